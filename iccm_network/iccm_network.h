@@ -1,0 +1,300 @@
+/* iccm_network.h: MCP (JSON-RPC 2.0 over WebSocket) between services.
+ *
+ * A component is its tools, their handlers and three lines in main:
+ *
+ *     mcp_server_t *server = mcp_server_new("echo", "1.0.0", 9000, tools);
+ *     int status = mcp_server_run(server);
+ *     mcp_server_free(server);
+ *
+ * Conventions
+ * - Functions that return int answer 0 or a negative code; mcp_strerror() names every code.
+ * - Text is UTF-8. A pointer that need not end in NUL travels with its length. Times are in milliseconds and
+ *   say so in their names.
+ * - Ownership words: a "borrowed" pointer stays the other side's; a "stolen" value belongs to the library
+ *   from the call on, also when the call fails; everything else is copied.
+ * - Callbacks run on the loop's thread, once each, never before the function that they were given to has
+ *   returned. The user pointer is always last and called arg.
+ * - One thread a loop. Functions are called on the loop's thread unless they say "any thread"; inside the
+ *   handler of a MCP_TOOL_BLOCKING tool, which runs on a thread of the server's pool, those that say "pool
+ *   thread" may be called.
+ * - The library ignores SIGPIPE for the process: a write after a reset must not end it.
+ */
+#ifndef ICCM_NETWORK_H
+#define ICCM_NETWORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <yyjson.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define MCP_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#else
+#define MCP_PRINTF(format, first)
+#endif
+
+struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
+
+typedef struct mcp_server mcp_server_t;
+typedef struct mcp_client mcp_client_t;
+typedef struct mcp_call mcp_call_t; /* one tools/call that waits for its answer */
+
+/* ---- Errors -------------------------------------------------------------------------------------------
+ * One int holds them all: libuv's and errno's (-4095 to -1), the library's (below), and JSON-RPC's
+ * (-32768 to -32000), which come from a peer or go to one. */
+#define MCP_ERROR_MAP(X)                                                                                     \
+  X(MCP_EURL, -5000, "the address is not of the form ws://host:port/path")                                   \
+  X(MCP_ESTATE, -5001, "not possible in this state")                                                         \
+  X(MCP_ECLOSED, -5002, "closed on this side")                                                               \
+  X(MCP_ETIMEOUT, -5003, "no answer in time")                                                                \
+  X(MCP_ELOST, -5004, "the connection was lost before the answer came")                                      \
+  X(MCP_ERESOLVE, -5005, "the host name could not be resolved")                                              \
+  X(MCP_ECONNECT, -5006, "no address of the host accepted the connection")                                   \
+  X(MCP_EUPGRADE, -5007, "the peer does not speak WebSocket at this address")                                \
+  X(MCP_EREFUSED, -5008, "the peer refused the connection (401 or 403)")                                     \
+  X(MCP_EPROTOCOL, -5009, "the peer broke a rule of the protocol")                                           \
+  X(MCP_EFULL, -5010, "too many calls are waiting")                                                          \
+  X(MCP_ETOOBIG, -5011, "the message is larger than the limit")                                              \
+  X(MCP_EANSWER, -5012, "the value cannot be written as JSON")                                               \
+  X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
+  X(MCP_ETOOL, -5014, "a tool's definition is wrong")
+
+enum {
+#define MCP_ERROR_ENUM(name, code, text) name = code,
+  MCP_ERROR_MAP(MCP_ERROR_ENUM)
+#undef MCP_ERROR_ENUM
+  /* JSON-RPC 2.0 section 5.1 */
+  MCP_PARSE_ERROR = -32700,
+  MCP_INVALID_REQUEST = -32600,
+  MCP_METHOD_NOT_FOUND = -32601,
+  MCP_INVALID_PARAMS = -32602,
+  MCP_INTERNAL_ERROR = -32603,
+  MCP_TOOL_ERROR = -32000 /* a tool may choose another from -32000 to -32099 */
+};
+
+/* The text of a code: never NULL, never freed. Any thread. */
+const char *mcp_strerror(int code);
+
+/* Why the last mcp_..._new() of this thread returned NULL: one line, valid until the next one. Any thread. */
+const char *mcp_last_error(void);
+
+/* ---- Logging and memory ---------------------------------------------------------------------------- */
+
+enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR };
+
+/* Writes one line to the log; part names where it comes from ("worker"). Any thread. */
+void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
+
+/* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not made at all;
+ * without this call it is LOG_LEVEL from the environment, or INFO. cb may be called on any thread, must not
+ * block, and gets a borrowed text without a newline. Call it before anything else. */
+typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
+void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
+
+/* "INFO" -> MCP_LOG_INFO, in upper or lower case; -1 for anything else. And back; NULL where it is none. */
+int mcp_log_level(const char *name);
+const char *mcp_log_level_name(int level);
+
+typedef struct mcp_allocator {
+  void *(*malloc_cb)(size_t size, void *arg);
+  void *(*realloc_cb)(void *memory, size_t size, void *arg);
+  void (*free_cb)(void *memory, void *arg);
+  void *arg;
+} mcp_allocator_t;
+
+/* Takes all memory of the library from the given functions (copied), which must be callable on any thread.
+ * Before anything else; MCP_ESTATE afterwards. */
+int mcp_set_allocator(const mcp_allocator_t *allocator);
+
+/* ---- Environment ------------------------------------------------------------------------------------
+ * For a component's own settings. Unset or empty means fallback. A value that cannot be read, or lies
+ * outside of min to max, gives MCP_EENV, leaves *out alone and logs one line that names variable, value and
+ * what is allowed: end the program then. */
+int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
+int mcp_env_bool(const char *name, bool fallback, bool *out); /* 0, 1, true, false, yes, no, on, off */
+const char *mcp_env_text(const char *name, const char *fallback); /* borrowed from the environment */
+
+/* ---- Times and ids -----------------------------------------------------------------------------------
+ * Any thread. Points in time are microseconds since 1970-01-01T00:00:00Z. */
+
+enum { MCP_TIME_SIZE = 28, MCP_UUID_SIZE = 37 }; /* with the NUL */
+
+int64_t mcp_time_now_us(void);
+void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
+
+/* Reads ISO 8601 as services write it: date and time parted by T or blank, with a fraction of any length or none,
+ * with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is its midnight. UV_EINVAL otherwise, also
+ * for days and hours that do not exist. */
+int mcp_time_parse(const char *text, size_t len, int64_t *us);
+
+void mcp_uuid_new(char uuid[MCP_UUID_SIZE]); /* version 7 (RFC 9562): sorts by time, rising within this process */
+int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]); /* any version, to lower case; UV_EINVAL */
+int mcp_uuid_time_us(const char *uuid, int64_t *us); /* the time inside a version 7; UV_EINVAL for any other */
+/* Version 5: the same namespace (a UUID) and name give the same id. UV_EINVAL where space is no UUID. */
+int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
+
+/* ---- Tools -------------------------------------------------------------------------------------------- */
+
+/* Serves one call. args is an object that fulfils the tool's input_schema, borrowed until the call is ended.
+ * A property that is not required may hold null, which counts as not given. The handler ends the call with
+ * exactly one of mcp_call_reply, _reply_text, _tool_error and _fail, now or later, also when the peer has
+ * gone meanwhile. */
+typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
+
+enum {
+  MCP_TOOL_BLOCKING = 1,    /* the handler may block: it runs on a thread of the server's pool and has to end
+                               the call before it returns (else the call fails with MCP_INTERNAL_ERROR) */
+  MCP_TOOL_LOG_TRAFFIC = 2, /* calls are log traffic themselves and never become log lines */
+  MCP_TOOL_UNLISTED = 4     /* served, but not shown by tools/list: an alias */
+};
+
+typedef struct mcp_tool {
+  const char *name;         /* 1 to 128 of A-Z a-z 0-9 _ - . */
+  const char *description;
+  const char *input_schema; /* JSON Schema of an object, as JSON text; NULL: any object */
+  mcp_tool_cb handler;
+  void *arg;                /* passed to the handler */
+  unsigned flags;           /* MCP_TOOL_... */
+} mcp_tool_t;
+
+#define MCP_TOOL_END {NULL, NULL, NULL, NULL, NULL, 0}
+
+/* ---- Server ------------------------------------------------------------------------------------------- */
+
+/* Makes a server of the tools up to MCP_TOOL_END; everything is copied, handlers' args stay borrowed. It
+ * listens on all IPv4 and IPv6 addresses of the machine; port 0 picks a free one. Reads ICCM_... from the
+ * environment (docs/api.md). NULL: bad name, port, tool or environment, or no memory; mcp_last_error() and
+ * the log say which. */
+mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools);
+
+/* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
+ * UV_EINVAL for a value out of range, UV_ENOMEM. */
+int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+int mcp_server_set_max_connections(mcp_server_t *server, int connections); /* 1024 */
+int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outside private networks: false */
+int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /* comma-separated; none */
+int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 300,000: answers -32603 */
+int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 for calls in flight */
+
+/* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
+ * words for an operator. While anything is missing GET /readyz answers 503 and lists need and reason. */
+int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
+
+/* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0, or why it could
+ * not start (libuv's code: UV_EADDRINUSE, UV_EACCES, …). */
+int mcp_server_run(mcp_server_t *server);
+
+/* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one
+ * nothing listens. The loop must outlive the server. */
+int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
+
+/* The port in use, also after port 0; before start the one given to new. */
+int mcp_server_port(const mcp_server_t *server);
+
+/* Stops: accepts nothing more, lets calls in flight finish within the shutdown timeout, closes connections
+ * with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Nonzero: cb never
+ * fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended by then must
+ * still be ended; their memory lives until they are. */
+typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
+int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
+
+/* Frees a server that was never started or has been stopped (in or after its cb). NULL is fine. */
+void mcp_server_free(mcp_server_t *server);
+
+/* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
+ * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For programs
+ * that hold more than one server: mcp_server_run() is this around one. 0, or libuv's code. */
+int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
+
+/* ---- Calls -----------------------------------------------------------------------------------------------
+ * All of these on the loop's thread; for a MCP_TOOL_BLOCKING tool instead on the pool thread of its handler. */
+
+/* The request's trace id, or NULL (params._meta.trace_id, _meta.traceparent, X-Trace-ID). Borrowed. */
+const char *mcp_call_trace_id(const mcp_call_t *call);
+
+/* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
+yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
+
+/* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over.
+ * The call has to be ended all the same. */
+bool mcp_call_cancelled(const mcp_call_t *call);
+
+/* Calls cb when that happens, on the loop's thread, at most once, never after the call was ended. At once
+ * (that is: in the loop's next turn) when it has happened already. Not for MCP_TOOL_BLOCKING tools: these ask
+ * mcp_call_cancelled(). */
+void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
+
+/* The four ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
+ * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory: the
+ * caller gets -32603), MCP_ESTATE where nobody waited any more.
+ * reply: result is a value of mcp_call_doc(). reply_text: a JSON text, copied as it stands; that it is valid is
+ * the handler's word. tool_error: the tool ran and could not do it; words for the caller, no paths, no SQL.
+ * fail: a JSON-RPC error of its own code, with data (a value of mcp_call_doc(), or NULL). */
+int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
+int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
+int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MCP_PRINTF(2, 3);
+int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...) MCP_PRINTF(4, 5);
+
+/* ---- Client ----------------------------------------------------------------------------------------------- */
+
+/* What came of a call. Everything is borrowed until the callback returns. */
+typedef struct mcp_result {
+  int status;          /* 0: answered; else a code: the library's, libuv's, or the peer's JSON-RPC error */
+  bool is_error;       /* answered by a result that says isError */
+  yyjson_val *value;   /* structuredContent, else the first text parsed as JSON, else the whole result; with a
+                          JSON-RPC error its data; may be NULL */
+  const char *text;    /* the first text of the result's content, as it came; NULL where there is none */
+  size_t text_len;
+  const char *message; /* status or is_error: one line for people, never NULL then; else NULL */
+} mcp_result_t;
+
+typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
+typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
+
+/* A client of "ws://host:port/path" ("host:port" and "host" will do; port 80 unless said). It connects with
+ * the first call and by itself ever after: all addresses of the name are tried, lost connections come back
+ * with exponential backoff and jitter while there is something to send. NULL: MCP_EURL or no memory, see
+ * mcp_last_error(). */
+mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
+
+/* Settings, before the first call. */
+int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+/* A failed attempt to connect fails the calls that wait for it, and while the peer is known to be away calls
+ * fail at once, instead of waiting for a connection up to their deadline. */
+int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
+
+/* Connects now and keeps connected, for ever, until close: for components whose peer should be there. */
+int mcp_client_connect(mcp_client_t *client);
+
+/* Tells when the connection is there (status 0, reason NULL) and when it is not (status: why; reason: one line,
+ * borrowed): at each change, and after each failed attempt. */
+typedef void (*mcp_client_state_cb)(mcp_client_t *client, int status, const char *reason, void *arg);
+void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg);
+
+/* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. timeout_ms covers
+ * everything: connecting, handshake, answer; 0: 30,000. Nonzero: cb never fires (MCP_EFULL: 1,024 calls or 16
+ * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
+ * the answer or with MCP_ETIMEOUT, MCP_ELOST (sent, and the connection went: the call may have been served),
+ * MCP_ECLOSED, MCP_ERESOLVE, MCP_ECONNECT, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG. */
+int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                    mcp_result_cb cb, void *arg);
+
+/* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL. */
+int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
+                       mcp_result_cb cb, void *arg);
+
+/* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once (may be
+ * NULL, may free the client). Nonzero (MCP_ESTATE, closing already): cb never fires. */
+int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
+
+/* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
+void mcp_client_free(mcp_client_t *client);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
