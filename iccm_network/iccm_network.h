@@ -32,9 +32,9 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define MCP_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define MCP_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #else
-#define MCP_PRINTF(format, first)
+#define MCP_PRINTF(text, first)
 #endif
 
 struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
