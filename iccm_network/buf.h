@@ -1,0 +1,35 @@
+/* buf.h: bytes that grow up to a maximum, and the budget that many of them share. */
+#ifndef MCP_BUF_H
+#define MCP_BUF_H
+
+#include "mem.h"
+
+/* What all buffers of one owner may hold together; used on one thread. */
+typedef struct mcp__budget {
+  size_t used, max;
+} mcp__budget_t;
+
+typedef struct mcp__buf {
+  char *data; /* owned; NULL while cap is 0 */
+  size_t len, cap;
+  size_t max;            /* len never exceeds it */
+  mcp__budget_t *budget; /* cap is charged here; may be NULL */
+} mcp__buf_t;
+
+void mcp__buf_init(mcp__buf_t *buf, size_t max, mcp__budget_t *budget);
+void mcp__buf_deinit(mcp__buf_t *buf); /* empty and usable afterwards */
+
+/* Room for extra bytes behind len: 0, MCP_ETOOBIG (maximum or budget) or UV_ENOMEM; unchanged on failure. */
+int mcp__buf_reserve(mcp__buf_t *buf, size_t extra);
+int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
+int mcp__buf_puts(mcp__buf_t *buf, const char *text);
+int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) MCP_PRINTF(2, 3);
+
+/* Appends text as a JSON string in quotes; text has to be valid UTF-8. */
+int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len);
+
+void mcp__buf_consume(mcp__buf_t *buf, size_t len); /* drops the first len bytes */
+void mcp__buf_clear(mcp__buf_t *buf, size_t keep);  /* len 0; gives the memory back where cap is over keep */
+void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents, capacities and their charges; maxima stay */
+
+#endif

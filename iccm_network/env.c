@@ -1,0 +1,74 @@
+/* env.c: a component's settings from the environment.
+ *
+ * Unset and empty are the same: the fallback. A value that cannot be read is logged with what would be
+ * allowed, and MCP_EENV returned; a program that went on with a guess would serve on the wrong port or lose
+ * its data's limit. */
+#include "iccm_network.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <strings.h>
+
+enum { SHOWN_MAX = 64 /* bytes of a value in the log */ };
+
+const char *mcp_env_text(const char *name, const char *fallback) {
+  const char *value = getenv(name);
+  return value != NULL && *value != '\0' ? value : fallback;
+}
+
+/* The value as it may be logged: cut, and without what is not printable ASCII, which may be anything here. */
+static const char *shown(const char *value, char text[SHOWN_MAX + 1]) {
+  size_t i = 0;
+  for (; i < SHOWN_MAX && value[i] != '\0'; i++)
+    text[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
+  text[i] = '\0';
+  return text;
+}
+
+/* Decimal digits, a minus in front or not, and nothing else. */
+static bool read_whole(const char *value, int64_t *out) {
+  const char *digit = *value == '-' ? value + 1 : value;
+  if (*digit < '0' || *digit > '9') /* strtoll would pass over blanks and take a plus */
+    return false;
+  char *end;
+  errno = 0;
+  long long number = strtoll(value, &end, 10);
+  if (errno != 0 || *end != '\0')
+    return false;
+  *out = number;
+  return true;
+}
+
+int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out) {
+  const char *value = mcp_env_text(name, NULL);
+  int64_t number = fallback;
+  if (value != NULL && (!read_whole(value, &number) || number < min || number > max)) {
+    char text[SHOWN_MAX + 1];
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a whole number from %" PRId64 " to %" PRId64 " is needed",
+            name, shown(value, text), min, max);
+    return MCP_EENV;
+  }
+  *out = number;
+  return 0;
+}
+
+int mcp_env_bool(const char *name, bool fallback, bool *out) {
+  static const char *const words[] = {"0",  "1",   "false", "true",
+                                      "no", "yes", "off",   "on"}; /* odd ones are true */
+  const char *value = mcp_env_text(name, NULL);
+  if (value == NULL) {
+    *out = fallback;
+    return 0;
+  }
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    if (strcasecmp(value, words[i]) == 0) {
+      *out = i % 2 == 1;
+      return 0;
+    }
+  }
+  char text[SHOWN_MAX + 1];
+  mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
+          shown(value, text));
+  return MCP_EENV;
+}
