@@ -1,0 +1,42 @@
+/* answer.c: a tool's result travels as a text that holds the JSON, serialised (MCP tools/call), and from 2025-06-18 on
+ * as structuredContent beside it, where it is an object. */
+#include "answer.h"
+
+#include <string.h>
+
+static int join(int a, int b) { return a != 0 ? a : b; }
+
+static int content(mcp__buf_t *buf, const char *text, size_t len) {
+  int status = mcp__buf_puts(buf, "{\"content\":[{\"type\":\"text\",\"text\":");
+  status = join(status, mcp__buf_json_string(buf, text, len));
+  return join(status, mcp__buf_puts(buf, "}]"));
+}
+
+static int structured(mcp__buf_t *buf, mcp__revision_t revision, const char *json, size_t len) {
+  size_t blanks = json != NULL ? strspn(json, " \t\r\n") : 0;
+  if (revision < MCP__2025_06_18 || blanks >= len || json[blanks] != '{')
+    return 0;
+  int status = mcp__buf_puts(buf, ",\"structuredContent\":");
+  return join(status, mcp__buf_append(buf, json, len));
+}
+
+int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *json, size_t len) {
+  int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
+  if (to->direct) {
+    status = join(status, mcp__buf_append(buf, json, len));
+    return join(status, mcp__buf_puts(buf, "}"));
+  }
+  status = join(status, content(buf, json, len));
+  status = join(status, structured(buf, to->revision, json, len));
+  return join(status, mcp__buf_puts(buf, "}}"));
+}
+
+int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text, const char *data,
+                           size_t data_len) {
+  if (to->direct || to->revision == MCP__2024_11_05)
+    return mcp__jsonrpc_error(buf, to->id, to->id_len, code, text, data, data_len);
+  int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
+  status = join(status, content(buf, text, strlen(text)));
+  status = join(status, structured(buf, to->revision, data, data_len));
+  return join(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
+}

@@ -1,0 +1,26 @@
+/* answer.h: the response to a tools/call or direct call, in the form that its caller understands; pure. */
+#ifndef MCP_ANSWER_H
+#define MCP_ANSWER_H
+
+#include "jsonrpc.h"
+
+/* Known revisions of MCP, oldest first. */
+typedef enum mcp__revision { MCP__2024_11_05, MCP__2025_03_26, MCP__2025_06_18, MCP__2025_11_25 } mcp__revision_t;
+
+/* To whom an answer goes. */
+typedef struct mcp__addressee {
+  const char *id;
+  size_t id_len;
+  mcp__revision_t revision;
+  bool direct; /* the tool's name was the method: the bare result is wanted */
+} mcp__addressee_t;
+
+/* json: the result as JSON text. */
+int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *json, size_t len);
+
+/* A failure of the tool's own, code -32000 to -32099: an error on 2024-11-05 and for direct calls, whose callers look
+ * at error alone; else a result with isError. data: JSON text, or NULL. */
+int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text, const char *data,
+                           size_t data_len);
+
+#endif

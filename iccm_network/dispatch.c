@@ -1,0 +1,195 @@
+/* dispatch.c: the methods of MCP.
+ *
+ * Happy path: the method is looked up in a short table, a tools/call is checked against its tool's schema, and the
+ * outcome says what the transport has to do. Requests are served at any time: many callers never send initialize, or
+ * send it without params; these count as 2024-11-05. Failure: an outcome that refuses, with words for the caller. */
+#include "dispatch.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { TRACE_ID_MAX_BYTES = 128, PROBLEM_BYTES = 512 };
+
+static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
+
+static void refuse(mcp__outcome_t *outcome, int code, const char *problem) {
+  outcome->action = MCP__DO_REFUSE;
+  outcome->code = code;
+  outcome->problem = problem;
+}
+
+static char *problem_text(mcp__arena_t *arena) {
+  char *text = mcp__arena_alloc(arena, PROBLEM_BYTES);
+  if (text != NULL)
+    *text = '\0';
+  return text;
+}
+
+static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyjson_val *name, mcp__arena_t *arena) {
+  char *text = problem_text(arena);
+  size_t len = yyjson_get_len(name);
+  bool shown = text != NULL && len <= TRACE_ID_MAX_BYTES; /* longer ones would be cut inside a character */
+  if (shown)
+    snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
+  refuse(outcome, code, shown ? text : what);
+}
+
+static mcp__revision_t agree(yyjson_val *params) {
+  yyjson_val *wanted = yyjson_obj_get(params, "protocolVersion");
+  if (!yyjson_is_str(wanted))
+    return MCP__2024_11_05;
+  for (int i = 0; i <= MCP__2025_11_25; i++)
+    if (yyjson_equals_str(wanted, revisions[i]))
+      return (mcp__revision_t)i;
+  return MCP__2025_11_25;
+}
+
+static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  outcome->revision = agree(params);
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "protocolVersion", revisions[outcome->revision]);
+  yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
+  yyjson_mut_obj_add_obj(doc, capabilities, "tools");
+  yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "serverInfo");
+  yyjson_mut_obj_add_str(doc, info, "name", self->name);
+  yyjson_mut_obj_add_str(doc, info, "version", self->version);
+  outcome->result = yyjson_mut_write_opts(doc, 0, &arena->alc, &outcome->result_len, NULL);
+  outcome->action = MCP__DO_ANSWER;
+}
+
+/* ping; and notifications/initialized, which asks for nothing but may come with an id all the same */
+static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  (void)self;
+  (void)params;
+  (void)arena;
+  outcome->action = MCP__DO_ANSWER;
+  outcome->result = "{}";
+  outcome->result_len = 2;
+}
+
+static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  (void)arena;
+  yyjson_val *cursor = yyjson_obj_get(params, "cursor");
+  if (cursor != NULL && !yyjson_is_null(cursor)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "/cursor: this server lists all tools in one page and gave no cursor");
+    return;
+  }
+  outcome->action = MCP__DO_ANSWER;
+  outcome->result = self->tools->list.data;
+  outcome->result_len = self->tools->list.len;
+}
+
+static const char *trace_id(yyjson_val *params) {
+  yyjson_val *meta = yyjson_obj_get(params, "_meta");
+  const char *const keys[] = {"trace_id", "traceparent"};
+  for (size_t i = 0; i < 2; i++) {
+    yyjson_val *id = yyjson_obj_get(meta, keys[i]);
+    size_t len = yyjson_get_len(id);
+    if (yyjson_is_str(id) && len > 0 && len <= TRACE_ID_MAX_BYTES && strlen(yyjson_get_str(id)) == len)
+      return yyjson_get_str(id);
+  }
+  return NULL;
+}
+
+static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
+  if (args != NULL && !yyjson_is_null(args))
+    return args;
+  yyjson_val *empty = mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed ones have something behind them, too */
+  if (empty != NULL)
+    memset(empty, 0, 3 * sizeof *empty);
+  if (empty != NULL) {
+    empty->tag = YYJSON_TYPE_OBJ;
+    empty->uni.ofs = sizeof *empty;
+  }
+  return empty;
+}
+
+static void call(const mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
+                 mcp__outcome_t *outcome) {
+  args = arguments_or_empty(args, arena);
+  char *problem = problem_text(arena);
+  if (args == NULL || problem == NULL) {
+    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+    return;
+  }
+  if (!mcp__schema_check(tool->schema, args, problem, PROBLEM_BYTES)) {
+    refuse(outcome, MCP_INVALID_PARAMS, problem);
+    outcome->action = MCP__DO_REFUSE_CALL;
+    return;
+  }
+  outcome->action = MCP__DO_CALL;
+  outcome->tool = tool;
+  outcome->args = args;
+  outcome->trace_id = trace_id(params);
+}
+
+static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  yyjson_val *name = yyjson_obj_get(params, "name");
+  if (!yyjson_is_str(name)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
+    return;
+  }
+  const mcp__tool_t *tool = mcp__tools_find(self->tools, yyjson_get_str(name), yyjson_get_len(name));
+  if (tool != NULL)
+    call(tool, yyjson_obj_get(params, "arguments"), params, arena, outcome);
+  else
+    refuse_name(outcome, outcome->revision == MCP__2024_11_05 ? MCP_METHOD_NOT_FOUND : MCP_INVALID_PARAMS,
+                "unknown tool", name, arena);
+}
+
+static void on_cancelled(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                         mcp__outcome_t *outcome) {
+  (void)self;
+  (void)arena;
+  outcome->cancel_id = yyjson_obj_get(params, "requestId");
+  outcome->action = outcome->cancel_id != NULL ? MCP__DO_CANCEL : MCP__DO_NOTHING;
+}
+
+typedef struct method {
+  const char *name;
+  void (*serve)(const mcp__identity_t *, yyjson_val *, mcp__arena_t *, mcp__outcome_t *);
+} method_t;
+
+static const method_t methods[] = {
+    {"tools/call", on_tools_call}, {"tools/list", on_tools_list}, {"ping", on_ping},
+    {"initialize", on_initialize}, {"notifications/initialized", on_ping}, {"notifications/cancelled", on_cancelled},
+};
+
+static const method_t *find_method(yyjson_val *name) {
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    if (yyjson_equals_str(name, methods[i].name))
+      return &methods[i];
+  return NULL;
+}
+
+void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const mcp__message_t *message,
+                   mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  *outcome = (mcp__outcome_t){.action = MCP__DO_NOTHING, .revision = revision};
+  if (message->kind == MCP__RESPONSE)
+    return; /* this server asks its clients nothing */
+  if (message->kind == MCP__INVALID) {
+    refuse(outcome, message->code, message->problem);
+    return;
+  }
+  const method_t *method = find_method(message->method);
+  if (method != NULL && yyjson_is_arr(message->params)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "params must be an object, not an array");
+  } else if (method != NULL) {
+    method->serve(self, message->params, arena, outcome);
+  } else {
+    const mcp__tool_t *tool =
+        mcp__tools_find(self->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
+    outcome->direct = true;
+    if (tool != NULL)
+      call(tool, message->params, message->params, arena, outcome);
+    else
+      refuse_name(outcome, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
+  }
+  if (arena->failed && outcome->action == MCP__DO_ANSWER)
+    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+}

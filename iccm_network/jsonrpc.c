@@ -1,0 +1,188 @@
+/* jsonrpc.c: JSON-RPC 2.0 on yyjson.
+ *
+ * Happy path: the text is parsed in place, the envelope's members are gone through once, and the id is kept as the
+ * bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. Failure: a kind of MCP__INVALID with
+ * the code of section 5.1 and a text that says what is wrong; the id is still found where there is one, so that the
+ * caller can tell which of its requests it was. */
+#include "jsonrpc.h"
+
+#include <string.h>
+
+static void invalid(mcp__message_t *message, int code, const char *problem) {
+  message->kind = MCP__INVALID;
+  message->code = code;
+  message->problem = problem;
+}
+
+static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs no
+ * recursion. */
+static bool too_deep(yyjson_val *root, size_t count) {
+  if (count <= MCP__JSON_MAX_DEPTH)
+    return false;
+  yyjson_val *ends[MCP__JSON_MAX_DEPTH], *end = root + count;
+  size_t depth = 0;
+  for (yyjson_val *value = root; value < end; value++) {
+    while (depth > 0 && value >= ends[depth - 1])
+      depth--;
+    if (yyjson_is_ctn(value)) {
+      if (depth == MCP__JSON_MAX_DEPTH)
+        return true;
+      ends[depth++] = unsafe_yyjson_get_next(value);
+    }
+  }
+  return false;
+}
+
+/* The digits of a number still stand behind its key: in place yyjson changes strings alone. */
+static bool number_text(yyjson_val *key, mcp__message_t *message) {
+  const char *at = yyjson_get_str(key) + yyjson_get_len(key) + 1; /* + 1: the quote, now NUL */
+  while (is_blank(*at))
+    at++;
+  if (*at++ != ':')
+    return false; /* the key was written with an escape and is shorter now than it was */
+  while (is_blank(*at))
+    at++;
+  size_t len = strcspn(at, ",} \t\n\r");
+  message->id = at;
+  message->id_len = len;
+  return len > 0;
+}
+
+static bool written_text(yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
+  char *text = yyjson_val_write_opts(value, 0, &arena->alc, &message->id_len, NULL);
+  if (text != NULL)
+    message->id = text;
+  return text != NULL;
+}
+
+static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
+  bool is_number = yyjson_is_num(value) || yyjson_is_raw(value);
+  if (!is_number && !yyjson_is_str(value))
+    return false;
+  if (!(is_number && number_text(key, message)) && !written_text(value, arena, message))
+    return false;
+  message->id_value = value;
+  return true;
+}
+
+typedef struct envelope {
+  yyjson_val *jsonrpc, *method, *params, *id_key, *id, *result, *error;
+  bool twice; /* a member was given more than once */
+} envelope_t;
+
+static void set_once(yyjson_val **member, yyjson_val *value, envelope_t *envelope) {
+  envelope->twice |= *member != NULL;
+  *member = value;
+}
+
+static void gather(yyjson_val *root, envelope_t *envelope) {
+  size_t index, count;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(root, index, count, key, value) {
+    if (unsafe_yyjson_equals_str(key, "id")) {
+      set_once(&envelope->id, value, envelope);
+      envelope->id_key = key;
+    } else if (unsafe_yyjson_equals_str(key, "method")) {
+      set_once(&envelope->method, value, envelope);
+    } else if (unsafe_yyjson_equals_str(key, "params")) {
+      set_once(&envelope->params, value, envelope);
+    } else if (unsafe_yyjson_equals_str(key, "jsonrpc")) {
+      set_once(&envelope->jsonrpc, value, envelope);
+    } else if (unsafe_yyjson_equals_str(key, "result")) {
+      set_once(&envelope->result, value, envelope);
+    } else if (unsafe_yyjson_equals_str(key, "error")) {
+      set_once(&envelope->error, value, envelope);
+    }
+  }
+}
+
+static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_t *message) {
+  bool is_response = envelope->method == NULL && (envelope->result != NULL || envelope->error != NULL);
+  bool id_is_fine = envelope->id == NULL || keep_id(envelope->id_key, envelope->id, arena, message);
+  message->kind = is_response ? MCP__RESPONSE : envelope->id == NULL ? MCP__NOTIFICATION : MCP__REQUEST;
+  message->result = envelope->result;
+  message->error = envelope->error;
+  if (envelope->twice)
+    invalid(message, MCP_INVALID_REQUEST, "a member of the message is given twice");
+  else if (is_response)
+    return; /* an error response may carry the id null */
+  else if (!id_is_fine)
+    invalid(message, MCP_INVALID_REQUEST, "id must be a string or a number");
+  else if (!yyjson_equals_str(envelope->jsonrpc, "2.0"))
+    invalid(message, MCP_INVALID_REQUEST, "jsonrpc must be \"2.0\"");
+  else if (!yyjson_is_str(envelope->method))
+    invalid(message, MCP_INVALID_REQUEST, "method must be a string");
+  else if (envelope->params != NULL && !yyjson_is_ctn(envelope->params) && !yyjson_is_null(envelope->params))
+    invalid(message, MCP_INVALID_REQUEST, "params must be an object");
+  else {
+    message->method = envelope->method;
+    message->params = yyjson_is_ctn(envelope->params) ? envelope->params : NULL;
+  }
+}
+
+void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena, mcp__message_t *message) {
+  *message = (mcp__message_t){.id = "null", .id_len = 4};
+  yyjson_read_err error;
+  yyjson_doc *doc =
+      yyjson_read_opts(text, len, YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, &error);
+  if (doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
+    invalid(message, MCP_INVALID_REQUEST, "the message needs more memory than is allowed for one");
+    return;
+  }
+  if (doc == NULL) {
+    invalid(message, MCP_PARSE_ERROR, "not valid JSON");
+    return;
+  }
+  yyjson_val *root = yyjson_doc_get_root(doc);
+  size_t count = yyjson_doc_get_val_count(doc);
+  if (too_deep(root, count)) {
+    invalid(message, MCP_PARSE_ERROR, "nested deeper than 64 levels");
+    return;
+  }
+  if (!yyjson_is_obj(root)) {
+    invalid(message, MCP_INVALID_REQUEST,
+            yyjson_is_arr(root) ? "batches are not supported: send one object" : "a message must be an object");
+    return;
+  }
+  envelope_t envelope = {0};
+  gather(root, &envelope);
+  judge(&envelope, arena, message);
+  if (count > max_values)
+    invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
+}
+
+static int join(int a, int b) { return a != 0 ? a : b; }
+
+int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len) {
+  int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
+  status = join(status, mcp__buf_append(buf, id, id_len));
+  return join(status, mcp__buf_puts(buf, ",\"result\":"));
+}
+
+int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text, const char *data,
+                       size_t data_len) {
+  int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
+  status = join(status, mcp__buf_append(buf, id, id_len));
+  status = join(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));
+  status = join(status, mcp__buf_json_string(buf, text, strlen(text)));
+  if (data != NULL) {
+    status = join(status, mcp__buf_puts(buf, ",\"data\":"));
+    status = join(status, mcp__buf_append(buf, data, data_len));
+  }
+  return join(status, mcp__buf_puts(buf, "}}"));
+}
+
+int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len) {
+  int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",");
+  if (id != 0)
+    status = join(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
+  status = join(status, mcp__buf_puts(buf, "\"method\":"));
+  status = join(status, mcp__buf_json_string(buf, method, strlen(method)));
+  if (len > 0) {
+    status = join(status, mcp__buf_puts(buf, ",\"params\":"));
+    status = join(status, mcp__buf_append(buf, params, len));
+  }
+  return join(status, mcp__buf_puts(buf, "}"));
+}

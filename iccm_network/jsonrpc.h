@@ -1,0 +1,43 @@
+/* jsonrpc.h: JSON-RPC 2.0, text to message and back; pure. */
+#ifndef MCP_JSONRPC_H
+#define MCP_JSONRPC_H
+
+#include "arena.h"
+#include "buf.h"
+
+enum {
+  MCP__JSON_PADDING = 4, /* zero bytes behind a text that is parsed in place */
+  MCP__JSON_MAX_DEPTH = 64
+};
+
+typedef enum mcp__kind { MCP__REQUEST, MCP__NOTIFICATION, MCP__RESPONSE, MCP__INVALID } mcp__kind_t;
+
+/* Everything points into the text or the arena that it was parsed in. */
+typedef struct mcp__message {
+  mcp__kind_t kind;
+  const char *id; /* JSON text of the id as it came; "null" where there is none or it cannot be read */
+  size_t id_len;
+  yyjson_val *id_value; /* NULL: none */
+  yyjson_val *method;   /* request, notification: a string */
+  yyjson_val *params;   /* object or array, or NULL */
+  yyjson_val *result;   /* response: this … */
+  yyjson_val *error;    /* … or this */
+  int code;             /* invalid: what to answer, … */
+  const char *problem;  /* … and why */
+} mcp__message_t;
+
+/* Takes a message apart in place: text is changed, and has MCP__JSON_PADDING zero bytes behind its len. Values
+ * beyond max_values are refused. Never fails: what is wrong becomes MCP__INVALID with the error to answer. */
+void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena, mcp__message_t *message);
+
+/* A response's beginning up to where the result's JSON goes; a '}' ends it. */
+int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);
+
+/* A whole error response. data: JSON text or NULL. */
+int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text, const char *data,
+                       size_t data_len);
+
+/* A whole request (id) or notification (id 0). params: JSON text of len bytes; 0: without. */
+int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len);
+
+#endif

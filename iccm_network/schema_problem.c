@@ -1,0 +1,196 @@
+/* schema_problem.c: says what is wrong where, in a buffer of fixed size.
+ *
+ * Text is written piece by piece, and a piece is at most one character or escape, so that a cut never splits
+ * one. Once a piece did not fit nothing more is taken; values, names and lists are cut earlier, with dots,
+ * for the sake of what follows them. Nothing here can fail. */
+#include "schema_problem.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  QUOTE_MAX = 64, /* bytes of a value or name */
+  LIST_MAX = 256  /* bytes of a list of values */
+};
+
+static const char dots[] = "…";
+
+void mcp__problem_init(mcp__problem_t *problem, char *to, size_t size) {
+  *problem = (mcp__problem_t){.to = to, .limit = size > 0 ? size - 1 : 0};
+  if (size > 0)
+    to[0] = '\0';
+}
+
+static void put_piece(mcp__problem_t *problem, const char *piece, size_t len) {
+  if (problem->cut || len > problem->limit - problem->len) {
+    problem->cut = true;
+    return;
+  }
+  memcpy(problem->to + problem->len, piece, len);
+  problem->len += len;
+  problem->to[problem->len] = '\0';
+}
+
+void mcp__problem_put(mcp__problem_t *problem, const char *ascii) {
+  for (; *ascii != '\0' && !problem->cut; ascii++)
+    put_piece(problem, ascii, 1);
+}
+
+/* Until end_cut() at most max bytes are taken. What was cut before stays so: the limit to go back to is used
+ * up. */
+static size_t begin_cut(mcp__problem_t *problem, size_t max) {
+  size_t outer = problem->cut ? problem->len : problem->limit;
+  if (max < problem->limit - problem->len)
+    problem->limit = problem->len + max;
+  return outer;
+}
+
+static void end_cut(mcp__problem_t *problem, size_t outer) {
+  problem->limit = outer;
+  if (!problem->cut)
+    return;
+  problem->cut = false;
+  size_t len = sizeof dots - 1;
+  if (problem->len < len || memcmp(problem->to + problem->len - len, dots, len) != 0)
+    put_piece(problem, dots, len);
+}
+
+static size_t character_len(const char *at, const char *end) {
+  unsigned char lead = (unsigned char)*at;
+  size_t len = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  return len < (size_t)(end - at) ? len : (size_t)(end - at);
+}
+
+/* The code of a control character (C0, DEL, C1), else 0x100. */
+static unsigned control_code(const char *at, size_t len) {
+  unsigned lead = (unsigned char)at[0], next = len == 2 ? (unsigned char)at[1] : 0;
+  if (lead < 0x20 || lead == 0x7f)
+    return lead;
+  return lead == 0xc2 && next < 0xa0 ? next : 0x100;
+}
+
+/* UTF-8 with control characters as \u00xx, and the characters of special as the strings of escapes. */
+static void put_escaped(mcp__problem_t *problem, const char *at, size_t len, const char *special,
+                        const char *const *escapes) {
+  const char *end = at + len;
+  for (size_t step; at < end && !problem->cut; at += step) {
+    step = character_len(at, end);
+    unsigned code = control_code(at, step);
+    const char *found = code == 0x100 ? strchr(special, *at) : NULL;
+    char escape[8];
+    if (code != 0x100)
+      put_piece(problem, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", code));
+    else if (found != NULL)
+      put_piece(problem, escapes[found - special], 2);
+    else
+      put_piece(problem, at, step);
+  }
+}
+
+void mcp__problem_put_string(mcp__problem_t *problem, const char *string, size_t len) {
+  static const char *const escapes[] = {"\\\"", "\\\\"};
+  put_piece(problem, "\"", 1);
+  put_escaped(problem, string, len, "\"\\", escapes);
+  put_piece(problem, "\"", 1);
+}
+
+static void put_scalar(mcp__problem_t *problem, yyjson_val *value) {
+  char memory[512]; /* yyjson asks for less than 100 bytes for one of these */
+  yyjson_alc alc;
+  yyjson_alc_pool_init(&alc, memory, sizeof memory);
+  const char *json = yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INF_AND_NAN, &alc, NULL, NULL);
+  mcp__problem_put(problem, json != NULL ? json : "?"); /* UNTESTED NULL: there is room, and no NaN in JSON */
+}
+
+/* As JSON. Each level writes a byte first, so the text's limit bounds the recursion too. */
+static void put_json(mcp__problem_t *problem, yyjson_val *value) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  if (yyjson_is_str(value)) {
+    mcp__problem_put_string(problem, yyjson_get_str(value), yyjson_get_len(value));
+  } else if (yyjson_is_raw(value)) {
+    mcp__problem_put(problem, yyjson_get_raw(value));
+  } else if (yyjson_is_arr(value)) {
+    mcp__problem_put(problem, "[");
+    yyjson_arr_foreach(value, index, max, item) {
+      if (problem->cut)
+        return;
+      mcp__problem_put(problem, index > 0 ? ", " : "");
+      put_json(problem, item);
+    }
+    mcp__problem_put(problem, "]");
+  } else if (yyjson_is_obj(value)) {
+    mcp__problem_put(problem, "{");
+    yyjson_obj_foreach(value, index, max, key, item) {
+      if (problem->cut)
+        return;
+      mcp__problem_put(problem, index > 0 ? ", " : "");
+      put_json(problem, key);
+      mcp__problem_put(problem, ": ");
+      put_json(problem, item);
+    }
+    mcp__problem_put(problem, "}");
+  } else {
+    put_scalar(problem, value);
+  }
+}
+
+void mcp__problem_put_value(mcp__problem_t *problem, yyjson_val *value) {
+  size_t outer = begin_cut(problem, QUOTE_MAX);
+  put_json(problem, value);
+  end_cut(problem, outer);
+}
+
+void mcp__problem_put_values(mcp__problem_t *problem, yyjson_val *array) {
+  size_t index, max, outer = begin_cut(problem, LIST_MAX);
+  yyjson_val *value;
+  yyjson_arr_foreach(array, index, max, value) {
+    if (problem->cut)
+      break;
+    mcp__problem_put(problem, index > 0 ? ", " : "");
+    mcp__problem_put_value(problem, value);
+  }
+  end_cut(problem, outer);
+}
+
+void mcp__problem_put_number(mcp__problem_t *problem, uint64_t number) {
+  char digits[24];
+  snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+  mcp__problem_put(problem, digits);
+}
+
+mcp__place_t mcp__place_member(const mcp__place_t *at, const char *name, size_t len) {
+  return (mcp__place_t){at, name, len};
+}
+
+mcp__place_t mcp__place_element(const mcp__place_t *at, size_t index) {
+  return (mcp__place_t){at, NULL, index};
+}
+
+static void put_place(mcp__problem_t *problem, const mcp__place_t *at) { /* RFC 6901 section 3 */
+  static const char *const escapes[] = {"~0", "~1"};
+  if (at->up == NULL)
+    return;
+  put_place(problem, at->up);
+  mcp__problem_put(problem, "/");
+  size_t outer = begin_cut(problem, QUOTE_MAX);
+  if (at->name != NULL)
+    put_escaped(problem, at->name, at->number, "~/", escapes);
+  else
+    mcp__problem_put_number(problem, at->number);
+  end_cut(problem, outer);
+}
+
+bool mcp__problem_begin(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
+                        const char *words) {
+  size_t outer = begin_cut(problem, problem->limit / 2);
+  if (at->up == NULL)
+    mcp__problem_put(problem, "/");
+  put_place(problem, at);
+  end_cut(problem, outer);
+  mcp__problem_put(problem, ": ");
+  if (value != NULL)
+    mcp__problem_put_value(problem, value);
+  mcp__problem_put(problem, words);
+  return false;
+}
