@@ -1,0 +1,305 @@
+/* upgrade.c: HTTP heads through llhttp.
+ *
+ * Happy path: bytes are fed as they come, headers of interest are kept, and at the end of the head the caller asks what
+ * is wished. llhttp knows the grammar and refuses what could be read in two ways; counts and sizes are watched here,
+ * since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
+#include "upgrade.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <uv.h>
+
+static const char *const names[MCP__H_COUNT] = {
+    [MCP__H_UPGRADE] = "Upgrade",
+    [MCP__H_CONNECTION] = "Connection",
+    [MCP__H_KEY] = "Sec-WebSocket-Key",
+    [MCP__H_VERSION] = "Sec-WebSocket-Version",
+    [MCP__H_PROTOCOL] = "Sec-WebSocket-Protocol",
+    [MCP__H_EXTENSIONS] = "Sec-WebSocket-Extensions",
+    [MCP__H_ACCEPT] = "Sec-WebSocket-Accept",
+    [MCP__H_HOST] = "Host",
+    [MCP__H_ORIGIN] = "Origin",
+    [MCP__H_TRACE_ID] = "X-Trace-ID",
+};
+
+static int bad(mcp__head_t *head, int status, const char *problem) {
+  head->status = status;
+  head->problem = problem;
+  return -1;
+}
+
+static int keep(mcp__head_t *head, const char *at, size_t len) {
+  return mcp__buf_append(&head->text, at, len) == 0 ? 0 : bad(head, 431, "the request's head is too large");
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t len) {
+  mcp__head_t *head = parser->data;
+  if (head->url == 0)
+    head->url = head->text.len + 1;
+  return keep(head, at, len);
+}
+
+static int on_url_complete(llhttp_t *parser) { return keep(parser->data, "", 1); }
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t len) { return keep(parser->data, at, len); }
+
+static int on_field_complete(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  if (++head->headers > MCP__HEAD_MAX_HEADERS)
+    return bad(head, 431, "more than 64 headers");
+  int status = keep(head, "", 1);
+  head->value_begin = head->text.len;
+  return status;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t len) { return keep(parser->data, at, len); }
+
+static mcp__header_t which(const char *name) {
+  int i = 0;
+  while (i < MCP__H_COUNT && strcasecmp(name, names[i]) != 0)
+    i++;
+  return (mcp__header_t)i;
+}
+
+static bool is_list(mcp__header_t header) { return header == MCP__H_CONNECTION || header == MCP__H_UPGRADE ||
+                                                   header == MCP__H_PROTOCOL || header == MCP__H_EXTENSIONS; }
+
+/* The text is cut back to what is kept: a value that is of no interest leaves nothing, a second line of a list is
+ * joined to the first (RFC 9110 section 5.3). */
+static int on_value_complete(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  mcp__buf_t *text = &head->text;
+  mcp__header_t header = which(text->data + head->name_begin);
+  while (text->len > head->value_begin && (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
+    text->len--;
+  if (keep(head, "", 1) != 0)
+    return -1;
+  size_t len = text->len - head->value_begin;
+  if (header == MCP__H_COUNT) {
+    text->len = head->name_begin;
+    return 0;
+  }
+  if (len > MCP__VALUE_MAX)
+    return bad(head, 431, "a header is too long");
+  head->given[header]++;
+  if (head->value[header] != 0 && is_list(header)) {
+    char joined[2 * MCP__VALUE_MAX];
+    int joined_len = snprintf(joined, sizeof joined, "%s, %s", mcp__head_value(head, header), text->data + head->value_begin);
+    if (joined_len > MCP__VALUE_MAX)
+      return bad(head, 431, "a header is too long");
+    text->len = head->name_begin;
+    head->value[header] = text->len + 1;
+    head->name_begin += (size_t)joined_len + 1;
+    return keep(head, joined, (size_t)joined_len + 1);
+  }
+  head->value[header] = head->value_begin + 1;
+  head->name_begin = text->len;
+  return 0;
+}
+
+static int on_headers_complete(llhttp_t *parser) {
+  (void)parser;
+  return 2; /* stop behind the head, whatever it is (HPE_PAUSED_UPGRADE) */
+}
+
+static int on_message_begin_of_headers(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  head->name_begin = head->text.len;
+  return 0;
+}
+
+int mcp__head_init(mcp__head_t *head, bool is_request) {
+  memset(head, 0, sizeof *head);
+  mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
+  llhttp_settings_init(&head->settings);
+  head->settings.on_url = on_url;
+  head->settings.on_url_complete = on_url_complete;
+  head->settings.on_version_complete = on_message_begin_of_headers;
+  head->settings.on_header_field = on_header_field;
+  head->settings.on_header_field_complete = on_field_complete;
+  head->settings.on_header_value = on_header_value;
+  head->settings.on_header_value_complete = on_value_complete;
+  head->settings.on_headers_complete = on_headers_complete;
+  llhttp_init(&head->parser, is_request ? HTTP_REQUEST : HTTP_RESPONSE, &head->settings);
+  head->parser.data = head;
+  return mcp__buf_reserve(&head->text, 1);
+}
+
+void mcp__head_deinit(mcp__head_t *head) { mcp__buf_deinit(&head->text); }
+
+mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used) {
+  size_t room = MCP__HEAD_MAX_BYTES - head->bytes;
+  size_t take = len < room ? len : room;
+  llhttp_errno_t error = llhttp_execute(&head->parser, data, take);
+  *used = take;
+  if (error == HPE_PAUSED_UPGRADE) {
+    *used = (size_t)(llhttp_get_error_pos(&head->parser) - data);
+    head->bytes += *used;
+    if (head->parser.type == HTTP_RESPONSE)
+      head->status = head->parser.status_code;
+    return MCP__HEAD_DONE;
+  }
+  head->bytes += take;
+  if (error == HPE_OK && head->bytes < MCP__HEAD_MAX_BYTES)
+    return MCP__HEAD_MORE;
+  if (error == HPE_OK)
+    bad(head, 431, "the request's head is larger than 8 KiB");
+  else if (head->problem == NULL)
+    bad(head, 400, "this is not a valid HTTP request");
+  return MCP__HEAD_BAD;
+}
+
+const char *mcp__head_value(const mcp__head_t *head, mcp__header_t header) {
+  return head->value[header] != 0 ? head->text.data + head->value[header] - 1 : NULL;
+}
+
+const char *mcp__head_url(const mcp__head_t *head) {
+  return head->url != 0 ? head->text.data + head->url - 1 : "/";
+}
+
+bool mcp__head_has_token(const char *list, const char *token) {
+  size_t len = strlen(token);
+  while (list != NULL && *list != '\0') {
+    list += strspn(list, " \t,");
+    size_t item = strcspn(list, ",");
+    size_t end = item;
+    while (end > 0 && (list[end - 1] == ' ' || list[end - 1] == '\t'))
+      end--;
+    if (end == len && strncasecmp(list, token, len) == 0)
+      return true;
+    list += item;
+  }
+  return false;
+}
+
+static mcp__wish_t wrong(mcp__head_t *head, int status, const char *problem) {
+  bad(head, status, problem);
+  return MCP__WISH_WRONG;
+}
+
+static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two equal signs */
+  return key != NULL && strlen(key) == 24 &&
+         strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
+         strcmp(key + 22, "==") == 0;
+}
+
+mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
+  const llhttp_t *parser = &head->parser;
+  bool websocket = mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
+  if (parser->http_major != 1 || parser->http_minor > 1)
+    return wrong(head, 505, "HTTP/1.1 is spoken here");
+  if (parser->method != HTTP_GET)
+    return wrong(head, 405, "only GET is served here");
+  if ((parser->flags & F_CHUNKED) != 0 || parser->content_length != 0)
+    return wrong(head, 400, "a GET with a body is not served here");
+  if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
+    return wrong(head, 400, "exactly one Host header is needed");
+  if (!websocket)
+    return MCP__WISH_GET;
+  if (parser->http_minor == 0)
+    return wrong(head, 400, "a WebSocket needs HTTP/1.1");
+  if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
+    return wrong(head, 400, "Connection: Upgrade is missing");
+  if (head->given[MCP__H_VERSION] != 1 || strcmp(mcp__head_value(head, MCP__H_VERSION), "13") != 0)
+    return wrong(head, 426, "Sec-WebSocket-Version must be 13");
+  if (head->given[MCP__H_KEY] != 1 || !is_key(mcp__head_value(head, MCP__H_KEY)))
+    return wrong(head, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
+  return MCP__WISH_WEBSOCKET;
+}
+
+void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]) { /* RFC 6455 section 4.2.2, 5.4 */
+  char text[MCP__KEY_SIZE + 36];
+  unsigned char digest[20];
+  int len = snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+  EVP_Digest(text, (size_t)len, digest, NULL, EVP_sha1(), NULL);
+  EVP_EncodeBlock((unsigned char *)accept, digest, sizeof digest);
+}
+
+int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head) {
+  char accept[MCP__ACCEPT_SIZE];
+  mcp__websocket_accept(mcp__head_value(head, MCP__H_KEY), accept);
+  bool mcp = mcp__head_has_token(mcp__head_value(head, MCP__H_PROTOCOL), "mcp");
+  return mcp__buf_printf(out,
+                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Accept: %s\r\n%s\r\n",
+                         accept, mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
+}
+
+static const char *reason_phrase(int status) { /* of what is answered here */
+  static const struct {
+    int status;
+    const char *phrase;
+  } phrases[] = {{200, "OK"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {403, "Forbidden"},
+                 {405, "Method Not Allowed"},
+                 {408, "Request Timeout"},
+                 {426, "Upgrade Required"},
+                 {431, "Request Header Fields Too Large"},
+                 {503, "Service Unavailable"},
+                 {505, "HTTP Version Not Supported"}};
+  for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+    if (phrases[i].status == status)
+      return phrases[i].phrase;
+  return "Unexpected";
+}
+
+int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
+  return mcp__buf_printf(out,
+                         "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
+                         "Connection: close\r\n%s\r\n%s",
+                         status, reason_phrase(status), strlen(text),
+                         status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                         : status == 405 ? "Allow: GET\r\n"
+                         : status == 503 ? "Retry-After: 1\r\n"
+                                         : "",
+                         text);
+}
+
+int mcp__new_key(char key[MCP__KEY_SIZE]) {
+  unsigned char bytes[16];
+  if (RAND_bytes(bytes, sizeof bytes) != 1)
+    return UV_EIO;
+  EVP_EncodeBlock((unsigned char *)key, bytes, sizeof bytes);
+  return 0;
+}
+
+int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key) {
+  return mcp__buf_printf(out,
+                         "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n\r\n",
+                         path, authority, key);
+}
+
+int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) { /* section 4.1 */
+  char accept[MCP__ACCEPT_SIZE];
+  mcp__websocket_accept(key, accept);
+  const char *got = mcp__head_value(head, MCP__H_ACCEPT);
+  const char *protocol = mcp__head_value(head, MCP__H_PROTOCOL);
+  const char *wrong_part = NULL;
+  if (head->status == 401 || head->status == 403) {
+    snprintf(problem, size, "the peer answered %d %s", head->status, reason_phrase(head->status));
+    return MCP_EREFUSED;
+  }
+  if (head->status != 101) {
+    snprintf(problem, size, "the peer answered HTTP %d instead of switching to WebSocket", head->status);
+    return MCP_EUPGRADE;
+  }
+  if (!mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket") ||
+      !mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
+    wrong_part = "without Upgrade: websocket and Connection: Upgrade";
+  else if (got == NULL || strcmp(got, accept) != 0)
+    wrong_part = "with a wrong Sec-WebSocket-Accept";
+  else if (mcp__head_value(head, MCP__H_EXTENSIONS) != NULL)
+    wrong_part = "with an extension that was not offered";
+  else if (protocol != NULL && strcmp(protocol, "mcp") != 0)
+    wrong_part = "with a subprotocol that was not offered";
+  if (wrong_part == NULL)
+    return 0;
+  snprintf(problem, size, "the peer answered 101 %s", wrong_part);
+  return MCP_EUPGRADE;
+}

@@ -1,0 +1,85 @@
+/* url.c: addresses as people write them. */
+#include "url.h"
+
+#include "iccm_network.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static int wrong(const char *text, const char *why, char *problem, size_t size) {
+  snprintf(problem, size, "\"%.200s\": %s", text, why);
+  return MCP_EURL;
+}
+
+static const char *skip_scheme(const char *text, const char **why) {
+  const char *end = strstr(text, "://");
+  if (end == NULL)
+    return text;
+  if (end - text == 2 && strncasecmp(text, "ws", 2) == 0)
+    return end + 3;
+  *why = end - text == 3 && strncasecmp(text, "wss", 3) == 0 ? "wss:// is not supported by this version, use ws://"
+                                                             : "the scheme must be ws://";
+  return NULL;
+}
+
+static int read_port(const char *text, size_t len) { /* -1: not one */
+  char digits[6];
+  if (len == 0 || len > 5 || strspn(text, "0123456789") < len)
+    return -1;
+  memcpy(digits, text, len);
+  digits[len] = '\0';
+  int port = atoi(digits);
+  return port >= 1 && port <= 65535 ? port : -1;
+}
+
+/* The host's first byte and length; *rest is what follows it. */
+static const char *find_host(const char *at, size_t *len, const char **rest) {
+  if (*at == '[') {
+    const char *end = strchr(at, ']');
+    *len = end != NULL ? (size_t)(end - at - 1) : 0;
+    *rest = end != NULL ? end + 1 : at;
+    return at + 1;
+  }
+  *len = strcspn(at, ":/?#");
+  *rest = at + *len;
+  return at;
+}
+
+static bool printable(const char *text) {
+  while ((unsigned char)*text > 0x20 && (unsigned char)*text < 0x7f)
+    text++;
+  return *text == '\0';
+}
+
+int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size) {
+  const char *why = NULL, *rest;
+  size_t host_len;
+  if (text == NULL || !printable(text))
+    return wrong(text != NULL ? text : "", "not an address of the form ws://host:port/path", problem, size);
+  const char *at = skip_scheme(text, &why);
+  if (at == NULL)
+    return wrong(text, why, problem, size);
+  if (memchr(at, '@', strcspn(at, "/?#")) != NULL)
+    return wrong(text, "a user name or password does not belong in the address", problem, size);
+  const char *host = find_host(at, &host_len, &rest);
+  if (host_len == 0 || host_len >= sizeof url->host)
+    return wrong(text, "the host's name is missing or too long (an IPv6 address stands in brackets)", problem, size);
+  url->port = 80;
+  if (*rest == ':') {
+    size_t len = strcspn(++rest, "/?#");
+    url->port = read_port(rest, len);
+    rest += len;
+  }
+  if (url->port < 0)
+    return wrong(text, "the port must be a number from 1 to 65535", problem, size);
+  size_t path_len = strcspn(rest, "#");
+  if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') || path_len + 2 > sizeof url->path)
+    return wrong(text, "what follows the host is not a path, or is too long", problem, size);
+  snprintf(url->host, sizeof url->host, "%.*s", (int)host_len, host);
+  snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
+  bool six = strchr(url->host, ':') != NULL;
+  snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "", url->port);
+  return 0;
+}
