@@ -1,0 +1,332 @@
+/* call.c: one tools/call, from its message to its answer.
+ *
+ * Happy path: the connection takes a call, parses the message into it, and runs it; the handler ends it, now or later;
+ * the answer is written to the connection and the call goes back to the spare ones with its memory. A blocking handler
+ * runs on the pool: its answer is rendered there and written when the job is back on the loop. Failure: when the peer
+ * leaves, cancels or the deadline passes, the call loses its connection and its handler is told; it still has to end it,
+ * which then frees and no more. So each call is ended exactly once, and nothing can leak. */
+#include "server.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_BYTES = 1024 };
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static mcp_call_t *take_spare(mcp_server_t *server) {
+  mcp_call_t *call = server->spare;
+  if (call != NULL) {
+    server->spare = call->next;
+    server->spare_count--;
+    server->spare_bytes -= call->text.cap + call->arena.used;
+    call->next = NULL;
+    return call;
+  }
+  call = mcp__calloc(sizeof *call);
+  if (call == NULL)
+    return NULL;
+  mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, &server->receive);
+  mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
+  mcp__arena_init(&call->arena, 0);
+  call->server = server;
+  return call;
+}
+
+mcp_call_t *mcp__call_take(mcp_server_t *server) {
+  mcp_call_t *call = take_spare(server);
+  size_t memory = MCP__PARSE_MEMORY * server->max_message;
+  if (call != NULL)
+    call->arena.max = memory < MCP__PARSE_MEMORY_MIN ? MCP__PARSE_MEMORY_MIN : memory;
+  return call;
+}
+
+void mcp__call_free(mcp_call_t *call) {
+  mcp__buf_deinit(&call->text);
+  mcp__buf_deinit(&call->response);
+  mcp__arena_deinit(&call->arena);
+  mcp__free(call);
+}
+
+void mcp__call_give_back(mcp_call_t *call) {
+  mcp_server_t *server = call->server;
+  if (server == NULL) {
+    mcp__call_free(call);
+    return;
+  }
+  mcp__arena_reset(&call->arena);
+  call->text.len = 0;
+  mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
+  size_t bytes = call->text.cap + call->arena.used;
+  if (server->spare_count >= MCP__SPARE_CALLS || server->spare_bytes + bytes > MCP__SPARE_BYTES) {
+    mcp__call_free(call);
+    return;
+  }
+  call->conn = NULL;
+  call->doc = NULL;
+  call->on_cancel = NULL;
+  call->ended = call->silent = call->on_pool = false;
+  atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
+  call->next = server->spare;
+  server->spare = call;
+  server->spare_count++;
+  server->spare_bytes += bytes;
+}
+
+static void link_call(mcp_call_t *call) {
+  mcp_server_t *server = call->server;
+  mcp__conn_t *conn = call->conn;
+  call->started_ms = uv_now(server->loop);
+  call->older = server->newest;
+  call->newer = NULL;
+  *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
+  server->newest = call;
+  call->prev = NULL;
+  call->next = conn->calls;
+  if (conn->calls != NULL)
+    conn->calls->prev = call;
+  conn->calls = call;
+  conn->in_flight++;
+}
+
+static void leave_conn(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  if (conn == NULL)
+    return;
+  *(call->prev != NULL ? &call->prev->next : &conn->calls) = call->next;
+  if (call->next != NULL)
+    call->next->prev = call->prev;
+  call->prev = call->next = NULL;
+  call->conn = NULL;
+  conn->in_flight--;
+  mcp__conn_call_left(conn, call);
+}
+
+static void leave_server(mcp_call_t *call) {
+  mcp_server_t *server = call->server;
+  if (server == NULL)
+    return;
+  *(call->older != NULL ? &call->older->newer : &server->oldest) = call->newer;
+  *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
+}
+
+static void over(mcp_call_t *call) { /* ended, and its answer is written */
+  mcp_server_t *server = call->server;
+  leave_conn(call);
+  leave_server(call);
+  mcp__call_give_back(call);
+  if (server != NULL)
+    mcp__server_call_ended(server);
+}
+
+void mcp__call_detach(mcp_call_t *call) {
+  leave_server(call);
+  call->server->receive.used -= call->text.cap;
+  call->text.budget = NULL;
+  call->server = NULL;
+}
+
+void mcp__call_abandon(mcp_call_t *call) {
+  leave_conn(call);
+  atomic_store(&call->cancelled, true);
+  void (*cb)(mcp_call_t *, void *) = call->on_cancel;
+  call->on_cancel = NULL;
+  if (cb != NULL)
+    cb(call, call->on_cancel_arg); /* may end the call */
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+typedef struct tool_failure {
+  int code;
+  const char *text, *data;
+  size_t data_len;
+} failure_t;
+
+static bool is_tool_code(int code) { return code <= MCP_TOOL_ERROR && code >= -32099; }
+
+static int render_failure(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const failure_t *failure = what;
+  return is_tool_code(failure->code)
+             ? mcp__answer_tool_error(out, to, failure->code, failure->text, failure->data, failure->data_len)
+             : mcp__jsonrpc_error(out, to->id, to->id_len, failure->code, failure->text, failure->data,
+                                  failure->data_len);
+}
+
+typedef struct json_text {
+  const char *json;
+  size_t len;
+} json_text_t;
+
+static int render_result(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const json_text_t *text = what;
+  return mcp__answer_result(out, to, text->json, text->len);
+}
+
+static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__buf_t *response = what;
+  (void)to;
+  return mcp__buf_append(out, response->data, response->len);
+}
+
+static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
+
+/* Every ending comes through here. On the pool the answer is kept until the job is back. */
+static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
+  if (call->ended) {
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice", call->tool_name);
+    return MCP_ESTATE;
+  }
+  call->ended = true;
+  if (call->on_pool) {
+    int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
+    if (rendered != 0) {
+      call->response.len = 0;
+      status = MCP_EANSWER;
+      render_failure(&call->response, &call->to, &unwritable);
+    }
+    return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
+  }
+  if (call->conn == NULL && status == 0)
+    status = MCP_ESTATE;
+  if (call->conn != NULL && !call->silent && mcp__conn_answer(call->conn, &call->to, render, what) != 0)
+    status = MCP_EANSWER;
+  over(call);
+  return status;
+}
+
+int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
+  if (!mcp__utf8_valid(json, len))
+    return end_call(call, render_failure, &unwritable, MCP_EANSWER);
+  json_text_t text = {json, len};
+  return end_call(call, render_result, &text, 0);
+}
+
+int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
+  json_text_t text = {NULL, 0};
+  if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
+    text.json = yyjson_mut_val_write_opts(result, 0, &call->arena.alc, &text.len, NULL);
+  if (text.json == NULL)
+    return end_call(call, render_failure, &unwritable, MCP_EANSWER);
+  return end_call(call, render_result, &text, 0);
+}
+
+static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, va_list args) {
+  char text[MESSAGE_BYTES];
+  vsnprintf(text, sizeof text, format, args);
+  for (size_t len = strlen(text); !mcp__utf8_valid(text, len); len = strlen(text)) {
+    if (len < sizeof text - 1) { /* not cut here: the handler's own text is invalid */
+      snprintf(text, sizeof text, "%s", mcp_strerror(code));
+      break;
+    }
+    while (len > 0 && !mcp__utf8_valid(text, len))
+      len--;
+    text[len] = '\0';
+  }
+  failure_t failure = {.code = code, .text = text};
+  if (data != NULL && !call->arena.failed)
+    failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
+  return end_call(call, render_failure, &failure, data != NULL && failure.data == NULL ? MCP_EANSWER : 0);
+}
+
+int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int status = end_failed(call, MCP_TOOL_ERROR, NULL, format, args);
+  va_end(args);
+  return status;
+}
+
+int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int status = end_failed(call, code, data, format, args);
+  va_end(args);
+  return status;
+}
+
+void mcp__call_time_out(mcp_call_t *call, const char *why) {
+  failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
+  if (call->conn != NULL && !call->silent)
+    mcp__conn_answer(call->conn, &call->to, render_failure, &failure);
+  mcp__call_abandon(call);
+}
+
+/* ---- handlers -------------------------------------------------------------------------------------- */
+
+static mcp_call_t *call_of(mcp__job_t *job) { return (mcp_call_t *)(void *)job; }
+
+static void work(mcp__job_t *job) {
+  mcp_call_t *call = call_of(job);
+  call->tool->handler(call, call->args, call->tool->arg);
+  if (!call->ended) {
+    mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool_name);
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
+  }
+}
+
+static void done(mcp__job_t *job) {
+  mcp_call_t *call = call_of(job);
+  if (job->dropped) {
+    call->on_pool = false;
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
+    return;
+  }
+  if (call->conn != NULL && !call->silent)
+    mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
+  over(call);
+}
+
+static void orphan(mcp__job_t *job) { mcp__call_free(call_of(job)); }
+
+const mcp__pool_events_t mcp__call_pool_events = {work, done, orphan};
+
+void mcp__call_run(mcp_call_t *call) {
+  call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
+  link_call(call);
+  call->tool_name = call->tool->name;
+  if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0) {
+    call->tool->handler(call, call->args, call->tool->arg);
+    return;
+  }
+  char *name = mcp__arena_alloc(&call->arena, strlen(call->tool_name) + 1);
+  call->tool_name = name != NULL ? strcpy(name, call->tool->name) : "?"; /* the handler may outlive the server */
+  call->on_pool = true;
+  int status = mcp__pool_submit(call->server->pool, &call->job);
+  if (status == 0)
+    return;
+  call->on_pool = false;
+  mcp_call_tool_error(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
+}
+
+const char *mcp_call_trace_id(const mcp_call_t *call) { return call->trace_id; }
+
+yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
+  if (call->doc == NULL)
+    call->doc = yyjson_mut_doc_new(&call->arena.alc);
+  return call->doc;
+}
+
+bool mcp_call_cancelled(const mcp_call_t *call) {
+  return atomic_load(&call->cancelled);
+}
+
+void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg) {
+  call->on_cancel = cb;
+  call->on_cancel_arg = arg;
+  if (atomic_load(&call->cancelled) && call->server != NULL)
+    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 0, 0);
+}
+
+static mcp_call_t *late_cancel(mcp_server_t *server) {
+  mcp_call_t *call = server->oldest;
+  while (call != NULL && (call->on_cancel == NULL || !atomic_load(&call->cancelled)))
+    call = call->newer;
+  return call;
+}
+
+void mcp__call_fire_late_cancels(uv_timer_t *timer) {
+  for (mcp_call_t *call; (call = late_cancel(timer->data)) != NULL;)
+    mcp__call_abandon(call); /* may end this call, and others */
+}

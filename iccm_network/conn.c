@@ -1,0 +1,503 @@
+/* conn.c: one connection of a server.
+ *
+ * Happy path: the head of the upgrade comes in, is judged and answered with 101; from then on each message is taken apart,
+ * dispatched, and either answered at once or run as a call whose answer comes when it is ready. Reading pauses while too
+ * many calls are in flight or too much output waits, so that a peer's haste costs the peer alone. Failure: a plain HTTP
+ * answer before the upgrade, a close frame behind it; both are written, input is discarded for up to a second, and the
+ * connection goes. Calls in flight lose their connection and go on to their end. */
+#include "server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void close_now(mcp__conn_t *conn);
+
+static mcp__conn_t *conn_of(mcp__stream_t *stream) { return stream->arg; }
+
+static uint64_t now(const mcp__conn_t *conn) { return uv_now(conn->server->loop); }
+
+/* ---- ending ---------------------------------------------------------------------------------------- */
+
+static void drop_handshake(mcp__conn_t *conn) {
+  if (conn->head == NULL)
+    return;
+  mcp__head_deinit(conn->head);
+  mcp__free(conn->head);
+  conn->head = NULL;
+  conn->server->handshakes--;
+}
+
+static void abandon_calls(mcp__conn_t *conn) {
+  while (conn->calls != NULL)
+    mcp__call_abandon(conn->calls);
+}
+
+/* The last words are in out: write them, say that nothing follows, and wait for the peer to go. */
+static void start_closing(mcp__conn_t *conn) {
+  if (conn->state >= MCP__CONN_CLOSING)
+    return;
+  drop_handshake(conn);
+  conn->state = MCP__CONN_CLOSING;
+  conn->since_ms = now(conn);
+  mcp__buf_deinit(&conn->input);
+  abandon_calls(conn);
+  mcp__stream_finish(&conn->stream);
+  mcp__stream_read(&conn->stream, true);
+}
+
+static void close_now(mcp__conn_t *conn) {
+  if (conn->state == MCP__CONN_CLOSED)
+    return;
+  if (conn->state == MCP__CONN_OPEN)
+    mcp_log(MCP_LOG_INFO, conn->server->name, "Client disconnected: %s", conn->peer);
+  drop_handshake(conn);
+  conn->state = MCP__CONN_CLOSED;
+  abandon_calls(conn);
+  mcp__stream_close(&conn->stream);
+}
+
+static void close_with(mcp__conn_t *conn, int code, const char *reason) {
+  if (conn->state != MCP__CONN_OPEN)
+    return;
+  mcp_log(code == MCP__CLOSE_RESTART ? MCP_LOG_DEBUG : MCP_LOG_WARN, conn->server->name,
+          "closing the connection of %s with %d: %s", conn->peer, code, reason);
+  mcp__ws_flush_pong(&conn->ws);
+  mcp__ws_close(&conn->ws, code, reason);
+  start_closing(conn);
+}
+
+static void on_closed(mcp__stream_t *stream) {
+  mcp__conn_t *conn = conn_of(stream);
+  mcp__ws_deinit(&conn->ws);
+  mcp__buf_deinit(&conn->input);
+  mcp__free(conn->trace_id);
+  mcp__server_conn_gone(conn->server, conn);
+  mcp__free(conn);
+}
+
+static void on_end(mcp__stream_t *stream, int status) {
+  (void)status; /* end of file and errors alike: without a close frame there is nothing to answer */
+  close_now(conn_of(stream));
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+static int render_internal_error(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  (void)what;
+  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL, 0);
+}
+
+static int write_message(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what) {
+  mcp__buf_t *out = &conn->stream.out;
+  size_t begin = mcp__ws_begin(&conn->ws);
+  if (begin == SIZE_MAX)
+    return UV_ENOMEM;
+  int status = render(out, to, what);
+  size_t len = out->len - begin;
+  if (status == 0)
+    status = mcp__ws_end(&conn->ws, begin);
+  if (status != 0)
+    out->len = begin;
+  else if (len > conn->largest_answer)
+    conn->largest_answer = len;
+  return status;
+}
+
+/* Backlog is looked at when the loop has turned: a burst of answers that the kernel takes at once is none. */
+int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what) {
+  if (conn->state != MCP__CONN_OPEN)
+    return MCP_ESTATE;
+  int status = write_message(conn, to, render, what);
+  mcp__stream_dirty(&conn->stream);
+  if (status != 0 && write_message(conn, to, render_internal_error, NULL) != 0)
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for an answer");
+  return status;
+}
+
+static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__outcome_t *outcome = what;
+  if (outcome->action == MCP__DO_ANSWER) {
+    int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
+    if (status == 0)
+      status = mcp__buf_append(out, outcome->result, outcome->result_len);
+    return status == 0 ? mcp__buf_append(out, "}", 1) : status;
+  }
+  if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
+    return mcp__answer_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, NULL, 0);
+}
+
+/* ---- messages -------------------------------------------------------------------------------------- */
+
+static mcp_call_t *find_in_flight(mcp__conn_t *conn, const char *id, size_t id_len) {
+  for (mcp_call_t *call = conn->calls; call != NULL; call = call->next)
+    if (!call->silent && call->to.id_len == id_len && memcmp(call->to.id, id, id_len) == 0)
+      return call;
+  return NULL;
+}
+
+static void cancel(mcp__conn_t *conn, yyjson_val *id, mcp__arena_t *arena) {
+  size_t len;
+  char *text = yyjson_val_write_opts(id, 0, &arena->alc, &len, NULL);
+  mcp_call_t *call = text != NULL ? find_in_flight(conn, text, len) : NULL;
+  if (call != NULL)
+    mcp__call_abandon(call);
+}
+
+static const char *copy_trace_id(const mcp__conn_t *conn, mcp__arena_t *arena) {
+  char *copy = conn->trace_id != NULL ? mcp__arena_alloc(arena, strlen(conn->trace_id) + 1) : NULL;
+  return copy != NULL ? strcpy(copy, conn->trace_id) : NULL; /* the call may outlive the connection */
+}
+
+static bool should_pause(const mcp__conn_t *conn) {
+  return conn->in_flight >= MCP__MAX_IN_FLIGHT || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE;
+}
+
+static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outcome) {
+  call->conn = conn;
+  call->to.direct = outcome->direct;
+  call->tool = outcome->tool;
+  call->args = outcome->args;
+  call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
+  mcp__call_run(call); /* may have ended it */
+}
+
+static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *message, mcp__outcome_t *outcome) {
+  bool request = message->kind != MCP__NOTIFICATION && message->kind != MCP__RESPONSE;
+  if (message->kind == MCP__REQUEST && find_in_flight(conn, message->id, message->id_len) != NULL) {
+    outcome->action = MCP__DO_REFUSE;
+    outcome->code = MCP_INVALID_REQUEST;
+    outcome->problem = "a call with this id is still in flight";
+  }
+  call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct};
+  call->silent = !request;
+  switch (outcome->action) {
+  case MCP__DO_CALL:
+    run(conn, call, outcome);
+    return;
+  case MCP__DO_CANCEL:
+    cancel(conn, outcome->cancel_id, &call->arena);
+    break;
+  case MCP__DO_NOTHING:
+    break;
+  default:
+    if (request)
+      mcp__conn_answer(conn, &call->to, render_outcome, outcome);
+    break;
+  }
+  mcp__call_give_back(call);
+}
+
+static size_t max_values(const mcp_server_t *server) { /* a million for each 16 MiB */
+  size_t scaled = server->max_message / (16 << 20) * 1000000;
+  return scaled < 1000000 ? 1000000 : scaled;
+}
+
+static void on_message(mcp__buf_t *text, bool binary, void *arg) {
+  mcp__conn_t *conn = arg;
+  mcp_server_t *server = conn->server;
+  (void)binary;
+  if (conn->state != MCP__CONN_OPEN)
+    return; /* closed while this piece of input was taken apart */
+  mcp_call_t *call = mcp__call_take(server);
+  if (call == NULL) {
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
+    return;
+  }
+  mcp__buf_swap(&call->text, text);
+  memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
+  mcp__message_t message;
+  mcp__outcome_t outcome;
+  mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(server), &call->arena, &message);
+  mcp__dispatch(&server->identity, conn->revision, &message, &call->arena, &outcome);
+  if (message.kind == MCP__REQUEST)
+    conn->revision = outcome.revision;
+  act(conn, call, &message, &outcome);
+  if (should_pause(conn))
+    mcp__ws_pause(&conn->ws, true);
+}
+
+static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
+  mcp__conn_t *conn = arg;
+  if (conn->state != MCP__CONN_OPEN)
+    return; /* the peer answers our close */
+  mcp_log(clean ? MCP_LOG_INFO : MCP_LOG_WARN, conn->server->name, "Client disconnected: %s, %s %d%s%s", conn->peer,
+          clean ? "closed with" : "broke the protocol, closed with", code, *reason != '\0' ? ": " : "", reason);
+  start_closing(conn);
+}
+
+/* ---- handshake ------------------------------------------------------------------------------------- */
+
+static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
+  if (status >= 400 && status != 503)
+    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.200s", conn->peer, status, text);
+  mcp__write_plain(&conn->stream.out, status, text); /* without memory for it there is only the end */
+  start_closing(conn);
+}
+
+static void answer_ready(mcp__conn_t *conn) {
+  mcp__buf_t text;
+  mcp__buf_init(&text, 64 * 1024, NULL);
+  bool ready = !conn->server->stopping;
+  mcp__buf_puts(&text, ready ? "" : "the server is stopping\n");
+  for (mcp__need_t *need = conn->server->needs; need != NULL; need = need->next) {
+    if (need->reason != NULL) {
+      ready = false;
+      mcp__buf_printf(&text, "%s: %s\n", need->name, need->reason);
+    }
+  }
+  if (ready)
+    mcp__buf_puts(&text, "ready\n");
+  int status = mcp__buf_append(&text, "", 1);
+  answer_plain(conn, ready ? 200 : 503, status == 0 ? text.data : "out of memory\n");
+  mcp__buf_deinit(&text);
+}
+
+static void answer_get(mcp__conn_t *conn, const char *url) {
+  size_t path = strcspn(url, "?#");
+  if (path == 8 && memcmp(url, "/healthz", 8) == 0) {
+    answer_plain(conn, 200, "alive\n");
+  } else if (path == 7 && memcmp(url, "/readyz", 7) == 0) {
+    answer_ready(conn);
+  } else {
+    char text[512];
+    snprintf(text, sizeof text,
+             "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
+             "Connect to this address with ws:// instead of http://. GET /healthz and /readyz tell how it is.\n",
+             conn->server->name, conn->server->version);
+    answer_plain(conn, 200, text);
+  }
+}
+
+static void open_websocket(mcp__conn_t *conn) {
+  const char *trace_id = mcp__head_value(conn->head, MCP__H_TRACE_ID);
+  if (trace_id != NULL && *trace_id != '\0' && strlen(trace_id) < MCP__TRACE_MAX &&
+      mcp__utf8_valid(trace_id, strlen(trace_id)))
+    conn->trace_id = mcp__strdup(trace_id);
+  if (mcp__write_switching(&conn->stream.out, conn->head) != 0) {
+    close_now(conn);
+    return;
+  }
+  mcp__stream_dirty(&conn->stream);
+  drop_handshake(conn);
+  conn->state = MCP__CONN_OPEN;
+  conn->since_ms = now(conn);
+  mcp_log(MCP_LOG_INFO, conn->server->name, "Client connected: %s", conn->peer);
+}
+
+static void on_head(mcp__conn_t *conn) {
+  const char *origin = mcp__head_value(conn->head, MCP__H_ORIGIN);
+  mcp__wish_t wish = mcp__head_wish(conn->head);
+  if (wish == MCP__WISH_WRONG)
+    answer_plain(conn, conn->head->status, conn->head->problem);
+  else if (origin != NULL && (conn->head->given[MCP__H_ORIGIN] != 1 ||
+                              !mcp__head_has_token(conn->server->allowed_origins, origin)))
+    answer_plain(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
+  else if (wish == MCP__WISH_GET)
+    answer_get(conn, mcp__head_url(conn->head));
+  else
+    open_websocket(conn);
+}
+
+/* ---- input ----------------------------------------------------------------------------------------- */
+
+static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
+  size_t used;
+  switch (mcp__head_feed(conn->head, data, len, &used)) {
+  case MCP__HEAD_DONE:
+    on_head(conn);
+    break;
+  case MCP__HEAD_BAD:
+    answer_plain(conn, conn->head->status, conn->head->problem);
+    break;
+  case MCP__HEAD_MORE:
+    break;
+  }
+  return used;
+}
+
+static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
+  size_t used = 0;
+  if (conn->state == MCP__CONN_HANDSHAKE)
+    used = take_head(conn, data, len);
+  if (conn->state == MCP__CONN_OPEN)
+    used += mcp__ws_feed(&conn->ws, (const uint8_t *)data + used, len - used);
+  if (conn->ws.pong_due)
+    mcp__stream_dirty(&conn->stream);
+  return conn->state >= MCP__CONN_CLOSING ? len : used;
+}
+
+static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
+  mcp__conn_t *conn = conn_of(stream);
+  conn->read_ms = now(conn);
+  conn->pinged_ms = 0;
+  size_t used = take(conn, data, len);
+  if (used == len)
+    return;
+  if (mcp__buf_append(&conn->input, data + used, len - used) != 0)
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for input");
+  mcp__stream_read(&conn->stream, false); /* until try_resume() */
+}
+
+/* Goes on with what was read before the pause, once there is room for more calls and output. */
+static void try_resume(mcp__conn_t *conn) {
+  if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn) || conn->server->stopping)
+    return;
+  mcp__ws_pause(&conn->ws, false);
+  mcp__buf_t input = conn->input;
+  mcp__buf_init(&conn->input, input.max, NULL);
+  size_t used = take(conn, input.data, input.len);
+  if (conn->state == MCP__CONN_OPEN && used < input.len &&
+      mcp__buf_append(&conn->input, input.data + used, input.len - used) != 0)
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for input");
+  mcp__buf_deinit(&input);
+  if (conn->state == MCP__CONN_OPEN && !conn->ws.paused)
+    mcp__stream_read(&conn->stream, true);
+}
+
+/* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every answer
+ * resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
+void mcp__conn_call_left(mcp__conn_t *conn, mcp_call_t *call) {
+  (void)call;
+  if (conn->ws.paused)
+    mcp__stream_dirty(&conn->stream);
+}
+
+static void before_write(mcp__stream_t *stream) {
+  mcp__conn_t *conn = conn_of(stream);
+  if (conn->state == MCP__CONN_OPEN)
+    mcp__ws_flush_pong(&conn->ws);
+}
+
+static void on_written(mcp__stream_t *stream) {
+  mcp__conn_t *conn = conn_of(stream);
+  conn->stalled_ms = 0;
+  try_resume(conn);
+}
+
+static const mcp__stream_events_t events = {on_data, on_end, before_write, on_written, on_closed};
+
+/* ---- accepting and time ---------------------------------------------------------------------------- */
+
+static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
+  mcp_server_t *server = conn->server;
+  if (server->all > server->max_connections + MCP__MAX_HANDSHAKES) { /* too many even to be told so */
+    close_now(conn);
+    return;
+  }
+  if (server->connections >= server->max_connections || server->handshakes >= MCP__MAX_HANDSHAKES) {
+    answer_plain(conn, 503, "too many connections, retry later\n");
+    return;
+  }
+  conn->counted = true;
+  server->connections++;
+  if (!server->allow_public && !mcp__peer_is_private(address)) {
+    answer_plain(conn, 403, "only private addresses may connect; ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
+    return;
+  }
+  conn->head = mcp__malloc(sizeof *conn->head);
+  if (conn->head == NULL || mcp__head_init(conn->head, true) != 0) {
+    mcp__free(conn->head);
+    conn->head = NULL;
+    close_now(conn);
+    return;
+  }
+  server->handshakes++;
+  mcp__stream_read(&conn->stream, true);
+}
+
+static void begin(mcp__conn_t *conn) {
+  struct sockaddr_storage address = {0};
+  int len = sizeof address;
+  if (uv_tcp_getpeername(&conn->stream.tcp, (struct sockaddr *)&address, &len) != 0) {
+    close_now(conn);
+    return;
+  }
+  uv_tcp_nodelay(&conn->stream.tcp, 1);
+  mcp__peer_name((struct sockaddr *)&address, conn->peer);
+  refuse_or_begin(conn, (struct sockaddr *)&address);
+}
+
+void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
+  mcp__conn_t *conn = mcp__calloc(sizeof *conn);
+  if (conn == NULL || mcp__stream_init(&conn->stream, &server->io, MCP__MAX_OUT, &events, conn) != 0) {
+    mcp__free(conn); /* the connection stays in the kernel's queue until the next one comes */
+    mcp_log(MCP_LOG_ERROR, server->name, "out of memory for a connection");
+    return;
+  }
+  conn->server = server;
+  conn->since_ms = conn->read_ms = uv_now(server->loop);
+  conn->ws_config = (mcp__ws_config_t){.max_message = server->max_message,
+                                       .budget = &server->receive,
+                                       .out = &conn->stream.out,
+                                       .on_message = on_message,
+                                       .on_end = on_ws_end,
+                                       .arg = conn};
+  mcp__ws_init(&conn->ws, &conn->ws_config);
+  mcp__buf_init(&conn->input, MCP__INPUT_BYTES, NULL);
+  conn->next = server->conns;
+  if (server->conns != NULL)
+    server->conns->prev = conn;
+  server->conns = conn;
+  server->all++;
+  if (uv_accept(listener, (uv_stream_t *)&conn->stream.tcp) != 0)
+    close_now(conn);
+  else
+    begin(conn);
+}
+
+static bool stalled(mcp__conn_t *conn, uint64_t now_ms) {
+  size_t bytes = mcp__stream_backlog(&conn->stream) - conn->stream.out.len;
+  if (bytes == 0 || bytes != conn->stalled_bytes || conn->stalled_ms == 0) {
+    conn->stalled_bytes = bytes;
+    conn->stalled_ms = bytes > 0 ? now_ms : 0;
+    return false;
+  }
+  return now_ms - conn->stalled_ms > MCP__WRITE_STALL_MS;
+}
+
+static bool backlog_too_large(const mcp__conn_t *conn) {
+  size_t most = conn->largest_answer > MCP__BACKLOG_CLOSE / 2 ? conn->largest_answer * 2 : MCP__BACKLOG_CLOSE;
+  return mcp__stream_backlog(&conn->stream) > most;
+}
+
+static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
+  uint64_t quiet = now_ms - conn->read_ms;
+  if (stalled(conn, now_ms) || backlog_too_large(conn)) {
+    close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
+  } else if (!conn->stream.reading) {
+    conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
+  } else if (mcp__ws_in_message(&conn->ws) && quiet > MCP__MESSAGE_STALL_MS) {
+    close_with(conn, MCP__CLOSE_PROTOCOL, "a message was begun and not continued for 30 s");
+  } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
+    mcp_log(MCP_LOG_WARN, conn->server->name, "%s does not answer pings", conn->peer);
+    close_now(conn);
+  } else if (conn->pinged_ms == 0 && quiet > MCP__PING_MS && mcp__ws_ping(&conn->ws) == 0) {
+    conn->pinged_ms = now_ms;
+    mcp__stream_dirty(&conn->stream);
+  }
+  if (conn->state == MCP__CONN_OPEN && quiet > MCP__TICK_MS) { /* an idle connection keeps little memory */
+    if (!mcp__ws_in_message(&conn->ws))
+      mcp__buf_clear(&conn->ws.message, MCP__KEEP_BYTES);
+    mcp__stream_trim(&conn->stream);
+  }
+}
+
+void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms) {
+  uint64_t age = now_ms - conn->since_ms;
+  if (conn->state == MCP__CONN_OPEN)
+    tick_open(conn, now_ms);
+  else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__HANDSHAKE_MS)
+    answer_plain(conn, 408, "no complete request within 5 s\n");
+  else if (conn->state == MCP__CONN_CLOSING && age > MCP__DRAIN_MS)
+    close_now(conn);
+}
+
+void mcp__conn_stop(mcp__conn_t *conn, bool at_once) {
+  if (conn->state == MCP__CONN_HANDSHAKE)
+    close_now(conn);
+  else if (conn->state == MCP__CONN_OPEN && (at_once || conn->in_flight == 0))
+    close_with(conn, MCP__CLOSE_RESTART, "the server is stopping");
+  else if (conn->state == MCP__CONN_OPEN)
+    mcp__stream_read(&conn->stream, false); /* no new calls: those in flight are waited for */
+}

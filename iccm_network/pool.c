@@ -1,0 +1,188 @@
+/* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop.
+ *
+ * A handler that never returns cannot be ended from outside; so that it holds up nobody, a closed pool does not wait for
+ * its threads: what it shares with them is freed by the last one that leaves. */
+#include "pool.h"
+
+#include <pthread.h>
+
+struct mcp__pool {
+  uv_mutex_t mutex;
+  uv_cond_t wake;
+  uv_async_t async;
+  const mcp__pool_events_t *events;
+  mcp__job_t *first, *last; /* waiting */
+  mcp__job_t *finished;     /* for the loop; newest first */
+  unsigned waiting, idle, threads;
+  unsigned users; /* threads, and the owner: the last one frees */
+  bool closed;
+  void (*on_closed)(void *arg);
+  void *arg;
+};
+
+static void leave(mcp__pool_t *pool) { /* with the mutex held, which is given up */
+  bool last = --pool->users == 0;
+  uv_mutex_unlock(&pool->mutex);
+  if (!last)
+    return;
+  uv_cond_destroy(&pool->wake);
+  uv_mutex_destroy(&pool->mutex);
+  mcp__free(pool);
+}
+
+static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the pool is closed */
+  while (pool->first == NULL && !pool->closed) {
+    pool->idle++;
+    uv_cond_wait(&pool->wake, &pool->mutex);
+    pool->idle--;
+  }
+  mcp__job_t *job = pool->first;
+  if (job != NULL) {
+    pool->first = job->next;
+    pool->waiting--;
+  }
+  return job;
+}
+
+static void *thread_main(void *arg) {
+  mcp__pool_t *pool = arg;
+  uv_mutex_lock(&pool->mutex);
+  for (mcp__job_t *job; (job = take(pool)) != NULL;) {
+    uv_mutex_unlock(&pool->mutex);
+    pool->events->work(job);
+    uv_mutex_lock(&pool->mutex);
+    if (pool->closed) {
+      uv_mutex_unlock(&pool->mutex);
+      pool->events->orphan(job);
+      uv_mutex_lock(&pool->mutex);
+    } else {
+      job->next = pool->finished;
+      pool->finished = job;
+      uv_async_send(&pool->async);
+    }
+  }
+  leave(pool);
+  return NULL;
+}
+
+static void finish(mcp__pool_t *pool, mcp__job_t *job) { /* the list is newest first */
+  mcp__job_t *in_order = NULL;
+  while (job != NULL) {
+    mcp__job_t *next = job->next;
+    job->next = in_order;
+    in_order = job;
+    job = next;
+  }
+  while (in_order != NULL) {
+    mcp__job_t *next = in_order->next;
+    pool->events->done(in_order);
+    in_order = next;
+  }
+}
+
+static mcp__job_t *take_finished(mcp__pool_t *pool) {
+  mcp__job_t *jobs = pool->finished;
+  pool->finished = NULL;
+  return jobs;
+}
+
+static void on_async(uv_async_t *async) {
+  mcp__pool_t *pool = async->data;
+  uv_mutex_lock(&pool->mutex);
+  mcp__job_t *jobs = take_finished(pool);
+  uv_mutex_unlock(&pool->mutex);
+  finish(pool, jobs);
+}
+
+mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events) {
+  mcp__pool_t *pool = mcp__calloc(sizeof *pool);
+  if (pool == NULL)
+    return NULL;
+  pool->events = events;
+  pool->users = 1;
+  if (uv_mutex_init(&pool->mutex) != 0)
+    goto no_mutex;
+  if (uv_cond_init(&pool->wake) != 0)
+    goto no_cond;
+  if (uv_async_init(loop, &pool->async, on_async) != 0)
+    goto no_async;
+  pool->async.data = pool;
+  uv_unref((uv_handle_t *)&pool->async);
+  return pool;
+no_async:
+  uv_cond_destroy(&pool->wake);
+no_cond:
+  uv_mutex_destroy(&pool->mutex);
+no_mutex:
+  mcp__free(pool);
+  return NULL;
+}
+
+static int start_thread(mcp__pool_t *pool) { /* with the mutex held */
+  pthread_attr_t attributes;
+  pthread_t thread;
+  if (pthread_attr_init(&attributes) != 0)
+    return UV_ENOMEM;
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  int status = pthread_create(&thread, &attributes, thread_main, pool);
+  pthread_attr_destroy(&attributes);
+  if (status != 0)
+    return uv_translate_sys_error(status);
+  pool->threads++;
+  pool->users++;
+  return 0;
+}
+
+int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
+  int status = 0;
+  uv_mutex_lock(&pool->mutex);
+  if (pool->waiting >= MCP__POOL_MAX_WAITING)
+    status = MCP_EFULL;
+  else if (pool->idle <= pool->waiting && pool->threads < MCP__POOL_THREADS)
+    status = start_thread(pool);
+  if (status != 0 && status != MCP_EFULL && pool->threads > 0)
+    status = 0; /* those that are there have to do */
+  if (status == 0) {
+    job->next = NULL;
+    job->dropped = false;
+    if (pool->first != NULL)
+      pool->last->next = job;
+    else
+      pool->first = job;
+    pool->last = job;
+    pool->waiting++;
+    uv_cond_signal(&pool->wake);
+  }
+  uv_mutex_unlock(&pool->mutex);
+  return status;
+}
+
+static void on_async_closed(uv_handle_t *handle) {
+  mcp__pool_t *pool = handle->data;
+  void (*cb)(void *arg) = pool->on_closed;
+  void *arg = pool->arg;
+  uv_mutex_lock(&pool->mutex);
+  leave(pool);
+  cb(arg);
+}
+
+void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg) {
+  uv_mutex_lock(&pool->mutex);
+  pool->closed = true;
+  pool->on_closed = cb;
+  pool->arg = arg;
+  mcp__job_t *waiting = pool->first;
+  mcp__job_t *finished = take_finished(pool);
+  pool->first = NULL;
+  pool->waiting = 0;
+  uv_cond_broadcast(&pool->wake);
+  uv_mutex_unlock(&pool->mutex);
+  finish(pool, finished);
+  while (waiting != NULL) {
+    mcp__job_t *next = waiting->next;
+    waiting->dropped = true;
+    pool->events->done(waiting);
+    waiting = next;
+  }
+  uv_close((uv_handle_t *)&pool->async, on_async_closed);
+}

@@ -1,0 +1,33 @@
+/* pool.h: threads for handlers that block. A pool of the server's own: libuv's four threads also resolve names, and a
+ * slow tool must not stop connecting. */
+#ifndef MCP_POOL_H
+#define MCP_POOL_H
+
+#include "mem.h"
+
+#include <uv.h>
+
+enum { MCP__POOL_THREADS = 8, MCP__POOL_MAX_WAITING = 1024 };
+
+typedef struct mcp__job {
+  struct mcp__job *next;
+  bool dropped; /* the pool was closed before the job's turn came */
+} mcp__job_t;
+
+typedef struct mcp__pool mcp__pool_t;
+
+typedef struct mcp__pool_events {
+  void (*work)(mcp__job_t *job);   /* on a thread of the pool */
+  void (*done)(mcp__job_t *job);   /* on the loop's thread, once each, also for dropped ones */
+  void (*orphan)(mcp__job_t *job); /* instead of done, on the pool's thread: work ended after the pool was closed */
+} mcp__pool_events_t;
+
+/* Threads are made as jobs come. NULL: no memory. The pool alone does not keep the loop alive. */
+mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events);
+int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job); /* 0; MCP_EFULL; or libuv's, where no thread can be made */
+
+/* Drops what waits (done is called from here), lets threads that are idle end and leaves the others to themselves, then
+ * calls cb once from the loop; the pool is gone then. */
+void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg);
+
+#endif

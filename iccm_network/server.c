@@ -1,0 +1,508 @@
+/* server.c: a server's life: made and set up, listening, stopping.
+ *
+ * Happy path: mcp_server_new() checks and copies everything that can be wrong about tools and environment; start binds to
+ * all addresses and listens; a timer keeps the limits of connections and calls; stop closes the listeners, waits for calls
+ * in flight, closes connections with 1012, and then the handles. Failure: what start could not do is undone, and the
+ * code says why; a stop takes the shutdown timeout and a second at the most, whatever handlers and peers do. */
+#include "server.h"
+
+#include "error.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+  BACKLOG = 1024,
+  DEFAULT_MAX_MESSAGE = 16 << 20,
+  MIN_MAX_MESSAGE = 1024,
+  MAX_MAX_MESSAGE = 200 << 20,
+  DEFAULT_CONNECTIONS = 1024,
+  MAX_CONNECTIONS = 1000000,
+  DEFAULT_CALL_TIMEOUT_MS = 300000,
+  DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
+  RECEIVE_MEMORY = 256 << 20,
+  SPARE_DESCRIPTORS = 64, /* for the loop, the log, a client or two */
+  PORT_TRIES = 16         /* port 0 may pick one that another program has on [::] */
+};
+
+/* ---- new and free ---------------------------------------------------------------------------------- */
+
+static int refuse_unsupported(void) {
+  static const char *const names[] = {"ICCM_AUTH_TOKEN", "ICCM_TLS_CERT", "ICCM_TLS_KEY"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (mcp_env_text(names[i], NULL) != NULL) { /* never pretend to a protection that is not there */
+      mcp__set_last_error("%s is set, but this version does not support it: unset it, and admit nobody you do not trust",
+                          names[i]);
+      return MCP_EENV;
+    }
+  }
+  return 0;
+}
+
+static int read_environment(mcp_server_t *server) {
+  int64_t message = 0, connections = 0;
+  if (refuse_unsupported() != 0)
+    return MCP_EENV;
+  mcp__set_last_error("an ICCM_ variable of the environment cannot be read; the log says which");
+  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
+      mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
+      mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)
+    return MCP_EENV;
+  server->max_message = (size_t)message;
+  server->max_connections = (int)connections;
+  const char *origins = mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL);
+  if (origins != NULL)
+    server->allowed_origins = mcp__strdup(origins);
+  return 0;
+}
+
+static int set_up(mcp_server_t *server, const char *name, const char *version, int port, const mcp_tool_t *tools) {
+  char problem[512];
+  if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535) {
+    mcp__set_last_error("a server needs a name, a version, tools, and a port from 0 to 65535");
+    return UV_EINVAL;
+  }
+  int status = read_environment(server);
+  if (status != 0)
+    return status;
+  mcp__set_last_error("out of memory");
+  server->name = mcp__strdup(name);
+  server->version = mcp__strdup(version);
+  if (server->name == NULL || server->version == NULL)
+    return UV_ENOMEM;
+  status = mcp__tools_init(&server->tools, tools, problem, sizeof problem);
+  if (status != 0)
+    mcp__set_last_error("%s", problem);
+  server->port = port;
+  server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
+  server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
+  server->identity = (mcp__identity_t){server->name, server->version, &server->tools};
+  return status;
+}
+
+mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools) {
+  mcp_server_t *server = mcp__calloc(sizeof *server);
+  mcp__set_last_error("out of memory");
+  if (server != NULL && set_up(server, name, version, port, tools) == 0)
+    return server;
+  mcp_log(MCP_LOG_ERROR, name != NULL ? name : "server", "%s", mcp_last_error());
+  mcp_server_free(server);
+  return NULL;
+}
+
+static void free_needs(mcp__need_t *need) {
+  while (need != NULL) {
+    mcp__need_t *next = need->next;
+    mcp__free(need->name);
+    mcp__free(need->reason);
+    mcp__free(need);
+    need = next;
+  }
+}
+
+void mcp_server_free(mcp_server_t *server) {
+  if (server == NULL)
+    return;
+  if (server->started) {
+    mcp_log(MCP_LOG_ERROR, server->name, "mcp_server_free() before the server was stopped: nothing is freed");
+    return;
+  }
+  mcp__tools_deinit(&server->tools);
+  free_needs(server->needs);
+  mcp__free(server->allowed_origins);
+  mcp__free(server->name);
+  mcp__free(server->version);
+  mcp__free(server);
+}
+
+/* ---- settings -------------------------------------------------------------------------------------- */
+
+int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MESSAGE || bytes > MAX_MAX_MESSAGE)
+    return UV_EINVAL;
+  server->max_message = bytes;
+  return 0;
+}
+
+int mcp_server_set_max_connections(mcp_server_t *server, int connections) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (connections < 1 || connections > MAX_CONNECTIONS)
+    return UV_EINVAL;
+  server->max_connections = connections;
+  return 0;
+}
+
+int mcp_server_set_allow_public(mcp_server_t *server, bool allow) {
+  if (server->started)
+    return MCP_ESTATE;
+  server->allow_public = allow;
+  return 0;
+}
+
+int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
+  if (server->started)
+    return MCP_ESTATE;
+  char *copy = mcp__strdup(origins != NULL ? origins : "");
+  if (copy == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->allowed_origins);
+  server->allowed_origins = copy;
+  return 0;
+}
+
+int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (timeout_ms == 0)
+    return UV_EINVAL;
+  server->call_timeout_ms = timeout_ms;
+  return 0;
+}
+
+int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
+  if (server->started)
+    return MCP_ESTATE;
+  server->shutdown_timeout_ms = timeout_ms;
+  return 0;
+}
+
+static mcp__need_t *find_need(mcp_server_t *server, const char *name) {
+  mcp__need_t *need = server->needs;
+  while (need != NULL && strcmp(need->name, name) != 0)
+    need = need->next;
+  if (need != NULL)
+    return need;
+  need = mcp__calloc(sizeof *need);
+  if (need == NULL)
+    return NULL;
+  need->name = mcp__strdup(name);
+  if (need->name == NULL) {
+    mcp__free(need);
+    return NULL;
+  }
+  need->next = server->needs;
+  server->needs = need;
+  return need;
+}
+
+int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reason) {
+  mcp__need_t *need = find_need(server, name);
+  char *copy = need != NULL && reason != NULL ? mcp__strdup(reason) : NULL;
+  if (need == NULL || (reason != NULL && copy == NULL))
+    return UV_ENOMEM;
+  if ((need->reason == NULL) != (copy == NULL))
+    mcp_log(copy == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name, copy == NULL ? "there" : copy);
+  mcp__free(need->reason);
+  need->reason = copy;
+  return 0;
+}
+
+int mcp_server_port(const mcp_server_t *server) { return server->port; }
+
+/* ---- start ----------------------------------------------------------------------------------------- */
+
+static void on_listener_closed(uv_handle_t *handle) { mcp__free(handle); }
+
+static void close_listeners(mcp_server_t *server) {
+  for (int i = 0; i < 2; i++) {
+    if (server->listeners[i] != NULL)
+      uv_close((uv_handle_t *)server->listeners[i], on_listener_closed);
+    server->listeners[i] = NULL;
+  }
+}
+
+static void on_connection(uv_stream_t *listener, int status) {
+  mcp_server_t *server = listener->data;
+  if (status != 0)
+    mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s", mcp_strerror(status));
+  else
+    mcp__conn_accept(server, listener);
+}
+
+static int listen_on(mcp_server_t *server, int which, const struct sockaddr *address, unsigned flags) {
+  uv_tcp_t *tcp = mcp__malloc(sizeof *tcp);
+  if (tcp == NULL)
+    return UV_ENOMEM;
+  int status = uv_tcp_init(server->loop, tcp);
+  if (status != 0) {
+    mcp__free(tcp);
+    return status;
+  }
+  server->listeners[which] = tcp;
+  tcp->data = server;
+  status = uv_tcp_bind(tcp, address, flags);
+  return status == 0 ? uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection) : status;
+}
+
+static bool means_no_ipv6(int status) {
+  return status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL || status == UV_EPROTONOSUPPORT;
+}
+
+static int bound_port(uv_tcp_t *tcp) {
+  struct sockaddr_storage address;
+  int len = sizeof address;
+  if (uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len) != 0)
+    return 0;
+  return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+}
+
+/* 0.0.0.0 first, then [::] on the same port: localhost means ::1 in many containers. */
+static int listen_everywhere(mcp_server_t *server, int port, int *bound) {
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+  uv_ip4_addr("0.0.0.0", port, &four);
+  int status = listen_on(server, 0, (struct sockaddr *)&four, 0);
+  if (status == 0) {
+    *bound = bound_port(server->listeners[0]);
+    uv_ip6_addr("::", *bound, &six);
+    status = listen_on(server, 1, (struct sockaddr *)&six, UV_TCP_IPV6ONLY);
+    if (means_no_ipv6(status)) {
+      if (server->listeners[1] != NULL)
+        uv_close((uv_handle_t *)server->listeners[1], on_listener_closed);
+      server->listeners[1] = NULL;
+      status = 0;
+    }
+  }
+  if (status != 0)
+    close_listeners(server);
+  return status;
+}
+
+static int find_port(mcp_server_t *server) {
+  int bound = server->port, status = UV_EADDRINUSE;
+  for (int tries = server->port == 0 ? PORT_TRIES : 1; status == UV_EADDRINUSE && tries > 0; tries--)
+    status = listen_everywhere(server, server->port, &bound);
+  if (status == 0)
+    server->port = bound;
+  return status;
+}
+
+static void fit_descriptors(mcp_server_t *server) {
+  struct rlimit limit;
+  rlim_t wanted = (rlim_t)server->max_connections + MCP__MAX_HANDSHAKES + SPARE_DESCRIPTORS;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+    return;
+  limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= wanted)
+    return;
+  rlim_t taken = MCP__MAX_HANDSHAKES + SPARE_DESCRIPTORS;
+  server->max_connections = limit.rlim_cur > taken ? (int)(limit.rlim_cur - taken) : 1;
+  mcp_log(MCP_LOG_WARN, server->name, "only %llu descriptors are allowed (ulimit -n): at most %d connections",
+          (unsigned long long)limit.rlim_cur, server->max_connections);
+}
+
+static void check_stop(mcp_server_t *server);
+
+static void on_tick(uv_timer_t *timer) {
+  mcp_server_t *server = timer->data;
+  uint64_t now_ms = uv_now(server->loop);
+  mcp_call_t *call = server->oldest;
+  while (call != NULL && now_ms - call->started_ms > server->call_timeout_ms) {
+    mcp_call_t *newer = call->newer;
+    if (call->conn != NULL) {
+      mcp__call_time_out(call, "timed out");
+      newer = server->oldest; /* its on_cancel may have ended any of them */
+    }
+    call = newer;
+  }
+  for (mcp__conn_t *conn = server->conns, *next; conn != NULL; conn = next) {
+    next = conn->next;
+    mcp__conn_tick(conn, now_ms);
+  }
+  check_stop(server);
+}
+
+static void ignore_pool_closed(void *arg) { (void)arg; }
+
+static void open_handles(mcp_server_t *server) {
+  server->tick.data = server->late_cancels.data = server->io.prepare.data = server;
+  uv_timer_init(server->loop, &server->tick);
+  uv_timer_init(server->loop, &server->late_cancels);
+  uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
+  size_t twice = 2 * server->max_message;
+  server->receive = (mcp__budget_t){0, twice > RECEIVE_MEMORY ? twice : RECEIVE_MEMORY};
+  server->started = true;
+}
+
+int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
+  if (server->started)
+    return MCP_ESTATE;
+  signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+  server->loop = loop;
+  int status = find_port(server);
+  if (status == 0 && mcp__tools_any_blocking(&server->tools)) {
+    server->pool = mcp__pool_new(loop, &mcp__call_pool_events);
+    status = server->pool != NULL ? 0 : UV_ENOMEM;
+  }
+  if (status == 0)
+    status = mcp__io_init(&server->io, loop);
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
+    close_listeners(server);
+    if (server->pool != NULL)
+      mcp__pool_close(server->pool, ignore_pool_closed, NULL);
+    server->pool = NULL;
+    return status;
+  }
+  fit_descriptors(server);
+  open_handles(server);
+  mcp_log(MCP_LOG_INFO, server->name, "Server running: listening on port %d", server->port);
+  return 0;
+}
+
+/* ---- stop ------------------------------------------------------------------------------------------ */
+
+static void free_spare_calls(mcp_server_t *server) {
+  while (server->spare != NULL) {
+    mcp_call_t *call = server->spare;
+    server->spare = call->next;
+    mcp__call_free(call);
+  }
+  server->spare_count = server->spare_bytes = 0;
+}
+
+static void one_closed(mcp_server_t *server) {
+  if (--server->open_handles > 0)
+    return;
+  mcp__io_deinit(&server->io);
+  free_spare_calls(server);
+  server->pool = NULL;
+  server->started = server->stopping = server->closing = false;
+  mcp_log(MCP_LOG_INFO, server->name, "Server stopped");
+  if (server->on_stopped != NULL)
+    server->on_stopped(server, server->on_stopped_arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle) { one_closed(handle->data); }
+
+static void on_pool_closed(void *arg) { one_closed(arg); }
+
+static void close_handles(mcp_server_t *server) {
+  server->closing = true;
+  while (server->oldest != NULL)
+    mcp__call_detach(server->oldest);
+  server->open_handles = server->pool != NULL ? 4 : 3;
+  uv_close((uv_handle_t *)&server->tick, on_handle_closed);
+  uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
+  mcp__io_close(&server->io, on_handle_closed);
+  if (server->pool != NULL)
+    mcp__pool_close(server->pool, on_pool_closed, server);
+}
+
+static void stop_conns(mcp_server_t *server, bool at_once) {
+  for (mcp__conn_t *conn = server->conns, *next; conn != NULL; conn = next) {
+    next = conn->next;
+    mcp__conn_stop(conn, at_once);
+  }
+}
+
+static void check_stop(mcp_server_t *server) {
+  if (!server->stopping || server->closing)
+    return;
+  bool patience_over = uv_now(server->loop) - server->stop_ms >= server->shutdown_timeout_ms;
+  for (mcp_call_t *call = server->oldest; patience_over && call != NULL;) {
+    mcp_call_t *newer = call->newer;
+    bool waiting = call->conn != NULL;
+    if (waiting)
+      mcp__call_time_out(call, "the server is stopping");
+    call = waiting ? server->oldest : newer;
+  }
+  stop_conns(server, patience_over);
+  if (server->conns == NULL && (server->oldest == NULL || patience_over))
+    close_handles(server);
+}
+
+void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn) {
+  *(conn->prev != NULL ? &conn->prev->next : &server->conns) = conn->next;
+  if (conn->next != NULL)
+    conn->next->prev = conn->prev;
+  server->all--;
+  if (conn->counted)
+    server->connections--;
+  if (server->stopping && server->conns == NULL)
+    check_stop(server);
+}
+
+void mcp__server_call_ended(mcp_server_t *server) {
+  if (server->stopping && server->oldest == NULL)
+    check_stop(server);
+}
+
+int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
+  if (!server->started || server->stopping)
+    return MCP_ESTATE;
+  mcp_log(MCP_LOG_INFO, server->name, "Server stopping");
+  server->stopping = true;
+  server->stop_ms = uv_now(server->loop);
+  server->on_stopped = cb;
+  server->on_stopped_arg = arg;
+  close_listeners(server);
+  check_stop(server);
+  return 0;
+}
+
+/* ---- run ------------------------------------------------------------------------------------------- */
+
+typedef struct signals {
+  uv_signal_t handles[2];
+  void (*on_stop)(void *arg);
+  void *arg;
+  bool stopping;
+} signals_t;
+
+static void on_signal(uv_signal_t *handle, int number) {
+  signals_t *signals = handle->data;
+  if (signals->stopping)
+    _exit(128 + number);
+  signals->stopping = true;
+  signals->on_stop(signals->arg);
+}
+
+int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) {
+  static const int numbers[2] = {SIGTERM, SIGINT};
+  signals_t signals = {.on_stop = on_stop, .arg = arg};
+  int status = 0;
+  for (int i = 0; i < 2; i++) {
+    int failed = uv_signal_init(loop, &signals.handles[i]);
+    if (failed == 0) {
+      signals.handles[i].data = &signals;
+      failed = uv_signal_start(&signals.handles[i], on_signal, numbers[i]);
+      uv_unref((uv_handle_t *)&signals.handles[i]);
+    }
+    if (failed != 0)
+      status = failed;
+  }
+  if (status != 0)
+    on_stop(arg); /* nothing could end it */
+  uv_run(loop, UV_RUN_DEFAULT);
+  for (int i = 0; i < 2; i++)
+    if (signals.handles[i].type == UV_SIGNAL)
+      uv_close((uv_handle_t *)&signals.handles[i], NULL);
+  uv_run(loop, UV_RUN_DEFAULT); /* what is closed is gone before its memory is */
+  return status;
+}
+
+static void stop_server(void *arg) { mcp_server_stop(arg, NULL, NULL); }
+
+int mcp_server_run(mcp_server_t *server) {
+  uv_loop_t loop;
+  int status = uv_loop_init(&loop);
+  if (status != 0)
+    return status;
+  status = mcp_server_start(server, &loop);
+  if (status == 0)
+    status = mcp_loop_run(&loop, stop_server, server);
+  else
+    uv_run(&loop, UV_RUN_DEFAULT); /* closes what start had opened */
+  uv_loop_close(&loop);
+  return status;
+}

@@ -1,0 +1,152 @@
+/* server.h: the parts of a server: server.c listens and stops, conn.c is one connection, call.c one call. */
+#ifndef MCP_SERVER_H
+#define MCP_SERVER_H
+
+#include "dispatch.h"
+#include "peer.h"
+#include "pool.h"
+#include "stream.h"
+#include "upgrade.h"
+#include "ws.h"
+
+#include <stdatomic.h>
+
+enum {
+  MCP__TICK_MS = 500, /* how exact the limits below are kept */
+  MCP__HANDSHAKE_MS = 5000,
+  MCP__PING_MS = 20000,
+  MCP__PONG_MS = 20000,
+  MCP__MESSAGE_STALL_MS = 30000,
+  MCP__WRITE_STALL_MS = 30000,
+  MCP__DRAIN_MS = 1000, /* input is discarded that long after a close, else the peer sees a reset instead */
+  MCP__MAX_IN_FLIGHT = 64,
+  MCP__MAX_HANDSHAKES = 128,
+  MCP__BACKLOG_PAUSE = 1 << 20,
+  MCP__BACKLOG_CLOSE = 32 << 20,
+  MCP__MAX_OUT = 1 << 30,
+  MCP__PARSE_MEMORY = 4, /* times the message limit: what one message may need while it is parsed */
+  MCP__PARSE_MEMORY_MIN = 1 << 20,
+  MCP__SPARE_BYTES = 8 << 20, /* memory kept for calls to come */
+  MCP__SPARE_CALLS = 4096
+};
+
+typedef struct mcp__conn mcp__conn_t;
+
+struct mcp_call {
+  mcp__job_t job;             /* first member: what the pool knows of a call */
+  mcp_server_t *server;       /* NULL: has stopped; the handler still owes the end */
+  mcp__conn_t *conn;          /* NULL: nobody waits any more */
+  mcp_call_t *prev, *next;    /* of the same connection */
+  mcp_call_t *older, *newer;  /* of the server */
+  uint64_t started_ms;
+  mcp__buf_t text;            /* the message, which id, args and trace_id point into */
+  mcp__arena_t arena;
+  mcp__addressee_t to;
+  const mcp__tool_t *tool;
+  const char *tool_name; /* for the log */
+  yyjson_val *args;
+  const char *trace_id;       /* NULL: none */
+  yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
+  void (*on_cancel)(mcp_call_t *call, void *arg);
+  void *on_cancel_arg;
+  atomic_bool cancelled;
+  bool silent;                /* a notification: whatever comes of it is not sent */
+  bool on_pool;               /* the handler runs there, and the answer goes to response */
+  bool ended;
+  mcp__buf_t response;
+};
+
+typedef enum mcp__conn_state {
+  MCP__CONN_HANDSHAKE,
+  MCP__CONN_OPEN,
+  MCP__CONN_CLOSING, /* the last words are said: they are written, input is discarded, then the end */
+  MCP__CONN_CLOSED
+} mcp__conn_state_t;
+
+struct mcp__conn {
+  mcp__stream_t stream;
+  mcp_server_t *server;
+  mcp__conn_t *prev, *next;
+  mcp__conn_state_t state;
+  mcp__head_t *head; /* while in handshake */
+  mcp__ws_t ws;
+  mcp__ws_config_t ws_config;
+  mcp__buf_t input;  /* read, but not taken yet, since the connection is paused */
+  mcp_call_t *calls; /* in flight */
+  unsigned in_flight;
+  mcp__revision_t revision;
+  char *trace_id; /* of the upgrade request; NULL: none */
+  uint64_t since_ms;   /* of the state */
+  uint64_t read_ms;    /* something came */
+  uint64_t pinged_ms;  /* 0: no ping is out */
+  uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
+  size_t stalled_bytes;
+  size_t largest_answer;
+  bool counted; /* in server->connections */
+  char peer[MCP__PEER_NAME_SIZE];
+};
+
+typedef struct mcp__need {
+  struct mcp__need *next;
+  char *name, *reason; /* reason NULL: it is there */
+} mcp__need_t;
+
+struct mcp_server {
+  char *name, *version;
+  int port;
+  mcp__tools_t tools;
+  mcp__identity_t identity;
+  /* settings */
+  size_t max_message;
+  int max_connections;
+  bool allow_public;
+  char *allowed_origins; /* NULL: none */
+  uint64_t call_timeout_ms, shutdown_timeout_ms;
+  mcp__need_t *needs;
+  /* while started */
+  uv_loop_t *loop;
+  uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */
+  uv_timer_t tick;
+  uv_timer_t late_cancels; /* runs mcp_call_on_cancel callbacks that were given too late */
+  mcp__io_t io;
+  mcp__pool_t *pool; /* NULL without blocking tools */
+  mcp__conn_t *conns;
+  int all;         /* how many these are */
+  int connections; /* of these, those that count: not the ones that are being refused */
+  int handshakes;
+  mcp_call_t *oldest, *newest; /* calls that are not ended */
+  mcp_call_t *spare;
+  size_t spare_count, spare_bytes;
+  mcp__budget_t receive; /* memory of messages, of all connections */
+  bool started, stopping, closing; /* closing: connections are gone, handles follow */
+  int open_handles;
+  uint64_t stop_ms;
+  mcp_server_cb on_stopped;
+  void *on_stopped_arg;
+};
+
+/* conn.c */
+void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener);
+void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms);
+void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no call is in flight, or now */
+/* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
+typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const void *what);
+int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what);
+void mcp__conn_call_left(mcp__conn_t *conn, mcp_call_t *call); /* is not in flight any more */
+
+/* call.c */
+mcp_call_t *mcp__call_take(mcp_server_t *server); /* NULL: no memory */
+void mcp__call_give_back(mcp_call_t *call);
+void mcp__call_run(mcp_call_t *call);                     /* hands it to its handler */
+void mcp__call_abandon(mcp_call_t *call);                 /* nobody waits any more */
+void mcp__call_time_out(mcp_call_t *call, const char *why); /* answers -32603, then as above */
+void mcp__call_detach(mcp_call_t *call);                  /* from a server that goes before the call's end */
+void mcp__call_free(mcp_call_t *call);
+extern const mcp__pool_events_t mcp__call_pool_events;
+void mcp__call_fire_late_cancels(uv_timer_t *timer); /* data is the server */
+
+/* server.c */
+void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */
+void mcp__server_call_ended(mcp_server_t *server);
+
+#endif

@@ -1,0 +1,188 @@
+/* stream.c: the only file that reads from and writes to a socket.
+ *
+ * Happy path: answers are appended to out by whoever has some; before the loop waits again everything goes out in one
+ * uv_try_write for each connection. What the kernel does not take is moved aside and written by uv_write, while new
+ * output gathers behind it. Failure: a read or write error ends the stream once, through on_end; nothing is freed before
+ * on_closed. */
+#include "stream.h"
+
+#include <limits.h>
+#include <string.h>
+
+static void remove_dirty(mcp__stream_t *stream) {
+  if (stream->to_dirty == NULL)
+    return;
+  *stream->to_dirty = stream->next_dirty;
+  if (stream->next_dirty != NULL)
+    stream->next_dirty->to_dirty = stream->to_dirty;
+  stream->to_dirty = NULL;
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+  mcp__io_t *io = (mcp__io_t *)((char *)prepare - offsetof(mcp__io_t, prepare));
+  while (io->dirty != NULL) {
+    mcp__stream_t *stream = io->dirty;
+    remove_dirty(stream);
+    mcp__stream_flush(stream);
+  }
+}
+
+int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
+  io->dirty = NULL;
+  io->input = mcp__malloc(MCP__INPUT_BYTES);
+  if (io->input == NULL)
+    return UV_ENOMEM;
+  uv_prepare_init(loop, &io->prepare);
+  uv_prepare_start(&io->prepare, on_prepare);
+  uv_unref((uv_handle_t *)&io->prepare); /* the streams keep the loop alive */
+  return 0;
+}
+
+void mcp__io_close(mcp__io_t *io, uv_close_cb cb) { uv_close((uv_handle_t *)&io->prepare, cb); }
+
+void mcp__io_deinit(mcp__io_t *io) {
+  mcp__free(io->input);
+  io->input = NULL;
+}
+
+static void fail(mcp__stream_t *stream, int status) {
+  if (stream->ended || stream->closing)
+    return;
+  stream->ended = true;
+  mcp__stream_read(stream, false);
+  stream->events->on_end(stream, status);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+  mcp__stream_t *stream = handle->data;
+  (void)suggested;
+  *buf = uv_buf_init(stream->io->input, MCP__INPUT_BYTES);
+}
+
+static void on_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf) {
+  mcp__stream_t *stream = handle->data;
+  if (len > 0)
+    stream->events->on_data(stream, buf->base, (size_t)len);
+  else if (len < 0)
+    fail(stream, (int)len);
+}
+
+int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const mcp__stream_events_t *events,
+                     void *arg) {
+  memset(stream, 0, sizeof *stream);
+  int status = uv_tcp_init(io->prepare.loop, &stream->tcp);
+  stream->tcp.data = stream;
+  stream->io = io;
+  stream->events = events;
+  stream->arg = arg;
+  mcp__buf_init(&stream->out, max_out, NULL);
+  mcp__buf_init(&stream->writing, max_out, NULL);
+  return status;
+}
+
+void mcp__stream_read(mcp__stream_t *stream, bool on) {
+  on = on && !stream->ended && !stream->closing;
+  if (on == stream->reading)
+    return;
+  stream->reading = on;
+  int status = on ? uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read)
+                  : uv_read_stop((uv_stream_t *)&stream->tcp);
+  if (status != 0)
+    fail(stream, status);
+}
+
+void mcp__stream_dirty(mcp__stream_t *stream) {
+  if (stream->to_dirty != NULL || stream->closing)
+    return;
+  stream->next_dirty = stream->io->dirty;
+  stream->to_dirty = &stream->io->dirty;
+  if (stream->next_dirty != NULL)
+    stream->next_dirty->to_dirty = &stream->next_dirty;
+  stream->io->dirty = stream;
+}
+
+static void on_shutdown(uv_shutdown_t *request, int status) {
+  (void)request; /* the peer's end of file follows, or its owner's patience ends */
+  (void)status;
+}
+
+static void written(mcp__stream_t *stream) {
+  if (stream->finish) {
+    stream->finish = false;
+    uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown);
+  }
+  if (stream->events->on_written != NULL)
+    stream->events->on_written(stream);
+}
+
+static void on_write(uv_write_t *request, int status) {
+  mcp__stream_t *stream = request->handle->data;
+  mcp__buf_deinit(&stream->writing);
+  if (status != 0)
+    fail(stream, status);
+  else if (!stream->closing)
+    mcp__stream_flush(stream);
+}
+
+static void write_rest(mcp__stream_t *stream, size_t done) {
+  mcp__buf_swap(&stream->out, &stream->writing);
+  uv_buf_t buf = uv_buf_init(stream->writing.data + done, (unsigned)(stream->writing.len - done));
+  int status = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, on_write);
+  if (status != 0) {
+    mcp__buf_deinit(&stream->writing);
+    fail(stream, status);
+  }
+}
+
+void mcp__stream_flush(mcp__stream_t *stream) {
+  if (stream->closing || stream->ended || stream->writing.len > 0)
+    return; /* on_write goes on */
+  if (stream->events->before_write != NULL)
+    stream->events->before_write(stream);
+  size_t done = 0;
+  if (stream->out.len > 0) {
+    uv_buf_t buf = uv_buf_init(stream->out.data, (unsigned)stream->out.len);
+    int status = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
+    if (status < 0 && status != UV_EAGAIN) {
+      fail(stream, status);
+      return;
+    }
+    done = status > 0 ? (size_t)status : 0;
+  }
+  if (done < stream->out.len) {
+    write_rest(stream, done);
+    return;
+  }
+  stream->out.len = 0;
+  written(stream);
+}
+
+size_t mcp__stream_backlog(const mcp__stream_t *stream) {
+  return stream->out.len + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+}
+
+void mcp__stream_finish(mcp__stream_t *stream) {
+  stream->finish = true;
+  mcp__stream_dirty(stream);
+}
+
+static void on_close(uv_handle_t *handle) {
+  mcp__stream_t *stream = handle->data;
+  mcp__buf_deinit(&stream->out);
+  mcp__buf_deinit(&stream->writing);
+  stream->events->on_closed(stream);
+}
+
+void mcp__stream_close(mcp__stream_t *stream) {
+  if (stream->closing)
+    return;
+  mcp__stream_read(stream, false);
+  stream->closing = true;
+  remove_dirty(stream);
+  uv_close((uv_handle_t *)&stream->tcp, on_close);
+}
+
+void mcp__stream_trim(mcp__stream_t *stream) {
+  if (stream->out.len == 0)
+    mcp__buf_clear(&stream->out, MCP__KEEP_BYTES);
+}
