@@ -1,0 +1,676 @@
+/* client.c: calls to one peer, over a connection that comes back by itself.
+ *
+ * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile wait in order;
+ * then each is sent as it is made and matched to its answer by id. Failure: a connection that goes takes the calls that
+ * were sent with it, at once and with a code that says so; calls that wait stay until their deadline (or fail with the
+ * attempt, where that was asked for) while the client tries again, ever more slowly. One timer serves all deadlines.
+ * Nothing is called back from inside a function of the API: what is due at once is due in the timer's next turn. */
+#include "client.h"
+
+#include "error.h"
+#include "pending.h"
+#include "url.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  DEFAULT_MAX_MESSAGE = 16 << 20,
+  MIN_MAX_MESSAGE = 1024,
+  MAX_MAX_MESSAGE = 200 << 20,
+  DEFAULT_TIMEOUT_MS = 30000,
+  CONNECT_MS = 5000,   /* all addresses together, name look-up included */
+  HANDSHAKE_MS = 5000, /* upgrade and initialize */
+  MAX_WAITING = 1024,
+  MAX_WAITING_BYTES = 16 << 20,
+  KEEP_TEXT_BYTES = 1 << 20,
+  NEVER_MS = 3600000 /* the longest sleep: nothing is due */
+};
+
+typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
+
+typedef struct request {
+  mcp__waiting_t waiting; /* first member: what the table knows of it */
+  mcp_result_cb cb;
+  void *arg;
+  mcp__buf_t text; /* the message, until it is sent */
+  struct request *prev, *next; /* of those that are not sent */
+  uint64_t timeout_ms;
+  bool sent, is_tool;
+  int refused; /* fails in the timer's next turn with this code */
+} request_t;
+
+struct mcp_client {
+  uv_loop_t *loop;
+  mcp__url_t url;
+  size_t max_message;
+  bool fail_fast, keep; /* keep: connected without being asked for it by a call */
+  mcp_client_state_cb on_state;
+  void *on_state_arg;
+  state_t state;
+  bool active; /* handles are open */
+  mcp__io_t io;
+  uv_timer_t timer;
+  uint64_t due_ms;      /* when the timer fires */
+  uint64_t stage_ms;    /* when the state has lasted too long, or is over (BACKOFF) */
+  uint64_t address_ms;  /* CONNECTING: when another address is tried */
+  unsigned attempts;    /* since the connection was last there */
+  mcp__connector_t connector;
+  mcp__link_t *link;
+  unsigned links; /* not freed yet */
+  mcp__pending_t pending;
+  request_t *first, *last; /* not sent, oldest first */
+  size_t unsent, unsent_bytes;
+  uint64_t last_id, initialize_id;
+  mcp__buf_t text; /* of the message being taken apart */
+  mcp__arena_t arena;
+  int status;        /* why there is no connection */
+  char problem[512]; /* the same in words */
+  mcp_client_cb on_closed;
+  void *on_closed_arg;
+  int open_handles;
+};
+
+static void wake_at(mcp_client_t *client, uint64_t ms);
+
+/* ---- requests -------------------------------------------------------------------------------------- */
+
+static request_t *request_of(mcp__waiting_t *waiting) { return (request_t *)(void *)waiting; }
+
+static void remove_unsent(mcp_client_t *client, request_t *request) {
+  *(request->prev != NULL ? &request->prev->next : &client->first) = request->next;
+  *(request->next != NULL ? &request->next->prev : &client->last) = request->prev;
+  client->unsent--;
+  client->unsent_bytes -= request->text.len;
+}
+
+static void add_unsent(mcp_client_t *client, request_t *request) {
+  request->prev = client->last;
+  request->next = NULL;
+  *(client->last != NULL ? &client->last->next : &client->first) = request;
+  client->last = request;
+  client->unsent++;
+  client->unsent_bytes += request->text.len;
+}
+
+static void finish(mcp_client_t *client, request_t *request, const mcp_result_t *result) {
+  mcp_result_cb cb = request->cb;
+  void *arg = request->arg;
+  mcp__pending_remove(&client->pending, &request->waiting);
+  if (!request->sent)
+    remove_unsent(client, request);
+  mcp__buf_deinit(&request->text);
+  mcp__free(request);
+  cb(client, result, arg);
+}
+
+static void fail_request(mcp_client_t *client, request_t *request, int status, const char *problem) {
+  char message[640];
+  snprintf(message, sizeof message, "%s: %s", client->url.authority, problem);
+  mcp_result_t result = {.status = status, .message = message};
+  finish(client, request, &result);
+}
+
+static void time_out(mcp_client_t *client, request_t *request) {
+  char problem[640];
+  unsigned long long ms = request->timeout_ms;
+  if (request->refused != 0)
+    fail_request(client, request, request->refused, client->problem);
+  else if (request->sent) {
+    snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
+    fail_request(client, request, MCP_ETIMEOUT, problem);
+  } else {
+    snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms, *client->problem != '\0' ? "; last: " : "",
+             client->problem);
+    fail_request(client, request, MCP_ETIMEOUT, problem);
+  }
+}
+
+/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps calls that
+ * are made meanwhile out of it. */
+static void fail_all(mcp_client_t *client, bool sent, int status, const char *problem) {
+  char words[sizeof client->problem];
+  uint64_t last_id = client->last_id;
+  snprintf(words, sizeof words, "%s", problem);
+  for (mcp__waiting_t *each = client->pending.first; each != NULL;) {
+    if (each->id <= last_id && request_of(each)->sent == sent) {
+      fail_request(client, request_of(each), status, words);
+      each = client->pending.first;
+    } else {
+      each = each->next;
+    }
+  }
+}
+
+static void expire(mcp_client_t *client, uint64_t now_ms) {
+  while (client->pending.first != NULL && client->pending.first->deadline_ms <= now_ms)
+    time_out(client, request_of(client->pending.first));
+}
+
+static int write_text(mcp__buf_t *out, void *what) {
+  const mcp__buf_t *text = what;
+  return mcp__buf_append(out, text->data, text->len);
+}
+
+static void send_unsent(mcp_client_t *client) {
+  while (client->state == OPEN && client->first != NULL) {
+    request_t *request = client->first;
+    if (mcp__link_send(client->link, write_text, &request->text) != 0)
+      return; /* out of memory: the deadline decides, or the next connection */
+    remove_unsent(client, request);
+    request->sent = true;
+    mcp__buf_deinit(&request->text);
+  }
+}
+
+/* ---- the connection's life ------------------------------------------------------------------------- */
+
+static void tell_state(mcp_client_t *client, int status) {
+  if (client->on_state != NULL && client->state < CLOSING)
+    client->on_state(client, status, status != 0 ? client->problem : NULL, client->on_state_arg);
+}
+
+static void back_off(mcp_client_t *client) {
+  uint32_t chance = 0;
+  uv_random(NULL, NULL, &chance, sizeof chance, 0, NULL);
+  client->state = BACKOFF;
+  client->stage_ms = uv_now(client->loop) + mcp__backoff_ms(client->attempts, chance);
+  if (client->attempts < UINT16_MAX)
+    client->attempts++;
+  wake_at(client, client->stage_ms);
+}
+
+/* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the attempt was
+ * their hope and no other is wanted. */
+static void went_wrong(mcp_client_t *client, int status, const char *problem) {
+  bool was_open = client->state == OPEN;
+  if (client->state >= CLOSING)
+    return;
+  client->link = NULL;
+  client->status = status;
+  snprintf(client->problem, sizeof client->problem, "%s", problem);
+  mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->url.authority, client->problem);
+  back_off(client);
+  fail_all(client, true, status, problem);
+  if (client->fail_fast && !was_open)
+    fail_all(client, false, status, problem);
+  tell_state(client, status);
+}
+
+static void drop_link(mcp_client_t *client, int status, const char *problem) {
+  mcp__link_t *link = client->link;
+  client->link = NULL;
+  if (link != NULL)
+    mcp__link_close(link, false);
+  went_wrong(client, status, problem);
+}
+
+static int write_initialize(mcp__buf_t *out, void *what) {
+  /* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
+  static const char params[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+                               "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"0.1.0\"}}";
+  mcp_client_t *client = what;
+  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", params, sizeof params - 1);
+}
+
+static int write_initialized(mcp__buf_t *out, void *what) {
+  (void)what;
+  return mcp__jsonrpc_request(out, 0, "notifications/initialized", NULL, 0);
+}
+
+static void on_link_open(void *arg) {
+  mcp_client_t *client = arg;
+  client->initialize_id = ++client->last_id;
+  if (mcp__link_send(client->link, write_initialize, client) != 0)
+    drop_link(client, UV_ENOMEM, "out of memory");
+}
+
+static void on_initialized(mcp_client_t *client) { /* whatever was answered: old peers know no initialize */
+  mcp__link_send(client->link, write_initialized, NULL);
+  client->state = OPEN;
+  client->attempts = 0;
+  *client->problem = '\0';
+  send_unsent(client);
+  tell_state(client, 0);
+}
+
+static void on_link_lost(int status, const char *problem, void *arg) { went_wrong(arg, status, problem); }
+
+static void check_closed(mcp_client_t *client);
+
+static void on_link_freed(void *arg) {
+  mcp_client_t *client = arg;
+  client->links--;
+  if (client->state == CLOSING)
+    client->link = NULL;
+  check_closed(client);
+}
+
+static void on_link_message(mcp__buf_t *text, void *arg);
+
+static const mcp__link_events_t link_events = {on_link_open, on_link_message, on_link_lost, on_link_freed};
+
+static void on_connector_done(mcp__stream_t *stream, int status, const char *problem, void *arg) {
+  mcp_client_t *client = arg;
+  if (stream == NULL) {
+    went_wrong(client, status, problem);
+    return;
+  }
+  client->link =
+      mcp__link_new(stream, client->url.authority, client->url.path, client->max_message, &link_events, client);
+  if (client->link == NULL) {
+    went_wrong(client, UV_ENOMEM, "out of memory");
+    return;
+  }
+  client->links++;
+  client->state = HANDSHAKING;
+  client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS;
+  wake_at(client, client->stage_ms);
+}
+
+static void on_connector_idle(void *arg) { check_closed(arg); }
+
+static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
+  client->state = CONNECTING;
+  client->stage_ms = now_ms + CONNECT_MS;
+  client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+  int status = mcp__connector_start(&client->connector, client->url.host, client->url.port);
+  if (status != 0)
+    went_wrong(client, status, client->connector.problem);
+}
+
+static bool wanted(const mcp_client_t *client) { return client->keep || client->first != NULL; }
+
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
+  if (now_ms >= client->stage_ms) {
+    char problem[320];
+    mcp__connector_cancel(&client->connector);
+    snprintf(problem, sizeof problem, "not connected within %d ms%s%s", CONNECT_MS,
+             *client->connector.problem != '\0' ? "; " : "", client->connector.problem);
+    went_wrong(client, MCP_ECONNECT, problem);
+  } else if (now_ms >= client->address_ms) {
+    client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+    mcp__connector_try_next(&client->connector);
+  }
+}
+
+static void tick_state(mcp_client_t *client, uint64_t now_ms) {
+  switch (client->state) {
+  case BACKOFF:
+    if (now_ms >= client->stage_ms)
+      client->state = IDLE;
+    break;
+  case CONNECTING:
+    tick_connecting(client, now_ms);
+    break;
+  case HANDSHAKING:
+    if (now_ms >= client->stage_ms)
+      drop_link(client, MCP_EUPGRADE, "connected, but no complete handshake within 5000 ms");
+    break;
+  default:
+    break;
+  }
+  if (client->state == IDLE && wanted(client))
+    start_connecting(client, now_ms);
+}
+
+static uint64_t next_due(const mcp_client_t *client, uint64_t now_ms, uint64_t link_ms) {
+  uint64_t due = now_ms + NEVER_MS;
+  if (client->pending.first != NULL && client->pending.first->deadline_ms < due)
+    due = client->pending.first->deadline_ms;
+  if (client->state >= BACKOFF && client->state <= HANDSHAKING && client->stage_ms < due)
+    due = client->stage_ms;
+  if (client->state == CONNECTING && client->address_ms < due)
+    due = client->address_ms;
+  return client->link != NULL && link_ms < due ? link_ms : due;
+}
+
+static void on_timer(uv_timer_t *timer) {
+  mcp_client_t *client = timer->data;
+  uint64_t now_ms = uv_now(client->loop), link_ms = now_ms + NEVER_MS;
+  client->due_ms = UINT64_MAX;
+  if (client->state == CLOSING) {
+    fail_all(client, true, MCP_ECLOSED, "the client was closed");
+    fail_all(client, false, MCP_ECLOSED, "the client was closed");
+  }
+  expire(client, now_ms);
+  if (client->link != NULL && client->state != HANDSHAKING)
+    link_ms = mcp__link_tick(client->link, now_ms);
+  tick_state(client, now_ms);
+  wake_at(client, next_due(client, now_ms, link_ms));
+  check_closed(client);
+}
+
+static void wake_at(mcp_client_t *client, uint64_t ms) {
+  if (ms >= client->due_ms || client->open_handles == 0)
+    return; /* waking too early costs nothing */
+  uint64_t now_ms = uv_now(client->loop);
+  client->due_ms = ms;
+  uv_timer_start(&client->timer, on_timer, ms > now_ms ? ms - now_ms : 0, 0);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+static yyjson_val *first_text(yyjson_val *result) {
+  size_t index, count;
+  yyjson_val *block, *content = yyjson_obj_get(result, "content");
+  if (!yyjson_is_arr(content))
+    return NULL;
+  yyjson_arr_foreach(content, index, count, block) {
+    yyjson_val *text = yyjson_obj_get(block, "text");
+    if (yyjson_equals_str(yyjson_obj_get(block, "type"), "text") && yyjson_is_str(text))
+      return text;
+  }
+  return NULL;
+}
+
+static yyjson_val *value_of(yyjson_val *result, const mcp_result_t *answer, mcp__arena_t *arena) {
+  yyjson_val *structured = yyjson_obj_get(result, "structuredContent");
+  if (yyjson_is_obj(structured))
+    return structured;
+  yyjson_doc *doc = NULL;
+  if (answer->text != NULL) /* without INSITU nothing is written to the text */
+    doc = yyjson_read_opts((char *)(uintptr_t)answer->text, answer->text_len, YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, NULL);
+  return doc != NULL ? yyjson_doc_get_root(doc) : result;
+}
+
+static void read_result(yyjson_val *result, bool is_tool, mcp__arena_t *arena, mcp_result_t *answer) {
+  answer->value = result;
+  if (!is_tool)
+    return;
+  yyjson_val *text = first_text(result);
+  answer->text = yyjson_get_str(text);
+  answer->text_len = yyjson_get_len(text);
+  answer->value = value_of(result, answer, arena);
+  answer->is_error = yyjson_is_true(yyjson_obj_get(result, "isError"));
+  if (answer->is_error)
+    answer->message = answer->text != NULL ? answer->text : "the tool reports an error";
+}
+
+static void read_error(yyjson_val *error, mcp_result_t *answer) {
+  yyjson_val *code = yyjson_obj_get(error, "code");
+  const char *message = yyjson_get_str(yyjson_obj_get(error, "message"));
+  int64_t number = yyjson_get_sint(code);
+  answer->status = number >= -32768 && number <= -32000 ? (int)number : MCP_TOOL_ERROR;
+  answer->message = message != NULL ? message : mcp_strerror(answer->status);
+  answer->value = yyjson_obj_get(error, "data");
+}
+
+static void on_response(mcp_client_t *client, const mcp__message_t *message) {
+  uint64_t id = yyjson_is_uint(message->id_value) ? yyjson_get_uint(message->id_value) : 0;
+  if (client->state == HANDSHAKING && id == client->initialize_id) {
+    on_initialized(client);
+    return;
+  }
+  mcp__waiting_t *waiting = mcp__pending_find(&client->pending, id);
+  if (waiting == NULL || !request_of(waiting)->sent) { /* its deadline has passed, or nobody asked */
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->url.authority);
+    return;
+  }
+  mcp_result_t answer = {0};
+  if (message->error != NULL && !yyjson_is_null(message->error))
+    read_error(message->error, &answer);
+  else
+    read_result(message->result, request_of(waiting)->is_tool, &client->arena, &answer);
+  finish(client, request_of(waiting), &answer);
+}
+
+typedef struct reply {
+  const mcp__message_t *message;
+  bool is_ping;
+} reply_t;
+
+static int write_reply(mcp__buf_t *out, void *what) {
+  const reply_t *reply = what;
+  const mcp__message_t *message = reply->message;
+  if (!reply->is_ping)
+    return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND, "this client serves ping alone",
+                              NULL, 0);
+  int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
+  return status == 0 ? mcp__buf_puts(out, "{}}") : status;
+}
+
+static void on_link_message(mcp__buf_t *text, void *arg) {
+  mcp_client_t *client = arg;
+  mcp__message_t message;
+  mcp__buf_t mine = client->text; /* held here: a callback may lead to another message only through the loop */
+  mcp__buf_swap(&mine, text);
+  client->text = mine;
+  memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
+  mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
+  reply_t reply = {&message, yyjson_equals_str(message.method, "ping")};
+  switch (message.kind) {
+  case MCP__RESPONSE:
+    on_response(client, &message);
+    break;
+  case MCP__REQUEST:
+    if (client->link != NULL)
+      mcp__link_send(client->link, write_reply, &reply);
+    break;
+  case MCP__NOTIFICATION:
+    break;
+  case MCP__INVALID:
+    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s", client->url.authority, message.problem);
+    break;
+  }
+  mcp__arena_reset(&client->arena);
+  mcp__buf_clear(&client->text, KEEP_TEXT_BYTES);
+}
+
+/* ---- the API --------------------------------------------------------------------------------------- */
+
+mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
+  char problem[320];
+  mcp_client_t *client = mcp__calloc(sizeof *client);
+  mcp__set_last_error("out of memory");
+  if (client == NULL)
+    return NULL;
+  if (mcp__url_parse(url, &client->url, problem, sizeof problem) != 0) {
+    mcp__set_last_error("%s", problem);
+    mcp_log(MCP_LOG_ERROR, "client", "%s", problem);
+    mcp__free(client);
+    return NULL;
+  }
+  signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+  client->loop = loop;
+  client->due_ms = UINT64_MAX;
+  client->connector = (mcp__connector_t){
+      .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
+  mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
+  return client;
+}
+
+int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
+  if (client->active)
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MESSAGE || bytes > MAX_MAX_MESSAGE)
+    return UV_EINVAL;
+  client->max_message = bytes;
+  mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
+  mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
+  return 0;
+}
+
+int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
+  if (client->active)
+    return MCP_ESTATE;
+  client->fail_fast = fail_fast;
+  return 0;
+}
+
+void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg) {
+  client->on_state = cb;
+  client->on_state_arg = arg;
+}
+
+static int activate(mcp_client_t *client) {
+  if (client->state >= CLOSING)
+    return MCP_ECLOSED;
+  if (client->active)
+    return 0;
+  int status = mcp__io_init(&client->io, client->loop);
+  if (status != 0)
+    return status;
+  uv_timer_init(client->loop, &client->timer);
+  client->timer.data = client->io.prepare.data = client;
+  client->open_handles = 2;
+  client->active = true;
+  return 0;
+}
+
+int mcp_client_connect(mcp_client_t *client) {
+  int status = activate(client);
+  if (status != 0)
+    return status;
+  client->keep = true;
+  wake_at(client, 0);
+  return 0;
+}
+
+static int check_room(const mcp_client_t *client) {
+  if (client->state == OPEN)
+    return mcp__link_backlog(client->link) > MAX_WAITING_BYTES ? MCP_EFULL : 0;
+  return client->unsent >= MAX_WAITING || client->unsent_bytes > MAX_WAITING_BYTES ? MCP_EFULL : 0;
+}
+
+static int add_request(mcp_client_t *client, request_t *request, uint64_t timeout_ms) {
+  uint64_t now_ms = uv_now(client->loop);
+  request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
+  if (client->state == BACKOFF && client->fail_fast)
+    request->refused = client->status;
+  request->waiting.deadline_ms = request->refused != 0 ? now_ms : now_ms + request->timeout_ms;
+  int status = mcp__pending_add(&client->pending, &request->waiting);
+  if (status != 0)
+    return status;
+  add_unsent(client, request);
+  send_unsent(client);
+  wake_at(client, request->sent || client->state != IDLE ? client->pending.first->deadline_ms : 0);
+  return 0;
+}
+
+/* What a request is made of: params is JSON text, or where tool is set the arguments. */
+static int write_request(mcp_client_t *client, request_t *request, const char *method, const char *tool,
+                         const char *params, size_t len) {
+  mcp__buf_t *text = &request->text;
+  if (tool == NULL)
+    return mcp__jsonrpc_request(text, request->waiting.id, method, params, len);
+  mcp__buf_t wrapped;
+  mcp__buf_init(&wrapped, client->max_message, NULL);
+  int status = mcp__buf_puts(&wrapped, "{\"name\":");
+  if (status == 0)
+    status = mcp__buf_json_string(&wrapped, tool, strlen(tool));
+  if (status == 0)
+    status = mcp__buf_puts(&wrapped, ",\"arguments\":");
+  if (status == 0)
+    status = len > 0 ? mcp__buf_append(&wrapped, params, len) : mcp__buf_puts(&wrapped, "{}");
+  if (status == 0)
+    status = mcp__buf_puts(&wrapped, "}");
+  if (status == 0)
+    status = mcp__jsonrpc_request(text, request->waiting.id, method, wrapped.data, wrapped.len);
+  mcp__buf_deinit(&wrapped);
+  return status;
+}
+
+static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
+  yyjson_write_err error;
+  *text = NULL;
+  *len = 0;
+  if (doc == NULL || yyjson_mut_doc_get_root(doc) == NULL)
+    return 0;
+  *text = yyjson_mut_write_opts(doc, 0, &mcp__json_alc, len, &error);
+  if (*text != NULL)
+    return 0;
+  return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
+}
+
+static int make_request(mcp_client_t *client, const char *method, const char *tool, yyjson_mut_doc *params,
+                        uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
+  char *text = NULL;
+  size_t len = 0;
+  int status = activate(client);
+  if (status == 0)
+    status = check_room(client);
+  if (status == 0)
+    status = serialise(params, &text, &len);
+  yyjson_mut_doc_free(params);
+  request_t *request = status == 0 ? mcp__calloc(sizeof *request) : NULL;
+  if (status == 0 && request == NULL)
+    status = UV_ENOMEM;
+  if (status == 0) {
+    *request = (request_t){.waiting.id = ++client->last_id, .cb = cb, .arg = arg, .is_tool = tool != NULL};
+    mcp__buf_init(&request->text, client->max_message, NULL);
+    status = write_request(client, request, method, tool, text, len);
+  }
+  if (status == 0)
+    status = add_request(client, request, timeout_ms);
+  mcp__free(text);
+  if (status != 0 && request != NULL) {
+    mcp__buf_deinit(&request->text);
+    mcp__free(request);
+  }
+  return status;
+}
+
+int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                    mcp_result_cb cb, void *arg) {
+  return make_request(client, "tools/call", tool, args, timeout_ms, cb, arg);
+}
+
+int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
+                       mcp_result_cb cb, void *arg) {
+  return make_request(client, method, NULL, params, timeout_ms, cb, arg);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static void on_handle_closed(uv_handle_t *handle) {
+  mcp_client_t *client = handle->data;
+  if (--client->open_handles > 0)
+    return;
+  mcp__io_deinit(&client->io);
+  client->state = CLOSED;
+  client->active = false;
+  if (client->on_closed != NULL)
+    client->on_closed(client, client->on_closed_arg);
+}
+
+static void check_closed(mcp_client_t *client) {
+  if (client->state != CLOSING || client->links > 0 || client->pending.count > 0 ||
+      !mcp__connector_is_idle(&client->connector) || uv_is_closing((uv_handle_t *)&client->timer))
+    return;
+  uv_close((uv_handle_t *)&client->timer, on_handle_closed);
+  mcp__io_close(&client->io, on_handle_closed);
+}
+
+int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
+  if (client->state >= CLOSING)
+    return MCP_ESTATE;
+  int status = activate(client);
+  if (status != 0)
+    return status;
+  bool open = client->state == OPEN;
+  client->state = CLOSING;
+  client->on_closed = cb;
+  client->on_closed_arg = arg;
+  mcp__connector_cancel(&client->connector);
+  if (client->link != NULL)
+    mcp__link_close(client->link, open);
+  wake_at(client, 0);
+  return 0;
+}
+
+void mcp_client_free(mcp_client_t *client) {
+  if (client == NULL)
+    return;
+  if (client->active) {
+    mcp_log(MCP_LOG_ERROR, "client", "mcp_client_free() before the client was closed: nothing is freed");
+    return;
+  }
+  mcp__pending_deinit(&client->pending);
+  mcp__buf_deinit(&client->text);
+  mcp__arena_deinit(&client->arena);
+  mcp__free(client);
+}
