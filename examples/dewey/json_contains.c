@@ -1,0 +1,46 @@
+/* json_contains.c: see json_contains.h. Recursion is as deep as wanted, whose depth the library limits to 64.
+ */
+#include "json_contains.h"
+
+static bool object_contains(yyjson_val *value, yyjson_val *wanted) {
+  size_t index, count;
+  yyjson_val *key, *item;
+  yyjson_obj_foreach(wanted, index, count, key, item) {
+    yyjson_val *found = yyjson_obj_getn(value, yyjson_get_str(key), yyjson_get_len(key));
+    if (found == NULL || !json_contains(found, item))
+      return false;
+  }
+  return true;
+}
+
+static bool some_item_contains(yyjson_val *array, yyjson_val *wanted) {
+  size_t index, count;
+  yyjson_val *item;
+  yyjson_arr_foreach(array, index, count, item) {
+    if (json_contains(item, wanted))
+      return true;
+  }
+  return false;
+}
+
+static bool array_contains(yyjson_val *value, yyjson_val *wanted) {
+  size_t index, count;
+  yyjson_val *item;
+  yyjson_arr_foreach(wanted, index, count, item) {
+    if (!some_item_contains(value, item))
+      return false;
+  }
+  return true;
+}
+
+bool json_contains(yyjson_val *value, yyjson_val *wanted) {
+  if (yyjson_get_type(value) != yyjson_get_type(wanted))
+    return false;
+  if (yyjson_is_obj(wanted))
+    return object_contains(value, wanted);
+  if (yyjson_is_arr(wanted))
+    return array_contains(value, wanted);
+  if (yyjson_is_real(value) || yyjson_is_real(wanted))
+    return yyjson_get_num(value) == yyjson_get_num(wanted);
+  return yyjson_equals(value, wanted);
+}

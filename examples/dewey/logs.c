@@ -1,0 +1,249 @@
+/* logs.c: see logs.h.
+ *
+ * An entry needs component, level and message. What can be mended is mended, so that no producer's slip loses
+ * a line: a missing id is made, a time that cannot be read becomes the time of receipt (the original is kept
+ * in the entry's data), NUL becomes U+FFFD, since not every database can store it. What cannot is refused
+ * with its reason. Data stays JSON text all the way: it is never read again on its way out. */
+#include "logs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  LINE_MAX_BYTES = 256 * 1024, /* component, message, trace id and data together, as JSON */
+  TRACE_ID_MAX_BYTES = 128,
+  BLOCKS_PER_ENTRY = 4
+};
+
+#define KEPT_TIME "original_created_at"
+
+bool log_batch_init(log_batch_t *batch, size_t max) {
+  *batch = (log_batch_t){.entries = calloc(max, sizeof *batch->entries),
+                         .blocks = calloc(max * BLOCKS_PER_ENTRY, sizeof *batch->blocks)};
+  if (batch->entries != NULL && batch->blocks != NULL)
+    return true;
+  log_batch_deinit(batch);
+  return false;
+}
+
+void log_batch_deinit(log_batch_t *batch) {
+  for (size_t i = 0; i < batch->block_count; i++)
+    free(batch->blocks[i]);
+  free(batch->blocks);
+  free(batch->entries);
+}
+
+/* ---- Sizes ---- */
+
+/* Bytes of a text as JSON, once or, for JSON inside of a JSON text, twice: a quote becomes \" and then \\\".
+ */
+static size_t json_bytes(text_t text, bool twice) {
+  size_t quotes = 0, shorts = 0, controls = 0;
+  for (size_t i = 0; i < text.len; i++) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if (c == '"' || c == '\\')
+      quotes++;
+    else if (c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t')
+      shorts++;
+    else if (c < 0x20)
+      controls++;
+  }
+  return text.len + (twice ? 3 * quotes + 2 * shorts + 6 * controls : quotes + shorts + 5 * controls);
+}
+
+size_t log_row_wire_bytes(const log_entry_t *row) {
+  enum { KEYS_AND_SHORT_VALUES = 256 };
+  return KEYS_AND_SHORT_VALUES + json_bytes(row->component, true) + json_bytes(row->message, true) +
+         json_bytes(row->trace_id, true) + json_bytes(row->data, false);
+}
+
+/* ---- Judging ---- */
+
+static bool keep(log_batch_t *batch, char *block) {
+  if (block != NULL)
+    batch->blocks[batch->block_count++] = block;
+  return block != NULL;
+}
+
+static yyjson_val *get(yyjson_val *object, const char *name) {
+  yyjson_val *value = yyjson_obj_get(object, name);
+  return yyjson_is_null(value) ? NULL : value;
+}
+
+/* The text of a value, NUL replaced by U+FFFD. False: no memory. */
+static bool read_text(log_batch_t *batch, yyjson_val *value, text_t *text) {
+  *text = (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+  if (text->ptr == NULL || memchr(text->ptr, '\0', text->len) == NULL)
+    return true;
+  char *block = malloc(text->len * 3), *out = block;
+  if (!keep(batch, block))
+    return false;
+  for (size_t i = 0; i < text->len; i++) {
+    if (text->ptr[i] != '\0') {
+      *out++ = text->ptr[i];
+    } else {
+      memcpy(out, "\xEF\xBF\xBD", 3);
+      out += 3;
+    }
+  }
+  *text = (text_t){block, (size_t)(out - block)};
+  return true;
+}
+
+/* Replaces each NUL in JSON text, where it can only be written as \u0000; the text gets shorter. */
+static size_t replace_nul(char *json, size_t len) {
+  size_t out = 0;
+  for (size_t i = 0; i < len;) {
+    if (json[i] != '\\') {
+      json[out++] = json[i++];
+    } else if (len - i >= 6 && memcmp(json + i, "\\u0000", 6) == 0) {
+      memcpy(json + out, "\xEF\xBF\xBD", 3);
+      out += 3;
+      i += 6;
+    } else {
+      json[out++] = json[i++];
+      json[out++] = json[i++];
+    }
+  }
+  return out;
+}
+
+/* Data with the time that could not be read: as one more member where data is an object without that name,
+ * else as a new object that holds both. */
+static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *len) {
+  char *json = NULL;
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  if (doc == NULL)
+    return NULL;
+  bool extend = yyjson_is_obj(data) && yyjson_obj_get(data, KEPT_TIME) == NULL;
+  yyjson_mut_val *copy = data != NULL ? yyjson_val_mut_copy(doc, data) : NULL;
+  yyjson_mut_val *root = extend ? copy : yyjson_mut_obj(doc);
+  bool made = data == NULL || copy != NULL;
+  if (made && data != NULL && !extend)
+    made = yyjson_mut_obj_add_val(doc, root, "data", copy);
+  if (made && yyjson_mut_obj_add_val(doc, root, KEPT_TIME, yyjson_val_mut_copy(doc, time)))
+    json = yyjson_mut_val_write(root, YYJSON_WRITE_NOFLAG, len);
+  yyjson_mut_doc_free(doc);
+  return json;
+}
+
+/* kept_time: the created_at that could not be read, else NULL. False: no memory. */
+static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_time, text_t *text) {
+  *text = (text_t){NULL, 0};
+  if (data == NULL && kept_time == NULL)
+    return true;
+  size_t len;
+  char *json = kept_time != NULL ? write_data_with_time(data, kept_time, &len)
+                                 : yyjson_val_write(data, YYJSON_WRITE_NOFLAG, &len);
+  if (!keep(batch, json))
+    return false;
+  *text = (text_t){json, replace_nul(json, len)};
+  return true;
+}
+
+static const char *judge_id(yyjson_val *value, log_entry_t *entry) {
+  if (value == NULL)
+    mcp_uuid_new(entry->id);
+  else if (!yyjson_is_str(value) ||
+           mcp_uuid_parse(yyjson_get_str(value), yyjson_get_len(value), entry->id) != 0)
+    return "id must be a UUID";
+  return NULL;
+}
+
+/* The time given, else that inside of the id (so that a retry without created_at meets the same key), else
+ * now. Returns the value where it cannot be read. */
+static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, log_entry_t *entry) {
+  if (value == NULL) {
+    if (mcp_uuid_time_us(entry->id, &entry->created_at) != 0)
+      entry->created_at = now_us;
+    return NULL;
+  }
+  if (yyjson_is_str(value) &&
+      mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), &entry->created_at) == 0)
+    return NULL;
+  entry->created_at = now_us;
+  return value;
+}
+
+static const char *judge(yyjson_val *value, log_entry_t *entry) {
+  yyjson_val *level = yyjson_obj_get(value, "level"), *trace_id = get(value, "trace_id");
+  if (!yyjson_is_str(yyjson_obj_get(value, "component")))
+    return "component is required and must be a text";
+  if (!yyjson_is_str(yyjson_obj_get(value, "message")))
+    return "message is required and must be a text";
+  entry->level = yyjson_is_str(level) ? mcp_log_level(yyjson_get_str(level)) : -1;
+  if (entry->level < 0 || strlen(yyjson_get_str(level)) != yyjson_get_len(level))
+    return "level must be one of TRACE, DEBUG, INFO, WARN, ERROR";
+  if (trace_id != NULL && (!yyjson_is_str(trace_id) || yyjson_get_len(trace_id) > TRACE_ID_MAX_BYTES))
+    return "trace_id must be a text of at most 128 bytes, or null";
+  return judge_id(get(value, "id"), entry);
+}
+
+int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const char **reason) {
+  log_entry_t *entry = &batch->entries[batch->count];
+  *reason = judge(value, entry);
+  if (*reason != NULL)
+    return LOG_REFUSED;
+  yyjson_val *kept_time = judge_time(get(value, "created_at"), now_us, entry);
+  if (!read_text(batch, yyjson_obj_get(value, "component"), &entry->component) ||
+      !read_text(batch, yyjson_obj_get(value, "message"), &entry->message) ||
+      !read_text(batch, get(value, "trace_id"), &entry->trace_id) ||
+      !read_data(batch, get(value, "data"), kept_time, &entry->data))
+    return LOG_NO_MEMORY;
+  size_t bytes = json_bytes(entry->component, false) + json_bytes(entry->message, false) +
+                 json_bytes(entry->trace_id, false) + entry->data.len;
+  if (bytes > LINE_MAX_BYTES) {
+    *reason = "the log line is larger than 256 KiB";
+    return LOG_REFUSED;
+  }
+  batch->bytes += bytes;
+  batch->count++;
+  return LOG_TAKEN;
+}
+
+/* ---- Writing ---- */
+
+static yyjson_mut_val *text_json(yyjson_mut_doc *doc, text_t text) {
+  return text.ptr != NULL ? yyjson_mut_strncpy(doc, text.ptr, text.len) : yyjson_mut_null(doc);
+}
+
+yyjson_mut_val *log_row_json(yyjson_mut_doc *doc, const log_entry_t *row, int64_t now_us) {
+  char created_at[MCP_TIME_SIZE];
+  mcp_time_format(row->created_at, created_at);
+  yyjson_mut_val *json = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, json, "id", row->id);
+  yyjson_mut_obj_add_val(doc, json, "trace_id", text_json(doc, row->trace_id));
+  yyjson_mut_obj_add_val(doc, json, "component", text_json(doc, row->component));
+  yyjson_mut_obj_add_str(doc, json, "level", mcp_log_level_name(row->level));
+  yyjson_mut_obj_add_val(doc, json, "message", text_json(doc, row->message));
+  yyjson_mut_obj_add_val(doc, json, "data",
+                         row->data.ptr != NULL ? yyjson_mut_rawncpy(doc, row->data.ptr, row->data.len)
+                                               : yyjson_mut_null(doc));
+  yyjson_mut_obj_add_strcpy(doc, json, "created_at", created_at);
+  yyjson_mut_obj_add_real(doc, json, "age", (double)(now_us - row->created_at) / 1e6);
+  return json;
+}
+
+void log_cursor_format(const log_entry_t *row, char cursor[LOG_CURSOR_SIZE]) {
+  snprintf(cursor, LOG_CURSOR_SIZE, "%lld_%s", (long long)row->created_at, row->id);
+}
+
+bool log_cursor_parse(text_t cursor, int64_t *created_at, char id[MCP_UUID_SIZE]) {
+  char text[LOG_CURSOR_SIZE], again[LOG_CURSOR_SIZE];
+  log_entry_t row;
+  if (cursor.len >= sizeof text)
+    return false;
+  memcpy(text, cursor.ptr, cursor.len);
+  text[cursor.len] = '\0';
+  char *end;
+  row.created_at = strtoll(text, &end, 10);
+  if (*end != '_' || mcp_uuid_parse(end + 1, strlen(end + 1), row.id) != 0)
+    return false;
+  log_cursor_format(&row, again); /* no blanks, signs or zeros that we would not write */
+  if (strlen(again) != cursor.len || memcmp(again, cursor.ptr, cursor.len) != 0)
+    return false;
+  *created_at = row.created_at;
+  memcpy(id, row.id, MCP_UUID_SIZE);
+  return true;
+}

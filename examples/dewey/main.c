@@ -1,0 +1,121 @@
+/* main.c: dewey, the log store: settings from the environment, store, retention, server.
+ *
+ * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
+ * database cannot be opened or the port is taken, with 2 for a wrong command line. */
+#include "retention.h"
+#include "tools.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char help[] =
+    "usage: dewey [--help] [--version]\n"
+    "\n"
+    "Stores log lines and answers questions about them, as a MCP server over WebSocket.\n"
+    "\n"
+    "Environment:\n"
+    "  DEWEY_MCP_PORT          port to listen on; 0 picks a free one (9020)\n"
+    "  DEWEY_DB_PATH           database file (dewey.db in the data directory)\n"
+    "  ICCM_DATA               data directory, made if it is missing (./data)\n"
+    "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
+    "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
+    "and what every component reads: ICCM_..., GODOT_URL, LOGGING_ENABLED, LOG_LEVEL.\n";
+
+enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
+
+typedef struct settings {
+  int64_t port, retention_days, max_message_bytes;
+  char *db_path; /* owned */
+} settings_t;
+
+/* -1: go on; else the status to end with. */
+static int read_command_line(int argc, char **argv) {
+  static const struct option options[] = {
+      {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+  int option;
+  while ((option = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
+    if (option == 'h' || option == 'v') {
+      fputs(option == 'h' ? help : "dewey " DEWEY_VERSION "\n", stdout);
+      return 0;
+    }
+    break;
+  }
+  if (option == -1 && optind == argc)
+    return -1;
+  fputs("dewey: wrong argument; --help tells more\n", stderr);
+  return 2;
+}
+
+/* DEWEY_DB_PATH, or dewey.db in the data directory, which is made where it is missing. NULL: logged why. */
+static char *find_database(void) {
+  const char *given = mcp_env_text("DEWEY_DB_PATH", NULL);
+  if (given != NULL)
+    return strdup(given);
+  const char *directory = mcp_env_text("ICCM_DATA", "./data");
+  if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
+    mcp_log(MCP_LOG_ERROR, "dewey", "ICCM_DATA: the directory \"%s\" cannot be made: %s", directory,
+            strerror(errno));
+    return NULL;
+  }
+  size_t size = strlen(directory) + sizeof "/dewey.db";
+  char *path = malloc(size);
+  if (path != NULL)
+    snprintf(path, size, "%s/dewey.db", directory);
+  return path;
+}
+
+static bool read_settings(settings_t *settings) {
+  return mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
+         mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
+         mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
+                     &settings->max_message_bytes) == 0 &&
+         (settings->db_path = find_database()) != NULL;
+}
+
+/* Serves until a signal. 0, or why it could not. */
+static int serve(const settings_t *settings, dewey_t *dewey) {
+  mcp_tool_t tools[DEWEY_TOOLS + 1];
+  dewey_tools(dewey, tools);
+  mcp_server_t *server = mcp_server_new("dewey", DEWEY_VERSION, (int)settings->port, tools);
+  if (server == NULL)
+    return MCP_ESTATE; /* the library has logged why */
+  int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
+  if (code == 0)
+    code = mcp_server_run(server);
+  if (code != 0)
+    mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
+  mcp_server_free(server);
+  return code;
+}
+
+static int run(const settings_t *settings) {
+  store_error_t error;
+  dewey_t dewey = {store_sqlite_open(settings->db_path, &error), settings->retention_days};
+  if (dewey.store == NULL) {
+    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", settings->db_path, error.text);
+    return 1;
+  }
+  int status = 1;
+  retention_t *retention = retention_start(&dewey);
+  if (retention != NULL)
+    status = serve(settings, &dewey) == 0 ? 0 : 1;
+  else
+    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
+  retention_stop(retention);
+  dewey.store->close(dewey.store);
+  return status;
+}
+
+int main(int argc, char **argv) {
+  settings_t settings = {.db_path = NULL};
+  int status = read_command_line(argc, argv);
+  if (status >= 0)
+    return status;
+  status = read_settings(&settings) ? run(&settings) : 1;
+  free(settings.db_path);
+  return status;
+}

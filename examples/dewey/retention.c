@@ -1,0 +1,90 @@
+/* retention.c: see retention.h.
+ *
+ * The thread deletes what is too old in the store's small steps, then sleeps for an hour or until it is
+ * stopped. A failure is logged and tried again an hour later: what is too old stays so. */
+#include "retention.h"
+#include "cond.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { PERIOD_S = 3600 };
+
+struct retention {
+  dewey_t *dewey;
+  pthread_t thread;
+  pthread_mutex_t mutex; /* guards stopping */
+  pthread_cond_t wake;
+  bool stopping;
+};
+
+static bool is_stopping(void *arg) {
+  retention_t *retention = arg;
+  pthread_mutex_lock(&retention->mutex);
+  bool stopping = retention->stopping;
+  pthread_mutex_unlock(&retention->mutex);
+  return stopping;
+}
+
+static void remove_old(retention_t *retention) {
+  store_t *store = retention->dewey->store;
+  log_clear_t what = {.before_us = dewey_retention_us(retention->dewey), .level = -1};
+  store_error_t error;
+  uint64_t deleted;
+  int code = store->clear(store, &what, (store_stop_t){is_stopping, retention}, &deleted, &error);
+  if (deleted > 0)
+    mcp_log(MCP_LOG_INFO, "retention", "removed %llu log lines older than %lld days",
+            (unsigned long long)deleted, (long long)retention->dewey->retention_days);
+  if (code != STORE_OK && code != STORE_STOPPED)
+    mcp_log(MCP_LOG_ERROR, "retention", "removing old log lines failed: %s", error.text);
+}
+
+/* Sleeps for an hour; false: to be stopped. */
+static bool wait_period(retention_t *retention) {
+  struct timespec end;
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_sec += PERIOD_S;
+  int code = 0;
+  pthread_mutex_lock(&retention->mutex);
+  while (!retention->stopping && code == 0)
+    code = pthread_cond_timedwait(&retention->wake, &retention->mutex, &end);
+  bool go_on = !retention->stopping;
+  pthread_mutex_unlock(&retention->mutex);
+  return go_on;
+}
+
+static void *run(void *arg) {
+  do
+    remove_old(arg);
+  while (wait_period(arg));
+  return NULL;
+}
+
+retention_t *retention_start(dewey_t *dewey) {
+  retention_t *retention = calloc(1, sizeof *retention);
+  if (retention == NULL)
+    return NULL;
+  retention->dewey = dewey;
+  pthread_mutex_init(&retention->mutex, NULL);
+  cond_init_monotonic(&retention->wake);
+  if (pthread_create(&retention->thread, NULL, run, retention) == 0)
+    return retention;
+  pthread_cond_destroy(&retention->wake);
+  pthread_mutex_destroy(&retention->mutex);
+  free(retention);
+  return NULL;
+}
+
+void retention_stop(retention_t *retention) {
+  if (retention == NULL)
+    return;
+  pthread_mutex_lock(&retention->mutex);
+  retention->stopping = true;
+  pthread_cond_signal(&retention->wake);
+  pthread_mutex_unlock(&retention->mutex);
+  pthread_join(retention->thread, NULL);
+  pthread_cond_destroy(&retention->wake);
+  pthread_mutex_destroy(&retention->mutex);
+  free(retention);
+}

@@ -1,0 +1,339 @@
+/* sqlite_conn.c: see sqlite_conn.h.
+ *
+ * Opening: set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
+ * writer, make the schema in one transaction unless it is there. Two programs may do this at once: the second
+ * waits for the first and finds the work done. Fails on a file that cannot be opened or written, that is no
+ * database, or that holds somebody else's tables or those of a newer Dewey: nothing in it is touched then.
+ *
+ * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
+ * starts afresh, so that a full disk heals by itself once there is room. */
+#include "sqlite_conn.h"
+#include "cond.h"
+#include "json_contains.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+  SCHEMA_VERSION = 1,
+  APPLICATION_ID = 0x44657779, /* "Dewy", in the file's header */
+  BUSY_MS = 5000,              /* wait for other processes that write */
+  WRITER_CACHE_KIB = 64 * 1024,
+  READER_CACHE_KIB = 8 * 1024,
+  OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
+};
+
+/* created_at is in microseconds and id in its 16 bytes. Every index but the key ends with (created_at, id),
+ * the order of all answers. logs_level and logs_component serve "this level or above" as one short scan for
+ * each level. The text index holds no copy of the messages; its triggers give it their first 64 KiB. */
+static const char schema[] =
+    "CREATE TABLE logs("
+    " seq INTEGER PRIMARY KEY,"
+    " id BLOB NOT NULL,"
+    " created_at INTEGER NOT NULL,"
+    " level INTEGER NOT NULL CHECK(level BETWEEN 0 AND 4),"
+    " component TEXT NOT NULL,"
+    " message TEXT NOT NULL,"
+    " trace_id TEXT,"
+    " data TEXT,"
+    " UNIQUE(id, created_at));"
+    "CREATE INDEX logs_time ON logs(created_at, id);"
+    "CREATE INDEX logs_level ON logs(level, created_at, id);"
+    "CREATE INDEX logs_component ON logs(component, level, created_at, id);"
+    "CREATE INDEX logs_trace ON logs(trace_id, created_at, id) WHERE trace_id IS NOT NULL;"
+    "CREATE VIRTUAL TABLE logs_text USING fts5(message, content='', columnsize=0);";
+
+/* What the text index gets of a message: its first 64 KiB, and the same again to take it out. */
+#define INDEXED "CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT)"
+#define TAKE_OUT                                                                                             \
+  "INSERT INTO logs_text(logs_text, rowid, message) SELECT 'delete', seq, " INDEXED " FROM logs WHERE seq "  \
+  "IN "
+
+/* The rows of one step of clearing: the same ones twice, as nothing else changes meanwhile. */
+#define STEP                                                                                                 \
+  "(SELECT seq FROM logs INDEXED BY logs_level"                                                              \
+  " WHERE level = ?1 AND created_at < ?2 ORDER BY created_at, id LIMIT ?3)"
+#define STEP_OF_COMPONENT                                                                                    \
+  "(SELECT seq FROM logs INDEXED BY logs_component"                                                          \
+  " WHERE component = ?4 AND level = ?1 AND created_at < ?2 ORDER BY created_at, id LIMIT ?3)"
+
+static const char *const fixed_sql[SQL_STATEMENTS] = {
+    [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [SQL_BEGIN_READ] = "BEGIN",
+    [SQL_COMMIT] = "COMMIT",
+    [SQL_ROLLBACK] = "ROLLBACK",
+    [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data)"
+                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id, created_at) DO NOTHING",
+    [SQL_LAST] = "SELECT max(seq) FROM logs",
+    [SQL_INDEX] = "INSERT INTO logs_text(rowid, message) SELECT seq, " INDEXED " FROM logs WHERE seq > ?1",
+    [SQL_FETCH] = "SELECT id, created_at, level, component, message, trace_id, data FROM logs WHERE seq = ?1",
+    [SQL_MATCHES] = "SELECT count(*) FROM (SELECT 1 FROM logs_text WHERE logs_text MATCH ?1 LIMIT ?2)",
+    [SQL_TAKE_OUT] = TAKE_OUT STEP,
+    [SQL_TAKE_OUT_OF_COMPONENT] = TAKE_OUT STEP_OF_COMPONENT,
+    [SQL_CLEAR] = "DELETE FROM logs WHERE seq IN " STEP,
+    [SQL_CLEAR_COMPONENT] = "DELETE FROM logs WHERE seq IN " STEP_OF_COMPONENT,
+    [SQL_COUNTS] = "SELECT component, level, count(*) FROM logs INDEXED BY logs_component GROUP BY 1, 2",
+    [SQL_RANGE] = "SELECT (SELECT min(created_at) FROM logs), (SELECT max(created_at) FROM logs)",
+    [SQL_BYTES] = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+};
+
+int64_t monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- One connection ---- */
+
+bool conn_must_end(conn_t *conn) {
+  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+    conn->ended = STORE_STOPPED;
+  else if (conn->deadline_ms != 0 && monotonic_ms() >= conn->deadline_ms)
+    conn->ended = STORE_SLOW;
+  return conn->ended != STORE_OK;
+}
+
+static int on_progress(void *arg) {
+  return conn_must_end(arg);
+}
+
+/* json_contains(text, wanted): wanted is a yyjson_val * bound as a pointer. Text that is no JSON, or NULL,
+ * contains nothing. SQLite's progress callback counts this function as one step, so it looks at the clock
+ * itself. */
+static void on_json_contains(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  if (conn_must_end(sqlite3_user_data(context))) {
+    sqlite3_result_error_code(context, SQLITE_INTERRUPT);
+    return;
+  }
+  const char *text = (const char *)sqlite3_value_text(values[0]);
+  yyjson_val *wanted = sqlite3_value_pointer(values[1], "json");
+  yyjson_doc *doc = text != NULL ? yyjson_read(text, (size_t)sqlite3_value_bytes(values[0]), 0) : NULL;
+  sqlite3_result_int(context, doc != NULL && json_contains(yyjson_doc_get_root(doc), wanted));
+  yyjson_doc_free(doc);
+}
+
+static int describe(conn_t *conn, const char *what, store_error_t *error) {
+  sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
+                   sqlite3_extended_errcode(conn->db));
+  int code = sqlite3_errcode(conn->db);
+  if (code == SQLITE_INTERRUPT && conn->ended != STORE_OK)
+    return conn->ended;
+  return code == SQLITE_BUSY || code == SQLITE_LOCKED ? STORE_BUSY : STORE_FAILED;
+}
+
+int conn_failed(conn_t *conn, const char *what, store_error_t *error) {
+  int code = describe(conn, what, error);
+  if (!sqlite3_get_autocommit(conn->db))
+    conn_run(conn, SQL_ROLLBACK);
+  return code;
+}
+
+sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql) {
+  if (*place == NULL)
+    sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, place, NULL);
+  return *place;
+}
+
+sqlite3_stmt *conn_fixed(conn_t *conn, enum statement which) {
+  return conn_prepare(conn, &conn->fixed[which], fixed_sql[which]);
+}
+
+void conn_done(sqlite3_stmt *statement) {
+  if (statement == NULL)
+    return;
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+}
+
+int conn_run(conn_t *conn, enum statement which) {
+  sqlite3_stmt *statement = conn_fixed(conn, which);
+  if (statement == NULL)
+    return sqlite3_errcode(conn->db);
+  sqlite3_step(statement);
+  return sqlite3_reset(statement);
+}
+
+/* ---- Values ---- */
+
+static int hex(char digit) {
+  return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+
+void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]) {
+  for (int i = 0; i < ID_BYTES; i++, id += 2) {
+    id += *id == '-';
+    bytes[i] = (unsigned char)(hex(id[0]) << 4 | hex(id[1]));
+  }
+}
+
+void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]) {
+  static const char digits[] = "0123456789abcdef";
+  for (int i = 0; i < ID_BYTES; i++) {
+    if (i == 4 || i == 6 || i == 8 || i == 10)
+      *id++ = '-';
+    *id++ = digits[bytes[i] >> 4];
+    *id++ = digits[bytes[i] & 15];
+  }
+  *id = '\0';
+}
+
+void bind_text(sqlite3_stmt *statement, int place, text_t text) {
+  if (text.ptr != NULL)
+    sqlite3_bind_text64(statement, place, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+text_t column_text(sqlite3_stmt *statement, int column) {
+  const char *ptr = (const char *)sqlite3_column_text(statement, column);
+  return (text_t){ptr, (size_t)sqlite3_column_bytes(statement, column)};
+}
+
+/* ---- Opening ---- */
+
+static int pragma_int(conn_t *conn, const char *sql, int *value) {
+  sqlite3_stmt *statement;
+  int code = sqlite3_prepare_v2(conn->db, sql, -1, &statement, NULL);
+  if (code != SQLITE_OK)
+    return code;
+  if (sqlite3_step(statement) == SQLITE_ROW)
+    *value = sqlite3_column_int(statement, 0);
+  return sqlite3_finalize(statement);
+}
+
+/* Inside of a transaction. SQLITE_OK; else refused is set where the file is not ours. */
+static int make_schema(conn_t *conn, const char **refused) {
+  int version = 0, application = 0, tables = 0;
+  int code = pragma_int(conn, "PRAGMA user_version", &version);
+  if (code == SQLITE_OK)
+    code = pragma_int(conn, "PRAGMA application_id", &application);
+  if (code == SQLITE_OK)
+    code = pragma_int(conn, "SELECT count(*) FROM sqlite_schema", &tables);
+  if (code != SQLITE_OK)
+    return code;
+  if (application == APPLICATION_ID && version == SCHEMA_VERSION)
+    return SQLITE_OK;
+  if (application == APPLICATION_ID)
+    *refused = "the database was made by another version of Dewey";
+  else if (application != 0 || version != 0 || tables != 0)
+    *refused = "the database was made by another program";
+  if (*refused != NULL)
+    return SQLITE_ERROR;
+  char *sql = sqlite3_mprintf("%s PRAGMA application_id = %d; PRAGMA user_version = %d", schema,
+                              APPLICATION_ID, SCHEMA_VERSION);
+  code = sql != NULL ? sqlite3_exec(conn->db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
+  sqlite3_free(sql);
+  return code;
+}
+
+/* Turning WAL on does not wait for others that do the same just now: try until they are through. */
+static int turn_wal_on(conn_t *conn) {
+  int64_t deadline_ms = monotonic_ms() + BUSY_MS;
+  int code;
+  while ((code = sqlite3_exec(conn->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL)) == SQLITE_BUSY &&
+         monotonic_ms() < deadline_ms)
+    sqlite3_sleep(10);
+  return code;
+}
+
+static int open_schema(conn_t *conn, store_error_t *error) {
+  const char *refused = NULL;
+  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+    return conn_failed(conn, "preparing the database", error);
+  if (make_schema(conn, &refused) == SQLITE_OK && conn_run(conn, SQL_COMMIT) == SQLITE_OK)
+    return turn_wal_on(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "turning WAL on", error);
+  int code = conn_failed(conn, "preparing the database", error);
+  if (refused != NULL)
+    sqlite3_snprintf(sizeof error->text, error->text, "%s", refused);
+  return code;
+}
+
+static int set_up(conn_t *conn, bool write, store_error_t *error) {
+  char settings[256];
+  sqlite3_snprintf(sizeof settings, settings,
+                   "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST;"
+                   "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;"
+                   "PRAGMA cache_size = -%d; PRAGMA query_only = %d;",
+                   write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
+  sqlite3_extended_result_codes(conn->db, 0);
+  sqlite3_busy_timeout(conn->db, BUSY_MS);
+  if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
+    return conn_failed(conn, "setting the connection up", error);
+  if (sqlite3_create_function(conn->db, "json_contains", 2, SQLITE_UTF8 | SQLITE_DIRECTONLY, conn,
+                              on_json_contains, NULL, NULL) != SQLITE_OK)
+    return conn_failed(conn, "setting the connection up", error);
+  sqlite3_progress_handler(conn->db, OPS_BETWEEN_CHECKS, on_progress, conn);
+  return write ? open_schema(conn, error) : STORE_OK;
+}
+
+conn_t *conn_open(const char *path, bool write, store_error_t *error) {
+  conn_t *conn = calloc(1, sizeof *conn);
+  if (conn == NULL) {
+    sqlite3_snprintf(sizeof error->text, error->text, "no memory");
+    return NULL;
+  }
+  int flags = SQLITE_OPEN_READWRITE | (write ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX;
+  int code = sqlite3_open_v2(path, &conn->db, flags, NULL);
+  if (code != SQLITE_OK)
+    describe(conn, "opening the database", error);
+  else
+    code = set_up(conn, write, error);
+  if (code == STORE_OK)
+    return conn;
+  conn_close(conn);
+  return NULL;
+}
+
+void conn_close(conn_t *conn) {
+  if (conn == NULL)
+    return;
+  for (int i = 0; i < SQL_STATEMENTS; i++)
+    sqlite3_finalize(conn->fixed[i]);
+  for (int i = 0; i < PICK_SHAPES; i++)
+    sqlite3_finalize(conn->picks[i]);
+  sqlite3_close(conn->db);
+  free(conn);
+}
+
+/* ---- Pools ---- */
+
+void pool_init(pool_t *pool) {
+  pthread_mutex_init(&pool->mutex, NULL);
+  cond_init_monotonic(&pool->given);
+  pool->count = 0;
+}
+
+void pool_deinit(pool_t *pool) {
+  while (pool->count > 0)
+    conn_close(pool->free[--pool->count]);
+  pthread_cond_destroy(&pool->given);
+  pthread_mutex_destroy(&pool->mutex);
+}
+
+conn_t *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error) {
+  int64_t end_ms = monotonic_ms() + timeout_ms;
+  struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+  conn_t *conn = NULL;
+  int code = 0;
+  pthread_mutex_lock(&pool->mutex);
+  while (pool->count == 0 && code == 0)
+    code = pthread_cond_timedwait(&pool->given, &pool->mutex, &end);
+  if (pool->count > 0)
+    conn = pool->free[--pool->count];
+  pthread_mutex_unlock(&pool->mutex);
+  if (conn == NULL)
+    sqlite3_snprintf(sizeof error->text, error->text, "all connections were in use for %d ms",
+                     (int)timeout_ms);
+  return conn;
+}
+
+void pool_give(pool_t *pool, conn_t *conn) {
+  conn->deadline_ms = 0;
+  conn->stop = (store_stop_t){NULL, NULL};
+  conn->ended = STORE_OK;
+  pthread_mutex_lock(&pool->mutex);
+  pool->free[pool->count++] = conn;
+  pthread_cond_signal(&pool->given);
+  pthread_mutex_unlock(&pool->mutex);
+}

@@ -1,0 +1,93 @@
+/* sqlite_conn.h: connections to the SQLite file, and the pools that hand them out.
+ *
+ * SQLite has one writer at a time: the pool of writers holds one connection, that of readers a few. A
+ * connection is used by one thread between pool_take and pool_give. */
+#ifndef DEWEY_SQLITE_CONN_H
+#define DEWEY_SQLITE_CONN_H
+
+#include "store.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+/* Statements with a fixed text, prepared at their first use and kept. */
+enum statement {
+  SQL_BEGIN_WRITE,
+  SQL_BEGIN_READ,
+  SQL_COMMIT,
+  SQL_ROLLBACK,
+  SQL_INSERT,
+  SQL_LAST,
+  SQL_INDEX,
+  SQL_FETCH,
+  SQL_MATCHES,
+  SQL_TAKE_OUT,
+  SQL_TAKE_OUT_OF_COMPONENT,
+  SQL_CLEAR,
+  SQL_CLEAR_COMPONENT,
+  SQL_COUNTS,
+  SQL_RANGE,
+  SQL_BYTES,
+  SQL_STATEMENTS
+};
+
+enum {
+  PICK_SHAPES = 120, /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
+  POOL_MAX = 4,
+  ID_BYTES = 16
+};
+
+typedef struct conn {
+  sqlite3 *db;
+  sqlite3_stmt *fixed[SQL_STATEMENTS];
+  sqlite3_stmt *picks[PICK_SHAPES];
+  /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so; why is
+   * then kept in ended. */
+  int64_t deadline_ms;
+  store_stop_t stop;
+  int ended;
+} conn_t;
+
+typedef struct pool {
+  pthread_mutex_t mutex;
+  pthread_cond_t given;
+  conn_t *free[POOL_MAX];
+  int count; /* of free */
+} pool_t;
+
+int64_t monotonic_ms(void);
+
+/* Opens a connection; write: makes the schema where the file has none. NULL: error says why. */
+conn_t *conn_open(const char *path, bool write, store_error_t *error);
+void conn_close(conn_t *conn); /* NULL is fine */
+
+/* Whether the work in hand has to end now. */
+bool conn_must_end(conn_t *conn);
+
+/* The statement, prepared; NULL: conn_failed says why. */
+sqlite3_stmt *conn_fixed(conn_t *conn, enum statement which);
+sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql);
+
+/* Runs a fixed statement without parameters and rows: SQLITE_OK, or SQLite's code. */
+int conn_run(conn_t *conn, enum statement which);
+
+/* Ends a statement's use; NULL is fine. */
+void conn_done(sqlite3_stmt *statement);
+
+/* Describes the failure that just happened and rolls back what is open: a store_code. */
+int conn_failed(conn_t *conn, const char *what, store_error_t *error);
+
+/* An id, which mcp_uuid_parse has brought into its form, to bytes and back. */
+void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]);
+void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]);
+
+/* Text that is not given is NULL in SQL; both borrow. */
+void bind_text(sqlite3_stmt *statement, int place, text_t text);
+text_t column_text(sqlite3_stmt *statement, int column);
+
+void pool_init(pool_t *pool);
+void pool_deinit(pool_t *pool); /* closes the connections, which must all be there */
+conn_t *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error); /* NULL: STORE_BUSY */
+void pool_give(pool_t *pool, conn_t *conn);
+
+#endif

@@ -1,0 +1,323 @@
+/* sqlite_query.c: see sqlite_query.h.
+ *
+ * Inside of one read transaction a "pick" finds the numbers of the rows wanted, newest first; then each row
+ * is fetched by its number. A pick takes candidates from the indexes, in order; where words or data are asked
+ * for, it takes them in rounds of a growing number and checks each round as a whole. Its SQL is put together
+ * from the filters that were given, and is kept for the next query of the same shape.
+ *
+ * What a query costs: with component, level, trace id and time, about the rows that it answers. With search,
+ * the rows that match, or, where more than MATCHES_MAX do, the rows passed from the newest on until enough of
+ * them match. With data, all rows passed on the way are read and parsed (about 2 µs each): narrow it by the
+ * other filters. The connection's deadline ends what takes too long. */
+#include "sqlite_query.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  MATCHES_MAX = 50 * 1000, /* more are not sorted, but looked for in the order of the answer */
+  ROUND_FIRST = 2048,      /* candidates */
+  ROUND_MAX = 64 * 1024,
+  PICKS_MAX = 1001
+};
+
+/* How the words of search are looked for: their matches are the candidates, or candidates are checked for
+ * them. */
+enum search { SEARCH_NONE, SEARCH_FIRST, SEARCH_CHECK, SEARCH_WAYS };
+
+/* One query while it runs. */
+typedef struct query {
+  conn_t *conn;
+  const log_filter_t *filter;
+  enum search search;
+  char *words;      /* the search as FTS5 reads it; owned */
+  yyjson_doc *data; /* the object wanted; owned */
+  int64_t at_us;    /* candidates come behind this place in their order */
+  unsigned char at_id[ID_BYTES + 1];
+  int at_id_len;
+  sqlite3_int64 rows[PICKS_MAX];
+  int count;
+} query_t;
+
+static bool given(text_t text) {
+  return text.ptr != NULL;
+}
+
+/* ---- Preparing ---- */
+
+/* Each word becomes a quoted string, so that nothing the caller types is an operator of FTS5's language;
+ * strings side by side must all occur. words has room for 3 bytes for each of search, and 3. */
+static void quote_words(text_t search, char *words) {
+  char *out = words;
+  bool inside = false;
+  for (size_t i = 0; i < search.len; i++) {
+    char c = search.ptr[i];
+    bool blank = c == '\0' || strchr(" \t\r\n\f\v", c) != NULL;
+    if (blank == inside) {
+      *out++ = '"';
+      if (blank)
+        *out++ = ' ';
+      inside = !blank;
+    }
+    if (!blank)
+      *out++ = c;
+    if (c == '"')
+      *out++ = c;
+  }
+  if (inside)
+    *out++ = '"';
+  *out = '\0';
+}
+
+/* False: no memory, or data is no JSON. */
+static bool read_filter(query_t *query) {
+  const log_filter_t *filter = query->filter;
+  if (given(filter->search)) {
+    query->words = malloc(filter->search.len * 3 + 3);
+    if (query->words == NULL)
+      return false;
+    quote_words(filter->search, query->words);
+  }
+  if (given(filter->data))
+    query->data = yyjson_read(filter->data.ptr, filter->data.len, 0);
+  return !given(filter->data) || query->data != NULL;
+}
+
+/* Begins behind the row that the filter names, or at end_us, whichever is older. */
+static void set_place(query_t *query) {
+  const log_filter_t *filter = query->filter;
+  if (filter->after && filter->after_us <= filter->end_us) {
+    query->at_us = filter->after_us;
+    query->at_id_len = ID_BYTES;
+    id_to_bytes(filter->after_id, query->at_id);
+  } else {
+    query->at_us = filter->end_us;
+    query->at_id_len = ID_BYTES + 1; /* no id is that large */
+    memset(query->at_id, 0xff, sizeof query->at_id);
+  }
+}
+
+/* Decides how to search: sorting the matches is quick while they are few; where they are many, enough of them
+ * come soon when going through the rows in the order of the answer. */
+static int choose_search(query_t *query, store_error_t *error) {
+  query->search = SEARCH_NONE;
+  if (query->words == NULL || query->words[0] == '\0')
+    return STORE_OK;
+  query->search = SEARCH_CHECK;
+  if (given(query->filter->trace_id))
+    return STORE_OK;
+  sqlite3_stmt *statement = conn_fixed(query->conn, SQL_MATCHES);
+  sqlite3_bind_text(statement, 1, query->words, -1, SQLITE_STATIC);
+  sqlite3_bind_int(statement, 2, MATCHES_MAX + 1);
+  int code = STORE_OK;
+  if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
+    code = conn_failed(query->conn, "searching", error);
+  else if (sqlite3_column_int(statement, 0) <= MATCHES_MAX)
+    query->search = SEARCH_FIRST;
+  conn_done(statement);
+  return code;
+}
+
+/* ---- The SQL of a pick ---- */
+
+static const char newest_first[] = " ORDER BY created_at DESC, id DESC LIMIT ?8";
+
+static void append_conditions(sqlite3_str *sql, const log_filter_t *filter) {
+  sqlite3_str_appendall(sql, " created_at >= ?1 AND (created_at, id) < (?2, ?3)");
+  if (given(filter->component))
+    sqlite3_str_appendall(sql, " AND component = ?4");
+  if (given(filter->trace_id))
+    sqlite3_str_appendall(sql, " AND trace_id = ?5");
+}
+
+/* Whether all candidates stand in one index, in their order, or are few. */
+static bool is_single_scan(const query_t *query) {
+  const log_filter_t *filter = query->filter;
+  return query->search == SEARCH_FIRST || given(filter->trace_id) ||
+         (filter->min_level == MCP_LOG_TRACE && !given(filter->component));
+}
+
+/* Compares data on the way, which is quicker than to look its row up again. */
+static void append_single_scan(sqlite3_str *sql, const query_t *query) {
+  if (query->search == SEARCH_FIRST)
+    sqlite3_str_appendall(sql, "SELECT seq, created_at, id FROM logs_text CROSS JOIN logs"
+                               " ON seq = logs_text.rowid WHERE logs_text MATCH ?6 AND");
+  else
+    sqlite3_str_appendf(sql, "SELECT seq, created_at, id FROM logs INDEXED BY %s WHERE",
+                        given(query->filter->trace_id) ? "logs_trace" : "logs_time");
+  append_conditions(sql, query->filter);
+  if (given(query->filter->data))
+    sqlite3_str_appendall(sql, " AND json_contains(data, ?7)");
+  sqlite3_str_appendf(sql, " AND level >= %d%s", query->filter->min_level, newest_first);
+}
+
+/* "This level or above": the newest of each level, each from the index, then the newest of these. */
+static void append_level_scans(sqlite3_str *sql, const log_filter_t *filter) {
+  const char *join = "SELECT * FROM (";
+  for (int level = filter->min_level; level <= MCP_LOG_ERROR; level++) {
+    sqlite3_str_appendf(
+        sql, "%sSELECT * FROM (SELECT seq, created_at, id FROM logs INDEXED BY %s WHERE level = %d AND", join,
+        given(filter->component) ? "logs_component" : "logs_level", level);
+    append_conditions(sql, filter);
+    sqlite3_str_appendf(sql, "%s)", newest_first);
+    join = " UNION ALL ";
+  }
+  sqlite3_str_appendf(sql, ")%s", newest_first);
+}
+
+/* Columns: number, time and id of a candidate, and whether it is wanted. */
+static void append_pick(sqlite3_str *sql, const query_t *query) {
+  const log_filter_t *filter = query->filter;
+  sqlite3_str_appendall(sql, "WITH candidates AS MATERIALIZED (");
+  if (is_single_scan(query))
+    append_single_scan(sql, query);
+  else
+    append_level_scans(sql, filter);
+  sqlite3_str_appendall(sql, ") SELECT seq, created_at, id, 1");
+  if (query->search == SEARCH_CHECK)
+    sqlite3_str_appendall(
+        sql, " AND seq IN (SELECT rowid FROM logs_text WHERE logs_text MATCH ?6 AND rowid BETWEEN"
+             " (SELECT min(seq) FROM candidates) AND (SELECT max(seq) FROM candidates))");
+  if (given(filter->data) && !is_single_scan(query))
+    sqlite3_str_appendall(sql,
+                          " AND json_contains((SELECT data FROM logs WHERE logs.seq = candidates.seq), ?7)");
+  sqlite3_str_appendall(sql, " FROM candidates ORDER BY created_at DESC, id DESC");
+}
+
+static int shape_of(const query_t *query) {
+  const log_filter_t *filter = query->filter;
+  int shape = given(filter->component) + 2 * given(filter->trace_id) + 4 * given(filter->data);
+  return shape + 8 * (int)query->search + 8 * SEARCH_WAYS * filter->min_level;
+}
+_Static_assert(8 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == PICK_SHAPES, "one place for each shape");
+
+/* NULL: SQLite says why. */
+static sqlite3_stmt *pick_statement(query_t *query) {
+  sqlite3_stmt **place = &query->conn->picks[shape_of(query)];
+  if (*place != NULL)
+    return *place;
+  sqlite3_str *sql = sqlite3_str_new(query->conn->db);
+  append_pick(sql, query);
+  char *text = sqlite3_str_finish(sql);
+  if (text != NULL)
+    conn_prepare(query->conn, place, text);
+  sqlite3_free(text);
+  return *place;
+}
+
+/* ---- Picking ---- */
+
+static void bind_pick(sqlite3_stmt *statement, const query_t *query, int candidates) {
+  sqlite3_bind_int64(statement, 1, query->filter->start_us);
+  sqlite3_bind_int64(statement, 2, query->at_us);
+  sqlite3_bind_blob(statement, 3, query->at_id, query->at_id_len, SQLITE_TRANSIENT);
+  bind_text(statement, 4, query->filter->component);
+  bind_text(statement, 5, query->filter->trace_id);
+  if (query->words != NULL)
+    sqlite3_bind_text(statement, 6, query->words, -1, SQLITE_STATIC);
+  if (query->data != NULL)
+    sqlite3_bind_pointer(statement, 7, yyjson_doc_get_root(query->data), "json", NULL);
+  sqlite3_bind_int(statement, 8, candidates);
+}
+
+/* Takes a candidate where it is wanted, and moves on behind it. */
+static void take_candidate(query_t *query, sqlite3_stmt *statement) {
+  const void *id = sqlite3_column_blob(statement, 2);
+  int len = sqlite3_column_bytes(statement, 2);
+  query->at_us = sqlite3_column_int64(statement, 1);
+  query->at_id_len = len < ID_BYTES ? len : ID_BYTES;
+  if (len > 0)
+    memcpy(query->at_id, id, (size_t)query->at_id_len);
+  if (sqlite3_column_int(statement, 3))
+    query->rows[query->count++] = sqlite3_column_int64(statement, 0);
+}
+
+/* One round; *seen tells how many candidates there were. */
+static int pick_round(query_t *query, int candidates, int *seen, store_error_t *error) {
+  sqlite3_stmt *statement = pick_statement(query);
+  if (statement == NULL)
+    return conn_failed(query->conn, "preparing a query", error);
+  bind_pick(statement, query, candidates);
+  int code;
+  for (*seen = 0; (code = sqlite3_step(statement)) == SQLITE_ROW && query->count < query->filter->limit;
+       ++*seen)
+    take_candidate(query, statement);
+  int result =
+      code == SQLITE_ROW || code == SQLITE_DONE ? STORE_OK : conn_failed(query->conn, "querying", error);
+  conn_done(statement);
+  return result;
+}
+
+static int pick(query_t *query, store_error_t *error) {
+  bool checked = query->search == SEARCH_CHECK || (given(query->filter->data) && !is_single_scan(query));
+  int candidates = checked ? ROUND_FIRST : query->filter->limit, seen;
+  int code = pick_round(query, candidates, &seen, error);
+  while (code == STORE_OK && seen == candidates && query->count < query->filter->limit) {
+    candidates = candidates < ROUND_MAX ? candidates * 2 : ROUND_MAX;
+    code = pick_round(query, candidates, &seen, error);
+  }
+  return code;
+}
+
+/* ---- Reading ---- */
+
+/* False where the file is damaged: then nothing in it can be relied upon. */
+static bool read_row(sqlite3_stmt *statement, log_entry_t *row) {
+  *row = (log_entry_t){.created_at = sqlite3_column_int64(statement, 1),
+                       .level = sqlite3_column_int(statement, 2),
+                       .component = column_text(statement, 3),
+                       .message = column_text(statement, 4),
+                       .trace_id = column_text(statement, 5),
+                       .data = column_text(statement, 6)};
+  const unsigned char *id = sqlite3_column_blob(statement, 0);
+  if (sqlite3_column_bytes(statement, 0) != ID_BYTES || row->level < MCP_LOG_TRACE ||
+      row->level > MCP_LOG_ERROR || !given(row->component) || !given(row->message))
+    return false;
+  id_from_bytes(id, row->id);
+  return true;
+}
+
+static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(query->conn, SQL_FETCH);
+  if (statement == NULL)
+    return conn_failed(query->conn, "preparing to read", error);
+  bool wanted = true;
+  int code = STORE_OK;
+  for (int i = 0; i < query->count && wanted && code == STORE_OK; i++) {
+    log_entry_t row;
+    sqlite3_bind_int64(statement, 1, query->rows[i]);
+    if (sqlite3_step(statement) == SQLITE_ROW && read_row(statement, &row))
+      wanted = cb(&row, arg);
+    else
+      code = conn_failed(query->conn, "reading a row", error);
+    conn_done(statement);
+  }
+  return code;
+}
+
+static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
+  if (conn_run(query->conn, SQL_BEGIN_READ) != SQLITE_OK)
+    return conn_failed(query->conn, "beginning to read", error);
+  int code = choose_search(query, error);
+  if (code == STORE_OK)
+    code = pick(query, error);
+  if (code == STORE_OK)
+    code = fetch(query, cb, arg, error);
+  if (code == STORE_OK && conn_run(query->conn, SQL_COMMIT) != SQLITE_OK)
+    code = conn_failed(query->conn, "ending a query", error);
+  return code;
+}
+
+int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error) {
+  query_t query = {.conn = conn, .filter = filter};
+  int code = STORE_FAILED;
+  if (read_filter(&query)) {
+    set_place(&query);
+    code = run(&query, cb, arg, error);
+  } else {
+    sqlite3_snprintf(sizeof error->text, error->text, "no memory for the query");
+  }
+  yyjson_doc_free(query.data);
+  free(query.words);
+  return code;
+}

@@ -1,0 +1,10 @@
+/* sqlite_query.h: finds and reads the rows that a filter asks for. */
+#ifndef DEWEY_SQLITE_QUERY_H
+#define DEWEY_SQLITE_QUERY_H
+
+#include "sqlite_conn.h"
+
+/* As store_t.query, on one connection. */
+int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error);
+
+#endif

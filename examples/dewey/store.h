@@ -1,0 +1,103 @@
+/* store.h: what Dewey asks of a database, in plain C.
+ *
+ * A store is a table of functions; the rest of Dewey knows no database. Functions block, may be called on any
+ * thread and by several at once, and answer a store_code. What went wrong in the database's own words (SQL,
+ * paths) stands in store_error_t: that text is for the log and never for a caller. */
+#ifndef DEWEY_STORE_H
+#define DEWEY_STORE_H
+
+#include <iccm_network.h>
+
+enum store_code {
+  STORE_OK,
+  STORE_BUSY,    /* somebody else held the database for too long: the same call may work in a moment */
+  STORE_SLOW,    /* the query took longer than STORE_QUERY_MS: a narrower one may work */
+  STORE_STOPPED, /* store_stop_t said so */
+  STORE_FAILED   /* disk full, input/output error, damaged file */
+};
+
+/* Below the 30 s after which callers give up. */
+enum { STORE_QUERY_MS = 25 * 1000 };
+
+typedef struct store_error {
+  char text[256];
+} store_error_t;
+
+/* Text with its length, never owned; ptr NULL: not given. */
+typedef struct text {
+  const char *ptr;
+  size_t len;
+} text_t;
+
+/* One line of the log: as it is stored, and as it is read. */
+typedef struct log_entry {
+  char id[MCP_UUID_SIZE];
+  int64_t created_at; /* microseconds since 1970 */
+  int level;          /* MCP_LOG_... */
+  text_t component;
+  text_t message;
+  text_t trace_id; /* may be missing */
+  text_t data;     /* JSON; may be missing */
+} log_entry_t;
+
+typedef struct log_filter {
+  text_t trace_id;
+  text_t component;
+  text_t search; /* words that must all occur in the message; any characters are fine */
+  text_t data;   /* a JSON object that the row's data must contain */
+  int min_level;
+  int64_t start_us, end_us; /* both included */
+  bool after;               /* only rows that come after this one: */
+  int64_t after_us;
+  char after_id[MCP_UUID_SIZE];
+  int limit; /* at most 1001 */
+} log_filter_t;
+
+typedef struct log_clear {
+  int64_t before_us; /* not included */
+  text_t component;
+  int level; /* this one alone; -1: all */
+} log_clear_t;
+
+typedef struct log_stats {
+  int64_t total;
+  int64_t by_level[MCP_LOG_ERROR + 1];
+  int64_t oldest_us, newest_us; /* only where total is not 0 */
+  int64_t bytes;                /* of the whole database */
+} log_stats_t;
+
+/* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
+typedef struct store_stop {
+  bool (*cb)(void *arg);
+  void *arg;
+} store_stop_t;
+
+/* Gets one row, borrowed until it returns; false: no more rows are wanted. */
+typedef bool (*store_row_cb)(const log_entry_t *row, void *arg);
+/* Gets a component and a number of its rows; may be called several times in a row for the same component. */
+typedef void (*store_count_cb)(text_t component, int64_t count, void *arg);
+
+typedef struct store store_t;
+struct store {
+  /* Stores all entries in one transaction, each (id, created_at) once ever; *inserted counts the new ones.
+   * With STORE_OK they are on the disk, with anything else none of them is. */
+  int (*batch)(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
+               store_error_t *error);
+  /* Gives the rows that fulfil the filter to cb, newest first by (created_at, id). */
+  int (*query)(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
+               store_error_t *error);
+  /* Deletes in steps of their own transactions, between which others get their turn; *deleted counts what is
+   * gone, also when it ends early. */
+  int (*clear)(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+               store_error_t *error);
+  /* Components come in their order. */
+  int (*stats)(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
+               store_error_t *error);
+  /* No other function may be running. */
+  void (*close)(store_t *store);
+};
+
+/* Opens the SQLite database at path, which is made where there is none. NULL: error says why. */
+store_t *store_sqlite_open(const char *path, store_error_t *error);
+
+#endif

@@ -1,0 +1,271 @@
+/* store_sqlite.c: the store on SQLite.
+ *
+ * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
+ * take a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
+ *
+ * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
+ * connection and for other processes is bounded. */
+#include "sqlite_conn.h"
+#include "sqlite_query.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+  READERS = 4,
+  WRITER_WAIT_MS = 10 * 1000,
+  READER_WAIT_MS = 2 * 1000, /* short: whoever waits holds a thread that could store */
+  CLEAR_STEP = 500,          /* rows: some 20 ms */
+};
+
+typedef struct sqlite_store {
+  store_t store; /* first: it is what others see */
+  pool_t writers, readers;
+} sqlite_store_t;
+
+/* The one row of a statement without parameters, as integers. */
+static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
+                        store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(conn, which);
+  if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
+    return conn_failed(conn, "reading statistics", error);
+  *first = sqlite3_column_int64(statement, 0);
+  if (second != NULL)
+    *second = sqlite3_column_int64(statement, 1);
+  conn_done(statement);
+  return STORE_OK;
+}
+
+/* ---- Storing ---- */
+
+/* SQLITE_DONE, or why not. */
+static int insert(sqlite3_stmt *statement, const log_entry_t *entry) {
+  unsigned char id[ID_BYTES];
+  id_to_bytes(entry->id, id);
+  sqlite3_bind_blob(statement, 1, id, sizeof id, SQLITE_STATIC);
+  sqlite3_bind_int64(statement, 2, entry->created_at);
+  sqlite3_bind_int(statement, 3, entry->level);
+  bind_text(statement, 4, entry->component);
+  bind_text(statement, 5, entry->message);
+  bind_text(statement, 6, entry->trace_id);
+  bind_text(statement, 7, entry->data);
+  int code = sqlite3_step(statement);
+  conn_done(statement);
+  return code;
+}
+
+/* Gives the rows numbered above last to the text index. */
+static int index_text(conn_t *conn, int64_t last, store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(conn, SQL_INDEX);
+  sqlite3_bind_int64(statement, 1, last);
+  int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
+                 ? STORE_OK
+                 : conn_failed(conn, "indexing", error);
+  conn_done(statement);
+  return code;
+}
+
+static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, size_t *inserted,
+                      store_error_t *error) {
+  size_t done = 0;
+  int64_t last = 0;
+  sqlite3_stmt *statement = conn_fixed(conn, SQL_INSERT);
+  if (statement == NULL || conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+    return conn_failed(conn, "beginning to store", error);
+  int code = read_numbers(conn, SQL_LAST, &last, NULL, error);
+  for (size_t i = 0; i < count && code == STORE_OK; i++) {
+    if (insert(statement, &entries[i]) != SQLITE_DONE)
+      code = conn_failed(conn, "storing", error);
+    done += sqlite3_changes(conn->db) > 0;
+  }
+  if (code == STORE_OK)
+    code = index_text(conn, last, error);
+  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "committing", error);
+  if (code == STORE_OK)
+    *inserted = done;
+  return code;
+}
+
+static int on_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
+                    store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = insert_all(conn, entries, count, inserted, error);
+  pool_give(&self->writers, conn);
+  return code;
+}
+
+/* ---- Querying ---- */
+
+static conn_t *take_reader(sqlite_store_t *self, store_stop_t stop, store_error_t *error) {
+  conn_t *conn = pool_take(&self->readers, READER_WAIT_MS, error);
+  if (conn == NULL)
+    return NULL;
+  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
+  conn->stop = stop;
+  return conn;
+}
+
+static int on_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
+                    store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = take_reader(self, stop, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = sqlite_query(conn, filter, cb, arg, error);
+  pool_give(&self->readers, conn);
+  return code;
+}
+
+/* ---- Clearing ---- */
+
+/* Runs a statement on the rows of a step. */
+static int run_on_step(conn_t *conn, enum statement which, const log_clear_t *what, int level,
+                       store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(conn, which);
+  sqlite3_bind_int(statement, 1, level);
+  sqlite3_bind_int64(statement, 2, what->before_us);
+  sqlite3_bind_int(statement, 3, CLEAR_STEP);
+  bind_text(statement, 4, what->component);
+  int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
+                 ? STORE_OK
+                 : conn_failed(conn, "deleting", error);
+  conn_done(statement);
+  return code;
+}
+
+/* Deletes up to CLEAR_STEP rows of one level; *deleted says how many. */
+static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *deleted, store_error_t *error) {
+  bool component = what->component.ptr != NULL;
+  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+    return conn_failed(conn, "beginning to delete", error);
+  int code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
+  if (code == STORE_OK)
+    code = run_on_step(conn, component ? SQL_CLEAR_COMPONENT : SQL_CLEAR, what, level, error);
+  int count = sqlite3_changes(conn->db);
+  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "committing", error);
+  if (code == STORE_OK)
+    *deleted = count;
+  return code;
+}
+
+/* Leaves the writer to others for as long as it was used: a connection given back and taken again at once
+ * would never reach those who wait for it. */
+static void give_way(int64_t used_ms) {
+  struct timespec pause = {.tv_sec = used_ms / 1000, .tv_nsec = used_ms % 1000 * 1000000 + 1000000};
+  nanosleep(&pause, NULL);
+}
+
+static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level, store_stop_t stop,
+                       uint64_t *deleted, store_error_t *error) {
+  int step = CLEAR_STEP, code = STORE_OK;
+  while (step == CLEAR_STEP && code == STORE_OK) {
+    if (stop.cb != NULL && stop.cb(stop.arg))
+      return STORE_STOPPED;
+    conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+    if (conn == NULL)
+      return STORE_BUSY;
+    int64_t begin_ms = monotonic_ms();
+    step = 0;
+    code = clear_step(conn, what, level, &step, error);
+    pool_give(&self->writers, conn);
+    *deleted += (uint64_t)step;
+    if (step == CLEAR_STEP)
+      give_way(monotonic_ms() - begin_ms);
+  }
+  return code;
+}
+
+static int on_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+                    store_error_t *error) {
+  int first = what->level >= 0 ? what->level : MCP_LOG_TRACE;
+  int last = what->level >= 0 ? what->level : MCP_LOG_ERROR;
+  int code = STORE_OK;
+  *deleted = 0;
+  for (int level = first; level <= last && code == STORE_OK; level++)
+    code = clear_level((sqlite_store_t *)store, what, level, stop, deleted, error);
+  return code;
+}
+
+/* ---- Statistics ---- */
+
+static int count_rows(conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg, store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(conn, SQL_COUNTS);
+  if (statement == NULL)
+    return conn_failed(conn, "preparing to count", error);
+  int code;
+  while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    int level = sqlite3_column_int(statement, 1);
+    int64_t count = sqlite3_column_int64(statement, 2);
+    stats->total += count;
+    if (level >= MCP_LOG_TRACE && level <= MCP_LOG_ERROR)
+      stats->by_level[level] += count;
+    cb(column_text(statement, 0), count, arg);
+  }
+  int result = code == SQLITE_DONE ? STORE_OK : conn_failed(conn, "counting", error);
+  conn_done(statement);
+  return result;
+}
+
+static int read_stats(conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg, store_error_t *error) {
+  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+    return conn_failed(conn, "beginning to count", error);
+  int code = count_rows(conn, stats, cb, arg, error);
+  if (code == STORE_OK)
+    code = read_numbers(conn, SQL_RANGE, &stats->oldest_us, &stats->newest_us, error);
+  if (code == STORE_OK)
+    code = read_numbers(conn, SQL_BYTES, &stats->bytes, NULL, error);
+  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "ending the statistics", error);
+  return code;
+}
+
+static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
+                    store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = take_reader(self, stop, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  *stats = (log_stats_t){0};
+  int code = read_stats(conn, stats, cb, arg, error);
+  pool_give(&self->readers, conn);
+  return code;
+}
+
+/* ---- Opening and closing ---- */
+
+static void on_close(store_t *store) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  pool_deinit(&self->readers);
+  pool_deinit(&self->writers); /* last: closing it takes the journal into the file */
+  free(self);
+}
+
+static bool open_all(sqlite_store_t *self, const char *path, store_error_t *error) {
+  for (int i = 0; i <= READERS; i++) {
+    conn_t *conn = conn_open(path, i == 0, error);
+    if (conn == NULL)
+      return false;
+    pool_give(i == 0 ? &self->writers : &self->readers, conn);
+  }
+  return true;
+}
+
+store_t *store_sqlite_open(const char *path, store_error_t *error) {
+  sqlite_store_t *self = calloc(1, sizeof *self);
+  if (self == NULL) {
+    sqlite3_snprintf(sizeof error->text, error->text, "no memory");
+    return NULL;
+  }
+  self->store = (store_t){on_batch, on_query, on_clear, on_stats, on_close};
+  pool_init(&self->writers);
+  pool_init(&self->readers);
+  if (open_all(self, path, error))
+    return &self->store;
+  on_close(&self->store);
+  return NULL;
+}

@@ -1,0 +1,397 @@
+/* tools.c: Dewey's log tools: arguments to the store, answers from it.
+ *
+ * They run on the server's pool, since the store blocks, and are log traffic: a call that stores logs must
+ * not make new ones. Answers are built in the call's own document, which remembers when memory ran out. Wrong
+ * arguments are answered with MCP_INVALID_PARAMS and the reason, troubles of the store as a tool error
+ * without its words, which go to the log. */
+#include "tools.h"
+#include "logs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  BATCH_MAX_ENTRIES = 1000, /* the schema says so too */
+  BATCH_MAX_BYTES = 8 * 1024 * 1024,
+  QUERY_LIMIT = 100,
+  QUERY_LIMIT_MAX = 1000,
+  PAGE_BYTES = 900 * 1024,             /* many clients close the connection at 1 MiB */
+  ANSWER_MAX_BYTES = 64 * 1024 * 1024, /* of a query without cursor */
+  SEARCH_MAX_BYTES = 1024,
+  DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
+  REFUSED_ID_MAX_BYTES = 128
+};
+
+static const char store_logs_batch_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"logs\":{\"type\":\"array\",\"items\":{\"type\":\"object\"},\"maxItems\":1000}},"
+    "\"required\":[\"logs\"]}";
+
+static const char query_logs_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"trace_id\":{\"type\":\"string\",\"description\":\"Filter by trace ID\"},"
+    "\"component\":{\"type\":\"string\",\"description\":\"Filter by component name\"},"
+    "\"level\":{\"type\":\"string\",\"description\":\"Minimum log level (TRACE, DEBUG, INFO, WARN, ERROR)\"},"
+    "\"start_time\":{\"type\":\"string\",\"description\":\"Start time filter (ISO format)\"},"
+    "\"end_time\":{\"type\":\"string\",\"description\":\"End time filter (ISO format)\"},"
+    "\"search\":{\"type\":\"string\",\"description\":\"Full-text search in message\"},"
+    "\"data\":{\"type\":\"object\",\"description\":\"Only logs whose data contains this JSON\"},"
+    "\"cursor\":{\"type\":\"string\",\"description\":\"Read in pages: empty for the first page, then the "
+    "next_cursor "
+    "of the page before\"},"
+    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (1-1000, default 100)\"}}}";
+
+static const char clear_logs_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"before_time\":{\"type\":\"string\",\"description\":\"Clear logs older than this (ISO format; default: "
+    "older than "
+    "the retention)\"},"
+    "\"component\":{\"type\":\"string\",\"description\":\"Clear logs of this component only\"},"
+    "\"level\":{\"type\":\"string\",\"description\":\"Clear logs of this level only\"}}}";
+
+static const char get_log_stats_schema[] = "{\"type\":\"object\",\"properties\":{}}";
+
+int64_t dewey_retention_us(const dewey_t *dewey) {
+  return mcp_time_now_us() - dewey->retention_days * 24 * 3600 * 1000000;
+}
+
+/* ---- What all of them need ---- */
+
+static bool nobody_waits(void *arg) {
+  return mcp_call_cancelled(arg);
+}
+
+static store_stop_t stop_with(mcp_call_t *call) {
+  return (store_stop_t){nobody_waits, call};
+}
+
+/* Ends a call whose work in the store came to nothing; doing: "storing". */
+static void end_failed(mcp_call_t *call, int code, const char *doing, const store_error_t *error) {
+  mcp_log(code == STORE_STOPPED ? MCP_LOG_DEBUG : MCP_LOG_ERROR, "store", "%s failed: %s", doing,
+          error->text);
+  if (code == STORE_SLOW)
+    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
+  else
+    mcp_call_tool_error(call, "%s failed, retry", doing);
+}
+
+static void end_no_memory(mcp_call_t *call) {
+  mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
+}
+
+static text_t text_arg(yyjson_val *args, const char *name) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  return (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+}
+
+/* Readers of optional arguments: *out stays as it is where the argument is not given. False: the call has
+ * been ended with the reason. */
+static bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
+  text_t text = text_arg(args, name);
+  if (text.ptr == NULL || mcp_time_parse(text.ptr, text.len, out) == 0)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not a time in ISO 8601", name);
+  return false;
+}
+
+static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
+  text_t text = text_arg(args, "level");
+  if (text.ptr == NULL)
+    return true;
+  int level = strlen(text.ptr) == text.len ? mcp_log_level(text.ptr) : -1;
+  if (level >= 0)
+    *out = level;
+  else
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "level must be one of TRACE, DEBUG, INFO, WARN, ERROR");
+  return level >= 0;
+}
+
+/* ---- dewey_store_logs_batch ---- */
+
+/* Names an entry that was refused. */
+static void add_refused(yyjson_mut_doc *doc, yyjson_mut_val *refused, size_t index, yyjson_val *entry,
+                        const char *reason) {
+  yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, refused);
+  text_t id = text_arg(entry, "id");
+  yyjson_mut_obj_add_uint(doc, item, "index", index);
+  if (id.ptr != NULL && id.len <= REFUSED_ID_MAX_BYTES)
+    yyjson_mut_obj_add_strncpy(doc, item, "id", id.ptr, id.len);
+  else
+    yyjson_mut_obj_add_null(doc, item, "id");
+  yyjson_mut_obj_add_str(doc, item, "reason", reason);
+}
+
+/* Judges all entries. False: no memory. */
+static bool read_batch(log_batch_t *batch, yyjson_val *logs, yyjson_mut_doc *doc, yyjson_mut_val *refused) {
+  int64_t now_us = mcp_time_now_us();
+  size_t index, count;
+  yyjson_val *entry;
+  yyjson_arr_foreach(logs, index, count, entry) {
+    const char *reason;
+    int verdict = log_batch_add(batch, entry, now_us, &reason);
+    if (verdict == LOG_NO_MEMORY)
+      return false;
+    if (verdict == LOG_REFUSED)
+      add_refused(doc, refused, index, entry, reason);
+  }
+  return true;
+}
+
+static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *batch, yyjson_mut_val *refused) {
+  store_error_t error;
+  size_t inserted = 0;
+  int code = dewey->store->batch(dewey->store, batch->entries, batch->count, &inserted, &error);
+  if (code != STORE_OK) {
+    end_failed(call, code, "storing", &error);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
+  yyjson_mut_obj_add_uint(doc, answer, "inserted_count", inserted);
+  yyjson_mut_obj_add_uint(doc, answer, "duplicates", batch->count - inserted);
+  yyjson_mut_obj_add_val(doc, answer, "rejected", refused);
+  mcp_call_reply(call, answer);
+}
+
+static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char nothing[] = "{\"status\":\"ok\",\"message\":\"No logs to store.\"}";
+  yyjson_val *logs = yyjson_obj_get(args, "logs");
+  yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call));
+  log_batch_t batch;
+  if (yyjson_arr_size(logs) == 0) {
+    mcp_call_reply_text(call, nothing, sizeof nothing - 1);
+    return;
+  }
+  if (!log_batch_init(&batch, yyjson_arr_size(logs))) {
+    end_no_memory(call);
+    return;
+  }
+  if (!read_batch(&batch, logs, mcp_call_doc(call), refused))
+    end_no_memory(call);
+  else if (batch.bytes > BATCH_MAX_BYTES)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "logs are larger than 8 MiB together");
+  else
+    store_batch(call, arg, &batch, refused);
+  log_batch_deinit(&batch);
+}
+
+/* ---- dewey_query_logs ---- */
+
+/* An answer while it grows. */
+typedef struct page {
+  mcp_call_t *call;
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *rows;
+  int64_t now_us;
+  size_t count, limit;
+  size_t bytes, max_bytes;
+  bool more;                    /* rows than fit */
+  char cursor[LOG_CURSOR_SIZE]; /* of the last row taken */
+} page_t;
+
+/* Takes a row unless the page is full; a first row always fits. */
+static bool on_row(const log_entry_t *row, void *arg) {
+  page_t *page = arg;
+  page->bytes += log_row_wire_bytes(row);
+  page->more = page->count == page->limit || (page->bytes > page->max_bytes && page->count > 0);
+  if (page->more)
+    return false;
+  yyjson_mut_arr_append(page->rows, log_row_json(page->doc, row, page->now_us));
+  log_cursor_format(row, page->cursor);
+  page->count++;
+  return true;
+}
+
+static bool limit_arg(mcp_call_t *call, yyjson_val *args, int *out) {
+  yyjson_val *value = yyjson_obj_get(args, "limit");
+  if (!yyjson_is_num(value))
+    return true;
+  double limit = yyjson_get_num(value);
+  if (limit >= 1 && limit <= QUERY_LIMIT_MAX) {
+    *out = (int)limit;
+    return true;
+  }
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "limit must be from 1 to %d", QUERY_LIMIT_MAX);
+  return false;
+}
+
+static bool search_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+  *out = text_arg(args, "search");
+  if (out->len <= SEARCH_MAX_BYTES)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "search is longer than %d bytes", SEARCH_MAX_BYTES);
+  return false;
+}
+
+/* data as JSON text in *json (to be freed), and in the filter. */
+static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, text_t *out) {
+  yyjson_val *value = yyjson_obj_get(args, "data");
+  if (!yyjson_is_obj(value))
+    return true;
+  *json = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &out->len);
+  out->ptr = *json;
+  if (*json == NULL)
+    end_no_memory(call);
+  else if (out->len > DATA_FILTER_MAX_BYTES)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "data is larger than %d bytes", DATA_FILTER_MAX_BYTES);
+  return *json != NULL && out->len <= DATA_FILTER_MAX_BYTES;
+}
+
+static bool cursor_arg(mcp_call_t *call, text_t cursor, log_filter_t *filter) {
+  filter->after = cursor.len > 0;
+  if (!filter->after || log_cursor_parse(cursor, &filter->after_us, filter->after_id))
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "cursor is not one that was answered here");
+  return false;
+}
+
+static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter, char **json) {
+  *filter = (log_filter_t){.trace_id = text_arg(args, "trace_id"),
+                           .component = text_arg(args, "component"),
+                           .min_level = MCP_LOG_TRACE,
+                           .start_us = INT64_MIN,
+                           .end_us = INT64_MAX,
+                           .limit = QUERY_LIMIT};
+  return level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
+         time_arg(call, args, "end_time", &filter->end_us) && limit_arg(call, args, &filter->limit) &&
+         search_arg(call, args, &filter->search) && cursor_arg(call, text_arg(args, "cursor"), filter) &&
+         data_arg(call, args, json, &filter->data);
+}
+
+/* Answers the page: the rows alone, or with the cursor of the next page. */
+static void reply_page(page_t *page, bool with_cursor) {
+  if (with_cursor) {
+    yyjson_mut_val *answer = yyjson_mut_obj(page->doc);
+    yyjson_mut_obj_add_val(page->doc, answer, "logs", page->rows);
+    if (page->more)
+      yyjson_mut_obj_add_strcpy(page->doc, answer, "next_cursor", page->cursor);
+    else
+      yyjson_mut_obj_add_null(page->doc, answer, "next_cursor");
+    mcp_call_reply(page->call, answer);
+  } else if (page->more && page->count < page->limit) {
+    mcp_call_tool_error(page->call, "the answer is larger than %d MiB, read it in pages with cursor",
+                        ANSWER_MAX_BYTES / 1024 / 1024);
+  } else {
+    mcp_call_reply(page->call, page->rows);
+  }
+}
+
+static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  bool with_cursor = text_arg(args, "cursor").ptr != NULL;
+  char *json = NULL;
+  log_filter_t filter;
+  if (read_filter(call, args, &filter, &json)) {
+    page_t page = {.call = call,
+                   .doc = mcp_call_doc(call),
+                   .now_us = mcp_time_now_us(),
+                   .limit = (size_t)filter.limit,
+                   .max_bytes = with_cursor ? PAGE_BYTES : ANSWER_MAX_BYTES};
+    page.rows = yyjson_mut_arr(page.doc);
+    filter.limit++; /* one more tells whether there is a next page */
+    store_error_t error;
+    int code = dewey->store->query(dewey->store, &filter, stop_with(call), on_row, &page, &error);
+    if (code == STORE_OK)
+      reply_page(&page, with_cursor);
+    else
+      end_failed(call, code, "querying", &error);
+  }
+  free(json);
+}
+
+/* ---- dewey_clear_logs ---- */
+
+static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  log_clear_t what = {
+      .before_us = dewey_retention_us(dewey), .component = text_arg(args, "component"), .level = -1};
+  if (!time_arg(call, args, "before_time", &what.before_us) || !level_arg(call, args, &what.level))
+    return;
+  store_error_t error = {"the caller has gone"};
+  uint64_t deleted;
+  int code = dewey->store->clear(dewey->store, &what, stop_with(call), &deleted, &error);
+  if (code != STORE_OK) {
+    end_failed(call, code, "clearing", &error);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
+  yyjson_mut_obj_add_uint(doc, answer, "deleted_count", deleted);
+  mcp_call_reply(call, answer);
+}
+
+/* ---- dewey_get_log_stats ---- */
+
+/* Counts of components while they come. */
+typedef struct counts {
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *by_component;
+  yyjson_mut_val *last_key, *last_sum;
+} counts_t;
+
+static void on_count(text_t component, int64_t count, void *arg) {
+  counts_t *counts = arg;
+  if (yyjson_mut_equals_strn(counts->last_key, component.ptr, component.len)) {
+    yyjson_mut_set_sint(counts->last_sum, yyjson_mut_get_sint(counts->last_sum) + count);
+    return;
+  }
+  counts->last_key = yyjson_mut_strncpy(counts->doc, component.ptr, component.len);
+  counts->last_sum = yyjson_mut_sint(counts->doc, count);
+  yyjson_mut_obj_add(counts->by_component, counts->last_key, counts->last_sum);
+}
+
+static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, bool there, int64_t us) {
+  char text[MCP_TIME_SIZE];
+  mcp_time_format(us, text);
+  if (there)
+    yyjson_mut_obj_add_strcpy(doc, object, name, text);
+  else
+    yyjson_mut_obj_add_null(doc, object, name);
+}
+
+static void reply_stats(mcp_call_t *call, const log_stats_t *stats, yyjson_mut_val *by_component) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_sint(doc, answer, "total_count", stats->total);
+  yyjson_mut_obj_add_val(doc, answer, "count_by_component", by_component);
+  yyjson_mut_val *by_level = yyjson_mut_obj_add_obj(doc, answer, "count_by_level");
+  for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++) {
+    if (stats->by_level[level] > 0)
+      yyjson_mut_obj_add_sint(doc, by_level, mcp_log_level_name(level), stats->by_level[level]);
+  }
+  add_time(doc, answer, "oldest_log_at", stats->total > 0, stats->oldest_us);
+  add_time(doc, answer, "newest_log_at", stats->total > 0, stats->newest_us);
+  yyjson_mut_obj_add_sint(doc, answer, "estimated_db_size", stats->bytes);
+  mcp_call_reply(call, answer);
+}
+
+static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  counts_t counts = {.doc = mcp_call_doc(call), .by_component = yyjson_mut_obj(mcp_call_doc(call))};
+  (void)args;
+  store_error_t error;
+  log_stats_t stats;
+  int code = dewey->store->stats(dewey->store, &stats, stop_with(call), on_count, &counts, &error);
+  if (code == STORE_OK)
+    reply_stats(call, &stats, counts.by_component);
+  else
+    end_failed(call, code, "counting", &error);
+}
+
+/* ---- The table ---- */
+
+void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
+  enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC };
+  const mcp_tool_t table[DEWEY_TOOLS + 1] = {
+      {"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)", store_logs_batch_schema,
+       on_store_logs_batch, dewey, FLAGS},
+      {"dewey_query_logs", "Query logs with various filters", query_logs_schema, on_query_logs, dewey, FLAGS},
+      {"dewey_clear_logs", "Clear logs older than a time, by component and level", clear_logs_schema,
+       on_clear_logs, dewey, FLAGS},
+      {"dewey_get_log_stats", "Get statistics about the logs table", get_log_stats_schema, on_get_log_stats,
+       dewey, FLAGS},
+      MCP_TOOL_END};
+  memcpy(tools, table, sizeof table);
+}

@@ -1,0 +1,20 @@
+/* tools.h: Dewey's tools. */
+#ifndef DEWEY_TOOLS_H
+#define DEWEY_TOOLS_H
+
+#include "store.h"
+
+/* What the tools work with; has to outlive the server. */
+typedef struct dewey {
+  store_t *store;
+  int64_t retention_days;
+} dewey_t;
+
+/* The point in time before which log lines are too old. */
+int64_t dewey_retention_us(const dewey_t *dewey);
+
+/* The tools' table, with dewey as their arg, up to MCP_TOOL_END. */
+enum { DEWEY_TOOLS = 4 };
+void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]);
+
+#endif
