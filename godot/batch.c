@@ -1,0 +1,220 @@
+/* batch.c: the entries of one batch and their fates.
+ *
+ * Happy path: adopt all entries, one request with all of them, all stored. Failure modes: an entry that is no
+ * entry or that the store rejects becomes a dead letter; a store that refuses the whole is asked for its
+ * halves, breadth first, until the culprits stand alone.
+ */
+#include "batch.h"
+
+#include "entry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+typedef enum fate {
+  PENDING, /* to be sent */
+  GONE,    /* pushed out by newer ones and counted as dropped */
+  STORED,
+  SUSPECT, /* refused alone, and nothing was stored after that */
+  DEAD
+} fate_t;
+
+struct batch_item {
+  char *text; /* ours: as it is sent, or as it was found where it is no entry */
+  size_t len;
+  size_t queued_len; /* as it was found */
+  fate_t fate;
+  unsigned refused_at; /* SUSPECT */
+  char reason[ENTRY_REASON_SIZE];
+};
+
+static int take_item(batch_item_t *item, const queue_text_t *found, const entry_place_t *place) {
+  item->queued_len = found->len;
+  item->text = entry_adopt(found->text, found->len, place, &item->len, item->reason);
+  if (item->text != NULL)
+    return 0;
+  item->fate = DEAD;
+  item->len = found->len;
+  item->text = malloc(found->len + 1);
+  if (item->text == NULL)
+    return UV_ENOMEM;
+  memcpy(item->text, found->text, found->len);
+  return 0;
+}
+
+int batch_init(batch_t *batch, const queue_batch_t *from) {
+  entry_place_t place = {from->instance, from->n, 0, from->claimed_us};
+  int status = 0;
+  memset(batch, 0, sizeof *batch);
+  memcpy(batch->n, from->n, sizeof batch->n);
+  batch->sent_before = from->sent_before;
+  batch->items = calloc(from->count + 1, sizeof *batch->items);
+  batch->ranges = calloc(2 * from->count + 1, sizeof *batch->ranges); /* as many as a binary tree has nodes */
+  if (batch->items == NULL || batch->ranges == NULL)
+    status = UV_ENOMEM;
+  else
+    batch->count = from->count;
+  for (size_t i = 0; i < from->count && status == 0; i++) {
+    place.index = from->count - 1 - i; /* from the newest, which is never pushed out before the others */
+    status = take_item(&batch->items[i], &from->entries[place.index], &place);
+  }
+  if (status != 0)
+    batch_deinit(batch);
+  else
+    batch->ranges[batch->range_count++] = (batch_range_t){0, batch->count};
+  return status;
+}
+
+void batch_deinit(batch_t *batch) {
+  for (size_t i = 0; i < batch->count; i++)
+    free(batch->items[i].text);
+  free(batch->items);
+  free(batch->ranges);
+  memset(batch, 0, sizeof *batch);
+}
+
+void batch_keep_newest(batch_t *batch, size_t count) {
+  for (size_t i = 0; i + count < batch->count; i++)
+    batch->items[i].fate = GONE;
+}
+
+/* The range that is next, without those that nothing is pending of. NULL: none is left. */
+static const batch_range_t *current(batch_t *batch) {
+  for (; batch->next_range < batch->range_count; batch->next_range++) {
+    const batch_range_t *range = &batch->ranges[batch->next_range];
+    for (size_t i = range->from; i < range->to; i++)
+      if (batch->items[i].fate == PENDING)
+        return range;
+  }
+  return NULL;
+}
+
+bool batch_finished(batch_t *batch) {
+  return current(batch) == NULL;
+}
+
+yyjson_mut_doc *batch_request(batch_t *batch) {
+  const batch_range_t *range = current(batch);
+  yyjson_mut_doc *doc = range == NULL ? NULL : yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *args = yyjson_mut_obj(doc), *logs = yyjson_mut_arr(doc);
+  bool built = yyjson_mut_obj_add_val(doc, args, "logs", logs);
+  for (size_t i = built ? range->from : 0; built && i < range->to; i++) {
+    const batch_item_t *item = &batch->items[i];
+    if (item->fate == PENDING)
+      built = yyjson_mut_arr_append(logs, yyjson_mut_rawn(doc, item->text, item->len));
+  }
+  if (built) {
+    yyjson_mut_doc_set_root(doc, args);
+    return doc;
+  }
+  yyjson_mut_doc_free(doc);
+  return NULL;
+}
+
+static void bury(batch_item_t *item, const char *reason) {
+  item->fate = DEAD;
+  snprintf(item->reason, sizeof item->reason, "%s", reason);
+}
+
+/* NULL: the entry that was sent at this position is not among them. */
+static yyjson_val *find_rejection(yyjson_val *rejected, uint64_t position) {
+  size_t i, count;
+  yyjson_val *rejection;
+  yyjson_arr_foreach(rejected, i, count, rejection) {
+    yyjson_val *index = yyjson_obj_get(rejection, "index");
+    if (yyjson_is_uint(index) && yyjson_get_uint(index) == position)
+      return rejection;
+  }
+  return NULL;
+}
+
+void batch_stored(batch_t *batch, yyjson_val *answer) {
+  const batch_range_t *range = current(batch);
+  yyjson_val *rejected = yyjson_obj_get(answer, "rejected");
+  uint64_t position = 0;
+  batch->clock++;
+  for (size_t i = range->from; i < range->to; i++) {
+    batch_item_t *item = &batch->items[i];
+    yyjson_val *rejection;
+    if (item->fate != PENDING)
+      continue;
+    rejection = find_rejection(rejected, position++);
+    if (rejection != NULL) {
+      const char *reason = yyjson_get_str(yyjson_obj_get(rejection, "reason"));
+      bury(item, reason == NULL ? "rejected by the log store" : reason);
+      continue;
+    }
+    item->fate = STORED;
+    batch->stored++;
+    batch->last_success = batch->clock;
+  }
+  batch->next_range++;
+}
+
+static void split(batch_t *batch, const batch_range_t *range) {
+  size_t middle = range->from + (range->to - range->from) / 2;
+  batch->halved = true;
+  batch->ranges[batch->range_count++] = (batch_range_t){range->from, middle};
+  batch->ranges[batch->range_count++] = (batch_range_t){middle, range->to};
+}
+
+void batch_refused(batch_t *batch, const char *reason, bool for_good) {
+  const batch_range_t *range = current(batch);
+  batch_item_t *first = &batch->items[range->from];
+  batch->clock++;
+  if (range->to - range->from > 1) {
+    split(batch, range);
+  } else {
+    bury(first, reason);
+    first->refused_at = batch->clock;
+    if (!for_good)
+      first->fate = SUSPECT;
+  }
+  batch->next_range++;
+}
+
+static bool is_dead(const batch_t *batch, const batch_item_t *item) {
+  return item->fate == DEAD || (item->fate == SUSPECT && item->refused_at < batch->last_success);
+}
+
+static int add_letter(queue_text_t *letter, const batch_item_t *item) {
+  letter->text = entry_dead_letter(item->text, item->len, item->reason, mcp_time_now_us(), &letter->len);
+  return letter->text == NULL ? UV_ENOMEM : 0;
+}
+
+/* Letters stand in front, what goes back behind them, the newest first. */
+int batch_conclude(const batch_t *batch, batch_verdict_t *verdict) {
+  queue_verdict_t *out = &verdict->verdict;
+  int status = 0;
+  memset(verdict, 0, sizeof *verdict);
+  verdict->texts = calloc(batch->count + 1, sizeof *verdict->texts);
+  if (verdict->texts == NULL)
+    return UV_ENOMEM;
+  out->n = batch->n;
+  out->dead = verdict->texts;
+  for (size_t i = batch->count; i-- > 0 && status == 0;) {
+    const batch_item_t *item = &batch->items[i];
+    if (item->fate != GONE)
+      out->bytes += item->queued_len;
+    if (is_dead(batch, item))
+      status = add_letter(&verdict->texts[out->dead_count++], item);
+  }
+  out->back = verdict->texts + out->dead_count;
+  for (size_t i = batch->count; i-- > 0 && status == 0;) {
+    const batch_item_t *item = &batch->items[i];
+    if (item->fate == SUSPECT && !is_dead(batch, item))
+      verdict->texts[out->dead_count + out->back_count++] = (queue_text_t){item->text, item->len};
+  }
+  if (status != 0)
+    batch_verdict_deinit(verdict);
+  return status;
+}
+
+void batch_verdict_deinit(batch_verdict_t *verdict) {
+  for (size_t i = 0; i < verdict->verdict.dead_count; i++)
+    free((void *)(uintptr_t)verdict->texts[i].text); /* the letters are ours, what goes back is the batch's */
+  free(verdict->texts);
+  memset(verdict, 0, sizeof *verdict);
+}

@@ -1,0 +1,60 @@
+/* batch.h: one leased batch while it is brought to the store, and what becomes of each of its entries; no
+ * I/O. */
+#ifndef GODOT_BATCH_H
+#define GODOT_BATCH_H
+
+#include "redis_queue.h"
+
+#include <iccm_network.h>
+
+typedef struct batch_item batch_item_t;
+
+/* Entries that are sent together: from included, to not, counted from the oldest. */
+typedef struct batch_range {
+  size_t from, to;
+} batch_range_t;
+
+typedef struct batch {
+  char n[QUEUE_NUMBER_SIZE];
+  bool sent_before;    /* may be stored already: somebody has sent it, and nobody knows what came of it */
+  batch_item_t *items; /* ours, the oldest first */
+  size_t count;
+  batch_range_t *ranges; /* ours: still to be sent, in this order */
+  size_t next_range, range_count;
+  bool halved;    /* ranges are parts */
+  size_t stored;  /* entries */
+  unsigned clock; /* counts answers: which came first, an entry's refusal or another one's success */
+  unsigned last_success;
+} batch_t;
+
+/* What became of a batch, in the form that Redis takes. */
+typedef struct batch_verdict {
+  queue_verdict_t verdict;
+  queue_text_t *texts; /* ours; the letters belong to it, too */
+} batch_verdict_t;
+
+/* Takes over what the queue handed out, copied; what is no entry is a dead letter already. UV_ENOMEM. */
+int batch_init(batch_t *batch, const queue_batch_t *from);
+void batch_deinit(batch_t *batch);
+
+/* The older entries are gone from the queue: only so many, the newest, still count. */
+void batch_keep_newest(batch_t *batch, size_t count);
+
+/* The arguments for the range that is next; NULL: everything has been sent, or there is no memory
+ * (batch_finished). */
+yyjson_mut_doc *batch_request(batch_t *batch);
+bool batch_finished(batch_t *batch);
+
+/* The store's answer for the range that is next: it holds the entries, but for those it names as rejected. */
+void batch_stored(batch_t *batch, yyjson_val *answer);
+
+/* The store refused the range as a whole: it is halved, and sent in parts. An entry refused alone is a dead
+ * letter if for_good, or if another one was stored later than that (so it was not the store that was ill);
+ * else it goes back to the queue. */
+void batch_refused(batch_t *batch, const char *reason, bool for_good);
+
+/* Of a finished batch. UV_ENOMEM. */
+int batch_conclude(const batch_t *batch, batch_verdict_t *verdict);
+void batch_verdict_deinit(batch_verdict_t *verdict);
+
+#endif

@@ -1,0 +1,96 @@
+-- What the other scripts share; it stands in front of each of them. KEYS[1] is the queue: its head is the newest
+-- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <condemned> <worker>
+-- <token>", then its entries, newest first, so that an entry keeps its index when older ones go.
+-- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
+-- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
+-- name yet), dead (letters ever).
+local queue, inflight, state, dead_letters = KEYS[1], 'logs:inflight', 'logs:state', 'logs:dead'
+
+local function text(number) return string.format('%.0f', number) end
+
+local function now_us()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function add(field, number) return redis.call('HINCRBY', state, field, text(number + 0)) end -- 0, not -0
+
+local function batch_key(n) return 'logs:batch:' .. n end
+
+-- nil: there is no such batch.
+local function read_header(n)
+  local header = redis.call('LINDEX', batch_key(n), 0)
+  if not header then return nil end
+  local claimed, condemned, worker, token = string.match(header, '^(%S+) (%S+) (%S+) (%S+)$')
+  return {n = n, claimed = claimed, condemned = tonumber(condemned), worker = worker, token = token}
+end
+
+local function write_header(batch)
+  redis.call('LSET', batch_key(batch.n), 0,
+             batch.claimed .. ' ' .. text(batch.condemned) .. ' ' .. batch.worker .. ' ' .. batch.token)
+end
+
+local function entries_of(n) return redis.call('LLEN', batch_key(n)) - 1 end
+
+local function count_drops(number)
+  if number == 0 then return end
+  local now = text(now_us())
+  redis.call('INCRBY', 'logs:dropped', text(number))
+  add('unreported', number)
+  redis.call('HSETNX', state, 'first', now)
+  redis.call('HSET', state, 'last', now)
+end
+
+-- Drops up to that many of the oldest from the queue; how many, and their bytes.
+local function drop_queued(number)
+  local dropped, bytes = 0, 0
+  while dropped < number do
+    local gone = redis.call('RPOP', queue, math.min(number - dropped, 1000))
+    if not gone or #gone == 0 then break end
+    dropped = dropped + #gone
+    for _, entry in ipairs(gone) do bytes = bytes + #entry end
+  end
+  return dropped, bytes
+end
+
+-- The leased batches, oldest first, and how many entries they hold that are not condemned.
+local function leased()
+  local batches, live = {}, 0
+  for _, n in ipairs(redis.call('ZRANGE', inflight, 0, -1)) do
+    local batch = read_header(n)
+    if batch then
+      batch.live = entries_of(n) - batch.condemned
+      live = live + batch.live
+      batches[#batches + 1] = batch
+    end
+  end
+  table.sort(batches, function(a, b) return tonumber(a.n) < tonumber(b.n) end)
+  return batches, live
+end
+
+-- Brings queued and leased entries below their bounds, the oldest first. A leased entry may be on its way to the
+-- store at this moment, so it is only condemned here: it no longer counts, and whoever holds the batch drops and
+-- counts it if he learns that it was not stored. The bound in bytes takes queued entries only, since condemning
+-- frees no memory. How many entries are left.
+local function enforce(max, max_bytes)
+  local batches, live = leased()
+  local queued = redis.call('LLEN', queue)
+  local over, dropped, bytes = queued + live - max, 0, 0
+  for _, batch in ipairs(batches) do
+    local gone = math.min(over, batch.live)
+    if gone <= 0 then break end
+    batch.condemned = batch.condemned + gone
+    write_header(batch)
+    over, live = over - gone, live - gone
+  end
+  if over > 0 then dropped, bytes = drop_queued(over) end
+  local held = tonumber(redis.call('HGET', state, 'bytes') or 0) - bytes
+  while held > max_bytes do
+    local more, size = drop_queued(1)
+    if more == 0 then break end
+    dropped, bytes, held = dropped + 1, bytes + size, held - size
+  end
+  if bytes > 0 then add('bytes', -bytes) end
+  count_drops(dropped)
+  return queued - dropped + live
+end

@@ -1,0 +1,25 @@
+/* delivery.h: brings batches from the queue to the log store, one at a time, for ever. */
+#ifndef GODOT_DELIVERY_H
+#define GODOT_DELIVERY_H
+
+#include "config.h"
+#include "redis_queue.h"
+
+struct uv_loop_s;
+typedef struct delivery delivery_t;
+
+/* Everything is borrowed but the client to the store, which it makes. NULL: bad address, no memory; the log
+ * says. */
+delivery_t *delivery_new(struct uv_loop_s *loop, const config_t *config, queue_t *queue);
+void delivery_start(delivery_t *delivery);
+
+/* Redis is there (again). */
+void delivery_redis_up(delivery_t *delivery);
+
+/* Ends: waits a moment for an answer that is due, gives the lease back, then cb, once. */
+void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg);
+
+/* Of one that was stopped, when the queue is closed, too: its callbacks come until then. */
+void delivery_free(delivery_t *delivery);
+
+#endif

@@ -1,0 +1,284 @@
+/* entry.c: log entries as JSON texts.
+ *
+ * Happy path: an entry leaves with the key (id, created_at) under which the store keeps it once, whatever is
+ * retried from then on. Failure modes: what the store would refuse is refused with a reason in words.
+ */
+#include "entry.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct key {
+  char id[MCP_UUID_SIZE];
+  int64_t created_us;
+} entry_key_t;
+
+static char *refuse(char reason[ENTRY_REASON_SIZE], const char *text) {
+  snprintf(reason, ENTRY_REASON_SIZE, "%s", text);
+  return NULL;
+}
+
+static bool given(yyjson_val *value) {
+  return value != NULL && !yyjson_is_null(value);
+}
+
+static bool read_id(yyjson_val *value, char id[MCP_UUID_SIZE]) {
+  return yyjson_is_str(value) && mcp_uuid_parse(yyjson_get_str(value), yyjson_get_len(value), id) == 0;
+}
+
+static bool read_time(yyjson_val *value, int64_t *us) {
+  return yyjson_is_str(value) && mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), us) == 0;
+}
+
+/* Whether a value nests at most so deep. */
+static bool shallow(yyjson_val *value, int levels) {
+  size_t i, count;
+  yyjson_val *key, *child;
+  if (!yyjson_is_ctn(value))
+    return true;
+  if (levels == 0)
+    return false;
+  if (yyjson_is_arr(value)) {
+    yyjson_arr_foreach(value, i, count,
+                       child) if (yyjson_is_ctn(child) && !shallow(child, levels - 1)) return false;
+  } else {
+    yyjson_obj_foreach(value, i, count, key,
+                       child) if (yyjson_is_ctn(child) && !shallow(child, levels - 1)) return false;
+  }
+  return true;
+}
+
+/* "info" -> "INFO"; NULL for what is no level. */
+static const char *level_name(yyjson_val *value) {
+  return yyjson_is_str(value) ? mcp_log_level_name(mcp_log_level(yyjson_get_str(value))) : NULL;
+}
+
+static void put(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yyjson_mut_val *value) {
+  yyjson_mut_obj_put(entry, yyjson_mut_str(doc, name), value);
+}
+
+/* Keeps a value that had to be replaced in data, as the store does: as one more member where data is an
+ * object without that name, else in a new object that holds both. */
+static void keep_original(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name,
+                          yyjson_val *original) {
+  yyjson_mut_val *data = yyjson_mut_obj_get(entry, "data");
+  if (!given(original))
+    return;
+  if (!yyjson_mut_is_obj(data) || yyjson_mut_obj_get(data, name) != NULL) {
+    yyjson_mut_val *object = yyjson_mut_obj(doc);
+    if (data != NULL && !yyjson_mut_is_null(data))
+      put(doc, object, "data", yyjson_mut_val_mut_copy(doc, data));
+    put(doc, entry, "data", object);
+    data = object;
+  }
+  put(doc, data, name, yyjson_val_mut_copy(doc, original));
+}
+
+static void put_key(yyjson_mut_doc *doc, yyjson_mut_val *entry, const entry_key_t *key) {
+  char created_at[MCP_TIME_SIZE];
+  mcp_time_format(key->created_us, created_at);
+  put(doc, entry, "id", yyjson_mut_strcpy(doc, key->id));
+  put(doc, entry, "created_at", yyjson_mut_strcpy(doc, created_at));
+}
+
+static char *write_and_free(yyjson_mut_doc *doc, size_t *len) {
+  char *text = yyjson_mut_write(doc, 0, len);
+  yyjson_mut_doc_free(doc);
+  return text;
+}
+
+/* ---- From a call ---- */
+
+/* The caller's id and time; NULL, or why they will not do. */
+static const char *choose_key(yyjson_val *args, int64_t now_us, entry_key_t *key) {
+  yyjson_val *id = yyjson_obj_get(args, "id"), *created_at = yyjson_obj_get(args, "created_at");
+  key->created_us = now_us;
+  if (!given(id))
+    mcp_uuid_new(key->id);
+  else if (!read_id(id, key->id))
+    return "id is not a UUID";
+  if (read_time(created_at, &key->created_us))
+    return NULL;
+  if (given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0 && !given(created_at))
+    return "an id that is not a UUID of version 7 needs created_at";
+  return NULL;
+}
+
+static const char *check(yyjson_val *args) {
+  yyjson_val *trace_id = yyjson_obj_get(args, "trace_id");
+  if (yyjson_is_str(trace_id) && yyjson_get_len(trace_id) > ENTRY_MAX_TRACE_ID)
+    return "trace_id has more than 128 bytes";
+  if (level_name(yyjson_obj_get(args, "level")) == NULL)
+    return "level is none of TRACE, DEBUG, INFO, WARN, ERROR";
+  if (!shallow(args, ENTRY_MAX_DEPTH))
+    return "data nests too deep";
+  return NULL;
+}
+
+static yyjson_mut_val *copy_of(yyjson_mut_doc *doc, yyjson_val *args, const char *name) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  return given(value) ? yyjson_val_mut_copy(doc, value) : yyjson_mut_null(doc);
+}
+
+static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const entry_key_t *key) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *entry = yyjson_mut_obj(doc), *trace = copy_of(doc, args, "trace_id");
+  yyjson_val *created_at = yyjson_obj_get(args, "created_at");
+  int64_t us;
+  if (yyjson_mut_is_null(trace) && trace_id != NULL && strlen(trace_id) <= ENTRY_MAX_TRACE_ID)
+    trace = yyjson_mut_str(doc, trace_id);
+  put_key(doc, entry, key);
+  put(doc, entry, "trace_id", trace);
+  put(doc, entry, "component", copy_of(doc, args, "component"));
+  put(doc, entry, "level", yyjson_mut_str(doc, level_name(yyjson_obj_get(args, "level"))));
+  put(doc, entry, "message", copy_of(doc, args, "message"));
+  put(doc, entry, "data", copy_of(doc, args, "data"));
+  if (!read_time(created_at, &us))
+    keep_original(doc, entry, "original_created_at", created_at);
+  yyjson_mut_doc_set_root(doc, entry);
+  return doc;
+}
+
+char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len,
+                char reason[ENTRY_REASON_SIZE]) {
+  static const char frame[] = /* what does not count: the least that any entry has around its texts */
+      "{\"id\":\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\",\"created_at\":\"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\","
+      "\"trace_id\":\"\","
+      "\"component\":\"\",\"level\":\"xxxx\",\"message\":\"\",\"data\":}";
+  entry_key_t key;
+  const char *wrong = check(args);
+  char *text;
+  if (wrong == NULL)
+    wrong = choose_key(args, now_us, &key);
+  if (wrong != NULL)
+    return refuse(reason, wrong);
+  text = write_and_free(assemble(args, trace_id, &key), len);
+  if (text == NULL)
+    return refuse(reason, "the entry cannot be written as JSON");
+  if (*len <= ENTRY_MAX_BYTES + sizeof frame - 1)
+    return text;
+  free(text);
+  return refuse(reason, "the log line is larger than 256 KiB");
+}
+
+/* ---- From the queue ---- */
+
+static bool in_order(yyjson_val *entry) {
+  yyjson_val *level = yyjson_obj_get(entry, "level");
+  const char *name = level_name(level);
+  char id[MCP_UUID_SIZE];
+  int64_t us;
+  return read_id(yyjson_obj_get(entry, "id"), id) && read_time(yyjson_obj_get(entry, "created_at"), &us) &&
+         (name == NULL || yyjson_equals_str(level, name));
+}
+
+static char *complete(yyjson_val *entry, const entry_place_t *place, size_t *len) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *copy = yyjson_val_mut_copy(doc, entry);
+  yyjson_val *id = yyjson_obj_get(entry, "id"), *created_at = yyjson_obj_get(entry, "created_at");
+  const char *level = level_name(yyjson_obj_get(entry, "level"));
+  entry_key_t key = {.created_us = place->claimed_us};
+  char name[64];
+  if (!read_id(id, key.id)) {
+    int name_len = snprintf(name, sizeof name, "%s/%zu", place->batch, place->index);
+    mcp_uuid_of_name(place->instance, name, (size_t)name_len, key.id);
+    keep_original(doc, copy, "original_id", id);
+  }
+  if (!read_time(created_at, &key.created_us)) {
+    mcp_uuid_time_us(key.id, &key.created_us);
+    keep_original(doc, copy, "original_created_at", created_at);
+  }
+  put_key(doc, copy, &key);
+  if (level != NULL)
+    put(doc, copy, "level", yyjson_mut_str(doc, level));
+  yyjson_mut_doc_set_root(doc, copy);
+  return write_and_free(doc, len);
+}
+
+static char *copy_text(const char *text, size_t len) {
+  char *copy = malloc(len + 1);
+  if (copy != NULL) {
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+  }
+  return copy;
+}
+
+char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len,
+                  char reason[ENTRY_REASON_SIZE]) {
+  yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
+  yyjson_val *entry = yyjson_doc_get_root(doc);
+  char *out = NULL;
+  if (doc == NULL)
+    return refuse(reason, "not JSON");
+  if (!yyjson_is_obj(entry)) {
+    refuse(reason, "not a JSON object");
+  } else if (!shallow(entry, ENTRY_MAX_DEPTH)) {
+    refuse(reason, "nests too deep");
+  } else {
+    *out_len = len;
+    out = in_order(entry) ? copy_text(text, len) : complete(entry, place, out_len);
+    if (out == NULL)
+      refuse(reason, "cannot be written as JSON");
+  }
+  yyjson_doc_free(doc);
+  return out;
+}
+
+/* ---- About entries ---- */
+
+static void add_base64(yyjson_mut_doc *doc, yyjson_mut_val *letter, const char *text, size_t len) {
+  unsigned char *encoded = malloc((len + 2) / 3 * 4 + 1);
+  if (encoded == NULL)
+    return;
+  EVP_EncodeBlock(encoded, (const unsigned char *)text, (int)len);
+  yyjson_mut_obj_add_strcpy(doc, letter, "entry_base64", (const char *)encoded);
+  free(encoded);
+}
+
+char *entry_dead_letter(const char *text, size_t len, const char *reason, int64_t now_us, size_t *out_len) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *letter = yyjson_mut_obj(doc);
+  size_t kept = len > ENTRY_MAX_BYTES ? ENTRY_MAX_BYTES : len;
+  char at[MCP_TIME_SIZE];
+  char *out;
+  mcp_time_format(now_us, at);
+  yyjson_mut_doc_set_root(doc, letter);
+  yyjson_mut_obj_add_str(doc, letter, "at", at);
+  yyjson_mut_obj_add_str(doc, letter, "reason", reason);
+  if (kept < len)
+    yyjson_mut_obj_add_uint(doc, letter, "cut_from", len);
+  yyjson_mut_obj_add_strn(doc, letter, "entry", text, kept);
+  out = yyjson_mut_write(doc, 0, out_len);
+  if (out == NULL) { /* not UTF-8 */
+    yyjson_mut_obj_remove_key(letter, "entry");
+    add_base64(doc, letter, text, kept);
+    out = yyjson_mut_write(doc, 0, out_len);
+  }
+  yyjson_mut_doc_free(doc);
+  return out;
+}
+
+char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_len) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *entry = yyjson_mut_obj(doc), *data = yyjson_mut_obj(doc);
+  entry_key_t key = {.created_us = mcp_time_now_us()};
+  char first[MCP_TIME_SIZE], last[MCP_TIME_SIZE], message[160];
+  mcp_uuid_new(key.id);
+  mcp_time_format(first_us, first);
+  mcp_time_format(last_us, last);
+  snprintf(message, sizeof message, "%" PRId64 " entries dropped between %s and %s", count, first, last);
+  put_key(doc, entry, &key);
+  yyjson_mut_obj_add_str(doc, entry, "component", "godot");
+  yyjson_mut_obj_add_str(doc, entry, "level", "WARN");
+  yyjson_mut_obj_add_str(doc, entry, "message", message);
+  yyjson_mut_obj_add_int(doc, data, "dropped", count);
+  yyjson_mut_obj_add_str(doc, data, "first", first);
+  yyjson_mut_obj_add_str(doc, data, "last", last);
+  yyjson_mut_obj_add_val(doc, entry, "data", data);
+  yyjson_mut_doc_set_root(doc, entry);
+  return write_and_free(doc, out_len);
+}

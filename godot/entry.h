@@ -1,0 +1,43 @@
+/* entry.h: one log entry as JSON: made from a call, or adopted from whoever pushed it; pure. */
+#ifndef GODOT_ENTRY_H
+#define GODOT_ENTRY_H
+
+#include <iccm_network.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+  ENTRY_MAX_BYTES = 256 * 1024, /* component, message, trace id and data together, as JSON */
+  ENTRY_MAX_TRACE_ID = 128,
+  ENTRY_MAX_DEPTH = 56, /* of 64 in a message; a batch stands five levels deep in its own */
+  ENTRY_REASON_SIZE = 160
+};
+
+/* Makes the entry for logger_log's arguments (checked against its schema): level in upper case, id and
+ * created_at fixed. trace_id is for an entry without one, may be NULL. Answers the text, malloc's, or NULL
+ * and why not. */
+char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len,
+                char reason[ENTRY_REASON_SIZE]);
+
+/* Where a queued entry was found: gives those without an id the same id each time. */
+typedef struct entry_place {
+  const char *instance; /* UUID of the Redis */
+  const char *batch;    /* its number */
+  size_t index;
+  int64_t claimed_us; /* for those without a time */
+} entry_place_t;
+
+/* Reads what stands in the queue. Answers it, malloc's and ended by NUL, fit for the store: as it came where
+ * it has id, created_at and level in order, else completed, with what was replaced kept in data. NULL and why
+ * not. */
+char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len,
+                  char reason[ENTRY_REASON_SIZE]);
+
+/* The letter for logs:dead: {"at","reason","entry"}, with "entry_base64" for what is not UTF-8, both cut to
+ * ENTRY_MAX_BYTES (then "cut_from" says how long it was). malloc's; NULL: no memory. */
+char *entry_dead_letter(const char *text, size_t len, const char *reason, int64_t now_us, size_t *out_len);
+
+/* The line that names drops. malloc's; NULL: no memory. */
+char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_len);
+
+#endif

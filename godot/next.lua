@@ -1,0 +1,95 @@
+-- Ends one batch and claims the next, in one go: one round trip and one fsync for both. Asked again because the
+-- answer was lost, it ends nothing twice and finds the batch that it had claimed.
+-- ARGV: worker, token, 1 for a worker that has just started, length of a lease (us), an instance id to use where
+-- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
+-- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
+-- the batch that is done ("": none), its bytes, how many of its entries are dead letters, these, and those that go
+-- back to the queue, newest first.
+-- Answers 0 and the number of queued entries, or batch, when it was claimed first, instance id, whether it may have
+-- been sent before, and its entries, newest first.
+local worker, token, started, lease = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
+local fewest, most, full = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local done, done_bytes, deaths = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
+local now = now_us()
+
+local function bury(letters)
+  if #letters == 0 then return end
+  redis.call('LPUSH', dead_letters, unpack(letters))
+  add('dead', #letters)
+  redis.call('LTRIM', dead_letters, 0, ARGV[11] - 1)
+  while redis.call('MEMORY', 'USAGE', dead_letters) > tonumber(ARGV[12]) do
+    redis.call('RPOP', dead_letters)
+  end
+end
+
+local function put_back(entries)
+  if #entries == 0 then return end
+  local bytes = 0
+  for _, entry in ipairs(entries) do bytes = bytes + #entry end
+  redis.call('RPUSH', queue, unpack(entries))
+  add('bytes', bytes)
+  enforce(tonumber(ARGV[9]), tonumber(ARGV[10]))
+end
+
+local function finish()
+  local batch = read_header(done)
+  if not batch or batch.token ~= token then return end
+  local letters, back = {}, {}
+  for i = 16, 15 + deaths do letters[#letters + 1] = ARGV[i] end
+  for i = 16 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
+  redis.call('DEL', batch_key(done))
+  redis.call('ZREM', inflight, done)
+  add('bytes', -done_bytes)
+  bury(letters)
+  put_back(back)
+end
+
+local function answer(n, claimed, sent, entries)
+  local reply = {n, claimed, redis.call('HGET', state, 'instance'), sent}
+  for _, entry in ipairs(entries) do reply[#reply + 1] = entry end
+  return reply
+end
+
+-- A batch of one's own whose answer was lost, one of the life before, or one whose lease has run out.
+local function take_over()
+  local leases = redis.call('ZRANGE', inflight, 0, -1, 'WITHSCORES')
+  for i = 1, #leases, 2 do
+    local batch = read_header(leases[i])
+    if not batch then
+      redis.call('ZREM', inflight, leases[i])
+    elseif batch.token == token or (started and batch.worker == worker) or tonumber(leases[i + 1]) <= now then
+      local sent = batch.token == token and 0 or 1
+      batch.worker, batch.token = worker, token
+      write_header(batch)
+      redis.call('ZADD', inflight, text(now + lease), batch.n)
+      return answer(batch.n, batch.claimed, sent, redis.call('LRANGE', batch_key(batch.n), 1, -1))
+    end
+  end
+end
+
+local function claim()
+  local n = text(add('next_batch', 1))
+  local entries, bytes = {}, 0
+  while #entries < most and bytes < full do
+    local entry = redis.call('LMOVE', queue, batch_key(n), 'RIGHT', 'LEFT')
+    if not entry then break end
+    table.insert(entries, entry)
+    bytes = bytes + #entry
+  end
+  redis.call('LPUSH', batch_key(n), text(now) .. ' 0 ' .. worker .. ' ' .. token)
+  redis.call('ZADD', inflight, text(now + lease), n)
+  for i = 1, math.floor(#entries / 2) do
+    entries[i], entries[#entries + 1 - i] = entries[#entries + 1 - i], entries[i]
+  end
+  return answer(n, text(now), 0, entries)
+end
+
+redis.call('HSETNX', state, 'instance', ARGV[5])
+if done ~= '' then finish() end
+if most > 0 then
+  local batch = take_over()
+  if batch then return batch end
+end
+local queued = redis.call('LLEN', queue)
+if most == 0 or queued == 0 or queued < fewest then return {0, queued} end
+return claim()

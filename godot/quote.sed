@@ -1,0 +1,3 @@
+# Makes a C string literal of each line.
+s/["\\]/\\&/g
+s/.*/"&\\n"/

@@ -1,0 +1,552 @@
+/* redis_queue.c: the queue of log entries in Redis. Alone knows Redis' protocol and includes hiredis (its
+ * reader).
+ *
+ * Happy path: connect, load the levels, then each step is one script, sent whole (EVAL) so that a Redis that
+ * has forgotten its scripts does not matter; answers come in the order of the questions. A second connection,
+ * where wanted, hears when another Godot changed a level.
+ *
+ * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_ELOST, nothing new is
+ * taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says nothing
+ * for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone with
+ * UV_EPROTO.
+ */
+#include "redis_queue.h"
+
+#include "levels.h"
+#include "redis_link.h"
+
+#include <hiredis/hiredis.h>
+#include <iccm_network.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#define LEVELS_KEY "logger_config:levels"
+
+enum { WATCH_MS = 1000 };
+
+static const char push_script[] =
+#include "common.lua.inc"
+#include "push.lua.inc"
+    ;
+static const char next_script[] =
+#include "common.lua.inc"
+#include "next.lua.inc"
+    ;
+static const char renew_script[] =
+#include "common.lua.inc"
+#include "renew.lua.inc"
+    ;
+static const char trim_script[] =
+#include "common.lua.inc"
+#include "trim.lua.inc"
+    ;
+static const char report_script[] =
+#include "common.lua.inc"
+#include "report.lua.inc"
+    ;
+static const char set_level_script[] =
+#include "set_level.lua.inc"
+    ;
+
+/* A question that Redis has not answered yet. */
+typedef struct waiting {
+  struct waiting *next;
+  void (*on_reply)(queue_t *queue, const struct waiting *waiting, int status, const redisReply *reply);
+  union {
+    queue_done_cb done;
+    queue_next_cb next;
+    queue_renew_cb renew;
+    queue_trim_cb trim;
+  } cb; /* the caller's; NULL: nobody asks */
+  void *arg;
+} waiting_t;
+
+/* One connection to Redis. */
+typedef struct conn {
+  queue_t *queue;
+  redis_link_t link;
+  redisReader *reader;     /* ours, while the link is up */
+  waiting_t *first, *last; /* ours, in the order of sending */
+  uint64_t progress_ms;    /* when Redis last said something, or was first asked after that */
+} conn_t;
+
+struct queue {
+  uv_loop_t *loop;
+  const config_t *config;
+  conn_t work, news;         /* steps; changes of levels */
+  bool follow_levels;        /* news is in use */
+  bool up;                   /* work is connected, and the levels are known */
+  char token[MCP_UUID_SIZE]; /* names this process in leases */
+  bool settled;              /* nothing is left of the life before of the worker of this name */
+  levels_t levels;
+  uv_timer_t watch;
+  queue_state_cb on_state;
+  void *state_arg;
+  int open; /* links and handles that are not closed yet */
+  void (*on_closed)(void *arg);
+  void *closed_arg;
+};
+
+/* ---- A command on its way out ---- */
+
+typedef struct command {
+  char *bytes; /* malloc's; NULL: none yet, or out of memory */
+  size_t len, capacity;
+  bool failed;
+} command_t;
+
+static void append(command_t *command, const char *bytes, size_t len) {
+  if (command->len + len > command->capacity && !command->failed) {
+    size_t capacity = 2 * (command->len + len) + 256;
+    char *grown = realloc(command->bytes, capacity);
+    command->failed = grown == NULL;
+    if (grown != NULL) {
+      command->bytes = grown;
+      command->capacity = capacity;
+    }
+  }
+  if (command->failed)
+    return;
+  memcpy(command->bytes + command->len, bytes, len);
+  command->len += len;
+}
+
+static void append_size(command_t *command, char type, size_t size) {
+  char text[32];
+  append(command, text, (size_t)snprintf(text, sizeof text, "%c%zu\r\n", type, size));
+}
+
+static void add_bytes(command_t *command, const char *bytes, size_t len) {
+  append_size(command, '$', len);
+  append(command, bytes, len);
+  append(command, "\r\n", 2);
+}
+
+static void add_text(command_t *command, const char *text) {
+  add_bytes(command, text, strlen(text));
+}
+
+static void add_int(command_t *command, int64_t number) {
+  char text[32];
+  add_bytes(command, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
+}
+
+static void add_texts(command_t *command, const queue_text_t *texts, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    add_bytes(command, texts[i].text, texts[i].len);
+}
+
+/* EVAL of a script with one key and so many arguments, which the caller adds. */
+static command_t begin(const queue_t *queue, const char *script, size_t arguments) {
+  command_t command = {0};
+  append_size(&command, '*', 4 + arguments);
+  add_text(&command, "EVAL");
+  add_text(&command, script);
+  add_text(&command, "1");
+  add_text(&command, queue->config->queue_name);
+  return command;
+}
+
+/* ---- Questions and answers ---- */
+
+/* Sends a command (stolen) and remembers what waits for its answer (copied). */
+static int ask(conn_t *conn, command_t *command, const waiting_t *question) {
+  waiting_t *waiting = command->failed ? NULL : malloc(sizeof *waiting);
+  int status;
+  if (waiting == NULL) {
+    free(command->bytes);
+    return UV_ENOMEM;
+  }
+  *waiting = *question;
+  waiting->next = NULL;
+  status = redis_link_send(&conn->link, command->bytes, command->len);
+  if (status != 0) {
+    free(waiting);
+    return MCP_ESTATE;
+  }
+  if (conn->first == NULL) {
+    conn->progress_ms = uv_now(conn->queue->loop);
+    conn->first = waiting;
+  } else {
+    conn->last->next = waiting;
+  }
+  conn->last = waiting;
+  return 0;
+}
+
+static int ask_step(queue_t *queue, command_t *command, const waiting_t *question) {
+  if (queue->up)
+    return ask(&queue->work, command, question);
+  free(command->bytes);
+  return MCP_ESTATE;
+}
+
+/* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
+static void end_first(conn_t *conn, const redisReply *reply) {
+  waiting_t *waiting = conn->first;
+  int status = reply == NULL ? MCP_ELOST : 0;
+  conn->first = waiting->next;
+  if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
+    mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
+    status = UV_EPROTO;
+  }
+  waiting->on_reply(conn->queue, waiting, status, reply);
+  free(waiting);
+}
+
+static void end_all(conn_t *conn) {
+  waiting_t *waiting = conn->first;
+  conn->first = NULL; /* callbacks find nothing to wait behind */
+  while (waiting != NULL) {
+    conn_t lost = {.queue = conn->queue, .first = waiting};
+    end_first(&lost, NULL);
+    waiting = lost.first;
+  }
+}
+
+static void on_done(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  (void)queue;
+  (void)reply;
+  if (waiting->cb.done != NULL)
+    waiting->cb.done(status, waiting->arg);
+}
+
+static int ping(conn_t *conn) {
+  command_t command = {0};
+  append_size(&command, '*', 1);
+  add_text(&command, "PING");
+  return ask(conn, &command, &(waiting_t){.on_reply = on_done});
+}
+
+static void on_watch(uv_timer_t *timer) {
+  queue_t *queue = timer->data;
+  conn_t *conns[] = {&queue->work, &queue->news};
+  for (int i = 0; i < 1 + queue->follow_levels; i++) {
+    if (conns[i]->first == NULL)
+      ping(conns[i]);
+    else if (uv_now(queue->loop) - conns[i]->progress_ms >= QUEUE_SILENCE_MS)
+      redis_link_reset(&conns[i]->link, "Redis does not answer");
+  }
+}
+
+/* ---- Levels ---- */
+
+static int take_levels(queue_t *queue, const redisReply *reply) {
+  int status = levels_reset(&queue->levels, reply->elements / 2);
+  for (size_t i = 0; status == 0 && i + 1 < reply->elements; i += 2) {
+    const redisReply *component = reply->element[i];
+    status = levels_add(&queue->levels, component->str, component->len, reply->element[i + 1]->str);
+  }
+  levels_sort(&queue->levels);
+  return status;
+}
+
+/* The first answer of a connection: from now on steps are taken. */
+static void on_levels(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  (void)waiting;
+  if (status == 0)
+    status = take_levels(queue, reply);
+  if (status == 0 && !queue->up) {
+    queue->up = true;
+    queue->on_state(NULL, queue->state_arg);
+  } else if (status == UV_EPROTO && !queue->up) {
+    redis_link_reset(&queue->work.link, reply->str); /* "LOADING …": it is there, but not yet of use */
+  }
+}
+
+static void load_levels(queue_t *queue) {
+  command_t command = {0};
+  append_size(&command, '*', 2);
+  add_text(&command, "HGETALL");
+  add_text(&command, LEVELS_KEY);
+  ask(&queue->work, &command, &(waiting_t){.on_reply = on_levels});
+}
+
+static void on_level_set(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  if (status == 0)
+    status = take_levels(queue, reply);
+  waiting->cb.done(status, waiting->arg);
+}
+
+int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
+                    void *arg) {
+  command_t command = begin(queue, set_level_script, 3);
+  add_bytes(&command, component, len);
+  add_text(&command, level);
+  add_int(&command, QUEUE_MAX_LEVELS);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_level_set, .cb.done = cb, .arg = arg});
+}
+
+int queue_level(const queue_t *queue, const char *component, size_t len) {
+  return levels_get(&queue->levels, component, len);
+}
+
+/* ---- Steps ---- */
+
+static void add_bounds(const queue_t *queue, command_t *command) {
+  add_int(command, queue->config->max_queue_entries);
+  add_int(command, queue->config->max_queue_bytes);
+}
+
+int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
+  command_t command = begin(queue, push_script, 2 + count);
+  add_bounds(queue, &command);
+  add_texts(&command, entries, count);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+}
+
+static int64_t int_of(const redisReply *reply) {
+  return reply->type == REDIS_REPLY_INTEGER ? reply->integer
+         : reply->str == NULL               ? 0
+                                            : strtoll(reply->str, NULL, 10);
+}
+
+/* Batch, claimed at, instance, sent before, entries. */
+static void hand_over(const waiting_t *waiting, const redisReply *reply) {
+  enum { FIXED = 4 };
+  queue_batch_t batch = {.claimed_us = int_of(reply->element[1]),
+                         .instance = reply->element[2]->str,
+                         .sent_before = int_of(reply->element[3]) != 0,
+                         .count = reply->elements - FIXED};
+  snprintf(batch.n, sizeof batch.n, "%s", reply->element[0]->str);
+  batch.entries = calloc(batch.count + 1, sizeof *batch.entries);
+  if (batch.entries == NULL) { /* the next claim finds the batch again by its token */
+    waiting->cb.next(UV_ENOMEM, NULL, 0, waiting->arg);
+    return;
+  }
+  for (size_t i = 0; i < batch.count; i++)
+    batch.entries[i] = (queue_text_t){reply->element[FIXED + i]->str, reply->element[FIXED + i]->len};
+  waiting->cb.next(0, &batch, 0, waiting->arg);
+  free(batch.entries);
+}
+
+static void on_next(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  if (status != 0) {
+    waiting->cb.next(status, NULL, 0, waiting->arg);
+  } else if (reply->element[0]->type == REDIS_REPLY_INTEGER) {
+    queue->settled = true;
+    waiting->cb.next(0, NULL, reply->element[1]->integer, waiting->arg);
+  } else {
+    queue->settled = queue->settled || int_of(reply->element[3]) == 0;
+    hand_over(waiting, reply);
+  }
+}
+
+static void add_verdict(command_t *command, const queue_verdict_t *verdict) {
+  add_text(command, verdict->n);
+  add_int(command, (int64_t)verdict->bytes);
+  add_int(command, (int64_t)verdict->dead_count);
+  add_texts(command, verdict->dead, verdict->dead_count);
+  add_texts(command, verdict->back, verdict->back_count);
+}
+
+int queue_next(queue_t *queue, const queue_verdict_t *verdict, int64_t fewest, int64_t most, queue_next_cb cb,
+               void *arg) {
+  static const queue_verdict_t none = {.n = ""};
+  const queue_verdict_t *done = verdict == NULL ? &none : verdict;
+  char instance[MCP_UUID_SIZE];
+  command_t command = begin(queue, next_script, 15 + done->dead_count + done->back_count);
+  mcp_uuid_new(instance);
+  add_text(&command, queue->config->worker_name);
+  add_text(&command, queue->token);
+  add_int(&command, !queue->settled);
+  add_int(&command, QUEUE_LEASE_MS * INT64_C(1000));
+  add_text(&command, instance);
+  add_int(&command, fewest);
+  add_int(&command, most);
+  add_int(&command, QUEUE_FULL_BATCH_BYTES);
+  add_bounds(queue, &command);
+  add_int(&command, QUEUE_MAX_DEAD);
+  add_int(&command, QUEUE_MAX_DEAD_BYTES);
+  add_verdict(&command, done);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
+}
+
+static command_t lease_command(const queue_t *queue, const char *n, int64_t lease_ms, bool not_stored) {
+  command_t command = begin(queue, renew_script, 4);
+  add_text(&command, n);
+  add_text(&command, queue->token);
+  add_int(&command, lease_ms * 1000);
+  add_int(&command, not_stored);
+  return command;
+}
+
+static void on_renewed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  (void)queue;
+  waiting->cb.renew(status, status == 0 ? int_of(reply) : 0, waiting->arg);
+}
+
+int queue_renew(queue_t *queue, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
+  command_t command = lease_command(queue, n, QUEUE_LEASE_MS, not_stored);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
+}
+
+int queue_release(queue_t *queue, const char *n, queue_done_cb cb, void *arg) {
+  command_t command = lease_command(queue, n, 0, false);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+}
+
+static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  queue_drops_t drops = {0};
+  (void)queue;
+  if (status == 0) {
+    drops.count = int_of(reply->element[0]);
+    drops.first_us = int_of(reply->element[1]);
+    drops.last_us = int_of(reply->element[2]);
+    drops.room = int_of(reply->element[3]) != 0;
+  }
+  waiting->cb.trim(status, &drops, waiting->arg);
+}
+
+int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg) {
+  command_t command = begin(queue, trim_script, 2);
+  add_bounds(queue, &command);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
+}
+
+int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg) {
+  command_t command = begin(queue, report_script, 3);
+  add_int(&command, drops->count);
+  add_int(&command, drops->last_us);
+  add_texts(&command, &line, 1);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+}
+
+/* ---- Connections ---- */
+
+static void go_down(conn_t *conn, const char *reason) {
+  queue_t *queue = conn->queue;
+  if (conn->reader != NULL)
+    redisReaderFree(conn->reader);
+  conn->reader = NULL;
+  if (conn == &queue->work) {
+    queue->up = false;
+    queue->on_state(reason, queue->state_arg);
+  }
+  end_all(conn);
+}
+
+static void on_down(const char *reason, void *arg) {
+  go_down(arg, reason);
+}
+
+static void on_work_up(void *arg) {
+  conn_t *conn = arg;
+  conn->reader = redisReaderCreate();
+  if (conn->reader == NULL)
+    redis_link_reset(&conn->link, "no memory");
+  else
+    load_levels(conn->queue);
+}
+
+static void on_news_up(void *arg) {
+  conn_t *conn = arg;
+  command_t command = {0};
+  conn->reader = redisReaderCreate();
+  append_size(&command, '*', 2);
+  add_text(&command, "SUBSCRIBE");
+  add_text(&command, LEVELS_KEY);
+  if (ask(conn, &command, &(waiting_t){.on_reply = on_done}) != 0 || conn->reader == NULL)
+    redis_link_reset(&conn->link, "no memory");
+  else
+    load_levels(conn->queue); /* what changed while nobody listened */
+}
+
+static bool is_message(const redisReply *reply) {
+  return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+         reply->element[0]->type == REDIS_REPLY_STRING && strcmp(reply->element[0]->str, "message") == 0;
+}
+
+static void on_reply(conn_t *conn, const redisReply *reply) {
+  if (conn == &conn->queue->news && is_message(reply))
+    load_levels(conn->queue);
+  else if (conn->first != NULL)
+    end_first(conn, reply);
+  else
+    redis_link_reset(&conn->link, "Redis answered unasked");
+}
+
+static void on_bytes(const char *bytes, size_t len, void *arg) {
+  conn_t *conn = arg;
+  void *reply = NULL;
+  conn->progress_ms = uv_now(conn->queue->loop);
+  redisReaderFeed(conn->reader, bytes, len);
+  while (conn->reader != NULL) { /* until nothing is left, or an answer made us give the connection up */
+    if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
+      redis_link_reset(&conn->link, "what Redis says cannot be read");
+      return;
+    }
+    if (reply == NULL)
+      return;
+    on_reply(conn, reply);
+    freeReplyObject(reply);
+  }
+}
+
+/* ---- Life ---- */
+
+static const redis_link_events_t work_events = {on_work_up, on_bytes, on_down};
+static const redis_link_events_t news_events = {on_news_up, on_bytes, on_down};
+
+queue_t *queue_new(uv_loop_t *loop, const config_t *config) {
+  queue_t *queue = calloc(1, sizeof *queue);
+  if (queue == NULL)
+    return NULL;
+  queue->loop = loop;
+  queue->config = config;
+  queue->work.queue = queue->news.queue = queue;
+  mcp_uuid_new(queue->token);
+  redis_link_init(&queue->work.link, loop, config->redis_host, config->redis_port, &work_events,
+                  &queue->work);
+  redis_link_init(&queue->news.link, loop, config->redis_host, config->redis_port, &news_events,
+                  &queue->news);
+  uv_timer_init(loop, &queue->watch);
+  queue->watch.data = queue;
+  queue->open = 3;
+  return queue;
+}
+
+void queue_start(queue_t *queue, bool follow_levels, queue_state_cb on_state, void *arg) {
+  queue->follow_levels = follow_levels;
+  queue->on_state = on_state;
+  queue->state_arg = arg;
+  redis_link_start(&queue->work.link);
+  if (follow_levels)
+    redis_link_start(&queue->news.link);
+  uv_timer_start(&queue->watch, on_watch, WATCH_MS, WATCH_MS);
+}
+
+bool queue_is_up(const queue_t *queue) {
+  return queue->up;
+}
+
+static void release(void *arg) {
+  queue_t *queue = arg;
+  if (--queue->open > 0)
+    return;
+  levels_deinit(&queue->levels);
+  queue->on_closed(queue->closed_arg);
+  free(queue);
+}
+
+static void on_watch_closed(uv_handle_t *handle) {
+  release(handle->data);
+}
+
+void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg) {
+  conn_t *conns[] = {&queue->work, &queue->news};
+  queue->on_closed = cb;
+  queue->closed_arg = arg;
+  queue->up = false;
+  for (int i = 0; i < 2; i++) {
+    if (conns[i]->reader != NULL)
+      redisReaderFree(conns[i]->reader);
+    conns[i]->reader = NULL;
+    redis_link_close(&conns[i]->link, release, queue);
+    end_all(conns[i]);
+  }
+  uv_close((uv_handle_t *)&queue->watch, on_watch_closed);
+}

@@ -1,0 +1,107 @@
+/* redis_queue.h: the queue of log entries in Redis, as scripts that do each step in one go.
+ *
+ * All functions run on the loop's thread. Where one answers nonzero its callback never fires (MCP_ESTATE:
+ * Redis is not there; UV_ENOMEM); where it answers 0 the callback fires once, later, with status 0, MCP_ELOST
+ * (the connection went or Redis was silent: the step may have been done or not) or UV_EPROTO (Redis refused;
+ * the log says why). */
+#ifndef GODOT_REDIS_QUEUE_H
+#define GODOT_REDIS_QUEUE_H
+
+#include "config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct uv_loop_s;
+typedef struct queue queue_t;
+
+enum {
+  QUEUE_MAX_PUSH = 1000,   /* entries in one step */
+  QUEUE_LEASE_MS = 30000,  /* whoever holds a batch longer than this without renewing it loses it */
+  QUEUE_SILENCE_MS = 5000, /* Redis owes an answer for so long and says nothing: the connection is given up */
+  QUEUE_MAX_LEVELS = 10000, /* components with a level of their own */
+  QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest go */
+  QUEUE_NUMBER_SIZE = 24,
+};
+#define QUEUE_FULL_BATCH_BYTES                                                                               \
+  (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
+#define QUEUE_MAX_DEAD_BYTES (INT64_C(256) << 20)
+
+typedef struct queue_text {
+  const char *text;
+  size_t len;
+} queue_text_t;
+
+/* A batch under lease. Borrowed until the callback returns. */
+typedef struct queue_batch {
+  char n[QUEUE_NUMBER_SIZE]; /* its number */
+  int64_t claimed_us;        /* when it was claimed first */
+  const char *instance;      /* the UUID of this Redis' data */
+  bool sent_before;          /* somebody else held it: it may be stored already */
+  queue_text_t *entries;     /* newest first */
+  size_t count;
+} queue_batch_t;
+
+/* What became of a batch. Borrowed during the call. */
+typedef struct queue_verdict {
+  const char *n;
+  size_t bytes;             /* of its entries */
+  const queue_text_t *dead; /* letters for logs:dead */
+  size_t dead_count;
+  const queue_text_t *back; /* entries for the old end of the queue, newest first */
+  size_t back_count;
+} queue_verdict_t;
+
+/* Drops that no log line names yet. */
+typedef struct queue_drops {
+  int64_t count, first_us, last_us;
+  bool room; /* for a line that does */
+} queue_drops_t;
+
+typedef void (*queue_state_cb)(const char *reason, void *arg); /* NULL: Redis is there */
+typedef void (*queue_done_cb)(int status, void *arg);
+typedef void (*queue_next_cb)(int status, const queue_batch_t *batch, int64_t queued, void *arg);
+typedef void (*queue_renew_cb)(int status, int64_t entries, void *arg); /* -1: the lease is lost */
+typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
+
+/* config is borrowed. NULL: no memory. */
+queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
+
+/* Connects, and stays connected for ever; on_state tells each change and may be called at any time but within
+ * a call of start. follow_levels: learns from other Godots when a level changes, over a connection of its
+ * own. */
+void queue_start(queue_t *queue, bool follow_levels, queue_state_cb on_state, void *arg);
+
+/* Ends and frees it: steps still waiting end with MCP_ELOST within the call; then cb, once. */
+void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
+
+bool queue_is_up(const queue_t *queue);
+
+/* Queues 1 to QUEUE_MAX_PUSH entries, the oldest first, all or none. Bounds are kept in the same step. */
+int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg);
+
+/* Ends a batch (verdict, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
+ * most 0: none is wanted). After MCP_ELOST it may be asked again with the same verdict. */
+int queue_next(queue_t *queue, const queue_verdict_t *verdict, int64_t fewest, int64_t most, queue_next_cb cb,
+               void *arg);
+
+/* Keeps the lease of a batch. not_stored: the caller knows that no entry of it is stored, so what has been
+ * pushed out by newer entries goes now, from the old end; entries says what is left. */
+int queue_renew(queue_t *queue, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
+
+/* Gives the batch to whoever asks next. */
+int queue_release(queue_t *queue, const char *n, queue_done_cb cb, void *arg);
+
+/* Keeps the bounds for those who push without asking. */
+int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg);
+
+/* Queues the line that names drops, unless there have been more meanwhile. */
+int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg);
+
+/* The least level that is queued for a component: MCP_LOG_... */
+int queue_level(const queue_t *queue, const char *component, size_t len);
+int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
+                    void *arg);
+
+#endif

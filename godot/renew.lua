@@ -1,0 +1,15 @@
+-- ARGV: batch, token, length of the lease (us; 0 gives the batch to whoever asks next), 1 where the batch is known not
+-- to be stored: what is condemned of it is then dropped and counted.
+-- Answers how many entries the batch holds, or -1: it is somebody else's by now.
+local batch = read_header(ARGV[1])
+if not batch or batch.token ~= ARGV[2] then return -1 end
+redis.call('ZADD', inflight, text(now_us() + ARGV[3]), batch.n)
+if ARGV[4] == '1' and batch.condemned > 0 then
+  local bytes = 0
+  for _, entry in ipairs(redis.call('RPOP', batch_key(batch.n), batch.condemned)) do bytes = bytes + #entry end
+  add('bytes', -bytes)
+  count_drops(batch.condemned)
+  batch.condemned = 0
+  write_header(batch)
+end
+return entries_of(batch.n)

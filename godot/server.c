@@ -1,0 +1,106 @@
+/* server.c: main of godot-server, the facade: takes log entries into the queue, and passes queries on to the
+ * store.
+ *
+ * Happy path: listen at once, connect to Redis and to the store in the background, serve; on SIGTERM accept
+ * nothing more, answer what was taken, exit with 0. Failure modes: a bad setting or a port in use ends the
+ * program at the start with one line; Redis or the store away are waited for, /readyz names them, and the
+ * tools say so.
+ */
+#include "config.h"
+#include "tools.h"
+
+#include <iccm_network.h>
+#include <uv.h>
+
+typedef struct godot {
+  uv_loop_t loop;
+  config_t config;
+  tools_t tools;
+  mcp_server_t *server;
+  const char *known; /* which of Redis' states has been logged: "up", "down" or none */
+} godot_t;
+
+static void on_redis(const char *reason, void *arg) {
+  godot_t *godot = arg;
+  const char *state = reason == NULL ? "up" : "down";
+  mcp_server_set_need(godot->server, "redis", reason);
+  if (godot->known != state)
+    mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, "godot", "%s",
+            reason == NULL ? "Redis is there" : reason);
+  godot->known = state;
+}
+
+static void on_store(mcp_client_t *client, int status, const char *reason, void *arg) {
+  godot_t *godot = arg;
+  (void)client;
+  mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
+}
+
+static void on_store_closed(mcp_client_t *client, void *arg) {
+  (void)arg;
+  mcp_client_free(client);
+}
+
+static void on_queue_closed(void *arg) {
+  godot_t *godot = arg;
+  mcp_server_free(godot->server);
+}
+
+/* Every call has been answered, or nobody waits for the answer any more. */
+static void on_server_stopped(mcp_server_t *server, void *arg) {
+  godot_t *godot = arg;
+  (void)server;
+  tools_close(&godot->tools);
+  mcp_client_close(godot->tools.store, on_store_closed, NULL);
+  queue_close(godot->tools.queue, on_queue_closed, godot);
+}
+
+static void on_stop(void *arg) {
+  godot_t *godot = arg;
+  mcp_server_stop(godot->server, on_server_stopped, godot);
+}
+
+static int make(godot_t *godot) {
+  const config_t *config = &godot->config;
+  godot->tools.queue = queue_new(&godot->loop, config);
+  godot->tools.store = mcp_client_new(&godot->loop, config->dewey_url);
+  godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
+  if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
+    return 1;
+  tools_init(&godot->tools, &godot->loop);
+  mcp_client_set_fail_fast(godot->tools.store, true);
+  mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);
+  mcp_client_on_state(godot->tools.store, on_store, godot);
+  mcp_server_set_max_message_bytes(godot->server, config->max_message_bytes);
+  mcp_server_set_need(godot->server, "redis", "not connected yet");
+  mcp_server_set_need(godot->server, "dewey", "not connected yet");
+  return 0;
+}
+
+static int start(godot_t *godot) {
+  int status;
+  if (config_read(&godot->config) != 0 || uv_loop_init(&godot->loop) != 0 || make(godot) != 0)
+    return 1;
+  status = mcp_server_start(godot->server, &godot->loop);
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, "godot", "cannot listen on port %d: %s", godot->config.port, mcp_strerror(status));
+    return 1;
+  }
+  queue_start(godot->tools.queue, true, on_redis, godot);
+  mcp_client_connect(godot->tools.store);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  static godot_t godot;
+  int status = config_arguments(argc, argv, "Takes log entries into the queue, and answers queries.");
+  if (status >= 0)
+    return status;
+  if (start(&godot) != 0)
+    return 1;
+  status = mcp_loop_run(&godot.loop, on_stop, &godot);
+  if (status != 0)
+    mcp_log(MCP_LOG_ERROR, "godot", "%s", mcp_strerror(status));
+  uv_loop_close(&godot.loop);
+  return status == 0 ? 0 : 1;
+}

@@ -1,0 +1,270 @@
+/* tools.c: logger_log, logger_query, logger_clear, logger_set_level, each also under its older name godot_….
+ *
+ * Happy path of logger_log: check, give the entry its key, gather; before the loop waits again, all that one
+ * turn has gathered is one step in Redis, and all callers are answered when Redis has it. The queries are
+ * passed on to the store, and so are its answers.
+ *
+ * Failure modes: Redis away: an error at once; Redis silent: an error when its connection is given up (the
+ * entry may be queued or not; with an id a retry does no harm). Store away: an error at once, or after
+ * STORE_TIMEOUT_MS.
+ */
+#include "tools.h"
+
+#include "entry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_WITH_LEN(text) (text), sizeof(text) - 1
+#define QUEUE_AWAY "queue unavailable, retry"
+#define STORE_AWAY "log store unavailable, retry"
+
+enum {
+  STORE_TIMEOUT_MS = 8000,
+  MAX_PUSH_BYTES = 8 << 20,        /* in one step */
+  MAX_LEVEL_COMPONENT = 256,       /* bytes of a name that has a level of its own */
+  MAX_UNANSWERED_BYTES = 64 << 20, /* what callers may have waiting for Redis, all together */
+};
+
+/* Calls whose entries are pushed together. */
+typedef struct group {
+  tools_t *tools;
+  size_t count, bytes;
+  mcp_call_t *calls[QUEUE_MAX_PUSH];
+  queue_text_t entries[QUEUE_MAX_PUSH]; /* texts are ours until they are sent */
+} group_t;
+
+/* ---- logger_log ---- */
+
+static void on_pushed(int status, void *arg) {
+  group_t *group = arg;
+  group->tools->unanswered_bytes -= group->bytes;
+  for (size_t i = 0; i < group->count; i++) {
+    if (status == 0)
+      mcp_call_reply_text(group->calls[i],
+                          TEXT_WITH_LEN("{\"status\":\"ok\",\"message\":\"Log entry queued.\"}"));
+    else
+      mcp_call_tool_error(group->calls[i], QUEUE_AWAY);
+  }
+  free(group);
+}
+
+static void flush(tools_t *tools) {
+  group_t *group = tools->gathered;
+  int status;
+  if (group == NULL)
+    return;
+  tools->gathered = NULL;
+  uv_prepare_stop(&tools->flush);
+  status = queue_push(tools->queue, group->entries, group->count, on_pushed, group);
+  for (size_t i = 0; i < group->count; i++)
+    free((void *)(uintptr_t)group->entries[i].text);
+  if (status != 0)
+    on_pushed(status, group);
+}
+
+static void on_flush(uv_prepare_t *prepare) {
+  flush(prepare->data);
+}
+
+/* The group that still has room for an entry. NULL: no memory. */
+static group_t *group_for(tools_t *tools, size_t len) {
+  group_t *group = tools->gathered;
+  if (group != NULL && (group->count == QUEUE_MAX_PUSH || group->bytes + len > MAX_PUSH_BYTES))
+    flush(tools);
+  if (tools->gathered == NULL) {
+    group = malloc(sizeof *group);
+    if (group == NULL)
+      return NULL;
+    group->tools = tools;
+    group->count = group->bytes = 0;
+    tools->gathered = group;
+    uv_prepare_start(&tools->flush, on_flush);
+  }
+  return tools->gathered;
+}
+
+/* Steals the text. */
+static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
+  bool room = tools->unanswered_bytes + len <= MAX_UNANSWERED_BYTES;
+  group_t *group = room && queue_is_up(tools->queue) ? group_for(tools, len) : NULL;
+  if (group == NULL) {
+    free(text);
+    mcp_call_tool_error(call, QUEUE_AWAY);
+    return;
+  }
+  group->calls[group->count] = call;
+  group->entries[group->count++] = (queue_text_t){text, len};
+  group->bytes += len;
+  tools->unanswered_bytes += len;
+}
+
+static bool below_its_level(const tools_t *tools, yyjson_val *args) {
+  yyjson_val *component = yyjson_obj_get(args, "component");
+  int level = mcp_log_level(yyjson_get_str(yyjson_obj_get(args, "level")));
+  return level < queue_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component));
+}
+
+static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char below[] =
+      "{\"status\":\"ok\",\"message\":\"Below the level of its component; not queued.\"}";
+  tools_t *tools = arg;
+  char reason[ENTRY_REASON_SIZE];
+  size_t len;
+  char *text = entry_new(args, mcp_call_trace_id(call), mcp_time_now_us(), &len, reason);
+  if (text == NULL) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", reason);
+  } else if (below_its_level(tools, args)) {
+    free(text);
+    mcp_call_reply_text(call, TEXT_WITH_LEN(below));
+  } else {
+    gather(tools, call, text, len);
+  }
+}
+
+/* ---- logger_set_level ---- */
+
+static void on_level_set(int status, void *arg) {
+  mcp_call_t *call = arg;
+  if (status == UV_EPROTO)
+    mcp_call_tool_error(call, "the level could not be set");
+  else if (status != 0)
+    mcp_call_tool_error(call, QUEUE_AWAY);
+  else
+    mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
+}
+
+static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
+  tools_t *tools = arg;
+  yyjson_val *component = yyjson_obj_get(args, "component"), *level = yyjson_obj_get(args, "level");
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  int status;
+  if (yyjson_get_len(component) == 0 || yyjson_get_len(component) > MAX_LEVEL_COMPONENT) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "component has to have 1 to %d bytes", MAX_LEVEL_COMPONENT);
+    return;
+  }
+  yyjson_mut_doc_set_root(doc, answer);
+  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
+  yyjson_mut_obj_add_val(doc, answer, "component", yyjson_val_mut_copy(doc, component));
+  yyjson_mut_obj_add_val(doc, answer, "level", yyjson_val_mut_copy(doc, level));
+  status = queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
+                           yyjson_get_str(level), on_level_set, call);
+  if (status != 0)
+    mcp_call_tool_error(call, QUEUE_AWAY);
+}
+
+/* ---- What the store does ---- */
+
+static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  mcp_call_t *call = arg;
+  bool answered = result->status <= MCP_TOOL_ERROR; /* by an error of JSON-RPC */
+  (void)client;
+  if (result->status == MCP_INVALID_PARAMS)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", result->message);
+  else if (result->is_error || answered)
+    mcp_call_tool_error(call, "%s", result->message);
+  else if (result->status != 0 || result->text == NULL)
+    mcp_call_tool_error(call, STORE_AWAY);
+  else
+    mcp_call_reply_text(call, result->text, result->text_len);
+}
+
+/* The arguments of those names that were given. */
+static yyjson_mut_doc *pick(yyjson_val *args, const char *const *names) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *picked = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, picked);
+  for (; *names != NULL; names++) {
+    yyjson_val *value = yyjson_obj_get(args, *names);
+    if (value != NULL && !yyjson_is_null(value))
+      yyjson_mut_obj_add_val(doc, picked, *names, yyjson_val_mut_copy(doc, value));
+  }
+  return doc;
+}
+
+static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
+  int status = args == NULL
+                   ? UV_ENOMEM
+                   : mcp_client_call(tools->store, tool, args, STORE_TIMEOUT_MS, on_store_answer, call);
+  if (status != 0)
+    mcp_call_tool_error(call, STORE_AWAY);
+}
+
+static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char *const names[] = {"trace_id", "component", "level", "start_time", "end_time",
+                                      "limit",    "search",    "data",  "cursor",     NULL};
+  yyjson_mut_doc *picked = pick(args, names);
+  yyjson_mut_val *root = yyjson_mut_doc_get_root(picked);
+  if (picked != NULL && yyjson_mut_obj_get(root, "limit") == NULL)
+    yyjson_mut_obj_add_int(picked, root, "limit", 100);
+  ask_store(call, arg, "dewey_query_logs", picked);
+}
+
+static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char *const names[] = {"component", "before_time", "level", NULL};
+  ask_store(call, arg, "dewey_clear_logs", pick(args, names));
+}
+
+/* ---- The table ---- */
+
+static const char log_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"component\":{\"type\":\"string\",\"description\":\"Component name\"},"
+    "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\","
+    "\"error\",\"warn\",\"info\",\"debug\",\"trace\"]},"
+    "\"message\":{\"type\":\"string\",\"description\":\"Log message\"},"
+    "\"trace_id\":{\"type\":\"string\",\"description\":\"Optional trace ID for correlation\"},"
+    "\"data\":{\"type\":\"object\",\"description\":\"Optional structured data\"},"
+    "\"id\":{\"type\":\"string\",\"description\":\"Optional UUID: the same entry sent again with it is "
+    "stored once\"},"
+    "\"created_at\":{\"type\":\"string\",\"description\":\"Optional time of the event (ISO 8601)\"}},"
+    "\"required\":[\"component\",\"level\",\"message\"]}";
+
+static const char query_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"trace_id\":{\"type\":\"string\"},\"component\":{\"type\":\"string\"},\"level\":{\"type\":\"string\"},"
+    "\"start_time\":{\"type\":\"string\"},\"end_time\":{\"type\":\"string\"},"
+    "\"limit\":{\"type\":\"integer\",\"default\":100},"
+    "\"search\":{\"type\":\"string\",\"description\":\"Full-text search in message\"},"
+    "\"data\":{\"type\":\"object\",\"description\":\"JSON that an entry's data contains\"},"
+    "\"cursor\":{\"type\":\"string\",\"description\":\"Page by page: empty for the first, then "
+    "next_cursor\"}}}";
+
+static const char clear_schema[] = "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"},"
+                                   "\"before_time\":{\"type\":\"string\"},"
+                                   "\"level\":{\"type\":\"string\"}}}";
+
+static const char set_level_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"},"
+    "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
+    "\"required\":[\"component\",\"level\"]}";
+
+#define LISTED(name, description, schema, handler)                                                           \
+  { name, description, schema, handler, NULL, MCP_TOOL_LOG_TRAFFIC }
+#define BOTH(name, description, schema, handler)                                                             \
+  LISTED(name, description, schema, handler), {                                                              \
+    "godot_" name, description, schema, handler, NULL, MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_UNLISTED              \
+  }
+
+const mcp_tool_t *tools_table(tools_t *tools) {
+  static mcp_tool_t table[] = {
+      BOTH("logger_log", "Push a log entry to the logging queue", log_schema, logger_log),
+      BOTH("logger_query", "Query logs from storage (proxies to Dewey)", query_schema, logger_query),
+      BOTH("logger_clear", "Clear logs from storage (proxies to Dewey)", clear_schema, logger_clear),
+      BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level),
+      MCP_TOOL_END};
+  for (mcp_tool_t *tool = table; tool->name != NULL; tool++)
+    tool->arg = tools;
+  return table;
+}
+
+void tools_init(tools_t *tools, uv_loop_t *loop) {
+  uv_prepare_init(loop, &tools->flush);
+  tools->flush.data = tools;
+}
+
+void tools_close(tools_t *tools) {
+  flush(tools);
+  uv_close((uv_handle_t *)&tools->flush, NULL);
+}

@@ -1,0 +1,28 @@
+/* tools.h: Godot's tools. */
+#ifndef GODOT_TOOLS_H
+#define GODOT_TOOLS_H
+
+#include "redis_queue.h"
+
+#include <iccm_network.h>
+#include <uv.h>
+
+/* What the tools work with; everything is borrowed. */
+typedef struct tools {
+  queue_t *queue;
+  mcp_client_t *store;
+  uv_prepare_t flush;      /* sends what one turn of the loop has gathered, before the loop waits */
+  struct group *gathered;  /* ours; NULL: nothing */
+  size_t unanswered_bytes; /* sent to Redis or gathered */
+} tools_t;
+
+/* Their table, up to MCP_TOOL_END, with tools as arg. It lives until the next call. */
+const mcp_tool_t *tools_table(tools_t *tools);
+
+/* Once queue and store are set, before the first call. */
+void tools_init(tools_t *tools, uv_loop_t *loop);
+
+/* Ends all that wait for Redis, once the server has stopped. */
+void tools_close(tools_t *tools);
+
+#endif

@@ -1,0 +1,111 @@
+/* worker.c: main of godot-worker, which moves log entries from Redis to the log store.
+ *
+ * Happy path: connect to both in the background, deliver for ever, once a second keep the queue's bounds and
+ * name what was dropped in the log itself; on SIGTERM give the lease back and exit with 0. Failure modes: a
+ * bad setting ends the program at the start with one line; Redis or the store away are waited for.
+ */
+#include "delivery.h"
+#include "entry.h"
+
+#include <iccm_network.h>
+#include <stdlib.h>
+#include <uv.h>
+
+enum { TRIM_MS = 1000 };
+
+typedef struct worker {
+  uv_loop_t loop;
+  config_t config;
+  queue_t *queue;
+  delivery_t *delivery;
+  uv_timer_t trim;
+  bool redis_known; /* its state has been logged */
+} worker_t;
+
+static void on_reported(int status, void *arg) {
+  (void)status; /* what was not reported is found at the next trim */
+  (void)arg;
+}
+
+static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
+  worker_t *worker = arg;
+  queue_text_t line;
+  char *text;
+  if (status != 0 || drops->count == 0 || !drops->room)
+    return;
+  text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
+  if (text == NULL)
+    return;
+  line.text = text;
+  queue_report(worker->queue, drops, line, on_reported, NULL);
+  free(text);
+}
+
+static void on_trim(uv_timer_t *timer) {
+  worker_t *worker = timer->data;
+  queue_trim(worker->queue, on_trimmed, worker);
+}
+
+static void on_redis(const char *reason, void *arg) {
+  worker_t *worker = arg;
+  if (reason == NULL) {
+    mcp_log(MCP_LOG_INFO, "worker", "Redis is there");
+    worker->redis_known = false;
+    delivery_redis_up(worker->delivery);
+  } else if (!worker->redis_known) {
+    mcp_log(MCP_LOG_WARN, "worker", "%s", reason);
+    worker->redis_known = true;
+  }
+}
+
+static void on_queue_closed(void *arg) {
+  worker_t *worker = arg;
+  delivery_free(worker->delivery);
+}
+
+static void on_delivery_stopped(void *arg) {
+  worker_t *worker = arg;
+  queue_close(worker->queue, on_queue_closed, worker);
+}
+
+static void on_stop(void *arg) {
+  worker_t *worker = arg;
+  mcp_log(MCP_LOG_INFO, "worker", "stopping");
+  uv_close((uv_handle_t *)&worker->trim, NULL);
+  delivery_stop(worker->delivery, on_delivery_stopped, worker);
+}
+
+static int start(worker_t *worker) {
+  if (config_read(&worker->config) != 0 || uv_loop_init(&worker->loop) != 0)
+    return 1;
+  worker->queue = queue_new(&worker->loop, &worker->config);
+  worker->delivery =
+      worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);
+  if (worker->delivery == NULL) {
+    mcp_log(MCP_LOG_ERROR, "worker", "cannot start: %s", mcp_last_error());
+    return 1;
+  }
+  uv_timer_init(&worker->loop, &worker->trim);
+  worker->trim.data = worker;
+  uv_timer_start(&worker->trim, on_trim, TRIM_MS, TRIM_MS);
+  delivery_start(worker->delivery);
+  queue_start(worker->queue, false, on_redis, worker);
+  mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", worker->config.worker_name,
+          worker->config.queue_name, worker->config.redis_host, worker->config.redis_port,
+          worker->config.dewey_url);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  static worker_t worker;
+  int status = config_arguments(argc, argv, "Moves log entries from Redis to the log store.");
+  if (status >= 0)
+    return status;
+  if (start(&worker) != 0)
+    return 1;
+  status = mcp_loop_run(&worker.loop, on_stop, &worker);
+  if (status != 0)
+    mcp_log(MCP_LOG_ERROR, "worker", "%s", mcp_strerror(status));
+  uv_loop_close(&worker.loop);
+  return status == 0 ? 0 : 1;
+}
