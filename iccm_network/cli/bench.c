@@ -1,0 +1,253 @@
+/* bench.c: `iccm bench URL TOOL [ARGUMENTS]`. Calls a tool as fast as the server answers.
+ *
+ * Lanes are connections, slots are calls in flight on them; a slot starts its next call when its last one is
+ * answered. Phases: CONNECT (each lane makes one call, CONNECT_AT_ONCE lanes at a time; a failure here ends
+ * the run with its own report), WARM_UP, MEASURE (only answers in here count), DRAIN (no new calls; ends when
+ * all were answered, which their own timeout bounds).
+ *
+ * A call that the library refused or lost is counted and its slot rests until the next tick: a server that
+ * has gone must not turn the run into a loop of immediate failures. A JSON-RPC error is an answer, and its
+ * slot goes on at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include "arguments.h"
+#include "bench_report.h"
+#include "report.h"
+#include "session.h"
+
+enum { CONNECT_AT_ONCE = 32, WARM_UP_MS = 500, TICK_MS = 50 };
+
+enum phase { CONNECT, WARM_UP, MEASURE, DRAIN };
+
+typedef struct bench bench_t;
+
+typedef struct slot {
+  bench_t *bench;
+  mcp_client_t *client; /* its lane, shared with other slots */
+  uint64_t began_ns;
+  bool resting; /* waits for the next tick */
+} slot_t;
+
+struct bench {
+  const options_t *options;
+  const print_t *out;
+  yyjson_mut_doc *arguments; /* the template of each call */
+  uv_loop_t loop;
+  uv_timer_t tick;
+  enum phase phase;
+  uint64_t phase_ends_ms; /* of uv_now() */
+  mcp_client_t **lanes;
+  slot_t *slots; /* those of lane i start at i * options->in_flight */
+  int lanes_started, lanes_ready, lanes_open;
+  int in_flight;
+  bool connected; /* some lane, at least once */
+  int code;
+  bench_result_t result;
+  bench_usage_t before;
+};
+
+static size_t slot_count(const bench_t *bench) {
+  return (size_t)bench->options->connections * (size_t)bench->options->in_flight;
+}
+
+static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg);
+
+static int start_call(slot_t *slot, uint64_t now_ns) {
+  bench_t *bench = slot->bench;
+  yyjson_mut_doc *arguments = checked(yyjson_mut_doc_mut_copy(bench->arguments, NULL));
+  slot->began_ns = now_ns;
+  int status = mcp_client_call(slot->client, bench->options->tool, arguments, bench->options->timeout_ms,
+                               on_answer, slot);
+  slot->resting = status != 0;
+  if (status == 0)
+    bench->in_flight++;
+  else if (bench->phase == MEASURE)
+    bench_result_error(&bench->result, status, mcp_strerror(status));
+  return status;
+}
+
+static void enter(bench_t *bench, enum phase phase, uint64_t length_ms) {
+  bench->phase = phase;
+  bench->phase_ends_ms = uv_now(&bench->loop) + length_ms;
+}
+
+static void on_first(bench_t *bench, const mcp_result_t *result);
+
+static void begin_lanes(bench_t *bench) {
+  while (bench->lanes_started < bench->options->connections &&
+         bench->lanes_started - bench->lanes_ready < CONNECT_AT_ONCE) {
+    size_t first = (size_t)bench->lanes_started++ * (size_t)bench->options->in_flight;
+    int status = start_call(&bench->slots[first], uv_hrtime());
+    if (status != 0) {
+      mcp_result_t result = {.status = status, .message = mcp_strerror(status)};
+      on_first(bench, &result);
+      return;
+    }
+  }
+}
+
+/* The first answer on a lane. */
+static void on_first(bench_t *bench, const mcp_result_t *result) {
+  if (result->status != 0 || result->is_error) {
+    bench->code = report_failure(bench->options, bench->out, bench->options->tool, result, bench->connected);
+    enter(bench, DRAIN, 0);
+    return;
+  }
+  bench->lanes_ready++;
+  if (bench->lanes_ready < bench->options->connections) {
+    begin_lanes(bench);
+    return;
+  }
+  enter(bench, WARM_UP, WARM_UP_MS);
+  uint64_t now_ns = uv_hrtime();
+  for (size_t i = 0; i < slot_count(bench); i++)
+    start_call(&bench->slots[i], now_ns);
+}
+
+static void count(bench_t *bench, const slot_t *slot, const mcp_result_t *result, uint64_t now_ns) {
+  if (result->status != 0 || result->is_error)
+    bench_result_error(&bench->result, result->status != 0 ? result->status : MCP_TOOL_ERROR,
+                       result->message);
+  else
+    histogram_add(&bench->result.latency_ns, now_ns - slot->began_ns);
+}
+
+static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  slot_t *slot = arg;
+  bench_t *bench = slot->bench;
+  uint64_t now_ns = uv_hrtime();
+  (void)client;
+  bench->in_flight--;
+  if (bench->phase == CONNECT) {
+    on_first(bench, result);
+    return;
+  }
+  if (bench->phase == MEASURE)
+    count(bench, slot, result, now_ns);
+  if (bench->phase == DRAIN)
+    return;
+  if (result->status == 0 || result->status <= -32000)
+    start_call(slot, now_ns);
+  else
+    slot->resting = true;
+}
+
+static void on_lane_state(mcp_client_t *client, int status, const char *reason, void *arg) {
+  bench_t *bench = arg;
+  (void)client;
+  (void)reason;
+  bench->connected = bench->connected || status == 0;
+}
+
+static void on_lane_closed(mcp_client_t *client, void *arg) {
+  bench_t *bench = arg;
+  (void)client;
+  if (--bench->lanes_open == 0)
+    uv_close((uv_handle_t *)&bench->tick, NULL);
+}
+
+static void close_lanes(bench_t *bench) {
+  if (bench->code == ICCM_OK)
+    bench->code = bench_result_print(&bench->result, bench->options, bench->out);
+  bench->tick.data = &bench->code;
+  uv_timer_start(&bench->tick, session_on_overdue, SESSION_END_MS, 0);
+  for (int i = 0; i < bench->options->connections; i++)
+    mcp_client_close(bench->lanes[i], on_lane_closed, bench);
+}
+
+static void finish_measuring(bench_t *bench) {
+  bench_usage_t after;
+  if (!bench_usage_read(&after, bench->options->server_pid))
+    bench->code = report_usage(bench->options, bench->out, "process %d ended during the measurement",
+                               bench->options->server_pid);
+  bench_result_usage(&bench->result, &bench->before, &after);
+  enter(bench, DRAIN, 0);
+}
+
+static void on_tick(uv_timer_t *tick) {
+  bench_t *bench = tick->data;
+  bool over = uv_now(&bench->loop) >= bench->phase_ends_ms;
+  if (bench->phase == DRAIN && (bench->in_flight == 0 || bench->code != ICCM_OK)) {
+    close_lanes(bench);
+    return;
+  }
+  if (bench->phase == MEASURE && over)
+    finish_measuring(bench);
+  if (bench->phase == WARM_UP && over) {
+    enter(bench, MEASURE, (uint64_t)(bench->options->seconds * 1000));
+    bench_usage_read(&bench->before, bench->options->server_pid);
+  }
+  if (bench->phase != WARM_UP && bench->phase != MEASURE)
+    return;
+  uint64_t now_ns = uv_hrtime();
+  for (size_t i = 0; i < slot_count(bench); i++) {
+    if (bench->slots[i].resting)
+      start_call(&bench->slots[i], now_ns);
+  }
+}
+
+/* Descriptors for all connections, as far as the system lets us. */
+static void raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+static bool make_lanes(bench_t *bench) {
+  int lanes = bench->options->connections, per_lane = bench->options->in_flight;
+  bench->lanes = checked(calloc((size_t)lanes, sizeof *bench->lanes));
+  bench->slots = checked(calloc(slot_count(bench), sizeof *bench->slots));
+  for (int i = 0; i < lanes; i++) {
+    bench->lanes[i] = session_client(&bench->loop, bench->options);
+    if (bench->lanes[i] == NULL)
+      return false;
+    mcp_client_on_state(bench->lanes[i], on_lane_state, bench);
+    for (int k = 0; k < per_lane; k++)
+      bench->slots[(size_t)i * (size_t)per_lane + (size_t)k] =
+          (slot_t){.bench = bench, .client = bench->lanes[i]};
+  }
+  bench->lanes_open = lanes;
+  return true;
+}
+
+static void run(bench_t *bench) {
+  raise_descriptor_limit();
+  uv_timer_init(&bench->loop, &bench->tick);
+  bench->tick.data = bench;
+  uv_timer_start(&bench->tick, on_tick, TICK_MS, TICK_MS);
+  begin_lanes(bench);
+  uv_run(&bench->loop, UV_RUN_DEFAULT);
+}
+
+int bench_run(const options_t *options, const print_t *out) {
+  bench_t *bench = checked(calloc(1, sizeof *bench));
+  char error[ARGUMENTS_ERROR_SIZE];
+  bench->options = options;
+  bench->out = out;
+  bench->arguments = arguments_parse(options->word_count, options->words, stdin, error);
+  int status = uv_loop_init(&bench->loop);
+  if (status != 0) /* UNTESTED: needs a process without descriptors */
+    bench->code = report_usage(options, out, "no event loop: %s", uv_strerror(status));
+  else if (bench->arguments == NULL)
+    bench->code = report_usage(options, out, "%s", error);
+  else if (!bench_usage_read(&bench->before, options->server_pid))
+    bench->code = report_usage(options, out, "there is no process %d", options->server_pid);
+  else if (!make_lanes(bench))
+    bench->code = report_usage(options, out, "%s", mcp_last_error());
+  else
+    run(bench);
+  int code = bench->code;
+  for (int i = 0; bench->lanes != NULL && i < options->connections; i++)
+    mcp_client_free(bench->lanes[i]);
+  if (status == 0)
+    uv_loop_close(&bench->loop);
+  yyjson_mut_doc_free(bench->arguments);
+  free(bench->lanes);
+  free(bench->slots);
+  free(bench);
+  return code;
+}

@@ -1,0 +1,62 @@
+/* call.c: `iccm call URL TOOL [ARGUMENTS]`. Calls the tool once and prints its answer.
+ *
+ * The answer is the value that the library found in the result; where the result is a text that is not JSON,
+ * or several parts, the parts are printed one after the other.
+ */
+#include "arguments.h"
+#include "report.h"
+#include "session.h"
+
+typedef struct calling {
+  const print_t *out;
+  int code;
+} calling_t;
+
+/* The parts of a result that carries nothing structured; NULL where value is the tool's own answer. */
+static yyjson_val *parts_of(const mcp_result_t *result) {
+  yyjson_val *parts = yyjson_obj_get(result->value, "content");
+  yyjson_val *text = yyjson_obj_get(yyjson_arr_get_first(parts), "text");
+  bool whole =
+      result->text == NULL ? yyjson_is_arr(parts) : yyjson_equals_strn(text, result->text, result->text_len);
+  return whole ? parts : NULL;
+}
+
+static void print_answer(const print_t *out, const mcp_result_t *result) {
+  size_t i, max;
+  yyjson_val *part, *parts = parts_of(result);
+  if (parts == NULL) {
+    print_value(out, result->value);
+    return;
+  }
+  yyjson_arr_foreach(parts, i, max, part) {
+    yyjson_val *text = yyjson_obj_get(part, "text");
+    print_value(out, yyjson_is_str(text) ? text : part);
+  }
+}
+
+static void on_answer(session_t *session, const mcp_result_t *result, void *arg) {
+  calling_t *calling = arg;
+  if (result->status != 0 || result->is_error)
+    calling->code =
+        report_failure(session->options, calling->out, session->options->tool, result, session->connected);
+  else if (session->options->json)
+    print_json(calling->out, result->value, false);
+  else
+    print_answer(calling->out, result);
+}
+
+int call_run(const options_t *options, const print_t *out) {
+  session_t session;
+  calling_t calling = {.out = out};
+  char error[ARGUMENTS_ERROR_SIZE];
+  yyjson_mut_doc *arguments = arguments_parse(options->word_count, options->words, stdin, error);
+  if (arguments == NULL)
+    return report_usage(options, out, "%s", error);
+  int code = session_begin(&session, options, out);
+  if (code != 0) {
+    yyjson_mut_doc_free(arguments);
+    return code;
+  }
+  session_call(&session, options->tool, arguments, on_answer, &calling);
+  return session_end(&session, calling.code);
+}

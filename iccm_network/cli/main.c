@@ -1,0 +1,286 @@
+/* main.c: `iccm`, the command-line client. Options, the table of commands, and how the process ends.
+ *
+ * Every way out gives one of the exit codes in cli.h. SIGINT ends at once with 130. A reader of stdout that
+ * leaves early (`iccm … | head`) is no error; output that cannot be written for another reason is.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include "cli.h"
+#include "report.h"
+
+enum { DEFAULT_WIDTH = 80, ANY_WORDS = INT_MAX };
+
+enum option_id {
+  OPTION_HELP = 256, /* above all characters */
+  OPTION_VERSION,
+  OPTION_JSON,
+  OPTION_VERBOSE,
+  OPTION_TIMEOUT,
+  OPTION_COUNT,
+  OPTION_CONNECTIONS,
+  OPTION_IN_FLIGHT,
+  OPTION_SECONDS,
+  OPTION_SERVER_PID
+};
+
+#define BIT(id) (1u << ((id)-OPTION_HELP))
+
+static const struct option option_table[] = {
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"verbose", no_argument, NULL, OPTION_VERBOSE},
+    {"timeout", required_argument, NULL, OPTION_TIMEOUT},
+    {"count", required_argument, NULL, OPTION_COUNT},
+    {"connections", required_argument, NULL, OPTION_CONNECTIONS},
+    {"in-flight", required_argument, NULL, OPTION_IN_FLIGHT},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
+    {"server-pid", required_argument, NULL, OPTION_SERVER_PID},
+    {NULL, 0, NULL, 0},
+};
+
+static const unsigned common_options =
+    BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) | BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT);
+
+typedef struct command {
+  const char *name;
+  int min_words, max_words; /* behind the name: URL, TOOL, arguments */
+  unsigned own_options;
+  int (*run)(const options_t *options, const print_t *out);
+  const char *help;
+} command_t;
+
+#define ARGUMENTS_HELP                                                                                       \
+  "Arguments are one JSON object, - to read that object from standard input, or\n"                           \
+  "words key=value. A value that is valid JSON is taken as JSON, any other as\n"                             \
+  "text; quotes force text:\n"                                                                               \
+  "  text=hello  times=3  tags='[\"a\",\"b\"]'  code='\"5\"'\n"
+
+/* clang-format off */
+static const command_t commands[] = {
+    {"list", 1, 1, 0, list_run,
+     "Usage: iccm list URL\n\n"
+     "Shows the server's tools and what arguments they take.\n"},
+    {"call", 2, ANY_WORDS, 0, call_run,
+     "Usage: iccm call URL TOOL [JSON | - | key=value ...]\n\n"
+     "Calls a tool and prints its answer.\n\n" ARGUMENTS_HELP},
+    {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
+     "Usage: iccm ping [--count N] URL\n\n"
+     "Connects and measures round trips.\n\n"
+     "  --count N          how many (default 4)\n"},
+    {"bench", 2, ANY_WORDS,
+     BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID), bench_run,
+     "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n\n"
+     "Calls a tool as fast as the server answers, and measures. --timeout is that of\n"
+     "each call.\n\n"
+     "  --connections N    connections (default 64)\n"
+     "  --in-flight N      calls in flight on each of them (default 16)\n"
+     "  --seconds S        length of the measurement (default 5), after a warm-up\n"
+     "  --server-pid PID   also tell calls per second of that process's CPU\n\n" ARGUMENTS_HELP},
+};
+
+static const char general_help[] =
+    "Usage: iccm COMMAND URL ...\n\n"
+    "Talks to MCP servers over WebSocket. URL is ws://host:port/path or host:port.\n\n"
+    "  iccm list URL                            show the server's tools\n"
+    "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
+    "  iccm ping URL                            measure round trips\n"
+    "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
+    "  iccm COMMAND --help                      more about a command\n";
+
+static const char common_help[] =
+    "\nOptions of every command:\n"
+    "  --timeout SECONDS  limit for everything, fractions allowed (default 30)\n"
+    "  --json             one JSON value on standard output, for errors too:\n"
+    "                     {\"error\":{\"code\",\"message\",\"hint\",\"data\",\"exit_code\"}}\n"
+    "  --verbose          log lines of the connection on standard error\n"
+    "  --help, --version\n"
+    "\nEnvironment: NO_COLOR turns colours off.\n"
+    "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
+    "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
+    "5 the tool failed; 6 no answer in time; 130 interrupted.\n";
+/* clang-format on */
+
+/* What the command line said, before it is judged as a whole. */
+typedef struct parsed {
+  options_t options;
+  unsigned seen;       /* BIT() of each option given */
+  char bad_option[64]; /* "": none */
+  const char *bad_cause;
+} parsed_t;
+
+static bool parse_int(const char *text, int min, int max, int *out) {
+  char *end;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (errno != 0 || end == text || *end != '\0' || value < min || value > max)
+    return false;
+  *out = (int)value;
+  return true;
+}
+
+static bool parse_seconds(const char *text, double min, double max, double *out) {
+  char *end;
+  double value = strtod(text, &end);
+  if (end == text || *end != '\0' || !(value >= min && value <= max))
+    return false;
+  *out = value;
+  return true;
+}
+
+/* NULL, or what the option's value must be. */
+static const char *take_option(options_t *options, int id, const char *value) {
+  double seconds = 0;
+  switch (id) {
+  case OPTION_JSON:
+    options->json = true;
+    return NULL;
+  case OPTION_VERBOSE:
+    options->verbose = true;
+    return NULL;
+  case OPTION_TIMEOUT:
+    if (!parse_seconds(value, 0.001, 86400, &seconds))
+      return "takes seconds from 0.001 to 86400";
+    options->timeout_ms = (uint64_t)(seconds * 1000 + 0.5);
+    return NULL;
+  case OPTION_COUNT:
+    return parse_int(value, 1, 1000000, &options->count) ? NULL : "takes a number from 1 to 1000000";
+  case OPTION_CONNECTIONS:
+    return parse_int(value, 1, 10000, &options->connections) ? NULL : "takes a number from 1 to 10000";
+  case OPTION_IN_FLIGHT:
+    return parse_int(value, 1, 1024, &options->in_flight) ? NULL : "takes a number from 1 to 1024";
+  case OPTION_SECONDS:
+    return parse_seconds(value, 0.1, 86400, &options->seconds) ? NULL : "takes seconds from 0.1 to 86400";
+  case OPTION_SERVER_PID:
+    return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
+  default:
+    return NULL; /* --help, --version */
+  }
+}
+
+/* Remembers the first option that is wrong. */
+static void take_bad(parsed_t *parsed, const char *dashes, const char *name, const char *cause) {
+  if (parsed->bad_option[0] == '\0') {
+    snprintf(parsed->bad_option, sizeof parsed->bad_option, "%s%s", dashes, name);
+    parsed->bad_cause = cause;
+  }
+}
+
+/* Goes through all options even after a wrong one: --json decides how that is told. */
+static void parse(parsed_t *parsed, int argc, char **argv) {
+  int id, index;
+  opterr = 0;
+  while ((id = getopt_long(argc, argv, ":h", option_table, &index)) != -1) {
+    const char letter[] = {(char)optopt, '\0'};
+    if (id == ':') {
+      take_bad(parsed, "", argv[optind - 1], "needs a value");
+    } else if (id == '?' && optopt > 0 && optopt < OPTION_HELP) {
+      take_bad(parsed, "-", letter, "is not an option");
+    } else if (id == '?') {
+      take_bad(parsed, "", argv[optind - 1], "is not an option");
+    } else {
+      id = id == 'h' ? OPTION_HELP : id;
+      parsed->seen |= BIT(id);
+      const char *cause = take_option(&parsed->options, id, optarg);
+      if (cause != NULL)
+        take_bad(parsed, "--", option_table[index].name, cause);
+    }
+  }
+}
+
+static const command_t *find_command(const char *name) {
+  for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+    if (strcmp(commands[i].name, name) == 0)
+      return &commands[i];
+  }
+  return NULL;
+}
+
+static const char *foreign_option(const command_t *command, unsigned seen) {
+  for (const struct option *option = option_table; option->name != NULL; option++) {
+    if (seen & BIT(option->val) & ~(common_options | command->own_options))
+      return option->name;
+  }
+  return NULL;
+}
+
+static print_t standard_output(void) {
+  print_t out = {.file = stdout};
+  struct winsize size;
+  if (!isatty(STDOUT_FILENO))
+    return out;
+  const char *no_colour = getenv("NO_COLOR");
+  out.colour = no_colour == NULL || *no_colour == '\0';
+  out.width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : DEFAULT_WIDTH;
+  return out;
+}
+
+static int run_command(parsed_t *parsed, const print_t *out, int word_count, char *const *words) {
+  options_t *options = &parsed->options;
+  const command_t *command = word_count > 0 ? find_command(words[0]) : NULL;
+  if (parsed->seen & BIT(OPTION_HELP)) {
+    fputs(command != NULL ? command->help : general_help, out->file);
+    fputs(common_help, out->file);
+    return ICCM_OK;
+  }
+  if (parsed->seen & BIT(OPTION_VERSION)) {
+    fputs("iccm " ICCM_VERSION "\n", out->file);
+    return ICCM_OK;
+  }
+  if (parsed->bad_option[0] != '\0')
+    return report_usage(options, out, "%s %s; see iccm --help", parsed->bad_option, parsed->bad_cause);
+  if (command == NULL)
+    return report_usage(options, out, "%s%s; see iccm --help", word_count > 0 ? words[0] : "no command given",
+                        word_count > 0 ? " is not a command" : "");
+  const char *foreign = foreign_option(command, parsed->seen);
+  if (foreign != NULL)
+    return report_usage(options, out, "--%s is no option of iccm %s", foreign, command->name);
+  if (word_count - 1 < command->min_words || word_count - 1 > command->max_words)
+    return report_usage(options, out, "too %s arguments; see iccm %s --help",
+                        word_count - 1 < command->min_words ? "few" : "many", command->name);
+  options->url = words[1];
+  options->tool = command->min_words > 1 ? words[2] : NULL;
+  options->words = words + 1 + command->min_words;
+  options->word_count = word_count - 1 - command->min_words;
+  return command->run(options, out);
+}
+
+static void on_log(int level, const char *part, const char *text, void *arg) {
+  const print_t *err = arg;
+  fprintf(err->file, "%s %s: ", mcp_log_level_name(level), part);
+  print_line(err, text, strlen(text), 0);
+  fputc('\n', err->file);
+}
+
+static void on_interrupt(int number) {
+  (void)number;
+  _exit(ICCM_INTERRUPTED);
+}
+
+/* All writing to stdout is judged here, once. */
+static int finish(int code) {
+  if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+    return code;
+  fprintf(stderr, "iccm: the output cannot be written: %s\n", strerror(errno));
+  return ICCM_USAGE;
+}
+
+int main(int argc, char **argv) {
+  parsed_t parsed = {
+      .options = {.timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5}};
+  signal(SIGINT, on_interrupt);
+  signal(SIGPIPE, SIG_IGN);
+  setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */
+  parse(&parsed, argc, argv);
+  print_t out = standard_output(), err = {.file = stderr};
+  /* Commands report errors themselves: the library's own lines are shown only when asked for. */
+  mcp_set_log(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
+  return finish(run_command(&parsed, &out, argc - optind, argv + optind));
+}

@@ -1,0 +1,85 @@
+/* ping.c: `iccm ping URL`. Measures round trips of the MCP method "ping".
+ *
+ * The first one carries connecting and handshake and is told apart; the others are measured one after the
+ * other on the connection that it made. Stops at the first that fails.
+ */
+#include <stdlib.h>
+#include "report.h"
+#include "session.h"
+
+typedef struct pinging {
+  const print_t *out;
+  uint64_t began_ns;
+  double ms; /* of the last round trip */
+  int code;
+} pinging_t;
+
+static void on_pong(session_t *session, const mcp_result_t *result, void *arg) {
+  pinging_t *pinging = arg;
+  pinging->ms = (double)(uv_hrtime() - pinging->began_ns) / 1e6;
+  if (result->status != 0 || result->is_error)
+    pinging->code = report_failure(session->options, pinging->out, "ping", result, session->connected);
+}
+
+static bool ping(session_t *session, pinging_t *pinging) {
+  pinging->began_ns = uv_hrtime();
+  session_request(session, "ping", NULL, on_pong, pinging);
+  return pinging->code == ICCM_OK;
+}
+
+static int compare(const void *a, const void *b) {
+  double left = *(const double *)a, right = *(const double *)b;
+  return (left > right) - (left < right);
+}
+
+static double median(const double *sorted, int count) {
+  return count % 2 == 1 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
+}
+
+static void print_summary(const print_t *out, double *ms, int count) {
+  qsort(ms, (size_t)count, sizeof *ms, compare);
+  fprintf(out->file, "min %.3f ms, median %.3f ms, max %.3f ms\n", ms[0], median(ms, count), ms[count - 1]);
+}
+
+static void print_summary_json(const print_t *out, double first_ms, double *ms, int count) {
+  fprintf(out->file, "{\"connect_ms\":%.3f,\"round_trips_ms\":[", first_ms);
+  for (int i = 0; i < count; i++)
+    fprintf(out->file, "%s%.3f", i > 0 ? "," : "", ms[i]);
+  qsort(ms, (size_t)count, sizeof *ms, compare);
+  fprintf(out->file, "],\"min_ms\":%.3f,\"median_ms\":%.3f,\"max_ms\":%.3f}\n", ms[0], median(ms, count),
+          ms[count - 1]);
+}
+
+/* Prints each round trip as it comes; stops where nobody reads it any more. */
+static void measure(session_t *session, pinging_t *pinging, double *ms) {
+  const options_t *options = session->options;
+  FILE *file = pinging->out->file;
+  if (!ping(session, pinging))
+    return;
+  double first_ms = pinging->ms;
+  if (!options->json)
+    fprintf(file, "connected, first answer after %.3f ms\n", first_ms);
+  for (int i = 0; i < options->count && fflush(file) == 0; i++) {
+    if (!ping(session, pinging))
+      return;
+    ms[i] = pinging->ms;
+    if (!options->json)
+      fprintf(file, "ping %d: %.3f ms\n", i + 1, ms[i]);
+  }
+  if (options->json)
+    print_summary_json(pinging->out, first_ms, ms, options->count);
+  else
+    print_summary(pinging->out, ms, options->count);
+}
+
+int ping_run(const options_t *options, const print_t *out) {
+  session_t session;
+  pinging_t pinging = {.out = out};
+  int code = session_begin(&session, options, out);
+  if (code != 0)
+    return code;
+  double *ms = checked(calloc((size_t)options->count, sizeof *ms));
+  measure(&session, &pinging, ms);
+  free(ms);
+  return session_end(&session, pinging.code);
+}

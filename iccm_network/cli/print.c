@@ -1,0 +1,198 @@
+/* print.c: escaping, wrapping and JSON for a terminal.
+ *
+ * Whatever a peer sends is data: control characters (C0, DEL, C1), marks that reorder text and bytes that are
+ * not UTF-8 are shown as escapes, so that no answer can move the cursor, set the title or hide a part of
+ * itself. All output of peers' text goes through glyph_next(), which tells what to show for the next
+ * character and how many columns that takes; measuring, cutting and writing therefore always agree.
+ *
+ * Writing errors stay in the FILE and are looked at once, by main.
+ */
+#define _GNU_SOURCE /* wcwidth() */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+#include "print.h"
+
+enum { MIN_TEXT_COLUMNS = 20, INVALID = 0x110000 };
+
+static const char ellipsis[] = "…";
+
+typedef struct glyph {
+  const char *bytes; /* into the text, or escape */
+  size_t len;
+  size_t columns;
+  char escape[12];
+} glyph_t;
+
+void *checked(void *memory) {
+  static const char message[] = "iccm: out of memory\n";
+  if (memory == NULL) { /* UNTESTED: needs memory to run out */
+    (void)!write(STDERR_FILENO, message, sizeof message - 1);
+    _exit(1);
+  }
+  return memory;
+}
+
+/* Reads one character; bytes that are not UTF-8 (RFC 3629) are taken one at a time as INVALID. */
+static size_t decode(const unsigned char *text, size_t len, uint32_t *code) {
+  static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+  size_t need = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : text[0] >= 0xc2 ? 2 : 0;
+  *code = INVALID;
+  if (need == 0 || need > len || text[0] > 0xf4)
+    return 1;
+  uint32_t value = need == 1 ? text[0] : text[0] & (0x7fu >> need);
+  for (size_t i = 1; i < need; i++) {
+    if ((text[i] & 0xc0) != 0x80)
+      return 1;
+    value = value << 6 | (text[i] & 0x3f);
+  }
+  if (value < smallest[need] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
+    return 1;
+  *code = value;
+  return need;
+}
+
+static bool is_unsafe(uint32_t code) {
+  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x202a && code <= 0x202e) ||
+         (code >= 0x2066 && code <= 0x2069) || code == INVALID;
+}
+
+static void escape(glyph_t *glyph, uint32_t code, unsigned char byte) {
+  int len;
+  if (code == '\n' || code == '\t' || code == '\r')
+    len = snprintf(glyph->escape, sizeof glyph->escape, "\\%c",
+                   code == '\n'   ? 'n'
+                   : code == '\t' ? 't'
+                                  : 'r');
+  else if (code == INVALID)
+    len = snprintf(glyph->escape, sizeof glyph->escape, "\\x%02x", (unsigned)byte);
+  else
+    len = snprintf(glyph->escape, sizeof glyph->escape, "\\u%04x", (unsigned)code);
+  glyph->bytes = glyph->escape;
+  glyph->len = glyph->columns = (size_t)len;
+}
+
+/* Takes one character off the text and returns its length there. */
+static size_t glyph_next(glyph_t *glyph, const char *text, size_t len) {
+  uint32_t code;
+  size_t used = decode((const unsigned char *)text, len, &code);
+  if (is_unsafe(code)) {
+    escape(glyph, code, (unsigned char)text[0]);
+    return used;
+  }
+  int columns = code < 0x7f ? 1 : wcwidth((wchar_t)code);
+  glyph->bytes = text;
+  glyph->len = used;
+  glyph->columns = columns < 0 ? 1 : (size_t)columns;
+  return used;
+}
+
+size_t print_columns(const char *text, size_t len) {
+  glyph_t glyph;
+  size_t columns = 0;
+  for (size_t at = 0; at < len; columns += glyph.columns)
+    at += glyph_next(&glyph, text + at, len - at);
+  return columns;
+}
+
+size_t print_line(const print_t *print, const char *text, size_t len, size_t max) {
+  glyph_t glyph;
+  bool cut = max > 0 && print_columns(text, len) > max;
+  size_t room = cut ? max - 1 : SIZE_MAX, columns = 0;
+  for (size_t at = 0; at < len; columns += glyph.columns) {
+    at += glyph_next(&glyph, text + at, len - at);
+    if (glyph.columns > room - columns)
+      break;
+    fwrite(glyph.bytes, 1, glyph.len, print->file);
+  }
+  if (!cut)
+    return columns;
+  fputs(ellipsis, print->file);
+  return columns + 1;
+}
+
+void print_text(const print_t *print, const char *text, size_t len) {
+  glyph_t glyph;
+  for (size_t at = 0; at < len;) {
+    size_t used = glyph_next(&glyph, text + at, len - at);
+    bool stays = text[at] == '\n' || text[at] == '\t';
+    fwrite(stays ? text + at : glyph.bytes, 1, stays ? 1 : glyph.len, print->file);
+    at += used;
+  }
+}
+
+void print_pad(const print_t *print, size_t columns) {
+  fprintf(print->file, "%*s", (int)columns, "");
+}
+
+/* One line of the text, without its newline. */
+static void wrap_line(const print_t *print, size_t column, size_t indent, const char *line, size_t len) {
+  size_t width = print->width > indent + MIN_TEXT_COLUMNS ? print->width : indent + MIN_TEXT_COLUMNS;
+  bool first = true;
+  while (len > 0) {
+    size_t blanks = 0, word = 0;
+    while (blanks < len && line[blanks] == ' ')
+      blanks++;
+    while (blanks + word < len && line[blanks + word] != ' ')
+      word++;
+    size_t columns = print_columns(line + blanks, word);
+    if (!first && print->width > 0 && column + blanks + columns > width) {
+      fputc('\n', print->file);
+      print_pad(print, indent);
+      column = indent;
+    } else {
+      print_pad(print, blanks);
+      column += blanks;
+    }
+    column += print_line(print, line + blanks, word, 0);
+    line += blanks + word;
+    len -= blanks + word;
+    first = false;
+  }
+  fputc('\n', print->file);
+}
+
+void print_wrapped(const print_t *print, size_t column, size_t indent, const char *text) {
+  for (;;) {
+    size_t len = strcspn(text, "\n");
+    wrap_line(print, column, indent, text, len);
+    text += len;
+    if (*text == '\0' || *++text == '\0')
+      return;
+    print_pad(print, indent);
+    column = indent;
+  }
+}
+
+void print_bold(const print_t *print) {
+  if (print->colour)
+    fputs("\033[1m", print->file);
+}
+
+void print_plain(const print_t *print) {
+  if (print->colour)
+    fputs("\033[0m", print->file);
+}
+
+void print_json(const print_t *print, yyjson_val *value, bool indented) {
+  size_t len = 4; /* of "null" */
+  yyjson_write_flag flags = indented ? YYJSON_WRITE_PRETTY_TWO_SPACES : 0;
+  char *text = checked(value != NULL ? yyjson_val_write(value, flags, &len) : strdup("null"));
+  print_text(print, text, len); /* control characters are left in strings only, where \u is JSON */
+  fputc('\n', print->file);
+  free(text);
+}
+
+void print_value(const print_t *print, yyjson_val *value) {
+  if (yyjson_is_str(value)) {
+    const char *text = yyjson_get_str(value);
+    size_t len = yyjson_get_len(value);
+    print_text(print, text, len);
+    if (len == 0 || text[len - 1] != '\n')
+      fputc('\n', print->file);
+  } else if (!print_table(print, value)) {
+    print_json(print, value, true);
+  }
+}

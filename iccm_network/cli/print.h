@@ -1,0 +1,53 @@
+/* print.h: text and JSON from a peer, made safe and readable for a terminal. */
+#ifndef ICCM_CLI_PRINT_H
+#define ICCM_CLI_PRINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <yyjson.h>
+
+typedef struct print {
+  FILE *file;   /* borrowed */
+  size_t width; /* columns of the terminal; 0: lines are neither wrapped nor cut */
+  bool colour;
+} print_t;
+
+/* Ends the program with one line when memory is NULL, else returns it: a command has nothing better to do. */
+void *checked(void *memory);
+
+/* The columns that one line of text takes on a terminal, escapes included. */
+size_t print_columns(const char *text, size_t len);
+
+/* One line: control characters, newlines too, are shown as escapes. Cut to max columns, the last of them
+ * then being an ellipsis; 0: never cut. Returns the columns used. */
+size_t print_line(const print_t *print, const char *text, size_t len, size_t max);
+
+/* The same for several lines, uncut: newlines and tabs stay. */
+void print_text(const print_t *print, const char *text, size_t len);
+
+/* Spaces. */
+void print_pad(const print_t *print, size_t columns);
+
+/* Words, wrapped to the width. The cursor stands at column; further lines start at indent. Ends the line. */
+void print_wrapped(const print_t *print, size_t column, size_t indent, const char *text);
+
+/* Between these text is bold, where there are colours. */
+void print_bold(const print_t *print);
+void print_plain(const print_t *print);
+
+/* A value as JSON and a newline, on one line or indented; NULL: null. The escapes are JSON's: it stays valid.
+ */
+void print_json(const print_t *print, yyjson_val *value, bool indented);
+
+/* A value for people: text as it is, an array of flat objects as a table, else indented JSON. */
+void print_value(const print_t *print, yyjson_val *value);
+
+/* The table of a non-empty array of objects; false, and nothing printed, when rows is no such thing, too
+ * deep or too wide for a table. */
+bool print_table(const print_t *print, yyjson_val *rows);
+
+/* The answer of tools/list: names, descriptions, arguments. */
+void print_tools(const print_t *print, yyjson_val *tools);
+
+#endif

@@ -1,0 +1,114 @@
+/* report.c: one table says what each code means to the caller of `iccm`; everything else here is wording.
+ *
+ * A deadline that ends before there is a connection counts as unreachable, not as a timeout: whether the
+ * library's own limit for connecting or --timeout ends first must not change what a script sees.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include "report.h"
+
+enum { USAGE_SIZE = 512 };
+
+typedef struct meaning {
+  int status;
+  int exit_code;
+  const char *hint;
+} meaning_t;
+
+static const meaning_t meanings[] = {
+    {MCP_EURL, ICCM_USAGE, "an address looks like ws://host:port"},
+    {MCP_EANSWER, ICCM_USAGE, ""},
+    {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host's name, or give its address"},
+    {MCP_ECONNECT, ICCM_UNREACHABLE, "is the server running, and is this its port?"},
+    {MCP_EUPGRADE, ICCM_PROTOCOL, "is this the port of an MCP server on WebSocket?"},
+    {MCP_EREFUSED, ICCM_REFUSED,
+     "servers admit private networks alone unless they run with ICCM_ALLOW_PUBLIC=1; tokens are not sent"},
+    {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
+    {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},
+    {MCP_ELOST, ICCM_PROTOCOL, "it may have been served all the same; the server's log says why it closed"},
+    {MCP_METHOD_NOT_FOUND, ICCM_PROTOCOL, "`iccm list` shows what the server has"},
+    {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows what the tool takes"},
+};
+
+static const meaning_t tool_failure = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
+static const meaning_t no_connection = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
+                                        "is the address right, or does a firewall drop the packets?"};
+static const meaning_t no_answer = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"};
+static const meaning_t other = {0, ICCM_PROTOCOL, ""};
+
+static const meaning_t *meaning_of(const mcp_result_t *result, bool connected) {
+  if (result->is_error || (result->status <= -32000 && result->status >= -32099))
+    return &tool_failure;
+  if (result->status == MCP_ETIMEOUT)
+    return connected ? &no_answer : &no_connection;
+  for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+    if (meanings[i].status == result->status)
+      return &meanings[i];
+  }
+  return &other;
+}
+
+int report_exit_code(const mcp_result_t *result, bool connected) {
+  return meaning_of(result, connected)->exit_code;
+}
+
+static void print_error(const print_t *out, int code, const char *message, const char *hint, yyjson_val *data,
+                        int exit_code) {
+  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *root = yyjson_mut_obj(doc), *error = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_val(doc, root, "error", error);
+  yyjson_mut_obj_add_int(doc, error, "code", code);
+  yyjson_mut_obj_add_str(doc, error, "message", message);
+  if (hint[0] != '\0')
+    yyjson_mut_obj_add_str(doc, error, "hint", hint);
+  if (data != NULL)
+    yyjson_mut_obj_add_val(doc, error, "data", yyjson_val_mut_copy(doc, data));
+  yyjson_mut_obj_add_int(doc, error, "exit_code", exit_code);
+  yyjson_doc *written = checked(yyjson_mut_doc_imut_copy(doc, NULL));
+  print_json(out, yyjson_doc_get_root(written), false);
+  yyjson_doc_free(written);
+  yyjson_mut_doc_free(doc);
+}
+
+int report_failure(const options_t *options, const print_t *out, const char *what, const mcp_result_t *result,
+                   bool connected) {
+  const meaning_t *meaning = meaning_of(result, connected);
+  const print_t err = {stderr, 0, false};
+  int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
+  yyjson_val *data = result->status != 0 ? result->value : NULL;
+  fputs("iccm: ", stderr);
+  print_line(&err, what, strlen(what), 0);
+  fputs(": ", stderr);
+  print_line(&err, result->message, strlen(result->message), 0);
+  if (code <= -32000)
+    fprintf(stderr, " (code %d)", code);
+  if (meaning->hint[0] != '\0')
+    fprintf(stderr, "; %s", meaning->hint);
+  if (data != NULL) {
+    char *text = checked(yyjson_val_write(data, 0, NULL));
+    fputs("; data: ", stderr);
+    print_line(&err, text, strlen(text), 0);
+    free(text);
+  }
+  fputc('\n', stderr);
+  if (options->json)
+    print_error(out, code, result->message, meaning->hint, data, meaning->exit_code);
+  return meaning->exit_code;
+}
+
+int report_usage(const options_t *options, const print_t *out, const char *format, ...) {
+  char text[USAGE_SIZE];
+  const print_t err = {stderr, 0, false};
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  fputs("iccm: ", stderr);
+  print_line(&err, text, strlen(text), 0);
+  fputc('\n', stderr);
+  if (options->json)
+    print_error(out, 0, text, "", NULL, ICCM_USAGE);
+  return ICCM_USAGE;
+}

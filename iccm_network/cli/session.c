@@ -1,0 +1,107 @@
+/* session.c: the asynchronous client as straight-line code for one-shot commands.
+ *
+ * session_call() starts a call, runs the loop, and its callback stops the loop. One deadline covers all
+ * stages and all requests of a session. Ending closes the connection properly, but waits for that only so
+ * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
+ */
+#include <unistd.h>
+#include "report.h"
+#include "session.h"
+
+enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, NS_PER_MS = 1000000 };
+
+typedef struct waiting {
+  session_t *session;
+  session_cb cb;
+  void *arg;
+} waiting_t;
+
+static void on_state(mcp_client_t *client, int status, const char *reason, void *arg) {
+  session_t *session = arg;
+  (void)client;
+  (void)reason;
+  if (status != 0)
+    return; /* the library logs this, and the request says it */
+  session->connected = true;
+  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", session->options->url);
+}
+
+mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {
+  mcp_client_t *client = mcp_client_new(loop, options->url);
+  if (client == NULL)
+    return NULL;
+  mcp_client_set_max_message_bytes(client, MAX_MESSAGE_BYTES);
+  mcp_client_set_fail_fast(client, true);
+  return client;
+}
+
+int session_begin(session_t *session, const options_t *options, const print_t *out) {
+  *session = (session_t){.options = options};
+  session->deadline_ns = uv_hrtime() + options->timeout_ms * NS_PER_MS;
+  int status = uv_loop_init(&session->loop);
+  if (status != 0) /* UNTESTED: needs a process without descriptors */
+    return report_usage(options, out, "no event loop: %s", uv_strerror(status));
+  session->client = session_client(&session->loop, options);
+  if (session->client == NULL) {
+    uv_loop_close(&session->loop);
+    return report_usage(options, out, "%s", mcp_last_error());
+  }
+  mcp_client_on_state(session->client, on_state, session);
+  return 0;
+}
+
+static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  waiting_t *waiting = arg;
+  (void)client;
+  waiting->cb(waiting->session, result, waiting->arg);
+  uv_stop(&waiting->session->loop);
+}
+
+static uint64_t left_ms(const session_t *session) {
+  uint64_t now = uv_hrtime();
+  return now < session->deadline_ns ? (session->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
+}
+
+/* Runs the loop until the callback of a request that was accepted (0), or says at once why it was not. */
+static void finish(waiting_t *waiting, int status) {
+  if (status == 0) {
+    uv_run(&waiting->session->loop, UV_RUN_DEFAULT);
+    return;
+  }
+  mcp_result_t result = {.status = status, .message = mcp_strerror(status)};
+  waiting->cb(waiting->session, &result, waiting->arg);
+}
+
+void session_call(session_t *session, const char *tool, yyjson_mut_doc *params, session_cb cb, void *arg) {
+  waiting_t waiting = {session, cb, arg};
+  finish(&waiting, mcp_client_call(session->client, tool, params, left_ms(session), on_result, &waiting));
+}
+
+void session_request(session_t *session, const char *method, yyjson_mut_doc *params, session_cb cb,
+                     void *arg) {
+  waiting_t waiting = {session, cb, arg};
+  finish(&waiting,
+         mcp_client_request(session->client, method, params, left_ms(session), on_result, &waiting));
+}
+
+static void on_closed(mcp_client_t *client, void *arg) {
+  (void)client;
+  uv_close(arg, NULL);
+}
+
+void session_on_overdue(uv_timer_t *timer) {
+  fflush(NULL);
+  _exit(*(int *)timer->data); /* exit() would wait for libuv's threads, where a resolver may hang */
+}
+
+int session_end(session_t *session, int code) {
+  uv_timer_t overdue;
+  overdue.data = &code;
+  uv_timer_init(&session->loop, &overdue);
+  uv_timer_start(&overdue, session_on_overdue, SESSION_END_MS, 0);
+  mcp_client_close(session->client, on_closed, &overdue);
+  uv_run(&session->loop, UV_RUN_DEFAULT);
+  mcp_client_free(session->client);
+  uv_loop_close(&session->loop);
+  return code;
+}

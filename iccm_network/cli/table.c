@@ -1,0 +1,185 @@
+/* table.c: an array of flat objects as a table.
+ *
+ * The columns stand in the order in which the rows name them first. On a terminal the widest columns are cut
+ * until a row fits; when even narrow ones do not, the last columns are left out and named below the table.
+ * Elsewhere nothing is cut. A cell that is an array or object of plain values is shown as JSON; anything
+ * deeper, or more columns than MAX_COLUMNS, is better read as JSON, and print_table() says so by false.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "print.h"
+
+enum { MAX_COLUMNS = 64, GAP = 2, NARROWEST = 4 };
+
+typedef struct column {
+  const char *name; /* of the rows' document, as is every name here */
+  size_t name_len;
+  size_t width;
+  bool numeric; /* nothing but numbers: aligned to the right */
+} column_t;
+
+typedef struct table {
+  column_t columns[MAX_COLUMNS];
+  size_t count;
+  size_t shown; /* the first so many are printed */
+} table_t;
+
+/* The text of a cell: borrowed from the value, or written to *owned, which the caller frees. */
+typedef struct cell {
+  const char *text;
+  size_t len;
+  char *owned;
+} cell_t;
+
+static cell_t cell_of(yyjson_val *value) {
+  cell_t cell = {"", 0, NULL};
+  if (yyjson_is_str(value)) {
+    cell.text = yyjson_get_str(value);
+    cell.len = yyjson_get_len(value);
+  } else if (yyjson_is_null(value)) {
+    cell.text = "-";
+    cell.len = 1;
+  } else if (value != NULL) {
+    cell.text = cell.owned = checked(yyjson_val_write(value, 0, &cell.len));
+  }
+  return cell;
+}
+
+static bool is_plain(yyjson_val *value) {
+  size_t i, max;
+  yyjson_val *key, *item;
+  if (yyjson_is_arr(value)) {
+    yyjson_arr_foreach(value, i, max, item) {
+      if (yyjson_is_ctn(item))
+        return false;
+    }
+  } else if (yyjson_is_obj(value)) {
+    yyjson_obj_foreach(value, i, max, key, item) {
+      if (yyjson_is_ctn(item))
+        return false;
+    }
+  }
+  return true;
+}
+
+static column_t *column_of(table_t *table, yyjson_val *key) {
+  for (size_t i = 0; i < table->count; i++) {
+    if (yyjson_equals_strn(key, table->columns[i].name, table->columns[i].name_len))
+      return &table->columns[i];
+  }
+  if (table->count == MAX_COLUMNS)
+    return NULL;
+  column_t *column = &table->columns[table->count++];
+  column->name = yyjson_get_str(key);
+  column->name_len = yyjson_get_len(key);
+  column->width = print_columns(column->name, column->name_len);
+  column->numeric = true;
+  return column;
+}
+
+static bool add_row(table_t *table, yyjson_val *row) {
+  size_t i, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(row, i, max, key, value) {
+    column_t *column = is_plain(value) ? column_of(table, key) : NULL;
+    if (column == NULL)
+      return false;
+    cell_t cell = cell_of(value);
+    size_t width = print_columns(cell.text, cell.len);
+    if (width > column->width)
+      column->width = width;
+    column->numeric = column->numeric && (yyjson_is_num(value) || yyjson_is_null(value));
+    free(cell.owned);
+  }
+  return true;
+}
+
+/* The width of a row whose columns are cut to limit. */
+static size_t row_width(const table_t *table, size_t limit) {
+  size_t width = table->shown > 0 ? (table->shown - 1) * GAP : 0;
+  for (size_t i = 0; i < table->shown; i++)
+    width += table->columns[i].width < limit ? table->columns[i].width : limit;
+  return width;
+}
+
+static void fit(table_t *table, size_t width) {
+  while (table->shown > 1 && row_width(table, NARROWEST) > width)
+    table->shown--;
+  size_t limit = width;
+  while (limit > NARROWEST && row_width(table, limit) > width)
+    limit--;
+  size_t spare = row_width(table, limit) < width ? width - row_width(table, limit) : 0;
+  for (size_t i = 0; i < table->shown; i++) {
+    column_t *column = &table->columns[i];
+    if (column->width <= limit)
+      continue;
+    size_t more = column->width - limit < spare ? column->width - limit : spare;
+    column->width = limit + more;
+    spare -= more;
+  }
+}
+
+static void print_cell(const print_t *print, const column_t *column, bool last, const char *text,
+                       size_t len) {
+  size_t width = print_columns(text, len);
+  size_t pad = width < column->width ? column->width - width : 0;
+  if (column->numeric)
+    print_pad(print, pad);
+  size_t used = print_line(print, text, len, print->width > 0 ? column->width : 0);
+  if (!column->numeric && !last)
+    print_pad(print, used < column->width ? column->width - used : 0);
+  if (last)
+    fputc('\n', print->file);
+  else
+    print_pad(print, GAP);
+}
+
+static void print_names(const print_t *print, const table_t *table) {
+  print_bold(print);
+  for (size_t i = 0; i < table->shown; i++) {
+    const column_t *column = &table->columns[i];
+    print_cell(print, column, i + 1 == table->shown, column->name, column->name_len);
+  }
+  print_plain(print);
+}
+
+static void print_row(const print_t *print, const table_t *table, yyjson_val *row) {
+  for (size_t i = 0; i < table->shown; i++) {
+    const column_t *column = &table->columns[i];
+    cell_t cell = cell_of(yyjson_obj_getn(row, column->name, column->name_len));
+    print_cell(print, column, i + 1 == table->shown, cell.text, cell.len);
+    free(cell.owned);
+  }
+}
+
+static void print_left_out(const print_t *print, const table_t *table) {
+  if (table->shown == table->count)
+    return;
+  fputs("(no room for", print->file);
+  for (size_t i = table->shown; i < table->count; i++) {
+    fputs(i == table->shown ? " " : ", ", print->file);
+    print_line(print, table->columns[i].name, table->columns[i].name_len, 0);
+  }
+  fputs("; --json shows all)\n", print->file);
+}
+
+bool print_table(const print_t *print, yyjson_val *rows) {
+  table_t table = {.count = 0};
+  size_t i, max;
+  yyjson_val *row;
+  yyjson_arr_foreach(rows, i, max, row) {
+    if (!yyjson_is_obj(row) || !add_row(&table, row))
+      return false;
+  }
+  if (table.count == 0)
+    return false;
+  table.shown = table.count;
+  if (print->width > 0)
+    fit(&table, print->width);
+  print_names(print, &table);
+  yyjson_arr_foreach(rows, i, max, row) {
+    print_row(print, &table, row);
+  }
+  print_left_out(print, &table);
+  return true;
+}
