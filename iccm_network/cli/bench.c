@@ -10,7 +10,6 @@
  * slot goes on at once.
  */
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include "arguments.h"
 #include "bench_report.h"

@@ -79,7 +79,7 @@ static const command_t commands[] = {
      BIT(OPTION_CONNECTIONS) | BIT(OPTION_IN_FLIGHT) | BIT(OPTION_SECONDS) | BIT(OPTION_SERVER_PID), bench_run,
      "Usage: iccm bench [OPTIONS] URL TOOL [JSON | - | key=value ...]\n\n"
      "Calls a tool as fast as the server answers, and measures. --timeout is that of\n"
-     "each call.\n\n"
+     "each call. Errors are counted; the first of them gives the exit code.\n\n"
      "  --connections N    connections (default 64)\n"
      "  --in-flight N      calls in flight on each of them (default 16)\n"
      "  --seconds S        length of the measurement (default 5), after a warm-up\n"

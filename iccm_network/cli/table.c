@@ -15,7 +15,7 @@ typedef struct column {
   const char *name; /* of the rows' document, as is every name here */
   size_t name_len;
   size_t width;
-  bool numeric; /* nothing but numbers: aligned to the right */
+  bool numbers, texts; /* holds such; with nothing but numbers it is aligned to the right */
 } column_t;
 
 typedef struct table {
@@ -73,7 +73,7 @@ static column_t *column_of(table_t *table, yyjson_val *key) {
   column->name = yyjson_get_str(key);
   column->name_len = yyjson_get_len(key);
   column->width = print_columns(column->name, column->name_len);
-  column->numeric = true;
+  column->numbers = column->texts = false;
   return column;
 }
 
@@ -88,7 +88,8 @@ static bool add_row(table_t *table, yyjson_val *row) {
     size_t width = print_columns(cell.text, cell.len);
     if (width > column->width)
       column->width = width;
-    column->numeric = column->numeric && (yyjson_is_num(value) || yyjson_is_null(value));
+    column->numbers = column->numbers || yyjson_is_num(value);
+    column->texts = column->texts || !(yyjson_is_num(value) || yyjson_is_null(value));
     free(cell.owned);
   }
   return true;
@@ -122,16 +123,12 @@ static void fit(table_t *table, size_t width) {
 static void print_cell(const print_t *print, const column_t *column, bool last, const char *text,
                        size_t len) {
   size_t width = print_columns(text, len);
-  size_t pad = width < column->width ? column->width - width : 0;
-  if (column->numeric)
-    print_pad(print, pad);
+  bool right = column->numbers && !column->texts;
+  if (right)
+    print_pad(print, width < column->width ? column->width - width : 0);
   size_t used = print_line(print, text, len, print->width > 0 ? column->width : 0);
-  if (!column->numeric && !last)
-    print_pad(print, used < column->width ? column->width - used : 0);
-  if (last)
-    fputc('\n', print->file);
-  else
-    print_pad(print, GAP);
+  if (!last)
+    print_pad(print, GAP + (!right && used < column->width ? column->width - used : 0));
 }
 
 static void print_names(const print_t *print, const table_t *table) {
@@ -141,6 +138,7 @@ static void print_names(const print_t *print, const table_t *table) {
     print_cell(print, column, i + 1 == table->shown, column->name, column->name_len);
   }
   print_plain(print);
+  fputc('\n', print->file);
 }
 
 static void print_row(const print_t *print, const table_t *table, yyjson_val *row) {
@@ -150,6 +148,7 @@ static void print_row(const print_t *print, const table_t *table, yyjson_val *ro
     print_cell(print, column, i + 1 == table->shown, cell.text, cell.len);
     free(cell.owned);
   }
+  fputc('\n', print->file);
 }
 
 static void print_left_out(const print_t *print, const table_t *table) {

@@ -12,9 +12,8 @@
 #include "print.h"
 
 enum { TOOL_INDENT = 2, ARGUMENT_INDENT = 4, NARROW_INDENT = 6, GAP = 2, NAME_COLUMNS = 28, KIND_SIZE = 48 };
-enum {
-  MEANING_COLUMNS = 24
-}; /* with less room beside name and kind, descriptions go on lines of their own */
+/* With less room beside name and kind, descriptions go on lines of their own. */
+enum { MEANING_COLUMNS = 24 };
 
 static bool is_required(yyjson_val *schema, yyjson_val *name) {
   size_t i, max;
@@ -120,6 +119,8 @@ void print_tools(const print_t *print, yyjson_val *tools) {
   yyjson_arr_foreach(tools, i, max, tool) {
     yyjson_val *name = yyjson_obj_get(tool, "name");
     const char *description = yyjson_get_str(yyjson_obj_get(tool, "description"));
+    if (i > 0)
+      fputc('\n', print->file);
     print_bold(print);
     if (yyjson_is_str(name))
       print_line(print, yyjson_get_str(name), yyjson_get_len(name), 0);

@@ -1,0 +1,48 @@
+/* cli_test.h: what the unit tests of `iccm` share: output caught in memory, and leaks that fail. */
+#ifndef CLI_TEST_H
+#define CLI_TEST_H
+
+#include <criterion/criterion.h>
+#include <criterion/redirect.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <yyjson.h>
+#include "print.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#define assert_no_leaks() cr_assert_eq(__lsan_do_recoverable_leak_check(), 0)
+#else
+#define assert_no_leaks() (void)0
+#endif
+
+typedef struct caught {
+  print_t print;
+  char *text;
+  size_t len;
+} caught_t;
+
+static inline void catch_begin(caught_t *caught, size_t width) {
+  *caught = (caught_t){.print = {.width = width}};
+  caught->print.file = open_memstream(&caught->text, &caught->len);
+}
+
+/* Compares all that was printed, and frees it. */
+static inline void catch_end(caught_t *caught, const char *expected) {
+  fclose(caught->print.file);
+  cr_expect_str_eq(caught->text, expected, "got:\n%s\ninstead of:\n%s", caught->text, expected);
+  free(caught->text);
+}
+
+static inline yyjson_doc *json(const char *text) {
+  yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+  cr_assert_not_null(doc, "not JSON: %s", text);
+  return doc;
+}
+
+#endif

@@ -1,0 +1,160 @@
+"""Peers of `iccm` that answer what a test tells them to, down to the bytes.
+
+`with Peer(serve) as peer:` listens on a free port of 127.0.0.1, peer.port, and calls serve(link) for each connection
+in a thread of its own; the connection is closed when serve returns. Leaving stops listening and closes what is open.
+
+`mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Answer
+with an error or with raw text, SILENCE, or LEAVE.
+"""
+import base64
+import hashlib
+import json
+import re
+import socket
+import struct
+import threading
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 1.3
+SILENCE, LEAVE = object(), object()
+
+
+class Answer(Exception):
+    """Instead of a result: an error's members, or text to send as it stands."""
+
+    def __init__(self, error=None, text=None):
+        super().__init__()
+        self.error, self.text = error, text
+
+
+class Peer:
+    def __init__(self, serve):
+        self.serve, self.links = serve, []
+        self.seen = threading.Event()  # set when the first connection came
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        for link in self.links:
+            link.close()
+
+    def accept(self):
+        while True:
+            try:
+                link = self.listener.accept()[0]
+            except OSError:
+                return
+            self.links.append(link)
+            self.seen.set()
+            threading.Thread(target=self.run, args=(link,), daemon=True).start()
+
+    def run(self, link):
+        try:
+            self.serve(link)
+            link.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        link.close()
+
+
+def silent(link):
+    """Reads and never says a word."""
+    while link.recv(65536):
+        pass
+
+
+def plain_http(status, reason="", headers=""):
+    def serve(link):
+        link.recv(65536)
+        link.sendall(f"HTTP/1.1 {status} {reason}\r\nContent-Length: 3\r\n{headers}\r\nno\n".encode())
+
+    return serve
+
+
+def upgrade(link):
+    """The handshake."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = link.recv(65536)
+        if not piece:
+            raise ConnectionError
+        head += piece
+    key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
+    accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+    link.sendall(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
+def read_exactly(stream, count):
+    data = stream.read(count)
+    if len(data) < count:
+        raise ConnectionError
+    return data
+
+
+def read_frame(stream):
+    """Opcode and payload of one masked frame (RFC 6455 5.2)."""
+    first, second = read_exactly(stream, 2)
+    length = second & 0x7F
+    if length == 126:
+        (length,) = struct.unpack("!H", read_exactly(stream, 2))
+    elif length == 127:
+        (length,) = struct.unpack("!Q", read_exactly(stream, 8))
+    mask = read_exactly(stream, 4)
+    return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(read_exactly(stream, length)))
+
+
+def send_text(link, text):
+    data = text.encode()
+    size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
+    link.sendall(b"\x81" + size + data)
+
+
+def mcp(answer):
+    def serve(link):
+        upgrade(link)
+        stream = link.makefile("rb")
+        while True:
+            opcode, payload = read_frame(stream)
+            if opcode == 8:
+                link.sendall(b"\x88" + bytes([len(payload)]) + payload)
+                return
+            if opcode != 1:
+                continue
+            request = json.loads(payload)
+            if "id" not in request:
+                continue
+            reply = {"jsonrpc": "2.0", "id": request["id"]}
+            try:
+                result = initialized if request["method"] == "initialize" else answer
+                result = result(request["method"], request.get("params"))
+                if result is LEAVE:
+                    return
+                if result is not SILENCE:
+                    send_text(link, json.dumps(reply | {"result": result}))
+            except Answer as other:
+                send_text(link, other.text or json.dumps(reply | {"error": other.error}))
+
+    return serve
+
+
+def initialized(_method, params):
+    return {
+        "protocolVersion": params["protocolVersion"],
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "peer", "version": "1"},
+    }
+
+
+def text_result(value):
+    """A tool's result as it travels; text goes as it is, anything else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return {"content": [{"type": "text", "text": text}]}

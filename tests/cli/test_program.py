@@ -1,0 +1,441 @@
+"""`iccm` as a user runs it: what it prints, where, and with which code it ends, against the real echo server and
+against peers that misbehave."""
+import fcntl
+import itertools
+import json
+import os
+import pty
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import time
+import unittest
+
+from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
+from services import INHERITED, PR_SET_PDEATHSIG, PROGRAMS, REPORT, Alone, free_port, main, prctl
+
+OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TOOL, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+PATIENCE_S = 60  # nothing here takes nearly as long
+SOON_S = 10  # a limit of a fraction of a second, on a busy machine and with sanitizers
+
+
+def start(*words, **options):
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= options.pop("env", {})
+    options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen(
+        [PROGRAMS["iccm"], *map(str, words)],
+        env=environment,
+        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
+        **options,
+    )
+
+
+class Outcome:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out.decode(), err.decode()
+        assert not REPORT.search(self.err), self.err
+
+    def __repr__(self):
+        return f"code {self.code}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+def iccm(*words, stdin=None, **options):
+    if stdin is not None:
+        options["stdin"] = subprocess.PIPE
+    process = start(*words, **options)
+    try:
+        out, err = process.communicate(stdin, PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"iccm {words} hangs: {process.communicate()}") from None
+    return Outcome(process.returncode, out or b"", err or b"")
+
+
+def on_terminal(columns, *words, env=None):
+    """Code and what appears on a terminal of so many columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = start(*words, stdin=slave, stdout=slave, env=env or {})
+    os.close(slave)
+    shown = b""
+    while select.select([master], [], [], PATIENCE_S)[0]:
+        try:
+            shown += os.read(master, 65536)
+        except OSError:  # the program has ended
+            break
+    process.communicate(timeout=PATIENCE_S)
+    os.close(master)
+    return process.returncode, shown.decode().replace("\r\n", "\n")
+
+
+class Case(unittest.TestCase):
+    def expect(self, outcome, code, *patterns):
+        """The code, nothing on stdout, and one line on stderr that matches all patterns."""
+        self.assertEqual(outcome.code, code, outcome)
+        self.assertEqual(outcome.out, "", outcome)
+        self.assertRegex(outcome.err, r"\Aiccm: [^\n]+\n\Z")
+        for pattern in patterns:
+            self.assertRegex(outcome.err, pattern)
+
+    def expect_json_error(self, outcome, code):
+        self.assertEqual(outcome.code, code, outcome)
+        self.assertEqual(outcome.out.count("\n"), 1)
+        error = json.loads(outcome.out)["error"]
+        self.assertEqual(error["exit_code"], code)
+        self.assertIsInstance(error["message"], str)
+        return error
+
+
+class Usage(Case):
+    def test_help(self):
+        outcome = iccm("--help")
+        self.assertEqual((outcome.code, outcome.err), (OK, ""))
+        for word in ("list", "call", "ping", "bench", "--timeout", "--json", "Exit codes"):
+            self.assertIn(word, outcome.out)
+        for command in ("list", "call", "ping", "bench"):
+            outcome = iccm(command, "--help")
+            self.assertEqual((outcome.code, outcome.err), (OK, ""))
+            self.assertIn(f"Usage: iccm {command} ", outcome.out)
+            self.assertLessEqual(max(map(len, outcome.out.splitlines())), 80)
+
+    def test_version(self):
+        outcome = iccm("--version")
+        self.assertEqual((outcome.code, outcome.err), (OK, ""))
+        self.assertRegex(outcome.out, r"\Aiccm \d+\.\d+\.\d+\n\Z")
+
+    def test_what_is_wrong_is_named(self):
+        for words, pattern in (
+            ((), "no command given"),
+            (("fly", "x"), "fly is not a command"),
+            (("list",), "too few arguments; see iccm list --help"),
+            (("list", "x", "y"), "too many"),
+            (("call", "x"), "too few"),
+            (("ping", "--wings", "x"), "--wings is not an option"),
+            (("ping", "x", "-w"), "-w is not an option"),
+            (("ping", "x", "--json=yes"), "--json=yes is not an option"),
+            (("ping", "x", "--" + 100 * "y"), "--yyy"),
+            (("list", "x", "--count", "3"), "--count is no option of iccm list"),
+            (("ping", "x", "--count"), "--count needs a value"),
+            (("ping", "x", "--count", "0"), "--count takes a number from 1 to"),
+            (("ping", "x", "--count", "3x"), "--count takes a number"),
+            (("ping", "x", "--timeout", "nan"), "--timeout takes seconds from"),
+            (("ping", "x", "--timeout", "0"), "--timeout takes seconds from"),
+            (("ping", "x", "--timeout", "1e9"), "--timeout takes seconds from"),
+            (("bench", "x", "y", "--server-pid", "-1"), "--server-pid takes the id of a process"),
+            (("call", "127.0.0.1:1", "echo", "{"), "not JSON"),
+            (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
+            (("bench", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
+            (("bench", "127.0.0.1:1", "echo", "--server-pid", "2147483647"), "no process 2147483647"),
+            (("list", "http://127.0.0.1:1"), "ws://"),
+            (("bench", "ws://:x", "echo"), "ws://"),
+        ):
+            with self.subTest(words=words):
+                self.expect(iccm(*words), USAGE, pattern)
+
+    def test_json_errors_also_for_usage_wherever_json_stands(self):
+        for words in (("fly", "--json"), ("--bad", "list", "--json"), ("list", "ws://", "--json")):
+            with self.subTest(words=words):
+                self.expect_json_error(iccm(*words), USAGE)
+
+
+class Echo(Case):
+    """The real server."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.echo = Alone("echo", "0").__enter__()
+        cls.addClassCleanup(cls.echo.__exit__, None, None, None)
+        cls.url = cls.echo.url
+
+    def test_list(self):
+        outcome = iccm("list", self.url)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""))
+        self.assertRegex(outcome.out, r"(?m)^echo\n  \S")
+        outcome = iccm("list", "--json", self.url)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""))
+        self.assertEqual(outcome.out.count("\n"), 1)
+        self.assertIn("echo", [tool["name"] for tool in json.loads(outcome.out)])
+
+    def test_arguments_arrive_as_they_were_given(self):
+        wanted = {"text": "größe", "n": 3, "deep": {"a": [None, True]}, "s": "5"}
+        for words, stdin in (
+            (("text=größe", "n=3", 'deep={"a":[null,true]}', 's="5"'), None),
+            ((json.dumps(wanted),), None),
+            (("-",), json.dumps(wanted).encode()),
+        ):
+            with self.subTest(words=words):
+                outcome = iccm("call", self.url, "echo", *words, "--json", stdin=stdin)
+                self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
+                self.assertEqual(json.loads(outcome.out), wanted)
+
+    def test_addresses_in_short(self):
+        for url in (f"127.0.0.1:{self.echo.port}", f"localhost:{self.echo.port}", f"{self.url}/any/path"):
+            outcome = iccm("call", url, "echo", "a=1", "--json")
+            self.assertEqual((outcome.code, outcome.out), (OK, '{"a":1}\n'), outcome)
+
+    def test_large_arguments_and_answer(self):
+        wanted = {"text": "x" * 5_000_000}
+        outcome = iccm("call", self.url, "echo", "-", "--json", stdin=json.dumps(wanted).encode())
+        self.assertEqual(outcome.code, OK, outcome.err)
+        self.assertEqual(json.loads(outcome.out), wanted)
+
+    def test_unknown_tool(self):
+        self.expect(iccm("call", self.url, "no_such_tool"), PROTOCOL, "no_such_tool", "-32601", "iccm list")
+        error = self.expect_json_error(iccm("call", "--json", self.url, "no_such_tool"), PROTOCOL)
+        self.assertEqual(error["code"], -32601)
+
+    def test_ping(self):
+        outcome = iccm("ping", self.url)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
+        self.assertEqual(len(re.findall(r"(?m)^ping \d: [\d.]+ ms$", outcome.out)), 4)
+        self.assertRegex(outcome.out, r"(?m)^min [\d.]+ ms, median [\d.]+ ms, max [\d.]+ ms\n\Z")
+        outcome = iccm("ping", "--json", "--count", "3", self.url)
+        measured = json.loads(outcome.out)
+        self.assertEqual(len(measured["round_trips_ms"]), 3)
+        self.assertEqual(sorted(measured["round_trips_ms"])[1], measured["median_ms"])
+        self.assertLessEqual(measured["min_ms"], measured["median_ms"])
+        self.assertLessEqual(measured["median_ms"], measured["max_ms"])
+
+    def test_bench(self):
+        words = ("bench", "--connections", 3, "--in-flight", 4, "--seconds", 0.5, self.url, "echo", "text=hello")
+        outcome = iccm(*words, "--server-pid", self.echo.program.process.pid)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
+        for pattern in (r"^calls/s  +\d+$", r"^p50  +[\d.]+ µs$", r"^p99  +[\d.]+ µs$", r"^errors +0$", r"server \d+ %"):
+            self.assertRegex(outcome.out, "(?m)" + pattern)
+        outcome = iccm(*words, "--json", "--server-pid", self.echo.program.process.pid)
+        figures = json.loads(outcome.out)
+        self.assertGreater(figures["calls"], 0)
+        self.assertAlmostEqual(figures["calls_per_second"] * figures["seconds"], figures["calls"], delta=1 + figures["calls"] / 100)
+        self.assertLessEqual(figures["p50_us"], figures["p99_us"])
+        self.assertLessEqual(figures["p99_us"], figures["max_us"])
+        self.assertGreaterEqual(figures["seconds"], 0.5)
+        self.assertEqual((figures["errors"], figures["errors_by_code"]), (0, {}))
+        self.assertGreater(figures["server_cpu_seconds"], 0)
+        self.assertGreater(figures["calls_per_server_cpu_second"], 0)
+
+    def test_bench_stops_where_the_first_call_fails(self):
+        self.expect(iccm("bench", self.url, "no_such_tool"), PROTOCOL, "no_such_tool", "-32601")
+
+    def test_terminal_gets_colours_and_wrapping(self):
+        code, shown = on_terminal(40, "list", self.url)
+        self.assertEqual(code, OK)
+        self.assertIn("\033[1mecho\033[0m\n", shown)
+        code, shown = on_terminal(40, "list", self.url, env={"NO_COLOR": "1"})
+        self.assertNotIn("\033", shown)
+
+    def test_reader_that_leaves_is_no_error(self):
+        for words in (("list", self.url), ("ping", "--count", 100000, self.url)):
+            read, write = os.pipe()
+            os.close(read)
+            try:
+                outcome = iccm(*words, stdout=write)
+            finally:
+                os.close(write)
+            self.assertEqual((outcome.code, outcome.err), (OK, ""))
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "wb") as full:
+            outcome = iccm("list", self.url, stdout=full)
+        self.expect(outcome, USAGE, "cannot be written: No space left")
+
+    def test_verbose_shows_the_connection(self):
+        quiet, verbose = iccm("ping", self.url), iccm("ping", "--verbose", self.url)
+        self.assertEqual((quiet.code, quiet.err, verbose.code), (OK, "", OK))
+        self.assertRegex(verbose.err, f"(?m)^DEBUG iccm: connected to {self.url}$")
+
+
+class BadPeers(Case):
+    """Each way in which it can fail has its code and its words."""
+
+    def test_nobody_listens(self):
+        port = free_port()
+        for command in (("list",), ("ping",), ("call", "echo"), ("bench", "echo")):
+            with self.subTest(command=command):
+                began = time.monotonic()
+                outcome = iccm(command[0], f"ws://127.0.0.1:{port}", *command[1:])
+                self.expect(outcome, UNREACHABLE, "refused", rf"127\.0\.0\.1:{port}", "is the server running")
+                self.assertLess(time.monotonic() - began, SOON_S)
+        error = self.expect_json_error(iccm("ping", "--json", f"ws://127.0.0.1:{port}"), UNREACHABLE)
+        self.assertIn("is the server running", error["hint"])
+
+    def test_unknown_name(self):
+        self.expect(iccm("ping", "no-such-host.invalid:9"), UNREACHABLE, "no-such-host.invalid", "check the host's name")
+
+    def test_nothing_accepts(self):
+        """A listener whose queue is full: packets vanish, as behind a firewall."""
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+            fillers = []
+            for _ in range(8):
+                filler = socket.socket()
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+                fillers.append(filler)
+            began = time.monotonic()
+            outcome = iccm("ping", "--timeout", "0.5", f"127.0.0.1:{listener.getsockname()[1]}")
+            for filler in fillers:
+                filler.close()
+        self.expect(outcome, UNREACHABLE)
+        self.assertLess(time.monotonic() - began, SOON_S)
+
+    def test_silent_before_the_upgrade(self):
+        with Peer(silent) as peer:
+            began = time.monotonic()
+            self.expect(iccm("ping", "--timeout", "0.3", peer.url), UNREACHABLE)
+            self.assertLess(time.monotonic() - began, SOON_S)
+
+    def test_silent_after_the_upgrade(self):
+        with Peer(mcp(lambda *_: SILENCE)) as peer:
+            for words in (("ping", peer.url), ("list", peer.url), ("call", peer.url, "x"), ("bench", peer.url, "x")):
+                began = time.monotonic()
+                self.expect(iccm(*words, "--timeout", "0.3"), TIMEOUT, "--timeout")
+                self.assertLess(time.monotonic() - began, SOON_S)
+
+    def test_refused(self):
+        for status in (401, 403):
+            with Peer(plain_http(status)) as peer:
+                self.expect(iccm("ping", peer.url), REFUSED, str(status), "ICCM_ALLOW_PUBLIC")
+
+    def test_plain_http_server(self):
+        for status in (200, 404, 503):
+            with Peer(plain_http(status)) as peer:
+                self.expect(iccm("ping", peer.url), PROTOCOL, str(status))
+
+    def test_not_http_at_all(self):
+        with Peer(lambda link: link.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
+            self.expect(iccm("ping", peer.url), PROTOCOL)
+
+    def test_leaves_before_the_answer(self):
+        with Peer(mcp(lambda *_: LEAVE)) as peer:
+            self.expect(iccm("call", peer.url, "x"), PROTOCOL, "closed the connection", "may have been served")
+
+    def test_answers_that_are_not_json_rpc(self):
+        for text in ("not json", "[]", '{"jsonrpc":"2.0","id":1}'):
+
+            def answer(*_, text=text):
+                raise Answer(text=text)
+
+            with Peer(mcp(answer)) as peer, self.subTest(text=text):
+                outcome = iccm("call", peer.url, "x", "--timeout", "0.5")
+                self.assertIn(outcome.code, (PROTOCOL, TIMEOUT), outcome)
+
+    def test_errors_of_tools_and_of_the_protocol(self):
+        for code, exit_code in ((-32000, TOOL), (-32099, TOOL), (-32602, PROTOCOL), (-32603, PROTOCOL)):
+
+            def answer(*_, code=code):
+                raise Answer(error={"code": code, "message": "no\033[2J such\nfile", "data": {"why": "gone"}})
+
+            with Peer(mcp(answer)) as peer, self.subTest(code=code):
+                outcome = iccm("call", peer.url, "x")
+                self.expect(outcome, exit_code, r"no\\u001b\[2J such\\nfile", r'data: {"why":"gone"}')
+                error = self.expect_json_error(iccm("call", "--json", peer.url, "x"), exit_code)
+                self.assertEqual((error["code"], error["data"]), (code, {"why": "gone"}))
+
+    def test_result_that_is_an_error(self):
+        with Peer(mcp(lambda *_: text_result("disk full") | {"isError": True})) as peer:
+            self.expect(iccm("call", peer.url, "x"), TOOL, "disk full")
+
+    def test_interrupt(self):
+        with Peer(silent) as peer:
+            process = start("ping", peer.url)
+            self.assertTrue(peer.seen.wait(PATIENCE_S))
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.communicate(timeout=SOON_S), (b"", b""))
+            self.assertEqual(process.returncode, INTERRUPTED)
+
+
+class Answers(Case):
+    """What is printed of answers that only a scripted peer gives."""
+
+    def call(self, result, *words):
+        with Peer(mcp(lambda *_: result)) as peer:
+            outcome = iccm("call", peer.url, "x", *words)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
+        return outcome.out
+
+    def test_values(self):
+        rows = [{"id": 1, "level": "INFO"}, {"id": 22, "level": None}]
+        for value, shown in (
+            (rows, "id  level\n 1  INFO\n22  -\n"),
+            ({"status": "ok"}, '{\n  "status": "ok"\n}\n'),
+            ("two\nlines", "two\nlines\n"),
+            ("\033]0;title\a", "\\u001b]0;title\\u0007\n"),
+            ([], "[]\n"),
+            (5, "5\n"),
+        ):
+            with self.subTest(value=value):
+                self.assertEqual(self.call(text_result(value)), shown)
+
+    def test_json(self):
+        self.assertEqual(self.call(text_result({"a": [1, "\x9b"]}), "--json"), '{"a":[1,"\\u009b"]}\n')
+
+    def test_several_parts(self):
+        parts = [{"type": "text", "text": "first"}, {"type": "image", "mimeType": "image/png", "data": "AAAA"}]
+        shown = self.call({"content": parts})
+        self.assertTrue(shown.startswith("first\n{\n"), shown)
+        self.assertIn('"mimeType": "image/png"', shown)
+
+    def test_structured(self):
+        self.assertEqual(self.call({"content": [], "structuredContent": {"a": 1}}, "--json"), '{"a":1}\n')
+
+    def test_table_is_cut_to_the_terminal(self):
+        rows = [{"id": 1, "message": "x" * 100}]
+        with Peer(mcp(lambda *_: text_result(rows))) as peer:
+            _, shown = on_terminal(30, "call", peer.url, "x")
+        self.assertIn("x…\n", shown)
+        lines = re.sub("\033\\[\\d*m", "", shown).splitlines()
+        self.assertLessEqual(max(map(len, lines)), 30)
+        self.assertIn("x" * 100, self.call(text_result(rows)))
+
+    def test_list_follows_the_pages(self):
+        def answer(_method, params):
+            page = int((params or {}).get("cursor", "0"))
+            result = {"tools": [{"name": f"tool{page}", "inputSchema": {"type": "object"}}]}
+            return result | ({"nextCursor": str(page + 1)} if page < 2 else {})
+
+        with Peer(mcp(answer)) as peer:
+            self.assertEqual(iccm("list", peer.url).out, "tool0\n\ntool1\n\ntool2\n")
+
+    def test_list_that_never_ends(self):
+        with Peer(mcp(lambda *_: {"tools": [], "nextCursor": "again"})) as peer:
+            self.expect(iccm("list", peer.url), PROTOCOL, "does not end")
+
+    def test_list_of_nothing(self):
+        for result in ({}, {"tools": {}}, [], None):
+            with Peer(mcp(lambda *_, result=result: result)) as peer, self.subTest(result=result):
+                self.expect(iccm("list", peer.url), PROTOCOL)
+
+    def bench(self, special, *words):
+        """Two calls in flight; each is answered "ok", or by special() for every fiftieth."""
+        calls = itertools.count(1)
+        with Peer(mcp(lambda *_: special() if next(calls) % 50 == 0 else text_result("ok"))) as peer:
+            return iccm("bench", "--connections", 1, "--in-flight", 2, "--seconds", 1, peer.url, "x", *words)
+
+    def test_bench_counts_errors_by_code(self):
+        def fail():
+            raise Answer(error={"code": -32000, "message": "busy"})
+
+        outcome = self.bench(fail, "--json")
+        figures = json.loads(outcome.out)
+        self.assertEqual(outcome.code, TOOL)
+        self.assertEqual(figures["errors_by_code"], {"-32000": figures["errors"]})
+        self.assertGreater(figures["errors"], 0)
+        self.assertGreater(figures["calls"], figures["errors"])
+        outcome = self.bench(fail)
+        self.assertEqual(outcome.code, TOOL)
+        self.assertRegex(outcome.out, r"(?m)^  \d+ of code -32000: busy$")
+
+    def test_bench_survives_a_server_that_leaves(self):
+        outcome = self.bench(lambda: LEAVE, "--json")
+        figures = json.loads(outcome.out)
+        self.assertEqual(outcome.code, PROTOCOL)
+        self.assertGreater(figures["errors"], 0)
+        self.assertGreater(figures["calls"], 0)
+
+
+if __name__ == "__main__":
+    main()

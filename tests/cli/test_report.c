@@ -1,0 +1,67 @@
+/* Which result ends `iccm` with which exit code, and what is said about it. */
+#include "cli_test.h"
+#include "report.h"
+
+static const struct {
+  int status;
+  bool is_error, connected;
+  int exit_code;
+} results[] = {
+    {0, true, true, ICCM_TOOL},
+    {MCP_TOOL_ERROR, false, true, ICCM_TOOL},
+    {-32099, false, true, ICCM_TOOL},
+    {-32100, false, true, ICCM_PROTOCOL},
+    {-31999, false, true, ICCM_PROTOCOL},
+    {MCP_PARSE_ERROR, false, true, ICCM_PROTOCOL},
+    {MCP_INVALID_REQUEST, false, true, ICCM_PROTOCOL},
+    {MCP_METHOD_NOT_FOUND, false, true, ICCM_PROTOCOL},
+    {MCP_INVALID_PARAMS, false, true, ICCM_PROTOCOL},
+    {MCP_INTERNAL_ERROR, false, true, ICCM_PROTOCOL},
+    {MCP_EURL, false, false, ICCM_USAGE},
+    {MCP_EANSWER, false, false, ICCM_USAGE},
+    {MCP_ETIMEOUT, false, true, ICCM_TIMEOUT},
+    {MCP_ETIMEOUT, false, false, ICCM_UNREACHABLE},
+    {MCP_ERESOLVE, false, false, ICCM_UNREACHABLE},
+    {MCP_ECONNECT, false, false, ICCM_UNREACHABLE},
+    {MCP_EUPGRADE, false, false, ICCM_PROTOCOL},
+    {MCP_EREFUSED, false, false, ICCM_REFUSED},
+    {MCP_EPROTOCOL, false, true, ICCM_PROTOCOL},
+    {MCP_ELOST, false, true, ICCM_PROTOCOL},
+    {MCP_ETOOBIG, false, true, ICCM_PROTOCOL},
+};
+
+Test(report, exit_codes) {
+  for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
+    mcp_result_t result = {.status = results[i].status, .is_error = results[i].is_error, .message = ""};
+    cr_expect_eq(report_exit_code(&result, results[i].connected), results[i].exit_code, "status %d",
+                 results[i].status);
+  }
+}
+
+Test(report, failure_is_one_line_and_one_json_value, .init = cr_redirect_stderr) {
+  yyjson_doc *data = json("{\"error_code\":\"FILE_NOT_FOUND\"}");
+  mcp_result_t result = {
+      .status = -32001, .value = yyjson_doc_get_root(data), .message = "no such file\nAND \033[31mMORE"};
+  options_t options = {.json = true};
+  caught_t caught;
+  catch_begin(&caught, 0);
+  cr_expect_eq(report_failure(&options, &caught.print, "horace_get", &result, true), ICCM_TOOL);
+  catch_end(&caught, "{\"error\":{\"code\":-32001,\"message\":\"no such file\\nAND \\u001B[31mMORE\","
+                     "\"data\":{\"error_code\":\"FILE_NOT_FOUND\"},\"exit_code\":5}}\n");
+  fflush(stderr);
+  cr_assert_stderr_eq_str("iccm: horace_get: no such file\\nAND \\u001b[31mMORE (code -32001); "
+                          "data: {\"error_code\":\"FILE_NOT_FOUND\"}\n");
+  yyjson_doc_free(data);
+  assert_no_leaks();
+}
+
+Test(report, usage_names_what_is_wrong, .init = cr_redirect_stderr) {
+  options_t options = {.json = false};
+  caught_t caught;
+  catch_begin(&caught, 0);
+  cr_expect_eq(report_usage(&options, &caught.print, "%s is not a command", "fly"), ICCM_USAGE);
+  catch_end(&caught, "");
+  fflush(stderr);
+  cr_assert_stderr_eq_str("iccm: fly is not a command\n");
+  assert_no_leaks();
+}
