@@ -12,9 +12,21 @@ void mcp__buf_init(mcp__buf_t *buf, size_t max, mcp__budget_t *budget) {
   *buf = (mcp__buf_t){.max = max, .budget = budget};
 }
 
+static size_t charge(const mcp__buf_t *buf, size_t cap) {
+  return buf->budget != NULL && cap > MCP__BUDGET_FROM_BYTES ? cap : 0;
+}
+
+void mcp__buf_leave_budget(mcp__buf_t *buf) {
+  size_t charged = charge(buf, buf->cap);
+  if (charged > 0)
+    buf->budget->used -= charged;
+  buf->budget = NULL;
+}
+
 void mcp__buf_deinit(mcp__buf_t *buf) {
-  if (buf->budget != NULL)
-    buf->budget->used -= buf->cap;
+  size_t charged = charge(buf, buf->cap);
+  if (charged > 0)
+    buf->budget->used -= charged;
   mcp__free(buf->data);
   mcp__buf_init(buf, buf->max, buf->budget);
 }
@@ -30,13 +42,14 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
     cap = buf->max;
   if (cap < need)
     cap = need;
-  if (buf->budget != NULL && cap - buf->cap > buf->budget->max - buf->budget->used)
+  size_t more = charge(buf, cap) - charge(buf, buf->cap);
+  if (more > 0 && more > buf->budget->max - buf->budget->used)
     return MCP_ETOOBIG;
   char *data = mcp__realloc(buf->data, cap);
   if (data == NULL)
     return UV_ENOMEM;
-  if (buf->budget != NULL)
-    buf->budget->used += cap - buf->cap;
+  if (more > 0)
+    buf->budget->used += more;
   buf->data = data;
   buf->cap = cap;
   return 0;

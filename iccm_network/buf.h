@@ -4,7 +4,9 @@
 
 #include "mem.h"
 
-/* What all buffers of one owner may hold together; used on one thread. */
+/* What all large buffers of one owner may hold together; used on one thread. Small ones are not counted: when large
+ * messages have used it up, ordinary ones still get through. */
+enum { MCP__BUDGET_FROM_BYTES = 64 * 1024 };
 typedef struct mcp__budget {
   size_t used, max;
 } mcp__budget_t;
@@ -13,7 +15,7 @@ typedef struct mcp__buf {
   char *data; /* owned; NULL while cap is 0 */
   size_t len, cap;
   size_t max;            /* len never exceeds it */
-  mcp__budget_t *budget; /* cap is charged here; may be NULL */
+  mcp__budget_t *budget; /* cap is charged here where it is large; may be NULL */
 } mcp__buf_t;
 
 void mcp__buf_init(mcp__buf_t *buf, size_t max, mcp__budget_t *budget);
@@ -31,5 +33,6 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len);
 void mcp__buf_consume(mcp__buf_t *buf, size_t len); /* drops the first len bytes */
 void mcp__buf_clear(mcp__buf_t *buf, size_t keep);  /* len 0; gives the memory back where cap is over keep */
 void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents, capacities and their charges; maxima stay */
+void mcp__buf_leave_budget(mcp__buf_t *buf);        /* its owner goes, the buffer stays */
 
 #endif

@@ -100,7 +100,7 @@ static void leave_conn(mcp_call_t *call) {
   call->prev = call->next = NULL;
   call->conn = NULL;
   conn->in_flight--;
-  mcp__conn_call_left(conn, call);
+  mcp__conn_call_left(conn);
 }
 
 static void leave_server(mcp_call_t *call) {
@@ -122,8 +122,7 @@ static void over(mcp_call_t *call) { /* ended, and its answer is written */
 
 void mcp__call_detach(mcp_call_t *call) {
   leave_server(call);
-  call->server->receive.used -= call->text.cap;
-  call->text.budget = NULL;
+  mcp__buf_leave_budget(&call->text);
   call->server = NULL;
 }
 

@@ -107,7 +107,8 @@ static void finish(mcp_client_t *client, request_t *request, const mcp_result_t 
 
 static void fail_request(mcp_client_t *client, request_t *request, int status, const char *problem) {
   char message[640];
-  snprintf(message, sizeof message, "%s: %s", client->url.authority, problem);
+  bool named = strncmp(problem, client->url.authority, strlen(client->url.authority)) == 0;
+  snprintf(message, sizeof message, "%s%s%s", named ? "" : client->url.authority, named ? "" : ": ", problem);
   mcp_result_t result = {.status = status, .message = message};
   finish(client, request, &result);
 }

@@ -357,8 +357,7 @@ static void try_resume(mcp__conn_t *conn) {
 
 /* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every answer
  * resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
-void mcp__conn_call_left(mcp__conn_t *conn, mcp_call_t *call) {
-  (void)call;
+void mcp__conn_call_left(mcp__conn_t *conn) {
   if (conn->ws.paused)
     mcp__stream_dirty(&conn->stream);
 }

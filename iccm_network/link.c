@@ -172,14 +172,16 @@ size_t mcp__link_backlog(const mcp__link_t *link) { return mcp__stream_backlog(l
 
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   if (link->closing_ms != 0) {
-    if (now_ms - link->closing_ms >= DRAIN_MS)
-      lose(link, MCP_ECLOSED, "closed");
-    return link->closing_ms + DRAIN_MS;
+    if (now_ms - link->closing_ms < DRAIN_MS)
+      return link->closing_ms + DRAIN_MS;
+    lose(link, MCP_ECLOSED, "closed");
+    return now_ms + DRAIN_MS; /* never a time that has come already: the timer would not let the loop go on */
   }
   if (link->pinged_ms != 0) {
-    if (now_ms - link->pinged_ms >= PONG_MS)
-      lose(link, MCP_ELOST, "the peer does not answer pings");
-    return link->pinged_ms + PONG_MS;
+    if (now_ms - link->pinged_ms < PONG_MS)
+      return link->pinged_ms + PONG_MS;
+    lose(link, MCP_ELOST, "the peer does not answer pings");
+    return now_ms + PONG_MS;
   }
   if (now_ms - link->read_ms < PING_MS || link->head != NULL)
     return link->read_ms + PING_MS;

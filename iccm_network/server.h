@@ -132,7 +132,7 @@ void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no ca
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
 typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const void *what);
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what);
-void mcp__conn_call_left(mcp__conn_t *conn, mcp_call_t *call); /* is not in flight any more */
+void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
 
 /* call.c */
 mcp_call_t *mcp__call_take(mcp_server_t *server); /* NULL: no memory */
