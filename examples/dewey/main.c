@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,7 @@ static bool read_settings(settings_t *settings) {
          (settings->db_path = find_database()) != NULL;
 }
 
-/* Serves until a signal. 0, or why it could not. */
+/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
 static int serve(const settings_t *settings, dewey_t *dewey) {
   mcp_tool_t tools[DEWEY_TOOLS + 1];
   dewey_tools(dewey, tools);
@@ -86,28 +87,35 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
   if (code == 0)
     code = mcp_server_run(server);
-  if (code != 0)
+  if (code != 0 && code != MCP_ETIMEOUT)
     mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
   mcp_server_free(server);
   return code;
 }
 
 static int run(const settings_t *settings) {
+  static dewey_t dewey; /* a handler may outlive the server, see below */
   store_error_t error;
-  dewey_t dewey = {store_sqlite_open(settings->db_path, &error), settings->retention_days};
+  dewey.retention_days = settings->retention_days;
+  dewey.store = store_sqlite_open(settings->db_path, &error);
   if (dewey.store == NULL) {
     mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", settings->db_path, error.text);
     return 1;
   }
-  int status = 1;
+  int code = MCP_ESTATE;
   retention_t *retention = retention_start(&dewey);
   if (retention != NULL)
-    status = serve(settings, &dewey) == 0 ? 0 : 1;
+    code = serve(settings, &dewey);
   else
     mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
   retention_stop(retention);
+  if (code ==
+      MCP_ETIMEOUT) { /* what was committed is on the disk; the rest is undone when it is opened next */
+    mcp_log(MCP_LOG_WARN, "dewey", "ending while the store is still at work");
+    return 0;
+  }
   dewey.store->close(dewey.store);
-  return status;
+  return code == 0 ? 0 : 1;
 }
 
 int main(int argc, char **argv) {
@@ -115,6 +123,7 @@ int main(int argc, char **argv) {
   int status = read_command_line(argc, argv);
   if (status >= 0)
     return status;
+  signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
   status = read_settings(&settings) ? run(&settings) : 1;
   free(settings.db_path);
   return status;

@@ -11,9 +11,7 @@
 #include "cond.h"
 #include "json_contains.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 enum {
@@ -256,7 +254,6 @@ static int set_up(conn_t *conn, bool write, store_error_t *error) {
                    "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;"
                    "PRAGMA cache_size = -%d; PRAGMA query_only = %d;",
                    write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
-  sqlite3_extended_result_codes(conn->db, 0);
   sqlite3_busy_timeout(conn->db, BUSY_MS);
   if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
     return conn_failed(conn, "setting the connection up", error);

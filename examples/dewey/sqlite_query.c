@@ -1,14 +1,15 @@
 /* sqlite_query.c: see sqlite_query.h.
  *
  * Inside of one read transaction a "pick" finds the numbers of the rows wanted, newest first; then each row
- * is fetched by its number. A pick takes candidates from the indexes, in order; where words or data are asked
- * for, it takes them in rounds of a growing number and checks each round as a whole. Its SQL is put together
- * from the filters that were given, and is kept for the next query of the same shape.
+ * is fetched by its number. A pick takes candidates from the indexes, in order; where these must be checked
+ * for words or data, it takes them in rounds of a growing number and checks each round as a whole. Its SQL is
+ * put together from the filters that were given, and is kept for the next query of the same shape.
  *
  * What a query costs: with component, level, trace id and time, about the rows that it answers. With search,
  * the rows that match, or, where more than MATCHES_MAX do, the rows passed from the newest on until enough of
- * them match. With data, all rows passed on the way are read and parsed (about 2 µs each): narrow it by the
- * other filters. The connection's deadline ends what takes too long. */
+ * them match. With data, all rows passed on the way are read and parsed, 0.5 to 2 µs each, which with
+ * millions of rows takes seconds: narrow it by the other filters. The connection's deadline ends what takes
+ * too long. */
 #include "sqlite_query.h"
 
 #include <stdlib.h>

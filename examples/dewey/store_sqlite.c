@@ -15,7 +15,7 @@ enum {
   READERS = 4,
   WRITER_WAIT_MS = 10 * 1000,
   READER_WAIT_MS = 2 * 1000, /* short: whoever waits holds a thread that could store */
-  CLEAR_STEP = 500,          /* rows: some 20 ms */
+  CLEAR_STEP = 500           /* rows: some 20 ms */
 };
 
 typedef struct sqlite_store {
@@ -23,17 +23,19 @@ typedef struct sqlite_store {
   pool_t writers, readers;
 } sqlite_store_t;
 
-/* The one row of a statement without parameters, as integers. */
+/* The one row of a statement without parameters, as integers; second may be NULL. */
 static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
                         store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, which);
+  int code = STORE_OK;
   if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
-    return conn_failed(conn, "reading statistics", error);
-  *first = sqlite3_column_int64(statement, 0);
-  if (second != NULL)
+    code = conn_failed(conn, "reading a number", error);
+  else
+    *first = sqlite3_column_int64(statement, 0);
+  if (code == STORE_OK && second != NULL)
     *second = sqlite3_column_int64(statement, 1);
   conn_done(statement);
-  return STORE_OK;
+  return code;
 }
 
 /* ---- Storing ---- */

@@ -61,14 +61,10 @@ static bool nobody_waits(void *arg) {
   return mcp_call_cancelled(arg);
 }
 
-static store_stop_t stop_with(mcp_call_t *call) {
-  return (store_stop_t){nobody_waits, call};
-}
-
 /* Ends a call whose work in the store came to nothing; doing: "storing". */
 static void end_failed(mcp_call_t *call, int code, const char *doing, const store_error_t *error) {
-  mcp_log(code == STORE_STOPPED ? MCP_LOG_DEBUG : MCP_LOG_ERROR, "store", "%s failed: %s", doing,
-          error->text);
+  if (code != STORE_STOPPED)
+    mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
   if (code == STORE_SLOW)
     mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
   else
@@ -155,6 +151,7 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
 }
 
 static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
   static const char nothing[] = "{\"status\":\"ok\",\"message\":\"No logs to store.\"}";
   yyjson_val *logs = yyjson_obj_get(args, "logs");
   yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call));
@@ -172,7 +169,7 @@ static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
   else if (batch.bytes > BATCH_MAX_BYTES)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "logs are larger than 8 MiB together");
   else
-    store_batch(call, arg, &batch, refused);
+    store_batch(call, dewey, &batch, refused);
   log_batch_deinit(&batch);
 }
 
@@ -205,9 +202,9 @@ static bool on_row(const log_entry_t *row, void *arg) {
 
 static bool limit_arg(mcp_call_t *call, yyjson_val *args, int *out) {
   yyjson_val *value = yyjson_obj_get(args, "limit");
-  if (!yyjson_is_num(value))
+  if (value == NULL || yyjson_is_null(value))
     return true;
-  double limit = yyjson_get_num(value);
+  double limit = yyjson_get_num(value); /* 0 for a number that is too large for 64 bits */
   if (limit >= 1 && limit <= QUERY_LIMIT_MAX) {
     *out = (int)limit;
     return true;
@@ -291,7 +288,8 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     page.rows = yyjson_mut_arr(page.doc);
     filter.limit++; /* one more tells whether there is a next page */
     store_error_t error;
-    int code = dewey->store->query(dewey->store, &filter, stop_with(call), on_row, &page, &error);
+    int code =
+        dewey->store->query(dewey->store, &filter, (store_stop_t){nobody_waits, call}, on_row, &page, &error);
     if (code == STORE_OK)
       reply_page(&page, with_cursor);
     else
@@ -308,9 +306,9 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
       .before_us = dewey_retention_us(dewey), .component = text_arg(args, "component"), .level = -1};
   if (!time_arg(call, args, "before_time", &what.before_us) || !level_arg(call, args, &what.level))
     return;
-  store_error_t error = {"the caller has gone"};
+  store_error_t error;
   uint64_t deleted;
-  int code = dewey->store->clear(dewey->store, &what, stop_with(call), &deleted, &error);
+  int code = dewey->store->clear(dewey->store, &what, (store_stop_t){nobody_waits, call}, &deleted, &error);
   if (code != STORE_OK) {
     end_failed(call, code, "clearing", &error);
     return;
@@ -373,7 +371,8 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   store_error_t error;
   log_stats_t stats;
-  int code = dewey->store->stats(dewey->store, &stats, stop_with(call), on_count, &counts, &error);
+  int code = dewey->store->stats(dewey->store, &stats, (store_stop_t){nobody_waits, call}, on_count, &counts,
+                                 &error);
   if (code == STORE_OK)
     reply_stats(call, &stats, counts.by_component);
   else

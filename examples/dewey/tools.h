@@ -4,7 +4,9 @@
 
 #include "store.h"
 
-/* What the tools work with; has to outlive the server. */
+enum { DEWEY_TOOLS = 4 };
+
+/* What the tools work with. */
 typedef struct dewey {
   store_t *store;
   int64_t retention_days;
@@ -14,7 +16,6 @@ typedef struct dewey {
 int64_t dewey_retention_us(const dewey_t *dewey);
 
 /* The tools' table, with dewey as their arg, up to MCP_TOOL_END. */
-enum { DEWEY_TOOLS = 4 };
 void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]);
 
 #endif

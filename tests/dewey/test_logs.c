@@ -1,0 +1,289 @@
+/* test_logs.c: judging entries, writing rows, cursors, and what JSON contains. */
+#include "store_test.h"
+#include "json_contains.h"
+#include "logs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NOW_S = 1763700000 };
+
+static log_batch_t batch;
+static const char *reason;
+
+static void begin(void) {
+  cr_assert(log_batch_init(&batch, 10));
+}
+
+static void end_logs(void) {
+  log_batch_deinit(&batch);
+  expect_no_leak();
+}
+
+TestSuite(logs, .init = begin, .timeout = 60);
+
+/* Judges an entry given as JSON. The document must outlive what was made of it: it is kept until the next
+ * one. */
+static int judge(const char *json, size_t len) {
+  static yyjson_doc *doc;
+  yyjson_doc_free(doc);
+  doc = yyjson_read(json, len, 0);
+  return doc != NULL ? log_batch_add(&batch, yyjson_doc_get_root(doc), NOW_S * INT64_C(1000000), &reason)
+                     : -1;
+}
+
+/* An entry of component, level and message, and of more members. */
+static int judge_with(const char *more) {
+  char json[1024];
+  int len = snprintf(json, sizeof json, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\"%s}", more);
+  return judge(json, (size_t)len);
+}
+
+static log_entry_t *last_entry(void) {
+  return &batch.entries[batch.count - 1];
+}
+
+static void assert_text(text_t got, const char *wanted) {
+  if (wanted == NULL)
+    cr_assert_null(got.ptr);
+  else
+    cr_assert(got.len == strlen(wanted) && memcmp(got.ptr, wanted, got.len) == 0, "%.*s instead of %s",
+              (int)got.len, got.ptr, wanted);
+}
+
+/* ---- Judging ---- */
+
+CASE(logs, three_members_are_enough) {
+  cr_assert_eq(judge_with(""), LOG_TAKEN);
+  assert_text(last_entry()->component, "c");
+  assert_text(last_entry()->message, "m");
+  assert_text(last_entry()->trace_id, NULL);
+  assert_text(last_entry()->data, NULL);
+  cr_assert_eq(last_entry()->level, MCP_LOG_INFO);
+  char uuid[MCP_UUID_SIZE];
+  cr_assert_eq(mcp_uuid_parse(last_entry()->id, strlen(last_entry()->id), uuid), 0, "it has got an id");
+}
+
+CASE(logs, nulls_count_as_not_given) {
+  cr_assert_eq(judge_with(",\"trace_id\":null,\"data\":null,\"id\":null,\"created_at\":null"), LOG_TAKEN);
+  assert_text(last_entry()->trace_id, NULL);
+  assert_text(last_entry()->data, NULL);
+}
+
+CASE(logs, what_cannot_be_mended_is_refused_with_its_reason) {
+  const char *const refused[][2] = {
+      {"{}", "component"},
+      {"{\"component\":1,\"level\":\"INFO\",\"message\":\"m\"}", "component"},
+      {"{\"component\":null,\"level\":\"INFO\",\"message\":\"m\"}", "component"},
+      {"{\"component\":\"c\",\"level\":\"INFO\"}", "message"},
+      {"{\"component\":\"c\",\"level\":\"INFO\",\"message\":{}}", "message"},
+      {"{\"component\":\"c\",\"message\":\"m\"}", "level"},
+      {"{\"component\":\"c\",\"level\":\"FATAL\",\"message\":\"m\"}", "level"},
+      {"{\"component\":\"c\",\"level\":\"INFO\\u0000\",\"message\":\"m\"}", "level"},
+      {"{\"component\":\"c\",\"level\":20,\"message\":\"m\"}", "level"},
+      {"{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"trace_id\":1}", "trace_id"},
+      {"{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"x\"}", "id"},
+      {"{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":7}", "id"},
+      {"[]", "component"},
+      {"7", "component"}};
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+    cr_expect_eq(judge(refused[i][0], strlen(refused[i][0])), LOG_REFUSED, "%s", refused[i][0]);
+    cr_expect_not_null(strstr(reason, refused[i][1]), "%s: %s", refused[i][0], reason);
+  }
+  cr_assert_eq(batch.count, 0);
+}
+
+CASE(logs, levels_come_in_upper_and_lower_case) {
+  const char *const names[] = {"TRACE", "debug", "INFO", "warn", "ERROR"};
+  for (int level = 0; level < 5; level++) {
+    char json[128];
+    int len =
+        snprintf(json, sizeof json, "{\"component\":\"c\",\"level\":\"%s\",\"message\":\"m\"}", names[level]);
+    cr_assert_eq(judge(json, (size_t)len), LOG_TAKEN);
+    cr_assert_eq(last_entry()->level, level);
+  }
+}
+
+CASE(logs, a_trace_id_may_have_128_bytes) {
+  char more[256];
+  snprintf(more, sizeof more, ",\"trace_id\":\"%0128d\"", 7);
+  cr_expect_eq(judge_with(more), LOG_TAKEN);
+  cr_expect_eq(last_entry()->trace_id.len, 128);
+  snprintf(more, sizeof more, ",\"trace_id\":\"%0129d\"", 7);
+  cr_expect_eq(judge_with(more), LOG_REFUSED);
+}
+
+CASE(logs, times_are_read_and_else_come_from_the_id_or_the_receipt) {
+  cr_assert_eq(judge_with(",\"created_at\":\"2025-11-21T04:40:01.5Z\""), LOG_TAKEN);
+  cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000) + 1500000);
+  cr_assert_eq(judge_with(",\"id\":\"01932C07-5F21-7ABC-8DEF-0123456789AB\""), LOG_TAKEN);
+  cr_expect_eq(last_entry()->created_at, INT64_C(0x01932c075f21) * 1000);
+  cr_expect_str_eq(last_entry()->id, "01932c07-5f21-7abc-8def-0123456789ab");
+  cr_assert_eq(judge_with(",\"id\":\"01932c07-5f21-4abc-8def-0123456789ab\""), LOG_TAKEN);
+  cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
+}
+
+CASE(logs, a_time_that_cannot_be_read_is_kept_in_data) {
+  const char *const kept[][2] = {
+      {",\"created_at\":\"2025-11-21T04:40:01.%fZ\"",
+       "{\"original_created_at\":\"2025-11-21T04:40:01.%fZ\"}"},
+      {",\"created_at\":17,\"data\":{\"a\":1}", "{\"a\":1,\"original_created_at\":17}"},
+      {",\"created_at\":\"\",\"data\":[1]", "{\"data\":[1],\"original_created_at\":\"\"}"},
+      {",\"created_at\":\"x\",\"data\":{\"original_created_at\":\"y\"}",
+       "{\"data\":{\"original_created_at\":\"y\"},\"original_created_at\":\"x\"}"}};
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+    cr_assert_eq(judge_with(kept[i][0]), LOG_TAKEN);
+    assert_text(last_entry()->data, kept[i][1]);
+    cr_assert_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
+  }
+}
+
+CASE(logs, data_stays_the_json_it_was) {
+  const char *const data[] = {"{\"a\":[1,2.5,-3,true,null,\"x\"]}", "[]", "\"text\"", "18446744073709551615",
+                              "false"};
+  for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
+    char more[128];
+    snprintf(more, sizeof more, ",\"data\":%s", data[i]);
+    cr_assert_eq(judge_with(more), LOG_TAKEN);
+    assert_text(last_entry()->data, data[i]);
+  }
+}
+
+CASE(logs, nul_becomes_the_replacement_character) {
+  static const char json[] =
+      "{\"component\":\"\\u0000c\",\"level\":\"INFO\",\"message\":\"a\\u0000\\u0000b\","
+      "\"trace_id\":\"t\\u0000\",\"data\":{\"k\\u0000\":\"\\\\u0000\\\\\\u0000\\u0000\"}}";
+  cr_assert_eq(judge(json, sizeof json - 1), LOG_TAKEN);
+  assert_text(last_entry()->component, "\xEF\xBF\xBD"
+                                       "c");
+  assert_text(last_entry()->message, "a\xEF\xBF\xBD\xEF\xBF\xBD"
+                                     "b");
+  assert_text(last_entry()->trace_id, "t\xEF\xBF\xBD");
+  assert_text(last_entry()->data, "{\"k\xEF\xBF\xBD\":\"\\\\u0000\\\\\xEF\xBF\xBD\xEF\xBF\xBD\"}");
+}
+
+CASE(logs, a_line_may_have_256_kib) {
+  enum { LIMIT = 256 * 1024, HEAD = 51 };
+  char *json = malloc(LIMIT + 100);
+  for (int extra = 0; extra < 2; extra++) {
+    int message = LIMIT - 1 + extra; /* the component is one byte */
+    int head = sprintf(json, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"");
+    memset(json + head, 'x', (size_t)message);
+    memcpy(json + head + message, "\"}", 2);
+    cr_expect_eq(judge(json, (size_t)head + (size_t)message + 2), extra ? LOG_REFUSED : LOG_TAKEN);
+  }
+  cr_expect_eq(batch.bytes, LIMIT);
+  free(json);
+}
+
+/* ---- Writing ---- */
+
+static char *row_json(const log_entry_t *row, int64_t now_us) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  char *json = yyjson_mut_val_write(log_row_json(doc, row, now_us), YYJSON_WRITE_NOFLAG, NULL);
+  yyjson_mut_doc_free(doc);
+  cr_assert_not_null(json);
+  return json;
+}
+
+CASE(logs, a_row_is_written_with_its_age) {
+  log_entry_t row = entry(1);
+  row.trace_id = text("t");
+  row.data = text("{\"a\":[1]}");
+  char *json = row_json(&row, row.created_at + 2500000);
+  cr_assert_str_eq(
+      json, "{\"id\":\"00000000-0000-4000-8000-000000000001\",\"trace_id\":\"t\",\"component\":\"alpha\","
+            "\"level\":\"INFO\",\"message\":\"message 1\",\"data\":{\"a\":[1]},"
+            "\"created_at\":\"2025-11-21T04:40:01.000000Z\",\"age\":2.5}");
+  free(json);
+  row.trace_id = row.data = (text_t){NULL, 0};
+  json = row_json(&row, row.created_at);
+  cr_assert_not_null(strstr(json, "\"trace_id\":null,"));
+  cr_assert_not_null(strstr(json, "\"data\":null,"));
+  free(json);
+}
+
+/* The promise of log_row_wire_bytes, for texts that JSON makes longer. */
+CASE(logs, a_row_never_takes_more_than_was_said) {
+  const char *const texts[] = {
+      "", "plain", "\"\"\"\\\\", "\n\r\t\b\f", "\x01\x02\x1f\x7f", "\xc3\xbc\xf0\x9f\x93\x9c"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    log_entry_t row = entry(1);
+    row.component = row.message = row.trace_id = text(texts[i]);
+    row.data = text("{\"k\":\"\\\"\\u0001\\n\"}");
+    char *once = row_json(&row, INT64_MAX / 2);
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    char *twice = yyjson_mut_val_write(yyjson_mut_str(doc, once), YYJSON_WRITE_NOFLAG, NULL);
+    cr_expect_leq(strlen(twice), log_row_wire_bytes(&row), "%s", twice);
+    free(once);
+    free(twice);
+    yyjson_mut_doc_free(doc);
+  }
+}
+
+/* ---- Cursors ---- */
+
+CASE(logs, a_cursor_is_read_as_it_was_written) {
+  const int64_t times[] = {0, -1, INT64_MAX, INT64_MIN, 1763700000123456};
+  for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+    log_entry_t row = entry(7);
+    char cursor[LOG_CURSOR_SIZE], id[MCP_UUID_SIZE];
+    int64_t created_at;
+    row.created_at = times[i];
+    log_cursor_format(&row, cursor);
+    cr_expect(log_cursor_parse(text(cursor), &created_at, id), "%s", cursor);
+    cr_expect_eq(created_at, times[i]);
+    cr_expect_str_eq(id, row.id);
+  }
+}
+
+CASE(logs, nothing_else_is_a_cursor) {
+  const char *const wrong[] = {"x",
+                               "1",
+                               "1_",
+                               "_00000000-0000-4000-8000-000000000001",
+                               " 1_00000000-0000-4000-8000-000000000001",
+                               "01_00000000-0000-4000-8000-000000000001",
+                               "1_00000000-0000-4000-8000-00000000000",
+                               "1_00000000-0000-4000-8000-0000000000011",
+                               "99999999999999999999_00000000-0000-4000-8000-000000000001",
+                               "1_00000000-0000-4000-8000-00000000000A"};
+  int64_t created_at;
+  char id[MCP_UUID_SIZE];
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+    cr_expect_not(log_cursor_parse(text(wrong[i]), &created_at, id), "%s", wrong[i]);
+  cr_expect_not(log_cursor_parse((text_t){"1_00000000-0000-4000-8000-000000000001\0", 39}, &created_at, id));
+}
+
+/* ---- Containing ---- */
+
+CASE(logs, what_json_contains) {
+  const struct {
+    const char *value, *wanted;
+    bool contained;
+  } cases[] = {{"1", "1", true},
+               {"1", "1.0", true},
+               {"-1", "1", false},
+               {"18446744073709551615", "-1", false},
+               {"true", "false", false},
+               {"null", "null", true},
+               {"null", "{}", false},
+               {"\"a\"", "\"a\"", true},
+               {"\"a\"", "\"b\"", false},
+               {"[]", "{}", false},
+               {"[1,[2,3]]", "[[3]]", true},
+               {"[1,[2,3]]", "[3]", false},
+               {"[1]", "[1,1]", true},
+               {"{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"c\":2}}", true},
+               {"{\"a\":{\"b\":1,\"c\":2}}", "{\"c\":2}", false},
+               {"[{\"a\":1},{\"b\":2}]", "[{\"a\":1,\"b\":2}]", false}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    yyjson_doc *value = yyjson_read(cases[i].value, strlen(cases[i].value), 0);
+    yyjson_doc *wanted = yyjson_read(cases[i].wanted, strlen(cases[i].wanted), 0);
+    cr_expect_eq(json_contains(yyjson_doc_get_root(value), yyjson_doc_get_root(wanted)), cases[i].contained,
+                 "%s and %s", cases[i].value, cases[i].wanted);
+    yyjson_doc_free(value);
+    yyjson_doc_free(wanted);
+  }
+}

@@ -1,0 +1,581 @@
+"""The real dewey with a client that is not ours: each tool's answers to the letter, wrong arguments, pages, restarts,
+kill -9, retention, a full disk, and the settings.
+"""
+import asyncio
+import datetime
+import json
+import resource
+import signal
+import sqlite3
+import subprocess
+import time
+import unittest
+import uuid
+
+from caller import Caller, CallError, ask, connect
+from services import PROGRAMS, Alone, http_get, main
+
+INVALID_PARAMS, TOOL_ERROR = -32602, -32000
+PYTHONS_LIMIT = 1024 * 1024  # a client of Python's websockets closes beyond it, unless told otherwise
+
+
+def iso(seconds_ago=0):
+    now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds_ago)
+    return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def line(message="a message", **more):
+    return {"id": str(uuid.uuid4()), "created_at": iso(), "component": "test", "level": "INFO", "message": message} | more
+
+
+class Dewey(Alone):
+    def __init__(self, **settings):
+        super().__init__("dewey", DEWEY_MCP_PORT=0, **settings)
+
+    @property
+    def database(self):
+        return self.directory / "dewey.db"
+
+    def restart(self):
+        if self.program.process is not None:
+            self.program.stop()
+        self.__enter__()
+
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    """Each test has a Dewey of its own."""
+
+    async def asyncSetUp(self):
+        self.dewey = self.enterContext(Dewey())
+        self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
+
+    async def store(self, *lines):
+        return await self.caller.call("dewey_store_logs_batch", {"logs": list(lines)})
+
+    async def query(self, **arguments):
+        return await self.caller.call("dewey_query_logs", arguments)
+
+    async def found(self, **arguments):
+        """The messages that are found, newest first."""
+        return [row["message"] for row in await self.query(**arguments)]
+
+    async def clear(self, **arguments):
+        return await self.caller.call("dewey_clear_logs", arguments)
+
+    async def stats(self):
+        return await self.caller.call("dewey_get_log_stats")
+
+    async def assert_refused(self, tool, arguments, words, code=INVALID_PARAMS):
+        with self.assertRaises(CallError, msg=arguments) as raised:
+            await self.caller.call(tool, arguments)
+        self.assertEqual(raised.exception.code, code, arguments)
+        self.assertIn(words, raised.exception.message)
+
+
+class Listing(Case):
+    async def test_the_tools_are_described_as_the_contract_says(self):
+        answer = await self.caller.request("tools/list")
+        tools = {tool["name"]: tool for tool in answer["result"]["tools"]}
+        self.assertEqual(
+            {name: tool["description"] for name, tool in tools.items() if "log" in name},
+            {
+                "dewey_store_logs_batch": "Store a batch of log entries (up to 1,000)",
+                "dewey_query_logs": "Query logs with various filters",
+                "dewey_clear_logs": "Clear logs older than a time, by component and level",
+                "dewey_get_log_stats": "Get statistics about the logs table",
+            },
+        )
+        self.assertEqual(
+            tools["dewey_store_logs_batch"]["inputSchema"],
+            {
+                "type": "object",
+                "properties": {"logs": {"type": "array", "items": {"type": "object"}, "maxItems": 1000}},
+                "required": ["logs"],
+            },
+        )
+        query = tools["dewey_query_logs"]["inputSchema"]
+        self.assertNotIn("required", query)
+        self.assertEqual(
+            {name: value["type"] for name, value in query["properties"].items()},
+            dict.fromkeys(("trace_id", "component", "level", "start_time", "end_time", "search", "cursor"), "string")
+            | {"data": "object", "limit": "integer"},
+        )
+        self.assertEqual(query["properties"]["limit"]["description"], "Maximum results (1-1000, default 100)")
+        self.assertEqual(set(tools["dewey_clear_logs"]["inputSchema"]["properties"]), {"before_time", "component", "level"})
+        self.assertEqual(tools["dewey_get_log_stats"]["inputSchema"], {"type": "object", "properties": {}})
+
+
+class Storing(Case):
+    async def test_nothing_to_store(self):
+        self.assertEqual(await self.store(), {"status": "ok", "message": "No logs to store."})
+
+    async def test_a_line_comes_back_with_its_age(self):
+        sent = line("hello", trace_id="t-1", data={"a": [1, 2.5, None, {"b": "\u00fc"}]}, level="warn", created_at=iso(60))
+        answer = await self.store(sent)
+        self.assertEqual(answer, {"status": "ok", "inserted_count": 1, "duplicates": 0, "rejected": []})
+        (row,) = await self.query()
+        self.assertEqual(list(row), ["id", "trace_id", "component", "level", "message", "data", "created_at", "age"])
+        self.assertTrue(60 <= row.pop("age") < 120)
+        self.assertEqual(row, sent | {"level": "WARN"})
+
+    async def test_nulls_and_what_is_missing(self):
+        began = iso()
+        await self.store({"component": "c", "level": "INFO", "message": "m", "trace_id": None, "data": None})
+        (row,) = await self.query()
+        self.assertEqual((row["trace_id"], row["data"]), (None, None))
+        self.assertEqual(uuid.UUID(row["id"]).version, 7)
+        self.assertTrue(began[:19] <= row["created_at"][:19] <= iso()[:19])
+
+    async def test_the_same_again_is_stored_once(self):
+        lines = [line(str(number)) for number in range(1000)]
+        self.assertEqual((await self.store(*lines))["inserted_count"], 1000)
+        answer = await self.store(*lines)
+        self.assertEqual(answer, {"status": "ok", "inserted_count": 0, "duplicates": 1000, "rejected": []})
+        self.assertEqual((await self.stats())["total_count"], 1000)
+
+    async def test_refused_lines_are_named_and_the_others_stored(self):
+        bad = line(level="LOUD")
+        answer = await self.store(line("1"), bad, line("2", id="no uuid"), {"level": "INFO", "message": "m"}, line("3"))
+        self.assertEqual(
+            answer,
+            {
+                "status": "ok",
+                "inserted_count": 2,
+                "duplicates": 0,
+                "rejected": [
+                    {"index": 1, "id": bad["id"], "reason": "level must be one of TRACE, DEBUG, INFO, WARN, ERROR"},
+                    {"index": 2, "id": "no uuid", "reason": "id must be a UUID"},
+                    {"index": 3, "id": None, "reason": "component is required and must be a text"},
+                ],
+            },
+        )
+        self.assertCountEqual(await self.found(), ["1", "3"])
+
+    async def test_a_time_that_cannot_be_read_is_kept(self):
+        await self.store(line(created_at="2025-01-01T00:00:00.%fZ", data={"a": 1}))
+        (row,) = await self.query()
+        self.assertEqual(row["data"], {"a": 1, "original_created_at": "2025-01-01T00:00:00.%fZ"})
+        self.assertTrue(0 <= row["age"] < 60)
+
+    async def test_nul_becomes_the_replacement_character(self):
+        await self.store(line("a\0b", component="c\0", trace_id="\0", data={"\0": ["\0"]}))
+        (row,) = await self.query()
+        self.assertEqual(
+            (row["message"], row["component"], row["trace_id"], row["data"]),
+            ("a\ufffdb", "c\ufffd", "\ufffd", {"\ufffd": ["\ufffd"]}),
+        )
+
+    async def test_limits(self):
+        too_long = line("x" * (256 * 1024 + 1))
+        answer = await self.store(too_long, line("x" * (256 * 1024 - 100)))
+        self.assertEqual(
+            answer["rejected"], [{"index": 0, "id": too_long["id"], "reason": "the log line is larger than 256 KiB"}]
+        )
+        self.assertEqual(answer["inserted_count"], 1)
+        full = [line("x" * 250_000) for _ in range(33)]
+        self.assertEqual((await self.store(*full))["inserted_count"], 33)
+        await self.assert_refused("dewey_store_logs_batch", {"logs": [line("x" * 250_000) for _ in range(34)]}, "8 MiB")
+        await self.assert_refused("dewey_store_logs_batch", {"logs": [line()] * 1001}, "logs")
+        self.assertEqual((await self.stats())["total_count"], 34)
+
+    async def test_wrong_arguments(self):
+        for arguments in ({}, {"logs": None}, {"logs": {}}, {"logs": "x"}, {"logs": [1]}, {"logs": [None]}):
+            await self.assert_refused("dewey_store_logs_batch", arguments, "logs")
+
+    async def test_a_direct_call_answers_the_bare_result(self):
+        async with connect(self.dewey.url) as ws:
+            message = {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": {"logs": [line()]}}
+            wanted = {"status": "ok", "inserted_count": 1, "duplicates": 0, "rejected": []}
+            self.assertEqual(await ask(ws, message), {"jsonrpc": "2.0", "id": 1, "result": wanted})
+            message = {"jsonrpc": "2.0", "id": 2, "method": "dewey_query_logs", "params": {}}
+            self.assertEqual(len((await ask(ws, message))["result"]), 1)
+
+
+class Querying(Case):
+    async def test_each_filter(self):
+        await self.store(
+            line("one", component="a", level="ERROR", created_at="2025-11-21T10:00:00Z", trace_id="t", data={"k": {"n": 1}}),
+            line("two", component="a", level="DEBUG", created_at="2025-11-21T10:00:01Z", data={"k": {"n": 2, "m": [1]}}),
+            line("two three", component="b", level="INFO", created_at="2025-11-21T10:00:02Z", trace_id="t", data=[1]),
+        )
+        for arguments, wanted in (
+            ({}, ["two three", "two", "one"]),
+            ({"limit": 2}, ["two three", "two"]),
+            ({"component": "a"}, ["two", "one"]),
+            ({"trace_id": "t"}, ["two three", "one"]),
+            ({"level": "INFO"}, ["two three", "one"]),
+            ({"level": "error"}, ["one"]),
+            ({"start_time": "2025-11-21T10:00:01Z"}, ["two three", "two"]),
+            ({"end_time": "2025-11-21T12:00:01+02:00"}, ["two", "one"]),
+            ({"start_time": "2025-11-21 10:00:00.5", "end_time": "2025-11-21 10:00:01.5"}, ["two"]),
+            ({"search": "two"}, ["two three", "two"]),
+            ({"search": "THREE two"}, ["two three"]),
+            ({"search": 'two" OR "one'}, []),
+            ({"search": ""}, ["two three", "two", "one"]),
+            ({"data": {"k": {}}}, ["two", "one"]),
+            ({"data": {"k": {"n": 2}}, "component": "a"}, ["two"]),
+            ({"component": "a", "level": "ERROR", "search": "two"}, []),
+            ({"component": "nobody"}, []),
+            ({"trace_id": None, "component": None, "search": None, "data": None, "limit": None}, ["two three", "two", "one"]),
+        ):  # fmt: skip
+            self.assertEqual(await self.found(**arguments), wanted, arguments)
+
+    async def test_a_hundred_unless_said(self):
+        await self.store(*[line() for _ in range(1000)])
+        self.assertEqual(len(await self.query()), 100)
+        self.assertEqual(len(await self.query(limit=1000)), 1000)
+        self.assertEqual(len(await self.query(limit=1)), 1)
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({"limit": 0}, "limit"),
+            ({"limit": 1001}, "limit"),
+            ({"limit": -5}, "limit"),
+            ({"limit": 10**30}, "limit"),
+            ({"limit": "5"}, "limit"),
+            ({"limit": 1.5}, "limit"),
+            ({"level": "LOUD"}, "level must be one of"),
+            ({"level": ""}, "level must be one of"),
+            ({"level": "INFO\0"}, "level must be one of"),
+            ({"level": 2}, "level"),
+            ({"start_time": "yesterday"}, "start_time is not a time"),
+            ({"end_time": "2025-13-01T00:00:00Z"}, "end_time is not a time"),
+            ({"end_time": ""}, "end_time is not a time"),
+            ({"cursor": "x"}, "cursor is not one"),
+            ({"cursor": "1_2_3"}, "cursor is not one"),
+            ({"data": "x"}, "data"),
+            ({"data": [1]}, "data"),
+            ({"data": {"k": "x" * 5000}}, "data is larger"),
+            ({"search": "x" * 1025}, "search is longer"),
+            ({"trace_id": 7}, "trace_id"),
+        ):
+            await self.assert_refused("dewey_query_logs", arguments, words)
+
+    async def test_an_answer_that_would_be_huge_is_refused(self):
+        for _ in range(10):
+            await self.store(*[line("x" * 250_000) for _ in range(30)])
+        await self.assert_refused("dewey_query_logs", {"limit": 1000}, "read it in pages with cursor", TOOL_ERROR)
+        self.assertEqual(len(await self.query(limit=100)), 100)
+
+
+class Pages(Case):
+    async def read_pages(self, between=None, **arguments):
+        """All rows, page by page, as Python's default client takes them."""
+        rows, cursor, count = [], "", 0
+        async with connect(self.dewey.url, max_size=PYTHONS_LIMIT) as ws:
+            while cursor is not None:
+                params = {"name": "dewey_query_logs", "arguments": arguments | {"cursor": cursor}}
+                answer = await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+                page = json.loads(answer["result"]["content"][0]["text"])
+                self.assertEqual(list(page), ["logs", "next_cursor"])
+                rows, cursor, count = rows + page["logs"], page["next_cursor"], count + 1
+                if between:
+                    await between()
+        return rows, count
+
+    async def test_the_first_page_of_nothing(self):
+        self.assertEqual(await self.query(cursor=""), {"logs": [], "next_cursor": None})
+
+    async def test_exactly_full_pages_end_with_null(self):
+        await self.store(*[line() for _ in range(20)])
+        first = await self.query(cursor="", limit=10)
+        self.assertEqual(len(first["logs"]), 10)
+        second = await self.query(cursor=first["next_cursor"], limit=10)
+        self.assertEqual((len(second["logs"]), second["next_cursor"]), (10, None))
+
+    async def test_everything_is_read_once_while_new_lines_arrive(self):
+        sent = [line(str(number), created_at=f"2025-11-21T10:00:{number % 7:02}Z") for number in range(2000)]
+        await self.store(*sent[:1000])
+        await self.store(*sent[1000:])
+
+        async def more():
+            await self.store(*[line("new") for _ in range(50)])
+
+        rows, count = await self.read_pages(more, limit=150)
+        self.assertEqual(count, 14)
+        self.assertEqual([row["message"] for row in rows if row["message"] == "new"], [])
+        self.assertEqual(sorted(row["id"] for row in rows), sorted(entry["id"] for entry in sent))
+        keys = [(row["created_at"], row["id"]) for row in rows]
+        self.assertEqual(keys, sorted(keys, reverse=True))
+
+    async def test_pages_fit_into_a_megabyte_whatever_they_hold(self):
+        for message in ("x" * 250_000, '"' * 125_000, "\x01" * 43_000, "\\\n" * 60_000, "\u00fc" * 120_000):
+            await self.store(*[line(message) for _ in range(6)])
+        rows, count = await self.read_pages(limit=1000)
+        self.assertEqual(len(rows), 30)
+        self.assertGreater(count, 8)
+
+    async def test_the_largest_line_has_a_page(self):
+        await self.store(line("\x01" * (256 * 1024 // 6 - 100)), line('"' * (128 * 1024 - 100)))
+        rows, _ = await self.read_pages()
+        self.assertEqual(len(rows), 2)
+
+
+class Clearing(Case):
+    async def fill(self):
+        await self.store(
+            line("1", created_at=iso(10 * 86400 - 60)),
+            line("2", created_at=iso(3600), component="b"),
+            line("3", created_at=iso(1800), level="ERROR"),
+            line("4", created_at=iso(60)),
+        )
+
+    async def test_by_time_component_and_level(self):
+        for arguments, left in (
+            ({}, ["4", "3", "2"]),
+            ({"before_time": None, "component": None, "level": None}, ["4", "3", "2"]),
+            ({"before_time": iso(1000)}, ["4"]),
+            ({"before_time": iso(-60), "component": "b"}, ["4", "3", "1"]),
+            ({"before_time": iso(-60), "level": "error"}, ["4", "2", "1"]),
+            ({"before_time": iso(-60), "level": "INFO"}, ["3"]),
+            ({"before_time": iso(-60), "component": "test", "level": "INFO"}, ["3", "2"]),
+            ({"before_time": iso(-60), "component": "nobody"}, ["4", "3", "2", "1"]),
+            ({"component": "b"}, ["4", "3", "2", "1"]),
+        ):
+            await self.clear(before_time=iso(-60))
+            await self.fill()
+            answer = await self.clear(**arguments)
+            self.assertEqual(answer, {"status": "ok", "deleted_count": 4 - len(left)}, arguments)
+            self.assertEqual(await self.found(), left, arguments)
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({"before_time": "now"}, "before_time is not a time"),
+            ({"level": "LOUD"}, "level must be one of"),
+            ({"component": 1}, "component"),
+        ):
+            await self.assert_refused("dewey_clear_logs", arguments, words)
+
+    async def test_storing_goes_on_while_much_is_cleared(self):
+        for _ in range(20):
+            await self.store(*[line(created_at=iso(100)) for _ in range(1000)])
+        clearing = asyncio.create_task(self.clear(before_time=iso(50)))
+        stored = 0
+        while not clearing.done():
+            await self.store(line("kept"))
+            stored += 1
+        self.assertEqual((await clearing)["deleted_count"], 20_000)
+        self.assertGreater(stored, 5)
+        self.assertEqual((await self.stats())["total_count"], stored)
+
+
+class Statistics(Case):
+    async def test_of_nothing(self):
+        stats = await self.stats()
+        self.assertGreater(stats.pop("estimated_db_size"), 0)
+        empty = {"total_count": 0, "count_by_component": {}, "count_by_level": {}}
+        self.assertEqual(stats, empty | {"oldest_log_at": None, "newest_log_at": None})
+
+    async def test_of_some(self):
+        await self.store(
+            line(component="a", level="INFO", created_at="2025-11-21T10:00:00Z"),
+            line(component="a", level="ERROR", created_at="2025-11-21T10:00:01Z"),
+            line(component="b", level="INFO", created_at="2025-11-21T10:00:02Z"),
+        )
+        stats = await self.stats()
+        self.assertGreater(stats.pop("estimated_db_size"), 4096)
+        self.assertEqual(
+            stats,
+            {
+                "total_count": 3,
+                "count_by_component": {"a": 2, "b": 1},
+                "count_by_level": {"INFO": 2, "ERROR": 1},
+                "oldest_log_at": "2025-11-21T10:00:00.000000Z",
+                "newest_log_at": "2025-11-21T10:00:02.000000Z",
+            },
+        )
+
+
+class Living(Case):
+    async def test_many_calls_at_once(self):
+        async def work(number):
+            lines = [line(f"{number}", component=f"c{number % 5}") for _ in range(100)]
+            answers = await asyncio.gather(
+                self.store(*lines), self.query(component=f"c{number % 5}"), self.stats(), self.query(search=str(number))
+            )
+            return answers[0]["inserted_count"]
+
+        self.assertEqual(sum(await asyncio.gather(*[work(number) for number in range(40)])), 4000)
+        self.assertEqual((await self.stats())["total_count"], 4000)
+
+    async def test_a_batch_is_stored_quickly(self):
+        batches = [[line(f"call {number} of dewey completed") for number in range(1000)] for _ in range(20)]
+        began = time.monotonic()
+        for batch in batches:
+            await self.store(*batch)
+        print(f"{20_000 / (time.monotonic() - began):,.0f} lines a second, one batch after the other", flush=True)
+
+    async def test_it_ends_in_order_and_finds_everything_again(self):
+        await self.store(line("kept"))
+        self.dewey.program.stop()
+        self.assertEqual([file.name for file in self.dewey.directory.glob("dewey.db*")], ["dewey.db"], "no journal is left")
+        self.dewey.restart()
+        async with Caller(self.dewey.url) as caller:
+            self.assertEqual([row["message"] for row in await caller.call("dewey_query_logs")], ["kept"])
+
+    async def test_what_was_answered_survives_kill_9(self):
+        acknowledged = []
+
+        async def store_for_ever():
+            while True:
+                lines = [line() for _ in range(20)]
+                if (await self.store(*lines))["inserted_count"] == 20:
+                    acknowledged.extend(entry["id"] for entry in lines)
+
+        async def kill():
+            while len(acknowledged) < 1000:
+                await asyncio.sleep(0)
+            self.dewey.program.kill()
+
+        with self.assertRaises(ConnectionError):
+            await asyncio.gather(store_for_ever(), kill())
+        self.dewey.restart()
+        async with Caller(self.dewey.url) as caller:
+            rows, cursor = set(), ""
+            while cursor is not None:
+                page = await caller.call("dewey_query_logs", {"cursor": cursor, "limit": 1000})
+                rows |= {row["id"] for row in page["logs"]}
+                cursor = page["next_cursor"]
+        self.assertLessEqual(set(acknowledged), rows)
+
+    async def test_a_full_disk_is_a_tool_error_and_heals(self):
+        await self.store(line("before"))
+        pid = self.dewey.program.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (200 * 1024, unlimited[1]))
+        lines = [line("x" * 1000) for _ in range(1000)]
+        await self.assert_refused("dewey_store_logs_batch", {"logs": lines}, "storing failed, retry", TOOL_ERROR)
+        self.assertEqual(await self.found(), ["before"])
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        self.assertEqual((await self.store(*lines))["inserted_count"], 1000)
+        self.assertIn("storing failed", self.dewey.program.output())
+
+    async def test_a_locked_database_is_a_tool_error(self):
+        other = sqlite3.connect(self.dewey.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
+        self.assertEqual(await self.query(), [])
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual((await self.store(line()))["inserted_count"], 1)
+
+
+class Settings(unittest.IsolatedAsyncioTestCase):
+    def run_dewey(self, *arguments, **environment):
+        return subprocess.run([PROGRAMS["dewey"], *arguments], env=environment, capture_output=True, text=True, timeout=30)
+
+    def test_help_and_version(self):
+        for option in ("--help", "-h"):
+            run = self.run_dewey(option)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            for name in ("DEWEY_MCP_PORT", "DEWEY_DB_PATH", "ICCM_DATA", "LOG_RETENTION_DAYS", "ICCM_MAX_MESSAGE_BYTES"):
+                self.assertIn(name, run.stdout)
+        self.assertRegex(self.run_dewey("--version").stdout, r"^dewey \d+\.\d+\.\d+\n$")
+        for wrong in ("--port=1", "extra", "-x"):
+            run = self.run_dewey(wrong)
+            self.assertEqual(run.returncode, 2)
+            self.assertIn("--help", run.stderr)
+
+    def test_values_that_cannot_be_read_end_it_with_one_line(self):
+        with Dewey() as place:
+            for name, value in (
+                ("DEWEY_MCP_PORT", "abc"), ("DEWEY_MCP_PORT", "65536"), ("LOG_RETENTION_DAYS", "0"),
+                ("LOG_RETENTION_DAYS", "36501"), ("ICCM_MAX_MESSAGE_BYTES", "-1"), ("ICCM_MAX_MESSAGE_BYTES", "1G"),
+            ):  # fmt: skip
+                run = self.run_dewey(**{"ICCM_DATA": str(place.directory), name: value})
+                self.assertEqual(run.returncode, 1, name)
+                (problem,) = [text for text in run.stderr.splitlines() if name in text]
+                self.assertIn(value, problem)
+
+    def test_a_database_that_cannot_be_used_ends_it_with_a_reason(self):
+        with Dewey() as place:
+            text = place.directory / "text"
+            text.write_text("no database" * 1000)
+            for path in (text, place.directory / "missing" / "dewey.db", place.directory):
+                run = self.run_dewey(DEWEY_MCP_PORT="0", DEWEY_DB_PATH=str(path))
+                self.assertEqual(run.returncode, 1, path)
+                self.assertIn(f'the database "{path}" cannot be used', run.stderr)
+            run = self.run_dewey(DEWEY_MCP_PORT="0", ICCM_DATA=str(text / "below"))
+            self.assertEqual(run.returncode, 1)
+            self.assertIn("ICCM_DATA", run.stderr)
+
+    def test_a_port_in_use_ends_it_with_a_reason(self):
+        with Dewey() as place:
+            run = self.run_dewey(DEWEY_MCP_PORT=str(place.port), DEWEY_DB_PATH=str(place.directory / "other.db"))
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(str(place.port), run.stderr)
+
+    async def test_the_data_directory_is_made(self):
+        with Dewey() as place:
+            place.program.stop()
+            place.program.environment["ICCM_DATA"] = str(place.directory / "new")
+            place.restart()
+            self.assertTrue((place.directory / "new" / "dewey.db").exists())
+            self.assertEqual(http_get(place.port, path="/healthz").status, 200)
+
+    async def test_old_lines_are_removed_at_the_start(self):
+        with Dewey(LOG_RETENTION_DAYS=36500) as place:
+            async with Caller(place.url) as caller:
+                old = [line(f"old {number}", created_at=iso(3 * 86400)) for number in range(1000)]
+                await caller.call("dewey_store_logs_batch", {"logs": old})
+                young = line("young", created_at=iso(86400))
+                await caller.call("dewey_store_logs_batch", {"logs": [young]})
+            place.program.environment["LOG_RETENTION_DAYS"] = "2"
+            place.restart()
+            place.program.wait_for("removed 1000 log lines older than 2 days")
+            async with Caller(place.url) as caller:
+                self.assertEqual([row["message"] for row in await caller.call("dewey_query_logs")], ["young"])
+                answer = await caller.call("dewey_query_logs", {"search": "old"})
+                self.assertEqual(answer, [])
+
+    async def test_messages_may_be_as_large_as_is_said(self):
+        with Dewey(ICCM_MAX_MESSAGE_BYTES=100_000) as place:
+            async with connect(place.url) as ws:
+                params = {"logs": [line("x" * 90_000)]}
+                answer = await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": params})
+                self.assertEqual(answer["result"]["inserted_count"], 1)
+                await ws.send("x" * 100_001)
+                await asyncio.wait_for(ws.wait_closed(), 30)
+                self.assertEqual(ws.close_code, 1009)
+
+
+class Stopping(Case):
+    # Each row costs some 20 million comparisons: the last number wanted is not there.
+    WANTED = {"k": list(range(39_000, 39_500)) + [-1]}
+
+    async def start_long_query(self):
+        """A query of many seconds, which has begun when this returns."""
+        for _ in range(6):
+            await self.store(*[line(data={"k": list(range(40_000))}) for _ in range(30)])
+        query = asyncio.create_task(self.query(data=self.WANTED))
+        await asyncio.sleep(0)
+        await self.caller.request("ping")
+        return query
+
+    async def test_it_ends_while_a_query_runs(self):
+        query = await self.start_long_query()
+        self.dewey.program.signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(self.dewey.program.wait), 0)
+        with self.assertRaises((CallError, ConnectionError)):
+            await query
+        self.assertEqual(self.caller.ws.close_code, 1012)
+
+    async def test_a_query_ends_when_nobody_waits_for_it(self):
+        query = await self.start_long_query()
+        await self.caller.ws.close()
+        with self.assertRaises(ConnectionError):
+            await query
+        began = time.monotonic()
+        self.dewey.program.stop()
+        self.assertLess(time.monotonic() - began, 2)
+
+    async def test_storing_goes_on_while_long_queries_run(self):
+        queries = [await self.start_long_query()] + [asyncio.create_task(self.query(data=self.WANTED)) for _ in range(20)]
+        for _ in range(5):
+            self.assertEqual((await self.store(line()))["inserted_count"], 1)
+        await self.caller.ws.close()
+        await asyncio.gather(*queries, return_exceptions=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""A caller of MCP servers over Python's websockets: many calls in flight, each gets the answer with its own id.
+
+Happy path: `async with Caller(url) as caller: result = await caller.call("echo", {"a": 1})`.
+Failure modes: an answer with an error raises CallError; a connection that goes fails everything in flight with
+ConnectionError at once; nothing waits longer than ANSWER_S.
+
+Written for websockets 10 as well as 15, whose connect() takes other names for some arguments.
+"""
+import asyncio
+import itertools
+import json
+import os
+
+import websockets
+from websockets.exceptions import ConnectionClosed
+
+ANSWER_S = 60
+os.environ["no_proxy"] = "*"  # newer websockets would ask a proxy that the environment names, also for loopback
+
+
+class CallError(Exception):
+    def __init__(self, error):
+        super().__init__(f"{error['code']}: {error['message']}")
+        self.code, self.message, self.data = error["code"], error["message"], error.get("data")
+
+
+def request(number, method, **params):
+    return {"jsonrpc": "2.0", "id": number, "method": method} | ({"params": params} if params else {})
+
+
+def tool_call(number, tool, **arguments):
+    return request(number, "tools/call", name=tool, arguments=arguments)
+
+
+def connect(url, **options):
+    options.setdefault("max_size", None)
+    options.setdefault("ping_interval", None)
+    return websockets.connect(url, **options)
+
+
+async def ask(ws, message):
+    """Sends a message (an object, or text as it is), and answers the next one that comes."""
+    await ws.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
+    return json.loads(await asyncio.wait_for(ws.recv(), ANSWER_S))
+
+
+async def close_code(ws):
+    """Reads until the server has closed; its code."""
+    await asyncio.wait_for(ws.wait_closed(), ANSWER_S)
+    return ws.close_code
+
+
+class Caller:
+    def __init__(self, url, **options):
+        self.url, self.options, self.waiting, self.ids = url, options, {}, itertools.count()
+
+    async def __aenter__(self):
+        self.ws = await connect(self.url, **self.options)
+        self.reader = asyncio.create_task(self.read())
+        return self
+
+    async def __aexit__(self, *_):
+        await self.ws.close()
+        await self.reader
+
+    async def read(self):
+        try:
+            async for text in self.ws:
+                answer = json.loads(text)
+                future = self.waiting.pop(answer["id"])
+                if not future.done():
+                    future.set_result(answer)
+        except ConnectionClosed:
+            pass
+        finally:
+            for future in self.waiting.values():
+                if not future.done():
+                    future.set_exception(ConnectionError("closed before the answer came"))
+                    future.exception()  # whoever could not even send does not look at it
+
+    async def request(self, method, params=None):
+        """Answers the whole message."""
+        if self.reader.done():
+            raise ConnectionError("closed")
+        number = next(self.ids)
+        self.waiting[number] = asyncio.get_running_loop().create_future()
+        message = {"jsonrpc": "2.0", "id": number, "method": method}
+        try:
+            await self.ws.send(json.dumps(message if params is None else message | {"params": params}))
+        except ConnectionClosed:
+            raise ConnectionError("closed") from None
+        return await asyncio.wait_for(self.waiting[number], ANSWER_S)
+
+    async def call(self, tool, arguments=None):
+        """Answers what the tool answered, read from the text it travels in."""
+        answer = await self.request("tools/call", {"name": tool, "arguments": arguments or {}})
+        if "error" in answer:
+            raise CallError(answer["error"])
+        content = answer["result"]["content"]
+        assert len(content) == 1 and content[0]["type"] == "text", content
+        return json.loads(content[0]["text"])
