@@ -17,7 +17,7 @@ typedef enum fate {
   PENDING, /* to be sent */
   GONE,    /* pushed out by newer ones and counted as dropped */
   STORED,
-  SUSPECT, /* refused alone, and nothing was stored after that */
+  SUSPECT, /* refused alone, which may have been the store's fault */
   DEAD
 } fate_t;
 
@@ -51,7 +51,7 @@ int batch_init(batch_t *batch, const queue_batch_t *from) {
   memcpy(batch->n, from->n, sizeof batch->n);
   batch->sent_before = from->sent_before;
   batch->items = calloc(from->count + 1, sizeof *batch->items);
-  batch->ranges = calloc(2 * from->count + 1, sizeof *batch->ranges); /* as many as a binary tree has nodes */
+  batch->ranges = calloc(3 * from->count + 2, sizeof *batch->ranges); /* a binary tree, and confront() */
   if (batch->items == NULL || batch->ranges == NULL)
     status = UV_ENOMEM;
   else
@@ -80,14 +80,38 @@ void batch_keep_newest(batch_t *batch, size_t count) {
     batch->items[i].fate = GONE;
 }
 
-/* The range that is next, without those that nothing is pending of. NULL: none is left. */
-static const batch_range_t *current(batch_t *batch) {
-  for (; batch->next_range < batch->range_count; batch->next_range++) {
-    const batch_range_t *range = &batch->ranges[batch->next_range];
-    for (size_t i = range->from; i < range->to; i++)
-      if (batch->items[i].fate == PENDING)
-        return range;
+/* Everything has been sent: those that were refused alone, once more, with a witness behind them. Whether
+ * there is anybody to be sent. */
+static bool confront(batch_t *batch) {
+  size_t witness = batch->count, first = batch->range_count;
+  if (batch->confronted || !batch->any_stored)
+    return false;
+  batch->confronted = true;
+  for (size_t i = 0; i < batch->count; i++) {
+    if (batch->items[i].fate == STORED)
+      witness = i;
+    if (batch->items[i].fate != SUSPECT)
+      continue;
+    batch->items[i].fate = PENDING;
+    batch->ranges[batch->range_count++] = (batch_range_t){i, i + 1};
   }
+  if (batch->range_count == first)
+    return false;
+  batch->items[witness].fate = PENDING; /* the store knows its id: it is not stored twice */
+  batch->ranges[batch->range_count++] = (batch_range_t){witness, witness + 1};
+  return true;
+}
+
+/* The range that is next and has anything pending. NULL: none is left. */
+static const batch_range_t *current(batch_t *batch) {
+  do {
+    for (; batch->next_range < batch->range_count; batch->next_range++) {
+      const batch_range_t *range = &batch->ranges[batch->next_range];
+      for (size_t i = range->from; i < range->to; i++)
+        if (batch->items[i].fate == PENDING)
+          return range;
+    }
+  } while (confront(batch));
   return NULL;
 }
 
@@ -147,7 +171,7 @@ void batch_stored(batch_t *batch, yyjson_val *answer) {
       continue;
     }
     item->fate = STORED;
-    batch->stored++;
+    batch->any_stored = true;
     batch->last_success = batch->clock;
   }
   batch->next_range++;

@@ -21,9 +21,10 @@ typedef struct batch {
   size_t count;
   batch_range_t *ranges; /* ours: still to be sent, in this order */
   size_t next_range, range_count;
-  bool halved;    /* ranges are parts */
-  size_t stored;  /* entries */
-  unsigned clock; /* counts answers: which came first, an entry's refusal or another one's success */
+  bool halved;     /* ranges are parts */
+  bool any_stored; /* the store has taken at least one entry */
+  bool confronted; /* those refused alone have had their second chance */
+  unsigned clock;  /* counts answers: which came first, an entry's refusal or another one's success */
   unsigned last_success;
 } batch_t;
 
@@ -49,8 +50,9 @@ bool batch_finished(batch_t *batch);
 void batch_stored(batch_t *batch, yyjson_val *answer);
 
 /* The store refused the range as a whole: it is halved, and sent in parts. An entry refused alone is a dead
- * letter if for_good, or if another one was stored later than that (so it was not the store that was ill);
- * else it goes back to the queue. */
+ * letter at once if for_good. Else it may have been the store that was ill: when everything else is through,
+ * such entries are sent once more, and behind them one that is stored already. If the store takes that one,
+ * those refused again are dead letters; if not, they go back to the queue. */
 void batch_refused(batch_t *batch, const char *reason, bool for_good);
 
 /* Of a finished batch. UV_ENOMEM. */

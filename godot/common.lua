@@ -32,13 +32,23 @@ end
 
 local function entries_of(n) return redis.call('LLEN', batch_key(n)) - 1 end
 
-local function count_drops(number)
-  if number == 0 then return end
-  local now = text(now_us())
-  redis.call('INCRBY', 'logs:dropped', text(number))
-  add('unreported', number)
-  redis.call('HSETNX', state, 'first', now)
-  redis.call('HSET', state, 'last', now)
+-- Counts entries that were dropped. A line that names earlier drops is no entry of anybody's: where it is dropped
+-- itself, what it names has to be named again.
+local function count_drops(entries)
+  local number, unnamed, first = 0, 0, now_us()
+  local last = first
+  for _, entry in ipairs(entries) do
+    local named, since = string.match(entry, '^{"godot_drops":%[(%d+),(%d+)%]')
+    if named then
+      unnamed, first = unnamed + named, math.min(first, since)
+    else
+      number = number + 1
+    end
+  end
+  first = math.min(first, redis.call('HGET', state, 'first') or first)
+  redis.call('INCRBY', 'logs:dropped', number)
+  add('unreported', number + unnamed)
+  redis.call('HSET', state, 'first', text(first), 'last', text(last))
 end
 
 -- Drops up to that many of the oldest from the queue; how many, and their bytes.
@@ -47,8 +57,9 @@ local function drop_queued(number)
   while dropped < number do
     local gone = redis.call('RPOP', queue, math.min(number - dropped, 1000))
     if not gone or #gone == 0 then break end
-    dropped = dropped + #gone
     for _, entry in ipairs(gone) do bytes = bytes + #entry end
+    count_drops(gone)
+    dropped = dropped + #gone
   end
   return dropped, bytes
 end
@@ -91,6 +102,5 @@ local function enforce(max, max_bytes)
     dropped, bytes, held = dropped + 1, bytes + size, held - size
   end
   if bytes > 0 then add('bytes', -bytes) end
-  count_drops(dropped)
   return queued - dropped + live
 end

@@ -6,14 +6,14 @@
  *
  * Failure modes:
  * - The store is away or ill: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries with growing
- * delays, then probes at the greatest delay, for ever, and at once when the connection is back. Before each
- * attempt the entries that newer ones have pushed out are dropped and counted, if it is certain that none of
- * the batch was stored; where an answer was lost it is not, and all are sent again: the store knows their
- * ids.
- * - The store refuses the batch: at once (-32602), or as often as it is retried: it is sent in halves
- * (batch.c).
+ *   delays, then probes at the greatest delay, for ever, and at once when the connection is back.
+ * - Newer entries have pushed entries of the batch out: before each attempt they are dropped and counted,
+ *   if it is certain that none of the batch was stored. Where an answer was lost it is not, and all are sent
+ *   again: the store knows their ids.
+ * - The store refuses the batch: at once (-32602), or as often as it is retried, by an error or by losing the
+ *   connection: it is sent in halves (batch.c).
  * - Redis is away: whatever is next waits until it is back. The verdict on a batch is given as often as
- * needed; only the first one counts.
+ *   needed; only the first one counts.
  * - The lease is lost to another worker: the batch is his.
  */
 #include "delivery.h"
@@ -21,6 +21,7 @@
 #include "batch.h"
 
 #include <iccm_network.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -34,6 +35,8 @@ struct delivery {
   const config_t *config; /* borrowed */
   queue_t *queue;         /* borrowed */
   mcp_client_t *store;
+  bool store_up;          /* connected */
+  char store_reason[160]; /* why not */
   batch_t batch;
   bool holding;            /* batch is ours, and not acknowledged yet */
   bool uncertain;          /* an answer of the store was lost: the batch may be stored */
@@ -120,8 +123,7 @@ static void on_lease(uv_timer_t *timer) {
 static void take(delivery_t *delivery, const queue_batch_t *batch) {
   delivery->waits = false;
   delivery->empty_ms = uv_now(delivery->loop);
-  if (batch_init(&delivery->batch, batch) !=
-      0) { /* UNTESTED, no memory: the batch is found again by its token */
+  if (batch_init(&delivery->batch, batch) != 0) { /* UNTESTED, no memory: it is found again by its token */
     go_on_in(delivery, 1000, ask_next);
     return;
   }
@@ -173,7 +175,13 @@ static void ask_next(delivery_t *delivery) {
 
 /* ---- Sending ---- */
 
-typedef enum outcome { ACCEPTED, AWAY, ILL, REFUSED } outcome_t;
+typedef enum outcome {
+  ACCEPTED,
+  AWAY,   /* there is nobody to send to */
+  LOST,   /* the connection went instead of an answer: does an entry end the store each time? */
+  ILL,    /* an error that may be the store's or an entry's */
+  REFUSED /* an error that is about the entries */
+} outcome_t;
 
 static outcome_t classify(const mcp_result_t *result) {
   bool own_code = result->status <= MCP_TOOL_ERROR && result->status > MCP_TOOL_ERROR - 100;
@@ -184,9 +192,12 @@ static outcome_t classify(const mcp_result_t *result) {
   case MCP_ETOOBIG:
   case MCP_EANSWER:
     return REFUSED;
-  case MCP_INTERNAL_ERROR:
+  case MCP_PARSE_ERROR:
   case MCP_INVALID_REQUEST:
+  case MCP_INTERNAL_ERROR:
     return ILL;
+  case MCP_ELOST:
+    return LOST;
   default:
     return own_code ? ILL : AWAY;
   }
@@ -250,31 +261,36 @@ static void conclude(delivery_t *delivery) {
     ask_next(delivery);
 }
 
+/* Again in a while, or as soon as a store that is away has come back. */
 static void retry(delivery_t *delivery, outcome_t outcome) {
   go_on_in(delivery, delay_ms(delivery), renew_and_send);
-  if (outcome == AWAY && delivery->paused != NULL)
+  if ((outcome == AWAY || outcome == LOST) && delivery->paused != NULL)
     delivery->away = STORE;
 }
 
-static void handle(delivery_t *delivery, const mcp_result_t *result) {
-  outcome_t outcome = classify(result);
+static void handle_failure(delivery_t *delivery, const mcp_result_t *result, outcome_t outcome) {
   bool persists;
-  if (outcome == ACCEPTED) {
-    count_success(delivery);
-    batch_stored(&delivery->batch, result->value);
-    send_next(delivery);
-    return;
-  }
   delivery->uncertain = delivery->uncertain || !surely_not_stored(result);
   if (outcome != REFUSED)
     count_failure(delivery, result);
   persists = delivery->batch.halved || delivery->failures > (unsigned)delivery->config->retry_max_attempts;
-  if (outcome == REFUSED || (outcome == ILL && persists)) {
+  if (outcome == REFUSED || (outcome != AWAY && persists))
     batch_refused(&delivery->batch, result->message, outcome == REFUSED);
+  if (outcome == REFUSED || (outcome == ILL && persists))
     go_on_in(delivery, 0, send_next);
-  } else {
+  else
     retry(delivery, outcome);
+}
+
+static void handle(delivery_t *delivery, const mcp_result_t *result) {
+  outcome_t outcome = classify(result);
+  if (outcome != ACCEPTED) {
+    handle_failure(delivery, result, outcome);
+    return;
   }
+  count_success(delivery);
+  batch_stored(&delivery->batch, result->value);
+  send_next(delivery);
 }
 
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
@@ -284,6 +300,12 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   if (delivery->closed)
     return;
   handle(delivery, result);
+}
+
+/* What a call would come to that cannot be sent; nothing is sent while the connection is known to be away, so
+ * that an answer that was lost is never mistaken for a question that was never asked. */
+static void handle_unsent(delivery_t *delivery, int status, const char *reason) {
+  handle(delivery, &(mcp_result_t){.status = status, .message = reason});
 }
 
 static void send_next(delivery_t *delivery) {
@@ -297,6 +319,10 @@ static void send_next(delivery_t *delivery) {
     give_back(delivery);
     return;
   }
+  if (!delivery->store_up) {
+    handle_unsent(delivery, MCP_ECONNECT, delivery->store_reason);
+    return;
+  }
   request = batch_request(&delivery->batch);
   if (request == NULL) { /* UNTESTED, no memory */
     go_on_in(delivery, 1000, send_next);
@@ -306,7 +332,7 @@ static void send_next(delivery_t *delivery) {
                            delivery->config->dewey_timeout_ms, on_answer, delivery);
   delivery->asking = status == 0;
   if (status != 0)
-    handle(delivery, &(mcp_result_t){.status = status, .message = mcp_strerror(status)});
+    handle_unsent(delivery, status, mcp_strerror(status));
 }
 
 static void on_renewed(int status, int64_t entries, void *arg) {
@@ -327,7 +353,7 @@ static void on_renewed(int status, int64_t entries, void *arg) {
 }
 
 static void renew_and_send(delivery_t *delivery) {
-  bool not_stored = !delivery->uncertain && delivery->batch.stored == 0;
+  bool not_stored = !delivery->uncertain && !delivery->batch.any_stored;
   int status = queue_renew(delivery->queue, delivery->batch.n, not_stored, on_renewed, delivery);
   delivery->asking = status == 0;
   if (status != 0)
@@ -337,7 +363,8 @@ static void renew_and_send(delivery_t *delivery) {
 static void on_store_state(mcp_client_t *client, int status, const char *reason, void *arg) {
   delivery_t *delivery = arg;
   (void)client;
-  (void)reason;
+  delivery->store_up = status == 0;
+  snprintf(delivery->store_reason, sizeof delivery->store_reason, "%s", reason == NULL ? "" : reason);
   if (status == 0 && delivery->away == STORE)
     resume(delivery);
 }
@@ -364,14 +391,12 @@ delivery_t *delivery_new(uv_loop_t *loop, const config_t *config, queue_t *queue
   return delivery;
 }
 
-void delivery_start(delivery_t *delivery) {
-  int status;
+int delivery_start(delivery_t *delivery) {
+  snprintf(delivery->store_reason, sizeof delivery->store_reason, "not connected yet");
   mcp_client_on_state(delivery->store, on_store_state, delivery);
-  status = mcp_client_connect(delivery->store);
-  if (status != 0) /* each call connects by itself, too */
-    mcp_log(MCP_LOG_WARN, "worker", "no connection to the log store: %s", mcp_strerror(status));
   delivery->empty_ms = uv_now(delivery->loop);
   go_on_with_redis(delivery, ask_next);
+  return mcp_client_connect(delivery->store);
 }
 
 static void release(delivery_t *delivery) {

@@ -11,7 +11,8 @@ typedef struct delivery delivery_t;
 /* Everything is borrowed but the client to the store, which it makes. NULL: bad address, no memory; the log
  * says. */
 delivery_t *delivery_new(struct uv_loop_s *loop, const config_t *config, queue_t *queue);
-void delivery_start(delivery_t *delivery);
+/* Connects to the store, for ever. Nonzero: no memory. */
+int delivery_start(delivery_t *delivery);
 
 /* Redis is there (again). */
 void delivery_redis_up(delivery_t *delivery);

@@ -270,6 +270,7 @@ char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_
   mcp_uuid_new(key.id);
   mcp_time_format(first_us, first);
   mcp_time_format(last_us, last);
+  put(doc, entry, "godot_drops", yyjson_mut_arr_with_sint64(doc, (const int64_t[]){count, first_us}, 2));
   snprintf(message, sizeof message, "%" PRId64 " entries dropped between %s and %s", count, first, last);
   put_key(doc, entry, &key);
   yyjson_mut_obj_add_str(doc, entry, "component", "godot");

@@ -37,7 +37,8 @@ char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size
  * ENTRY_MAX_BYTES (then "cut_from" says how long it was). malloc's; NULL: no memory. */
 char *entry_dead_letter(const char *text, size_t len, const char *reason, int64_t now_us, size_t *out_len);
 
-/* The line that names drops. malloc's; NULL: no memory. */
+/* The line that names drops. It begins with {"godot_drops":[count,first_us], by which the scripts know it
+ * (common.lua). malloc's; NULL: no memory. */
 char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_len);
 
 #endif

@@ -5,10 +5,10 @@ local batch = read_header(ARGV[1])
 if not batch or batch.token ~= ARGV[2] then return -1 end
 redis.call('ZADD', inflight, text(now_us() + ARGV[3]), batch.n)
 if ARGV[4] == '1' and batch.condemned > 0 then
-  local bytes = 0
-  for _, entry in ipairs(redis.call('RPOP', batch_key(batch.n), batch.condemned)) do bytes = bytes + #entry end
+  local gone, bytes = redis.call('RPOP', batch_key(batch.n), batch.condemned), 0
+  for _, entry in ipairs(gone) do bytes = bytes + #entry end
   add('bytes', -bytes)
-  count_drops(batch.condemned)
+  count_drops(gone)
   batch.condemned = 0
   write_header(batch)
 end

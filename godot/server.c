@@ -17,17 +17,13 @@ typedef struct godot {
   config_t config;
   tools_t tools;
   mcp_server_t *server;
-  const char *known; /* which of Redis' states has been logged: "up", "down" or none */
+  int open; /* while stopping: queue and store, unless closed */
 } godot_t;
 
+/* Changes are logged by the server. */
 static void on_redis(const char *reason, void *arg) {
   godot_t *godot = arg;
-  const char *state = reason == NULL ? "up" : "down";
   mcp_server_set_need(godot->server, "redis", reason);
-  if (godot->known != state)
-    mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, "godot", "%s",
-            reason == NULL ? "Redis is there" : reason);
-  godot->known = state;
 }
 
 static void on_store(mcp_client_t *client, int status, const char *reason, void *arg) {
@@ -36,23 +32,32 @@ static void on_store(mcp_client_t *client, int status, const char *reason, void 
   mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
 }
 
-static void on_store_closed(mcp_client_t *client, void *arg) {
-  (void)arg;
-  mcp_client_free(client);
-}
-
-static void on_queue_closed(void *arg) {
-  godot_t *godot = arg;
+/* Store and queue end the calls that still wait for them before they are closed. */
+static void release(godot_t *godot) {
+  if (--godot->open > 0)
+    return;
+  mcp_client_free(godot->tools.store);
   mcp_server_free(godot->server);
 }
 
-/* Every call has been answered, or nobody waits for the answer any more. */
+static void on_store_closed(mcp_client_t *client, void *arg) {
+  (void)client;
+  release(arg);
+}
+
+static void on_queue_closed(void *arg) {
+  release(arg);
+}
+
+/* Every call has been answered, or its time is over. */
 static void on_server_stopped(mcp_server_t *server, void *arg) {
   godot_t *godot = arg;
   (void)server;
+  godot->open = 2;
   tools_close(&godot->tools);
-  mcp_client_close(godot->tools.store, on_store_closed, NULL);
   queue_close(godot->tools.queue, on_queue_closed, godot);
+  if (mcp_client_close(godot->tools.store, on_store_closed, godot) != 0)
+    release(godot);
 }
 
 static void on_stop(void *arg) {

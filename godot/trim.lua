@@ -11,7 +11,7 @@ for _, n in ipairs(redis.call('ZRANGE', inflight, 0, -1)) do held = held + size(
 local bytes, queued = size(queue), redis.call('LLEN', queue)
 while queued > 0 and held + bytes > max_bytes do
   local over = math.ceil((held + bytes - max_bytes) / (bytes / queued))
-  count_drops((drop_queued(math.min(over, queued))))
+  drop_queued(math.min(over, queued))
   bytes, queued = size(queue), redis.call('LLEN', queue)
 end
 held = held + bytes

@@ -81,14 +81,13 @@ static int start(worker_t *worker) {
   worker->queue = queue_new(&worker->loop, &worker->config);
   worker->delivery =
       worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);
-  if (worker->delivery == NULL) {
-    mcp_log(MCP_LOG_ERROR, "worker", "cannot start: %s", mcp_last_error());
+  if (worker->delivery == NULL) /* the log says why */
     return 1;
-  }
   uv_timer_init(&worker->loop, &worker->trim);
   worker->trim.data = worker;
   uv_timer_start(&worker->trim, on_trim, TRIM_MS, TRIM_MS);
-  delivery_start(worker->delivery);
+  if (delivery_start(worker->delivery) != 0)
+    return 1;
   queue_start(worker->queue, false, on_redis, worker);
   mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", worker->config.worker_name,
           worker->config.queue_name, worker->config.redis_host, worker->config.redis_port,

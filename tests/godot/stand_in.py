@@ -1,0 +1,165 @@
+"""A log store that a test can make do what real ones rarely do, and a Redis, a server and workers around it.
+
+Happy path: `async with Parts() as parts: await parts.start(...)`. StandIn.behave decides about each batch: it answers a
+result, raises Refuse, or raises Vanish to close the connection without an answer (stored or not, as it likes).
+"""
+import asyncio
+import json
+import socket
+
+import websockets
+
+from services import PROGRAMS, System, http_get, until
+
+
+class Refuse(Exception):
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Vanish(Exception):
+    pass
+
+
+class StandIn:
+    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order."""
+
+    def __init__(self, port):
+        self.port, self.stored, self.calls, self.batches, self.server = port, {}, [], [], None
+        self.behave = self.store
+        self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
+
+    async def open(self):
+        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, max_size=None, ping_interval=None)
+
+    async def close(self):
+        if self.server is not None:
+            self.server.close()
+            await self.server.wait_closed()
+        self.server = None
+
+    async def serve(self, ws, *_):
+        try:
+            async for text in ws:
+                message = json.loads(text)
+                if "id" in message:
+                    await ws.send(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | await self.answer(message)))
+        except (Vanish, websockets.exceptions.ConnectionClosed):
+            pass
+
+    async def answer(self, message):
+        if message["method"] == "initialize":
+            info = {"name": "stand-in", "version": "1"}
+            return {"result": {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": info}}
+        if message["method"] != "tools/call":
+            return {"result": {}}
+        name, arguments = message["params"]["name"], message["params"].get("arguments", {})
+        self.calls.append((name, arguments))
+        try:
+            text = await self.run(name, arguments)
+        except Refuse as refusal:
+            return {"error": {"code": refusal.code, "message": refusal.message}}
+        return {"result": {"content": [{"type": "text", "text": text}]}}
+
+    async def run(self, name, arguments):
+        if name != "dewey_store_logs_batch":
+            answer = self.answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        self.batches.append(arguments["logs"])
+        result = self.behave(arguments["logs"])
+        return json.dumps(await result if asyncio.iscoroutine(result) else result)
+
+    def store(self, logs, reject=lambda entry: None):
+        rejected, inserted = [], 0
+        for index, entry in enumerate(logs):
+            if reason := reject(entry):
+                rejected.append({"index": index, "id": entry.get("id"), "reason": reason})
+                continue
+            key = (entry["id"], entry["created_at"])
+            inserted += key not in self.stored
+            self.stored.setdefault(key, entry)
+        duplicates = len(logs) - inserted - len(rejected)
+        return {"status": "ok", "inserted_count": inserted, "duplicates": duplicates, "rejected": rejected}
+
+    def messages(self):
+        return [entry["message"] for entry in self.stored.values()]
+
+
+class Parts(System):
+    """Redis, Godot's programs and a stand-in for the store; settings are quick."""
+
+    def __init__(self, **settings):
+        quick = {"RETRY_INITIAL_DELAY": "0.02", "RETRY_MAX_DELAY": "0.2", "BATCH_TIMEOUT_MS": "20"}
+        super().__init__(**(quick | settings))
+        self.stand_in = StandIn(self.dewey_port)
+
+    async def __aenter__(self):
+        self.__enter__()
+        self.start_redis()
+        return self
+
+    async def __aexit__(self, kind, error, trace):
+        # in a thread, since programs that stop may still want an answer of the stand-in
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
+        await self.stand_in.close()
+
+    def another(self, name, label, **settings):
+        """One more of a program, with settings of its own."""
+        program = self.add(label, PROGRAMS[name])
+        program.environment = program.environment | settings
+        self.programs.insert(0, self.programs.pop())
+        return program
+
+    def ask(self, *words):
+        """One command to Redis, whatever its bytes; the answer as int, bytes, None or list."""
+        with socket.create_connection(("127.0.0.1", self.redis_port), timeout=20) as link:
+            parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+            link.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+            return read_answer(link.makefile("rb"))
+
+    def push(self, *entries):
+        """As a producer that knows nothing of Godot."""
+        self.ask("LPUSH", "logs:queue", *(e if isinstance(e, (bytes, str)) else json.dumps(e) for e in entries))
+
+    def number(self, *words):
+        return int(self.ask(*words) or 0)
+
+    def redis_there(self):
+        """Whether Godot's server has found Redis; the store may be away."""
+        try:
+            return b"redis" not in http_get(self.godot_port, path="/readyz").body
+        except OSError:
+            return False
+
+    def dead(self):
+        return [json.loads(letter) for letter in self.ask("LRANGE", "logs:dead", 0, -1)]
+
+    def is_empty(self):
+        return self.number("LLEN", "logs:queue") + self.number("ZCARD", "logs:inflight") == 0
+
+    async def until(self, condition, what):
+        await eventually(condition, what)
+
+    async def drained(self):
+        await eventually(self.is_empty, "the queue is empty")
+
+
+def read_answer(file):
+    kind, rest = (line := file.readline().rstrip(b"\r\n"))[:1], line[1:]
+    if kind == b"-":
+        raise AssertionError(rest.decode())
+    if kind == b":":
+        return int(rest)
+    if kind == b"$":
+        return None if rest == b"-1" else file.read(int(rest) + 2)[:-2]
+    if kind == b"*":
+        return [read_answer(file) for _ in range(int(rest))]
+    return rest
+
+
+async def eventually(condition, what):
+    """As until(), while the loop serves on."""
+    await asyncio.to_thread(until, condition, what, 60)

@@ -1,0 +1,405 @@
+/* test_entry.c: what an entry becomes on its way, and what becomes of the entries of a batch. */
+#include "batch.h"
+#include "entry.h"
+#include "leaks.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#define V7 "01890a5d-ac96-774b-bcce-b302099a8057" /* 2023-06-30T05:18:50.198Z and some */
+#define V4 "919108f7-52d1-4320-9bac-f847db4148a8"
+#define INSTANCE "018f0000-0000-7000-8000-000000000001"
+#define NOW_US INT64_C(1700000000123456) /* 2023-11-14T22:13:20.123456Z */
+
+/* ---- From a call ---- */
+
+static yyjson_doc *parse(const char *json) {
+  yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+  cr_assert_not_null(doc, "%s", json);
+  return doc;
+}
+
+/* The entry made of arguments; NULL: refused with reason. */
+static yyjson_doc *make(const char *args, const char *trace_id, char reason[ENTRY_REASON_SIZE]) {
+  yyjson_doc *doc = parse(args), *made;
+  size_t len;
+  char *text = entry_new(yyjson_doc_get_root(doc), trace_id, NOW_US, &len, reason);
+  yyjson_doc_free(doc);
+  if (text == NULL)
+    return NULL;
+  made = parse(text);
+  free(text);
+  return made;
+}
+
+static const char *text_of(yyjson_doc *doc, const char *name) {
+  return yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), name));
+}
+
+static yyjson_val *data_of(yyjson_doc *doc) {
+  return yyjson_obj_get(yyjson_doc_get_root(doc), "data");
+}
+
+static void refused(const char *args, const char *why) {
+  char reason[ENTRY_REASON_SIZE] = "";
+  cr_assert_null(make(args, NULL, reason), "%s", args);
+  cr_assert_str_eq(reason, why);
+}
+
+Test(made, gets_id_time_and_level) {
+  char reason[ENTRY_REASON_SIZE];
+  char id[MCP_UUID_SIZE];
+  yyjson_doc *entry =
+      make("{\"component\":\"c\",\"level\":\"warn\",\"message\":\"m\",\"trace_id\":null,\"data\":null}", "t",
+           reason);
+  cr_assert_eq(mcp_uuid_parse(text_of(entry, "id"), strlen(text_of(entry, "id")), id), 0);
+  cr_assert_str_eq(text_of(entry, "created_at"), "2023-11-14T22:13:20.123456Z");
+  cr_assert_str_eq(text_of(entry, "level"), "WARN");
+  cr_assert_str_eq(text_of(entry, "trace_id"), "t", "the request's");
+  cr_assert(yyjson_is_null(data_of(entry)));
+  yyjson_doc_free(entry);
+  expect_no_leak();
+}
+
+Test(made, keeps_the_key_that_it_was_given) {
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *entry =
+      make("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"trace_id\":\"own\",\"id\":\"" V4
+           "\",\"created_at\":\"2024-02-29 10:00:00+02:00\",\"data\":{\"a\":[1,{}]}}",
+           "t", reason);
+  cr_assert_str_eq(text_of(entry, "id"), V4);
+  cr_assert_str_eq(text_of(entry, "created_at"), "2024-02-29T08:00:00.000000Z");
+  cr_assert_str_eq(text_of(entry, "trace_id"), "own");
+  cr_assert_eq(yyjson_arr_size(yyjson_obj_get(data_of(entry), "a")), 2);
+  yyjson_doc_free(entry);
+  expect_no_leak();
+}
+
+Test(made, takes_the_time_inside_of_an_id) {
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *entry =
+      make("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V7 "\"}", NULL, reason);
+  cr_assert_eq(strncmp(text_of(entry, "created_at"), "2023-06-", 8), 0, "%s", text_of(entry, "created_at"));
+  yyjson_doc_free(entry);
+  refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V4 "\"}",
+          "an id that is not a UUID of version 7 needs created_at");
+  expect_no_leak();
+}
+
+Test(made, keeps_a_time_that_cannot_be_read_in_data) {
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *entry = make("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"data\":{\"a\":1},"
+                           "\"created_at\":\"2024-01-01T00:00:00.%fZ\"}",
+                           NULL, reason);
+  cr_assert_str_eq(text_of(entry, "created_at"), "2023-11-14T22:13:20.123456Z");
+  cr_assert(
+      yyjson_equals_str(yyjson_obj_get(data_of(entry), "original_created_at"), "2024-01-01T00:00:00.%fZ"));
+  cr_assert_eq(yyjson_get_int(yyjson_obj_get(data_of(entry), "a")), 1);
+  yyjson_doc_free(entry);
+  expect_no_leak();
+}
+
+Test(made, refuses_what_the_store_would_refuse) {
+  char args[512], trace[131];
+  memset(trace, 't', 129);
+  trace[129] = '\0';
+  snprintf(args, sizeof args,
+           "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"trace_id\":\"%s\"}", trace);
+  refused(args, "trace_id has more than 128 bytes");
+  refused("{\"component\":\"c\",\"level\":\"FATAL\",\"message\":\"m\"}",
+          "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
+  refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"17\"}", "id is not a UUID");
+  expect_no_leak();
+}
+
+/* One byte more than fits is refused; a data object of brackets alone likewise. */
+Test(made, has_bounds_in_size_and_depth) {
+  char reason[ENTRY_REASON_SIZE];
+  static char args[ENTRY_MAX_BYTES + 128];
+  for (size_t extra = 0; extra < 2; extra++) {
+    yyjson_doc *entry;
+    size_t fits = ENTRY_MAX_BYTES - 4 - 1 - 2; /* data is null, component c, trace_id null */
+    int head = sprintf(args, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"");
+    memset(args + head, 'x', fits + extra);
+    strcpy(args + head + fits + extra, "\"}");
+    entry = make(args, NULL, reason);
+    cr_assert_eq(entry == NULL, extra == 1, "%zu", extra);
+    yyjson_doc_free(entry);
+  }
+  for (int depth = ENTRY_MAX_DEPTH - 1; depth <= ENTRY_MAX_DEPTH; depth++) {
+    char deep[512] = "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"data\":";
+    yyjson_doc *entry;
+    for (int i = 0; i < depth; i++)
+      strcat(deep, i == 0 ? "{\"a\":" : "[");
+    strcat(deep, "1");
+    for (int i = 0; i < depth; i++)
+      strcat(deep, i == depth - 1 ? "}" : "]");
+    strcat(deep, "}");
+    entry = make(deep, NULL, reason);
+    cr_assert_eq(entry == NULL, depth == ENTRY_MAX_DEPTH, "%d", depth);
+    yyjson_doc_free(entry);
+  }
+  expect_no_leak();
+}
+
+/* ---- From the queue ---- */
+
+static yyjson_doc *adopt(const char *text, size_t index, char reason[ENTRY_REASON_SIZE]) {
+  const entry_place_t place = {INSTANCE, "7", index, NOW_US};
+  size_t len;
+  char *out = entry_adopt(text, strlen(text), &place, &len, reason);
+  yyjson_doc *doc = out == NULL ? NULL : yyjson_read(out, len, 0);
+  free(out);
+  return doc;
+}
+
+Test(adopted, stays_as_it_is_where_it_is_in_order) {
+  static const char text[] =
+      "{ \"message\":\"m\",\"id\":\"" V4 "\", \"created_at\":\"2024-01-01\",\"level\":\"INFO\" }";
+  const entry_place_t place = {INSTANCE, "7", 0, NOW_US};
+  char reason[ENTRY_REASON_SIZE];
+  size_t len;
+  char *out = entry_adopt(text, sizeof text - 1, &place, &len, reason);
+  cr_assert_str_eq(out, text);
+  cr_assert_eq(len, sizeof text - 1);
+  free(out);
+  expect_no_leak();
+}
+
+Test(adopted, gets_the_same_id_each_time) {
+  static const char text[] = "{\"component\":\"c\",\"level\":\"info\",\"message\":\"m\"}";
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *first = adopt(text, 3, reason), *again = adopt(text, 3, reason),
+             *other = adopt(text, 4, reason);
+  cr_assert_str_eq(text_of(first, "id"), text_of(again, "id"));
+  cr_assert_str_neq(text_of(first, "id"), text_of(other, "id"));
+  cr_assert_str_eq(text_of(first, "created_at"), "2023-11-14T22:13:20.123456Z", "when it was claimed first");
+  cr_assert_str_eq(text_of(first, "level"), "INFO");
+  yyjson_doc_free(first);
+  yyjson_doc_free(again);
+  yyjson_doc_free(other);
+  expect_no_leak();
+}
+
+Test(adopted, keeps_what_had_to_be_replaced) {
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *entry = adopt("{\"id\":17,\"created_at\":\"2024-01-01T00:00:00.%fZ\",\"data\":[1]}", 0, reason);
+  cr_assert_eq(yyjson_get_int(yyjson_obj_get(data_of(entry), "original_id")), 17);
+  cr_assert(
+      yyjson_equals_str(yyjson_obj_get(data_of(entry), "original_created_at"), "2024-01-01T00:00:00.%fZ"));
+  cr_assert_eq(yyjson_arr_size(yyjson_obj_get(data_of(entry), "data")), 1);
+  yyjson_doc_free(entry);
+  expect_no_leak();
+}
+
+Test(adopted, refuses_what_is_no_entry) {
+  static const char *const texts[] = {"",  "x",        "{\"a\":",          "[1]",
+                                      "1", "\"text\"", "{\"a\":\"\xff\"}", "{\"a\":NaN}"};
+  char reason[ENTRY_REASON_SIZE], deep[1200] = "{\"a\":";
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    cr_assert_null(adopt(texts[i], 0, reason), "%s", texts[i]);
+  for (int i = 0; i < 500; i++)
+    strcat(deep, "[");
+  for (int i = 0; i < 500; i++)
+    strcat(deep, "]");
+  strcat(deep, "}");
+  cr_assert_null(adopt(deep, 0, reason));
+  cr_assert_str_eq(reason, "nests too deep");
+  expect_no_leak();
+}
+
+Test(letter, holds_the_entry_whatever_it_is) {
+  static const char *const texts[] = {"{\"a\":1}", "plain \" text", "\xff\xfe"};
+  for (size_t i = 0; i < 3; i++) {
+    size_t len;
+    char *text = entry_dead_letter(texts[i], strlen(texts[i]), "because", NOW_US, &len);
+    yyjson_doc *letter = parse(text);
+    cr_assert_str_eq(text_of(letter, "reason"), "because");
+    if (i < 2)
+      cr_assert_str_eq(text_of(letter, "entry"), texts[i]);
+    else
+      cr_assert_str_eq(text_of(letter, "entry_base64"), "//4=");
+    yyjson_doc_free(letter);
+    free(text);
+  }
+  expect_no_leak();
+}
+
+Test(letter, is_bounded) {
+  size_t len, big = ENTRY_MAX_BYTES + 1;
+  static char entry[ENTRY_MAX_BYTES + 1];
+  char *text;
+  yyjson_doc *letter;
+  memset(entry, 'x', big);
+  text = entry_dead_letter(entry, big, "because", NOW_US, &len);
+  letter = parse(text);
+  cr_assert_eq(strlen(text_of(letter, "entry")), ENTRY_MAX_BYTES);
+  cr_assert_eq(yyjson_get_uint(yyjson_obj_get(yyjson_doc_get_root(letter), "cut_from")), big);
+  yyjson_doc_free(letter);
+  free(text);
+  expect_no_leak();
+}
+
+/* ---- Batches ---- */
+
+enum { MOST = 16 };
+
+/* A batch of entries with messages 0 (the oldest) to count - 1; "!" for what is not JSON. */
+static void open_batch(batch_t *batch, size_t count, const char *broken) {
+  static char texts[MOST][64];
+  static queue_text_t entries[MOST];
+  queue_batch_t from = {
+      .n = "7", .claimed_us = NOW_US, .instance = INSTANCE, .entries = entries, .count = count};
+  for (size_t i = 0; i < count; i++) {
+    size_t index = count - 1 - i;
+    snprintf(texts[index], sizeof texts[index], broken[i] == '!' ? "!%zu" : "{\"message\":\"%zu\"}", i);
+    entries[index] = (queue_text_t){texts[index], strlen(texts[index])};
+  }
+  cr_assert_eq(batch_init(batch, &from), 0);
+}
+
+/* The messages of the next request, in a row: "0123". */
+static const char *request(batch_t *batch) {
+  static char messages[MOST + 1];
+  yyjson_mut_doc *args = batch_request(batch);
+  size_t len, i, count;
+  char *text = yyjson_mut_write(args, 0, &len);
+  yyjson_doc *doc = parse(text);
+  yyjson_val *logs = yyjson_obj_get(yyjson_doc_get_root(doc), "logs"), *entry;
+  memset(messages, 0, sizeof messages);
+  yyjson_arr_foreach(logs, i, count, entry)
+      strcat(messages, yyjson_get_str(yyjson_obj_get(entry, "message")));
+  yyjson_doc_free(doc);
+  free(text);
+  yyjson_mut_doc_free(args);
+  return messages;
+}
+
+static void stored(batch_t *batch, const char *answer) {
+  yyjson_doc *doc = parse(answer);
+  batch_stored(batch, yyjson_doc_get_root(doc));
+  yyjson_doc_free(doc);
+}
+
+/* Ends a batch: so many letters, and which entries go back, newest first. */
+static void concluded(batch_t *batch, size_t dead, const char *back) {
+  batch_verdict_t verdict;
+  cr_assert(batch_finished(batch));
+  cr_assert_null(batch_request(batch));
+  cr_assert_eq(batch_conclude(batch, &verdict), 0);
+  cr_assert_eq(verdict.verdict.dead_count, dead);
+  cr_assert_eq(verdict.verdict.back_count, strlen(back));
+  for (size_t i = 0; back[i] != '\0'; i++) {
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, "{\"message\":\"%c\",\"id\":", back[i]);
+    cr_assert_eq(strncmp(verdict.verdict.back[i].text, wanted, strlen(wanted)), 0,
+                 "it keeps the id it was given");
+  }
+  batch_verdict_deinit(&verdict);
+  batch_deinit(batch);
+  expect_no_leak();
+}
+
+Test(batch, all_stored) {
+  batch_t batch;
+  open_batch(&batch, 3, "   ");
+  cr_assert_str_eq(request(&batch), "012", "the oldest first");
+  stored(&batch, "{\"status\":\"ok\",\"inserted_count\":3,\"duplicates\":0,\"rejected\":[]}");
+  concluded(&batch, 0, "");
+}
+
+Test(batch, rejections_count_positions_in_the_request) {
+  batch_t batch;
+  open_batch(&batch, 4, "!   ");
+  cr_assert_str_eq(request(&batch), "123");
+  stored(&batch,
+         "{\"rejected\":[{\"index\":1,\"reason\":\"why\"},{\"index\":2},{\"index\":9},{\"index\":-1},7]}");
+  concluded(&batch, 3, "");
+}
+
+Test(batch, nothing_to_send) {
+  batch_t batch;
+  open_batch(&batch, 2, "!!");
+  concluded(&batch, 2, "");
+}
+
+Test(batch, refused_for_good_is_halved_until_the_culprit_is_alone) {
+  batch_t batch;
+  open_batch(&batch, 5, "     ");
+  while (!batch_finished(&batch)) {
+    if (strchr(request(&batch), '3') != NULL)
+      batch_refused(&batch, "no", true);
+    else
+      stored(&batch, "{}");
+  }
+  concluded(&batch, 1, "");
+}
+
+/* Refuses so many requests, takes all others but those that hold a message. */
+static void run_store(batch_t *batch, int refusals, const char *culprit) {
+  while (!batch_finished(batch)) {
+    if (refusals-- > 0 || strstr(request(batch), culprit) != NULL)
+      batch_refused(batch, "no", false);
+    else
+      stored(batch, "{}");
+  }
+}
+
+Test(batch, a_store_that_recovers_on_the_way_condemns_nobody) {
+  for (int refusals = 1; refusals < 15; refusals++) {
+    batch_t batch;
+    open_batch(&batch, 8, "        ");
+    run_store(&batch, refusals, "none");
+    concluded(&batch, 0, "");
+  }
+}
+
+Test(batch, a_culprit_is_found_wherever_it_stands) {
+  for (char culprit = '0'; culprit < '8'; culprit++) {
+    const char message[] = {culprit, '\0'};
+    batch_t batch;
+    open_batch(&batch, 8, "        ");
+    run_store(&batch, 0, message);
+    concluded(&batch, 1, "");
+  }
+}
+
+Test(batch, without_a_witness_it_goes_back) {
+  batch_t batch;
+  open_batch(&batch, 1, " ");
+  run_store(&batch, 0, "0");
+  concluded(&batch, 0, "0");
+}
+
+Test(batch, a_witness_that_is_refused_proves_nothing) {
+  batch_t batch;
+  open_batch(&batch, 2, "  ");
+  batch_refused(&batch, "no", false);
+  batch_refused(&batch, "no", false);
+  stored(&batch, "{}");
+  cr_assert_str_eq(request(&batch), "0", "its second chance");
+  batch_refused(&batch, "no", false);
+  cr_assert_str_eq(request(&batch), "1", "the witness");
+  batch_refused(&batch, "no", false);
+  concluded(&batch, 0, "10");
+}
+
+Test(batch, a_store_that_is_ill_condemns_nobody) {
+  batch_t batch;
+  open_batch(&batch, 4, "    ");
+  while (!batch_finished(&batch))
+    batch_refused(&batch, "no", false);
+  concluded(&batch, 0, "3210");
+}
+
+Test(batch, pushed_out_entries_are_not_sent) {
+  batch_t batch;
+  open_batch(&batch, 4, "!   ");
+  batch_keep_newest(&batch, 2);
+  cr_assert_str_eq(request(&batch), "23");
+  stored(&batch, "{}");
+  concluded(&batch, 0, "");
+}

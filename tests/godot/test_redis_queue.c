@@ -1,0 +1,672 @@
+/* test_redis_queue.c: the steps of the queue against a real Redis: what is pushed is claimed once, nothing is
+ * lost when answers, leases or Redis itself are, and the books balance. */
+#include "entry.h"
+#include "leaks.h"
+#include "redis_process.h"
+#include "redis_queue.h"
+
+#include <criterion/criterion.h>
+#include <iccm_network.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum { DEADLINE_MS = 30000 };
+
+typedef struct bench {
+  uv_loop_t loop;
+  uv_timer_t deadline;
+  redis_process_t redis;
+  config_t config;
+  queue_t *queue, *other; /* other: a second worker, where a test wants one */
+  bool up, other_up;
+  int ups; /* how often queue came up */
+} bench_t;
+
+/* What a step answered. */
+typedef struct answer {
+  bool done;
+  int status;
+  char n[QUEUE_NUMBER_SIZE];
+  char instance[MCP_UUID_SIZE];
+  bool sent_before;
+  char entries[8][64];
+  size_t count;
+  int64_t queued;
+  queue_drops_t drops;
+  int64_t renewed;
+} answer_t;
+
+static void on_deadline(uv_timer_t *timer) {
+  (void)timer;
+  cr_assert_fail("nothing happened for too long");
+}
+
+static void run_until(bench_t *bench, const bool *done) {
+  uv_timer_start(&bench->deadline, on_deadline, DEADLINE_MS, 0);
+  while (!*done)
+    uv_run(&bench->loop, UV_RUN_ONCE);
+  uv_timer_stop(&bench->deadline);
+}
+
+static void on_state(const char *reason, void *arg) {
+  bench_t *bench = arg;
+  bench->up = reason == NULL;
+  bench->ups += reason == NULL;
+}
+
+static void on_other_state(const char *reason, void *arg) {
+  *(bool *)arg = reason == NULL;
+}
+
+static void open_bench(bench_t *bench, int64_t max_entries, int64_t max_bytes) {
+  memset(bench, 0, sizeof *bench);
+  redis_process_init(&bench->redis);
+  uv_loop_init(&bench->loop);
+  uv_timer_init(&bench->loop, &bench->deadline);
+  bench->config = (config_t){.redis_host = "127.0.0.1",
+                             .redis_port = bench->redis.port,
+                             .queue_name = "logs:queue",
+                             .max_queue_entries = max_entries,
+                             .max_queue_bytes = max_bytes,
+                             .worker_name = "worker-1"};
+  bench->queue = queue_new(&bench->loop, &bench->config);
+  queue_start(bench->queue, true, on_state, bench);
+  run_until(bench, &bench->up);
+}
+
+static void on_closed(void *arg) {
+  *(bool *)arg = true;
+}
+
+static void close_queue(bench_t *bench, queue_t *queue) {
+  bool closed = false;
+  if (queue == NULL)
+    return;
+  queue_close(queue, on_closed, &closed);
+  run_until(bench, &closed);
+}
+
+/* A second worker, or the same one after a restart. */
+static void open_other(bench_t *bench, const config_t *config) {
+  bench->other_up = false;
+  bench->other = queue_new(&bench->loop, config);
+  queue_start(bench->other, false, on_other_state, &bench->other_up);
+  run_until(bench, &bench->other_up);
+}
+
+static void close_bench(bench_t *bench) {
+  close_queue(bench, bench->other);
+  close_queue(bench, bench->queue);
+  uv_close((uv_handle_t *)&bench->deadline, NULL);
+  uv_run(&bench->loop, UV_RUN_DEFAULT);
+  cr_assert_eq(uv_loop_close(&bench->loop), 0, "handles are still open");
+  redis_process_deinit(&bench->redis);
+  expect_no_leak();
+}
+
+/* ---- Steps that are waited for ---- */
+
+static void on_done(int status, void *arg) {
+  answer_t *answer = arg;
+  answer->status = status;
+  answer->done = true;
+}
+
+static answer_t push(bench_t *bench, int first, int count) {
+  static char texts[QUEUE_MAX_PUSH][32];
+  static queue_text_t entries[QUEUE_MAX_PUSH];
+  answer_t answer = {0};
+  for (int i = 0; i < count; i++)
+    entries[i] = (queue_text_t){
+        texts[i], (size_t)snprintf(texts[i], sizeof texts[i], "{\"message\":\"%d\"}", first + i)};
+  cr_assert_eq(queue_push(bench->queue, entries, (size_t)count, on_done, &answer), 0);
+  cr_assert_not(answer.done, "answered within the call");
+  run_until(bench, &answer.done);
+  return answer;
+}
+
+static void on_next(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
+  answer_t *answer = arg;
+  answer->queued = queued;
+  for (size_t i = 0; batch != NULL && i < batch->count; i++)
+    if (i < 8)
+      snprintf(answer->entries[i], sizeof answer->entries[i], "%.*s", (int)batch->entries[i].len,
+               batch->entries[i].text);
+  if (batch != NULL) {
+    answer->count = batch->count;
+    answer->sent_before = batch->sent_before;
+    memcpy(answer->n, batch->n, sizeof answer->n);
+    snprintf(answer->instance, sizeof answer->instance, "%s", batch->instance);
+  }
+  on_done(status, arg);
+}
+
+static answer_t next(bench_t *bench, queue_t *queue, const queue_verdict_t *verdict, int fewest, int most) {
+  answer_t answer = {0};
+  cr_assert_eq(queue_next(queue, verdict, fewest, most, on_next, &answer), 0);
+  run_until(bench, &answer.done);
+  cr_assert_eq(answer.status, 0);
+  return answer;
+}
+
+static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *n) {
+  const queue_verdict_t verdict = {.n = n};
+  return next(bench, queue, &verdict, 0, 0);
+}
+
+static void on_renewed(int status, int64_t entries, void *arg) {
+  answer_t *answer = arg;
+  answer->renewed = entries;
+  on_done(status, arg);
+}
+
+static int64_t renew(bench_t *bench, queue_t *queue, const char *n, bool not_stored) {
+  answer_t answer = {0};
+  cr_assert_eq(queue_renew(queue, n, not_stored, on_renewed, &answer), 0);
+  run_until(bench, &answer.done);
+  cr_assert_eq(answer.status, 0);
+  return answer.renewed;
+}
+
+static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
+  answer_t *answer = arg;
+  answer->drops = *drops;
+  on_done(status, arg);
+}
+
+static queue_drops_t trim(bench_t *bench) {
+  answer_t answer = {0};
+  cr_assert_eq(queue_trim(bench->queue, on_trimmed, &answer), 0);
+  run_until(bench, &answer.done);
+  cr_assert_eq(answer.status, 0);
+  return answer.drops;
+}
+
+static long long number_of(bench_t *bench, const char *key) {
+  return redis_process_int(&bench->redis, "GET %s", key);
+}
+static long long queued(bench_t *bench) {
+  return redis_process_int(&bench->redis, "LLEN logs:queue");
+}
+
+/* ---- Push ---- */
+
+Test(push, keeps_the_order_and_the_count) {
+  bench_t bench;
+  open_bench(&bench, 100, 1 << 20);
+  cr_assert_eq(push(&bench, 1, 3).status, 0);
+  cr_assert_eq(queued(&bench), 3);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "{\"message\":\"1\"}");
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue 0"), "{\"message\":\"3\"}");
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 0);
+  close_bench(&bench);
+}
+
+Test(push, a_thousand_at_once) {
+  bench_t bench;
+  open_bench(&bench, 5000, 1 << 20);
+  cr_assert_eq(push(&bench, 0, QUEUE_MAX_PUSH).status, 0);
+  cr_assert_eq(queued(&bench), QUEUE_MAX_PUSH);
+  close_bench(&bench);
+}
+
+Test(push, beyond_the_bound_the_oldest_go_and_are_counted) {
+  bench_t bench;
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 10);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 0);
+  push(&bench, 11, 7);
+  cr_assert_eq(queued(&bench), 10);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 7);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "{\"message\":\"8\"}");
+  close_bench(&bench);
+}
+
+Test(push, the_bound_in_bytes) {
+  bench_t bench;
+  open_bench(&bench, 1000, 1024); /* 64 entries of 16 bytes */
+  push(&bench, 10, 64);
+  cr_assert_eq(queued(&bench), 64, "just at the bound");
+  push(&bench, 74, 10);
+  cr_assert_eq(queued(&bench), 64);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 10);
+  close_bench(&bench);
+}
+
+Test(push, refused_by_redis_is_an_error) {
+  bench_t bench;
+  open_bench(&bench, 10, 1 << 20);
+  redis_process_int(&bench.redis, "SET logs:queue text");
+  cr_assert_eq(push(&bench, 1, 1).status, UV_EPROTO);
+  redis_process_int(&bench.redis, "DEL logs:queue");
+  cr_assert_eq(push(&bench, 1, 1).status, 0);
+  close_bench(&bench);
+}
+
+/* ---- Claim ---- */
+
+Test(claim, takes_the_oldest_under_a_lease) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 5);
+  batch = next(&bench, bench.queue, NULL, 1, 3);
+  cr_assert_eq(batch.count, 3);
+  cr_assert_str_eq(batch.entries[0], "{\"message\":\"3\"}", "newest first");
+  cr_assert_str_eq(batch.entries[2], "{\"message\":\"1\"}");
+  cr_assert_not(batch.sent_before);
+  cr_assert_eq(queued(&bench), 2);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1);
+  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", batch.n), 1);
+  close_bench(&bench);
+}
+
+Test(claim, waits_for_enough) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 100, 1 << 20);
+  cr_assert_eq(next(&bench, bench.queue, NULL, 1, 3).queued, 0);
+  push(&bench, 1, 2);
+  batch = next(&bench, bench.queue, NULL, 3, 3);
+  cr_assert_eq(batch.count, 0);
+  cr_assert_eq(batch.queued, 2);
+  cr_assert_eq(next(&bench, bench.queue, NULL, 1, 3).count, 2);
+  close_bench(&bench);
+}
+
+Test(claim, ends_when_it_is_full_in_bytes) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 100, 1 << 30);
+  for (int i = 0; i < 4; i++)
+    redis_process_int(&bench.redis, "EVAL %s 1 logs:queue %d",
+                      "return redis.call('LPUSH', KEYS[1], string.rep('x', ARGV[1]))", 3 << 20);
+  batch = next(&bench, bench.queue, NULL, 1, 100);
+  cr_assert_eq(batch.count, 3, "the third one fills it");
+  cr_assert_eq(queued(&bench), 1);
+  close_bench(&bench);
+}
+
+Test(claim, acknowledging_and_claiming_is_one_step) {
+  bench_t bench;
+  answer_t first, second;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 4);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  second = next(&bench, bench.queue, &(queue_verdict_t){.n = first.n}, 1, 2);
+  cr_assert_str_neq(first.n, second.n);
+  cr_assert_str_eq(second.entries[1], "{\"message\":\"3\"}");
+  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", first.n), 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1);
+  acknowledge(&bench, bench.queue, second.n);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 0);
+  cr_assert_eq(queued(&bench), 0);
+  close_bench(&bench);
+}
+
+Test(claim, an_answer_that_was_lost_costs_nothing) {
+  bench_t bench;
+  answer_t first, again, third;
+  queue_verdict_t verdict;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 4);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  verdict = (queue_verdict_t){.n = first.n};
+  again = next(&bench, bench.queue, &verdict, 1, 2);
+  third = next(&bench, bench.queue, &verdict, 1, 2);
+  cr_assert_str_eq(again.n, third.n, "the batch that was claimed is found again");
+  cr_assert_not(third.sent_before);
+  cr_assert_eq(queued(&bench), 0);
+  close_bench(&bench);
+}
+
+Test(claim, the_instance_stays_the_same) {
+  bench_t bench;
+  answer_t first, second;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 1);
+  second = next(&bench, bench.queue, &(queue_verdict_t){.n = first.n}, 1, 1);
+  cr_assert_str_eq(first.instance, second.instance);
+  close_bench(&bench);
+}
+
+/* ---- Leases ---- */
+
+Test(lease, keeps_others_away_until_it_ends) {
+  bench_t bench;
+  config_t other;
+  answer_t first, taken;
+  open_bench(&bench, 100, 1 << 20);
+  other = bench.config;
+  other.worker_name = "worker-2";
+  open_other(&bench, &other);
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0);
+  redis_process_int(&bench.redis, "ZADD logs:inflight 1 %s", first.n);
+  taken = next(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.n, first.n);
+  cr_assert(taken.sent_before);
+  cr_assert_eq(taken.count, 2);
+  cr_assert_eq(renew(&bench, bench.queue, first.n, false), -1, "the first one has lost it");
+  acknowledge(&bench, bench.queue, first.n);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1, "and cannot acknowledge it");
+  acknowledge(&bench, bench.other, first.n);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 0);
+  close_bench(&bench);
+}
+
+Test(lease, a_restarted_worker_takes_its_own_back_at_once) {
+  bench_t bench;
+  answer_t first, taken;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  open_other(&bench, &bench.config); /* the same name */
+  taken = next(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.n, first.n);
+  cr_assert(taken.sent_before);
+  cr_assert_str_eq(taken.entries[1], "{\"message\":\"1\"}");
+  close_bench(&bench);
+}
+
+Test(lease, two_of_one_name_do_not_rob_each_other_for_ever) {
+  bench_t bench;
+  answer_t first;
+  open_bench(&bench, 100, 1 << 20);
+  open_other(&bench, &bench.config);
+  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0); /* it has settled */
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  cr_assert_eq(first.count, 2);
+  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0);
+  close_bench(&bench);
+}
+
+static void on_released(int status, void *arg) {
+  on_done(status, arg);
+}
+
+Test(lease, given_back_goes_to_whoever_asks_next) {
+  bench_t bench;
+  config_t other;
+  answer_t first, given = {0};
+  open_bench(&bench, 100, 1 << 20);
+  other = bench.config;
+  other.worker_name = "worker-2";
+  open_other(&bench, &other);
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  cr_assert_eq(queue_release(bench.queue, first.n, on_released, &given), 0);
+  run_until(&bench, &given.done);
+  cr_assert_str_eq(next(&bench, bench.other, NULL, 1, 2).n, first.n);
+  close_bench(&bench);
+}
+
+/* ---- Leased entries and the bound ---- */
+
+Test(bound, leased_entries_count_and_go_only_when_they_are_not_stored) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 10);
+  batch = next(&bench, bench.queue, NULL, 1, 4);
+  push(&bench, 11, 3);
+  cr_assert_eq(queued(&bench), 9, "6 and 3: the leased ones are older");
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 0, "they may be stored at this moment");
+  cr_assert_eq(renew(&bench, bench.queue, batch.n, true), 1);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 3);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:batch:%s -1", batch.n),
+                   "{\"message\":\"4\"}");
+  push(&bench, 14, 2);
+  cr_assert_eq(queued(&bench), 10, "the last leased one, and one that is queued");
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 4);
+  cr_assert_eq(renew(&bench, bench.queue, batch.n, true), 0);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 5);
+  acknowledge(&bench, bench.queue, batch.n);
+  cr_assert_eq(queued(&bench), 10);
+  close_bench(&bench);
+}
+
+Test(bound, what_was_stored_meanwhile_is_not_counted_as_dropped) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 10);
+  batch = next(&bench, bench.queue, NULL, 1, 4);
+  push(&bench, 11, 6); /* 16 pushed: 4 are being stored, 10 are queued, 2 have to go */
+  acknowledge(&bench, bench.queue, batch.n);
+  cr_assert_eq(queued(&bench), 10);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 2);
+  close_bench(&bench);
+}
+
+Test(bound, holds_for_those_who_push_by_themselves) {
+  bench_t bench;
+  queue_drops_t drops;
+  open_bench(&bench, 10, 1 << 20);
+  for (int i = 0; i < 25; i++)
+    redis_process_int(&bench.redis, "LPUSH logs:queue %d", i);
+  drops = trim(&bench);
+  cr_assert_eq(queued(&bench), 10);
+  cr_assert_eq(drops.count, 15);
+  cr_assert_leq(drops.first_us, drops.last_us);
+  cr_assert_not(drops.room, "it is at its bound");
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "15");
+  close_bench(&bench);
+}
+
+Test(bound, in_bytes_holds_for_those_who_push_by_themselves) {
+  bench_t bench;
+  open_bench(&bench, 100000, 64 << 10);
+  for (int i = 0; i < 50; i++)
+    redis_process_int(&bench.redis, "EVAL %s 1 logs:queue %d",
+                      "return redis.call('LPUSH', KEYS[1], string.rep('x', ARGV[1]))", 4 << 10);
+  trim(&bench);
+  cr_assert_leq(redis_process_int(&bench.redis, "MEMORY USAGE logs:queue SAMPLES 0"), 66 << 10);
+  cr_assert_geq(queued(&bench), 10);
+  cr_assert_eq(queued(&bench) + number_of(&bench, "logs:dropped"), 50);
+  close_bench(&bench);
+}
+
+Test(bound, drops_are_reported_once) {
+  bench_t bench;
+  queue_drops_t drops;
+  answer_t reported = {0}, late = {0};
+  const queue_text_t line = {"{\"message\":\"line\"}", 18};
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 12);
+  acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 5).n);
+  drops = trim(&bench);
+  cr_assert_eq(drops.count, 2);
+  cr_assert(drops.room);
+  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &reported), 0);
+  run_until(&bench, &reported.done);
+  cr_assert_eq(queued(&bench), 6);
+  cr_assert_eq(trim(&bench).count, 0);
+  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &late), 0);
+  run_until(&bench, &late.done);
+  cr_assert_eq(queued(&bench), 6, "not twice");
+  close_bench(&bench);
+}
+
+Test(bound, a_report_that_is_dropped_itself_is_named_again) {
+  bench_t bench;
+  queue_drops_t drops, again;
+  answer_t reported = {0};
+  queue_text_t line;
+  char *text;
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 12);
+  acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 10).n);
+  drops = trim(&bench);
+  text = entry_drops(drops.count, drops.first_us, drops.last_us, &line.len);
+  line.text = text;
+  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &reported), 0);
+  run_until(&bench, &reported.done);
+  free(text);
+  push(&bench, 13, 11); /* drops the line, and one entry */
+  again = trim(&bench);
+  cr_assert_eq(again.count, 3);
+  cr_assert_eq(again.first_us, drops.first_us);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 3, "the line itself does not count");
+  close_bench(&bench);
+}
+
+/* ---- Verdicts ---- */
+
+Test(verdict, dead_letters_and_entries_that_go_back) {
+  bench_t bench;
+  answer_t batch;
+  const queue_text_t dead[] = {{"letter", 6}}, back[] = {{"newer", 5}, {"older", 5}};
+  queue_verdict_t verdict;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 4);
+  batch = next(&bench, bench.queue, NULL, 1, 3);
+  verdict = (queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 1, .back = back, .back_count = 2};
+  next(&bench, bench.queue, &verdict, 0, 0);
+  next(&bench, bench.queue, &verdict, 0, 0); /* the answer may have been lost */
+  cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 1);
+  cr_assert_eq(redis_process_int(&bench.redis, "HGET logs:state dead"), 1);
+  cr_assert_eq(queued(&bench), 3);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "older");
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -2"), "newer");
+  close_bench(&bench);
+}
+
+Test(verdict, dead_letters_are_bounded) {
+  bench_t bench;
+  answer_t batch;
+  const queue_text_t dead[] = {{"letter", 6}};
+  open_bench(&bench, 100, 1 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 0",
+                    "for i = 1, 10000 do redis.call('LPUSH', 'logs:dead', 'old') end return 1");
+  push(&bench, 1, 1);
+  batch = next(&bench, bench.queue, NULL, 1, 1);
+  next(&bench, bench.queue, &(queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 1}, 0, 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), QUEUE_MAX_DEAD);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:dead 0"), "letter");
+  close_bench(&bench);
+}
+
+/* ---- Redis goes, and comes back ---- */
+
+Test(redis, forgets_its_scripts) {
+  bench_t bench;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 1);
+  redis_process_text(&bench.redis, "SCRIPT FLUSH");
+  cr_assert_eq(push(&bench, 2, 1).status, 0);
+  cr_assert_eq(queued(&bench), 2);
+  close_bench(&bench);
+}
+
+Test(redis, killed_and_started_again) {
+  bench_t bench;
+  answer_t lost = {0};
+  const queue_text_t entry = {"{}", 2};
+  bool down = false;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 3);
+  redis_process_kill(&bench.redis);
+  if (queue_push(bench.queue, &entry, 1, on_done, &lost) == 0) {
+    run_until(&bench, &lost.done);
+    cr_assert_eq(lost.status, MCP_ELOST);
+  }
+  down = !queue_is_up(bench.queue);
+  cr_assert(down);
+  cr_assert_eq(queue_push(bench.queue, &entry, 1, on_done, &lost), MCP_ESTATE);
+  redis_process_start(&bench.redis);
+  run_until(&bench, &bench.up);
+  cr_assert_eq(queued(&bench), 3, "what was acknowledged is still there");
+  cr_assert_eq(push(&bench, 4, 1).status, 0);
+  close_bench(&bench);
+}
+
+Test(redis, silent, .timeout = 60) {
+  bench_t bench;
+  answer_t answer = {0};
+  const queue_text_t entry = {"{}", 2};
+  uint64_t began;
+  open_bench(&bench, 100, 1 << 20);
+  kill(bench.redis.pid, SIGSTOP);
+  uv_update_time(&bench.loop);
+  began = uv_now(&bench.loop);
+  cr_assert_eq(queue_push(bench.queue, &entry, 1, on_done, &answer), 0);
+  run_until(&bench, &answer.done);
+  cr_assert_eq(answer.status, MCP_ELOST);
+  cr_assert_leq(uv_now(&bench.loop) - began, QUEUE_SILENCE_MS + 3000);
+  kill(bench.redis.pid, SIGCONT);
+  run_until(&bench, &bench.up);
+  cr_assert_eq(push(&bench, 1, 1).status, 0);
+  close_bench(&bench);
+}
+
+Test(redis, a_host_that_does_not_exist_is_asked_for_again) {
+  bench_t bench;
+  config_t nowhere;
+  bool other_up = true;
+  queue_t *queue;
+  open_bench(&bench, 100, 1 << 20);
+  nowhere = bench.config;
+  nowhere.redis_host = "no-such-host.invalid";
+  queue = queue_new(&bench.loop, &nowhere);
+  queue_start(queue, false, on_other_state, &other_up);
+  uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
+  while (other_up)
+    uv_run(&bench.loop, UV_RUN_ONCE);
+  close_queue(&bench, queue);
+  close_bench(&bench);
+}
+
+/* ---- Levels ---- */
+
+static void set_level(bench_t *bench, queue_t *queue, const char *component, const char *level) {
+  answer_t answer = {0};
+  cr_assert_eq(queue_set_level(queue, component, strlen(component), level, on_done, &answer), 0);
+  run_until(bench, &answer.done);
+  cr_assert_eq(answer.status, 0);
+}
+
+Test(levels, obeyed_at_once_and_after_a_restart) {
+  bench_t bench;
+  open_bench(&bench, 100, 1 << 20);
+  cr_assert_eq(queue_level(bench.queue, "dewey", 5), MCP_LOG_TRACE);
+  set_level(&bench, bench.queue, "dewey", "WARN");
+  set_level(&bench, bench.queue, "alpha", "DEBUG");
+  cr_assert_eq(queue_level(bench.queue, "dewey", 5), MCP_LOG_WARN);
+  cr_assert_eq(queue_level(bench.queue, "alpha", 5), MCP_LOG_DEBUG);
+  cr_assert_eq(queue_level(bench.queue, "dewe", 4), MCP_LOG_TRACE);
+  open_other(&bench, &bench.config);
+  cr_assert_eq(queue_level(bench.other, "dewey", 5), MCP_LOG_WARN);
+  close_bench(&bench);
+}
+
+Test(levels, heard_from_another_godot) {
+  bench_t bench;
+  open_bench(&bench, 100, 1 << 20);
+  open_other(&bench, &bench.config);
+  set_level(&bench, bench.other, "message", "ERROR");
+  uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
+  while (queue_level(bench.queue, "message", 7) != MCP_LOG_ERROR)
+    uv_run(&bench.loop, UV_RUN_ONCE);
+  close_bench(&bench);
+}
+
+Test(levels, are_bounded) {
+  bench_t bench;
+  answer_t answer = {0};
+  open_bench(&bench, 100, 1 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 0",
+                    "for i = 1, 10000 do redis.call('HSET', 'logger_config:levels', i, 'INFO') end return 1");
+  cr_assert_eq(queue_set_level(bench.queue, "one more", 8, "WARN", on_done, &answer), 0);
+  run_until(&bench, &answer.done);
+  cr_assert_eq(answer.status, UV_EPROTO);
+  set_level(&bench, bench.queue, "17", "WARN");
+  cr_assert_eq(queue_level(bench.queue, "17", 2), MCP_LOG_WARN);
+  close_bench(&bench);
+}

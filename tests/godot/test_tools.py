@@ -1,0 +1,257 @@
+"""Godot's server as its callers see it: the tools, their errors, levels, readiness, settings."""
+import asyncio
+import json
+import signal
+import subprocess
+import time
+import unittest
+import uuid
+
+from caller import CallError, Caller, ask, connect
+from services import PROGRAMS, free_port, http_get, main, wait_ready
+from stand_in import Parts, Refuse, eventually
+
+ENTRY = {"component": "c", "level": "INFO", "message": "m"}
+QUEUED = {"status": "ok", "message": "Log entry queued."}
+BELOW = {"status": "ok", "message": "Below the level of its component; not queued."}
+NAMES = ["logger_log", "logger_query", "logger_clear", "logger_set_level"]
+V4 = "919108f7-52d1-4320-9bac-f847db4148a8"
+V7 = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+class ServerCase(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)
+        self.parts = await self.enterAsyncContext(Parts())
+        await self.parts.stand_in.open()
+        self.parts.godot.start()
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.caller = await self.enterAsyncContext(Caller(self.parts.godot_url))
+
+    def newest(self):
+        return json.loads(self.parts.ask("LINDEX", "logs:queue", 0))
+
+    async def refused(self, code, tool, arguments):
+        with self.assertRaises(CallError) as caught:
+            await self.caller.call(tool, arguments)
+        self.assertEqual(caught.exception.code, code, caught.exception.message)
+        return caught.exception.message
+
+
+class Log(ServerCase):
+    async def test_the_tools_and_their_older_names(self):
+        tools = (await self.caller.request("tools/list"))["result"]["tools"]
+        self.assertEqual([tool["name"] for tool in tools], NAMES)
+        self.assertEqual(tools[0]["description"], "Push a log entry to the logging queue")
+        self.assertEqual(tools[0]["inputSchema"]["required"], ["component", "level", "message"])
+        self.assertIn("info", tools[0]["inputSchema"]["properties"]["level"]["enum"])
+        self.assertEqual(await self.caller.call("godot_logger_log", ENTRY), QUEUED)
+        self.assertEqual(await self.caller.call("godot_logger_query", {}), [])
+        self.assertEqual((await self.caller.call("godot_logger_clear", {}))["deleted_count"], 0)
+        level = {"component": "c", "level": "WARN"}
+        self.assertEqual(await self.caller.call("godot_logger_set_level", level), {"status": "ok"} | level)
+
+    async def test_the_text_of_the_answer(self):
+        answer = await self.caller.request("tools/call", {"name": "logger_log", "arguments": ENTRY})
+        self.assertEqual(answer["result"]["content"][0]["text"], '{"status":"ok","message":"Log entry queued."}')
+
+    async def test_an_entry_gets_its_key(self):
+        nulls = {"trace_id": None, "data": None, "id": None, "created_at": None}
+        await self.caller.call("logger_log", ENTRY | {"level": "warn"} | nulls)
+        entry = self.newest()
+        self.assertEqual(uuid.UUID(entry["id"]).version, 7)
+        self.assertRegex(entry["created_at"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
+        self.assertEqual((entry["level"], entry["trace_id"], entry["data"]), ("WARN", None, None))
+
+    async def test_a_given_key_is_kept(self):
+        await self.caller.call("logger_log", ENTRY | {"id": V4.upper(), "created_at": "2024-01-01T01:00:00+01:00"})
+        self.assertEqual((self.newest()["id"], self.newest()["created_at"]), (V4, "2024-01-01T00:00:00.000000Z"))
+        await self.caller.call("logger_log", ENTRY | {"id": V7})
+        self.assertTrue(self.newest()["created_at"].startswith("2023-06-"))
+
+    async def test_a_time_that_cannot_be_read_is_kept_in_data(self):
+        await self.caller.call("logger_log", ENTRY | {"created_at": "2024-01-01T00:00:00.%fZ", "data": {"a": 1}})
+        self.assertEqual(self.newest()["data"], {"a": 1, "original_created_at": "2024-01-01T00:00:00.%fZ"})
+
+    async def test_the_trace_id_of_the_request(self):
+        params = {"name": "logger_log", "arguments": ENTRY, "_meta": {"trace_id": "from the request"}}
+        await self.caller.request("tools/call", params)
+        self.assertEqual(self.newest()["trace_id"], "from the request")
+        params["arguments"] = ENTRY | {"trace_id": "its own"}
+        await self.caller.request("tools/call", params)
+        self.assertEqual(self.newest()["trace_id"], "its own")
+
+    async def test_what_the_store_would_refuse(self):
+        for wrong in (
+            {"component": 1},
+            {"level": "FATAL"},
+            {"message": None},
+            {"trace_id": "t" * 129},
+            {"data": [1]},
+            {"id": "17"},
+            {"id": V4},
+            {"message": "x" * (256 * 1024)},
+        ):
+            await self.refused(-32602, "logger_log", ENTRY | wrong)
+        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+        await self.caller.call("logger_log", ENTRY | {"trace_id": "t" * 128, "message": "x" * (256 * 1024 - 200)})
+
+    async def test_many_at_once_in_order(self):
+        calls = (self.caller.call("logger_log", ENTRY | {"message": str(i)}) for i in range(3000))
+        answers = await asyncio.gather(*calls)
+        self.assertEqual(answers, [QUEUED] * 3000)
+        queue = [json.loads(entry)["message"] for entry in self.parts.ask("LRANGE", "logs:queue", 0, -1)]
+        self.assertEqual(queue, [str(i) for i in reversed(range(3000))])
+
+
+class Levels(ServerCase):
+    async def test_are_obeyed(self):
+        level = {"component": "c", "level": "WARN"}
+        self.assertEqual(await self.caller.call("logger_set_level", level), {"status": "ok"} | level)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY), BELOW)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY | {"level": "warn"}), QUEUED)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "d"}), QUEUED)
+        self.assertEqual(self.parts.ask("HGET", "logger_config:levels", "c"), b"WARN")
+
+    async def test_are_heard_of_and_outlive_the_server(self):
+        port = free_port()
+        second = self.parts.another("godot-server", "second", MCP_PORT=str(port)).start()
+        await asyncio.to_thread(wait_ready, port)
+        async with Caller(f"ws://127.0.0.1:{port}") as other:
+            await other.call("logger_set_level", {"component": "c", "level": "ERROR"})
+            while await self.caller.call("logger_log", ENTRY) != BELOW:
+                await asyncio.sleep(0.01)
+        second.stop()
+        second.start()
+        await asyncio.to_thread(wait_ready, port)
+        async with Caller(f"ws://127.0.0.1:{port}") as other:
+            self.assertEqual(await other.call("logger_log", ENTRY), BELOW)
+
+    async def test_wrong_ones(self):
+        await self.refused(-32602, "logger_set_level", {"component": "c", "level": "LOUD"})
+        await self.refused(-32602, "logger_set_level", {"component": "", "level": "WARN"})
+        await self.refused(-32602, "logger_set_level", {"component": "c" * 257, "level": "WARN"})
+
+
+class Store(ServerCase):
+    async def test_arguments_that_were_given_are_passed_on(self):
+        given = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "level": None, "unknown": 1}
+        await self.caller.call("logger_query", given)
+        wanted = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "limit": 100}
+        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", wanted))
+        await self.caller.call("logger_query", {"limit": 7})
+        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", {"limit": 7}))
+        await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
+        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
+
+    async def test_answers_come_as_they_are(self):
+        text = '[ {"message":"\\u00e4", "age": 1.50} ]'
+        self.parts.stand_in.answers["dewey_query_logs"] = text
+        answer = await self.caller.request("tools/call", {"name": "logger_query", "arguments": {}})
+        self.assertEqual(answer["result"]["content"][0]["text"], text)
+
+    async def test_errors(self):
+        answers = self.parts.stand_in.answers
+        answers["dewey_query_logs"] = Refuse(-32602, "start_time cannot be read")
+        self.assertEqual(await self.refused(-32602, "logger_query", {}), "start_time cannot be read")
+        answers["dewey_query_logs"] = Refuse(-32000, "the query took too long")
+        self.assertEqual(await self.refused(-32000, "logger_query", {}), "the query took too long")
+        await self.parts.stand_in.close()
+        self.assertEqual(await self.refused(-32000, "logger_query", {}), "log store unavailable, retry")
+        began = time.monotonic()
+        self.assertEqual(await self.refused(-32000, "logger_clear", {}), "log store unavailable, retry")
+        self.assertLess(time.monotonic() - began, 1)
+
+
+class Readiness(ServerCase):
+    async def test_names_what_is_missing(self):
+        port = self.parts.godot_port
+
+        def body():
+            return http_get(port, path="/readyz").body.decode()
+
+        self.assertEqual(http_get(port, path="/readyz").status, 200)
+        await self.parts.stand_in.close()
+        await eventually(lambda: "dewey" in body(), "/readyz names the store")
+        self.assertNotIn("redis", body())
+        self.parts.redis.kill()
+        await eventually(lambda: "redis" in body(), "/readyz names Redis")
+        self.assertEqual(http_get(port, path="/healthz").status, 200)
+        self.assertEqual(await self.refused(-32000, "logger_log", ENTRY), "queue unavailable, retry")
+        self.parts.start_redis()
+        await self.parts.stand_in.open()
+        await asyncio.to_thread(wait_ready, port)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
+
+    async def test_a_silent_redis_is_an_error_in_bounded_time(self):
+        self.parts.redis.signal(signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            self.assertEqual(await self.refused(-32000, "logger_log", ENTRY), "queue unavailable, retry")
+            self.assertLess(time.monotonic() - began, 10)
+        finally:
+            self.parts.redis.signal(signal.SIGCONT)
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
+
+    async def test_what_was_taken_is_answered_before_the_end(self):
+        calls = [asyncio.create_task(self.caller.call("logger_log", ENTRY)) for _ in range(60)]
+        await asyncio.sleep(0)  # they are sent
+        async with connect(self.parts.godot_url) as ws:
+            await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            self.parts.godot.signal(signal.SIGTERM)
+            done = await asyncio.gather(*calls, return_exceptions=True)
+        self.assertEqual(await asyncio.to_thread(self.parts.godot.wait), 0)
+        self.assertEqual(self.parts.number("LLEN", "logs:queue"), sum(answer == QUEUED for answer in done))
+        self.assertIn(QUEUED, done)
+
+
+    async def test_it_ends_while_the_store_owes_an_answer(self):
+        """The call is ended by the deadline of the shutdown, whose answer is the library's matter."""
+        silence = asyncio.Event()
+
+        async def silent(name, arguments):
+            await silence.wait()
+
+        self.parts.stand_in.run = silent
+        call = asyncio.create_task(self.caller.call("logger_query", {}))
+        await self.parts.until(lambda: self.parts.stand_in.calls, "the store is asked")
+        self.parts.godot.signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(self.parts.godot.wait), 0)
+        silence.set()
+        with self.assertRaises((CallError, ConnectionError)):
+            await call
+
+
+class CommandLine(unittest.TestCase):
+    def run_program(self, *words, **settings):
+        return subprocess.run(words, env=settings, capture_output=True, text=True, timeout=20)
+
+    def test_help_and_version(self):
+        for name in ("godot-server", "godot-worker"):
+            self.assertIn("LOG_QUEUE_NAME", self.run_program(PROGRAMS[name], "--help").stdout)
+            self.assertRegex(self.run_program(PROGRAMS[name], "--version").stdout, r"^\d+\.\d+\.\d+$")
+            self.assertEqual(self.run_program(PROGRAMS[name], "--wrong").returncode, 2)
+
+    def test_a_bad_setting_ends_the_program_with_one_line(self):
+        for variable, value in (
+            ("MCP_PORT", "abc"),
+            ("REDIS_PORT", "0"),
+            ("MAX_QUEUE_SIZE", "-1"),
+            ("BATCH_SIZE", "1001"),
+            ("RETRY_INITIAL_DELAY", "soon"),
+            ("RETRY_MAX_DELAY", "0"),
+            ("DEWEY_CONNECT_TIMEOUT", "-3"),
+            ("GODOT_WORKER_NAME", "a b"),
+            ("DEWEY_MCP_URL", "http://x y"),
+        ):
+            for name in ("godot-server", "godot-worker"):
+                run = self.run_program(PROGRAMS[name], **{variable: value})
+                self.assertEqual(run.returncode, 1, (name, variable))
+                lines = run.stderr.strip().splitlines()
+                self.assertEqual(len(lines), 1, lines)
+                self.assertIn(value, lines[0])
+
+
+if __name__ == "__main__":
+    main()

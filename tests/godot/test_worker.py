@@ -1,0 +1,345 @@
+"""Godot's worker against a store that refuses, forgets to answer, is away or ill: nothing is lost, nothing is stored
+twice, and every entry that goes another way is counted."""
+import asyncio
+import json
+import unittest
+import uuid
+from datetime import datetime, timezone
+
+from caller import Caller
+from services import main
+from stand_in import Parts, Refuse, Vanish
+
+
+def entries(count, first=0):
+    """As the server queues them."""
+    now = datetime.now(timezone.utc).isoformat()
+    names = range(first, first + count)
+    return [
+        {"id": str(uuid.uuid4()), "created_at": now, "component": "c", "level": "INFO", "message": str(name)}
+        for name in names
+    ]
+
+
+def legacy(message):
+    return {"component": "old", "level": "info", "message": message, "created_at": "2024-01-01T00:00:00.%fZ"}
+
+
+class WorkerCase(unittest.IsolatedAsyncioTestCase):
+    settings = {}
+
+    async def asyncSetUp(self):
+        asyncio.get_running_loop().set_debug(False)
+        self.parts = await self.enterAsyncContext(Parts(**self.settings))
+        self.store = self.parts.stand_in
+
+    async def stored_all(self, count):
+        await self.parts.until(lambda: len(self.store.stored) >= count, f"{count} entries are stored")
+        await self.parts.drained()
+        self.assertEqual(len(self.store.stored), count)
+
+
+class Delivery(WorkerCase):
+    async def test_batches_have_at_most_their_size_and_few_do_not_wait(self):
+        await self.store.open()
+        self.parts.push(*entries(250))
+        self.parts.worker.start()
+        await self.stored_all(250)
+        self.assertEqual([len(batch) for batch in self.store.batches], [100, 100, 50])
+        self.assertEqual(self.store.messages(), [str(i) for i in range(250)], "the oldest first")
+        self.parts.push(*entries(1, 250))
+        await self.stored_all(251)
+
+    async def test_entries_of_old_producers(self):
+        """The first answer is lost; what comes again has the same keys."""
+        sent = []
+
+        def behave(logs):
+            sent.append(logs)
+            self.store.store(logs)
+            if len(sent) == 1:
+                raise Vanish
+            return self.store.store(logs)
+
+        self.store.behave = behave
+        await self.store.open()
+        self.parts.push(legacy("a"), legacy("a"), {"message": "b", "component": "c", "level": "WARN"})
+        self.parts.worker.start()
+        await self.parts.drained()
+        self.assertEqual(len(self.store.stored), 3)
+        self.assertEqual(sent[0], sent[1])
+        first = sent[0][0]
+        self.assertEqual((first["level"], uuid.UUID(first["id"]).version), ("INFO", 5))
+        self.assertEqual(first["data"], {"original_created_at": "2024-01-01T00:00:00.%fZ"})
+        datetime.fromisoformat(first["created_at"].replace("Z", "+00:00"))
+
+    async def test_what_is_no_entry_is_a_dead_letter(self):
+        await self.store.open()
+        self.parts.push("no JSON", b"\xff\xfe", "[1]", *entries(2))
+        self.parts.worker.start()
+        await self.stored_all(2)
+        letters = {letter["reason"]: letter for letter in self.parts.dead()}
+        self.assertEqual(set(letters), {"not JSON", "not a JSON object"})
+        self.assertEqual(letters["not a JSON object"]["entry"], "[1]")
+        self.assertEqual(self.parts.number("HGET", "logs:state", "dead"), 3)
+
+    async def test_rejected_entries_are_dead_letters(self):
+        self.store.behave = lambda logs: self.store.store(logs, lambda entry: entry["message"] == "3" and "no threes")
+        await self.store.open()
+        self.parts.push(*entries(6))
+        self.parts.worker.start()
+        await self.stored_all(5)
+        (letter,) = self.parts.dead()
+        self.assertEqual((letter["reason"], json.loads(letter["entry"])["message"]), ("no threes", "3"))
+
+    async def test_a_refused_batch_is_halved(self):
+        def behave(logs):
+            if any(entry["message"] in ("17", "60") for entry in logs):
+                raise Refuse(-32602, "batch refused")
+            return self.store.store(logs)
+
+        self.store.behave = behave
+        await self.store.open()
+        self.parts.push(*entries(100))
+        self.parts.worker.start()
+        await self.stored_all(98)
+        self.assertEqual({json.loads(letter["entry"])["message"] for letter in self.parts.dead()}, {"17", "60"})
+        self.assertEqual({letter["reason"] for letter in self.parts.dead()}, {"batch refused"})
+
+    async def test_a_tool_error_that_persists_finds_its_culprit(self):
+        def behave(logs):
+            if any(entry["message"] == "0" for entry in logs):
+                raise Refuse(-32000, "value too odd")
+            return self.store.store(logs)
+
+        self.store.behave = behave
+        await self.store.open()
+        self.parts.push(*entries(1))  # alone: it could be the store that is ill
+        self.parts.worker.start()
+        await self.parts.until(lambda: len(self.store.batches) > 8, "it is tried again and again")
+        self.assertEqual(self.parts.dead(), [])
+        self.parts.push(*entries(5, 1))
+        await self.stored_all(5)
+        (letter,) = self.parts.dead()
+        self.assertEqual((letter["reason"], json.loads(letter["entry"])["message"]), ("value too odd", "0"))
+
+    async def test_an_entry_that_ends_the_store_each_time_is_found(self):
+        def behave(logs):
+            if any(entry["message"] == "7" for entry in logs):
+                raise Vanish
+            return self.store.store(logs)
+
+        self.store.behave = behave
+        await self.store.open()
+        self.parts.push(*entries(20))
+        self.parts.worker.start()
+        await self.stored_all(19)
+        (letter,) = self.parts.dead()
+        self.assertEqual(json.loads(letter["entry"])["message"], "7")
+
+    async def test_an_entry_that_fits_into_no_message(self):
+        await self.store.open()
+        self.parts.push(*entries(2), legacy("x" * (20 << 20)), *entries(2, 2))
+        self.parts.worker.start()
+        await self.stored_all(4)
+        (letter,) = self.parts.dead()
+        self.assertEqual(len(letter["entry"]), 256 * 1024)
+        self.assertGreater(letter["cut_from"], 20 << 20)
+
+    async def test_a_store_that_is_ill_costs_nothing(self):
+        def ill(logs):
+            raise Refuse(-32000, "disk full")
+
+        self.store.behave = ill
+        await self.store.open()
+        self.parts.push(*entries(20))
+        self.parts.worker.start()
+        await self.parts.until(lambda: len(self.store.batches) > 60, "it has been tried in all ways")
+        self.store.behave = self.store.store
+        await self.stored_all(20)
+        self.assertEqual(self.parts.dead(), [])
+
+    async def test_a_store_without_the_tool_is_waited_for(self):
+        def old(logs):
+            raise Refuse(-32601, "unknown tool")
+
+        self.store.behave = old
+        await self.store.open()
+        self.parts.push(*entries(3))
+        self.parts.worker.start()
+        await self.parts.until(lambda: len(self.store.batches) > 10, "it is tried for ever")
+        self.store.behave = self.store.store
+        await self.stored_all(3)
+
+
+class Away(WorkerCase):
+    async def test_the_store_comes_late_and_goes_and_comes(self):
+        self.parts.worker.start()
+        self.parts.push(*entries(150))
+        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") == 1, "a batch is leased")
+        await self.store.open()
+        await self.stored_all(150)
+        await self.store.close()
+        self.parts.push(*entries(150, 150))
+        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") == 1, "a batch is leased")
+        await self.store.open()
+        await self.stored_all(300)
+
+    async def test_redis_is_killed_under_way(self):
+        await self.store.open()
+        self.parts.worker.start()
+        for round_ in range(5):
+            self.parts.push(*entries(300, 300 * round_))
+            self.parts.redis.kill()
+            self.parts.start_redis()
+        await self.stored_all(1500)
+
+    async def test_the_worker_is_killed_under_way(self):
+        """Batches that have been sent before are mostly there already: none is stored twice, none is lost."""
+
+        async def slow(logs):
+            self.store.store(logs)
+            await asyncio.sleep(0.03)
+            return self.store.store(logs)
+
+        self.store.behave = slow
+        await self.store.open()
+        self.parts.push(*entries(1500), *(legacy(str(i)) for i in range(500)))
+        for _ in range(8):
+            self.parts.worker.start()
+            seen = len(self.store.batches)
+            await self.parts.until(lambda: len(self.store.batches) > seen + 1, "it sends")
+            self.parts.worker.kill()
+        self.parts.worker.start()
+        await self.stored_all(2000)
+
+    async def test_a_lease_is_given_back_at_the_end(self):
+        self.parts.worker.start()
+        self.parts.push(*entries(10))
+        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") == 1, "a batch is leased")
+        await asyncio.to_thread(self.parts.worker.stop)
+        await self.store.open()
+        other = self.parts.another("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        await self.stored_all(10)
+        await asyncio.to_thread(other.stop)
+
+    async def test_it_ends_while_the_store_is_silent(self):
+        ended = asyncio.Event()
+
+        async def silent(logs):
+            await ended.wait()
+            raise Vanish
+
+        self.store.behave = silent
+        await self.store.open()
+        self.parts.worker.start()
+        self.parts.push(*entries(10))
+        await self.parts.until(lambda: len(self.store.batches) == 1, "a batch is sent")
+        await asyncio.to_thread(self.parts.worker.stop)
+        ended.set()
+        self.store.behave = self.store.store
+        self.parts.worker.start()
+        await self.stored_all(10)
+
+    async def test_two_workers(self):
+        await self.store.open()
+        self.parts.worker.start()
+        other = self.parts.another("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        for round_ in range(10):
+            self.parts.push(*entries(200, 200 * round_))
+            other.kill()
+            other.start()
+        await self.parts.until(lambda: len(self.store.stored) >= 1900, "most is stored")
+        for n in self.parts.ask("ZRANGE", "logs:inflight", 0, -1):
+            self.parts.ask("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
+        await self.stored_all(2000)
+
+
+class Overflow(WorkerCase):
+    settings = {"MAX_QUEUE_SIZE": "500"}
+
+    def dropped(self):
+        return self.parts.number("GET", "logs:dropped")
+
+    async def reported(self):
+        """All drops come to be named in the log itself."""
+
+        def lines():
+            return [entry for entry in self.store.stored.values() if entry["component"] == "godot"]
+
+        def named():
+            return sum(line["data"]["dropped"] for line in lines())
+
+        await self.parts.until(lambda: named() == self.dropped(), "the log names every drop")
+        for line in lines():
+            self.assertRegex(line["message"], r"^\d+ entries dropped between 2\S+Z and 2\S+Z$")
+            self.assertEqual(line["level"], "WARN")
+
+    async def test_exactly_the_newest_stay(self):
+        self.parts.godot.start()
+        self.parts.worker.start()
+        await self.parts.until(self.parts.redis_there, "the server has found Redis")
+        async with Caller(self.parts.godot_url) as caller:
+            for first in range(0, 750, 50):
+                calls = [caller.call("logger_log", entry) for entry in entries(50, first)]
+                await asyncio.gather(*calls)
+                await asyncio.sleep(0.01)  # the worker tries and fails meanwhile
+        await self.parts.until(lambda: self.dropped() == 250, "all drops are counted")
+        await self.store.open()
+        await self.parts.until(lambda: len(self.store.stored) >= 501, "all is stored, and the drops are named")
+        messages = sorted(int(message) for message in self.store.messages() if message.isdigit())
+        self.assertEqual(messages, list(range(250, 750)))
+        await self.reported()
+
+    async def test_old_producers_overflow_too(self):
+        self.parts.worker.start()
+        self.parts.push(*(legacy(str(i)) for i in range(2000)))
+        await self.parts.until(lambda: self.dropped() == 1500, "all drops are counted")
+        await self.store.open()
+        await self.parts.until(lambda: len(self.store.stored) >= 501, "all is stored")
+        messages = sorted(int(message) for message in self.store.messages() if message.isdigit())
+        self.assertEqual(messages, list(range(1500, 2000)))
+        await self.reported()
+
+    async def test_the_books_balance(self):
+        """Overflow, a worker that is killed, and a store that keeps entries but loses its answers: in the end,
+        acknowledged = stored + counted drops."""
+        answers = 0
+
+        def forgetful(logs):
+            nonlocal answers
+            answers += 1
+            result = self.store.store(logs)
+            if answers % 3 == 0:
+                raise Vanish
+            return result
+
+        self.store.behave = forgetful
+        self.parts.godot.start()
+        self.parts.worker.start()
+        acknowledged = 0
+        await self.parts.until(self.parts.redis_there, "the server has found Redis")
+        async with Caller(self.parts.godot_url) as caller:
+            for round_ in range(12):
+                if round_ % 3 == 0:
+                    await self.store.open()
+                if round_ % 3 == 1:
+                    await self.store.close()
+                if round_ % 4 == 3:
+                    self.parts.worker.kill()
+                    self.parts.worker.start()
+                calls = (caller.call("logger_log", entry) for entry in entries(400, 400 * round_))
+                acknowledged += len(await asyncio.gather(*calls))
+        await self.store.close()
+        await self.store.open()
+        await self.parts.drained()
+        await self.reported()
+        own = sum(entry["component"] == "godot" for entry in self.store.stored.values())
+        self.assertEqual(acknowledged, 4800)
+        self.assertGreater(self.dropped(), 0)
+        self.assertEqual(len(self.store.stored) - own + self.dropped(), acknowledged)
+        self.assertEqual(self.parts.dead(), [])
+
+
+if __name__ == "__main__":
+    main()
