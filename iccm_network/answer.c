@@ -13,8 +13,10 @@ static int content(mcp__buf_t *buf, const char *text, size_t len) {
 }
 
 static int structured(mcp__buf_t *buf, mcp__revision_t revision, const char *json, size_t len) {
-  size_t blanks = json != NULL ? strspn(json, " \t\r\n") : 0;
-  if (revision < MCP__2025_06_18 || blanks >= len || json[blanks] != '{')
+  size_t begin = 0;
+  while (begin < len && memchr(" \t\r\n", json[begin], 4) != NULL)
+    begin++;
+  if (revision < MCP__2025_06_18 || begin == len || json[begin] != '{')
     return 0;
   int status = mcp__buf_puts(buf, ",\"structuredContent\":");
   return join(status, mcp__buf_append(buf, json, len));

@@ -109,6 +109,8 @@ static void leave_server(mcp_call_t *call) {
     return;
   *(call->older != NULL ? &call->older->newer : &server->oldest) = call->newer;
   *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
+  if (server->next_call == call)
+    server->next_call = call->newer;
 }
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
@@ -187,9 +189,11 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     }
     return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
   }
-  if (call->conn == NULL && status == 0)
-    status = MCP_ESTATE;
-  if (call->conn != NULL && !call->silent && mcp__conn_answer(call->conn, &call->to, render, what) != 0)
+  mcp__conn_t *conn = call->conn;
+  leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that it has */
+  if (conn == NULL || mcp__conn_is_closing(conn))
+    status = status != 0 ? status : MCP_ESTATE;
+  else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0)
     status = MCP_EANSWER;
   over(call);
   return status;
@@ -247,8 +251,10 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
-  if (call->conn != NULL && !call->silent)
-    mcp__conn_answer(call->conn, &call->to, render_failure, &failure);
+  mcp__conn_t *conn = call->conn;
+  leave_conn(call); /* first, as in end_call() */
+  if (conn != NULL && !call->silent)
+    mcp__conn_answer(conn, &call->to, render_failure, &failure);
   mcp__call_abandon(call);
 }
 
@@ -258,7 +264,7 @@ static mcp_call_t *call_of(mcp__job_t *job) { return (mcp_call_t *)(void *)job; 
 
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
-  call->tool->handler(call, call->args, call->tool->arg);
+  call->handler(call, call->args, call->handler_arg);
   if (!call->ended) {
     mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool_name);
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
@@ -290,7 +296,9 @@ void mcp__call_run(mcp_call_t *call) {
     return;
   }
   char *name = mcp__arena_alloc(&call->arena, strlen(call->tool_name) + 1);
-  call->tool_name = name != NULL ? strcpy(name, call->tool->name) : "?"; /* the handler may outlive the server */
+  call->tool_name = name != NULL ? strcpy(name, call->tool->name) : "?"; /* the thread may outlive server and tools */
+  call->handler = call->tool->handler;
+  call->handler_arg = call->tool->arg;
   call->on_pool = true;
   int status = mcp__pool_submit(call->server->pool, &call->job);
   if (status == 0)
@@ -315,17 +323,15 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
   call->on_cancel = cb;
   call->on_cancel_arg = arg;
   if (atomic_load(&call->cancelled) && call->server != NULL)
-    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 0, 0);
-}
-
-static mcp_call_t *late_cancel(mcp_server_t *server) {
-  mcp_call_t *call = server->oldest;
-  while (call != NULL && (call->on_cancel == NULL || !atomic_load(&call->cancelled)))
-    call = call->newer;
-  return call;
+    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0); /* 0 may be the same turn still */
 }
 
 void mcp__call_fire_late_cancels(uv_timer_t *timer) {
-  for (mcp_call_t *call; (call = late_cancel(timer->data)) != NULL;)
-    mcp__call_abandon(call); /* may end this call, and others */
+  mcp_server_t *server = timer->data;
+  server->next_call = server->oldest;
+  for (mcp_call_t *call; (call = server->next_call) != NULL;) {
+    server->next_call = call->newer;
+    if (call->on_cancel != NULL && atomic_load(&call->cancelled))
+      mcp__call_abandon(call); /* may end this call, and others */
+  }
 }

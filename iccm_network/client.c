@@ -341,7 +341,8 @@ static void on_timer(uv_timer_t *timer) {
   if (client->link != NULL && client->state != HANDSHAKING)
     link_ms = mcp__link_tick(client->link, now_ms);
   tick_state(client, now_ms);
-  wake_at(client, next_due(client, now_ms, link_ms));
+  uint64_t due_ms = next_due(client, now_ms, link_ms);
+  wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1); /* due now, it would run again before the loop goes on */
   check_closed(client);
 }
 
@@ -538,11 +539,14 @@ static int check_room(const mcp_client_t *client) {
 }
 
 static int add_request(mcp_client_t *client, request_t *request, uint64_t timeout_ms) {
+  uv_update_time(client->loop); /* the caller may have been busy: its time-out begins now */
   uint64_t now_ms = uv_now(client->loop);
   request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
   if (client->state == BACKOFF && client->fail_fast)
-    request->refused = client->status;
-  request->waiting.deadline_ms = request->refused != 0 ? now_ms : now_ms + request->timeout_ms;
+    request->refused = client->status == MCP_ELOST ? MCP_ECONNECT : client->status; /* it was never sent */
+  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same turn of
+   * the timer, and so on for ever. */
+  request->waiting.deadline_ms = now_ms + (request->refused != 0 ? 1 : request->timeout_ms);
   int status = mcp__pending_add(&client->pending, &request->waiting);
   if (status != 0)
     return status;
@@ -591,9 +595,12 @@ static int make_request(mcp_client_t *client, const char *method, const char *to
                         uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
   char *text = NULL;
   size_t len = 0;
+  const char *name = tool != NULL ? tool : method;
   int status = activate(client);
   if (status == 0)
     status = check_room(client);
+  if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
+    status = MCP_EANSWER; /* the peer would close, and take every other call with it */
   if (status == 0)
     status = serialise(params, &text, &len);
   yyjson_mut_doc_free(params);

@@ -103,6 +103,8 @@ static int write_message(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__ren
   return status;
 }
 
+bool mcp__conn_is_closing(const mcp__conn_t *conn) { return conn->state != MCP__CONN_OPEN; }
+
 /* Backlog is looked at when the loop has turned: a burst of answers that the kernel takes at once is none. */
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what) {
   if (conn->state != MCP__CONN_OPEN)
@@ -320,7 +322,7 @@ static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used = 0;
   if (conn->state == MCP__CONN_HANDSHAKE)
     used = take_head(conn, data, len);
-  if (conn->state == MCP__CONN_OPEN)
+  if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL where nothing was held back */
     used += mcp__ws_feed(&conn->ws, (const uint8_t *)data + used, len - used);
   if (conn->ws.pong_due)
     mcp__stream_dirty(&conn->stream);

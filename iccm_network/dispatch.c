@@ -190,6 +190,9 @@ void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const 
     else
       refuse_name(outcome, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
   }
+  bool is_silent = outcome->action == MCP__DO_NOTHING || outcome->action == MCP__DO_CANCEL;
+  if (is_silent && message->kind == MCP__REQUEST) /* every request gets an answer */
+    refuse(outcome, MCP_INVALID_REQUEST, "a notification has no id");
   if (arena->failed && outcome->action == MCP__DO_ANSWER)
     refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
 }

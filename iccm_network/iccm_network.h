@@ -184,8 +184,9 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
  * words for an operator. While anything is missing GET /readyz answers 503 and lists need and reason. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
 
-/* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0, or why it could
- * not start (libuv's code: UV_EADDRINUSE, UV_EACCES, …). */
+/* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
+ * not start (libuv's code: UV_EADDRINUSE, UV_EACCES, …); or MCP_ETIMEOUT: it has stopped, but a blocking handler is
+ * still running, so that what it works with must not be freed: end the process. */
 int mcp_server_run(mcp_server_t *server);
 
 /* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one

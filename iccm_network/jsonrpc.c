@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+static const char too_large[] = "the message needs more memory than is allowed for one";
+
 static void invalid(mcp__message_t *message, int code, const char *problem) {
   message->kind = MCP__INVALID;
   message->code = code;
@@ -109,7 +111,7 @@ static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_
   else if (is_response)
     return; /* an error response may carry the id null */
   else if (!id_is_fine)
-    invalid(message, MCP_INVALID_REQUEST, "id must be a string or a number");
+    invalid(message, MCP_INVALID_REQUEST, arena->failed ? too_large : "id must be a string or a number");
   else if (!yyjson_equals_str(envelope->jsonrpc, "2.0"))
     invalid(message, MCP_INVALID_REQUEST, "jsonrpc must be \"2.0\"");
   else if (!yyjson_is_str(envelope->method))
@@ -128,7 +130,7 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
   yyjson_doc *doc =
       yyjson_read_opts(text, len, YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, &error);
   if (doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
-    invalid(message, MCP_INVALID_REQUEST, "the message needs more memory than is allowed for one");
+    invalid(message, MCP_INVALID_REQUEST, too_large);
     return;
   }
   if (doc == NULL) {

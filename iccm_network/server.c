@@ -26,6 +26,7 @@ enum {
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   RECEIVE_MEMORY = 256 << 20,
   SPARE_DESCRIPTORS = 64, /* for the loop, the log, a client or two */
+  CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
   PORT_TRIES = 16         /* port 0 may pick one that another program has on [::] */
 };
 
@@ -62,8 +63,9 @@ static int read_environment(mcp_server_t *server) {
 
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port, const mcp_tool_t *tools) {
   char problem[512];
-  if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535) {
-    mcp__set_last_error("a server needs a name, a version, tools, and a port from 0 to 65535");
+  if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535 ||
+      !mcp__utf8_valid(name, strlen(name)) || !mcp__utf8_valid(version, strlen(version))) {
+    mcp__set_last_error("a server needs a name and a version in UTF-8, tools, and a port from 0 to 65535");
     return UV_EINVAL;
   }
   int status = read_environment(server);
@@ -302,18 +304,23 @@ static void fit_descriptors(mcp_server_t *server) {
 
 static void check_stop(mcp_server_t *server);
 
+/* All calls that are older than age_ms, or where that is 0 all. Those that handlers never end stay in the list. */
+static void time_out_calls(mcp_server_t *server, uint64_t age_ms, const char *why) {
+  uint64_t now_ms = uv_now(server->loop);
+  server->next_call = server->oldest;
+  for (mcp_call_t *call; (call = server->next_call) != NULL;) {
+    if (age_ms > 0 && now_ms - call->started_ms <= age_ms)
+      return;
+    server->next_call = call->newer;
+    if (call->conn != NULL || call->on_cancel != NULL) /* or that was given late */
+      mcp__call_time_out(call, why);
+  }
+}
+
 static void on_tick(uv_timer_t *timer) {
   mcp_server_t *server = timer->data;
   uint64_t now_ms = uv_now(server->loop);
-  mcp_call_t *call = server->oldest;
-  while (call != NULL && now_ms - call->started_ms > server->call_timeout_ms) {
-    mcp_call_t *newer = call->newer;
-    if (call->conn != NULL) {
-      mcp__call_time_out(call, "timed out");
-      newer = server->oldest; /* its on_cancel may have ended any of them */
-    }
-    call = newer;
-  }
+  time_out_calls(server, server->call_timeout_ms, "timed out");
   for (mcp__conn_t *conn = server->conns, *next; conn != NULL; conn = next) {
     next = conn->next;
     mcp__conn_tick(conn, now_ms);
@@ -330,6 +337,7 @@ static void open_handles(mcp_server_t *server) {
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
   size_t twice = 2 * server->max_message;
   server->receive = (mcp__budget_t){0, twice > RECEIVE_MEMORY ? twice : RECEIVE_MEMORY};
+  server->left_behind = false;
   server->started = true;
 }
 
@@ -388,8 +396,10 @@ static void on_pool_closed(void *arg) { one_closed(arg); }
 
 static void close_handles(mcp_server_t *server) {
   server->closing = true;
-  while (server->oldest != NULL)
+  while (server->oldest != NULL) {
+    server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
+  }
   server->open_handles = server->pool != NULL ? 4 : 3;
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
@@ -408,16 +418,13 @@ static void stop_conns(mcp_server_t *server, bool at_once) {
 static void check_stop(mcp_server_t *server) {
   if (!server->stopping || server->closing)
     return;
-  bool patience_over = uv_now(server->loop) - server->stop_ms >= server->shutdown_timeout_ms;
-  for (mcp_call_t *call = server->oldest; patience_over && call != NULL;) {
-    mcp_call_t *newer = call->newer;
-    bool waiting = call->conn != NULL;
-    if (waiting)
-      mcp__call_time_out(call, "the server is stopping");
-    call = waiting ? server->oldest : newer;
-  }
+  uint64_t waited_ms = uv_now(server->loop) - server->stop_ms;
+  bool patience_over = waited_ms >= server->shutdown_timeout_ms;
+  if (patience_over)
+    time_out_calls(server, 0, "the server is stopping");
   stop_conns(server, patience_over);
-  if (server->conns == NULL && (server->oldest == NULL || patience_over))
+  if (server->conns == NULL &&
+      (server->oldest == NULL || waited_ms >= server->shutdown_timeout_ms + CANCELLED_GRACE_MS))
     close_handles(server);
 }
 
@@ -504,5 +511,5 @@ int mcp_server_run(mcp_server_t *server) {
   else
     uv_run(&loop, UV_RUN_DEFAULT); /* closes what start had opened */
   uv_loop_close(&loop);
-  return status;
+  return status == 0 && server->left_behind ? MCP_ETIMEOUT : status;
 }

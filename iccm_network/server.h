@@ -44,6 +44,8 @@ struct mcp_call {
   mcp__addressee_t to;
   const mcp__tool_t *tool;
   const char *tool_name; /* for the log */
+  mcp_tool_cb handler;   /* on the pool: the tool's, and its arg */
+  void *handler_arg;
   yyjson_val *args;
   const char *trace_id;       /* NULL: none */
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
@@ -115,9 +117,11 @@ struct mcp_server {
   int connections; /* of these, those that count: not the ones that are being refused */
   int handshakes;
   mcp_call_t *oldest, *newest; /* calls that are not ended */
+  mcp_call_t *next_call;       /* where a walk over them goes on: a callback may end any */
   mcp_call_t *spare;
   size_t spare_count, spare_bytes;
   mcp__budget_t receive; /* memory of messages, of all connections */
+  bool left_behind; /* a blocking handler was still running when the last stop was over */
   bool started, stopping, closing; /* closing: connections are gone, handles follow */
   int open_handles;
   uint64_t stop_ms;
@@ -132,6 +136,7 @@ void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no ca
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
 typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const void *what);
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what);
+bool mcp__conn_is_closing(const mcp__conn_t *conn); /* nothing is answered any more */
 void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
 
 /* call.c */

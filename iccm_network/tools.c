@@ -2,6 +2,8 @@
  * names, schemas and the answer to tools/list. */
 #include "tools.h"
 
+#include "utf8.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
@@ -30,6 +32,8 @@ static bool name_is_fine(const char *name) { /* MCP 2025-11-25, tool names */
   return len >= 1 && len <= NAME_MAX_BYTES &&
          strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == len;
 }
+
+static bool text_is_fine(const char *text) { return text == NULL || mcp__utf8_valid(text, strlen(text)); }
 
 static int add_to_list(mcp__buf_t *list, const mcp_tool_t *given, yyjson_val *schema) {
   size_t len;
@@ -78,6 +82,7 @@ static int add_schema(mcp__tools_t *tools, mcp__tool_t *tool, const mcp_tool_t *
 static int add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t size) {
   const char *wrong = !name_is_fine(given->name)  ? "a name is 1 to 128 of A-Z a-z 0-9 _ - ."
                       : given->handler == NULL    ? "it has no handler"
+                      : !text_is_fine(given->description) ? "its description is not valid UTF-8"
                       : mcp__tools_find(tools, given->name, strlen(given->name)) != NULL ? "it is there twice"
                                                                                          : NULL;
   if (wrong != NULL) {

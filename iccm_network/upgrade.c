@@ -75,9 +75,9 @@ static int on_value_complete(llhttp_t *parser) {
   mcp__header_t header = which(text->data + head->name_begin);
   while (text->len > head->value_begin && (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
     text->len--;
+  size_t len = text->len - head->value_begin;
   if (keep(head, "", 1) != 0)
     return -1;
-  size_t len = text->len - head->value_begin;
   if (header == MCP__H_COUNT) {
     text->len = head->name_begin;
     return 0;
@@ -193,7 +193,7 @@ mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
     return wrong(head, 505, "HTTP/1.1 is spoken here");
   if (parser->method != HTTP_GET)
     return wrong(head, 405, "only GET is served here");
-  if ((parser->flags & F_CHUNKED) != 0 || parser->content_length != 0)
+  if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
     return wrong(head, 400, "a GET with a body is not served here");
   if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
     return wrong(head, 400, "exactly one Host header is needed");
@@ -292,7 +292,7 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket") ||
       !mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
     wrong_part = "without Upgrade: websocket and Connection: Upgrade";
-  else if (got == NULL || strcmp(got, accept) != 0)
+  else if (head->given[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
     wrong_part = "with a wrong Sec-WebSocket-Accept";
   else if (mcp__head_value(head, MCP__H_EXTENSIONS) != NULL)
     wrong_part = "with an extension that was not offered";

@@ -14,8 +14,8 @@ static int wrong(const char *text, const char *why, char *problem, size_t size) 
 }
 
 static const char *skip_scheme(const char *text, const char **why) {
-  const char *end = strstr(text, "://");
-  if (end == NULL)
+  const char *end = text + strcspn(text, ":/?#"); /* a "://" further on belongs to the path */
+  if (strncmp(end, "://", 3) != 0)
     return text;
   if (end - text == 2 && strncasecmp(text, "ws", 2) == 0)
     return end + 3;
@@ -37,10 +37,11 @@ static int read_port(const char *text, size_t len) { /* -1: not one */
 /* The host's first byte and length; *rest is what follows it. */
 static const char *find_host(const char *at, size_t *len, const char **rest) {
   if (*at == '[') {
-    const char *end = strchr(at, ']');
-    *len = end != NULL ? (size_t)(end - at - 1) : 0;
-    *rest = end != NULL ? end + 1 : at;
-    return at + 1;
+    size_t inside = strcspn(++at, "]/?#");
+    bool is_address = at[inside] == ']' && memchr(at, ':', inside) != NULL;
+    *len = is_address ? inside : 0;
+    *rest = is_address ? at + inside + 1 : at;
+    return at;
   }
   *len = strcspn(at, ":/?#");
   *rest = at + *len;

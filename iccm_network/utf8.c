@@ -40,6 +40,8 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end) {
 }
 
 bool mcp__utf8_feed(mcp__utf8_t *state, const void *data, size_t len) {
+  if (len == 0)
+    return true; /* data may be NULL */
   const uint8_t *at = data, *end = at + len;
   while (at < end) {
     if (state->missing > 0) {

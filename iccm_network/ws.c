@@ -132,6 +132,7 @@ int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
     len = 2 + (reason_len < MCP__REASON_MAX ? reason_len : MCP__REASON_MAX); /* reasons of ours are ASCII */
     memcpy(payload + 2, reason, len - 2);
   }
+  mcp__ws_flush_pong(ws); /* it was due before (RFC 6455 section 5.5.2) */
   int status = send_control(ws, OP_CLOSE, payload, len);
   ws->close_sent = true;
   return status;
@@ -338,7 +339,6 @@ static void on_close(mcp__ws_t *ws, const uint8_t *payload, size_t len) {
     char reason[MCP__REASON_MAX + 1] = "";
     if (len > 2)
       memcpy(reason, payload + 2, len - 2);
-    mcp__ws_flush_pong(ws);
     if (!ws->close_sent)
       mcp__ws_close(ws, code, "");
     end(ws, code, reason, true);
