@@ -82,6 +82,7 @@ static void link_call(mcp_call_t *call) {
   call->newer = NULL;
   *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
   server->newest = call;
+  server->calls++;
   call->prev = NULL;
   call->next = conn->calls;
   if (conn->calls != NULL)
@@ -111,6 +112,7 @@ static void leave_server(mcp_call_t *call) {
   *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
   if (server->next_call == call)
     server->next_call = call->newer;
+  server->calls--;
 }
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
@@ -130,6 +132,10 @@ void mcp__call_detach(mcp_call_t *call) {
 
 void mcp__call_abandon(mcp_call_t *call) {
   leave_conn(call);
+  mcp__call_cancel(call);
+}
+
+void mcp__call_cancel(mcp_call_t *call) {
   atomic_store(&call->cancelled, true);
   void (*cb)(mcp_call_t *, void *) = call->on_cancel;
   call->on_cancel = NULL;
@@ -191,7 +197,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   }
   mcp__conn_t *conn = call->conn;
   leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that it has */
-  if (conn == NULL || mcp__conn_is_closing(conn))
+  if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
     status = status != 0 ? status : MCP_ESTATE;
   else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0)
     status = MCP_EANSWER;
@@ -215,18 +221,19 @@ int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
   return end_call(call, render_result, &text, 0);
 }
 
+/* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own. */
+static void keep_valid(char *text, int code) {
+  size_t len = strlen(text);
+  for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
+    text[--len] = '\0';
+  if (!mcp__utf8_valid(text, len))
+    snprintf(text, MESSAGE_BYTES, "%s", mcp_strerror(code));
+}
+
 static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, va_list args) {
   char text[MESSAGE_BYTES];
   vsnprintf(text, sizeof text, format, args);
-  for (size_t len = strlen(text); !mcp__utf8_valid(text, len); len = strlen(text)) {
-    if (len < sizeof text - 1) { /* not cut here: the handler's own text is invalid */
-      snprintf(text, sizeof text, "%s", mcp_strerror(code));
-      break;
-    }
-    while (len > 0 && !mcp__utf8_valid(text, len))
-      len--;
-    text[len] = '\0';
-  }
+  keep_valid(text, code);
   failure_t failure = {.code = code, .text = text};
   if (data != NULL && !call->arena.failed)
     failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
@@ -253,7 +260,7 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
   mcp__conn_t *conn = call->conn;
   leave_conn(call); /* first, as in end_call() */
-  if (conn != NULL && !call->silent)
+  if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(conn, &call->to, render_failure, &failure);
   mcp__call_abandon(call);
 }
@@ -278,7 +285,7 @@ static void done(mcp__job_t *job) {
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
     return;
   }
-  if (call->conn != NULL && !call->silent)
+  if (call->conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
   over(call);
 }
@@ -291,6 +298,10 @@ void mcp__call_run(mcp_call_t *call) {
   call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
   link_call(call);
   call->tool_name = call->tool->name;
+  if (call->server->calls > MCP__MAX_CALLS) {
+    mcp_call_tool_error(call, "busy, retry later");
+    return;
+  }
   if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0) {
     call->tool->handler(call, call->args, call->tool->arg);
     return;

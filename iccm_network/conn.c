@@ -133,7 +133,7 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
 
 static mcp_call_t *find_in_flight(mcp__conn_t *conn, const char *id, size_t id_len) {
   for (mcp_call_t *call = conn->calls; call != NULL; call = call->next)
-    if (!call->silent && call->to.id_len == id_len && memcmp(call->to.id, id, id_len) == 0)
+    if (!call->silent && !atomic_load(&call->cancelled) && call->to.id_len == id_len && memcmp(call->to.id, id, id_len) == 0)
       return call;
   return NULL;
 }
@@ -143,7 +143,7 @@ static void cancel(mcp__conn_t *conn, yyjson_val *id, mcp__arena_t *arena) {
   char *text = yyjson_val_write_opts(id, 0, &arena->alc, &len, NULL);
   mcp_call_t *call = text != NULL ? find_in_flight(conn, text, len) : NULL;
   if (call != NULL)
-    mcp__call_abandon(call);
+    mcp__call_cancel(call);
 }
 
 static const char *copy_trace_id(const mcp__conn_t *conn, mcp__arena_t *arena) {

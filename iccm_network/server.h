@@ -20,6 +20,7 @@ enum {
   MCP__WRITE_STALL_MS = 30000,
   MCP__DRAIN_MS = 1000, /* input is discarded that long after a close, else the peer sees a reset instead */
   MCP__MAX_IN_FLIGHT = 64,
+  MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
   MCP__MAX_HANDSHAKES = 128,
   MCP__BACKLOG_PAUSE = 1 << 20,
   MCP__BACKLOG_CLOSE = 32 << 20,
@@ -117,6 +118,7 @@ struct mcp_server {
   int connections; /* of these, those that count: not the ones that are being refused */
   int handshakes;
   mcp_call_t *oldest, *newest; /* calls that are not ended */
+  size_t calls;                /* how many these are */
   mcp_call_t *next_call;       /* where a walk over them goes on: a callback may end any */
   mcp_call_t *spare;
   size_t spare_count, spare_bytes;
@@ -143,6 +145,7 @@ void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
 mcp_call_t *mcp__call_take(mcp_server_t *server); /* NULL: no memory */
 void mcp__call_give_back(mcp_call_t *call);
 void mcp__call_run(mcp_call_t *call);                     /* hands it to its handler */
+void mcp__call_cancel(mcp_call_t *call);                  /* its caller wants no answer; it stays in flight until it ends */
 void mcp__call_abandon(mcp_call_t *call);                 /* nobody waits any more */
 void mcp__call_time_out(mcp_call_t *call, const char *why); /* answers -32603, then as above */
 void mcp__call_detach(mcp_call_t *call);                  /* from a server that goes before the call's end */
