@@ -1,16 +1,32 @@
-/* schema.h: JSON Schema (2020-12) checks of a tool's arguments; pure.
+/* schema.h: JSON Schema (2020-12) checks of a tool's arguments and results; pure.
  *
- * Served: type, enum, minimum, maximum, items, minItems, maxItems, properties, required,
- * additionalProperties. Other keywords are passed over. One rule is the project's own: null for a property
- * that is not required counts as not given, at every level. */
+ * Served are the keywords of 2020-12 that assert or apply, but for unevaluatedItems, unevaluatedProperties
+ * and contentSchema; the draft-07 spellings definitions, items as an array with additionalItems, dependencies
+ * and
+ * "$id": "#name"; the exclusive bounds of draft-04 (booleans); nullable of OpenAPI 3.0. Other keywords,
+ * format too, are passed over. $ref leads to places in the same schema only. Patterns are those of PCRE2 in
+ * its UTF mode, with ECMAScript's reading of \u, $ and [^].
+ *
+ * One rule is the project's own: null for a property that is not required counts as not given, at every level
+ * and for every keyword. What counts is the `required` of the first schema that judges the object, with what
+ * that one applies always (allOf, $ref). A `required` elsewhere (in anyOf, oneOf, not, if, then, else,
+ * dependentSchemas) makes null count only where the same schema has the name among its `properties` as well:
+ * it then says itself whether null will do. Within enum, const and uniqueItems values are compared as they
+ * stand. */
 #ifndef MCP_SCHEMA_H
 #define MCP_SCHEMA_H
 
 #include "mem.h"
 
 enum {
-  MCP__SCHEMA_MAX_DEPTH = 128,   /* nested JSON values of a schema */
-  MCP__SCHEMA_MAX_REQUIRED = 256 /* names in one "required" */
+  MCP__SCHEMA_MAX_DEPTH = 128,      /* nested JSON values of a schema */
+  MCP__SCHEMA_MAX_REQUIRED = 256,   /* names in one "required" */
+  MCP__SCHEMA_MAX_STEPS = 1000000,  /* of a check, and … */
+  MCP__SCHEMA_STEPS_PER_VALUE = 32, /* … for each JSON value in what is checked */
+  MCP__SCHEMA_MAX_NESTED_CHECKS =
+      512, /* schemas that are being applied at the same time: $ref may lead in circles */
+  MCP__SCHEMA_MAX_UNIQUE = 65536, /* items that uniqueItems compares */
+  MCP__SCHEMA_PATTERN_KIB = 4096  /* memory of one match, in KiB */
 };
 
 typedef struct mcp__schema mcp__schema_t;
@@ -21,8 +37,10 @@ typedef struct mcp__schema mcp__schema_t;
 int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size);
 
 /* Whether value fulfils the schema; false: problem names the first place that does not, as a JSON Pointer
- * with "/" for the root, and what is expected there. Value is as yyjson reads it, also with
- * YYJSON_READ_BIGNUM_AS_RAW. Allocates nothing; recursion is bounded by the schema's depth. Any thread. */
+ * with "/" for the root, and what is expected there; or it says "given up" and why: a check beyond its limits
+ * has no verdict, and counts as false. Value is as yyjson reads it, also with YYJSON_READ_BIGNUM_AS_RAW. Any
+ * thread. Nothing is allocated but for uniqueItems on more than 16 items and for patterns that backtrack far:
+ * that is given back before it returns. */
 bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size);
 
 void mcp__schema_free(mcp__schema_t *schema); /* NULL is fine */

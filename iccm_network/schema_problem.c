@@ -4,6 +4,7 @@
  * one. Once a piece did not fit nothing more is taken; values, names and lists are cut earlier, with dots,
  * for the sake of what follows them. Nothing here can fail. */
 #include "schema_problem.h"
+#include "schema_compare.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,9 +17,13 @@ enum {
 static const char dots[] = "…";
 
 void mcp__problem_init(mcp__problem_t *problem, char *to, size_t size) {
-  *problem = (mcp__problem_t){.to = to, .limit = size > 0 ? size - 1 : 0};
+  *problem = (mcp__problem_t){.to = to, .size = size, .limit = size > 0 ? size - 1 : 0};
   if (size > 0)
     to[0] = '\0';
+}
+
+void mcp__problem_clear(mcp__problem_t *problem) {
+  mcp__problem_init(problem, problem->to, problem->size);
 }
 
 static void put_piece(mcp__problem_t *problem, const char *piece, size_t len) {
@@ -36,16 +41,16 @@ void mcp__problem_put(mcp__problem_t *problem, const char *ascii) {
     put_piece(problem, ascii, 1);
 }
 
-/* Until end_cut() at most max bytes are taken. What was cut before stays so: the limit to go back to is used
+/* What was cut before stays so: the limit to go back to is used
  * up. */
-static size_t begin_cut(mcp__problem_t *problem, size_t max) {
+size_t mcp__problem_begin_cut(mcp__problem_t *problem, size_t max) {
   size_t outer = problem->cut ? problem->len : problem->limit;
   if (max < problem->limit - problem->len)
     problem->limit = problem->len + max;
   return outer;
 }
 
-static void end_cut(mcp__problem_t *problem, size_t outer) {
+void mcp__problem_end_cut(mcp__problem_t *problem, size_t outer) {
   problem->limit = outer;
   if (!problem->cut)
     return;
@@ -94,22 +99,12 @@ void mcp__problem_put_string(mcp__problem_t *problem, const char *string, size_t
   put_piece(problem, "\"", 1);
 }
 
-static void put_scalar(mcp__problem_t *problem, yyjson_val *value) {
-  char memory[512]; /* yyjson asks for less than 100 bytes for one of these */
-  yyjson_alc alc;
-  yyjson_alc_pool_init(&alc, memory, sizeof memory);
-  const char *json = yyjson_val_write_opts(value, YYJSON_WRITE_ALLOW_INF_AND_NAN, &alc, NULL, NULL);
-  mcp__problem_put(problem, json != NULL ? json : "?"); /* UNTESTED NULL: there is room, and no NaN in JSON */
-}
-
 /* As JSON. Each level writes a byte first, so the text's limit bounds the recursion too. */
 static void put_json(mcp__problem_t *problem, yyjson_val *value) {
   size_t index, max;
   yyjson_val *key, *item;
   if (yyjson_is_str(value)) {
     mcp__problem_put_string(problem, yyjson_get_str(value), yyjson_get_len(value));
-  } else if (yyjson_is_raw(value)) {
-    mcp__problem_put(problem, yyjson_get_raw(value));
   } else if (yyjson_is_arr(value)) {
     mcp__problem_put(problem, "[");
     yyjson_arr_foreach(value, index, max, item) {
@@ -131,18 +126,21 @@ static void put_json(mcp__problem_t *problem, yyjson_val *value) {
     }
     mcp__problem_put(problem, "}");
   } else {
-    put_scalar(problem, value);
+    char memory[MCP__JSON_SCALAR_BYTES];
+    mcp__problem_put(problem, mcp__json_scalar_text(value, memory));
   }
 }
 
 void mcp__problem_put_value(mcp__problem_t *problem, yyjson_val *value) {
-  size_t outer = begin_cut(problem, QUOTE_MAX);
+  if (problem->size == 0)
+    return;
+  size_t outer = mcp__problem_begin_cut(problem, QUOTE_MAX);
   put_json(problem, value);
-  end_cut(problem, outer);
+  mcp__problem_end_cut(problem, outer);
 }
 
 void mcp__problem_put_values(mcp__problem_t *problem, yyjson_val *array) {
-  size_t index, max, outer = begin_cut(problem, LIST_MAX);
+  size_t index, max, outer = mcp__problem_begin_cut(problem, LIST_MAX);
   yyjson_val *value;
   yyjson_arr_foreach(array, index, max, value) {
     if (problem->cut)
@@ -150,7 +148,7 @@ void mcp__problem_put_values(mcp__problem_t *problem, yyjson_val *array) {
     mcp__problem_put(problem, index > 0 ? ", " : "");
     mcp__problem_put_value(problem, value);
   }
-  end_cut(problem, outer);
+  mcp__problem_end_cut(problem, outer);
 }
 
 void mcp__problem_put_number(mcp__problem_t *problem, uint64_t number) {
@@ -160,11 +158,18 @@ void mcp__problem_put_number(mcp__problem_t *problem, uint64_t number) {
 }
 
 mcp__place_t mcp__place_member(const mcp__place_t *at, const char *name, size_t len) {
-  return (mcp__place_t){at, name, len};
+  return (mcp__place_t){at, name, len, false};
 }
 
 mcp__place_t mcp__place_element(const mcp__place_t *at, size_t index) {
-  return (mcp__place_t){at, NULL, index};
+  return (mcp__place_t){at, NULL, index, false};
+}
+
+unsigned mcp__place_closeness(const mcp__place_t *at) {
+  unsigned depth = 0;
+  for (; at->up != NULL; at = at->up)
+    depth++;
+  return 2 * depth + 1;
 }
 
 static void put_place(mcp__problem_t *problem, const mcp__place_t *at) { /* RFC 6901 section 3 */
@@ -173,24 +178,38 @@ static void put_place(mcp__problem_t *problem, const mcp__place_t *at) { /* RFC 
     return;
   put_place(problem, at->up);
   mcp__problem_put(problem, "/");
-  size_t outer = begin_cut(problem, QUOTE_MAX);
+  size_t outer = mcp__problem_begin_cut(problem, QUOTE_MAX);
   if (at->name != NULL)
     put_escaped(problem, at->name, at->number, "~/", escapes);
   else
     mcp__problem_put_number(problem, at->number);
-  end_cut(problem, outer);
+  mcp__problem_end_cut(problem, outer);
 }
 
 bool mcp__problem_begin(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
                         const char *words) {
-  size_t outer = begin_cut(problem, problem->limit / 2);
+  problem->closeness = mcp__place_closeness(at);
+  if (problem->size == 0)
+    return false;
+  if (problem->bare) {
+    mcp__problem_put(problem, words + (*words == ' '));
+    return false;
+  }
+  size_t outer = mcp__problem_begin_cut(problem, problem->limit / 2);
   if (at->up == NULL)
     mcp__problem_put(problem, "/");
   put_place(problem, at);
-  end_cut(problem, outer);
-  mcp__problem_put(problem, ": ");
+  mcp__problem_end_cut(problem, outer);
+  mcp__problem_put(problem, at->is_name ? ": its name: " : ": ");
   if (value != NULL)
     mcp__problem_put_value(problem, value);
   mcp__problem_put(problem, words);
+  return false;
+}
+
+bool mcp__problem_begin_other(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
+                              const char *words) {
+  mcp__problem_begin(problem, at, value, words);
+  problem->closeness--;
   return false;
 }

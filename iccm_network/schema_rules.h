@@ -1,0 +1,131 @@
+/* schema_rules.h: what the files of keywords share: the compiled form, and the state of compiling and of
+ * checking. */
+#ifndef MCP_SCHEMA_RULES_H
+#define MCP_SCHEMA_RULES_H
+
+#include "arena.h"
+#include "schema.h"
+#include "schema_pattern.h"
+#include "schema_problem.h"
+
+/* ---- Compiled form, in the schema's arena ---- */
+
+typedef struct mcp__step mcp__step_t;
+typedef struct mcp__check mcp__check_t;
+typedef bool (*mcp__check_cb)(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                              mcp__check_t *check);
+
+typedef struct mcp__node { /* a schema */
+  const mcp__step_t *steps;
+  size_t count; /* 0: anything is fine */
+} mcp__node_t;
+
+typedef struct mcp__list { /* schemas of one keyword */
+  const mcp__node_t **nodes;
+  size_t count;
+} mcp__list_t;
+
+struct mcp__step { /* a rule that occurs in a schema */
+  mcp__check_cb check;
+  union { /* what the rule's compile function left for its check */
+    unsigned types;
+    uint64_t count;
+    yyjson_val *value; /* in the schema's copy */
+    const mcp__node_t *node;
+    mcp__list_t list;
+    const void *data; /* of a type that the rule's file knows */
+  };
+};
+
+/* ---- Compiling ---- */
+
+typedef struct mcp__compiler {
+  mcp__arena_t *arena;
+  mcp__problem_t *problem;
+  yyjson_val *root;            /* the schema's copy */
+  const mcp__node_t **nodes;   /* those compiled so far, by the position of their values behind root */
+  struct mcp__anchor *anchors; /* found so far */
+  struct mcp__ref *refs;       /* still to be resolved */
+} mcp__compiler_t;
+
+typedef struct mcp__site {    /* where a rule was found */
+  yyjson_val *schema, *value; /* the schema, and in it the value of the rule's keyword */
+  const mcp__place_t *at;     /* of the schema */
+  mcp__place_t here;          /* of the value */
+} mcp__site_t;
+
+/* 0, -ENOMEM, or -EINVAL with the problem said. Sets step->check to NULL when there is nothing to check. */
+typedef int (*mcp__compile_cb)(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step);
+
+enum { MCP__RULE_KEYWORDS = 7 };
+typedef struct mcp__rule {
+  const char *keywords[MCP__RULE_KEYWORDS]; /* any of these calls for the rule; the site is the first's that
+                                               is there */
+  mcp__compile_cb compile;
+  mcp__check_cb check;
+} mcp__rule_t;
+
+/* Each ends with a rule without keywords. */
+extern const mcp__rule_t mcp__scalar_rules[], mcp__array_rules[], mcp__object_rules[], mcp__combine_rules[],
+    mcp__ref_rules[];
+
+int mcp__malformed(mcp__compiler_t *compiler, const mcp__place_t *at, yyjson_val *value, const char *words);
+int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+                      const mcp__node_t **out);
+int mcp__compile_list(mcp__compiler_t *compiler, yyjson_val *schemas, const mcp__place_t *at,
+                      mcp__list_t *out);
+int mcp__compile_count(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step);
+int mcp__compile_pattern(mcp__compiler_t *compiler, yyjson_val *text, const mcp__place_t *at,
+                         mcp__pattern_t *out);
+int mcp__resolve_refs(mcp__compiler_t *compiler);
+
+/* A keyword beside that of a site; its value is NULL when it is not there. */
+mcp__site_t mcp__site(yyjson_val *schema, const mcp__place_t *at, const char *keyword);
+
+/* ---- Checking ---- */
+
+typedef struct mcp__scope { /* the schemas that judge one value, innermost first */
+  const mcp__node_t *node;
+  const struct mcp__scope *up; /* NULL: the first, to which the value came as an element or a member */
+} mcp__scope_t;
+
+struct mcp__check {
+  mcp__problem_t *problem;   /* to be told now: that of the caller, or a silent one */
+  mcp__problem_t *text;      /* the caller's */
+  const mcp__scope_t *scope; /* of the value that is being judged */
+  uint64_t steps;            /* that are left */
+  unsigned depth;            /* calls that may still be nested */
+  bool gave_up;              /* then every check ends, as false, and nobody takes that for an answer */
+};
+
+/* Whether the value, an element or a member of another, fulfils the schema. */
+bool mcp__check_value(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                      mcp__check_t *check);
+
+/* The same for another schema for the value that is being judged. */
+bool mcp__check_in_place(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check);
+
+/* Takes so many steps for work that is done without a node. False: none are left, and the check gave up. */
+bool mcp__check_spend(mcp__check_t *check, const mcp__place_t *at, uint64_t steps);
+
+/* Ends the check without a verdict; words say why. Returns false. */
+bool mcp__check_give_up(mcp__check_t *check, const mcp__place_t *at, const char *words);
+
+/* Whether the pattern occurs in the string; false also when the check gave up. */
+bool mcp__check_matches(const mcp__pattern_t *pattern, yyjson_val *string, const mcp__place_t *at,
+                        mcp__check_t *check);
+
+/* A problem of the form "3 items are more than the maximum 2". Returns false. */
+bool mcp__refuse_count(mcp__problem_t *problem, const mcp__place_t *at, uint64_t count, const char *words,
+                       uint64_t bound);
+
+/* These are known by others: what they apply they apply always. */
+bool mcp__check_all_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                       mcp__check_t *check);
+bool mcp__check_ref(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check);
+
+bool mcp__check_unique(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                       mcp__check_t *check);
+
+#endif
