@@ -16,7 +16,7 @@ import time
 import unittest
 
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
-from services import INHERITED, PR_SET_PDEATHSIG, PROGRAMS, REPORT, Alone, free_port, main, prctl
+from services import INHERITED, PROGRAMS, REPORT, Alone, free_port, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TOOL, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 PATIENCE_S = 60  # nothing here takes nearly as long
@@ -28,9 +28,8 @@ def start(*words, **options):
     environment |= options.pop("env", {})
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.Popen(
-        [PROGRAMS["iccm"], *map(str, words)],
+        ["setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], *map(str, words)],
         env=environment,
-        preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
         **options,
     )
 

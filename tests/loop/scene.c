@@ -1,0 +1,324 @@
+/* scene.c: the loop, the log, the server that is tested, and results of clients. */
+#include "scene_parts.h"
+
+#include <leaks.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAIT_MS = 20000, TURN_MS = 20, MAX_TURNS = 3000000, LOG_BYTES = 1 << 18 };
+
+uv_loop_t scene_loop;
+stage_t stage;
+uint64_t scene_longest_turn_ms;
+
+static uv_timer_t waker; /* the loop turns at least that often while a test waits */
+static uint64_t wait_began;
+static unsigned turns;
+
+static uv_mutex_t mutex; /* log, and gate */
+static uv_cond_t gate_moved;
+static char logged[LOG_BYTES];
+static size_t logged_len;
+
+static void on_log(int level, const char *part, const char *text, void *arg) {
+  (void)arg;
+  uv_mutex_lock(&mutex);
+  if (getenv("TEST_LOG") != NULL)
+    fprintf(stderr, "%d %s %s\n", level, part, text);
+  if (logged_len < LOG_BYTES - 1024)
+    logged_len += (size_t)snprintf(logged + logged_len, 1024, "%.200s: %.800s\n", part, text);
+  uv_mutex_unlock(&mutex);
+}
+
+bool scene_logged(const char *words) {
+  uv_mutex_lock(&mutex);
+  bool found = strstr(logged, words) != NULL;
+  uv_mutex_unlock(&mutex);
+  return found;
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------- */
+
+static void on_wake(uv_timer_t *timer) {
+  (void)timer;
+}
+
+void scene_open(void) {
+  uv_mutex_init(&mutex);
+  uv_cond_init(&gate_moved);
+  mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
+  cr_assert_eq(uv_loop_init(&scene_loop), 0);
+  uv_timer_init(&scene_loop, &waker);
+  uv_timer_start(&waker, on_wake, TURN_MS, TURN_MS);
+  uv_unref((uv_handle_t *)&waker);
+}
+
+uint64_t scene_ms(void) {
+  return uv_hrtime() / 1000000;
+}
+
+void scene_wait_begins(void) {
+  wait_began = scene_ms();
+  turns = 0;
+  uv_ref((uv_handle_t *)&waker);
+}
+
+void scene_turn(const char *condition, const char *file, int line) {
+  uint64_t began = scene_ms();
+  uv_run(&scene_loop, UV_RUN_ONCE);
+  if (scene_ms() - began > scene_longest_turn_ms)
+    scene_longest_turn_ms = scene_ms() - began;
+  if (++turns > MAX_TURNS || scene_ms() - wait_began > WAIT_MS)
+    cr_assert_fail("%s:%d: in vain for %s (%u turns)", file, line, condition, turns);
+}
+
+void scene_turn_once(void) {
+  scene_wait_begins();
+  scene_turn("one turn", __FILE__, __LINE__);
+}
+
+void scene_run_ms(uint64_t ms) {
+  uint64_t began = scene_ms();
+  RUN_UNTIL(scene_ms() - began >= ms);
+}
+
+static void list_handle(uv_handle_t *handle, void *arg) {
+  (void)arg;
+  fprintf(stderr, "still there: %s, %s\n", uv_handle_type_name(uv_handle_get_type(handle)),
+          uv_is_closing(handle)  ? "closing"
+          : uv_is_active(handle) ? "active"
+                                 : "idle");
+}
+
+void scene_close(void) {
+  wires_close();
+  uv_close((uv_handle_t *)&waker, NULL);
+  uint64_t began = scene_ms();
+  while (uv_run(&scene_loop, UV_RUN_NOWAIT) != 0 && scene_ms() - began < WAIT_MS) {
+  }
+  if (uv_loop_close(&scene_loop) != 0) {
+    uv_walk(&scene_loop, list_handle, NULL);
+    cr_assert_fail("handles are still open");
+  }
+  wires_free();
+  expect_no_leak();
+}
+
+/* ---- tools ------------------------------------------------------------------------------------------- */
+
+static void now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  stage.now_count++;
+  mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
+}
+
+static void on_held_cancelled(mcp_call_t *call, void *arg) {
+  (void)arg;
+  cr_assert(mcp_call_cancelled(call));
+  stage.cancels++;
+}
+
+static void hold_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  cr_assert_lt(stage.held_count, HELD_MAX);
+  stage.held[stage.held_count++] = call;
+  mcp_call_on_cancel(call, on_held_cancelled, NULL);
+}
+
+int stage_end_held(size_t index) {
+  char text[32];
+  mcp_call_t *call = stage.held[index];
+  stage.held[index] = NULL;
+  snprintf(text, sizeof text, "{\"held\":%zu}", index);
+  return mcp_call_reply_text(call, text, strlen(text));
+}
+
+typedef struct delayed {
+  uv_timer_t timer;
+  mcp_call_t *call;
+} delayed_t;
+
+static void free_delayed(uv_handle_t *handle) {
+  free(handle);
+}
+
+static void on_delay_over(uv_timer_t *timer) {
+  delayed_t *delayed = (delayed_t *)(void *)timer;
+  mcp_call_reply_text(delayed->call, "{\"delayed\":true}", 16);
+  uv_close((uv_handle_t *)timer, free_delayed);
+}
+
+static void delay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  delayed_t *delayed = malloc(sizeof *delayed);
+  delayed->call = call;
+  uv_timer_init(&scene_loop, &delayed->timer);
+  uv_timer_start(&delayed->timer, on_delay_over, yyjson_get_uint(yyjson_obj_get(args, "ms")), 0);
+}
+
+static void big_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  size_t bytes = yyjson_get_uint(yyjson_obj_get(args, "bytes"));
+  char *json = malloc(bytes + 2);
+  memset(json, 'x', bytes + 2);
+  json[0] = json[bytes + 1] = '"';
+  mcp_call_reply_text(call, json, bytes + 2);
+  free(json);
+}
+
+static void fail_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  const char *how = yyjson_get_str(yyjson_obj_get(args, "how"));
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  if (strcmp(how, "code") == 0)
+    mcp_call_fail(call, -32042, yyjson_mut_str(doc, "why"), "number %d", 42);
+  else if (strcmp(how, "internal") == 0)
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "broken");
+  else
+    mcp_call_tool_error(call, "cannot do %s", how);
+}
+
+static void trace_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  mcp_call_reply(call, yyjson_mut_str(mcp_call_doc(call), mcp_call_trace_id(call)));
+}
+
+/* ---- blocking tools ---------------------------------------------------------------------------------- */
+
+static void block_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
+}
+
+static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)call;
+  (void)args;
+  (void)arg;
+}
+
+static void gate_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  uv_mutex_lock(&mutex);
+  stage.at_gate++;
+  while (!stage.gate_open)
+    uv_cond_wait(&gate_moved, &mutex);
+  stage.at_gate--;
+  uv_mutex_unlock(&mutex);
+  int status = mcp_call_reply_text(call, "\"through\"", 9);
+  uv_mutex_lock(&mutex);
+  stage.gate_status = status;
+  stage.gate_done++;
+  uv_mutex_unlock(&mutex);
+}
+
+void stage_gate(bool open) {
+  uv_mutex_lock(&mutex);
+  stage.gate_open = open;
+  uv_cond_broadcast(&gate_moved);
+  uv_mutex_unlock(&mutex);
+}
+
+static size_t read_locked(const size_t *number) {
+  uv_mutex_lock(&mutex);
+  size_t copy = *number;
+  uv_mutex_unlock(&mutex);
+  return copy;
+}
+
+size_t stage_at_gate(void) {
+  return read_locked(&stage.at_gate);
+}
+size_t stage_gate_done(void) {
+  return read_locked(&stage.gate_done);
+}
+
+/* ---- the server ---------------------------------------------------------------------------------------- */
+
+static const mcp_tool_t tools[] = {
+    {"now", "answers its arguments at once", NULL, now_tool, NULL, 0},
+    {"hold", "is answered when the test says so", NULL, hold_tool, NULL, 0},
+    {"delay", "answers after ms", "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\"}}}",
+     delay_tool, NULL, 0},
+    {"big", "answers a text of that many bytes", NULL, big_tool, NULL, 0},
+    {"fail", "fails", "{\"type\":\"object\",\"required\":[\"how\"]}", fail_tool, NULL, 0},
+    {"trace", "answers its trace id", NULL, trace_tool, NULL, MCP_TOOL_BLOCKING},
+    {"block", "answers its arguments on the pool", NULL, block_tool, NULL, MCP_TOOL_BLOCKING},
+    {"forget", "does not end its call", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
+    {"gate", "waits for the test on the pool", NULL, gate_tool, NULL, MCP_TOOL_BLOCKING},
+    MCP_TOOL_END,
+};
+
+mcp_server_t *stage_server(void) {
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_not_null(server, "%s", mcp_last_error());
+  return server;
+}
+
+mcp_server_t *stage_start(void) {
+  mcp_server_t *server = stage_server();
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  return server;
+}
+
+void stage_on_stopped(mcp_server_t *server, void *arg) {
+  (void)server;
+  (void)arg;
+  cr_assert(!stage.stopped, "stopped twice");
+  stage.stopped = true;
+}
+
+void stage_stop(mcp_server_t *server) {
+  stage.stopped = false;
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  cr_assert(!stage.stopped, "called back from inside of stop");
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(server);
+}
+
+/* ---- clients ---------------------------------------------------------------------------------------------
+ */
+
+void outcome_cb(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  outcome_t *outcome = arg;
+  (void)client;
+  outcome->fired++;
+  outcome->status = result->status;
+  outcome->is_error = result->is_error;
+  outcome->ms = scene_ms();
+  snprintf(outcome->text, sizeof outcome->text, "%.*s", (int)result->text_len,
+           result->text != NULL ? result->text : "");
+  snprintf(outcome->message, sizeof outcome->message, "%s", result->message != NULL ? result->message : "");
+  cr_assert((result->status != 0 || result->is_error) == (result->message != NULL), "status %d",
+            result->status);
+}
+
+mcp_client_t *client_to(int port) {
+  char url[64];
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d/", port);
+  mcp_client_t *client = mcp_client_new(&scene_loop, url);
+  cr_assert_not_null(client);
+  return client;
+}
+
+static void on_client_closed(mcp_client_t *client, void *arg) {
+  *(bool *)arg = true;
+  mcp_client_free(client);
+}
+
+void client_end(mcp_client_t *client) {
+  bool closed = false;
+  cr_assert_eq(mcp_client_close(client, on_client_closed, &closed), 0);
+  cr_assert(!closed, "called back from inside of close");
+  RUN_UNTIL(closed);
+}
+
+yyjson_mut_doc *args_of(const char *json) {
+  yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+  yyjson_mut_doc *args = yyjson_doc_mut_copy(doc, NULL);
+  yyjson_doc_free(doc);
+  return args;
+}

@@ -1,0 +1,507 @@
+/* test_client_calls.c: calls of a client to peers that answer: well, late, wrongly, or too much. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(client_calls, .timeout = 60);
+
+static void call(mcp_client_t *client, const char *tool, const char *args, uint64_t timeout_ms,
+                 outcome_t *outcome) {
+  cr_assert_eq(
+      mcp_client_call(client, tool, args != NULL ? args_of(args) : NULL, timeout_ms, outcome_cb, outcome), 0);
+  cr_assert_eq(outcome->fired, 0, "called back from inside of the call");
+}
+
+/* ---- a real server
+ * ----------------------------------------------------------------------------------------- */
+
+Test(client_calls, answers_and_failures_of_a_real_server) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  outcome_t now = {0}, none = {0}, fail = {0}, code = {0}, missing = {0}, block = {0}, list = {0};
+  call(client, "now", "{\"a\":1}", 0, &now);
+  call(client, "now", NULL, 0, &none);
+  call(client, "fail", "{\"how\":\"it\"}", 0, &fail);
+  call(client, "fail", "{\"how\":\"code\"}", 0, &code);
+  call(client, "missing", NULL, 0, &missing);
+  call(client, "block", "{\"b\":2}", 0, &block);
+  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 0, outcome_cb, &list), 0);
+  RUN_UNTIL(now.fired && none.fired && fail.fired && code.fired && missing.fired && block.fired &&
+            list.fired);
+  cr_assert_eq(now.status, 0);
+  cr_assert_str_eq(now.text, "{\"a\":1}");
+  cr_assert_str_eq(none.text, "{}");
+  cr_assert_eq(fail.status, MCP_TOOL_ERROR);
+  cr_assert_str_eq(fail.message, "cannot do it");
+  cr_assert_eq(code.status, -32042);
+  cr_assert_eq(missing.status, MCP_METHOD_NOT_FOUND);
+  cr_assert_str_eq(block.text, "{\"b\":2}");
+  cr_assert_eq(list.status, 0);
+  client_end(client);
+  stage_stop(server);
+  cr_assert_eq(now.fired + none.fired + fail.fired + code.fired + missing.fired + block.fired + list.fired,
+               7);
+  scene_close();
+}
+
+Test(client_calls, answers_in_any_order) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  enum { CALLS = 50 };
+  outcome_t outcomes[CALLS] = {0};
+  for (int i = 0; i < CALLS; i++)
+    call(client, "hold", NULL, 0, &outcomes[i]);
+  RUN_UNTIL(stage.held_count == CALLS);
+  for (size_t i = CALLS; i-- > 0;) {
+    stage_end_held(i);
+    RUN_UNTIL(outcomes[i].fired == 1);
+    char text[32];
+    snprintf(text, sizeof text, "{\"held\":%zu}", i);
+    cr_assert_str_eq(outcomes[i].text, text);
+  }
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+enum { MANY = 10000, TOGETHER = 500 };
+typedef struct many {
+  unsigned made, ended, wrong;
+  unsigned char fired[MANY];
+} many_t;
+
+static many_t many;
+
+static void make_one(mcp_client_t *client);
+
+static void on_one(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  size_t index = (size_t)(uintptr_t)arg;
+  many.fired[index]++;
+  many.ended++;
+  many.wrong += result->status != 0;
+  make_one(client);
+}
+
+static void make_one(mcp_client_t *client) {
+  if (many.made == MANY)
+    return;
+  size_t index = many.made++;
+  char args[32];
+  snprintf(args, sizeof args, "{\"ms\":%d}", rand() % 20);
+  const char *tool = index % 4 == 0 ? "block" : index % 4 == 1 ? "now" : "delay";
+  cr_assert_eq(mcp_client_call(client, tool, args_of(args), 0, on_one, (void *)(uintptr_t)index), 0);
+}
+
+Test(client_calls, ten_thousand_calls_with_random_delays) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  srand(1);
+  for (int i = 0; i < TOGETHER; i++)
+    make_one(client);
+  RUN_UNTIL(many.ended == MANY);
+  cr_assert_eq(many.wrong, 0);
+  for (int i = 0; i < MANY; i++)
+    cr_assert_eq(many.fired[i], 1);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_calls, times_out_while_the_server_is_silent) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  outcome_t first = {0}, second = {0};
+  call(client, "hold", NULL, 100, &first);
+  RUN_UNTIL(first.fired);
+  cr_assert_eq(first.status, MCP_ETIMEOUT);
+  cr_assert_not_null(strstr(first.message, "100 ms"), "%s", first.message);
+  stage_end_held(0); /* the answer comes after all, and goes nowhere */
+  call(client, "now", NULL, 0, &second);
+  RUN_UNTIL(second.fired);
+  cr_assert_eq(second.status, 0);
+  cr_assert_eq(first.fired, 1);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_calls, shorter_time_outs_fire_first) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  outcome_t outcomes[6] = {0};
+  static const uint64_t times[6] = {300, 100, 500, 200, 400, 30000};
+  for (int i = 0; i < 6; i++)
+    call(client, "hold", NULL, times[i], &outcomes[i]);
+  RUN_UNTIL(outcomes[2].fired);
+  cr_assert(outcomes[1].ms <= outcomes[3].ms && outcomes[3].ms <= outcomes[0].ms &&
+            outcomes[0].ms <= outcomes[4].ms);
+  cr_assert_eq(outcomes[5].fired, 0);
+  client_end(client);
+  cr_assert_eq(outcomes[5].status, MCP_ECLOSED);
+  for (size_t i = 0; i < 6; i++)
+    stage_end_held(i);
+  stage_stop(server);
+  scene_close();
+}
+
+/* A loop that has not turned for a while has an old idea of the time; a call must not pay for that. */
+Test(client_calls, a_time_out_begins_with_the_call) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  uint64_t began = scene_ms();
+  while (scene_ms() - began < 600) { /* the application is busy */
+  }
+  outcome_t outcome = {0};
+  call(client, "now", NULL, 500, &outcome);
+  RUN_UNTIL(outcome.fired);
+  cr_assert_eq(outcome.status, 0, "%s", outcome.message);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+static unsigned chained;
+
+static void chain(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  cr_assert_eq(result->status, 0);
+  if (++chained < 100)
+    cr_assert_eq(mcp_client_call(client, "now", NULL, 0, chain, arg), 0);
+}
+
+Test(client_calls, calls_made_in_callbacks) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  cr_assert_eq(mcp_client_call(client, "now", NULL, 0, chain, NULL), 0);
+  RUN_UNTIL(chained == 100);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_calls, refused_before_they_are_made) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  cr_assert_eq(mcp_client_set_max_message_bytes(client, 1023), UV_EINVAL);
+  cr_assert_eq(mcp_client_set_max_message_bytes(client, 4096), 0);
+  outcome_t outcome = {0};
+  char big[4200];
+  memset(big, 'x', sizeof big);
+  yyjson_mut_doc *args = yyjson_mut_doc_new(NULL);
+  yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
+  yyjson_mut_obj_add_strn(args, yyjson_mut_doc_get_root(args), "text", big, sizeof big);
+  cr_assert_eq(mcp_client_call(client, "now", args, 0, outcome_cb, &outcome), MCP_ETOOBIG);
+  args = yyjson_mut_doc_new(NULL);
+  yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
+  yyjson_mut_obj_add_str(args, yyjson_mut_doc_get_root(args), "text", "\xff");
+  cr_assert_eq(mcp_client_call(client, "now", args, 0, outcome_cb, &outcome), MCP_EANSWER);
+  cr_assert_eq(mcp_client_set_max_message_bytes(client, 4096), MCP_ESTATE);
+  cr_assert_eq(mcp_client_set_fail_fast(client, true), MCP_ESTATE);
+  scene_run_ms(50);
+  client_end(client);
+  stage_stop(server);
+  cr_assert_eq(outcome.fired, 0);
+  scene_close();
+}
+
+Test(client_calls, a_tool_name_of_any_text) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  outcome_t quoted = {0}, broken = {0};
+  call(client, "a\"b\\c\n", NULL, 0, &quoted);
+  int status = mcp_client_call(client, "\xff", NULL, 500, outcome_cb, &broken);
+  RUN_UNTIL(quoted.fired);
+  cr_assert_eq(quoted.status, MCP_METHOD_NOT_FOUND);
+  cr_assert_neq(status, 0,
+                "invalid UTF-8 was sent: the server closes with 1007, and every other call is lost");
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+/* ---- peers that answer wrongly
+ * -------------------------------------------------------------------------------- */
+
+static const char *answer_format; /* with one %d for the id */
+
+static void script_answer(wire_t *wire) {
+  if (!script_handshake(wire))
+    return;
+  char text[1024];
+  const char *at = strstr(answer_format, "%d");
+  int id = message_id(wire->messages[wire->count - 1]);
+  snprintf(text, sizeof text, "%.*s%d%s", at != NULL ? (int)(at - answer_format) : 0, answer_format, id,
+           at != NULL ? at + 2 : answer_format);
+  wire_frame(wire, 1, text, strlen(text));
+}
+
+static outcome_t answered_by(const char *format) {
+  outcome_t outcome = {0};
+  answer_format = format;
+  trap_t *trap = trap_open(script_answer, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  call(client, "x", NULL, 300, &outcome);
+  RUN_UNTIL(outcome.fired);
+  client_end(client);
+  cr_assert_eq(outcome.fired, 1);
+  return outcome;
+}
+
+Test(client_calls, shapes_of_answers) {
+  scene_open();
+#define ANSWER(rest) "{\"jsonrpc\":\"2.0\",\"id\":%d," rest "}"
+  outcome_t outcome = answered_by(
+      ANSWER("\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"not JSON\"}],\"isError\":true}"));
+  cr_assert(outcome.status == 0 && outcome.is_error);
+  cr_assert_str_eq(outcome.message, "not JSON");
+  outcome = answered_by(ANSWER("\"result\":{\"content\":[],\"isError\":true}"));
+  cr_assert(outcome.status == 0 && outcome.is_error);
+  outcome = answered_by(ANSWER("\"result\":null"));
+  cr_assert(outcome.status == 0 && !outcome.is_error);
+  outcome = answered_by(ANSWER("\"result\":[1,\"\\u0000\"]"));
+  cr_assert_eq(outcome.status, 0);
+  outcome =
+      answered_by(ANSWER("\"result\":{\"content\":[{\"type\":\"text\",\"text\":5},{\"type\":\"image\"},7]}"));
+  cr_assert_eq(outcome.status, 0);
+  outcome = answered_by(ANSWER("\"error\":{\"code\":-32603,\"message\":\"broken\",\"data\":[1]}"));
+  cr_assert_eq(outcome.status, MCP_INTERNAL_ERROR);
+  cr_assert_str_eq(outcome.message, "broken");
+  outcome = answered_by(ANSWER("\"error\":{\"code\":0}"));
+  cr_assert_eq(outcome.status, MCP_TOOL_ERROR); /* never 0: it is an error */
+  outcome = answered_by(ANSWER("\"error\":{\"code\":\"x\",\"message\":5}"));
+  cr_assert_eq(outcome.status, MCP_TOOL_ERROR);
+  outcome = answered_by(ANSWER("\"error\":\"words\""));
+  cr_assert_eq(outcome.status, MCP_TOOL_ERROR);
+  outcome = answered_by(ANSWER("\"error\":null,\"result\":{}"));
+  cr_assert_eq(outcome.status, 0);
+  scene_close();
+}
+
+Test(client_calls, answers_that_nobody_asked_for_are_dropped) {
+  scene_open();
+  static const char *const strange[] = {"{\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":{}} %d",
+                                        "{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}, \"x\":%d}",
+                                        "{\"jsonrpc\":\"2.0\",\"id\":\"%d\",\"result\":{}}",
+                                        "{\"jsonrpc\":\"2.0\",\"id\":-%d,\"result\":{}}",
+                                        "{\"jsonrpc\":\"2.0\",\"id\":%d.5,\"result\":{}}",
+                                        "[%d]",
+                                        "{\"jsonrpc\":\"2.0\",\"result\":{},\"x\":%d}",
+                                        "\"%d\""};
+  for (size_t i = 0; i < sizeof strange / sizeof *strange; i++)
+    cr_assert_eq(answered_by(strange[i]).status, MCP_ETIMEOUT, "%s", strange[i]);
+  scene_close();
+}
+
+static void script_pieces(wire_t *wire) {
+  if (!script_handshake(wire))
+    return;
+  static const unsigned char ping_and_empty[4] = {0x89, 0, 0x00, 0};
+  char text[256];
+  int len = snprintf(
+      text, sizeof text,
+      "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"\xc3\xa4\"}]}}",
+      message_id(wire->messages[wire->count - 1]));
+  unsigned char bytes[8];
+  for (int i = 0; i < len; i++) { /* a frame each, with pings and empty ones between */
+    unsigned char first[2] = {i == 0 ? 0x01 : i == len - 1 ? 0x80 : 0x00, 1};
+    memcpy(bytes, first, 2);
+    bytes[2] = (unsigned char)text[i];
+    size_t at = 3;
+    if (i % 10 == 0 && i < len - 1) {
+      memcpy(bytes + at, ping_and_empty, 4);
+      at += 4;
+    }
+    for (size_t each = 0; each < at; each++)
+      wire_send(wire, bytes + each, 1);
+  }
+}
+
+Test(client_calls, an_answer_in_the_smallest_pieces) {
+  scene_open();
+  trap_t *trap = trap_open(script_pieces, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  outcome_t outcome = {0};
+  call(client, "x", NULL, 5000, &outcome);
+  RUN_UNTIL(outcome.fired);
+  cr_assert_eq(outcome.status, 0, "%s", outcome.message);
+  cr_assert_str_eq(outcome.text, "\xc3\xa4");
+  client_end(client);
+  cr_assert_geq(trap->last->pongs, 1u);
+  scene_close();
+}
+
+static void script_twice(wire_t *wire) {
+  if (!script_handshake(wire))
+    return;
+  int id = message_id(wire->messages[wire->count - 1]);
+  for (int i = 0; i < 3; i++)
+    wire_text(
+        wire,
+        "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"%d\"}]}}", id,
+        i);
+}
+
+Test(client_calls, the_first_of_several_answers_counts) {
+  scene_open();
+  trap_t *trap = trap_open(script_twice, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  for (int round = 0; round < 3; round++) {
+    outcome_t outcome = {0};
+    call(client, "x", NULL, 0, &outcome);
+    RUN_UNTIL(outcome.fired);
+    scene_run_ms(20);
+    cr_assert_eq(outcome.fired, 1);
+    cr_assert_str_eq(outcome.text, "0");
+  }
+  client_end(client);
+  scene_close();
+}
+
+Test(client_calls, requests_of_the_server) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  cr_assert_eq(mcp_client_connect(client), 0);
+  RUN_UNTIL(trap->last != NULL && trap->last->count >= 2); /* initialize, initialized */
+  trap->last->on_input = NULL;
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}");
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"roots/list\"}");
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{}}");
+  wire_frame(trap->last, 9, "hi", 2);
+  RUN_UNTIL(trap->last->count >= 4 && trap->last->pongs == 1);
+  cr_assert_not_null(strstr(trap->last->messages[2], "\"id\":\"p\",\"result\":{}"), "%s",
+                     trap->last->messages[2]);
+  cr_assert_not_null(strstr(trap->last->messages[3], "-32601"), "%s", trap->last->messages[3]);
+  client_end(client);
+  cr_assert_eq(trap->last->count, 4);
+  cr_assert_eq(trap->last->close_code, 1000);
+  scene_close();
+}
+
+static size_t taken; /* of the messages of the old peer */
+
+static void script_old(
+    wire_t *wire) { /* knows no initialize, and greets unasked with the same bytes as its 101 */
+  if (wire->head != NULL && strncmp(wire->head, "GET", 3) == 0) {
+    wire_accept_upgrade(wire);
+    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"hello\"}");
+    wire_text(wire, "welcome");
+    memcpy(wire->head, "---", 3);
+  }
+  for (; taken < wire->count; taken++) {
+    const char *message = wire->messages[taken];
+    bool call = strstr(message, "tools/call") != NULL;
+    if (message_id(message) >= 0)
+      wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,%s}", message_id(message),
+                call ? "\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"5\"}]}"
+                     : "\"error\":{\"code\":-32601}");
+  }
+}
+
+Test(client_calls, an_old_peer_that_knows_no_initialize) {
+  scene_open();
+  trap_t *trap = trap_open(script_old, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  outcome_t outcome = {0};
+  call(client, "x", NULL, 5000, &outcome);
+  RUN_UNTIL(outcome.fired);
+  cr_assert_eq(outcome.status, 0, "%s", outcome.message);
+  cr_assert_str_eq(outcome.text, "5");
+  client_end(client);
+  scene_close();
+}
+
+static const char *deep_text(void) {
+  static char text[512];
+  char *at = text + sprintf(text, "\"result\":");
+  memset(at, '[', 100);
+  memset(at + 100, ']', 100);
+  return text;
+}
+
+static void script_deep(wire_t *wire) {
+  if (script_handshake(wire))
+    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,%s}", message_id(wire->messages[wire->count - 1]),
+              deep_text());
+}
+
+/* It cannot be read as far as its id, so that whose answer it is stays unknown. */
+Test(client_calls, an_answer_that_is_nested_too_deep_is_none) {
+  scene_open();
+  trap_t *trap = trap_open(script_deep, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  outcome_t outcome = {0};
+  call(client, "x", NULL, 300, &outcome);
+  RUN_UNTIL(outcome.fired);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  cr_assert(scene_logged("sent what is no message"));
+  client_end(client);
+  scene_close();
+}
+
+/* ---- junk and sizes
+ * ------------------------------------------------------------------------------------------- */
+
+static const char *junk;
+static size_t junk_len;
+
+static void script_junk(wire_t *wire) {
+  if (script_handshake(wire))
+    wire_send(wire, junk, junk_len);
+}
+
+static int status_of_junk(const char *bytes, size_t len, size_t max_message) {
+  outcome_t outcome = {0};
+  junk = bytes;
+  junk_len = len;
+  trap_t *trap = trap_open(script_junk, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  cr_assert_eq(mcp_client_set_max_message_bytes(client, max_message), 0);
+  call(client, "x", NULL, 5000, &outcome);
+  RUN_UNTIL(outcome.fired);
+  client_end(client);
+  return outcome.status;
+}
+
+Test(client_calls, frames_that_break_rules) {
+  scene_open();
+  cr_assert_eq(status_of_junk("\xf1\x02{}", 4, 1024), MCP_EPROTOCOL);         /* RSV bits */
+  cr_assert_eq(status_of_junk("\x83\x00", 2, 1024), MCP_EPROTOCOL);           /* opcode 3 */
+  cr_assert_eq(status_of_junk("\x80\x00", 2, 1024), MCP_EPROTOCOL);           /* goes on with nothing */
+  cr_assert_eq(status_of_junk("\x81\x82\0\0\0\0{}", 8, 1024), MCP_EPROTOCOL); /* masked */
+  cr_assert_eq(status_of_junk("\x81\x02\xff\xff", 4, 1024), MCP_EPROTOCOL);   /* not UTF-8 */
+  cr_assert_eq(status_of_junk("\x82\x02{}", 4, 1024), MCP_EPROTOCOL);         /* binary */
+  cr_assert_eq(status_of_junk("\x89\x7e\x00\x7e", 4, 1024), MCP_EPROTOCOL);   /* a ping of 126 bytes */
+  cr_assert_eq(status_of_junk("\x88\x01\x03", 3, 1024), MCP_EPROTOCOL);       /* half a code */
+  cr_assert_eq(status_of_junk("HTTP/1.1 500\r\n\r\n", 16, 1024), MCP_EPROTOCOL);
+  scene_close();
+}
+
+Test(client_calls, an_answer_above_the_limit) {
+  scene_open();
+  cr_assert_eq(status_of_junk("\x81\x7e\x04\x01", 4, 1024), MCP_ETOOBIG);
+  cr_assert_eq(status_of_junk("\x81\x7f\0\0\0\xff\0\0\0\0", 10, 1024), MCP_ETOOBIG);
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  mcp_client_set_max_message_bytes(client, 100000);
+  outcome_t big = {0}, fits = {0};
+  call(client, "big", "{\"bytes\":100000}", 0, &big);
+  RUN_UNTIL(big.fired);
+  cr_assert_eq(big.status, MCP_ETOOBIG);
+  call(client, "big", "{\"bytes\":90000}", 0, &fits);
+  RUN_UNTIL(fits.fired);
+  cr_assert_eq(fits.status, 0);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}

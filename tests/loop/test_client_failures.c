@@ -1,0 +1,402 @@
+/* test_client_failures.c: peers that are away, mute, wrong, or leave. Each call ends once, in time, and says
+ * why. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TestSuite(client_failures, .timeout = 60);
+
+static mcp_client_t *client;
+
+static void call(const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
+  *outcome = (outcome_t){0};
+  cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
+  cr_assert_eq(outcome->fired, 0, "called back from inside of the call");
+}
+
+static outcome_t call_and_wait(const char *tool, uint64_t timeout_ms, uint64_t *ms) {
+  outcome_t outcome;
+  uint64_t began = scene_ms();
+  call(tool, timeout_ms, &outcome);
+  RUN_UNTIL(outcome.fired);
+  *ms = scene_ms() - began;
+  return outcome;
+}
+
+static void close_all(void) {
+  client_end(client);
+  scene_close();
+}
+
+/* ---- not there
+ * ---------------------------------------------------------------------------------------------- */
+
+Test(client_failures, a_refused_port_is_tried_until_the_deadline) {
+  scene_open();
+  client = client_to(trap_free_port());
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 400, &ms);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  cr_assert(ms >= 390 && ms < 1500, "%d ms", (int)ms);
+  cr_assert_not_null(strstr(outcome.message, "refused"), "%s", outcome.message);
+  close_all();
+}
+
+Test(client_failures, a_refused_port_fails_fast_where_that_is_wanted) {
+  scene_open();
+  client = client_to(trap_free_port());
+  mcp_client_set_fail_fast(client, true);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 10000, &ms);
+  cr_assert_eq(outcome.status, MCP_ECONNECT);
+  cr_assert_lt(ms, 1000);
+  outcome = call_and_wait("x", 10000, &ms); /* known to be away */
+  cr_assert_eq(outcome.status, MCP_ECONNECT);
+  cr_assert_lt(ms, 50);
+  close_all();
+}
+
+static unsigned retries;
+static uint64_t turns_at_retry;
+
+static void retry_at_once(mcp_client_t *from, const mcp_result_t *result, void *arg) {
+  if (result->status == MCP_ECLOSED)
+    return;
+  cr_assert_eq(result->status, MCP_ECONNECT);
+  if (++retries < 100000)
+    cr_assert_eq(mcp_client_call(from, "x", NULL, 0, retry_at_once, arg), 0);
+}
+
+static void on_check(uv_check_t *check) {
+  (void)check;
+  turns_at_retry++;
+}
+
+/* Silly, but an application that does so must not stop the whole loop. */
+Test(client_failures, calls_made_again_in_their_failures_let_the_loop_turn) {
+  scene_open();
+  uv_check_t check;
+  uv_check_init(&scene_loop, &check);
+  uv_check_start(&check, on_check);
+  client = client_to(trap_free_port());
+  mcp_client_set_fail_fast(client, true);
+  mcp_client_call(client, "x", NULL, 0, retry_at_once, NULL);
+  RUN_UNTIL(retries >= 10);
+  cr_assert_lt(retries, 50, "%u calls in a few turns of the loop", retries);
+  RUN_UNTIL(turns_at_retry > 20);
+  retries = 100000;
+  uv_close((uv_handle_t *)&check, NULL);
+  client_end(client);
+  scene_close();
+}
+
+Test(client_failures, a_name_that_does_not_resolve) {
+  scene_open();
+  client = mcp_client_new(&scene_loop, "ws://no-such-host.invalid:9");
+  mcp_client_set_fail_fast(client, true);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 10000, &ms);
+  cr_assert(outcome.status == MCP_ERESOLVE || ms > 4900, "%d %s", outcome.status, outcome.message);
+  if (outcome.status != MCP_ERESOLVE)
+    printf("NOT RUN: MCP_ERESOLVE, since name look-up takes longer than 5 s here\n");
+  close_all();
+}
+
+/* A listening socket whose backlog is full: the kernel drops what else would connect. */
+static int black_hole(int *sockets, size_t count) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t len = sizeof address;
+  sockets[0] = socket(AF_INET, SOCK_STREAM, 0);
+  bind(sockets[0], (struct sockaddr *)&address, len);
+  listen(sockets[0], 0);
+  getsockname(sockets[0], (struct sockaddr *)&address, &len);
+  for (size_t i = 1; i < count; i++) {
+    sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    connect(sockets[i], (struct sockaddr *)&address, len);
+  }
+  return ntohs(address.sin_port);
+}
+
+Test(client_failures, a_black_hole) {
+  scene_open();
+  int sockets[4];
+  client = client_to(black_hole(sockets, 4));
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 300, &ms);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  cr_assert_lt(ms, 1000);
+  client_end(client);
+  client = client_to(black_hole(sockets, 4));
+  mcp_client_set_fail_fast(client, true);
+  outcome = call_and_wait("x", 20000, &ms);
+  cr_assert_eq(outcome.status, MCP_ECONNECT);
+  cr_assert(ms > 4900 && ms < 6500, "%d ms", (int)ms);
+  client_end(client);
+  scene_close();
+}
+
+Test(client_failures, closed_while_it_connects) {
+  scene_open();
+  int sockets[4];
+  client = client_to(black_hole(sockets, 4));
+  outcome_t outcome;
+  call("x", 0, &outcome);
+  scene_run_ms(50);
+  uint64_t began = scene_ms();
+  client_end(client);
+  cr_assert_lt(scene_ms() - began, 500);
+  cr_assert_eq(outcome.status, MCP_ECLOSED);
+  cr_assert_eq(outcome.fired, 1);
+  scene_close();
+}
+
+/* ---- there, but wrong
+ * --------------------------------------------------------------------------------------- */
+
+Test(client_failures, a_peer_that_accepts_and_is_silent) {
+  scene_open();
+  trap_t *trap = trap_open(script_silent, NULL);
+  client = client_to(trap->port);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 300, &ms);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  cr_assert(ms >= 290 && ms < 1000, "%d ms", (int)ms);
+  close_all();
+}
+
+Test(client_failures, the_handshake_has_a_limit_of_its_own) {
+  scene_open();
+  trap_t *trap = trap_open(script_silent, NULL);
+  client = client_to(trap->port);
+  mcp_client_set_fail_fast(client, true);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 20000, &ms);
+  cr_assert_eq(outcome.status, MCP_EUPGRADE);
+  cr_assert(ms > 4900 && ms < 6500, "%d ms", (int)ms);
+  close_all();
+}
+
+static const char *http_answer;
+
+static void script_http(wire_t *wire) {
+  if (wire->head == NULL || strncmp(wire->head, "GET", 3) != 0)
+    return;
+  memcpy(wire->head, "---", 3);
+  wire_puts(wire, http_answer);
+}
+
+static int status_of_http(const char *answer) {
+  http_answer = answer;
+  trap_t *trap = trap_open(script_http, NULL);
+  client = client_to(trap->port);
+  mcp_client_set_fail_fast(client, true);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 3000, &ms);
+  cr_assert_lt(ms, 1000, "%s", answer);
+  client_end(client);
+  return outcome.status;
+}
+
+Test(client_failures, answers_to_the_upgrade) {
+  scene_open();
+  cr_assert_eq(status_of_http("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), MCP_EUPGRADE);
+  cr_assert_eq(status_of_http("HTTP/1.1 401 Unauthorized\r\n\r\n"), MCP_EREFUSED);
+  cr_assert_eq(status_of_http("HTTP/1.1 403 Forbidden\r\n\r\n"), MCP_EREFUSED);
+  cr_assert_eq(status_of_http("HTTP/1.1 503 Busy\r\nRetry-After: 1\r\n\r\n"), MCP_EUPGRADE);
+  cr_assert_eq(status_of_http("HTTP/1.1 301 Moved\r\nLocation: ws://x\r\n\r\n"), MCP_EUPGRADE);
+  cr_assert_eq(status_of_http("HTTP/1.1 101 Switching Protocols\r\n\r\n"), MCP_EUPGRADE);
+  cr_assert_eq(
+      status_of_http("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                     "Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"),
+      MCP_EUPGRADE);
+  cr_assert_eq(status_of_http("SSH-2.0-something\r\n\r\n"), MCP_EUPGRADE);
+  cr_assert_eq(status_of_http("\x16\x03\x01\x02"), MCP_EUPGRADE);
+  char *endless = malloc(20000);
+  memset(endless, 'x', 20000);
+  memcpy(endless, "HTTP/1.1 101 OK\r\nX: ", 20);
+  endless[19999] = '\0';
+  cr_assert_eq(status_of_http(endless), MCP_EUPGRADE);
+  free(endless);
+  scene_close();
+}
+
+static void script_leave(wire_t *wire) {
+  int step = *(int *)((trap_t *)wire->arg)->arg;
+  if (step == 0 || (step == 1 && wire->head != NULL)) {
+    wire_close(wire);
+  } else if (step == 2 && wire->head != NULL) {
+    wire_puts(wire, "HTTP/1.1 101 Swi");
+    wire_close(wire);
+  } else if (step == 3 && wire->head != NULL && wire->count == 0) {
+    wire_accept_upgrade(wire);
+    wire_close(wire);
+  } else if (step == 4) {
+    if (script_handshake(wire))
+      wire_close(wire);
+  } else if (step == 5) {
+    if (script_handshake(wire))
+      wire_reset(wire);
+  }
+}
+
+Test(client_failures, a_peer_that_leaves_at_each_step) {
+  scene_open();
+  for (int step = 0; step <= 5; step++) {
+    trap_t *trap = trap_open(script_leave, &step);
+    client = client_to(trap->port);
+    mcp_client_set_fail_fast(client, true);
+    uint64_t ms;
+    outcome_t outcome = call_and_wait("x", 5000, &ms);
+    cr_assert_lt(ms, 1000, "step %d", step);
+    int status = outcome.status;
+    cr_assert(step >= 3 ? status == MCP_ELOST || (step == 3 && status == MCP_EUPGRADE)
+                        : status == MCP_EUPGRADE || status == MCP_ELOST,
+              "step %d: %d %s", step, status, outcome.message);
+    client_end(client);
+    trap_close(trap);
+  }
+  scene_close();
+}
+
+/* ---- lost on the way
+ * ------------------------------------------------------------------------------------------ */
+
+static void script_close_with(wire_t *wire) {
+  int code = *(int *)((trap_t *)wire->arg)->arg;
+  if (!script_handshake(wire))
+    return;
+  char payload[6] = {(char)(code >> 8), (char)code, 'b', 'y', 'e', '!'};
+  wire_frame(wire, 8, payload, sizeof payload);
+}
+
+Test(client_failures, close_codes_of_the_peer) {
+  scene_open();
+  static const int codes[] = {1000, 1001, 1008, 1009, 1011, 1012, 1013, 1014, 3000, 4999};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    int code = codes[i];
+    char number[8];
+    trap_t *trap = trap_open(script_close_with, &code);
+    client = client_to(trap->port);
+    uint64_t ms;
+    outcome_t outcome = call_and_wait("x", 5000, &ms);
+    snprintf(number, sizeof number, "%d", code);
+    cr_assert_eq(outcome.status, MCP_ELOST, "%d: %d %s", code, outcome.status, outcome.message);
+    cr_assert_not_null(strstr(outcome.message, number), "%s", outcome.message);
+    cr_assert_not_null(strstr(outcome.message, "bye!"), "%s", outcome.message);
+    RUN_UNTIL(trap->last->ended);
+    cr_assert_eq(trap->last->close_code, code);
+    client_end(client);
+    trap_close(trap);
+  }
+  scene_close();
+}
+
+Test(client_failures, a_lost_connection_fails_what_was_sent_at_once) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  client = client_to(trap->port);
+  outcome_t sent[3], later;
+  for (int i = 0; i < 3; i++)
+    call("x", 20000, &sent[i]);
+  RUN_UNTIL(trap->last != NULL && trap->last->count >= 5);
+  uint64_t began = scene_ms();
+  wire_reset(trap->last);
+  RUN_UNTIL(sent[0].fired && sent[1].fired && sent[2].fired);
+  cr_assert_lt(scene_ms() - began, 500);
+  for (int i = 0; i < 3; i++)
+    cr_assert_eq(sent[i].status, MCP_ELOST);
+  call("y", 20000, &later); /* waits for the next connection */
+  RUN_UNTIL(trap->accepted == 2 && trap->last->count >= 3);
+  cr_assert_not_null(strstr(trap->last->messages[2], "\"y\""));
+  cr_assert_eq(later.fired, 0);
+  close_all();
+  cr_assert_eq(later.status, MCP_ECLOSED);
+}
+
+static void script_second_time(wire_t *wire) {
+  trap_t *trap = wire->arg;
+  if (trap->accepted > 1)
+    script_upgrade(wire);
+  else if (wire->head != NULL && wire->count == 0)
+    wire_accept_upgrade(wire);
+  else if (wire->count == 1)
+    wire_reset(wire); /* instead of answering initialize */
+}
+
+Test(client_failures, what_was_not_sent_goes_with_the_next_connection) {
+  scene_open();
+  trap_t *trap = trap_open(script_second_time, NULL);
+  client = client_to(trap->port);
+  outcome_t outcome;
+  call("x", 10000, &outcome);
+  RUN_UNTIL(trap->accepted == 2 && trap->last->count == 3);
+  cr_assert_eq(outcome.fired, 0);
+  cr_assert_not_null(strstr(trap->last->messages[2], "\"x\""));
+  close_all();
+}
+
+static outcome_t again;
+
+static void call_again(mcp_client_t *from, const mcp_result_t *result, void *arg) {
+  cr_assert_eq(result->status, MCP_ELOST);
+  (*(unsigned *)arg)++;
+  if (*(unsigned *)arg == 1)
+    cr_assert_eq(mcp_client_call(from, "again", NULL, 5000, outcome_cb, &again), 0);
+}
+
+Test(client_failures, a_call_made_in_the_failure_is_sent_by_the_next_connection) {
+  scene_open();
+  mcp_server_t *server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, 0);
+  mcp_server_start(server, &scene_loop);
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  client = client_to(trap->port);
+  unsigned fired = 0;
+  for (int i = 0; i < 5; i++)
+    mcp_client_call(client, "x", NULL, 0, call_again, &fired);
+  RUN_UNTIL(trap->last != NULL && trap->last->count >= 7);
+  wire_close(trap->last);
+  RUN_UNTIL(fired == 5);
+  RUN_UNTIL(trap->accepted == 2 && trap->last->count >= 3);
+  cr_assert_eq(again.fired, 0);
+  cr_assert_not_null(strstr(trap->last->messages[2], "again"));
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_failures, comes_back_after_the_server_restarted) {
+  scene_open();
+  mcp_server_t *server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, 50);
+  mcp_server_start(server, &scene_loop);
+  int port = mcp_server_port(server);
+  client = client_to(port);
+  uint64_t ms;
+  for (int round = 0; round < 3; round++) {
+    cr_assert_eq(call_and_wait("now", 0, &ms).status, 0);
+    outcome_t held, waiting;
+    call("hold", 0, &held);
+    RUN_UNTIL(stage.held_count == (size_t)round + 1);
+    stage.stopped = false;
+    mcp_server_stop(server, stage_on_stopped, NULL);
+    RUN_UNTIL(stage.stopped);
+    RUN_UNTIL(held.fired);
+    cr_assert_eq(held.status, MCP_INTERNAL_ERROR, "%d %s", held.status,
+                 held.message); /* "the server is stopping" */
+    stage_end_held((size_t)round);
+    call("now", 10000, &waiting);
+    scene_run_ms(100);
+    cr_assert_eq(waiting.fired, 0);
+    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    RUN_UNTIL(waiting.fired);
+    cr_assert_eq(waiting.status, 0, "%s", waiting.message);
+  }
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}

@@ -1,0 +1,318 @@
+/* test_server_flow.c: haste of peers, slow readers, and sizes. Nothing is lost, and the server keeps its
+ * memory. */
+#include "scene.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+TestSuite(server_flow, .timeout = 60);
+
+enum { IN_FLIGHT = 64 };
+
+static mcp_server_t *server;
+static wire_t *peer;
+
+static void open_with(size_t max_message) {
+  scene_open();
+  server = stage_server();
+  if (max_message > 0)
+    cr_assert_eq(mcp_server_set_max_message_bytes(server, max_message), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  peer = wire_open(mcp_server_port(server));
+}
+
+static void close_all(void) {
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_flow, no_more_than_64_calls_are_in_flight) {
+  open_with(0);
+  for (int id = 0; id < 1000; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == IN_FLIGHT);
+  scene_run_ms(100);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
+  for (size_t i = 0; i < 1000; i++) {
+    RUN_UNTIL(stage.held_count > i);
+    cr_assert_leq(stage.held_count, i + IN_FLIGHT);
+    cr_assert_eq(stage_end_held(i), 0);
+  }
+  RUN_UNTIL(peer->count == 1000);
+  wire_settle(peer);
+  for (int id = 0; id < 1000; id++)
+    cr_assert_eq(wire_answers(peer, id), 1, "id %d", id);
+  close_all();
+}
+
+Test(server_flow, cancelled_calls_stay_in_flight_until_they_are_ended) {
+  enum { CALLS = 200, MOST = 64 };
+  open_with(0);
+  for (int id = 1; id <= CALLS; id++) {
+    wire_call(peer, id, "hold", "{}");
+    wire_text(peer,
+              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
+              id);
+  }
+  size_t ended = 0;
+  while (ended < CALLS) {
+    RUN_UNTIL(stage.held_count > ended);
+    scene_run_ms(20);
+    cr_assert_leq(stage.held_count - ended, MOST);
+    while (ended < stage.held_count)
+      stage_end_held(ended++);
+  }
+  wire_settle(peer);
+  /* The call that makes the server stop reading is answered: its cancellation is read only afterwards. */
+  cr_assert_leq(peer->count, CALLS / MOST + 1);
+  close_all();
+}
+
+Test(server_flow, a_thousand_calls_at_once_of_every_kind) {
+  open_with(0);
+  static const char *const tools[] = {"now", "block", "delay", "forget", "missing"};
+  for (int id = 0; id < 1000; id++)
+    wire_call(peer, id, tools[id % 5], "{\"ms\":3}");
+  RUN_UNTIL(peer->count == 1000);
+  wire_settle(peer);
+  for (int id = 0; id < 1000; id++)
+    cr_assert_eq(wire_answers(peer, id), 1, "id %d", id);
+  close_all();
+}
+
+/* Calls that go without an answer have to wake a paused connection, too. */
+Test(server_flow, a_pause_ends_when_the_last_calls_were_silent) {
+  open_with(0);
+  for (int i = 0; i < IN_FLIGHT; i++)
+    wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"hold\"}}");
+  wire_call(peer, 1, "now", "{}");
+  RUN_UNTIL(stage.held_count == IN_FLIGHT);
+  scene_run_ms(50);
+  cr_assert_eq(peer->count, 0);
+  stage_end_held(0);
+  RUN_UNTIL(peer->count == 1);
+  for (size_t i = 1; i < IN_FLIGHT; i++)
+    stage_end_held(i);
+  close_all();
+}
+
+Test(server_flow, a_pause_ends_when_calls_time_out) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_call_timeout_ms(server, 20);
+  mcp_server_start(server, &scene_loop);
+  peer = wire_open(mcp_server_port(server));
+  for (int id = 0; id < 3 * IN_FLIGHT; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(peer->count == 3 * IN_FLIGHT);
+  for (size_t i = 0; i < stage.held_count; i++)
+    cr_assert_eq(stage_end_held(i), MCP_ESTATE);
+  wire_settle(peer);
+  cr_assert_eq(peer->count, 3 * IN_FLIGHT + 1);
+  close_all();
+}
+
+Test(server_flow, a_slow_reader_gets_everything_and_costs_little) {
+  open_with(0);
+  enum { CALLS = 400, BYTES = 200000 };
+  wire_read(peer, false);
+  for (int id = 0; id < CALLS; id++) {
+    wire_call(peer, id, "big", "{\"bytes\":200000}");
+    wire_call(peer, CALLS + id, "now", "{}");
+  }
+  scene_run_ms(300);
+  cr_assert_lt(stage.now_count, CALLS / 4, "%zu calls were served that nobody reads the answers of",
+               stage.now_count);
+  while (peer->count < 2 * CALLS) { /* in gulps */
+    size_t before = peer->count;
+    wire_read(peer, true);
+    RUN_UNTIL(peer->count > before);
+    wire_read(peer, false);
+  }
+  wire_read(peer, true);
+  wire_settle(peer);
+  for (int id = 0; id < CALLS; id++) {
+    cr_assert_eq(wire_answers(peer, id), 1);
+    cr_assert_gt(strlen(wire_answer(peer, id)), (size_t)BYTES);
+    cr_assert_eq(wire_answers(peer, CALLS + id), 1);
+  }
+  close_all();
+}
+
+Test(server_flow, one_slow_reader_does_not_hold_up_others) {
+  open_with(0);
+  wire_t *other = wire_open(mcp_server_port(server));
+  wire_read(peer, false);
+  for (int id = 0; id < 50; id++)
+    wire_call(peer, id, "big", "{\"bytes\":1000000}");
+  scene_run_ms(50);
+  wire_settle(other);
+  wire_reset(peer);
+  wire_settle(other);
+  close_all();
+}
+
+/* ---- sizes
+ * ------------------------------------------------------------------------------------------------- */
+
+static void send_ping_of(size_t bytes) {
+  static const char begin[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"";
+  char *text = malloc(bytes);
+  memset(text, ' ', bytes);
+  memcpy(text, begin, sizeof begin - 1);
+  text[bytes - 1] = '}';
+  wire_frame(peer, 1, text, bytes);
+  free(text);
+}
+
+Test(server_flow, a_message_at_the_limit_is_taken) {
+  open_with(4096);
+  send_ping_of(4096);
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  close_all();
+}
+
+Test(server_flow, a_message_above_the_limit_closes_with_1009) {
+  open_with(4096);
+  send_ping_of(4097);
+  RUN_UNTIL(peer->ended);
+  cr_assert_eq(peer->count, 0);
+  cr_assert_eq(peer->close_code, 1009);
+  close_all();
+}
+
+Test(server_flow, fragments_above_the_limit_close_with_1009) {
+  open_with(4096);
+  char half[4096];
+  memset(half, ' ', sizeof half);
+  unsigned char head[8] = {0x01, 0x80 | 126, 0x0f, 0xff,
+                           0,    0,          0,    0}; /* not final, 4,095 bytes, mask of zeros */
+  wire_send(peer, head, sizeof head);
+  wire_send(peer, half, 4095);
+  head[0] = 0x80;
+  head[2] = 0;
+  head[3] = 126;
+  wire_send(peer, head, sizeof head);
+  wire_send(peer, half, 126);
+  RUN_UNTIL(peer->ended);
+  cr_assert_eq(peer->close_code, 1009);
+  close_all();
+}
+
+Test(server_flow, a_claimed_length_costs_nothing) {
+  open_with(0);
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  unsigned char head[14] = {0x81, 0x80 | 127, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff};
+  wire_t *peers[64];
+  for (int i = 0; i < 64; i++) {
+    peers[i] = wire_open(mcp_server_port(server));
+    wire_send(peers[i], head, sizeof head);
+  }
+  wire_settle(peer);
+  getrusage(RUSAGE_SELF, &after);
+  cr_assert_lt(after.ru_maxrss - before.ru_maxrss, 64 * 1024, "%ld KiB", after.ru_maxrss - before.ru_maxrss);
+  close_all();
+}
+
+Test(server_flow, an_answer_may_be_larger_than_the_limit_for_messages) {
+  open_with(4096);
+  wire_call(peer, 1, "big", "{\"bytes\":5000000}");
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_assert_gt(strlen(wire_answer(peer, 1)), 5000000u);
+  close_all();
+}
+
+Test(server_flow, settings_out_of_range) {
+  scene_open();
+  server = stage_server();
+  cr_assert_eq(mcp_server_set_max_message_bytes(server, 1023), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_max_message_bytes(server, 1024), 0);
+  cr_assert_eq(mcp_server_set_max_message_bytes(server, 209715200), 0);
+  cr_assert_eq(mcp_server_set_max_message_bytes(server, 209715201), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_max_connections(server, 0), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_call_timeout_ms(server, 0), UV_EINVAL);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_set_max_message_bytes(server, 4096), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_max_connections(server, 5), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_allow_public(server, true), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_allowed_origins(server, "x"), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_call_timeout_ms(server, 5), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, 5), MCP_ESTATE);
+  close_all();
+}
+
+/* ---- peers that break rules, at each step
+ * -------------------------------------------------------------------- */
+
+static void breaks(int opcode, const void *data, size_t len, int code) {
+  wire_t *wire = wire_open(mcp_server_port(server));
+  wire_frame(wire, opcode, data, len);
+  RUN_UNTIL(wire->ended);
+  cr_assert_eq(wire->close_code, code, "opcode %d: %d", opcode, wire->close_code);
+}
+
+Test(server_flow, broken_rules_are_named_in_the_close) {
+  open_with(0);
+  breaks(2, "{}", 2, 1003);
+  breaks(1, "\"\xff\"", 3, 1007);
+  breaks(3, "", 0, 1002);
+  breaks(11, "", 0, 1002);
+  breaks(8, "\x03\xe8", 2, 1000);
+  breaks(8, "\x03\xed", 2, 1002); /* 1005 must not be sent */
+  breaks(8, "\x03", 1, 1002);
+  wire_t *unmasked = wire_open(mcp_server_port(server));
+  unmasked->client = false;
+  wire_text(unmasked, "{}");
+  RUN_UNTIL(unmasked->ended);
+  cr_assert_eq(unmasked->close_code, 1002);
+  wire_settle(peer);
+  close_all();
+}
+
+Test(server_flow, messages_that_are_none_are_answered) {
+  open_with(0);
+  static const struct {
+    const char *text, *code;
+  } cases[] = {{"{", "-32700"},    {"", "-32700"},   {"[]", "-32600"},         {"1", "-32600"},
+               {"null", "-32600"}, {"{}", "-32600"}, {"{\"id\":1}", "-32600"}, {"\xef\xbb\xbf{}", "-32700"}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    wire_text(peer, "%s", cases[i].text);
+    RUN_UNTIL(peer->count == i + 1);
+    cr_assert_not_null(strstr(peer->messages[i], cases[i].code), "%s: %s", cases[i].text, peer->messages[i]);
+  }
+  wire_settle(peer);
+  close_all();
+}
+
+Test(server_flow, peers_that_leave_at_each_byte) {
+  open_with(0);
+  static const char request[] =
+      "GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+      "\x81\xae\0\0\0\0{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}";
+  for (size_t len = 0; len < sizeof request; len += 3) {
+    wire_t *wire = wire_connect(mcp_server_port(server));
+    RUN_UNTIL(wire->connected);
+    wire_send(wire, request, len);
+    scene_turn_once();
+    if (len % 2 == 0)
+      wire_close(wire);
+    else
+      wire_reset(wire);
+  }
+  wire_settle(peer);
+  close_all();
+}
+
+Test(server_flow, bytes_one_by_one) {
+  open_with(0);
+  static const char message[] = "\x81\xae\0\0\0\0{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}";
+  for (size_t i = 0; i < sizeof message - 1; i++) {
+    wire_send(peer, message + i, 1);
+    scene_turn_once();
+  }
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  close_all();
+}

@@ -1,0 +1,566 @@
+/* test_server_life.c: made, started, stopped, started again; who may come in; and what HTTP is told. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TestSuite(server_life, .timeout = 60);
+
+static mcp_server_t *server;
+
+/* ---- stop -----------------------------------------------------------------------------------------------
+ */
+
+Test(server_life, a_stop_waits_for_calls_and_closes_with_1012) {
+  scene_open();
+  server = stage_start();
+  wire_t *idle = wire_open(mcp_server_port(server)), *busy = wire_open(mcp_server_port(server));
+  wire_call(busy, 1, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 1);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), MCP_ESTATE);
+  RUN_UNTIL(idle->ended);
+  cr_assert_eq(idle->close_code, 1012);
+  wire_t *late = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(late->connected || late->ended);
+  cr_assert(!late->connected);
+  cr_assert(!busy->ended && !stage.stopped);
+  cr_assert_eq(stage_end_held(0), 0);
+  RUN_UNTIL(stage.stopped);
+  cr_assert(wire_says(busy, 1, "held"));
+  cr_assert_eq(busy->close_code, 1012);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), MCP_ESTATE);
+  mcp_server_free(server);
+  scene_close();
+}
+
+Test(server_life, a_stop_ends_calls_after_its_timeout) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, 100);
+  mcp_server_start(server, &scene_loop);
+  wire_t *peer = wire_open(mcp_server_port(server));
+  wire_call(peer, 1, "hold", "{}");
+  wire_call(peer, 2, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 2);
+  uint64_t began = scene_ms();
+  stage_stop(server);
+  cr_assert_lt(scene_ms() - began, 2500);
+  cr_assert(wire_says(peer, 1, "-32603"));
+  cr_assert(wire_says(peer, 2, "-32603"));
+  cr_assert_eq(peer->close_code, 1012);
+  cr_assert_eq(stage.cancels, 2);
+  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
+  cr_assert_eq(stage_end_held(1), MCP_ESTATE);
+  scene_close();
+}
+
+Test(server_life, a_stop_is_not_held_up_by_peers) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, 100);
+  mcp_server_start(server, &scene_loop);
+  int port = mcp_server_port(server);
+  wire_t *deaf = wire_open(port), *mute = wire_connect(port), *half = wire_open(port);
+  RUN_UNTIL(mute->connected);
+  wire_read(deaf, false); /* never sees the close */
+  for (int id = 0; id < 50; id++)
+    wire_call(deaf, id, "big", "{\"bytes\":1000000}");
+  wire_send(half, "\x81\xfe", 2); /* a frame begun */
+  scene_run_ms(50);
+  uint64_t began = scene_ms();
+  stage_stop(server);
+  cr_assert_lt(scene_ms() - began, 3500, "%d ms", (int)(scene_ms() - began));
+  scene_close();
+}
+
+Test(server_life, a_stop_without_a_callback) {
+  scene_open();
+  server = stage_start();
+  cr_assert_eq(mcp_server_stop(server, NULL, NULL), 0);
+  RUN_UNTIL(scene_logged("Server stopped"));
+  cr_assert_eq(mcp_server_stop(server, NULL, NULL), MCP_ESTATE);
+  mcp_server_free(server);
+  scene_close();
+}
+
+Test(server_life, stopped_before_the_loop_turned) {
+  scene_open();
+  server = stage_start();
+  wire_t *early = wire_connect(mcp_server_port(server));
+  stage_stop(server);
+  RUN_UNTIL(early->ended);
+  scene_close();
+}
+
+static unsigned starts;
+
+static void start_in_callback(mcp_server_t *stopped, void *arg) {
+  (void)arg;
+  starts++;
+  cr_assert_eq(mcp_server_start(stopped, &scene_loop), 0);
+}
+
+Test(server_life, started_again_in_the_stop_callback) {
+  scene_open();
+  server = stage_start();
+  for (unsigned round = 1; round <= 3; round++) {
+    wire_t *peer = wire_open(mcp_server_port(server));
+    wire_call(peer, 1, "block", "{}");
+    RUN_UNTIL(peer->count == 1);
+    cr_assert_eq(mcp_server_stop(server, start_in_callback, NULL), 0);
+    RUN_UNTIL(starts == round);
+  }
+  stage_stop(server);
+  scene_close();
+}
+
+static void free_in_callback(mcp_server_t *stopped, void *arg) {
+  mcp_server_free(stopped);
+  *(bool *)arg = true;
+}
+
+Test(server_life, freed_in_the_stop_callback) {
+  scene_open();
+  server = stage_start();
+  wire_t *peer = wire_open(mcp_server_port(server));
+  wire_call(peer, 1, "block", "{}"); /* with a pool */
+  RUN_UNTIL(peer->count == 1);
+  bool freed = false;
+  mcp_server_stop(server, free_in_callback, &freed);
+  RUN_UNTIL(freed);
+  scene_close();
+}
+
+Test(server_life, freeing_a_running_server_is_refused) {
+  scene_open();
+  server = stage_start();
+  mcp_server_free(server);
+  wire_settle(wire_open(mcp_server_port(server)));
+  stage_stop(server);
+  mcp_server_free(NULL);
+  scene_close();
+}
+
+static void stop_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  bool after = yyjson_get_bool(yyjson_obj_get(args, "after"));
+  bool *freed = arg;
+  if (after)
+    mcp_call_reply_text(call, "1", 1);
+  cr_assert_eq(mcp_server_stop(server, free_in_callback, freed), 0);
+  if (!after)
+    mcp_call_reply_text(call, "1", 1);
+}
+
+static void stop_from_handler(const char *args, uint64_t shutdown_timeout_ms, bool answered) {
+  bool freed = false;
+  scene_open();
+  const mcp_tool_t tools[] = {{"stop", "", NULL, stop_tool, &freed, 0}, MCP_TOOL_END};
+  server = mcp_server_new("stop", "1", 0, tools);
+  mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms);
+  mcp_server_start(server, &scene_loop);
+  wire_t *peer = wire_open(mcp_server_port(server));
+  for (int id = 1; id <= 3; id++) /* the others come in the same piece of input */
+    wire_call(peer, id, id == 1 ? "stop" : "missing", args);
+  RUN_UNTIL(freed);
+  cr_assert(wire_says(peer, 1, answered ? "\"result\"" : "-32603"));
+  cr_assert_eq(peer->close_code, 1012);
+  scene_close();
+}
+
+Test(server_life, stopped_from_inside_a_handler) {
+  stop_from_handler("{}", 3000, true);
+}
+Test(server_life, stopped_from_inside_a_handler_after_its_answer) {
+  stop_from_handler("{\"after\":true}", 3000, true);
+}
+Test(server_life, stopped_from_inside_a_handler_without_patience) {
+  stop_from_handler("{}", 0, false);
+}
+
+static void stop_and_end(mcp_call_t *call, void *arg) {
+  mcp_server_stop(server, free_in_callback, arg);
+  mcp_call_tool_error(call, "gone");
+}
+
+static void stop_from_on_cancel(uint64_t shutdown_timeout_ms, uint64_t call_timeout_ms, bool leave) {
+  bool freed = false;
+  scene_open();
+  server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms);
+  mcp_server_set_call_timeout_ms(server, call_timeout_ms);
+  mcp_server_start(server, &scene_loop);
+  wire_t *peer = wire_open(mcp_server_port(server));
+  for (int id = 1; id <= 3; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 3);
+  for (int i = 0; i < 3; i++)
+    mcp_call_on_cancel(stage.held[i], stop_and_end, &freed);
+  if (leave)
+    wire_reset(peer);
+  RUN_UNTIL(freed);
+  scene_close();
+}
+
+Test(server_life, stopped_from_on_cancel) {
+  stop_from_on_cancel(3000, 300000, true);
+}
+Test(server_life, stopped_from_on_cancel_without_patience) {
+  stop_from_on_cancel(0, 300000, true);
+}
+Test(server_life, stopped_from_on_cancel_of_a_timeout) {
+  stop_from_on_cancel(3000, 20, false);
+}
+Test(server_life, stopped_from_on_cancel_of_a_timeout_without_patience) {
+  stop_from_on_cancel(0, 20, false);
+}
+
+Test(server_life, stopped_from_a_late_on_cancel) {
+  bool freed = false;
+  scene_open();
+  server = stage_server();
+  mcp_server_set_shutdown_timeout_ms(server, 0);
+  mcp_server_start(server, &scene_loop);
+  wire_t *peer = wire_open(mcp_server_port(server));
+  for (int id = 0; id < 3; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 3);
+  wire_reset(peer);
+  RUN_UNTIL(stage.cancels == 3);
+  scene_run_ms(20); /* the connection is gone altogether */
+  mcp_call_on_cancel(stage.held[0], stop_and_end, &freed);
+  RUN_UNTIL(freed);
+  cr_assert_eq(stage_end_held(1), MCP_ESTATE);
+  cr_assert_eq(stage_end_held(2), MCP_ESTATE);
+  scene_close();
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------
+ */
+
+Test(server_life, started_again_on_the_same_loop) {
+  scene_open();
+  server = stage_start();
+  int port = mcp_server_port(server);
+  for (int round = 0; round < 3; round++) {
+    wire_t *peer = wire_open(port);
+    wire_call(peer, 1, "block", "{}");
+    wire_call(peer, 2, "now", "{}");
+    RUN_UNTIL(peer->count == 2);
+    stage.stopped = false;
+    cr_assert_eq(mcp_server_start(server, &scene_loop), MCP_ESTATE);
+    cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+    cr_assert_eq(mcp_server_start(server, &scene_loop), MCP_ESTATE);
+    RUN_UNTIL(stage.stopped);
+    cr_assert_eq(peer->close_code, 1012);
+    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_port(server), port);
+  }
+  stage_stop(server);
+  scene_close();
+}
+
+static const mcp_tool_t blocking[] = {
+    {"b", "", NULL, stop_tool, NULL, MCP_TOOL_BLOCKING},
+    MCP_TOOL_END,
+};
+
+Test(server_life, a_port_in_use) {
+  scene_open();
+  server = stage_start();
+  mcp_server_t *second = mcp_server_new("second", "1", mcp_server_port(server), blocking);
+  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  cr_assert_eq(mcp_server_stop(second, NULL, NULL), MCP_ESTATE);
+  stage_stop(server);
+  cr_assert_eq(mcp_server_start(second, &scene_loop), 0); /* free now */
+  stage_stop(second);
+  scene_close();
+}
+
+Test(server_life, a_port_in_use_and_freed_at_once) {
+  scene_open();
+  trap_t *trap = trap_open(NULL, NULL); /* 127.0.0.1 alone is taken */
+  mcp_server_t *second = mcp_server_new("second", "1", trap->port, blocking);
+  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  mcp_server_free(second); /* its listeners are still closing */
+  scene_close();
+}
+
+Test(server_life, run_says_why_it_cannot_start) {
+  scene_open();
+  server = stage_start();
+  mcp_server_t *second = mcp_server_new("second", "1", mcp_server_port(server), blocking);
+  cr_assert_eq(mcp_server_run(second), UV_EADDRINUSE);
+  mcp_server_free(second);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, port_0_is_the_same_on_ipv4_and_ipv6) {
+  scene_open();
+  server = stage_start();
+  cr_assert_gt(mcp_server_port(server), 0);
+  wire_t *four = wire_connect(mcp_server_port(server)), *six = wire_connect6(mcp_server_port(server));
+  RUN_UNTIL((four->connected || four->ended) && (six->connected || six->ended));
+  cr_assert(four->connected);
+  if (six->status == UV_EADDRNOTAVAIL || six->status == UV_EAFNOSUPPORT)
+    printf("NOT RUN: ::1, since there is no IPv6 here\n");
+  else
+    cr_assert(six->connected, "%s", uv_strerror(six->status));
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, two_servers_in_one_loop) {
+  scene_open();
+  server = stage_start();
+  mcp_server_t *second = stage_start();
+  cr_assert_neq(mcp_server_port(server), mcp_server_port(second));
+  wire_settle(wire_open(mcp_server_port(server)));
+  stage_stop(server);
+  wire_settle(wire_open(mcp_server_port(second)));
+  stage_stop(second);
+  scene_close();
+}
+
+/* ---- who may come in
+ * ---------------------------------------------------------------------------------------- */
+
+Test(server_life, beyond_max_connections_is_503_until_one_leaves) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_max_connections(server, 2);
+  mcp_server_start(server, &scene_loop);
+  int port = mcp_server_port(server);
+  wire_t *first = wire_open(port);
+  wire_open(port);
+  for (int i = 0; i < 300; i++) { /* more than may be in handshake, too */
+    wire_t *third = wire_connect(port);
+    RUN_UNTIL(third->connected);
+    wire_upgrade(third);
+    RUN_UNTIL(third->ended);
+    cr_assert_not_null(third->head);
+    cr_assert_not_null(strstr(third->head, " 503 "), "%s", third->head);
+    cr_assert_not_null(strstr(third->head, "Retry-After"), "%s", third->head);
+  }
+  wire_settle(first);
+  wire_close(first);
+  RUN_UNTIL(scene_logged("Client disconnected"));
+  scene_run_ms(20);
+  wire_settle(wire_open(port));
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, a_peer_that_asks_for_nothing_is_sent_away) {
+  scene_open();
+  server = stage_start();
+  wire_t *mute = wire_connect(mcp_server_port(server)), *slow = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(mute->connected && slow->connected);
+  uint64_t began = scene_ms();
+  while (!slow->ended) { /* a byte now and then buys no time */
+    wire_send(slow, "G", scene_ms() - began < 10);
+    scene_run_ms(100);
+  }
+  RUN_UNTIL(mute->ended);
+  cr_assert(scene_ms() - began > 4900 && scene_ms() - began < 7000);
+  cr_assert_not_null(mute->head);
+  cr_assert_not_null(strstr(mute->head, " 408 "), "%s", mute->head);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, many_connections_come_and_go) {
+  scene_open();
+  server = stage_start();
+  for (int round = 0; round < 10; round++) {
+    wire_t *peers[100];
+    for (int i = 0; i < 100; i++)
+      peers[i] = wire_open(mcp_server_port(server));
+    for (int i = 0; i < 100; i++) {
+      wire_call(peers[i], 1, "now", "{}");
+      if (i % 2 == 0)
+        wire_reset(peers[i]);
+    }
+    for (int i = 1; i < 100; i += 2) {
+      wire_settle(peers[i]);
+      wire_close(peers[i]);
+    }
+  }
+  wire_settle(wire_open(mcp_server_port(server)));
+  stage_stop(server);
+  scene_close();
+}
+
+static void limit_descriptors(rlim_t most) {
+  struct rlimit limit = {most, most};
+  cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+Test(server_life, few_descriptors_lower_the_connections) {
+  scene_open();
+  limit_descriptors(256);
+  server = stage_start();
+  cr_assert(scene_logged("descriptors are allowed"));
+  for (int i = 0; i < 256 - 128 - 64; i++)
+    wire_open(mcp_server_port(server));
+  wire_t *more = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(more->ended);
+  cr_assert_not_null(strstr(more->head, " 503 "), "%s", more->head);
+  stage_stop(server);
+  scene_close();
+}
+
+/* Peers connect in the kernel before the loop turns, which then has no descriptor for them. */
+Test(server_life, no_descriptors_left) {
+  enum { PEERS = 20 };
+  int sockets[PEERS];
+  scene_open();
+  server = stage_start();
+  wire_t *old = wire_open(mcp_server_port(server));
+  struct sockaddr_in address;
+  uv_ip4_addr("127.0.0.1", mcp_server_port(server), &address);
+  for (int i = 0; i < PEERS; i++) {
+    sockets[i] = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert_eq(connect(sockets[i], (struct sockaddr *)&address, sizeof address), 0);
+  }
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = (rlim_t)sockets[PEERS - 1] + 1;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  wire_settle(old);
+  scene_run_ms(200);
+  wire_settle(old);
+  limit.rlim_cur = before;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  for (int i = 0; i < PEERS; i++)
+    close(sockets[i]);
+  wire_settle(wire_open(mcp_server_port(server)));
+  stage_stop(server);
+  scene_close();
+}
+
+static const char *get(const char *request) {
+  wire_t *wire = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(wire->connected);
+  wire_puts(wire, request);
+  RUN_UNTIL(wire->ended);
+  cr_assert_not_null(wire->head, "no answer to %s", request);
+  static char text[4096];
+  snprintf(text, sizeof text, "%s%s", wire->head, wire->in != NULL ? wire->in : "");
+  return text;
+}
+
+Test(server_life, needs_and_readyz) {
+  scene_open();
+  server = stage_start();
+  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+  cr_assert_not_null(strstr(get(readyz), " 200 "));
+  mcp_server_set_need(server, "database", "it sleeps");
+  mcp_server_set_need(server, "queue", "it is full");
+  const char *text = get(readyz);
+  cr_assert_not_null(strstr(text, " 503 "), "%s", text);
+  cr_assert_not_null(strstr(text, "database: it sleeps"), "%s", text);
+  cr_assert_not_null(strstr(text, "queue: it is full"), "%s", text);
+  mcp_server_set_need(server, "database", NULL);
+  cr_assert_null(strstr(get(readyz), "database"));
+  mcp_server_set_need(server, "queue", NULL);
+  cr_assert_not_null(strstr(get(readyz), " 200 "));
+  cr_assert_not_null(strstr(get("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
+  cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "stage 1.2.3"));
+  cr_assert_not_null(strstr(get("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), " 4"));
+  cr_assert_not_null(strstr(get("junk\r\n\r\n"), " 400 "));
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, origins) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_allowed_origins(server, "http://fine, http://good");
+  mcp_server_start(server, &scene_loop);
+#define UPGRADE_FROM(origin)                                                                                 \
+  "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"  \
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: " origin "\r\n\r\n"
+  cr_assert_not_null(strstr(get(UPGRADE_FROM("http://evil")), " 403 "));
+  cr_assert_not_null(strstr(get(UPGRADE_FROM("null")), " 403 "));
+  wire_t *wire = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(wire->connected);
+  wire_puts(wire, UPGRADE_FROM("http://good"));
+  RUN_UNTIL(wire->head != NULL);
+  cr_assert_not_null(strstr(wire->head, " 101 "));
+  stage_stop(server);
+  scene_close();
+}
+
+/* ---- what is refused when a server is made
+ * ------------------------------------------------------------------ */
+
+static void refused(const char *name, const char *value) {
+  setenv(name, value, 1);
+  cr_assert_null(mcp_server_new("x", "1", 0, blocking), "%s=%s", name, value);
+  cr_assert_not_null(strstr(mcp_last_error(), "ICCM_"), "%s", mcp_last_error());
+  cr_assert(scene_logged(name), "%s", name);
+  unsetenv(name);
+}
+
+Test(server_life, environment_that_cannot_be_read) {
+  scene_open();
+  refused("ICCM_MAX_MESSAGE_BYTES", "abc");
+  refused("ICCM_MAX_MESSAGE_BYTES", "-1");
+  refused("ICCM_MAX_CONNECTIONS", "0");
+  refused("ICCM_MAX_CONNECTIONS", "12x");
+  refused("ICCM_ALLOW_PUBLIC", "maybe");
+  refused("ICCM_AUTH_TOKEN", "secret"); /* not supported: never pretend */
+  refused("ICCM_TLS_CERT", "file");
+  server = stage_server();
+  mcp_server_free(server);
+  scene_close();
+}
+
+Test(server_life, environment_that_is_used_and_setters_that_win) {
+  scene_open();
+  setenv("ICCM_MAX_CONNECTIONS", "1", 1);
+  server = stage_start();
+  wire_open(mcp_server_port(server));
+  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 503 "));
+  stage_stop(server);
+  server = stage_server();
+  mcp_server_set_max_connections(server, 2);
+  mcp_server_start(server, &scene_loop);
+  wire_open(mcp_server_port(server));
+  cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
+  stage_stop(server);
+  scene_close();
+}
+
+static void bad_tool(const char *name, const char *schema, mcp_tool_cb handler) {
+  const mcp_tool_t tools[] = {{name, "", schema, handler, NULL, 0}, MCP_TOOL_END};
+  cr_assert_null(mcp_server_new("x", "1", 0, tools), "%s %s", name, schema);
+  cr_assert_neq(strlen(mcp_last_error()), 0u);
+}
+
+Test(server_life, bad_names_ports_and_tools) {
+  scene_open();
+  cr_assert_null(mcp_server_new(NULL, "1", 0, blocking));
+  cr_assert_null(mcp_server_new("", "1", 0, blocking));
+  cr_assert_null(mcp_server_new("x", NULL, 0, blocking));
+  cr_assert_null(mcp_server_new("x", "1", -1, blocking));
+  cr_assert_null(mcp_server_new("x", "1", 65536, blocking));
+  cr_assert_null(mcp_server_new("x", "1", 0, NULL));
+  bad_tool("", NULL, stop_tool);
+  bad_tool("white space", NULL, stop_tool);
+  bad_tool("x", "{", stop_tool);
+  bad_tool("x", "[]", stop_tool);
+  bad_tool("x", "{\"type\":\"string\"}", stop_tool);
+  bad_tool("x", NULL, NULL);
+  const mcp_tool_t twins[] = {
+      {"x", "", NULL, stop_tool, NULL, 0}, {"x", "", NULL, stop_tool, NULL, 0}, MCP_TOOL_END};
+  cr_assert_null(mcp_server_new("x", "1", 0, twins));
+  scene_close();
+}

@@ -1,0 +1,192 @@
+/* test_server_pool.c: blocking tools. They answer from threads, hold up nobody, and may outlive their server.
+ */
+#include "scene.h"
+
+#include <string.h>
+
+TestSuite(server_pool, .timeout = 60);
+
+enum { THREADS = 8, WAITING = 1024, IN_FLIGHT = 64 };
+
+static mcp_server_t *server;
+static wire_t *peer;
+
+static void open_with(uint64_t call_timeout_ms, uint64_t shutdown_timeout_ms) {
+  scene_open();
+  server = stage_server();
+  if (call_timeout_ms > 0)
+    cr_assert_eq(mcp_server_set_call_timeout_ms(server, call_timeout_ms), 0);
+  cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  peer = wire_open(mcp_server_port(server));
+}
+
+static void close_all(void) {
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_pool, answers) {
+  open_with(0, 3000);
+  for (int id = 0; id < 200; id++)
+    wire_call(peer, id, "block", "{\"deep\":[1,{\"a\":\"b\"}]}");
+  RUN_UNTIL(peer->count == 200);
+  wire_settle(peer);
+  for (int id = 0; id < 200; id++)
+    cr_assert(wire_says(peer, id, "\\\"deep\\\""));
+  close_all();
+}
+
+Test(server_pool, a_forgotten_answer_is_an_internal_error) {
+  open_with(0, 3000);
+  wire_call(peer, 1, "forget", "{}");
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_assert(wire_says(peer, 1, "-32603"));
+  close_all();
+}
+
+Test(server_pool, slow_ones_do_not_stop_the_loop) {
+  open_with(0, 3000);
+  for (int id = 0; id < 2 * THREADS; id++)
+    wire_call(peer, id, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == THREADS);
+  wire_call(peer, 100, "now", "{}");
+  wire_frame(peer, 9, "hi", 2);
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 100), 1);
+  cr_assert_eq(peer->pongs, 1);
+  cr_assert_eq(peer->count, 2);
+  stage_gate(true);
+  RUN_UNTIL(peer->count == 2 + 2 * THREADS);
+  close_all();
+}
+
+static size_t messages_of(wire_t *const *wires, size_t count) {
+  size_t messages = 0;
+  for (size_t i = 0; i < count; i++)
+    messages += wires[i]->count;
+  return messages;
+}
+
+Test(server_pool, beyond_those_that_may_wait_they_are_busy) {
+  open_with(0, 3000);
+  enum { PEERS = (THREADS + WAITING) / IN_FLIGHT + 1 };
+  wire_t *peers[PEERS];
+  size_t busy = 0, answers = 0;
+  for (int i = 0; i < PEERS; i++) {
+    peers[i] = wire_open(mcp_server_port(server));
+    for (int id = 0; id < IN_FLIGHT; id++)
+      wire_call(peers[i], id, "gate", "{}");
+    if (i == 0)
+      RUN_UNTIL(stage_at_gate() == THREADS);
+  }
+  enum { BUSY = PEERS * IN_FLIGHT - THREADS - WAITING };
+  RUN_UNTIL(messages_of(peers, PEERS) == BUSY);
+  for (int i = 0; i < PEERS; i++)
+    for (size_t each = 0; each < peers[i]->count; each++)
+      busy += strstr(peers[i]->messages[each], "-32000") != NULL;
+  cr_assert_eq(busy, BUSY);
+  stage_gate(true);
+  for (int i = 0; i < PEERS; i++) {
+    RUN_UNTIL(peers[i]->count == IN_FLIGHT);
+    for (int id = 0; id < IN_FLIGHT; id++)
+      answers += wire_answers(peers[i], id);
+  }
+  cr_assert_eq(answers, (size_t)PEERS * IN_FLIGHT);
+  close_all();
+}
+
+Test(server_pool, times_out_and_the_late_end_is_harmless) {
+  open_with(50, 3000);
+  wire_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_assert(wire_says(peer, 1, "timed out"));
+  stage_gate(true);
+  RUN_UNTIL(stage_gate_done() == 1);
+  cr_assert_eq(stage.gate_status, MCP_ESTATE);
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 1), 1);
+  close_all();
+}
+
+Test(server_pool, the_peer_leaves_meanwhile) {
+  open_with(0, 3000);
+  for (int id = 0; id < 20; id++)
+    wire_call(peer, id, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == THREADS);
+  wire_reset(peer);
+  RUN_UNTIL(scene_logged("Client disconnected"));
+  stage_gate(true);
+  RUN_UNTIL(stage_gate_done() == 20);
+  cr_assert_eq(stage.gate_status, MCP_ESTATE);
+  close_all();
+}
+
+Test(server_pool, cancelled_by_the_peer) {
+  open_with(0, 3000);
+  wire_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == 1);
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  wire_settle(peer);
+  stage_gate(true);
+  RUN_UNTIL(stage_gate_done() == 1);
+  scene_run_ms(20);
+  wire_settle(peer);
+  cr_assert_eq(stage.gate_status, MCP_ESTATE);
+  cr_assert_eq(wire_answers(peer, 1), 0);
+  close_all();
+}
+
+Test(server_pool, a_stop_lets_them_finish) {
+  open_with(0, 10000);
+  for (int id = 0; id < 20; id++)
+    wire_call(peer, id, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == THREADS);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  scene_run_ms(50);
+  cr_assert(!stage.stopped);
+  stage_gate(true);
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(server);
+  for (int id = 0; id < 20; id++)
+    cr_assert(wire_says(peer, id, "through"));
+  cr_assert_eq(peer->close_code, 1012);
+  scene_close();
+}
+
+/* The threads are still in their handlers when everything else is gone; what they hold is freed by them. */
+Test(server_pool, a_stop_does_not_wait_for_those_that_never_return) {
+  open_with(0, 100);
+  for (int id = 0; id < 20; id++)
+    wire_call(peer, id, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == THREADS);
+  uint64_t began = scene_ms();
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  RUN_UNTIL(stage.stopped);
+  cr_assert_lt(scene_ms() - began, 2500, "%d ms", (int)(scene_ms() - began));
+  mcp_server_free(server);
+  for (int id = 0; id < 20; id++)
+    cr_assert(wire_says(peer, id, "the server is stopping"));
+  cr_assert_eq(stage_at_gate(), THREADS);
+  stage_gate(true);
+  RUN_UNTIL(stage_gate_done() == THREADS); /* the others were dropped */
+  cr_assert_eq(stage.gate_status, MCP_ESTATE);
+  scene_run_ms(100); /* threads that ended their calls leave the pool after that */
+  scene_close();
+}
+
+Test(server_pool, a_new_server_while_old_handlers_still_run) {
+  open_with(0, 0);
+  wire_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == 1);
+  stage_stop(server);
+  server = stage_start();
+  peer = wire_open(mcp_server_port(server));
+  wire_call(peer, 2, "block", "{}");
+  RUN_UNTIL(wire_answers(peer, 2) == 1);
+  stage_gate(true);
+  RUN_UNTIL(stage_gate_done() == 1);
+  scene_run_ms(100);
+  close_all();
+}

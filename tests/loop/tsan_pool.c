@@ -1,0 +1,161 @@
+/* tsan_pool.c: everything that two threads touch, without Criterion, which ThreadSanitizer cannot run with.
+ *
+ * Rounds of a server with blocking tools and a client of it in one loop: calls that answer, fail, forget to,
+ * take long, are cut off by their time-out, and run on while their server stops and is freed. Each call is
+ * counted in and out. Meson runs it as it is; for data races it is built by hand from the repository's root:
+ *
+ *     cc -std=gnu11 -g -O1 -fsanitize=thread -Iiccm_network tests/loop/tsan_pool.c iccm_network/[a-z]*.c -o
+ * tsan_pool \
+ *         $(pkg-config --cflags --libs libuv yyjson libllhttp libcrypto) -lwslay -lpthread && ./tsan_pool
+ */
+#include <iccm_network.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { ROUNDS = 12, CALLS = 300, TOGETHER = 60 };
+
+typedef struct play {
+  mcp_server_t *server;
+  mcp_client_t *client;
+  unsigned made, ended, strange, client_closed, server_stopped;
+  bool in_a_hurry; /* stops while handlers run */
+} play_t;
+
+static atomic_uint in_handlers, handled;
+
+static void on_log(int level, const char *part, const char *text, void *arg) {
+  static atomic_uint lines;
+  (void)level;
+  (void)part;
+  (void)arg;
+  atomic_fetch_add(&lines, (unsigned)strlen(text));
+}
+
+/* ---- tools -------------------------------------------------------------------------------------------- */
+
+static void answer_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  (void)arg;
+  yyjson_mut_obj_add_val(doc, answer, "args", yyjson_val_mut_copy(doc, args));
+  yyjson_mut_obj_add_str(doc, answer, "trace", mcp_call_trace_id(call));
+  mcp_call_reply(call, answer);
+  atomic_fetch_add(&handled, 1);
+}
+
+static void fail_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  mcp_log(MCP_LOG_WARN, "fail", "on a thread of the pool");
+  mcp_call_tool_error(call, "fails");
+}
+
+static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)call;
+  (void)args;
+  (void)arg;
+}
+
+static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  atomic_fetch_add(&in_handlers, 1);
+  unsigned ms = (unsigned)yyjson_get_uint(yyjson_obj_get(args, "ms"));
+  for (unsigned i = 0; i < ms && !mcp_call_cancelled(call); i++)
+    usleep(1000);
+  usleep(2000); /* some go on although nobody waits */
+  mcp_call_reply_text(call, "\"slow\"", 6);
+  atomic_fetch_sub(&in_handlers, 1);
+}
+
+static const mcp_tool_t tools[] = {
+    {"answer", "", NULL, answer_tool, NULL, MCP_TOOL_BLOCKING},
+    {"fail", "", NULL, fail_tool, NULL, MCP_TOOL_BLOCKING},
+    {"forget", "", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
+    {"slow", "", NULL, slow_tool, NULL, MCP_TOOL_BLOCKING},
+    MCP_TOOL_END,
+};
+
+/* ---- a round ------------------------------------------------------------------------------------------- */
+
+static void on_stopped(mcp_server_t *server, void *arg) {
+  play_t *play = arg;
+  play->server_stopped++;
+  mcp_server_free(server);
+}
+
+static void on_client_closed(mcp_client_t *client, void *arg) {
+  play_t *play = arg;
+  play->client_closed++;
+  mcp_client_free(client);
+}
+
+static void make_one(play_t *play);
+
+static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  play_t *play = arg;
+  (void)client;
+  play->ended++;
+  play->strange += result->status == MCP_EPROTOCOL || result->status == MCP_ECONNECT;
+  if (play->in_a_hurry && play->ended == CALLS / 2)
+    mcp_server_stop(play->server, on_stopped, play);
+  make_one(play);
+  if (play->ended == CALLS) {
+    mcp_client_close(play->client, on_client_closed, play);
+    if (!play->in_a_hurry)
+      mcp_server_stop(play->server, on_stopped, play);
+  }
+}
+
+static void make_one(play_t *play) {
+  static const char *const names[] = {"answer", "fail", "answer", "forget", "slow"};
+  if (play->made == CALLS)
+    return;
+  unsigned number = play->made++;
+  yyjson_mut_doc *args = yyjson_mut_doc_new(NULL);
+  yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
+  yyjson_mut_obj_add_uint(args, yyjson_mut_doc_get_root(args), "ms", number % 7 == 0 ? 700 : number % 40);
+  uint64_t timeout_ms = number % 11 == 0 ? 5 : 300;
+  if (mcp_client_call(play->client, names[number % 5], args, timeout_ms, on_result, play) != 0)
+    play->strange++, play->ended++;
+}
+
+static bool play_round(bool in_a_hurry) {
+  uv_loop_t loop;
+  char url[64];
+  play_t play = {.in_a_hurry = in_a_hurry};
+  uv_loop_init(&loop);
+  play.server = mcp_server_new("tsan", "1", 0, tools);
+  mcp_server_set_call_timeout_ms(play.server, 100);
+  mcp_server_set_shutdown_timeout_ms(play.server, in_a_hurry ? 0 : 3000);
+  if (mcp_server_start(play.server, &loop) != 0)
+    return false;
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play.server));
+  play.client = mcp_client_new(&loop, url);
+  for (int i = 0; i < TOGETHER; i++)
+    make_one(&play);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  bool fine = play.ended == CALLS && play.strange == 0 && play.client_closed == 1 &&
+              play.server_stopped == 1 && uv_loop_close(&loop) == 0;
+  if (!fine)
+    printf("made %u, ended %u, strange %u, closed %u, stopped %u\n", play.made, play.ended, play.strange,
+           play.client_closed, play.server_stopped);
+  return fine;
+}
+
+int main(void) {
+  unsigned failed = 0;
+  mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
+  alarm(120);
+  for (int round = 0; round < ROUNDS; round++)
+    failed += !play_round(round % 2 == 1);
+  while (atomic_load(&in_handlers) > 0) /* of servers that are gone; the alarm is the limit */
+    usleep(1000);
+  usleep(100000); /* the last threads leave their pools */
+  printf("%u passed, %u failed\n", ROUNDS - failed, failed);
+  return failed != 0 || atomic_load(&handled) == 0;
+}

@@ -1,0 +1,92 @@
+"""The feeder against the real Godot: every line arrives once, whatever bytes it holds and whoever is killed."""
+import json
+import signal
+import subprocess
+import unittest
+
+from services import BUILD, PROGRAMS, System, free_port, main, until
+
+FEED = BUILD / "examples/feed/feed"
+
+
+def feed(*words, text=b""):
+    return subprocess.run([FEED, *map(str, words)], input=text, capture_output=True, timeout=120)
+
+
+def everything(system):
+    """All messages of the component feed, oldest first, page by page."""
+    messages, cursor = [], ""
+    while cursor is not None:
+        arguments = json.dumps({"component": "feed", "limit": 1000, "cursor": cursor})
+        command = [PROGRAMS["iccm"], "--json", "call", system.godot_url, "logger_query", arguments]
+        page = json.loads(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
+        messages += [row["message"] for row in page["logs"]]
+        cursor = page.get("next_cursor")
+    return messages[::-1]
+
+
+class Feeding(unittest.TestCase):
+    def test_lines_of_every_kind_arrive_in_order(self):
+        long = "é" * 100000  # 200,000 bytes: four entries, none cut inside a character
+        cases = [b"plain", "déjà vu \U0001f600".encode(), b"\xff\xc3(\xed\xa0\x80", b"tab\tand \x1b[31m", b"", b" "]
+        text = b"\n".join(cases) + b"\n" + long.encode() + b"\nno newline"
+        with System() as system:
+            system.start()
+            run = feed(system.godot_url, text=text)
+            self.assertEqual(run.returncode, 0, run.stderr)
+            self.assertRegex(run.stdout, rb"\A10 lines accepted as feed in \d+\.\d s, 0 refused, 0 not delivered\n\Z")
+            until(lambda: len(everything(system)) == 10, "everything is stored")
+            messages = everything(system)
+        marks = "\ufffd\ufffd(\ufffd\ufffd\ufffd"
+        self.assertEqual(messages[:5], ["plain", "déjà vu \U0001f600", marks, "tab\tand \x1b[31m", " "])
+        self.assertEqual("".join(messages[5:9]), long)
+        self.assertEqual(messages[9], "no newline")
+
+    def test_a_server_killed_and_stopped_on_the_way_costs_nothing(self):
+        lines = [f"line {number}" for number in range(20000)]
+        with System() as system:
+            system.start()
+            with subprocess.Popen([FEED, system.godot_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+                for part, end in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, None)):
+                    process.stdin.write("".join(f"{line}\n" for line in lines[part * 5000 : part * 5000 + 5000]).encode())
+                    process.stdin.flush()  # what the pipe does not hold the feeder has taken, and calls are in flight
+                    if end is not None:
+                        system.godot.signal(end)
+                        system.godot.wait()
+                        system.godot.start().wait_for("listening on port")
+                out, _ = process.communicate(timeout=120)
+            self.assertEqual(process.returncode, 0, out)
+            self.assertIn(b"20000 lines accepted", out)
+            until(lambda: len(everything(system)) >= len(lines), "everything is stored")
+            self.assertEqual(sorted(everything(system)), sorted(lines))
+
+    def test_an_entry_that_will_never_be_accepted_is_passed_over(self):
+        with System() as system:
+            system.start()
+            text = b"small\n" + b"\x01" * 60000 + b"\nsmall too\n"  # the second has 360,000 bytes once it is JSON
+            run = feed(system.godot_url, text=text)
+            self.assertEqual(run.returncode, 1, run.stdout)
+            self.assertIn(b"feed: line 2 refused: ", run.stderr)
+            self.assertRegex(run.stdout, rb"\A2 lines accepted as feed in .* 1 refused, 0 not delivered\n\Z")
+
+    def test_nobody_there_ends_at_the_deadline(self):
+        run = feed("--deadline", 1, f"ws://127.0.0.1:{free_port()}", text=b"one\n" * 200)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"feed: line 1 given up: ", run.stderr)
+        self.assertIn(b"0 lines accepted", run.stdout)
+
+    def test_input_that_cannot_be_read(self):
+        for name, reason in ("/nowhere/to be found", b"No such file"), ("/", b"cannot read: "):
+            run = feed(f"ws://127.0.0.1:{free_port()}", name)
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(reason, run.stderr)
+
+    def test_wrong_usage(self):
+        for words in [], ["--level", "LOUD", "ws://x"], ["--deadline", "soon", "ws://x"], ["a", "b", "c"], ["--no"]:
+            run = feed(*words)
+            self.assertEqual(run.returncode, 2, words)
+            self.assertIn(b"usage: feed ", run.stderr)
+        self.assertEqual(feed("http://x").returncode, 2)
+
+
+main()

@@ -1,0 +1,311 @@
+"""`make run`'s launcher: it serves, it refuses in one line, and whatever ends it, nothing is left running.
+
+Each test has ports and a data directory of its own; a process belongs to a run when that directory is in its
+environment, or when it works there (Redis overwrites its environment with its title).
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, free_port, main, until
+
+UP_S = 120  # a sanitizer's build on a busy machine
+STOP_S = 5  # promised
+LOG = Path("/var/log/dpkg.log")
+
+
+def base_name(word):
+    return word.rpartition("/")[2]
+
+
+class Run:
+    """One launcher with its own data and ports, which a test may spoil before it calls start()."""
+
+    def __init__(self, data=None):
+        self.place = Path(tempfile.mkdtemp(prefix="iccm run "))
+        self.environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self.environment |= {name: str(free_port()) for name in ("MCP_PORT", "REDIS_PORT", "DEWEY_MCP_PORT")}
+        self.environment["ICCM_DATA"] = str(data or self.place / "data")
+        self.build, self.process = BUILD, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for pid in self.left():
+            os.kill(pid, signal.SIGKILL)
+        if error is not None and (self.place / "err").exists():
+            print(self.output("err")[-4000:])
+        shutil.rmtree(self.place)
+
+    @property
+    def godot(self):
+        return f"ws://localhost:{self.environment['MCP_PORT']}"
+
+    @property
+    def dewey(self):
+        return f"ws://localhost:{self.environment['DEWEY_MCP_PORT']}"
+
+    def start(self):
+        with (self.place / "out").open("wb") as out, (self.place / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "TERM", SOURCE / "godot/run", self.build],  # as the Makefile does
+                cwd=self.place,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        return self
+
+    def output(self, name="out"):
+        return (self.place / name).read_text(errors="replace")
+
+    def up(self):
+        def serving():
+            if self.process.poll() is not None:
+                raise AssertionError(f"ended with {self.process.returncode}: {self.output('err')[-4000:]}")
+            return "Ctrl-C" in self.output()
+
+        until(serving, "the launcher serves", UP_S)
+        return self
+
+    def left(self):
+        """The processes of this run, the launcher itself apart."""
+        data, found = self.environment["ICCM_DATA"], {}
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                pid = int(process.name)
+                variables = (process / "environ").read_bytes().split(b"\0")
+                ours = f"ICCM_DATA={data}".encode() in variables or str((process / "cwd").readlink()).startswith(data)
+                if ours and pid != self.process.pid:
+                    found[pid] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+        return found
+
+    def pid_of(self, program):
+        """Its process: the first word of the command names it, or the second where the first is an interpreter."""
+
+        def find():
+            commands = self.left().items()
+            return next((pid for pid, words in commands if program in map(base_name, words.split(" ")[:2])), None)
+
+        return until(find, f"{program} runs", UP_S)
+
+    def ended(self, seconds=STOP_S):
+        """Waits for the end of the launcher and of everything it started, and answers its status and the time."""
+        began = time.monotonic()
+        status = self.process.wait(UP_S)
+        took = time.monotonic() - began
+        until(lambda: not self.left(), f"nothing left of {self.left()}", max(0.5, seconds - took))
+        assert took <= seconds, f"took {took:.1f} s"
+        return status
+
+    def refused(self):
+        """The one line of a run that must not come up."""
+        self.start()
+        status = self.process.wait(UP_S)
+        assert status == 1, f"status {status}: {self.output('err')}"
+        assert not self.left(), self.left()
+        assert self.output() == "", self.output()
+        lines = self.output("err").splitlines()
+        assert len(lines) == 1 and lines[0].startswith("godot/run: "), lines
+        return lines[0]
+
+    def call(self, url, tool, *arguments):
+        command = [PROGRAMS["iccm"], "--json", "call", url, tool, *arguments]
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return json.loads(run.stdout)
+
+    def stored(self, component):
+        return self.call(self.dewey, "dewey_get_log_stats")["count_by_component"].get(component, 0)
+
+
+class Serving(unittest.TestCase):
+    def test_feeds_shows_serves_and_stops(self):
+        with Run() as run:
+            run.start().up()
+            out = run.output()
+            component = re.search(r"^logger_query component=(\w+) limit=20$", out, re.M)[1]
+            if LOG.exists():
+                self.assertEqual(component, "dpkg")
+            fed = int(re.search(rf"^(\d+) lines accepted as {component}\b.* 0 refused, 0 not delivered$", out, re.M)[1])
+            self.assertGreater(fed, 0)
+            self.assertEqual(run.stored(component), fed)
+            table = out.partition("limit=20\n")[2].partition("\n\n")[0].splitlines()
+            self.assertEqual(sum(component in row for row in table), min(20, fed), table)
+
+            message = "a line of the test's own"
+            run.call(run.godot, "logger_log", "component=mine", "level=INFO", f"message={message}")
+            rows = until(lambda: run.call(run.godot, "logger_query", "component=mine"), "the line is stored")
+            self.assertEqual([row["message"] for row in rows], [message])
+
+            run.process.terminate()
+            self.assertEqual(run.ended(), 0)
+            log = run.output("err")
+            for program in "godot-server", "godot-worker", "redis", "dewey":
+                self.assertIn(f"stopped: {program} (exit status 0)", log)
+            self.assertIsNone(REPORT.search(log))
+
+    def test_a_second_start_keeps_the_data_and_feeds_nothing_twice(self):
+        with Run() as run:
+            run.start().up()
+            component = re.search(r"^logger_query component=(\w+)", run.output(), re.M)[1]
+            before = run.stored(component)
+            run.process.terminate()
+            self.assertEqual(run.ended(), 0)
+            run.start().up()
+            added = int(re.search(rf"^(\d+) lines accepted as {component}\b", run.output(), re.M)[1])
+            self.assertEqual(run.stored(component), before + added)
+            self.assertLess(added, before)
+
+    def test_two_side_by_side_and_none_on_the_same_data(self):
+        with Run() as one, Run() as two, Run(data=one.environment["ICCM_DATA"]) as third:
+            one.start()
+            two.start()
+            one.up()
+            two.up()
+            one.call(one.godot, "logger_log", "component=mine", "level=INFO", "message=only here")
+            until(lambda: one.stored("mine") == 1, "stored")
+            self.assertEqual(two.stored("mine"), 0)
+            third.start()
+            self.assertEqual(third.process.wait(UP_S), 1)
+            self.assertRegex(third.output("err"), r"\Agodot/run: ICCM_DATA .* another run is using that directory\n\Z")
+            self.assertEqual(one.stored("mine"), 1)
+            two.process.terminate()
+            self.assertEqual(two.ended(), 0)
+            one.process.terminate()
+            self.assertEqual(one.ended(), 0)
+
+    def test_each_program_comes_back_when_it_was_killed(self):
+        with Run() as run:
+            run.start().up()
+            for program in "redis-server", "dewey", "godot-worker", "godot-server":
+                os.kill(run.pid_of(program), signal.SIGKILL)
+                gone = f"exited: {program.replace('redis-server', 'redis')} "
+                until(lambda: gone in run.output("err"), f"supervisord says that {program} has ended")
+                feed = [BUILD / "examples/feed/feed", "--component", program, run.godot]
+                fed = subprocess.run(feed, input=b"once\n", stdout=subprocess.DEVNULL, timeout=UP_S)
+                self.assertEqual(fed.returncode, 0)
+            for program in "redis-server", "dewey", "godot-worker", "godot-server":
+                until(lambda: run.stored(program) == 1, f"the line sent after {program} was killed", UP_S)
+
+
+class Ending(unittest.TestCase):
+    def test_interrupt_of_the_whole_terminal_group(self):
+        with Run() as run:
+            run.start().up()
+            os.killpg(run.process.pid, signal.SIGINT)
+            self.assertEqual(run.ended(), 0)
+
+    def test_signal_at_any_moment_of_the_start(self):
+        for moment in 0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8, 1.2, 1.6, 2, 2.4, 2.8:
+            with self.subTest(moment=moment), Run() as run:
+                run.start()
+                time.sleep(moment)  # the moment is the input
+                run.process.terminate()
+                self.assertIn(run.ended(), (0, -signal.SIGTERM))  # the latter before there was anything to stop
+
+    def test_killed_launcher_takes_everything_along(self):
+        for moment in 0.1, 0.3, 1, None:
+            with self.subTest(moment=moment), Run() as run:
+                run.start()
+                run.up() if moment is None else time.sleep(moment)
+                run.process.kill()
+                run.ended(2 * STOP_S)  # the supervisor's own time: nobody cuts it short any more
+
+    def test_killed_supervisor_takes_everything_along(self):
+        with Run() as run:
+            run.start().up()
+            os.kill(run.pid_of("supervisord"), signal.SIGKILL)
+            self.assertEqual(run.ended(), 1)
+            self.assertIn("godot/run: supervisord has ended\n", run.output("err"))
+
+    def test_a_program_that_does_not_stop_is_killed(self):
+        with Run() as run:
+            run.start().up()
+            for program in "godot-server", "dewey", "redis-server":
+                os.kill(run.pid_of(program), signal.SIGSTOP)
+            run.process.terminate()
+            self.assertEqual(run.ended(), 0)
+
+
+class Refusing(unittest.TestCase):
+    def test_port_in_use(self):
+        for name, family, address in (
+            ("MCP_PORT", socket.AF_INET, "127.0.0.1"),
+            ("MCP_PORT", socket.AF_INET6, "::1"),
+            ("REDIS_PORT", socket.AF_INET, "127.0.0.1"),
+            ("DEWEY_MCP_PORT", socket.AF_INET, "0.0.0.0"),
+        ):
+            with self.subTest(name=name, address=address), Run() as run, socket.socket(family) as holder:
+                try:
+                    holder.bind((address, int(run.environment[name])))
+                except OSError:
+                    if family == socket.AF_INET:
+                        raise
+                    print(f"NOT RUN: {self.id()} by IPv6: there is none here", flush=True)
+                    continue
+                holder.listen()
+                self.assertIn(f"port {run.environment[name]} ({name}) is in use; set {name}", run.refused())
+
+    def test_port_that_is_none(self):
+        for name in "MCP_PORT", "REDIS_PORT", "DEWEY_MCP_PORT":
+            for value in "abc", "0", "65536", "-1", "99999999999999999999", "90 60":
+                with self.subTest(name=name, value=value), Run() as run:
+                    run.environment[name] = value
+                    self.assertIn(f'{name} is "{value}": a port from 1 to 65535 is needed', run.refused())
+
+    def test_the_same_port_twice(self):
+        with Run() as run:
+            run.environment["DEWEY_MCP_PORT"] = run.environment["MCP_PORT"]
+            self.assertIn("DEWEY_MCP_PORT and MCP_PORT are both", run.refused())
+
+    def test_data_directory_that_cannot_be(self):
+        with Run() as run:
+            (run.place / "file").touch()
+            run.environment["ICCM_DATA"] = str(run.place / "file/data")
+            self.assertIn("that directory cannot be made", run.refused())
+
+    def test_data_directory_that_cannot_be_written(self):
+        with Run() as run:
+            data = run.place / "data"
+            for name in "redis", "fed", "lock":  # a directory in the lock's place stops root, too
+                (data / name).mkdir(parents=True)
+            self.assertIn("that directory cannot be written to", run.refused())
+
+    def test_missing_programs(self):
+        for hidden in "redis-server", "supervisord":
+            with self.subTest(hidden=hidden), Run() as run:
+                tools = run.place / "tools"
+                tools.mkdir()
+                for directory in "/usr/bin", "/bin", "/usr/sbin", "/sbin":
+                    for tool in Path(directory).iterdir():
+                        if tool.name != hidden and not (tools / tool.name).is_symlink():
+                            (tools / tool.name).symlink_to(tool)
+                run.environment["PATH"] = str(tools)
+                self.assertIn(f"{hidden} is missing; .ci/install run, as root, installs it", run.refused())
+
+    def test_nothing_built(self):
+        with Run() as run:
+            run.build = run.place / "nowhere"
+            self.assertIn("make build makes one", run.refused())
+            run.build.mkdir()
+            self.assertIn("make build makes it", run.refused())
+
+
+main()

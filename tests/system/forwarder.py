@@ -1,0 +1,91 @@
+"""A relay between clients and one backend, as clients of ICCM's servers meet it.
+
+usage: forwarder.py PORT BACKEND-URL [RETRY-SECONDS]        (port 0: a free one)
+
+Happy path: each client gets a connection of its own to the backend, under the path that the client asked for; text goes
+both ways unread. Failure modes: when the backend goes, the client stays; the backend is tried again for ever, and gets
+the message that could not be sent, but no second initialize; what was in flight is lost. When the client goes, its
+connection to the backend goes too.
+"""
+import asyncio
+import os
+import signal
+import sys
+
+import websockets
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+LIMITS = {"max_size": 1 << 20, "ping_interval": 20, "ping_timeout": 20}  # what such relays have by default
+
+
+def path_of(client):
+    """Its place changed between the versions of websockets."""
+    return client.request.path if hasattr(client, "request") else client.path
+
+
+class Session:
+    """One client and its connection to the backend, which is replaced when it goes."""
+
+    def __init__(self, client, url, retry_s):
+        self.client, self.url, self.retry_s = client, url, retry_s
+        self.lock = asyncio.Lock()
+        self.backend = None
+
+    async def connected(self, lost=None):
+        """A connection to the backend that is not the lost one; made by whoever misses it first."""
+        async with self.lock:
+            while self.backend is lost:
+                try:
+                    self.backend = await websockets.connect(self.url, **LIMITS)
+                except (OSError, asyncio.TimeoutError, WebSocketException) as error:
+                    print(f"forwarder: backend away: {error!r}", file=sys.stderr, flush=True)
+                    await asyncio.sleep(self.retry_s)
+            return self.backend
+
+    async def upward(self):
+        backend = await self.connected()
+        async for message in self.client:
+            while True:
+                try:
+                    await backend.send(message)
+                    break
+                except ConnectionClosed:
+                    backend = await self.connected(lost=backend)
+
+    async def downward(self):
+        backend = await self.connected()
+        while True:
+            try:
+                async for message in backend:
+                    await self.client.send(message)
+            except ConnectionClosed:
+                pass
+            backend = await self.connected(lost=backend)
+
+    async def run(self):
+        down = asyncio.create_task(self.downward())
+        try:
+            await self.upward()
+        except ConnectionClosed:
+            pass
+        finally:
+            down.cancel()
+            if self.backend is not None:
+                await self.backend.close()
+
+
+async def forward(port, url, retry_s):
+    async def on_client(client, *_):
+        await Session(client, url + path_of(client), retry_s).run()
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with websockets.serve(on_client, "127.0.0.1", port, **LIMITS) as server:
+        sockets = getattr(server, "sockets", None) or server.server.sockets
+        print(f"forwarder: listening on port {sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    os.environ["no_proxy"] = "*"
+    asyncio.run(forward(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]) if len(sys.argv) > 3 else 0.1))

@@ -1,0 +1,18 @@
+"""Calls one tool and prints its answer: what test_network.py runs inside a network namespace.
+
+usage: one_call.py URL TOOL ARGUMENTS-AS-JSON
+"""
+import asyncio
+import json
+import sys
+
+from caller import Caller
+
+
+async def call(url, tool, arguments):
+    async with Caller(url, open_timeout=10) as caller:
+        print(json.dumps(await caller.call(tool, json.loads(arguments))))
+
+
+if __name__ == "__main__":
+    asyncio.run(call(*sys.argv[1:]))

@@ -1,0 +1,105 @@
+/* slow_server.c: tools that take their time or go wrong, for the system tests.
+ *
+ * usage: slow_server PORT        (0: a free one)
+ *
+ * Happy path: sleep blocks a thread of the pool for "ms" and answers its arguments; later does the same from
+ * a timer of the loop. Failure modes on purpose: forget returns from a blocking handler without an answer,
+ * refuse is a tool's own failure, fail chooses code and data, nonsense answers text that is not UTF-8.
+ */
+#include "iccm_network.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+static uint64_t arg_ms(yyjson_val *args) {
+  return yyjson_get_uint(yyjson_obj_get(args, "ms"));
+}
+
+static void reply_with_args(mcp_call_t *call, yyjson_val *args) {
+  mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
+}
+
+static void sleep_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  usleep((useconds_t)(arg_ms(args) * 1000));
+  reply_with_args(call, args);
+}
+
+typedef struct delay {
+  uv_timer_t timer;
+  mcp_call_t *call;
+  yyjson_val *args; /* the call's */
+} delay_t;
+
+static void on_delay_closed(uv_handle_t *timer) {
+  free(timer->data);
+}
+
+static void on_delay_over(uv_timer_t *timer) {
+  delay_t *delay = timer->data;
+  reply_with_args(delay->call, delay->args);
+  uv_close((uv_handle_t *)timer, on_delay_closed);
+}
+
+static void later_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  delay_t *delay = malloc(sizeof *delay);
+  if (delay == NULL) {
+    mcp_call_tool_error(call, "out of memory");
+    return;
+  }
+  delay->timer.data = delay;
+  delay->call = call;
+  delay->args = args;
+  uv_timer_init(arg, &delay->timer);
+  uv_timer_start(&delay->timer, on_delay_over, arg_ms(args), 0);
+}
+
+static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)call, (void)args, (void)arg;
+}
+
+static void refuse_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args, (void)arg;
+  mcp_call_tool_error(call, "refused on purpose");
+}
+
+static void fail_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args, (void)arg;
+  yyjson_mut_val *data = yyjson_mut_obj(mcp_call_doc(call));
+  yyjson_mut_obj_add_str(mcp_call_doc(call), data, "error_code", "ON_PURPOSE");
+  mcp_call_fail(call, -32050, data, "failed on purpose");
+}
+
+static void nonsense_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args, (void)arg;
+  mcp_call_reply(call, yyjson_mut_str(mcp_call_doc(call), "\xff\xfe"));
+}
+
+static void on_stop(void *arg) {
+  mcp_server_stop(arg, NULL, NULL);
+}
+
+#define MS_SCHEMA                                                                                            \
+  "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0}},\"required\":[\"ms\"]}"
+
+int main(int argc, char **argv) {
+  uv_loop_t *loop = uv_default_loop();
+  const mcp_tool_t tools[] = {
+      {"sleep", "Blocks its thread, then answers its arguments", MS_SCHEMA, sleep_tool, NULL,
+       MCP_TOOL_BLOCKING},
+      {"later", "Answers its arguments after a while", MS_SCHEMA, later_tool, loop, 0},
+      {"forget", "Never answers", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
+      {"refuse", "Cannot do it", NULL, refuse_tool, NULL, 0},
+      {"fail", "Fails with a code of its own", NULL, fail_tool, NULL, 0},
+      {"nonsense", "Answers what is not UTF-8", NULL, nonsense_tool, NULL, 0},
+      MCP_TOOL_END,
+  };
+  mcp_server_t *server = mcp_server_new("slow", "1.0.0", argc > 1 ? atoi(argv[1]) : 0, tools);
+  int status = server == NULL ? MCP_ESTATE : mcp_server_start(server, loop);
+  if (status == 0)
+    status = mcp_loop_run(loop, on_stop, server);
+  mcp_server_free(server);
+  uv_loop_close(loop);
+  return status == 0 ? 0 : 1;
+}

@@ -1,0 +1,19 @@
+"""The benchmark comparison still runs and counts; how fast it is, is not judged here."""
+import unittest
+
+from services import SOURCE, finished, main, node_peers
+
+
+class Bench(unittest.TestCase):
+    def test_a_short_comparison(self):
+        node_peers()
+        command = [SOURCE / "tests/bench/compare", "--seconds", "1", "--rounds", "1"]
+        run = finished(command, seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertRegex(run.stdout, r"(?m)^iccm-network +[\d,]+ ")
+        self.assertRegex(run.stdout, r"(?m)^Node ws +[\d,]+ ")
+        self.assertRegex(run.stdout, r"ratio +\d+\.\d")
+
+
+if __name__ == "__main__":
+    main()

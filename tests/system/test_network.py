@@ -1,0 +1,168 @@
+"""The same server by IPv4, by IPv6 and by name, from this machine and from another network.
+
+The other network is a namespace with a veth pair to this one; its names stand in /etc/netns/NAME/hosts, which only it
+sees. Where namespaces cannot be made, each test that needs one says by name that it was not run.
+"""
+import json
+import os
+import shutil
+import socket
+import sys
+import unittest
+from pathlib import Path
+
+from caller import Caller
+from services import PROGRAMS, Alone, AsyncCase, System, finished, http_get, main
+
+ONE_CALL = Path(__file__).with_name("one_call.py")
+HOSTNAME = "server.iccm.test"
+VALUE = {"from": "afar"}
+
+
+def ip(*words):
+    return finished(["ip", *words])
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
+
+
+class OtherNetwork:
+    """A namespace with addresses on both ends of a veth pair; gone on leaving."""
+
+    def __init__(self):
+        self.name = f"iccm{os.getpid()}"
+        self.inside, self.outside = f"i{os.getpid()}", f"o{os.getpid()}"
+        self.hosts = Path("/etc/netns") / self.name
+
+    def __enter__(self):
+        try:
+            self.make("netns", "add", self.name)
+            self.make("link", "add", self.outside, "type", "veth", "peer", "name", self.inside, "netns", self.name)
+            for device, where in ((self.outside, ()), (self.inside, ("-n", self.name))):
+                self.make(*where, "link", "set", device, "up")
+            self.make("-n", self.name, "link", "set", "lo", "up")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        ip("link", "del", self.outside)
+        ip("netns", "del", self.name)
+        shutil.rmtree(self.hosts, ignore_errors=True)
+
+    def make(self, *words):
+        try:
+            run = ip(*words)
+        except OSError as error:
+            raise unittest.SkipTest(f"no network namespaces here: {error}") from None
+        if run.returncode != 0:
+            raise unittest.SkipTest(f"no network namespaces here: ip {' '.join(words)}: {run.stderr.strip()}")
+
+    def addresses(self, outside, inside):
+        """The server's address out here and the client's in there, of one network."""
+        nodad = ("nodad",) if ":" in outside else ()
+        self.make("addr", "add", outside, "dev", self.outside, *nodad)
+        self.make("-n", self.name, "addr", "add", inside, "dev", self.inside, *nodad)
+
+    def names(self, *lines):
+        self.hosts.mkdir(parents=True)
+        (self.hosts / "hosts").write_text("\n".join(lines) + "\n")
+
+    def run(self, *command):
+        return finished(["ip", "netns", "exec", self.name, *command])
+
+
+class Here(AsyncCase):
+    async def served_at(self, host):
+        with Alone("echo", "0") as echo:
+            async with Caller(f"ws://{host}:{echo.port}") as caller:
+                self.assertEqual(await caller.call("echo", VALUE), VALUE)
+            self.assertEqual(http_get(echo.port, path="/healthz", host=host.strip("[]")).status, 200)
+            iccm = [PROGRAMS["iccm"], "--json", "call", f"ws://{host}:{echo.port}", "echo", json.dumps(VALUE)]
+            run = finished(iccm)
+            self.assertEqual((run.returncode, json.loads(run.stdout)), (0, VALUE), run.stderr)
+
+    async def test_by_ipv4(self):
+        await self.served_at("127.0.0.1")
+
+    async def test_by_ipv6(self):
+        if not has_ipv6():
+            self.skipTest("no IPv6 on this machine")
+        await self.served_at("[::1]")
+
+    async def test_by_name(self):
+        await self.served_at("localhost")
+
+
+class Afar(unittest.TestCase):
+    def setUp(self):
+        self.other = self.enterContext(OtherNetwork())
+
+    def called_from_afar(self, url, tool="echo", arguments=VALUE):
+        """By both clients; their answers have to be the same."""
+        run = self.other.run(sys.executable, ONE_CALL, url, tool, json.dumps(arguments))
+        self.assertEqual(run.returncode, 0, f"{url}: {run.stderr}")
+        answer = json.loads(run.stdout)
+        run = self.other.run(PROGRAMS["iccm"], "--json", "call", url, tool, json.dumps(arguments))
+        self.assertEqual((run.returncode, json.loads(run.stdout)), (0, answer), f"{url}: {run.stderr}")
+        return answer
+
+    def test_by_ipv4(self):
+        self.other.addresses("10.231.77.1/24", "10.231.77.2/24")
+        with Alone("echo", "0") as echo:
+            self.assertEqual(self.called_from_afar(f"ws://10.231.77.1:{echo.port}/any/path"), VALUE)
+
+    def test_by_ipv6(self):
+        if not has_ipv6():
+            self.skipTest("no IPv6 on this machine")
+        self.other.addresses("fd5c:1ccd:77::1/64", "fd5c:1ccd:77::2/64")
+        with Alone("echo", "0") as echo:
+            self.assertEqual(self.called_from_afar(f"ws://[fd5c:1ccd:77::1]:{echo.port}"), VALUE)
+
+    def test_by_name(self):
+        self.other.addresses("10.231.77.1/24", "10.231.77.2/24")
+        self.other.names(f"10.231.77.1 {HOSTNAME}", "127.0.0.1 localhost")
+        with Alone("echo", "0") as echo:
+            self.assertEqual(self.called_from_afar(f"ws://{HOSTNAME}:{echo.port}"), VALUE)
+
+    def test_by_a_name_whose_first_address_is_dead(self):
+        self.other.addresses("10.231.77.1/24", "10.231.77.2/24")
+        self.other.names(f"127.0.0.1 {HOSTNAME}", f"10.231.77.9 {HOSTNAME}", f"10.231.77.1 {HOSTNAME}")
+        with Alone("echo", "0") as echo:
+            url = f"ws://{HOSTNAME}:{echo.port}"
+            run = self.other.run(PROGRAMS["iccm"], "--json", "call", url, "echo", json.dumps(VALUE))
+            self.assertEqual((run.returncode, run.stdout and json.loads(run.stdout)), (0, VALUE), run.stderr)
+
+    def test_godot(self):
+        self.other.addresses("10.231.77.1/24", "10.231.77.2/24")
+        with System() as system:
+            system.start()
+            url = f"ws://10.231.77.1:{system.godot_port}"
+            entry = {"component": "afar", "level": "INFO", "message": "from afar"}
+            self.assertEqual(self.called_from_afar(url, "logger_log", entry)["status"], "ok")
+            self.assertIsInstance(self.called_from_afar(url, "logger_query", {"component": "nobody"}), list)
+
+    def test_a_public_address_is_refused_unless_allowed(self):
+        self.other.addresses("203.0.113.1/24", "203.0.113.2/24")
+        with Alone("echo", "0") as echo:
+            url = f"ws://203.0.113.1:{echo.port}"
+            run = self.other.run(PROGRAMS["iccm"], "call", url, "echo", "{}")
+            self.assertEqual(run.returncode, 3, run.stdout + run.stderr)
+            run = self.other.run(sys.executable, ONE_CALL, url, "echo", "{}")
+            self.assertNotEqual(run.returncode, 0)
+            self.assertIn("403", run.stderr)
+            self.assertRegex(echo.program.output(), "ICCM_ALLOW_PUBLIC")
+            self.assertIn("203.0.113.2", echo.program.output())
+        with Alone("echo", "0", ICCM_ALLOW_PUBLIC=1) as echo:
+            self.assertEqual(self.called_from_afar(f"ws://203.0.113.1:{echo.port}"), VALUE)
+
+
+if __name__ == "__main__":
+    main()

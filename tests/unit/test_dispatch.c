@@ -1,0 +1,517 @@
+/* test_dispatch.c: what each message leads to, on each revision; whole exchanges replayed from
+ * data/jsonrpc.jsonl. */
+#include "dispatch.h"
+#include "leaks.h"
+#include "scarce.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+static void no_handler(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)call;
+  (void)args;
+  (void)arg;
+  cr_assert_fail("nothing is called here");
+}
+
+#define VALUE                                                                                                \
+  "{\"type\":\"object\",\"properties\":{\"value\":{\"type\":\"string\"}},\"required\":[\"value\"]}"
+
+static const mcp_tool_t given[] = {{"echo", "Says it again", VALUE, no_handler, NULL, 0},
+                                   {"any", NULL, NULL, no_handler, NULL, 0},
+                                   {"hidden", "An alias", NULL, no_handler, NULL, MCP_TOOL_UNLISTED},
+                                   {"ping", "Not reached as a direct call", NULL, no_handler, NULL, 0},
+                                   MCP_TOOL_END};
+
+typedef struct decided {
+  mcp__tools_t tools;
+  mcp__arena_t arena;
+  char *text;
+  mcp__message_t message;
+  mcp__outcome_t outcome;
+} decided_t;
+
+static void decide(decided_t *decided, mcp__revision_t revision, const char *text, size_t len) {
+  char problem[400] = "";
+  cr_assert_eq(mcp__tools_init(&decided->tools, given, problem, sizeof problem), 0, "%s", problem);
+  mcp__identity_t self = {"a \"server\"", "1.2.3", &decided->tools};
+  mcp__arena_init(&decided->arena, 1 << 20);
+  decided->text = calloc(1, len + MCP__JSON_PADDING);
+  memcpy(decided->text, text, len);
+  mcp__jsonrpc_parse(decided->text, len, 10000, &decided->arena, &decided->message);
+  mcp__dispatch(&self, revision, &decided->message, &decided->arena, &decided->outcome);
+}
+
+static void decided_deinit(decided_t *decided) {
+  mcp__tools_deinit(&decided->tools);
+  mcp__arena_deinit(&decided->arena);
+  free(decided->text);
+}
+
+#define M(rest) "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":" rest "}"
+#define A16 "aaaaaaaaaaaaaaaa"
+#define NAME_128 A16 A16 A16 A16 A16 A16 A16 A16
+
+typedef struct row {
+  const char *text;
+  mcp__action_t action;
+  const char *says; /* the answer, the problem, or the tool's name */
+  int code;
+} row_t;
+
+static const char *said(const mcp__outcome_t *outcome) {
+  return outcome->action == MCP__DO_CALL ? outcome->tool->name
+         : outcome->problem != NULL      ? outcome->problem
+         : outcome->result != NULL       ? outcome->result
+                                         : "";
+}
+
+static void check_row(const row_t *row, mcp__revision_t revision) {
+  decided_t decided;
+  decide(&decided, revision, row->text, strlen(row->text));
+  const mcp__outcome_t *outcome = &decided.outcome;
+  cr_expect_eq(outcome->action, row->action, "%s: action %d, %s", row->text, outcome->action, said(outcome));
+  cr_expect_eq(outcome->code, row->code, "%s: code %d", row->text, outcome->code);
+  cr_expect_eq(outcome->revision, revision, "%s", row->text);
+  bool same = outcome->action == MCP__DO_ANSWER
+                  ? outcome->result_len == strlen(row->says) &&
+                        memcmp(outcome->result, row->says, outcome->result_len) == 0
+                  : strcmp(said(outcome), row->says) == 0;
+  cr_expect(same, "%s: %s", row->text, said(outcome));
+  cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args), "%s", row->text);
+  decided_deinit(&decided);
+}
+
+#define CHECK_ROWS(rows, revision)                                                                           \
+  for (size_t i_ = 0; i_ < sizeof(rows) / sizeof(rows)[0]; i_++)                                             \
+  check_row(&(rows)[i_], revision)
+
+#define LIST                                                                                                 \
+  "{\"tools\":[{\"name\":\"echo\",\"description\":\"Says it again\",\"inputSchema\":" VALUE "},"             \
+  "{\"name\":\"any\",\"description\":\"\",\"inputSchema\":{\"type\":\"object\"}},"                           \
+  "{\"name\":\"ping\",\"description\":\"Not reached as a direct "                                            \
+  "call\",\"inputSchema\":{\"type\":\"object\"}}]}"
+#define ARRAY "params must be an object, not an array"
+#define NO_NAME "/name: the tool's name is required, a string"
+#define CURSOR "/cursor: this server lists all tools in one page and gave no cursor"
+#define NO_VALUE "/value: required, not given"
+
+Test(dispatch, the_same_on_every_revision) {
+  static const row_t rows[] = {
+      {M("\"ping\""), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\",\"params\":null"), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\",\"params\":{\"x\":1}"), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\",\"params\":[]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS},
+      {M("\"notifications/initialized\""), MCP__DO_ANSWER, "{}", 0},
+      {M("\"tools/list\""), MCP__DO_ANSWER, LIST, 0},
+      {M("\"tools/list\",\"params\":{}"), MCP__DO_ANSWER, LIST, 0},
+      {M("\"tools/list\",\"params\":{\"cursor\":null}"), MCP__DO_ANSWER, LIST, 0},
+      {M("\"tools/list\",\"params\":{\"cursor\":\"2\"}"), MCP__DO_REFUSE, CURSOR, MCP_INVALID_PARAMS},
+      {M("\"tools/list\",\"params\":{\"cursor\":5}"), MCP__DO_REFUSE, CURSOR, MCP_INVALID_PARAMS},
+      {M("\"tools/list\",\"params\":[1]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS},
+      {M("\"tools/call\""), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":null"), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{}"), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":[]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":null}"), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":5}"), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":[\"any\"]}"), MCP__DO_REFUSE, NO_NAME, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\"}"), MCP__DO_CALL, "any", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"hidden\"}"), MCP__DO_CALL, "hidden", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"ping\"}"), MCP__DO_CALL, "ping", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"a\\u006ey\"}"), MCP__DO_CALL, "any", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"arguments\":null}"), MCP__DO_CALL, "any", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"arguments\":{\"x\":[]}}"), MCP__DO_CALL, "any", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"value\":\"\"}}"), MCP__DO_CALL,
+       "echo", 0},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\"}"), MCP__DO_REFUSE_CALL, NO_VALUE, MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":null}"), MCP__DO_REFUSE_CALL, NO_VALUE,
+       MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{}}"), MCP__DO_REFUSE_CALL, NO_VALUE,
+       MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"value\":null}}"), MCP__DO_REFUSE_CALL,
+       "/value: null is not a string", MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"value\":5}}"), MCP__DO_REFUSE_CALL,
+       "/value: 5 is not a string", MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":[]}"), MCP__DO_REFUSE_CALL,
+       "/: [] is not an object", MCP_INVALID_PARAMS},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"arguments\":\"{}\"}"), MCP__DO_REFUSE_CALL,
+       "/: \"{}\" is not an object", MCP_INVALID_PARAMS},
+      {M("\"echo\",\"params\":{\"value\":\"a\"}"), MCP__DO_CALL, "echo", 0},
+      {M("\"any\""), MCP__DO_CALL, "any", 0},
+      {M("\"any\",\"params\":null"), MCP__DO_CALL, "any", 0},
+      {M("\"hidden\",\"params\":{}"), MCP__DO_CALL, "hidden", 0},
+      {M("\"echo\""), MCP__DO_REFUSE_CALL, NO_VALUE, MCP_INVALID_PARAMS},
+      {M("\"any\",\"params\":[]"), MCP__DO_REFUSE_CALL, "/: [] is not an object", MCP_INVALID_PARAMS},
+      {M("\"nothing\""), MCP__DO_REFUSE, "unknown method: nothing", MCP_METHOD_NOT_FOUND},
+      {M("\"nothing\",\"params\":[1]"), MCP__DO_REFUSE, "unknown method: nothing", MCP_METHOD_NOT_FOUND},
+      {M("\"\""), MCP__DO_REFUSE, "unknown method: ", MCP_METHOD_NOT_FOUND},
+      {M("\"Ping\""), MCP__DO_REFUSE, "unknown method: Ping", MCP_METHOD_NOT_FOUND},
+      {M("\"tools/list \""), MCP__DO_REFUSE, "unknown method: tools/list ", MCP_METHOD_NOT_FOUND},
+      {M("\"ping\\u0000\""), MCP__DO_REFUSE, "unknown method: ping", MCP_METHOD_NOT_FOUND},
+      {M("\"any\\u0000\""), MCP__DO_REFUSE, "unknown method: any", MCP_METHOD_NOT_FOUND},
+      {M("\"resources/list\""), MCP__DO_REFUSE, "unknown method: resources/list", MCP_METHOD_NOT_FOUND},
+      {M("\"notifications/other\""), MCP__DO_REFUSE, "unknown method: notifications/other",
+       MCP_METHOD_NOT_FOUND},
+      {M("\"" NAME_128 "\""), MCP__DO_REFUSE, "unknown method: " NAME_128, MCP_METHOD_NOT_FOUND},
+      {M("\"" NAME_128 "a\""), MCP__DO_REFUSE, "unknown method", MCP_METHOD_NOT_FOUND},
+      {"{\"id\":1,\"method\":\"ping\"}", MCP__DO_REFUSE, "jsonrpc must be \"2.0\"", MCP_INVALID_REQUEST},
+      {"[]", MCP__DO_REFUSE, "batches are not supported: send one object", MCP_INVALID_REQUEST},
+      {"{", MCP__DO_REFUSE, "not valid JSON", MCP_PARSE_ERROR},
+      {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", MCP__DO_NOTHING, "", 0},
+      {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}", MCP__DO_NOTHING, "", 0},
+  };
+  for (int revision = MCP__2024_11_05; revision <= MCP__2025_11_25; revision++)
+    CHECK_ROWS(rows, (mcp__revision_t)revision);
+  expect_no_leak();
+}
+
+Test(dispatch, unknown_tools) {
+#define UNKNOWN(name, says, code)                                                                            \
+  { M("\"tools/call\",\"params\":{\"name\":\"" name "\"}"), MCP__DO_REFUSE, says, code }
+#define ROWS(code)                                                                                           \
+  {                                                                                                          \
+    UNKNOWN("nothing", "unknown tool: nothing", code), UNKNOWN("", "unknown tool: ", code),                  \
+        UNKNOWN("Any", "unknown tool: Any", code), UNKNOWN("any\\u0000", "unknown tool: any", code),         \
+        UNKNOWN("anyx", "unknown tool: anyx", code), UNKNOWN("an", "unknown tool: an", code),                \
+        UNKNOWN("tools/call", "unknown tool: tools/call", code),                                             \
+        UNKNOWN(NAME_128, "unknown tool: " NAME_128, code), UNKNOWN(NAME_128 "a", "unknown tool", code)      \
+  }
+  static const row_t old[] = ROWS(MCP_METHOD_NOT_FOUND), newer[] = ROWS(MCP_INVALID_PARAMS);
+  CHECK_ROWS(old, MCP__2024_11_05);
+  CHECK_ROWS(newer, MCP__2025_03_26);
+  CHECK_ROWS(newer, MCP__2025_06_18);
+  CHECK_ROWS(newer, MCP__2025_11_25);
+  expect_no_leak();
+}
+
+Test(dispatch, initialize) {
+  static const struct {
+    const char *text, *version;
+    mcp__revision_t revision;
+  } rows[] = {
+      {M("\"initialize\""), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":null"), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":{}"), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":null}"), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":5}"), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2024-11-05\"}"), "2024-11-05", MCP__2024_11_05},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2025-03-26\"}"), "2025-03-26", MCP__2025_03_26},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\"}"), "2025-06-18", MCP__2025_06_18},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\"}"), "2025-11-25", MCP__2025_11_25},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2099-01-01\"}"), "2025-11-25", MCP__2025_11_25},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2024-10-07\"}"), "2025-11-25", MCP__2025_11_25},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"\"}"), "2025-11-25", MCP__2025_11_25},
+      {M("\"initialize\",\"params\":{\"protocolVersion\":\"2024-11-05\\u0000\"}"), "2025-11-25",
+       MCP__2025_11_25},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (int before = MCP__2024_11_05; before <= MCP__2025_11_25; before++) { /* repeated, it counts anew */
+      decided_t decided;
+      char expected[300];
+      decide(&decided, (mcp__revision_t)before, rows[i].text, strlen(rows[i].text));
+      int len = snprintf(expected, sizeof expected,
+                         "{\"protocolVersion\":\"%s\",\"capabilities\":{\"tools\":{}},"
+                         "\"serverInfo\":{\"name\":\"a \\\"server\\\"\",\"version\":\"1.2.3\"}}",
+                         rows[i].version);
+      cr_expect_eq(decided.outcome.action, MCP__DO_ANSWER);
+      cr_expect_eq(decided.outcome.revision, rows[i].revision, "%s", rows[i].text);
+      cr_expect_eq(decided.outcome.result_len, (size_t)len);
+      cr_expect_str_eq(decided.outcome.result, expected);
+      decided_deinit(&decided);
+    }
+  static const row_t array = {M("\"initialize\",\"params\":[]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS};
+  check_row(&array, MCP__2025_03_26);
+  expect_no_leak();
+}
+
+#define N(rest) "{\"jsonrpc\":\"2.0\",\"method\":" rest "}"
+
+Test(dispatch, cancellation) {
+  static const struct {
+    const char *text;
+    mcp__action_t action;
+  } rows[] = {
+      {N("\"notifications/cancelled\",\"params\":{\"requestId\":5}"), MCP__DO_CANCEL},
+      {N("\"notifications/cancelled\",\"params\":{\"requestId\":5,\"reason\":\"x\"}"), MCP__DO_CANCEL},
+      {N("\"notifications/cancelled\",\"params\":{\"id\":5}"), MCP__DO_NOTHING},
+      {N("\"notifications/cancelled\",\"params\":{}"), MCP__DO_NOTHING},
+      {N("\"notifications/cancelled\""), MCP__DO_NOTHING},
+      {N("\"notifications/cancelled\",\"params\":[5]"), MCP__DO_REFUSE},
+      /* with an id it is a request, and a request gets an answer */
+      {M("\"notifications/cancelled\",\"params\":{\"requestId\":5}"), MCP__DO_REFUSE},
+      {M("\"notifications/cancelled\",\"params\":{}"), MCP__DO_REFUSE},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    decide(&decided, MCP__2025_03_26, rows[i].text, strlen(rows[i].text));
+    cr_expect_eq(decided.outcome.action, rows[i].action, "%s", rows[i].text);
+    cr_expect(rows[i].action != MCP__DO_CANCEL || yyjson_get_int(decided.outcome.cancel_id) == 5, "%s",
+              rows[i].text);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, direct_calls) {
+  static const struct {
+    const char *text;
+    bool direct;
+  } rows[] = {{M("\"any\",\"params\":{\"a\":1}"), true},
+              {N("\"any\""), true},
+              {M("\"nothing\""), true},
+              {M("\"tools/call\",\"params\":{\"name\":\"any\",\"arguments\":{\"a\":1}}"), false},
+              {M("\"ping\""), false}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    decide(&decided, MCP__2025_06_18, rows[i].text, strlen(rows[i].text));
+    cr_expect_eq(decided.outcome.direct, rows[i].direct, "%s", rows[i].text);
+    if (strstr(rows[i].text, "\"a\":1") != NULL)
+      cr_expect_eq(yyjson_get_int(yyjson_obj_get(decided.outcome.args, "a")), 1);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+/* What stands in for arguments that were not given is an object like any other. */
+Test(dispatch, no_arguments) {
+  decided_t decided;
+  decide(&decided, MCP__2024_11_05, M("\"any\""), strlen(M("\"any\"")));
+  yyjson_val *args = decided.outcome.args;
+  size_t index, count, seen = 0, len = 0;
+  yyjson_val *key, *value;
+  cr_assert(yyjson_is_obj(args));
+  cr_expect_eq(yyjson_obj_size(args), 0);
+  cr_expect_null(yyjson_obj_get(args, "value"));
+  yyjson_obj_foreach(args, index, count, key, value) seen++;
+  cr_expect_eq(seen, 0);
+  char *text = yyjson_val_write(args, 0, &len);
+  cr_expect_str_eq(text, "{}");
+  free(text);
+  decided_deinit(&decided);
+  expect_no_leak();
+}
+
+#define CALL_WITH(meta) M("\"tools/call\",\"params\":{\"name\":\"any\",\"_meta\":" meta "}")
+#define PARENT "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+Test(dispatch, trace_ids) {
+  static const struct {
+    const char *text, *trace_id;
+  } rows[] = {
+      {CALL_WITH("{\"trace_id\":\"t\"}"), "t"},
+      {CALL_WITH("{\"trace_id\":\"t\",\"traceparent\":\"" PARENT "\"}"), "t"},
+      {CALL_WITH("{\"traceparent\":\"" PARENT "\",\"trace_id\":\"t\"}"), "t"},
+      {CALL_WITH("{\"traceparent\":\"" PARENT "\"}"), PARENT},
+      {CALL_WITH("{\"trace_id\":null,\"traceparent\":\"" PARENT "\"}"), PARENT},
+      {CALL_WITH("{\"trace_id\":5,\"traceparent\":\"" PARENT "\"}"), PARENT},
+      {CALL_WITH("{\"trace_id\":\"\",\"traceparent\":\"" PARENT "\"}"), PARENT},
+      {CALL_WITH("{\"trace_id\":\"" NAME_128 "\"}"), NAME_128},
+      {CALL_WITH("{\"trace_id\":\"" NAME_128 "a\"}"), NULL},
+      {CALL_WITH("{\"trace_id\":\"" NAME_128 "a\",\"traceparent\":\"p\"}"), "p"},
+      {CALL_WITH("{\"trace_id\":\"a\\u0000b\"}"), NULL},
+      {CALL_WITH("{\"trace_id\":\"\\u0000\"}"), NULL},
+      {CALL_WITH("{\"trace_id\":\"\\u00e4\\n\"}"), "\xc3\xa4\n"},
+      {CALL_WITH("{\"trace_id\":[\"t\"]}"), NULL},
+      {CALL_WITH("{}"), NULL},
+      {CALL_WITH("null"), NULL},
+      {CALL_WITH("[\"trace_id\",\"t\"]"), NULL},
+      {CALL_WITH("\"t\""), NULL},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\"}"), NULL},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"trace_id\":\"t\"}"), NULL},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"arguments\":{\"_meta\":{\"trace_id\":\"t\"}}}"),
+       NULL},
+      {M("\"any\",\"params\":{\"_meta\":{\"trace_id\":\"t\"}}"), "t"},
+      {M("\"any\",\"params\":{\"_meta\":{\"traceparent\":\"" PARENT "\"}}"), PARENT},
+      {M("\"any\""), NULL},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
+    cr_assert_eq(decided.outcome.action, MCP__DO_CALL, "%s", rows[i].text);
+    const char *got = decided.outcome.trace_id;
+    cr_expect(rows[i].trace_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].trace_id) == 0,
+              "%s: %s", rows[i].text, got);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+/* As the transport does it, with tools that answer what they were given. NULL: nothing is sent. */
+static int render(const decided_t *decided, mcp__buf_t *out) {
+  const mcp__outcome_t *outcome = &decided->outcome;
+  const mcp__message_t *message = &decided->message;
+  mcp__addressee_t to = {message->id, message->id_len, outcome->revision, outcome->direct};
+  if (outcome->action == MCP__DO_CALL) {
+    size_t len;
+    char *args = yyjson_val_write(outcome->args, 0, &len);
+    int status = mcp__answer_result(out, &to, args, len);
+    free(args);
+    return status;
+  }
+  if (outcome->action == MCP__DO_ANSWER) {
+    int status = mcp__jsonrpc_begin_result(out, to.id, to.id_len);
+    return status != 0 || mcp__buf_append(out, outcome->result, outcome->result_len) != 0
+               ? -1
+               : mcp__buf_puts(out, "}");
+  }
+  return outcome->action == MCP__DO_REFUSE_CALL && to.revision >= MCP__2025_11_25
+             ? mcp__answer_tool_error(out, &to, outcome->code, outcome->problem, NULL, 0)
+             : mcp__jsonrpc_error(out, to.id, to.id_len, outcome->code, outcome->problem, NULL, 0);
+}
+
+static void replay(const char *line) {
+  yyjson_doc *doc = yyjson_read(line, strlen(line), 0);
+  cr_assert_not_null(doc, "%s", line);
+  yyjson_val *root = yyjson_doc_get_root(doc), *message = yyjson_obj_get(root, "message");
+  yyjson_val *answer = yyjson_obj_get(root, "answer");
+  int revision = yyjson_get_int(yyjson_obj_get(root, "revision"));
+  cr_assert(yyjson_is_str(message) && (yyjson_is_str(answer) || yyjson_is_null(answer)), "%s", line);
+  decided_t decided;
+  decide(&decided, (mcp__revision_t)revision, yyjson_get_str(message), yyjson_get_len(message));
+  mcp__buf_t out;
+  mcp__buf_init(&out, 100000, NULL);
+  bool silent = decided.message.kind == MCP__NOTIFICATION || decided.message.kind == MCP__RESPONSE;
+  cr_assert(silent || decided.outcome.action < MCP__DO_CANCEL, "a request without an answer: %s", line);
+  if (!silent)
+    cr_assert_eq(render(&decided, &out), 0);
+  cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
+  cr_expect_str_eq(out.data, silent && yyjson_is_null(answer) ? "" : yyjson_get_str(answer), "%s\n%s", line,
+                   out.data);
+  mcp__buf_deinit(&out);
+  decided_deinit(&decided);
+  yyjson_doc_free(doc);
+}
+
+Test(dispatch, tools_that_are_refused) {
+  static const struct {
+    mcp_tool_t tool;
+    const char *problem; /* NULL: fine */
+  } rows[] = {
+      {{"a", "\xc3\xa4", "{\"type\":\"object\"}", no_handler, NULL, 0}, NULL},
+      {{NAME_128, NULL, NULL, no_handler, NULL, 0}, NULL},
+      {{"A-Z_0.9", "", NULL, no_handler, NULL, MCP_TOOL_BLOCKING}, NULL},
+      {{"", NULL, NULL, no_handler, NULL, 0}, "tool \"\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
+      {{"a b", NULL, NULL, no_handler, NULL, 0}, "tool \"a b\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
+      {{"a/b", NULL, NULL, no_handler, NULL, 0}, "tool \"a/b\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
+      {{NAME_128 "a", NULL, NULL, no_handler, NULL, 0},
+       "tool \"" NAME_128 "a\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
+      {{"echo", NULL, NULL, no_handler, NULL, 0}, "tool \"echo\": it is there twice"},
+      {{"a", NULL, NULL, NULL, NULL, 0}, "tool \"a\": it has no handler"},
+      {{"a", "\xff", NULL, no_handler, NULL, 0}, "tool \"a\": its description is not valid UTF-8"},
+      {{"a", NULL, "{", no_handler, NULL, 0},
+       "tool a: input_schema is not valid JSON at byte 1: unexpected end of data"},
+      {{"a", NULL, "true", no_handler, NULL, 0}, "tool a: input_schema /type: must be \"object\""},
+      {{"a", NULL, "{}", no_handler, NULL, 0}, "tool a: input_schema /type: must be \"object\""},
+      {{"a", NULL, "{\"type\":\"object\",\"required\":1}", no_handler, NULL, 0},
+       "tool a: input_schema /required: 1 is not an array"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp_tool_t table[] = {given[0], rows[i].tool, MCP_TOOL_END};
+    mcp__tools_t tools;
+    char problem[400] = "";
+    int status = mcp__tools_init(&tools, table, problem, sizeof problem);
+    cr_expect_eq(status, rows[i].problem == NULL ? 0 : MCP_ETOOL, "row %zu: %d", i, status);
+    cr_expect_str_eq(problem, rows[i].problem == NULL ? "" : rows[i].problem, "row %zu: %s", i, problem);
+    cr_expect(status != 0 ||
+              mcp__tools_find(&tools, rows[i].tool.name, strlen(rows[i].tool.name)) == &tools.table[1]);
+    cr_expect(status != 0 ||
+              mcp__tools_any_blocking(&tools) == ((rows[i].tool.flags & MCP_TOOL_BLOCKING) != 0));
+    mcp__tools_deinit(&tools);
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, many_tools) {
+  enum { COUNT = 1000 };
+  static char names[COUNT][8];
+  static mcp_tool_t table[COUNT + 1];
+  mcp__tools_t tools;
+  char problem[400] = "";
+  for (size_t count = 0; count <= COUNT; count = count * 3 / 2 + 1) {
+    memset(table, 0, sizeof table);
+    for (size_t i = 0; i < count; i++) {
+      snprintf(names[i], sizeof names[i], "t%zu", i);
+      table[i] = (mcp_tool_t){names[i], NULL, NULL, no_handler, NULL, 0};
+    }
+    cr_assert_eq(mcp__tools_init(&tools, table, problem, sizeof problem), 0, "%s", problem);
+    for (size_t i = 0; i < count; i++)
+      cr_assert_eq(mcp__tools_find(&tools, names[i], strlen(names[i])), &tools.table[i]);
+    cr_assert_null(mcp__tools_find(&tools, "t", 1));
+    cr_assert_null(mcp__tools_find(&tools, "t9999", 5));
+    yyjson_doc *doc = yyjson_read(tools.list.data, tools.list.len, 0);
+    cr_assert_eq(yyjson_arr_size(yyjson_obj_get(yyjson_doc_get_root(doc), "tools")), count);
+    yyjson_doc_free(doc);
+    mcp__tools_deinit(&tools);
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, tools_when_memory_runs_out) {
+  use_scarce_memory();
+  for (int once = 0; once < 2; once++) {
+    int status = UV_ENOMEM;
+    memory.once = once == 1;
+    for (long allocations = 0; status != 0; allocations++) {
+      mcp__tools_t tools;
+      char problem[400] = "";
+      cr_assert_lt(allocations, 100);
+      memory.allowed = allocations;
+      status = mcp__tools_init(&tools, given, problem, sizeof problem);
+      cr_expect(status == 0 || (status == UV_ENOMEM && strcmp(problem, "out of memory") == 0), "%d: %s",
+                status, problem);
+      mcp__tools_deinit(&tools);
+      cr_assert_eq(memory.live, 0);
+    }
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, exchanges) {
+  FILE *file = fopen(TEST_DATA "/jsonrpc.jsonl", "r");
+  cr_assert_not_null(file, "%s", TEST_DATA "/jsonrpc.jsonl");
+  static char line[20000];
+  size_t count = 0;
+  for (; fgets(line, sizeof line, file) != NULL; count++)
+    replay(line);
+  fclose(file);
+  cr_expect_geq(count, 60);
+  expect_no_leak();
+}
+
+Test(dispatch, memory_that_runs_out) {
+  static const char *const texts[] = {
+      M("\"initialize\",\"params\":{\"protocolVersion\":\"2025-06-18\"}"),
+      M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"value\":\"a\"}}"),
+      M("\"tools/call\",\"params\":{\"name\":\"nothing\"}"),
+      M("\"tools/call\",\"params\":{\"name\":\"any\"}"),
+      M("\"tools/list\""),
+      M("\"nothing\""),
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    for (size_t filled = 0; filled < 4096;
+         filled += 16) { /* the arena ends in the middle of whatever is made */
+      decided_t decided = {0};
+      char problem[400];
+      cr_assert_eq(mcp__tools_init(&decided.tools, given, problem, sizeof problem), 0);
+      mcp__identity_t self = {"a", "1", &decided.tools};
+      mcp__arena_init(&decided.arena, 4096);
+      decided.text = calloc(1, strlen(texts[i]) + MCP__JSON_PADDING);
+      memcpy(decided.text, texts[i], strlen(texts[i]));
+      mcp__arena_alloc(&decided.arena, filled);
+      mcp__jsonrpc_parse(decided.text, strlen(texts[i]), 1000, &decided.arena, &decided.message);
+      mcp__dispatch(&self, MCP__2024_11_05, &decided.message, &decided.arena, &decided.outcome);
+      const mcp__outcome_t *outcome = &decided.outcome;
+      cr_expect_neq(outcome->action, MCP__DO_NOTHING);
+      if (outcome->action == MCP__DO_ANSWER) {
+        yyjson_doc *doc = yyjson_read(outcome->result, outcome->result_len, 0);
+        cr_expect_not_null(doc, "%s with %zu", texts[i], filled);
+        yyjson_doc_free(doc);
+      }
+      cr_expect(outcome->action != MCP__DO_REFUSE || (outcome->code != 0 && outcome->problem != NULL));
+      cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args));
+      decided_deinit(&decided);
+    }
+  expect_no_leak();
+}

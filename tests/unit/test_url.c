@@ -1,0 +1,182 @@
+/* test_url.c: addresses as people write them, and as they should not. */
+#include "url.h"
+
+#include "iccm_network.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+Test(url, good_ones) {
+  static const struct {
+    const char *text, *host;
+    int port;
+    const char *authority, *path;
+  } rows[] = {
+      {"ws://localhost:9060", "localhost", 9060, "localhost:9060", "/"},
+      {"ws://localhost:9060/", "localhost", 9060, "localhost:9060", "/"},
+      {"ws://localhost:9060/a/b", "localhost", 9060, "localhost:9060", "/a/b"},
+      {"ws://localhost", "localhost", 80, "localhost:80", "/"},
+      {"ws://localhost/", "localhost", 80, "localhost:80", "/"},
+      {"WS://localhost", "localhost", 80, "localhost:80", "/"},
+      {"Ws://Host.Example", "Host.Example", 80, "Host.Example:80", "/"},
+      {"localhost", "localhost", 80, "localhost:80", "/"},
+      {"localhost:9020", "localhost", 9020, "localhost:9020", "/"},
+      {"localhost:9020/mcp", "localhost", 9020, "localhost:9020", "/mcp"},
+      {"localhost/mcp", "localhost", 80, "localhost:80", "/mcp"},
+      {"dewey-mcp:9020", "dewey-mcp", 9020, "dewey-mcp:9020", "/"},
+      {"a_b:1", "a_b", 1, "a_b:1", "/"},
+      {"ws", "ws", 80, "ws:80", "/"},
+      {"ws:80", "ws", 80, "ws:80", "/"},
+      {"host:65535", "host", 65535, "host:65535", "/"},
+      {"host:1", "host", 1, "host:1", "/"},
+      {"host:00080", "host", 80, "host:80", "/"},
+      {"127.0.0.1:80", "127.0.0.1", 80, "127.0.0.1:80", "/"},
+      {"ws://192.168.1.200:8000/stream", "192.168.1.200", 8000, "192.168.1.200:8000", "/stream"},
+      {"[::1]", "::1", 80, "[::1]:80", "/"},
+      {"[::1]:9060", "::1", 9060, "[::1]:9060", "/"},
+      {"ws://[::1]:9060/x", "::1", 9060, "[::1]:9060", "/x"},
+      {"ws://[fe80::1%eth0]:80", "fe80::1%eth0", 80, "[fe80::1%eth0]:80", "/"},
+      {"ws://[::ffff:10.0.0.1]", "::ffff:10.0.0.1", 80, "[::ffff:10.0.0.1]:80", "/"},
+      {"ws://[2001:db8::1]?x", "2001:db8::1", 80, "[2001:db8::1]:80", "/?x"},
+      {"host?x=1", "host", 80, "host:80", "/?x=1"},
+      {"host:81?x=1", "host", 81, "host:81", "/?x=1"},
+      {"host/p?x=1&y=2", "host", 80, "host:80", "/p?x=1&y=2"},
+      {"host/p#part", "host", 80, "host:80", "/p"},
+      {"host#part", "host", 80, "host:80", "/"},
+      {"host:81#part", "host", 81, "host:81", "/"},
+      {"host?x#part", "host", 80, "host:80", "/?x"},
+      {"host//", "host", 80, "host:80", "//"},
+      {"host/a:b@c", "host", 80, "host:80", "/a:b@c"},
+      {"host/[x]", "host", 80, "host:80", "/[x]"},
+      {"ws://host/?to=ws://other:1/", "host", 80, "host:80", "/?to=ws://other:1/"},
+      {"host/?to=ws://other:1/", "host", 80, "host:80", "/?to=ws://other:1/"},
+      {"host:9000/http://x", "host", 9000, "host:9000", "/http://x"},
+      {"host#http://x", "host", 80, "host:80", "/"},
+      {"host/%20%C3%A4", "host", 80, "host:80", "/%20%C3%A4"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url;
+    char problem[300] = "";
+    memset(&url, 0xee, sizeof url);
+    cr_assert_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), 0, "%s: %s", rows[i].text,
+                 problem);
+    cr_expect_str_eq(url.host, rows[i].host, "%s", rows[i].text);
+    cr_expect_eq(url.port, rows[i].port, "%s: %d", rows[i].text, url.port);
+    cr_expect_str_eq(url.authority, rows[i].authority, "%s", rows[i].text);
+    cr_expect_str_eq(url.path, rows[i].path, "%s: %s", rows[i].text, url.path);
+  }
+}
+
+#define FORM "not an address of the form ws://host:port/path"
+#define SCHEME "the scheme must be ws://"
+#define HOST "the host's name is missing or too long (an IPv6 address stands in brackets)"
+#define PORT "the port must be a number from 1 to 65535"
+#define USER "a user name or password does not belong in the address"
+#define PATH "what follows the host is not a path, or is too long"
+
+Test(url, bad_ones) {
+  static const struct {
+    const char *text, *problem;
+  } rows[] = {
+      {"", HOST},
+      {"ws://", HOST},
+      {"ws:///path", HOST},
+      {"ws://:80", HOST},
+      {"ws://?x", HOST},
+      {"/path", HOST},
+      {":80", HOST},
+      {"://host", SCHEME},
+      {"http://host", SCHEME},
+      {"https://host:443/", SCHEME},
+      {"w://host", SCHEME},
+      {"xws://host", SCHEME},
+      {"ws2://host", SCHEME},
+      {"wss://host", "wss:// is not supported by this version, use ws://"},
+      {"WSS://host", "wss:// is not supported by this version, use ws://"},
+      {"host:", PORT},
+      {"host:/", PORT},
+      {"host:0", PORT},
+      {"host:65536", PORT},
+      {"host:99999", PORT},
+      {"host:100000", PORT},
+      {"host:000080", PORT},
+      {"host:4294967376", PORT},
+      {"host:-1", PORT},
+      {"host:+80", PORT},
+      {"host:80a", PORT},
+      {"host:a", PORT},
+      {"host:80:81", PORT},
+      {"host:8 0", FORM},
+      {"::1", HOST},
+      {"ws://::1:9060", HOST},
+      {"fe80::1", PORT},
+      {"2001:db8::1", PORT},
+      {"[]", HOST},
+      {"[::1", HOST},
+      {"[::1/x]", HOST},
+      {"ws://[::1/]:80", HOST},
+      {"[localhost]:80", HOST},
+      {"[a?b]", HOST},
+      {"[::1]x", PATH},
+      {"[::1]]", PATH},
+      {"[::1]:", PORT},
+      {"[::1]:x", PORT},
+      {"user@host", USER},
+      {"ws://user:secret@host:80/", USER},
+      {"ws://@host", USER},
+      {" host", FORM},
+      {"host ", FORM},
+      {"ho st", FORM},
+      {"host\n", FORM},
+      {"host/\r\nX-Evil: 1", FORM},
+      {"host/\t", FORM},
+      {"host/\x7f", FORM},
+      {"h\xc3\xb6st", FORM},
+      {"host/\xff", FORM},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url;
+    char problem[400] = "", expected[400];
+    snprintf(expected, sizeof expected, "\"%s\": %s", rows[i].text, rows[i].problem);
+    cr_expect_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), MCP_EURL, "%s", rows[i].text);
+    cr_expect_str_eq(problem, expected, "%s\n%s", problem, expected);
+  }
+}
+
+Test(url, none) {
+  mcp__url_t url;
+  char problem[100];
+  cr_expect_eq(mcp__url_parse(NULL, &url, problem, sizeof problem), MCP_EURL);
+  cr_expect_str_eq(problem, "\"\": " FORM);
+}
+
+Test(url, lengths) {
+  static char text[3000];
+  mcp__url_t url;
+  char problem[64]; /* shorter than the text: cut */
+  for (int len = MCP__HOST_SIZE - 3; len < MCP__HOST_SIZE + 3; len++) {
+    snprintf(text, sizeof text, "ws://%0*d:65535", len, 0);
+    int status = mcp__url_parse(text, &url, problem, sizeof problem);
+    cr_expect_eq(status, len < MCP__HOST_SIZE ? 0 : MCP_EURL, "host of %d bytes", len);
+    cr_expect(status != 0 || (strlen(url.host) == (size_t)len && strlen(url.authority) == (size_t)len + 6));
+    cr_expect(status == 0 || strlen(problem) == sizeof problem - 1);
+  }
+  memset(text, ':', sizeof text);
+  snprintf(text + MCP__HOST_SIZE, 20, "]:65535");
+  text[0] = '[';
+  cr_expect_eq(mcp__url_parse(text, &url, problem, sizeof problem), 0);
+  cr_expect_eq(strlen(url.authority), MCP__HOST_SIZE - 1 + 2 + 6);
+  for (int len = 1; len < 2000; len++) {
+    bool long_one = len > MCP__PATH_SIZE - 2;
+    snprintf(text, sizeof text, "h/%0*d", len - 1, 0);
+    text[len + 1] = '\0';
+    cr_expect_eq(mcp__url_parse(text, &url, problem, sizeof problem), long_one ? MCP_EURL : 0, "path of %d",
+                 len);
+    cr_expect(long_one || strcmp(url.path, text + 1) == 0);
+    text[1] = '?';
+    cr_expect_eq(mcp__url_parse(text, &url, problem, sizeof problem), long_one ? MCP_EURL : 0, "query of %d",
+                 len);
+    cr_expect(long_one || (url.path[0] == '/' && strcmp(url.path + 1, text + 1) == 0));
+  }
+}
