@@ -1,0 +1,38 @@
+# A front for Meson, which does the work.
+#
+#   make build    installs what is missing, then makes a release build in build/
+#   make run      the whole system in the foreground: Redis, Dewey, Godot's server and worker
+#   make test     every test, under sanitizers
+#   make install  the library and its command-line client, to /usr/local (DESTDIR is honoured)
+#   make clean    removes what was built; data stays
+.PHONY: build run test install clean help installed
+
+build: build/build.ninja
+	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
+
+# Set up once, and again when the options below may have changed. A directory that was left half made is dropped.
+build/build.ninja: Makefile | installed
+	@[ -e $@ ] || rm -rf build
+	@echo 'Building in build/ ...'
+	@out=$$(meson setup $$([ ! -e $@ ] || echo --reconfigure) build --buildtype=release --libdir=lib 2>&1) || \
+	    { echo "$$out" >&2; exit 1; }
+
+installed:
+	@.ci/install run
+
+# Ends with its parent: a make that is killed leaves nothing running.
+run: build
+	@setpriv --pdeathsig TERM godot/run build
+
+test:
+	@.ci/test
+
+install: build
+	meson install -C build --no-rebuild
+	[ -n "$(DESTDIR)" ] || ldconfig
+
+clean:
+	rm -rf build build-asan build-clang
+
+help:
+	@sed -n 's/^#   //p' Makefile
