@@ -1,21 +1,24 @@
 /* table.c: an array of flat objects as a table.
  *
- * The columns stand in the order in which the rows name them first. On a terminal the widest columns are cut
- * until a row fits; when even narrow ones do not, the last columns are left out and named below the table.
- * Elsewhere nothing is cut. A cell that is an array or object of plain values is shown as JSON; anything
- * deeper, or more columns than MAX_COLUMNS, is better read as JSON, and print_table() says so by false.
+ * The columns stand in the order in which the rows name them first. On a terminal columns without any value
+ * are left out, and when a row does not fit, UUIDs are cut to their beginning, then the widest columns until
+ * it fits; when even narrow ones do not, the last columns are left out. What was left out is named below the
+ * table. Elsewhere nothing is cut. A cell that is an array or object of plain values is shown as JSON;
+ * anything deeper, or more columns than MAX_COLUMNS, is better read as JSON, and print_table() says so by
+ * false.
  */
 #include <stdlib.h>
 #include <string.h>
 #include "print.h"
 
-enum { MAX_COLUMNS = 64, GAP = 2, NARROWEST = 4 };
+enum { MAX_COLUMNS = 64, GAP = 2, NARROWEST = 4, UUID_WIDTH = 36, SHORT_UUID_WIDTH = 8 };
 
 typedef struct column {
   const char *name; /* of the rows' document, as is every name here */
   size_t name_len;
   size_t width;
   bool numbers, texts; /* holds such; with nothing but numbers it is aligned to the right */
+  bool others;         /* holds something that is no UUID */
 } column_t;
 
 typedef struct table {
@@ -73,8 +76,13 @@ static column_t *column_of(table_t *table, yyjson_val *key) {
   column->name = yyjson_get_str(key);
   column->name_len = yyjson_get_len(key);
   column->width = print_columns(column->name, column->name_len);
-  column->numbers = column->texts = false;
+  column->numbers = column->texts = column->others = false;
   return column;
+}
+
+static bool is_uuid(const cell_t *cell) {
+  return cell->len == UUID_WIDTH && cell->text[8] == '-' && cell->text[13] == '-' && cell->text[18] == '-' &&
+         cell->text[23] == '-' && strspn(cell->text, "0123456789abcdefABCDEF-") >= UUID_WIDTH;
 }
 
 static bool add_row(table_t *table, yyjson_val *row) {
@@ -90,6 +98,7 @@ static bool add_row(table_t *table, yyjson_val *row) {
       column->width = width;
     column->numbers = column->numbers || yyjson_is_num(value);
     column->texts = column->texts || !(yyjson_is_num(value) || yyjson_is_null(value));
+    column->others = column->others || !(is_uuid(&cell) || yyjson_is_null(value));
     free(cell.owned);
   }
   return true;
@@ -103,7 +112,38 @@ static size_t row_width(const table_t *table, size_t limit) {
   return width;
 }
 
+static bool has_values(const column_t *column) {
+  return column->numbers || column->texts;
+}
+
+/* Puts columns without any value behind the others, and shows them no more, unless there are no others. */
+static void leave_out_empty(table_t *table) {
+  column_t ordered[MAX_COLUMNS];
+  size_t count = 0;
+  for (size_t i = 0; i < table->count; i++)
+    if (has_values(&table->columns[i]))
+      ordered[count++] = table->columns[i];
+  if (count == 0)
+    return;
+  table->shown = count;
+  for (size_t i = 0; i < table->count; i++)
+    if (!has_values(&table->columns[i]))
+      ordered[count++] = table->columns[i];
+  memcpy(table->columns, ordered, count * sizeof *ordered);
+}
+
+static void shorten_uuids(table_t *table) {
+  for (size_t i = 0; i < table->shown; i++) {
+    column_t *column = &table->columns[i];
+    if (column->texts && !column->others && column->width == UUID_WIDTH)
+      column->width = SHORT_UUID_WIDTH;
+  }
+}
+
 static void fit(table_t *table, size_t width) {
+  leave_out_empty(table);
+  if (row_width(table, width) > width)
+    shorten_uuids(table);
   while (table->shown > 1 && row_width(table, NARROWEST) > width)
     table->shown--;
   size_t limit = width;
@@ -154,7 +194,7 @@ static void print_row(const print_t *print, const table_t *table, yyjson_val *ro
 static void print_left_out(const print_t *print, const table_t *table) {
   if (table->shown == table->count)
     return;
-  fputs("(no room for", print->file);
+  fputs("(not shown:", print->file);
   for (size_t i = table->shown; i < table->count; i++) {
     fputs(i == table->shown ? " " : ", ", print->file);
     print_line(print, table->columns[i].name, table->columns[i].name_len, 0);

@@ -156,8 +156,8 @@ static const struct {
     {80, "id  level  message\n 7  INFO   a long message, longer than there is room\n 8  ERROR  short\n"},
     {30, "id  level  message\n 7  INFO   a long message, lo…\n 8  ERROR  short\n"},
     {15, "id  level  mes…\n 7  INFO   a l…\n 8  ERROR  sho…\n"},
-    {10, "id  level\n 7  INFO\n 8  ERROR\n(no room for message; --json shows all)\n"},
-    {1, "…\n7\n8\n(no room for level, message; --json shows all)\n"},
+    {10, "id  level\n 7  INFO\n 8  ERROR\n(not shown: message; --json shows all)\n"},
+    {1, "…\n7\n8\n(not shown: level, message; --json shows all)\n"},
 };
 
 Test(print, tables_fit_the_terminal) {
@@ -167,6 +167,31 @@ Test(print, tables_fit_the_terminal) {
     catch_begin(&caught, widths[i].width);
     cr_expect(print_table(&caught.print, yyjson_doc_get_root(doc)));
     catch_end(&caught, widths[i].shown);
+  }
+  yyjson_doc_free(doc);
+  assert_no_leaks();
+}
+
+static const char log_rows[] = "[{\"id\":\"019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f\",\"trace_id\":null,"
+                               "\"level\":\"INFO\",\"message\":\"what happened\"},"
+                               "{\"id\":\"019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60\",\"trace_id\":null,\"level\":"
+                               "\"WARN\",\"message\":\"and then\"}]";
+
+/* Where there is too little room, it goes to what can be read. */
+Test(print, tables_spare_what_says_little) {
+  static const char elsewhere[] = "id                                    trace_id  level  message\n"
+                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f  -         INFO   what happened\n"
+                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60  -         WARN   and then\n";
+  static const char on_a_terminal[] = "id        level  message\n"
+                                      "019aa4d…  INFO   what happened\n"
+                                      "019aa4d…  WARN   and then\n"
+                                      "(not shown: trace_id; --json shows all)\n";
+  yyjson_doc *doc = json(log_rows);
+  for (size_t width = 0; width <= 40; width += 40) {
+    caught_t caught;
+    catch_begin(&caught, width);
+    cr_expect(print_table(&caught.print, yyjson_doc_get_root(doc)));
+    catch_end(&caught, width == 0 ? elsewhere : on_a_terminal);
   }
   yyjson_doc_free(doc);
   assert_no_leaks();
