@@ -122,8 +122,7 @@ static mcp__match_t find(const mcp__pattern_t *pattern, yyjson_val *string, prog
 }
 
 mcp__match_t mcp__pattern_find(const mcp__pattern_t *pattern, yyjson_val *string, uint64_t *steps) {
-  scratch_t
-      scratch; /* its bytes stay as they are until they are used: clearing them costs more than a match */
+  scratch_t scratch; /* not cleared: that would cost more than a match */
   scratch.used = 0;
   scratch.failed = false;
   progress_t progress = {*steps, 0};

@@ -55,7 +55,7 @@ static int add_schema(mcp__tools_t *tools, mcp__tool_t *tool, const mcp_tool_t *
   const char *text = given->input_schema != NULL ? given->input_schema : "{\"type\":\"object\"}";
   yyjson_read_err error;
   yyjson_doc *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)text, strlen(text), 0, &mcp__json_alc, &error);
+      yyjson_read_opts((char *)(uintptr_t)text, strlen(text), YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, &error);
   if (doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
     return UV_ENOMEM;
   if (doc == NULL) {

@@ -690,6 +690,9 @@ Test(schema, patterns_are_bounded) {
   check_bounded("{\"pattern\": \"^(a|b)*$\"}", repeated("\"", "ab", 500000, "\""),
                 "/: given up, the pattern \"^(a|b)*$\" takes too much memory on this text");
   check_bounded("{\"pattern\": \"^(a|b)*$\"}", repeated("\"", "ab", 2000, "\""), NULL); /* from the heap */
+  char *alternatives = repeated("{\"pattern\": \"^(x", "|abc", 1000, ")$\"}");
+  check_bounded(alternatives, strdup("\"abc\""), NULL);
+  free(alternatives);
   check_bounded("{\"pattern\": \"^[\\\\s\\\\S]*$\"}", repeated("\"", "a", 1000000, "\""), NULL);
   check_bounded("{\"not\": {\"pattern\": \"^(a+)+$\"}}", repeated("\"", "a", 40, "b\""),
                 TOO_MANY_STEPS("^(a+)+$")); /* no verdict is not the opposite one */
@@ -780,6 +783,28 @@ Test(schema, large_values_are_judged) {
   expect_no_leak();
 }
 
+/* The closest forms are tried again for their words; the steps may end there, too. */
+Test(schema, words_of_forms_are_bounded) {
+  mcp__schema_t *schema = NULL;
+  cr_assert_eq(
+      compile("{\"anyOf\": [{\"pattern\": \"^(a+)+$\"}, {\"pattern\": \"^(a+)+c\"}]}", &schema, NULL, 0), 0);
+  bool gave_up = false;
+  for (size_t count = 1; count < 30; count++) {
+    char problem[512], *value = repeated("\"", "a", count, "bc\"");
+    yyjson_doc *doc = read_json(value);
+    cr_assert_not(mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem));
+    bool now = strncmp(problem, "/: given up, the pattern ", 25) == 0;
+    cr_assert(now || (!gave_up && strstr(problem, " fits none of the 2 allowed forms: ") != NULL), "%s",
+              problem);
+    gave_up = now;
+    yyjson_doc_free(doc);
+    free(value);
+  }
+  cr_assert(gave_up);
+  mcp__schema_free(schema);
+  expect_no_leak();
+}
+
 /* Work that is done without applying a schema is counted, too. */
 Test(schema, each_kind_of_work_is_bounded) {
   static const char too_many[] = ": given up, the check takes too many steps";
@@ -867,24 +892,24 @@ Test(schema, memory_that_runs_out) {
   expect_no_leak();
 }
 
-#define EACH_KEYWORD                                                                                         \
-  "\"$id\": \"a\", \"$anchor\": \"b\", \"type\": [\"object\", \"array\"], \"enum\": [{}], \"multipleOf\": "  \
-  "0.1,"                                                                                                     \
-  "\"minLength\": 1, \"pattern\": \"^(a|b){2,9}$\", \"minItems\": 1, \"uniqueItems\": true, "                \
-  "\"prefixItems\": [{}, {}],"                                                                               \
-  "\"items\": {}, \"contains\": {}, \"properties\": {\"a\": {}, \"b\": {}}, \"required\": [\"a\", \"c\"],"   \
-  "\"patternProperties\": {\"c\": {}}, \"additionalProperties\": {}, \"propertyNames\": {\"pattern\": "      \
-  "\"x\"},"                                                                                                  \
-  "\"dependentRequired\": {\"a\": [\"b\"]}, \"dependentSchemas\": {\"a\": {}}, \"allOf\": [{}], \"anyOf\": " \
-  "[{}],"                                                                                                    \
-  "\"not\": {}, \"if\": {}, \"then\": {}, \"else\": {}, \"$defs\": {\"d\": {\"$id\": \"#d\"}}, \"x\": {},"   \
-  "\"$ref\": \"#/x\", \"$dynamicRef\": \"#d\"}"
-
 Test(schema, memory_that_runs_out_for_each_keyword) {
+  static const char *const each =
+      "]}, "
+      "{\"$anchor\": \"b\", \"type\": [\"object\", \"array\"], \"enum\": [{}], \"multipleOf\": 0.1, "
+      "\"minLength\": 1,"
+      "\"pattern\": \"^(a|b){2,9}$\", \"minItems\": 1, \"uniqueItems\": true, \"prefixItems\": [{}, {}], "
+      "\"items\": {},"
+      "\"contains\": {}, \"properties\": {\"a\": {}, \"b\": {}}, \"required\": [\"a\", \"c\"], \"not\": {},"
+      "\"patternProperties\": {\"c\": {}}, \"additionalProperties\": {}, \"propertyNames\": {\"pattern\": "
+      "\"x\"},"
+      "\"dependentRequired\": {\"a\": [\"b\"]}, \"dependentSchemas\": {\"a\": {}}, \"allOf\": [{}], "
+      "\"anyOf\": [{}],"
+      "\"if\": {}, \"then\": {}, \"else\": {}, \"$defs\": {\"d\": {\"$id\": \"#d\"}}, \"x\": {},"
+      "\"$ref\": \"#/allOf/1/x\", \"$dynamicRef\": \"#d\"}"
+      "]}";
   use_scarce_memory();
-  for (size_t count = 0; count < 5000;
-       count += 16) { /* so that each kind of piece meets the end of a chunk */
-    char *json = repeated("{\"title\": \"", "x", count, "\"," EACH_KEYWORD);
+  for (size_t count = 0; count < 300; count++) { /* so that each kind of piece meets the end of a chunk */
+    char *json = repeated("{\"allOf\": [{\"anyOf\": [{}", ",{}", count, each);
     long allocations = 0;
     while (!compiles_within(json, allocations))
       allocations++;
