@@ -431,7 +431,7 @@ class Answers(Case):
     def test_bench_survives_a_server_that_leaves(self):
         outcome = self.bench(lambda: LEAVE, "--json")
         figures = json.loads(outcome.out)
-        self.assertEqual(outcome.code, PROTOCOL)
+        self.assertIn(outcome.code, (PROTOCOL, UNREACHABLE))  # the connection was lost, or could not be had again
         self.assertGreater(figures["errors"], 0)
         self.assertGreater(figures["calls"], 0)
 
