@@ -210,7 +210,7 @@ static void drop_link(mcp_client_t *client, int status, const char *problem) {
 static int write_initialize(mcp__buf_t *out, void *what) {
   /* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
   static const char params[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
-                               "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"0.1.0\"}}";
+                               "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
   mcp_client_t *client = what;
   return mcp__jsonrpc_request(out, client->initialize_id, "initialize", params, sizeof params - 1);
 }

@@ -37,6 +37,16 @@ extern "C" {
 #define MCP_PRINTF(text, first)
 #endif
 
+/* ---- Version --------------------------------------------------------------------------------------------
+ * Of this header, by semantic versioning. Numbers for #if; MCP_VERSION is the same as text. */
+#define MCP_VERSION_MAJOR 0
+#define MCP_VERSION_MINOR 1
+#define MCP_VERSION_PATCH 0
+#define MCP_VERSION "0.1.0"
+
+/* The version of the library that is linked at run time, as text: never NULL, never freed. Any thread. */
+const char *mcp_version(void);
+
 struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
 
 typedef struct mcp_server mcp_server_t;
