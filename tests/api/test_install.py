@@ -1,6 +1,6 @@
 """The library as its users have it: installed into a directory, found by pkg-config, linked, called.
 
-The component that README.md shows is built and called, too: what is printed there has to work as it stands.
+CMake and Meson's subprojects are other ways to the same library. The component that README.md shows is built and called, too: what is printed there has to work as it stands.
 """
 import asyncio
 import os
@@ -23,6 +23,12 @@ def run(*command, **options):
 def component_of_readme():
     blocks = re.findall(r"^```c\n(.*?)^```$", (SOURCE / "README.md").read_text(), re.M | re.S)
     return next(block for block in blocks if "int main" in block)
+
+
+VERSION = os.environ["TEST_VERSION"]
+for tool in ("cmake",):
+    if shutil.which(tool) is None:
+        print(f"NOT RUN: install: there is no {tool}")
 
 
 class Installed(unittest.TestCase):
@@ -87,6 +93,57 @@ class Installed(unittest.TestCase):
         with self.assertRaises(CallError) as refused:
             self.call(program, [], "greet", {})
         self.assertEqual(refused.exception.code, -32602)
+
+    def cmake(self, description, *options):
+        """Configures and builds examples/echo.c by a CMakeLists.txt that ends with description; answers the result."""
+        directory = Path(tempfile.mkdtemp(dir=self.root))
+        (directory / "CMakeLists.txt").write_text(
+            f"cmake_minimum_required(VERSION 3.18)\nproject(user C)\nadd_executable(program {SOURCE}/examples/echo.c)\n"
+            + description)
+        sanitizers = os.environ["TEST_SANITIZE"]
+        flags = [] if sanitizers == "none" else [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizers}"]
+        configured = finished(["cmake", "-S", directory, "-B", directory, *flags,
+                               f"-DCMAKE_PREFIX_PATH={self.libraries.parents[1]};{self.libraries.parent}", *options], 120)
+        if configured.returncode == 0:
+            run("cmake", "--build", directory)
+        return configured, directory / "program"
+
+    @unittest.skipUnless(shutil.which("cmake"), "no cmake")
+    def test_example_by_cmake(self):
+        for component, target in ("", "iccm::network"), ("COMPONENTS static", "iccm::network_static"):
+            with self.subTest(target):
+                configured, program = self.cmake(
+                    f"find_package(iccm-network {VERSION} REQUIRED {component})\n"
+                    f"target_link_libraries(program PRIVATE {target})\n")
+                self.assertEqual(configured.returncode, 0, configured.stderr)
+                self.assertEqual("libiccm_network.so.0" in run("readelf", "-d", program), component == "")
+                self.assertEqual(self.call(program, ["0"], "echo", {"a": [1]}), {"a": [1]})
+
+    @unittest.skipUnless(shutil.which("cmake"), "no cmake")
+    def test_cmake_is_refused_what_is_not_there(self):
+        major, minor, patch = map(int, VERSION.split("."))
+        for wish, words in {f"{major}.{minor}.{patch + 1}": "version", f"{major}.{minor + 1}": "version",
+                            f"{major + 1}.{minor}": "version", "COMPONENTS other": 'no component "other"'}.items():
+            with self.subTest(wish):
+                configured, _ = self.cmake(f"find_package(iccm-network {wish} REQUIRED)\n")
+                self.assertNotEqual(configured.returncode, 0)
+                self.assertIn(words, " ".join(configured.stderr.split()))
+
+    def test_as_a_subproject_of_meson(self):
+        directory = Path(tempfile.mkdtemp(dir=self.root))
+        (directory / "subprojects").mkdir()
+        (directory / "subprojects/iccm-network").symlink_to(SOURCE)
+        shutil.copy(SOURCE / "examples/echo.c", directory)
+        (directory / "meson.build").write_text(
+            "project('user', 'c')\n"
+            "executable('program', 'echo.c',\n"
+            "           dependencies: dependency('iccm-network', fallback: 'iccm-network'))\n")
+        run("meson", "setup", directory / "build", directory, "--force-fallback-for=iccm-network",
+            f"-Db_sanitize={os.environ['TEST_SANITIZE']}", "-Db_lundef=false")
+        run("ninja", "-C", directory / "build", "-j2", "program")
+        self.assertEqual(self.call(directory / "build/program", ["0"], "echo", {"a": [1]}), {"a": [1]})
+        built = {path.name for path in (directory / "build").rglob("*")}
+        self.assertFalse(built & {"godot", "examples", "cli"}, "the parent wants the library alone")
 
 
 if __name__ == "__main__":
