@@ -3,7 +3,7 @@
 #   make build    installs what is missing, then makes a release build in build/
 #   make run      the whole system in the foreground: Redis, Dewey, Godot's server and worker
 #   make test     every test, under sanitizers
-#   make install  the library and its command-line client, to /usr/local (DESTDIR is honoured)
+#   make install  library, programs, manual pages and systemd units, to /usr/local (DESTDIR is honoured)
 #   make clean    removes what was built; data stays
 .PHONY: build run test install clean help installed
 

@@ -1,0 +1,120 @@
+"""What is installed beside the library: programs, their manual pages, systemd's units.
+
+The programs are hardened; a manual page names every option and variable that its program knows, and no other; a unit
+passes systemd's own checks and lets its program reach little else than the network.
+"""
+import os
+import re
+import shutil
+import tempfile
+import unittest
+from pathlib import Path
+
+from services import BUILD, finished
+
+PROGRAMS = "dewey", "godot-server", "godot-worker", "iccm"
+UNITS = "dewey", "godot-redis", "godot-server", "godot-worker"
+MAX_EXPOSURE = 20  # of 100, by systemd's own counting: 92 where a unit says nothing
+for tool in "man", "systemd-analyze":
+    if shutil.which(tool) is None:
+        print(f"NOT RUN: programs: there is no {tool}")
+
+
+def run(*command, **options):
+    result = finished(command, 120, **options)
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
+
+
+def variables(text):
+    return set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", text))
+
+
+def options(text):
+    return set(re.findall(r"(?<![\w-])--[a-z-]+", text))
+
+
+class Programs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.root = Path(tempfile.mkdtemp(prefix="iccm-programs-"))
+        cls.addClassCleanup(shutil.rmtree, cls.root)
+        run("meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", cls.root)
+        cls.prefix = cls.root / os.environ["TEST_PREFIX"].lstrip("/")
+
+    def program(self, name):
+        return self.prefix / "bin" / name
+
+    def page(self, name):
+        return self.prefix / "share/man/man1" / f"{name}.1"
+
+    def units(self):
+        """Copies of the units, their programs where they are installed here."""
+        for name in UNITS:
+            text = (self.prefix / f"lib/systemd/system/{name}.service").read_text()
+            unit = self.root / f"{name}.service"
+            unit.write_text(text.replace(os.environ["TEST_PREFIX"] + "/", f"{self.prefix}/"))
+            yield unit
+
+    def test_they_are_hardened(self):
+        (library,) = self.prefix.rglob("libiccm_network.so.0")
+        for binary in [*map(self.program, PROGRAMS), library]:
+            with self.subTest(binary.name):
+                self.assertRegex(run("readelf", "-h", binary), r"Type:\s+DYN")
+                self.assertRegex(run("readelf", "-d", binary), r"\(FLAGS(_1)?\).*NOW")
+                headers = run("readelf", "-lW", binary)
+                self.assertIn("GNU_RELRO", headers)
+                self.assertRegex(headers, r"GNU_STACK(\s+0x\w+){5}\s+RW ")
+                symbols = run("readelf", "--dyn-syms", "-W", binary)
+                self.assertIn("__stack_chk_fail", symbols)
+                if os.environ["TEST_FORTIFIED"] == "1":
+                    self.assertIn("printf_chk", symbols)
+
+    def test_pages_name_what_the_programs_know(self):
+        for name in PROGRAMS:
+            with self.subTest(name):
+                said = run(self.program(name), "--help")
+                if name == "iccm":
+                    said += "".join(run(self.program(name), word, "--help") for word in ("list", "call", "ping", "bench"))
+                page = self.page(name).read_text()
+                page_options = options(re.sub(r"\bFl -", "--", page))
+                self.assertEqual(page_options, options(said) | {"--version", "--help"})
+                binary = self.program(name).read_bytes()
+                self.assertEqual({word for word in variables(page) if word.encode() not in binary}, set())
+                other = "(worker)" if name == "godot-server" else "(server)"
+                said = "".join(line for line in said.splitlines(True) if not line.endswith(other + "\n"))
+                self.assertEqual(variables(said) - variables(page), set())
+
+    @unittest.skipUnless(shutil.which("man"), "no man")
+    def test_pages_are_well_formed(self):
+        for name in PROGRAMS:
+            with self.subTest(name):
+                result = finished(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", self.page(name)])
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+        if shutil.which("mandoc") is not None:
+            run("mandoc", "-T", "lint", "-W", "warning", *map(self.page, PROGRAMS))
+
+    def test_units_start_what_is_installed(self):
+        for unit in self.units():
+            with self.subTest(unit.name):
+                text = unit.read_text()
+                self.assertNotIn("@", text.replace("@system-service", "").replace("@privileged", ""))
+                words = re.search(r"^ExecStart=(.*)$", text, re.M)[1].split()
+                for path in [word for word in words if word.startswith("/")]:
+                    self.assertTrue(Path(path).is_file(), path)
+                    self.assertIn(str(self.prefix), path)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
+    def test_units_pass_the_checks_of_systemd(self):
+        units = list(self.units())
+        result = finished(["systemd-analyze", "verify", "--man=no", *units])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        complaints = [line for line in result.stderr.splitlines() if any(unit.name in line for unit in units)]
+        self.assertEqual(complaints, [])
+        for unit in units:
+            with self.subTest(unit.name):
+                run("systemd-analyze", "security", "--offline=true", f"--threshold={MAX_EXPOSURE}", "--no-pager", unit)
+
+
+if __name__ == "__main__":
+    unittest.main()
