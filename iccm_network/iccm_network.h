@@ -32,6 +32,7 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
+/* Lets the compiler check the arguments of a printf-like function. */
 #define MCP_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #else
 #define MCP_PRINTF(text, first)
@@ -49,9 +50,9 @@ const char *mcp_version(void);
 
 struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
 
-typedef struct mcp_server mcp_server_t;
-typedef struct mcp_client mcp_client_t;
-typedef struct mcp_call mcp_call_t; /* one tools/call that waits for its answer */
+typedef struct mcp_server mcp_server_t; /* serves tools */
+typedef struct mcp_client mcp_client_t; /* calls those of one peer */
+typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its answer */
 
 /* ---- Errors -------------------------------------------------------------------------------------------
  * One int holds them all: libuv's and errno's (-4095 to -1), the library's (below), and JSON-RPC's
@@ -109,11 +110,12 @@ void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
 int mcp_log_level(const char *name);
 const char *mcp_log_level_name(int level);
 
+/* The functions of an allocator, which do what those of C of the same names do. */
 typedef struct mcp_allocator {
-  void *(*malloc_cb)(size_t size, void *arg);
-  void *(*realloc_cb)(void *memory, size_t size, void *arg);
-  void (*free_cb)(void *memory, void *arg);
-  void *arg;
+  void *(*malloc_cb)(size_t size, void *arg);                /* NULL: no memory */
+  void *(*realloc_cb)(void *memory, size_t size, void *arg); /* NULL: no memory, and the old stays */
+  void (*free_cb)(void *memory, void *arg);                  /* memory is not NULL */
+  void *arg;                                                 /* passed to all three */
 } mcp_allocator_t;
 
 /* Takes all memory of the library from the given functions (copied), which must be callable on any thread.
@@ -133,7 +135,7 @@ const char *mcp_env_text(const char *name, const char *fallback); /* borrowed fr
 
 enum { MCP_TIME_SIZE = 28, MCP_UUID_SIZE = 37 }; /* with the NUL */
 
-int64_t mcp_time_now_us(void);
+int64_t mcp_time_now_us(void);                              /* the time of this moment */
 void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
 
 /* Reads ISO 8601 as services write it: date and time parted by T or blank, with a fraction of any length or none,
@@ -162,15 +164,17 @@ enum {
   MCP_TOOL_UNLISTED = 4     /* served, but not shown by tools/list: an alias */
 };
 
+/* One tool of a server. */
 typedef struct mcp_tool {
   const char *name;         /* 1 to 128 of A-Z a-z 0-9 _ - . */
-  const char *description;
+  const char *description;  /* for people and models; NULL: none */
   const char *input_schema; /* JSON Schema of an object, as JSON text; NULL: any object */
-  mcp_tool_cb handler;
+  mcp_tool_cb handler;      /* serves its calls */
   void *arg;                /* passed to the handler */
   unsigned flags;           /* MCP_TOOL_... */
 } mcp_tool_t;
 
+/* Ends a table of tools. */
 #define MCP_TOOL_END {NULL, NULL, NULL, NULL, NULL, 0}
 
 /* ---- Server ------------------------------------------------------------------------------------------- */
@@ -263,6 +267,7 @@ typedef struct mcp_result {
   const char *message; /* status or is_error: one line for people, never NULL then; else NULL */
 } mcp_result_t;
 
+/* The client is closed; and what came of a call. */
 typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
