@@ -117,12 +117,50 @@ static void leave_server(mcp_call_t *call) {
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
   mcp_server_t *server = call->server;
+  while (call->children != NULL)
+    mcp__child_leave(call->children);
   leave_conn(call);
   leave_server(call);
   mcp__call_give_back(call);
   if (server != NULL)
     mcp__server_call_ended(server);
 }
+
+/* ---- children -------------------------------------------------------------------------------------- */
+
+int mcp__call_may_adopt(const mcp_call_t *call) {
+  if (call->on_pool)
+    return MCP_ESTATE;
+  return atomic_load(&call->cancelled) ? MCP_ECANCELED : 0;
+}
+
+void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child) {
+  child->parent = call;
+  child->prev = NULL;
+  child->next = call->children;
+  if (child->next != NULL)
+    child->next->prev = child;
+  call->children = child;
+}
+
+void mcp__child_leave(mcp__child_t *child) {
+  if (child->parent == NULL)
+    return;
+  *(child->prev != NULL ? &child->prev->next : &child->parent->children) = child->next;
+  if (child->next != NULL)
+    child->next->prev = child->prev;
+  child->parent = NULL;
+}
+
+static void cancel_children(mcp_call_t *call) {
+  while (call->children != NULL) {
+    mcp__child_t *child = call->children;
+    mcp__child_leave(child);
+    child->on_cancel(child);
+  }
+}
+
+/* ---- cancellation ---------------------------------------------------------------------------------- */
 
 void mcp__call_detach(mcp_call_t *call) {
   leave_server(call);
@@ -137,6 +175,7 @@ void mcp__call_abandon(mcp_call_t *call) {
 
 void mcp__call_cancel(mcp_call_t *call) {
   atomic_store(&call->cancelled, true);
+  cancel_children(call);
   void (*cb)(mcp_call_t *, void *) = call->on_cancel;
   call->on_cancel = NULL;
   if (cb != NULL)

@@ -7,11 +7,13 @@
  * Nothing is called back from inside a function of the API: what is due at once is due in the timer's next turn. */
 #include "client.h"
 
+#include "child.h"
 #include "error.h"
 #include "pending.h"
 #include "url.h"
 
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,14 +34,26 @@ typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSIN
 
 typedef struct request {
   mcp__waiting_t waiting; /* first member: what the table knows of it */
+  mcp__child_t child;     /* of the call that it is made for */
+  mcp_client_t *client;
   mcp_result_cb cb;
   void *arg;
   mcp__buf_t text; /* the message, until it is sent */
   struct request *prev, *next; /* of those that are not sent */
   uint64_t timeout_ms;
-  bool sent, is_tool;
-  int refused; /* fails in the timer's next turn with this code */
+  bool sent, is_tool; /* sent: or cancelled before; not in the list of those that wait for a connection */
+  int refused; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
 } request_t;
+
+/* What is asked of a peer, but for the arguments. */
+typedef struct order {
+  const char *method, *tool; /* tool: NULL where it is no call */
+  const char *trace_id;      /* NULL: none */
+  mcp_call_t *parent;        /* NULL: none */
+  uint64_t timeout_ms;
+  mcp_result_cb cb;
+  void *arg;
+} order_t;
 
 struct mcp_client {
   uv_loop_t *loop;
@@ -98,6 +112,7 @@ static void finish(mcp_client_t *client, request_t *request, const mcp_result_t 
   mcp_result_cb cb = request->cb;
   void *arg = request->arg;
   mcp__pending_remove(&client->pending, &request->waiting);
+  mcp__child_leave(&request->child);
   if (!request->sent)
     remove_unsent(client, request);
   mcp__buf_deinit(&request->text);
@@ -107,6 +122,10 @@ static void finish(mcp_client_t *client, request_t *request, const mcp_result_t 
 
 static void fail_request(mcp_client_t *client, request_t *request, int status, const char *problem) {
   char message[640];
+  if (request->refused == MCP_ECANCELED) { /* whatever else has happened since */
+    status = MCP_ECANCELED;
+    problem = mcp_strerror(status);
+  }
   bool named = strncmp(problem, client->url.authority, strlen(client->url.authority)) == 0;
   snprintf(message, sizeof message, "%s%s%s", named ? "" : client->url.authority, named ? "" : ": ", problem);
   mcp_result_t result = {.status = status, .message = message};
@@ -408,7 +427,8 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
     return;
   }
   mcp__waiting_t *waiting = mcp__pending_find(&client->pending, id);
-  if (waiting == NULL || !request_of(waiting)->sent) { /* its deadline has passed, or nobody asked */
+  if (waiting == NULL || !request_of(waiting)->sent || request_of(waiting)->refused != 0) {
+    /* its deadline has passed, it was cancelled, or nobody asked */
     mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->url.authority);
     return;
   }
@@ -538,6 +558,35 @@ static int check_room(const mcp_client_t *client) {
   return client->unsent >= MAX_WAITING || client->unsent_bytes > MAX_WAITING_BYTES ? MCP_EFULL : 0;
 }
 
+static int write_cancelled(mcp__buf_t *out, void *what) {
+  const request_t *request = what;
+  char params[64];
+  int len = snprintf(params, sizeof params, "{\"requestId\":%llu}", (unsigned long long)request->waiting.id);
+  return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
+}
+
+/* Tells the peer where it has heard of the request; without memory for that, its answer goes nowhere all the same. */
+static void cancel(request_t *request) {
+  mcp_client_t *client = request->client;
+  if (!request->sent) {
+    remove_unsent(client, request);
+    request->sent = true;
+  } else if (client->state == OPEN) {
+    mcp__link_send(client->link, write_cancelled, request);
+  }
+  request->refused = MCP_ECANCELED;
+  mcp__pending_remove(&client->pending, &request->waiting);
+  request->waiting.deadline_ms = uv_now(client->loop) + 1; /* as for refused ones, see add_request() */
+  mcp__pending_add(&client->pending, &request->waiting);   /* cannot fail: its place in the table is still there */
+  wake_at(client, request->waiting.deadline_ms);
+}
+
+static void on_parent_cancelled(mcp__child_t *child) {
+  request_t *request = (request_t *)(void *)((char *)child - offsetof(request_t, child));
+  if (request->client->state < CLOSING && request->refused == 0) /* else its end is due already */
+    cancel(request);
+}
+
 static int add_request(mcp_client_t *client, request_t *request, uint64_t timeout_ms) {
   uv_update_time(client->loop); /* the caller may have been busy: its time-out begins now */
   uint64_t now_ms = uv_now(client->loop);
@@ -556,25 +605,34 @@ static int add_request(mcp_client_t *client, request_t *request, uint64_t timeou
   return 0;
 }
 
-/* What a request is made of: params is JSON text, or where tool is set the arguments. */
-static int write_request(mcp_client_t *client, request_t *request, const char *method, const char *tool,
-                         const char *params, size_t len) {
+static int write_call(mcp__buf_t *out, const order_t *order, const char *args, size_t len) {
+  int status = mcp__buf_puts(out, "{\"name\":");
+  if (status == 0)
+    status = mcp__buf_json_string(out, order->tool, strlen(order->tool));
+  if (status == 0)
+    status = mcp__buf_puts(out, ",\"arguments\":");
+  if (status == 0)
+    status = len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}");
+  if (status == 0 && order->trace_id != NULL) {
+    status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
+    if (status == 0)
+      status = mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id));
+    if (status == 0)
+      status = mcp__buf_puts(out, "}");
+  }
+  return status == 0 ? mcp__buf_puts(out, "}") : status;
+}
+
+/* What a request is made of: params is JSON text, of a tool the arguments. */
+static int write_request(request_t *request, const order_t *order, const char *params, size_t len) {
   mcp__buf_t *text = &request->text;
-  if (tool == NULL)
-    return mcp__jsonrpc_request(text, request->waiting.id, method, params, len);
+  if (order->tool == NULL)
+    return mcp__jsonrpc_request(text, request->waiting.id, order->method, params, len);
   mcp__buf_t wrapped;
-  mcp__buf_init(&wrapped, client->max_message, NULL);
-  int status = mcp__buf_puts(&wrapped, "{\"name\":");
+  mcp__buf_init(&wrapped, request->client->max_message, NULL);
+  int status = write_call(&wrapped, order, params, len);
   if (status == 0)
-    status = mcp__buf_json_string(&wrapped, tool, strlen(tool));
-  if (status == 0)
-    status = mcp__buf_puts(&wrapped, ",\"arguments\":");
-  if (status == 0)
-    status = len > 0 ? mcp__buf_append(&wrapped, params, len) : mcp__buf_puts(&wrapped, "{}");
-  if (status == 0)
-    status = mcp__buf_puts(&wrapped, "}");
-  if (status == 0)
-    status = mcp__jsonrpc_request(text, request->waiting.id, method, wrapped.data, wrapped.len);
+    status = mcp__jsonrpc_request(text, request->waiting.id, order->method, wrapped.data, wrapped.len);
   mcp__buf_deinit(&wrapped);
   return status;
 }
@@ -591,45 +649,76 @@ static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
   return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
 }
 
-static int make_request(mcp_client_t *client, const char *method, const char *tool, yyjson_mut_doc *params,
-                        uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
-  char *text = NULL;
-  size_t len = 0;
-  const char *name = tool != NULL ? tool : method;
+static int check_order(mcp_client_t *client, const order_t *order) {
+  const char *name = order->tool != NULL ? order->tool : order->method;
   int status = activate(client);
   if (status == 0)
     status = check_room(client);
   if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
     status = MCP_EANSWER; /* the peer would close, and take every other call with it */
+  return status;
+}
+
+static int add_new_request(mcp_client_t *client, const order_t *order, const char *params, size_t len) {
+  request_t *request = mcp__calloc(sizeof *request);
+  if (request == NULL)
+    return UV_ENOMEM;
+  *request = (request_t){.waiting.id = ++client->last_id,
+                         .client = client,
+                         .child.on_cancel = on_parent_cancelled,
+                         .cb = order->cb,
+                         .arg = order->arg,
+                         .is_tool = order->tool != NULL};
+  mcp__buf_init(&request->text, client->max_message, NULL);
+  int status = write_request(request, order, params, len);
+  if (status == 0)
+    status = add_request(client, request, order->timeout_ms);
+  if (status != 0) {
+    mcp__buf_deinit(&request->text);
+    mcp__free(request);
+    return status;
+  }
+  if (order->parent != NULL)
+    mcp__call_adopt(order->parent, &request->child);
+  return 0;
+}
+
+static int make_request(mcp_client_t *client, const order_t *order, yyjson_mut_doc *params) {
+  char *text = NULL;
+  size_t len = 0;
+  int status = check_order(client, order);
   if (status == 0)
     status = serialise(params, &text, &len);
   yyjson_mut_doc_free(params);
-  request_t *request = status == 0 ? mcp__calloc(sizeof *request) : NULL;
-  if (status == 0 && request == NULL)
-    status = UV_ENOMEM;
-  if (status == 0) {
-    *request = (request_t){.waiting.id = ++client->last_id, .cb = cb, .arg = arg, .is_tool = tool != NULL};
-    mcp__buf_init(&request->text, client->max_message, NULL);
-    status = write_request(client, request, method, tool, text, len);
-  }
   if (status == 0)
-    status = add_request(client, request, timeout_ms);
+    status = add_new_request(client, order, text, len);
   mcp__free(text);
-  if (status != 0 && request != NULL) {
-    mcp__buf_deinit(&request->text);
-    mcp__free(request);
-  }
   return status;
 }
 
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg) {
-  return make_request(client, "tools/call", tool, args, timeout_ms, cb, arg);
+  order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  return make_request(client, &order, args);
+}
+
+int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
+                         uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
+  order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  int status = mcp__call_may_adopt(call);
+  if (status != 0) {
+    yyjson_mut_doc_free(args);
+    return status;
+  }
+  order.parent = call;
+  order.trace_id = mcp_call_trace_id(call);
+  return make_request(client, &order, args);
 }
 
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg) {
-  return make_request(client, method, NULL, params, timeout_ms, cb, arg);
+  order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  return make_request(client, &order, params);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */

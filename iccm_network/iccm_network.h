@@ -72,7 +72,8 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_ETOOBIG, -5011, "the message is larger than the limit")                                              \
   X(MCP_EANSWER, -5012, "the value cannot be written as JSON")                                               \
   X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
-  X(MCP_ETOOL, -5014, "a tool's definition is wrong")
+  X(MCP_ETOOL, -5014, "a tool's definition is wrong")                                                        \
+  X(MCP_ECANCELED, -5015, "the call was cancelled on this side")
 
 enum {
 #define MCP_ERROR_ENUM(name, code, text) name = code,
@@ -302,6 +303,14 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
 /* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL. */
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg);
+
+/* Calls a tool while serving call, for it: the peer hears call's trace id, and when call's caller leaves or cancels, or
+ * call's deadline passes, this call is cancelled too (as by mcp_client_cancel()). Once the handler has ended call, the
+ * two have nothing to do with each other any more: this one goes on to its end, so arg must not depend on call then.
+ * client has to be on the loop that serves call; not for MCP_TOOL_BLOCKING tools (MCP_ESTATE). Nonzero as above, and
+ * MCP_ECANCELED: nobody waits for call any more; cb never fires then, and call still has to be ended. */
+int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
+                         uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once (may be
  * NULL, may free the client). Nonzero (MCP_ESTATE, closing already): cb never fires. */

@@ -2,6 +2,7 @@
 #ifndef MCP_SERVER_H
 #define MCP_SERVER_H
 
+#include "child.h"
 #include "dispatch.h"
 #include "peer.h"
 #include "pool.h"
@@ -52,6 +53,7 @@ struct mcp_call {
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
   void (*on_cancel)(mcp_call_t *call, void *arg);
   void *on_cancel_arg;
+  mcp__child_t *children;     /* calls of clients that are made for this one and not ended */
   atomic_bool cancelled;
   bool silent;                /* a notification: whatever comes of it is not sent */
   bool on_pool;               /* the handler runs there, and the answer goes to response */

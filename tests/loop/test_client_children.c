@@ -1,0 +1,256 @@
+/* test_client_children.c: calls made for a call that is being served: their trace, their end with their parent's, and
+ * what becomes of them when it ends first. A raw caller talks to a proxy, whose tool calls the stage. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <string.h>
+
+TestSuite(client_children, .timeout = 60);
+
+typedef struct proxy {
+  mcp_client_t *client; /* to the stage */
+  mcp_call_t *parent;   /* the last one; NULL once ended */
+  size_t served;
+  int refused;    /* what call_from gave last, where it was not 0 */
+  bool keep;      /* the parent is not ended by the child's answer */
+  outcome_t child;
+} proxy_t;
+
+static proxy_t proxy;
+
+static void on_child(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  outcome_cb(client, result, arg);
+  if (proxy.keep)
+    return;
+  mcp_call_t *parent = proxy.parent;
+  proxy.parent = NULL;
+  if (result->status == 0)
+    mcp_call_reply_text(parent, result->text, result->text_len);
+  else
+    mcp_call_tool_error(parent, "%s", result->message);
+}
+
+static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  const char *tool = yyjson_get_str(yyjson_obj_get(args, "tool"));
+  (void)arg;
+  unsigned fired = proxy.child.fired;
+  proxy.served++;
+  proxy.parent = call;
+  proxy.refused = mcp_client_call_from(call, proxy.client, tool, NULL, 0, on_child, &proxy.child);
+  cr_assert_eq(proxy.child.fired, fired, "called back from inside of the call");
+  if (proxy.refused != 0) {
+    proxy.parent = NULL;
+    mcp_call_tool_error(call, "refused");
+  }
+}
+
+static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  proxy.served++;
+  proxy.parent = call;
+}
+
+static const mcp_tool_t tools[] = {
+    {"ask", "calls a tool of the stage", NULL, ask_tool, NULL, 0},
+    {"ask_blocking", "may not", NULL, ask_tool, NULL, MCP_TOOL_BLOCKING},
+    {"wait", "is ended by the test", NULL, wait_tool, NULL, 0},
+    MCP_TOOL_END,
+};
+
+static mcp_server_t *stage_of_calls, *server;
+static wire_t *caller;
+
+static void open_proxy(int port) {
+  proxy = (proxy_t){.client = client_to(port)};
+  server = mcp_server_new("proxy", "1", 0, tools);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  caller = wire_open(mcp_server_port(server));
+}
+
+static void open_all(void) {
+  scene_open();
+  stage_of_calls = stage_start();
+  open_proxy(mcp_server_port(stage_of_calls));
+}
+
+static void close_proxy(void) {
+  if (proxy.client != NULL)
+    client_end(proxy.client);
+  stage_stop(server);
+}
+
+static void close_all(void) {
+  close_proxy();
+  stage_stop(stage_of_calls);
+  scene_close();
+}
+
+static void ask(int id, const char *tool, const char *meta) {
+  wire_text(caller,
+            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"ask\","
+            "\"arguments\":{\"tool\":\"%s\"}%s}}",
+            id, tool, meta);
+}
+
+static void cancel(int id) {
+  wire_text(caller,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}", id);
+}
+
+Test(client_children, carry_the_trace) {
+  open_all();
+  ask(1, "trace", ",\"_meta\":{\"trace_id\":\"\\u00e4 \\\"quoted\\\" trace\"}");
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_str_eq(proxy.child.text, "\"\xc3\xa4 \\\"quoted\\\" trace\"");
+  ask(2, "trace", ",\"_meta\":{\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}");
+  RUN_UNTIL(wire_answers(caller, 2) == 1);
+  cr_assert_str_eq(proxy.child.text, "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"");
+  close_all();
+}
+
+Test(client_children, carry_no_trace_where_there_is_none) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  proxy.keep = true;
+  ask(1, "now", "");
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3); /* initialize, initialized, the call */
+  cr_assert_not_null(strstr(trap->last->messages[2], "\"params\":{\"name\":\"now\",\"arguments\":{}}"), "%s",
+                     trap->last->messages[2]);
+  client_end(proxy.client);
+  proxy.client = NULL;
+  cr_assert_eq(proxy.child.status, MCP_ECLOSED);
+  mcp_call_reply_text(proxy.parent, "1", 1); /* its child is gone, and it does not mind */
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, end_when_the_caller_cancels) {
+  open_all();
+  ask(1, "hold", "");
+  RUN_UNTIL(stage.held_count == 1);
+  cancel(1);
+  RUN_UNTIL(stage.cancels == 1 && proxy.child.fired);
+  cr_assert_eq(proxy.child.status, MCP_ECANCELED);
+  cr_assert_not_null(strstr(proxy.child.message, "cancelled"), "%s", proxy.child.message);
+  stage_end_held(0);
+  wire_settle(caller);
+  cr_assert_eq(wire_answers(caller, 1), 0);
+  ask(2, "now", ""); /* the connection between the two is as it was */
+  RUN_UNTIL(wire_answers(caller, 2) == 1);
+  cr_assert_eq(proxy.child.fired, 2);
+  cr_assert_eq(proxy.child.status, 0);
+  close_all();
+}
+
+Test(client_children, end_when_the_caller_leaves) {
+  open_all();
+  ask(1, "hold", "");
+  RUN_UNTIL(stage.held_count == 1);
+  wire_close(caller);
+  RUN_UNTIL(stage.cancels == 1 && proxy.child.fired);
+  cr_assert_eq(proxy.child.status, MCP_ECANCELED);
+  cr_assert_eq(proxy.child.fired, 1);
+  stage_end_held(0);
+  close_all();
+}
+
+Test(client_children, end_without_having_been_sent) {
+  scene_open();
+  trap_t *trap = trap_open(script_silent, NULL); /* the upgrade is not answered */
+  open_proxy(trap->port);
+  ask(1, "now", "");
+  RUN_UNTIL(proxy.served == 1);
+  cancel(1);
+  RUN_UNTIL(proxy.child.fired);
+  cr_assert_eq(proxy.child.status, MCP_ECANCELED);
+  close_proxy();
+  scene_close();
+}
+
+/* The answer is on its way when the child is cancelled. */
+Test(client_children, do_not_hear_a_late_answer) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  ask(1, "now", "");
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3);
+  int id = message_id(trap->last->messages[2]);
+  cancel(1);
+  RUN_UNTIL(proxy.child.fired && trap->last->count == 4);
+  char told[64];
+  snprintf(told, sizeof told, "\"params\":{\"requestId\":%d}", id);
+  cr_assert_not_null(strstr(trap->last->messages[3], "notifications/cancelled"));
+  cr_assert_not_null(strstr(trap->last->messages[3], told), "%s", trap->last->messages[3]);
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{}}", id);
+  wire_settle(trap->last);
+  cr_assert_eq(proxy.child.fired, 1);
+  cr_assert_eq(proxy.child.status, MCP_ECANCELED);
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, outlive_a_parent_that_has_ended) {
+  open_all();
+  proxy.keep = true;
+  ask(1, "hold", "");
+  RUN_UNTIL(stage.held_count == 1);
+  mcp_call_reply_text(proxy.parent, "1", 1);
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  wire_close(caller);
+  scene_run_ms(50);
+  cr_assert_eq(stage.cancels, 0);
+  cr_assert_eq(proxy.child.fired, 0);
+  stage_end_held(0);
+  RUN_UNTIL(proxy.child.fired);
+  cr_assert_eq(proxy.child.status, 0);
+  close_all();
+}
+
+Test(client_children, are_refused_once_nobody_waits) {
+  open_all();
+  wire_call(caller, 1, "wait", "{}");
+  RUN_UNTIL(proxy.served == 1);
+  wire_close(caller);
+  RUN_UNTIL(mcp_call_cancelled(proxy.parent));
+  cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, "now", args_of("{}"), 0, on_child, NULL),
+               MCP_ECANCELED);
+  cr_assert_eq(mcp_call_reply_text(proxy.parent, "1", 1), MCP_ESTATE);
+  close_all();
+}
+
+Test(client_children, are_refused_on_the_pool) {
+  open_all();
+  wire_call(caller, 1, "ask_blocking", "{\"tool\":\"now\"}");
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_eq(proxy.refused, MCP_ESTATE);
+  cr_assert_eq(proxy.child.fired, 0);
+  close_all();
+}
+
+/* Several of one parent; one ends before, another is being ended by its deadline. */
+Test(client_children, of_one_parent_end_each_once) {
+  enum { CHILDREN = 5 };
+  outcome_t children[CHILDREN] = {0};
+  open_all();
+  wire_call(caller, 1, "wait", "{}");
+  RUN_UNTIL(proxy.served == 1);
+  for (int i = 0; i < CHILDREN; i++)
+    cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, i == 2 ? "now" : "hold", NULL, i == 3 ? 50 : 0,
+                                      outcome_cb, &children[i]),
+                 0);
+  RUN_UNTIL(children[2].fired && children[3].fired && stage.held_count == CHILDREN - 1);
+  wire_close(caller);
+  RUN_UNTIL(children[0].fired && children[1].fired && children[4].fired);
+  static const int wanted[CHILDREN] = {MCP_ECANCELED, MCP_ECANCELED, 0, MCP_ETIMEOUT, MCP_ECANCELED};
+  for (int i = 0; i < CHILDREN; i++) {
+    cr_assert_eq(children[i].status, wanted[i]);
+    cr_assert_eq(children[i].fired, 1);
+  }
+  RUN_UNTIL(stage.cancels == 3);
+  for (size_t i = 0; i < CHILDREN - 1; i++)
+    stage_end_held(i);
+  mcp_call_reply_text(proxy.parent, "1", 1);
+  close_all();
+}
