@@ -23,10 +23,11 @@ class Vanish(Exception):
 
 
 class StandIn:
-    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order."""
+    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order, and
+    traces under which ids."""
 
     def __init__(self, port):
-        self.port, self.stored, self.calls, self.batches, self.server = port, {}, [], [], None
+        self.port, self.stored, self.calls, self.traces, self.batches, self.server = port, {}, [], [], [], None
         self.behave = self.store
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
@@ -56,6 +57,7 @@ class StandIn:
             return {"result": {}}
         name, arguments = message["params"]["name"], message["params"].get("arguments", {})
         self.calls.append((name, arguments))
+        self.traces.append(message["params"].get("_meta", {}).get("trace_id"))
         try:
             text = await self.run(name, arguments)
         except Refuse as refusal:

@@ -144,6 +144,13 @@ class Store(ServerCase):
         await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
 
+    async def test_the_trace_id_is_passed_on(self):
+        params = {"name": "logger_query", "arguments": {}, "_meta": {"trace_id": "one trace"}}
+        await self.caller.request("tools/call", params)
+        await self.caller.request("tools/call", params | {"name": "logger_clear"})
+        await self.caller.call("logger_query", {})
+        self.assertEqual(self.parts.stand_in.traces[-3:], ["one trace", "one trace", None])
+
     async def test_answers_come_as_they_are(self):
         text = '[ {"message":"\\u00e4", "age": 1.50} ]'
         self.parts.stand_in.answers["dewey_query_logs"] = text
