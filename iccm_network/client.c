@@ -27,6 +27,7 @@ enum {
   MAX_WAITING = 1024,
   MAX_WAITING_BYTES = 16 << 20,
   KEEP_TEXT_BYTES = 1 << 20,
+  MAX_TRACE_BYTES = 128,
   NEVER_MS = 3600000 /* the longest sleep: nothing is due */
 };
 
@@ -62,6 +63,9 @@ struct mcp_client {
   bool fail_fast, keep; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
   void *on_state_arg;
+  mcp_notification_cb on_notification;
+  void *on_notification_arg;
+  char trace_id[MAX_TRACE_BYTES + 1]; /* "": none */
   state_t state;
   bool active; /* handles are open */
   mcp__io_t io;
@@ -76,7 +80,8 @@ struct mcp_client {
   mcp__pending_t pending;
   request_t *first, *last; /* not sent, oldest first */
   size_t unsent, unsent_bytes;
-  uint64_t last_id, initialize_id;
+  uint64_t last_id, initialize_id; /* last_id: also of initialize, … */
+  uint64_t last_made_id;           /* … this one not */
   mcp__buf_t text; /* of the message being taken apart */
   mcp__arena_t arena;
   int status;        /* why there is no connection */
@@ -473,6 +478,8 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
       mcp__link_send(client->link, write_reply, &reply);
     break;
   case MCP__NOTIFICATION:
+    if (client->on_notification != NULL && client->state < CLOSING)
+      client->on_notification(client, yyjson_get_str(message.method), message.params, client->on_notification_arg);
     break;
   case MCP__INVALID:
     mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s", client->url.authority, message.problem);
@@ -526,6 +533,19 @@ int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
 void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg) {
   client->on_state = cb;
   client->on_state_arg = arg;
+}
+
+void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg) {
+  client->on_notification = cb;
+  client->on_notification_arg = arg;
+}
+
+int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id) {
+  size_t len = trace_id != NULL ? strlen(trace_id) : 0;
+  if (trace_id != NULL && (len < 1 || len > MAX_TRACE_BYTES || !mcp__utf8_valid(trace_id, len)))
+    return UV_EINVAL;
+  snprintf(client->trace_id, sizeof client->trace_id, "%s", trace_id != NULL ? trace_id : "");
+  return 0;
 }
 
 static int activate(mcp_client_t *client) {
@@ -585,6 +605,18 @@ static void on_parent_cancelled(mcp__child_t *child) {
   request_t *request = (request_t *)(void *)((char *)child - offsetof(request_t, child));
   if (request->client->state < CLOSING && request->refused == 0) /* else its end is due already */
     cancel(request);
+}
+
+uint64_t mcp_client_last_id(const mcp_client_t *client) { return client->last_made_id; }
+
+int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
+  if (client->state >= CLOSING)
+    return MCP_ECLOSED;
+  mcp__waiting_t *waiting = mcp__pending_find(&client->pending, id);
+  if (waiting == NULL || request_of(waiting)->refused != 0)
+    return MCP_ESTATE;
+  cancel(request_of(waiting));
+  return 0;
 }
 
 static int add_request(mcp_client_t *client, request_t *request, uint64_t timeout_ms) {
@@ -678,6 +710,7 @@ static int add_new_request(mcp_client_t *client, const order_t *order, const cha
     mcp__free(request);
     return status;
   }
+  client->last_made_id = request->waiting.id;
   if (order->parent != NULL)
     mcp__call_adopt(order->parent, &request->child);
   return 0;
@@ -699,6 +732,7 @@ static int make_request(mcp_client_t *client, const order_t *order, yyjson_mut_d
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg) {
   order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
   return make_request(client, &order, args);
 }
 

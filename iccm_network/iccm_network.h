@@ -292,6 +292,15 @@ int mcp_client_connect(mcp_client_t *client);
 typedef void (*mcp_client_state_cb)(mcp_client_t *client, int status, const char *reason, void *arg);
 void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg);
 
+/* Tells each notification that the peer sends; params: NULL where there are none. Both are borrowed until cb returns.
+ * NULL: they are dropped, as before. */
+typedef void (*mcp_notification_cb)(mcp_client_t *client, const char *method, yyjson_val *params, void *arg);
+void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg);
+
+/* The trace id, copied, of the calls that are made from now on by mcp_client_call(): for programs with which a trace
+ * begins. NULL: none. UV_EINVAL: not 1 to 128 bytes of UTF-8. */
+int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
+
 /* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. timeout_ms covers
  * everything: connecting, handshake, answer; 0: 30,000. Nonzero: cb never fires (MCP_EFULL: 1,024 calls or 16
  * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
@@ -303,6 +312,12 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
 /* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL. */
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg);
+
+/* Gives up a call or request, by the id that mcp_client_last_id() gave right after it was made: its cb fires later, once,
+ * with MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may have served it all the
+ * same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already; MCP_ECLOSED. */
+uint64_t mcp_client_last_id(const mcp_client_t *client); /* 0: none was made yet; ids are never used again */
+int mcp_client_cancel(mcp_client_t *client, uint64_t id);
 
 /* Calls a tool while serving call, for it: the peer hears call's trace id, and when call's caller leaves or cancels, or
  * call's deadline passes, this call is cancelled too (as by mcp_client_cancel()). Once the handler has ended call, the

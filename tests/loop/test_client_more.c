@@ -1,0 +1,184 @@
+/* test_client_more.c: what a client can do beside calls: cancelling them, hearing notifications, naming a trace, listing
+ * tools page by page. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(client_more, .timeout = 60);
+
+static uint64_t call(mcp_client_t *client, const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
+  cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
+  return mcp_client_last_id(client);
+}
+
+/* ---- cancelling ---- */
+
+Test(client_more, cancels_a_call_that_was_sent) {
+  outcome_t kept = {0}, cancelled = {0};
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  cr_assert_eq(mcp_client_last_id(client), 0);
+  call(client, "hold", 0, &kept);
+  uint64_t id = call(client, "hold", 0, &cancelled);
+  RUN_UNTIL(stage.held_count == 2);
+  cr_assert_eq(mcp_client_cancel(client, id), 0);
+  cr_assert_eq(cancelled.fired, 0, "called back from inside of cancel");
+  cr_assert_eq(mcp_client_cancel(client, id), MCP_ESTATE, "its end is due already");
+  RUN_UNTIL(cancelled.fired && stage.cancels == 1);
+  cr_assert_eq(cancelled.status, MCP_ECANCELED);
+  cr_assert(!mcp_call_cancelled(stage.held[0]) && mcp_call_cancelled(stage.held[1]));
+  cr_assert_eq(mcp_client_cancel(client, id), MCP_ESTATE, "it has ended");
+  cr_assert_eq(mcp_client_cancel(client, 4711), MCP_ESTATE);
+  stage_end_held(1);
+  stage_end_held(0);
+  RUN_UNTIL(kept.fired);
+  cr_assert_eq(kept.status, 0);
+  cr_assert_eq(cancelled.fired, 1);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_more, cancels_before_the_connection_is_there) {
+  outcome_t first = {0}, second = {0}, third = {0};
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  call(client, "hold", 0, &first);
+  uint64_t id = call(client, "hold", 0, &second);
+  call(client, "hold", 0, &third);
+  cr_assert_eq(mcp_client_cancel(client, id), 0);
+  RUN_UNTIL(second.fired && stage.held_count == 2);
+  cr_assert_eq(second.status, MCP_ECANCELED);
+  stage_end_held(0);
+  stage_end_held(1);
+  RUN_UNTIL(first.fired && third.fired);
+  cr_assert_eq(stage.held_count, 2, "the cancelled one was sent");
+  cr_assert_eq(stage.cancels, 0);
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
+
+static void cancel_other(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  cr_assert_eq(result->status, MCP_ELOST);
+  cr_assert_eq(mcp_client_cancel(client, *(uint64_t *)arg), 0);
+  *(uint64_t *)arg = 0;
+}
+
+/* The connection has gone, and the first call's callback cancels the second, which would fail next. */
+Test(client_more, cancels_while_the_connection_is_being_lost) {
+  outcome_t second = {0};
+  uint64_t id = 0;
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  cr_assert_eq(mcp_client_call(client, "a", NULL, 0, cancel_other, &id), 0);
+  id = call(client, "b", 0, &second);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 4);
+  wire_reset(trap->last);
+  RUN_UNTIL(second.fired);
+  cr_assert_eq(id, 0);
+  cr_assert_eq(second.status, MCP_ECANCELED);
+  client_end(client);
+  scene_close();
+}
+
+static void on_closed(mcp_client_t *client, void *arg) {
+  (void)client;
+  *(bool *)arg = true;
+}
+
+Test(client_more, cancelled_and_closed_ends_once) {
+  outcome_t outcome = {0}, late = {0};
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  uint64_t id = call(client, "hold", 0, &outcome), late_id = call(client, "hold", 0, &late);
+  RUN_UNTIL(stage.held_count == 2);
+  cr_assert_eq(mcp_client_cancel(client, id), 0);
+  bool closed = false;
+  cr_assert_eq(mcp_client_close(client, on_closed, &closed), 0);
+  cr_assert_eq(mcp_client_cancel(client, late_id), MCP_ECLOSED);
+  RUN_UNTIL(outcome.fired && late.fired);
+  cr_assert_eq(outcome.status, MCP_ECANCELED);
+  cr_assert_eq(late.status, MCP_ECLOSED);
+  stage_end_held(0);
+  stage_end_held(1);
+  stage_stop(server);
+  RUN_UNTIL(closed);
+  mcp_client_free(client);
+  scene_close();
+}
+
+/* ---- notifications ---- */
+
+typedef struct heard {
+  unsigned count;
+  char method[64], params[128];
+} heard_t;
+
+static void on_notification(mcp_client_t *client, const char *method, yyjson_val *params, void *arg) {
+  heard_t *heard = arg;
+  (void)client;
+  heard->count++;
+  snprintf(heard->method, sizeof heard->method, "%s", method);
+  char *text = params != NULL ? yyjson_val_write(params, 0, NULL) : NULL;
+  snprintf(heard->params, sizeof heard->params, "%s", text != NULL ? text : "none");
+  free(text);
+}
+
+Test(client_more, hears_notifications) {
+  heard_t heard = {0};
+  outcome_t outcome = {0};
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  mcp_client_on_notification(client, on_notification, &heard);
+  call(client, "now", 0, &outcome);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3);
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":{\"level\":\"WARN\"}}");
+  RUN_UNTIL(heard.count == 1);
+  cr_assert_str_eq(heard.method, "notifications/iccm/log_level");
+  cr_assert_str_eq(heard.params, "{\"level\":\"WARN\"}");
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  RUN_UNTIL(heard.count == 2);
+  cr_assert_str_eq(heard.params, "none");
+  mcp_client_on_notification(client, NULL, NULL);
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
+  wire_settle(trap->last);
+  cr_assert_eq(heard.count, 2);
+  cr_assert_eq(outcome.fired, 0, "a notification is no answer");
+  client_end(client);
+  scene_close();
+}
+
+/* ---- traces ---- */
+
+Test(client_more, names_the_trace_of_its_calls) {
+  outcome_t named = {0}, nameless = {0};
+  char trace_id[130];
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  memset(trace_id, 't', sizeof trace_id);
+  trace_id[129] = '\0';
+  cr_assert_eq(mcp_client_set_trace_id(client, trace_id), UV_EINVAL);
+  cr_assert_eq(mcp_client_set_trace_id(client, ""), UV_EINVAL);
+  cr_assert_eq(mcp_client_set_trace_id(client, "\xff"), UV_EINVAL);
+  trace_id[128] = '\0';
+  cr_assert_eq(mcp_client_set_trace_id(client, trace_id), 0);
+  call(client, "trace", 0, &named);
+  cr_assert_eq(mcp_client_set_trace_id(client, NULL), 0);
+  call(client, "trace", 0, &nameless);
+  RUN_UNTIL(named.fired && nameless.fired);
+  cr_assert_eq(strlen(named.text), 130);
+  cr_assert_eq(strncmp(named.text + 1, trace_id, 128), 0);
+  cr_assert_eq(nameless.status, MCP_INTERNAL_ERROR); /* the tool had nothing to write */
+  client_end(client);
+  stage_stop(server);
+  scene_close();
+}
