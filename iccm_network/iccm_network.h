@@ -91,7 +91,8 @@ enum {
 /* The text of a code: never NULL, never freed. Any thread. */
 const char *mcp_strerror(int code);
 
-/* Why the last mcp_..._new() of this thread returned NULL: one line, valid until the next one. Any thread. */
+/* Why the last mcp_..._new() of this thread returned NULL, or mcp_call_wait() failed: one line, valid until the next
+ * one. Any thread. */
 const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
@@ -313,6 +314,11 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg);
 
+/* tools/list, page by page, as one array: value; else as mcp_client_request(), timeout_ms covers all pages. Also
+ * MCP_EPROTOCOL: what came is no list, or one that does not end (1,000 pages, or one that names itself as the next);
+ * MCP_ETOOBIG: it takes more than 64 MiB of memory. mcp_client_last_id() is its first page's alone. */
+int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+
 /* Gives up a call or request, by the id that mcp_client_last_id() gave right after it was made: its cb fires later, once,
  * with MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may have served it all the
  * same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already; MCP_ECLOSED. */
@@ -333,6 +339,15 @@ int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
 
 /* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
 void mcp_client_free(mcp_client_t *client);
+
+/* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop, which would
+ * stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what mcp_result_t calls
+ * value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_EURL,
+ * UV_EINVAL (trace_id), and mcp_last_error() has the words; *answer then holds what came with the error, or NULL. A peer
+ * that cannot be reached fails the call at once. After timeout_ms (0: 30,000) it takes at most another second to say
+ * farewell, but a look-up of a name that has begun is waited for: the system's resolver has limits of its own. */
+int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,
+                  yyjson_doc **answer);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
-/* test_client_children.c: calls made for a call that is being served: their trace, their end with their parent's, and
- * what becomes of them when it ends first. A raw caller talks to a proxy, whose tool calls the stage. */
+/* test_client_children.c: calls made for a call that is being served: their trace, their end with their
+ * parent's, and what becomes of them when it ends first. A raw caller talks to a proxy, whose tool calls the
+ * stage. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -11,8 +12,8 @@ typedef struct proxy {
   mcp_client_t *client; /* to the stage */
   mcp_call_t *parent;   /* the last one; NULL once ended */
   size_t served;
-  int refused;    /* what call_from gave last, where it was not 0 */
-  bool keep;      /* the parent is not ended by the child's answer */
+  int refused; /* what call_from gave last, where it was not 0 */
+  bool keep;   /* the parent is not ended by the child's answer */
   outcome_t child;
 } proxy_t;
 
@@ -237,8 +238,8 @@ Test(client_children, of_one_parent_end_each_once) {
   wire_call(caller, 1, "wait", "{}");
   RUN_UNTIL(proxy.served == 1);
   for (int i = 0; i < CHILDREN; i++)
-    cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, i == 2 ? "now" : "hold", NULL, i == 3 ? 50 : 0,
-                                      outcome_cb, &children[i]),
+    cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, i == 2 ? "now" : "hold", NULL,
+                                      i == 3 ? 50 : 0, outcome_cb, &children[i]),
                  0);
   RUN_UNTIL(children[2].fired && children[3].fired && stage.held_count == CHILDREN - 1);
   wire_close(caller);

@@ -1,7 +1,8 @@
-/* test_client_more.c: what a client can do beside calls: cancelling them, hearing notifications, naming a trace, listing
- * tools page by page. */
+/* test_client_more.c: what a client can do beside calls: cancelling them, hearing notifications, naming a
+ * trace, listing tools page by page, and a call that blocks. */
 #include "scene.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,7 +141,9 @@ Test(client_more, hears_notifications) {
   mcp_client_on_notification(client, on_notification, &heard);
   call(client, "now", 0, &outcome);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 3);
-  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":{\"level\":\"WARN\"}}");
+  wire_text(
+      trap->last,
+      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":{\"level\":\"WARN\"}}");
   RUN_UNTIL(heard.count == 1);
   cr_assert_str_eq(heard.method, "notifications/iccm/log_level");
   cr_assert_str_eq(heard.params, "{\"level\":\"WARN\"}");
@@ -180,5 +183,211 @@ Test(client_more, names_the_trace_of_its_calls) {
   cr_assert_eq(nameless.status, MCP_INTERNAL_ERROR); /* the tool had nothing to write */
   client_end(client);
   stage_stop(server);
+  scene_close();
+}
+
+/* ---- tools/list ---- */
+
+static size_t pages, looked_at;
+
+static bool is_new(wire_t *wire) { /* not a close frame, for instance */
+  bool is = script_handshake(wire) && wire->count > looked_at;
+  looked_at = wire->count;
+  return is;
+}
+
+/* Page n names its tool "tool<n>" and, before the third, the page n + 1. */
+static void script_pages(wire_t *wire) {
+  if (!is_new(wire))
+    return;
+  const char *message = wire->messages[wire->count - 1];
+  const char *cursor = strstr(message, "\"cursor\":\"page");
+  int page = cursor != NULL ? atoi(cursor + 14) : 0;
+  char next[32] = "";
+  if (page < 2)
+    snprintf(next, sizeof next, ",\"nextCursor\":\"page%d\"", page + 1);
+  pages++;
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"tools\":[{\"name\":\"tool%d\"}]%s}}",
+            message_id(message), page, next);
+}
+
+static char listed[256];
+
+static void on_listed(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  char *text = result->value != NULL ? yyjson_val_write(result->value, 0, NULL) : NULL;
+  snprintf(listed, sizeof listed, "%s", text != NULL ? text : "");
+  free(text);
+  outcome_cb(client, result, arg);
+}
+
+static void list(int port, uint64_t timeout_ms, outcome_t *outcome) {
+  mcp_client_t *client = client_to(port);
+  cr_assert_eq(mcp_client_list_tools(client, timeout_ms, on_listed, outcome), 0);
+  cr_assert_eq(outcome->fired, 0);
+  RUN_UNTIL(outcome->fired);
+  client_end(client);
+  cr_assert_eq(outcome->fired, 1);
+}
+
+Test(client_more, lists_the_tools_of_all_pages) {
+  outcome_t outcome = {0};
+  scene_open();
+  list(trap_open(script_pages, NULL)->port, 0, &outcome);
+  cr_assert_eq(outcome.status, 0);
+  cr_assert_str_eq(listed, "[{\"name\":\"tool0\"},{\"name\":\"tool1\"},{\"name\":\"tool2\"}]");
+  cr_assert_eq(pages, 3);
+  scene_close();
+}
+
+Test(client_more, lists_the_tools_of_a_real_server) {
+  outcome_t outcome = {0};
+  scene_open();
+  mcp_server_t *server = stage_start();
+  list(mcp_server_port(server), 0, &outcome);
+  cr_assert_eq(outcome.status, 0);
+  cr_assert_eq(strncmp(listed, "[{\"name\":\"now\"", 14), 0, "%s", listed);
+  stage_stop(server);
+  scene_close();
+}
+
+typedef struct pager {
+  const char *result; /* of each page; %d: its number */
+  int number;
+} pager_t;
+
+static pager_t pager;
+
+static void script_same(wire_t *wire) {
+  char result[128];
+  if (!is_new(wire))
+    return;
+  int number = ++pager.number;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+  snprintf(result, sizeof result, pager.result, number);
+#pragma GCC diagnostic pop
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":%s}",
+            message_id(wire->messages[wire->count - 1]), result);
+}
+
+static void list_fails(const char *result, int status, int asked) {
+  outcome_t outcome = {0};
+  scene_open();
+  pager.result = result;
+  list(trap_open(script_same, NULL)->port, 0, &outcome);
+  cr_assert_eq(outcome.status, status);
+  cr_assert_eq(pager.number, asked);
+  cr_assert_gt(strlen(outcome.message), 0);
+  scene_close();
+}
+
+Test(client_more, a_list_without_tools_is_none) {
+  list_fails("{\"tools\":%d}", MCP_EPROTOCOL, 1);
+}
+Test(client_more, a_page_that_names_itself) {
+  list_fails("{\"tools\":[],\"nextCursor\":\"x\"}", MCP_EPROTOCOL, 2);
+}
+Test(client_more, pages_without_end) {
+  list_fails("{\"tools\":[],\"nextCursor\":\"%d\"}", MCP_EPROTOCOL, 1000);
+}
+
+static void script_large(wire_t *wire) {
+  enum { BYTES = 8 << 20 };
+  if (!is_new(wire))
+    return;
+  char *text = malloc(BYTES + 1);
+  memset(text, 'x', BYTES);
+  text[BYTES] = '\0';
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"tools\":[\"%s\"],\"nextCursor\":\"%d\"}}",
+            message_id(wire->messages[wire->count - 1]), text, ++pager.number);
+  free(text);
+}
+
+Test(client_more, a_list_that_is_too_large) {
+  outcome_t outcome = {0};
+  scene_open();
+  list(trap_open(script_large, NULL)->port, 0, &outcome);
+  cr_assert_eq(outcome.status, MCP_ETOOBIG, "%d", outcome.status);
+  cr_assert_leq(pager.number, 8);
+  scene_close();
+}
+
+Test(client_more, a_list_that_is_not_answered) {
+  outcome_t outcome = {0};
+  scene_open();
+  list(trap_open(script_upgrade, NULL)->port, 100, &outcome);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  scene_close();
+}
+
+/* ---- the blocking form: on a thread, since the loop here serves it ---- */
+
+typedef struct blocking {
+  uv_thread_t thread;
+  char url[64];
+  const char *tool, *args, *trace_id;
+  uint64_t timeout_ms;
+  int status;
+  char answer[256], words[256];
+  atomic_bool done;
+} blocking_t;
+
+static void block(void *arg) {
+  blocking_t *blocking = arg;
+  yyjson_doc *answer;
+  blocking->status =
+      mcp_call_wait(blocking->url, blocking->tool, blocking->args != NULL ? args_of(blocking->args) : NULL,
+                    blocking->timeout_ms, blocking->trace_id, &answer);
+  char *text = answer != NULL ? yyjson_write(answer, 0, NULL) : NULL;
+  snprintf(blocking->answer, sizeof blocking->answer, "%s", text != NULL ? text : "");
+  snprintf(blocking->words, sizeof blocking->words, "%s", mcp_last_error());
+  free(text);
+  yyjson_doc_free(answer);
+  atomic_store(&blocking->done, true);
+}
+
+static void wait_for(blocking_t *blocking, int port) {
+  atomic_store(&blocking->done, false);
+  if (port != 0)
+    snprintf(blocking->url, sizeof blocking->url, "127.0.0.1:%d", port);
+  cr_assert_eq(uv_thread_create(&blocking->thread, block, blocking), 0);
+  RUN_UNTIL(atomic_load(&blocking->done));
+  uv_thread_join(&blocking->thread);
+}
+
+Test(client_more, a_call_that_blocks) {
+  scene_open();
+  mcp_server_t *server = stage_start();
+  int port = mcp_server_port(server);
+  blocking_t blocking = {.tool = "now", .args = "{\"a\":[1,\"Ã¤\"]}"};
+  wait_for(&blocking, port);
+  cr_assert_eq(blocking.status, 0, "%s", blocking.words);
+  cr_assert_str_eq(blocking.answer, "{\"a\":[1,\"Ã¤\"]}");
+  blocking = (blocking_t){.tool = "trace", .trace_id = "a trace"};
+  wait_for(&blocking, port);
+  cr_assert_str_eq(blocking.answer, "\"a trace\"");
+  blocking = (blocking_t){.tool = "fail", .args = "{\"how\":\"code\"}"};
+  wait_for(&blocking, port);
+  cr_assert_eq(blocking.status, -32042);
+  cr_assert_str_eq(blocking.answer, "\"why\"");
+  cr_assert_str_eq(blocking.words, "number 42");
+  stage_stop(server);
+  scene_close();
+}
+
+Test(client_more, a_call_that_blocks_in_vain) {
+  scene_open();
+  blocking_t blocking = {.tool = "now", .args = "{}", .timeout_ms = 100};
+  wait_for(&blocking, trap_open(script_silent, NULL)->port);
+  cr_assert_eq(blocking.status, MCP_ETIMEOUT);
+  wait_for(&blocking, trap_free_port());
+  cr_assert_eq(blocking.status, MCP_ECONNECT);
+  cr_assert_not_null(strstr(blocking.words, "refused"), "%s", blocking.words);
+  strcpy(blocking.url, "http://x");
+  wait_for(&blocking, 0);
+  cr_assert_eq(blocking.status, MCP_EURL);
+  blocking.trace_id = "";
+  wait_for(&blocking, 1);
+  cr_assert_eq(blocking.status, UV_EINVAL);
   scene_close();
 }
