@@ -3,6 +3,7 @@
  * The answer is the value that the library found in the result; where the result is a text that is not JSON,
  * or several parts, the parts are printed one after the other.
  */
+#include <string.h>
 #include "arguments.h"
 #include "report.h"
 #include "session.h"
@@ -45,6 +46,19 @@ static void on_answer(session_t *session, const mcp_result_t *result, void *arg)
     print_answer(calling->out, result);
 }
 
+/* Whether the trace id, where one was asked for, will do. */
+static bool begin_trace(const session_t *session, const char *trace) {
+  char uuid[MCP_UUID_SIZE];
+  if (trace == NULL)
+    return true;
+  if (strcmp(trace, "new") == 0) {
+    mcp_uuid_new(uuid);
+    fprintf(stderr, "trace %s\n", uuid);
+    trace = uuid;
+  }
+  return mcp_client_set_trace_id(session->client, trace) == 0;
+}
+
 int call_run(const options_t *options, const print_t *out) {
   session_t session;
   calling_t calling = {.out = out};
@@ -56,6 +70,10 @@ int call_run(const options_t *options, const print_t *out) {
   if (code != 0) {
     yyjson_mut_doc_free(arguments);
     return code;
+  }
+  if (!begin_trace(&session, options->trace)) {
+    yyjson_mut_doc_free(arguments);
+    return session_end(&session, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
   }
   session_call(&session, options->tool, arguments, on_answer, &calling);
   return session_end(&session, calling.code);

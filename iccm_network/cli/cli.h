@@ -31,7 +31,8 @@ typedef struct options {
   int connections;
   int in_flight;
   double seconds;
-  int server_pid; /* 0: none */
+  int server_pid;    /* 0: none */
+  const char *trace; /* NULL: none; "new": one is made */
 } options_t;
 
 /* Each command prints its answer to out, or reports why there is none, and returns an exit code. */

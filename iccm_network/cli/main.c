@@ -27,7 +27,8 @@ enum option_id {
   OPTION_CONNECTIONS,
   OPTION_IN_FLIGHT,
   OPTION_SECONDS,
-  OPTION_SERVER_PID
+  OPTION_SERVER_PID,
+  OPTION_TRACE
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -43,6 +44,7 @@ static const struct option option_table[] = {
     {"in-flight", required_argument, NULL, OPTION_IN_FLIGHT},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"server-pid", required_argument, NULL, OPTION_SERVER_PID},
+    {"trace", required_argument, NULL, OPTION_TRACE},
     {NULL, 0, NULL, 0},
 };
 
@@ -68,9 +70,11 @@ static const command_t commands[] = {
     {"list", 1, 1, 0, list_run,
      "Usage: iccm list URL\n\n"
      "Shows the server's tools and what arguments they take.\n"},
-    {"call", 2, ANY_WORDS, 0, call_run,
-     "Usage: iccm call URL TOOL [JSON | - | key=value ...]\n\n"
-     "Calls a tool and prints its answer.\n\n" ARGUMENTS_HELP},
+    {"call", 2, ANY_WORDS, BIT(OPTION_TRACE), call_run,
+     "Usage: iccm call [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
+     "Calls a tool and prints its answer.\n\n"
+     "  --trace ID         the trace id of the call, at most 128 bytes; new: makes one\n"
+     "                     and tells it on standard error\n\n" ARGUMENTS_HELP},
     {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
      "Usage: iccm ping [--count N] URL\n\n"
      "Connects and measures round trips.\n\n"
@@ -158,6 +162,9 @@ static const char *take_option(options_t *options, int id, const char *value) {
     return parse_int(value, 1, 1024, &options->in_flight) ? NULL : "takes a number from 1 to 1024";
   case OPTION_SECONDS:
     return parse_seconds(value, 0.1, 86400, &options->seconds) ? NULL : "takes seconds from 0.1 to 86400";
+  case OPTION_TRACE:
+    options->trace = value;
+    return NULL; /* the library judges it */
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:

@@ -84,6 +84,11 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
          mcp_client_request(session->client, method, params, left_ms(session), on_result, &waiting));
 }
 
+void session_list_tools(session_t *session, session_cb cb, void *arg) {
+  waiting_t waiting = {session, cb, arg};
+  finish(&waiting, mcp_client_list_tools(session->client, left_ms(session), on_result, &waiting));
+}
+
 static void on_closed(mcp_client_t *client, void *arg) {
   (void)client;
   uv_close(arg, NULL);

@@ -22,6 +22,7 @@ int session_begin(session_t *session, const options_t *options, const print_t *o
 void session_call(session_t *session, const char *tool, yyjson_mut_doc *params, session_cb cb, void *arg);
 void session_request(session_t *session, const char *method, yyjson_mut_doc *params, session_cb cb,
                      void *arg);
+void session_list_tools(session_t *session, session_cb cb, void *arg);
 
 /* Closes the connection and returns code; ends the process when that takes longer than SESSION_END_MS. */
 int session_end(session_t *session, int code);

@@ -126,6 +126,9 @@ class Usage(Case):
             (("ping", "x", "--timeout", "0"), "--timeout takes seconds from"),
             (("ping", "x", "--timeout", "1e9"), "--timeout takes seconds from"),
             (("bench", "x", "y", "--server-pid", "-1"), "--server-pid takes the id of a process"),
+            (("call", "127.0.0.1:1", "echo", "--trace", ""), "--trace takes 1 to 128 bytes"),
+            (("call", "127.0.0.1:1", "echo", "--trace", 129 * "t"), "--trace takes 1 to 128 bytes"),
+            (("list", "127.0.0.1:1", "--trace", "t"), "--trace is no option of iccm list"),
             (("call", "127.0.0.1:1", "echo", "{"), "not JSON"),
             (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("bench", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
@@ -380,6 +383,16 @@ class Answers(Case):
 
     def test_structured(self):
         self.assertEqual(self.call({"content": [], "structuredContent": {"a": 1}}, "--json"), '{"a":1}\n')
+
+    def test_trace(self):
+        metas = []
+        with Peer(mcp(lambda _, params: metas.append(params.get("_meta")) or text_result(1))) as peer:
+            self.assertEqual(iccm("call", peer.url, "x").code, OK)
+            given = iccm("call", "--trace", "mine", peer.url, "x")
+            made = iccm("call", "--trace", "new", "--json", peer.url, "x")
+        self.assertEqual((given.out, given.err, made.out), ("1\n", "", "1\n"))
+        self.assertRegex(made.err, r"\Atrace [0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\n\Z")
+        self.assertEqual(metas, [None, {"trace_id": "mine"}, {"trace_id": made.err.split()[1]}])
 
     def test_table_is_cut_to_the_terminal(self):
         rows = [{"id": 1, "message": "x" * 100}]
