@@ -88,6 +88,33 @@ Test(client_more, cancels_while_the_connection_is_being_lost) {
   scene_close();
 }
 
+static void cancel_next(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  cr_assert_eq(result->status, 0);
+  cr_assert_eq(mcp_client_cancel(client, *(uint64_t *)arg), 0);
+}
+
+/* Both answers come together; the first one's callback cancels the second call, whose answer is there
+ * already. */
+Test(client_more, an_answer_behind_a_cancel_is_not_heard) {
+  outcome_t second = {0};
+  uint64_t id = 0;
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  cr_assert_eq(mcp_client_call(client, "a", NULL, 0, cancel_next, &id), 0);
+  id = call(client, "b", 0, &second);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 4);
+  for (size_t i = 2; i < 4; i++)
+    wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{}}",
+              message_id(trap->last->messages[i]));
+  RUN_UNTIL(second.fired);
+  wire_settle(trap->last);
+  cr_assert_eq(second.status, MCP_ECANCELED);
+  cr_assert_eq(second.fired, 1);
+  client_end(client);
+  scene_close();
+}
+
 static void on_closed(mcp_client_t *client, void *arg) {
   (void)client;
   *(bool *)arg = true;
