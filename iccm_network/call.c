@@ -43,6 +43,7 @@ mcp_call_t *mcp__call_take(mcp_server_t *server) {
 }
 
 void mcp__call_free(mcp_call_t *call) {
+  mcp__tool_release(call->tool);
   mcp__buf_deinit(&call->text);
   mcp__buf_deinit(&call->response);
   mcp__arena_deinit(&call->arena);
@@ -55,6 +56,8 @@ void mcp__call_give_back(mcp_call_t *call) {
     mcp__call_free(call);
     return;
   }
+  mcp__tool_release(call->tool);
+  call->tool = NULL;
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
   mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
@@ -221,7 +224,7 @@ static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be w
 /* Every ending comes through here. On the pool the answer is kept until the job is back. */
 static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
   if (call->ended) {
-    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice", call->tool_name);
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice", call->tool->name);
     return MCP_ESTATE;
   }
   call->ended = true;
@@ -310,9 +313,9 @@ static mcp_call_t *call_of(mcp__job_t *job) { return (mcp_call_t *)(void *)job; 
 
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
-  call->handler(call, call->args, call->handler_arg);
+  call->tool->handler(call, call->args, call->tool->arg);
   if (!call->ended) {
-    mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool_name);
+    mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
   }
 }
@@ -336,7 +339,6 @@ const mcp__pool_events_t mcp__call_pool_events = {work, done, orphan};
 void mcp__call_run(mcp_call_t *call) {
   call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
   link_call(call);
-  call->tool_name = call->tool->name;
   if (call->server->calls > MCP__MAX_CALLS) {
     mcp_call_tool_error(call, "busy, retry later");
     return;
@@ -345,10 +347,6 @@ void mcp__call_run(mcp_call_t *call) {
     call->tool->handler(call, call->args, call->tool->arg);
     return;
   }
-  char *name = mcp__arena_alloc(&call->arena, strlen(call->tool_name) + 1);
-  call->tool_name = name != NULL ? strcpy(name, call->tool->name) : "?"; /* the thread may outlive server and tools */
-  call->handler = call->tool->handler;
-  call->handler_arg = call->tool->arg;
   call->on_pool = true;
   int status = mcp__pool_submit(call->server->pool, &call->job);
   if (status == 0)

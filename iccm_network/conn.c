@@ -158,7 +158,7 @@ static bool should_pause(const mcp__conn_t *conn) {
 static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outcome) {
   call->conn = conn;
   call->to.direct = outcome->direct;
-  call->tool = outcome->tool;
+  call->tool = mcp__tool_hold(outcome->tool);
   call->args = outcome->args;
   call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
   mcp__call_run(call); /* may have ended it */

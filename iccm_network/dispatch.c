@@ -79,8 +79,10 @@ static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__
     return;
   }
   outcome->action = MCP__DO_ANSWER;
-  outcome->result = self->tools->list.data;
-  outcome->result_len = self->tools->list.len;
+  /* outputSchema promises structuredContent, which is sent from this revision on */
+  const mcp__buf_t *list = &self->tools->lists[outcome->revision >= MCP__2025_06_18];
+  outcome->result = list->data;
+  outcome->result_len = list->len;
 }
 
 static const char *trace_id(yyjson_val *params) {
@@ -108,7 +110,7 @@ static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
   return empty;
 }
 
-static void call(const mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
+static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
                  mcp__outcome_t *outcome) {
   args = arguments_or_empty(args, arena);
   char *problem = problem_text(arena);
@@ -134,7 +136,7 @@ static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__
     refuse(outcome, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
     return;
   }
-  const mcp__tool_t *tool = mcp__tools_find(self->tools, yyjson_get_str(name), yyjson_get_len(name));
+  mcp__tool_t *tool = mcp__tools_find(self->tools, yyjson_get_str(name), yyjson_get_len(name));
   if (tool != NULL)
     call(tool, yyjson_obj_get(params, "arguments"), params, arena, outcome);
   else
@@ -182,7 +184,7 @@ void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const 
   } else if (method != NULL) {
     method->serve(self, message->params, arena, outcome);
   } else {
-    const mcp__tool_t *tool =
+    mcp__tool_t *tool =
         mcp__tools_find(self->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
     outcome->direct = true;
     if (tool != NULL)

@@ -22,7 +22,7 @@ typedef struct mcp__outcome {
   size_t result_len;
   int code;
   const char *problem;
-  const mcp__tool_t *tool;
+  mcp__tool_t *tool; /* borrowed from the tools */
   yyjson_val *args; /* an object */
   bool direct;
   const char *trace_id; /* NULL: none given */

@@ -174,10 +174,17 @@ typedef struct mcp_tool {
   mcp_tool_cb handler;      /* serves its calls */
   void *arg;                /* passed to the handler */
   unsigned flags;           /* MCP_TOOL_... */
+  /* All of these may be left out. Text is UTF-8. */
+  const char *title;         /* for people */
+  const char *output_schema; /* JSON Schema of an object, which every result has to fulfil: one that does not
+                                becomes MCP_INTERNAL_ERROR for the caller and a line in the log. As with
+                                arguments, null counts as not given. tools/list shows it from 2025-06-18 on */
+  const char *annotations;   /* JSON object: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title */
+  const char *icons;         /* JSON array of objects: src, mimeType, sizes, theme */
 } mcp_tool_t;
 
 /* Ends a table of tools. */
-#define MCP_TOOL_END {NULL, NULL, NULL, NULL, NULL, 0}
+#define MCP_TOOL_END {NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL}
 
 /* ---- Server ------------------------------------------------------------------------------------------- */
 

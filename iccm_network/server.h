@@ -44,10 +44,7 @@ struct mcp_call {
   mcp__buf_t text;            /* the message, which id, args and trace_id point into */
   mcp__arena_t arena;
   mcp__addressee_t to;
-  const mcp__tool_t *tool;
-  const char *tool_name; /* for the log */
-  mcp_tool_cb handler;   /* on the pool: the tool's, and its arg */
-  void *handler_arg;
+  mcp__tool_t *tool;          /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
   const char *trace_id;       /* NULL: none */
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */

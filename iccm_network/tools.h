@@ -5,27 +5,39 @@
 #include "buf.h"
 #include "schema.h"
 
+#include <stdatomic.h>
+
 typedef struct mcp__tool {
   char *name;
-  mcp__schema_t *schema;
+  mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
+  mcp__buf_t shown;               /* its entry in tools/list up to, but not with, … */
+  mcp__buf_t shown_output;        /* … its outputSchema and the last brace */
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;
+  atomic_uint users; /* the table, and calls, which may outlive table and server */
 } mcp__tool_t;
 
 typedef struct mcp__tools {
-  mcp__tool_t *table;
+  mcp__tool_t **table;
   size_t count;
   uint32_t *slots; /* hash table: index into table + 1, or 0 */
   size_t slot_mask;
-  mcp__buf_t list; /* the result of tools/list, made once */
+  mcp__buf_t lists[2]; /* the result of tools/list; [1] with output schemas */
 } mcp__tools_t;
 
 /* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and place. */
 int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed one is fine */
 
-const mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
+/* One more, or one less: 0, errors as above, or UV_ENOENT. After an error everything is as it was. */
+int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
+int mcp__tools_remove(mcp__tools_t *tools, const char *name);
+
+mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
 bool mcp__tools_any_blocking(const mcp__tools_t *tools);
+
+mcp__tool_t *mcp__tool_hold(mcp__tool_t *tool);
+void mcp__tool_release(mcp__tool_t *tool); /* any thread; NULL is fine */
 
 #endif

@@ -406,6 +406,21 @@ Test(dispatch, tools_that_are_refused) {
       {{"a", NULL, "{}", no_handler, NULL, 0}, "tool a: input_schema /type: must be \"object\""},
       {{"a", NULL, "{\"type\":\"object\",\"required\":1}", no_handler, NULL, 0},
        "tool a: input_schema /required: 1 is not an array"},
+      {{"a", NULL, NULL, no_handler, NULL, 0, "T", "{\"type\":\"object\"}", "{}", "[]"}, NULL},
+      {{"a", .handler = no_handler, .title = "\xff"}, "tool \"a\": its title is not valid UTF-8"},
+      {{"a", .handler = no_handler, .output_schema = "["},
+       "tool a: output_schema is not valid JSON at byte 1: unexpected end of data"},
+      {{"a", .handler = no_handler, .output_schema = "{}"}, "tool a: output_schema /type: must be \"object\""},
+      {{"a", .handler = no_handler, .output_schema = "{\"type\":\"object\",\"properties\":[]}"},
+       "tool a: output_schema /properties: [] is not an object"},
+      {{"a", .handler = no_handler, .annotations = "x"},
+       "tool a: annotations is not valid JSON at byte 0: unexpected character, expected a valid root value"},
+      {{"a", .handler = no_handler, .annotations = "[]"}, "tool a: annotations /: [] is not an object"},
+      {{"a", .handler = no_handler, .annotations = "{\"readOnlyHint\":1}"},
+       "tool a: annotations /readOnlyHint: 1 is not a boolean"},
+      {{"a", .handler = no_handler, .icons = "{}"}, "tool a: icons /: {} is not an array"},
+      {{"a", .handler = no_handler, .icons = "[{}]"}, "tool a: icons /0/src: required, not given"},
+      {{"a", .handler = no_handler, .icons = "[{\"src\":5}]"}, "tool a: icons /0/src: 5 is not a string"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mcp_tool_t table[] = {given[0], rows[i].tool, MCP_TOOL_END};
@@ -415,11 +430,97 @@ Test(dispatch, tools_that_are_refused) {
     cr_expect_eq(status, rows[i].problem == NULL ? 0 : MCP_ETOOL, "row %zu: %d", i, status);
     cr_expect_str_eq(problem, rows[i].problem == NULL ? "" : rows[i].problem, "row %zu: %s", i, problem);
     cr_expect(status != 0 ||
-              mcp__tools_find(&tools, rows[i].tool.name, strlen(rows[i].tool.name)) == &tools.table[1]);
+              mcp__tools_find(&tools, rows[i].tool.name, strlen(rows[i].tool.name)) == tools.table[1]);
     cr_expect(status != 0 ||
               mcp__tools_any_blocking(&tools) == ((rows[i].tool.flags & MCP_TOOL_BLOCKING) != 0));
     mcp__tools_deinit(&tools);
   }
+  expect_no_leak();
+}
+
+#define SHOWN(rest)                                                                                          \
+  "{\"tools\":[{\"name\":\"t\",\"title\":\"T \\\"1\\\"\",\"description\":\"d\",\"inputSchema\":{\"type\":"     \
+  "\"object\"},\"annotations\":{\"readOnlyHint\":true},\"icons\":[{\"src\":\"data:,\"}]" rest                   \
+  "},{\"name\":\"u\",\"description\":\"\",\"inputSchema\":{\"type\":\"object\"}}]}"
+
+static const mcp_tool_t described[] = {
+    {"t", "d", NULL, no_handler, NULL, 0, "T \"1\"", VALUE, "{\"readOnlyHint\": true}", "[{\"src\":\"data:,\"}]"},
+    {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
+    MCP_TOOL_END};
+
+static void expect_list(const mcp__tools_t *tools, mcp__revision_t revision, const char *list) {
+  mcp__identity_t self = {"s", "1", tools};
+  mcp__arena_t arena;
+  mcp__outcome_t outcome;
+  mcp__message_t message;
+  char text[100] = M("\"tools/list\"");
+  mcp__arena_init(&arena, 1 << 20);
+  mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
+  mcp__dispatch(&self, revision, &message, &arena, &outcome);
+  cr_assert_eq(outcome.action, MCP__DO_ANSWER);
+  cr_expect(outcome.result_len == strlen(list) && memcmp(outcome.result, list, outcome.result_len) == 0,
+            "revision %d: %.*s", (int)revision, (int)outcome.result_len, outcome.result);
+  mcp__arena_deinit(&arena);
+}
+
+Test(dispatch, output_schemas_are_listed_where_structured_content_is_sent) {
+  mcp__tools_t tools;
+  char problem[400] = "";
+  cr_assert_eq(mcp__tools_init(&tools, described, problem, sizeof problem), 0, "%s", problem);
+  expect_list(&tools, MCP__2024_11_05, SHOWN(""));
+  expect_list(&tools, MCP__2025_03_26, SHOWN(""));
+  expect_list(&tools, MCP__2025_06_18, SHOWN(",\"outputSchema\":" VALUE));
+  expect_list(&tools, MCP__2025_11_25, SHOWN(",\"outputSchema\":" VALUE));
+  mcp__tools_deinit(&tools);
+  expect_no_leak();
+}
+
+#define ENTRY(name) "{\"name\":\"" name "\",\"description\":\"\",\"inputSchema\":{\"type\":\"object\"}}"
+
+Test(dispatch, tools_come_and_go) {
+  mcp_tool_t a[] = {{"a", .handler = no_handler}, MCP_TOOL_END}, b = {"b", .handler = no_handler};
+  mcp__tools_t tools;
+  char problem[400] = "";
+  cr_assert_eq(mcp__tools_init(&tools, a, problem, sizeof problem), 0, "%s", problem);
+  cr_expect_eq(mcp__tools_add(&tools, &b, problem, sizeof problem), 0, "%s", problem);
+  expect_list(&tools, MCP__2025_11_25, "{\"tools\":[" ENTRY("a") "," ENTRY("b") "]}");
+  cr_expect_eq(mcp__tools_add(&tools, &b, problem, sizeof problem), MCP_ETOOL);
+  cr_expect_str_eq(problem, "tool \"b\": it is there twice");
+  cr_expect_eq(mcp__tools_remove(&tools, "c"), UV_ENOENT);
+  mcp__tool_t *held = mcp__tool_hold(mcp__tools_find(&tools, "a", 1));
+  cr_expect_eq(mcp__tools_remove(&tools, "a"), 0);
+  cr_expect_null(mcp__tools_find(&tools, "a", 1));
+  expect_list(&tools, MCP__2025_11_25, "{\"tools\":[" ENTRY("b") "]}");
+  cr_expect_eq(mcp__tools_remove(&tools, "b"), 0);
+  expect_list(&tools, MCP__2025_11_25, "{\"tools\":[]}");
+  mcp__tools_deinit(&tools);
+  cr_expect_str_eq(held->name, "a"); /* whoever holds a tool may go on with it */
+  mcp__tool_release(held);
+  expect_no_leak();
+}
+
+/* A change that cannot be made leaves everything as it was. */
+Test(dispatch, tools_come_and_go_when_memory_runs_out) {
+  use_scarce_memory();
+  mcp__tools_t tools;
+  char problem[400] = "";
+  memory.allowed = 1000;
+  cr_assert_eq(mcp__tools_init(&tools, given, problem, sizeof problem), 0);
+  for (int removing = 0; removing < 2; removing++) {
+    int status = UV_ENOMEM;
+    for (long allocations = 0; status != 0; allocations++) {
+      cr_assert_lt(allocations, 100);
+      memory.allowed = allocations;
+      status = removing ? mcp__tools_remove(&tools, "t")
+                        : mcp__tools_add(&tools, described, problem, sizeof problem);
+      cr_expect(status == 0 || status == UV_ENOMEM, "%d", status);
+      cr_expect_eq(mcp__tools_find(&tools, "t", 1) != NULL, (status == 0) != removing);
+    }
+  }
+  memory.allowed = 1000;
+  expect_list(&tools, MCP__2024_11_05, LIST);
+  mcp__tools_deinit(&tools);
+  cr_assert_eq(memory.live, 0);
   expect_no_leak();
 }
 
@@ -437,10 +538,10 @@ Test(dispatch, many_tools) {
     }
     cr_assert_eq(mcp__tools_init(&tools, table, problem, sizeof problem), 0, "%s", problem);
     for (size_t i = 0; i < count; i++)
-      cr_assert_eq(mcp__tools_find(&tools, names[i], strlen(names[i])), &tools.table[i]);
+      cr_assert_eq(mcp__tools_find(&tools, names[i], strlen(names[i])), tools.table[i]);
     cr_assert_null(mcp__tools_find(&tools, "t", 1));
     cr_assert_null(mcp__tools_find(&tools, "t9999", 5));
-    yyjson_doc *doc = yyjson_read(tools.list.data, tools.list.len, 0);
+    yyjson_doc *doc = yyjson_read(tools.lists[0].data, tools.lists[0].len, 0);
     cr_assert_eq(yyjson_arr_size(yyjson_obj_get(yyjson_doc_get_root(doc), "tools")), count);
     yyjson_doc_free(doc);
     mcp__tools_deinit(&tools);
