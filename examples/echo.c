@@ -11,7 +11,7 @@ static void echo(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static const mcp_tool_t tools[] = {
-    {"echo", "Answers its arguments", "{\"type\":\"object\"}", echo, NULL, 0},
+    {.name = "echo", .description = "Answers its arguments", .handler = echo},
     MCP_TOOL_END,
 };
 

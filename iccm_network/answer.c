@@ -33,12 +33,27 @@ int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *
   return join(status, mcp__buf_puts(buf, "}}"));
 }
 
+int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char *blocks, size_t len,
+                        const char *object, size_t object_len, bool is_error) {
+  int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
+  if (to->direct) {
+    status = join(status, mcp__buf_append(buf, object != NULL ? object : blocks, object != NULL ? object_len : len));
+    return join(status, mcp__buf_puts(buf, "}"));
+  }
+  status = join(status, mcp__buf_puts(buf, "{\"content\":"));
+  status = join(status, mcp__buf_append(buf, blocks, len));
+  if (!is_error || !to->shaped)
+    status = join(status, structured(buf, to->revision, object, object_len));
+  return join(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
+}
+
 int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text, const char *data,
                            size_t data_len) {
   if (to->direct || to->revision == MCP__2024_11_05)
     return mcp__jsonrpc_error(buf, to->id, to->id_len, code, text, data, data_len);
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   status = join(status, content(buf, text, strlen(text)));
-  status = join(status, structured(buf, to->revision, data, data_len));
+  if (!to->shaped)
+    status = join(status, structured(buf, to->revision, data, data_len));
   return join(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
 }

@@ -13,10 +13,15 @@ typedef struct mcp__addressee {
   size_t id_len;
   mcp__revision_t revision;
   bool direct; /* the tool's name was the method: the bare result is wanted */
+  bool shaped; /* the tool has an output schema: what is not its result is no structuredContent */
 } mcp__addressee_t;
 
 /* json: the result as JSON text. */
 int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *json, size_t len);
+
+/* The same with content of the tool's own, a JSON array of blocks, and structured, an object, or NULL. */
+int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char *content, size_t len,
+                        const char *structured, size_t structured_len, bool is_error);
 
 /* A failure of the tool's own, code -32000 to -32099: an error on 2024-11-05 and for direct calls, whose callers look
  * at error alone; else a result with isError. data: JSON text, or NULL. */

@@ -7,6 +7,8 @@
  * which then frees and no more. So each call is ended exactly once, and nothing can leak. */
 #include "server.h"
 
+#include "content.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -213,6 +215,17 @@ static int render_result(mcp__buf_t *out, const mcp__addressee_t *to, const void
   return mcp__answer_result(out, to, text->json, text->len);
 }
 
+typedef struct content {
+  json_text_t blocks, structured; /* structured.json NULL: none */
+  bool is_error;
+} content_t;
+
+static int render_content(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const content_t *content = what;
+  return mcp__answer_content(out, to, content->blocks.json, content->blocks.len, content->structured.json,
+                             content->structured.len, content->is_error);
+}
+
 static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const mcp__buf_t *response = what;
   (void)to;
@@ -247,20 +260,81 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   return status;
 }
 
+/* ---- results --------------------------------------------------------------------------------------- */
+
+static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
+  if (!call->ended)
+    mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
+  static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
+  return end_call(call, render_failure, &unfit, MCP_EANSWER);
+}
+
+/* Whether a result is what the tool's output schema promises; else problem names the place. */
+static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_t size) {
+  if (call->tool->output == NULL)
+    return true;
+  yyjson_doc *doc = /* without INSITU nothing is written to the text */
+      yyjson_read_opts((char *)(uintptr_t)text->json, text->len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, NULL);
+  snprintf(problem, size, "is not valid JSON, or there is no memory to check it");
+  bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
+  yyjson_doc_free(doc);
+  return fine;
+}
+
+static int end_with_result(mcp_call_t *call, const json_text_t *text) {
+  char problem[MESSAGE_BYTES];
+  if (!fits(call, text, problem, sizeof problem))
+    return end_unfit(call, "output_schema", problem);
+  return end_call(call, render_result, text, 0);
+}
+
+static json_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
+  json_text_t text = {NULL, 0};
+  if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
+    text.json = yyjson_mut_val_write_opts(value, 0, &call->arena.alc, &text.len, NULL);
+  return text;
+}
+
 int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
   if (!mcp__utf8_valid(json, len))
     return end_call(call, render_failure, &unwritable, MCP_EANSWER);
   json_text_t text = {json, len};
-  return end_call(call, render_result, &text, 0);
+  return end_with_result(call, &text);
 }
 
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
-  json_text_t text = {NULL, 0};
-  if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
-    text.json = yyjson_mut_val_write_opts(result, 0, &call->arena.alc, &text.len, NULL);
-  if (text.json == NULL)
+  json_text_t text = write_value(call, result);
+  return text.json != NULL ? end_with_result(call, &text) : end_call(call, render_failure, &unwritable, MCP_EANSWER);
+}
+
+/* To those who look at error alone: the first text, and the rest as data. */
+static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const content_t *content) {
+  const json_text_t *data = content->structured.json != NULL ? &content->structured : &content->blocks;
+  yyjson_mut_val *text = yyjson_mut_obj_get(yyjson_mut_arr_get_first(blocks), "text");
+  failure_t failure = {MCP_TOOL_ERROR, yyjson_mut_get_str(text), data->json, data->len};
+  if (failure.text == NULL)
+    failure.text = mcp_strerror(MCP_TOOL_ERROR);
+  return end_call(call, render_failure, &failure, 0);
+}
+
+int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured, bool is_error) {
+  char problem[MESSAGE_BYTES];
+  content_t content = {.blocks = write_value(call, blocks), .is_error = is_error};
+  if (structured != NULL)
+    content.structured = write_value(call, structured);
+  if (content.blocks.json == NULL || (structured != NULL && content.structured.json == NULL))
     return end_call(call, render_failure, &unwritable, MCP_EANSWER);
-  return end_call(call, render_result, &text, 0);
+  if (!mcp__content_check(blocks, problem, sizeof problem))
+    return end_unfit(call, "content", problem);
+  if (structured != NULL && !yyjson_mut_is_obj(structured))
+    return end_unfit(call, "structured", "must be an object");
+  if (is_error && (call->to.direct || call->to.revision == MCP__2024_11_05))
+    return end_with_error(call, blocks, &content);
+  if (!is_error && structured == NULL && call->tool->output != NULL)
+    return end_unfit(call, "structured", "is required by its output_schema");
+  if (!is_error && structured != NULL && !fits(call, &content.structured, problem, sizeof problem))
+    return end_unfit(call, "output_schema", problem);
+  return end_call(call, render_content, &content, 0);
 }
 
 /* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own. */

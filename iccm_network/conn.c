@@ -158,6 +158,7 @@ static bool should_pause(const mcp__conn_t *conn) {
 static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outcome) {
   call->conn = conn;
   call->to.direct = outcome->direct;
+  call->to.shaped = outcome->tool->output != NULL;
   call->tool = mcp__tool_hold(outcome->tool);
   call->args = outcome->args;
   call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
@@ -171,7 +172,7 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
     outcome->code = MCP_INVALID_REQUEST;
     outcome->problem = "a call with this id is still in flight";
   }
-  call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct};
+  call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
   switch (outcome->action) {
   case MCP__DO_CALL:

@@ -155,7 +155,7 @@ int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[
 
 /* Serves one call. args is an object that fulfils the tool's input_schema, borrowed until the call is ended.
  * A property that is not required may hold null, which counts as not given. The handler ends the call with
- * exactly one of mcp_call_reply, _reply_text, _tool_error and _fail, now or later, also when the peer has
+ * exactly one of mcp_call_reply, _reply_text, _reply_content, _tool_error and _fail, now or later, also when the peer has
  * gone meanwhile. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
@@ -252,14 +252,18 @@ bool mcp_call_cancelled(const mcp_call_t *call);
  * mcp_call_cancelled(). */
 void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
 
-/* The four ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
- * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory: the
- * caller gets -32603), MCP_ESTATE where nobody waited any more.
+/* The five ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
+ * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or is
+ * not what it should be (output_schema, content; the log names the place): the caller gets -32603; MCP_ESTATE where nobody waited any more.
  * reply: result is a value of mcp_call_doc(). reply_text: a JSON text, copied as it stands; that it is valid is
- * the handler's word. tool_error: the tool ran and could not do it; words for the caller, no paths, no SQL.
+ * the handler's word. reply_content: an array of MCP's content blocks (text, image, audio, resource_link,
+ * resource), and an object for structuredContent, required where there is an output_schema, or NULL; values of
+ * mcp_call_doc(). Direct calls are answered structured, or where that is NULL the array; with is_error they, and
+ * those of 2024-11-05, get the first block's text as a JSON-RPC error -32000. tool_error: the tool ran and could not do it; words for the caller, no paths, no SQL.
  * fail: a JSON-RPC error of its own code, with data (a value of mcp_call_doc(), or NULL). */
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
 int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
+int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured, bool is_error);
 int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MCP_PRINTF(2, 3);
 int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...) MCP_PRINTF(4, 5);
 

@@ -9,7 +9,7 @@ static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static const mcp_tool_t tools[] = {
-    {"tool", "A tool", "{\"type\":\"object\"}", on_call, NULL, MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED},
+    {.name = "tool", .handler = on_call, .flags = MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED},
     MCP_TOOL_END,
 };
 

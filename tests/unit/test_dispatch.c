@@ -342,7 +342,7 @@ Test(dispatch, trace_ids) {
 static int render(const decided_t *decided, mcp__buf_t *out) {
   const mcp__outcome_t *outcome = &decided->outcome;
   const mcp__message_t *message = &decided->message;
-  mcp__addressee_t to = {message->id, message->id_len, outcome->revision, outcome->direct};
+  mcp__addressee_t to = {message->id, message->id_len, outcome->revision, outcome->direct, false};
   if (outcome->action == MCP__DO_CALL) {
     size_t len;
     char *args = yyjson_val_write(outcome->args, 0, &len);
