@@ -2,6 +2,7 @@
  * as structuredContent beside it, where it is an object. */
 #include "answer.h"
 
+#include <math.h>
 #include <string.h>
 
 static int join(int a, int b) { return a != 0 ? a : b; }
@@ -56,4 +57,29 @@ int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code
   if (!to->shaped)
     status = join(status, structured(buf, to->revision, data, data_len));
   return join(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
+}
+
+static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, double value) {
+  if (fabs(value) < 9007199254740992.0 && value == (double)(int64_t)value) /* 3, not 3.0 */
+    yyjson_mut_obj_add_sint(doc, object, key, (int64_t)value);
+  else
+    yyjson_mut_obj_add_real(doc, object, key, value);
+}
+
+char *mcp__answer_progress(const char *token, double progress, double total, const char *message) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&mcp__json_alc);
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "jsonrpc", "2.0");
+  yyjson_mut_obj_add_str(doc, root, "method", "notifications/progress");
+  yyjson_mut_val *params = yyjson_mut_obj_add_obj(doc, root, "params");
+  yyjson_mut_obj_add_val(doc, params, "progressToken", yyjson_mut_raw(doc, token));
+  add_number(doc, params, "progress", progress);
+  if (total > 0)
+    add_number(doc, params, "total", total);
+  if (message != NULL)
+    yyjson_mut_obj_add_str(doc, params, "message", message);
+  char *text = yyjson_mut_write_opts(doc, 0, &mcp__json_alc, NULL, NULL);
+  yyjson_mut_doc_free(doc);
+  return text;
 }

@@ -23,6 +23,10 @@ int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *
 int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char *content, size_t len,
                         const char *structured, size_t structured_len, bool is_error);
 
+/* A notification of progress, whole; token is JSON text, total is not sent where it is 0 or less, message may be NULL.
+ * Goes by mcp__free(); NULL: no memory. */
+char *mcp__answer_progress(const char *token, double progress, double total, const char *message);
+
 /* A failure of the tool's own, code -32000 to -32099: an error on 2024-11-05 and for direct calls, whose callers look
  * at error alone; else a result with isError. data: JSON text, or NULL. */
 int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text, const char *data,

@@ -9,6 +9,7 @@
 
 #include "content.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,7 @@ mcp_call_t *mcp__call_take(mcp_server_t *server) {
 
 void mcp__call_free(mcp_call_t *call) {
   mcp__tool_release(call->tool);
+  mcp__free(atomic_load(&call->progress));
   mcp__buf_deinit(&call->text);
   mcp__buf_deinit(&call->response);
   mcp__arena_deinit(&call->arena);
@@ -60,6 +62,7 @@ void mcp__call_give_back(mcp_call_t *call) {
   }
   mcp__tool_release(call->tool);
   call->tool = NULL;
+  mcp__free(atomic_exchange(&call->progress, NULL));
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
   mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
@@ -187,6 +190,55 @@ void mcp__call_cancel(mcp_call_t *call) {
     cb(call, call->on_cancel_arg); /* may end the call */
 }
 
+/* ---- progress -------------------------------------------------------------------------------------- */
+
+/* What a handler tells is kept in its call, the newest only, until the loop's thread sends it: at times of its own, or right
+ * before the answer. */
+static void send_progress(mcp_call_t *call) {
+  if (atomic_load(&call->progress) == NULL)
+    return;
+  char *text = atomic_exchange(&call->progress, NULL);
+  if (call->conn != NULL && !atomic_load(&call->cancelled))
+    mcp__conn_notify(call->conn, text);
+  mcp__free(text);
+}
+
+void mcp__call_send_progress(uv_timer_t *timer) {
+  mcp_server_t *server = timer->data;
+  server->progress_ms = uv_now(server->loop);
+  for (mcp_call_t *call = server->oldest; call != NULL; call = call->newer)
+    send_progress(call);
+}
+
+static void on_news(void *owner) {
+  mcp_server_t *server = owner;
+  uint64_t since_ms = uv_now(server->loop) - server->progress_ms;
+  if (!uv_is_active((uv_handle_t *)&server->progress))
+    uv_timer_start(&server->progress, mcp__call_send_progress,
+                   since_ms < MCP__PROGRESS_MS ? MCP__PROGRESS_MS - since_ms : 0, 0);
+}
+
+int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message) {
+  if (call->ended || atomic_load(&call->cancelled))
+    return MCP_ESTATE;
+  if (!isfinite(progress) || !isfinite(total) || progress <= call->progress_last ||
+      (message != NULL && !mcp__utf8_valid(message, strlen(message))))
+    return UV_EINVAL;
+  call->progress_last = progress;
+  if (call->progress_token == NULL)
+    return 0;
+  char *text = mcp__answer_progress(call->progress_token, progress, total, message);
+  if (text == NULL)
+    return UV_ENOMEM;
+  char *before = atomic_exchange(&call->progress, text);
+  mcp__free(before);
+  if (before == NULL && call->on_pool)
+    mcp__pool_news(call->pool);
+  else if (before == NULL && call->server != NULL)
+    on_news(call->server);
+  return 0;
+}
+
 /* ---- answers --------------------------------------------------------------------------------------- */
 
 typedef struct tool_failure {
@@ -251,6 +303,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
   }
   mcp__conn_t *conn = call->conn;
+  send_progress(call);
   leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that it has */
   if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
     status = status != 0 ? status : MCP_ESTATE;
@@ -401,6 +454,7 @@ static void done(mcp__job_t *job) {
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
     return;
   }
+  send_progress(call);
   if (call->conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
   over(call);
@@ -408,7 +462,7 @@ static void done(mcp__job_t *job) {
 
 static void orphan(mcp__job_t *job) { mcp__call_free(call_of(job)); }
 
-const mcp__pool_events_t mcp__call_pool_events = {work, done, orphan};
+const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, orphan};
 
 void mcp__call_run(mcp_call_t *call) {
   call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
@@ -422,6 +476,7 @@ void mcp__call_run(mcp_call_t *call) {
     return;
   }
   call->on_pool = true;
+  call->pool = call->server->pool;
   int status = mcp__pool_submit(call->server->pool, &call->job);
   if (status == 0)
     return;

@@ -7,6 +7,7 @@
  * connection goes. Calls in flight lose their connection and go on to their end. */
 #include "server.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -116,6 +117,32 @@ int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_
   return status;
 }
 
+static int render_text(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  (void)to;
+  return mcp__buf_puts(out, what);
+}
+
+void mcp__conn_notify(mcp__conn_t *conn, const char *text) {
+  if (conn->state != MCP__CONN_OPEN || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE)
+    return;
+  write_message(conn, NULL, render_text, text);
+  mcp__stream_dirty(&conn->stream);
+}
+
+/* Told right before the next write: once, however many tools have come and gone by then. */
+void mcp__conn_tools_changed(mcp__conn_t *conn) {
+  if (conn->state != MCP__CONN_OPEN || !conn->initialized || conn->revision < MCP__2025_03_26)
+    return;
+  conn->tools_changed = true;
+  mcp__stream_dirty(&conn->stream);
+}
+
+static void tell_tools_changed(mcp__conn_t *conn) {
+  static const char text[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
+  if (conn->tools_changed && write_message(conn, NULL, render_text, text) == 0)
+    conn->tools_changed = false;
+}
+
 static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const mcp__outcome_t *outcome = what;
   if (outcome->action == MCP__DO_ANSWER) {
@@ -161,6 +188,8 @@ static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outco
   call->to.shaped = outcome->tool->output != NULL;
   call->tool = mcp__tool_hold(outcome->tool);
   call->args = outcome->args;
+  call->progress_token = call->silent ? NULL : outcome->progress_token;
+  call->progress_last = -INFINITY;
   call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
   mcp__call_run(call); /* may have ended it */
 }
@@ -215,6 +244,7 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   mcp__dispatch(&server->identity, conn->revision, &message, &call->arena, &outcome);
   if (message.kind == MCP__REQUEST)
     conn->revision = outcome.revision;
+  conn->initialized |= outcome.initialized;
   act(conn, call, &message, &outcome);
   if (should_pause(conn))
     mcp__ws_pause(&conn->ws, true);
@@ -367,8 +397,10 @@ void mcp__conn_call_left(mcp__conn_t *conn) {
 
 static void before_write(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
-  if (conn->state == MCP__CONN_OPEN)
-    mcp__ws_flush_pong(&conn->ws);
+  if (conn->state != MCP__CONN_OPEN)
+    return;
+  tell_tools_changed(conn);
+  mcp__ws_flush_pong(&conn->ws);
 }
 
 static void on_written(mcp__stream_t *stream) {

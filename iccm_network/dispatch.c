@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TRACE_ID_MAX_BYTES = 128, PROBLEM_BYTES = 512 };
+enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512 };
 
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 
@@ -52,7 +52,9 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_str(doc, root, "protocolVersion", revisions[outcome->revision]);
   yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
-  yyjson_mut_obj_add_obj(doc, capabilities, "tools");
+  yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
+  if (outcome->revision >= MCP__2025_03_26) /* older peers take the next message for their answer */
+    yyjson_mut_obj_add_bool(doc, tools, "listChanged", true);
   yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "serverInfo");
   yyjson_mut_obj_add_str(doc, info, "name", self->name);
   yyjson_mut_obj_add_str(doc, info, "version", self->version);
@@ -60,7 +62,6 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   outcome->action = MCP__DO_ANSWER;
 }
 
-/* ping; and notifications/initialized, which asks for nothing but may come with an id all the same */
 static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
   (void)self;
   (void)params;
@@ -68,6 +69,13 @@ static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_
   outcome->action = MCP__DO_ANSWER;
   outcome->result = "{}";
   outcome->result_len = 2;
+}
+
+/* asks for nothing, but may come with an id all the same */
+static void on_initialized(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                           mcp__outcome_t *outcome) {
+  outcome->initialized = true;
+  on_ping(self, params, arena, outcome);
 }
 
 static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
@@ -95,6 +103,15 @@ static const char *trace_id(yyjson_val *params) {
       return yyjson_get_str(id);
   }
   return NULL;
+}
+
+/* As it came, since the caller compares it: an integer of any size, or a string. */
+static const char *progress_token(yyjson_val *params, mcp__arena_t *arena) {
+  yyjson_val *token = yyjson_obj_get(yyjson_obj_get(params, "_meta"), "progressToken");
+  bool big = yyjson_is_raw(token) && strcspn(yyjson_get_raw(token), ".eE") == yyjson_get_len(token);
+  if ((!yyjson_is_str(token) && !yyjson_is_int(token) && !big) || yyjson_get_len(token) > PROGRESS_TOKEN_MAX_BYTES)
+    return NULL;
+  return yyjson_val_write_opts(token, 0, &arena->alc, NULL, NULL);
 }
 
 static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
@@ -127,6 +144,7 @@ static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__a
   outcome->tool = tool;
   outcome->args = args;
   outcome->trace_id = trace_id(params);
+  outcome->progress_token = progress_token(params, arena);
 }
 
 static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
@@ -159,7 +177,7 @@ typedef struct method {
 
 static const method_t methods[] = {
     {"tools/call", on_tools_call}, {"tools/list", on_tools_list}, {"ping", on_ping},
-    {"initialize", on_initialize}, {"notifications/initialized", on_ping}, {"notifications/cancelled", on_cancelled},
+    {"initialize", on_initialize}, {"notifications/initialized", on_initialized}, {"notifications/cancelled", on_cancelled},
 };
 
 static const method_t *find_method(yyjson_val *name) {

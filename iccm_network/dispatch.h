@@ -26,6 +26,8 @@ typedef struct mcp__outcome {
   yyjson_val *args; /* an object */
   bool direct;
   const char *trace_id; /* NULL: none given */
+  const char *progress_token; /* JSON text; NULL: none given */
+  bool initialized; /* the peer says that it is ready for what it did not ask for */
   yyjson_val *cancel_id;
 } mcp__outcome_t;
 

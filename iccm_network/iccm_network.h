@@ -207,6 +207,13 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
  * words for an operator. While anything is missing GET /readyz answers 503 and lists need and reason. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
 
+/* One tool more, or one less, at any time but while the server stops. Connections of 2025-03-26 or newer are told
+ * (notifications/tools/list_changed); calls in flight of a tool that goes end normally, with its arg. add: errors
+ * of a tool as in new, MCP_ETOOL (the log says what is wrong), UV_EINVAL (no name). remove: UV_ENOENT. Both:
+ * UV_ENOMEM, MCP_ESTATE; then nothing has changed. */
+int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
+int mcp_server_remove_tool(mcp_server_t *server, const char *name);
+
 /* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
  * not start (libuv's code: UV_EADDRINUSE, UV_EACCES, …); or MCP_ETIMEOUT: it has stopped, but a blocking handler is
  * still running, so that what it works with must not be freed: end the process. */
@@ -242,6 +249,12 @@ const char *mcp_call_trace_id(const mcp_call_t *call);
 
 /* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
+
+/* Tells how far the call is, where its caller asked for that (_meta.progressToken) and has not gone: progress rises
+ * with each call, total 0 or less is unknown, message may be NULL. Costs little: the newest is sent every 50 ms, and
+ * what is left right before the answer. 0; UV_EINVAL: not rising, not a number, not UTF-8; UV_ENOMEM; MCP_ESTATE:
+ * nobody waits any more. */
+int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
 
 /* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over.
  * The call has to be ended all the same. */

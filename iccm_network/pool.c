@@ -11,6 +11,8 @@ struct mcp__pool {
   uv_cond_t wake;
   uv_async_t async;
   const mcp__pool_events_t *events;
+  void *owner; /* for news */
+  bool news;
   mcp__job_t *first, *last; /* waiting */
   mcp__job_t *finished;     /* for the loop; newest first */
   unsigned waiting, idle, threads;
@@ -90,15 +92,29 @@ static void on_async(uv_async_t *async) {
   mcp__pool_t *pool = async->data;
   uv_mutex_lock(&pool->mutex);
   mcp__job_t *jobs = take_finished(pool);
+  bool news = pool->news;
+  pool->news = false;
   uv_mutex_unlock(&pool->mutex);
+  if (news)
+    pool->events->news(pool->owner);
   finish(pool, jobs);
 }
 
-mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events) {
+void mcp__pool_news(mcp__pool_t *pool) {
+  uv_mutex_lock(&pool->mutex);
+  if (!pool->closed) {
+    pool->news = true;
+    uv_async_send(&pool->async);
+  }
+  uv_mutex_unlock(&pool->mutex);
+}
+
+mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, void *owner) {
   mcp__pool_t *pool = mcp__calloc(sizeof *pool);
   if (pool == NULL)
     return NULL;
   pool->events = events;
+  pool->owner = owner;
   pool->users = 1;
   if (uv_mutex_init(&pool->mutex) != 0)
     goto no_mutex;

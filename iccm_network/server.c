@@ -206,6 +206,43 @@ int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reas
   return 0;
 }
 
+/* ---- tools that come and go ------------------------------------------------------------------------- */
+
+static void tools_changed(mcp_server_t *server) {
+  for (mcp__conn_t *conn = server->conns; conn != NULL; conn = conn->next)
+    mcp__conn_tools_changed(conn);
+}
+
+static int make_pool(mcp_server_t *server) { /* start has made one where there was a tool for it */
+  if (!server->started || server->pool != NULL)
+    return 0;
+  server->pool = mcp__pool_new(server->loop, &mcp__call_pool_events, server);
+  return server->pool != NULL ? 0 : UV_ENOMEM;
+}
+
+int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
+  char problem[512] = "out of memory";
+  if (server->stopping)
+    return MCP_ESTATE;
+  if (tool->name == NULL)
+    return UV_EINVAL;
+  int status = (tool->flags & MCP_TOOL_BLOCKING) != 0 ? make_pool(server) : 0;
+  if (status == 0)
+    status = mcp__tools_add(&server->tools, tool, problem, sizeof problem);
+  if (status == 0)
+    tools_changed(server);
+  else
+    mcp_log(MCP_LOG_ERROR, server->name, "%s", problem);
+  return status;
+}
+
+int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
+  int status = server->stopping ? MCP_ESTATE : mcp__tools_remove(&server->tools, name);
+  if (status == 0)
+    tools_changed(server);
+  return status;
+}
+
 int mcp_server_port(const mcp_server_t *server) { return server->port; }
 
 /* ---- start ----------------------------------------------------------------------------------------- */
@@ -331,9 +368,10 @@ static void on_tick(uv_timer_t *timer) {
 static void ignore_pool_closed(void *arg) { (void)arg; }
 
 static void open_handles(mcp_server_t *server) {
-  server->tick.data = server->late_cancels.data = server->io.prepare.data = server;
+  server->tick.data = server->late_cancels.data = server->progress.data = server->io.prepare.data = server;
   uv_timer_init(server->loop, &server->tick);
   uv_timer_init(server->loop, &server->late_cancels);
+  uv_timer_init(server->loop, &server->progress);
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
   size_t twice = 2 * server->max_message;
   server->receive = (mcp__budget_t){0, twice > RECEIVE_MEMORY ? twice : RECEIVE_MEMORY};
@@ -348,7 +386,7 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   server->loop = loop;
   int status = find_port(server);
   if (status == 0 && mcp__tools_any_blocking(&server->tools)) {
-    server->pool = mcp__pool_new(loop, &mcp__call_pool_events);
+    server->pool = mcp__pool_new(loop, &mcp__call_pool_events, server);
     status = server->pool != NULL ? 0 : UV_ENOMEM;
   }
   if (status == 0)
@@ -400,9 +438,10 @@ static void close_handles(mcp_server_t *server) {
     server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
   }
-  server->open_handles = server->pool != NULL ? 4 : 3;
+  server->open_handles = server->pool != NULL ? 5 : 4;
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
+  uv_close((uv_handle_t *)&server->progress, on_handle_closed);
   mcp__io_close(&server->io, on_handle_closed);
   if (server->pool != NULL)
     mcp__pool_close(server->pool, on_pool_closed, server);

@@ -19,6 +19,7 @@ enum {
   MCP__PONG_MS = 20000,
   MCP__MESSAGE_STALL_MS = 30000,
   MCP__WRITE_STALL_MS = 30000,
+  MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
   MCP__DRAIN_MS = 1000, /* input is discarded that long after a close, else the peer sees a reset instead */
   MCP__MAX_IN_FLIGHT = 64,
   MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
@@ -47,6 +48,10 @@ struct mcp_call {
   mcp__tool_t *tool;          /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
   const char *trace_id;       /* NULL: none */
+  const char *progress_token; /* JSON text in the arena; NULL: nobody asked */
+  double progress_last;       /* values rise */
+  _Atomic(char *) progress;   /* the newest notification, which the loop's thread has to send; NULL: none */
+  mcp__pool_t *pool;          /* while on_pool; outlives the server where the handler does */
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
   void (*on_cancel)(mcp_call_t *call, void *arg);
   void *on_cancel_arg;
@@ -84,6 +89,8 @@ struct mcp__conn {
   uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
   size_t stalled_bytes;
   size_t largest_answer;
+  bool initialized;   /* the peer has said so */
+  bool tools_changed; /* and has to be told, from 2025-03-26 on */
   bool counted; /* in server->connections */
   char peer[MCP__PEER_NAME_SIZE];
 };
@@ -110,6 +117,8 @@ struct mcp_server {
   uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */
   uv_timer_t tick;
   uv_timer_t late_cancels; /* runs mcp_call_on_cancel callbacks that were given too late */
+  uv_timer_t progress; /* sends what calls have to tell */
+  uint64_t progress_ms; /* when it did last */
   mcp__io_t io;
   mcp__pool_t *pool; /* NULL without blocking tools */
   mcp__conn_t *conns;
@@ -137,6 +146,8 @@ void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no ca
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
 typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const void *what);
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what);
+void mcp__conn_notify(mcp__conn_t *conn, const char *text); /* may be left out: no room, no memory */
+void mcp__conn_tools_changed(mcp__conn_t *conn);
 bool mcp__conn_is_closing(const mcp__conn_t *conn); /* nothing is answered any more */
 void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
 
@@ -150,6 +161,7 @@ void mcp__call_time_out(mcp_call_t *call, const char *why); /* answers -32603, t
 void mcp__call_detach(mcp_call_t *call);                  /* from a server that goes before the call's end */
 void mcp__call_free(mcp_call_t *call);
 extern const mcp__pool_events_t mcp__call_pool_events;
+void mcp__call_send_progress(uv_timer_t *timer); /* data is the server */
 void mcp__call_fire_late_cancels(uv_timer_t *timer); /* data is the server */
 
 /* server.c */

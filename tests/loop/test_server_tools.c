@@ -1,5 +1,5 @@
 /* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape, content of all
- * types. */
+ * types, progress; and tools that come and go. */
 #include "scene.h"
 
 #include <string.h>
@@ -200,4 +200,249 @@ Test(server_tools, wrong_content_is_an_internal_error) {
   cr_expect(wire_says(peer, 100, "\"code\":-32603"));
   cr_expect(scene_logged("a result of the tool content: structured must be an object"));
   close_all();
+}
+
+/* ---- progress ---------------------------------------------------------------------------------------- */
+
+enum { STEPS = 1000 };
+
+static mcp_call_t *held;
+static uv_sem_t go_on;
+
+static void hold_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  held = call;
+}
+
+static void steps_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  for (int i = 1; i <= STEPS; i++)
+    mcp_call_progress(call, i, STEPS, "step");
+  status = mcp_call_reply_text(call, "{}", 2);
+}
+
+static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) { /* on the pool */
+  (void)args;
+  (void)arg;
+  mcp_call_progress(call, 1, 0, NULL);
+  uv_sem_wait(&go_on);
+  int told = mcp_call_progress(call, 2, 0, NULL);
+  mcp_call_reply_text(call, "{}", 2);
+  status = told;
+}
+
+static const mcp_tool_t hold = {.name = "hold", .handler = hold_tool}, steps = {.name = "steps", .handler = steps_tool},
+                        pool_steps = {.name = "pool_steps", .handler = steps_tool, .flags = MCP_TOOL_BLOCKING},
+                        wait_on_pool = {.name = "wait", .handler = wait_tool, .flags = MCP_TOOL_BLOCKING};
+
+static void open_for_progress(void) {
+  open_with("2024-11-05"); /* progress is as old as MCP */
+  const mcp_tool_t *more[] = {&hold, &steps, &pool_steps, &wait_on_pool};
+  for (size_t i = 0; i < 4; i++)
+    cr_assert_eq(mcp_server_add_tool(server, more[i]), 0);
+  cr_assert_eq(uv_sem_init(&go_on, 0), 0);
+  status = 1;
+}
+
+static void call_with_token(int id, const char *tool, const char *token) {
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\","
+            "\"_meta\":{\"progressToken\":%s}}}",
+            id, tool, token);
+}
+
+static size_t count_words(const wire_t *wire, const char *words) {
+  size_t count = 0;
+  for (size_t i = 0; i < wire->count; i++)
+    count += strstr(wire->messages[i], words) != NULL;
+  return count;
+}
+
+static bool last_says(const wire_t *wire, size_t back, const char *words) {
+  return wire->count > back && strstr(wire->messages[wire->count - 1 - back], words) != NULL;
+}
+
+Test(server_tools, progress_comes_before_the_answer) {
+  static const char *const tokens[] = {"0", "\"a b\"", "9007199254740993"};
+  open_for_progress();
+  for (int id = 0; id < 6; id++) {
+    char words[200];
+    call_with_token(id, id < 3 ? "steps" : "pool_steps", tokens[id % 3]);
+    RUN_UNTIL(wire_answers(peer, id) == 1);
+    snprintf(words, sizeof words,
+             "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%s,\"progress\":%d,\"total\":%d,"
+             "\"message\":\"step\"}}",
+             tokens[id % 3], STEPS, STEPS);
+    cr_expect(last_says(peer, 1, words), "%s", peer->messages[peer->count - 2]);
+    cr_expect(last_says(peer, 0, "\"result\""), "%s", peer->messages[peer->count - 1]);
+  }
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, no_progress_for_those_who_did_not_ask) {
+  open_for_progress();
+  size_t before = peer->count;
+  wire_call(peer, 1, "steps", "{}");
+  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"steps\","
+                  "\"_meta\":{\"progressToken\":1}}}");
+  wire_call(peer, 2, "pool_steps", "{}");
+  RUN_UNTIL(wire_answers(peer, 2) == 1);
+  scene_run_ms(100);
+  cr_expect_eq(peer->count, before + 2);
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, progress_while_the_call_goes_on) {
+  open_for_progress();
+  call_with_token(1, "wait", "1");
+  RUN_UNTIL(count_words(peer, "\"progressToken\":1,\"progress\":1}") == 1);
+  call_with_token(2, "hold", "2");
+  wire_settle(peer);
+  cr_assert_eq(mcp_call_progress(held, 0.5, 0, NULL), 0);
+  RUN_UNTIL(count_words(peer, "\"progressToken\":2,\"progress\":0.5}") == 1);
+  cr_expect_eq(mcp_call_progress(held, 0.5, 0, NULL), UV_EINVAL);
+  cr_expect_eq(mcp_call_progress(held, 0.4, 0, NULL), UV_EINVAL);
+  cr_expect_eq(mcp_call_progress(held, 0.0 / 0.0, 0, NULL), UV_EINVAL);
+  cr_expect_eq(mcp_call_progress(held, 1, 1.0 / 0.0, NULL), UV_EINVAL);
+  cr_expect_eq(mcp_call_progress(held, 1, 0, "\xff"), UV_EINVAL);
+  scene_run_ms(100);
+  wire_settle(peer);
+  cr_expect_eq(count_words(peer, "progress\":"), 2);
+  uv_sem_post(&go_on);
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_expect_eq(count_words(peer, "\"progressToken\":1,\"progress\":2}"), 1);
+  mcp_call_reply_text(held, "1", 1);
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, progress_is_not_sent_more_often_than_people_look) {
+  open_for_progress();
+  call_with_token(1, "hold", "1");
+  wire_settle(peer);
+  uint64_t began = scene_ms();
+  double told = 0;
+  while (scene_ms() - began < 300) {
+    cr_assert_eq(mcp_call_progress(held, ++told, 0, NULL), 0);
+    scene_run_ms(1);
+  }
+  size_t most = (scene_ms() - began) / 50 + 2, sent = count_words(peer, "notifications/progress");
+  cr_expect(sent >= 2 && sent <= most, "%zu of %.0f, at most %zu", sent, told, most);
+  mcp_call_reply_text(held, "1", 1);
+  wire_settle(peer);
+  char words[60];
+  snprintf(words, sizeof words, "\"progress\":%.0f}", told);
+  cr_expect_eq(count_words(peer, words), 1, "the newest was lost");
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, no_progress_after_a_cancel) {
+  open_for_progress();
+  call_with_token(1, "hold", "1");
+  wire_settle(peer);
+  cr_expect_eq(mcp_call_progress(held, 1, 0, NULL), 0);
+  RUN_UNTIL(count_words(peer, "notifications/progress") == 1);
+  cr_expect_eq(mcp_call_progress(held, 2, 0, NULL), 0); /* waits for its time, and is overtaken */
+  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  wire_settle(peer);
+  cr_assert(mcp_call_cancelled(held));
+  size_t before = count_words(peer, "notifications/progress");
+  cr_expect_eq(mcp_call_progress(held, 3, 0, NULL), MCP_ESTATE);
+  scene_run_ms(120);
+  wire_settle(peer);
+  cr_expect_eq(count_words(peer, "notifications/progress"), before);
+  cr_expect_eq(count_words(peer, "\"progress\":3"), 0);
+  cr_expect_eq(mcp_call_reply_text(held, "1", 1), MCP_ESTATE);
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, progress_from_a_thread_that_outlives_the_server) {
+  open_for_progress();
+  call_with_token(1, "wait", "1");
+  RUN_UNTIL(count_words(peer, "notifications/progress") == 1);
+  mcp_server_t *gone = server;
+  stage.stopped = false;
+  cr_assert_eq(mcp_server_stop(gone, stage_on_stopped, NULL), 0);
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(gone);
+  uv_sem_post(&go_on);
+  scene_run_ms(100); /* the thread ends its call and leaves the pool */
+  cr_expect_eq(status, MCP_ESTATE);
+  uv_sem_destroy(&go_on);
+  scene_close();
+}
+
+/* ---- tools that come and go -------------------------------------------------------------------------- */
+
+#define CHANGED "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}"
+
+Test(server_tools, those_who_know_of_changes_are_told_once_a_turn) {
+  open_with("2025-03-26");
+  wire_t *old = open_peer("2024-11-05"), *raw = wire_open(mcp_server_port(server));
+  wire_t *early = wire_open(mcp_server_port(server)), *newest = open_peer("2025-11-25");
+  wire_text(early, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+                   "\"2025-11-25\"}}"); /* and not initialized yet */
+  wire_settle(early);
+  cr_assert_eq(mcp_server_add_tool(server, &hold), 0);
+  cr_assert_eq(mcp_server_add_tool(server, &steps), 0);
+  cr_assert_eq(mcp_server_remove_tool(server, "content"), 0);
+  cr_assert_eq(mcp_server_remove_tool(server, "content"), UV_ENOENT);
+  cr_assert_eq(mcp_server_add_tool(server, &steps), MCP_ETOOL);
+  cr_expect(scene_logged("tool \"steps\": it is there twice"));
+  cr_assert_eq(mcp_server_add_tool(server, &(mcp_tool_t){.handler = hold_tool}), UV_EINVAL);
+  wire_t *all[] = {peer, newest, old, raw, early};
+  for (size_t i = 0; i < 5; i++) {
+    wire_settle(all[i]);
+    cr_expect_eq(count_words(all[i], CHANGED), i < 2 ? 1 : 0, "peer %zu: %zu", i, count_words(all[i], CHANGED));
+  }
+  cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
+  RUN_UNTIL(count_words(peer, CHANGED) == 2);
+  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/list\"}");
+  ask(6, "steps", "{}");
+  ask(7, "hold", "{}");
+  cr_expect(wire_says(peer, 5, "\"name\":\"steps\"") && !wire_says(peer, 5, "\"name\":\"hold\""));
+  cr_expect(wire_says(peer, 6, "\"result\""));
+  cr_expect(wire_says(peer, 7, "unknown tool: hold"));
+  close_all();
+}
+
+Test(server_tools, calls_of_a_tool_that_goes_end_normally) {
+  open_for_progress();
+  call_with_token(1, "wait", "1");
+  call_with_token(2, "hold", "2");
+  RUN_UNTIL(count_words(peer, "notifications/progress") == 1 && held != NULL);
+  cr_assert_eq(mcp_server_remove_tool(server, "wait"), 0);
+  cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
+  uv_sem_post(&go_on);
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_expect_eq(mcp_call_reply_text(held, "1", 1), 0);
+  RUN_UNTIL(wire_answers(peer, 2) == 1);
+  cr_expect(wire_says(peer, 1, "\"result\"") && wire_says(peer, 2, "\"result\""));
+  uv_sem_destroy(&go_on);
+  close_all();
+}
+
+Test(server_tools, a_blocking_tool_comes_to_a_server_that_had_none) {
+  static const mcp_tool_t none[] = {MCP_TOOL_END};
+  scene_open();
+  server = mcp_server_new("bare", "1", 0, none);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  peer = wire_open(mcp_server_port(server));
+  ask(1, "pool_steps", "{}");
+  cr_expect(wire_says(peer, 1, "unknown tool"));
+  cr_assert_eq(mcp_server_add_tool(server, &pool_steps), 0);
+  ask(2, "pool_steps", "{}");
+  cr_expect(wire_says(peer, 2, "\"result\""));
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  cr_expect_eq(mcp_server_add_tool(server, &hold), MCP_ESTATE);
+  cr_expect_eq(mcp_server_remove_tool(server, "pool_steps"), MCP_ESTATE);
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(server);
+  scene_close();
 }

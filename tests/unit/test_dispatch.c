@@ -2,6 +2,7 @@
  * data/jsonrpc.jsonl. */
 #include "dispatch.h"
 #include "leaks.h"
+#include "mem.h"
 #include "scarce.h"
 
 #include <stdio.h>
@@ -212,9 +213,9 @@ Test(dispatch, initialize) {
       char expected[300];
       decide(&decided, (mcp__revision_t)before, rows[i].text, strlen(rows[i].text));
       int len = snprintf(expected, sizeof expected,
-                         "{\"protocolVersion\":\"%s\",\"capabilities\":{\"tools\":{}},"
+                         "{\"protocolVersion\":\"%s\",\"capabilities\":{\"tools\":{%s}},"
                          "\"serverInfo\":{\"name\":\"a \\\"server\\\"\",\"version\":\"1.2.3\"}}",
-                         rows[i].version);
+                         rows[i].version, rows[i].revision >= MCP__2025_03_26 ? "\"listChanged\":true" : "");
       cr_expect_eq(decided.outcome.action, MCP__DO_ANSWER);
       cr_expect_eq(decided.outcome.revision, rows[i].revision, "%s", rows[i].text);
       cr_expect_eq(decided.outcome.result_len, (size_t)len);
@@ -334,6 +335,53 @@ Test(dispatch, trace_ids) {
     cr_expect(rows[i].trace_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].trace_id) == 0,
               "%s: %s", rows[i].text, got);
     decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, progress_tokens) {
+  static const struct {
+    const char *text, *token;
+  } rows[] = {
+      {CALL_WITH("{\"progressToken\":0}"), "0"},
+      {CALL_WITH("{\"progressToken\":-7}"), "-7"},
+      {CALL_WITH("{\"progressToken\":9007199254740993}"), "9007199254740993"},
+      {CALL_WITH("{\"progressToken\":123456789012345678901234567890}"), "123456789012345678901234567890"},
+      {CALL_WITH("{\"progressToken\":\"\"}"), "\"\""},
+      {CALL_WITH("{\"progressToken\":\"a\\\"b\"}"), "\"a\\\"b\""},
+      {CALL_WITH("{\"progressToken\":1.5}"), NULL},
+      {CALL_WITH("{\"progressToken\":null}"), NULL},
+      {CALL_WITH("{\"progressToken\":[1]}"), NULL},
+      {CALL_WITH("{}"), NULL},
+      {M("\"any\""), NULL},
+      {M("\"any\",\"params\":{\"_meta\":{\"progressToken\":\"t\"}}"), "\"t\""},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
+    const char *got = decided.outcome.progress_token;
+    cr_expect(rows[i].token == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].token) == 0, "%s: %s",
+              rows[i].text, got);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+Test(dispatch, notifications_of_progress) {
+#define PROGRESS(rest) "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{" rest "}}"
+  static const struct {
+    double progress, total;
+    const char *message, *text;
+  } rows[] = {
+      {0, 0, NULL, PROGRESS("\"progressToken\":0,\"progress\":0")},
+      {3, 4, "a \"b\"", PROGRESS("\"progressToken\":0,\"progress\":3,\"total\":4,\"message\":\"a \\\"b\\\"\"")},
+      {0.1, -1, "", PROGRESS("\"progressToken\":0,\"progress\":0.1,\"message\":\"\"")},
+      {1e300, 1e301, NULL, PROGRESS("\"progressToken\":0,\"progress\":1e300,\"total\":1e301")},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char *text = mcp__answer_progress("0", rows[i].progress, rows[i].total, rows[i].message);
+    cr_expect_str_eq(text, rows[i].text, "%s", text);
+    mcp__free(text);
   }
   expect_no_leak();
 }
