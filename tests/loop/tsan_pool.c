@@ -65,8 +65,10 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   atomic_fetch_add(&in_handlers, 1);
   unsigned ms = (unsigned)yyjson_get_uint(yyjson_obj_get(args, "ms"));
-  for (unsigned i = 0; i < ms && !mcp_call_cancelled(call); i++)
+  for (unsigned i = 0; i < ms && !mcp_call_cancelled(call); i++) {
+    mcp_call_progress(call, i, ms, "a millisecond more");
     usleep(1000);
+  }
   usleep(2000); /* some go on although nobody waits */
   mcp_call_reply_text(call, "\"slow\"", 6);
   atomic_fetch_sub(&in_handlers, 1);
@@ -120,7 +122,13 @@ static void make_one(play_t *play) {
   yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
   yyjson_mut_obj_add_uint(args, yyjson_mut_doc_get_root(args), "ms", number % 7 == 0 ? 700 : number % 40);
   uint64_t timeout_ms = number % 11 == 0 ? 5 : 300;
-  if (mcp_client_call(play->client, names[number % 5], args, timeout_ms, on_result, play) != 0)
+  yyjson_mut_val *meta = yyjson_mut_obj_add_obj(args, yyjson_mut_doc_get_root(args), "_meta");
+  yyjson_mut_obj_add_uint(args, meta, "progressToken", number); /* read where the tool's name is the method */
+  const char *name = names[number % 5];
+  int status = strcmp(name, "slow") == 0
+                   ? mcp_client_request(play->client, name, args, timeout_ms, on_result, play)
+                   : mcp_client_call(play->client, name, args, timeout_ms, on_result, play);
+  if (status != 0)
     play->strange++, play->ended++;
 }
 
