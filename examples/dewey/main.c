@@ -24,7 +24,7 @@ static const char help[] =
     "  ICCM_DATA               data directory, made if it is missing (./data)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
     "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
-    "and what every component reads: ICCM_..., GODOT_URL, LOGGING_ENABLED, LOG_LEVEL.\n";
+    "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 
 enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
 
