@@ -155,36 +155,34 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
     invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
 }
 
-static int join(int a, int b) { return a != 0 ? a : b; }
-
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
-  status = join(status, mcp__buf_append(buf, id, id_len));
-  return join(status, mcp__buf_puts(buf, ",\"result\":"));
+  status = mcp__buf_join(status, mcp__buf_append(buf, id, id_len));
+  return mcp__buf_join(status, mcp__buf_puts(buf, ",\"result\":"));
 }
 
 int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text, const char *data,
                        size_t data_len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
-  status = join(status, mcp__buf_append(buf, id, id_len));
-  status = join(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));
-  status = join(status, mcp__buf_json_string(buf, text, strlen(text)));
+  status = mcp__buf_join(status, mcp__buf_append(buf, id, id_len));
+  status = mcp__buf_join(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));
+  status = mcp__buf_join(status, mcp__buf_json_string(buf, text, strlen(text)));
   if (data != NULL) {
-    status = join(status, mcp__buf_puts(buf, ",\"data\":"));
-    status = join(status, mcp__buf_append(buf, data, data_len));
+    status = mcp__buf_join(status, mcp__buf_puts(buf, ",\"data\":"));
+    status = mcp__buf_join(status, mcp__buf_append(buf, data, data_len));
   }
-  return join(status, mcp__buf_puts(buf, "}}"));
+  return mcp__buf_join(status, mcp__buf_puts(buf, "}}"));
 }
 
 int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",");
   if (id != 0)
-    status = join(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
-  status = join(status, mcp__buf_puts(buf, "\"method\":"));
-  status = join(status, mcp__buf_json_string(buf, method, strlen(method)));
+    status = mcp__buf_join(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
+  status = mcp__buf_join(status, mcp__buf_puts(buf, "\"method\":"));
+  status = mcp__buf_join(status, mcp__buf_json_string(buf, method, strlen(method)));
   if (len > 0) {
-    status = join(status, mcp__buf_puts(buf, ",\"params\":"));
-    status = join(status, mcp__buf_append(buf, params, len));
+    status = mcp__buf_join(status, mcp__buf_puts(buf, ",\"params\":"));
+    status = mcp__buf_join(status, mcp__buf_append(buf, params, len));
   }
-  return join(status, mcp__buf_puts(buf, "}"));
+  return mcp__buf_join(status, mcp__buf_puts(buf, "}"));
 }
