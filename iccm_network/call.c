@@ -47,6 +47,7 @@ mcp_call_t *mcp__call_take(mcp_server_t *server) {
 
 void mcp__call_free(mcp_call_t *call) {
   mcp__tool_release(call->tool);
+  mcp__logger_release(call->logger);
   mcp__free(atomic_load(&call->progress));
   mcp__buf_deinit(&call->text);
   mcp__buf_deinit(&call->response);
@@ -62,6 +63,8 @@ void mcp__call_give_back(mcp_call_t *call) {
   }
   mcp__tool_release(call->tool);
   call->tool = NULL;
+  mcp__logger_release(call->logger);
+  call->logger = NULL;
   mcp__free(atomic_exchange(&call->progress, NULL));
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
@@ -74,7 +77,9 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->conn = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  call->ended = call->silent = call->on_pool = false;
+  call->ended = call->silent = call->on_pool = call->told = false;
+  call->failure = 0;
+  call->failure_text = NULL;
   atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
   call->next = server->spare;
   server->spare = call;
@@ -127,6 +132,8 @@ static void over(mcp_call_t *call) { /* ended, and its answer is written */
   mcp_server_t *server = call->server;
   while (call->children != NULL)
     mcp__child_leave(call->children);
+  if (server != NULL)
+    mcp__event_call_ended(call, call->failure, call->failure_text);
   leave_conn(call);
   leave_server(call);
   mcp__call_give_back(call);
@@ -284,6 +291,16 @@ static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void 
   return mcp__buf_append(out, response->data, response->len);
 }
 
+/* For the log, once the call is over; for nobody where no memory is left for the words. */
+static void note_failure(mcp_call_t *call, const failure_t *failure) {
+  size_t size = strlen(failure->text) + 1;
+  char *copy = mcp__arena_alloc(&call->arena, size);
+  if (copy != NULL)
+    memcpy(copy, failure->text, size);
+  call->failure_text = copy;
+  call->failure = failure->code;
+}
+
 static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
 
 /* Every ending comes through here. On the pool the answer is kept until the job is back. */
@@ -298,6 +315,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     if (rendered != 0) {
       call->response.len = 0;
       status = MCP_EANSWER;
+      note_failure(call, &unwritable);
       render_failure(&call->response, &call->to, &unwritable);
     }
     return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
@@ -313,13 +331,19 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   return status;
 }
 
+static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
+  if (!call->ended)
+    note_failure(call, failure);
+  return end_call(call, render_failure, failure, status);
+}
+
 /* ---- results --------------------------------------------------------------------------------------- */
 
 static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
   if (!call->ended)
     mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
   static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
-  return end_call(call, render_failure, &unfit, MCP_EANSWER);
+  return end_failing(call, &unfit, MCP_EANSWER);
 }
 
 /* Whether a result is what the tool's output schema promises; else problem names the place. */
@@ -350,14 +374,14 @@ static json_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
 
 int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
   if (!mcp__utf8_valid(json, len))
-    return end_call(call, render_failure, &unwritable, MCP_EANSWER);
+    return end_failing(call, &unwritable, MCP_EANSWER);
   json_text_t text = {json, len};
   return end_with_result(call, &text);
 }
 
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
   json_text_t text = write_value(call, result);
-  return text.json != NULL ? end_with_result(call, &text) : end_call(call, render_failure, &unwritable, MCP_EANSWER);
+  return text.json != NULL ? end_with_result(call, &text) : end_failing(call, &unwritable, MCP_EANSWER);
 }
 
 /* To those who look at error alone: the first text, and the rest as data. */
@@ -367,7 +391,7 @@ static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const conten
   failure_t failure = {MCP_TOOL_ERROR, yyjson_mut_get_str(text), data->json, data->len};
   if (failure.text == NULL)
     failure.text = mcp_strerror(MCP_TOOL_ERROR);
-  return end_call(call, render_failure, &failure, 0);
+  return end_failing(call, &failure, 0);
 }
 
 int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured, bool is_error) {
@@ -376,7 +400,7 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
   if (structured != NULL)
     content.structured = write_value(call, structured);
   if (content.blocks.json == NULL || (structured != NULL && content.structured.json == NULL))
-    return end_call(call, render_failure, &unwritable, MCP_EANSWER);
+    return end_failing(call, &unwritable, MCP_EANSWER);
   if (!mcp__content_check(blocks, problem, sizeof problem))
     return end_unfit(call, "content", problem);
   if (structured != NULL && !yyjson_mut_is_obj(structured))
@@ -406,7 +430,7 @@ static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const ch
   failure_t failure = {.code = code, .text = text};
   if (data != NULL && !call->arena.failed)
     failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
-  return end_call(call, render_failure, &failure, data != NULL && failure.data == NULL ? MCP_EANSWER : 0);
+  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EANSWER : 0);
 }
 
 int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) {
@@ -428,6 +452,8 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
   mcp__conn_t *conn = call->conn;
+  if (!atomic_load(&call->cancelled))
+    mcp__event_call_ended(call, failure.code, why);
   leave_conn(call); /* first, as in end_call() */
   if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(conn, &call->to, render_failure, &failure);
@@ -438,9 +464,21 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
 
 static mcp_call_t *call_of(mcp__job_t *job) { return (mcp_call_t *)(void *)job; }
 
+/* What a handler of log traffic says is not shipped: it would make more of it. */
+static void run_handler(mcp_call_t *call) {
+  mcp__tool_t *tool = call->tool;
+  bool is_log_traffic = (tool->flags & MCP_TOOL_LOG_TRAFFIC) != 0;
+  mcp_tool_cb handler = tool->handler;
+  if (is_log_traffic)
+    mcp__logger_be_quiet(true);
+  handler(call, call->args, tool->arg); /* may have ended the call */
+  if (is_log_traffic)
+    mcp__logger_be_quiet(false);
+}
+
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
-  call->tool->handler(call, call->args, call->tool->arg);
+  run_handler(call);
   if (!call->ended) {
     mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
@@ -471,11 +509,13 @@ void mcp__call_run(mcp_call_t *call) {
     mcp_call_tool_error(call, "busy, retry later");
     return;
   }
+  mcp__event_call_started(call);
   if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0) {
-    call->tool->handler(call, call->args, call->tool->arg);
+    run_handler(call);
     return;
   }
   call->on_pool = true;
+  call->logger = mcp__logger_hold(call->server->logger); /* the handler may outlive the server */
   call->pool = call->server->pool;
   int status = mcp__pool_submit(call->server->pool, &call->job);
   if (status == 0)
@@ -483,6 +523,8 @@ void mcp__call_run(mcp_call_t *call) {
   call->on_pool = false;
   mcp_call_tool_error(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
+
+uint64_t mcp__call_span(const mcp_call_t *call) { return call->span; }
 
 const char *mcp_call_trace_id(const mcp_call_t *call) { return call->trace_id; }
 

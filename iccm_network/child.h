@@ -13,6 +13,7 @@ typedef struct mcp__child {
 /* MCP_ECANCELED: nobody waits for the call any more; MCP_ESTATE: it is served on another thread. */
 int mcp__call_may_adopt(const mcp_call_t *call);
 void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child); /* where it may; on_cancel is set */
+uint64_t mcp__call_span(const mcp_call_t *call); /* see span.h */
 void mcp__child_leave(mcp__child_t *child);                  /* also where there is no parent */
 
 #endif

@@ -10,6 +10,7 @@
 #include "child.h"
 #include "error.h"
 #include "pending.h"
+#include "span.h"
 #include "url.h"
 
 #include <signal.h>
@@ -60,6 +61,8 @@ struct mcp_client {
   uv_loop_t *loop;
   mcp__url_t url;
   size_t max_message;
+  const char *hello; /* the params of initialize */
+  uint64_t connect_ms;  /* for the connection and all that comes before the first call; 0: stage by stage */
   bool fail_fast, keep; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
   void *on_state_arg;
@@ -231,12 +234,13 @@ static void drop_link(mcp_client_t *client, int status, const char *problem) {
   went_wrong(client, status, problem);
 }
 
+/* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
+static const char default_hello[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+                                    "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
+
 static int write_initialize(mcp__buf_t *out, void *what) {
-  /* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
-  static const char params[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
-                               "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
   mcp_client_t *client = what;
-  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", params, sizeof params - 1);
+  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", client->hello, strlen(client->hello));
 }
 
 static int write_initialized(mcp__buf_t *out, void *what) {
@@ -290,7 +294,8 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
   }
   client->links++;
   client->state = HANDSHAKING;
-  client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS;
+  if (client->connect_ms == 0)
+    client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS;
   wake_at(client, client->stage_ms);
 }
 
@@ -298,7 +303,7 @@ static void on_connector_idle(void *arg) { check_closed(arg); }
 
 static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
   client->state = CONNECTING;
-  client->stage_ms = now_ms + CONNECT_MS;
+  client->stage_ms = now_ms + (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS);
   client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
   int status = mcp__connector_start(&client->connector, client->url.host, client->url.port);
   if (status != 0)
@@ -313,7 +318,8 @@ static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
   if (now_ms >= client->stage_ms) {
     char problem[320];
     mcp__connector_cancel(&client->connector);
-    snprintf(problem, sizeof problem, "not connected within %d ms%s%s", CONNECT_MS,
+    snprintf(problem, sizeof problem, "not connected within %d ms%s%s",
+             client->connect_ms > 0 ? (int)client->connect_ms : CONNECT_MS,
              *client->connector.problem != '\0' ? "; " : "", client->connector.problem);
     went_wrong(client, MCP_ECONNECT, problem);
   } else if (now_ms >= client->address_ms) {
@@ -333,7 +339,7 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
     break;
   case HANDSHAKING:
     if (now_ms >= client->stage_ms)
-      drop_link(client, MCP_EUPGRADE, "connected, but no complete handshake within 5000 ms");
+      drop_link(client, MCP_EUPGRADE, "connected, but no complete handshake in time");
     break;
   default:
     break;
@@ -505,6 +511,7 @@ mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
   }
   signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
   client->loop = loop;
+  client->hello = default_hello;
   client->due_ms = UINT64_MAX;
   client->connector = (mcp__connector_t){
       .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
@@ -522,6 +529,10 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
   mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
   return 0;
 }
+
+void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->hello = hello; }
+
+void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) { client->connect_ms = ms; }
 
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
   if (client->active)
@@ -649,6 +660,11 @@ static int write_call(mcp__buf_t *out, const order_t *order, const char *args, s
     status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
     if (status == 0)
       status = mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id));
+    if (status == 0 && order->parent != NULL) {
+      char span[MCP__SPAN_SIZE];
+      mcp__span_write(mcp__call_span(order->parent), span);
+      status = mcp__buf_printf(out, ",\"span_id\":\"%s\"", span);
+    }
     if (status == 0)
       status = mcp__buf_puts(out, "}");
   }

@@ -27,4 +27,8 @@ size_t mcp__link_backlog(const mcp__link_t *link);
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms);
 void mcp__link_close(mcp__link_t *link, bool politely); /* with a close frame first, which the peer has 1 s to answer */
 
+/* What only the library itself sets, before the first call. hello: the params of initialize as JSON text, borrowed. */
+void mcp__client_set_hello(mcp_client_t *client, const char *hello);
+void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms); /* for everything from the name to initialize */
+
 #endif

@@ -50,7 +50,7 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->state == MCP__CONN_CLOSED)
     return;
   if (conn->state == MCP__CONN_OPEN)
-    mcp_log(MCP_LOG_INFO, conn->server->name, "Client disconnected: %s", conn->peer);
+    mcp__event_disconnected(conn, MCP_LOG_INFO, 0, "");
   drop_handshake(conn);
   conn->state = MCP__CONN_CLOSED;
   abandon_calls(conn);
@@ -60,8 +60,7 @@ static void close_now(mcp__conn_t *conn) {
 static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   if (conn->state != MCP__CONN_OPEN)
     return;
-  mcp_log(code == MCP__CLOSE_RESTART ? MCP_LOG_DEBUG : MCP_LOG_WARN, conn->server->name,
-          "closing the connection of %s with %d: %s", conn->peer, code, reason);
+  mcp__event_disconnected(conn, code == MCP__CLOSE_RESTART ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
   mcp__ws_flush_pong(&conn->ws);
   mcp__ws_close(&conn->ws, code, reason);
   start_closing(conn);
@@ -72,6 +71,7 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__ws_deinit(&conn->ws);
   mcp__buf_deinit(&conn->input);
   mcp__free(conn->trace_id);
+  mcp__free(conn->hello);
   mcp__server_conn_gone(conn->server, conn);
   mcp__free(conn);
 }
@@ -143,6 +143,55 @@ static void tell_tools_changed(mcp__conn_t *conn) {
     conn->tools_changed = false;
 }
 
+/* ---- the notice ------------------------------------------------------------------------------------- */
+
+/* Who asks for the notice is told at once, that is: behind the answer, and whenever there is another. */
+static void keep_hello(mcp__conn_t *conn, yyjson_val *hello) {
+  size_t len = 0;
+  char *text = yyjson_val_write_opts(hello, 0, &mcp__json_alc, &len, NULL);
+  mcp__free(conn->hello);
+  conn->hello = text;
+  if (len > MCP__HELLO_BYTES) {
+    mcp__free(text);
+    conn->hello = NULL;
+  }
+  mcp__conn_notice_changed(conn);
+}
+
+void mcp__conn_notice_changed(mcp__conn_t *conn) {
+  if (conn->state != MCP__CONN_OPEN || conn->hello == NULL)
+    return;
+  conn->notice_due = true;
+  mcp__stream_dirty(&conn->stream);
+}
+
+static int render_notice(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__conn_t *conn = what;
+  mcp_server_t *server = conn->server;
+  size_t len = 0;
+  char method[MCP__NOTICE_BYTES + sizeof "notifications/"];
+  (void)to;
+  snprintf(method, sizeof method, "notifications/%s", server->notice);
+  yyjson_doc *hello = yyjson_read_opts(conn->hello, strlen(conn->hello), 0, &mcp__json_alc, NULL);
+  yyjson_mut_doc *doc =
+      hello != NULL ? server->notice_cb(server, yyjson_doc_get_root(hello), server->notice_arg) : NULL;
+  char *params = doc != NULL ? yyjson_mut_write_opts(doc, 0, &mcp__json_alc, &len, NULL) : NULL;
+  int status = params != NULL ? mcp__jsonrpc_request(out, 0, method, params, len) : UV_ECANCELED;
+  mcp__free(params);
+  yyjson_mut_doc_free(doc);
+  yyjson_doc_free(hello);
+  return status;
+}
+
+static void tell_notice(mcp__conn_t *conn) {
+  if (!conn->notice_due)
+    return;
+  conn->notice_due = false;
+  write_message(conn, NULL, render_notice, conn);
+}
+
+/* ---- outcomes --------------------------------------------------------------------------------------- */
+
 static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const mcp__outcome_t *outcome = what;
   if (outcome->action == MCP__DO_ANSWER) {
@@ -190,7 +239,8 @@ static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outco
   call->args = outcome->args;
   call->progress_token = call->silent ? NULL : outcome->progress_token;
   call->progress_last = -INFINITY;
-  call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
+  call->span = mcp__span_new();
+  call->parent_span_id = outcome->parent_span_id;
   mcp__call_run(call); /* may have ended it */
 }
 
@@ -203,6 +253,9 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
   }
   call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
+  call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
+  if (request)
+    mcp__event_request(conn, call, message, outcome->tool);
   switch (outcome->action) {
   case MCP__DO_CALL:
     run(conn, call, outcome);
@@ -213,8 +266,12 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
   case MCP__DO_NOTHING:
     break;
   default:
+    if (outcome->tool != NULL)
+      mcp__event_refused(conn, outcome);
     if (request)
       mcp__conn_answer(conn, &call->to, render_outcome, outcome);
+    if (outcome->hello != NULL)
+      keep_hello(conn, outcome->hello);
     break;
   }
   mcp__call_give_back(call);
@@ -254,8 +311,7 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__conn_t *conn = arg;
   if (conn->state != MCP__CONN_OPEN)
     return; /* the peer answers our close */
-  mcp_log(clean ? MCP_LOG_INFO : MCP_LOG_WARN, conn->server->name, "Client disconnected: %s, %s %d%s%s", conn->peer,
-          clean ? "closed with" : "broke the protocol, closed with", code, *reason != '\0' ? ": " : "", reason);
+  mcp__event_disconnected(conn, clean ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
   start_closing(conn);
 }
 
@@ -315,7 +371,7 @@ static void open_websocket(mcp__conn_t *conn) {
   drop_handshake(conn);
   conn->state = MCP__CONN_OPEN;
   conn->since_ms = now(conn);
-  mcp_log(MCP_LOG_INFO, conn->server->name, "Client connected: %s", conn->peer);
+  mcp__event_connected(conn);
 }
 
 static void on_head(mcp__conn_t *conn) {
@@ -400,6 +456,7 @@ static void before_write(mcp__stream_t *stream) {
   if (conn->state != MCP__CONN_OPEN)
     return;
   tell_tools_changed(conn);
+  tell_notice(conn);
   mcp__ws_flush_pong(&conn->ws);
 }
 

@@ -44,9 +44,16 @@ static mcp__revision_t agree(yyjson_val *params) {
   return MCP__2025_11_25;
 }
 
+static yyjson_val *asked_for(yyjson_val *params, const char *capability) {
+  yyjson_val *capabilities = yyjson_obj_get(params, "capabilities");
+  return yyjson_obj_get(yyjson_obj_get(capabilities, "experimental"), capability);
+}
+
 static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
                           mcp__outcome_t *outcome) {
   outcome->revision = agree(params);
+  if (self->notice != NULL && yyjson_is_obj(asked_for(params, self->notice)))
+    outcome->hello = params;
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);
@@ -55,6 +62,8 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
   if (outcome->revision >= MCP__2025_03_26) /* older peers take the next message for their answer */
     yyjson_mut_obj_add_bool(doc, tools, "listChanged", true);
+  if (outcome->hello != NULL)
+    yyjson_mut_obj_add_obj(doc, yyjson_mut_obj_add_obj(doc, capabilities, "experimental"), self->notice);
   yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "serverInfo");
   yyjson_mut_obj_add_str(doc, info, "name", self->name);
   yyjson_mut_obj_add_str(doc, info, "version", self->version);
@@ -93,16 +102,38 @@ static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__
   outcome->result_len = list->len;
 }
 
-static const char *trace_id(yyjson_val *params) {
+static const char *short_text(yyjson_val *meta, const char *key) {
+  yyjson_val *id = yyjson_obj_get(meta, key);
+  size_t len = yyjson_get_len(id);
+  bool fine = yyjson_is_str(id) && len > 0 && len <= TRACE_ID_MAX_BYTES && strlen(yyjson_get_str(id)) == len;
+  return fine ? yyjson_get_str(id) : NULL;
+}
+
+/* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits. */
+static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
+  static const char digits[] = "0123456789abcdef";
+  bool fine = traceparent != NULL && strlen(traceparent) >= 55 && strspn(traceparent, digits) == 2 &&
+              traceparent[2] == '-' && strspn(traceparent + 3, digits) == 32 && traceparent[35] == '-' &&
+              strspn(traceparent + 36, digits) == 16 && traceparent[52] == '-';
+  char *parent = fine ? mcp__arena_alloc(arena, 17) : NULL;
+  if (parent == NULL)
+    return NULL;
+  memcpy(parent, traceparent + 36, 16);
+  parent[16] = '\0';
+  return parent;
+}
+
+static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
-  const char *const keys[] = {"trace_id", "traceparent"};
-  for (size_t i = 0; i < 2; i++) {
-    yyjson_val *id = yyjson_obj_get(meta, keys[i]);
-    size_t len = yyjson_get_len(id);
-    if (yyjson_is_str(id) && len > 0 && len <= TRACE_ID_MAX_BYTES && strlen(yyjson_get_str(id)) == len)
-      return yyjson_get_str(id);
-  }
-  return NULL;
+  if (meta == NULL)
+    return;
+  const char *traceparent = short_text(meta, "traceparent");
+  outcome->trace_id = short_text(meta, "trace_id");
+  if (outcome->trace_id == NULL)
+    outcome->trace_id = traceparent;
+  outcome->parent_span_id = short_text(meta, "span_id");
+  if (outcome->parent_span_id == NULL)
+    outcome->parent_span_id = parent_of(traceparent, arena);
 }
 
 /* As it came, since the caller compares it: an integer of any size, or a string. */
@@ -135,15 +166,15 @@ static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__a
     refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
     return;
   }
+  outcome->tool = tool;
+  read_trace(params, arena, outcome);
   if (!mcp__schema_check(tool->schema, args, problem, PROBLEM_BYTES)) {
     refuse(outcome, MCP_INVALID_PARAMS, problem);
     outcome->action = MCP__DO_REFUSE_CALL;
     return;
   }
   outcome->action = MCP__DO_CALL;
-  outcome->tool = tool;
   outcome->args = args;
-  outcome->trace_id = trace_id(params);
   outcome->progress_token = progress_token(params, arena);
 }
 

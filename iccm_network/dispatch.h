@@ -22,11 +22,12 @@ typedef struct mcp__outcome {
   size_t result_len;
   int code;
   const char *problem;
-  mcp__tool_t *tool; /* borrowed from the tools */
+  mcp__tool_t *tool; /* borrowed from the tools; of a refused call, too */
   yyjson_val *args; /* an object */
   bool direct;
-  const char *trace_id; /* NULL: none given */
+  const char *trace_id, *parent_span_id; /* NULL: none given */
   const char *progress_token; /* JSON text; NULL: none given */
+  yyjson_val *hello; /* the params of an initialize that asks for the notice; NULL: it does not, or it is none */
   bool initialized; /* the peer says that it is ready for what it did not ask for */
   yyjson_val *cancel_id;
 } mcp__outcome_t;
@@ -35,6 +36,7 @@ typedef struct mcp__outcome {
 typedef struct mcp__identity {
   const char *name, *version;
   const mcp__tools_t *tools;
+  const char *notice; /* the experimental capability that clients may ask for; NULL: none */
 } mcp__identity_t;
 
 /* Decides on a message; revision is what the peer has agreed on before, 2024-11-05 where it never did. Notifications

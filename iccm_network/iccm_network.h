@@ -99,12 +99,28 @@ const char *mcp_last_error(void);
 
 enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR };
 
-/* Writes one line to the log; part names where it comes from ("worker"). Any thread. */
+/* Writes one line to the log: to stderr, and where a server of this process runs to Godot (mcp_server_set_log_url()), as a
+ * line of the component that is that server: the one called part, else the first. part names where the line comes from
+ * ("worker"). Any thread. While a server runs it makes no system call: a thread of the library's own has the line on
+ * stderr within 50 ms, and in Godot as soon as that takes it; up to 10,000 lines and 8 MiB wait, then the oldest are
+ * dropped, counted and reported. What a crash leaves in memory is lost. The message is cut at 8 KiB. */
 void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
 
-/* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not made at all;
- * without this call it is LOG_LEVEL from the environment, or INFO. cb may be called on any thread, must not
- * block, and gets a borrowed text without a newline. Call it before anything else. */
+/* The same with a trace id (NULL: none) and data, borrowed, of which secrets are taken out first: the value of each member,
+ * at any depth, whose name is or ends in password, token, api_key, authorization, secret or a name added by
+ * mcp_log_redact() becomes "[REDACTED]"; case and what joins words do not matter (accessToken, API-KEY). Data of over
+ * 128 KiB is replaced by its size. Any thread. */
+void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format, ...)
+    MCP_PRINTF(5, 6);
+
+/* One more name whose values are secrets, for the whole process: before the first server starts. UV_EINVAL: not 1 to 63
+ * bytes with a letter or digit; MCP_EFULL: more than 59 were added. */
+int mcp_log_redact(const char *name);
+
+/* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
+ * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called where the line is
+ * made, on any thread, must not block, and gets a borrowed text without a newline: message, data, trace id. Call it before
+ * anything else. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
 void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
 
@@ -203,6 +219,22 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 300,000: answers -32603 */
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 for calls in flight */
 
+/* Where the server's log lines go besides stderr: to logger_log of a Godot, with the server's name as component. NULL: nowhere.
+ * Without this call GODOT_URL says it (ws://godot-mcp:9060), unless LOGGING_ENABLED is false. Connections, requests, calls
+ * and their errors become lines by themselves, but for calls of tools with MCP_TOOL_LOG_TRAFFIC, and for what their
+ * handlers log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
+ * MCP_ESTATE after start, MCP_EURL, UV_ENOMEM. */
+int mcp_server_set_log_url(mcp_server_t *server, const char *url);
+
+/* Clients that declare the experimental capability of this name in initialize (an object) are told, by notifications of the
+ * method "notifications/<name>", what cb makes of the params of their initialize (borrowed): right behind the answer, and
+ * again after each mcp_server_notice_changed(). cb's document goes to the library; NULL: nothing is told now. It runs when
+ * output is written. One a server, between new and start: else MCP_ESTATE; UV_EINVAL: not 1 to 128 bytes of UTF-8;
+ * UV_ENOMEM. An initialize of over 4 KiB is not kept, and its sender told nothing. */
+typedef yyjson_mut_doc *(*mcp_notice_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
+int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg);
+void mcp_server_notice_changed(mcp_server_t *server);
+
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
  * words for an operator. While anything is missing GET /readyz answers 503 and lists need and reason. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
@@ -246,6 +278,10 @@ int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
 /* The request's trace id, or NULL (params._meta.trace_id, _meta.traceparent, X-Trace-ID). Borrowed. */
 const char *mcp_call_trace_id(const mcp_call_t *call);
+
+/* One line of the log about this call: with its trace id, its span and its parent's; data: a value of mcp_call_doc(), or
+ * NULL. Otherwise as mcp_log_data(); of a tool with MCP_TOOL_LOG_TRAFFIC it goes to stderr alone. */
+void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) MCP_PRINTF(4, 5);
 
 /* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);

@@ -1,8 +1,13 @@
-/* log.c: level filter in front of a hook, which is stderr unless somebody takes it.
+/* log.c: lines of the log, up to stderr or the hook that somebody put in its place.
  *
- * A line is made in a buffer on the stack and cut there; control characters become '?', so that nothing a peer
- * sent can forge a second line or drive a terminal. */
-#include "iccm_network.h"
+ * Happy path: a line below what is wanted anywhere costs a comparison; any other is made on the stack, cut
+ * there, and goes to whoever takes lines (logger.h), or is shown at once. Control characters become '?' on
+ * their way to a terminal, so that nothing a peer sent can forge a second line or drive it. Failure: without
+ * memory the words go, without the data. */
+#include "log.h"
+
+#include "redact.h"
+#include "utf8.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,13 +16,15 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LINE_MAX_BYTES = 2048, LEVEL_UNSET = -1 };
+enum { SHOWN_BYTES = 1 << 20, LEVEL_UNSET = -1, LEVEL_NONE = MCP_LOG_ERROR + 1 };
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
 
 static mcp_log_cb hook;
 static void *hook_arg;
 static atomic_int threshold = LEVEL_UNSET;
+static _Atomic(mcp__log_route_cb) route_cb;
+static atomic_int route_lowest = LEVEL_NONE;
 
 int mcp_log_level(const char *name) {
   for (int level = MCP_LOG_TRACE; name != NULL && level <= MCP_LOG_ERROR; level++)
@@ -36,7 +43,7 @@ void mcp_set_log(mcp_log_cb cb, int min_level, void *arg) {
   atomic_store(&threshold, min_level);
 }
 
-static int current_threshold(void) {
+int mcp__log_threshold(void) {
   int level = atomic_load_explicit(&threshold, memory_order_relaxed);
   if (level != LEVEL_UNSET)
     return level;
@@ -45,31 +52,120 @@ static int current_threshold(void) {
   if (level < 0) {
     level = MCP_LOG_INFO;
     if (name != NULL && *name != '\0')
-      fprintf(stderr, "LOG_LEVEL is \"%.32s\": TRACE, DEBUG, INFO, WARN or ERROR is needed; taking INFO\n", name);
+      fprintf(stderr, "LOG_LEVEL is \"%.32s\": TRACE, DEBUG, INFO, WARN or ERROR is needed; taking INFO\n",
+              name);
   }
   atomic_store(&threshold, level);
   return level;
 }
 
-static void to_stderr(int level, const char *part, const char *text) {
+bool mcp__log_is_hooked(void) {
+  return hook != NULL;
+}
+
+/* ---- showing --------------------------------------------------------------------------------------- */
+
+static void write_words(mcp__buf_t *out, const mcp__entry_t *entry) {
+  size_t begin = out->len, whole;
+  mcp__buf_puts(out, entry->message);
+  whole = out->len;
+  if (entry->data != NULL &&
+      (mcp__buf_puts(out, " ") != 0 || mcp__redact_text(out, entry->data, entry->data_len) != 0))
+    out->len = whole; /* nothing of it is better than some of it, which might be a secret */
+  if (entry->trace_id != NULL)
+    mcp__buf_printf(out, " [%s]", entry->trace_id);
+  for (size_t i = begin; i < out->len; i++)
+    if ((unsigned char)out->data[i] < 0x20 || out->data[i] == 0x7f)
+      out->data[i] = '?';
+}
+
+int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry) {
   char time[MCP_TIME_SIZE];
-  mcp_time_format(mcp_time_now_us(), time);
-  fprintf(stderr, "%s %-5s %s: %s\n", time, level_names[level], part, text); /* one write: stderr is locked */
+  mcp_time_format(entry->time_us, time);
+  int status = mcp__buf_printf(out, "%s %-5s %s: ", time, level_names[entry->level], entry->part);
+  write_words(out, entry);
+  return mcp__buf_join(status, mcp__buf_puts(out, "\n"));
+}
+
+void mcp__log_show(const mcp__entry_t *entry) {
+  mcp__buf_t out;
+  mcp__buf_init(&out, SHOWN_BYTES, NULL);
+  if (hook != NULL) {
+    write_words(&out, entry);
+    hook(entry->level, entry->part, mcp__buf_append(&out, "", 1) == 0 ? out.data : entry->message, hook_arg);
+  } else if (mcp__log_write(&out, entry) == 0) {
+    fwrite(out.data, 1, out.len, stderr); /* one write: stderr is locked, and not buffered */
+  } else {
+    fprintf(stderr, "%s: %s\n", entry->part, entry->message);
+  }
+  mcp__buf_deinit(&out);
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+void mcp__log_set_route(mcp__log_route_cb route, int lowest) {
+  atomic_store(&route_cb, route);
+  atomic_store(&route_lowest, route != NULL ? lowest : LEVEL_NONE);
+}
+
+static bool is_wanted(int level) {
+  return mcp_log_level_name(level) != NULL &&
+         (level >= mcp__log_threshold() ||
+          level >= atomic_load_explicit(&route_lowest, memory_order_relaxed));
+}
+
+/* A text that was cut may end inside a character; what is invalid elsewhere is not ours to guess at. */
+static void make_valid(char *text) {
+  size_t len = strlen(text);
+  for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
+    len--;
+  if (mcp__utf8_valid(text, len)) {
+    text[len] = '\0';
+    return;
+  }
+  for (char *at = text; *at != '\0'; at++)
+    if ((unsigned char)*at >= 0x80)
+      *at = '?';
+}
+
+void mcp__log_format(char text[MCP__LOG_MESSAGE_BYTES], const char *format, va_list args) {
+  vsnprintf(text, MCP__LOG_MESSAGE_BYTES, format, args);
+  make_valid(text);
+}
+
+static void make_line(mcp__entry_t *entry, const char *format, va_list args) {
+  char text[MCP__LOG_MESSAGE_BYTES];
+  mcp__log_route_cb route = atomic_load(&route_cb);
+  mcp__log_format(text, format, args);
+  entry->message = text;
+  entry->time_us = mcp_time_now_us();
+  if (route != NULL)
+    route(entry);
+  else if (entry->level >= mcp__log_threshold())
+    mcp__log_show(entry);
 }
 
 void mcp_log(int level, const char *part, const char *format, ...) {
-  if (level < current_threshold() || mcp_log_level_name(level) == NULL)
+  if (!is_wanted(level))
     return;
-  char text[LINE_MAX_BYTES];
+  mcp__entry_t entry = {.level = level, .part = part};
   va_list args;
   va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
+  make_line(&entry, format, args);
   va_end(args);
-  for (char *at = text; *at != '\0'; at++)
-    if ((unsigned char)*at < 0x20 || *at == 0x7f)
-      *at = '?';
-  if (hook != NULL)
-    hook(level, part, text, hook_arg);
-  else
-    to_stderr(level, part, text);
+}
+
+void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format,
+                  ...) {
+  if (!is_wanted(level))
+    return;
+  mcp__entry_t entry = {.level = level, .part = part, .trace_id = trace_id};
+  char *json =
+      data != NULL ? yyjson_mut_val_write_opts(data, 0, &mcp__json_alc, &entry.data_len, NULL) : NULL;
+  entry.data = json;
+  va_list args;
+  va_start(args, format);
+  make_line(&entry, format, args);
+  va_end(args);
+  mcp__free(json);
 }

@@ -7,6 +7,7 @@
 #include "server.h"
 
 #include "error.h"
+#include "url.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -61,6 +62,22 @@ static int read_environment(mcp_server_t *server) {
   return 0;
 }
 
+static int read_logging(mcp_server_t *server) {
+  bool enabled;
+  const char *level = mcp_env_text("LOG_LEVEL", "INFO");
+  if (mcp_log_level(level) < 0) {
+    mcp__set_last_error("LOG_LEVEL is \"%.64s\": TRACE, DEBUG, INFO, WARN or ERROR is needed", level);
+    return MCP_EENV;
+  }
+  if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
+    return MCP_EENV;
+  const char *url = mcp_env_text("GODOT_URL", "ws://godot-mcp:9060");
+  int status = mcp_server_set_log_url(server, enabled ? url : NULL);
+  if (status == MCP_EURL)
+    mcp__set_last_error("GODOT_URL is \"%.200s\": an address of the form ws://host:port is needed", url);
+  return status;
+}
+
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port, const mcp_tool_t *tools) {
   char problem[512];
   if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535 ||
@@ -69,6 +86,8 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
     return UV_EINVAL;
   }
   int status = read_environment(server);
+  if (status == 0)
+    status = read_logging(server);
   if (status != 0)
     return status;
   mcp__set_last_error("out of memory");
@@ -82,7 +101,7 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   server->port = port;
   server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
   server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
-  server->identity = (mcp__identity_t){server->name, server->version, &server->tools};
+  server->identity = (mcp__identity_t){server->name, server->version, &server->tools, NULL};
   return status;
 }
 
@@ -116,6 +135,8 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__tools_deinit(&server->tools);
   free_needs(server->needs);
   mcp__free(server->allowed_origins);
+  mcp__free(server->log_url);
+  mcp__free(server->notice);
   mcp__free(server->name);
   mcp__free(server->version);
   mcp__free(server);
@@ -173,6 +194,40 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
     return MCP_ESTATE;
   server->shutdown_timeout_ms = timeout_ms;
   return 0;
+}
+
+int mcp_server_set_log_url(mcp_server_t *server, const char *url) {
+  mcp__url_t parsed;
+  char problem[256], *copy = NULL;
+  if (server->started)
+    return MCP_ESTATE;
+  if (url != NULL && mcp__url_parse(url, &parsed, problem, sizeof problem) != 0)
+    return MCP_EURL;
+  if (url != NULL && (copy = mcp__strdup(url)) == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->log_url);
+  server->log_url = copy;
+  return 0;
+}
+
+int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg) {
+  if (server->started || server->notice != NULL)
+    return MCP_ESTATE;
+  size_t len = strlen(capability);
+  if (len == 0 || len > MCP__NOTICE_BYTES || !mcp__utf8_valid(capability, len))
+    return UV_EINVAL;
+  server->notice = mcp__strdup(capability);
+  if (server->notice == NULL)
+    return UV_ENOMEM;
+  server->identity.notice = server->notice;
+  server->notice_cb = cb;
+  server->notice_arg = arg;
+  return 0;
+}
+
+void mcp_server_notice_changed(mcp_server_t *server) {
+  for (mcp__conn_t *conn = server->conns; conn != NULL; conn = conn->next)
+    mcp__conn_notice_changed(conn);
 }
 
 static mcp__need_t *find_need(mcp_server_t *server, const char *name) {
@@ -401,7 +456,10 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   }
   fit_descriptors(server);
   open_handles(server);
-  mcp_log(MCP_LOG_INFO, server->name, "Server running: listening on port %d", server->port);
+  server->logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
+  if (server->logger == NULL)
+    mcp_log(MCP_LOG_WARN, server->name, "no memory or thread for log shipping: lines go to stderr alone");
+  mcp__event_running(server);
   return 0;
 }
 
@@ -423,14 +481,15 @@ static void one_closed(mcp_server_t *server) {
   free_spare_calls(server);
   server->pool = NULL;
   server->started = server->stopping = server->closing = false;
-  mcp_log(MCP_LOG_INFO, server->name, "Server stopped");
+  server->logger = NULL;
+  mcp__event_server(server, "Server stopped");
   if (server->on_stopped != NULL)
     server->on_stopped(server, server->on_stopped_arg);
 }
 
 static void on_handle_closed(uv_handle_t *handle) { one_closed(handle->data); }
 
-static void on_pool_closed(void *arg) { one_closed(arg); }
+static void on_part_closed(void *arg) { one_closed(arg); }
 
 static void close_handles(mcp_server_t *server) {
   server->closing = true;
@@ -438,13 +497,15 @@ static void close_handles(mcp_server_t *server) {
     server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
   }
-  server->open_handles = server->pool != NULL ? 5 : 4;
+  server->open_handles = 4 + (server->pool != NULL) + (server->logger != NULL);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
   uv_close((uv_handle_t *)&server->progress, on_handle_closed);
   mcp__io_close(&server->io, on_handle_closed);
   if (server->pool != NULL)
-    mcp__pool_close(server->pool, on_pool_closed, server);
+    mcp__pool_close(server->pool, on_part_closed, server);
+  if (server->logger != NULL)
+    mcp__logger_stop(server->logger, on_part_closed, server);
 }
 
 static void stop_conns(mcp_server_t *server, bool at_once) {
@@ -486,7 +547,7 @@ void mcp__server_call_ended(mcp_server_t *server) {
 int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
   if (!server->started || server->stopping)
     return MCP_ESTATE;
-  mcp_log(MCP_LOG_INFO, server->name, "Server stopping");
+  mcp__event_server(server, "Server stopping");
   server->stopping = true;
   server->stop_ms = uv_now(server->loop);
   server->on_stopped = cb;

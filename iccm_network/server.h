@@ -4,8 +4,10 @@
 
 #include "child.h"
 #include "dispatch.h"
+#include "logger.h"
 #include "peer.h"
 #include "pool.h"
+#include "span.h"
 #include "stream.h"
 #include "upgrade.h"
 #include "ws.h"
@@ -29,6 +31,8 @@ enum {
   MCP__MAX_OUT = 1 << 30,
   MCP__PARSE_MEMORY = 4, /* times the message limit: what one message may need while it is parsed */
   MCP__PARSE_MEMORY_MIN = 1 << 20,
+  MCP__HELLO_BYTES = 4096, /* of an initialize that is kept */
+  MCP__NOTICE_BYTES = 128, /* of a capability's name */
   MCP__SPARE_BYTES = 8 << 20, /* memory kept for calls to come */
   MCP__SPARE_CALLS = 4096
 };
@@ -48,6 +52,12 @@ struct mcp_call {
   mcp__tool_t *tool;          /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
   const char *trace_id;       /* NULL: none */
+  uint64_t span;              /* this call, in its trace … */
+  const char *parent_span_id; /* … and what it was made for; NULL: unknown */
+  int failure;                /* 0, or the code that it ended with, … */
+  const char *failure_text;   /* … in words, in the arena */
+  bool told;                  /* its end is in the log */
+  mcp__logger_t *logger;      /* held while on_pool */
   const char *progress_token; /* JSON text in the arena; NULL: nobody asked */
   double progress_last;       /* values rise */
   _Atomic(char *) progress;   /* the newest notification, which the loop's thread has to send; NULL: none */
@@ -83,6 +93,11 @@ struct mcp__conn {
   unsigned in_flight;
   mcp__revision_t revision;
   char *trace_id; /* of the upgrade request; NULL: none */
+  char *hello;    /* the params of an initialize that asks for the server's notice; NULL: none did */
+  int64_t since_us; /* when it was opened, by the calendar */
+  uint64_t requests;
+  bool notice_due;
+  bool ships;       /* it has made a call that is not log traffic: its events are shipped */
   uint64_t since_ms;   /* of the state */
   uint64_t read_ms;    /* something came */
   uint64_t pinged_ms;  /* 0: no ping is out */
@@ -112,6 +127,10 @@ struct mcp_server {
   char *allowed_origins; /* NULL: none */
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   mcp__need_t *needs;
+  char *log_url;         /* NULL: nothing is shipped */
+  char *notice;          /* a capability that clients may ask for; NULL: none */
+  mcp_notice_cb notice_cb;
+  void *notice_arg;
   /* while started */
   uv_loop_t *loop;
   uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */
@@ -121,6 +140,7 @@ struct mcp_server {
   uint64_t progress_ms; /* when it did last */
   mcp__io_t io;
   mcp__pool_t *pool; /* NULL without blocking tools */
+  mcp__logger_t *logger; /* NULL: lines are shown as they are made */
   mcp__conn_t *conns;
   int all;         /* how many these are */
   int connections; /* of these, those that count: not the ones that are being refused */
@@ -148,6 +168,7 @@ typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what);
 void mcp__conn_notify(mcp__conn_t *conn, const char *text); /* may be left out: no room, no memory */
 void mcp__conn_tools_changed(mcp__conn_t *conn);
+void mcp__conn_notice_changed(mcp__conn_t *conn);
 bool mcp__conn_is_closing(const mcp__conn_t *conn); /* nothing is answered any more */
 void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
 
@@ -163,6 +184,17 @@ void mcp__call_free(mcp_call_t *call);
 extern const mcp__pool_events_t mcp__call_pool_events;
 void mcp__call_send_progress(uv_timer_t *timer); /* data is the server */
 void mcp__call_fire_late_cancels(uv_timer_t *timer); /* data is the server */
+
+/* events.c: lines of the log */
+void mcp__event_running(mcp_server_t *server);
+void mcp__event_server(mcp_server_t *server, const char *message);
+void mcp__event_connected(mcp__conn_t *conn);
+void mcp__event_disconnected(mcp__conn_t *conn, int level, int code, const char *reason); /* code 0: none */
+void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__message_t *message,
+                        const mcp__tool_t *tool); /* tool NULL: it is no call of one */
+void mcp__event_refused(mcp__conn_t *conn, const mcp__outcome_t *outcome);
+void mcp__event_call_started(mcp_call_t *call);
+void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text); /* failure 0: none; once a call */
 
 /* server.c */
 void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */

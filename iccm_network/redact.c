@@ -1,0 +1,97 @@
+/* redact.c: secrets in JSON.
+ *
+ * Happy path: each member's name is compared, letters and digits alone and in lower case, with the ends that
+ * secrets' names have. Failure: none; a value that lies too deep to be looked at is taken out unseen. */
+#include "redact.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include <uv.h>
+
+enum { MAX_NAMES = 64, NAME_BYTES = 64 };
+
+static char names[MAX_NAMES][NAME_BYTES] = {"password", "token", "apikey", "authorization", "secret"};
+static atomic_uint name_count = 5; /* grows after a name is whole, so that any thread may read */
+
+static size_t squeeze(const char *key, size_t len,
+                      char squeezed[NAME_BYTES]) { /* the last NAME_BYTES - 1 count */
+  size_t count = 0;
+  for (size_t i = len; i > 0 && count < NAME_BYTES - 1; i--) {
+    char c = key[i - 1];
+    if (c >= 'A' && c <= 'Z')
+      c = (char)(c - 'A' + 'a');
+    if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80)
+      squeezed[NAME_BYTES - 2 - count++] = c;
+  }
+  memmove(squeezed, squeezed + NAME_BYTES - 1 - count, count);
+  squeezed[count] = '\0';
+  return count;
+}
+
+int mcp_log_redact(const char *name) {
+  unsigned count = atomic_load(&name_count);
+  size_t len = name != NULL ? strlen(name) : 0;
+  char squeezed[NAME_BYTES];
+  if (len == 0 || len >= NAME_BYTES || squeeze(name, len, squeezed) == 0)
+    return UV_EINVAL;
+  if (count == MAX_NAMES)
+    return MCP_EFULL;
+  memcpy(names[count], squeezed, NAME_BYTES);
+  atomic_store(&name_count, count + 1);
+  return 0;
+}
+
+bool mcp__redact_names(const char *key, size_t len) {
+  char squeezed[NAME_BYTES];
+  size_t count = squeeze(key, len, squeezed);
+  unsigned all = atomic_load(&name_count);
+  for (unsigned i = 0; i < all; i++) {
+    size_t name_len = strlen(names[i]);
+    if (count >= name_len && memcmp(squeezed + count - name_len, names[i], name_len) == 0)
+      return true;
+  }
+  return false;
+}
+
+static void take_out(yyjson_mut_val *value) {
+  yyjson_mut_set_str(value, "[REDACTED]");
+}
+
+static void redact(yyjson_mut_val *value, unsigned depth) {
+  size_t index, count;
+  yyjson_mut_val *key, *member;
+  if (depth > MCP__REDACT_DEPTH && yyjson_mut_is_ctn(value)) {
+    take_out(value);
+  } else if (yyjson_mut_is_obj(value)) {
+    yyjson_mut_obj_foreach(value, index, count, key, member) {
+      if (mcp__redact_names(yyjson_mut_get_str(key), yyjson_mut_get_len(key)))
+        take_out(member);
+      else
+        redact(member, depth + 1);
+    }
+  } else if (yyjson_mut_is_arr(value)) {
+    yyjson_mut_arr_foreach(value, index, count, member) {
+      redact(member, depth + 1);
+    }
+  }
+}
+
+void mcp__redact(yyjson_mut_val *value) {
+  redact(value, 1);
+}
+
+int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len) {
+  yyjson_doc *doc = /* without INSITU nothing is written to the text */
+      yyjson_read_opts((char *)(uintptr_t)json, len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, NULL);
+  if (doc == NULL)
+    return UV_EINVAL;
+  yyjson_mut_doc *copy = yyjson_doc_mut_copy(doc, &mcp__json_alc);
+  yyjson_doc_free(doc);
+  mcp__redact(yyjson_mut_doc_get_root(copy));
+  size_t written;
+  char *text = yyjson_mut_write_opts(copy, 0, &mcp__json_alc, &written, NULL);
+  yyjson_mut_doc_free(copy);
+  int status = text != NULL ? mcp__buf_append(out, text, written) : UV_ENOMEM;
+  mcp__free(text);
+  return status;
+}

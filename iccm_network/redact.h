@@ -1,0 +1,20 @@
+/* redact.h: what must not be seen in a log is taken out of JSON; pure, but for the names a program adds. */
+#ifndef MCP_REDACT_H
+#define MCP_REDACT_H
+
+#include "buf.h"
+
+/* Whether the value of a member of this name is a secret: its words, whatever their case and what joins them,
+ * are or end in a name on the list: accessToken, API-Key, db_password. */
+bool mcp__redact_names(const char *key, size_t len);
+
+/* Puts "[REDACTED]" in the place of each secret, at any depth; what lies deeper than MCP__REDACT_DEPTH goes
+ * as a whole. */
+enum { MCP__REDACT_DEPTH = 64 };
+void mcp__redact(yyjson_mut_val *value);
+
+/* Appends JSON text with the secrets taken out: 0, UV_ENOMEM, MCP_ETOOBIG, or UV_EINVAL where it is no JSON.
+ */
+int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len);
+
+#endif

@@ -1,0 +1,12 @@
+/* span.h: ids of calls within a trace, 64 bits as 16 hexadecimal digits (W3C Trace Context, parent-id). */
+#ifndef MCP_SPAN_H
+#define MCP_SPAN_H
+
+#include <stdint.h>
+
+enum { MCP__SPAN_SIZE = 17 }; /* with the NUL */
+
+uint64_t mcp__span_new(void); /* never 0; any thread; costs no system call but the first */
+void mcp__span_write(uint64_t span, char text[MCP__SPAN_SIZE]);
+
+#endif
