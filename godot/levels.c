@@ -64,7 +64,7 @@ int levels_get(const levels_t *levels, const char *component, size_t len) {
   struct level wanted = {.len = len};
   memcpy(&wanted.component, &component, sizeof component); /* only read, but the field is not const */
   if (levels->count == 0)
-    return MCP_LOG_TRACE;
+    return -1;
   found = bsearch(&wanted, levels->items, levels->count, sizeof *levels->items, compare);
-  return found == NULL ? MCP_LOG_TRACE : found->level;
+  return found == NULL ? -1 : found->level;
 }

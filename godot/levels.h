@@ -17,7 +17,7 @@ void levels_deinit(levels_t *levels);
 int levels_add(levels_t *levels, const char *component, size_t len, const char *level);
 void levels_sort(levels_t *levels);
 
-/* MCP_LOG_...; MCP_LOG_TRACE for a component without one. */
+/* MCP_LOG_...; -1 for a component without one. */
 int levels_get(const levels_t *levels, const char *component, size_t len);
 
 #endif

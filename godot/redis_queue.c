@@ -77,7 +77,7 @@ struct queue {
   uv_loop_t *loop;
   const config_t *config;
   conn_t work, news;         /* steps; changes of levels */
-  bool follow_levels;        /* news is in use */
+  queue_levels_cb on_levels; /* NULL: news is not in use */
   bool up;                   /* work is connected, and the levels are known */
   char token[MCP_UUID_SIZE]; /* names this process in leases */
   bool settled;              /* nothing is left of the life before of the worker of this name */
@@ -224,7 +224,7 @@ static int ping(conn_t *conn) {
 static void on_watch(uv_timer_t *timer) {
   queue_t *queue = timer->data;
   conn_t *conns[] = {&queue->work, &queue->news};
-  for (int i = 0; i < 1 + queue->follow_levels; i++) {
+  for (int i = 0; i < 1 + (queue->on_levels != NULL); i++) {
     if (conns[i]->first == NULL)
       ping(conns[i]);
     else if (uv_now(queue->loop) - conns[i]->progress_ms >= QUEUE_SILENCE_MS)
@@ -241,11 +241,13 @@ static int take_levels(queue_t *queue, const redisReply *reply) {
     status = levels_add(&queue->levels, component->str, component->len, reply->element[i + 1]->str);
   }
   levels_sort(&queue->levels);
+  if (queue->on_levels != NULL)
+    queue->on_levels(queue->state_arg);
   return status;
 }
 
 /* The first answer of a connection: from now on steps are taken. */
-static void on_levels(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_levels_loaded(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   (void)waiting;
   if (status == 0)
     status = take_levels(queue, reply);
@@ -262,7 +264,7 @@ static void load_levels(queue_t *queue) {
   append_size(&command, '*', 2);
   add_text(&command, "HGETALL");
   add_text(&command, LEVELS_KEY);
-  ask(&queue->work, &command, &(waiting_t){.on_reply = on_levels});
+  ask(&queue->work, &command, &(waiting_t){.on_reply = on_levels_loaded});
 }
 
 static void on_level_set(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
@@ -509,12 +511,12 @@ queue_t *queue_new(uv_loop_t *loop, const config_t *config) {
   return queue;
 }
 
-void queue_start(queue_t *queue, bool follow_levels, queue_state_cb on_state, void *arg) {
-  queue->follow_levels = follow_levels;
+void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_levels, void *arg) {
+  queue->on_levels = on_levels;
   queue->on_state = on_state;
   queue->state_arg = arg;
   redis_link_start(&queue->work.link);
-  if (follow_levels)
+  if (on_levels != NULL)
     redis_link_start(&queue->news.link);
   uv_timer_start(&queue->watch, on_watch, WATCH_MS, WATCH_MS);
 }

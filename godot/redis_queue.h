@@ -60,6 +60,7 @@ typedef struct queue_drops {
 } queue_drops_t;
 
 typedef void (*queue_state_cb)(const char *reason, void *arg); /* NULL: Redis is there */
+typedef void (*queue_levels_cb)(void *arg);
 typedef void (*queue_done_cb)(int status, void *arg);
 typedef void (*queue_next_cb)(int status, const queue_batch_t *batch, int64_t queued, void *arg);
 typedef void (*queue_renew_cb)(int status, int64_t entries, void *arg); /* -1: the lease is lost */
@@ -69,9 +70,9 @@ typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg)
 queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
 
 /* Connects, and stays connected for ever; on_state tells each change and may be called at any time but within
- * a call of start. follow_levels: learns from other Godots when a level changes, over a connection of its
- * own. */
-void queue_start(queue_t *queue, bool follow_levels, queue_state_cb on_state, void *arg);
+ * a call of start. on_levels: levels may have changed, here or by another Godot, which is heard over a
+ * connection of its own; NULL: they are not followed. */
+void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_levels, void *arg);
 
 /* Ends and frees it: steps still waiting end with MCP_ELOST within the call; then cb, once. */
 void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
@@ -99,7 +100,7 @@ int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg);
 /* Queues the line that names drops, unless there have been more meanwhile. */
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg);
 
-/* The least level that is queued for a component: MCP_LOG_... */
+/* The least level that is queued for a component: MCP_LOG_..., or -1: all are. */
 int queue_level(const queue_t *queue, const char *component, size_t len);
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
                     void *arg);

@@ -32,6 +32,11 @@ static void on_store(mcp_client_t *client, int status, const char *reason, void 
   mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
 }
 
+static void on_levels(void *arg) {
+  godot_t *godot = arg;
+  mcp_server_notice_changed(godot->server);
+}
+
 /* Store and queue end the calls that still wait for them before they are closed. */
 static void release(godot_t *godot) {
   if (--godot->open > 0)
@@ -77,6 +82,8 @@ static int make(godot_t *godot) {
   mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);
   mcp_client_on_state(godot->tools.store, on_store, godot);
   mcp_server_set_max_message_bytes(godot->server, config->max_message_bytes);
+  mcp_server_set_log_url(godot->server, NULL); /* to itself: each line would make others */
+  mcp_server_set_notice(godot->server, "iccm/log_level", tools_level_notice, &godot->tools);
   mcp_server_set_need(godot->server, "redis", "not connected yet");
   mcp_server_set_need(godot->server, "dewey", "not connected yet");
   return 0;
@@ -91,7 +98,7 @@ static int start(godot_t *godot) {
     mcp_log(MCP_LOG_ERROR, "godot", "cannot listen on port %d: %s", godot->config.port, mcp_strerror(status));
     return 1;
   }
-  queue_start(godot->tools.queue, true, on_redis, godot);
+  queue_start(godot->tools.queue, on_redis, on_levels, godot);
   mcp_client_connect(godot->tools.store);
   return 0;
 }

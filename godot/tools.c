@@ -154,6 +154,24 @@ static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
     mcp_call_tool_error(call, QUEUE_AWAY);
 }
 
+yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg) {
+  const tools_t *tools = arg;
+  yyjson_val *component = yyjson_ptr_get(initialize, "/capabilities/experimental/iccm~1log_level/component");
+  (void)server;
+  if (!yyjson_is_str(component))
+    component = yyjson_ptr_get(initialize, "/clientInfo/name");
+  if (!yyjson_is_str(component))
+    return NULL;
+  int level = queue_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component));
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *params = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, params);
+  yyjson_mut_obj_add_val(doc, params, "component", yyjson_val_mut_copy(doc, component));
+  yyjson_mut_obj_add_val(doc, params, "level",
+                         level < 0 ? yyjson_mut_null(doc) : yyjson_mut_str(doc, mcp_log_level_name(level)));
+  return doc;
+}
+
 /* ---- What the store does ---- */
 
 static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {

@@ -88,7 +88,7 @@ static int start(worker_t *worker) {
   uv_timer_start(&worker->trim, on_trim, TRIM_MS, TRIM_MS);
   if (delivery_start(worker->delivery) != 0)
     return 1;
-  queue_start(worker->queue, false, on_redis, worker);
+  queue_start(worker->queue, on_redis, NULL, worker);
   mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", worker->config.worker_name,
           worker->config.queue_name, worker->config.redis_host, worker->config.redis_port,
           worker->config.dewey_url);

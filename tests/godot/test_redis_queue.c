@@ -23,6 +23,7 @@ typedef struct bench {
   queue_t *queue, *other; /* other: a second worker, where a test wants one */
   bool up, other_up;
   int ups; /* how often queue came up */
+  unsigned levels_told;
 } bench_t;
 
 /* What a step answered. */
@@ -57,6 +58,11 @@ static void on_state(const char *reason, void *arg) {
   bench->ups += reason == NULL;
 }
 
+static void on_levels(void *arg) {
+  bench_t *bench = arg;
+  bench->levels_told++;
+}
+
 static void on_other_state(const char *reason, void *arg) {
   *(bool *)arg = reason == NULL;
 }
@@ -73,7 +79,7 @@ static void open_bench(bench_t *bench, int64_t max_entries, int64_t max_bytes) {
                              .max_queue_bytes = max_bytes,
                              .worker_name = "worker-1"};
   bench->queue = queue_new(&bench->loop, &bench->config);
-  queue_start(bench->queue, true, on_state, bench);
+  queue_start(bench->queue, on_state, on_levels, bench);
   run_until(bench, &bench->up);
 }
 
@@ -93,7 +99,7 @@ static void close_queue(bench_t *bench, queue_t *queue) {
 static void open_other(bench_t *bench, const config_t *config) {
   bench->other_up = false;
   bench->other = queue_new(&bench->loop, config);
-  queue_start(bench->other, false, on_other_state, &bench->other_up);
+  queue_start(bench->other, on_other_state, NULL, &bench->other_up);
   run_until(bench, &bench->other_up);
 }
 
@@ -615,7 +621,7 @@ Test(redis, a_host_that_does_not_exist_is_asked_for_again) {
   nowhere = bench.config;
   nowhere.redis_host = "no-such-host.invalid";
   queue = queue_new(&bench.loop, &nowhere);
-  queue_start(queue, false, on_other_state, &other_up);
+  queue_start(queue, on_other_state, NULL, &other_up);
   uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
   while (other_up)
     uv_run(&bench.loop, UV_RUN_ONCE);
@@ -635,12 +641,12 @@ static void set_level(bench_t *bench, queue_t *queue, const char *component, con
 Test(levels, obeyed_at_once_and_after_a_restart) {
   bench_t bench;
   open_bench(&bench, 100, 1 << 20);
-  cr_assert_eq(queue_level(bench.queue, "dewey", 5), MCP_LOG_TRACE);
+  cr_assert_eq(queue_level(bench.queue, "dewey", 5), -1);
   set_level(&bench, bench.queue, "dewey", "WARN");
   set_level(&bench, bench.queue, "alpha", "DEBUG");
   cr_assert_eq(queue_level(bench.queue, "dewey", 5), MCP_LOG_WARN);
   cr_assert_eq(queue_level(bench.queue, "alpha", 5), MCP_LOG_DEBUG);
-  cr_assert_eq(queue_level(bench.queue, "dewe", 4), MCP_LOG_TRACE);
+  cr_assert_eq(queue_level(bench.queue, "dewe", 4), -1);
   open_other(&bench, &bench.config);
   cr_assert_eq(queue_level(bench.other, "dewey", 5), MCP_LOG_WARN);
   close_bench(&bench);
@@ -651,9 +657,11 @@ Test(levels, heard_from_another_godot) {
   open_bench(&bench, 100, 1 << 20);
   open_other(&bench, &bench.config);
   set_level(&bench, bench.other, "message", "ERROR");
+  unsigned told = bench.levels_told;
   uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
   while (queue_level(bench.queue, "message", 7) != MCP_LOG_ERROR)
     uv_run(&bench.loop, UV_RUN_ONCE);
+  cr_assert_gt(bench.levels_told, told);
   close_bench(&bench);
 }
 
