@@ -3,12 +3,15 @@
  * usage: slow_server PORT        (0: a free one)
  *
  * Happy path: sleep blocks a thread of the pool for "ms" and answers its arguments; later does the same from
- * a timer of the loop. Failure modes on purpose: forget returns from a blocking handler without an answer,
- * refuse is a tool's own failure, fail chooses code and data, nonsense answers text that is not UTF-8.
+ * a timer of the loop, in as many "steps" of "ms" as it is told to, with progress. shaped promises an output
+ * schema and keeps it. Failure modes on purpose: forget returns from a blocking handler without an answer,
+ * refuse is a tool's own failure, fail chooses code and data, nonsense answers text that is not UTF-8, shaped
+ * breaks its promise where it is told to.
  */
 #include "iccm_network.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -30,14 +33,18 @@ typedef struct delay {
   uv_timer_t timer;
   mcp_call_t *call;
   yyjson_val *args; /* the call's */
+  uint64_t step, steps;
 } delay_t;
 
 static void on_delay_closed(uv_handle_t *timer) {
   free(timer->data);
 }
 
-static void on_delay_over(uv_timer_t *timer) {
+static void on_step(uv_timer_t *timer) {
   delay_t *delay = timer->data;
+  mcp_call_progress(delay->call, (double)++delay->step, (double)delay->steps, NULL);
+  if (delay->step < delay->steps)
+    return;
   reply_with_args(delay->call, delay->args);
   uv_close((uv_handle_t *)timer, on_delay_closed);
 }
@@ -51,8 +58,10 @@ static void later_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   delay->timer.data = delay;
   delay->call = call;
   delay->args = args;
+  delay->step = 0;
+  delay->steps = yyjson_get_uint(yyjson_obj_get(args, "steps"));
   uv_timer_init(arg, &delay->timer);
-  uv_timer_start(&delay->timer, on_delay_over, arg_ms(args), 0);
+  uv_timer_start(&delay->timer, on_step, arg_ms(args), arg_ms(args) > 0 ? arg_ms(args) : 1);
 }
 
 static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -76,6 +85,27 @@ static void nonsense_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_call_reply(call, yyjson_mut_str(mcp_call_doc(call), "\xff\xfe"));
 }
 
+static void shaped_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  const char *how = yyjson_get_str(yyjson_obj_get(args, "how"));
+  if (strcmp(how, "refused") == 0) {
+    mcp_call_tool_error(call, "refused on purpose");
+  } else if (strcmp(how, "bare") == 0) {
+    yyjson_mut_val *content = yyjson_mut_arr(doc), *block = yyjson_mut_arr_add_obj(doc, content);
+    yyjson_mut_obj_add_str(doc, block, "type", "text");
+    yyjson_mut_obj_add_str(doc, block, "text", "{\"n\":1}");
+    mcp_call_reply_content(call, content, NULL, false);
+  } else {
+    yyjson_mut_val *result = yyjson_mut_obj(doc);
+    if (strcmp(how, "wrong") == 0)
+      yyjson_mut_obj_add_str(doc, result, "n", "no number");
+    else
+      yyjson_mut_obj_add_int(doc, result, "n", 1);
+    mcp_call_reply(call, result);
+  }
+}
+
 static void on_stop(void *arg) {
   mcp_server_stop(arg, NULL, NULL);
 }
@@ -83,16 +113,26 @@ static void on_stop(void *arg) {
 #define MS_SCHEMA                                                                                            \
   "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0}},\"required\":[\"ms\"]}"
 
+#define LATER_SCHEMA                                                                                         \
+  "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\",\"minimum\":0},\"steps\":{\"type\":"    \
+  "\"integer\",\"minimum\":1}},\"required\":[\"ms\"]}"
+#define HOW_SCHEMA                                                                                           \
+  "{\"type\":\"object\",\"properties\":{\"how\":{\"enum\":[\"right\",\"wrong\",\"bare\",\"refused\"]}},"     \
+  "\"required\":[\"how\"]}"
+#define N_SCHEMA "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},\"required\":[\"n\"]}"
+
 int main(int argc, char **argv) {
   uv_loop_t *loop = uv_default_loop();
   const mcp_tool_t tools[] = {
       {"sleep", "Blocks its thread, then answers its arguments", MS_SCHEMA, sleep_tool, NULL,
        MCP_TOOL_BLOCKING},
-      {"later", "Answers its arguments after a while", MS_SCHEMA, later_tool, loop, 0},
+      {"later", "Answers its arguments after a while", LATER_SCHEMA, later_tool, loop, 0},
       {"forget", "Never answers", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
       {"refuse", "Cannot do it", NULL, refuse_tool, NULL, 0},
       {"fail", "Fails with a code of its own", NULL, fail_tool, NULL, 0},
       {"nonsense", "Answers what is not UTF-8", NULL, nonsense_tool, NULL, 0},
+      {"shaped", "Answers what it promises, or something else", HOW_SCHEMA, shaped_tool, NULL, 0,
+       .output_schema = N_SCHEMA},
       MCP_TOOL_END,
   };
   mcp_server_t *server = mcp_server_new("slow", "1.0.0", argc > 1 ? atoi(argv[1]) : 0, tools);

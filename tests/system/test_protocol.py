@@ -89,7 +89,7 @@ class Messages(SlowServerCase):
             self.assertEqual((await ask(ws, request(1, "ping")))["result"], {})
             tools = (await ask(ws, request(2, "tools/list")))["result"]["tools"]
             names = {tool["name"] for tool in tools}
-            self.assertEqual(names, {"sleep", "later", "forget", "refuse", "fail", "nonsense"})
+            self.assertEqual(names, {"sleep", "later", "forget", "refuse", "fail", "nonsense", "shaped"})
             for tool in tools:
                 self.assertEqual(tool["inputSchema"]["type"], "object")
             answer = await ask(ws, tool_call(3, "later", ms=0))

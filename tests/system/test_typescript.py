@@ -1,0 +1,192 @@
+"""What the TypeScript SDK's WebSocket client asks of a server, each thing by itself, as that client sees it.
+
+Happy path: a case of tests/peers/ts_rows.mjs plays against a real server and says what it saw; the expectation stands
+here. Where it is about our client, a server made with the same SDK (ts_server.mjs) is the other side.
+"""
+import json
+import re
+import subprocess
+import unittest
+
+from services import PROGRAMS, Alone, Place, finished, free_port, main, node_peers, upgrade
+
+CASE_S = 120
+NEWEST = "2025-11-25"
+
+
+def start(case, url):
+    command = ["setpriv", "--pdeathsig", "KILL", "node", "ts_rows.mjs", case, url]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=node_peers(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+
+
+def told(process):
+    """What a case saw, from the last line that it printed."""
+    try:
+        out, err = process.communicate(timeout=CASE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise AssertionError(f"the client hangs: {process.communicate()}") from None
+    if process.returncode != 0:
+        raise AssertionError(err)
+    return json.loads(out)
+
+
+def iccm(*words):
+    run = finished([PROGRAMS["iccm"], *words])
+    assert run.returncode == 0, run
+    return run.stdout
+
+
+class Asked(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        node_peers()
+        cls.server = cls.enterClassContext(Alone("slow_server", "0"))
+        cls.idle = start("idle", cls.server.url)  # for 20 s, beside the others
+        cls.addClassCleanup(cls.idle.kill)
+
+    def see(self, case):
+        return told(start(case, self.server.url))
+
+    def test_offers_are_served(self):
+        seen = self.see("handshake")
+        offered = {name.lower(): value for name, value in seen["offered"].items()}
+        self.assertEqual(offered["sec-websocket-protocol"], "mcp")
+        self.assertRegex(offered["sec-websocket-extensions"], "permessage-deflate")
+        self.assertTrue({"origin", "authorization"}.isdisjoint(offered), offered)
+        self.assertEqual((seen["protocol"], seen["extensions"]), ("mcp", ""))
+        self.assertGreater(seen["tools"], 0)
+
+    def test_the_subprotocol_is_echoed_exactly(self):
+        seen = self.see("subprotocol")
+        self.assertRegex(seen["none"], "no subprotocol")
+        self.assertRegex(seen["other"], "invalid subprotocol")
+        for offer in ("mcp", "mcp.version.1, mcp", "mcp,other"):
+            reply = upgrade(self.server.port, f"Sec-WebSocket-Protocol: {offer}")
+            lines = reply.raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+            said = [line for line in lines if re.match("sec-websocket-(protocol|extensions)", line, re.I)]
+            self.assertEqual(said, ["Sec-WebSocket-Protocol: mcp"], offer)
+
+    def test_ids_begin_with_0(self):
+        seen = self.see("ids")
+        sent = [["initialize", 0], ["notifications/initialized", None], ["ping", 1], ["tools/list", 2]]
+        self.assertEqual(seen, {"sent": sent, "answered": [0, 1, 2]})
+
+    def test_0_is_a_progress_token(self):
+        seen = self.see("token_zero")
+        self.assertEqual((seen["sent"]["id"], seen["sent"]["params"]["_meta"]), (0, {"progressToken": 0}))
+        *notes, answer = seen["received"]
+        self.assertEqual((answer["id"], seen["result"]), (0, answer["result"]))
+        self.assertEqual({note["method"] for note in notes}, {"notifications/progress"})
+        for note in notes:
+            self.assertIs(type(note["params"]["progressToken"]), int)
+            self.assertEqual((note["params"]["progressToken"], note["params"]["total"]), (0, 4))
+        self.assertEqual(seen["heard"], [note["params"]["progress"] for note in notes][: len(seen["heard"])])
+        self.assertGreater(len(seen["heard"]), 0)
+
+    def test_the_version_is_echoed_where_it_is_known(self):
+        seen = self.see("versions")
+        self.assertEqual(seen["answers"].pop("2024-10-07"), NEWEST)  # which is not one of ours
+        self.assertEqual(seen["answers"], {version: version for version in seen["answers"]})
+        self.assertLessEqual({NEWEST, "2025-06-18", "2025-03-26", "2024-11-05"}, set(seen["answers"]))
+        self.assertRegex(seen["unknown"], "not supported: 1999-01-01")
+
+    def test_an_initialize_that_is_given_up(self):
+        seen = self.see("abandoned")
+        self.assertEqual(seen["code"], -32001)
+        self.assertEqual(seen["sent"], [["initialize", None], ["notifications/cancelled", 0], ["ping", None]])
+
+    def test_text_only(self):
+        self.assertEqual(self.see("binary"), {"closed": 1003, "received": 3, "binary": 0})
+
+    def test_never_a_batch_and_a_null_id_only_where_none_was_read(self):
+        seen = self.see("no_batch")
+        nulls = [[None, -32600], [None, -32600], [None, -32700], [None, -32600]]
+        others = [[71, -32600], ["72", -32601], [73, -32602], [1, None]]
+        self.assertEqual(seen["answers"], nulls + others)
+        self.assertGreater(seen["complaints"], 0)
+
+    def test_both_kinds_of_ping(self):
+        self.assertEqual(self.see("pings"), {"answer": {}, "pong": "there?"})
+
+    def test_the_ping_of_an_idle_server(self):
+        self.assertEqual(told(self.idle), {"answer": {}})
+
+    def test_nothing_is_sent_after_a_cancel(self):
+        seen = self.see("cancelled")
+        self.assertEqual(seen["told"], [-32001, -32001])
+        self.assertEqual(sorted(seen["cancelled"]), seen["ids"])
+        self.assertEqual((seen["after"], seen["errors"]), ([seen["last"]], []))
+        self.assertEqual(json.loads(seen["content"][0]["text"]), {"ms": 1500})
+
+    def test_progress_and_result_keep_their_order(self):
+        seen = self.see("order")
+        *progress, last = seen["frames"]
+        self.assertEqual(last, "result")
+        self.assertEqual(progress, sorted(set(progress)))
+        self.assertEqual(progress[-1], 5)
+        self.assertEqual(seen["heard"], progress[: len(seen["heard"])])
+        self.assertEqual(json.loads(seen["result"]["content"][0]["text"]), {"ms": 80, "steps": 5})
+
+    def test_what_is_promised_is_checked_before_it_is_sent(self):
+        seen = self.see("output")
+        self.assertEqual(seen["promised"]["required"], ["n"])
+        self.assertEqual(seen["right"], {"n": 1})
+        self.assertEqual((seen["wrong"], seen["bare"], seen["refused"]), (-32603, -32603, True))
+        failed = {"structured": None, "is_error": False, "code": -32603}
+        right = {"structured": {"n": 1}, "is_error": False, "code": None}
+        self.assertEqual(seen["frames"], [right, failed, failed, {"structured": None, "is_error": True, "code": None}])
+
+
+class AskedOfOneAlone(unittest.TestCase):
+    """What needs a server of its own: it is killed, or has another limit."""
+
+    @classmethod
+    def setUpClass(cls):
+        node_peers()
+
+    def test_a_lost_connection_comes_back_with_a_new_initialize(self):
+        with Alone("slow_server", str(free_port())) as server:
+            client = start("lost", server.url)
+            self.addCleanup(client.kill)
+            self.assertEqual(client.stdout.readline(), "in flight\n", "see its end")
+            server.program.kill()
+            server.program.start()
+            seen = told(client)
+        self.assertEqual([failure["code"] for failure in seen["failures"]], [-32000] * 3)
+        self.assertLess(seen["failed_ms"], 1000)
+        self.assertEqual(seen["after"]["message"], "Not connected")
+        self.assertEqual(json.loads(seen["result"]["content"][0]["text"]), {"ms": 0, "again": True})
+        self.assertEqual(seen["sent"], ["initialize", "notifications/initialized", "tools/call"])
+
+    def test_20_mb_are_fine_and_beyond_either_limit_is_1009(self):
+        with Alone("slow_server", "0", ICCM_MAX_MESSAGE_BYTES=64 << 20) as server:
+            seen = told(start("large", server.url))
+        self.assertEqual(seen["fine"]["length"], len('{"ms":0,"text":""}') + 20_000_000)
+        self.assertEqual((seen["ours"]["length"], seen["ours"]["closed"]), (None, 1009))
+        self.assertEqual(seen["theirs"]["length"], None)
+        self.assertRegex(seen["theirs"]["errors"][0], "Max payload size exceeded")
+
+
+class Ours(unittest.TestCase):
+    """Our client, and a server of the SDK."""
+
+    @classmethod
+    def setUpClass(cls):
+        place = cls.enterClassContext(Place())
+        program = place.add("ts-server", "node", node_peers() / "ts_server.mjs", "0")
+        cls.url = f"ws://127.0.0.1:{program.start().port()}"
+
+    def test_it_answers_when_it_is_asked_back(self):
+        seen = json.loads(iccm("call", "--json", self.url, "look_back"))
+        self.assertEqual(seen, {"ping": {}, "unknown": -32601, "pong": "there?"})
+
+    def test_it_follows_the_pages_of_which_theirs_fetches_one(self):
+        seen = told(start("one_page", self.url))
+        self.assertEqual((seen["tools"], seen["nextCursor"]), (["look_back"], "1"))
+        self.assertEqual(iccm("list", self.url).split(), ["look_back", "second", "third"])
+
+
+if __name__ == "__main__":
+    main()
