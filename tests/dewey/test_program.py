@@ -72,39 +72,6 @@ class Case(unittest.IsolatedAsyncioTestCase):
         self.assertIn(words, raised.exception.message)
 
 
-class Listing(Case):
-    async def test_the_tools_are_described_as_the_contract_says(self):
-        answer = await self.caller.request("tools/list")
-        tools = {tool["name"]: tool for tool in answer["result"]["tools"]}
-        self.assertEqual(
-            {name: tool["description"] for name, tool in tools.items() if "log" in name},
-            {
-                "dewey_store_logs_batch": "Store a batch of log entries (up to 1,000)",
-                "dewey_query_logs": "Query logs with various filters",
-                "dewey_clear_logs": "Clear logs older than a time, by component and level",
-                "dewey_get_log_stats": "Get statistics about the logs table",
-            },
-        )
-        self.assertEqual(
-            tools["dewey_store_logs_batch"]["inputSchema"],
-            {
-                "type": "object",
-                "properties": {"logs": {"type": "array", "items": {"type": "object"}, "maxItems": 1000}},
-                "required": ["logs"],
-            },
-        )
-        query = tools["dewey_query_logs"]["inputSchema"]
-        self.assertNotIn("required", query)
-        self.assertEqual(
-            {name: value["type"] for name, value in query["properties"].items()},
-            dict.fromkeys(("trace_id", "component", "level", "start_time", "end_time", "search", "cursor"), "string")
-            | {"data": "object", "limit": "integer"},
-        )
-        self.assertEqual(query["properties"]["limit"]["description"], "Maximum results (1-1000, default 100)")
-        self.assertEqual(set(tools["dewey_clear_logs"]["inputSchema"]["properties"]), {"before_time", "component", "level"})
-        self.assertEqual(tools["dewey_get_log_stats"]["inputSchema"], {"type": "object", "properties": {}})
-
-
 class Storing(Case):
     async def test_nothing_to_store(self):
         self.assertEqual(await self.store(), {"status": "ok", "message": "No logs to store."})
