@@ -1,7 +1,7 @@
-"""The benchmark comparison still runs and counts; how fast it is, is not judged here."""
+"""The benchmarks still run and count; how fast it is, is not judged here."""
 import unittest
 
-from services import SOURCE, finished, main, node_peers
+from services import BUILD, SOURCE, finished, main, node_peers
 
 
 class Bench(unittest.TestCase):
@@ -13,6 +13,12 @@ class Bench(unittest.TestCase):
         self.assertRegex(run.stdout, r"(?m)^iccm-network +[\d,]+ ")
         self.assertRegex(run.stdout, r"(?m)^Node ws +[\d,]+ ")
         self.assertRegex(run.stdout, r"ratio +\d+\.\d")
+
+    def test_what_a_log_line_costs(self):
+        run = finished([BUILD / "tests/bench/log_cost", "1"], seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        for godot in ("off", "live", "dead", "silent", "slow"):
+            self.assertRegex(run.stdout, rf"(?m)^{godot} +\d+ +\d+\.\d+$")
 
 
 if __name__ == "__main__":
