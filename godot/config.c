@@ -110,8 +110,18 @@ static int read_worker(config_t *config) {
   return status;
 }
 
+static int check_log_level(void) { /* which the library reads; here it ends the program like any other */
+  const char *level = mcp_env_text("LOG_LEVEL", "INFO");
+  if (mcp_log_level(level) >= 0)
+    return 0;
+  fprintf(stderr, "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR is allowed\n", level);
+  return MCP_EENV;
+}
+
 int config_read(config_t *config) {
-  int status = read_int("MCP_PORT", 9060, 0, 65535, &config->port);
+  int status = check_log_level();
+  if (status == 0)
+    status = read_int("MCP_PORT", 9060, 0, 65535, &config->port);
   if (status == 0)
     status = read_int("REDIS_PORT", 6379, 1, 65535, &config->redis_port);
   if (status == 0)

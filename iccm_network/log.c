@@ -47,14 +47,9 @@ int mcp__log_threshold(void) {
   int level = atomic_load_explicit(&threshold, memory_order_relaxed);
   if (level != LEVEL_UNSET)
     return level;
-  const char *name = getenv("LOG_LEVEL");
-  level = mcp_log_level(name);
-  if (level < 0) {
+  level = mcp_log_level(getenv("LOG_LEVEL"));
+  if (level < 0) /* unset; or what no server starts with */
     level = MCP_LOG_INFO;
-    if (name != NULL && *name != '\0')
-      fprintf(stderr, "LOG_LEVEL is \"%.32s\": TRACE, DEBUG, INFO, WARN or ERROR is needed; taking INFO\n",
-              name);
-  }
   atomic_store(&threshold, level);
   return level;
 }

@@ -49,7 +49,7 @@ static int read_environment(mcp_server_t *server) {
   int64_t message = 0, connections = 0;
   if (refuse_unsupported() != 0)
     return MCP_EENV;
-  mcp__set_last_error("an ICCM_ variable of the environment cannot be read; the log says which");
+  mcp__set_last_error("a variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)

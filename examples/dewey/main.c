@@ -24,6 +24,8 @@ static const char help[] =
     "  ICCM_DATA               data directory, made if it is missing (./data)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
     "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
+    "  GODOT_URL               Godot, which takes this server's own log lines (ws://godot-mcp:9060)\n"
+    "  LOGGING_ENABLED         false: they go to stderr alone (true)\n"
     "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 
 enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };

@@ -248,6 +248,7 @@ class CommandLine(unittest.TestCase):
             ("DEWEY_CONNECT_TIMEOUT", "-3"),
             ("GODOT_WORKER_NAME", "a b"),
             ("DEWEY_MCP_URL", "http://x y"),
+            ("LOG_LEVEL", "loud"),
         ):
             for name in ("godot-server", "godot-worker"):
                 run = self.run_program(PROGRAMS[name], **{variable: value})
