@@ -196,9 +196,10 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
   const mcp__outcome_t *outcome = what;
   if (outcome->action == MCP__DO_ANSWER) {
     int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
-    if (status == 0)
-      status = mcp__buf_append(out, outcome->result, outcome->result_len);
-    return status == 0 ? mcp__buf_append(out, "}", 1) : status;
+    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->before));
+    status = mcp__buf_join(status, mcp__buf_append(out, outcome->result, outcome->result_len));
+    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->after));
+    return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
   if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
     return mcp__answer_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);

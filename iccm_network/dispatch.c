@@ -6,9 +6,10 @@
 #include "dispatch.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512 };
+enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
 
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 
@@ -87,19 +88,42 @@ static void on_initialized(const mcp__identity_t *self, yyjson_val *params, mcp_
   on_ping(self, params, arena, outcome);
 }
 
+/* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first page. */
+static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
+  const char *text = yyjson_get_str(value);
+  size_t len = yyjson_get_len(value);
+  *cursor = 0;
+  if (value == NULL || yyjson_is_null(value))
+    return true;
+  if (text == NULL || len == 0 || len >= CURSOR_BYTES || strspn(text, "0123456789") != len || *text == '0')
+    return false;
+  *cursor = strtoull(text, NULL, 10); /* the highest number where it is above that one */
+  return true;
+}
+
+static const char *end_of_page(uint64_t next, mcp__arena_t *arena) {
+  char *text = mcp__arena_alloc(arena, CURSOR_BYTES + 32);
+  if (text != NULL)
+    snprintf(text, CURSOR_BYTES + 32, "],\"nextCursor\":\"%llu\"}", (unsigned long long)next);
+  return text;
+}
+
 static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
                           mcp__outcome_t *outcome) {
-  (void)arena;
-  yyjson_val *cursor = yyjson_obj_get(params, "cursor");
-  if (cursor != NULL && !yyjson_is_null(cursor)) {
-    refuse(outcome, MCP_INVALID_PARAMS, "/cursor: this server lists all tools in one page and gave no cursor");
+  uint64_t cursor;
+  mcp__page_t page;
+  /* outputSchema promises structuredContent, which is sent from this revision on */
+  bool with_output = outcome->revision >= MCP__2025_06_18;
+  if (!read_cursor(yyjson_obj_get(params, "cursor"), &cursor) ||
+      !mcp__tools_page(self->tools, with_output, cursor, &page)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "/cursor: not one of this server's; without a cursor the list begins anew");
     return;
   }
   outcome->action = MCP__DO_ANSWER;
-  /* outputSchema promises structuredContent, which is sent from this revision on */
-  const mcp__buf_t *list = &self->tools->lists[outcome->revision >= MCP__2025_06_18];
-  outcome->result = list->data;
-  outcome->result_len = list->len;
+  outcome->before = "{\"tools\":[";
+  outcome->result = page.text;
+  outcome->result_len = page.len;
+  outcome->after = page.next == 0 ? "]}" : end_of_page(page.next, arena);
 }
 
 static const char *short_text(yyjson_val *meta, const char *key) {
@@ -220,7 +244,7 @@ static const method_t *find_method(yyjson_val *name) {
 
 void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const mcp__message_t *message,
                    mcp__arena_t *arena, mcp__outcome_t *outcome) {
-  *outcome = (mcp__outcome_t){.action = MCP__DO_NOTHING, .revision = revision};
+  *outcome = (mcp__outcome_t){.action = MCP__DO_NOTHING, .revision = revision, .before = "", .after = ""};
   if (message->kind == MCP__RESPONSE)
     return; /* this server asks its clients nothing */
   if (message->kind == MCP__INVALID) {

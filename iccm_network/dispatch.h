@@ -20,6 +20,7 @@ typedef struct mcp__outcome {
   mcp__revision_t revision; /* what the answer has to follow; for the next message where it came by a handshake */
   const char *result;
   size_t result_len;
+  const char *before, *after; /* around the result; "" where it is whole */
   int code;
   const char *problem;
   mcp__tool_t *tool; /* borrowed from the tools; of a refused call, too */

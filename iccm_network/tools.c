@@ -1,5 +1,5 @@
 /* tools.c: the tool table, copied and checked when a server is made, so that nothing about it can be wrong later:
- * names, schemas and the answer to tools/list. A change makes a whole new table of the tools and puts it in the old one's
+ * names, schemas and the pages of tools/list. A change makes a whole new table of the tools and puts it in the old one's
  * place: where memory runs out on the way, nothing has changed. */
 #include "tools.h"
 
@@ -213,23 +213,40 @@ void mcp__tool_release(mcp__tool_t *tool) {
 
 /* ---- all of them ----------------------------------------------------------------------------------- */
 
-static int list(mcp__buf_t *list, const mcp__tools_t *tools, bool with_output) {
-  int status = mcp__buf_puts(list, "{\"tools\":[");
-  const char *comma = "";
+static int list(mcp__pages_t *pages, const mcp__tools_t *tools, bool with_output) {
+  int status = mcp__pages_init(pages, tools->count);
   for (size_t i = 0; status == 0 && i < tools->count; i++) {
     const mcp__tool_t *tool = tools->table[i];
     if ((tool->flags & MCP_TOOL_UNLISTED) != 0)
       continue;
-    status = mcp__buf_puts(list, comma);
+    status = mcp__pages_begin_entry(pages, tool->number);
     if (status == 0)
-      status = mcp__buf_append(list, tool->shown.data, tool->shown.len);
+      status = mcp__buf_append(&pages->text, tool->shown.data, tool->shown.len);
     if (status == 0 && with_output)
-      status = mcp__buf_append(list, tool->shown_output.data, tool->shown_output.len);
+      status = mcp__buf_append(&pages->text, tool->shown_output.data, tool->shown_output.len);
     if (status == 0)
-      status = mcp__buf_puts(list, "}");
-    comma = ",";
+      status = mcp__buf_puts(&pages->text, "}");
   }
-  return status == 0 ? mcp__buf_puts(list, "]}") : status;
+  if (status == 0)
+    mcp__pages_cut(pages);
+  return status;
+}
+
+static int make_lists(mcp__tools_t *tools) {
+  int status = 0;
+  for (int i = 0; status == 0 && i < 2; i++) {
+    status = list(&tools->lists[i], tools, i == 1);
+    if (tools->lists[i].last_cursor > tools->last_cursor)
+      tools->last_cursor = tools->lists[i].last_cursor;
+  }
+  return status;
+}
+
+bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t cursor, mcp__page_t *page) {
+  if (cursor > tools->last_cursor)
+    return false;
+  *page = mcp__pages_behind(&tools->lists[with_output], cursor);
+  return true;
 }
 
 /* Completes a table whose tools are there: 0; UV_ENOMEM; or MCP_ETOOL, then *twice has a name that is taken. */
@@ -252,14 +269,16 @@ static int complete(mcp__tools_t *tools, const char **twice) {
       slot = (slot + 1) & tools->slot_mask;
     tools->slots[slot] = (uint32_t)i + 1;
   }
-  int status = list(&tools->lists[0], tools, false);
-  return status == 0 ? list(&tools->lists[1], tools, true) : status;
+  return make_lists(tools);
 }
 
-static int begin(mcp__tools_t *tools, size_t capacity) {
+/* before: the table that the new one replaces, with numbers that are used; NULL: none */
+static int begin(mcp__tools_t *tools, size_t capacity, const mcp__tools_t *before) {
   *tools = (mcp__tools_t){0};
-  mcp__buf_init(&tools->lists[0], SIZE_MAX / 2, NULL);
-  mcp__buf_init(&tools->lists[1], SIZE_MAX / 2, NULL);
+  if (before != NULL) {
+    tools->last_number = before->last_number;
+    tools->last_cursor = before->last_cursor;
+  }
   tools->table = mcp__calloc((capacity + 1) * sizeof(mcp__tool_t *));
   return tools->table != NULL ? 0 : UV_ENOMEM;
 }
@@ -273,8 +292,10 @@ static int fill(mcp__tools_t *tools, const mcp_tool_t *given, size_t count, char
   for (size_t i = 0; status == 0 && i < count; i++) {
     mcp__tool_t *tool;
     status = make(&given[i], &tool, problem, problem_size);
-    if (status == 0)
+    if (status == 0) {
+      tool->number = ++tools->last_number;
       put(tools, tool);
+    }
   }
   if (status == 0)
     status = complete(tools, &twice);
@@ -290,7 +311,7 @@ int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem,
   while (given[count].name != NULL)
     count++;
   snprintf(problem, problem_size, "out of memory");
-  int status = begin(tools, count);
+  int status = begin(tools, count, NULL);
   if (status == 0)
     problem[0] = '\0';
   if (status == 0)
@@ -305,8 +326,8 @@ void mcp__tools_deinit(mcp__tools_t *tools) {
     mcp__tool_release(tools->table[i]);
   mcp__free(tools->table);
   mcp__free(tools->slots);
-  mcp__buf_deinit(&tools->lists[0]);
-  mcp__buf_deinit(&tools->lists[1]);
+  mcp__pages_deinit(&tools->lists[0]);
+  mcp__pages_deinit(&tools->lists[1]);
   *tools = (mcp__tools_t){0};
 }
 
@@ -323,7 +344,7 @@ static int replace(mcp__tools_t *tools, mcp__tools_t *next, int status) {
 
 int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size) {
   mcp__tools_t next;
-  int status = begin(&next, tools->count + 1);
+  int status = begin(&next, tools->count + 1, tools);
   if (status != 0) {
     snprintf(problem, problem_size, "out of memory");
     return status;
@@ -339,7 +360,7 @@ int mcp__tools_remove(mcp__tools_t *tools, const char *name) {
   mcp__tools_t next;
   if (tool == NULL)
     return UV_ENOENT;
-  int status = begin(&next, tools->count);
+  int status = begin(&next, tools->count, tools);
   if (status != 0)
     return status;
   for (size_t i = 0; i < tools->count; i++)

@@ -2,13 +2,14 @@
 #ifndef MCP_TOOLS_H
 #define MCP_TOOLS_H
 
-#include "buf.h"
+#include "pages.h"
 #include "schema.h"
 
 #include <stdatomic.h>
 
 typedef struct mcp__tool {
   char *name;
+  uint64_t number; /* rises from tool to tool of a table, and is never used again */
   mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
   mcp__buf_t shown;               /* its entry in tools/list up to, but not with, … */
   mcp__buf_t shown_output;        /* … its outputSchema and the last brace */
@@ -23,7 +24,8 @@ typedef struct mcp__tools {
   size_t count;
   uint32_t *slots; /* hash table: index into table + 1, or 0 */
   size_t slot_mask;
-  mcp__buf_t lists[2]; /* the result of tools/list; [1] with output schemas */
+  mcp__pages_t lists[2]; /* what tools/list shows; [1] with output schemas */
+  uint64_t last_number, last_cursor; /* of all times: the highest that was given, and that a page may have named */
 } mcp__tools_t;
 
 /* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and place. */
@@ -35,6 +37,10 @@ int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, 
 int mcp__tools_remove(mcp__tools_t *tools, const char *name);
 
 mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
+
+/* The page of tools/list behind a cursor; 0: the first one. False: no page of this table has ever named that cursor. */
+bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t cursor, mcp__page_t *page);
+
 bool mcp__tools_any_blocking(const mcp__tools_t *tools);
 
 mcp__tool_t *mcp__tool_hold(mcp__tool_t *tool);

@@ -1,7 +1,8 @@
 /* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape, content of all
- * types, progress; and tools that come and go. */
+ * types, progress; tools that come and go; and lists of more than one page. */
 #include "scene.h"
 
+#include <stdio.h>
 #include <string.h>
 
 TestSuite(server_tools, .timeout = 60);
@@ -445,4 +446,93 @@ Test(server_tools, a_blocking_tool_comes_to_a_server_that_had_none) {
   RUN_UNTIL(stage.stopped);
   mcp_server_free(server);
   scene_close();
+}
+
+/* ---- lists of more than one page --------------------------------------------------------------------- */
+
+enum { WORDS = 300 << 10, MANY = 10, CLOSES_AT = 1 << 20 }; /* as many clients do */
+
+static char words[WORDS + 1];
+
+static void add_wordy(const char *name) {
+  cr_assert_eq(mcp_server_add_tool(server, &(mcp_tool_t){name, words, .handler = hold_tool}), 0);
+}
+
+/* A server of the tools "0" to "9", which take several pages. */
+static void open_wordy(void) {
+  static const mcp_tool_t none[] = {MCP_TOOL_END};
+  memset(words, 'w', WORDS);
+  scene_open();
+  server = mcp_server_new("wordy", "1", 0, none);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  for (int i = 0; i < MANY; i++)
+    add_wordy((char[]){(char)('0' + i), '\0'});
+  peer = open_peer("2025-06-18");
+}
+
+static char names[64];
+
+static void append_names(yyjson_val *list) {
+  size_t index, count;
+  yyjson_val *tool;
+  yyjson_arr_foreach(list, index, count, tool) strcat(names, yyjson_get_str(yyjson_obj_get(tool, "name")));
+}
+
+static void on_names(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  (void)client;
+  cr_assert_eq(result->status, 0, "%s", result->message);
+  append_names(result->value);
+  *(bool *)arg = true;
+}
+
+Test(server_tools, our_client_gets_all_pages) {
+  bool done = false;
+  open_wordy();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  cr_assert_eq(mcp_client_list_tools(client, 0, on_names, &done), 0);
+  RUN_UNTIL(done);
+  cr_expect_str_eq(names, "0123456789", "%s", names);
+  client_end(client);
+  close_all();
+}
+
+/* Appends the names on the page behind a cursor and takes the next one's in its place; false: it was the last. */
+static bool turn_page(int id, char cursor[32]) {
+  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/list\",\"params\":{%s%s%s}}", id,
+            *cursor != '\0' ? "\"cursor\":\"" : "", cursor, *cursor != '\0' ? "\"" : "");
+  RUN_UNTIL(wire_answers(peer, id) == 1);
+  const char *answer = wire_answer(peer, id);
+  cr_expect_lt(strlen(answer), CLOSES_AT);
+  yyjson_doc *doc = yyjson_read(answer, strlen(answer), 0);
+  yyjson_val *result = yyjson_obj_get(yyjson_doc_get_root(doc), "result");
+  const char *next = yyjson_get_str(yyjson_obj_get(result, "nextCursor"));
+  append_names(yyjson_obj_get(result, "tools"));
+  snprintf(cursor, 32, "%s", next != NULL ? next : "");
+  yyjson_doc_free(doc);
+  return *cursor != '\0';
+}
+
+Test(server_tools, pages_while_tools_come_and_go) {
+  char cursor[32] = "", kept[32];
+  open_wordy();
+  cr_assert(turn_page(1, cursor));
+  size_t first = strlen(names);
+  cr_assert(first >= 1 && first < MANY / 2);
+  snprintf(kept, sizeof kept, "%s", cursor);
+  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first - 1), '\0'}), 0); /* the last one shown */
+  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first), '\0'}), 0);     /* that would be next */
+  add_wordy("n");
+  int id = 2;
+  while (turn_page(id, cursor))
+    cr_assert_lt(++id, 20);
+  char expected[32];
+  snprintf(expected, sizeof expected, "%.*s%sn", (int)first, "0123456789", &"0123456789"[first + 1]);
+  cr_expect_str_eq(names, expected, "%s", names);
+  *names = '\0';
+  cr_expect(turn_page(20, kept), "it stays good");
+  cr_expect_eq(*names, expected[first]);
+  snprintf(cursor, sizeof cursor, "n");
+  turn_page(21, cursor);
+  cr_expect(wire_says(peer, 21, "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
+  close_all();
 }

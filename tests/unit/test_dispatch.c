@@ -68,6 +68,23 @@ static const char *said(const mcp__outcome_t *outcome) {
                                          : "";
 }
 
+/* The whole result of an answer, to be freed. */
+static char *whole(const mcp__outcome_t *outcome) {
+  size_t before = strlen(outcome->before), after = strlen(outcome->after);
+  char *text = malloc(before + outcome->result_len + after + 1);
+  memcpy(text, outcome->before, before);
+  memcpy(text + before, outcome->result, outcome->result_len);
+  memcpy(text + before + outcome->result_len, outcome->after, after + 1);
+  return text;
+}
+
+static bool answers(const mcp__outcome_t *outcome, const char *expected) {
+  char *text = outcome->action == MCP__DO_ANSWER ? whole(outcome) : NULL;
+  bool same = text != NULL && strcmp(text, expected) == 0;
+  free(text);
+  return same;
+}
+
 static void check_row(const row_t *row, mcp__revision_t revision) {
   decided_t decided;
   decide(&decided, revision, row->text, strlen(row->text));
@@ -75,10 +92,8 @@ static void check_row(const row_t *row, mcp__revision_t revision) {
   cr_expect_eq(outcome->action, row->action, "%s: action %d, %s", row->text, outcome->action, said(outcome));
   cr_expect_eq(outcome->code, row->code, "%s: code %d", row->text, outcome->code);
   cr_expect_eq(outcome->revision, revision, "%s", row->text);
-  bool same = outcome->action == MCP__DO_ANSWER
-                  ? outcome->result_len == strlen(row->says) &&
-                        memcmp(outcome->result, row->says, outcome->result_len) == 0
-                  : strcmp(said(outcome), row->says) == 0;
+  bool same = outcome->action == MCP__DO_ANSWER ? answers(outcome, row->says)
+                                                : strcmp(said(outcome), row->says) == 0;
   cr_expect(same, "%s: %s", row->text, said(outcome));
   cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args), "%s", row->text);
   decided_deinit(&decided);
@@ -95,7 +110,7 @@ static void check_row(const row_t *row, mcp__revision_t revision) {
   "call\",\"inputSchema\":{\"type\":\"object\"}}]}"
 #define ARRAY "params must be an object, not an array"
 #define NO_NAME "/name: the tool's name is required, a string"
-#define CURSOR "/cursor: this server lists all tools in one page and gave no cursor"
+#define CURSOR "/cursor: not one of this server's; without a cursor the list begins anew"
 #define NO_VALUE "/value: required, not given"
 
 Test(dispatch, the_same_on_every_revision) {
@@ -399,10 +414,11 @@ static int render(const decided_t *decided, mcp__buf_t *out) {
     return status;
   }
   if (outcome->action == MCP__DO_ANSWER) {
+    char *text = whole(outcome);
     int status = mcp__jsonrpc_begin_result(out, to.id, to.id_len);
-    return status != 0 || mcp__buf_append(out, outcome->result, outcome->result_len) != 0
-               ? -1
-               : mcp__buf_puts(out, "}");
+    status = mcp__buf_join(status, mcp__buf_puts(out, text));
+    free(text);
+    return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
   return outcome->action == MCP__DO_REFUSE_CALL && to.revision >= MCP__2025_11_25
              ? mcp__answer_tool_error(out, &to, outcome->code, outcome->problem, NULL, 0)
@@ -496,19 +512,29 @@ static const mcp_tool_t described[] = {
     {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
     MCP_TOOL_END};
 
-static void expect_list(const mcp__tools_t *tools, mcp__revision_t revision, const char *list) {
+/* What tools/list answers, to be freed; NULL: the cursor, which is JSON text, is refused. */
+static char *list(const mcp__tools_t *tools, mcp__revision_t revision, const char *cursor) {
   mcp__identity_t self = {"s", "1", tools};
   mcp__arena_t arena;
   mcp__outcome_t outcome;
   mcp__message_t message;
-  char text[100] = M("\"tools/list\"");
+  char text[200];
+  snprintf(text, sizeof text - MCP__JSON_PADDING, M("\"tools/list\",\"params\":{\"cursor\":%s}"), cursor);
+  memset(text + strlen(text), 0, MCP__JSON_PADDING);
   mcp__arena_init(&arena, 1 << 20);
   mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
   mcp__dispatch(&self, revision, &message, &arena, &outcome);
-  cr_assert_eq(outcome.action, MCP__DO_ANSWER);
-  cr_expect(outcome.result_len == strlen(list) && memcmp(outcome.result, list, outcome.result_len) == 0,
-            "revision %d: %.*s", (int)revision, (int)outcome.result_len, outcome.result);
+  cr_assert(outcome.action == MCP__DO_ANSWER ||
+            (outcome.code == MCP_INVALID_PARAMS && strcmp(outcome.problem, CURSOR) == 0));
+  char *answer = outcome.action == MCP__DO_ANSWER ? whole(&outcome) : NULL;
   mcp__arena_deinit(&arena);
+  return answer;
+}
+
+static void expect_list(const mcp__tools_t *tools, mcp__revision_t revision, const char *expected) {
+  char *text = list(tools, revision, "null");
+  cr_expect_str_eq(text, expected, "revision %d: %s", (int)revision, text);
+  free(text);
 }
 
 Test(dispatch, output_schemas_are_listed_where_structured_content_is_sent) {
@@ -589,11 +615,152 @@ Test(dispatch, many_tools) {
       cr_assert_eq(mcp__tools_find(&tools, names[i], strlen(names[i])), tools.table[i]);
     cr_assert_null(mcp__tools_find(&tools, "t", 1));
     cr_assert_null(mcp__tools_find(&tools, "t9999", 5));
-    yyjson_doc *doc = yyjson_read(tools.lists[0].data, tools.lists[0].len, 0);
+    char *text = list(&tools, MCP__2024_11_05, "null");
+    yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
     cr_assert_eq(yyjson_arr_size(yyjson_obj_get(yyjson_doc_get_root(doc), "tools")), count);
     yyjson_doc_free(doc);
+    free(text);
     mcp__tools_deinit(&tools);
   }
+  expect_no_leak();
+}
+
+/* ---- pages ---- */
+
+static char filler[MCP__PAGE_BYTES + 1];
+
+/* A tool that takes bytes in a list: the envelope that ENTRY shows, and a description. */
+static mcp_tool_t tool_of(const char *name, size_t bytes, const char *output_schema) {
+  memset(filler, 'x', MCP__PAGE_BYTES);
+  size_t len = bytes - (strlen(ENTRY("")) + strlen(name));
+  return (mcp_tool_t){name, filler + MCP__PAGE_BYTES - len, NULL, no_handler, NULL, 0, .output_schema = output_schema};
+}
+
+/* "a b" for a page of these two tools, "a b > 2" where it names the cursor "2"; "refused". */
+static const char *page(const mcp__tools_t *tools, mcp__revision_t revision, const char *cursor) {
+  static char words[300];
+  size_t index, count, len = 0;
+  yyjson_val *tool;
+  char *text = list(tools, revision, cursor);
+  snprintf(words, sizeof words, "%s", text != NULL ? "" : "refused");
+  if (text == NULL)
+    return words;
+  yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+  yyjson_val *next = yyjson_obj_get(yyjson_doc_get_root(doc), "nextCursor");
+  yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "tools"), index, count, tool) {
+    len += (size_t)snprintf(words + len, sizeof words - len, "%s%s", len > 0 ? " " : "",
+                            yyjson_get_str(yyjson_obj_get(tool, "name")));
+  }
+  if (next != NULL)
+    snprintf(words + len, sizeof words - len, " > %s", yyjson_get_str(next));
+  yyjson_doc_free(doc);
+  free(text);
+  return words;
+}
+
+#define EXPECT_PAGE(tools, revision, cursor, expected)                                                       \
+  cr_expect_str_eq(page(tools, revision, cursor), expected, "%s: %s", cursor, page(tools, revision, cursor))
+
+enum { HALF = (MCP__PAGE_BYTES - 1) / 2, REST = MCP__PAGE_BYTES - 1 - HALF };
+
+static void make_tools(mcp__tools_t *tools, const mcp_tool_t *table) {
+  char problem[400] = "";
+  cr_assert_eq(mcp__tools_init(tools, table, problem, sizeof problem), 0, "%s", problem);
+}
+
+static void add_tool(mcp__tools_t *tools, const char *name, size_t bytes) {
+  char problem[400] = "";
+  mcp_tool_t tool = tool_of(name, bytes, NULL);
+  cr_assert_eq(mcp__tools_add(tools, &tool, problem, sizeof problem), 0, "%s", problem);
+}
+
+Test(dispatch, tools_that_just_fit_a_page) {
+  mcp__tools_t tools;
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", REST, NULL), MCP_TOOL_END});
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b");
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"1\"", "refused");
+  mcp__tools_deinit(&tools);
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", REST + 1, NULL), MCP_TOOL_END});
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a > 1");
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"1\"", "b");
+  mcp__tools_deinit(&tools);
+  expect_no_leak();
+}
+
+/* What is shown from 2025-06-18 on takes its room there alone. */
+Test(dispatch, pages_with_and_without_output_schemas) {
+  mcp__tools_t tools;
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, VALUE), tool_of("b", REST, VALUE), MCP_TOOL_END});
+  EXPECT_PAGE(&tools, MCP__2025_03_26, "null", "a b");
+  EXPECT_PAGE(&tools, MCP__2025_06_18, "null", "a > 1");
+  EXPECT_PAGE(&tools, MCP__2025_06_18, "\"1\"", "b");
+  EXPECT_PAGE(&tools, MCP__2025_03_26, "\"1\"", "b");
+  mcp__tools_deinit(&tools);
+  expect_no_leak();
+}
+
+Test(dispatch, cursors_that_were_never_given) {
+  static const char *const junk[] = {"\"\"",   "\"0\"",   "\"01\"", "\"3\"",  "\"4\"",    "\"-1\"",
+                                     "\"+1\"", "\" 1\"",  "\"1 \"", "\"1x\"", "\"1\\u0000\"", "\"x\"",
+                                     "1",      "[]",      "{}",     "true",   "1.0",
+                                     "\"18446744073709551615\"", "\"18446744073709551617\"",
+                                     "\"99999999999999999999\"", "\"000000000000000000001\"",
+                                     "\"111111111111111111111111111111\""};
+  mcp__tools_t tools;
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
+                                    MCP_TOOL_END});
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b > 2");
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c");
+  for (size_t i = 0; i < sizeof junk / sizeof *junk; i++)
+    EXPECT_PAGE(&tools, MCP__2025_11_25, junk[i], "refused");
+  mcp__tools_deinit(&tools);
+  expect_no_leak();
+}
+
+Test(dispatch, a_page_when_memory_runs_out) {
+  char text[] = M("\"tools/list\"") "\0\0\0";
+  mcp__tools_t tools;
+  mcp__arena_t arena;
+  mcp__message_t message;
+  mcp__outcome_t outcome;
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", REST + 1, NULL), MCP_TOOL_END});
+  mcp__identity_t self = {"s", "1", &tools};
+  mcp__arena_init(&arena, 4096);
+  mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
+  while (mcp__arena_alloc(&arena, 16) != NULL) {
+  }
+  mcp__dispatch(&self, MCP__2025_11_25, &message, &arena, &outcome);
+  cr_expect_eq(outcome.action, MCP__DO_REFUSE);
+  cr_expect_eq(outcome.code, MCP_INTERNAL_ERROR);
+  mcp__arena_deinit(&arena);
+  mcp__tools_deinit(&tools);
+  expect_no_leak();
+}
+
+/* None that stays is lost, and none comes twice, whatever happens between two pages. */
+Test(dispatch, cursors_outlive_changes) {
+  mcp__tools_t tools;
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
+                                    tool_of("d", HALF, NULL), tool_of("e", HALF, NULL), MCP_TOOL_END});
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b > 2");
+  cr_assert_eq(mcp__tools_remove(&tools, "a"), 0); /* c would move up beside b */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c d > 4");
+  cr_assert_eq(mcp__tools_remove(&tools, "b"), 0); /* the cursor's own */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c d > 4");
+  add_tool(&tools, "a", HALF); /* comes back, as a new one */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a");
+  add_tool(&tools, "f", HALF);
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a > 6");
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"6\"", "f");
+  cr_assert_eq(mcp__tools_remove(&tools, "f"), 0);
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"6\"", ""); /* which was given when there was more */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "c d > 4");
+  cr_assert_eq(mcp__tools_remove(&tools, "c"), 0);
+  cr_assert_eq(mcp__tools_remove(&tools, "d"), 0);
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "e a"); /* those that are left fit one page, as in the beginning */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a");
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"7\"", "refused");
+  mcp__tools_deinit(&tools);
   expect_no_leak();
 }
 
@@ -654,9 +821,11 @@ Test(dispatch, memory_that_runs_out) {
       const mcp__outcome_t *outcome = &decided.outcome;
       cr_expect_neq(outcome->action, MCP__DO_NOTHING);
       if (outcome->action == MCP__DO_ANSWER) {
-        yyjson_doc *doc = yyjson_read(outcome->result, outcome->result_len, 0);
+        char *text = whole(outcome);
+        yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
         cr_expect_not_null(doc, "%s with %zu", texts[i], filled);
         yyjson_doc_free(doc);
+        free(text);
       }
       cr_expect(outcome->action != MCP__DO_REFUSE || (outcome->code != 0 && outcome->problem != NULL));
       cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args));
