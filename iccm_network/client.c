@@ -1,20 +1,15 @@
-/* client.c: calls to one peer, over a connection that comes back by itself.
+/* client.c: the life of a connection to one peer, which comes back by itself while there is something to ask.
  *
- * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile wait in order;
- * then each is sent as it is made and matched to its answer by id. Failure: a connection that goes takes the calls that
+ * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile wait; then
+ * they go over the link, and what the peer sends is told apart here. Failure: a connection that goes takes the calls that
  * were sent with it, at once and with a code that says so; calls that wait stay until their deadline (or fail with the
- * attempt, where that was asked for) while the client tries again, ever more slowly. One timer serves all deadlines.
- * Nothing is called back from inside a function of the API: what is due at once is due in the timer's next turn. */
+ * attempt, where that was asked for) while the client tries again, ever more slowly. One timer serves all deadlines. */
 #include "client.h"
 
-#include "child.h"
 #include "error.h"
-#include "pending.h"
-#include "span.h"
 #include "url.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,11 +17,8 @@ enum {
   DEFAULT_MAX_MESSAGE = 16 << 20,
   MIN_MAX_MESSAGE = 1024,
   MAX_MAX_MESSAGE = 200 << 20,
-  DEFAULT_TIMEOUT_MS = 30000,
   CONNECT_MS = 5000,   /* all addresses together, name look-up included */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
-  MAX_WAITING = 1024,
-  MAX_WAITING_BYTES = 16 << 20,
   KEEP_TEXT_BYTES = 1 << 20,
   MAX_TRACE_BYTES = 128,
   NEVER_MS = 3600000 /* the longest sleep: nothing is due */
@@ -34,35 +26,12 @@ enum {
 
 typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
 
-typedef struct request {
-  mcp__waiting_t waiting; /* first member: what the table knows of it */
-  mcp__child_t child;     /* of the call that it is made for */
-  mcp_client_t *client;
-  mcp_result_cb cb;
-  void *arg;
-  mcp__buf_t text; /* the message, until it is sent */
-  struct request *prev, *next; /* of those that are not sent */
-  uint64_t timeout_ms;
-  bool sent, is_tool; /* sent: or cancelled before; not in the list of those that wait for a connection */
-  int refused; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
-} request_t;
-
-/* What is asked of a peer, but for the arguments. */
-typedef struct order {
-  const char *method, *tool; /* tool: NULL where it is no call */
-  const char *trace_id;      /* NULL: none */
-  mcp_call_t *parent;        /* NULL: none */
-  uint64_t timeout_ms;
-  mcp_result_cb cb;
-  void *arg;
-} order_t;
-
 struct mcp_client {
   uv_loop_t *loop;
   mcp__url_t url;
   size_t max_message;
-  const char *hello; /* the params of initialize */
-  uint64_t connect_ms;  /* for the connection and all that comes before the first call; 0: stage by stage */
+  const char *hello;   /* the params of initialize */
+  uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
   bool fail_fast, keep; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
   void *on_state_arg;
@@ -80,11 +49,8 @@ struct mcp_client {
   mcp__connector_t connector;
   mcp__link_t *link;
   unsigned links; /* not freed yet */
-  mcp__pending_t pending;
-  request_t *first, *last; /* not sent, oldest first */
-  size_t unsent, unsent_bytes;
-  uint64_t last_id, initialize_id; /* last_id: also of initialize, … */
-  uint64_t last_made_id;           /* … this one not */
+  mcp__requests_t requests;
+  uint64_t initialize_id;
   mcp__buf_t text; /* of the message being taken apart */
   mcp__arena_t arena;
   int status;        /* why there is no connection */
@@ -95,102 +61,6 @@ struct mcp_client {
 };
 
 static void wake_at(mcp_client_t *client, uint64_t ms);
-
-/* ---- requests -------------------------------------------------------------------------------------- */
-
-static request_t *request_of(mcp__waiting_t *waiting) { return (request_t *)(void *)waiting; }
-
-static void remove_unsent(mcp_client_t *client, request_t *request) {
-  *(request->prev != NULL ? &request->prev->next : &client->first) = request->next;
-  *(request->next != NULL ? &request->next->prev : &client->last) = request->prev;
-  client->unsent--;
-  client->unsent_bytes -= request->text.len;
-}
-
-static void add_unsent(mcp_client_t *client, request_t *request) {
-  request->prev = client->last;
-  request->next = NULL;
-  *(client->last != NULL ? &client->last->next : &client->first) = request;
-  client->last = request;
-  client->unsent++;
-  client->unsent_bytes += request->text.len;
-}
-
-static void finish(mcp_client_t *client, request_t *request, const mcp_result_t *result) {
-  mcp_result_cb cb = request->cb;
-  void *arg = request->arg;
-  mcp__pending_remove(&client->pending, &request->waiting);
-  mcp__child_leave(&request->child);
-  if (!request->sent)
-    remove_unsent(client, request);
-  mcp__buf_deinit(&request->text);
-  mcp__free(request);
-  cb(client, result, arg);
-}
-
-static void fail_request(mcp_client_t *client, request_t *request, int status, const char *problem) {
-  char message[640];
-  if (request->refused == MCP_ECANCELED) { /* whatever else has happened since */
-    status = MCP_ECANCELED;
-    problem = mcp_strerror(status);
-  }
-  bool named = strncmp(problem, client->url.authority, strlen(client->url.authority)) == 0;
-  snprintf(message, sizeof message, "%s%s%s", named ? "" : client->url.authority, named ? "" : ": ", problem);
-  mcp_result_t result = {.status = status, .message = message};
-  finish(client, request, &result);
-}
-
-static void time_out(mcp_client_t *client, request_t *request) {
-  char problem[640];
-  unsigned long long ms = request->timeout_ms;
-  if (request->refused != 0)
-    fail_request(client, request, request->refused, client->problem);
-  else if (request->sent) {
-    snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
-    fail_request(client, request, MCP_ETIMEOUT, problem);
-  } else {
-    snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms, *client->problem != '\0' ? "; last: " : "",
-             client->problem);
-    fail_request(client, request, MCP_ETIMEOUT, problem);
-  }
-}
-
-/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps calls that
- * are made meanwhile out of it. */
-static void fail_all(mcp_client_t *client, bool sent, int status, const char *problem) {
-  char words[sizeof client->problem];
-  uint64_t last_id = client->last_id;
-  snprintf(words, sizeof words, "%s", problem);
-  for (mcp__waiting_t *each = client->pending.first; each != NULL;) {
-    if (each->id <= last_id && request_of(each)->sent == sent) {
-      fail_request(client, request_of(each), status, words);
-      each = client->pending.first;
-    } else {
-      each = each->next;
-    }
-  }
-}
-
-static void expire(mcp_client_t *client, uint64_t now_ms) {
-  while (client->pending.first != NULL && client->pending.first->deadline_ms <= now_ms)
-    time_out(client, request_of(client->pending.first));
-}
-
-static int write_text(mcp__buf_t *out, void *what) {
-  const mcp__buf_t *text = what;
-  return mcp__buf_append(out, text->data, text->len);
-}
-
-static void send_unsent(mcp_client_t *client) {
-  while (client->state == OPEN && client->first != NULL) {
-    request_t *request = client->first;
-    if (mcp__link_send(client->link, write_text, &request->text) != 0)
-      return; /* out of memory: the deadline decides, or the next connection */
-    remove_unsent(client, request);
-    request->sent = true;
-    mcp__buf_deinit(&request->text);
-  }
-}
 
 /* ---- the connection's life ------------------------------------------------------------------------- */
 
@@ -216,13 +86,14 @@ static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   if (client->state >= CLOSING)
     return;
   client->link = NULL;
+  mcp__requests_use(&client->requests, NULL);
   client->status = status;
   snprintf(client->problem, sizeof client->problem, "%s", problem);
   mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->url.authority, client->problem);
   back_off(client);
-  fail_all(client, true, status, problem);
+  mcp__requests_fail(&client->requests, true, status, problem);
   if (client->fail_fast && !was_open)
-    fail_all(client, false, status, problem);
+    mcp__requests_fail(&client->requests, false, status, problem);
   tell_state(client, status);
 }
 
@@ -250,7 +121,7 @@ static int write_initialized(mcp__buf_t *out, void *what) {
 
 static void on_link_open(void *arg) {
   mcp_client_t *client = arg;
-  client->initialize_id = ++client->last_id;
+  client->initialize_id = ++client->requests.last_id;
   if (mcp__link_send(client->link, write_initialize, client) != 0)
     drop_link(client, UV_ENOMEM, "out of memory");
 }
@@ -260,7 +131,7 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
   client->state = OPEN;
   client->attempts = 0;
   *client->problem = '\0';
-  send_unsent(client);
+  mcp__requests_use(&client->requests, client->link);
   tell_state(client, 0);
 }
 
@@ -310,7 +181,7 @@ static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
     went_wrong(client, status, client->connector.problem);
 }
 
-static bool wanted(const mcp_client_t *client) { return client->keep || client->first != NULL; }
+static bool wanted(const mcp_client_t *client) { return client->keep || client->requests.first != NULL; }
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
@@ -349,9 +220,9 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
 }
 
 static uint64_t next_due(const mcp_client_t *client, uint64_t now_ms, uint64_t link_ms) {
-  uint64_t due = now_ms + NEVER_MS;
-  if (client->pending.first != NULL && client->pending.first->deadline_ms < due)
-    due = client->pending.first->deadline_ms;
+  uint64_t due = now_ms + NEVER_MS, request_ms = mcp__requests_due(&client->requests);
+  if (request_ms < due)
+    due = request_ms;
   if (client->state >= BACKOFF && client->state <= HANDSHAKING && client->stage_ms < due)
     due = client->stage_ms;
   if (client->state == CONNECTING && client->address_ms < due)
@@ -364,10 +235,10 @@ static void on_timer(uv_timer_t *timer) {
   uint64_t now_ms = uv_now(client->loop), link_ms = now_ms + NEVER_MS;
   client->due_ms = UINT64_MAX;
   if (client->state == CLOSING) {
-    fail_all(client, true, MCP_ECLOSED, "the client was closed");
-    fail_all(client, false, MCP_ECLOSED, "the client was closed");
+    mcp__requests_fail(&client->requests, true, MCP_ECLOSED, "the client was closed");
+    mcp__requests_fail(&client->requests, false, MCP_ECLOSED, "the client was closed");
   }
-  expire(client, now_ms);
+  mcp__requests_expire(&client->requests, now_ms);
   if (client->link != NULL && client->state != HANDSHAKING)
     link_ms = mcp__link_tick(client->link, now_ms);
   tick_state(client, now_ms);
@@ -386,69 +257,14 @@ static void wake_at(mcp_client_t *client, uint64_t ms) {
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
-static yyjson_val *first_text(yyjson_val *result) {
-  size_t index, count;
-  yyjson_val *block, *content = yyjson_obj_get(result, "content");
-  if (!yyjson_is_arr(content))
-    return NULL;
-  yyjson_arr_foreach(content, index, count, block) {
-    yyjson_val *text = yyjson_obj_get(block, "text");
-    if (yyjson_equals_str(yyjson_obj_get(block, "type"), "text") && yyjson_is_str(text))
-      return text;
-  }
-  return NULL;
-}
-
-static yyjson_val *value_of(yyjson_val *result, const mcp_result_t *answer, mcp__arena_t *arena) {
-  yyjson_val *structured = yyjson_obj_get(result, "structuredContent");
-  if (yyjson_is_obj(structured))
-    return structured;
-  yyjson_doc *doc = NULL;
-  if (answer->text != NULL) /* without INSITU nothing is written to the text */
-    doc = yyjson_read_opts((char *)(uintptr_t)answer->text, answer->text_len, YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, NULL);
-  return doc != NULL ? yyjson_doc_get_root(doc) : result;
-}
-
-static void read_result(yyjson_val *result, bool is_tool, mcp__arena_t *arena, mcp_result_t *answer) {
-  answer->value = result;
-  if (!is_tool)
-    return;
-  yyjson_val *text = first_text(result);
-  answer->text = yyjson_get_str(text);
-  answer->text_len = yyjson_get_len(text);
-  answer->value = value_of(result, answer, arena);
-  answer->is_error = yyjson_is_true(yyjson_obj_get(result, "isError"));
-  if (answer->is_error)
-    answer->message = answer->text != NULL ? answer->text : "the tool reports an error";
-}
-
-static void read_error(yyjson_val *error, mcp_result_t *answer) {
-  yyjson_val *code = yyjson_obj_get(error, "code");
-  const char *message = yyjson_get_str(yyjson_obj_get(error, "message"));
-  int64_t number = yyjson_get_sint(code);
-  answer->status = number >= -32768 && number <= -32000 ? (int)number : MCP_TOOL_ERROR;
-  answer->message = message != NULL ? message : mcp_strerror(answer->status);
-  answer->value = yyjson_obj_get(error, "data");
-}
-
 static void on_response(mcp_client_t *client, const mcp__message_t *message) {
   uint64_t id = yyjson_is_uint(message->id_value) ? yyjson_get_uint(message->id_value) : 0;
   if (client->state == HANDSHAKING && id == client->initialize_id) {
     on_initialized(client);
     return;
   }
-  mcp__waiting_t *waiting = mcp__pending_find(&client->pending, id);
-  if (waiting == NULL || !request_of(waiting)->sent || request_of(waiting)->refused != 0) {
-    /* its deadline has passed, it was cancelled, or nobody asked */
+  if (!mcp__requests_answer(&client->requests, id, message, &client->arena))
     mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->url.authority);
-    return;
-  }
-  mcp_result_t answer = {0};
-  if (message->error != NULL && !yyjson_is_null(message->error))
-    read_error(message->error, &answer);
-  else
-    read_result(message->result, request_of(waiting)->is_tool, &client->arena, &answer);
-  finish(client, request_of(waiting), &answer);
 }
 
 typedef struct reply {
@@ -569,6 +385,12 @@ static int activate(mcp_client_t *client) {
     return status;
   uv_timer_init(client->loop, &client->timer);
   client->timer.data = client->io.prepare.data = client;
+  client->requests = (mcp__requests_t){.client = client,
+                                       .loop = client->loop,
+                                       .authority = client->url.authority,
+                                       .problem = client->problem,
+                                       .max_message = client->max_message,
+                                       .on_due = wake_at};
   client->open_handles = 2;
   client->active = true;
   return 0;
@@ -583,178 +405,39 @@ int mcp_client_connect(mcp_client_t *client) {
   return 0;
 }
 
-static int check_room(const mcp_client_t *client) {
-  if (client->state == OPEN)
-    return mcp__link_backlog(client->link) > MAX_WAITING_BYTES ? MCP_EFULL : 0;
-  return client->unsent >= MAX_WAITING || client->unsent_bytes > MAX_WAITING_BYTES ? MCP_EFULL : 0;
-}
-
-static int write_cancelled(mcp__buf_t *out, void *what) {
-  const request_t *request = what;
-  char params[64];
-  int len = snprintf(params, sizeof params, "{\"requestId\":%llu}", (unsigned long long)request->waiting.id);
-  return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
-}
-
-/* Tells the peer where it has heard of the request; without memory for that, its answer goes nowhere all the same. */
-static void cancel(request_t *request) {
-  mcp_client_t *client = request->client;
-  if (!request->sent) {
-    remove_unsent(client, request);
-    request->sent = true;
-  } else if (client->state == OPEN) {
-    mcp__link_send(client->link, write_cancelled, request);
-  }
-  request->refused = MCP_ECANCELED;
-  mcp__pending_remove(&client->pending, &request->waiting);
-  request->waiting.deadline_ms = uv_now(client->loop) + 1; /* as for refused ones, see add_request() */
-  mcp__pending_add(&client->pending, &request->waiting);   /* cannot fail: its place in the table is still there */
-  wake_at(client, request->waiting.deadline_ms);
-}
-
-static void on_parent_cancelled(mcp__child_t *child) {
-  request_t *request = (request_t *)(void *)((char *)child - offsetof(request_t, child));
-  if (request->client->state < CLOSING && request->refused == 0) /* else its end is due already */
-    cancel(request);
-}
-
-uint64_t mcp_client_last_id(const mcp_client_t *client) { return client->last_made_id; }
+uint64_t mcp_client_last_id(const mcp_client_t *client) { return client->requests.last_made_id; }
 
 int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
   if (client->state >= CLOSING)
     return MCP_ECLOSED;
-  mcp__waiting_t *waiting = mcp__pending_find(&client->pending, id);
-  if (waiting == NULL || request_of(waiting)->refused != 0)
-    return MCP_ESTATE;
-  cancel(request_of(waiting));
-  return 0;
+  return mcp__requests_cancel(&client->requests, id);
 }
 
-static int add_request(mcp_client_t *client, request_t *request, uint64_t timeout_ms) {
-  uv_update_time(client->loop); /* the caller may have been busy: its time-out begins now */
-  uint64_t now_ms = uv_now(client->loop);
-  request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
-  if (client->state == BACKOFF && client->fail_fast)
-    request->refused = client->status == MCP_ELOST ? MCP_ECONNECT : client->status; /* it was never sent */
-  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same turn of
-   * the timer, and so on for ever. */
-  request->waiting.deadline_ms = now_ms + (request->refused != 0 ? 1 : request->timeout_ms);
-  int status = mcp__pending_add(&client->pending, &request->waiting);
-  if (status != 0)
-    return status;
-  add_unsent(client, request);
-  send_unsent(client);
-  wake_at(client, request->sent || client->state != IDLE ? client->pending.first->deadline_ms : 0);
-  return 0;
-}
-
-static int write_call(mcp__buf_t *out, const order_t *order, const char *args, size_t len) {
-  int status = mcp__buf_puts(out, "{\"name\":");
-  if (status == 0)
-    status = mcp__buf_json_string(out, order->tool, strlen(order->tool));
-  if (status == 0)
-    status = mcp__buf_puts(out, ",\"arguments\":");
-  if (status == 0)
-    status = len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}");
-  if (status == 0 && order->trace_id != NULL) {
-    status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
-    if (status == 0)
-      status = mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id));
-    if (status == 0 && order->parent != NULL) {
-      char span[MCP__SPAN_SIZE];
-      mcp__span_write(mcp__call_span(order->parent), span);
-      status = mcp__buf_printf(out, ",\"span_id\":\"%s\"", span);
-    }
-    if (status == 0)
-      status = mcp__buf_puts(out, "}");
-  }
-  return status == 0 ? mcp__buf_puts(out, "}") : status;
-}
-
-/* What a request is made of: params is JSON text, of a tool the arguments. */
-static int write_request(request_t *request, const order_t *order, const char *params, size_t len) {
-  mcp__buf_t *text = &request->text;
-  if (order->tool == NULL)
-    return mcp__jsonrpc_request(text, request->waiting.id, order->method, params, len);
-  mcp__buf_t wrapped;
-  mcp__buf_init(&wrapped, request->client->max_message, NULL);
-  int status = write_call(&wrapped, order, params, len);
-  if (status == 0)
-    status = mcp__jsonrpc_request(text, request->waiting.id, order->method, wrapped.data, wrapped.len);
-  mcp__buf_deinit(&wrapped);
-  return status;
-}
-
-static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
-  yyjson_write_err error;
-  *text = NULL;
-  *len = 0;
-  if (doc == NULL || yyjson_mut_doc_get_root(doc) == NULL)
-    return 0;
-  *text = yyjson_mut_write_opts(doc, 0, &mcp__json_alc, len, &error);
-  if (*text != NULL)
-    return 0;
-  return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
-}
-
-static int check_order(mcp_client_t *client, const order_t *order) {
-  const char *name = order->tool != NULL ? order->tool : order->method;
+/* A request connects the client where it never was, or is no longer, connected. */
+static int make_request(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params) {
   int status = activate(client);
-  if (status == 0)
-    status = check_room(client);
-  if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
-    status = MCP_EANSWER; /* the peer would close, and take every other call with it */
-  return status;
-}
-
-static int add_new_request(mcp_client_t *client, const order_t *order, const char *params, size_t len) {
-  request_t *request = mcp__calloc(sizeof *request);
-  if (request == NULL)
-    return UV_ENOMEM;
-  *request = (request_t){.waiting.id = ++client->last_id,
-                         .client = client,
-                         .child.on_cancel = on_parent_cancelled,
-                         .cb = order->cb,
-                         .arg = order->arg,
-                         .is_tool = order->tool != NULL};
-  mcp__buf_init(&request->text, client->max_message, NULL);
-  int status = write_request(request, order, params, len);
-  if (status == 0)
-    status = add_request(client, request, order->timeout_ms);
   if (status != 0) {
-    mcp__buf_deinit(&request->text);
-    mcp__free(request);
+    yyjson_mut_doc_free(params);
     return status;
   }
-  client->last_made_id = request->waiting.id;
-  if (order->parent != NULL)
-    mcp__call_adopt(order->parent, &request->child);
-  return 0;
-}
-
-static int make_request(mcp_client_t *client, const order_t *order, yyjson_mut_doc *params) {
-  char *text = NULL;
-  size_t len = 0;
-  int status = check_order(client, order);
-  if (status == 0)
-    status = serialise(params, &text, &len);
-  yyjson_mut_doc_free(params);
-  if (status == 0)
-    status = add_new_request(client, order, text, len);
-  mcp__free(text);
+  if (client->state == BACKOFF && client->fail_fast)
+    order->refused = client->status == MCP_ELOST ? MCP_ECONNECT : client->status; /* it was never sent */
+  status = mcp__requests_make(&client->requests, order, params);
+  if (status == 0 && client->state == IDLE)
+    wake_at(client, 0);
   return status;
 }
 
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg) {
-  order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
   order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
   return make_request(client, &order, args);
 }
 
 int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                          uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
-  order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
   int status = mcp__call_may_adopt(call);
   if (status != 0) {
     yyjson_mut_doc_free(args);
@@ -767,7 +450,7 @@ int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *too
 
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg) {
-  order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  mcp__order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
   return make_request(client, &order, params);
 }
 
@@ -785,7 +468,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 }
 
 static void check_closed(mcp_client_t *client) {
-  if (client->state != CLOSING || client->links > 0 || client->pending.count > 0 ||
+  if (client->state != CLOSING || client->links > 0 || client->requests.pending.count > 0 ||
       !mcp__connector_is_idle(&client->connector) || uv_is_closing((uv_handle_t *)&client->timer))
     return;
   uv_close((uv_handle_t *)&client->timer, on_handle_closed);
@@ -800,6 +483,8 @@ int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
     return status;
   bool open = client->state == OPEN;
   client->state = CLOSING;
+  client->requests.closed = true;
+  mcp__requests_use(&client->requests, NULL);
   client->on_closed = cb;
   client->on_closed_arg = arg;
   mcp__connector_cancel(&client->connector);
@@ -816,7 +501,7 @@ void mcp_client_free(mcp_client_t *client) {
     mcp_log(MCP_LOG_ERROR, "client", "mcp_client_free() before the client was closed: nothing is freed");
     return;
   }
-  mcp__pending_deinit(&client->pending);
+  mcp__pending_deinit(&client->requests.pending);
   mcp__buf_deinit(&client->text);
   mcp__arena_deinit(&client->arena);
   mcp__free(client);

@@ -1,9 +1,12 @@
-/* client.h: the parts of a client: client.c holds calls and the connection's life, link.c one connection of it. */
+/* client.h: the parts of a client: client.c holds the connection's life, request.c what is asked over it, link.c one
+ * connection. */
 #ifndef MCP_CLIENT_H
 #define MCP_CLIENT_H
 
+#include "child.h"
 #include "connect.h"
 #include "jsonrpc.h"
+#include "pending.h"
 #include "upgrade.h"
 #include "ws.h"
 
@@ -26,6 +29,47 @@ size_t mcp__link_backlog(const mcp__link_t *link);
 /* Keeps pings going; returns when it wants to be called next. May lose the link. */
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms);
 void mcp__link_close(mcp__link_t *link, bool politely); /* with a close frame first, which the peer has 1 s to answer */
+
+/* Everything that is asked of one peer and has not ended yet. A zeroed one is empty; the members up to on_due are
+ * set before anything is made. */
+typedef struct mcp__requests {
+  mcp_client_t *client;  /* whom callbacks are told about; nothing else is known of it */
+  uv_loop_t *loop;       /* for its clock */
+  const char *authority; /* of the peer, for messages; borrowed */
+  const char *problem;   /* why there is no connection, "" where nothing is known; borrowed */
+  size_t max_message;
+  void (*on_due)(mcp_client_t *client, uint64_t ms); /* expire wants to be called then */
+  mcp__link_t *link;     /* where they are sent; NULL: they wait */
+  bool closed;           /* all are about to fail: none is cancelled any more */
+  mcp__pending_t pending;
+  struct mcp__request *first, *last; /* not sent, oldest first */
+  size_t unsent, unsent_bytes;
+  uint64_t last_id;      /* also of initialize, … */
+  uint64_t last_made_id; /* … this one not */
+} mcp__requests_t;
+
+/* What is asked of a peer, but for the arguments. */
+typedef struct mcp__order {
+  const char *method, *tool; /* tool: NULL where it is no call */
+  const char *trace_id;      /* NULL: none */
+  mcp_call_t *parent;        /* NULL: none */
+  uint64_t timeout_ms;
+  int refused; /* it is not sent and fails with this code, though later; 0: it is not */
+  mcp_result_cb cb;
+  void *arg;
+} mcp__order_t;
+
+/* params is stolen. Nonzero: the order's cb does not fire. Nothing is called back from inside of any of these, but from
+ * fail, expire and answer. */
+int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params);
+int mcp__requests_cancel(mcp__requests_t *all, uint64_t id); /* MCP_ESTATE: it has ended, or its end is due */
+void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link); /* sends what waits; NULL: from now on they wait */
+/* Ends the one that a response is for, with what it says, read in the arena's memory; false: nobody waits for it. */
+bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message, mcp__arena_t *arena);
+void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms); /* ends those whose deadline has passed */
+uint64_t mcp__requests_due(const mcp__requests_t *all);          /* the next deadline; UINT64_MAX: none */
+/* Ends those that were sent, or those that were not. */
+void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text, borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
