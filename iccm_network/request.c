@@ -2,7 +2,8 @@
  *
  * Happy path: a request is written at once; it is sent as soon as there is a link, in the order of making, matched to its
  * answer by id, and finished with what the answer says. Failure: it ends with its deadline, with the connection that it
- * was sent over, or because it was cancelled; whatever comes first ends it, once. Nothing is called back from inside of
+ * was sent over, or because it was cancelled; whatever comes first ends it, once, and a peer that may still be at work
+ * on it is told. Nothing is called back from inside of
  * making or cancelling: what is due at once is due in the timer's next turn. */
 #include "client.h"
 
@@ -28,7 +29,8 @@ typedef struct mcp__request {
   mcp__buf_t text; /* the message, until it is sent */
   struct mcp__request *prev, *next; /* of those that are not sent */
   uint64_t timeout_ms;
-  bool sent, is_tool; /* sent: or cancelled before; not in the list of those that wait for a connection */
+  bool is_tool, is_initialize; /* the latter: which MCP forbids to cancel */
+  bool sent; /* sent: or cancelled before; not in the list of those that wait for a connection */
   int refused; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
 } request_t;
 
@@ -74,12 +76,26 @@ static void fail_request(mcp__requests_t *all, request_t *request, int status, c
   finish(all, request, &result);
 }
 
+static int write_cancelled(mcp__buf_t *out, void *what) {
+  const request_t *request = what;
+  char params[64];
+  int len = snprintf(params, sizeof params, "{\"requestId\":%llu}", (unsigned long long)request->waiting.id);
+  return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
+}
+
+/* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the same. */
+static void tell_peer(request_t *request) {
+  if (request->all->link != NULL && !request->is_initialize)
+    mcp__link_send(request->all->link, write_cancelled, request);
+}
+
 static void time_out(mcp__requests_t *all, request_t *request) {
   char problem[640];
   unsigned long long ms = request->timeout_ms;
   if (request->refused != 0)
     fail_request(all, request, request->refused, all->problem);
   else if (request->sent) {
+    tell_peer(request);
     snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
     fail_request(all, request, MCP_ETIMEOUT, problem);
   } else {
@@ -197,21 +213,13 @@ bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_
 
 /* ---- cancelling ------------------------------------------------------------------------------------ */
 
-static int write_cancelled(mcp__buf_t *out, void *what) {
-  const request_t *request = what;
-  char params[64];
-  int len = snprintf(params, sizeof params, "{\"requestId\":%llu}", (unsigned long long)request->waiting.id);
-  return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
-}
-
-/* Tells the peer where it has heard of the request; without memory for that, its answer goes nowhere all the same. */
 static void cancel(request_t *request) {
   mcp__requests_t *all = request->all;
   if (!request->sent) {
     remove_unsent(all, request);
     request->sent = true;
-  } else if (all->link != NULL) {
-    mcp__link_send(all->link, write_cancelled, request);
+  } else {
+    tell_peer(request);
   }
   request->refused = MCP_ECANCELED;
   mcp__pending_remove(&all->pending, &request->waiting);
@@ -325,6 +333,7 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, cons
                          .cb = order->cb,
                          .arg = order->arg,
                          .is_tool = order->tool != NULL,
+                         .is_initialize = strcmp(order->method, "initialize") == 0,
                          .refused = order->refused};
   mcp__buf_init(&request->text, all->max_message, NULL);
   int status = write_request(request, order, params, len);

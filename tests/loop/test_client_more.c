@@ -1,5 +1,5 @@
-/* test_client_more.c: what a client can do beside calls: cancelling them, hearing notifications, naming a
- * trace, listing tools page by page, and a call that blocks. */
+/* test_client_more.c: what a client can do beside calls: cancelling them, giving them up in time, hearing
+ * notifications, naming a trace, listing tools page by page, and a call that blocks. */
 #include "scene.h"
 
 #include <stdatomic.h>
@@ -139,6 +139,122 @@ Test(client_more, cancelled_and_closed_ends_once) {
   stage_stop(server);
   RUN_UNTIL(closed);
   mcp_client_free(client);
+  scene_close();
+}
+
+/* ---- deadlines of calls that were sent ---- */
+
+static size_t count_of(const wire_t *wire, const char *words) {
+  size_t count = 0;
+  for (size_t i = 0; i < wire->count; i++)
+    count += strstr(wire->messages[i], words) != NULL;
+  return count;
+}
+
+/* How often the peer was told, after everything that was sent so far has come. */
+static size_t told_of(wire_t *wire, uint64_t id) {
+  char words[100];
+  wire_settle(wire);
+  snprintf(words, sizeof words, "\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}", (int)id);
+  return count_of(wire, words);
+}
+
+static void answer_late(wire_t *wire, uint64_t id) {
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"n\":%d}}", (int)id, (int)id);
+}
+
+Test(client_more, the_peer_hears_of_a_deadline_once) {
+  outcome_t late = {0}, listing = {0}, cancelled = {0}, kept = {0};
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  uint64_t kept_id = call(client, "kept", 0, &kept);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3); /* connected: what follows is sent at once */
+  uint64_t late_id = call(client, "late", 150, &late);
+  uint64_t cancelled_id = call(client, "cancelled", 150, &cancelled);
+  cr_assert_eq(mcp_client_cancel(client, cancelled_id), 0);
+  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 150, outcome_cb, &listing), 0);
+  uint64_t listing_id = mcp_client_last_id(client);
+  RUN_UNTIL(late.fired && listing.fired && cancelled.fired);
+  cr_assert(late.status == MCP_ETIMEOUT && listing.status == MCP_ETIMEOUT && cancelled.status == MCP_ECANCELED);
+  cr_assert_not_null(strstr(late.message, "no answer within 150 ms"), "%s", late.message);
+  answer_late(trap->last, late_id);
+  answer_late(trap->last, listing_id);
+  answer_late(trap->last, kept_id);
+  RUN_UNTIL(kept.fired);
+  cr_assert_eq(kept.status, 0);
+  cr_expect_eq(told_of(trap->last, late_id), 1);
+  cr_expect_eq(told_of(trap->last, listing_id), 1);
+  cr_expect_eq(told_of(trap->last, cancelled_id), 1, "once, though its deadline has passed since");
+  cr_expect_eq(count_of(trap->last, "notifications/cancelled"), 3);
+  cr_assert(late.fired == 1 && listing.fired == 1 && cancelled.fired == 1, "a late answer was heard");
+  client_end(client);
+  scene_close();
+}
+
+static void script_no_initialize(wire_t *wire) { /* answers the upgrade alone */
+  if (wire->count == 0)
+    (void)script_handshake(wire);
+}
+
+/* Nor of initialize, which must not be cancelled. */
+Test(client_more, the_peer_does_not_hear_of_calls_that_were_never_sent) {
+  outcome_t unsent = {0}, sent = {0};
+  scene_open();
+  trap_t *trap = trap_open(script_no_initialize, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  call(client, "unsent", 500, &unsent);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 1);
+  uint64_t id = call(client, "sent", 0, &sent);
+  RUN_UNTIL(unsent.fired);
+  cr_assert_eq(unsent.status, MCP_ETIMEOUT);
+  cr_assert_not_null(strstr(unsent.message, "not connected within 500 ms"), "%s", unsent.message);
+  answer_late(trap->last, (uint64_t)message_id(trap->last->messages[0]));
+  RUN_UNTIL(count_of(trap->last, "\"sent\"") == 1);
+  answer_late(trap->last, id);
+  RUN_UNTIL(sent.fired);
+  cr_expect_eq(sent.status, 0);
+  wire_settle(trap->last);
+  cr_expect_eq(count_of(trap->last, "notifications/cancelled"), 0);
+  cr_expect_eq(count_of(trap->last, "\"unsent\""), 0);
+  cr_expect_eq(trap->accepted, 1);
+  client_end(client);
+  scene_close();
+}
+
+Test(client_more, an_initialize_of_ones_own_is_not_cancelled) {
+  outcome_t own = {0}, other = {0};
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  call(client, "first", 0, &other); /* the trap answers nothing but the first initialize */
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3);
+  trap->last->on_input = NULL;
+  cr_assert_eq(mcp_client_request(client, "initialize", NULL, 100, outcome_cb, &own), 0);
+  RUN_UNTIL(own.fired);
+  cr_assert_eq(own.status, MCP_ETIMEOUT);
+  wire_settle(trap->last);
+  cr_expect_eq(count_of(trap->last, "\"initialize\""), 2);
+  cr_expect_eq(count_of(trap->last, "notifications/cancelled"), 0);
+  client_end(client);
+  cr_expect_eq(other.status, MCP_ECLOSED);
+  scene_close();
+}
+
+Test(client_more, our_server_stops_waiting_with_its_caller) {
+  outcome_t outcome = {0}, first = {0};
+  scene_open();
+  mcp_server_t *server = stage_start();
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  call(client, "now", 0, &first);
+  RUN_UNTIL(first.fired);
+  call(client, "hold", 100, &outcome);
+  RUN_UNTIL(outcome.fired && stage.cancels == 1);
+  cr_assert_eq(outcome.status, MCP_ETIMEOUT);
+  cr_assert(mcp_call_cancelled(stage.held[0]));
+  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
+  client_end(client);
+  stage_stop(server);
   scene_close();
 }
 
