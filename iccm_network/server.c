@@ -314,10 +314,14 @@ static void close_listeners(mcp_server_t *server) {
 
 static void on_connection(uv_stream_t *listener, int status) {
   mcp_server_t *server = listener->data;
-  if (status != 0)
-    mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s", mcp_strerror(status));
-  else
+  if (status == 0) {
     mcp__conn_accept(server, listener);
+    return;
+  }
+  /* libuv would ask the kernel again before anything else, for ever, and nothing could give a descriptor back */
+  mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s; not listening for a moment", mcp_strerror(status));
+  close_listeners(server);
+  server->deaf = true;
 }
 
 static int listen_on(mcp_server_t *server, int which, const struct sockaddr *address, unsigned flags) {
@@ -409,9 +413,19 @@ static void time_out_calls(mcp_server_t *server, uint64_t age_ms, const char *wh
   }
 }
 
+static void listen_again(mcp_server_t *server) {
+  int port;
+  if (listen_everywhere(server, server->port, &port) != 0)
+    return;
+  server->deaf = false;
+  mcp_log(MCP_LOG_INFO, server->name, "listening again on port %d", port);
+}
+
 static void on_tick(uv_timer_t *timer) {
   mcp_server_t *server = timer->data;
   uint64_t now_ms = uv_now(server->loop);
+  if (server->deaf && !server->stopping)
+    listen_again(server);
   time_out_calls(server, server->call_timeout_ms, "timed out");
   for (mcp__conn_t *conn = server->conns, *next; conn != NULL; conn = next) {
     next = conn->next;
@@ -430,7 +444,7 @@ static void open_handles(mcp_server_t *server) {
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
   size_t twice = 2 * server->max_message;
   server->receive = (mcp__budget_t){0, twice > RECEIVE_MEMORY ? twice : RECEIVE_MEMORY};
-  server->left_behind = false;
+  server->left_behind = server->deaf = false;
   server->started = true;
 }
 

@@ -152,6 +152,7 @@ struct mcp_server {
   size_t spare_count, spare_bytes;
   mcp__budget_t receive; /* memory of messages, of all connections */
   bool left_behind; /* a blocking handler was still running when the last stop was over */
+  bool deaf; /* accepting failed: the listeners are closed, until the next tick */
   bool started, stopping, closing; /* closing: connections are gone, handles follow */
   int open_handles;
   uint64_t stop_ms;
