@@ -186,7 +186,7 @@ enum {
 typedef struct mcp_tool {
   const char *name;         /* 1 to 128 of A-Z a-z 0-9 _ - . */
   const char *description;  /* for people and models; NULL: none */
-  const char *input_schema; /* JSON Schema of an object, as JSON text; NULL: any object */
+  const char *input_schema; /* JSON Schema of an object, as JSON text, with "type":"object"; NULL: any object */
   mcp_tool_cb handler;      /* serves its calls */
   void *arg;                /* passed to the handler */
   unsigned flags;           /* MCP_TOOL_... */
@@ -252,7 +252,7 @@ int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 int mcp_server_run(mcp_server_t *server);
 
 /* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one
- * nothing listens. The loop must outlive the server. */
+ * nothing listens, and the loop has to run once more before it is closed. The loop must outlive the server. */
 int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
 /* The port in use, also after port 0; before start the one given to new. */
@@ -292,8 +292,8 @@ yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
  * nobody waits any more. */
 int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
 
-/* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over.
- * The call has to be ended all the same. */
+/* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over, that of a
+ * stopping server (the shutdown timeout) too. The call has to be ended all the same. */
 bool mcp_call_cancelled(const mcp_call_t *call);
 
 /* Calls cb when that happens, on the loop's thread, at most once, never after the call was ended. At once

@@ -1,8 +1,10 @@
 """The library as its users have it: installed into a directory, found by pkg-config, linked, called.
 
-CMake and Meson's subprojects are other ways to the same library. The component that README.md shows is built and called, too: what is printed there has to work as it stands.
+CMake and Meson's subprojects are other ways to the same library: by each of them examples/component.c is built, and each
+of its tools called. So is the component that README.md shows: what is printed there has to work as it stands.
 """
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -10,7 +12,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from caller import Caller, CallError
+from caller import ANSWER_S, Caller, CallError, ask, connect, request, tool_call
 from services import BUILD, SOURCE, Place, finished
 
 
@@ -20,11 +22,34 @@ def run(*command, **options):
     return result.stdout
 
 
+def result(answer):
+    return json.loads(answer["result"]["content"][0]["text"])
+
+
+def counting(number, to):
+    """A call of count whose progress is asked for."""
+    return json.dumps(request(number, "tools/call", name="count", arguments={"to": to},
+                              _meta={"progressToken": number}))
+
+
+async def hear(ws):
+    return json.loads(await asyncio.wait_for(ws.recv(), ANSWER_S))
+
+
+async def messages_until(ws, number):
+    """Each message up to the answer of this number, that one too."""
+    message = {}
+    while message.get("id") != number:
+        message = await hear(ws)
+        yield message
+
+
 def component_of_readme():
     blocks = re.findall(r"^```c\n(.*?)^```$", (SOURCE / "README.md").read_text(), re.M | re.S)
     return next(block for block in blocks if "int main" in block)
 
 
+COMPONENT = SOURCE / "examples/component.c"
 VERSION = os.environ["TEST_VERSION"]
 for tool in ("cmake",):
     if shutil.which(tool) is None:
@@ -53,26 +78,54 @@ class Installed(unittest.TestCase):
             source, "-o", program, *self.pkg_config("--cflags"), *libraries)
         return program
 
-    def call(self, program, arguments, tool, given):
+    def call(self, program, tool, given):
         async def ask(port):
             async with Caller(f"ws://localhost:{port}") as caller:
                 return await caller.call(tool, given)
 
         with Place(LD_LIBRARY_PATH=self.libraries) as place:
-            server = place.add("program", program, *arguments).start()
+            server = place.add("program", program).start()
             return asyncio.run(ask(server.port()))
 
-    def test_example_with_the_shared_library(self):
-        program = self.compile(SOURCE / "examples/echo.c", *self.pkg_config("--libs"))
-        self.assertIn("libiccm_network.so.0", run("readelf", "-d", program))
-        self.assertEqual(self.call(program, ["0"], "echo", {"a": [1]}), {"a": [1]})
+    def use_component(self, program):
+        """Calls each of the component's tools; hears progress, and sees that a cancelled call ends early."""
+        with Place(LD_LIBRARY_PATH=self.libraries) as place:
+            component = place.add("component", program, "0").start()
+            asyncio.run(self.call_tools(f"ws://localhost:{component.port()}"))
+            component.wait_for(r"count: cancelled$")
 
-    def test_example_with_the_static_library(self):
+    async def call_tools(self, url):
+        async with connect(url) as ws:
+            self.assertGreater(result(await ask(ws, tool_call(1, "disk"))), 0)
+            await ws.send(json.dumps(tool_call(2, "meet")))
+            self.assertEqual((await ask(ws, request(3, "ping")))["id"], 3, "the first to meet is answered later")
+            await ws.send(json.dumps(tool_call(4, "meet")))
+            met = [await hear(ws) for _ in range(2)]
+            self.assertEqual([(answer["id"], result(answer)) for answer in met], [(2, "met"), (4, "met")])
+
+            await ws.send(counting(5, 3))
+            *progress, answer = [message async for message in messages_until(ws, 5)]
+            self.assertEqual(result(answer), 3)
+            self.assertEqual(progress[-1]["params"], {"progressToken": 5, "progress": 3, "total": 3})
+
+            await ws.send(counting(6, 1000000))
+            self.assertEqual((await hear(ws))["method"], "notifications/progress")
+            await ws.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 6}}))
+            await ws.send(json.dumps(request(7, "ping")))
+            heard = [message async for message in messages_until(ws, 7)]
+            self.assertNotIn(6, [message.get("id") for message in heard])
+
+    def test_component_with_the_shared_library(self):
+        program = self.compile(COMPONENT, *self.pkg_config("--libs"))
+        self.assertIn("libiccm_network.so.0", run("readelf", "-d", program))
+        self.use_component(program)
+
+    def test_component_with_the_static_library(self):
         libraries = self.pkg_config("--static", "--libs")
         static = [str(self.libraries / "libiccm_network.a") if word == "-liccm_network" else word for word in libraries]
-        program = self.compile(SOURCE / "examples/echo.c", *static)
+        program = self.compile(COMPONENT, *static)
         self.assertNotIn("libiccm_network", run("readelf", "-d", program))
-        self.assertEqual(self.call(program, ["0"], "echo", {"a": [1]}), {"a": [1]})
+        self.use_component(program)
 
     def test_users_need_no_library_but_this_and_yyjson(self):
         names = [word for word in self.pkg_config("--libs") if word.startswith("-l")]
@@ -82,6 +135,9 @@ class Installed(unittest.TestCase):
         headers = [path.name for path in self.root.rglob("*.h")]
         self.assertEqual(headers, ["iccm_network.h"])
 
+    def test_the_component_is_short(self):
+        self.assertLess(len(COMPONENT.read_text().splitlines()), 60)
+
     def test_the_component_of_the_readme(self):
         text = component_of_readme()
         self.assertLessEqual(len(text.splitlines()), 35)
@@ -89,16 +145,16 @@ class Installed(unittest.TestCase):
         source = self.root / "greeter.c"
         source.write_text(text.replace(", 9000, tools", ", 0, tools"))
         program = self.compile(source, *self.pkg_config("--libs"))
-        self.assertEqual(self.call(program, [], "greet", {"name": "Ada"}), {"greeting": "hello", "to": "Ada"})
+        self.assertEqual(self.call(program, "greet", {"name": "Ada"}), {"greeting": "hello", "to": "Ada"})
         with self.assertRaises(CallError) as refused:
-            self.call(program, [], "greet", {})
+            self.call(program, "greet", {})
         self.assertEqual(refused.exception.code, -32602)
 
     def cmake(self, description, *options):
-        """Configures and builds examples/echo.c by a CMakeLists.txt that ends with description; answers the result."""
+        """Configures and builds the component by a CMakeLists.txt that ends with description; answers the result."""
         directory = Path(tempfile.mkdtemp(dir=self.root))
         (directory / "CMakeLists.txt").write_text(
-            f"cmake_minimum_required(VERSION 3.18)\nproject(user C)\nadd_executable(program {SOURCE}/examples/echo.c)\n"
+            f"cmake_minimum_required(VERSION 3.18)\nproject(user C)\nadd_executable(program {COMPONENT})\n"
             + description)
         sanitizers = os.environ["TEST_SANITIZE"]
         flags = [] if sanitizers == "none" else [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizers}"]
@@ -109,7 +165,7 @@ class Installed(unittest.TestCase):
         return configured, directory / "program"
 
     @unittest.skipUnless(shutil.which("cmake"), "no cmake")
-    def test_example_by_cmake(self):
+    def test_component_by_cmake(self):
         for component, target in ("", "iccm::network"), ("COMPONENTS static", "iccm::network_static"):
             with self.subTest(target):
                 configured, program = self.cmake(
@@ -117,7 +173,7 @@ class Installed(unittest.TestCase):
                     f"target_link_libraries(program PRIVATE {target})\n")
                 self.assertEqual(configured.returncode, 0, configured.stderr)
                 self.assertEqual("libiccm_network.so.0" in run("readelf", "-d", program), component == "")
-                self.assertEqual(self.call(program, ["0"], "echo", {"a": [1]}), {"a": [1]})
+                self.use_component(program)
 
     @unittest.skipUnless(shutil.which("cmake"), "no cmake")
     def test_cmake_is_refused_what_is_not_there(self):
@@ -129,19 +185,19 @@ class Installed(unittest.TestCase):
                 self.assertNotEqual(configured.returncode, 0)
                 self.assertIn(words, " ".join(configured.stderr.split()))
 
-    def test_as_a_subproject_of_meson(self):
+    def test_component_with_the_library_as_a_subproject_of_meson(self):
         directory = Path(tempfile.mkdtemp(dir=self.root))
         (directory / "subprojects").mkdir()
         (directory / "subprojects/iccm-network").symlink_to(SOURCE)
-        shutil.copy(SOURCE / "examples/echo.c", directory)
+        shutil.copy(COMPONENT, directory)
         (directory / "meson.build").write_text(
             "project('user', 'c')\n"
-            "executable('program', 'echo.c',\n"
+            "executable('program', 'component.c',\n"
             "           dependencies: dependency('iccm-network', fallback: 'iccm-network'))\n")
         run("meson", "setup", directory / "build", directory, "--force-fallback-for=iccm-network",
             f"-Db_sanitize={os.environ['TEST_SANITIZE']}", "-Db_lundef=false")
         run("ninja", "-C", directory / "build", "-j2", "program")
-        self.assertEqual(self.call(directory / "build/program", ["0"], "echo", {"a": [1]}), {"a": [1]})
+        self.use_component(directory / "build/program")
         built = {path.name for path in (directory / "build").rglob("*")}
         self.assertFalse(built & {"godot", "examples", "cli"}, "the parent wants the library alone")
 

@@ -1,0 +1,59 @@
+/* component.c: three tools: one blocks, one answers later, one tells its progress and can be cancelled. */
+#include <iccm_network.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#define INPUT "{\"type\":\"object\",\"properties\":{\"to\":{\"type\":\"integer\"}},\"required\":[\"to\"]}"
+static mcp_call_t *waiting; /* for a second caller of meet */
+
+static void disk(mcp_call_t *call, yyjson_val *args, void *arg) { /* on a thread */
+  struct statvfs root;
+  (void)args, (void)arg;
+  if (statvfs("/", &root) == 0)
+    mcp_call_reply(call, yyjson_mut_uint(mcp_call_doc(call), (uint64_t)root.f_bavail * root.f_frsize));
+  else
+    mcp_call_tool_error(call, "the file system does not answer");
+}
+
+static void count(mcp_call_t *call, yyjson_val *args, void *arg) {
+  int64_t done = 0, to = yyjson_get_sint(yyjson_obj_get(args, "to"));
+  (void)arg;
+  for (; done < to && !mcp_call_cancelled(call); done++) {
+    usleep(10000);
+    mcp_call_progress(call, (double)done + 1, (double)to, NULL); /* who asked hears it */
+  }
+  mcp_log(MCP_LOG_INFO, "count", done < to ? "cancelled" : "done");
+  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), done)); /* also where nobody waits any more */
+}
+
+static void on_leave(mcp_call_t *call, void *arg) {
+  (void)arg;
+  waiting = NULL;
+  mcp_call_tool_error(call, "nobody came");
+}
+
+static void meet(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args, (void)arg;
+  if (waiting == NULL) { /* answered later, when the next one calls */
+    waiting = call;
+    mcp_call_on_cancel(call, on_leave, NULL);
+    return;
+  }
+  mcp_call_reply_text(waiting, "\"met\"", 5);
+  mcp_call_reply_text(call, "\"met\"", 5);
+  waiting = NULL;
+}
+
+static const mcp_tool_t tools[] = {
+    {.name = "disk", .handler = disk, .flags = MCP_TOOL_BLOCKING},
+    {.name = "meet", .handler = meet},
+    {.name = "count", .handler = count, .flags = MCP_TOOL_BLOCKING, .input_schema = INPUT},
+    MCP_TOOL_END,
+};
+
+int main(int argc, char **argv) {
+  mcp_server_t *server = mcp_server_new("component", "1.0.0", argc > 1 ? atoi(argv[1]) : 9000, tools);
+  int status = server != NULL ? mcp_server_run(server) : 1;
+  mcp_server_free(server);
+  return status != 0;
+}
