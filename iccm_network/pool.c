@@ -1,10 +1,17 @@
 /* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop.
  *
- * A handler that never returns cannot be ended from outside; so that it holds up nobody, a closed pool does not wait for
- * its threads: what it shares with them is freed by the last one that leaves. */
+ * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving when the
+ * process exits. A handler that never returns cannot be ended from outside; so that it holds up nobody, a thread that is
+ * at work is let go: what the pool shares with it is freed by the last one that leaves. */
 #include "pool.h"
 
 #include <pthread.h>
+
+typedef struct thread {
+  mcp__pool_t *pool;
+  pthread_t id;
+  bool at_work;
+} thread_t;
 
 struct mcp__pool {
   uv_mutex_t mutex;
@@ -16,6 +23,7 @@ struct mcp__pool {
   mcp__job_t *first, *last; /* waiting */
   mcp__job_t *finished;     /* for the loop; newest first */
   unsigned waiting, idle, threads;
+  thread_t all[MCP__POOL_THREADS]; /* of these there are threads */
   unsigned users; /* threads, and the owner: the last one frees */
   bool closed;
   void (*on_closed)(void *arg);
@@ -47,12 +55,15 @@ static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the p
 }
 
 static void *thread_main(void *arg) {
-  mcp__pool_t *pool = arg;
+  thread_t *thread = arg;
+  mcp__pool_t *pool = thread->pool;
   uv_mutex_lock(&pool->mutex);
   for (mcp__job_t *job; (job = take(pool)) != NULL;) {
+    thread->at_work = true;
     uv_mutex_unlock(&pool->mutex);
     pool->events->work(job);
     uv_mutex_lock(&pool->mutex);
+    thread->at_work = pool->closed; /* then it was let go */
     if (pool->closed) {
       uv_mutex_unlock(&pool->mutex);
       pool->events->orphan(job);
@@ -135,13 +146,9 @@ no_mutex:
 }
 
 static int start_thread(mcp__pool_t *pool) { /* with the mutex held */
-  pthread_attr_t attributes;
-  pthread_t thread;
-  if (pthread_attr_init(&attributes) != 0)
-    return UV_ENOMEM;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-  int status = pthread_create(&thread, &attributes, thread_main, pool);
-  pthread_attr_destroy(&attributes);
+  thread_t *thread = &pool->all[pool->threads];
+  *thread = (thread_t){.pool = pool};
+  int status = pthread_create(&thread->id, NULL, thread_main, thread);
   if (status != 0)
     return uv_translate_sys_error(status);
   pool->threads++;
@@ -173,10 +180,23 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   return status;
 }
 
+static void part_with_threads(mcp__pool_t *pool) { /* closed, so that none begins another job */
+  for (unsigned i = 0; i < pool->threads; i++) {
+    uv_mutex_lock(&pool->mutex);
+    bool at_work = pool->all[i].at_work;
+    uv_mutex_unlock(&pool->mutex);
+    if (at_work)
+      pthread_detach(pool->all[i].id);
+    else
+      pthread_join(pool->all[i].id, NULL);
+  }
+}
+
 static void on_async_closed(uv_handle_t *handle) {
   mcp__pool_t *pool = handle->data;
   void (*cb)(void *arg) = pool->on_closed;
   void *arg = pool->arg;
+  part_with_threads(pool);
   uv_mutex_lock(&pool->mutex);
   leave(pool);
   cb(arg);

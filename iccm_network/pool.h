@@ -30,8 +30,8 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job); /* 0; MCP_EFULL; or li
 /* Has news called soon, before done of jobs that are still at work: on their threads. Nothing where it is closed. */
 void mcp__pool_news(mcp__pool_t *pool);
 
-/* Drops what waits (done is called from here), lets threads that are idle end and leaves the others to themselves, then
- * calls cb once from the loop; the pool is gone then. */
+/* Drops what waits (done is called from here), sees threads that are idle to their end and leaves the others to
+ * themselves, then calls cb once from the loop; the pool is gone then. */
 void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg);
 
 #endif

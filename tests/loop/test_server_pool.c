@@ -2,7 +2,10 @@
  */
 #include "scene.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 TestSuite(server_pool, .timeout = 60);
 
@@ -153,6 +156,34 @@ Test(server_pool, a_stop_lets_them_finish) {
     cr_assert(wire_says(peer, id, "through"));
   cr_assert_eq(peer->close_code, 1012);
   scene_close();
+}
+
+static pthread_key_t key;
+static atomic_int threads_left;
+
+static void on_thread_leaves(void *arg) {
+  (void)arg;
+  usleep(50000); /* whoever does not wait for the thread is quicker */
+  threads_left++;
+}
+
+static void note_thread(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args, (void)arg;
+  pthread_setspecific(key, &key);
+  mcp_call_reply_text(call, "true", 4);
+}
+
+/* A thread that was still leaving when the process exits would run code that is being taken down. */
+Test(server_pool, a_stop_sees_idle_threads_to_their_end) {
+  static const mcp_tool_t tool = {.name = "note", .handler = note_thread, .flags = MCP_TOOL_BLOCKING};
+  cr_assert_eq(pthread_key_create(&key, on_thread_leaves), 0);
+  open_with(0, 3000);
+  cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
+  wire_call(peer, 1, "note", "{}");
+  RUN_UNTIL(peer->count == 1);
+  close_all();
+  cr_assert_eq(threads_left, 1);
+  pthread_key_delete(key);
 }
 
 /* The threads are still in their handlers when everything else is gone; what they hold is freed by them. */
