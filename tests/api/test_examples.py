@@ -3,8 +3,9 @@
 A page holds programs (blocks of C that open with a comment that names the file) and sessions (blocks of console). In a
 session a command with & at its end starts a server, any other runs to its end, and what it prints has to be what stands
 below it; … there is any text in a line. Ports of a page are exchanged for free ones. Programs that do without <uv.h> are
-compiled as C99.
+compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist.
 """
+import contextlib
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 from services import INHERITED, PROGRAMS, SOURCE, Place, finished, http_get
 
 LIBRARY = Path(os.environ["TEST_LIBRARY"])
-PAGES = ["api.md"]
+PAGES = ["api.md", "migration.md"]
 DEADLINE_S = 60
 
 
@@ -27,6 +28,14 @@ def blocks(text, language):
 def programs_of(text):
     named = [(re.match(r"/\* (\w+)\.c: ", block), block) for block in blocks(text, "c")]
     return {name[1]: block for name, block in named if name is not None}
+
+
+def take_settings(words):
+    """Removes NAME=value from the beginning of a command, as a shell does."""
+    settings = {}
+    while "=" in words[0]:
+        name, _, settings[name] = words.pop(0).partition("=")
+    return settings
 
 
 class Session:
@@ -55,16 +64,18 @@ class Session:
         return source.with_suffix("")
 
     def start(self, words):
-        """A server, which listens on the port of its argument or of its source."""
+        """A server, which listens on the port of its environment, its argument, or its source."""
+        settings = take_settings(words)
         path = self.path_of(words[0])
-        port = words[1] if len(words) > 1 else re.search(r'mcp_server_new\(.*, (\d+), ', self.programs[words[0][2:]])[1]
-        server = self.place.add(path.name, path, *["0"] * (len(words) - 1)).start()
-        self.ports[port] = server.port()
+        given = [value for name, value in settings.items() if name.endswith("_PORT")] + words[1:]
+        port = given[0] if given else re.search(r'mcp_server_new\(.*, (\d+), ', self.programs[words[0][2:]])[1]
+        server = self.place.add(path.name, path, *["0"] * (len(words) - 1))
+        server.environment = server.environment | {name: "0" if value == port else value
+                                                   for name, value in settings.items()}
+        self.ports[port] = server.start().port()
 
     def run(self, words):
-        settings = {}
-        while "=" in words[0]:
-            name, _, settings[name] = words.pop(0).partition("=")
+        settings = take_settings(words)
         words = [self.with_ports(word) for word in words]
         if words[0] == "curl":
             address = urlsplit("http://" + words[1])
@@ -95,7 +106,8 @@ class Examples(unittest.TestCase):
             text = (SOURCE / "docs" / page).read_text()
             programs = programs_of(text)
             for console in blocks(text, "console"):
-                with self.subTest(page=page, session=console), Place(LD_LIBRARY_PATH=LIBRARY.parent) as place:
+                with (self.subTest(page=page, session=console), Place(LD_LIBRARY_PATH=LIBRARY.parent) as place,
+                      contextlib.chdir(place.directory)):
                     self.play(Session(place, programs), console)
 
     def test_every_program_is_run(self):
@@ -103,6 +115,18 @@ class Examples(unittest.TestCase):
             text = (SOURCE / "docs" / page).read_text()
             run = set(re.findall(r"\./(\w+)", "".join(blocks(text, "console"))))
             self.assertEqual(set(programs_of(text)), run, page)
+
+    def test_python_compiles(self):
+        for page in PAGES:
+            for block in blocks((SOURCE / "docs" / page).read_text(), "python"):
+                compile(block, page, "exec")
+
+    def test_tests_that_are_named_exist(self):
+        for page in PAGES:
+            for module, test in re.findall(r"`(\w+)/(\w+)`", (SOURCE / "docs" / page).read_text()):
+                files = (SOURCE / "tests").glob(f"*/test_{module}.*")
+                self.assertTrue(any(re.search(rf"\b{test}\(|, {test}[,)]", file.read_text()) for file in files),
+                                f"{page}: {module}/{test}")
 
 
 if __name__ == "__main__":
