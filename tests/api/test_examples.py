@@ -115,6 +115,7 @@ class Examples(unittest.TestCase):
             text = (SOURCE / "docs" / page).read_text()
             run = set(re.findall(r"\./(\w+)", "".join(blocks(text, "console"))))
             self.assertEqual(set(programs_of(text)), run, page)
+            self.assertEqual(len(programs_of(text)), len(blocks(text, "c")), f"{page}: C that is no program of its own")
 
     def test_python_compiles(self):
         for page in PAGES:
