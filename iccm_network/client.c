@@ -38,6 +38,7 @@ struct mcp_client {
   mcp_notification_cb on_notification;
   void *on_notification_arg;
   char trace_id[MAX_TRACE_BYTES + 1]; /* "": none */
+  uint64_t span;                      /* 0: none */
   state_t state;
   bool active; /* handles are open */
   mcp__io_t io;
@@ -348,6 +349,8 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
 
 void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->hello = hello; }
 
+void mcp__client_set_span(mcp_client_t *client, uint64_t span) { client->span = span; }
+
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) { client->connect_ms = ms; }
 
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
@@ -432,6 +435,7 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
                     mcp_result_cb cb, void *arg) {
   mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
   order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
+  order.span = client->span;
   return make_request(client, &order, args);
 }
 
@@ -444,6 +448,7 @@ int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *too
     return status;
   }
   order.parent = call;
+  order.span = mcp__call_span(call);
   order.trace_id = mcp_call_trace_id(call);
   return make_request(client, &order, args);
 }

@@ -52,7 +52,8 @@ typedef struct mcp__requests {
 typedef struct mcp__order {
   const char *method, *tool; /* tool: NULL where it is no call */
   const char *trace_id;      /* NULL: none */
-  mcp_call_t *parent;        /* NULL: none */
+  mcp_call_t *parent;        /* it ends with this one; NULL: none */
+  uint64_t span;             /* what it is made for, see span.h; 0: nothing that has one */
   uint64_t timeout_ms;
   int refused; /* it is not sent and fails with this code, though later; 0: it is not */
   mcp_result_cb cb;
@@ -73,6 +74,7 @@ void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char 
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text, borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
+void mcp__client_set_span(mcp_client_t *client, uint64_t span); /* what its calls are made for, beside their trace id */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms); /* for everything from the name to initialize */
 
 #endif

@@ -410,6 +410,11 @@ void mcp_client_free(mcp_client_t *client);
 int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,
                   yyjson_doc **answer);
 
+/* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call: the peer hears call's trace id and span, and within
+ * 50 ms of its caller's leaving or cancelling, or of its deadline, this one ends with MCP_ECANCELED. Pool thread. */
+int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                       yyjson_doc **answer);
+
 #ifdef __cplusplus
 }
 #endif

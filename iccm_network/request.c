@@ -278,9 +278,9 @@ static int write_call(mcp__buf_t *out, const mcp__order_t *order, const char *ar
     status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
     if (status == 0)
       status = mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id));
-    if (status == 0 && order->parent != NULL) {
+    if (status == 0 && order->span != 0) {
       char span[MCP__SPAN_SIZE];
-      mcp__span_write(mcp__call_span(order->parent), span);
+      mcp__span_write(order->span, span);
       status = mcp__buf_printf(out, ",\"span_id\":\"%s\"", span);
     }
     if (status == 0)

@@ -1,13 +1,19 @@
 /* wait.c: a call for programs without a loop: a loop and a client of its own, for one call.
  *
  * Happy path: the loop runs until the answer is there; it is copied out of the client's memory, the connection is closed,
- * and the loop ends because nothing is left to do. Failure: the code of the call, and its words for mcp_last_error(). */
+ * and the loop ends because nothing is left to do. One that is made for a call being served asks now and then whether anybody
+ * still waits for that. Failure: the code of the call, and its words for mcp_last_error(). */
+#include "client.h"
 #include "error.h"
-#include "mem.h"
+#include "url.h"
 
-#include <uv.h>
+enum { LOOK_MS = 50 };
 
 typedef struct waiting {
+  mcp_call_t *parent; /* NULL: none */
+  uv_timer_t look;    /* where there is a parent */
+  uv_loop_t *loop;
+  mcp_client_t *client;
   int status;
   yyjson_doc *answer;
 } waiting_t;
@@ -31,6 +37,14 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
     mcp__set_last_error("out of memory");
   }
   mcp_client_close(client, NULL, NULL);
+  if (waiting->parent != NULL)
+    uv_close((uv_handle_t *)&waiting->look, NULL);
+}
+
+static void on_look(uv_timer_t *look) {
+  waiting_t *waiting = look->data;
+  if (mcp_call_cancelled(waiting->parent))
+    mcp_client_cancel(waiting->client, mcp_client_last_id(waiting->client)); /* again: no harm */
 }
 
 static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
@@ -41,6 +55,11 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
     yyjson_mut_doc_free(args);
   else
     status = mcp_client_call(client, tool, args, timeout_ms, on_answer, waiting);
+  if (status == 0 && waiting->parent != NULL) {
+    uv_timer_init(waiting->loop, &waiting->look);
+    waiting->look.data = waiting;
+    uv_timer_start(&waiting->look, on_look, 0, LOOK_MS);
+  }
   if (status != 0) {
     mcp__set_last_error("%s", mcp_strerror(status));
     mcp_client_close(client, NULL, NULL);
@@ -48,10 +67,11 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   return status;
 }
 
-int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,
-                  yyjson_doc **answer) {
+static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                    const char *trace_id, yyjson_doc **answer) {
   uv_loop_t loop;
-  waiting_t waiting = {0};
+  mcp__url_t parsed;
+  char problem[320];
   *answer = NULL;
   int status = uv_loop_init(&loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
@@ -59,16 +79,31 @@ int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint6
     mcp__set_last_error("no event loop: %s", mcp_strerror(status));
     return status;
   }
-  mcp_client_t *client = mcp_client_new(&loop, url);
-  if (client != NULL) {
-    status = start(client, tool, args, timeout_ms, trace_id, &waiting);
+  waiting->loop = &loop;
+  waiting->client = mcp_client_new(&loop, url);
+  if (waiting->client != NULL) {
+    if (waiting->parent != NULL)
+      mcp__client_set_span(waiting->client, mcp__call_span(waiting->parent));
+    status = start(waiting->client, tool, args, timeout_ms, trace_id, waiting);
     uv_run(&loop, UV_RUN_DEFAULT);
-    mcp_client_free(client);
+    mcp_client_free(waiting->client);
   } else {
     yyjson_mut_doc_free(args);
-    status = MCP_EURL;
+    status = mcp__url_parse(url, &parsed, problem, sizeof problem) != 0 ? MCP_EURL : UV_ENOMEM;
   }
   uv_loop_close(&loop);
-  *answer = waiting.answer;
-  return status != 0 ? status : waiting.status;
+  *answer = waiting->answer;
+  return status != 0 ? status : waiting->status;
+}
+
+int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,
+                  yyjson_doc **answer) {
+  waiting_t waiting = {0};
+  return wait_for(&waiting, url, tool, args, timeout_ms, trace_id, answer);
+}
+
+int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                       yyjson_doc **answer) {
+  waiting_t waiting = {.parent = call};
+  return wait_for(&waiting, url, tool, args, timeout_ms, mcp_call_trace_id(call), answer);
 }

@@ -3,6 +3,7 @@
  * stage. */
 #include "scene.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@ typedef struct proxy {
   int refused; /* what call_from gave last, where it was not 0 */
   bool keep;   /* the parent is not ended by the child's answer */
   outcome_t child;
+  int port, waited;  /* of the stage; how the last wait ended */
+  atomic_uint waits; /* that have ended */
 } proxy_t;
 
 static proxy_t proxy;
@@ -52,7 +55,24 @@ static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   proxy.parent = call;
 }
 
+/* Its own loop and connection, on a thread of the pool. */
+static void ask_and_wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  char url[64];
+  yyjson_doc *answer;
+  (void)arg;
+  snprintf(url, sizeof url, "127.0.0.1:%d", proxy.port);
+  int status = mcp_call_wait_from(call, url, yyjson_get_str(yyjson_obj_get(args, "tool")), NULL, 0, &answer);
+  proxy.waited = status;
+  if (status == 0)
+    mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(answer)));
+  else
+    mcp_call_tool_error(call, "%s", mcp_last_error());
+  yyjson_doc_free(answer);
+  atomic_fetch_add(&proxy.waits, 1);
+}
+
 static const mcp_tool_t tools[] = {
+    {"ask_and_wait", "the same on a thread of the pool", NULL, ask_and_wait_tool, NULL, MCP_TOOL_BLOCKING},
     {"ask", "calls a tool of the stage", NULL, ask_tool, NULL, 0},
     {"ask_blocking", "may not", NULL, ask_tool, NULL, MCP_TOOL_BLOCKING},
     {"wait", "is ended by the test", NULL, wait_tool, NULL, 0},
@@ -63,7 +83,7 @@ static mcp_server_t *stage_of_calls, *server;
 static wire_t *caller;
 
 static void open_proxy(int port) {
-  proxy = (proxy_t){.client = client_to(port)};
+  proxy = (proxy_t){.client = client_to(port), .port = port};
   server = mcp_server_new("proxy", "1", 0, tools);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   caller = wire_open(mcp_server_port(server));
@@ -107,6 +127,62 @@ Test(client_children, carry_the_trace) {
   ask(2, "trace", ",\"_meta\":{\"traceparent\":\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"}");
   RUN_UNTIL(wire_answers(caller, 2) == 1);
   cr_assert_str_eq(proxy.child.text, "\"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\"");
+  close_all();
+}
+
+Test(client_children, carry_the_span) {
+  static const char parents[] = ",\"_meta\":{\"trace_id\":\"t\"}", key[] = "\"span_id\":\"";
+  char spans[2][17];
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  proxy.keep = true;
+  for (int i = 0; i < 2; i++) {
+    ask(1 + i, "now", parents);
+    RUN_UNTIL(trap->last != NULL && trap->last->count == 3u + (size_t)i);
+    const char *span = strstr(trap->last->messages[2 + i], key);
+    cr_assert_not_null(span, "%s", trap->last->messages[2 + i]);
+    snprintf(spans[i], sizeof spans[i], "%s", span + strlen(key));
+    cr_assert_eq(strspn(spans[i], "0123456789abcdef"), 16);
+    mcp_call_reply_text(proxy.parent, "1", 1);
+  }
+  cr_assert_str_neq(spans[0], spans[1]);
+  close_proxy();
+  scene_close();
+}
+
+static void ask_and_wait(int id, const char *tool, const char *meta) {
+  wire_text(caller,
+            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"ask_and_wait\","
+            "\"arguments\":{\"tool\":\"%s\"}%s}}",
+            id, tool, meta);
+}
+
+Test(client_children, that_block_carry_the_trace) {
+  open_all();
+  ask_and_wait(1, "trace", ",\"_meta\":{\"trace_id\":\"a trace\"}");
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert(wire_says(caller, 1, "a trace"));
+  ask_and_wait(2, "missing", "");
+  RUN_UNTIL(wire_answers(caller, 2) == 1);
+  cr_assert(wire_says(caller, 2, "unknown tool"));
+  close_all();
+}
+
+Test(client_children, that_block_end_when_the_caller_cancels_or_leaves) {
+  open_all();
+  ask_and_wait(1, "hold", "");
+  RUN_UNTIL(stage.held_count == 1);
+  cancel(1);
+  RUN_UNTIL(stage.cancels == 1 && atomic_load(&proxy.waits) == 1);
+  cr_assert_eq(proxy.waited, MCP_ECANCELED);
+  stage_end_held(0);
+  ask_and_wait(2, "hold", "");
+  RUN_UNTIL(stage.held_count == 2);
+  wire_close(caller);
+  RUN_UNTIL(stage.cancels == 2 && atomic_load(&proxy.waits) == 2);
+  cr_assert_eq(proxy.waited, MCP_ECANCELED);
+  stage_end_held(1);
   close_all();
 }
 
