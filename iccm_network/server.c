@@ -105,8 +105,16 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   return status;
 }
 
-mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools) {
+static mcp_server_t *new_empty(void) {
   mcp_server_t *server = mcp__calloc(sizeof *server);
+  if (server == NULL || mcp__metrics_init(&server->metrics) == 0)
+    return server;
+  mcp__free(server);
+  return NULL;
+}
+
+mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools) {
+  mcp_server_t *server = new_empty();
   mcp__set_last_error("out of memory");
   if (server != NULL && set_up(server, name, version, port, tools) == 0)
     return server;
@@ -133,6 +141,7 @@ void mcp_server_free(mcp_server_t *server) {
     return;
   }
   mcp__tools_deinit(&server->tools);
+  mcp__metrics_deinit(&server->metrics);
   free_needs(server->needs);
   mcp__free(server->allowed_origins);
   mcp__free(server->log_url);
@@ -259,6 +268,16 @@ int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reas
   mcp__free(need->reason);
   need->reason = copy;
   return 0;
+}
+
+mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label) {
+  const char *problem;
+  mcp_metric_t *metric = NULL;
+  if (mcp__metrics_add(&server->metrics, type, name, help, label, &metric, &problem) == 0)
+    return metric;
+  mcp__set_last_error("metric %.128s: %s", name != NULL ? name : "without a name", problem);
+  mcp_log(MCP_LOG_ERROR, server->name, "%s", mcp_last_error());
+  return NULL;
 }
 
 /* ---- tools that come and go ------------------------------------------------------------------------- */

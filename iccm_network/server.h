@@ -5,6 +5,7 @@
 #include "child.h"
 #include "dispatch.h"
 #include "logger.h"
+#include "metrics.h"
 #include "peer.h"
 #include "pool.h"
 #include "span.h"
@@ -131,6 +132,7 @@ struct mcp_server {
   char *notice;          /* a capability that clients may ask for; NULL: none */
   mcp_notice_cb notice_cb;
   void *notice_arg;
+  mcp__metrics_t metrics; /* those that the component made */
   /* while started */
   uv_loop_t *loop;
   uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */
