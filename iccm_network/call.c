@@ -91,6 +91,9 @@ static void link_call(mcp_call_t *call) {
   mcp_server_t *server = call->server;
   mcp__conn_t *conn = call->conn;
   call->started_ms = uv_now(server->loop);
+  call->started_ns = server->counts.now_ns;
+  call->counted = false;
+  call->ending = MCP__ENDED_OK;
   call->older = server->newest;
   call->newer = NULL;
   *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
@@ -130,6 +133,7 @@ static void leave_server(mcp_call_t *call) {
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
   mcp_server_t *server = call->server;
+  mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : call->ending);
   while (call->children != NULL)
     mcp__child_leave(call->children);
   if (server != NULL)
@@ -301,6 +305,14 @@ static void note_failure(mcp_call_t *call, const failure_t *failure) {
   call->failure = failure->code;
 }
 
+static mcp__ending_t ending_of(mcp__render_cb render, const void *what) {
+  if (render == render_content)
+    return ((const content_t *)what)->is_error ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_OK;
+  if (render != render_failure)
+    return MCP__ENDED_OK;
+  return is_tool_code(((const failure_t *)what)->code) ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_ERROR;
+}
+
 static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
 
 /* Every ending comes through here. On the pool the answer is kept until the job is back. */
@@ -310,10 +322,13 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     return MCP_ESTATE;
   }
   call->ended = true;
+  if (call->ending != MCP__ENDED_BUSY)
+    call->ending = ending_of(render, what);
   if (call->on_pool) {
     int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
     if (rendered != 0) {
       call->response.len = 0;
+      call->ending = MCP__ENDED_ERROR;
       status = MCP_EANSWER;
       note_failure(call, &unwritable);
       render_failure(&call->response, &call->to, &unwritable);
@@ -325,8 +340,10 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that it has */
   if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
     status = status != 0 ? status : MCP_ESTATE;
-  else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0)
+  else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0) {
+    call->ending = MCP__ENDED_ERROR;
     status = MCP_EANSWER;
+  }
   over(call);
   return status;
 }
@@ -452,6 +469,7 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
   mcp__conn_t *conn = call->conn;
+  mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT);
   if (!atomic_load(&call->cancelled))
     mcp__event_call_ended(call, failure.code, why);
   leave_conn(call); /* first, as in end_call() */
@@ -502,11 +520,16 @@ static void orphan(mcp__job_t *job) { mcp__call_free(call_of(job)); }
 
 const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, orphan};
 
+static void end_busy(mcp_call_t *call, const char *words) {
+  call->ending = MCP__ENDED_BUSY;
+  mcp_call_tool_error(call, "%s", words);
+}
+
 void mcp__call_run(mcp_call_t *call) {
   call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
   link_call(call);
   if (call->server->calls > MCP__MAX_CALLS) {
-    mcp_call_tool_error(call, "busy, retry later");
+    end_busy(call, "busy, retry later");
     return;
   }
   mcp__event_call_started(call);
@@ -521,7 +544,7 @@ void mcp__call_run(mcp_call_t *call) {
   if (status == 0)
     return;
   call->on_pool = false;
-  mcp_call_tool_error(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
+  end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
 uint64_t mcp__call_span(const mcp_call_t *call) { return call->span; }

@@ -40,6 +40,7 @@ static void start_closing(mcp__conn_t *conn) {
   drop_handshake(conn);
   conn->state = MCP__CONN_CLOSING;
   conn->since_ms = now(conn);
+  conn->stalled_bytes = 0;
   mcp__buf_deinit(&conn->input);
   abandon_calls(conn);
   mcp__stream_finish(&conn->stream);
@@ -61,6 +62,8 @@ static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   if (conn->state != MCP__CONN_OPEN)
     return;
   mcp__event_disconnected(conn, code == MCP__CLOSE_RESTART ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
+  if (code != MCP__CLOSE_RESTART)
+    mcp__count_refusal(&conn->server->counts, code);
   mcp__ws_flush_pong(&conn->ws);
   mcp__ws_close(&conn->ws, code, reason);
   start_closing(conn);
@@ -267,6 +270,10 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
   case MCP__DO_NOTHING:
     break;
   default:
+    if (outcome->action == MCP__DO_REFUSE_CALL)
+      outcome->tool->counts.endings[MCP__ENDED_INVALID]++;
+    else if (outcome->action == MCP__DO_REFUSE)
+      mcp__count_refusal(&conn->server->counts, outcome->code);
     if (outcome->tool != NULL)
       mcp__event_refused(conn, outcome);
     if (request)
@@ -313,16 +320,23 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   if (conn->state != MCP__CONN_OPEN)
     return; /* the peer answers our close */
   mcp__event_disconnected(conn, clean ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
+  if (!clean)
+    mcp__count_refusal(&conn->server->counts, code);
   start_closing(conn);
 }
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
 static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
-  if (status >= 400 && status != 503)
-    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.200s", conn->peer, status, text);
   mcp__write_plain(&conn->stream.out, status, text); /* without memory for it there is only the end */
   start_closing(conn);
+}
+
+static void refuse(mcp__conn_t *conn, int status, const char *text) {
+  if (status != 503)
+    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.200s", conn->peer, status, text);
+  mcp__count_refusal(&conn->server->counts, status);
+  answer_plain(conn, status, text);
 }
 
 static void answer_ready(mcp__conn_t *conn) {
@@ -343,17 +357,33 @@ static void answer_ready(mcp__conn_t *conn) {
   mcp__buf_deinit(&text);
 }
 
+static void answer_metrics(mcp__conn_t *conn) {
+  mcp__buf_t text;
+  mcp__buf_init(&text, MCP__MAX_METRICS, NULL);
+  int status = mcp__counts_write(conn->server, &text);
+  if (status == 0) {
+    mcp__write_body(&conn->stream.out, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
+    start_closing(conn);
+  } else {
+    mcp_log(MCP_LOG_ERROR, conn->server->name, "/metrics: %s", mcp_strerror(status));
+    answer_plain(conn, 500, "the metrics are larger than 16 MiB, or there is no memory for them\n");
+  }
+  mcp__buf_deinit(&text);
+}
+
 static void answer_get(mcp__conn_t *conn, const char *url) {
   size_t path = strcspn(url, "?#");
   if (path == 8 && memcmp(url, "/healthz", 8) == 0) {
     answer_plain(conn, 200, "alive\n");
   } else if (path == 7 && memcmp(url, "/readyz", 7) == 0) {
     answer_ready(conn);
+  } else if (path == 8 && memcmp(url, "/metrics", 8) == 0) {
+    answer_metrics(conn);
   } else {
     char text[512];
     snprintf(text, sizeof text,
              "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-             "Connect to this address with ws:// instead of http://. GET /healthz and /readyz tell how it is.\n",
+             "Connect to this address with ws:// instead of http://. GET /healthz, /readyz and /metrics tell how it is.\n",
              conn->server->name, conn->server->version);
     answer_plain(conn, 200, text);
   }
@@ -372,6 +402,7 @@ static void open_websocket(mcp__conn_t *conn) {
   drop_handshake(conn);
   conn->state = MCP__CONN_OPEN;
   conn->since_ms = now(conn);
+  conn->server->counts.connections++;
   mcp__event_connected(conn);
 }
 
@@ -379,10 +410,10 @@ static void on_head(mcp__conn_t *conn) {
   const char *origin = mcp__head_value(conn->head, MCP__H_ORIGIN);
   mcp__wish_t wish = mcp__head_wish(conn->head);
   if (wish == MCP__WISH_WRONG)
-    answer_plain(conn, conn->head->status, conn->head->problem);
+    refuse(conn, conn->head->status, conn->head->problem);
   else if (origin != NULL && (conn->head->given[MCP__H_ORIGIN] != 1 ||
                               !mcp__head_has_token(conn->server->allowed_origins, origin)))
-    answer_plain(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
+    refuse(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
   else if (wish == MCP__WISH_GET)
     answer_get(conn, mcp__head_url(conn->head));
   else
@@ -398,7 +429,7 @@ static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
     on_head(conn);
     break;
   case MCP__HEAD_BAD:
-    answer_plain(conn, conn->head->status, conn->head->problem);
+    refuse(conn, conn->head->status, conn->head->problem);
     break;
   case MCP__HEAD_MORE:
     break;
@@ -408,6 +439,7 @@ static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
 
 static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used = 0;
+  conn->server->counts.now_ns = uv_hrtime();
   if (conn->state == MCP__CONN_HANDSHAKE)
     used = take_head(conn, data, len);
   if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL where nothing was held back */
@@ -464,6 +496,8 @@ static void before_write(mcp__stream_t *stream) {
 static void on_written(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
   conn->stalled_ms = 0;
+  if (conn->state == MCP__CONN_CLOSING && !conn->server->stopping)
+    conn->since_ms = now(conn); /* the last words are out only now */
   try_resume(conn);
 }
 
@@ -474,17 +508,18 @@ static const mcp__stream_events_t events = {on_data, on_end, before_write, on_wr
 static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   mcp_server_t *server = conn->server;
   if (server->all > server->max_connections + MCP__MAX_HANDSHAKES) { /* too many even to be told so */
+    mcp__count_refusal(&server->counts, 503);
     close_now(conn);
     return;
   }
   if (server->connections >= server->max_connections || server->handshakes >= MCP__MAX_HANDSHAKES) {
-    answer_plain(conn, 503, "too many connections, retry later\n");
+    refuse(conn, 503, "too many connections, retry later\n");
     return;
   }
   conn->counted = true;
   server->connections++;
   if (!server->allow_public && !mcp__peer_is_private(address)) {
-    answer_plain(conn, 403, "only private addresses may connect; ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
+    refuse(conn, 403, "only private addresses may connect; ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
     return;
   }
   conn->head = mcp__malloc(sizeof *conn->head);
@@ -575,13 +610,20 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   }
 }
 
+/* Last words may be long, as /metrics is: a peer that goes on taking them gets them all. */
+static bool is_taking(mcp__conn_t *conn, uint64_t age_ms) {
+  size_t before = conn->stalled_bytes, bytes = mcp__stream_backlog(&conn->stream);
+  conn->stalled_bytes = bytes;
+  return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS && !conn->server->stopping;
+}
+
 void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t age = now_ms - conn->since_ms;
   if (conn->state == MCP__CONN_OPEN)
     tick_open(conn, now_ms);
   else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__HANDSHAKE_MS)
-    answer_plain(conn, 408, "no complete request within 5 s\n");
-  else if (conn->state == MCP__CONN_CLOSING && age > MCP__DRAIN_MS)
+    refuse(conn, 408, "no complete request within 5 s\n");
+  else if (conn->state == MCP__CONN_CLOSING && !is_taking(conn, age) && age > MCP__DRAIN_MS)
     close_now(conn);
 }
 

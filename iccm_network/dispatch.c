@@ -184,6 +184,7 @@ static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
 
 static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
                  mcp__outcome_t *outcome) {
+  outcome->tool = tool;
   args = arguments_or_empty(args, arena);
   char *problem = problem_text(arena);
   if (args == NULL || problem == NULL) {

@@ -59,7 +59,7 @@ static int put_escaped(mcp__buf_t *out, const char *text, const char *special) {
     status = mcp__buf_append(out, text, plain);
     text += plain;
     if (*text != '\0')
-      status = mcp__buf_join(status, mcp__buf_printf(out, "\\%c", *text == '\n' ? 'n' : *text));
+      status = mcp__buf_join(status, mcp__buf_append(out, (char[]){'\\', *text == '\n' ? 'n' : *text}, 2));
     text += *text != '\0';
   }
   return status;
@@ -75,9 +75,12 @@ int mcp__expose_head(mcp__buf_t *out, const char *name, int type, const char *he
 /* A fraction is written by yyjson: as short as it can be, and with a point in every locale. */
 static int put_number(mcp__buf_t *out, double value) {
   const double exact = 9007199254740992.0; /* 2^53: below it every integer is one */
-  if (value > -exact && value < exact && value == (double)(int64_t)value)
-    return mcp__buf_printf(out, " %" PRId64 "\n", (int64_t)value);
-  yyjson_val number;
+  if (value > -exact && value < exact && value == (double)(int64_t)value) {
+    char digits[32];
+    int len = snprintf(digits, sizeof digits, " %" PRId64 "\n", (int64_t)value);
+    return mcp__buf_append(out, digits, (size_t)len);
+  }
+  yyjson_val number = {0}; /* one that is a container cannot be set */
   yyjson_set_real(&number, value);
   char *text = yyjson_val_write_opts(&number, 0, &mcp__json_alc, NULL, NULL);
   int status = text != NULL ? mcp__buf_printf(out, " %s\n", text) : UV_ENOMEM;
@@ -86,7 +89,9 @@ static int put_number(mcp__buf_t *out, double value) {
 }
 
 static int put_label(mcp__buf_t *out, const char *before, const mcp__label_t *label) {
-  int status = mcp__buf_printf(out, "%s%s=\"", before, label->name);
+  int status = mcp__buf_puts(out, before);
+  status = mcp__buf_join(status, mcp__buf_puts(out, label->name));
+  status = mcp__buf_join(status, mcp__buf_append(out, "=\"", 2));
   status = mcp__buf_join(status, put_escaped(out, label->value, "\\\n\""));
   return mcp__buf_join(status, mcp__buf_append(out, "\"", 1));
 }
@@ -94,7 +99,8 @@ static int put_label(mcp__buf_t *out, const char *before, const mcp__label_t *la
 static int put_sample(mcp__buf_t *out, const char *name, const char *suffix, const mcp__label_t *labels,
                       size_t count, const char *bound, double value) {
   const mcp__label_t le = {"le", bound};
-  int status = mcp__buf_printf(out, "%s%s", name, suffix);
+  int status = mcp__buf_puts(out, name);
+  status = mcp__buf_join(status, mcp__buf_puts(out, suffix));
   for (size_t i = 0; i < count; i++)
     status = mcp__buf_join(status, put_label(out, i == 0 ? "{" : ",", &labels[i]));
   if (bound != NULL)

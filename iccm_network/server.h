@@ -3,9 +3,9 @@
 #define MCP_SERVER_H
 
 #include "child.h"
+#include "counts.h"
 #include "dispatch.h"
 #include "logger.h"
-#include "metrics.h"
 #include "peer.h"
 #include "pool.h"
 #include "span.h"
@@ -30,6 +30,7 @@ enum {
   MCP__BACKLOG_PAUSE = 1 << 20,
   MCP__BACKLOG_CLOSE = 32 << 20,
   MCP__MAX_OUT = 1 << 30,
+  MCP__MAX_METRICS = 16 << 20, /* the answer to /metrics */
   MCP__PARSE_MEMORY = 4, /* times the message limit: what one message may need while it is parsed */
   MCP__PARSE_MEMORY_MIN = 1 << 20,
   MCP__HELLO_BYTES = 4096, /* of an initialize that is kept */
@@ -47,6 +48,7 @@ struct mcp_call {
   mcp_call_t *prev, *next;    /* of the same connection */
   mcp_call_t *older, *newer;  /* of the server */
   uint64_t started_ms;
+  uint64_t started_ns;        /* the same, for the time that it took */
   mcp__buf_t text;            /* the message, which id, args and trace_id point into */
   mcp__arena_t arena;
   mcp__addressee_t to;
@@ -71,6 +73,8 @@ struct mcp_call {
   bool silent;                /* a notification: whatever comes of it is not sent */
   bool on_pool;               /* the handler runs there, and the answer goes to response */
   bool ended;
+  bool counted;
+  mcp__ending_t ending;       /* once it is ended, unless nobody waits for it then */
   mcp__buf_t response;
 };
 
@@ -133,6 +137,7 @@ struct mcp_server {
   mcp_notice_cb notice_cb;
   void *notice_arg;
   mcp__metrics_t metrics; /* those that the component made */
+  mcp__counts_t counts;
   /* while started */
   uv_loop_t *loop;
   uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */

@@ -61,10 +61,12 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 
 static void on_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf) {
   mcp__stream_t *stream = handle->data;
-  if (len > 0)
+  if (len > 0) {
+    stream->io->received += (size_t)len;
     stream->events->on_data(stream, buf->base, (size_t)len);
-  else if (len < 0)
+  } else if (len < 0) {
     fail(stream, (int)len);
+  }
 }
 
 int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const mcp__stream_events_t *events,
@@ -148,6 +150,7 @@ void mcp__stream_flush(mcp__stream_t *stream) {
       return;
     }
     done = status > 0 ? (size_t)status : 0;
+    stream->io->sent += stream->out.len;
   }
   if (done < stream->out.len) {
     write_rest(stream, done);

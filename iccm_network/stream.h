@@ -15,6 +15,7 @@ typedef struct mcp__io {
   uv_prepare_t prepare; /* runs right before the loop waits, so after everything that can make output */
   mcp__stream_t *dirty;
   char *input; /* MCP__INPUT_BYTES */
+  uint64_t received, sent; /* bytes; sent: handed to the system */
 } mcp__io_t;
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop);      /* 0 or UV_ENOMEM; then it has to be closed */

@@ -2,6 +2,7 @@
 #ifndef MCP_TOOLS_H
 #define MCP_TOOLS_H
 
+#include "counts.h"
 #include "pages.h"
 #include "schema.h"
 
@@ -16,6 +17,7 @@ typedef struct mcp__tool {
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;
+  mcp__tool_counts_t counts;
   atomic_uint users; /* the table, and calls, which may outlive table and server */
 } mcp__tool_t;
 

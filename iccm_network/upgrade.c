@@ -240,6 +240,7 @@ static const char *reason_phrase(int status) { /* of what is answered here */
                  {408, "Request Timeout"},
                  {426, "Upgrade Required"},
                  {431, "Request Header Fields Too Large"},
+                 {500, "Internal Server Error"},
                  {503, "Service Unavailable"},
                  {505, "HTTP Version Not Supported"}};
   for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
@@ -248,16 +249,24 @@ static const char *reason_phrase(int status) { /* of what is answered here */
   return "Unexpected";
 }
 
+int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len) {
+  size_t begin = out->len;
+  int written = mcp__buf_printf(out,
+                                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                                "Connection: close\r\n%s\r\n",
+                                status, reason_phrase(status), type, len,
+                                status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                : status == 405 ? "Allow: GET\r\n"
+                                : status == 503 ? "Retry-After: 1\r\n"
+                                                : "");
+  written = mcp__buf_join(written, mcp__buf_append(out, body, len));
+  if (written != 0)
+    out->len = begin; /* all or nothing */
+  return written;
+}
+
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
-  return mcp__buf_printf(out,
-                         "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\n"
-                         "Connection: close\r\n%s\r\n%s",
-                         status, reason_phrase(status), strlen(text),
-                         status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                         : status == 405 ? "Allow: GET\r\n"
-                         : status == 503 ? "Retry-After: 1\r\n"
-                                         : "",
-                         text);
+  return mcp__write_body(out, status, "text/plain; charset=utf-8", text, strlen(text));
 }
 
 int mcp__new_key(char key[MCP__KEY_SIZE]) {

@@ -1,0 +1,120 @@
+"""GET /metrics of real programs, read by a parser that takes nothing but the text format of Prometheus, 0.0.4."""
+import math
+import re
+import unittest
+
+from caller import Caller, CallError
+from services import Alone, AsyncCase, http_get, main, upgrade
+
+NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
+NUMBER = r"[+-]?Inf|NaN|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+HELP = re.compile(rf"# HELP ({NAME}) ((?:[^\\\n]|\\[\\n])*)")
+TYPE = re.compile(rf"# TYPE ({NAME}) (counter|gauge|histogram)")
+SAMPLE = re.compile(rf"({NAME})(?:\{{({LABEL}(?:,{LABEL})*)\}})? ({NUMBER})")
+SUFFIXES = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+def matched(pattern, line):
+    match = pattern.fullmatch(line)
+    assert match, f"not what stands there by the format: {line!r}"
+    return match
+
+
+def parse(text):
+    """{name: (type, {labels: value})}; each metric has its HELP and TYPE, then its samples, and none comes twice."""
+    assert text.endswith("\n") and "\r" not in text
+    metrics, lines, samples, seen = {}, iter(text[:-1].split("\n")), None, set()
+    for line in lines:
+        if line.startswith("#"):
+            name = matched(HELP, line)[1]
+            again, kind = matched(TYPE, next(lines)).groups()
+            assert name == again and name not in metrics, line
+            samples = {}
+            metrics[name] = kind, samples
+            continue
+        match = matched(SAMPLE, line)
+        assert match[1] in [name + suffix for suffix in SUFFIXES[kind]], line
+        pairs = re.findall(LABEL, match[2] or "")
+        labels = frozenset(pairs)
+        assert len(dict(pairs)) == len(pairs), line
+        assert (match[1], labels) not in seen, line
+        seen.add((match[1], labels))
+        samples[match[1].removeprefix(name), labels] = float(match[match.lastindex])
+    for name, (kind, samples) in metrics.items():
+        if kind == "histogram":
+            check_histogram(name, samples)
+        if kind != "gauge":
+            assert all(value >= 0 for value in samples.values()), name
+    return metrics
+
+
+def check_histogram(name, samples):
+    """Buckets rise up to the count, for each set of labels, and there are all three of bucket, sum and count."""
+    buckets = {}
+    for (suffix, labels), value in samples.items():
+        if suffix == "_bucket":
+            (bound,) = [float(value) for key, value in labels if key == "le"]
+            rest = frozenset(label for label in labels if label[0] != "le")
+            buckets.setdefault(rest, []).append((bound, value))
+    assert buckets.keys() == {labels for suffix, labels in samples if suffix == "_count"}, name
+    assert buckets.keys() == {labels for suffix, labels in samples if suffix == "_sum"}, name
+    for labels, each in buckets.items():
+        assert each == sorted(each) and [value for _, value in each] == sorted(value for _, value in each), name
+        assert each[-1] == (math.inf, samples["_count", labels]), name
+
+
+def scrape(port):
+    answer = http_get(port, path="/metrics")
+    assert answer.status == 200 and answer.closed
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    return parse(answer.body.decode())
+
+
+def value(metrics, name, suffix="", **labels):
+    return metrics[name][1].get((suffix, frozenset(labels.items())))
+
+
+class Parser(unittest.TestCase):
+    """It refuses what it should."""
+
+    def test_refused(self):
+        head = "# HELP a h\n# TYPE a counter\n"
+        self.assertEqual(value(parse(head + 'a{b="\\"\\\\\\n"} 1\n'), "a", b='\\"\\\\\\n'), 1)
+        for text in ("a 1", 'a{b="c\\d"} 1\n', 'a{b="c"}1\n', "a 1\na 1\n", "a 01x\n", "b 1\n", "a -1\n", 'a{b="c",} 1\n'):
+            with self.subTest(text), self.assertRaises(AssertionError):
+                parse(head + text)
+        with self.assertRaises(AssertionError):
+            parse("# HELP a h\n# TYPE b counter\n")
+        with self.assertRaises(AssertionError):
+            parse('# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n')
+
+
+class Echo(AsyncCase):
+    async def test_counts_what_happened(self):
+        with Alone("echo", "0") as echo:
+            before = scrape(echo.port)
+            self.assertEqual(value(before, "iccm_connections"), 0)
+            self.assertEqual(value(before, "iccm_calls_total", tool="echo", outcome="ok"), 0)
+            self.assertEqual(upgrade(echo.port, "Origin: https://elsewhere.example").status, 403)
+            async with Caller(echo.url) as caller:
+                for _ in range(10):
+                    await caller.call("echo", {"a": 1})
+                with self.assertRaises(CallError):
+                    await caller.call('"}\n# a name to be counted under', {})
+                after = scrape(echo.port)
+            self.assertEqual(value(after, "iccm_connections"), 1)
+            self.assertEqual(value(after, "iccm_connections_total"), 1)
+            self.assertEqual(value(after, "iccm_calls_in_flight"), 0)
+            self.assertEqual(value(after, "iccm_calls_total", tool="echo", outcome="ok"), 10)
+            self.assertEqual(value(after, "iccm_refusals_total", reason="403"), 1)
+            self.assertEqual(value(after, "iccm_call_duration_seconds", "_count", tool="echo"), 10)
+            self.assertTrue(0 < value(after, "iccm_call_duration_seconds", "_sum", tool="echo") < 10)
+            self.assertEqual({dict(labels)["tool"] for _, labels in after["iccm_calls_total"][1]}, {"echo"})
+            for name in "iccm_received_bytes_total", "iccm_sent_bytes_total":
+                self.assertGreater(value(after, name), value(before, name))
+
+
+if __name__ == "__main__":
+    main()
