@@ -342,14 +342,8 @@ static void refuse(mcp__conn_t *conn, int status, const char *text) {
 static void answer_ready(mcp__conn_t *conn) {
   mcp__buf_t text;
   mcp__buf_init(&text, 64 * 1024, NULL);
-  bool ready = !conn->server->stopping;
-  mcp__buf_puts(&text, ready ? "" : "the server is stopping\n");
-  for (mcp__need_t *need = conn->server->needs; need != NULL; need = need->next) {
-    if (need->reason != NULL) {
-      ready = false;
-      mcp__buf_printf(&text, "%s: %s\n", need->name, need->reason);
-    }
-  }
+  mcp__buf_puts(&text, conn->server->stopping ? "the server is stopping\n" : "");
+  bool ready = mcp__server_write_needs(conn->server, &text) && !conn->server->stopping;
   if (ready)
     mcp__buf_puts(&text, "ready\n");
   int status = mcp__buf_append(&text, "", 1);

@@ -107,8 +107,13 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
 
 static mcp_server_t *new_empty(void) {
   mcp_server_t *server = mcp__calloc(sizeof *server);
-  if (server == NULL || mcp__metrics_init(&server->metrics) == 0)
-    return server;
+  if (server == NULL)
+    return NULL;
+  if (uv_mutex_init(&server->needs_mutex) == 0) {
+    if (mcp__metrics_init(&server->metrics) == 0)
+      return server;
+    uv_mutex_destroy(&server->needs_mutex);
+  }
   mcp__free(server);
   return NULL;
 }
@@ -143,6 +148,7 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__tools_deinit(&server->tools);
   mcp__metrics_deinit(&server->metrics);
   free_needs(server->needs);
+  uv_mutex_destroy(&server->needs_mutex);
   mcp__free(server->allowed_origins);
   mcp__free(server->log_url);
   mcp__free(server->notice);
@@ -259,15 +265,34 @@ static mcp__need_t *find_need(mcp_server_t *server, const char *name) {
 }
 
 int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reason) {
-  mcp__need_t *need = find_need(server, name);
-  char *copy = need != NULL && reason != NULL ? mcp__strdup(reason) : NULL;
-  if (need == NULL || (reason != NULL && copy == NULL))
+  char *copy = reason != NULL ? mcp__strdup(reason) : NULL;
+  if (reason != NULL && copy == NULL)
     return UV_ENOMEM;
-  if ((need->reason == NULL) != (copy == NULL))
-    mcp_log(copy == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name, copy == NULL ? "there" : copy);
-  mcp__free(need->reason);
-  need->reason = copy;
-  return 0;
+  uv_mutex_lock(&server->needs_mutex);
+  mcp__need_t *need = find_need(server, name);
+  char *before = copy; /* to be freed: what was there, or what could not be kept */
+  if (need != NULL) {
+    before = need->reason;
+    need->reason = copy;
+  }
+  uv_mutex_unlock(&server->needs_mutex);
+  if (need != NULL && (before == NULL) != (reason == NULL)) /* without the mutex: a hook may do what it wants */
+    mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name, reason == NULL ? "there" : reason);
+  mcp__free(before);
+  return need != NULL ? 0 : UV_ENOMEM;
+}
+
+bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out) {
+  bool ready = true;
+  uv_mutex_lock(&server->needs_mutex);
+  for (mcp__need_t *need = server->needs; need != NULL; need = need->next) {
+    if (need->reason != NULL) {
+      ready = false;
+      mcp__buf_printf(out, "%s: %s\n", need->name, need->reason);
+    }
+  }
+  uv_mutex_unlock(&server->needs_mutex);
+  return ready;
 }
 
 mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label) {

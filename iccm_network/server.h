@@ -131,6 +131,7 @@ struct mcp_server {
   bool allow_public;
   char *allowed_origins; /* NULL: none */
   uint64_t call_timeout_ms, shutdown_timeout_ms;
+  uv_mutex_t needs_mutex; /* guards needs, which change on any thread */
   mcp__need_t *needs;
   char *log_url;         /* NULL: nothing is shipped */
   char *notice;          /* a capability that clients may ask for; NULL: none */
@@ -205,6 +206,7 @@ void mcp__event_call_started(mcp_call_t *call);
 void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text); /* failure 0: none; once a call */
 
 /* server.c */
+bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out); /* a line for each that is missing; whether none is */
 void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */
 void mcp__server_call_ended(mcp_server_t *server);
 

@@ -488,6 +488,45 @@ Test(server_life, needs_and_readyz) {
   scene_close();
 }
 
+enum { TELLERS = 4, TELLINGS = 500 };
+
+static void tell(void *arg) {
+  static const char *const names[TELLERS] = {"a", "b", "c", "d"};
+  const char *own = names[*(const int *)arg];
+  for (int i = 0; i < TELLINGS; i++) {
+    cr_assert_eq(mcp_server_set_need(server, own, i % 3 == 0 ? NULL : own), 0);
+    cr_assert_eq(mcp_server_set_need(server, "shared", i % 2 == 0 ? NULL : own), 0);
+  }
+  mcp_server_set_need(server, own, *own == 'c' ? "is away" : NULL);
+  mcp_server_set_need(server, "shared", NULL);
+}
+
+Test(server_life, needs_from_any_thread) {
+  scene_open();
+  server = stage_start();
+  uv_thread_t threads[TELLERS];
+  int numbers[TELLERS];
+  for (int i = 0; i < TELLERS; i++) {
+    numbers[i] = i;
+    cr_assert_eq(uv_thread_create(&threads[i], tell, &numbers[i]), 0);
+  }
+  static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+  for (int i = 0; i < 20; i++)
+    get(readyz); /* meanwhile */
+  for (int i = 0; i < TELLERS; i++)
+    uv_thread_join(&threads[i]);
+  const char *text = get(readyz);
+  cr_assert_not_null(strstr(text, " 503 "), "%s", text);
+  cr_assert_not_null(strstr(text, "\r\n\r\nc: is away\n"), "%s", text);
+  cr_assert_null(strstr(text, "shared"), "%s", text);
+  cr_assert(scene_logged("c: c"));
+  mcp_server_set_need(server, "c", NULL);
+  cr_assert_not_null(strstr(get(readyz), " 200 "));
+  cr_assert(scene_logged("c: there"));
+  stage_stop(server);
+  scene_close();
+}
+
 Test(server_life, origins) {
   scene_open();
   server = stage_server();
