@@ -87,8 +87,10 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   if (server == NULL)
     return MCP_ESTATE; /* the library has logged why */
   int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
+  health_tell(&dewey->health, server);
   if (code == 0)
     code = mcp_server_run(server);
+  health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   if (code != 0 && code != MCP_ETIMEOUT)
     mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
   mcp_server_free(server);
@@ -99,6 +101,7 @@ static int run(const settings_t *settings) {
   static dewey_t dewey; /* a handler may outlive the server, see below */
   store_error_t error;
   dewey.retention_days = settings->retention_days;
+  health_init(&dewey.health);
   dewey.store = store_sqlite_open(settings->db_path, &error);
   if (dewey.store == NULL) {
     mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", settings->db_path, error.text);

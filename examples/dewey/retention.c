@@ -1,7 +1,8 @@
 /* retention.c: see retention.h.
  *
  * The thread deletes what is too old in the store's small steps, then sleeps for an hour or until it is
- * stopped. A failure is logged and tried again an hour later: what is too old stays so. */
+ * stopped; every few seconds it looks after a store that was failing. A failure to delete is logged and tried again an
+ * hour later: what is too old stays so. */
 #include "retention.h"
 #include "cond.h"
 
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { PERIOD_S = 3600 };
+enum { CHECK_S = 10, CHECKS = 360 /* an hour */ };
 
 struct retention {
   dewey_t *dewey;
@@ -38,13 +39,15 @@ static void remove_old(retention_t *retention) {
             (unsigned long long)deleted, (long long)retention->dewey->retention_days);
   if (code != STORE_OK && code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "retention", "removing old log lines failed: %s", error.text);
+  if (code == STORE_FAILED)
+    health_report(&retention->dewey->health, HEALTH_WRITING, code, &error);
 }
 
-/* Sleeps for an hour; false: to be stopped. */
-static bool wait_period(retention_t *retention) {
+/* Sleeps until the next check; false: to be stopped. */
+static bool sleep_a_while(retention_t *retention) {
   struct timespec end;
   clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_sec += PERIOD_S;
+  end.tv_sec += CHECK_S;
   int code = 0;
   pthread_mutex_lock(&retention->mutex);
   while (!retention->stopping && code == 0)
@@ -55,9 +58,13 @@ static bool wait_period(retention_t *retention) {
 }
 
 static void *run(void *arg) {
-  do
-    remove_old(arg);
-  while (wait_period(arg));
+  retention_t *retention = arg;
+  remove_old(retention);
+  for (unsigned checks = 1; sleep_a_while(retention); checks++) {
+    health_check(&retention->dewey->health, retention->dewey->store);
+    if (checks % CHECKS == 0)
+      remove_old(retention);
+  }
   return NULL;
 }
 

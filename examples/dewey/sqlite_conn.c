@@ -116,6 +116,7 @@ static void on_json_contains(sqlite3_context *context, int count, sqlite3_value 
 static int describe(conn_t *conn, const char *what, store_error_t *error) {
   sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
                    sqlite3_extended_errcode(conn->db));
+  error->brief = sqlite3_errstr(sqlite3_errcode(conn->db));
   int code = sqlite3_errcode(conn->db);
   if (code == SQLITE_INTERRUPT && conn->ended != STORE_OK)
     return conn->ended;
@@ -233,6 +234,12 @@ static int turn_wal_on(conn_t *conn) {
          monotonic_ms() < deadline_ms)
     sqlite3_sleep(10);
   return code;
+}
+
+int conn_touch(conn_t *conn) {
+  char sql[64];
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA user_version = %d", SCHEMA_VERSION);
+  return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
 
 static int open_schema(conn_t *conn, store_error_t *error) {

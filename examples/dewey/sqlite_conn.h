@@ -71,6 +71,9 @@ sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql);
 /* Runs a fixed statement without parameters and rows: SQLITE_OK, or SQLite's code. */
 int conn_run(conn_t *conn, enum statement which);
 
+/* Writes a page of the file, which says what it said before: SQLITE_OK, or SQLite's code. */
+int conn_touch(conn_t *conn);
+
 /* Ends a statement's use; NULL is fine. */
 void conn_done(sqlite3_stmt *statement);
 

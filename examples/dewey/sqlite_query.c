@@ -317,6 +317,7 @@ int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void
     code = run(&query, cb, arg, error);
   } else {
     sqlite3_snprintf(sizeof error->text, error->text, "no memory for the query");
+    error->brief = "out of memory";
   }
   yyjson_doc_free(query.data);
   free(query.words);

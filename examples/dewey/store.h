@@ -2,7 +2,7 @@
  *
  * A store is a table of functions; the rest of Dewey knows no database. Functions block, may be called on any
  * thread and by several at once, and answer a store_code. What went wrong in the database's own words (SQL,
- * paths) stands in store_error_t: that text is for the log and never for a caller. */
+ * paths) stands in store_error_t: that text is for the log and never for a caller; brief may be seen by all. */
 #ifndef DEWEY_STORE_H
 #define DEWEY_STORE_H
 
@@ -21,6 +21,7 @@ enum { STORE_QUERY_MS = 25 * 1000 };
 
 typedef struct store_error {
   char text[256];
+  const char *brief; /* with STORE_FAILED: the kind of failure, never freed */
 } store_error_t;
 
 /* Text with its length, never owned; ptr NULL: not given. */
@@ -93,6 +94,8 @@ struct store {
   /* Components come in their order. */
   int (*stats)(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                store_error_t *error);
+  /* Writes a little and reads a little: STORE_OK where both work. */
+  int (*check)(store_t *store, store_error_t *error);
   /* No other function may be running. */
   void (*close)(store_t *store);
 };

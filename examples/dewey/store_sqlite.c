@@ -238,6 +238,29 @@ static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store
   return code;
 }
 
+/* ---- Checking ---- */
+
+static int check_writing(sqlite_store_t *self, store_error_t *error) {
+  conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
+  pool_give(&self->writers, conn);
+  return code;
+}
+
+static int on_check(store_t *store, store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  int code = check_writing(self, error);
+  conn_t *conn = code == STORE_OK ? take_reader(self, (store_stop_t){NULL, NULL}, error) : NULL;
+  if (conn == NULL)
+    return code == STORE_OK ? STORE_BUSY : code;
+  int64_t oldest_us, newest_us;
+  code = read_numbers(conn, SQL_RANGE, &oldest_us, &newest_us, error);
+  pool_give(&self->readers, conn);
+  return code;
+}
+
 /* ---- Opening and closing ---- */
 
 static void on_close(store_t *store) {
@@ -263,7 +286,7 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
     sqlite3_snprintf(sizeof error->text, error->text, "no memory");
     return NULL;
   }
-  self->store = (store_t){on_batch, on_query, on_clear, on_stats, on_close};
+  self->store = (store_t){on_batch, on_query, on_clear, on_stats, on_check, on_close};
   pool_init(&self->writers);
   pool_init(&self->readers);
   if (open_all(self, path, error))

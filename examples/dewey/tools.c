@@ -62,7 +62,9 @@ static bool nobody_waits(void *arg) {
 }
 
 /* Ends a call whose work in the store came to nothing; doing: "storing". */
-static void end_failed(mcp_call_t *call, int code, const char *doing, const store_error_t *error) {
+static void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
+                       const store_error_t *error) {
+  health_report(&dewey->health, work, code, error);
   if (code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
   if (code == STORE_SLOW)
@@ -138,9 +140,11 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
   size_t inserted = 0;
   int code = dewey->store->batch(dewey->store, batch->entries, batch->count, &inserted, &error);
   if (code != STORE_OK) {
-    end_failed(call, code, "storing", &error);
+    end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
     return;
   }
+  if (inserted > 0)
+    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, answer, "status", "ok");
@@ -290,10 +294,12 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     store_error_t error;
     int code =
         dewey->store->query(dewey->store, &filter, (store_stop_t){nobody_waits, call}, on_row, &page, &error);
-    if (code == STORE_OK)
+    if (code == STORE_OK) {
+      health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
       reply_page(&page, with_cursor);
-    else
-      end_failed(call, code, "querying", &error);
+    } else {
+      end_failed(call, dewey, HEALTH_READING, code, "querying", &error);
+    }
   }
   free(json);
 }
@@ -310,7 +316,7 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   uint64_t deleted;
   int code = dewey->store->clear(dewey->store, &what, (store_stop_t){nobody_waits, call}, &deleted, &error);
   if (code != STORE_OK) {
-    end_failed(call, code, "clearing", &error);
+    end_failed(call, dewey, HEALTH_WRITING, code, "clearing", &error);
     return;
   }
   yyjson_mut_doc *doc = mcp_call_doc(call);
@@ -373,10 +379,12 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   log_stats_t stats;
   int code = dewey->store->stats(dewey->store, &stats, (store_stop_t){nobody_waits, call}, on_count, &counts,
                                  &error);
-  if (code == STORE_OK)
+  if (code == STORE_OK) {
+    health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
     reply_stats(call, &stats, counts.by_component);
-  else
-    end_failed(call, code, "counting", &error);
+  } else {
+    end_failed(call, dewey, HEALTH_READING, code, "counting", &error);
+  }
 }
 
 /* ---- The table ---- */

@@ -2,7 +2,7 @@
 #ifndef DEWEY_TOOLS_H
 #define DEWEY_TOOLS_H
 
-#include "store.h"
+#include "health.h"
 
 enum { DEWEY_TOOLS = 4 };
 
@@ -10,6 +10,7 @@ enum { DEWEY_TOOLS = 4 };
 typedef struct dewey {
   store_t *store;
   int64_t retention_days;
+  health_t health;
 } dewey_t;
 
 /* The point in time before which log lines are too old. */

@@ -13,7 +13,7 @@ import unittest
 import uuid
 
 from caller import Caller, CallError, ask, connect
-from services import PROGRAMS, Alone, http_get, main
+from services import PROGRAMS, Alone, http_get, main, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 PYTHONS_LIMIT = 1024 * 1024  # a client of Python's websockets closes beyond it, unless told otherwise
@@ -417,11 +417,56 @@ class Living(Case):
         self.assertEqual((await self.store(*lines))["inserted_count"], 1000)
         self.assertIn("storing failed", self.dewey.program.output())
 
+    def readiness(self):
+        answer = http_get(self.dewey.port, path="/readyz")
+        return answer.status, answer.body.decode()
+
+    async def test_a_store_that_fails_is_named_until_it_works(self):
+        await self.store(line("before"))
+        self.assertEqual(self.readiness(), (200, "ready\n"))
+        pid = self.dewey.program.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+        await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
+        status, reason = self.readiness()
+        self.assertEqual(status, 503)
+        self.assertRegex(reason, r"^store: (disk I/O error|database or disk is full)\n$")
+        self.assertEqual(await self.found(), ["before"])
+        self.assertEqual(self.readiness()[0], 503, "that reading works says nothing about writing")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        await self.store(line("after"))
+        self.assertEqual(self.readiness(), (200, "ready\n"))
+        self.assertIn("store: there", self.dewey.program.output())
+
+    async def test_a_store_that_fails_is_found_well_without_a_call(self):
+        pid = self.dewey.program.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, unlimited[1]))
+        await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
+        self.assertEqual(self.readiness()[0], 503)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        wait_ready(self.dewey.port, seconds=40)  # it looks every ten seconds
+        self.assertEqual((await self.store(line()))["inserted_count"], 1)
+
+    async def test_a_database_that_cannot_be_read_is_named(self):
+        await self.store(*[line("x" * 1000) for _ in range(1000)])
+        self.dewey.program.stop()
+        with self.dewey.database.open("r+b") as file:
+            file.seek(64 * 1024)
+            file.write(b"\xa5" * 512 * 1024)
+        self.dewey.restart()
+        async with Caller(self.dewey.url) as caller:
+            with self.assertRaises(CallError):
+                await caller.call("dewey_query_logs", {"limit": 1000})
+        status, reason = self.readiness()
+        self.assertEqual((status, reason), (503, "store: database disk image is malformed\n"))
+
     async def test_a_locked_database_is_a_tool_error(self):
         other = sqlite3.connect(self.dewey.database, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
         self.assertEqual(await self.query(), [])
+        self.assertEqual(self.readiness()[0], 200, "busy is not away")
         other.execute("ROLLBACK")
         other.close()
         self.assertEqual((await self.store(line()))["inserted_count"], 1)

@@ -573,6 +573,19 @@ CASE(store, a_full_disk_fails_the_whole_batch_and_heals) {
   cr_assert_eq(find_all(everything()), COUNT);
 }
 
+CASE(store, a_check_writes_and_changes_nothing) {
+  store_many(0, 10);
+  cr_assert_eq(test_store->check(test_store, &test_error), STORE_OK, "%s", test_error.text);
+  limit_files(4096);
+  test_error.brief = NULL;
+  cr_assert_eq(test_store->check(test_store, &test_error), STORE_FAILED);
+  cr_assert_not_null(test_error.brief);
+  limit_files(RLIM_INFINITY);
+  cr_assert_eq(test_store->check(test_store, &test_error), STORE_OK, "%s", test_error.text);
+  reopen();
+  cr_assert_eq(find_all(everything()), 10);
+}
+
 /* ---- Opening ---- */
 
 CASE(store, what_was_stored_is_there_after_opening_again) {

@@ -1,0 +1,31 @@
+/* health.h: whether the store works, told as the server's need "store". Any thread. */
+#ifndef DEWEY_HEALTH_H
+#define DEWEY_HEALTH_H
+
+#include "store.h"
+
+#include <pthread.h>
+
+enum health_work { HEALTH_WRITING, HEALTH_READING, HEALTH_WORKS };
+
+typedef struct health {
+  pthread_mutex_t mutex;             /* guards what follows */
+  mcp_server_t *server;              /* borrowed; NULL: nobody is told */
+  const char *failing[HEALTH_WORKS]; /* why; NULL: it does not */
+  unsigned failures;                 /* since the last check */
+} health_t;
+
+void health_init(health_t *health);
+
+/* From here on the server is told, also what was found before; NULL: no more. */
+void health_tell(health_t *health, mcp_server_t *server);
+
+/* What came of some work in the store. A store that is busy, slow or was told to stop says nothing about its
+ * health, nor does a success that had nothing to do: do not report that. */
+void health_report(health_t *health, enum health_work work, int code, const store_error_t *error);
+
+/* Now and then: tries a store that was failing, unless its callers have done so since the last time. Without
+ * it a store that nobody calls while it is said to be away would stay away for ever. */
+void health_check(health_t *health, store_t *store);
+
+#endif
