@@ -48,6 +48,7 @@ mcp_call_t *mcp__call_take(mcp_server_t *server) {
 void mcp__call_free(mcp_call_t *call) {
   mcp__tool_release(call->tool);
   mcp__logger_release(call->logger);
+  mcp__metrics_release(call->metrics);
   mcp__free(atomic_load(&call->progress));
   mcp__buf_deinit(&call->text);
   mcp__buf_deinit(&call->response);
@@ -183,6 +184,7 @@ static void cancel_children(mcp_call_t *call) {
 
 void mcp__call_detach(mcp_call_t *call) {
   leave_server(call);
+  call->metrics = mcp__metrics_hold(call->server->metrics);
   mcp__buf_leave_budget(&call->text);
   call->server = NULL;
 }

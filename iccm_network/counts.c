@@ -106,5 +106,5 @@ int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
   status = mcp__buf_join(status, write_refusals(&server->counts, out));
   status = mcp__buf_join(status, write_calls(&server->tools, out));
   status = mcp__buf_join(status, write_durations(&server->tools, out));
-  return mcp__buf_join(status, mcp__metrics_write(&server->metrics, out));
+  return mcp__buf_join(status, mcp__metrics_write(server->metrics, out));
 }

@@ -256,7 +256,7 @@ enum {
 
 /* Makes one, or finds the one that is there of the same type, name and label; help is of the first. name: 1 to 128 of A-Z
  * a-z 0-9 _ : without a digit in front, not iccm_...; a counter's ends with _total by custom. label: how the one label is
- * called (no : there, not le, not __...); NULL: none. Everything is copied; the metric lives as long as its server. At any
+ * called (no : there, not le, not __...); NULL: none. Everything is copied; the metric lives as long as its server, and as calls that outlive it. At any
  * time, any thread. NULL: a name, text or type that is wrong, a name in use for something else, 256 metrics there already,
  * or no memory; mcp_last_error() and the log say which. */
 mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label);

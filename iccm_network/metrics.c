@@ -11,7 +11,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,18 +142,30 @@ static void free_metric(mcp_metric_t *metric) {
   mcp__free(metric);
 }
 
-int mcp__metrics_init(mcp__metrics_t *metrics) {
-  metrics->first = metrics->last = NULL;
-  metrics->count = 0;
-  return uv_mutex_init(&metrics->mutex);
+mcp__metrics_t *mcp__metrics_new(void) {
+  mcp__metrics_t *metrics = mcp__calloc(sizeof *metrics);
+  if (metrics == NULL || uv_mutex_init(&metrics->mutex) != 0) {
+    mcp__free(metrics);
+    return NULL;
+  }
+  atomic_init(&metrics->users, 1);
+  return metrics;
 }
 
-void mcp__metrics_deinit(mcp__metrics_t *metrics) {
+mcp__metrics_t *mcp__metrics_hold(mcp__metrics_t *metrics) {
+  atomic_fetch_add(&metrics->users, 1);
+  return metrics;
+}
+
+void mcp__metrics_release(mcp__metrics_t *metrics) {
+  if (metrics == NULL || atomic_fetch_sub(&metrics->users, 1) > 1)
+    return;
   for (mcp_metric_t *metric = metrics->first, *next; metric != NULL; metric = next) {
     next = metric->next;
     free_metric(metric);
   }
   uv_mutex_destroy(&metrics->mutex);
+  mcp__free(metrics);
 }
 
 static series_t *new_series(const char *label_value) {

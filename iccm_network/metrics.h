@@ -5,6 +5,7 @@
 
 #include "buf.h"
 
+#include <stdatomic.h>
 #include <uv.h>
 
 enum {
@@ -39,15 +40,18 @@ int mcp__expose_times(mcp__buf_t *out, const char *name, const mcp__label_t *lab
 
 /* ---- what a component counts ---- */
 
-/* Metrics come and stay; counting takes no lock but for a label value's first time. */
+/* Metrics come and stay; counting takes no lock but for a label value's first time. Who may still count holds
+ * them. */
 typedef struct mcp__metrics {
+  atomic_uint users;
   uv_mutex_t mutex; /* guards what follows, and the making of series */
   mcp_metric_t *first, *last;
   unsigned count;
 } mcp__metrics_t;
 
-int mcp__metrics_init(mcp__metrics_t *metrics); /* 0, or libuv's code: nothing to deinit then */
-void mcp__metrics_deinit(mcp__metrics_t *metrics);
+mcp__metrics_t *mcp__metrics_new(void); /* held once; NULL: no memory */
+mcp__metrics_t *mcp__metrics_hold(mcp__metrics_t *metrics);
+void mcp__metrics_release(mcp__metrics_t *metrics); /* any thread; NULL is fine */
 
 /* See mcp_server_metric(). Any thread. 0; UV_EINVAL: type, name, help or label; UV_EEXIST: something else has
  * the name; MCP_EFULL; UV_ENOMEM. problem has the words. */

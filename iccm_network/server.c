@@ -110,7 +110,7 @@ static mcp_server_t *new_empty(void) {
   if (server == NULL)
     return NULL;
   if (uv_mutex_init(&server->needs_mutex) == 0) {
-    if (mcp__metrics_init(&server->metrics) == 0)
+    if ((server->metrics = mcp__metrics_new()) != NULL)
       return server;
     uv_mutex_destroy(&server->needs_mutex);
   }
@@ -146,7 +146,7 @@ void mcp_server_free(mcp_server_t *server) {
     return;
   }
   mcp__tools_deinit(&server->tools);
-  mcp__metrics_deinit(&server->metrics);
+  mcp__metrics_release(server->metrics);
   free_needs(server->needs);
   uv_mutex_destroy(&server->needs_mutex);
   mcp__free(server->allowed_origins);
@@ -298,7 +298,7 @@ bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out) {
 mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label) {
   const char *problem;
   mcp_metric_t *metric = NULL;
-  if (mcp__metrics_add(&server->metrics, type, name, help, label, &metric, &problem) == 0)
+  if (mcp__metrics_add(server->metrics, type, name, help, label, &metric, &problem) == 0)
     return metric;
   mcp__set_last_error("metric %.128s: %s", name != NULL ? name : "without a name", problem);
   mcp_log(MCP_LOG_ERROR, server->name, "%s", mcp_last_error());

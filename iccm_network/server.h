@@ -72,6 +72,7 @@ struct mcp_call {
   atomic_bool cancelled;
   bool silent;                /* a notification: whatever comes of it is not sent */
   bool on_pool;               /* the handler runs there, and the answer goes to response */
+  mcp__metrics_t *metrics;    /* held by a call that its server has left behind, whose handler may count; else NULL */
   bool ended;
   bool counted;
   mcp__ending_t ending;       /* once it is ended, unless nobody waits for it then */
@@ -137,7 +138,7 @@ struct mcp_server {
   char *notice;          /* a capability that clients may ask for; NULL: none */
   mcp_notice_cb notice_cb;
   void *notice_arg;
-  mcp__metrics_t metrics; /* those that the component made */
+  mcp__metrics_t *metrics; /* those that the component made */
   mcp__counts_t counts;
   /* while started */
   uv_loop_t *loop;

@@ -2,9 +2,13 @@
  * itself. */
 #include "scene.h"
 
+#include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 TestSuite(server_metrics, .timeout = 60);
 
@@ -283,6 +287,47 @@ Test(server_metrics, of_the_component) {
   close_all();
 }
 
+static mcp_metric_t *late;
+static atomic_bool may_count, has_counted;
+static atomic_uint waits;
+
+static void on_late(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  atomic_fetch_add(&waits, 1);
+  while (!atomic_load(&may_count))
+    uv_sleep(1);
+  mcp_metric_add(late, "after its server", 1);
+  atomic_store(&has_counted, true);
+  mcp_call_reply_text(call, "1", 1);
+}
+
+Test(server_metrics, a_handler_that_outlives_its_server_may_count) {
+  open_with(0);
+  const mcp_tool_t tool = {.name = "late", .handler = on_late, .flags = MCP_TOOL_BLOCKING};
+  cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
+  late = mcp_server_metric(server, MCP_COUNTER, "late_total", "Late.", "when");
+  wire_call(peer, 1, "late", "{}");
+  RUN_UNTIL(atomic_load(&waits) == 1);
+  close_all();
+  atomic_store(&may_count, true);
+  while (!atomic_load(&has_counted))
+    uv_sleep(1);
+}
+
+Test(server_metrics, other_tools_keep_theirs_when_one_comes_or_goes) {
+  open_with(0);
+  const mcp_tool_t tool = {.name = "late", .handler = on_late};
+  wire_call(peer, 1, "now", "{}");
+  wire_settle(peer);
+  cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
+  cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
+  scrape();
+  cr_expect_eq(calls("now", "ok"), 1);
+  cr_expect_eq(calls("late", "ok"), 0);
+  close_all();
+}
+
 /* As many as there may be, with labels as long as they may be. */
 static void fill(int metrics, int type) {
   char name[32], value[129] = "";
@@ -306,6 +351,48 @@ Test(server_metrics, a_long_answer_comes_whole) {
   cr_expect_gt(strlen(page), 6 << 20);
   cr_expect_not_null(strstr(page, "\nmetric_249{label=\"0000099\\\"\\\""));
   wire_settle(peer);
+  close_all();
+}
+
+/* A peer that reads, but so slowly that it takes longer than the patience with one that does not. */
+typedef struct slow_reader {
+  int port;
+  size_t bytes;
+  uint64_t ms;
+  atomic_bool done;
+} slow_reader_t;
+
+static void read_slowly(void *arg) {
+  enum { STEP = 64 * 1024 };
+  static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+  slow_reader_t *reader = arg;
+  struct sockaddr_in address;
+  int small = STEP, link = socket(AF_INET, SOCK_STREAM, 0);
+  char *piece = malloc(STEP);
+  uint64_t began = scene_ms();
+  setsockopt(link, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  uv_ip4_addr("127.0.0.1", reader->port, &address);
+  bool sent = connect(link, (struct sockaddr *)&address, sizeof address) == 0 &&
+              send(link, request, sizeof request - 1, 0) == sizeof request - 1;
+  for (ssize_t len; sent && (len = recv(link, piece, STEP, 0)) > 0; reader->bytes += (size_t)len)
+    uv_sleep(len == STEP ? 30 : 5);
+  reader->ms = scene_ms() - began;
+  close(link);
+  free(piece);
+  atomic_store(&reader->done, true);
+}
+
+Test(server_metrics, a_slow_reader_gets_it_whole) {
+  open_with(0);
+  fill(250, MCP_COUNTER);
+  scrape();
+  slow_reader_t reader = {.port = mcp_server_port(server)};
+  uv_thread_t thread;
+  cr_assert_eq(uv_thread_create(&thread, read_slowly, &reader), 0);
+  RUN_UNTIL(atomic_load(&reader.done));
+  uv_thread_join(&thread);
+  cr_expect_gt(reader.bytes, strlen(page), "%zu of %zu", reader.bytes, strlen(page));
+  cr_expect_gt(reader.ms, 1500);
   close_all();
 }
 

@@ -9,16 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static mcp__metrics_t metrics;
+static mcp__metrics_t *metrics;
 static mcp__buf_t text;
 
 static void open_all(void) {
-  cr_assert_eq(mcp__metrics_init(&metrics), 0);
+  metrics = mcp__metrics_new();
+  cr_assert_not_null(metrics);
   mcp__buf_init(&text, 16 << 20, NULL);
 }
 
 static void close_all(void) {
-  mcp__metrics_deinit(&metrics);
+  mcp__metrics_release(metrics);
   mcp__buf_deinit(&text);
 }
 
@@ -27,14 +28,14 @@ TestSuite(metrics, .init = open_all, .fini = close_all);
 static mcp_metric_t *make(int type, const char *name, const char *label) {
   mcp_metric_t *metric = NULL;
   const char *problem;
-  int status = mcp__metrics_add(&metrics, type, name, "Help.", label, &metric, &problem);
+  int status = mcp__metrics_add(metrics, type, name, "Help.", label, &metric, &problem);
   cr_assert_eq(status, 0, "%s: %s", name, problem);
   return metric;
 }
 
 static const char *written(void) {
   text.len = 0;
-  cr_assert_eq(mcp__metrics_write(&metrics, &text), 0);
+  cr_assert_eq(mcp__metrics_write(metrics, &text), 0);
   cr_assert_eq(mcp__buf_append(&text, "", 1), 0);
   return text.data;
 }
@@ -97,7 +98,7 @@ Test(metrics, a_histogram_without_a_label) {
 Test(metrics, what_has_to_be_escaped) {
   mcp_metric_t *metric = NULL;
   const char *problem;
-  cr_assert_eq(mcp__metrics_add(&metrics, MCP_COUNTER, "n", "a\\b\nc\"d", "l", &metric, &problem), 0);
+  cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, "n", "a\\b\nc\"d", "l", &metric, &problem), 0);
   mcp_metric_add(metric, "\"\\\n\xc3\xbc}", 1);
   mcp_metric_add(metric, "", 2);
   cr_expect_not_null(strstr(written(), "# HELP n a\\\\b\\nc\"d\n"), "%s", text.data);
@@ -168,8 +169,8 @@ Test(metrics, names_labels_and_help) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mcp_metric_t *metric = NULL;
     const char *problem = NULL;
-    int status = mcp__metrics_add(&metrics, rows[i].type, rows[i].name, rows[i].help, rows[i].label, &metric,
-                                  &problem);
+    int status =
+        mcp__metrics_add(metrics, rows[i].type, rows[i].name, rows[i].help, rows[i].label, &metric, &problem);
     cr_expect_eq(status, UV_EINVAL, "row %zu", i);
     cr_expect_not_null(problem, "row %zu", i);
     cr_expect_null(metric, "row %zu", i);
@@ -177,8 +178,7 @@ Test(metrics, names_labels_and_help) {
   long_name[128] = long_help[1024] = '\0';
   mcp_metric_t *metric = NULL;
   const char *problem;
-  cr_assert_eq(mcp__metrics_add(&metrics, MCP_COUNTER, long_name, long_help, long_name, &metric, &problem),
-               0);
+  cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, long_name, long_help, long_name, &metric, &problem), 0);
   make(MCP_COUNTER, ":a_Z9", "_a");
 }
 
@@ -194,8 +194,7 @@ Test(metrics, the_same_again_and_names_in_use) {
               {MCP_COUNTER, "h_count", NULL}, {MCP_GAUGE, "h_bucket", NULL}, {MCP_HISTOGRAM, "x", NULL}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     const char *problem = NULL;
-    int status =
-        mcp__metrics_add(&metrics, rows[i].type, rows[i].name, "h", rows[i].label, &metric, &problem);
+    int status = mcp__metrics_add(metrics, rows[i].type, rows[i].name, "h", rows[i].label, &metric, &problem);
     cr_expect_eq(status, UV_EEXIST, "%s", rows[i].name);
   }
   make(MCP_COUNTER, "h_counts", NULL);
@@ -210,7 +209,7 @@ Test(metrics, too_many_metrics) {
   }
   mcp_metric_t *metric = NULL;
   const char *problem;
-  cr_assert_eq(mcp__metrics_add(&metrics, MCP_COUNTER, "more", "h", NULL, &metric, &problem), MCP_EFULL);
+  cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, "more", "h", NULL, &metric, &problem), MCP_EFULL);
   make(MCP_COUNTER, name, NULL); /* which is there */
 }
 
@@ -281,10 +280,20 @@ Test(metrics, nothing_is_lost_between_threads) {
   expect_line("timed_sum 80000");
 }
 
+Test(metrics, who_holds_them_may_count) {
+  mcp_metric_t *metric = make(MCP_COUNTER, "n", "l");
+  cr_assert_eq(mcp__metrics_hold(metrics), metrics);
+  mcp__metrics_release(metrics);
+  mcp_metric_add(metric, "new", 1);
+  expect_line("n{l=\"new\"} 1");
+  mcp__metrics_release(NULL);
+}
+
 /* ---- without memory ---- */
 
 Test(without_memory, counts_as_other_and_makes_nothing) {
   use_scarce_memory();
+  cr_assert_null(mcp__metrics_new());
   memory.allowed = 100000;
   open_all();
   const char *problem;
@@ -292,7 +301,7 @@ Test(without_memory, counts_as_other_and_makes_nothing) {
   for (long granted = 0; metric == NULL; granted++) {
     memory.allowed = granted;
     memory.once = true;
-    int status = mcp__metrics_add(&metrics, MCP_COUNTER, "n", "h", "l", &metric, &problem);
+    int status = mcp__metrics_add(metrics, MCP_COUNTER, "n", "h", "l", &metric, &problem);
     cr_assert(status == UV_ENOMEM || metric != NULL, "%d", status);
     cr_assert_lt(granted, 20);
   }
@@ -306,10 +315,10 @@ Test(without_memory, counts_as_other_and_makes_nothing) {
   memory.once = false;
   mcp__buf_t out;
   mcp__buf_init(&out, 1 << 20, NULL);
-  cr_expect_eq(mcp__metrics_write(&metrics, &out), UV_ENOMEM);
+  cr_expect_eq(mcp__metrics_write(metrics, &out), UV_ENOMEM);
   mcp__buf_init(&out, 32, NULL);
   memory.allowed = 100000;
-  cr_expect_eq(mcp__metrics_write(&metrics, &out), MCP_ETOOBIG);
+  cr_expect_eq(mcp__metrics_write(metrics, &out), MCP_ETOOBIG);
   mcp__buf_deinit(&out);
   close_all();
   cr_assert_eq(memory.live, 0);
