@@ -377,7 +377,7 @@ static void answer_get(mcp__conn_t *conn, const char *url) {
     char text[512];
     snprintf(text, sizeof text,
              "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-             "Connect to this address with ws:// instead of http://. GET /healthz, /readyz and /metrics tell how it is.\n",
+             "Connect to this address with ws:// instead of http://. GET /healthz, /readyz and /metrics tell more.\n",
              conn->server->name, conn->server->version);
     answer_plain(conn, 200, text);
   }

@@ -1,5 +1,5 @@
-/* counts.h: what a server counts of itself, and GET /metrics, which shows it. Everything here is used on the loop's thread
- * alone, so that counting costs an addition. */
+/* counts.h: what a server counts of itself, and GET /metrics, which shows it. Everything here is used on the loop's
+ * thread alone, so that counting costs an addition. */
 #ifndef MCP_COUNTS_H
 #define MCP_COUNTS_H
 
@@ -9,7 +9,7 @@
 typedef enum mcp__ending {
   MCP__ENDED_OK,
   MCP__ENDED_TOOL_ERROR, /* the tool says so */
-  MCP__ENDED_ERROR,      /* another JSON-RPC error, also where a result could not be written or was not what it should be */
+  MCP__ENDED_ERROR,      /* another JSON-RPC error, also where a result was not fit to be sent */
   MCP__ENDED_TIMED_OUT,  /* at the deadline, or when the server stopped; the handler may go on */
   MCP__ENDED_CANCELLED,  /* nobody waited any more */
   MCP__ENDED_BUSY,       /* no handler has seen it, nor … */

@@ -236,9 +236,9 @@ int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_noti
 void mcp_server_notice_changed(mcp_server_t *server);
 
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
- * words for an operator, which anybody who reaches the port can read. While anything is missing GET /readyz answers 503
- * and lists need and reason. That it goes or comes back is logged. Both are copied. Any thread, until the server is freed.
- * 0 or UV_ENOMEM: then nothing has changed. */
+ * words for an operator, which anybody who reaches the port can read. While anything is missing GET /readyz answers
+ * 503 and lists need and reason. That it goes or comes back is logged. Both are copied. Any thread, until the server
+ * is freed. 0 or UV_ENOMEM: then nothing has changed. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
 
 /* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
@@ -254,17 +254,17 @@ enum {
   MCP_HISTOGRAM /* how often, and how long altogether; in seconds, by buckets from 0.0001 to 300 */
 };
 
-/* Makes one, or finds the one that is there of the same type, name and label; help is of the first. name: 1 to 128 of A-Z
- * a-z 0-9 _ : without a digit in front, not iccm_...; a counter's ends with _total by custom. label: how the one label is
- * called (no : there, not le, not __...); NULL: none. Everything is copied; the metric lives as long as its server, and as calls that outlive it. At any
- * time, any thread. NULL: a name, text or type that is wrong, a name in use for something else, 256 metrics there already,
- * or no memory; mcp_last_error() and the log say which. */
+/* Makes one, or finds the one that is there of the same type, name and label; help is of the first. name: 1 to 128 of
+ * A-Z a-z 0-9 _ : without a digit in front, not iccm_...; a counter's ends with _total by custom. label: how the one
+ * label is called (no : there, not le, not __...); NULL: none. Everything is copied; the metric lives as long as its
+ * server, and as calls that outlive it. At any time, any thread. NULL: a name, text or type that is wrong, a name in
+ * use for something else, 256 metrics there already, or no memory; mcp_last_error() and the log say which. */
 mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label);
 
-/* Counts. label_value, copied, says under which value of the metric's label; without effect where it has none. Beyond 100
- * values, and for one that is NULL, longer than 128 bytes or not UTF-8, "other" is counted. value is added to a counter or
- * gauge, observed by a histogram; one that is not finite, or negative but for a gauge, is not taken. metric NULL: nothing
- * happens. Any thread, and no lock but for a value's first time. */
+/* Counts. label_value, copied, says under which value of the metric's label; without effect where it has none. Beyond
+ * 100 values, and for one that is NULL, longer than 128 bytes or not UTF-8, "other" is counted. value is added to a
+ * counter or gauge, observed by a histogram; one that is not finite, or negative but for a gauge, is not taken. metric
+ * NULL: nothing happens. Any thread, and no lock but for a value's first time. */
 void mcp_metric_add(mcp_metric_t *metric, const char *label_value, double value);
 void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value); /* the same; gauges alone */
 
