@@ -2,7 +2,7 @@
 
 A page holds programs (blocks of C that open with a comment that names the file) and sessions (blocks of console). In a
 session a command with & at its end starts a server, any other runs to its end, and what it prints has to be what stands
-below it; … there is any text in a line. Ports of a page are exchanged for free ones. Programs that do without <uv.h> are
+below it; … there is any text in a line, and alone any lines. Ports of a page are exchanged for free ones. Programs that do without <uv.h> are
 compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist.
 """
 import contextlib
@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from services import INHERITED, PROGRAMS, SOURCE, Place, finished, http_get
+from services import INHERITED, PROGRAMS, SOURCE, Place, finished, http_get, until
 
 LIBRARY = Path(os.environ["TEST_LIBRARY"])
 PAGES = ["api.md", "migration.md"]
@@ -77,6 +77,8 @@ class Session:
     def run(self, words):
         settings = take_settings(words)
         words = [self.with_ports(word) for word in words]
+        if words[0] == "cat":
+            return (self.place.directory / words[1]).read_text()
         if words[0] == "curl":
             address = urlsplit("http://" + words[1])
             return http_get(address.port, path=address.path).body.decode()
@@ -96,8 +98,13 @@ class Examples(unittest.TestCase):
             if words[-1] == "&":
                 session.start(words[:-1])
                 continue
+            lines = [r"(?:.*\n)*" if line == "…\n" else re.escape(line).replace("…", ".*")
+                     for line in expected.splitlines(keepends=True)]
+            pattern = "".join(lines)
+            if words[0] == "cat":  # a log: its lines come a little later
+                until(lambda: re.fullmatch(pattern, session.run(words)), command)
+                continue
             said = session.run(words)
-            pattern = re.escape(expected).replace("…", ".*")
             if re.fullmatch(pattern, said) is None:
                 self.assertEqual(said, expected, command)
 
