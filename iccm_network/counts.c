@@ -86,6 +86,14 @@ static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
   return status;
 }
 
+static int write_lines(const mcp__logger_counts_t *lines, mcp__buf_t *out) {
+  static const char name[] = "iccm_log_lines_total";
+  const mcp__label_t shipped = {"outcome", "shipped"}, dropped = {"outcome", "dropped"};
+  int status = mcp__expose_head(out, name, MCP_COUNTER, "Log lines for Godot: taken by it, or dropped.");
+  status = mcp__buf_join(status, mcp__expose(out, name, &shipped, 1, (double)lines->shipped));
+  return mcp__buf_join(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
+}
+
 int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
   const struct {
     const char *name;
@@ -100,10 +108,12 @@ int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
       {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.", (double)server->io.received},
       {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.", (double)server->io.sent},
   };
+  mcp__logger_counts_t lines = mcp__logger_counts(server->logger);
   int status = 0;
   for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
     status = mcp__buf_join(status, write_one(out, ones[i].name, ones[i].type, ones[i].help, ones[i].value));
   status = mcp__buf_join(status, write_refusals(&server->counts, out));
+  status = mcp__buf_join(status, write_lines(&lines, out));
   status = mcp__buf_join(status, write_calls(&server->tools, out));
   status = mcp__buf_join(status, write_durations(&server->tools, out));
   return mcp__buf_join(status, mcp__metrics_write(server->metrics, out));

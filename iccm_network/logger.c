@@ -179,7 +179,10 @@ static uint64_t dropped(mcp__logger_t *logger) {
 }
 
 mcp__logger_counts_t mcp__logger_counts(mcp__logger_t *logger) {
-  return (mcp__logger_counts_t){atomic_load(&logger->shipped_count), dropped(logger)};
+  mcp__logger_counts_t counts = {0};
+  if (logger != NULL)
+    counts = (mcp__logger_counts_t){atomic_load(&logger->shipped_count), dropped(logger)};
+  return counts;
 }
 
 /* ---- to stderr -------------------------------------------------------------------------------------- */

@@ -45,6 +45,6 @@ void mcp__logger_be_quiet(bool on); /* nothing that this thread says is shipped:
 typedef struct mcp__logger_counts {
   uint64_t shipped, dropped;
 } mcp__logger_counts_t;
-mcp__logger_counts_t mcp__logger_counts(mcp__logger_t *logger);
+mcp__logger_counts_t mcp__logger_counts(mcp__logger_t *logger); /* of NULL: none */
 
 #endif

@@ -415,7 +415,7 @@ class Living(Case):
         self.assertEqual(await self.found(), ["before"])
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
         self.assertEqual((await self.store(*lines))["inserted_count"], 1000)
-        self.assertIn("storing failed", self.dewey.program.output())
+        self.dewey.program.wait_for("storing failed")
 
     def readiness(self):
         answer = http_get(self.dewey.port, path="/readyz")
@@ -436,7 +436,7 @@ class Living(Case):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
         await self.store(line("after"))
         self.assertEqual(self.readiness(), (200, "ready\n"))
-        self.assertIn("store: there", self.dewey.program.output())
+        self.dewey.program.wait_for("store: there")
 
     async def test_a_store_that_fails_is_found_well_without_a_call(self):
         pid = self.dewey.program.process.pid

@@ -158,8 +158,8 @@ class Afar(unittest.TestCase):
             run = self.other.run(sys.executable, ONE_CALL, url, "echo", "{}")
             self.assertNotEqual(run.returncode, 0)
             self.assertIn("403", run.stderr)
-            self.assertRegex(echo.program.output(), "ICCM_ALLOW_PUBLIC")
-            self.assertIn("203.0.113.2", echo.program.output())
+            echo.program.wait_for("ICCM_ALLOW_PUBLIC")
+            echo.program.wait_for(r"203\.0\.113\.2")
         with Alone("echo", "0", ICCM_ALLOW_PUBLIC=1) as echo:
             self.assertEqual(self.called_from_afar(f"ws://203.0.113.1:{echo.port}"), VALUE)
 
