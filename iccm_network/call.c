@@ -78,7 +78,7 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->conn = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  call->ended = call->silent = call->on_pool = call->told = false;
+  call->ended = call->silent = call->on_pool = false;
   call->failure = 0;
   call->failure_text = NULL;
   atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
@@ -134,10 +134,9 @@ static void leave_server(mcp_call_t *call) {
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
   mcp_server_t *server = call->server;
-  mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : call->ending);
   while (call->children != NULL)
     mcp__child_leave(call->children);
-  if (server != NULL)
+  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : call->ending))
     mcp__event_call_ended(call, call->failure, call->failure_text);
   leave_conn(call);
   leave_server(call);
@@ -471,8 +470,7 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
   mcp__conn_t *conn = call->conn;
-  mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT);
-  if (!atomic_load(&call->cancelled))
+  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT))
     mcp__event_call_ended(call, failure.code, why);
   leave_conn(call); /* first, as in end_call() */
   if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))

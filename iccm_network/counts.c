@@ -17,19 +17,20 @@ void mcp__count_refusal(mcp__counts_t *counts, int reason) {
   counts->refusals[i]++;
 }
 
-void mcp__count_call(mcp_call_t *call, mcp__ending_t ending) {
+bool mcp__count_call(mcp_call_t *call, mcp__ending_t ending) {
   mcp_server_t *server = call->server;
   if (server == NULL || call->counted)
-    return;
+    return false;
   call->counted = true;
   mcp__tool_counts_t *counts = &call->tool->counts;
   counts->endings[ending]++;
   if (ending == MCP__ENDED_BUSY)
-    return;
+    return true;
   server->counts.now_ns = uv_hrtime();
   double seconds = (double)(server->counts.now_ns - call->started_ns) * 1e-9;
   counts->times.buckets[mcp__bucket_of(seconds)]++;
   counts->times.sum_s += seconds;
+  return true;
 }
 
 static double open_connections(const mcp_server_t *server) {

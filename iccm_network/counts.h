@@ -36,8 +36,8 @@ typedef struct mcp__counts {
 /* reason: an HTTP status, a close code, or the code of a JSON-RPC error. */
 void mcp__count_refusal(mcp__counts_t *counts, int reason);
 
-/* Once for each call that was run: only the first one counts. */
-void mcp__count_call(mcp_call_t *call, mcp__ending_t ending);
+/* Once for each call that was run: false where it has been counted before, or its server has gone. */
+bool mcp__count_call(mcp_call_t *call, mcp__ending_t ending);
 
 /* Appends everything, also what the component counts. 0, MCP_ETOOBIG, UV_ENOMEM. */
 int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out);

@@ -44,6 +44,11 @@ static void add_number(data_t *data, const char *key, long long number) {
   data->status = mcp__buf_join(data->status, mcp__buf_printf(&data->text, "%lld", number));
 }
 
+static void add_ms(data_t *data, const char *key, uint64_t ns) {
+  add_key(data, key);
+  data->status = mcp__buf_join(data->status, mcp__buf_printf(&data->text, "%.3f", (double)ns * 1e-6));
+}
+
 static void log_line(mcp_server_t *server, mcp__entry_t *entry, data_t *data, unsigned where) {
   entry->part = server->name;
   if (entry->time_us == 0)
@@ -196,9 +201,8 @@ void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text) {
   mcp__entry_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
   char span[MCP__SPAN_SIZE];
   data_t data;
-  if (call->told || is_log_traffic(call->tool) || !mcp__logger_wants(call->server->logger, level))
+  if (is_log_traffic(call->tool) || !mcp__logger_wants(call->server->logger, level))
     return;
-  call->told = true;
   begin_call(&data, &entry, call, span);
   if (failed) {
     add_text(&data, "error", text != NULL ? text : mcp_strerror(failure));
@@ -208,7 +212,7 @@ void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text) {
     if (cancelled)
       add_json(&data, "cancelled", "true");
   }
-  add_number(&data, "duration_ms", (long long)(uv_hrtime() / 1000000 - call->started_ms));
+  add_ms(&data, "duration_ms", call->server->counts.now_ns - call->started_ns);
   log_line(call->server, &entry, &data, MCP__SHOW | MCP__SHIP);
 }
 

@@ -59,7 +59,6 @@ struct mcp_call {
   const char *parent_span_id; /* … and what it was made for; NULL: unknown */
   int failure;                /* 0, or the code that it ended with, … */
   const char *failure_text;   /* … in words, in the arena */
-  bool told;                  /* its end is in the log */
   mcp__logger_t *logger;      /* held while on_pool */
   const char *progress_token; /* JSON text in the arena; NULL: nobody asked */
   double progress_last;       /* values rise */
