@@ -133,12 +133,13 @@ static const char *short_text(yyjson_val *meta, const char *key) {
   return fine ? yyjson_get_str(id) : NULL;
 }
 
-/* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits. */
+/* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits; a parent of zeros is none. */
 static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
   static const char digits[] = "0123456789abcdef";
   bool fine = traceparent != NULL && strlen(traceparent) >= 55 && strspn(traceparent, digits) == 2 &&
               traceparent[2] == '-' && strspn(traceparent + 3, digits) == 32 && traceparent[35] == '-' &&
-              strspn(traceparent + 36, digits) == 16 && traceparent[52] == '-';
+              strspn(traceparent + 36, digits) == 16 && strspn(traceparent + 36, "0") < 16 &&
+              traceparent[52] == '-' && strspn(traceparent + 53, digits) == 2;
   char *parent = fine ? mcp__arena_alloc(arena, 17) : NULL;
   if (parent == NULL)
     return NULL;

@@ -33,10 +33,12 @@ typedef struct decided {
   mcp__outcome_t outcome;
 } decided_t;
 
+static const char *notice; /* that the server offers */
+
 static void decide(decided_t *decided, mcp__revision_t revision, const char *text, size_t len) {
   char problem[400] = "";
   cr_assert_eq(mcp__tools_init(&decided->tools, given, problem, sizeof problem), 0, "%s", problem);
-  mcp__identity_t self = {"a \"server\"", "1.2.3", &decided->tools};
+  mcp__identity_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
   mcp__arena_init(&decided->arena, 1 << 20);
   decided->text = calloc(1, len + MCP__JSON_PADDING);
   memcpy(decided->text, text, len);
@@ -349,6 +351,85 @@ Test(dispatch, trace_ids) {
     const char *got = decided.outcome.trace_id;
     cr_expect(rows[i].trace_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].trace_id) == 0,
               "%s: %s", rows[i].text, got);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+#define TRACE_32 "0af7651916cd43dd8448eb211c80319c"
+
+Test(dispatch, parent_spans) {
+  static const struct {
+    const char *text, *span_id;
+  } rows[] = {
+      {CALL_WITH("{\"span_id\":\"s\"}"), "s"},
+      {CALL_WITH("{\"trace_id\":\"t\",\"span_id\":\"s\"}"), "s"},
+      {CALL_WITH("{\"traceparent\":\"" PARENT "\"}"), "b7ad6b7169203331"},
+      {CALL_WITH("{\"trace_id\":\"t\",\"traceparent\":\"" PARENT "\"}"), "b7ad6b7169203331"},
+      {CALL_WITH("{\"span_id\":\"s\",\"traceparent\":\"" PARENT "\"}"), "s"},
+      {CALL_WITH("{\"span_id\":null,\"traceparent\":\"" PARENT "\"}"), "b7ad6b7169203331"},
+      {CALL_WITH("{\"span_id\":5,\"traceparent\":\"" PARENT "\"}"), "b7ad6b7169203331"},
+      {CALL_WITH("{\"span_id\":\"\"}"), NULL},
+      {CALL_WITH("{\"span_id\":[\"s\"]}"), NULL},
+      {CALL_WITH("{\"span_id\":\"" NAME_128 "a\"}"), NULL},
+      {CALL_WITH("{\"span_id\":\"a\\u0000b\"}"), NULL},
+      /* a version to come may have more behind the flags */
+      {CALL_WITH("{\"traceparent\":\"cc-" TRACE_32 "-b7ad6b7169203331-01-more\"}"), "b7ad6b7169203331"},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b7169203331-0\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b7169203331-0x\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b716920333-011\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-B7AD6B7169203331-01\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-0000000000000000-01\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "_b7ad6b7169203331-01\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b7169203331\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"0-" TRACE_32 "-b7ad6b7169203331-01-\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"" NAME_128 "\"}"), NULL},
+      {CALL_WITH("{\"traceparent\":\"\"}"), NULL},
+      {CALL_WITH("null"), NULL},
+      {M("\"tools/call\",\"params\":{\"name\":\"any\",\"span_id\":\"s\"}"), NULL},
+      {M("\"any\",\"params\":{\"_meta\":{\"span_id\":\"s\"}}"), "s"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
+    cr_assert_eq(decided.outcome.action, MCP__DO_CALL, "%s", rows[i].text);
+    const char *got = decided.outcome.parent_span_id;
+    cr_expect(rows[i].span_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].span_id) == 0,
+              "%s: %s", rows[i].text, got);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
+/* Who answers with a notice to offer says so to those who ask for it, and to nobody else. */
+Test(dispatch, the_notice) {
+#define ASKING(experimental)                                                                                 \
+  M("\"initialize\",\"params\":{\"capabilities\":{\"experimental\":" experimental "},\"clientInfo\":{}}")
+  static const struct {
+    const char *text;
+    bool asks;
+  } rows[] = {
+      {ASKING("{\"x/news\":{}}"), true},
+      {ASKING("{\"y\":1,\"x/news\":{\"component\":\"c\"}}"), true},
+      {ASKING("{\"x/news\":null}"), false},
+      {ASKING("{\"x/news\":true}"), false},
+      {ASKING("{\"x/new\":{}}"), false},
+      {ASKING("{}"), false},
+      {ASKING("[\"x/news\"]"), false},
+      {M("\"initialize\",\"params\":{\"capabilities\":{\"x/news\":{}}}"), false},
+      {M("\"initialize\",\"params\":{\"experimental\":{\"x/news\":{}}}"), false},
+      {M("\"initialize\""), false},
+  };
+  for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
+    decided_t decided;
+    bool offered = i % 2 == 0, told = offered && rows[i / 2].asks;
+    notice = offered ? "x/news" : NULL;
+    decide(&decided, MCP__2024_11_05, rows[i / 2].text, strlen(rows[i / 2].text));
+    cr_assert_eq(decided.outcome.action, MCP__DO_ANSWER);
+    cr_expect_eq(decided.outcome.hello != NULL, told, "%s", rows[i / 2].text);
+    cr_expect(!told || yyjson_obj_get(decided.outcome.hello, "clientInfo") != NULL);
+    cr_expect_eq(strstr(decided.outcome.result, "\"experimental\":{\"x/news\":{}}") != NULL, told, "%s",
+                 decided.outcome.result);
     decided_deinit(&decided);
   }
   expect_no_leak();
