@@ -190,7 +190,8 @@ static void tell_notice(mcp__conn_t *conn) {
   if (!conn->notice_due)
     return;
   conn->notice_due = false;
-  write_message(conn, NULL, render_notice, conn);
+  if (conn->hello != NULL) /* else another initialize came behind the one that asked */
+    write_message(conn, NULL, render_notice, conn);
 }
 
 /* ---- outcomes --------------------------------------------------------------------------------------- */
