@@ -233,7 +233,10 @@ void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char 
   va_start(args, format);
   mcp__log_format(text, format, args);
   va_end(args);
+  char note[MCP__LOG_NOTE_BYTES], *json = NULL;
+  size_t len = 0;
   if (data != NULL && !call->arena.failed)
-    entry.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &entry.data_len, NULL);
+    json = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &len, NULL);
+  mcp__log_add_data(&entry, json, len, note);
   mcp__logger_log(logger, &entry, is_log_traffic(call->tool) ? MCP__SHOW : MCP__SHOW | MCP__SHIP);
 }

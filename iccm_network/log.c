@@ -3,20 +3,29 @@
  * Happy path: a line below what is wanted anywhere costs a comparison; any other is made on the stack, cut
  * there, and goes to whoever takes lines (logger.h), or is shown at once. Control characters become '?' on
  * their way to a terminal, so that nothing a peer sent can forge a second line or drive it. Failure: without
- * memory the words go, without the data. */
+ * memory the words go, without the data; a stderr that nobody reads costs a moment, and then the line. */
 #include "log.h"
 
 #include "redact.h"
 #include "utf8.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
-enum { SHOWN_BYTES = 1 << 20, LEVEL_UNSET = -1, LEVEL_NONE = MCP_LOG_ERROR + 1 };
+enum {
+  SHOWN_BYTES = 1 << 20,
+  PATIENCE_MS = 200, /* with a stderr that nobody reads, where no server runs */
+  LEVEL_UNSET = -1,
+  LEVEL_NONE = MCP_LOG_ERROR + 1
+};
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
 
@@ -82,6 +91,28 @@ int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry) {
   return mcp__buf_join(status, mcp__buf_puts(out, "\n"));
 }
 
+/* A pipe that can be written to takes PIPE_BUF bytes without keeping its writer waiting. */
+size_t mcp__log_put(const char *text, size_t len, int patience_ms) {
+  struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+  size_t done = 0;
+  while (done < len) {
+    if (poll(&writable, 1, patience_ms) != 1)
+      break;
+    size_t piece = len - done < PIPE_BUF ? len - done : PIPE_BUF;
+    ssize_t written = write(STDERR_FILENO, text + done, piece);
+    if (written < 0 && (errno == EAGAIN || errno == EINTR))
+      break;
+    done = written > 0 ? done + (size_t)written : len;
+  }
+  return done;
+}
+
+static void show_here(const char *line, size_t len) {
+  flockfile(stderr); /* one line at a time */
+  mcp__log_put(line, len, PATIENCE_MS);
+  funlockfile(stderr);
+}
+
 void mcp__log_show(const mcp__entry_t *entry) {
   mcp__buf_t out;
   mcp__buf_init(&out, SHOWN_BYTES, NULL);
@@ -89,9 +120,10 @@ void mcp__log_show(const mcp__entry_t *entry) {
     write_words(&out, entry);
     hook(entry->level, entry->part, mcp__buf_append(&out, "", 1) == 0 ? out.data : entry->message, hook_arg);
   } else if (mcp__log_write(&out, entry) == 0) {
-    fwrite(out.data, 1, out.len, stderr); /* one write: stderr is locked, and not buffered */
+    show_here(out.data, out.len);
   } else {
-    fprintf(stderr, "%s: %s\n", entry->part, entry->message);
+    show_here(entry->message, strlen(entry->message));
+    show_here("\n", 1);
   }
   mcp__buf_deinit(&out);
 }
@@ -128,6 +160,15 @@ void mcp__log_format(char text[MCP__LOG_MESSAGE_BYTES], const char *format, va_l
   make_valid(text);
 }
 
+void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char note[MCP__LOG_NOTE_BYTES]) {
+  entry->data = json;
+  entry->data_len = len;
+  if (json == NULL || len <= MCP__LOG_DATA_BYTES)
+    return;
+  entry->data = note;
+  entry->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
+}
+
 static void make_line(mcp__entry_t *entry, const char *format, va_list args) {
   char text[MCP__LOG_MESSAGE_BYTES];
   mcp__log_route_cb route = atomic_load(&route_cb);
@@ -155,9 +196,10 @@ void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_
   if (!is_wanted(level))
     return;
   mcp__entry_t entry = {.level = level, .part = part, .trace_id = trace_id};
-  char *json =
-      data != NULL ? yyjson_mut_val_write_opts(data, 0, &mcp__json_alc, &entry.data_len, NULL) : NULL;
-  entry.data = json;
+  char note[MCP__LOG_NOTE_BYTES];
+  size_t len = 0;
+  char *json = data != NULL ? yyjson_mut_val_write_opts(data, 0, &mcp__json_alc, &len, NULL) : NULL;
+  mcp__log_add_data(&entry, json, len, note);
   va_list args;
   va_start(args, format);
   make_line(&entry, format, args);

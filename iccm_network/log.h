@@ -19,6 +19,9 @@ typedef struct mcp__entry {
 int mcp__log_threshold(void); /* the lowest level that is shown */
 void mcp__log_show(
     const mcp__entry_t *entry); /* to the hook or stderr, from this thread, whatever its level */
+/* Writes to stderr what it takes while that keeps the caller waiting no longer than patience_ms at a time: how much.
+ * What nobody has open takes everything. */
+size_t mcp__log_put(const char *text, size_t len, int patience_ms);
 bool mcp__log_is_hooked(void);  /* shows to a hook, which wants to be called where a line is made */
 int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry); /* as it looks on stderr, secrets taken out */
 
@@ -26,6 +29,10 @@ int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry); /* as it looks o
  * NULL: they are shown and nothing else. */
 typedef void (*mcp__log_route_cb)(const mcp__entry_t *entry);
 void mcp__log_set_route(mcp__log_route_cb route, int lowest);
+
+/* Gives a line its data, JSON text; where that is too much, its size, of which the words go to note. */
+enum { MCP__LOG_DATA_BYTES = 128 << 10, MCP__LOG_NOTE_BYTES = 48 };
+void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char note[MCP__LOG_NOTE_BYTES]);
 
 /* What printf would print as a line's message: valid UTF-8, cut where it is too long. */
 enum { MCP__LOG_MESSAGE_BYTES = 8192 };

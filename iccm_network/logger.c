@@ -14,20 +14,18 @@
 #include "redact.h"
 #include "utf8.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
-  LINE_BYTES = 256 << 10, /* what Godot takes */
-  SHOWN_BYTES = 1 << 20,  /* gathered for stderr */
-  BUSY_TURN_MS = 5,       /* while it stops */
+  HELLO_BYTES = 256 << 10, /* of the component's name in it, and of its version */
+  TRACE_ID_BYTES = 128,    /* what Godot takes */
+  SHOWN_BYTES = 1 << 20,   /* gathered for stderr */
+  BUSY_TURN_MS = 5,        /* while it stops */
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
 
@@ -187,27 +185,18 @@ mcp__logger_counts_t mcp__logger_counts(mcp__logger_t *logger) {
 
 /* ---- to stderr -------------------------------------------------------------------------------------- */
 
-/* Writes what stderr takes without keeping this thread waiting: a pipe that can be written to takes PIPE_BUF
- * bytes. */
 static void write_out(mcp__logger_t *logger) {
-  struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
-  while (logger->out.len > 0) {
-    if (poll(&writable, 1, 0) != 1)
-      return;
-    ssize_t written =
-        write(STDERR_FILENO, logger->out.data, logger->out.len < PIPE_BUF ? logger->out.len : PIPE_BUF);
-    if (written < 0 && (errno == EAGAIN || errno == EINTR))
-      return;
-    mcp__buf_consume(&logger->out,
-                     written > 0 ? (size_t)written : logger->out.len); /* nobody has it open: it goes */
-  }
+  mcp__buf_consume(&logger->out, mcp__log_put(logger->out.data, logger->out.len, 0));
 }
 
+/* As many as may wait, and no more in one turn: who makes lines faster than this must not keep it from Godot. */
 static void show(mcp__logger_t *logger) {
   mcp__entry_t entry;
+  unsigned left = MCP__LOGGER_MAX_LINES;
   write_out(logger);
-  while (logger->out.len == 0 && pop(logger, &logger->shown, &entry, &logger->memory)) {
+  while (logger->out.len == 0 && left > 0 && pop(logger, &logger->shown, &entry, &logger->memory)) {
     do {
+      left = left > 0 ? left - 1 : 0;
       size_t before = logger->out.len;
       if (mcp__log_write(&logger->out, &entry) != 0)
         logger->out.len = before;
@@ -218,15 +207,16 @@ static void show(mcp__logger_t *logger) {
 
 /* ---- to Godot --------------------------------------------------------------------------------------- */
 
-static void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text) {
+/* Instead of a member of that name, where there is one. */
+static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text) {
   if (text != NULL && *text != '\0' && mcp__utf8_valid(text, strlen(text)))
-    yyjson_mut_obj_add_strcpy(doc, object, key, text);
+    yyjson_mut_obj_put(object, yyjson_mut_str(doc, key), yyjson_mut_strcpy(doc, text));
 }
 
 /* What was given, without its secrets; what is no object becomes one. */
 static yyjson_mut_val *read_data(yyjson_mut_doc *doc, const mcp__entry_t *entry) {
   yyjson_doc *given = NULL;
-  if (entry->data != NULL && entry->data_len <= LINE_BYTES / 2)
+  if (entry->data != NULL)
     given = yyjson_read_opts((char *)(uintptr_t)entry->data, entry->data_len, YYJSON_READ_BIGNUM_AS_RAW,
                              &mcp__json_alc, NULL);
   yyjson_mut_val *data = given != NULL ? yyjson_val_mut_copy(doc, yyjson_doc_get_root(given)) : NULL;
@@ -237,8 +227,6 @@ static yyjson_mut_val *read_data(yyjson_mut_doc *doc, const mcp__entry_t *entry)
   yyjson_mut_val *object = yyjson_mut_obj(doc);
   if (data != NULL)
     yyjson_mut_obj_add_val(doc, object, "value", data);
-  else if (entry->data != NULL)
-    yyjson_mut_obj_add_uint(doc, object, "data_bytes", entry->data_len); /* too many to be sent along */
   return object;
 }
 
@@ -252,16 +240,17 @@ static yyjson_mut_doc *make_args(const flight_t *flight) {
   yyjson_mut_val *args = yyjson_mut_obj(doc), *data = read_data(doc, entry);
   yyjson_mut_doc_set_root(doc, args);
   mcp_time_format(entry->time_us, time);
-  add_text(doc, args, "component", component);
-  add_text(doc, args, "level", mcp_log_level_name(entry->level));
+  put_text(doc, args, "component", component);
+  put_text(doc, args, "level", mcp_log_level_name(entry->level));
   yyjson_mut_obj_add_strcpy(doc, args, "message", entry->message);
-  add_text(doc, args, "trace_id", entry->trace_id);
-  add_text(doc, args, "id", flight->id);
-  add_text(doc, args, "created_at", time);
+  if (entry->trace_id != NULL && strlen(entry->trace_id) <= TRACE_ID_BYTES)
+    put_text(doc, args, "trace_id", entry->trace_id);
+  put_text(doc, args, "id", flight->id);
+  put_text(doc, args, "created_at", time);
   if (strcmp(entry->part, component) != 0)
-    add_text(doc, data, "part", entry->part);
-  add_text(doc, data, "span_id", entry->span_id);
-  add_text(doc, data, "parent_span_id", entry->parent_span_id);
+    put_text(doc, data, "part", entry->part);
+  put_text(doc, data, "span_id", entry->span_id);
+  put_text(doc, data, "parent_span_id", entry->parent_span_id);
   if (yyjson_mut_obj_size(data) > 0)
     yyjson_mut_obj_add_val(doc, args, "data", data);
   return doc;
@@ -490,8 +479,8 @@ void mcp__logger_release(mcp__logger_t *logger) {
 
 static char *write_hello(const char *component, const char *version) {
   mcp__buf_t name, hello;
-  mcp__buf_init(&name, LINE_BYTES, NULL);
-  mcp__buf_init(&hello, 4 * LINE_BYTES, NULL);
+  mcp__buf_init(&name, HELLO_BYTES, NULL);
+  mcp__buf_init(&hello, 4 * HELLO_BYTES, NULL);
   int status = mcp__buf_json_string(&name, component, strlen(component));
   status = mcp__buf_join(status, mcp__buf_append(&name, "", 1));
   if (status == 0)

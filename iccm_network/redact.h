@@ -9,8 +9,8 @@
 bool mcp__redact_names(const char *key, size_t len);
 
 /* Puts "[REDACTED]" in the place of each secret, at any depth; what lies deeper than MCP__REDACT_DEPTH goes
- * as a whole. */
-enum { MCP__REDACT_DEPTH = 64 };
+ * as a whole: Godot refuses an entry of over 56 levels. */
+enum { MCP__REDACT_DEPTH = 48 };
 void mcp__redact(yyjson_mut_val *value);
 
 /* Appends JSON text with the secrets taken out: 0, UV_ENOMEM, MCP_ETOOBIG, or UV_EINVAL where it is no JSON.

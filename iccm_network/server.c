@@ -532,17 +532,26 @@ static void free_spare_calls(mcp_server_t *server) {
   server->spare_count = server->spare_bytes = 0;
 }
 
+static void on_logger_stopped(void *arg) {
+  mcp_server_t *server = arg;
+  server->started = server->stopping = server->closing = false;
+  server->logger = NULL;
+  if (server->on_stopped != NULL)
+    server->on_stopped(server, server->on_stopped_arg);
+}
+
+/* The log goes last, with the last word. */
 static void one_closed(mcp_server_t *server) {
   if (--server->open_handles > 0)
     return;
   mcp__io_deinit(&server->io);
   free_spare_calls(server);
   server->pool = NULL;
-  server->started = server->stopping = server->closing = false;
-  server->logger = NULL;
   mcp__event_server(server, "Server stopped");
-  if (server->on_stopped != NULL)
-    server->on_stopped(server, server->on_stopped_arg);
+  if (server->logger != NULL)
+    mcp__logger_stop(server->logger, on_logger_stopped, server);
+  else
+    on_logger_stopped(server);
 }
 
 static void on_handle_closed(uv_handle_t *handle) { one_closed(handle->data); }
@@ -555,15 +564,13 @@ static void close_handles(mcp_server_t *server) {
     server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
   }
-  server->open_handles = 4 + (server->pool != NULL) + (server->logger != NULL);
+  server->open_handles = 4 + (server->pool != NULL);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
   uv_close((uv_handle_t *)&server->progress, on_handle_closed);
   mcp__io_close(&server->io, on_handle_closed);
   if (server->pool != NULL)
     mcp__pool_close(server->pool, on_part_closed, server);
-  if (server->logger != NULL)
-    mcp__logger_stop(server->logger, on_part_closed, server);
 }
 
 static void stop_conns(mcp_server_t *server, bool at_once) {

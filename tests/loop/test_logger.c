@@ -1,0 +1,941 @@
+/* test_logger.c: what a server tells Godot, and when; Godot is a raw peer that does what the test wants, up to silence. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- a stand-in for Godot --------------------------------------------------------------------------- */
+
+enum { LINES_MAX = 40000, LINKS_MAX = 200 };
+
+typedef struct line {
+  const char *component, *level, *message, *trace_id, *id, *created_at; /* NULL: not given */
+  char *data;
+  int64_t created_us;
+  bool taken; /* answered with success */
+} line_t;
+
+static struct {
+  trap_t *trap;
+  char url[64];
+  enum { TAKES, REFUSES, SILENT, AWAY } mood;
+  int code;           /* with which it refuses */
+  const char *victim; /* the one message that it refuses; NULL: each */
+  char *hello;        /* the params of the last initialize */
+  size_t hellos;
+  line_t lines[LINES_MAX];
+  yyjson_doc *docs[LINES_MAX];
+  size_t count;
+  struct {
+    wire_t *wire;
+    size_t seen, unanswered, most;
+  } links[LINKS_MAX];
+} godot;
+
+static line_t *keep_line(yyjson_doc *doc) {
+  yyjson_val *args = yyjson_ptr_get(yyjson_doc_get_root(doc), "/params/arguments");
+  cr_assert_lt(godot.count, LINES_MAX);
+  godot.docs[godot.count] = doc;
+  line_t *line = &godot.lines[godot.count++];
+  line->component = yyjson_get_str(yyjson_obj_get(args, "component"));
+  line->level = yyjson_get_str(yyjson_obj_get(args, "level"));
+  line->message = yyjson_get_str(yyjson_obj_get(args, "message"));
+  line->trace_id = yyjson_get_str(yyjson_obj_get(args, "trace_id"));
+  line->id = yyjson_get_str(yyjson_obj_get(args, "id"));
+  line->created_at = yyjson_get_str(yyjson_obj_get(args, "created_at"));
+  line->data = yyjson_val_write(yyjson_obj_get(args, "data"), 0, NULL);
+  cr_assert(line->component != NULL && line->level != NULL && line->message != NULL && line->id != NULL);
+  cr_assert_eq(mcp_time_parse(line->created_at, strlen(line->created_at), &line->created_us), 0);
+  return line;
+}
+
+static void answer_line(wire_t *wire, size_t link, int id, line_t *line) {
+  bool refused = godot.mood == REFUSES && (godot.victim == NULL || strcmp(line->message, godot.victim) == 0);
+  if (++godot.links[link].unanswered > godot.links[link].most)
+    godot.links[link].most = godot.links[link].unanswered;
+  if (godot.mood == SILENT)
+    return;
+  godot.links[link].unanswered--;
+  if (refused) {
+    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"error\":{\"code\":%d,\"message\":\"no\"}}", id, godot.code);
+    return;
+  }
+  line->taken = true;
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[]}}", id);
+}
+
+static void take_message(wire_t *wire, size_t link, const char *text) {
+  yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
+  cr_assert_not_null(doc, "%s", text);
+  yyjson_val *root = yyjson_doc_get_root(doc);
+  const char *method = yyjson_get_str(yyjson_obj_get(root, "method"));
+  int id = yyjson_get_int(yyjson_obj_get(root, "id"));
+  if (strcmp(method, "tools/call") == 0) {
+    cr_assert(yyjson_equals_str(yyjson_ptr_get(root, "/params/name"), "logger_log"));
+    answer_line(wire, link, id, keep_line(doc));
+    return;
+  }
+  if (strcmp(method, "initialize") == 0) {
+    free(godot.hello);
+    godot.hello = yyjson_val_write(yyjson_obj_get(root, "params"), 0, NULL);
+    godot.hellos++;
+    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}}", id);
+  }
+  yyjson_doc_free(doc);
+}
+
+static void script_godot(wire_t *wire) {
+  size_t link = 0;
+  while (godot.links[link].wire != NULL && godot.links[link].wire != wire)
+    link++;
+  cr_assert_lt(link, LINKS_MAX);
+  godot.links[link].wire = wire;
+  if (godot.mood == AWAY) {
+    wire_close(wire);
+    return;
+  }
+  if (wire->head != NULL && strncmp(wire->head, "GET", 3) == 0) {
+    wire_accept_upgrade(wire);
+    memcpy(wire->head, "---", 3); /* answered */
+  }
+  while (godot.links[link].seen < wire->count)
+    take_message(wire, link, wire->messages[godot.links[link].seen++]);
+}
+
+static void open_godot(void) {
+  scene_open();
+  godot.trap = trap_open(script_godot, NULL);
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", godot.trap->port);
+}
+
+static void close_scene(void) {
+  for (size_t i = 0; i < godot.count; i++) {
+    free(godot.lines[i].data);
+    yyjson_doc_free(godot.docs[i]);
+  }
+  free(godot.hello);
+  scene_close();
+}
+
+static line_t *line_from(size_t begin, const char *message) {
+  for (size_t i = begin; i < godot.count; i++)
+    if (strcmp(godot.lines[i].message, message) == 0)
+      return &godot.lines[i];
+  return NULL;
+}
+
+static line_t *line_of(const char *message) {
+  return line_from(0, message);
+}
+
+static size_t lines_of(const char *message) {
+  size_t count = 0;
+  for (size_t i = 0; i < godot.count; i++)
+    count += strcmp(godot.lines[i].message, message) == 0;
+  return count;
+}
+
+static size_t taken(void) {
+  size_t count = 0;
+  for (size_t i = 0; i < godot.count; i++)
+    count += godot.lines[i].taken;
+  return count;
+}
+
+/* What was logged before has come, where it was to come: lines of one thread are sent in order. */
+static void settle(void) {
+  static int number;
+  char mark[32];
+  snprintf(mark, sizeof mark, "mark %d", number++);
+  mcp_log(MCP_LOG_ERROR, "stage", "%s", mark);
+  RUN_UNTIL(line_of(mark) != NULL);
+}
+
+static void say(const char *notification) { /* and it was heard: a pong comes after it */
+  wire_t *wire = godot.trap->last;
+  size_t pongs = wire->pongs;
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":%s}", notification);
+  wire_frame(wire, 9, "", 0);
+  RUN_UNTIL(wire->pongs > pongs);
+}
+
+/* ---- a server that logs ------------------------------------------------------------------------------ */
+
+static void now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)arg;
+  mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
+}
+
+static void fail_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  mcp_call_tool_error(call, "cannot do it");
+}
+
+#define HUSH "{\"deep\":[{\"accessToken\":\"hush\",\"n\":1}],\"password\":{\"a\":\"hush\"}}"
+
+static void say_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  yyjson_doc *hush = yyjson_read(HUSH, strlen(HUSH), 0);
+  mcp_call_log(call, MCP_LOG_INFO, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(hush)), "%s of the call",
+               (const char *)arg);
+  mcp_call_log(call, MCP_LOG_DEBUG, NULL, "%s without data", (const char *)arg);
+  mcp_log(MCP_LOG_INFO, "elsewhere", "%s by the way", (const char *)arg);
+  yyjson_doc_free(hush);
+  mcp_call_reply_text(call, "1", 1);
+}
+
+static mcp_call_t *kept;
+
+static void keep_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  kept = call;
+}
+
+static char names[4][16] = {"say", "pool", "traffic", "poolish traffic"};
+
+static const mcp_tool_t tools[] = {
+    {"now", "", NULL, now_tool, NULL, 0},
+    {"fail", "", "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}}}", fail_tool, NULL, 0},
+    {"say", "", NULL, say_tool, names[0], 0},
+    {"say_pool", "", NULL, say_tool, names[1], MCP_TOOL_BLOCKING},
+    {"traffic", "", NULL, say_tool, names[2], MCP_TOOL_LOG_TRAFFIC},
+    {"traffic_pool", "", NULL, say_tool, names[3], MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_BLOCKING},
+    {"bad_traffic", "", "{\"type\":\"object\",\"required\":[\"x\"]}", fail_tool, NULL, MCP_TOOL_LOG_TRAFFIC},
+    {"keep", "", NULL, keep_tool, NULL, 0},
+    MCP_TOOL_END,
+};
+
+static mcp_server_t *start_named(const char *name) {
+  mcp_server_t *server = mcp_server_new(name, "1.2.3", 0, tools);
+  cr_assert_not_null(server, "%s", mcp_last_error());
+  cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_set_log_url(server, NULL), MCP_ESTATE);
+  return server;
+}
+
+static mcp_server_t *start(void) {
+  open_godot();
+  return start_named("stage");
+}
+
+static wire_t *wire_to(mcp_server_t *server) {
+  return wire_open(mcp_server_port(server));
+}
+
+static const char *member(const line_t *line, const char *name) { /* of data, as JSON text; "" where it has none */
+  static char texts[8][4096];
+  static unsigned next;
+  char *text = texts[next++ % 8];
+  yyjson_doc *doc = line->data != NULL ? yyjson_read(line->data, strlen(line->data), 0) : NULL;
+  char *json = yyjson_val_write(yyjson_obj_get(yyjson_doc_get_root(doc), name), 0, NULL);
+  snprintf(text, sizeof texts[0], "%s", json != NULL ? json : "");
+  free(json);
+  yyjson_doc_free(doc);
+  return text;
+}
+
+static void expect_id(const line_t *line) {
+  int64_t us;
+  cr_expect_eq(mcp_uuid_time_us(line->id, &us), 0, "%s", line->id);
+}
+
+/* ---- what is shipped ---------------------------------------------------------------------------------- */
+
+Test(logger, it_says_whose_lines_these_are) {
+  open_godot();
+  mcp_server_t *server = start_named("a \"stage\"");
+  RUN_UNTIL(line_of("Server running") != NULL);
+  cr_expect_not_null(strstr(godot.hello, "\"iccm/log_level\":{\"component\":\"a \\\"stage\\\"\"}"), "%s", godot.hello);
+  cr_expect_not_null(strstr(godot.hello, "\"clientInfo\":{\"name\":\"a \\\"stage\\\"\",\"version\":\"1.2.3\"}"), "%s",
+                     godot.hello);
+  cr_expect_str_eq(line_of("Server running")->component, "a \"stage\"");
+  char port[16];
+  snprintf(port, sizeof port, "%d", mcp_server_port(server));
+  cr_expect_str_eq(member(line_of("Server running"), "port"), port);
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, a_call_from_its_request_to_its_end) {
+  mcp_server_t *server = start();
+  int64_t before_us = mcp_time_now_us();
+  wire_t *wire = wire_to(server);
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"now\",\"arguments\":{"
+                  "\"a\":[{\"api-key\":\"hush\"}],\"secret\":\"hush\"},\"_meta\":{\"trace_id\":\"t-1\",\"span_id\":\"up\"}}}");
+  RUN_UNTIL(wire_answers(wire, 7) == 1);
+  settle();
+  static const struct {
+    const char *message, *level;
+  } wanted[] = {{"Client connected", "INFO"}, {"MCP request received", "TRACE"}, {"Tool call started", "TRACE"},
+                {"Tool call completed", "TRACE"}};
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    const line_t *line = line_of(wanted[i].message);
+    cr_assert_not_null(line, "%s", wanted[i].message);
+    cr_expect_eq(lines_of(wanted[i].message), 1);
+    cr_expect_str_eq(line->level, wanted[i].level);
+    cr_expect_str_eq(line->component, "stage");
+    cr_expect(line->created_us >= before_us && line->created_us <= mcp_time_now_us());
+    cr_expect(i == 0 ? line->trace_id == NULL : strcmp(line->trace_id, "t-1") == 0);
+    cr_expect_null(strstr(line->data, "hush"), "%s", line->data);
+    expect_id(line);
+  }
+  cr_expect_str_eq(member(line_of("MCP request received"), "method"), "\"tools/call\"");
+  cr_expect_str_eq(member(line_of("MCP request received"), "id"), "7");
+  const line_t *started = line_of("Tool call started"), *ended = line_of("Tool call completed");
+  cr_expect_str_eq(member(started, "tool_name"), "\"now\"");
+  cr_expect_str_eq(member(started, "arguments"), "{\"a\":[{\"api-key\":\"[REDACTED]\"}],\"secret\":\"[REDACTED]\"}");
+  cr_expect_str_eq(member(started, "parent_span_id"), "\"up\"");
+  cr_expect_eq(strlen(member(started, "span_id")), 18);
+  cr_expect_str_eq(member(ended, "span_id"), member(started, "span_id"));
+  cr_expect_str_eq(member(ended, "success"), "true");
+  cr_expect_str_neq(member(ended, "duration_ms"), "");
+  cr_expect(!scene_logged("hush") && scene_logged("[REDACTED]"));
+  wire_close(wire);
+  RUN_UNTIL(line_of("Client disconnected") != NULL);
+  cr_expect_str_eq(member(line_of("Client disconnected"), "requests"), "1");
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, errors) {
+  mcp_server_t *server = start();
+  wire_t *wire = wire_to(server);
+  wire_call(wire, 1, "fail", "{}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  settle();
+  size_t begin = godot.count;
+  const line_t *line = line_of("Tool error");
+  cr_assert_not_null(line);
+  cr_expect_str_eq(line->level, "ERROR");
+  cr_expect_str_eq(member(line, "error"), "\"cannot do it\"");
+  cr_expect_str_eq(member(line, "code"), "-32000");
+  cr_expect_null(line_of("Tool call completed"));
+  wire_call(wire, 2, "fail", "{\"n\":\"x\"}"); /* does not fit its schema */
+  RUN_UNTIL(wire_answers(wire, 2) == 1);
+  settle();
+  line = line_from(begin, "Tool error");
+  cr_assert_not_null(line);
+  cr_expect_str_eq(member(line, "code"), "-32602");
+  cr_expect_str_eq(member(line, "tool_name"), "\"fail\"");
+  stage_stop(server);
+  close_scene();
+}
+
+static void expect_said(const char *who, const char *trace_id) {
+  char message[64];
+  snprintf(message, sizeof message, "%s of the call", who);
+  const line_t *line = line_of(message);
+  cr_assert_not_null(line, "%s", message);
+  cr_expect(line->trace_id != NULL && strcmp(line->trace_id, trace_id) == 0);
+  cr_expect_str_eq(member(line, "deep"), "[{\"accessToken\":\"[REDACTED]\",\"n\":1}]");
+  cr_expect_str_eq(member(line, "password"), "\"[REDACTED]\"");
+  cr_expect_eq(strlen(member(line, "span_id")), 18);
+  snprintf(message, sizeof message, "%s without data", who);
+  cr_assert_not_null(line_of(message));
+  cr_expect_str_eq(line_of(message)->level, "DEBUG");
+  cr_expect_str_eq(member(line_of(message), "span_id"), member(line, "span_id"));
+  snprintf(message, sizeof message, "%s by the way", who);
+  cr_assert_not_null(line_of(message));
+  cr_expect_str_eq(member(line_of(message), "part"), "\"elsewhere\"");
+  cr_expect_str_eq(line_of(message)->component, "stage");
+}
+
+Test(logger, what_handlers_say) {
+  mcp_server_t *server = start();
+  wire_t *wire = wire_to(server);
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":{\"_meta\":{\"trace_id\":\"a\"}}}");
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"say_pool\",\"params\":{\"_meta\":{\"trace_id\":\"b\"}}}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
+  settle();
+  expect_said("say", "a");
+  expect_said("pool", "b");
+  cr_expect(!scene_logged("hush"));
+  stage_stop(server);
+  close_scene();
+}
+
+/* A connection's own lines are shipped from its first call on that is not log traffic, the first with its own time. */
+Test(logger, who_only_looks_is_not_shipped) {
+  mcp_server_t *server = start();
+  wire_t *looker = wire_to(server), *caller = wire_to(server);
+  wire_t *both[] = {looker, caller};
+  for (int i = 0; i < 2; i++) {
+    wire_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
+    wire_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}");
+    wire_call(both[i], 3, "traffic", "{}");
+    wire_call(both[i], 4, "traffic_pool", "{}");
+    wire_call(both[i], 5, "bad_traffic", "{}");
+    wire_call(both[i], 6, "unknown", "{}");
+    RUN_UNTIL(wire_answers(both[i], 4) == 1 && wire_answers(both[i], 6) == 1);
+  }
+  settle();
+  for (size_t i = 0; i < godot.count; i++)
+    cr_expect(strcmp(godot.lines[i].message, "Server running") == 0 || strncmp(godot.lines[i].message, "mark", 4) == 0,
+              "%s %s", godot.lines[i].message, godot.lines[i].data);
+  cr_expect(scene_logged("Client connected") && scene_logged("traffic of the call"));
+  cr_expect(scene_logged("poolish traffic by the way") && !scene_logged("hush"));
+  int64_t quiet_until_us = godot.lines[godot.count - 1].created_us;
+  wire_call(caller, 7, "now", "{}");
+  RUN_UNTIL(wire_answers(caller, 7) == 1);
+  wire_close(looker);
+  wire_close(caller);
+  RUN_UNTIL(line_of("Client disconnected") != NULL);
+  settle();
+  cr_assert_eq(lines_of("Client connected"), 1);
+  cr_expect_lt(line_of("Client connected")->created_us, quiet_until_us);
+  cr_expect_eq(lines_of("Client disconnected"), 1);
+  cr_expect_eq(lines_of("Tool call completed"), 1);
+  cr_expect_eq(lines_of("MCP request received"), 1);
+  stage_stop(server);
+  close_scene();
+}
+
+/* A thread of the pool that has served log traffic is not dumb for ever. */
+Test(logger, after_log_traffic_a_thread_is_heard_again) {
+  mcp_server_t *server = start();
+  wire_t *wire = wire_to(server);
+  for (int i = 0; i < 32; i++)
+    wire_call(wire, i, i % 2 == 0 ? "traffic_pool" : "say_pool", "{}");
+  RUN_UNTIL(wire->count == 32);
+  wire_call(wire, 100, "traffic", "{}");
+  wire_call(wire, 101, "say", "{}");
+  RUN_UNTIL(wire->count == 34);
+  settle();
+  cr_expect_eq(lines_of("pool by the way"), 16);
+  cr_expect_eq(lines_of("pool of the call"), 16);
+  cr_expect_eq(lines_of("say by the way"), 1);
+  cr_expect_eq(lines_of("poolish traffic by the way") + lines_of("traffic by the way"), 0);
+  stage_stop(server);
+  close_scene();
+}
+
+static void log_data(const char *json, const char *trace_id, const char *message) {
+  yyjson_mut_doc *doc = args_of(json);
+  mcp_log_data(MCP_LOG_INFO, "stage", trace_id, yyjson_mut_doc_get_root(doc), "%s", message);
+  yyjson_mut_doc_free(doc);
+}
+
+Test(logger, data_of_all_kinds) {
+  char trace[130], *large = malloc(200000), *deep = malloc(500);
+  memset(trace, 't', sizeof trace);
+  trace[129] = '\0';
+  snprintf(large, 200000, "{\"password\":\"hush\",\"x\":\"%0*d\"}", 140000, 0);
+  *deep = '\0';
+  for (int i = 0; i < 60; i++)
+    strcat(deep, "[");
+  for (int i = 0; i < 60; i++)
+    strcat(deep, "]");
+  mcp_server_t *server = start();
+  log_data("[1,{\"token\":\"hush\"}]", NULL, "array");
+  log_data("5", trace + 1, "number");
+  log_data("{}", trace, "empty");
+  log_data("{\"part\":1,\"span_id\":2}", "", "members");
+  mcp_log_data(MCP_LOG_INFO, "stage", NULL, NULL, "none");
+  log_data(large, NULL, "large");
+  log_data(deep, NULL, "deep");
+  mcp_log(MCP_LOG_INFO, "stage", "%s", "");
+  mcp_log(MCP_LOG_INFO, "stage", "\xff not \xc3\xa4 text\n\x01");
+  mcp_log(MCP_LOG_INFO, "stage", "%09000d", 0);
+  mcp_log(99, "stage", "no level");
+  mcp_log(-1, "stage", "no level");
+  settle();
+  cr_expect_str_eq(line_of("array")->data, "{\"value\":[1,{\"token\":\"[REDACTED]\"}]}");
+  cr_expect_str_eq(line_of("number")->data, "{\"value\":5}");
+  cr_expect_str_eq(line_of("number")->trace_id, trace + 1);
+  cr_expect_null(line_of("empty")->data);
+  cr_expect_null(line_of("empty")->trace_id, "more than 128 bytes is none");
+  cr_expect_null(line_of("members")->trace_id);
+  cr_expect_str_eq(line_of("members")->data, "{\"part\":1,\"span_id\":2}");
+  cr_expect_null(line_of("none")->data);
+  cr_expect_str_eq(member(line_of("large"), "data_bytes"), "140026");
+  cr_expect_not_null(strstr(line_of("deep")->data, "[REDACTED]")); /* Godot takes 56 levels, of the whole entry */
+  cr_expect_not_null(line_of(""));
+  cr_expect_not_null(line_of("? not ?? text\n\x01"));
+  cr_expect_null(line_of("no level"));
+  cr_expect_eq(strlen(godot.lines[godot.count - 2].message), 8191);
+  cr_expect(!scene_logged("hush"));
+  stage_stop(server);
+  free(large);
+  free(deep);
+  close_scene();
+}
+
+/* ---- levels ------------------------------------------------------------------------------------------- */
+
+static void expect_shipped_from(int lowest) {
+  size_t begin = godot.count;
+  for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++)
+    mcp_log(level, "stage", "at %d", level);
+  settle();
+  for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++) {
+    char message[16];
+    snprintf(message, sizeof message, "at %d", level);
+    cr_expect_eq(line_from(begin, message) != NULL, level >= lowest, "%s, from %d", message, lowest);
+  }
+}
+
+static size_t shown;
+
+static void count_shown(int level, const char *part, const char *text, void *arg) {
+  (void)level;
+  (void)part;
+  (void)text;
+  (void)arg;
+  shown++;
+}
+
+Test(logger, godot_says_from_which_level_on) {
+  open_godot();
+  mcp_set_log(count_shown, MCP_LOG_INFO, NULL);
+  mcp_server_t *server = start_named("stage");
+  RUN_UNTIL(line_of("Server running") != NULL);
+  expect_shipped_from(MCP_LOG_INFO);
+  say("{\"component\":\"stage\",\"level\":\"ERROR\"}");
+  expect_shipped_from(MCP_LOG_ERROR);
+  say("{\"component\":\"stage\",\"level\":\"TRACE\"}");
+  size_t before = shown;
+  expect_shipped_from(MCP_LOG_TRACE);
+  cr_expect_eq(shown - before, 4, "what Godot asks for does not change what is shown");
+  say("{\"component\":\"other\",\"level\":\"ERROR\"}");
+  expect_shipped_from(MCP_LOG_TRACE);
+  say("{\"component\":\"stage\",\"level\":\"warn\"}");
+  expect_shipped_from(MCP_LOG_WARN);
+  say("{\"level\":null}");
+  expect_shipped_from(MCP_LOG_INFO);
+  say("{\"level\":\"DEBUG\"}");
+  expect_shipped_from(MCP_LOG_DEBUG);
+  say("[]");
+  expect_shipped_from(MCP_LOG_INFO);
+  stage_stop(server);
+  close_scene();
+}
+
+/* ---- a Godot that does not do its part ---------------------------------------------------------------- */
+
+Test(logger, a_line_that_cannot_be_taken_now_comes_again_with_its_id) {
+  mcp_server_t *server = start();
+  settle();
+  godot.mood = REFUSES;
+  godot.code = MCP_TOOL_ERROR;
+  godot.victim = "again";
+  mcp_log(MCP_LOG_INFO, "stage", "again");
+  mcp_log(MCP_LOG_INFO, "stage", "another");
+  RUN_UNTIL(lines_of("again") == 2);
+  godot.mood = TAKES;
+  RUN_UNTIL(lines_of("again") == 3 && line_of("another") != NULL);
+  settle();
+  cr_expect_eq(lines_of("again"), 3);
+  cr_expect_eq(lines_of("another"), 1);
+  const line_t *first = line_of("again");
+  for (size_t i = 0; i < godot.count; i++)
+    cr_expect_eq(strcmp(godot.lines[i].id, first->id) == 0, strcmp(godot.lines[i].message, "again") == 0);
+  stage_stop(server);
+  close_scene();
+}
+
+static unsigned long reported(bool taken_ones) { /* how many drops all reports together name */
+  unsigned long sum = 0;
+  for (size_t i = 0; i < godot.count; i++) {
+    char *behind;
+    unsigned long number = strtoul(godot.lines[i].message, &behind, 10);
+    if (behind == godot.lines[i].message || strncmp(behind, " log lines dropped since ", 25) != 0)
+      continue;
+    cr_expect_str_eq(godot.lines[i].level, "WARN");
+    sum += !taken_ones || godot.lines[i].taken ? number : 0;
+  }
+  return sum;
+}
+
+Test(logger, a_line_that_is_refused_is_counted_and_told) {
+  mcp_server_t *server = start();
+  settle();
+  godot.mood = REFUSES;
+  godot.code = MCP_INVALID_PARAMS;
+  godot.victim = "bad";
+  mcp_log(MCP_LOG_INFO, "stage", "bad");
+  mcp_log(MCP_LOG_INFO, "stage", "good");
+  mcp_log(MCP_LOG_INFO, "stage", "bad");
+  RUN_UNTIL(reported(true) == 2);
+  settle();
+  cr_expect_eq(lines_of("bad"), 2);
+  cr_expect_eq(lines_of("good"), 1);
+  cr_expect_eq(reported(true), 2);
+  cr_expect(scene_logged("a log line was refused and is lost"));
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, who_refuses_everything_is_not_asked_for_ever) {
+  mcp_server_t *server = start();
+  settle();
+  size_t begin = godot.count;
+  godot.mood = REFUSES;
+  godot.code = MCP_METHOD_NOT_FOUND;
+  for (int i = 0; i < 100; i++)
+    mcp_log(MCP_LOG_INFO, "stage", "line %d", i);
+  RUN_UNTIL(line_of("line 99") != NULL);
+  RUN_UNTIL(reported(false) >= 100);
+  scene_run_ms(300); /* six turns of the logger, in which nothing more comes */
+  size_t settled = godot.count;
+  cr_expect_leq(settled - begin, 200);
+  scene_run_ms(300);
+  cr_expect_eq(godot.count, settled);
+  godot.mood = TAKES;
+  settle();
+  stage_stop(server);
+  close_scene();
+}
+
+static size_t most_unanswered(void) {
+  size_t most = 0;
+  for (size_t i = 0; i < LINKS_MAX; i++)
+    most = godot.links[i].most > most ? godot.links[i].most : most;
+  return most;
+}
+
+static void log_numbers(int from, int to) {
+  for (int i = from; i < to; i++)
+    mcp_log(MCP_LOG_INFO, "stage", "line %d", i);
+}
+
+static size_t times_taken(int number) {
+  size_t times = 0;
+  char message[32];
+  snprintf(message, sizeof message, "line %d", number);
+  for (size_t i = 0; i < godot.count; i++)
+    times += godot.lines[i].taken && strcmp(godot.lines[i].message, message) == 0;
+  return times;
+}
+
+/* In each piece of silence there are 64 on their way; these come again over the next connection, by the same ids. */
+Test(logger, lines_on_their_way_when_the_connection_goes) {
+  mcp_server_t *server = start();
+  settle();
+  size_t begin = godot.count;
+  godot.mood = SILENT;
+  log_numbers(0, 300);
+  RUN_UNTIL(godot.count == begin + 64);
+  scene_run_ms(150);
+  cr_expect_eq(godot.count, begin + 64);
+  wire_reset(godot.trap->last);
+  RUN_UNTIL(godot.count >= begin + 128); /* no less unanswered */
+  godot.mood = TAKES;
+  wire_close(godot.trap->last);
+  RUN_UNTIL(times_taken(299) == 1);
+  for (int i = 0; i < 300; i++)
+    cr_assert_eq(times_taken(i), 1, "%d", i);
+  for (size_t i = 0; i < 64; i++) {
+    const line_t *first = &godot.lines[begin + i];
+    size_t times = 0;
+    for (size_t j = begin; j < godot.count; j++) {
+      bool same = strcmp(godot.lines[j].id, first->id) == 0;
+      cr_assert(!same || strcmp(godot.lines[j].message, first->message) == 0);
+      times += same;
+    }
+    cr_assert_eq(times, 3, "%s", first->message);
+  }
+  cr_expect_eq(most_unanswered(), 64);
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, more_than_it_can_keep_while_godot_is_away) {
+  open_godot();
+  godot.mood = AWAY;
+  mcp_server_t *server = start_named("stage");
+  RUN_UNTIL(godot.trap->accepted > 0);
+  log_numbers(0, 10499); /* and "Server running" */
+  godot.mood = TAKES;
+  RUN_UNTIL(godot.count > 10000 && line_of("line 10498") != NULL);
+  settle();
+  cr_expect_eq(reported(true), 500);
+  cr_expect_null(line_of("Server running"));
+  cr_expect_null(line_of("line 498"));
+  cr_expect_not_null(line_of("line 499"));
+  cr_expect_eq(godot.count, 10002); /* the report, and the mark */
+  cr_expect_eq(most_unanswered() <= 64, true);
+  stage_stop(server);
+  close_scene();
+}
+
+/* ---- stopping ----------------------------------------------------------------------------------------- */
+
+static uint64_t stop_ms(mcp_server_t *server) { /* how long it took */
+  uint64_t began = scene_ms();
+  stage_stop(server);
+  return scene_ms() - began;
+}
+
+Test(logger, what_is_left_is_shipped_at_the_stop) {
+  mcp_server_t *server = start();
+  settle();
+  log_numbers(0, 1000);
+  cr_expect_lt(stop_ms(server), 5000);
+  cr_expect_not_null(line_of("Server stopping"));
+  cr_expect_not_null(line_of("Server stopped"));
+  for (int i = 0; i < 1000; i++)
+    cr_assert_eq(times_taken(i), 1, "%d", i);
+  close_scene();
+}
+
+Test(logger, a_stop_does_not_wait_for_a_godot_that_is_not_there) {
+  open_godot();
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", trap_free_port());
+  mcp_server_t *server = start_named("stage");
+  log_numbers(0, 1000);
+  cr_expect_lt(stop_ms(server), 400);
+  close_scene();
+}
+
+Test(logger, a_stop_does_not_wait_for_one_that_never_says_hello) {
+  scene_open();
+  trap_t *trap = trap_open(script_silent, NULL);
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", trap->port);
+  mcp_server_t *server = start_named("stage");
+  RUN_UNTIL(trap->accepted > 0);
+  wire_t *wire = wire_to(server);
+  wire_call(wire, 1, "now", "{}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  cr_expect_lt(stop_ms(server), 1000);
+  close_scene();
+}
+
+Test(logger, a_stop_waits_a_second_for_one_that_does_not_answer) {
+  mcp_server_t *server = start();
+  settle();
+  godot.mood = SILENT;
+  log_numbers(0, 1000);
+  wire_t *wire = wire_to(server);
+  wire_call(wire, 1, "now", "{}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  wire_close(wire);
+  uint64_t took_ms = stop_ms(server);
+  cr_expect(took_ms >= 900 && took_ms < 2500, "%llu ms", (unsigned long long)took_ms);
+  close_scene();
+}
+
+Test(logger, stopped_while_it_connects_and_started_again) {
+  open_godot();
+  mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
+  cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
+  for (int i = 0; i < 20; i++) {
+    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    for (int turns = 0; turns < i; turns++)
+      scene_turn_once();
+    mcp_log(MCP_LOG_INFO, "stage", "round %d", i);
+    stage.stopped = false;
+    cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+    RUN_UNTIL(stage.stopped);
+    mcp_log(MCP_LOG_INFO, "stage", "nobody ships this");
+  }
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  settle();
+  cr_expect_null(line_of("nobody ships this"));
+  stage_stop(server);
+  close_scene();
+}
+
+/* ---- threads, and servers ----------------------------------------------------------------------------- */
+
+enum { THREADS = 4, EACH = 1000 };
+
+static void log_from_thread(void *arg) {
+  for (int i = 0; i < EACH; i++)
+    mcp_log(i % 5, "stage", "line %d", *(int *)arg * EACH + i);
+}
+
+Test(logger, lines_of_many_threads) {
+  uv_thread_t threads[THREADS];
+  int numbers[THREADS];
+  mcp_server_t *server = start();
+  settle();
+  for (int i = 0; i < THREADS; i++) {
+    numbers[i] = i;
+    cr_assert_eq(uv_thread_create(&threads[i], log_from_thread, &numbers[i]), 0);
+  }
+  for (int i = 0; i < THREADS; i++)
+    uv_thread_join(&threads[i]);
+  settle();
+  RUN_UNTIL(taken() == godot.count && godot.count >= THREADS * EACH);
+  static unsigned times[THREADS * EACH];
+  for (size_t i = 0; i < godot.count; i++)
+    if (strncmp(godot.lines[i].message, "line ", 5) == 0)
+      times[atoi(godot.lines[i].message + 5)]++;
+  for (size_t i = 0; i < THREADS * EACH; i++)
+    cr_assert_eq(times[i], 1, "%zu", i);
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, two_servers_of_one_process) {
+  open_godot();
+  mcp_server_t *first = start_named("first"), *second = start_named("second");
+  wire_t *wire = wire_to(second);
+  wire_call(wire, 1, "say", "{}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  mcp_log(MCP_LOG_INFO, "first", "of the first");
+  mcp_log(MCP_LOG_INFO, "second", "of the second");
+  mcp_log(MCP_LOG_INFO, "neither", "of neither");
+  RUN_UNTIL(line_of("of the first") != NULL && line_of("of the second") != NULL && line_of("of neither") != NULL);
+  cr_expect_str_eq(line_of("of the first")->component, "first");
+  cr_expect_str_eq(line_of("of the second")->component, "second");
+  cr_expect_str_eq(line_of("of neither")->component, "first");
+  cr_expect_str_eq(line_of("say of the call")->component, "second");
+  cr_expect_str_eq(line_of("Client connected")->component, "second");
+  cr_expect_eq(lines_of("Server running"), 2);
+  cr_expect_eq(godot.hellos, 2);
+  stage_stop(first);
+  mcp_log(MCP_LOG_INFO, "neither", "of neither then");
+  RUN_UNTIL(line_of("of neither then") != NULL);
+  cr_expect_str_eq(line_of("of neither then")->component, "second");
+  stage_stop(second);
+  close_scene();
+}
+
+static mcp_client_t *onward;
+
+static void on_onward(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  (void)client;
+  cr_assert_eq(result->status, 0);
+  mcp_call_reply_text(arg, "1", 1);
+}
+
+static void relay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  cr_assert_eq(mcp_client_call_from(call, onward, "now", NULL, 0, on_onward, call), 0);
+}
+
+Test(logger, spans_of_a_call_and_of_those_made_for_it) {
+  open_godot();
+  mcp_server_t *outer = start_named("outer"), *inner = start_named("inner");
+  const mcp_tool_t relay = {.name = "relay", .handler = relay_tool};
+  cr_assert_eq(mcp_server_add_tool(outer, &relay), 0);
+  onward = client_to(mcp_server_port(inner));
+  wire_t *wire = wire_to(outer);
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"relay\",\"params\":{\"_meta\":{\"trace_id\":\"t\"}}}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1 && lines_of("Tool call completed") == 2);
+  const line_t *lines[2] = {NULL, NULL}; /* outer's, inner's */
+  for (size_t i = 0; i < godot.count; i++)
+    if (strcmp(godot.lines[i].message, "Tool call completed") == 0)
+      lines[strcmp(godot.lines[i].component, "inner") == 0] = &godot.lines[i];
+  cr_assert(lines[0] != NULL && lines[1] != NULL);
+  cr_expect_str_eq(lines[0]->trace_id, "t");
+  cr_expect_str_eq(lines[1]->trace_id, "t");
+  cr_expect_str_eq(member(lines[0], "parent_span_id"), "");
+  cr_expect_str_eq(member(lines[1], "parent_span_id"), member(lines[0], "span_id"));
+  cr_expect_str_neq(member(lines[1], "span_id"), member(lines[0], "span_id"));
+  client_end(onward);
+  stage_stop(outer);
+  stage_stop(inner);
+  close_scene();
+}
+
+/* A call that goes on after its server has stopped may log to the end. */
+Test(logger, a_call_that_outlives_its_server) {
+  open_godot();
+  mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
+  mcp_server_set_log_url(server, godot.url);
+  mcp_server_set_shutdown_timeout_ms(server, 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  wire_t *wire = wire_to(server);
+  wire_call(wire, 1, "keep", "{}");
+  RUN_UNTIL(kept != NULL);
+  settle();
+  stage_stop(server);
+  cr_expect_not_null(line_of("Tool error"));
+  mcp_call_log(kept, MCP_LOG_INFO, NULL, "still here");
+  cr_expect(scene_logged("still here"));
+  mcp_call_reply_text(kept, "1", 1);
+  close_scene();
+}
+
+/* ---- the notice, as a server gives it ------------------------------------------------------------------- */
+
+static unsigned notices;
+
+static yyjson_mut_doc *on_notice(mcp_server_t *server, yyjson_val *initialize, void *arg) {
+  (void)server;
+  (void)arg;
+  cr_assert(yyjson_is_obj(yyjson_obj_get(initialize, "capabilities")));
+  notices++;
+  return args_of("{\"level\":\"WARN\"}");
+}
+
+enum { ASK_BYTES = 16384 };
+
+/* A frame with an initialize that asks for news, masked with zeros; its length. */
+static size_t ask(char *frame, int id, int padding) {
+  int len = snprintf(frame + 8, ASK_BYTES - 8,
+                     "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"initialize\",\"params\":{\"capabilities\":{"
+                     "\"experimental\":{\"x/news\":{\"pad\":\"%0*d\"}}}}}",
+                     id, padding, 0);
+  memcpy(frame, "\x81\xfe\0\0\0\0\0\0", 8);
+  frame[2] = (char)(len >> 8);
+  frame[3] = (char)len;
+  return (size_t)len + 8;
+}
+
+static void ask_for_news(wire_t *wire, int id) {
+  char frame[ASK_BYTES];
+  wire_send(wire, frame, ask(frame, id, 50));
+}
+
+#define NEWS "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x/news\",\"params\":{\"level\":\"WARN\"}}"
+
+static size_t news(const wire_t *wire) {
+  size_t count = 0;
+  for (size_t i = 0; i < wire->count; i++)
+    count += strcmp(wire->messages[i], NEWS) == 0;
+  return count;
+}
+
+Test(logger, the_notice_goes_to_those_who_asked) {
+  scene_open();
+  mcp_server_t *server = stage_server();
+  mcp_server_set_log_url(server, NULL);
+  cr_assert_eq(mcp_server_set_notice(server, "", on_notice, NULL), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_notice(server, "x/news", on_notice, NULL), 0);
+  cr_assert_eq(mcp_server_set_notice(server, "y", on_notice, NULL), MCP_ESTATE);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  wire_t *asks = wire_to(server), *does_not = wire_to(server);
+  wire_text(does_not, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
+  ask_for_news(asks, 1);
+  RUN_UNTIL(news(asks) == 1);
+  cr_expect_eq(wire_answers(asks, 1), 1);
+  cr_expect_str_eq(asks->messages[1], NEWS, "behind the answer");
+  mcp_server_notice_changed(server);
+  mcp_server_notice_changed(server);
+  RUN_UNTIL(news(asks) == 2);
+  wire_settle(asks);
+  wire_settle(does_not);
+  cr_expect_eq(news(asks), 2);
+  cr_expect_eq(news(does_not), 0);
+  stage_stop(server);
+  close_scene();
+}
+
+/* An initialize that is too large to be kept takes the place of one that was. */
+Test(logger, the_notice_after_an_initialize_that_is_too_large) {
+  scene_open();
+  mcp_server_t *server = stage_server();
+  mcp_server_set_log_url(server, NULL);
+  cr_assert_eq(mcp_server_set_notice(server, "x/news", on_notice, NULL), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  wire_t *wire = wire_to(server);
+  char frames[2 * ASK_BYTES];
+  size_t len = ask(frames, 1, 50);
+  len += ask(frames + len, 2, 8000); /* both in one piece */
+  wire_send(wire, frames, len);
+  RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
+  mcp_server_notice_changed(server);
+  wire_settle(wire);
+  cr_expect_eq(news(wire), notices);
+  cr_expect_leq(notices, 1);
+  stage_stop(server);
+  close_scene();
+}
