@@ -110,11 +110,11 @@ static int read_worker(config_t *config) {
   return status;
 }
 
-static int check_log_level(void) { /* which the library reads; here it ends the program like any other */
+static int check_log_level(void) {
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
   if (mcp_log_level(level) >= 0)
     return 0;
-  fprintf(stderr, "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR is allowed\n", level);
+  mcp_log(MCP_LOG_ERROR, "config", "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR are allowed", level);
   return MCP_EENV;
 }
 

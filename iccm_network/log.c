@@ -57,7 +57,7 @@ int mcp__log_threshold(void) {
   if (level != LEVEL_UNSET)
     return level;
   level = mcp_log_level(getenv("LOG_LEVEL"));
-  if (level < 0) /* unset; or what no server starts with */
+  if (level < 0) /* unset; or none, which programs refuse at their start */
     level = MCP_LOG_INFO;
   atomic_store(&threshold, level);
   return level;

@@ -39,7 +39,7 @@ static int refuse_unsupported(void) {
     if (mcp_env_text(names[i], NULL) != NULL) { /* never pretend to a protection that is not there */
       mcp__set_last_error("%s is set, but this version does not support it: unset it, and admit nobody you do not trust",
                           names[i]);
-      return MCP_EENV;
+      return UV_ENOTSUP;
     }
   }
   return 0;
@@ -48,7 +48,7 @@ static int refuse_unsupported(void) {
 static int read_environment(mcp_server_t *server) {
   int64_t message = 0, connections = 0;
   if (refuse_unsupported() != 0)
-    return MCP_EENV;
+    return UV_ENOTSUP;
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
@@ -67,15 +67,15 @@ static int read_logging(mcp_server_t *server) {
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
   if (mcp_log_level(level) < 0) {
     mcp__set_last_error("LOG_LEVEL is \"%.64s\": TRACE, DEBUG, INFO, WARN or ERROR is needed", level);
-    return MCP_EENV;
+    return UV_EINVAL;
   }
   if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
     return MCP_EENV;
   const char *url = mcp_env_text("GODOT_URL", "ws://godot-mcp:9060");
-  int status = mcp_server_set_log_url(server, enabled ? url : NULL);
+  int status = mcp_server_set_log_url(server, url); /* read even where it is not wanted */
   if (status == MCP_EURL)
     mcp__set_last_error("GODOT_URL is \"%.200s\": an address of the form ws://host:port is needed", url);
-  return status;
+  return status == 0 && !enabled ? mcp_server_set_log_url(server, NULL) : status;
 }
 
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port, const mcp_tool_t *tools) {
@@ -121,9 +121,11 @@ static mcp_server_t *new_empty(void) {
 mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools) {
   mcp_server_t *server = new_empty();
   mcp__set_last_error("out of memory");
-  if (server != NULL && set_up(server, name, version, port, tools) == 0)
+  int status = server != NULL ? set_up(server, name, version, port, tools) : UV_ENOMEM;
+  if (status == 0)
     return server;
-  mcp_log(MCP_LOG_ERROR, name != NULL ? name : "server", "%s", mcp_last_error());
+  if (status != MCP_EENV) /* which is logged where it is found */
+    mcp_log(MCP_LOG_ERROR, name != NULL ? name : "server", "%s", mcp_last_error());
   mcp_server_free(server);
   return NULL;
 }

@@ -1,0 +1,335 @@
+"""Log lines of real components on their way through Godot into the store: found by their trace, without their secrets, from
+the level that Godot was told on; none lost or twice when Godot dies; no loop; and nobody who notices a Godot that is away.
+
+The environment moves its size: TEST_LINES (1000).
+"""
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+from caller import Caller
+from services import BUILD, PROGRAMS, Alone, AsyncCase, Place, System, finished, free_port, main, until, wait_ready
+from test_network import OtherNetwork
+
+LINES = int(os.environ.get("TEST_LINES", 1000))
+RELAY = BUILD / "tests/system/relay"
+GONE = "[REDACTED]"
+
+
+class Shipping(System):
+    """A System to which components ship their lines."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.shipping = {"LOGGING_ENABLED": "true", "GODOT_URL": self.godot_url}
+
+    def component(self, name, *command, **settings):
+        program = self.add(name, *command)
+        self.programs.remove(program)
+        self.programs.insert(0, program)  # it ends before those that it ships to
+        program.environment = self.settings | self.shipping | settings
+        return program.start()
+
+
+async def eventually(condition, what, seconds=30):
+    """Polls a coroutine until its answer is true, and answers that."""
+    deadline = time.monotonic() + seconds
+    while not (value := await condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        await asyncio.sleep(0.02)
+    return value
+
+
+async def everything(godot, **wanted):
+    """All rows there are, oldest first."""
+    rows, cursor = [], ""
+    while cursor is not None:
+        page = await godot.call("logger_query", wanted | {"limit": 1000, "cursor": cursor})
+        rows += page["logs"]
+        cursor = page["next_cursor"]
+    return rows[::-1]
+
+
+async def call_as(caller, tool, arguments, trace_id):
+    answer = await caller.request("tools/call", {"name": tool, "arguments": arguments, "_meta": {"trace_id": trace_id}})
+    assert "result" in answer, answer
+
+
+def url_of(program):
+    return f"ws://127.0.0.1:{program.port()}"
+
+
+class Traces(AsyncCase):
+    async def test_a_request_through_two_components(self):
+        secrets = {
+            "subject": "one",
+            "who": {"name": "x", "db_password": "hush"},
+            "list": [[{"accessToken": "hush", "n": 1}], {"API-Key": ["hush"]}],
+            "authorization": {"deep": "hush"},
+        }
+        with Shipping().start() as system:
+            second = system.component("second", RELAY, "second", 0)
+            first = system.component("first", RELAY, "first", 0, url_of(second))
+            async with Caller(url_of(first)) as caller, Caller(system.godot_url) as godot:
+                await call_as(caller, "ask", secrets, "before")
+                await eventually(lambda: everything(godot, trace_id="before", component="second"), "lines at INFO")
+                for name in ("first", "second"):
+                    await godot.call("logger_set_level", {"component": name, "level": "TRACE"})
+
+                async def both_heard():
+                    trace = f"try {time.monotonic()}"
+                    await call_as(caller, "ask", secrets, trace)
+                    await asyncio.sleep(0.2)
+                    rows = await everything(godot, trace_id=trace)
+                    return len({row["component"] for row in rows if row["message"] == "Tool call completed"}) == 2
+
+                await eventually(both_heard, "both components ship from TRACE on")
+                await call_as(caller, "ask", secrets, "the trace")
+
+                async def whole():
+                    rows = await everything(godot, trace_id="the trace")
+                    return rows if len(rows) >= 8 else None
+
+                rows = await eventually(whole, "eight lines of the trace")
+                self.check_trace(rows)
+                before = await everything(godot, trace_id="before")
+                self.assertEqual([row["message"] for row in before], ["asks for one", "works on one"])
+                await godot.call("logger_set_level", {"component": "first", "level": "ERROR"})
+
+                async def dumb():
+                    trace = f"try {time.monotonic()}"
+                    await call_as(caller, "ask", secrets, trace)
+                    await eventually(lambda: everything(godot, trace_id=trace, component="second"), "the second one's")
+                    return not await everything(godot, trace_id=trace, component="first")
+
+                await eventually(dumb, "the first component ships errors alone")
+            for program in (first, second):
+                self.assertNotIn("hush", program.output())
+
+    def check_trace(self, rows):
+        said = sorted((row["component"], row["message"]) for row in rows)
+        own = ["MCP request received", "Tool call completed", "Tool call started"]
+        self.assertEqual(
+            said,
+            [("first", text) for text in own + ["asks for one"]] + [("second", text) for text in own + ["works on one"]],
+        )
+        self.assertNotIn("hush", json.dumps(rows))
+        spans = {}
+        for row in rows:
+            if row["message"] == "MCP request received":
+                continue
+            data = row["data"]
+            spans.setdefault(row["component"], set()).add((data["span_id"], data.get("parent_span_id")))
+            if " one" in row["message"]:
+                self.assertEqual(data["who"], {"name": "x", "db_password": GONE})
+                self.assertEqual(data["list"], [[{"accessToken": GONE, "n": 1}], {"API-Key": GONE}])
+                self.assertEqual(data["authorization"], GONE)
+        [(outer, nobody)], [(inner, parent)] = spans["first"], spans["second"]
+        self.assertIsNone(nobody)
+        self.assertEqual(parent, outer)
+        self.assertNotEqual(inner, outer)
+
+
+class Delivery(AsyncCase):
+    async def test_godot_is_killed_and_comes_back(self):
+        with Shipping().start() as system:
+            program = system.component("worker-like", RELAY, "worker-like", 0)
+            async with Caller(url_of(program)) as caller:
+                for number in range(LINES):
+                    if number == LINES // 4:
+                        system.godot.kill()  # with lines on their way
+                    await caller.call("work", {"subject": f"{number:06}"})
+                system.godot.start()
+                wait_ready(system.godot_port)
+                async with Caller(system.godot_url) as godot:
+
+                    async def all_there():
+                        rows = await everything(godot, component="worker-like")
+                        return rows if any(row["message"] == f"works on {LINES - 1:06}" for row in rows) else None
+
+                    await eventually(all_there, "the last line", 60)
+                    await eventually(lambda: self.drained(system), "an empty queue")
+                    rows = await everything(godot, component="worker-like")
+            said = [row["message"] for row in rows if row["message"].startswith("works on")]
+            self.assertEqual(sorted(said), [f"works on {number:06}" for number in range(LINES)])
+            self.assertEqual(len({row["id"] for row in rows}), len(rows))
+
+    async def drained(self, system):
+        return system.redis_count("LLEN", "logs:queue") == 0
+
+    async def test_what_is_said_last_arrives(self):
+        with Shipping().start() as system:
+            program = system.component("brief", RELAY, "brief", 0)
+            async with Caller(url_of(program)) as caller, Caller(system.godot_url) as godot:
+                await eventually(lambda: everything(godot, component="brief"), "the first line")
+                await caller.call("work", {"subject": "last"})
+                program.stop()
+
+                async def stopped():
+                    rows = await everything(godot, component="brief")
+                    return rows if rows[-1]["message"] == "Server stopped" else None
+
+                said = [row["message"] for row in await eventually(stopped, "the last line")]
+                self.assertIn("works on last", said)
+                self.assertIn("Server stopping", said)
+
+    async def test_storing_lines_makes_no_lines(self):
+        with Shipping() as system:
+            system.dewey.environment = system.settings | system.shipping | {"LOG_LEVEL": "TRACE"}
+            system.start()
+            async with Caller(system.godot_url) as godot, Caller(system.dewey_url) as dewey:
+                await eventually(lambda: everything(godot, component="dewey"), "Dewey's first line")
+                for batch in range(10):
+                    for number in range(20):
+                        entry = {"component": "busy", "level": "INFO", "message": f"{batch}.{number}"}
+                        await godot.call("logger_log", entry)
+
+                    async def stored():
+                        stats = await dewey.call("dewey_get_log_stats")
+                        return stats["count_by_component"].get("busy") == 20 * (batch + 1)
+
+                    await eventually(stored, f"batch {batch} in the store")
+                    await dewey.call("dewey_query_logs", {"component": "busy", "limit": 1})
+                await eventually(lambda: Delivery.drained(self, system), "an empty queue")
+                stats = await dewey.call("dewey_get_log_stats")
+                said = [row["message"] for row in await everything(godot, component="dewey")]
+                self.assertNotIn("Client connected", said)
+                self.assertFalse([text for text in said if "call" in text or "request" in text], said)
+                self.assertEqual(stats["count_by_component"], {"busy": 200, "dewey": len(said)})
+
+    async def test_what_is_too_deep_for_godot_arrives_cut(self):
+        deep = {}
+        for _ in range(55):
+            deep = {"a": deep}
+        with Shipping().start() as system:
+            program = system.component("deep", PROGRAMS["slow_server"], 0, LOG_LEVEL="TRACE")
+            async with Caller(url_of(program)) as caller, Caller(system.godot_url) as godot:
+                answer = await caller.request("tools/call", {"name": "sleep", "arguments": {"ms": 0, "deep": deep}})
+                self.assertIn("result", answer)
+
+                async def started():
+                    rows = await everything(godot, component="slow")
+                    return [row for row in rows if row["message"] == "Tool call started"]
+
+                [row] = await eventually(started, "the call's line")
+                self.assertIn(GONE, json.dumps(row["data"]))
+            self.assertNotIn("was refused", program.output())
+
+
+class Away(AsyncCase):
+    """A component whose Godot is not there, or not worth having."""
+
+    async def serves(self, url, **settings):
+        """Calls are answered at once, and so is SIGTERM."""
+        with Alone("echo", "0", GODOT_URL=url, **{"LOGGING_ENABLED": "true", "LOG_LEVEL": "TRACE"} | settings) as echo:
+            slowest, end = 0, time.monotonic() + 3  # longer than the first attempts to connect take
+            async with Caller(echo.url) as caller:
+                while time.monotonic() < end:
+                    began = time.monotonic()
+                    await caller.call("echo", {"some": "arguments" * 20})
+                    slowest = max(slowest, time.monotonic() - began)
+            self.assertLess(slowest, 0.5)
+            began = time.monotonic()
+            echo.program.stop()
+            self.assertLess(time.monotonic() - began, 2.5)
+
+    async def test_nobody_listens(self):
+        await self.serves(f"ws://127.0.0.1:{free_port()}")
+
+    async def test_somebody_listens_and_says_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            await self.serves(f"ws://127.0.0.1:{silent.getsockname()[1]}")
+
+    async def test_a_name_that_nobody_has(self):
+        await self.serves("ws://godot.invalid:9060")
+
+    async def test_a_network_that_swallows_everything(self):
+        with OtherNetwork() as other:
+            other.addresses("10.231.78.1/24", "10.231.78.2/24")
+            other.make("-n", other.name, "addr", "del", "10.231.78.2/24", "dev", other.inside)
+            other.make("neigh", "add", "10.231.78.2", "lladdr", "02:00:00:00:00:02", "dev", other.outside)
+            await self.serves("ws://10.231.78.2:9060")
+
+    async def test_no_logging(self):
+        with socket.create_server(("127.0.0.1", 0)) as godot:
+            url = f"ws://127.0.0.1:{godot.getsockname()[1]}"
+            await self.serves(url, LOGGING_ENABLED="false")
+            godot.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                godot.accept()
+
+
+class Settings(unittest.TestCase):
+    def refused(self, command, variable, value, allowed):
+        with Place(**{variable: value}) as place:
+            run = finished(command, env={"PATH": os.environ["PATH"]} | place.settings)
+        lines = run.stderr.splitlines()
+        self.assertEqual((run.returncode, len(lines)), (1, 1), run.stderr)
+        for words in (variable, value, allowed):
+            self.assertIn(words, lines[0])
+
+    def test_settings_that_cannot_be_read(self):
+        servers = ([PROGRAMS["echo"], "0"], [PROGRAMS["godot-server"]], [PROGRAMS["dewey"]])
+        for command in servers:
+            for url in ("http://godot:9060", "ws://", "ws://godot:port"):
+                with self.subTest(command=command[0].name, url=url):
+                    self.refused(command, "GODOT_URL", url, "ws://host:port")
+            with self.subTest(command=command[0].name):
+                self.refused(command, "LOGGING_ENABLED", "perhaps", "false")
+        for command in (*servers, [PROGRAMS["godot-worker"]]):
+            with self.subTest(command=command[0].name):
+                self.refused(command, "LOG_LEVEL", "LOUD", "TRACE, DEBUG, INFO, WARN or ERROR")
+
+
+class NobodyReads(AsyncCase):
+    """stderr is a pipe that is full."""
+
+    async def full_pipe(self, filled):
+        port = free_port()
+        environment = {"PATH": os.environ["PATH"], "LOG_LEVEL": "TRACE", "GODOT_URL": f"ws://127.0.0.1:{free_port()}"}
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        if filled:
+            os.set_blocking(writer, False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    os.write(writer, b"x" * 4096)
+            os.set_blocking(writer, True)
+        process = subprocess.Popen([PROGRAMS["echo"], str(port)], stderr=writer, env=environment)
+        os.close(writer)
+        try:
+            until(lambda: self.listens(port), "the server listens")
+            async with Caller(f"ws://127.0.0.1:{port}") as caller:
+                for number in range(300):
+                    self.assertEqual(await caller.call("echo", {"n": number}), {"n": number})
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(4), 0)
+            output = os.read(reader, 65536).decode()
+        finally:
+            process.kill()
+            process.wait()
+            os.close(reader)
+        self.assertEqual("Server running" in output, not filled)
+
+    def listens(self, port):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        except OSError:
+            return False
+
+    async def test_it_fills_up(self):
+        await self.full_pipe(False)
+
+    async def test_it_was_full_before(self):
+        await self.full_pipe(True)
+
+
+if __name__ == "__main__":
+    main()
