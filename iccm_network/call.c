@@ -57,6 +57,7 @@ void mcp__call_free(mcp_call_t *call) {
 }
 
 void mcp__call_give_back(mcp_call_t *call) {
+  mcp__log_leave(&call->trace); /* what its handler says from now on is about something else */
   mcp_server_t *server = call->server;
   if (server == NULL) {
     mcp__call_free(call);
@@ -489,7 +490,9 @@ static void run_handler(mcp_call_t *call) {
   mcp_tool_cb handler = tool->handler;
   if (is_log_traffic)
     mcp__logger_be_quiet(true);
-  handler(call, call->args, tool->arg); /* may have ended the call */
+  mcp__log_enter(&call->trace);
+  handler(call, call->args, tool->arg);
+  mcp__log_leave(&call->trace); /* the call may have ended, but the address is good enough for this */
   if (is_log_traffic)
     mcp__logger_be_quiet(false);
 }
@@ -547,9 +550,9 @@ void mcp__call_run(mcp_call_t *call) {
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
-uint64_t mcp__call_span(const mcp_call_t *call) { return call->span; }
+uint64_t mcp__call_span(const mcp_call_t *call) { return call->trace.span; }
 
-const char *mcp_call_trace_id(const mcp_call_t *call) { return call->trace_id; }
+const char *mcp_call_trace_id(const mcp_call_t *call) { return call->trace.id; }
 
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
   if (call->doc == NULL)

@@ -244,8 +244,8 @@ static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outco
   call->args = outcome->args;
   call->progress_token = call->silent ? NULL : outcome->progress_token;
   call->progress_last = -INFINITY;
-  call->span = mcp__span_new();
-  call->parent_span_id = outcome->parent_span_id;
+  call->trace.span = mcp__span_new();
+  call->trace.parent_span_id = outcome->parent_span_id;
   mcp__call_run(call); /* may have ended it */
 }
 
@@ -258,7 +258,7 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
   }
   call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
-  call->trace_id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
+  call->trace.id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
   if (request)
     mcp__event_request(conn, call, message, outcome->tool);
   switch (outcome->action) {

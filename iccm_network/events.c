@@ -135,7 +135,7 @@ static bool is_log_traffic(const mcp__tool_t *tool) {
 void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__message_t *message,
                         const mcp__tool_t *tool) {
   mcp__entry_t entry = {
-      .level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = call->trace_id};
+      .level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = call->trace.id};
   data_t data;
   conn->requests++;
   if (tool != NULL && !is_log_traffic(tool))
@@ -155,10 +155,10 @@ void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__me
 
 /* Of a call: who, what, and its place in the trace. */
 static void begin_call(data_t *data, mcp__entry_t *entry, const mcp_call_t *call, char span[MCP__SPAN_SIZE]) {
-  mcp__span_write(call->span, span);
-  entry->trace_id = call->trace_id;
+  mcp__span_write(call->trace.span, span);
+  entry->trace_id = call->trace.id;
   entry->span_id = span;
-  entry->parent_span_id = call->parent_span_id;
+  entry->parent_span_id = call->trace.parent_span_id;
   begin(data);
   add_text(data, "tool_name", call->tool->name);
   if (call->conn != NULL)
@@ -221,14 +221,14 @@ void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char 
   if (mcp_log_level_name(level) == NULL || !mcp__logger_wants(logger, level))
     return;
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
-  mcp__span_write(call->span, span);
+  mcp__span_write(call->trace.span, span);
   mcp__entry_t entry = {.level = level,
                         .time_us = mcp_time_now_us(),
                         .part = logger != NULL ? mcp__logger_component(logger) : call->tool->name,
                         .message = text,
-                        .trace_id = call->trace_id,
+                        .trace_id = call->trace.id,
                         .span_id = span,
-                        .parent_span_id = call->parent_span_id};
+                        .parent_span_id = call->trace.parent_span_id};
   va_list args;
   va_start(args, format);
   mcp__log_format(text, format, args);

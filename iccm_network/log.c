@@ -32,6 +32,7 @@ static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERR
 static mcp_log_cb hook;
 static void *hook_arg;
 static atomic_int threshold = LEVEL_UNSET;
+static _Thread_local const mcp__trace_t *doing;
 static _Atomic(mcp__log_route_cb) route_cb;
 static atomic_int route_lowest = LEVEL_NONE;
 
@@ -169,8 +170,21 @@ void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char n
   entry->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
 }
 
+void mcp__log_enter(const mcp__trace_t *trace) { doing = trace; }
+
+void mcp__log_leave(const mcp__trace_t *trace) {
+  if (doing == trace)
+    doing = NULL;
+}
+
 static void make_line(mcp__entry_t *entry, const char *format, va_list args) {
-  char text[MCP__LOG_MESSAGE_BYTES];
+  char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
+  if (doing != NULL && entry->trace_id == NULL) {
+    mcp__span_write(doing->span, span);
+    entry->trace_id = doing->id;
+    entry->span_id = span;
+    entry->parent_span_id = doing->parent_span_id;
+  }
   mcp__log_route_cb route = atomic_load(&route_cb);
   mcp__log_format(text, format, args);
   entry->message = text;

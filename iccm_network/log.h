@@ -3,6 +3,7 @@
 #define MCP_LOG_H
 
 #include "buf.h"
+#include "span.h"
 
 #include <stdarg.h>
 
@@ -33,6 +34,10 @@ void mcp__log_set_route(mcp__log_route_cb route, int lowest);
 /* Gives a line its data, JSON text; where that is too much, its size, of which the words go to note. */
 enum { MCP__LOG_DATA_BYTES = 128 << 10, MCP__LOG_NOTE_BYTES = 48 };
 void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char note[MCP__LOG_NOTE_BYTES]);
+
+/* What this thread is doing: lines of mcp_log() that it makes belong there. Borrowed until it is left; NULL: nothing. */
+void mcp__log_enter(const mcp__trace_t *trace);
+void mcp__log_leave(const mcp__trace_t *trace); /* also where it is not what this thread is doing */
 
 /* What printf would print as a line's message: valid UTF-8, cut where it is too long. */
 enum { MCP__LOG_MESSAGE_BYTES = 8192 };

@@ -49,14 +49,12 @@ struct mcp_call {
   mcp_call_t *older, *newer;  /* of the server */
   uint64_t started_ms;
   uint64_t started_ns;        /* the same, for the time that it took */
-  mcp__buf_t text;            /* the message, which id, args and trace_id point into */
+  mcp__buf_t text;            /* the message, which id, args and trace point into */
   mcp__arena_t arena;
   mcp__addressee_t to;
   mcp__tool_t *tool;          /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
-  const char *trace_id;       /* NULL: none */
-  uint64_t span;              /* this call, in its trace … */
-  const char *parent_span_id; /* … and what it was made for; NULL: unknown */
+  mcp__trace_t trace;
   int failure;                /* 0, or the code that it ended with, … */
   const char *failure_text;   /* … in words, in the arena */
   mcp__logger_t *logger;      /* held while on_pool */

@@ -7,6 +7,13 @@
 enum { MCP__SPAN_SIZE = 17 }; /* with the NUL */
 
 uint64_t mcp__span_new(void); /* never 0; any thread; costs no system call but the first */
+/* Where a call stands. Texts are borrowed. */
+typedef struct mcp__trace {
+  const char *id;             /* NULL: none */
+  uint64_t span;              /* the call itself, … */
+  const char *parent_span_id; /* … and what it was made for; NULL: unknown */
+} mcp__trace_t;
+
 void mcp__span_write(uint64_t span, char text[MCP__SPAN_SIZE]);
 
 #endif
