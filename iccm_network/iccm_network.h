@@ -101,13 +101,13 @@ enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR }
 
 /* Writes one line to the log: to stderr, and where a server of this process runs to Godot (mcp_server_set_log_url()), as a
  * line of the component that is that server: the one called part, else the first. part names where the line comes from
- * ("worker"). Any thread. While a server runs it makes no system call: a thread of the library's own has the line on
+ * ("worker"). Any thread. While a server runs it makes no system call (but where threads log in the very same instant, a lock's): a thread of the library's own has the line on
  * stderr within 50 ms, and in Godot as soon as that takes it; up to 10,000 lines and 8 MiB wait, then the oldest are
  * dropped, counted and reported. What a crash leaves in memory is lost. The message is cut at 8 KiB. What a handler says before
  * it returns or ends its call belongs to that call, and has its trace id and span; later there is mcp_call_log(). */
 void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
 
-/* The same with a trace id (NULL: none) and data, borrowed, of which secrets are taken out first: the value of each member,
+/* The same with a trace id (NULL: none; Godot gets none of over 128 bytes) and data, borrowed, of which secrets are taken out first: the value of each member,
  * at any depth, whose name is or ends in password, token, api_key, authorization, secret or a name added by
  * mcp_log_redact() becomes "[REDACTED]"; case and what joins words do not matter (accessToken, API-KEY). Data of over
  * 128 KiB is replaced by its size. Any thread. */

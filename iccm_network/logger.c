@@ -7,6 +7,7 @@
  * stay in their ring, the oldest go when it is full, and a line of their own says how many once Godot is
  * back. A line whose answer got lost is sent again with the id it had. stderr that nobody reads: the same.
  * Lines made by this thread itself are never shipped. */
+#define _GNU_SOURCE /* locks that spin for a moment first */
 #include "logger.h"
 
 #include "client.h"
@@ -71,7 +72,7 @@ struct mcp__logger {
 };
 
 static _Thread_local bool quiet; /* nothing that this thread says is shipped */
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t registry_lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static mcp__logger_t *registry;
 
 /* ---- which loggers run ------------------------------------------------------------------------------ */
@@ -566,10 +567,7 @@ mcp__logger_t *mcp__logger_new(uv_loop_t *loop, const char *component, const cha
   mcp__logger_t *logger = mcp__calloc(sizeof *logger);
   if (logger == NULL)
     return NULL;
-  if (pthread_mutex_init(&logger->lock, NULL) != 0) {
-    mcp__free(logger);
-    return NULL;
-  }
+  logger->lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* held so briefly that waiting costs more */
   atomic_store(&logger->users, 1);
   logger->unseen_us = mcp_time_now_us();
   if (make_parts(logger, component, url != NULL) != 0 || open_handles(logger, loop) != 0) {

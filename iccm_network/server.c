@@ -49,7 +49,7 @@ static int read_environment(mcp_server_t *server) {
   int64_t message = 0, connections = 0;
   if (refuse_unsupported() != 0)
     return UV_ENOTSUP;
-  mcp__set_last_error("a variable of the environment cannot be read; the log says which");
+  mcp__set_last_error("an ICCM_ variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)
@@ -69,6 +69,7 @@ static int read_logging(mcp_server_t *server) {
     mcp__set_last_error("LOG_LEVEL is \"%.64s\": TRACE, DEBUG, INFO, WARN or ERROR is needed", level);
     return UV_EINVAL;
   }
+  mcp__set_last_error("LOGGING_ENABLED cannot be read; the log says why");
   if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
     return MCP_EENV;
   const char *url = mcp_env_text("GODOT_URL", "ws://godot-mcp:9060");

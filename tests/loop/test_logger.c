@@ -1,4 +1,5 @@
-/* test_logger.c: what a server tells Godot, and when; Godot is a raw peer that does what the test wants, up to silence. */
+/* test_logger.c: what a server tells Godot, and when; Godot is a raw peer that does what the test wants, up
+ * to silence. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -19,10 +20,10 @@ typedef struct line {
 static struct {
   trap_t *trap;
   char url[64];
-  enum { TAKES, REFUSES, SILENT, AWAY } mood;
-  int code;           /* with which it refuses */
-  const char *victim; /* the one message that it refuses; NULL: each */
-  char *hello;        /* the params of the last initialize */
+  enum { TAKES, REFUSES, SILENT, MUTE, AWAY } mood; /* MUTE: not even a hello is answered */
+  int code;                                         /* with which it refuses */
+  const char *victim;                               /* the one message that it refuses; NULL: each */
+  char *hello;                                      /* the params of the last initialize */
   size_t hellos;
   line_t lines[LINES_MAX];
   yyjson_doc *docs[LINES_MAX];
@@ -58,7 +59,8 @@ static void answer_line(wire_t *wire, size_t link, int id, line_t *line) {
     return;
   godot.links[link].unanswered--;
   if (refused) {
-    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"error\":{\"code\":%d,\"message\":\"no\"}}", id, godot.code);
+    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"error\":{\"code\":%d,\"message\":\"no\"}}", id,
+              godot.code);
     return;
   }
   line->taken = true;
@@ -80,7 +82,8 @@ static void take_message(wire_t *wire, size_t link, const char *text) {
     free(godot.hello);
     godot.hello = yyjson_val_write(yyjson_obj_get(root, "params"), 0, NULL);
     godot.hellos++;
-    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}}", id);
+    if (godot.mood != MUTE)
+      wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}}", id);
   }
   yyjson_doc_free(doc);
 }
@@ -155,7 +158,8 @@ static void settle(void) {
 static void say(const char *notification) { /* and it was heard: a pong comes after it */
   wire_t *wire = godot.trap->last;
   size_t pongs = wire->pongs;
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":%s}", notification);
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":%s}",
+            notification);
   wire_frame(wire, 9, "", 0);
   RUN_UNTIL(wire->pongs > pongs);
 }
@@ -178,8 +182,8 @@ static void fail_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
 static void say_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   yyjson_doc *hush = yyjson_read(HUSH, strlen(HUSH), 0);
-  mcp_call_log(call, MCP_LOG_INFO, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(hush)), "%s of the call",
-               (const char *)arg);
+  mcp_call_log(call, MCP_LOG_INFO, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(hush)),
+               "%s of the call", (const char *)arg);
   mcp_call_log(call, MCP_LOG_DEBUG, NULL, "%s without data", (const char *)arg);
   mcp_log(MCP_LOG_INFO, "elsewhere", "%s by the way", (const char *)arg);
   yyjson_doc_free(hush);
@@ -226,7 +230,8 @@ static wire_t *wire_to(mcp_server_t *server) {
   return wire_open(mcp_server_port(server));
 }
 
-static const char *member(const line_t *line, const char *name) { /* of data, as JSON text; "" where it has none */
+static const char *member(const line_t *line,
+                          const char *name) { /* of data, as JSON text; "" where it has none */
   static char texts[8][4096];
   static unsigned next;
   char *text = texts[next++ % 8];
@@ -249,9 +254,11 @@ Test(logger, it_says_whose_lines_these_are) {
   open_godot();
   mcp_server_t *server = start_named("a \"stage\"");
   RUN_UNTIL(line_of("Server running") != NULL);
-  cr_expect_not_null(strstr(godot.hello, "\"iccm/log_level\":{\"component\":\"a \\\"stage\\\"\"}"), "%s", godot.hello);
-  cr_expect_not_null(strstr(godot.hello, "\"clientInfo\":{\"name\":\"a \\\"stage\\\"\",\"version\":\"1.2.3\"}"), "%s",
+  cr_expect_not_null(strstr(godot.hello, "\"iccm/log_level\":{\"component\":\"a \\\"stage\\\"\"}"), "%s",
                      godot.hello);
+  cr_expect_not_null(
+      strstr(godot.hello, "\"clientInfo\":{\"name\":\"a \\\"stage\\\"\",\"version\":\"1.2.3\"}"), "%s",
+      godot.hello);
   cr_expect_str_eq(line_of("Server running")->component, "a \"stage\"");
   char port[16];
   snprintf(port, sizeof port, "%d", mcp_server_port(server));
@@ -264,13 +271,18 @@ Test(logger, a_call_from_its_request_to_its_end) {
   mcp_server_t *server = start();
   int64_t before_us = mcp_time_now_us();
   wire_t *wire = wire_to(server);
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"now\",\"arguments\":{"
-                  "\"a\":[{\"api-key\":\"hush\"}],\"secret\":\"hush\"},\"_meta\":{\"trace_id\":\"t-1\",\"span_id\":\"up\"}}}");
+  wire_text(
+      wire,
+      "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"now\",\"arguments\":{"
+      "\"a\":[{\"api-key\":\"hush\"}],\"secret\":\"hush\"},\"_meta\":{\"trace_id\":\"t-1\",\"span_id\":"
+      "\"up\"}}}");
   RUN_UNTIL(wire_answers(wire, 7) == 1);
   settle();
   static const struct {
     const char *message, *level;
-  } wanted[] = {{"Client connected", "INFO"}, {"MCP request received", "TRACE"}, {"Tool call started", "TRACE"},
+  } wanted[] = {{"Client connected", "INFO"},
+                {"MCP request received", "TRACE"},
+                {"Tool call started", "TRACE"},
                 {"Tool call completed", "TRACE"}};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
     const line_t *line = line_of(wanted[i].message);
@@ -287,7 +299,8 @@ Test(logger, a_call_from_its_request_to_its_end) {
   cr_expect_str_eq(member(line_of("MCP request received"), "id"), "7");
   const line_t *started = line_of("Tool call started"), *ended = line_of("Tool call completed");
   cr_expect_str_eq(member(started, "tool_name"), "\"now\"");
-  cr_expect_str_eq(member(started, "arguments"), "{\"a\":[{\"api-key\":\"[REDACTED]\"}],\"secret\":\"[REDACTED]\"}");
+  cr_expect_str_eq(member(started, "arguments"),
+                   "{\"a\":[{\"api-key\":\"[REDACTED]\"}],\"secret\":\"[REDACTED]\"}");
   cr_expect_str_eq(member(started, "parent_span_id"), "\"up\"");
   cr_expect_eq(strlen(member(started, "span_id")), 18);
   cr_expect_str_eq(member(ended, "span_id"), member(started, "span_id"));
@@ -347,8 +360,11 @@ static void expect_said(const char *who, const char *trace_id) {
 Test(logger, what_handlers_say) {
   mcp_server_t *server = start();
   wire_t *wire = wire_to(server);
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":{\"_meta\":{\"trace_id\":\"a\"}}}");
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"say_pool\",\"params\":{\"_meta\":{\"trace_id\":\"b\"}}}");
+  wire_text(wire,
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":{\"_meta\":{\"trace_id\":\"a\"}}}");
+  wire_text(
+      wire,
+      "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"say_pool\",\"params\":{\"_meta\":{\"trace_id\":\"b\"}}}");
   RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
   settle();
   expect_said("say", "a");
@@ -358,7 +374,8 @@ Test(logger, what_handlers_say) {
   close_scene();
 }
 
-/* A connection's own lines are shipped from its first call on that is not log traffic, the first with its own time. */
+/* A connection's own lines are shipped from its first call on that is not log traffic, the first with its own
+ * time. */
 Test(logger, who_only_looks_is_not_shipped) {
   mcp_server_t *server = start();
   wire_t *looker = wire_to(server), *caller = wire_to(server);
@@ -374,7 +391,8 @@ Test(logger, who_only_looks_is_not_shipped) {
   }
   settle();
   for (size_t i = 0; i < godot.count; i++)
-    cr_expect(strcmp(godot.lines[i].message, "Server running") == 0 || strncmp(godot.lines[i].message, "mark", 4) == 0,
+    cr_expect(strcmp(godot.lines[i].message, "Server running") == 0 ||
+                  strncmp(godot.lines[i].message, "mark", 4) == 0,
               "%s %s", godot.lines[i].message, godot.lines[i].data);
   cr_expect(scene_logged("Client connected") && scene_logged("traffic of the call"));
   cr_expect(scene_logged("poolish traffic by the way") && !scene_logged("hush"));
@@ -452,7 +470,8 @@ Test(logger, data_of_all_kinds) {
   cr_expect_str_eq(line_of("members")->data, "{\"part\":1,\"span_id\":2}");
   cr_expect_null(line_of("none")->data);
   cr_expect_str_eq(member(line_of("large"), "data_bytes"), "140026");
-  cr_expect_not_null(strstr(line_of("deep")->data, "[REDACTED]")); /* Godot takes 56 levels, of the whole entry */
+  cr_expect_not_null(
+      strstr(line_of("deep")->data, "[REDACTED]")); /* Godot takes 56 levels, of the whole entry */
   cr_expect_not_null(line_of(""));
   cr_expect_not_null(line_of("? not ?? text\n\x01"));
   cr_expect_null(line_of("no level"));
@@ -611,7 +630,8 @@ static size_t times_taken(int number) {
   return times;
 }
 
-/* In each piece of silence there are 64 on their way; these come again over the next connection, by the same ids. */
+/* In each piece of silence there are 64 on their way; these come again over the next connection, by the same
+ * ids. */
 Test(logger, lines_on_their_way_when_the_connection_goes) {
   mcp_server_t *server = start();
   settle();
@@ -658,6 +678,23 @@ Test(logger, more_than_it_can_keep_while_godot_is_away) {
   cr_expect_not_null(line_of("line 499"));
   cr_expect_eq(godot.count, 10002); /* the report, and the mark */
   cr_expect_eq(most_unanswered() <= 64, true);
+  stage_stop(server);
+  close_scene();
+}
+
+/* A second for name, connection, upgrade and hello together; then it tries again. */
+Test(logger, a_hello_that_is_not_answered) {
+  open_godot();
+  godot.mood = MUTE;
+  uint64_t began = scene_ms();
+  mcp_server_t *server = start_named("stage");
+  RUN_UNTIL(godot.hellos == 1);
+  wire_t *first = godot.trap->last;
+  RUN_UNTIL(first->ended);
+  uint64_t took_ms = scene_ms() - began;
+  cr_expect(took_ms >= 900 && took_ms < 2000, "%llu ms", (unsigned long long)took_ms);
+  godot.mood = TAKES;
+  RUN_UNTIL(line_of("Server running") != NULL);
   stage_stop(server);
   close_scene();
 }
@@ -780,7 +817,8 @@ Test(logger, two_servers_of_one_process) {
   mcp_log(MCP_LOG_INFO, "first", "of the first");
   mcp_log(MCP_LOG_INFO, "second", "of the second");
   mcp_log(MCP_LOG_INFO, "neither", "of neither");
-  RUN_UNTIL(line_of("of the first") != NULL && line_of("of the second") != NULL && line_of("of neither") != NULL);
+  RUN_UNTIL(line_of("of the first") != NULL && line_of("of the second") != NULL &&
+            line_of("of neither") != NULL);
   cr_expect_str_eq(line_of("of the first")->component, "first");
   cr_expect_str_eq(line_of("of the second")->component, "second");
   cr_expect_str_eq(line_of("of neither")->component, "first");
@@ -817,7 +855,9 @@ Test(logger, spans_of_a_call_and_of_those_made_for_it) {
   cr_assert_eq(mcp_server_add_tool(outer, &relay), 0);
   onward = client_to(mcp_server_port(inner));
   wire_t *wire = wire_to(outer);
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"relay\",\"params\":{\"_meta\":{\"trace_id\":\"t\"}}}");
+  wire_text(
+      wire,
+      "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"relay\",\"params\":{\"_meta\":{\"trace_id\":\"t\"}}}");
   RUN_UNTIL(wire_answers(wire, 1) == 1 && lines_of("Tool call completed") == 2);
   const line_t *lines[2] = {NULL, NULL}; /* outer's, inner's */
   for (size_t i = 0; i < godot.count; i++)
@@ -854,7 +894,8 @@ Test(logger, a_call_that_outlives_its_server) {
   close_scene();
 }
 
-/* ---- the notice, as a server gives it ------------------------------------------------------------------- */
+/* ---- the notice, as a server gives it -------------------------------------------------------------------
+ */
 
 static unsigned notices;
 

@@ -2,7 +2,9 @@
  *
  * Rounds of a server with blocking tools and a client of it in one loop: calls that answer, fail, forget to,
  * take long, are cut off by their time-out, and run on while their server stops and is freed. Each call is
- * counted in and out. Meson runs it as it is; for data races it is built by hand from the repository's root:
+ * counted in and out. All the while threads log, and so do handlers; the server ships its lines to another
+ * one, which changes the level again and again. With an argument lines are shown to a hook, else on stderr.
+ * Meson runs it as it is; for data races it is built by hand from the repository's root:
  *
  *     cc -std=gnu11 -g -O1 -fsanitize=thread -Iiccm_network tests/loop/tsan_pool.c iccm_network/[a-z]*.c -o
  * tsan_pool \
@@ -17,16 +19,19 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { ROUNDS = 12, CALLS = 300, TOGETHER = 60 };
+enum { ROUNDS = 12, CALLS = 300, TOGETHER = 60, LOGGERS = 3, LEVEL_MS = 5 };
 
 typedef struct play {
-  mcp_server_t *server;
+  mcp_server_t *server, *godot;
+  uv_timer_t news;
+  unsigned taken, godot_stopped;
   mcp_client_t *client;
   unsigned made, ended, strange, client_closed, server_stopped;
   bool in_a_hurry; /* stops while handlers run */
 } play_t;
 
 static atomic_uint in_handlers, handled;
+static atomic_bool over;
 
 static void on_log(int level, const char *part, const char *text, void *arg) {
   static atomic_uint lines;
@@ -44,6 +49,7 @@ static void answer_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   yyjson_mut_obj_add_val(doc, answer, "args", yyjson_val_mut_copy(doc, args));
   yyjson_mut_obj_add_str(doc, answer, "trace", mcp_call_trace_id(call));
+  mcp_call_log(call, MCP_LOG_DEBUG, answer, "answers");
   mcp_call_reply(call, answer);
   atomic_fetch_add(&handled, 1);
 }
@@ -70,6 +76,7 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
     usleep(1000);
   }
   usleep(2000); /* some go on although nobody waits */
+  mcp_call_log(call, MCP_LOG_INFO, NULL, "goes on");
   mcp_call_reply_text(call, "\"slow\"", 6);
   atomic_fetch_sub(&in_handlers, 1);
 }
@@ -82,12 +89,71 @@ static const mcp_tool_t tools[] = {
     MCP_TOOL_END,
 };
 
+/* ---- the log ------------------------------------------------------------------------------------------- */
+
+static void log_all_the_time(void *arg) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, data, "password", "hush");
+  for (int i = 0; !atomic_load(&over); i++) {
+    mcp_log(i % 5, "tsan", "line %d", i);
+    mcp_log_data(i % 5, arg, "trace", data, "with data");
+    usleep(500);
+  }
+  yyjson_mut_doc_free(doc);
+}
+
+static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  ((play_t *)arg)->taken++;
+  mcp_call_reply_text(call, "1", 1);
+}
+
+static yyjson_mut_doc *tell_level(mcp_server_t *server, yyjson_val *initialize, void *arg) {
+  static const char *const levels[] = {"TRACE", "DEBUG", "INFO", "WARN", "none"};
+  static unsigned next;
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *params = yyjson_mut_obj(doc);
+  (void)server;
+  (void)initialize;
+  (void)arg;
+  yyjson_mut_doc_set_root(doc, params);
+  yyjson_mut_obj_add_str(doc, params, "level", levels[next++ % 5]);
+  return doc;
+}
+
+static void on_news(uv_timer_t *timer) {
+  mcp_server_notice_changed(((play_t *)timer->data)->godot);
+}
+
+static bool start_godot(play_t *play, uv_loop_t *loop, char url[64]) {
+  const mcp_tool_t take[] = {
+      {.name = "logger_log", .handler = take_tool, .arg = play, .flags = MCP_TOOL_LOG_TRAFFIC}, MCP_TOOL_END};
+  play->godot = mcp_server_new("godot", "1", 0, take);
+  mcp_server_set_log_url(play->godot, NULL);
+  mcp_server_set_notice(play->godot, "iccm/log_level", tell_level, NULL);
+  if (mcp_server_start(play->godot, loop) != 0)
+    return false;
+  snprintf(url, 64, "ws://127.0.0.1:%d", mcp_server_port(play->godot));
+  play->news.data = play;
+  uv_timer_init(loop, &play->news);
+  uv_timer_start(&play->news, on_news, LEVEL_MS, LEVEL_MS);
+  return true;
+}
+
+static void on_godot_stopped(mcp_server_t *server, void *arg) {
+  ((play_t *)arg)->godot_stopped++;
+  mcp_server_free(server);
+}
+
 /* ---- a round ------------------------------------------------------------------------------------------- */
 
 static void on_stopped(mcp_server_t *server, void *arg) {
   play_t *play = arg;
   play->server_stopped++;
   mcp_server_free(server);
+  uv_close((uv_handle_t *)&play->news, NULL);
+  mcp_server_stop(play->godot, on_godot_stopped, play);
 }
 
 static void on_client_closed(mcp_client_t *client, void *arg) {
@@ -137,7 +203,10 @@ static bool play_round(bool in_a_hurry) {
   char url[64];
   play_t play = {.in_a_hurry = in_a_hurry};
   uv_loop_init(&loop);
+  if (!start_godot(&play, &loop, url))
+    return false;
   play.server = mcp_server_new("tsan", "1", 0, tools);
+  mcp_server_set_log_url(play.server, url);
   mcp_server_set_call_timeout_ms(play.server, 100);
   mcp_server_set_shutdown_timeout_ms(play.server, in_a_hurry ? 0 : 3000);
   if (mcp_server_start(play.server, &loop) != 0)
@@ -148,19 +217,30 @@ static bool play_round(bool in_a_hurry) {
     make_one(&play);
   uv_run(&loop, UV_RUN_DEFAULT);
   bool fine = play.ended == CALLS && play.strange == 0 && play.client_closed == 1 &&
-              play.server_stopped == 1 && uv_loop_close(&loop) == 0;
+              play.server_stopped == 1 && play.godot_stopped == 1 && play.taken > 0 &&
+              uv_loop_close(&loop) == 0;
   if (!fine)
-    printf("made %u, ended %u, strange %u, closed %u, stopped %u\n", play.made, play.ended, play.strange,
-           play.client_closed, play.server_stopped);
+    printf("made %u, ended %u, strange %u, closed %u, stopped %u, lines %u\n", play.made, play.ended,
+           play.strange, play.client_closed, play.server_stopped, play.taken);
   return fine;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
+  static char parts[LOGGERS][8] = {"tsan", "godot", "other"};
+  uv_thread_t threads[LOGGERS];
   unsigned failed = 0;
-  mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
+  bool hooked = argc > 1; /* else to stderr, from a thread of the library's */
+  if (hooked)
+    mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
   alarm(120);
+  for (int i = 0; i < LOGGERS; i++)
+    uv_thread_create(&threads[i], log_all_the_time, parts[i]);
   for (int round = 0; round < ROUNDS; round++)
     failed += !play_round(round % 2 == 1);
+  atomic_store(&over, true);
+  for (int i = 0; i < LOGGERS; i++)
+    uv_thread_join(&threads[i]);
   while (atomic_load(&in_handlers) > 0) /* of servers that are gone; the alarm is the limit */
     usleep(1000);
   usleep(100000); /* the last threads leave their pools */

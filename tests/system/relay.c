@@ -2,8 +2,8 @@
  *
  * usage: relay NAME PORT [URL]        (port 0: a free one)
  *
- * Happy path: work logs its arguments as data of its call, and answers them; ask does the same, but has the component at
- * URL do the work. Failure modes: what the other one refuses, ask refuses.
+ * Happy path: work logs its arguments as data of its call, and answers them; ask does the same, but has the
+ * component at URL do the work. Failure modes: what the other one refuses, ask refuses.
  */
 #include "iccm_network.h"
 
@@ -37,7 +37,8 @@ static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   note(call, args, "asks for");
   yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, args));
-  int status = other != NULL ? mcp_client_call_from(call, other, "work", doc, 0, on_worked, call) : MCP_ESTATE;
+  int status =
+      other != NULL ? mcp_client_call_from(call, other, "work", doc, 0, on_worked, call) : MCP_ESTATE;
   if (status != 0)
     mcp_call_tool_error(call, "%s", mcp_strerror(status));
 }

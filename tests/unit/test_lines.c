@@ -20,8 +20,8 @@ static bool same_text(const char *a, const char *b) {
 
 static void expect_same(const mcp__entry_t *got, const mcp__entry_t *wanted) {
   cr_assert(got->level == wanted->level && got->time_us == wanted->time_us);
-  cr_assert(same_text(got->part, wanted->part) && same_text(got->message, wanted->message), "%s: %s not %s: %s",
-            got->part, got->message, wanted->part, wanted->message);
+  cr_assert(same_text(got->part, wanted->part) && same_text(got->message, wanted->message),
+            "%s: %s not %s: %s", got->part, got->message, wanted->part, wanted->message);
   cr_assert(same_text(got->trace_id, wanted->trace_id) && same_text(got->span_id, wanted->span_id) &&
             same_text(got->parent_span_id, wanted->parent_span_id));
   cr_assert_eq(got->data == NULL, wanted->data == NULL);

@@ -1,4 +1,5 @@
-/* test_redact.c: which names are secrets' names, what is taken out of which JSON, and names that are added. */
+/* test_redact.c: which names are secrets' names, what is taken out of which JSON, and names that are added.
+ */
 #include "redact.h"
 #include "leaks.h"
 #include "scarce.h"
@@ -11,23 +12,42 @@ static bool is_secret(const char *name) {
 }
 
 Test(redact, names_of_secrets) {
-  static const char *const names[] = {
-      "password",    "PASSWORD",  "PassWord",     "db_password",   "dbPassword",    "DB-PASSWORD",
-      "pass_word",   "token",     "accessToken",  "access_token",  "refresh.token", "x token",
-      "api_key",     "apikey",    "API-Key",      "apiKey",        "my_api_key",    "api__key_",
-      "secret",      "Secret",    "clientSecret", "client secret", "authorization", "Proxy-Authorization",
-      "_password__", "secret\xe2\x80\x8b"
-                     "password"};
+  static const char *const names[] = {"password",
+                                      "PASSWORD",
+                                      "PassWord",
+                                      "db_password",
+                                      "dbPassword",
+                                      "DB-PASSWORD",
+                                      "pass_word",
+                                      "token",
+                                      "accessToken",
+                                      "access_token",
+                                      "refresh.token",
+                                      "x token",
+                                      "api_key",
+                                      "apikey",
+                                      "API-Key",
+                                      "apiKey",
+                                      "my_api_key",
+                                      "api__key_",
+                                      "secret",
+                                      "Secret",
+                                      "clientSecret",
+                                      "client secret",
+                                      "authorization",
+                                      "Proxy-Authorization",
+                                      "_password__",
+                                      "secret\xe2\x80\x8b"
+                                      "password"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     cr_expect(is_secret(names[i]), "%s", names[i]);
 }
 
 Test(redact, other_names) {
   static const char *const names[] = {
-      "",        "_",          "-",      "tokens_used", "tokens",    "broken",        "max_tokens",
-      "key",     "api",        "keyapi", "passwords",   "pass",      "password_hint", "secretary",
-      "author",  "authorized", "taken",  "toke",        "oken",      "word",          "ecret",
-      "token\xc3\xa4", "message", "tool_name"};
+      "",       "_",         "-",     "tokens_used",   "tokens",    "broken",   "max_tokens", "key",   "api",
+      "keyapi", "passwords", "pass",  "password_hint", "secretary", "author",   "authorized", "taken", "toke",
+      "oken",   "word",      "ecret", "token\xc3\xa4", "message",   "tool_name"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     cr_expect(!is_secret(names[i]), "%s", names[i]);
 }
@@ -82,7 +102,8 @@ Test(redact, texts) {
 }
 
 Test(redact, text_that_is_no_json) {
-  static const char *const texts[] = {"", "{", "password", "{\"password\":\"x\"", "{\"a\":\"\xff\"}", "{} {}"};
+  static const char *const texts[] = {"",     "{", "password", "{\"password\":\"x\"", "{\"a\":\"\xff\"}",
+                                      "{} {}"};
   mcp__buf_t out;
   mcp__buf_init(&out, 1 << 20, NULL);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
