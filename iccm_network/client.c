@@ -492,7 +492,7 @@ int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
   mcp__requests_use(&client->requests, NULL);
   client->on_closed = cb;
   client->on_closed_arg = arg;
-  mcp__connector_cancel(&client->connector);
+  mcp__connector_close(&client->connector);
   if (client->link != NULL)
     mcp__link_close(client->link, open);
   wake_at(client, 0);

@@ -2,7 +2,9 @@
  *
  * Happy path: the name is looked up on libuv's pool, the first address is tried, each further one when the one before has
  * failed or has been silent for a quarter of a second; the first that answers wins, the others are closed. Failure: all
- * have failed, and the last reason is told. The deadline is the caller's, who cancels. */
+ * have failed, and the last reason is told. The deadline is the caller's, who cancels; a look-up that cannot be taken back
+ * then serves the next start, since a resolver that does not answer would otherwise be asked again and again, and hold up
+ * whoever else wants to know a name. */
 #include "connect.h"
 
 #include "peer.h"
@@ -20,7 +22,8 @@ typedef struct mcp__attempt {
 
 typedef struct mcp__resolving { /* outlives a cancelled connector: a look-up cannot always be taken back */
   uv_getaddrinfo_t request;
-  mcp__connector_t *connector; /* NULL: nobody waits */
+  mcp__connector_t *connector; /* NULL: its owner has gone */
+  bool wanted;                 /* somebody waits for it */
 } resolving_t;
 
 static void attempt_closed(mcp__stream_t *stream) {
@@ -119,9 +122,11 @@ void mcp__connector_try_next(mcp__connector_t *connector) {
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
   resolving_t *resolving = (resolving_t *)((char *)request - offsetof(resolving_t, request));
   mcp__connector_t *connector = resolving->connector;
+  bool wanted = resolving->wanted;
   mcp__free(resolving);
-  if (connector != NULL) {
+  if (connector != NULL)
     connector->resolving = NULL;
+  if (wanted) {
     for (struct addrinfo *each = list; each != NULL && connector->count < MCP__MAX_ADDRESSES; each = each->ai_next)
       memcpy(&connector->addresses[connector->count++], each->ai_addr, each->ai_addrlen);
     if (connector->count == 0) {
@@ -138,6 +143,10 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 static int resolve(mcp__connector_t *connector, const char *host, int port) {
   char service[8];
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+  if (connector->resolving != NULL) {
+    connector->resolving->wanted = true;
+    return 0;
+  }
   resolving_t *resolving = mcp__calloc(sizeof *resolving);
   if (resolving == NULL)
     return UV_ENOMEM;
@@ -148,6 +157,7 @@ static int resolve(mcp__connector_t *connector, const char *host, int port) {
     return status;
   }
   resolving->connector = connector;
+  resolving->wanted = true;
   connector->resolving = resolving;
   return 0;
 }
@@ -167,12 +177,24 @@ int mcp__connector_start(mcp__connector_t *connector, const char *host, int port
   return try_one(connector) ? 0 : connector->status;
 }
 
+static void leave_look_up(mcp__connector_t *connector) {
+  connector->resolving->connector = NULL;
+  connector->resolving->wanted = false;
+  connector->resolving = NULL;
+}
+
 void mcp__connector_cancel(mcp__connector_t *connector) {
   if (connector->resolving != NULL) {
-    connector->resolving->connector = NULL;
-    uv_cancel((uv_req_t *)&connector->resolving->request);
-    connector->resolving = NULL;
+    connector->resolving->wanted = false;
+    if (uv_cancel((uv_req_t *)&connector->resolving->request) == 0)
+      leave_look_up(connector);
   }
   close_others(connector);
   connector->count = connector->tried = 0;
+}
+
+void mcp__connector_close(mcp__connector_t *connector) {
+  mcp__connector_cancel(connector);
+  if (connector->resolving != NULL)
+    leave_look_up(connector);
 }

@@ -24,10 +24,11 @@ typedef struct mcp__connector {
   int status;
 } mcp__connector_t;
 
-/* Nonzero: failed at once, problem says why; on_done does not fire. */
+/* The same host and port every time. Nonzero: failed at once, problem says why; on_done does not fire. */
 int mcp__connector_start(mcp__connector_t *connector, const char *host, int port);
 void mcp__connector_try_next(mcp__connector_t *connector); /* every MCP__NEXT_ADDRESS_MS while on_done is due */
 void mcp__connector_cancel(mcp__connector_t *connector);   /* handles close by themselves; see on_idle */
+void mcp__connector_close(mcp__connector_t *connector);    /* the same, and nothing is started any more */
 bool mcp__connector_is_idle(const mcp__connector_t *connector);
 
 #endif
