@@ -27,6 +27,7 @@ enum {
   TRACE_ID_BYTES = 128,    /* what Godot takes */
   SHOWN_BYTES = 1 << 20,   /* gathered for stderr */
   BUSY_TURN_MS = 5,        /* while it stops */
+  MAX_BROKEN = 3,          /* internal errors for one line: it may be the cause, and must not hold up the others */
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
 
@@ -37,7 +38,8 @@ typedef struct flight {
   char id[MCP_UUID_SIZE];
   mcp__entry_t entry; /* points into memory; of a report into text */
   mcp__buf_t memory;
-  bool is_report; /* of drops; its text is … */
+  unsigned broken; /* so many internal errors it has met */
+  bool is_report;  /* of drops; its text is … */
   char text[160];
 } flight_t;
 
@@ -55,6 +57,7 @@ struct mcp__logger {
   uv_timer_t turn;
   mcp_client_t *client; /* NULL: nothing is shipped */
   bool connected, complained, ending;
+  bool waits; /* has said that Godot is not there */
   bool stopping;
   uint64_t pause_until_ms, flush_until_ms, farewell_ms;
   mcp__buf_t out; /* for stderr, formatted */
@@ -65,7 +68,8 @@ struct mcp__logger {
   int64_t unseen_us;  /* … the last report was made */
   atomic_ullong shipped_count, refused_count;
   /* between thread and owner */
-  atomic_bool done_sent;
+  pthread_t thread;
+  atomic_bool finished, done_sent;
   uv_async_t wake, done; /* on the thread's loop, on the owner's */
   void (*on_stopped)(void *arg);
   void *arg;
@@ -262,6 +266,7 @@ static void ship(mcp__logger_t *logger);
 static void land(flight_t *flight) {
   flight->state = FREE;
   flight->is_report = false;
+  flight->broken = 0;
   flight->logger->in_flight--;
   mcp__buf_clear(&flight->memory, MCP__LOGGER_MAX_BYTES / MCP__LOGGER_MAX_LINES);
 }
@@ -288,7 +293,8 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   if (result->status == 0 && !result->is_error) {
     atomic_fetch_add(&logger->shipped_count, 1);
     land(flight);
-  } else if (is_final(result->status)) {
+  } else if (is_final(result->status) ||
+             (result->status == MCP_INTERNAL_ERROR && ++flight->broken == MAX_BROKEN)) {
     refuse(flight, result->message);
   } else {
     flight->state = WAITING;
@@ -355,10 +361,17 @@ static void ship(mcp__logger_t *logger) {
 static void on_state(mcp_client_t *client, int status, const char *reason, void *arg) {
   mcp__logger_t *logger = arg;
   (void)client;
-  (void)reason;
   logger->connected = status == 0;
-  if (!logger->connected)
+  if (!logger->connected) {
+    if (!logger->waits)
+      mcp_log(MCP_LOG_WARN, logger->component, "log lines wait for Godot: %s; LOGGING_ENABLED=false keeps them here",
+              reason);
+    logger->waits = true;
     return;
+  }
+  if (logger->waits)
+    mcp_log(MCP_LOG_INFO, logger->component, "log lines go to Godot");
+  logger->waits = false;
   logger->complained = false;
   logger->pause_until_ms = 0;
   ship(logger);
@@ -385,14 +398,20 @@ static void send_done(mcp__logger_t *logger) {
     uv_async_send(&logger->done);
 }
 
+/* The turn goes on while something else holds the loop: a look-up that hangs. */
 static void on_client_closed(mcp_client_t *client, void *arg) {
   mcp__logger_t *logger = arg;
   mcp_client_free(client);
   logger->client = NULL;
-  if (!uv_is_closing((uv_handle_t *)&logger->turn)) {
-    uv_close((uv_handle_t *)&logger->turn, NULL);
-    uv_close((uv_handle_t *)&logger->wake, NULL);
-  }
+  uv_unref((uv_handle_t *)&logger->turn);
+  uv_unref((uv_handle_t *)&logger->wake);
+}
+
+static void close_loop(mcp__logger_t *logger) {
+  uv_close((uv_handle_t *)&logger->turn, NULL);
+  uv_close((uv_handle_t *)&logger->wake, NULL);
+  uv_run(&logger->loop, UV_RUN_DEFAULT);
+  uv_loop_close(&logger->loop);
 }
 
 /* Nothing is left, or nothing that would go. */
@@ -436,7 +455,8 @@ static void *thread_main(void *arg) {
   mcp__logger_t *logger = arg;
   quiet = true;
   uv_run(&logger->loop, UV_RUN_DEFAULT);
-  uv_loop_close(&logger->loop);
+  close_loop(logger);
+  atomic_store(&logger->finished, true);
   send_done(logger);
   mcp__logger_release(logger);
   return NULL;
@@ -451,7 +471,14 @@ static void on_done_closed(uv_handle_t *handle) {
     cb(arg);
 }
 
+/* A thread that has finished is waited for, which takes no time: one that is just leaving must not meet the end of the
+ * process. Any other hangs where it cannot be reached, and is let go. */
 static void on_done(uv_async_t *done) {
+  mcp__logger_t *logger = done->data;
+  if (atomic_load(&logger->finished))
+    pthread_join(logger->thread, NULL);
+  else
+    pthread_detach(logger->thread);
   uv_close((uv_handle_t *)done, on_done_closed);
 }
 
@@ -512,17 +539,11 @@ static int make_client(mcp__logger_t *logger, const char *version, const char *u
 }
 
 static int start_thread(mcp__logger_t *logger) {
-  pthread_attr_t attributes;
-  pthread_t thread;
   sigset_t all, before;
-  if (pthread_attr_init(&attributes) != 0)
-    return UV_ENOMEM;
-  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's affair */
-  int status = pthread_create(&thread, &attributes, thread_main, logger);
+  int status = pthread_create(&logger->thread, NULL, thread_main, logger);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  pthread_attr_destroy(&attributes);
   return status == 0 ? 0 : uv_translate_sys_error(status);
 }
 
@@ -540,8 +561,8 @@ static int open_handles(mcp__logger_t *logger, uv_loop_t *owner_loop) {
       uv_unref((uv_handle_t *)&logger->done);
       return 0;
     }
-    on_client_closed(NULL, logger);
-    uv_run(&logger->loop, UV_RUN_DEFAULT);
+    close_loop(logger);
+    return status;
   }
   uv_loop_close(&logger->loop);
   return status;

@@ -1,7 +1,13 @@
 /* test_logger.c: what a server tells Godot, and when; Godot is a raw peer that does what the test wants, up
  * to silence. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* RTLD_NEXT */
+#endif
 #include "scene.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +194,7 @@ static void say_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_log(MCP_LOG_INFO, "elsewhere", "%s by the way", (const char *)arg);
   yyjson_doc_free(hush);
   mcp_call_reply_text(call, "1", 1);
+  mcp_log(MCP_LOG_INFO, "elsewhere", "%s after the end", (const char *)arg);
 }
 
 static mcp_call_t *kept;
@@ -354,6 +361,10 @@ static void expect_said(const char *who, const char *trace_id) {
   snprintf(message, sizeof message, "%s by the way", who);
   cr_assert_not_null(line_of(message));
   cr_expect_str_eq(member(line_of(message), "part"), "\"elsewhere\"");
+  cr_expect(line_of(message)->trace_id != NULL && strcmp(line_of(message)->trace_id, trace_id) == 0);
+  cr_expect_str_eq(member(line_of(message), "span_id"), member(line, "span_id"));
+  snprintf(message, sizeof message, "%s after the end", who);
+  cr_expect(line_of(message) == NULL || line_of(message)->trace_id == NULL || strcmp(who, "pool") == 0);
   cr_expect_str_eq(line_of(message)->component, "stage");
 }
 
@@ -584,6 +595,21 @@ Test(logger, a_line_that_is_refused_is_counted_and_told) {
   cr_expect_eq(lines_of("good"), 1);
   cr_expect_eq(reported(true), 2);
   cr_expect(scene_logged("a log line was refused and is lost"));
+  stage_stop(server);
+  close_scene();
+}
+
+Test(logger, a_line_that_breaks_godot_does_not_hold_up_the_others) {
+  mcp_server_t *server = start();
+  settle();
+  godot.mood = REFUSES;
+  godot.code = MCP_INTERNAL_ERROR;
+  godot.victim = "bad";
+  mcp_log(MCP_LOG_INFO, "stage", "bad");
+  mcp_log(MCP_LOG_INFO, "stage", "good");
+  RUN_UNTIL(reported(true) == 1);
+  cr_expect_eq(lines_of("bad"), 3);
+  cr_expect_eq(lines_of("good"), 1);
   stage_stop(server);
   close_scene();
 }
@@ -979,4 +1005,41 @@ Test(logger, the_notice_after_an_initialize_that_is_too_large) {
   cr_expect_leq(notices, 1);
   stage_stop(server);
   close_scene();
+}
+
+/* ---- a resolver that does not answer ------------------------------------------------------------------ */
+
+static atomic_uint look_ups;
+static uv_sem_t resolver;
+
+/* Instead of libc's, also for libuv. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list) {
+  union {
+    void *symbol;
+    int (*call)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+  } real = {dlsym(RTLD_NEXT, "getaddrinfo")};
+  if (node == NULL || strcmp(node, "slow.test") != 0)
+    return real.call(node, service, hints, list);
+  atomic_fetch_add(&look_ups, 1);
+  uv_sem_wait(&resolver);
+  return EAI_AGAIN;
+}
+
+/* It is asked once, however often connecting is tried: else its threads would all be taken, and the component could look
+ * up no name itself. */
+Test(logger, a_look_up_that_hangs_is_not_begun_again) {
+  scene_open();
+  uv_sem_init(&resolver, 0);
+  mcp_server_t *server = stage_server();
+  cr_assert_eq(mcp_server_set_log_url(server, "ws://slow.test:1"), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  RUN_UNTIL(atomic_load(&look_ups) == 1);
+  scene_run_ms(3500); /* attempts end after a second; the next one follows within a few tenths */
+  cr_assert_eq(atomic_load(&look_ups), 1);
+  uint64_t began_ms = scene_ms();
+  stage_stop(server);
+  cr_expect_lt(scene_ms() - began_ms, 5000);
+  for (unsigned i = 0; i < 100; i++) /* for the one that is under way */
+    uv_sem_post(&resolver);
+  scene_close();
 }
