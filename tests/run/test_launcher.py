@@ -198,11 +198,11 @@ class Serving(unittest.TestCase):
                 os.kill(run.pid_of(program), signal.SIGKILL)
                 gone = f"exited: {program.replace('redis-server', 'redis')} "
                 until(lambda: gone in run.output("err"), f"supervisord says that {program} has ended")
-                feed = [BUILD / "examples/feed/feed", "--component", program, run.godot]
+                feed = [BUILD / "examples/feed/feed", "--component", f"after {program}", run.godot]
                 fed = subprocess.run(feed, input=b"once\n", stdout=subprocess.DEVNULL, timeout=UP_S)
                 self.assertEqual(fed.returncode, 0)
             for program in "redis-server", "dewey", "godot-worker", "godot-server":
-                until(lambda: run.stored(program) == 1, f"the line sent after {program} was killed", UP_S)
+                until(lambda: run.stored(f"after {program}") == 1, f"the line sent after {program} was killed", UP_S)
 
 
 class Ending(unittest.TestCase):
