@@ -1,10 +1,10 @@
 /* ws.c: WebSocket framing.
  *
  * Happy path: a frame's head is read; a whole text message is unmasked by words into the message buffer, checked for
- * UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due. Failure: anything else goes to
- * wslay, frame by frame; when it finds a rule broken, or a limit is exceeded, a close frame that says so goes to out
- * behind the answers already there, and all further input is discarded. Memory follows what has arrived, never the
- * length that a frame's head claims. */
+ * UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due, which goes to out before anything
+ * else does. Failure: anything else goes to wslay, frame by frame; when it finds a rule broken, or a limit is exceeded, a
+ * close frame that says so goes to out behind the answers already there, and all further input is discarded. Memory
+ * follows what has arrived, never the length that a frame's head claims. */
 #include "ws.h"
 
 #include "jsonrpc.h" /* MCP__JSON_PADDING */
@@ -73,6 +73,7 @@ static size_t put_head(uint8_t *to, uint8_t first, uint64_t len, bool masked) {
 
 size_t mcp__ws_begin(mcp__ws_t *ws) {
   mcp__buf_t *out = ws->config->out;
+  mcp__ws_flush_pong(ws); /* the ping came before what is said now */
   if (ws->close_sent || mcp__buf_reserve(out, MCP__FRAME_HEAD_MAX) != 0)
     return SIZE_MAX;
   size_t begin = out->len;
@@ -118,9 +119,10 @@ static int send_control(mcp__ws_t *ws, uint8_t opcode, const void *payload, size
 int mcp__ws_ping(mcp__ws_t *ws) { return send_control(ws, OP_PING, NULL, 0); }
 
 void mcp__ws_flush_pong(mcp__ws_t *ws) {
-  if (ws->pong_due)
-    send_control(ws, OP_PONG, ws->pong, ws->pong_len);
+  if (!ws->pong_due)
+    return;
   ws->pong_due = false;
+  send_control(ws, OP_PONG, ws->pong, ws->pong_len);
 }
 
 int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
@@ -132,7 +134,6 @@ int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
     len = 2 + (reason_len < MCP__REASON_MAX ? reason_len : MCP__REASON_MAX); /* reasons of ours are ASCII */
     memcpy(payload + 2, reason, len - 2);
   }
-  mcp__ws_flush_pong(ws); /* it was due before (RFC 6455 section 5.5.2) */
   int status = send_control(ws, OP_CLOSE, payload, len);
   ws->close_sent = true;
   return status;
@@ -352,7 +353,9 @@ static void on_control(mcp__ws_t *ws, const frame_t *frame, const uint8_t *data)
   case OP_CLOSE:
     on_close(ws, payload, (size_t)frame->len);
     break;
-  case OP_PING: /* one pong, for the newest (RFC 6455 section 5.5.3) */
+  case OP_PING: /* while out is not taken, one pong for the newest (RFC 6455 section 5.5.3) */
+    if (ws->config->out->len < MCP__PONG_ROOM)
+      mcp__ws_flush_pong(ws);
     memcpy(ws->pong, payload, (size_t)frame->len);
     ws->pong_len = (uint8_t)frame->len;
     ws->pong_due = true;

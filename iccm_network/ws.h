@@ -26,7 +26,8 @@ enum {
   MCP__CONTROL_MAX = 125,      /* RFC 6455 section 5.5 */
   MCP__FRAME_HEAD_MAX = 14,    /* two bytes, 64 bits of length, mask */
   MCP__MAX_FRAGMENTS = 131072, /* of one message */
-  MCP__REASON_MAX = 123
+  MCP__REASON_MAX = 123,
+  MCP__PONG_ROOM = 4096 /* with so much in out already, only the newest ping is answered */
 };
 
 typedef struct mcp__ws mcp__ws_t;

@@ -295,8 +295,8 @@ Test(ws, pings) {
   static const row_t rows[] = {
       {"89", "", "8a"},
       {"89(p)", "", "8a(p)"},
-      {"89(one) 89(two) 89(three)", "", "8a(three)"}, /* RFC 6455 section 5.5.3 */
-      {"89(one) 89", "", "8a"},
+      {"89(one) 89(two) 89(three)", "", "8a(one) 8a(two) 8a(three)"},
+      {"89(one) 89", "", "8a(one) 8a"},
       {"8a 8a(unasked)", "", ""},
       {"89*125 8a*125", "",
        "8a("
@@ -685,6 +685,39 @@ Test(ws, masks_differ) {
   cr_expect(memcmp(side.out.data + 2, side.out.data + 8, 4) != 0 ||
             memcmp(side.out.data + 2, side.out.data + 14, 4) != 0);
   side_deinit(&side);
+  expect_no_leak();
+}
+
+/* A peer that pings and takes nothing: what waits for it stays small, and ends with the newest. */
+Test(ws, pings_that_pile_up) {
+  static side_t side;
+  bytes_t input = {0};
+  for (int i = 0; i < 10000; i++)
+    put_script(&input, "89*125", true);
+  put_script(&input, "89(newest)", true);
+  side_init(&side, false, LIMIT);
+  feed(&side, input.data, input.len);
+  mcp__ws_flush_pong(&side.ws);
+  cr_expect_lt(side.out.len, MCP__PONG_ROOM + 2 * (2 + MCP__CONTROL_MAX));
+  cr_expect_eq(memcmp(side.out.data + side.out.len - 8, "\x8a\6newest", 8), 0);
+  side_deinit(&side);
+  free(input.data);
+  expect_no_leak();
+}
+
+/* In the order of what was asked: the ping came before the message that is answered now. */
+Test(ws, a_pong_goes_out_before_the_answer) {
+  static side_t side;
+  static char output[1000];
+  bytes_t input = {0};
+  put_script(&input, "89(p) 81(a)", true);
+  side_init(&side, false, LIMIT);
+  feed(&side, input.data, input.len);
+  cr_assert_eq(send_text(&side, 3), 0);
+  describe(output, sizeof output, &side.out, false);
+  cr_expect_str_eq(output, "8a(p) 81(xxx)", "%s", output);
+  side_deinit(&side);
+  free(input.data);
   expect_no_leak();
 }
 
