@@ -1,8 +1,10 @@
 /* link.c: one connection of a client.
  *
  * Happy path: the upgrade is written, the answer checked, on_open fires, and messages go both ways; when nothing came for
- * 20 s a ping asks whether the peer is alive. Failure: on_lost says why, once, and the link frees itself when its handle
- * is closed; on_freed is the last that is heard of it. */
+ * 20 s a ping asks whether the peer is alive. Failure: on_lost says why, once, and the link frees itself when its handles
+ * are closed; on_freed is the last that is heard of it. Where the peer has closed or broke the protocol, the last words are
+ * written and input is discarded until its end, for up to a second: a connection with input unread would be reset, and the
+ * close lost with it. */
 #include "client.h"
 
 #include <stdio.h>
@@ -20,18 +22,37 @@ struct mcp__link {
   mcp__ws_config_t ws_config;
   uint64_t read_ms, pinged_ms; /* pinged_ms 0: no ping is out */
   uint64_t closing_ms;         /* 0: open; else since when our close is out */
+  uv_timer_t drain;            /* while draining */
+  bool draining;
   bool lost;                   /* nothing is told any more */
 };
 
 static uint64_t now(const mcp__link_t *link) { return uv_now(link->stream->tcp.loop); }
 
-static void lose(mcp__link_t *link, int status, const char *problem) {
+static void tell_lost(mcp__link_t *link, int status, const char *problem) {
   mcp__ws_pause(&link->ws, true);
-  mcp__stream_close(link->stream);
   if (link->lost)
     return;
   link->lost = true;
   link->events->on_lost(status, problem, link->arg);
+}
+
+static void lose(mcp__link_t *link, int status, const char *problem) {
+  mcp__stream_close(link->stream);
+  tell_lost(link, status, problem);
+}
+
+static void on_drained(uv_timer_t *drain) {
+  mcp__link_t *link = drain->data;
+  mcp__stream_close(link->stream);
+}
+
+static void start_draining(mcp__link_t *link) {
+  link->draining = true;
+  uv_timer_init(link->stream->tcp.loop, &link->drain);
+  link->drain.data = link;
+  uv_timer_start(&link->drain, on_drained, DRAIN_MS, 0);
+  mcp__stream_finish(link->stream);
 }
 
 static void drop_head(mcp__link_t *link) {
@@ -53,8 +74,11 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   char problem[256];
   snprintf(problem, sizeof problem, "%s %d%s%s", clean ? "the peer closed with" : "the peer broke the protocol, closed with",
            code, *reason != '\0' ? ": " : "", reason);
-  mcp__stream_flush(link->stream); /* the close that answers, or accuses, as far as the kernel takes it */
-  lose(link, clean ? MCP_ELOST : code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : MCP_EPROTOCOL, problem);
+  if (link->lost)
+    mcp__stream_close(link->stream); /* ours was answered: nothing follows */
+  else
+    start_draining(link);
+  tell_lost(link, clean ? MCP_ELOST : code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : MCP_EPROTOCOL, problem);
 }
 
 static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
@@ -99,15 +123,24 @@ static void before_write(mcp__stream_t *stream) {
   mcp__ws_flush_pong(&link->ws);
 }
 
-static void on_closed(mcp__stream_t *stream) {
-  mcp__link_t *link = stream->arg;
+static void free_link(mcp__link_t *link) {
   const mcp__link_events_t *events = link->events;
   void *arg = link->arg;
   mcp__ws_deinit(&link->ws);
   drop_head(link);
-  mcp__free(stream);
+  mcp__free(link->stream);
   mcp__free(link);
   events->on_freed(arg);
+}
+
+static void on_drain_closed(uv_handle_t *drain) { free_link(drain->data); }
+
+static void on_closed(mcp__stream_t *stream) {
+  mcp__link_t *link = stream->arg;
+  if (link->draining)
+    uv_close((uv_handle_t *)&link->drain, on_drain_closed);
+  else
+    free_link(link);
 }
 
 static const mcp__stream_events_t stream_events = {on_data, on_end, before_write, NULL, on_closed};

@@ -295,6 +295,47 @@ Test(client_failures, close_codes_of_the_peer) {
   scene_close();
 }
 
+static void script_break(wire_t *wire) {
+  bool stays = *(bool *)((trap_t *)wire->arg)->arg;
+  if (!script_handshake(wire))
+    return;
+  wire_frame(wire, 3, "", 0);
+  wire_read(wire, !stays);
+}
+
+/* Its call fails at once; the connection is kept for what is still to be said. */
+static trap_t *break_protocol(bool *stays) {
+  trap_t *trap = trap_open(script_break, stays);
+  client = client_to(trap->port);
+  uint64_t ms;
+  outcome_t outcome = call_and_wait("x", 5000, &ms);
+  cr_assert_eq(outcome.status, MCP_EPROTOCOL, "%d %s", outcome.status, outcome.message);
+  return trap;
+}
+
+Test(client_failures, a_peer_that_breaks_the_protocol_and_goes_on_sees_the_close) {
+  scene_open();
+  bool stays = false;
+  trap_t *trap = break_protocol(&stays);
+  for (int i = 0; i < 20 && !trap->last->ended; i++) {
+    wire_text(trap->last, "late");
+    scene_turn_once();
+  }
+  RUN_UNTIL(trap->last->ended);
+  cr_assert_eq(trap->last->close_code, 1002);
+  close_all();
+}
+
+Test(client_failures, a_peer_that_breaks_the_protocol_and_stays_has_a_second) {
+  scene_open();
+  bool stays = true;
+  break_protocol(&stays);
+  uint64_t began = scene_ms();
+  client_end(client);
+  cr_assert_lt(scene_ms() - began, 3000);
+  scene_close();
+}
+
 Test(client_failures, a_lost_connection_fails_what_was_sent_at_once) {
   scene_open();
   trap_t *trap = trap_open(script_upgrade, NULL);
