@@ -1,8 +1,9 @@
-"""The WebSocket layer by itself, in both roles, against the cases of the Autobahn testsuite: tests/data/websocket.jsonl, and
+"""The WebSocket layer, in both roles, against the cases of the Autobahn testsuite: tests/data/websocket.jsonl, and
 its group 9 of sizes, which is made here.
 
 Each case is a list of steps played over a raw socket with frames of this program's own making; what comes back is taken
-apart, compared with what the case accepts, and the close with the codes that it names. The peer is ws_echo. Verdicts: OK,
+apart, compared with what the case accepts, and the close with the codes that it names. The peers are ws_echo, which is the
+layer by itself, and whole MCP servers and clients, against which all cases with text alone can be played. Verdicts: OK,
 non-strict (allowed, but not what the case hopes for), informational (the standard leaves it open), failed. A case that is
 anything but OK is printed with what happened, and fails the test unless NAMED has it with the same verdict and a reason.
 
@@ -14,15 +15,17 @@ By hand: PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/confo
 import base64
 import collections
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import struct
+import subprocess
 import time
 import unittest
 
-from services import BUILD, SOURCE, Place, main
+from services import BUILD, PROGRAMS, REPORT, SOURCE, Place, main
 
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 PATIENCE_S = 60  # nothing is judged by time: a peer that does not answer at all fails, a slow one does not
@@ -302,7 +305,7 @@ def brief(events):
     return [(event[0], event[1][:20], len(event[1])) for event in events[:12]]
 
 
-# ---- the two roles
+# ---- the roles
 
 
 def read_head(link):
@@ -322,16 +325,10 @@ def accept_of(key):
     return base64.b64encode(hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
 
 
-class Server:
-    """ws_echo as a server: a wire is a connection to it, which offers compression each time."""
-
-    role = "as server"
-
-    def __init__(self, place):
-        self.port = place.add("ws_echo", BUILD / "tests/conformance/ws_echo").start().port()
-
-    def connect(self):
-        link = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_S)
+@contextlib.contextmanager
+def as_client(port):
+    """A wire to a server; compression is offered each time."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as link:
         key = base64.b64encode(os.urandom(16)).decode()
         lines = ["GET / HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade", OFFER]
         lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "", ""]
@@ -339,77 +336,84 @@ class Server:
         first, headers, rest = read_head(link)
         if not first.startswith("HTTP/1.1 101 ") or headers.get("sec-websocket-accept") != accept_of(key):
             raise Broken(f"it answered {first}")
-        return Wire(link, True, headers, rest)
-
-    def stop(self):
-        pass
+        yield Wire(link, True, headers, rest)
 
 
-class Client:
-    """ws_echo as a client, which connects again and again: a wire is the next of its connections."""
-
-    role = "as client"
-
-    def __init__(self, place):
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE)
-        self.listener.settimeout(PATIENCE_S)
-        port = self.listener.getsockname()[1]
-        place.add("ws_echo", BUILD / "tests/conformance/ws_echo", port, AT_ONCE).start()
-
-    def connect(self, *lines):
-        link, _ = self.listener.accept()
+@contextlib.contextmanager
+def as_server(listener, *lines):
+    """A wire to the client that connects next; lines are further ones of the answer."""
+    with listener.accept()[0] as link:
         _, headers, rest = read_head(link)
-        accept = accept_of(headers["sec-websocket-key"])
         answer = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
-        answer += [f"Sec-WebSocket-Accept: {accept}", *lines, "", ""]
+        answer += [f"Sec-WebSocket-Accept: {accept_of(headers['sec-websocket-key'])}", *lines, "", ""]
         link.sendall("\r\n".join(answer).encode())
-        return Wire(link, False, headers, rest)
-
-    def stop(self):
-        self.listener.close()
+        yield Wire(link, False, headers, rest)
 
 
-def play(case, peer):
-    case = case() if callable(case) else case
-    try:
-        wire = peer.connect()
-        with wire.link:
-            return case["id"], *Play(case, wire).run()
-    except (Broken, OSError) as problem:
-        return case["id"], "failed", repr(problem)
+def listening():
+    listener = socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE)
+    listener.settimeout(PATIENCE_S)
+    return listener, listener.getsockname()[1]
+
+
+def textual(answer):
+    """The cases without binary, which MCP closes with 1003; answer is what comes back for a text, whatever it is."""
+    for case in from_data():
+        for outcome in case["accept"].values():
+            outcome[:] = [again for event in outcome for again in (answer if event[0] == "message" else [event])]
+        if all(step.get("op") != BINARY for _, step in case["send"]):
+            yield case
 
 
 class Role:
-    peer_class = None
+    """Plays all cases; a class of it says against whom, and how one connection with that is made."""
+
+    role, count = None, 301
+    program = BUILD / "tests/conformance/ws_echo"
 
     def setUp(self):
         self.place = self.enterContext(Place())
-        self.peer = self.peer_class(self.place)
-        self.addCleanup(self.peer.stop)
+        self.start()
+
+    def cases(self):
+        return [*from_data(), *group_9()]
+
+    def play(self, case):
+        case = case() if callable(case) else case
+        try:
+            with self.connection() as wire:
+                return case["id"], *Play(case, wire).run()
+        except (Broken, OSError) as problem:
+            return case["id"], "failed", repr(problem)
 
     def test_every_case(self):
-        cases = [*from_data(), *group_9()]
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            results = list(pool.map(lambda case: play(case, self.peer), cases))
-        self.assertEqual(len({number for number, _, _ in results}), 301)
-        named = {number: verdict for number, (verdict, _) in NAMED.items()}
-        others = {number: verdict.lower() for number, verdict, _ in results if verdict != "OK"}
+            results = list(pool.map(self.play, self.cases()))
+        self.assertEqual(len({number for number, _, _ in results}), self.count)
         for number, verdict, what in results:
             if verdict != "OK":
                 reason = NAMED.get(number, ("", "not named"))[1]
-                print(f"{self.peer.role}, {number}: {verdict.lower()}: {what} ({reason})")
-        totals = collections.Counter(verdict.lower() for _, verdict, _ in results)
-        counts = (f"{totals[verdict]} {verdict}" for verdict in ("ok", "non-strict", "informational", "failed"))
-        print(f"{self.peer.role}: {', '.join(counts)}", flush=True)
-        self.assertEqual(others, named)
+                print(f"{self.role}, {number}: {verdict.lower()}: {what} ({reason})")
+        totals = collections.Counter(verdict for _, verdict, _ in results)
+        counts = (f"{totals[verdict]} {verdict}" for verdict in ("OK", "NON-STRICT", "informational", "failed"))
+        print(f"{self.role}: {', '.join(counts)}", flush=True)
+        named = {number: verdict for number, (verdict, _) in NAMED.items()}
+        self.assertEqual({number: verdict for number, verdict, _ in results if verdict != "OK"}, named)
 
 
 class AsServer(Role, unittest.TestCase):
-    peer_class = Server
+    """ws_echo as a server."""
+
+    role = "as server"
+
+    def start(self):
+        self.port = self.place.add("ws_echo", self.program).start().port()
+
+    def connection(self):
+        return as_client(self.port)
 
     def test_compression_is_declined(self):
-        wire = self.peer.connect()
-        with wire.link:
+        with self.connection() as wire:
             self.assertNotIn("sec-websocket-extensions", wire.headers)
             wire.send(wire.frame(TEXT, b"plain") + wire.frame(TEXT, b"\xcaH\xcd\xc9\xc9\x07\x00", rsv=4))
             wire.listen()
@@ -417,15 +421,68 @@ class AsServer(Role, unittest.TestCase):
 
 
 class AsClient(Role, unittest.TestCase):
-    peer_class = Client
+    """ws_echo as a client, which connects again and again."""
+
+    role = "as client"
+
+    def start(self):
+        self.listener, port = listening()
+        self.addCleanup(self.listener.close)
+        self.place.add("ws_echo", self.program, port, AT_ONCE).start()
+
+    def connection(self, *lines):
+        return as_server(self.listener, *lines)
 
     def test_compression_is_neither_offered_nor_taken(self):
-        wire = self.peer.connect(OFFER.split(";")[0])
-        with wire.link:
+        with self.connection(OFFER.split(";")[0]) as wire:
             self.assertNotIn("sec-websocket-extensions", wire.headers)
             wire.send(wire.frame(TEXT, b"plain"))
             wire.listen()
         self.assertEqual((wire.events, wire.ended), ([], True))
+
+
+class AsMcpServer(Role, unittest.TestCase):
+    """A whole MCP server, which answers every text with the same error: it is not JSON."""
+
+    role, count = "as MCP server", 237
+
+    def start(self):
+        self.port = self.place.add("echo", PROGRAMS["echo"], 0).start().port()
+
+    def connection(self):
+        return as_client(self.port)
+
+    def cases(self):
+        with self.connection() as wire:
+            wire.send(wire.frame(TEXT, b"no JSON"))
+            wire.listen(count=1)
+        return textual(wire.events)
+
+
+class AsMcpClient(Role, unittest.TestCase):
+    """A whole MCP client, a new one for each case, which answers no text: its own initialize is what it waits for."""
+
+    role, count = "as MCP client", 237
+
+    def start(self):
+        pass
+
+    def cases(self):
+        return textual([])
+
+    @contextlib.contextmanager
+    def connection(self):
+        listener, port = listening()
+        command = ["setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "list", f"127.0.0.1:{port}"]
+        with listener, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as client:
+            with as_server(listener) as wire:
+                wire.listen(count=1)
+                wire.events.clear()
+                yield wire
+            listener.close()  # it may try again
+            said = client.communicate(timeout=PATIENCE_S)[1]
+        if client.returncode <= 0 or REPORT.search(said):
+            raise Broken(f"the client ended with {client.returncode}: {said}")
 
 
 if __name__ == "__main__":
