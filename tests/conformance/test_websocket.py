@@ -96,7 +96,7 @@ class Wire:
         while not self.ended and (count is None or len(self.events) < count):
             try:
                 self.link.settimeout(max(0.001, deadline - time.monotonic()))
-                piece = self.link.recv(1 << 20)
+                piece = self.link.recv(1 << 16)
             except socket.timeout:
                 return
             except ConnectionError as error:
