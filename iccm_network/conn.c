@@ -340,7 +340,8 @@ static void refuse(mcp__conn_t *conn, int status, const char *text) {
   answer_plain(conn, status, text);
 }
 
-static void answer_ready(mcp__conn_t *conn) {
+/* Health checks need no token; what is missing, though, is for those who have it. */
+static void answer_ready(mcp__conn_t *conn, bool trusted) {
   mcp__buf_t text;
   mcp__buf_init(&text, 64 * 1024, NULL);
   mcp__buf_puts(&text, conn->server->stopping ? "the server is stopping\n" : "");
@@ -348,7 +349,10 @@ static void answer_ready(mcp__conn_t *conn) {
   if (ready)
     mcp__buf_puts(&text, "ready\n");
   int status = mcp__buf_append(&text, "", 1);
-  answer_plain(conn, ready ? 200 : 503, status == 0 ? text.data : "out of memory\n");
+  answer_plain(conn, ready ? 200 : 503,
+               status != 0         ? "out of memory\n"
+               : ready || trusted ? text.data
+                                  : "not ready; who sends the token is told why\n");
   mcp__buf_deinit(&text);
 }
 
@@ -366,13 +370,20 @@ static void answer_metrics(mcp__conn_t *conn) {
   mcp__buf_deinit(&text);
 }
 
-static void answer_get(mcp__conn_t *conn, const char *url) {
-  size_t path = strcspn(url, "?#");
-  if (path == 8 && memcmp(url, "/healthz", 8) == 0) {
+static bool path_is(const char *url, const char *path) {
+  size_t len = strcspn(url, "?#");
+  return len == strlen(path) && memcmp(url, path, len) == 0;
+}
+
+/* denied: why the request is not one with the token; NULL: it is, or none is asked for. */
+static void answer_get(mcp__conn_t *conn, const char *url, const char *denied) {
+  if (path_is(url, "/healthz")) {
     answer_plain(conn, 200, "alive\n");
-  } else if (path == 7 && memcmp(url, "/readyz", 7) == 0) {
-    answer_ready(conn);
-  } else if (path == 8 && memcmp(url, "/metrics", 8) == 0) {
+  } else if (path_is(url, "/readyz")) {
+    answer_ready(conn, denied == NULL);
+  } else if (denied != NULL) {
+    refuse(conn, 401, denied);
+  } else if (path_is(url, "/metrics")) {
     answer_metrics(conn);
   } else {
     char text[512];
@@ -404,13 +415,16 @@ static void open_websocket(mcp__conn_t *conn) {
 static void on_head(mcp__conn_t *conn) {
   const char *origin = mcp__head_value(conn->head, MCP__H_ORIGIN);
   mcp__wish_t wish = mcp__head_wish(conn->head);
+  const char *denied = mcp__auth_problem(&conn->server->auth, conn->head);
   if (wish == MCP__WISH_WRONG)
     refuse(conn, conn->head->status, conn->head->problem);
   else if (origin != NULL && (conn->head->given[MCP__H_ORIGIN] != 1 ||
                               !mcp__head_has_token(conn->server->allowed_origins, origin)))
     refuse(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
   else if (wish == MCP__WISH_GET)
-    answer_get(conn, mcp__head_url(conn->head));
+    answer_get(conn, mcp__head_url(conn->head), denied);
+  else if (denied != NULL)
+    refuse(conn, 401, denied);
   else
     open_websocket(conn);
 }
@@ -513,8 +527,9 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   }
   conn->counted = true;
   server->connections++;
-  if (!server->allow_public && !mcp__peer_is_private(address)) {
-    refuse(conn, 403, "only private addresses may connect; ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
+  if (!server->allow_public && !server->auth.wanted && !mcp__peer_is_private(address)) {
+    refuse(conn, 403,
+           "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
     return;
   }
   conn->head = mcp__malloc(sizeof *conn->head);

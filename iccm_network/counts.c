@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static const int reasons[MCP__REFUSALS - 1] = {
-    400, 403, 405, 408, 426, 431, 503, 505,         /* HTTP, before the upgrade */
+    400, 401, 403, 405, 408, 426, 431, 503, 505, /* HTTP, before the upgrade */
     1002, 1003, 1007, 1008, 1009, 1011,     /* WebSocket */
     MCP_PARSE_ERROR, MCP_INVALID_REQUEST, MCP_METHOD_NOT_FOUND, MCP_INVALID_PARAMS, MCP_INTERNAL_ERROR};
 

@@ -217,6 +217,11 @@ int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes); /* 16 
 int mcp_server_set_max_connections(mcp_server_t *server, int connections); /* 1024 */
 int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outside private networks: false */
 int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /* comma-separated; none */
+/* The token that whoever connects has to send, as Authorization: Bearer or as a subprotocol mcp.auth.<token> that is offered,
+ * which browsers can; else 401. NULL: none is asked for. With one, peers outside private networks are admitted, too, and of
+ * the pages /healthz and the status of /readyz alone are for everybody. Without this call ICCM_AUTH_TOKEN says it. 1 to 512
+ * of A-Z a-z 0-9 - . _ ~ + / and = at its end, else UV_EINVAL; it is not kept, only its digest. */
+int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 300,000: answers -32603 */
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 for calls in flight */
 

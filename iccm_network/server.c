@@ -34,7 +34,7 @@ enum {
 /* ---- new and free ---------------------------------------------------------------------------------- */
 
 static int refuse_unsupported(void) {
-  static const char *const names[] = {"ICCM_AUTH_TOKEN", "ICCM_TLS_CERT", "ICCM_TLS_KEY"};
+  static const char *const names[] = {"ICCM_TLS_CERT", "ICCM_TLS_KEY"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (mcp_env_text(names[i], NULL) != NULL) { /* never pretend to a protection that is not there */
       mcp__set_last_error("%s is set, but this version does not support it: unset it, and admit nobody you do not trust",
@@ -45,11 +45,17 @@ static int refuse_unsupported(void) {
   return 0;
 }
 
+static int read_token(mcp_server_t *server) {
+  const char *token;
+  int status = mcp__token_of_environment(&token);
+  return status == 0 ? mcp__auth_set(&server->auth, token) : status;
+}
+
 static int read_environment(mcp_server_t *server) {
   int64_t message = 0, connections = 0;
-  if (refuse_unsupported() != 0)
-    return UV_ENOTSUP;
-  mcp__set_last_error("an ICCM_ variable of the environment cannot be read; the log says which");
+  if (refuse_unsupported() != 0 || read_token(server) != 0)
+    return UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
+  mcp__set_last_error("a variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)
@@ -153,6 +159,7 @@ void mcp_server_free(mcp_server_t *server) {
   free_needs(server->needs);
   uv_mutex_destroy(&server->needs_mutex);
   mcp__free(server->allowed_origins);
+  mcp__auth_wipe(&server->auth);
   mcp__free(server->log_url);
   mcp__free(server->notice);
   mcp__free(server->name);
@@ -196,6 +203,10 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
   mcp__free(server->allowed_origins);
   server->allowed_origins = copy;
   return 0;
+}
+
+int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
+  return server->started ? MCP_ESTATE : mcp__auth_set(&server->auth, token);
 }
 
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {

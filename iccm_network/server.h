@@ -2,6 +2,7 @@
 #ifndef MCP_SERVER_H
 #define MCP_SERVER_H
 
+#include "auth.h"
 #include "child.h"
 #include "counts.h"
 #include "dispatch.h"
@@ -128,6 +129,7 @@ struct mcp_server {
   int max_connections;
   bool allow_public;
   char *allowed_origins; /* NULL: none */
+  mcp__auth_t auth;
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   uv_mutex_t needs_mutex; /* guards needs, which change on any thread */
   mcp__need_t *needs;

@@ -22,6 +22,7 @@ static const char *const names[MCP__H_COUNT] = {
     [MCP__H_ACCEPT] = "Sec-WebSocket-Accept",
     [MCP__H_HOST] = "Host",
     [MCP__H_ORIGIN] = "Origin",
+    [MCP__H_AUTHORIZATION] = "Authorization",
     [MCP__H_TRACE_ID] = "X-Trace-ID",
 };
 
@@ -78,7 +79,7 @@ static int on_value_complete(llhttp_t *parser) {
   size_t len = text->len - head->value_begin;
   if (keep(head, "", 1) != 0)
     return -1;
-  if (header == MCP__H_COUNT) {
+  if (header == MCP__H_COUNT || (header == MCP__H_AUTHORIZATION && len > MCP__VALUE_MAX)) { /* no token of ours */
     text->len = head->name_begin;
     return 0;
   }
@@ -256,6 +257,7 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
                                 "Connection: close\r\n%s\r\n",
                                 status, reason_phrase(status), type, len,
                                 status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                : status == 401 ? "WWW-Authenticate: Bearer realm=\"mcp\"\r\n"
                                 : status == 405 ? "Allow: GET\r\n"
                                 : status == 503 ? "Retry-After: 1\r\n"
                                                 : "");

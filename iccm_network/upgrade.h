@@ -11,7 +11,7 @@ enum {
   MCP__HEAD_MAX_HEADERS = 64,
   MCP__KEY_SIZE = 25,    /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
   MCP__ACCEPT_SIZE = 29, /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
-  MCP__VALUE_MAX = 1024, /* one header of interest; a longer one is refused with 431 */
+  MCP__VALUE_MAX = 1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
   MCP__TRACE_MAX = 129
 };
 
@@ -28,6 +28,7 @@ typedef enum mcp__header {
   MCP__H_ACCEPT,
   MCP__H_HOST,
   MCP__H_ORIGIN,
+  MCP__H_AUTHORIZATION,
   MCP__H_TRACE_ID,
   MCP__H_COUNT
 } mcp__header_t;

@@ -568,8 +568,9 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("LOG_LEVEL", "loud");
   refused("LOGGING_ENABLED", "maybe");
   refused("GODOT_URL", "http://godot");
-  refused("ICCM_AUTH_TOKEN", "secret"); /* not supported: never pretend */
-  refused("ICCM_TLS_CERT", "file");
+  refused("ICCM_AUTH_TOKEN", "hush hush");
+  cr_assert(strstr(mcp_last_error(), "hush") == NULL && !scene_logged("hush"));
+  refused("ICCM_TLS_CERT", "file"); /* not supported: never pretend */
   server = stage_server();
   mcp_server_free(server);
   scene_close();

@@ -451,6 +451,7 @@ Test(upgrade, plain_answers) {
     cr_expect_null(strstr(out.data, "Unexpected"));
     cr_expect_eq(strstr(out.data, "\r\nSec-WebSocket-Version: 13\r\n") != NULL, statuses[i] == 426);
     cr_expect_eq(strstr(out.data, "\r\nAllow: GET\r\n") != NULL, statuses[i] == 405);
+    cr_expect_eq(strstr(out.data, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n") != NULL, statuses[i] == 401);
     cr_expect_eq(strstr(out.data, "\r\nRetry-After: 1\r\n") != NULL, statuses[i] == 503);
     mcp__head_deinit(&head);
     mcp__buf_deinit(&out);

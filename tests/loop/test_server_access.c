@@ -1,0 +1,153 @@
+/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer may ask for
+ * in a second. */
+#include "scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(server_access, .timeout = 60);
+
+#define TOKEN "open-sesame_123"
+#define UPGRADE_WITH(headers)                                                                                \
+  "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"  \
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" headers "\r\n"
+#define GET_WITH(path, headers) "GET " path " HTTP/1.1\r\nHost: x\r\n" headers "\r\n"
+#define BEARER "Authorization: Bearer " TOKEN "\r\n"
+#define WRONG "Authorization: Bearer open-sesame_124\r\n"
+#define OFFER(list) "Sec-WebSocket-Protocol: " list "\r\n"
+
+static mcp_server_t *server;
+
+static void start_with_token(const char *token) {
+  server = stage_server();
+  cr_assert_eq(mcp_server_set_auth_token(server, token), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+}
+
+/* Head and body of the answer; of an upgrade that succeeded the head alone. */
+static const char *answer_to(const char *request) {
+  static char text[8192];
+  wire_t *wire = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(wire->connected);
+  wire_puts(wire, request);
+  RUN_UNTIL(wire->ended || (wire->head != NULL && strstr(wire->head, " 101 ") != NULL));
+  cr_assert_not_null(wire->head, "no answer to %s", request);
+  snprintf(text, sizeof text, "%s%.*s", wire->head, (int)wire->in_len, wire->in != NULL ? wire->in : "");
+  return text;
+}
+
+static void expect_status(const char *request, const char *status) {
+  const char *answer = answer_to(request);
+  cr_expect_eq(strncmp(answer, "HTTP/1.1 ", 9), 0);
+  cr_expect_eq(strncmp(answer + 9, status, 3), 0, "%s instead of %s for %s", answer, status, request);
+  cr_expect_null(strstr(answer, "open-sesame"), "%s", answer);
+}
+
+/* ---- the token ------------------------------------------------------------------------------------------ */
+
+Test(server_access, with_the_token) {
+  scene_open();
+  start_with_token(TOKEN);
+  expect_status(UPGRADE_WITH(BEARER), "101");
+  expect_status(UPGRADE_WITH("authorization: bearer " TOKEN "\r\n"), "101");
+  const char *answer = answer_to(UPGRADE_WITH(OFFER("mcp, mcp.auth." TOKEN)));
+  cr_expect_not_null(strstr(answer, " 101 "), "%s", answer);
+  cr_expect_not_null(strstr(answer, "Sec-WebSocket-Protocol: mcp\r\n"), "%s", answer);
+  answer = answer_to(UPGRADE_WITH(OFFER("mcp.auth." TOKEN)));
+  cr_expect_not_null(strstr(answer, " 101 "), "%s", answer);
+  cr_expect_null(strstr(answer, "Sec-WebSocket-Protocol"), "%s", answer);
+  stage_stop(server);
+  cr_expect(!scene_logged("open-sesame"));
+  scene_close();
+}
+
+Test(server_access, without_it_or_with_another) {
+  scene_open();
+  start_with_token(TOKEN);
+  static const char *const requests[] = {
+      UPGRADE_WITH(""),
+      UPGRADE_WITH(WRONG),
+      UPGRADE_WITH(OFFER("mcp, mcp.auth.open-sesame")),
+      GET_WITH("/", ""),
+      GET_WITH("/metrics", WRONG),
+      GET_WITH("/healthz/", ""),
+  };
+  for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+    const char *answer = answer_to(requests[i]);
+    cr_expect_not_null(strstr(answer, "HTTP/1.1 401 Unauthorized\r\n"), "%s", answer);
+    cr_expect_not_null(strstr(answer, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n"), "%s", answer);
+    cr_expect_null(strstr(answer, "open-sesame"), "%s", answer);
+    cr_expect_null(strstr(answer, "stage"), "its name: %s", answer);
+  }
+  cr_expect(scene_logged("refused 127.0.0.1:"));
+  cr_expect(scene_logged("with 401: this server wants its token"));
+  cr_expect(scene_logged("with 401: this is not the token"));
+  const char *metrics = answer_to(GET_WITH("/metrics", BEARER));
+  cr_expect_not_null(strstr(metrics, "iccm_refusals_total{reason=\"401\"} 6\n"), "%s", metrics);
+  cr_expect_null(strstr(metrics, "open-sesame"));
+  stage_stop(server);
+  cr_expect(!scene_logged("open-sesame"));
+  scene_close();
+}
+
+Test(server_access, pages_that_are_open) {
+  scene_open();
+  start_with_token(TOKEN);
+  expect_status(GET_WITH("/healthz", ""), "200");
+  expect_status(GET_WITH("/readyz", ""), "200");
+  expect_status(GET_WITH("/metrics", BEARER), "200");
+  mcp_server_set_need(server, "database", "10.1.2.3 is away");
+  const char *answer = answer_to(GET_WITH("/readyz", WRONG));
+  cr_expect_not_null(strstr(answer, " 503 "), "%s", answer);
+  cr_expect_null(strstr(answer, "10.1.2.3"), "%s", answer);
+  answer = answer_to(GET_WITH("/readyz", BEARER));
+  cr_expect_not_null(strstr(answer, " 503 "), "%s", answer);
+  cr_expect_not_null(strstr(answer, "database: 10.1.2.3 is away"), "%s", answer);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, other_refusals_come_first) { /* the token opens no door to browsers, nor to broken requests */
+  scene_open();
+  start_with_token(TOKEN);
+  expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
+  expect_status("POST / HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n", "405");
+  expect_status("GET / HTTP/1.1\r\n" BEARER "\r\n", "400");
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, the_setter_wins_over_the_environment) {
+  scene_open();
+  setenv("ICCM_AUTH_TOKEN", TOKEN, 1);
+  server = stage_start();
+  expect_status(UPGRADE_WITH(""), "401");
+  expect_status(UPGRADE_WITH(BEARER), "101");
+  cr_expect_eq(mcp_server_set_auth_token(server, NULL), MCP_ESTATE);
+  stage_stop(server);
+  start_with_token("other");
+  expect_status(UPGRADE_WITH(BEARER), "401");
+  expect_status(UPGRADE_WITH("Authorization: Bearer other\r\n"), "101");
+  stage_stop(server);
+  start_with_token(NULL);
+  expect_status(UPGRADE_WITH(""), "101");
+  expect_status(UPGRADE_WITH(WRONG), "101");
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, tokens_that_are_none) {
+  scene_open();
+  server = stage_server();
+  char longest[514];
+  snprintf(longest, sizeof longest, "%0512d", 0);
+  cr_expect_eq(mcp_server_set_auth_token(server, longest), 0);
+  snprintf(longest, sizeof longest, "%0513d", 0);
+  cr_expect_eq(mcp_server_set_auth_token(server, longest), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_auth_token(server, ""), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_auth_token(server, "two words"), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_auth_token(server, "line\r\nbreak"), UV_EINVAL);
+  mcp_server_free(server);
+  scene_close();
+}
