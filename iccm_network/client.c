@@ -29,6 +29,7 @@ typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSIN
 struct mcp_client {
   uv_loop_t *loop;
   mcp__url_t url;
+  char *token; /* NULL: none */
   size_t max_message;
   const char *hello;   /* the params of initialize */
   uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
@@ -158,8 +159,8 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
     went_wrong(client, status, problem);
     return;
   }
-  client->link =
-      mcp__link_new(stream, client->url.authority, client->url.path, client->max_message, &link_events, client);
+  client->link = mcp__link_new(stream, client->url.authority, client->url.path, client->token, client->max_message,
+                               &link_events, client);
   if (client->link == NULL) {
     went_wrong(client, UV_ENOMEM, "out of memory");
     return;
@@ -314,15 +315,34 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
 
 /* ---- the API --------------------------------------------------------------------------------------- */
 
+static int set_token(mcp_client_t *client, const char *token) {
+  char *copy = token != NULL ? mcp__strdup(token) : NULL;
+  if (token != NULL && copy == NULL)
+    return UV_ENOMEM;
+  mcp__token_free(client->token);
+  client->token = copy;
+  return 0;
+}
+
+static int read_token(mcp_client_t *client) {
+  const char *token;
+  int status = mcp__token_of_environment(&token);
+  return status == 0 ? set_token(client, token) : status;
+}
+
 mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
   char problem[320];
   mcp_client_t *client = mcp__calloc(sizeof *client);
   mcp__set_last_error("out of memory");
   if (client == NULL)
     return NULL;
-  if (mcp__url_parse(url, &client->url, problem, sizeof problem) != 0) {
+  int status = mcp__url_parse(url, &client->url, problem, sizeof problem);
+  if (status != 0)
     mcp__set_last_error("%s", problem);
-    mcp_log(MCP_LOG_ERROR, "client", "%s", problem);
+  else
+    status = read_token(client);
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, "client", "%s", mcp_last_error());
     mcp__free(client);
     return NULL;
   }
@@ -345,6 +365,12 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
   mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
   mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
   return 0;
+}
+
+int mcp_client_set_auth_token(mcp_client_t *client, const char *token) {
+  if (client->active)
+    return MCP_ESTATE;
+  return token == NULL || mcp__token_valid(token) ? set_token(client, token) : UV_EINVAL;
 }
 
 void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->hello = hello; }
@@ -506,6 +532,7 @@ void mcp_client_free(mcp_client_t *client) {
     mcp_log(MCP_LOG_ERROR, "client", "mcp_client_free() before the client was closed: nothing is freed");
     return;
   }
+  mcp__token_free(client->token);
   mcp__pending_deinit(&client->requests.pending);
   mcp__buf_deinit(&client->text);
   mcp__arena_deinit(&client->arena);

@@ -3,6 +3,7 @@
 #ifndef MCP_CLIENT_H
 #define MCP_CLIENT_H
 
+#include "auth.h"
 #include "child.h"
 #include "connect.h"
 #include "jsonrpc.h"
@@ -20,9 +21,9 @@ typedef struct mcp__link_events {
   void (*on_freed)(void *arg);               /* the last thing that is heard of it */
 } mcp__link_events_t;
 
-/* Takes the stream over, in any case. NULL: no memory; nothing is heard of it then. */
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, size_t max_message,
-                           const mcp__link_events_t *events, void *arg);
+/* Takes the stream over, in any case. token NULL: none is sent. NULL: no memory; nothing is heard of it then. */
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, const char *token,
+                           size_t max_message, const mcp__link_events_t *events, void *arg);
 /* Calls write with the place for a message's text; what it answers but 0 takes everything back. */
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);

@@ -370,12 +370,15 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
 
 /* A client of "ws://host:port/path" ("host:port" and "host" will do; port 80 unless said). It connects with
  * the first call and by itself ever after: all addresses of the name are tried, lost connections come back
- * with exponential backoff and jitter while there is something to send. NULL: MCP_EURL or no memory, see
- * mcp_last_error(). */
+ * with exponential backoff and jitter while there is something to send. Where ICCM_AUTH_TOKEN is set it sends that token to
+ * whoever it connects to. NULL: MCP_EURL, MCP_EENV or no memory, see mcp_last_error(). */
 mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
 
 /* Settings, before the first call. */
 int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+/* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN. MCP_ESTATE after the
+ * first call; UV_EINVAL: not as mcp_server_set_auth_token() wants it; UV_ENOMEM. */
+int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
 /* A failed attempt to connect fails the calls that wait for it, and while the peer is known to be away calls
  * fail at once, instead of waiting for a connection up to their deadline. */
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
@@ -438,7 +441,7 @@ void mcp_client_free(mcp_client_t *client);
 
 /* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop, which would
  * stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what mcp_result_t calls
- * value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_EURL,
+ * value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_EURL, MCP_EENV,
  * UV_EINVAL (trace_id), and mcp_last_error() has the words; *answer then holds what came with the error, or NULL. A peer
  * that cannot be reached fails the call at once. After timeout_ms (0: 30,000) it takes at most another second to say
  * farewell, but a look-up of a name that has begun is waited for: the system's resolver has limits of its own. */

@@ -153,8 +153,8 @@ static void hear_nothing(void *arg) { (void)arg; }
 
 static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
 
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, size_t max_message,
-                           const mcp__link_events_t *events, void *arg) {
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, const char *token,
+                           size_t max_message, const mcp__link_events_t *events, void *arg) {
   mcp__link_t *link = mcp__calloc(sizeof *link);
   if (link == NULL) {
     stream->events = &unlinked_events;
@@ -176,7 +176,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const c
   link->read_ms = now(link);
   link->head = mcp__malloc(sizeof *link->head);
   if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
-      mcp__write_upgrade(&stream->out, authority, path, link->key) != 0) {
+      mcp__write_upgrade(&stream->out, authority, path, link->key, token) != 0) {
     link->lost = true;
     link->events = &deaf;
     mcp__stream_close(stream);

@@ -279,11 +279,15 @@ int mcp__new_key(char key[MCP__KEY_SIZE]) {
   return 0;
 }
 
-int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key) {
-  return mcp__buf_printf(out,
-                         "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                         "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n\r\n",
-                         path, authority, key);
+int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key,
+                       const char *token) {
+  int status = mcp__buf_printf(out,
+                               "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                               "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
+                               path, authority, key);
+  if (token != NULL)
+    status = mcp__buf_join(status, mcp__buf_printf(out, "Authorization: Bearer %s\r\n", token));
+  return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 
 int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) { /* section 4.1 */
@@ -293,7 +297,8 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   const char *protocol = mcp__head_value(head, MCP__H_PROTOCOL);
   const char *wrong_part = NULL;
   if (head->status == 401 || head->status == 403) {
-    snprintf(problem, size, "the peer answered %d %s", head->status, reason_phrase(head->status));
+    snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
+             head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()" : "");
     return MCP_EREFUSED;
   }
   if (head->status != 101) {

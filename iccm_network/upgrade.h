@@ -74,7 +74,8 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
 
 /* The client's side. */
 int mcp__new_key(char key[MCP__KEY_SIZE]);
-int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key);
+int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key,
+                       const char *token); /* NULL: none */
 /* 0, MCP_EREFUSED or MCP_EUPGRADE with the problem in words. */
 int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size);
 

@@ -67,11 +67,17 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   return status;
 }
 
+static int why_no_client(const char *url) {
+  mcp__url_t parsed;
+  char problem[320];
+  const char *token;
+  int status = mcp__url_parse(url, &parsed, problem, sizeof problem) != 0 ? MCP_EURL : mcp__token_of_environment(&token);
+  return status != 0 ? status : UV_ENOMEM;
+}
+
 static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     const char *trace_id, yyjson_doc **answer) {
   uv_loop_t loop;
-  mcp__url_t parsed;
-  char problem[320];
   *answer = NULL;
   int status = uv_loop_init(&loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
@@ -89,7 +95,7 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
     mcp_client_free(waiting->client);
   } else {
     yyjson_mut_doc_free(args);
-    status = mcp__url_parse(url, &parsed, problem, sizeof problem) != 0 ? MCP_EURL : UV_ENOMEM;
+    status = why_no_client(url);
   }
   uv_loop_close(&loop);
   *answer = waiting->answer;

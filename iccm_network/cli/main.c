@@ -28,7 +28,8 @@ enum option_id {
   OPTION_IN_FLIGHT,
   OPTION_SECONDS,
   OPTION_SERVER_PID,
-  OPTION_TRACE
+  OPTION_TRACE,
+  OPTION_TOKEN
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -45,11 +46,13 @@ static const struct option option_table[] = {
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"server-pid", required_argument, NULL, OPTION_SERVER_PID},
     {"trace", required_argument, NULL, OPTION_TRACE},
+    {"token", required_argument, NULL, OPTION_TOKEN},
     {NULL, 0, NULL, 0},
 };
 
 static const unsigned common_options =
-    BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) | BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT);
+    BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) | BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT) |
+    BIT(OPTION_TOKEN);
 
 typedef struct command {
   const char *name;
@@ -104,9 +107,11 @@ static const char common_help[] =
     "  --timeout SECONDS  limit for everything, fractions allowed (default 30)\n"
     "  --json             one JSON value on standard output, for errors too:\n"
     "                     {\"error\":{\"code\",\"message\",\"hint\",\"data\",\"exit_code\"}}\n"
+    "  --token TOKEN      the server's token; ICCM_AUTH_TOKEN in the environment is\n"
+    "                     better: all users of this machine can see options\n"
     "  --verbose          log lines of the connection on standard error\n"
     "  --help, --version\n"
-    "\nEnvironment: NO_COLOR turns colours off.\n"
+    "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; NO_COLOR turns colours off.\n"
     "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
     "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
     "5 the tool failed; 6 no answer in time; 130 interrupted.\n";
@@ -165,6 +170,8 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_TRACE:
     options->trace = value;
     return NULL; /* the library judges it */
+  case OPTION_TOKEN:
+    return setenv("ICCM_AUTH_TOKEN", value, 1) == 0 ? NULL : "is too much for this machine's memory"; /* read there */
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:

@@ -251,6 +251,49 @@ class Echo(Case):
         self.assertRegex(verbose.err, f"(?m)^DEBUG iccm: connected to {self.url}$")
 
 
+class Token(Case):
+    TOKEN = "open-sesame/1="
+
+    @classmethod
+    def setUpClass(cls):
+        cls.url = cls.enterClassContext(Alone("echo", "0", ICCM_AUTH_TOKEN=cls.TOKEN)).url
+
+    def test_every_command_sends_it(self):
+        for words in (("list", self.url), ("ping", "--count", 1, self.url), ("call", self.url, "echo", "a=1"),
+                      ("bench", "--connections", 2, "--seconds", "0.1", self.url, "echo")):
+            for given in (iccm(*words, "--token", self.TOKEN), iccm(*words, env={"ICCM_AUTH_TOKEN": self.TOKEN})):
+                self.assertEqual(given.code, OK, given)
+
+    def test_without_it_or_with_another(self):
+        hushed = "hush-hush"
+        for outcome in (
+            iccm("call", self.url, "echo"),
+            iccm("call", self.url, "echo", env={"ICCM_AUTH_TOKEN": hushed}),
+            iccm("call", self.url, "echo", "--token", hushed),
+            iccm("call", self.url, "echo", "--token", "", env={"ICCM_AUTH_TOKEN": self.TOKEN}),
+        ):
+            self.expect(outcome, REFUSED, "401", "ICCM_AUTH_TOKEN", "--token")
+            self.assertNotIn(hushed, outcome.err)
+
+    def test_the_option_wins(self):
+        for other in ("hush-hush", "no token"):
+            outcome = iccm("list", "--token", self.TOKEN, self.url, env={"ICCM_AUTH_TOKEN": other})
+            self.assertEqual(outcome.code, OK, outcome)
+        outcome = iccm("list", "--token", "hush-hush", self.url, env={"ICCM_AUTH_TOKEN": self.TOKEN})
+        self.expect(outcome, REFUSED, "401")
+
+    def test_what_is_no_token(self):
+        for text in ("hush hush", "hush\r\nX-Evil: 1", "hush," + 512 * "x", 513 * "x"):
+            for outcome in (iccm("list", "--token", text, self.url), iccm("list", self.url, env={"ICCM_AUTH_TOKEN": text})):
+                self.expect(outcome, USAGE, "ICCM_AUTH_TOKEN is no token")
+                self.assertNotIn("hush", outcome.err)
+
+    def test_it_is_in_no_line(self):
+        outcome = iccm("--verbose", "--json", "list", "--token", self.TOKEN, self.url)
+        self.assertEqual(outcome.code, OK, outcome)
+        self.assertNotIn("sesame", outcome.out + outcome.err)
+
+
 class BadPeers(Case):
     """Each way in which it can fail has its code and its words."""
 
@@ -300,7 +343,7 @@ class BadPeers(Case):
     def test_refused(self):
         for status in (401, 403):
             with Peer(plain_http(status)) as peer:
-                self.expect(iccm("ping", peer.url), REFUSED, str(status), "ICCM_ALLOW_PUBLIC")
+                self.expect(iccm("ping", peer.url), REFUSED, str(status), "ICCM_AUTH_TOKEN", "ICCM_ALLOW_PUBLIC")
 
     def test_plain_http_server(self):
         for status in (200, 404, 503):

@@ -1,5 +1,4 @@
-/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer may ask for
- * in a second. */
+/* test_server_access.c: who gets in with a token and without, and what is open to everybody. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -149,5 +148,69 @@ Test(server_access, tokens_that_are_none) {
   cr_expect_eq(mcp_server_set_auth_token(server, "two words"), UV_EINVAL);
   cr_expect_eq(mcp_server_set_auth_token(server, "line\r\nbreak"), UV_EINVAL);
   mcp_server_free(server);
+  scene_close();
+}
+
+/* ---- clients -------------------------------------------------------------------------------------------- */
+
+static outcome_t call_with(mcp_client_t *client) {
+  outcome_t outcome = {0};
+  mcp_client_set_fail_fast(client, true);
+  cr_assert_eq(mcp_client_call(client, "now", args_of("{\"a\":1}"), 10000, outcome_cb, &outcome), 0);
+  RUN_UNTIL(outcome.fired == 1);
+  cr_expect_null(strstr(outcome.message, "open-sesame"), "%s", outcome.message);
+  return outcome;
+}
+
+static void expect_refused(mcp_client_t *client) {
+  outcome_t outcome = call_with(client);
+  cr_expect_eq(outcome.status, MCP_EREFUSED);
+  cr_expect_not_null(strstr(outcome.message, "401"), "%s", outcome.message);
+  cr_expect_not_null(strstr(outcome.message, "ICCM_AUTH_TOKEN"), "%s", outcome.message);
+  client_end(client);
+}
+
+Test(server_access, clients_with_the_token_and_without) {
+  scene_open();
+  start_with_token(TOKEN);
+  int port = mcp_server_port(server);
+  expect_refused(client_to(port));
+  mcp_client_t *client = client_to(port);
+  cr_expect_eq(mcp_client_set_auth_token(client, "two words"), UV_EINVAL);
+  cr_expect_eq(mcp_client_set_auth_token(client, ""), UV_EINVAL);
+  cr_expect_eq(mcp_client_set_auth_token(client, "open-sesame_124"), 0);
+  expect_refused(client);
+  client = client_to(port);
+  cr_expect_eq(mcp_client_set_auth_token(client, "other"), 0);
+  cr_expect_eq(mcp_client_set_auth_token(client, TOKEN), 0);
+  cr_expect_eq(call_with(client).status, 0);
+  cr_expect_eq(mcp_client_set_auth_token(client, NULL), MCP_ESTATE);
+  client_end(client);
+  stage_stop(server);
+  cr_expect(!scene_logged("open-sesame"));
+  scene_close();
+}
+
+Test(server_access, clients_and_the_environment) {
+  scene_open();
+  setenv("ICCM_AUTH_TOKEN", TOKEN, 1);
+  server = stage_start();
+  int port = mcp_server_port(server);
+  mcp_client_t *client = client_to(port);
+  unsetenv("ICCM_AUTH_TOKEN"); /* it was read when the client was made */
+  cr_expect_eq(call_with(client).status, 0);
+  client_end(client);
+  setenv("ICCM_AUTH_TOKEN", TOKEN, 1);
+  client = client_to(port);
+  cr_expect_eq(mcp_client_set_auth_token(client, NULL), 0);
+  expect_refused(client);
+  setenv("ICCM_AUTH_TOKEN", "hush hush", 1);
+  cr_expect_null(mcp_client_new(&scene_loop, "localhost"));
+  cr_expect_not_null(strstr(mcp_last_error(), "ICCM_AUTH_TOKEN"));
+  yyjson_doc *answer;
+  cr_expect_eq(mcp_call_wait("localhost:1", "now", NULL, 1000, NULL, &answer), MCP_EENV);
+  cr_expect_eq(mcp_call_wait("http://localhost", "now", NULL, 1000, NULL, &answer), MCP_EURL);
+  cr_expect(scene_logged("ICCM_AUTH_TOKEN") && !scene_logged("hush"));
+  stage_stop(server);
   scene_close();
 }

@@ -466,12 +466,13 @@ Test(upgrade, both_sides_agree) {
     mcp__head_t request, answer;
     mcp__buf_init(&out, 10000, NULL);
     cr_assert_eq(mcp__new_key(key), 0);
-    cr_assert_eq(mcp__write_upgrade(&out, "[::1]:9060", "/a?b", key), 0);
+    cr_assert_eq(mcp__write_upgrade(&out, "[::1]:9060", "/a?b", key, i % 2 == 0 ? NULL : "t-0/="), 0);
     cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
     open_head(&request, out.data, true);
     cr_assert_eq(mcp__head_wish(&request), MCP__WISH_WEBSOCKET, "%s", request.problem);
     cr_expect_str_eq(mcp__head_url(&request), "/a?b");
     expect_value(&request, MCP__H_HOST, "[::1]:9060");
+    expect_value(&request, MCP__H_AUTHORIZATION, i % 2 == 0 ? NULL : "Bearer t-0/=");
     out.len = 0;
     cr_assert_eq(mcp__write_switching(&out, &request), 0);
     cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
@@ -531,7 +532,7 @@ Test(upgrade, the_clients_check) {
        "the peer answered HTTP 302 instead of switching to WebSocket", MCP_EUPGRADE},
       {"HTTP/1.0 503 Busy\r\n" END, "the peer answered HTTP 503 instead of switching to WebSocket",
        MCP_EUPGRADE},
-      {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n" END, "the peer answered 401 Unauthorized",
+      {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n" END, "the peer answered 401 Unauthorized: it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()",
        MCP_EREFUSED},
       {"HTTP/1.1 403 No\r\n" END, "the peer answered 403 Forbidden", MCP_EREFUSED},
   };
