@@ -232,8 +232,21 @@ static const char *copy_trace_id(const mcp__conn_t *conn, mcp__arena_t *arena) {
   return copy != NULL ? strcpy(copy, conn->trace_id) : NULL; /* the call may outlive the connection */
 }
 
+static void count_message(mcp__conn_t *conn) {
+  if (conn->second != conn->server->second)
+    conn->messages = 0;
+  conn->second = conn->server->second;
+  conn->messages += conn->server->max_messages > 0;
+}
+
+static bool too_hasty(const mcp__conn_t *conn) {
+  const mcp_server_t *server = conn->server;
+  return server->max_messages > 0 && conn->second == server->second && conn->messages >= server->max_messages;
+}
+
 static bool should_pause(const mcp__conn_t *conn) {
-  return conn->in_flight >= MCP__MAX_IN_FLIGHT || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE;
+  return conn->in_flight >= MCP__MAX_IN_FLIGHT || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE ||
+         too_hasty(conn);
 }
 
 static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outcome) {
@@ -297,6 +310,7 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   (void)binary;
   if (conn->state != MCP__CONN_OPEN)
     return; /* closed while this piece of input was taken apart */
+  count_message(conn);
   mcp_call_t *call = mcp__call_take(server);
   if (call == NULL) {
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
@@ -514,6 +528,20 @@ static const mcp__stream_events_t events = {on_data, on_end, before_write, on_wr
 
 /* ---- accepting and time ---------------------------------------------------------------------------- */
 
+/* Told to the peer each time, to the log once a second. */
+static bool connects_too_often(mcp__conn_t *conn, const struct sockaddr *address) {
+  mcp_server_t *server = conn->server;
+  uint64_t secret = 0;
+  if (server->rates == NULL)
+    return false;
+  uv_random(NULL, NULL, &secret, sizeof secret, 0, NULL);
+  uint32_t count = mcp__rates_count(server->rates, address, now(conn), secret), most = (uint32_t)server->max_connects;
+  if (count == most + 1)
+    mcp_log(MCP_LOG_WARN, server->name, "refused %s with 503: more than %u connections from there in a second",
+            conn->peer, most);
+  return count > most;
+}
+
 static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   mcp_server_t *server = conn->server;
   if (server->all > server->max_connections + MCP__MAX_HANDSHAKES) { /* too many even to be told so */
@@ -523,6 +551,10 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   }
   if (server->connections >= server->max_connections || server->handshakes >= MCP__MAX_HANDSHAKES) {
     refuse(conn, 503, "too many connections, retry later\n");
+    return;
+  }
+  if (connects_too_often(conn, address)) {
+    refuse(conn, 503, "too many connections from this address in a second, retry later\n");
     return;
   }
   conn->counted = true;
@@ -600,6 +632,8 @@ static bool backlog_too_large(const mcp__conn_t *conn) {
 
 static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t quiet = now_ms - conn->read_ms;
+  if (conn->ws.paused && !should_pause(conn))
+    mcp__stream_dirty(&conn->stream); /* its second is over: what is written next resumes, be it nothing */
   if (stalled(conn, now_ms) || backlog_too_large(conn)) {
     close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
   } else if (!conn->stream.reading) {

@@ -222,6 +222,11 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /
  * the pages /healthz and the status of /readyz alone are for everybody. Without this call ICCM_AUTH_TOKEN says it. 1 to 512
  * of A-Z a-z 0-9 - . _ ~ + / and = at its end, else UV_EINVAL; it is not kept, only its digest. */
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
+/* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get 503. And how many
+ * messages are taken from one connection in a second: it is not read from until the second is over. 0: any number; to
+ * 1,000,000. */
+int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects); /* 0; 10,000 is a good limit */
+int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages); /* the same */
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 300,000: answers -32603 */
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 for calls in flight */
 

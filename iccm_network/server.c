@@ -23,6 +23,7 @@ enum {
   MAX_MAX_MESSAGE = 200 << 20,
   DEFAULT_CONNECTIONS = 1024,
   MAX_CONNECTIONS = 1000000,
+  MAX_RATE = 1000000,
   DEFAULT_CALL_TIMEOUT_MS = 300000,
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   RECEIVE_MEMORY = 256 << 20,
@@ -160,6 +161,7 @@ void mcp_server_free(mcp_server_t *server) {
   uv_mutex_destroy(&server->needs_mutex);
   mcp__free(server->allowed_origins);
   mcp__auth_wipe(&server->auth);
+  mcp__free(server->rates);
   mcp__free(server->log_url);
   mcp__free(server->notice);
   mcp__free(server->name);
@@ -207,6 +209,29 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
 
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
   return server->started ? MCP_ESTATE : mcp__auth_set(&server->auth, token);
+}
+
+int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (connects < 0 || connects > MAX_RATE)
+    return UV_EINVAL;
+  mcp__rates_t *rates = connects > 0 ? mcp__calloc(sizeof *rates) : NULL;
+  if (connects > 0 && rates == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->rates);
+  server->rates = rates;
+  server->max_connects = connects;
+  return 0;
+}
+
+int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (messages < 0 || messages > MAX_RATE)
+    return UV_EINVAL;
+  server->max_messages = messages;
+  return 0;
 }
 
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
@@ -484,6 +509,10 @@ static void on_tick(uv_timer_t *timer) {
   uint64_t now_ms = uv_now(server->loop);
   if (server->deaf && !server->stopping)
     listen_again(server);
+  if (now_ms - server->second_ms >= MCP__RATE_MS) {
+    server->second_ms = now_ms;
+    server->second++;
+  }
   time_out_calls(server, server->call_timeout_ms, "timed out");
   for (mcp__conn_t *conn = server->conns, *next; conn != NULL; conn = next) {
     next = conn->next;

@@ -9,6 +9,7 @@
 #include "logger.h"
 #include "peer.h"
 #include "pool.h"
+#include "rates.h"
 #include "span.h"
 #include "stream.h"
 #include "upgrade.h"
@@ -100,6 +101,8 @@ struct mcp__conn {
   char *hello;    /* the params of an initialize that asks for the server's notice; NULL: none did */
   int64_t since_us; /* when it was opened, by the calendar */
   uint64_t requests;
+  uint64_t second; /* of the server, in which … */
+  int messages;    /* … so many have come; counted where they are limited */
   bool notice_due;
   bool ships;       /* it has made a call that is not log traffic: its events are shipped */
   uint64_t since_ms;   /* of the state */
@@ -130,6 +133,9 @@ struct mcp_server {
   bool allow_public;
   char *allowed_origins; /* NULL: none */
   mcp__auth_t auth;
+  int max_connects;    /* of one address in a second … */
+  mcp__rates_t *rates; /* … and how many there were; NULL: they are not counted */
+  int max_messages;    /* of one connection in a second; 0: any number */
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   uv_mutex_t needs_mutex; /* guards needs, which change on any thread */
   mcp__need_t *needs;
@@ -163,6 +169,7 @@ struct mcp_server {
   bool deaf; /* accepting failed: the listeners are closed, until the next tick */
   bool started, stopping, closing; /* closing: connections are gone, handles follow */
   int open_handles;
+  uint64_t second, second_ms; /* a number, and when it began: two ticks each */
   uint64_t stop_ms;
   mcp_server_cb on_stopped;
   void *on_stopped_arg;

@@ -1,4 +1,5 @@
-/* test_server_access.c: who gets in with a token and without, and what is open to everybody. */
+/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer may ask for
+ * in a second. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -211,6 +212,115 @@ Test(server_access, clients_and_the_environment) {
   cr_expect_eq(mcp_call_wait("localhost:1", "now", NULL, 1000, NULL, &answer), MCP_EENV);
   cr_expect_eq(mcp_call_wait("http://localhost", "now", NULL, 1000, NULL, &answer), MCP_EURL);
   cr_expect(scene_logged("ICCM_AUTH_TOKEN") && !scene_logged("hush"));
+  stage_stop(server);
+  scene_close();
+}
+
+/* ---- how much in a second ------------------------------------------------------------------------------- */
+
+enum { RATE = 5 };
+
+/* Connects before the loop turns, which then accepts them all at the same time of its clock. */
+static size_t count_refused(wire_t **wires, size_t count) {
+  size_t refused = 0;
+  for (size_t i = 0; i < count; i++)
+    wires[i] = wire_connect(mcp_server_port(server));
+  for (size_t i = 0; i < count; i++) {
+    RUN_UNTIL(wires[i]->connected);
+    wire_upgrade(wires[i]);
+    RUN_UNTIL(wires[i]->head != NULL);
+    bool busy = strstr(wires[i]->head, " 503 ") != NULL;
+    cr_expect(busy || strstr(wires[i]->head, " 101 ") != NULL, "%s", wires[i]->head);
+    cr_expect(!busy || strstr(wires[i]->head, "\r\nRetry-After: 1\r\n") != NULL, "%s", wires[i]->head);
+    refused += busy;
+  }
+  return refused;
+}
+
+Test(server_access, connections_in_a_second) {
+  wire_t *wires[RATE + 3];
+  scene_open();
+  server = stage_server();
+  cr_assert_eq(mcp_server_set_max_connects_per_second(server, RATE), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_expect_eq(count_refused(wires, RATE), 0);
+  scene_run_ms(1010); /* a new second */
+  cr_expect_eq(count_refused(wires, RATE + 3), 3);
+  for (size_t i = 0; i < RATE + 3; i++)
+    if (!wires[i]->ended && strstr(wires[i]->head, " 101 ") != NULL)
+      wire_settle(wires[i]); /* those that are in are served */
+  cr_expect(scene_logged("with 503: more than 5 connections from there in a second"));
+  scene_run_ms(1010);
+  cr_expect_eq(count_refused(wires, RATE), 0, "the next second is another");
+  scene_run_ms(1010);
+  const char *metrics = answer_to(GET_WITH("/metrics", ""));
+  cr_expect_not_null(strstr(metrics, "iccm_refusals_total{reason=\"503\"} 3\n"), "%s", metrics);
+  stage_stop(server);
+  scene_close();
+}
+
+static void call_now(wire_t *wire, int first, int count) {
+  for (int id = first; id < first + count; id++)
+    wire_call(wire, id, "now", "{}");
+}
+
+Test(server_access, messages_in_a_second) {
+  scene_open();
+  server = stage_server();
+  cr_assert_eq(mcp_server_set_max_messages_per_second(server, RATE), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  int port = mcp_server_port(server);
+  wire_t *clock = wire_open(port), *hasty = wire_open(port), *other = wire_open(port);
+  call_now(clock, 1, RATE + 1);
+  RUN_UNTIL(wire_answers(clock, RATE + 1) == 1); /* a second has begun this very moment */
+  uint64_t began = uv_now(&scene_loop);
+  call_now(hasty, 1, 3 * RATE + 1);
+  RUN_UNTIL(wire_answers(hasty, RATE) == 1);
+  call_now(other, 1, RATE);
+  RUN_UNTIL(wire_answers(other, RATE) == 1);
+  cr_expect_eq(hasty->count, RATE, "it is not read from, and another is");
+  RUN_UNTIL(wire_answers(hasty, 3 * RATE + 1) == 1);
+  uint64_t took = uv_now(&scene_loop) - began;
+  cr_expect_gt(took, 2900, "%d ms", (int)took); /* three seconds have ended meanwhile */
+  cr_expect_eq(hasty->count, 3 * RATE + 1);
+  cr_expect(!hasty->ended);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, a_stop_does_not_wait_for_the_second) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_max_messages_per_second(server, 1);
+  mcp_server_start(server, &scene_loop);
+  wire_t *hasty = wire_open(mcp_server_port(server));
+  call_now(hasty, 1, 10);
+  RUN_UNTIL(hasty->count > 0);
+  stage_stop(server);
+  cr_expect_eq(hasty->close_code, 1012);
+  cr_expect_lt(hasty->count, 10);
+  scene_close();
+}
+
+Test(server_access, rates_off_and_out_of_range) {
+  wire_t *wires[50];
+  scene_open();
+  server = stage_server();
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, -1), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 1000001), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 1000000), 0);
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 1), 0);
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 0), 0);
+  cr_expect_eq(mcp_server_set_max_messages_per_second(server, -1), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_max_messages_per_second(server, 1000001), UV_EINVAL);
+  cr_expect_eq(mcp_server_set_max_messages_per_second(server, 1000000), 0);
+  cr_expect_eq(mcp_server_set_max_messages_per_second(server, 0), 0);
+  mcp_server_start(server, &scene_loop);
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 1), MCP_ESTATE);
+  cr_expect_eq(mcp_server_set_max_messages_per_second(server, 1), MCP_ESTATE);
+  cr_expect_eq(count_refused(wires, 50), 0);
+  call_now(wires[0], 1, 60);
+  RUN_UNTIL(wires[0]->count == 60);
   stage_stop(server);
   scene_close();
 }

@@ -1,0 +1,33 @@
+/* rates.c: see rates.h. A second begins with the first address that comes when the one before is over. */
+#include "rates.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static uint64_t key_of(const struct sockaddr *address) {
+  uint64_t key = 0;
+  if (address->sa_family == AF_INET) {
+    memcpy(&key, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+    return key;
+  }
+  const uint8_t *six = ((const struct sockaddr_in6 *)(const void *)address)->sin6_addr.s6_addr;
+  memcpy(&key, six, 8);
+  return key;
+}
+
+static uint64_t mix(uint64_t x) { /* the finalizer of MurmurHash3: each bit of x changes half of the result's */
+  x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdu;
+  x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53u;
+  return x ^ (x >> 33);
+}
+
+uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms, uint64_t secret) {
+  if (rates->secret == 0 || now_ms - rates->since_ms >= MCP__RATE_MS) {
+    memset(rates->counts, 0, sizeof rates->counts);
+    rates->since_ms = now_ms;
+    rates->secret = secret | 1;
+  }
+  uint32_t *count = &rates->counts[mix(mix(key_of(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
+  *count += *count < UINT32_MAX;
+  return *count;
+}
