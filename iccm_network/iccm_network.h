@@ -247,7 +247,7 @@ int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_noti
 void mcp_server_notice_changed(mcp_server_t *server);
 
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
- * words for an operator, which anybody who reaches the port can read. While anything is missing GET /readyz answers
+ * words for an operator, which anybody who reaches the port can read unless there is a token. While anything is missing GET /readyz answers
  * 503 and lists need and reason. That it goes or comes back is logged. Both are copied. Any thread, until the server
  * is freed. 0 or UV_ENOMEM: then nothing has changed. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);

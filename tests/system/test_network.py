@@ -162,6 +162,13 @@ class Afar(unittest.TestCase):
             echo.program.wait_for(r"203\.0\.113\.2")
         with Alone("echo", "0", ICCM_ALLOW_PUBLIC=1) as echo:
             self.assertEqual(self.called_from_afar(f"ws://203.0.113.1:{echo.port}"), VALUE)
+        with Alone("echo", "0", ICCM_AUTH_TOKEN="open-sesame") as echo:
+            url = f"ws://203.0.113.1:{echo.port}"
+            run = self.other.run(PROGRAMS["iccm"], "call", url, "echo", "{}")
+            self.assertEqual(run.returncode, 3, run.stdout + run.stderr)
+            self.assertIn("401", run.stderr)
+            run = self.other.run(PROGRAMS["iccm"], "--token", "open-sesame", "call", url, "echo", "{}")
+            self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
 
 
 if __name__ == "__main__":
