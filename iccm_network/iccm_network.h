@@ -233,8 +233,8 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
 /* Where the server's log lines go besides stderr: to logger_log of a Godot, with the server's name as component. NULL: nowhere.
  * Without this call GODOT_URL says it (ws://godot-mcp:9060), unless LOGGING_ENABLED is false. Connections, requests, calls
  * and their errors become lines by themselves, but for calls of tools with MCP_TOOL_LOG_TRAFFIC, and for what their
- * handlers log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
- * MCP_ESTATE after start, MCP_EURL, UV_ENOMEM. */
+ * handlers log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log(). It
+ * is sent ICCM_AUTH_TOKEN, where that is set. MCP_ESTATE after start, MCP_EURL, UV_ENOMEM. */
 int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
 /* Clients that declare the experimental capability of this name in initialize (an object) are told, by notifications of the

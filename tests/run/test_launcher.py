@@ -15,7 +15,7 @@ import time
 import unittest
 from pathlib import Path
 
-from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, free_port, main, until
+from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, finished, free_port, main, until, upgrade
 
 UP_S = 120  # a sanitizer's build on a busy machine
 STOP_S = 5  # promised
@@ -127,7 +127,7 @@ class Run:
 
     def call(self, url, tool, *arguments):
         command = [PROGRAMS["iccm"], "--json", "call", url, tool, *arguments]
-        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        run = finished(command, env=self.environment)
         assert run.returncode == 0, run.stdout + run.stderr
         return json.loads(run.stdout)
 
@@ -160,6 +160,18 @@ class Serving(unittest.TestCase):
             for program in "godot-server", "godot-worker", "redis", "dewey":
                 self.assertIn(f"stopped: {program} (exit status 0)", log)
             self.assertIsNone(REPORT.search(log))
+
+    def test_with_a_token(self):
+        with Run() as run:
+            run.environment["ICCM_AUTH_TOKEN"] = "open-sesame"
+            run.start().up()
+            component = re.search(r"^(\d+) lines accepted as (\w+)\b", run.output(), re.M)[2]
+            self.assertGreater(run.stored(component), 0)
+            for port in "MCP_PORT", "DEWEY_MCP_PORT":
+                self.assertEqual(upgrade(int(run.environment[port])).status, 401)
+            run.process.terminate()
+            self.assertEqual(run.ended(), 0)
+            self.assertNotIn("open-sesame", run.output() + run.output("err"))
 
     def test_a_second_start_keeps_the_data_and_feeds_nothing_twice(self):
         with Run() as run:
