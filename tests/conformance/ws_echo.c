@@ -146,7 +146,7 @@ static void on_connection(uv_stream_t *listener, int status) {
 static void on_connect(uv_connect_t *request, int status) {
   peer_t *peer = request->handle->data; /* the stream is the peer's first member */
   if (status != 0 || mcp__new_key(peer->key) != 0 ||
-      mcp__write_upgrade(&peer->stream.out, "127.0.0.1", "/", peer->key) != 0) {
+      mcp__write_upgrade(&peer->stream.out, "127.0.0.1", "/", peer->key, NULL) != 0) {
     mcp__stream_close(&peer->stream);
     return;
   }
