@@ -91,6 +91,14 @@ static const command_t commands[] = {
      "  --in-flight N      calls in flight on each of them (default 16)\n"
      "  --seconds S        length of the measurement (default 5), after a warm-up\n"
      "  --server-pid PID   also tell calls per second of that process's CPU\n\n" ARGUMENTS_HELP},
+    {"doctor", 1, 1, 0, doctor_run,
+     "Usage: iccm doctor URL\n\n"
+     "Goes to a server step by step: its name, each of its addresses, the upgrade to\n"
+     "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Says what\n"
+     "fails, the likely cause and what to do. Calls none of the server's tools.\n"
+     "The first failure gives the exit code; warnings do not count.\n\n"
+     "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
+     "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
 };
 
 static const char general_help[] =
@@ -100,6 +108,7 @@ static const char general_help[] =
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"
     "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
+    "  iccm doctor URL                          find out why it does not connect\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =

@@ -1,0 +1,83 @@
+/* doctor.c: `iccm doctor URL`. Goes to a server step by step and says at which it fails, why, and what to do.
+ *
+ * Each stage is a function that adds findings; they are shown as they come, or with --json all at the end. A
+ * stage behind which nothing makes sense ends the run. Every stage has a limit of its own, all of them
+ * together --timeout.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include "doctor.h"
+#include "report.h"
+
+static const struct {
+  const char *name;
+  doctor_stage_cb run;
+} stages[] = {
+    {"name", doctor_find_addresses},      {"connect", doctor_connect},        {"upgrade", doctor_upgrade},
+    {"initialize", doctor_initialize},    {"tools/list", doctor_list_tools},  {"pings", doctor_ping},
+    {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
+};
+
+double doctor_ms(const doctor_t *doctor) {
+  return (double)(uv_hrtime() - doctor->began_ns) / 1e6;
+}
+
+void doctor_add(doctor_t *doctor, cause_id_t cause, const char *address, double ms, const char *format, ...) {
+  findings_t *findings = &doctor->findings;
+  va_list args;
+  if (findings->count == FINDINGS_MAX) /* UNTESTED: more than all stages can find at DOCTOR_MAX_ADDRESSES */
+    return;
+  finding_t *finding = &findings->list[findings->count++];
+  *finding = (finding_t){.stage = doctor->stage, .cause = cause_of(cause), .ms = ms};
+  snprintf(finding->address, sizeof finding->address, "%s", address != NULL ? address : "");
+  va_start(args, format);
+  vsnprintf(finding->what, sizeof finding->what, format, args);
+  va_end(args);
+  if (doctor->options->json)
+    return;
+  finding_print(doctor->out, finding);
+  fflush(doctor->out->file);
+}
+
+static void run_stages(doctor_t *doctor) {
+  bool go_on = true;
+  for (size_t i = 0; i < sizeof stages / sizeof *stages && go_on; i++) {
+    doctor->stage = stages[i].name;
+    doctor->began_ns = uv_hrtime();
+    if (net_left_ms(&doctor->net) == 0)
+      doctor_add(doctor, CAUSE_NO_TIME, NULL, 0, "not tried");
+    else
+      go_on = stages[i].run(doctor);
+  }
+}
+
+static int examine(doctor_t *doctor) {
+  uint64_t began_ns = uv_hrtime();
+  const findings_t *findings = &doctor->findings;
+  if (!doctor->options->json)
+    fprintf(doctor->out->file, "ws://%s%s\n", doctor->url.authority, doctor->url.path);
+  run_stages(doctor);
+  if (doctor->options->json)
+    findings_print_json(doctor->out, findings, doctor->options->url, (double)(uv_hrtime() - began_ns) / 1e6);
+  else
+    findings_print_summary(doctor->out, findings);
+  return findings_exit_code(findings);
+}
+
+int doctor_run(const options_t *options, const print_t *out) {
+  char problem[320];
+  doctor_t *doctor = checked(calloc(1, sizeof *doctor));
+  doctor->options = options;
+  doctor->out = out;
+  int code, status = 0;
+  if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
+    code = report_usage(options, out, "%s", problem);
+  else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
+    code = report_usage(options, out, "no event loop: %s", uv_strerror(status));
+  else {
+    code = examine(doctor);
+    net_deinit(&doctor->net, code);
+  }
+  free(doctor);
+  return code;
+}

@@ -1,0 +1,46 @@
+/* doctor.h: what the files of `iccm doctor` share: the findings, and what the stages work on. */
+#ifndef ICCM_CLI_DOCTOR_H
+#define ICCM_CLI_DOCTOR_H
+
+#include <stddef.h>
+#include <url.h>
+#include "causes.h"
+#include "cli.h"
+#include "findings.h"
+#include "wire.h"
+
+enum { DOCTOR_MAX_ADDRESSES = 16 };
+
+typedef struct doctor {
+  const options_t *options; /* borrowed */
+  const print_t *out;       /* borrowed */
+  findings_t findings;
+  mcp__url_t url;
+  net_t net;
+  struct sockaddr_storage addresses[DOCTOR_MAX_ADDRESSES];
+  size_t address_count;
+  wire_t *wires[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
+  wire_t *talk;                        /* the one that the talk goes over; NULL: none was upgraded */
+  const char *stage;                   /* the one that runs */
+  uint64_t began_ns;                   /* it did, or the part of it that a finding tells of */
+} doctor_t;
+
+/* A stage adds its findings and says whether those behind it make sense. */
+typedef bool (*doctor_stage_cb)(doctor_t *doctor);
+
+bool doctor_find_addresses(doctor_t *doctor);
+bool doctor_connect(doctor_t *doctor);
+bool doctor_upgrade(doctor_t *doctor);
+bool doctor_initialize(doctor_t *doctor);
+bool doctor_list_tools(doctor_t *doctor);
+bool doctor_ping(doctor_t *doctor);
+bool doctor_send_large(doctor_t *doctor);
+bool doctor_send_bad_json(doctor_t *doctor);
+
+/* Adds what the stage that runs found, and shows it. address: NULL, none in particular; ms: how long it took.
+ */
+void doctor_add(doctor_t *doctor, cause_id_t cause, const char *address, double ms, const char *format, ...)
+    MCP_PRINTF(5, 6);
+double doctor_ms(const doctor_t *doctor); /* since began_ns */
+
+#endif

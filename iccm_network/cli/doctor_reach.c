@@ -1,0 +1,188 @@
+/* doctor_reach.c: from the name to connections: every address the name stands for is tried, all at once.
+ *
+ * Happy path: the name has addresses, each accepts. Failure: what an address does not accept is judged by
+ * what the others did; a server that is bound to 127.0.0.1 alone is found, where this is its machine, by
+ * trying the address on the other side of that wall.
+ */
+#include <arpa/inet.h>
+#include <string.h>
+#include "doctor.h"
+
+enum { NAME_MS = 5000, CONNECT_MS = 5000, PROBE_MS = 1000 };
+
+static void describe_addresses(const doctor_t *doctor, char *text, size_t size) {
+  size_t at = 0;
+  for (size_t i = 0; i < doctor->address_count && at < size; i++) {
+    char name[INET6_ADDRSTRLEN] = "?";
+    uv_ip_name((const struct sockaddr *)&doctor->addresses[i], name, sizeof name);
+    at += (size_t)snprintf(text + at, size - at, "%s%s", i == 0 ? "" : ", ", name);
+  }
+}
+
+static bool is_literal(doctor_t *doctor) {
+  void *first = &doctor->addresses[0];
+  return uv_ip4_addr(doctor->url.host, doctor->url.port, first) == 0 ||
+         uv_ip6_addr(doctor->url.host, doctor->url.port, first) == 0;
+}
+
+bool doctor_find_addresses(doctor_t *doctor) {
+  const char *host = doctor->url.host;
+  int status = 0;
+  if (is_literal(doctor)) {
+    doctor->address_count = 1;
+    doctor_add(doctor, CAUSE_NONE, NULL, doctor_ms(doctor), "%s is an address, no name to look up", host);
+    return true;
+  }
+  doctor->address_count = net_look_up(&doctor->net, host, doctor->url.port, doctor->addresses,
+                                      DOCTOR_MAX_ADDRESSES, NAME_MS, &status);
+  if (doctor->address_count > 0) {
+    char text[FINDING_WHAT_SIZE / 2];
+    describe_addresses(doctor, text, sizeof text);
+    doctor_add(doctor, CAUSE_NONE, NULL, doctor_ms(doctor), "%s is %s", host, text);
+    return true;
+  }
+  bool late = status == UV_ETIMEDOUT || status == UV_EAI_AGAIN;
+  doctor_add(doctor, late ? CAUSE_NAME_LATE : CAUSE_NAME_UNKNOWN, NULL, doctor_ms(doctor),
+             "the name %s has no address: %s", host, status != 0 ? uv_strerror(status) : "none is known");
+  return false;
+}
+
+/* ---- addresses ------------------------------------------------------------------------------------- */
+
+static bool is_loopback(const struct sockaddr_storage *address) {
+  if (address->ss_family == AF_INET)
+    return (ntohl(((const struct sockaddr_in *)address)->sin_addr.s_addr) >> 24) == 127;
+  return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)address)->sin6_addr);
+}
+
+/* Whether both are the same machine's address, whatever the port. */
+static bool same_host(const struct sockaddr_storage *a, const uv_interface_address_t *b) {
+  if (a->ss_family == AF_INET && b->address.address4.sin_family == AF_INET)
+    return ((const struct sockaddr_in *)a)->sin_addr.s_addr == b->address.address4.sin_addr.s_addr;
+  return a->ss_family == AF_INET6 && b->address.address6.sin6_family == AF_INET6 &&
+         memcmp(&((const struct sockaddr_in6 *)a)->sin6_addr, &b->address.address6.sin6_addr,
+                sizeof(struct in6_addr)) == 0;
+}
+
+static bool is_own(const struct sockaddr_storage *address) {
+  uv_interface_address_t *list;
+  int count;
+  bool own = false;
+  if (uv_interface_addresses(&list, &count) != 0)
+    return false;
+  for (int i = 0; i < count; i++)
+    own = own || same_host(address, &list[i]);
+  uv_free_interface_addresses(list, count);
+  return own;
+}
+
+/* This machine's first IPv4 address that others can see, with the port. */
+static bool find_outside(int port, struct sockaddr_storage *address) {
+  uv_interface_address_t *list;
+  int count;
+  bool found = false;
+  if (uv_interface_addresses(&list, &count) != 0)
+    return false;
+  for (int i = 0; i < count && !found; i++) {
+    if (list[i].is_internal || list[i].address.address4.sin_family != AF_INET)
+      continue;
+    struct sockaddr_in four = list[i].address.address4;
+    four.sin_port = htons((uint16_t)port);
+    memcpy(address, &four, sizeof four);
+    found = true;
+  }
+  uv_free_interface_addresses(list, count);
+  return found;
+}
+
+static wire_t *probe(doctor_t *doctor, const struct sockaddr_storage *address) {
+  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)address);
+  if (wire_wait_connected(wire, PROBE_MS))
+    wire_end(wire, UV_ECANCELED);
+  return wire;
+}
+
+static bool loopback_accepts(doctor_t *doctor) {
+  struct sockaddr_storage address = {0};
+  uv_ip4_addr("127.0.0.1", doctor->url.port, (struct sockaddr_in *)&address);
+  return probe(doctor, &address)->status == UV_ECANCELED;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------------ */
+
+static bool all_tried(void *arg) {
+  const doctor_t *doctor = arg;
+  for (size_t i = 0; i < doctor->address_count; i++)
+    if (!wire_is_connected(doctor->wires[i]))
+      return false;
+  return true;
+}
+
+static cause_id_t why_refused(doctor_t *doctor, const wire_t *wire) {
+  if (is_loopback(&wire->address))
+    return CAUSE_REFUSED_LOOPBACK;
+  return is_own(&wire->address) && loopback_accepts(doctor) ? CAUSE_LOOPBACK_ONLY : CAUSE_REFUSED;
+}
+
+static cause_id_t why_not(doctor_t *doctor, const wire_t *wire, bool others_accept) {
+  switch (wire->status) {
+  case UV_ECONNREFUSED:
+    return others_accept ? CAUSE_REFUSED_OTHER_ACCEPTS : why_refused(doctor, wire);
+  case UV_ETIMEDOUT:
+    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : CAUSE_DEAD_ADDRESS;
+  case UV_EHOSTUNREACH:
+    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : CAUSE_NO_MACHINE;
+  case UV_ENETUNREACH:
+  case UV_EADDRNOTAVAIL:
+    return others_accept ? CAUSE_NO_ROUTE_OTHER_ACCEPTS : CAUSE_NO_ROUTE;
+  default:
+    return CAUSE_NO_CONNECTION;
+  }
+}
+
+static void add_refusal(doctor_t *doctor, const wire_t *wire, bool others_accept) {
+  cause_id_t cause = why_not(doctor, wire, others_accept);
+  if (wire->status == UV_ECONNREFUSED)
+    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s refused the connection%s", wire->name,
+               cause == CAUSE_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
+  else if (wire->status == UV_ETIMEDOUT)
+    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s did not answer", wire->name);
+  else
+    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s: %s", wire->name, uv_strerror(wire->status));
+}
+
+/* A server that was reached by loopback alone: is it there for others, too? */
+static void look_from_outside(doctor_t *doctor) {
+  struct sockaddr_storage outside = {0};
+  for (size_t i = 0; i < doctor->address_count; i++)
+    if (doctor->wires[i]->state == WIRE_OPEN && !is_loopback(&doctor->addresses[i]))
+      return;
+  if (!find_outside(doctor->url.port, &outside))
+    return;
+  const wire_t *wire = probe(doctor, &outside);
+  if (wire->status == UV_ECONNREFUSED)
+    doctor_add(doctor, CAUSE_LOOPBACK_ONLY_SEEN_INSIDE, wire->name, wire_ms(wire),
+               "%s, this machine for others, refuses", wire->name);
+}
+
+bool doctor_connect(doctor_t *doctor) {
+  size_t accepted = 0;
+  for (size_t i = 0; i < doctor->address_count; i++)
+    doctor->wires[i] = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i]);
+  net_wait(&doctor->net, all_tried, doctor, CONNECT_MS);
+  for (size_t i = 0; i < doctor->address_count; i++) {
+    if (!wire_is_connected(doctor->wires[i]))
+      wire_end(doctor->wires[i], UV_ETIMEDOUT);
+    accepted += doctor->wires[i]->state == WIRE_OPEN;
+  }
+  for (size_t i = 0; i < doctor->address_count; i++) {
+    const wire_t *wire = doctor->wires[i];
+    if (wire->state == WIRE_OPEN)
+      doctor_add(doctor, CAUSE_NONE, wire->name, wire_ms(wire), "%s accepts", wire->name);
+    else
+      add_refusal(doctor, wire, accepted > 0);
+  }
+  if (accepted > 0)
+    look_from_outside(doctor);
+  return accepted > 0;
+}

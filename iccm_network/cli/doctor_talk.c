@@ -1,0 +1,223 @@
+/* doctor_talk.c: MCP over one connection, from `initialize` to what a server does about bad JSON.
+ *
+ * Happy path: each question is answered in time. Failure: silence, a close and a wrong answer are told apart.
+ * The stages behind `initialize` do not depend on each other: where one lost the connection, the next makes a
+ * new one. No tool of the server is called.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include "doctor.h"
+
+enum {
+  AGAIN_MS = 2000, /* for each step of connecting again */
+  ANSWER_MS = 4000,
+  PONG_MS = 2000,
+  LARGE_MS = 6000,
+  BAD_JSON_MS = 3000,
+  PINGS = 3,
+  LARGE_BYTES = 3 << 19 /* 1.5 MiB: above the 1 MiB that is the default of several servers */
+};
+
+static const char hello[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+                            "\"clientInfo\":{\"name\":\"iccm-doctor\",\"version\":\"" ICCM_VERSION "\"}}";
+static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
+
+/* ---- what was not answered ------------------------------------------------------------------------- */
+
+static void describe_end(const wire_t *wire, char *text, size_t size) {
+  if (wire->close_code != 0 && wire->close_is_theirs)
+    snprintf(text, size, "the server closed the connection with %d%s%s", wire->close_code,
+             *wire->close_reason != '\0' ? ": " : "", wire->close_reason);
+  else if (wire->close_code != 0)
+    snprintf(text, size, "the server broke the rules of WebSocket (%d%s%s)", wire->close_code,
+             *wire->close_reason != '\0' ? ": " : "", wire->close_reason);
+  else if (wire->status == UV_EOF)
+    snprintf(text, size, "the server closed the connection without a word");
+  else
+    snprintf(text, size, "the connection was lost: %s", uv_strerror(wire->status));
+}
+
+static void add_unanswered(doctor_t *doctor, const char *question, cause_id_t closed, cause_id_t silent) {
+  const wire_t *wire = doctor->talk;
+  char text[FINDING_WHAT_SIZE - 64];
+  if (wire->state == WIRE_ENDED)
+    describe_end(wire, text, sizeof text);
+  else if (net_left_ms(&doctor->net) == 0)
+    snprintf(text, sizeof text, "no answer before the time for everything was over");
+  else
+    snprintf(text, sizeof text, "no answer");
+  doctor_add(doctor, wire->state == WIRE_ENDED ? closed : silent, wire->name, doctor_ms(doctor), "%s: %s",
+             question, text);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+static yyjson_val *member(const wire_t *wire, const char *name) {
+  return yyjson_obj_get(yyjson_doc_get_root(wire->answer), name);
+}
+
+static int error_code(const wire_t *wire) { /* 0: no error */
+  yyjson_val *error = member(wire, "error");
+  return error != NULL ? yyjson_get_int(yyjson_obj_get(error, "code")) : 0;
+}
+
+static const char *text_of(yyjson_val *object, const char *name) {
+  const char *text = yyjson_get_str(yyjson_obj_get(object, name));
+  return text != NULL ? text : "";
+}
+
+static void add_error(doctor_t *doctor, cause_id_t cause, const char *question) {
+  doctor_add(doctor, cause, doctor->talk->name, doctor_ms(doctor), "%s: error %d, \"%.200s\"", question,
+             error_code(doctor->talk), text_of(member(doctor->talk, "error"), "message"));
+}
+
+/* ---- connecting again ------------------------------------------------------------------------------ */
+
+/* A connection over which initialize was answered, the old one or a new one; false, and said so, where there
+ * is none. */
+static bool ready(doctor_t *doctor) {
+  if (doctor->talk->state == WIRE_WEBSOCKET)
+    return true;
+  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->talk->address);
+  if (wire_wait_connected(wire, AGAIN_MS)) {
+    wire_upgrade(wire, &doctor->url);
+    net_wait(&doctor->net, wire_is_judged, wire, AGAIN_MS);
+    if (wire->state == WIRE_WEBSOCKET && wire_ask(wire, "initialize", hello, AGAIN_MS)) {
+      wire_send_text(wire, initialized, sizeof initialized - 1);
+      doctor->talk = wire;
+      doctor->began_ns = uv_hrtime();
+      return true;
+    }
+  }
+  doctor_add(doctor, CAUSE_CLOSED, wire->name, doctor_ms(doctor), "%s could not be connected to again",
+             wire->name);
+  return false;
+}
+
+/* ---- the stages ------------------------------------------------------------------------------------ */
+
+bool doctor_initialize(doctor_t *doctor) {
+  wire_t *wire = doctor->talk;
+  if (!wire_ask(wire, "initialize", hello, ANSWER_MS)) {
+    add_unanswered(doctor, "initialize", CAUSE_INITIALIZE_CLOSED,
+                   wire->garbage ? CAUSE_NOT_JSON : CAUSE_INITIALIZE_SILENT);
+    return false;
+  }
+  yyjson_val *result = member(wire, "result"), *info = yyjson_obj_get(result, "serverInfo");
+  if (result == NULL)
+    add_error(doctor, CAUSE_INITIALIZE_ERROR, "initialize");
+  else
+    doctor_add(doctor, CAUSE_NONE, wire->name, doctor_ms(doctor), "%.100s %.50s, revision %.50s of MCP",
+               text_of(info, "name"), text_of(info, "version"), text_of(result, "protocolVersion"));
+  wire_send_text(wire, initialized, sizeof initialized - 1);
+  return true;
+}
+
+static void describe_tools(yyjson_val *tools, char *text, size_t size) {
+  size_t i, max, at = 0;
+  yyjson_val *tool;
+  yyjson_arr_foreach(tools, i, max, tool) {
+    if (i == 4 || at >= size)
+      break;
+    at += (size_t)snprintf(text + at, size - at, "%s%.50s", i > 0 ? ", " : ": ", text_of(tool, "name"));
+  }
+  if (at < size)
+    snprintf(text + at, size - at, "%s", yyjson_arr_size(tools) > 4 ? ", …" : "");
+}
+
+bool doctor_list_tools(doctor_t *doctor) {
+  if (!ready(doctor))
+    return true;
+  if (!wire_ask(doctor->talk, "tools/list", "{}", ANSWER_MS)) {
+    add_unanswered(doctor, "tools/list", CAUSE_CLOSED, CAUSE_SILENT);
+    return true;
+  }
+  yyjson_val *result = member(doctor->talk, "result"), *tools = yyjson_obj_get(result, "tools");
+  char names[FINDING_WHAT_SIZE - 64] = "";
+  if (result == NULL) {
+    add_error(doctor,
+              error_code(doctor->talk) == MCP_METHOD_NOT_FOUND ? CAUSE_TOOLS_MISSING : CAUSE_TOOLS_ERROR,
+              "tools/list");
+  } else if (!yyjson_is_arr(tools)) {
+    doctor_add(doctor, CAUSE_TOOLS_ERROR, doctor->talk->name, doctor_ms(doctor),
+               "tools/list: the answer holds no list of tools");
+  } else {
+    describe_tools(tools, names, sizeof names);
+    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "%zu%s tool%s%s",
+               yyjson_arr_size(tools), yyjson_obj_get(result, "nextCursor") != NULL ? " and more" : "",
+               yyjson_arr_size(tools) == 1 ? "" : "s", names);
+  }
+  return true;
+}
+
+static void ping_mcp(doctor_t *doctor) {
+  doctor->began_ns = uv_hrtime();
+  if (!wire_ask(doctor->talk, "ping", "", ANSWER_MS))
+    add_unanswered(doctor, "ping", CAUSE_CLOSED, CAUSE_SILENT);
+  else if (member(doctor->talk, "result") == NULL)
+    add_error(doctor, CAUSE_NO_MCP_PING, "ping");
+  else
+    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "MCP's own ping is answered");
+}
+
+bool doctor_ping(doctor_t *doctor) {
+  int answered = 0;
+  if (!ready(doctor))
+    return true;
+  while (answered < PINGS && wire_ping(doctor->talk, PONG_MS))
+    answered++;
+  if (answered < PINGS)
+    add_unanswered(doctor, "WebSocket's ping", CAUSE_CLOSED, CAUSE_NO_PONG);
+  else
+    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor) / PINGS,
+               "%d WebSocket pings are answered", PINGS);
+  if (doctor->talk->state == WIRE_WEBSOCKET)
+    ping_mcp(doctor);
+  return true;
+}
+
+/* A call of a tool that no server has, so that nothing is done, with arguments of LARGE_BYTES; the caller
+ * frees it. */
+static char *make_large(void) {
+  static const char head[] = "{\"name\":\"iccm_doctor_no_such_tool\",\"arguments\":{\"text\":\"",
+                    tail[] = "\"}}";
+  char *text = checked(malloc(sizeof head + LARGE_BYTES + sizeof tail));
+  memcpy(text, head, sizeof head - 1);
+  memset(text + sizeof head - 1, 'x', LARGE_BYTES);
+  memcpy(text + sizeof head - 1 + LARGE_BYTES, tail, sizeof tail);
+  return text;
+}
+
+bool doctor_send_large(doctor_t *doctor) {
+  if (!ready(doctor))
+    return true;
+  char *call = make_large();
+  bool answered = wire_ask(doctor->talk, "tools/call", call, LARGE_MS);
+  free(call);
+  if (answered)
+    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "1.5 MiB are taken and answered");
+  else
+    add_unanswered(doctor, "1.5 MiB at once",
+                   doctor->talk->close_code == MCP__CLOSE_TOO_BIG ? CAUSE_LARGE_LIMIT : CAUSE_LARGE_CLOSED,
+                   CAUSE_LARGE_SILENT);
+  return true;
+}
+
+bool doctor_send_bad_json(doctor_t *doctor) {
+  static const char bad[] = "{\"jsonrpc\":\"2.0\",\"method\":";
+  if (!ready(doctor))
+    return true;
+  wire_t *wire = doctor->talk;
+  yyjson_doc_free(wire->answer);
+  wire->answer = NULL;
+  wire->any_error = true;
+  wire_send_text(wire, bad, sizeof bad - 1);
+  if (!wire_wait_answer(wire, BAD_JSON_MS))
+    add_unanswered(doctor, "bad JSON", CAUSE_BAD_JSON_CLOSED, CAUSE_BAD_JSON_SILENT);
+  else if (error_code(wire) != MCP_PARSE_ERROR)
+    add_error(doctor, CAUSE_BAD_JSON_ANSWER, "bad JSON");
+  else
+    doctor_add(doctor, CAUSE_NONE, wire->name, doctor_ms(doctor), "bad JSON is answered by error %d",
+               MCP_PARSE_ERROR);
+  return true;
+}
