@@ -1,0 +1,72 @@
+"""Another network for tests: a namespace with a veth pair to this one.
+
+Its names stand in /etc/netns/NAME/hosts, which only it sees. Where namespaces cannot be made, making one skips the test,
+which says so by name.
+"""
+import os
+import shutil
+import socket
+import unittest
+from pathlib import Path
+
+from services import finished
+
+
+def ip(*words):
+    return finished(["ip", *words])
+
+
+def has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
+
+
+class OtherNetwork:
+    """A namespace with addresses on both ends of a veth pair; gone on leaving."""
+
+    def __init__(self):
+        self.name = f"iccm{os.getpid()}"
+        self.inside, self.outside = f"i{os.getpid()}", f"o{os.getpid()}"
+        self.hosts = Path("/etc/netns") / self.name
+
+    def __enter__(self):
+        try:
+            self.make("netns", "add", self.name)
+            self.make("link", "add", self.outside, "type", "veth", "peer", "name", self.inside, "netns", self.name)
+            for device, where in ((self.outside, ()), (self.inside, ("-n", self.name))):
+                self.make(*where, "link", "set", device, "up")
+            self.make("-n", self.name, "link", "set", "lo", "up")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        ip("link", "del", self.outside)
+        ip("netns", "del", self.name)
+        shutil.rmtree(self.hosts, ignore_errors=True)
+
+    def make(self, *words):
+        try:
+            run = ip(*words)
+        except OSError as error:
+            raise unittest.SkipTest(f"no network namespaces here: {error}") from None
+        if run.returncode != 0:
+            raise unittest.SkipTest(f"no network namespaces here: ip {' '.join(words)}: {run.stderr.strip()}")
+
+    def addresses(self, outside, inside):
+        """The server's address out here and the client's in there, of one network."""
+        nodad = ("nodad",) if ":" in outside else ()
+        self.make("addr", "add", outside, "dev", self.outside, *nodad)
+        self.make("-n", self.name, "addr", "add", inside, "dev", self.inside, *nodad)
+
+    def names(self, *lines):
+        self.hosts.mkdir(parents=True)
+        (self.hosts / "hosts").write_text("\n".join(lines) + "\n")
+
+    def run(self, *command):
+        return finished(["ip", "netns", "exec", self.name, *command])
