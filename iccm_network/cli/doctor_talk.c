@@ -127,7 +127,7 @@ static void describe_tools(yyjson_val *tools, char *text, size_t size) {
 
 bool doctor_list_tools(doctor_t *doctor) {
   if (!ready(doctor))
-    return true;
+    return false;
   if (!wire_ask(doctor->talk, "tools/list", "{}", ANSWER_MS)) {
     add_unanswered(doctor, "tools/list", CAUSE_CLOSED, CAUSE_SILENT);
     return true;
@@ -163,7 +163,7 @@ static void ping_mcp(doctor_t *doctor) {
 bool doctor_ping(doctor_t *doctor) {
   int answered = 0;
   if (!ready(doctor))
-    return true;
+    return false;
   while (answered < PINGS && wire_ping(doctor->talk, PONG_MS))
     answered++;
   if (answered < PINGS)
@@ -190,7 +190,7 @@ static char *make_large(void) {
 
 bool doctor_send_large(doctor_t *doctor) {
   if (!ready(doctor))
-    return true;
+    return false;
   char *call = make_large();
   bool answered = wire_ask(doctor->talk, "tools/call", call, LARGE_MS);
   free(call);
@@ -206,7 +206,7 @@ bool doctor_send_large(doctor_t *doctor) {
 bool doctor_send_bad_json(doctor_t *doctor) {
   static const char bad[] = "{\"jsonrpc\":\"2.0\",\"method\":";
   if (!ready(doctor))
-    return true;
+    return false;
   wire_t *wire = doctor->talk;
   yyjson_doc_free(wire->answer);
   wire->answer = NULL;

@@ -49,7 +49,8 @@ void finding_print(const print_t *out, const finding_t *finding) {
   fputs(word, out->file);
   print_pad(out, STAGE_COLUMN - strlen(word));
   fputs(finding->stage, out->file);
-  print_plain(out);
+  if (!well)
+    print_plain(out);
   print_pad(out, WHAT_COLUMN - STAGE_COLUMN - strlen(finding->stage));
   size_t used = WHAT_COLUMN + print_line(out, finding->what, strlen(finding->what), 0);
   print_pad(out, used < TIME_COLUMN && out->width == 0 ? TIME_COLUMN - used : 2);

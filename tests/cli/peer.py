@@ -1,10 +1,11 @@
 """Peers of `iccm` that answer what a test tells them to, down to the bytes.
 
-`with Peer(serve) as peer:` listens on a free port of 127.0.0.1, peer.port, and calls serve(link) for each connection
+`with Peer(serve) as peer:` listens on a free port of 127.0.0.1 or host, peer.port, and calls serve(link) for each connection
 in a thread of its own; the connection is closed when serve returns. Leaving stops listening and closes what is open.
 
 `mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Answer
-with an error or with raw text, SILENCE, or LEAVE.
+with an error or with raw text, SILENCE, or LEAVE. So does initialize, which answers as it should unless told otherwise;
+pings and bad JSON are answered unless pongs or parse_errors is false.
 """
 import base64
 import hashlib
@@ -27,12 +28,12 @@ class Answer(Exception):
 
 
 class Peer:
-    def __init__(self, serve):
+    def __init__(self, serve, host="127.0.0.1"):
         self.serve, self.links = serve, []
         self.seen = threading.Event()  # set when the first connection came
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((host, 0))
         self.port = self.listener.getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}"
+        self.url = f"ws://{host}:{self.port}"
 
     def __enter__(self):
         threading.Thread(target=self.accept, daemon=True).start()
@@ -77,8 +78,8 @@ def plain_http(status, reason="", headers=""):
     return serve
 
 
-def upgrade(link):
-    """The handshake."""
+def upgrade(link, guid=GUID):
+    """The handshake; with another guid a wrong one."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = link.recv(65536)
@@ -86,7 +87,7 @@ def upgrade(link):
             raise ConnectionError
         head += piece
     key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
-    accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
+    accept = base64.b64encode(hashlib.sha1(key + guid).digest())
     link.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
@@ -118,7 +119,15 @@ def send_text(link, text):
     link.sendall(b"\x81" + size + data)
 
 
-def mcp(answer):
+def initialized(_method, params):
+    return {
+        "protocolVersion": params["protocolVersion"],
+        "capabilities": {"tools": {}},
+        "serverInfo": {"name": "peer", "version": "1"},
+    }
+
+
+def mcp(answer, initialize=initialized, pongs=True, parse_errors=True):
     def serve(link):
         upgrade(link)
         stream = link.makefile("rb")
@@ -127,14 +136,22 @@ def mcp(answer):
             if opcode == 8:
                 link.sendall(b"\x88" + bytes([len(payload)]) + payload)
                 return
+            if opcode == 9 and pongs:
+                link.sendall(b"\x8a" + bytes([len(payload)]) + payload)
             if opcode != 1:
                 continue
-            request = json.loads(payload)
+            try:
+                request = json.loads(payload)
+            except ValueError:
+                if parse_errors:
+                    error = {"code": -32700, "message": "not JSON"}
+                    send_text(link, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}))
+                continue
             if "id" not in request:
                 continue
             reply = {"jsonrpc": "2.0", "id": request["id"]}
             try:
-                result = initialized if request["method"] == "initialize" else answer
+                result = initialize if request["method"] == "initialize" else answer
                 result = result(request["method"], request.get("params"))
                 if result is LEAVE:
                     return
@@ -144,14 +161,6 @@ def mcp(answer):
                 send_text(link, other.text or json.dumps(reply | {"error": other.error}))
 
     return serve
-
-
-def initialized(_method, params):
-    return {
-        "protocolVersion": params["protocolVersion"],
-        "capabilities": {"tools": {}},
-        "serverInfo": {"name": "peer", "version": "1"},
-    }
 
 
 def text_result(value):

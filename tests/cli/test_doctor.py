@@ -1,0 +1,508 @@
+"""`iccm doctor` against set-ups that are broken for real, each in its own way: the cause is told apart from all others, in
+words, by a name for programs and by the exit code, and always in time.
+
+Every set-up is examined twice at once, as text and with --json, which have to say the same.
+"""
+import asyncio
+import http.server
+import json
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+
+import websockets
+
+from network import OtherNetwork, has_ipv6
+from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, read_frame, silent, text_result, upgrade
+from services import PROGRAMS, REPORT, Alone, System, free_port, main
+
+OK, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 2, 3, 4, 6
+IN_TIME_S = 35  # the default --timeout is 30, and this machine may be busy
+STAGES = ["name", "connect", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
+NAME = "server.iccm.test"
+OUTSIDE, INSIDE, NOBODY = "10.231.78.1", "10.231.78.2", "10.231.78.9"
+OUTSIDE_6, INSIDE_6 = "fd5c:1ccd:78::1", "fd5c:1ccd:78::2"
+
+
+class Report:
+    """What both runs said."""
+
+    def __init__(self, text, code, report, seconds):
+        self.text, self.code, self.seconds = text, code, seconds
+        self.findings = report["findings"]
+        self.report = report
+        self.bad = [each for each in self.findings if each["verdict"] != "ok"]
+        self.names = [each["name"] for each in self.bad]
+
+    def finding(self, name):
+        return next(each for each in self.bad if each["name"] == name)
+
+
+class Case(unittest.TestCase):
+    def examine(self, url, *options, within=()):
+        began = time.monotonic()
+        runs = [
+            subprocess.Popen(
+                [*within, "setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "doctor", *options, *more, url],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for more in ((), ("--json",))
+        ]
+        try:
+            (text, problem), (report, problem_2) = [run.communicate(timeout=2 * IN_TIME_S) for run in runs]
+        finally:
+            for run in runs:
+                run.kill()
+        self.assertEqual(problem + problem_2, "")
+        self.assertFalse(REPORT.search(text + report))
+        self.assertEqual(runs[0].returncode, runs[1].returncode, text + report)
+        return self.check(Report(text, runs[0].returncode, json.loads(report), time.monotonic() - began), url)
+
+    def check(self, report, url):
+        """What holds for every report."""
+        self.assertLess(report.seconds, IN_TIME_S, report.text)
+        self.assertEqual((report.report["url"], report.report["exit_code"]), (url, report.code))
+        count = {verdict: sum(each["verdict"] == verdict for each in report.findings) for verdict in ("failed", "warning")}
+        self.assertEqual((report.report["problems"], report.report["warnings"]), tuple(count.values()))
+        self.assertEqual(report.code != OK, count["failed"] > 0, report.text)
+        order = [STAGES.index(each["stage"]) for each in report.findings]
+        self.assertEqual(order, sorted(order))
+        for each in report.findings:
+            self.assertGreaterEqual(each["ms"], 0)
+            self.assertTrue(each["what"])
+            self.assertEqual(each["verdict"] == "ok", each["cause"] is None)
+            if each["cause"] is not None:
+                self.assertIn(f"cause: {each['cause']}\n", report.text)
+                self.assertIn(f"to do: {each['to_do']}\n", report.text)
+        self.assertRegex(report.text, r"\n(no problem|1 problem|\d+ problems) found[^\n]*\n\Z")
+        return report
+
+    def expect(self, report, code, name, stage, *words):
+        """One thing is wrong, apart from where the test's own peers listen."""
+        names = [each for each in report.names if each != "loopback_only_seen_inside"]
+        self.assertEqual((report.code, names), (code, [name]), report.text)
+        finding = report.finding(name)
+        self.assertEqual(finding["stage"], stage)
+        for word in words:
+            self.assertIn(word, " ".join((finding["what"], finding["cause"], finding["to_do"])))
+        return finding
+
+    def expect_peer(self, serve, *expected):
+        with Peer(serve) as peer:
+            return self.expect(self.examine(peer.url), *expected)
+
+
+def healthy(method, params):
+    if method == "tools/list":
+        return {"tools": [{"name": "nothing", "inputSchema": {"type": "object"}}]}
+    if method == "ping":
+        return {}
+    raise Answer(error={"code": -32601, "message": f"no {method}"})
+
+
+def says(data):
+    """Answers the first bytes that come by these."""
+
+    def serve(link):
+        link.recv(65536)
+        link.sendall(data)
+
+    return serve
+
+
+class Healthy(Case):
+    def expect_healthy(self, url):
+        report = self.examine(url)
+        self.assertEqual((report.code, report.names), (OK, []), report.text)
+        self.assertTrue(report.text.endswith("no problem found\n"))
+        self.assertLessEqual(report.text.count("\n"), 14)
+        self.assertEqual(set(STAGES), {each["stage"] for each in report.findings})
+
+    def test_echo(self):
+        with Alone("echo", "0") as echo:
+            self.expect_healthy(echo.url)
+            self.expect_healthy(f"localhost:{echo.port}/any/path")
+
+    def test_godot(self):
+        with System() as system:
+            system.start()
+            self.expect_healthy(system.godot_url)
+            self.assertEqual(system.redis_count("LLEN", "logger:queue"), 0)
+
+    def test_a_peer_of_the_tests(self):
+        with Peer(mcp(healthy)) as peer:
+            report = self.examine(peer.url)
+            self.assertEqual(report.code, OK, report.text)
+            self.assertLessEqual(set(report.names), {"loopback_only_seen_inside"})
+
+
+class Name(Case):
+    def test_unknown(self):
+        url = "ws://no-such-host.invalid:9000"
+        words = ("no-such-host.invalid", "misspelt", "container", "/etc/hosts")
+        self.expect(self.examine(url), UNREACHABLE, "name_unknown", "name", *words)
+
+    def test_not_an_address(self):
+        for url in ("http://127.0.0.1:1", "ws://127.0.0.1:99999", "ws://"):
+            run = subprocess.run([PROGRAMS["iccm"], "doctor", "--json", url], capture_output=True, text=True)
+            self.assertEqual((run.returncode, json.loads(run.stdout)["error"]["exit_code"]), (1, 1))
+
+
+class Connect(Case):
+    def test_wrong_port(self):
+        url = f"ws://127.0.0.1:{free_port()}"
+        words = ("refused", "No program listens on this port", "does not run", "another port", "localhost is that container")
+        self.expect(self.examine(url), UNREACHABLE, "refused_loopback", "connect", *words)
+
+
+class ConnectAfar(Case):
+    """From another network, or to it."""
+
+    def setUp(self):
+        self.other = self.enterContext(OtherNetwork())
+        self.other.addresses(f"{OUTSIDE}/24", f"{INSIDE}/24")
+        self.within = ("ip", "netns", "exec", self.other.name)
+
+    def drop_packets_to(self, address):
+        """A black hole: packets go to a machine that is not there."""
+        self.other.make("-n", self.other.name, "neigh", "add", address, "lladdr", "02:00:00:00:00:99", "dev", self.other.inside)
+
+    def test_black_hole(self):
+        self.drop_packets_to(NOBODY)
+        report = self.examine(f"ws://{NOBODY}:9000", within=self.within)
+        words = ("did not answer", "not even a refusal", "firewall", "container that is gone")
+        self.expect(report, UNREACHABLE, "dead_address", "connect", *words)
+        self.assertGreater(report.seconds, 4)
+
+    def test_name_of_a_dead_container(self):
+        self.other.names(f"{NOBODY} {NAME}")
+        report = self.examine(f"ws://{NAME}:9000", within=self.within)
+        words = ("no machine has this address", "the name still stands for a container that is gone")
+        self.expect(report, UNREACHABLE, "no_machine", "connect", *words)
+        self.assertIn(f"{NAME} is {NOBODY}", report.text)
+
+    def test_name_of_a_dead_and_a_living_container(self):
+        self.other.names(f"{NOBODY} {NAME}", f"{OUTSIDE} {NAME}")
+        self.drop_packets_to(NOBODY)
+        with Alone("echo", "0") as echo:
+            report = self.examine(f"ws://{NAME}:{echo.port}", within=self.within)
+        words = (NOBODY, "also stands for an address where nothing answers", "/etc/hosts")
+        self.expect(report, OK, "dead_other_accepts", "connect", *words)
+        self.assertIn("no problem found, 1 warning", report.text)
+
+    def test_no_route(self):
+        report = self.examine("ws://198.51.100.7:9000", within=self.within)
+        self.expect(report, UNREACHABLE, "no_route", "connect", "no way to that network", "ip route get")
+
+    def test_refused_afar(self):
+        report = self.examine(f"ws://{OUTSIDE}:{free_port()}", within=self.within)
+        words = ("no program listens", "bound to 127.0.0.1 there", "ss -ltn", "0.0.0.0")
+        self.expect(report, UNREACHABLE, "refused", "connect", *words)
+
+    def test_bound_to_loopback_and_called_by_another_address(self):
+        with Peer(mcp(healthy)) as peer:
+            report = self.examine(f"ws://{OUTSIDE}:{peer.port}")
+        words = ("127.0.0.1 accepts it", "bound to 127.0.0.1 only", "Bind the server to 0.0.0.0")
+        self.expect(report, UNREACHABLE, "loopback_only", "connect", *words)
+
+    def test_bound_to_loopback_and_called_there(self):
+        with Peer(mcp(healthy)) as peer:
+            report = self.examine(peer.url)
+        self.assertEqual((report.code, report.names), (OK, ["loopback_only_seen_inside"]), report.text)
+        self.assertIn("works from this machine, and from no other", report.text)
+
+    def test_refused_by_ipv6_and_accepted_by_ipv4(self):
+        if not has_ipv6():
+            self.skipTest("no IPv6 on this machine")
+        self.other.addresses(f"{OUTSIDE_6}/64", f"{INSIDE_6}/64")
+        self.other.names(f"{OUTSIDE_6} {NAME}", f"{OUTSIDE} {NAME}")
+        with Peer(mcp(healthy), host=OUTSIDE) as peer:
+            report = self.examine(f"ws://{NAME}:{peer.port}", within=self.within)
+        words = (f"[{OUTSIDE_6}]", "refused", "often on IPv4, but not on IPv6", "0.0.0.0 and [::]")
+        self.expect(report, OK, "refused_other_accepts", "connect", *words)
+        self.assertIn(f"{OUTSIDE}:{peer.port} switches to WebSocket", report.text)
+
+    def test_public_address(self):
+        self.other.addresses("203.0.113.1/24", "203.0.113.2/24")
+        with Alone("echo", "0") as echo:
+            report = self.examine(f"ws://203.0.113.1:{echo.port}", within=self.within)
+        words = ("HTTP/1.1 403", "does not admit callers from here", "ICCM_ALLOW_PUBLIC=1")
+        self.expect(report, REFUSED, "forbidden", "upgrade", *words)
+
+
+class Upgrade(Case):
+    def test_plain_http_server(self):
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, *_):
+                pass
+
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            report = self.examine(f"ws://127.0.0.1:{server.server_port}")
+            server.shutdown()
+        words = ("200 OK", "ordinary web server", "a proxy that does not pass the WebSocket upgrade on")
+        self.expect(report, PROTOCOL, "page", "upgrade", *words)
+
+    def test_tls(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # without a certificate it answers by an alert
+
+        def serve(link):
+            link.settimeout(30)
+            with context.wrap_socket(link, server_side=True) as tls:
+                tls.recv(1)
+
+        self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "speaks TLS", "plain port", "ws://")
+
+    def test_tls_behind_an_http_answer(self):
+        """As web servers answer plain HTTP on their TLS port."""
+
+        def serve(link):
+            if link.recv(65536)[0] == 0x16:
+                link.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
+            else:
+                link.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+        self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "400 Bad Request", "speaks TLS")
+
+    def test_silent(self):
+        words = ("answered nothing", "accepts connections here, but says nothing", "it hangs")
+        self.expect_peer(silent, UNREACHABLE, "upgrade_silent", "upgrade", *words)
+
+    def test_drips_for_ever(self):
+        def serve(link):
+            link.recv(65536)
+            while True:
+                link.sendall(b"H")
+                time.sleep(0.05)
+
+        self.expect_peer(serve, PROTOCOL, "not_http", "upgrade", "is not HTTP")
+
+    def test_headers_without_end(self):
+        def serve(link):
+            link.recv(65536)
+            link.sendall(b"HTTP/1.1 101 Switching Protocols\r\n")
+            while True:
+                link.sendall(b"X-Wait: yes\r\n")
+                time.sleep(0.5)
+
+        with Peer(serve) as peer:
+            self.assertEqual(self.examine(peer.url).code, PROTOCOL)
+
+    def test_hangs_up(self):
+        words = ("nothing and closed", "hangs up at the request")
+        self.expect_peer(lambda link: link.recv(65536), PROTOCOL, "upgrade_closed", "upgrade", *words)
+
+    def test_answers_of_http(self):
+        for status, name, code, words in (
+            (302, "redirect", PROTOCOL, ("Location: http://elsewhere/", "sends its callers elsewhere")),
+            (400, "bad_request", PROTOCOL, ("a proxy took Upgrade and Connection out",)),
+            (401, "unauthorized", REFUSED, ("HTTP/1.1 401", "wants a token", "Ask whoever runs the server")),
+            (404, "no_path", PROTOCOL, ("no WebSocket at this path",)),
+            (426, "bad_request", PROTOCOL, ("refused as wrong",)),
+            (500, "other_status", PROTOCOL, ("HTTP/1.1 500",)),
+            (502, "gateway", PROTOCOL, ("cannot reach the server behind it",)),
+            (503, "busy", PROTOCOL, ("no more connections", "ICCM_MAX_CONNECTIONS")),
+        ):
+            with self.subTest(status=status):
+                headers = "Location: http://elsewhere/\r\n" if status == 302 else ""
+                finding = self.expect_peer(plain_http(status, "Words", headers), code, name, "upgrade", *words)
+                self.assertIn('"no"', finding["what"])
+
+    def test_wrong_accept(self):
+        words = ("Sec-WebSocket-Accept", "repeats an old answer")
+        self.expect_peer(lambda link: upgrade(link, b"another"), PROTOCOL, "wrong_accept", "upgrade", *words)
+
+    def test_wrong_switch(self):
+        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: other\r\n\r\n"
+        self.expect_peer(says(answer), PROTOCOL, "wrong_switch", "upgrade", "breaks the rules of WebSocket")
+
+    def test_redis(self):
+        with System() as system:
+            system.start_redis()
+            report = self.examine(f"ws://127.0.0.1:{system.redis_port}")
+        self.assertEqual(report.code, PROTOCOL)
+        self.assertIn(report.names[-1], ("redis", "upgrade_closed"), report.text)
+
+    def test_other_protocols(self):
+        self.expect_peer(says(b"SSH-2.0-Server_1\r\n"), PROTOCOL, "ssh", "upgrade", "SSH-2.0", "SSH server")
+        self.expect_peer(says(b"-ERR unknown command\r\n"), PROTOCOL, "redis", "upgrade", "Redis", "9060")
+        self.expect_peer(says(b"\x1b[2J\xff\x00 hello"), PROTOCOL, "not_http", "upgrade", "\\u001b[2J\\xff", "not HTTP")
+
+
+class Talk(Case):
+    def test_closes_after_the_upgrade(self):
+        words = ("closed the connection without a word", "hangs up before it answered", "log says why")
+        self.expect_peer(upgrade, PROTOCOL, "initialize_closed", "initialize", *words)
+
+    def test_closes_with_a_reason(self):
+        def serve(link):
+            upgrade(link)
+            read_frame(link.makefile("rb"))
+            link.sendall(b"\x88\x0b\x03\xf0go away\n!")
+
+        self.expect_peer(serve, PROTOCOL, "initialize_closed", "initialize", "1008: go away\\n!")
+
+    def test_initialize_is_not_answered(self):
+        serve = mcp(healthy, initialize=lambda *_: SILENCE)
+        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "does not answer `initialize`")
+
+    def test_does_not_speak_json(self):
+        def hello(*_):
+            raise Answer(text="hello")
+
+        self.expect_peer(mcp(healthy, initialize=hello), PROTOCOL, "not_json", "initialize", "not in JSON-RPC")
+
+    def test_knows_no_initialize(self):
+        serve = mcp(healthy, initialize=healthy)
+        self.expect_peer(serve, OK, "initialize_error", "initialize", "-32601", "older components", "go on all the same")
+
+    def expect_without(self, missing, answer, *expected):
+        def serve(method, params):
+            return answer() if method == missing else healthy(method, params)
+
+        return self.expect_peer(mcp(serve), *expected)
+
+    def test_tools_list(self):
+        def unknown():
+            raise Answer(error={"code": -32601, "message": "no such method"})
+
+        def failing():
+            raise Answer(error={"code": -32603, "message": "broken"})
+
+        words = ("no such method", "no method `tools/list`", "calls of tools whose names are known may work")
+        self.expect_without("tools/list", unknown, PROTOCOL, "tools_missing", "tools/list", *words)
+        self.expect_without("tools/list", failing, PROTOCOL, "tools_error", "tools/list", "-32603", "broken")
+        self.expect_without("tools/list", lambda: {}, PROTOCOL, "tools_error", "tools/list", "no list of tools")
+        self.expect_without("tools/list", lambda: SILENCE, TIMEOUT, "silent", "tools/list", "no answer", "it hangs")
+        self.expect_without("tools/list", lambda: LEAVE, PROTOCOL, "closed", "tools/list", "closed the connection")
+
+    def test_pings(self):
+        def unknown():
+            raise Answer(error={"code": -32601, "message": "no such method"})
+
+        words = ("ping", "every peer has to", "close idle connections")
+        self.expect_peer(mcp(healthy, pongs=False), TIMEOUT, "no_pong", "pings", *words)
+        self.expect_without("ping", unknown, OK, "no_mcp_ping", "pings", "does not know MCP's method `ping`")
+
+    def test_large_message_is_lost(self):
+        self.expect_without("tools/call", lambda: LEAVE, PROTOCOL, "large_closed", "large message", "does not survive")
+        self.expect_without("tools/call", lambda: SILENCE, TIMEOUT, "large_silent", "large message", "MTU")
+
+    def test_no_tool_is_called(self):
+        asked = []
+
+        def serve(method, params):
+            asked.append((method, params.get("name") if params else None))
+            return text_result("done") if method == "tools/call" else healthy(method, params)
+
+        with Peer(mcp(serve)) as peer:
+            self.assertEqual(self.examine(peer.url).code, OK)
+        self.assertEqual({name for method, name in asked if method == "tools/call"}, {"iccm_doctor_no_such_tool"})
+        self.assertEqual({method for method, _ in asked}, {"tools/list", "ping", "tools/call"})
+
+    def test_limit_of_1_mib(self):
+        """Python's own server, as it is by default."""
+        loop, ready = asyncio.new_event_loop(), threading.Event()
+
+        async def serve(ws, *_):
+            async for text in ws:
+                try:
+                    request = json.loads(text)
+                except ValueError:
+                    request = {"id": None, "method": "nothing"}
+                if "id" not in request:
+                    continue
+                reply = {"jsonrpc": "2.0", "id": request["id"]}
+                if request["method"] in ("initialize", "ping", "tools/list"):
+                    await ws.send(json.dumps(reply | {"result": {"tools": [], "protocolVersion": "2024-11-05"}}))
+                else:
+                    await ws.send(json.dumps(reply | {"error": {"code": -32700, "message": "not JSON"}}))
+
+        async def run():
+            async with websockets.serve(serve, "127.0.0.1", 0) as server:
+                self.port = next(iter(server.sockets)).getsockname()[1]
+                self.stop = asyncio.Event()
+                ready.set()
+                await self.stop.wait()
+
+        thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
+        thread.start()
+        self.assertTrue(ready.wait(IN_TIME_S))
+        report = self.examine(f"ws://127.0.0.1:{self.port}")
+        loop.call_soon_threadsafe(self.stop.set)
+        thread.join(IN_TIME_S)
+        loop.close()
+        words = ("1009", "above its limit, often the 1 MiB", "max_size")
+        self.expect(report, PROTOCOL, "large_limit", "large message", *words)
+        self.assertIn("bad JSON is answered by error -32700", report.text)  # over a new connection
+
+    def test_silent_on_bad_json(self):
+        words = ("first logging server in Python", "hang until their own time-out", "-32700")
+        self.expect_peer(mcp(healthy, parse_errors=False), OK, "bad_json_silent", "bad JSON", *words)
+
+    def test_bad_json_otherwise(self):
+        def serve(answer):
+            def after_all(link):
+                upgrade(link)
+                stream = link.makefile("rb")
+                while True:
+                    opcode, payload = read_frame(stream)
+                    if opcode == 9:
+                        link.sendall(b"\x8a\x00")
+                    elif payload.endswith(b":"):
+                        if answer is None:
+                            return
+                        link.sendall(b"\x81" + bytes([len(answer)]) + answer)
+                    elif opcode == 1 and b'"id"' in payload:
+                        reply = json.dumps({"jsonrpc": "2.0", "id": json.loads(payload)["id"], "result": {"tools": []}})
+                        link.sendall(b"\x81" + bytes([len(reply)]) + reply.encode())
+
+            return after_all
+
+        self.expect_peer(serve(None), OK, "bad_json_closed", "bad JSON", "all other calls on it are lost")
+        answer = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"what?"}}'
+        self.expect_peer(serve(answer), OK, "bad_json_answer", "bad JSON", "-32000", "what?")
+
+    def test_goes_away_for_good(self):
+        """The first connection breaks, and there is no second one."""
+        links = []
+
+        def serve(link):
+            links.append(link)
+            if len(links) == 1:
+                mcp(lambda *_: LEAVE)(link)
+
+        with Peer(serve) as peer:
+            run = subprocess.run([PROGRAMS["iccm"], "doctor", "--json", peer.url], capture_output=True, text=True)
+        findings = json.loads(run.stdout)["findings"]
+        self.assertEqual((run.returncode, findings[-2]["name"], findings[-2]["stage"]), (PROTOCOL, "closed", "tools/list"))
+        self.assertEqual((findings[-1]["name"], findings[-1]["stage"]), ("closed", "pings"))
+        self.assertIn("could not be connected to again", findings[-1]["what"])
+
+
+class Time(Case):
+    def test_silent_in_every_stage(self):
+        serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
+        with Peer(serve) as peer:
+            report = self.examine(peer.url)
+        self.assertEqual(report.code, TIMEOUT)
+        names = [name for name in report.names if name != "loopback_only_seen_inside"]
+        self.assertEqual(names, ["silent", "no_pong", "silent", "large_silent", "bad_json_silent"], report.text)
+
+    def test_a_limit_for_everything(self):
+        serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
+        with Peer(serve) as peer:
+            report = self.examine(peer.url, "--timeout", "1")
+        self.assertEqual((report.code, report.names[-1]), (TIMEOUT, "no_time"), report.text)
+        self.assertLess(report.seconds, 10)
+        self.assertIn("not everything was tried", report.text)
+        self.assertEqual(report.findings[-1]["stage"], STAGES[-1])
+
+
+if __name__ == "__main__":
+    main()
