@@ -8,8 +8,13 @@
 /* clang-format off */
 static const cause_t causes[CAUSE_COUNT] = {
     [CAUSE_NONE] = {VERDICT_OK, ICCM_OK, "", "", ""},
-    [CAUSE_NO_TIME] = {VERDICT_SKIPPED, ICCM_OK, "no_time", "The time for everything was over before.",
-                       "--timeout SECONDS allows more."},
+    FAILED(CAUSE_NO_TIME_TO_CONNECT, ICCM_UNREACHABLE, "no_time_to_connect",
+           "The time for everything was over before there was a connection; what is wrong, if anything, cannot be "
+           "told.",
+           "Allow more by --timeout SECONDS."),
+    FAILED(CAUSE_NO_TIME, ICCM_TIMEOUT, "no_time",
+           "The time for everything was over before this was done; nothing was tried behind it.",
+           "Allow more by --timeout SECONDS."),
 
     FAILED(CAUSE_NAME_UNKNOWN, ICCM_UNREACHABLE, "name_unknown",
            "No machine or container of this name is known here: it is misspelt, its container does not run, or it "
@@ -22,7 +27,7 @@ static const cause_t causes[CAUSE_COUNT] = {
 
     FAILED(CAUSE_REFUSED, ICCM_UNREACHABLE, "refused",
            "The machine is there, but no program listens on this port at this address: the server does not run, "
-           "listens on another port, or is bound to 127.0.0.1 there.",
+           "listens on another port, or is bound to 127.0.0.1 there; or a firewall turns callers away.",
            "On that machine `ss -ltn` shows who listens where; a server that others shall reach listens on 0.0.0.0 "
            "or [::], and a container's port has to be published."),
     FAILED(CAUSE_REFUSED_LOOPBACK, ICCM_UNREACHABLE, "refused_loopback",
@@ -84,6 +89,9 @@ static const cause_t causes[CAUSE_COUNT] = {
            "Use the MCP server's port; Godot's is 9060, that of its Redis 6379."),
     FAILED(CAUSE_NOT_HTTP, ICCM_PROTOCOL, "not_http", "Another kind of server listens here: its answer is not HTTP.",
            "Use the MCP server's port."),
+    FAILED(CAUSE_UPGRADE_UNFINISHED, ICCM_PROTOCOL, "upgrade_unfinished",
+           "The answer to the upgrade began, but did not come to its end: the server, or a proxy, hangs or broke off.",
+           "Look at its log, restart it; go around any proxy."),
     FAILED(CAUSE_PAGE, ICCM_PROTOCOL, "page",
            "An ordinary web server answers here, or a proxy that does not pass the WebSocket upgrade on.",
            "Check port and path. Behind a proxy, let it forward the headers Upgrade and Connection by HTTP/1.1."),

@@ -2,10 +2,11 @@
 #ifndef ICCM_CLI_CAUSES_H
 #define ICCM_CLI_CAUSES_H
 
-typedef enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAILED, VERDICT_SKIPPED } verdict_t;
+typedef enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAILED } verdict_t;
 
 typedef enum cause_id {
   CAUSE_NONE, /* all is well */
+  CAUSE_NO_TIME_TO_CONNECT,
   CAUSE_NO_TIME,
   /* the name */
   CAUSE_NAME_UNKNOWN,
@@ -29,6 +30,7 @@ typedef enum cause_id {
   CAUSE_SSH,
   CAUSE_REDIS,
   CAUSE_NOT_HTTP,
+  CAUSE_UPGRADE_UNFINISHED,
   CAUSE_PAGE,
   CAUSE_REDIRECT,
   CAUSE_BAD_REQUEST,

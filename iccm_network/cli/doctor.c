@@ -18,6 +18,12 @@ static const struct {
     {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
 };
 
+cause_id_t doctor_late(const doctor_t *doctor, cause_id_t cause) {
+  if (net_left_ms(&doctor->net) > 0)
+    return cause;
+  return doctor->talk != NULL ? CAUSE_NO_TIME : CAUSE_NO_TIME_TO_CONNECT;
+}
+
 double doctor_ms(const doctor_t *doctor) {
   return (double)(uv_hrtime() - doctor->began_ns) / 1e6;
 }
@@ -44,10 +50,10 @@ static void run_stages(doctor_t *doctor) {
   for (size_t i = 0; i < sizeof stages / sizeof *stages && go_on; i++) {
     doctor->stage = stages[i].name;
     doctor->began_ns = uv_hrtime();
-    if (net_left_ms(&doctor->net) == 0)
-      doctor_add(doctor, CAUSE_NO_TIME, NULL, 0, "not tried");
-    else
-      go_on = stages[i].run(doctor);
+    cause_id_t late = doctor_late(doctor, CAUSE_NONE);
+    go_on = late == CAUSE_NONE && stages[i].run(doctor);
+    if (late != CAUSE_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
+      doctor_add(doctor, late, NULL, 0, "not tried");
   }
 }
 

@@ -41,6 +41,9 @@ bool doctor_send_bad_json(doctor_t *doctor);
  */
 void doctor_add(doctor_t *doctor, cause_id_t cause, const char *address, double ms, const char *format, ...)
     MCP_PRINTF(5, 6);
+/* What to add where an answer did not come: the cause, unless it is only that the time for everything is
+ * over. */
+cause_id_t doctor_late(const doctor_t *doctor, cause_id_t cause);
 double doctor_ms(const doctor_t *doctor); /* since began_ns */
 
 #endif

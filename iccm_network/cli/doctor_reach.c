@@ -42,8 +42,9 @@ bool doctor_find_addresses(doctor_t *doctor) {
     return true;
   }
   bool late = status == UV_ETIMEDOUT || status == UV_EAI_AGAIN;
-  doctor_add(doctor, late ? CAUSE_NAME_LATE : CAUSE_NAME_UNKNOWN, NULL, doctor_ms(doctor),
-             "the name %s has no address: %s", host, status != 0 ? uv_strerror(status) : "none is known");
+  doctor_add(doctor, late ? doctor_late(doctor, CAUSE_NAME_LATE) : CAUSE_NAME_UNKNOWN, NULL,
+             doctor_ms(doctor), "the name %s has no address: %s", host,
+             status != 0 ? uv_strerror(status) : "none is known");
   return false;
 }
 
@@ -129,7 +130,7 @@ static cause_id_t why_not(doctor_t *doctor, const wire_t *wire, bool others_acce
   case UV_ECONNREFUSED:
     return others_accept ? CAUSE_REFUSED_OTHER_ACCEPTS : why_refused(doctor, wire);
   case UV_ETIMEDOUT:
-    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : CAUSE_DEAD_ADDRESS;
+    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : doctor_late(doctor, CAUSE_DEAD_ADDRESS);
   case UV_EHOSTUNREACH:
     return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : CAUSE_NO_MACHINE;
   case UV_ENETUNREACH:

@@ -40,14 +40,11 @@ static void describe_end(const wire_t *wire, char *text, size_t size) {
 static void add_unanswered(doctor_t *doctor, const char *question, cause_id_t closed, cause_id_t silent) {
   const wire_t *wire = doctor->talk;
   char text[FINDING_WHAT_SIZE - 64];
-  if (wire->state == WIRE_ENDED)
+  bool ended = wire->state == WIRE_ENDED;
+  if (ended)
     describe_end(wire, text, sizeof text);
-  else if (net_left_ms(&doctor->net) == 0)
-    snprintf(text, sizeof text, "no answer before the time for everything was over");
-  else
-    snprintf(text, sizeof text, "no answer");
-  doctor_add(doctor, wire->state == WIRE_ENDED ? closed : silent, wire->name, doctor_ms(doctor), "%s: %s",
-             question, text);
+  doctor_add(doctor, ended ? closed : doctor_late(doctor, silent), wire->name, doctor_ms(doctor), "%s: %s",
+             question, ended ? text : "no answer");
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
@@ -210,7 +207,6 @@ bool doctor_send_bad_json(doctor_t *doctor) {
   wire_t *wire = doctor->talk;
   yyjson_doc_free(wire->answer);
   wire->answer = NULL;
-  wire->any_error = true;
   wire_send_text(wire, bad, sizeof bad - 1);
   if (!wire_wait_answer(wire, BAD_JSON_MS))
     add_unanswered(doctor, "bad JSON", CAUSE_BAD_JSON_CLOSED, CAUSE_BAD_JSON_SILENT);

@@ -101,8 +101,8 @@ static cause_id_t why_not(doctor_t *doctor, const wire_t *wire) {
   if (http)
     return why_status(wire->head.status);
   if (wire->first_len > 0)
-    return why_other(wire);
-  return wire->state == WIRE_ENDED ? CAUSE_UPGRADE_CLOSED : CAUSE_UPGRADE_SILENT;
+    return wire->head_state == MCP__HEAD_BAD ? why_other(wire) : CAUSE_UPGRADE_UNFINISHED;
+  return wire->state == WIRE_ENDED ? CAUSE_UPGRADE_CLOSED : doctor_late(doctor, CAUSE_UPGRADE_SILENT);
 }
 
 /* So many bytes of a text: up to the end of its line, and no more than max. */

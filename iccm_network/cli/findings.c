@@ -14,10 +14,8 @@
 
 enum { STAGE_COLUMN = 9, WHAT_COLUMN = 24, TIME_COLUMN = 82 };
 
-static const char *const words[] = {[VERDICT_OK] = "ok",
-                                    [VERDICT_WARNING] = "warning",
-                                    [VERDICT_FAILED] = "FAILED",
-                                    [VERDICT_SKIPPED] = "skipped"};
+static const char *const words[] = {
+    [VERDICT_OK] = "ok", [VERDICT_WARNING] = "warning", [VERDICT_FAILED] = "FAILED"};
 
 static size_t count_of(const findings_t *findings, verdict_t verdict) {
   size_t count = 0;
@@ -75,8 +73,6 @@ void findings_print_summary(const print_t *out, const findings_t *findings) {
     fputs(", ", out->file);
     print_count(out, warnings, "warning");
   }
-  if (count_of(findings, VERDICT_SKIPPED) > 0)
-    fputs(", not everything was tried", out->file);
   print_plain(out);
   fputc('\n', out->file);
 }

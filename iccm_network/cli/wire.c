@@ -134,7 +134,8 @@ void wire_end(wire_t *wire, int status) {
     return;
   wire->state = WIRE_ENDED;
   wire->status = status;
-  wire->end_ns = uv_hrtime();
+  if (wire->head_state == MCP__HEAD_MORE)
+    wire->end_ns = uv_hrtime();
   uv_close((uv_handle_t *)&wire->tcp, NULL);
 }
 
@@ -218,7 +219,7 @@ static void on_message(mcp__buf_t *message, bool binary, void *arg) {
   yyjson_val *root = yyjson_doc_get_root(doc), *id = yyjson_obj_get(root, "id");
   bool is_answer = yyjson_obj_get(root, "result") != NULL || yyjson_obj_get(root, "error") != NULL;
   bool is_ours = yyjson_is_uint(id) && yyjson_get_uint(id) == wire->last_id;
-  bool is_nobodys = wire->any_error && (id == NULL || yyjson_is_null(id));
+  bool is_nobodys = id == NULL || yyjson_is_null(id); /* whoever could not read the question */
   mcp__buf_clear(message, 0);
   wire->garbage = wire->garbage || doc == NULL;
   if (!is_answer || !(is_ours || is_nobodys)) {

@@ -53,8 +53,7 @@ struct wire {
   mcp__ws_config_t ws_config;
   mcp__buf_t out;
   uint64_t last_id;
-  yyjson_doc *answer; /* owned: to the last request, or NULL */
-  bool any_error;     /* an error without id is the answer, too */
+  yyjson_doc *answer; /* owned: to the last request, or an error without id; or NULL */
   bool garbage;       /* a message came that is no JSON */
   bool pong;          /* one came */
   int close_code;     /* 0: no close came, and we sent none */
