@@ -7,7 +7,6 @@
  *
  * What a peer said stands in `what` and goes through print_line(), which makes it safe.
  */
-#include <stdlib.h>
 #include <string.h>
 #include "cli.h"
 #include "findings.h"
@@ -88,19 +87,6 @@ static void add_ms(yyjson_mut_doc *doc, yyjson_mut_val *object, double ms) {
   yyjson_mut_obj_add_real(doc, object, "ms", (double)(int64_t)(ms * 1000 + 0.5) / 1000);
 }
 
-/* What a peer said may be cut inside a character, or be no text at all: shown as print_line() shows it. */
-static yyjson_mut_val *safe_text(yyjson_mut_doc *doc, const char *text) {
-  char *shown = NULL;
-  size_t len;
-  FILE *file = checked(open_memstream(&shown, &len));
-  print_t print = {.file = file};
-  print_line(&print, text, strlen(text), 0);
-  fclose(file);
-  yyjson_mut_val *value = yyjson_mut_strncpy(doc, checked(shown), len);
-  free(shown);
-  return value;
-}
-
 static yyjson_mut_val *finding_json(yyjson_mut_doc *doc, const finding_t *finding) {
   yyjson_mut_val *object = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, object, "stage", finding->stage);
@@ -109,7 +95,7 @@ static yyjson_mut_val *finding_json(yyjson_mut_doc *doc, const finding_t *findin
                                                                    : words[finding->cause->verdict]);
   add_text(doc, object, "address", finding->address);
   add_ms(doc, object, finding->ms);
-  yyjson_mut_obj_add_val(doc, object, "what", safe_text(doc, finding->what));
+  yyjson_mut_obj_add_val(doc, object, "what", print_safe(doc, finding->what, strlen(finding->what)));
   add_text(doc, object, "name", finding->cause->name);
   add_text(doc, object, "cause", finding->cause->why);
   add_text(doc, object, "to_do", finding->cause->what_to_do);

@@ -113,6 +113,17 @@ size_t print_line(const print_t *print, const char *text, size_t len, size_t max
   return columns + 1;
 }
 
+yyjson_mut_val *print_safe(yyjson_mut_doc *doc, const char *text, size_t len) {
+  char *shown = NULL;
+  size_t shown_len;
+  print_t print = {.file = checked(open_memstream(&shown, &shown_len))};
+  print_line(&print, text, len, 0);
+  fclose(print.file);
+  yyjson_mut_val *value = checked(yyjson_mut_strncpy(doc, checked(shown), shown_len));
+  free(shown);
+  return value;
+}
+
 void print_text(const print_t *print, const char *text, size_t len) {
   glyph_t glyph;
   for (size_t at = 0; at < len;) {

@@ -23,6 +23,9 @@ size_t print_columns(const char *text, size_t len);
  * then being an ellipsis; 0: never cut. Returns the columns used. */
 size_t print_line(const print_t *print, const char *text, size_t len, size_t max);
 
+/* That line as a value of doc, for JSON: text that may be cut inside a character, or be none at all. */
+yyjson_mut_val *print_safe(yyjson_mut_doc *doc, const char *text, size_t len);
+
 /* The same for several lines, uncut: newlines and tabs stay. */
 void print_text(const print_t *print, const char *text, size_t len);
 
