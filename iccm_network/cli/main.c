@@ -99,6 +99,12 @@ static const command_t commands[] = {
      "The first failure gives the exit code; warnings do not count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
+    {"listen", 0, 1, 0, listen_run,
+     "Usage: iccm listen [PORT]\n\n"
+     "A server that shows all it receives and sends, until Ctrl-C: > came, < went,\n"
+     "- happened, each behind the connection's number. Knows initialize, ping,\n"
+     "tools/list (no tools) and tools/call of any tool. PORT is 9000 unless given.\n\n"
+     "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} each.\n"},
 };
 
 static const char general_help[] =
@@ -109,6 +115,7 @@ static const char general_help[] =
     "  iccm ping URL                            measure round trips\n"
     "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
     "  iccm doctor URL                          find out why it does not connect\n"
+    "  iccm listen [PORT]                       show what clients send\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =

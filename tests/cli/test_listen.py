@@ -1,0 +1,220 @@
+"""`iccm listen`: what it shows of clients that behave and of others, and its limits."""
+import json
+import re
+import signal
+import socket
+import struct
+import subprocess
+import unittest
+
+from network import OtherNetwork
+from services import PROGRAMS, REPORT, Place, free_port, main, until
+
+PATIENCE_S = 30
+
+
+class Listen(Place):
+    """`with Listen() as it:` runs it on it.port; it.shown() is what it printed so far."""
+
+    def __init__(self, *options):
+        super().__init__()
+        self.program = self.add("iccm-listen", PROGRAMS["iccm"], "listen", *options, "0")
+
+    def __enter__(self):
+        self.program.start()
+        self.port = int(self.program.wait_for(r"listening on port (\d+)")[1])
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if self.program.process is not None and error is None:
+            self.program.signal(signal.SIGINT)
+            assert self.program.wait() == 130
+        super().__exit__(kind, error, trace)
+
+    def shown(self):
+        return self.program.output()
+
+    def wait_for(self, pattern):
+        return self.program.wait_for(pattern, PATIENCE_S)
+
+
+def iccm(*words):
+    return subprocess.run(
+        [PROGRAMS["iccm"], *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+
+
+def connected(port):
+    link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    link.sendall(
+        b"GET /here HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += link.recv(1)
+    assert head.startswith(b"HTTP/1.1 101 "), head
+    return link
+
+
+def frame(payload, opcode=1):
+    """Masked by zeros, which change nothing."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + struct.pack("!H", size) if size < 65536 else None
+    return bytes([0x80 | opcode]) + (length or b"\xff" + struct.pack("!Q", size)) + bytes(4) + payload
+
+
+def read_to_end(link):
+    data = b""
+    try:
+        while piece := link.recv(65536):
+            data += piece
+    except ConnectionResetError:
+        pass
+    return data
+
+
+class Shows(unittest.TestCase):
+    def test_a_call(self):
+        with Listen() as it:
+            run = iccm("call", f"127.0.0.1:{it.port}/path", "anything", "text=größe")
+            self.assertEqual((run.returncode, run.stdout), (0, "received\n"), run.stderr)
+            it.wait_for(r"^#1 - closes with 1000$")
+            shown = it.shown()
+        order = (
+            "#1 - 127.0.0.1:",
+            "#1 > GET /path HTTP/1.1\n",
+            "#1 < HTTP/1.1 101 Switching Protocols\n",
+            '"method":"initialize"',
+            '#1 < {"jsonrpc":"2.0"',
+            '"arguments":{"text":"größe"}',
+            '"text":"received"',
+            "#1 - closes with 1000\n",
+        )
+        places = [shown.find(each) for each in order]
+        self.assertNotIn(-1, places, shown)
+        self.assertEqual(places, sorted(places), shown)
+
+    def test_what_the_other_commands_need(self):
+        with Listen() as it:
+            self.assertEqual(json.loads(iccm("list", "--json", f"127.0.0.1:{it.port}").stdout), [])
+            self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
+            run = iccm("doctor", f"localhost:{it.port}")
+            self.assertEqual((run.returncode, run.stdout.splitlines()[-1]), (0, "no problem found"))
+
+    def test_json(self):
+        with Listen("--json") as it:
+            self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
+            it.wait_for("closes with 1000")
+            lines = [json.loads(line) for line in it.shown().splitlines() if not line.startswith("iccm: ")]
+        self.assertEqual({tuple(line) for line in lines}, {("guest", "event", "text")})
+        self.assertEqual({line["event"] for line in lines}, {"received", "sent", "note"})
+        self.assertIn("ping", [json.loads(line["text"]).get("method") for line in lines if line["text"].startswith("{")])
+
+    def test_what_is_wrong(self):
+        with Listen() as it, connected(it.port) as link:
+            link.sendall(frame(b'{"jsonrpc":') + frame(b'{"jsonrpc":"2.0","id":"x","method":"fly"}') + frame(b"[]"))
+            it.wait_for(r"^#1 > \{\"jsonrpc\":$")
+            it.wait_for(r'^#1 < \{.*"id":null.*-32700')
+            it.wait_for(r'^#1 < \{.*"id":"x".*-32601')
+            it.wait_for(r'^#1 < \{.*"id":null.*-32600')
+            link.sendall(frame(b"\x00", opcode=2))
+            it.wait_for(r"^#1 - broke the rules of WebSocket, closed with 1003")
+            self.assertTrue(read_to_end(link))
+
+    def test_nothing_moves_the_cursor(self):
+        with Listen() as it, connected(it.port) as link:
+            link.sendall(frame(b'"\x1b[2J\xc2\x9b"'))
+            it.wait_for(r'^#1 > "\\u001b\[2J\\u009b"$')
+
+    def test_no_websocket(self):
+        for sent, status, pattern in (
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"426", "refused with 426: this is no upgrade"),
+            (b"POST / HTTP/1.1\r\nHost: a\r\n\r\n", b"405", "refused with 405"),
+            (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
+        ):
+            with self.subTest(sent=sent), Listen() as it:
+                with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+                    link.sendall(sent)
+                    self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 " + status))
+                it.wait_for(pattern)
+
+    def test_who_leaves_without_a_word(self):
+        with Listen() as it:
+            connected(it.port).close()
+            it.wait_for(r"^#1 - left: closed without a word$")
+
+
+class Limits(unittest.TestCase):
+    def test_a_long_message_is_cut_where_it_is_shown(self):
+        with Listen() as it, connected(it.port) as link:
+            link.sendall(frame(b'"' + 65534 * b"x" + b'"'))
+            it.wait_for(r'^#1 > "x{65534}"$')
+            link.sendall(frame(b'"' + 65535 * b"x" + b'"'))
+            it.wait_for(r'^#1 > "x{65535}… \(65537 bytes in all\)$')
+
+    def test_a_message_that_is_too_large(self):
+        with Listen() as it, connected(it.port) as link:
+            link.sendall(frame(b"1" * ((16 << 20) + 1))[:100])
+            it.wait_for(r"closed with 1009")
+
+    def test_answers_that_are_not_taken(self):
+        with Listen() as it, connected(it.port) as link:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            message = frame(json.dumps({"jsonrpc": "2.0", "id": "x" * 500_000, "method": "ping"}).encode())
+            try:
+                for _ in range(100):
+                    link.sendall(message)
+            except OSError:
+                pass  # it has closed
+            it.wait_for(r"^#1 - its answers are not taken, or too large: closed$")
+            self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
+
+    def test_too_many_guests(self):
+        with Listen() as it:
+            links = [connected(it.port) for _ in range(64)]
+            with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+                self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 503 "))
+            links.pop().close()
+            it.wait_for("^#64 - left")
+            until(lambda: iccm("ping", f"127.0.0.1:{it.port}").returncode == 0, "a place is free again")
+            for link in links:
+                link.close()
+
+    def test_a_public_address_is_refused(self):
+        with OtherNetwork() as other, Listen() as it:
+            other.addresses("203.0.113.1/24", "203.0.113.2/24")
+            run = other.run(PROGRAMS["iccm"], "ping", f"203.0.113.1:{it.port}")
+            self.assertEqual(run.returncode, 3, run.stderr)
+            it.wait_for("refused with 403")
+
+
+class Usage(unittest.TestCase):
+    def expect_usage(self, pattern, *words):
+        run = iccm("listen", "--json", *words)
+        self.assertEqual((run.returncode, json.loads(run.stdout)["error"]["exit_code"]), (1, 1), run.stderr)
+        self.assertRegex(run.stderr, pattern)
+        self.assertFalse(REPORT.search(run.stderr))
+
+    def test_ports(self):
+        for word in ("x", "-1", "65536", "90 0", ""):
+            self.expect_usage("0 to 65535|is not an option", word)
+        self.expect_usage("too many arguments", "9000", "9001")
+
+    def test_a_port_in_use(self):
+        with socket.create_server(("0.0.0.0", 0)) as taken:
+            self.expect_usage(r"cannot listen on port \d+: address already in use", str(taken.getsockname()[1]))
+
+    def test_by_number(self):
+        port = free_port()
+        with Place() as place:
+            program = place.add("iccm-listen", PROGRAMS["iccm"], "listen", port).start()
+            self.assertEqual(program.wait_for(r"listening on port (\d+) of all addresses")[1], str(port))
+            self.assertEqual(iccm("ping", f"127.0.0.1:{port}").returncode, 0)
+            self.assertTrue(re.search("^#1 ", program.output(), re.M))
+            program.signal(signal.SIGINT)
+            self.assertEqual(program.wait(), 130)
+
+
+if __name__ == "__main__":
+    main()
