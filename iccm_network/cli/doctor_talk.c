@@ -86,8 +86,8 @@ static bool ready(doctor_t *doctor) {
       return true;
     }
   }
-  doctor_add(doctor, CAUSE_CLOSED, wire->name, doctor_ms(doctor), "%s could not be connected to again",
-             wire->name);
+  doctor_add(doctor, doctor_late(doctor, CAUSE_CLOSED), wire->name, doctor_ms(doctor),
+             "%s could not be connected to again", wire->name);
   return false;
 }
 

@@ -62,8 +62,8 @@ struct wire {
 };
 
 int net_init(net_t *net, uint64_t timeout_ms); /* 0 or libuv's code */
-void net_deinit(net_t *net,
-                int exit_code); /* ends the process with exit_code where a look-up cannot be taken back */
+/* Ends the process with exit_code where a look-up that is under way cannot be taken back. */
+void net_deinit(net_t *net, int exit_code);
 uint64_t net_left_ms(const net_t *net);
 
 /* Runs the loop until done says so (true), or limit_ms or the net's deadline have passed. */

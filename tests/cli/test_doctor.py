@@ -501,6 +501,15 @@ class Time(Case):
         names = [name for name in report.names if name != "loopback_only_seen_inside"]
         self.assertEqual(names, ["silent", "no_pong", "silent", "large_silent", "bad_json_silent"], report.text)
 
+    def test_a_flood_without_an_answer(self):
+        def serve(link):
+            upgrade(link)
+            message = b'{"jsonrpc":"2.0","method":"notifications/more"}'
+            while True:
+                link.sendall(1000 * (b"\x81" + bytes([len(message)]) + message))
+
+        self.expect_peer(serve, TIMEOUT, "initialize_silent", "initialize", "no answer")
+
     def test_a_limit_for_everything(self):
         serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
         with Peer(serve) as peer:
