@@ -53,10 +53,13 @@ static bool number_text(yyjson_val *key, mcp__message_t *message) {
 }
 
 static bool written_text(yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
-  char *text = yyjson_val_write_opts(value, 0, &arena->alc, &message->id_len, NULL);
-  if (text != NULL)
-    message->id = text;
-  return text != NULL;
+  size_t len;
+  char *text = yyjson_val_write_opts(value, 0, &arena->alc, &len, NULL);
+  if (text == NULL)
+    return false; /* it stays null */
+  message->id = text;
+  message->id_len = len;
+  return true;
 }
 
 static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
