@@ -312,10 +312,10 @@ int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem,
     count++;
   snprintf(problem, problem_size, "out of memory");
   int status = begin(tools, count, NULL);
-  if (status == 0)
+  if (status == 0) {
     problem[0] = '\0';
-  if (status == 0)
     status = fill(tools, given, count, problem, problem_size);
+  }
   if (status != 0)
     mcp__tools_deinit(tools);
   return status;
