@@ -104,7 +104,7 @@ static const cause_t causes[CAUSE_COUNT] = {
            "around it."),
     FAILED(CAUSE_UNAUTHORIZED, ICCM_REFUSED, "unauthorized",
            "The server wants a token that proves who calls, and got none or a wrong one.",
-           "Ask whoever runs the server for the token, and compare it with the one that is sent."),
+           "Ask whoever runs the server for the token, and set ICCM_AUTH_TOKEN, or --token, to it."),
     FAILED(CAUSE_FORBIDDEN, ICCM_REFUSED, "forbidden",
            "The server does not admit callers from here: ICCM servers admit loopback and private networks alone.",
            "Call from a private network, or run the server with ICCM_ALLOW_PUBLIC=1; its log names the caller."),

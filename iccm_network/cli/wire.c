@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <auth.h>
 #include "print.h"
 #include "wire.h"
 
@@ -310,7 +311,10 @@ void wire_upgrade(wire_t *wire, const mcp__url_t *url) {
     return;
   }
   wire->began_ns = uv_hrtime();
-  mcp__write_upgrade(&wire->out, url->authority, url->path, wire->key);
+  const char *token;
+  if (mcp__token_of_environment(&token) != 0)
+    token = NULL; /* no server would take it: its 401 says what is wrong */
+  mcp__write_upgrade(&wire->out, url->authority, url->path, wire->key, token);
   uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
   flush(wire);
 }

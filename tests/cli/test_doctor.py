@@ -128,6 +128,13 @@ class Healthy(Case):
             self.expect_healthy(echo.url)
             self.expect_healthy(f"localhost:{echo.port}/any/path")
 
+    def test_a_token(self):
+        with Alone("echo", "0", ICCM_AUTH_TOKEN="word") as echo:
+            report = self.examine(echo.url, "--token", "word")
+            self.assertEqual((report.code, report.names), (OK, []), report.text)
+            for options in (), ("--token", "another"):
+                self.expect(self.examine(echo.url, *options), REFUSED, "unauthorized", "upgrade", "--token")
+
     def test_godot(self):
         with System() as system:
             system.start()
