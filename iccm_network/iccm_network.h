@@ -100,7 +100,7 @@ const char *mcp_last_error(void);
 enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR };
 
 /* Writes one line to the log: to stderr, and where a server of this process runs to Godot (mcp_server_set_log_url()), as a
- * line of the component that is that server: the one called part, else the first. part names where the line comes from
+ * line of the component that is that server: the one called part, else the first. part (NULL: nothing to say) names where the line comes from
  * ("worker"). Any thread. While a server runs it makes no system call (but where threads log in the very same instant, a lock's): a thread of the library's own has the line on
  * stderr within 50 ms, and in Godot as soon as that takes it; up to 10,000 lines and 8 MiB wait, then the oldest are
  * dropped, counted and reported. What a crash leaves in memory is lost. The message is cut at 8 KiB. What a handler says before

@@ -179,6 +179,8 @@ void mcp__log_leave(const mcp__trace_t *trace) {
 
 static void make_line(mcp__entry_t *entry, const char *format, va_list args) {
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
+  if (entry->part == NULL)
+    entry->part = "log";
   if (doing != NULL && entry->trace_id == NULL) {
     mcp__span_write(doing->span, span);
     entry->trace_id = doing->id;

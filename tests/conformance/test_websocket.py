@@ -12,6 +12,7 @@ says nothing at all fails after PATIENCE_S.
 
 By hand: PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/conformance/test_websocket.py
 """
+import contextlib
 import base64
 import collections
 import concurrent.futures
@@ -437,8 +438,10 @@ class AsClient(Role, unittest.TestCase):
         with self.connection(OFFER.split(";")[0]) as wire:
             self.assertNotIn("sec-websocket-extensions", wire.headers)
             wire.send(wire.frame(TEXT, b"plain"))
-            wire.listen()
-        self.assertEqual((wire.events, wire.ended), ([], True))
+            with contextlib.suppress(Broken):  # a reset, where the frame came before the client had gone, is an end, too
+                wire.listen()
+                self.assertTrue(wire.ended)
+        self.assertEqual(wire.events, [])
 
 
 class AsMcpServer(Role, unittest.TestCase):
