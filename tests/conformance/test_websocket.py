@@ -12,7 +12,6 @@ says nothing at all fails after PATIENCE_S.
 
 By hand: PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/conformance/test_websocket.py
 """
-import contextlib
 import base64
 import collections
 import concurrent.futures
