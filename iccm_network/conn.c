@@ -64,7 +64,6 @@ static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   mcp__event_disconnected(conn, code == MCP__CLOSE_RESTART ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
   if (code != MCP__CLOSE_RESTART)
     mcp__count_refusal(&conn->server->counts, code);
-  mcp__ws_flush_pong(&conn->ws);
   mcp__ws_close(&conn->ws, code, reason);
   start_closing(conn);
 }
@@ -289,7 +288,7 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
     else if (outcome->action == MCP__DO_REFUSE)
       mcp__count_refusal(&conn->server->counts, outcome->code);
     if (outcome->tool != NULL)
-      mcp__event_refused(conn, outcome);
+      mcp__event_refused(conn, call, outcome);
     if (request)
       mcp__conn_answer(conn, &call->to, render_outcome, outcome);
     if (outcome->hello != NULL)

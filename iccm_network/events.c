@@ -165,8 +165,8 @@ static void begin_call(data_t *data, mcp__entry_t *entry, const mcp_call_t *call
     add_text(data, "client", call->conn->peer);
 }
 
-void mcp__event_refused(mcp__conn_t *conn, const mcp__outcome_t *outcome) {
-  mcp__entry_t entry = {.level = MCP_LOG_ERROR, .message = "Tool error", .trace_id = outcome->trace_id};
+void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome) {
+  mcp__entry_t entry = {.level = MCP_LOG_ERROR, .message = "Tool error", .trace_id = call->trace.id};
   data_t data;
   if (is_log_traffic(outcome->tool) || !mcp__logger_wants(conn->server->logger, MCP_LOG_ERROR))
     return;

@@ -208,7 +208,7 @@ void mcp__event_connected(mcp__conn_t *conn);
 void mcp__event_disconnected(mcp__conn_t *conn, int level, int code, const char *reason); /* code 0: none */
 void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__message_t *message,
                         const mcp__tool_t *tool); /* tool NULL: it is no call of one */
-void mcp__event_refused(mcp__conn_t *conn, const mcp__outcome_t *outcome);
+void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome);
 void mcp__event_call_started(mcp_call_t *call);
 void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text); /* failure 0: none; once a call */
 

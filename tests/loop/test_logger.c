@@ -334,13 +334,15 @@ Test(logger, errors) {
   cr_expect_str_eq(member(line, "error"), "\"cannot do it\"");
   cr_expect_str_eq(member(line, "code"), "-32000");
   cr_expect_null(line_of("Tool call completed"));
-  wire_call(wire, 2, "fail", "{\"n\":\"x\"}"); /* does not fit its schema */
+  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"fail\",\"params\":{\"n\":\"x\","
+                  "\"_meta\":{\"trace_id\":\"t-2\"}}}"); /* does not fit its schema */
   RUN_UNTIL(wire_answers(wire, 2) == 1);
   settle();
   line = line_from(begin, "Tool error");
   cr_assert_not_null(line);
   cr_expect_str_eq(member(line, "code"), "-32602");
   cr_expect_str_eq(member(line, "tool_name"), "\"fail\"");
+  cr_expect(line->trace_id != NULL && strcmp(line->trace_id, "t-2") == 0);
   stage_stop(server);
   close_scene();
 }
@@ -1025,8 +1027,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
   return EAI_AGAIN;
 }
 
-/* It is asked once, however often connecting is tried: else its threads would all be taken, and the component could look
- * up no name itself. */
+/* It is asked once, however often connecting is tried: else its threads would all be taken, and the component
+ * could look up no name itself. */
 Test(logger, a_look_up_that_hangs_is_not_begun_again) {
   scene_open();
   uv_sem_init(&resolver, 0);
