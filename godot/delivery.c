@@ -208,6 +208,7 @@ static bool surely_not_stored(const mcp_result_t *result) {
   switch (result->status) {
   case MCP_ERESOLVE:
   case MCP_ECONNECT:
+  case MCP_ETLS:
   case MCP_EUPGRADE:
   case MCP_EREFUSED:
   case MCP_EFULL:

@@ -30,6 +30,8 @@ struct mcp_client {
   uv_loop_t *loop;
   mcp__url_t url;
   char *token; /* NULL: none */
+  mcp__tls_context_t *tls; /* NULL: in clear */
+  bool verify;
   size_t max_message;
   const char *hello;   /* the params of initialize */
   uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
@@ -159,8 +161,8 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
     went_wrong(client, status, problem);
     return;
   }
-  client->link = mcp__link_new(stream, client->url.authority, client->url.path, client->token, client->max_message,
-                               &link_events, client);
+  const mcp__link_to_t to = {&client->url, client->token, client->tls, client->verify, client->max_message};
+  client->link = mcp__link_new(stream, &to, &link_events, client);
   if (client->link == NULL) {
     went_wrong(client, UV_ENOMEM, "out of memory");
     return;
@@ -324,35 +326,66 @@ static int set_token(mcp_client_t *client, const char *token) {
   return 0;
 }
 
-static int read_token(mcp_client_t *client) {
-  const char *token;
-  int status = mcp__token_of_environment(&token);
-  return status == 0 ? set_token(client, token) : status;
+static int set_tls_ca(mcp_client_t *client, const char *ca_file) {
+  char problem[512];
+  mcp__tls_context_t *context;
+  if (!client->url.tls)
+    return 0;
+  int status = mcp__tls_client(ca_file, &context, problem, sizeof problem);
+  if (status != 0) {
+    mcp__set_last_error("%s", problem);
+    return status;
+  }
+  mcp__tls_release(client->tls);
+  client->tls = context;
+  return 0;
 }
 
-mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
+static int read_environment(mcp_client_t *client) {
+  const char *token;
+  int status = mcp__token_of_environment(&token);
+  if (status == 0)
+    status = set_token(client, token);
+  return status == 0 ? set_tls_ca(client, mcp_env_text("ICCM_TLS_CA", NULL)) : status;
+}
+
+static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
   char problem[320];
-  mcp_client_t *client = mcp__calloc(sizeof *client);
-  mcp__set_last_error("out of memory");
-  if (client == NULL)
-    return NULL;
   int status = mcp__url_parse(url, &client->url, problem, sizeof problem);
   if (status != 0)
     mcp__set_last_error("%s", problem);
   else
-    status = read_token(client);
-  if (status != 0) {
-    mcp_log(MCP_LOG_ERROR, "client", "%s", mcp_last_error());
-    mcp__free(client);
-    return NULL;
-  }
-  signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+    status = read_environment(client);
   client->loop = loop;
+  client->verify = true;
   client->hello = default_hello;
   client->due_ms = UINT64_MAX;
   client->connector = (mcp__connector_t){
       .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
   mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
+  return status;
+}
+
+int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out) {
+  mcp_client_t *client = mcp__calloc(sizeof *client);
+  mcp__set_last_error("out of memory");
+  *out = NULL;
+  if (client == NULL)
+    return UV_ENOMEM;
+  int status = set_up(client, loop, url);
+  if (status == 0) {
+    signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+    *out = client;
+    return 0;
+  }
+  mcp_log(MCP_LOG_ERROR, "client", "%s", mcp_last_error());
+  mcp_client_free(client);
+  return status;
+}
+
+mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
+  mcp_client_t *client;
+  mcp__client_new(loop, url, &client);
   return client;
 }
 
@@ -371,6 +404,17 @@ int mcp_client_set_auth_token(mcp_client_t *client, const char *token) {
   if (client->active)
     return MCP_ESTATE;
   return token == NULL || mcp__token_valid(token) ? set_token(client, token) : UV_EINVAL;
+}
+
+int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file) {
+  return client->active ? MCP_ESTATE : set_tls_ca(client, ca_file);
+}
+
+int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
+  if (client->active)
+    return MCP_ESTATE;
+  client->verify = verify;
+  return 0;
 }
 
 void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->hello = hello; }
@@ -533,6 +577,7 @@ void mcp_client_free(mcp_client_t *client) {
     return;
   }
   mcp__token_free(client->token);
+  mcp__tls_release(client->tls);
   mcp__pending_deinit(&client->requests.pending);
   mcp__buf_deinit(&client->text);
   mcp__arena_deinit(&client->arena);

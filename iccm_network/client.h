@@ -9,6 +9,7 @@
 #include "jsonrpc.h"
 #include "pending.h"
 #include "upgrade.h"
+#include "url.h"
 #include "ws.h"
 
 /* One connection, from TCP to its end: the upgrade, frames, pings. Frees itself. */
@@ -21,9 +22,17 @@ typedef struct mcp__link_events {
   void (*on_freed)(void *arg);               /* the last thing that is heard of it */
 } mcp__link_events_t;
 
-/* Takes the stream over, in any case. token NULL: none is sent. NULL: no memory; nothing is heard of it then. */
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, const char *token,
-                           size_t max_message, const mcp__link_events_t *events, void *arg);
+/* Where a link goes, borrowed while it lives. */
+typedef struct mcp__link_to {
+  const mcp__url_t *url;
+  const char *token;       /* NULL: none is sent */
+  mcp__tls_context_t *tls; /* NULL: in clear */
+  bool verify;             /* in TLS, whether the peer is who it should be */
+  size_t max_message;
+} mcp__link_to_t;
+
+/* Takes the stream over, in any case. NULL: no memory; nothing is heard of it then. */
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events, void *arg);
 /* Calls write with the place for a message's text; what it answers but 0 takes everything back. */
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);
@@ -72,6 +81,9 @@ void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms); /* ends those 
 uint64_t mcp__requests_due(const mcp__requests_t *all);          /* the next deadline; UINT64_MAX: none */
 /* Ends those that were sent, or those that were not. */
 void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem);
+
+/* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. */
+int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **client);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text, borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);

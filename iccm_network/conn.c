@@ -78,9 +78,26 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__free(conn);
 }
 
+/* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's alert. */
+static void end_handshake(mcp__conn_t *conn) {
+  const mcp__tls_t *tls = conn->stream.tls;
+  mcp__buf_t words;
+  mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s in TLS's handshake: %s", conn->peer, tls->problem);
+  mcp__count_refusal(&conn->server->counts, MCP_ETLS);
+  if (tls->fault != MCP__TLS_NOT_SPOKEN)
+    return;
+  mcp__buf_init(&words, 1024, NULL);
+  mcp__write_plain(&words, 400, "this port speaks TLS: use wss:// instead of ws://, https:// instead of http://\n");
+  mcp__stream_last_words(&conn->stream, &words);
+  mcp__buf_deinit(&words);
+}
+
+/* End of file and errors alike: without a close frame there is nothing to answer. */
 static void on_end(mcp__stream_t *stream, int status) {
-  (void)status; /* end of file and errors alike: without a close frame there is nothing to answer */
-  close_now(conn_of(stream));
+  mcp__conn_t *conn = conn_of(stream);
+  if (status == MCP_ETLS && !stream->tls->open)
+    end_handshake(conn);
+  close_now(conn);
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
@@ -402,8 +419,9 @@ static void answer_get(mcp__conn_t *conn, const char *url, const char *denied) {
     char text[512];
     snprintf(text, sizeof text,
              "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-             "Connect to this address with ws:// instead of http://. GET /healthz, /readyz and /metrics tell more.\n",
-             conn->server->name, conn->server->version);
+             "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics tell more.\n",
+             conn->server->name, conn->server->version, conn->stream.tls != NULL ? "s" : "",
+             conn->stream.tls != NULL ? "s" : "");
     answer_plain(conn, 200, text);
   }
 }
@@ -583,6 +601,11 @@ static void begin(mcp__conn_t *conn) {
   }
   uv_tcp_nodelay(&conn->stream.tcp, 1);
   mcp__peer_name((struct sockaddr *)&address, conn->peer);
+  mcp__tls_context_t *context = conn->server->certificate.context;
+  if (context != NULL && mcp__stream_start_tls(&conn->stream, context, NULL, false) != 0) {
+    close_now(conn);
+    return;
+  }
   refuse_or_begin(conn, (struct sockaddr *)&address);
 }
 
@@ -602,7 +625,7 @@ void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
                                        .on_end = on_ws_end,
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
-  mcp__buf_init(&conn->input, MCP__INPUT_BYTES, NULL);
+  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD, NULL); /* of which a part may have come before */
   conn->next = server->conns;
   if (server->conns != NULL)
     server->conns->prev = conn;

@@ -8,7 +8,7 @@
 static const int reasons[MCP__REFUSALS - 1] = {
     400, 401, 403, 405, 408, 426, 431, 503, 505, /* HTTP, before the upgrade */
     1002, 1003, 1007, 1008, 1009, 1011,     /* WebSocket */
-    MCP_PARSE_ERROR, MCP_INVALID_REQUEST, MCP_METHOD_NOT_FOUND, MCP_INVALID_PARAMS, MCP_INTERNAL_ERROR};
+    MCP_PARSE_ERROR, MCP_INVALID_REQUEST, MCP_METHOD_NOT_FOUND, MCP_INVALID_PARAMS, MCP_INTERNAL_ERROR, MCP_ETLS};
 
 void mcp__count_refusal(mcp__counts_t *counts, int reason) {
   size_t i = 0;
@@ -50,10 +50,12 @@ static int write_one(mcp__buf_t *out, const char *name, int type, const char *he
 static int write_refusals(const mcp__counts_t *counts, mcp__buf_t *out) {
   static const char name[] = "iccm_refusals_total";
   int status = mcp__expose_head(out, name, MCP_COUNTER,
-                                "Refused, by HTTP status, WebSocket close code or JSON-RPC error code.");
+                                "Refused, by HTTP status, WebSocket close code or JSON-RPC error code, or in TLS's handshake.");
   for (size_t i = 0; i < MCP__REFUSALS; i++) {
     char reason[16] = "other";
-    if (i < MCP__REFUSALS - 1)
+    if (i < MCP__REFUSALS - 1 && reasons[i] == MCP_ETLS)
+      snprintf(reason, sizeof reason, "tls");
+    else if (i < MCP__REFUSALS - 1)
       snprintf(reason, sizeof reason, "%d", reasons[i]);
     const mcp__label_t label = {"reason", reason};
     if (counts->refusals[i] > 0)

@@ -23,7 +23,7 @@ typedef struct mcp__tool_counts {
   mcp__times_t times; /* of those that a handler has seen */
 } mcp__tool_counts_t;
 
-enum { MCP__REFUSALS = 21 };
+enum { MCP__REFUSALS = 22 };
 
 /* Of one server. */
 typedef struct mcp__counts {
@@ -33,7 +33,7 @@ typedef struct mcp__counts {
                       read once for each call and not twice */
 } mcp__counts_t;
 
-/* reason: an HTTP status, a close code, or the code of a JSON-RPC error. */
+/* reason: an HTTP status, a close code, the code of a JSON-RPC error, or MCP_ETLS. */
 void mcp__count_refusal(mcp__counts_t *counts, int reason);
 
 /* Once for each call that was run: false where it has been counted before, or its server has gone. */

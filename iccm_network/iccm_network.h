@@ -73,7 +73,8 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_EANSWER, -5012, "the value cannot be written as JSON")                                               \
   X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
   X(MCP_ETOOL, -5014, "a tool's definition is wrong")                                                        \
-  X(MCP_ECANCELED, -5015, "the call was cancelled on this side")
+  X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
+  X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")
 
 enum {
 #define MCP_ERROR_ENUM(name, code, text) name = code,
@@ -222,6 +223,12 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /
  * the pages /healthz and the status of /readyz alone are for everybody. Without this call ICCM_AUTH_TOKEN says it. 1 to 512
  * of A-Z a-z 0-9 - . _ ~ + / and = at its end, else UV_EINVAL; it is not kept, only its digest. */
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
+/* Serves in TLS 1.2 and 1.3 (wss://, https:// for the pages) and in clear no longer. Files in PEM: the certificate, behind
+ * it those between it and its authority; and its private key, without a password. SIGHUP makes new connections get what
+ * the files hold by then; where that cannot be used the log says why, and all stays as it was. Both NULL: in clear.
+ * Without this call ICCM_TLS_CERT and ICCM_TLS_KEY say it. UV_EINVAL: mcp_last_error() says what is wrong with which
+ * file. */
+int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 /* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get 503. And how many
  * messages are taken from one connection in a second: it is not read from until the second is over. 0: any number; to
  * 1,000,000. */
@@ -373,7 +380,8 @@ typedef struct mcp_result {
 typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
-/* A client of "ws://host:port/path" ("host:port" and "host" will do; port 80 unless said). It connects with
+/* A client of "ws://host:port/path" ("host:port" and "host" will do; port 80 unless said), or of "wss://...", which is
+ * TLS 1.2 or 1.3 (port 443): the peer has to show a certificate for that host from whoever this machine trusts. It connects with
  * the first call and by itself ever after: all addresses of the name are tried, lost connections come back
  * with exponential backoff and jitter while there is something to send. Where ICCM_AUTH_TOKEN is set it sends that token to
  * whoever it connects to. NULL: MCP_EURL, MCP_EENV or no memory, see mcp_last_error(). */
@@ -384,6 +392,12 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 
 /* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN. MCP_ESTATE after the
  * first call; UV_EINVAL: not as mcp_server_set_auth_token() wants it; UV_ENOMEM. */
 int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
+/* For wss:// addresses. Whom to trust instead of whom the machine does: a file of certificates in PEM; NULL: the
+ * machine's. Without this call it is ICCM_TLS_CA. And whether the peer's certificate is looked at (true): without that
+ * anybody on the way can pretend to be the peer. MCP_ESTATE after the first call; UV_EINVAL: mcp_last_error() says what is
+ * wrong with the file. */
+int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
+int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
 /* A failed attempt to connect fails the calls that wait for it, and while the peer is known to be away calls
  * fail at once, instead of waiting for a connection up to their deadline. */
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
@@ -410,7 +424,7 @@ int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
  * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
  * the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and may have served
  * it all the same), MCP_ELOST (sent, and the connection went: the call may have been served), MCP_ECLOSED,
- * MCP_ERESOLVE, MCP_ECONNECT, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG. */
+ * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG. */
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg);
 
@@ -447,7 +461,7 @@ void mcp_client_free(mcp_client_t *client);
 /* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop, which would
  * stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what mcp_result_t calls
  * value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_EURL, MCP_EENV,
- * UV_EINVAL (trace_id), and mcp_last_error() has the words; *answer then holds what came with the error, or NULL. A peer
+ * UV_EINVAL (trace_id, ICCM_TLS_CA), and mcp_last_error() has the words; *answer then holds what came with the error, or NULL. A peer
  * that cannot be reached fails the call at once. After timeout_ms (0: 30,000) it takes at most another second to say
  * farewell, but a look-up of a name that has begun is waited for: the system's resolver has limits of its own. */
 int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,

@@ -1,6 +1,6 @@
 /* link.c: one connection of a client.
  *
- * Happy path: the upgrade is written, the answer checked, on_open fires, and messages go both ways; when nothing came for
+ * Happy path: TLS is begun where it is wanted, the upgrade is written, the answer checked, on_open fires, and messages go both ways; when nothing came for
  * 20 s a ping asks whether the peer is alive. Failure: on_lost says why, once, and the link frees itself when its handles
  * are closed; on_freed is the last that is heard of it. Where the peer has closed or broke the protocol, the last words are
  * written and input is discarded until its end, for up to a second: a connection with input unread would be reset, and the
@@ -81,8 +81,17 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   tell_lost(link, clean ? MCP_ELOST : code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : MCP_EPROTOCOL, problem);
 }
 
+/* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is there. */
+static void add_line(char *problem, size_t size, const char *body, size_t len) {
+  size_t at = strlen(problem), end = 0;
+  while (end < len && end < 120 && (unsigned char)body[end] >= 0x20 && (unsigned char)body[end] < 0x7f)
+    end++;
+  if (end > 0)
+    snprintf(problem + at, size - at, ": \"%.*s\"", (int)end, body);
+}
+
 static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
-  char problem[256] = "the peer's answer is not HTTP";
+  char problem[384] = "the peer's answer is not HTTP";
   size_t used;
   mcp__head_state_t state = mcp__head_feed(link->head, data, len, &used);
   if (state == MCP__HEAD_MORE)
@@ -91,6 +100,8 @@ static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
   if (state == MCP__HEAD_DONE)
     status = mcp__check_switching(link->head, link->key, problem, sizeof problem);
   if (status != 0) {
+    if (state == MCP__HEAD_DONE)
+      add_line(problem, sizeof problem, data + used, len - used);
     lose(link, status, problem);
     return len;
   }
@@ -114,8 +125,11 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
 
 static void on_end(mcp__stream_t *stream, int status) {
   mcp__link_t *link = stream->arg;
-  const char *what = status == UV_EOF ? "the peer closed the connection" : mcp_strerror(status);
-  lose(link, link->head != NULL ? MCP_EUPGRADE : MCP_ELOST, what);
+  const char *what = status == UV_EOF     ? "the peer closed the connection"
+                     : status == MCP_ETLS ? stream->tls->problem
+                                          : mcp_strerror(status);
+  bool secured = stream->tls == NULL || stream->tls->open;
+  lose(link, !secured ? MCP_ETLS : link->head != NULL ? MCP_EUPGRADE : MCP_ELOST, what);
 }
 
 static void before_write(mcp__stream_t *stream) {
@@ -153,8 +167,7 @@ static void hear_nothing(void *arg) { (void)arg; }
 
 static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
 
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const char *path, const char *token,
-                           size_t max_message, const mcp__link_events_t *events, void *arg) {
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events, void *arg) {
   mcp__link_t *link = mcp__calloc(sizeof *link);
   if (link == NULL) {
     stream->events = &unlinked_events;
@@ -165,7 +178,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const c
   link->events = events;
   link->arg = arg;
   link->ws_config = (mcp__ws_config_t){.client = true,
-                                       .max_message = max_message,
+                                       .max_message = to->max_message,
                                        .out = &stream->out,
                                        .on_message = on_ws_message,
                                        .on_end = on_ws_end,
@@ -176,7 +189,8 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const char *authority, const c
   link->read_ms = now(link);
   link->head = mcp__malloc(sizeof *link->head);
   if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
-      mcp__write_upgrade(&stream->out, authority, path, link->key, token) != 0) {
+      (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0) ||
+      mcp__write_upgrade(&stream->out, to->url->authority, to->url->path, link->key, to->token) != 0) {
     link->lost = true;
     link->events = &deaf;
     mcp__stream_close(stream);

@@ -34,18 +34,6 @@ enum {
 
 /* ---- new and free ---------------------------------------------------------------------------------- */
 
-static int refuse_unsupported(void) {
-  static const char *const names[] = {"ICCM_TLS_CERT", "ICCM_TLS_KEY"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (mcp_env_text(names[i], NULL) != NULL) { /* never pretend to a protection that is not there */
-      mcp__set_last_error("%s is set, but this version does not support it: unset it, and admit nobody you do not trust",
-                          names[i]);
-      return UV_ENOTSUP;
-    }
-  }
-  return 0;
-}
-
 static int read_token(mcp_server_t *server) {
   const char *token;
   int status = mcp__token_of_environment(&token);
@@ -54,8 +42,11 @@ static int read_token(mcp_server_t *server) {
 
 static int read_environment(mcp_server_t *server) {
   int64_t message = 0, connections = 0;
-  if (refuse_unsupported() != 0 || read_token(server) != 0)
-    return UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
+  int status = read_token(server);
+  if (status == 0)
+    status = mcp__certificate_of_environment(&server->certificate);
+  if (status != 0)
+    return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
@@ -161,6 +152,7 @@ void mcp_server_free(mcp_server_t *server) {
   uv_mutex_destroy(&server->needs_mutex);
   mcp__free(server->allowed_origins);
   mcp__auth_wipe(&server->auth);
+  mcp__certificate_deinit(&server->certificate);
   mcp__free(server->rates);
   mcp__free(server->log_url);
   mcp__free(server->notice);
@@ -209,6 +201,10 @@ int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
 
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
   return server->started ? MCP_ESTATE : mcp__auth_set(&server->auth, token);
+}
+
+int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file) {
+  return server->started ? MCP_ESTATE : mcp__certificate_set(&server->certificate, cert_file, key_file);
 }
 
 int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects) {
@@ -557,6 +553,7 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   }
   fit_descriptors(server);
   open_handles(server);
+  mcp__certificate_watch(&server->certificate, loop, server->name);
   server->logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
   if (server->logger == NULL)
     mcp_log(MCP_LOG_WARN, server->name, "no memory or thread for log shipping: lines go to stderr alone");
@@ -607,7 +604,9 @@ static void close_handles(mcp_server_t *server) {
     server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
   }
-  server->open_handles = 4 + (server->pool != NULL);
+  server->open_handles = 4 + server->certificate.watched + (server->pool != NULL);
+  server->certificate.hangup.data = server;
+  mcp__certificate_unwatch(&server->certificate, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
   uv_close((uv_handle_t *)&server->progress, on_handle_closed);

@@ -3,6 +3,7 @@
 #define MCP_SERVER_H
 
 #include "auth.h"
+#include "certificate.h"
 #include "child.h"
 #include "counts.h"
 #include "dispatch.h"
@@ -133,6 +134,7 @@ struct mcp_server {
   bool allow_public;
   char *allowed_origins; /* NULL: none */
   mcp__auth_t auth;
+  mcp__certificate_t certificate;
   int max_connects;    /* of one address in a second … */
   mcp__rates_t *rates; /* … and how many there were; NULL: they are not counted */
   int max_messages;    /* of one connection in a second; 0: any number */

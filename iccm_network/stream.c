@@ -2,7 +2,8 @@
  *
  * Happy path: answers are appended to out by whoever has some; before the loop waits again everything goes out in one
  * uv_try_write for each connection. What the kernel does not take is moved aside and written by uv_write, while new
- * output gathers behind it. Failure: a read or write error ends the stream once, through on_end; nothing is freed before
+ * output gathers behind it. In TLS, what came is decrypted before it is told, and what gathered is encrypted right before it is
+ * written, as soon as the handshake is over. Failure: a read or write error ends the stream once, through on_end; nothing is freed before
  * on_closed. */
 #include "stream.h"
 
@@ -59,11 +60,30 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   *buf = uv_buf_init(stream->io->input, MCP__INPUT_BYTES);
 }
 
+static bool on_plain(void *arg, const char *data, size_t len) {
+  mcp__stream_t *stream = arg;
+  stream->events->on_data(stream, data, len);
+  return !stream->closing && !stream->ended;
+}
+
+static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
+  int status = mcp__tls_feed(stream->tls, data, len, on_plain, stream);
+  if (status == MCP_ETLS)
+    mcp__stream_last_words(stream, &stream->tls->out); /* an alert */
+  if (status != 0)
+    fail(stream, status);
+  else if (stream->tls->out.len > 0 || stream->out.len > 0)
+    mcp__stream_dirty(stream);
+}
+
 static void on_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf) {
   mcp__stream_t *stream = handle->data;
   if (len > 0) {
     stream->io->received += (size_t)len;
-    stream->events->on_data(stream, buf->base, (size_t)len);
+    if (stream->tls != NULL)
+      decrypt(stream, buf->base, (size_t)len);
+    else
+      stream->events->on_data(stream, buf->base, (size_t)len);
   } else if (len < 0) {
     fail(stream, (int)len);
   }
@@ -80,6 +100,16 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
   mcp__buf_init(&stream->out, max_out, NULL);
   mcp__buf_init(&stream->writing, max_out, NULL);
   return status;
+}
+
+int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify) {
+  size_t max_out = stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record has a head and a tag, too */
+  stream->tls = mcp__tls_new(context, host, verify, max_out);
+  if (stream->tls == NULL)
+    return UV_ENOMEM;
+  mcp__buf_init(&stream->writing, max_out, NULL);
+  mcp__stream_dirty(stream);
+  return 0;
 }
 
 void mcp__stream_read(mcp__stream_t *stream, bool on) {
@@ -126,8 +156,8 @@ static void on_write(uv_write_t *request, int status) {
     mcp__stream_flush(stream);
 }
 
-static void write_rest(mcp__stream_t *stream, size_t done) {
-  mcp__buf_swap(&stream->out, &stream->writing);
+static void write_rest(mcp__stream_t *stream, mcp__buf_t *ready, size_t done) {
+  mcp__buf_swap(ready, &stream->writing);
   uv_buf_t buf = uv_buf_init(stream->writing.data + done, (unsigned)(stream->writing.len - done));
   int status = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, on_write);
   if (status != 0) {
@@ -136,32 +166,59 @@ static void write_rest(mcp__stream_t *stream, size_t done) {
   }
 }
 
+/* What can go to the socket now. */
+static int encrypt(mcp__stream_t *stream, mcp__buf_t **ready) {
+  *ready = stream->tls != NULL ? &stream->tls->out : &stream->out;
+  int status = stream->tls != NULL ? mcp__tls_write(stream->tls, &stream->out) : 0;
+  if (stream->tls != NULL && stream->finish && stream->out.len == 0)
+    mcp__tls_close(stream->tls);
+  return status;
+}
+
+/* How much of it the kernel has taken. */
+static int try_write(mcp__stream_t *stream, const mcp__buf_t *ready, size_t *done) {
+  *done = 0;
+  if (ready->len == 0)
+    return 0;
+  uv_buf_t buf = uv_buf_init(ready->data, (unsigned)ready->len);
+  int status = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
+  if (status < 0 && status != UV_EAGAIN)
+    return status;
+  *done = status > 0 ? (size_t)status : 0;
+  stream->io->sent += ready->len;
+  return 0;
+}
+
 void mcp__stream_flush(mcp__stream_t *stream) {
+  mcp__buf_t *ready;
+  size_t done;
   if (stream->closing || stream->ended || stream->writing.len > 0)
     return; /* on_write goes on */
   if (stream->events->before_write != NULL)
     stream->events->before_write(stream);
-  size_t done = 0;
-  if (stream->out.len > 0) {
-    uv_buf_t buf = uv_buf_init(stream->out.data, (unsigned)stream->out.len);
-    int status = uv_try_write((uv_stream_t *)&stream->tcp, &buf, 1);
-    if (status < 0 && status != UV_EAGAIN) {
-      fail(stream, status);
-      return;
-    }
-    done = status > 0 ? (size_t)status : 0;
-    stream->io->sent += stream->out.len;
+  int status = encrypt(stream, &ready);
+  if (status == 0)
+    status = try_write(stream, ready, &done);
+  if (status != 0) {
+    fail(stream, status);
+  } else if (done < ready->len) {
+    write_rest(stream, ready, done);
+  } else {
+    ready->len = 0;
+    if (stream->out.len == 0) /* else it waits for the handshake */
+      written(stream);
   }
-  if (done < stream->out.len) {
-    write_rest(stream, done);
-    return;
-  }
-  stream->out.len = 0;
-  written(stream);
+}
+
+void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words) {
+  size_t done;
+  if (!stream->closing && stream->writing.len == 0)
+    try_write(stream, words, &done);
 }
 
 size_t mcp__stream_backlog(const mcp__stream_t *stream) {
-  return stream->out.len + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+  size_t encrypted = stream->tls != NULL ? stream->tls->out.len : 0;
+  return stream->out.len + encrypted + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
 }
 
 void mcp__stream_finish(mcp__stream_t *stream) {
@@ -173,6 +230,7 @@ static void on_close(uv_handle_t *handle) {
   mcp__stream_t *stream = handle->data;
   mcp__buf_deinit(&stream->out);
   mcp__buf_deinit(&stream->writing);
+  mcp__tls_free(stream->tls);
   stream->events->on_closed(stream);
 }
 
@@ -188,4 +246,6 @@ void mcp__stream_close(mcp__stream_t *stream) {
 void mcp__stream_trim(mcp__stream_t *stream) {
   if (stream->out.len == 0)
     mcp__buf_clear(&stream->out, MCP__KEEP_BYTES);
+  if (stream->tls != NULL && stream->tls->out.len == 0)
+    mcp__buf_clear(&stream->tls->out, 0);
 }

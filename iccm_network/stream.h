@@ -1,8 +1,9 @@
-/* stream.h: one TCP connection on libuv: input by callback, output gathered and written once for each loop turn. */
+/* stream.h: one TCP connection on libuv, in clear or in TLS: input by callback, output gathered and written once for each
+ * loop turn. */
 #ifndef MCP_STREAM_H
 #define MCP_STREAM_H
 
-#include "buf.h"
+#include "tls.h"
 
 #include <uv.h>
 
@@ -24,7 +25,8 @@ void mcp__io_deinit(mcp__io_t *io);                    /* after cb */
 
 typedef struct mcp__stream_events {
   void (*on_data)(mcp__stream_t *stream, const char *data, size_t len); /* borrowed until it returns */
-  void (*on_end)(mcp__stream_t *stream, int status); /* UV_EOF or an error: once; nothing is read any more */
+  void (*on_end)(mcp__stream_t *stream, int status); /* UV_EOF or an error: once; nothing is read any more; MCP_ETLS:
+                                                        stream->tls says what */
   void (*before_write)(mcp__stream_t *stream);       /* a last chance to append to out; may be NULL */
   void (*on_written)(mcp__stream_t *stream);         /* out is empty again */
   void (*on_closed)(mcp__stream_t *stream);          /* after mcp__stream_close: the memory may go */
@@ -39,6 +41,7 @@ struct mcp__stream {
   void *arg;
   mcp__buf_t out;     /* append here, then mcp__stream_dirty() */
   mcp__buf_t writing; /* what libuv holds at the moment */
+  mcp__tls_t *tls;    /* NULL: in clear */
   mcp__stream_t *next_dirty, **to_dirty; /* in io->dirty; to_dirty NULL: not in it */
   bool reading, closing, ended, finish;  /* finish: shut writing down once out is empty */
 };
@@ -46,9 +49,12 @@ struct mcp__stream {
 /* The stream must not move until on_closed; nonzero: nothing to close. */
 int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const mcp__stream_events_t *events,
                      void *arg);
+/* From now on everything goes through TLS, see mcp__tls_new(); before anything was read or written. 0 or UV_ENOMEM. */
+int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify);
 void mcp__stream_read(mcp__stream_t *stream, bool on);
 void mcp__stream_dirty(mcp__stream_t *stream);
 void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting for the loop's turn */
+void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words); /* in clear, as far as they go at once */
 size_t mcp__stream_backlog(const mcp__stream_t *stream); /* bytes that the peer has not taken yet */
 void mcp__stream_finish(mcp__stream_t *stream);          /* write what is there, then FIN */
 void mcp__stream_close(mcp__stream_t *stream);           /* at once; again is fine */

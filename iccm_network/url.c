@@ -13,15 +13,15 @@ static int wrong(const char *text, const char *why, char *problem, size_t size) 
   return MCP_EURL;
 }
 
-static const char *skip_scheme(const char *text, const char **why) {
+/* What follows the scheme; NULL: it is another one. */
+static const char *skip_scheme(const char *text, bool *tls) {
   const char *end = text + strcspn(text, ":/?#"); /* a "://" further on belongs to the path */
-  if (strncmp(end, "://", 3) != 0)
+  *tls = end - text == 3 && strncasecmp(text, "wss", 3) == 0;
+  if (strncmp(end, "://", 3) != 0) {
+    *tls = false;
     return text;
-  if (end - text == 2 && strncasecmp(text, "ws", 2) == 0)
-    return end + 3;
-  *why = end - text == 3 && strncasecmp(text, "wss", 3) == 0 ? "wss:// is not supported by this version, use ws://"
-                                                             : "the scheme must be ws://";
-  return NULL;
+  }
+  return *tls || (end - text == 2 && strncasecmp(text, "ws", 2) == 0) ? end + 3 : NULL;
 }
 
 static int read_port(const char *text, size_t len) { /* -1: not one */
@@ -55,19 +55,19 @@ static bool printable(const char *text) {
 }
 
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size) {
-  const char *why = NULL, *rest;
+  const char *rest;
   size_t host_len;
   if (text == NULL || !printable(text))
     return wrong(text != NULL ? text : "", "not an address of the form ws://host:port/path", problem, size);
-  const char *at = skip_scheme(text, &why);
+  const char *at = skip_scheme(text, &url->tls);
   if (at == NULL)
-    return wrong(text, why, problem, size);
+    return wrong(text, "the scheme must be ws:// or wss://", problem, size);
   if (memchr(at, '@', strcspn(at, "/?#")) != NULL)
     return wrong(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
   if (host_len == 0 || host_len >= sizeof url->host)
     return wrong(text, "the host's name is missing or too long (an IPv6 address stands in brackets)", problem, size);
-  url->port = 80;
+  url->port = url->tls ? 443 : 80;
   if (*rest == ':') {
     size_t len = strcspn(++rest, "/?#");
     url->port = read_port(rest, len);

@@ -1,19 +1,21 @@
-/* url.h: ws://host:port/path taken apart; pure. */
+/* url.h: ws://host:port/path, or wss://, taken apart; pure. */
 #ifndef MCP_URL_H
 #define MCP_URL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { MCP__HOST_SIZE = 256, MCP__AUTHORITY_SIZE = 272, MCP__PATH_SIZE = 1024 };
 
 typedef struct mcp__url {
+  bool tls;                  /* wss:// */
   char host[MCP__HOST_SIZE]; /* without brackets */
   int port;
   char authority[MCP__AUTHORITY_SIZE]; /* as the Host header wants it */
   char path[MCP__PATH_SIZE];           /* with the query; "/" at least */
 } mcp__url_t;
 
-/* Reads "ws://host:port/path"; scheme, port (80) and path may be missing, an IPv6 address stands in brackets. 0 or
+/* Reads "ws://host:port/path"; scheme, port (80, wss: 443) and path may be missing, an IPv6 address stands in brackets. 0 or
  * MCP_EURL with the problem in words. */
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size);
 

@@ -5,7 +5,6 @@
  * still waits for that. Failure: the code of the call, and its words for mcp_last_error(). */
 #include "client.h"
 #include "error.h"
-#include "url.h"
 
 enum { LOOK_MS = 50 };
 
@@ -67,14 +66,6 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   return status;
 }
 
-static int why_no_client(const char *url) {
-  mcp__url_t parsed;
-  char problem[320];
-  const char *token;
-  int status = mcp__url_parse(url, &parsed, problem, sizeof problem) != 0 ? MCP_EURL : mcp__token_of_environment(&token);
-  return status != 0 ? status : UV_ENOMEM;
-}
-
 static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     const char *trace_id, yyjson_doc **answer) {
   uv_loop_t loop;
@@ -86,8 +77,8 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
     return status;
   }
   waiting->loop = &loop;
-  waiting->client = mcp_client_new(&loop, url);
-  if (waiting->client != NULL) {
+  status = mcp__client_new(&loop, url, &waiting->client);
+  if (status == 0) {
     if (waiting->parent != NULL)
       mcp__client_set_span(waiting->client, mcp__call_span(waiting->parent));
     status = start(waiting->client, tool, args, timeout_ms, trace_id, waiting);
@@ -95,7 +86,6 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
     mcp_client_free(waiting->client);
   } else {
     yyjson_mut_doc_free(args);
-    status = why_no_client(url);
   }
   uv_loop_close(&loop);
   *answer = waiting->answer;

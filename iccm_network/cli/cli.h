@@ -24,8 +24,9 @@ typedef struct options {
   const char *tool;
   char *const *words; /* what stands behind the tool: its arguments */
   int word_count;
-  bool json;    /* one JSON value on stdout */
-  bool verbose; /* the library's log lines on stderr */
+  bool json;     /* one JSON value on stdout */
+  bool verbose;  /* the library's log lines on stderr */
+  bool insecure; /* whoever the server is, in TLS */
   uint64_t timeout_ms;
   int count;
   int connections;

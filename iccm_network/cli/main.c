@@ -29,7 +29,8 @@ enum option_id {
   OPTION_SECONDS,
   OPTION_SERVER_PID,
   OPTION_TRACE,
-  OPTION_TOKEN
+  OPTION_TOKEN,
+  OPTION_INSECURE
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -47,12 +48,13 @@ static const struct option option_table[] = {
     {"server-pid", required_argument, NULL, OPTION_SERVER_PID},
     {"trace", required_argument, NULL, OPTION_TRACE},
     {"token", required_argument, NULL, OPTION_TOKEN},
+    {"insecure", no_argument, NULL, OPTION_INSECURE},
     {NULL, 0, NULL, 0},
 };
 
 static const unsigned common_options =
     BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) | BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT) |
-    BIT(OPTION_TOKEN);
+    BIT(OPTION_TOKEN) | BIT(OPTION_INSECURE);
 
 typedef struct command {
   const char *name;
@@ -109,7 +111,8 @@ static const command_t commands[] = {
 
 static const char general_help[] =
     "Usage: iccm COMMAND URL ...\n\n"
-    "Talks to MCP servers over WebSocket. URL is ws://host:port/path or host:port.\n\n"
+    "Talks to MCP servers over WebSocket. URL is ws://host:port/path, wss:// for TLS,\n"
+    "or host:port.\n\n"
     "  iccm list URL                            show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"
@@ -125,9 +128,12 @@ static const char common_help[] =
     "                     {\"error\":{\"code\",\"message\",\"hint\",\"data\",\"exit_code\"}}\n"
     "  --token TOKEN      the server's token; ICCM_AUTH_TOKEN in the environment is\n"
     "                     better: all users of this machine can see options\n"
+    "  --insecure         with wss://, do not look at the server's certificate:\n"
+    "                     anybody on the way can pretend to be the server\n"
     "  --verbose          log lines of the connection on standard error\n"
     "  --help, --version\n"
-    "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; NO_COLOR turns colours off.\n"
+    "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
+    "with certificates to trust instead of this machine's; NO_COLOR: no colours.\n"
     "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
     "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
     "5 the tool failed; 6 no answer in time; 130 interrupted.\n";
@@ -188,6 +194,9 @@ static const char *take_option(options_t *options, int id, const char *value) {
     return NULL; /* the library judges it */
   case OPTION_TOKEN:
     return setenv("ICCM_AUTH_TOKEN", value, 1) == 0 ? NULL : "is too much for this machine's memory"; /* read there */
+  case OPTION_INSECURE:
+    options->insecure = true;
+    return NULL;
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:

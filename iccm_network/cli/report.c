@@ -21,6 +21,7 @@ static const meaning_t meanings[] = {
     {MCP_EANSWER, ICCM_USAGE, ""},
     {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host's name, or give its address"},
     {MCP_ECONNECT, ICCM_UNREACHABLE, "is the server running, and is this its port?"},
+    {MCP_ETLS, ICCM_PROTOCOL, "`iccm doctor` shows the certificate"},
     {MCP_EUPGRADE, ICCM_PROTOCOL, "is this the port of an MCP server on WebSocket?"},
     {MCP_EREFUSED, ICCM_REFUSED,
      "401: ICCM_AUTH_TOKEN or --token has to be the server's; 403: without a token it admits private networks alone, "

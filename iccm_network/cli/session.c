@@ -32,6 +32,7 @@ mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {
     return NULL;
   mcp_client_set_max_message_bytes(client, MAX_MESSAGE_BYTES);
   mcp_client_set_fail_fast(client, true);
+  mcp_client_set_tls_verify(client, !options->insecure);
   return client;
 }
 

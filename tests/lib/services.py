@@ -33,6 +33,7 @@ PROGRAMS = {
     "godot-server": BUILD / "godot/godot-server",
     "godot-worker": BUILD / "godot/godot-worker",
     "iccm": BUILD / "iccm_network/cli/iccm",
+    "certificates": BUILD / "tests/certificates",
     "slow_server": BUILD / "tests/system/slow_server",
 }
 INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")

@@ -18,7 +18,7 @@ Test(client_life, addresses_that_are_none) {
   scene_open();
   static const char *const urls[] = {
       "",         "http://x",    "ws://",        "ws://x:0", "ws://x:65536", "ws://x:abc", "ws://[::1",
-      "ws://x y", "ws://x:9/\n", "ws://u:p@x:9", "wss://x",  "ws://[zz]:80", "ws://x:9:9", "ws://:9"};
+      "ws://x y", "ws://x:9/\n", "ws://u:p@x:9", "wxs://x",  "ws://[zz]:80", "ws://x:9:9", "ws://:9"};
   for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
     mcp_client_t *made = mcp_client_new(&scene_loop, urls[i]);
     cr_expect_null(made, "'%s' was taken", urls[i]);

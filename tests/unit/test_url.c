@@ -68,8 +68,25 @@ Test(url, good_ones) {
   }
 }
 
+Test(url, in_tls_or_not) {
+  static const struct {
+    const char *text;
+    bool tls;
+    int port;
+  } rows[] = {{"wss://host", true, 443},  {"WSS://host:9060/x", true, 9060},
+              {"wss://[::1]", true, 443}, {"wss:443", false, 443},
+              {"wss", false, 80},         {"host/wss://x", false, 80}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url = {.tls = !rows[i].tls};
+    char problem[300];
+    cr_assert_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), 0, "%s", problem);
+    cr_expect_eq(url.tls, rows[i].tls, "%s", rows[i].text);
+    cr_expect_eq(url.port, rows[i].port, "%s: %d", rows[i].text, url.port);
+  }
+}
+
 #define FORM "not an address of the form ws://host:port/path"
-#define SCHEME "the scheme must be ws://"
+#define SCHEME "the scheme must be ws:// or wss://"
 #define HOST "the host's name is missing or too long (an IPv6 address stands in brackets)"
 #define PORT "the port must be a number from 1 to 65535"
 #define USER "a user name or password does not belong in the address"
@@ -92,8 +109,7 @@ Test(url, bad_ones) {
       {"w://host", SCHEME},
       {"xws://host", SCHEME},
       {"ws2://host", SCHEME},
-      {"wss://host", "wss:// is not supported by this version, use ws://"},
-      {"WSS://host", "wss:// is not supported by this version, use ws://"},
+      {"wsss://host", SCHEME},
       {"host:", PORT},
       {"host:/", PORT},
       {"host:0", PORT},

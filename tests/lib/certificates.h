@@ -1,0 +1,17 @@
+/* certificates.h: a certificate authority for tests, made anew each time. */
+#ifndef TEST_CERTIFICATES_H
+#define TEST_CERTIFICATES_H
+
+/* Writes PEM files into a directory that is there; aborts where it cannot:
+ *
+ *   ca.pem         the authority that a client trusts
+ *   good.pem       for localhost, 127.0.0.1 and ::1, and behind it the one between it and the authority
+ *   expired.pem    the same, until yesterday
+ *   early.pem      the same, from tomorrow on
+ *   elsewhere.pem  for elsewhere.example
+ *   own.pem        for localhost, signed by itself
+ *   key.pem        the private key of all of these
+ *   other.key.pem  that of none; locked.key.pem: key.pem with a password */
+void make_certificates(const char *dir);
+
+#endif

@@ -1,0 +1,374 @@
+/* test_tls.c: a client and a server on two sides of two buffers, and what goes between them. */
+#include "tls.h"
+
+#include "certificates.h"
+#include "leaks.h"
+#include "scarce.h"
+
+#include <criterion/criterion.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+enum { MAX_OUT = 1 << 30, LARGE = 3 << 20 };
+
+static char dir[] = "/tmp/test_tls.XXXXXX";
+
+static const char *path(const char *name) {
+  static char paths[4][256];
+  static int next;
+  char *made = paths[next++ % 4];
+  snprintf(made, sizeof paths[0], "%s/%s", dir, name);
+  return made;
+}
+
+static void make_files(void) {
+  cr_assert_not_null(mkdtemp(dir));
+  make_certificates(dir);
+}
+
+static void remove_files(void) {
+  static const char *const names[] = {"ca.pem",    "good.pem",      "expired.pem",
+                                      "early.pem", "elsewhere.pem", "own.pem",
+                                      "key.pem",   "other.key.pem", "locked.key.pem"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    remove(path(names[i]));
+  remove(dir);
+}
+
+TestSuite(tls, .init = make_files, .fini = remove_files);
+
+typedef struct side {
+  mcp__tls_context_t *context;
+  mcp__tls_t *tls;
+  mcp__buf_t plain, heard;
+  size_t stop_at; /* it wants no more than that; 0: everything */
+  int status;     /* of the last feed */
+} side_t;
+
+static side_t server, client;
+
+static void open_server(const char *cert, const char *key) {
+  char problem[512];
+  cr_assert_eq(mcp__tls_server(path(cert), path(key), &server.context, problem, sizeof problem), 0, "%s",
+               problem);
+  server.tls = mcp__tls_new(server.context, NULL, false, MAX_OUT);
+  cr_assert_not_null(server.tls);
+}
+
+static void open_client(const char *ca, const char *host, bool verify) {
+  char problem[512];
+  cr_assert_eq(mcp__tls_client(ca != NULL ? path(ca) : NULL, &client.context, problem, sizeof problem), 0,
+               "%s", problem);
+  client.tls = mcp__tls_new(client.context, host, verify, MAX_OUT);
+  cr_assert_not_null(client.tls);
+  cr_expect_gt(client.tls->out.len, 0, "the client speaks first");
+}
+
+static void open_both(const char *cert, const char *host) {
+  mcp__buf_init(&server.plain, MAX_OUT, NULL);
+  mcp__buf_init(&server.heard, MAX_OUT, NULL);
+  mcp__buf_init(&client.plain, MAX_OUT, NULL);
+  mcp__buf_init(&client.heard, MAX_OUT, NULL);
+  open_server(cert, "key.pem");
+  open_client("ca.pem", host, true);
+}
+
+static void close_side(side_t *side) {
+  mcp__tls_free(side->tls);
+  mcp__tls_release(side->context);
+  mcp__buf_deinit(&side->plain);
+  mcp__buf_deinit(&side->heard);
+}
+
+static void close_both(void) {
+  close_side(&server);
+  close_side(&client);
+  expect_no_leak();
+}
+
+static bool hear(void *arg, const char *plain, size_t len) {
+  side_t *side = arg;
+  cr_expect_leq(len, MCP__TLS_RECORD);
+  cr_assert_eq(mcp__buf_append(&side->heard, plain, len), 0);
+  return side->stop_at == 0 || side->heard.len < side->stop_at;
+}
+
+/* What one has to say, the other hears, in pieces. Whether there was something. */
+static bool carry(side_t *from, side_t *to, size_t piece) {
+  mcp__buf_t bytes = {0};
+  mcp__buf_init(&bytes, MAX_OUT, NULL);
+  mcp__buf_swap(&bytes, &from->tls->out);
+  bool any = bytes.len > 0;
+  for (size_t at = 0; at < bytes.len && to->status == 0; at += piece) {
+    size_t len = bytes.len - at < piece ? bytes.len - at : piece;
+    char *exact = malloc(len); /* what is read beyond its end is found */
+    memcpy(exact, bytes.data + at, len);
+    to->status = mcp__tls_feed(to->tls, exact, len, hear, to);
+    free(exact);
+  }
+  mcp__buf_deinit(&bytes);
+  return any;
+}
+
+static void talk(size_t piece) {
+  do {
+    if (server.tls->fault == MCP__TLS_OK)
+      cr_assert_eq(mcp__tls_write(server.tls, &server.plain), 0);
+    if (client.tls->fault == MCP__TLS_OK)
+      cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
+  } while (carry(&client, &server, piece) | carry(&server, &client, piece));
+}
+
+static void say(side_t *side, const char *text) {
+  cr_assert_eq(mcp__buf_puts(&side->plain, text), 0);
+}
+
+static void expect_heard(const side_t *side, const char *text) {
+  cr_expect_eq(side->heard.len, strlen(text));
+  cr_expect(memcmp(side->heard.data, text, strlen(text)) == 0);
+}
+
+Test(tls, both_ways_in_pieces_of_any_size) {
+  static const char *const hosts[] = {"localhost", "127.0.0.1", "::1", "LOCALHOST"};
+  for (size_t i = 0; i < 4; i++) {
+    open_both("good.pem", hosts[i]);
+    say(&client, "waits for the handshake");
+    say(&server, "and so does this");
+    cr_expect_eq(mcp__tls_write(client.tls, &client.plain), 0);
+    cr_expect_gt(client.plain.len, 0);
+    talk(i == 0 ? 1 : i == 1 ? 7 : MAX_OUT);
+    cr_expect(client.tls->open && server.tls->open);
+    cr_expect_eq(client.status, 0, "%s", client.tls->problem);
+    expect_heard(&server, "waits for the handshake");
+    expect_heard(&client, "and so does this");
+    cr_expect_str_eq(SSL_get_version(client.tls->ssl), "TLSv1.3");
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
+Test(tls, large_and_empty) {
+  open_both("good.pem", "localhost");
+  cr_assert_eq(mcp__buf_reserve(&client.plain, LARGE), 0);
+  for (size_t i = 0; i < LARGE; i++)
+    client.plain.data[i] = (char)(i * 31 >> 7);
+  client.plain.len = LARGE;
+  talk(100000);
+  cr_assert_eq(server.heard.len, LARGE);
+  bool same = true;
+  for (size_t i = 0; i < LARGE; i++)
+    same &= server.heard.data[i] == (char)(i * 31 >> 7);
+  cr_expect(same);
+  cr_expect_eq(mcp__tls_write(client.tls, &client.plain), 0);
+  cr_expect_eq(client.tls->out.len, 0, "nothing to say is nothing said");
+  cr_expect_eq(mcp__tls_feed(client.tls, "", 0, hear, &client), 0);
+  close_both();
+}
+
+Test(tls, whoever_wants_no_more_gets_no_more) {
+  open_both("good.pem", "localhost");
+  talk(MAX_OUT);
+  for (int i = 0; i < 3; i++) {
+    say(&client, "ten bytes.");
+    cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
+  }
+  server.stop_at = 15;
+  carry(&client, &server, MAX_OUT);
+  cr_expect_eq(server.heard.len, 20);
+  close_both();
+}
+
+Test(tls, the_end_is_told) {
+  open_both("good.pem", "localhost");
+  mcp__tls_close(client.tls);
+  talk(MAX_OUT);
+  say(&client, "bye");
+  cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
+  mcp__tls_close(client.tls);
+  size_t len = client.tls->out.len;
+  mcp__tls_close(client.tls);
+  cr_expect_eq(client.tls->out.len, len, "once");
+  carry(&client, &server, MAX_OUT);
+  expect_heard(&server, "bye");
+  cr_expect_eq(server.status, UV_EOF);
+  close_both();
+}
+
+Test(tls, version_1_2_works_and_1_1_does_not) {
+  open_both("good.pem", "localhost");
+  mcp__tls_free(client.tls);
+  SSL_CTX_set_max_proto_version(client.context, TLS1_2_VERSION);
+  client.tls = mcp__tls_new(client.context, "localhost", true, MAX_OUT);
+  say(&client, "old");
+  talk(MAX_OUT);
+  expect_heard(&server, "old");
+  cr_expect_str_eq(SSL_get_version(server.tls->ssl), "TLSv1.2");
+  mcp__tls_free(client.tls);
+  mcp__tls_free(server.tls);
+  SSL_CTX_set_security_level(client.context, 0);
+  SSL_CTX_set_min_proto_version(client.context, TLS1_VERSION);
+  SSL_CTX_set_max_proto_version(client.context, TLS1_1_VERSION);
+  server.tls = mcp__tls_new(server.context, NULL, false, MAX_OUT);
+  client.tls = mcp__tls_new(client.context, "localhost", true, MAX_OUT);
+  talk(MAX_OUT);
+  cr_expect_eq(server.status, MCP_ETLS);
+  cr_expect_eq(server.tls->fault, MCP__TLS_FAILED);
+  cr_expect_eq(client.status, MCP_ETLS);
+  cr_expect_eq(client.tls->fault, MCP__TLS_REFUSED);
+  close_both();
+}
+
+/* ---- certificates ------------------------------------------------------------------------------------ */
+
+static void expect_fault(const char *cert, const char *ca, const char *host, mcp__tls_fault_t fault,
+                         const char *words) {
+  open_both(cert, host);
+  if (ca == NULL) {
+    close_side(&client);
+    client = (side_t){0};
+    mcp__buf_init(&client.plain, MAX_OUT, NULL);
+    mcp__buf_init(&client.heard, MAX_OUT, NULL);
+    open_client("own.pem", host, true); /* trusts somebody else */
+  }
+  say(&client, "secret");
+  talk(MAX_OUT);
+  cr_expect_eq(client.status, MCP_ETLS);
+  cr_expect_eq(client.tls->fault, fault, "%s", client.tls->problem);
+  cr_expect_not_null(strstr(client.tls->problem, words), "%s", client.tls->problem);
+  cr_expect_eq(server.heard.len, 0, "nothing is said to a stranger");
+  cr_expect_eq(server.status, MCP_ETLS, "the server is told why");
+  cr_expect_eq(server.tls->fault, MCP__TLS_REFUSED, "%s", server.tls->problem);
+  cr_expect_eq(mcp__tls_feed(client.tls, "x", 1, hear, &client), MCP_ETLS, "it is of no use any more");
+  close_side(&server);
+  close_side(&client);
+  server = client = (side_t){0};
+}
+
+Test(tls, certificates_that_are_not_accepted) {
+  expect_fault("expired.pem", "ca.pem", "localhost", MCP__TLS_EXPIRED, "has expired");
+  expect_fault("early.pem", "ca.pem", "localhost", MCP__TLS_NOT_YET, "clocks");
+  expect_fault("elsewhere.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for elsewhere.example");
+  expect_fault("good.pem", "ca.pem", "127.0.0.2", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
+  expect_fault("good.pem", "ca.pem", "example.org", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
+  expect_fault("own.pem", "ca.pem", "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
+  expect_fault("good.pem", NULL, "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
+  expect_no_leak();
+}
+
+Test(tls, whoever_does_not_look_connects_to_anybody) {
+  static const char *const certs[] = {"expired.pem", "elsewhere.pem", "own.pem"};
+  for (size_t i = 0; i < 3; i++) {
+    open_both(certs[i], "localhost");
+    mcp__tls_free(client.tls);
+    client.tls = mcp__tls_new(client.context, "localhost", false, MAX_OUT);
+    say(&client, "whoever you are");
+    talk(MAX_OUT);
+    expect_heard(&server, "whoever you are");
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
+Test(tls, described) {
+  char text[512];
+  open_both("good.pem", "localhost");
+  talk(MAX_OUT);
+  mcp__tls_describe(client.tls, text, sizeof text);
+  cr_expect_eq(strncmp(text, "TLSv1.3, TLS_", 13), 0, "%s", text);
+  cr_expect_not_null(
+      strstr(text,
+             "; its certificate is for localhost, 127.0.0.1, ::1, signed by Test Office, valid until 20"),
+      "%s", text);
+  mcp__tls_describe(server.tls, text, sizeof text);
+  cr_expect_null(strstr(text, "certificate"), "%s", text);
+  close_both();
+}
+
+/* ---- junk ---------------------------------------------------------------------------------------------- */
+
+Test(tls, a_peer_that_speaks_something_else) {
+  static const char *const junk[] = {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n",
+                                     "HTTP/1.1 400 Bad Request\r\n\r\n", "*1\r\n$4\r\nPING\r\n",
+                                     "\xff\xff\xff\xff\xff\xff"};
+  for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
+    open_both("good.pem", "localhost");
+    cr_expect_eq(mcp__tls_feed(server.tls, junk[i], strlen(junk[i]), hear, &server), MCP_ETLS);
+    cr_expect_eq(server.tls->fault, MCP__TLS_NOT_SPOKEN, "%zu: %s", i, server.tls->problem);
+    cr_expect_eq(mcp__tls_feed(client.tls, junk[i], strlen(junk[i]), hear, &client), MCP_ETLS);
+    cr_expect_eq(client.tls->fault, MCP__TLS_NOT_SPOKEN, "%zu: %s", i, client.tls->problem);
+    cr_expect_not_null(strstr(client.tls->problem, "use ws://"), "%s", client.tls->problem);
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
+Test(tls, a_record_that_was_changed_on_the_way) {
+  open_both("good.pem", "localhost");
+  talk(MAX_OUT);
+  say(&client, "pay ten");
+  cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
+  client.tls->out.data[client.tls->out.len - 1] ^= 1;
+  carry(&client, &server, MAX_OUT);
+  cr_expect_eq(server.status, MCP_ETLS);
+  cr_expect_eq(server.tls->fault, MCP__TLS_FAILED);
+  cr_expect_eq(server.heard.len, 0);
+  close_both();
+}
+
+/* ---- files --------------------------------------------------------------------------------------------- */
+
+static void expect_refused(const char *cert, const char *key, const char *words) {
+  mcp__tls_context_t *context;
+  char problem[512];
+  cr_expect_eq(mcp__tls_server(path(cert), path(key), &context, problem, sizeof problem), UV_EINVAL);
+  cr_expect_not_null(strstr(problem, words), "%s", problem);
+}
+
+Test(tls, files_that_cannot_be_used) {
+  mcp__tls_context_t *context;
+  char problem[512];
+  expect_refused("absent.pem", "key.pem", "absent.pem");
+  expect_refused("key.pem", "key.pem", "no certificate");
+  expect_refused("good.pem", "absent.pem", "absent.pem");
+  expect_refused("good.pem", "good.pem", "no private key");
+  expect_refused("good.pem", "other.key.pem", "fits");
+  expect_refused("good.pem", "locked.key.pem", "without a password");
+  expect_refused("good.pem", ".", "no private key");
+  cr_expect_eq(mcp__tls_client(path("key.pem"), &context, problem, sizeof problem), UV_EINVAL);
+  cr_expect_not_null(strstr(problem, "no certificates"), "%s", problem);
+  cr_expect_eq(mcp__tls_server(path("expired.pem"), path("key.pem"), &context, problem, sizeof problem), 0);
+  cr_expect_not_null(strstr(problem, "has expired"), "%s", problem);
+  mcp__tls_release(context);
+  expect_no_leak();
+}
+
+/* ---- memory -------------------------------------------------------------------------------------------- */
+
+Test(tls, without_memory) {
+  use_scarce_memory();
+  memory.allowed = 1000000;
+  open_both("good.pem", "localhost");
+  bool made = false;
+  for (long allowed = 0; !made; allowed++) {
+    memory.allowed = allowed;
+    mcp__tls_t *tls = mcp__tls_new(client.context, "localhost", true, MAX_OUT);
+    made = tls != NULL;
+    mcp__tls_free(tls);
+  }
+  memory.allowed = 0;
+  carry(&client, &server, MAX_OUT); /* the answer has no place */
+  cr_expect_eq(server.status, MCP_ETLS);
+  cr_expect_str_eq(server.tls->problem, "out of memory");
+  memory.allowed = 1000000;
+  close_both();
+  cr_expect_eq(memory.live, 0);
+}
