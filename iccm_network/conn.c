@@ -365,7 +365,8 @@ static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
 
 static void refuse(mcp__conn_t *conn, int status, const char *text) {
   if (status != 503)
-    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.200s", conn->peer, status, text);
+    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.*s", conn->peer, status,
+            (int)strcspn(text, "\n"), text);
   mcp__count_refusal(&conn->server->counts, status);
   answer_plain(conn, status, text);
 }

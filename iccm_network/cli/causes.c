@@ -73,6 +73,45 @@ static const cause_t causes[CAUSE_COUNT] = {
     FAILED(CAUSE_NO_CONNECTION, ICCM_UNREACHABLE, "no_connection", "The system could not connect.",
            "Look the error up; `ss -tn` and `ip route` show what this machine has."),
 
+    FAILED(CAUSE_TLS_CA, ICCM_USAGE, "tls_ca", "The file that ICCM_TLS_CA names cannot be used.",
+           "Let ICCM_TLS_CA name a file in PEM with the certificates of whom to trust, or unset it to trust whom this "
+           "machine does."),
+    FAILED(CAUSE_TLS_NOT_SPOKEN, ICCM_PROTOCOL, "tls_not_spoken",
+           "This port was spoken to in TLS, and answered something else: the server speaks plain text here.",
+           "Use ws:// in place of wss://, or the server's TLS port; a server of iccm-network speaks TLS where "
+           "ICCM_TLS_CERT and ICCM_TLS_KEY are set."),
+    FAILED(CAUSE_TLS_EXPIRED, ICCM_PROTOCOL, "tls_expired",
+           "The server's certificate, or one that it depends on, has expired: no client that looks at it connects.",
+           "Renew it on the server; one of iccm-network reads its files again at SIGHUP. If the date is not over yet, "
+           "this machine's clock is wrong."),
+    FAILED(CAUSE_TLS_NOT_YET, ICCM_PROTOCOL, "tls_not_yet",
+           "The server's certificate is not valid yet: a clock is wrong, here or where it was made.",
+           "Compare `date -u` on both machines."),
+    FAILED(CAUSE_TLS_UNTRUSTED, ICCM_PROTOCOL, "tls_untrusted",
+           "Nobody whom this machine trusts has signed the server's certificate: it was signed by itself, or by an "
+           "authority of one's own, or the server does not send the certificates between.",
+           "Let ICCM_TLS_CA name a file with the authority's certificate; in a bare container install ca-certificates; "
+           "the server's file has to hold the certificates between, behind its own."),
+    FAILED(CAUSE_TLS_WRONG_NAME, ICCM_PROTOCOL, "tls_wrong_name",
+           "The server's certificate is for another name: this is another server than was meant, or the certificate "
+           "was made without this name.",
+           "Use a name that it is for, or make one that has this name, or address, among its alternative names."),
+    FAILED(CAUSE_TLS_UNFIT, ICCM_PROTOCOL, "tls_unfit", "Something else is wrong with the server's certificate.",
+           "Look the reason up, and make it anew."),
+    FAILED(CAUSE_TLS_REFUSED, ICCM_PROTOCOL, "tls_refused",
+           "The server refused TLS's handshake: it speaks no version or cipher that is spoken here (TLS 1.2 and 1.3), "
+           "knows no server of this name, or wants a certificate from its clients.",
+           "The server's log, or that of the proxy in front of it, says more."),
+    FAILED(CAUSE_TLS_SILENT, ICCM_UNREACHABLE, "tls_silent",
+           "A program accepts connections here, but does not answer in TLS: it waits for another protocol, or hangs.",
+           "Is this the MCP server's TLS port? Try ws:// in place of wss://; if it hangs, restart it."),
+    FAILED(CAUSE_TLS_CLOSED, ICCM_PROTOCOL, "tls_closed",
+           "Whoever listens here hangs up at TLS's first words: it does not speak it, or a proxy found no server "
+           "behind it.",
+           "Try ws:// in place of wss://; is this the MCP server's port?"),
+    FAILED(CAUSE_TLS_FAILED, ICCM_PROTOCOL, "tls_failed", "TLS's handshake did not come to its end.",
+           "Look the reason up; the server's log says more."),
+
     FAILED(CAUSE_UPGRADE_SILENT, ICCM_UNREACHABLE, "upgrade_silent",
            "A program accepts connections here, but says nothing: it hangs, or it is no web server at all.",
            "Is this the MCP server's port? If it is, the server hangs: look at its log, restart it."),
@@ -82,7 +121,7 @@ static const cause_t causes[CAUSE_COUNT] = {
            "Is this the MCP server's port? Then its log says why it closed."),
     FAILED(CAUSE_TLS, ICCM_PROTOCOL, "tls",
            "This port speaks TLS (https, wss), and was spoken to in plain text.",
-           "Use the server's plain port with ws://; TLS is not in this version."),
+           "Use wss:// in place of ws://, or the server's plain port."),
     FAILED(CAUSE_SSH, ICCM_PROTOCOL, "ssh", "This is the port of an SSH server.",
            "Use the MCP server's port."),
     FAILED(CAUSE_REDIS, ICCM_PROTOCOL, "redis", "This is the port of a Redis server.",

@@ -13,9 +13,9 @@ static const struct {
   const char *name;
   doctor_stage_cb run;
 } stages[] = {
-    {"name", doctor_find_addresses},      {"connect", doctor_connect},        {"upgrade", doctor_upgrade},
-    {"initialize", doctor_initialize},    {"tools/list", doctor_list_tools},  {"pings", doctor_ping},
-    {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
+    {"name", doctor_find_addresses}, {"connect", doctor_connect},          {"tls", doctor_secure},
+    {"upgrade", doctor_upgrade},     {"initialize", doctor_initialize},    {"tools/list", doctor_list_tools},
+    {"pings", doctor_ping},          {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
 };
 
 cause_id_t doctor_late(const doctor_t *doctor, cause_id_t cause) {
@@ -61,7 +61,8 @@ static int examine(doctor_t *doctor) {
   uint64_t began_ns = uv_hrtime();
   const findings_t *findings = &doctor->findings;
   if (!doctor->options->json)
-    fprintf(doctor->out->file, "ws://%s%s\n", doctor->url.authority, doctor->url.path);
+    fprintf(doctor->out->file, "%s://%s%s\n", doctor->url.tls ? "wss" : "ws", doctor->url.authority,
+            doctor->url.path);
   run_stages(doctor);
   if (doctor->options->json)
     findings_print_json(doctor->out, findings, doctor->options->url, (double)(uv_hrtime() - began_ns) / 1e6);

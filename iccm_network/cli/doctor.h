@@ -30,6 +30,7 @@ typedef bool (*doctor_stage_cb)(doctor_t *doctor);
 
 bool doctor_find_addresses(doctor_t *doctor);
 bool doctor_connect(doctor_t *doctor);
+bool doctor_secure(doctor_t *doctor);
 bool doctor_upgrade(doctor_t *doctor);
 bool doctor_initialize(doctor_t *doctor);
 bool doctor_list_tools(doctor_t *doctor);

@@ -22,7 +22,7 @@ static bool has_ended(void *arg) {
   return wire->state == WIRE_ENDED;
 }
 
-/* ---- TLS ------------------------------------------------------------------------------------------- */
+/* ---- a TLS port, spoken to in plain text ------------------------------------------------------------- */
 
 /* A ClientHello (RFC 5246 section 7.4.1.2) that every TLS server answers, if only by an alert. */
 static const unsigned char
@@ -94,7 +94,7 @@ static cause_id_t why_other(const wire_t *wire) {
 
 static cause_id_t why_not(doctor_t *doctor, const wire_t *wire) {
   bool http = wire->head_state == MCP__HEAD_DONE;
-  if ((!http || wire->head.status == 400) && speaks_tls(doctor, wire))
+  if (wire->tls == NULL && (!http || wire->head.status == 400) && speaks_tls(doctor, wire))
     return CAUSE_TLS;
   if (http && wire->head.status == 101)
     return strstr(wire->problem, "Sec-WebSocket-Accept") != NULL ? CAUSE_WRONG_ACCEPT : CAUSE_WRONG_SWITCH;

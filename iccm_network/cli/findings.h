@@ -5,7 +5,7 @@
 #include "causes.h"
 #include "print.h"
 
-enum { FINDINGS_MAX = 64, FINDING_WHAT_SIZE = 400, FINDING_ADDRESS_SIZE = 64 };
+enum { FINDINGS_MAX = 64, FINDING_WHAT_SIZE = 480, FINDING_ADDRESS_SIZE = 64 };
 
 typedef struct finding {
   const char *stage; /* static */

@@ -95,7 +95,7 @@ static const command_t commands[] = {
      "  --server-pid PID   also tell calls per second of that process's CPU\n\n" ARGUMENTS_HELP},
     {"doctor", 1, 1, 0, doctor_run,
      "Usage: iccm doctor URL\n\n"
-     "Goes to a server step by step: its name, each of its addresses, the upgrade to\n"
+     "Goes to a server step by step: its name, its addresses, TLS, the upgrade to\n"
      "WebSocket, initialize, tools/list, pings, a large message, bad JSON. Says what\n"
      "fails, the likely cause and what to do. Calls none of the server's tools.\n"
      "The first failure gives the exit code; warnings do not count.\n\n"

@@ -69,6 +69,7 @@ static void free_wire(wire_t *wire) {
   mcp__ws_deinit(&wire->ws);
   mcp__head_deinit(&wire->head);
   mcp__buf_deinit(&wire->out);
+  mcp__tls_free(wire->tls);
   yyjson_doc_free(wire->answer);
   free(wire);
 }
@@ -201,11 +202,16 @@ static void on_sent(uv_write_t *request, int status) {
 }
 
 static void flush(wire_t *wire) {
-  if (wire->out.len == 0 || wire->state == WIRE_ENDED)
+  mcp__buf_t *ready = wire->tls != NULL ? &wire->tls->out : &wire->out;
+  if (wire->state == WIRE_ENDED)
+    return;
+  if (wire->tls != NULL)
+    mcp__tls_write(wire->tls, &wire->out); /* reading tells how a connection ends */
+  if (ready->len == 0)
     return;
   sending_t *sending = checked(calloc(1, sizeof *sending));
   mcp__buf_init(&sending->data, MAX_MESSAGE, NULL);
-  mcp__buf_swap(&sending->data, &wire->out);
+  mcp__buf_swap(&sending->data, ready);
   uv_buf_t data = uv_buf_init(sending->data.data, (unsigned)sending->data.len);
   if (uv_write(&sending->request, (uv_stream_t *)&wire->tcp, &data, 1, on_sent) != 0)
     on_sent(&sending->request, 0);
@@ -273,14 +279,33 @@ static void take_head(wire_t *wire, const char *data, size_t len) {
     take_frames(wire, data + used, len - used);
 }
 
+static bool take_plain(void *arg, const char *data, size_t len) {
+  wire_t *wire = arg;
+  if (wire->state == WIRE_WEBSOCKET)
+    take_frames(wire, data, len);
+  else
+    take_head(wire, data, len);
+  return wire->state != WIRE_ENDED;
+}
+
+static void take_encrypted(wire_t *wire, const char *data, size_t len) {
+  bool was_open = wire->tls->open;
+  int status = mcp__tls_feed(wire->tls, data, len, take_plain, wire);
+  if (!was_open)
+    wire->end_ns = uv_hrtime();
+  flush(wire);
+  if (status != 0)
+    wire_end(wire, status);
+}
+
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   wire_t *wire = stream->data;
   if (len < 0)
     wire_end(wire, (int)len);
-  else if (wire->state == WIRE_WEBSOCKET)
-    take_frames(wire, buf->base, (size_t)len);
+  else if (wire->tls != NULL)
+    take_encrypted(wire, buf->base, (size_t)len);
   else
-    take_head(wire, buf->base, (size_t)len);
+    take_plain(wire, buf->base, (size_t)len);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
@@ -296,6 +321,18 @@ void wire_send_raw(wire_t *wire, const void *data, size_t len) {
   mcp__buf_append(&wire->out, data, len);
   uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
   flush(wire);
+}
+
+void wire_start_tls(wire_t *wire, mcp__tls_context_t *context, const char *host, bool verify) {
+  wire->began_ns = uv_hrtime();
+  wire->tls = checked(mcp__tls_new(context, host, verify, MAX_MESSAGE));
+  uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
+  flush(wire);
+}
+
+bool wire_is_secured(void *arg) {
+  const wire_t *wire = arg;
+  return wire->tls == NULL || wire->tls->open || wire->state == WIRE_ENDED;
 }
 
 void wire_upgrade(wire_t *wire, const mcp__url_t *url) {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <uv.h>
 #include <peer.h>
+#include <tls.h>
 #include <upgrade.h>
 #include <url.h>
 #include <ws.h>
@@ -38,8 +39,9 @@ struct wire {
   char name[MCP__PEER_NAME_SIZE];
   struct sockaddr_storage address;
   wire_state_t state;
-  int status;                /* WIRE_ENDED: why, UV_EOF where the peer ended it */
-  uint64_t began_ns, end_ns; /* of connecting, then of the upgrade */
+  int status;                /* WIRE_ENDED: why, UV_EOF where the peer ended it, MCP_ETLS: tls says why */
+  uint64_t began_ns, end_ns; /* of connecting, then of TLS's handshake, then of the upgrade */
+  mcp__tls_t *tls;           /* owned; NULL: in clear */
 
   char first[WIRE_FIRST_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
   size_t first_len;
@@ -78,6 +80,10 @@ wire_t *wire_connect(net_t *net, const struct sockaddr *address);
 bool wire_wait_connected(wire_t *wire, uint64_t limit_ms); /* gives up, with UV_ETIMEDOUT, after that */
 bool wire_is_connected(void *arg);                         /* or has failed: for net_wait() */
 double wire_ms(const wire_t *wire);                        /* that the last step took */
+
+/* Begins TLS with host, borrowed. Over when wire_is_secured(): WIRE_OPEN still, or WIRE_ENDED. */
+void wire_start_tls(wire_t *wire, mcp__tls_context_t *context, const char *host, bool verify);
+bool wire_is_secured(void *arg);
 
 /* Asks for the upgrade. Over when wire_is_judged(): WIRE_WEBSOCKET, or not. */
 void wire_upgrade(wire_t *wire, const mcp__url_t *url);

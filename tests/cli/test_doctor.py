@@ -6,8 +6,10 @@ Every set-up is examined twice at once, as text and with --json, which have to s
 import asyncio
 import http.server
 import json
+import os
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -18,9 +20,9 @@ from network import OtherNetwork, has_ipv6
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, read_frame, silent, text_result, upgrade
 from services import PROGRAMS, REPORT, Alone, System, free_port, main
 
-OK, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 2, 3, 4, 6
+OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 1, 2, 3, 4, 6
 IN_TIME_S = 35  # the default --timeout is 30, and this machine may be busy
-STAGES = ["name", "connect", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
+STAGES = ["name", "connect", "tls", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
 NAME = "server.iccm.test"
 OUTSIDE, INSIDE, NOBODY = "10.231.78.1", "10.231.78.2", "10.231.78.9"
 OUTSIDE_6, INSIDE_6 = "fd5c:1ccd:78::1", "fd5c:1ccd:78::2"
@@ -41,7 +43,7 @@ class Report:
 
 
 class Case(unittest.TestCase):
-    def examine(self, url, *options, within=()):
+    def examine(self, url, *options, within=(), env=None):
         began = time.monotonic()
         runs = [
             subprocess.Popen(
@@ -50,6 +52,7 @@ class Case(unittest.TestCase):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                env=None if env is None else os.environ | env,
             )
             for more in ((), ("--json",))
         ]
@@ -121,7 +124,7 @@ class Healthy(Case):
         self.assertEqual((report.code, report.names), (OK, []), report.text)
         self.assertTrue(report.text.endswith("no problem found\n"))
         self.assertLessEqual(report.text.count("\n"), 14)
-        self.assertEqual(set(STAGES), {each["stage"] for each in report.findings})
+        self.assertEqual(set(STAGES) - {"tls"}, {each["stage"] for each in report.findings})
 
     def test_echo(self):
         with Alone("echo", "0") as echo:
@@ -271,7 +274,7 @@ class Upgrade(Case):
             with context.wrap_socket(link, server_side=True) as tls:
                 tls.recv(1)
 
-        self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "speaks TLS", "plain port", "ws://")
+        self.expect_peer(serve, PROTOCOL, "tls", "upgrade", "speaks TLS", "plain port", "wss://")
 
     def test_tls_behind_an_http_answer(self):
         """As web servers answer plain HTTP on their TLS port."""
@@ -346,6 +349,85 @@ class Upgrade(Case):
         self.expect_peer(says(b"SSH-2.0-Server_1\r\n"), PROTOCOL, "ssh", "upgrade", "SSH-2.0", "SSH server")
         self.expect_peer(says(b"-ERR unknown command\r\n"), PROTOCOL, "redis", "upgrade", "Redis", "9060")
         self.expect_peer(says(b"\x1b[2J\xff\x00 hello"), PROTOCOL, "not_http", "upgrade", "\\u001b[2J\\xff", "not HTTP")
+
+
+class Tls(Case):
+    """Addresses that begin with wss://."""
+
+    def setUp(self):
+        self.place = self.enterContext(tempfile.TemporaryDirectory())
+        subprocess.run([PROGRAMS["certificates"], self.place], check=True)
+        self.environment = {"ICCM_TLS_CA": f"{self.place}/ca.pem"}
+
+    def serving(self, certificate="good.pem", **settings):
+        """A server of the library's, which speaks TLS."""
+        files = {"ICCM_TLS_CERT": f"{self.place}/{certificate}", "ICCM_TLS_KEY": f"{self.place}/key.pem"}
+        server = self.enterContext(Alone("echo", "0", **(files | settings)))
+        return f"wss://localhost:{server.port}"
+
+    def expect_tls(self, url, name, *words, code=PROTOCOL, **environment):
+        report = self.examine(url, env=self.environment | environment)
+        names = [each for each in report.names if each != "loopback_only_seen_inside"]
+        self.assertEqual((report.code, set(names)), (code, {name}), report.text)
+        self.assertEqual(report.finding(name)["stage"], "tls")
+        for word in words:
+            self.assertIn(word, report.text)
+
+    def test_healthy(self):
+        report = self.examine(self.serving(), env=self.environment)
+        self.assertEqual((report.code, report.names), (OK, []), report.text)
+        for word in "TLSv1.3", "for localhost, 127.0.0.1, ::1", "signed by Test Office", "valid until 20":
+            self.assertIn(word, report.text)
+        self.assertEqual({each["stage"] for each in report.findings}, set(STAGES))
+
+    def test_certificates(self):
+        self.expect_tls(self.serving("expired.pem"), "tls_expired", "has expired", "Renew it")
+        self.expect_tls(self.serving("early.pem"), "tls_not_yet", "not valid yet", "date -u")
+        self.expect_tls(self.serving("elsewhere.pem"), "tls_wrong_name", "is for elsewhere.example", "another server")
+        self.expect_tls(self.serving("own.pem"), "tls_untrusted", "signed by itself", "ICCM_TLS_CA")
+        self.expect_tls(self.serving(), "tls_untrusted", "ca-certificates", ICCM_TLS_CA="")
+        self.assertEqual(self.examine(self.serving("own.pem"), "--insecure", env=self.environment).code, OK)
+
+    def test_file_of_authorities(self):
+        key = f"{self.place}/key.pem"
+        self.expect_tls(self.serving(), "tls_ca", "unset it", code=USAGE, ICCM_TLS_CA=key)
+
+    def test_no_tls_there(self):
+        clear = self.enterContext(Alone("echo", "0"))
+        self.expect_tls(f"wss://localhost:{clear.port}", "tls_not_spoken", "plain text here", "Use ws://")
+        with Peer(says(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
+            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_not_spoken")
+
+    def test_hangs_up_or_is_silent(self):
+        with Peer(lambda link: link.recv(65536)) as peer:
+            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_closed", "hangs up", "ws://")
+        with Peer(silent) as peer:
+            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_silent", "waits for another", code=UNREACHABLE)
+
+    def test_no_version_in_common(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(f"{self.place}/good.pem", f"{self.place}/key.pem")
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("ALL:@SECLEVEL=0")
+
+        def serve(link):
+            with context.wrap_socket(link, server_side=True) as tls:
+                tls.recv(1)
+
+        with Peer(serve) as peer:
+            self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_refused", "no version or cipher")
+
+    def test_our_own_tls_port_in_clear(self):
+        report = self.examine(self.serving().replace("wss", "ws", 1))
+        self.assertEqual((report.code, set(report.names)), (PROTOCOL, {"tls"}), report.text)
+        self.assertIn("Use wss://", report.text)
+
+    def test_the_upgrade_over_it(self):
+        url = self.serving(ICCM_AUTH_TOKEN="open-sesame")
+        report = self.examine(url, env=self.environment)
+        self.assertEqual((report.code, set(report.names)), (REFUSED, {"unauthorized"}), report.text)
+        report = self.examine(url, env=self.environment | {"ICCM_AUTH_TOKEN": "open-sesame"})
+        self.assertEqual(report.code, OK, report.text)
 
 
 class Talk(Case):
