@@ -28,6 +28,7 @@ from pathlib import Path
 SOURCE = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("TEST_BUILD", SOURCE / "build")).resolve()
 PROGRAMS = {
+    "conversations": BUILD / "tests/system/conversations",
     "dewey": BUILD / "examples/dewey/dewey",
     "echo": BUILD / "examples/echo",
     "godot-server": BUILD / "godot/godot-server",

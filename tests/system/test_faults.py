@@ -1,0 +1,184 @@
+"""Connections that break at each byte of a conversation, in each way, between real clients and a real server.
+
+A conversation is upgrade, initialize, one call, close. Whatever happens to it, its call ends once and in time, the
+server keeps nothing of it, and another client's calls are answered all the while. The quick form plays each fault at
+some of the bytes, the long one at all of them, and waits for the server to find out by itself that peers have vanished:
+
+    FAULTS=all PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/system/test_faults.py
+"""
+import asyncio
+import json
+import os
+import time
+
+from caller import Caller, connect, tool_call
+from faults import BREAKS, Faults
+from services import PROGRAMS, Alone, AsyncCase, main
+
+ALL = os.environ.get("FAULTS") == "all"
+STRIDE = 1 if ALL else 29  # bytes between two places
+TIMEOUT_MS = 1500
+SLACK_MS = 3000  # for a busy machine; what hangs would take longer than anybody waits
+AT_ONCE = 32  # a server takes 128 that have not said what they want
+ANSWER_S = 5  # for the client that nothing is wrong with
+RELEASE_S = 60 if ALL else 20  # half of a request is given up after 5 s, a peer that vanished later after 40
+DIRECTIONS = ("up", "down")
+UPGRADE = 120  # bytes: both halves of it are longer
+MCP_ETIMEOUT, MCP_ELOST, MCP_EUPGRADE = -5003, -5004, -5007
+
+
+def descriptors(program):
+    return len(os.listdir(f"/proc/{program.process.pid}/fd"))
+
+
+class Bystander:
+    """A client with a connection of its own; leaving the block fails if it ever waited long."""
+
+    def __init__(self, url):
+        self.caller, self.calls, self.longest = Caller(url), 0, 0
+
+    async def __aenter__(self):
+        await self.caller.__aenter__()
+        self.over = asyncio.Event()
+        self.task = asyncio.create_task(self.run())
+        return self
+
+    async def run(self):
+        while not self.over.is_set():
+            began = time.monotonic()
+            assert await self.caller.call("echo", {"call": self.calls}) == {"call": self.calls}
+            self.longest = max(self.longest, time.monotonic() - began)
+            self.calls += 1
+            await asyncio.sleep(0.02)
+
+    async def __aexit__(self, kind, *_):
+        self.over.set()
+        await self.task
+        await self.caller.__aexit__()
+        if kind is None:
+            assert self.calls > 0 and self.longest < ANSWER_S, f"{self.calls} calls, one took {self.longest} s"
+
+
+class FaultCase(AsyncCase):
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.server = self.enterContext(Alone("echo", "0"))
+        self.bystander = await self.enterAsyncContext(Bystander(self.server.url))
+        self.faults = await self.enterAsyncContext(Faults(self.server.port))
+        self.at_rest = descriptors(self.server.program)
+
+    async def released(self):
+        """Waits until the server has nothing left of the conversations."""
+        deadline = time.monotonic() + RELEASE_S
+        while descriptors(self.server.program) > self.at_rest:
+            self.assertLess(time.monotonic(), deadline, "the server holds on to connections that are over")
+            await asyncio.sleep(0.02)
+
+    async def converse(self, urls):
+        """Plays each in the library's client: answers status and time of the calls, all of which have ended in time."""
+        words = ["setpriv", "--pdeathsig", "KILL", PROGRAMS["conversations"], str(TIMEOUT_MS), str(AT_ONCE)]
+        pipe = asyncio.subprocess.PIPE
+        program = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe)
+        out, err = await program.communicate("".join(f"{url}\n" for url in urls).encode())
+        self.assertEqual(program.returncode, 0, err.decode(errors="replace"))
+        ends = sorted([int(word) for word in line.split()] for line in out.decode().splitlines())
+        self.assertEqual([end[0] for end in ends], list(range(1, len(urls) + 1)))
+        for (_, status, call_ms, close_ms), url in zip(ends, urls):
+            self.assertLess(call_ms, TIMEOUT_MS + SLACK_MS, f"{url}: {status}")
+            self.assertLess(close_ms, 1000 + SLACK_MS, f"{url}: {status}")
+        return [end[1] for end in ends]
+
+    async def places(self, play):
+        """(direction, bytes) at which a conversation may break: play("none", …) goes through whole."""
+        await play([self.faults.url("none", "up", 0)])
+        passed = {direction: self.faults.passed["/none/up/0", direction] for direction in DIRECTIONS}
+        return [(direction, at) for direction in DIRECTIONS for at in range(0, passed[direction], STRIDE)]
+
+
+class OurClient(FaultCase):
+    async def test_slow_and_in_pieces_is_whole(self):
+        pieces = [("delay", 20), ("delay", 200), ("chop", 1), ("chop", 2), ("chop", 7), ("chop", 100)]
+        urls = [self.faults.url(fault, direction, at) for fault, at in pieces for direction in DIRECTIONS]
+        self.assertEqual(set(await self.converse(urls)), {0})
+        await self.released()
+
+    async def breaks(self, fault):
+        """At each place, and what has to be so: nobody is answered over half an upgrade, nor to half an answer."""
+        places = await self.places(self.converse)
+        ends = await self.converse([self.faults.url(fault, *place) for place in places])
+        if not (ALL and fault == "vanish"):
+            await self.faults.release()
+        await self.released()
+        early = {end for (_, at), end in zip(places, ends) if at < UPGRADE}
+        self.assertNotIn(0, early)
+        self.assertLessEqual(early, {MCP_ETIMEOUT, MCP_EUPGRADE} if fault != "reset" else {MCP_EUPGRADE, MCP_ELOST})
+
+    async def test_stalls(self):
+        await self.breaks("stall")
+
+    async def test_ends_of_file(self):
+        await self.breaks("half")
+
+    async def test_resets(self):
+        await self.breaks("reset")
+
+    async def test_vanishes(self):
+        await self.breaks("vanish")
+
+    async def test_junk(self):
+        """Which may be harmless where it came, in a word for people or between blanks."""
+        places = await self.places(self.converse)
+        await self.converse([self.faults.url("junk", *place) for place in places])
+        await self.released()
+
+
+class StockPeer(FaultCase):
+    """The same with a client that is not ours; each gets one answer at the most."""
+
+    async def talk(self, url):
+        answers = []
+        async with connect(url, open_timeout=TIMEOUT_MS / 1000, close_timeout=0.2) as ws:
+            await ws.send(json.dumps(tool_call(1, "echo", a=1)))
+            answers.append(json.loads(await asyncio.wait_for(ws.recv(), TIMEOUT_MS / 1000)))
+            await ws.close()
+            answers += [json.loads(message) async for message in ws]
+        return answers
+
+    async def play(self, urls):
+        room = asyncio.Semaphore(AT_ONCE)
+
+        async def one(url):
+            async with room:
+                try:
+                    return await self.talk(url)
+                except Exception:  # whatever its library makes of what breaks
+                    return []
+
+        answers = await asyncio.gather(*map(one, urls))
+        for url, got in zip(urls, answers):
+            self.assertLessEqual(len(got), 1, url)
+        return answers
+
+    async def test_breaks(self):
+        places = (await self.places(self.play))[:: 1 if ALL else 2]
+        for fault in BREAKS:
+            with self.subTest(fault):
+                await self.play([self.faults.url(fault, *place) for place in places])
+                await self.faults.release()
+                await self.released()
+
+    async def test_slow_and_in_pieces_is_whole(self):
+        urls = [self.faults.url(fault, way, 3) for fault in ("delay", "chop") for way in DIRECTIONS]
+        for answers in await self.play(urls):
+            self.assertEqual(answers[0]["id"], 1)
+
+
+class Vanished(FaultCase):
+    async def test_half_a_request_is_released_by_the_server_alone(self):
+        """At once, and without its having been told."""
+        await self.converse([self.faults.url("vanish", "up", at) for at in range(0, 150, 5)])
+        await self.released()
+
+
+if __name__ == "__main__":
+    main()
