@@ -31,6 +31,8 @@ void scene_turn_once(void);
 void scene_run_ms(uint64_t ms); /* to see that nothing happens */
 uint64_t scene_ms(void);        /* a clock that does not wait for the loop */
 
+void scene_pass_ms(uint64_t ms); /* the clock goes on, and the loop turns with it; no time is spent */
+
 bool scene_logged(const char *words); /* since the scene was opened; from any thread */
 
 /* ---- raw peers: WebSocket by hand -------------------------------------------------------------------- */
@@ -45,7 +47,7 @@ struct wire {
   int status; /* why it ended, or was not connected */
   char *head; /* the HTTP head that came, once it is whole; else NULL */
   char *in;   /* bytes that are not taken apart yet */
-  size_t in_len;
+  size_t in_len, in_cap;
   char **messages; /* texts in order */
   size_t count;
   size_t pings, pongs;

@@ -98,6 +98,16 @@ static void take_apart(wire_t *wire) {
   }
 }
 
+static void keep_input(wire_t *wire, const char *data, size_t len) {
+  if (wire->in_len + len + 1 > wire->in_cap) {
+    wire->in_cap = 2 * (wire->in_len + len + 1);
+    wire->in = realloc(wire->in, wire->in_cap);
+  }
+  memcpy(wire->in + wire->in_len, data, len);
+  wire->in_len += len;
+  wire->in[wire->in_len] = '\0';
+}
+
 static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf) {
   (void)handle;
   *buf = uv_buf_init(malloc(size), (unsigned)size);
@@ -106,10 +116,7 @@ static void on_alloc(uv_handle_t *handle, size_t size, uv_buf_t *buf) {
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   wire_t *wire = stream->data;
   if (len > 0) {
-    wire->in = realloc(wire->in, wire->in_len + (size_t)len + 1);
-    memcpy(wire->in + wire->in_len, buf->base, (size_t)len);
-    wire->in_len += (size_t)len;
-    wire->in[wire->in_len] = '\0';
+    keep_input(wire, buf->base, (size_t)len);
     take_apart(wire);
   } else if (len < 0) {
     wire->ended = true;

@@ -1,0 +1,392 @@
+/* test_limits.c: limits that nobody waits for in earnest, and those that need many peers or much memory; from
+ * both sides: just below is served, just above gets the answer named for it. Another client is served all the
+ * while. What is not here stands with its module; docs/reliability.md says where. */
+#include "scene.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+TestSuite(limits, .timeout = 120);
+
+enum { MIB = 1 << 20 };
+
+static mcp_server_t *server;
+static wire_t *peer, *bystander;
+
+static int port(void) {
+  return mcp_server_port(server);
+}
+
+static void open_all(void) {
+  scene_open();
+  server = stage_start();
+  peer = wire_open(port());
+  bystander = wire_open(port());
+}
+
+static void close_all(void) {
+  wire_settle(bystander);
+  stage_stop(server);
+  scene_close();
+}
+
+static void pass_s(uint64_t s) {
+  for (; s > 0; s--) {
+    scene_pass_ms(1000);
+    wire_settle(bystander);
+  }
+}
+
+/* ---- connections ------------------------------------------------------------------------------- */
+
+static bool is_refused(wire_t *wire) {
+  RUN_UNTIL(wire->connected);
+  wire_upgrade(wire);
+  RUN_UNTIL(wire->head != NULL);
+  return strstr(wire->head, " 503 ") != NULL && strstr(wire->head, "\r\nRetry-After: ") != NULL;
+}
+
+Test(limits, no_more_than_128_in_handshake) {
+  enum { MOST = 128 };
+  wire_t *mute[MOST];
+  open_all();
+  for (int i = 0; i < MOST; i++) {
+    mute[i] = wire_connect(port());
+    RUN_UNTIL(mute[i]->connected);
+  }
+  wire_settle(bystander);
+  wire_t *more = wire_connect(port());
+  cr_expect(is_refused(more));
+  wire_close(mute[0]);
+  scene_run_ms(20);
+  wire_settle(wire_open(port()));
+  wire_upgrade(mute[1]); /* those that came in time are served */
+  RUN_UNTIL(mute[1]->head != NULL);
+  wire_settle(mute[1]);
+  close_all();
+}
+
+Test(limits, a_handshake_has_5_s) {
+  open_all();
+  wire_t *slow = wire_connect(port()), *slower = wire_connect(port());
+  RUN_UNTIL(slow->connected && slower->connected);
+  scene_pass_ms(4900);
+  wire_upgrade(slow);
+  RUN_UNTIL(slow->head != NULL);
+  cr_expect_not_null(strstr(slow->head, " 101 "), "%s", slow->head);
+  scene_pass_ms(1000);
+  RUN_UNTIL(slower->ended);
+  cr_assert_not_null(slower->head);
+  cr_expect_not_null(strstr(slower->head, " 408 "), "%s", slower->head);
+  close_all();
+}
+
+/* The refusal reaches a peer that is still sending. */
+Test(limits, a_head_far_above_the_limit_is_told_so) {
+  enum { LEN = 4 * MIB };
+  open_all();
+  char *head = malloc(LEN);
+  memset(head, 'x', LEN);
+  memcpy(head, "GET / HTTP/1.1\r\nX: ", 19);
+  wire_t *wire = wire_connect(port());
+  RUN_UNTIL(wire->connected);
+  wire_send(wire, head, LEN);
+  free(head);
+  RUN_UNTIL(wire->ended);
+  cr_assert_not_null(wire->head, "%s", uv_strerror(wire->status));
+  cr_expect_not_null(strstr(wire->head, " 431 "), "%s", wire->head);
+  close_all();
+}
+
+static int connect_plain(void) {
+  struct sockaddr_in address;
+  uv_ip4_addr("127.0.0.1", port(), &address);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+  return fd;
+}
+
+static ssize_t receive_all(int fd) { /* what recv() said last */
+  char text[4096];
+  ssize_t len = 1;
+  RUN_UNTIL((len = recv(fd, text, sizeof text, MSG_DONTWAIT)) == 0 || (len < 0 && errno != EAGAIN));
+  return len;
+}
+
+static size_t descriptors(void) { /* of this process, which is also the server's */
+  size_t count = 0;
+  DIR *list = opendir("/proc/self/fd");
+  while (readdir(list) != NULL)
+    count++;
+  closedir(list);
+  return count;
+}
+
+Test(limits, input_is_discarded_for_a_second_behind_the_last_word) {
+  static const char get[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  open_all();
+  int fd = connect_plain();
+  cr_assert_eq(send(fd, get, sizeof get - 1, 0), (ssize_t)sizeof get - 1);
+  cr_expect_eq(receive_all(fd), 0, "an end of file");
+  scene_pass_ms(500);
+  for (int i = 0; i < 3; i++) {
+    cr_expect_eq(send(fd, get, sizeof get - 1, MSG_NOSIGNAL), (ssize_t)sizeof get - 1);
+    scene_turn_once();
+  }
+  cr_expect_eq(receive_all(fd), 0, "still open");
+  size_t before = descriptors();
+  scene_pass_ms(1000);
+  RUN_UNTIL(descriptors() == before - 1);
+  close(fd);
+  close_all();
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+static const unsigned char mebibyte[] = {0x81, 0x80 | 127, 0, 0, 0, 0, 0,
+                                         0x10, 0,          0, 0, 0, 0, 0}; /* one frame */
+
+static void send_blanks(wire_t *wire,
+                        size_t len) { /* with a mask of zeros: no text, but nobody looks before its end */
+  char *text = malloc(len);
+  memset(text, ' ', len);
+  wire_send(wire, text, len);
+  free(text);
+}
+
+Test(limits, a_message_that_is_not_continued_has_30_s) {
+  open_all();
+  wire_read(peer, false); /* else a pong would stand inside of the frame */
+  wire_send(peer, mebibyte, sizeof mebibyte);
+  pass_s(29);
+  cr_expect(!scene_logged("\"code\":1002"));
+  pass_s(2);
+  wire_read(peer, true);
+  RUN_UNTIL(peer->ended);
+  cr_expect_eq(peer->close_code, 1002);
+  close_all();
+}
+
+Test(limits, receive_memory_is_256_mib_for_all_together) {
+  enum { EACH = 16 * MIB, PEERS = 256 / 16 + 1 };
+  unsigned char head[sizeof mebibyte];
+  wire_t *large[PEERS];
+  open_all();
+  memcpy(head, mebibyte, sizeof head);
+  head[6] = 1; /* 16 MiB */
+  head[7] = 0;
+  for (int i = 0; i < PEERS; i++) { /* nearly whole, so that their memory stays taken */
+    large[i] = i == 0 ? peer : wire_open(port());
+    wire_send(large[i], head, sizeof head);
+    for (int part = 0; part < 15; part++) {
+      send_blanks(large[i], MIB);
+      RUN_UNTIL(uv_stream_get_write_queue_size((uv_stream_t *)&large[i]->tcp) == 0);
+    }
+    wire_settle(bystander);
+  }
+  RUN_UNTIL(large[PEERS - 1]->ended);
+  cr_expect_eq(large[PEERS - 1]->close_code, 1009);
+  for (int i = 0; i < PEERS - 1; i++)
+    cr_expect(!large[i]->ended);
+  wire_close(large[1]);
+  scene_run_ms(50);
+  send_blanks(large[0], MIB); /* its end, and not JSON */
+  RUN_UNTIL(large[0]->count == 1);
+  cr_expect_not_null(strstr(large[0]->messages[0], "-32700"));
+  close_all();
+}
+
+/* ---- peers that do not answer ------------------------------------------------------------------ */
+
+Test(limits, an_idle_peer_is_asked_after_20_s_and_has_20_s) {
+  open_all();
+  wire_t *mute = wire_open(port());
+  pass_s(19);
+  cr_expect_eq(peer->pings, 0);
+  wire_read(mute, false);
+  pass_s(2);
+  RUN_UNTIL(peer->pings == 1);
+  wire_settle(peer); /* the answer has come, too */
+  pass_s(18);
+  cr_expect(!scene_logged("does not answer pings"));
+  pass_s(3);
+  RUN_UNTIL(scene_logged("does not answer pings"));
+  cr_expect(!peer->ended);
+  close_all();
+}
+
+Test(limits, answers_that_are_not_taken_for_30_s_end_it) {
+  open_all();
+  wire_read(peer, false);
+  wire_call(peer, 1, "big", "{\"bytes\":20000000}");
+  scene_run_ms(1000); /* until the kernel takes no more */
+  pass_s(28);
+  cr_expect(!scene_logged("answers are not being read"));
+  pass_s(4);
+  cr_expect(scene_logged("answers are not being read"));
+  wire_read(peer, true);
+  RUN_UNTIL(peer->ended);
+  close_all();
+}
+
+static void answer_held(size_t calls, size_t bytes) {
+  char *json = malloc(bytes);
+  memset(json, 'x', bytes);
+  json[0] = json[bytes - 1] = '"';
+  wire_read(peer, false);
+  for (size_t i = 0; i < calls; i++)
+    wire_call(peer, (int)i, "hold", "{}");
+  RUN_UNTIL(stage.held_count == calls);
+  for (size_t i = 0; i < calls; i++)
+    cr_assert_eq(mcp_call_reply_text(stage.held[i], json, bytes), 0);
+  free(json);
+  scene_pass_ms(500); /* it is looked at */
+  wire_settle(bystander);
+}
+
+Test(limits, below_32_mib_of_answers_wait) {
+  open_all();
+  answer_held(60, MIB / 2);
+  wire_read(peer, true);
+  RUN_UNTIL(peer->count == 60);
+  wire_settle(peer);
+  close_all();
+}
+
+Test(limits, above_32_mib_of_answers_end_it) { /* some of it is in the kernel */
+  open_all();
+  answer_held(60, MIB);
+  cr_expect(scene_logged("answers are not being read"));
+  wire_read(peer, true);
+  RUN_UNTIL(peer->ended);
+  cr_expect_eq(peer->close_code, 1008);
+  close_all();
+}
+
+Test(limits, a_single_answer_may_be_larger) {
+  open_all();
+  answer_held(1, 48 * MIB);
+  wire_read(peer, true);
+  RUN_UNTIL(peer->count == 1);
+  wire_settle(peer);
+  close_all();
+}
+
+/* ---- deadlines --------------------------------------------------------------------------------- */
+
+Test(limits, a_call_is_served_for_5_min) {
+  open_all();
+  wire_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 1);
+  pass_s(299);
+  cr_expect_eq(peer->count, 0);
+  pass_s(2);
+  RUN_UNTIL(peer->count == 1);
+  cr_expect(wire_says(peer, 1, "-32603") && wire_says(peer, 1, "timed out"));
+  cr_expect_eq(stage_end_held(0), MCP_ESTATE);
+  close_all();
+}
+
+Test(limits, a_stop_waits_for_3_s) {
+  open_all();
+  wire_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 1);
+  wire_settle(bystander);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  scene_pass_ms(2500);
+  cr_expect_eq(peer->count, 0);
+  scene_pass_ms(1000);
+  RUN_UNTIL(peer->ended);
+  cr_expect(wire_says(peer, 1, "the server is stopping"));
+  cr_expect_eq(peer->close_code, 1012);
+  stage_end_held(0);
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(server);
+  scene_close();
+}
+
+/* ---- clients ----------------------------------------------------------------------------------- */
+
+static outcome_t outcome;
+
+static void on_notification(mcp_client_t *client, const char *method, yyjson_val *params, void *arg) {
+  (void)client;
+  (void)method;
+  (void)params;
+  *(bool *)arg = true;
+}
+
+static mcp_client_t *call_into(trap_t *trap, uint64_t timeout_ms) {
+  mcp_client_t *client = client_to(trap->port);
+  cr_assert_eq(mcp_client_call(client, "x", NULL, timeout_ms, outcome_cb, &outcome), 0);
+  RUN_UNTIL(trap->last != NULL && trap->last->count == 3); /* initialize, initialized, the call */
+  return client;
+}
+
+Test(limits, a_clients_call_has_30_s) {
+  scene_open();
+  mcp_client_t *client = call_into(trap_open(script_upgrade, NULL), 0);
+  scene_pass_ms(29000);
+  cr_expect_eq(outcome.fired, 0);
+  scene_pass_ms(1500);
+  RUN_UNTIL(outcome.fired);
+  cr_expect_eq(outcome.status, MCP_ETIMEOUT);
+  client_end(client);
+  scene_close();
+}
+
+Test(limits, a_client_asks_after_20_s_and_waits_20_s) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  bool heard = false;
+  mcp_client_t *client = call_into(trap, 300000);
+  mcp_client_on_notification(client, on_notification, &heard);
+  scene_pass_ms(19000);
+  cr_expect_eq(trap->last->pings, 0);
+  scene_pass_ms(2000);
+  RUN_UNTIL(trap->last->pings == 1);
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/after_the_pong\"}");
+  RUN_UNTIL(heard);
+  wire_read(trap->last, false);
+  scene_pass_ms(38000);
+  cr_expect_eq(outcome.fired, 0);
+  scene_pass_ms(3000);
+  RUN_UNTIL(outcome.fired);
+  cr_expect_eq(outcome.status, MCP_ELOST);
+  cr_expect_not_null(strstr(outcome.message, "pings"), "%s", outcome.message);
+  client_end(client);
+  scene_close();
+}
+
+static rlim_t allow_descriptors(rlim_t most) { /* answers how many were */
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = most;
+  cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  return before;
+}
+
+Test(limits, a_client_without_descriptors_is_told_and_comes_back) {
+  open_all();
+  mcp_client_t *client = client_to(port());
+  mcp_client_set_fail_fast(client, true);
+  rlim_t before = allow_descriptors(3);
+  cr_assert_eq(mcp_client_call(client, "now", NULL, 5000, outcome_cb, &outcome), 0);
+  RUN_UNTIL(outcome.fired);
+  cr_expect_eq(outcome.status, MCP_ECONNECT, "%d %s", outcome.status, outcome.message);
+  wire_settle(bystander);
+  allow_descriptors(before);
+  for (outcome.status = -1; outcome.status != 0;) {
+    outcome.fired = 0;
+    cr_assert_eq(mcp_client_call(client, "now", NULL, 5000, outcome_cb, &outcome), 0);
+    RUN_UNTIL(outcome.fired);
+  }
+  client_end(client);
+  close_all();
+}
