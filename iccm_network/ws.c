@@ -165,7 +165,7 @@ static const char *words(int code) {
     return "text is not valid UTF-8";
   case MCP__CLOSE_TOO_BIG:
     return "message is larger than the limit";
-  case MCP__CLOSE_POLICY:
+  case MCP__CLOSE_INTERNAL:
     return "out of memory for the message";
   default:
     return "not a valid WebSocket frame";
@@ -174,7 +174,7 @@ static const char *words(int code) {
 
 static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
   int status = mcp__buf_reserve(&ws->message, len + MCP__JSON_PADDING);
-  return status == 0 ? 0 : status == MCP_ETOOBIG ? MCP__CLOSE_TOO_BIG : MCP__CLOSE_POLICY;
+  return status == 0 ? 0 : status == MCP_ETOOBIG ? MCP__CLOSE_TOO_BIG : MCP__CLOSE_INTERNAL;
 }
 
 static void deliver(mcp__ws_t *ws, bool binary) {
@@ -269,7 +269,7 @@ static bool wslay_ready(mcp__ws_t *ws) {
 
 static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   if (!wslay_ready(ws)) {
-    fail(ws, MCP__CLOSE_POLICY, words(MCP__CLOSE_POLICY));
+    fail(ws, MCP__CLOSE_INTERNAL, words(MCP__CLOSE_INTERNAL));
     return;
   }
   ws->slice = data;

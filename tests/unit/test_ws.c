@@ -786,7 +786,7 @@ Test(ws, no_memory_for_an_empty_message) {
     side_init(&side, false, LIMIT);
     memory.allowed = 0;
     feed(&side, input.data, input.len);
-    cr_expect_str_eq(side.said, "!<1008 out of memory for the message>", "%s", side.said);
+    cr_expect_str_eq(side.said, "!<1011 out of memory for the message>", "%s", side.said);
     side_deinit(&side);
     free(input.data);
   }
@@ -809,7 +809,7 @@ Test(ws, memory_that_runs_out) { /* ours: wslay has memory of its own */
       feed_in_pieces(&side, &input, 1000, 1000);
       cr_assert_eq(side.ends, 1);
       complete = strcmp(side.said, "\"*5000\" \"*18000\" \"*60000\" <1000 >") == 0;
-      cr_expect(complete || strstr(side.said, "!<1008 out of memory for the message>") != NULL, "%s",
+      cr_expect(complete || strstr(side.said, "!<1011 out of memory for the message>") != NULL, "%s",
                 side.said);
       side_deinit(&side);
       cr_assert_eq(memory.live, 0);
