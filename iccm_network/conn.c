@@ -327,6 +327,7 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   if (conn->state != MCP__CONN_OPEN)
     return; /* closed while this piece of input was taken apart */
   count_message(conn);
+  conn->message_ms = 0; /* whatever comes now is another */
   mcp_call_t *call = mcp__call_take(server);
   if (call == NULL) {
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
@@ -648,6 +649,19 @@ static bool stalled(mcp__conn_t *conn, uint64_t now_ms) {
   return now_ms - conn->stalled_ms > MCP__WRITE_STALL_MS;
 }
 
+/* A message that comes, but so slowly that it would hold its memory for ever. What stands between its fragments is no
+ * part of it. */
+static bool drips(mcp__conn_t *conn, uint64_t now_ms) {
+  size_t len = conn->ws.message.len;
+  if (!mcp__ws_in_message(&conn->ws)) {
+    conn->message_ms = 0;
+  } else if (conn->message_ms == 0 || len - conn->message_len >= MCP__MESSAGE_LEAST) {
+    conn->message_ms = now_ms;
+    conn->message_len = len;
+  }
+  return conn->message_ms != 0 && now_ms - conn->message_ms > MCP__MESSAGE_STALL_MS;
+}
+
 static bool backlog_too_large(const mcp__conn_t *conn) {
   size_t most = conn->largest_answer > MCP__BACKLOG_CLOSE / 2 ? conn->largest_answer * 2 : MCP__BACKLOG_CLOSE;
   return mcp__stream_backlog(&conn->stream) > most;
@@ -661,8 +675,9 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
   } else if (!conn->stream.reading) {
     conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
-  } else if (mcp__ws_in_message(&conn->ws) && quiet > MCP__MESSAGE_STALL_MS) {
-    close_with(conn, MCP__CLOSE_PROTOCOL, "a message was begun and not continued for 30 s");
+    conn->message_ms = 0;
+  } else if (drips(conn, now_ms)) {
+    close_with(conn, MCP__CLOSE_PROTOCOL, "a message was begun, and in 30 s neither its end came nor 32 KiB of it");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
     mcp_log(MCP_LOG_WARN, conn->server->name, "%s does not answer pings", conn->peer);
     close_now(conn);

@@ -23,7 +23,8 @@ enum {
   MCP__HANDSHAKE_MS = 5000,
   MCP__PING_MS = 20000,
   MCP__PONG_MS = 20000,
-  MCP__MESSAGE_STALL_MS = 30000,
+  MCP__MESSAGE_STALL_MS = 30000, /* in which a message that was begun ends, … */
+  MCP__MESSAGE_LEAST = 32 << 10, /* … or so many bytes of it come */
   MCP__WRITE_STALL_MS = 30000,
   MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
   MCP__DRAIN_MS = 1000, /* input is discarded that long after a close, else the peer sees a reset instead */
@@ -108,6 +109,8 @@ struct mcp__conn {
   bool ships;       /* it has made a call that is not log traffic: its events are shipped */
   uint64_t since_ms;   /* of the state */
   uint64_t read_ms;    /* something came */
+  uint64_t message_ms; /* since when a message is coming, or its last MCP__MESSAGE_LEAST bytes were there; 0: none is … */
+  size_t message_len;  /* … and how much of it was there then */
   uint64_t pinged_ms;  /* 0: no ping is out */
   uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
   size_t stalled_bytes;

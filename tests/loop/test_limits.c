@@ -172,6 +172,62 @@ Test(limits, a_message_that_is_not_continued_has_30_s) {
   close_all();
 }
 
+/* A byte now and then buys no time, and neither do pings between fragments. */
+Test(limits, a_message_that_drips_is_not_waited_for) {
+  open_all();
+  wire_t *fragments = wire_open(port());
+  wire_read(peer, false);
+  wire_send(peer, mebibyte, sizeof mebibyte);
+  wire_send(fragments, "\x01\x81\0\0\0\0x", 7);
+  for (size_t i = 0; i < 6; i++) {
+    pass_s(5);
+    cr_expect(!scene_logged("\"code\":1002"));
+    send_blanks(peer, 5000);
+    wire_frame(fragments, 9, "", 0);
+    RUN_UNTIL(fragments->pongs == i + 1);
+  }
+  pass_s(2);
+  wire_read(peer, true);
+  RUN_UNTIL(peer->ended && fragments->ended);
+  cr_expect_eq(peer->close_code, 1002);
+  cr_expect_eq(fragments->close_code, 1002);
+  close_all();
+}
+
+Test(limits, a_message_of_32_kib_in_30_s_is_waited_for) {
+  enum { PART = 17 << 10, PARTS = 16 };
+  static const unsigned char head[] = {1, 0x80 | 126, PART >> 8, PART & 0xff, 0, 0, 0, 0};
+  unsigned char next[sizeof head];
+  open_all();
+  memcpy(next, head, sizeof head);
+  for (size_t i = 0; i < PARTS; i++) {
+    wire_send(peer, next, sizeof next);
+    send_blanks(peer, PART);
+    wire_frame(peer, 9, "", 0);
+    RUN_UNTIL(peer->pongs == i + 1);
+    pass_s(14);
+    next[0] = 0; /* continues */
+  }
+  wire_frame(peer, 0, "", 0);
+  RUN_UNTIL(peer->count == 1);
+  cr_expect_not_null(strstr(peer->messages[0], "-32700"));
+  close_all();
+}
+
+/* A look at it every half second finds each time a message that is not complete, but never the same one. */
+Test(limits, messages_that_follow_each_other_are_no_slow_one) {
+  static const unsigned char halves[] = {'l', 'l', 0x81, 0x84, 0, 0, 0, 0, 'n', 'u'};
+  open_all();
+  wire_send(peer, halves + 2, sizeof halves - 2);
+  for (size_t i = 0; i < 90; i++) {
+    scene_pass_ms(500);
+    wire_send(peer, halves, sizeof halves);
+    RUN_UNTIL(peer->count == i + 1);
+  }
+  wire_settle(bystander);
+  close_all();
+}
+
 Test(limits, receive_memory_is_256_mib_for_all_together) {
   enum { EACH = 16 * MIB, PEERS = 256 / 16 + 1 };
   unsigned char head[sizeof mebibyte];
