@@ -151,12 +151,33 @@ Test(limits, input_is_discarded_for_a_second_behind_the_last_word) {
 static const unsigned char mebibyte[] = {0x81, 0x80 | 127, 0, 0, 0, 0, 0,
                                          0x10, 0,          0, 0, 0, 0, 0}; /* one frame */
 
-static void send_blanks(wire_t *wire,
-                        size_t len) { /* with a mask of zeros: no text, but nobody looks before its end */
+static void send_blanks(wire_t *wire, size_t len) { /* of a frame with a mask of zeros */
   char *text = malloc(len);
   memset(text, ' ', len);
   wire_send(wire, text, len);
   free(text);
+}
+
+static void send_ping_of(size_t bytes) { /* written by hand, as its text is mostly blanks */
+  static const char ping[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}";
+  unsigned char head[sizeof mebibyte] = {0x81, 0x80 | 127};
+  for (int i = 0; i < 8; i++)
+    head[2 + i] = (unsigned char)((uint64_t)bytes >> 8 * (7 - i));
+  wire_send(peer, head, sizeof head);
+  wire_send(peer, ping, sizeof ping - 1);
+  send_blanks(peer, bytes - (sizeof ping - 1));
+}
+
+Test(limits, a_message_has_16_mib) {
+  open_all();
+  send_ping_of(16 * MIB);
+  wire_settle(bystander);
+  RUN_UNTIL(peer->count == 1);
+  cr_expect(wire_says(peer, 1, "result"));
+  send_ping_of(16 * MIB + 1);
+  RUN_UNTIL(peer->ended);
+  cr_expect_eq(peer->close_code, 1009);
+  close_all();
 }
 
 Test(limits, a_message_that_is_not_continued_has_30_s) {
@@ -345,6 +366,30 @@ Test(limits, a_call_is_served_for_5_min) {
   RUN_UNTIL(peer->count == 1);
   cr_expect(wire_says(peer, 1, "-32603") && wire_says(peer, 1, "timed out"));
   cr_expect_eq(stage_end_held(0), MCP_ESTATE);
+  close_all();
+}
+
+/* Those included that nobody waits for any more: they are the handlers' to end. */
+Test(limits, a_server_has_no_more_than_65536_calls) {
+  enum { MOST = 65536, EACH = 64 };
+  open_all();
+  for (size_t calls = EACH; calls <= MOST; calls += EACH) {
+    wire_t *wire = wire_open(port());
+    uv_tcp_nodelay(&wire->tcp, 1); /* else the kernel waits with each burst */
+    for (int id = 0; id < EACH; id++)
+      wire_call(wire, id, "hold", "{}");
+    RUN_UNTIL(stage.held_count == calls);
+    wire_close(wire);
+  }
+  wire_call(bystander, 1, "now", "{}");
+  RUN_UNTIL(wire_answers(bystander, 1) == 1);
+  cr_expect(wire_says(bystander, 1, "busy, retry later"));
+  stage_end_held(0);
+  wire_call(bystander, 2, "now", "{}");
+  RUN_UNTIL(wire_answers(bystander, 2) == 1);
+  cr_expect(wire_says(bystander, 2, "result"));
+  for (size_t i = 1; i < MOST; i++)
+    stage_end_held(i);
   close_all();
 }
 
