@@ -561,6 +561,20 @@ static bool connects_too_often(mcp__conn_t *conn, const struct sockaddr *address
   return count > most;
 }
 
+/* Whether one more may be in its handshake. Peers that say nothing keep nobody out: the oldest makes room. */
+static bool has_place(mcp_server_t *server) {
+  mcp__conn_t *oldest = NULL;
+  if (server->handshakes < MCP__MAX_HANDSHAKES)
+    return true;
+  for (mcp__conn_t *conn = server->conns; conn != NULL; conn = conn->next) /* the newest first */
+    if (conn->head != NULL)
+      oldest = conn;
+  if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__HANDSHAKE_SURE_MS)
+    return false;
+  refuse(oldest, 408, "no complete request while others waited for this one's place\n");
+  return true;
+}
+
 static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   mcp_server_t *server = conn->server;
   if (server->all > server->max_connections + MCP__MAX_HANDSHAKES) { /* too many even to be told so */
@@ -568,7 +582,7 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
     close_now(conn);
     return;
   }
-  if (server->connections >= server->max_connections || server->handshakes >= MCP__MAX_HANDSHAKES) {
+  if (server->connections >= server->max_connections || !has_place(server)) {
     refuse(conn, 503, "too many connections, retry later\n");
     return;
   }

@@ -21,6 +21,7 @@
 enum {
   MCP__TICK_MS = 500, /* how exact the limits below are kept */
   MCP__HANDSHAKE_MS = 5000,
+  MCP__HANDSHAKE_SURE_MS = 500, /* then, where all places are taken, one may be asked to make room */
   MCP__PING_MS = 20000,
   MCP__PONG_MS = 20000,
   MCP__MESSAGE_STALL_MS = 30000, /* in which a message that was begun ends, … */
