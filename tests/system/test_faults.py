@@ -23,6 +23,7 @@ AT_ONCE = 32  # a server takes 128 that have not said what they want
 ANSWER_S = 5  # for the client that nothing is wrong with
 RELEASE_S = 60 if ALL else 20  # half of a request is given up after 5 s, a peer that vanished later after 40
 DIRECTIONS = ("up", "down")
+LARGE = 2_000_000  # bytes
 UPGRADE = 120  # bytes: both halves of it are longer
 MCP_ETIMEOUT, MCP_ELOST, MCP_EUPGRADE = -5003, -5004, -5007
 
@@ -135,10 +136,12 @@ class OurClient(FaultCase):
 class StockPeer(FaultCase):
     """The same with a client that is not ours; each gets one answer at the most."""
 
+    text = "small"
+
     async def talk(self, url):
         answers = []
         async with connect(url, open_timeout=TIMEOUT_MS / 1000, close_timeout=0.2) as ws:
-            await ws.send(json.dumps(tool_call(1, "echo", a=1)))
+            await ws.send(json.dumps(tool_call(1, "echo", text=self.text)))
             answers.append(json.loads(await asyncio.wait_for(ws.recv(), TIMEOUT_MS / 1000)))
             await ws.close()
             answers += [json.loads(message) async for message in ws]
@@ -166,6 +169,18 @@ class StockPeer(FaultCase):
                 await self.play([self.faults.url(fault, *place) for place in places])
                 await self.faults.release()
                 await self.released()
+
+    async def test_breaks_inside_large_messages(self):
+        self.text = "large" * (LARGE // 5)
+        places = [(direction, at) for direction in DIRECTIONS for at in (1000, LARGE // 2, LARGE)]
+        for fault in BREAKS:
+            with self.subTest(fault):
+                answers = await self.play([self.faults.url(fault, *place) for place in places])
+                self.assertNotIn(1, [len(got) for got in answers] if fault != "junk" else [])
+                await self.faults.release()
+                await self.released()
+        whole = await self.play([self.faults.url("chop", way, 20000) for way in DIRECTIONS])
+        self.assertEqual([len(json.dumps(got[0])) > LARGE for got in whole], [True, True])
 
     async def test_slow_and_in_pieces_is_whole(self):
         urls = [self.faults.url(fault, way, 3) for fault in ("delay", "chop") for way in DIRECTIONS]
