@@ -99,7 +99,7 @@ typedef struct command {
 } command_t;
 
 static void append(command_t *command, const char *bytes, size_t len) {
-  if (command->len + len > command->capacity && !command->failed) {
+  if (command->len + len >= command->capacity && !command->failed) {
     size_t capacity = 2 * (command->len + len) + 256;
     char *grown = realloc(command->bytes, capacity);
     command->failed = grown == NULL;

@@ -68,7 +68,7 @@ void mcp__arena_init(mcp__arena_t *arena, size_t max) {
   *arena = (mcp__arena_t){.max = max, .alc = {json_malloc, json_realloc, json_free, arena}};
 }
 
-static void free_down_to(mcp__arena_t *arena, chunk_t *last) {
+static void free_down_to(mcp__arena_t *arena, const chunk_t *last) {
   while (arena->chunks != last) {
     chunk_t *chunk = arena->chunks;
     arena->chunks = chunk->next;

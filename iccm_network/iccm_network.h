@@ -77,7 +77,7 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")
 
 enum {
-#define MCP_ERROR_ENUM(name, code, text) name = code,
+#define MCP_ERROR_ENUM(name, code, text) name = (code),
   MCP_ERROR_MAP(MCP_ERROR_ENUM)
 #undef MCP_ERROR_ENUM
   /* JSON-RPC 2.0 section 5.1 */

@@ -96,7 +96,7 @@ void mcp__lines_push(mcp__lines_t *lines, const mcp__entry_t *entry) {
 
 bool mcp__lines_pop(mcp__lines_t *lines, mcp__entry_t *entry, mcp__buf_t *memory) {
   record_t record;
-  const char *texts[TEXTS];
+  const char *texts[TEXTS] = {NULL};
   memory->len = 0;
   if (lines->count == 0 || mcp__buf_append(memory, lines->memory + lines->first, oldest_size(lines)) != 0)
     return false;

@@ -177,24 +177,24 @@ void mcp__log_leave(const mcp__trace_t *trace) {
     doing = NULL;
 }
 
-static void make_line(mcp__entry_t *entry, const char *format, va_list args) {
+static void make_line(mcp__entry_t entry, const char *format, va_list args) {
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
-  if (entry->part == NULL)
-    entry->part = "log";
-  if (doing != NULL && entry->trace_id == NULL) {
+  if (entry.part == NULL)
+    entry.part = "log";
+  if (doing != NULL && entry.trace_id == NULL) {
     mcp__span_write(doing->span, span);
-    entry->trace_id = doing->id;
-    entry->span_id = span;
-    entry->parent_span_id = doing->parent_span_id;
+    entry.trace_id = doing->id;
+    entry.span_id = span;
+    entry.parent_span_id = doing->parent_span_id;
   }
   mcp__log_route_cb route = atomic_load(&route_cb);
   mcp__log_format(text, format, args);
-  entry->message = text;
-  entry->time_us = mcp_time_now_us();
+  entry.message = text;
+  entry.time_us = mcp_time_now_us();
   if (route != NULL)
-    route(entry);
-  else if (entry->level >= mcp__log_threshold())
-    mcp__log_show(entry);
+    route(&entry);
+  else if (entry.level >= mcp__log_threshold())
+    mcp__log_show(&entry);
 }
 
 void mcp_log(int level, const char *part, const char *format, ...) {
@@ -203,7 +203,7 @@ void mcp_log(int level, const char *part, const char *format, ...) {
   mcp__entry_t entry = {.level = level, .part = part};
   va_list args;
   va_start(args, format);
-  make_line(&entry, format, args);
+  make_line(entry, format, args);
   va_end(args);
 }
 
@@ -218,7 +218,7 @@ void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_
   mcp__log_add_data(&entry, json, len, note);
   va_list args;
   va_start(args, format);
-  make_line(&entry, format, args);
+  make_line(entry, format, args);
   va_end(args);
   mcp__free(json);
 }

@@ -82,13 +82,15 @@ static void put_escaped(mcp__problem_t *problem, const char *at, size_t len, con
     step = character_len(at, end);
     unsigned code = control_code(at, step);
     const char *found = code == 0x100 ? strchr(special, *at) : NULL;
-    char escape[8];
-    if (code != 0x100)
-      put_piece(problem, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", code));
-    else if (found != NULL)
+    if (code != 0x100) {
+      char escape[8];
+      int escape_len = snprintf(escape, sizeof escape, "\\u%04x", code);
+      put_piece(problem, escape, (size_t)escape_len);
+    } else if (found != NULL) {
       put_piece(problem, escapes[found - special], 2);
-    else
+    } else {
       put_piece(problem, at, step);
+    }
   }
 }
 

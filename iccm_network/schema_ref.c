@@ -32,7 +32,7 @@ typedef struct path {
 } path_t;
 
 /* The value in container that is target, or holds it: values lie one behind the other. */
-static yyjson_val *step_towards(yyjson_val *container, yyjson_val *target, const mcp__place_t *at,
+static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target, const mcp__place_t *at,
                                 mcp__place_t *place) {
   size_t index, max;
   yyjson_val *key, *item;

@@ -11,7 +11,7 @@ enum { LOOK_MS = 50 };
 typedef struct waiting {
   mcp_call_t *parent; /* NULL: none */
   uv_timer_t look;    /* where there is a parent */
-  uv_loop_t *loop;
+  uv_loop_t loop;
   mcp_client_t *client;
   int status;
   yyjson_doc *answer;
@@ -55,7 +55,7 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   else
     status = mcp_client_call(client, tool, args, timeout_ms, on_answer, waiting);
   if (status == 0 && waiting->parent != NULL) {
-    uv_timer_init(waiting->loop, &waiting->look);
+    uv_timer_init(&waiting->loop, &waiting->look);
     waiting->look.data = waiting;
     uv_timer_start(&waiting->look, on_look, 0, LOOK_MS);
   }
@@ -68,26 +68,24 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
 
 static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     const char *trace_id, yyjson_doc **answer) {
-  uv_loop_t loop;
   *answer = NULL;
-  int status = uv_loop_init(&loop);
+  int status = uv_loop_init(&waiting->loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
     yyjson_mut_doc_free(args);
     mcp__set_last_error("no event loop: %s", mcp_strerror(status));
     return status;
   }
-  waiting->loop = &loop;
-  status = mcp__client_new(&loop, url, &waiting->client);
+  status = mcp__client_new(&waiting->loop, url, &waiting->client);
   if (status == 0) {
     if (waiting->parent != NULL)
       mcp__client_set_span(waiting->client, mcp__call_span(waiting->parent));
     status = start(waiting->client, tool, args, timeout_ms, trace_id, waiting);
-    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_run(&waiting->loop, UV_RUN_DEFAULT);
     mcp_client_free(waiting->client);
   } else {
     yyjson_mut_doc_free(args);
   }
-  uv_loop_close(&loop);
+  uv_loop_close(&waiting->loop);
   *answer = waiting->answer;
   return status != 0 ? status : waiting->status;
 }

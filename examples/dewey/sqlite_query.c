@@ -251,7 +251,7 @@ static int pick_round(query_t *query, int candidates, int *seen, store_error_t *
 
 static int pick(query_t *query, store_error_t *error) {
   bool checked = query->search == SEARCH_CHECK || (given(query->filter->data) && !is_single_scan(query));
-  int candidates = checked ? ROUND_FIRST : query->filter->limit, seen;
+  int candidates = checked ? ROUND_FIRST : query->filter->limit, seen = 0;
   int code = pick_round(query, candidates, &seen, error);
   while (code == STORE_OK && seen == candidates && query->count < query->filter->limit) {
     candidates = candidates < ROUND_MAX ? candidates * 2 : ROUND_MAX;

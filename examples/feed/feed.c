@@ -206,8 +206,9 @@ static size_t next_entry(const feeder_t *feeder) {
     return (size_t)(newline - text) + 1;
   if (len < LINE_BYTES)
     return feeder->ended ? len : 0;
-  while (--len > LINE_BYTES - 4 && (text[len] & 0xc0) == 0x80)
-    continue;
+  do
+    len--;
+  while (len > LINE_BYTES - 4 && (text[len] & 0xc0) == 0x80);
   return len;
 }
 

@@ -76,7 +76,7 @@ int doctor_run(const options_t *options, const print_t *out) {
   doctor_t *doctor = checked(calloc(1, sizeof *doctor));
   doctor->options = options;
   doctor->out = out;
-  int code, status = 0;
+  int code, status;
   if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
     code = report_usage(options, out, "%s", problem);
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
