@@ -3,9 +3,10 @@
 #   make build    installs what is missing, then makes a release build in build/
 #   make run      the whole system in the foreground: Redis, Dewey, Godot's server and worker
 #   make test     every test, under sanitizers
+#   make analyse  gcc's analyzer, clang-tidy and cppcheck over the sources
 #   make install  library, programs, manual pages and systemd units, to /usr/local (DESTDIR is honoured)
 #   make clean    removes what was built; data stays
-.PHONY: build run test install clean help installed
+.PHONY: build run test analyse install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -27,12 +28,15 @@ run: build
 test:
 	@.ci/test
 
+analyse:
+	@.ci/install analyse && .ci/analyse
+
 install: build
 	meson install -C build --no-rebuild
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang
+	rm -rf build build-asan build-clang build-fuzz build-analyse
 
 help:
 	@sed -n 's/^#   //p' Makefile
