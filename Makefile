@@ -36,7 +36,7 @@ install: build
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-analyse
+	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan
 
 help:
 	@sed -n 's/^#   //p' Makefile

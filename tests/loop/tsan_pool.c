@@ -1,21 +1,20 @@
 /* tsan_pool.c: everything that two threads touch, without Criterion, which ThreadSanitizer cannot run with.
  *
  * Rounds of a server with blocking tools and a client of it in one loop: calls that answer, fail, forget to,
- * take long, are cut off by their time-out, and run on while their server stops and is freed. Each call is
- * counted in and out. All the while threads log, and so do handlers; the server ships its lines to another
- * one, which changes the level again and again. With an argument lines are shown to a hook, else on stderr.
- * Meson runs it as it is; for data races it is built by hand from the repository's root:
- *
- *     cc -std=gnu11 -g -O1 -fsanitize=thread -Iiccm_network tests/loop/tsan_pool.c iccm_network/[a-z]*.c -o
- * tsan_pool \
- *         $(pkg-config --cflags --libs libuv yyjson libllhttp libcrypto) -lwslay -lpthread && ./tsan_pool
+ * take long, ask another server and wait, are cut off by their time-out, and run on while their server stops
+ * and is freed. Each call is counted in and out. All the while threads log, and so do handlers; the server
+ * ships its lines to another one, which changes the level again and again. Handlers count, and a thread that
+ * says what is missing reads the counters. With an argument lines are shown to a hook, else on stderr. Meson
+ * runs it as all tests are built, and once more, library and all, under ThreadSanitizer.
  */
 #include <iccm_network.h>
 
+#include <arpa/inet.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -28,9 +27,17 @@ typedef struct play {
   mcp_client_t *client;
   unsigned made, ended, strange, client_closed, server_stopped;
   bool in_a_hurry; /* stops while handlers run */
+  uv_thread_t watcher;
+  atomic_bool over;
 } play_t;
 
-static atomic_uint in_handlers, handled;
+/* What handlers use, also those that outlive their round. */
+typedef struct shared {
+  char url[64]; /* of the other server */
+  mcp_metric_t *counter;
+} shared_t;
+
+static atomic_uint in_handlers, handled, asked, watched;
 static atomic_bool over;
 
 static void on_log(int level, const char *part, const char *text, void *arg) {
@@ -46,7 +53,7 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
 static void answer_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  (void)arg;
+  mcp_metric_add(((shared_t *)arg)->counter, mcp_call_trace_id(call), 1);
   yyjson_mut_obj_add_val(doc, answer, "args", yyjson_val_mut_copy(doc, args));
   yyjson_mut_obj_add_str(doc, answer, "trace", mcp_call_trace_id(call));
   mcp_call_log(call, MCP_LOG_DEBUG, answer, "answers");
@@ -81,13 +88,62 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   atomic_fetch_sub(&in_handlers, 1);
 }
 
-static const mcp_tool_t tools[] = {
-    {"answer", "", NULL, answer_tool, NULL, MCP_TOOL_BLOCKING},
-    {"fail", "", NULL, fail_tool, NULL, MCP_TOOL_BLOCKING},
-    {"forget", "", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
-    {"slow", "", NULL, slow_tool, NULL, MCP_TOOL_BLOCKING},
-    MCP_TOOL_END,
-};
+/* Waits for another server's answer, on a loop of the thread's own. */
+static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  shared_t *shared = arg;
+  yyjson_doc *answer = NULL;
+  (void)args;
+  atomic_fetch_add(&in_handlers, 1);
+  if (mcp_call_wait_from(call, shared->url, "greet", NULL, 200, &answer) == 0)
+    atomic_fetch_add(&asked, 1);
+  yyjson_doc_free(answer);
+  mcp_metric_add(shared->counter, "asked", 1);
+  mcp_call_reply_text(call, "\"asked\"", 7);
+  atomic_fetch_sub(&in_handlers, 1);
+}
+
+static mcp_server_t *new_server(shared_t *shared) {
+  const mcp_tool_t tools[] = {
+      {.name = "answer", .handler = answer_tool, .arg = shared, .flags = MCP_TOOL_BLOCKING},
+      {.name = "ask", .handler = ask_tool, .arg = shared, .flags = MCP_TOOL_BLOCKING},
+      {.name = "fail", .handler = fail_tool, .flags = MCP_TOOL_BLOCKING},
+      {.name = "forget", .handler = forget_tool, .flags = MCP_TOOL_BLOCKING},
+      {.name = "slow", .handler = slow_tool, .flags = MCP_TOOL_BLOCKING},
+      MCP_TOOL_END,
+  };
+  mcp_server_t *server = mcp_server_new("tsan", "1", 0, tools);
+  shared->counter = mcp_server_metric(server, MCP_COUNTER, "tsan_answers_total", "Answers.", "trace");
+  return server;
+}
+
+/* ---- the watcher --------------------------------------------------------------------------------------- */
+
+static bool get(int port, const char *request) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  struct timeval patience = {.tv_sec = 1};
+  char text[4096];
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  bool got = connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
+             send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 && recv(fd, text, sizeof text, 0) > 0;
+  while (got && recv(fd, text, sizeof text, 0) > 0)
+    continue;
+  close(fd);
+  return got;
+}
+
+/* Says that something is away and back again, and reads what the server says of itself, until it stops. */
+static void watch(void *arg) {
+  play_t *play = arg;
+  int port = mcp_server_port(play->server);
+  for (unsigned i = 0; !atomic_load(&play->over); i++) {
+    mcp_server_set_need(play->server, "store", i % 2 == 0 ? "away" : NULL);
+    atomic_fetch_add(&watched, get(port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
+    atomic_fetch_add(&watched, get(port, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
+    usleep(2000);
+  }
+}
 
 /* ---- the log ------------------------------------------------------------------------------------------- */
 
@@ -109,6 +165,12 @@ static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_call_reply_text(call, "1", 1);
 }
 
+static void greet_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  mcp_call_reply_text(call, "\"hello\"", 7);
+}
+
 static yyjson_mut_doc *tell_level(mcp_server_t *server, yyjson_val *initialize, void *arg) {
   static const char *const levels[] = {"TRACE", "DEBUG", "INFO", "WARN", "none"};
   static unsigned next;
@@ -128,7 +190,9 @@ static void on_news(uv_timer_t *timer) {
 
 static bool start_godot(play_t *play, uv_loop_t *loop, char url[64]) {
   const mcp_tool_t take[] = {
-      {.name = "logger_log", .handler = take_tool, .arg = play, .flags = MCP_TOOL_LOG_TRAFFIC}, MCP_TOOL_END};
+      {.name = "logger_log", .handler = take_tool, .arg = play, .flags = MCP_TOOL_LOG_TRAFFIC},
+      {.name = "greet", .handler = greet_tool},
+      MCP_TOOL_END};
   play->godot = mcp_server_new("godot", "1", 0, take);
   mcp_server_set_log_url(play->godot, NULL);
   mcp_server_set_notice(play->godot, "iccm/log_level", tell_level, NULL);
@@ -151,6 +215,8 @@ static void on_godot_stopped(mcp_server_t *server, void *arg) {
 static void on_stopped(mcp_server_t *server, void *arg) {
   play_t *play = arg;
   play->server_stopped++;
+  atomic_store(&play->over, true);
+  uv_thread_join(&play->watcher);
   mcp_server_free(server);
   uv_close((uv_handle_t *)&play->news, NULL);
   mcp_server_stop(play->godot, on_godot_stopped, play);
@@ -168,7 +234,8 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
   play_t *play = arg;
   (void)client;
   play->ended++;
-  play->strange += result->status == MCP_EPROTOCOL || result->status == MCP_ECONNECT;
+  bool may_be_gone = play->in_a_hurry && play->ended > CALLS / 2;
+  play->strange += result->status == MCP_EPROTOCOL || (result->status == MCP_ECONNECT && !may_be_gone);
   if (play->in_a_hurry && play->ended == CALLS / 2)
     mcp_server_stop(play->server, on_stopped, play);
   make_one(play);
@@ -180,7 +247,7 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
 }
 
 static void make_one(play_t *play) {
-  static const char *const names[] = {"answer", "fail", "answer", "forget", "slow"};
+  static const char *const names[] = {"answer", "fail", "answer", "forget", "slow", "ask"};
   if (play->made == CALLS)
     return;
   unsigned number = play->made++;
@@ -190,7 +257,7 @@ static void make_one(play_t *play) {
   uint64_t timeout_ms = number % 11 == 0 ? 5 : 300;
   yyjson_mut_val *meta = yyjson_mut_obj_add_obj(args, yyjson_mut_doc_get_root(args), "_meta");
   yyjson_mut_obj_add_uint(args, meta, "progressToken", number); /* read where the tool's name is the method */
-  const char *name = names[number % 5];
+  const char *name = names[number % 6];
   int status = strcmp(name, "slow") == 0
                    ? mcp_client_request(play->client, name, args, timeout_ms, on_result, play)
                    : mcp_client_call(play->client, name, args, timeout_ms, on_result, play);
@@ -198,20 +265,22 @@ static void make_one(play_t *play) {
     play->strange++, play->ended++;
 }
 
-static bool play_round(bool in_a_hurry) {
+static bool play_round(shared_t *shared, bool in_a_hurry) {
   uv_loop_t loop;
   char url[64];
   play_t play = {.in_a_hurry = in_a_hurry};
   uv_loop_init(&loop);
   if (!start_godot(&play, &loop, url))
     return false;
-  play.server = mcp_server_new("tsan", "1", 0, tools);
+  snprintf(shared->url, sizeof shared->url, "%s", url);
+  play.server = new_server(shared);
   mcp_server_set_log_url(play.server, url);
   mcp_server_set_call_timeout_ms(play.server, 100);
   mcp_server_set_shutdown_timeout_ms(play.server, in_a_hurry ? 0 : 3000);
   if (mcp_server_start(play.server, &loop) != 0)
     return false;
   snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play.server));
+  uv_thread_create(&play.watcher, watch, &play);
   play.client = mcp_client_new(&loop, url);
   for (int i = 0; i < TOGETHER; i++)
     make_one(&play);
@@ -227,6 +296,7 @@ static bool play_round(bool in_a_hurry) {
 
 int main(int argc, char **argv) {
   (void)argv;
+  static shared_t shared[ROUNDS];
   static char parts[LOGGERS][8] = {"tsan", "godot", "other"};
   uv_thread_t threads[LOGGERS];
   unsigned failed = 0;
@@ -237,7 +307,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < LOGGERS; i++)
     uv_thread_create(&threads[i], log_all_the_time, parts[i]);
   for (int round = 0; round < ROUNDS; round++)
-    failed += !play_round(round % 2 == 1);
+    failed += !play_round(&shared[round], round % 2 == 1);
   atomic_store(&over, true);
   for (int i = 0; i < LOGGERS; i++)
     uv_thread_join(&threads[i]);
@@ -245,5 +315,5 @@ int main(int argc, char **argv) {
     usleep(1000);
   usleep(100000); /* the last threads leave their pools */
   printf("%u passed, %u failed\n", ROUNDS - failed, failed);
-  return failed != 0 || atomic_load(&handled) == 0;
+  return failed != 0 || atomic_load(&handled) == 0 || atomic_load(&asked) == 0 || atomic_load(&watched) == 0;
 }
