@@ -10,14 +10,18 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from services import BUILD, finished
+from services import BUILD, SOURCE, finished
 
 PROGRAMS = "dewey", "godot-server", "godot-worker", "iccm"
 UNITS = "dewey", "godot-redis", "godot-server", "godot-worker"
+ENDBR64 = b"\xf3\x0f\x1e\xfa"
+RELEASE = SOURCE / "build"
 MAX_EXPOSURE = 20  # of 100, by systemd's own counting: 92 where a unit says nothing
 for tool in "man", "systemd-analyze":
     if shutil.which(tool) is None:
         print(f"NOT RUN: programs: there is no {tool}")
+if not RELEASE.exists():
+    print("NOT RUN: programs: there is no release build, by make build, to look at")
 
 
 def run(*command, **options):
@@ -56,10 +60,10 @@ class Programs(unittest.TestCase):
             unit.write_text(text.replace(os.environ["TEST_PREFIX"] + "/", f"{self.prefix}/"))
             yield unit
 
-    def test_they_are_hardened(self):
-        (library,) = self.prefix.rglob("libiccm_network.so.0")
-        for binary in [*map(self.program, PROGRAMS), library]:
-            with self.subTest(binary.name):
+    def check_hardened(self, prefix, fortified):
+        (library,) = prefix.rglob("libiccm_network.so.0")
+        for binary in [*(prefix / "bin" / name for name in PROGRAMS), library]:
+            with self.subTest(binary):
                 self.assertRegex(run("readelf", "-h", binary), r"Type:\s+DYN")
                 self.assertRegex(run("readelf", "-d", binary), r"\(FLAGS(_1)?\).*NOW")
                 headers = run("readelf", "-lW", binary)
@@ -67,8 +71,21 @@ class Programs(unittest.TestCase):
                 self.assertRegex(headers, r"GNU_STACK(\s+0x\w+){5}\s+RW ")
                 symbols = run("readelf", "--dyn-syms", "-W", binary)
                 self.assertIn("__stack_chk_fail", symbols)
-                if os.environ["TEST_FORTIFIED"] == "1":
+                if fortified:
                     self.assertIn("printf_chk", symbols)
+                if os.environ["TEST_CF_PROTECTION"] == "1":  # in each function that may be called by its address
+                    self.assertGreater(binary.read_bytes().count(ENDBR64), 100)
+
+    def test_they_are_hardened(self):
+        self.check_hardened(self.prefix, os.environ["TEST_FORTIFIED"] == "1")
+
+    @unittest.skipUnless(RELEASE.exists(), "no release build")
+    def test_the_release_is_hardened(self):
+        """What `make build` makes; the sanitizers' builds are not fortified."""
+        root = self.root / "release"
+        run("meson", "install", "-C", RELEASE, "--no-rebuild", "--destdir", root)
+        (prefix,) = (path.parents[1] for path in root.rglob("bin/iccm"))
+        self.check_hardened(prefix, True)
 
     def test_pages_name_what_the_programs_know(self):
         for name in PROGRAMS:
