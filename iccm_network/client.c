@@ -34,6 +34,7 @@ struct mcp_client {
   bool verify;
   size_t max_message;
   const char *hello;   /* the params of initialize */
+  const mcp__forward_t *forward; /* NULL: what comes is for this client */
   uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
   bool fail_fast, keep; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
@@ -264,6 +265,8 @@ static void wake_at(mcp_client_t *client, uint64_t ms) {
 static void on_response(mcp_client_t *client, const mcp__message_t *message) {
   uint64_t id = yyjson_is_uint(message->id_value) ? yyjson_get_uint(message->id_value) : 0;
   if (client->state == HANDSHAKING && id == client->initialize_id) {
+    if (client->forward != NULL)
+      client->forward->on_hello(message, client->forward->arg);
     on_initialized(client);
     return;
   }
@@ -289,6 +292,11 @@ static int write_reply(mcp__buf_t *out, void *what) {
 static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp_client_t *client = arg;
   mcp__message_t message;
+  if (client->forward != NULL && client->state != HANDSHAKING) {
+    client->forward->on_text(text->data, text->len, client->forward->arg);
+    mcp__buf_clear(text, KEEP_TEXT_BYTES);
+    return;
+  }
   mcp__buf_t mine = client->text; /* held here: a callback may lead to another message only through the loop */
   mcp__buf_swap(&mine, text);
   client->text = mine;
@@ -422,6 +430,32 @@ void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->he
 void mcp__client_set_span(mcp_client_t *client, uint64_t span) { client->span = span; }
 
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) { client->connect_ms = ms; }
+
+void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward) { client->forward = forward; }
+
+typedef struct text {
+  const char *data;
+  size_t len;
+} text_t;
+
+static int write_text(mcp__buf_t *out, void *what) {
+  const text_t *text = what;
+  return mcp__buf_append(out, text->data, text->len);
+}
+
+int mcp__client_send(mcp_client_t *client, const char *text, size_t len) {
+  text_t what = {text, len};
+  return client->state == OPEN ? mcp__link_send(client->link, write_text, &what) : MCP_ESTATE;
+}
+
+size_t mcp__client_backlog(const mcp_client_t *client) {
+  return client->state == OPEN ? mcp__link_backlog(client->link) : 0;
+}
+
+void mcp__client_read(mcp_client_t *client, bool on) {
+  if (client->state == OPEN)
+    mcp__link_read(client->link, on);
+}
 
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
   if (client->active)

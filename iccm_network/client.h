@@ -37,6 +37,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);
 /* Keeps pings going; returns when it wants to be called next. May lose the link. */
+void mcp__link_read(mcp__link_t *link, bool on); /* off: nothing is read, so the peer waits, and is not asked by pings */
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms);
 void mcp__link_close(mcp__link_t *link, bool politely); /* with a close frame first, which the peer has 1 s to answer */
 
@@ -89,5 +90,17 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
 void mcp__client_set_span(mcp_client_t *client, uint64_t span); /* what its calls are made for, beside their trace id */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms); /* for everything from the name to initialize */
+
+/* For who passes on messages that are not its own, and asks nothing by the functions of the header: the client connects,
+ * says hello (which may be set again at any time, for the next connection) and comes back. */
+typedef struct mcp__forward {
+  void (*on_hello)(const mcp__message_t *answer, void *arg); /* to initialize: before on_state tells of the connection */
+  void (*on_text)(const char *text, size_t len, void *arg);  /* each message after it, as it came; borrowed */
+  void *arg;
+} mcp__forward_t;
+void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward); /* borrowed; before the first call */
+int mcp__client_send(mcp_client_t *client, const char *text, size_t len); /* MCP_ESTATE: not connected; UV_ENOMEM */
+size_t mcp__client_backlog(const mcp_client_t *client);                   /* bytes that the peer has not taken yet */
+void mcp__client_read(mcp_client_t *client, bool on);                     /* of this connection; the next begins with on */
 
 #endif

@@ -217,6 +217,14 @@ int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what),
 
 size_t mcp__link_backlog(const mcp__link_t *link) { return mcp__stream_backlog(link->stream); }
 
+void mcp__link_read(mcp__link_t *link, bool on) {
+  if (on == link->stream->reading)
+    return;
+  mcp__stream_read(link->stream, on);
+  link->read_ms = now(link); /* silence counts from here */
+  link->pinged_ms = 0;
+}
+
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   if (link->closing_ms != 0) {
     if (now_ms - link->closing_ms < DRAIN_MS)
@@ -232,6 +240,8 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   }
   if (now_ms - link->read_ms < PING_MS || link->head != NULL)
     return link->read_ms + PING_MS;
+  if (!link->stream->reading) /* an answer would not be seen */
+    return now_ms + PING_MS;
   if (mcp__ws_ping(&link->ws) == 0)
     mcp__stream_dirty(link->stream);
   link->pinged_ms = now_ms;
