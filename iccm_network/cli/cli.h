@@ -41,6 +41,7 @@ int list_run(const options_t *options, const print_t *out);
 int call_run(const options_t *options, const print_t *out);
 int ping_run(const options_t *options, const print_t *out);
 int bench_run(const options_t *options, const print_t *out);
+int bridge_run(const options_t *options, const print_t *out);
 int listen_run(const options_t *options, const print_t *out);
 int doctor_run(const options_t *options, const print_t *out);
 

@@ -4,6 +4,7 @@
  * leaves early (`iccm … | head`) is no error; output that cannot be written for another reason is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <locale.h>
@@ -101,6 +102,16 @@ static const command_t commands[] = {
      "The first failure gives the exit code; warnings do not count.\n\n"
      "--json: {\"url\",\"exit_code\",\"problems\",\"warnings\",\"ms\",\"findings\":[{\"stage\",\n"
      "\"verdict\",\"address\",\"ms\",\"what\",\"name\",\"cause\",\"to_do\"}]}\n"},
+    {"bridge", 1, 1, BIT(OPTION_TRACE), bridge_run,
+     "Usage: iccm bridge [--trace ID] URL\n\n"
+     "For MCP hosts that only speak stdio: passes on each line of standard input to\n"
+     "the server and each message of the server to standard output. Connects again\n"
+     "by itself: requests in flight then fail, new ones wait up to --timeout, which\n"
+     "is the limit of each. Ends when standard input does and all is answered.\n\n"
+     "  --trace ID         the trace id of calls that have none, at most 128 bytes;\n"
+     "                     new: makes one and tells it on standard error\n\n"
+     "{\"mcpServers\":{\"godot\":{\"command\":\"iccm\",\n"
+     "  \"args\":[\"bridge\",\"ws://localhost:9060\"]}}}\n"},
     {"listen", 0, 1, 0, listen_run,
      "Usage: iccm listen [PORT]\n\n"
      "A server that shows all it receives and sends, until Ctrl-C: > came, < went,\n"
@@ -118,6 +129,7 @@ static const char general_help[] =
     "  iccm ping URL                            measure round trips\n"
     "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
     "  iccm doctor URL                          find out why it does not connect\n"
+    "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
     "  iccm listen [PORT]                       show what clients send\n"
     "  iccm COMMAND --help                      more about a command\n";
 
@@ -311,9 +323,20 @@ static int finish(int code) {
   return ICCM_USAGE;
 }
 
+/* The event loop must not get the number of a standard stream that whoever started this has closed. */
+static void fill_standard_streams(void) {
+  int fd;
+  do
+    fd = open("/dev/null", O_RDONLY); /* writing to it fails, as it did */
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close(fd);
+}
+
 int main(int argc, char **argv) {
   parsed_t parsed = {
       .options = {.timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5}};
+  fill_standard_streams();
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);
   setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */

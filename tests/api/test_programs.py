@@ -91,9 +91,12 @@ class Programs(unittest.TestCase):
         for name in PROGRAMS:
             with self.subTest(name):
                 said = run(self.program(name), "--help")
-                if name == "iccm":
-                    said += "".join(run(self.program(name), word, "--help") for word in ("list", "call", "ping", "bench"))
                 page = self.page(name).read_text()
+                if name == "iccm":
+                    commands = re.findall(r"^  iccm ([a-z]+) ", said, re.M)
+                    self.assertEqual(re.findall(r"^\.Nm\n\.Cm (\w+)$", page, re.M), commands)
+                    self.assertEqual(re.findall(r"^\.It Cm (\w+)$", page, re.M), commands)
+                    said += "".join(run(self.program(name), word, "--help") for word in commands)
                 page_options = options(re.sub(r"\bFl -", "--", page))
                 self.assertEqual(page_options, options(said) | {"--version", "--help"})
                 binary = self.program(name).read_bytes()

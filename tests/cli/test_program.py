@@ -94,9 +94,9 @@ class Usage(Case):
     def test_help(self):
         outcome = iccm("--help")
         self.assertEqual((outcome.code, outcome.err), (OK, ""))
-        for word in ("list", "call", "ping", "bench", "doctor", "listen", "--timeout", "--json", "Exit codes"):
+        for word in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "--timeout", "--json", "Exit codes"):
             self.assertIn(word, outcome.out)
-        for command in ("list", "call", "ping", "bench", "doctor", "listen"):
+        for command in ("list", "call", "ping", "bench", "doctor", "bridge", "listen"):
             outcome = iccm(command, "--help")
             self.assertEqual((outcome.code, outcome.err), (OK, ""))
             self.assertIn(f"Usage: iccm {command} ", outcome.out)
@@ -222,6 +222,13 @@ class Echo(Case):
 
     def test_bench_stops_where_the_first_call_fails(self):
         self.expect(iccm("bench", self.url, "no_such_tool"), PROTOCOL, "no_such_tool", "-32601")
+
+    def test_standard_streams_that_are_closed(self):
+        for closed, code in (("<&-", OK), (">&-", USAGE), ("2>&-", OK), ("<&- >&- 2>&-", USAGE)):
+            for command in ("list", "ping", "doctor", "bench --seconds 0.1", "call"):
+                words = f'"$0" {command} {self.url} {"echo" if command[0] in "bc" else ""} {closed}'
+                run = subprocess.run(["bash", "-c", words, PROGRAMS["iccm"]], capture_output=True, timeout=PATIENCE_S)
+                self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (words, run))
 
     def test_terminal_gets_colours_and_wrapping(self):
         code, shown = on_terminal(40, "list", self.url)

@@ -1,0 +1,186 @@
+/* bridge.c: `iccm bridge URL`. MCP on standard input and output, for hosts that speak nothing else, passed on
+ * to a server on WebSocket, which may go and come back without the host's noticing.
+ *
+ * Happy path: the host's initialize becomes the hello of a client, whose answer goes back to the host; from
+ * then on every line goes on as it came, and every message becomes a line. What is remembered of a request is
+ * its id and its deadline. Failure: what is no message is answered at once; with the connection, requests
+ * that were sent fail; those that come while there is none wait for the next, which the client makes with the
+ * same hello; what has waited too long fails. Each request is answered once, or, when the host has cancelled
+ * it, not at all. Neither side is read from while the other does not take what is there for it. Ends with
+ * standard input, once all is answered. */
+#include "bridge.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8.h>
+#include "report.h"
+#include "session.h"
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static void part_closed(bridge_t *bridge) {
+  if (--bridge->open > 0)
+    return;
+  for (int i = 0; i < SIGNALS; i++)
+    uv_close((uv_handle_t *)&bridge->signals[i], NULL);
+  uv_close((uv_handle_t *)&bridge->timer, NULL);
+  uv_close((uv_handle_t *)&bridge->prepare, NULL);
+}
+
+static void on_client_closed(mcp_client_t *client, void *arg) {
+  (void)client;
+  part_closed(arg);
+}
+
+static void on_hostio_closed(void *arg) {
+  part_closed(arg);
+}
+
+/* Closes the connection; what is written stays to be taken for a while. */
+static void begin_end(bridge_t *bridge) {
+  bridge->closing = true;
+  hostio_read(&bridge->hostio, false);
+  bridge->timer.data = &bridge->code;
+  uv_timer_start(&bridge->timer, session_on_overdue, END_MS, 0);
+  mcp_client_close(bridge->client, on_client_closed, bridge);
+}
+
+/* Nothing is asked any more; what was is answered here. */
+static void end_with(bridge_t *bridge, int code, const char *problem) {
+  if (bridge->closing)
+    return;
+  bridge->code = code;
+  bridge->input_ended = true;
+  while (bridge->asked.first != NULL)
+    bridge_fail(bridge, bridge->asked.first, &bridge_ended, "%s", problem);
+}
+
+/* A host that has gone is no error. */
+static void end_without_output(bridge_t *bridge) {
+  int status = bridge->hostio.broken;
+  if (status != UV_EPIPE)
+    bridge_say("standard output cannot be written: %s", uv_strerror(status));
+  end_with(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
+}
+
+static void on_signal(uv_signal_t *handle, int number) {
+  end_with(handle->data, number == SIGINT ? ICCM_INTERRUPTED : ICCM_OK, "the bridge ends");
+}
+
+static void on_timer(uv_timer_t *timer) {
+  bridge_t *bridge = timer->data;
+  while (bridge->asked.first != NULL && bridge->asked.first->deadline_ms <= uv_now(&bridge->loop))
+    bridge_expire(bridge, bridge->asked.first);
+}
+
+/* Runs before the loop waits, so after everything that can have changed something. */
+static void on_prepare(uv_prepare_t *prepare) {
+  bridge_t *bridge = prepare->data;
+  if (bridge->closing) {
+    if (hostio_backlog(&bridge->hostio) == 0 && !bridge->hostio.closing)
+      hostio_close(&bridge->hostio);
+    return;
+  }
+  if (bridge->hostio.broken != 0)
+    end_without_output(bridge);
+  size_t backlog = hostio_backlog(&bridge->hostio);
+  mcp__client_read(bridge->client, backlog < MAX_BACKLOG);
+  hostio_read(&bridge->hostio, backlog < MAX_ANSWERS && !bridge->input_ended &&
+                                   mcp__client_backlog(bridge->client) < MAX_BACKLOG);
+  if (bridge->input_ended && bridge->asked.requests == 0) {
+    begin_end(bridge);
+    return;
+  }
+  const waiting_t *first = bridge->asked.first;
+  uint64_t now_ms = uv_now(&bridge->loop);
+  if (first == NULL)
+    uv_timer_stop(&bridge->timer);
+  else
+    uv_timer_start(&bridge->timer, on_timer, first->deadline_ms > now_ms ? first->deadline_ms - now_ms : 0,
+                   0);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------------- */
+
+static void on_log(int level, const char *part, const char *text, void *arg) {
+  (void)arg;
+  bridge_say("%s %s: %s", mcp_log_level_name(level), part, text);
+}
+
+static const hostio_events_t hostio_events = {bridge_on_line, bridge_on_long, bridge_on_input_end,
+                                              on_hostio_closed};
+
+static void begin(bridge_t *bridge) {
+  static const int numbers[SIGNALS] = {SIGINT, SIGTERM};
+  for (int i = 0; i < SIGNALS; i++) {
+    uv_signal_init(&bridge->loop, &bridge->signals[i]);
+    bridge->signals[i].data = bridge;
+    uv_signal_start(&bridge->signals[i], on_signal, numbers[i]);
+  }
+  uv_timer_init(&bridge->loop, &bridge->timer);
+  uv_prepare_init(&bridge->loop, &bridge->prepare);
+  bridge->timer.data = bridge->prepare.data = bridge;
+  uv_prepare_start(&bridge->prepare, on_prepare);
+  mcp_client_on_state(bridge->client, bridge_on_state, bridge);
+  mcp__buf_init(&bridge->scratch, MAX_MESSAGE + MCP__JSON_PADDING, NULL);
+  mcp__arena_init(&bridge->arena, 8 * (size_t)MAX_MESSAGE);
+  bridge->open = 2;
+}
+
+static bool set_trace(bridge_t *bridge) {
+  const char *trace = bridge->options->trace;
+  size_t len = trace != NULL ? strlen(trace) : 0;
+  if (trace == NULL)
+    return true;
+  if (strcmp(trace, "new") == 0) {
+    mcp_uuid_new(bridge->trace);
+    bridge_say("trace %s", bridge->trace);
+    return true;
+  }
+  snprintf(bridge->trace, sizeof bridge->trace, "%s", trace);
+  return len > 0 && len <= MAX_TRACE && mcp__utf8_valid(trace, len);
+}
+
+static void end(bridge_t *bridge) {
+  mcp_client_free(bridge->client);
+  uv_loop_close(&bridge->loop);
+  waiting_clear(&bridge->asked);
+  waiting_clear(&bridge->asks);
+  mcp__buf_deinit(&bridge->scratch);
+  mcp__arena_deinit(&bridge->arena);
+  free(bridge->hello);
+  free(bridge);
+}
+
+int bridge_run(const options_t *options, const print_t *out) {
+  bridge_t *bridge = checked(calloc(1, sizeof *bridge));
+  mcp__forward_t forward = {bridge_on_hello, bridge_on_text, bridge};
+  bridge->options = options;
+  mcp_set_log(on_log, options->verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, NULL);
+  if (!set_trace(bridge)) {
+    free(bridge);
+    return report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8");
+  }
+  int status = uv_loop_init(&bridge->loop);
+  if (status != 0) { /* UNTESTED: needs a process without descriptors */
+    free(bridge);
+    return report_usage(options, out, "no event loop: %s", uv_strerror(status));
+  }
+  bridge->client = mcp_client_new(&bridge->loop, options->url);
+  if (bridge->client == NULL) {
+    end(bridge);
+    return report_usage(options, out, "%s", mcp_last_error());
+  }
+  mcp__client_set_forward(bridge->client, &forward);
+  begin(bridge);
+  status = hostio_open(&bridge->hostio, &bridge->loop, MAX_MESSAGE, &hostio_events, bridge);
+  if (status != 0)
+    end_with(bridge,
+             report_usage(options, out, "standard input or output cannot be used: %s", uv_strerror(status)),
+             "");
+  uv_run(&bridge->loop, UV_RUN_DEFAULT);
+  int code = bridge->code;
+  end(bridge);
+  return code;
+}

@@ -1,0 +1,194 @@
+/* bridge_host.c: what the host says.
+ *
+ * Happy path: a request is remembered by its id and goes on as it came; initialize is what the client begins
+ * each connection with. Failure: what is no message, has an id in use, or is one too many is answered here;
+ * what the host has cancelled gets no answer at all; answers to what nobody asks any more are dropped. */
+#include "bridge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "print.h"
+
+/* ---- sending --------------------------------------------------------------------------------------- */
+
+void bridge_send_waiting(bridge_t *bridge) {
+  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+    next = each->next;
+    if (bridge_is_sent(each) || mcp__client_send(bridge->client, each->text, each->text_len) != 0)
+      continue; /* out of memory: its deadline decides, or the next connection */
+    waiting_drop_text(&bridge->asked, each);
+    if (each->id_len == 0)
+      waiting_remove(&bridge->asked, each);
+  }
+}
+
+static void connect_first(bridge_t *bridge) {
+  if (bridge->started)
+    return;
+  bridge->started = true;
+  if (mcp_client_connect(bridge->client) != 0)
+    checked(NULL); /* UNTESTED: memory for the input's place */
+}
+
+static bool is_full(const bridge_t *bridge, size_t len) {
+  const waiting_list_t *asked = &bridge->asked;
+  return asked->count >= MAX_WAITING || (!bridge->connected && asked->bytes + len > MAX_WAITING_BYTES);
+}
+
+/* To the server, now or with the next connection. id_len 0: a notification, which is not remembered once it
+ * is sent. */
+static waiting_t *ask(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
+  bool sent = bridge->connected && mcp__client_send(bridge->client, text, len) == 0;
+  connect_first(bridge);
+  if (sent && id_len == 0)
+    return NULL;
+  waiting_t *waiting =
+      waiting_add(&bridge->asked, id, id_len, uv_now(&bridge->loop) + bridge->options->timeout_ms);
+  if (!sent)
+    waiting_keep_text(&bridge->asked, waiting, text, len);
+  return waiting;
+}
+
+/* ---- from the host --------------------------------------------------------------------------------- */
+
+void bridge_take_apart(bridge_t *bridge, const char *text, size_t len, mcp__message_t *message) {
+  mcp__buf_clear(&bridge->scratch, MAX_BACKLOG);
+  mcp__arena_reset(&bridge->arena);
+  if (mcp__buf_reserve(&bridge->scratch, len + MCP__JSON_PADDING) != 0)
+    checked(NULL);
+  mcp__buf_append(&bridge->scratch, text, len);
+  memset(bridge->scratch.data + len, 0, MCP__JSON_PADDING);
+  mcp__jsonrpc_parse(bridge->scratch.data, len, SIZE_MAX, &bridge->arena, message);
+}
+
+static bool is_initialize(const mcp__message_t *message) {
+  return yyjson_equals_str(message->method, "initialize");
+}
+
+/* What is said to the server from the next connection on. */
+static void keep_hello(bridge_t *bridge, const mcp__message_t *message) {
+  free(bridge->hello);
+  bridge->hello = message->params != NULL ? yyjson_val_write(message->params, 0, NULL) : strdup("{}");
+  mcp__client_set_hello(bridge->client, checked(bridge->hello));
+}
+
+/* The call's text with the trace id, unless it has one of its own; NULL: it stays as it is. */
+static char *with_trace(const bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len,
+                        size_t *out_len) {
+  if (*bridge->trace == '\0' || !yyjson_equals_str(message->method, "tools/call") ||
+      !yyjson_is_obj(message->params))
+    return NULL;
+  /* The text is not modified without YYJSON_READ_INSITU; numbers keep their digits. */
+  yyjson_doc *doc =
+      checked(yyjson_read_opts((char *)(uintptr_t)text, len, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL));
+  yyjson_mut_doc *copy = checked(yyjson_doc_mut_copy(doc, NULL));
+  yyjson_mut_val *params = yyjson_mut_obj_get(yyjson_mut_doc_get_root(copy), "params");
+  yyjson_mut_val *meta = yyjson_mut_obj_get(params, "_meta");
+  char *written = NULL;
+  if (meta == NULL)
+    meta = yyjson_mut_obj_add_obj(copy, params, "_meta");
+  if (yyjson_mut_is_obj(meta) && yyjson_mut_obj_get(meta, "trace_id") == NULL) {
+    yyjson_mut_obj_add_str(copy, meta, "trace_id", bridge->trace);
+    written = checked(yyjson_mut_write(copy, 0, out_len));
+  }
+  yyjson_mut_doc_free(copy);
+  yyjson_doc_free(doc);
+  return written;
+}
+
+static void on_host_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  if (message->id_len > MAX_ID) {
+    bridge_tell_error(bridge, "null", 4, MCP_INVALID_REQUEST, "an id may have 1,024 bytes");
+    return;
+  }
+  if (waiting_find(&bridge->asked, message->id, message->id_len) != NULL) {
+    bridge_tell_error(bridge, message->id, message->id_len, MCP_INVALID_REQUEST,
+                      "a request with this id waits for its answer");
+    return;
+  }
+  if (is_full(bridge, len)) {
+    bridge_tell_cause(bridge, message->id, message->id_len, &bridge_full, "too many requests are waiting");
+    return;
+  }
+  if (is_initialize(message)) {
+    keep_hello(bridge, message);
+    bridge->hello_again = bridge->connected;
+    if (!bridge->connected) { /* the client says it, and its answer is this one's */
+      waiting_add(&bridge->asked, message->id, message->id_len,
+                  uv_now(&bridge->loop) + bridge->options->timeout_ms)
+          ->is_hello = true;
+      connect_first(bridge);
+      return;
+    }
+  }
+  size_t traced_len;
+  char *traced = with_trace(bridge, message, text, len, &traced_len);
+  ask(bridge, message->id, message->id_len, traced != NULL ? traced : text,
+      traced != NULL ? traced_len : len);
+  free(traced);
+}
+
+/* Ends what the host does not wait for any more: it gets no answer (MCP, cancellation). */
+static void on_host_cancelled(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  size_t id_len;
+  yyjson_val *value = yyjson_obj_get(message->params, "requestId");
+  char *id = value != NULL ? yyjson_val_write(value, 0, &id_len) : NULL;
+  waiting_t *waiting = id != NULL ? waiting_find(&bridge->asked, id, id_len) : NULL;
+  free(id);
+  if (waiting == NULL)
+    return; /* answered meanwhile */
+  if (bridge_is_sent(waiting) && !waiting->is_hello)
+    mcp__client_send(bridge->client, text, len);
+  waiting_remove(&bridge->asked, waiting);
+}
+
+static void on_host_notification(bridge_t *bridge, const mcp__message_t *message, const char *text,
+                                 size_t len) {
+  if (yyjson_equals_str(message->method, "notifications/cancelled"))
+    on_host_cancelled(bridge, message, text, len);
+  else if (yyjson_equals_str(message->method, "notifications/initialized") && !bridge->hello_again)
+    return; /* the client says so itself, at each connection */
+  else if (!is_full(bridge, len))
+    ask(bridge, "", 0, text, len);
+}
+
+static void on_host_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  waiting_t *waiting = waiting_find(&bridge->asks, message->id, message->id_len);
+  if (waiting == NULL)
+    return; /* who asked has gone, or nobody did */
+  waiting_remove(&bridge->asks, waiting);
+  mcp__client_send(bridge->client, text, len);
+}
+
+void bridge_on_line(const char *text, size_t len, void *arg) {
+  bridge_t *bridge = arg;
+  mcp__message_t message;
+  if (bridge->input_ended)
+    return; /* the rest of what was read when the end began */
+  bridge_take_apart(bridge, text, len, &message);
+  switch (message.kind) {
+  case MCP__REQUEST:
+    on_host_request(bridge, &message, text, len);
+    break;
+  case MCP__NOTIFICATION:
+    on_host_notification(bridge, &message, text, len);
+    break;
+  case MCP__RESPONSE:
+    on_host_response(bridge, &message, text, len);
+    break;
+  case MCP__INVALID:
+    bridge_tell_error(bridge, message.id, message.id_len, message.code, message.problem);
+    break;
+  }
+}
+
+void bridge_on_long(void *arg) {
+  bridge_tell_error(arg, "null", 4, MCP_INVALID_REQUEST, "the message is larger than 16 MiB");
+}
+
+void bridge_on_input_end(int status, void *arg) {
+  bridge_t *bridge = arg;
+  bridge->input_ended = true;
+  if (status != 0)
+    bridge_say("standard input cannot be read: %s", uv_strerror(status));
+}

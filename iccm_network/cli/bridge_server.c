@@ -1,0 +1,146 @@
+/* bridge_server.c: what the server says and does.
+ *
+ * Happy path: its messages go to the host as they came. Failure: answers that nobody waits for are dropped;
+ * with the connection go the requests that were sent over it, in both directions; what nobody answers fails
+ * in time. */
+#include "bridge.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "print.h"
+
+/* ---- from the server ------------------------------------------------------------------------------- */
+
+static void on_answer(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  waiting_t *waiting = waiting_find(&bridge->asked, message->id, message->id_len);
+  if (waiting == NULL || !bridge_is_sent(waiting)) {
+    mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
+            text);
+    return;
+  }
+  waiting_remove(&bridge->asked, waiting);
+  hostio_write_line(&bridge->hostio, text, len);
+}
+
+static void refuse(bridge_t *bridge, const mcp__message_t *message, const char *problem) {
+  mcp__buf_t text = bridge_buf();
+  if (mcp__jsonrpc_error(&text, message->id, message->id_len, MCP_INVALID_REQUEST, problem, NULL, 0) == 0)
+    mcp__client_send(bridge->client, text.data, text.len);
+  mcp__buf_deinit(&text);
+}
+
+static void on_server_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
+  if (bridge->asks.count >= MAX_WAITING || message->id_len > MAX_ID) {
+    refuse(bridge, message, "too many requests wait for the host's answer");
+  } else if (waiting_find(&bridge->asks, message->id, message->id_len) != NULL) {
+    refuse(bridge, message, "a request with this id waits for its answer");
+  } else {
+    waiting_add(&bridge->asks, message->id, message->id_len, UINT64_MAX);
+    hostio_write_line(&bridge->hostio, text, len);
+  }
+}
+
+void bridge_on_text(const char *text, size_t len, void *arg) {
+  bridge_t *bridge = arg;
+  mcp__message_t message;
+  bridge_take_apart(bridge, text, len, &message);
+  switch (message.kind) {
+  case MCP__RESPONSE:
+    on_answer(bridge, &message, text, len);
+    break;
+  case MCP__REQUEST:
+    on_server_request(bridge, &message, text, len);
+    break;
+  case MCP__NOTIFICATION:
+    hostio_write_line(&bridge->hostio, text, len);
+    break;
+  case MCP__INVALID:
+    bridge_say("the server sent what is no message: %s", message.problem);
+    break;
+  }
+}
+
+/* The host's initialize has been waiting for this; at later connections it is nobody's. */
+void bridge_on_hello(const mcp__message_t *answer, void *arg) {
+  bridge_t *bridge = arg;
+  bool is_error = answer->error != NULL;
+  char *value = checked(yyjson_val_write(is_error ? answer->error : answer->result, 0, NULL));
+  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+    next = each->next;
+    if (!each->is_hello)
+      continue;
+    mcp__buf_t text = bridge_buf();
+    int status = mcp__buf_printf(&text, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"%s\":", (int)each->id_len,
+                                 each->id, is_error ? "error" : "result");
+    status = mcp__buf_join(status, mcp__buf_puts(&text, value));
+    status = mcp__buf_join(status, mcp__buf_puts(&text, "}"));
+    bridge_tell(bridge, &text, status);
+    waiting_remove(&bridge->asked, each);
+  }
+  free(value);
+}
+
+/* ---- the connection -------------------------------------------------------------------------------- */
+
+/* What the server has asked and will not hear the answer of: the host need not find one. */
+static void take_back_asks(bridge_t *bridge) {
+  for (waiting_t *each = bridge->asks.first; each != NULL; each = each->next) {
+    mcp__buf_t text = bridge_buf(), params = bridge_buf();
+    int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"the connection was lost\"}",
+                                 (int)each->id_len, each->id);
+    status = mcp__buf_join(
+        status, mcp__jsonrpc_request(&text, 0, "notifications/cancelled", params.data, params.len));
+    mcp__buf_deinit(&params);
+    bridge_tell(bridge, &text, status);
+  }
+  waiting_clear(&bridge->asks);
+}
+
+void bridge_on_state(mcp_client_t *client, int status, const char *reason, void *arg) {
+  bridge_t *bridge = arg;
+  (void)client;
+  bridge->connected = status == 0;
+  if (status == 0) {
+    bridge_say("connected to %s", bridge->options->url);
+    *bridge->problem = '\0';
+    bridge->hello_again = false;
+    bridge_send_waiting(bridge);
+    return;
+  }
+  if (strcmp(bridge->problem, reason) != 0)
+    bridge_say("no connection: %s; trying again", reason);
+  snprintf(bridge->problem, sizeof bridge->problem, "%s", reason);
+  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+    next = each->next;
+    if (status == MCP_EREFUSED)
+      bridge_fail(bridge, each, &bridge_refused, "%s", reason);
+    else if (bridge_is_sent(each) && !each->is_hello)
+      bridge_fail(bridge, each, &bridge_lost, "the connection was lost before the answer came: %s", reason);
+  }
+  take_back_asks(bridge);
+}
+
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+static void tell_server_cancelled(bridge_t *bridge, const waiting_t *waiting) {
+  mcp__buf_t text = bridge_buf(), params = bridge_buf();
+  int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"no answer in time\"}",
+                               (int)waiting->id_len, waiting->id);
+  status = mcp__buf_join(status,
+                         mcp__jsonrpc_request(&text, 0, "notifications/cancelled", params.data, params.len));
+  if (status == 0)
+    mcp__client_send(bridge->client, text.data, text.len);
+  mcp__buf_deinit(&params);
+  mcp__buf_deinit(&text);
+}
+
+void bridge_expire(bridge_t *bridge, waiting_t *waiting) {
+  unsigned long long ms = bridge->options->timeout_ms;
+  if (bridge_is_sent(waiting) && !waiting->is_hello) {
+    tell_server_cancelled(bridge, waiting);
+    bridge_fail(bridge, waiting, &bridge_late, "no answer within %llu ms", ms);
+  } else {
+    bridge_fail(bridge, waiting, &bridge_away, "not connected within %llu ms%s%s", ms,
+                *bridge->problem != '\0' ? "; last: " : "", bridge->problem);
+  }
+}

@@ -1,0 +1,630 @@
+"""`iccm bridge` as an MCP host sees it: lines on pipes, in front of real servers that are killed and come back, and of
+peers that misbehave."""
+import contextlib
+import json
+import os
+import pty
+import queue
+import signal
+import socket
+import subprocess
+import threading
+import time
+import unittest
+
+from peer import Peer, plain_http, read_frame, silent, upgrade
+from services import INHERITED, PROGRAMS, REPORT, Alone, free_port, main, until
+
+PATIENCE_S = 60
+MIB = 1 << 20
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {"roots": {}}, "clientInfo": {"name": "host", "version": "7"}}
+WELCOME = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "peer", "version": "1"}}
+
+
+def request(number, method, **params):
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
+def call(number, tool, **arguments):
+    return request(number, "tools/call", name=tool, arguments=arguments)
+
+
+def notification(method, **params):
+    return {"jsonrpc": "2.0", "method": method, "params": params}
+
+
+def start(*words, env=None, **options):
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | (env or {})
+    command = ["setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "bridge", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, **({"stdin": pipe, "stdout": pipe, "stderr": pipe} | options))
+
+
+class Bridge:
+    """A host: send() writes a line, hear() answers the next one that came, as JSON; leaving closes standard input and
+    expects exit status 0 without another line. read=False: nothing is read before .read()."""
+
+    def __init__(self, url, *options, read=True, read_errors=True, env=None):
+        self.process = start(*options, url, env=env)
+        self.lines, self.errors, self.threads = queue.Queue(), [], []
+        if read:
+            self.read()
+        if read_errors:
+            self.gather(self.process.stderr, self.errors.append)
+
+    def gather(self, stream, put):
+        def run():
+            for line in stream:
+                put(line.decode())
+            put("")
+
+        self.threads.append(threading.Thread(target=run, daemon=True))
+        self.threads[-1].start()
+
+    def read(self):
+        self.gather(self.process.stdout, self.lines.put)
+
+    def send(self, *messages):
+        lines = [text if isinstance(text, str) else json.dumps(text) for text in messages]
+        self.process.stdin.write("".join(line + "\n" for line in lines).encode())
+        self.process.stdin.flush()
+
+    def line(self):
+        line = self.lines.get(timeout=PATIENCE_S)
+        assert line.endswith("\n"), f"the bridge has ended: {self.told()}"
+        return line[:-1]
+
+    def hear(self):
+        return json.loads(self.line())
+
+    def ask(self, message):
+        self.send(message)
+        return self.hear()
+
+    def begin(self):
+        self.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
+        return self.hear()
+
+    def told(self):
+        return "".join(self.errors)
+
+    def wait_for(self, text):
+        until(lambda: text in self.told(), f"{text!r} in {self.told()!r}")
+
+    def wait(self):
+        code = self.process.wait(PATIENCE_S)
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+        assert not REPORT.search(self.told()), self.told()
+        return code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            if error is None and self.process.poll() is None:
+                self.process.stdin.close()
+                assert self.wait() == 0, self.told()
+                assert (rest := self.lines.get(timeout=PATIENCE_S)) == "", rest
+        finally:
+            self.close()
+            if error is not None:
+                print(self.told())
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+        for stream in self.process.stdin, self.process.stdout, self.process.stderr:
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
+
+
+class Link:
+    """One connection of a Talker: say() sends a message or text, heard holds what came and is no initialize."""
+
+    def __init__(self, link):
+        self.link, self.heard, self.hello = link, queue.Queue(), []
+
+    def say(self, message):
+        data = (message if isinstance(message, str) else json.dumps(message)).encode()
+        size = len(data)
+        head = bytes([size]) if size < 126 else b"\x7e" + size.to_bytes(2, "big") if size < 65536 else b"\x7f" + size.to_bytes(8, "big")
+        self.link.sendall(b"\x81" + head + data)
+
+    def hear(self):
+        return self.heard.get(timeout=PATIENCE_S)
+
+    def leave(self):
+        with contextlib.suppress(OSError):
+            self.link.shutdown(socket.SHUT_RDWR)
+
+
+class Talker(Peer):
+    """A server whose words a test chooses: link() answers the next connection, once initialize and initialized came."""
+
+    def __init__(self, welcome=WELCOME):
+        super().__init__(self.talk)
+        self.welcome, self.ready = welcome, queue.Queue()
+
+    def talk(self, raw):
+        upgrade(raw)
+        link, stream = Link(raw), raw.makefile("rb")
+        while True:
+            opcode, payload = read_frame(stream)
+            if opcode == 8:
+                return
+            if opcode != 1:
+                continue
+            message = json.loads(payload)
+            if isinstance(message, dict) and message.get("method") == "initialize" and not link.hello:
+                link.hello.append(message)
+                link.say({"jsonrpc": "2.0", "id": message["id"], "result": self.welcome})
+            elif len(link.hello) == 1:
+                link.hello.append(message)
+                self.ready.put(link)
+            else:
+                link.heard.put(payload.decode())
+
+    def link(self):
+        return self.ready.get(timeout=PATIENCE_S)
+
+
+class Case(unittest.TestCase):
+    def expect_cause(self, answer, number, cause, pattern="."):
+        self.assertEqual((answer["jsonrpc"], answer["id"], answer["error"]["code"]), ("2.0", number, -32000), answer)
+        self.assertEqual(answer["error"]["data"]["cause"], cause)
+        self.assertTrue(answer["error"]["data"]["to_do"])
+        self.assertRegex(answer["error"]["message"], pattern)
+
+    def expect_error(self, answer, number, code, pattern="."):
+        self.assertEqual((answer["id"], answer["error"]["code"]), (number, code), answer)
+        self.assertRegex(answer["error"]["message"], pattern)
+
+    @contextlib.contextmanager
+    def talk(self, *options, **settings):
+        """A bridge and the connection of a Talker behind it."""
+        with Talker() as peer, Bridge(peer.url, *options, **settings) as bridge:
+            self.assertEqual(bridge.begin()["result"], WELCOME)
+            yield bridge, peer.link(), peer
+
+
+class Passes(Case):
+    def test_a_session_with_a_real_server(self):
+        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+            answer = bridge.begin()
+            self.assertEqual((answer["id"], answer["result"]["protocolVersion"]), (0, "2025-06-18"))
+            self.assertEqual(answer["result"]["serverInfo"]["name"], "echo")
+            tools = bridge.ask(request("list", "tools/list"))
+            self.assertEqual((tools["id"], tools["result"]["tools"][0]["name"]), ("list", "echo"))
+            answer = bridge.ask(call(9007199254740993, "echo", text="größe"))
+            self.assertEqual((answer["id"], answer["result"]["structuredContent"]), (9007199254740993, {"text": "größe"}))
+            self.expect_error(bridge.ask(request(-1, "fly")), -1, -32601)
+            self.assertEqual(bridge.ask(request(2, "ping"))["result"], {})
+        self.assertEqual(bridge.told(), f"iccm: connected to {echo.url}\n")
+
+    def test_without_initialize(self):
+        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+            self.assertEqual(bridge.ask(request(5, "ping")), {"jsonrpc": "2.0", "id": 5, "result": {}})
+            self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
+
+    def test_text_is_not_changed(self):
+        sent = '{"jsonrpc" : "2.0", "id":1e2,"method":"x","params":{"a":123456789012345678901234567890,"b":1.10,"c":"\\u00e4"}}'
+        came = '{"id": 1e2,\n\t"jsonrpc":"2.0",\r\n"result":{"n":-0.0e5,"m":123456789012345678901234567890}\n}'
+        with self.talk() as (bridge, link, _):
+            bridge.send(sent + "\r")
+            self.assertEqual(link.hear(), sent)
+            link.say(came)
+            self.assertEqual(bridge.line(), came.replace("\n", " ").replace("\r", " "))
+
+    def test_what_the_server_asks_and_tells(self):
+        with self.talk() as (bridge, link, _):
+            for message in (notification("notifications/tools/list_changed"), notification("notifications/progress", progressToken=1)):
+                link.say(message)
+                self.assertEqual(bridge.hear(), message)
+            for message in request(1, "ping"), request("r", "roots/list"):
+                link.say(message)
+                self.assertEqual(bridge.hear(), message)
+            bridge.send({"jsonrpc": "2.0", "id": "r", "error": {"code": -1, "message": "no"}})
+            bridge.send({"jsonrpc": "2.0", "id": 1, "result": {}}, {"jsonrpc": "2.0", "id": "unasked", "result": {}})
+            bridge.send(notification("notifications/roots/list_changed"))
+            heard = [json.loads(link.hear()) for _ in range(3)]
+            self.assertEqual([each.get("id") for each in heard], ["r", 1, None])
+            self.assertEqual(heard[2]["method"], "notifications/roots/list_changed")
+
+    def test_a_request_of_the_server_with_an_id_in_use(self):
+        with self.talk() as (bridge, link, _):
+            link.say(request(1, "ping"))
+            self.assertEqual(bridge.hear()["id"], 1)
+            link.say(request(1, "ping"))
+            self.expect_error(json.loads(link.hear()), 1, -32600)
+
+    def test_cancelled_requests_get_no_answer(self):
+        with self.talk() as (bridge, link, _):
+            bridge.send(call(7, "x"))
+            link.hear()
+            bridge.send(notification("notifications/cancelled", requestId=7))
+            self.assertEqual(json.loads(link.hear())["params"], {"requestId": 7})
+            link.say({"jsonrpc": "2.0", "id": 7, "result": {}})
+            bridge.send(notification("notifications/cancelled", requestId=7), request("8", "ping"))
+            self.assertEqual(json.loads(link.hear())["id"], "8", "what was cancelled is not told again")
+            link.say({"jsonrpc": "2.0", "id": "8", "result": {}})
+            self.assertEqual(bridge.hear()["id"], "8")
+
+    def test_an_error_for_initialize(self):
+        def refuse(link):
+            upgrade(link)
+            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
+            Link(link).say({"jsonrpc": "2.0", "id": number, "error": {"code": -32602, "message": "too new", "data": [1]}})
+            silent(link)
+
+        with Peer(refuse) as peer, Bridge(peer.url) as bridge:
+            self.assertEqual(bridge.begin()["error"], {"code": -32602, "message": "too new", "data": [1]})
+
+    def test_a_server_that_talks_nonsense(self):
+        with self.talk() as (bridge, link, _):
+            for text in ("nonsense", "[]", "1", '{"jsonrpc":"2.0","id":99,"result":{}}'):
+                link.say(text)
+            bridge.send(request(1, "ping"))
+            link.hear()
+            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.hear()["id"], 1)
+            bridge.wait_for("the server sent what is no message: not valid JSON")
+
+    def test_trace(self):
+        with self.talk("--trace", "mine") as (bridge, link, _):
+            bridge.send(call(1, "x", n=1.10))
+            heard = json.loads(link.hear())
+            self.assertEqual((heard["params"]["_meta"], heard["params"]["arguments"]), ({"trace_id": "mine"}, {"n": 1.1}))
+            message = call(2, "x")
+            message["params"]["_meta"] = {"progressToken": 3}
+            bridge.send(message)
+            self.assertEqual(json.loads(link.hear())["params"]["_meta"], {"progressToken": 3, "trace_id": "mine"})
+            message["id"], message["params"]["_meta"] = 3, {"trace_id": "own"}
+            bridge.send(message, request(4, "tools/list"))
+            self.assertEqual(json.loads(link.hear())["params"]["_meta"], {"trace_id": "own"})
+            self.assertNotIn("_meta", json.loads(link.hear())["params"])
+            for number in range(1, 5):
+                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
+                self.assertEqual(bridge.hear()["id"], number)
+
+    def test_trace_made(self):
+        with self.talk("--trace", "new") as (bridge, link, _):
+            bridge.send(call(1, "x"))
+            made = json.loads(link.hear())["params"]["_meta"]["trace_id"]
+            bridge.wait_for(f"iccm: trace {made}\n")
+            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
+            bridge.hear()
+
+    def test_token(self):
+        with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
+            with Bridge(echo.url, "--token", "right") as bridge:
+                self.assertIn("result", bridge.begin())
+            with Bridge(echo.url, env={"ICCM_AUTH_TOKEN": "right"}) as bridge:
+                self.assertIn("result", bridge.begin())
+            with Bridge(echo.url, "--token", "wrong") as bridge:
+                self.expect_cause(bridge.begin(), 0, "refused", "401")
+
+
+class Restarts(Case):
+    def test_a_server_that_is_killed_and_comes_back(self):
+        with Alone("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
+            bridge.begin()
+            for _ in range(3):
+                bridge.send(call(1, "later", ms=600000, steps=1), call(2, "sleep", ms=600000), request(3, "ping"))
+                self.assertEqual(bridge.hear()["id"], 3)
+                server.program.kill()
+                for number in 1, 2:
+                    self.expect_cause(bridge.hear(), number, "lost", "before the answer came")
+                bridge.send(call(4, "sleep", ms=1), request("5", "ping"))
+                server.program.start()
+                self.assertEqual({bridge.hear()["id"], bridge.hear()["id"]}, {4, "5"})
+            self.assertEqual(bridge.ask(request(6, "ping"))["result"], {})
+
+    def test_the_handshake_is_said_again_and_its_answer_hidden(self):
+        with self.talk() as (bridge, link, peer):
+            link.say(request(1, "roots/list"))
+            self.assertEqual(bridge.hear()["method"], "roots/list")
+            bridge.send(call(1, "x"))
+            link.hear()
+            link.leave()
+            self.expect_cause(bridge.hear(), 1, "lost")
+            self.assertEqual(bridge.hear()["params"]["requestId"], 1, "the server's request is taken back")
+            again = peer.link()
+            for each in link, again:
+                self.assertEqual([message["method"] for message in each.hello], ["initialize", "notifications/initialized"])
+                self.assertEqual(each.hello[0]["params"], HELLO)
+            again.say(request(1, "roots/list"))
+            self.assertEqual(bridge.hear()["id"], 1)
+            bridge.send({"jsonrpc": "2.0", "id": 1, "result": {"roots": []}})
+            self.assertEqual(json.loads(again.hear())["result"], {"roots": []})
+
+    def test_a_late_answer_of_the_host_reaches_nobody(self):
+        with self.talk() as (bridge, link, peer):
+            link.say(request(1, "roots/list"))
+            bridge.hear()
+            link.leave()
+            self.assertEqual(bridge.hear()["method"], "notifications/cancelled")
+            again = peer.link()
+            bridge.send({"jsonrpc": "2.0", "id": 1, "result": {"late": True}}, request(2, "ping"))
+            self.assertEqual(json.loads(again.hear())["id"], 2)
+            again.say({"jsonrpc": "2.0", "id": 2, "result": {}})
+            bridge.hear()
+
+    def test_a_server_that_starts_later_than_the_host(self):
+        port = free_port()
+        with Alone("echo", str(port)) as echo:
+            echo.program.kill()
+            with Bridge(echo.url) as bridge:
+                bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"), request(1, "ping"))
+                bridge.send(request(2, "ping"), notification("notifications/cancelled", requestId=2))
+                bridge.wait_for("connection refused; trying again")
+                echo.program.start()
+                self.assertEqual([bridge.hear()["id"] for _ in range(2)], [0, 1])
+
+
+class Fails(Case):
+    def test_a_server_that_is_away(self):
+        with Bridge(f"127.0.0.1:{free_port()}", "--timeout", "0.3") as bridge:
+            self.expect_cause(bridge.begin(), 0, "away", "not connected within 300 ms; last: .*connection refused")
+            self.expect_cause(bridge.ask(request("a", "ping")), "a", "away")
+
+    def test_a_peer_that_is_no_mcp_server(self):
+        for serve, pattern in ((plain_http(404), "404"), (lambda link: link.sendall(b"SSH-2.0\r\n"), "HTTP"), (silent, "not connected")):
+            with Peer(serve) as peer, Bridge(peer.url, "--timeout", "0.5") as bridge:
+                self.expect_cause(bridge.begin(), 0, "away", pattern)
+
+    def test_a_peer_that_refuses(self):
+        with Peer(plain_http(403)) as peer, Bridge(peer.url) as bridge:
+            self.expect_cause(bridge.begin(), 0, "refused", "403")
+
+    def test_a_peer_that_never_answers(self):
+        with self.talk("--timeout", "0.3") as (bridge, link, _):
+            self.expect_cause(bridge.ask(call("c", "x")), "c", "timeout", "no answer within 300 ms")
+            self.assertEqual(json.loads(link.hear())["id"], "c")
+            self.assertEqual(json.loads(link.hear())["params"]["requestId"], "c")
+            link.say({"jsonrpc": "2.0", "id": "c", "result": {}})
+            link.say(notification("notifications/progress", progressToken=1))
+            self.assertEqual(bridge.hear()["method"], "notifications/progress", "the late answer is dropped")
+
+    def test_lines_that_are_no_messages(self):
+        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+            bridge.begin()
+            bridge.send("", "\r", "   x", "[]", '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', "1", '{"id":1}')
+            for code in (-32700, -32600, -32600, -32600):
+                self.expect_error(bridge.hear(), None, code)
+            self.expect_error(bridge.hear(), 1, -32600, "jsonrpc")
+            bridge.send('{"jsonrpc":"2.0","id":null,"method":"ping"}', "[" * 65 + "]" * 65, '{"jsonrpc":"2.0","id":2,"method":"ping"')
+            for code in (-32600, -32700, -32700):
+                self.expect_error(bridge.hear(), None, code)
+            bridge.process.stdin.write(b"\xff\xfe\x00\n")
+            self.assertEqual(bridge.ask(request(3, "ping"))["error"]["code"], -32700)
+            self.assertEqual(bridge.hear()["result"], {})
+
+    def test_an_id_in_use(self):
+        with self.talk() as (bridge, link, _):
+            bridge.send(request(1, "ping"), request(1, "ping"))
+            self.expect_error(bridge.hear(), 1, -32600, "waits for its answer")
+            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.hear()["result"], {})
+
+    def test_signals(self):
+        for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+            with self.talk() as (bridge, link, _):
+                bridge.send(call(1, "x"))
+                link.hear()
+                bridge.process.send_signal(number)
+                self.expect_cause(bridge.hear(), 1, "ended")
+                self.assertEqual(bridge.wait(), code)
+            with Bridge(f"127.0.0.1:{free_port()}") as bridge:
+                bridge.send(request(1, "ping"))
+                bridge.wait_for("no connection")
+                bridge.process.send_signal(number)
+                self.expect_cause(bridge.hear(), 1, "ended")
+                self.assertEqual(bridge.wait(), code)
+
+
+class Ends(Case):
+    def test_answers_are_awaited(self):
+        with Alone("slow_server", "0") as server, Bridge(server.url) as bridge:
+            bridge.begin()
+            bridge.send(call(1, "sleep", ms=500))
+            bridge.process.stdin.write(json.dumps(request(2, "ping")).encode())  # without a newline
+            bridge.process.stdin.close()
+            self.assertEqual([bridge.hear()["id"] for _ in range(2)], [2, 1])
+            self.assertEqual(bridge.wait(), 0)
+
+    def test_answers_that_never_come(self):
+        with self.talk("--timeout", "0.5") as (bridge, _, __):
+            bridge.send(call(1, "x"))
+            bridge.process.stdin.close()
+            self.expect_cause(bridge.hear(), 1, "timeout")
+            self.assertEqual(bridge.wait(), 0)
+
+    def test_a_host_that_has_gone(self):
+        with Talker() as peer:
+            bridge = Bridge(peer.url, read=False)
+            bridge.process.stdout.close()
+            bridge.send(request(0, "initialize", **HELLO))
+            self.assertEqual(bridge.wait(), 0)
+            bridge.close()
+
+    def conversation(self):
+        return "".join(json.dumps(each) + "\n" for each in (request(0, "initialize", **HELLO), request(1, "ping"))).encode()
+
+    def test_files(self):
+        with Alone("echo", "0") as echo:
+            source, target = os.path.join(echo.directory, "in"), os.path.join(echo.directory, "out")
+            with open(source, "wb") as file:
+                file.write(self.conversation())
+            with open(source, "rb") as stdin, open(target, "wb") as stdout:
+                process = start(echo.url, stdin=stdin, stdout=stdout)
+                errors = process.communicate(timeout=PATIENCE_S)[1]
+            self.assertEqual((process.returncode, REPORT.search(errors.decode())), (0, None))
+            with open(target, encoding="utf-8") as file:
+                self.assertEqual([json.loads(line)["id"] for line in file], [0, 1])
+
+    def test_a_terminal(self):
+        master, slave = pty.openpty()
+        with Alone("echo", "0") as echo:
+            process = start(echo.url, stdin=slave)
+            os.write(master, self.conversation())
+            self.assertEqual([json.loads(process.stdout.readline())["id"] for _ in range(2)], [0, 1])
+            os.write(master, b"\x04")  # Ctrl-D
+            out = process.communicate(timeout=PATIENCE_S)[0]
+            self.assertEqual((process.returncode, out), (0, b""))
+        os.close(master)
+        os.close(slave)
+
+    def test_a_socket(self):
+        ours, its = socket.socketpair()
+        with Alone("echo", "0") as echo, ours, its:
+            process = start(echo.url, stdin=its, stdout=its)
+            ours.sendall(self.conversation())
+            lines = ours.makefile("rb")
+            self.assertEqual([json.loads(lines.readline())["id"] for _ in range(2)], [0, 1])
+            ours.shutdown(socket.SHUT_WR)
+            process.communicate(timeout=PATIENCE_S)
+            self.assertEqual(process.returncode, 0)
+            lines.close()
+
+    def test_streams_that_are_closed(self):
+        for closed, code in (("<&-", 0), ("<&- >&-", 0), (">&-", 1), ("2>&-", 0)):
+            words = ["bash", "-c", f'"$0" bridge --timeout 0.1 127.0.0.1:{free_port()} {closed}', PROGRAMS["iccm"]]
+            run = subprocess.run(words, input=self.conversation(), capture_output=True, timeout=PATIENCE_S)
+            self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (closed, run))
+
+    def test_usage(self):
+        for words, pattern in (
+            ((), "too few"),
+            (("a", "b"), "too many"),
+            (("http://a",), "ws://"),
+            (("--trace", "", "a"), "--trace takes 1 to 128"),
+            (("--trace", 129 * "t", "a"), "--trace takes 1 to 128"),
+            (("--count", "1", "a"), "no option of iccm bridge"),
+        ):
+            process = start(*words)
+            out, err = process.communicate(timeout=PATIENCE_S)
+            self.assertEqual((process.returncode, out), (1, b""))
+            self.assertRegex(err.decode(), pattern)
+
+
+class Limits(Case):
+    def test_a_long_line(self):
+        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+            bridge.begin()
+            text = json.dumps(request(1, "ping"))
+            self.assertEqual(bridge.ask(text + (16 * MIB - len(text)) * " ")["result"], {})
+            self.expect_error(bridge.ask(text + (16 * MIB + 1 - len(text)) * " "), None, -32600, "16 MiB")
+            self.assertEqual(bridge.ask(text)["result"], {})
+
+    def test_a_long_id(self):
+        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+            self.assertEqual(bridge.ask(request(1022 * "x", "ping"))["id"], 1022 * "x")
+            self.expect_error(bridge.ask(request(1023 * "x", "ping")), None, -32600, "1,024")
+
+    def test_how_many_wait(self):
+        with Bridge(f"127.0.0.1:{free_port()}", "--timeout", "20") as bridge:
+            bridge.send(*(request(number, "ping") for number in range(1025)))
+            self.expect_cause(bridge.hear(), 1024, "full")
+            bridge.process.terminate()
+            for number in range(1024):
+                self.expect_cause(bridge.hear(), number, "ended")
+            self.assertEqual(bridge.wait(), 0)
+
+    def test_how_much_waits(self):
+        with Bridge(f"127.0.0.1:{free_port()}", "--timeout", "20") as bridge:
+            bridge.send(*(call(number, "x", text=8000000 * "x") for number in range(3)), request(3, "ping"))
+            self.expect_cause(bridge.hear(), 2, "full")
+            bridge.process.terminate()
+            for number in 0, 1, 3:
+                self.expect_cause(bridge.hear(), number, "ended")
+            self.assertEqual(bridge.wait(), 0)
+
+    def memory(self, process):
+        (parent,) = [process.pid]
+        with open(f"/proc/{parent}/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+
+    def test_a_host_that_does_not_read(self):
+        """The server cannot get rid of more than sockets and pipes hold; then the host reads, and misses nothing."""
+        count, text = 2000, 65536 * "x"
+        with Talker() as peer, Bridge(peer.url, read=False) as bridge:
+            bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
+            link, said = peer.link(), []
+
+            def flood():
+                for number in range(count):
+                    link.say(notification("notifications/message", number=number, text=text))
+                    said.append(number)
+
+            before = self.memory(bridge.process)
+            flooding = threading.Thread(target=flood, daemon=True)
+            flooding.start()
+            stood = [-1, time.monotonic()]
+
+            def stands():  # for a second: what waits is full
+                if stood[0] != len(said):
+                    stood[:] = len(said), time.monotonic()
+                return time.monotonic() - stood[1] > 1
+
+            until(stands, "the server is held up", PATIENCE_S)
+            self.assertLess(len(said), count)
+            self.assertLess(self.memory(bridge.process) - before, 48 * MIB)
+            bridge.read()
+            self.assertEqual(bridge.hear()["id"], 0)
+            self.assertEqual([bridge.hear()["params"]["number"] for _ in range(count)], list(range(count)))
+
+    def test_a_host_that_does_not_read_what_is_logged(self):
+        with self.talk("--verbose", read_errors=False) as (bridge, link, _):
+            for _ in range(5000):
+                link.say("nonsense")
+            bridge.send(request(1, "ping"))
+            link.hear()
+            link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
+            self.assertEqual(bridge.hear()["id"], 1)
+
+    def test_a_server_that_does_not_read(self):
+        """The host is held up, and what it has asked fails in time."""
+
+        def serve(link):
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            upgrade(link)
+            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
+            Link(link).say({"jsonrpc": "2.0", "id": number, "result": WELCOME})
+            done.wait(PATIENCE_S)
+
+        done = threading.Event()
+        with Peer(serve) as peer, Bridge(peer.url, "--timeout", "3") as bridge:
+            bridge.begin()
+            count, asked = 100, []
+
+            def flood():
+                for number in range(1, count + 1):
+                    bridge.send(call(number, "x", text=MIB * "x"))
+                    asked.append(number)
+
+            flooding = threading.Thread(target=flood, daemon=True)
+            flooding.start()
+            self.expect_cause(bridge.hear(), 1, "timeout")
+            self.assertLess(len(asked), count, "the host was held up")
+            self.assertLess(self.memory(bridge.process), 300 * MIB)
+            bridge.process.kill()
+            flooding.join(PATIENCE_S)
+            done.set()
+
+    def test_a_host_that_asks_and_leaves_without_reading(self):
+        with Talker() as peer:
+            bridge = Bridge(peer.url, read=False)
+            bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"))
+            link = peer.link()
+            link.say(notification("notifications/message", text=MIB * "x"))
+            bridge.process.stdin.close()
+            self.assertEqual(bridge.wait(), 0)
+            bridge.close()
+
+
+if __name__ == "__main__":
+    main()
