@@ -105,6 +105,10 @@ class Programs(unittest.TestCase):
                 said = "".join(line for line in said.splitlines(True) if not line.endswith(other + "\n"))
                 self.assertEqual(variables(said) - variables(page), set())
 
+    def test_completion_is_where_bash_looks(self):
+        script = self.prefix / "share/bash-completion/completions/iccm"
+        self.assertEqual(run("bash", "-c", f"source '{script}'; complete -p iccm"), "complete -F _iccm iccm\n")
+
     @unittest.skipUnless(shutil.which("man"), "no man")
     def test_pages_are_well_formed(self):
         for name in PROGRAMS:

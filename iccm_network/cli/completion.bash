@@ -1,0 +1,48 @@
+# Completion of iccm: commands and options, nothing that has to be asked of a server.
+# bash finds it where it is installed; zsh takes it after `autoload -U bashcompinit && bashcompinit`.
+
+# The first word that is neither an option nor an option's value, among those before the cursor.
+_iccm_command() {
+  local i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+    --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid)
+      [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+      ((i++))
+      ;;
+    -*) ;;
+    *)
+      echo "${COMP_WORDS[i]}"
+      return
+      ;;
+    esac
+  done
+}
+
+_iccm() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+  local command options='--timeout --json --token --verbose --help --version' words=
+  COMPREPLY=()
+  if [[ $word == = || $before == = ]]; then # behind --option=
+    return
+  fi
+  case $before in
+  --trace) words=new ;;
+  --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid) ;;
+  *)
+    command=$(_iccm_command)
+    case $command in
+    '') words='list call ping bench doctor bridge listen' ;;
+    call | bridge) options+=' --trace' ;;
+    ping) options+=' --count' ;;
+    bench) options+=' --connections --in-flight --seconds --server-pid' ;;
+    esac
+    if [[ $word == -* ]]; then
+      words=$options
+    fi
+    ;;
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$word"))
+}
+
+complete -F _iccm iccm
