@@ -234,8 +234,20 @@ class Echo(Case):
         code, shown = on_terminal(40, "list", self.url)
         self.assertEqual(code, OK)
         self.assertIn("\033[1mecho\033[0m\n", shown)
-        code, shown = on_terminal(40, "list", self.url, env={"NO_COLOR": "1"})
-        self.assertNotIn("\033", shown)
+
+    def test_colours_are_for_terminals_alone(self):
+        for words in (("list",), ("doctor",), ("call", "echo", "text=x"), ("ping",), ("bench", "echo", "--seconds", "0.1"), ("bridge",)):
+            words = (words[0], self.url, *words[1:])
+            with self.subTest(words=words):
+                outcome = iccm(*words)
+                self.assertEqual(outcome.code, OK, outcome)
+                self.assertNotIn("\033", outcome.out + outcome.err)
+                if words[0] == "bridge":
+                    continue  # it would wait for what is typed
+                for environment, coloured in (({}, words[0] in ("list", "doctor")), ({"NO_COLOR": ""}, words[0] in ("list", "doctor")), ({"NO_COLOR": "1"}, False)):
+                    code, shown = on_terminal(80, *words, env=environment)
+                    self.assertEqual((code, "\033" in shown), (OK, coloured), shown)
+                self.assertNotIn("\033", on_terminal(80, *words, "--json")[1])
 
     def test_reader_that_leaves_is_no_error(self):
         for words in (("list", self.url), ("ping", "--count", 100000, self.url)):
