@@ -188,5 +188,27 @@ class Ours(unittest.TestCase):
         self.assertEqual(iccm("list", self.url).split(), ["look_back", "second", "third"])
 
 
+class Bridged(unittest.TestCase):
+    def test_a_stdio_host_outlives_its_server(self):
+        command = ["setpriv", "--pdeathsig", "KILL", "node", "ts_stdio.mjs", PROGRAMS["iccm"], "bridge"]
+        with Alone("slow_server", str(free_port())) as server:
+            host = subprocess.Popen(
+                [*command, server.url], cwd=node_peers(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+            )
+            try:
+                self.assertEqual(host.stdout.readline(), "calling\n")
+                server.program.kill()
+                server.program.start()
+                seen = json.loads(host.communicate(timeout=CASE_S)[0])
+            finally:
+                host.kill()
+                host.communicate()
+        self.assertEqual(host.returncode, 0)
+        self.assertEqual((seen["server"], seen["first"], seen["again"]), ("slow", {"ms": 1}, {"ms": 20, "steps": 3}))
+        self.assertEqual((seen["lost"]["code"], seen["lost"]["data"]["cause"]), (-32000, "lost"))
+        self.assertEqual(seen["progress"][0], 1)  # the last one comes with the answer, and the SDK drops it then
+        self.assertIn("sleep", seen["tools"])
+
+
 if __name__ == "__main__":
     main()
