@@ -189,6 +189,8 @@ void bridge_on_long(void *arg) {
 void bridge_on_input_end(int status, void *arg) {
   bridge_t *bridge = arg;
   bridge->input_ended = true;
-  if (status != 0)
-    bridge_say("standard input cannot be read: %s", uv_strerror(status));
+  if (status == 0)
+    return;
+  bridge->code = ICCM_USAGE;
+  bridge_say("standard input cannot be read: %s", uv_strerror(status));
 }

@@ -99,6 +99,12 @@ static void read_file(hostio_t *hostio) {
   uv_fs_read(hostio->loop, &hostio->file_read, STDIN_FILENO, &buf, 1, -1, on_file_read);
 }
 
+static void read_stream(hostio_t *hostio) {
+  int status = uv_read_start(&hostio->in.stream, on_alloc, on_read);
+  if (status != 0) /* it is there for writing alone */
+    end_input(hostio, status);
+}
+
 void hostio_read(hostio_t *hostio, bool on) {
   on = on && !hostio->ended && !hostio->closing;
   if (on == hostio->reading)
@@ -107,7 +113,7 @@ void hostio_read(hostio_t *hostio, bool on) {
   if (hostio->in_is_file)
     read_file(hostio);
   else if (on)
-    uv_read_start(&hostio->in.stream, on_alloc, on_read);
+    read_stream(hostio);
   else
     uv_read_stop(&hostio->in.stream);
 }

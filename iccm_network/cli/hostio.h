@@ -41,7 +41,8 @@ typedef struct hostio {
 
 /* Reading is off at first. 0 or libuv's code; to be closed in any case. */
 int hostio_open(hostio_t *hostio, uv_loop_t *loop, size_t max_line, const hostio_events_t *events, void *arg);
-void hostio_read(hostio_t *hostio, bool on); /* off: a chunk that was read is still told of to its end */
+/* off: a chunk that was read is still told of to its end. on: on_end may fire from inside. */
+void hostio_read(hostio_t *hostio, bool on);
 /* A line, whose newlines become blanks: such as may stand between the tokens of JSON. */
 void hostio_write_line(hostio_t *hostio, const char *text, size_t len);
 size_t hostio_backlog(const hostio_t *hostio); /* bytes that nobody has taken yet */

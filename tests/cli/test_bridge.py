@@ -218,6 +218,10 @@ class Passes(Case):
             self.assertEqual(link.hear(), sent)
             link.say(came)
             self.assertEqual(bridge.line(), came.replace("\n", " ").replace("\r", " "))
+            bridge.send('{"jsonrpc":"2.0","id":"\\u00e4","method":"x"}')
+            self.assertIn("\\u00e4", link.hear())
+            link.say('{"jsonrpc":"2.0","id":"ä","result":{}}')
+            self.assertEqual(bridge.hear()["id"], "ä", "the same id, written otherwise")
 
     def test_what_the_server_asks_and_tells(self):
         with self.talk() as (bridge, link, _):
@@ -322,6 +326,30 @@ class Restarts(Case):
                 server.program.start()
                 self.assertEqual({bridge.hear()["id"], bridge.hear()["id"]}, {4, "5"})
             self.assertEqual(bridge.ask(request(6, "ping"))["result"], {})
+
+    def test_each_request_is_answered_once_whenever_the_server_goes(self):
+        count, kills = 6000, 4
+        with Alone("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
+            bridge.begin()
+
+            def ask():
+                for number in range(1, count + 1):
+                    bridge.send(call(number, "sleep", ms=1) if number % 50 == 0 else request(number, "ping"))
+
+            asking = threading.Thread(target=ask)
+            asking.start()
+            answers = []
+            for part in range(1, kills + 1):
+                while len(answers) < part * count // (kills + 1):
+                    answers.append(bridge.hear())
+                server.program.kill()
+                server.program.start()
+            while len(answers) < count:
+                answers.append(bridge.hear())
+            asking.join()
+            self.assertEqual(sorted(answer["id"] for answer in answers), list(range(1, count + 1)))
+            causes = {answer["error"]["data"]["cause"] for answer in answers if "error" in answer}
+            self.assertLessEqual(causes, {"lost", "full"})
 
     def test_the_handshake_is_said_again_and_its_answer_hidden(self):
         with self.talk() as (bridge, link, peer):
@@ -490,8 +518,8 @@ class Ends(Case):
             self.assertEqual(process.returncode, 0)
             lines.close()
 
-    def test_streams_that_are_closed(self):
-        for closed, code in (("<&-", 0), ("<&- >&-", 0), (">&-", 1), ("2>&-", 0)):
+    def test_streams_that_are_closed_or_of_no_use(self):
+        for closed, code in (("<&-", 0), ("<&- >&-", 0), (">&-", 1), ("2>&-", 0), ("0>&1", 1), ("< /", 1), ("> /dev/full", 1)):
             words = ["bash", "-c", f'"$0" bridge --timeout 0.1 127.0.0.1:{free_port()} {closed}', PROGRAMS["iccm"]]
             run = subprocess.run(words, input=self.conversation(), capture_output=True, timeout=PATIENCE_S)
             self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (closed, run))
