@@ -37,16 +37,15 @@ static bool is_full(const bridge_t *bridge, size_t len) {
 
 /* To the server, now or with the next connection. id_len 0: a notification, which is not remembered once it
  * is sent. */
-static waiting_t *ask(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
+static void ask(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
   bool sent = bridge->connected && mcp__client_send(bridge->client, text, len) == 0;
   connect_first(bridge);
   if (sent && id_len == 0)
-    return NULL;
+    return;
   waiting_t *waiting =
       waiting_add(&bridge->asked, id, id_len, uv_now(&bridge->loop) + bridge->options->timeout_ms);
   if (!sent)
     waiting_keep_text(&bridge->asked, waiting, text, len);
-  return waiting;
 }
 
 /* ---- from the host --------------------------------------------------------------------------------- */

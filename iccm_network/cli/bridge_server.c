@@ -82,15 +82,22 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
 
 /* ---- the connection -------------------------------------------------------------------------------- */
 
+/* That nobody waits any more for what has been asked. */
+static int write_cancelled(mcp__buf_t *text, const waiting_t *waiting, const char *reason) {
+  mcp__buf_t params = bridge_buf();
+  int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)waiting->id_len,
+                               waiting->id, reason);
+  status = mcp__buf_join(status,
+                         mcp__jsonrpc_request(text, 0, "notifications/cancelled", params.data, params.len));
+  mcp__buf_deinit(&params);
+  return status;
+}
+
 /* What the server has asked and will not hear the answer of: the host need not find one. */
 static void take_back_asks(bridge_t *bridge) {
   for (waiting_t *each = bridge->asks.first; each != NULL; each = each->next) {
-    mcp__buf_t text = bridge_buf(), params = bridge_buf();
-    int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"the connection was lost\"}",
-                                 (int)each->id_len, each->id);
-    status = mcp__buf_join(
-        status, mcp__jsonrpc_request(&text, 0, "notifications/cancelled", params.data, params.len));
-    mcp__buf_deinit(&params);
+    mcp__buf_t text = bridge_buf();
+    int status = write_cancelled(&text, each, "the connection was lost");
     bridge_tell(bridge, &text, status);
   }
   waiting_clear(&bridge->asks);
@@ -123,14 +130,9 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
 static void tell_server_cancelled(bridge_t *bridge, const waiting_t *waiting) {
-  mcp__buf_t text = bridge_buf(), params = bridge_buf();
-  int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"no answer in time\"}",
-                               (int)waiting->id_len, waiting->id);
-  status = mcp__buf_join(status,
-                         mcp__jsonrpc_request(&text, 0, "notifications/cancelled", params.data, params.len));
-  if (status == 0)
+  mcp__buf_t text = bridge_buf();
+  if (write_cancelled(&text, waiting, "no answer in time") == 0)
     mcp__client_send(bridge->client, text.data, text.len);
-  mcp__buf_deinit(&params);
   mcp__buf_deinit(&text);
 }
 

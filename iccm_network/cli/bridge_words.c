@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <utf8.h>
 
 const bridge_cause_t bridge_away = {
     "away", "is the server running, and is this its address? `iccm doctor URL` finds out"};
@@ -63,13 +62,11 @@ void bridge_tell_error(bridge_t *bridge, const char *id, size_t id_len, int code
 void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
                        const char *problem) {
   mcp__buf_t data = bridge_buf(), text = bridge_buf();
+  const char *url = bridge->options->url; /* ASCII, as all that is read as an address */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
   status = mcp__buf_join(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
   status = mcp__buf_join(status, mcp__buf_puts(&data, ",\"url\":"));
-  const char *url =
-      bridge->options->url; /* it was read as an address, so it is ASCII or the host's own words */
-  bool plain = mcp__utf8_valid(url, strlen(url));
-  status = mcp__buf_join(status, mcp__buf_json_string(&data, plain ? url : "", plain ? strlen(url) : 0));
+  status = mcp__buf_join(status, mcp__buf_json_string(&data, url, strlen(url)));
   status = mcp__buf_join(status, mcp__buf_puts(&data, "}"));
   status = mcp__buf_join(status,
                          mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, problem, data.data, data.len));

@@ -431,6 +431,14 @@ class Fails(Case):
             self.assertEqual(bridge.ask(request(3, "ping"))["error"]["code"], -32700)
             self.assertEqual(bridge.hear()["result"], {})
 
+    def test_a_server_that_closes_with_words(self):
+        reason = 'größe "1"\n'.encode()
+        with self.talk() as (bridge, link, _):
+            bridge.send(call(1, "x"))
+            link.hear()
+            link.link.sendall(b"\x88" + bytes([2 + len(reason)]) + b"\x03\xe9" + reason)
+            self.expect_cause(bridge.hear(), 1, "lost", 'the peer closed with 1001: größe "1"\n')
+
     def test_an_id_in_use(self):
         with self.talk() as (bridge, link, _):
             bridge.send(request(1, "ping"), request(1, "ping"))
@@ -630,9 +638,10 @@ class Limits(Case):
             count, asked = 100, []
 
             def flood():
-                for number in range(1, count + 1):
-                    bridge.send(call(number, "x", text=MIB * "x"))
-                    asked.append(number)
+                with contextlib.suppress(BrokenPipeError):  # when the bridge is killed
+                    for number in range(1, count + 1):
+                        bridge.send(call(number, "x", text=MIB * "x"))
+                        asked.append(number)
 
             flooding = threading.Thread(target=flood, daemon=True)
             flooding.start()
@@ -640,6 +649,7 @@ class Limits(Case):
             self.assertLess(len(asked), count, "the host was held up")
             self.assertLess(self.memory(bridge.process), 300 * MIB)
             bridge.process.kill()
+            bridge.process.wait()
             flooding.join(PATIENCE_S)
             done.set()
 
