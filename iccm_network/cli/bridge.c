@@ -172,6 +172,7 @@ int bridge_run(const options_t *options, const print_t *out) {
     end(bridge);
     return report_usage(options, out, "%s", mcp_last_error());
   }
+  mcp_client_set_tls_verify(bridge->client, !options->insecure);
   mcp__client_set_forward(bridge->client, &forward);
   begin(bridge);
   status = hostio_open(&bridge->hostio, &bridge->loop, MAX_MESSAGE, &hostio_events, bridge);

@@ -21,7 +21,7 @@ _iccm_command() {
 
 _iccm() {
   local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
-  local command options='--timeout --json --token --verbose --help --version' words=
+  local command options='--timeout --json --token --insecure --verbose --help --version' words=
   COMPREPLY=()
   if [[ $word == = || $before == = ]]; then # behind --option=
     return

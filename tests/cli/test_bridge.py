@@ -13,7 +13,7 @@ import time
 import unittest
 
 from peer import Peer, plain_http, read_frame, silent, upgrade
-from services import INHERITED, PROGRAMS, REPORT, Alone, free_port, main, until
+from services import INHERITED, PROGRAMS, REPORT, Alone, finished, free_port, main, until
 
 PATIENCE_S = 60
 MIB = 1 << 20
@@ -310,6 +310,21 @@ class Passes(Case):
                 self.assertIn("result", bridge.begin())
             with Bridge(echo.url, "--token", "wrong") as bridge:
                 self.expect_cause(bridge.begin(), 0, "refused", "401")
+
+    def test_tls(self):
+        with Alone("echo", "0") as clear:
+            self.assertEqual(finished([PROGRAMS["certificates"], clear.directory]).returncode, 0)
+            files = {name: os.path.join(clear.directory, f"{name}.pem") for name in ("good", "key", "ca")}
+            with Alone("echo", "0", ICCM_TLS_CERT=files["good"], ICCM_TLS_KEY=files["key"]) as echo:
+                url = f"wss://localhost:{echo.port}"
+                with Bridge(url, env={"ICCM_TLS_CA": files["ca"]}) as bridge:
+                    self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
+                    text = MIB * "x"
+                    self.assertEqual(bridge.ask(call(1, "echo", text=text))["result"]["structuredContent"]["text"], text)
+                with Bridge(url, "--insecure") as bridge:
+                    self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
+                with Bridge(url, "--timeout", "3") as bridge:
+                    self.expect_cause(bridge.begin(), 0, "away", "certificate")
 
 
 class Restarts(Case):
