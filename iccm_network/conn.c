@@ -625,12 +625,12 @@ static void begin(mcp__conn_t *conn) {
   refuse_or_begin(conn, (struct sockaddr *)&address);
 }
 
-void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
+int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
   mcp__conn_t *conn = mcp__calloc(sizeof *conn);
-  if (conn == NULL || mcp__stream_init(&conn->stream, &server->io, MCP__MAX_OUT, &events, conn) != 0) {
-    mcp__free(conn); /* the connection stays in the kernel's queue until the next one comes */
-    mcp_log(MCP_LOG_ERROR, server->name, "out of memory for a connection");
-    return;
+  int status = conn != NULL ? mcp__stream_init(&conn->stream, &server->io, MCP__MAX_OUT, &events, conn) : UV_ENOMEM;
+  if (status != 0) {
+    mcp__free(conn);
+    return status;
   }
   conn->server = server;
   conn->since_ms = conn->read_ms = uv_now(server->loop);
@@ -651,6 +651,7 @@ void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
     close_now(conn);
   else
     begin(conn);
+  return 0;
 }
 
 static bool stalled(mcp__conn_t *conn, uint64_t now_ms) {

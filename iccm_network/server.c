@@ -393,11 +393,12 @@ static void close_listeners(mcp_server_t *server) {
 
 static void on_connection(uv_stream_t *listener, int status) {
   mcp_server_t *server = listener->data;
-  if (status == 0) {
-    mcp__conn_accept(server, listener);
+  if (status == 0)
+    status = mcp__conn_accept(server, listener);
+  if (status == 0)
     return;
-  }
-  /* libuv would ask the kernel again before anything else, for ever, and nothing could give a descriptor back */
+  /* Without a descriptor libuv would ask the kernel again before anything else, for ever, and nothing could give one back;
+   * and as long as it holds a connection that was not taken it asks for no other. */
   mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s; not listening for a moment", mcp_strerror(status));
   close_listeners(server);
   server->deaf = true;

@@ -182,7 +182,7 @@ struct mcp_server {
 };
 
 /* conn.c */
-void mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener);
+int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener); /* else it waits in the listener, which is of no use any more */
 void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms);
 void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no call is in flight, or now */
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
