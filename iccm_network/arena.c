@@ -25,9 +25,11 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
   chunk_t *chunk = arena->chunks;
   if (chunk == NULL || size > chunk->cap - chunk->used) {
     size_t cap = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-    chunk = arena->used + cap <= arena->max ? mcp__malloc(sizeof *chunk + cap) : NULL;
+    bool allowed = arena->used + cap <= arena->max;
+    chunk = allowed ? mcp__malloc(sizeof *chunk + cap) : NULL;
     if (chunk == NULL) {
       arena->failed = true;
+      arena->starved |= allowed;
       return NULL;
     }
     *chunk = (chunk_t){.next = arena->chunks, .cap = cap};
@@ -88,5 +90,5 @@ void mcp__arena_reset(mcp__arena_t *arena) {
   free_down_to(arena, last);
   if (last != NULL)
     last->used = 0;
-  arena->failed = false;
+  arena->failed = arena->starved = false;
 }

@@ -302,6 +302,8 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
+  if (message.kind == MCP__INVALID && client->arena.failed) /* whose answer it was nobody knows, and he waits for it */
+    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG, "no memory to read what the peer sent");
   reply_t reply = {&message, yyjson_equals_str(message.method, "ping")};
   switch (message.kind) {
   case MCP__RESPONSE:

@@ -338,6 +338,11 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   mcp__message_t message;
   mcp__outcome_t outcome;
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(server), &call->arena, &message);
+  if (message.kind == MCP__INVALID && call->arena.starved) { /* its sender would wait for an answer with its id */
+    mcp__call_give_back(call);
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a message");
+    return;
+  }
   mcp__dispatch(&server->identity, conn->revision, &message, &call->arena, &outcome);
   if (message.kind == MCP__REQUEST)
     conn->revision = outcome.revision;

@@ -424,7 +424,7 @@ int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
  * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
  * the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and may have served
  * it all the same), MCP_ELOST (sent, and the connection went: the call may have been served), MCP_ECLOSED,
- * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG. */
+ * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, UV_ENOMEM. */
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg);
 

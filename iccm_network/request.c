@@ -207,6 +207,10 @@ bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_
     read_error(message->error, &answer);
   else
     read_result(message->result, request_of(waiting)->is_tool, arena, &answer);
+  if (arena->failed) { /* else value might be another than what it is otherwise */
+    fail_request(all, request_of(waiting), arena->starved ? UV_ENOMEM : MCP_ETOOBIG, "no memory to read the answer");
+    return true;
+  }
   finish(all, request_of(waiting), &answer);
   return true;
 }
