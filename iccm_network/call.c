@@ -294,6 +294,8 @@ static int render_content(mcp__buf_t *out, const mcp__addressee_t *to, const voi
 static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const mcp__buf_t *response = what;
   (void)to;
+  if (response->len == 0)
+    return UV_ENOMEM; /* there was none even to say so */
   return mcp__buf_append(out, response->data, response->len);
 }
 
@@ -333,7 +335,8 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
       call->ending = MCP__ENDED_ERROR;
       status = MCP_EANSWER;
       note_failure(call, &unwritable);
-      render_failure(&call->response, &call->to, &unwritable);
+      if (render_failure(&call->response, &call->to, &unwritable) != 0)
+        call->response.len = 0;
     }
     return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
   }
