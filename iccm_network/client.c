@@ -132,7 +132,10 @@ static void on_link_open(void *arg) {
 }
 
 static void on_initialized(mcp_client_t *client) { /* whatever was answered: old peers know no initialize */
-  mcp__link_send(client->link, write_initialized, NULL);
+  if (mcp__link_send(client->link, write_initialized, NULL) != 0) {
+    drop_link(client, UV_ENOMEM, "out of memory");
+    return;
+  }
   client->state = OPEN;
   client->attempts = 0;
   *client->problem = '\0';

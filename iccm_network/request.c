@@ -17,7 +17,8 @@
 enum {
   DEFAULT_TIMEOUT_MS = 30000,
   MAX_WAITING = 1024,
-  MAX_WAITING_BYTES = 16 << 20
+  MAX_WAITING_BYTES = 16 << 20,
+  SEND_AGAIN_MS = 50
 };
 
 typedef struct mcp__request {
@@ -121,11 +122,6 @@ void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char 
   }
 }
 
-void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms) {
-  while (all->pending.first != NULL && all->pending.first->deadline_ms <= now_ms)
-    time_out(all, request_of(all->pending.first));
-}
-
 static int write_text(mcp__buf_t *out, void *what) {
   const mcp__buf_t *text = what;
   return mcp__buf_append(out, text->data, text->len);
@@ -134,12 +130,20 @@ static int write_text(mcp__buf_t *out, void *what) {
 static void send_unsent(mcp__requests_t *all) {
   while (all->link != NULL && all->first != NULL) {
     request_t *request = all->first;
-    if (mcp__link_send(all->link, write_text, &request->text) != 0)
-      return; /* out of memory: the deadline decides, or the next connection */
+    if (mcp__link_send(all->link, write_text, &request->text) != 0) { /* out of memory, for now */
+      all->on_due(all->client, uv_now(all->loop) + SEND_AGAIN_MS);
+      return;
+    }
     remove_unsent(all, request);
     request->sent = true;
     mcp__buf_deinit(&request->text);
   }
+}
+
+void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms) {
+  send_unsent(all); /* what could not be, for want of memory */
+  while (all->pending.first != NULL && all->pending.first->deadline_ms <= now_ms)
+    time_out(all, request_of(all->pending.first));
 }
 
 void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link) {
