@@ -1,0 +1,179 @@
+/* main.c: every scenario with every fault: each allocation fails once, and as the first of many; each system
+ * call fails once, with each error that it may have.
+ *
+ * usage: faults [full | SCENARIO DOMAIN FIRST COUNT VARIANT]
+ *
+ * Without an argument one fault in seven is tried, the day chooses which; full tries all, takes minutes, and
+ * is `ninja -C build-asan faults-full`; the numbers of one fault, as a failure prints them, play that one
+ * alone, and with FAULTS_TRACE=1 show where it strikes, with TEST_LOG=1 what is logged.
+ *
+ * Happy path: a scenario is played once without a fault, which counts what could fail, then once a fault, all
+ * in one child process. Failure: the child ends (a judgement, a crash, a sanitizer) or stands still and is
+ * ended; that is told with the fault's numbers, and another child goes on behind it. The last line says how
+ * much was failed. */
+#include "play.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HANG_S = 20, LATE_MS = 7000, LONG = 24, VARIANTS = 6, STRIDE = 7 };
+
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
+
+static const char *const domain_names[] = {"memory", "memory elsewhere", "calls", "calls elsewhere"};
+
+/* Shared with the children. */
+typedef struct progress {
+  unsigned long counts[FAULT_DOMAINS];
+  fault_t at; /* is being played */
+  unsigned long runs, made[FAULT_DOMAINS];
+} progress_t;
+
+static progress_t *progress;
+static unsigned long failures;
+static unsigned stride;
+
+static uv_loop_t loop;
+static void ignore_line(int level, const char *part, const char *text, void *arg) {
+  (void)arg;
+  if (getenv("TEST_LOG") != NULL)
+    fprintf(stderr, "%d %s %s\n", level, part, text);
+}
+
+/* One fault may cost a stage of connecting, which is 5 s at the most: nobody waits for the deadline of a
+ * call. */
+static void play_one(const scenario_t *scenario, const fault_t *fault) {
+  progress->at = *fault;
+  uint64_t began_ms = faults_ms();
+  alarm(HANG_S);
+  play_scenario(scenario, &loop, fault);
+  REQUIRE(fault->count > 1 || faults_ms() - began_ms < LATE_MS, "%d ms for one fault: %s",
+          (int)(faults_ms() - began_ms), faults_last());
+  progress->runs++;
+  progress->made[fault->domain] += faults_made();
+}
+
+/* Which fault comes after this one; false: none. */
+static bool next_fault(fault_t *fault) {
+  bool is_call = fault->domain == CALL_HERE || fault->domain == CALL_ELSEWHERE;
+  if (is_call && fault->variant + 1 < VARIANTS && stride == 1) {
+    fault->variant++;
+    return true;
+  }
+  if (!is_call && fault->count == 1) {
+    fault->count = LONG;
+    return true;
+  }
+  fault->count = 1;
+  fault->first += stride;
+  fault->variant = is_call && stride > 1 ? (unsigned)(fault->first / stride) : 0;
+  while (fault->first > progress->counts[fault->domain]) {
+    if (++fault->domain == FAULT_DOMAINS)
+      return false;
+    fault->first = 1 + (unsigned)rand() % stride;
+    fault->variant = stride > 1 ? (unsigned)rand() : 0;
+  }
+  return true;
+}
+
+static void count_all(const scenario_t *scenario) {
+  const fault_t none = {0};
+  play_one(scenario, &none); /* what is made once for all has been made then */
+  play_one(scenario, &none);
+  for (int i = 0; i < FAULT_DOMAINS; i++)
+    progress->counts[i] = faults_seen((faults_domain_t)i);
+}
+
+_Noreturn static void child(const scenario_t *scenario, const fault_t *first, bool alone) {
+  fault_t fault = *first;
+  mcp_set_log(ignore_line, MCP_LOG_TRACE, NULL);
+  faults_use();
+  REQUIRE(uv_loop_init(&loop) == 0, "no loop");
+  count_all(scenario);
+  if (first->count > 0) {
+    do
+      play_one(scenario, &fault);
+    while (!alone && next_fault(&fault));
+  }
+  alarm(0);
+  uv_loop_close(&loop);
+  fflush(stdout);
+  if (__lsan_do_recoverable_leak_check != NULL && __lsan_do_recoverable_leak_check() != 0)
+    _exit(1);
+  _exit(0);
+}
+
+static bool play_in_child(const scenario_t *scenario, const fault_t *first, bool alone) {
+  int status = 0;
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid == 0)
+    child(scenario, first, alone);
+  REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid, "%s", strerror(errno));
+  if (status == 0)
+    return true;
+  failures++;
+  const fault_t *at = &progress->at;
+  printf("FAILED (%s %d): '%s' %d %lu %lu %u (%s, number %lu of %lu)\n",
+         WIFSIGNALED(status) ? "signal" : "exit",
+         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), scenario->name, at->domain, at->first,
+         at->count, at->variant, domain_names[at->domain], at->first, progress->counts[at->domain]);
+  return false;
+}
+
+static void play_all(const scenario_t *scenario) {
+  fault_t fault = {MEMORY_HERE, 1 + (unsigned)rand() % stride, 1, 0};
+  unsigned long runs = progress->runs;
+  struct timespec began, ended;
+  timespec_get(&began, TIME_UTC);
+  while (!play_in_child(scenario, &fault, false)) {
+    fault = progress->at;
+    if (fault.count == 0 || !next_fault(&fault))
+      break; /* it fails without a fault, too */
+  }
+  timespec_get(&ended, TIME_UTC);
+  printf("%-12s %5lu allocations (%lu elsewhere), %4lu calls (%lu elsewhere), %5lu runs, %.1f s\n",
+         scenario->name, progress->counts[0], progress->counts[1], progress->counts[2], progress->counts[3],
+         progress->runs - runs,
+         (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9);
+}
+
+static const scenario_t *find_scenario(const char *name) {
+  for (size_t i = 0; i < scenario_count; i++)
+    if (strcmp(scenarios[i].name, name) == 0)
+      return &scenarios[i];
+  REQUIRE(false, "no scenario %s", name);
+}
+
+static int play_one_alone(char **argv) {
+  fault_t fault = {(faults_domain_t)atoi(argv[2]), strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10),
+                   (unsigned)atoi(argv[5])};
+  return play_in_child(find_scenario(argv[1]), &fault, true) ? 0 : 1;
+}
+
+int main(int argc, char **argv) {
+  unsigned seed = (unsigned)(time(NULL) / 86400);
+  progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (argc == 6)
+    return play_one_alone(argv);
+  stride = argc == 2 && strcmp(argv[1], "full") == 0 ? 1 : STRIDE;
+  srand(seed);
+  if (argc == 3) /* one scenario, all of it */
+    stride = 1, play_all(find_scenario(argv[2]));
+  else
+    for (size_t i = 0; i < scenario_count; i++)
+      play_all(&scenarios[i]);
+  printf("seed %u, stride %u: %lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
+         "elsewhere)\n",
+         seed, stride, progress->runs, progress->made[0], progress->made[1], progress->made[2],
+         progress->made[3]);
+  printf("%lu faults were not borne\n", failures);
+  return failures > 0;
+}

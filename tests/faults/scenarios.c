@@ -1,0 +1,340 @@
+/* scenarios.c: what is played while something fails. Whatever fails, requests end (play.c sees to that);
+ * without a fault all of them succeed. */
+#include "play.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void expect_all(const play_t *play, const request_t *requests, size_t count) {
+  play_wait(requests, count);
+  for (size_t i = 0; i < count && play->faultless; i++)
+    REQUIRE(play_succeeded(&requests[i]), "request %zu: %d %s", i, requests[i].status, requests[i].message);
+}
+
+static void expect_status(const play_t *play, const request_t *request, int status) {
+  REQUIRE(!play->faultless || request->status == status, "%d instead of %d: %s", request->status, status,
+          request->message);
+}
+
+/* ---- a server's life ----------------------------------------------------------------------------------- */
+
+static void live(play_t *play) {
+  mcp_tool_t tool = play_tools[0];
+  mcp_server_t *server = mcp_server_new("brief", "1", 0, play_tools);
+  REQUIRE(server != NULL || *mcp_last_error() != '\0', "no server, and no words");
+  REQUIRE(server != NULL || !play->faultless, "%s", mcp_last_error());
+  if (server == NULL)
+    return;
+  tool.name = "late";
+  mcp_server_set_log_url(server, NULL);
+  mcp_server_set_auth_token(server, "secret");
+  mcp_server_set_allowed_origins(server, "https://here.example");
+  mcp_server_set_max_connects_per_second(server, 10);
+  mcp_server_set_need(server, "store", "not there");
+  mcp_server_set_need(server, "store", NULL);
+  mcp_metric_add(mcp_server_metric(server, MCP_COUNTER, "brief_total", "Calls.", "kind"), "a", 1);
+  int status = mcp_server_start(server, play->loop);
+  REQUIRE(*mcp_strerror(status) != '\0', "status %d has no words", status);
+  REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
+  mcp_server_add_tool(server, &tool);
+  mcp_server_remove_tool(server, "late");
+  play_turn();
+  play_stop(server);
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------- */
+
+static mcp_client_t *client;
+
+static void call_from_name(play_t *play) {
+  request_t requests[2];
+  client = play_client(play, "localhost", play->server);
+  play_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
+  play_list(client, &requests[1]);
+  expect_all(play, requests, 2);
+  play_close(client);
+}
+
+static char *large(void) {
+  char *json = malloc(300010);
+  memset(json, 'x', 300008);
+  memcpy(json, "{\"text\":\"", 9);
+  memcpy(json + 300007, "\"}", 3);
+  return json;
+}
+
+#define NESTED "{\"a\":[{\"b\":[1,2.5,null,{\"c\":{\"d\":[[[[\"\\u00fc\"]]]]}}]},true]}"
+
+static void call_all(play_t *play) {
+  request_t requests[10];
+  char *json = large();
+  client = play_client(play, "127.0.0.1", play->server);
+  if (client != NULL)
+    mcp_client_set_trace_id(client, "trace-1");
+  play_call(client, "echo", json, 0, &requests[0]);
+  play_call(client, "echo", NESTED, 0, &requests[1]);
+  play_call(client, "strict", "{\"name\":\"abc\",\"list\":[1,2,3]}", 0, &requests[2]);
+  play_call(client, "content", "{\"n\":1}", 0, &requests[3]);
+  play_request(client, "ping", NULL, &requests[4]);
+  play_list(client, &requests[5]);
+  play_call(client, "strict", "{\"name\":\"ABC\"}", 0, &requests[6]);
+  play_call(client, "fail", NULL, 0, &requests[7]);
+  play_call(client, "error", NULL, 0, &requests[8]);
+  play_call(client, "none", NULL, 0, &requests[9]);
+  free(json);
+  expect_all(play, requests, 6);
+  play_wait(requests, 10);
+  expect_status(play, &requests[6], MCP_INVALID_PARAMS);
+  expect_status(play, &requests[7], -32042);
+  REQUIRE(!play->faultless || requests[8].message[0] != '\0', "no error");
+  expect_status(play, &requests[9], MCP_METHOD_NOT_FOUND);
+  play_close(client);
+}
+
+static unsigned notes;
+
+static void on_note(mcp_client_t *from, const char *method, yyjson_val *params, void *arg) {
+  (void)from;
+  (void)method;
+  (void)params;
+  (void)arg;
+  notes++;
+}
+
+#define INITIALIZE                                                                                           \
+  "{\"protocolVersion\":\"2025-06-18\",\"capabilities\":{},\"clientInfo\":{\"name\":\"faults\",\"version\":" \
+  "\"1\"}}"
+
+static void hear_progress(play_t *play) {
+  request_t requests[2];
+  notes = 0;
+  client = play_client(play, "127.0.0.1", play->server);
+  if (client != NULL)
+    mcp_client_on_notification(client, on_note, NULL);
+  play_request(client, "tools/call",
+               "{\"name\":\"progress\",\"arguments\":{},\"_meta\":{\"progressToken\":7}}", &requests[0]);
+  play_request(client, "tools/call", "{\"name\":\"block\",\"arguments\":{},\"_meta\":{\"progressToken\":8}}",
+               &requests[1]);
+  expect_all(play, requests, 2);
+  REQUIRE(!play->faultless || notes >= 2, "%u notifications", notes);
+  play_close(client);
+}
+
+static void hear_of_tools(play_t *play) {
+  request_t requests[2];
+  mcp_tool_t tool = play_tools[0];
+  tool.name = "late";
+  notes = 0;
+  client = play_client(play, "127.0.0.1", play->server);
+  if (client != NULL)
+    mcp_client_on_notification(client, on_note, NULL);
+  play_request(client, "initialize", INITIALIZE, &requests[0]);
+  expect_all(play, requests, 1);
+  int status = mcp_server_add_tool(play->server, &tool);
+  REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
+  play_call(client, "late", NULL, 0, &requests[0]);
+  expect_all(play, requests, 1);
+  REQUIRE(status != 0 || mcp_server_remove_tool(play->server, "late") == 0 || !play->faultless, "it stays");
+  play_list(client, &requests[1]);
+  expect_all(play, requests + 1, 1);
+  REQUIRE(!play->faultless || notes >= 2, "%u notifications", notes);
+  play_close(client);
+}
+
+static void remove_late(play_t *play) {
+  mcp_server_remove_tool(play->server, "late"); /* where it could not be removed then */
+}
+
+static void call_through(play_t *play) {
+  request_t requests[3];
+  play_upstream = play_client(play, "127.0.0.1", play->server);
+  client = play_client(play, "127.0.0.1", play->server);
+  play_call(client, "relay", "{\"name\":\"a\"}", 0, &requests[0]);
+  play_call(client, "relay", NULL, 0, &requests[1]);
+  play_call(client, "block", "{\"name\":\"a\"}", 0, &requests[2]);
+  expect_all(play, requests, 3);
+  play_close(client);
+  play_close(play_upstream);
+  play_upstream = NULL;
+}
+
+static void ask_from_pool(play_t *play) {
+  request_t request;
+  char args[64];
+  snprintf(args, sizeof args, "{\"url\":\"ws://127.0.0.1:%d\"}", mcp_server_port(play->server));
+  client = play_client(play, "127.0.0.1", play->server);
+  play_call(client, "ask", args, 0, &request);
+  expect_all(play, &request, 1);
+  play_close(client);
+}
+
+static void give_up(play_t *play) {
+  request_t requests[3];
+  client = play_client(play, "127.0.0.1", play->server);
+  play_call(client, "hold", NULL, 200, &requests[0]);
+  play_call(client, "hold", NULL, 0, &requests[1]);
+  uint64_t id = client != NULL ? mcp_client_last_id(client) : 0;
+  play_call(client, "echo", NULL, 0, &requests[2]);
+  play_wait(&requests[2], 1);
+  if (requests[1].made)
+    mcp_client_cancel(client, id);
+  play_wait(requests, 3);
+  expect_status(play, &requests[0], MCP_ETIMEOUT);
+  expect_status(play, &requests[1], MCP_ECANCELED);
+  play_call(client, "hold", NULL, 0, &requests[0]);
+  play_close(client); /* which ends the call */
+  REQUIRE(!requests[0].made || requests[0].fired == 1, "a call outlived its client");
+}
+
+/* ---- the log ------------------------------------------------------------------------------------------- */
+
+static mcp_server_t *shipper;
+
+static void ship_lines(play_t *play) {
+  char url[64];
+  yyjson_mut_doc *data = play_json("{\"password\":\"x\",\"n\":[1,2]}");
+  play_lines = 0;
+  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
+  shipper = mcp_server_new("shipper", "1", 0, play_tools);
+  bool runs = shipper != NULL && mcp_server_set_log_url(shipper, url) == 0 &&
+              mcp_server_start(shipper, play->loop) == 0;
+  REQUIRE(runs || !play->faultless, "no server: %s", mcp_last_error());
+  for (int i = 0; i < 3; i++)
+    mcp_log_data(MCP_LOG_INFO, "shipper", "trace", yyjson_mut_doc_get_root(data), "line %d", i);
+  yyjson_mut_doc_free(data);
+  if (play->faultless)
+    PLAY_UNTIL(play_lines >= 3);
+  for (int i = 0; i < 20; i++)
+    play_turn();
+  play_stop(shipper);
+}
+
+/* ---- plain HTTP, and the token ------------------------------------------------------------------------- */
+
+static void expect_http(const play_t *play, const mcp_server_t *server, const char *request,
+                        const char *status) {
+  static char answer[1 << 16];
+  play_http(server, request, answer, sizeof answer);
+  bool proper = strncmp(answer, "HTTP/1.1 ", 9) == 0;
+  REQUIRE(proper || !play->faultless, "%s: %.80s", request, answer);
+  REQUIRE(!play->faultless || strncmp(answer + 9, status, 3) == 0, "%s: %.80s", request, answer);
+}
+
+static void ask_pages(play_t *play) {
+  mcp_server_set_need(play->server, "store", "away");
+  expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "503");
+  mcp_server_set_need(play->server, "store", NULL);
+  expect_http(play, play->server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(play, play->server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(play, play->server, "PUT / HTTP/1.1\r\nHost: a\r\n\r\n", "405");
+}
+
+static void ask_pages_again(play_t *play) {
+  mcp_server_set_need(play->server, "store", NULL);
+  expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+  expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
+}
+
+static mcp_server_t *guarded;
+
+static void start_guarded(play_t *play) {
+  guarded = mcp_server_new("guarded", "1", 0, play_tools);
+  REQUIRE(guarded != NULL && mcp_server_set_auth_token(guarded, "secret") == 0, "no guarded server");
+  mcp_server_set_log_url(guarded, NULL);
+  REQUIRE(mcp_server_start(guarded, play->loop) == 0, "no guarded server");
+}
+
+static void show_token(play_t *play) {
+  static const char *const tokens[] = {"secret", "wrong", NULL};
+  for (int i = 0; i < 3; i++) {
+    request_t request;
+    client = play_client(play, "127.0.0.1", guarded);
+    int status = client != NULL ? mcp_client_set_auth_token(client, tokens[i]) : 0;
+    REQUIRE(status == 0 || !play->faultless, "%s", mcp_strerror(status));
+    if (client != NULL)
+      mcp_client_set_fail_fast(client, true);
+    play_call(client, "echo", NULL, 0, &request);
+    play_wait(&request, 1);
+    expect_status(play, &request, i == 0 ? 0 : MCP_EREFUSED);
+    REQUIRE(i == 0 || !play_succeeded(&request), "served without the token");
+    play_close(client);
+  }
+  expect_http(play, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer secret\r\n\r\n",
+              "200");
+  expect_http(play, guarded, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "401");
+}
+
+static void stop_guarded(play_t *play) {
+  expect_http(play, guarded, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200"); /* it listens again */
+  show_token(play);
+  play_stop(guarded);
+}
+
+/* ---- a server that goes and comes back ----------------------------------------------------------------- */
+
+static mcp_server_t *changing;
+
+static mcp_server_t *start_changing(play_t *play, int port) {
+  mcp_server_t *server = mcp_server_new("changing", "1", port, play_tools);
+  if (server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
+      mcp_server_start(server, play->loop) == 0)
+    return server;
+  REQUIRE(!play->faultless, "no server");
+  mcp_server_free(server);
+  return NULL;
+}
+
+static int changing_port;
+
+static void know_each_other(play_t *play) {
+  request_t request;
+  changing = start_changing(play, 0);
+  changing_port = mcp_server_port(changing);
+  client = play_client(play, "127.0.0.1", changing);
+  play_call(client, "echo", NULL, 0, &request);
+  expect_all(play, &request, 1);
+}
+
+static void go_and_come_back(play_t *play) {
+  request_t requests[2];
+  play_call(client, "hold", NULL, 0, &requests[0]);
+  play_turn();
+  play_stop(changing);
+  play_wait(requests, 1);
+  REQUIRE(!play_succeeded(&requests[0]), "nobody answered it");
+  changing = start_changing(play, changing_port);
+  if (changing == NULL) /* one fault does not last */
+    changing = start_changing(play, changing_port);
+  if (changing == NULL)
+    return;
+  play_call(client, "echo", NULL, 10000, &requests[1]);
+  expect_all(play, requests + 1, 1);
+}
+
+static void end_changing(play_t *play) {
+  request_t request;
+  if (changing == NULL)
+    changing = start_changing(play, changing_port);
+  play_call(client, "echo", NULL, 0, &request);
+  expect_all(play, &request, 1);
+  play_close(client);
+  play_stop(changing);
+}
+
+const scenario_t scenarios[] = {
+    {"server", false, NULL, live, NULL},
+    {"name", true, NULL, call_from_name, NULL},
+    {"calls", false, NULL, call_all, NULL},
+    {"progress", true, NULL, hear_progress, NULL},
+    {"tools", false, NULL, hear_of_tools, remove_late},
+    {"children", true, NULL, call_through, NULL},
+    {"pool", true, NULL, ask_from_pool, NULL},
+    {"giving up", false, NULL, give_up, NULL},
+    {"log", true, NULL, ship_lines, NULL},
+    {"pages", false, NULL, ask_pages, ask_pages_again},
+    {"token", false, start_guarded, show_token, stop_guarded},
+    {"coming back", false, know_each_other, go_and_come_back, end_changing},
+};
+const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
