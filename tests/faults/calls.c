@@ -129,7 +129,8 @@ int shutdown(int fd, int how) {
 }
 
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
-  int error = STRIKE("setsockopt", others);
+  int error = level != IPPROTO_TCP ? STRIKE("setsockopt", others)
+                                   : 0; /* else the kernel itself waits, in true time */
   return error != 0 ? fail(error) : (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }
 

@@ -36,7 +36,7 @@ const char *faults_last(void); /* "accept4: EMFILE": the one that was made last 
 
 long faults_live(void); /* allocations of the library that were not given back yet */
 
-/* For memory.c and calls.c: whether this one fails. */
+/* For those that stand in: whether this one fails. */
 bool faults_strike(bool is_call);
 unsigned faults_variant(void);
 void faults_note(const char *call, const char *error);

@@ -1,9 +1,9 @@
 /* main.c: every scenario with every fault: each allocation fails once, and as the first of many; each system
- * call fails once, with each error that it may have.
+ * call fails with each error that it may have, once, and with one of them again and again.
  *
  * usage: faults [full | SCENARIO DOMAIN FIRST COUNT VARIANT]
  *
- * Without an argument one fault in seven is tried, the day chooses which; full tries all, takes minutes, and
+ * Without an argument one fault in eleven is tried, the day chooses which; full tries all, takes minutes, and
  * is `ninja -C build-asan faults-full`; the numbers of one fault, as a failure prints them, play that one
  * alone, and with FAULTS_TRACE=1 show where it strikes, with TEST_LOG=1 what is logged.
  *
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANG_S = 20, LATE_MS = 7000, LONG = 24, VARIANTS = 6, STRIDE = 7 };
+enum { HANG_S = 20, LATE_MS = 10000, LONG = 24, VARIANTS = 6, STRIDE = 11 };
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
 
@@ -47,27 +47,34 @@ static void ignore_line(int level, const char *part, const char *text, void *arg
     fprintf(stderr, "%d %s %s\n", level, part, text);
 }
 
-/* One fault may cost a stage of connecting, which is 5 s at the most: nobody waits for the deadline of a
- * call. */
-static void play_one(const scenario_t *scenario, const fault_t *fault) {
-  progress->at = *fault;
+/* How long it took, by the clock that leaps. */
+static int play_timed(const scenario_t *scenario, const fault_t *fault) {
   uint64_t began_ms = faults_ms();
   alarm(HANG_S);
   play_scenario(scenario, &loop, fault);
-  REQUIRE(fault->count > 1 || faults_ms() - began_ms < LATE_MS, "%d ms for one fault: %s",
-          (int)(faults_ms() - began_ms), faults_last());
   progress->runs++;
   progress->made[fault->domain] += faults_made();
+  return (int)(faults_ms() - began_ms);
+}
+
+/* One fault may cost a stage of connecting, but nobody waits for the deadline of a call. The machine may have
+ * been busy elsewhere while the clock leapt: what was late is played again. */
+static void play_one(const scenario_t *scenario, const fault_t *fault) {
+  progress->at = *fault;
+  int ms = play_timed(scenario, fault);
+  if (fault->count == 1 && ms > LATE_MS)
+    ms = play_timed(scenario, fault);
+  REQUIRE(fault->count != 1 || ms <= LATE_MS, "%d ms for one fault: %s", ms, faults_last());
 }
 
 /* Which fault comes after this one; false: none. */
 static bool next_fault(fault_t *fault) {
   bool is_call = fault->domain == CALL_HERE || fault->domain == CALL_ELSEWHERE;
-  if (is_call && fault->variant + 1 < VARIANTS && stride == 1) {
+  if (is_call && fault->count == 1 && fault->variant + 1 < VARIANTS && stride == 1) {
     fault->variant++;
     return true;
   }
-  if (!is_call && fault->count == 1) {
+  if (fault->count == 1) {
     fault->count = LONG;
     return true;
   }

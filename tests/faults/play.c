@@ -346,7 +346,7 @@ void play_scenario(const scenario_t *scenario, uv_loop_t *loop, const fault_t *f
   play_t play = {.loop = loop, .faultless = true};
   long live = faults_live();
   turning = loop;
-  faults_leap(scenario->waits_for_threads ? 20 : 200);
+  faults_leap(scenario->waits_for_threads ? 20 : 50);
   open_stage(&play);
   if (scenario->before != NULL)
     scenario->before(&play);
