@@ -1,5 +1,5 @@
 /* faults.c: counts, and says which one fails; and the allocators that ask: the library's, libuv's and
- * OpenSSL's.
+ * OpenSSL's. yyjson and PCRE2 take the library's; wslay, which sees unusual frames alone, is left out.
  *
  * libuv's realloc never fails: what it grows by it is the table of a loop's descriptors, and without memory
  * for that it ends the process by intention. */

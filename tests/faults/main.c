@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANG_S = 20, LATE_MS = 10000, LONG = 24, VARIANTS = 6, STRIDE = 11 };
+enum { HANG_S = 20, LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 11 };
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
 

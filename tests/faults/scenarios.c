@@ -325,7 +325,7 @@ static void end_changing(play_t *play) {
 
 const scenario_t scenarios[] = {
     {"server", false, NULL, live, NULL},
-    {"name", true, NULL, call_from_name, NULL},
+    {"name", false, NULL, call_from_name, NULL},
     {"calls", false, NULL, call_all, NULL},
     {"progress", true, NULL, hear_progress, NULL},
     {"tools", false, NULL, hear_of_tools, remove_late},
