@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { BYSTANDING = 3 };
+
 static uv_loop_t *turning;
 
 void play_failed(const char *file, int line, const char *condition, const char *format, ...) {
@@ -24,7 +26,23 @@ void play_failed(const char *file, int line, const char *condition, const char *
   _exit(1);
 }
 
+/* The bystander's calls while a scenario is played, one after another. */
+static struct {
+  mcp_client_t *client; /* NULL: none is made now */
+  request_t requests[BYSTANDING];
+  size_t begun;
+} bystanding;
+
+static void stand_by(void) {
+  size_t begun = bystanding.begun;
+  const request_t *last = begun > 0 ? &bystanding.requests[begun - 1] : NULL;
+  if (bystanding.client == NULL || begun == BYSTANDING || (last != NULL && last->made && last->fired == 0))
+    return;
+  play_call(bystanding.client, "echo", "{\"by\":1}", 0, &bystanding.requests[bystanding.begun++]);
+}
+
 void play_turn(void) {
+  stand_by();
   uv_run(turning, UV_RUN_ONCE);
 }
 
@@ -327,6 +345,19 @@ static void serve_others(play_t *play) {
   play_close(newcomer);
 }
 
+/* Each of the bystander's calls has ended, too; what fails once spoils one of them at the most. */
+static void end_bystanding(const fault_t *fault) {
+  size_t spoilt = 0;
+  while (bystanding.begun < BYSTANDING)
+    play_turn();
+  play_wait(bystanding.requests, BYSTANDING);
+  bystanding.client = NULL;
+  for (size_t i = 0; i < BYSTANDING; i++)
+    spoilt += !play_succeeded(&bystanding.requests[i]);
+  REQUIRE(spoilt <= fault->count, "%zu of the bystander's calls failed, the last: %s", spoilt,
+          bystanding.requests[BYSTANDING - 1].message);
+}
+
 static void on_handle(uv_handle_t *handle, void *arg) {
   if (!uv_is_closing(handle))
     *(const char **)arg = uv_handle_type_name(uv_handle_get_type(handle));
@@ -352,8 +383,11 @@ void play_scenario(const scenario_t *scenario, uv_loop_t *loop, const fault_t *f
     scenario->before(&play);
   play.faultless = fault->count == 0;
   faults_arm(fault);
+  bystanding.client = play.bystander;
+  bystanding.begun = 0;
   scenario->during(&play);
   faults_disarm();
+  end_bystanding(fault);
   play.faultless = true;
   serve_others(&play);
   if (scenario->after != NULL)
