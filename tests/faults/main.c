@@ -1,7 +1,7 @@
 /* main.c: every scenario with every fault: each allocation fails once, and as the first of many; each system
  * call fails with each error that it may have, once, and with one of them again and again.
  *
- * usage: faults [full | SCENARIO DOMAIN FIRST COUNT VARIANT]
+ * usage: faults [full [SCENARIO] | SCENARIO DOMAIN FIRST COUNT VARIANT]
  *
  * Without an argument one fault in eleven is tried, the day chooses which; full tries all, takes minutes, and
  * is `ninja -C build-asan faults-full`; the numbers of one fault, as a failure prints them, play that one
@@ -170,12 +170,10 @@ int main(int argc, char **argv) {
   progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (argc == 6)
     return play_one_alone(argv);
-  stride = argc == 2 && strcmp(argv[1], "full") == 0 ? 1 : STRIDE;
+  stride = argc >= 2 && strcmp(argv[1], "full") == 0 ? 1 : STRIDE;
   srand(seed);
-  if (argc == 3) /* one scenario, all of it */
-    stride = 1, play_all(find_scenario(argv[2]));
-  else
-    for (size_t i = 0; i < scenario_count; i++)
+  for (size_t i = 0; i < scenario_count; i++)
+    if (argc < 3 || &scenarios[i] == find_scenario(argv[2]))
       play_all(&scenarios[i]);
   printf("seed %u, stride %u: %lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
          "elsewhere)\n",
