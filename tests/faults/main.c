@@ -3,9 +3,10 @@
  *
  * usage: faults [full [SCENARIO] | SCENARIO DOMAIN FIRST COUNT VARIANT]
  *
- * Without an argument one fault in eleven is tried, the day chooses which; full tries all, takes minutes, and
- * is `ninja -C build-asan faults-full`; the numbers of one fault, as a failure prints them, play that one
- * alone, and with FAULTS_TRACE=1 show where it strikes, with TEST_LOG=1 what is logged.
+ * Without an argument each single allocation fails in the quick scenarios, and of everything else one in
+ * thirteen, the day chooses which. full tries all, takes minutes, and is `ninja -C build-asan faults-full`.
+ * The numbers of one fault, as a failure prints them, play that one alone, and with FAULTS_TRACE=1 show where
+ * it strikes, with TEST_LOG=1 what is logged.
  *
  * Happy path: a scenario is played once without a fault, which counts what could fail, then once a fault, all
  * in one child process. Failure: the child ends (a judgement, a crash, a sanitizer) or stands still and is
@@ -23,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANG_S = 20, LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 11 };
+enum { HANG_S = 20, LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13 };
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
 
@@ -38,7 +39,7 @@ typedef struct progress {
 
 static progress_t *progress;
 static unsigned long failures;
-static unsigned stride;
+static unsigned stride, first; /* of those that are tried */
 
 static uv_loop_t loop;
 static void ignore_line(int level, const char *part, const char *text, void *arg) {
@@ -68,25 +69,24 @@ static void play_one(const scenario_t *scenario, const fault_t *fault) {
 }
 
 /* Which fault comes after this one; false: none. */
-static bool next_fault(fault_t *fault) {
+static bool next_fault(const scenario_t *scenario, fault_t *fault) {
   bool is_call = fault->domain == CALL_HERE || fault->domain == CALL_ELSEWHERE;
   if (is_call && fault->count == 1 && fault->variant + 1 < VARIANTS && stride == 1) {
     fault->variant++;
     return true;
   }
-  if (fault->count == 1) {
+  if (fault->count == 1 && fault->first % stride == first % stride) {
     fault->count = LONG;
     return true;
   }
   fault->count = 1;
-  fault->first += stride;
-  fault->variant = is_call && stride > 1 ? (unsigned)(fault->first / stride) : 0;
+  fault->first += fault->domain == MEMORY_HERE && scenario->is_quick ? 1 : stride;
   while (fault->first > progress->counts[fault->domain]) {
     if (++fault->domain == FAULT_DOMAINS)
       return false;
-    fault->first = 1 + (unsigned)rand() % stride;
-    fault->variant = stride > 1 ? (unsigned)rand() : 0;
+    fault->first = first;
   }
+  fault->variant = stride > 1 ? (unsigned)fault->first : 0;
   return true;
 }
 
@@ -98,16 +98,16 @@ static void count_all(const scenario_t *scenario) {
     progress->counts[i] = faults_seen((faults_domain_t)i);
 }
 
-_Noreturn static void child(const scenario_t *scenario, const fault_t *first, bool alone) {
-  fault_t fault = *first;
+_Noreturn static void child(const scenario_t *scenario, const fault_t *begin, bool alone) {
+  fault_t fault = *begin;
   mcp_set_log(ignore_line, MCP_LOG_TRACE, NULL);
   faults_use();
   REQUIRE(uv_loop_init(&loop) == 0, "no loop");
   count_all(scenario);
-  if (first->count > 0) {
+  if (begin->count > 0) {
     do
       play_one(scenario, &fault);
-    while (!alone && next_fault(&fault));
+    while (!alone && next_fault(scenario, &fault));
   }
   alarm(0);
   uv_loop_close(&loop);
@@ -117,12 +117,12 @@ _Noreturn static void child(const scenario_t *scenario, const fault_t *first, bo
   _exit(0);
 }
 
-static bool play_in_child(const scenario_t *scenario, const fault_t *first, bool alone) {
+static bool play_in_child(const scenario_t *scenario, const fault_t *begin, bool alone) {
   int status = 0;
   fflush(stdout);
   pid_t pid = fork();
   if (pid == 0)
-    child(scenario, first, alone);
+    child(scenario, begin, alone);
   REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid, "%s", strerror(errno));
   if (status == 0)
     return true;
@@ -136,13 +136,13 @@ static bool play_in_child(const scenario_t *scenario, const fault_t *first, bool
 }
 
 static void play_all(const scenario_t *scenario) {
-  fault_t fault = {MEMORY_HERE, 1 + (unsigned)rand() % stride, 1, 0};
+  fault_t fault = {MEMORY_HERE, scenario->is_quick ? 1 : first, 1, 0};
   unsigned long runs = progress->runs;
   struct timespec began, ended;
   timespec_get(&began, TIME_UTC);
   while (!play_in_child(scenario, &fault, false)) {
     fault = progress->at;
-    if (fault.count == 0 || !next_fault(&fault))
+    if (fault.count == 0 || !next_fault(scenario, &fault))
       break; /* it fails without a fault, too */
   }
   timespec_get(&ended, TIME_UTC);
@@ -171,13 +171,13 @@ int main(int argc, char **argv) {
   if (argc == 6)
     return play_one_alone(argv);
   stride = argc >= 2 && strcmp(argv[1], "full") == 0 ? 1 : STRIDE;
-  srand(seed);
+  first = 1 + seed % stride;
   for (size_t i = 0; i < scenario_count; i++)
     if (argc < 3 || &scenarios[i] == find_scenario(argv[2]))
       play_all(&scenarios[i]);
-  printf("seed %u, stride %u: %lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
+  printf("from %u by %u: %lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
          "elsewhere)\n",
-         seed, stride, progress->runs, progress->made[0], progress->made[1], progress->made[2],
+         first, stride, progress->runs, progress->made[0], progress->made[1], progress->made[2],
          progress->made[3]);
   printf("%lu faults were not borne\n", failures);
   return failures > 0;

@@ -22,6 +22,7 @@ typedef struct play {
 
 typedef struct scenario {
   const char *name;
+  bool is_quick;                /* enough for all its allocations to fail in every run of the tests */
   bool waits_for_threads;       /* for which time must not fly too fast */
   void (*before)(play_t *play); /* NULL: nothing */
   void (*during)(play_t *play);

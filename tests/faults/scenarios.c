@@ -358,18 +358,18 @@ static void end_changing(play_t *play) {
 }
 
 const scenario_t scenarios[] = {
-    {"server", false, NULL, live, NULL},
-    {"name", false, NULL, call_from_name, NULL},
-    {"calls", false, NULL, call_all, NULL},
-    {"progress", true, NULL, hear_progress, NULL},
-    {"tools", false, NULL, hear_of_tools, remove_late},
-    {"children", true, NULL, call_through, NULL},
-    {"pool", true, NULL, ask_from_pool, NULL},
-    {"giving up", false, NULL, give_up, NULL},
-    {"log", true, NULL, start_to_ship, NULL},
-    {"shipping", true, ship_three, ship_more, still_ship},
-    {"pages", false, NULL, ask_pages, ask_pages_again},
-    {"token", false, start_guarded, show_token, stop_guarded},
-    {"coming back", false, know_each_other, go_and_come_back, end_changing},
+    {"server", true, false, NULL, live, NULL},
+    {"name", true, false, NULL, call_from_name, NULL},
+    {"calls", false, false, NULL, call_all, NULL},
+    {"progress", false, true, NULL, hear_progress, NULL},
+    {"tools", false, false, NULL, hear_of_tools, remove_late},
+    {"children", true, true, NULL, call_through, NULL},
+    {"pool", true, true, NULL, ask_from_pool, NULL},
+    {"giving up", false, false, NULL, give_up, NULL},
+    {"log", false, true, NULL, start_to_ship, NULL},
+    {"shipping", false, true, ship_three, ship_more, still_ship},
+    {"pages", false, false, NULL, ask_pages, ask_pages_again},
+    {"token", false, false, start_guarded, show_token, stop_guarded},
+    {"coming back", false, false, know_each_other, go_and_come_back, end_changing},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
