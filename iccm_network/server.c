@@ -55,9 +55,11 @@ static int read_environment(mcp_server_t *server) {
   server->max_message = (size_t)message;
   server->max_connections = (int)connections;
   const char *origins = mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL);
-  if (origins != NULL)
-    server->allowed_origins = mcp__strdup(origins);
-  return 0;
+  if (origins == NULL)
+    return 0;
+  mcp__set_last_error("out of memory");
+  server->allowed_origins = mcp__strdup(origins);
+  return server->allowed_origins != NULL ? 0 : UV_ENOMEM;
 }
 
 static int read_logging(mcp_server_t *server) {
