@@ -425,12 +425,13 @@ static bool means_no_ipv6(int status) {
   return status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL || status == UV_EPROTONOSUPPORT;
 }
 
-static int bound_port(uv_tcp_t *tcp) {
+static int find_bound(uv_tcp_t *tcp, int *port) {
   struct sockaddr_storage address;
   int len = sizeof address;
-  if (uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len) != 0)
-    return 0;
-  return ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+  int status = uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len);
+  if (status == 0)
+    *port = ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+  return status;
 }
 
 /* 0.0.0.0 first, then [::] on the same port: localhost means ::1 in many containers. */
@@ -439,8 +440,9 @@ static int listen_everywhere(mcp_server_t *server, int port, int *bound) {
   struct sockaddr_in6 six;
   uv_ip4_addr("0.0.0.0", port, &four);
   int status = listen_on(server, 0, (struct sockaddr *)&four, 0);
+  if (status == 0)
+    status = find_bound(server->listeners[0], bound);
   if (status == 0) {
-    *bound = bound_port(server->listeners[0]);
     uv_ip6_addr("::", *bound, &six);
     status = listen_on(server, 1, (struct sockaddr *)&six, UV_TCP_IPV6ONLY);
     if (means_no_ipv6(status)) {
