@@ -43,6 +43,23 @@ static void live(play_t *play) {
   play_stop(server);
 }
 
+/* What a server was told by its environment it keeps, or it is not made. */
+static void admit_origin(play_t *play) {
+  static char answer[1024];
+  setenv("ICCM_ALLOWED_ORIGINS", "https://here.example", 1);
+  mcp_server_t *server = mcp_server_new("admits", "1", 0, play_tools);
+  unsetenv("ICCM_ALLOWED_ORIGINS");
+  REQUIRE(server != NULL || (*mcp_last_error() != '\0' && !play->faultless), "no server: %s",
+          mcp_last_error());
+  bool runs = server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
+              mcp_server_start(server, play->loop) == 0;
+  if (runs)
+    play_http(server, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://here.example\r\n\r\n", answer,
+              sizeof answer);
+  REQUIRE(!runs || strstr(answer, " 403 ") == NULL, "%.80s", answer);
+  play_stop(server);
+}
+
 /* ---- calls --------------------------------------------------------------------------------------------- */
 
 static mcp_client_t *client;
@@ -359,6 +376,7 @@ static void end_changing(play_t *play) {
 
 const scenario_t scenarios[] = {
     {"server", true, false, NULL, live, NULL},
+    {"origin", true, false, NULL, admit_origin, NULL},
     {"name", true, false, NULL, call_from_name, NULL},
     {"calls", false, false, NULL, call_all, NULL},
     {"progress", false, true, NULL, hear_progress, NULL},
