@@ -452,7 +452,8 @@ int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *too
                          uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once (may be
- * NULL, may free the client). Nonzero (MCP_ESTATE, closing already): cb never fires. */
+ * NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; UV_ENOMEM, it was never used: then
+ * it can be freed). */
 int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
 
 /* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */

@@ -175,9 +175,10 @@ static bool take_answer(int fd, char *answer, size_t size, size_t *len) { /* fal
   return (got > 0 || waits) && *len < size - 1;
 }
 
-static bool connected(int fd, int port) {
-  struct sockaddr_in address = {
-      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+bool play_begin_connect(int fd, const mcp_server_t *server) {
+  struct sockaddr_in address = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)mcp_server_port(server)),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   return syscall(SYS_connect, fd, &address, sizeof address) == 0;
 }
 
@@ -185,7 +186,7 @@ static bool connected(int fd, int port) {
 void play_http(const mcp_server_t *server, const char *request, char *answer, size_t size) {
   int fd = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
   REQUIRE(fd >= 0, "%s", strerror(errno));
-  PLAY_UNTIL(connected(fd, mcp_server_port(server)));
+  PLAY_UNTIL(play_begin_connect(fd, server));
   REQUIRE(syscall(SYS_write, fd, request, strlen(request)) == (ssize_t)strlen(request), "%s",
           strerror(errno));
   size_t len = 0;

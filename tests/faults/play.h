@@ -91,6 +91,8 @@ extern unsigned play_lines;         /* that "logger_log" took */
 /* ---- HTTP that no fault reaches on this side
  * -------------------------------------------------------------------- */
 
+bool play_begin_connect(int fd, const mcp_server_t *server); /* true: it is connected */
+
 /* What was answered to it, at the most size - 1 bytes: "" where the connection went without a word. */
 void play_http(const mcp_server_t *server, const char *request, char *answer, size_t size);
 

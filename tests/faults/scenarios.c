@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static void expect_all(const play_t *play, const request_t *requests, size_t count) {
   play_wait(requests, count);
@@ -70,6 +74,7 @@ static void call_from_name(play_t *play) {
   play_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
   play_list(client, &requests[1]);
   expect_all(play, requests, 2);
+  REQUIRE(requests[1].status != MCP_ETOOBIG, "a list of few tools is told to be large");
   play_close(client);
 }
 
@@ -261,6 +266,43 @@ static void still_ship(play_t *play) {
   play_stop(shipper);
 }
 
+/* ---- no descriptor left -------------------------------------------------------------------------------- */
+
+static int waiting_socket;
+
+static void keep_a_socket(play_t *play) {
+  (void)play;
+  waiting_socket = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+}
+
+/* Neither the server gets one for whom it should accept, nor the client one to connect with; the bystander
+ * has his. */
+static void run_out_of_descriptors(play_t *play) {
+  request_t request;
+  struct rlimit limit, none;
+  faults_disarm(); /* this is the fault, and there is no other */
+  int lowest = (int)syscall(SYS_dup, STDIN_FILENO);
+  syscall(SYS_close, lowest);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  none = limit;
+  none.rlim_cur = (rlim_t)lowest;
+  REQUIRE(lowest > 0 && setrlimit(RLIMIT_NOFILE, &none) == 0, "no limit");
+  play_begin_connect(waiting_socket, play->server);
+  client = play_client(play, "127.0.0.1", play->server);
+  play_call(client, "echo", NULL, 0, &request);
+  for (int i = 0; i < 60; i++)
+    play_turn();
+  REQUIRE(!request.made || request.fired == 0, "connected without a descriptor: %s", request.message);
+  setrlimit(RLIMIT_NOFILE, &limit);
+  expect_all(play, &request, 1);
+  play_close(client);
+}
+
+static void close_socket(play_t *play) {
+  (void)play;
+  syscall(SYS_close, waiting_socket);
+}
+
 /* ---- plain HTTP, and the token ------------------------------------------------------------------------- */
 
 static void expect_http(const play_t *play, const mcp_server_t *server, const char *request,
@@ -386,6 +428,7 @@ const scenario_t scenarios[] = {
     {"giving up", false, false, NULL, give_up, NULL},
     {"log", false, true, NULL, start_to_ship, NULL},
     {"shipping", false, true, ship_three, ship_more, still_ship},
+    {"descriptors", false, false, keep_a_socket, run_out_of_descriptors, close_socket},
     {"pages", false, false, NULL, ask_pages, ask_pages_again},
     {"token", false, false, start_guarded, show_token, stop_guarded},
     {"coming back", false, false, know_each_other, go_and_come_back, end_changing},
