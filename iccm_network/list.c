@@ -34,11 +34,18 @@ static void fail(mcp_client_t *client, listing_t *listing, int status, const cha
   finish(client, listing, &result);
 }
 
+static void fail_for_memory(mcp_client_t *client, listing_t *listing) {
+  if (listing->arena.starved)
+    fail(client, listing, UV_ENOMEM, "no memory for the list of tools");
+  else
+    fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
+}
+
 static void deliver(mcp_client_t *client, listing_t *listing) {
   yyjson_doc *whole = yyjson_mut_doc_imut_copy(listing->tools, &listing->arena.alc);
   mcp_result_t result = {.value = yyjson_doc_get_root(whole)};
   if (whole == NULL)
-    fail(client, listing, MCP_ETOOBIG, mcp_strerror(MCP_ETOOBIG));
+    fail_for_memory(client, listing);
   else
     finish(client, listing, &result);
 }
@@ -95,13 +102,13 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   }
   take_tools(listing, tools);
   if (listing->arena.failed)
-    fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
+    fail_for_memory(client, listing);
   else if (yyjson_get_len(cursor) == 0 || !yyjson_is_str(cursor))
     deliver(client, listing);
   else if (take_cursor(listing, cursor) != 0)
     fail(client, listing, MCP_EPROTOCOL, "the list of tools does not end");
   else if (listing->arena.failed)
-    fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
+    fail_for_memory(client, listing);
   else if ((status = ask(client, listing)) != 0)
     fail(client, listing, status, mcp_strerror(status));
 }
