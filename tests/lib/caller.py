@@ -99,3 +99,15 @@ class Caller:
         content = answer["result"]["content"]
         assert len(content) == 1 and content[0]["type"] == "text", content
         return json.loads(content[0]["text"])
+
+
+async def read_all(caller, **filters):
+    """Every row of Godot's log, page by page."""
+    rows, cursor = [], ""
+    while True:
+        page = await caller.call("logger_query", {"limit": 1000, "cursor": cursor} | filters)
+        rows += page["logs"]
+        cursor = page.get("next_cursor")
+        if not cursor:
+            return rows
+        assert page["logs"], "a page without rows that is not the last"

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta, timezone
 
 from websockets.exceptions import WebSocketException
 
-from caller import CallError, Caller
+from caller import CallError, Caller, read_all
 from services import AsyncCase, System, is_ready, main
 
 LINES = int(os.environ.get("TEST_LINES", 50000))
@@ -145,18 +145,6 @@ async def kill_in_turn(system, sending):
         victim.kill()
         await asyncio.sleep(0.1)  # long enough for the others to notice
         victim.start()
-
-
-async def read_all(caller, **filters):
-    """Every row, page by page."""
-    rows, cursor = [], ""
-    while True:
-        page = await caller.call("logger_query", {"limit": 1000, "cursor": cursor} | filters)
-        rows += page["logs"]
-        cursor = page.get("next_cursor")
-        if not cursor:
-            return rows
-        assert page["logs"], "a page without rows that is not the last"
 
 
 def comparable(row):
