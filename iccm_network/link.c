@@ -69,16 +69,26 @@ static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
     link->events->on_message(text, link->arg);
 }
 
+static int why_ended(int code, bool clean) {
+  if (clean)
+    return MCP_ELOST;
+  return code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : code == MCP__CLOSE_INTERNAL ? UV_ENOMEM : MCP_EPROTOCOL;
+}
+
 static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__link_t *link = arg;
   char problem[256];
-  snprintf(problem, sizeof problem, "%s %d%s%s", clean ? "the peer closed with" : "the peer broke the protocol, closed with",
+  int status = why_ended(code, clean);
+  snprintf(problem, sizeof problem, "%s %d%s%s",
+           clean                 ? "the peer closed with"
+           : status == UV_ENOMEM ? "no memory for what the peer sent, closed with"
+                                 : "the peer broke the protocol, closed with",
            code, *reason != '\0' ? ": " : "", reason);
   if (link->lost)
     mcp__stream_close(link->stream); /* ours was answered: nothing follows */
   else
     start_draining(link);
-  tell_lost(link, clean ? MCP_ELOST : code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : MCP_EPROTOCOL, problem);
+  tell_lost(link, status, problem);
 }
 
 /* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is there. */

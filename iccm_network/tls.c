@@ -106,9 +106,9 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
     return wrong(new, problem, size,
                  "no private key in PEM, without a password, that fits the certificate can be read from",
                  key_file, last_reason());
-  bool expired = X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(new))) < 0;
-  snprintf(problem, size, expired ? "the certificate in \"%.200s\" has expired: clients will refuse it" : "",
-           cert_file);
+  *problem = '\0';
+  if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(new))) < 0)
+    snprintf(problem, size, "the certificate in \"%.200s\" has expired: clients will refuse it", cert_file);
   *context = new;
   return 0;
 }
@@ -284,12 +284,13 @@ static int shake_hands(mcp__tls_t *tls) {
 }
 
 static bool expect_host(mcp__tls_t *tls) {
+  char name[256]; /* OpenSSL's macro wants one that may change */
   X509_VERIFY_PARAM *params = SSL_get0_param(tls->ssl);
   X509_VERIFY_PARAM_set_hostflags(params, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   if (X509_VERIFY_PARAM_set1_ip_asc(params, tls->host) == 1)
     return true; /* an address, which is never sent as a name (RFC 6066 section 3) */
-  return X509_VERIFY_PARAM_set1_host(params, tls->host, 0) == 1 &&
-         SSL_set_tlsext_host_name(tls->ssl, tls->host) == 1;
+  snprintf(name, sizeof name, "%s", tls->host);
+  return X509_VERIFY_PARAM_set1_host(params, name, 0) == 1 && SSL_set_tlsext_host_name(tls->ssl, name) == 1;
 }
 
 static bool set_up(mcp__tls_t *tls, mcp__tls_context_t *context, bool verify) {

@@ -280,7 +280,7 @@ static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   if (complete)
     ws->fail = 0;
   if (ws->fail == 0 && (status != 0 || wslay_event_want_write(ws->wslay))) {
-    ws->fail = MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
+    ws->fail = status == WSLAY_ERR_NOMEM ? MCP__CLOSE_INTERNAL : MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
     wslay_event_send(ws->wslay);
   }
   if (ws->fail != 0) {

@@ -114,12 +114,15 @@ static bool carry(side_t *from, side_t *to, size_t piece) {
 }
 
 static void talk(size_t piece) {
-  do {
+  bool any = true;
+  while (any) {
     if (server.tls->fault == MCP__TLS_OK)
       cr_assert_eq(mcp__tls_write(server.tls, &server.plain), 0);
     if (client.tls->fault == MCP__TLS_OK)
       cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
-  } while (carry(&client, &server, piece) | carry(&server, &client, piece));
+    any = carry(&client, &server, piece);
+    any = carry(&server, &client, piece) || any;
+  }
 }
 
 static void say(side_t *side, const char *text) {
