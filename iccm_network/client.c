@@ -462,6 +462,14 @@ void mcp__client_read(mcp_client_t *client, bool on) {
     mcp__link_read(client->link, on);
 }
 
+void mcp__client_hurry(mcp_client_t *client, uint64_t ms) {
+  uint64_t by_ms = uv_now(client->loop) + ms;
+  if (client->state != BACKOFF || client->stage_ms <= by_ms)
+    return;
+  client->stage_ms = by_ms;
+  wake_at(client, by_ms);
+}
+
 int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
   if (client->active)
     return MCP_ESTATE;

@@ -17,6 +17,7 @@ enum {
   MAX_ID = 1024,
   MAX_TRACE = 128,
   END_MS = 3000,
+  HURRY_MS = 1000, /* between attempts to connect while something waits */
   PROBLEM_SIZE = 512,
   LOG_SIZE = 1024, /* less than a pipe takes at once */
   SIGNALS = 2

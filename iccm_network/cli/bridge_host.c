@@ -22,7 +22,9 @@ void bridge_send_waiting(bridge_t *bridge) {
   }
 }
 
-static void connect_first(bridge_t *bridge) {
+/* Where there is no connection; somebody waits for it. */
+static void connect_soon(bridge_t *bridge) {
+  mcp__client_hurry(bridge->client, HURRY_MS);
   if (bridge->started)
     return;
   bridge->started = true;
@@ -39,7 +41,7 @@ static bool is_full(const bridge_t *bridge, size_t len) {
  * is sent. */
 static void ask(bridge_t *bridge, const char *id, size_t id_len, const char *text, size_t len) {
   bool sent = bridge->connected && mcp__client_send(bridge->client, text, len) == 0;
-  connect_first(bridge);
+  connect_soon(bridge);
   if (sent && id_len == 0)
     return;
   waiting_t *waiting =
@@ -116,7 +118,7 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
       waiting_add(&bridge->asked, message->id, message->id_len,
                   uv_now(&bridge->loop) + bridge->options->timeout_ms)
           ->is_hello = true;
-      connect_first(bridge);
+      connect_soon(bridge);
       return;
     }
   }

@@ -396,6 +396,24 @@ class Restarts(Case):
             again.say({"jsonrpc": "2.0", "id": 2, "result": {}})
             bridge.hear()
 
+    def test_while_a_request_waits_it_is_tried_every_second(self):
+        came = []
+
+        def tried_soon():
+            count, asked = len(came) + 1, time.monotonic()
+            until(lambda: len(came) >= count, "an attempt", PATIENCE_S)
+            return came[count - 1] - asked < 2.5
+
+        with Peer(lambda _: came.append(time.monotonic())) as peer, Bridge(peer.url) as bridge:
+            bridge.send(request(1, "ping"))
+            until(lambda: len(came) == 7, "attempts", PATIENCE_S)
+            self.assertTrue(tried_soon(), "where the client's own delay would be 6.4 s, half of it more or less")
+            bridge.send(notification("notifications/cancelled", requestId=1))
+            self.assertTrue(tried_soon())
+            bridge.send(request(2, "ping"))
+            self.assertTrue(tried_soon(), "where it would be 25.6 s")
+            bridge.send(notification("notifications/cancelled", requestId=2))
+
     def test_a_server_that_starts_later_than_the_host(self):
         port = free_port()
         with Alone("echo", str(port)) as echo:
