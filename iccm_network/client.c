@@ -462,6 +462,11 @@ void mcp__client_read(mcp_client_t *client, bool on) {
     mcp__link_read(client->link, on);
 }
 
+void mcp__client_drop(mcp_client_t *client, int status, const char *problem) {
+  if (client->state == OPEN)
+    drop_link(client, status, problem);
+}
+
 void mcp__client_hurry(mcp_client_t *client, uint64_t ms) {
   uint64_t by_ms = uv_now(client->loop) + ms;
   if (client->state != BACKOFF || client->stage_ms <= by_ms)

@@ -102,6 +102,7 @@ void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward
 int mcp__client_send(mcp_client_t *client, const char *text, size_t len); /* MCP_ESTATE: not connected; UV_ENOMEM */
 size_t mcp__client_backlog(const mcp_client_t *client);                   /* bytes that the peer has not taken yet */
 void mcp__client_read(mcp_client_t *client, bool on);                     /* of this connection; the next begins with on */
+void mcp__client_drop(mcp_client_t *client, int status, const char *problem); /* the peer's fault: the next follows */
 void mcp__client_hurry(mcp_client_t *client, uint64_t ms);                /* no longer than that before the next attempt */
 
 #endif

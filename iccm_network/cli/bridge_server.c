@@ -27,6 +27,8 @@ static void refuse(bridge_t *bridge, const mcp__message_t *message, const char *
   if (mcp__jsonrpc_error(&text, message->id, message->id_len, MCP_INVALID_REQUEST, problem, NULL, 0) == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
+  if (mcp__client_backlog(bridge->client) > MAX_ANSWERS)
+    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server asks, and does not take the answers");
 }
 
 static void on_server_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {

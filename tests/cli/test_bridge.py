@@ -686,6 +686,29 @@ class Limits(Case):
             flooding.join(PATIENCE_S)
             done.set()
 
+    def test_a_server_that_asks_and_does_not_read(self):
+        """32 MiB of refusals wait for it at most."""
+        ping = json.dumps(request(1, "ping")).encode()
+        flood = 4096 * (b"\x81" + bytes([len(ping)]) + ping)
+
+        def serve(link):
+            upgrade(link)
+            number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
+            Link(link).say({"jsonrpc": "2.0", "id": number, "result": WELCOME})
+            for _ in range(300):  # 150 MB of refusals
+                link.sendall(flood)
+            silent(link)
+
+        with Peer(serve) as peer, Bridge(peer.url) as bridge:
+            bridge.begin()
+            bridge.send(request(2, "ping"))
+            self.assertEqual(bridge.hear()["method"], "ping")
+            self.expect_cause(bridge.hear(), 2, "lost", "does not take the answers")
+            bridge.process.terminate()
+            bridge.wait()
+            while bridge.lines.get(timeout=PATIENCE_S) != "":
+                pass
+
     def test_a_host_that_asks_and_leaves_without_reading(self):
         with Talker() as peer:
             bridge = Bridge(peer.url, read=False)
