@@ -58,6 +58,8 @@ void bridge_on_text(const char *text, size_t len, void *arg) {
     break;
   case MCP__INVALID:
     bridge_say("the server sent what is no message: %s", message.problem);
+    if (bridge->arena.failed) /* whose answer it was nobody knows, and he waits for it */
+      mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
     break;
   }
 }

@@ -686,6 +686,14 @@ class Limits(Case):
             flooding.join(PATIENCE_S)
             done.set()
 
+    def test_an_answer_of_more_values_than_are_read(self):
+        with self.talk() as (bridge, link, peer):
+            bridge.send(request(1, "x"))
+            link.hear()
+            link.say('{"jsonrpc":"2.0","id":1,"result":[' + 8000000 * "1," + "1]}")
+            self.expect_cause(bridge.hear(), 1, "lost", "no memory to read")
+            peer.link()
+
     def test_a_server_that_asks_and_does_not_read(self):
         """32 MiB of refusals wait for it at most."""
         ping = json.dumps(request(1, "ping")).encode()
