@@ -13,8 +13,8 @@ enum {
   MAX_WAITING = 1024,     /* messages of the host, and requests of the server */
   MAX_WAITING_BYTES = 16 << 20,
   MAX_BACKLOG = 1 << 20,  /* of one side, before the other is not read from */
-  MAX_ANSWERS = 32 << 20, /* that the host does not take, before it is not read from: its end is to be seen; and of
-                             refusals that the server does not take */
+  MAX_ANSWERS = 32 << 20, /* that the host does not take, before it is not read from: its end is to be seen;
+                             and of refusals that the server does not take */
   MAX_ID = 1024,
   MAX_TRACE = 128,
   END_MS = 3000,

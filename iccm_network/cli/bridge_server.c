@@ -129,7 +129,8 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
       bridge_fail(bridge, each, &bridge_lost, "the connection was lost before the answer came: %s", reason);
   }
   take_back_asks(bridge);
-  if (bridge->asked.first != NULL) /* before the client's own delay, which may be longer than theirs, is over */
+  if (bridge->asked.first !=
+      NULL) /* before the client's own delay, which may be longer than theirs, is over */
     mcp__client_hurry(bridge->client, HURRY_MS);
 }
 
