@@ -6,6 +6,7 @@
  */
 #include <stdarg.h>
 #include <stdlib.h>
+#include <auth.h>
 #include "doctor.h"
 #include "report.h"
 
@@ -76,9 +77,12 @@ int doctor_run(const options_t *options, const print_t *out) {
   doctor_t *doctor = checked(calloc(1, sizeof *doctor));
   doctor->options = options;
   doctor->out = out;
+  const char *token;
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
     code = report_usage(options, out, "%s", problem);
+  else if (mcp__token_of_environment(&token) != 0) /* clients would not set out with it */
+    code = report_usage(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
     code = report_usage(options, out, "no event loop: %s", uv_strerror(status));
   else {

@@ -349,8 +349,7 @@ void wire_upgrade(wire_t *wire, const mcp__url_t *url) {
   }
   wire->began_ns = uv_hrtime();
   const char *token;
-  if (mcp__token_of_environment(&token) != 0)
-    token = NULL; /* no server would take it: its 401 says what is wrong */
+  mcp__token_of_environment(&token); /* the doctor has judged it */
   mcp__write_upgrade(&wire->out, url->authority, url->path, wire->key, token);
   uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
   flush(wire);

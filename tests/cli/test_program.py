@@ -303,9 +303,10 @@ class Token(Case):
 
     def test_what_is_no_token(self):
         for text in ("hush hush", "hush\r\nX-Evil: 1", "hush," + 512 * "x", 513 * "x"):
-            for outcome in (iccm("list", "--token", text, self.url), iccm("list", self.url, env={"ICCM_AUTH_TOKEN": text})):
-                self.expect(outcome, USAGE, "ICCM_AUTH_TOKEN is no token")
-                self.assertNotIn("hush", outcome.err)
+            for command in "list", "doctor":
+                for outcome in (iccm(command, "--token", text, self.url), iccm(command, self.url, env={"ICCM_AUTH_TOKEN": text})):
+                    self.expect(outcome, USAGE, "ICCM_AUTH_TOKEN is no token")
+                    self.assertNotIn("hush", outcome.err)
 
     def test_it_is_in_no_line(self):
         outcome = iccm("--verbose", "--json", "list", "--token", self.TOKEN, self.url)
