@@ -315,14 +315,6 @@ static void on_interrupt(int number) {
   _exit(ICCM_INTERRUPTED);
 }
 
-/* All writing to stdout is judged here, once. */
-static int finish(int code) {
-  if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
-    return code;
-  fprintf(stderr, "iccm: the output cannot be written: %s\n", strerror(errno));
-  return ICCM_USAGE;
-}
-
 /* The event loop must not get the number of a standard stream that whoever started this has closed. */
 static void fill_standard_streams(void) {
   int fd;
@@ -344,5 +336,5 @@ int main(int argc, char **argv) {
   print_t out = standard_output(), err = {.file = stderr};
   /* Commands report errors themselves: the library's own lines are shown only when asked for. */
   mcp_set_log(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
-  return finish(run_command(&parsed, &out, argc - optind, argv + optind));
+  return report_output(run_command(&parsed, &out, argc - optind, argv + optind));
 }

@@ -3,6 +3,7 @@
  * A deadline that ends before there is a connection counts as unreachable, not as a timeout: whether the
  * library's own limit for connecting or --timeout ends first must not change what a script sees.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,5 +113,12 @@ int report_usage(const options_t *options, const print_t *out, const char *forma
   fputc('\n', stderr);
   if (options->json)
     print_error(out, 0, text, "", NULL, ICCM_USAGE);
+  return ICCM_USAGE;
+}
+
+int report_output(int code) {
+  if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+    return code;
+  fprintf(stderr, "iccm: the output cannot be written: %s\n", strerror(errno));
   return ICCM_USAGE;
 }

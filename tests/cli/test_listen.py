@@ -205,6 +205,15 @@ class Usage(unittest.TestCase):
         with socket.create_server(("0.0.0.0", 0)) as taken:
             self.expect_usage(r"cannot listen on port \d+: address already in use", str(taken.getsockname()[1]))
 
+    def test_output_that_is_not_read_or_cannot_be_written(self):
+        for target, code, words in (("| true", 0, r"\A\Z"), ("> /dev/full", 1, "iccm: the output cannot be written: No space left")):
+            shell = ["bash", "-o", "pipefail", "-c", f'timeout {PATIENCE_S} "$0" listen 0 {target}', PROGRAMS["iccm"]]
+            with subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as run:
+                port = int(run.stderr.readline().split("port ")[1].split()[0])
+                iccm("ping", "--timeout", "5", f"127.0.0.1:{port}")
+                self.assertEqual(run.wait(PATIENCE_S), code)
+                self.assertRegex(run.stderr.read(), words)
+
     def test_by_number(self):
         port = free_port()
         with Place() as place:
