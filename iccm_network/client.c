@@ -20,6 +20,7 @@ enum {
   CONNECT_MS = 5000,   /* all addresses together, name look-up included */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
   KEEP_TEXT_BYTES = 1 << 20,
+  MAX_REPLY_BYTES = 32 << 20, /* that wait, behind the largest message: of calls there is less */
   MAX_TRACE_BYTES = 128,
   NEVER_MS = 3600000 /* the longest sleep: nothing is due */
 };
@@ -292,6 +293,15 @@ static int write_reply(mcp__buf_t *out, void *what) {
   return status == 0 ? mcp__buf_puts(out, "{}}") : status;
 }
 
+static void on_request(mcp_client_t *client, const mcp__message_t *message) {
+  reply_t reply = {message, yyjson_equals_str(message->method, "ping")};
+  if (client->link == NULL)
+    return;
+  mcp__link_send(client->link, write_reply, &reply);
+  if (mcp__link_backlog(client->link) > MAX_REPLY_BYTES + client->max_message)
+    drop_link(client, MCP_EPROTOCOL, "the peer asks, and does not take the answers");
+}
+
 static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp_client_t *client = arg;
   mcp__message_t message;
@@ -307,14 +317,12 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
   if (message.kind == MCP__INVALID && client->arena.failed) /* whose answer it was nobody knows, and he waits for it */
     drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG, "no memory to read what the peer sent");
-  reply_t reply = {&message, yyjson_equals_str(message.method, "ping")};
   switch (message.kind) {
   case MCP__RESPONSE:
     on_response(client, &message);
     break;
   case MCP__REQUEST:
-    if (client->link != NULL)
-      mcp__link_send(client->link, write_reply, &reply);
+    on_request(client, &message);
     break;
   case MCP__NOTIFICATION:
     if (client->on_notification != NULL && client->state < CLOSING)

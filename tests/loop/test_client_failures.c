@@ -336,6 +336,26 @@ Test(client_failures, a_peer_that_breaks_the_protocol_and_stays_has_a_second) {
   scene_close();
 }
 
+/* Whoever asks without taking the answers costs no more than the limit. */
+Test(client_failures, a_peer_that_asks_and_does_not_read) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  client = client_to(trap->port);
+  outcome_t outcome;
+  call("x", 30000, &outcome);
+  RUN_UNTIL(trap->last != NULL && trap->last->count >= 3);
+  wire_read(trap->last, false);
+  enum { SIZE = 8 << 20 }; /* what is asked comes back, as the id */
+  char *ping = malloc(SIZE + 64);
+  int len = snprintf(ping, SIZE + 64, "{\"jsonrpc\":\"2.0\",\"id\":\"%*d\",\"method\":\"ping\"}", SIZE, 1);
+  for (int i = 0; i < 10; i++)
+    wire_frame(trap->last, 1, ping, (size_t)len);
+  free(ping);
+  RUN_UNTIL(outcome.fired);
+  cr_assert_eq(outcome.status, MCP_EPROTOCOL, "%d %s", outcome.status, outcome.message);
+  close_all();
+}
+
 Test(client_failures, a_lost_connection_fails_what_was_sent_at_once) {
   scene_open();
   trap_t *trap = trap_open(script_upgrade, NULL);
