@@ -19,6 +19,7 @@ enum {
   MAX_MAX_MESSAGE = 200 << 20,
   CONNECT_MS = 5000,   /* all addresses together, name look-up included */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
+  HELD_MS = 1000,      /* a connection that was lost sooner is one more failed attempt */
   KEEP_TEXT_BYTES = 1 << 20,
   MAX_REPLY_BYTES = 32 << 20, /* that wait, behind the largest message: of calls there is less */
   MAX_TRACE_BYTES = 128,
@@ -51,7 +52,8 @@ struct mcp_client {
   uint64_t due_ms;      /* when the timer fires */
   uint64_t stage_ms;    /* when the state has lasted too long, or is over (BACKOFF) */
   uint64_t address_ms;  /* CONNECTING: when another address is tried */
-  unsigned attempts;    /* since the connection was last there */
+  unsigned attempts;    /* since a connection last held */
+  uint64_t open_ms;     /* when it was there */
   mcp__connector_t connector;
   mcp__link_t *link;
   unsigned links; /* not freed yet */
@@ -91,6 +93,8 @@ static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
     return;
+  if (was_open && uv_now(client->loop) - client->open_ms >= HELD_MS)
+    client->attempts = 0;
   client->link = NULL;
   mcp__requests_use(&client->requests, NULL);
   client->status = status;
@@ -138,7 +142,7 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
     return;
   }
   client->state = OPEN;
-  client->attempts = 0;
+  client->open_ms = uv_now(client->loop);
   *client->problem = '\0';
   mcp__requests_use(&client->requests, client->link);
   tell_state(client, 0);

@@ -336,6 +336,25 @@ Test(client_failures, a_peer_that_breaks_the_protocol_and_stays_has_a_second) {
   scene_close();
 }
 
+static void script_leave_at_once(wire_t *wire) {
+  script_upgrade(wire);
+  if (wire->count >= 2) /* initialize and initialized */
+    wire_close(wire);
+}
+
+/* It is no peer that has come back, and is not tried ten times a second for ever. */
+Test(client_failures, a_peer_that_leaves_after_each_handshake_is_tried_less_and_less) {
+  scene_open();
+  trap_t *trap = trap_open(script_leave_at_once, NULL);
+  client = client_to(trap->port);
+  cr_assert_eq(mcp_client_connect(client), 0);
+  RUN_UNTIL(trap->accepted == 1);
+  uint64_t began = scene_ms();
+  RUN_UNTIL(trap->accepted == 6);
+  cr_assert_geq(scene_ms() - began, 1500); /* 0.1 s + 0.2 s + … + 1.6 s, half of it more or less */
+  close_all();
+}
+
 /* Whoever asks without taking the answers costs no more than the limit. */
 Test(client_failures, a_peer_that_asks_and_does_not_read) {
   scene_open();
