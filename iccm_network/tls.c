@@ -146,8 +146,9 @@ static void add_shown(char *text, size_t size, const char *format, const char *d
 
 static void add_address(char *text, size_t size, const ASN1_OCTET_STRING *address) {
   char name[INET6_ADDRSTRLEN] = "?";
-  uv_inet_ntop(ASN1_STRING_length(address) == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(address), name,
-               sizeof name);
+  int len = ASN1_STRING_length(address); /* whatever the peer wrote: OpenSSL does not look */
+  if (len == 4 || len == 16)
+    uv_inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(address), name, sizeof name);
   add_shown(text, size, *text != '\0' ? ", %s" : "%s", name, (int)strlen(name));
 }
 

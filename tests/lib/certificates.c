@@ -71,7 +71,8 @@ void make_certificates(const char *dir) {
   } leaves[] = {{"good.pem", here, -1, 10},
                 {"expired.pem", here, -10, -1},
                 {"early.pem", here, 1, 10},
-                {"elsewhere.pem", "DNS:elsewhere.example", -1, 10}};
+                {"elsewhere.pem", "DNS:elsewhere.example", -1, 10},
+                {"odd.pem", "DER:30:03:87:01:7f", -1, 10}};
   EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
   MUST(key != NULL && other != NULL);
   X509 *authority = make("Test Authority", NULL, NULL, key, -1, 10);
@@ -92,4 +93,16 @@ void make_certificates(const char *dir) {
   X509_free(authority);
   EVP_PKEY_free(other);
   EVP_PKEY_free(key);
+}
+
+void remove_certificates(const char *dir) {
+  static const char *const names[] = {"ca.pem",        "good.pem",      "expired.pem", "early.pem",
+                                      "elsewhere.pem", "own.pem",       "odd.pem",     "key.pem",
+                                      "other.key.pem", "locked.key.pem"};
+  char path[512];
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+    remove(path);
+  }
+  remove(dir);
 }

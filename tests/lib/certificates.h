@@ -9,9 +9,11 @@
  *   expired.pem    the same, until yesterday
  *   early.pem      the same, from tomorrow on
  *   elsewhere.pem  for elsewhere.example
+ *   odd.pem        for an IP address of one byte, which there is not
  *   own.pem        for localhost, signed by itself
  *   key.pem        the private key of all of these
  *   other.key.pem  that of none; locked.key.pem: key.pem with a password */
 void make_certificates(const char *dir);
+void remove_certificates(const char *dir); /* and the directory */
 
 #endif

@@ -30,12 +30,7 @@ static void make_files(void) {
 }
 
 static void remove_files(void) {
-  static const char *const names[] = {"ca.pem",    "good.pem",      "expired.pem",
-                                      "early.pem", "elsewhere.pem", "own.pem",
-                                      "key.pem",   "other.key.pem", "locked.key.pem"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    remove(path(names[i]));
-  remove(dir);
+  remove_certificates(dir);
 }
 
 TestSuite(tls, .init = make_files, .fini = remove_files);
@@ -258,6 +253,7 @@ Test(tls, certificates_that_are_not_accepted) {
   expect_fault("elsewhere.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for elsewhere.example");
   expect_fault("good.pem", "ca.pem", "127.0.0.2", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
   expect_fault("good.pem", "ca.pem", "example.org", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
+  expect_fault("odd.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for ?,");
   expect_fault("own.pem", "ca.pem", "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
   expect_fault("good.pem", NULL, "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
   expect_no_leak();
