@@ -61,6 +61,15 @@ static const char *last_reason(void) {
   return reason != NULL ? reason : "no reason is known";
 }
 
+/* Why a file cannot be used: the first of what OpenSSL gathered, behind which it says that something was
+ * wrong. */
+static const char *first_reason(void) {
+  unsigned long error = ERR_peek_error();
+  const char *reason =
+      ERR_SYSTEM_ERROR(error) ? uv_strerror(-ERR_GET_REASON(error)) : ERR_reason_error_string(error);
+  return reason != NULL ? reason : "no reason is known";
+}
+
 /* Never asks the terminal. */
 static int no_password(char *to, int size, int writing, void *arg) {
   (void)to;
@@ -101,11 +110,11 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
   if (new == NULL)
     return UV_ENOMEM;
   if (SSL_CTX_use_certificate_chain_file(new, cert_file) != 1)
-    return wrong(new, problem, size, "no certificate in PEM can be read from", cert_file, last_reason());
+    return wrong(new, problem, size, "no certificate in PEM can be read from", cert_file, first_reason());
   if (SSL_CTX_use_PrivateKey_file(new, key_file, SSL_FILETYPE_PEM) != 1)
     return wrong(new, problem, size,
                  "no private key in PEM, without a password, that fits the certificate can be read from",
-                 key_file, last_reason());
+                 key_file, first_reason());
   *problem = '\0';
   if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(new))) < 0)
     snprintf(problem, size, "the certificate in \"%.200s\" has expired: clients will refuse it", cert_file);
@@ -121,7 +130,7 @@ int mcp__tls_client(const char *ca_file, mcp__tls_context_t **context, char *pro
   if (ca_file == NULL)
     SSL_CTX_set_default_verify_paths(new); /* where there are none, nobody is trusted */
   else if (SSL_CTX_load_verify_locations(new, ca_file, NULL) != 1)
-    return wrong(new, problem, size, "no certificates in PEM can be read from", ca_file, last_reason());
+    return wrong(new, problem, size, "no certificates in PEM can be read from", ca_file, first_reason());
   ERR_clear_error();
   *context = new;
   return 0;

@@ -335,15 +335,19 @@ static void expect_refused(const char *cert, const char *key, const char *words)
 Test(tls, files_that_cannot_be_used) {
   mcp__tls_context_t *context;
   char problem[512];
-  expect_refused("absent.pem", "key.pem", "absent.pem");
+  expect_refused("absent.pem", "key.pem", "absent.pem\": no such file");
   expect_refused("key.pem", "key.pem", "no certificate");
-  expect_refused("good.pem", "absent.pem", "absent.pem");
+  expect_refused("good.pem/within", "key.pem", "not a directory");
+  expect_refused(".", "key.pem", "no certificate");
+  expect_refused("good.pem", "absent.pem", "absent.pem\": no such file");
   expect_refused("good.pem", "good.pem", "no private key");
   expect_refused("good.pem", "other.key.pem", "fits");
   expect_refused("good.pem", "locked.key.pem", "without a password");
   expect_refused("good.pem", ".", "no private key");
   cr_expect_eq(mcp__tls_client(path("key.pem"), &context, problem, sizeof problem), UV_EINVAL);
   cr_expect_not_null(strstr(problem, "no certificates"), "%s", problem);
+  cr_expect_eq(mcp__tls_client(path("absent.pem"), &context, problem, sizeof problem), UV_EINVAL);
+  cr_expect_not_null(strstr(problem, "absent.pem\": no such file"), "%s", problem);
   cr_expect_eq(mcp__tls_server(path("expired.pem"), path("key.pem"), &context, problem, sizeof problem), 0);
   cr_expect_not_null(strstr(problem, "has expired"), "%s", problem);
   mcp__tls_release(context);
