@@ -293,14 +293,22 @@ static int shake_hands(mcp__tls_t *tls) {
   return 0;
 }
 
+/* As it is in a certificate: an address without its zone (RFC 4007 section 11), a name without the root's
+ * dot, which is no part of what is told, either (RFC 6066 section 3). */
+static void plain_host(const char *host, char plain[256]) {
+  size_t len = strchr(host, ':') != NULL ? strcspn(host, "%") : strlen(host);
+  bool rooted = len > 1 && host[len - 1] == '.';
+  snprintf(plain, 256, "%.*s", (int)(len - rooted), host);
+}
+
 static bool expect_host(mcp__tls_t *tls) {
-  char name[256]; /* OpenSSL's macro wants one that may change */
+  char host[256];
+  plain_host(tls->host, host);
   X509_VERIFY_PARAM *params = SSL_get0_param(tls->ssl);
   X509_VERIFY_PARAM_set_hostflags(params, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-  if (X509_VERIFY_PARAM_set1_ip_asc(params, tls->host) == 1)
+  if (X509_VERIFY_PARAM_set1_ip_asc(params, host) == 1)
     return true; /* an address, which is never sent as a name (RFC 6066 section 3) */
-  snprintf(name, sizeof name, "%s", tls->host);
-  return X509_VERIFY_PARAM_set1_host(params, name, 0) == 1 && SSL_set_tlsext_host_name(tls->ssl, name) == 1;
+  return X509_VERIFY_PARAM_set1_host(params, host, 0) == 1 && SSL_set_tlsext_host_name(tls->ssl, host) == 1;
 }
 
 static bool set_up(mcp__tls_t *tls, mcp__tls_context_t *context, bool verify) {

@@ -72,6 +72,7 @@ void make_certificates(const char *dir) {
                 {"expired.pem", here, -10, -1},
                 {"early.pem", here, 1, 10},
                 {"elsewhere.pem", "DNS:elsewhere.example", -1, 10},
+                {"star.pem", "DNS:*.star.example,DNS:a*.half.example", -1, 10},
                 {"odd.pem", "DER:30:03:87:01:7f", -1, 10}};
   EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
   MUST(key != NULL && other != NULL);
@@ -96,9 +97,9 @@ void make_certificates(const char *dir) {
 }
 
 void remove_certificates(const char *dir) {
-  static const char *const names[] = {"ca.pem",        "good.pem",      "expired.pem", "early.pem",
-                                      "elsewhere.pem", "own.pem",       "odd.pem",     "key.pem",
-                                      "other.key.pem", "locked.key.pem"};
+  static const char *const names[] = {"ca.pem",        "good.pem",      "expired.pem",   "early.pem",
+                                      "elsewhere.pem", "own.pem",       "odd.pem",       "star.pem",
+                                      "key.pem",       "other.key.pem", "locked.key.pem"};
   char path[512];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, names[i]);

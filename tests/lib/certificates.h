@@ -9,6 +9,7 @@
  *   expired.pem    the same, until yesterday
  *   early.pem      the same, from tomorrow on
  *   elsewhere.pem  for elsewhere.example
+ *   star.pem       for *.star.example and a*.half.example
  *   odd.pem        for an IP address of one byte, which there is not
  *   own.pem        for localhost, signed by itself
  *   key.pem        the private key of all of these

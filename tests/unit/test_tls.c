@@ -150,6 +150,47 @@ Test(tls, both_ways_in_pieces_of_any_size) {
   expect_no_leak();
 }
 
+/* What a name or address is written like in a URL, a certificate and the server's view of it never have. */
+Test(tls, a_host_as_certificates_have_it) {
+  static const struct {
+    const char *host, *told;
+  } rows[] = {{"localhost.", "localhost"}, {"LocalHost.", "LocalHost"}, {"::1%lo", ""}, {"127.0.0.1", ""}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    open_both("good.pem", rows[i].host);
+    talk(MAX_OUT);
+    cr_expect(client.tls->open, "%s: %s", rows[i].host, client.tls->problem);
+    const char *told = SSL_get_servername(server.tls->ssl, TLSEXT_NAMETYPE_host_name);
+    cr_expect_str_eq(told != NULL ? told : "", rows[i].told);
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
+Test(tls, a_name_with_a_star) {
+  static const struct {
+    const char *host;
+    bool fits;
+  } rows[] = {{"a.star.example", true},
+              {"A.Star.Example", true},
+              {"star.example", false},
+              {"a.b.star.example", false},
+              {"xn--bcher-kva.star.example", true},
+              {"ab.half.example", false},
+              {"a.star.example.evil.example", false}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    open_both("star.pem", rows[i].host);
+    talk(MAX_OUT);
+    cr_expect_eq(client.tls->open, rows[i].fits, "%s: %s", rows[i].host, client.tls->problem);
+    cr_expect_eq(client.tls->fault, rows[i].fits ? MCP__TLS_OK : MCP__TLS_WRONG_NAME);
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
 Test(tls, large_and_empty) {
   open_both("good.pem", "localhost");
   cr_assert_eq(mcp__buf_reserve(&client.plain, LARGE), 0);
