@@ -70,6 +70,8 @@ static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
   int status = mcp__tls_feed(stream->tls, data, len, on_plain, stream);
   if (status == MCP_ETLS)
     mcp__stream_last_words(stream, &stream->tls->out); /* an alert */
+  else if (status == UV_EOF)
+    mcp__stream_flush(stream); /* what came before the end in one piece with it is answered, as it would be in clear */
   if (status != 0)
     fail(stream, status);
   else if (stream->tls->out.len > 0 || stream->out.len > 0)

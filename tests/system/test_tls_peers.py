@@ -1,0 +1,294 @@
+"""Peers of a TLS server that mean harm or do not know better: each costs itself alone, and is told what can be told.
+
+A peer here has its TLS in memory and its socket in its own hands, so that it decides which bytes travel, and when.
+"""
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import struct
+import threading
+import time
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+
+from caller import tool_call
+from services import PROGRAMS, Alone, Place, finished, head, main, until
+
+WAIT_S = 20
+MIB = 1 << 20
+RECORD = {"change_cipher_spec": 20, "alert": 21, "handshake": 22}
+TLS_1_0 = 0x0301  # what the first records of all versions say
+
+
+def record(kind, body):
+    return struct.pack("!BHH", RECORD[kind], TLS_1_0, len(body)) + body
+
+
+def text_frame(text):
+    """Masked with zeros: a client has to, and this is quicker."""
+    data = text.encode()
+    if len(data) < 126:
+        size = struct.pack("!BB", 0x81, 0x80 | len(data))
+    elif len(data) < 65536:
+        size = struct.pack("!BBH", 0x81, 0x80 | 126, len(data))
+    else:
+        size = struct.pack("!BBQ", 0x81, 0x80 | 127, len(data))
+    return size + bytes(4) + data
+
+
+class Peer:
+    def __init__(self, port, context):
+        self.link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.link.close()
+
+    def flush(self, piece=MIB):
+        data = self.outgoing.read()
+        for at in range(0, len(data), piece):
+            self.link.sendall(data[at : at + piece])
+
+    def hear(self):
+        """More of the server's bytes; False: that was all."""
+        try:
+            data = self.link.recv(MIB)
+        except ConnectionError:
+            data = b""
+        if data:
+            self.incoming.write(data)
+        return data != b""
+
+    def shake_hands(self, piece=MIB):
+        while True:
+            try:
+                self.tls.do_handshake()
+                self.flush(piece)
+                return self
+            except ssl.SSLWantReadError:
+                self.flush(piece)
+                if not self.hear():
+                    raise ConnectionError("closed in the handshake") from None
+
+    def say(self, data, piece=MIB):
+        self.tls.write(data)
+        self.flush(piece)
+
+    def end(self):
+        """Says close_notify, into what is to be sent."""
+        try:
+            self.tls.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+
+    def read(self, until_there=None):
+        """What the server says, up to these bytes or to its end."""
+        said = bytearray()
+        while until_there is None or until_there not in said:
+            try:
+                piece = self.tls.read(MIB)
+                said += piece
+                if not piece:
+                    break
+            except ssl.SSLWantReadError:
+                if not self.hear():
+                    break
+            except ssl.SSLError:
+                break
+        return said
+
+    def upgrade(self):
+        headers = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+        self.say(head(1, "localhost", "/", *headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
+        assert b" 101 " in self.read(b"\r\n\r\n")
+        return self
+
+
+class Case(unittest.TestCase):
+    program, arguments = "echo", ("0",)
+
+    def setUp(self):
+        place = self.enterContext(Place())
+        self.directory = place.directory
+        made = finished([PROGRAMS["certificates"], self.directory])
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.context = ssl.create_default_context(cafile=self.directory / "ca.pem")
+        settings = {"ICCM_TLS_CERT": self.directory / "good.pem", "ICCM_TLS_KEY": self.directory / "key.pem"}
+        self.server = self.enterContext(Alone(self.program, *self.arguments, **settings))
+
+    def peer(self):
+        return self.enterContext(Peer(self.server.port, self.context))
+
+    def hello(self):
+        outgoing = ssl.MemoryBIO()
+        try:
+            self.context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+        except ssl.SSLWantReadError:
+            return outgoing.read()
+
+    def ask(self, text='{"a":1}', name="echo"):
+        """One call by a peer that nothing is wrong with; seconds that it took."""
+        began = time.monotonic()
+        with Peer(self.server.port, self.context) as peer:
+            peer.shake_hands().upgrade().say(text_frame(json.dumps(tool_call(1, name, **json.loads(text)))))
+            self.assertIn(b'"result"', peer.read(b'"id":1'))
+        return time.monotonic() - began
+
+
+class Ends(Case):
+    """A peer that says with its last request that nothing follows gets the answer, as it would in clear."""
+
+    def test_close_notify_behind_a_request(self):
+        peer = self.peer().shake_hands()
+        peer.tls.write(head(1, "localhost", "/healthz"))
+        peer.end()
+        peer.flush()
+        self.assertIn(b"alive", peer.read())
+
+    def test_close_notify_behind_a_call(self):
+        peer = self.peer().shake_hands().upgrade()
+        peer.tls.write(text_frame(json.dumps(tool_call(7, "echo", text="last"))))
+        peer.end()
+        peer.flush()
+        self.assertIn(b"last", peer.read())
+
+
+class Floods(Case):
+    """What would keep a server busy, or its memory, ends the connection or passes by."""
+
+    def flood(self, first, piece, count):
+        """Sends it as fast as it is taken, and answers what the server said until it closed."""
+        peer = self.peer()
+        try:
+            peer.link.sendall(first)
+            for _ in range(count):
+                peer.link.sendall(piece)
+        except ConnectionError:
+            pass
+        peer.link.settimeout(WAIT_S)
+        while peer.hear():
+            pass
+        return peer.incoming.read()
+
+    def test_in_the_handshake(self):
+        hello = self.hello()
+        large = struct.pack("!BBH", 1, 0xFF, 0xFFFF)  # a ClientHello of 16 MiB begins
+        before = self.memory()
+        for what, first, piece in (
+            ("empty records", b"", 100 * record("handshake", b"")),
+            ("empty records behind a hello", hello, 100 * record("handshake", b"")),
+            ("warnings", hello, 100 * record("alert", b"\x01\x5a")),
+            ("warnings first", b"", 100 * record("alert", b"\x01\x5a")),
+            ("change cipher spec", hello, 100 * record("change_cipher_spec", b"\x01")),
+            ("an endless hello", record("handshake", large), 10 * record("handshake", b"x" * 16384)),
+            ("a certificate of nobody", hello, 10 * record("handshake", b"\x0b\xff\xff\xff" + b"x" * 16380)),
+        ):
+            with self.subTest(what):
+                began = time.monotonic()
+                said = self.flood(first, piece, 100)
+                self.assertLess(time.monotonic() - began, 10)
+                self.assertLess(self.ask(), WAIT_S)
+                self.assertLess(len(said), 8192)
+        self.assertLess(self.memory() - before, 64 * MIB)
+
+    def memory(self):
+        with open(f"/proc/{self.server.program.process.pid}/statm") as pages:
+            return int(pages.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def test_byte_by_byte(self):
+        peer = self.peer().shake_hands(1).upgrade()
+        peer.say(text_frame(json.dumps(tool_call(1, "echo", text="slow"))), 1)
+        self.assertIn(b"slow", peer.read(b'"id":1'))
+
+    def test_behind_the_end(self):
+        peer = self.peer().shake_hands().upgrade()
+        peer.end()
+        peer.flush()
+        peer.link.sendall(b"\x17\x03\x03\x40\x00" + b"x" * 16384)
+        peer.read()
+        self.ask()
+
+    def test_two_requests_at_once(self):
+        peer = self.peer().shake_hands()
+        peer.say(2 * head(1, "localhost", "/healthz"))
+        self.assertEqual(peer.read().count(b"HTTP/1.1 "), 1)
+
+
+class Lives(Case):
+    def test_stops_amid_handshakes(self):
+        """At each of their stages; nobody who says nothing keeps it."""
+        hello = self.hello()
+        for said in (b"", hello[:50], hello, hello + b"\x14\x03\x03\x00\x01\x01"):
+            self.peer().link.sendall(said)
+        self.peer().shake_hands()
+        self.peer().shake_hands().say(b"GET / HT")
+        self.peer().shake_hands().upgrade()
+        self.ask()
+        began = time.monotonic()
+        self.server.program.stop()
+        self.assertLess(time.monotonic() - began, 3)
+
+    def test_hangups_under_load(self):
+        """The certificate changes while connections come and go: none of them notices."""
+        over = threading.Event()
+
+        def ask_on():
+            asked = [self.ask()]
+            while not over.is_set():
+                asked.append(self.ask())
+            return max(asked)
+
+        with ThreadPoolExecutor(3) as pool:
+            askers = [pool.submit(ask_on) for _ in range(3)]
+            try:
+                for number in range(30):
+                    self.server.program.signal(signal.SIGHUP)
+                    until(lambda: self.told("certificate was read again") > number, "the certificate is read again")
+            finally:
+                over.set()
+            self.assertLess(max(asker.result() for asker in askers), WAIT_S)
+
+    def told(self, words):
+        return len(re.findall(words, self.server.program.output()))
+
+    def test_hangups_without_files(self):
+        """Gone, empty, a directory: the server says so and goes on with what it has."""
+        cert, key = self.directory / "good.pem", self.directory / "key.pem"
+        for path in cert, key:
+            kept = path.read_bytes()
+            for spoil in path.unlink, path.touch, lambda: (path.unlink(), path.mkdir()):
+                words = f"ERROR .*SIGHUP: the certificate stays what it was.*{path.name}"
+                told = self.told(words)
+                spoil()
+                self.server.program.signal(signal.SIGHUP)
+                until(lambda: self.told(words) > told, "it is told")
+                self.ask()
+            path.rmdir()
+            path.write_bytes(kept)
+
+
+class SlowReaders(Case):
+    program = "slow_server"
+
+    def test_answers_that_nobody_takes(self):
+        """More than 32 MiB of them at once: closed, and the peer is told, if it looks in time."""
+        peer = self.peer().shake_hands().upgrade()
+        text = "z" * MIB
+        for number in range(50):
+            peer.say(text_frame(json.dumps(tool_call(number, "later", ms=1500, text=text))))
+        self.server.program.wait_for("answers are not being read")
+        said = peer.read()
+        self.assertGreater(len(said), 50 * MIB)
+        self.assertIn(struct.pack("!H", 1008) + b"answers are not being read", said[-200:])
+
+
+if __name__ == "__main__":
+    main()
