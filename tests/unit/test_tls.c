@@ -364,6 +364,53 @@ Test(tls, a_record_that_was_changed_on_the_way) {
   close_both();
 }
 
+/* ---- peers that know more of TLS than is good ------------------------------------------------------------
+ */
+
+/* Each asks for an answer, of which there is one at the most for what was read at once. */
+Test(tls, keys_that_change_all_the_time) {
+  open_both("good.pem", "localhost");
+  talk(MAX_OUT);
+  for (int i = 0; i < 1000; i++) {
+    cr_assert_eq(SSL_key_update(client.tls->ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    cr_assert_eq(SSL_do_handshake(client.tls->ssl), 1);
+  }
+  size_t sent = client.tls->out.len;
+  carry(&client, &server, MAX_OUT);
+  cr_expect_eq(server.status, 0, "%s", server.tls->problem);
+  cr_expect_leq(server.tls->out.len, sent, "it is no way to make a server say more than it hears");
+  say(&client, "still");
+  say(&server, "here");
+  talk(MAX_OUT);
+  expect_heard(&server, "still");
+  expect_heard(&client, "here");
+  close_both();
+}
+
+Test(tls, nobody_renegotiates) {
+  side_t *const sides[] = {&client, &server};
+  for (size_t i = 0; i < 2; i++) {
+    open_both("good.pem", "localhost");
+    mcp__tls_free(client.tls);
+    SSL_CTX_set_max_proto_version(client.context, TLS1_2_VERSION);
+    client.tls = mcp__tls_new(client.context, "localhost", true, MAX_OUT);
+    talk(MAX_OUT);
+    side_t *one = sides[i], *other = sides[!i];
+    SSL_clear_options(one->tls->ssl, SSL_OP_NO_RENEGOTIATION);
+    cr_assert_eq(SSL_renegotiate(one->tls->ssl), 1);
+    SSL_do_handshake(one->tls->ssl);
+    talk(MAX_OUT);
+    cr_expect_eq(SSL_num_renegotiations(other->tls->ssl), 0);
+    cr_expect_eq(one->status, MCP_ETLS);
+    cr_expect_not_null(strstr(one->tls->problem, "no renegotiation"), "%s", one->tls->problem);
+    cr_expect_eq(other->tls->fault, MCP__TLS_REFUSED, "who had asked ends it: %s", other->tls->problem);
+    close_side(&server);
+    close_side(&client);
+    server = client = (side_t){0};
+  }
+  expect_no_leak();
+}
+
 /* ---- files --------------------------------------------------------------------------------------------- */
 
 static void expect_refused(const char *cert, const char *key, const char *words) {
