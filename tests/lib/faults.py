@@ -13,12 +13,15 @@ at the same time: faults.url("reset", "up", 17) is /reset/up/17. up is what goes
     junk N      N bytes pass, then bytes that nobody sent, then the rest
     vanish N    N bytes pass, then nothing goes either way, and nobody is told, until release()
 
+In TLS there is no path to be seen: SecuredFaults gives each case a port of its own instead.
+
 Failure modes: a server that does not accept resets the client; leaving the block ends whatever is still there.
 """
 import asyncio
 import random
 import socket
 import struct
+from functools import partial
 
 BREAKS = ("stall", "half", "reset", "junk", "vanish")
 CHUNK = 65536
@@ -135,12 +138,12 @@ class Faults:
         key = (path, direction)
         self.passed[key] = self.passed.get(key, 0) + size
 
-    async def on_client(self, reader, writer):
+    async def on_client(self, reader, writer, path=None):
         self.links.add(asyncio.current_task())
         try:
-            first = await reader.readuntil(b" HTTP/")
+            first = await reader.readuntil(b" HTTP/") if path is None else b""
             server = await asyncio.open_connection("127.0.0.1", self.server_port)
-            await Link(self, (reader, writer), server, first.decode().split(" ")[1]).run(first)
+            await Link(self, (reader, writer), server, path or first.decode().split(" ")[1]).run(first)
         except (OSError, asyncio.IncompleteReadError):
             reset(writer)
         finally:
@@ -156,3 +159,20 @@ class Faults:
         if self.links:
             await asyncio.wait(self.links)
         self.released.clear()
+
+
+class SecuredFaults(Faults):
+    async def __aenter__(self):
+        self.listeners = []
+        return self
+
+    async def __aexit__(self, *_):
+        for listener in await asyncio.gather(*self.listeners):
+            listener.close()
+        await self.release()
+
+    def url(self, fault, direction, at):
+        on_client = partial(self.on_client, path=f"/{fault}/{direction}/{at}")
+        link = socket.create_server(("127.0.0.1", 0))
+        self.listeners.append(asyncio.ensure_future(asyncio.start_server(on_client, sock=link)))
+        return f"wss://127.0.0.1:{link.getsockname()[1]}/"

@@ -1,4 +1,5 @@
-"""Connections that break at each byte of a conversation, in each way, between real clients and a real server.
+"""Connections that break at each byte of a conversation, in each way, between real clients and a real server; in clear
+and through TLS.
 
 A conversation is upgrade, initialize, one call, close. Whatever happens to it, its call ends once and in time, the
 server keeps nothing of it, and another client's calls are answered all the while. The quick form plays each fault at
@@ -9,11 +10,12 @@ some of the bytes, the long one at all of them, and waits for the server to find
 import asyncio
 import json
 import os
+import ssl
 import time
 
 from caller import Caller, connect, tool_call
-from faults import BREAKS, Faults
-from services import PROGRAMS, Alone, AsyncCase, main
+from faults import BREAKS, Faults, SecuredFaults
+from services import PROGRAMS, Alone, AsyncCase, Place, finished, main
 
 ALL = os.environ.get("FAULTS") == "all"
 STRIDE = 1 if ALL else 29  # bytes between two places
@@ -25,7 +27,8 @@ RELEASE_S = 60 if ALL else 20  # half of a request is given up after 5 s, a peer
 DIRECTIONS = ("up", "down")
 LARGE = 2_000_000  # bytes
 UPGRADE = 120  # bytes: both halves of it are longer
-MCP_ETIMEOUT, MCP_ELOST, MCP_EUPGRADE = -5003, -5004, -5007
+HANDSHAKE = 500  # TLS's
+MCP_ETIMEOUT, MCP_ELOST, MCP_EUPGRADE, MCP_ETLS = -5003, -5004, -5007, -5016
 
 
 def descriptors(program):
@@ -35,8 +38,8 @@ def descriptors(program):
 class Bystander:
     """A client with a connection of its own; leaving the block fails if it ever waited long."""
 
-    def __init__(self, url):
-        self.caller, self.calls, self.longest = Caller(url), 0, 0
+    def __init__(self, url, **options):
+        self.caller, self.calls, self.longest = Caller(url, **options), 0, 0
 
     async def __aenter__(self):
         await self.caller.__aenter__()
@@ -61,12 +64,18 @@ class Bystander:
 
 
 class FaultCase(AsyncCase):
+    stride, more_ends = STRIDE, set()
+
     async def asyncSetUp(self):
         await super().asyncSetUp()
+        await self.start()
+        self.at_rest = descriptors(self.server.program)
+
+    async def start(self):
+        self.environment, self.tls = {}, {}
         self.server = self.enterContext(Alone("echo", "0"))
         self.bystander = await self.enterAsyncContext(Bystander(self.server.url))
         self.faults = await self.enterAsyncContext(Faults(self.server.port))
-        self.at_rest = descriptors(self.server.program)
 
     async def released(self):
         """Waits until the server has nothing left of the conversations."""
@@ -79,7 +88,8 @@ class FaultCase(AsyncCase):
         """Plays each in the library's client: answers status and time of the calls, all of which have ended in time."""
         words = ["setpriv", "--pdeathsig", "KILL", PROGRAMS["conversations"], str(TIMEOUT_MS), str(AT_ONCE)]
         pipe = asyncio.subprocess.PIPE
-        program = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe)
+        environment = os.environ | self.environment
+        program = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe, env=environment)
         out, err = await program.communicate("".join(f"{url}\n" for url in urls).encode())
         self.assertEqual(program.returncode, 0, err.decode(errors="replace"))
         ends = sorted([int(word) for word in line.split()] for line in out.decode().splitlines())
@@ -93,7 +103,7 @@ class FaultCase(AsyncCase):
         """(direction, bytes) at which a conversation may break: play("none", …) goes through whole."""
         await play([self.faults.url("none", "up", 0)])
         passed = {direction: self.faults.passed["/none/up/0", direction] for direction in DIRECTIONS}
-        return [(direction, at) for direction in DIRECTIONS for at in range(0, passed[direction], STRIDE)]
+        return [(direction, at) for direction in DIRECTIONS for at in range(0, passed[direction], self.stride)]
 
 
 class OurClient(FaultCase):
@@ -112,7 +122,8 @@ class OurClient(FaultCase):
         await self.released()
         early = {end for (_, at), end in zip(places, ends) if at < UPGRADE}
         self.assertNotIn(0, early)
-        self.assertLessEqual(early, {MCP_ETIMEOUT, MCP_EUPGRADE} if fault != "reset" else {MCP_EUPGRADE, MCP_ELOST})
+        ends = {MCP_ETIMEOUT, MCP_EUPGRADE} if fault != "reset" else {MCP_EUPGRADE, MCP_ELOST}
+        self.assertLessEqual(early, ends | self.more_ends)
 
     async def test_stalls(self):
         await self.breaks("stall")
@@ -140,7 +151,7 @@ class StockPeer(FaultCase):
 
     async def talk(self, url):
         answers = []
-        async with connect(url, open_timeout=TIMEOUT_MS / 1000, close_timeout=0.2) as ws:
+        async with connect(url, open_timeout=TIMEOUT_MS / 1000, close_timeout=0.2, **self.tls) as ws:
             await ws.send(json.dumps(tool_call(1, "echo", text=self.text)))
             answers.append(json.loads(await asyncio.wait_for(ws.recv(), TIMEOUT_MS / 1000)))
             await ws.close()
@@ -186,6 +197,37 @@ class StockPeer(FaultCase):
         urls = [self.faults.url(fault, way, 3) for fault in ("delay", "chop") for way in DIRECTIONS]
         for answers in await self.play(urls):
             self.assertEqual(answers[0]["id"], 1)
+
+
+class Secured:
+    """The same through TLS, where a conversation is longer, and each bit counts."""
+
+    stride, more_ends = 1 if ALL else 199, {MCP_ETLS}
+
+    async def start(self):
+        place = self.enterContext(Place()).directory
+        made = finished([PROGRAMS["certificates"], place])
+        self.assertEqual(made.returncode, 0, made.stderr)
+        files = {"ICCM_TLS_CERT": place / "good.pem", "ICCM_TLS_KEY": place / "key.pem"}
+        self.environment = {"ICCM_TLS_CA": str(place / "ca.pem")}
+        self.tls = {"ssl": ssl.create_default_context(cafile=place / "ca.pem")}
+        self.server = self.enterContext(Alone("echo", "0", **files))
+        url = f"wss://127.0.0.1:{self.server.port}"
+        self.bystander = await self.enterAsyncContext(Bystander(url, **self.tls))
+        self.faults = await self.enterAsyncContext(SecuredFaults(self.server.port))
+
+
+class OurSecuredClient(Secured, OurClient):
+    async def test_junk(self):
+        """Is never harmless: whoever is answered was so before it came."""
+        places = await self.places(self.converse)
+        ends = await self.converse([self.faults.url("junk", *place) for place in places])
+        self.assertEqual([place for place, end in zip(places, ends) if end == 0 and place[1] < HANDSHAKE], [])
+        await self.released()
+
+
+class SecuredStockPeer(Secured, StockPeer):
+    pass
 
 
 class Vanished(FaultCase):
