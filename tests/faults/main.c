@@ -4,15 +4,17 @@
  * usage: faults [full [SCENARIO] | SCENARIO DOMAIN FIRST COUNT VARIANT]
  *
  * Without an argument each single allocation fails in the quick scenarios, and of everything else one in
- * thirteen, the day chooses which. full tries all, takes minutes, and is `ninja -C build-asan faults-full`.
- * The numbers of one fault, as a failure prints them, play that one alone, and with FAULTS_TRACE=1 show where
- * it strikes, with TEST_LOG=1 what is logged.
+ * thirteen (of those of TLS, one in 199), the day chooses which. full tries all, takes minutes, and is `ninja
+ * -C build-asan faults-full`. The numbers of one fault, as a failure prints them, play that one alone, and
+ * with FAULTS_TRACE=1 show where it strikes, with TEST_LOG=1 what is logged.
  *
  * Happy path: a scenario is played once without a fault, which counts what could fail, then once a fault, all
  * in one child process. Failure: the child ends (a judgement, a crash, a sanitizer) or stands still and is
  * ended; that is told with the fault's numbers, and another child goes on behind it. The last line says how
  * much was failed. */
 #include "play.h"
+
+#include "certificates.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANG_S = 20, LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13 };
+enum { HANG_S = 20, LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13, LONG_STRIDE = 199 };
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak)); /* there in builds with ASan alone */
 
@@ -135,7 +137,14 @@ static bool play_in_child(const scenario_t *scenario, const fault_t *begin, bool
   return false;
 }
 
-static void play_all(const scenario_t *scenario) {
+static void choose(unsigned every) {
+  unsigned seed = (unsigned)(time(NULL) / 86400);
+  stride = every;
+  first = 1 + seed % stride;
+}
+
+static void play_all(const scenario_t *scenario, bool each) {
+  choose(each ? 1 : scenario->is_long ? LONG_STRIDE : STRIDE);
   fault_t fault = {MEMORY_HERE, scenario->is_quick ? 1 : first, 1, 0};
   unsigned long runs = progress->runs;
   struct timespec began, ended;
@@ -146,10 +155,11 @@ static void play_all(const scenario_t *scenario) {
       break; /* it fails without a fault, too */
   }
   timespec_get(&ended, TIME_UTC);
-  printf("%-12s %5lu allocations (%lu elsewhere), %4lu calls (%lu elsewhere), %5lu runs, %.1f s\n",
-         scenario->name, progress->counts[0], progress->counts[1], progress->counts[2], progress->counts[3],
-         progress->runs - runs,
-         (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9);
+  printf(
+      "%-12s %5lu allocations (%lu elsewhere), %4lu calls (%lu elsewhere), %5lu runs from %u by %u, %.1f s\n",
+      scenario->name, progress->counts[0], progress->counts[1], progress->counts[2], progress->counts[3],
+      progress->runs - runs, first, stride,
+      (double)(ended.tv_sec - began.tv_sec) + (double)(ended.tv_nsec - began.tv_nsec) / 1e9);
 }
 
 static const scenario_t *find_scenario(const char *name) {
@@ -165,20 +175,37 @@ static int play_one_alone(char **argv) {
   return play_in_child(find_scenario(argv[1]), &fault, true) ? 0 : 1;
 }
 
+/* By a process of its own: faults_use() comes before the first use of OpenSSL. */
+static char files[] = "/tmp/faults.XXXXXX";
+const char *play_files = files;
+
+static void make_files(void) {
+  int status = 0;
+  REQUIRE(mkdtemp(files) != NULL, "%s", strerror(errno));
+  pid_t pid = fork();
+  if (pid == 0) {
+    make_certificates(files);
+    _exit(0);
+  }
+  REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0, "no certificates");
+}
+
 int main(int argc, char **argv) {
-  unsigned seed = (unsigned)(time(NULL) / 86400);
+  bool each = argc >= 2 && strcmp(argv[1], "full") == 0;
   progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (argc == 6)
-    return play_one_alone(argv);
-  stride = argc >= 2 && strcmp(argv[1], "full") == 0 ? 1 : STRIDE;
-  first = 1 + seed % stride;
+  make_files();
+  if (argc == 6) {
+    int status = play_one_alone(argv);
+    remove_certificates(files);
+    return status;
+  }
   for (size_t i = 0; i < scenario_count; i++)
     if (argc < 3 || &scenarios[i] == find_scenario(argv[2]))
-      play_all(&scenarios[i]);
-  printf("from %u by %u: %lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
+      play_all(&scenarios[i], each);
+  remove_certificates(files);
+  printf("%lu runs; failed on purpose: %lu allocations (%lu elsewhere), %lu calls (%lu "
          "elsewhere)\n",
-         first, stride, progress->runs, progress->made[0], progress->made[1], progress->made[2],
-         progress->made[3]);
+         progress->runs, progress->made[0], progress->made[1], progress->made[2], progress->made[3]);
   printf("%lu faults were not borne\n", failures);
   return failures > 0;
 }

@@ -131,6 +131,10 @@ bool play_succeeded(const request_t *request) {
 mcp_client_t *play_client(play_t *play, const char *host, const mcp_server_t *server) {
   char url[64];
   snprintf(url, sizeof url, "ws://%s:%d/", host, mcp_server_port(server));
+  return play_client_at(play, url);
+}
+
+mcp_client_t *play_client_at(play_t *play, const char *url) {
   mcp_client_t *client = mcp_client_new(play->loop, url);
   REQUIRE(client != NULL || *mcp_last_error() != '\0', "no client, and no words");
   REQUIRE(client != NULL || !play->faultless, "no client: %s", mcp_last_error());

@@ -27,7 +27,10 @@ typedef struct scenario {
   void (*before)(play_t *play); /* NULL: nothing */
   void (*during)(play_t *play);
   void (*after)(play_t *play);
+  bool is_long; /* fewer of its faults are tried in every run of the tests */
 } scenario_t;
+
+extern const char *play_files; /* the directory of certificates.h's files */
 
 extern const scenario_t scenarios[];
 extern const size_t scenario_count;
@@ -76,9 +79,10 @@ void play_wait(const request_t *requests, size_t count);                       /
 bool play_succeeded(const request_t *request);
 
 mcp_client_t *play_client(play_t *play, const char *host,
-                          const mcp_server_t *server); /* may be NULL under a fault */
-void play_close(mcp_client_t *client);                 /* closed, waited for, freed; NULL is fine */
-void play_stop(mcp_server_t *server);                  /* stopped where it runs, waited for, freed */
+                          const mcp_server_t *server);       /* may be NULL under a fault */
+mcp_client_t *play_client_at(play_t *play, const char *url); /* the same */
+void play_close(mcp_client_t *client);                       /* closed, waited for, freed; NULL is fine */
+void play_stop(mcp_server_t *server);                        /* stopped where it runs, waited for, freed */
 yyjson_mut_doc *play_json(const char *json);
 
 /* ---- a server with tools of every kind

@@ -2,6 +2,7 @@
  * without a fault all of them succeed. */
 #include "play.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -416,6 +417,139 @@ static void end_changing(play_t *play) {
   play_stop(changing);
 }
 
+/* ---- TLS ----------------------------------------------------------------------------------------------- */
+
+static const char *file(const char *name) {
+  static char paths[4][256];
+  static unsigned next;
+  char *path = paths[next++ % 4];
+  snprintf(path, sizeof paths[0], "%s/%s", play_files, name);
+  return path;
+}
+
+static mcp_server_t *make_secured(play_t *play, int port) {
+  mcp_server_t *server = mcp_server_new("secured", "1", port, play_tools);
+  int status = server != NULL ? mcp_server_set_log_url(server, NULL) : UV_ENOMEM;
+  if (status == 0)
+    status = mcp_server_set_tls(server, file("good.pem"), file("key.pem"));
+  REQUIRE(status == 0 || (!play->faultless && *mcp_last_error() != '\0'), "no secured server: %s",
+          mcp_last_error());
+  if (status == 0)
+    return server;
+  mcp_server_free(server);
+  return NULL;
+}
+
+static mcp_client_t *make_secured_client(play_t *play, int port) {
+  char url[64];
+  snprintf(url, sizeof url, "wss://127.0.0.1:%d/", port);
+  setenv("ICCM_TLS_CA", file("own.pem"), 1); /* quicker than whom the machine trusts */
+  mcp_client_t *made = play_client_at(play, url);
+  unsetenv("ICCM_TLS_CA");
+  int status = made != NULL ? mcp_client_set_tls_ca(made, file("ca.pem")) : UV_ENOMEM;
+  REQUIRE(status == 0 || (!play->faultless && *mcp_last_error() != '\0'), "no client: %s", mcp_last_error());
+  if (status == 0)
+    return made;
+  mcp_client_free(made);
+  return NULL;
+}
+
+/* Who they are and whom they trust is read under faults here alone: OpenSSL forgives itself an allocation
+ * that failed then, and makes do with fewer algorithms as long as the context lives. */
+static void read_certificates(play_t *play) {
+  mcp_server_free(make_secured(play, 0));
+  mcp_client_free(make_secured_client(play, 1));
+}
+
+static mcp_server_t *secured, *next_secured;
+static int secured_port;
+
+static void begin_secured(play_t *play) {
+  secured = make_secured(play, 0);
+  REQUIRE(mcp_server_start(secured, play->loop) == 0, "no secured server");
+  secured_port = mcp_server_port(secured);
+  client = make_secured_client(play, secured_port);
+}
+
+static void call_secured(play_t *play) {
+  request_t requests[2];
+  char *json = large();
+  play_call(client, "echo", "{\"name\":\"a\"}", 0, &requests[0]);
+  play_call(client, "echo", json, 0, &requests[1]);
+  free(json);
+  expect_all(play, requests, 2);
+}
+
+static void end_secured(play_t *play) {
+  request_t requests[2];
+  mcp_client_t *newcomer = make_secured_client(play, secured_port);
+  play_call(client, "echo", NULL, 0, &requests[0]);
+  play_call(newcomer, "echo", NULL, 0, &requests[1]);
+  expect_all(play, requests, 2);
+  play_close(newcomer);
+  play_close(client);
+  play_stop(secured);
+}
+
+static void know_each_other_secured(play_t *play) {
+  request_t request;
+  begin_secured(play);
+  play_call(client, "echo", NULL, 0, &request);
+  expect_all(play, &request, 1);
+}
+
+static void know_each_other_and_next(play_t *play) {
+  know_each_other_secured(play);
+  next_secured = make_secured(play, secured_port);
+}
+
+/* One fault does not last. */
+static void start_next_secured(play_t *play) {
+  for (int i = 0; i < 2; i++)
+    if (mcp_server_start(next_secured, play->loop) == 0) {
+      secured = next_secured;
+      return;
+    }
+  play_turn(); /* closes what was open */
+}
+
+static void come_back_secured(play_t *play) {
+  request_t requests[2];
+  play_call(client, "hold", NULL, 0, &requests[0]);
+  play_turn();
+  play_stop(secured);
+  secured = NULL;
+  play_wait(requests, 1);
+  REQUIRE(!play_succeeded(&requests[0]), "nobody answered it");
+  start_next_secured(play);
+  if (secured == NULL)
+    return;
+  play_call(client, "echo", NULL, 10000, &requests[1]);
+  expect_all(play, requests + 1, 1);
+}
+
+static void end_next_secured(play_t *play) {
+  if (secured == NULL)
+    start_next_secured(play);
+  REQUIRE(secured != NULL, "it does not start, though nothing fails any more");
+  end_secured(play);
+}
+
+/* What cannot be read leaves all as it was; who is connected stays. */
+static void read_again(play_t *play) {
+  request_t request;
+  kill(getpid(), SIGHUP);
+  play_turn();
+  play_call(client, "echo", NULL, 0, &request);
+  expect_all(play, &request, 1);
+}
+
+static void read_once_more(play_t *play) {
+  kill(getpid(), SIGHUP);
+  play_turn();
+  end_secured(play);
+}
+
 const scenario_t scenarios[] = {
     {"server", true, false, NULL, live, NULL},
     {"origin", true, false, NULL, admit_origin, NULL},
@@ -432,5 +566,9 @@ const scenario_t scenarios[] = {
     {"pages", false, false, NULL, ask_pages, ask_pages_again},
     {"token", false, false, start_guarded, show_token, stop_guarded},
     {"coming back", false, false, know_each_other, go_and_come_back, end_changing},
+    {"certificate", false, false, NULL, read_certificates, NULL, true},
+    {"secured", false, false, begin_secured, call_secured, end_secured, true},
+    {"back secured", false, false, know_each_other_and_next, come_back_secured, end_next_secured, true},
+    {"read again", false, false, know_each_other_secured, read_again, read_once_more, true},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
