@@ -279,7 +279,9 @@ static int judge(mcp__tls_t *tls, int result) {
                 tls->host != NULL ? ": use ws://" : "");
   if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
     return fail(tls, MCP__TLS_REFUSED, "the peer refused: %s", last_reason());
-  return fail(tls, MCP__TLS_FAILED, "%s", error != 0 ? last_reason() : "out of memory");
+  if (error != 0)
+    return fail(tls, MCP__TLS_FAILED, "TLS failed: %s", last_reason());
+  return fail(tls, MCP__TLS_FAILED, "%s", "out of memory");
 }
 
 /* ---- one connection -------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-"""Peers of a TLS server that mean harm or do not know better: each costs itself alone, and is told what can be told.
+"""Peers in TLS that mean harm or do not know better: each costs itself alone, and is told what can be told.
 
 A peer here has its TLS in memory and its socket in its own hands, so that it decides which bytes travel, and when.
 """
@@ -288,6 +288,97 @@ class SlowReaders(Case):
         said = peer.read()
         self.assertGreater(len(said), 50 * MIB)
         self.assertIn(struct.pack("!H", 1008) + b"answers are not being read", said[-200:])
+
+
+class Servers(Case):
+    """Servers that mean harm: whoever calls them is told in time that it did not work."""
+
+    def serve(self, play, certificate="good.pem"):
+        """Plays it with each connection that comes; answers the port."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.directory / certificate, self.directory / "key.pem")
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def run():
+            with listener:
+                while True:
+                    try:
+                        link = listener.accept()[0]
+                    except OSError:
+                        return
+                    try:
+                        with link:
+                            play(link, context)
+                    except (OSError, ValueError):
+                        pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(listener.shutdown, socket.SHUT_RDWR)
+        return listener.getsockname()[1]
+
+    def call(self, port):
+        """Exit code and words of a client that calls."""
+        command = [PROGRAMS["iccm"], "--json", "call", f"wss://localhost:{port}", "echo"]
+        run = finished(command, env={"ICCM_TLS_CA": str(self.directory / "ca.pem")})
+        return run.returncode, json.loads(run.stdout)["error"]["message"]
+
+    def expect_failure(self, play, words, **options):
+        began = time.monotonic()
+        code, said = self.call(self.serve(play, **options))
+        self.assertEqual(code, 2, said)
+        self.assertRegex(said, words)
+        self.assertLess(time.monotonic() - began, 12)
+
+    @staticmethod
+    def shake_and(act):
+        """What plays the handshake, then this with the secured socket."""
+
+        def play(link, context):
+            link.settimeout(WAIT_S)
+            with context.wrap_socket(link, server_side=True) as secured:
+                act(secured)
+
+        return play
+
+    def test_a_chain_of_200_kb(self):
+        between = (self.directory / "good.pem").read_text().split("-----END CERTIFICATE-----\n")[1]
+        with open(self.directory / "good.pem") as good, open(self.directory / "chain.pem", "w") as chain:
+            chain.write(good.read() + 500 * (between + "-----END CERTIFICATE-----\n"))
+        play = self.shake_and(lambda secured: None)
+        self.expect_failure(play, "TLS failed: excessive message size", certificate="chain.pem")
+
+    def test_resets_in_the_handshake(self):
+        def play(link, _):
+            link.recv(1)
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        self.expect_failure(play, "reset")
+
+    def test_junk_behind_the_handshake(self):
+        def act(secured):
+            secured.recv(MIB)
+            os.write(secured.fileno(), b"\xff" * 3000)
+            secured.recv(MIB)
+
+        self.expect_failure(self.shake_and(act), "TLS failed: wrong version number")
+
+    def test_ends_behind_the_handshake(self):
+        self.expect_failure(self.shake_and(lambda secured: secured.unwrap()), "closed the connection")
+
+    def test_floods(self):
+        """Of empty records, warnings, and a message that never ends."""
+        endless = record("handshake", b"\x02\xff\xff\xff" + bytes(9000))
+        for what in record("handshake", b""), record("alert", b"\x01\x5a"), endless:
+
+            def play(link, _, piece=100 * what):
+                link.recv(MIB)
+                while True:
+                    link.sendall(piece)
+
+            with self.subTest(what[:9]):
+                self.expect_failure(play, "TLS failed: ")
 
 
 if __name__ == "__main__":
