@@ -20,6 +20,11 @@ class Bench(unittest.TestCase):
         for godot in ("off", "live", "dead", "silent", "slow"):
             self.assertRegex(run.stdout, rf"(?m)^{godot} +\d+ +\d+\.\d+$")
 
+    def test_what_an_idle_connection_costs(self):
+        run = finished([SOURCE / "tests/bench/idle_memory", "10", "0.1"], seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertRegex(run.stdout, r"(?m)^in clear +-?[\d.]+ KiB each\nin TLS +[\d.]+ KiB each$")
+
 
 if __name__ == "__main__":
     main()

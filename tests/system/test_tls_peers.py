@@ -1,6 +1,4 @@
 """Peers in TLS that mean harm or do not know better: each costs itself alone, and is told what can be told.
-
-A peer here has its TLS in memory and its socket in its own hands, so that it decides which bytes travel, and when.
 """
 import json
 import os
@@ -16,100 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from caller import tool_call
 from services import PROGRAMS, Alone, Place, finished, head, main, until
+from tls_peer import MIB, WAIT_S, Peer, text_frame
 
-WAIT_S = 20
-MIB = 1 << 20
 RECORD = {"change_cipher_spec": 20, "alert": 21, "handshake": 22}
 TLS_1_0 = 0x0301  # what the first records of all versions say
 
 
 def record(kind, body):
     return struct.pack("!BHH", RECORD[kind], TLS_1_0, len(body)) + body
-
-
-def text_frame(text):
-    """Masked with zeros: a client has to, and this is quicker."""
-    data = text.encode()
-    if len(data) < 126:
-        size = struct.pack("!BB", 0x81, 0x80 | len(data))
-    elif len(data) < 65536:
-        size = struct.pack("!BBH", 0x81, 0x80 | 126, len(data))
-    else:
-        size = struct.pack("!BBQ", 0x81, 0x80 | 127, len(data))
-    return size + bytes(4) + data
-
-
-class Peer:
-    def __init__(self, port, context):
-        self.link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
-        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.link.close()
-
-    def flush(self, piece=MIB):
-        data = self.outgoing.read()
-        for at in range(0, len(data), piece):
-            self.link.sendall(data[at : at + piece])
-
-    def hear(self):
-        """More of the server's bytes; False: that was all."""
-        try:
-            data = self.link.recv(MIB)
-        except ConnectionError:
-            data = b""
-        if data:
-            self.incoming.write(data)
-        return data != b""
-
-    def shake_hands(self, piece=MIB):
-        while True:
-            try:
-                self.tls.do_handshake()
-                self.flush(piece)
-                return self
-            except ssl.SSLWantReadError:
-                self.flush(piece)
-                if not self.hear():
-                    raise ConnectionError("closed in the handshake") from None
-
-    def say(self, data, piece=MIB):
-        self.tls.write(data)
-        self.flush(piece)
-
-    def end(self):
-        """Says close_notify, into what is to be sent."""
-        try:
-            self.tls.unwrap()
-        except ssl.SSLWantReadError:
-            pass
-
-    def read(self, until_there=None):
-        """What the server says, up to these bytes or to its end."""
-        said = bytearray()
-        while until_there is None or until_there not in said:
-            try:
-                piece = self.tls.read(MIB)
-                said += piece
-                if not piece:
-                    break
-            except ssl.SSLWantReadError:
-                if not self.hear():
-                    break
-            except ssl.SSLError:
-                break
-        return said
-
-    def upgrade(self):
-        headers = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-        self.say(head(1, "localhost", "/", *headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
-        assert b" 101 " in self.read(b"\r\n\r\n")
-        return self
 
 
 class Case(unittest.TestCase):
@@ -286,7 +198,7 @@ class SlowReaders(Case):
             peer.say(text_frame(json.dumps(tool_call(number, "later", ms=1500, text=text))))
         self.server.program.wait_for("answers are not being read")
         said = peer.read()
-        self.assertGreater(len(said), 50 * MIB)
+        self.assertGreater(len(said), 32 * MIB)
         self.assertIn(struct.pack("!H", 1008) + b"answers are not being read", said[-200:])
 
 
