@@ -255,8 +255,11 @@ static int judge_certificate(int good, X509_STORE_CTX *chain) {
   return 0;
 }
 
-/* A peer that speaks something else shows as a record of a version that there is none of. */
-static bool is_other_protocol(int reason) {
+/* A peer that speaks something else shows as a record of a version that there is none of, before a cipher was
+ * chosen. */
+static bool is_other_protocol(const SSL *ssl, int reason) {
+  if (SSL_get_pending_cipher(ssl) != NULL)
+    return false;
   return reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_HTTP_REQUEST ||
          reason == SSL_R_HTTPS_PROXY_REQUEST || reason == SSL_R_RECORD_LENGTH_MISMATCH ||
          reason == SSL_R_PACKET_LENGTH_TOO_LONG || reason == SSL_R_UNEXPECTED_MESSAGE ||
@@ -274,7 +277,7 @@ static int judge(mcp__tls_t *tls, int result) {
     return MCP_ETLS; /* the certificate's */
   unsigned long error = ERR_peek_last_error();
   int reason = ERR_GET_REASON(error);
-  if (!tls->open && is_other_protocol(reason))
+  if (!tls->open && is_other_protocol(tls->ssl, reason))
     return fail(tls, MCP__TLS_NOT_SPOKEN, "the peer does not speak TLS at this port%s",
                 tls->host != NULL ? ": use ws://" : "");
   if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)

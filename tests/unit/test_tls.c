@@ -351,6 +351,21 @@ Test(tls, a_peer_that_speaks_something_else) {
   expect_no_leak();
 }
 
+/* Whoever has begun to speak TLS is not told to do without it. */
+Test(tls, junk_amid_the_handshake) {
+  static const char junk[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  open_both("good.pem", "localhost");
+  carry(&client, &server, MAX_OUT);
+  size_t first = 5 + (unsigned char)server.tls->out.data[4]; /* its hello, of less than 256 bytes */
+  cr_assert_eq(server.tls->out.data[3], 0);
+  cr_expect_eq(mcp__tls_feed(client.tls, server.tls->out.data, first, hear, &client), 0);
+  cr_expect_eq(mcp__tls_feed(client.tls, junk, sizeof junk - 1, hear, &client), MCP_ETLS);
+  cr_expect_eq(client.tls->fault, MCP__TLS_FAILED, "%s", client.tls->problem);
+  cr_expect_eq(mcp__tls_feed(server.tls, junk, sizeof junk - 1, hear, &server), MCP_ETLS);
+  cr_expect_eq(server.tls->fault, MCP__TLS_FAILED, "%s", server.tls->problem);
+  close_both();
+}
+
 Test(tls, a_record_that_was_changed_on_the_way) {
   open_both("good.pem", "localhost");
   talk(MAX_OUT);
