@@ -97,6 +97,8 @@ static void on_end(mcp__stream_t *stream, int status) {
   mcp__conn_t *conn = conn_of(stream);
   if (status == MCP_ETLS && !stream->tls->open)
     end_handshake(conn);
+  else if (status == MCP_ETLS)
+    mcp_log(MCP_LOG_WARN, conn->server->name, "%s: %s", conn->peer, stream->tls->problem);
   close_now(conn);
 }
 

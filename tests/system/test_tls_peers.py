@@ -128,6 +128,12 @@ class Floods(Case):
         peer.read()
         self.ask()
 
+    def test_junk_behind_the_upgrade(self):
+        peer = self.peer().shake_hands().upgrade()
+        peer.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        peer.read()
+        self.server.program.wait_for(r"WARN  echo: 127\.0\.0\.1:\d+: TLS failed: wrong version number")
+
     def test_two_requests_at_once(self):
         peer = self.peer().shake_hands()
         peer.say(2 * head(1, "localhost", "/healthz"))
