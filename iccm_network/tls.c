@@ -122,6 +122,17 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
   return 0;
 }
 
+/* What OpenSSL finds out about a certificate it keeps for good, and be it that there was no memory to find
+ * out: it does that now, since amid a handshake it would make all that follow fail. */
+static void know_trusted(SSL_CTX *context) {
+  STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+  for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
+    X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
+    if (certificate != NULL)
+      X509_check_purpose(certificate, -1, 0);
+  }
+}
+
 int mcp__tls_client(const char *ca_file, mcp__tls_context_t **context, char *problem, size_t size) {
   SSL_CTX *new = new_context(TLS_client_method());
   snprintf(problem, size, "out of memory");
@@ -131,6 +142,7 @@ int mcp__tls_client(const char *ca_file, mcp__tls_context_t **context, char *pro
     SSL_CTX_set_default_verify_paths(new); /* where there are none, nobody is trusted */
   else if (SSL_CTX_load_verify_locations(new, ca_file, NULL) != 1)
     return wrong(new, problem, size, "no certificates in PEM can be read from", ca_file, first_reason());
+  know_trusted(new);
   ERR_clear_error();
   *context = new;
   return 0;
