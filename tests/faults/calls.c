@@ -5,7 +5,8 @@
  * Failing: reads, writes and all else on sockets of the internet, what makes descriptors and threads, and
  * names. Not failing, since libuv ends the process then by intention: epoll_ctl, epoll_wait, and its
  * eventfd's reads and writes. */
-#define _GNU_SOURCE /* RTLD_NEXT, accept4 */
+#define _GNU_SOURCE    /* RTLD_NEXT, accept4 */
+#undef _FORTIFY_SOURCE /* else the originals are inline functions of the headers, too */
 #include "faults.h"
 
 #include <dlfcn.h>

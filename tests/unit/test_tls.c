@@ -109,15 +109,15 @@ static bool carry(side_t *from, side_t *to, size_t piece) {
 }
 
 static void talk(size_t piece) {
-  bool any = true;
-  while (any) {
+  bool any;
+  do {
     if (server.tls->fault == MCP__TLS_OK)
       cr_assert_eq(mcp__tls_write(server.tls, &server.plain), 0);
     if (client.tls->fault == MCP__TLS_OK)
       cr_assert_eq(mcp__tls_write(client.tls, &client.plain), 0);
     any = carry(&client, &server, piece);
-    any = carry(&server, &client, piece) || any;
-  }
+    any |= carry(&server, &client, piece);
+  } while (any);
 }
 
 static void say(side_t *side, const char *text) {
