@@ -285,6 +285,19 @@ class Servers(Case):
     def test_ends_behind_the_handshake(self):
         self.expect_failure(self.shake_and(lambda secured: secured.unwrap()), "closed the connection")
 
+    def test_a_log_that_hangs_in_the_handshake(self):
+        """Whose component ends all the same, in time and without a fault."""
+        settings = {"LOGGING_ENABLED": "true", "ICCM_TLS_CA": self.directory / "ca.pem"}
+        with socket.create_server(("127.0.0.1", 0)) as godot:
+            godot.settimeout(WAIT_S)
+            url = f"wss://127.0.0.1:{godot.getsockname()[1]}"
+            with Alone("echo", "0", GODOT_URL=url, **settings) as component:
+                with godot.accept()[0] as link:
+                    self.assertTrue(link.recv(1))
+                    began = time.monotonic()
+                    component.program.stop()
+                    self.assertLess(time.monotonic() - began, 5)
+
     def test_floods(self):
         """Of empty records, warnings, and a message that never ends."""
         endless = record("handshake", b"\x02\xff\xff\xff" + bytes(9000))
