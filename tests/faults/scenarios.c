@@ -221,9 +221,9 @@ static void log_three(void) {
   yyjson_mut_doc_free(data);
 }
 
-static bool start_shipper(play_t *play) {
+static bool start_shipper_to(play_t *play, const char *scheme, const mcp_server_t *server) {
   char url[64];
-  snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
+  snprintf(url, sizeof url, "%s://127.0.0.1:%d", scheme, mcp_server_port(server));
   shipper = mcp_server_new("shipper", "1", 0, play_tools);
   bool runs = shipper != NULL && mcp_server_set_log_url(shipper, url) == 0 &&
               mcp_server_start(shipper, play->loop) == 0;
@@ -231,15 +231,23 @@ static bool start_shipper(play_t *play) {
   return runs;
 }
 
-static void start_to_ship(play_t *play) {
+static bool start_shipper(play_t *play) {
+  return start_shipper_to(play, "ws", play->server);
+}
+
+static void ship_and_stop(play_t *play) {
   play_lines = 0;
-  start_shipper(play);
   log_three();
   if (play->faultless)
     PLAY_UNTIL(play_lines >= 3);
   for (int i = 0; i < 20; i++)
     play_turn();
   play_stop(shipper);
+}
+
+static void start_to_ship(play_t *play) {
+  start_shipper(play);
+  ship_and_stop(play);
 }
 
 static void ship_three(play_t *play) {
@@ -550,6 +558,13 @@ static void read_once_more(play_t *play) {
   end_secured(play);
 }
 
+static void start_to_ship_secured(play_t *play) {
+  setenv("ICCM_TLS_CA", file("ca.pem"), 1);
+  start_shipper_to(play, "wss", secured);
+  unsetenv("ICCM_TLS_CA");
+  ship_and_stop(play);
+}
+
 const scenario_t scenarios[] = {
     {"server", true, false, NULL, live, NULL},
     {"origin", true, false, NULL, admit_origin, NULL},
@@ -570,5 +585,6 @@ const scenario_t scenarios[] = {
     {"secured", false, false, begin_secured, call_secured, end_secured, true},
     {"back secured", false, false, know_each_other_and_next, come_back_secured, end_next_secured, true},
     {"read again", false, false, know_each_other_secured, read_again, read_once_more, true},
+    {"log secured", false, true, begin_secured, start_to_ship_secured, end_secured, true},
 };
 const size_t scenario_count = sizeof scenarios / sizeof *scenarios;
