@@ -34,6 +34,9 @@ typedef struct options {
   double seconds;
   int server_pid;    /* 0: none */
   const char *trace; /* NULL: none; "new": one is made */
+  const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
+  int lines;         /* 0: not given */
+  bool follow;
 } options_t;
 
 /* Each command prints its answer to out, or reports why there is none, and returns an exit code. */
@@ -44,5 +47,6 @@ int bench_run(const options_t *options, const print_t *out);
 int bridge_run(const options_t *options, const print_t *out);
 int listen_run(const options_t *options, const print_t *out);
 int doctor_run(const options_t *options, const print_t *out);
+int logs_run(const options_t *options, const print_t *out);
 
 #endif

@@ -6,7 +6,8 @@ _iccm_command() {
   local i
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
-    --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid)
+    --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid | \
+      --component | --level | --text | --since | --until | --lines)
       [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
       ((i++))
       ;;
@@ -28,14 +29,17 @@ _iccm() {
   fi
   case $before in
   --trace) words=new ;;
-  --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid) ;;
+  --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid | \
+    --component | --text | --since | --until | --lines) ;;
+  --level) words='TRACE DEBUG INFO WARN ERROR' ;;
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen' ;;
+    '') words='list call ping bench doctor bridge listen logs' ;;
     call | bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;
+    logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
     esac
     if [[ $word == -* ]]; then
       words=$options

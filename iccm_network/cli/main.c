@@ -31,7 +31,14 @@ enum option_id {
   OPTION_SERVER_PID,
   OPTION_TRACE,
   OPTION_TOKEN,
-  OPTION_INSECURE
+  OPTION_INSECURE,
+  OPTION_COMPONENT,
+  OPTION_LEVEL,
+  OPTION_TEXT,
+  OPTION_SINCE,
+  OPTION_UNTIL,
+  OPTION_LINES,
+  OPTION_FOLLOW
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -50,6 +57,13 @@ static const struct option option_table[] = {
     {"trace", required_argument, NULL, OPTION_TRACE},
     {"token", required_argument, NULL, OPTION_TOKEN},
     {"insecure", no_argument, NULL, OPTION_INSECURE},
+    {"component", required_argument, NULL, OPTION_COMPONENT},
+    {"level", required_argument, NULL, OPTION_LEVEL},
+    {"text", required_argument, NULL, OPTION_TEXT},
+    {"since", required_argument, NULL, OPTION_SINCE},
+    {"until", required_argument, NULL, OPTION_UNTIL},
+    {"lines", required_argument, NULL, OPTION_LINES},
+    {"follow", no_argument, NULL, OPTION_FOLLOW},
     {NULL, 0, NULL, 0},
 };
 
@@ -118,6 +132,23 @@ static const command_t commands[] = {
      "- happened, each behind the connection's number. Knows initialize, ping,\n"
      "tools/list (no tools) and tools/call of any tool. PORT is 9000 unless given.\n\n"
      "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} each.\n"},
+    {"logs", 0, 1,
+     BIT(OPTION_COMPONENT) | BIT(OPTION_LEVEL) | BIT(OPTION_TRACE) | BIT(OPTION_TEXT) | BIT(OPTION_SINCE) |
+         BIT(OPTION_UNTIL) | BIT(OPTION_LINES) | BIT(OPTION_FOLLOW),
+     logs_run,
+     "Usage: iccm logs [-f] [OPTIONS] [URL]\n\n"
+     "Shows lines of Godot's log, oldest first, times in UTC. URL is GODOT_URL unless\n"
+     "given, or ws://localhost:9060. --timeout is that of each query.\n\n"
+     "  --component NAME   lines of this component\n"
+     "  --level LEVEL      of this level and above: TRACE, DEBUG, INFO, WARN, ERROR\n"
+     "  --trace ID         of this trace\n"
+     "  --text WORDS       with these words in the message\n"
+     "  --since WHEN       not older: 30s, 15m, 2h, 3d, 1w ago, or a time (ISO 8601)\n"
+     "  --until WHEN       not newer\n"
+     "  --lines N          at most the newest N (default 100; with --since 10000)\n"
+     "  -f, --follow       then show what comes, until Ctrl-C; goes on when Godot\n"
+     "                     was away\n\n"
+     "--json: a line for each, as Godot has it.\n"},
 };
 
 static const char general_help[] =
@@ -131,6 +162,7 @@ static const char general_help[] =
     "  iccm doctor URL                          find out why it does not connect\n"
     "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
     "  iccm listen [PORT]                       show what clients send\n"
+    "  iccm logs [URL]                          show Godot's log, and follow it\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =
@@ -145,7 +177,8 @@ static const char common_help[] =
     "  --verbose          log lines of the connection on standard error\n"
     "  --help, --version\n"
     "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
-    "with certificates to trust instead of this machine's; NO_COLOR: no colours.\n"
+    "with certificates to trust instead of this machine's; GODOT_URL is where Godot\n"
+    "is; NO_COLOR: no colours.\n"
     "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
     "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
     "5 the tool failed; 6 no answer in time; 130 interrupted.\n";
@@ -209,6 +242,26 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_INSECURE:
     options->insecure = true;
     return NULL;
+  case OPTION_COMPONENT:
+    options->component = value;
+    return NULL;
+  case OPTION_LEVEL:
+    options->level = value;
+    return NULL;
+  case OPTION_TEXT:
+    options->text = value;
+    return NULL;
+  case OPTION_SINCE:
+    options->since = value;
+    return NULL;
+  case OPTION_UNTIL:
+    options->until = value;
+    return NULL; /* the command judges it */
+  case OPTION_LINES:
+    return parse_int(value, 1, 1000000, &options->lines) ? NULL : "takes a number from 1 to 1000000";
+  case OPTION_FOLLOW:
+    options->follow = true;
+    return NULL;
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:
@@ -228,7 +281,7 @@ static void take_bad(parsed_t *parsed, const char *dashes, const char *name, con
 static void parse(parsed_t *parsed, int argc, char **argv) {
   int id, index;
   opterr = 0;
-  while ((id = getopt_long(argc, argv, ":h", option_table, &index)) != -1) {
+  while ((id = getopt_long(argc, argv, ":hf", option_table, &index)) != -1) {
     const char letter[] = {(char)optopt, '\0'};
     if (id == ':') {
       take_bad(parsed, "", argv[optind - 1], "needs a value");
@@ -237,7 +290,7 @@ static void parse(parsed_t *parsed, int argc, char **argv) {
     } else if (id == '?') {
       take_bad(parsed, "", argv[optind - 1], "is not an option");
     } else {
-      id = id == 'h' ? OPTION_HELP : id;
+      id = id == 'h' ? OPTION_HELP : id == 'f' ? OPTION_FOLLOW : id;
       parsed->seen |= BIT(id);
       const char *cause = take_option(&parsed->options, id, optarg);
       if (cause != NULL)

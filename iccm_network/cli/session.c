@@ -90,6 +90,31 @@ void session_list_tools(session_t *session, session_cb cb, void *arg) {
   finish(&waiting, mcp_client_list_tools(session->client, left_ms(session), on_result, &waiting));
 }
 
+void session_renew(session_t *session) {
+  session->deadline_ns = uv_hrtime() + session->options->timeout_ms * NS_PER_MS;
+}
+
+static void on_pause_over(uv_timer_t *timer) {
+  uv_stop(timer->loop);
+}
+
+static void on_timer_closed(uv_handle_t *timer) {
+  *(bool *)timer->data = true;
+}
+
+void session_pause(session_t *session, uint64_t ms) {
+  uv_timer_t timer;
+  bool closed = false;
+  uv_timer_init(&session->loop, &timer);
+  timer.data = &closed;
+  uv_update_time(&session->loop);
+  uv_timer_start(&timer, on_pause_over, ms, 0);
+  uv_run(&session->loop, UV_RUN_DEFAULT);
+  uv_close((uv_handle_t *)&timer, on_timer_closed);
+  while (!closed)
+    uv_run(&session->loop, UV_RUN_NOWAIT);
+}
+
 static void on_closed(mcp_client_t *client, void *arg) {
   (void)client;
   uv_close(arg, NULL);

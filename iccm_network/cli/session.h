@@ -24,6 +24,11 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
                      void *arg);
 void session_list_tools(session_t *session, session_cb cb, void *arg);
 
+/* For commands that go on: the deadline of what comes next begins now. And waiting meanwhile, the connection being served;
+ * uv_stop() ends that early. */
+void session_renew(session_t *session);
+void session_pause(session_t *session, uint64_t ms);
+
 /* Closes the connection and returns code; ends the process when that takes longer than SESSION_END_MS. */
 int session_end(session_t *session, int code);
 

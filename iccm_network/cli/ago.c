@@ -1,0 +1,39 @@
+/* ago.c: see ago.h. Signs, blanks and fractions are no part of it. */
+#include "ago.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+enum { MAX_DIGITS = 9 };
+
+static int64_t unit_seconds(char unit) { /* 0: none */
+  switch (unit) {
+  case 's':
+    return 1;
+  case 'm':
+    return 60;
+  case 'h':
+    return 3600;
+  case 'd':
+    return 24 * 3600;
+  case 'w':
+    return 7 * 24 * 3600;
+  default:
+    return 0;
+  }
+}
+
+bool ago_parse(const char *text, int64_t *us) {
+  const int64_t max_s = 1000 * unit_seconds('w');
+  int64_t number = 0;
+  int digits = 0;
+  for (; isdigit((unsigned char)text[digits]) && digits <= MAX_DIGITS; digits++)
+    number = number * 10 + (text[digits] - '0');
+  if (digits == 0 || digits > MAX_DIGITS)
+    return false;
+  int64_t seconds = number * unit_seconds(text[digits]);
+  if (unit_seconds(text[digits]) == 0 || text[digits + 1] != '\0' || seconds > max_s)
+    return false;
+  *us = seconds * 1000000;
+  return true;
+}

@@ -1,0 +1,124 @@
+/* rows.c: see rows.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server whose cursors
+ * never end is stopped by max, or by the session's deadline. Failure: what was read before it is dropped; an
+ * answer of another shape is a broken protocol. */
+#include "rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_ROWS = 1000 };
+
+typedef struct reading {
+  rows_t *rows;
+  char *cursor; /* owned; NULL: there is no further page */
+  session_cb failed;
+  void *arg;
+  bool ok;
+} reading_t;
+
+options_t rows_options(const options_t *options) {
+  options_t mine = *options;
+  const char *url = getenv("GODOT_URL");
+  mine.url = options->word_count > 0       ? options->words[0]
+             : url != NULL && *url != '\0' ? url
+                                           : ROWS_DEFAULT_URL;
+  return mine;
+}
+
+static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *args, const char *name, const char *text) {
+  if (text != NULL)
+    yyjson_mut_obj_add_strcpy(doc, args, name, text);
+}
+
+static void put_time(yyjson_mut_doc *doc, yyjson_mut_val *args, const char *name, int64_t us) {
+  char text[MCP_TIME_SIZE];
+  if (us == INT64_MIN || us == INT64_MAX)
+    return;
+  mcp_time_format(us, text);
+  yyjson_mut_obj_add_strcpy(doc, args, name, text);
+}
+
+static yyjson_mut_doc *make_args(const rows_filter_t *filter, size_t limit, const char *cursor) {
+  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *args = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, args);
+  put_text(doc, args, "component", filter->component);
+  put_text(doc, args, "level", filter->level);
+  put_text(doc, args, "trace_id", filter->trace);
+  put_text(doc, args, "search", filter->text);
+  put_time(doc, args, "start_time", filter->since_us);
+  put_time(doc, args, "end_time", filter->until_us);
+  put_text(doc, args, "cursor", cursor);
+  yyjson_mut_obj_add_uint(doc, args, "limit", limit);
+  return doc;
+}
+
+/* A copy of the rows that outlives the answer. */
+static void keep_page(rows_t *rows, yyjson_val *logs) {
+  yyjson_mut_doc *copy = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_doc_set_root(copy, checked(yyjson_val_mut_copy(copy, logs)));
+  rows->pages = checked(realloc(rows->pages, (rows->page_count + 1) * sizeof *rows->pages));
+  rows->pages[rows->page_count++] = checked(yyjson_mut_doc_imut_copy(copy, NULL));
+  rows->count += yyjson_arr_size(logs);
+  yyjson_mut_doc_free(copy);
+}
+
+static void on_page(session_t *session, const mcp_result_t *result, void *arg) {
+  reading_t *reading = arg;
+  yyjson_val *logs = yyjson_obj_get(result->value, "logs");
+  free(reading->cursor);
+  reading->cursor = NULL;
+  if (result->status != 0 || result->is_error) {
+    reading->failed(session, result, reading->arg);
+  } else if (!yyjson_is_arr(logs)) {
+    const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
+    reading->failed(session, &odd, reading->arg);
+  } else {
+    const char *next = yyjson_get_str(yyjson_obj_get(result->value, "next_cursor"));
+    keep_page(reading->rows, logs);
+    reading->cursor =
+        next != NULL && *next != '\0' && yyjson_arr_size(logs) > 0 ? checked(strdup(next)) : NULL;
+    reading->ok = true;
+  }
+}
+
+bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows_t *rows, session_cb failed,
+               void *arg) {
+  reading_t reading = {.rows = rows, .cursor = checked(strdup("")), .failed = failed, .arg = arg};
+  *rows = (rows_t){.pages = NULL};
+  do {
+    size_t left = max - rows->count;
+    reading.ok = false;
+    session_call(session, "logger_query",
+                 make_args(filter, left < PAGE_ROWS ? left : PAGE_ROWS, reading.cursor), on_page, &reading);
+  } while (reading.ok && reading.cursor != NULL && rows->count < max);
+  rows->more = reading.cursor != NULL;
+  free(reading.cursor);
+  if (!reading.ok)
+    rows_deinit(rows);
+  return reading.ok;
+}
+
+void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
+  for (size_t page = rows->page_count; page-- > 0;) {
+    yyjson_val *logs = yyjson_doc_get_root(rows->pages[page]);
+    size_t i, count;
+    yyjson_val *row, **ordered = checked(malloc((yyjson_arr_size(logs) + 1) * sizeof *ordered));
+    yyjson_arr_foreach(logs, i, count, row) ordered[i] = row; /* they are found in this order alone */
+    while (i-- > 0)
+      each(ordered[i], arg);
+    free(ordered);
+  }
+}
+
+void rows_deinit(rows_t *rows) {
+  for (size_t i = 0; i < rows->page_count; i++)
+    yyjson_doc_free(rows->pages[i]);
+  free(rows->pages);
+  *rows = (rows_t){.pages = NULL};
+}
+
+bool rows_time(yyjson_val *row, int64_t *us) {
+  yyjson_val *time = yyjson_obj_get(row, "created_at");
+  return yyjson_is_str(time) && mcp_time_parse(yyjson_get_str(time), yyjson_get_len(time), us) == 0;
+}

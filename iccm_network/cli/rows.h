@@ -1,0 +1,41 @@
+/* rows.h: Godot's log, read over its logger_query in pages. */
+#ifndef ICCM_CLI_ROWS_H
+#define ICCM_CLI_ROWS_H
+
+#include "session.h"
+
+#define ROWS_DEFAULT_URL "ws://localhost:9060"
+
+/* What to read. Texts are borrowed; NULL: whatever. */
+typedef struct rows_filter {
+  const char *component;
+  const char *level; /* at least this one */
+  const char *trace;
+  const char *text;           /* words of the message */
+  int64_t since_us, until_us; /* both included; INT64_MIN and INT64_MAX: no limit */
+} rows_filter_t;
+
+/* What was read; a zeroed one is empty. */
+typedef struct rows {
+  yyjson_doc **pages; /* owned: of each the array of rows, newest first, as are the pages */
+  size_t page_count;
+  size_t count; /* of rows in all pages */
+  bool more;    /* there are older ones, beyond what was asked for */
+} rows_t;
+
+/* The options with Godot's address: the words of the command, then GODOT_URL, then the default. */
+options_t rows_options(const options_t *options);
+
+/* Reads the newest rows, at most max (at least 1), into *rows, which rows_deinit() frees. False: *rows is
+ * empty, and failed was called once with the reason. */
+bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows_t *rows, session_cb failed,
+               void *arg);
+
+/* Calls each with all rows, oldest first. */
+void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg);
+void rows_deinit(rows_t *rows);
+
+/* When a row happened; false: it does not say. */
+bool rows_time(yyjson_val *row, int64_t *us);
+
+#endif
