@@ -149,6 +149,12 @@ static const command_t commands[] = {
      "  -f, --follow       then show what comes, until Ctrl-C; goes on when Godot\n"
      "                     was away\n\n"
      "--json: a line for each, as Godot has it.\n"},
+    {"stats", 1, 1, 0, stats_run,
+     "Usage: iccm stats URL\n\n"
+     "Shows what a server built with this library counts (GET /metrics): connections,\n"
+     "calls by tool and outcome and how long they took, refusals, and the component's\n"
+     "own. Percentiles are estimates from a histogram.\n\n"
+     "--json: {\"server\":{},\"calls\":[],\"refusals\":[],\"metrics\":[]}\n"},
 };
 
 static const char general_help[] =
@@ -163,6 +169,7 @@ static const char general_help[] =
     "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
     "  iccm listen [PORT]                       show what clients send\n"
     "  iccm logs [URL]                          show Godot's log, and follow it\n"
+    "  iccm stats URL                           show a server's counters\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =

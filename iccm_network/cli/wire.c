@@ -259,6 +259,8 @@ static void keep_first(wire_t *wire, const char *data, size_t len) {
   size_t take = len < room ? len : room;
   memcpy(wire->first + wire->first_len, data, take);
   wire->first_len += take;
+  if (wire->whole != NULL && mcp__buf_append(wire->whole, data, len) != 0)
+    wire_end(wire, UV_EMSGSIZE);
 }
 
 static void take_head(wire_t *wire, const char *data, size_t len) {

@@ -1,0 +1,22 @@
+/* fetch.h: one page of a server's plain HTTP, on the port of its WebSocket. */
+#ifndef ICCM_CLI_FETCH_H
+#define ICCM_CLI_FETCH_H
+
+#include <buf.h>
+#include "cli.h"
+
+enum { FETCH_MAX_BYTES = 20 << 20, FETCH_PROBLEM_SIZE = 600 };
+
+typedef struct fetched {
+  int status; /* 0, or what a client would have said: MCP_ECONNECT, MCP_ETLS, MCP_EREFUSED, … */
+  char problem[FETCH_PROBLEM_SIZE]; /* where status is not 0 */
+  bool connected;
+  mcp__buf_t answer; /* head and body; owned, to be given to mcp__buf_deinit() */
+  size_t body;       /* where in answer that begins */
+} fetched_t;
+
+/* Gets path of the server at options->url, with its token and by TLS where that is wss://, within
+ * options->timeout_ms. True where the answer was 200. */
+bool fetch(const options_t *options, const char *path, fetched_t *fetched);
+
+#endif

@@ -1,0 +1,181 @@
+/* samples.c: see samples.h. The samples of a histogram belong together where they follow each other with the
+ * same labels, as the format demands. Timestamps are not read: a component has none. */
+#include "samples.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "print.h"
+
+enum { MAX_VALUE = 4096, MAX_NAME = 256 };
+
+typedef struct line {
+  char name[MAX_NAME];
+  yyjson_mut_val *labels;
+  double bound; /* NAN: no label le */
+  double value;
+} line_t;
+
+typedef struct reader {
+  samples_t *samples;
+  char histogram[MAX_NAME]; /* the metric whose TYPE came last, if it is one; else "" */
+} reader_t;
+
+/* Takes a name off the text. */
+static bool read_name(const char **at, char name[MAX_NAME]) {
+  static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:";
+  size_t len = strspn(*at, first);
+  if (len > 0)
+    len += strspn(*at + len, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:");
+  if (len == 0 || len >= MAX_NAME)
+    return false;
+  memcpy(name, *at, len);
+  name[len] = '\0';
+  *at += len;
+  return true;
+}
+
+/* Takes a label's value with its quotes off the text; the escapes are \\, \" and \n. */
+static bool read_quoted(const char **at, char value[MAX_VALUE]) {
+  const char *from = *at;
+  size_t len = 0;
+  if (*from++ != '"')
+    return false;
+  for (; *from != '\0' && *from != '"' && len < MAX_VALUE - 1; from++) {
+    if (*from == '\\' && strchr("\\\"n", from[1]) != NULL && from[1] != '\0')
+      value[len++] = *++from == 'n' ? '\n' : *from;
+    else
+      value[len++] = *from;
+  }
+  if (*from != '"')
+    return false;
+  value[len] = '\0';
+  *at = from + 1;
+  return true;
+}
+
+static bool read_number(const char **at, double *number) {
+  char *end;
+  *number = strtod(*at, &end);
+  bool read = end != *at;
+  *at = end;
+  return read;
+}
+
+static bool read_label(const char **at, yyjson_mut_doc *doc, line_t *line) {
+  char name[MAX_NAME], value[MAX_VALUE];
+  if (!read_name(at, name) || *(*at)++ != '=' || !read_quoted(at, value))
+    return false;
+  if (strcmp(name, "le") == 0) {
+    const char *bound = value;
+    return read_number(&bound, &line->bound) && *bound == '\0';
+  }
+  yyjson_mut_obj_add(line->labels, checked(yyjson_mut_strcpy(doc, name)),
+                     print_safe(doc, value, strlen(value)));
+  return true;
+}
+
+/* NAME{LABEL="VALUE",…} NUMBER */
+static bool read_line(const char *at, yyjson_mut_doc *doc, line_t *line) {
+  *line = (line_t){.labels = checked(yyjson_mut_obj(doc)), .bound = NAN};
+  if (!read_name(&at, line->name))
+    return false;
+  if (*at == '{') {
+    at++;
+    while (*at != '}') {
+      if (!read_label(&at, doc, line))
+        return false;
+      at += *at == ',';
+    }
+    at++;
+  }
+  return *at == ' ' && read_number(&at, &line->value) && *at == '\0';
+}
+
+static series_t *add_series(samples_t *samples, const char *name, yyjson_mut_val *labels) {
+  if ((samples->count & (samples->count - 1)) == 0)
+    samples->series = checked(realloc(samples->series, (samples->count * 2 + 1) * sizeof *samples->series));
+  series_t *series = &samples->series[samples->count++];
+  *series = (series_t){.name = checked(strdup(name)), .labels = labels};
+  return series;
+}
+
+static series_t *histogram_of(reader_t *reader, const line_t *line) {
+  samples_t *samples = reader->samples;
+  series_t *last = samples->count > 0 ? &samples->series[samples->count - 1] : NULL;
+  if (last == NULL || strcmp(last->name, reader->histogram) != 0 ||
+      !yyjson_mut_equals(last->labels, line->labels))
+    last = add_series(samples, reader->histogram, line->labels);
+  last->is_histogram = true;
+  return last;
+}
+
+static bool take_of_histogram(reader_t *reader, const line_t *line, const char *suffix) {
+  series_t *series = histogram_of(reader, line);
+  if (strcmp(suffix, "_sum") == 0)
+    series->sum = line->value;
+  else if (strcmp(suffix, "_count") == 0)
+    series->count = line->value;
+  else if (strcmp(suffix, "_bucket") != 0 || isnan(line->bound) || series->bucket_count == SAMPLES_MAX_BOUNDS)
+    return false;
+  else
+    series->buckets[series->bucket_count++] = (bucket_t){line->bound, line->value};
+  return true;
+}
+
+static bool take_line(reader_t *reader, const char *text) {
+  line_t line;
+  const char *at = text + strlen("# TYPE ");
+  size_t len = strlen(reader->histogram);
+  if (strncmp(text, "# TYPE ", strlen("# TYPE ")) == 0) {
+    if (!read_name(&at, reader->histogram))
+      return false;
+    if (strcmp(at, " histogram") != 0)
+      reader->histogram[0] = '\0';
+    return true;
+  }
+  if (text[0] == '#' || text[0] == '\0')
+    return true;
+  if (!read_line(text, reader->samples->doc, &line))
+    return false;
+  if (len > 0 && strncmp(line.name, reader->histogram, len) == 0 && line.name[len] == '_')
+    return take_of_histogram(reader, &line, line.name + len);
+  add_series(reader->samples, line.name, line.labels)->value = line.value;
+  return true;
+}
+
+bool samples_read(samples_t *samples, const char *text, size_t len) {
+  reader_t reader = {.samples = samples};
+  *samples = (samples_t){.doc = checked(yyjson_mut_doc_new(NULL))};
+  bool ok = len > 0 && text[len - 1] == '\n' && memchr(text, '\0', len) == NULL;
+  for (const char *end; ok && len > 0; len -= (size_t)(end + 1 - text), text = end + 1) {
+    end = memchr(text, '\n', len);
+    char *line = checked(strndup(text, (size_t)(end - text)));
+    ok = take_line(&reader, line) && samples->count <= SAMPLES_MAX_SERIES;
+    free(line);
+  }
+  return ok;
+}
+
+void samples_deinit(samples_t *samples) {
+  for (size_t i = 0; i < samples->count; i++)
+    free(samples->series[i].name);
+  free(samples->series);
+  yyjson_mut_doc_free(samples->doc);
+}
+
+double series_quantile(const series_t *series, double share) {
+  double wanted = share * series->count, below = 0, from = 0;
+  if (!(series->count > 0))
+    return NAN;
+  for (size_t i = 0; i < series->bucket_count; i++) {
+    const bucket_t *bucket = &series->buckets[i];
+    if (bucket->count >= wanted && bucket->count > below)
+      return isinf(bucket->bound)
+                 ? from
+                 : from + (bucket->bound - from) * (wanted - below) / (bucket->count - below);
+    below = bucket->count;
+    from = bucket->bound;
+  }
+  return NAN;
+}

@@ -1,0 +1,41 @@
+/* samples.h: the text format of Prometheus, 0.0.4, read line by line. Pure. */
+#ifndef ICCM_CLI_SAMPLES_H
+#define ICCM_CLI_SAMPLES_H
+
+#include <stdbool.h>
+#include <yyjson.h>
+
+enum { SAMPLES_MAX_BOUNDS = 64, SAMPLES_MAX_SERIES = 30000 };
+
+typedef struct bucket {
+  double bound; /* of the values in it; the last one's is infinite */
+  double count; /* of values up to it */
+} bucket_t;
+
+/* A metric with one set of labels. */
+typedef struct series {
+  char *name;
+  yyjson_mut_val *labels; /* an object of texts, without le */
+  bool is_histogram;
+  double value; /* or, of a histogram: */
+  double sum, count;
+  bucket_t buckets[SAMPLES_MAX_BOUNDS];
+  size_t bucket_count;
+} series_t;
+
+typedef struct samples {
+  yyjson_mut_doc *doc; /* of the labels */
+  series_t *series;
+  size_t count;
+} samples_t;
+
+/* Reads all of it, to be given to samples_deinit() also where it was no such text, or
+ * more than SAMPLES_MAX_SERIES (false). */
+bool samples_read(samples_t *samples, const char *text, size_t len);
+void samples_deinit(samples_t *samples);
+
+/* The value below which a share (0 to 1) of a histogram's lies, taken as spread evenly in its bucket; beyond
+ * the last bound it is that bound. NAN: it has none. */
+double series_quantile(const series_t *series, double share);
+
+#endif

@@ -1,0 +1,135 @@
+/* Counters of a server: what is read from the text format of Prometheus, and how it is shown. */
+#include <locale.h>
+#include <math.h>
+#include <string.h>
+#include "cli_test.h"
+#include "samples.h"
+#include "stats_view.h"
+
+static const char text[] = "# HELP iccm_connections Open.\n"
+                           "# TYPE iccm_connections gauge\n"
+                           "iccm_connections 3\n"
+                           "# TYPE iccm_refusals_total counter\n"
+                           "iccm_refusals_total{reason=\"403\"} 2\n"
+                           "# TYPE iccm_log_lines_total counter\n"
+                           "iccm_log_lines_total{outcome=\"shipped\"} 7\n"
+                           "# TYPE iccm_calls_total counter\n"
+                           "iccm_calls_total{tool=\"idle\",outcome=\"ok\"} 0\n"
+                           "iccm_calls_total{tool=\"echo\",outcome=\"ok\"} 8\n"
+                           "iccm_calls_total{tool=\"echo\",outcome=\"tool_error\"} 2\n"
+                           "iccm_calls_total{tool=\"echo\",outcome=\"busy\"} 0\n"
+                           "# TYPE iccm_call_duration_seconds histogram\n"
+                           "iccm_call_duration_seconds_bucket{tool=\"echo\",le=\"0.01\"} 5\n"
+                           "iccm_call_duration_seconds_bucket{tool=\"echo\",le=\"0.03\"} 10\n"
+                           "iccm_call_duration_seconds_bucket{tool=\"echo\",le=\"+Inf\"} 10\n"
+                           "iccm_call_duration_seconds_sum{tool=\"echo\"} 0.125\n"
+                           "iccm_call_duration_seconds_count{tool=\"echo\"} 10\n"
+                           "# TYPE sold_total counter\n"
+                           "sold_total{size=\"a \\\"b\\\"\\\\\\n\"} 1.5\n"
+                           "bare 1e3\n";
+
+Test(stats, document) {
+  static const char expected[] =
+      "{\"server\":{\"connections\":3,\"log_lines_shipped\":7},"
+      "\"calls\":[{\"tool\":\"idle\",\"ok\":0},{\"tool\":\"echo\",\"ok\":8,\"tool_error\":2,\"busy\":0,"
+      "\"count\":10,"
+      "\"mean_ms\":12.5,\"p50_ms\":10,\"p90_ms\":26,\"p99_ms\":29.6}],"
+      "\"refusals\":[{\"reason\":\"403\",\"count\":2}],"
+      "\"metrics\":[{\"name\":\"sold_total\",\"labels\":{\"size\":\"a \\\"b\\\"\\\\\\\\n\"},\"value\":1.5},"
+      "{\"name\":\"bare\",\"labels\":{},\"value\":1000}]}\n";
+  caught_t caught;
+  yyjson_doc *stats = stats_read(text, sizeof text - 1);
+  cr_assert_not_null(stats);
+  catch_begin(&caught, 0);
+  print_json(&caught.print, yyjson_doc_get_root(stats), false);
+  catch_end(&caught, expected);
+  yyjson_doc_free(stats);
+  assert_no_leaks();
+}
+
+Test(stats, tables) {
+  static const char expected[] = "connections             3\n"
+                                 "log_lines_shipped       7\n"
+                                 "\nCalls\n"
+                                 "tool  ok  tool_error  mean_ms  p50_ms  p90_ms  p99_ms\n"
+                                 "echo   8           2     12.5      10      26    29.6\n"
+                                 "\nRefusals\n"
+                                 "reason  count\n"
+                                 "403         2\n"
+                                 "\nMetrics of the component\n"
+                                 "name        labels                   value\n"
+                                 "sold_total  {\"size\":\"a \\\"b\\\"\\\\\\\\n\"}    1.5\n"
+                                 "bare                                  1000\n";
+  caught_t caught;
+  setlocale(LC_CTYPE, "C.UTF-8");
+  yyjson_doc *stats = stats_read(text, sizeof text - 1);
+  catch_begin(&caught, 80);
+  stats_print(&caught.print, yyjson_doc_get_root(stats));
+  catch_end(&caught, expected);
+  yyjson_doc_free(stats);
+  assert_no_leaks();
+}
+
+Test(stats, quantiles) {
+  series_t series = {.count = 4, .bucket_count = 3, .buckets = {{1, 0}, {2, 2}, {INFINITY, 4}}};
+  cr_expect_eq(series_quantile(&series, 0.25), 1.5);
+  cr_expect_eq(series_quantile(&series, 0.5), 2);
+  cr_expect_eq(series_quantile(&series, 0.99), 2); /* somewhere beyond the last bound */
+  series.bucket_count = 0;
+  cr_expect(isnan(series_quantile(&series, 0.5)));
+  series.count = 0;
+  cr_expect(isnan(series_quantile(&series, 0.5)));
+}
+
+Test(stats, what_is_no_such_text) {
+  static const char *const texts[] = {"",
+                                      "a 1",
+                                      "a\n",
+
+                                      "a one\n",
+                                      "a 1 2\n",
+                                      "1a 1\n",
+                                      "a{ 1\n",
+                                      "a{b} 1\n",
+                                      "a{b=} 1\n",
+                                      "a{b=\"\n",
+                                      "a{b=\"c} 1\n",
+                                      "a{b=\"c\"\n",
+                                      "<html></html>\n",
+                                      "a{b=\"c\\\n",
+                                      "a{le=\"x\"} 1\n",
+                                      "# TYPE \n",
+                                      "# TYPE h histogram\nh_bucket 1\n"};
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    cr_expect_null(stats_read(texts[i], strlen(texts[i])), "%s", texts[i]);
+  cr_expect_null(stats_read("a 1\0\n", 5));
+  assert_no_leaks();
+}
+
+Test(stats, a_text_cut_anywhere) {
+  for (size_t len = 0; len < sizeof text - 1; len++) {
+    char *piece = malloc(len + 1); /* of its own, so that reading too far shows */
+    memcpy(piece, text, len);
+    yyjson_doc *stats = stats_read(piece, len);
+    cr_expect_eq(stats != NULL, len > 0 && text[len - 1] == '\n', "%zu", len);
+    yyjson_doc_free(stats);
+    free(piece);
+  }
+  assert_no_leaks();
+}
+
+Test(stats, limits) {
+  size_t size;
+  char *many;
+  for (int over = 0; over < 2; over++) {
+    FILE *file = open_memstream(&many, &size);
+    for (int i = 0; i < SAMPLES_MAX_SERIES + over; i++)
+      fputs("a 1\n", file);
+    fclose(file);
+    yyjson_doc *stats = stats_read(many, size);
+    cr_expect_eq(stats != NULL, over == 0);
+    yyjson_doc_free(stats);
+    free(many);
+  }
+  assert_no_leaks();
+}

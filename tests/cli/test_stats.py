@@ -1,0 +1,81 @@
+"""`iccm stats`: the counters of real servers, in clear and by TLS, with a token and without the right one; and of peers that are
+none of ours."""
+import json
+
+from peer import Peer, plain_http, silent
+from services import PROGRAMS, Alone, Place, finished, free_port, main
+from test_program import OK, PROTOCOL, REFUSED, TIMEOUT, UNREACHABLE, USAGE, Case, iccm
+
+
+def answering(body, head="HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"):
+    def serve(link):
+        link.recv(65536)
+        link.sendall(head.encode() + body)
+
+    return Peer(serve)
+
+
+class Real(Case):
+    def test_counters(self):
+        with Alone("echo", "0") as echo:
+            for _ in range(3):
+                self.assertEqual(iccm("call", echo.url, "echo", "text=x").code, OK)
+            outcome = iccm("stats", "--json", echo.url)
+            self.assertEqual((outcome.code, outcome.err), (OK, ""))
+            stats = json.loads(outcome.out)
+            self.assertEqual((stats["server"]["connections_total"], stats["server"]["calls_in_flight"]), (3, 0))
+            (call,) = stats["calls"]
+            self.assertEqual((call["tool"], call["ok"], call["count"]), ("echo", 3, 3))
+            self.assertTrue(0 < call["p50_ms"] <= call["p90_ms"] <= call["p99_ms"], call)
+            self.assertGreater(call["mean_ms"], 0)
+            outcome = iccm("stats", echo.url)
+            self.assertEqual((outcome.code, outcome.err), (OK, ""))
+            self.assertRegex(outcome.out, r"(?m)^connections_total +3$")
+            self.assertRegex(outcome.out, r"(?m)^tool +ok +mean_ms +p50_ms +p90_ms +p99_ms\necho +3 ")
+
+    def test_token(self):
+        with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
+            self.expect(iccm("stats", echo.url), REFUSED, "401")
+            self.expect(iccm("stats", "--token", "wrong", echo.url), REFUSED, "401")
+            self.assertEqual(iccm("stats", "--token", "right", echo.url).code, OK)
+
+    def test_tls(self):
+        with Place() as place:
+            finished([PROGRAMS["certificates"], place.directory], check=True)
+            certificate, key, ca = (place.directory / f"{name}.pem" for name in ("good", "key", "ca"))
+            with Alone("echo", "0", ICCM_TLS_CERT=certificate, ICCM_TLS_KEY=key) as echo:
+                url = f"wss://localhost:{echo.port}"
+                outcome = iccm("stats", url, env={"ICCM_TLS_CA": str(ca)})
+                self.assertEqual(outcome.code, OK, outcome)
+                self.assertRegex(outcome.out, r"(?m)^connections +0$")
+                self.expect(iccm("stats", url), PROTOCOL, "certificate")
+                self.assertEqual(iccm("stats", "--insecure", url).code, OK)
+                self.expect(iccm("stats", url, env={"ICCM_TLS_CA": "/none"}), PROTOCOL, "/none")
+                self.assertNotEqual(iccm("stats", f"ws://localhost:{echo.port}").code, OK)
+
+
+class Peers(Case):
+    def test_those_that_are_none_of_ours(self):
+        for peer, pattern in (
+            (Peer(plain_http(404, "Not Found")), "HTTP 404 to GET /metrics"),
+            (answering(b"<html>\n"), "not the text format"),
+            (answering(b""), "not the text format"),
+            (answering(b"a 1\n", head="HELO\r\n"), "no HTTP"),
+            (answering(b"", head=""), "closed before it had answered"),
+            (answering(b"a 1\n" * (6 << 20)), "larger than 20 MiB"),
+        ):
+            with self.subTest(pattern), peer:
+                self.expect(iccm("stats", peer.url), PROTOCOL, pattern)
+
+    def test_what_it_cannot_reach(self):
+        self.expect(iccm("stats", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)
+        self.expect(iccm("stats", "ws://no-such-host.invalid"), UNREACHABLE)
+        self.expect(iccm("stats", "ftp://x"), USAGE)
+        with Peer(silent) as peer:
+            self.expect(iccm("stats", "--timeout", "0.3", peer.url), TIMEOUT)
+            self.expect(iccm("stats", "--timeout", "0.3", peer.url.replace("ws:", "wss:")), TIMEOUT)
+            self.expect_json_error(iccm("stats", "--json", "--timeout", "0.3", peer.url), TIMEOUT)
+
+
+if __name__ == "__main__":
+    main()
