@@ -49,5 +49,6 @@ int listen_run(const options_t *options, const print_t *out);
 int doctor_run(const options_t *options, const print_t *out);
 int logs_run(const options_t *options, const print_t *out);
 int stats_run(const options_t *options, const print_t *out);
+int trace_run(const options_t *options, const print_t *out);
 
 #endif

@@ -155,6 +155,15 @@ static const command_t commands[] = {
      "calls by tool and outcome and how long they took, refusals, and the component's\n"
      "own. Percentiles are estimates from a histogram.\n\n"
      "--json: {\"server\":{},\"calls\":[],\"refusals\":[],\"metrics\":[]}\n"},
+    {"trace", 1, 2, 0, trace_run,
+     "Usage: iccm trace ID [URL]\n\n"
+     "Shows one request on its way through all components: the calls that the lines of\n"
+     "its trace in Godot's log name, as a tree, with when each began, how long it took\n"
+     "and how it ended, and the lines below them. Components log their calls at level\n"
+     "TRACE, errors always. URL is GODOT_URL unless given, or ws://localhost:9060.\n\n"
+     "--json: {\"trace_id\",\"calls\":[{\"span_id\",\"parent_span_id\",\"depth\",\n"
+     "\"component\",\"tool\",\"start_ms\",\"duration_ms\",\"outcome\",\"error\"}],\n"
+     "\"lines\":[{\"span_id\",\"depth\",\"start_ms\",\"line\"}]}\n"},
 };
 
 static const char general_help[] =
@@ -170,6 +179,7 @@ static const char general_help[] =
     "  iccm listen [PORT]                       show what clients send\n"
     "  iccm logs [URL]                          show Godot's log, and follow it\n"
     "  iccm stats URL                           show a server's counters\n"
+    "  iccm trace ID [URL]                      one request across components\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =
