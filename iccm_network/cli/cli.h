@@ -37,6 +37,8 @@ typedef struct options {
   const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
   int lines;         /* 0: not given */
   bool follow;
+  double late; /* seconds */
+  bool ends;   /* after seconds, which were given */
 } options_t;
 
 /* Each command prints its answer to out, or reports why there is none, and returns an exit code. */
@@ -50,5 +52,6 @@ int doctor_run(const options_t *options, const print_t *out);
 int logs_run(const options_t *options, const print_t *out);
 int stats_run(const options_t *options, const print_t *out);
 int trace_run(const options_t *options, const print_t *out);
+int canary_run(const options_t *options, const print_t *out);
 
 #endif

@@ -7,7 +7,7 @@ _iccm_command() {
   for ((i = 1; i < COMP_CWORD; i++)); do
     case ${COMP_WORDS[i]} in
     --timeout | --token | --trace | --count | --connections | --in-flight | --seconds | --server-pid | \
-      --component | --level | --text | --since | --until | --lines)
+      --component | --level | --text | --since | --until | --lines | --late)
       [[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
       ((i++))
       ;;
@@ -30,16 +30,17 @@ _iccm() {
   case $before in
   --trace) words=new ;;
   --timeout | --token | --count | --connections | --in-flight | --seconds | --server-pid | \
-    --component | --text | --since | --until | --lines) ;;
+    --component | --text | --since | --until | --lines | --late) ;;
   --level) words='TRACE DEBUG INFO WARN ERROR' ;;
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats trace' ;;
+    '') words='list call ping bench doctor bridge listen logs stats trace canary' ;;
     call | bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
+    canary) options+=' --seconds --late' ;;
     esac
     if [[ $word == -* ]]; then
       words=$options

@@ -38,7 +38,8 @@ enum option_id {
   OPTION_SINCE,
   OPTION_UNTIL,
   OPTION_LINES,
-  OPTION_FOLLOW
+  OPTION_FOLLOW,
+  OPTION_LATE
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -64,6 +65,7 @@ static const struct option option_table[] = {
     {"until", required_argument, NULL, OPTION_UNTIL},
     {"lines", required_argument, NULL, OPTION_LINES},
     {"follow", no_argument, NULL, OPTION_FOLLOW},
+    {"late", required_argument, NULL, OPTION_LATE},
     {NULL, 0, NULL, 0},
 };
 
@@ -164,6 +166,18 @@ static const command_t commands[] = {
      "--json: {\"trace_id\",\"calls\":[{\"span_id\",\"parent_span_id\",\"depth\",\n"
      "\"component\",\"tool\",\"start_ms\",\"duration_ms\",\"outcome\",\"error\"}],\n"
      "\"lines\":[{\"span_id\",\"depth\",\"start_ms\",\"line\"}]}\n"},
+    {"canary", 0, 1, BIT(OPTION_SECONDS) | BIT(OPTION_LATE), canary_run,
+     "Usage: iccm canary [--seconds N] [--late SECONDS] [URL]\n\n"
+     "Logs a line a second by Godot, reads it back, and says once a minute, or when\n"
+     "there is trouble, what was logged, read, lost, doubled and late; at the end all\n"
+     "of it. Ctrl-C and SIGTERM end it. Exit code 5: something was lost, doubled or\n"
+     "late. URL is GODOT_URL unless given, or ws://localhost:9060. --timeout is that\n"
+     "of each call.\n\n"
+     "  --seconds N        how long (default: for ever)\n"
+     "  --late SECONDS     a line that is not there by then is late (default 30)\n\n"
+     "--json: a line for each report: {\"time\",\"event\":\"status|trouble|summary\",\n"
+     "\"trace_id\",\"logged\",\"read\",\"lost\",\"doubled\",\"late\",\"missing\",\"refused\",\n"
+     "\"unsure\",\"slowest_ms\"}\n"},
 };
 
 static const char general_help[] =
@@ -180,6 +194,7 @@ static const char general_help[] =
     "  iccm logs [URL]                          show Godot's log, and follow it\n"
     "  iccm stats URL                           show a server's counters\n"
     "  iccm trace ID [URL]                      one request across components\n"
+    "  iccm canary [URL]                        watch over Godot's log\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =
@@ -249,7 +264,10 @@ static const char *take_option(options_t *options, int id, const char *value) {
     return parse_int(value, 1, 10000, &options->connections) ? NULL : "takes a number from 1 to 10000";
   case OPTION_IN_FLIGHT:
     return parse_int(value, 1, 1024, &options->in_flight) ? NULL : "takes a number from 1 to 1024";
+  case OPTION_LATE:
+    return parse_seconds(value, 0.1, 3600, &options->late) ? NULL : "takes seconds from 0.1 to 3600";
   case OPTION_SECONDS:
+    options->ends = true;
     return parse_seconds(value, 0.1, 86400, &options->seconds) ? NULL : "takes seconds from 0.1 to 86400";
   case OPTION_TRACE:
     options->trace = value;
@@ -397,7 +415,7 @@ static void fill_standard_streams(void) {
 
 int main(int argc, char **argv) {
   parsed_t parsed = {
-      .options = {.timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5}};
+      .options = {.timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5, .late = 30}};
   fill_standard_streams();
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);

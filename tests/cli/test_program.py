@@ -94,9 +94,9 @@ class Usage(Case):
     def test_help(self):
         outcome = iccm("--help")
         self.assertEqual((outcome.code, outcome.err), (OK, ""))
-        for word in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "--timeout", "--json", "Exit codes"):
+        for word in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "canary", "--timeout", "--json", "Exit codes"):
             self.assertIn(word, outcome.out)
-        for command in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace"):
+        for command in ("list", "call", "ping", "bench", "doctor", "bridge", "listen", "logs", "stats", "trace", "canary"):
             outcome = iccm(command, "--help")
             self.assertEqual((outcome.code, outcome.err), (OK, ""))
             self.assertIn(f"Usage: iccm {command} ", outcome.out)

@@ -1,0 +1,237 @@
+/* canary.c: `iccm canary [URL]`. Logs a line a second by Godot's logger_log and reads it back by
+ * logger_query: what an operator leaves running, to hear when the log is not what it promises to be.
+ *
+ * All lines of a run have one trace id, by which they are read, and a number in their data. Each second one
+ * is logged and the last ones are read; each minute all of the last hour, since a line may come twice long
+ * after it came. What was answered ok must be there, once, and soon. Where the answer did not come, a line
+ * may be there or not.
+ *
+ * Failure: when the very first line cannot be logged, that is reported, and the end. Later nothing ends it
+ * but its time, SIGINT, SIGTERM, or a reader of its output that has gone: Godot away is told, once each time,
+ * and counted.
+ */
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+#include "canary_book.h"
+#include "report.h"
+#include "rows.h"
+
+enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, TICKS_PER_TROUBLE = 10, MAX_LINES = 100000 };
+
+typedef struct canary {
+  options_t options;
+  const print_t *out;
+  session_t session;
+  canary_book_t book;
+  char run[MCP_UUID_SIZE]; /* the trace id */
+  uint64_t number;         /* of the line that is being logged */
+  uint64_t troubles_told;
+  int ticks, trouble_ticks; /* since the last report; until trouble may be told again */
+  int stopped_by;           /* a signal's number; 0: none */
+  bool pausing;
+  bool away; /* the last answer was an error, which was told */
+  int code;
+  uv_signal_t interrupt, terminate;
+} canary_t;
+
+/* ---- telling --------------------------------------------------------------------------------------- */
+
+static void tell_json(const canary_t *canary, const char *event) {
+  const canary_book_t *book = &canary->book;
+  char time[MCP_TIME_SIZE];
+  mcp_time_format(mcp_time_now_us(), time);
+  fprintf(canary->out->file,
+          "{\"time\":\"%s\",\"event\":\"%s\",\"trace_id\":\"%s\",\"logged\":%llu,\"read\":%llu,\"lost\":%llu,"
+          "\"doubled\":%llu,\"late\":%llu,\"missing\":%llu,\"refused\":%llu,\"unsure\":%llu,\"slowest_ms\":%"
+          "lld}\n",
+          time, event, canary->run, (unsigned long long)book->logged, (unsigned long long)book->read,
+          (unsigned long long)book->lost, (unsigned long long)book->doubled, (unsigned long long)book->late,
+          (unsigned long long)book->missing, (unsigned long long)book->refused,
+          (unsigned long long)book->unsure, (long long)(book->slowest_us / 1000));
+}
+
+static void tell(const canary_t *canary, const char *event) {
+  const canary_book_t *book = &canary->book;
+  char time[MCP_TIME_SIZE];
+  if (canary->options.json) {
+    tell_json(canary, event);
+    return;
+  }
+  mcp_time_format(mcp_time_now_us(), time);
+  fprintf(
+      canary->out->file,
+      "%.19sZ %s: %llu logged, %llu read, %llu lost, %llu doubled, %llu late, %llu missing, %llu refused, "
+      "%llu unsure; slowest %.1f s\n",
+      time, event, (unsigned long long)book->logged, (unsigned long long)book->read,
+      (unsigned long long)book->lost, (unsigned long long)book->doubled, (unsigned long long)book->late,
+      (unsigned long long)book->missing, (unsigned long long)book->refused, (unsigned long long)book->unsure,
+      (double)book->slowest_us / 1e6);
+}
+
+/* New trouble at once, though not each second; the rest once a minute. */
+static void tell_if_due(canary_t *canary) {
+  uint64_t troubles = canary->book.late + canary->book.doubled + canary->book.lost;
+  canary->ticks++;
+  if (canary->trouble_ticks > 0)
+    canary->trouble_ticks--;
+  bool trouble = troubles != canary->troubles_told && canary->trouble_ticks == 0;
+  if (!trouble && canary->ticks < TICKS_PER_REPORT)
+    return;
+  tell(canary, trouble ? "trouble" : "status");
+  canary->troubles_told = troubles;
+  canary->trouble_ticks = trouble ? TICKS_PER_TROUBLE : canary->trouble_ticks;
+  canary->ticks = trouble ? canary->ticks : 0;
+}
+
+static void tell_answers(canary_t *canary, const char *problem) { /* NULL: none */
+  const print_t err = {.file = stderr};
+  if (problem != NULL && !canary->away) {
+    fputs("iccm: Godot fails: ", stderr);
+    print_line(&err, problem, strlen(problem), 0);
+    fputc('\n', stderr);
+  } else if (problem == NULL && canary->away) {
+    fputs("iccm: Godot answers again\n", stderr);
+  }
+  canary->away = problem != NULL;
+}
+
+/* ---- logging and reading --------------------------------------------------------------------------- */
+
+static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
+  char time[MCP_TIME_SIZE];
+  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *args = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc_set_root(doc, args);
+  mcp_time_format(now_us, time);
+  yyjson_mut_obj_add_str(doc, args, "component", "iccm-canary");
+  yyjson_mut_obj_add_str(doc, args, "level", "INFO");
+  yyjson_mut_obj_add_str(doc, args, "message", "canary");
+  yyjson_mut_obj_add_strcpy(doc, args, "trace_id", canary->run);
+  yyjson_mut_obj_add_strcpy(doc, args, "created_at", time);
+  yyjson_mut_val *data = checked(yyjson_mut_obj_add_obj(doc, args, "data"));
+  yyjson_mut_obj_add_uint(doc, data, "number", canary->number);
+  return doc;
+}
+
+static void on_logged(session_t *session, const mcp_result_t *result, void *arg) {
+  canary_t *canary = arg;
+  bool failed = result->status != 0 || result->is_error;
+  bool unsure = result->status == MCP_ETIMEOUT || result->status == MCP_ELOST;
+  canary_book_answered(&canary->book, canary->number,
+                       !failed  ? CANARY_ACCEPTED
+                       : unsure ? CANARY_UNSURE
+                                : CANARY_REFUSED);
+  if (failed && canary->number == 0)
+    canary->code = report_failure(session->options, canary->out, "logger_log", result, session->connected);
+  else
+    tell_answers(canary, failed ? result->message : NULL);
+}
+
+static void log_line(canary_t *canary) {
+  int64_t now_us = mcp_time_now_us();
+  canary->number = canary_book_add(&canary->book, now_us);
+  session_renew(&canary->session);
+  session_call(&canary->session, "logger_log", make_line(canary, now_us), on_logged, canary);
+}
+
+static void take_row(yyjson_val *row, void *arg) {
+  canary_t *canary = arg;
+  yyjson_val *id = yyjson_obj_get(row, "id"), *number = yyjson_obj_get(yyjson_obj_get(row, "data"), "number");
+  if (yyjson_is_str(id) && yyjson_is_uint(number))
+    canary_book_read(&canary->book, yyjson_get_str(id), yyjson_get_uint(number), mcp_time_now_us());
+}
+
+static void on_unread(session_t *session, const mcp_result_t *result, void *arg) {
+  (void)session;
+  tell_answers(arg, result->message);
+}
+
+static void read_lines(canary_t *canary, bool far) {
+  int64_t now_us = mcp_time_now_us();
+  const rows_filter_t filter = {
+      .trace = canary->run, .since_us = canary_book_since(&canary->book, now_us, far), .until_us = INT64_MAX};
+  rows_t rows;
+  session_renew(&canary->session);
+  if (rows_read(&canary->session, &filter, MAX_LINES, &rows, on_unread, canary)) {
+    rows_each(&rows, take_row, canary);
+    rows_deinit(&rows);
+  }
+  canary_book_judge(&canary->book, mcp_time_now_us());
+}
+
+/* ---- the run --------------------------------------------------------------------------------------- */
+
+/* A call that is under way is not broken off; a second signal does not wait for it. */
+static void on_signal(uv_signal_t *handle, int number) {
+  canary_t *canary = handle->data;
+  if (canary->stopped_by != 0)
+    _exit(ICCM_INTERRUPTED);
+  canary->stopped_by = number;
+  if (canary->pausing)
+    uv_stop(handle->loop);
+}
+
+static void watch(canary_t *canary, uv_signal_t *handle, int number) {
+  uv_signal_init(&canary->session.loop, handle);
+  handle->data = canary;
+  uv_signal_start(handle, on_signal, number);
+}
+
+/* Until the next second of the run; one that has passed is not made up for. */
+static void pause_for_rest(canary_t *canary, uint64_t began_ns) {
+  uint64_t spent_ms = (uv_hrtime() - began_ns) / 1000000;
+  if (canary->stopped_by != 0)
+    return;
+  canary->pausing = true;
+  session_pause(&canary->session, spent_ms < TICK_MS ? TICK_MS - spent_ms : 1);
+  canary->pausing = false;
+}
+
+static void watch_the_log(canary_t *canary) {
+  uint64_t end_ns = uv_hrtime() + (uint64_t)(canary->options.seconds * 1e9);
+  for (int tick = 1; canary->stopped_by == 0 && fflush(canary->out->file) == 0; tick++) {
+    uint64_t began_ns = uv_hrtime();
+    if (canary->options.ends && began_ns >= end_ns)
+      break;
+    log_line(canary);
+    if (canary->code != ICCM_OK)
+      return;
+    read_lines(canary, tick % TICKS_PER_REPORT == 0);
+    tell_if_due(canary);
+    pause_for_rest(canary, began_ns);
+  }
+}
+
+/* The last lines have the time that all had, unless somebody is in a hurry. */
+static void finish(canary_t *canary) {
+  read_lines(canary, true);
+  while (canary->stopped_by == 0 && canary_book_waits(&canary->book, mcp_time_now_us())) {
+    pause_for_rest(canary, uv_hrtime());
+    read_lines(canary, true);
+  }
+  bool fine = canary_book_finish(&canary->book, mcp_time_now_us());
+  tell(canary, "summary");
+  if (!fine)
+    canary->code = ICCM_TOOL;
+  else if (canary->stopped_by == SIGINT)
+    canary->code = ICCM_INTERRUPTED;
+}
+
+int canary_run(const options_t *options, const print_t *out) {
+  canary_t canary = {.options = rows_options(options), .out = out};
+  int code = session_begin(&canary.session, &canary.options, out);
+  if (code != 0)
+    return code;
+  canary_book_init(&canary.book, (int64_t)(options->late * 1e6));
+  mcp_uuid_new(canary.run);
+  watch(&canary, &canary.interrupt, SIGINT);
+  watch(&canary, &canary.terminate, SIGTERM);
+  watch_the_log(&canary);
+  if (canary.code == ICCM_OK)
+    finish(&canary);
+  canary_book_deinit(&canary.book);
+  uv_close((uv_handle_t *)&canary.interrupt, NULL);
+  uv_close((uv_handle_t *)&canary.terminate, NULL);
+  return session_end(&canary.session, canary.code);
+}
