@@ -48,7 +48,7 @@ static bool secure(wire_t *wire, const mcp__url_t *url, const options_t *options
   if (!url->tls)
     return true;
   if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, problem, sizeof problem) != 0)
-    return fail(fetched, MCP_ETLS, "%s", problem);
+    return fail(fetched, MCP_EENV, "%s", problem);
   wire_start_tls(wire, context, url->host, !options->insecure);
   mcp__tls_release(context); /* the connection holds it */
   if (!net_wait(wire->net, wire_is_secured, wire, UINT64_MAX))
@@ -111,16 +111,21 @@ bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
     fetched->status = MCP_EURL;
     return false;
   }
-  net_t *net = checked(calloc(1, sizeof *net));
-  int status = net_init(net, options->timeout_ms);
+  fetched->net = checked(calloc(1, sizeof *fetched->net));
+  int status = net_init(fetched->net, options->timeout_ms);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
-    free(net);
-    return fail(fetched, MCP_EURL, "no event loop: %s", uv_strerror(status));
+    free(fetched->net);
+    fetched->net = NULL;
+    return fail(fetched, MCP_EENV, "no event loop: %s", uv_strerror(status));
   }
-  wire_t *wire = reach(net, &url, fetched);
+  wire_t *wire = reach(fetched->net, &url, fetched);
   fetched->connected = wire != NULL;
-  bool ok = wire != NULL && secure(wire, &url, options, fetched) && ask(wire, &url, path, fetched);
-  net_deinit(net, ICCM_UNREACHABLE); /* which ends the process where only a resolver hangs */
-  free(net);
-  return ok;
+  return wire != NULL && secure(wire, &url, options, fetched) && ask(wire, &url, path, fetched);
+}
+
+void fetch_end(fetched_t *fetched, int exit_code) {
+  if (fetched->net != NULL)
+    net_deinit(fetched->net, exit_code);
+  free(fetched->net);
+  mcp__buf_deinit(&fetched->answer);
 }

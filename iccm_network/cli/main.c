@@ -140,7 +140,7 @@ static const command_t commands[] = {
      logs_run,
      "Usage: iccm logs [-f] [OPTIONS] [URL]\n\n"
      "Shows lines of Godot's log, oldest first, times in UTC. URL is GODOT_URL unless\n"
-     "given, or ws://localhost:9060. --timeout is that of each query.\n\n"
+     "given, or ws://localhost:9060. --timeout is that of each reading of the log.\n\n"
      "  --component NAME   lines of this component\n"
      "  --level LEVEL      of this level and above: TRACE, DEBUG, INFO, WARN, ERROR\n"
      "  --trace ID         of this trace\n"

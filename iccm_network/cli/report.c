@@ -20,6 +20,7 @@ typedef struct meaning {
 static const meaning_t meanings[] = {
     {MCP_EURL, ICCM_USAGE, "an address looks like ws://host:port"},
     {MCP_EANSWER, ICCM_USAGE, ""},
+    {MCP_EENV, ICCM_USAGE, ""},
     {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host's name, or give its address"},
     {MCP_ECONNECT, ICCM_UNREACHABLE, "is the server running, and is this its port?"},
     {MCP_ETLS, ICCM_PROTOCOL, "`iccm doctor` shows the certificate"},

@@ -26,6 +26,6 @@ int stats_run(const options_t *options, const print_t *out) {
   else
     stats_print(out, yyjson_doc_get_root(stats));
   yyjson_doc_free(stats);
-  mcp__buf_deinit(&fetched.answer);
+  fetch_end(&fetched, code);
   return code;
 }

@@ -19,6 +19,7 @@ static const struct {
     {MCP_INTERNAL_ERROR, false, true, ICCM_PROTOCOL},
     {MCP_EURL, false, false, ICCM_USAGE},
     {MCP_EANSWER, false, false, ICCM_USAGE},
+    {MCP_EENV, false, false, ICCM_USAGE},
     {MCP_ETIMEOUT, false, true, ICCM_TIMEOUT},
     {MCP_ETIMEOUT, false, false, ICCM_UNREACHABLE},
     {MCP_ERESOLVE, false, false, ICCM_UNREACHABLE},

@@ -37,6 +37,7 @@ class Real(Case):
         with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
             self.expect(iccm("stats", echo.url), REFUSED, "401")
             self.expect(iccm("stats", "--token", "wrong", echo.url), REFUSED, "401")
+            self.expect(iccm("stats", "--token", "no token", echo.url), USAGE, "ICCM_AUTH_TOKEN")
             self.assertEqual(iccm("stats", "--token", "right", echo.url).code, OK)
 
     def test_tls(self):
@@ -50,7 +51,7 @@ class Real(Case):
                 self.assertRegex(outcome.out, r"(?m)^connections +0$")
                 self.expect(iccm("stats", url), PROTOCOL, "certificate")
                 self.assertEqual(iccm("stats", "--insecure", url).code, OK)
-                self.expect(iccm("stats", url, env={"ICCM_TLS_CA": "/none"}), PROTOCOL, "/none")
+                self.expect(iccm("stats", url, env={"ICCM_TLS_CA": "/none"}), USAGE, "/none")
                 self.assertNotEqual(iccm("stats", f"ws://localhost:{echo.port}").code, OK)
 
 
