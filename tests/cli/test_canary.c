@@ -35,7 +35,7 @@ static void expect(canary_book_t *book, uint64_t read, uint64_t late, uint64_t d
 Test(canary, all_is_well) {
   canary_book_t book = begin();
   for (int i = 0; i < 10; i++)
-    cr_expect_eq(add(&book, i, CANARY_ACCEPTED), i);
+    cr_expect_eq(add(&book, i, CANARY_ACCEPTED), (uint64_t)i);
   cr_expect_eq(book.missing, 10);
   for (int i = 9; i >= 0; i--) {
     char id[8];

@@ -212,6 +212,10 @@ class ConnectAfar(Case):
         report = self.examine(f"ws://{NAME}:9000", within=self.within)
         words = ("name server did not answer", "/etc/resolv.conf")
         self.expect(report, UNREACHABLE, "name_late", "name", *words)
+        stats = (*self.within, PROGRAMS["iccm"], "stats", "--timeout", "1", f"ws://{NAME}:9000")
+        run = subprocess.run(stats, capture_output=True, text=True, timeout=IN_TIME_S)
+        self.assertEqual(run.returncode, UNREACHABLE, run)
+        self.assertRegex(run.stderr, r"^iccm: /metrics: .*timed out")
 
     def test_no_route(self):
         report = self.examine("ws://198.51.100.7:9000", within=self.within)
