@@ -5,6 +5,7 @@
  * in the entry's data), NUL becomes U+FFFD, since not every database can store it. What cannot is refused
  * with its reason. Data stays JSON text all the way: it is never read again on its way out. */
 #include "logs.h"
+#include "texts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,26 +37,10 @@ void log_batch_deinit(log_batch_t *batch) {
 
 /* ---- Sizes ---- */
 
-/* Bytes of a text as JSON, once or, for JSON inside of a JSON text, twice: a quote becomes \" and then \\\".
- */
-static size_t json_bytes(text_t text, bool twice) {
-  size_t quotes = 0, shorts = 0, controls = 0;
-  for (size_t i = 0; i < text.len; i++) {
-    unsigned char c = (unsigned char)text.ptr[i];
-    if (c == '"' || c == '\\')
-      quotes++;
-    else if (c == '\b' || c == '\f' || c == '\n' || c == '\r' || c == '\t')
-      shorts++;
-    else if (c < 0x20)
-      controls++;
-  }
-  return text.len + (twice ? 3 * quotes + 2 * shorts + 6 * controls : quotes + shorts + 5 * controls);
-}
-
 size_t log_row_wire_bytes(const log_entry_t *row) {
   enum { KEYS_AND_SHORT_VALUES = 256 };
-  return KEYS_AND_SHORT_VALUES + json_bytes(row->component, true) + json_bytes(row->message, true) +
-         json_bytes(row->trace_id, true) + json_bytes(row->data, false);
+  return KEYS_AND_SHORT_VALUES + text_json_bytes(row->component, true) + text_json_bytes(row->message, true) +
+         text_json_bytes(row->trace_id, true) + text_json_bytes(row->data, false);
 }
 
 /* ---- Judging ---- */
@@ -74,39 +59,9 @@ static yyjson_val *get(yyjson_val *object, const char *name) {
 /* The text of a value, NUL replaced by U+FFFD. False: no memory. */
 static bool read_text(log_batch_t *batch, yyjson_val *value, text_t *text) {
   *text = (text_t){yyjson_get_str(value), yyjson_get_len(value)};
-  if (text->ptr == NULL || memchr(text->ptr, '\0', text->len) == NULL)
+  if (!text_has_nul(*text))
     return true;
-  char *block = malloc(text->len * 3), *out = block;
-  if (!keep(batch, block))
-    return false;
-  for (size_t i = 0; i < text->len; i++) {
-    if (text->ptr[i] != '\0') {
-      *out++ = text->ptr[i];
-    } else {
-      memcpy(out, "\xEF\xBF\xBD", 3);
-      out += 3;
-    }
-  }
-  *text = (text_t){block, (size_t)(out - block)};
-  return true;
-}
-
-/* Replaces each NUL in JSON text, where it can only be written as \u0000; the text gets shorter. */
-static size_t replace_nul(char *json, size_t len) {
-  size_t out = 0;
-  for (size_t i = 0; i < len;) {
-    if (json[i] != '\\') {
-      json[out++] = json[i++];
-    } else if (len - i >= 6 && memcmp(json + i, "\\u0000", 6) == 0) {
-      memcpy(json + out, "\xEF\xBF\xBD", 3);
-      out += 3;
-      i += 6;
-    } else {
-      json[out++] = json[i++];
-      json[out++] = json[i++];
-    }
-  }
-  return out;
+  return keep(batch, text_replace_nul(text));
 }
 
 /* Data with the time that could not be read: as one more member where data is an object without that name,
@@ -138,7 +93,7 @@ static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_tim
                                  : yyjson_val_write(data, YYJSON_WRITE_NOFLAG, &len);
   if (!keep(batch, json))
     return false;
-  *text = (text_t){json, replace_nul(json, len)};
+  *text = (text_t){json, json_replace_nul(json, len)};
   return true;
 }
 
@@ -191,8 +146,8 @@ int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const c
       !read_text(batch, get(value, "trace_id"), &entry->trace_id) ||
       !read_data(batch, get(value, "data"), kept_time, &entry->data))
     return LOG_NO_MEMORY;
-  size_t bytes = json_bytes(entry->component, false) + json_bytes(entry->message, false) +
-                 json_bytes(entry->trace_id, false) + entry->data.len;
+  size_t bytes = text_json_bytes(entry->component, false) + text_json_bytes(entry->message, false) +
+                 text_json_bytes(entry->trace_id, false) + entry->data.len;
   if (bytes > LINE_MAX_BYTES) {
     *reason = "the log line is larger than 256 KiB";
     return LOG_REFUSED;

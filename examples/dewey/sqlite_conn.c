@@ -1,47 +1,27 @@
 /* sqlite_conn.c: see sqlite_conn.h.
  *
  * Opening: set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
- * writer, make the schema in one transaction unless it is there. Two programs may do this at once: the second
- * waits for the first and finds the work done. Fails on a file that cannot be opened or written, that is no
- * database, or that holds somebody else's tables or those of a newer Dewey: nothing in it is touched then.
+ * writer, make the schema or bring it up to date in one transaction (sqlite_schema.c). Two programs may do this
+ * at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened or
+ * written, that is no database, or that holds somebody else's tables or those of a newer Dewey: nothing in it
+ * is touched then.
  *
  * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
  * starts afresh, so that a full disk heals by itself once there is room. */
 #include "sqlite_conn.h"
 #include "cond.h"
 #include "json_contains.h"
+#include "sqlite_schema.h"
 
 #include <stdlib.h>
 #include <time.h>
 
 enum {
-  SCHEMA_VERSION = 1,
-  APPLICATION_ID = 0x44657779, /* "Dewy", in the file's header */
   BUSY_MS = 5000,              /* wait for other processes that write */
   WRITER_CACHE_KIB = 64 * 1024,
   READER_CACHE_KIB = 8 * 1024,
   OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
 };
-
-/* created_at is in microseconds and id in its 16 bytes. Every index but the key ends with (created_at, id),
- * the order of all answers. logs_level and logs_component serve "this level or above" as one short scan for
- * each level. The text index holds no copy of the messages; its triggers give it their first 64 KiB. */
-static const char schema[] =
-    "CREATE TABLE logs("
-    " seq INTEGER PRIMARY KEY,"
-    " id BLOB NOT NULL,"
-    " created_at INTEGER NOT NULL,"
-    " level INTEGER NOT NULL CHECK(level BETWEEN 0 AND 4),"
-    " component TEXT NOT NULL,"
-    " message TEXT NOT NULL,"
-    " trace_id TEXT,"
-    " data TEXT,"
-    " UNIQUE(id, created_at));"
-    "CREATE INDEX logs_time ON logs(created_at, id);"
-    "CREATE INDEX logs_level ON logs(level, created_at, id);"
-    "CREATE INDEX logs_component ON logs(component, level, created_at, id);"
-    "CREATE INDEX logs_trace ON logs(trace_id, created_at, id) WHERE trace_id IS NOT NULL;"
-    "CREATE VIRTUAL TABLE logs_text USING fts5(message, content='', columnsize=0);";
 
 /* What the text index gets of a message: its first 64 KiB, and the same again to take it out. */
 #define INDEXED "CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT)"
@@ -56,6 +36,14 @@ static const char schema[] =
 #define STEP_OF_COMPONENT                                                                                    \
   "(SELECT seq FROM logs INDEXED BY logs_component"                                                          \
   " WHERE component = ?4 AND level = ?1 AND created_at < ?2 ORDER BY created_at, id LIMIT ?3)"
+
+/* Of a conversation's message: more text than this is found by its beginning. */
+#define INDEXED_CONTENT "CAST(substr(CAST(content AS BLOB), 1, 262144) AS TEXT)"
+#define CONVERSATION                                                                                         \
+  "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
+  " (SELECT count(*) FROM messages WHERE conversation = conversations.seq), seq FROM conversations "
+#define IN_SESSION "INDEXED BY conversations_session WHERE session_id = ?1 "
+#define A_PAGE ", id DESC LIMIT ?2 OFFSET ?3"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -75,6 +63,28 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_COUNTS] = "SELECT component, level, count(*) FROM logs INDEXED BY logs_component GROUP BY 1, 2",
     [SQL_RANGE] = "SELECT (SELECT min(created_at) FROM logs), (SELECT max(created_at) FROM logs)",
     [SQL_BYTES] = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    [SQL_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
+                                " VALUES(?1, ?2, ?3, ?4, ?5)",
+    [SQL_CONVERSATION_FIND] = "SELECT seq FROM conversations WHERE id = ?1",
+    [SQL_CONVERSATION_FETCH] = CONVERSATION "WHERE id = ?1",
+    [SQL_CONVERSATION_TOUCH] = "UPDATE conversations SET updated_at = max(updated_at, ?2) WHERE seq = ?1",
+    [SQL_CONVERSATION_DELETE] = "DELETE FROM conversations WHERE seq = ?1",
+    [SQL_MESSAGE_LAST_TURN] = "SELECT coalesce(max(turn), 0) FROM messages WHERE conversation = ?1",
+    [SQL_MESSAGE_INSERT] = "INSERT INTO messages(id, conversation, turn, role, content, metadata, created_at)"
+                           " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(conversation, turn) DO NOTHING",
+    [SQL_MESSAGE_INDEX] =
+        "INSERT INTO messages_text(rowid, content) SELECT seq, " INDEXED_CONTENT " FROM messages WHERE seq = ?1",
+    [SQL_MESSAGES_FETCH] = "SELECT id, turn, role, content, metadata, created_at FROM messages"
+                           " WHERE conversation = ?1 ORDER BY turn",
+    [SQL_MESSAGES_TAKE_OUT] = "INSERT INTO messages_text(messages_text, rowid, content)"
+                              " SELECT 'delete', seq, " INDEXED_CONTENT " FROM messages WHERE conversation = ?1",
+    [SQL_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation = ?1",
+    [SQL_LIST_BY_CREATED] = CONVERSATION "ORDER BY created_at DESC" A_PAGE,
+    [SQL_LIST_BY_UPDATED] = CONVERSATION "ORDER BY updated_at DESC" A_PAGE,
+    [SQL_LIST_SESSION_BY_CREATED] = CONVERSATION IN_SESSION "ORDER BY created_at DESC" A_PAGE,
+    [SQL_LIST_SESSION_BY_UPDATED] = CONVERSATION IN_SESSION "ORDER BY updated_at DESC" A_PAGE,
+    [SQL_LIST_COUNT] = "SELECT count(*) FROM conversations",
+    [SQL_LIST_SESSION_COUNT] = "SELECT count(*) FROM conversations WHERE session_id = ?1",
 };
 
 int64_t monotonic_ms(void) {
@@ -191,41 +201,6 @@ text_t column_text(sqlite3_stmt *statement, int column) {
 
 /* ---- Opening ---- */
 
-static int pragma_int(conn_t *conn, const char *sql, int *value) {
-  sqlite3_stmt *statement;
-  int code = sqlite3_prepare_v2(conn->db, sql, -1, &statement, NULL);
-  if (code != SQLITE_OK)
-    return code;
-  if (sqlite3_step(statement) == SQLITE_ROW)
-    *value = sqlite3_column_int(statement, 0);
-  return sqlite3_finalize(statement);
-}
-
-/* Inside of a transaction. SQLITE_OK; else refused is set where the file is not ours. */
-static int make_schema(conn_t *conn, const char **refused) {
-  int version = 0, application = 0, tables = 0;
-  int code = pragma_int(conn, "PRAGMA user_version", &version);
-  if (code == SQLITE_OK)
-    code = pragma_int(conn, "PRAGMA application_id", &application);
-  if (code == SQLITE_OK)
-    code = pragma_int(conn, "SELECT count(*) FROM sqlite_schema", &tables);
-  if (code != SQLITE_OK)
-    return code;
-  if (application == APPLICATION_ID && version == SCHEMA_VERSION)
-    return SQLITE_OK;
-  if (application == APPLICATION_ID)
-    *refused = "the database was made by another version of Dewey";
-  else if (application != 0 || version != 0 || tables != 0)
-    *refused = "the database was made by another program";
-  if (*refused != NULL)
-    return SQLITE_ERROR;
-  char *sql = sqlite3_mprintf("%s PRAGMA application_id = %d; PRAGMA user_version = %d", schema,
-                              APPLICATION_ID, SCHEMA_VERSION);
-  code = sql != NULL ? sqlite3_exec(conn->db, sql, NULL, NULL, NULL) : SQLITE_NOMEM;
-  sqlite3_free(sql);
-  return code;
-}
-
 /* Turning WAL on does not wait for others that do the same just now: try until they are through. */
 static int turn_wal_on(conn_t *conn) {
   int64_t deadline_ms = monotonic_ms() + BUSY_MS;
@@ -238,7 +213,7 @@ static int turn_wal_on(conn_t *conn) {
 
 int conn_touch(conn_t *conn) {
   char sql[64];
-  sqlite3_snprintf(sizeof sql, sql, "PRAGMA user_version = %d", SCHEMA_VERSION);
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d", SCHEMA_APPLICATION_ID);
   return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
 
@@ -246,7 +221,7 @@ static int open_schema(conn_t *conn, store_error_t *error) {
   const char *refused = NULL;
   if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "preparing the database", error);
-  if (make_schema(conn, &refused) == SQLITE_OK && conn_run(conn, SQL_COMMIT) == SQLITE_OK)
+  if (schema_make(conn->db, &refused) == SQLITE_OK && conn_run(conn, SQL_COMMIT) == SQLITE_OK)
     return turn_wal_on(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "turning WAL on", error);
   int code = conn_failed(conn, "preparing the database", error);
   if (refused != NULL)

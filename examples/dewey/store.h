@@ -12,7 +12,9 @@ enum store_code {
   STORE_OK,
   STORE_BUSY,    /* somebody else held the database for too long: the same call may work in a moment */
   STORE_SLOW,    /* the query took longer than STORE_QUERY_MS: a narrower one may work */
-  STORE_STOPPED, /* store_stop_t said so */
+  STORE_STOPPED, /* store_stop_t, or the source of what is stored, said so */
+  STORE_NONE,    /* what was named is not there */
+  STORE_TAKEN,   /* the turn number is in use, or there is none left */
   STORE_FAILED   /* disk full, input/output error, damaged file */
 };
 
@@ -67,6 +69,34 @@ typedef struct log_stats {
   int64_t bytes;                /* of the whole database */
 } log_stats_t;
 
+enum message_role { ROLE_USER, ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_TOOL, MESSAGE_ROLES };
+
+enum { TURN_MAX = INT32_MAX }; /* turns count from 1 */
+
+typedef struct conversation {
+  char id[MCP_UUID_SIZE];
+  text_t session_id; /* may be missing */
+  text_t metadata;   /* JSON; may be missing */
+  int64_t created_at, updated_at;
+  int64_t messages; /* how many it has; only where it is read */
+} conversation_t;
+
+/* A message of a conversation. */
+typedef struct message {
+  char id[MCP_UUID_SIZE];
+  int64_t turn; /* 0, where it is to be stored: the one after the last */
+  int role;     /* enum message_role */
+  text_t content;
+  text_t metadata; /* JSON; may be missing */
+  int64_t created_at;
+} message_t;
+
+typedef struct conversation_page {
+  text_t session_id; /* of this session alone; missing: all */
+  bool by_updated;   /* newest update first, else newest first */
+  int64_t limit, offset;
+} conversation_page_t;
+
 /* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
 typedef struct store_stop {
   bool (*cb)(void *arg);
@@ -77,6 +107,13 @@ typedef struct store_stop {
 typedef bool (*store_row_cb)(const log_entry_t *row, void *arg);
 /* Gets a component and a number of its rows; may be called several times in a row for the same component. */
 typedef void (*store_count_cb)(text_t component, int64_t count, void *arg);
+
+/* Gives the next message to be stored, borrowed until it is asked again: 1; 0: there is none; -1: store none of
+ * them. */
+typedef int (*store_source_cb)(message_t *message, void *arg);
+/* Get one row each, borrowed until they return; false: no more rows are wanted. */
+typedef bool (*store_conversation_cb)(const conversation_t *row, void *arg);
+typedef bool (*store_message_cb)(const message_t *row, void *arg);
 
 typedef struct store store_t;
 struct store {
@@ -94,6 +131,20 @@ struct store {
   /* Components come in their order. */
   int (*stats)(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                store_error_t *error);
+  /* Begins the conversation, or continues the one of this id (begin false; updated_at is all else that is used
+   * of it), with the messages that the source gives (NULL: none), all of it in one transaction that the source
+   * is asked in. *last_turn, which may be NULL, is that of the last one. STORE_NONE, STORE_TAKEN; STORE_STOPPED:
+   * the source said -1. */
+  int (*add)(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source, void *arg,
+             int64_t *last_turn, store_error_t *error);
+  /* Gives a conversation, then its messages by turn. STORE_NONE. */
+  int (*get)(store_t *store, const char *id, store_stop_t stop, store_conversation_cb on_conversation,
+             store_message_cb on_message, void *arg, store_error_t *error);
+  /* Gives a page of conversations; *total is how many there are on all pages. */
+  int (*list)(store_t *store, const conversation_page_t *page, store_stop_t stop, store_conversation_cb cb,
+              void *arg, int64_t *total, store_error_t *error);
+  /* Deletes a conversation with its messages, whose number goes to *messages. STORE_NONE. */
+  int (*remove)(store_t *store, const char *id, int64_t *messages, store_error_t *error);
   /* Writes a little and reads a little: STORE_OK where both work. */
   int (*check)(store_t *store, store_error_t *error);
   /* No other function may be running. */

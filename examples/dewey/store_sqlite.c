@@ -1,11 +1,11 @@
 /* store_sqlite.c: the store on SQLite.
  *
  * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
- * take a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
+ * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c. Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
  *
  * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
  * connection and for other processes is bounded. */
-#include "sqlite_conn.h"
+#include "sqlite_conversations.h"
 #include "sqlite_query.h"
 
 #include <stdlib.h>
@@ -18,10 +18,18 @@ enum {
   CLEAR_STEP = 500           /* rows: some 20 ms */
 };
 
-typedef struct sqlite_store {
-  store_t store; /* first: it is what others see */
-  pool_t writers, readers;
-} sqlite_store_t;
+conn_t *sqlite_writer(sqlite_store_t *self, store_error_t *error) {
+  return pool_take(&self->writers, WRITER_WAIT_MS, error);
+}
+
+conn_t *sqlite_reader(sqlite_store_t *self, store_stop_t stop, store_error_t *error) {
+  conn_t *conn = pool_take(&self->readers, READER_WAIT_MS, error);
+  if (conn == NULL)
+    return NULL;
+  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
+  conn->stop = stop;
+  return conn;
+}
 
 /* The one row of a statement without parameters, as integers; second may be NULL. */
 static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
@@ -92,7 +100,7 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
 static int on_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+  conn_t *conn = sqlite_writer(self, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = insert_all(conn, entries, count, inserted, error);
@@ -102,19 +110,10 @@ static int on_batch(store_t *store, const log_entry_t *entries, size_t count, si
 
 /* ---- Querying ---- */
 
-static conn_t *take_reader(sqlite_store_t *self, store_stop_t stop, store_error_t *error) {
-  conn_t *conn = pool_take(&self->readers, READER_WAIT_MS, error);
-  if (conn == NULL)
-    return NULL;
-  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
-  conn->stop = stop;
-  return conn;
-}
-
 static int on_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = take_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(self, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = sqlite_query(conn, filter, cb, arg, error);
@@ -168,7 +167,7 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
   while (step == CLEAR_STEP && code == STORE_OK) {
     if (stop.cb != NULL && stop.cb(stop.arg))
       return STORE_STOPPED;
-    conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+    conn_t *conn = sqlite_writer(self, error);
     if (conn == NULL)
       return STORE_BUSY;
     int64_t begin_ms = monotonic_ms();
@@ -229,7 +228,7 @@ static int read_stats(conn_t *conn, log_stats_t *stats, store_count_cb cb, void 
 static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = take_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(self, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   *stats = (log_stats_t){0};
@@ -241,7 +240,7 @@ static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store
 /* ---- Checking ---- */
 
 static int check_writing(sqlite_store_t *self, store_error_t *error) {
-  conn_t *conn = pool_take(&self->writers, WRITER_WAIT_MS, error);
+  conn_t *conn = sqlite_writer(self, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
@@ -252,7 +251,7 @@ static int check_writing(sqlite_store_t *self, store_error_t *error) {
 static int on_check(store_t *store, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int code = check_writing(self, error);
-  conn_t *conn = code == STORE_OK ? take_reader(self, (store_stop_t){NULL, NULL}, error) : NULL;
+  conn_t *conn = code == STORE_OK ? sqlite_reader(self, (store_stop_t){NULL, NULL}, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;
   int64_t oldest_us, newest_us;
@@ -286,7 +285,16 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
     sqlite3_snprintf(sizeof error->text, error->text, "no memory");
     return NULL;
   }
-  self->store = (store_t){on_batch, on_query, on_clear, on_stats, on_check, on_close};
+  self->store = (store_t){.batch = on_batch,
+                          .query = on_query,
+                          .clear = on_clear,
+                          .stats = on_stats,
+                          .add = conversation_add,
+                          .get = conversation_get,
+                          .list = conversation_list,
+                          .remove = conversation_remove,
+                          .check = on_check,
+                          .close = on_close};
   pool_init(&self->writers);
   pool_init(&self->readers);
   if (open_all(self, path, error))

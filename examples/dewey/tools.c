@@ -1,10 +1,12 @@
-/* tools.c: Dewey's log tools: arguments to the store, answers from it.
+/* tools.c: Dewey's log tools, and the table of all its tools.
  *
  * They run on the server's pool, since the store blocks, and are log traffic: a call that stores logs must
  * not make new ones. Answers are built in the call's own document, which remembers when memory ran out. Wrong
  * arguments are answered with MCP_INVALID_PARAMS and the reason, troubles of the store as a tool error
  * without its words, which go to the log. */
 #include "tools.h"
+#include "calls.h"
+#include "conversation_tools.h"
 #include "logs.h"
 
 #include <stdlib.h>
@@ -16,7 +18,6 @@ enum {
   QUERY_LIMIT = 100,
   QUERY_LIMIT_MAX = 1000,
   PAGE_BYTES = 900 * 1024,             /* many clients close the connection at 1 MiB */
-  ANSWER_MAX_BYTES = 64 * 1024 * 1024, /* of a query without cursor */
   SEARCH_MAX_BYTES = 1024,
   DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
   REFUSED_ID_MAX_BYTES = 128
@@ -55,43 +56,7 @@ int64_t dewey_retention_us(const dewey_t *dewey) {
   return mcp_time_now_us() - dewey->retention_days * 24 * 3600 * 1000000;
 }
 
-/* ---- What all of them need ---- */
-
-static bool nobody_waits(void *arg) {
-  return mcp_call_cancelled(arg);
-}
-
-/* Ends a call whose work in the store came to nothing; doing: "storing". */
-static void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
-                       const store_error_t *error) {
-  health_report(&dewey->health, work, code, error);
-  if (code != STORE_STOPPED)
-    mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
-  if (code == STORE_SLOW)
-    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
-  else
-    mcp_call_tool_error(call, "%s failed, retry", doing);
-}
-
-static void end_no_memory(mcp_call_t *call) {
-  mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
-}
-
-static text_t text_arg(yyjson_val *args, const char *name) {
-  yyjson_val *value = yyjson_obj_get(args, name);
-  return (text_t){yyjson_get_str(value), yyjson_get_len(value)};
-}
-
-/* Readers of optional arguments: *out stays as it is where the argument is not given. False: the call has
- * been ended with the reason. */
-static bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
-  text_t text = text_arg(args, name);
-  if (text.ptr == NULL || mcp_time_parse(text.ptr, text.len, out) == 0)
-    return true;
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not a time in ISO 8601", name);
-  return false;
-}
-
+/* *out stays as it is where the argument is not given. False: the call has been ended with the reason. */
 static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
   text_t text = text_arg(args, "level");
   if (text.ptr == NULL)
@@ -204,19 +169,6 @@ static bool on_row(const log_entry_t *row, void *arg) {
   return true;
 }
 
-static bool limit_arg(mcp_call_t *call, yyjson_val *args, int *out) {
-  yyjson_val *value = yyjson_obj_get(args, "limit");
-  if (value == NULL || yyjson_is_null(value))
-    return true;
-  double limit = yyjson_get_num(value); /* 0 for a number that is too large for 64 bits */
-  if (limit >= 1 && limit <= QUERY_LIMIT_MAX) {
-    *out = (int)limit;
-    return true;
-  }
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "limit must be from 1 to %d", QUERY_LIMIT_MAX);
-  return false;
-}
-
 static bool search_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
   *out = text_arg(args, "search");
   if (out->len <= SEARCH_MAX_BYTES)
@@ -248,16 +200,19 @@ static bool cursor_arg(mcp_call_t *call, text_t cursor, log_filter_t *filter) {
 }
 
 static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter, char **json) {
+  int64_t limit = QUERY_LIMIT;
   *filter = (log_filter_t){.trace_id = text_arg(args, "trace_id"),
                            .component = text_arg(args, "component"),
                            .min_level = MCP_LOG_TRACE,
                            .start_us = INT64_MIN,
-                           .end_us = INT64_MAX,
-                           .limit = QUERY_LIMIT};
-  return level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
-         time_arg(call, args, "end_time", &filter->end_us) && limit_arg(call, args, &filter->limit) &&
+                           .end_us = INT64_MAX};
+  bool fine =
+         level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
+         time_arg(call, args, "end_time", &filter->end_us) && int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) &&
          search_arg(call, args, &filter->search) && cursor_arg(call, text_arg(args, "cursor"), filter) &&
          data_arg(call, args, json, &filter->data);
+  filter->limit = (int)limit;
+  return fine;
 }
 
 /* Answers the page: the rows alone, or with the cursor of the next page. */
@@ -271,8 +226,7 @@ static void reply_page(page_t *page, bool with_cursor) {
       yyjson_mut_obj_add_null(page->doc, answer, "next_cursor");
     mcp_call_reply(page->call, answer);
   } else if (page->more && page->count < page->limit) {
-    mcp_call_tool_error(page->call, "the answer is larger than %d MiB, read it in pages with cursor",
-                        ANSWER_MAX_BYTES / 1024 / 1024);
+    end_too_large(page->call, ", read it in pages with cursor");
   } else {
     mcp_call_reply(page->call, page->rows);
   }
@@ -293,7 +247,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     filter.limit++; /* one more tells whether there is a next page */
     store_error_t error;
     int code =
-        dewey->store->query(dewey->store, &filter, (store_stop_t){nobody_waits, call}, on_row, &page, &error);
+        dewey->store->query(dewey->store, &filter, until_left(call), on_row, &page, &error);
     if (code == STORE_OK) {
       health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
       reply_page(&page, with_cursor);
@@ -314,7 +268,7 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     return;
   store_error_t error;
   uint64_t deleted;
-  int code = dewey->store->clear(dewey->store, &what, (store_stop_t){nobody_waits, call}, &deleted, &error);
+  int code = dewey->store->clear(dewey->store, &what, until_left(call), &deleted, &error);
   if (code != STORE_OK) {
     end_failed(call, dewey, HEALTH_WRITING, code, "clearing", &error);
     return;
@@ -346,15 +300,6 @@ static void on_count(text_t component, int64_t count, void *arg) {
   yyjson_mut_obj_add(counts->by_component, counts->last_key, counts->last_sum);
 }
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, bool there, int64_t us) {
-  char text[MCP_TIME_SIZE];
-  mcp_time_format(us, text);
-  if (there)
-    yyjson_mut_obj_add_strcpy(doc, object, name, text);
-  else
-    yyjson_mut_obj_add_null(doc, object, name);
-}
-
 static void reply_stats(mcp_call_t *call, const log_stats_t *stats, yyjson_mut_val *by_component) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
@@ -365,8 +310,8 @@ static void reply_stats(mcp_call_t *call, const log_stats_t *stats, yyjson_mut_v
     if (stats->by_level[level] > 0)
       yyjson_mut_obj_add_sint(doc, by_level, mcp_log_level_name(level), stats->by_level[level]);
   }
-  add_time(doc, answer, "oldest_log_at", stats->total > 0, stats->oldest_us);
-  add_time(doc, answer, "newest_log_at", stats->total > 0, stats->newest_us);
+  add_time(doc, answer, "oldest_log_at", stats->total > 0 ? &stats->oldest_us : NULL);
+  add_time(doc, answer, "newest_log_at", stats->total > 0 ? &stats->newest_us : NULL);
   yyjson_mut_obj_add_sint(doc, answer, "estimated_db_size", stats->bytes);
   mcp_call_reply(call, answer);
 }
@@ -377,7 +322,7 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   store_error_t error;
   log_stats_t stats;
-  int code = dewey->store->stats(dewey->store, &stats, (store_stop_t){nobody_waits, call}, on_count, &counts,
+  int code = dewey->store->stats(dewey->store, &stats, until_left(call), on_count, &counts,
                                  &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
@@ -391,14 +336,16 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
   enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC };
-  const mcp_tool_t table[DEWEY_TOOLS + 1] = {
+  const mcp_tool_t log_tools[] = {
       {"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)", store_logs_batch_schema,
        on_store_logs_batch, dewey, FLAGS},
       {"dewey_query_logs", "Query logs with various filters", query_logs_schema, on_query_logs, dewey, FLAGS},
       {"dewey_clear_logs", "Clear logs older than a time, by component and level", clear_logs_schema,
        on_clear_logs, dewey, FLAGS},
       {"dewey_get_log_stats", "Get statistics about the logs table", get_log_stats_schema, on_get_log_stats,
-       dewey, FLAGS},
-      MCP_TOOL_END};
-  memcpy(tools, table, sizeof table);
+       dewey, FLAGS}};
+  const mcp_tool_t end = MCP_TOOL_END;
+  conversation_tools(dewey, tools);
+  memcpy(tools + CONVERSATION_TOOLS, log_tools, sizeof log_tools);
+  tools[DEWEY_TOOLS] = end;
 }

@@ -1,0 +1,99 @@
+/* calls.c: see calls.h. */
+#include "calls.h"
+#include "texts.h"
+
+#include <stdlib.h>
+
+static bool nobody_waits(void *arg) {
+  return mcp_call_cancelled(arg);
+}
+
+store_stop_t until_left(mcp_call_t *call) {
+  return (store_stop_t){nobody_waits, call};
+}
+
+void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
+                const store_error_t *error) {
+  health_report(&dewey->health, work, code, error);
+  if (code != STORE_STOPPED)
+    mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
+  if (code == STORE_SLOW)
+    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
+  else
+    mcp_call_tool_error(call, "%s failed, retry", doing);
+}
+
+void end_no_memory(mcp_call_t *call) {
+  mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
+}
+
+void end_too_large(mcp_call_t *call, const char *advice) {
+  mcp_call_tool_error(call, "the answer is larger than %d MiB%s", ANSWER_MAX_BYTES / 1024 / 1024, advice);
+}
+
+text_t text_arg(yyjson_val *args, const char *name) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  return (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+}
+
+bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out) {
+  *out = text_arg(args, name);
+  if (out->len > max_bytes) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is longer than %zu bytes", name, max_bytes);
+    return false;
+  }
+  if (!text_has_nul(*out))
+    return true;
+  char *copy = text_replace_nul(out);
+  yyjson_mut_val *kept = copy != NULL ? yyjson_mut_strncpy(mcp_call_doc(call), copy, out->len) : NULL;
+  free(copy);
+  out->ptr = yyjson_mut_get_str(kept);
+  if (kept == NULL)
+    end_no_memory(call);
+  return kept != NULL;
+}
+
+bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
+  text_t text = text_arg(args, name);
+  if (text.ptr == NULL || mcp_time_parse(text.ptr, text.len, out) == 0)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not a time in ISO 8601", name);
+  return false;
+}
+
+bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  if (value == NULL || yyjson_is_null(value))
+    return true;
+  double number = yyjson_get_num(value);
+  if (yyjson_is_num(value) && number >= (double)min && number <= (double)max) {
+    *out = (int64_t)number;
+    return true;
+  }
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s must be from %lld to %lld", name, (long long)min,
+                (long long)max);
+  return false;
+}
+
+void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us) {
+  char text[MCP_TIME_SIZE];
+  if (us == NULL) {
+    yyjson_mut_obj_add_null(doc, object, name);
+    return;
+  }
+  mcp_time_format(*us, text);
+  yyjson_mut_obj_add_strcpy(doc, object, name, text);
+}
+
+void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t text) {
+  if (text.ptr != NULL)
+    yyjson_mut_obj_add_strncpy(doc, object, name, text.ptr, text.len);
+  else
+    yyjson_mut_obj_add_null(doc, object, name);
+}
+
+void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t json) {
+  yyjson_mut_obj_add_val(doc, object, name,
+                         json.ptr != NULL ? yyjson_mut_rawncpy(doc, json.ptr, json.len)
+                                          : yyjson_mut_null(doc));
+}

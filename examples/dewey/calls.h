@@ -1,0 +1,32 @@
+/* calls.h: what all of Dewey's tools need: arguments read, answers built, failures told. */
+#ifndef DEWEY_CALLS_H
+#define DEWEY_CALLS_H
+
+#include "tools.h"
+
+/* Answers larger than this are refused. */
+enum { ANSWER_MAX_BYTES = 64 * 1024 * 1024 };
+
+/* Ends a store's work that nobody waits for. */
+store_stop_t until_left(mcp_call_t *call);
+
+/* Ends a call whose work in the store came to nothing; doing: "storing". */
+void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
+                const store_error_t *error);
+void end_no_memory(mcp_call_t *call);
+void end_too_large(mcp_call_t *call, const char *advice);
+
+/* Optional arguments; ptr NULL, or *out as it was, where one is not given. False: the call has been ended
+ * with the reason. */
+text_t text_arg(yyjson_val *args, const char *name);
+bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes,
+              text_t *out); /* no NUL */
+bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
+bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out);
+
+/* Parts of answers; what is missing (time NULL, text.ptr NULL) is null. json: a JSON text as it stands. */
+void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us);
+void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t text);
+void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t json);
+
+#endif

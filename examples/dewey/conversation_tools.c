@@ -1,0 +1,331 @@
+/* conversation_tools.c: Dewey's tools for conversations: arguments to the store, answers from it.
+ *
+ * They run on the server's pool, as the log tools do, and fail as these do. A conversation that is not there
+ * and a turn that is taken are tool errors: the arguments could have been right. */
+#include "conversation_tools.h"
+#include "calls.h"
+#include "messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+  SESSION_ID_MAX_BYTES = 1024,
+  CONVERSATION_METADATA_MAX_BYTES = 256 * 1024, /* a list holds a hundred of them */
+  LIST_LIMIT = 20,
+  LIST_LIMIT_MAX = 100
+};
+
+static const char begin_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID to group conversations\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata as key-value pairs\"}}}";
+
+static const char store_message_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
+    "\"role\":{\"type\":\"string\",\"description\":\"Role: user, assistant, or system\"},"
+    "\"content\":{\"type\":\"string\",\"description\":\"Message content\"},"
+    "\"turn_number\":{\"type\":\"integer\",\"description\":\"Optional turn number\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata\"}},"
+    "\"required\":[\"conversation_id\",\"role\",\"content\"]}";
+
+static const char get_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"}},"
+    "\"required\":[\"conversation_id\"]}";
+
+static const char list_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID filter\"},"
+    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (default 20)\"},"
+    "\"offset\":{\"type\":\"integer\",\"description\":\"Number to skip (default 0)\"},"
+    "\"sort_by\":{\"type\":\"string\",\"description\":\"Sort field: created_at or updated_at\"}}}";
+
+static const char delete_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
+    "\"force\":{\"type\":\"boolean\",\"description\":\"Force delete without confirmation\"}},"
+    "\"required\":[\"conversation_id\"]}";
+
+/* ---- What several of them need ---- */
+
+/* Ends a call on a conversation that came to nothing. */
+static void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
+                                    const char *doing, const store_error_t *error) {
+  if (code == STORE_NONE || code == STORE_TAKEN)
+    mcp_call_tool_error(call, "%s", error->text);
+  else
+    end_failed(call, dewey, work, code, doing, error);
+}
+
+static bool id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]) {
+  text_t text = text_arg(args, "conversation_id");
+  if (mcp_uuid_parse(text.ptr, text.len, id) == 0)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "conversation_id is not a UUID");
+  return false;
+}
+
+static bool session_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+  return name_arg(call, args, "session_id", SESSION_ID_MAX_BYTES, out);
+}
+
+/* ---- dewey_begin_conversation ---- */
+
+/* What a new conversation is given; *block is to be freed, also when it fails. */
+static bool read_new_conversation(mcp_call_t *call, yyjson_val *args, conversation_t *out, char **block) {
+  *out = (conversation_t){.created_at = mcp_time_now_us()};
+  out->updated_at = out->created_at;
+  mcp_uuid_new(out->id);
+  if (!session_arg(call, args, &out->session_id))
+    return false;
+  if (!json_to_store(yyjson_obj_get(args, "metadata"), block, &out->metadata)) {
+    end_no_memory(call);
+    return false;
+  }
+  if (out->metadata.len <= CONVERSATION_METADATA_MAX_BYTES)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "metadata is larger than %d KiB",
+                CONVERSATION_METADATA_MAX_BYTES / 1024);
+  return false;
+}
+
+static void reply_begun(mcp_call_t *call, const conversation_t *conversation) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation->id);
+  add_text(doc, answer, "session_id", conversation->session_id);
+  add_time(doc, answer, "created_at", &conversation->created_at);
+  mcp_call_reply(call, answer);
+}
+
+static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  conversation_t conversation;
+  char *block = NULL;
+  store_error_t error;
+  if (read_new_conversation(call, args, &conversation, &block)) {
+    int code = dewey->store->add(dewey->store, &conversation, true, NULL, NULL, NULL, &error);
+    if (code == STORE_OK) {
+      health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+      reply_begun(call, &conversation);
+    } else {
+      end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+    }
+  }
+  free(block);
+}
+
+/* ---- dewey_store_message ---- */
+
+/* The one message of its call. */
+typedef struct single {
+  message_in_t in;
+  bool given;
+} single_t;
+
+static int on_single(message_t *message, void *arg) {
+  single_t *single = arg;
+  if (single->given)
+    return 0;
+  single->given = true;
+  *message = single->in.message;
+  return 1;
+}
+
+static void reply_stored(mcp_call_t *call, const message_t *message, int64_t turn) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "message_id", message->id);
+  yyjson_mut_obj_add_sint(doc, answer, "turn_number", turn);
+  add_time(doc, answer, "created_at", &message->created_at);
+  mcp_call_reply(call, answer);
+}
+
+static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, single_t *single) {
+  conversation_t conversation = {.updated_at = single->in.message.created_at};
+  memcpy(conversation.id, id, MCP_UUID_SIZE);
+  store_error_t error;
+  int64_t turn;
+  int code = dewey->store->add(dewey->store, &conversation, false, on_single, single, &turn, &error);
+  if (code == STORE_OK) {
+    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+    reply_stored(call, &single->in.message, turn);
+  } else {
+    end_conversation_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+  }
+}
+
+static bool read_single(mcp_call_t *call, yyjson_val *args, single_t *single) {
+  int role = message_role(text_arg(args, "role"));
+  int64_t turn = 0;
+  if (role < 0) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "role must be one of user, assistant, system, tool");
+    return false;
+  }
+  if (!int_arg(call, args, "turn_number", 1, TURN_MAX, &turn))
+    return false;
+  int verdict = message_make(&single->in, role, yyjson_obj_get(args, "content"),
+                             yyjson_obj_get(args, "metadata"), mcp_time_now_us());
+  single->in.message.turn = turn;
+  if (verdict == MESSAGE_NO_MEMORY)
+    end_no_memory(call);
+  else if (verdict == MESSAGE_TOO_LARGE)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "the message is larger than %d MiB",
+                  MESSAGE_MAX_BYTES / 1024 / 1024);
+  return verdict == MESSAGE_TAKEN;
+}
+
+static void on_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
+  char id[MCP_UUID_SIZE];
+  single_t single = {.given = false};
+  if (id_arg(call, args, id) && read_single(call, args, &single))
+    store_single(call, arg, id, &single);
+  message_deinit(&single.in);
+}
+
+/* ---- dewey_get_conversation, dewey_list_conversations ---- */
+
+/* An answer while it grows. */
+typedef struct answer {
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *root, *rows;
+  size_t bytes;
+} answer_t;
+
+static bool takes(answer_t *answer, size_t bytes) {
+  answer->bytes += bytes;
+  return answer->bytes <= ANSWER_MAX_BYTES;
+}
+
+static bool on_conversation(const conversation_t *row, void *arg) {
+  answer_t *answer = arg;
+  yyjson_mut_obj_add_strcpy(answer->doc, answer->root, "conversation_id", row->id);
+  add_text(answer->doc, answer->root, "session_id", row->session_id);
+  add_time(answer->doc, answer->root, "created_at", &row->created_at);
+  add_time(answer->doc, answer->root, "updated_at", &row->updated_at);
+  add_json(answer->doc, answer->root, "metadata", row->metadata);
+  answer->rows = yyjson_mut_obj_add_arr(answer->doc, answer->root, "messages");
+  return takes(answer, conversation_wire_bytes(row));
+}
+
+static bool on_message(const message_t *row, void *arg) {
+  answer_t *answer = arg;
+  if (!takes(answer, message_wire_bytes(row)))
+    return false;
+  yyjson_mut_arr_append(answer->rows, message_json(answer->doc, row));
+  return true;
+}
+
+/* Answers what was read, or why it was not. */
+static void end_reading(mcp_call_t *call, dewey_t *dewey, int code, const answer_t *answer, const char *doing,
+                        const store_error_t *error) {
+  if (code != STORE_OK) {
+    end_conversation_failed(call, dewey, HEALTH_READING, code, doing, error);
+    return;
+  }
+  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+  if (answer->bytes > ANSWER_MAX_BYTES)
+    end_too_large(call, "");
+  else
+    mcp_call_reply(call, answer->root);
+}
+
+static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  char id[MCP_UUID_SIZE];
+  if (!id_arg(call, args, id))
+    return;
+  answer_t answer = {.doc = mcp_call_doc(call), .root = yyjson_mut_obj(mcp_call_doc(call))};
+  store_error_t error;
+  int code =
+      dewey->store->get(dewey->store, id, until_left(call), on_conversation, on_message, &answer, &error);
+  end_reading(call, dewey, code, &answer, "reading", &error);
+}
+
+static bool on_listed(const conversation_t *row, void *arg) {
+  answer_t *answer = arg;
+  if (!takes(answer, conversation_wire_bytes(row)))
+    return false;
+  yyjson_mut_arr_append(answer->rows, conversation_json(answer->doc, row));
+  return true;
+}
+
+static bool sort_arg(mcp_call_t *call, yyjson_val *args, bool *by_updated) {
+  text_t text = text_arg(args, "sort_by");
+  *by_updated = text.ptr != NULL && strcmp(text.ptr, "updated_at") == 0;
+  if (text.ptr == NULL || *by_updated || strcmp(text.ptr, "created_at") == 0)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "sort_by must be created_at or updated_at");
+  return false;
+}
+
+/* Ends the answer of a list with its place among all rows. */
+static void add_place(answer_t *answer, int64_t total, int64_t limit, int64_t offset) {
+  yyjson_mut_obj_add_sint(answer->doc, answer->root, "total", total);
+  yyjson_mut_obj_add_sint(answer->doc, answer->root, "limit", limit);
+  yyjson_mut_obj_add_sint(answer->doc, answer->root, "offset", offset);
+}
+
+static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  conversation_page_t page = {.limit = LIST_LIMIT};
+  if (!session_arg(call, args, &page.session_id) || !sort_arg(call, args, &page.by_updated) ||
+      !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &page.limit) ||
+      !int_arg(call, args, "offset", 0, INT32_MAX, &page.offset))
+    return;
+  answer_t answer = {.doc = mcp_call_doc(call), .root = yyjson_mut_obj(mcp_call_doc(call))};
+  answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, "conversations");
+  store_error_t error;
+  int64_t total = 0;
+  int code = dewey->store->list(dewey->store, &page, until_left(call), on_listed, &answer, &total, &error);
+  add_place(&answer, total, page.limit, page.offset);
+  end_reading(call, dewey, code, &answer, "listing", &error);
+}
+
+/* ---- dewey_delete_conversation ---- */
+
+static bool force_arg(mcp_call_t *call, yyjson_val *args) {
+  if (yyjson_is_true(yyjson_obj_get(args, "force")))
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
+                "nothing was deleted: that cannot be undone, and needs force");
+  return false;
+}
+
+static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  char id[MCP_UUID_SIZE];
+  if (!id_arg(call, args, id) || !force_arg(call, args))
+    return;
+  store_error_t error;
+  int64_t messages;
+  int code = dewey->store->remove(dewey->store, id, &messages, &error);
+  if (code != STORE_OK) {
+    end_conversation_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_true(doc, answer, "deleted");
+  yyjson_mut_obj_add_sint(doc, answer, "messages_deleted", messages);
+  mcp_call_reply(call, answer);
+}
+
+/* ---- The table ---- */
+
+void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
+  const mcp_tool_t table[CONVERSATION_TOOLS] = {
+      {"dewey_begin_conversation", "Start a new conversation and return its ID", begin_schema, on_begin,
+       dewey, MCP_TOOL_BLOCKING},
+      {"dewey_store_message", "Store a single message in a conversation", store_message_schema,
+       on_store_message, dewey, MCP_TOOL_BLOCKING},
+      {"dewey_get_conversation", "Retrieve all messages from a conversation", get_schema, on_get, dewey,
+       MCP_TOOL_BLOCKING},
+      {"dewey_list_conversations", "List conversations with pagination and filtering", list_schema, on_list,
+       dewey, MCP_TOOL_BLOCKING},
+      {"dewey_delete_conversation", "Delete a conversation and all its messages", delete_schema, on_delete,
+       dewey, MCP_TOOL_BLOCKING}};
+  memcpy(tools, table, sizeof table);
+}

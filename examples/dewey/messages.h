@@ -1,0 +1,35 @@
+/* messages.h: a message between its JSON and the store. */
+#ifndef DEWEY_MESSAGES_H
+#define DEWEY_MESSAGES_H
+
+#include "store.h"
+
+enum { MESSAGE_MAX_BYTES = 16 * 1024 * 1024 }; /* content and metadata together */
+
+/* A message on its way into the store. Its texts lie in the JSON it was read from, or in the blocks. */
+typedef struct message_in {
+  message_t message;
+  char *content, *metadata; /* owned */
+} message_in_t;
+
+void message_deinit(message_in_t *in);
+
+/* Both of these give the message an id, the time created_at and no turn. */
+enum { MESSAGE_TAKEN, MESSAGE_TOO_LARGE, MESSAGE_NO_MEMORY };
+
+/* A message of these; metadata may be NULL. Whatever comes of it, the message has to be deinited. */
+int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *metadata, int64_t created_at);
+
+/* The text of JSON to be stored, in *block, to be freed; NULL: missing. False: no memory. */
+bool json_to_store(yyjson_val *value, char **block, text_t *text);
+
+const char *message_role_name(int role);
+int message_role(text_t name); /* -1: none */
+
+/* A row as the caller sees it, made in doc, and at most how many bytes it takes there. */
+yyjson_mut_val *message_json(yyjson_mut_doc *doc, const message_t *row);
+yyjson_mut_val *conversation_json(yyjson_mut_doc *doc, const conversation_t *row);
+size_t message_wire_bytes(const message_t *row);
+size_t conversation_wire_bytes(const conversation_t *row);
+
+#endif

@@ -1,0 +1,236 @@
+"""Dewey's tools for conversations, in the real program with a client that is not ours: each tool's answers to the letter,
+wrong arguments, limits.
+"""
+import asyncio
+import uuid
+
+import test_program
+from caller import CallError
+from services import main
+from test_program import TOOL_ERROR, iso
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+MESSAGE_MAX = 16 * 1024 * 1024
+
+
+class Case(test_program.Case):
+    async def tool(self, name, **arguments):
+        return await self.caller.call(f"dewey_{name}", arguments)
+
+    async def begin(self, **arguments):
+        return (await self.tool("begin_conversation", **arguments))["conversation_id"]
+
+    async def say(self, conversation, content, role="user", **more):
+        return await self.tool("store_message", conversation_id=conversation, role=role, content=content, **more)
+
+    async def read(self, conversation):
+        return await self.tool("get_conversation", conversation_id=conversation)
+
+    async def said(self, conversation):
+        return [message["content"] for message in (await self.read(conversation))["messages"]]
+
+
+class Talking(Case):
+    async def test_a_conversation_is_begun_continued_and_read(self):
+        before = iso()
+        begun = await self.tool("begin_conversation", session_id="s", metadata={"a": {"b": [1, "\u00fc"]}})
+        self.assertEqual(list(begun), ["conversation_id", "session_id", "created_at"])
+        self.assertEqual((begun["session_id"], uuid.UUID(begun["conversation_id"]).version), ("s", 7))
+        self.assertTrue(before <= begun["created_at"] <= iso())
+        conversation = begun["conversation_id"]
+        first = await self.say(conversation, "hello")
+        self.assertEqual(list(first), ["message_id", "turn_number", "created_at"])
+        second = await self.say(conversation, "hi", "assistant", metadata={"model": "m"})
+        self.assertEqual([first["turn_number"], second["turn_number"]], [1, 2])
+        self.assertEqual(
+            await self.read(conversation),
+            begun
+            | {
+                "updated_at": second["created_at"],
+                "metadata": {"a": {"b": [1, "\u00fc"]}},
+                "messages": [
+                    {"id": first["message_id"], "turn": 1, "role": "user", "content": "hello", "metadata": None,
+                     "created_at": first["created_at"]},
+                    {"id": second["message_id"], "turn": 2, "role": "assistant", "content": "hi",
+                     "metadata": {"model": "m"}, "created_at": second["created_at"]},
+                ],
+            },
+        )  # fmt: skip
+
+    async def test_what_is_not_given_is_null(self):
+        for arguments in ({}, {"session_id": None, "metadata": None}):
+            begun = await self.tool("begin_conversation", **arguments)
+            self.assertIsNone(begun["session_id"])
+            read = await self.read(begun["conversation_id"])
+            self.assertEqual((read["session_id"], read["metadata"], read["messages"]), (None, None, []))
+            self.assertEqual(read["updated_at"], read["created_at"])
+
+    async def test_each_role_and_turn(self):
+        conversation = await self.begin()
+        for turn, role in enumerate(("user", "assistant", "system", "tool"), 10):
+            answer = await self.say(conversation, role, role, turn_number=turn)
+            self.assertEqual(answer["turn_number"], turn)
+        self.assertEqual((await self.say(conversation, "next", turn_number=None))["turn_number"], 14)
+        self.assertEqual((await self.say(conversation, "first", turn_number=1))["turn_number"], 1)
+        self.assertEqual(await self.said(conversation), ["first", "user", "assistant", "system", "tool", "next"])
+
+    async def test_many_at_once_get_turns_of_their_own(self):
+        conversation = await self.begin()
+        answers = await asyncio.gather(*[self.say(conversation, str(number)) for number in range(100)])
+        self.assertEqual(sorted(answer["turn_number"] for answer in answers), list(range(1, 101)))
+
+    async def test_any_text_comes_back(self):
+        conversation = await self.begin(session_id="s\0", metadata={"\0": "\0"})
+        for content in ("", " ", "a\0b", '"\\\n\u2028', "\U0001f4dc" * 100):
+            await self.say(conversation, content, metadata={"of": content})
+        read = await self.read(conversation)
+        self.assertEqual((read["session_id"], read["metadata"]), ("s\ufffd", {"\ufffd": "\ufffd"}))
+        wanted = ["", " ", "a\ufffdb", '"\\\n\u2028', "\U0001f4dc" * 100]
+        self.assertEqual([message["content"] for message in read["messages"]], wanted)
+        self.assertEqual([message["metadata"]["of"] for message in read["messages"]], wanted)
+
+    async def test_wrong_arguments(self):
+        conversation = await self.begin()
+        fine = {"conversation_id": conversation, "role": "user", "content": "x"}
+        for change, words in (
+            ({"conversation_id": "x"}, "conversation_id is not a UUID"),
+            ({"conversation_id": conversation + "\0"}, "conversation_id is not a UUID"),
+            ({"conversation_id": None}, "conversation_id"),
+            ({"role": "nobody"}, "role must be one of user, assistant, system, tool"),
+            ({"role": "user\0"}, "role must be one of"),
+            ({"role": "User"}, "role must be one of"),
+            ({"content": 7}, "content"),
+            ({"content": None}, "content"),
+            ({"turn_number": 0}, "turn_number must be from 1 to 2147483647"),
+            ({"turn_number": -1}, "turn_number"),
+            ({"turn_number": 2**31}, "turn_number"),
+            ({"turn_number": 10**30}, "turn_number"),
+            ({"turn_number": 1.5}, "turn_number"),
+            ({"metadata": []}, "metadata"),
+        ):
+            await self.assert_refused("dewey_store_message", fine | change, words)
+        for missing in fine:
+            await self.assert_refused("dewey_store_message", {name: fine[name] for name in fine if name != missing}, missing)
+        for arguments, words in (
+            ({"session_id": 1}, "session_id"),
+            ({"session_id": "x" * 1025}, "session_id is longer than 1024 bytes"),
+            ({"metadata": "x"}, "metadata"),
+            ({"metadata": {"x": "x" * 256 * 1024}}, "metadata is larger than 256 KiB"),
+        ):
+            await self.assert_refused("dewey_begin_conversation", arguments, words)
+        self.assertEqual(await self.said(conversation), [])
+
+    async def test_what_is_not_there_or_taken_is_a_tool_error(self):
+        missing = {"conversation_id": NOBODY}
+        there_is_none = "there is no such conversation"
+        await self.assert_refused("dewey_store_message", missing | {"role": "user", "content": ""}, there_is_none, TOOL_ERROR)
+        await self.assert_refused("dewey_get_conversation", missing, there_is_none, TOOL_ERROR)
+        await self.assert_refused("dewey_delete_conversation", missing | {"force": True}, there_is_none, TOOL_ERROR)
+        conversation = await self.begin()
+        await self.say(conversation, "x", turn_number=2**31 - 1)
+        again = {"conversation_id": conversation, "role": "user", "content": "", "turn_number": 2**31 - 1}
+        await self.assert_refused("dewey_store_message", again, "the turn number is in use", TOOL_ERROR)
+        del again["turn_number"]
+        await self.assert_refused("dewey_store_message", again, "there is no turn number left", TOOL_ERROR)
+
+    async def test_limits(self):
+        conversation = await self.begin(session_id="x" * 1024, metadata={"x": "x" * (256 * 1024 - 8)})
+        await self.say(conversation, "x" * MESSAGE_MAX)
+        await self.assert_refused(
+            "dewey_store_message", {"conversation_id": conversation, "role": "user", "content": "x" * (MESSAGE_MAX + 1)},
+            "the message is larger than 16 MiB",
+        )  # fmt: skip
+        self.assertEqual([len(content) for content in await self.said(conversation)], [MESSAGE_MAX])
+        for _ in range(4):
+            await self.say(conversation, "x" * MESSAGE_MAX)
+        await self.assert_refused(
+            "dewey_get_conversation", {"conversation_id": conversation}, "the answer is larger than 64 MiB", TOOL_ERROR
+        )
+
+    async def test_what_was_answered_survives_kill_9(self):
+        conversation, acknowledged = await self.begin(), []
+
+        async def talk():
+            while True:
+                acknowledged.append((await self.say(conversation, "x"))["message_id"])
+
+        async def kill():
+            while len(acknowledged) < 50:
+                await asyncio.sleep(0)
+            self.dewey.program.kill()
+
+        with self.assertRaises(ConnectionError):
+            await asyncio.gather(talk(), kill())
+        self.dewey.restart()
+        async with test_program.Caller(self.dewey.url) as caller:
+            read = await caller.call("dewey_get_conversation", {"conversation_id": conversation})
+        self.assertLessEqual(set(acknowledged), {message["id"] for message in read["messages"]})
+
+
+class Listing(Case):
+    async def listed(self, **arguments):
+        answer = await self.tool("list_conversations", **arguments)
+        return [row["id"] for row in answer["conversations"]]
+
+    async def test_pages_sessions_and_order(self):
+        self.assertEqual(
+            await self.tool("list_conversations"), {"conversations": [], "total": 0, "limit": 20, "offset": 0}
+        )
+        begun = [await self.begin(session_id=f"s{number % 2}", metadata={"n": number}) for number in range(25)]
+        newest = begun[::-1]
+        said = await self.say(begun[3], "x")
+        answer = await self.tool("list_conversations", limit=2, offset=21)
+        self.assertEqual([answer[name] for name in ("total", "limit", "offset")], [25, 2, 21])
+        row = answer["conversations"][0]
+        self.assertEqual(list(row), ["id", "session_id", "created_at", "updated_at", "metadata", "message_count"])
+        self.assertEqual((row["id"], row["session_id"], row["metadata"], row["message_count"]), (begun[3], "s1", {"n": 3}, 1))
+        self.assertEqual(row["updated_at"], said["created_at"])
+        for arguments, wanted in (
+            ({}, newest[:20]),
+            ({"limit": None, "offset": None, "sort_by": None, "session_id": None}, newest[:20]),
+            ({"limit": 100}, newest),
+            ({"limit": 100, "sort_by": "created_at"}, newest),
+            ({"limit": 2, "sort_by": "updated_at"}, [begun[3], begun[24]]),
+            ({"limit": 2, "session_id": "s0"}, [begun[24], begun[22]]),
+            ({"limit": 2, "session_id": "s1", "sort_by": "updated_at"}, [begun[3], begun[23]]),
+            ({"session_id": "none"}, []),
+            ({"offset": 25}, []),
+        ):
+            self.assertEqual(await self.listed(**arguments), wanted, arguments)
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({"limit": 0}, "limit must be from 1 to 100"),
+            ({"limit": 101}, "limit"),
+            ({"offset": -1}, "offset"),
+            ({"offset": 10**30}, "offset"),
+            ({"sort_by": "id; DROP TABLE conversations"}, "sort_by must be created_at or updated_at"),
+            ({"sort_by": ""}, "sort_by"),
+            ({"session_id": "x" * 1025}, "session_id"),
+        ):
+            await self.assert_refused("dewey_list_conversations", arguments, words)
+
+
+class Deleting(Case):
+    async def test_with_force_alone(self):
+        conversation, other = await self.begin(), await self.begin()
+        for number in range(3):
+            await self.say(conversation, f"{number}")
+            await self.say(other, f"other {number}")
+        for arguments in ({}, {"force": False}, {"force": None}):
+            await self.assert_refused("dewey_delete_conversation", {"conversation_id": conversation} | arguments, "needs force")
+        self.assertEqual(len(await self.said(conversation)), 3)
+        answer = await self.tool("delete_conversation", conversation_id=conversation, force=True)
+        self.assertEqual(answer, {"deleted": True, "messages_deleted": 3})
+        with self.assertRaises(CallError):
+            await self.read(conversation)
+        self.assertEqual(len(await self.said(other)), 3)
+
+    async def test_wrong_arguments(self):
+        for arguments in ({}, {"conversation_id": "x", "force": True}, {"conversation_id": NOBODY, "force": "yes"}):
+            await self.assert_refused("dewey_delete_conversation", arguments, "conversation_id" if len(arguments) < 2 or
+                                      arguments["conversation_id"] == "x" else "force")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
