@@ -3,6 +3,7 @@
  * They run on the server's pool, as the log tools do, and fail as these do. A conversation that is not there
  * and a turn that is taken are tool errors: the arguments could have been right. */
 #include "conversation_tools.h"
+#include "bulk_tool.h"
 #include "calls.h"
 #include "messages.h"
 
@@ -50,16 +51,15 @@ static const char delete_schema[] =
 
 /* ---- What several of them need ---- */
 
-/* Ends a call on a conversation that came to nothing. */
-static void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
-                                    const char *doing, const store_error_t *error) {
+void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
+                             const char *doing, const store_error_t *error) {
   if (code == STORE_NONE || code == STORE_TAKEN)
     mcp_call_tool_error(call, "%s", error->text);
   else
     end_failed(call, dewey, work, code, doing, error);
 }
 
-static bool id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]) {
+bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]) {
   text_t text = text_arg(args, "conversation_id");
   if (mcp_uuid_parse(text.ptr, text.len, id) == 0)
     return true;
@@ -73,8 +73,7 @@ static bool session_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
 
 /* ---- dewey_begin_conversation ---- */
 
-/* What a new conversation is given; *block is to be freed, also when it fails. */
-static bool read_new_conversation(mcp_call_t *call, yyjson_val *args, conversation_t *out, char **block) {
+bool new_conversation_args(mcp_call_t *call, yyjson_val *args, conversation_t *out, char **block) {
   *out = (conversation_t){.created_at = mcp_time_now_us()};
   out->updated_at = out->created_at;
   mcp_uuid_new(out->id);
@@ -105,7 +104,7 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   conversation_t conversation;
   char *block = NULL;
   store_error_t error;
-  if (read_new_conversation(call, args, &conversation, &block)) {
+  if (new_conversation_args(call, args, &conversation, &block)) {
     int code = dewey->store->add(dewey->store, &conversation, true, NULL, NULL, NULL, &error);
     if (code == STORE_OK) {
       health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
@@ -180,7 +179,7 @@ static bool read_single(mcp_call_t *call, yyjson_val *args, single_t *single) {
 static void on_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
   char id[MCP_UUID_SIZE];
   single_t single = {.given = false};
-  if (id_arg(call, args, id) && read_single(call, args, &single))
+  if (conversation_id_arg(call, args, id) && read_single(call, args, &single))
     store_single(call, arg, id, &single);
   message_deinit(&single.in);
 }
@@ -235,7 +234,7 @@ static void end_reading(mcp_call_t *call, dewey_t *dewey, int code, const answer
 static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   char id[MCP_UUID_SIZE];
-  if (!id_arg(call, args, id))
+  if (!conversation_id_arg(call, args, id))
     return;
   answer_t answer = {.doc = mcp_call_doc(call), .root = yyjson_mut_obj(mcp_call_doc(call))};
   store_error_t error;
@@ -297,7 +296,7 @@ static bool force_arg(mcp_call_t *call, yyjson_val *args) {
 static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   char id[MCP_UUID_SIZE];
-  if (!id_arg(call, args, id) || !force_arg(call, args))
+  if (!conversation_id_arg(call, args, id) || !force_arg(call, args))
     return;
   store_error_t error;
   int64_t messages;
@@ -321,6 +320,9 @@ void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
        dewey, MCP_TOOL_BLOCKING},
       {"dewey_store_message", "Store a single message in a conversation", store_message_schema,
        on_store_message, dewey, MCP_TOOL_BLOCKING},
+      {"dewey_store_messages_bulk",
+       "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
+       bulk_schema, on_bulk, dewey, MCP_TOOL_BLOCKING},
       {"dewey_get_conversation", "Retrieve all messages from a conversation", get_schema, on_get, dewey,
        MCP_TOOL_BLOCKING},
       {"dewey_list_conversations", "List conversations with pagination and filtering", list_schema, on_list,

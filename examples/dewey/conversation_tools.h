@@ -2,11 +2,20 @@
 #ifndef DEWEY_CONVERSATION_TOOLS_H
 #define DEWEY_CONVERSATION_TOOLS_H
 
-#include "tools.h"
+#include "calls.h"
 
-enum { CONVERSATION_TOOLS = 5 };
+enum { CONVERSATION_TOOLS = 6 };
 
 /* Writes their part of the table, with dewey as their arg. */
 void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]);
+
+/* For all of them. Ends a call on a conversation that came to nothing. */
+void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
+                             const char *doing, const store_error_t *error);
+
+/* Arguments. False: the call has been ended with the reason. */
+bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]);
+/* A new conversation; *block, NULL before, holds its metadata and is to be freed, also when it fails. */
+bool new_conversation_args(mcp_call_t *call, yyjson_val *args, conversation_t *out, char **block);
 
 #endif

@@ -61,6 +61,36 @@ int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *me
                                                                                  : MESSAGE_TOO_LARGE;
 }
 
+static yyjson_val *given(yyjson_val *object, const char *name) {
+  yyjson_val *value = yyjson_obj_get(object, name);
+  return yyjson_is_null(value) ? NULL : value;
+}
+
+static int role_of(yyjson_val *object) {
+  yyjson_val *role = yyjson_obj_get(object, "role");
+  int known = message_role((text_t){yyjson_get_str(role), yyjson_get_len(role)});
+  return known >= 0 ? known : ROLE_SYSTEM;
+}
+
+int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t created_at) {
+  yyjson_val *inner = yyjson_obj_get(entry, "message"), *content = given(entry, "content");
+  if (!yyjson_is_obj(inner) && given(entry, "role") != NULL && content != NULL)
+    return message_make(in, role_of(entry), content, given(entry, "metadata"), created_at);
+  int role = ROLE_SYSTEM;
+  text_t otherwise = {"unknown", 7};
+  if (yyjson_is_obj(inner)) {
+    role = role_of(inner);
+    content = given(inner, "content");
+    otherwise = (text_t){"NA", 2};
+  } else {
+    content = given(entry, "type");
+  }
+  int verdict = message_make(in, role, content, entry, created_at);
+  if (in->message.content.ptr == NULL)
+    in->message.content = otherwise;
+  return verdict;
+}
+
 /* ---- Out ---- */
 
 enum { KEYS_AND_SHORT_VALUES = 384 };

@@ -14,11 +14,17 @@ typedef struct message_in {
 
 void message_deinit(message_in_t *in);
 
-/* Both of these give the message an id, the time created_at and no turn. */
 enum { MESSAGE_TAKEN, MESSAGE_TOO_LARGE, MESSAGE_NO_MEMORY };
 
-/* A message of these; metadata may be NULL. Whatever comes of it, the message has to be deinited. */
+/* A message of these, with an id of its own and no turn; metadata may be NULL. Whatever comes of it, the
+ * message has to be deinited. */
 int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *metadata, int64_t created_at);
+
+/* The same from an entry of a list or of a session's file (an object): one with an object "message" is that
+ * message, with the whole entry as its metadata; one with role and content is as it says; anything else is a
+ * message of the system, its content the entry's type, with the whole entry as its metadata. A role that
+ * there is not becomes system, a content that is no text becomes JSON. */
+int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t created_at);
 
 /* The text of JSON to be stored, in *block, to be freed; NULL: missing. False: no memory. */
 bool json_to_store(yyjson_val *value, char **block, text_t *text);

@@ -4,7 +4,7 @@
 
 #include "health.h"
 
-enum { DEWEY_TOOLS = 9 };
+enum { DEWEY_TOOLS = 10 };
 
 /* What the tools work with. */
 typedef struct dewey {

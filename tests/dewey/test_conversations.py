@@ -167,6 +167,80 @@ class Talking(Case):
         self.assertLessEqual(set(acknowledged), {message["id"] for message in read["messages"]})
 
 
+class Bulk(Case):
+    async def store(self, *messages, **arguments):
+        return await self.tool("store_messages_bulk", messages=list(messages), **arguments)
+
+    async def stored(self, *messages):
+        """What becomes of them: (role, content, metadata)."""
+        read = await self.read((await self.store(*messages))["conversation_id"])
+        return [(message["role"], message["content"], message["metadata"]) for message in read["messages"]]
+
+    async def test_into_a_new_and_an_existing_conversation(self):
+        messages = [{"role": "user", "content": f"{number}"} for number in range(2500)]
+        answer = await self.store(*messages, session_id="s", metadata={"a": 1})
+        self.assertEqual(list(answer), ["conversation_id", "stored", "message_ids"])
+        self.assertEqual(answer["stored"], 2500)
+        read = await self.read(answer["conversation_id"])
+        self.assertEqual((read["session_id"], read["metadata"]), ("s", {"a": 1}))
+        self.assertEqual([message["id"] for message in read["messages"]], answer["message_ids"])
+        self.assertEqual([message["content"] for message in read["messages"]], [f"{number}" for number in range(2500)])
+        again = await self.store({"role": "tool", "content": "last"}, conversation_id=answer["conversation_id"])
+        self.assertEqual((again["conversation_id"], again["stored"]), (answer["conversation_id"], 1))
+        last = (await self.read(answer["conversation_id"]))["messages"][-1]
+        self.assertEqual((last["turn"], last["role"], last["id"]), (2501, "tool", again["message_ids"][0]))
+
+    async def test_entries_become_messages(self):
+        nested = {"type": "assistant", "uuid": "u", "message": {"role": "assistant", "content": [{"type": "text", "text": "t"}]}}
+        for entry, wanted in (
+            ({"role": "user", "content": "c"}, ("user", "c", None)),
+            ({"role": "user", "content": "c", "metadata": {"k": 1}, "more": 1}, ("user", "c", {"k": 1})),
+            ({"role": "tool", "content": [1, {"a": "b"}]}, ("tool", '[1,{"a":"b"}]', None)),
+            ({"role": "user", "content": 7}, ("user", "7", None)),
+            ({"role": "user", "content": ""}, ("user", "", None)),
+            ({"role": "critic", "content": "c"}, ("system", "c", None)),
+            ({"role": 7, "content": "c"}, ("system", "c", None)),
+            (nested, ("assistant", '[{"type":"text","text":"t"}]', nested)),
+            ({"message": {"role": "user", "content": "c"}}, ("user", "c", ...)),
+            ({"message": {"content": "c"}, "role": "user"}, ("system", "c", ...)),
+            ({"message": {"role": "user"}}, ("user", "NA", ...)),
+            ({"message": {}}, ("system", "NA", ...)),
+            ({"message": "m", "role": "user", "content": "c"}, ("user", "c", None)),
+            ({"message": "m"}, ("system", "unknown", ...)),
+            ({"type": "snapshot", "x": [1]}, ("system", "snapshot", ...)),
+            ({"role": "assistant", "content": None, "calls": [1]}, ("system", "unknown", ...)),
+            ({"content": "c"}, ("system", "unknown", ...)),
+            ({}, ("system", "unknown", {})),
+            ({"role": "user", "content": "a\0", "metadata": {"\0": 1}}, ("user", "a\ufffd", {"\ufffd": 1})),
+        ):
+            wanted = tuple(entry if part is ... else part for part in wanted)
+            self.assertEqual(await self.stored(entry), [wanted], entry)
+
+    async def test_all_or_nothing(self):
+        conversation = await self.begin()
+        fine, large = {"role": "user", "content": "x"}, {"role": "user", "content": "x" * (MESSAGE_MAX + 1)}
+        for arguments, words in (
+            ({"messages": []}, "messages must hold at least one message"),
+            ({"messages": None}, "messages must hold at least one message"),
+            ({}, "messages must hold at least one message"),
+            ({"messages": [fine, 7]}, "messages"),
+            ({"messages": {}}, "messages"),
+            ({"messages": [fine, fine, large]}, "message 3 of them is larger than 16 MiB"),
+            ({"messages": [fine], "conversation_id": "x"}, "conversation_id is not a UUID"),
+            ({"messages": [fine], "session_id": "x" * 1025, "conversation_id": None}, "session_id is longer"),
+            ({"messages": [fine], "metadata": {"x": "x" * 256 * 1024}, "conversation_id": None}, "metadata is larger"),
+            ({"messages_file": "/etc/passwd"}, "messages_file: no directory may be read from"),
+            ({"messages_file": ""}, "messages_file: no directory may be read from"),
+        ):
+            arguments = {"conversation_id": conversation} | arguments
+            await self.assert_refused("dewey_store_messages_bulk", arguments, words)
+        await self.assert_refused(
+            "dewey_store_messages_bulk", {"messages": [fine], "conversation_id": NOBODY}, "there is no such", TOOL_ERROR
+        )
+        self.assertEqual(await self.said(conversation), [])
+        self.assertEqual((await self.tool("list_conversations"))["total"], 1)
+
+
 class Listing(Case):
     async def listed(self, **arguments):
         answer = await self.tool("list_conversations", **arguments)

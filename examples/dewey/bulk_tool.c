@@ -1,0 +1,106 @@
+/* bulk_tool.c: see bulk_tool.h.
+ *
+ * The store asks for one message after the other inside of its transaction; each entry becomes a message
+ * (messages.c) when it is asked for, so that one at a time takes memory. An entry that cannot be stored ends
+ * the whole: nothing is stored then, and the answer names it. */
+#include "bulk_tool.h"
+#include "messages.h"
+
+#include <stdlib.h>
+
+const char bulk_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"messages\":{\"type\":\"array\",\"description\":\"Array of message objects with role and content "
+    "(inline)\",\"items\":{\"type\":\"object\"}},"
+    "\"messages_file\":{\"type\":\"string\",\"description\":\"Path to JSON file containing message array "
+    "(file "
+    "reference - industry standard for large payloads)\"},"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"Optional existing conversation ID\"},"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID for new conversation\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata for new conversation\"}}}";
+
+/* One call while its messages are stored. */
+typedef struct bulk {
+  mcp_call_t *call;
+  yyjson_arr_iter entries;
+  message_in_t in; /* the message given last */
+  int verdict;     /* on it */
+  int64_t now_us;
+  yyjson_mut_val *ids; /* of all that were given */
+} bulk_t;
+
+static int give(bulk_t *bulk, yyjson_val *entry, message_t *message) {
+  message_deinit(&bulk->in);
+  bulk->verdict = message_from_entry(&bulk->in, entry, bulk->now_us);
+  if (bulk->verdict != MESSAGE_TAKEN)
+    return -1;
+  *message = bulk->in.message;
+  yyjson_mut_arr_add_strcpy(mcp_call_doc(bulk->call), bulk->ids, message->id);
+  return 1;
+}
+
+static int on_next(message_t *message, void *arg) {
+  bulk_t *bulk = arg;
+  if (mcp_call_cancelled(bulk->call))
+    return -1;
+  yyjson_val *entry = yyjson_arr_iter_next(&bulk->entries);
+  return entry != NULL ? give(bulk, entry, message) : 0;
+}
+
+/* Why the source ended early. */
+static void end_refused(bulk_t *bulk) {
+  if (bulk->verdict == MESSAGE_TOO_LARGE)
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
+                  yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
+  else if (bulk->verdict == MESSAGE_NO_MEMORY)
+    end_no_memory(bulk->call);
+  else
+    mcp_call_tool_error(bulk->call, "nobody waited any more");
+}
+
+static void reply_stored(bulk_t *bulk, const char *conversation_id) {
+  yyjson_mut_doc *doc = mcp_call_doc(bulk->call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation_id);
+  yyjson_mut_obj_add_uint(doc, answer, "stored", yyjson_mut_arr_size(bulk->ids));
+  yyjson_mut_obj_add_val(doc, answer, "message_ids", bulk->ids);
+  mcp_call_reply(bulk->call, answer);
+}
+
+static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conversation, bool begin) {
+  store_error_t error;
+  int code = dewey->store->add(dewey->store, conversation, begin, on_next, bulk, NULL, &error);
+  if (code == STORE_OK) {
+    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+    reply_stored(bulk, conversation->id);
+  } else if (code == STORE_STOPPED) {
+    end_refused(bulk);
+  } else {
+    end_conversation_failed(bulk->call, dewey, HEALTH_WRITING, code, "storing", &error);
+  }
+}
+
+/* The messages, of which there has to be one. */
+static bool source_args(bulk_t *bulk, yyjson_val *args) {
+  yyjson_val *messages = yyjson_obj_get(args, "messages");
+  if (text_arg(args, "messages_file").ptr != NULL)
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages_file: no directory may be read from here");
+  else if (yyjson_arr_size(messages) == 0)
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages must hold at least one message");
+  else
+    return yyjson_arr_iter_init(messages, &bulk->entries);
+  return false;
+}
+
+void on_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
+  bool begin = text_arg(args, "conversation_id").ptr == NULL;
+  bulk_t bulk = {.call = call, .now_us = mcp_time_now_us(), .ids = yyjson_mut_arr(mcp_call_doc(call))};
+  conversation_t conversation = {.updated_at = bulk.now_us};
+  char *block = NULL;
+  bool fine = begin ? new_conversation_args(call, args, &conversation, &block)
+                    : conversation_id_arg(call, args, conversation.id);
+  if (fine && source_args(&bulk, args))
+    store_all(&bulk, arg, &conversation, begin);
+  message_deinit(&bulk.in);
+  free(block);
+}
