@@ -14,6 +14,10 @@ store_stop_t until_left(mcp_call_t *call) {
 
 void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
                 const store_error_t *error) {
+  if (code == STORE_NONE || code == STORE_TAKEN) { /* the store is well, and the words are for all */
+    mcp_call_tool_error(call, "%s", error->text);
+    return;
+  }
   health_report(&dewey->health, work, code, error);
   if (code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
@@ -29,6 +33,14 @@ void end_no_memory(mcp_call_t *call) {
 
 void end_too_large(mcp_call_t *call, const char *advice) {
   mcp_call_tool_error(call, "the answer is larger than %d MiB%s", ANSWER_MAX_BYTES / 1024 / 1024, advice);
+}
+
+bool force_arg(mcp_call_t *call, yyjson_val *args) {
+  if (yyjson_is_true(yyjson_obj_get(args, "force")))
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
+                "nothing was deleted: that cannot be undone, and needs force");
+  return false;
 }
 
 text_t text_arg(yyjson_val *args, const char *name) {
@@ -96,4 +108,29 @@ void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, tex
   yyjson_mut_obj_add_val(doc, object, name,
                          json.ptr != NULL ? yyjson_mut_rawncpy(doc, json.ptr, json.len)
                                           : yyjson_mut_null(doc));
+}
+
+answer_t answer_begin(mcp_call_t *call, const char *rows) {
+  answer_t answer = {.call = call, .doc = mcp_call_doc(call)};
+  answer.root = yyjson_mut_obj(answer.doc);
+  if (rows != NULL)
+    answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, rows);
+  return answer;
+}
+
+bool answer_takes(answer_t *answer, size_t bytes) {
+  answer->bytes += bytes;
+  return answer->bytes <= ANSWER_MAX_BYTES;
+}
+
+void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, const store_error_t *error) {
+  if (code != STORE_OK) {
+    end_failed(answer->call, dewey, HEALTH_READING, code, doing, error);
+    return;
+  }
+  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+  if (answer->bytes > ANSWER_MAX_BYTES)
+    end_too_large(answer->call, "");
+  else
+    mcp_call_reply(answer->call, answer->root);
 }

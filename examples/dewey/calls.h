@@ -24,6 +24,21 @@ bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_b
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
 bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out);
 
+bool force_arg(mcp_call_t *call, yyjson_val *args); /* true has to be given */
+
+/* An answer that grows while rows are read. rows: the name of its array; NULL: it has none yet. */
+typedef struct answer {
+  mcp_call_t *call;
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *root, *rows;
+  size_t bytes;
+} answer_t;
+
+answer_t answer_begin(mcp_call_t *call, const char *rows);
+bool answer_takes(answer_t *answer, size_t bytes); /* whether there is room for so many more */
+/* Ends the call with it, or with what went wrong: code of the store, or too large. */
+void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, const store_error_t *error);
+
 /* Parts of answers; what is missing (time NULL, text.ptr NULL) is null. json: a JSON text as it stands. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us);
 void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t text);

@@ -13,7 +13,8 @@
 enum {
   SESSION_ID_MAX_BYTES = 1024,
   CONVERSATION_METADATA_MAX_BYTES = 256 * 1024, /* a list holds a hundred of them */
-  LIST_LIMIT = 20,
+  QUERY_MAX_BYTES = 1024,
+  LIST_LIMIT = 20, /* of conversations, and of messages found */
   LIST_LIMIT_MAX = 100
 };
 
@@ -49,15 +50,17 @@ static const char delete_schema[] =
     "\"force\":{\"type\":\"boolean\",\"description\":\"Force delete without confirmation\"}},"
     "\"required\":[\"conversation_id\"]}";
 
-/* ---- What several of them need ---- */
+static const char search_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"query\":{\"type\":\"string\",\"description\":\"Search query string\"},"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID filter\"},"
+    "\"start_date\":{\"type\":\"string\",\"description\":\"Optional start date (ISO format)\"},"
+    "\"end_date\":{\"type\":\"string\",\"description\":\"Optional end date (ISO format)\"},"
+    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (default 20)\"},"
+    "\"offset\":{\"type\":\"integer\",\"description\":\"Number to skip (default 0)\"}},"
+    "\"required\":[\"query\"]}";
 
-void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
-                             const char *doing, const store_error_t *error) {
-  if (code == STORE_NONE || code == STORE_TAKEN)
-    mcp_call_tool_error(call, "%s", error->text);
-  else
-    end_failed(call, dewey, work, code, doing, error);
-}
+/* ---- What several of them need ---- */
 
 bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]) {
   text_t text = text_arg(args, "conversation_id");
@@ -152,7 +155,7 @@ static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, singl
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
     reply_stored(call, &single->in.message, turn);
   } else {
-    end_conversation_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+    end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
   }
 }
 
@@ -186,18 +189,6 @@ static void on_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_get_conversation, dewey_list_conversations ---- */
 
-/* An answer while it grows. */
-typedef struct answer {
-  yyjson_mut_doc *doc;
-  yyjson_mut_val *root, *rows;
-  size_t bytes;
-} answer_t;
-
-static bool takes(answer_t *answer, size_t bytes) {
-  answer->bytes += bytes;
-  return answer->bytes <= ANSWER_MAX_BYTES;
-}
-
 static bool on_conversation(const conversation_t *row, void *arg) {
   answer_t *answer = arg;
   yyjson_mut_obj_add_strcpy(answer->doc, answer->root, "conversation_id", row->id);
@@ -206,29 +197,15 @@ static bool on_conversation(const conversation_t *row, void *arg) {
   add_time(answer->doc, answer->root, "updated_at", &row->updated_at);
   add_json(answer->doc, answer->root, "metadata", row->metadata);
   answer->rows = yyjson_mut_obj_add_arr(answer->doc, answer->root, "messages");
-  return takes(answer, conversation_wire_bytes(row));
+  return answer_takes(answer, conversation_wire_bytes(row));
 }
 
 static bool on_message(const message_t *row, void *arg) {
   answer_t *answer = arg;
-  if (!takes(answer, message_wire_bytes(row)))
+  if (!answer_takes(answer, message_wire_bytes(row)))
     return false;
   yyjson_mut_arr_append(answer->rows, message_json(answer->doc, row));
   return true;
-}
-
-/* Answers what was read, or why it was not. */
-static void end_reading(mcp_call_t *call, dewey_t *dewey, int code, const answer_t *answer, const char *doing,
-                        const store_error_t *error) {
-  if (code != STORE_OK) {
-    end_conversation_failed(call, dewey, HEALTH_READING, code, doing, error);
-    return;
-  }
-  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
-  if (answer->bytes > ANSWER_MAX_BYTES)
-    end_too_large(call, "");
-  else
-    mcp_call_reply(call, answer->root);
 }
 
 static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -236,16 +213,16 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   char id[MCP_UUID_SIZE];
   if (!conversation_id_arg(call, args, id))
     return;
-  answer_t answer = {.doc = mcp_call_doc(call), .root = yyjson_mut_obj(mcp_call_doc(call))};
+  answer_t answer = answer_begin(call, NULL);
   store_error_t error;
   int code =
       dewey->store->get(dewey->store, id, until_left(call), on_conversation, on_message, &answer, &error);
-  end_reading(call, dewey, code, &answer, "reading", &error);
+  answer_end(&answer, dewey, code, "reading", &error);
 }
 
 static bool on_listed(const conversation_t *row, void *arg) {
   answer_t *answer = arg;
-  if (!takes(answer, conversation_wire_bytes(row)))
+  if (!answer_takes(answer, conversation_wire_bytes(row)))
     return false;
   yyjson_mut_arr_append(answer->rows, conversation_json(answer->doc, row));
   return true;
@@ -274,24 +251,63 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &page.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &page.offset))
     return;
-  answer_t answer = {.doc = mcp_call_doc(call), .root = yyjson_mut_obj(mcp_call_doc(call))};
-  answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, "conversations");
+  answer_t answer = answer_begin(call, "conversations");
   store_error_t error;
   int64_t total = 0;
   int code = dewey->store->list(dewey->store, &page, until_left(call), on_listed, &answer, &total, &error);
   add_place(&answer, total, page.limit, page.offset);
-  end_reading(call, dewey, code, &answer, "listing", &error);
+  answer_end(&answer, dewey, code, "listing", &error);
+}
+
+/* ---- dewey_search ---- */
+
+static bool on_found(const found_message_t *row, void *arg) {
+  answer_t *answer = arg;
+  if (!answer_takes(answer, message_wire_bytes(&row->message) + conversation_wire_bytes(&row->conversation)))
+    return false;
+  yyjson_mut_arr_append(answer->rows, found_json(answer->doc, row));
+  return true;
+}
+
+/* At least one word. */
+static bool words_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+  if (!name_arg(call, args, "query", QUERY_MAX_BYTES, out))
+    return false;
+  for (size_t i = 0; i < out->len; i++) {
+    if (strchr(" \t\r\n\f\v", out->ptr[i]) == NULL)
+      return true;
+  }
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "query must hold at least one word");
+  return false;
+}
+
+/* A day without a time is meant to its end. */
+static bool end_date_arg(mcp_call_t *call, yyjson_val *args, int64_t *out) {
+  enum { DATE_BYTES = 10 };
+  if (!time_arg(call, args, "end_date", out))
+    return false;
+  if (text_arg(args, "end_date").len == DATE_BYTES)
+    *out += (int64_t)24 * 3600 * 1000000 - 1;
+  return true;
+}
+
+static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  message_search_t search = {.start_us = INT64_MIN, .end_us = INT64_MAX, .limit = LIST_LIMIT};
+  if (!words_arg(call, args, &search.words) || !session_arg(call, args, &search.session_id) ||
+      !time_arg(call, args, "start_date", &search.start_us) || !end_date_arg(call, args, &search.end_us) ||
+      !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &search.limit) ||
+      !int_arg(call, args, "offset", 0, INT32_MAX, &search.offset))
+    return;
+  answer_t answer = answer_begin(call, "results");
+  store_error_t error;
+  int64_t total = 0;
+  int code = dewey->store->search(dewey->store, &search, until_left(call), on_found, &answer, &total, &error);
+  add_place(&answer, total, search.limit, search.offset);
+  answer_end(&answer, dewey, code, "searching", &error);
 }
 
 /* ---- dewey_delete_conversation ---- */
-
-static bool force_arg(mcp_call_t *call, yyjson_val *args) {
-  if (yyjson_is_true(yyjson_obj_get(args, "force")))
-    return true;
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
-                "nothing was deleted: that cannot be undone, and needs force");
-  return false;
-}
 
 static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
@@ -302,7 +318,7 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   int64_t messages;
   int code = dewey->store->remove(dewey->store, id, &messages, &error);
   if (code != STORE_OK) {
-    end_conversation_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
+    end_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
     return;
   }
   yyjson_mut_doc *doc = mcp_call_doc(call);
@@ -328,6 +344,8 @@ void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
       {"dewey_list_conversations", "List conversations with pagination and filtering", list_schema, on_list,
        dewey, MCP_TOOL_BLOCKING},
       {"dewey_delete_conversation", "Delete a conversation and all its messages", delete_schema, on_delete,
-       dewey, MCP_TOOL_BLOCKING}};
+       dewey, MCP_TOOL_BLOCKING},
+      {"dewey_search", "Full-text search across all messages", search_schema, on_search, dewey,
+       MCP_TOOL_BLOCKING}};
   memcpy(tools, table, sizeof table);
 }

@@ -4,14 +4,10 @@
 
 #include "calls.h"
 
-enum { CONVERSATION_TOOLS = 6 };
+enum { CONVERSATION_TOOLS = 7 };
 
 /* Writes their part of the table, with dewey as their arg. */
 void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]);
-
-/* For all of them. Ends a call on a conversation that came to nothing. */
-void end_conversation_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code,
-                             const char *doing, const store_error_t *error);
 
 /* Arguments. False: the call has been ended with the reason. */
 bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]);

@@ -125,3 +125,18 @@ yyjson_mut_val *conversation_json(yyjson_mut_doc *doc, const conversation_t *row
   yyjson_mut_obj_add_sint(doc, json, "message_count", row->messages);
   return json;
 }
+
+yyjson_mut_val *found_json(yyjson_mut_doc *doc, const found_message_t *row) {
+  yyjson_mut_val *json = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, json, "message_id", row->message.id);
+  yyjson_mut_obj_add_strcpy(doc, json, "conversation_id", row->conversation.id);
+  yyjson_mut_obj_add_sint(doc, json, "turn", row->message.turn);
+  yyjson_mut_obj_add_str(doc, json, "role", message_role_name(row->message.role));
+  add_text(doc, json, "content", row->message.content);
+  add_time(doc, json, "created_at", &row->message.created_at);
+  add_json(doc, json, "metadata", row->message.metadata);
+  add_text(doc, json, "session_id", row->conversation.session_id);
+  add_json(doc, json, "conversation_metadata", row->conversation.metadata);
+  yyjson_mut_obj_add_real(doc, json, "rank", row->rank);
+  return json;
+}

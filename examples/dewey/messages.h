@@ -35,6 +35,7 @@ int message_role(text_t name); /* -1: none */
 /* A row as the caller sees it, made in doc, and at most how many bytes it takes there. */
 yyjson_mut_val *message_json(yyjson_mut_doc *doc, const message_t *row);
 yyjson_mut_val *conversation_json(yyjson_mut_doc *doc, const conversation_t *row);
+yyjson_mut_val *found_json(yyjson_mut_doc *doc, const found_message_t *row);
 size_t message_wire_bytes(const message_t *row);
 size_t conversation_wire_bytes(const conversation_t *row);
 

@@ -1,10 +1,10 @@
 /* sqlite_conn.c: see sqlite_conn.h.
  *
  * Opening: set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
- * writer, make the schema or bring it up to date in one transaction (sqlite_schema.c). Two programs may do this
- * at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened or
- * written, that is no database, or that holds somebody else's tables or those of a newer Dewey: nothing in it
- * is touched then.
+ * writer, make the schema or bring it up to date in one transaction (sqlite_schema.c). Two programs may do
+ * this at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened
+ * or written, that is no database, or that holds somebody else's tables or those of a newer Dewey: nothing in
+ * it is touched then.
  *
  * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
  * starts afresh, so that a full disk heals by itself once there is room. */
@@ -17,7 +17,7 @@
 #include <time.h>
 
 enum {
-  BUSY_MS = 5000,              /* wait for other processes that write */
+  BUSY_MS = 5000, /* wait for other processes that write */
   WRITER_CACHE_KIB = 64 * 1024,
   READER_CACHE_KIB = 8 * 1024,
   OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
@@ -44,6 +44,14 @@ enum {
   " (SELECT count(*) FROM messages WHERE conversation = conversations.seq), seq FROM conversations "
 #define IN_SESSION "INDEXED BY conversations_session WHERE session_id = ?1 "
 #define A_PAGE ", id DESC LIMIT ?2 OFFSET ?3"
+
+#define CONTEXT "SELECT id, name, content, is_active, created_at, updated_at FROM startup_contexts "
+/* The messages that a search finds: words, from, to, session. */
+#define FOUND                                                                                                \
+  " FROM messages_text CROSS JOIN messages ON messages.seq = messages_text.rowid"                            \
+  " CROSS JOIN conversations ON conversations.seq = messages.conversation"                                   \
+  " WHERE messages_text MATCH ?1 AND messages.created_at BETWEEN ?2 AND ?3"                                  \
+  " AND (?4 IS NULL OR conversations.session_id = ?4)"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -72,12 +80,13 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_MESSAGE_LAST_TURN] = "SELECT coalesce(max(turn), 0) FROM messages WHERE conversation = ?1",
     [SQL_MESSAGE_INSERT] = "INSERT INTO messages(id, conversation, turn, role, content, metadata, created_at)"
                            " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(conversation, turn) DO NOTHING",
-    [SQL_MESSAGE_INDEX] =
-        "INSERT INTO messages_text(rowid, content) SELECT seq, " INDEXED_CONTENT " FROM messages WHERE seq = ?1",
+    [SQL_MESSAGE_INDEX] = "INSERT INTO messages_text(rowid, content) SELECT seq, " INDEXED_CONTENT
+                          " FROM messages WHERE seq = ?1",
     [SQL_MESSAGES_FETCH] = "SELECT id, turn, role, content, metadata, created_at FROM messages"
                            " WHERE conversation = ?1 ORDER BY turn",
-    [SQL_MESSAGES_TAKE_OUT] = "INSERT INTO messages_text(messages_text, rowid, content)"
-                              " SELECT 'delete', seq, " INDEXED_CONTENT " FROM messages WHERE conversation = ?1",
+    [SQL_MESSAGES_TAKE_OUT] =
+        "INSERT INTO messages_text(messages_text, rowid, content)"
+        " SELECT 'delete', seq, " INDEXED_CONTENT " FROM messages WHERE conversation = ?1",
     [SQL_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation = ?1",
     [SQL_LIST_BY_CREATED] = CONVERSATION "ORDER BY created_at DESC" A_PAGE,
     [SQL_LIST_BY_UPDATED] = CONVERSATION "ORDER BY updated_at DESC" A_PAGE,
@@ -85,6 +94,23 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_LIST_SESSION_BY_UPDATED] = CONVERSATION IN_SESSION "ORDER BY updated_at DESC" A_PAGE,
     [SQL_LIST_COUNT] = "SELECT count(*) FROM conversations",
     [SQL_LIST_SESSION_COUNT] = "SELECT count(*) FROM conversations WHERE session_id = ?1",
+    [SQL_SEARCH] = "WITH found AS MATERIALIZED (SELECT messages.seq AS place, bm25(messages_text) AS score,"
+                   " messages.created_at AS at, messages.id AS name" FOUND
+                   " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"
+                   " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id,"
+                   " c.metadata, -score FROM found CROSS JOIN messages AS m ON m.seq = place"
+                   " CROSS JOIN conversations AS c ON c.seq = m.conversation"
+                   " ORDER BY score, at DESC, name DESC",
+    [SQL_SEARCH_COUNT] = "SELECT count(*)" FOUND,
+    [SQL_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = 0 WHERE is_active",
+    [SQL_CONTEXT_SET] = "INSERT INTO startup_contexts(id, name, content, is_active, created_at, updated_at)"
+                        " VALUES(?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT(name) DO UPDATE SET content = ?3,"
+                        " is_active = ?4, updated_at = ?5",
+    [SQL_CONTEXT_FETCH] = CONTEXT "WHERE name = ?1",
+    [SQL_CONTEXT_ACTIVE] = CONTEXT "WHERE is_active",
+    [SQL_CONTEXT_LIST] = "SELECT id, name, CASE WHEN ?1 THEN content END, is_active, created_at, updated_at"
+                         " FROM startup_contexts ORDER BY name",
+    [SQL_CONTEXT_DELETE] = "DELETE FROM startup_contexts WHERE name = ?1",
 };
 
 int64_t monotonic_ms(void) {
@@ -165,6 +191,33 @@ int conn_run(conn_t *conn, enum statement which) {
   return sqlite3_reset(statement);
 }
 
+int conn_each(conn_t *conn, sqlite3_stmt *statement, conn_row_cb cb, void *arg, const char *what,
+              store_error_t *error) {
+  int step = SQLITE_ERROR;
+  enum row row = ROW_TAKEN;
+  while (statement != NULL && row == ROW_TAKEN && (step = sqlite3_step(statement)) == SQLITE_ROW)
+    row = cb(statement, arg);
+  bool fine = row == ROW_LAST || (row == ROW_TAKEN && step == SQLITE_DONE);
+  int code = fine ? STORE_OK : conn_failed(conn, what, error);
+  conn_done(statement);
+  return code;
+}
+
+static enum row on_no_row(sqlite3_stmt *statement, void *arg) {
+  (void)statement, (void)arg;
+  return ROW_TAKEN;
+}
+
+int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error) {
+  return conn_each(conn, statement, on_no_row, NULL, what, error);
+}
+
+int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *error) {
+  sqlite3_snprintf(sizeof error->text, error->text, "%s", reason);
+  conn_run(conn, SQL_ROLLBACK);
+  return code;
+}
+
 /* ---- Values ---- */
 
 static int hex(char digit) {
@@ -187,6 +240,20 @@ void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]) {
     *id++ = digits[bytes[i] & 15];
   }
   *id = '\0';
+}
+
+void bind_id(sqlite3_stmt *statement, int place, const char *id) {
+  unsigned char bytes[ID_BYTES];
+  id_to_bytes(id, bytes);
+  sqlite3_bind_blob(statement, place, bytes, sizeof bytes, SQLITE_TRANSIENT);
+}
+
+bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
+  const unsigned char *bytes = sqlite3_column_blob(statement, column);
+  if (sqlite3_column_bytes(statement, column) != ID_BYTES)
+    return false;
+  id_from_bytes(bytes, id);
+  return true;
 }
 
 void bind_text(sqlite3_stmt *statement, int place, text_t text) {

@@ -45,6 +45,14 @@ enum statement {
   SQL_LIST_SESSION_BY_UPDATED,
   SQL_LIST_COUNT,
   SQL_LIST_SESSION_COUNT,
+  SQL_SEARCH,
+  SQL_SEARCH_COUNT,
+  SQL_CONTEXT_DEACTIVATE,
+  SQL_CONTEXT_SET,
+  SQL_CONTEXT_FETCH,
+  SQL_CONTEXT_ACTIVE,
+  SQL_CONTEXT_LIST,
+  SQL_CONTEXT_DELETE,
   SQL_STATEMENTS
 };
 
@@ -91,6 +99,19 @@ int conn_run(conn_t *conn, enum statement which);
 /* Writes a page of the file, which says what it said before: SQLITE_OK, or SQLite's code. */
 int conn_touch(conn_t *conn);
 
+/* Runs a statement whose parameters are bound, gives each of its rows to cb, and ends its use; what:
+ * "reading". statement NULL: it could not be prepared. */
+enum row { ROW_TAKEN, ROW_LAST, ROW_DAMAGED }; /* go on; enough; the file cannot be relied upon */
+typedef enum row (*conn_row_cb)(sqlite3_stmt *statement, void *arg);
+int conn_each(conn_t *conn, sqlite3_stmt *statement, conn_row_cb cb, void *arg, const char *what,
+              store_error_t *error);
+
+/* The same for one that has no rows. */
+int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error);
+
+/* Ends a transaction that came to nothing, for a reason that is not SQLite's; code. */
+int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *error);
+
 /* Ends a statement's use; NULL is fine. */
 void conn_done(sqlite3_stmt *statement);
 
@@ -100,6 +121,9 @@ int conn_failed(conn_t *conn, const char *what, store_error_t *error);
 /* An id, which mcp_uuid_parse has brought into its form, to bytes and back. */
 void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]);
 void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]);
+
+void bind_id(sqlite3_stmt *statement, int place, const char *id);
+bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]); /* false: it is none */
 
 /* Text that is not given is NULL in SQL; both borrow. */
 void bind_text(sqlite3_stmt *statement, int place, text_t text);

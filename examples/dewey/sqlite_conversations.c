@@ -6,38 +6,23 @@
  * Failures: whatever goes wrong rolls the transaction back, also that a conversation is not there, a turn is
  * taken, or the source says no. */
 #include "sqlite_conversations.h"
+#include "sqlite_query.h"
 
-/* Ends a transaction that came to nothing, for a reason that is not SQLite's. */
-static int roll_back(conn_t *conn, int code, const char *reason, store_error_t *error) {
-  sqlite3_snprintf(sizeof error->text, error->text, "%s", reason);
-  conn_run(conn, SQL_ROLLBACK);
-  return code;
-}
+#include <stdlib.h>
 
-static void bind_id(sqlite3_stmt *statement, int place, const char *id) {
-  unsigned char bytes[ID_BYTES];
-  id_to_bytes(id, bytes);
-  sqlite3_bind_blob(statement, place, bytes, sizeof bytes, SQLITE_TRANSIENT);
-}
-
-/* False: the row's id is none, as happens in damaged files. */
-static bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
-  const unsigned char *bytes = sqlite3_column_blob(statement, column);
-  if (sqlite3_column_bytes(statement, column) != ID_BYTES)
-    return false;
-  id_from_bytes(bytes, id);
-  return true;
-}
+static const char no_conversation[] = "there is no such conversation";
 
 /* Runs a statement that answers nothing, and whose parameter is a row's number. */
 static int run_on(conn_t *conn, enum statement which, int64_t seq, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, which);
   sqlite3_bind_int64(statement, 1, seq);
-  int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
-                 ? STORE_OK
-                 : conn_failed(conn, "changing a conversation", error);
-  conn_done(statement);
-  return code;
+  return conn_change(conn, statement, "changing a conversation", error);
+}
+
+/* Takes the one number of a row. */
+static enum row on_number(sqlite3_stmt *statement, void *arg) {
+  *(int64_t *)arg = sqlite3_column_int64(statement, 0);
+  return ROW_LAST;
 }
 
 /* ---- Storing ---- */
@@ -50,36 +35,23 @@ static int insert_conversation(conn_t *conn, const conversation_t *conversation,
   bind_text(statement, 3, conversation->metadata);
   sqlite3_bind_int64(statement, 4, conversation->created_at);
   sqlite3_bind_int64(statement, 5, conversation->updated_at);
-  int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
-                 ? STORE_OK
-                 : conn_failed(conn, "beginning a conversation", error);
+  int code = conn_change(conn, statement, "beginning a conversation", error);
   *seq = sqlite3_last_insert_rowid(conn->db);
-  conn_done(statement);
   return code;
 }
 
 static int find_conversation(conn_t *conn, const char *id, int64_t *seq, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONVERSATION_FIND);
   bind_id(statement, 1, id);
-  int step = statement != NULL ? sqlite3_step(statement) : SQLITE_ERROR, code = STORE_OK;
-  if (step == SQLITE_ROW)
-    *seq = sqlite3_column_int64(statement, 0);
-  else if (step != SQLITE_DONE)
-    code = conn_failed(conn, "finding a conversation", error);
-  conn_done(statement);
-  return step == SQLITE_DONE ? roll_back(conn, STORE_NONE, "there is no such conversation", error) : code;
+  *seq = 0;
+  int code = conn_each(conn, statement, on_number, seq, "finding a conversation", error);
+  return code == STORE_OK && *seq == 0 ? conn_roll_back(conn, STORE_NONE, no_conversation, error) : code;
 }
 
 static int find_last_turn(conn_t *conn, int64_t seq, int64_t *turn, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, SQL_MESSAGE_LAST_TURN);
   sqlite3_bind_int64(statement, 1, seq);
-  int code = STORE_OK;
-  if (statement != NULL && sqlite3_step(statement) == SQLITE_ROW)
-    *turn = sqlite3_column_int64(statement, 0);
-  else
-    code = conn_failed(conn, "finding the last turn", error);
-  conn_done(statement);
-  return code;
+  return conn_each(conn, statement, on_number, turn, "finding the last turn", error);
 }
 
 static int insert_message(conn_t *conn, int64_t seq, const message_t *message, store_error_t *error) {
@@ -91,15 +63,12 @@ static int insert_message(conn_t *conn, int64_t seq, const message_t *message, s
   bind_text(statement, 5, message->content);
   bind_text(statement, 6, message->metadata);
   sqlite3_bind_int64(statement, 7, message->created_at);
-  int code = STORE_OK;
-  if (statement == NULL || sqlite3_step(statement) != SQLITE_DONE)
-    code = conn_failed(conn, "storing a message", error);
-  bool stored = code == STORE_OK && sqlite3_changes(conn->db) > 0;
-  conn_done(statement);
-  if (code == STORE_OK && !stored)
-    return roll_back(conn, STORE_TAKEN, "the turn number is in use", error);
-  return code == STORE_OK ? run_on(conn, SQL_MESSAGE_INDEX, sqlite3_last_insert_rowid(conn->db), error)
-                          : code;
+  int code = conn_change(conn, statement, "storing a message", error);
+  if (code != STORE_OK)
+    return code;
+  if (sqlite3_changes(conn->db) == 0)
+    return conn_roll_back(conn, STORE_TAKEN, "the turn number is in use", error);
+  return run_on(conn, SQL_MESSAGE_INDEX, sqlite3_last_insert_rowid(conn->db), error);
 }
 
 static int insert_messages(conn_t *conn, int64_t seq, store_source_cb source, void *arg, int64_t *turn,
@@ -111,13 +80,13 @@ static int insert_messages(conn_t *conn, int64_t seq, store_source_cb source, vo
     if (message.turn == 0)
       message.turn = last + 1;
     if (message.turn > TURN_MAX)
-      return roll_back(conn, STORE_TAKEN, "there is no turn number left", error);
+      return conn_roll_back(conn, STORE_TAKEN, "there is no turn number left", error);
     code = insert_message(conn, seq, &message, error);
     *turn = message.turn;
     last = message.turn > last ? message.turn : last;
   }
   if (code == STORE_OK && given < 0)
-    return roll_back(conn, STORE_STOPPED, "the messages ended early", error);
+    return conn_roll_back(conn, STORE_STOPPED, "the messages ended early", error);
   return code;
 }
 
@@ -177,65 +146,74 @@ static bool read_message(sqlite3_stmt *statement, message_t *row) {
          row->content.ptr != NULL;
 }
 
-/* Gives the conversation of this id; *wanted: whether its messages are, too. */
-static int give_conversation(conn_t *conn, const char *id, store_conversation_cb cb, void *arg, int64_t *seq,
-                             bool *wanted, store_error_t *error) {
+/* Where rows go, and what was seen of them. */
+typedef struct reading {
+  store_conversation_cb on_conversation;
+  store_message_cb on_message;
+  store_found_cb on_found;
+  void *arg;
+  int64_t seq; /* of the conversation read last; 0: none */
+  bool wanted; /* more rows are */
+} reading_t;
+
+static enum row on_conversation(sqlite3_stmt *statement, void *arg) {
+  reading_t *reading = arg;
+  conversation_t row;
+  if (!read_conversation(statement, &row))
+    return ROW_DAMAGED;
+  reading->seq = sqlite3_column_int64(statement, 6);
+  reading->wanted = reading->on_conversation(&row, reading->arg);
+  return reading->wanted ? ROW_TAKEN : ROW_LAST;
+}
+
+static enum row on_message(sqlite3_stmt *statement, void *arg) {
+  reading_t *reading = arg;
+  message_t row;
+  if (!read_message(statement, &row))
+    return ROW_DAMAGED;
+  return reading->on_message(&row, reading->arg) ? ROW_TAKEN : ROW_LAST;
+}
+
+static int give_conversation(conn_t *conn, const char *id, reading_t *reading, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONVERSATION_FETCH);
   bind_id(statement, 1, id);
-  conversation_t row;
-  int step = statement != NULL ? sqlite3_step(statement) : SQLITE_ERROR, code = STORE_OK;
-  if (step == SQLITE_ROW && read_conversation(statement, &row)) {
-    *seq = sqlite3_column_int64(statement, 6);
-    *wanted = cb(&row, arg);
-  } else if (step != SQLITE_DONE) {
-    code = conn_failed(conn, "reading a conversation", error);
-  }
-  conn_done(statement);
-  return step == SQLITE_DONE ? roll_back(conn, STORE_NONE, "there is no such conversation", error) : code;
+  int code = conn_each(conn, statement, on_conversation, reading, "reading a conversation", error);
+  return code == STORE_OK && reading->seq == 0 ? conn_roll_back(conn, STORE_NONE, no_conversation, error)
+                                               : code;
 }
 
-static int give_messages(conn_t *conn, int64_t seq, store_message_cb cb, void *arg, store_error_t *error) {
+static int give_messages(conn_t *conn, reading_t *reading, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(conn, SQL_MESSAGES_FETCH);
-  sqlite3_bind_int64(statement, 1, seq);
-  message_t row;
-  int step = statement != NULL ? SQLITE_ROW : SQLITE_ERROR;
-  bool whole = true, wanted = true;
-  while (step == SQLITE_ROW && wanted && (step = sqlite3_step(statement)) == SQLITE_ROW) {
-    whole = read_message(statement, &row);
-    wanted = whole && cb(&row, arg);
-  }
-  bool fine = whole && (step == SQLITE_DONE || !wanted);
-  int code = fine ? STORE_OK : conn_failed(conn, "reading messages", error);
-  conn_done(statement);
-  return code;
+  sqlite3_bind_int64(statement, 1, reading->seq);
+  return conn_each(conn, statement, on_message, reading, "reading messages", error);
 }
 
-static int get(conn_t *conn, const char *id, store_conversation_cb on_conversation,
-               store_message_cb on_message, void *arg, store_error_t *error) {
-  int64_t seq = 0;
-  bool wanted = false;
+static int get(conn_t *conn, const char *id, reading_t *reading, store_error_t *error) {
   if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to read", error);
-  int code = give_conversation(conn, id, on_conversation, arg, &seq, &wanted, error);
-  if (code == STORE_OK && wanted)
-    code = give_messages(conn, seq, on_message, arg, error);
+  int code = give_conversation(conn, id, reading, error);
+  if (code == STORE_OK && reading->wanted)
+    code = give_messages(conn, reading, error);
   if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending to read", error);
   return code;
 }
 
-int conversation_get(store_t *store, const char *id, store_stop_t stop, store_conversation_cb on_conversation,
-                     store_message_cb on_message, void *arg, store_error_t *error) {
+int conversation_get(store_t *store, const char *id, store_stop_t stop, store_conversation_cb cb,
+                     store_message_cb message_cb, void *arg, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
+  reading_t reading = {.on_conversation = cb, .on_message = message_cb, .arg = arg};
   conn_t *conn = sqlite_reader(self, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
-  int code = get(conn, id, on_conversation, on_message, arg, error);
+  int code = get(conn, id, &reading, error);
   pool_give(&self->readers, conn);
   return code;
 }
 
-static int give_page(conn_t *conn, const conversation_page_t *page, store_conversation_cb cb, void *arg,
+/* ---- Listing ---- */
+
+static int give_page(conn_t *conn, const conversation_page_t *page, reading_t *reading,
                      store_error_t *error) {
   static const enum statement lists[2][2] = {{SQL_LIST_BY_CREATED, SQL_LIST_BY_UPDATED},
                                              {SQL_LIST_SESSION_BY_CREATED, SQL_LIST_SESSION_BY_UPDATED}};
@@ -243,36 +221,20 @@ static int give_page(conn_t *conn, const conversation_page_t *page, store_conver
   bind_text(statement, 1, page->session_id);
   sqlite3_bind_int64(statement, 2, page->limit);
   sqlite3_bind_int64(statement, 3, page->offset);
-  conversation_t row;
-  int step = statement != NULL ? SQLITE_ROW : SQLITE_ERROR;
-  bool whole = true, wanted = true;
-  while (step == SQLITE_ROW && wanted && (step = sqlite3_step(statement)) == SQLITE_ROW) {
-    whole = read_conversation(statement, &row);
-    wanted = whole && cb(&row, arg);
-  }
-  bool fine = whole && (step == SQLITE_DONE || !wanted);
-  int code = fine ? STORE_OK : conn_failed(conn, "listing conversations", error);
-  conn_done(statement);
-  return code;
+  return conn_each(conn, statement, on_conversation, reading, "listing conversations", error);
 }
 
 static int count_conversations(conn_t *conn, text_t session_id, int64_t *total, store_error_t *error) {
   sqlite3_stmt *statement =
       conn_fixed(conn, session_id.ptr != NULL ? SQL_LIST_SESSION_COUNT : SQL_LIST_COUNT);
-  if (session_id.ptr != NULL)
-    bind_text(statement, 1, session_id);
-  int code = STORE_OK;
-  if (statement != NULL && sqlite3_step(statement) == SQLITE_ROW)
-    *total = sqlite3_column_int64(statement, 0);
-  else
-    code = conn_failed(conn, "counting conversations", error);
-  conn_done(statement);
-  return code;
+  bind_text(statement, 1, session_id);
+  return conn_each(conn, statement, on_number, total, "counting conversations", error);
 }
 
 int conversation_list(store_t *store, const conversation_page_t *page, store_stop_t stop,
                       store_conversation_cb cb, void *arg, int64_t *total, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
+  reading_t reading = {.on_conversation = cb, .arg = arg};
   conn_t *conn = sqlite_reader(self, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
@@ -282,10 +244,70 @@ int conversation_list(store_t *store, const conversation_page_t *page, store_sto
   if (code == STORE_OK)
     code = count_conversations(conn, page->session_id, total, error);
   if (code == STORE_OK)
-    code = give_page(conn, page, cb, arg, error);
+    code = give_page(conn, page, &reading, error);
   if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending a list", error);
   pool_give(&self->readers, conn);
+  return code;
+}
+
+/* ---- Searching ---- */
+
+static enum row on_found(sqlite3_stmt *statement, void *arg) {
+  reading_t *reading = arg;
+  found_message_t row = {.rank = sqlite3_column_double(statement, 9)};
+  if (!read_message(statement, &row.message) || !column_id(statement, 6, row.conversation.id))
+    return ROW_DAMAGED;
+  row.conversation.session_id = column_text(statement, 7);
+  row.conversation.metadata = column_text(statement, 8);
+  return reading->on_found(&row, reading->arg) ? ROW_TAKEN : ROW_LAST;
+}
+
+/* Binds what both statements of a search have in common; the statement. */
+static sqlite3_stmt *search_statement(conn_t *conn, enum statement which, const message_search_t *search,
+                                      const char *words) {
+  sqlite3_stmt *statement = conn_fixed(conn, which);
+  sqlite3_bind_text(statement, 1, words, -1, SQLITE_STATIC);
+  sqlite3_bind_int64(statement, 2, search->start_us);
+  sqlite3_bind_int64(statement, 3, search->end_us);
+  bind_text(statement, 4, search->session_id);
+  return statement;
+}
+
+static int find(conn_t *conn, const message_search_t *search, const char *words, reading_t *reading,
+                int64_t *total, store_error_t *error) {
+  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+    return conn_failed(conn, "beginning to search", error);
+  sqlite3_stmt *statement = search_statement(conn, SQL_SEARCH_COUNT, search, words);
+  int code = conn_each(conn, statement, on_number, total, "counting what is found", error);
+  if (code != STORE_OK)
+    return code;
+  statement = search_statement(conn, SQL_SEARCH, search, words);
+  sqlite3_bind_int64(statement, 5, search->limit);
+  sqlite3_bind_int64(statement, 6, search->offset);
+  code = conn_each(conn, statement, on_found, reading, "searching", error);
+  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "ending a search", error);
+  return code;
+}
+
+int conversation_search(store_t *store, const message_search_t *search, store_stop_t stop, store_found_cb cb,
+                        void *arg, int64_t *total, store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  reading_t reading = {.on_found = cb, .arg = arg};
+  char *words = quote_words(search->words);
+  if (words == NULL) {
+    sqlite3_snprintf(sizeof error->text, error->text, "no memory for the search");
+    error->brief = "out of memory";
+    return STORE_FAILED;
+  }
+  int code = STORE_BUSY;
+  conn_t *conn = sqlite_reader(self, stop, error);
+  if (conn != NULL) {
+    code = find(conn, search, words, &reading, total, error);
+    pool_give(&self->readers, conn);
+  }
+  free(words);
   return code;
 }
 

@@ -10,6 +10,8 @@ int conversation_get(store_t *store, const char *id, store_stop_t stop, store_co
                      store_message_cb on_message, void *arg, store_error_t *error);
 int conversation_list(store_t *store, const conversation_page_t *page, store_stop_t stop,
                       store_conversation_cb cb, void *arg, int64_t *total, store_error_t *error);
+int conversation_search(store_t *store, const message_search_t *search, store_stop_t stop, store_found_cb cb,
+                        void *arg, int64_t *total, store_error_t *error);
 int conversation_remove(store_t *store, const char *id, int64_t *messages, store_error_t *error);
 
 #endif

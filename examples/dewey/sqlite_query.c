@@ -46,10 +46,10 @@ static bool given(text_t text) {
 
 /* ---- Preparing ---- */
 
-/* Each word becomes a quoted string, so that nothing the caller types is an operator of FTS5's language;
- * strings side by side must all occur. words has room for 3 bytes for each of search, and 3. */
-static void quote_words(text_t search, char *words) {
-  char *out = words;
+char *quote_words(text_t search) {
+  char *words = malloc(search.len * 3 + 3), *out = words;
+  if (words == NULL)
+    return NULL;
   bool inside = false;
   for (size_t i = 0; i < search.len; i++) {
     char c = search.ptr[i];
@@ -68,16 +68,16 @@ static void quote_words(text_t search, char *words) {
   if (inside)
     *out++ = '"';
   *out = '\0';
+  return words;
 }
 
 /* False: no memory, or data is no JSON. */
 static bool read_filter(query_t *query) {
   const log_filter_t *filter = query->filter;
   if (given(filter->search)) {
-    query->words = malloc(filter->search.len * 3 + 3);
+    query->words = quote_words(filter->search);
     if (query->words == NULL)
       return false;
-    quote_words(filter->search, query->words);
   }
   if (given(filter->data))
     query->data = yyjson_read(filter->data.ptr, filter->data.len, 0);

@@ -7,4 +7,8 @@
 /* As store_t.query, on one connection. */
 int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error);
 
+/* Words as FTS5 reads them, to be freed: each becomes a quoted string, so that nothing the caller types is an
+ * operator of its language; strings side by side must all occur. NULL: no memory. */
+char *quote_words(text_t search);
+
 #endif

@@ -2,7 +2,8 @@
  *
  * A store is a table of functions; the rest of Dewey knows no database. Functions block, may be called on any
  * thread and by several at once, and answer a store_code. What went wrong in the database's own words (SQL,
- * paths) stands in store_error_t: that text is for the log and never for a caller; brief may be seen by all. */
+ * paths) stands in store_error_t: that text is for the log and never for a caller; brief may be seen by all.
+ */
 #ifndef DEWEY_STORE_H
 #define DEWEY_STORE_H
 
@@ -97,6 +98,28 @@ typedef struct conversation_page {
   int64_t limit, offset;
 } conversation_page_t;
 
+typedef struct message_search {
+  text_t words;             /* that must all occur in the content; any characters are fine */
+  text_t session_id;        /* in this session alone; missing: in all */
+  int64_t start_us, end_us; /* both included */
+  int64_t limit, offset;
+} message_search_t;
+
+/* A message that was found, and of its conversation id, session_id and metadata. */
+typedef struct found_message {
+  message_t message;
+  conversation_t conversation;
+  double rank; /* the higher, the better it fits */
+} found_message_t;
+
+/* What a session may begin with. */
+typedef struct startup_context {
+  char id[MCP_UUID_SIZE];
+  text_t name, content; /* content missing: it was not asked for */
+  bool is_active;
+  int64_t created_at, updated_at;
+} startup_context_t;
+
 /* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
 typedef struct store_stop {
   bool (*cb)(void *arg);
@@ -108,12 +131,15 @@ typedef bool (*store_row_cb)(const log_entry_t *row, void *arg);
 /* Gets a component and a number of its rows; may be called several times in a row for the same component. */
 typedef void (*store_count_cb)(text_t component, int64_t count, void *arg);
 
-/* Gives the next message to be stored, borrowed until it is asked again: 1; 0: there is none; -1: store none of
- * them. */
+/* Gives the next message to be stored, borrowed until it is asked again: 1; 0: there is none; -1: store none
+ * of them. */
 typedef int (*store_source_cb)(message_t *message, void *arg);
 /* Get one row each, borrowed until they return; false: no more rows are wanted. */
 typedef bool (*store_conversation_cb)(const conversation_t *row, void *arg);
 typedef bool (*store_message_cb)(const message_t *row, void *arg);
+
+typedef bool (*store_found_cb)(const found_message_t *row, void *arg);
+typedef bool (*store_context_cb)(const startup_context_t *row, void *arg);
 
 typedef struct store store_t;
 struct store {
@@ -131,12 +157,12 @@ struct store {
   /* Components come in their order. */
   int (*stats)(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                store_error_t *error);
-  /* Begins the conversation, or continues the one of this id (begin false; updated_at is all else that is used
-   * of it), with the messages that the source gives (NULL: none), all of it in one transaction that the source
-   * is asked in. *last_turn, which may be NULL, is that of the last one. STORE_NONE, STORE_TAKEN; STORE_STOPPED:
-   * the source said -1. */
-  int (*add)(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source, void *arg,
-             int64_t *last_turn, store_error_t *error);
+  /* Begins the conversation, or continues the one of this id (begin false; updated_at is all else that is
+   * used of it), with the messages that the source gives (NULL: none), all of it in one transaction that the
+   * source is asked in. *last_turn, which may be NULL, is that of the last one. STORE_NONE, STORE_TAKEN;
+   * STORE_STOPPED: the source said -1. */
+  int (*add)(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,
+             void *arg, int64_t *last_turn, store_error_t *error);
   /* Gives a conversation, then its messages by turn. STORE_NONE. */
   int (*get)(store_t *store, const char *id, store_stop_t stop, store_conversation_cb on_conversation,
              store_message_cb on_message, void *arg, store_error_t *error);
@@ -145,6 +171,19 @@ struct store {
               void *arg, int64_t *total, store_error_t *error);
   /* Deletes a conversation with its messages, whose number goes to *messages. STORE_NONE. */
   int (*remove)(store_t *store, const char *id, int64_t *messages, store_error_t *error);
+  /* Gives a page of the messages found, the best first; *total is how many there are on all pages. */
+  int (*search)(store_t *store, const message_search_t *search, store_stop_t stop, store_found_cb cb,
+                void *arg, int64_t *total, store_error_t *error);
+  /* Makes a startup context, or changes the one of that name, which keeps its id and created_at; one that is
+   * active makes all others inactive. Gives it to cb as it is then. */
+  int (*set_context)(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
+                     store_error_t *error);
+  /* Gives the context of this name; name missing: the active one. STORE_NONE. */
+  int (*get_context)(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error);
+  /* Gives all of them by name. */
+  int (*list_contexts)(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
+                       store_error_t *error);
+  int (*remove_context)(store_t *store, text_t name, store_error_t *error); /* STORE_NONE */
   /* Writes a little and reads a little: STORE_OK where both work. */
   int (*check)(store_t *store, store_error_t *error);
   /* No other function may be running. */

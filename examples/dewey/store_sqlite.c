@@ -1,10 +1,11 @@
 /* store_sqlite.c: the store on SQLite.
  *
  * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
- * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c. Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
+ * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c, sqlite_contexts.c. Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
  *
  * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
  * connection and for other processes is bounded. */
+#include "sqlite_contexts.h"
 #include "sqlite_conversations.h"
 #include "sqlite_query.h"
 
@@ -293,6 +294,11 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                           .get = conversation_get,
                           .list = conversation_list,
                           .remove = conversation_remove,
+                          .search = conversation_search,
+                          .set_context = context_set,
+                          .get_context = context_get,
+                          .list_contexts = context_list,
+                          .remove_context = context_remove,
                           .check = on_check,
                           .close = on_close};
   pool_init(&self->writers);

@@ -6,6 +6,7 @@
  * without its words, which go to the log. */
 #include "tools.h"
 #include "calls.h"
+#include "context_tools.h"
 #include "conversation_tools.h"
 #include "logs.h"
 
@@ -346,6 +347,7 @@ void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
        dewey, FLAGS}};
   const mcp_tool_t end = MCP_TOOL_END;
   conversation_tools(dewey, tools);
-  memcpy(tools + CONVERSATION_TOOLS, log_tools, sizeof log_tools);
+  context_tools(dewey, tools + CONVERSATION_TOOLS);
+  memcpy(tools + CONVERSATION_TOOLS + CONTEXT_TOOLS, log_tools, sizeof log_tools);
   tools[DEWEY_TOOLS] = end;
 }

@@ -4,7 +4,7 @@
 
 #include "health.h"
 
-enum { DEWEY_TOOLS = 10 };
+enum { DEWEY_TOOLS = 15 };
 
 /* What the tools work with. */
 typedef struct dewey {

@@ -14,7 +14,7 @@ MESSAGE_MAX = 16 * 1024 * 1024
 
 
 class Case(test_program.Case):
-    async def tool(self, name, **arguments):
+    async def tool(self, name, /, **arguments):
         return await self.caller.call(f"dewey_{name}", arguments)
 
     async def begin(self, **arguments):
@@ -304,6 +304,145 @@ class Deleting(Case):
         for arguments in ({}, {"conversation_id": "x", "force": True}, {"conversation_id": NOBODY, "force": "yes"}):
             await self.assert_refused("dewey_delete_conversation", arguments, "conversation_id" if len(arguments) < 2 or
                                       arguments["conversation_id"] == "x" else "force")  # fmt: skip
+
+
+class Searching(Case):
+    async def search(self, query, **arguments):
+        return await self.tool("search", query=query, **arguments)
+
+    async def found(self, query, **arguments):
+        return [row["content"] for row in (await self.search(query, **arguments))["results"]]
+
+    async def test_rows_ranks_and_total(self):
+        conversation = await self.begin(session_id="s", metadata={"m": 1})
+        said = await self.say(conversation, "the quick fox", "assistant", metadata={"k": 1})
+        answer = await self.search("Fox")
+        self.assertGreater(answer["results"][0].pop("rank"), 0)
+        row = {"message_id": said["message_id"], "conversation_id": conversation, "turn": 1, "role": "assistant",
+               "content": "the quick fox", "created_at": said["created_at"], "metadata": {"k": 1}, "session_id": "s",
+               "conversation_metadata": {"m": 1}}  # fmt: skip
+        self.assertEqual(answer, {"results": [row], "total": 1, "limit": 20, "offset": 0})
+        await self.say(conversation, "fox fox fox")
+        await self.say(conversation, "a fox in a long sentence about many things that are none and say little of any")
+        self.assertEqual([content[:9] for content in await self.found("fox")], ["fox fox f", "the quick", "a fox in "])
+        ranks = [row["rank"] for row in (await self.search("fox"))["results"]]
+        self.assertEqual(ranks, sorted(ranks, reverse=True))
+
+    async def test_filters_and_pages(self):
+        one, two = await self.begin(session_id="one"), await self.begin()
+        for number in range(30):
+            await self.say(one if number % 2 else two, f"word {number}")
+        newest = [f"word {number}" for number in range(29, -1, -1)]
+        for arguments, wanted in (
+            ({}, newest[:20]),
+            ({"limit": 100}, newest),
+            ({"limit": 5, "offset": 3}, newest[3:8]),
+            ({"offset": 30}, []),
+            ({"session_id": "one", "limit": 3}, newest[0:6:2]),
+            ({"session_id": "none"}, []),
+            ({"start_date": iso()[:10], "end_date": iso()[:10], "limit": 1}, newest[:1]),
+            ({"start_date": iso(-3600)}, []),
+            ({"end_date": iso(3600)}, []),
+            ({"end_date": None, "start_date": None, "session_id": None, "limit": 1, "offset": None}, newest[:1]),
+        ):
+            self.assertEqual(await self.found("word", **arguments), wanted, arguments)
+        answer = await self.search("word", session_id="one", limit=1)
+        self.assertEqual((answer["total"], answer["limit"], answer["offset"]), (15, 1, 0))
+
+    async def test_words_are_no_language(self):
+        conversation = await self.begin()
+        for content in ("apple pie", "apple", "gr\u00fc\u00dfe pie"):
+            await self.say(conversation, content)
+        for query, wanted in (
+            ("pie apple", 1), ("APPLE", 2), ("GR\u00dc\u00dfE", 1), ("apple OR pie", 0), ("apple NOT pie", 0), ("app*", 0),
+            ('"apple', 2), ("content:apple", 0), ("!!!", 0), ("apple\0", 2), ("(", 0), ("^apple", 2),
+        ):  # fmt: skip
+            self.assertEqual((await self.search(query))["total"], wanted, query)
+
+    async def test_what_is_deleted_is_not_found(self):
+        conversation, other = await self.begin(), await self.begin()
+        await self.say(conversation, "word of one " + "x" * 300_000)
+        await self.say(other, "word of two")
+        await self.tool("delete_conversation", conversation_id=conversation, force=True)
+        self.assertEqual(await self.found("word"), ["word of two"])
+        self.assertEqual((await self.search("one"))["total"], 0)
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({}, "query"),
+            ({"query": ""}, "query must hold at least one word"),
+            ({"query": " \t\n"}, "query must hold at least one word"),
+            ({"query": "x" * 1025}, "query is longer than 1024 bytes"),
+            ({"query": "x", "start_date": "yesterday"}, "start_date is not a time"),
+            ({"query": "x", "end_date": "2025-02-30"}, "end_date is not a time"),
+            ({"query": "x", "limit": 0}, "limit must be from 1 to 100"),
+            ({"query": "x", "limit": 101}, "limit"),
+            ({"query": "x", "offset": -1}, "offset"),
+            ({"query": "x", "session_id": 1}, "session_id"),
+        ):
+            await self.assert_refused("dewey_search", arguments, words)
+
+
+class Contexts(Case):
+    async def test_one_is_active(self):
+        self.assertIsNone(await self.tool("get_startup_context"))
+        self.assertEqual(await self.tool("list_startup_contexts"), {"contexts": []})
+        first = await self.tool("set_startup_context", name="b", content="of b")
+        self.assertEqual(list(first), ["id", "name", "is_active", "created_at"])
+        self.assertEqual((first["name"], first["is_active"]), ("b", True))
+        second = await self.tool("set_startup_context", name="a", content="of a", set_active=None)
+        await self.tool("set_startup_context", name="c", content="of c", set_active=False)
+        active = await self.tool("get_startup_context")
+        self.assertEqual(list(active), ["id", "name", "content", "is_active", "created_at", "updated_at"])
+        self.assertEqual((active["id"], active["content"], active["is_active"]), (second["id"], "of a", True))
+        named = await self.tool("get_startup_context", name="b")
+        self.assertEqual((named["id"], named["content"], named["is_active"]), (first["id"], "of b", False))
+        self.assertIsNone(await self.tool("get_startup_context", name="nobody"))
+        listed = (await self.tool("list_startup_contexts"))["contexts"]
+        self.assertEqual([(row["name"], row["is_active"]) for row in listed], [("a", True), ("b", False), ("c", False)])
+        self.assertNotIn("content", listed[0])
+        listed = (await self.tool("list_startup_contexts", include_content=True))["contexts"]
+        self.assertEqual([row["content"] for row in listed], ["of a", "of b", "of c"])
+        self.assertEqual(listed[0], active)
+
+    async def test_changing_one_keeps_its_id(self):
+        first = await self.tool("set_startup_context", name="a", content="1")
+        again = await self.tool("set_startup_context", name="a", content="2", set_active=False)
+        self.assertEqual(again, first | {"is_active": False})
+        row = await self.tool("get_startup_context", name="a")
+        self.assertEqual((row["content"], row["is_active"]), ("2", False))
+        self.assertGreater(row["updated_at"], row["created_at"])
+        self.assertIsNone(await self.tool("get_startup_context"))
+
+    async def test_many_at_once_leave_one_active(self):
+        await asyncio.gather(*[self.tool("set_startup_context", name=f"{n % 7}", content="x") for n in range(50)])
+        listed = (await self.tool("list_startup_contexts"))["contexts"]
+        self.assertEqual((len(listed), sum(row["is_active"] for row in listed)), (7, 1))
+
+    async def test_deleting(self):
+        await self.tool("set_startup_context", name="a", content="x")
+        await self.assert_refused("dewey_delete_startup_context", {"name": "a"}, "needs force")
+        self.assertEqual(await self.tool("delete_startup_context", name="a", force=True), {"deleted": True})
+        self.assertIsNone(await self.tool("get_startup_context"))
+        there_is_none = "there is no such startup context"
+        await self.assert_refused("dewey_delete_startup_context", {"name": "a", "force": True}, there_is_none, TOOL_ERROR)
+
+    async def test_limits_and_wrong_arguments(self):
+        await self.tool("set_startup_context", name="n" * 256, content="x" * 1024 * 1024)
+        await self.tool("set_startup_context", name="a\0", content="b\0")
+        self.assertEqual((await self.tool("get_startup_context"))["name"], "a\ufffd")
+        self.assertEqual((await self.tool("get_startup_context", name="a\0"))["content"], "b\ufffd")
+        for tool, arguments, words in (
+            ("set", {"name": "", "content": "x"}, "name must not be empty"),
+            ("set", {"name": "n" * 257, "content": "x"}, "name is longer than 256 bytes"),
+            ("set", {"name": "n", "content": "x" * (1024 * 1024 + 1)}, "content is longer than 1048576 bytes"),
+            ("set", {"name": "n"}, "content"),
+            ("set", {"name": "n", "content": None}, "content"),
+            ("set", {"name": "n", "content": "x", "set_active": 1}, "set_active"),
+            ("get", {"name": 1}, "name"),
+            ("delete", {"force": True}, "name"),
+        ):
+            await self.assert_refused(f"dewey_{tool}_startup_context", arguments, words)
 
 
 if __name__ == "__main__":

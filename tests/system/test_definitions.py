@@ -70,9 +70,7 @@ class Definitions(unittest.TestCase):
         self.compare(self.system.godot, defined("godot"), names)
 
     def test_dewey(self):
-        names = {"dewey_query_logs", "dewey_get_log_stats", *TOOLS_ADDED}
-        names |= {"dewey_begin_conversation", "dewey_store_message", "dewey_get_conversation", "dewey_list_conversations"}
-        names |= {"dewey_delete_conversation", "dewey_store_messages_bulk"}
+        names = {*defined("dewey"), *TOOLS_ADDED}
         self.compare(self.system.dewey, defined("dewey") | TOOLS_ADDED, names)
 
 
