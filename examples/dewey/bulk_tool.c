@@ -4,9 +4,13 @@
  * (messages.c) when it is asked for, so that one at a time takes memory. An entry that cannot be stored ends
  * the whole: nothing is stored then, and the answer names it. */
 #include "bulk_tool.h"
+#include "beneath.h"
+#include "entries.h"
 #include "messages.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char bulk_schema[] =
     "{\"type\":\"object\",\"properties\":{"
@@ -23,6 +27,8 @@ const char bulk_schema[] =
 typedef struct bulk {
   mcp_call_t *call;
   yyjson_arr_iter entries;
+  entries_t file; /* where they are not in the call */
+  bool from_file;
   message_in_t in; /* the message given last */
   int verdict;     /* on it */
   int64_t now_us;
@@ -43,8 +49,11 @@ static int on_next(message_t *message, void *arg) {
   bulk_t *bulk = arg;
   if (mcp_call_cancelled(bulk->call))
     return -1;
-  yyjson_val *entry = yyjson_arr_iter_next(&bulk->entries);
-  return entry != NULL ? give(bulk, entry, message) : 0;
+  yyjson_val *entry = bulk->from_file ? entries_next(&bulk->file) : yyjson_arr_iter_next(&bulk->entries);
+  if (entry != NULL)
+    return give(bulk, entry, message);
+  bool none = yyjson_mut_arr_size(bulk->ids) == 0; /* only a file can turn out to hold none */
+  return bulk->from_file && (none || bulk->file.error[0] != '\0') ? -1 : 0;
 }
 
 /* Why the source ended early. */
@@ -52,8 +61,12 @@ static void end_refused(bulk_t *bulk) {
   if (bulk->verdict == MESSAGE_TOO_LARGE)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
                   yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
-  else if (bulk->verdict == MESSAGE_NO_MEMORY)
+  else if (bulk->verdict == MESSAGE_NO_MEMORY || bulk->file.no_memory)
     end_no_memory(bulk->call);
+  else if (bulk->file.error[0] != '\0')
+    mcp_call_tool_error(bulk->call, "messages_file: %s", bulk->file.error);
+  else if (bulk->from_file && !mcp_call_cancelled(bulk->call))
+    mcp_call_tool_error(bulk->call, "messages_file holds no messages");
   else
     mcp_call_tool_error(bulk->call, "nobody waited any more");
 }
@@ -80,11 +93,38 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   }
 }
 
+/* Why a file could not be opened; nothing is said about files outside of what may be read. */
+static void end_not_opened(mcp_call_t *call, int code) {
+  if (code == -EXDEV)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
+                  "messages_file must be an absolute path below a directory that may be imported from "
+                  "(DEWEY_IMPORT_PATHS), and lead nowhere else");
+  else if (code == -EISDIR)
+    mcp_call_tool_error(call, "messages_file is not a regular file");
+  else
+    mcp_call_tool_error(call, "messages_file cannot be opened: %s", strerror(-code));
+}
+
+static bool open_file(bulk_t *bulk, const char *directories, text_t path) {
+  bool whole = memchr(path.ptr, '\0', path.len) == NULL;
+  int file = whole ? beneath_open(directories, path.ptr) : -EXDEV;
+  if (file < 0) {
+    end_not_opened(bulk->call, file);
+    return false;
+  }
+  entries_init(&bulk->file, file);
+  bulk->from_file = true;
+  return true;
+}
+
 /* The messages, of which there has to be one. */
-static bool source_args(bulk_t *bulk, yyjson_val *args) {
+static bool source_args(bulk_t *bulk, const dewey_t *dewey, yyjson_val *args) {
   yyjson_val *messages = yyjson_obj_get(args, "messages");
-  if (text_arg(args, "messages_file").ptr != NULL)
-    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages_file: no directory may be read from here");
+  text_t path = text_arg(args, "messages_file");
+  if (path.ptr != NULL && yyjson_arr_size(messages) > 0)
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "give messages or messages_file, not both");
+  else if (path.ptr != NULL)
+    return open_file(bulk, dewey->import_paths, path);
   else if (yyjson_arr_size(messages) == 0)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages must hold at least one message");
   else
@@ -93,14 +133,17 @@ static bool source_args(bulk_t *bulk, yyjson_val *args) {
 }
 
 void on_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
   bool begin = text_arg(args, "conversation_id").ptr == NULL;
   bulk_t bulk = {.call = call, .now_us = mcp_time_now_us(), .ids = yyjson_mut_arr(mcp_call_doc(call))};
   conversation_t conversation = {.updated_at = bulk.now_us};
   char *block = NULL;
   bool fine = begin ? new_conversation_args(call, args, &conversation, &block)
                     : conversation_id_arg(call, args, conversation.id);
-  if (fine && source_args(&bulk, args))
-    store_all(&bulk, arg, &conversation, begin);
+  if (fine && source_args(&bulk, dewey, args))
+    store_all(&bulk, dewey, &conversation, begin);
+  if (bulk.from_file)
+    entries_deinit(&bulk.file);
   message_deinit(&bulk.in);
   free(block);
 }

@@ -1,7 +1,8 @@
-/* main.c: dewey, the log store: settings from the environment, store, retention, server.
+/* main.c: dewey, the store of logs and conversations: settings from the environment, store, retention, server.
  *
  * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
  * database cannot be opened or the port is taken, with 2 for a wrong command line. */
+#include "beneath.h"
 #include "retention.h"
 #include "tools.h"
 
@@ -16,12 +17,13 @@
 static const char help[] =
     "usage: dewey [--help] [--version]\n"
     "\n"
-    "Stores log lines and answers questions about them, as a MCP server over WebSocket.\n"
+    "Stores log lines and conversations and answers questions about them, as a MCP server over WebSocket.\n"
     "\n"
     "Environment:\n"
     "  DEWEY_MCP_PORT          port to listen on; 0 picks a free one (9020)\n"
     "  DEWEY_DB_PATH           database file (dewey.db in the data directory)\n"
     "  ICCM_DATA               data directory, made if it is missing (./data)\n"
+    "  DEWEY_IMPORT_PATHS      directories that messages_file may name files in: /a:/b (none)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
     "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
     "  GODOT_URL               Godot, which takes this server's own log lines (ws://godot-mcp:9060)\n"
@@ -33,6 +35,7 @@ enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
   char *db_path; /* owned */
+  const char *import_paths;
 } settings_t;
 
 /* -1: go on; else the status to end with. */
@@ -71,8 +74,17 @@ static char *find_database(void) {
   return path;
 }
 
+static bool read_import_paths(settings_t *settings) {
+  settings->import_paths = mcp_env_text("DEWEY_IMPORT_PATHS", "");
+  if (settings->import_paths[0] == '\0' || beneath_valid(settings->import_paths))
+    return true;
+  mcp_log(MCP_LOG_ERROR, "dewey", "DEWEY_IMPORT_PATHS: \"%s\" must be absolute directories, parted by colons",
+          settings->import_paths);
+  return false;
+}
+
 static bool read_settings(settings_t *settings) {
-  return mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
+  return read_import_paths(settings) && mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&
@@ -101,6 +113,7 @@ static int run(const settings_t *settings) {
   static dewey_t dewey; /* a handler may outlive the server, see below */
   store_error_t error;
   dewey.retention_days = settings->retention_days;
+  dewey.import_paths = settings->import_paths;
   health_init(&dewey.health);
   dewey.store = store_sqlite_open(settings->db_path, &error);
   if (dewey.store == NULL) {

@@ -2,15 +2,23 @@
 wrong arguments, limits.
 """
 import asyncio
+import json
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
 import uuid
 
 import test_program
 from caller import CallError
-from services import main
+from services import PROGRAMS, main
 from test_program import TOOL_ERROR, iso
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 MESSAGE_MAX = 16 * 1024 * 1024
+# AddressSanitizer would keep 256 MiB of what was freed, where memory is measured.
+FREED_AT_ONCE = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"}
 
 
 class Case(test_program.Case):
@@ -229,8 +237,8 @@ class Bulk(Case):
             ({"messages": [fine], "conversation_id": "x"}, "conversation_id is not a UUID"),
             ({"messages": [fine], "session_id": "x" * 1025, "conversation_id": None}, "session_id is longer"),
             ({"messages": [fine], "metadata": {"x": "x" * 256 * 1024}, "conversation_id": None}, "metadata is larger"),
-            ({"messages_file": "/etc/passwd"}, "messages_file: no directory may be read from"),
-            ({"messages_file": ""}, "messages_file: no directory may be read from"),
+            ({"messages_file": "/etc/passwd"}, "messages_file must be an absolute path below a directory"),
+            ({"messages_file": ""}, "messages_file must be an absolute path below a directory"),
         ):
             arguments = {"conversation_id": conversation} | arguments
             await self.assert_refused("dewey_store_messages_bulk", arguments, words)
@@ -239,6 +247,91 @@ class Bulk(Case):
         )
         self.assertEqual(await self.said(conversation), [])
         self.assertEqual((await self.tool("list_conversations"))["total"], 1)
+
+
+class Files(Case):
+    """Messages in files below the one directory that is allowed."""
+
+    async def asyncSetUp(self):
+        self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.place / "in").mkdir()
+        self.dewey = self.enterContext(test_program.Dewey(DEWEY_IMPORT_PATHS=f"/nowhere:{self.place}/in", **FREED_AT_ONCE))
+        self.caller = await self.enterAsyncContext(test_program.Caller(self.dewey.url))
+
+    def write(self, content, name="file.json"):
+        path = self.place / "in" / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    async def store(self, path, **arguments):
+        return await self.tool("store_messages_bulk", messages_file=path, **arguments)
+
+    async def test_an_array_and_json_lines(self):
+        entries = [{"role": "user", "content": "one"}, {"type": "summary", "x": [1]},
+                   {"message": {"role": "assistant", "content": "two"}}]  # fmt: skip
+        lines = "".join(json.dumps(entry) + "\n\n" for entry in entries)
+        for text in (json.dumps(entries), json.dumps(entries, indent=2), lines):
+            answer = await self.store(self.write(text), session_id="s", messages=None)
+            read = await self.read(answer["conversation_id"])
+            self.assertEqual((answer["stored"], read["session_id"]), (3, "s"))
+            self.assertEqual([message["id"] for message in read["messages"]], answer["message_ids"])
+            self.assertEqual(
+                [(message["role"], message["content"], message["metadata"]) for message in read["messages"]],
+                [("user", "one", None), ("system", "summary", entries[1]), ("assistant", "two", entries[2])],
+            )
+        again = await self.store(self.write('{"role":"tool","content":"\\ud83d\\u0000"}'), conversation_id=read["conversation_id"])
+        self.assertEqual(again["stored"], 1)
+        self.assertEqual((await self.said(read["conversation_id"]))[-1], "\ufffd\ufffd")
+
+    async def test_what_cannot_be_read_stores_nothing(self):
+        fine = '{"role":"user","content":"x"}'
+        for content, words in (
+            ("", "messages_file holds no messages"),
+            ("[]", "messages_file holds no messages"),
+            ("role,content", "messages_file: entry 1 is not an object"),
+            (f"{fine}\n{fine[:-1]}", "messages_file: entry 2 does not end"),
+            (f"[{fine}, {{x}}]", "messages_file: entry 2 is no valid JSON"),
+            (f'{fine}\n{{"content":"{"x" * MESSAGE_MAX}"}}', "messages_file: entry 2 is larger than 16 MiB"),
+        ):
+            arguments = {"messages_file": self.write(content)}
+            await self.assert_refused("dewey_store_messages_bulk", arguments, words, TOOL_ERROR)
+        self.assertEqual((await self.tool("list_conversations"))["total"], 0)
+
+    async def test_files_elsewhere_are_not_told_of(self):
+        (self.place / "secret").write_text("[]")
+        (self.place / "in" / "link").symlink_to(self.place / "secret")
+        (self.place / "in" / "directory").mkdir()
+        os.mkfifo(self.place / "in" / "fifo")
+        for path in ("/etc/passwd", "/etc/none", "/etc/shadow", f"{self.place}/secret", f"{self.place}/in/../secret",
+                     f"{self.place}/in/link", f"{self.place}/none", "file.json", "file.json\0"):  # fmt: skip
+            arguments = {"messages_file": path}
+            await self.assert_refused("dewey_store_messages_bulk", arguments, "messages_file must be an absolute path below")
+        for name, words in (("none", "cannot be opened: No such file"), ("directory", "not a regular"), ("fifo", "not a regular")):
+            arguments = {"messages_file": f"{self.place}/in/{name}"}
+            await self.assert_refused("dewey_store_messages_bulk", arguments, words, TOOL_ERROR)
+        both = {"messages_file": self.write("[{}]"), "messages": [{}]}
+        await self.assert_refused("dewey_store_messages_bulk", both, "give messages or messages_file, not both")
+
+    def peak_kib(self):
+        status = pathlib.Path(f"/proc/{self.dewey.program.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+
+    async def test_a_large_file_takes_little_memory(self):
+        line = json.dumps({"role": "user", "content": "word " * 400_000}) + "\n"
+        path = self.write(line * 95)
+        self.assertGreater(os.path.getsize(path), 190_000_000)
+        before = self.peak_kib()
+        self.assertEqual((await self.store(path))["stored"], 95)
+        # 64 MiB are the writer's cache of pages
+        self.assertLess(self.peak_kib() - before, 160 * 1024)
+        self.assertEqual((await self.tool("search", query="word", limit=1))["total"], 95)
+
+    async def test_a_setting_that_is_no_absolute_path_ends_it(self):
+        for value in ("data", "/a:b", "/a::/b"):
+            run = subprocess.run([PROGRAMS["dewey"]], env={"DEWEY_IMPORT_PATHS": value}, capture_output=True, text=True,
+                                 timeout=30)  # fmt: skip
+            self.assertEqual(run.returncode, 1)
+            self.assertIn(f'DEWEY_IMPORT_PATHS: "{value}" must be absolute directories', run.stderr)
 
 
 class Listing(Case):

@@ -1,0 +1,114 @@
+/* beneath.c: see beneath.h.
+ *
+ * Which file it is is decided by the kernel while it opens it, not by looking at the path before: a link put
+ * there in between would lead out. Whoever asks for a file outside learns nothing about it. */
+#define _GNU_SOURCE /* O_PATH */
+#include "beneath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096 };
+
+bool beneath_valid(const char *directories) {
+  while (*directories == '/') {
+    directories += strcspn(directories, ":");
+    if (*directories == '\0')
+      return true;
+    directories++;
+  }
+  return false;
+}
+
+int beneath_resolve(int directory, const char *path) {
+  struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  long file;
+  do
+    file = syscall(SYS_openat2, directory, path, &how, sizeof how);
+  while (file < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: somebody moved a directory just now */
+  return file < 0 ? -errno : (int)file;
+}
+
+/* One step down from directory, which is closed; name need not end in NUL. */
+static int step(int directory, const char *name, size_t len, int flags) {
+  char text[256];
+  int next = -ENAMETOOLONG;
+  if (len < sizeof text) {
+    memcpy(text, name, len);
+    text[len] = '\0';
+    next = openat(directory, text, flags | O_NOFOLLOW);
+    next = next < 0 ? -errno : next;
+  }
+  close(directory);
+  return next == -ELOOP ? -EXDEV : next;
+}
+
+int beneath_walk(int directory, const char *path) {
+  int at = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+  if (at < 0)
+    return -errno;
+  while (at >= 0) {
+    path += strspn(path, "/");
+    size_t len = strcspn(path, "/");
+    bool last = path[len] == '\0';
+    if (len == 2 && memcmp(path, "..", 2) == 0) {
+      close(at);
+      return -EXDEV;
+    }
+    at = step(at, path, len, last ? FILE_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (last)
+      return at;
+    path += len;
+  }
+  /* not a directory to pass through: a link, which O_DIRECTORY | O_NOFOLLOW calls that too */
+  return at == -ENOTDIR ? -EXDEV : at;
+}
+
+static int regular_file(int file) {
+  struct stat status;
+  int code = 0;
+  if (fstat(file, &status) != 0)
+    code = -errno;
+  else if (!S_ISREG(status.st_mode))
+    code = -EISDIR;
+  if (code == 0)
+    return file;
+  close(file);
+  return code;
+}
+
+static int open_below(const char *root, const char *path) {
+  int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0)
+    return -errno;
+  int file = beneath_resolve(directory, path);
+  if (file == -ENOSYS || file == -EPERM)
+    file = beneath_walk(directory, path);
+  close(directory);
+  if (file == -ELOOP)
+    return -EXDEV;
+  return file < 0 ? file : regular_file(file);
+}
+
+int beneath_open(const char *directories, const char *path) {
+  char root[PATH_SIZE];
+  for (const char *at = directories; *at != '\0';) {
+    size_t len = strcspn(at, ":"), bare = len;
+    while (bare > 0 && at[bare - 1] == '/')
+      bare--;
+    if (len < sizeof root && strncmp(path, at, bare) == 0 && path[bare] == '/') {
+      memcpy(root, at, len);
+      root[len] = '\0';
+      const char *below = path + bare + strspn(path + bare, "/");
+      return *below != '\0' ? open_below(root, below) : -EISDIR;
+    }
+    at += len;
+    at += *at == ':';
+  }
+  return -EXDEV;
+}

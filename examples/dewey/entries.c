@@ -1,0 +1,231 @@
+/* entries.c: see entries.h.
+ *
+ * The file begins with [ (an array) or with { (values one after the other, as JSON lines). The end of each
+ * entry is found by counting brackets outside of strings; the entry alone is then parsed. So no more than the
+ * largest entry is in memory, twice at most.
+ *
+ * Failures: whatever is not an object, not JSON, too large, too deep or too much ends the list with a reason
+ * that names the entry by its number. */
+#include "entries.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIRST_CAPACITY = 64 * 1024, ESCAPE = 6 /* bytes of \uXXXX */ };
+
+void entries_init(entries_t *entries, int file) {
+  *entries = (entries_t){.file = file};
+}
+
+void entries_deinit(entries_t *entries) {
+  yyjson_doc_free(entries->doc);
+  free(entries->bytes);
+  close(entries->file);
+}
+
+static bool fail(entries_t *entries, const char *reason) {
+  snprintf(entries->error, sizeof entries->error, "entry %zu %s", entries->count + 1, reason);
+  return false;
+}
+
+/* ---- Reading ---- */
+
+/* Makes room behind end: by moving what is left to the front, else by twice the memory. */
+static bool make_room(entries_t *entries) {
+  if (entries->begin > 0) {
+    memmove(entries->bytes, entries->bytes + entries->begin, entries->end - entries->begin);
+    entries->end -= entries->begin;
+    entries->begin = 0;
+  }
+  if (entries->end < entries->capacity)
+    return true;
+  if (entries->end > ENTRY_MAX_BYTES)
+    return fail(entries, "is larger than 16 MiB");
+  size_t capacity = entries->capacity > 0 ? entries->capacity * 2 : FIRST_CAPACITY;
+  char *bytes = realloc(entries->bytes, capacity);
+  entries->no_memory = bytes == NULL;
+  if (bytes == NULL)
+    return fail(entries, "is more than there is memory for");
+  entries->bytes = bytes;
+  entries->capacity = capacity;
+  return true;
+}
+
+/* Reads more; at the end of the file there is none, and at_end is set. */
+static bool read_more(entries_t *entries) {
+  ssize_t got;
+  if (!make_room(entries))
+    return false;
+  do
+    got = read(entries->file, entries->bytes + entries->end, entries->capacity - entries->end);
+  while (got < 0 && errno == EINTR);
+  if (got < 0)
+    return fail(entries, "cannot be read");
+  entries->at_end = got == 0;
+  entries->end += (size_t)got;
+  entries->read += (size_t)got;
+  if (entries->read <= ENTRIES_MAX_BYTES)
+    return true;
+  snprintf(entries->error, sizeof entries->error, "the file is larger than 200 MiB");
+  return false;
+}
+
+enum { NO_BYTE = -1 };
+
+/* The next byte that is no blank, which begin then points to, or NO_BYTE. */
+static int skip_blanks(entries_t *entries) {
+  for (;;) {
+    while (entries->begin < entries->end) {
+      char c = entries->bytes[entries->begin];
+      if (c == '\0' || strchr(" \t\r\n", c) == NULL)
+        return (unsigned char)c;
+      entries->begin++;
+    }
+    if (entries->at_end || !read_more(entries) || entries->at_end)
+      return NO_BYTE;
+  }
+}
+
+/* ---- One entry ---- */
+
+/* A place inside of an entry. */
+typedef struct place {
+  int depth;
+  bool in_string, escaped;
+} place_t;
+
+/* Whether the entry ends with this byte. */
+static bool ends_with(place_t *place, char c) {
+  if (place->in_string) {
+    if (place->escaped)
+      place->escaped = false;
+    else if (c == '\\')
+      place->escaped = true;
+    else if (c == '"')
+      place->in_string = false;
+    return false;
+  }
+  if (c == '"')
+    place->in_string = true;
+  else if (c == '{' || c == '[')
+    place->depth++;
+  else if (c == '}' || c == ']')
+    place->depth--;
+  return place->depth == 0;
+}
+
+/* The length of the entry at begin; 0: it does not end, or not soon enough. */
+static size_t find_end(entries_t *entries) {
+  place_t place = {.depth = 0};
+  for (size_t at = 0;; at++) {
+    if (at == ENTRY_MAX_BYTES)
+      return fail(entries, "is larger than 16 MiB");
+    if (entries->begin + at == entries->end) {
+      if (!read_more(entries))
+        return 0;
+      if (entries->at_end)
+        return fail(entries, "does not end");
+    }
+    if (ends_with(&place, entries->bytes[entries->begin + at]))
+      return at + 1;
+    if (place.depth > ENTRY_MAX_DEPTH)
+      return fail(entries, "is nested too deeply");
+  }
+}
+
+/* The number that \uXXXX stands for; -1: it is none. */
+static int unit_at(const char *text, size_t len) {
+  int unit = 0;
+  if (len < ESCAPE || text[0] != '\\' || text[1] != 'u')
+    return -1;
+  for (int i = 2; i < ESCAPE; i++) {
+    char c = text[i];
+    int digit = c >= '0' && c <= '9'                     ? c - '0'
+                : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                         : -1;
+    if (digit < 0)
+      return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+/* Writes \ufffd over what no store can hold: \u0000, and a surrogate without its other half. */
+static void mend_escapes(char *text, size_t len) {
+  size_t at = 0;
+  while (at < len) {
+    char *backslash = memchr(text + at, '\\', len - at);
+    if (backslash == NULL)
+      return;
+    at = (size_t)(backslash - text);
+    int unit = unit_at(backslash, len - at);
+    int next = unit >= 0 ? unit_at(backslash + ESCAPE, len - at - ESCAPE) : -1;
+    bool pair = unit >= 0xd800 && unit < 0xdc00 && next >= 0xdc00 && next < 0xe000;
+    if (unit == 0 || (unit >= 0xd800 && unit < 0xe000 && !pair))
+      memcpy(backslash, "\\ufffd", ESCAPE);
+    at += unit < 0 ? 2 : pair ? 2 * ESCAPE : ESCAPE;
+  }
+}
+
+static yyjson_val *parse(entries_t *entries, size_t len) {
+  yyjson_read_err error;
+  char *text = entries->bytes + entries->begin;
+  mend_escapes(text, len);
+  entries->doc = yyjson_read_opts(text, len, YYJSON_READ_BIGNUM_AS_RAW, NULL, &error);
+  entries->no_memory = entries->doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION;
+  if (entries->doc == NULL)
+    fail(entries, "is no valid JSON");
+  entries->begin += len;
+  entries->count += entries->doc != NULL;
+  return yyjson_doc_get_root(entries->doc);
+}
+
+/* ---- The list ---- */
+
+/* Steps over the bracket or comma before an entry. False: there is no entry. */
+static bool step_to_entry(entries_t *entries) {
+  int c = skip_blanks(entries);
+  if (!entries->started) {
+    entries->started = true;
+    entries->array = c == '[';
+    if (entries->array) {
+      entries->begin++;
+      return skip_blanks(entries) != ']' || (entries->begin++, false);
+    }
+  } else if (entries->array) {
+    if (c != ',' && c != ']')
+      return entries->error[0] == '\0' &&
+             fail(entries, c == NO_BYTE ? "is missing, or the end of the array" : "is not parted by a comma");
+    entries->begin++;
+    return c == ',';
+  }
+  return c != NO_BYTE;
+}
+
+/* Behind the end there is nothing. */
+static void expect_end(entries_t *entries) {
+  if (entries->error[0] == '\0' && skip_blanks(entries) != NO_BYTE)
+    fail(entries, "stands behind the end of the array");
+}
+
+yyjson_val *entries_next(entries_t *entries) {
+  yyjson_doc_free(entries->doc);
+  entries->doc = NULL;
+  if (entries->ended || entries->error[0] != '\0')
+    return NULL;
+  if (!step_to_entry(entries)) {
+    entries->ended = true;
+    expect_end(entries);
+    return NULL;
+  }
+  int c = skip_blanks(entries);
+  if (entries->error[0] == '\0' && c != '{')
+    fail(entries, "is not an object");
+  if (entries->count == ENTRIES_MAX)
+    fail(entries, "is one too many: 1,000,000 are taken");
+  size_t len = entries->error[0] == '\0' ? find_end(entries) : 0;
+  return len > 0 ? parse(entries, len) : NULL;
+}

@@ -1,0 +1,135 @@
+/* test_beneath.c: files below a directory are opened, and no others, whatever links and dots their paths
+ * hold. */
+#define _GNU_SOURCE /* O_PATH */
+#include "beneath.h"
+#include "store_test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A directory "in" with the files a and sub/b, "out" beside it with secret, and links of all kinds. */
+static void make_tree(void) {
+  make_directory();
+  cr_assert_eq(chdir(test_directory), 0);
+  mkdir("in", 0700);
+  mkdir("in/sub", 0700);
+  mkdir("out", 0700);
+  static const char *const files[] = {"in/a", "in/sub/b", "out/secret"};
+  for (int i = 0; i < 3; i++)
+    close(creat(files[i], 0600));
+  cr_assert_eq(mkfifo("in/fifo", 0600), 0);
+  static const char *const links[][2] = {{"a", "in/inside"},
+                                         {"../sub/b", "in/sub/up"},
+                                         {"sub", "in/directory"},
+                                         {"../out/secret", "in/to"},
+                                         {"../out", "in/away"},
+                                         {"loop", "in/loop"},
+                                         {"/proc/self/root", "in/magic"}};
+  for (int i = 0; i < 7; i++)
+    cr_assert_eq(symlink(links[i][0], links[i][1]), 0);
+}
+
+static void remove_tree(void) {
+  static const char *const names[] = {"in/a",    "in/sub/b",  "in/sub/up",    "out/secret",
+                                      "in/fifo", "in/inside", "in/directory", "in/to",
+                                      "in/away", "in/loop",   "in/magic"};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    unlink(names[i]);
+  rmdir("in/sub"), rmdir("in"), rmdir("out");
+  remove_directory();
+}
+
+TestSuite(beneath, .init = make_tree, .fini = remove_tree, .timeout = 30);
+
+/* 0, where the opening gave a descriptor. */
+static int closed(int file) {
+  if (file < 0)
+    return file;
+  close(file);
+  return 0;
+}
+
+static int opened(const char *directories, const char *path) {
+  char absolute[2][512];
+  snprintf(absolute[0], sizeof absolute[0], directories, test_directory, test_directory);
+  snprintf(absolute[1], sizeof absolute[1], path, test_directory);
+  return closed(beneath_open(absolute[0], absolute[1]));
+}
+
+Test(beneath, files_below_alone) {
+  cr_expect_eq(opened("%s/in", "%s/in/a"), 0);
+  cr_expect_eq(opened("%s/in/", "%s/in//a"), 0);
+  cr_expect_eq(opened("%s/in", "%s/in/sub/b"), 0);
+  cr_expect_eq(opened("%s/in", "%s/in/./sub/../a"), 0);
+  cr_expect_eq(opened("/nowhere:%s/in", "%s/in/a"), 0);
+  cr_expect_eq(opened("/", "%s/in/a"), 0);
+  cr_expect_eq(opened("%s/in:%s/out", "%s/out/secret"), 0);
+  cr_expect_eq(opened("%s/in", "%s/in/none"), -ENOENT);
+  cr_expect_eq(opened("%s/gone", "%s/gone/a"), -ENOENT);
+  cr_expect_eq(opened("", "%s/in/a"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/out/secret"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/out/none"), -EXDEV, "the same as if it were there");
+  cr_expect_eq(opened("%s/i", "%s/in/a"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/in/../out/secret"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "in/a"), -EXDEV);
+  cr_expect_eq(opened("%s/in", ""), -EXDEV);
+}
+
+Test(beneath, regular_files_alone) {
+  cr_expect_eq(opened("%s/in", "%s/in"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/in/"), -EISDIR);
+  cr_expect_eq(opened("%s/in", "%s/in/sub"), -EISDIR);
+  cr_expect_eq(opened("%s/in", "%s/in/fifo"), -EISDIR, "without waiting for who writes to it");
+  cr_expect_eq(opened("/dev", "/dev/null"), -EISDIR);
+}
+
+Test(beneath, links_lead_nowhere_else) {
+  cr_expect_eq(opened("%s/in", "%s/in/to"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/in/away/secret"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/in/magic/etc/passwd"), -EXDEV);
+  cr_expect_eq(opened("%s/in", "%s/in/loop"), -EXDEV);
+}
+
+Test(beneath, both_ways_agree_but_for_links_inside) {
+  static const struct {
+    const char *path;
+    int resolved, walked;
+  } cases[] = {{"a", 0, 0},
+               {"sub/b", 0, 0},
+               {"sub//b", 0, 0},
+               {"none", -ENOENT, -ENOENT},
+               {"inside", 0, -EXDEV},
+               {"directory/b", 0, -EXDEV},
+               {"sub/..", 0, -EXDEV},
+               {"../out/secret", -EXDEV, -EXDEV},
+               {"sub/../../out/secret", -EXDEV, -EXDEV},
+               {"to", -EXDEV, -EXDEV},
+               {"away/secret", -EXDEV, -EXDEV},
+               {"magic/etc/passwd", -EXDEV, -EXDEV}};
+  int directory = open("in", O_PATH | O_DIRECTORY);
+  int resolves = beneath_resolve(directory, "a");
+  bool known = closed(resolves) == 0; /* the kernel knows openat2 */
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    int resolved = closed(beneath_resolve(directory, cases[i].path));
+    cr_expect(!known || resolved == cases[i].resolved, "%s: %d", cases[i].path, resolved);
+    int walked = closed(beneath_walk(directory, cases[i].path));
+    cr_expect_eq(walked, cases[i].walked, "%s: %d", cases[i].path, walked);
+  }
+  close(directory);
+  expect_no_leak();
+}
+
+Test(beneath, which_settings_are_valid) {
+  static const char *const valid[] = {"/", "/a", "/a:/b", "/a b:/c/"}, *const wrong[] = {"",       "a",
+                                                                                         "/a:",    ":/a",
+                                                                                         "/a::/b", "/a:b"};
+  for (int i = 0; i < 4; i++)
+    cr_expect(beneath_valid(valid[i]), "%s", valid[i]);
+  for (int i = 0; i < 6; i++)
+    cr_expect_not(beneath_valid(wrong[i]), "%s", wrong[i]);
+}
