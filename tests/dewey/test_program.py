@@ -480,7 +480,8 @@ class Settings(unittest.IsolatedAsyncioTestCase):
         for option in ("--help", "-h"):
             run = self.run_dewey(option)
             self.assertEqual((run.returncode, run.stderr), (0, ""))
-            for name in ("DEWEY_MCP_PORT", "DEWEY_DB_PATH", "ICCM_DATA", "LOG_RETENTION_DAYS", "ICCM_MAX_MESSAGE_BYTES"):
+            for name in ("DEWEY_MCP_PORT", "DEWEY_DB_PATH", "DEWEY_IMPORT_PATHS", "ICCM_DATA", "LOG_RETENTION_DAYS",
+                         "ICCM_MAX_MESSAGE_BYTES"):  # fmt: skip
                 self.assertIn(name, run.stdout)
         self.assertRegex(self.run_dewey("--version").stdout, r"^dewey \d+\.\d+\.\d+\n$")
         for wrong in ("--port=1", "extra", "-x"):
