@@ -1,7 +1,8 @@
 /* store_sqlite.c: the store on SQLite.
  *
  * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
- * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c, sqlite_contexts.c. Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
+ * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c, sqlite_contexts.c. Clearing: short
+ * transactions of CLEAR_STEP rows, and pauses between them.
  *
  * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
  * connection and for other processes is bounded. */

@@ -18,7 +18,7 @@ enum {
   BATCH_MAX_BYTES = 8 * 1024 * 1024,
   QUERY_LIMIT = 100,
   QUERY_LIMIT_MAX = 1000,
-  PAGE_BYTES = 900 * 1024,             /* many clients close the connection at 1 MiB */
+  PAGE_BYTES = 900 * 1024, /* many clients close the connection at 1 MiB */
   SEARCH_MAX_BYTES = 1024,
   DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
   REFUSED_ID_MAX_BYTES = 128
@@ -208,10 +208,10 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
                            .start_us = INT64_MIN,
                            .end_us = INT64_MAX};
   bool fine =
-         level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
-         time_arg(call, args, "end_time", &filter->end_us) && int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) &&
-         search_arg(call, args, &filter->search) && cursor_arg(call, text_arg(args, "cursor"), filter) &&
-         data_arg(call, args, json, &filter->data);
+      level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
+      time_arg(call, args, "end_time", &filter->end_us) &&
+      int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) && search_arg(call, args, &filter->search) &&
+      cursor_arg(call, text_arg(args, "cursor"), filter) && data_arg(call, args, json, &filter->data);
   filter->limit = (int)limit;
   return fine;
 }
@@ -247,8 +247,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     page.rows = yyjson_mut_arr(page.doc);
     filter.limit++; /* one more tells whether there is a next page */
     store_error_t error;
-    int code =
-        dewey->store->query(dewey->store, &filter, until_left(call), on_row, &page, &error);
+    int code = dewey->store->query(dewey->store, &filter, until_left(call), on_row, &page, &error);
     if (code == STORE_OK) {
       health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
       reply_page(&page, with_cursor);
@@ -323,8 +322,7 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   store_error_t error;
   log_stats_t stats;
-  int code = dewey->store->stats(dewey->store, &stats, until_left(call), on_count, &counts,
-                                 &error);
+  int code = dewey->store->stats(dewey->store, &stats, until_left(call), on_count, &counts, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
     reply_stats(call, &stats, counts.by_component);

@@ -6,8 +6,10 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
+import time
 import uuid
 
 import test_program
@@ -316,10 +318,44 @@ class Files(Case):
         status = pathlib.Path(f"/proc/{self.dewey.program.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
-    async def test_a_large_file_takes_little_memory(self):
-        line = json.dumps({"role": "user", "content": "word " * 400_000}) + "\n"
-        path = self.write(line * 95)
+    def write_large(self):
+        path = self.write((json.dumps({"role": "user", "content": "word " * 400_000}) + "\n") * 95)
         self.assertGreater(os.path.getsize(path), 190_000_000)
+        return path
+
+    async def begin_import(self):
+        """An import that is in the middle of its file when this returns."""
+        importing = asyncio.create_task(self.store(self.write_large()))
+        journal, deadline = self.dewey.directory / "dewey.db-wal", time.monotonic() + 60
+        while not journal.exists() or journal.stat().st_size < 1_000_000:
+            self.assertLess(time.monotonic(), deadline)
+            await asyncio.sleep(0.01)
+        return importing
+
+    async def assert_nothing_stored(self):
+        async with test_program.Caller(self.dewey.url) as caller:
+            self.assertEqual((await caller.call("dewey_list_conversations"))["total"], 0)
+            await caller.call("dewey_begin_conversation")
+
+    async def test_an_import_ends_when_nobody_waits_for_it(self):
+        importing = await self.begin_import()
+        await self.caller.ws.close()
+        with self.assertRaises(ConnectionError):
+            await importing
+        await self.assert_nothing_stored()
+
+    async def test_the_program_ends_with_all_of_an_import_or_nothing(self):
+        importing = await self.begin_import()
+        self.dewey.program.signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(self.dewey.program.wait), 0)
+        (answer,) = await asyncio.gather(importing, return_exceptions=True)
+        self.dewey.restart()
+        async with test_program.Caller(self.dewey.url) as caller:
+            listed = (await caller.call("dewey_list_conversations"))["conversations"]
+        self.assertIn([row["message_count"] for row in listed], ([95],) if isinstance(answer, dict) else ([], [95]))
+
+    async def test_a_large_file_takes_little_memory(self):
+        path = self.write_large()
         before = self.peak_kib()
         self.assertEqual((await self.store(path))["stored"], 95)
         # 64 MiB are the writer's cache of pages
