@@ -229,9 +229,9 @@ static bool on_listed(const conversation_t *row, void *arg) {
 }
 
 static bool sort_arg(mcp_call_t *call, yyjson_val *args, bool *by_updated) {
-  text_t text = text_arg(args, "sort_by");
-  *by_updated = text.ptr != NULL && strcmp(text.ptr, "updated_at") == 0;
-  if (text.ptr == NULL || *by_updated || strcmp(text.ptr, "created_at") == 0)
+  yyjson_val *value = yyjson_obj_get(args, "sort_by");
+  *by_updated = yyjson_equals_str(value, "updated_at");
+  if (*by_updated || !yyjson_is_str(value) || yyjson_equals_str(value, "created_at"))
     return true;
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "sort_by must be created_at or updated_at");
   return false;
