@@ -215,7 +215,7 @@ class Echo(Case):
         self.assertAlmostEqual(figures["calls_per_second"] * figures["seconds"], figures["calls"], delta=1 + figures["calls"] / 100)
         self.assertLessEqual(figures["p50_us"], figures["p99_us"])
         self.assertLessEqual(figures["p99_us"], figures["max_us"])
-        self.assertGreaterEqual(figures["seconds"], 0.5)
+        self.assertGreaterEqual(figures["seconds"], 0.49)  # timers count whole milliseconds
         self.assertEqual((figures["errors"], figures["errors_by_code"]), (0, {}))
         self.assertGreater(figures["server_cpu_seconds"], 0)
         self.assertGreater(figures["calls_per_server_cpu_second"], 0)
