@@ -1,6 +1,7 @@
 -- What the other scripts share; it stands in front of each of them. KEYS[1] is the queue: its head is the newest
 -- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <condemned> <worker>
--- <token>", then its entries, newest first, so that an entry keeps its index when older ones go.
+-- <token> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when older ones
+-- go.
 -- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
 -- name yet), dead (letters ever).
@@ -21,14 +22,15 @@ local function batch_key(n) return 'logs:batch:' .. n end
 local function read_header(n)
   local header = redis.call('LINDEX', batch_key(n), 0)
   if not header then return nil end
-  local claimed, condemned, worker, token = string.match(header, '^(%S+) (%S+) (%S+) (%S+)$')
-  return {n = n, claimed = claimed, condemned = tonumber(condemned), worker = worker, token = token}
+  local claimed, condemned, worker, token, sent = string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {n = n, claimed = claimed, condemned = tonumber(condemned), worker = worker, token = token, sent = sent}
 end
 
-local function write_header(batch)
-  redis.call('LSET', batch_key(batch.n), 0,
-             batch.claimed .. ' ' .. text(batch.condemned) .. ' ' .. batch.worker .. ' ' .. batch.token)
+local function header_of(batch)
+  return table.concat({batch.claimed, text(batch.condemned), batch.worker, batch.token, batch.sent}, ' ')
 end
+
+local function write_header(batch) redis.call('LSET', batch_key(batch.n), 0, header_of(batch)) end
 
 local function entries_of(n) return redis.call('LLEN', batch_key(n)) - 1 end
 

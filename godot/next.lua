@@ -44,8 +44,8 @@ local function finish()
   put_back(back)
 end
 
-local function answer(n, claimed, sent, entries)
-  local reply = {n, claimed, redis.call('HGET', state, 'instance'), sent}
+local function answer(batch, entries)
+  local reply = {batch.n, batch.claimed, redis.call('HGET', state, 'instance'), tonumber(batch.sent)}
   for _, entry in ipairs(entries) do reply[#reply + 1] = entry end
   return reply
 end
@@ -58,30 +58,30 @@ local function take_over()
     if not batch then
       redis.call('ZREM', inflight, leases[i])
     elseif batch.token == token or (started and batch.worker == worker) or tonumber(leases[i + 1]) <= now then
-      local sent = batch.token == token and 0 or 1
+      if batch.token ~= token then batch.sent = '1' end
       batch.worker, batch.token = worker, token
       write_header(batch)
       redis.call('ZADD', inflight, text(now + lease), batch.n)
-      return answer(batch.n, batch.claimed, sent, redis.call('LRANGE', batch_key(batch.n), 1, -1))
+      return answer(batch, redis.call('LRANGE', batch_key(batch.n), 1, -1))
     end
   end
 end
 
 local function claim()
-  local n = text(add('next_batch', 1))
+  local batch = {n = text(add('next_batch', 1)), claimed = text(now), condemned = 0, worker = worker, token = token, sent = '0'}
   local entries, bytes = {}, 0
   while #entries < most and bytes < full do
-    local entry = redis.call('LMOVE', queue, batch_key(n), 'RIGHT', 'LEFT')
+    local entry = redis.call('LMOVE', queue, batch_key(batch.n), 'RIGHT', 'LEFT')
     if not entry then break end
     table.insert(entries, entry)
     bytes = bytes + #entry
   end
-  redis.call('LPUSH', batch_key(n), text(now) .. ' 0 ' .. worker .. ' ' .. token)
-  redis.call('ZADD', inflight, text(now + lease), n)
+  redis.call('LPUSH', batch_key(batch.n), header_of(batch))
+  redis.call('ZADD', inflight, text(now + lease), batch.n)
   for i = 1, math.floor(#entries / 2) do
     entries[i], entries[#entries + 1 - i] = entries[#entries + 1 - i], entries[i]
   end
-  return answer(n, text(now), 0, entries)
+  return answer(batch, entries)
 end
 
 redis.call('HSETNX', state, 'instance', ARGV[5])

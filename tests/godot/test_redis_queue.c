@@ -380,6 +380,20 @@ Test(lease, a_restarted_worker_takes_its_own_back_at_once) {
   close_bench(&bench);
 }
 
+Test(lease, one_taken_over_may_be_stored_even_where_the_answer_was_lost) {
+  bench_t bench;
+  answer_t first, taken;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 2);
+  first = next(&bench, bench.queue, NULL, 1, 2);
+  open_other(&bench, &bench.config); /* the same name */
+  next(&bench, bench.other, NULL, 1, 2);
+  taken = next(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.n, first.n);
+  cr_assert(taken.sent_before);
+  close_bench(&bench);
+}
+
 Test(lease, two_of_one_name_do_not_rob_each_other_for_ever) {
   bench_t bench;
   answer_t first;
