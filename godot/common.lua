@@ -1,6 +1,6 @@
 -- What the other scripts share; it stands in front of each of them. KEYS[1] is the queue: its head is the newest
 -- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <condemned> <worker>
--- <token> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when older ones
+-- <process>.<lane> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when older ones
 -- go.
 -- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
@@ -91,10 +91,11 @@ local function enforce(max, max_bytes)
   local over, dropped, bytes = queued + live - max, 0, 0
   for _, batch in ipairs(batches) do
     local gone = math.min(over, batch.live)
-    if gone <= 0 then break end
-    batch.condemned = batch.condemned + gone
-    write_header(batch)
-    over, live = over - gone, live - gone
+    if gone > 0 then
+      batch.condemned = batch.condemned + gone
+      write_header(batch)
+      over, live = over - gone, live - gone
+    end
   end
   if over > 0 then dropped, bytes = drop_queued(over) end
   local held = tonumber(redis.call('HGET', state, 'bytes') or 0) - bytes

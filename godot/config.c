@@ -24,6 +24,7 @@ static const char help_text[] =
     "  DEWEY_CONNECT_TIMEOUT   30                    seconds for one batch (worker)\n"
     "  GODOT_WORKER_NAME       worker-1              differs between workers of one queue (worker)\n"
     "  BATCH_SIZE              100                   entries in a batch (worker)\n"
+    "  GODOT_BATCHES_IN_FLIGHT 4                     sent at the same time, 1 to 16 (worker)\n"
     "  BATCH_TIMEOUT_MS        100                   after which a smaller one is sent (worker)\n"
     "  RETRY_MAX_ATTEMPTS      5                     quick retries, before the slow ones (worker)\n"
     "  RETRY_INITIAL_DELAY     1                     seconds, doubling (worker)\n"
@@ -96,6 +97,8 @@ static int read_worker(config_t *config) {
   int status = read_worker_name(config);
   if (status == 0)
     status = read_int("BATCH_SIZE", 100, 1, 1000, &config->batch_size);
+  if (status == 0)
+    status = read_int("GODOT_BATCHES_IN_FLIGHT", 4, 1, CONFIG_MAX_IN_FLIGHT, &config->batches_in_flight);
   if (status == 0)
     status = read_int("BATCH_TIMEOUT_MS", 100, 1, 60000, &timeout_ms);
   if (status == 0)

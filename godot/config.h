@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { CONFIG_MAX_IN_FLIGHT = 16 };
+
 typedef struct config {
   int port;                  /* MCP_PORT */
   size_t max_message_bytes;  /* ICCM_MAX_MESSAGE_BYTES, 200 MiB here */
@@ -17,6 +19,7 @@ typedef struct config {
   uint64_t dewey_timeout_ms; /* DEWEY_CONNECT_TIMEOUT: a whole call of the worker */
   const char *worker_name;   /* GODOT_WORKER_NAME: whose leases a worker that starts takes back */
   int batch_size;            /* BATCH_SIZE */
+  int batches_in_flight;     /* GODOT_BATCHES_IN_FLIGHT, up to CONFIG_MAX_IN_FLIGHT */
   uint64_t batch_timeout_ms; /* BATCH_TIMEOUT_MS */
   int retry_max_attempts;    /* RETRY_MAX_ATTEMPTS */
   uint64_t retry_initial_ms; /* RETRY_INITIAL_DELAY */

@@ -1,4 +1,4 @@
-/* delivery.h: brings batches from the queue to the log store, one at a time, for ever. */
+/* delivery.h: brings batches from the queue to the log store, several at a time, for ever. */
 #ifndef GODOT_DELIVERY_H
 #define GODOT_DELIVERY_H
 

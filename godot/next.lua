@@ -1,11 +1,11 @@
 -- Ends one batch and claims the next, in one go: one round trip and one fsync for both. Asked again because the
 -- answer was lost, it ends nothing twice and finds the batch that it had claimed.
--- ARGV: worker, token, 1 for a worker that has just started, length of a lease (us), an instance id to use where
+-- ARGV: worker, token ("<process>.<lane>"), 1 for a worker that has just started, length of a lease (us), an instance id to use where
 -- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
 -- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
 -- the batch that is done ("": none), its bytes, how many of its entries are dead letters, these, and those that go
 -- back to the queue, newest first.
--- Answers 0 and the number of queued entries, or batch, when it was claimed first, instance id, whether it may have
+-- Answers 0, the number of queued entries and 0 where none was wanted, or batch, when it was claimed first, instance id, whether it may have
 -- been sent before, and its entries, newest first.
 local worker, token, started, lease = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
 local fewest, most, full = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
@@ -50,6 +50,11 @@ local function answer(batch, entries)
   return reply
 end
 
+-- Held by another process that had the name of this worker.
+local function is_of_life_before(batch)
+  return batch.worker == worker and string.match(batch.token, '^[^.]+') ~= string.match(token, '^[^.]+')
+end
+
 -- A batch of one's own whose answer was lost, one of the life before, or one whose lease has run out.
 local function take_over()
   local leases = redis.call('ZRANGE', inflight, 0, -1, 'WITHSCORES')
@@ -57,7 +62,7 @@ local function take_over()
     local batch = read_header(leases[i])
     if not batch then
       redis.call('ZREM', inflight, leases[i])
-    elseif batch.token == token or (started and batch.worker == worker) or tonumber(leases[i + 1]) <= now then
+    elseif batch.token == token or (started and is_of_life_before(batch)) or tonumber(leases[i + 1]) <= now then
       if batch.token ~= token then batch.sent = '1' end
       batch.worker, batch.token = worker, token
       write_header(batch)
@@ -91,5 +96,5 @@ if most > 0 then
   if batch then return batch end
 end
 local queued = redis.call('LLEN', queue)
-if most == 0 or queued == 0 or queued < fewest then return {0, queued} end
+if most == 0 or queued == 0 or queued < fewest then return {0, queued, math.min(most, 1)} end
 return claim()

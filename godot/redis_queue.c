@@ -79,7 +79,7 @@ struct queue {
   conn_t work, news;         /* steps; changes of levels */
   queue_levels_cb on_levels; /* NULL: news is not in use */
   bool up;                   /* work is connected, and the levels are known */
-  char token[MCP_UUID_SIZE]; /* names this process in leases */
+  char token[MCP_UUID_SIZE]; /* names this process in leases, with a lane behind it */
   bool settled;              /* nothing is left of the life before of the worker of this name */
   levels_t levels;
   uv_timer_t watch;
@@ -329,7 +329,7 @@ static void on_next(queue_t *queue, const waiting_t *waiting, int status, const 
   if (status != 0) {
     waiting->cb.next(status, NULL, 0, waiting->arg);
   } else if (reply->element[0]->type == REDIS_REPLY_INTEGER) {
-    queue->settled = true;
+    queue->settled = queue->settled || reply->element[2]->integer != 0;
     waiting->cb.next(0, NULL, reply->element[1]->integer, waiting->arg);
   } else {
     queue->settled = queue->settled || int_of(reply->element[3]) == 0;
@@ -345,15 +345,21 @@ static void add_verdict(command_t *command, const queue_verdict_t *verdict) {
   add_texts(command, verdict->back, verdict->back_count);
 }
 
-int queue_next(queue_t *queue, const queue_verdict_t *verdict, int64_t fewest, int64_t most, queue_next_cb cb,
-               void *arg) {
+/* Whose lease it is: "<process>.<lane>". */
+static void add_token(const queue_t *queue, command_t *command, int lane) {
+  char token[MCP_UUID_SIZE + 16];
+  add_bytes(command, token, (size_t)snprintf(token, sizeof token, "%s.%d", queue->token, lane));
+}
+
+int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t fewest, int64_t most,
+               queue_next_cb cb, void *arg) {
   static const queue_verdict_t none = {.n = ""};
   const queue_verdict_t *done = verdict == NULL ? &none : verdict;
   char instance[MCP_UUID_SIZE];
   command_t command = begin(queue, next_script, 15 + done->dead_count + done->back_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
-  add_text(&command, queue->token);
+  add_token(queue, &command, lane);
   add_int(&command, !queue->settled);
   add_int(&command, QUEUE_LEASE_MS * INT64_C(1000));
   add_text(&command, instance);
@@ -367,10 +373,11 @@ int queue_next(queue_t *queue, const queue_verdict_t *verdict, int64_t fewest, i
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
 }
 
-static command_t lease_command(const queue_t *queue, const char *n, int64_t lease_ms, bool not_stored) {
+static command_t lease_command(const queue_t *queue, int lane, const char *n, int64_t lease_ms,
+                               bool not_stored) {
   command_t command = begin(queue, renew_script, 4);
   add_text(&command, n);
-  add_text(&command, queue->token);
+  add_token(queue, &command, lane);
   add_int(&command, lease_ms * 1000);
   add_int(&command, not_stored);
   return command;
@@ -381,13 +388,13 @@ static void on_renewed(queue_t *queue, const waiting_t *waiting, int status, con
   waiting->cb.renew(status, status == 0 ? int_of(reply) : 0, waiting->arg);
 }
 
-int queue_renew(queue_t *queue, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
-  command_t command = lease_command(queue, n, QUEUE_LEASE_MS, not_stored);
+int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
+  command_t command = lease_command(queue, lane, n, QUEUE_LEASE_MS, not_stored);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
 }
 
-int queue_release(queue_t *queue, const char *n, queue_done_cb cb, void *arg) {
-  command_t command = lease_command(queue, n, 0, false);
+int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg) {
+  command_t command = lease_command(queue, lane, n, 0, false);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 

@@ -83,16 +83,17 @@ bool queue_is_up(const queue_t *queue);
 int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
 /* Ends a batch (verdict, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
- * most 0: none is wanted). After MCP_ELOST it may be asked again with the same verdict. */
-int queue_next(queue_t *queue, const queue_verdict_t *verdict, int64_t fewest, int64_t most, queue_next_cb cb,
-               void *arg);
+ * most 0: none is wanted). After MCP_ELOST it may be asked again with the same verdict. A process holds
+ * one batch for each lane, which is any number. */
+int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t fewest, int64_t most,
+               queue_next_cb cb, void *arg);
 
 /* Keeps the lease of a batch. not_stored: the caller knows that no entry of it is stored, so what has been
  * pushed out by newer entries goes now, from the old end; entries says what is left. */
-int queue_renew(queue_t *queue, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
+int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
 
 /* Gives the batch to whoever asks next. */
-int queue_release(queue_t *queue, const char *n, queue_done_cb cb, void *arg);
+int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);
 
 /* Keeps the bounds for those who push without asking. */
 int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg);

@@ -41,12 +41,22 @@ class StandIn:
         self.server = None
 
     async def serve(self, ws, *_):
+        tasks = set()
         try:
             async for text in ws:
-                message = json.loads(text)
-                if "id" in message:
-                    await ws.send(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | await self.answer(message)))
-        except (Vanish, websockets.exceptions.ConnectionClosed):
+                tasks.add(asyncio.create_task(self.serve_one(ws, json.loads(text))))
+        except websockets.exceptions.ConnectionClosed:
+            pass
+        await asyncio.gather(*tasks)
+
+    async def serve_one(self, ws, message):
+        if "id" not in message:
+            return
+        try:
+            await ws.send(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | await self.answer(message)))
+        except Vanish:
+            await ws.close()
+        except websockets.exceptions.ConnectionClosed:
             pass
 
     async def answer(self, message):

@@ -150,12 +150,17 @@ static void on_next(int status, const queue_batch_t *batch, int64_t queued, void
   on_done(status, arg);
 }
 
-static answer_t next(bench_t *bench, queue_t *queue, const queue_verdict_t *verdict, int fewest, int most) {
+static answer_t next_of_lane(bench_t *bench, queue_t *queue, int lane, const queue_verdict_t *verdict,
+                             int fewest, int most) {
   answer_t answer = {0};
-  cr_assert_eq(queue_next(queue, verdict, fewest, most, on_next, &answer), 0);
+  cr_assert_eq(queue_next(queue, lane, verdict, fewest, most, on_next, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer;
+}
+
+static answer_t next(bench_t *bench, queue_t *queue, const queue_verdict_t *verdict, int fewest, int most) {
+  return next_of_lane(bench, queue, 0, verdict, fewest, most);
 }
 
 static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *n) {
@@ -171,7 +176,7 @@ static void on_renewed(int status, int64_t entries, void *arg) {
 
 static int64_t renew(bench_t *bench, queue_t *queue, const char *n, bool not_stored) {
   answer_t answer = {0};
-  cr_assert_eq(queue_renew(queue, n, not_stored, on_renewed, &answer), 0);
+  cr_assert_eq(queue_renew(queue, 0, n, not_stored, on_renewed, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer.renewed;
@@ -380,6 +385,37 @@ Test(lease, a_restarted_worker_takes_its_own_back_at_once) {
   close_bench(&bench);
 }
 
+Test(lease, each_lane_has_its_own) {
+  bench_t bench;
+  answer_t first, second;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 4);
+  first = next_of_lane(&bench, bench.queue, 1, NULL, 1, 2);
+  second = next_of_lane(&bench, bench.queue, 2, NULL, 1, 2);
+  cr_assert_str_neq(first.n, second.n);
+  cr_assert_str_eq(next_of_lane(&bench, bench.queue, 2, NULL, 1, 2).n, second.n, "its answer was lost");
+  cr_assert_str_eq(next_of_lane(&bench, bench.queue, 1, NULL, 1, 2).n, first.n);
+  next_of_lane(&bench, bench.queue, 1, &(queue_verdict_t){.n = second.n}, 0, 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 2, "it is not this lane's to end");
+  close_bench(&bench);
+}
+
+Test(lease, all_lanes_of_a_restarted_worker_are_taken_back_at_once) {
+  bench_t bench;
+  answer_t taken[2], held[2];
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 4);
+  for (int i = 0; i < 2; i++)
+    held[i] = next_of_lane(&bench, bench.queue, i, NULL, 1, 2);
+  open_other(&bench, &bench.config); /* the same name */
+  for (int i = 0; i < 2; i++) {
+    taken[i] = next_of_lane(&bench, bench.other, i, NULL, 1, 2);
+    cr_assert_str_eq(taken[i].n, held[i].n);
+    cr_assert(taken[i].sent_before);
+  }
+  close_bench(&bench);
+}
+
 Test(lease, one_taken_over_may_be_stored_even_where_the_answer_was_lost) {
   bench_t bench;
   answer_t first, taken;
@@ -421,7 +457,7 @@ Test(lease, given_back_goes_to_whoever_asks_next) {
   open_other(&bench, &other);
   push(&bench, 1, 2);
   first = next(&bench, bench.queue, NULL, 1, 2);
-  cr_assert_eq(queue_release(bench.queue, first.n, on_released, &given), 0);
+  cr_assert_eq(queue_release(bench.queue, 0, first.n, on_released, &given), 0);
   run_until(&bench, &given.done);
   cr_assert_str_eq(next(&bench, bench.other, NULL, 1, 2).n, first.n);
   close_bench(&bench);
@@ -449,6 +485,29 @@ Test(bound, leased_entries_count_and_go_only_when_they_are_not_stored) {
   cr_assert_eq(number_of(&bench, "logs:dropped"), 5);
   acknowledge(&bench, bench.queue, batch.n);
   cr_assert_eq(queued(&bench), 10);
+  close_bench(&bench);
+}
+
+Test(bound, the_oldest_batch_goes_first_then_the_next_then_what_is_queued) {
+  bench_t bench;
+  answer_t batches[2];
+  open_bench(&bench, 10, 1 << 20);
+  push(&bench, 1, 10);
+  for (int i = 0; i < 2; i++)
+    batches[i] = next_of_lane(&bench, bench.queue, i, NULL, 1, 2);
+  push(&bench, 11, 2);
+  push(&bench, 13, 1);
+  push(&bench, 14, 2);
+  cr_assert_eq(queued(&bench), 10);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 1, "4 leased ones are older");
+  for (int i = 0; i < 2; i++) {
+    answer_t answer = {0};
+    cr_assert_eq(queue_renew(bench.queue, i, batches[i].n, true, on_renewed, &answer), 0);
+    run_until(&bench, &answer.done);
+    cr_assert_eq(answer.renewed, 0);
+  }
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 5);
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "{\"message\":\"6\"}");
   close_bench(&bench);
 }
 

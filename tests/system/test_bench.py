@@ -25,6 +25,12 @@ class Bench(unittest.TestCase):
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertRegex(run.stdout, r"(?m)^in clear +-?[\d.]+ KiB each\nin TLS +[\d.]+ KiB each$")
 
+    def test_how_fast_a_queue_is_emptied(self):
+        command = [SOURCE / "tests/bench/delivery", "--lines", "2000", "--rounds", "1", "--in-flight", "1", "4"]
+        run = finished(command, seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertRegex(run.stdout, r"(?m)^ +1 +[\d,]+ .*\n +4 +[\d,]+ ")
+
 
 if __name__ == "__main__":
     main()

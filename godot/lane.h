@@ -1,0 +1,76 @@
+/* lane.h: one batch after the other on its way to the log store, and what all lanes of a worker share.
+ * Private to delivery.c and lane.c. */
+#ifndef GODOT_LANE_H
+#define GODOT_LANE_H
+
+#include "batch.h"
+#include "config.h"
+#include "redis_queue.h"
+
+#include <iccm_network.h>
+#include <uv.h>
+
+typedef struct delivery delivery_t;
+typedef struct lane lane_t;
+typedef void (*step_cb)(lane_t *lane);
+typedef enum missing { NOTHING, REDIS, STORE, TURN, WORK } missing_t;
+
+struct lane {
+  delivery_t *delivery;
+  int number;
+  batch_t batch;
+  bool holding;            /* batch is ours, and not acknowledged yet */
+  bool uncertain;          /* an answer of the store was lost: the batch may be stored */
+  batch_verdict_t verdict; /* of a finished batch, until Redis has it */
+  bool concluded;          /* verdict is set */
+  unsigned failures;       /* of the store, in a row */
+  bool asking;       /* an answer of Redis or of the store is due: exactly one of this and paused is set */
+  step_cb paused;    /* the step to go on with, by timer or when what is missing is there; NULL: none */
+  missing_t missing; /* while paused */
+  uv_timer_t pause, lease;
+  bool ended; /* has given back what it held, for good */
+};
+
+struct delivery {
+  uv_loop_t *loop;
+  const config_t *config; /* borrowed */
+  queue_t *queue;         /* borrowed */
+  mcp_client_t *store;
+  bool store_up;          /* connected */
+  char store_reason[160]; /* why not */
+  lane_t lanes[CONFIG_MAX_IN_FLIGHT];
+  int lane_count;
+  lane_t *alone; /* the store has failed with this lane's batch: no other may send meanwhile; NULL: all may */
+  int sending;   /* lanes that wait for an answer of the store */
+  lane_t *poller;    /* asks again and again whether there is work; NULL: nobody has to */
+  uint64_t empty_ms; /* when there was nothing last */
+  bool waits;        /* since then entries have come, fewer than a batch */
+  uv_timer_t stop;
+  int lanes_ended;
+  int open; /* handles and client to be closed */
+  bool stopping;
+  bool closed; /* nothing is waited for any more: callbacks that still come are void */
+  void (*on_stopped)(void *arg);
+  void *stopped_arg;
+};
+
+void lane_init(lane_t *lane, delivery_t *delivery, int number);
+void lane_start(lane_t *lane);
+
+/* What is missing where it says so has come. */
+void lane_go_on(lane_t *lane);
+
+/* The last step, unless an answer is due: whoever asks next gets the batch. delivery_lane_ended() follows,
+ * once. */
+void lane_stop(lane_t *lane);
+
+/* Gives the lease back without waiting for it. */
+void lane_let_go(lane_t *lane);
+
+/* Frees what it holds. */
+void lane_deinit(lane_t *lane);
+
+/* delivery.c's part: a lane has ended. */
+void delivery_lane_ended(delivery_t *delivery);
+
+#endif

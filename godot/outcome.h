@@ -1,0 +1,20 @@
+/* outcome.h: what the log store's answer to a batch says about the store and about the batch; pure. */
+#ifndef GODOT_OUTCOME_H
+#define GODOT_OUTCOME_H
+
+#include <iccm_network.h>
+
+typedef enum outcome {
+  ACCEPTED,
+  AWAY,   /* there is nobody to send to */
+  LOST,   /* the connection went instead of an answer: does an entry end the store each time? */
+  ILL,    /* an error that may be the store's or an entry's */
+  REFUSED /* an error that is about the entries */
+} outcome_t;
+
+outcome_t outcome_of(const mcp_result_t *result);
+
+/* Whether what was sent cannot have been stored. */
+bool outcome_surely_not_stored(const mcp_result_t *result);
+
+#endif
