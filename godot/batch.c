@@ -17,6 +17,7 @@ typedef enum fate {
   PENDING, /* to be sent */
   GONE,    /* pushed out by newer ones and counted as dropped */
   STORED,
+  SAVED,   /* on disk: it comes again */
   SUSPECT, /* refused alone, which may have been the store's fault */
   DEAD
 } fate_t;
@@ -197,6 +198,24 @@ void batch_refused(batch_t *batch, const char *reason, bool for_good) {
       first->fate = SUSPECT;
   }
   batch->next_range++;
+}
+
+static bool is_rest(const batch_item_t *item) {
+  return item->fate == PENDING || item->fate == SUSPECT;
+}
+
+size_t batch_rest(const batch_t *batch, queue_text_t *texts) {
+  size_t count = 0;
+  for (size_t i = 0; i < batch->count; i++)
+    if (is_rest(&batch->items[i]))
+      texts[count++] = (queue_text_t){batch->items[i].text, batch->items[i].len};
+  return count;
+}
+
+void batch_rest_saved(batch_t *batch) {
+  for (size_t i = 0; i < batch->count; i++)
+    if (is_rest(&batch->items[i]))
+      batch->items[i].fate = SAVED;
 }
 
 static bool is_dead(const batch_t *batch, const batch_item_t *item) {

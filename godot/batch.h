@@ -55,6 +55,13 @@ void batch_stored(batch_t *batch, yyjson_val *answer);
  * those refused again are dead letters; if not, they go back to the queue. */
 void batch_refused(batch_t *batch, const char *reason, bool for_good);
 
+/* What has not been stored yet, into texts with room for batch->count, the oldest first, borrowed; how many.
+ */
+size_t batch_rest(const batch_t *batch, queue_text_t *texts);
+
+/* All of that is safe elsewhere: the batch is finished. */
+void batch_rest_saved(batch_t *batch);
+
 /* Of a finished batch. UV_ENOMEM. */
 int batch_conclude(const batch_t *batch, batch_verdict_t *verdict);
 void batch_verdict_deinit(batch_verdict_t *verdict);

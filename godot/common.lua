@@ -81,6 +81,14 @@ local function leased()
   return batches, live
 end
 
+-- How full queue and leases are, in per cent of the bound that is nearer.
+local function fill(max, max_bytes)
+  local _, live = leased()
+  local entries = redis.call('LLEN', queue) + live
+  local bytes = redis.call('HGET', state, 'bytes') or 0
+  return math.floor(100 * math.max(entries / max, bytes / max_bytes))
+end
+
 -- Brings queued and leased entries below their bounds, the oldest first. A leased entry may be on its way to the
 -- store at this moment, so it is only condemned here: it no longer counts, and whoever holds the batch drops and
 -- counts it if he learns that it was not stored. The bound in bytes takes queued entries only, since condemning

@@ -26,6 +26,8 @@ static const char help_text[] =
     "  BATCH_SIZE              100                   entries in a batch (worker)\n"
     "  GODOT_BATCHES_IN_FLIGHT 4                     sent at the same time, 1 to 16 (worker)\n"
     "  BATCH_TIMEOUT_MS        100                   after which a smaller one is sent (worker)\n"
+    "  GODOT_SPOOL_MAX_BYTES   0                     kept on disk while the queue is full; 0: nothing (worker)\n"
+    "  GODOT_SPOOL_DIR         spool in ICCM_DATA    where (worker)\n"
     "  RETRY_MAX_ATTEMPTS      5                     quick retries, before the slow ones (worker)\n"
     "  RETRY_INITIAL_DELAY     1                     seconds, doubling (worker)\n"
     "  RETRY_MAX_DELAY         30                    seconds (worker)\n"
@@ -102,6 +104,8 @@ static int read_worker(config_t *config) {
   if (status == 0)
     status = read_int("BATCH_TIMEOUT_MS", 100, 1, 60000, &timeout_ms);
   if (status == 0)
+    status = mcp_env_int("GODOT_SPOOL_MAX_BYTES", 0, 0, INT64_C(1) << 50, &config->spool_max_bytes);
+  if (status == 0)
     status = read_int("RETRY_MAX_ATTEMPTS", 5, 0, 1000, &config->retry_max_attempts);
   if (status == 0)
     status = read_seconds("RETRY_INITIAL_DELAY", "1", &config->retry_initial_ms);
@@ -110,6 +114,7 @@ static int read_worker(config_t *config) {
   if (status == 0)
     status = read_seconds("DEWEY_CONNECT_TIMEOUT", "30", &config->dewey_timeout_ms);
   config->batch_timeout_ms = (uint64_t)timeout_ms;
+  config->spool_dir = mcp_env_text("GODOT_SPOOL_DIR", NULL);
   return status;
 }
 

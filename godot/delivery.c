@@ -24,6 +24,15 @@ void delivery_redis_up(delivery_t *delivery) {
   go_on(delivery, REDIS);
 }
 
+void delivery_fill(delivery_t *delivery, int64_t fill) {
+  delivery->fill = fill;
+  delivery->spooling.failed = false;
+  for (int i = 0; i < delivery->lane_count; i++)
+    if (delivery->lanes[i].missing == STORE && spooling_is_wanted(&delivery->lanes[i]))
+      lane_go_on(&delivery->lanes[i]);
+  spooling_replay(delivery);
+}
+
 static void on_store_state(mcp_client_t *client, int status, const char *reason, void *arg) {
   delivery_t *delivery = arg;
   (void)client;
@@ -55,6 +64,9 @@ delivery_t *delivery_new(uv_loop_t *loop, const config_t *config, queue_t *queue
 }
 
 int delivery_start(delivery_t *delivery) {
+  int status = spooling_open(delivery);
+  if (status != 0)
+    return status;
   snprintf(delivery->store_reason, sizeof delivery->store_reason, "not connected yet");
   mcp_client_on_state(delivery->store, on_store_state, delivery);
   delivery->empty_ms = uv_now(delivery->loop);
@@ -65,23 +77,23 @@ int delivery_start(delivery_t *delivery) {
 
 /* ---- End ---- */
 
-static void release(delivery_t *delivery) {
+void delivery_release(delivery_t *delivery) {
   if (--delivery->open == 0)
     delivery->on_stopped(delivery->stopped_arg);
 }
 
 static void on_lane_handle_closed(uv_handle_t *handle) {
   const lane_t *lane = handle->data;
-  release(lane->delivery);
+  delivery_release(lane->delivery);
 }
 
 static void on_stop_closed(uv_handle_t *handle) {
-  release(handle->data);
+  delivery_release(handle->data);
 }
 
 static void on_client_closed(mcp_client_t *client, void *arg) {
   (void)client;
-  release(arg);
+  delivery_release(arg);
 }
 
 static void close_all(delivery_t *delivery) {
@@ -92,7 +104,7 @@ static void close_all(delivery_t *delivery) {
   }
   uv_close((uv_handle_t *)&delivery->stop, on_stop_closed);
   if (mcp_client_close(delivery->store, on_client_closed, delivery) != 0)
-    release(delivery);
+    delivery_release(delivery);
 }
 
 void delivery_lane_ended(delivery_t *delivery) {
@@ -119,6 +131,7 @@ void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg) {
 void delivery_free(delivery_t *delivery) {
   for (int i = 0; i < delivery->lane_count; i++)
     lane_deinit(&delivery->lanes[i]);
+  spooling_close(delivery);
   mcp_client_free(delivery->store);
   free(delivery);
 }

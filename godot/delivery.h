@@ -11,11 +11,15 @@ typedef struct delivery delivery_t;
 /* Everything is borrowed but the client to the store, which it makes. NULL: bad address, no memory; the log
  * says. */
 delivery_t *delivery_new(struct uv_loop_s *loop, const config_t *config, queue_t *queue);
-/* Connects to the store, for ever. Nonzero: no memory. */
+/* Opens the spool, where one is wanted, and connects to the store, for ever. Nonzero: no memory, or no spool;
+ * the log says why. */
 int delivery_start(delivery_t *delivery);
 
 /* Redis is there (again). */
 void delivery_redis_up(delivery_t *delivery);
+
+/* How full queue and leases are, in per cent; told once a second. */
+void delivery_fill(delivery_t *delivery, int64_t fill);
 
 /* Ends: waits a moment for an answer that is due, gives the lease back, then cb, once. */
 void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg);

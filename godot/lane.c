@@ -119,8 +119,9 @@ static void drop_batch(lane_t *lane) {
   uv_timer_stop(&lane->lease);
 }
 
-static void on_kept(int status, int64_t entries, void *arg) {
+static void on_kept(int status, int64_t entries, int64_t fill, void *arg) {
   (void)status;
+  (void)fill;
   (void)entries; /* a lease that was lost shows at the next attempt */
   (void)arg;
 }
@@ -168,6 +169,13 @@ static bool may_claim(const lane_t *lane) {
   return true;
 }
 
+/* What it has seen of the store no longer counts: with nothing in hand it cannot see that the store has
+ * recovered. */
+static void stand_by(lane_t *lane) {
+  lane->failures = 0;
+  wait_for(lane, WORK, ask_next);
+}
+
 /* Nothing was claimed. An entry that is there now came after the last time that there was none. */
 static void wait_for_more(lane_t *lane, int64_t queued) {
   delivery_t *delivery = lane->delivery;
@@ -179,7 +187,7 @@ static void wait_for_more(lane_t *lane, int64_t queued) {
   if (delivery->poller == lane)
     go_on_in(lane, poll_ms(delivery), ask_next);
   else
-    wait_for(lane, WORK, ask_next);
+    stand_by(lane);
 }
 
 static void on_next(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
@@ -246,6 +254,7 @@ static void conclude(lane_t *lane) {
   }
   lane->concluded = true;
   end_turn(lane);
+  spooling_replay(lane->delivery);
   if (lane->verdict.verdict.dead_count > 0)
     mcp_log(MCP_LOG_WARN, "worker", "%zu entries refused, moved to logs:dead",
             lane->verdict.verdict.dead_count);
@@ -255,9 +264,10 @@ static void conclude(lane_t *lane) {
     ask_next(lane);
 }
 
-/* Again in a while, or as soon as a store that is away has come back. */
+/* Again in a while, or as soon as a store that is away has come back; at once where the batch can go to disk.
+ */
 static void retry(lane_t *lane, outcome_t outcome) {
-  go_on_in(lane, delay_ms(lane), renew_and_send);
+  go_on_in(lane, spooling_is_wanted(lane) ? 0 : delay_ms(lane), renew_and_send);
   if ((outcome == AWAY || outcome == LOST) && lane->paused != NULL)
     lane->missing = STORE;
 }
@@ -337,7 +347,23 @@ static void send_next(lane_t *lane) {
     call_store(lane);
 }
 
-static void on_renewed(int status, int64_t entries, void *arg) {
+static void send_or_save(lane_t *lane) {
+  bool saving = !batch_finished(&lane->batch) && !lane->delivery->stopping && has_turn(lane) &&
+                spooling_is_wanted(lane) && spooling_save(lane);
+  if (saving)
+    lane->asking = true;
+  else
+    send_next(lane);
+}
+
+void lane_saved(lane_t *lane, int status) {
+  lane->asking = false;
+  if (status == 0)
+    batch_rest_saved(&lane->batch);
+  send_next(lane);
+}
+
+static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
   lane_t *lane = arg;
   lane->asking = false;
   if (lane->delivery->closed)
@@ -350,8 +376,9 @@ static void on_renewed(int status, int64_t entries, void *arg) {
     end_turn(lane);
     go_on_in(lane, 0, ask_next);
   } else {
+    lane->delivery->fill = fill;
     batch_keep_newest(&lane->batch, (size_t)entries);
-    send_next(lane);
+    send_or_save(lane);
   }
 }
 

@@ -6,6 +6,7 @@
 #include "batch.h"
 #include "config.h"
 #include "redis_queue.h"
+#include "spooling.h"
 
 #include <iccm_network.h>
 #include <uv.h>
@@ -45,9 +46,11 @@ struct delivery {
   lane_t *poller;    /* asks again and again whether there is work; NULL: nobody has to */
   uint64_t empty_ms; /* when there was nothing last */
   bool waits;        /* since then entries have come, fewer than a batch */
+  spooling_t spooling;
+  int64_t fill; /* how full the queue was when last seen, in per cent */
   uv_timer_t stop;
   int lanes_ended;
-  int open; /* handles and client to be closed */
+  int open; /* handles and client to be closed, and work under way */
   bool stopping;
   bool closed; /* nothing is waited for any more: callbacks that still come are void */
   void (*on_stopped)(void *arg);
@@ -60,6 +63,9 @@ void lane_start(lane_t *lane);
 /* What is missing where it says so has come. */
 void lane_go_on(lane_t *lane);
 
+/* What is left of its batch has gone to the spool (0), or stays. */
+void lane_saved(lane_t *lane, int status);
+
 /* The last step, unless an answer is due: whoever asks next gets the batch. delivery_lane_ended() follows,
  * once. */
 void lane_stop(lane_t *lane);
@@ -70,7 +76,8 @@ void lane_let_go(lane_t *lane);
 /* Frees what it holds. */
 void lane_deinit(lane_t *lane);
 
-/* delivery.c's part: a lane has ended. */
+/* delivery.c's part: a lane has ended; one of what is open has. */
 void delivery_lane_ended(delivery_t *delivery);
+void delivery_release(delivery_t *delivery);
 
 #endif

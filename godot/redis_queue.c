@@ -43,6 +43,10 @@ static const char trim_script[] =
 #include "common.lua.inc"
 #include "trim.lua.inc"
     ;
+static const char unspool_script[] =
+#include "common.lua.inc"
+#include "unspool.lua.inc"
+    ;
 static const char report_script[] =
 #include "common.lua.inc"
 #include "report.lua.inc"
@@ -60,6 +64,7 @@ typedef struct waiting {
     queue_next_cb next;
     queue_renew_cb renew;
     queue_trim_cb trim;
+    queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
 } waiting_t;
@@ -375,17 +380,21 @@ int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t
 
 static command_t lease_command(const queue_t *queue, int lane, const char *n, int64_t lease_ms,
                                bool not_stored) {
-  command_t command = begin(queue, renew_script, 4);
+  command_t command = begin(queue, renew_script, 6);
   add_text(&command, n);
   add_token(queue, &command, lane);
   add_int(&command, lease_ms * 1000);
   add_int(&command, not_stored);
+  add_bounds(queue, &command);
   return command;
 }
 
 static void on_renewed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   (void)queue;
-  waiting->cb.renew(status, status == 0 ? int_of(reply) : 0, waiting->arg);
+  if (status == 0)
+    waiting->cb.renew(0, int_of(reply->element[0]), int_of(reply->element[1]), waiting->arg);
+  else
+    waiting->cb.renew(status, 0, 0, waiting->arg);
 }
 
 int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
@@ -398,6 +407,23 @@ int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, voi
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
+static void on_unspooled(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  (void)queue;
+  waiting->cb.unspool(status, status == 0 && int_of(reply) != 0, waiting->arg);
+}
+
+int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
+                  const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
+  command_t command = begin(queue, unspool_script, 4 + count);
+  add_text(&command, queue->config->worker_name);
+  add_text(&command, segment);
+  add_int(&command, offset);
+  add_int(&command, most);
+  for (size_t i = count; i-- > 0;)
+    add_texts(&command, &entries[i], 1);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
+}
+
 static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   queue_drops_t drops = {0};
   (void)queue;
@@ -406,6 +432,7 @@ static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, con
     drops.first_us = int_of(reply->element[1]);
     drops.last_us = int_of(reply->element[2]);
     drops.room = int_of(reply->element[3]) != 0;
+    drops.fill = int_of(reply->element[4]);
   }
   waiting->cb.trim(status, &drops, waiting->arg);
 }

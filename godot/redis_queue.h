@@ -56,14 +56,17 @@ typedef struct queue_verdict {
 /* Drops that no log line names yet. */
 typedef struct queue_drops {
   int64_t count, first_us, last_us;
-  bool room; /* for a line that does */
+  bool room;    /* for a line that does */
+  int64_t fill; /* how full queue and leases are, in per cent of the nearer bound */
 } queue_drops_t;
 
 typedef void (*queue_state_cb)(const char *reason, void *arg); /* NULL: Redis is there */
 typedef void (*queue_levels_cb)(void *arg);
 typedef void (*queue_done_cb)(int status, void *arg);
 typedef void (*queue_next_cb)(int status, const queue_batch_t *batch, int64_t queued, void *arg);
-typedef void (*queue_renew_cb)(int status, int64_t entries, void *arg); /* -1: the lease is lost */
+/* entries -1: the lease is lost; fill as in queue_drops_t. */
+typedef void (*queue_renew_cb)(int status, int64_t entries, int64_t fill, void *arg);
+typedef void (*queue_unspool_cb)(int status, bool taken, void *arg);
 typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
 
 /* config is borrowed. NULL: no memory. */
@@ -91,6 +94,12 @@ int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t
 /* Keeps the lease of a batch. not_stored: the caller knows that no entry of it is stored, so what has been
  * pushed out by newer entries goes now, from the old end; entries says what is left. */
 int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
+
+/* Makes a batch of entries that this worker had spooled, the oldest first, for whoever asks next; none where
+ * this place of this segment, or a later one, has become one already. taken false: most such batches wait;
+ * later. */
+int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
+                  const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg);
 
 /* Gives the batch to whoever asks next. */
 int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);

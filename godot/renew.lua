@@ -1,8 +1,8 @@
 -- ARGV: batch, token, length of the lease (us; 0 gives the batch to whoever asks next), 1 where the batch is known not
--- to be stored: what is condemned of it is then dropped and counted.
--- Answers how many entries the batch holds, or -1: it is somebody else's by now.
+-- to be stored: what is condemned of it is then dropped and counted; bounds of the queue (entries, bytes).
+-- Answers how many entries the batch holds, or -1: it is somebody else's by now; and how full everything is (per cent).
 local batch = read_header(ARGV[1])
-if not batch or batch.token ~= ARGV[2] then return -1 end
+if not batch or batch.token ~= ARGV[2] then return {-1, 0} end
 redis.call('ZADD', inflight, text(now_us() + ARGV[3]), batch.n)
 if ARGV[4] == '1' and batch.condemned > 0 then
   local gone, bytes = redis.call('RPOP', batch_key(batch.n), batch.condemned), 0
@@ -12,4 +12,4 @@ if ARGV[4] == '1' and batch.condemned > 0 then
   batch.condemned = 0
   write_header(batch)
 end
-return entries_of(batch.n)
+return {entries_of(batch.n), fill(tonumber(ARGV[5]), tonumber(ARGV[6]))}

@@ -1,7 +1,7 @@
 -- Once a second, since not everybody pushes through Godot: measures the queue and brings it below its bounds.
 -- ARGV: greatest number of entries, of bytes.
 -- Answers how many drops the log does not name yet, when the first and the last of them were, and whether there is
--- room for the line that names them.
+-- room for the line that names them; and how full everything is (per cent).
 local max, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function size(key) return redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0 end
@@ -19,4 +19,4 @@ if tonumber(redis.call('HGET', state, 'bytes') or 0) ~= held then redis.call('HS
 local left = enforce(max, max_bytes)
 local drops = redis.call('HMGET', state, 'unreported', 'first', 'last')
 local room = left < max and held < max_bytes
-return {tonumber(drops[1] or 0), drops[2] or '', drops[3] or '', room and 1 or 0}
+return {tonumber(drops[1] or 0), drops[2] or '', drops[3] or '', room and 1 or 0, fill(max, max_bytes)}

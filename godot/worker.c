@@ -8,6 +8,7 @@
 #include "entry.h"
 
 #include <iccm_network.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -20,6 +21,7 @@ typedef struct worker {
   delivery_t *delivery;
   uv_timer_t trim;
   bool redis_known; /* its state has been logged */
+  char spool_dir[4096];
 } worker_t;
 
 static void on_reported(int status, void *arg) {
@@ -31,6 +33,8 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   worker_t *worker = arg;
   queue_text_t line;
   char *text;
+  if (status == 0)
+    delivery_fill(worker->delivery, drops->fill);
   if (status != 0 || drops->count == 0 || !drops->room)
     return;
   text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
@@ -78,6 +82,10 @@ static void on_stop(void *arg) {
 static int start(worker_t *worker) {
   if (config_read(&worker->config) != 0 || uv_loop_init(&worker->loop) != 0)
     return 1;
+  if (worker->config.spool_dir == NULL) {
+    snprintf(worker->spool_dir, sizeof worker->spool_dir, "%s/spool", mcp_env_text("ICCM_DATA", "./data"));
+    worker->config.spool_dir = worker->spool_dir;
+  }
   worker->queue = queue_new(&worker->loop, &worker->config);
   worker->delivery =
       worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);

@@ -37,7 +37,7 @@ typedef struct answer {
   size_t count;
   int64_t queued;
   queue_drops_t drops;
-  int64_t renewed;
+  int64_t renewed, fill;
 } answer_t;
 
 static void on_deadline(uv_timer_t *timer) {
@@ -168,8 +168,9 @@ static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *n) {
   return next(bench, queue, &verdict, 0, 0);
 }
 
-static void on_renewed(int status, int64_t entries, void *arg) {
+static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
   answer_t *answer = arg;
+  answer->fill = fill;
   answer->renewed = entries;
   on_done(status, arg);
 }
@@ -460,6 +461,43 @@ Test(lease, given_back_goes_to_whoever_asks_next) {
   cr_assert_eq(queue_release(bench.queue, 0, first.n, on_released, &given), 0);
   run_until(&bench, &given.done);
   cr_assert_str_eq(next(&bench, bench.other, NULL, 1, 2).n, first.n);
+  close_bench(&bench);
+}
+
+static void on_unspooled(int status, bool taken, void *arg) {
+  answer_t *answer = arg;
+  answer->renewed = taken;
+  on_done(status, arg);
+}
+
+static bool unspool(bench_t *bench, const char *segment, int64_t offset) {
+  const queue_text_t entries[] = {{"old", 3}, {"new", 3}};
+  answer_t answer = {0};
+  cr_assert_eq(queue_unspool(bench->queue, segment, offset, 3, entries, 2, on_unspooled, &answer), 0);
+  run_until(bench, &answer.done);
+  cr_assert_eq(answer.status, 0);
+  return answer.renewed != 0;
+}
+
+Test(unspool, each_place_becomes_one_batch_and_goes_first) {
+  bench_t bench;
+  answer_t batch;
+  open_bench(&bench, 100, 1 << 20);
+  push(&bench, 1, 2);
+  cr_assert(unspool(&bench, "a", 0));
+  cr_assert(unspool(&bench, "a", 7));
+  cr_assert(unspool(&bench, "a", 0), "it is there already");
+  cr_assert(unspool(&bench, "b", 0), "another segment");
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 3);
+  cr_assert_not(unspool(&bench, "b", 7), "no more than three wait");
+  for (int lane = 0; lane < 3; lane++) {
+    batch = next_of_lane(&bench, bench.queue, lane, NULL, 1, 2);
+    cr_assert_eq(batch.count, 2);
+    cr_assert_str_eq(batch.entries[1], "old");
+    cr_assert(batch.sent_before);
+    cr_assert_eq(atoi(batch.n), lane + 1);
+  }
+  cr_assert(unspool(&bench, "b", 7));
   close_bench(&bench);
 }
 

@@ -2,6 +2,7 @@
 twice, and every entry that goes another way is counted."""
 import asyncio
 import json
+import random
 import unittest
 import uuid
 from datetime import datetime, timezone
@@ -319,6 +320,97 @@ class Away(WorkerCase):
         for n in self.parts.ask("ZRANGE", "logs:inflight", 0, -1):
             self.parts.ask("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
         await self.stored_all(2000)
+
+
+class Spool(WorkerCase):
+    """The queue is nearly full, and the store away: the oldest go to disk, and come back."""
+
+    settings = {"MAX_QUEUE_SIZE": "500", "BATCH_SIZE": "20", "GODOT_SPOOL_MAX_BYTES": str(64 << 20)}
+
+    def held(self):
+        return self.parts.number("LLEN", "logs:queue")
+
+    def files(self):
+        return list((self.parts.directory / "spool" / "worker-1").glob("*"))
+
+    async def push(self, new):
+        """No faster than they are taken away, leased ones included: the bound is not what is tried here."""
+        for first in range(0, len(new), 50):
+            await self.parts.until(lambda: self.held() <= 360, "there is room")
+            self.parts.push(*new[first : first + 50])
+
+    def nothing_was_lost(self, count):
+        self.assertEqual(sorted(int(message) for message in self.store.messages()), list(range(count)))
+        self.assertEqual((self.parts.number("GET", "logs:dropped"), self.parts.dead()), (0, []))
+
+    async def test_more_than_the_queue_holds(self):
+        self.parts.worker.start()
+        await self.push(entries(5000))
+        self.assertLessEqual(self.held(), 500)
+        self.assertNotEqual(self.files(), [])
+        await self.store.open()
+        await self.stored_all(5000)
+        self.nothing_was_lost(5000)
+        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
+
+    async def test_what_came_first_does_not_wait_for_what_came_last(self):
+        self.parts.worker.start()
+        await self.push(entries(2000))
+        await self.store.open()
+        await self.stored_all(2000)
+        places = {message: place for place, message in enumerate(self.store.messages())}
+        self.assertLess(sum(places[str(i)] for i in range(200)), sum(places[str(i)] for i in range(1800, 2000)))
+
+    async def test_a_full_spool_leaves_the_bound_in_force(self):
+        await asyncio.to_thread(self.parts.worker.stop)
+        small = self.parts.another("godot-worker", "small", GODOT_SPOOL_MAX_BYTES="40000").start()
+        for first in range(0, 3000, 50):
+            self.parts.push(*entries(50, first))
+            await asyncio.sleep(0.005)
+        await self.parts.until(lambda: self.parts.number("GET", "logs:dropped") > 0, "the bound is kept")
+        self.assertLessEqual(sum(file.stat().st_size for file in self.files()), 40000)
+        await self.store.open()
+        await self.parts.drained()
+        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
+        await self.parts.drained()
+        own = sum(entry["component"] == "godot" for entry in self.store.stored.values())
+        self.assertEqual(len(self.store.stored) - own + self.parts.number("GET", "logs:dropped"), 3000)
+        await asyncio.to_thread(small.stop)
+
+    async def test_a_directory_that_cannot_be_used_is_said_at_once(self):
+        bad = self.parts.another("godot-worker", "bad", GODOT_SPOOL_DIR="/dev/null/spool").start()
+        self.assertEqual(await asyncio.to_thread(bad.wait), 1)
+        self.assertIn("/dev/null/spool", bad.output())
+
+    async def test_killed_a_hundred_times(self):
+        """With the store there, away, and forgetful; nothing is lost, nothing is stored under two keys."""
+        answers, pushed = 0, entries(6000)
+
+        def forgetful(logs):
+            nonlocal answers
+            answers += 1
+            result = self.store.store(logs)
+            if answers % 7 == 0:
+                raise Vanish
+            return result
+
+        self.store.behave = forgetful
+        pushing = asyncio.create_task(self.push(pushed))
+        chance = random.Random(5)
+        for round_ in range(100):
+            self.parts.worker.start()
+            if round_ % 10 == 6:
+                await self.store.open()
+            if round_ % 10 == 9:
+                await self.store.close()
+            await asyncio.sleep(chance.uniform(0.05, 0.25))
+            self.parts.worker.kill()
+        self.parts.worker.start()
+        await self.store.open()
+        await pushing
+        await self.stored_all(6000)
+        self.nothing_was_lost(6000)
+        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
 
 
 class Overflow(WorkerCase):

@@ -1,0 +1,42 @@
+/* spooling.h: when batches of a worker go to its spool, and when they come back. Private to delivery.c and
+ * lane.c. */
+#ifndef GODOT_SPOOLING_H
+#define GODOT_SPOOLING_H
+
+#include "spool.h"
+
+#include <uv.h>
+
+struct delivery;
+struct lane;
+
+typedef struct spooling {
+  spool_t *spool; /* ours; NULL: off */
+  uv_work_t work;
+  bool busy;             /* work is under way, or what it found is on its way to Redis */
+  bool failed;           /* the last batch could not be saved; until the next second */
+  bool told;             /* the log knows that batches go to disk */
+  struct lane *lane;     /* whose batch is being saved */
+  queue_text_t *texts;   /* ours: its entries; their bytes are the batch's */
+  size_t count;          /* of texts */
+  spool_record_t record; /* being brought back */
+  bool restored;         /* it is in Redis: it goes before the next one is read */
+  int status;            /* of the work */
+} spooling_t;
+
+/* Nonzero: the log says why. */
+int spooling_open(struct delivery *delivery);
+void spooling_close(struct delivery *delivery);
+
+/* Whether the batch in hand should be saved rather than sent: the store is away, and the queue nearly full.
+ */
+bool spooling_is_wanted(const struct lane *lane);
+
+/* Saves what is left of the lane's batch on a thread of the pool; then lane_saved(), once. False: not now, or
+ * there is no memory. */
+bool spooling_save(struct lane *lane);
+
+/* Brings back the oldest batch, and then the next, as long as the store is there and the queue has room. */
+void spooling_replay(struct delivery *delivery);
+
+#endif

@@ -1,0 +1,314 @@
+/* test_spool.c: batches on disk come back in order, whatever ends the process or damages a file. */
+#include "leaks.h"
+#include "spool.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { PLENTY = 1 << 30, KILLS = 100 };
+
+static char directory[64];
+
+static void make_directory(void) {
+  strcpy(directory, "/tmp/test-spool-XXXXXX");
+  cr_assert_not_null(mkdtemp(directory));
+}
+
+static void remove_directory(void) {
+  char command[96];
+  snprintf(command, sizeof command, "rm -r %s", directory);
+  cr_assert_eq(system(command), 0);
+  expect_no_leak();
+}
+
+TestSuite(spool, .init = make_directory, .fini = remove_directory);
+
+static spool_t *reopen(spool_t *spool) {
+  spool_close(spool);
+  spool = spool_open(directory, "w", PLENTY);
+  cr_assert_not_null(spool);
+  return spool;
+}
+
+/* A batch that knows its number: the number, and so many bytes of anything. */
+static int append(spool_t *spool, int number, size_t len) {
+  char text[16];
+  char *filler = calloc(1, len + 1);
+  const queue_text_t entries[] = {{text, (size_t)snprintf(text, sizeof text, "%d", number)}, {filler, len}};
+  int status = spool_append(spool, entries, 2);
+  free(filler);
+  return status;
+}
+
+/* The number of the oldest batch; -1: there is none. */
+static int peek(spool_t *spool) {
+  spool_record_t record;
+  char text[16] = "";
+  cr_assert_eq(spool_peek(spool, &record), 0);
+  if (record.count == 0)
+    return -1;
+  cr_assert_eq(record.count, 2);
+  cr_assert_lt(record.entries[0].len, sizeof text);
+  memcpy(text, record.entries[0].text, record.entries[0].len);
+  return atoi(text);
+}
+
+static int take(spool_t *spool) {
+  int number = peek(spool);
+  spool_drop(spool);
+  return number;
+}
+
+/* The path of the one file whose name ends so; false: there is none. */
+static bool find(const char *ending, char path[400]) {
+  char place[80];
+  const struct dirent *entry;
+  bool found = false;
+  snprintf(place, sizeof place, "%s/w", directory);
+  DIR *dir = opendir(place);
+  while (!found && (entry = readdir(dir)) != NULL) {
+    found = strlen(entry->d_name) > strlen(ending) &&
+            strcmp(entry->d_name + strlen(entry->d_name) - strlen(ending), ending) == 0;
+    if (found)
+      snprintf(path, 400, "%s/%s", place, entry->d_name);
+  }
+  closedir(dir);
+  return found;
+}
+
+Test(spool, first_in_first_out) {
+  spool_t *spool = reopen(NULL);
+  char path[400];
+  cr_assert(spool_is_empty(spool));
+  cr_assert_eq(peek(spool), -1);
+  for (int i = 0; i < 5; i++)
+    cr_assert_eq(append(spool, i, 10), 0);
+  cr_assert_not(spool_is_empty(spool));
+  cr_assert_eq(take(spool), 0);
+  cr_assert_eq(peek(spool), 1);
+  cr_assert_eq(peek(spool), 1, "until it is dropped");
+  cr_assert_eq(append(spool, 5, 10), 0, "while it is being read");
+  for (int i = 1; i < 6; i++)
+    cr_assert_eq(take(spool), i);
+  cr_assert(spool_is_empty(spool));
+  cr_assert_eq(spool_bytes(spool), 0);
+  cr_assert_not(find(".segment", path), "nothing is left");
+  cr_assert_eq(append(spool, 6, 10), 0);
+  cr_assert_eq(take(spool), 6);
+  spool_close(spool);
+}
+
+Test(spool, comes_back_after_a_restart_with_its_place) {
+  spool_t *spool = reopen(NULL);
+  spool_record_t first, again;
+  char id[40];
+  append(spool, 1, 3 << 20);
+  append(spool, 2, 3 << 20);
+  spool = reopen(spool);
+  append(spool, 3, 3 << 20); /* in a segment of its own */
+  spool_peek(spool, &first);
+  snprintf(id, sizeof id, "%s", first.segment);
+  cr_assert_eq(first.offset, 0);
+  spool_drop(spool);
+  spool = reopen(spool);
+  spool_peek(spool, &again);
+  cr_assert_str_eq(again.segment, id, "a segment that is not read to its end is read again");
+  cr_assert_eq(again.offset, 0);
+  for (int i = 1; i < 4; i++)
+    cr_assert_eq(take(spool), i);
+  cr_assert_eq(take(spool), -1);
+  spool_close(spool);
+}
+
+Test(spool, is_bounded) {
+  spool_t *spool = spool_open(directory, "w", 1000);
+  int status = 0;
+  int count = 0;
+  for (; status == 0; count += status == 0)
+    status = append(spool, count, 100);
+  cr_assert_eq(status, UV_ENOSPC);
+  cr_assert_eq(count, 8);
+  cr_assert_leq(spool_bytes(spool), 1000);
+  for (int i = 0; i < count; i++)
+    cr_assert_eq(take(spool), i);
+  cr_assert_eq(append(spool, 9, 100), 0, "there is room again");
+  spool_close(spool);
+}
+
+Test(spool, belongs_to_one_process) {
+  spool_t *spool = reopen(NULL);
+  cr_assert_null(spool_open(directory, "w", PLENTY));
+  spool_t *other = spool_open(directory, "another", PLENTY);
+  cr_assert_not_null(other);
+  spool_close(other);
+  spool_close(spool);
+  cr_assert_null(spool_open("/dev/null", "w", PLENTY));
+}
+
+static void write_file(const char *path, const char *bytes, size_t len) {
+  int fd = open(path, O_WRONLY | O_TRUNC);
+  cr_assert_eq(write(fd, bytes, len), (ssize_t)len);
+  close(fd);
+}
+
+Test(spool, cut_at_each_byte_keeps_all_that_is_whole) {
+  spool_t *spool = reopen(NULL);
+  char path[400], bytes[400];
+  int64_t ends[3];
+  int fd;
+  for (int i = 0; i < 3; i++) {
+    cr_assert_eq(append(spool, i, 10), 0);
+    ends[i] = spool_bytes(spool);
+  }
+  spool_close(spool);
+  cr_assert(find(".segment", path));
+  fd = open(path, O_RDONLY);
+  cr_assert_eq(read(fd, bytes, sizeof bytes), ends[2]);
+  close(fd);
+  for (int64_t size = 0; size <= ends[2]; size++) {
+    int whole = (size >= ends[0]) + (size >= ends[1]) + (size >= ends[2]);
+    write_file(path, bytes, (size_t)size);
+    spool = reopen(NULL);
+    cr_assert_eq(spool_bytes(spool), whole == 0 ? 0 : ends[whole - 1]);
+    for (int i = 0; i < whole; i++) {
+      cr_assert_eq(peek(spool), i);
+      if (i < whole - 1)
+        spool_drop(spool); /* the file stays as long as its last record does */
+    }
+    spool_close(spool);
+  }
+}
+
+static void flip(const char *path, int64_t offset) {
+  int fd = open(path, O_RDWR);
+  char byte;
+  cr_assert_eq(pread(fd, &byte, 1, offset), 1);
+  byte ^= 0x10;
+  cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
+  close(fd);
+}
+
+Test(spool, a_damaged_segment_is_put_aside_and_the_next_one_read) {
+  spool_t *spool = reopen(NULL);
+  char path[400], bad[400];
+  int64_t first;
+  append(spool, 0, 10);
+  first = spool_bytes(spool);
+  append(spool, 1, 10);
+  append(spool, 2, 10);
+  cr_assert(find(".segment", path));
+  flip(path, first + 20);
+  spool = reopen(spool);
+  append(spool, 3, 10);
+  cr_assert_eq(take(spool), 0);
+  cr_assert_eq(take(spool), 3);
+  cr_assert_eq(take(spool), -1);
+  cr_assert(find(".bad", bad), "for an operator to look at");
+  cr_assert_gt(spool_bytes(spool), 0, "and it goes on counting");
+  spool_close(spool);
+}
+
+Test(spool, a_disk_without_room_costs_nothing_that_was_saved) {
+  spool_t *spool = reopen(NULL);
+  pid_t child;
+  int status;
+  append(spool, 0, 10);
+  spool_close(spool);
+  child = fork();
+  if (child == 0) { /* a limit on the size of files is as good as a full disk */
+    spool = spool_open(directory, "w", PLENTY);
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096});
+    bool good = append(spool, 1, 100) == 0 && append(spool, 2, 8192) == -EFBIG && append(spool, 3, 100) == 0;
+    spool_close(spool);
+    _exit(good ? 0 : 1);
+  }
+  cr_assert_eq(waitpid(child, &status, 0), child);
+  cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  spool = reopen(NULL);
+  cr_assert_eq(take(spool), 0);
+  cr_assert_eq(take(spool), 1);
+  cr_assert_eq(take(spool), 3);
+  cr_assert_eq(take(spool), -1);
+  spool_close(spool);
+}
+
+/* ---- SIGKILL ---- */
+
+typedef struct note {
+  bool taken; /* else appended */
+  int number;
+} note_t;
+
+/* Appends and takes for ever; says what is certain by then. */
+static void live(int pipe_end, int next, unsigned seed) {
+  spool_t *spool = spool_open(directory, "w", PLENTY);
+  srandom(seed);
+  for (;; next++) {
+    note_t note = {false, next};
+    if (append(spool, next, (size_t)random() % 100000) != 0 || write(pipe_end, &note, sizeof note) < 0)
+      _exit(1);
+    for (long takes = random() % 3; takes > 0; takes--) {
+      note = (note_t){true, peek(spool)};
+      if (note.number >= 0 && write(pipe_end, &note, sizeof note) < 0)
+        _exit(1);
+      spool_drop(spool);
+    }
+  }
+}
+
+/* One life, ended at any moment; what it said is entered in the books: numbers up to appended are on disk,
+ * those up to taken need not be any more. */
+static void live_and_die(int *appended, int *taken, unsigned seed) {
+  int ends[2], last = -1;
+  note_t note;
+  pid_t child;
+  const struct timespec span = {.tv_nsec = 1000000 + random() % 20000000};
+  cr_assert_eq(pipe(ends), 0);
+  child = fork();
+  if (child == 0)
+    live(ends[1], *appended + 1, seed);
+  close(ends[1]);
+  nanosleep(&span, NULL);
+  kill(child, SIGKILL);
+  waitpid(child, NULL, 0);
+  while (read(ends[0], &note, sizeof note) == (ssize_t)sizeof note) {
+    if (!note.taken) {
+      cr_assert_eq(note.number, *appended + 1);
+      *appended = note.number;
+      continue;
+    }
+    cr_assert(last < 0 ? note.number <= *taken + 1 : note.number == last + 1 || note.number == last,
+              "%d after %d, taken %d", note.number, last, *taken);
+    last = note.number;
+    *taken = last > *taken ? last : *taken;
+  }
+  close(ends[0]);
+}
+
+Test(spool, killed_again_and_again_loses_nothing, .timeout = 120) {
+  int appended = 0, taken = 0, number, last = -1;
+  spool_t *spool;
+  srandom(17);
+  for (unsigned i = 0; i < KILLS; i++)
+    live_and_die(&appended, &taken, i);
+  cr_assert_gt(appended, KILLS / 2);
+  cr_assert_gt(taken, 0);
+  spool = reopen(NULL);
+  for (; (number = take(spool)) >= 0; last = number)
+    cr_assert(last < 0 ? number <= taken + 1 : number == last + 1 || number == last, "%d after %d", number,
+              last);
+  cr_assert(last >= appended || (last < 0 && taken >= appended), "%d of %d", last, appended);
+  spool_close(spool);
+}
