@@ -241,6 +241,7 @@ int batch_conclude(const batch_t *batch, batch_verdict_t *verdict) {
     const batch_item_t *item = &batch->items[i];
     if (item->fate != GONE)
       out->bytes += item->queued_len;
+    out->stored += item->fate == STORED;
     if (is_dead(batch, item))
       status = add_letter(&verdict->texts[out->dead_count++], item);
   }

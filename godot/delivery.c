@@ -33,6 +33,10 @@ void delivery_fill(delivery_t *delivery, int64_t fill) {
   spooling_replay(delivery);
 }
 
+int64_t delivery_spooled(const delivery_t *delivery) {
+  return delivery->spooling.bytes;
+}
+
 static void on_store_state(mcp_client_t *client, int status, const char *reason, void *arg) {
   delivery_t *delivery = arg;
   (void)client;

@@ -21,6 +21,9 @@ void delivery_redis_up(delivery_t *delivery);
 /* How full queue and leases are, in per cent; told once a second. */
 void delivery_fill(delivery_t *delivery, int64_t fill);
 
+/* What its spool has on disk, in bytes. */
+int64_t delivery_spooled(const delivery_t *delivery);
+
 /* Ends: waits a moment for an answer that is due, gives the lease back, then cb, once. */
 void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg);
 

@@ -152,6 +152,7 @@ static void take(lane_t *lane, const queue_batch_t *batch) {
   }
   lane->holding = true;
   lane->uncertain = batch->sent_before;
+  lane->retries = 0;
   uv_timer_start(&lane->lease, on_lease, RENEW_MS, RENEW_MS);
   call_another(lane);
   send_next(lane);
@@ -253,6 +254,7 @@ static void conclude(lane_t *lane) {
     return;
   }
   lane->concluded = true;
+  lane->verdict.verdict.retried = lane->retries;
   end_turn(lane);
   spooling_replay(lane->delivery);
   if (lane->verdict.verdict.dead_count > 0)
@@ -267,6 +269,7 @@ static void conclude(lane_t *lane) {
 /* Again in a while, or as soon as a store that is away has come back; at once where the batch can go to disk.
  */
 static void retry(lane_t *lane, outcome_t outcome) {
+  lane->retries++;
   go_on_in(lane, spooling_is_wanted(lane) ? 0 : delay_ms(lane), renew_and_send);
   if ((outcome == AWAY || outcome == LOST) && lane->paused != NULL)
     lane->missing = STORE;

@@ -25,6 +25,7 @@ struct lane {
   batch_verdict_t verdict; /* of a finished batch, until Redis has it */
   bool concluded;          /* verdict is set */
   unsigned failures;       /* of the store, in a row */
+  unsigned retries;        /* of this batch */
   bool asking;       /* an answer of Redis or of the store is due: exactly one of this and paused is set */
   step_cb paused;    /* the step to go on with, by timer or when what is missing is there; NULL: none */
   missing_t missing; /* while paused */

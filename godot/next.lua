@@ -3,8 +3,8 @@
 -- ARGV: worker, token ("<process>.<lane>"), 1 for a worker that has just started, length of a lease (us), an instance id to use where
 -- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
 -- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
--- the batch that is done ("": none), its bytes, how many of its entries are dead letters, these, and those that go
--- back to the queue, newest first.
+-- the batch that is done ("": none), its bytes, how many of its entries are dead letters, how many are stored, how often
+-- it was sent once more, the dead letters, and the entries that go back to the queue, newest first.
 -- Answers 0, the number of queued entries and 0 where none was wanted, or batch, when it was claimed first, instance id, whether it may have
 -- been sent before, and its entries, newest first.
 local worker, token, started, lease = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
@@ -35,11 +35,15 @@ local function finish()
   local batch = read_header(done)
   if not batch or batch.token ~= token then return end
   local letters, back = {}, {}
-  for i = 16, 15 + deaths do letters[#letters + 1] = ARGV[i] end
-  for i = 16 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
+  for i = 18, 17 + deaths do letters[#letters + 1] = ARGV[i] end
+  for i = 18 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
   redis.call('DEL', batch_key(done))
   redis.call('ZREM', inflight, done)
   add('bytes', -done_bytes)
+  add('stored', ARGV[16])
+  add('retried', ARGV[17])
+  add('batches', 1)
+  add('batch_us', now - batch.claimed)
   bury(letters)
   put_back(back)
 end

@@ -47,6 +47,10 @@ static const char unspool_script[] =
 #include "common.lua.inc"
 #include "unspool.lua.inc"
     ;
+static const char figures_script[] =
+#include "common.lua.inc"
+#include "figures.lua.inc"
+    ;
 static const char report_script[] =
 #include "common.lua.inc"
 #include "report.lua.inc"
@@ -64,6 +68,7 @@ typedef struct waiting {
     queue_next_cb next;
     queue_renew_cb renew;
     queue_trim_cb trim;
+    queue_figures_cb figures;
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
@@ -346,6 +351,8 @@ static void add_verdict(command_t *command, const queue_verdict_t *verdict) {
   add_text(command, verdict->n);
   add_int(command, (int64_t)verdict->bytes);
   add_int(command, (int64_t)verdict->dead_count);
+  add_int(command, (int64_t)verdict->stored);
+  add_int(command, verdict->retried);
   add_texts(command, verdict->dead, verdict->dead_count);
   add_texts(command, verdict->back, verdict->back_count);
 }
@@ -361,7 +368,7 @@ int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t
   static const queue_verdict_t none = {.n = ""};
   const queue_verdict_t *done = verdict == NULL ? &none : verdict;
   char instance[MCP_UUID_SIZE];
-  command_t command = begin(queue, next_script, 15 + done->dead_count + done->back_count);
+  command_t command = begin(queue, next_script, 17 + done->dead_count + done->back_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
   add_token(queue, &command, lane);
@@ -437,10 +444,25 @@ static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, con
   waiting->cb.trim(status, &drops, waiting->arg);
 }
 
-int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg) {
-  command_t command = begin(queue, trim_script, 2);
+int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
+  command_t command = begin(queue, trim_script, 4);
   add_bounds(queue, &command);
+  add_text(&command, queue->config->worker_name);
+  add_int(&command, spooled);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
+}
+
+static void on_figures(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  int64_t values[QUEUE_FIGURES] = {0};
+  (void)queue;
+  for (int i = 0; status == 0 && i < QUEUE_FIGURES; i++)
+    values[i] = int_of(reply->element[i]);
+  waiting->cb.figures(status, values, waiting->arg);
+}
+
+int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg) {
+  command_t command = begin(queue, figures_script, 0);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_figures, .cb.figures = cb, .arg = arg});
 }
 
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg) {

@@ -23,6 +23,7 @@ enum {
   QUEUE_MAX_LEVELS = 10000, /* components with a level of their own */
   QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest go */
   QUEUE_NUMBER_SIZE = 24,
+  QUEUE_FIGURES = 11,
 };
 #define QUEUE_FULL_BATCH_BYTES                                                                               \
   (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
@@ -47,6 +48,8 @@ typedef struct queue_batch {
 typedef struct queue_verdict {
   const char *n;
   size_t bytes;             /* of its entries */
+  size_t stored;            /* how many the store has confirmed */
+  unsigned retried;         /* how often it was sent once more */
   const queue_text_t *dead; /* letters for logs:dead */
   size_t dead_count;
   const queue_text_t *back; /* entries for the old end of the queue, newest first */
@@ -68,6 +71,9 @@ typedef void (*queue_next_cb)(int status, const queue_batch_t *batch, int64_t qu
 typedef void (*queue_renew_cb)(int status, int64_t entries, int64_t fill, void *arg);
 typedef void (*queue_unspool_cb)(int status, bool taken, void *arg);
 typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
+
+/* As godot/figures.lua lists them, QUEUE_FIGURES of them, borrowed. */
+typedef void (*queue_figures_cb)(int status, const int64_t *values, void *arg);
 
 /* config is borrowed. NULL: no memory. */
 queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
@@ -104,8 +110,12 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
 /* Gives the batch to whoever asks next. */
 int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);
 
-/* Keeps the bounds for those who push without asking. */
-int queue_trim(queue_t *queue, queue_trim_cb cb, void *arg);
+/* Keeps the bounds for those who push without asking. spooled: what stands on this worker's disk, in bytes.
+ */
+int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
+
+/* What queue and workers have come to. */
+int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg);
 
 /* Queues the line that names drops, unless there have been more meanwhile. */
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg);

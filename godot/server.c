@@ -7,6 +7,7 @@
  * tools say so.
  */
 #include "config.h"
+#include "figures.h"
 #include "tools.h"
 
 #include <iccm_network.h>
@@ -16,6 +17,7 @@ typedef struct godot {
   uv_loop_t loop;
   config_t config;
   tools_t tools;
+  figures_t figures;
   mcp_server_t *server;
   int open; /* while stopping: queue and store, unless closed */
 } godot_t;
@@ -60,6 +62,7 @@ static void on_server_stopped(mcp_server_t *server, void *arg) {
   (void)server;
   godot->open = 2;
   tools_close(&godot->tools);
+  figures_stop(&godot->figures);
   queue_close(godot->tools.queue, on_queue_closed, godot);
   if (mcp_client_close(godot->tools.store, on_store_closed, godot) != 0)
     release(godot);
@@ -77,7 +80,8 @@ static int make(godot_t *godot) {
   godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
   if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
     return 1;
-  tools_init(&godot->tools, &godot->loop);
+  tools_init(&godot->tools, &godot->loop, godot->server);
+  figures_start(&godot->figures, &godot->loop, godot->server, godot->tools.queue);
   mcp_client_set_fail_fast(godot->tools.store, true);
   mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);
   mcp_client_on_state(godot->tools.store, on_store, godot);

@@ -22,7 +22,10 @@ int spooling_open(delivery_t *delivery) {
     return 0;
   delivery->spooling.spool = spool_open(config->spool_dir, config->worker_name, config->spool_max_bytes);
   delivery->spooling.work.data = delivery;
-  return delivery->spooling.spool == NULL ? UV_EIO : 0;
+  if (delivery->spooling.spool == NULL)
+    return UV_EIO;
+  delivery->spooling.bytes = spool_bytes(delivery->spooling.spool);
+  return 0;
 }
 
 void spooling_close(delivery_t *delivery) {
@@ -68,6 +71,7 @@ static void on_saved(uv_work_t *work, int status) {
   spooling_t *spooling = &delivery->spooling;
   (void)status; /* it is never cancelled */
   spooling->busy = false;
+  spooling->bytes = spool_bytes(spooling->spool);
   free(spooling->texts);
   spooling->texts = NULL;
   tell(spooling);
@@ -116,6 +120,7 @@ static void on_peeked(uv_work_t *work, int status) {
   spooling_t *spooling = &delivery->spooling;
   const spool_record_t *record = &spooling->record;
   (void)status;
+  spooling->bytes = spool_bytes(spooling->spool);
   spooling->busy = spooling->status == 0 && record->count > 0 && !delivery->closed &&
                    queue_unspool(delivery->queue, record->segment, record->offset, delivery->lane_count,
                                  record->entries, record->count, on_restored, delivery) == 0;

@@ -22,6 +22,7 @@ typedef struct spooling {
   spool_record_t record; /* being brought back */
   bool restored;         /* it is in Redis: it goes before the next one is read */
   int status;            /* of the work */
+  int64_t bytes;         /* on disk when work was last done */
 } spooling_t;
 
 /* Nonzero: the log says why. */

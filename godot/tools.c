@@ -39,6 +39,7 @@ typedef struct group {
 static void on_pushed(int status, void *arg) {
   group_t *group = arg;
   group->tools->unanswered_bytes -= group->bytes;
+  mcp_metric_add(group->tools->entries, status == 0 ? "accepted" : "unavailable", (double)group->count);
   for (size_t i = 0; i < group->count; i++) {
     if (status == 0)
       mcp_call_reply_text(group->calls[i],
@@ -90,6 +91,7 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
   group_t *group = room && queue_is_up(tools->queue) ? group_for(tools, len) : NULL;
   if (group == NULL) {
     free(text);
+    mcp_metric_add(tools->entries, "unavailable", 1);
     mcp_call_tool_error(call, QUEUE_AWAY);
     return;
   }
@@ -113,9 +115,11 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
   size_t len;
   char *text = entry_new(args, mcp_call_trace_id(call), mcp_time_now_us(), &len, reason);
   if (text == NULL) {
+    mcp_metric_add(tools->entries, "refused", 1);
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", reason);
   } else if (below_its_level(tools, args)) {
     free(text);
+    mcp_metric_add(tools->entries, "below_level", 1);
     mcp_call_reply_text(call, TEXT_WITH_LEN(below));
   } else {
     gather(tools, call, text, len);
@@ -278,7 +282,9 @@ const mcp_tool_t *tools_table(tools_t *tools) {
   return table;
 }
 
-void tools_init(tools_t *tools, uv_loop_t *loop) {
+void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
+  tools->entries = mcp_server_metric(server, MCP_COUNTER, "godot_entries_total",
+                                     "Entries sent to logger_log, by what became of them.", "outcome");
   uv_prepare_init(loop, &tools->flush);
   tools->flush.data = tools;
 }

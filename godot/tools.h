@@ -14,6 +14,7 @@ typedef struct tools {
   uv_prepare_t flush;      /* sends what one turn of the loop has gathered, before the loop waits */
   struct group *gathered;  /* ours; NULL: nothing */
   size_t unanswered_bytes; /* sent to Redis or gathered */
+  mcp_metric_t *entries;   /* the server's: what became of those that were sent to logger_log */
 } tools_t;
 
 /* Their table, up to MCP_TOOL_END, with tools as arg. It lives until the next call. */
@@ -24,7 +25,7 @@ const mcp_tool_t *tools_table(tools_t *tools);
 yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg);
 
 /* Once queue and store are set, before the first call. */
-void tools_init(tools_t *tools, uv_loop_t *loop);
+void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server);
 
 /* Ends all that wait for Redis, once the server has stopped. */
 void tools_close(tools_t *tools);

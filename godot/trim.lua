@@ -1,8 +1,10 @@
 -- Once a second, since not everybody pushes through Godot: measures the queue and brings it below its bounds.
--- ARGV: greatest number of entries, of bytes.
+-- ARGV: greatest number of entries, of bytes; worker, and the bytes on its disk.
 -- Answers how many drops the log does not name yet, when the first and the last of them were, and whether there is
 -- room for the line that names them; and how full everything is (per cent).
 local max, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local spooled = 'spooled:' .. ARGV[3]
+if (redis.call('HGET', state, spooled) or '0') ~= ARGV[4] then redis.call('HSET', state, spooled, ARGV[4]) end
 
 local function size(key) return redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0 end
 

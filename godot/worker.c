@@ -47,7 +47,7 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
 
 static void on_trim(uv_timer_t *timer) {
   worker_t *worker = timer->data;
-  queue_trim(worker->queue, on_trimmed, worker);
+  queue_trim(worker->queue, delivery_spooled(worker->delivery), on_trimmed, worker);
 }
 
 static void on_redis(const char *reason, void *arg) {

@@ -191,7 +191,7 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
 
 static queue_drops_t trim(bench_t *bench) {
   answer_t answer = {0};
-  cr_assert_eq(queue_trim(bench->queue, on_trimmed, &answer), 0);
+  cr_assert_eq(queue_trim(bench->queue, 0, on_trimmed, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer.drops;

@@ -4,7 +4,7 @@ import re
 import unittest
 
 from caller import Caller, CallError
-from services import Alone, AsyncCase, http_get, main, upgrade
+from services import Alone, AsyncCase, System, http_get, main, until, upgrade
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
@@ -114,6 +114,55 @@ class Echo(AsyncCase):
             self.assertEqual({dict(labels)["tool"] for _, labels in after["iccm_calls_total"][1]}, {"echo"})
             for name in "iccm_received_bytes_total", "iccm_sent_bytes_total":
                 self.assertGreater(value(after, name), value(before, name))
+
+
+class Godot(AsyncCase):
+    """What its server and its worker have done, at the server."""
+
+    async def test_counts_entries_on_all_their_ways(self):
+        entry = {"component": "c", "level": "INFO", "message": "m"}
+        with System() as system:
+            system.start()
+            async with Caller(system.godot_url) as caller:
+                for _ in range(5):
+                    await caller.call("logger_log", entry)
+                with self.assertRaises(CallError):
+                    await caller.call("logger_log", entry | {"id": "no UUID"})
+                await caller.call("logger_set_level", {"component": "quiet", "level": "ERROR"})
+                await caller.call("logger_log", entry | {"component": "quiet"})
+            system.redis_ask("LPUSH", "logs:queue", "nothing")
+            metrics = until(lambda: self.seen(system, stored=5, dead=1), "all is counted")
+            for outcome, count in {"accepted": 5, "refused": 1, "below_level": 1, "unavailable": None}.items():
+                self.assertEqual(value(metrics, "godot_entries_total", outcome=outcome), count)
+            self.assertEqual(value(metrics, "godot_dead_letters"), 1)
+            self.assertGreaterEqual(value(metrics, "godot_batches_total"), 1)
+            self.assertTrue(0 < value(metrics, "godot_batch_seconds_total") < 60)
+            for name in "queued_entries", "leased_entries", "spooled_bytes", "dropped_total", "retried_total":
+                self.assertEqual(value(metrics, f"godot_{name}"), 0)
+
+    async def test_counts_what_waits_and_what_is_dropped(self):
+        with System(MAX_QUEUE_SIZE=10, RETRY_INITIAL_DELAY=0.02, RETRY_MAX_DELAY=0.1) as system:
+            system.start_redis()
+            system.godot.start()
+            system.worker.start()
+            system.godot.port()
+            until(lambda: b"redis" not in http_get(system.godot_port, path="/readyz").body, "Godot has found Redis")
+            async with Caller(system.godot_url) as caller:
+                for number in range(14):
+                    await caller.call("logger_log", {"component": "c", "level": "INFO", "message": str(number)})
+            metrics = until(lambda: self.seen(system, dropped=4), "all is counted")
+            waiting = value(metrics, "godot_queued_entries") + value(metrics, "godot_leased_entries")
+            self.assertEqual(waiting, 10)
+            self.assertEqual(value(metrics, "godot_stored_total"), 0)
+            system.start_dewey()
+            metrics = until(lambda: self.seen(system, stored=11), "all is stored, and the line that names the drops")
+            self.assertGreater(value(metrics, "godot_retried_total"), 0)
+
+    def seen(self, system, **totals):
+        metrics = scrape(system.godot_port)
+        if all(value(metrics, f"godot_{name}_total") == total for name, total in totals.items()):
+            return metrics
+        return None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,56 @@
+/* figures.c: see the header. Happy path: one script a second. Failure modes: Redis away: the figures stay as
+ * they were, and /readyz says why; a Redis that has lost its data begins again, the counters go on from where
+ * they are.
+ */
+#include "figures.h"
+
+enum { READ_MS = 1000 };
+
+static const struct {
+  int type;
+  const char *name, *help;
+  double unit;
+} table[QUEUE_FIGURES] = {
+    {MCP_GAUGE, "godot_queued_entries", "Entries in the queue that no worker holds.", 1},
+    {MCP_GAUGE, "godot_leased_entries", "Entries that a worker holds.", 1},
+    {MCP_GAUGE, "godot_queue_bytes", "Memory of both in Redis.", 1},
+    {MCP_GAUGE, "godot_spooled_bytes", "Bytes on the disks of workers.", 1},
+    {MCP_GAUGE, "godot_dead_letters", "Dead letters that are kept.", 1},
+    {MCP_COUNTER, "godot_dropped_total", "Entries dropped by overflow.", 1},
+    {MCP_COUNTER, "godot_stored_total", "Entries that the log store has confirmed.", 1},
+    {MCP_COUNTER, "godot_retried_total", "Batches that were sent once more.", 1},
+    {MCP_COUNTER, "godot_dead_total", "Entries that became dead letters.", 1},
+    {MCP_COUNTER, "godot_batches_total", "Batches that workers are done with.", 1},
+    {MCP_COUNTER, "godot_batch_seconds_total", "Time of these from the first claim to the end.", 1e-6},
+};
+
+static void on_figures(int status, const int64_t *values, void *arg) {
+  figures_t *figures = arg;
+  figures->asking = false;
+  for (int i = 0; status == 0 && i < QUEUE_FIGURES; i++) {
+    if (table[i].type == MCP_GAUGE)
+      mcp_metric_set(figures->metrics[i], NULL, (double)values[i] * table[i].unit);
+    else if (values[i] > figures->last[i])
+      mcp_metric_add(figures->metrics[i], NULL, (double)(values[i] - figures->last[i]) * table[i].unit);
+    figures->last[i] = values[i];
+  }
+}
+
+static void on_timer(uv_timer_t *timer) {
+  figures_t *figures = timer->data;
+  if (!figures->asking)
+    figures->asking = queue_figures(figures->queue, on_figures, figures) == 0;
+}
+
+void figures_start(figures_t *figures, uv_loop_t *loop, mcp_server_t *server, queue_t *queue) {
+  figures->queue = queue;
+  for (int i = 0; i < QUEUE_FIGURES; i++)
+    figures->metrics[i] = mcp_server_metric(server, table[i].type, table[i].name, table[i].help, NULL);
+  uv_timer_init(loop, &figures->timer);
+  figures->timer.data = figures;
+  uv_timer_start(&figures->timer, on_timer, 0, READ_MS);
+}
+
+void figures_stop(figures_t *figures) {
+  uv_close((uv_handle_t *)&figures->timer, NULL);
+}

@@ -1,0 +1,12 @@
+-- Answers: queued, leased, bytes of both, bytes on workers' disks, dead letters; and ever: dropped, stored, failed attempts
+-- to send, dead, batches done, and how long these took from their first claim (us).
+local _, live = leased()
+local spooled, values = 0, redis.call('HGETALL', state)
+local of = {}
+for i = 1, #values, 2 do
+  of[values[i]] = tonumber(values[i + 1])
+  if string.find(values[i], '^spooled:') then spooled = spooled + values[i + 1] end
+end
+return {redis.call('LLEN', queue), live, of.bytes or 0, spooled, redis.call('LLEN', dead_letters),
+        tonumber(redis.call('GET', 'logs:dropped') or 0), of.stored or 0, of.retried or 0, of.dead or 0, of.batches or 0,
+        of.batch_us or 0}
