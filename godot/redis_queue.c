@@ -47,6 +47,10 @@ static const char unspool_script[] =
 #include "common.lua.inc"
 #include "unspool.lua.inc"
     ;
+static const char dead_script[] =
+#include "common.lua.inc"
+#include "dead.lua.inc"
+    ;
 static const char figures_script[] =
 #include "common.lua.inc"
 #include "figures.lua.inc"
@@ -69,6 +73,7 @@ typedef struct waiting {
     queue_renew_cb renew;
     queue_trim_cb trim;
     queue_figures_cb figures;
+    queue_dead_cb dead;
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
@@ -450,6 +455,32 @@ int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
   add_text(&command, queue->config->worker_name);
   add_int(&command, spooled);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
+}
+
+static void on_dead(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  enum { FIXED = 3 };
+  queue_letters_t letters = {0};
+  (void)queue;
+  if (status == 0) {
+    letters.total = int_of(reply->element[0]);
+    letters.seen = int_of(reply->element[1]);
+    letters.moved = int_of(reply->element[2]);
+    letters.texts = calloc(reply->elements - FIXED + 1, sizeof *letters.texts);
+    status = letters.texts == NULL ? UV_ENOMEM : 0;
+  }
+  for (size_t i = FIXED; status == 0 && i < reply->elements; i++)
+    letters.texts[letters.count++] = (queue_text_t){reply->element[i]->str, reply->element[i]->len};
+  waiting->cb.dead(status, &letters, waiting->arg);
+  free(letters.texts);
+}
+
+int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, queue_dead_cb cb, void *arg) {
+  command_t command = begin(queue, dead_script, 5);
+  add_text(&command, verb);
+  add_int(&command, most);
+  add_int(&command, skip);
+  add_bounds(queue, &command);
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
 }
 
 static void on_figures(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {

@@ -75,6 +75,14 @@ typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg)
 /* As godot/figures.lua lists them, QUEUE_FIGURES of them, borrowed. */
 typedef void (*queue_figures_cb)(int status, const int64_t *values, void *arg);
 
+/* Borrowed until the callback returns. */
+typedef struct queue_letters {
+  int64_t total, seen, moved;
+  queue_text_t *texts; /* of "list" */
+  size_t count;
+} queue_letters_t;
+typedef void (*queue_dead_cb)(int status, const queue_letters_t *letters, void *arg);
+
 /* config is borrowed. NULL: no memory. */
 queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
 
@@ -113,6 +121,9 @@ int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, voi
 /* Keeps the bounds for those who push without asking. spooled: what stands on this worker's disk, in bytes.
  */
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
+
+/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list". */
+int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, queue_dead_cb cb, void *arg);
 
 /* What queue and workers have come to. */
 int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg);

@@ -2,13 +2,14 @@
 twice, and every entry that goes another way is counted."""
 import asyncio
 import json
+import os
 import random
 import unittest
 import uuid
 from datetime import datetime, timezone
 
 from caller import Caller
-from services import main
+from services import PROGRAMS, finished, main
 from stand_in import Parts, Refuse, Vanish
 
 
@@ -237,6 +238,69 @@ class InFlight(WorkerCase):
         await self.stored_all(199)
         (letter,) = self.parts.dead()
         self.assertEqual(json.loads(letter["entry"])["message"], "77")
+
+
+class DeadLetters(WorkerCase):
+    """godot-worker dead list, replay, discard."""
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.odd = lambda entry: int(entry["message"]) % 2 and "odd"
+        self.store.behave = lambda logs: self.store.store(logs, self.odd)
+        await self.store.open()
+
+    async def dead(self, *words, status=0, **settings):
+        environment = self.parts.settings | {"PATH": os.environ["PATH"]} | settings
+        run = await asyncio.to_thread(finished, [PROGRAMS["godot-worker"], "dead", *words], env=environment)
+        self.assertEqual(run.returncode, status, run.stderr)
+        return run
+
+    async def refused(self, count):
+        self.parts.worker.start()
+        self.parts.push(*entries(count))
+        await self.stored_all(count // 2)
+        self.assertEqual(self.parts.number("LLEN", "logs:dead"), count // 2)
+
+    async def test_listed_the_oldest_first(self):
+        await self.refused(500)
+        letters = [json.loads(line) for line in (await self.dead("list")).stdout.splitlines()]
+        self.assertEqual(sorted(json.loads(letter["entry"])["message"] for letter in letters), sorted(map(str, range(1, 500, 2))))
+        self.assertEqual([letter["at"] for letter in letters], sorted(letter["at"] for letter in letters))
+        self.assertEqual({letter["reason"] for letter in letters}, {"odd"})
+        few = [json.loads(line) for line in (await self.dead("list", "3")).stdout.splitlines()]
+        self.assertEqual(few, letters[:3])
+        self.assertEqual(self.parts.number("LLEN", "logs:dead"), 250, "a look changes nothing")
+
+    async def test_replayed_once_the_store_takes_them(self):
+        await self.refused(400)
+        self.odd = lambda entry: None
+        self.assertIn("150 given back to the queue, 0 stay", (await self.dead("replay", "150")).stdout)
+        await self.stored_all(350)
+        self.assertIn("50 given back to the queue, 0 stay", (await self.dead("replay")).stdout)
+        await self.stored_all(400)
+        self.assertEqual(self.parts.dead(), [])
+
+    async def test_what_is_not_whole_stays(self):
+        self.parts.worker.start()
+        self.parts.push(b"\xff", "x" * 300000, *entries(2))
+        await self.stored_all(1)
+        self.odd = lambda entry: None
+        self.assertIn("1 given back to the queue, 2 stay", (await self.dead("replay")).stdout)
+        await self.stored_all(2)
+        self.assertEqual(len(self.parts.dead()), 2)
+
+    async def test_discarded(self):
+        await self.refused(20)
+        self.assertEqual((await self.dead("discard", "4")).stdout, "4 discarded\n")
+        self.assertEqual(len(self.parts.dead()), 6)
+        self.assertEqual((await self.dead("discard")).stdout, "6 discarded\n")
+        self.assertEqual((await self.dead("discard")).stdout, "0 discarded\n")
+        self.assertEqual((await self.dead("list")).stdout, "")
+
+    async def test_wrong_words_and_no_redis(self):
+        for words in ([], ["lost"], ["list", "0"], ["list", "3x"], ["list", ""], ["list", "1", "2"]):
+            self.assertIn("Usage", (await self.dead(*words, status=2)).stderr)
+        self.assertIn("refused", (await self.dead("list", status=1, REDIS_PORT="1")).stderr)
 
 
 class Away(WorkerCase):
