@@ -2,17 +2,16 @@
  *
  * Happy path: with the store away and the queue at SAVE_ABOVE per cent, the oldest batch is on disk before it
  * leaves Redis; with the store back and the queue below REPLAY_BELOW it becomes a batch in Redis again, and
- * is sent before all others. Failure modes: the disk is full or fails: the batch stays in Redis, where the
- * bound is kept by dropping the oldest; it is tried again in a second. Killed between two steps: the batch is
- * in both places, and the store knows its ids; or it is in Redis, and Redis knows from where it came.
+ * is preferred to what is queued; one for each lane may wait there. Failure modes: the disk is full or fails:
+ * the batch stays in Redis, where the bound is kept by dropping the oldest; it is tried again in a second.
+ * Killed between two steps: the batch is in both places, and the store knows its ids; or it is in Redis, and
+ * Redis knows from where it came.
  */
 #include "spooling.h"
 
 #include "lane.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { SAVE_ABOVE = 80, REPLAY_BELOW = 90 };
 

@@ -110,7 +110,9 @@ int main(int argc, char **argv) {
   int status;
   if (argc > 1 && strcmp(argv[1], "dead") == 0)
     return dead_main(argc - 1, argv + 1);
-  status = config_arguments(argc, argv, "Moves log entries from Redis to the log store.");
+  status = config_arguments(
+      argc, argv,
+      "Moves log entries from Redis to the log store; `godot-worker dead` is for those it refuses.");
   if (status >= 0)
     return status;
   if (start(&worker) != 0)
