@@ -1,10 +1,11 @@
 -- What the other scripts share; it stands in front of each of them. KEYS[1] is the queue: its head is the newest
 -- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <condemned> <worker>
--- <process>.<lane> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when older ones
--- go.
+-- <process>.<lane> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when
+-- older ones go.
 -- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
--- name yet), dead (letters ever).
+-- name yet); ever: dead (letters), stored, retried, batches, batch_us; spool:<worker> (the place in its spool up to which
+-- batches are here again), spooled:<worker> (bytes there).
 local queue, inflight, state, dead_letters = KEYS[1], 'logs:inflight', 'logs:state', 'logs:dead'
 
 local function text(number) return string.format('%.0f', number) end
