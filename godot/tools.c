@@ -206,10 +206,9 @@ static yyjson_mut_doc *pick(yyjson_val *args, const char *const *names) {
 }
 
 static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
-  int status = args == NULL
-                   ? UV_ENOMEM
-                   : mcp_client_call_from(call, tools->store, tool, args, STORE_TIMEOUT_MS, on_store_answer,
-                                          call);
+  int status = args == NULL ? UV_ENOMEM
+                            : mcp_client_call_from(call, tools->store, tool, args, STORE_TIMEOUT_MS,
+                                                   on_store_answer, call);
   if (status != 0)
     mcp_call_tool_error(call, STORE_AWAY);
 }

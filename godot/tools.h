@@ -20,8 +20,8 @@ typedef struct tools {
 /* Their table, up to MCP_TOOL_END, with tools as arg. It lives until the next call. */
 const mcp_tool_t *tools_table(tools_t *tools);
 
-/* What a client that declares iccm/log_level is told: the level of its component (the capability's own, else the
- * client's name), or null. For mcp_server_set_notice(), with tools as arg. */
+/* What a client that declares iccm/log_level is told: the level of its component (the capability's own, else
+ * the client's name), or null. For mcp_server_set_notice(), with tools as arg. */
 yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg);
 
 /* Once queue and store are set, before the first call. */

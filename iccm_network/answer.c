@@ -1,5 +1,5 @@
-/* answer.c: a tool's result travels as a text that holds the JSON, serialised (MCP tools/call), and from 2025-06-18 on
- * as structuredContent beside it, where it is an object. */
+/* answer.c: a tool's result travels as a text that holds the JSON, serialised (MCP tools/call), and from
+ * 2025-06-18 on as structuredContent beside it, where it is an object. */
 #include "answer.h"
 
 #include <math.h>
@@ -36,8 +36,8 @@ int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char 
                         const char *object, size_t object_len, bool is_error) {
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   if (to->direct) {
-    status = mcp__buf_join(status,
-                           mcp__buf_append(buf, object != NULL ? object : blocks, object != NULL ? object_len : len));
+    status = mcp__buf_join(
+        status, mcp__buf_append(buf, object != NULL ? object : blocks, object != NULL ? object_len : len));
     return mcp__buf_join(status, mcp__buf_puts(buf, "}"));
   }
   status = mcp__buf_join(status, mcp__buf_puts(buf, "{\"content\":"));
@@ -47,8 +47,8 @@ int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char 
   return mcp__buf_join(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
 }
 
-int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text, const char *data,
-                           size_t data_len) {
+int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text,
+                           const char *data, size_t data_len) {
   if (to->direct || to->revision == MCP__2024_11_05)
     return mcp__jsonrpc_error(buf, to->id, to->id_len, code, text, data, data_len);
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);

@@ -1,7 +1,7 @@
 /* arena.c: bump allocation in chunks.
  *
- * A call's document, answer and small copies live here and die together. The newest piece can grow and shrink in
- * place, which is what yyjson's reader and writer do most. */
+ * A call's document, answer and small copies live here and die together. The newest piece can grow and shrink
+ * in place, which is what yyjson's reader and writer do most. */
 #include "arena.h"
 
 #include <string.h>
@@ -14,7 +14,9 @@ typedef struct mcp__chunk {
   _Alignas(ALIGN) char data[];
 } chunk_t;
 
-static size_t aligned(size_t size) { return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1); }
+static size_t aligned(size_t size) {
+  return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
 
 void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
   if (size > arena->max) { /* also keeps the sums below from wrapping */
@@ -45,7 +47,9 @@ static bool is_newest(const chunk_t *chunk, const void *memory, size_t size) {
   return chunk != NULL && (const char *)memory + aligned(size) == chunk->data + chunk->used;
 }
 
-static void *json_malloc(void *ctx, size_t size) { return mcp__arena_alloc(ctx, size); }
+static void *json_malloc(void *ctx, size_t size) {
+  return mcp__arena_alloc(ctx, size);
+}
 
 static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size) {
   mcp__arena_t *arena = ctx;
@@ -79,7 +83,9 @@ static void free_down_to(mcp__arena_t *arena, const chunk_t *last) {
   }
 }
 
-void mcp__arena_deinit(mcp__arena_t *arena) { free_down_to(arena, NULL); }
+void mcp__arena_deinit(mcp__arena_t *arena) {
+  free_down_to(arena, NULL);
+}
 
 void mcp__arena_reset(mcp__arena_t *arena) {
   chunk_t *last = arena->chunks;

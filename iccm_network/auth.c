@@ -1,9 +1,9 @@
 /* auth.c: one token for everybody who may come in, from ICCM_AUTH_TOKEN or a setter.
  *
- * Happy path: the upgrade has it as Authorization: Bearer, or, from a browser, which cannot set that header, as a
- * subprotocol of its own. What was offered is digested like the server's own, and digests are compared in constant time:
- * how long it takes depends on what the peer has sent and on nothing else. Failure: what cannot be digested is not the
- * token. */
+ * Happy path: the upgrade has it as Authorization: Bearer, or, from a browser, which cannot set that header,
+ * as a subprotocol of its own. What was offered is digested like the server's own, and digests are compared
+ * in constant time: how long it takes depends on what the peer has sent and on nothing else. Failure: what
+ * cannot be digested is not the token. */
 #include "auth.h"
 
 #include "error.h"
@@ -28,7 +28,8 @@ int mcp__token_of_environment(const char **token) {
   *token = mcp_env_text("ICCM_AUTH_TOKEN", NULL);
   if (*token == NULL || mcp__token_valid(*token))
     return 0;
-  mcp__set_last_error("ICCM_AUTH_TOKEN is no token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end are needed");
+  mcp__set_last_error(
+      "ICCM_AUTH_TOKEN is no token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end are needed");
   return MCP_EENV;
 }
 
@@ -52,14 +53,17 @@ int mcp__auth_set(mcp__auth_t *auth, const char *token) {
   return 0;
 }
 
-void mcp__auth_wipe(mcp__auth_t *auth) { OPENSSL_cleanse(auth, sizeof *auth); }
+void mcp__auth_wipe(mcp__auth_t *auth) {
+  OPENSSL_cleanse(auth, sizeof *auth);
+}
 
 static bool is_token(const mcp__auth_t *auth, const char *text, size_t len) {
   unsigned char digest[MCP__TOKEN_DIGEST];
   return digest_of(text, len, digest) && CRYPTO_memcmp(digest, auth->digest, sizeof digest) == 0;
 }
 
-static bool in_header(const mcp__auth_t *auth, const char *value) { /* RFC 9110 section 11.4: the scheme in any case */
+static bool in_header(const mcp__auth_t *auth,
+                      const char *value) { /* RFC 9110 section 11.4: the scheme in any case */
   if (strncasecmp(value, scheme, sizeof scheme - 1) != 0)
     return false;
   const char *token = value + sizeof scheme - 1;
@@ -81,7 +85,8 @@ static bool in_subprotocols(const mcp__auth_t *auth, const char *list) {
 const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head) {
   const char *header = mcp__head_value(head, MCP__H_AUTHORIZATION);
   const char *protocols = mcp__head_value(head, MCP__H_PROTOCOL);
-  if (!auth->wanted || (header != NULL && head->given[MCP__H_AUTHORIZATION] == 1 && in_header(auth, header)) ||
+  if (!auth->wanted ||
+      (header != NULL && head->given[MCP__H_AUTHORIZATION] == 1 && in_header(auth, header)) ||
       (protocols != NULL && in_subprotocols(auth, protocols)))
     return NULL;
   if (header != NULL || (protocols != NULL && strstr(protocols, subprotocol) != NULL))

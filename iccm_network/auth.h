@@ -1,5 +1,5 @@
-/* auth.h: the token that a server asks for and a client sends (RFC 6750). The text of a token is in no log, no error and
- * no answer. */
+/* auth.h: the token that a server asks for and a client sends (RFC 6750). The text of a token is in no log,
+ * no error and no answer. */
 #ifndef MCP_AUTH_H
 #define MCP_AUTH_H
 
@@ -16,7 +16,8 @@ typedef struct mcp__auth {
   unsigned char digest[MCP__TOKEN_DIGEST];
 } mcp__auth_t;
 
-/* Whether a text can be a token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end (RFC 6750 section 2.1). */
+/* Whether a text can be a token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end (RFC 6750 section 2.1).
+ */
 bool mcp__token_valid(const char *token);
 
 /* ICCM_AUTH_TOKEN, borrowed, or NULL: 0; or MCP_EENV and mcp_last_error() where it is not valid. */

@@ -64,7 +64,9 @@ int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len) {
   return status;
 }
 
-int mcp__buf_puts(mcp__buf_t *buf, const char *text) { return mcp__buf_append(buf, text, strlen(text)); }
+int mcp__buf_puts(mcp__buf_t *buf, const char *text) {
+  return mcp__buf_append(buf, text, strlen(text));
+}
 
 int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
   va_list args, again;
@@ -82,9 +84,9 @@ int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
 }
 
 /* Behind the backslash: a letter, 'u' for \u00XX, 0 where no escape is needed (RFC 8259 section 7). */
-static const char escapes[256] = {
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',
-    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\'};
+static const char escapes[256] = {'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',         't',          'n', 'u',
+                                  'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',          'u', 'u',
+                                  'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\'};
 
 static char *escape(char *to, unsigned char byte) {
   static const char hex[] = "0123456789abcdef";

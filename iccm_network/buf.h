@@ -4,8 +4,8 @@
 
 #include "mem.h"
 
-/* What all large buffers of one owner may hold together; used on one thread. Small ones are not counted: when large
- * messages have used it up, ordinary ones still get through. */
+/* What all large buffers of one owner may hold together; used on one thread. Small ones are not counted: when
+ * large messages have used it up, ordinary ones still get through. */
 enum { MCP__BUDGET_FROM_BYTES = 64 * 1024 };
 typedef struct mcp__budget {
   size_t used, max;
@@ -27,9 +27,11 @@ int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
 int mcp__buf_puts(mcp__buf_t *buf, const char *text);
 int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) MCP_PRINTF(2, 3);
 
-/* Of two steps the first one's failure: a text may be put together without looking at each step, since what was appended
- * after a failure is thrown away with the rest. */
-static inline int mcp__buf_join(int before, int after) { return before != 0 ? before : after; }
+/* Of two steps the first one's failure: a text may be put together without looking at each step, since what
+ * was appended after a failure is thrown away with the rest. */
+static inline int mcp__buf_join(int before, int after) {
+  return before != 0 ? before : after;
+}
 
 /* Appends text as a JSON string in quotes; text has to be valid UTF-8. */
 int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len);

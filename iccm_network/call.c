@@ -1,10 +1,11 @@
 /* call.c: one tools/call, from its message to its answer.
  *
- * Happy path: the connection takes a call, parses the message into it, and runs it; the handler ends it, now or later;
- * the answer is written to the connection and the call goes back to the spare ones with its memory. A blocking handler
- * runs on the pool: its answer is rendered there and written when the job is back on the loop. Failure: when the peer
- * leaves, cancels or the deadline passes, the call loses its connection and its handler is told; it still has to end it,
- * which then frees and no more. So each call is ended exactly once, and nothing can leak. */
+ * Happy path: the connection takes a call, parses the message into it, and runs it; the handler ends it, now
+ * or later; the answer is written to the connection and the call goes back to the spare ones with its memory.
+ * A blocking handler runs on the pool: its answer is rendered there and written when the job is back on the
+ * loop. Failure: when the peer leaves, cancels or the deadline passes, the call loses its connection and its
+ * handler is told; it still has to end it, which then frees and no more. So each call is ended exactly once,
+ * and nothing can leak. */
 #include "server.h"
 
 #include "content.h"
@@ -205,8 +206,8 @@ void mcp__call_cancel(mcp_call_t *call) {
 
 /* ---- progress -------------------------------------------------------------------------------------- */
 
-/* What a handler tells is kept in its call, the newest only, until the loop's thread sends it: at times of its own, or right
- * before the answer. */
+/* What a handler tells is kept in its call, the newest only, until the loop's thread sends it: at times of
+ * its own, or right before the answer. */
 static void send_progress(mcp_call_t *call) {
   if (atomic_load(&call->progress) == NULL)
     return;
@@ -260,7 +261,9 @@ typedef struct tool_failure {
   size_t data_len;
 } failure_t;
 
-static bool is_tool_code(int code) { return code <= MCP_TOOL_ERROR && code >= -32099; }
+static bool is_tool_code(int code) {
+  return code <= MCP_TOOL_ERROR && code >= -32099;
+}
 
 static int render_failure(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const failure_t *failure = what;
@@ -342,7 +345,8 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   }
   mcp__conn_t *conn = call->conn;
   send_progress(call);
-  leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that it has */
+  leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that
+                       it has */
   if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
     status = status != 0 ? status : MCP_ESTATE;
   else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0) {
@@ -373,7 +377,8 @@ static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_
   if (call->tool->output == NULL)
     return true;
   yyjson_doc *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)text->json, text->len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, NULL);
+      yyjson_read_opts((char *)(uintptr_t)text->json, text->len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc,
+                       NULL);
   snprintf(problem, size, "is not valid JSON, or there is no memory to check it");
   bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
   yyjson_doc_free(doc);
@@ -416,7 +421,8 @@ static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const conten
   return end_failing(call, &failure, 0);
 }
 
-int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured, bool is_error) {
+int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured,
+                           bool is_error) {
   char problem[MESSAGE_BYTES];
   content_t content = {.blocks = write_value(call, blocks), .is_error = is_error};
   if (structured != NULL)
@@ -436,7 +442,8 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
   return end_call(call, render_content, &content, 0);
 }
 
-/* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own. */
+/* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own.
+ */
 static void keep_valid(char *text, int code) {
   size_t len = strlen(text);
   for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
@@ -484,7 +491,9 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
 
 /* ---- handlers -------------------------------------------------------------------------------------- */
 
-static mcp_call_t *call_of(mcp__job_t *job) { return (mcp_call_t *)(void *)job; }
+static mcp_call_t *call_of(mcp__job_t *job) {
+  return (mcp_call_t *)(void *)job;
+}
 
 /* What a handler of log traffic says is not shipped: it would make more of it. */
 static void run_handler(mcp_call_t *call) {
@@ -522,7 +531,9 @@ static void done(mcp__job_t *job) {
   over(call);
 }
 
-static void orphan(mcp__job_t *job) { mcp__call_free(call_of(job)); }
+static void orphan(mcp__job_t *job) {
+  mcp__call_free(call_of(job));
+}
 
 const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, orphan};
 
@@ -532,7 +543,8 @@ static void end_busy(mcp_call_t *call, const char *words) {
 }
 
 void mcp__call_run(mcp_call_t *call) {
-  call->arena.max = SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
+  call->arena.max =
+      SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
   link_call(call);
   if (call->server->calls > MCP__MAX_CALLS) {
     end_busy(call, "busy, retry later");
@@ -553,9 +565,13 @@ void mcp__call_run(mcp_call_t *call) {
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
-uint64_t mcp__call_span(const mcp_call_t *call) { return call->trace.span; }
+uint64_t mcp__call_span(const mcp_call_t *call) {
+  return call->trace.span;
+}
 
-const char *mcp_call_trace_id(const mcp_call_t *call) { return call->trace.id; }
+const char *mcp_call_trace_id(const mcp_call_t *call) {
+  return call->trace.id;
+}
 
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
   if (call->doc == NULL)
@@ -571,7 +587,8 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
   call->on_cancel = cb;
   call->on_cancel_arg = arg;
   if (atomic_load(&call->cancelled) && call->server != NULL)
-    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0); /* 0 may be the same turn still */
+    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1,
+                   0); /* 0 may be the same turn still */
 }
 
 void mcp__call_fire_late_cancels(uv_timer_t *timer) {

@@ -1,19 +1,21 @@
-/* child.h: calls that a client makes for a call that is being served; what client and server know of each other. */
+/* child.h: calls that a client makes for a call that is being served; what client and server know of each
+ * other. */
 #ifndef MCP_CHILD_H
 #define MCP_CHILD_H
 
 #include "iccm_network.h"
 
 typedef struct mcp__child {
-  struct mcp__child *prev, *next;              /* of the same parent */
-  mcp_call_t *parent;                          /* NULL: none, or it has ended */
-  void (*on_cancel)(struct mcp__child *child); /* nobody waits for the parent any more, which it has left by then */
+  struct mcp__child *prev, *next; /* of the same parent */
+  mcp_call_t *parent;             /* NULL: none, or it has ended */
+  /* Nobody waits for the parent any more, which it has left by then. */
+  void (*on_cancel)(struct mcp__child *child);
 } mcp__child_t;
 
 /* MCP_ECANCELED: nobody waits for the call any more; MCP_ESTATE: it is served on another thread. */
 int mcp__call_may_adopt(const mcp_call_t *call);
 void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child); /* where it may; on_cancel is set */
-uint64_t mcp__call_span(const mcp_call_t *call); /* see span.h */
+uint64_t mcp__call_span(const mcp_call_t *call);             /* see span.h */
 void mcp__child_leave(mcp__child_t *child);                  /* also where there is no parent */
 
 #endif

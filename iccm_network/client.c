@@ -1,9 +1,10 @@
 /* client.c: the life of a connection to one peer, which comes back by itself while there is something to ask.
  *
- * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile wait; then
- * they go over the link, and what the peer sends is told apart here. Failure: a connection that goes takes the calls that
- * were sent with it, at once and with a code that says so; calls that wait stay until their deadline (or fail with the
- * attempt, where that was asked for) while the client tries again, ever more slowly. One timer serves all deadlines. */
+ * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile
+ * wait; then they go over the link, and what the peer sends is told apart here. Failure: a connection that
+ * goes takes the calls that were sent with it, at once and with a code that says so; calls that wait stay
+ * until their deadline (or fail with the attempt, where that was asked for) while the client tries again,
+ * ever more slowly. One timer serves all deadlines. */
 #include "client.h"
 
 #include "error.h"
@@ -31,13 +32,13 @@ typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSIN
 struct mcp_client {
   uv_loop_t *loop;
   mcp__url_t url;
-  char *token; /* NULL: none */
+  char *token;             /* NULL: none */
   mcp__tls_context_t *tls; /* NULL: in clear */
   bool verify;
   size_t max_message;
-  const char *hello;   /* the params of initialize */
+  const char *hello;             /* the params of initialize */
   const mcp__forward_t *forward; /* NULL: what comes is for this client */
-  uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
+  uint64_t connect_ms;  /* for the connection and all that comes before the first call; 0: stage by stage */
   bool fail_fast, keep; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
   void *on_state_arg;
@@ -49,11 +50,11 @@ struct mcp_client {
   bool active; /* handles are open */
   mcp__io_t io;
   uv_timer_t timer;
-  uint64_t due_ms;      /* when the timer fires */
-  uint64_t stage_ms;    /* when the state has lasted too long, or is over (BACKOFF) */
-  uint64_t address_ms;  /* CONNECTING: when another address is tried */
-  unsigned attempts;    /* since a connection last held */
-  uint64_t open_ms;     /* when it was there */
+  uint64_t due_ms;     /* when the timer fires */
+  uint64_t stage_ms;   /* when the state has lasted too long, or is over (BACKOFF) */
+  uint64_t address_ms; /* CONNECTING: when another address is tried */
+  unsigned attempts;   /* since a connection last held */
+  uint64_t open_ms;    /* when it was there */
   mcp__connector_t connector;
   mcp__link_t *link;
   unsigned links; /* not freed yet */
@@ -87,8 +88,8 @@ static void back_off(mcp_client_t *client) {
   wake_at(client, client->stage_ms);
 }
 
-/* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the attempt was
- * their hope and no other is wanted. */
+/* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the
+ * attempt was their hope and no other is wanted. */
 static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
@@ -116,8 +117,9 @@ static void drop_link(mcp_client_t *client, int status, const char *problem) {
 }
 
 /* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
-static const char default_hello[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
-                                    "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
+static const char default_hello[] =
+    "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+    "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
 
 static int write_initialize(mcp__buf_t *out, void *what) {
   mcp_client_t *client = what;
@@ -148,7 +150,9 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
   tell_state(client, 0);
 }
 
-static void on_link_lost(int status, const char *problem, void *arg) { went_wrong(arg, status, problem); }
+static void on_link_lost(int status, const char *problem, void *arg) {
+  went_wrong(arg, status, problem);
+}
 
 static void check_closed(mcp_client_t *client);
 
@@ -183,7 +187,9 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
   wake_at(client, client->stage_ms);
 }
 
-static void on_connector_idle(void *arg) { check_closed(arg); }
+static void on_connector_idle(void *arg) {
+  check_closed(arg);
+}
 
 static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
   client->state = CONNECTING;
@@ -194,7 +200,9 @@ static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
     went_wrong(client, status, client->connector.problem);
 }
 
-static bool wanted(const mcp_client_t *client) { return client->keep || client->requests.first != NULL; }
+static bool wanted(const mcp_client_t *client) {
+  return client->keep || client->requests.first != NULL;
+}
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
@@ -256,7 +264,8 @@ static void on_timer(uv_timer_t *timer) {
     link_ms = mcp__link_tick(client->link, now_ms);
   tick_state(client, now_ms);
   uint64_t due_ms = next_due(client, now_ms, link_ms);
-  wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1); /* due now, it would run again before the loop goes on */
+  wake_at(client,
+          due_ms > now_ms ? due_ms : now_ms + 1); /* due now, it would run again before the loop goes on */
   check_closed(client);
 }
 
@@ -291,8 +300,8 @@ static int write_reply(mcp__buf_t *out, void *what) {
   const reply_t *reply = what;
   const mcp__message_t *message = reply->message;
   if (!reply->is_ping)
-    return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND, "this client serves ping alone",
-                              NULL, 0);
+    return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND,
+                              "this client serves ping alone", NULL, 0);
   int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
   return status == 0 ? mcp__buf_puts(out, "{}}") : status;
 }
@@ -314,13 +323,16 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     mcp__buf_clear(text, KEEP_TEXT_BYTES);
     return;
   }
-  mcp__buf_t mine = client->text; /* held here: a callback may lead to another message only through the loop */
+  mcp__buf_t mine =
+      client->text; /* held here: a callback may lead to another message only through the loop */
   mcp__buf_swap(&mine, text);
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
-  if (message.kind == MCP__INVALID && client->arena.failed) /* whose answer it was nobody knows, and he waits for it */
-    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG, "no memory to read what the peer sent");
+  if (message.kind == MCP__INVALID &&
+      client->arena.failed) /* whose answer it was nobody knows, and he waits for it */
+    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
+              "no memory to read what the peer sent");
   switch (message.kind) {
   case MCP__RESPONSE:
     on_response(client, &message);
@@ -330,7 +342,8 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     break;
   case MCP__NOTIFICATION:
     if (client->on_notification != NULL && client->state < CLOSING)
-      client->on_notification(client, yyjson_get_str(message.method), message.params, client->on_notification_arg);
+      client->on_notification(client, yyjson_get_str(message.method), message.params,
+                              client->on_notification_arg);
     break;
   case MCP__INVALID:
     mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s", client->url.authority, message.problem);
@@ -421,7 +434,8 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
     return UV_EINVAL;
   client->max_message = bytes;
   mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
-  mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
+  mcp__arena_init(&client->arena,
+                  8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
   return 0;
 }
 
@@ -442,13 +456,21 @@ int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
   return 0;
 }
 
-void mcp__client_set_hello(mcp_client_t *client, const char *hello) { client->hello = hello; }
+void mcp__client_set_hello(mcp_client_t *client, const char *hello) {
+  client->hello = hello;
+}
 
-void mcp__client_set_span(mcp_client_t *client, uint64_t span) { client->span = span; }
+void mcp__client_set_span(mcp_client_t *client, uint64_t span) {
+  client->span = span;
+}
 
-void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) { client->connect_ms = ms; }
+void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) {
+  client->connect_ms = ms;
+}
 
-void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward) { client->forward = forward; }
+void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward) {
+  client->forward = forward;
+}
 
 typedef struct text {
   const char *data;
@@ -542,7 +564,9 @@ int mcp_client_connect(mcp_client_t *client) {
   return 0;
 }
 
-uint64_t mcp_client_last_id(const mcp_client_t *client) { return client->requests.last_made_id; }
+uint64_t mcp_client_last_id(const mcp_client_t *client) {
+  return client->requests.last_made_id;
+}
 
 int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
   if (client->state >= CLOSING)

@@ -1,5 +1,5 @@
-/* client.h: the parts of a client: client.c holds the connection's life, request.c what is asked over it, link.c one
- * connection. */
+/* client.h: the parts of a client: client.c holds the connection's life, request.c what is asked over it,
+ * link.c one connection. */
 #ifndef MCP_CLIENT_H
 #define MCP_CLIENT_H
 
@@ -16,10 +16,10 @@
 typedef struct mcp__link mcp__link_t;
 
 typedef struct mcp__link_events {
-  void (*on_open)(void *arg);                /* WebSocket is spoken */
+  void (*on_open)(void *arg); /* WebSocket is spoken */
   void (*on_message)(mcp__buf_t *text, void *arg);
   void (*on_lost)(int status, const char *problem, void *arg); /* once, unless closed from here */
-  void (*on_freed)(void *arg);               /* the last thing that is heard of it */
+  void (*on_freed)(void *arg);                                 /* the last thing that is heard of it */
 } mcp__link_events_t;
 
 /* Where a link goes, borrowed while it lives. */
@@ -32,17 +32,20 @@ typedef struct mcp__link_to {
 } mcp__link_to_t;
 
 /* Takes the stream over, in any case. NULL: no memory; nothing is heard of it then. */
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events, void *arg);
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events,
+                           void *arg);
 /* Calls write with the place for a message's text; what it answers but 0 takes everything back. */
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);
 /* Keeps pings going; returns when it wants to be called next. May lose the link. */
-void mcp__link_read(mcp__link_t *link, bool on); /* off: nothing is read, so the peer waits, and is not asked by pings */
+void mcp__link_read(mcp__link_t *link,
+                    bool on); /* off: nothing is read, so the peer waits, and is not asked by pings */
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms);
-void mcp__link_close(mcp__link_t *link, bool politely); /* with a close frame first, which the peer has 1 s to answer */
+void mcp__link_close(mcp__link_t *link,
+                     bool politely); /* with a close frame first, which the peer has 1 s to answer */
 
-/* Everything that is asked of one peer and has not ended yet. A zeroed one is empty; the members up to on_due are
- * set before anything is made. */
+/* Everything that is asked of one peer and has not ended yet. A zeroed one is empty; the members up to on_due
+ * are set before anything is made. */
 typedef struct mcp__requests {
   mcp_client_t *client;  /* whom callbacks are told about; nothing else is known of it */
   uv_loop_t *loop;       /* for its clock */
@@ -50,8 +53,8 @@ typedef struct mcp__requests {
   const char *problem;   /* why there is no connection, "" where nothing is known; borrowed */
   size_t max_message;
   void (*on_due)(mcp_client_t *client, uint64_t ms); /* expire wants to be called then */
-  mcp__link_t *link;     /* where they are sent; NULL: they wait */
-  bool closed;           /* all are about to fail: none is cancelled any more */
+  mcp__link_t *link;                                 /* where they are sent; NULL: they wait */
+  bool closed;                                       /* all are about to fail: none is cancelled any more */
   mcp__pending_t pending;
   struct mcp__request *first, *last; /* not sent, oldest first */
   size_t unsent, unsent_bytes;
@@ -71,38 +74,49 @@ typedef struct mcp__order {
   void *arg;
 } mcp__order_t;
 
-/* params is stolen. Nonzero: the order's cb does not fire. Nothing is called back from inside of any of these, but from
- * fail, expire and answer. */
+/* params is stolen. Nonzero: the order's cb does not fire. Nothing is called back from inside of any of
+ * these, but from fail, expire and answer. */
 int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params);
 int mcp__requests_cancel(mcp__requests_t *all, uint64_t id); /* MCP_ESTATE: it has ended, or its end is due */
-void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link); /* sends what waits; NULL: from now on they wait */
-/* Ends the one that a response is for, with what it says, read in the arena's memory; false: nobody waits for it. */
-bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message, mcp__arena_t *arena);
+void mcp__requests_use(mcp__requests_t *all,
+                       mcp__link_t *link); /* sends what waits; NULL: from now on they wait */
+/* Ends the one that a response is for, with what it says, read in the arena's memory; false: nobody waits for
+ * it. */
+bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
+                          mcp__arena_t *arena);
 void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms); /* ends those whose deadline has passed */
-uint64_t mcp__requests_due(const mcp__requests_t *all);          /* the next deadline; UINT64_MAX: none */
+uint64_t mcp__requests_due(const mcp__requests_t *all);           /* the next deadline; UINT64_MAX: none */
 /* Ends those that were sent, or those that were not. */
 void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem);
 
 /* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. */
 int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **client);
 
-/* What only the library itself sets, before the first call. hello: the params of initialize as JSON text, borrowed. */
+/* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,
+ * borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
-void mcp__client_set_span(mcp_client_t *client, uint64_t span); /* what its calls are made for, beside their trace id */
-void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms); /* for everything from the name to initialize */
+void mcp__client_set_span(mcp_client_t *client,
+                          uint64_t span); /* what its calls are made for, beside their trace id */
+void mcp__client_set_connect_ms(mcp_client_t *client,
+                                uint64_t ms); /* for everything from the name to initialize */
 
-/* For who passes on messages that are not its own, and asks nothing by the functions of the header: the client connects,
- * says hello (which may be set again at any time, for the next connection) and comes back. */
+/* For who passes on messages that are not its own, and asks nothing by the functions of the header: the
+ * client connects, says hello (which may be set again at any time, for the next connection) and comes back.
+ */
 typedef struct mcp__forward {
-  void (*on_hello)(const mcp__message_t *answer, void *arg); /* to initialize: before on_state tells of the connection */
-  void (*on_text)(const char *text, size_t len, void *arg);  /* each message after it, as it came; borrowed */
+  void (*on_hello)(const mcp__message_t *answer,
+                   void *arg); /* to initialize: before on_state tells of the connection */
+  void (*on_text)(const char *text, size_t len, void *arg); /* each message after it, as it came; borrowed */
   void *arg;
 } mcp__forward_t;
-void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward); /* borrowed; before the first call */
-int mcp__client_send(mcp_client_t *client, const char *text, size_t len); /* MCP_ESTATE: not connected; UV_ENOMEM */
-size_t mcp__client_backlog(const mcp_client_t *client);                   /* bytes that the peer has not taken yet */
-void mcp__client_read(mcp_client_t *client, bool on);                     /* of this connection; the next begins with on */
-void mcp__client_drop(mcp_client_t *client, int status, const char *problem); /* the peer's fault: the next follows */
-void mcp__client_hurry(mcp_client_t *client, uint64_t ms);                /* no longer than that before the next attempt */
+void mcp__client_set_forward(mcp_client_t *client,
+                             const mcp__forward_t *forward); /* borrowed; before the first call */
+int mcp__client_send(mcp_client_t *client, const char *text,
+                     size_t len);                       /* MCP_ESTATE: not connected; UV_ENOMEM */
+size_t mcp__client_backlog(const mcp_client_t *client); /* bytes that the peer has not taken yet */
+void mcp__client_read(mcp_client_t *client, bool on);   /* of this connection; the next begins with on */
+void mcp__client_drop(mcp_client_t *client, int status,
+                      const char *problem);                /* the peer's fault: the next follows */
+void mcp__client_hurry(mcp_client_t *client, uint64_t ms); /* no longer than that before the next attempt */
 
 #endif

@@ -1,10 +1,11 @@
 /* conn.c: one connection of a server.
  *
- * Happy path: the head of the upgrade comes in, is judged and answered with 101; from then on each message is taken apart,
- * dispatched, and either answered at once or run as a call whose answer comes when it is ready. Reading pauses while too
- * many calls are in flight or too much output waits, so that a peer's haste costs the peer alone. Failure: a plain HTTP
- * answer before the upgrade, a close frame behind it; both are written, input is discarded for up to a second, and the
- * connection goes. Calls in flight lose their connection and go on to their end. */
+ * Happy path: the head of the upgrade comes in, is judged and answered with 101; from then on each message is
+ * taken apart, dispatched, and either answered at once or run as a call whose answer comes when it is ready.
+ * Reading pauses while too many calls are in flight or too much output waits, so that a peer's haste costs
+ * the peer alone. Failure: a plain HTTP answer before the upgrade, a close frame behind it; both are written,
+ * input is discarded for up to a second, and the connection goes. Calls in flight lose their connection and
+ * go on to their end. */
 #include "server.h"
 
 #include <math.h>
@@ -13,9 +14,13 @@
 
 static void close_now(mcp__conn_t *conn);
 
-static mcp__conn_t *conn_of(mcp__stream_t *stream) { return stream->arg; }
+static mcp__conn_t *conn_of(mcp__stream_t *stream) {
+  return stream->arg;
+}
 
-static uint64_t now(const mcp__conn_t *conn) { return uv_now(conn->server->loop); }
+static uint64_t now(const mcp__conn_t *conn) {
+  return uv_now(conn->server->loop);
+}
 
 /* ---- ending ---------------------------------------------------------------------------------------- */
 
@@ -78,7 +83,8 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__free(conn);
 }
 
-/* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's alert. */
+/* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's
+ * alert. */
 static void end_handshake(mcp__conn_t *conn) {
   const mcp__tls_t *tls = conn->stream.tls;
   mcp__buf_t words;
@@ -87,7 +93,8 @@ static void end_handshake(mcp__conn_t *conn) {
   if (tls->fault != MCP__TLS_NOT_SPOKEN)
     return;
   mcp__buf_init(&words, 1024, NULL);
-  mcp__write_plain(&words, 400, "this port speaks TLS: use wss:// instead of ws://, https:// instead of http://\n");
+  mcp__write_plain(&words, 400,
+                   "this port speaks TLS: use wss:// instead of ws://, https:// instead of http://\n");
   mcp__stream_last_words(&conn->stream, &words);
   mcp__buf_deinit(&words);
 }
@@ -106,10 +113,12 @@ static void on_end(mcp__stream_t *stream, int status) {
 
 static int render_internal_error(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   (void)what;
-  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL,
+                            0);
 }
 
-static int write_message(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what) {
+static int write_message(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render,
+                         const void *what) {
   mcp__buf_t *out = &conn->stream.out;
   size_t begin = mcp__ws_begin(&conn->ws);
   if (begin == SIZE_MAX)
@@ -125,7 +134,9 @@ static int write_message(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__ren
   return status;
 }
 
-bool mcp__conn_is_closing(const mcp__conn_t *conn) { return conn->state != MCP__CONN_OPEN; }
+bool mcp__conn_is_closing(const mcp__conn_t *conn) {
+  return conn->state != MCP__CONN_OPEN;
+}
 
 /* Backlog is looked at when the loop has turned: a burst of answers that the kernel takes at once is none. */
 int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_cb render, const void *what) {
@@ -232,7 +243,8 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
 
 static mcp_call_t *find_in_flight(mcp__conn_t *conn, const char *id, size_t id_len) {
   for (mcp_call_t *call = conn->calls; call != NULL; call = call->next)
-    if (!call->silent && !atomic_load(&call->cancelled) && call->to.id_len == id_len && memcmp(call->to.id, id, id_len) == 0)
+    if (!call->silent && !atomic_load(&call->cancelled) && call->to.id_len == id_len &&
+        memcmp(call->to.id, id, id_len) == 0)
       return call;
   return NULL;
 }
@@ -340,7 +352,8 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   mcp__message_t message;
   mcp__outcome_t outcome;
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(server), &call->arena, &message);
-  if (message.kind == MCP__INVALID && call->arena.starved) { /* its sender would wait for an answer with its id */
+  if (message.kind == MCP__INVALID &&
+      call->arena.starved) { /* its sender would wait for an answer with its id */
     mcp__call_give_back(call);
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a message");
     return;
@@ -389,7 +402,7 @@ static void answer_ready(mcp__conn_t *conn, bool trusted) {
     mcp__buf_puts(&text, "ready\n");
   int status = mcp__buf_append(&text, "", 1);
   answer_plain(conn, ready ? 200 : 503,
-               status != 0         ? "out of memory\n"
+               status != 0        ? "out of memory\n"
                : ready || trusted ? text.data
                                   : "not ready; who sends the token is told why\n");
   mcp__buf_deinit(&text);
@@ -428,7 +441,8 @@ static void answer_get(mcp__conn_t *conn, const char *url, const char *denied) {
     char text[512];
     snprintf(text, sizeof text,
              "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-             "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics tell more.\n",
+             "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics "
+             "tell more.\n",
              conn->server->name, conn->server->version, conn->stream.tls != NULL ? "s" : "",
              conn->stream.tls != NULL ? "s" : "");
     answer_plain(conn, 200, text);
@@ -526,8 +540,8 @@ static void try_resume(mcp__conn_t *conn) {
     mcp__stream_read(&conn->stream, true);
 }
 
-/* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every answer
- * resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
+/* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every
+ * answer resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
 void mcp__conn_call_left(mcp__conn_t *conn) {
   if (conn->ws.paused)
     mcp__stream_dirty(&conn->stream);
@@ -561,10 +575,11 @@ static bool connects_too_often(mcp__conn_t *conn, const struct sockaddr *address
   if (server->rates == NULL)
     return false;
   uv_random(NULL, NULL, &secret, sizeof secret, 0, NULL);
-  uint32_t count = mcp__rates_count(server->rates, address, now(conn), secret), most = (uint32_t)server->max_connects;
+  uint32_t count = mcp__rates_count(server->rates, address, now(conn), secret),
+           most = (uint32_t)server->max_connects;
   if (count == most + 1)
-    mcp_log(MCP_LOG_WARN, server->name, "refused %s with 503: more than %u connections from there in a second",
-            conn->peer, most);
+    mcp_log(MCP_LOG_WARN, server->name,
+            "refused %s with 503: more than %u connections from there in a second", conn->peer, most);
   return count > most;
 }
 
@@ -601,7 +616,8 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   server->connections++;
   if (!server->allow_public && !server->auth.wanted && !mcp__peer_is_private(address)) {
     refuse(conn, 403,
-           "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits others\n");
+           "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits "
+           "others\n");
     return;
   }
   conn->head = mcp__malloc(sizeof *conn->head);
@@ -634,7 +650,8 @@ static void begin(mcp__conn_t *conn) {
 
 int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
   mcp__conn_t *conn = mcp__calloc(sizeof *conn);
-  int status = conn != NULL ? mcp__stream_init(&conn->stream, &server->io, MCP__MAX_OUT, &events, conn) : UV_ENOMEM;
+  int status =
+      conn != NULL ? mcp__stream_init(&conn->stream, &server->io, MCP__MAX_OUT, &events, conn) : UV_ENOMEM;
   if (status != 0) {
     mcp__free(conn);
     return status;
@@ -648,7 +665,8 @@ int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
                                        .on_end = on_ws_end,
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
-  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD, NULL); /* of which a part may have come before */
+  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD,
+                NULL); /* of which a part may have come before */
   conn->next = server->conns;
   if (server->conns != NULL)
     server->conns->prev = conn;
@@ -671,8 +689,8 @@ static bool stalled(mcp__conn_t *conn, uint64_t now_ms) {
   return now_ms - conn->stalled_ms > MCP__WRITE_STALL_MS;
 }
 
-/* A message that comes, but so slowly that it would hold its memory for ever. What stands between its fragments is no
- * part of it. */
+/* A message that comes, but so slowly that it would hold its memory for ever. What stands between its
+ * fragments is no part of it. */
 static bool drips(mcp__conn_t *conn, uint64_t now_ms) {
   size_t len = conn->ws.message.len;
   if (!mcp__ws_in_message(&conn->ws)) {
@@ -699,7 +717,8 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
     conn->message_ms = 0;
   } else if (drips(conn, now_ms)) {
-    close_with(conn, MCP__CLOSE_PROTOCOL, "a message was begun, and in 30 s neither its end came nor 32 KiB of it");
+    close_with(conn, MCP__CLOSE_PROTOCOL,
+               "a message was begun, and in 30 s neither its end came nor 32 KiB of it");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
     mcp_log(MCP_LOG_WARN, conn->server->name, "%s does not answer pings", conn->peer);
     close_now(conn);
@@ -718,7 +737,8 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
 static bool is_taking(mcp__conn_t *conn, uint64_t age_ms) {
   size_t before = conn->stalled_bytes, bytes = mcp__stream_backlog(&conn->stream);
   conn->stalled_bytes = bytes;
-  return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS && !conn->server->stopping;
+  return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS &&
+         !conn->server->stopping;
 }
 
 void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms) {

@@ -1,10 +1,10 @@
 /* connect.c: name look-up and the race of addresses.
  *
- * Happy path: the name is looked up on libuv's pool, the first address is tried, each further one when the one before has
- * failed or has been silent for a quarter of a second; the first that answers wins, the others are closed. Failure: all
- * have failed, and the last reason is told. The deadline is the caller's, who cancels; a look-up that cannot be taken back
- * then serves the next start, since a resolver that does not answer would otherwise be asked again and again, and hold up
- * whoever else wants to know a name. */
+ * Happy path: the name is looked up on libuv's pool, the first address is tried, each further one when the
+ * one before has failed or has been silent for a quarter of a second; the first that answers wins, the others
+ * are closed. Failure: all have failed, and the last reason is told. The deadline is the caller's, who
+ * cancels; a look-up that cannot be taken back then serves the next start, since a resolver that does not
+ * answer would otherwise be asked again and again, and hold up whoever else wants to know a name. */
 #include "connect.h"
 
 #include "peer.h"
@@ -40,7 +40,9 @@ static void attempt_closed(mcp__stream_t *stream) {
 
 static const mcp__stream_events_t attempt_events = {.on_closed = attempt_closed};
 
-bool mcp__connector_is_idle(const mcp__connector_t *connector) { return connector->attempts == NULL; }
+bool mcp__connector_is_idle(const mcp__connector_t *connector) {
+  return connector->attempts == NULL;
+}
 
 static void close_others(mcp__connector_t *connector) {
   for (attempt_t *attempt = connector->attempts; attempt != NULL; attempt = attempt->next) {
@@ -127,7 +129,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
   if (connector != NULL)
     connector->resolving = NULL;
   if (wanted) {
-    for (struct addrinfo *each = list; each != NULL && connector->count < MCP__MAX_ADDRESSES; each = each->ai_next)
+    for (struct addrinfo *each = list; each != NULL && connector->count < MCP__MAX_ADDRESSES;
+         each = each->ai_next)
       memcpy(&connector->addresses[connector->count++], each->ai_addr, each->ai_addrlen);
     if (connector->count == 0) {
       snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
@@ -151,7 +154,8 @@ static int resolve(mcp__connector_t *connector, const char *host, int port) {
   if (resolving == NULL)
     return UV_ENOMEM;
   snprintf(service, sizeof service, "%d", port);
-  int status = uv_getaddrinfo(connector->io->prepare.loop, &resolving->request, on_resolved, host, service, &hints);
+  int status =
+      uv_getaddrinfo(connector->io->prepare.loop, &resolving->request, on_resolved, host, service, &hints);
   if (status != 0) {
     mcp__free(resolving);
     return status;
@@ -170,7 +174,8 @@ int mcp__connector_start(mcp__connector_t *connector, const char *host, int port
       uv_ip6_addr(host, port, (struct sockaddr_in6 *)(void *)first) != 0) {
     int status = resolve(connector, host, port);
     if (status != 0)
-      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s", mcp_strerror(status));
+      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
+               mcp_strerror(status));
     return status != 0 ? MCP_ERESOLVE : 0;
   }
   connector->count = 1;

@@ -1,5 +1,5 @@
-/* content.c: blocks are checked by a table of the members that each type needs: what is more than these is the tool's
- * affair. Members of type DATA are base64. Failure: the first place that is wrong, in words. */
+/* content.c: blocks are checked by a table of the members that each type needs: what is more than these is
+ * the tool's affair. Members of type DATA are base64. Failure: the first place that is wrong, in words. */
 #include "content.h"
 
 #include <stdio.h>
@@ -29,7 +29,8 @@ static bool is_base64(yyjson_mut_val *value) { /* RFC 4648, 4 */
   const char *text = yyjson_mut_get_str(value);
   size_t len = yyjson_mut_get_len(value);
   size_t digits = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-  return len % 4 == 0 && (digits == len || (len - digits <= 2 && memcmp(text + digits, "==", len - digits) == 0));
+  return len % 4 == 0 &&
+         (digits == len || (len - digits <= 2 && memcmp(text + digits, "==", len - digits) == 0));
 }
 
 static const char *wrong_member(yyjson_mut_val *object, const member_t *member) {

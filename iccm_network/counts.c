@@ -1,14 +1,32 @@
-/* counts.c: see counts.h. Labels come from fixed lists and from the server's own tools: a peer can make none. */
+/* counts.c: see counts.h. Labels come from fixed lists and from the server's own tools: a peer can make none.
+ */
 #include "counts.h"
 
 #include "server.h"
 
 #include <stdio.h>
 
-static const int reasons[MCP__REFUSALS - 1] = {
-    400, 401, 403, 405, 408, 426, 431, 503, 505, /* HTTP, before the upgrade */
-    1002, 1003, 1007, 1008, 1009, 1011,     /* WebSocket */
-    MCP_PARSE_ERROR, MCP_INVALID_REQUEST, MCP_METHOD_NOT_FOUND, MCP_INVALID_PARAMS, MCP_INTERNAL_ERROR, MCP_ETLS};
+static const int reasons[MCP__REFUSALS - 1] = {400,
+                                               401,
+                                               403,
+                                               405,
+                                               408,
+                                               426,
+                                               431,
+                                               503,
+                                               505, /* HTTP, before the upgrade */
+                                               1002,
+                                               1003,
+                                               1007,
+                                               1008,
+                                               1009,
+                                               1011, /* WebSocket */
+                                               MCP_PARSE_ERROR,
+                                               MCP_INVALID_REQUEST,
+                                               MCP_METHOD_NOT_FOUND,
+                                               MCP_INVALID_PARAMS,
+                                               MCP_INTERNAL_ERROR,
+                                               MCP_ETLS};
 
 void mcp__count_refusal(mcp__counts_t *counts, int reason) {
   size_t i = 0;
@@ -49,8 +67,9 @@ static int write_one(mcp__buf_t *out, const char *name, int type, const char *he
 
 static int write_refusals(const mcp__counts_t *counts, mcp__buf_t *out) {
   static const char name[] = "iccm_refusals_total";
-  int status = mcp__expose_head(out, name, MCP_COUNTER,
-                                "Refused, by HTTP status, WebSocket close code or JSON-RPC error code, or in TLS's handshake.");
+  int status = mcp__expose_head(
+      out, name, MCP_COUNTER,
+      "Refused, by HTTP status, WebSocket close code or JSON-RPC error code, or in TLS's handshake.");
   for (size_t i = 0; i < MCP__REFUSALS; i++) {
     char reason[16] = "other";
     if (i < MCP__REFUSALS - 1 && reasons[i] == MCP_ETLS)
@@ -81,7 +100,8 @@ static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
 
 static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_call_duration_seconds";
-  int status = mcp__expose_head(out, name, MCP_HISTOGRAM, "How long calls took from message to end, by tool.");
+  int status =
+      mcp__expose_head(out, name, MCP_HISTOGRAM, "How long calls took from message to end, by tool.");
   for (size_t i = 0; i < tools->count; i++) {
     const mcp__label_t label = {"tool", tools->table[i]->name};
     status = mcp__buf_join(status, mcp__expose_times(out, name, &label, 1, &tools->table[i]->counts.times));
@@ -109,7 +129,8 @@ int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
        (double)server->counts.connections},
       {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)server->calls},
       {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.", (double)server->io.received},
-      {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.", (double)server->io.sent},
+      {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.",
+       (double)server->io.sent},
   };
   mcp__logger_counts_t lines = mcp__logger_counts(server->logger);
   int status = 0;

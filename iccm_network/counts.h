@@ -1,5 +1,5 @@
-/* counts.h: what a server counts of itself, and GET /metrics, which shows it. Everything here is used on the loop's
- * thread alone, so that counting costs an addition. */
+/* counts.h: what a server counts of itself, and GET /metrics, which shows it. Everything here is used on the
+ * loop's thread alone, so that counting costs an addition. */
 #ifndef MCP_COUNTS_H
 #define MCP_COUNTS_H
 
@@ -29,8 +29,8 @@ enum { MCP__REFUSALS = 22 };
 typedef struct mcp__counts {
   uint64_t connections;
   uint64_t refusals[MCP__REFUSALS]; /* by reason; the last one for any other */
-  uint64_t now_ns; /* when input was last begun with, or a call last ended: a call's work begins there, and the clock is
-                      read once for each call and not twice */
+  uint64_t now_ns; /* when input was last begun with, or a call last ended: a call's work begins there, and
+                      the clock is read once for each call and not twice */
 } mcp__counts_t;
 
 /* reason: an HTTP status, a close code, the code of a JSON-RPC error, or MCP_ETLS. */

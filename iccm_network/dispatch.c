@@ -1,8 +1,9 @@
 /* dispatch.c: the methods of MCP.
  *
- * Happy path: the method is looked up in a short table, a tools/call is checked against its tool's schema, and the
- * outcome says what the transport has to do. Requests are served at any time: many callers never send initialize, or
- * send it without params; these count as 2024-11-05. Failure: an outcome that refuses, with words for the caller. */
+ * Happy path: the method is looked up in a short table, a tools/call is checked against its tool's schema,
+ * and the outcome says what the transport has to do. Requests are served at any time: many callers never send
+ * initialize, or send it without params; these count as 2024-11-05. Failure: an outcome that refuses, with
+ * words for the caller. */
 #include "dispatch.h"
 
 #include <stdio.h>
@@ -26,7 +27,8 @@ static char *problem_text(mcp__arena_t *arena) {
   return text;
 }
 
-static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyjson_val *name, mcp__arena_t *arena) {
+static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyjson_val *name,
+                        mcp__arena_t *arena) {
   char *text = problem_text(arena);
   size_t len = yyjson_get_len(name);
   bool shown = text != NULL && len <= TRACE_ID_MAX_BYTES; /* longer ones would be cut inside a character */
@@ -72,7 +74,8 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   outcome->action = MCP__DO_ANSWER;
 }
 
-static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                    mcp__outcome_t *outcome) {
   (void)self;
   (void)params;
   (void)arena;
@@ -88,7 +91,8 @@ static void on_initialized(const mcp__identity_t *self, yyjson_val *params, mcp_
   on_ping(self, params, arena, outcome);
 }
 
-/* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first page. */
+/* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first
+ * page. */
 static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
   const char *text = yyjson_get_str(value);
   size_t len = yyjson_get_len(value);
@@ -116,7 +120,8 @@ static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__
   bool with_output = outcome->revision >= MCP__2025_06_18;
   if (!read_cursor(yyjson_obj_get(params, "cursor"), &cursor) ||
       !mcp__tools_page(self->tools, with_output, cursor, &page)) {
-    refuse(outcome, MCP_INVALID_PARAMS, "/cursor: not one of this server's; without a cursor the list begins anew");
+    refuse(outcome, MCP_INVALID_PARAMS,
+           "/cursor: not one of this server's; without a cursor the list begins anew");
     return;
   }
   outcome->action = MCP__DO_ANSWER;
@@ -165,7 +170,8 @@ static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *
 static const char *progress_token(yyjson_val *params, mcp__arena_t *arena) {
   yyjson_val *token = yyjson_obj_get(yyjson_obj_get(params, "_meta"), "progressToken");
   bool big = yyjson_is_raw(token) && strcspn(yyjson_get_raw(token), ".eE") == yyjson_get_len(token);
-  if ((!yyjson_is_str(token) && !yyjson_is_int(token) && !big) || yyjson_get_len(token) > PROGRESS_TOKEN_MAX_BYTES)
+  if ((!yyjson_is_str(token) && !yyjson_is_int(token) && !big) ||
+      yyjson_get_len(token) > PROGRESS_TOKEN_MAX_BYTES)
     return NULL;
   return yyjson_val_write_opts(token, 0, &arena->alc, NULL, NULL);
 }
@@ -173,7 +179,8 @@ static const char *progress_token(yyjson_val *params, mcp__arena_t *arena) {
 static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
   if (args != NULL && !yyjson_is_null(args))
     return args;
-  yyjson_val *empty = mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed ones have something behind them, too */
+  yyjson_val *empty =
+      mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed ones have something behind them, too */
   if (empty != NULL)
     memset(empty, 0, 3 * sizeof *empty);
   if (empty != NULL) {
@@ -233,8 +240,12 @@ typedef struct method {
 } method_t;
 
 static const method_t methods[] = {
-    {"tools/call", on_tools_call}, {"tools/list", on_tools_list}, {"ping", on_ping},
-    {"initialize", on_initialize}, {"notifications/initialized", on_initialized}, {"notifications/cancelled", on_cancelled},
+    {"tools/call", on_tools_call},
+    {"tools/list", on_tools_list},
+    {"ping", on_ping},
+    {"initialize", on_initialize},
+    {"notifications/initialized", on_initialized},
+    {"notifications/cancelled", on_cancelled},
 };
 
 static const method_t *find_method(yyjson_val *name) {

@@ -43,7 +43,9 @@ const char *mcp_strerror(int code) {
   }
 }
 
-const char *mcp_last_error(void) { return last_error; }
+const char *mcp_last_error(void) {
+  return last_error;
+}
 
 void mcp__set_last_error(const char *format, ...) {
   va_list args;

@@ -1,9 +1,9 @@
 /* jsonrpc.c: JSON-RPC 2.0 on yyjson.
  *
- * Happy path: the text is parsed in place, the envelope's members are gone through once, and the id is kept as the
- * bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. Failure: a kind of MCP__INVALID with
- * the code of section 5.1 and a text that says what is wrong; the id is still found where there is one, so that the
- * caller can tell which of its requests it was. */
+ * Happy path: the text is parsed in place, the envelope's members are gone through once, and the id is kept
+ * as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. Failure: a kind of
+ * MCP__INVALID with the code of section 5.1 and a text that says what is wrong; the id is still found where
+ * there is one, so that the caller can tell which of its requests it was. */
 #include "jsonrpc.h"
 
 #include <string.h>
@@ -16,10 +16,12 @@ static void invalid(mcp__message_t *message, int code, const char *problem) {
   message->problem = problem;
 }
 
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+static bool is_blank(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
-/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs no
- * recursion. */
+/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs
+ * no recursion. */
 static bool too_deep(yyjson_val *root, size_t count) {
   if (count <= MCP__JSON_MAX_DEPTH)
     return false;
@@ -127,7 +129,8 @@ static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_
   }
 }
 
-void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena, mcp__message_t *message) {
+void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena,
+                        mcp__message_t *message) {
   *message = (mcp__message_t){.id = "null", .id_len = 4};
   yyjson_read_err error;
   yyjson_doc *doc =
@@ -148,7 +151,8 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
   }
   if (!yyjson_is_obj(root)) {
     invalid(message, MCP_INVALID_REQUEST,
-            yyjson_is_arr(root) ? "batches are not supported: send one object" : "a message must be an object");
+            yyjson_is_arr(root) ? "batches are not supported: send one object"
+                                : "a message must be an object");
     return;
   }
   envelope_t envelope = {0};
@@ -164,8 +168,8 @@ int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len) {
   return mcp__buf_join(status, mcp__buf_puts(buf, ",\"result\":"));
 }
 
-int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text, const char *data,
-                       size_t data_len) {
+int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text,
+                       const char *data, size_t data_len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
   status = mcp__buf_join(status, mcp__buf_append(buf, id, id_len));
   status = mcp__buf_join(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));

@@ -26,16 +26,18 @@ typedef struct mcp__message {
   const char *problem;  /* … and why */
 } mcp__message_t;
 
-/* Takes a message apart in place: text is changed, and has MCP__JSON_PADDING zero bytes behind its len. Values
- * beyond max_values are refused. Never fails: what is wrong becomes MCP__INVALID with the error to answer. */
-void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena, mcp__message_t *message);
+/* Takes a message apart in place: text is changed, and has MCP__JSON_PADDING zero bytes behind its len.
+ * Values beyond max_values are refused. Never fails: what is wrong becomes MCP__INVALID with the error to
+ * answer. */
+void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena,
+                        mcp__message_t *message);
 
 /* A response's beginning up to where the result's JSON goes; a '}' ends it. */
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);
 
 /* A whole error response. data: JSON text or NULL. */
-int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text, const char *data,
-                       size_t data_len);
+int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text,
+                       const char *data, size_t data_len);
 
 /* A whole request (id) or notification (id 0). params: JSON text of len bytes; 0: without. */
 int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len);

@@ -1,10 +1,11 @@
 /* link.c: one connection of a client.
  *
- * Happy path: TLS is begun where it is wanted, the upgrade is written, the answer checked, on_open fires, and messages go both ways; when nothing came for
- * 20 s a ping asks whether the peer is alive. Failure: on_lost says why, once, and the link frees itself when its handles
- * are closed; on_freed is the last that is heard of it. Where the peer has closed or broke the protocol, the last words are
- * written and input is discarded until its end, for up to a second: a connection with input unread would be reset, and the
- * close lost with it. */
+ * Happy path: TLS is begun where it is wanted, the upgrade is written, the answer checked, on_open fires, and
+ * messages go both ways; when nothing came for 20 s a ping asks whether the peer is alive. Failure: on_lost
+ * says why, once, and the link frees itself when its handles are closed; on_freed is the last that is heard
+ * of it. Where the peer has closed or broke the protocol, the last words are written and input is discarded
+ * until its end, for up to a second: a connection with input unread would be reset, and the close lost with
+ * it. */
 #include "client.h"
 
 #include <stdio.h>
@@ -24,10 +25,12 @@ struct mcp__link {
   uint64_t closing_ms;         /* 0: open; else since when our close is out */
   uv_timer_t drain;            /* while draining */
   bool draining;
-  bool lost;                   /* nothing is told any more */
+  bool lost; /* nothing is told any more */
 };
 
-static uint64_t now(const mcp__link_t *link) { return uv_now(link->stream->tcp.loop); }
+static uint64_t now(const mcp__link_t *link) {
+  return uv_now(link->stream->tcp.loop);
+}
 
 static void tell_lost(mcp__link_t *link, int status, const char *problem) {
   mcp__ws_pause(&link->ws, true);
@@ -91,7 +94,8 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   tell_lost(link, status, problem);
 }
 
-/* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is there. */
+/* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is
+ * there. */
 static void add_line(char *problem, size_t size, const char *body, size_t len) {
   size_t at = strlen(problem), end = 0;
   while (end < len && end < 120 && (unsigned char)body[end] >= 0x20 && (unsigned char)body[end] < 0x7f)
@@ -157,7 +161,9 @@ static void free_link(mcp__link_t *link) {
   events->on_freed(arg);
 }
 
-static void on_drain_closed(uv_handle_t *drain) { free_link(drain->data); }
+static void on_drain_closed(uv_handle_t *drain) {
+  free_link(drain->data);
+}
 
 static void on_closed(mcp__stream_t *stream) {
   mcp__link_t *link = stream->arg;
@@ -169,15 +175,20 @@ static void on_closed(mcp__stream_t *stream) {
 
 static const mcp__stream_events_t stream_events = {on_data, on_end, before_write, NULL, on_closed};
 
-static void free_stream(mcp__stream_t *stream) { mcp__free(stream); }
+static void free_stream(mcp__stream_t *stream) {
+  mcp__free(stream);
+}
 
 static const mcp__stream_events_t unlinked_events = {.on_closed = free_stream};
 
-static void hear_nothing(void *arg) { (void)arg; }
+static void hear_nothing(void *arg) {
+  (void)arg;
+}
 
 static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
 
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events, void *arg) {
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events,
+                           void *arg) {
   mcp__link_t *link = mcp__calloc(sizeof *link);
   if (link == NULL) {
     stream->events = &unlinked_events;
@@ -225,7 +236,9 @@ int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what),
   return status;
 }
 
-size_t mcp__link_backlog(const mcp__link_t *link) { return mcp__stream_backlog(link->stream); }
+size_t mcp__link_backlog(const mcp__link_t *link) {
+  return mcp__stream_backlog(link->stream);
+}
 
 void mcp__link_read(mcp__link_t *link, bool on) {
   if (on == link->stream->reading)

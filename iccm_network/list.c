@@ -1,8 +1,9 @@
 /* list.c: tools/list over all of its pages, on requests of a client.
  *
- * Happy path: each page's tools are copied behind those of the pages before, and the next page is asked for with what is
- * left of the time; the last one names no other, and the whole goes to the caller as one array. Failure: a page that fails
- * ends the listing with its code; a list that has no end in sight, or that is larger than it may be, ends it too. */
+ * Happy path: each page's tools are copied behind those of the pages before, and the next page is asked for
+ * with what is left of the time; the last one names no other, and the whole goes to the caller as one array.
+ * Failure: a page that fails ends the listing with its code; a list that has no end in sight, or that is
+ * larger than it may be, ends it too. */
 #include "arena.h"
 
 #include <uv.h>

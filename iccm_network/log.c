@@ -170,7 +170,9 @@ void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char n
   entry->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
 }
 
-void mcp__log_enter(const mcp__trace_t *trace) { doing = trace; }
+void mcp__log_enter(const mcp__trace_t *trace) {
+  doing = trace;
+}
 
 void mcp__log_leave(const mcp__trace_t *trace) {
   if (doing == trace)

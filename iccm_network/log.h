@@ -18,12 +18,12 @@ typedef struct mcp__entry {
 } mcp__entry_t;
 
 int mcp__log_threshold(void); /* the lowest level that is shown */
-void mcp__log_show(
-    const mcp__entry_t *entry); /* to the hook or stderr, from this thread, whatever its level */
-/* Writes to stderr what it takes while that keeps the caller waiting no longer than patience_ms at a time: how much.
- * What nobody has open takes everything. */
+/* To the hook or stderr, from this thread, whatever its level. */
+void mcp__log_show(const mcp__entry_t *entry);
+/* Writes to stderr what it takes while that keeps the caller waiting no longer than patience_ms at a time:
+ * how much. What nobody has open takes everything. */
 size_t mcp__log_put(const char *text, size_t len, int patience_ms);
-bool mcp__log_is_hooked(void);  /* shows to a hook, which wants to be called where a line is made */
+bool mcp__log_is_hooked(void); /* shows to a hook, which wants to be called where a line is made */
 int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry); /* as it looks on stderr, secrets taken out */
 
 /* What takes the lines of mcp_log() and its like from lowest on; it sees to it that they are shown, too.
@@ -35,7 +35,8 @@ void mcp__log_set_route(mcp__log_route_cb route, int lowest);
 enum { MCP__LOG_DATA_BYTES = 128 << 10, MCP__LOG_NOTE_BYTES = 48 };
 void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char note[MCP__LOG_NOTE_BYTES]);
 
-/* What this thread is doing: lines of mcp_log() that it makes belong there. Borrowed until it is left; NULL: nothing. */
+/* What this thread is doing: lines of mcp_log() that it makes belong there. Borrowed until it is left; NULL:
+ * nothing. */
 void mcp__log_enter(const mcp__trace_t *trace);
 void mcp__log_leave(const mcp__trace_t *trace); /* also where it is not what this thread is doing */
 

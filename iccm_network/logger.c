@@ -27,7 +27,7 @@ enum {
   TRACE_ID_BYTES = 128,    /* what Godot takes */
   SHOWN_BYTES = 1 << 20,   /* gathered for stderr */
   BUSY_TURN_MS = 5,        /* while it stops */
-  MAX_BROKEN = 3,          /* internal errors for one line: it may be the cause, and must not hold up the others */
+  MAX_BROKEN = 3, /* internal errors for one line: it may be the cause, and must not hold up the others */
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
 
@@ -194,7 +194,8 @@ static void write_out(mcp__logger_t *logger) {
   mcp__buf_consume(&logger->out, mcp__log_put(logger->out.data, logger->out.len, 0));
 }
 
-/* As many as may wait, and no more in one turn: who makes lines faster than this must not keep it from Godot. */
+/* As many as may wait, and no more in one turn: who makes lines faster than this must not keep it from Godot.
+ */
 static void show(mcp__logger_t *logger) {
   mcp__entry_t entry;
   unsigned left = MCP__LOGGER_MAX_LINES;
@@ -364,8 +365,8 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   logger->connected = status == 0;
   if (!logger->connected) {
     if (!logger->waits)
-      mcp_log(MCP_LOG_WARN, logger->component, "log lines wait for Godot: %s; LOGGING_ENABLED=false keeps them here",
-              reason);
+      mcp_log(MCP_LOG_WARN, logger->component,
+              "log lines wait for Godot: %s; LOGGING_ENABLED=false keeps them here", reason);
     logger->waits = true;
     return;
   }
@@ -471,8 +472,8 @@ static void on_done_closed(uv_handle_t *handle) {
     cb(arg);
 }
 
-/* A thread that has finished is waited for, which takes no time: one that is just leaving must not meet the end of the
- * process. Any other hangs where it cannot be reached, and is let go. */
+/* A thread that has finished is waited for, which takes no time: one that is just leaving must not meet the
+ * end of the process. Any other hangs where it cannot be reached, and is let go. */
 static void on_done(uv_async_t *done) {
   mcp__logger_t *logger = done->data;
   if (atomic_load(&logger->finished))
@@ -588,7 +589,8 @@ mcp__logger_t *mcp__logger_new(uv_loop_t *loop, const char *component, const cha
   mcp__logger_t *logger = mcp__calloc(sizeof *logger);
   if (logger == NULL)
     return NULL;
-  logger->lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* held so briefly that waiting costs more */
+  logger->lock =
+      (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* held so briefly that waiting costs more */
   atomic_store(&logger->users, 1);
   logger->unseen_us = mcp_time_now_us();
   if (make_parts(logger, component, url != NULL) != 0 || open_handles(logger, loop) != 0) {

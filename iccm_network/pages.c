@@ -1,8 +1,8 @@
 /* pages.c: a list that is given out page by page, while its entries come and go.
  *
- * Happy path: where the page ends that begins with an entry is worked out once, for all entries; then a page is a look-up
- * of its first one. That may be any, since those around a cursor may have gone after it was given. Failure: memory, while
- * the list is made; a cursor behind everything gives an empty page. */
+ * Happy path: where the page ends that begins with an entry is worked out once, for all entries; then a page
+ * is a look-up of its first one. That may be any, since those around a cursor may have gone after it was
+ * given. Failure: memory, while the list is made; a cursor behind everything gives an empty page. */
 #include "pages.h"
 
 #include <uv.h>
@@ -10,7 +10,8 @@
 int mcp__pages_init(mcp__pages_t *pages, size_t capacity) {
   *pages = (mcp__pages_t){0};
   mcp__buf_init(&pages->text, SIZE_MAX / 2, NULL);
-  pages->entries = mcp__calloc((capacity + 1) * sizeof *pages->entries); /* one more: where the last one ends */
+  pages->entries =
+      mcp__calloc((capacity + 1) * sizeof *pages->entries); /* one more: where the last one ends */
   return pages->entries != NULL ? 0 : UV_ENOMEM;
 }
 
@@ -60,5 +61,6 @@ mcp__page_t mcp__pages_behind(const mcp__pages_t *pages, uint64_t cursor) {
   if (begin == pages->count)
     return (mcp__page_t){.text = ""};
   size_t end = pages->entries[begin].page_end;
-  return (mcp__page_t){pages->text.data + pages->entries[begin].begin, bytes(pages, begin, end), next_of(pages, end)};
+  return (mcp__page_t){pages->text.data + pages->entries[begin].begin, bytes(pages, begin, end),
+                       next_of(pages, end)};
 }

@@ -1,7 +1,8 @@
 /* pages.h: a list that is given out page by page, while its entries come and go; pure.
  *
- * Entries stand in the order of their numbers, which rise and are never used again. A cursor is the number of the last
- * entry that its holder has seen: the next page begins behind it, whatever has come or gone meanwhile. */
+ * Entries stand in the order of their numbers, which rise and are never used again. A cursor is the number of
+ * the last entry that its holder has seen: the next page begins behind it, whatever has come or gone
+ * meanwhile. */
 #ifndef MCP_PAGES_H
 #define MCP_PAGES_H
 
@@ -32,8 +33,8 @@ typedef struct mcp__page {
 int mcp__pages_init(mcp__pages_t *pages, size_t capacity); /* 0 or UV_ENOMEM, with nothing to deinit */
 void mcp__pages_deinit(mcp__pages_t *pages);               /* a zeroed one is fine */
 
-/* Entries are added in the order of their numbers, from 1 on, at most capacity: begun, then put into pages->text by the
- * caller. 0 or UV_ENOMEM. After the last, they are cut into pages. */
+/* Entries are added in the order of their numbers, from 1 on, at most capacity: begun, then put into
+ * pages->text by the caller. 0 or UV_ENOMEM. After the last, they are cut into pages. */
 int mcp__pages_begin_entry(mcp__pages_t *pages, uint64_t number);
 void mcp__pages_cut(mcp__pages_t *pages);
 

@@ -1,8 +1,9 @@
 /* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop.
  *
- * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving when the
- * process exits. A handler that never returns cannot be ended from outside; so that it holds up nobody, a thread that is
- * at work is let go: what the pool shares with it is freed by the last one that leaves. */
+ * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving
+ * when the process exits. A handler that never returns cannot be ended from outside; so that it holds up
+ * nobody, a thread that is at work is let go: what the pool shares with it is freed by the last one that
+ * leaves. */
 #include "pool.h"
 
 #include <pthread.h>
@@ -24,7 +25,7 @@ struct mcp__pool {
   mcp__job_t *finished;     /* for the loop; newest first */
   unsigned waiting, idle, threads;
   thread_t all[MCP__POOL_THREADS]; /* of these there are threads */
-  unsigned users; /* threads, and the owner: the last one frees */
+  unsigned users;                  /* threads, and the owner: the last one frees */
   bool closed;
   void (*on_closed)(void *arg);
   void *arg;

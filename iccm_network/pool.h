@@ -1,5 +1,5 @@
-/* pool.h: threads for handlers that block. A pool of the server's own: libuv's four threads also resolve names, and a
- * slow tool must not stop connecting. */
+/* pool.h: threads for handlers that block. A pool of the server's own: libuv's four threads also resolve
+ * names, and a slow tool must not stop connecting. */
 #ifndef MCP_POOL_H
 #define MCP_POOL_H
 
@@ -17,21 +17,24 @@ typedef struct mcp__job {
 typedef struct mcp__pool mcp__pool_t;
 
 typedef struct mcp__pool_events {
-  void (*work)(mcp__job_t *job);   /* on a thread of the pool */
-  void (*done)(mcp__job_t *job);   /* on the loop's thread, once each, also for dropped ones */
-  void (*news)(void *owner);       /* on the loop's thread, after mcp__pool_news() */
-  void (*orphan)(mcp__job_t *job); /* instead of done, on the pool's thread: work ended after the pool was closed */
+  void (*work)(mcp__job_t *job); /* on a thread of the pool */
+  void (*done)(mcp__job_t *job); /* on the loop's thread, once each, also for dropped ones */
+  void (*news)(void *owner);     /* on the loop's thread, after mcp__pool_news() */
+  /* Instead of done, on the pool's thread: work ended after the pool was closed. */
+  void (*orphan)(mcp__job_t *job);
 } mcp__pool_events_t;
 
 /* Threads are made as jobs come. NULL: no memory. The pool alone does not keep the loop alive. */
 mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, void *owner);
-int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job); /* 0; MCP_EFULL; or libuv's, where no thread can be made */
+int mcp__pool_submit(mcp__pool_t *pool,
+                     mcp__job_t *job); /* 0; MCP_EFULL; or libuv's, where no thread can be made */
 
-/* Has news called soon, before done of jobs that are still at work: on their threads. Nothing where it is closed. */
+/* Has news called soon, before done of jobs that are still at work: on their threads. Nothing where it is
+ * closed. */
 void mcp__pool_news(mcp__pool_t *pool);
 
-/* Drops what waits (done is called from here), sees threads that are idle to their end and leaves the others to
- * themselves, then calls cb once from the loop; the pool is gone then. */
+/* Drops what waits (done is called from here), sees threads that are idle to their end and leaves the others
+ * to themselves, then calls cb once from the loop; the pool is gone then. */
 void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg);
 
 #endif

@@ -15,19 +15,22 @@ static uint64_t key_of(const struct sockaddr *address) {
   return key;
 }
 
-static uint64_t mix(uint64_t x) { /* the finalizer of MurmurHash3: each bit of x changes half of the result's */
+/* The finalizer of MurmurHash3: each bit of x changes half of the result's. */
+static uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdu;
   x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53u;
   return x ^ (x >> 33);
 }
 
-uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms, uint64_t secret) {
+uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms,
+                          uint64_t secret) {
   if (rates->secret == 0 || now_ms - rates->since_ms >= MCP__RATE_MS) {
     memset(rates->counts, 0, sizeof rates->counts);
     rates->since_ms = now_ms;
     rates->secret = secret | 1;
   }
-  uint32_t *count = &rates->counts[mix(mix(key_of(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
+  uint32_t *count =
+      &rates->counts[mix(mix(key_of(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
   *count += *count < UINT32_MAX;
   return *count;
 }

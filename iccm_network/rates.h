@@ -1,4 +1,5 @@
-/* rates.h: how often each address has come within a second; pure, in memory that does not grow with their number. */
+/* rates.h: how often each address has come within a second; pure, in memory that does not grow with their
+ * number. */
 #ifndef MCP_RATES_H
 #define MCP_RATES_H
 
@@ -7,16 +8,19 @@
 
 enum { MCP__RATES_SLOTS = 16384, MCP__RATE_MS = 1000 };
 
-/* Addresses are counted in slots that a secret picks, another one each second: two addresses that share a slot, and with
- * it their count, do so for that second alone, and nobody can choose with whom. A zeroed one has counted nobody. */
+/* Addresses are counted in slots that a secret picks, another one each second: two addresses that share a
+ * slot, and with it their count, do so for that second alone, and nobody can choose with whom. A zeroed one
+ * has counted nobody. */
 typedef struct mcp__rates {
   uint64_t since_ms; /* when this second began */
   uint64_t secret;   /* of this second; 0: none has begun */
   uint32_t counts[MCP__RATES_SLOTS];
 } mcp__rates_t;
 
-/* Counts an address, and says how often it has come in this second. Of IPv6 the network of 64 bits counts, since whoever
- * has one address there has them all. secret: a new random number, used where a second begins. */
-uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms, uint64_t secret);
+/* Counts an address, and says how often it has come in this second. Of IPv6 the network of 64 bits counts,
+ * since whoever has one address there has them all. secret: a new random number, used where a second begins.
+ */
+uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms,
+                          uint64_t secret);
 
 #endif

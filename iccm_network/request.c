@@ -1,10 +1,10 @@
 /* request.c: what is asked of a client's peer, from its making to its end.
  *
- * Happy path: a request is written at once; it is sent as soon as there is a link, in the order of making, matched to its
- * answer by id, and finished with what the answer says. Failure: it ends with its deadline, with the connection that it
- * was sent over, or because it was cancelled; whatever comes first ends it, once, and a peer that may still be at work
- * on it is told. Nothing is called back from inside of
- * making or cancelling: what is due at once is due in the timer's next turn. */
+ * Happy path: a request is written at once; it is sent as soon as there is a link, in the order of making,
+ * matched to its answer by id, and finished with what the answer says. Failure: it ends with its deadline,
+ * with the connection that it was sent over, or because it was cancelled; whatever comes first ends it, once,
+ * and a peer that may still be at work on it is told. Nothing is called back from inside of making or
+ * cancelling: what is due at once is due in the timer's next turn. */
 #include "client.h"
 
 #include "span.h"
@@ -14,12 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-  DEFAULT_TIMEOUT_MS = 30000,
-  MAX_WAITING = 1024,
-  MAX_WAITING_BYTES = 16 << 20,
-  SEND_AGAIN_MS = 50
-};
+enum { DEFAULT_TIMEOUT_MS = 30000, MAX_WAITING = 1024, MAX_WAITING_BYTES = 16 << 20, SEND_AGAIN_MS = 50 };
 
 typedef struct mcp__request {
   mcp__waiting_t waiting; /* first member: what the table knows of it */
@@ -27,15 +22,17 @@ typedef struct mcp__request {
   mcp__requests_t *all;
   mcp_result_cb cb;
   void *arg;
-  mcp__buf_t text; /* the message, until it is sent */
+  mcp__buf_t text;                  /* the message, until it is sent */
   struct mcp__request *prev, *next; /* of those that are not sent */
   uint64_t timeout_ms;
   bool is_tool, is_initialize; /* the latter: which MCP forbids to cancel */
-  bool sent; /* sent: or cancelled before; not in the list of those that wait for a connection */
+  bool sent;   /* sent: or cancelled before; not in the list of those that wait for a connection */
   int refused; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
 } request_t;
 
-static request_t *request_of(mcp__waiting_t *waiting) { return (request_t *)(void *)waiting; }
+static request_t *request_of(mcp__waiting_t *waiting) {
+  return (request_t *)(void *)waiting;
+}
 
 static void remove_unsent(mcp__requests_t *all, request_t *request) {
   *(request->prev != NULL ? &request->prev->next : &all->first) = request->next;
@@ -84,7 +81,8 @@ static int write_cancelled(mcp__buf_t *out, void *what) {
   return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
 }
 
-/* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the same. */
+/* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the
+ * same. */
 static void tell_peer(request_t *request) {
   if (request->all->link != NULL && !request->is_initialize)
     mcp__link_send(request->all->link, write_cancelled, request);
@@ -100,14 +98,14 @@ static void time_out(mcp__requests_t *all, request_t *request) {
     snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
     fail_request(all, request, MCP_ETIMEOUT, problem);
   } else {
-    snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms, *all->problem != '\0' ? "; last: " : "",
-             all->problem);
+    snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms,
+             *all->problem != '\0' ? "; last: " : "", all->problem);
     fail_request(all, request, MCP_ETIMEOUT, problem);
   }
 }
 
-/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps calls that
- * are made meanwhile out of it. */
+/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps
+ * calls that are made meanwhile out of it. */
 void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem) {
   char words[512];
   uint64_t last_id = all->last_id;
@@ -176,7 +174,8 @@ static yyjson_val *value_of(yyjson_val *result, const mcp_result_t *answer, mcp_
     return structured;
   yyjson_doc *doc = NULL;
   if (answer->text != NULL) /* without INSITU nothing is written to the text */
-    doc = yyjson_read_opts((char *)(uintptr_t)answer->text, answer->text_len, YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, NULL);
+    doc = yyjson_read_opts((char *)(uintptr_t)answer->text, answer->text_len, YYJSON_READ_BIGNUM_AS_RAW,
+                           &arena->alc, NULL);
   return doc != NULL ? yyjson_doc_get_root(doc) : result;
 }
 
@@ -202,7 +201,8 @@ static void read_error(yyjson_val *error, mcp_result_t *answer) {
   answer->value = yyjson_obj_get(error, "data");
 }
 
-bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message, mcp__arena_t *arena) {
+bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
+                          mcp__arena_t *arena) {
   mcp__waiting_t *waiting = mcp__pending_find(&all->pending, id);
   if (waiting == NULL || !request_of(waiting)->sent || request_of(waiting)->refused != 0)
     return false; /* its deadline has passed, it was cancelled, or nobody asked */
@@ -212,7 +212,8 @@ bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_
   else
     read_result(message->result, request_of(waiting)->is_tool, arena, &answer);
   if (arena->failed) { /* else value might be another than what it is otherwise */
-    fail_request(all, request_of(waiting), arena->starved ? UV_ENOMEM : MCP_ETOOBIG, "no memory to read the answer");
+    fail_request(all, request_of(waiting), arena->starved ? UV_ENOMEM : MCP_ETOOBIG,
+                 "no memory to read the answer");
     return true;
   }
   finish(all, request_of(waiting), &answer);
@@ -232,7 +233,7 @@ static void cancel(request_t *request) {
   request->refused = MCP_ECANCELED;
   mcp__pending_remove(&all->pending, &request->waiting);
   request->waiting.deadline_ms = uv_now(all->loop) + 1; /* as for refused ones, see add_request() */
-  mcp__pending_add(&all->pending, &request->waiting);   /* cannot fail: its place in the table is still there */
+  mcp__pending_add(&all->pending, &request->waiting); /* cannot fail: its place in the table is still there */
   all->on_due(all->client, request->waiting.deadline_ms);
 }
 
@@ -262,8 +263,8 @@ static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeou
   uv_update_time(all->loop); /* the caller may have been busy: its time-out begins now */
   uint64_t now_ms = uv_now(all->loop);
   request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
-  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same turn of
-   * the timer, and so on for ever. */
+  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same
+   * turn of the timer, and so on for ever. */
   request->waiting.deadline_ms = now_ms + (request->refused != 0 ? 1 : request->timeout_ms);
   int status = mcp__pending_add(&all->pending, &request->waiting);
   if (status != 0)

@@ -1,9 +1,10 @@
 /* server.c: a server's life: made and set up, listening, stopping.
  *
- * Happy path: mcp_server_new() checks and copies everything that can be wrong about tools and environment; start binds to
- * all addresses and listens; a timer keeps the limits of connections and calls; stop closes the listeners, waits for calls
- * in flight, closes connections with 1012, and then the handles. Failure: what start could not do is undone, and the
- * code says why; a stop takes the shutdown timeout and a second at the most, whatever handlers and peers do. */
+ * Happy path: mcp_server_new() checks and copies everything that can be wrong about tools and environment;
+ * start binds to all addresses and listens; a timer keeps the limits of connections and calls; stop closes
+ * the listeners, waits for calls in flight, closes connections with 1012, and then the handles. Failure: what
+ * start could not do is undone, and the code says why; a stop takes the shutdown timeout and a second at the
+ * most, whatever handlers and peers do. */
 #include "server.h"
 
 #include "error.h"
@@ -27,9 +28,9 @@ enum {
   DEFAULT_CALL_TIMEOUT_MS = 300000,
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   RECEIVE_MEMORY = 256 << 20,
-  SPARE_DESCRIPTORS = 64, /* for the loop, the log, a client or two */
+  SPARE_DESCRIPTORS = 64,   /* for the loop, the log, a client or two */
   CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
-  PORT_TRIES = 16         /* port 0 may pick one that another program has on [::] */
+  PORT_TRIES = 16           /* port 0 may pick one that another program has on [::] */
 };
 
 /* ---- new and free ---------------------------------------------------------------------------------- */
@@ -48,7 +49,8 @@ static int read_environment(mcp_server_t *server) {
   if (status != 0)
     return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
-  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE, &message) != 0 ||
+  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
+                  &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)
     return MCP_EENV;
@@ -79,7 +81,8 @@ static int read_logging(mcp_server_t *server) {
   return status == 0 && !enabled ? mcp_server_set_log_url(server, NULL) : status;
 }
 
-static int set_up(mcp_server_t *server, const char *name, const char *version, int port, const mcp_tool_t *tools) {
+static int set_up(mcp_server_t *server, const char *name, const char *version, int port,
+                  const mcp_tool_t *tools) {
   char problem[512];
   if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535 ||
       !mcp__utf8_valid(name, strlen(name)) || !mcp__utf8_valid(version, strlen(version))) {
@@ -313,8 +316,10 @@ int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reas
     need->reason = copy;
   }
   uv_mutex_unlock(&server->needs_mutex);
-  if (need != NULL && (before == NULL) != (reason == NULL)) /* without the mutex: a hook may do what it wants */
-    mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name, reason == NULL ? "there" : reason);
+  if (need != NULL &&
+      (before == NULL) != (reason == NULL)) /* without the mutex: a hook may do what it wants */
+    mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name,
+            reason == NULL ? "there" : reason);
   mcp__free(before);
   return need != NULL ? 0 : UV_ENOMEM;
 }
@@ -332,7 +337,8 @@ bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out) {
   return ready;
 }
 
-mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help, const char *label) {
+mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help,
+                                const char *label) {
   const char *problem;
   mcp_metric_t *metric = NULL;
   if (mcp__metrics_add(server->metrics, type, name, help, label, &metric, &problem) == 0)
@@ -379,11 +385,15 @@ int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
   return status;
 }
 
-int mcp_server_port(const mcp_server_t *server) { return server->port; }
+int mcp_server_port(const mcp_server_t *server) {
+  return server->port;
+}
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
-static void on_listener_closed(uv_handle_t *handle) { mcp__free(handle); }
+static void on_listener_closed(uv_handle_t *handle) {
+  mcp__free(handle);
+}
 
 static void close_listeners(mcp_server_t *server) {
   for (int i = 0; i < 2; i++) {
@@ -399,9 +409,10 @@ static void on_connection(uv_stream_t *listener, int status) {
     status = mcp__conn_accept(server, listener);
   if (status == 0)
     return;
-  /* Without a descriptor libuv would ask the kernel again before anything else, for ever, and nothing could give one back;
-   * and as long as it holds a connection that was not taken it asks for no other. */
-  mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s; not listening for a moment", mcp_strerror(status));
+  /* Without a descriptor libuv would ask the kernel again before anything else, for ever, and nothing could
+   * give one back; and as long as it holds a connection that was not taken it asks for no other. */
+  mcp_log(MCP_LOG_ERROR, server->name, "accepting a connection: %s; not listening for a moment",
+          mcp_strerror(status));
   close_listeners(server);
   server->deaf = true;
 }
@@ -484,7 +495,8 @@ static void fit_descriptors(mcp_server_t *server) {
 
 static void check_stop(mcp_server_t *server);
 
-/* All calls that are older than age_ms, or where that is 0 all. Those that handlers never end stay in the list. */
+/* All calls that are older than age_ms, or where that is 0 all. Those that handlers never end stay in the
+ * list. */
 static void time_out_calls(mcp_server_t *server, uint64_t age_ms, const char *why) {
   uint64_t now_ms = uv_now(server->loop);
   server->next_call = server->oldest;
@@ -522,7 +534,9 @@ static void on_tick(uv_timer_t *timer) {
   check_stop(server);
 }
 
-static void ignore_pool_closed(void *arg) { (void)arg; }
+static void ignore_pool_closed(void *arg) {
+  (void)arg;
+}
 
 static void open_handles(mcp_server_t *server) {
   server->tick.data = server->late_cancels.data = server->progress.data = server->io.prepare.data = server;
@@ -599,9 +613,13 @@ static void one_closed(mcp_server_t *server) {
     on_logger_stopped(server);
 }
 
-static void on_handle_closed(uv_handle_t *handle) { one_closed(handle->data); }
+static void on_handle_closed(uv_handle_t *handle) {
+  one_closed(handle->data);
+}
 
-static void on_part_closed(void *arg) { one_closed(arg); }
+static void on_part_closed(void *arg) {
+  one_closed(arg);
+}
 
 static void close_handles(mcp_server_t *server) {
   server->closing = true;
@@ -710,7 +728,9 @@ int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) 
   return status;
 }
 
-static void stop_server(void *arg) { mcp_server_stop(arg, NULL, NULL); }
+static void stop_server(void *arg) {
+  mcp_server_stop(arg, NULL, NULL);
+}
 
 int mcp_server_run(mcp_server_t *server) {
   uv_loop_t loop;

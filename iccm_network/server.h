@@ -28,7 +28,7 @@ enum {
   MCP__MESSAGE_LEAST = 32 << 10, /* … or so many bytes of it come */
   MCP__WRITE_STALL_MS = 30000,
   MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
-  MCP__DRAIN_MS = 1000, /* input is discarded that long after a close, else the peer sees a reset instead */
+  MCP__DRAIN_MS = 1000,  /* input is discarded that long after a close, else the peer sees a reset instead */
   MCP__MAX_IN_FLIGHT = 64,
   MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
   MCP__MAX_HANDSHAKES = 128,
@@ -36,10 +36,10 @@ enum {
   MCP__BACKLOG_CLOSE = 32 << 20,
   MCP__MAX_OUT = 1 << 30,
   MCP__MAX_METRICS = 16 << 20, /* the answer to /metrics */
-  MCP__PARSE_MEMORY = 4, /* times the message limit: what one message may need while it is parsed */
+  MCP__PARSE_MEMORY = 4,       /* times the message limit: what one message may need while it is parsed */
   MCP__PARSE_MEMORY_MIN = 1 << 20,
-  MCP__HELLO_BYTES = 4096, /* of an initialize that is kept */
-  MCP__NOTICE_BYTES = 128, /* of a capability's name */
+  MCP__HELLO_BYTES = 4096,    /* of an initialize that is kept */
+  MCP__NOTICE_BYTES = 128,    /* of a capability's name */
   MCP__SPARE_BYTES = 8 << 20, /* memory kept for calls to come */
   MCP__SPARE_CALLS = 4096
 };
@@ -47,17 +47,17 @@ enum {
 typedef struct mcp__conn mcp__conn_t;
 
 struct mcp_call {
-  mcp__job_t job;             /* first member: what the pool knows of a call */
-  mcp_server_t *server;       /* NULL: has stopped; the handler still owes the end */
-  mcp__conn_t *conn;          /* NULL: nobody waits any more */
-  mcp_call_t *prev, *next;    /* of the same connection */
-  mcp_call_t *older, *newer;  /* of the server */
+  mcp__job_t job;            /* first member: what the pool knows of a call */
+  mcp_server_t *server;      /* NULL: has stopped; the handler still owes the end */
+  mcp__conn_t *conn;         /* NULL: nobody waits any more */
+  mcp_call_t *prev, *next;   /* of the same connection */
+  mcp_call_t *older, *newer; /* of the server */
   uint64_t started_ms;
-  uint64_t started_ns;        /* the same, for the time that it took */
-  mcp__buf_t text;            /* the message, which id, args and trace point into */
+  uint64_t started_ns; /* the same, for the time that it took */
+  mcp__buf_t text;     /* the message, which id, args and trace point into */
   mcp__arena_t arena;
   mcp__addressee_t to;
-  mcp__tool_t *tool;          /* held: it may be removed meanwhile, and the thread may outlive the server */
+  mcp__tool_t *tool; /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
   mcp__trace_t trace;
   int failure;                /* 0, or the code that it ended with, … */
@@ -70,14 +70,15 @@ struct mcp_call {
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
   void (*on_cancel)(mcp_call_t *call, void *arg);
   void *on_cancel_arg;
-  mcp__child_t *children;     /* calls of clients that are made for this one and not ended */
+  mcp__child_t *children; /* calls of clients that are made for this one and not ended */
   atomic_bool cancelled;
-  bool silent;                /* a notification: whatever comes of it is not sent */
-  bool on_pool;               /* the handler runs there, and the answer goes to response */
-  mcp__metrics_t *metrics;    /* held by a call that its server has left behind, whose handler may count; else NULL */
+  bool silent;  /* a notification: whatever comes of it is not sent */
+  bool on_pool; /* the handler runs there, and the answer goes to response */
+  mcp__metrics_t
+      *metrics; /* held by a call that its server has left behind, whose handler may count; else NULL */
   bool ended;
   bool counted;
-  mcp__ending_t ending;       /* once it is ended, unless nobody waits for it then */
+  mcp__ending_t ending; /* once it is ended, unless nobody waits for it then */
   mcp__buf_t response;
 };
 
@@ -100,17 +101,18 @@ struct mcp__conn {
   mcp_call_t *calls; /* in flight */
   unsigned in_flight;
   mcp__revision_t revision;
-  char *trace_id; /* of the upgrade request; NULL: none */
-  char *hello;    /* the params of an initialize that asks for the server's notice; NULL: none did */
+  char *trace_id;   /* of the upgrade request; NULL: none */
+  char *hello;      /* the params of an initialize that asks for the server's notice; NULL: none did */
   int64_t since_us; /* when it was opened, by the calendar */
   uint64_t requests;
   uint64_t second; /* of the server, in which … */
   int messages;    /* … so many have come; counted where they are limited */
   bool notice_due;
-  bool ships;       /* it has made a call that is not log traffic: its events are shipped */
+  bool ships;          /* it has made a call that is not log traffic: its events are shipped */
   uint64_t since_ms;   /* of the state */
   uint64_t read_ms;    /* something came */
-  uint64_t message_ms; /* since when a message is coming, or its last MCP__MESSAGE_LEAST bytes were there; 0: none is … */
+  uint64_t message_ms; /* since when a message is coming, or its last MCP__MESSAGE_LEAST bytes were there; 0:
+                          none is … */
   size_t message_len;  /* … and how much of it was there then */
   uint64_t pinged_ms;  /* 0: no ping is out */
   uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
@@ -118,7 +120,7 @@ struct mcp__conn {
   size_t largest_answer;
   bool initialized;   /* the peer has said so */
   bool tools_changed; /* and has to be told, from 2025-03-26 on */
-  bool counted; /* in server->connections */
+  bool counted;       /* in server->connections */
   char peer[MCP__PEER_NAME_SIZE];
 };
 
@@ -145,8 +147,8 @@ struct mcp_server {
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   uv_mutex_t needs_mutex; /* guards needs, which change on any thread */
   mcp__need_t *needs;
-  char *log_url;         /* NULL: nothing is shipped */
-  char *notice;          /* a capability that clients may ask for; NULL: none */
+  char *log_url; /* NULL: nothing is shipped */
+  char *notice;  /* a capability that clients may ask for; NULL: none */
   mcp_notice_cb notice_cb;
   void *notice_arg;
   mcp__metrics_t *metrics; /* those that the component made */
@@ -156,10 +158,10 @@ struct mcp_server {
   uv_tcp_t *listeners[2]; /* 0.0.0.0 and, where there is IPv6, [::] */
   uv_timer_t tick;
   uv_timer_t late_cancels; /* runs mcp_call_on_cancel callbacks that were given too late */
-  uv_timer_t progress; /* sends what calls have to tell */
-  uint64_t progress_ms; /* when it did last */
+  uv_timer_t progress;     /* sends what calls have to tell */
+  uint64_t progress_ms;    /* when it did last */
   mcp__io_t io;
-  mcp__pool_t *pool; /* NULL without blocking tools */
+  mcp__pool_t *pool;     /* NULL without blocking tools */
   mcp__logger_t *logger; /* NULL: lines are shown as they are made */
   mcp__conn_t *conns;
   int all;         /* how many these are */
@@ -170,9 +172,9 @@ struct mcp_server {
   mcp_call_t *next_call;       /* where a walk over them goes on: a callback may end any */
   mcp_call_t *spare;
   size_t spare_count, spare_bytes;
-  mcp__budget_t receive; /* memory of messages, of all connections */
-  bool left_behind; /* a blocking handler was still running when the last stop was over */
-  bool deaf; /* accepting failed: the listeners are closed, until the next tick */
+  mcp__budget_t receive;           /* memory of messages, of all connections */
+  bool left_behind;                /* a blocking handler was still running when the last stop was over */
+  bool deaf;                       /* accepting failed: the listeners are closed, until the next tick */
   bool started, stopping, closing; /* closing: connections are gone, handles follow */
   int open_handles;
   uint64_t second, second_ms; /* a number, and when it began: two ticks each */
@@ -182,7 +184,8 @@ struct mcp_server {
 };
 
 /* conn.c */
-int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener); /* else it waits in the listener, which is of no use any more */
+int mcp__conn_accept(mcp_server_t *server,
+                     uv_stream_t *listener); /* else it waits in the listener, which is of no use any more */
 void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms);
 void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no call is in flight, or now */
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
@@ -192,19 +195,19 @@ void mcp__conn_notify(mcp__conn_t *conn, const char *text); /* may be left out: 
 void mcp__conn_tools_changed(mcp__conn_t *conn);
 void mcp__conn_notice_changed(mcp__conn_t *conn);
 bool mcp__conn_is_closing(const mcp__conn_t *conn); /* nothing is answered any more */
-void mcp__conn_call_left(mcp__conn_t *conn); /* one less is in flight */
+void mcp__conn_call_left(mcp__conn_t *conn);        /* one less is in flight */
 
 /* call.c */
 mcp_call_t *mcp__call_take(mcp_server_t *server); /* NULL: no memory */
 void mcp__call_give_back(mcp_call_t *call);
-void mcp__call_run(mcp_call_t *call);                     /* hands it to its handler */
-void mcp__call_cancel(mcp_call_t *call);                  /* its caller wants no answer; it stays in flight until it ends */
-void mcp__call_abandon(mcp_call_t *call);                 /* nobody waits any more */
+void mcp__call_run(mcp_call_t *call);     /* hands it to its handler */
+void mcp__call_cancel(mcp_call_t *call);  /* its caller wants no answer; it stays in flight until it ends */
+void mcp__call_abandon(mcp_call_t *call); /* nobody waits any more */
 void mcp__call_time_out(mcp_call_t *call, const char *why); /* answers -32603, then as above */
-void mcp__call_detach(mcp_call_t *call);                  /* from a server that goes before the call's end */
+void mcp__call_detach(mcp_call_t *call); /* from a server that goes before the call's end */
 void mcp__call_free(mcp_call_t *call);
 extern const mcp__pool_events_t mcp__call_pool_events;
-void mcp__call_send_progress(uv_timer_t *timer); /* data is the server */
+void mcp__call_send_progress(uv_timer_t *timer);     /* data is the server */
 void mcp__call_fire_late_cancels(uv_timer_t *timer); /* data is the server */
 
 /* events.c: lines of the log */
@@ -216,10 +219,12 @@ void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__me
                         const mcp__tool_t *tool); /* tool NULL: it is no call of one */
 void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome);
 void mcp__event_call_started(mcp_call_t *call);
-void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text); /* failure 0: none; once a call */
+void mcp__event_call_ended(mcp_call_t *call, int failure,
+                           const char *text); /* failure 0: none; once a call */
 
 /* server.c */
-bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out); /* a line for each that is missing; whether none is */
+bool mcp__server_write_needs(mcp_server_t *server,
+                             mcp__buf_t *out); /* a line for each that is missing; whether none is */
 void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */
 void mcp__server_call_ended(mcp_server_t *server);
 

@@ -1,10 +1,10 @@
 /* stream.c: the only file that reads from and writes to a socket.
  *
- * Happy path: answers are appended to out by whoever has some; before the loop waits again everything goes out in one
- * uv_try_write for each connection. What the kernel does not take is moved aside and written by uv_write, while new
- * output gathers behind it. In TLS, what came is decrypted before it is told, and what gathered is encrypted right before it is
- * written, as soon as the handshake is over. Failure: a read or write error ends the stream once, through on_end; nothing is freed before
- * on_closed. */
+ * Happy path: answers are appended to out by whoever has some; before the loop waits again everything goes
+ * out in one uv_try_write for each connection. What the kernel does not take is moved aside and written by
+ * uv_write, while new output gathers behind it. In TLS, what came is decrypted before it is told, and what
+ * gathered is encrypted right before it is written, as soon as the handshake is over. Failure: a read or
+ * write error ends the stream once, through on_end; nothing is freed before on_closed. */
 #include "stream.h"
 
 #include <limits.h>
@@ -39,7 +39,9 @@ int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
   return 0;
 }
 
-void mcp__io_close(mcp__io_t *io, uv_close_cb cb) { uv_close((uv_handle_t *)&io->prepare, cb); }
+void mcp__io_close(mcp__io_t *io, uv_close_cb cb) {
+  uv_close((uv_handle_t *)&io->prepare, cb);
+}
 
 void mcp__io_deinit(mcp__io_t *io) {
   mcp__free(io->input);
@@ -71,7 +73,7 @@ static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
   if (status == MCP_ETLS)
     mcp__stream_last_words(stream, &stream->tls->out); /* an alert */
   else if (status == UV_EOF)
-    mcp__stream_flush(stream); /* what came before the end in one piece with it is answered, as it would be in clear */
+    mcp__stream_flush(stream); /* what came in one piece with the end is answered, as in clear */
   if (status != 0)
     fail(stream, status);
   else if (stream->tls->out.len > 0 || stream->out.len > 0)
@@ -105,7 +107,8 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
 }
 
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify) {
-  size_t max_out = stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record has a head and a tag, too */
+  size_t max_out =
+      stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record has a head and a tag, too */
   stream->tls = mcp__tls_new(context, host, verify, max_out);
   if (stream->tls == NULL)
     return UV_ENOMEM;

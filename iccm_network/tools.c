@@ -1,6 +1,6 @@
-/* tools.c: the tool table, copied and checked when a server is made, so that nothing about it can be wrong later:
- * names, schemas and the pages of tools/list. A change makes a whole new table of the tools and puts it in the old one's
- * place: where memory runs out on the way, nothing has changed. */
+/* tools.c: the tool table, copied and checked when a server is made, so that nothing about it can be wrong
+ * later: names, schemas and the pages of tools/list. A change makes a whole new table of the tools and puts
+ * it in the old one's place: where memory runs out on the way, nothing has changed. */
 #include "tools.h"
 
 #include "utf8.h"
@@ -15,13 +15,15 @@ static const char any_object[] = "{\"type\":\"object\"}";
 
 /* What MCP 2025-11-25 says of these members. */
 static const char annotations_rule[] =
-    "{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"},\"readOnlyHint\":{\"type\":\"boolean\"},"
+    "{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"},\"readOnlyHint\":{\"type\":"
+    "\"boolean\"},"
     "\"destructiveHint\":{\"type\":\"boolean\"},\"idempotentHint\":{\"type\":\"boolean\"},"
     "\"openWorldHint\":{\"type\":\"boolean\"}}}";
 static const char icons_rule[] =
     "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"src\"],\"properties\":{"
     "\"src\":{\"type\":\"string\",\"minLength\":1},\"mimeType\":{\"type\":\"string\"},"
-    "\"sizes\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"theme\":{\"enum\":[\"light\",\"dark\"]}}}}";
+    "\"sizes\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},\"theme\":{\"enum\":[\"light\",\"dark\"]}"
+    "}}}";
 
 static uint32_t hash(const char *name, size_t len) { /* FNV-1a */
   uint32_t value = 2166136261u;
@@ -55,7 +57,9 @@ static bool name_is_fine(const char *name) { /* MCP 2025-11-25, tool names */
          strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.") == len;
 }
 
-static bool text_is_fine(const char *text) { return text == NULL || mcp__utf8_valid(text, strlen(text)); }
+static bool text_is_fine(const char *text) {
+  return text == NULL || mcp__utf8_valid(text, strlen(text));
+}
 
 static int is_wrong(const making_t *making, const char *member, const char *place) {
   snprintf(making->problem, making->problem_size, "tool %s: %s %s", making->given->name, member, place);
@@ -70,7 +74,8 @@ static int refuse_tool(const making_t *making, const char *why) { /* its name ma
 static int read_json(const making_t *making, const char *member, const char *text, yyjson_doc **doc) {
   yyjson_read_err error;
   *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)text, strlen(text), YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, &error);
+      yyjson_read_opts((char *)(uintptr_t)text, strlen(text), YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc,
+                       &error);
   if (*doc != NULL)
     return 0;
   if (error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
@@ -158,8 +163,9 @@ static int add_members(const making_t *making) {
   if (status == 0)
     status = show_text(shown, "description", given->description != NULL ? given->description : "");
   if (status == 0)
-    status = add_schema(making, "input_schema", given->input_schema != NULL ? given->input_schema : any_object,
-                        "inputSchema", &tool->schema, shown);
+    status =
+        add_schema(making, "input_schema", given->input_schema != NULL ? given->input_schema : any_object,
+                   "inputSchema", &tool->schema, shown);
   if (status == 0 && given->output_schema != NULL)
     status = add_schema(making, "output_schema", given->output_schema, "outputSchema", &tool->output,
                         &tool->shown_output);
@@ -249,7 +255,8 @@ bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t curso
   return true;
 }
 
-/* Completes a table whose tools are there: 0; UV_ENOMEM; or MCP_ETOOL, then *twice has a name that is taken. */
+/* Completes a table whose tools are there: 0; UV_ENOMEM; or MCP_ETOOL, then *twice has a name that is taken.
+ */
 static int complete(mcp__tools_t *tools, const char **twice) {
   size_t slots = 8;
   while (slots < tools->count * 2)
@@ -283,10 +290,14 @@ static int begin(mcp__tools_t *tools, size_t capacity, const mcp__tools_t *befor
   return tools->table != NULL ? 0 : UV_ENOMEM;
 }
 
-static void put(mcp__tools_t *tools, mcp__tool_t *tool) { tools->table[tools->count++] = tool; }
+static void put(mcp__tools_t *tools, mcp__tool_t *tool) {
+  tools->table[tools->count++] = tool;
+}
 
-/* Makes what is given, and with what is there already a complete table; what is wrong is in the problem then. */
-static int fill(mcp__tools_t *tools, const mcp_tool_t *given, size_t count, char *problem, size_t problem_size) {
+/* Makes what is given, and with what is there already a complete table; what is wrong is in the problem then.
+ */
+static int fill(mcp__tools_t *tools, const mcp_tool_t *given, size_t count, char *problem,
+                size_t problem_size) {
   const char *twice = NULL;
   int status = 0;
   for (size_t i = 0; status == 0 && i < count; i++) {

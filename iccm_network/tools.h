@@ -10,7 +10,7 @@
 
 typedef struct mcp__tool {
   char *name;
-  uint64_t number; /* rises from tool to tool of a table, and is never used again */
+  uint64_t number;                /* rises from tool to tool of a table, and is never used again */
   mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
   mcp__buf_t shown;               /* its entry in tools/list up to, but not with, … */
   mcp__buf_t shown_output;        /* … its outputSchema and the last brace */
@@ -27,10 +27,12 @@ typedef struct mcp__tools {
   uint32_t *slots; /* hash table: index into table + 1, or 0 */
   size_t slot_mask;
   mcp__pages_t lists[2]; /* what tools/list shows; [1] with output schemas */
-  uint64_t last_number, last_cursor; /* of all times: the highest that was given, and that a page may have named */
+  uint64_t last_number,
+      last_cursor; /* of all times: the highest that was given, and that a page may have named */
 } mcp__tools_t;
 
-/* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and place. */
+/* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and
+ * place. */
 int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed one is fine */
 
@@ -40,7 +42,8 @@ int mcp__tools_remove(mcp__tools_t *tools, const char *name);
 
 mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
 
-/* The page of tools/list behind a cursor; 0: the first one. False: no page of this table has ever named that cursor. */
+/* The page of tools/list behind a cursor; 0: the first one. False: no page of this table has ever named that
+ * cursor. */
 bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t cursor, mcp__page_t *page);
 
 bool mcp__tools_any_blocking(const mcp__tools_t *tools);

@@ -1,8 +1,8 @@
 /* upgrade.c: HTTP heads through llhttp.
  *
- * Happy path: bytes are fed as they come, headers of interest are kept, and at the end of the head the caller asks what
- * is wished. llhttp knows the grammar and refuses what could be read in two ways; counts and sizes are watched here,
- * since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
+ * Happy path: bytes are fed as they come, headers of interest are kept, and at the end of the head the caller
+ * asks what is wished. llhttp knows the grammar and refuses what could be read in two ways; counts and sizes
+ * are watched here, since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
 #include "upgrade.h"
 
 #include <openssl/evp.h>
@@ -43,9 +43,13 @@ static int on_url(llhttp_t *parser, const char *at, size_t len) {
   return keep(head, at, len);
 }
 
-static int on_url_complete(llhttp_t *parser) { return keep(parser->data, "", 1); }
+static int on_url_complete(llhttp_t *parser) {
+  return keep(parser->data, "", 1);
+}
 
-static int on_header_field(llhttp_t *parser, const char *at, size_t len) { return keep(parser->data, at, len); }
+static int on_header_field(llhttp_t *parser, const char *at, size_t len) {
+  return keep(parser->data, at, len);
+}
 
 static int on_field_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
@@ -56,7 +60,9 @@ static int on_field_complete(llhttp_t *parser) {
   return status;
 }
 
-static int on_header_value(llhttp_t *parser, const char *at, size_t len) { return keep(parser->data, at, len); }
+static int on_header_value(llhttp_t *parser, const char *at, size_t len) {
+  return keep(parser->data, at, len);
+}
 
 static mcp__header_t which(const char *name) {
   int i = 0;
@@ -65,21 +71,25 @@ static mcp__header_t which(const char *name) {
   return (mcp__header_t)i;
 }
 
-static bool is_list(mcp__header_t header) { return header == MCP__H_CONNECTION || header == MCP__H_UPGRADE ||
-                                                   header == MCP__H_PROTOCOL || header == MCP__H_EXTENSIONS; }
+static bool is_list(mcp__header_t header) {
+  return header == MCP__H_CONNECTION || header == MCP__H_UPGRADE || header == MCP__H_PROTOCOL ||
+         header == MCP__H_EXTENSIONS;
+}
 
-/* The text is cut back to what is kept: a value that is of no interest leaves nothing, a second line of a list is
- * joined to the first (RFC 9110 section 5.3). */
+/* The text is cut back to what is kept: a value that is of no interest leaves nothing, a second line of a
+ * list is joined to the first (RFC 9110 section 5.3). */
 static int on_value_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
   mcp__buf_t *text = &head->text;
   mcp__header_t header = which(text->data + head->name_begin);
-  while (text->len > head->value_begin && (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
+  while (text->len > head->value_begin &&
+         (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
     text->len--;
   size_t len = text->len - head->value_begin;
   if (keep(head, "", 1) != 0)
     return -1;
-  if (header == MCP__H_COUNT || (header == MCP__H_AUTHORIZATION && len > MCP__VALUE_MAX)) { /* no token of ours */
+  if (header == MCP__H_COUNT ||
+      (header == MCP__H_AUTHORIZATION && len > MCP__VALUE_MAX)) { /* no token of ours */
     text->len = head->name_begin;
     return 0;
   }
@@ -88,7 +98,8 @@ static int on_value_complete(llhttp_t *parser) {
   head->given[header]++;
   if (head->value[header] != 0 && is_list(header)) {
     char joined[2 * MCP__VALUE_MAX];
-    int joined_len = snprintf(joined, sizeof joined, "%s, %s", mcp__head_value(head, header), text->data + head->value_begin);
+    int joined_len = snprintf(joined, sizeof joined, "%s, %s", mcp__head_value(head, header),
+                              text->data + head->value_begin);
     if (joined_len > MCP__VALUE_MAX)
       return bad(head, 431, "a header is too long");
     text->len = head->name_begin;
@@ -129,7 +140,9 @@ int mcp__head_init(mcp__head_t *head, bool is_request) {
   return mcp__buf_reserve(&head->text, 1);
 }
 
-void mcp__head_deinit(mcp__head_t *head) { mcp__buf_deinit(&head->text); }
+void mcp__head_deinit(mcp__head_t *head) {
+  mcp__buf_deinit(&head->text);
+}
 
 mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used) {
   size_t room = MCP__HEAD_MAX_BYTES - head->bytes;
@@ -281,16 +294,18 @@ int mcp__new_key(char key[MCP__KEY_SIZE]) {
 
 int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key,
                        const char *token) {
-  int status = mcp__buf_printf(out,
-                               "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                               "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
-                               path, authority, key);
+  int status =
+      mcp__buf_printf(out,
+                      "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                      "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
+                      path, authority, key);
   if (token != NULL)
     status = mcp__buf_join(status, mcp__buf_printf(out, "Authorization: Bearer %s\r\n", token));
   return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 
-int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) { /* section 4.1 */
+int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem,
+                         size_t size) { /* section 4.1 */
   char accept[MCP__ACCEPT_SIZE];
   mcp__websocket_accept(key, accept);
   const char *got = mcp__head_value(head, MCP__H_ACCEPT);
@@ -298,7 +313,8 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   const char *wrong_part = NULL;
   if (head->status == 401 || head->status == 403) {
     snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
-             head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()" : "");
+             head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()"
+                                 : "");
     return MCP_EREFUSED;
   }
   if (head->status != 101) {

@@ -11,7 +11,8 @@ enum {
   MCP__HEAD_MAX_HEADERS = 64,
   MCP__KEY_SIZE = 25,    /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
   MCP__ACCEPT_SIZE = 29, /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
-  MCP__VALUE_MAX = 1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
+  MCP__VALUE_MAX =
+      1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
   MCP__TRACE_MAX = 129
 };
 
@@ -37,9 +38,9 @@ typedef enum mcp__header {
 typedef struct mcp__head {
   llhttp_t parser;
   llhttp_settings_t settings;
-  mcp__buf_t text;              /* name and value under way, then values that are kept */
-  size_t bytes, headers;        /* so far */
-  size_t name_begin;            /* of the header under way, in text */
+  mcp__buf_t text;       /* name and value under way, then values that are kept */
+  size_t bytes, headers; /* so far */
+  size_t name_begin;     /* of the header under way, in text */
   size_t value_begin;
   size_t value[MCP__H_COUNT];   /* offset in text + 1; 0: not given */
   unsigned given[MCP__H_COUNT]; /* how often */
@@ -70,7 +71,8 @@ void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]);
 /* The server's answers. text is the body of a plain one, which says Connection: close. */
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head);
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text);
-int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len); /* of any type */
+int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body,
+                    size_t len); /* of any type */
 
 /* The client's side. */
 int mcp__new_key(char key[MCP__KEY_SIZE]);

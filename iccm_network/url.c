@@ -66,7 +66,8 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
     return wrong(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
   if (host_len == 0 || host_len >= sizeof url->host)
-    return wrong(text, "the host's name is missing or too long (an IPv6 address stands in brackets)", problem, size);
+    return wrong(text, "the host's name is missing or too long (an IPv6 address stands in brackets)", problem,
+                 size);
   url->port = url->tls ? 443 : 80;
   if (*rest == ':') {
     size_t len = strcspn(++rest, "/?#");
@@ -81,6 +82,7 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   snprintf(url->host, sizeof url->host, "%.*s", (int)host_len, host);
   snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
   bool six = strchr(url->host, ':') != NULL;
-  snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "", url->port);
+  snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "",
+           url->port);
   return 0;
 }

@@ -15,8 +15,8 @@ typedef struct mcp__url {
   char path[MCP__PATH_SIZE];           /* with the query; "/" at least */
 } mcp__url_t;
 
-/* Reads "ws://host:port/path"; scheme, port (80, wss: 443) and path may be missing, an IPv6 address stands in brackets. 0 or
- * MCP_EURL with the problem in words. */
+/* Reads "ws://host:port/path"; scheme, port (80, wss: 443) and path may be missing, an IPv6 address stands in
+ * brackets. 0 or MCP_EURL with the problem in words. */
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size);
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef struct mcp__utf8 {
-  uint8_t missing;  /* continuation bytes still to come; 0: at a character's boundary */
+  uint8_t missing;   /* continuation bytes still to come; 0: at a character's boundary */
   uint8_t low, high; /* what the next of them may be */
 } mcp__utf8_t;
 

@@ -1,8 +1,9 @@
 /* wait.c: a call for programs without a loop: a loop and a client of its own, for one call.
  *
- * Happy path: the loop runs until the answer is there; it is copied out of the client's memory, the connection is closed,
- * and the loop ends because nothing is left to do. One that is made for a call being served asks now and then whether anybody
- * still waits for that. Failure: the code of the call, and its words for mcp_last_error(). */
+ * Happy path: the loop runs until the answer is there; it is copied out of the client's memory, the
+ * connection is closed, and the loop ends because nothing is left to do. One that is made for a call being
+ * served asks now and then whether anybody still waits for that. Failure: the code of the call, and its words
+ * for mcp_last_error(). */
 #include "client.h"
 #include "error.h"
 
@@ -66,8 +67,8 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   return status;
 }
 
-static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                    const char *trace_id, yyjson_doc **answer) {
+static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args,
+                    uint64_t timeout_ms, const char *trace_id, yyjson_doc **answer) {
   *answer = NULL;
   int status = uv_loop_init(&waiting->loop);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
@@ -90,14 +91,14 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
   return status != 0 ? status : waiting->status;
 }
 
-int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms, const char *trace_id,
-                  yyjson_doc **answer) {
+int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                  const char *trace_id, yyjson_doc **answer) {
   waiting_t waiting = {0};
   return wait_for(&waiting, url, tool, args, timeout_ms, trace_id, answer);
 }
 
-int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                       yyjson_doc **answer) {
+int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
+                       uint64_t timeout_ms, yyjson_doc **answer) {
   waiting_t waiting = {.parent = call};
   return wait_for(&waiting, url, tool, args, timeout_ms, mcp_call_trace_id(call), answer);
 }

@@ -1,10 +1,11 @@
 /* ws.c: WebSocket framing.
  *
- * Happy path: a frame's head is read; a whole text message is unmasked by words into the message buffer, checked for
- * UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due, which goes to out before anything
- * else does. Failure: anything else goes to wslay, frame by frame; when it finds a rule broken, or a limit is exceeded, a
- * close frame that says so goes to out behind the answers already there, and all further input is discarded. Memory
- * follows what has arrived, never the length that a frame's head claims. */
+ * Happy path: a frame's head is read; a whole text message is unmasked by words into the message buffer,
+ * checked for UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due, which goes
+ * to out before anything else does. Failure: anything else goes to wslay, frame by frame; when it finds a
+ * rule broken, or a limit is exceeded, a close frame that says so goes to out behind the answers already
+ * there, and all further input is discarded. Memory follows what has arrived, never the length that a frame's
+ * head claims. */
 #include "ws.h"
 
 #include "jsonrpc.h" /* MCP__JSON_PADDING */
@@ -37,7 +38,9 @@ void mcp__ws_deinit(mcp__ws_t *ws) {
   mcp__buf_deinit(&ws->message);
 }
 
-void mcp__ws_pause(mcp__ws_t *ws, bool paused) { ws->paused = paused; }
+void mcp__ws_pause(mcp__ws_t *ws, bool paused) {
+  ws->paused = paused;
+}
 
 bool mcp__ws_in_message(const mcp__ws_t *ws) {
   return ws->remaining > 0 || ws->in_text || ws->wslay != NULL || ws->head_len > 0;
@@ -95,7 +98,8 @@ static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   if (ws->config->client) {
     memcpy(at + head_len, mask, 4);
     head_len += 4;
-    apply_mask(at + head_len, payload, len, mask, 0); /* towards lower addresses: reads are never behind writes */
+    apply_mask(at + head_len, payload, len, mask,
+               0); /* towards lower addresses: reads are never behind writes */
   } else {
     memmove(at + head_len, payload, len);
   }
@@ -103,7 +107,9 @@ static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   return 0;
 }
 
-int mcp__ws_end(mcp__ws_t *ws, size_t begin) { return finish(ws, begin, FIN | OP_TEXT); }
+int mcp__ws_end(mcp__ws_t *ws, size_t begin) {
+  return finish(ws, begin, FIN | OP_TEXT);
+}
 
 static int send_control(mcp__ws_t *ws, uint8_t opcode, const void *payload, size_t len) {
   size_t begin = mcp__ws_begin(ws);
@@ -116,7 +122,9 @@ static int send_control(mcp__ws_t *ws, uint8_t opcode, const void *payload, size
   return status;
 }
 
-int mcp__ws_ping(mcp__ws_t *ws) { return send_control(ws, OP_PING, NULL, 0); }
+int mcp__ws_ping(mcp__ws_t *ws) {
+  return send_control(ws, OP_PING, NULL, 0);
+}
 
 void mcp__ws_flush_pong(mcp__ws_t *ws) {
   if (!ws->pong_due)
@@ -205,8 +213,10 @@ static ssize_t on_wslay_read(wslay_event_context_ptr ctx, uint8_t *to, size_t le
   return (ssize_t)take;
 }
 
-/* The only thing that is ever written by wslay is the close that it thinks is due: the code is taken from it. */
-static ssize_t on_wslay_write(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags, void *arg) {
+/* The only thing that is ever written by wslay is the close that it thinks is due: the code is taken from it.
+ */
+static ssize_t on_wslay_write(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
+                              void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
   (void)flags;
@@ -222,18 +232,19 @@ static int on_wslay_mask(wslay_event_context_ptr ctx, uint8_t *to, size_t len, v
   return 0;
 }
 
-static void on_wslay_frame(wslay_event_context_ptr ctx, const struct wslay_event_on_frame_recv_start_arg *frame,
-                           void *arg) {
+static void on_wslay_frame(wslay_event_context_ptr ctx,
+                           const struct wslay_event_on_frame_recv_start_arg *frame, void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
   if (frame->opcode == OP_BINARY && !ws->config->binary)
     ws->fail = MCP__CLOSE_UNSUPPORTED;
-  else if (++ws->fragments > MCP__MAX_FRAGMENTS || frame->payload_length > ws->config->max_message - ws->message.len)
+  else if (++ws->fragments > MCP__MAX_FRAGMENTS ||
+           frame->payload_length > ws->config->max_message - ws->message.len)
     ws->fail = MCP__CLOSE_TOO_BIG;
 }
 
-static void on_wslay_chunk(wslay_event_context_ptr ctx, const struct wslay_event_on_frame_recv_chunk_arg *chunk,
-                           void *arg) {
+static void on_wslay_chunk(wslay_event_context_ptr ctx,
+                           const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
   if (ws->fail == 0)
@@ -242,7 +253,8 @@ static void on_wslay_chunk(wslay_event_context_ptr ctx, const struct wslay_event
     mcp__buf_append(&ws->message, chunk->data, chunk->data_length);
 }
 
-static void on_wslay_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *message, void *arg) {
+static void on_wslay_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *message,
+                             void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
   ws->binary = message->opcode == OP_BINARY;
@@ -251,9 +263,8 @@ static void on_wslay_message(wslay_event_context_ptr ctx, const struct wslay_eve
     ws->fail = -1; /* a message is complete; see judge() */
 }
 
-static const struct wslay_event_callbacks wslay_callbacks = {on_wslay_read,  on_wslay_write, on_wslay_mask,
-                                                             on_wslay_frame, on_wslay_chunk, NULL,
-                                                             on_wslay_message};
+static const struct wslay_event_callbacks wslay_callbacks = {
+    on_wslay_read, on_wslay_write, on_wslay_mask, on_wslay_frame, on_wslay_chunk, NULL, on_wslay_message};
 
 static bool wslay_ready(mcp__ws_t *ws) {
   if (ws->wslay != NULL)
@@ -280,7 +291,9 @@ static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   if (complete)
     ws->fail = 0;
   if (ws->fail == 0 && (status != 0 || wslay_event_want_write(ws->wslay))) {
-    ws->fail = status == WSLAY_ERR_NOMEM ? MCP__CLOSE_INTERNAL : MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
+    ws->fail = status == WSLAY_ERR_NOMEM
+                   ? MCP__CLOSE_INTERNAL
+                   : MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
     wslay_event_send(ws->wslay);
   }
   if (ws->fail != 0) {
@@ -306,7 +319,8 @@ static bool read_head(const uint8_t *data, size_t len, frame_t *frame) { /* fals
   frame->len = bytes == 0 ? data[1] & 127 : 0;
   for (unsigned i = 0; i < bytes; i++)
     frame->len = frame->len << 8 | data[2 + i];
-  frame->shortest = bytes == 0 || (bytes == 2 && frame->len >= 126) || (bytes == 8 && frame->len >= 65536 && frame->len >> 63 == 0);
+  frame->shortest = bytes == 0 || (bytes == 2 && frame->len >= 126) ||
+                    (bytes == 8 && frame->len >= 65536 && frame->len >> 63 == 0);
   memset(frame->mask, 0, 4);
   if (frame->masked)
     memcpy(frame->mask, data + 2 + bytes, 4);
@@ -322,12 +336,13 @@ static bool is_text(const mcp__ws_t *ws, const frame_t *frame) {
 }
 
 static bool is_control(const mcp__ws_t *ws, const frame_t *frame) {
-  return frame->first >= (FIN | OP_CLOSE) && frame->first <= (FIN | OP_PONG) && frame->len <= MCP__CONTROL_MAX &&
-         plain(ws, frame);
+  return frame->first >= (FIN | OP_CLOSE) && frame->first <= (FIN | OP_PONG) &&
+         frame->len <= MCP__CONTROL_MAX && plain(ws, frame);
 }
 
 static bool code_is_valid(int code) { /* RFC 6455 section 7.4, and 1012 to 1014 of its registry */
-  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) || (code >= 3000 && code <= 4999);
+  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+         (code >= 3000 && code <= 4999);
 }
 
 static void on_close(mcp__ws_t *ws, const uint8_t *payload, size_t len) {
@@ -384,7 +399,8 @@ static void on_text(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   }
 }
 
-/* Begins the frame whose head is at data, or takes it whole. Returns what was used; 0: more bytes are needed. */
+/* Begins the frame whose head is at data, or takes it whole. Returns what was used; 0: more bytes are needed.
+ */
 static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   frame_t frame;
   if (!read_head(data, len, &frame))

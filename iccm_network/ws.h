@@ -1,8 +1,9 @@
-/* ws.h: one side of a WebSocket connection (RFC 6455) behind the upgrade: bytes in, messages out, frames into a buffer.
+/* ws.h: one side of a WebSocket connection (RFC 6455) behind the upgrade: bytes in, messages out, frames into
+ * a buffer.
  *
- * Knows no sockets and no clock. Whole text messages in one frame and control frames, which is nearly all there is, are
- * taken apart here, since wslay unmasks byte by byte and keeps 8.8 KB for each connection; everything else, fragments
- * and whatever looks wrong, is judged by wslay, frame by frame. */
+ * Knows no sockets and no clock. Whole text messages in one frame and control frames, which is nearly all
+ * there is, are taken apart here, since wslay unmasks byte by byte and keeps 8.8 KB for each connection;
+ * everything else, fragments and whatever looks wrong, is judged by wslay, frame by frame. */
 #ifndef MCP_WS_H
 #define MCP_WS_H
 
@@ -38,25 +39,25 @@ typedef struct mcp__ws_config {
   size_t max_message; /* bytes */
   mcp__budget_t *budget;
   mcp__buf_t *out; /* frames are appended here; the owner sends what it holds */
-  /* A message is complete. Its text may be taken by swapping the buffer; MCP__JSON_PADDING bytes of room behind it are
-   * sure. mcp__ws_pause() may be called from here. */
+  /* A message is complete. Its text may be taken by swapping the buffer; MCP__JSON_PADDING bytes of room
+   * behind it are sure. mcp__ws_pause() may be called from here. */
   void (*on_message)(mcp__buf_t *message, bool binary, void *arg);
-  /* Nothing more will be taken in: the peer's close came and is answered (clean), or it broke a rule, and the close that
-   * says so is in out. Fires once. */
+  /* Nothing more will be taken in: the peer's close came and is answered (clean), or it broke a rule, and the
+   * close that says so is in out. Fires once. */
   void (*on_end)(int code, const char *reason, bool clean, void *arg);
   void *arg;
 } mcp__ws_config_t;
 
 struct mcp__ws {
-  const mcp__ws_config_t *config; /* borrowed */
-  mcp__buf_t message;             /* of the message being received: its payload so far */
-  wslay_event_context_ptr wslay;  /* while wslay has a message open; else NULL */
+  const mcp__ws_config_t *config;   /* borrowed */
+  mcp__buf_t message;               /* of the message being received: its payload so far */
+  wslay_event_context_ptr wslay;    /* while wslay has a message open; else NULL */
   const uint8_t *slice, *slice_end; /* what wslay may read */
-  uint64_t remaining;             /* of the frame under way */
-  unsigned fragments;             /* of the message under way */
+  uint64_t remaining;               /* of the frame under way */
+  unsigned fragments;               /* of the message under way */
   mcp__utf8_t utf8;
   uint8_t mask[4];
-  uint8_t mask_at;    /* which of its bytes is next */
+  uint8_t mask_at;                                      /* which of its bytes is next */
   uint8_t head[MCP__FRAME_HEAD_MAX + MCP__CONTROL_MAX]; /* a frame's beginning that came without the rest */
   uint8_t head_len;
   uint8_t pong_len;
@@ -78,8 +79,8 @@ size_t mcp__ws_feed(mcp__ws_t *ws, const uint8_t *data, size_t len);
 void mcp__ws_pause(mcp__ws_t *ws, bool paused);
 bool mcp__ws_in_message(const mcp__ws_t *ws); /* one has begun and is not complete */
 
-/* A text message straight into out: begin, append the payload to out, then end with what begin returned; or cancel
- * by cutting out back to it. begin: SIZE_MAX where there is no room or a close was sent. */
+/* A text message straight into out: begin, append the payload to out, then end with what begin returned; or
+ * cancel by cutting out back to it. begin: SIZE_MAX where there is no room or a close was sent. */
 size_t mcp__ws_begin(mcp__ws_t *ws);
 int mcp__ws_end(mcp__ws_t *ws, size_t begin);
 

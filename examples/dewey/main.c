@@ -1,4 +1,5 @@
-/* main.c: dewey, the store of logs and conversations: settings from the environment, store, retention, server.
+/* main.c: dewey, the store of logs and conversations: settings from the environment, store, retention,
+ * server.
  *
  * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
  * database cannot be opened or the port is taken, with 2 for a wrong command line. */

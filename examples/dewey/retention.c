@@ -1,8 +1,8 @@
 /* retention.c: see retention.h.
  *
  * The thread deletes what is too old in the store's small steps, then sleeps for an hour or until it is
- * stopped; every few seconds it looks after a store that was failing. A failure to delete is logged and tried again an
- * hour later: what is too old stays so. */
+ * stopped; every few seconds it looks after a store that was failing. A failure to delete is logged and tried
+ * again an hour later: what is too old stays so. */
 #include "retention.h"
 #include "cond.h"
 

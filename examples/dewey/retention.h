@@ -1,4 +1,5 @@
-/* retention.h: removes log lines that are too old, and looks after a store that was failing, on a thread of its own. */
+/* retention.h: removes log lines that are too old, and looks after a store that was failing, on a thread of
+ * its own. */
 #ifndef DEWEY_RETENTION_H
 #define DEWEY_RETENTION_H
 

@@ -32,10 +32,10 @@ typedef struct options {
   int connections;
   int in_flight;
   double seconds;
-  int server_pid;    /* 0: none */
-  const char *trace; /* NULL: none; "new": one is made */
+  int server_pid;                                       /* 0: none */
+  const char *trace;                                    /* NULL: none; "new": one is made */
   const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
-  int lines;         /* 0: not given */
+  int lines;                                            /* 0: not given */
   bool follow;
   double late; /* seconds */
   bool ends;   /* after seconds, which were given */

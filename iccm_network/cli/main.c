@@ -1,7 +1,8 @@
 /* main.c: `iccm`, the command-line client. Options, the table of commands, and how the process ends.
  *
- * Every way out gives one of the exit codes in cli.h. SIGINT ends at once with 130 (`canary` sums up first). A reader of stdout that
- * leaves early (`iccm … | head`) is no error; output that cannot be written for another reason is.
+ * Every way out gives one of the exit codes in cli.h. SIGINT ends at once with 130 (`canary` sums up first).
+ * A reader of stdout that leaves early (`iccm … | head`) is no error; output that cannot be written for
+ * another reason is.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,9 +70,9 @@ static const struct option option_table[] = {
     {NULL, 0, NULL, 0},
 };
 
-static const unsigned common_options =
-    BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) | BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT) |
-    BIT(OPTION_TOKEN) | BIT(OPTION_INSECURE);
+static const unsigned common_options = BIT(OPTION_HELP) | BIT(OPTION_VERSION) | BIT(OPTION_JSON) |
+                                       BIT(OPTION_VERBOSE) | BIT(OPTION_TIMEOUT) | BIT(OPTION_TOKEN) |
+                                       BIT(OPTION_INSECURE);
 
 typedef struct command {
   const char *name;
@@ -273,7 +274,9 @@ static const char *take_option(options_t *options, int id, const char *value) {
     options->trace = value;
     return NULL; /* the library judges it */
   case OPTION_TOKEN:
-    return setenv("ICCM_AUTH_TOKEN", value, 1) == 0 ? NULL : "is too much for this machine's memory"; /* read there */
+    return setenv("ICCM_AUTH_TOKEN", value, 1) == 0
+               ? NULL
+               : "is too much for this machine's memory"; /* read there */
   case OPTION_INSECURE:
     options->insecure = true;
     return NULL;
@@ -415,7 +418,8 @@ static void fill_standard_streams(void) {
 
 int main(int argc, char **argv) {
   parsed_t parsed = {
-      .options = {.timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5, .late = 30}};
+      .options = {
+          .timeout_ms = 30000, .count = 4, .connections = 64, .in_flight = 16, .seconds = 5, .late = 30}};
   fill_standard_streams();
   signal(SIGINT, on_interrupt);
   signal(SIGPIPE, SIG_IGN);

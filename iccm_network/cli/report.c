@@ -26,7 +26,8 @@ static const meaning_t meanings[] = {
     {MCP_ETLS, ICCM_PROTOCOL, "`iccm doctor` shows the certificate"},
     {MCP_EUPGRADE, ICCM_PROTOCOL, "is this the port of an MCP server on WebSocket?"},
     {MCP_EREFUSED, ICCM_REFUSED,
-     "401: ICCM_AUTH_TOKEN or --token has to be the server's; 403: without a token it admits private networks alone, "
+     "401: ICCM_AUTH_TOKEN or --token has to be the server's; 403: without a token it admits private "
+     "networks alone, "
      "unless it runs with ICCM_ALLOW_PUBLIC=1"},
     {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
     {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},

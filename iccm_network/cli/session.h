@@ -24,8 +24,8 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
                      void *arg);
 void session_list_tools(session_t *session, session_cb cb, void *arg);
 
-/* For commands that go on: the deadline of what comes next begins now. And waiting meanwhile, the connection being served;
- * uv_stop() ends that early. */
+/* For commands that go on: the deadline of what comes next begins now. And waiting meanwhile, the connection
+ * being served; uv_stop() ends that early. */
 void session_renew(session_t *session);
 void session_pause(session_t *session, uint64_t ms);
 

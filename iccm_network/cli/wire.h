@@ -45,7 +45,8 @@ struct wire {
 
   char first[WIRE_FIRST_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
   size_t first_len;
-  mcp__buf_t *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the wire ends */
+  mcp__buf_t
+      *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the wire ends */
   mcp__head_t head;
   char key[MCP__KEY_SIZE];
   mcp__head_state_t head_state;

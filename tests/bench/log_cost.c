@@ -1,11 +1,12 @@
-/* log_cost.c: what a log line costs whoever makes it, while Godot takes lines, is away, is silent, or is slow.
+/* log_cost.c: what a log line costs whoever makes it, while Godot takes lines, is away, is silent, or is
+ * slow.
  *
  * usage: log_cost [ROUNDS]        (default 3)
  *
- * In each state a server of this process ships its lines, and a thread makes them in bursts of 100, one burst every two
- * milliseconds, 50,000 lines a second in all. Shown is that thread's CPU time for a line, the middle of all bursts, beside
- * the same with a Godot that takes them at once; states take turns, round by round. Lines go to stderr, too, which is
- * /dev/null here. */
+ * In each state a server of this process ships its lines, and a thread makes them in bursts of 100, one burst
+ * every two milliseconds, 50,000 lines a second in all. Shown is that thread's CPU time for a line, the
+ * middle of all bursts, beside the same with a Godot that takes them at once; states take turns, round by
+ * round. Lines go to stderr, too, which is /dev/null here. */
 #include <iccm_network.h>
 
 #include <fcntl.h>
@@ -80,7 +81,8 @@ static void *make_lines(void *arg) {
   for (int burst = 0; burst < BURSTS; burst++) {
     uint64_t begun = now_ns(CLOCK_THREAD_CPUTIME_ID);
     for (int line = 0; line < LINES; line++)
-      mcp_log(MCP_LOG_INFO, "caller", "line %d of burst %d, as long as lines usually are, more or less", line, burst);
+      mcp_log(MCP_LOG_INFO, "caller", "line %d of burst %d, as long as lines usually are, more or less", line,
+              burst);
     play->ns[burst] = now_ns(CLOCK_THREAD_CPUTIME_ID) - begun;
     usleep(PAUSE_US);
   }
@@ -126,7 +128,8 @@ static double play_round(state_t state) {
   snprintf(url, sizeof url, "ws://127.0.0.1:%d", port);
   play.component = mcp_server_new("component", "1", 0, no_tools);
   mcp_server_set_log_url(play.component, state == OFF ? NULL : url);
-  if (mcp_server_start(play.component, &play.loop) != 0 || pthread_create(&thread, NULL, make_lines, &play) != 0)
+  if (mcp_server_start(play.component, &play.loop) != 0 ||
+      pthread_create(&thread, NULL, make_lines, &play) != 0)
     exit(1);
   uv_run(&play.loop, UV_RUN_DEFAULT);
   pthread_join(thread, NULL);

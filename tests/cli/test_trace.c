@@ -16,21 +16,21 @@ static const struct {
     {"[]", ""},
     {"[" ROW("1000", "a", "Tool call started",
              "\"span_id\":\"1\",\"tool_name\":\"ask\"") "," /* as it should be */
-     ROW("1500", "a", "says",
-         "\"span_id\":\"1\",\"n\":7") "," ROW("2000", "b", "Tool call started",
-                                              "\"span_id\":\"2\",\"parent_span_id\":\"1\",\"tool_name\":"
-                                              "\"do\"") "," ROW("3000", "b", "Tool error",
-                                                                "\"span_id\":\"2\",\"parent_span_id\":\"1\","
-                                                                "\"tool_name\":\"do\",\"error\":\"boom\","
-                                                                "\"duration_ms\":1.0") "," ROW("4000", "a",
-                                                                                               "Tool call "
-                                                                                               "completed",
-                                                                                               "\"span_id\":"
-                                                                                               "\"1\",\"tool_"
-                                                                                               "name\":"
-                                                                                               "\"ask\","
-                                                                                               "\"duration_"
-                                                                                               "ms\":3.0") "]",
+     ROW("1500", "a", "says", "\"span_id\":\"1\",\"n\":7") "," ROW(
+         "2000", "b", "Tool call started",
+         "\"span_id\":\"2\",\"parent_span_id\":\"1\",\"tool_name\":"
+         "\"do\"") "," ROW("3000", "b", "Tool error",
+                           "\"span_id\":\"2\",\"parent_span_id\":\"1\","
+                           "\"tool_name\":\"do\",\"error\":\"boom\","
+                           "\"duration_ms\":1.0") "," ROW("4000", "a",
+                                                          "Tool call "
+                                                          "completed",
+                                                          "\"span_id\":"
+                                                          "\"1\",\"tool_"
+                                                          "name\":"
+                                                          "\"ask\","
+                                                          "\"duration_"
+                                                          "ms\":3.0") "]",
      "      +0.000 ms       3.000 ms  a: ask  ok\n"
      "      +0.500 ms                   TRACE says  {\"n\":7}\n"
      "      +1.000 ms       1.000 ms    b: do  failed: boom\n"},

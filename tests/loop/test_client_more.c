@@ -155,7 +155,8 @@ static size_t count_of(const wire_t *wire, const char *words) {
 static size_t told_of(wire_t *wire, uint64_t id) {
   char words[100];
   wire_settle(wire);
-  snprintf(words, sizeof words, "\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}", (int)id);
+  snprintf(words, sizeof words, "\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
+           (int)id);
   return count_of(wire, words);
 }
 
@@ -176,7 +177,8 @@ Test(client_more, the_peer_hears_of_a_deadline_once) {
   cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 150, outcome_cb, &listing), 0);
   uint64_t listing_id = mcp_client_last_id(client);
   RUN_UNTIL(late.fired && listing.fired && cancelled.fired);
-  cr_assert(late.status == MCP_ETIMEOUT && listing.status == MCP_ETIMEOUT && cancelled.status == MCP_ECANCELED);
+  cr_assert(late.status == MCP_ETIMEOUT && listing.status == MCP_ETIMEOUT &&
+            cancelled.status == MCP_ECANCELED);
   cr_assert_not_null(strstr(late.message, "no answer within 150 ms"), "%s", late.message);
   answer_late(trap->last, late_id);
   answer_late(trap->last, listing_id);

@@ -1,5 +1,5 @@
-/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer may ask for
- * in a second. */
+/* test_server_access.c: who gets in with a token and without, what is open to everybody, and how much a peer
+ * may ask for in a second. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -44,7 +44,8 @@ static void expect_status(const char *request, const char *status) {
   cr_expect_null(strstr(answer, "open-sesame"), "%s", answer);
 }
 
-/* ---- the token ------------------------------------------------------------------------------------------ */
+/* ---- the token ------------------------------------------------------------------------------------------
+ */
 
 Test(server_access, with_the_token) {
   scene_open();
@@ -66,12 +67,8 @@ Test(server_access, without_it_or_with_another) {
   scene_open();
   start_with_token(TOKEN);
   static const char *const requests[] = {
-      UPGRADE_WITH(""),
-      UPGRADE_WITH(WRONG),
-      UPGRADE_WITH(OFFER("mcp, mcp.auth.open-sesame")),
-      GET_WITH("/", ""),
-      GET_WITH("/metrics", WRONG),
-      GET_WITH("/healthz/", ""),
+      UPGRADE_WITH(""),  UPGRADE_WITH(WRONG),         UPGRADE_WITH(OFFER("mcp, mcp.auth.open-sesame")),
+      GET_WITH("/", ""), GET_WITH("/metrics", WRONG), GET_WITH("/healthz/", ""),
   };
   for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
     const char *answer = answer_to(requests[i]);
@@ -108,7 +105,8 @@ Test(server_access, pages_that_are_open) {
   scene_close();
 }
 
-Test(server_access, other_refusals_come_first) { /* the token opens no door to browsers, nor to broken requests */
+Test(server_access,
+     other_refusals_come_first) { /* the token opens no door to browsers, nor to broken requests */
   scene_open();
   start_with_token(TOKEN);
   expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
@@ -152,7 +150,8 @@ Test(server_access, tokens_that_are_none) {
   scene_close();
 }
 
-/* ---- clients -------------------------------------------------------------------------------------------- */
+/* ---- clients --------------------------------------------------------------------------------------------
+ */
 
 static outcome_t call_with(mcp_client_t *client) {
   outcome_t outcome = {0};
@@ -216,7 +215,8 @@ Test(server_access, clients_and_the_environment) {
   scene_close();
 }
 
-/* ---- how much in a second ------------------------------------------------------------------------------- */
+/* ---- how much in a second -------------------------------------------------------------------------------
+ */
 
 enum { RATE = 5 };
 

@@ -425,9 +425,9 @@ static void wait_until_it_listens(void) {
   }
 }
 
-/* Peers connect in the kernel before the loop turns, which then has no descriptor for them: neither of its own nor, where
- * another thread was quicker, the one that libuv keeps in reserve, without which some versions of it ask the kernel again
- * and again: those make the server close its listeners for a moment. */
+/* Peers connect in the kernel before the loop turns, which then has no descriptor for them: neither of its
+ * own nor, where another thread was quicker, the one that libuv keeps in reserve, without which some versions
+ * of it ask the kernel again and again: those make the server close its listeners for a moment. */
 static void play_without_descriptors(bool reserve_taken) {
   enum { PEERS = 20 };
   int sockets[PEERS];
@@ -460,9 +460,13 @@ static void play_without_descriptors(bool reserve_taken) {
   scene_close();
 }
 
-Test(server_life, no_descriptors_left) { play_without_descriptors(false); }
+Test(server_life, no_descriptors_left) {
+  play_without_descriptors(false);
+}
 
-Test(server_life, no_descriptors_left_at_all) { play_without_descriptors(true); }
+Test(server_life, no_descriptors_left_at_all) {
+  play_without_descriptors(true);
+}
 
 static const char *get(const char *request) {
   wire_t *wire = wire_connect(mcp_server_port(server));

@@ -1,5 +1,5 @@
-/* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape, content of all
- * types, progress; tools that come and go; and lists of more than one page. */
+/* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape,
+ * content of all types, progress; tools that come and go; and lists of more than one page. */
 #include "scene.h"
 
 #include <stdio.h>
@@ -53,8 +53,10 @@ enum { INITIALIZE = 1000000 };
 
 static wire_t *open_peer(const char *revision) {
   wire_t *wire = wire_open(mcp_server_port(server));
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\"}}",
-            INITIALIZE, revision);
+  wire_text(
+      wire,
+      "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\"}}",
+      INITIALIZE, revision);
   wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
   wire_settle(wire);
   cr_assert_eq(wire_answers(wire, INITIALIZE), 1);
@@ -89,7 +91,8 @@ Test(server_tools, a_result_of_the_promised_shape) {
     ask(3, "shaped_text", "{\"text\":\"{\\\"n\\\":5}\"}");
     for (int id = 1; id <= 3; id++) {
       cr_expect(wire_says(peer, id, FITS), "%s: %s", revisions[i], wire_answer(peer, id));
-      cr_expect_eq(wire_says(peer, id, "\"structuredContent\":{\"n\":5}"), i >= 2, "%s", wire_answer(peer, id));
+      cr_expect_eq(wire_says(peer, id, "\"structuredContent\":{\"n\":5}"), i >= 2, "%s",
+                   wire_answer(peer, id));
     }
     close_all();
   }
@@ -97,11 +100,15 @@ Test(server_tools, a_result_of_the_promised_shape) {
 
 Test(server_tools, a_result_of_another_shape_is_an_internal_error) {
   static const char *const rows[][2] = {
-      {"shaped", "{\"result\":{\"n\":\"5\"}}"},  {"shaped", "{\"result\":[5]}"},
-      {"shaped", "{\"result\":{}}"},             {"shaped_on_pool", "{\"result\":{\"n\":1.5}}"},
-      {"shaped_text", "{\"text\":\"{\"}"},       {"shaped_text", "{\"text\":\"\"}"},
+      {"shaped", "{\"result\":{\"n\":\"5\"}}"},
+      {"shaped", "{\"result\":[5]}"},
+      {"shaped", "{\"result\":{}}"},
+      {"shaped_on_pool", "{\"result\":{\"n\":1.5}}"},
+      {"shaped_text", "{\"text\":\"{\"}"},
+      {"shaped_text", "{\"text\":\"\"}"},
       {"shaped_text", "{\"text\":\"{} {}\"}"},
-      {"shaped_content", "{\"content\":[]}"},    {"shaped_content", "{\"content\":[],\"structured\":{\"n\":[]}}"},
+      {"shaped_content", "{\"content\":[]}"},
+      {"shaped_content", "{\"content\":[],\"structured\":{\"n\":[]}}"},
   };
   for (int i = 0; i < 4; i++) {
     open_with(revisions[i]);
@@ -112,7 +119,8 @@ Test(server_tools, a_result_of_another_shape_is_an_internal_error) {
     }
     cr_expect(scene_logged("a result of the tool shaped: output_schema /n: \"5\" is not an integer"));
     cr_expect(scene_logged("a result of the tool shaped_on_pool: output_schema /n: 1.5 is not an integer"));
-    cr_expect(scene_logged("a result of the tool shaped_content: structured is required by its output_schema"));
+    cr_expect(
+        scene_logged("a result of the tool shaped_content: structured is required by its output_schema"));
     close_all();
   }
 }
@@ -128,11 +136,11 @@ Test(server_tools, a_failure_need_not_have_the_shape) {
   close_all();
 }
 
-#define BLOCKS                                                                                                        \
-  "[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\",\"data\":\"AAE=\",\"mimeType\":\"image/png\"},"            \
-  "{\"type\":\"audio\",\"data\":\"\",\"mimeType\":\"audio/wav\"},"                                                    \
-  "{\"type\":\"resource_link\",\"uri\":\"file:///a\",\"name\":\"a\",\"size\":1},"                                     \
-  "{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"text\":\"t\"}},"                                            \
+#define BLOCKS                                                                                               \
+  "[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\",\"data\":\"AAE=\",\"mimeType\":\"image/png\"},"   \
+  "{\"type\":\"audio\",\"data\":\"\",\"mimeType\":\"audio/wav\"},"                                           \
+  "{\"type\":\"resource_link\",\"uri\":\"file:///a\",\"name\":\"a\",\"size\":1},"                            \
+  "{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"text\":\"t\"}},"                                   \
   "{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"blob\":\"AAEC\"}}]"
 
 Test(server_tools, content_of_all_types) {
@@ -143,12 +151,14 @@ Test(server_tools, content_of_all_types) {
     ask(3, "content", "{\"content\":" BLOCKS ",\"structured\":{\"a\":1}}");
     for (int id = 1; id <= 2; id++)
       cr_expect(wire_says(peer, id, "\"result\":{\"content\":" BLOCKS "}}"), "%s", wire_answer(peer, id));
-    cr_expect(wire_says(peer, 3, i >= 2 ? "\"content\":" BLOCKS ",\"structuredContent\":{\"a\":1}}}"
-                                        : "\"content\":" BLOCKS "}}"),
+    cr_expect(wire_says(peer, 3,
+                        i >= 2 ? "\"content\":" BLOCKS ",\"structuredContent\":{\"a\":1}}}"
+                               : "\"content\":" BLOCKS "}}"),
               "%s", wire_answer(peer, 3));
     ask(4, "content", "{\"content\":" BLOCKS ",\"is_error\":true}");
-    cr_expect(wire_says(peer, 4, i >= 1 ? "\"content\":" BLOCKS ",\"isError\":true}}"
-                                        : "\"error\":{\"code\":-32000,\"message\":\"a\",\"data\":" BLOCKS "}"),
+    cr_expect(wire_says(peer, 4,
+                        i >= 1 ? "\"content\":" BLOCKS ",\"isError\":true}}"
+                               : "\"error\":{\"code\":-32000,\"message\":\"a\",\"data\":" BLOCKS "}"),
               "%s", wire_answer(peer, 4));
     cr_expect_eq(status, 0);
     close_all();
@@ -157,7 +167,8 @@ Test(server_tools, content_of_all_types) {
 
 Test(server_tools, content_for_direct_calls) {
   open_with("2025-11-25");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"content\",\"params\":{\"content\":" BLOCKS "}}");
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"content\",\"params\":{\"content\":" BLOCKS "}}");
   wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"content\",\"params\":{\"content\":[],"
                   "\"structured\":{\"a\":1}}}");
   wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"content\",\"params\":{\"content\":[],"
@@ -165,8 +176,8 @@ Test(server_tools, content_for_direct_calls) {
   wire_settle(peer);
   cr_expect(wire_says(peer, 1, "\"result\":" BLOCKS "}"), "%s", wire_answer(peer, 1));
   cr_expect(wire_says(peer, 2, "\"result\":{\"a\":1}}"), "%s", wire_answer(peer, 2));
-  cr_expect(wire_says(peer, 3, "\"error\":{\"code\":-32000,\"message\":\"tool error\",\"data\":{\"a\":1}}"), "%s",
-            wire_answer(peer, 3));
+  cr_expect(wire_says(peer, 3, "\"error\":{\"code\":-32000,\"message\":\"tool error\",\"data\":{\"a\":1}}"),
+            "%s", wire_answer(peer, 3));
   close_all();
 }
 
@@ -185,7 +196,8 @@ Test(server_tools, wrong_content_is_an_internal_error) {
       {"[{\"type\":\"resource\"}]", "/0/resource: required, an object"},
       {"[{\"type\":\"resource\",\"resource\":{\"text\":\"\"}}]", "/0/resource/uri: required, a string"},
       {"[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\"}}]", "/0/resource: text or blob is required"},
-      {"[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"blob\":\"?\"}}]", "/0/resource/blob: is not base64"},
+      {"[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"blob\":\"?\"}}]",
+       "/0/resource/blob: is not base64"},
   };
   open_with("2025-11-25");
   for (int id = 0; id < (int)(sizeof rows / sizeof *rows); id++) {
@@ -234,8 +246,11 @@ static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) { /* on the
   status = told;
 }
 
-static const mcp_tool_t hold = {.name = "hold", .handler = hold_tool}, steps = {.name = "steps", .handler = steps_tool},
-                        pool_steps = {.name = "pool_steps", .handler = steps_tool, .flags = MCP_TOOL_BLOCKING},
+static const mcp_tool_t hold = {.name = "hold", .handler = hold_tool},
+                        steps = {.name = "steps", .handler = steps_tool},
+                        pool_steps = {.name = "pool_steps",
+                                      .handler = steps_tool,
+                                      .flags = MCP_TOOL_BLOCKING},
                         wait_on_pool = {.name = "wait", .handler = wait_tool, .flags = MCP_TOOL_BLOCKING};
 
 static void open_for_progress(void) {
@@ -272,10 +287,11 @@ Test(server_tools, progress_comes_before_the_answer) {
     char words[200];
     call_with_token(id, id < 3 ? "steps" : "pool_steps", tokens[id % 3]);
     RUN_UNTIL(wire_answers(peer, id) == 1);
-    snprintf(words, sizeof words,
-             "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%s,\"progress\":%d,\"total\":%d,"
-             "\"message\":\"step\"}}",
-             tokens[id % 3], STEPS, STEPS);
+    snprintf(
+        words, sizeof words,
+        "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%s,\"progress\":%d,\"total\":%d,"
+        "\"message\":\"step\"}}",
+        tokens[id % 3], STEPS, STEPS);
     cr_expect(last_says(peer, 1, words), "%s", peer->messages[peer->count - 2]);
     cr_expect(last_says(peer, 0, "\"result\""), "%s", peer->messages[peer->count - 1]);
   }
@@ -349,7 +365,8 @@ Test(server_tools, no_progress_after_a_cancel) {
   cr_expect_eq(mcp_call_progress(held, 1, 0, NULL), 0);
   RUN_UNTIL(count_words(peer, "notifications/progress") == 1);
   cr_expect_eq(mcp_call_progress(held, 2, 0, NULL), 0); /* waits for its time, and is overtaken */
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
   wire_settle(peer);
   cr_assert(mcp_call_cancelled(held));
   size_t before = count_words(peer, "notifications/progress");
@@ -400,7 +417,8 @@ Test(server_tools, those_who_know_of_changes_are_told_once_a_turn) {
   wire_t *all[] = {peer, newest, old, raw, early};
   for (size_t i = 0; i < 5; i++) {
     wire_settle(all[i]);
-    cr_expect_eq(count_words(all[i], CHANGED), i < 2 ? 1 : 0, "peer %zu: %zu", i, count_words(all[i], CHANGED));
+    cr_expect_eq(count_words(all[i], CHANGED), i < 2 ? 1 : 0, "peer %zu: %zu", i,
+                 count_words(all[i], CHANGED));
   }
   cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
   RUN_UNTIL(count_words(peer, CHANGED) == 2);
@@ -496,7 +514,8 @@ Test(server_tools, our_client_gets_all_pages) {
   close_all();
 }
 
-/* Appends the names on the page behind a cursor and takes the next one's in its place; false: it was the last. */
+/* Appends the names on the page behind a cursor and takes the next one's in its place; false: it was the
+ * last. */
 static bool turn_page(int id, char cursor[32]) {
   wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/list\",\"params\":{%s%s%s}}", id,
             *cursor != '\0' ? "\"cursor\":\"" : "", cursor, *cursor != '\0' ? "\"" : "");
@@ -519,8 +538,10 @@ Test(server_tools, pages_while_tools_come_and_go) {
   size_t first = strlen(names);
   cr_assert(first >= 1 && first < MANY / 2);
   snprintf(kept, sizeof kept, "%s", cursor);
-  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first - 1), '\0'}), 0); /* the last one shown */
-  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first), '\0'}), 0);     /* that would be next */
+  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first - 1), '\0'}),
+               0); /* the last one shown */
+  cr_assert_eq(mcp_server_remove_tool(server, (char[]){(char)('0' + first), '\0'}),
+               0); /* that would be next */
   add_wordy("n");
   int id = 2;
   while (turn_page(id, cursor))
@@ -533,6 +554,7 @@ Test(server_tools, pages_while_tools_come_and_go) {
   cr_expect_eq(*names, expected[first]);
   snprintf(cursor, sizeof cursor, "n");
   turn_page(21, cursor);
-  cr_expect(wire_says(peer, 21, "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
+  cr_expect(wire_says(peer, 21,
+                      "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
   close_all();
 }

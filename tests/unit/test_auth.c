@@ -1,5 +1,5 @@
-/* test_auth.c: what can be a token, and which requests have the one that is asked for. mcp_log is the test's own: nothing
- * here has a reason to log. */
+/* test_auth.c: what can be a token, and which requests have the one that is asked for. mcp_log is the test's
+ * own: nothing here has a reason to log. */
 #include "auth.h"
 
 #include <criterion/criterion.h>
@@ -20,7 +20,7 @@ void mcp_log(int level, const char *part, const char *format, ...) {
 
 Test(auth, what_can_be_a_token) {
   static const char *const valid[] = {"a", "0", TOKEN, "secret", "A=", "-", "/"};
-  static const char *const invalid[] = {"",     "=",    "==",     "a=b",  "a b",  " a",      "a ",   "a\n",
+  static const char *const invalid[] = {"",      "=",   "==",   "a=b", "a b", " a",        "a ",    "a\n",
                                         "a\r\n", "a,b", "a\"b", "a\\", "a;b", "a\xc3\xa4", "a\x7f", "a\t"};
   char text[MCP__TOKEN_MAX + 2];
   for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
@@ -42,7 +42,8 @@ static const char *problem_of(const char *token, const char *headers) {
   snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: h\r\n%s\r\n", headers);
   cr_assert_eq(mcp__auth_set(&auth, token), 0);
   cr_assert_eq(mcp__head_init(&head, true), 0);
-  cr_assert_eq(mcp__head_feed(&head, text, strlen(text), &used), MCP__HEAD_DONE, "%s: %s", headers, head.problem);
+  cr_assert_eq(mcp__head_feed(&head, text, strlen(text), &used), MCP__HEAD_DONE, "%s: %s", headers,
+               head.problem);
   const char *problem = mcp__auth_problem(&auth, &head);
   mcp__head_deinit(&head);
   mcp__auth_wipe(&auth);
@@ -78,12 +79,12 @@ Test(auth, requests_that_have_none) {
 
 Test(auth, requests_that_have_another) {
   static const char *const rows[] = {
-      BEARER("tOken-._~+/09="),      /* shorter, … */
-      BEARER(TOKEN "="),             /* … longer, … */
-      BEARER("token-._~+/09=="),     /* … in another case, … */
-      BEARER(""),                    /* … empty, … */
-      BEARER(TOKEN "," TOKEN),       /* … twice, … */
-      BEARER(TOKEN) BEARER(TOKEN),   /* … in two lines */
+      BEARER("tOken-._~+/09="),    /* shorter, … */
+      BEARER(TOKEN "="),           /* … longer, … */
+      BEARER("token-._~+/09=="),   /* … in another case, … */
+      BEARER(""),                  /* … empty, … */
+      BEARER(TOKEN "," TOKEN),     /* … twice, … */
+      BEARER(TOKEN) BEARER(TOKEN), /* … in two lines */
       BEARER("other") BEARER(TOKEN),
       "Authorization: " TOKEN "\r\n",
       "Authorization: Bearer\t" TOKEN "\r\n",
@@ -118,7 +119,8 @@ Test(auth, the_longest_token_fits_both_places) {
   cr_expect_null(problem_of(token, headers));
 }
 
-Test(auth, a_header_that_no_token_needs) { /* another system's, through a proxy: no reason to refuse the head */
+Test(auth,
+     a_header_that_no_token_needs) { /* another system's, through a proxy: no reason to refuse the head */
   char headers[3000];
   snprintf(headers, sizeof headers, "Authorization: Bearer %02000d\r\n", 0);
   cr_expect_null(problem_of(NULL, headers));

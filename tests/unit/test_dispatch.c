@@ -94,8 +94,8 @@ static void check_row(const row_t *row, mcp__revision_t revision) {
   cr_expect_eq(outcome->action, row->action, "%s: action %d, %s", row->text, outcome->action, said(outcome));
   cr_expect_eq(outcome->code, row->code, "%s: code %d", row->text, outcome->code);
   cr_expect_eq(outcome->revision, revision, "%s", row->text);
-  bool same = outcome->action == MCP__DO_ANSWER ? answers(outcome, row->says)
-                                                : strcmp(said(outcome), row->says) == 0;
+  bool same =
+      outcome->action == MCP__DO_ANSWER ? answers(outcome, row->says) : strcmp(said(outcome), row->says) == 0;
   cr_expect(same, "%s: %s", row->text, said(outcome));
   cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args), "%s", row->text);
   decided_deinit(&decided);
@@ -470,7 +470,8 @@ Test(dispatch, notifications_of_progress) {
     const char *message, *text;
   } rows[] = {
       {0, 0, NULL, PROGRESS("\"progressToken\":0,\"progress\":0")},
-      {3, 4, "a \"b\"", PROGRESS("\"progressToken\":0,\"progress\":3,\"total\":4,\"message\":\"a \\\"b\\\"\"")},
+      {3, 4, "a \"b\"",
+       PROGRESS("\"progressToken\":0,\"progress\":3,\"total\":4,\"message\":\"a \\\"b\\\"\"")},
       {0.1, -1, "", PROGRESS("\"progressToken\":0,\"progress\":0.1,\"message\":\"\"")},
       {1e300, 1e301, NULL, PROGRESS("\"progressToken\":0,\"progress\":1e300,\"total\":1e301")},
   };
@@ -555,7 +556,8 @@ Test(dispatch, tools_that_are_refused) {
       {{"a", .handler = no_handler, .title = "\xff"}, "tool \"a\": its title is not valid UTF-8"},
       {{"a", .handler = no_handler, .output_schema = "["},
        "tool a: output_schema is not valid JSON at byte 1: unexpected end of data"},
-      {{"a", .handler = no_handler, .output_schema = "{}"}, "tool a: output_schema /type: must be \"object\""},
+      {{"a", .handler = no_handler, .output_schema = "{}"},
+       "tool a: output_schema /type: must be \"object\""},
       {{"a", .handler = no_handler, .output_schema = "{\"type\":\"object\",\"properties\":[]}"},
        "tool a: output_schema /properties: [] is not an object"},
       {{"a", .handler = no_handler, .annotations = "x"},
@@ -584,14 +586,14 @@ Test(dispatch, tools_that_are_refused) {
 }
 
 #define SHOWN(rest)                                                                                          \
-  "{\"tools\":[{\"name\":\"t\",\"title\":\"T \\\"1\\\"\",\"description\":\"d\",\"inputSchema\":{\"type\":"     \
-  "\"object\"},\"annotations\":{\"readOnlyHint\":true},\"icons\":[{\"src\":\"data:,\"}]" rest                   \
+  "{\"tools\":[{\"name\":\"t\",\"title\":\"T \\\"1\\\"\",\"description\":\"d\",\"inputSchema\":{\"type\":"   \
+  "\"object\"},\"annotations\":{\"readOnlyHint\":true},\"icons\":[{\"src\":\"data:,\"}]" rest                \
   "},{\"name\":\"u\",\"description\":\"\",\"inputSchema\":{\"type\":\"object\"}}]}"
 
-static const mcp_tool_t described[] = {
-    {"t", "d", NULL, no_handler, NULL, 0, "T \"1\"", VALUE, "{\"readOnlyHint\": true}", "[{\"src\":\"data:,\"}]"},
-    {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
-    MCP_TOOL_END};
+static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, 0, "T \"1\"", VALUE,
+                                        "{\"readOnlyHint\": true}", "[{\"src\":\"data:,\"}]"},
+                                       {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
+                                       MCP_TOOL_END};
 
 /* What tools/list answers, to be freed; NULL: the cursor, which is JSON text, is refused. */
 static char *list(const mcp__tools_t *tools, mcp__revision_t revision, const char *cursor) {
@@ -714,7 +716,8 @@ static char filler[MCP__PAGE_BYTES + 1];
 static mcp_tool_t tool_of(const char *name, size_t bytes, const char *output_schema) {
   memset(filler, 'x', MCP__PAGE_BYTES);
   size_t len = bytes - (strlen(ENTRY("")) + strlen(name));
-  return (mcp_tool_t){name, filler + MCP__PAGE_BYTES - len, NULL, no_handler, NULL, 0, .output_schema = output_schema};
+  return (mcp_tool_t){name, filler + MCP__PAGE_BYTES - len, NULL, no_handler, NULL,
+                      0,    .output_schema = output_schema};
 }
 
 /* "a b" for a page of these two tools, "a b > 2" where it names the cursor "2"; "refused". */
@@ -781,15 +784,31 @@ Test(dispatch, pages_with_and_without_output_schemas) {
 }
 
 Test(dispatch, cursors_that_were_never_given) {
-  static const char *const junk[] = {"\"\"",   "\"0\"",   "\"01\"", "\"3\"",  "\"4\"",    "\"-1\"",
-                                     "\"+1\"", "\" 1\"",  "\"1 \"", "\"1x\"", "\"1\\u0000\"", "\"x\"",
-                                     "1",      "[]",      "{}",     "true",   "1.0",
-                                     "\"18446744073709551615\"", "\"18446744073709551617\"",
-                                     "\"99999999999999999999\"", "\"000000000000000000001\"",
+  static const char *const junk[] = {"\"\"",
+                                     "\"0\"",
+                                     "\"01\"",
+                                     "\"3\"",
+                                     "\"4\"",
+                                     "\"-1\"",
+                                     "\"+1\"",
+                                     "\" 1\"",
+                                     "\"1 \"",
+                                     "\"1x\"",
+                                     "\"1\\u0000\"",
+                                     "\"x\"",
+                                     "1",
+                                     "[]",
+                                     "{}",
+                                     "true",
+                                     "1.0",
+                                     "\"18446744073709551615\"",
+                                     "\"18446744073709551617\"",
+                                     "\"99999999999999999999\"",
+                                     "\"000000000000000000001\"",
                                      "\"111111111111111111111111111111\""};
   mcp__tools_t tools;
-  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
-                                    MCP_TOOL_END});
+  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL),
+                                    tool_of("c", HALF, NULL), MCP_TOOL_END});
   EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b > 2");
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c");
   for (size_t i = 0; i < sizeof junk / sizeof *junk; i++)
@@ -821,8 +840,9 @@ Test(dispatch, a_page_when_memory_runs_out) {
 /* None that stays is lost, and none comes twice, whatever happens between two pages. */
 Test(dispatch, cursors_outlive_changes) {
   mcp__tools_t tools;
-  make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
-                                    tool_of("d", HALF, NULL), tool_of("e", HALF, NULL), MCP_TOOL_END});
+  make_tools(&tools,
+             (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
+                            tool_of("d", HALF, NULL), tool_of("e", HALF, NULL), MCP_TOOL_END});
   EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b > 2");
   cr_assert_eq(mcp__tools_remove(&tools, "a"), 0); /* c would move up beside b */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c d > 4");
@@ -838,7 +858,8 @@ Test(dispatch, cursors_outlive_changes) {
   EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "c d > 4");
   cr_assert_eq(mcp__tools_remove(&tools, "c"), 0);
   cr_assert_eq(mcp__tools_remove(&tools, "d"), 0);
-  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "e a"); /* those that are left fit one page, as in the beginning */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null",
+              "e a"); /* those that are left fit one page, as in the beginning */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a");
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"7\"", "refused");
   mcp__tools_deinit(&tools);

@@ -28,7 +28,8 @@ static const char *numbers_on(const mcp__page_t *page) {
   text[0] = '\0';
   for (const char *at = page->text, *end = at + page->len; at < end; at++) {
     const char *stop = memchr(at, ',', (size_t)(end - at));
-    len += (size_t)snprintf(text + len, sizeof text - len, "%s%llu", len > 0 ? "," : "", strtoull(at, NULL, 10));
+    len +=
+        (size_t)snprintf(text + len, sizeof text - len, "%s%llu", len > 0 ? "," : "", strtoull(at, NULL, 10));
     at = stop != NULL ? stop : end - 1;
   }
   return text;
@@ -36,8 +37,10 @@ static const char *numbers_on(const mcp__page_t *page) {
 
 static void expect_page(const mcp__pages_t *pages, uint64_t cursor, const char *numbers, uint64_t next) {
   mcp__page_t page = mcp__pages_behind(pages, cursor);
-  cr_expect_str_eq(numbers_on(&page), numbers, "behind %llu: %s", (unsigned long long)cursor, numbers_on(&page));
-  cr_expect_eq(page.next, next, "behind %llu: %llu", (unsigned long long)cursor, (unsigned long long)page.next);
+  cr_expect_str_eq(numbers_on(&page), numbers, "behind %llu: %s", (unsigned long long)cursor,
+                   numbers_on(&page));
+  cr_expect_eq(page.next, next, "behind %llu: %llu", (unsigned long long)cursor,
+               (unsigned long long)page.next);
   cr_expect(page.len <= MCP__PAGE_BYTES || strchr(numbers, ',') == NULL, "%zu bytes", page.len);
 }
 

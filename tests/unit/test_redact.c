@@ -12,32 +12,19 @@ static bool is_secret(const char *name) {
 }
 
 Test(redact, names_of_secrets) {
-  static const char *const names[] = {"password",
-                                      "PASSWORD",
-                                      "PassWord",
-                                      "db_password",
-                                      "dbPassword",
-                                      "DB-PASSWORD",
-                                      "pass_word",
-                                      "token",
-                                      "accessToken",
-                                      "access_token",
-                                      "refresh.token",
-                                      "x token",
-                                      "api_key",
-                                      "apikey",
-                                      "API-Key",
-                                      "apiKey",
-                                      "my_api_key",
-                                      "api__key_",
-                                      "secret",
-                                      "Secret",
-                                      "clientSecret",
-                                      "client secret",
-                                      "authorization",
-                                      "Proxy-Authorization",
-                                      "_password__",
-                                      "\xe4\xbd\xa0password"};
+  static const char *const names[] = {"password",      "PASSWORD",
+                                      "PassWord",      "db_password",
+                                      "dbPassword",    "DB-PASSWORD",
+                                      "pass_word",     "token",
+                                      "accessToken",   "access_token",
+                                      "refresh.token", "x token",
+                                      "api_key",       "apikey",
+                                      "API-Key",       "apiKey",
+                                      "my_api_key",    "api__key_",
+                                      "secret",        "Secret",
+                                      "clientSecret",  "client secret",
+                                      "authorization", "Proxy-Authorization",
+                                      "_password__",   "\xe4\xbd\xa0password"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     cr_expect(is_secret(names[i]), "%s", names[i]);
 }

@@ -451,7 +451,8 @@ Test(upgrade, plain_answers) {
     cr_expect_null(strstr(out.data, "Unexpected"));
     cr_expect_eq(strstr(out.data, "\r\nSec-WebSocket-Version: 13\r\n") != NULL, statuses[i] == 426);
     cr_expect_eq(strstr(out.data, "\r\nAllow: GET\r\n") != NULL, statuses[i] == 405);
-    cr_expect_eq(strstr(out.data, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n") != NULL, statuses[i] == 401);
+    cr_expect_eq(strstr(out.data, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n") != NULL,
+                 statuses[i] == 401);
     cr_expect_eq(strstr(out.data, "\r\nRetry-After: 1\r\n") != NULL, statuses[i] == 503);
     mcp__head_deinit(&head);
     mcp__buf_deinit(&out);
@@ -532,7 +533,9 @@ Test(upgrade, the_clients_check) {
        "the peer answered HTTP 302 instead of switching to WebSocket", MCP_EUPGRADE},
       {"HTTP/1.0 503 Busy\r\n" END, "the peer answered HTTP 503 instead of switching to WebSocket",
        MCP_EUPGRADE},
-      {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n" END, "the peer answered 401 Unauthorized: it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()",
+      {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n" END,
+       "the peer answered 401 Unauthorized: it wants its token in ICCM_AUTH_TOKEN or by "
+       "mcp_client_set_auth_token()",
        MCP_EREFUSED},
       {"HTTP/1.1 403 No\r\n" END, "the peer answered 403 Forbidden", MCP_EREFUSED},
   };
