@@ -53,7 +53,7 @@ struct mcp_client {
   uint64_t due_ms;     /* when the timer fires */
   uint64_t stage_ms;   /* when the state has lasted too long, or is over (BACKOFF) */
   uint64_t address_ms; /* CONNECTING: when another address is tried */
-  unsigned attempts;   /* since a connection last held */
+  unsigned attempts;   /* since a connection last held, or answered */
   uint64_t open_ms;    /* when it was there */
   mcp__connector_t connector;
   mcp__link_t *link;
@@ -287,7 +287,9 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
     on_initialized(client);
     return;
   }
-  if (!mcp__requests_answer(&client->requests, id, message, &client->arena))
+  if (mcp__requests_answer(&client->requests, id, message, &client->arena))
+    client->attempts = 0; /* a peer that answers is there, however soon it goes */
+  else
     mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->url.authority);
 }
 
