@@ -148,12 +148,15 @@ bool samples_read(samples_t *samples, const char *text, size_t len) {
   reader_t reader = {.samples = samples};
   *samples = (samples_t){.doc = checked(yyjson_mut_doc_new(NULL))};
   bool ok = len > 0 && text[len - 1] == '\n' && memchr(text, '\0', len) == NULL;
-  for (const char *end; ok && len > 0; len -= (size_t)(end + 1 - text), text = end + 1) {
-    end = memchr(text, '\n', len);
-    char *line = checked(strndup(text, (size_t)(end - text)));
+  char *copy = checked(malloc(len + 1)), *line = copy;
+  memcpy(copy, text, len);
+  while (ok && line < copy + len) {
+    char *end = memchr(line, '\n', (size_t)(copy + len - line));
+    *end = '\0';
     ok = take_line(&reader, line) && samples->count <= SAMPLES_MAX_SERIES;
-    free(line);
+    line = end + 1;
   }
+  free(copy);
   return ok;
 }
 

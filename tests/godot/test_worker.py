@@ -12,6 +12,8 @@ from caller import Caller
 from services import PROGRAMS, finished, main
 from stand_in import Parts, Refuse, Vanish
 
+KILLS = int(os.environ.get("TEST_KILLS", 40))  # of the worker with its spool
+
 
 def entries(count, first=0):
     """As the server queues them."""
@@ -411,12 +413,12 @@ class Spool(WorkerCase):
 
     async def test_more_than_the_queue_holds(self):
         self.parts.worker.start()
-        await self.push(entries(5000))
+        await self.push(entries(2000))
         self.assertLessEqual(self.held(), 500)
         self.assertNotEqual(self.files(), [])
         await self.store.open()
-        await self.stored_all(5000)
-        self.nothing_was_lost(5000)
+        await self.stored_all(2000)
+        self.nothing_was_lost(2000)
         await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
 
     async def test_what_came_first_does_not_wait_for_what_came_last(self):
@@ -448,7 +450,7 @@ class Spool(WorkerCase):
         self.assertEqual(await asyncio.to_thread(bad.wait), 1)
         self.assertIn("/dev/null/spool", bad.output())
 
-    async def test_killed_a_hundred_times(self):
+    async def test_killed_again_and_again(self):
         """With the store there, away, and forgetful; nothing is lost, nothing is stored under two keys."""
         answers, pushed = 0, entries(6000)
 
@@ -463,7 +465,7 @@ class Spool(WorkerCase):
         self.store.behave = forgetful
         pushing = asyncio.create_task(self.push(pushed))
         chance = random.Random(5)
-        for round_ in range(100):
+        for round_ in range(KILLS):
             self.parts.worker.start()
             if round_ % 10 == 6:
                 await self.store.open()
