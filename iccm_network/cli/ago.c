@@ -15,9 +15,9 @@ static int64_t unit_seconds(char unit) { /* 0: none */
   case 'h':
     return 3600;
   case 'd':
-    return 24 * 3600;
+    return 86400;
   case 'w':
-    return 7 * 24 * 3600;
+    return 604800;
   default:
     return 0;
   }
@@ -27,7 +27,7 @@ bool ago_parse(const char *text, int64_t *us) {
   const int64_t max_s = 1000 * unit_seconds('w');
   int64_t number = 0;
   int digits = 0;
-  for (; isdigit((unsigned char)text[digits]) && digits <= MAX_DIGITS; digits++)
+  for (; digits <= MAX_DIGITS && isdigit((unsigned char)text[digits]); digits++)
     number = number * 10 + (text[digits] - '0');
   if (digits == 0 || digits > MAX_DIGITS)
     return false;

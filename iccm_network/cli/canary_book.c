@@ -8,7 +8,7 @@
 #include <string.h>
 #include "print.h"
 
-static const int64_t keep_us = 3600 * 1000000ll, give_up_us = 24 * 3600 * 1000000ll;
+static const int64_t keep_us = 3600000000, give_up_us = 86400000000;
 
 struct canary_line {
   int64_t logged_us;

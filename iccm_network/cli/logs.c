@@ -25,7 +25,7 @@ enum {
   POLLS_PER_LOOK_BACK = 30
 };
 
-static const int64_t short_look_us = 10 * 1000000ll, long_look_us = 600 * 1000000ll;
+static const int64_t short_look_us = 10000000, long_look_us = 600000000;
 
 typedef struct logs {
   options_t options;

@@ -43,7 +43,7 @@ static bool read_quoted(const char **at, char value[MAX_VALUE]) {
     return false;
   for (; *from != '\0' && *from != '"' && len < MAX_VALUE - 1; from++) {
     if (*from == '\\' && strchr("\\\"n", from[1]) != NULL && from[1] != '\0')
-      value[len++] = *++from == 'n' ? '\n' : *from;
+      value[len++] = (char)(*++from == 'n' ? '\n' : *from);
     else
       value[len++] = *from;
   }
