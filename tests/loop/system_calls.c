@@ -105,14 +105,9 @@ typedef struct play {
   mcp_client_t *client;
   uv_thread_t thread;
   unsigned taken; /* lines, by the one that plays Godot */
+  bool said, ending;
   int status;
 } play_t;
-
-static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
-  (void)args;
-  ((play_t *)arg)->taken++;
-  mcp_call_reply_text(call, "1", 1);
-}
 
 static void on_stopped(mcp_server_t *server, void *arg) {
   play_t *play = arg;
@@ -120,12 +115,30 @@ static void on_stopped(mcp_server_t *server, void *arg) {
   mcp_server_stop(play->godot, NULL, NULL);
 }
 
+/* Lines are shipped once their logger has found Godot, which a call need not wait for. */
+static void end_when_done(play_t *play) {
+  if (!play->said || play->taken == 0 || play->ending)
+    return;
+  play->ending = true;
+  uv_thread_join(&play->thread);
+  mcp_client_close(play->client, NULL, NULL);
+  mcp_server_stop(play->server, on_stopped, play);
+}
+
+static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  play_t *play = arg;
+  (void)args;
+  play->taken++;
+  mcp_call_reply_text(call, "1", 1);
+  end_when_done(play);
+}
+
 static void on_said(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   play_t *play = arg;
+  (void)client;
   play->status = result->status;
-  uv_thread_join(&play->thread);
-  mcp_client_close(client, NULL, NULL);
-  mcp_server_stop(play->server, on_stopped, play);
+  play->said = true;
+  end_when_done(play);
 }
 
 static bool play(play_t *play) {
