@@ -23,8 +23,10 @@ static FILE *create(const char *dir, const char *name) {
   return file;
 }
 
-static void add_extension(X509 *certificate, int nid, const char *value) {
-  X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+static void add_extension(X509 *certificate, X509 *issuer, int nid, const char *value) {
+  X509V3_CTX parties;
+  X509V3_set_ctx(&parties, issuer, certificate, NULL, NULL, 0);
+  X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, &parties, nid, value);
   MUST(extension != NULL && X509_add_ext(certificate, extension, -1) == 1);
   X509_EXTENSION_free(extension);
 }
@@ -42,9 +44,15 @@ static X509 *make(const char *subject, const char *names, X509 *issuer, EVP_PKEY
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, (const unsigned char *)subject, -1, -1, 0);
   X509_set_issuer_name(made, issuer != NULL ? X509_get_subject_name(issuer) : name);
   X509_set_pubkey(made, key);
-  add_extension(made, NID_basic_constraints, names == NULL ? "critical,CA:TRUE" : "CA:FALSE");
+  /* As strict as RFC 5280 wants it: newer clients of other kinds insist. */
+  add_extension(made, issuer, NID_basic_constraints, names == NULL ? "critical,CA:TRUE" : "CA:FALSE");
+  add_extension(made, issuer, NID_key_usage,
+                names == NULL ? "critical,keyCertSign" : "critical,digitalSignature");
+  add_extension(made, issuer, NID_subject_key_identifier, "hash");
+  if (issuer != NULL)
+    add_extension(made, issuer, NID_authority_key_identifier, "keyid:always");
   if (names != NULL)
-    add_extension(made, NID_subject_alt_name, names);
+    add_extension(made, issuer, NID_subject_alt_name, names);
   MUST(X509_sign(made, key, EVP_sha256()) > 0);
   return made;
 }
