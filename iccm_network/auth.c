@@ -62,8 +62,8 @@ static bool is_token(const mcp__auth_t *auth, const char *text, size_t len) {
   return digest_of(text, len, digest) && CRYPTO_memcmp(digest, auth->digest, sizeof digest) == 0;
 }
 
-static bool in_header(const mcp__auth_t *auth,
-                      const char *value) { /* RFC 9110 section 11.4: the scheme in any case */
+/* RFC 9110 section 11.4: the scheme in any case. */
+static bool in_header(const mcp__auth_t *auth, const char *value) {
   if (strncasecmp(value, scheme, sizeof scheme - 1) != 0)
     return false;
   const char *token = value + sizeof scheme - 1;

@@ -587,8 +587,8 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
   call->on_cancel = cb;
   call->on_cancel_arg = arg;
   if (atomic_load(&call->cancelled) && call->server != NULL)
-    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1,
-                   0); /* 0 may be the same turn still */
+    /* 0 may be the same turn still. */
+    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0);
 }
 
 void mcp__call_fire_late_cancels(uv_timer_t *timer) {

@@ -264,8 +264,8 @@ static void on_timer(uv_timer_t *timer) {
     link_ms = mcp__link_tick(client->link, now_ms);
   tick_state(client, now_ms);
   uint64_t due_ms = next_due(client, now_ms, link_ms);
-  wake_at(client,
-          due_ms > now_ms ? due_ms : now_ms + 1); /* due now, it would run again before the loop goes on */
+  /* Due now, it would run again before the loop goes on. */
+  wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1);
   check_closed(client);
 }
 
@@ -436,8 +436,8 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
     return UV_EINVAL;
   client->max_message = bytes;
   mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
-  mcp__arena_init(&client->arena,
-                  8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes); /* a tool's answer is parsed twice */
+  /* A tool's answer is parsed twice. */
+  mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes);
   return 0;
 }
 

@@ -38,11 +38,11 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);
 /* Keeps pings going; returns when it wants to be called next. May lose the link. */
-void mcp__link_read(mcp__link_t *link,
-                    bool on); /* off: nothing is read, so the peer waits, and is not asked by pings */
+/* Off: nothing is read, so the peer waits, and is not asked by pings. */
+void mcp__link_read(mcp__link_t *link, bool on);
 uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms);
-void mcp__link_close(mcp__link_t *link,
-                     bool politely); /* with a close frame first, which the peer has 1 s to answer */
+/* With a close frame first, which the peer has 1 s to answer. */
+void mcp__link_close(mcp__link_t *link, bool politely);
 
 /* Everything that is asked of one peer and has not ended yet. A zeroed one is empty; the members up to on_due
  * are set before anything is made. */
@@ -78,8 +78,8 @@ typedef struct mcp__order {
  * these, but from fail, expire and answer. */
 int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params);
 int mcp__requests_cancel(mcp__requests_t *all, uint64_t id); /* MCP_ESTATE: it has ended, or its end is due */
-void mcp__requests_use(mcp__requests_t *all,
-                       mcp__link_t *link); /* sends what waits; NULL: from now on they wait */
+/* Sends what waits; NULL: from now on they wait. */
+void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link);
 /* Ends the one that a response is for, with what it says, read in the arena's memory; false: nobody waits for
  * it. */
 bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
@@ -95,28 +95,28 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,
  * borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
-void mcp__client_set_span(mcp_client_t *client,
-                          uint64_t span); /* what its calls are made for, beside their trace id */
-void mcp__client_set_connect_ms(mcp_client_t *client,
-                                uint64_t ms); /* for everything from the name to initialize */
+/* What its calls are made for, beside their trace id. */
+void mcp__client_set_span(mcp_client_t *client, uint64_t span);
+/* For everything from the name to initialize. */
+void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 
 /* For who passes on messages that are not its own, and asks nothing by the functions of the header: the
  * client connects, says hello (which may be set again at any time, for the next connection) and comes back.
  */
 typedef struct mcp__forward {
-  void (*on_hello)(const mcp__message_t *answer,
-                   void *arg); /* to initialize: before on_state tells of the connection */
+  /* To initialize: before on_state tells of the connection. */
+  void (*on_hello)(const mcp__message_t *answer, void *arg);
   void (*on_text)(const char *text, size_t len, void *arg); /* each message after it, as it came; borrowed */
   void *arg;
 } mcp__forward_t;
-void mcp__client_set_forward(mcp_client_t *client,
-                             const mcp__forward_t *forward); /* borrowed; before the first call */
-int mcp__client_send(mcp_client_t *client, const char *text,
-                     size_t len);                       /* MCP_ESTATE: not connected; UV_ENOMEM */
+/* Borrowed; before the first call. */
+void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward);
+/* MCP_ESTATE: not connected; UV_ENOMEM. */
+int mcp__client_send(mcp_client_t *client, const char *text, size_t len);
 size_t mcp__client_backlog(const mcp_client_t *client); /* bytes that the peer has not taken yet */
 void mcp__client_read(mcp_client_t *client, bool on);   /* of this connection; the next begins with on */
-void mcp__client_drop(mcp_client_t *client, int status,
-                      const char *problem);                /* the peer's fault: the next follows */
+/* The peer's fault: the next follows. */
+void mcp__client_drop(mcp_client_t *client, int status, const char *problem);
 void mcp__client_hurry(mcp_client_t *client, uint64_t ms); /* no longer than that before the next attempt */
 
 #endif

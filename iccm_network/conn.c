@@ -665,8 +665,8 @@ int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
                                        .on_end = on_ws_end,
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
-  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD,
-                NULL); /* of which a part may have come before */
+  /* A record may have come in part before what is read at once. */
+  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD, NULL);
   conn->next = server->conns;
   if (server->conns != NULL)
     server->conns->prev = conn;

@@ -54,8 +54,8 @@ int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, in
 }
 
 int mcp_env_bool(const char *name, bool fallback, bool *out) {
-  static const char *const words[] = {"0",  "1",   "false", "true",
-                                      "no", "yes", "off",   "on"}; /* odd ones are true */
+  /* Odd ones are true. */
+  static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
   const char *value = mcp_env_text(name, NULL);
   if (value == NULL) {
     *out = fallback;

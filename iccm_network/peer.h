@@ -10,7 +10,7 @@ enum { MCP__PEER_NAME_SIZE = 64 };
 
 /* Loopback, or a network that the internet does not route: RFC 1918, RFC 4193, link-local, RFC 6598. */
 bool mcp__peer_is_private(const struct sockaddr *address);
-void mcp__peer_name(const struct sockaddr *address,
-                    char name[MCP__PEER_NAME_SIZE]); /* "192.0.2.1:80", "[::1]:80" */
+/* "192.0.2.1:80", "[::1]:80". */
+void mcp__peer_name(const struct sockaddr *address, char name[MCP__PEER_NAME_SIZE]);
 
 #endif

@@ -18,8 +18,8 @@ typedef struct mcp__pending {
   mcp__waiting_t *first, *last;
 } mcp__pending_t;
 
-int mcp__pending_add(mcp__pending_t *pending,
-                     mcp__waiting_t *waiting); /* id and deadline are set; 0 or UV_ENOMEM */
+/* Id and deadline are set; 0 or UV_ENOMEM. */
+int mcp__pending_add(mcp__pending_t *pending, mcp__waiting_t *waiting);
 mcp__waiting_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id);
 void mcp__pending_remove(mcp__pending_t *pending, mcp__waiting_t *waiting);
 void mcp__pending_deinit(mcp__pending_t *pending); /* empty by then */

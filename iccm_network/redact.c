@@ -13,8 +13,8 @@ enum { MAX_NAMES = 64, NAME_BYTES = 64 };
 static char names[MAX_NAMES][NAME_BYTES] = {"password", "token", "apikey", "authorization", "secret"};
 static atomic_uint name_count = 5; /* grows after a name is whole, so that any thread may read */
 
-static size_t squeeze(const char *key, size_t len,
-                      char squeezed[NAME_BYTES]) { /* the last NAME_BYTES - 1 count */
+/* The last NAME_BYTES - 1 count. */
+static size_t squeeze(const char *key, size_t len, char squeezed[NAME_BYTES]) {
   size_t count = 0;
   for (size_t i = len; i > 0 && count < NAME_BYTES - 1; i--) {
     char c = key[i - 1];

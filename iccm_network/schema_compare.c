@@ -152,8 +152,8 @@ bool mcp__json_same(yyjson_val *a, yyjson_val *b, uint64_t *steps) {
   return same(a, b, LEVELS, steps);
 }
 
-static uint64_t mix(uint64_t hash,
-                    uint64_t word) { /* small numbers, as doubles, differ in their upper bits only */
+/* Small numbers, as doubles, differ in their upper bits only. */
+static uint64_t mix(uint64_t hash, uint64_t word) {
   hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
   hash = (hash ^ hash >> 32) * UINT64_C(0xd6e8feb86659fd93);
   return hash ^ hash >> 32;

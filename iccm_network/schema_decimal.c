@@ -26,8 +26,8 @@ static int64_t read_exponent(const char *at) { /* behind "e"; beyond a billion i
 
 static digits_t find_digits(const char *text) {
   digits_t digits = {NULL, 0};
-  int64_t whole = 0, count = 0,
-          last = 0; /* digits before the point, in all, and up to the last that counts */
+  /* Digits before the point, in all, and up to the last that counts. */
+  int64_t whole = 0, count = 0, last = 0;
   bool fraction = false;
   for (; (*text >= '0' && *text <= '9') || *text == '.'; text++) {
     if (*text == '.') {

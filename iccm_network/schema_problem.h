@@ -40,11 +40,11 @@ bool mcp__problem_begin_other(mcp__problem_t *problem, const mcp__place_t *at, y
 
 void mcp__problem_put(mcp__problem_t *problem, const char *ascii);
 void mcp__problem_put_number(mcp__problem_t *problem, uint64_t number);
-void mcp__problem_put_string(mcp__problem_t *problem, const char *string,
-                             size_t len);                                /* in quotes, escaped */
+/* In quotes, escaped. */
+void mcp__problem_put_string(mcp__problem_t *problem, const char *string, size_t len);
 void mcp__problem_put_value(mcp__problem_t *problem, yyjson_val *value); /* as JSON, cut */
-void mcp__problem_put_values(mcp__problem_t *problem,
-                             yyjson_val *array); /* its elements, parted by commas, cut */
+/* Its elements, parted by commas, cut. */
+void mcp__problem_put_values(mcp__problem_t *problem, yyjson_val *array);
 
 /* Until the second at most max bytes are taken; what is cut ends in dots. */
 size_t mcp__problem_begin_cut(mcp__problem_t *problem, size_t max);

@@ -184,8 +184,8 @@ struct mcp_server {
 };
 
 /* conn.c */
-int mcp__conn_accept(mcp_server_t *server,
-                     uv_stream_t *listener); /* else it waits in the listener, which is of no use any more */
+/* 0; else the connection waits in the listener, which is of no use any more. */
+int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener);
 void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms);
 void mcp__conn_stop(mcp__conn_t *conn, bool now); /* closes with 1012 when no call is in flight, or now */
 /* Writes one answer: render fills out and says 0 or why it cannot; then an internal error is answered. */
@@ -219,12 +219,12 @@ void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__me
                         const mcp__tool_t *tool); /* tool NULL: it is no call of one */
 void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome);
 void mcp__event_call_started(mcp_call_t *call);
-void mcp__event_call_ended(mcp_call_t *call, int failure,
-                           const char *text); /* failure 0: none; once a call */
+/* Once a call; failure 0: none. */
+void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text);
 
 /* server.c */
-bool mcp__server_write_needs(mcp_server_t *server,
-                             mcp__buf_t *out); /* a line for each that is missing; whether none is */
+/* A line for each that is missing; whether none is. */
+bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out);
 void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */
 void mcp__server_call_ended(mcp_server_t *server);
 

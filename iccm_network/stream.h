@@ -55,8 +55,8 @@ int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, co
 void mcp__stream_read(mcp__stream_t *stream, bool on);
 void mcp__stream_dirty(mcp__stream_t *stream);
 void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting for the loop's turn */
-void mcp__stream_last_words(mcp__stream_t *stream,
-                            const mcp__buf_t *words);    /* in clear, as far as they go at once */
+/* In clear, as far as they go at once. */
+void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words);
 size_t mcp__stream_backlog(const mcp__stream_t *stream); /* bytes that the peer has not taken yet */
 void mcp__stream_finish(mcp__stream_t *stream);          /* write what is there, then FIN */
 void mcp__stream_close(mcp__stream_t *stream);           /* at once; again is fine */

@@ -54,8 +54,8 @@ static char *put(char *to, int64_t number, int width, char after) {
 
 void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]) {
   us = us < first_us ? first_us : us > last_us ? last_us : us;
-  int64_t days = (us - first_us) / DAY, rest = (us - first_us) % DAY, year, month,
-          day; /* nothing is negative */
+  /* Nothing is negative. */
+  int64_t days = (us - first_us) / DAY, rest = (us - first_us) % DAY, year, month, day;
   date_of_days(days + first_us / DAY, &year, &month, &day);
   text = put(text, year, 4, '-');
   text = put(text, month, 2, '-');

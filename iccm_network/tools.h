@@ -27,8 +27,8 @@ typedef struct mcp__tools {
   uint32_t *slots; /* hash table: index into table + 1, or 0 */
   size_t slot_mask;
   mcp__pages_t lists[2]; /* what tools/list shows; [1] with output schemas */
-  uint64_t last_number,
-      last_cursor; /* of all times: the highest that was given, and that a page may have named */
+  /* Of all times: the highest that was given, and that a page may have named. */
+  uint64_t last_number, last_cursor;
 } mcp__tools_t;
 
 /* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and

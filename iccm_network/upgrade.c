@@ -304,8 +304,8 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
   return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 
-int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem,
-                         size_t size) { /* section 4.1 */
+/* RFC 6455 section 4.1. */
+int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) {
   char accept[MCP__ACCEPT_SIZE];
   mcp__websocket_accept(key, accept);
   const char *got = mcp__head_value(head, MCP__H_ACCEPT);

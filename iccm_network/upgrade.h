@@ -71,8 +71,8 @@ void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]);
 /* The server's answers. text is the body of a plain one, which says Connection: close. */
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head);
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text);
-int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body,
-                    size_t len); /* of any type */
+/* Of any type. */
+int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len);
 
 /* The client's side. */
 int mcp__new_key(char key[MCP__KEY_SIZE]);

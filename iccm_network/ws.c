@@ -98,8 +98,8 @@ static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   if (ws->config->client) {
     memcpy(at + head_len, mask, 4);
     head_len += 4;
-    apply_mask(at + head_len, payload, len, mask,
-               0); /* towards lower addresses: reads are never behind writes */
+    /* Towards lower addresses: reads are never behind writes. */
+    apply_mask(at + head_len, payload, len, mask, 0);
   } else {
     memmove(at + head_len, payload, len);
   }

@@ -8,8 +8,8 @@
 enum { HOSTIO_CHUNK = 64 * 1024 };
 
 typedef struct hostio_events {
-  void (*on_line)(const char *text, size_t len,
-                  void *arg);            /* without its end; never an empty one; borrowed */
+  /* Without its end; never an empty one; borrowed. */
+  void (*on_line)(const char *text, size_t len, void *arg);
   void (*on_long)(void *arg);            /* instead of a line over the limit, which is gone */
   void (*on_end)(int status, void *arg); /* of input, once: 0, or libuv's code */
   void (*on_closed)(void *arg);          /* after hostio_close() */

@@ -244,9 +244,32 @@ static bool parse_seconds(const char *text, double min, double max, double *out)
   return true;
 }
 
+/* Where an option's text goes, which its command judges; NULL: it has none. */
+static const char **text_of(options_t *options, int id) {
+  switch (id) {
+  case OPTION_TRACE:
+    return &options->trace;
+  case OPTION_COMPONENT:
+    return &options->component;
+  case OPTION_LEVEL:
+    return &options->level;
+  case OPTION_TEXT:
+    return &options->text;
+  case OPTION_SINCE:
+    return &options->since;
+  case OPTION_UNTIL:
+    return &options->until;
+  default:
+    return NULL;
+  }
+}
+
 /* NULL, or what the option's value must be. */
 static const char *take_option(options_t *options, int id, const char *value) {
   double seconds = 0;
+  const char **text = text_of(options, id);
+  if (text != NULL)
+    *text = value;
   switch (id) {
   case OPTION_JSON:
     options->json = true;
@@ -270,9 +293,6 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_SECONDS:
     options->ends = true;
     return parse_seconds(value, 0.1, 86400, &options->seconds) ? NULL : "takes seconds from 0.1 to 86400";
-  case OPTION_TRACE:
-    options->trace = value;
-    return NULL; /* the library judges it */
   case OPTION_TOKEN:
     return setenv("ICCM_AUTH_TOKEN", value, 1) == 0
                ? NULL
@@ -280,21 +300,6 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_INSECURE:
     options->insecure = true;
     return NULL;
-  case OPTION_COMPONENT:
-    options->component = value;
-    return NULL;
-  case OPTION_LEVEL:
-    options->level = value;
-    return NULL;
-  case OPTION_TEXT:
-    options->text = value;
-    return NULL;
-  case OPTION_SINCE:
-    options->since = value;
-    return NULL;
-  case OPTION_UNTIL:
-    options->until = value;
-    return NULL; /* the command judges it */
   case OPTION_LINES:
     return parse_int(value, 1, 1000000, &options->lines) ? NULL : "takes a number from 1 to 1000000";
   case OPTION_FOLLOW:
@@ -303,7 +308,7 @@ static const char *take_option(options_t *options, int id, const char *value) {
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";
   default:
-    return NULL; /* --help, --version */
+    return NULL; /* --help, --version, and texts */
   }
 }
 
