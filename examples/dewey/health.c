@@ -5,7 +5,7 @@
 #include "health.h"
 
 void health_init(health_t *health) {
-  *health = (health_t){.server = NULL};
+  *health = (health_t){.failing[HEALTH_WRITING] = "the database has not been tried yet"};
   pthread_mutex_init(&health->mutex, NULL);
 }
 
@@ -37,19 +37,37 @@ void health_report(health_t *health, enum health_work work, int code, const stor
   pthread_mutex_unlock(&health->mutex);
 }
 
-void health_check(health_t *health, store_t *store) {
+/* Whether it is failing; what fails from here on is counted anew. */
+static bool begin_check(health_t *health) {
   pthread_mutex_lock(&health->mutex);
-  bool quiet = health->failures == 0;
   bool failing = health->failing[HEALTH_WRITING] != NULL || health->failing[HEALTH_READING] != NULL;
   health->failures = 0;
   pthread_mutex_unlock(&health->mutex);
-  store_error_t error;
-  if (!failing || !quiet || store->check(store, &error) != STORE_OK)
-    return;
+  return failing;
+}
+
+static void report_well(health_t *health) {
   pthread_mutex_lock(&health->mutex);
   if (health->failures == 0) { /* nobody has found otherwise meanwhile */
     health->failing[HEALTH_WRITING] = health->failing[HEALTH_READING] = NULL;
     tell(health);
   }
   pthread_mutex_unlock(&health->mutex);
+}
+
+bool health_check(health_t *health, store_t *store, store_stop_t stop) {
+  store_error_t error = {.brief = NULL};
+  if (!begin_check(health))
+    return true;
+  int code = store->check(store, stop, &error);
+  if (code == STORE_OK) {
+    report_well(health);
+    return true;
+  }
+  if (code == STORE_FAILED && error.brief != health->reported)
+    mcp_log(MCP_LOG_WARN, "store", "%s", error.text);
+  if (code == STORE_FAILED)
+    health->reported = error.brief;
+  health_report(health, HEALTH_WRITING, code, &error);
+  return false;
 }

@@ -13,8 +13,10 @@ typedef struct health {
   mcp_server_t *server;              /* borrowed; NULL: nobody is told */
   const char *failing[HEALTH_WORKS]; /* why; NULL: it does not */
   unsigned failures;                 /* since the last check */
+  const char *reported; /* the kind of failure that was logged last by a check; its thread's own */
 } health_t;
 
+/* A store is not well before a check, or some work, has found it so. */
 void health_init(health_t *health);
 
 /* From here on the server is told, also what was found before; NULL: no more. */
@@ -24,8 +26,8 @@ void health_tell(health_t *health, mcp_server_t *server);
  * health, nor does a success that had nothing to do: do not report that. */
 void health_report(health_t *health, enum health_work work, int code, const store_error_t *error);
 
-/* Now and then: tries a store that was failing, unless its callers have done so since the last time. Without
- * it a store that nobody calls while it is said to be away would stay away for ever. */
-void health_check(health_t *health, store_t *store);
+/* Tries a store that is not well, and prepares one that is new; ends when stop says so. Called now and then:
+ * a store that nobody calls while it is said to be away would stay away for ever. Whether it is well now. */
+bool health_check(health_t *health, store_t *store, store_stop_t stop);
 
 #endif

@@ -22,7 +22,13 @@ static const char help[] =
     "\n"
     "Environment:\n"
     "  DEWEY_MCP_PORT          port to listen on; 0 picks a free one (9020)\n"
-    "  DEWEY_DB_PATH           database file (dewey.db in the data directory)\n"
+    "  DEWEY_DB_PATH           SQLite's database file (dewey.db in the data directory)\n"
+    "  DEWEY_DB_HOST           PostgreSQL's host, or the directory of its socket: used instead of SQLite "
+    "(none)\n"
+    "  DEWEY_DB_PORT           its port (5432)\n"
+    "  DEWEY_DB_NAME           the database (dewey)\n"
+    "  DEWEY_DB_USER           the user (dewey)\n"
+    "  DEWEY_DB_PASSWORD       the password (none)\n"
     "  ICCM_DATA               data directory, made if it is missing (./data)\n"
     "  DEWEY_IMPORT_PATHS      directories that messages_file may name files in: /a:/b (none)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
@@ -35,7 +41,9 @@ enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
 
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
-  char *db_path; /* owned */
+  bool retention_given;
+  char *db_path;         /* owned; NULL: PostgreSQL */
+  pq_place_t postgresql; /* host NULL: SQLite */
   const char *import_paths;
 } settings_t;
 
@@ -75,6 +83,22 @@ static char *find_database(void) {
   return path;
 }
 
+/* Which database, and where. */
+static bool read_database(settings_t *settings) {
+  int64_t port;
+  pq_place_t *place = &settings->postgresql;
+  place->host = mcp_env_text("DEWEY_DB_HOST", NULL);
+  if (place->host == NULL)
+    return (settings->db_path = find_database()) != NULL;
+  if (mcp_env_int("DEWEY_DB_PORT", 5432, 1, 65535, &port) != 0)
+    return false;
+  place->port = mcp_env_text("DEWEY_DB_PORT", "5432");
+  place->name = mcp_env_text("DEWEY_DB_NAME", "dewey");
+  place->user = mcp_env_text("DEWEY_DB_USER", "dewey");
+  place->password = mcp_env_text("DEWEY_DB_PASSWORD", NULL);
+  return true;
+}
+
 static bool read_import_paths(settings_t *settings) {
   settings->import_paths = mcp_env_text("DEWEY_IMPORT_PATHS", "");
   if (settings->import_paths[0] == '\0' || beneath_valid(settings->import_paths))
@@ -85,11 +109,12 @@ static bool read_import_paths(settings_t *settings) {
 }
 
 static bool read_settings(settings_t *settings) {
+  settings->retention_given = mcp_env_text("LOG_RETENTION_DAYS", NULL) != NULL;
   return read_import_paths(settings) && mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&
-         (settings->db_path = find_database()) != NULL;
+         read_database(settings);
 }
 
 /* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
@@ -110,17 +135,27 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   return code;
 }
 
+/* NULL: logged why. */
+static store_t *open_store(const settings_t *settings) {
+  store_error_t error;
+  const char *host = settings->postgresql.host;
+  store_t *store = host != NULL ? store_pq_open(&settings->postgresql, &error)
+                                : store_sqlite_open(settings->db_path, &error);
+  if (store == NULL)
+    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s",
+            host != NULL ? host : settings->db_path, error.text);
+  return store;
+}
+
 static int run(const settings_t *settings) {
   static dewey_t dewey; /* a handler may outlive the server, see below */
-  store_error_t error;
   dewey.retention_days = settings->retention_days;
+  dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
   health_init(&dewey.health);
-  dewey.store = store_sqlite_open(settings->db_path, &error);
-  if (dewey.store == NULL) {
-    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", settings->db_path, error.text);
+  dewey.store = open_store(settings);
+  if (dewey.store == NULL)
     return 1;
-  }
   int code = MCP_ESTATE;
   retention_t *retention = retention_start(&dewey);
   if (retention != NULL)

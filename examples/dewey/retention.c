@@ -1,16 +1,17 @@
 /* retention.c: see retention.h.
  *
- * The thread deletes what is too old in the store's small steps, then sleeps for an hour or until it is
- * stopped; every few seconds it looks after a store that was failing. A failure to delete is logged and tried
- * again an hour later: what is too old stays so. */
+ * Every few seconds the thread looks after a store that is not well. Once an hour it deletes what is too old,
+ * in the store's small steps. A failure to delete is logged and tried again an hour later: what is too old
+ * stays so. What came from an older installation is kept unless the operator says otherwise. */
 #include "retention.h"
 #include "cond.h"
+#include "pool.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { CHECK_S = 10, CHECKS = 360 /* an hour */ };
+enum { CHECK_S = 10, CHECK_FAILING_S = 1, REMOVE_MS = 60 * 60 * 1000 };
 
 struct retention {
   dewey_t *dewey;
@@ -18,6 +19,7 @@ struct retention {
   pthread_mutex_t mutex; /* guards stopping */
   pthread_cond_t wake;
   bool stopping;
+  bool announced; /* what becomes of lines that were taken over */
 };
 
 static bool is_stopping(void *arg) {
@@ -28,8 +30,26 @@ static bool is_stopping(void *arg) {
   return stopping;
 }
 
+/* Whether old lines may go; of those that were taken over the log hears first. */
+static bool may_remove(retention_t *retention) {
+  const dewey_t *dewey = retention->dewey;
+  if (!dewey->store->is_taken_over(dewey->store))
+    return true;
+  if (!retention->announced && dewey->retention_given)
+    mcp_log(MCP_LOG_WARN, "retention",
+            "log lines older than %lld days are removed from now on, those of the older installation, too",
+            (long long)dewey->retention_days);
+  else if (!retention->announced)
+    mcp_log(MCP_LOG_WARN, "retention",
+            "no old log lines are removed from what was taken over until LOG_RETENTION_DAYS is set");
+  retention->announced = true;
+  return dewey->retention_given;
+}
+
 static void remove_old(retention_t *retention) {
   store_t *store = retention->dewey->store;
+  if (!may_remove(retention))
+    return;
   log_clear_t what = {.before_us = dewey_retention_us(retention->dewey), .level = -1};
   store_error_t error;
   uint64_t deleted;
@@ -44,10 +64,10 @@ static void remove_old(retention_t *retention) {
 }
 
 /* Sleeps until the next check; false: to be stopped. */
-static bool sleep_a_while(retention_t *retention) {
+static bool sleep_a_while(retention_t *retention, int seconds) {
   struct timespec end;
   clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_sec += CHECK_S;
+  end.tv_sec += seconds;
   int code = 0;
   pthread_mutex_lock(&retention->mutex);
   while (!retention->stopping && code == 0)
@@ -59,12 +79,16 @@ static bool sleep_a_while(retention_t *retention) {
 
 static void *run(void *arg) {
   retention_t *retention = arg;
-  remove_old(retention);
-  for (unsigned checks = 1; sleep_a_while(retention); checks++) {
-    health_check(&retention->dewey->health, retention->dewey->store);
-    if (checks % CHECKS == 0)
+  dewey_t *dewey = retention->dewey;
+  int64_t due_ms = 0;
+  bool well;
+  do {
+    well = health_check(&dewey->health, dewey->store, (store_stop_t){is_stopping, retention});
+    if (well && monotonic_ms() >= due_ms) {
       remove_old(retention);
-  }
+      due_ms = monotonic_ms() + REMOVE_MS;
+    }
+  } while (sleep_a_while(retention, well ? CHECK_S : CHECK_FAILING_S));
   return NULL;
 }
 

@@ -9,12 +9,11 @@
  * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
  * starts afresh, so that a full disk heals by itself once there is room. */
 #include "sqlite_conn.h"
-#include "cond.h"
 #include "json_contains.h"
+#include "pool.h"
 #include "sqlite_schema.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum {
   BUSY_MS = 5000, /* wait for other processes that write */
@@ -112,12 +111,6 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
                          " FROM startup_contexts ORDER BY name",
     [SQL_CONTEXT_DELETE] = "DELETE FROM startup_contexts WHERE name = ?1",
 };
-
-int64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- One connection ---- */
 
@@ -220,28 +213,6 @@ int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *er
 
 /* ---- Values ---- */
 
-static int hex(char digit) {
-  return digit <= '9' ? digit - '0' : digit - 'a' + 10;
-}
-
-void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]) {
-  for (int i = 0; i < ID_BYTES; i++, id += 2) {
-    id += *id == '-';
-    bytes[i] = (unsigned char)(hex(id[0]) << 4 | hex(id[1]));
-  }
-}
-
-void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]) {
-  static const char digits[] = "0123456789abcdef";
-  for (int i = 0; i < ID_BYTES; i++) {
-    if (i == 4 || i == 6 || i == 8 || i == 10)
-      *id++ = '-';
-    *id++ = digits[bytes[i] >> 4];
-    *id++ = digits[bytes[i] & 15];
-  }
-  *id = '\0';
-}
-
 void bind_id(sqlite3_stmt *statement, int place, const char *id) {
   unsigned char bytes[ID_BYTES];
   id_to_bytes(id, bytes);
@@ -340,46 +311,4 @@ void conn_close(conn_t *conn) {
     sqlite3_finalize(conn->picks[i]);
   sqlite3_close(conn->db);
   free(conn);
-}
-
-/* ---- Pools ---- */
-
-void pool_init(pool_t *pool) {
-  pthread_mutex_init(&pool->mutex, NULL);
-  cond_init_monotonic(&pool->given);
-  pool->count = 0;
-}
-
-void pool_deinit(pool_t *pool) {
-  while (pool->count > 0)
-    conn_close(pool->free[--pool->count]);
-  pthread_cond_destroy(&pool->given);
-  pthread_mutex_destroy(&pool->mutex);
-}
-
-conn_t *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error) {
-  int64_t end_ms = monotonic_ms() + timeout_ms;
-  struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
-  conn_t *conn = NULL;
-  int code = 0;
-  pthread_mutex_lock(&pool->mutex);
-  while (pool->count == 0 && code == 0)
-    code = pthread_cond_timedwait(&pool->given, &pool->mutex, &end);
-  if (pool->count > 0)
-    conn = pool->free[--pool->count];
-  pthread_mutex_unlock(&pool->mutex);
-  if (conn == NULL)
-    sqlite3_snprintf(sizeof error->text, error->text, "all connections were in use for %d ms",
-                     (int)timeout_ms);
-  return conn;
-}
-
-void pool_give(pool_t *pool, conn_t *conn) {
-  conn->deadline_ms = 0;
-  conn->stop = (store_stop_t){NULL, NULL};
-  conn->ended = STORE_OK;
-  pthread_mutex_lock(&pool->mutex);
-  pool->free[pool->count++] = conn;
-  pthread_cond_signal(&pool->given);
-  pthread_mutex_unlock(&pool->mutex);
 }

@@ -1,13 +1,10 @@
-/* sqlite_conn.h: connections to the SQLite file, and the pools that hand them out.
- *
- * SQLite has one writer at a time: the pool of writers holds one connection, that of readers a few. A
- * connection is used by one thread between pool_take and pool_give. */
+/* sqlite_conn.h: connections to the SQLite file, each used by one thread at a time. */
 #ifndef DEWEY_SQLITE_CONN_H
 #define DEWEY_SQLITE_CONN_H
 
+#include "ids.h"
 #include "store.h"
 
-#include <pthread.h>
 #include <sqlite3.h>
 
 /* Statements with a fixed text, prepared at their first use and kept. */
@@ -57,9 +54,7 @@ enum statement {
 };
 
 enum {
-  PICK_SHAPES = 120, /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
-  POOL_MAX = 4,
-  ID_BYTES = 16
+  PICK_SHAPES = 120 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
 };
 
 typedef struct conn {
@@ -72,15 +67,6 @@ typedef struct conn {
   store_stop_t stop;
   int ended;
 } conn_t;
-
-typedef struct pool {
-  pthread_mutex_t mutex;
-  pthread_cond_t given;
-  conn_t *free[POOL_MAX];
-  int count; /* of free */
-} pool_t;
-
-int64_t monotonic_ms(void);
 
 /* Opens a connection; write: makes the schema where the file has none. NULL: error says why. */
 conn_t *conn_open(const char *path, bool write, store_error_t *error);
@@ -118,20 +104,11 @@ void conn_done(sqlite3_stmt *statement);
 /* Describes the failure that just happened and rolls back what is open: a store_code. */
 int conn_failed(conn_t *conn, const char *what, store_error_t *error);
 
-/* An id, which mcp_uuid_parse has brought into its form, to bytes and back. */
-void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]);
-void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]);
-
 void bind_id(sqlite3_stmt *statement, int place, const char *id);
 bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]); /* false: it is none */
 
 /* Text that is not given is NULL in SQL; both borrow. */
 void bind_text(sqlite3_stmt *statement, int place, text_t text);
 text_t column_text(sqlite3_stmt *statement, int column);
-
-void pool_init(pool_t *pool);
-void pool_deinit(pool_t *pool); /* closes the connections, which must all be there */
-conn_t *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error); /* NULL: STORE_BUSY */
-void pool_give(pool_t *pool, conn_t *conn);
 
 #endif

@@ -63,7 +63,7 @@ int context_set(store_t *store, const startup_context_t *context, store_context_
     code = give_named(conn, context->name, &reading, error);
   if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }
 
@@ -76,7 +76,7 @@ int context_get(store_t *store, text_t name, store_context_cb cb, void *arg, sto
   int code = name.ptr != NULL ? give_named(conn, name, &reading, error)
                               : conn_each(conn, conn_fixed(conn, SQL_CONTEXT_ACTIVE), on_context, &reading,
                                           "reading the active context", error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code == STORE_OK && !reading.found ? STORE_NONE : code;
 }
 
@@ -90,7 +90,7 @@ int context_list(store_t *store, bool with_content, store_stop_t stop, store_con
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONTEXT_LIST);
   sqlite3_bind_int(statement, 1, with_content);
   int code = conn_each(conn, statement, on_context, &reading, "listing startup contexts", error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
 }
 
@@ -106,6 +106,6 @@ int context_remove(store_t *store, text_t name, store_error_t *error) {
     sqlite3_snprintf(sizeof error->text, error->text, "%s", no_context);
     code = STORE_NONE;
   }
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }

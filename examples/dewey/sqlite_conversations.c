@@ -121,7 +121,7 @@ int conversation_add(store_t *store, const conversation_t *conversation, bool be
   if (conn == NULL)
     return STORE_BUSY;
   int code = add(conn, conversation, begin, source, arg, last_turn, error);
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }
 
@@ -207,7 +207,7 @@ int conversation_get(store_t *store, const char *id, store_stop_t stop, store_co
   if (conn == NULL)
     return STORE_BUSY;
   int code = get(conn, id, &reading, error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
 }
 
@@ -247,7 +247,7 @@ int conversation_list(store_t *store, const conversation_page_t *page, store_sto
     code = give_page(conn, page, &reading, error);
   if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending a list", error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
 }
 
@@ -305,7 +305,7 @@ int conversation_search(store_t *store, const message_search_t *search, store_st
   conn_t *conn = sqlite_reader(self, stop, error);
   if (conn != NULL) {
     code = find(conn, search, words, &reading, total, error);
-    pool_give(&self->readers, conn);
+    sqlite_give(&self->readers, conn);
   }
   free(words);
   return code;
@@ -337,6 +337,6 @@ int conversation_remove(store_t *store, const char *id, int64_t *messages, store
     code = delete_all(conn, seq, messages, error);
   if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }

@@ -184,13 +184,25 @@ struct store {
   int (*list_contexts)(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
                        store_error_t *error);
   int (*remove_context)(store_t *store, text_t name, store_error_t *error); /* STORE_NONE */
-  /* Writes a little and reads a little: STORE_OK where both work. */
-  int (*check)(store_t *store, store_error_t *error);
+  /* Writes a little and reads a little: STORE_OK where both work. A store that needs preparing is prepared
+   * by this, which may take a while; until then the other functions fail. */
+  int (*check)(store_t *store, store_stop_t stop, store_error_t *error);
+  /* Whether what is stored came from an older installation; known after a check. */
+  bool (*is_taken_over)(store_t *store);
   /* No other function may be running. */
   void (*close)(store_t *store);
 };
 
 /* Opens the SQLite database at path, which is made where there is none. NULL: error says why. */
 store_t *store_sqlite_open(const char *path, store_error_t *error);
+
+/* Where a PostgreSQL database is; all borrowed. password NULL: none, or one that libpq finds by itself. */
+typedef struct pq_place {
+  const char *host, *port, *name, *user, *password;
+} pq_place_t;
+
+/* A store on PostgreSQL, which need not be there yet: it is connected to when there is work. Place must
+ * outlive it. NULL: no memory. */
+store_t *store_pq_open(const pq_place_t *place, store_error_t *error);
 
 #endif

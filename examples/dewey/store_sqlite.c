@@ -33,6 +33,13 @@ conn_t *sqlite_reader(sqlite_store_t *self, store_stop_t stop, store_error_t *er
   return conn;
 }
 
+void sqlite_give(pool_t *pool, conn_t *conn) {
+  conn->deadline_ms = 0;
+  conn->stop = (store_stop_t){NULL, NULL};
+  conn->ended = STORE_OK;
+  pool_give(pool, conn);
+}
+
 /* The one row of a statement without parameters, as integers; second may be NULL. */
 static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
                         store_error_t *error) {
@@ -106,7 +113,7 @@ static int on_batch(store_t *store, const log_entry_t *entries, size_t count, si
   if (conn == NULL)
     return STORE_BUSY;
   int code = insert_all(conn, entries, count, inserted, error);
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }
 
@@ -119,7 +126,7 @@ static int on_query(store_t *store, const log_filter_t *filter, store_stop_t sto
   if (conn == NULL)
     return STORE_BUSY;
   int code = sqlite_query(conn, filter, cb, arg, error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
 }
 
@@ -175,7 +182,7 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
     int64_t begin_ms = monotonic_ms();
     step = 0;
     code = clear_step(conn, what, level, &step, error);
-    pool_give(&self->writers, conn);
+    sqlite_give(&self->writers, conn);
     *deleted += (uint64_t)step;
     if (step == CLEAR_STEP)
       give_way(monotonic_ms() - begin_ms);
@@ -235,7 +242,7 @@ static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store
     return STORE_BUSY;
   *stats = (log_stats_t){0};
   int code = read_stats(conn, stats, cb, arg, error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
 }
 
@@ -246,28 +253,39 @@ static int check_writing(sqlite_store_t *self, store_error_t *error) {
   if (conn == NULL)
     return STORE_BUSY;
   int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
-  pool_give(&self->writers, conn);
+  sqlite_give(&self->writers, conn);
   return code;
 }
 
-static int on_check(store_t *store, store_error_t *error) {
+static int on_check(store_t *store, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int code = check_writing(self, error);
-  conn_t *conn = code == STORE_OK ? sqlite_reader(self, (store_stop_t){NULL, NULL}, error) : NULL;
+  conn_t *conn = code == STORE_OK ? sqlite_reader(self, stop, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;
   int64_t oldest_us, newest_us;
   code = read_numbers(conn, SQL_RANGE, &oldest_us, &newest_us, error);
-  pool_give(&self->readers, conn);
+  sqlite_give(&self->readers, conn);
   return code;
+}
+
+static bool on_is_taken_over(store_t *store) {
+  (void)store;
+  return false; /* older installations had PostgreSQL */
 }
 
 /* ---- Opening and closing ---- */
 
+static void close_all(pool_t *pool) {
+  for (conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
+    conn_close(conn);
+  pool_deinit(pool);
+}
+
 static void on_close(store_t *store) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  pool_deinit(&self->readers);
-  pool_deinit(&self->writers); /* last: closing it takes the journal into the file */
+  close_all(&self->readers);
+  close_all(&self->writers); /* last: closing it takes the journal into the file */
   free(self);
 }
 
@@ -276,7 +294,7 @@ static bool open_all(sqlite_store_t *self, const char *path, store_error_t *erro
     conn_t *conn = conn_open(path, i == 0, error);
     if (conn == NULL)
       return false;
-    pool_give(i == 0 ? &self->writers : &self->readers, conn);
+    sqlite_give(i == 0 ? &self->writers : &self->readers, conn);
   }
   return true;
 }
@@ -301,6 +319,7 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                           .list_contexts = context_list,
                           .remove_context = context_remove,
                           .check = on_check,
+                          .is_taken_over = on_is_taken_over,
                           .close = on_close};
   pool_init(&self->writers);
   pool_init(&self->readers);

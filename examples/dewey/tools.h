@@ -10,6 +10,7 @@ enum { DEWEY_TOOLS = 15 };
 typedef struct dewey {
   store_t *store;
   int64_t retention_days;
+  bool retention_given;     /* by the operator */
   const char *import_paths; /* as beneath_open() wants them; empty: none */
   health_t health;
 } dewey_t;

@@ -34,16 +34,19 @@ extern const store_stop_t never;
   }                                                                                                          \
   static void suite##_##name##_case(void)
 
-/* .init: a directory, with a fresh store or without one; .fini: removes it. */
+/* .init: a directory, with a place for a store or a fresh store or without one; .fini: removes it. */
 void make_store(void);
+void make_place(void);
 void make_directory(void);
 void remove_directory(void);
 
 /* The end of a test that was given these: closes the store and looks for leaks. */
 void end_of_test(void);
 
-/* Closes the store and opens it again. */
+/* Opens the store, again, or one more. NULL: test_error says why. */
+void open_store(void);
 void reopen(void);
+store_t *new_store(void);
 
 text_t text(const char *words);
 

@@ -1,5 +1,5 @@
 /* test_conversations.c: conversations in the store alone: begun, continued, read, listed, deleted. */
-#include "store_test.h"
+#include "conversations_test.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,72 +9,6 @@
 #define end_conversations end_of_test
 
 TestSuite(conversations, .init = make_store, .fini = remove_directory, .timeout = 60);
-
-/* ---- Conversations by number ---- */
-
-static void id_of(int n, char id[MCP_UUID_SIZE]) {
-  snprintf(id, MCP_UUID_SIZE, "00000000-0000-4000-9000-%012d", n);
-}
-
-static int begin_in(int n, const char *session) {
-  conversation_t conversation = {.created_at = time_of(n), .updated_at = time_of(n)};
-  id_of(n, conversation.id);
-  if (session != NULL)
-    conversation.session_id = text(session);
-  return test_store->add(test_store, &conversation, true, NULL, NULL, NULL, &test_error);
-}
-
-/* Messages that a source gives; the turn of each as wanted. */
-typedef struct source {
-  int first, count, given;
-  int64_t turn; /* of all of them; 0: the next */
-  int fail_at;  /* says -1 at this one; 0: never */
-} source_t;
-
-static int next_message(message_t *message, void *arg) {
-  static _Thread_local char words[32];
-  source_t *source = arg;
-  if (source->fail_at != 0 && source->given == source->fail_at)
-    return -1;
-  if (source->given == source->count)
-    return 0;
-  int n = source->first + source->given++;
-  snprintf(words, sizeof words, "message %d", n);
-  *message = (message_t){
-      .turn = source->turn, .role = n % MESSAGE_ROLES, .content = text(words), .created_at = time_of(n)};
-  snprintf(message->id, sizeof message->id, "00000000-0000-4000-a000-%012d", n);
-  return 1;
-}
-
-static int add_to(int n, source_t source, int64_t *turn) {
-  conversation_t conversation = {.updated_at = time_of(1000 + n)};
-  id_of(n, conversation.id);
-  return test_store->add(test_store, &conversation, false, next_message, &source, turn, &test_error);
-}
-
-/* What was read: "turn:content ...". */
-static char read_text[1024];
-static conversation_t read_conversation;
-
-static bool on_conversation(const conversation_t *row, void *arg) {
-  read_conversation = *row;
-  return arg == NULL;
-}
-
-static bool on_message(const message_t *row, void *arg) {
-  size_t used = strlen(read_text);
-  (void)arg;
-  snprintf(read_text + used, sizeof read_text - used, "%s%lld:%.*s", used > 0 ? " " : "",
-           (long long)row->turn, (int)row->content.len, row->content.ptr);
-  return true;
-}
-
-static int read_back(int n) {
-  char id[MCP_UUID_SIZE];
-  id_of(n, id);
-  read_text[0] = '\0';
-  return test_store->get(test_store, id, never, on_conversation, on_message, NULL, &test_error);
-}
 
 static char listed[256];
 static int64_t listed_total;
@@ -206,78 +140,4 @@ CASE(conversations, a_deleted_one_takes_its_messages_alone) {
   reopen();
   cr_assert_eq(read_back(1), STORE_OK);
   cr_expect_str_eq(read_text, "1:message 10");
-}
-
-/* ---- Damage ---- */
-
-static bool on_any_found(const found_message_t *row, void *arg) {
-  (void)row, (void)arg;
-  return true;
-}
-
-static bool on_any_context(const startup_context_t *row, void *arg) {
-  (void)row, (void)arg;
-  return true;
-}
-
-static startup_context_t context_of(int n) {
-  startup_context_t context = {.name = text("name"), .content = text("content"), .is_active = true};
-  id_of(n, context.id);
-  return context;
-}
-
-/* Whatever is asked of a damaged file is answered, by an error or by what is left. */
-static void ask_everything(void) {
-  const message_search_t search = {.words = text("message"), .end_us = INT64_MAX, .limit = 100};
-  const startup_context_t context = context_of(2);
-  int64_t total;
-  char id[MCP_UUID_SIZE];
-  for (int n = 1; n <= 3; n++) {
-    read_back(n);
-    add_to(n, (source_t){.first = 5000 + n * 10, .count = 5}, NULL);
-  }
-  for (int i = 0; i < 4; i++) {
-    const conversation_page_t page = {
-        .limit = 100, .by_updated = i % 2, .session_id = i < 2 ? text("s") : (text_t){NULL, 0}};
-    listed[0] = '\0';
-    test_store->list(test_store, &page, never, on_listed, NULL, &total, &test_error);
-  }
-  test_store->search(test_store, &search, never, on_any_found, NULL, &total, &test_error);
-  test_store->list_contexts(test_store, true, never, on_any_context, NULL, &test_error);
-  test_store->get_context(test_store, (text_t){NULL, 0}, on_any_context, NULL, &test_error);
-  test_store->set_context(test_store, &context, on_any_context, NULL, &test_error);
-  test_store->remove_context(test_store, context.name, &test_error);
-  id_of(1, id);
-  test_store->remove(test_store, id, &total, &test_error);
-}
-
-/* A database with some of everything, with a page of it overwritten. */
-static void make_damaged(long place) {
-  const startup_context_t context = context_of(1);
-  test_store = store_sqlite_open(test_path, &test_error);
-  for (int n = 1; n <= 3; n++) {
-    cr_assert_eq(begin_in(n, "s"), STORE_OK);
-    cr_assert_eq(add_to(n, (source_t){.first = n * 1000, .count = 100}, NULL), STORE_OK);
-  }
-  cr_assert_eq(test_store->set_context(test_store, &context, on_any_context, NULL, &test_error), STORE_OK);
-  test_store->close(test_store);
-  FILE *file = fopen(test_path, "r+b");
-  fseek(file, place, SEEK_SET);
-  for (int i = 0; i < 4096; i++)
-    fputc(0xa5, file);
-  fclose(file);
-}
-
-CASE(conversations, a_damaged_database_gives_errors) {
-  test_store->close(test_store);
-  for (long place = 4096; place <= 40 * 4096; place += 4096) {
-    unlink(test_path);
-    make_damaged(place);
-    test_store = store_sqlite_open(test_path, &test_error);
-    if (test_store == NULL)
-      continue;
-    ask_everything();
-    test_store->close(test_store);
-  }
-  test_store = NULL;
 }

@@ -12,7 +12,7 @@
 
 #define end_processes end_of_test
 
-TestSuite(processes, .init = make_directory, .fini = remove_directory, .timeout = 120);
+TestSuite(processes, .init = make_place, .fini = remove_directory, .timeout = 120);
 
 enum { BATCH = 50 };
 
@@ -33,17 +33,12 @@ static int exit_status(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void open_store(void) {
-  test_store = store_sqlite_open(test_path, &test_error);
-  cr_assert_not_null(test_store, "%s", test_error.text);
-}
-
 /* ---- Several at once ---- */
 
 static int open_and_store(int number) {
   log_entry_t one = entry(number);
   size_t inserted = 0;
-  store_t *store = store_sqlite_open(test_path, &test_error);
+  store_t *store = new_store();
   if (store == NULL || store->batch(store, &one, 1, &inserted, &test_error) != STORE_OK)
     return 1;
   store->close(store);
@@ -178,7 +173,7 @@ static int acknowledged[2];
 
 /* Stores one batch after the other, and tells the number of each after it was stored. */
 static int store_for_ever(int first) {
-  test_store = store_sqlite_open(test_path, &test_error);
+  test_store = new_store();
   for (int i = first; test_store != NULL; i++) {
     store_many(i * BATCH, BATCH);
     if (write(acknowledged[1], &i, sizeof i) != sizeof i)

@@ -4,6 +4,7 @@ kill -9, retention, a full disk, and the settings.
 import asyncio
 import datetime
 import json
+import os
 import resource
 import signal
 import sqlite3
@@ -13,9 +14,11 @@ import unittest
 import uuid
 
 from caller import Caller, CallError, ask, connect
+from postgresql import psql
 from services import PROGRAMS, Alone, http_get, main, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
+ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
 PYTHONS_LIMIT = 1024 * 1024  # a client of Python's websockets closes beyond it, unless told otherwise
 
 
@@ -28,18 +31,35 @@ def line(message="a message", **more):
     return {"id": str(uuid.uuid4()), "created_at": iso(), "component": "test", "level": "INFO", "message": message} | more
 
 
+def new_database():
+    if not ON_POSTGRESQL:
+        return {}
+    name = f"dewey_{uuid.uuid4().hex}"
+    psql(f"CREATE DATABASE {name}")
+    return {key: value for key, value in os.environ.items() if key.startswith("DEWEY_DB_")} | {"DEWEY_DB_NAME": name}
+
+
 class Dewey(Alone):
+    """With DEWEY_DB_HOST in the environment (tests/lib/postgresql.py) on a database of its own there, else on SQLite."""
+
     def __init__(self, **settings):
-        super().__init__("dewey", DEWEY_MCP_PORT=0, **settings)
+        super().__init__("dewey", DEWEY_MCP_PORT=0, **(new_database() | settings))
+
+    def __enter__(self):
+        super().__enter__()
+        wait_ready(self.port)
+        return self
 
     @property
     def database(self):
         return self.directory / "dewey.db"
 
-    def restart(self):
+    def restart(self, well=True):
         if self.program.process is not None:
             self.program.stop()
-        self.__enter__()
+        super().__enter__()
+        if well:
+            wait_ready(self.port)
 
 
 class Case(unittest.IsolatedAsyncioTestCase):
@@ -372,14 +392,6 @@ class Living(Case):
             await self.store(*batch)
         print(f"{20_000 / (time.monotonic() - began):,.0f} lines a second, one batch after the other", flush=True)
 
-    async def test_it_ends_in_order_and_finds_everything_again(self):
-        await self.store(line("kept"))
-        self.dewey.program.stop()
-        self.assertEqual([file.name for file in self.dewey.directory.glob("dewey.db*")], ["dewey.db"], "no journal is left")
-        self.dewey.restart()
-        async with Caller(self.dewey.url) as caller:
-            self.assertEqual([row["message"] for row in await caller.call("dewey_query_logs")], ["kept"])
-
     async def test_what_was_answered_survives_kill_9(self):
         acknowledged = []
 
@@ -404,6 +416,19 @@ class Living(Case):
                 rows |= {row["id"] for row in page["logs"]}
                 cursor = page["next_cursor"]
         self.assertLessEqual(set(acknowledged), rows)
+
+
+
+class Sqlite(Case):
+    """What happens to its file."""
+
+    async def test_it_ends_in_order_and_finds_everything_again(self):
+        await self.store(line("kept"))
+        self.dewey.program.stop()
+        self.assertEqual([file.name for file in self.dewey.directory.glob("dewey.db*")], ["dewey.db"], "no journal is left")
+        self.dewey.restart()
+        async with Caller(self.dewey.url) as caller:
+            self.assertEqual([row["message"] for row in await caller.call("dewey_query_logs")], ["kept"])
 
     async def test_a_full_disk_is_a_tool_error_and_heals(self):
         await self.store(line("before"))
@@ -454,7 +479,7 @@ class Living(Case):
         with self.dewey.database.open("r+b") as file:
             file.seek(64 * 1024)
             file.write(b"\xa5" * 512 * 1024)
-        self.dewey.restart()
+        self.dewey.restart(well=False)
         async with Caller(self.dewey.url) as caller:
             with self.assertRaises(CallError):
                 await caller.call("dewey_query_logs", {"limit": 1000})

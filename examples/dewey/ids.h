@@ -1,0 +1,12 @@
+/* ids.h: ids, which mcp_uuid_parse has brought into its form, to bytes and back. */
+#ifndef DEWEY_IDS_H
+#define DEWEY_IDS_H
+
+#include <iccm_network.h>
+
+enum { ID_BYTES = 16 };
+
+void id_to_bytes(const char *id, unsigned char bytes[ID_BYTES]);
+void id_from_bytes(const unsigned char *bytes, char id[MCP_UUID_SIZE]);
+
+#endif

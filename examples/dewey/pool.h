@@ -1,0 +1,30 @@
+/* pool.h: hands out connections to a database, each to one thread at a time. */
+#ifndef DEWEY_POOL_H
+#define DEWEY_POOL_H
+
+#include "store.h"
+
+#include <pthread.h>
+
+enum { POOL_MAX = 4 };
+
+typedef struct pool {
+  pthread_mutex_t mutex;
+  pthread_cond_t given;
+  void *free[POOL_MAX];
+  int count; /* of free */
+} pool_t;
+
+void pool_init(pool_t *pool);
+void pool_deinit(pool_t *pool); /* must be empty */
+
+/* A connection that nobody uses; NULL: there was none for so long, and error says so (STORE_BUSY). */
+void *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error);
+void pool_give(pool_t *pool, void *conn);
+
+/* One that is there now, or NULL. */
+void *pool_pop(pool_t *pool);
+
+int64_t monotonic_ms(void);
+
+#endif

@@ -1,0 +1,382 @@
+/* pq_conn.c: see pq_conn.h.
+ *
+ * libpq is used without blocking: what is to be sent is sent, then the socket is waited for in small steps,
+ * between which the deadline and stop are looked at. A statement that is given up takes its connection along;
+ * the server notices that within a second (client_connection_check_interval) and ends it there, too. The
+ * server's own limits (statement_timeout, lock_timeout) end what runs too long before that.
+ *
+ * Failures: what PostgreSQL says goes to the log; callers see the kind of it. A connection that is gone is
+ * not mended here: the next pq_connect makes another. */
+#include "pq_conn.h"
+#include "pool.h"
+
+#include <endian.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  CONNECT_MS = 5 * 1000,
+  STATEMENT_MS = STORE_QUERY_MS + 5 * 1000, /* by then the server itself has ended it */
+  STEP_MS = 100                             /* how soon stop is noticed */
+};
+
+/* Plans are made for the values given: statements leave out filters that are null. */
+static const char set_up[] =
+    "SET statement_timeout = 25000; SET lock_timeout = 10000;"
+    "SET idle_in_transaction_session_timeout = 60000;"
+    "SET client_connection_check_interval = 1000;"
+    "SET synchronous_commit = on; SET plan_cache_mode = force_custom_plan; SET jit = off;"
+    "SET client_min_messages = error; SET timezone = 'UTC'";
+_Static_assert(STORE_QUERY_MS == 25000, "statement_timeout says the same");
+
+/* ---- Failures ---- */
+
+/* The kind of failure, for everybody; states are looked for from the top, by their beginning. */
+static const struct kind {
+  const char *state, *brief;
+  int code;
+} kinds[] = {{"57014", NULL, STORE_SLOW}, /* statement_timeout */
+             {"55P03", NULL, STORE_BUSY}, /* lock_timeout */
+             {"40", NULL, STORE_BUSY},    /* deadlock, serialisation */
+             {"53100", "the database's disk is full", STORE_FAILED},
+             {"53", "the database lacks memory or connections", STORE_FAILED},
+             {"28", "the database refuses the user or password", STORE_FAILED},
+             {"3D", "the database does not exist", STORE_FAILED},
+             {"42501", "the database refuses access to its tables", STORE_FAILED},
+             {"57P", "the database is starting or stopping", STORE_FAILED},
+             {"25006", "the database is read-only", STORE_FAILED},
+             {"08", "the database cannot be reached", STORE_FAILED},
+             {"", "the database refused", STORE_FAILED}};
+
+static int fail_as(const char *state, const char *what, const char *message, store_error_t *error) {
+  const struct kind *kind = kinds;
+  while (strncmp(kind->state, state, strlen(kind->state)) != 0)
+    kind++;
+  snprintf(error->text, sizeof error->text, "%s: %s%s%.*s", what, state, state[0] != '\0' ? ": " : "",
+           (int)strcspn(message, "\n"), message);
+  if (kind->brief != NULL)
+    error->brief = kind->brief;
+  return kind->code;
+}
+
+void pq_disconnect(pq_conn_t *conn) {
+  PQfinish(conn->pg);
+  conn->pg = NULL;
+  memset(conn->prepared, 0, sizeof conn->prepared);
+}
+
+static int gone(pq_conn_t *conn, const char *what, store_error_t *error) {
+  int code = fail_as("08000", what, PQerrorMessage(conn->pg), error);
+  pq_disconnect(conn);
+  return code;
+}
+
+static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
+  snprintf(error->text, sizeof error->text, "%s: %s", what,
+           code == STORE_STOPPED ? "nobody waits for it any more" : "the database took too long");
+  pq_disconnect(conn);
+  return code;
+}
+
+/* ---- Waiting ---- */
+
+/* Waits until the socket is ready, for one step at most; false: not yet. */
+static bool wait_for(pq_conn_t *conn, short events, int64_t end_ms) {
+  int64_t left_ms = end_ms - monotonic_ms();
+  struct pollfd fd = {.fd = PQsocket(conn->pg), .events = events};
+  return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < STEP_MS ? (int)left_ms : STEP_MS) > 0;
+}
+
+/* What has to end the work in hand now, or STORE_OK. */
+static int must_end(pq_conn_t *conn, int64_t end_ms) {
+  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+    return STORE_STOPPED;
+  return monotonic_ms() >= end_ms ? STORE_SLOW : STORE_OK;
+}
+
+static int64_t end_of_statement(const pq_conn_t *conn) {
+  return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + STATEMENT_MS;
+}
+
+/* Sends what is to be sent and waits until a result is there. */
+static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store_error_t *error) {
+  for (;;) {
+    int unsent = PQflush(conn->pg);
+    if (unsent < 0)
+      return gone(conn, what, error);
+    if (unsent == 0 && !PQisBusy(conn->pg))
+      return STORE_OK;
+    if (wait_for(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, end_ms)) {
+      if (!PQconsumeInput(conn->pg))
+        return gone(conn, what, error);
+    } else {
+      int code = must_end(conn, end_ms);
+      if (code != STORE_OK)
+        return ended(conn, code, what, error);
+    }
+  }
+}
+
+/* ---- Results ---- */
+
+/* Where a statement's rows go, and what became of it. */
+typedef struct running {
+  pq_row_cb cb;
+  void *arg;
+  const char *what;
+  store_error_t *error;
+  int code;
+  bool enough; /* rows are passed over */
+  int64_t changed;
+} running_t;
+
+static void take_row(running_t *running, const PGresult *result) {
+  enum pq_row row = running->cb != NULL && !running->enough ? running->cb(result, running->arg) : PQ_TAKEN;
+  running->enough = running->enough || row != PQ_TAKEN;
+  if (row == PQ_STRANGE)
+    running->code = fail_as("", running->what, "a row is not as Dewey stores them", running->error);
+}
+
+static void take_failure(pq_conn_t *conn, running_t *running, const PGresult *result) {
+  const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+  snprintf(conn->state, sizeof conn->state, "%s", state != NULL ? state : "08000");
+  running->code = fail_as(conn->state, running->what, message != NULL ? message : PQerrorMessage(conn->pg),
+                          running->error);
+}
+
+static void take_result(pq_conn_t *conn, running_t *running, PGresult *result) {
+  switch (PQresultStatus(result)) {
+  case PGRES_SINGLE_TUPLE:
+    take_row(running, result);
+    break;
+  case PGRES_TUPLES_OK:
+  case PGRES_COMMAND_OK:
+    running->changed = strtoll(PQcmdTuples(result), NULL, 10);
+    break;
+  default:
+    if (running->code == STORE_OK)
+      take_failure(conn, running, result);
+  }
+  PQclear(result);
+}
+
+/* Takes all results of what was sent. */
+static int take_results(pq_conn_t *conn, running_t *running) {
+  int64_t end_ms = end_of_statement(conn);
+  for (;;) {
+    int code = await_result(conn, end_ms, running->what, running->error);
+    if (code != STORE_OK)
+      return code;
+    PGresult *result = PQgetResult(conn->pg);
+    if (result == NULL)
+      break;
+    take_result(conn, running, result);
+  }
+  return PQstatus(conn->pg) == CONNECTION_OK ? running->code : gone(conn, running->what, running->error);
+}
+
+/* Rolls back what is open; code. */
+static int end_failed(pq_conn_t *conn, int code, store_error_t *error) {
+  if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
+    return pq_roll_back(conn, code, NULL, error);
+  return code;
+}
+
+/* What was sent, or not, to its end. */
+static int finish(pq_conn_t *conn, int sent, running_t *running) {
+  conn->state[0] = '\0';
+  if (!sent)
+    return gone(conn, running->what, running->error);
+  int code = take_results(conn, running);
+  return code == STORE_OK ? STORE_OK : end_failed(conn, code, running->error);
+}
+
+/* ---- Statements ---- */
+
+static const char *name_of(enum pq_statement which, char name[16]) {
+  snprintf(name, 16, "dewey_%d", (int)which);
+  return name;
+}
+
+static int prepare(pq_conn_t *conn, enum pq_statement which, store_error_t *error) {
+  char name[16];
+  running_t running = {.what = "preparing a statement", .error = error};
+  if (conn->prepared[which])
+    return STORE_OK;
+  int sent = PQsendPrepare(conn->pg, name_of(which, name), pq_statements[which], 0, NULL);
+  int code = finish(conn, sent, &running);
+  conn->prepared[which] = code == STORE_OK;
+  return code;
+}
+
+int pq_each(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, pq_row_cb cb, void *arg,
+            int64_t *changed, const char *what, store_error_t *error) {
+  static const int binary[PQ_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  static const pq_params_t none = {.count = 0};
+  char name[16];
+  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
+  int code = prepare(conn, which, error);
+  if (code == STORE_OK && conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+    code = end_failed(conn, STORE_STOPPED, error);
+  if (code != STORE_OK)
+    return code;
+  if (params == NULL)
+    params = &none;
+  int sent = PQsendQueryPrepared(conn->pg, name_of(which, name), params->count, params->values,
+                                 params->lengths, binary, 1) &&
+             PQsetSingleRowMode(conn->pg);
+  code = finish(conn, sent, &running);
+  if (code == STORE_OK && changed != NULL)
+    *changed = running.changed;
+  return code;
+}
+
+int pq_change(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, const char *what,
+              store_error_t *error) {
+  return pq_each(conn, which, params, NULL, NULL, NULL, what, error);
+}
+
+int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error) {
+  running_t running = {.cb = pq_on_number, .arg = number, .what = what, .error = error};
+  int sent = PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 1) && PQsetSingleRowMode(conn->pg);
+  return finish(conn, sent, &running);
+}
+
+int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t *error) {
+  running_t running = {.what = what, .error = error};
+  return finish(conn, PQsendQuery(conn->pg, sql), &running);
+}
+
+int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *error) {
+  store_error_t other;
+  if (reason != NULL)
+    snprintf(error->text, sizeof error->text, "%s", reason);
+  running_t running = {.what = "rolling back", .error = &other};
+  if (conn->pg != NULL && PQsendQuery(conn->pg, "ROLLBACK"))
+    take_results(conn, &running);
+  return code;
+}
+
+/* ---- Connecting ---- */
+
+static bool is_alive(pq_conn_t *conn) {
+  struct pollfd fd = {.fd = PQsocket(conn->pg), .events = POLLIN};
+  if (poll(&fd, 1, 0) > 0) /* nobody asked: a notice, or the end */
+    return PQconsumeInput(conn->pg) && PQstatus(conn->pg) == CONNECTION_OK;
+  return true;
+}
+
+/* Goes through the stages until one of the ends. */
+static bool await_connection(pq_conn_t *conn, int64_t end_ms) {
+  PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+  while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED && monotonic_ms() < end_ms) {
+    if (wait_for(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, end_ms))
+      status = PQconnectPoll(conn->pg);
+  }
+  return status == PGRES_POLLING_OK;
+}
+
+static int describe_refusal(pq_conn_t *conn, store_error_t *error) {
+  const char *said = PQerrorMessage(conn->pg);
+  const char *state = "08000";
+  if (strstr(said, "password authentication failed") != NULL ||
+      strstr(said, "no pg_hba.conf entry") != NULL || strstr(said, "no password supplied") != NULL)
+    state = "28000";
+  else if (strstr(said, "database \"") != NULL && strstr(said, "does not exist") != NULL)
+    state = "3D000";
+  else if (strstr(said, "too many connections") != NULL || strstr(said, "too many clients") != NULL)
+    state = "53300";
+  else if (said[0] == '\0')
+    said = "no answer";
+  return fail_as(state, "connecting to the database", said, error);
+}
+
+static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
+  const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+  if (PQsetnonblocking(conn->pg, 1) != 0)
+    return gone(conn, "connecting to the database", error);
+  if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
+    error->brief = "the database's encoding is not UTF8";
+    snprintf(error->text, sizeof error->text, "%s", error->brief);
+    pq_disconnect(conn);
+    return STORE_FAILED;
+  }
+  return pq_command(conn, set_up, "setting the connection up", error);
+}
+
+int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
+  if (conn->pg != NULL && is_alive(conn))
+    return STORE_OK;
+  pq_disconnect(conn);
+  const char *const names[] = {"host",
+                               "port",
+                               "dbname",
+                               "user",
+                               "password",
+                               "client_encoding",
+                               "application_name",
+                               "keepalives_idle",
+                               "tcp_user_timeout",
+                               NULL};
+  const char *const values[] = {place->host, place->port, place->name, place->user, place->password,
+                                "UTF8",      "dewey",     "10",        "20000",     NULL};
+  conn->pg = PQconnectStartParams(names, values, 0);
+  int code = STORE_OK;
+  if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD ||
+      !await_connection(conn, monotonic_ms() + CONNECT_MS))
+    code = describe_refusal(conn, error);
+  if (code == STORE_OK)
+    return set_up_connection(conn, error);
+  pq_disconnect(conn);
+  return code;
+}
+
+/* ---- Values ---- */
+
+text_t pq_text(const PGresult *result, int column) {
+  if (PQgetisnull(result, 0, column))
+    return (text_t){NULL, 0};
+  return (text_t){PQgetvalue(result, 0, column), (size_t)PQgetlength(result, 0, column)};
+}
+
+text_t pq_json(const PGresult *result, int column) {
+  text_t text = pq_text(result, column);
+  return text.ptr != NULL && text.len > 0 ? (text_t){text.ptr + 1, text.len - 1}
+                                          : text; /* behind its version */
+}
+
+int64_t pq_int(const PGresult *result, int column) {
+  uint64_t wire = 0;
+  if (PQgetlength(result, 0, column) == (int)sizeof wire)
+    memcpy(&wire, PQgetvalue(result, 0, column), sizeof wire);
+  return (int64_t)be64toh(wire);
+}
+
+double pq_double(const PGresult *result, int column) {
+  int64_t bits = pq_int(result, column);
+  double value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+bool pq_bool(const PGresult *result, int column) {
+  return PQgetlength(result, 0, column) == 1 && *PQgetvalue(result, 0, column) != 0;
+}
+
+int64_t pq_time(const PGresult *result, int column) {
+  return pq_time_from(pq_int(result, column));
+}
+
+bool pq_id(const PGresult *result, int column, char id[MCP_UUID_SIZE]) {
+  if (PQgetlength(result, 0, column) != ID_BYTES)
+    return false;
+  id_from_bytes((const unsigned char *)PQgetvalue(result, 0, column), id);
+  return true;
+}
+
+enum pq_row pq_on_number(const PGresult *result, void *arg) {
+  *(int64_t *)arg = pq_int(result, 0);
+  return PQ_ENOUGH;
+}

@@ -1,0 +1,62 @@
+/* pq_conn.h: one connection to PostgreSQL, used by one thread at a time: connecting, and running statements
+ * so that none of it takes for ever. */
+#ifndef DEWEY_PQ_CONN_H
+#define DEWEY_PQ_CONN_H
+
+#include "pq_params.h"
+#include "pq_statements.h"
+#include "store.h"
+
+#include <libpq-fe.h>
+
+typedef struct pq_conn {
+  PGconn *pg; /* NULL: not connected */
+  bool prepared[PQ_STATEMENTS];
+  /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so. */
+  int64_t deadline_ms;
+  store_stop_t stop;
+  char state[6]; /* SQLSTATE of the failure just met, or "" */
+} pq_conn_t;
+
+/* Connects where there is no connection, or it was ended from the other side while nobody used it. After a
+ * failure conn is not connected. Blocks for some seconds at most, but for the look-up of the host's name,
+ * which is the resolver's affair. */
+int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error);
+void pq_disconnect(pq_conn_t *conn);
+
+/* Gets each row, borrowed until it returns: its values stand in row 0 of result. */
+enum pq_row { PQ_TAKEN, PQ_ENOUGH, PQ_STRANGE }; /* go on; no more are wanted; that is no row of ours */
+typedef enum pq_row (*pq_row_cb)(const PGresult *result, void *arg);
+
+/* Runs a statement and gives its rows to cb, which may be NULL. What: "storing", for the log. *changed, which
+ * may be NULL, says how many rows it changed or found. After a failure nothing is left open: the transaction,
+ * if there is one, has been rolled back or the connection given up. */
+int pq_each(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, pq_row_cb cb, void *arg,
+            int64_t *changed, const char *what, store_error_t *error);
+
+/* The same without rows and number. */
+int pq_change(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, const char *what,
+              store_error_t *error);
+
+/* Runs a fixed SQL text that answers one number. */
+int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error);
+
+/* Runs SQL without parameters and rows: one command, or several. */
+int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t *error);
+
+/* Ends a transaction that came to nothing, for a reason that is not PostgreSQL's; code. */
+int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *error);
+
+/* The values of a row, which are in the binary form; columns are counted from 0. */
+text_t pq_text(const PGresult *result, int column); /* ptr NULL: it is null */
+text_t pq_json(const PGresult *result, int column);
+int64_t pq_int(const PGresult *result, int column); /* bigint */
+double pq_double(const PGresult *result, int column);
+bool pq_bool(const PGresult *result, int column);
+int64_t pq_time(const PGresult *result, int column); /* timestamptz, in microseconds since 1970 */
+bool pq_id(const PGresult *result, int column, char id[MCP_UUID_SIZE]); /* false: it is none */
+
+/* Takes the one number of a row; arg is an int64_t *. */
+enum pq_row pq_on_number(const PGresult *result, void *arg);
+
+#endif

@@ -1,0 +1,51 @@
+/* pq_params.h: the parameters of a statement, in PostgreSQL's binary form, and arrays among them. */
+#ifndef DEWEY_PQ_PARAMS_H
+#define DEWEY_PQ_PARAMS_H
+
+#include "ids.h"
+#include "store.h"
+
+enum { PQ_PARAMS_MAX = 12 };
+
+/* The first is $1. A text borrows; all else is copied. */
+typedef struct pq_params {
+  int count;
+  const char *values[PQ_PARAMS_MAX];
+  int lengths[PQ_PARAMS_MAX];
+  unsigned char copies[PQ_PARAMS_MAX][ID_BYTES];
+} pq_params_t;
+
+void pq_add_text(pq_params_t *params, text_t text); /* one that is missing is null; json is a text, too */
+void pq_add_int(pq_params_t *params, int64_t value);
+void pq_add_bool(pq_params_t *params, bool value);
+void pq_add_time(pq_params_t *params, int64_t us); /* INT64_MIN and INT64_MAX: the infinities */
+void pq_add_id(pq_params_t *params, const char *id);
+void pq_add_null(pq_params_t *params);
+
+/* An array with one dimension, which grows by its items. After no_memory it is of no use. */
+enum pq_type { PQ_INT = 20, PQ_TEXT = 25, PQ_TIME = 1184, PQ_UUID = 2950 }; /* the types' own numbers */
+
+typedef struct pq_array {
+  char *bytes; /* owned */
+  size_t len, capacity;
+  size_t count;
+  bool no_memory;
+} pq_array_t;
+
+void pq_array_init(pq_array_t *array, enum pq_type type);
+void pq_array_deinit(pq_array_t *array);
+void pq_array_clear(pq_array_t *array); /* keeps the memory */
+
+void pq_append_text(pq_array_t *array, text_t text);
+void pq_append_int(pq_array_t *array, int64_t value);
+void pq_append_time(pq_array_t *array, int64_t us);
+void pq_append_id(pq_array_t *array, const char *id);
+
+/* Borrows the array, which must not change meanwhile. */
+void pq_add_array(pq_params_t *params, pq_array_t *array);
+
+/* Microseconds since 1970 to PostgreSQL's, which count from 2000 and know infinities, and back. */
+int64_t pq_time_to(int64_t us);
+int64_t pq_time_from(int64_t time);
+
+#endif

@@ -1,0 +1,96 @@
+/* pq_statements.c: see pq_statements.h.
+ *
+ * A filter that is not given is null: PostgreSQL makes its plan for the values given, and leaves out what a
+ * null makes true, so that one statement serves every combination of filters. */
+#include "pq_statements.h"
+
+/* The index's expression (pq_schema.sql), word for word. */
+#define LOGS_VECTOR "dewey_vector(left(message, 65536))"
+#define LEVEL_NAMES "'{TRACE,DEBUG,INFO,WARN,ERROR}'::text[]"
+#define LOGS_INSERT(json)                                                                                    \
+  "INSERT INTO logs(id, created_at, level, component, message, trace_id, data)"                              \
+  " SELECT id, created_at, (" LEVEL_NAMES ")[level + 1], component, message, trace_id, " json                \
+  " FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[],"            \
+  " $7::text[]) AS given(id, created_at, level, component, message, trace_id, data)"                         \
+  " ON CONFLICT DO NOTHING"
+#define CONVERSATION                                                                                         \
+  "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
+  " (SELECT count(*) FROM messages WHERE conversation_id = conversations.id) FROM conversations "
+#define IN_SESSION "WHERE ($1::text IS NULL OR (left(session_id, 256) = left($1, 256) AND session_id = $1))"
+#define A_PAGE ", id DESC LIMIT $2::bigint OFFSET $3::bigint"
+#define ROLE_NUMBER "array_position('{user,assistant,system,tool}'::text[], m.role)::bigint - 1"
+#define MESSAGE "m.id, m.turn_number::bigint, " ROLE_NUMBER ", m.content, m.metadata, m.created_at"
+#define FOUND                                                                                                \
+  " FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id,"                                 \
+  " dewey_query($1::text) AS wanted"                                                                         \
+  " WHERE m.words @@ wanted AND m.created_at BETWEEN $2::timestamptz AND $3::timestamptz"                    \
+  " AND ($4::text IS NULL OR c.session_id = $4)"
+#define CONTEXT_COLUMNS "is_active, created_at, updated_at FROM startup_contexts "
+
+const char *const pq_statements[PQ_STATEMENTS] = {
+    [PQ_LOGS_INSERT] = LOGS_INSERT("data::jsonb"),
+    [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("dewey_json(data)"),
+    [PQ_LOGS_QUERY] =
+        "SELECT id, created_at, array_position(" LEVEL_NAMES ", level)::bigint - 1, component, message,"
+        " trace_id, data FROM logs WHERE created_at >= $1::timestamptz AND created_at <= $2::timestamptz"
+        " AND ($3::uuid IS NULL OR (created_at, id) < ($2, $3))"
+        " AND ($4::text IS NULL OR (left(component, 256) = left($4, 256) AND component = $4)) AND ($5::text "
+        "IS NULL OR trace_id = $5)"
+        " AND ($6::bigint = 0 OR level = ANY((" LEVEL_NAMES ")[$6 + 1:]))"
+        " AND ($7::text IS NULL OR " LOGS_VECTOR " @@ dewey_query($7))"
+        " AND ($8::text IS NULL OR data @> dewey_json($8)) ORDER BY created_at DESC, id DESC LIMIT "
+        "$9::bigint",
+    [PQ_LOGS_CLEAR] =
+        "WITH step AS MATERIALIZED (SELECT id, created_at FROM logs WHERE created_at < $1::timestamptz"
+        " AND ($2::text IS NULL OR (left(component, 256) = left($2, 256) AND component = $2))"
+        " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1]) LIMIT $4::bigint)"
+        " DELETE FROM logs USING step WHERE logs.created_at = step.created_at AND logs.id = step.id",
+    [PQ_LOGS_COUNTS] =
+        "SELECT component, array_position(" LEVEL_NAMES ", level)::bigint - 1, count(*) FROM logs"
+        " GROUP BY component, level ORDER BY component COLLATE \"C\"",
+    [PQ_LOGS_RANGE] = "SELECT (SELECT created_at FROM logs ORDER BY created_at, id LIMIT 1),"
+                      " (SELECT created_at FROM logs ORDER BY created_at DESC, id DESC LIMIT 1),"
+                      " pg_database_size(current_database())",
+    [PQ_DAY_DROP] = "SELECT coalesce(dewey_drop_day($1::timestamptz), -1)",
+    [PQ_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
+                               " VALUES($1::uuid, $2::text, dewey_json($3::text), $4::timestamptz,"
+                               " $5::timestamptz)",
+    [PQ_CONVERSATION_LOCK] = "SELECT 1::bigint FROM conversations WHERE id = $1::uuid FOR UPDATE",
+    [PQ_CONVERSATION_FETCH] = CONVERSATION "WHERE id = $1::uuid",
+    [PQ_CONVERSATION_TOUCH] =
+        "UPDATE conversations SET updated_at = greatest(updated_at, $2::timestamptz) WHERE id = $1::uuid",
+    [PQ_CONVERSATION_DELETE] = "DELETE FROM conversations WHERE id = $1::uuid",
+    [PQ_MESSAGES_LAST_TURN] =
+        "SELECT coalesce(max(turn_number), 0)::bigint FROM messages WHERE conversation_id = $1::uuid",
+    [PQ_MESSAGES_INSERT] =
+        "INSERT INTO messages(conversation_id, id, turn_number, role, content, metadata, created_at)"
+        " SELECT $1::uuid, id, turn, ('{user,assistant,system,tool}'::text[])[role + 1], content,"
+        " dewey_json(metadata), created_at FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[],"
+        " $6::text[], $7::timestamptz[]) AS given(id, turn, role, content, metadata, created_at)"
+        " ON CONFLICT(conversation_id, turn_number) DO NOTHING",
+    [PQ_MESSAGES_FETCH] =
+        "SELECT " MESSAGE " FROM messages AS m WHERE conversation_id = $1::uuid ORDER BY turn_number",
+    [PQ_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation_id = $1::uuid",
+    [PQ_LIST_BY_CREATED] = CONVERSATION IN_SESSION " ORDER BY created_at DESC" A_PAGE,
+    [PQ_LIST_BY_UPDATED] = CONVERSATION IN_SESSION " ORDER BY updated_at DESC" A_PAGE,
+    [PQ_LIST_COUNT] = "SELECT count(*) FROM conversations " IN_SESSION,
+    [PQ_SEARCH] = "WITH found AS MATERIALIZED (SELECT m.id, ts_rank(m.words, wanted, 1)::float8 AS rank, "
+                  "m.created_at" FOUND
+                  " ORDER BY rank DESC, m.created_at DESC, m.id DESC LIMIT $5::bigint OFFSET $6::bigint)"
+                  " SELECT " MESSAGE ", c.id, c.session_id, c.metadata, found.rank FROM found"
+                  " JOIN messages AS m ON m.id = found.id JOIN conversations AS c ON c.id = m.conversation_id"
+                  " ORDER BY found.rank DESC, m.created_at DESC, m.id DESC",
+    [PQ_SEARCH_COUNT] = "SELECT count(*)" FOUND,
+    [PQ_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = false WHERE is_active",
+    [PQ_CONTEXT_SET] = "INSERT INTO startup_contexts(id, name, content, is_active, created_at, updated_at)"
+                       " VALUES($1::uuid, $2::text, $3::text, $4::boolean, $5::timestamptz, $5)"
+                       " ON CONFLICT(name) DO UPDATE SET content = excluded.content,"
+                       " is_active = excluded.is_active, updated_at = excluded.updated_at",
+    [PQ_CONTEXT_FETCH] = "SELECT id, name, content, " CONTEXT_COLUMNS
+                         "WHERE CASE WHEN $1::text IS NULL THEN is_active ELSE name = $1 END",
+    [PQ_CONTEXT_LIST] = "SELECT id, name, CASE WHEN $1::boolean THEN content END, " CONTEXT_COLUMNS
+                        "ORDER BY name COLLATE \"C\"",
+    [PQ_CONTEXT_DELETE] = "DELETE FROM startup_contexts WHERE name = $1::text",
+    [PQ_CHECK_WRITING] = "UPDATE dewey_schema SET checked_at = now()",
+    [PQ_CHECK_READING] = "SELECT count(*) FROM (SELECT FROM logs LIMIT 1) AS one",
+};

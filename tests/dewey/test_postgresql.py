@@ -1,0 +1,256 @@
+"""Dewey on PostgreSQL, what only that brings: a server that is away, restarts, dies or holds locks; several Deweys on one
+database; partitions; and databases of older installations. Started by tests/lib/postgresql.py for itself.
+"""
+import asyncio
+import datetime
+import json
+import re
+import subprocess
+import unittest
+
+from caller import Caller, CallError, ask, connect
+from postgresql import Postgresql, programs, psql
+from services import SOURCE, Alone, free_port, http_get, main, until, wait_ready
+from test_program import line
+
+LEGACY = (SOURCE / "tests/data/legacy.sql").read_text()
+TOOL_ERROR = -32000
+
+
+class Dewey(Alone):
+    def __init__(self, server, **settings):
+        super().__init__("dewey", DEWEY_MCP_PORT=0, **(server.environment() | settings))
+
+    def reason(self):
+        return http_get(self.port, path="/readyz").body.decode()
+
+
+class Case(unittest.IsolatedAsyncioTestCase):
+    @classmethod
+    def setUpClass(cls):
+        if programs() is None:
+            raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
+        cls.server = Postgresql()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+
+    def setUp(self):
+        self.database = f"d_{self._testMethodName[5:50]}"
+        self.sql(f"CREATE DATABASE {self.database}", "postgres")
+
+    def sql(self, text, database=None):
+        return psql(text, database or self.database, **self.server.environment())
+
+    def dewey(self, **settings):
+        return self.enterContext(Dewey(self.server, DEWEY_DB_NAME=self.database, **settings))
+
+    async def caller(self, dewey):
+        wait_ready(dewey.port)
+        return await self.enterAsyncContext(Caller(dewey.url))
+
+    async def store(self, caller, *lines):
+        return (await caller.call("dewey_store_logs_batch", {"logs": list(lines)}))["inserted_count"]
+
+    async def messages(self, caller, **filters):
+        return [row["message"] for row in await caller.call("dewey_query_logs", filters)]
+
+
+class Away(Case):
+    async def test_a_server_that_is_away_is_waited_for(self):
+        other = Postgresql()
+        self.addCleanup(other.close)
+        dewey = self.enterContext(Dewey(other, DEWEY_DB_NAME="postgres"))
+        until(lambda: "the database cannot be reached" in dewey.reason(), "the reason in /readyz")
+        async with Caller(dewey.url) as caller:
+            with self.assertRaises(CallError) as raised:
+                await self.store(caller, line())
+            self.assertEqual(raised.exception.code, TOOL_ERROR)
+            other.start()
+            wait_ready(dewey.port)
+            self.assertEqual(await self.store(caller, line()), 1)
+
+    async def test_what_is_wrong_is_named(self):
+        for settings, words in [
+            ({"DEWEY_DB_PASSWORD": "wrong"}, "the database refuses the user or password"),
+            ({"DEWEY_DB_NAME": "nobody_made_this"}, "the database does not exist"),
+            ({"DEWEY_DB_PORT": str(free_port())}, "the database cannot be reached"),
+        ]:
+            with Dewey(self.server, **({"DEWEY_DB_NAME": self.database} | settings)) as dewey:
+                until(lambda: words in dewey.reason(), f"{words!r} in /readyz")
+                self.assertNotIn(self.server.password, dewey.program.output())
+
+    async def test_restarts_and_kills_lose_nothing_that_was_acknowledged(self):
+        server = Postgresql(fsync="on")
+        self.addCleanup(server.close)
+        server.start()
+        dewey = self.enterContext(Dewey(server, DEWEY_DB_NAME="postgres"))
+        caller, stored, ending = await self.caller(dewey), [], asyncio.Event()
+
+        async def store_for_ever():
+            while not ending.is_set():
+                lines = [line() for _ in range(10)]
+                try:
+                    await self.store(caller, *lines)
+                    stored.extend(entry["id"] for entry in lines)
+                except CallError:
+                    await asyncio.sleep(0.02)
+
+        async def more_than(count):
+            deadline = asyncio.get_running_loop().time() + 60
+            while len(stored) < count:
+                self.assertLess(asyncio.get_running_loop().time(), deadline)
+                await asyncio.sleep(0.01)
+
+        tasks = [asyncio.create_task(store_for_ever()) for _ in range(4)]
+        for end in (server.kill, server.stop, server.kill):
+            await more_than(len(stored) + 200)
+            await asyncio.to_thread(end)
+            await asyncio.to_thread(server.start)
+        await more_than(len(stored) + 200)
+        ending.set()
+        await asyncio.gather(*tasks)
+        there = set(psql("SELECT id FROM logs", "postgres", **server.environment()).split())
+        self.assertEqual(set(stored) - there, set())
+
+    async def test_a_lock_is_no_failure_of_the_store(self):
+        dewey = self.dewey()
+        caller = await self.caller(dewey)
+        words = [str(programs() / "psql"), "-Xq", self.database]
+        names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
+        place = {name: self.server.environment()[f"DEWEY_DB_{part}"] for part, name in names.items()}
+        with subprocess.Popen(words, env=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
+            locker.stdin.write("BEGIN; LOCK TABLE logs; SELECT 'locked';\n")
+            locker.stdin.flush()
+            while "locked" not in locker.stdout.readline():
+                pass
+            storing = asyncio.create_task(self.store(caller, line("behind the lock")))
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            await asyncio.to_thread(until, lambda: self.sql(waits) != "0", "somebody who waits for the lock")
+            locker.stdin.write("COMMIT;\n")
+            locker.stdin.close()
+            self.assertEqual(await storing, 1)
+        self.assertEqual(http_get(dewey.port, path="/readyz").status, 200)
+
+
+class Tables(Case):
+    async def test_several_deweys_share_a_database(self):
+        deweys = [self.dewey() for _ in range(4)]
+        callers = [await self.caller(dewey) for dewey in deweys]
+        lines = [line(f"line {number}") for number in range(200)]
+        inserted = await asyncio.gather(*(self.store(caller, *lines) for caller in callers))
+        self.assertEqual(sum(inserted), 200)
+        self.assertEqual(self.sql("SELECT count(*), count(DISTINCT id) FROM logs"), "200|200")
+
+    async def test_lines_stand_in_the_partitions_of_their_days(self):
+        caller, now = await self.caller(self.dewey()), datetime.datetime.now(datetime.timezone.utc)
+        days = [now - datetime.timedelta(days=days) for days in (0, 1, -2, 400)]
+        await self.store(caller, *(line(created_at=day.isoformat()) for day in days))
+        places = self.sql("SELECT tableoid::regclass FROM logs ORDER BY created_at DESC").split()
+        named = [f"logs_day_{day:%Y%m%d}" for day in days]
+        self.assertEqual(places, [named[2], named[0], named[1], "logs_other"])
+
+    async def test_lines_from_ahead_move_into_their_day_when_it_is_made(self):
+        caller = await self.caller(self.dewey())
+        ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=10)
+        await self.store(caller, line("from ahead", created_at=ahead.isoformat()), line("of today"))
+        self.sql(f"SELECT dewey_make_day('{ahead:%Y-%m-%d}')")
+        where = self.sql("SELECT tableoid::regclass FROM logs WHERE message = 'from ahead'")
+        self.assertEqual(where, f"logs_day_{ahead:%Y%m%d}")
+        self.assertEqual(await self.messages(caller), ["from ahead", "of today"])
+
+    async def test_days_that_are_over_are_dropped(self):
+        with Dewey(self.server, DEWEY_DB_NAME=self.database) as dewey:
+            caller = await self.caller(dewey)
+            old = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=20)
+            self.sql(f"SELECT dewey_make_day('{old:%Y-%m-%d}')")
+            await self.store(caller, *(line(created_at=old.isoformat()) for _ in range(7)), line("of today"))
+            await caller.ws.close()
+        caller = await self.caller(dewey := self.dewey())
+        dewey.program.wait_for("removed 7 log lines older than 7 days")
+        self.assertEqual(self.sql(f"SELECT to_regclass('logs_day_{old:%Y%m%d}') IS NULL"), "t")
+        self.assertEqual(await self.messages(caller), ["of today"])
+
+    async def test_data_that_jsonb_cannot_hold_is_kept_as_text(self):
+        dewey = self.dewey()
+        wait_ready(dewey.port)
+        entries = [line(data={"n": 77}), line(data={"a": 1})]
+        asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": {"logs": entries}})
+        async with connect(dewey.url) as ws:
+            answer = await ask(ws, asked.replace("77", "1e300000"))
+        self.assertEqual(answer["result"]["inserted_count"], 2, answer)
+        kinds = self.sql("SELECT jsonb_typeof(data), data FROM logs ORDER BY 1").split("\n")
+        self.assertEqual(kinds, ['object|{"a": 1}', 'string|"{\\"n\\":1e300000}"'])
+
+    async def test_tables_of_a_newer_dewey_are_left_alone(self):
+        with Dewey(self.server, DEWEY_DB_NAME=self.database) as dewey:
+            wait_ready(dewey.port)
+        self.sql("UPDATE dewey_schema SET version = 99")
+        dewey = self.dewey()
+        until(lambda: "newer version" in dewey.reason(), "the reason in /readyz")
+
+    async def test_tables_of_another_program_are_left_alone(self):
+        self.sql("CREATE TABLE logs(x integer)")
+        dewey = self.dewey()
+        dewey.program.wait_for("the table logs was made by another program")
+        self.assertEqual(self.sql("SELECT count(*) FROM logs"), "0")
+        self.assertEqual(self.sql("SELECT to_regclass('dewey_schema') IS NULL"), "t")
+
+
+class Legacy(Case):
+    async def test_everything_is_taken_over(self):
+        self.sql(LEGACY)
+        dewey = self.dewey()
+        caller = await self.caller(dewey)
+        dewey.program.wait_for("no old log lines are removed from what was taken over until LOG_RETENTION_DAYS is set")
+        self.assertEqual(await self.messages(caller, search="of old", level="WARN"), ["a line of old"])
+        (row,) = await caller.call("dewey_query_logs", {"trace_id": "30000000-0000-4000-8000-000000000001"})
+        del row["age"]
+        self.assertEqual(
+            row,
+            {
+                "id": "20000000-0000-4000-8000-000000000001",
+                "trace_id": "30000000-0000-4000-8000-000000000001",
+                "component": "older",
+                "level": "WARN",
+                "message": "a line of old",
+                "data": {"k": 1},
+                "created_at": "2024-03-01T10:00:00.654321Z",
+            },
+        )
+        self.assertEqual((await caller.call("dewey_get_log_stats"))["total_count"], 5002)
+        read = await caller.call("dewey_get_conversation", {"conversation_id": "10000000-0000-4000-8000-000000000001"})
+        self.assertEqual(read["metadata"], {"from": "older"})
+        self.assertEqual(read["created_at"], "2024-03-01T10:00:00.123456Z")
+        turns = [(message["turn"], message["role"], message["content"]) for message in read["messages"]]
+        self.assertEqual(turns, [(1, "user", "a question of old"), (3, "assistant", "an answer of old")])
+        self.assertEqual((await caller.call("dewey_search", {"query": "answer"}))["total"], 1)
+        self.assertEqual((await caller.call("dewey_get_startup_context"))["name"], "second")
+        self.assertEqual(len((await caller.call("dewey_list_startup_contexts"))["contexts"]), 3)
+        self.assertEqual(self.sql("SELECT count(*) FROM legacy_logs"), "5002")
+
+    async def test_logs_without_trace_ids_and_without_the_rest(self):
+        self.sql(re.search(r"CREATE TABLE logs\(.*?;", LEGACY, re.S)[0].replace("  trace_id uuid,\n", ""))
+        self.sql("INSERT INTO logs(component, level, message) VALUES('c', 'ERROR', 'without a trace')")
+        caller = await self.caller(self.dewey())
+        self.assertEqual(await self.messages(caller), ["without a trace"])
+
+    async def test_retention_that_is_set_is_announced_and_then_kept(self):
+        self.sql(LEGACY)
+        dewey = self.dewey(LOG_RETENTION_DAYS="30")
+        caller = await self.caller(dewey)
+        dewey.program.wait_for("removed 5002 log lines older than 30 days")
+        self.assertRegex(dewey.program.output(), r"(?s)older than 30 days are removed from now on.*removed 5002")
+        self.assertEqual(await self.messages(caller), [])
+
+    async def test_a_takeover_that_fails_changes_nothing(self):
+        self.sql(LEGACY + "CREATE TABLE legacy_logs(x integer);")
+        dewey = self.dewey()
+        dewey.program.wait_for("setting the older tables aside")
+        self.assertEqual(self.sql("SELECT count(*) FROM logs"), "5002")
+        self.sql("DROP TABLE legacy_logs")
+        wait_ready(dewey.port)
+        self.assertEqual(self.sql("SELECT count(*) FROM logs"), "5002")
+
+
+if __name__ == "__main__":
+    main()

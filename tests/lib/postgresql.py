@@ -1,0 +1,129 @@
+"""Starts a PostgreSQL for tests, and runs a command that uses it.
+
+    /usr/bin/python3 tests/lib/postgresql.py COMMAND [ARGUMENT]...
+
+COMMAND finds the server's address in DEWEY_DB_HOST, _PORT, _USER and _PASSWORD, a superuser's, and makes databases or
+schemas of its own in it. The server is of the newest version installed, holds its data in a temporary directory, does
+without fsync, and ends with the command. As root it runs as the user postgres, since it refuses to be root's. Where
+there is none, the command is not run, and that is said.
+"""
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from services import free_port
+
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "listen_addresses": "127.0.0.1",
+    "password_encryption": "scram-sha-256",
+}
+
+
+def programs():
+    """The directory with initdb, postgres and createdb of the newest version; None: there is none."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((path.parent for path in found), key=lambda path: int(path.parts[-2]), default=None)
+
+
+def as_server(*command):
+    """The command as the server's user, to be ended with us."""
+    user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--pdeathsig", "KILL", *user, *(str(word) for word in command)]
+
+
+class Postgresql:
+    """A server that can be stopped, killed and started again; its data are kept until the end."""
+
+    def __init__(self, **settings):
+        self.place = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        self.data, self.bin, self.process = self.place / "data", programs(), None
+        self.port, self.password = free_port(), secrets.token_hex(8)
+        self.settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.place)} | settings
+        (self.place / "password").write_text(self.password)
+        for path in (self.place, self.place / "password"):
+            if os.geteuid() == 0:
+                shutil.chown(path, "postgres", "postgres")
+        self.place.chmod(0o700)
+        words = [f"--pwfile={self.place}/password", "--auth=scram-sha-256", "--username=dewey", "--encoding=UTF8"]
+        words += ["--locale=C.UTF-8", "--no-sync", "-D", self.data]
+        subprocess.run(as_server(self.bin / "initdb", *words), check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def environment(self):
+        return {
+            "DEWEY_DB_HOST": "127.0.0.1",
+            "DEWEY_DB_PORT": str(self.port),
+            "DEWEY_DB_USER": "dewey",
+            "DEWEY_DB_PASSWORD": self.password,
+        }
+
+    def start(self):
+        options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+        with (self.place / "log").open("ab") as log:
+            command = as_server(self.bin / "postgres", "-D", self.data, *options)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        deadline = time.monotonic() + 60
+        while not self.answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("PostgreSQL did not start:\n" + (self.place / "log").read_text(errors="replace")[-4000:])
+            time.sleep(0.05)
+        return self
+
+    def answers(self):
+        command = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command).returncode == 0
+
+    def stop(self):
+        """As fast as is orderly: sessions are ended."""
+        self.process.send_signal(2)
+        self.process.wait(60)
+
+    def kill(self):
+        """The whole of it at once, as a power cut would."""
+        children = re.findall(r"\d+", (Path("/proc") / str(self.process.pid) / "task" / str(self.process.pid) / "children").read_text())
+        for child in [*children, self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), 9)
+        self.process.wait(60)
+
+    def close(self):
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
+def psql(sql, database="postgres", **environment):
+    """Runs SQL on the server that the environment names; what it answers, as text."""
+    words = os.environ | environment
+    names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
+    words |= {name: words[f"DEWEY_DB_{part}"] for part, name in names.items()}
+    command = [programs() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database]
+    run = subprocess.run(command, input=sql, env=words, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def main(command):
+    if programs() is None:
+        print(f"NOT RUN: {command[-1]}: there is no PostgreSQL below /usr/lib/postgresql")
+        print("0 passed, 0 failed, 1 not run")
+        return 0
+    server = Postgresql()
+    try:
+        server.start()
+        return subprocess.run(command, env=os.environ | server.environment()).returncode
+    finally:
+        server.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
