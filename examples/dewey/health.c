@@ -4,8 +4,8 @@
  * again when it has worked once, or when a check found it so. */
 #include "health.h"
 
-void health_init(health_t *health) {
-  *health = (health_t){.failing[HEALTH_WRITING] = "the database has not been tried yet"};
+void health_init(health_t *health, bool well) {
+  *health = (health_t){.failing[HEALTH_WRITING] = well ? NULL : "the database has not been tried yet"};
   pthread_mutex_init(&health->mutex, NULL);
 }
 

@@ -16,8 +16,8 @@ typedef struct health {
   const char *reported; /* the kind of failure that was logged last by a check; its thread's own */
 } health_t;
 
-/* A store is not well before a check, or some work, has found it so. */
-void health_init(health_t *health);
+/* Well: the store was opened and works. Else it is not well before a check, or some work, has found it so. */
+void health_init(health_t *health, bool well);
 
 /* From here on the server is told, also what was found before; NULL: no more. */
 void health_tell(health_t *health, mcp_server_t *server);

@@ -152,7 +152,7 @@ static int run(const settings_t *settings) {
   dewey.retention_days = settings->retention_days;
   dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
-  health_init(&dewey.health);
+  health_init(&dewey.health, settings->postgresql.host == NULL);
   dewey.store = open_store(settings);
   if (dewey.store == NULL)
     return 1;

@@ -32,7 +32,8 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
 END $$;
 
 -- Log lines, a partition for each day (of UTC) around now; what is older or newer by far goes to logs_other.
--- Every index ends with the order of all answers. A component of any length has its beginning in the index.
+-- Every index ends with the order of all answers. A component of any length has its beginning in the index. What
+-- waits to be taken into an inverted index is looked through by every search: little may wait.
 CREATE TABLE logs(
   id uuid NOT NULL,
   trace_id text,
@@ -46,8 +47,10 @@ CREATE INDEX dewey_logs_time ON logs(created_at, id);
 CREATE INDEX dewey_logs_level ON logs(level, created_at, id);
 CREATE INDEX dewey_logs_component ON logs(left(component, 256), created_at, id);
 CREATE INDEX dewey_logs_trace ON logs(trace_id, created_at, id) WHERE trace_id IS NOT NULL;
-CREATE INDEX dewey_logs_words ON logs USING gin(dewey_vector(left(message, 65536)));
-CREATE INDEX dewey_logs_data ON logs USING gin(data jsonb_path_ops) WHERE data IS NOT NULL;
+CREATE INDEX dewey_logs_words ON logs USING gin(dewey_vector(left(message, 65536)))
+  WITH (gin_pending_list_limit = 256);
+CREATE INDEX dewey_logs_data ON logs USING gin(data jsonb_path_ops)
+  WITH (gin_pending_list_limit = 256) WHERE data IS NOT NULL;
 CREATE TABLE logs_other PARTITION OF logs DEFAULT;
 
 -- Makes a day's partition where there is none, with the lines that came too early for it.
@@ -118,7 +121,7 @@ CREATE TABLE messages(
   created_at timestamptz NOT NULL,
   words tsvector NOT NULL GENERATED ALWAYS AS (dewey_vector(left(content, 200000))) STORED,
   UNIQUE(conversation_id, turn_number));
-CREATE INDEX dewey_messages_words ON messages USING gin(words);
+CREATE INDEX dewey_messages_words ON messages USING gin(words) WITH (gin_pending_list_limit = 256);
 
 CREATE TABLE startup_contexts(
   id uuid PRIMARY KEY,
