@@ -224,6 +224,10 @@ mcp_server_t *mcp_server_new(const char *name, const char *version, int port, co
 int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);  /* 16 MiB; 1 KiB to 200 MiB */
 int mcp_server_set_max_connections(mcp_server_t *server, int connections); /* 1024 */
 int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outside private networks: false */
+/* Shares its port with other servers of the same user that do so, too: the kernel spreads new connections
+ * over them (SO_REUSEPORT). Port 0 still picks a free one, which is shared with nobody. Without this call
+ * ICCM_REUSEPORT says it; false. */
+int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
 int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /* comma-separated; none */
 /* The token that whoever connects has to send, as Authorization: Bearer or as a subprotocol mcp.auth.<token>
  * that is offered, which browsers can; else 401. NULL: none is asked for. With one, peers outside private

@@ -10,11 +10,13 @@
 #include "error.h"
 #include "url.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -52,7 +54,8 @@ static int read_environment(mcp_server_t *server) {
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
                   &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
-      mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0)
+      mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0 ||
+      mcp_env_bool("ICCM_REUSEPORT", false, &server->reuseport) != 0)
     return MCP_EENV;
   server->max_message = (size_t)message;
   server->max_connections = (int)connections;
@@ -190,6 +193,13 @@ int mcp_server_set_allow_public(mcp_server_t *server, bool allow) {
   if (server->started)
     return MCP_ESTATE;
   server->allow_public = allow;
+  return 0;
+}
+
+int mcp_server_set_reuseport(mcp_server_t *server, bool reuse) {
+  if (server->started)
+    return MCP_ESTATE;
+  server->reuseport = reuse;
   return 0;
 }
 
@@ -417,18 +427,30 @@ static void on_connection(uv_stream_t *listener, int status) {
   server->deaf = true;
 }
 
+/* Lets other servers that want it, too, and are the same user's listen on this port. */
+static int share_port(uv_tcp_t *tcp) {
+  uv_os_fd_t fd;
+  int on = 1, status = uv_fileno((uv_handle_t *)tcp, &fd);
+  if (status != 0)
+    return status;
+  return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
 static int listen_on(mcp_server_t *server, int which, const struct sockaddr *address, unsigned flags) {
   uv_tcp_t *tcp = mcp__malloc(sizeof *tcp);
   if (tcp == NULL)
     return UV_ENOMEM;
-  int status = uv_tcp_init(server->loop, tcp);
+  int status = uv_tcp_init_ex(server->loop, tcp, address->sa_family); /* with a socket already */
   if (status != 0) {
     mcp__free(tcp);
     return status;
   }
   server->listeners[which] = tcp;
   tcp->data = server;
-  status = uv_tcp_bind(tcp, address, flags);
+  if (server->reuseport)
+    status = share_port(tcp);
+  if (status == 0)
+    status = uv_tcp_bind(tcp, address, flags);
   return status == 0 ? uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection) : status;
 }
 
@@ -470,6 +492,8 @@ static int listen_everywhere(mcp_server_t *server, int port, int *bound) {
 
 static int find_port(mcp_server_t *server) {
   int bound = server->port, status = UV_EADDRINUSE;
+  if (server->port == 0)
+    server->reuseport = false; /* whoever shares a port has to know it before */
   for (int tries = server->port == 0 ? PORT_TRIES : 1; status == UV_EADDRINUSE && tries > 0; tries--)
     status = listen_everywhere(server, server->port, &bound);
   if (status == 0)

@@ -138,6 +138,7 @@ struct mcp_server {
   size_t max_message;
   int max_connections;
   bool allow_public;
+  bool reuseport;
   char *allowed_origins; /* NULL: none */
   mcp__auth_t auth;
   mcp__certificate_t certificate;

@@ -238,6 +238,7 @@ Test(server_flow, settings_out_of_range) {
   cr_assert_eq(mcp_server_set_max_connections(server, 5), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_allow_public(server, true), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_allowed_origins(server, "x"), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_reuseport(server, true), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_call_timeout_ms(server, 5), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, 5), MCP_ESTATE);
   close_all();

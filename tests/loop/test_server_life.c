@@ -315,6 +315,14 @@ Test(server_life, port_0_is_the_same_on_ipv4_and_ipv6) {
   scene_close();
 }
 
+static void say_who(mcp_call_t *call, yyjson_val *args, void *arg) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  (void)args;
+  yyjson_mut_obj_add_str(doc, answer, "name", arg);
+  mcp_call_reply(call, answer);
+}
+
 Test(server_life, two_servers_in_one_loop) {
   scene_open();
   server = stage_start();
@@ -324,6 +332,110 @@ Test(server_life, two_servers_in_one_loop) {
   stage_stop(server);
   wire_settle(wire_open(mcp_server_port(second)));
   stage_stop(second);
+  scene_close();
+}
+
+/* A server whose tool "who" answers its name. */
+static mcp_server_t *named(const char *name, int port) {
+  const mcp_tool_t tools[] = {{"who", "", NULL, say_who, (void *)(uintptr_t)name, 0}, MCP_TOOL_END};
+  return mcp_server_new(name, "1", port, tools);
+}
+
+static mcp_server_t *sharing(const char *name, int port, bool share) {
+  mcp_server_t *made = named(name, port);
+  cr_assert_eq(mcp_server_set_reuseport(made, share), 0);
+  return made;
+}
+
+/* Opens connections, over IPv6 where that is wanted and there, until both have answered. */
+static void both_answer(int port, wire_t *(*connect_by)(int port)) {
+  bool one = false, two = false;
+  for (int i = 0; i < 1000 && !(one && two); i++) {
+    wire_t *peer = connect_by(port);
+    RUN_UNTIL(peer->connected || peer->ended);
+    if (peer->ended) {
+      printf("NOT RUN: ::1, since there is no IPv6 here\n");
+      return;
+    }
+    wire_upgrade(peer);
+    RUN_UNTIL(peer->head != NULL);
+    wire_call(peer, 1, "who", "{}");
+    RUN_UNTIL(peer->count == 1);
+    one |= wire_says(peer, 1, "one");
+    two |= wire_says(peer, 1, "two");
+    wire_close(peer);
+  }
+  cr_assert(one && two);
+}
+
+static void play_sharing(mcp_server_t *one, mcp_server_t *two) {
+  cr_assert_eq(mcp_server_start(one, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(two, &scene_loop), 0);
+  both_answer(mcp_server_port(one), wire_connect);
+  both_answer(mcp_server_port(one), wire_connect6);
+  int port = mcp_server_port(one);
+  stage_stop(one);
+  for (int i = 0; i < 20; i++) { /* all of them come to the one that is left */
+    wire_t *peer = wire_open(port);
+    wire_call(peer, 1, "who", "{}");
+    RUN_UNTIL(wire_says(peer, 1, "two"));
+    wire_close(peer);
+  }
+  stage_stop(two);
+}
+
+Test(server_life, two_servers_on_one_port) {
+  scene_open();
+  int port = trap_free_port();
+  play_sharing(sharing("one", port, true), sharing("two", port, true));
+  scene_close();
+}
+
+Test(server_life, two_servers_on_one_port_by_the_environment) {
+  scene_open();
+  int port = trap_free_port();
+  setenv("ICCM_REUSEPORT", "1", 1);
+  play_sharing(named("one", port), named("two", port));
+  server = sharing("alone", port, false); /* the setter wins */
+  mcp_server_t *second = named("second", port);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  mcp_server_free(second);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, a_port_is_shared_by_both_or_not_at_all) {
+  scene_open();
+  int port = trap_free_port();
+  char words[64];
+  snprintf(words, sizeof words, "cannot listen on port %d: address already in use", port);
+  for (int which = 0; which < 3; which++) {
+    server = sharing("one", port, which == 1);
+    mcp_server_t *second = sharing("second", port, which == 2);
+    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+    cr_assert(scene_logged(words));
+    mcp_server_free(second);
+    stage_stop(server);
+  }
+  scene_close();
+}
+
+Test(server_life, port_0_is_shared_with_nobody) {
+  scene_open();
+  mcp_server_t *servers[20];
+  for (int i = 0; i < 20; i++) {
+    servers[i] = sharing("one", 0, true);
+    cr_assert_eq(mcp_server_start(servers[i], &scene_loop), 0);
+    for (int k = 0; k < i; k++)
+      cr_assert_neq(mcp_server_port(servers[i]), mcp_server_port(servers[k]));
+  }
+  mcp_server_t *guest = sharing("guest", mcp_server_port(servers[0]), true);
+  cr_assert_eq(mcp_server_start(guest, &scene_loop), UV_EADDRINUSE);
+  mcp_server_free(guest);
+  for (int i = 0; i < 20; i++)
+    stage_stop(servers[i]);
   scene_close();
 }
 
@@ -579,6 +691,7 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("ICCM_MAX_CONNECTIONS", "0");
   refused("ICCM_MAX_CONNECTIONS", "12x");
   refused("ICCM_ALLOW_PUBLIC", "maybe");
+  refused("ICCM_REUSEPORT", "2");
   refused("LOG_LEVEL", "loud");
   refused("LOGGING_ENABLED", "maybe");
   refused("GODOT_URL", "http://godot");
