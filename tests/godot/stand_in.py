@@ -9,7 +9,7 @@ import socket
 
 import websockets
 
-from services import PROGRAMS, System, http_get, until
+from services import System, http_get, until
 
 
 class Refuse(Exception):
@@ -117,13 +117,6 @@ class Parts(System):
         # in a thread, since programs that stop may still want an answer of the stand-in
         await asyncio.to_thread(self.__exit__, kind, error, trace)
         await self.stand_in.close()
-
-    def another(self, name, label, **settings):
-        """One more of a program, with settings of its own."""
-        program = self.add(label, PROGRAMS[name])
-        program.environment = program.environment | settings
-        self.programs.insert(0, self.programs.pop())
-        return program
 
     def ask(self, *words):
         """One command to Redis, whatever its bytes; the answer as int, bytes, None or list."""

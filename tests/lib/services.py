@@ -176,6 +176,13 @@ class Place:
         self.programs.append(program)
         return program
 
+    def another(self, name, label, **settings):
+        """One more of a program, with settings of its own; it is ended before the others."""
+        program = self.add(label, PROGRAMS[name])
+        program.environment = program.environment | settings
+        self.programs.insert(0, self.programs.pop())
+        return program
+
     def __enter__(self):
         return self
 

@@ -3,7 +3,8 @@
 A file of lines goes in through Godot over several connections with many calls in flight; each line has an id, so that a
 call whose fate is unknown can be repeated. On the way the worker is killed with SIGKILL again and again, and Dewey is
 killed and away for a while, which no caller may notice; in a second, shorter run Redis and Godot's server are killed,
-too. Then everything is read back through logger_query, page by page.
+too; in a third, two servers share a port, two workers a queue, and one of each is killed. Then everything is read back
+through logger_query, page by page.
 
 The judge: every line acknowledged, every acknowledged line stored, with the payload it had, none twice, nothing that
 was not sent; at the end a fresh entry gets through.
@@ -27,6 +28,7 @@ AWAY_S = float(os.environ.get("TEST_AWAY_S", 20))
 CONNECTIONS, IN_FLIGHT = 8, 32
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 COMPONENT = "delivery"
+MANY_CONNECTIONS = 24  # so many that both of two servers on one port get some
 ROUNDS = 3  # of killing everything
 DRAIN_S = 180
 
@@ -62,13 +64,13 @@ def entries_of(path):
 class Sending:
     """Sends entries until each has been acknowledged; what failed is sent again, as it was."""
 
-    def __init__(self, url, entries):
-        self.url, self.left = url, list(reversed(entries.values()))
+    def __init__(self, url, entries, connections=CONNECTIONS):
+        self.url, self.left, self.connections = url, list(reversed(entries.values())), connections
         self.total, self.acknowledged, self.repeated, self.failed = len(entries), 0, 0, 0
 
     async def run(self):
         async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
+            for _ in range(self.connections):
                 group.create_task(self.connection())
         assert self.acknowledged == self.total
         return time.monotonic()
@@ -128,6 +130,19 @@ async def trouble(system, sending):
     return held
 
 
+async def kill_one_of_each(system, sending, server, worker):
+    """Kills the first server and later the second, which may only end when the first is back, and a worker."""
+    for share, victim in enumerate((system.godot, worker, server), 1):
+        await sending.reached(share / 5)
+        failed = sending.failed
+        victim.kill()
+        while victim is not worker and sending.failed == failed:  # it had connections
+            await asyncio.sleep(0.002)
+        if victim is system.godot:
+            victim.start().port()  # waits until it listens
+    worker.start()
+
+
 async def has_batch(system):
     """Waits until the worker holds a batch: within a second, unless the queue is empty."""
     for _ in range(500):
@@ -184,6 +199,22 @@ class Delivery(AsyncCase):
             await self.drained(system)
             await self.judge(system, entries)
             print(f"{LINES // 5} lines: everything killed {ROUNDS} times, {sending.failed} calls failed and repeated")
+
+    async def test_several_servers_and_workers(self):
+        with System(ICCM_REUSEPORT=1) as system:
+            server = system.another("godot-server", "godot-server-2")
+            worker = system.another("godot-worker", "godot-worker-2", GODOT_WORKER_NAME="worker-2")
+            system.start()
+            server.start().port()
+            worker.start()
+            entries = self.entries(system, LINES // 10)
+            sending = Sending(system.godot_url, entries, MANY_CONNECTIONS)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(sending.run())
+                group.create_task(kill_one_of_each(system, sending, server, worker))
+            await self.drained(system)
+            await self.judge(system, entries)
+            print(f"{LINES // 10} lines: 2 servers on one port, 2 workers on one queue, {sending.failed} calls repeated")
 
     def entries(self, system, lines):
         path = system.directory / "lines.txt"
