@@ -1,136 +1,175 @@
 /* dead.c: what an operator does with dead letters: looks at them, gives them back to the queue, or throws
  * them away.
  *
- * Happy path: connect to Redis, go through the letters in pieces, from the oldest to the one that was the
- * newest at the start, say what was done, exit with 0. It works on Redis itself, since Godot's tools are
- * fixed and a letter is for whoever runs Godot, not for whoever may log. Failure modes: no Redis, or one that
- * goes in the middle: one line and status 1; a piece is done or not, none is lost, and the command can be
- * given again.
+ * Happy path: a page of them is one step in Redis; what moves them goes on piece by piece, from the oldest to
+ * the one that was the newest at the start, and answers how many there were. Failure modes: no Redis, or one
+ * that goes in the middle: a tool error that says how far it went; a piece is done or not, none is lost, and
+ * the call can be made again.
  */
 #include "dead.h"
 
-#include "config.h"
-#include "redis_queue.h"
-
-#include <iccm_network.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <uv.h>
 
-enum { PIECE = 100 }; /* letters at a time: 25 MiB at most */
+#define STRING(number) #number
+#define TEXT(number) STRING(number)
+#define MOST 100 /* letters in one step: 35 MiB at most */
+#define ANY_NUMBER 1000000
 
-typedef struct dead {
+enum { PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
+
+/* ---- list ---- */
+
+/* The letter as it is kept, and the id of its entry. */
+static yyjson_mut_val *show(yyjson_mut_doc *doc, const queue_text_t *text) {
+  yyjson_doc *letter = yyjson_read(text->text, text->len, 0);
+  yyjson_val *root = yyjson_doc_get_root(letter), *entry = yyjson_obj_get(root, "entry");
+  yyjson_doc *inner = yyjson_read(yyjson_get_str(entry), yyjson_get_len(entry), 0);
+  yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(inner), "id");
+  yyjson_mut_val *shown = yyjson_is_obj(root) ? yyjson_val_mut_copy(doc, root) : yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_val(doc, shown, "id",
+                         yyjson_is_str(id) ? yyjson_val_mut_copy(doc, id) : yyjson_mut_null(doc));
+  yyjson_doc_free(inner);
+  yyjson_doc_free(letter);
+  return shown;
+}
+
+static void on_page(int status, const queue_letters_t *letters, void *arg) {
+  mcp_call_t *call = arg;
+  if (status != 0) {
+    mcp_call_tool_error(call, QUEUE_AWAY);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc), *page = yyjson_mut_arr(doc);
+  size_t bytes = 0;
+  for (size_t i = 0; i < letters->count; i++) {
+    bytes += letters->texts[i].len;
+    if (i > 0 && bytes > PAGE_BYTES)
+      break;
+    yyjson_mut_arr_append(page, show(doc, &letters->texts[i]));
+  }
+  yyjson_mut_obj_add_int(doc, answer, "total", letters->total);
+  yyjson_mut_obj_add_val(doc, answer, "letters", page);
+  mcp_call_reply(call, answer);
+}
+
+static int64_t number_of(yyjson_val *args, const char *name, int64_t fallback) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  return yyjson_is_num(value) ? (int64_t)yyjson_get_num(value) : fallback;
+}
+
+static void list(mcp_call_t *call, yyjson_val *args, void *arg) {
+  if (queue_dead(arg, "list", number_of(args, "limit", MOST), number_of(args, "offset", 0), on_page, call) !=
+      0)
+    mcp_call_tool_error(call, QUEUE_AWAY);
+}
+
+/* ---- replay and discard ---- */
+
+typedef struct moving {
   queue_t *queue;
-  const char *verb;
+  mcp_call_t *call;
+  bool replay;
   int64_t left;        /* letters still to be looked at */
   int64_t seen, moved; /* so far */
-  bool begun, ended;
-  int status; /* to exit with */
-} dead_t;
+} moving_t;
 
-static void on_closed(void *arg) {
-  (void)arg;
-}
-
-static void end(dead_t *dead, int status) {
-  if (dead->ended)
-    return;
-  dead->ended = true;
-  dead->status = status;
-  queue_close(dead->queue, on_closed, NULL);
-}
-
-static void say(const dead_t *dead) {
-  if (strcmp(dead->verb, "replay") == 0)
-    printf("%lld given back to the queue, %lld stay: they do not hold their whole entry\n",
-           (long long)dead->moved, (long long)(dead->seen - dead->moved));
-  else if (strcmp(dead->verb, "discard") == 0)
-    printf("%lld discarded\n", (long long)dead->moved);
-}
-
-static void ask(dead_t *dead);
-
-static void on_letters(int status, const queue_letters_t *letters, void *arg) {
-  dead_t *dead = arg;
-  if (dead->ended)
-    return;
+static void end(moving_t *moving, int status) {
+  const char *done = moving->replay ? "replayed" : "discarded";
+  if (moving->moved > 0)
+    mcp_log(MCP_LOG_INFO, "godot", "%lld dead letters %s", (long long)moving->moved, done);
   if (status != 0) {
-    fprintf(stderr, "godot-worker: Redis: %s\n", mcp_strerror(status));
-    end(dead, 1);
-    return;
+    mcp_call_tool_error(moving->call, QUEUE_AWAY "; %lld %s so far", (long long)moving->moved, done);
+  } else {
+    yyjson_mut_doc *doc = mcp_call_doc(moving->call);
+    yyjson_mut_val *answer = yyjson_mut_obj(doc);
+    yyjson_mut_obj_add_int(doc, answer, done, moving->moved);
+    if (moving->replay)
+      yyjson_mut_obj_add_int(doc, answer, "kept", moving->seen - moving->moved);
+    mcp_call_reply(moving->call, answer);
   }
-  for (size_t i = 0; i < letters->count; i++)
-    printf("%.*s\n", (int)letters->texts[i].len, letters->texts[i].text);
-  if (dead->seen == 0 && letters->total < dead->left)
-    dead->left = letters->total; /* later ones, and those that stay, are not looked at again */
-  dead->seen += letters->seen;
-  dead->moved += letters->moved;
-  dead->left -= letters->seen;
-  if (letters->seen > 0 && dead->left > 0) {
-    ask(dead);
-    return;
-  }
-  say(dead);
-  end(dead, fflush(stdout) == 0 ? 0 : 1);
+  free(moving);
 }
 
-static void ask(dead_t *dead) {
-  int64_t most = dead->left < PIECE ? dead->left : PIECE;
-  int status = queue_dead(dead->queue, dead->verb, most, dead->seen, on_letters, dead);
+static void move_piece(moving_t *moving);
+
+static void on_moved(int status, const queue_letters_t *letters, void *arg) {
+  moving_t *moving = arg;
+  if (status != 0) {
+    end(moving, status);
+    return;
+  }
+  if (moving->seen == 0 && letters->total < moving->left)
+    moving->left = letters->total; /* later ones, and those that stay, are not looked at again */
+  moving->seen += letters->seen;
+  moving->moved += letters->moved;
+  moving->left -= letters->seen;
+  if (letters->seen > 0 && moving->left > 0)
+    move_piece(moving);
+  else
+    end(moving, 0);
+}
+
+static void move_piece(moving_t *moving) {
+  int64_t most = moving->left < MOST ? moving->left : MOST;
+  int status = queue_dead(moving->queue, moving->replay ? "replay" : "discard", most, 0, on_moved, moving);
   if (status != 0)
-    on_letters(status, NULL, dead);
+    end(moving, status);
 }
 
-static void on_redis(const char *reason, void *arg) {
-  dead_t *dead = arg;
-  if (reason != NULL && !dead->ended) {
-    fprintf(stderr, "godot-worker: Redis: %s\n", reason);
-    dead->status = 1;
-    dead->left = 0;
-  } else if (reason == NULL && !dead->begun) {
-    dead->begun = true;
-    ask(dead);
+static void move_all(mcp_call_t *call, yyjson_val *args, queue_t *queue, bool replay) {
+  moving_t *moving = calloc(1, sizeof *moving);
+  if (moving == NULL) {
+    mcp_call_tool_error(call, QUEUE_AWAY);
+    return;
   }
+  *moving = (moving_t){queue, call, replay, number_of(args, "limit", QUEUE_MAX_DEAD), 0, 0};
+  move_piece(moving);
 }
 
-static int usage(void) {
-  fprintf(stderr,
-          "Usage: godot-worker dead list|replay|discard [N]\n"
-          "The N oldest dead letters, or all of them: as lines of JSON, back to the queue, or away.\n");
-  return 2;
+static void replay(mcp_call_t *call, yyjson_val *args, void *arg) {
+  move_all(call, args, arg, true);
 }
 
-/* "list", "replay 20"; false: something else. */
-static bool read_words(int argc, char **argv, dead_t *dead) {
-  static const char *const verbs[] = {"list", "replay", "discard"};
-  char *rest = NULL;
-  dead->left = QUEUE_MAX_DEAD;
-  for (int i = 0; argc >= 2 && i < 3; i++)
-    if (strcmp(argv[1], verbs[i]) == 0)
-      dead->verb = verbs[i];
-  if (argc == 3)
-    dead->left = strtoll(argv[2], &rest, 10);
-  return dead->verb != NULL && argc <= 3 && dead->left > 0 &&
-         (rest == NULL || (*rest == '\0' && rest != argv[2]));
+static void discard(mcp_call_t *call, yyjson_val *args, void *arg) {
+  move_all(call, args, arg, false);
 }
 
-int dead_main(int argc, char **argv) {
-  dead_t dead = {0};
-  config_t config;
-  uv_loop_t loop;
-  if (!read_words(argc, argv, &dead))
-    return usage();
-  if (config_read(&config) != 0 || uv_loop_init(&loop) != 0)
-    return 1;
-  dead.queue = queue_new(&loop, &config);
-  if (dead.queue == NULL)
-    return 1;
-  queue_start(dead.queue, on_redis, NULL, &dead);
-  while (!dead.ended && uv_run(&loop, UV_RUN_ONCE) != 0)
-    if (dead.left == 0 && dead.status != 0)
-      end(&dead, 1); /* not within the callback that says that Redis is away */
-  uv_run(&loop, UV_RUN_DEFAULT);
-  uv_loop_close(&loop);
-  return dead.status;
+/* ---- The tools ---- */
+
+static const char limit_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"limit\":{\"type\":\"integer\",\"minimum\":1,"
+    "\"maximum\":" TEXT(ANY_NUMBER) ",\"description\":\"So many of the oldest; all unless given\"}}}";
+
+int dead_add_tools(mcp_server_t *server, queue_t *queue) {
+  const mcp_tool_t tools[] = {
+      {.name = "godot_dead_list",
+       .description = "List dead letters: log entries that the store refuses, the oldest first. A page may "
+                      "hold fewer than the limit; offset passes over those that were read",
+       .input_schema =
+           "{\"type\":\"object\",\"properties\":{"
+           "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" TEXT(
+               MOST) ","
+                     "\"default\":" TEXT(MOST) "},"
+                                               "\"offset\":{\"type\":\"integer\",\"minimum\":0,"
+                                               "\"maximum\":" TEXT(ANY_NUMBER) ",\"default\":0}}}",
+       .handler = list},
+      {.name = "godot_dead_replay",
+       .description = "Give dead letters back to the queue; those that do not hold their whole entry stay",
+       .input_schema = limit_schema,
+       .handler = replay},
+      {.name = "godot_dead_discard",
+       .description = "Remove dead letters for good",
+       .input_schema = limit_schema,
+       .handler = discard},
+  };
+  int status = 0;
+  for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
+    mcp_tool_t tool = tools[i];
+    tool.arg = queue;
+    tool.flags = MCP_TOOL_UNLISTED; /* a letter is for whoever runs Godot, not for models that log */
+    status = mcp_server_add_tool(server, &tool);
+  }
+  return status;
 }

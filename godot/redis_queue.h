@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define QUEUE_AWAY "queue unavailable, retry" /* what callers of tools are told */
+
 struct uv_loop_s;
 typedef struct queue queue_t;
 

@@ -7,6 +7,7 @@
  * tools say so.
  */
 #include "config.h"
+#include "dead.h"
 #include "figures.h"
 #include "tools.h"
 
@@ -79,6 +80,8 @@ static int make(godot_t *godot) {
   godot->tools.store = mcp_client_new(&godot->loop, config->dewey_url);
   godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
   if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
+    return 1;
+  if (dead_add_tools(godot->server, godot->tools.queue) != 0)
     return 1;
   tools_init(&godot->tools, &godot->loop, godot->server);
   figures_start(&godot->figures, &godot->loop, godot->server, godot->tools.queue);

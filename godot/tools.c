@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define TEXT_WITH_LEN(text) (text), sizeof(text) - 1
-#define QUEUE_AWAY "queue unavailable, retry"
 #define STORE_AWAY "log store unavailable, retry"
 
 enum {

@@ -4,14 +4,12 @@
  * name what was dropped in the log itself; on SIGTERM give the lease back and exit with 0. Failure modes: a
  * bad setting ends the program at the start with one line; Redis or the store away are waited for.
  */
-#include "dead.h"
 #include "delivery.h"
 #include "entry.h"
 
 #include <iccm_network.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <uv.h>
 
 enum { TRIM_MS = 1000 };
@@ -107,12 +105,8 @@ static int start(worker_t *worker) {
 
 int main(int argc, char **argv) {
   static worker_t worker;
-  int status;
-  if (argc > 1 && strcmp(argv[1], "dead") == 0)
-    return dead_main(argc - 1, argv + 1);
-  status = config_arguments(
-      argc, argv,
-      "Moves log entries from Redis to the log store; `godot-worker dead` is for those it refuses.");
+  int status = config_arguments(
+      argc, argv, "Moves log entries from Redis to the log store; `iccm dead` is for those it refuses.");
   if (status >= 0)
     return status;
   if (start(&worker) != 0)

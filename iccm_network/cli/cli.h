@@ -53,5 +53,6 @@ int logs_run(const options_t *options, const print_t *out);
 int stats_run(const options_t *options, const print_t *out);
 int trace_run(const options_t *options, const print_t *out);
 int canary_run(const options_t *options, const print_t *out);
+int dead_run(const options_t *options, const print_t *out);
 
 #endif

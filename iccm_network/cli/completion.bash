@@ -35,12 +35,13 @@ _iccm() {
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats trace canary' ;;
+    '') words='list call ping bench doctor bridge listen logs stats trace canary dead' ;;
     call | bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;
     canary) options+=' --seconds --late' ;;
+    dead) [[ $before == dead ]] && words='list replay discard' ;;
     esac
     if [[ $word == -* ]]; then
       words=$options

@@ -21,8 +21,7 @@ void logline_colour(const print_t *print, const char *level) {
       fprintf(print->file, "\033[%sm", colours[i].colour);
 }
 
-/* "2026-11-21T07:24:07.123456Z" as "2026-11-21 07:24:07.123". */
-static void print_time(const print_t *print, const char *time) {
+void logline_time(const print_t *print, const char *time) {
   char text[TIME_COLUMNS + 1];
   snprintf(text, sizeof text, "%s", time);
   if (strlen(text) > 10 && text[10] == 'T')
@@ -43,7 +42,7 @@ static void print_data(const print_t *print, yyjson_val *data) {
 void logline_print(const print_t *print, yyjson_val *row) {
   const char *level = logline_text(row, "level"), *trace = logline_text(row, "trace_id");
   yyjson_val *message = yyjson_obj_get(row, "message"), *component = yyjson_obj_get(row, "component");
-  print_time(print, logline_text(row, "created_at"));
+  logline_time(print, logline_text(row, "created_at"));
   fputc(' ', print->file);
   logline_colour(print, level);
   size_t used = print_line(print, level, strlen(level), 0);

@@ -7,6 +7,9 @@
 /* The text of a member; "" where it is none. Borrowed from the row. */
 const char *logline_text(yyjson_val *row, const char *name);
 
+/* A time as Godot writes it, as "2026-11-21 07:24:07.123". */
+void logline_time(const print_t *print, const char *time);
+
 /* Time (UTC, to the millisecond), level, component, message, then trace id and data where there are such;
  * coloured by level where there are colours. What a row lacks is left out. */
 void logline_print(const print_t *print, yyjson_val *row);

@@ -179,6 +179,15 @@ static const command_t commands[] = {
      "--json: a line for each report: {\"time\",\"event\":\"status|trouble|summary\",\n"
      "\"trace_id\",\"logged\",\"read\",\"lost\",\"doubled\",\"late\",\"missing\",\"refused\",\n"
      "\"unsure\",\"slowest_ms\"}\n"},
+    {"dead", 1, 3, 0, dead_run,
+     "Usage: iccm dead list|replay|discard [N] [URL]\n\n"
+     "What Godot keeps of log entries that its store has refused for good, the oldest\n"
+     "first, N of them or all: list shows time, reason and entry, replay gives them\n"
+     "back to the queue, unless they were cut or are no text, discard removes them.\n"
+     "URL is GODOT_URL unless given, or ws://localhost:9060.\n\n"
+     "--json: of list a line for each: {\"at\",\"reason\",\"entry\",\"id\"}; entry_base64\n"
+     "where the entry is no text, cut_from where it is not whole. Of the others\n"
+     "{\"replayed\",\"kept\"} or {\"discarded\"}\n"},
 };
 
 static const char general_help[] =
@@ -196,6 +205,7 @@ static const char general_help[] =
     "  iccm stats URL                           show a server's counters\n"
     "  iccm trace ID [URL]                      one request across components\n"
     "  iccm canary [URL]                        watch over Godot's log\n"
+    "  iccm dead list|replay|discard [N] [URL]  entries that the store refused\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =

@@ -55,6 +55,11 @@ class Completion(unittest.TestCase):
                 self.assertEqual(offered(option, "="), [])
                 self.assertEqual(offered(option, "=", "l"), [])
 
+    def test_what_to_do_with_dead_letters(self):
+        self.assertEqual(offered("dead", ""), ["list", "replay", "discard"])
+        self.assertEqual(offered("--json", "dead", "re"), ["replay"])
+        self.assertEqual(offered("dead", "list", ""), [])
+
     def test_nothing_else(self):
         for words in (("call", ""), ("call", "ws", ":", "//127.0.0.1:1", ""), ("listen", ""), ("fly", "")):
             self.assertEqual(offered(*words), [])

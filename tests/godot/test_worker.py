@@ -8,8 +8,8 @@ import unittest
 import uuid
 from datetime import datetime, timezone
 
-from caller import Caller
-from services import PROGRAMS, finished, main
+from caller import CallError, Caller
+from services import PROGRAMS, finished, main, wait_ready
 from stand_in import Parts, Refuse, Vanish
 
 KILLS = int(os.environ.get("TEST_KILLS", 40))  # of the worker with its spool
@@ -243,19 +243,24 @@ class InFlight(WorkerCase):
 
 
 class DeadLetters(WorkerCase):
-    """godot-worker dead list, replay, discard."""
+    """iccm dead list, replay, discard, by the tools of Godot's server."""
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.odd = lambda entry: int(entry["message"]) % 2 and "odd"
         self.store.behave = lambda logs: self.store.store(logs, self.odd)
         await self.store.open()
+        self.parts.godot.start()
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
 
-    async def dead(self, *words, status=0, **settings):
-        environment = self.parts.settings | {"PATH": os.environ["PATH"]} | settings
-        run = await asyncio.to_thread(finished, [PROGRAMS["godot-worker"], "dead", *words], env=environment)
+    async def dead(self, *words, status=0):
+        environment = {"GODOT_URL": self.parts.godot_url, "PATH": os.environ["PATH"]}
+        run = await asyncio.to_thread(finished, [PROGRAMS["iccm"], "dead", *words], env=environment)
         self.assertEqual(run.returncode, status, run.stderr)
         return run
+
+    async def letters(self, *words):
+        return [json.loads(line) for line in (await self.dead("list", "--json", *words)).stdout.splitlines()]
 
     async def refused(self, count):
         self.parts.worker.start()
@@ -265,21 +270,36 @@ class DeadLetters(WorkerCase):
 
     async def test_listed_the_oldest_first(self):
         await self.refused(500)
-        letters = [json.loads(line) for line in (await self.dead("list")).stdout.splitlines()]
+        letters = await self.letters()
         messages = sorted(int(json.loads(letter["entry"])["message"]) for letter in letters)
         self.assertEqual(messages, list(range(1, 500, 2)))
         self.assertEqual([letter["at"] for letter in letters], sorted(letter["at"] for letter in letters))
         self.assertEqual({letter["reason"] for letter in letters}, {"odd"})
-        few = [json.loads(line) for line in (await self.dead("list", "3")).stdout.splitlines()]
-        self.assertEqual(few, letters[:3])
+        self.assertEqual([letter["id"] for letter in letters], [json.loads(one["entry"])["id"] for one in letters])
+        few = await self.dead("list", "3")
+        self.assertRegex(few.stdout.splitlines()[2], r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} odd: {"id":')
+        self.assertEqual((len(few.stdout.splitlines()), few.stderr), (3, "iccm: 247 more, newer than these\n"))
+        self.assertEqual(await self.letters("3", self.parts.godot_url), letters[:3])
         self.assertEqual(self.parts.number("LLEN", "logs:dead"), 250, "a look changes nothing")
+
+    async def test_pages_fit_into_a_megabyte(self):
+        self.parts.worker.start()
+        self.odd = lambda entry: "odd"
+        self.parts.push(*({"component": "c", "level": "INFO", "message": "x" * 200000} for _ in range(12)))
+        await self.parts.until(lambda: self.parts.number("LLEN", "logs:dead") == 12, "they are refused")
+        async with Caller(self.parts.godot_url) as caller:
+            answer = await caller.request("tools/call", {"name": "godot_dead_list", "arguments": {}})
+            text = answer["result"]["content"][0]["text"]
+            self.assertLess(len(json.dumps(answer)), 1 << 20)
+            self.assertEqual((json.loads(text)["total"], len(json.loads(text)["letters"])), (12, 4))
+        self.assertEqual(len(await self.letters()), 12)
 
     async def test_replayed_once_the_store_takes_them(self):
         await self.refused(400)
         self.odd = lambda entry: None
         self.assertIn("150 given back to the queue, 0 stay", (await self.dead("replay", "150")).stdout)
         await self.stored_all(350)
-        self.assertIn("50 given back to the queue, 0 stay", (await self.dead("replay")).stdout)
+        self.assertEqual(json.loads((await self.dead("replay", "--json")).stdout), {"replayed": 50, "kept": 0})
         await self.stored_all(400)
         self.assertEqual(self.parts.dead(), [])
 
@@ -287,10 +307,19 @@ class DeadLetters(WorkerCase):
         self.parts.worker.start()
         self.parts.push(b"\xff", "x" * 300000, *entries(2))
         await self.stored_all(1)
+        cut, odd = sorted((letter for letter in await self.letters() if "entry" in letter), key=lambda one: one["reason"])
+        self.assertEqual((cut["cut_from"], cut["id"], odd["id"]), (300000, None, json.loads(odd["entry"])["id"]))
         self.odd = lambda entry: None
         self.assertIn("1 given back to the queue, 2 stay", (await self.dead("replay")).stdout)
         await self.stored_all(2)
         self.assertEqual(len(self.parts.dead()), 2)
+
+    async def test_what_is_no_letter(self):
+        self.parts.ask("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
+        self.assertEqual([letter["id"] for letter in await self.letters()], [None] * 4)
+        self.assertEqual((await self.dead("list")).stdout.count("\n"), 4)
+        self.assertIn("0 given back to the queue, 4 stay", (await self.dead("replay")).stdout)
+        self.assertEqual(json.loads((await self.dead("discard", "--json")).stdout), {"discarded": 4})
 
     async def test_discarded(self):
         await self.refused(20)
@@ -298,12 +327,25 @@ class DeadLetters(WorkerCase):
         self.assertEqual(len(self.parts.dead()), 6)
         self.assertEqual((await self.dead("discard")).stdout, "6 discarded\n")
         self.assertEqual((await self.dead("discard")).stdout, "0 discarded\n")
-        self.assertEqual((await self.dead("list")).stdout, "")
+        nothing = await self.dead("list")
+        self.assertEqual((nothing.stdout, nothing.stderr), ("", "iccm: there are no dead letters\n"))
+        self.assertIn("6 dead letters discarded", self.parts.godot.output())
 
-    async def test_wrong_words_and_no_redis(self):
-        for words in ([], ["lost"], ["list", "0"], ["list", "3x"], ["list", ""], ["list", "1", "2"]):
-            self.assertIn("Usage", (await self.dead(*words, status=2)).stderr)
-        self.assertIn("refused", (await self.dead("list", status=1, REDIS_PORT="1")).stderr)
+    async def test_no_redis(self):
+        await asyncio.to_thread(self.parts.redis.kill)
+        for verb in ("list", "replay", "discard"):
+            self.assertIn("queue unavailable, retry", (await self.dead(verb, status=5)).stderr)
+        self.parts.start_redis()
+
+    async def test_the_tools_check_what_they_are_asked(self):
+        async with Caller(self.parts.godot_url) as caller:
+            for tool, wrong in (("list", {"limit": 0}), ("list", {"limit": 101}), ("list", {"offset": -1}),
+                                ("replay", {"limit": 0}), ("discard", {"limit": 1e300}), ("discard", {"limit": "all"})):
+                with self.assertRaises(CallError) as caught:
+                    await caller.call(f"godot_dead_{tool}", wrong)
+                self.assertEqual(caught.exception.code, -32602)
+            beyond = await caller.call("godot_dead_list", {"offset": 1000000})
+            self.assertEqual(beyond, {"total": 0, "letters": []})
 
 
 class Away(WorkerCase):

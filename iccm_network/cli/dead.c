@@ -1,0 +1,163 @@
+/* dead.c: `iccm dead list|replay|discard [N] [URL]`. What Godot keeps of log entries that its store has
+ * refused: looked at, given back to the queue, or thrown away, by tools that Godot does not list.
+ *
+ * Failure: of any call: reported, and the end. A server without these tools is told apart in words. Pages
+ * that never end are stopped by the session's deadline.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "logline.h"
+#include "report.h"
+#include "rows.h"
+
+enum { PAGE = 100, MAX_LETTERS = 1000000, MESSAGE_SIZE = 512 };
+
+typedef struct dead {
+  const print_t *out;
+  const char *verb;
+  char tool[32];
+  int64_t limit; /* letters that were asked for; 0: all */
+  int64_t shown, total;
+  bool more; /* there may be another page */
+  int code;
+} dead_t;
+
+/* ---- what comes back ------------------------------------------------------------------------------- */
+
+static void fail(session_t *session, dead_t *dead, const mcp_result_t *result) {
+  char message[MESSAGE_SIZE];
+  mcp_result_t told = *result;
+  if (result->status == MCP_METHOD_NOT_FOUND || result->status == MCP_INVALID_PARAMS) {
+    snprintf(message, sizeof message, "%s: this is no Godot, or one that has no such tools", result->message);
+    told = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
+  }
+  dead->code = report_failure(session->options, dead->out, dead->tool, &told, session->connected);
+}
+
+static void fail_shape(session_t *session, dead_t *dead) {
+  const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer is not of that tool's shape"};
+  fail(session, dead, &odd);
+}
+
+static void show(const print_t *out, yyjson_val *letter) {
+  yyjson_val *entry = yyjson_obj_get(letter, "entry"), *reason = yyjson_obj_get(letter, "reason");
+  if (entry == NULL)
+    entry = yyjson_obj_get(letter, "entry_base64");
+  logline_time(out, logline_text(letter, "at"));
+  fputc(' ', out->file);
+  print_bold(out);
+  print_line(out, yyjson_get_str(reason), yyjson_get_len(reason), 0);
+  print_plain(out);
+  fputs(": ", out->file);
+  print_line(out, yyjson_get_str(entry), yyjson_get_len(entry), 0);
+  fputc('\n', out->file);
+}
+
+static void on_letters(session_t *session, const mcp_result_t *result, void *arg) {
+  dead_t *dead = arg;
+  yyjson_val *letters = yyjson_obj_get(result->value, "letters"), *letter;
+  yyjson_val *total = yyjson_obj_get(result->value, "total");
+  size_t i, count;
+  dead->more = false;
+  if (result->status != 0 || result->is_error) {
+    fail(session, dead, result);
+    return;
+  }
+  if (!yyjson_is_arr(letters) || !yyjson_is_int(total)) {
+    fail_shape(session, dead);
+    return;
+  }
+  yyjson_arr_foreach(letters, i, count, letter) {
+    if (session->options->json)
+      print_json(dead->out, letter, false);
+    else
+      show(dead->out, letter);
+  }
+  dead->shown += (int64_t)count;
+  dead->total = yyjson_get_sint(total);
+  dead->more = count > 0 && dead->shown < dead->total && (dead->limit == 0 || dead->shown < dead->limit);
+}
+
+static void on_moved(session_t *session, const mcp_result_t *result, void *arg) {
+  dead_t *dead = arg;
+  yyjson_val *replayed = yyjson_obj_get(result->value, "replayed");
+  yyjson_val *discarded = yyjson_obj_get(result->value, "discarded");
+  if (result->status != 0 || result->is_error)
+    fail(session, dead, result);
+  else if (!yyjson_is_int(replayed) && !yyjson_is_int(discarded))
+    fail_shape(session, dead);
+  else if (session->options->json)
+    print_json(dead->out, result->value, false);
+  else if (yyjson_is_int(discarded))
+    fprintf(dead->out->file, "%lld discarded\n", (long long)yyjson_get_sint(discarded));
+  else
+    fprintf(dead->out->file, "%lld given back to the queue, %lld stay: they do not hold their whole entry\n",
+            (long long)yyjson_get_sint(replayed),
+            (long long)yyjson_get_sint(yyjson_obj_get(result->value, "kept")));
+}
+
+/* ---- the command ----------------------------------------------------------------------------------- */
+
+/* limit 0: the tool's own. */
+static yyjson_mut_doc *make_args(int64_t limit, int64_t offset) {
+  yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
+  yyjson_mut_val *args = checked(yyjson_mut_obj(doc));
+  yyjson_mut_doc_set_root(doc, args);
+  if (limit > 0)
+    yyjson_mut_obj_add_int(doc, args, "limit", limit);
+  if (offset > 0)
+    yyjson_mut_obj_add_int(doc, args, "offset", offset);
+  return doc;
+}
+
+static void list(session_t *session, dead_t *dead) {
+  do {
+    int64_t left = dead->limit - dead->shown;
+    int64_t limit = dead->limit == 0 || left > PAGE ? PAGE : left;
+    session_call(session, dead->tool, make_args(limit, dead->shown), on_letters, dead);
+  } while (dead->more);
+  if (dead->code == ICCM_OK && dead->total == 0)
+    fputs("iccm: there are no dead letters\n", stderr);
+  else if (dead->code == ICCM_OK && dead->shown < dead->total)
+    fprintf(stderr, "iccm: %lld more, newer than these\n", (long long)(dead->total - dead->shown));
+}
+
+/* Whether the word is a number, and not an address, which has a colon or a dot if it begins with a digit. */
+static bool means_number(const char *word) {
+  return *word == '-' || (*word >= '0' && *word <= '9' && strpbrk(word, ".:/") == NULL);
+}
+
+static bool read_limit(const char *word, int64_t *limit) {
+  char *end;
+  errno = 0;
+  *limit = strtoll(word, &end, 10);
+  return errno == 0 && *end == '\0' && *limit >= 1 && *limit <= MAX_LETTERS;
+}
+
+int dead_run(const options_t *options, const print_t *out) {
+  dead_t dead = {.out = out, .verb = options->url}; /* the first word */
+  options_t rest = *options;
+  session_t session;
+  bool lists = strcmp(dead.verb, "list") == 0;
+  if (!lists && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
+    return report_usage(options, out, "iccm dead takes list, replay or discard, not %s", dead.verb);
+  if (rest.word_count > 0 && means_number(rest.words[0])) {
+    if (!read_limit(rest.words[0], &dead.limit))
+      return report_usage(options, out, "how many dead letters is a number from 1 to %d", MAX_LETTERS);
+    rest.words++;
+    rest.word_count--;
+  }
+  if (rest.word_count > 1)
+    return report_usage(options, out, "too many arguments; see iccm dead --help");
+  const options_t mine = rows_options(&rest);
+  snprintf(dead.tool, sizeof dead.tool, "godot_dead_%s", dead.verb);
+  int code = session_begin(&session, &mine, out);
+  if (code != 0)
+    return code;
+  if (lists)
+    list(&session, &dead);
+  else
+    session_call(&session, dead.tool, make_args(dead.limit, 0), on_moved, &dead);
+  return session_end(&session, dead.code);
+}
