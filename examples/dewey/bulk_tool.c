@@ -85,6 +85,8 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   int code = dewey->store->add(dewey->store, conversation, begin, on_next, bulk, NULL, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+    mcp_metric_add(dewey->figures.conversations, "begun", begin);
+    mcp_metric_add(dewey->figures.messages, "stored", (double)yyjson_mut_arr_size(bulk->ids));
     reply_stored(bulk, conversation->id);
   } else if (code == STORE_STOPPED) {
     end_refused(bulk);

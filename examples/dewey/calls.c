@@ -110,8 +110,8 @@ void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, tex
                                           : yyjson_mut_null(doc));
 }
 
-answer_t answer_begin(mcp_call_t *call, const char *rows) {
-  answer_t answer = {.call = call, .doc = mcp_call_doc(call)};
+answer_t answer_begin(mcp_call_t *call, const char *rows, const char *of) {
+  answer_t answer = {.call = call, .of = of, .doc = mcp_call_doc(call)};
   answer.root = yyjson_mut_obj(answer.doc);
   if (rows != NULL)
     answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, rows);
@@ -129,8 +129,10 @@ void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, c
     return;
   }
   health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
-  if (answer->bytes > ANSWER_MAX_BYTES)
+  if (answer->bytes > ANSWER_MAX_BYTES) {
     end_too_large(answer->call, "");
-  else
-    mcp_call_reply(answer->call, answer->root);
+    return;
+  }
+  mcp_metric_add(dewey->figures.rows, answer->of, (double)yyjson_mut_arr_size(answer->rows));
+  mcp_call_reply(answer->call, answer->root);
 }

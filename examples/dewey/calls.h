@@ -29,12 +29,13 @@ bool force_arg(mcp_call_t *call, yyjson_val *args); /* true has to be given */
 /* An answer that grows while rows are read. rows: the name of its array; NULL: it has none yet. */
 typedef struct answer {
   mcp_call_t *call;
+  const char *of; /* what the rows are counted as */
   yyjson_mut_doc *doc;
   yyjson_mut_val *root, *rows;
   size_t bytes;
 } answer_t;
 
-answer_t answer_begin(mcp_call_t *call, const char *rows);
+answer_t answer_begin(mcp_call_t *call, const char *rows, const char *of);
 bool answer_takes(answer_t *answer, size_t bytes); /* whether there is room for so many more */
 /* Ends the call with it, or with what went wrong: code of the store, or too large. */
 void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, const store_error_t *error);

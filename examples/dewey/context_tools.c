@@ -52,7 +52,7 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   text_t name;
   if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name))
     return;
-  answer_t answer = answer_begin(call, NULL);
+  answer_t answer = answer_begin(call, NULL, "contexts");
   store_error_t error;
   int code = dewey->store->get_context(dewey->store, name, on_got, &answer, &error);
   if (code == STORE_NONE) {
@@ -91,7 +91,7 @@ static void on_set(mcp_call_t *call, yyjson_val *args, void *arg) {
   startup_context_t context;
   if (!read_context(call, args, &context))
     return;
-  answer_t answer = answer_begin(call, NULL);
+  answer_t answer = answer_begin(call, NULL, "contexts");
   store_error_t error;
   int code = dewey->store->set_context(dewey->store, &context, on_set_row, &answer, &error);
   if (code == STORE_OK) {
@@ -117,7 +117,7 @@ static bool on_listed(const startup_context_t *row, void *arg) {
 static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   bool with_content = yyjson_is_true(yyjson_obj_get(args, "include_content"));
-  answer_t answer = answer_begin(call, "contexts");
+  answer_t answer = answer_begin(call, "contexts", "contexts");
   store_error_t error;
   int code =
       dewey->store->list_contexts(dewey->store, with_content, until_left(call), on_listed, &answer, &error);

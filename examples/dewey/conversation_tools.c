@@ -111,6 +111,7 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
     int code = dewey->store->add(dewey->store, &conversation, true, NULL, NULL, NULL, &error);
     if (code == STORE_OK) {
       health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+      mcp_metric_add(dewey->figures.conversations, "begun", 1);
       reply_begun(call, &conversation);
     } else {
       end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
@@ -153,6 +154,7 @@ static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, singl
   int code = dewey->store->add(dewey->store, &conversation, false, on_single, single, &turn, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+    mcp_metric_add(dewey->figures.messages, "stored", 1);
     reply_stored(call, &single->in.message, turn);
   } else {
     end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
@@ -213,7 +215,7 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   char id[MCP_UUID_SIZE];
   if (!conversation_id_arg(call, args, id))
     return;
-  answer_t answer = answer_begin(call, NULL);
+  answer_t answer = answer_begin(call, NULL, "messages");
   store_error_t error;
   int code =
       dewey->store->get(dewey->store, id, until_left(call), on_conversation, on_message, &answer, &error);
@@ -251,7 +253,7 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &page.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &page.offset))
     return;
-  answer_t answer = answer_begin(call, "conversations");
+  answer_t answer = answer_begin(call, "conversations", "conversations");
   store_error_t error;
   int64_t total = 0;
   int code = dewey->store->list(dewey->store, &page, until_left(call), on_listed, &answer, &total, &error);
@@ -299,7 +301,7 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &search.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &search.offset))
     return;
-  answer_t answer = answer_begin(call, "results");
+  answer_t answer = answer_begin(call, "results", "messages");
   store_error_t error;
   int64_t total = 0;
   int code = dewey->store->search(dewey->store, &search, until_left(call), on_found, &answer, &total, &error);
@@ -321,6 +323,8 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
     end_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
     return;
   }
+  mcp_metric_add(dewey->figures.conversations, "deleted", 1);
+  mcp_metric_add(dewey->figures.messages, "deleted", (double)messages);
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_true(doc, answer, "deleted");

@@ -9,6 +9,10 @@ void health_init(health_t *health, bool well) {
   pthread_mutex_init(&health->mutex, NULL);
 }
 
+static void worked(health_t *health) {
+  mcp_metric_set(health->figures.worked, NULL, (double)mcp_time_now_us() / 1e6);
+}
+
 /* With the mutex held, so that the server hears of changes in their order. */
 static void tell(health_t *health) {
   const char *reason = health->failing[HEALTH_WRITING];
@@ -16,24 +20,45 @@ static void tell(health_t *health) {
     reason = health->failing[HEALTH_READING];
   if (health->server != NULL)
     mcp_server_set_need(health->server, "store", reason);
+  mcp_metric_set(health->figures.failing, NULL, reason != NULL);
+  if (reason == NULL)
+    worked(health);
 }
 
 void health_tell(health_t *health, mcp_server_t *server) {
   pthread_mutex_lock(&health->mutex);
   health->server = server;
+  health->figures = (health_figures_t){.errors = NULL};
+  if (server != NULL)
+    health_figures_make(&health->figures, server);
   tell(health);
   pthread_mutex_unlock(&health->mutex);
 }
 
-void health_report(health_t *health, enum health_work work, int code, const store_error_t *error) {
-  if (code != STORE_OK && code != STORE_FAILED)
-    return;
-  pthread_mutex_lock(&health->mutex);
+/* With the mutex held. */
+static void count(health_t *health, int code) {
+  static const char *const kinds[] = {
+      [STORE_BUSY] = "busy", [STORE_SLOW] = "slow", [STORE_FAILED] = "failed"};
+  if (code == STORE_OK)
+    worked(health);
+  else if (kinds[code] != NULL)
+    mcp_metric_add(health->figures.errors, kinds[code], 1);
+}
+
+/* With the mutex held. */
+static void note(health_t *health, enum health_work work, int code, const store_error_t *error) {
   bool was_failing = health->failing[work] != NULL;
   health->failures += code == STORE_FAILED;
   health->failing[work] = code == STORE_FAILED ? error->brief : NULL;
   if (was_failing || code == STORE_FAILED)
     tell(health);
+}
+
+void health_report(health_t *health, enum health_work work, int code, const store_error_t *error) {
+  pthread_mutex_lock(&health->mutex);
+  count(health, code);
+  if (code == STORE_OK || code == STORE_FAILED)
+    note(health, work, code, error);
   pthread_mutex_unlock(&health->mutex);
 }
 

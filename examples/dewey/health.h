@@ -2,6 +2,7 @@
 #ifndef DEWEY_HEALTH_H
 #define DEWEY_HEALTH_H
 
+#include "figures.h"
 #include "store.h"
 
 #include <pthread.h>
@@ -14,6 +15,7 @@ typedef struct health {
   const char *failing[HEALTH_WORKS]; /* why; NULL: it does not */
   unsigned failures;                 /* since the last check */
   const char *reported; /* the kind of failure that was logged last by a check; its thread's own */
+  health_figures_t figures;          /* the server's; NULL with it */
 } health_t;
 
 /* Well: the store was opened and works. Else it is not well before a check, or some work, has found it so. */
@@ -22,8 +24,8 @@ void health_init(health_t *health, bool well);
 /* From here on the server is told, also what was found before; NULL: no more. */
 void health_tell(health_t *health, mcp_server_t *server);
 
-/* What came of some work in the store. A store that is busy, slow or was told to stop says nothing about its
- * health, nor does a success that had nothing to do: do not report that. */
+/* What came of some work in the store; it is counted. A store that is busy, slow or was told to stop says
+ * nothing about its health, nor does a success that had nothing to do: do not report that. */
 void health_report(health_t *health, enum health_work work, int code, const store_error_t *error);
 
 /* Tries a store that is not well, and prepares one that is new; ends when stop says so. Called now and then:

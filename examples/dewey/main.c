@@ -125,9 +125,14 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   if (server == NULL)
     return MCP_ESTATE; /* the library has logged why */
   int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
+  figures_make(&dewey->figures, server);
   health_tell(&dewey->health, server);
+  retention_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
+  if (retention == NULL)
+    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
   if (code == 0)
-    code = mcp_server_run(server);
+    code = retention != NULL ? mcp_server_run(server) : MCP_ESTATE;
+  retention_stop(retention);
   health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   if (code != 0 && code != MCP_ETIMEOUT)
     mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
@@ -156,13 +161,7 @@ static int run(const settings_t *settings) {
   dewey.store = open_store(settings);
   if (dewey.store == NULL)
     return 1;
-  int code = MCP_ESTATE;
-  retention_t *retention = retention_start(&dewey);
-  if (retention != NULL)
-    code = serve(settings, &dewey);
-  else
-    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
-  retention_stop(retention);
+  int code = serve(settings, &dewey);
   if (code ==
       MCP_ETIMEOUT) { /* what was committed is on the disk; the rest is undone when it is opened next */
     mcp_log(MCP_LOG_WARN, "dewey", "ending while the store is still at work");

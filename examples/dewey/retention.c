@@ -57,10 +57,11 @@ static void remove_old(retention_t *retention) {
   if (deleted > 0)
     mcp_log(MCP_LOG_INFO, "retention", "removed %llu log lines older than %lld days",
             (unsigned long long)deleted, (long long)retention->dewey->retention_days);
-  if (code != STORE_OK && code != STORE_STOPPED)
+  mcp_metric_add(retention->dewey->figures.deleted, "retention", (double)deleted);
+  if (code != STORE_OK && code != STORE_STOPPED) {
     mcp_log(MCP_LOG_ERROR, "retention", "removing old log lines failed: %s", error.text);
-  if (code == STORE_FAILED)
     health_report(&retention->dewey->health, HEALTH_WRITING, code, &error);
+  }
 }
 
 /* Sleeps until the next check; false: to be stopped. */

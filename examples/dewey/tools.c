@@ -111,6 +111,11 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
   }
   if (inserted > 0)
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
+  const figures_t *figures = &dewey->figures;
+  mcp_metric_add(figures->batches, NULL, 1);
+  mcp_metric_add(figures->entries, "stored", (double)inserted);
+  mcp_metric_add(figures->entries, "duplicate", (double)(batch->count - inserted));
+  mcp_metric_add(figures->entries, "rejected", (double)yyjson_mut_arr_size(refused));
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, answer, "status", "ok");
@@ -250,6 +255,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
     int code = dewey->store->query(dewey->store, &filter, until_left(call), on_row, &page, &error);
     if (code == STORE_OK) {
       health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+      mcp_metric_add(dewey->figures.rows, "logs", (double)page.count);
       reply_page(&page, with_cursor);
     } else {
       end_failed(call, dewey, HEALTH_READING, code, "querying", &error);
@@ -269,6 +275,7 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   store_error_t error;
   uint64_t deleted;
   int code = dewey->store->clear(dewey->store, &what, until_left(call), &deleted, &error);
+  mcp_metric_add(dewey->figures.deleted, "clear", (double)deleted);
   if (code != STORE_OK) {
     end_failed(call, dewey, HEALTH_WRITING, code, "clearing", &error);
     return;

@@ -2,6 +2,7 @@
 #ifndef DEWEY_TOOLS_H
 #define DEWEY_TOOLS_H
 
+#include "figures.h"
 #include "health.h"
 
 enum { DEWEY_TOOLS = 15 };
@@ -13,6 +14,7 @@ typedef struct dewey {
   bool retention_given;     /* by the operator */
   const char *import_paths; /* as beneath_open() wants them; empty: none */
   health_t health;
+  figures_t figures;
 } dewey_t;
 
 /* The point in time before which log lines are too old. */

@@ -3,8 +3,12 @@
 #include "stats_view.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "samples.h"
+
+enum { MAX_TIME_S = 0x7fffffff };
 
 static const char prefix[] = "iccm_";
 
@@ -165,6 +169,37 @@ static void print_calls(const print_t *print, yyjson_val *calls) {
   print_section(print, "Calls", doc);
 }
 
+/* A point in time for people, where the metric is one by its name and not 0 (never); else the value. */
+static yyjson_mut_val *readable(yyjson_mut_doc *doc, yyjson_val *metric, yyjson_val *value) {
+  static const char suffix[] = "_timestamp_seconds";
+  yyjson_val *name = yyjson_obj_get(metric, "name");
+  size_t len = yyjson_get_len(name);
+  double seconds = yyjson_get_num(value);
+  char text[32];
+  struct tm tm;
+  bool is_time = len >= sizeof suffix && seconds > 0 && seconds < MAX_TIME_S &&
+                 strcmp(yyjson_get_str(name) + len - (sizeof suffix - 1), suffix) == 0;
+  if (!is_time || gmtime_r(&(time_t){(time_t)seconds}, &tm) == NULL)
+    return yyjson_val_mut_copy(doc, value);
+  strftime(text, sizeof text, "%Y-%m-%d %H:%M:%SZ", &tm);
+  return yyjson_mut_strcpy(doc, text);
+}
+
+/* outcome=ok,tool=echo */
+static yyjson_mut_val *labels_text(yyjson_mut_doc *doc, yyjson_val *labels) {
+  size_t i, max, size;
+  char *text;
+  yyjson_val *name, *value;
+  FILE *file = checked(open_memstream(&text, &size));
+  yyjson_obj_foreach(labels, i, max, name, value) {
+    fprintf(file, "%s%s=%s", i > 0 ? "," : "", yyjson_get_str(name), yyjson_get_str(value));
+  }
+  fclose(file);
+  yyjson_mut_val *made = yyjson_mut_strncpy(doc, checked(text), size);
+  free(text);
+  return made;
+}
+
 /* Rows of name, where the labels stand behind it, and what else there is. */
 static void print_metrics(const print_t *print, yyjson_val *metrics, bool histograms) {
   yyjson_mut_doc *doc = new_rows();
@@ -175,7 +210,11 @@ static void print_metrics(const print_t *print, yyjson_val *metrics, bool histog
       continue;
     yyjson_mut_val *row = checked(yyjson_mut_arr_add_obj(doc, yyjson_mut_doc_get_root(doc)));
     yyjson_obj_foreach(metric, j, members, name, value) {
-      if (!yyjson_is_obj(value) || yyjson_obj_size(value) > 0)
+      if (yyjson_equals_str(name, "value"))
+        yyjson_mut_obj_add(row, yyjson_val_mut_copy(doc, name), readable(doc, metric, value));
+      else if (yyjson_is_obj(value) && yyjson_obj_size(value) > 0)
+        yyjson_mut_obj_add(row, yyjson_val_mut_copy(doc, name), labels_text(doc, value));
+      else if (!yyjson_is_obj(value))
         yyjson_mut_obj_add(row, yyjson_val_mut_copy(doc, name), yyjson_val_mut_copy(doc, value));
     }
   }

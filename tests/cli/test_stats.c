@@ -57,12 +57,32 @@ Test(stats, tables) {
                                  "reason  count\n"
                                  "403         2\n"
                                  "\nMetrics of the component\n"
-                                 "name        labels                   value\n"
-                                 "sold_total  {\"size\":\"a \\\"b\\\"\\\\\\\\n\"}    1.5\n"
-                                 "bare                                  1000\n";
+                                 "name        labels         value\n"
+                                 "sold_total  size=a \"b\"\\\\n    1.5\n"
+                                 "bare                        1000\n";
   caught_t caught;
   setlocale(LC_CTYPE, "C.UTF-8");
   yyjson_doc *stats = stats_read(text, sizeof text - 1);
+  catch_begin(&caught, 80);
+  stats_print(&caught.print, yyjson_doc_get_root(stats));
+  catch_end(&caught, expected);
+  yyjson_doc_free(stats);
+  assert_no_leaks();
+}
+
+Test(stats, points_in_time) {
+  static const char times[] = "store_worked_timestamp_seconds 1795159447.25\n"
+                              "never_timestamp_seconds 0\n"
+                              "odd_timestamp_seconds 1e30\n"
+                              "_timestamp_seconds 1\n";
+  static const char expected[] = "\nMetrics of the component\n"
+                                 "name                            value\n"
+                                 "store_worked_timestamp_seconds  2026-11-20 07:24:07Z\n"
+                                 "never_timestamp_seconds         0\n"
+                                 "odd_timestamp_seconds           1e30\n"
+                                 "_timestamp_seconds              1\n";
+  caught_t caught;
+  yyjson_doc *stats = stats_read(times, sizeof times - 1);
   catch_begin(&caught, 80);
   stats_print(&caught.print, yyjson_doc_get_root(stats));
   catch_end(&caught, expected);

@@ -33,6 +33,17 @@ class Real(Case):
             self.assertRegex(outcome.out, r"(?m)^connections_total +3$")
             self.assertRegex(outcome.out, r"(?m)^tool +ok +mean_ms +p50_ms +p90_ms +p99_ms\necho +3 ")
 
+    def test_dewey(self):
+        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+            logs = '[{"component":"c","level":"INFO","message":"m"},{"component":"c","level":"LOUD","message":"m"}]'
+            self.assertEqual(iccm("call", dewey.url, "dewey_store_logs_batch", f"logs={logs}").code, OK)
+            outcome = iccm("stats", dewey.url)
+            self.assertEqual((outcome.code, outcome.err), (OK, ""))
+            for shown in (r'dewey_log_entries_total +outcome=stored +1', r'dewey_store_failing +0',
+                          r'dewey_log_entries_total +outcome=rejected +1',
+                          r'dewey_store_worked_timestamp_seconds +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ'):
+                self.assertRegex(outcome.out, rf"(?m)^{shown}$")
+
     def test_token(self):
         with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
             self.expect(iccm("stats", echo.url), REFUSED, "401")

@@ -39,6 +39,14 @@ def new_database():
     return {key: value for key, value in os.environ.items() if key.startswith("DEWEY_DB_")} | {"DEWEY_DB_NAME": name}
 
 
+def figure(port, name):
+    """One line of /metrics, by what stands in front of its value."""
+    for text in http_get(port, path="/metrics").body.decode().splitlines():
+        if text.startswith(name + " "):
+            return float(text.rpartition(" ")[2])
+    raise AssertionError(f"no {name} in /metrics")
+
+
 class Dewey(Alone):
     """With DEWEY_DB_HOST in the environment (tests/lib/postgresql.py) on a database of its own there, else on SQLite."""
 
@@ -458,9 +466,12 @@ class Sqlite(Case):
         self.assertRegex(reason, r"^store: (disk I/O error|database or disk is full)\n$")
         self.assertEqual(await self.found(), ["before"])
         self.assertEqual(self.readiness()[0], 503, "that reading works says nothing about writing")
+        self.assertEqual(figure(self.dewey.port, "dewey_store_failing"), 1)
+        self.assertEqual(figure(self.dewey.port, 'dewey_store_errors_total{kind="failed"}'), 1)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
         await self.store(line("after"))
         self.assertEqual(self.readiness(), (200, "ready\n"))
+        self.assertEqual(figure(self.dewey.port, "dewey_store_failing"), 0)
         self.dewey.program.wait_for("store: there")
 
     async def test_a_store_that_fails_is_found_well_without_a_call(self):
@@ -470,7 +481,9 @@ class Sqlite(Case):
         await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
         self.assertEqual(self.readiness()[0], 503)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        began = time.time()
         wait_ready(self.dewey.port, seconds=40)  # it looks every ten seconds
+        self.assertGreaterEqual(figure(self.dewey.port, "dewey_store_worked_timestamp_seconds"), began - 1)
         self.assertEqual((await self.store(line()))["inserted_count"], 1)
 
     async def test_a_database_that_cannot_be_read_is_named(self):
@@ -492,6 +505,7 @@ class Sqlite(Case):
         await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
         self.assertEqual(await self.query(), [])
         self.assertEqual(self.readiness()[0], 200, "busy is not away")
+        self.assertEqual(figure(self.dewey.port, 'dewey_store_errors_total{kind="busy"}'), 1)
         other.execute("ROLLBACK")
         other.close()
         self.assertEqual((await self.store(line()))["inserted_count"], 1)
@@ -561,6 +575,8 @@ class Settings(unittest.IsolatedAsyncioTestCase):
             place.program.environment["LOG_RETENTION_DAYS"] = "2"
             place.restart()
             place.program.wait_for("removed 1000 log lines older than 2 days")
+            while figure(place.port, 'dewey_log_deleted_total{by="retention"}') != 1000:  # counted right behind
+                await asyncio.sleep(0.01)
             async with Caller(place.url) as caller:
                 self.assertEqual([row["message"] for row in await caller.call("dewey_query_logs")], ["young"])
                 answer = await caller.call("dewey_query_logs", {"search": "old"})

@@ -1,7 +1,9 @@
 """GET /metrics of real programs, read by a parser that takes nothing but the text format of Prometheus, 0.0.4."""
 import math
 import re
+import time
 import unittest
+import uuid
 
 from caller import Caller, CallError
 from services import Alone, AsyncCase, System, http_get, main, until, upgrade
@@ -163,6 +165,71 @@ class Godot(AsyncCase):
         if all(value(metrics, f"godot_{name}_total") == total for name, total in totals.items()):
             return metrics
         return None
+
+
+class Dewey(AsyncCase):
+    """What its tools have done with the store."""
+
+    NOTHING = {
+        "log_entries": {"stored": 0, "duplicate": 0, "rejected": 0},
+        "log_deleted": {"retention": 0, "clear": 0},
+        "rows": {"logs": 0, "conversations": 0, "messages": 0, "contexts": 0},
+        "conversations": {"begun": 0, "deleted": 0},
+        "messages": {"stored": 0, "deleted": 0},
+        "store_errors": {"busy": 0, "slow": 0, "failed": 0},
+    }
+
+    def figures(self, port):
+        """All that have labels, by the label's value."""
+        metrics = scrape(port)
+        return {
+            name: {dict(labels).popitem()[1]: number for (_, labels), number in metrics[f"dewey_{name}_total"][1].items()}
+            for name in self.NOTHING
+        }
+
+    async def test_counts_log_lines(self):
+        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+            began = time.time()
+            self.assertEqual(self.figures(dewey.port), self.NOTHING)
+            async with Caller(dewey.url) as caller:
+                lines = [
+                    {"id": str(uuid.uuid4()), "created_at": "2024-01-01T00:00:00Z", "component": "c", "level": level,
+                     "message": level} for level in ("INFO", "WARN", "ERROR", "LOUD")
+                ]
+                for _ in range(2):
+                    await caller.call("dewey_store_logs_batch", {"logs": lines})
+                await caller.call("dewey_store_logs_batch", {"logs": []})
+                self.assertEqual(len(await caller.call("dewey_query_logs", {"level": "WARN"})), 2)
+                self.assertEqual(len(await caller.call("dewey_query_logs", {"level": "ERROR"})), 1)
+                await caller.call("dewey_clear_logs", {"level": "INFO"})
+                await caller.call("dewey_clear_logs", {})
+            wanted = {"log_entries": {"stored": 3, "duplicate": 3, "rejected": 2},
+                      "log_deleted": {"retention": 0, "clear": 3}, "rows": self.NOTHING["rows"] | {"logs": 3}}
+            self.assertEqual(self.figures(dewey.port), self.NOTHING | wanted)
+            metrics = scrape(dewey.port)
+            self.assertEqual(value(metrics, "dewey_log_batches_total"), 2)
+            self.assertEqual(value(metrics, "dewey_store_failing"), 0)
+            self.assertTrue(began - 1 < value(metrics, "dewey_store_worked_timestamp_seconds") < time.time() + 1)
+
+    async def test_counts_conversations(self):
+        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+            async with Caller(dewey.url) as caller:
+                first = (await caller.call("dewey_begin_conversation"))["conversation_id"]
+                message = {"role": "user", "content": "hello"}
+                await caller.call("dewey_store_message", message | {"conversation_id": first})
+                await caller.call("dewey_store_messages_bulk", {"messages": [message] * 2})
+                await caller.call("dewey_store_messages_bulk", {"messages": [message], "conversation_id": first})
+                with self.assertRaises(CallError):
+                    await caller.call("dewey_store_message", message | {"conversation_id": str(uuid.uuid4())})
+                await caller.call("dewey_get_conversation", {"conversation_id": first})
+                await caller.call("dewey_search", {"query": "hello"})
+                await caller.call("dewey_list_conversations")
+                await caller.call("dewey_set_startup_context", {"name": "n", "content": "c"})
+                await caller.call("dewey_list_startup_contexts")
+                await caller.call("dewey_delete_conversation", {"conversation_id": first, "force": True})
+            wanted = {"conversations": {"begun": 2, "deleted": 1}, "messages": {"stored": 4, "deleted": 2},
+                      "rows": {"logs": 0, "conversations": 2, "messages": 6, "contexts": 1}}
+            self.assertEqual(self.figures(dewey.port), self.NOTHING | wanted)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+/* figures.h: what Dewey counts of its own for GET /metrics, beside what the library counts. */
+#ifndef DEWEY_FIGURES_H
+#define DEWEY_FIGURES_H
+
+#include <iccm_network.h>
+
+/* The server's; counting is for any thread. All NULL: nothing is counted. */
+typedef struct figures {
+  mcp_metric_t *entries;       /* by outcome: stored, duplicate, rejected */
+  mcp_metric_t *batches;       /* of these that were stored */
+  mcp_metric_t *deleted;       /* log lines, by what: retention, clear */
+  mcp_metric_t *rows;          /* given to callers, of: logs, conversations, messages, contexts */
+  mcp_metric_t *conversations; /* by change: begun, deleted */
+  mcp_metric_t *messages;      /* by change: stored, deleted */
+} figures_t;
+
+/* Whoever counts has to have ended when the server is freed, but for calls that outlive it. */
+void figures_make(figures_t *figures, mcp_server_t *server);
+
+/* The same for the health of the store. */
+typedef struct health_figures {
+  mcp_metric_t *errors;  /* by kind: busy, slow, failed */
+  mcp_metric_t *failing; /* 1 or 0 */
+  mcp_metric_t *worked;  /* when it was last seen to */
+} health_figures_t;
+
+void health_figures_make(health_figures_t *figures, mcp_server_t *server);
+
+#endif
