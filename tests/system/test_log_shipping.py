@@ -67,6 +67,52 @@ def url_of(program):
     return f"ws://127.0.0.1:{program.port()}"
 
 
+class Levels(AsyncCase):
+    WITHIN_S, ROUNDS = 1.0, 10  # of which a busy machine may spoil all but one
+
+    async def shipped(self, godot, caller, component):
+        """Makes a call, and answers whether lines at TRACE came of it: they stand before the one at INFO."""
+        trace = f"try {time.monotonic()}"
+        await call_as(caller, "work", {"subject": "one"}, trace)
+        await eventually(lambda: everything(godot, trace_id=trace, level="INFO"), f"{component}'s line")
+        rows = await everything(godot, trace_id=trace)
+        self.assertEqual({row["component"] for row in rows}, {component})
+        return any(row["message"] == "Tool call started" for row in rows)
+
+    async def obeys(self, setter, godot, caller, component):
+        """Both directions, each within a second at least once; the level is set at one Godot, and heard of by another."""
+        quick = set()
+        for _ in range(self.ROUNDS):
+            for level in ("TRACE", "INFO"):
+                await setter.call("logger_set_level", {"component": component, "level": level})
+                await asyncio.sleep(self.WITHIN_S)  # the very time that is promised
+                if await self.shipped(godot, caller, component) == (level == "TRACE"):
+                    quick.add(level)
+                else:
+                    await eventually(lambda: self.is_at(level, godot, caller, component), f"{component} obeys {level}")
+            if len(quick) == 2:
+                return
+        self.fail(f"{component} obeys later than {self.WITHIN_S} s: {quick}")
+
+    async def is_at(self, level, *component):
+        return await self.shipped(*component) == (level == "TRACE")
+
+    async def test_two_godots(self):
+        with Shipping() as system:
+            port = free_port()
+            other = system.another("godot-server", "godot-server-2", MCP_PORT=str(port))
+            other_url = f"ws://127.0.0.1:{port}"
+            system.start()
+            other.start()
+            wait_ready(port)
+            near = system.component("near", RELAY, "near", 0)
+            far = system.component("far", RELAY, "far", 0, GODOT_URL=other_url)
+            async with Caller(system.godot_url) as setter, Caller(other_url) as godot:
+                async with Caller(url_of(near)) as to_near, Caller(url_of(far)) as to_far, asyncio.TaskGroup() as group:
+                    group.create_task(self.obeys(setter, godot, to_near, "near"))
+                    group.create_task(self.obeys(setter, godot, to_far, "far"))
+
+
 class Traces(AsyncCase):
     async def test_a_request_through_two_components(self):
         secrets = {
