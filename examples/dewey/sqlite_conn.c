@@ -10,6 +10,7 @@
  * starts afresh, so that a full disk heals by itself once there is room. */
 #include "sqlite_conn.h"
 #include "json_contains.h"
+#include "json_words.h"
 #include "pool.h"
 #include "sqlite_schema.h"
 
@@ -22,8 +23,9 @@ enum {
   OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
 };
 
-/* What the text index gets of a message: its first 64 KiB, and the same again to take it out. */
-#define INDEXED "CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT)"
+/* What the text index gets of a line, and the same again to take it out: the first 64 KiB of its message, and
+ * what its data holds. */
+#define INDEXED "CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT) || json_words(data)"
 #define TAKE_OUT                                                                                             \
   "INSERT INTO logs_text(logs_text, rowid, message) SELECT 'delete', seq, " INDEXED " FROM logs WHERE seq "  \
   "IN "
@@ -140,6 +142,18 @@ static void on_json_contains(sqlite3_context *context, int count, sqlite3_value 
   yyjson_doc *doc = text != NULL ? yyjson_read(text, (size_t)sqlite3_value_bytes(values[0]), 0) : NULL;
   sqlite3_result_int(context, doc != NULL && json_contains(yyjson_doc_get_root(doc), wanted));
   yyjson_doc_free(doc);
+}
+
+/* json_words(text): " word word", or "" where text is no JSON or NULL. */
+static void on_json_words(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  char words[JSON_WORDS_BYTES] = "";
+  const char *text = (const char *)sqlite3_value_text(values[0]);
+  yyjson_doc *doc = text != NULL ? yyjson_read(text, (size_t)sqlite3_value_bytes(values[0]), 0) : NULL;
+  if (doc != NULL)
+    json_words(yyjson_doc_get_root(doc), words);
+  yyjson_doc_free(doc);
+  sqlite3_result_text(context, words, -1, SQLITE_TRANSIENT);
 }
 
 static int describe(conn_t *conn, const char *what, store_error_t *error) {
@@ -277,8 +291,11 @@ static int set_up(conn_t *conn, bool write, store_error_t *error) {
   sqlite3_busy_timeout(conn->db, BUSY_MS);
   if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
     return conn_failed(conn, "setting the connection up", error);
-  if (sqlite3_create_function(conn->db, "json_contains", 2, SQLITE_UTF8 | SQLITE_DIRECTONLY, conn,
-                              on_json_contains, NULL, NULL) != SQLITE_OK)
+  const int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY;
+  if (sqlite3_create_function(conn->db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL) !=
+          SQLITE_OK ||
+      sqlite3_create_function(conn->db, "json_words", 1, flags | SQLITE_DETERMINISTIC, NULL, on_json_words,
+                              NULL, NULL) != SQLITE_OK)
     return conn_failed(conn, "setting the connection up", error);
   sqlite3_progress_handler(conn->db, OPS_BETWEEN_CHECKS, on_progress, conn);
   return write ? open_schema(conn, error) : STORE_OK;

@@ -54,7 +54,7 @@ enum statement {
 };
 
 enum {
-  PICK_SHAPES = 120 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
+  PICK_SHAPES = 160 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
 };
 
 typedef struct conn {

@@ -5,37 +5,43 @@
  * for words or data, it takes them in rounds of a growing number and checks each round as a whole. Its SQL is
  * put together from the filters that were given, and is kept for the next query of the same shape.
  *
- * What a query costs: with component, level, trace id and time, about the rows that it answers. With search,
- * the rows that match, or, where more than MATCHES_MAX do, the rows passed from the newest on until enough of
- * them match. With data, all rows passed on the way are read and parsed, 0.5 to 2 µs each, which with
- * millions of rows takes seconds: narrow it by the other filters. The connection's deadline ends what takes
- * too long. */
+ * Data is searched for as words are: the text index has a word for each value in a line's data; the lines
+ * found are then compared as a whole.
+ *
+ * What a query costs: with component, level, trace id and time, about the rows that it answers. With search
+ * or data, the rows that match, or, where more than MATCHES_MAX do, the rows passed from the newest on until
+ * enough of them match; each that is compared by its data is read and parsed, 0.5 to 2 µs. The connection's
+ * deadline ends what takes too long. */
 #include "sqlite_query.h"
+#include "json_words.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
   MATCHES_MAX = 50 * 1000, /* more are not sorted, but looked for in the order of the answer */
-  ROUND_FIRST = 2048,      /* candidates */
+  ROUND_FIRST = 256,       /* candidates */
   ROUND_MAX = 64 * 1024,
+  SPARSE = 32, /* rows for each candidate among them */
   PICKS_MAX = 1001
 };
 
-/* How the words of search are looked for: their matches are the candidates, or candidates are checked for
- * them. */
-enum search { SEARCH_NONE, SEARCH_FIRST, SEARCH_CHECK, SEARCH_WAYS };
+/* How words are looked for: their matches are the candidates, or candidates are checked for them, all that
+ * stand between the first and the last row of a round at once, or each by itself where they are sparse. */
+enum search { SEARCH_NONE, SEARCH_FIRST, SEARCH_RANGE, SEARCH_EACH, SEARCH_WAYS };
 
 /* One query while it runs. */
 typedef struct query {
   conn_t *conn;
   const log_filter_t *filter;
   enum search search;
-  char *words;      /* the search as FTS5 reads it; owned */
+  char *words;      /* what is searched for, as FTS5 reads it; owned; NULL: nothing */
   yyjson_doc *data; /* the object wanted; owned */
   int64_t at_us;    /* candidates come behind this place in their order */
   unsigned char at_id[ID_BYTES + 1];
   int at_id_len;
+  sqlite3_int64 lowest, highest; /* rows of the round's candidates */
   sqlite3_int64 rows[PICKS_MAX];
   int count;
 } query_t;
@@ -45,6 +51,8 @@ static bool given(text_t text) {
 }
 
 /* ---- Preparing ---- */
+
+enum { DATA_BYTES = JSON_WORDS_BYTES + sizeof "() OR " JSON_WORDS_MORE };
 
 char *quote_words(text_t search) {
   char *words = malloc(search.len * 3 + 3), *out = words;
@@ -71,17 +79,44 @@ char *quote_words(text_t search) {
   return words;
 }
 
+/* Data as FTS5 reads it: all of its words, or that there are too many; "": there are none to look for. */
+static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
+  char words[JSON_WORDS_BYTES];
+  out[0] = '\0';
+  if (json_words(data, words) && words[0] != '\0')
+    snprintf(out, DATA_BYTES, "(%s) OR " JSON_WORDS_MORE, words);
+}
+
+/* Both searches in one; NULL: nothing is searched for, or (*no_memory) there is no memory. */
+static char *join_words(const log_filter_t *filter, yyjson_val *data, bool *no_memory) {
+  char of_data[DATA_BYTES] = "";
+  if (data != NULL)
+    write_data(data, of_data);
+  char *quoted = quote_words(given(filter->search) ? filter->search : (text_t){"", 0});
+  char *all = quoted != NULL ? sqlite3_mprintf(of_data[0] == '\0'  ? "%s"
+                                               : quoted[0] == '\0' ? "%s%s"
+                                                                   : "(%s) AND (%s)",
+                                               quoted, of_data)
+                             : NULL;
+  free(quoted);
+  *no_memory = all == NULL;
+  if (all == NULL || all[0] != '\0')
+    return all;
+  sqlite3_free(all);
+  return NULL;
+}
+
 /* False: no memory, or data is no JSON. */
 static bool read_filter(query_t *query) {
   const log_filter_t *filter = query->filter;
-  if (given(filter->search)) {
-    query->words = quote_words(filter->search);
-    if (query->words == NULL)
+  bool no_memory;
+  if (given(filter->data)) {
+    query->data = yyjson_read(filter->data.ptr, filter->data.len, 0);
+    if (query->data == NULL)
       return false;
   }
-  if (given(filter->data))
-    query->data = yyjson_read(filter->data.ptr, filter->data.len, 0);
-  return !given(filter->data) || query->data != NULL;
+  query->words = join_words(filter, yyjson_doc_get_root(query->data), &no_memory);
+  return !no_memory;
 }
 
 /* Begins behind the row that the filter names, or at end_us, whichever is older. */
@@ -102,9 +137,9 @@ static void set_place(query_t *query) {
  * come soon when going through the rows in the order of the answer. */
 static int choose_search(query_t *query, store_error_t *error) {
   query->search = SEARCH_NONE;
-  if (query->words == NULL || query->words[0] == '\0')
+  if (query->words == NULL)
     return STORE_OK;
-  query->search = SEARCH_CHECK;
+  query->search = SEARCH_EACH;
   if (given(query->filter->trace_id))
     return STORE_OK;
   sqlite3_stmt *statement = conn_fixed(query->conn, SQL_MATCHES);
@@ -175,7 +210,10 @@ static void append_pick(sqlite3_str *sql, const query_t *query) {
   else
     append_level_scans(sql, filter);
   sqlite3_str_appendall(sql, ") SELECT seq, created_at, id, 1");
-  if (query->search == SEARCH_CHECK)
+  if (query->search == SEARCH_EACH)
+    sqlite3_str_appendall(sql,
+                          " AND EXISTS (SELECT 1 FROM logs_text WHERE logs_text MATCH ?6 AND rowid = seq)");
+  if (query->search == SEARCH_RANGE)
     sqlite3_str_appendall(
         sql, " AND seq IN (SELECT rowid FROM logs_text WHERE logs_text MATCH ?6 AND rowid BETWEEN"
              " (SELECT min(seq) FROM candidates) AND (SELECT max(seq) FROM candidates))");
@@ -229,8 +267,11 @@ static void take_candidate(query_t *query, sqlite3_stmt *statement) {
   query->at_id_len = len < ID_BYTES ? len : ID_BYTES;
   if (len > 0)
     memcpy(query->at_id, id, (size_t)query->at_id_len);
+  sqlite3_int64 row = sqlite3_column_int64(statement, 0);
+  query->lowest = row < query->lowest ? row : query->lowest;
+  query->highest = row > query->highest ? row : query->highest;
   if (sqlite3_column_int(statement, 3))
-    query->rows[query->count++] = sqlite3_column_int64(statement, 0);
+    query->rows[query->count++] = row;
 }
 
 /* One round; *seen tells how many candidates there were. */
@@ -240,6 +281,8 @@ static int pick_round(query_t *query, int candidates, int *seen, store_error_t *
     return conn_failed(query->conn, "preparing a query", error);
   bind_pick(statement, query, candidates);
   int code;
+  query->lowest = INT64_MAX;
+  query->highest = 0;
   for (*seen = 0; (code = sqlite3_step(statement)) == SQLITE_ROW && query->count < query->filter->limit;
        ++*seen)
     take_candidate(query, statement);
@@ -249,12 +292,19 @@ static int pick_round(query_t *query, int candidates, int *seen, store_error_t *
   return result;
 }
 
+/* After a round: whether the words of the next are better looked for in all rows between its candidates. */
+static void choose_check(query_t *query, int seen) {
+  if (query->search == SEARCH_EACH || query->search == SEARCH_RANGE)
+    query->search = query->highest - query->lowest > (int64_t)SPARSE * seen ? SEARCH_EACH : SEARCH_RANGE;
+}
+
 static int pick(query_t *query, store_error_t *error) {
-  bool checked = query->search == SEARCH_CHECK || (given(query->filter->data) && !is_single_scan(query));
+  bool checked = query->search == SEARCH_EACH || (given(query->filter->data) && !is_single_scan(query));
   int candidates = checked ? ROUND_FIRST : query->filter->limit, seen = 0;
   int code = pick_round(query, candidates, &seen, error);
   while (code == STORE_OK && seen == candidates && query->count < query->filter->limit) {
     candidates = candidates < ROUND_MAX ? candidates * 2 : ROUND_MAX;
+    choose_check(query, seen);
     code = pick_round(query, candidates, &seen, error);
   }
   return code;
@@ -297,6 +347,10 @@ static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *erro
 }
 
 static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
+  if (conn_must_end(query->conn)) {
+    sqlite3_snprintf(sizeof error->text, error->text, "the query came too late");
+    return query->conn->ended;
+  }
   if (conn_run(query->conn, SQL_BEGIN_READ) != SQLITE_OK)
     return conn_failed(query->conn, "beginning to read", error);
   int code = choose_search(query, error);
@@ -320,6 +374,6 @@ int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void
     error->brief = "out of memory";
   }
   yyjson_doc_free(query.data);
-  free(query.words);
+  sqlite3_free(query.words);
   return code;
 }

@@ -5,13 +5,14 @@
  * never changed once they were released: what is to be different is a step more. */
 #include "sqlite_schema.h"
 
+#include <iccm_network.h>
 #include <stddef.h>
 
 /* created_at is in microseconds and id in its 16 bytes.
  *
  * Logs: every index but the key ends with (created_at, id), the order of all answers. logs_level and
  * logs_component serve "this level or above" as one short scan for each level. The text index holds no copy
- * of the messages; it gets their first 64 KiB.
+ * of the messages; it gets their first 64 KiB, and a word for each value in their data (json_words.h).
  *
  * Conversations: messages and conversations are joined by seq, the row's number; a conversation's messages
  * stand together and in order in the index of their key. Roles are numbers (enum message_role). The text
@@ -65,6 +66,11 @@ static const char *const steps[] = {
     " updated_at INTEGER NOT NULL,"
     " content TEXT NOT NULL);"
     "CREATE UNIQUE INDEX startup_contexts_active ON startup_contexts(is_active) WHERE is_active;",
+    /* 3: what data holds, among the words */
+    "DROP TABLE logs_text;"
+    "CREATE VIRTUAL TABLE logs_text USING fts5(message, content='', columnsize=0);"
+    "INSERT INTO logs_text(rowid, message)"
+    " SELECT seq, CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT) || json_words(data) FROM logs;",
 };
 
 enum { VERSION = sizeof steps / sizeof steps[0] };
@@ -82,6 +88,9 @@ static int pragma_int(sqlite3 *db, const char *sql, int *value) {
 /* Runs the steps that a file of this version lacks. */
 static int bring_up(sqlite3 *db, int version) {
   int code = SQLITE_OK;
+  if (version > 0)
+    mcp_log(MCP_LOG_WARN, "store",
+            "bringing the database up to date; with millions of lines this takes minutes");
   for (; version < VERSION && code == SQLITE_OK; version++)
     code = sqlite3_exec(db, steps[version], NULL, NULL, NULL);
   char sql[96];

@@ -291,20 +291,24 @@ CASE(store, data_finds_rows_that_contain_it) {
                               "[{\"a\":1}]",
                               NULL,
                               "{}",
-                              "{\"a\":null,\"b\":{}}"};
-  for (int i = 0; i < 7; i++) {
+                              "{\"a\":null,\"b\":{}}",
+                              "{\"a\":-0.0,\"c\":{\"a\":7}}"};
+  for (int i = 0; i < 8; i++) {
     log_entry_t one = entry(i);
     one.data = data[i] != NULL ? text(data[i]) : (text_t){NULL, 0};
     store_one(one);
   }
-  const char *const wanted[][2] = {{"{}", "6 5 2 1 0"},
+  const char *const wanted[][2] = {{"{}", "7 6 5 2 1 0"},
                                    {"{\"a\":1}", "1 0"},
                                    {"{\"b\":{}}", "6 0"},
                                    {"{\"b\":{\"c\":[2]}}", "0"},
                                    {"{\"b\":{\"c\":[{\"d\":true},1,1]}}", "0"},
                                    {"{\"b\":{\"c\":[3]}}", ""},
                                    {"{\"a\":null}", "6"},
-                                   {"{\"a\":\"1\"}", "2"}};
+                                   {"{\"a\":\"1\"}", "2"},
+                                   {"{\"a\":0}", "7"},
+                                   {"{\"a\":7}", ""},
+                                   {"{\"c\":{\"a\":7.0}}", "7"}};
   for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
     log_filter_t filter = everything();
     filter.data = text(wanted[i][0]);
@@ -314,6 +318,52 @@ CASE(store, data_finds_rows_that_contain_it) {
     find_all(filter);
     cr_expect_str_eq(found_numbers(), wanted[i][1], "%s of alpha: %s", wanted[i][0], found_numbers());
   }
+}
+
+/* More than stand in an index. */
+CASE(store, data_with_many_values_is_found_by_each) {
+  enum { VALUES = 1000 };
+  char json[VALUES * 20] = "{", wanted[32];
+  for (int i = 0; i < VALUES; i++)
+    sprintf(json + strlen(json), "%s\"k%d\":%d", i > 0 ? "," : "", i, i);
+  strcat(json, "}");
+  log_entry_t one = entry(1);
+  one.data = text(json);
+  store_one(one);
+  store_many(2, 10);
+  log_filter_t filter = everything();
+  for (int i = 0; i < VALUES; i += 111) {
+    sprintf(wanted, "{\"k%d\":%d}", i, i);
+    filter.data = text(wanted);
+    ASSERT_FINDS(filter, "1");
+    filter.search = text("message");
+    ASSERT_FINDS(filter, "1");
+    filter.search = (text_t){NULL, 0};
+    sprintf(wanted, "{\"k%d\":%d}", i, i + 1);
+    filter.data = text(wanted);
+    ASSERT_FINDS(filter, "");
+  }
+  filter.data = text(json);
+  ASSERT_FINDS(filter, "1");
+}
+
+/* A word that many lines have, looked for among few of them. */
+CASE(store, a_frequent_word_is_found_among_sparse_rows) {
+  for (int i = 0; i < 60; i++)
+    store_many(i * 1000, 1000);
+  for (int i = 0; i < 400; i++) {
+    log_entry_t one = entry(100000 + i);
+    one.created_at = time_of(i * 150);
+    one.level = MCP_LOG_ERROR;
+    one.message = text(i % 2 ? "message of an error" : "nothing");
+    store_one(one);
+  }
+  log_filter_t filter = everything();
+  filter.min_level = MCP_LOG_ERROR;
+  filter.search = text("message");
+  cr_assert_eq(find_all(filter), 200);
+  filter.data = text("{\"k\":1}");
+  cr_assert_eq(find_all(filter), 0);
 }
 
 CASE(store, all_combinations_of_filters_work) {

@@ -1,0 +1,69 @@
+/* json_words.c: see json_words.h. Recursion is as deep as the value, whose depth the library limits to 64. */
+#include "json_words.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct words {
+  char *out;
+  size_t len;
+  int count;
+} words_t;
+
+/* FNV-1a. */
+static uint64_t mix(uint64_t hash, const void *bytes, size_t len) {
+  for (size_t i = 0; i < len; i++)
+    hash = (hash ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
+/* Numbers of the same worth have the same hash: 1 and 1.0. */
+static uint64_t mix_scalar(uint64_t hash, yyjson_val *value) {
+  if (yyjson_is_num(value)) {
+    double number = yyjson_get_num(value) + 0.0; /* -0.0 is 0.0 */
+    return mix(mix(hash, "n", 1), &number, sizeof number);
+  }
+  if (yyjson_is_str(value))
+    return mix(mix(hash, "s", 1), yyjson_get_str(value), yyjson_get_len(value));
+  return mix(hash, yyjson_is_null(value) ? "0" : yyjson_is_true(value) ? "t" : "f", 1);
+}
+
+/* False: too many. */
+static bool add(words_t *words, uint64_t hash) {
+  if (words->count++ == JSON_WORDS_MAX)
+    return false;
+  words->len += (size_t)snprintf(words->out + words->len, JSON_WORD_BYTES + 1, " d%010llx",
+                                 (unsigned long long)(hash & UINT64_C(0xffffffffff)));
+  return true;
+}
+
+static bool walk(words_t *words, yyjson_val *value, uint64_t hash) {
+  size_t index, count;
+  yyjson_val *key, *item;
+  if (yyjson_is_obj(value)) {
+    yyjson_obj_foreach(value, index, count, key, item) {
+      uint64_t below = mix(mix(hash, "/", 1), yyjson_get_str(key), yyjson_get_len(key));
+      if (!walk(words, item, below))
+        return false;
+    }
+    return true;
+  }
+  if (yyjson_is_arr(value)) {
+    yyjson_arr_foreach(value, index, count, item) {
+      if (!walk(words, item, mix(hash, "[", 1)))
+        return false;
+    }
+    return true;
+  }
+  return add(words, mix_scalar(hash, value));
+}
+
+bool json_words(yyjson_val *value, char out[JSON_WORDS_BYTES]) {
+  words_t words = {.out = out};
+  out[0] = '\0';
+  if (walk(&words, value, UINT64_C(0xcbf29ce484222325)))
+    return true;
+  strcpy(out, " " JSON_WORDS_MORE);
+  return false;
+}
