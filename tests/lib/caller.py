@@ -101,13 +101,12 @@ class Caller:
         return json.loads(content[0]["text"])
 
 
-async def read_all(caller, **filters):
+async def read_rows(caller, **filters):
     """Every row of Godot's log, page by page."""
-    rows, cursor = [], ""
-    while True:
+    cursor = ""
+    while cursor is not None:
         page = await caller.call("logger_query", {"limit": 1000, "cursor": cursor} | filters)
-        rows += page["logs"]
-        cursor = page.get("next_cursor")
-        if not cursor:
-            return rows
-        assert page["logs"], "a page without rows that is not the last"
+        for row in page["logs"]:
+            yield row
+        cursor = page.get("next_cursor") or None
+        assert page["logs"] or cursor is None, "a page without rows that is not the last"

@@ -31,6 +31,7 @@ PROGRAMS = {
     "conversations": BUILD / "tests/system/conversations",
     "dewey": BUILD / "examples/dewey/dewey",
     "echo": BUILD / "examples/echo",
+    "feed": BUILD / "examples/feed/feed",
     "godot-server": BUILD / "godot/godot-server",
     "godot-worker": BUILD / "godot/godot-worker",
     "iccm": BUILD / "iccm_network/cli/iccm",
@@ -243,6 +244,13 @@ class System(Place):
         self.dewey = self.add("dewey")
         redis = [word for name, value in REDIS_SETTINGS.items() for word in (f"--{name}", value)]
         self.redis = self.add("redis", "redis-server", "--port", self.redis_port, "--dir", self.directory, *redis)
+
+    def another(self, name, label, **settings):
+        """One more of a program, with settings of its own."""
+        program = self.add(label, PROGRAMS[name])
+        program.environment = program.environment | settings
+        self.programs.insert(0, self.programs.pop())
+        return program
 
     def start_redis(self):
         self.redis.start()

@@ -31,7 +31,7 @@ import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from caller import CallError, Caller, read_all, tool_call  # noqa: E402
+from caller import CallError, Caller, read_rows, tool_call  # noqa: E402
 from services import PROGRAMS, Alone, System, finished, http_get, until  # noqa: E402
 
 MIB = 1 << 20
@@ -337,7 +337,7 @@ class Load:
     async def stored(self):
         """How many lines there are, and how many of them twice."""
         async with Caller(self.system.godot_url) as caller:
-            ids = [row["id"] for row in await read_all(caller, trace_id=self.trace)]
+            ids = [row["id"] async for row in read_rows(caller, trace_id=self.trace)]
             return len(ids), len(ids) - len(set(ids))
 
 
