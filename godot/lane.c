@@ -13,6 +13,7 @@
  * - Newer entries have pushed entries of the batch out: before each attempt they are dropped and counted,
  *   if it is certain that none of the batch was stored. Where an answer was lost it is not, and all are sent
  *   again: the store knows their ids.
+ * - The store says that it is full or busy: as away, and no entry is blamed.
  * - The store refuses the batch: at once (-32602), or as often as it is retried, by an error or by losing the
  *   connection: it is sent in halves (batch.c).
  * - Redis is away: whatever is next waits until it is back. The verdict on a batch is given as often as

@@ -3,11 +3,23 @@
  */
 #include "outcome.h"
 
-outcome_t outcome_of(const mcp_result_t *result) {
+static bool is_tools_own(const mcp_result_t *result) {
   bool own_code = result->status <= MCP_TOOL_ERROR && result->status > MCP_TOOL_ERROR - 100;
+  return own_code || (result->status == 0 && result->is_error);
+}
+
+/* A store that is full or busy says so: without that, entries refused while others still found room would be
+ * taken for the culprits. */
+static bool blames_no_entry(const mcp_result_t *result) {
+  return yyjson_is_true(yyjson_obj_get(result->value, "retry"));
+}
+
+outcome_t outcome_of(const mcp_result_t *result) {
+  if (is_tools_own(result))
+    return blames_no_entry(result) ? AWAY : ILL;
   switch (result->status) {
   case 0:
-    return result->is_error ? ILL : ACCEPTED;
+    return ACCEPTED;
   case MCP_INVALID_PARAMS:
   case MCP_ETOOBIG:
   case MCP_EANSWER:
@@ -19,11 +31,13 @@ outcome_t outcome_of(const mcp_result_t *result) {
   case MCP_ELOST:
     return LOST;
   default:
-    return own_code ? ILL : AWAY;
+    return AWAY;
   }
 }
 
 bool outcome_surely_not_stored(const mcp_result_t *result) {
+  if (is_tools_own(result)) /* its transaction was given up */
+    return true;
   switch (result->status) {
   case MCP_ERESOLVE:
   case MCP_ECONNECT:
@@ -34,8 +48,10 @@ bool outcome_surely_not_stored(const mcp_result_t *result) {
   case MCP_ETOOBIG:
   case MCP_METHOD_NOT_FOUND:
   case MCP_INVALID_PARAMS:
+  case MCP_PARSE_ERROR:
+  case MCP_INVALID_REQUEST:
     return true;
-  default: /* a tool's own error says that its transaction was given up; any other may have come too late */
-    return outcome_of(result) == ILL && result->status != MCP_INTERNAL_ERROR;
+  default: /* it may have come too late */
+    return false;
   }
 }

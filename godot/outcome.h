@@ -6,7 +6,7 @@
 
 typedef enum outcome {
   ACCEPTED,
-  AWAY,   /* there is nobody to send to */
+  AWAY,   /* there is nobody to send to, or it can store nothing for now and says so: data.retry is true */
   LOST,   /* the connection went instead of an answer: does an entry end the store each time? */
   ILL,    /* an error that may be the store's or an entry's */
   REFUSED /* an error that is about the entries */

@@ -12,6 +12,14 @@ store_stop_t until_left(mcp_call_t *call) {
   return (store_stop_t){nobody_waits, call};
 }
 
+/* data.retry: nothing is wrong with what was asked. */
+static void end_for_now(mcp_call_t *call, const char *doing) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_bool(doc, data, "retry", true);
+  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s failed, retry", doing);
+}
+
 void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
                 const store_error_t *error) {
   if (code == STORE_NONE || code == STORE_TAKEN) { /* the store is well, and the words are for all */
@@ -24,7 +32,7 @@ void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int cod
   if (code == STORE_SLOW)
     mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
   else
-    mcp_call_tool_error(call, "%s failed, retry", doing);
+    end_for_now(call, doing);
 }
 
 void end_no_memory(mcp_call_t *call) {

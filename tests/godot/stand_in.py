@@ -13,9 +13,9 @@ from services import System, http_get, until
 
 
 class Refuse(Exception):
-    def __init__(self, code, message):
+    def __init__(self, code, message, data=None):
         super().__init__(message)
-        self.code, self.message = code, message
+        self.error = {"code": code, "message": message} | ({"data": data} if data else {})
 
 
 class Vanish(Exception):
@@ -71,7 +71,7 @@ class StandIn:
         try:
             text = await self.run(name, arguments)
         except Refuse as refusal:
-            return {"error": {"code": refusal.code, "message": refusal.message}}
+            return {"error": refusal.error}
         return {"result": {"content": [{"type": "text", "text": text}]}}
 
     async def run(self, name, arguments):

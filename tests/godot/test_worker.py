@@ -163,6 +163,24 @@ class Delivery(WorkerCase):
         await self.stored_all(20)
         self.assertEqual(self.parts.dead(), [])
 
+    async def test_a_store_that_asks_to_retry_blames_no_entry(self):
+        """As one whose disk has room for some, and for others not."""
+
+        def nearly_full(logs):
+            if any(int(entry["message"]) % 2 for entry in logs):
+                raise Refuse(-32000, "storing failed, retry", {"retry": True})
+            return self.store.store(logs)
+
+        self.store.behave = nearly_full
+        await self.store.open()
+        self.parts.push(*entries(20))
+        self.parts.worker.start()
+        await self.parts.until(lambda: len(self.store.batches) > 20, "it is tried for ever")
+        self.assertEqual({len(batch) for batch in self.store.batches}, {20})
+        self.store.behave = self.store.store
+        await self.stored_all(20)
+        self.assertEqual(self.parts.dead(), [])
+
     async def test_a_store_without_the_tool_is_waited_for(self):
         def old(logs):
             raise Refuse(-32601, "unknown tool")
