@@ -1,8 +1,8 @@
 """The promise: a logger_log that was answered "ok" is stored exactly once, whatever is killed meanwhile, unless the
 queue overflowed; every drop is counted and named in the log.
 
-Callers log steadily over several connections, with many calls in flight. Each line is made from its number, with an
-id, so that a call whose fate is unknown can be repeated. On the way programs end by SIGKILL, and come back:
+Callers log steadily over several connections, with many calls in flight. On the way programs end by SIGKILL, and come
+back, and judge.py says what has to be true then:
 
   Delivery    the worker alone, always with a batch in hand, and Dewey for a while; no caller may notice
   Kills       any of Redis, Godot's server, two workers and Dewey, at random moments, also several at a time; with room
@@ -10,26 +10,17 @@ id, so that a call whose fate is unknown can be repeated. On the way programs en
   Overflow    a queue that gets half as much again as it holds, with Dewey away
   Outage      Dewey or Redis, away
 
-Then everything is read back through logger_query, page by page. The judge: each line acknowledged is stored, or its
-drop was counted; each stored line was sent, has the payload it had, and is there once; every drop is named in the log;
-a fresh entry gets through.
-
 The environment moves size and chance. Delivery: TEST_LINES (50000), TEST_AWAY_S (20), TEST_WORKER_KILLS (10). Each of
 Kills: TEST_KILLS (8), TEST_SECONDS (0; it ends when both are reached), TEST_RATE (2000 a second), TEST_SEED; a run of
 hours differs in nothing else. Overflow: TEST_FLOOD (15000 lines).
 """
 import asyncio
-import itertools
-import logging
 import os
 import random
 import time
-from collections import deque
-from datetime import datetime, timedelta, timezone
-
-from websockets.exceptions import WebSocketException
 
 from caller import CallError, Caller, read_rows
+from judge import ACKNOWLEDGED, COMPONENT, QUICK, STORED, Book, Judged, Load
 from services import PROGRAMS, AsyncCase, System, finished, is_ready, main
 
 LINES = int(os.environ.get("TEST_LINES", 50000))
@@ -40,124 +31,9 @@ SECONDS = float(os.environ.get("TEST_SECONDS", 0))
 RATE = float(os.environ.get("TEST_RATE", 2000))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 FLOOD = int(os.environ.get("TEST_FLOOD", 15000))
-CONNECTIONS, IN_FLIGHT = 8, 32
 PAUSE_S, GONE_S = 0.8, 3  # between two kills, and until what was killed starts again, mostly much less: at most
-COMPONENT = "delivery"
 DEFAULT_BOUND = 100_000
-DRAIN_S = 180
-LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
-TAILS = ("", " plain", ' "quoted" \\ and \t tab', " \u00e4\u00f6 \u4e2d\u6587 \U0001f600", " long" * 100)
-ID = "5ee0da7a-0000-8000-8000-"  # and the number
-ACKNOWLEDGED, STORED = 1, 2
 TO_DISK = "batches go to disk"  # says a worker that begins with it
-QUICK = {"RETRY_INITIAL_DELAY": "0.1", "RETRY_MAX_DELAY": "1"}
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each call on a connection that is gone
-
-
-class Book:
-    """The lines by their numbers, and what is known of each: a byte a line, so that hours of them fit."""
-
-    def __init__(self):
-        self.start = datetime.now(timezone.utc) - timedelta(hours=1)
-        self.known = bytearray()
-        self.sent = 0  # calls, repeated ones too
-
-    def issue(self):
-        self.known.append(0)
-        return len(self.known) - 1
-
-    def entry(self, number):
-        """Lines of all lengths and alphabets, none like another."""
-        created = self.start + timedelta(microseconds=number)
-        return {
-            "id": f"{ID}{number:012x}",
-            "component": COMPONENT,
-            "level": LEVELS[number % len(LEVELS)],
-            "message": f"line {number}{TAILS[number % len(TAILS)]}",
-            "trace_id": f"trace-{number // 100}" if number % 3 else None,
-            "data": {"number": number, "nested": {"odd": number % 2 == 1}} if number % 2 else None,
-            "created_at": created.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        }
-
-    def take(self, row):
-        """A row of the log; what is wrong with it, or None."""
-        number = int(row["id"].removeprefix(ID), 16) if row["id"].startswith(ID) else len(self.known)
-        if number >= len(self.known):
-            return "never sent"
-        if self.known[number] & STORED:
-            return "stored twice"
-        self.known[number] |= STORED
-        entry = self.entry(number)
-        same = all(row[name] == entry[name] for name in entry if name != "created_at")
-        return None if same and time_of(row) == time_of(entry) else f"sent as {entry}"
-
-    def count(self, wanted, mask=ACKNOWLEDGED | STORED):
-        return sum(number for known, number in self.counts().items() if known & mask == wanted)
-
-    def counts(self):
-        return {known: self.known.count(known) for known in range(4)}
-
-
-def time_of(row):
-    return datetime.fromisoformat(row["created_at"].replace("Z", "+00:00"))
-
-
-class Load:
-    """Callers. A call that failed is made again, as it was, by every other of them; the rest have given up."""
-
-    def __init__(self, url, book, lines=None, rate=None):
-        self.url, self.book, self.lines = url, book, lines
-        self.pause_s = CONNECTIONS * IN_FLIGHT / rate if rate else 0
-        self.again, self.acknowledged, self.failed, self.ended = deque(), 0, 0, False
-
-    async def run(self):
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
-                group.create_task(self.connection())
-        return time.monotonic()
-
-    def goes_on(self):
-        return not self.ended and (self.lines is None or self.again or len(self.book.known) < self.lines)
-
-    async def connection(self):
-        while self.goes_on():
-            try:
-                async with Caller(self.url) as caller, asyncio.TaskGroup() as group:
-                    for _ in range(IN_FLIGHT):
-                        group.create_task(self.lane(caller))
-            except (OSError, WebSocketException):  # not there, or gone before it was a WebSocket
-                await asyncio.sleep(0.05)
-
-    async def lane(self, caller):
-        while self.goes_on():
-            number = self.again.popleft() if self.again else self.book.issue()
-            try:
-                for _ in range(1 + (number % 500 == 1)):  # one as a caller that missed the answer
-                    await self.log(caller, number)
-                self.book.known[number] |= ACKNOWLEDGED
-                self.acknowledged += 1
-                await asyncio.sleep(self.pause_s * random.random() * 2)
-            except CallError as error:
-                assert error.code == -32000, error
-                self.fail(number)
-                await asyncio.sleep(0.05)
-            except ConnectionError:
-                self.fail(number)
-                return
-
-    async def log(self, caller, number):
-        self.book.sent += 1
-        answer = await caller.call("logger_log", self.book.entry(number))
-        assert answer == {"status": "ok", "message": "Log entry queued."}, answer
-
-    def fail(self, number):
-        self.failed += 1
-        if number % 2:
-            self.again.append(number)
-
-    async def reached(self, share):
-        while self.acknowledged < share * self.lines:
-            await asyncio.sleep(0.002)
 
 
 async def kill_worker(system, load):
@@ -192,9 +68,7 @@ async def kill_at_random(victims, load):
     """Kills any of them that runs, and goes on while it is away; answers how often each of them died."""
     chance, deaths, ends = random.Random(SEED), {}, time.monotonic() + SECONDS
     async with asyncio.TaskGroup() as group:
-        for number in itertools.count():
-            if number >= KILLS and time.monotonic() >= ends:
-                break
+        while sum(deaths.values()) < KILLS or time.monotonic() < ends:
             await asyncio.sleep(chance.uniform(0, PAUSE_S))
             alive = [victim for victim in victims if victim.process is not None]
             if not alive:
@@ -211,56 +85,6 @@ async def kill_at_random(victims, load):
 async def start_again(victim, after_s):
     await asyncio.sleep(after_s)
     victim.start()
-
-
-class Judged(AsyncCase):
-    async def drained(self, system):
-        """Nothing is on its way any more, and all drops are named. Looked at twice, since entries move meanwhile."""
-
-        def is_done():
-            named = system.redis_ask("HGET", "logs:state", "unreported") is None
-            on_disk = any(file.stat().st_size for file in (system.directory / "spool").glob("*/*"))
-            return named and not on_disk and system.redis_count("LLEN", "logs:queue") == 0 == leases()
-
-        def leases():
-            return system.redis_count("ZCARD", "logs:inflight")
-
-        deadline = time.monotonic() + DRAIN_S
-        while not (is_ready(system.godot_port) and is_done() and is_done()):
-            self.assertLess(time.monotonic(), deadline, "the queue is not drained, or Godot has not found Dewey again")
-            await asyncio.sleep(0.05)
-
-    async def judge(self, system, book):
-        """Answers how many entries were dropped."""
-        await self.drained(system)
-        dropped = system.redis_count("GET", "logs:dropped")
-        async with Caller(system.godot_url) as caller:
-            await self.read_back(caller, book)
-            named = [row["data"]["dropped"] async for row in read_rows(caller, component="godot")]
-            await self.fresh_entry(caller)
-        self.assertEqual(sum(named), dropped, "drops that the log names")
-        missing, stored = book.count(ACKNOWLEDGED), book.count(STORED, STORED)
-        first = [n for n, known in enumerate(book.known) if known == ACKNOWLEDGED][:5] if missing else []
-        self.assertLessEqual(missing, dropped, f"acknowledged, but neither stored nor dropped; the first are {first}")
-        self.assertLessEqual(dropped, book.sent - stored, "drops of what is stored, or was never sent")
-        self.assertEqual(system.redis_count("LLEN", "logs:dead"), 0)
-        return dropped
-
-    async def read_back(self, caller, book):
-        newest = None
-        async for row in read_rows(caller, component=COMPONENT):
-            self.assertIsNone(book.take(row), row)
-            key = (time_of(row), row["id"])
-            self.assertTrue(newest is None or key < newest, "newest first")
-            newest = key
-
-    async def fresh_entry(self, caller):
-        await caller.call("logger_log", {"component": "fresh", "level": "INFO", "message": "at the end"})
-        deadline = time.monotonic() + 30
-        while not (rows := await caller.call("logger_query", {"component": "fresh"})):
-            self.assertLess(time.monotonic(), deadline, "a fresh entry does not get through")
-            await asyncio.sleep(0.05)
-        self.assertEqual([row["message"] for row in rows], ["at the end"])
 
 
 class Delivery(Judged):

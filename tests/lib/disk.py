@@ -1,0 +1,59 @@
+"""A disk so small that it can be filled: a tmpfs, in a mount namespace of this process and what it starts from then on.
+
+Happy path: `with SmallDisk(4 << 20) as disk`, programs write below disk.path; disk.fill() leaves them no room, and
+disk.empty() gives it back. Where namespaces or mounts cannot be made, making one skips the test, which says so by name.
+"""
+import contextlib
+import ctypes
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+from services import finished
+
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
+
+
+def own_mounts():
+    """From here on nobody else sees what this process mounts, and nothing is left of it at its end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
+        raise unittest.SkipTest(f"no mounts here: {os.strerror(ctypes.get_errno())}")
+
+
+class SmallDisk:
+    def __init__(self, size):
+        self.size = size
+
+    def __enter__(self):
+        own_mounts()
+        self.path = Path(tempfile.mkdtemp(prefix="iccm-disk-"))
+        mounted = finished(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "none", self.path])
+        if mounted.returncode != 0:
+            self.path.rmdir()
+            raise unittest.SkipTest(f"no mounts here: {mounted.stderr.strip()}")
+        return self
+
+    def __exit__(self, *_):
+        finished(["umount", "--lazy", self.path]).check_returncode()
+        self.path.rmdir()
+
+    def fill(self, leave=0):
+        """All but so many bytes are in use."""
+        with open(self.path / "ballast", "wb") as ballast:
+            while (room := self.room()) > leave:
+                with contextlib.suppress(OSError):  # somebody else has written meanwhile
+                    os.posix_fallocate(ballast.fileno(), 0, ballast.tell() + room - leave)
+                    ballast.seek(0, os.SEEK_END)
+
+    def used(self):
+        """Bytes of all files but the one that fills it."""
+        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != "ballast")
+
+    def room(self):
+        state = os.statvfs(self.path)
+        return state.f_bavail * state.f_frsize
+
+    def empty(self):
+        (self.path / "ballast").unlink()

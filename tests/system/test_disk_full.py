@@ -1,0 +1,163 @@
+"""Disks that are full, Redis', Dewey's and the spool's, while callers log: who asks is told so, everything goes on by
+itself when there is room again, and nothing acknowledged is lost (judge.py).
+
+Redis with appendfsync always ends when it cannot write; the test starts it again, as a supervisor does. The environment
+moves size and chance: TEST_TIMES (6), how often Dewey's disk is full in turn, and TEST_SEED.
+"""
+import asyncio
+import contextlib
+import os
+import random
+import time
+import uuid
+
+from caller import CallError, Caller
+from disk import SmallDisk
+from judge import QUICK, Book, Judged, Load
+from services import System, http_get, main
+
+TIMES = int(os.environ.get("TEST_TIMES", 6))
+SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
+PATIENCE_S = 60
+SPOOL_FULL = "a batch stays in Redis: no space left on device"
+
+
+def ready_text(port):
+    """What /readyz says, when it does not say yes."""
+    try:
+        answer = http_get(port, path="/readyz")
+    except OSError:
+        return ""
+    return answer.body.decode() if answer.status == 503 else ""
+
+
+async def eventually(condition, what):
+    """Polls until condition is true, and answers its value."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
+        await asyncio.sleep(0.02)
+    return value
+
+
+@contextlib.asynccontextmanager
+async def callers(system, rate=500):
+    """Log until the body ends; before it begins, some lines have been acknowledged."""
+    load = Load(system.godot_url, Book(), rate=rate)
+    running = asyncio.create_task(load.run())
+    try:
+        await acknowledged(load, 100)
+        yield load
+    finally:
+        load.ended = True
+        await running
+
+
+async def acknowledged(load, more):
+    goal = load.acknowledged + more
+    await eventually(lambda: load.acknowledged >= goal, f"{more} more lines are acknowledged")
+
+
+class Supervisor:
+    """Starts a program again that has ended by itself."""
+
+    def __init__(self, program):
+        self.program, self.starts = program, 0
+
+    async def __aenter__(self):
+        self.task = asyncio.create_task(self.watch())
+        return self
+
+    async def __aexit__(self, *_):
+        self.task.cancel()
+
+    async def watch(self):
+        while True:
+            await asyncio.sleep(0.1)
+            if self.program.process.poll() is not None:
+                self.program.wait()
+                self.program.start()
+                self.starts += 1
+
+
+class DiskFull(Judged):
+    async def test_of_redis(self):
+        with SmallDisk(32 << 20) as disk, System(**QUICK) as system:
+            system.redis.command += ["--dir", disk.path]
+            system.start()
+            async with Supervisor(system.redis) as supervisor:
+                async with callers(system) as load:
+                    disk.fill()
+                    await eventually(lambda: load.failed, "a call is told")
+                    said = await eventually(lambda: ready_text(system.godot_port), "/readyz says so")
+                    self.assertIn("redis", said)
+                    await eventually(lambda: supervisor.starts >= 3, "Redis ends again and again")
+                    disk.empty()
+                    await acknowledged(load, 500)
+                self.assertEqual(await self.judge(system, load.book), 0)
+            print(
+                f"/readyz said {said.strip()!r}; {load.acknowledged} acknowledged, {load.failed} calls failed, "
+                f"{supervisor.starts} starts of Redis"
+            )
+
+    async def test_of_dewey(self):
+        with SmallDisk(64 << 20) as disk, System(**QUICK) as system:
+            system.settings["DEWEY_DB_PATH"] = str(disk.path / "dewey.db")
+            system.start()
+            async with callers(system) as load:
+                disk.fill()
+                said = await eventually(lambda: ready_text(system.dewey_port), "/readyz says so")
+                await self.refused(system)
+                async with Caller(system.godot_url) as caller:
+                    self.assertEqual(len(await caller.call("logger_query", {"component": "delivery", "limit": 10})), 10)
+                await acknowledged(load, 500)
+                await eventually(lambda: "it is kept, and tried for ever" in system.worker.output(), "retries end")
+                disk.empty()
+                await acknowledged(load, 500)
+            self.assertEqual(await self.judge(system, load.book), 0)
+            self.assertEqual(load.failed, 0)
+            print(f"/readyz said {said.strip()!r}; {load.acknowledged} acknowledged")
+
+    async def test_of_dewey_again_and_again(self):
+        # while some entries find room and others do not, none must be taken for the cause and put aside
+        print(f"TEST_SEED={SEED}", flush=True)
+        chance, impatient = random.Random(SEED), {"RETRY_MAX_ATTEMPTS": 1, "BATCH_SIZE": 20}
+        with SmallDisk(256 << 20) as disk, System(**(QUICK | impatient)) as system:
+            system.settings["DEWEY_DB_PATH"] = str(disk.path / "dewey.db")
+            system.start()
+            async with callers(system) as load:
+                for _ in range(TIMES):
+                    disk.fill(leave=chance.randrange(200_000))
+                    await asyncio.sleep(chance.uniform(0.1, 1))
+                    disk.empty()
+                    await asyncio.sleep(chance.uniform(0, 0.2))
+            self.assertEqual(await self.judge(system, load.book), 0)
+            print(f"{TIMES} times full; {load.acknowledged} acknowledged")
+
+    async def test_of_the_spool(self):
+        # with Dewey away: what finds room goes to disk, the rest stays in Redis
+        settings = {"MAX_QUEUE_SIZE": 1000, "BATCH_SIZE": 20, "GODOT_SPOOL_MAX_BYTES": 1 << 30}
+        with SmallDisk(16 << 20) as disk, System(GODOT_SPOOL_DIR=disk.path, **(QUICK | settings)) as system:
+            system.start()
+            async with callers(system) as load:
+                system.dewey.kill()
+                disk.fill(leave=100_000)
+                await eventually(lambda: SPOOL_FULL in system.worker.output(), "the worker says that it is full")
+                refused = disk.used()
+                disk.empty()
+                await eventually(lambda: disk.used() > refused + 100_000, "the spool goes on")
+            system.dewey.start()
+            dropped = await self.judge(system, load.book)
+            print(f"{load.acknowledged} acknowledged, {dropped} dropped")
+
+    async def refused(self, system):
+        entry = {"component": "direct", "level": "INFO", "message": "m", "created_at": "2026-01-01T00:00:00Z"}
+        async with Caller(system.dewey_url) as caller:
+            with self.assertRaises(CallError) as caught:
+                for _ in range(1000):  # some still find room
+                    await caller.call("dewey_store_logs_batch", {"logs": [entry | {"id": str(uuid.uuid4())}]})
+        self.assertEqual(str(caught.exception), "-32000: storing failed, retry")
+
+
+if __name__ == "__main__":
+    main()
