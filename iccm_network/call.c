@@ -537,9 +537,13 @@ static void orphan(mcp__job_t *job) {
 
 const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, orphan};
 
+/* data.retry: nothing is wrong with the call. */
 static void end_busy(mcp_call_t *call, const char *words) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_bool(doc, data, "retry", true);
   call->ending = MCP__ENDED_BUSY;
-  mcp_call_tool_error(call, "%s", words);
+  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", words);
 }
 
 void mcp__call_run(mcp_call_t *call) {
