@@ -243,7 +243,8 @@ class System(Place):
         self.godot = self.add("godot-server")
         self.dewey = self.add("dewey")
         redis = [word for name, value in REDIS_SETTINGS.items() for word in (f"--{name}", value)]
-        self.redis = self.add("redis", "redis-server", "--port", self.redis_port, "--dir", self.directory, *redis)
+        start = SOURCE / "godot/godot-redis"
+        self.redis = self.add("redis", start, self.directory, "--port", self.redis_port, *redis)
 
     def another(self, name, label, **settings):
         """One more of a program, with settings of its own."""

@@ -11,10 +11,12 @@ back, and judge.py says what has to be true then:
   Outage      Dewey or Redis, away
 
 The environment moves size and chance. Delivery: TEST_LINES (50000), TEST_AWAY_S (20), TEST_WORKER_KILLS (10). Each of
-Kills: TEST_KILLS (8), TEST_SECONDS (0; it ends when both are reached), TEST_RATE (2000 a second), TEST_SEED; a run of
-hours differs in nothing else. Overflow: TEST_FLOOD (15000 lines).
+Kills: TEST_KILLS (6), TEST_SECONDS (0; it ends when both are reached), TEST_RATE (2000 a second), TEST_GONE_S (3, until
+what was killed starts again: at most, mostly much less), TEST_SEED; a run of hours differs in nothing else. Overflow:
+TEST_FLOOD (15000 lines).
 """
 import asyncio
+import contextlib
 import os
 import random
 import time
@@ -26,13 +28,15 @@ from services import PROGRAMS, AsyncCase, System, finished, is_ready, main
 LINES = int(os.environ.get("TEST_LINES", 50000))
 WORKER_KILLS = int(os.environ.get("TEST_WORKER_KILLS", 10))
 AWAY_S = float(os.environ.get("TEST_AWAY_S", 20))
-KILLS = int(os.environ.get("TEST_KILLS", 8))
+KILLS = int(os.environ.get("TEST_KILLS", 6))
 SECONDS = float(os.environ.get("TEST_SECONDS", 0))
 RATE = float(os.environ.get("TEST_RATE", 2000))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 FLOOD = int(os.environ.get("TEST_FLOOD", 15000))
-PAUSE_S, GONE_S = 0.8, 3  # between two kills, and until what was killed starts again, mostly much less: at most
+GONE_S = float(os.environ.get("TEST_GONE_S", 3))
+PAUSE_S = 0.8  # between two kills, at most
 DEFAULT_BOUND = 100_000
+REWRITING = ("--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage", "20")  # so that kills meet it, too
 TO_DISK = "batches go to disk"  # says a worker that begins with it
 
 
@@ -65,18 +69,20 @@ async def has_batch(system):
 
 
 async def kill_at_random(victims, load):
-    """Kills any of them that runs, and goes on while it is away; answers how often each of them died."""
-    chance, deaths, ends = random.Random(SEED), {}, time.monotonic() + SECONDS
+    """Kills any of those that have died least often, so that a short run leaves nobody out, and goes on while it is
+    away; answers how often each of them died."""
+    chance, ends = random.Random(SEED), time.monotonic() + SECONDS
+    deaths = {victim.name: 0 for victim in victims}
     async with asyncio.TaskGroup() as group:
         while sum(deaths.values()) < KILLS or time.monotonic() < ends:
             await asyncio.sleep(chance.uniform(0, PAUSE_S))
             alive = [victim for victim in victims if victim.process is not None]
             if not alive:
                 continue
-            victim = chance.choice(alive)
+            victim = min(alive, key=lambda program: (deaths[program.name], chance.random()))
             assert victim.process.poll() is None, victim.explain("ended by itself")
             victim.kill()
-            deaths[victim.name] = deaths.get(victim.name, 0) + 1
+            deaths[victim.name] += 1
             group.create_task(start_again(victim, GONE_S * chance.random() ** 4))
     load.ended = True
     return deaths
@@ -114,6 +120,7 @@ class Kills(Judged):
     async def killed(self, **settings):
         print(f"TEST_SEED={SEED}", flush=True)
         with System(**(QUICK | settings)) as system:
+            system.redis.command += REWRITING
             second = system.another("godot-worker", "second-worker", GODOT_WORKER_NAME="second")
             system.start()
             second.start()
@@ -221,6 +228,31 @@ class Outage(AsyncCase):
                     self.assertLess(time.monotonic(), deadline, messages)
                     messages = {row["message"] for row in await caller.call("logger_query", {"component": "no redis"})}
                     await asyncio.sleep(0.05)
+
+    async def test_a_transaction_that_a_kill_left_half_written_takes_nothing_with_it(self):
+        half = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nRPOP\r\n$10\r\nlogs:queue\r\n*3\r\n$5\r\nLPU"
+        with System() as system:
+            system.start_redis()
+            system.godot.start()
+            for message in "before", "after":
+                await self.queued(system, message)
+                system.redis.kill()
+                if message == "before":
+                    with (system.directory / "appendonlydir/appendonly.aof.1.incr.aof").open("ab") as file:
+                        file.write(half)
+                system.start_redis()
+            self.assertEqual(system.redis_count("LLEN", "logs:queue"), 2)
+
+    async def queued(self, system, message):
+        """Once Godot has found Redis, the entry is taken."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(CallError, OSError):
+                async with Caller(system.godot_url) as caller:
+                    await caller.call("logger_log", {"component": "half", "level": "INFO", "message": message})
+                    return
+            await asyncio.sleep(0.05)
+        self.fail("Godot does not find Redis")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 itself when there is room again, and nothing acknowledged is lost (judge.py).
 
 Redis with appendfsync always ends when it cannot write; the test starts it again, as a supervisor does. The environment
-moves size and chance: TEST_TIMES (6), how often Dewey's disk is full in turn, and TEST_SEED.
+moves size and chance: TEST_TIMES (4), how often Dewey's disk is full in turn, and TEST_SEED.
 """
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from disk import SmallDisk
 from judge import QUICK, Book, Judged, Load
 from services import System, http_get, main
 
-TIMES = int(os.environ.get("TEST_TIMES", 6))
+TIMES = int(os.environ.get("TEST_TIMES", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 PATIENCE_S = 60
 SPOOL_FULL = "a batch stays in Redis: no space left on device"
@@ -83,7 +83,7 @@ class Supervisor:
 class DiskFull(Judged):
     async def test_of_redis(self):
         with SmallDisk(32 << 20) as disk, System(**QUICK) as system:
-            system.redis.command += ["--dir", disk.path]
+            system.redis.command[1] = str(disk.path)
             system.start()
             async with Supervisor(system.redis) as supervisor:
                 async with callers(system) as load:
