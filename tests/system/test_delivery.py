@@ -6,7 +6,7 @@ back, and judge.py says what has to be true then:
 
   Delivery    the worker alone, always with a batch in hand, and Dewey for a while; no caller may notice
   Kills       any of Redis, Godot's server, two workers and Dewey, at random moments, also several at a time; with room
-              in the queue, with a queue that overflows, and with a spool on disk
+              in the queue, with a queue that overflows, with a spool on disk, and with two servers on one port
   Overflow    a queue that gets half as much again as it holds, with Dewey away
   Outage      Dewey or Redis, away
 
@@ -127,6 +127,9 @@ class Kills(Judged):
             book = Book()
             load = Load(system.godot_url, book, rate=RATE)
             victims = [system.redis, system.godot, system.worker, second, system.dewey]
+            if "ICCM_REUSEPORT" in settings:
+                victims.append(system.another("godot-server", "second-server").start())
+                victims[-1].port()  # waits until it listens
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.run())
                 deaths = group.create_task(kill_at_random(victims, load))
@@ -147,6 +150,9 @@ class Kills(Judged):
 
     async def test_with_a_queue_that_overflows(self):
         await self.killed(MAX_QUEUE_SIZE=100, BATCH_SIZE=20)
+
+    async def test_with_two_servers_on_one_port(self):
+        self.assertEqual(await self.killed(ICCM_REUSEPORT=1), 0)
 
     async def test_with_a_spool(self):
         await self.killed(MAX_QUEUE_SIZE=1000, BATCH_SIZE=20, GODOT_SPOOL_MAX_BYTES=1 << 30)
