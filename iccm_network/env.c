@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 enum { SHOWN_MAX = 64 /* bytes of a value in the log */ };
@@ -71,4 +72,27 @@ int mcp_env_bool(const char *name, bool fallback, bool *out) {
   mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
           shown(value, text));
   return MCP_EENV;
+}
+
+/* Absolute each, and something between two colons. */
+static bool are_directories(const char *value) {
+  while (*value == '/') {
+    value += strcspn(value, ":");
+    if (*value == '\0')
+      return true;
+    value++;
+  }
+  return false;
+}
+
+int mcp_env_directories(const char *name, const char **out) {
+  const char *value = mcp_env_text(name, "");
+  if (*value != '\0' && !are_directories(value)) {
+    char text[SHOWN_MAX + 1];
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": absolute directories are needed, parted by colons", name,
+            shown(value, text));
+    return MCP_EENV;
+  }
+  *out = value;
+  return 0;
 }

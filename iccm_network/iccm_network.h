@@ -74,7 +74,9 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
   X(MCP_ETOOL, -5014, "a tool's definition is wrong")                                                        \
   X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
-  X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")
+  X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")             \
+  X(MCP_EOUTSIDE, -5017, "not an absolute path below a directory that may be read, or one that leads out")   \
+  X(MCP_ENOTFILE, -5018, "not a regular file")
 
 enum {
 #define MCP_ERROR_ENUM(name, code, text) name = (code),
@@ -152,6 +154,8 @@ int mcp_set_allocator(const mcp_allocator_t *allocator);
 int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
 int mcp_env_bool(const char *name, bool fallback, bool *out);     /* 0, 1, true, false, yes, no, on, off */
 const char *mcp_env_text(const char *name, const char *fallback); /* borrowed from the environment */
+/* Directories for mcp_open_beneath(), "/a:/b c", absolute each; unset or empty: "", none. Borrowed. */
+int mcp_env_directories(const char *name, const char **out);
 
 /* ---- Times and ids -----------------------------------------------------------------------------------
  * Any thread. Points in time are microseconds since 1970-01-01T00:00:00Z. */
@@ -174,6 +178,36 @@ int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
 int mcp_uuid_time_us(const char *uuid, int64_t *us);
 /* Version 5: the same namespace (a UUID) and name give the same id. UV_EINVAL where space is no UUID. */
 int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
+
+/* ---- Files that callers name ------------------------------------------------------------------------
+ * Any thread; but opening and reading block, so that they belong on the pool (MCP_TOOL_BLOCKING). */
+
+/* Opens a file for reading whose path, absolute, comes from a caller: only where it begins with one of the
+ * directories, "/a:/b c" ("": none), and does not leave it, by ".." or by a link; links that stay below are
+ * followed where the kernel has openat2(2), else none is. A descriptor (close-on-exec) that the caller
+ * closes, or MCP_EOUTSIDE, which says nothing about whether there is such a file; MCP_ENOTFILE: a directory,
+ * fifo or device; or libuv's code, as of open(2): UV_ENOENT, UV_EACCES, … */
+int mcp_open_beneath(const char *directories, const char *path, size_t len);
+
+/* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,
+ * as JSON Lines do. At most 200 MiB of a file and 1,000,000 entries, of 16 MiB and 56 levels each; memory is
+ * taken for one entry. One thread at a time. */
+typedef struct mcp_entries mcp_entries_t;
+
+/* Reads from a descriptor, which is stolen, from where it stands. NULL: no memory. */
+mcp_entries_t *mcp_entries_new(int file);
+
+/* The next entry; text, unless NULL, is how it stands in the file, of *len bytes. Both are borrowed until the
+ * next call. In both NUL and halves of surrogate pairs, which not every store can hold, are U+FFFD. NULL:
+ * there is none, now and ever after; mcp_entries_problem() says whether that is all. */
+yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len);
+
+/* Why no more entries come, in words for whoever named the file ("entry 3 is no valid JSON"); NULL: the file
+ * was read to its end, or there is more. Borrowed. */
+const char *mcp_entries_problem(const mcp_entries_t *entries);
+
+/* Closes the file, too. NULL is fine. */
+void mcp_entries_free(mcp_entries_t *entries);
 
 /* ---- Tools ----------------------------------------------------------------------------------------- */
 

@@ -4,11 +4,8 @@
  * (messages.c) when it is asked for, so that one at a time takes memory. An entry that cannot be stored ends
  * the whole: nothing is stored then, and the answer names it. */
 #include "bulk_tool.h"
-#include "beneath.h"
-#include "entries.h"
 #include "messages.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,10 +24,9 @@ const char bulk_schema[] =
 typedef struct bulk {
   mcp_call_t *call;
   yyjson_arr_iter entries;
-  entries_t file; /* where they are not in the call */
-  bool from_file;
-  message_in_t in; /* the message given last */
-  int verdict;     /* on it */
+  mcp_entries_t *file; /* where they are not in the call, else NULL */
+  message_in_t in;     /* the message given last */
+  int verdict;         /* on it */
   int64_t now_us;
   yyjson_mut_val *ids; /* of all that were given */
 } bulk_t;
@@ -49,23 +45,25 @@ static int on_next(message_t *message, void *arg) {
   bulk_t *bulk = arg;
   if (mcp_call_cancelled(bulk->call))
     return -1;
-  yyjson_val *entry = bulk->from_file ? entries_next(&bulk->file) : yyjson_arr_iter_next(&bulk->entries);
+  yyjson_val *entry =
+      bulk->file != NULL ? mcp_entries_next(bulk->file, NULL, NULL) : yyjson_arr_iter_next(&bulk->entries);
   if (entry != NULL)
     return give(bulk, entry, message);
   bool none = yyjson_mut_arr_size(bulk->ids) == 0; /* only a file can turn out to hold none */
-  return bulk->from_file && (none || bulk->file.error[0] != '\0') ? -1 : 0;
+  return bulk->file != NULL && (none || mcp_entries_problem(bulk->file) != NULL) ? -1 : 0;
 }
 
 /* Why the source ended early. */
 static void end_refused(bulk_t *bulk) {
+  const char *problem = bulk->file != NULL ? mcp_entries_problem(bulk->file) : NULL;
   if (bulk->verdict == MESSAGE_TOO_LARGE)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
                   yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
-  else if (bulk->verdict == MESSAGE_NO_MEMORY || bulk->file.no_memory)
+  else if (bulk->verdict == MESSAGE_NO_MEMORY)
     end_no_memory(bulk->call);
-  else if (bulk->file.error[0] != '\0')
-    mcp_call_tool_error(bulk->call, "messages_file: %s", bulk->file.error);
-  else if (bulk->from_file && !mcp_call_cancelled(bulk->call))
+  else if (problem != NULL)
+    mcp_call_tool_error(bulk->call, "messages_file: %s", problem);
+  else if (bulk->file != NULL && !mcp_call_cancelled(bulk->call))
     mcp_call_tool_error(bulk->call, "messages_file holds no messages");
   else
     mcp_call_tool_error(bulk->call, "nobody waited any more");
@@ -95,28 +93,16 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   }
 }
 
-/* Why a file could not be opened; nothing is said about files outside of what may be read. */
-static void end_not_opened(mcp_call_t *call, int code) {
-  if (code == -EXDEV)
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
-                  "messages_file must be an absolute path below a directory that may be imported from "
-                  "(DEWEY_IMPORT_PATHS), and lead nowhere else");
-  else if (code == -EISDIR)
-    mcp_call_tool_error(call, "messages_file is not a regular file");
-  else
-    mcp_call_tool_error(call, "messages_file cannot be opened: %s", strerror(-code));
-}
-
 static bool open_file(bulk_t *bulk, const char *directories, text_t path) {
-  bool whole = memchr(path.ptr, '\0', path.len) == NULL;
-  int file = whole ? beneath_open(directories, path.ptr) : -EXDEV;
-  if (file < 0) {
-    end_not_opened(bulk->call, file);
-    return false;
-  }
-  entries_init(&bulk->file, file);
-  bulk->from_file = true;
-  return true;
+  int file = mcp_open_beneath(directories, path.ptr, path.len);
+  if (file == MCP_EOUTSIDE)
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (DEWEY_IMPORT_PATHS)",
+                  mcp_strerror(file));
+  else if (file < 0)
+    mcp_call_tool_error(bulk->call, "messages_file: %s", mcp_strerror(file));
+  else if ((bulk->file = mcp_entries_new(file)) == NULL)
+    end_no_memory(bulk->call);
+  return bulk->file != NULL;
 }
 
 /* The messages, of which there has to be one. */
@@ -144,8 +130,7 @@ void on_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
                     : conversation_id_arg(call, args, conversation.id);
   if (fine && source_args(&bulk, dewey, args))
     store_all(&bulk, dewey, &conversation, begin);
-  if (bulk.from_file)
-    entries_deinit(&bulk.file);
+  mcp_entries_free(bulk.file);
   message_deinit(&bulk.in);
   free(block);
 }

@@ -3,7 +3,6 @@
  *
  * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
  * database cannot be opened or the port is taken, with 2 for a wrong command line. */
-#include "beneath.h"
 #include "retention.h"
 #include "tools.h"
 
@@ -99,18 +98,10 @@ static bool read_database(settings_t *settings) {
   return true;
 }
 
-static bool read_import_paths(settings_t *settings) {
-  settings->import_paths = mcp_env_text("DEWEY_IMPORT_PATHS", "");
-  if (settings->import_paths[0] == '\0' || beneath_valid(settings->import_paths))
-    return true;
-  mcp_log(MCP_LOG_ERROR, "dewey", "DEWEY_IMPORT_PATHS: \"%s\" must be absolute directories, parted by colons",
-          settings->import_paths);
-  return false;
-}
-
 static bool read_settings(settings_t *settings) {
   settings->retention_given = mcp_env_text("LOG_RETENTION_DAYS", NULL) != NULL;
-  return read_import_paths(settings) && mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
+  return mcp_env_directories("DEWEY_IMPORT_PATHS", &settings->import_paths) == 0 &&
+         mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&

@@ -12,7 +12,7 @@ typedef struct dewey {
   store_t *store;
   int64_t retention_days;
   bool retention_given;     /* by the operator */
-  const char *import_paths; /* as beneath_open() wants them; empty: none */
+  const char *import_paths; /* as mcp_open_beneath() wants them; empty: none */
   health_t health;
   figures_t figures;
 } dewey_t;

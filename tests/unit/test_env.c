@@ -140,3 +140,23 @@ Test(env, text) {
   set(" as it is ");
   cr_expect_str_eq(mcp_env_text("MCP_PORT", "fallback"), " as it is ");
 }
+
+Test(env, directories) {
+  static const char *const valid[] = {NULL, "", "/", "/a", "/a:/b", "/a b:/c/"};
+  static const char *const wrong[] = {"a", ":", "/a:", ":/a", "/a::/b", "/a:b"};
+  for (int i = 0; i < 6; i++) {
+    const char *directories = NULL;
+    char line[128];
+    set(valid[i]);
+    cr_expect_eq(mcp_env_directories("MCP_PORT", &directories), 0);
+    cr_expect_str_eq(directories, valid[i] != NULL ? valid[i] : "");
+    expect_logged(NULL);
+    set(wrong[i]);
+    directories = "untouched";
+    cr_expect_eq(mcp_env_directories("MCP_PORT", &directories), MCP_EENV);
+    cr_expect_str_eq(directories, "untouched");
+    snprintf(line, sizeof line, "MCP_PORT is \"%s\": absolute directories are needed, parted by colons",
+             wrong[i]);
+    expect_logged(line);
+  }
+}

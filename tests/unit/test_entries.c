@@ -1,7 +1,8 @@
 /* test_entries.c: entries of files, however these are written and read, and what is wrong with them. */
 #define _GNU_SOURCE /* memfd_create */
-#include "entries.h"
+#include "iccm_network.h"
 #include "leaks.h"
+#include "scarce.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -12,27 +13,39 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+enum { MIB = 1024 * 1024 };
+
 TestSuite(entries, .timeout = 60);
 
 static char given[512];
 
-/* Gives all entries of the descriptor, as "{...}{...}" and behind them "!reason". */
+static void add(const char *text, size_t len) {
+  size_t at = strlen(given);
+  snprintf(given + at, sizeof given - at, "%.*s", (int)len, text);
+}
+
+/* Gives all entries of the descriptor, as "{...}{...}" and behind them "!problem". */
 static const char *give_all(int file) {
-  entries_t entries;
-  yyjson_val *entry;
+  mcp_entries_t *entries = mcp_entries_new(file);
+  const char *text, *problem;
+  size_t len;
   given[0] = '\0';
-  entries_init(&entries, file);
-  while ((entry = entries_next(&entries)) != NULL) {
+  for (yyjson_val *entry; (entry = mcp_entries_next(entries, &text, &len)) != NULL;) {
     char *json = yyjson_val_write(entry, 0, NULL);
-    strncat(given, json, sizeof given - strlen(given) - 1);
+    yyjson_doc *again = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
+    cr_expect(yyjson_equals(entry, yyjson_doc_get_root(again)), "the text is the entry");
+    cr_expect_null(mcp_entries_problem(entries));
+    add(json, strlen(json));
+    yyjson_doc_free(again);
     free(json);
   }
-  cr_expect_null(entries_next(&entries), "the end stays the end");
-  if (entries.error[0] != '\0') {
-    strncat(given, "!", sizeof given - strlen(given) - 1);
-    strncat(given, entries.error, sizeof given - strlen(given) - 1);
+  cr_expect_null(mcp_entries_next(entries, NULL, NULL), "the end stays the end");
+  problem = mcp_entries_problem(entries);
+  if (problem != NULL) {
+    add("!", 1);
+    add(problem, strlen(problem));
   }
-  entries_deinit(&entries);
+  mcp_entries_free(entries);
   return given;
 }
 
@@ -121,14 +134,14 @@ Test(entries, of_every_shape) {
 }
 
 Test(entries, as_deep_as_is_said) {
-  for (int depth = ENTRY_MAX_DEPTH; depth <= ENTRY_MAX_DEPTH + 1; depth++) {
+  for (int depth = 56; depth <= 57; depth++) {
     char text[512] = "{\"a\":";
     memset(text + 5, '[', (size_t)depth - 1);
     memset(text + 4 + depth, ']', (size_t)depth - 1);
     text[3 + 2 * depth] = '}';
     give_all(file_of(text, strlen(text)));
     bool refused = strstr(given, "!entry 1 is nested too deeply") != NULL;
-    cr_expect_eq(refused, depth > ENTRY_MAX_DEPTH, "%d: %s", depth, given);
+    cr_expect_eq(refused, depth > 56, "%d: %s", depth, given);
   }
   expect_no_leak();
 }
@@ -148,29 +161,60 @@ static int file_with(size_t entry, size_t len) {
 }
 
 Test(entries, as_large_as_is_said) {
-  cr_expect_null(strchr(give_all(file_with(ENTRY_MAX_BYTES, ENTRY_MAX_BYTES)), '!'));
-  give_all(file_with(ENTRY_MAX_BYTES + 1, ENTRY_MAX_BYTES + 1));
+  cr_expect_null(strchr(give_all(file_with(16 * MIB, 16 * MIB)), '!'));
+  give_all(file_with(16 * MIB + 1, 16 * MIB + 1));
   cr_expect_str_eq(given, "!entry 1 is larger than 16 MiB");
-  cr_expect_null(strchr(give_all(file_with(20, ENTRIES_MAX_BYTES)), '!'));
-  cr_expect_str_eq(strchr(give_all(file_with(20, ENTRIES_MAX_BYTES + 1)), '!'),
-                   "!the file is larger than 200 MiB");
+  cr_expect_null(strchr(give_all(file_with(20, 200 * MIB)), '!'));
+  cr_expect_str_eq(strchr(give_all(file_with(20, 200 * MIB + 1)), '!'), "!the file is larger than 200 MiB");
   expect_no_leak();
 }
 
 Test(entries, as_many_as_is_said) {
-  char *many = malloc(2 * (ENTRIES_MAX + 1));
-  for (size_t i = 0; i <= ENTRIES_MAX; i++)
+  enum { MAX = 1000 * 1000 };
+  char *many = malloc(2 * (MAX + 1));
+  for (size_t i = 0; i <= MAX; i++)
     memcpy(many + 2 * i, "{}", 2);
   for (size_t extra = 0; extra <= 1; extra++) {
-    entries_t entries;
-    entries_init(&entries, file_of(many, 2 * (ENTRIES_MAX + extra)));
+    mcp_entries_t *entries = mcp_entries_new(file_of(many, 2 * (MAX + extra)));
     size_t count = 0;
-    while (entries_next(&entries) != NULL)
+    while (mcp_entries_next(entries, NULL, NULL) != NULL)
       count++;
-    cr_expect_eq(count, ENTRIES_MAX);
-    cr_expect_str_eq(entries.error, extra ? "entry 1000001 is one too many: 1,000,000 are taken" : "");
-    entries_deinit(&entries);
+    cr_expect_eq(count, MAX);
+    const char *problem = mcp_entries_problem(entries);
+    cr_expect_eq(problem != NULL, extra == 1);
+    cr_expect(problem == NULL || strcmp(problem, "entry 1000001 is one too many: 1,000,000 are taken") == 0);
+    mcp_entries_free(entries);
   }
   free(many);
+  mcp_entries_free(NULL);
   expect_no_leak();
+}
+
+Test(entries, of_a_file_that_changes_while_it_is_read) {
+  static const char first[] = "{\"a\":1}\n", second[] = "{\"a\":2}\n";
+  int file = file_of(first, strlen(first)), same = dup(file);
+  mcp_entries_t *entries = mcp_entries_new(file);
+  cr_expect_not_null(mcp_entries_next(entries, NULL, NULL));
+  cr_assert_eq(pwrite(same, second, strlen(second), (off_t)strlen(first)), (ssize_t)strlen(second));
+  cr_expect_not_null(mcp_entries_next(entries, NULL, NULL), "what was added meanwhile");
+  cr_assert_eq(ftruncate(same, 0), 0);
+  cr_expect_null(mcp_entries_next(entries, NULL, NULL));
+  cr_expect_null(mcp_entries_problem(entries));
+  mcp_entries_free(entries);
+  close(same);
+  expect_no_leak();
+}
+
+Test(entries, memory_that_runs_out_is_a_problem) {
+  use_scarce_memory();
+  memory.allowed = 0;
+  cr_expect_null(mcp_entries_new(dup(0)), "and the descriptor is closed");
+  for (int allowed = 1; allowed < 3; allowed++) {
+    memory.allowed = allowed;
+    mcp_entries_t *entries = mcp_entries_new(file_of("{}", 2));
+    cr_expect_null(mcp_entries_next(entries, NULL, NULL));
+    cr_expect_str_eq(mcp_entries_problem(entries), "entry 1 needs more memory than there is");
+    mcp_entries_free(entries);
+  }
+  cr_expect_eq(memory.live, 0);
 }

@@ -1,9 +1,13 @@
-/* beneath.c: see beneath.h.
+/* beneath.c: files that callers name are opened below directories that the operator allows, and nowhere else.
  *
- * Which file it is is decided by the kernel while it opens it, not by looking at the path before: a link put
- * there in between would lead out. Whoever asks for a file outside learns nothing about it. */
+ * Happy path: the path begins with one of the directories, and the kernel opens the rest below that. Which
+ * file it is is decided while it is opened, not by looking at the path before: a link put there in between
+ * would lead out. Failure: whoever asks for a file outside learns nothing about it, not even whether there is
+ * one. */
 #define _GNU_SOURCE /* O_PATH */
 #include "beneath.h"
+
+#include "iccm_network.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,17 +19,7 @@
 
 enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096 };
 
-bool beneath_valid(const char *directories) {
-  while (*directories == '/') {
-    directories += strcspn(directories, ":");
-    if (*directories == '\0')
-      return true;
-    directories++;
-  }
-  return false;
-}
-
-int beneath_resolve(int directory, const char *path) {
+int mcp__beneath_resolve(int directory, const char *path) {
   struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
   long file;
   do
@@ -48,7 +42,7 @@ static int step(int directory, const char *name, size_t len, int flags) {
   return next == -ELOOP ? -EXDEV : next;
 }
 
-int beneath_walk(int directory, const char *path) {
+int mcp__beneath_walk(int directory, const char *path) {
   int at = fcntl(directory, F_DUPFD_CLOEXEC, 0);
   if (at < 0)
     return -errno;
@@ -75,7 +69,7 @@ static int regular_file(int file) {
   if (fstat(file, &status) != 0)
     code = -errno;
   else if (!S_ISREG(status.st_mode))
-    code = -EISDIR;
+    code = MCP_ENOTFILE;
   if (code == 0)
     return file;
   close(file);
@@ -86,29 +80,33 @@ static int open_below(const char *root, const char *path) {
   int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0)
     return -errno;
-  int file = beneath_resolve(directory, path);
+  int file = mcp__beneath_resolve(directory, path);
   if (file == -ENOSYS || file == -EPERM)
-    file = beneath_walk(directory, path);
+    file = mcp__beneath_walk(directory, path);
   close(directory);
-  if (file == -ELOOP)
-    return -EXDEV;
+  if (file == -ELOOP || file == -EXDEV)
+    return MCP_EOUTSIDE;
   return file < 0 ? file : regular_file(file);
 }
 
-int beneath_open(const char *directories, const char *path) {
-  char root[PATH_SIZE];
+int mcp_open_beneath(const char *directories, const char *path, size_t len) {
+  char text[PATH_SIZE], root[PATH_SIZE];
+  if (len >= sizeof text || memchr(path, '\0', len) != NULL)
+    return MCP_EOUTSIDE;
+  memcpy(text, path, len);
+  text[len] = '\0';
   for (const char *at = directories; *at != '\0';) {
-    size_t len = strcspn(at, ":"), bare = len;
+    size_t size = strcspn(at, ":"), bare = size;
     while (bare > 0 && at[bare - 1] == '/')
       bare--;
-    if (len < sizeof root && strncmp(path, at, bare) == 0 && path[bare] == '/') {
-      memcpy(root, at, len);
-      root[len] = '\0';
-      const char *below = path + bare + strspn(path + bare, "/");
-      return *below != '\0' ? open_below(root, below) : -EISDIR;
+    if (size < sizeof root && strncmp(text, at, bare) == 0 && text[bare] == '/') {
+      memcpy(root, at, size);
+      root[size] = '\0';
+      const char *below = text + bare + strspn(text + bare, "/");
+      return *below != '\0' ? open_below(root, below) : MCP_ENOTFILE;
     }
-    at += len;
+    at += size;
     at += *at == ':';
   }
-  return -EXDEV;
+  return MCP_EOUTSIDE;
 }

@@ -1,40 +1,72 @@
-/* entries.c: see entries.h.
+/* entries.c: the entries of a JSON array, or of a file of JSON Lines, one at a time from a descriptor.
  *
- * The file begins with [ (an array) or with { (values one after the other, as JSON lines). The end of each
- * entry is found by counting brackets outside of strings; the entry alone is then parsed. So no more than the
- * largest entry is in memory, twice at most.
+ * Happy path: the file begins with [ (an array) or with { (values one after the other). The end of each entry
+ * is found by counting brackets outside of strings; the entry alone is then parsed. So no more than the
+ * largest entry is in memory, twice at most, and the file may change while it is read: what was read counts.
  *
- * Failures: whatever is not an object, not JSON, too large, too deep or too much ends the list with a reason
+ * Failure: whatever is not an object, not JSON, too large, too deep or too much ends the list with a problem
  * that names the entry by its number. */
-#include "entries.h"
+#include "mem.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_CAPACITY = 64 * 1024, ESCAPE = 6 /* bytes of \uXXXX */ };
+enum {
+  FIRST_CAPACITY = 64 * 1024,
+  MAX_BYTES = 200 * 1024 * 1024, /* of the file */
+  MAX_COUNT = 1000 * 1000,
+  ENTRY_MAX_BYTES = 16 * 1024 * 1024,
+  ENTRY_MAX_DEPTH = 56, /* so that a message with it is no deeper than peers read */
+  ESCAPE = 6            /* bytes of \uXXXX */
+};
 
-void entries_init(entries_t *entries, int file) {
-  *entries = (entries_t){.file = file};
+struct mcp_entries {
+  int file; /* owned */
+  char *bytes;
+  size_t begin, end, capacity; /* what was read and not given yet stands from begin to end */
+  size_t read;                 /* from the file so far */
+  size_t count;                /* of entries given */
+  bool started, array, ended;  /* the list */
+  bool at_end;                 /* of the file */
+  yyjson_doc *doc;             /* the entry given last */
+  char problem[128];           /* why there are no more; empty: that is all */
+};
+
+mcp_entries_t *mcp_entries_new(int file) {
+  mcp_entries_t *entries = mcp__calloc(sizeof *entries);
+  if (entries != NULL)
+    entries->file = file;
+  else
+    close(file);
+  return entries;
 }
 
-void entries_deinit(entries_t *entries) {
+void mcp_entries_free(mcp_entries_t *entries) {
+  if (entries == NULL)
+    return;
   yyjson_doc_free(entries->doc);
-  free(entries->bytes);
+  mcp__free(entries->bytes);
   close(entries->file);
+  mcp__free(entries);
 }
 
-static bool fail(entries_t *entries, const char *reason) {
-  snprintf(entries->error, sizeof entries->error, "entry %zu %s", entries->count + 1, reason);
+const char *mcp_entries_problem(const mcp_entries_t *entries) {
+  return entries->problem[0] != '\0' ? entries->problem : NULL;
+}
+
+static bool fail(mcp_entries_t *entries, const char *reason) {
+  snprintf(entries->problem, sizeof entries->problem, "entry %zu %s", entries->count + 1, reason);
   return false;
 }
+
+static const char no_memory[] = "needs more memory than there is";
 
 /* ---- Reading ---- */
 
 /* Makes room behind end: by moving what is left to the front, else by twice the memory. */
-static bool make_room(entries_t *entries) {
+static bool make_room(mcp_entries_t *entries) {
   if (entries->begin > 0) {
     memmove(entries->bytes, entries->bytes + entries->begin, entries->end - entries->begin);
     entries->end -= entries->begin;
@@ -45,17 +77,16 @@ static bool make_room(entries_t *entries) {
   if (entries->end > ENTRY_MAX_BYTES)
     return fail(entries, "is larger than 16 MiB");
   size_t capacity = entries->capacity > 0 ? entries->capacity * 2 : FIRST_CAPACITY;
-  char *bytes = realloc(entries->bytes, capacity);
-  entries->no_memory = bytes == NULL;
+  char *bytes = mcp__realloc(entries->bytes, capacity);
   if (bytes == NULL)
-    return fail(entries, "is more than there is memory for");
+    return fail(entries, no_memory);
   entries->bytes = bytes;
   entries->capacity = capacity;
   return true;
 }
 
 /* Reads more; at the end of the file there is none, and at_end is set. */
-static bool read_more(entries_t *entries) {
+static bool read_more(mcp_entries_t *entries) {
   ssize_t got;
   if (!make_room(entries))
     return false;
@@ -67,16 +98,16 @@ static bool read_more(entries_t *entries) {
   entries->at_end = got == 0;
   entries->end += (size_t)got;
   entries->read += (size_t)got;
-  if (entries->read <= ENTRIES_MAX_BYTES)
+  if (entries->read <= MAX_BYTES)
     return true;
-  snprintf(entries->error, sizeof entries->error, "the file is larger than 200 MiB");
+  snprintf(entries->problem, sizeof entries->problem, "the file is larger than 200 MiB");
   return false;
 }
 
 enum { NO_BYTE = -1 };
 
 /* The next byte that is no blank, which begin then points to, or NO_BYTE. */
-static int skip_blanks(entries_t *entries) {
+static int skip_blanks(mcp_entries_t *entries) {
   for (;;) {
     while (entries->begin < entries->end) {
       char c = entries->bytes[entries->begin];
@@ -118,7 +149,7 @@ static bool ends_with(place_t *place, char c) {
 }
 
 /* The length of the entry at begin; 0: it does not end, or not soon enough. */
-static size_t find_end(entries_t *entries) {
+static size_t find_end(mcp_entries_t *entries) {
   place_t place = {.depth = 0};
   for (size_t at = 0;; at++) {
     if (at == ENTRY_MAX_BYTES)
@@ -170,14 +201,13 @@ static void mend_escapes(char *text, size_t len) {
   }
 }
 
-static yyjson_val *parse(entries_t *entries, size_t len) {
+static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
   yyjson_read_err error;
   char *text = entries->bytes + entries->begin;
   mend_escapes(text, len);
-  entries->doc = yyjson_read_opts(text, len, YYJSON_READ_BIGNUM_AS_RAW, NULL, &error);
-  entries->no_memory = entries->doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION;
+  entries->doc = yyjson_read_opts(text, len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, &error);
   if (entries->doc == NULL)
-    fail(entries, "is no valid JSON");
+    fail(entries, error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? no_memory : "is no valid JSON");
   entries->begin += len;
   entries->count += entries->doc != NULL;
   return yyjson_doc_get_root(entries->doc);
@@ -186,7 +216,7 @@ static yyjson_val *parse(entries_t *entries, size_t len) {
 /* ---- The list ---- */
 
 /* Steps over the bracket or comma before an entry. False: there is no entry. */
-static bool step_to_entry(entries_t *entries) {
+static bool step_to_entry(mcp_entries_t *entries) {
   int c = skip_blanks(entries);
   if (!entries->started) {
     entries->started = true;
@@ -197,7 +227,7 @@ static bool step_to_entry(entries_t *entries) {
     }
   } else if (entries->array) {
     if (c != ',' && c != ']')
-      return entries->error[0] == '\0' &&
+      return entries->problem[0] == '\0' &&
              fail(entries, c == NO_BYTE ? "is missing, or the end of the array" : "is not parted by a comma");
     entries->begin++;
     return c == ',';
@@ -206,15 +236,15 @@ static bool step_to_entry(entries_t *entries) {
 }
 
 /* Behind the end there is nothing. */
-static void expect_end(entries_t *entries) {
-  if (entries->error[0] == '\0' && skip_blanks(entries) != NO_BYTE)
+static void expect_end(mcp_entries_t *entries) {
+  if (entries->problem[0] == '\0' && skip_blanks(entries) != NO_BYTE)
     fail(entries, "stands behind the end of the array");
 }
 
-yyjson_val *entries_next(entries_t *entries) {
+yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len) {
   yyjson_doc_free(entries->doc);
   entries->doc = NULL;
-  if (entries->ended || entries->error[0] != '\0')
+  if (entries->ended || entries->problem[0] != '\0')
     return NULL;
   if (!step_to_entry(entries)) {
     entries->ended = true;
@@ -222,10 +252,16 @@ yyjson_val *entries_next(entries_t *entries) {
     return NULL;
   }
   int c = skip_blanks(entries);
-  if (entries->error[0] == '\0' && c != '{')
+  if (entries->problem[0] == '\0' && c != '{')
     fail(entries, "is not an object");
-  if (entries->count == ENTRIES_MAX)
+  if (entries->count == MAX_COUNT)
     fail(entries, "is one too many: 1,000,000 are taken");
-  size_t len = entries->error[0] == '\0' ? find_end(entries) : 0;
-  return len > 0 ? parse(entries, len) : NULL;
+  size_t bytes = entries->problem[0] == '\0' ? find_end(entries) : 0;
+  if (bytes == 0)
+    return NULL;
+  if (text != NULL) {
+    *text = entries->bytes + entries->begin;
+    *len = bytes;
+  }
+  return parse(entries, bytes);
 }
