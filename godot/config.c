@@ -21,6 +21,8 @@ static const char help_text[] =
     "  MAX_QUEUE_SIZE          100000                entries held while the log store is away\n"
     "  GODOT_QUEUE_MAX_BYTES   1073741824            the same in bytes\n"
     "  DEWEY_MCP_URL           ws://localhost:9020   the log store\n"
+    "  GODOT_IMPORT_PATHS      none                  directories that messages_file may name files in: /a:/b "
+    "(server)\n"
     "  DEWEY_CONNECT_TIMEOUT   30                    seconds for one batch (worker)\n"
     "  GODOT_WORKER_NAME       worker-1              differs between workers of one queue (worker)\n"
     "  BATCH_SIZE              100                   entries in a batch (worker)\n"
@@ -133,6 +135,8 @@ int config_read(config_t *config) {
     status = read_int("MCP_PORT", 9060, 0, 65535, &config->port);
   if (status == 0)
     status = read_int("REDIS_PORT", 6379, 1, 65535, &config->redis_port);
+  if (status == 0)
+    status = mcp_env_directories("GODOT_IMPORT_PATHS", &config->import_paths);
   if (status == 0)
     status = read_limits(config);
   if (status == 0)

@@ -16,6 +16,7 @@ typedef struct config {
   int64_t max_queue_entries; /* MAX_QUEUE_SIZE: queued and leased together */
   int64_t max_queue_bytes;   /* GODOT_QUEUE_MAX_BYTES: the same, in bytes */
   const char *dewey_url;     /* DEWEY_MCP_URL */
+  const char *import_paths;  /* GODOT_IMPORT_PATHS */
   uint64_t dewey_timeout_ms; /* DEWEY_CONNECT_TIMEOUT: a whole call of the worker */
   const char *worker_name;   /* GODOT_WORKER_NAME: whose leases a worker that starts takes back */
   int batch_size;            /* BATCH_SIZE */

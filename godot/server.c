@@ -32,6 +32,7 @@ static void on_redis(const char *reason, void *arg) {
 static void on_store(mcp_client_t *client, int status, const char *reason, void *arg) {
   godot_t *godot = arg;
   (void)client;
+  atomic_store(&godot->tools.store_is_up, status == 0);
   mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
 }
 
@@ -78,6 +79,9 @@ static int make(godot_t *godot) {
   const config_t *config = &godot->config;
   godot->tools.queue = queue_new(&godot->loop, config);
   godot->tools.store = mcp_client_new(&godot->loop, config->dewey_url);
+  godot->tools.store_url = config->dewey_url;
+  godot->tools.import_paths = config->import_paths;
+  godot->tools.max_message_bytes = config->max_message_bytes;
   godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
   if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
     return 1;

@@ -1,4 +1,5 @@
-/* tools.c: logger_log, logger_query, logger_clear, logger_set_level, each also under its older name godot_….
+/* tools.c: logger_log, logger_query, logger_clear, logger_set_level, and the table of all tools, each also
+ * under its older name godot_….
  *
  * Happy path of logger_log: check, give the entry its key, gather; before the loop waits again, all that one
  * turn has gathered is one step in Redis, and all callers are answered when Redis has it. The queries are
@@ -10,6 +11,8 @@
  */
 #include "tools.h"
 
+#include "ask.h"
+#include "conversations.h"
 #include "entry.h"
 
 #include <stdlib.h>
@@ -179,29 +182,15 @@ yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize,
 
 static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   mcp_call_t *call = arg;
-  bool answered = result->status <= MCP_TOOL_ERROR; /* by an error of JSON-RPC */
   (void)client;
-  if (result->status == MCP_INVALID_PARAMS)
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", result->message);
-  else if (result->is_error || answered)
-    mcp_call_tool_error(call, "%s", result->message);
+  if (result->is_error)
+    ask_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
+  else if (ask_was_refused(result->status))
+    ask_end_refused(call, result->status, result->value, result->message);
   else if (result->status != 0 || result->text == NULL)
     mcp_call_tool_error(call, STORE_AWAY);
   else
     mcp_call_reply_text(call, result->text, result->text_len);
-}
-
-/* The arguments of those names that were given. */
-static yyjson_mut_doc *pick(yyjson_val *args, const char *const *names) {
-  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-  yyjson_mut_val *picked = yyjson_mut_obj(doc);
-  yyjson_mut_doc_set_root(doc, picked);
-  for (; *names != NULL; names++) {
-    yyjson_val *value = yyjson_obj_get(args, *names);
-    if (value != NULL && !yyjson_is_null(value))
-      yyjson_mut_obj_add_val(doc, picked, *names, yyjson_val_mut_copy(doc, value));
-  }
-  return doc;
 }
 
 static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
@@ -215,7 +204,7 @@ static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, 
 static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"trace_id", "component", "level", "start_time", "end_time",
                                       "limit",    "search",    "data",  "cursor",     NULL};
-  yyjson_mut_doc *picked = pick(args, names);
+  yyjson_mut_doc *picked = ask_with(args, names);
   yyjson_mut_val *root = yyjson_mut_doc_get_root(picked);
   if (picked != NULL && yyjson_mut_obj_get(root, "limit") == NULL)
     yyjson_mut_obj_add_int(picked, root, "limit", 100);
@@ -224,7 +213,7 @@ static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"component", "before_time", "level", NULL};
-  ask_store(call, arg, "dewey_clear_logs", pick(args, names));
+  ask_store(call, arg, "dewey_clear_logs", ask_with(args, names));
 }
 
 /* ---- The table ---- */
@@ -261,19 +250,28 @@ static const char set_level_schema[] =
     "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
     "\"required\":[\"component\",\"level\"]}";
 
-#define LISTED(name, description, schema, handler)                                                           \
-  { name, description, schema, handler, NULL, MCP_TOOL_LOG_TRAFFIC }
-#define BOTH(name, description, schema, handler)                                                             \
-  LISTED(name, description, schema, handler), {                                                              \
-    "godot_" name, description, schema, handler, NULL, MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_UNLISTED              \
+#define BOTH(name, description, schema, handler, flags)                                                      \
+  {name, description, schema, handler, NULL, flags}, {                                                       \
+    "godot_" name, description, schema, handler, NULL, (flags) | MCP_TOOL_UNLISTED                           \
   }
 
 const mcp_tool_t *tools_table(tools_t *tools) {
   static mcp_tool_t table[] = {
-      BOTH("logger_log", "Push a log entry to the logging queue", log_schema, logger_log),
-      BOTH("logger_query", "Query logs from storage (proxies to Dewey)", query_schema, logger_query),
-      BOTH("logger_clear", "Clear logs from storage (proxies to Dewey)", clear_schema, logger_clear),
-      BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level),
+      BOTH("logger_log", "Push a log entry to the logging queue", log_schema, logger_log,
+           MCP_TOOL_LOG_TRAFFIC),
+      BOTH("logger_query", "Query logs from storage (proxies to Dewey)", query_schema, logger_query,
+           MCP_TOOL_LOG_TRAFFIC),
+      BOTH("logger_clear", "Clear logs from storage (proxies to Dewey)", clear_schema, logger_clear,
+           MCP_TOOL_LOG_TRAFFIC),
+      BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level,
+           MCP_TOOL_LOG_TRAFFIC),
+      BOTH("conversation_begin", "Start a new conversation and return its ID", conversation_begin_schema,
+           conversation_begin, 0),
+      BOTH("conversation_store_message", "Store a single message in a conversation",
+           conversation_store_message_schema, conversation_store_message, 0),
+      BOTH("conversation_store_messages_bulk",
+           "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
+           conversation_store_messages_bulk_schema, conversation_store_messages_bulk, MCP_TOOL_BLOCKING),
       MCP_TOOL_END};
   for (mcp_tool_t *tool = table; tool->name != NULL; tool++)
     tool->arg = tools;

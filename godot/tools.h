@@ -5,16 +5,22 @@
 #include "redis_queue.h"
 
 #include <iccm_network.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 /* What the tools work with; everything is borrowed. */
 typedef struct tools {
   queue_t *queue;
   mcp_client_t *store;
-  uv_prepare_t flush;      /* sends what one turn of the loop has gathered, before the loop waits */
-  struct group *gathered;  /* ours; NULL: nothing */
-  size_t unanswered_bytes; /* sent to Redis or gathered */
-  mcp_metric_t *entries;   /* the server's: what became of those that were sent to logger_log */
+  const char *store_url;       /* for calls that have a connection of their own */
+  const char *import_paths;    /* where messages_file may lie, as mcp_open_beneath() wants it */
+  size_t max_message_bytes;    /* which is also what the store takes */
+  atomic_bool store_is_up;     /* as far as is known */
+  atomic_size_t reading_bytes; /* memory for files of messages, of all calls */
+  uv_prepare_t flush;          /* sends what one turn of the loop has gathered, before the loop waits */
+  struct group *gathered;      /* ours; NULL: nothing */
+  size_t unanswered_bytes;     /* sent to Redis or gathered */
+  mcp_metric_t *entries;       /* the server's: what became of those that were sent to logger_log */
 } tools_t;
 
 /* Their table, up to MCP_TOOL_END, with tools as arg. It lives until the next call. */

@@ -573,6 +573,10 @@ uint64_t mcp__call_span(const mcp_call_t *call) {
   return call->trace.span;
 }
 
+size_t mcp__call_max_message(const mcp_call_t *call) { /* the server may have gone */
+  return call->text.max - MCP__JSON_PADDING;
+}
+
 const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->trace.id;
 }

@@ -534,7 +534,8 @@ int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint6
 
 /* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call: the peer hears call's trace id and
  * span, and within 50 ms of its caller's leaving or cancelling, or of its deadline, this one ends with
- * MCP_ECANCELED. Pool thread. */
+ * MCP_ECANCELED. Its messages may be as large as those of call's server, or 16 MiB where that takes less; of
+ * mcp_call_wait() they are 16 MiB at most. Pool thread. */
 int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
                        uint64_t timeout_ms, yyjson_doc **answer);
 

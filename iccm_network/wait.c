@@ -7,7 +7,7 @@
 #include "client.h"
 #include "error.h"
 
-enum { LOOK_MS = 50 };
+enum { LOOK_MS = 50, LEAST_MAX_MESSAGE = 16 << 20 };
 
 typedef struct waiting {
   mcp_call_t *parent; /* NULL: none */
@@ -67,6 +67,13 @@ static int start(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, u
   return status;
 }
 
+/* Who makes a call for another one can send on what that one brought. */
+static void be_like(mcp_client_t *client, const mcp_call_t *parent) {
+  size_t max_message = mcp__call_max_message(parent);
+  mcp__client_set_span(client, mcp__call_span(parent));
+  mcp_client_set_max_message_bytes(client, max_message > LEAST_MAX_MESSAGE ? max_message : LEAST_MAX_MESSAGE);
+}
+
 static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjson_mut_doc *args,
                     uint64_t timeout_ms, const char *trace_id, yyjson_doc **answer) {
   *answer = NULL;
@@ -79,7 +86,7 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
   status = mcp__client_new(&waiting->loop, url, &waiting->client);
   if (status == 0) {
     if (waiting->parent != NULL)
-      mcp__client_set_span(waiting->client, mcp__call_span(waiting->parent));
+      be_like(waiting->client, waiting->parent);
     status = start(waiting->client, tool, args, timeout_ms, trace_id, waiting);
     uv_run(&waiting->loop, UV_RUN_DEFAULT);
     mcp_client_free(waiting->client);

@@ -23,11 +23,12 @@ class Vanish(Exception):
 
 
 class StandIn:
-    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order, and
-    traces under which ids."""
+    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order, traces
+    under which ids, texts in which words; notices are the methods of notifications."""
 
     def __init__(self, port):
         self.port, self.stored, self.calls, self.traces, self.batches, self.server = port, {}, [], [], [], None
+        self.texts, self.notices = [], []
         self.behave = self.store
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
@@ -44,6 +45,7 @@ class StandIn:
         tasks = set()
         try:
             async for text in ws:
+                self.texts.append(text)
                 tasks.add(asyncio.create_task(self.serve_one(ws, json.loads(text))))
         except websockets.exceptions.ConnectionClosed:
             pass
@@ -51,6 +53,7 @@ class StandIn:
 
     async def serve_one(self, ws, message):
         if "id" not in message:
+            self.notices.append(message["method"])
             return
         try:
             await ws.send(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | await self.answer(message)))

@@ -14,7 +14,8 @@ from stand_in import Parts, Refuse, eventually
 ENTRY = {"component": "c", "level": "INFO", "message": "m"}
 QUEUED = {"status": "ok", "message": "Log entry queued."}
 BELOW = {"status": "ok", "message": "Below the level of its component; not queued."}
-NAMES = ["logger_log", "logger_query", "logger_clear", "logger_set_level"]
+NAMES = ["logger_log", "logger_query", "logger_clear", "logger_set_level", "conversation_begin",
+         "conversation_store_message", "conversation_store_messages_bulk"]  # fmt: skip
 V4 = "919108f7-52d1-4320-9bac-f847db4148a8"
 V7 = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -249,6 +250,7 @@ class CommandLine(unittest.TestCase):
             ("GODOT_WORKER_NAME", "a b"),
             ("DEWEY_MCP_URL", "http://x y"),
             ("LOG_LEVEL", "loud"),
+            ("GODOT_IMPORT_PATHS", "a:/b"),
         ):
             for name in ("godot-server", "godot-worker"):
                 run = self.run_program(PROGRAMS[name], **{variable: value})

@@ -1,0 +1,300 @@
+/* conversations.c: Godot's tools for conversations, which the store keeps: nothing of them stays here.
+ *
+ * Happy path: the store's tool of the same purpose is called, and its answer given in the shape that Godot's
+ * callers know. Single messages go over the connection that the queries use; many at once have a connection
+ * and a thread of the pool for themselves, since what they send may be large and take long. A file of
+ * messages is read here and sent on entry by entry as it stands: what becomes of an entry is the store's
+ * matter, and so is that all are stored or none.
+ *
+ * Failure modes: store away: an error at once. Store lost or silent after it was asked: an error that says
+ * that it may have stored. File outside of what may be read, not entries, or more than a call can carry: an
+ * error that says so. */
+#include "conversations.h"
+
+#include "ask.h"
+#include "tools.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STORE_AWAY "conversation store unavailable, retry"
+
+enum {
+  /* A store that is at an import lets other writers wait; and a caller who gives up too early, and tries
+   * again, has stored twice. */
+  ONE_TIMEOUT_MS = 30000,
+  /* A little less than the time after which servers of the library, this one and the store's, end any call.
+   */
+  MANY_TIMEOUT_MS = 290000,
+  FIRST_CAPACITY = 64 << 10,
+  FILES_AT_ONCE = 2 /* of the largest size: the memory for all that are being read */
+};
+
+const char conversation_begin_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID to group conversations\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata as key-value pairs\"}}}";
+
+const char conversation_store_message_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
+    "\"role\":{\"type\":\"string\",\"enum\":[\"user\",\"assistant\",\"system\",\"tool\"],"
+    "\"description\":\"Message role\"},"
+    "\"content\":{\"type\":\"string\",\"description\":\"Message content\"},"
+    "\"turn_number\":{\"type\":\"integer\","
+    "\"description\":\"Optional turn number (auto-increments if not provided)\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata (e.g., model, tokens, timing)\"}},"
+    "\"required\":[\"conversation_id\",\"role\",\"content\"]}";
+
+const char conversation_store_messages_bulk_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"messages\":{\"type\":\"array\",\"description\":\"Array of message objects with role and content "
+    "(inline)\",\"items\":{\"type\":\"object\"}},"
+    "\"messages_file\":{\"type\":\"string\",\"description\":\"Path to JSON file containing message array "
+    "(file reference - industry standard for large payloads)\"},"
+    "\"conversation_id\":{\"type\":\"string\",\"description\":\"Optional existing conversation ID\"},"
+    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID for new conversation\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata for new conversation\"}}}";
+
+/* ---- What came of it ---- */
+
+/* data and words: of the store's error. */
+static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *words) {
+  if (ask_was_refused(status))
+    ask_end_refused(call, status, data, words);
+  else if (status == MCP_ELOST || status == MCP_ETIMEOUT)
+    mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
+                              "before you try again");
+  else
+    mcp_call_tool_error(call, STORE_AWAY);
+}
+
+static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
+  return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
+}
+
+/* Ends a call with the answer, complete: or else the store has said something that it should not. */
+static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
+  if (complete)
+    mcp_call_reply(call, answer);
+  else
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the conversation store's answer is not understood");
+}
+
+/* ---- One at a time ---- */
+
+static void ask(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args,
+                mcp_result_cb cb) {
+  int status = args == NULL ? UV_ENOMEM
+                            : mcp_client_call_from(call, tools->store, tool, args, ONE_TIMEOUT_MS, cb, call);
+  if (status != 0)
+    end_not_stored(call, status, NULL, NULL);
+}
+
+/* False: the call was ended with what went wrong. */
+static bool was_stored(mcp_call_t *call, const mcp_result_t *result) {
+  if (result->is_error)
+    ask_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
+  else if (result->status != 0)
+    end_not_stored(call, result->status, result->value, result->message);
+  return !result->is_error && result->status == 0;
+}
+
+static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  mcp_call_t *call = arg;
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  (void)client;
+  if (!was_stored(call, result))
+    return;
+  reply(call, answer,
+        take(doc, answer, "conversation_id", yyjson_obj_get(result->value, "conversation_id")) &&
+            take(doc, answer, "session_id", yyjson_obj_get(result->value, "session_id")) &&
+            take(doc, answer, "created_at", yyjson_obj_get(result->value, "created_at")));
+}
+
+void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char *const names[] = {"session_id", "metadata", NULL};
+  ask(call, arg, "dewey_begin_conversation", ask_with(args, names), on_begun);
+}
+
+/* The call's document has the conversation's id as its root. */
+static void on_stored(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  mcp_call_t *call = arg;
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  (void)client;
+  if (!was_stored(call, result))
+    return;
+  reply(call, answer,
+        take(doc, answer, "message_id", yyjson_obj_get(result->value, "message_id")) &&
+            yyjson_mut_obj_add_val(doc, answer, "conversation_id", yyjson_mut_doc_get_root(doc)) &&
+            take(doc, answer, "turn_number", yyjson_obj_get(result->value, "turn_number")) &&
+            take(doc, answer, "created_at", yyjson_obj_get(result->value, "created_at")));
+}
+
+void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char *const names[] = {"conversation_id", "role", "content", "turn_number", "metadata", NULL};
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, yyjson_obj_get(args, "conversation_id")));
+  ask(call, arg, "dewey_store_message", ask_with(args, names), on_stored);
+}
+
+/* ---- A file of them ---- */
+
+/* The entries of a file, put together as the text of an array. */
+typedef struct text {
+  mcp_call_t *call;
+  tools_t *tools;
+  char *bytes;          /* owned */
+  size_t len, capacity; /* the latter counts in tools->reading_bytes, until the call ends */
+} text_t;
+
+static void end_too_large(mcp_call_t *call, const tools_t *tools) {
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
+                "the messages take more than the %zu bytes that one call can carry: send them in parts, the "
+                "later ones with the conversation_id that the first is answered with",
+                tools->max_message_bytes);
+}
+
+static void end_no_memory(mcp_call_t *call) {
+  mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
+}
+
+/* False: there is no room for len more; the call was ended. */
+static bool make_room(text_t *text, size_t len) {
+  const size_t max = text->tools->max_message_bytes;
+  size_t capacity = text->capacity > 0 ? text->capacity : FIRST_CAPACITY;
+  if (len > max - text->len) {
+    end_too_large(text->call, text->tools);
+    return false;
+  }
+  while (capacity < text->len + len)
+    capacity *= 2;
+  if (capacity > max)
+    capacity = max;
+  size_t more = capacity - text->capacity;
+  text->capacity = capacity;
+  if (atomic_fetch_add(&text->tools->reading_bytes, more) + more > FILES_AT_ONCE * max) {
+    mcp_call_tool_error(text->call, "busy with other files of messages, retry later");
+    return false;
+  }
+  char *bytes = realloc(text->bytes, capacity);
+  if (bytes == NULL)
+    end_no_memory(text->call);
+  else
+    text->bytes = bytes;
+  return bytes != NULL;
+}
+
+/* before: what stands in front of it. False: the call was ended. */
+static bool append(text_t *text, char before, const char *entry, size_t len) {
+  if (text->capacity - text->len < 1 + len && !make_room(text, 1 + len))
+    return false;
+  text->bytes[text->len] = before;
+  memcpy(text->bytes + text->len + 1, entry, len);
+  text->len += 1 + len;
+  return true;
+}
+
+/* False: the call was ended. */
+static bool read_entries(text_t *text, mcp_entries_t *entries) {
+  const char *entry;
+  size_t len;
+  while (!mcp_call_cancelled(text->call) && mcp_entries_next(entries, &entry, &len) != NULL) {
+    if (!append(text, text->len == 0 ? '[' : ',', entry, len))
+      return false;
+  }
+  if (mcp_call_cancelled(text->call))
+    mcp_call_tool_error(text->call, "nobody waited any more");
+  else if (mcp_entries_problem(entries) != NULL)
+    mcp_call_tool_error(text->call, "messages_file: %s", mcp_entries_problem(entries));
+  else if (text->len == 0)
+    mcp_call_tool_error(text->call, "messages_file holds no messages");
+  else
+    return append(text, ']', "", 0);
+  return false;
+}
+
+/* NULL: the call was ended. */
+static mcp_entries_t *open_file(mcp_call_t *call, const tools_t *tools, yyjson_val *path) {
+  int file = mcp_open_beneath(tools->import_paths, yyjson_get_str(path), yyjson_get_len(path));
+  mcp_entries_t *entries = file >= 0 ? mcp_entries_new(file) : NULL;
+  if (file == MCP_EOUTSIDE)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (GODOT_IMPORT_PATHS)",
+                  mcp_strerror(file));
+  else if (file < 0)
+    mcp_call_tool_error(call, "messages_file: %s", mcp_strerror(file));
+  else if (entries == NULL)
+    end_no_memory(call);
+  return entries;
+}
+
+/* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
+static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
+  mcp_entries_t *entries = open_file(text->call, text->tools, path);
+  bool added = entries != NULL && read_entries(text, entries);
+  mcp_entries_free(entries);
+  if (added) {
+    yyjson_mut_val *messages = yyjson_mut_rawncpy(asked, text->bytes, text->len);
+    added = yyjson_mut_obj_add_val(asked, yyjson_mut_doc_get_root(asked), "messages", messages);
+    if (!added)
+      end_no_memory(text->call);
+  }
+  free(text->bytes); /* now, since asked has them, too */
+  return added;
+}
+
+/* ---- Many at once ---- */
+
+static void reply_many(mcp_call_t *call, yyjson_val *stored) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  reply(call, answer,
+        take(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
+            take(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
+            yyjson_mut_obj_add_str(doc, answer, "status", "success"));
+}
+
+/* asked is stolen. */
+static void store_many(mcp_call_t *call, const tools_t *tools, yyjson_mut_doc *asked) {
+  yyjson_doc *answer;
+  int status = mcp_call_wait_from(call, tools->store_url, "dewey_store_messages_bulk", asked, MANY_TIMEOUT_MS,
+                                  &answer);
+  if (status != 0 && !ask_was_refused(status) && status != MCP_ECANCELED)
+    mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
+  if (status == 0)
+    reply_many(call, yyjson_doc_get_root(answer));
+  else if (status == MCP_ETOOBIG)
+    end_too_large(call, tools);
+  else
+    end_not_stored(call, status, yyjson_doc_get_root(answer), mcp_last_error());
+  yyjson_doc_free(answer);
+}
+
+static void store_from(mcp_call_t *call, yyjson_val *args, yyjson_val *path, tools_t *tools) {
+  static const char *const names[] = {"messages", "conversation_id", "session_id", "metadata", NULL};
+  yyjson_mut_doc *asked = ask_with(args, path != NULL ? names + 1 : names);
+  text_t text = {.call = call, .tools = tools};
+  if (asked == NULL)
+    end_no_memory(call);
+  else if (path != NULL && !add_file(&text, path, asked))
+    yyjson_mut_doc_free(asked);
+  else
+    store_many(call, tools, asked);
+  atomic_fetch_sub(&tools->reading_bytes, text.capacity);
+}
+
+void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
+  tools_t *tools = arg;
+  yyjson_val *path = yyjson_obj_get(args, "messages_file");
+  bool named = yyjson_is_str(path), given = yyjson_arr_size(yyjson_obj_get(args, "messages")) > 0;
+  if (named && given)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "give messages or messages_file, not both");
+  else if (!named && !given)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "give messages, at least one, or messages_file");
+  else if (!atomic_load(&tools->store_is_up))
+    mcp_call_tool_error(call, STORE_AWAY);
+  else
+    store_from(call, args, named ? path : NULL, tools);
+}

@@ -1,0 +1,339 @@
+"""Godot's tools for conversations, as their callers see them: with the real Dewey behind them, and with a stand-in that does
+what a store rarely does.
+"""
+import asyncio
+import itertools
+import json
+import os
+import pathlib
+import tempfile
+import time
+import uuid
+
+from caller import CallError, Caller
+from services import AsyncCase, is_ready, main, until, wait_ready
+from stand_in import Parts, Refuse, Vanish, eventually
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+OUTSIDE = "messages_file: not an absolute path below a directory that may be read"
+AWAY = "conversation store unavailable, retry"
+UNSURE = "the conversation store was asked and did not answer: it may have stored, look before you try again"
+MIXED = [
+    {"role": "user", "content": "one"},
+    {"type": "summary", "x": [1]},
+    {"message": {"role": "assistant", "content": [{"type": "text", "text": "two"}]}, "n": 2},
+    {"role": "nobody", "content": "three", "metadata": {"a": 1}},
+]
+STORED = [
+    (1, "user", "one", None),
+    (2, "system", "summary", MIXED[1]),
+    (3, "assistant", '[{"type":"text","text":"two"}]', MIXED[2]),
+    (4, "system", "three", {"a": 1}),
+]
+
+
+class Case(AsyncCase):
+    SETTINGS = {}
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.place / "in").mkdir()
+        paths = {"GODOT_IMPORT_PATHS": f"/nowhere:{self.place}/in"}
+        self.parts = await self.enterAsyncContext(Parts(**paths | self.SETTINGS))
+        await self.start_store()
+        self.parts.godot.start()
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.caller = await self.enterAsyncContext(Caller(self.parts.godot_url))
+
+    async def tool(self, name, /, **arguments):
+        return await self.caller.call(f"conversation_{name}", arguments)
+
+    async def refused(self, code, name, /, **arguments):
+        with self.assertRaises(CallError) as caught:
+            await self.tool(name, **arguments)
+        self.assertEqual(caught.exception.code, code, caught.exception.message)
+        self.assertNotIn(str(self.place), caught.exception.message)
+        return caught.exception.message
+
+    def write(self, content, name="file.json"):
+        path = self.place / "in" / name
+        path.write_text(content)
+        return str(path)
+
+
+class WithDewey(Case):
+    async def start_store(self):
+        await asyncio.to_thread(self.parts.start_dewey)
+        self.dewey = await self.enterAsyncContext(Caller(self.parts.dewey_url))
+
+    async def read(self, conversation):
+        answer = await self.dewey.call("dewey_get_conversation", {"conversation_id": conversation})
+        return [(row["turn"], row["role"], row["content"], row["metadata"]) for row in answer["messages"]]
+
+    async def conversations(self):
+        return (await self.dewey.call("dewey_list_conversations"))["total"]
+
+
+class Talking(WithDewey):
+    async def test_one_message_after_the_other(self):
+        begun = await self.tool("begin", session_id="s", metadata={"a": 1})
+        self.assertEqual(list(begun), ["conversation_id", "session_id", "created_at"])
+        conversation = begun["conversation_id"]
+        self.assertEqual((begun["session_id"], str(uuid.UUID(conversation))), ("s", conversation))
+        one = await self.tool("store_message", conversation_id=conversation, role="user", content="one")
+        self.assertEqual(list(one), ["message_id", "conversation_id", "turn_number", "created_at"])
+        self.assertEqual((one["conversation_id"], one["turn_number"]), (conversation, 1))
+        uuid.UUID(one["message_id"])
+        for role, turn, wanted in (("assistant", 7, 7), ("tool", None, 8), ("system", 3, 3)):
+            more = await self.tool("store_message", conversation_id=conversation, role=role, content=role,
+                                   turn_number=turn, metadata={"of": role})  # fmt: skip
+            self.assertEqual(more["turn_number"], wanted)
+        said = [(1, "user", "one", None)]
+        said += [(turn, role, role, {"of": role}) for turn, role in ((3, "system"), (7, "assistant"), (8, "tool"))]
+        self.assertEqual(await self.read(conversation), said)
+        self.assertIsNone((await self.tool("begin", session_id=None))["session_id"])
+
+    async def test_the_older_names(self):
+        begun = await self.caller.call("godot_conversation_begin")
+        message = {"conversation_id": begun["conversation_id"], "role": "user", "content": "x"}
+        self.assertEqual((await self.caller.call("godot_conversation_store_message", message))["turn_number"], 1)
+        many = {"messages": MIXED, "conversation_id": begun["conversation_id"]}
+        self.assertEqual((await self.caller.call("godot_conversation_store_messages_bulk", many))["messages_stored"], 4)
+
+    async def test_what_the_store_refuses(self):
+        fine = {"conversation_id": NOBODY, "role": "user", "content": "x"}
+        for code, change, words in (
+            (-32602, {"role": "nobody"}, "role"),
+            (-32602, {"content": None}, "content"),
+            (-32602, {"conversation_id": "x"}, "conversation_id is not a UUID"),
+            (-32602, {"turn_number": 0}, "turn_number must be from 1"),
+            (-32000, {}, "there is no such conversation"),
+        ):
+            self.assertIn(words, await self.refused(code, "store_message", **fine | change))
+        self.assertIn("session_id", await self.refused(-32602, "begin", session_id="x" * 1025))
+        begun = await self.tool("begin")
+        message = begun | {"role": "user", "content": "x", "turn_number": 5}
+        await self.tool("store_message", **message)
+        self.assertEqual(await self.refused(-32000, "store_message", **message), "the turn number is in use")
+
+    async def test_it_is_there_again_when_the_store_is(self):
+        self.parts.dewey.stop()
+        self.assertIn(await self.refused(-32000, "begin"), (AWAY, UNSURE))
+        await eventually(lambda: not is_ready(self.parts.godot_port), "/readyz names the store")
+        began = time.monotonic()
+        self.assertEqual(await self.refused(-32000, "begin"), AWAY)
+        self.assertEqual(await self.refused(-32000, "store_messages_bulk", messages=MIXED), AWAY)
+        self.assertEqual(await self.refused(-32000, "store_messages_bulk", messages_file=self.write("[{}]")), AWAY)
+        self.assertLess(time.monotonic() - began, 4)
+        await asyncio.to_thread(self.parts.start_dewey)
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.assertEqual((await self.tool("store_messages_bulk", messages=MIXED))["messages_stored"], 4)
+
+
+class Many(WithDewey):
+    async def test_in_the_call(self):
+        stored = await self.tool("store_messages_bulk", messages=MIXED, session_id="s", metadata={"a": 1}, messages_file=None)
+        self.assertEqual(list(stored), ["conversation_id", "messages_stored", "status"])
+        self.assertEqual((stored["messages_stored"], stored["status"]), (4, "success"))
+        self.assertEqual(await self.read(stored["conversation_id"]), STORED)
+        more = [{"role": "tool", "content": str(number)} for number in range(1500)]
+        stored = await self.tool("store_messages_bulk", messages=more, conversation_id=stored["conversation_id"])
+        self.assertEqual(stored["messages_stored"], 1500)
+        self.assertEqual((await self.read(stored["conversation_id"]))[-1], (1504, "tool", "1499", None))
+
+    async def test_in_a_file(self):
+        lines = "".join(json.dumps(entry) + "\n\n" for entry in MIXED)
+        for text in (json.dumps(MIXED), json.dumps(MIXED, indent=2), lines, lines.replace("\n", "")):
+            path = self.write(text)
+            stored = await self.tool("store_messages_bulk", messages_file=path, messages=[], session_id="s")
+            self.assertEqual((stored["messages_stored"], stored["status"]), (4, "success"))
+            self.assertEqual(await self.read(stored["conversation_id"]), STORED)
+        path = self.write('{"role":"user","content":"\\ud83d\\u0000","metadata":{"n":12345678901234567890123}}')
+        await self.tool("store_messages_bulk", messages_file=path, conversation_id=stored["conversation_id"])
+        said = await self.read(stored["conversation_id"])
+        self.assertEqual(said[-1], (5, "user", "\ufffd\ufffd", {"n": 12345678901234567890123}))
+
+    async def test_in_a_file_larger_than_what_a_client_takes_unless_said(self):
+        path = self.write("".join(json.dumps({"role": "user", "content": str(number) + "x" * 2**20}) for number in range(24)))
+        stored = await self.tool("store_messages_bulk", messages_file=path)
+        self.assertEqual(stored["messages_stored"], 24)
+        self.assertEqual([row[0] for row in await self.read(stored["conversation_id"])], list(range(1, 25)))
+
+    async def test_what_is_wrong_stores_nothing(self):
+        fine = '{"role":"user","content":"x"}'
+        for content, words in (
+            ("", "messages_file holds no messages"),
+            ("[]", "messages_file holds no messages"),
+            ("role,content", "messages_file: entry 1 is not an object"),
+            (f"{fine}\n{fine[:-1]}", "messages_file: entry 2 does not end"),
+            (f"[{fine}, {{x}}]", "messages_file: entry 2 is no valid JSON"),
+            (f'{fine}\n{{"content":"{"x" * 2**24}"}}', "messages_file: entry 2 is larger than 16 MiB"),
+        ):
+            self.assertEqual(await self.refused(-32000, "store_messages_bulk", messages_file=self.write(content)), words)
+        for code, arguments, words in (
+            (-32602, {}, "give messages, at least one, or messages_file"),
+            (-32602, {"messages": []}, "give messages, at least one, or messages_file"),
+            (-32602, {"messages": [7]}, "messages"),
+            (-32602, {"messages": [{}], "messages_file": "/x"}, "give messages or messages_file, not both"),
+            (-32602, {"messages": [{}], "conversation_id": "x"}, "conversation_id is not a UUID"),
+            (-32602, {"messages_file": self.write(fine), "session_id": "x" * 1025}, "session_id is longer"),
+            (-32000, {"messages_file": self.write(fine), "conversation_id": NOBODY}, "there is no such conversation"),
+        ):
+            self.assertIn(words, await self.refused(code, "store_messages_bulk", **arguments))
+        self.assertEqual(await self.conversations(), 0)
+
+    async def test_files_elsewhere_are_not_told_of(self):
+        (self.place / "secret").write_text("[{}]")
+        (self.place / "in" / "link").symlink_to(self.place / "secret")
+        (self.place / "in" / "directory").mkdir()
+        os.mkfifo(self.place / "in" / "fifo")
+        for path in ("/etc/passwd", "/etc/none", f"{self.place}/secret", f"{self.place}/in/../secret", "", "file.json\0",
+                     f"{self.place}/in/link", f"{self.place}/none", "file.json"):  # fmt: skip
+            self.assertIn(OUTSIDE, await self.refused(-32602, "store_messages_bulk", messages_file=path))
+        for name, words in (("none", "no such file"), ("directory", "not a regular"), ("fifo", "not a regular")):
+            path = f"{self.place}/in/{name}"
+            self.assertIn(words, await self.refused(-32000, "store_messages_bulk", messages_file=path))
+        self.assertEqual(await self.conversations(), 0)
+
+    async def test_a_store_that_dies_amid_an_import_has_all_of_it_or_nothing(self):
+        entries = ({"role": "user", "content": f"word {number} " * 40} for number in range(60000))
+        path = self.write("".join(map(json.dumps, entries)))
+        call = asyncio.create_task(self.tool("store_messages_bulk", messages_file=path))
+        log = pathlib.Path(self.parts.directory) / "dewey.db-wal"
+        await eventually(lambda: call.done() or log.exists() and log.stat().st_size > 2**20, "Dewey writes")
+        self.parts.dewey.kill()
+        try:
+            answer = await call
+        except CallError as error:
+            answer = error.message
+        await asyncio.to_thread(self.parts.start_dewey)
+        async with Caller(self.parts.dewey_url) as dewey:
+            rows = (await dewey.call("dewey_list_conversations"))["conversations"]
+        if answer == UNSURE:
+            self.assertIn([row["message_count"] for row in rows], ([], [60000]))
+        else:
+            self.assertEqual([row["message_count"] for row in rows], [answer["messages_stored"]])
+
+
+class Small(WithDewey):
+    SETTINGS = {"ICCM_MAX_MESSAGE_BYTES": 2**20}
+
+    async def test_more_than_a_call_can_carry(self):
+        path = self.write("".join(json.dumps({"role": "user", "content": "x" * 1000}) for _ in range(1100)))
+        words = await self.refused(-32602, "store_messages_bulk", messages_file=path)
+        self.assertIn("more than the 1048576 bytes that one call can carry: send them in parts", words)
+        path = self.write("".join(json.dumps({"role": "user", "content": "x" * 1000}) for _ in range(900)))
+        self.assertEqual((await self.tool("store_messages_bulk", messages_file=path))["messages_stored"], 900)
+
+
+class Nowhere(WithDewey):
+    SETTINGS = {"GODOT_IMPORT_PATHS": ""}
+
+    async def test_no_file_is_read_unless_directories_are_set(self):
+        path = self.write("[{}]")
+        self.assertIn(OUTSIDE, await self.refused(-32602, "store_messages_bulk", messages_file=path))
+
+
+class WithStandIn(Case):
+    SETTINGS = {"LOGGING_ENABLED": "true"}
+    CALLS = (
+        ("begin", {}, "dewey_begin_conversation"),
+        ("store_message", {"conversation_id": NOBODY, "role": "user", "content": "x"}, "dewey_store_message"),
+        ("store_messages_bulk", {"messages": [{"a": 1}]}, "dewey_store_messages_bulk"),
+    )
+
+    async def start_store(self):
+        self.store = self.parts.stand_in
+        self.parts.godot.environment["GODOT_URL"] = self.parts.godot_url
+        await self.store.open()
+
+    def answer_all(self, answer):
+        for _, _, tool in self.CALLS:
+            self.store.answers[tool] = answer
+
+    async def test_what_the_store_is_asked(self):
+        self.store.answers["dewey_begin_conversation"] = '{"conversation_id":"c","session_id":null,"created_at":"t"}'
+        self.store.answers["dewey_store_message"] = '{"message_id":"m","turn_number":9,"created_at":"t"}'
+        self.store.answers["dewey_store_messages_bulk"] = '{"conversation_id":"c","stored":1,"message_ids":["m"]}'
+        answers = []
+        for name, arguments, tool in self.CALLS:
+            params = {"name": f"conversation_{name}", "arguments": arguments | {"metadata": None, "other": 1}}
+            answer = await self.caller.request("tools/call", params | {"_meta": {"trace_id": f"trace of {name}"}})
+            answers.append(json.loads(answer["result"]["content"][0]["text"]))
+            self.assertEqual((self.store.calls[-1], self.store.traces[-1]), ((tool, arguments), f"trace of {name}"))
+        self.assertEqual(
+            answers,
+            [
+                {"conversation_id": "c", "session_id": None, "created_at": "t"},
+                {"message_id": "m", "conversation_id": NOBODY, "turn_number": 9, "created_at": "t"},
+                {"conversation_id": "c", "messages_stored": 1, "status": "success"},
+            ],
+        )
+        # entries go on as they stand in the file
+        path = self.write('{ "n": 1.50,\t"x":1e2 }{"role":1}')
+        await self.tool("store_messages_bulk", messages_file=path, messages=None, session_id="s")
+        self.assertEqual(self.store.calls[-1][1], {"session_id": "s", "messages": [{"n": 1.5, "x": 100}, {"role": 1}]})
+        self.assertIn('[{ "n": 1.50,\t"x":1e2 },{"role":1}]', self.store.texts[-1])
+
+    async def test_errors_of_the_store(self):
+        for (name, arguments, _), (code, wanted) in itertools.product(
+            self.CALLS, ((-32602, -32602), (-32000, -32000), (-32007, -32007), (-32603, -32000), (-32601, -32000))
+        ):
+            self.answer_all(Refuse(code, "words of the store", {"why": [1]}))
+            with self.assertRaises(CallError) as caught:
+                await self.tool(name, **arguments)
+            error = caught.exception
+            self.assertEqual((error.code, error.message, error.data), (wanted, "words of the store", {"why": [1]}))
+        for answer in ("[]", "7", '{"conversation_id":"c"}', "no JSON"):
+            self.answer_all(answer)
+            for name, arguments, _ in self.CALLS:
+                self.assertIn("answer is not understood", await self.refused(-32603, name, **arguments))
+
+    async def test_a_store_that_goes_amid_a_call(self):
+        self.answer_all(Vanish())
+        for name, arguments, _ in self.CALLS:
+            await asyncio.to_thread(wait_ready, self.parts.godot_port)
+            self.assertEqual(await self.refused(-32000, name, **arguments), UNSURE)
+
+    async def silence(self, name, arguments):
+        await self.spoken.wait()
+        return "{}"
+
+    async def test_a_silent_store_keeps_nobody_else_waiting(self):
+        self.spoken, self.store.run = asyncio.Event(), self.silence
+        calls = [asyncio.create_task(self.refused(-32603, name, **arguments)) for name, arguments, _ in self.CALLS]
+        await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+        entry = {"component": "c", "level": "INFO", "message": "m"}
+        self.assertEqual((await self.caller.call("logger_log", entry))["status"], "ok")
+        self.spoken.set()
+        await asyncio.gather(*calls)
+
+    async def test_callers_that_leave(self):
+        self.spoken, self.store.run = asyncio.Event(), self.silence
+        async with Caller(self.parts.godot_url) as leaving:
+            calls = [asyncio.create_task(leaving.call(f"conversation_{name}", arguments)) for name, arguments, _ in self.CALLS]
+            await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+        await asyncio.gather(*calls, return_exceptions=True)
+        await eventually(lambda: self.store.notices.count("notifications/cancelled") == 3, "the store is told")
+        self.spoken.set()
+
+    async def test_it_ends_while_the_store_owes_answers(self):
+        self.spoken, self.store.run = asyncio.Event(), self.silence
+        calls = [asyncio.create_task(self.tool(name, **arguments)) for name, arguments, _ in self.CALLS]
+        await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+        await asyncio.to_thread(self.parts.godot.stop)
+        self.spoken.set()
+        for answer in await asyncio.gather(*calls, return_exceptions=True):
+            self.assertIsInstance(answer, (CallError, ConnectionError))
+
+    async def test_godot_does_not_log_to_itself(self):
+        self.answer_all(Refuse(-32000, "no"))
+        for name, arguments, _ in self.CALLS:
+            await self.refused(-32000, name, **arguments)
+        self.parts.godot.stop()
+        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+
+
+if __name__ == "__main__":
+    main()
