@@ -181,12 +181,16 @@ int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code,
   return mcp__buf_join(status, mcp__buf_puts(buf, "}}"));
 }
 
-int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len) {
+int mcp__jsonrpc_begin_request(mcp__buf_t *buf, uint64_t id, const char *method) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",");
   if (id != 0)
     status = mcp__buf_join(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
   status = mcp__buf_join(status, mcp__buf_puts(buf, "\"method\":"));
-  status = mcp__buf_join(status, mcp__buf_json_string(buf, method, strlen(method)));
+  return mcp__buf_join(status, mcp__buf_json_string(buf, method, strlen(method)));
+}
+
+int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len) {
+  int status = mcp__jsonrpc_begin_request(buf, id, method);
   if (len > 0) {
     status = mcp__buf_join(status, mcp__buf_puts(buf, ",\"params\":"));
     status = mcp__buf_join(status, mcp__buf_append(buf, params, len));

@@ -39,6 +39,10 @@ int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);
 int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text,
                        const char *data, size_t data_len);
 
+/* The beginning of a request (id) or notification (id 0), up to its method; with ,"params": and a value, or
+ * without, and a closing brace it is whole. */
+int mcp__jsonrpc_begin_request(mcp__buf_t *buf, uint64_t id, const char *method);
+
 /* A whole request (id) or notification (id 0). params: JSON text of len bytes; 0: without. */
 int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len);
 

@@ -14,7 +14,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_TIMEOUT_MS = 30000, MAX_WAITING = 1024, MAX_WAITING_BYTES = 16 << 20, SEND_AGAIN_MS = 50 };
+enum {
+  DEFAULT_TIMEOUT_MS = 30000,
+  MAX_WAITING = 1024,
+  MAX_WAITING_BYTES = 16 << 20,
+  SEND_AGAIN_MS = 50,
+  ENVELOPE_BYTES = 512 /* around the parameters, mostly */
+};
 
 typedef struct mcp__request {
   mcp__waiting_t waiting; /* first member: what the table knows of it */
@@ -275,41 +281,36 @@ static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeou
   return 0;
 }
 
-static int write_call(mcp__buf_t *out, const mcp__order_t *order, const char *args, size_t len) {
-  int status = mcp__buf_puts(out, "{\"name\":");
-  if (status == 0)
-    status = mcp__buf_json_string(out, order->tool, strlen(order->tool));
-  if (status == 0)
-    status = mcp__buf_puts(out, ",\"arguments\":");
-  if (status == 0)
-    status = len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}");
-  if (status == 0 && order->trace_id != NULL) {
-    status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
-    if (status == 0)
-      status = mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id));
-    if (status == 0 && order->span != 0) {
-      char span[MCP__SPAN_SIZE];
-      mcp__span_write(order->span, span);
-      status = mcp__buf_printf(out, ",\"span_id\":\"%s\"", span);
-    }
-    if (status == 0)
-      status = mcp__buf_puts(out, "}");
+static int write_meta(mcp__buf_t *out, const mcp__order_t *order) {
+  int status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
+  status = mcp__buf_join(status, mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id)));
+  if (order->span != 0) {
+    char span[MCP__SPAN_SIZE];
+    mcp__span_write(order->span, span);
+    status = mcp__buf_join(status, mcp__buf_printf(out, ",\"span_id\":\"%s\"", span));
   }
-  return status == 0 ? mcp__buf_puts(out, "}") : status;
+  return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+}
+
+static int write_call(mcp__buf_t *out, const mcp__order_t *order, const char *args, size_t len) {
+  int status = mcp__buf_puts(out, ",\"params\":{\"name\":");
+  status = mcp__buf_join(status, mcp__buf_json_string(out, order->tool, strlen(order->tool)));
+  status = mcp__buf_join(status, mcp__buf_puts(out, ",\"arguments\":"));
+  status = mcp__buf_join(status, len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}"));
+  if (order->trace_id != NULL)
+    status = mcp__buf_join(status, write_meta(out, order));
+  return mcp__buf_join(status, mcp__buf_puts(out, "}}"));
 }
 
 /* What a request is made of: params is JSON text, of a tool the arguments. */
 static int write_request(request_t *request, const mcp__order_t *order, const char *params, size_t len) {
   mcp__buf_t *text = &request->text;
+  mcp__buf_reserve(text,
+                   len + ENVELOPE_BYTES); /* at once, since it may be large; appending says what fails */
   if (order->tool == NULL)
     return mcp__jsonrpc_request(text, request->waiting.id, order->method, params, len);
-  mcp__buf_t wrapped;
-  mcp__buf_init(&wrapped, request->all->max_message, NULL);
-  int status = write_call(&wrapped, order, params, len);
-  if (status == 0)
-    status = mcp__jsonrpc_request(text, request->waiting.id, order->method, wrapped.data, wrapped.len);
-  mcp__buf_deinit(&wrapped);
-  return status;
+  int status = mcp__jsonrpc_begin_request(text, request->waiting.id, order->method);
+  return mcp__buf_join(status, write_call(text, order, params, len));
 }
 
 static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
@@ -332,10 +333,13 @@ static int check_order(const mcp__requests_t *all, const mcp__order_t *order) {
   return status;
 }
 
-static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, const char *params, size_t len) {
+/* params, which may be large, is freed as soon as it stands in the request. */
+static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char *params, size_t len) {
   request_t *request = mcp__calloc(sizeof *request);
-  if (request == NULL)
+  if (request == NULL) {
+    mcp__free(params);
     return UV_ENOMEM;
+  }
   *request = (request_t){.waiting.id = ++all->last_id,
                          .all = all,
                          .child.on_cancel = on_parent_cancelled,
@@ -346,6 +350,7 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, cons
                          .refused = order->refused};
   mcp__buf_init(&request->text, all->max_message, NULL);
   int status = write_request(request, order, params, len);
+  mcp__free(params);
   if (status == 0)
     status = add_request(all, request, order->timeout_ms);
   if (status != 0) {
@@ -366,8 +371,5 @@ int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_m
   if (status == 0)
     status = serialise(params, &text, &len);
   yyjson_mut_doc_free(params);
-  if (status == 0)
-    status = add_new_request(all, order, text, len);
-  mcp__free(text);
-  return status;
+  return status == 0 ? add_new_request(all, order, text, len) : status;
 }

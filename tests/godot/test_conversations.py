@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import tempfile
 import time
 import uuid
@@ -245,7 +246,9 @@ class WithStandIn(Case):
 
     async def start_store(self):
         self.store = self.parts.stand_in
-        self.parts.godot.environment["GODOT_URL"] = self.parts.godot_url
+        # AddressSanitizer would keep 256 MiB of what was freed, where memory is measured
+        freed_at_once = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"
+        self.parts.godot.environment |= {"GODOT_URL": self.parts.godot_url, "ASAN_OPTIONS": freed_at_once}
         await self.store.open()
 
     def answer_all(self, answer):
@@ -295,6 +298,18 @@ class WithStandIn(Case):
         for name, arguments, _ in self.CALLS:
             await asyncio.to_thread(wait_ready, self.parts.godot_port)
             self.assertEqual(await self.refused(-32000, name, **arguments), UNSURE)
+
+    def peak_kib(self):
+        status = pathlib.Path(f"/proc/{self.parts.godot.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
+
+    async def test_a_large_file_is_in_memory_twice_at_most(self):
+        self.store.answers["dewey_store_messages_bulk"] = '{"conversation_id":"c","stored":60,"message_ids":[]}'
+        path = self.write((json.dumps({"role": "user", "content": "x" * 2**20}) + "\n") * 60)
+        before = self.peak_kib()
+        self.assertEqual((await self.tool("store_messages_bulk", messages_file=path))["messages_stored"], 60)
+        self.assertEqual(len(self.store.calls[-1][1]["messages"]), 60)
+        self.assertLess(self.peak_kib() - before, 135 * 1024)
 
     async def silence(self, name, arguments):
         await self.spoken.wait()
