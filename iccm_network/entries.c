@@ -6,6 +6,7 @@
  *
  * Failure: whatever is not an object, not JSON, too large, too deep or too much ends the list with a problem
  * that names the entry by its number. */
+#include "escapes.h"
 #include "mem.h"
 
 #include <errno.h>
@@ -18,8 +19,7 @@ enum {
   MAX_BYTES = 200 * 1024 * 1024, /* of the file */
   MAX_COUNT = 1000 * 1000,
   ENTRY_MAX_BYTES = 16 * 1024 * 1024,
-  ENTRY_MAX_DEPTH = 56, /* so that a message with it is no deeper than peers read */
-  ESCAPE = 6            /* bytes of \uXXXX */
+  ENTRY_MAX_DEPTH = 56 /* so that a message with it is no deeper than peers read */
 };
 
 struct mcp_entries {
@@ -167,44 +167,10 @@ static size_t find_end(mcp_entries_t *entries) {
   }
 }
 
-/* The number that \uXXXX stands for; -1: it is none. */
-static int unit_at(const char *text, size_t len) {
-  int unit = 0;
-  if (len < ESCAPE || text[0] != '\\' || text[1] != 'u')
-    return -1;
-  for (int i = 2; i < ESCAPE; i++) {
-    char c = text[i];
-    int digit = c >= '0' && c <= '9'                     ? c - '0'
-                : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                         : -1;
-    if (digit < 0)
-      return -1;
-    unit = unit * 16 + digit;
-  }
-  return unit;
-}
-
-/* Writes \ufffd over what no store can hold: \u0000, and a surrogate without its other half. */
-static void mend_escapes(char *text, size_t len) {
-  size_t at = 0;
-  while (at < len) {
-    char *backslash = memchr(text + at, '\\', len - at);
-    if (backslash == NULL)
-      return;
-    at = (size_t)(backslash - text);
-    int unit = unit_at(backslash, len - at);
-    int next = unit >= 0 ? unit_at(backslash + ESCAPE, len - at - ESCAPE) : -1;
-    bool pair = unit >= 0xd800 && unit < 0xdc00 && next >= 0xdc00 && next < 0xe000;
-    if (unit == 0 || (unit >= 0xd800 && unit < 0xe000 && !pair))
-      memcpy(backslash, "\\ufffd", ESCAPE);
-    at += unit < 0 ? 2 : pair ? 2 * ESCAPE : ESCAPE;
-  }
-}
-
 static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
   yyjson_read_err error;
   char *text = entries->bytes + entries->begin;
-  mend_escapes(text, len);
+  mcp__mend_escapes(text, len, true);
   entries->doc = yyjson_read_opts(text, len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, &error);
   if (entries->doc == NULL)
     fail(entries, error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? no_memory : "is no valid JSON");

@@ -92,11 +92,11 @@ class Talking(Case):
 
     async def test_any_text_comes_back(self):
         conversation = await self.begin(session_id="s\0", metadata={"\0": "\0"})
-        for content in ("", " ", "a\0b", '"\\\n\u2028', "\U0001f4dc" * 100):
+        for content in ("", " ", "a\0b", "a\ud83d", '"\\\n\u2028', "\U0001f4dc" * 100):
             await self.say(conversation, content, metadata={"of": content})
         read = await self.read(conversation)
         self.assertEqual((read["session_id"], read["metadata"]), ("s\ufffd", {"\ufffd": "\ufffd"}))
-        wanted = ["", " ", "a\ufffdb", '"\\\n\u2028', "\U0001f4dc" * 100]
+        wanted = ["", " ", "a\ufffdb", "a\ufffd", '"\\\n\u2028', "\U0001f4dc" * 100]
         self.assertEqual([message["content"] for message in read["messages"]], wanted)
         self.assertEqual([message["metadata"]["of"] for message in read["messages"]], wanted)
 

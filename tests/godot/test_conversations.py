@@ -94,6 +94,8 @@ class Talking(WithDewey):
         said += [(turn, role, role, {"of": role}) for turn, role in ((3, "system"), (7, "assistant"), (8, "tool"))]
         self.assertEqual(await self.read(conversation), said)
         self.assertIsNone((await self.tool("begin", session_id=None))["session_id"])
+        await self.tool("store_message", conversation_id=conversation, role="user", content="\ud83d\0")
+        self.assertEqual((await self.read(conversation))[-1], (9, "user", "\ufffd\ufffd", None))
 
     async def test_the_older_names(self):
         begun = await self.caller.call("godot_conversation_begin")

@@ -71,6 +71,10 @@ class Log(ServerCase):
         await self.caller.call("logger_log", ENTRY | {"created_at": "2024-01-01T00:00:00.%fZ", "data": {"a": 1}})
         self.assertEqual(self.newest()["data"], {"a": 1, "original_created_at": "2024-01-01T00:00:00.%fZ"})
 
+    async def test_half_a_surrogate_pair_becomes_a_character(self):
+        await self.caller.call("logger_log", ENTRY | {"message": "a\ud83d", "data": {"\ude00": "\U0001f600"}})
+        self.assertEqual((self.newest()["message"], self.newest()["data"]), ("a\ufffd", {"\ufffd": "\U0001f600"}))
+
     async def test_the_trace_id_of_the_request(self):
         params = {"name": "logger_log", "arguments": ENTRY, "_meta": {"trace_id": "from the request"}}
         await self.caller.request("tools/call", params)

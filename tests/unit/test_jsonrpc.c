@@ -133,6 +133,7 @@ Test(jsonrpc, ids) {
       REQUEST(CALL("\"a\\/b\""), "\"a/b\""),
       REQUEST(CALL("\"\\u00e4\""), "\"\xc3\xa4\""),
       REQUEST(CALL("\"\\ud83d\\ude00\""), "\"\xf0\x9f\x98\x80\""),
+      REQUEST(CALL("\"\\ud83d\""), "\"\xef\xbf\xbd\""),
       REQUEST(CALL("\"\xc3\xa4\xe2\x82\xac\""), "\"\xc3\xa4\xe2\x82\xac\""),
       REQUEST(CALL("\"},\\\"id\\\":2\""), "\"},\\\"id\\\":2\""),
       REQUEST("{" J ",\"i\\u0064\":7,\"method\":\"m\"}", "7"),
@@ -280,9 +281,9 @@ Test(jsonrpc, no_json_or_no_object) {
       NO_JSON("{\"a\":\"\x1f\"}"),
       NO_JSON("{\"a\":\"\\x\"}"),
       NO_JSON("{\"a\":\"\\u12g4\"}"),
-      NO_JSON("{\"a\":\"\\ud800\"}"),
-      NO_JSON("{\"a\":\"\\udc00\"}"),
-      NO_JSON("{\"a\":\"\\ud800\\u0041\"}"),
+      NO_JSON("{\"a\":\"\\ud80\"}"),
+      NO_JSON("{\"a\":\"\\ud800\\"),
+      NO_JSON("{\"a\":\"\\ud800\\udc0"),
       NO_JSON("{\"a\":\"\x80\"}"),
       NO_JSON("{\"a\":\"\xc0\xaf\"}"),
       NO_JSON("{\"a\":\"\xed\xa0\x80\"}"),
@@ -316,6 +317,40 @@ static void append(char *text, const char *what, int times) {
 }
 
 /* The message's own object is the first level. */
+/* What a string of the parameters is read as. */
+static void expect_param(const char *json, const char *wanted, size_t len) {
+  char text[256];
+  parsed_t parsed;
+  snprintf(text, sizeof text, "{" J ",\"id\":1,\"method\":\"m\",\"params\":[\"%s\"]}", json);
+  parse(&parsed, text, strlen(text), VALUES, MEMORY);
+  yyjson_val *value = yyjson_arr_get_first(parsed.message.params);
+  cr_assert_not_null(value, "%s: %s", json, parsed.message.problem);
+  cr_expect(yyjson_equals_strn(value, wanted, len), "%s: %s", json, yyjson_get_str(value));
+  parsed_deinit(&parsed);
+}
+
+#define FFFD "\xef\xbf\xbd"
+
+Test(jsonrpc, halves_of_surrogate_pairs_become_one_character) {
+  static const char *const rows[][2] = {
+      {"\\ud800", FFFD},
+      {"\\udfff", FFFD},
+      {"a\\uD83Db", "a" FFFD "b"},
+      {"\\ud800\\u0041", FFFD "A"},
+      {"\\ude00\\ud83d", FFFD FFFD},
+      {"\\ud83d\\ud83d\\ude00", FFFD "\xf0\x9f\x98\x80"},
+      {"\\ud83d\\uDE00", "\xf0\x9f\x98\x80"},
+      {"\\ud83d\\n", FFFD "\n"},
+      {"\\ud83d\\\\ude00", FFFD "\\ude00"},
+      {"\\\\ud83d", "\\ud83d"},
+      {"\\\\\\ud83d", "\\" FFFD},
+      {"\\ud7ff\\ue000", "\xed\x9f\xbf\xee\x80\x80"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    expect_param(rows[i][0], rows[i][1], strlen(rows[i][1]));
+  expect_param("a\\u0000b", "a\0b", 3); /* a character like others */
+}
+
 Test(jsonrpc, depth) {
   static const struct {
     const char *open, *close;
