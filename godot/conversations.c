@@ -69,10 +69,6 @@ static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const
     mcp_call_tool_error(call, STORE_AWAY);
 }
 
-static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
-  return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
-}
-
 /* Ends a call with the answer, complete: or else the store has said something that it should not. */
 static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
   if (complete)
@@ -100,17 +96,27 @@ static bool was_stored(mcp_call_t *call, const mcp_result_t *result) {
   return !result->is_error && result->status == 0;
 }
 
-static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  mcp_call_t *call = arg;
+/* Answers with the members of these names, up to NULL, of what the store has said, or, where it has not, of
+ * what the root of the call's document has kept. */
+static void answer_with(mcp_call_t *call, const mcp_result_t *result, const char *const *names) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  (void)client;
+  yyjson_mut_val *answer = yyjson_mut_obj(doc), *kept = yyjson_mut_doc_get_root(doc);
+  bool complete = true;
   if (!was_stored(call, result))
     return;
-  reply(call, answer,
-        take(doc, answer, "conversation_id", yyjson_obj_get(result->value, "conversation_id")) &&
-            take(doc, answer, "session_id", yyjson_obj_get(result->value, "session_id")) &&
-            take(doc, answer, "created_at", yyjson_obj_get(result->value, "created_at")));
+  for (; *names != NULL; names++) {
+    yyjson_val *said = yyjson_obj_get(result->value, *names);
+    yyjson_mut_val *value =
+        said != NULL ? yyjson_val_mut_copy(doc, said) : yyjson_mut_obj_remove_key(kept, *names);
+    complete = yyjson_mut_obj_add_val(doc, answer, *names, value) && complete;
+  }
+  reply(call, answer, complete);
+}
+
+static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  static const char *const names[] = {"conversation_id", "session_id", "created_at", NULL};
+  (void)client;
+  answer_with(arg, result, names);
 }
 
 void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -118,25 +124,19 @@ void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   ask(call, arg, "dewey_begin_conversation", ask_with(args, names), on_begun);
 }
 
-/* The call's document has the conversation's id as its root. */
 static void on_stored(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  mcp_call_t *call = arg;
-  yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  static const char *const names[] = {"message_id", "conversation_id", "turn_number", "created_at", NULL};
   (void)client;
-  if (!was_stored(call, result))
-    return;
-  reply(call, answer,
-        take(doc, answer, "message_id", yyjson_obj_get(result->value, "message_id")) &&
-            yyjson_mut_obj_add_val(doc, answer, "conversation_id", yyjson_mut_doc_get_root(doc)) &&
-            take(doc, answer, "turn_number", yyjson_obj_get(result->value, "turn_number")) &&
-            take(doc, answer, "created_at", yyjson_obj_get(result->value, "created_at")));
+  answer_with(arg, result, names);
 }
 
 void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"conversation_id", "role", "content", "turn_number", "metadata", NULL};
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, yyjson_obj_get(args, "conversation_id")));
+  yyjson_mut_val *kept = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, kept);
+  yyjson_mut_obj_add_val(doc, kept, "conversation_id",
+                         yyjson_val_mut_copy(doc, yyjson_obj_get(args, "conversation_id")));
   ask(call, arg, "dewey_store_message", ask_with(args, names), on_stored);
 }
 
@@ -246,6 +246,10 @@ static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
 }
 
 /* ---- Many at once ---- */
+
+static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
+  return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
+}
 
 static void reply_many(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
