@@ -51,6 +51,7 @@ int listen_run(const options_t *options, const print_t *out);
 int doctor_run(const options_t *options, const print_t *out);
 int logs_run(const options_t *options, const print_t *out);
 int stats_run(const options_t *options, const print_t *out);
+int ready_run(const options_t *options, const print_t *out);
 int trace_run(const options_t *options, const print_t *out);
 int canary_run(const options_t *options, const print_t *out);
 int dead_run(const options_t *options, const print_t *out);

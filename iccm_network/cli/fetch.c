@@ -78,6 +78,7 @@ static bool judge(const wire_t *wire, const char *path, fetched_t *fetched) {
     return fail(fetched, MCP_ELOST, "the server closed before it had answered");
   if (state == MCP__HEAD_BAD)
     return fail(fetched, MCP_EPROTOCOL, "what came is no HTTP");
+  fetched->http = http;
   if (http == 401 || http == 403)
     return fail(fetched, MCP_EREFUSED, "the server answered %d", http);
   if (http != 200)

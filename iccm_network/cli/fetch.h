@@ -10,6 +10,7 @@ enum { FETCH_MAX_BYTES = 20 << 20, FETCH_PROBLEM_SIZE = 600 };
 typedef struct fetched {
   struct net *net; /* owned */
   int status;      /* 0, or what a client would have said: MCP_ECONNECT, MCP_ETLS, MCP_EREFUSED, … */
+  int http;        /* the status that the server answered; 0: none came */
   char problem[FETCH_PROBLEM_SIZE]; /* where status is not 0 */
   bool connected;
   mcp__buf_t answer; /* head and body; owned */

@@ -158,6 +158,11 @@ static const command_t commands[] = {
      "calls by tool and outcome and how long they took, refusals, and the component's\n"
      "own. Percentiles are estimates from a histogram.\n\n"
      "--json: {\"server\":{},\"calls\":[],\"refusals\":[],\"metrics\":[]}\n"},
+    {"ready", 1, 1, 0, ready_run,
+     "Usage: iccm ready URL\n\n"
+     "Asks a server built with this library whether it has all that it needs (GET\n"
+     "/readyz). Exit code 5: it lacks something, and says what.\n\n"
+     "--json: {\"ready\":true}\n"},
     {"trace", 1, 2, 0, trace_run,
      "Usage: iccm trace ID [URL]\n\n"
      "Shows one request on its way through all components: the calls that the lines of\n"
@@ -203,6 +208,7 @@ static const char general_help[] =
     "  iccm listen [PORT]                       show what clients send\n"
     "  iccm logs [URL]                          show Godot's log, and follow it\n"
     "  iccm stats URL                           show a server's counters\n"
+    "  iccm ready URL                           does it have all it needs?\n"
     "  iccm trace ID [URL]                      one request across components\n"
     "  iccm canary [URL]                        watch over Godot's log\n"
     "  iccm dead list|replay|discard [N] [URL]  entries that the store refused\n"
