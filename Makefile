@@ -3,10 +3,11 @@
 #   make build    installs what is missing, then makes a release build in build/
 #   make run      the whole system in the foreground: Redis, Dewey, Godot's server and worker
 #   make test     every test, under sanitizers
+#   make test-container  builds the container images, runs them and tests them
 #   make analyse  gcc's analyzer, clang-tidy and cppcheck over the sources
 #   make install  library, programs, manual pages and systemd units, to /usr/local (DESTDIR is honoured)
 #   make clean    removes what was built; data stays
-.PHONY: build run test analyse install clean help installed
+.PHONY: build run test test-container analyse install clean help installed
 
 build: build/build.ninja
 	@ninja -C build --quiet >build/ninja.out || { cat build/ninja.out >&2; exit 1; }
@@ -27,6 +28,9 @@ run: build
 
 test:
 	@.ci/test
+
+test-container:
+	@PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/container /usr/bin/python3 tests/container/test_images.py
 
 analyse:
 	@.ci/install analyse && .ci/analyse
