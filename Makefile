@@ -40,7 +40,7 @@ install: build
 	[ -n "$(DESTDIR)" ] || ldconfig
 
 clean:
-	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan
+	rm -rf build build-asan build-clang build-fuzz build-analyse build-tsan build-container
 
 help:
 	@sed -n 's/^#   //p' Makefile

@@ -67,7 +67,7 @@ class Engine:
 
     def config(self, tag):
         (image,) = json.loads(self("image", "inspect", tag))
-        return image["Config"] | {"Healthcheck": image["Config"].get("Healthcheck") or image.get("HealthCheck")}
+        return image["Config"] | {"Healthcheck": image["Config"].get("Healthcheck") or image.get("Healthcheck")}
 
     def size(self, tag):
         return int(self("image", "inspect", "--format", "{{.Size}}", tag))
@@ -116,6 +116,7 @@ class Engine:
 
     def remove(self, name):
         if name in self.containers:
+            finished([self.program, "kill", f"{SHARED}-{name}"])  # podman's rm would ask it to end, and wait
             finished([self.program, "rm", "--force", "--volumes", f"{SHARED}-{name}"])
             self.containers.discard(name)
 
