@@ -30,6 +30,7 @@ from services import SOURCE, finished, until
 BASE = "debian:trixie-slim"
 STORE = Path(os.environ.get("CONTAINER_STORE", SOURCE / "build-container"))
 BUILD_S = 1800
+FETCH_S = 300
 STOP_S = 10  # what engines give a container between SIGTERM and SIGKILL
 SHARED = f"iccm-test-{os.getpid()}"
 
@@ -58,7 +59,10 @@ class Engine:
         """None, or why not."""
         if shutil.which(self.program) is None:
             return "not installed"
-        run = finished([self.program, "run", "--rm", BASE, "true"], 300)
+        try:
+            run = finished([self.program, "run", "--rm", BASE, "true"], FETCH_S)
+        except subprocess.TimeoutExpired:
+            return f"{BASE} did not run within {FETCH_S} s"
         return None if run.returncode == 0 else (run.stderr.strip().splitlines() or ["it fails"])[-1]
 
     def build(self, dockerfile, tag):
