@@ -36,12 +36,6 @@ def iccm(*words):
     return engine.execute("caller", "iccm", "--timeout", "10", "--json", *words)
 
 
-def call(url, tool, *arguments):
-    run = iccm("call", url, tool, *arguments)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return json.loads(run.stdout)
-
-
 def log(component, message):
     """Tries until it is accepted: what was answered "ok" has to arrive."""
     words = "call", URL, "logger_log", f"component={component}", "level=INFO", f"message={message}"
@@ -49,7 +43,10 @@ def log(component, message):
 
 
 def stored(component):
-    return [row["message"] for row in call(URL, "logger_query", f"component={component}", "limit=1000")][::-1]
+    """Tries until it is answered: an engine's names may lag behind when a container was made anew."""
+    words = "call", URL, "logger_query", f"component={component}", "limit=1000"
+    run = until(lambda: (answer := iccm(*words)).returncode == 0 and answer, f"a query for {component} is answered", UP_S)
+    return [row["message"] for row in json.loads(run.stdout)][::-1]
 
 
 def pid_of(name, program):
