@@ -10,7 +10,6 @@ from services import PROGRAMS, SOURCE, Place, finished, free_port, main, until
 DOCKERFILES = {"godot": SOURCE / "godot/Dockerfile", "dewey": SOURCE / "examples/dewey/Dockerfile"}
 MANUALS = {"godot": ("godot-server", "godot-worker"), "dewey": ("dewey",)}
 COMPOSE = SOURCE / "docker-compose.yml"
-POSTGRESQL = {f"DEWEY_DB_{name}" for name in ("HOST", "PORT", "NAME", "USER", "PASSWORD")}  # for a Dewey that knows it
 ENGINES_STOP_S = 10  # between SIGTERM and SIGKILL
 # What an entry that was answered "ok" owes its life to.
 REDIS = {
@@ -92,7 +91,7 @@ class Compose(unittest.TestCase):
             with self.subTest(service):
                 names = set(re.findall(r"^      ([A-Z_]+):", service_block(service), re.M))
                 self.assertGreater(len(names), 5)
-                self.assertEqual(names - documented(service) - POSTGRESQL, set())
+                self.assertEqual(names - documented(service), set())
 
     def test_it_holds_no_secret(self):
         for name, value in re.findall(r"^ +(\w*(?:PASSWORD|TOKEN)\w*):(.*)$", COMPOSE.read_text(), re.M):
