@@ -14,8 +14,8 @@ typedef struct health {
   mcp_server_t *server;              /* borrowed; NULL: nobody is told */
   const char *failing[HEALTH_WORKS]; /* why; NULL: it does not */
   unsigned failures;                 /* since the last check */
-  const char *reported; /* the kind of failure that was logged last by a check; its thread's own */
-  health_figures_t figures;          /* the server's; NULL with it */
+  const char *reported;     /* the kind of failure that was logged last by a check; its thread's own */
+  health_figures_t figures; /* the server's; NULL with it */
 } health_t;
 
 /* Well: the store was opened and works. Else it is not well before a check, or some work, has found it so. */

@@ -176,7 +176,7 @@ class Tables(Case):
         entries = [line(data={"n": 77}), line(data={"a": 1})]
         asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": {"logs": entries}})
         async with connect(dewey.url) as ws:
-            answer = await ask(ws, asked.replace("77", "1e300000"))
+            answer = await ask(ws, asked.replace(": 77}", ": 1e300000}"))
         self.assertEqual(answer["result"]["inserted_count"], 2, answer)
         kinds = self.sql("SELECT jsonb_typeof(data), data FROM logs ORDER BY 1").split("\n")
         self.assertEqual(kinds, ['object|{"a": 1}', 'string|"{\\"n\\":1e300000}"'])
