@@ -259,6 +259,11 @@ int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *e
   return code;
 }
 
+int pq_no_memory(pq_conn_t *conn, store_error_t *error) {
+  error->brief = "out of memory";
+  return pq_roll_back(conn, STORE_FAILED, error->brief, error);
+}
+
 /* ---- Connecting ---- */
 
 static bool is_alive(pq_conn_t *conn) {

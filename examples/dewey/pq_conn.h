@@ -47,6 +47,9 @@ int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t
 /* Ends a transaction that came to nothing, for a reason that is not PostgreSQL's; code. */
 int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *error);
 
+/* The same where memory is wanting: STORE_FAILED. */
+int pq_no_memory(pq_conn_t *conn, store_error_t *error);
+
 /* The values of a row, which are in the binary form; columns are counted from 0. */
 text_t pq_text(const PGresult *result, int column); /* ptr NULL: it is null */
 text_t pq_json(const PGresult *result, int column);

@@ -6,10 +6,8 @@
  * Failures: whatever goes wrong rolls the transaction back, also that a conversation is not there, a turn is
  * taken, or the source says no. */
 #include "store_pq.h"
-#include "texts.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { GROUP_MESSAGES = 500, GROUP_BYTES = 1024 * 1024 };
 
@@ -24,61 +22,45 @@ static void end_reading(pq_store_t *self, pq_conn_t *conn, int *code, store_erro
 
 /* ---- Storing ---- */
 
-/* Messages on their way, as arrays. */
+enum { IDS, TURNS, ROLES, CONTENTS, METADATA, TIMES, COLUMNS };
+
+/* Messages on their way. */
 typedef struct group {
-  pq_array_t ids, turns, roles, contents, metadata, times;
-  size_t bytes;
+  pq_columns_t columns;
+  size_t count, bytes;
 } group_t;
-
-static pq_array_t *column(group_t *group, int i) {
-  pq_array_t *all[] = {&group->ids,      &group->turns,    &group->roles,
-                       &group->contents, &group->metadata, &group->times};
-  return all[i];
-}
-
-enum { COLUMNS = 6 };
 
 static void group_init(group_t *group) {
   static const enum pq_type types[COLUMNS] = {PQ_UUID, PQ_INT, PQ_INT, PQ_TEXT, PQ_TEXT, PQ_TIME};
-  for (int i = 0; i < COLUMNS; i++)
-    pq_array_init(column(group, i), types[i]);
-  group->bytes = 0;
-}
-
-static void group_deinit(group_t *group) {
-  for (int i = 0; i < COLUMNS; i++)
-    pq_array_deinit(column(group, i));
+  pq_columns_init(&group->columns, types, COLUMNS);
+  group->count = group->bytes = 0;
 }
 
 static void group_add(group_t *group, const message_t *message) {
-  pq_append_id(&group->ids, message->id);
-  pq_append_int(&group->turns, message->turn);
-  pq_append_int(&group->roles, message->role);
-  pq_append_text(&group->contents, message->content);
-  pq_append_text(&group->metadata, message->metadata);
-  pq_append_time(&group->times, message->created_at);
+  pq_array_t *arrays = group->columns.arrays;
+  pq_append_id(&arrays[IDS], message->id);
+  pq_append_int(&arrays[TURNS], message->turn);
+  pq_append_int(&arrays[ROLES], message->role);
+  pq_append_text(&arrays[CONTENTS], message->content);
+  pq_append_text(&arrays[METADATA], message->metadata);
+  pq_append_time(&arrays[TIMES], message->created_at);
+  group->count++;
   group->bytes += message->content.len + message->metadata.len;
 }
 
 static int group_store(pq_conn_t *conn, const char *id, group_t *group, store_error_t *error) {
   pq_params_t params = {.count = 0};
-  int64_t stored = 0, count = (int64_t)group->ids.count;
-  if (count == 0)
+  int64_t stored = 0;
+  if (group->count == 0)
     return STORE_OK;
   pq_add_id(&params, id);
-  for (int i = 0; i < COLUMNS; i++) {
-    if (column(group, i)->no_memory) {
-      error->brief = "out of memory";
-      return pq_roll_back(conn, STORE_FAILED, "no memory for messages", error);
-    }
-    pq_add_array(&params, column(group, i));
-  }
+  if (!pq_add_columns(&params, &group->columns))
+    return pq_no_memory(conn, error);
   int code = pq_each(conn, PQ_MESSAGES_INSERT, &params, NULL, NULL, &stored, "storing messages", error);
-  if (code == STORE_OK && stored != count)
+  if (code == STORE_OK && stored != (int64_t)group->count)
     return pq_roll_back(conn, STORE_TAKEN, "the turn number is in use", error);
-  for (int i = 0; i < COLUMNS; i++)
-    pq_array_clear(column(group, i));
-  group->bytes = 0;
+  pq_columns_clear(&group->columns);
+  group->count = group->bytes = 0;
   return code;
 }
 
@@ -99,7 +81,7 @@ static int store_messages(pq_conn_t *conn, const char *id, group_t *group, store
     *turn = message.turn;
     last = message.turn > last ? message.turn : last;
     group_add(group, &message);
-    if (group->ids.count == GROUP_MESSAGES || group->bytes >= GROUP_BYTES)
+    if (group->count == GROUP_MESSAGES || group->bytes >= GROUP_BYTES)
       code = group_store(conn, id, group, error);
   }
   if (code == STORE_OK && given < 0)
@@ -144,7 +126,7 @@ static int add(pq_conn_t *conn, const conversation_t *conversation, bool begin, 
     group_t group;
     group_init(&group);
     code = store_messages(conn, conversation->id, &group, source, arg, &turn, error);
-    group_deinit(&group);
+    pq_columns_deinit(&group.columns);
   }
   if (code == STORE_OK && !begin)
     code = touch(conn, conversation, error);

@@ -16,45 +16,28 @@ enum { CLEAR_STEP = 1000, DAYS_MS = 60 * 60 * 1000 };
 
 /* ---- Storing ---- */
 
-/* A batch as arrays, one for each column. */
-typedef struct columns {
-  pq_array_t ids, times, levels, components, messages, traces, data;
-} columns_t;
+enum { IDS, TIMES, LEVELS, COMPONENTS, MESSAGES, TRACES, DATA, COLUMNS };
 
-static pq_array_t *column(columns_t *columns, int i) {
-  pq_array_t *all[] = {&columns->ids,      &columns->times,  &columns->levels, &columns->components,
-                       &columns->messages, &columns->traces, &columns->data};
-  return all[i];
-}
-
-enum { COLUMNS = 7 };
-
-static void fill(columns_t *columns, const log_entry_t *entries, size_t count) {
+static void fill(pq_columns_t *columns, const log_entry_t *entries, size_t count) {
   static const enum pq_type types[COLUMNS] = {PQ_UUID, PQ_TIME, PQ_INT, PQ_TEXT, PQ_TEXT, PQ_TEXT, PQ_TEXT};
-  for (int i = 0; i < COLUMNS; i++)
-    pq_array_init(column(columns, i), types[i]);
+  pq_columns_init(columns, types, COLUMNS);
   for (size_t i = 0; i < count; i++) {
     const log_entry_t *entry = &entries[i];
-    pq_append_id(&columns->ids, entry->id);
-    pq_append_time(&columns->times, entry->created_at);
-    pq_append_int(&columns->levels, entry->level);
-    pq_append_text(&columns->components, entry->component);
-    pq_append_text(&columns->messages, entry->message);
-    pq_append_text(&columns->traces, entry->trace_id);
-    pq_append_text(&columns->data, entry->data);
+    pq_append_id(&columns->arrays[IDS], entry->id);
+    pq_append_time(&columns->arrays[TIMES], entry->created_at);
+    pq_append_int(&columns->arrays[LEVELS], entry->level);
+    pq_append_text(&columns->arrays[COMPONENTS], entry->component);
+    pq_append_text(&columns->arrays[MESSAGES], entry->message);
+    pq_append_text(&columns->arrays[TRACES], entry->trace_id);
+    pq_append_text(&columns->arrays[DATA], entry->data);
   }
 }
 
-static int insert(pq_conn_t *conn, columns_t *columns, size_t *inserted, store_error_t *error) {
+static int insert(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted, store_error_t *error) {
   pq_params_t params = {.count = 0};
   int64_t changed = 0;
-  for (int i = 0; i < COLUMNS; i++) {
-    if (column(columns, i)->no_memory) {
-      error->brief = "out of memory";
-      return pq_roll_back(conn, STORE_FAILED, "no memory for a batch", error);
-    }
-    pq_add_array(&params, column(columns, i));
-  }
+  if (!pq_add_columns(&params, columns))
+    return pq_no_memory(conn, error);
   int code = pq_each(conn, PQ_LOGS_INSERT, &params, NULL, NULL, &changed, "storing", error);
   bool unfit = strncmp(conn->state, "22", 2) == 0 || strncmp(conn->state, "54", 2) == 0;
   if (code == STORE_FAILED && unfit)
@@ -81,11 +64,10 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
   pq_conn_t *conn = pq_writer(self, &code, error);
   if (conn == NULL)
     return code;
-  columns_t columns;
+  pq_columns_t columns;
   fill(&columns, entries, count);
   code = insert(conn, &columns, inserted, error);
-  for (int i = 0; i < COLUMNS; i++)
-    pq_array_deinit(column(&columns, i));
+  pq_columns_deinit(&columns);
   if (code == STORE_OK)
     make_days(self, conn);
   pq_give(&self->writers, conn);
@@ -161,12 +143,9 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop,
   if (conn == NULL)
     return code;
   char *search = filter->search.ptr != NULL ? with_blanks(filter->search) : NULL;
-  if (filter->search.ptr != NULL && search == NULL) {
-    error->brief = "out of memory";
-    code = pq_roll_back(conn, STORE_FAILED, "no memory for the query", error);
-  } else {
-    code = query(conn, filter, (text_t){search, filter->search.len}, &reading, error);
-  }
+  code = filter->search.ptr != NULL && search == NULL
+             ? pq_no_memory(conn, error)
+             : query(conn, filter, (text_t){search, filter->search.len}, &reading, error);
   free(search);
   pq_give(&self->readers, conn);
   return code;

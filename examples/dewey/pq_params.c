@@ -11,7 +11,7 @@
 
 #define EPOCH_2000_US INT64_C(946684800000000)
 
-enum { ARRAY_HEAD = 20, ARRAY_FIRST_BYTES = 16 * 1024 };
+enum { ARRAY_HEAD = 20, ARRAY_LENGTH_AT = 12, ARRAY_FIRST_BYTES = 16 * 1024 };
 
 int64_t pq_time_to(int64_t us) {
   if (us == INT64_MIN || us == INT64_MAX)
@@ -66,14 +66,6 @@ void pq_add_null(pq_params_t *params) {
   add(params, NULL, 0);
 }
 
-void pq_add_array(pq_params_t *params, pq_array_t *array) {
-  if (array->bytes != NULL) {
-    uint32_t count = htobe32((uint32_t)array->count);
-    memcpy(array->bytes + 12, &count, sizeof count);
-  }
-  add(params, array->bytes, array->len);
-}
-
 /* ---- Arrays ---- */
 
 static bool make_room(pq_array_t *array, size_t more) {
@@ -109,24 +101,6 @@ static void put_item(pq_array_t *array, const void *bytes, size_t len) {
   array->count++;
 }
 
-void pq_array_init(pq_array_t *array, enum pq_type type) {
-  *array = (pq_array_t){.bytes = NULL};
-  put_int32(array, 1); /* dimension */
-  put_int32(array, 1); /* may have nulls */
-  put_int32(array, (int32_t)type);
-  put_int32(array, 0); /* length: see pq_add_array */
-  put_int32(array, 1); /* lower bound */
-}
-
-void pq_array_deinit(pq_array_t *array) {
-  free(array->bytes);
-}
-
-void pq_array_clear(pq_array_t *array) {
-  array->len = ARRAY_HEAD;
-  array->count = 0;
-}
-
 void pq_append_text(pq_array_t *array, text_t text) {
   put_item(array, text.ptr, text.len);
 }
@@ -144,4 +118,45 @@ void pq_append_id(pq_array_t *array, const char *id) {
   unsigned char bytes[ID_BYTES];
   id_to_bytes(id, bytes);
   put_item(array, bytes, sizeof bytes);
+}
+
+/* ---- Columns ---- */
+
+static void begin_array(pq_array_t *array, enum pq_type type) {
+  *array = (pq_array_t){.bytes = NULL};
+  put_int32(array, 1); /* dimension */
+  put_int32(array, 1); /* may have nulls */
+  put_int32(array, (int32_t)type);
+  put_int32(array, 0); /* length: see pq_add_columns */
+  put_int32(array, 1); /* lower bound */
+}
+
+void pq_columns_init(pq_columns_t *columns, const enum pq_type *types, int count) {
+  columns->count = count;
+  for (int i = 0; i < count; i++)
+    begin_array(&columns->arrays[i], types[i]);
+}
+
+void pq_columns_deinit(pq_columns_t *columns) {
+  for (int i = 0; i < columns->count; i++)
+    free(columns->arrays[i].bytes);
+}
+
+void pq_columns_clear(pq_columns_t *columns) {
+  for (int i = 0; i < columns->count; i++) {
+    columns->arrays[i].len = ARRAY_HEAD;
+    columns->arrays[i].count = 0;
+  }
+}
+
+bool pq_add_columns(pq_params_t *params, pq_columns_t *columns) {
+  for (int i = 0; i < columns->count; i++) {
+    pq_array_t *array = &columns->arrays[i];
+    uint32_t count = htobe32((uint32_t)array->count);
+    if (array->no_memory)
+      return false;
+    memcpy(array->bytes + ARRAY_LENGTH_AT, &count, sizeof count);
+    add(params, array->bytes, array->len);
+  }
+  return true;
 }

@@ -32,17 +32,25 @@ typedef struct pq_array {
   bool no_memory;
 } pq_array_t;
 
-void pq_array_init(pq_array_t *array, enum pq_type type);
-void pq_array_deinit(pq_array_t *array);
-void pq_array_clear(pq_array_t *array); /* keeps the memory */
-
 void pq_append_text(pq_array_t *array, text_t text);
 void pq_append_int(pq_array_t *array, int64_t value);
 void pq_append_time(pq_array_t *array, int64_t us);
 void pq_append_id(pq_array_t *array, const char *id);
 
-/* Borrows the array, which must not change meanwhile. */
-void pq_add_array(pq_params_t *params, pq_array_t *array);
+/* Rows to be stored, as an array for each column. */
+enum { PQ_COLUMNS_MAX = 8 };
+
+typedef struct pq_columns {
+  int count;
+  pq_array_t arrays[PQ_COLUMNS_MAX];
+} pq_columns_t;
+
+void pq_columns_init(pq_columns_t *columns, const enum pq_type *types, int count);
+void pq_columns_deinit(pq_columns_t *columns);
+void pq_columns_clear(pq_columns_t *columns); /* keeps the memory */
+
+/* Borrows the columns, which must not change meanwhile. False: there was no memory for all rows. */
+bool pq_add_columns(pq_params_t *params, pq_columns_t *columns);
 
 /* Microseconds since 1970 to PostgreSQL's, which count from 2000 and know infinities, and back. */
 int64_t pq_time_to(int64_t us);

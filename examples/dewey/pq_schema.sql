@@ -110,7 +110,7 @@ CREATE INDEX dewey_conversations_updated ON conversations(updated_at, id);
 CREATE INDEX dewey_conversations_session ON conversations(left(session_id, 256), created_at, id)
   WHERE session_id IS NOT NULL;
 
--- Long messages are found by their beginning.
+-- Long messages are found by their beginning: whatever their characters are, a tsvector holds so many.
 CREATE TABLE messages(
   id uuid PRIMARY KEY,
   conversation_id uuid NOT NULL REFERENCES conversations(id) ON DELETE CASCADE,
@@ -119,7 +119,7 @@ CREATE TABLE messages(
   content text NOT NULL,
   metadata jsonb,
   created_at timestamptz NOT NULL,
-  words tsvector NOT NULL GENERATED ALWAYS AS (dewey_vector(left(content, 200000))) STORED,
+  words tsvector NOT NULL GENERATED ALWAYS AS (dewey_vector(left(content, 130000))) STORED,
   UNIQUE(conversation_id, turn_number));
 CREATE INDEX dewey_messages_words ON messages USING gin(words) WITH (gin_pending_list_limit = 256);
 

@@ -181,6 +181,18 @@ class Tables(Case):
         kinds = self.sql("SELECT jsonb_typeof(data), data FROM logs ORDER BY 1").split("\n")
         self.assertEqual(kinds, ['object|{"a": 1}', 'string|"{\\"n\\":1e300000}"'])
 
+    async def test_long_texts_of_any_characters_are_stored(self):
+        caller = await self.caller(self.dewey())
+        begun = await caller.call("dewey_begin_conversation", {})
+        texts = ["\U0001f600 " * 300_000, " ".join(chr(0x10000 + n) for n in range(200_000)), "x" * 1_000_000]
+        for text in texts:
+            arguments = {"conversation_id": begun["conversation_id"], "role": "user", "content": text}
+            await caller.call("dewey_store_message", arguments)
+        await self.store(caller, *(line(text[:30_000], component=text[:10_000]) for text in texts))
+        read = await caller.call("dewey_get_conversation", {"conversation_id": begun["conversation_id"]})
+        self.assertEqual([message["content"] for message in read["messages"]], texts)
+        self.assertEqual(await self.messages(caller, component=texts[2][:10_000]), [texts[2][:30_000]])
+
     async def test_tables_of_a_newer_dewey_are_left_alone(self):
         with Dewey(self.server, DEWEY_DB_NAME=self.database) as dewey:
             wait_ready(dewey.port)
