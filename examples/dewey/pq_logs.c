@@ -160,31 +160,53 @@ static int drop_day(pq_conn_t *conn, int64_t before_us, int64_t *lines, store_er
   return pq_each(conn, PQ_DAY_DROP, &params, pq_on_number, lines, NULL, "dropping a day", error);
 }
 
-/* Deletes up to CLEAR_STEP lines; *lines says how many. */
-static int clear_step(pq_conn_t *conn, const log_clear_t *what, int64_t *lines, store_error_t *error) {
+/* Where the next step begins: behind what is gone already, which would be passed again and again. */
+typedef struct step {
+  int64_t from_us, lines;
+} step_t;
+
+static enum pq_row on_step(const PGresult *result, void *arg) {
+  step_t *step = arg;
+  step->lines = pq_int(result, 0);
+  if (step->lines > 0)
+    step->from_us = pq_time(result, 1);
+  return PQ_ENOUGH;
+}
+
+/* Deletes up to CLEAR_STEP lines. */
+static int clear_step(pq_conn_t *conn, const log_clear_t *what, step_t *step, store_error_t *error) {
   pq_params_t params = {.count = 0};
   pq_add_time(&params, what->before_us);
   pq_add_text(&params, what->component);
   pq_add_int(&params, what->level);
+  pq_add_time(&params, step->from_us);
   pq_add_int(&params, CLEAR_STEP);
-  return pq_each(conn, PQ_LOGS_CLEAR, &params, NULL, NULL, lines, "deleting", error);
+  return pq_each(conn, PQ_LOGS_CLEAR, &params, on_step, step, NULL, "deleting", error);
 }
 
-static int clear(pq_conn_t *conn, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
-                 store_error_t *error) {
-  bool days = what->component.ptr == NULL && what->level < 0;
+static bool is_stopped(store_stop_t stop) {
+  return stop.cb != NULL && stop.cb(stop.arg);
+}
+
+static int clear_days(pq_conn_t *conn, int64_t before_us, store_stop_t stop, uint64_t *deleted,
+                      store_error_t *error) {
+  int64_t lines = 0;
   int code = STORE_OK;
-  int64_t lines = CLEAR_STEP;
-  while (code == STORE_OK && (days || lines == CLEAR_STEP)) {
-    if (stop.cb != NULL && stop.cb(stop.arg))
-      return STORE_STOPPED;
-    code = days ? drop_day(conn, what->before_us, &lines, error) : clear_step(conn, what, &lines, error);
-    if (code == STORE_OK && lines > 0)
-      *deleted += (uint64_t)lines;
-    if (days && lines < 0) {
-      days = false;
-      lines = CLEAR_STEP;
-    }
+  while (code == STORE_OK && lines >= 0) {
+    *deleted += (uint64_t)lines;
+    code = is_stopped(stop) ? STORE_STOPPED : drop_day(conn, before_us, &lines, error);
+  }
+  return code;
+}
+
+static int clear_lines(pq_conn_t *conn, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+                       store_error_t *error) {
+  step_t step = {.from_us = INT64_MIN, .lines = CLEAR_STEP};
+  int code = STORE_OK;
+  while (code == STORE_OK && step.lines == CLEAR_STEP) {
+    code = is_stopped(stop) ? STORE_STOPPED : clear_step(conn, what, &step, error);
+    if (code == STORE_OK)
+      *deleted += (uint64_t)step.lines;
   }
   return code;
 }
@@ -199,7 +221,11 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
   pq_conn_t *conn = pq_writer(self, &code, error);
   if (conn == NULL)
     return code;
-  code = clear(conn, what, stop, deleted, error);
+  code = what->component.ptr == NULL && what->level < 0
+             ? clear_days(conn, what->before_us, stop, deleted, error)
+             : STORE_OK;
+  if (code == STORE_OK)
+    code = clear_lines(conn, what, stop, deleted, error);
   pq_give(&self->writers, conn);
   return code;
 }

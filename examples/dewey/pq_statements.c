@@ -42,9 +42,11 @@ const char *const pq_statements[PQ_STATEMENTS] = {
         "$9::bigint",
     [PQ_LOGS_CLEAR] =
         "WITH step AS MATERIALIZED (SELECT id, created_at FROM logs WHERE created_at < $1::timestamptz"
+        " AND created_at >= $4::timestamptz"
         " AND ($2::text IS NULL OR (left(component, 256) = left($2, 256) AND component = $2))"
-        " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1]) LIMIT $4::bigint)"
-        " DELETE FROM logs USING step WHERE logs.created_at = step.created_at AND logs.id = step.id",
+        " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1]) ORDER BY created_at LIMIT $5::bigint),"
+        " gone AS (DELETE FROM logs USING step WHERE logs.created_at = step.created_at AND logs.id = step.id"
+        " RETURNING logs.created_at) SELECT count(*), max(created_at) FROM gone",
     [PQ_LOGS_COUNTS] =
         "SELECT component, array_position(" LEVEL_NAMES ", level)::bigint - 1, count(*) FROM logs"
         " GROUP BY component, level ORDER BY component COLLATE \"C\"",
