@@ -64,6 +64,6 @@ bool json_words(yyjson_val *value, char out[JSON_WORDS_BYTES]) {
   out[0] = '\0';
   if (walk(&words, value, UINT64_C(0xcbf29ce484222325)))
     return true;
-  strcpy(out, " " JSON_WORDS_MORE);
+  memcpy(out, " " JSON_WORDS_MORE, sizeof " " JSON_WORDS_MORE);
   return false;
 }

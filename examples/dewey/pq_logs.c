@@ -100,8 +100,11 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
 /* A copy with blanks for NUL, which PostgreSQL's texts cannot hold; to be freed. NULL: no memory. */
 static char *with_blanks(text_t wanted) {
   char *copy = malloc(wanted.len + 1);
-  for (size_t i = 0; copy != NULL && i < wanted.len; i++)
-    copy[i] = wanted.ptr[i] == '\0' ? ' ' : wanted.ptr[i];
+  for (size_t i = 0; copy != NULL && i < wanted.len; i++) {
+    copy[i] = wanted.ptr[i];
+    if (copy[i] == '\0')
+      copy[i] = ' ';
+  }
   return copy;
 }
 

@@ -11,9 +11,11 @@ static const char *reasons(fetched_t *fetched) {
   while (len > 0 && body[len - 1] == '\n')
     len--;
   for (size_t i = 0; i < len && used < sizeof fetched->problem - 2; i++) {
-    out[used++] = body[i] == '\n' ? ';' : body[i];
-    if (body[i] == '\n')
+    out[used++] = body[i];
+    if (body[i] == '\n') {
+      out[used - 1] = ';';
       out[used++] = ' ';
+    }
   }
   out[used] = '\0';
   return out;
