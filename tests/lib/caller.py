@@ -101,11 +101,11 @@ class Caller:
         return json.loads(content[0]["text"])
 
 
-async def read_rows(caller, **filters):
+async def read_rows(caller, tool="logger_query", **filters):
     """Every row of Godot's log, page by page."""
     cursor = ""
     while cursor is not None:
-        page = await caller.call("logger_query", {"limit": 1000, "cursor": cursor} | filters)
+        page = await caller.call(tool, {"limit": 1000, "cursor": cursor} | filters)
         for row in page["logs"]:
             yield row
         cursor = page.get("next_cursor") or None

@@ -1,0 +1,208 @@
+"""docs/operations.md: its table of variables is what programs read, its figures are those of the servers, and what is backed
+up by its commands comes back.
+"""
+import asyncio
+import os
+import re
+import shutil
+import sqlite3
+import unittest
+from contextlib import closing
+
+from caller import Caller, read_rows
+from judge import Judged
+from postgresql import Postgresql, programs, psql
+from services import PROGRAMS, SOURCE, Alone, System, finished, http_get, main, until, wait_ready
+
+PAGE = (SOURCE / "docs/operations.md").read_text()
+BEFORE = 100  # lines stored before a backup begins
+PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "iccm"
+
+
+def commands(program):
+    """Those of the page that begin so, without what is said about them."""
+    return [line.split("  #")[0] for line in re.findall(rf"^    ({program} .*)$", PAGE, re.M)]
+
+
+class Table:
+    """The table of variables: who reads a name, and what holds where it is not set."""
+
+    def __init__(self):
+        rows = re.findall(r"^\| `([A-Z_]+)` \| ([^|]+) \| ([^|]+) \| [^|]+ \|$", PAGE, re.M)
+        self.names = [name for name, _, _ in rows]
+        self.readers = {name: set(readers.split(", ")) for name, readers, _ in rows}
+        self.defaults = {name: default.split("; ")[0] for name, _, default in rows}
+
+    def of(self, reader):
+        return {name for name in self.names if reader in self.readers[name]}
+
+
+def read_in(pattern, leave_out="-"):
+    """Names that sources take from the environment."""
+    found = set()
+    for file in SOURCE.glob(pattern):
+        if leave_out not in str(file.relative_to(SOURCE)):
+            found |= set(re.findall(r'\b(?:getenv|read_int|read_seconds|mcp_env_\w+)\(\s*"([A-Z_]+)"', file.read_text()))
+    return found
+
+
+def manual(program):
+    """What a manual page says about variables: the default of each; "": none is said."""
+    text = (SOURCE / f"docs/man/{program}.1").read_text().split(".Sh ENVIRONMENT")[1].split("\n.Sh ")[0]
+    said = {}
+    for names, default in re.findall(r"^\.It Ev ([A-Z_ ,]+?)(?: Pq (.*))?$", text, re.M):
+        names, defaults = names.split(" , "), default.split(", ")
+        said |= dict(zip(names, defaults if len(defaults) == len(names) else [default] * len(names)))
+    return said
+
+
+class Variables(unittest.TestCase):
+    table = Table()
+
+    def test_none_is_missing_and_none_invented(self):
+        launcher = set(re.findall(r'"\$\{([A-Z_]+):=', (SOURCE / "godot/run").read_text()))
+        sources = read_in("iccm_network/**/*.c") | read_in("godot/*.c") | read_in("examples/dewey/*.c")
+        self.assertEqual(sorted(self.table.names), sorted(sources | launcher))
+        self.assertEqual(self.table.of("make run"), launcher)
+        self.assertEqual(self.table.of("components"), read_in("iccm_network/**/*.c", leave_out="/cli/"))
+
+    def test_it_says_what_manual_pages_and_help_say(self):
+        """And --help, to which api/programs holds these."""
+        for program in PROGRAMS_WITH_PAGES:
+            with self.subTest(program):
+                said = manual(program)
+                helped = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", finished([PROGRAMS[program], "--help"]).stdout)
+                self.assertGreater(len(helped), 2)
+                self.assertEqual(set(helped) - set(self.table.names), set())
+                self.assertEqual(self.table.of(program), set(said))
+                given = {name: default for name, default in said.items() if default}
+                self.assertEqual({name: self.table.defaults[name] for name in given}, given)
+
+
+class Figures(unittest.TestCase):
+    def test_each_that_is_named_is_there(self):
+        named = set(re.findall(r"`((?:godot|dewey|iccm)_[a-z_]+)", PAGE)) - {"iccm_network"}
+        with System() as system:
+            system.start()
+            shown = until(lambda: self.shown(system), "Godot's figures of the queue")
+        self.assertGreater(len(named), 20)
+        self.assertEqual(named - set(re.findall(r"^# TYPE (\w+) ", shown, re.M)), set())
+
+    def shown(self, system):
+        text = "".join(http_get(port, path="/metrics").body.decode() for port in (system.godot_port, system.dewey_port))
+        return text if "\ngodot_queued_entries " in text else None
+
+
+class Backups(Judged):
+    """What was acknowledged before a backup begins is in it, while storing goes on beside it."""
+
+    async def store_around(self, store, work):
+        """Stores lines 0, 1, 2, ... before the work and beside it."""
+        for number in range(BEFORE):
+            await store(number)
+        done = asyncio.create_task(asyncio.to_thread(work))
+        number = BEFORE
+        while not done.done():
+            await store(number)
+            number += 1
+        await done
+
+    def in_dewey(self, caller):
+        """Stores a line by Dewey's tool, and every tenth as a message, too."""
+
+        async def store(number):
+            entry = {"component": "backup", "level": "INFO", "message": f"line {number}", "data": {"number": number}}
+            await caller.call("dewey_store_logs_batch", {"logs": [entry]})
+            if number % 10 == 0:
+                await caller.call("dewey_store_messages_bulk", {"messages": [{"role": "user", "content": "kept"}]})
+
+        return store
+
+    def in_godot(self, caller):
+        return lambda number: caller.call(
+            "logger_log", {"component": "backup", "level": "INFO", "message": f"line {number}"})
+
+    async def numbers(self, caller, **how):
+        return sorted([int(row["message"].split()[1]) async for row in read_rows(caller, component="backup", **how)])
+
+    async def check(self, dewey):
+        """It has what was stored before the backup, finds it, and takes more."""
+        wait_ready(dewey.port)
+        async with Caller(dewey.url) as caller:
+            numbers = await self.numbers(caller, tool="dewey_query_logs")
+            self.assertEqual(numbers, list(range(len(numbers))))
+            self.assertGreaterEqual(len(numbers), BEFORE)
+            found = await caller.call("dewey_query_logs", {"search": "line 7", "data": {"number": 7}})
+            self.assertEqual([row["message"] for row in found], ["line 7"])
+            kept = await caller.call("dewey_search", {"query": "kept"})
+            self.assertGreaterEqual(kept["total"], BEFORE // 10)
+            await self.in_dewey(caller)(len(numbers))
+            self.assertEqual((await caller.call("dewey_get_log_stats"))["total_count"], len(numbers) + 1)
+
+    async def test_sqlite(self):
+        (statement,) = re.findall(r"""^    sqlite3 \S+ "(VACUUM INTO '[^']+')"$""", PAGE, re.M)
+        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+            copy = f"{dewey.directory}/copy-of-"
+
+            def back_up():
+                with closing(sqlite3.connect(dewey.directory / "dewey.db")) as database:
+                    database.execute(statement.replace("/backup/", copy))
+
+            async with Caller(dewey.url) as caller:
+                await self.store_around(self.in_dewey(caller), back_up)
+            with Alone("dewey", DEWEY_MCP_PORT=0, DEWEY_DB_PATH=copy + "dewey.db") as restored:
+                await self.check(restored)
+
+    @unittest.skipIf(programs() is None, "there is no PostgreSQL below /usr/lib/postgresql")
+    async def test_postgresql(self):
+        server = Postgresql()
+        self.addCleanup(server.close)
+        settings = server.start().environment() | {"DEWEY_MCP_PORT": 0}
+        psql("CREATE DATABASE dewey", **server.environment())
+        words = os.environ | {"PGPASSWORD": server.password, "PATH": f"{programs()}:{os.environ['PATH']}"}
+
+        def run(command):
+            command = command.replace("-h db", f"-h 127.0.0.1 -p {server.port}").replace("/backup/", f"{server.place}/")
+            done = finished(["sh", "-c", command], env=words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        with Alone("dewey", **settings) as dewey:
+            wait_ready(dewey.port)
+            async with Caller(dewey.url) as caller:
+                await self.store_around(self.in_dewey(caller), lambda: run(*commands("pg_dump")))
+        for command in commands("createdb") + commands("pg_restore"):
+            run(command)
+        with Alone("dewey", **settings | {"DEWEY_DB_NAME": "restored"}) as restored:
+            await self.check(restored)
+
+    async def test_the_queue(self):
+        with System() as system, System() as other:
+            system.start_redis()
+            system.godot.start().port()
+
+            def back_up():
+                *before, after = commands("redis-cli")
+                for command in before:
+                    self.redis(system, command)
+                shutil.copytree(system.directory / "appendonlydir", other.directory / "appendonlydir")
+                self.redis(system, after)
+
+            async with Caller(system.godot_url) as caller:
+                await self.store_around(self.in_godot(caller), back_up)
+            other.start()
+            await self.drained(other)
+            async with Caller(other.godot_url) as caller:
+                numbers = await self.numbers(caller)
+            self.assertEqual(numbers, list(range(len(numbers))))
+            self.assertGreaterEqual(len(numbers), BEFORE)
+
+    def redis(self, system, command):
+        """One of the page's commands; a question is asked until its answer is 0."""
+        asked = command.split(" | grep ")
+        words = ["redis-cli", "-p", system.redis_port, *asked[0].split()[1:]]
+        wanted = "OK" if len(asked) == 1 else f"{asked[1].strip()}:0"
+        until(lambda: wanted in finished(words).stdout, command)
+
+
+if __name__ == "__main__":
+    main()
