@@ -77,16 +77,18 @@ CREATE FUNCTION dewey_make_days() RETURNS void LANGUAGE sql AS
 $$ SELECT dewey_make_day(dewey_today() + day) FROM generate_series(-7, 3) AS day $$;
 
 -- Drops the oldest day that ended by this time and is not among those around now. Its number of lines; null:
--- there is none.
+-- there is none. One after the other: who had waited for a day that another has dropped would fail.
 CREATE FUNCTION dewey_drop_day(before timestamptz) RETURNS bigint LANGUAGE plpgsql AS
 $$ DECLARE
-  name text := (SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-                WHERE inhparent = 'logs'::regclass AND relname ~ '^logs_day_\d{8}$'
-                  AND to_date(right(relname, 8), 'YYYYMMDD') < dewey_today() - 7
-                  AND (to_date(right(relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= before
-                ORDER BY relname LIMIT 1);
+  name text;
   lines bigint;
 BEGIN
+  PERFORM pg_advisory_xact_lock(7306934502);
+  name := (SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+           WHERE inhparent = 'logs'::regclass AND relname ~ '^logs_day_\d{8}$'
+             AND to_date(right(relname, 8), 'YYYYMMDD') < dewey_today() - 7
+             AND (to_date(right(relname, 8), 'YYYYMMDD') + 1)::timestamp AT TIME ZONE 'UTC' <= before
+           ORDER BY relname LIMIT 1);
   IF name IS NULL THEN
     RETURN NULL;
   END IF;

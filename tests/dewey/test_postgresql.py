@@ -170,6 +170,16 @@ class Tables(Case):
         self.assertEqual(self.sql(f"SELECT to_regclass('logs_day_{old:%Y%m%d}') IS NULL"), "t")
         self.assertEqual(await self.messages(caller), ["of today"])
 
+    async def test_several_deweys_drop_the_same_days(self):
+        callers = [await self.caller(self.dewey()) for _ in range(4)]
+        old = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=60)
+        days = [old + datetime.timedelta(days=number) for number in range(40)]
+        self.sql("".join(f"SELECT dewey_make_day('{day:%Y-%m-%d}');" for day in days))
+        await self.store(callers[0], *(line(created_at=day.isoformat()) for day in days), line("of today"))
+        cleared = await asyncio.gather(*(caller.call("dewey_clear_logs", {}) for caller in callers))
+        self.assertEqual(sum(answer["deleted_count"] for answer in cleared), len(days))
+        self.assertEqual(await self.messages(callers[0]), ["of today"])
+
     async def test_data_that_jsonb_cannot_hold_is_kept_as_text(self):
         dewey = self.dewey()
         wait_ready(dewey.port)
