@@ -1,0 +1,101 @@
+"""docs/scaling.md: two Godots, each with a server, a worker and a queue of its own, and two Deweys on one PostgreSQL.
+
+Callers log at both while one's Dewey and the other's worker are killed and come back: each line is stored once, and
+through either Godot all of them are read.
+"""
+import asyncio
+import time
+import unittest
+import uuid
+from datetime import datetime, timezone
+
+from caller import Caller
+from judge import ACKNOWLEDGED, QUICK, Book, Judged, Load
+from postgresql import Postgresql, programs, psql
+from services import System, main, wait_ready
+
+RATE = 2000  # lines a second at each
+MORE = 400
+PATIENCE_S = 180
+
+
+class Scaling(Judged):
+    @classmethod
+    def setUpClass(cls):
+        if programs() is None:
+            raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
+        cls.server = Postgresql()
+        cls.addClassCleanup(cls.server.close)
+        cls.server.start()
+
+    def setUp(self):
+        database = f"d_{self._testMethodName[5:25]}"
+        psql(f"CREATE DATABASE {database}", **self.server.environment())
+        settings = QUICK | self.server.environment() | {"DEWEY_DB_NAME": database}
+        self.north = self.enterContext(System(**settings))
+        self.south = self.enterContext(System(**settings))
+        for system in (self.north, self.south):
+            system.start()
+
+    async def test_each_line_is_stored_once_and_read_through_either(self):
+        book = Book()  # one for both: each line has a number of its own
+        loads = [Load(system.godot_url, book, rate=RATE) for system in (self.north, self.south)]
+        async with asyncio.TaskGroup() as group:
+            for load in loads:
+                group.create_task(load.run())
+            await self.disturb(*loads)
+            for load in loads:
+                load.ended = True
+        await self.drained(self.south)
+        self.assertEqual(await self.judge(self.north, book), 0)
+        book.known = bytearray(known & ACKNOWLEDGED for known in book.known)
+        async with Caller(self.south.godot_url) as caller:
+            await self.read_back(caller, book)
+        self.assertEqual(book.count(ACKNOWLEDGED), 0, "read through one Godot, not through the other")
+
+    async def disturb(self, north, south):
+        """While one side cannot store, it goes on accepting, and the other goes on altogether."""
+        await self.more(north)
+        self.north.dewey.kill()
+        await self.more(north)
+        async with Caller(self.south.godot_url) as caller:
+            self.assertEqual(len(await caller.call("logger_query", {"limit": 100})), 100)
+        await self.more(south)
+        self.south.worker.kill()
+        await self.more(south)
+        self.south.worker.start()
+        self.north.dewey.start()
+        await self.more(south)
+
+    async def more(self, load):
+        goal, deadline = load.acknowledged + MORE, time.monotonic() + PATIENCE_S
+        while load.acknowledged < goal:
+            self.assertLess(time.monotonic(), deadline, f"{MORE} more lines are acknowledged")
+            await asyncio.sleep(0.002)
+
+    async def test_what_they_share_and_what_not(self):
+        for system in (self.north, self.south):
+            wait_ready(system.godot_port)
+        entry = {"component": "both", "level": "INFO", "message": "once", "id": str(uuid.uuid4())}
+        entry["created_at"] = datetime.now(timezone.utc).isoformat()
+        async with Caller(self.north.godot_url) as north, Caller(self.south.godot_url) as south:
+            for caller in (north, south):  # as one who had no answer from the first
+                await caller.call("logger_log", entry)
+            await north.call("logger_set_level", {"component": "both", "level": "ERROR"})
+            below = await north.call("logger_log", entry | {"id": str(uuid.uuid4())})
+            self.assertIn("not queued", below["message"])
+            queued = await south.call("logger_log", entry | {"id": str(uuid.uuid4()), "message": "of another level"})
+            self.assertEqual(queued["message"], "Log entry queued.")
+            for system in (self.north, self.south):
+                await self.drained(system)
+            for caller in (north, south):
+                rows = await caller.call("logger_query", {"component": "both"})
+                self.assertEqual(sorted(row["message"] for row in rows), ["of another level", "once"])
+            begun = await north.call("conversation_begin", {"session_id": "shared"})
+            stored = await south.call("conversation_store_message", {
+                "conversation_id": begun["conversation_id"], "role": "user", "content": "said in the south"})
+            self.assertEqual(stored["turn_number"], 1)
+
+
+if __name__ == "__main__":
+    main()
