@@ -735,7 +735,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
 
 /* Last words may be long, as /metrics is: a peer that goes on taking them gets them all. */
 static bool is_taking(mcp__conn_t *conn, uint64_t age_ms) {
-  size_t before = conn->stalled_bytes, bytes = mcp__stream_backlog(&conn->stream);
+  size_t before = conn->stalled_bytes, bytes = mcp__stream_untaken(&conn->stream);
   conn->stalled_bytes = bytes;
   return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS &&
          !conn->server->stopping;

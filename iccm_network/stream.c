@@ -8,7 +8,9 @@
 #include "stream.h"
 
 #include <limits.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 static void remove_dirty(mcp__stream_t *stream) {
   if (stream->to_dirty == NULL)
@@ -224,6 +226,15 @@ void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words) {
 size_t mcp__stream_backlog(const mcp__stream_t *stream) {
   size_t encrypted = stream->tls != NULL ? stream->tls->out.len : 0;
   return stream->out.len + encrypted + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+}
+
+size_t mcp__stream_untaken(const mcp__stream_t *stream) {
+  uv_os_fd_t fd;
+  int unacknowledged =
+      0; /* libuv hears of room for more only when a third of the kernel's megabytes is free */
+  if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) == 0)
+    (void)ioctl(fd, SIOCOUTQ, &unacknowledged);
+  return mcp__stream_backlog(stream) + (size_t)unacknowledged;
 }
 
 void mcp__stream_finish(mcp__stream_t *stream) {

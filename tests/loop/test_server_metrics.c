@@ -354,7 +354,8 @@ Test(server_metrics, a_long_answer_comes_whole) {
   close_all();
 }
 
-/* A peer that reads, but so slowly that it takes longer than the patience with one that does not. */
+/* A peer that reads, but at first so slowly that the kernel takes nothing more for longer than the patience
+ * with one that does not. */
 typedef struct slow_reader {
   int port;
   size_t bytes;
@@ -363,7 +364,7 @@ typedef struct slow_reader {
 } slow_reader_t;
 
 static void read_slowly(void *arg) {
-  enum { STEP = 64 * 1024 };
+  enum { STEP = 64 * 1024, SLOW = 1024 * 1024 };
   static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
   slow_reader_t *reader = arg;
   struct sockaddr_in address;
@@ -375,7 +376,7 @@ static void read_slowly(void *arg) {
   bool sent = connect(link, (struct sockaddr *)&address, sizeof address) == 0 &&
               send(link, request, sizeof request - 1, 0) == sizeof request - 1;
   for (ssize_t len; sent && (len = recv(link, piece, STEP, 0)) > 0; reader->bytes += (size_t)len)
-    uv_sleep(len == STEP ? 30 : 5);
+    uv_sleep(reader->bytes < SLOW ? 150 : 5);
   reader->ms = scene_ms() - began;
   close(link);
   free(piece);
