@@ -84,6 +84,10 @@ size_t mcp__stream_backlog(const mcp__stream_t *of) {
   return of->out.len;
 }
 
+size_t mcp__stream_untaken(const mcp__stream_t *of) {
+  return of->out.len;
+}
+
 void mcp__stream_finish(mcp__stream_t *of) {
   mcp__stream_dirty(of);
 }
