@@ -1,6 +1,8 @@
 """The benchmarks still run and count; how fast it is, is not judged here."""
+import re
 import unittest
 
+from postgresql import programs
 from services import BUILD, SOURCE, finished, main, node_peers
 
 
@@ -30,6 +32,13 @@ class Bench(unittest.TestCase):
         run = finished(command, seconds=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertRegex(run.stdout, r"(?m)^ +1 +[\d,]+ .*\n +4 +[\d,]+ ")
+
+    def test_how_long_dewey_searches(self):
+        stores = ["sqlite"] if programs() is None else ["sqlite", "postgresql"]
+        command = [SOURCE / "tests/bench/rows", "--rows", "2000", "--rounds", "1", "--stores", *stores]
+        run = finished(command, seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertEqual(len(re.findall(r"(?m)^  data within an hour .* [\d.]+ +[\d.]+$", run.stdout)), len(stores), run.stdout)
 
 
 if __name__ == "__main__":
