@@ -27,6 +27,7 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "password_encryption": "scram-sha-256",
 }
+ORPHANS = "pre-existing shared memory block"  # says one that starts before the last of its killed predecessor are gone
 
 
 def programs():
@@ -67,16 +68,26 @@ class Postgresql:
         }
 
     def start(self):
-        options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        with (self.place / "log").open("ab") as log:
-            command = as_server(self.bin / "postgres", "-D", self.data, *options)
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
         deadline = time.monotonic() + 60
+        self.spawn()
         while not self.answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("PostgreSQL did not start:\n" + (self.place / "log").read_text(errors="replace")[-4000:])
+            if self.process.poll() is not None and self.said(ORPHANS):
+                self.spawn()
+            elif self.process.poll() is not None or time.monotonic() > deadline:
+                sys.exit("PostgreSQL did not start:\n" + self.said()[-4000:])
             time.sleep(0.05)
         return self
+
+    def spawn(self):
+        options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
+        command = as_server(self.bin / "postgres", "-D", self.data, *options)
+        with (self.place / "log").open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+
+    def said(self, words=""):
+        """What it wrote since its last start, if the words are among it."""
+        text = (self.place / "log").read_text(errors="replace")
+        return text if words in text else ""
 
     def answers(self):
         command = [self.bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
