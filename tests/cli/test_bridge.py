@@ -365,6 +365,7 @@ class Restarts(Case):
             self.assertEqual(sorted(answer["id"] for answer in answers), list(range(1, count + 1)))
             causes = {answer["error"]["data"]["cause"] for answer in answers if "error" in answer}
             self.assertLessEqual(causes, {"lost", "full"})
+            server.program.port()  # what has only begun to start would die of the signal to stop
 
     def test_the_handshake_is_said_again_and_its_answer_hidden(self):
         with self.talk() as (bridge, link, peer):
