@@ -72,11 +72,15 @@ static int gone(pq_conn_t *conn, const char *what, store_error_t *error) {
   return code;
 }
 
+/* What the time of a query is over for may be asked for less; for what stores, nothing is wrong with it. */
 static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
+  bool silent = code == STORE_SLOW && conn->deadline_ms == 0;
+  if (silent)
+    error->brief = "the database does not answer";
   snprintf(error->text, sizeof error->text, "%s: %s", what,
            code == STORE_STOPPED ? "nobody waits for it any more" : "the database took too long");
   pq_disconnect(conn);
-  return code;
+  return silent ? STORE_FAILED : code;
 }
 
 /* ---- Waiting ---- */
@@ -107,14 +111,11 @@ static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store
       return gone(conn, what, error);
     if (unsent == 0 && !PQisBusy(conn->pg))
       return STORE_OK;
-    if (wait_for(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, end_ms)) {
-      if (!PQconsumeInput(conn->pg))
-        return gone(conn, what, error);
-    } else {
-      int code = must_end(conn, end_ms);
-      if (code != STORE_OK)
-        return ended(conn, code, what, error);
-    }
+    int code = must_end(conn, end_ms); /* also while there is always something to read */
+    if (code != STORE_OK)
+      return ended(conn, code, what, error);
+    if (wait_for(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, end_ms) && !PQconsumeInput(conn->pg))
+      return gone(conn, what, error);
   }
 }
 
@@ -144,6 +145,8 @@ static void take_failure(pq_conn_t *conn, running_t *running, const PGresult *re
   snprintf(conn->state, sizeof conn->state, "%s", state != NULL ? state : "08000");
   running->code = fail_as(conn->state, running->what, message != NULL ? message : PQerrorMessage(conn->pg),
                           running->error);
+  if (running->code == STORE_SLOW && conn->deadline_ms == 0)
+    running->code = STORE_BUSY; /* see ended() */
 }
 
 static void take_result(pq_conn_t *conn, running_t *running, PGresult *result) {
@@ -219,7 +222,7 @@ int pq_each(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params,
   running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
   int code = prepare(conn, which, error);
   if (code == STORE_OK && conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
-    code = end_failed(conn, STORE_STOPPED, error);
+    code = ended(conn, STORE_STOPPED, what, error);
   if (code != STORE_OK)
     return code;
   if (params == NULL)

@@ -1,0 +1,53 @@
+/* test_pq_conn.c: one connection to PostgreSQL: statements end in time, and for the right reason. */
+#include "pool.h"
+#include "pq_conn.h"
+#include "store_test.h"
+
+#include <stdlib.h>
+
+static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
+static const char streams[] = "SELECT n::bigint FROM generate_series(1, 1000000000) AS n";
+static pq_conn_t conn;
+static int64_t number;
+
+static void connect_to(void) {
+  const pq_place_t place = {.host = getenv("DEWEY_DB_HOST"),
+                            .port = getenv("DEWEY_DB_PORT"),
+                            .name = "postgres",
+                            .user = getenv("DEWEY_DB_USER"),
+                            .password = getenv("DEWEY_DB_PASSWORD")};
+  cr_assert_eq(pq_connect(&conn, &place, &test_error), STORE_OK, "%s", test_error.text);
+}
+
+TestSuite(pq_conn, .init = connect_to, .timeout = 15);
+
+static int ask(const char *sql) {
+  return pq_ask(&conn, sql, &number, "asking", &test_error);
+}
+
+Test(pq_conn, what_the_server_ends_is_a_slow_query_or_a_busy_store) {
+  cr_assert_eq(pq_command(&conn, "SET statement_timeout = 100", "setting", &test_error), STORE_OK);
+  cr_expect_eq(ask(sleeps), STORE_BUSY);
+  conn.deadline_ms = monotonic_ms() + 10000;
+  cr_expect_eq(ask(sleeps), STORE_SLOW);
+  cr_expect_eq(ask("SELECT 7::bigint"), STORE_OK);
+  cr_expect_eq(number, 7);
+  pq_disconnect(&conn);
+}
+
+Test(pq_conn, a_query_ends_at_its_deadline_also_while_rows_come) {
+  conn.deadline_ms = monotonic_ms() + 300;
+  cr_expect_eq(ask(streams), STORE_SLOW);
+  cr_expect_null(conn.pg);
+}
+
+static bool at_once(void *arg) {
+  (void)arg;
+  return true;
+}
+
+Test(pq_conn, a_query_ends_when_told_also_while_rows_come) {
+  conn.stop = (store_stop_t){at_once, NULL};
+  cr_expect_eq(ask(streams), STORE_STOPPED);
+  cr_expect_null(conn.pg);
+}
