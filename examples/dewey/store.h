@@ -1,37 +1,12 @@
 /* store.h: what Dewey asks of a database, in plain C.
  *
- * A store is a table of functions; the rest of Dewey knows no database. Functions block, may be called on any
- * thread and by several at once, and answer a store_code. What went wrong in the database's own words (SQL,
- * paths) stands in store_error_t: that text is for the log and never for a caller; brief may be seen by all.
- */
+ * A store is a table of functions; the rest of Dewey knows no database. What they have in common with the
+ * functions of any store, and answer, stands in stores.h. STORE_TAKEN: the turn number is in use, or there is
+ * none left. */
 #ifndef DEWEY_STORE_H
 #define DEWEY_STORE_H
 
-#include <iccm_network.h>
-
-enum store_code {
-  STORE_OK,
-  STORE_BUSY,    /* somebody else held the database for too long: the same call may work in a moment */
-  STORE_SLOW,    /* the query took longer than STORE_QUERY_MS: a narrower one may work */
-  STORE_STOPPED, /* store_stop_t, or the source of what is stored, said so */
-  STORE_NONE,    /* what was named is not there */
-  STORE_TAKEN,   /* the turn number is in use, or there is none left */
-  STORE_FAILED   /* disk full, input/output error, damaged file */
-};
-
-/* Below the 30 s after which callers give up. */
-enum { STORE_QUERY_MS = 25 * 1000 };
-
-typedef struct store_error {
-  char text[256];
-  const char *brief; /* with STORE_FAILED: the kind of failure, never freed */
-} store_error_t;
-
-/* Text with its length, never owned; ptr NULL: not given. */
-typedef struct text {
-  const char *ptr;
-  size_t len;
-} text_t;
+#include "stores.h"
 
 /* One line of the log: as it is stored, and as it is read. */
 typedef struct log_entry {
@@ -120,12 +95,6 @@ typedef struct startup_context {
   int64_t created_at, updated_at;
 } startup_context_t;
 
-/* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
-typedef struct store_stop {
-  bool (*cb)(void *arg);
-  void *arg;
-} store_stop_t;
-
 /* Gets one row, borrowed until it returns; false: no more rows are wanted. */
 typedef bool (*store_row_cb)(const log_entry_t *row, void *arg);
 /* Gets a component and a number of its rows; may be called several times in a row for the same component. */
@@ -195,11 +164,6 @@ struct store {
 
 /* Opens the SQLite database at path, which is made where there is none. NULL: error says why. */
 store_t *store_sqlite_open(const char *path, store_error_t *error);
-
-/* Where a PostgreSQL database is; all borrowed. password NULL: none, or one that libpq finds by itself. */
-typedef struct pq_place {
-  const char *host, *port, *name, *user, *password;
-} pq_place_t;
 
 /* A store on PostgreSQL, which need not be there yet: it is connected to when there is work. Place must
  * outlive it. NULL: no memory. */

@@ -1,0 +1,46 @@
+/* stores.h: what every store answers with, whatever it stores and whatever database it stands on.
+ *
+ * Functions of a store block, may be called on any thread and by several at once, and answer a store_code.
+ * What went wrong in the database's own words (SQL, paths) stands in store_error_t: that text is for the log
+ * and never for a caller; brief may be seen by all. */
+#ifndef STORES_H
+#define STORES_H
+
+#include <iccm_network.h>
+
+enum store_code {
+  STORE_OK,
+  STORE_BUSY,    /* somebody else held the database for too long: the same call may work in a moment */
+  STORE_SLOW,    /* the query took longer than STORE_QUERY_MS: a narrower one may work */
+  STORE_STOPPED, /* store_stop_t, or the source of what is stored, said so */
+  STORE_NONE,    /* what was named is not there */
+  STORE_TAKEN,   /* what has to be there once at most is there already */
+  STORE_FAILED   /* disk full, input/output error, damaged file */
+};
+
+/* Below the 30 s after which callers give up. */
+enum { STORE_QUERY_MS = 25 * 1000 };
+
+typedef struct store_error {
+  char text[256];
+  const char *brief; /* with STORE_FAILED: the kind of failure, never freed */
+} store_error_t;
+
+/* Text with its length, never owned; ptr NULL: not given. */
+typedef struct text {
+  const char *ptr;
+  size_t len;
+} text_t;
+
+/* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
+typedef struct store_stop {
+  bool (*cb)(void *arg);
+  void *arg;
+} store_stop_t;
+
+/* Where a PostgreSQL database is; all borrowed. password NULL: none, or one that libpq finds by itself. */
+typedef struct pq_place {
+  const char *host, *port, *name, *user, *password;
+} pq_place_t;
+
+#endif
