@@ -5,37 +5,42 @@
  */
 #include "config.h"
 
-#include <getopt.h>
 #include <iccm_network.h>
-#include <stdio.h>
 #include <string.h>
 
 #define MIB (INT64_C(1024) * 1024)
 
-static const char help_text[] =
-    "Settings come from the environment:\n"
-    "  MCP_PORT                9060                  the port to serve (server)\n"
-    "  ICCM_MAX_MESSAGE_BYTES  209715200             the largest message (server)\n"
-    "  REDIS_HOST, REDIS_PORT  localhost, 6379       the queue\n"
-    "  LOG_QUEUE_NAME          logs:queue            its list in Redis\n"
-    "  MAX_QUEUE_SIZE          100000                entries held while the log store is away\n"
-    "  GODOT_QUEUE_MAX_BYTES   1073741824            the same in bytes\n"
-    "  DEWEY_MCP_URL           ws://localhost:9020   the log store\n"
-    "  GODOT_IMPORT_PATHS      none                  directories that messages_file may name files in: /a:/b "
-    "(server)\n"
-    "  DEWEY_CONNECT_TIMEOUT   30                    seconds for one batch (worker)\n"
-    "  GODOT_WORKER_NAME       worker-1              differs between workers of one queue (worker)\n"
-    "  BATCH_SIZE              100                   entries in a batch (worker)\n"
-    "  GODOT_BATCHES_IN_FLIGHT 4                     sent at the same time, 1 to 16 (worker)\n"
-    "  BATCH_TIMEOUT_MS        100                   after which a smaller one is sent (worker)\n"
-    "  GODOT_SPOOL_MAX_BYTES   0                     kept on disk while the queue is full; 0: nothing "
-    "(worker)\n"
-    "  GODOT_SPOOL_DIR         spool in ICCM_DATA    where (worker)\n"
-    "  RETRY_MAX_ATTEMPTS      5                     quick retries, before the slow ones (worker)\n"
-    "  RETRY_INITIAL_DELAY     1                     seconds, doubling (worker)\n"
-    "  RETRY_MAX_DELAY         30                    seconds (worker)\n"
-    "  LOG_LEVEL               INFO                  what is written to stderr\n"
-    "Seconds may have a fraction: 0.5.\n";
+#define SETTINGS                                                                                             \
+  "Settings come from the environment:\n"                                                                    \
+  "  MCP_PORT                9060                  the port to serve (server)\n"                             \
+  "  ICCM_MAX_MESSAGE_BYTES  209715200             the largest message (server)\n"                           \
+  "  REDIS_HOST, REDIS_PORT  localhost, 6379       the queue\n"                                              \
+  "  LOG_QUEUE_NAME          logs:queue            its list in Redis\n"                                      \
+  "  MAX_QUEUE_SIZE          100000                entries held while the log store is away\n"               \
+  "  GODOT_QUEUE_MAX_BYTES   1073741824            the same in bytes\n"                                      \
+  "  DEWEY_MCP_URL           ws://localhost:9020   the log store\n"                                          \
+  "  GODOT_IMPORT_PATHS      none                  directories that messages_file may name files in: /a:/b " \
+  "(server)\n"                                                                                               \
+  "  DEWEY_CONNECT_TIMEOUT   30                    seconds for one batch (worker)\n"                         \
+  "  GODOT_WORKER_NAME       worker-1              differs between workers of one queue (worker)\n"          \
+  "  BATCH_SIZE              100                   entries in a batch (worker)\n"                            \
+  "  GODOT_BATCHES_IN_FLIGHT 4                     sent at the same time, 1 to 16 (worker)\n"                \
+  "  BATCH_TIMEOUT_MS        100                   after which a smaller one is sent (worker)\n"             \
+  "  GODOT_SPOOL_MAX_BYTES   0                     kept on disk while the queue is full; 0: nothing "        \
+  "(worker)\n"                                                                                               \
+  "  GODOT_SPOOL_DIR         spool in ICCM_DATA    where (worker)\n"                                         \
+  "  RETRY_MAX_ATTEMPTS      5                     quick retries, before the slow ones (worker)\n"           \
+  "  RETRY_INITIAL_DELAY     1                     seconds, doubling (worker)\n"                             \
+  "  RETRY_MAX_DELAY         30                    seconds (worker)\n"                                       \
+  "  LOG_LEVEL               INFO                  what is written to stderr\n"                              \
+  "Seconds may have a fraction: 0.5.\n"
+
+const char config_server_help[] = "usage: godot-server [--help] [--version]\n\n"
+                                  "Takes log entries into the queue, and answers queries.\n\n" SETTINGS;
+
+const char config_worker_help[] =
+    "usage: godot-worker [--help] [--version]\n\n"
+    "Moves log entries from Redis to the log store; `iccm dead` is for those it refuses.\n\n" SETTINGS;
 
 static int read_int(const char *name, int64_t fallback, int64_t min, int64_t max, int *out) {
   int64_t value;
@@ -145,22 +150,4 @@ int config_read(config_t *config) {
   config->queue_name = mcp_env_text("LOG_QUEUE_NAME", "logs:queue");
   config->dewey_url = mcp_env_text("DEWEY_MCP_URL", "ws://localhost:9020");
   return status;
-}
-
-int config_arguments(int argc, char **argv, const char *about) {
-  static const struct option options[] = {
-      {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
-  int option = getopt_long(argc, argv, "hV", options, NULL);
-  if (option == 'h') {
-    printf("Usage: %s [--help] [--version]\n%s\n\n%s", argv[0], about, help_text);
-    return 0;
-  }
-  if (option == 'V') {
-    printf("%s\n", GODOT_VERSION);
-    return 0;
-  }
-  if (option == -1 && optind == argc)
-    return -1;
-  fprintf(stderr, "Usage: %s [--help] [--version]\n", argv[0]);
-  return 2;
 }

@@ -1,4 +1,4 @@
-/* config.h: what Godot's two programs take from the environment and from the command line. */
+/* config.h: what Godot's two programs take from the environment, and say of it. */
 #ifndef GODOT_CONFIG_H
 #define GODOT_CONFIG_H
 
@@ -32,8 +32,7 @@ typedef struct config {
 /* Reads the environment; texts are borrowed from it. MCP_EENV after the log has named what is wrong. */
 int config_read(config_t *config);
 
-/* Deals with --help, --version and anything else on the command line: the status to exit with, or -1 to go
- * on. */
-int config_arguments(int argc, char **argv, const char *about);
+/* What the two programs say to --help. */
+extern const char config_server_help[], config_worker_help[];
 
 #endif

@@ -116,7 +116,7 @@ static int start(godot_t *godot) {
 
 int main(int argc, char **argv) {
   static godot_t godot;
-  int status = config_arguments(argc, argv, "Takes log entries into the queue, and answers queries.");
+  int status = mcp_service_options(argc, argv, "godot-server", GODOT_VERSION, config_server_help);
   if (status >= 0)
     return status;
   if (start(&godot) != 0)

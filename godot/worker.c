@@ -105,8 +105,7 @@ static int start(worker_t *worker) {
 
 int main(int argc, char **argv) {
   static worker_t worker;
-  int status = config_arguments(
-      argc, argv, "Moves log entries from Redis to the log store; `iccm dead` is for those it refuses.");
+  int status = mcp_service_options(argc, argv, "godot-worker", GODOT_VERSION, config_worker_help);
   if (status >= 0)
     return status;
   if (start(&worker) != 0)

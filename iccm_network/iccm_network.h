@@ -157,6 +157,11 @@ const char *mcp_env_text(const char *name, const char *fallback); /* borrowed fr
 /* Directories for mcp_open_beneath(), "/a:/b c", absolute each; unset or empty: "", none. Borrowed. */
 int mcp_env_directories(const char *name, const char **out);
 
+/* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
+ * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on
+ * stdout; 2, the arguments are others, and one line on stderr says so; 1, stdout takes nothing. */
+int mcp_service_options(int argc, char **argv, const char *name, const char *version, const char *help);
+
 /* ---- Times and ids -----------------------------------------------------------------------------------
  * Any thread. Points in time are microseconds since 1970-01-01T00:00:00Z. */
 

@@ -7,7 +7,6 @@
 #include "tools.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,24 +44,6 @@ typedef struct settings {
   pq_place_t postgresql; /* host NULL: SQLite */
   const char *import_paths;
 } settings_t;
-
-/* -1: go on; else the status to end with. */
-static int read_command_line(int argc, char **argv) {
-  static const struct option options[] = {
-      {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
-  int option;
-  while ((option = getopt_long(argc, argv, "hv", options, NULL)) != -1) {
-    if (option == 'h' || option == 'v') {
-      fputs(option == 'h' ? help : "dewey " DEWEY_VERSION "\n", stdout);
-      return 0;
-    }
-    break;
-  }
-  if (option == -1 && optind == argc)
-    return -1;
-  fputs("dewey: wrong argument; --help tells more\n", stderr);
-  return 2;
-}
 
 /* DEWEY_DB_PATH, or dewey.db in the data directory, which is made where it is missing. NULL: logged why. */
 static char *find_database(void) {
@@ -164,7 +145,7 @@ static int run(const settings_t *settings) {
 
 int main(int argc, char **argv) {
   settings_t settings = {.db_path = NULL};
-  int status = read_command_line(argc, argv);
+  int status = mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */

@@ -522,11 +522,12 @@ class Settings(unittest.IsolatedAsyncioTestCase):
             for name in ("DEWEY_MCP_PORT", "DEWEY_DB_PATH", "DEWEY_IMPORT_PATHS", "ICCM_DATA", "LOG_RETENTION_DAYS",
                          "ICCM_MAX_MESSAGE_BYTES"):  # fmt: skip
                 self.assertIn(name, run.stdout)
-        self.assertRegex(self.run_dewey("--version").stdout, r"^dewey \d+\.\d+\.\d+\n$")
+        for option in ("--version", "-V"):
+            self.assertRegex(self.run_dewey(option).stdout, r"^dewey \d+\.\d+\.\d+\n$")
         for wrong in ("--port=1", "extra", "-x"):
             run = self.run_dewey(wrong)
-            self.assertEqual(run.returncode, 2)
-            self.assertIn("--help", run.stderr)
+            self.assertEqual((run.returncode, run.stdout), (2, ""))
+            self.assertRegex(run.stderr, r"^dewey: .*--help.*\n$")
 
     def test_values_that_cannot_be_read_end_it_with_one_line(self):
         with Dewey() as place:

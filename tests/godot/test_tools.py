@@ -238,9 +238,14 @@ class CommandLine(unittest.TestCase):
 
     def test_help_and_version(self):
         for name in ("godot-server", "godot-worker"):
-            self.assertIn("LOG_QUEUE_NAME", self.run_program(PROGRAMS[name], "--help").stdout)
-            self.assertRegex(self.run_program(PROGRAMS[name], "--version").stdout, r"^\d+\.\d+\.\d+$")
-            self.assertEqual(self.run_program(PROGRAMS[name], "--wrong").returncode, 2)
+            for option in ("--help", "-h"):
+                self.assertRegex(self.run_program(PROGRAMS[name], option).stdout, rf"^usage: {name} (.*\n)*.* LOG_QUEUE_NAME ")
+            for option in ("--version", "-V"):
+                self.assertRegex(self.run_program(PROGRAMS[name], option).stdout, rf"^{name} \d+\.\d+\.\d+\n$")
+            for wrong in ("--wrong", "extra", "-v"):
+                run = self.run_program(PROGRAMS[name], wrong)
+                self.assertEqual((run.returncode, run.stdout), (2, ""))
+                self.assertRegex(run.stderr, rf"^{name}: .*--help.*\n$")
 
     def test_a_bad_setting_ends_the_program_with_one_line(self):
         for variable, value in (
