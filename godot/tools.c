@@ -279,8 +279,10 @@ const mcp_tool_t *tools_table(tools_t *tools) {
 }
 
 void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
-  tools->entries = mcp_server_metric(server, MCP_COUNTER, "godot_entries_total",
-                                     "Entries sent to logger_log, by what became of them.", "outcome");
+  static const char *const outcomes[] = {"accepted", "below_level", "refused", "unavailable", NULL};
+  tools->entries =
+      mcp_server_counter(server, "godot_entries_total", "Entries sent to logger_log, by what became of them.",
+                         "outcome", outcomes);
   uv_prepare_init(loop, &tools->flush);
   tools->flush.data = tools;
 }

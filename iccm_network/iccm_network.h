@@ -314,8 +314,8 @@ int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reas
 
 /* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
  *
- *     rows = mcp_server_metric(server, MCP_COUNTER, "dewey_rows_total", "Rows stored.", "level");
- *     mcp_metric_add(rows, "ERROR", 1);
+ *     heat = mcp_server_metric(server, MCP_GAUGE, "oven_heat_celsius", "How hot it is.", "shelf");
+ *     mcp_metric_set(heat, "upper", 180);
  */
 typedef struct mcp_metric mcp_metric_t;
 
@@ -333,6 +333,12 @@ enum {
  * mcp_last_error() and the log say which. */
 mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help,
                                 const char *label);
+
+/* The same for a counter whose label's values, up to a NULL, are known from the start: each is shown as 0
+ * from then on, so that a scraper sees the first one counted as a rise. label and values NULL: the counter
+ * has none. */
+mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const char *help, const char *label,
+                                 const char *const *values);
 
 /* Counts. label_value, copied, says under which value of the metric's label; without effect where it has
  * none. Beyond 100 values, and for one that is NULL, longer than 128 bytes or not UTF-8, "other" is counted.

@@ -358,6 +358,14 @@ mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name
   return NULL;
 }
 
+mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const char *help, const char *label,
+                                 const char *const *values) {
+  mcp_metric_t *metric = mcp_server_metric(server, MCP_COUNTER, name, help, label);
+  for (; values != NULL && *values != NULL; values++)
+    mcp_metric_add(metric, *values, 0);
+  return metric;
+}
+
 /* ---- tools that come and go ------------------------------------------------------------------------- */
 
 static void tools_changed(mcp_server_t *server) {

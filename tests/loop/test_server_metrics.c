@@ -287,6 +287,24 @@ Test(server_metrics, of_the_component) {
   close_all();
 }
 
+Test(server_metrics, a_counter_shows_the_values_that_are_known_before_any_is_counted) {
+  static const char *const sizes[] = {"small", "large", NULL};
+  open_with(0);
+  mcp_metric_t *sold = mcp_server_counter(server, "sold_total", "Sold.", "size", sizes);
+  mcp_metric_add(sold, "large", 3);
+  cr_assert_eq(mcp_server_counter(server, "sold_total", "Sold.", "size", sizes), sold);
+  mcp_metric_add(mcp_server_counter(server, "opened_total", "Opened.", NULL, NULL), NULL, 1);
+  mcp_server_counter(server, "plain_total", "A label's values without the label.", NULL, sizes);
+  scrape();
+  cr_expect_eq(value_of("sold_total{size=\"small\"}"), 0);
+  cr_expect_eq(value_of("sold_total{size=\"large\"}"), 3, "made again it goes on");
+  cr_expect_eq(value_of("sold_total{size=\"other\"}"), -1);
+  cr_expect_eq(value_of("opened_total"), 1);
+  cr_expect_eq(value_of("plain_total"), 0);
+  cr_expect_null(mcp_server_counter(server, "iccm_mine", "No.", "size", sizes));
+  close_all();
+}
+
 static mcp_metric_t *late;
 static atomic_bool may_count, has_counted;
 static atomic_uint waits;
