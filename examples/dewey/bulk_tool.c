@@ -89,7 +89,7 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   } else if (code == STORE_STOPPED) {
     end_refused(bulk);
   } else {
-    end_failed(bulk->call, dewey, HEALTH_WRITING, code, "storing", &error);
+    end_failed(bulk->call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
   }
 }
 

@@ -52,14 +52,14 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   text_t name;
   if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name))
     return;
-  answer_t answer = answer_begin(call, NULL, "contexts");
+  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "contexts");
   store_error_t error;
   int code = dewey->store->get_context(dewey->store, name, on_got, &answer, &error);
   if (code == STORE_NONE) {
     answer.root = yyjson_mut_null(answer.doc);
     code = STORE_OK;
   }
-  answer_end(&answer, dewey, code, "reading", &error);
+  answer_end(&answer, &dewey->health, code, "reading", &error);
 }
 
 /* ---- dewey_set_startup_context ---- */
@@ -91,14 +91,14 @@ static void on_set(mcp_call_t *call, yyjson_val *args, void *arg) {
   startup_context_t context;
   if (!read_context(call, args, &context))
     return;
-  answer_t answer = answer_begin(call, NULL, "contexts");
+  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "contexts");
   store_error_t error;
   int code = dewey->store->set_context(dewey->store, &context, on_set_row, &answer, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
     mcp_call_reply(call, answer.root);
   } else {
-    end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
   }
 }
 
@@ -117,11 +117,11 @@ static bool on_listed(const startup_context_t *row, void *arg) {
 static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   bool with_content = yyjson_is_true(yyjson_obj_get(args, "include_content"));
-  answer_t answer = answer_begin(call, "contexts", "contexts");
+  answer_t answer = answer_begin(call, "contexts", dewey->figures.rows, "contexts");
   store_error_t error;
   int code =
       dewey->store->list_contexts(dewey->store, with_content, until_left(call), on_listed, &answer, &error);
-  answer_end(&answer, dewey, code, "listing", &error);
+  answer_end(&answer, &dewey->health, code, "listing", &error);
 }
 
 /* ---- dewey_delete_startup_context ---- */
@@ -134,7 +134,7 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   store_error_t error;
   int code = dewey->store->remove_context(dewey->store, name, &error);
   if (code != STORE_OK) {
-    end_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "deleting", &error);
     return;
   }
   yyjson_mut_val *answer = yyjson_mut_obj(mcp_call_doc(call));

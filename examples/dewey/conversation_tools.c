@@ -114,7 +114,7 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
       mcp_metric_add(dewey->figures.conversations, "begun", 1);
       reply_begun(call, &conversation);
     } else {
-      end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+      end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
     }
   }
   free(block);
@@ -157,7 +157,7 @@ static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, singl
     mcp_metric_add(dewey->figures.messages, "stored", 1);
     reply_stored(call, &single->in.message, turn);
   } else {
-    end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
   }
 }
 
@@ -215,11 +215,11 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   char id[MCP_UUID_SIZE];
   if (!conversation_id_arg(call, args, id))
     return;
-  answer_t answer = answer_begin(call, NULL, "messages");
+  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "messages");
   store_error_t error;
   int code =
       dewey->store->get(dewey->store, id, until_left(call), on_conversation, on_message, &answer, &error);
-  answer_end(&answer, dewey, code, "reading", &error);
+  answer_end(&answer, &dewey->health, code, "reading", &error);
 }
 
 static bool on_listed(const conversation_t *row, void *arg) {
@@ -253,12 +253,12 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &page.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &page.offset))
     return;
-  answer_t answer = answer_begin(call, "conversations", "conversations");
+  answer_t answer = answer_begin(call, "conversations", dewey->figures.rows, "conversations");
   store_error_t error;
   int64_t total = 0;
   int code = dewey->store->list(dewey->store, &page, until_left(call), on_listed, &answer, &total, &error);
   add_place(&answer, total, page.limit, page.offset);
-  answer_end(&answer, dewey, code, "listing", &error);
+  answer_end(&answer, &dewey->health, code, "listing", &error);
 }
 
 /* ---- dewey_search ---- */
@@ -301,12 +301,12 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &search.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &search.offset))
     return;
-  answer_t answer = answer_begin(call, "results", "messages");
+  answer_t answer = answer_begin(call, "results", dewey->figures.rows, "messages");
   store_error_t error;
   int64_t total = 0;
   int code = dewey->store->search(dewey->store, &search, until_left(call), on_found, &answer, &total, &error);
   add_place(&answer, total, search.limit, search.offset);
-  answer_end(&answer, dewey, code, "searching", &error);
+  answer_end(&answer, &dewey->health, code, "searching", &error);
 }
 
 /* ---- dewey_delete_conversation ---- */
@@ -320,7 +320,7 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   int64_t messages;
   int code = dewey->store->remove(dewey->store, id, &messages, &error);
   if (code != STORE_OK) {
-    end_failed(call, dewey, HEALTH_WRITING, code, "deleting", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "deleting", &error);
     return;
   }
   mcp_metric_add(dewey->figures.conversations, "deleted", 1);

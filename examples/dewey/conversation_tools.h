@@ -3,6 +3,7 @@
 #define DEWEY_CONVERSATION_TOOLS_H
 
 #include "calls.h"
+#include "tools.h"
 
 enum { CONVERSATION_TOOLS = 7 };
 

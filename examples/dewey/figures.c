@@ -20,14 +20,3 @@ void figures_make(figures_t *figures, mcp_server_t *server) {
       .messages = mcp_server_counter(server, "dewey_messages_total", "Messages stored and deleted.", "change",
                                      VALUES("stored", "deleted"))};
 }
-
-void health_figures_make(health_figures_t *figures, mcp_server_t *server) {
-  *figures = (health_figures_t){
-      .errors =
-          mcp_server_counter(server, "dewey_store_errors_total", "Work that the store did not do, by kind.",
-                             "kind", VALUES("busy", "slow", "failed")),
-      .failing = mcp_server_metric(server, MCP_GAUGE, "dewey_store_failing",
-                                   "1 while the store does not work, as /readyz says, else 0.", NULL),
-      .worked = mcp_server_metric(server, MCP_GAUGE, "dewey_store_worked_timestamp_seconds",
-                                  "When work in the store, or a check of it, last succeeded.", NULL)};
-}

@@ -17,13 +17,4 @@ typedef struct figures {
 /* Whoever counts has to have ended when the server is freed, but for calls that outlive it. */
 void figures_make(figures_t *figures, mcp_server_t *server);
 
-/* The same for the health of the store. */
-typedef struct health_figures {
-  mcp_metric_t *errors;  /* by kind: busy, slow, failed */
-  mcp_metric_t *failing; /* 1 or 0 */
-  mcp_metric_t *worked;  /* when it was last seen to */
-} health_figures_t;
-
-void health_figures_make(health_figures_t *figures, mcp_server_t *server);
-
 #endif

@@ -3,15 +3,12 @@
  *
  * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
  * database cannot be opened or the port is taken, with 2 for a wrong command line. */
+#include "database.h"
 #include "retention.h"
 #include "tools.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 static const char help[] =
     "usage: dewey [--help] [--version]\n"
@@ -40,44 +37,9 @@ enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
   bool retention_given;
-  char *db_path;         /* owned; NULL: PostgreSQL */
-  pq_place_t postgresql; /* host NULL: SQLite */
+  database_t database;
   const char *import_paths;
 } settings_t;
-
-/* DEWEY_DB_PATH, or dewey.db in the data directory, which is made where it is missing. NULL: logged why. */
-static char *find_database(void) {
-  const char *given = mcp_env_text("DEWEY_DB_PATH", NULL);
-  if (given != NULL)
-    return strdup(given);
-  const char *directory = mcp_env_text("ICCM_DATA", "./data");
-  if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
-    mcp_log(MCP_LOG_ERROR, "dewey", "ICCM_DATA: the directory \"%s\" cannot be made: %s", directory,
-            strerror(errno));
-    return NULL;
-  }
-  size_t size = strlen(directory) + sizeof "/dewey.db";
-  char *path = malloc(size);
-  if (path != NULL)
-    snprintf(path, size, "%s/dewey.db", directory);
-  return path;
-}
-
-/* Which database, and where. */
-static bool read_database(settings_t *settings) {
-  int64_t port;
-  pq_place_t *place = &settings->postgresql;
-  place->host = mcp_env_text("DEWEY_DB_HOST", NULL);
-  if (place->host == NULL)
-    return (settings->db_path = find_database()) != NULL;
-  if (mcp_env_int("DEWEY_DB_PORT", 5432, 1, 65535, &port) != 0)
-    return false;
-  place->port = mcp_env_text("DEWEY_DB_PORT", "5432");
-  place->name = mcp_env_text("DEWEY_DB_NAME", "dewey");
-  place->user = mcp_env_text("DEWEY_DB_USER", "dewey");
-  place->password = mcp_env_text("DEWEY_DB_PASSWORD", NULL);
-  return true;
-}
 
 static bool read_settings(settings_t *settings) {
   settings->retention_given = mcp_env_text("LOG_RETENTION_DAYS", NULL) != NULL;
@@ -86,7 +48,7 @@ static bool read_settings(settings_t *settings) {
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&
-         read_database(settings);
+         database_read(&settings->database, "DEWEY", "ICCM_DATA", "./data");
 }
 
 /* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
@@ -99,12 +61,12 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
   figures_make(&dewey->figures, server);
   health_tell(&dewey->health, server);
-  retention_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
+  keeper_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
   if (retention == NULL)
     mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
   if (code == 0)
     code = retention != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  retention_stop(retention);
+  keeper_stop(retention);
   health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   if (code != 0 && code != MCP_ETIMEOUT)
     mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
@@ -115,12 +77,12 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
 /* NULL: logged why. */
 static store_t *open_store(const settings_t *settings) {
   store_error_t error;
-  const char *host = settings->postgresql.host;
-  store_t *store = host != NULL ? store_pq_open(&settings->postgresql, &error)
-                                : store_sqlite_open(settings->db_path, &error);
+  const database_t *database = &settings->database;
+  store_t *store = database->path == NULL ? store_pq_open(&database->postgresql, &error)
+                                          : store_sqlite_open(database->path, &error);
   if (store == NULL)
     mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s",
-            host != NULL ? host : settings->db_path, error.text);
+            database->path != NULL ? database->path : database->postgresql.host, error.text);
   return store;
 }
 
@@ -129,7 +91,7 @@ static int run(const settings_t *settings) {
   dewey.retention_days = settings->retention_days;
   dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
-  health_init(&dewey.health, settings->postgresql.host == NULL);
+  health_init(&dewey.health, "dewey", settings->database.path != NULL);
   dewey.store = open_store(settings);
   if (dewey.store == NULL)
     return 1;
@@ -144,12 +106,12 @@ static int run(const settings_t *settings) {
 }
 
 int main(int argc, char **argv) {
-  settings_t settings = {.db_path = NULL};
+  settings_t settings = {.database = {.path = NULL}};
   int status = mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
   status = read_settings(&settings) ? run(&settings) : 1;
-  free(settings.db_path);
+  database_deinit(&settings.database);
   return status;
 }

@@ -54,7 +54,7 @@ int pq_context_set(store_t *store, const startup_context_t *context, store_conte
   pq_store_t *self = (pq_store_t *)store;
   reading_t reading = {cb, arg, false};
   int code;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   code = pq_command(conn, "BEGIN; LOCK TABLE startup_contexts IN SHARE ROW EXCLUSIVE MODE",
@@ -65,7 +65,7 @@ int pq_context_set(store_t *store, const startup_context_t *context, store_conte
     code = give_named(conn, context->name, &reading, error);
   if (code == STORE_OK)
     code = pq_command(conn, "COMMIT", "committing", error);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -73,11 +73,11 @@ int pq_context_get(store_t *store, text_t name, store_context_cb cb, void *arg, 
   pq_store_t *self = (pq_store_t *)store;
   reading_t reading = {cb, arg, false};
   int code;
-  pq_conn_t *conn = pq_reader(self, (store_stop_t){NULL, NULL}, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, (store_stop_t){NULL, NULL}, &code, error);
   if (conn == NULL)
     return code;
   code = give_named(conn, name, &reading, error);
-  pq_give(&self->readers, conn);
+  pq_give(&self->pools.readers, conn);
   return code == STORE_OK && !reading.found ? STORE_NONE : code;
 }
 
@@ -87,13 +87,13 @@ int pq_context_list(store_t *store, bool with_content, store_stop_t stop, store_
   reading_t reading = {cb, arg, false};
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   pq_add_bool(&params, with_content);
   code =
       pq_each(conn, PQ_CONTEXT_LIST, &params, on_context, &reading, NULL, "listing startup contexts", error);
-  pq_give(&self->readers, conn);
+  pq_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -102,12 +102,12 @@ int pq_context_remove(store_t *store, text_t name, store_error_t *error) {
   pq_params_t params = {.count = 0};
   int64_t deleted = 0;
   int code;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   pq_add_text(&params, name);
   code = pq_each(conn, PQ_CONTEXT_DELETE, &params, NULL, NULL, &deleted, "deleting a startup context", error);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   if (code == STORE_OK && deleted == 0) {
     snprintf(error->text, sizeof error->text, "%s", no_context);
     code = STORE_NONE;

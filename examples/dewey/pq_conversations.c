@@ -17,7 +17,7 @@ static const char begin_snapshot[] = "BEGIN ISOLATION LEVEL REPEATABLE READ READ
 static void end_reading(pq_store_t *self, pq_conn_t *conn, int *code, store_error_t *error) {
   if (*code == STORE_OK)
     *code = pq_command(conn, "COMMIT", "ending to read", error);
-  pq_give(&self->readers, conn);
+  pq_give(&self->pools.readers, conn);
 }
 
 /* ---- Storing ---- */
@@ -141,11 +141,11 @@ int pq_conversation_add(store_t *store, const conversation_t *conversation, bool
                         store_source_cb source, void *arg, int64_t *last_turn, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   code = add(conn, conversation, begin, source, arg, last_turn, error);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -207,7 +207,7 @@ int pq_conversation_get(store_t *store, const char *id, store_stop_t stop, store
   reading_t reading = {.on_conversation = cb, .on_message = message_cb, .arg = arg};
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   pq_add_id(&params, id);
@@ -229,7 +229,7 @@ int pq_conversation_list(store_t *store, const conversation_page_t *page, store_
   reading_t reading = {.on_conversation = cb, .arg = arg};
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   pq_add_text(&params, page->session_id);
@@ -251,7 +251,7 @@ int pq_conversation_search(store_t *store, const message_search_t *search, store
   reading_t reading = {.on_found = cb, .arg = arg};
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   pq_add_text(&params, search->words);
@@ -276,7 +276,7 @@ int pq_conversation_remove(store_t *store, const char *id, int64_t *messages, st
   pq_store_t *self = (pq_store_t *)store;
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   pq_add_id(&params, id);
@@ -289,6 +289,6 @@ int pq_conversation_remove(store_t *store, const char *id, int64_t *messages, st
     code = pq_change(conn, PQ_CONVERSATION_DELETE, &params, "deleting a conversation", error);
   if (code == STORE_OK)
     code = pq_command(conn, "COMMIT", "committing", error);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   return code;
 }

@@ -61,7 +61,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
                   store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   pq_columns_t columns;
@@ -70,7 +70,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
   pq_columns_deinit(&columns);
   if (code == STORE_OK)
     make_days(self, conn);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -142,7 +142,7 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop,
   int code;
   if (text_has_nul(filter->component) || text_has_nul(filter->trace_id))
     return STORE_OK; /* no line has such a one */
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   char *search = filter->search.ptr != NULL ? with_blanks(filter->search) : NULL;
@@ -150,7 +150,7 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop,
              ? pq_no_memory(conn, error)
              : query(conn, filter, (text_t){search, filter->search.len}, &reading, error);
   free(search);
-  pq_give(&self->readers, conn);
+  pq_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -221,7 +221,7 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
   *deleted = 0;
   if (text_has_nul(what->component))
     return STORE_OK;
-  pq_conn_t *conn = pq_writer(self, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
   if (conn == NULL)
     return code;
   code = what->component.ptr == NULL && what->level < 0
@@ -229,7 +229,7 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
              : STORE_OK;
   if (code == STORE_OK)
     code = clear_lines(conn, what, stop, deleted, error);
-  pq_give(&self->writers, conn);
+  pq_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -259,7 +259,7 @@ int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_c
   pq_store_t *self = (pq_store_t *)store;
   reading_t reading = {.on_count = cb, .stats = stats, .arg = arg};
   int code;
-  pq_conn_t *conn = pq_reader(self, stop, &code, error);
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   *stats = (log_stats_t){0};
@@ -270,6 +270,6 @@ int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_c
     code = pq_each(conn, PQ_LOGS_RANGE, NULL, on_range, &reading, NULL, "reading the range", error);
   if (code == STORE_OK)
     code = pq_command(conn, "COMMIT", "ending the statistics", error);
-  pq_give(&self->readers, conn);
+  pq_give(&self->pools.readers, conn);
   return code;
 }

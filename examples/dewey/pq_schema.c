@@ -5,11 +5,7 @@
  * installation: they are set aside, the tables made, and all that was in them copied. That takes a while with
  * millions of lines; it is done as a whole or not at all. */
 #include "pq_schema.h"
-#include "pool.h"
-
-#include <stdio.h>
-
-enum { VERSION = 1, TAKE_OVER_MS = 24 * 60 * 60 * 1000 };
+#include "pq_migrate.h"
 
 #define LOCK "SELECT pg_advisory_xact_lock(7306934501)" /* of preparing, in this database */
 
@@ -23,8 +19,10 @@ static const char take_over[] =
 #include "pq_take_over.sql.inc"
     ;
 
-static int make(pq_conn_t *conn, store_error_t *error) {
+/* The one step. */
+static int make(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
   int64_t old = 0;
+  (void)from, (void)arg;
   int code = pq_ask(conn,
                     "SELECT count(*) FROM unnest('{logs,messages,conversations,startup_contexts}'::text[])"
                     " AS name WHERE to_regclass(name) IS NOT NULL",
@@ -43,33 +41,19 @@ static int make(pq_conn_t *conn, store_error_t *error) {
   return code;
 }
 
-/* With the lock held. */
-static int bring_up(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
-  int64_t there = 0, version = 0, taken = 0;
-  int code =
-      pq_ask(conn, "SELECT count(to_regclass('dewey_schema'))", &there, "looking for the version", error);
-  if (code == STORE_OK && there == 0)
-    code = make(conn, error);
-  if (code == STORE_OK)
-    code = pq_ask(conn, "SELECT version::bigint FROM dewey_schema", &version, "reading the version", error);
-  if (code == STORE_OK && version > VERSION) {
-    error->brief = "the database was made by a newer version of Dewey";
-    return pq_roll_back(conn, STORE_FAILED, error->brief, error);
-  }
+int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
+  static const pq_schema_t tables = {.table = "dewey_schema",
+                                     .lock = LOCK,
+                                     .newer = "the database was made by a newer version of Dewey",
+                                     .version = 1,
+                                     .step = make};
+  int64_t taken = 0;
+  int code = pq_migrate(conn, &tables, error);
   if (code == STORE_OK)
     code = pq_ask(conn, "SELECT taken_over::integer::bigint FROM dewey_schema", &taken, "reading the version",
                   error);
   *taken_over = taken != 0;
   return code;
-}
-
-int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
-  conn->deadline_ms = monotonic_ms() + TAKE_OVER_MS;
-  int code = pq_command(conn, "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;" LOCK,
-                        "preparing the database", error);
-  if (code == STORE_OK)
-    code = bring_up(conn, taken_over, error);
-  return code == STORE_OK ? pq_command(conn, "COMMIT", "preparing the database", error) : code;
 }
 
 int pq_schema_make_days(pq_conn_t *conn, store_error_t *error) {

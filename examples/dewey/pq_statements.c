@@ -27,7 +27,7 @@
   " AND ($4::text IS NULL OR c.session_id = $4)"
 #define CONTEXT_COLUMNS "is_active, created_at, updated_at FROM startup_contexts "
 
-const char *const pq_statements[PQ_STATEMENTS] = {
+static const char *const statements[PQ_STATEMENTS] = {
     [PQ_LOGS_INSERT] = LOGS_INSERT("data::jsonb"),
     [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("dewey_json(data)"),
     [PQ_LOGS_QUERY] =
@@ -96,3 +96,6 @@ const char *const pq_statements[PQ_STATEMENTS] = {
     [PQ_CHECK_WRITING] = "UPDATE dewey_schema SET checked_at = now()",
     [PQ_CHECK_READING] = "SELECT count(*) FROM (SELECT FROM logs LIMIT 1) AS one",
 };
+_Static_assert((int)PQ_STATEMENTS <= (int)PQ_STATEMENTS_MAX, "there is a place for each");
+
+const pq_plan_t pq_plan = {"dewey", statements, PQ_STATEMENTS};

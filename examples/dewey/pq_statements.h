@@ -2,6 +2,8 @@
 #ifndef DEWEY_PQ_STATEMENTS_H
 #define DEWEY_PQ_STATEMENTS_H
 
+#include "pq_conn.h"
+
 /* Statements with a fixed text, prepared at their first use on a connection. */
 enum pq_statement {
   PQ_LOGS_INSERT,
@@ -35,6 +37,6 @@ enum pq_statement {
   PQ_STATEMENTS
 };
 
-extern const char *const pq_statements[PQ_STATEMENTS];
+extern const pq_plan_t pq_plan;
 
 #endif

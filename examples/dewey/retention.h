@@ -1,16 +1,12 @@
-/* retention.h: removes log lines that are too old, and looks after a store that was failing, on a thread of
- * its own. */
+/* retention.h: removes log lines that are too old, and looks after a store that was failing: what Dewey's
+ * keeper does. */
 #ifndef DEWEY_RETENTION_H
 #define DEWEY_RETENTION_H
 
+#include "keeper.h"
 #include "tools.h"
 
-typedef struct retention retention_t;
-
-/* Starts at once, then every hour; dewey has to live until the stop. NULL: no memory or no thread. */
-retention_t *retention_start(dewey_t *dewey);
-
-/* Ends the thread, within one step of deleting. NULL is fine. */
-void retention_stop(retention_t *retention);
+/* Starts the keeper; dewey has to live until it is stopped. NULL: no memory or no thread. */
+keeper_t *retention_start(dewey_t *dewey);
 
 #endif

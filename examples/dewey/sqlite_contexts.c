@@ -51,32 +51,32 @@ int context_set(store_t *store, const startup_context_t *context, store_context_
                 store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {cb, arg, false};
-  conn_t *conn = sqlite_writer(self, error);
+  conn_t *conn = sqlite_writer(&self->pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = STORE_OK;
-  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     code = conn_failed(conn, "beginning to store", error);
   if (code == STORE_OK)
     code = change(conn, context, error);
   if (code == STORE_OK)
     code = give_named(conn, context->name, &reading, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
-  sqlite_give(&self->writers, conn);
+  sqlite_give(&self->pools.writers, conn);
   return code;
 }
 
 int context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {cb, arg, false};
-  conn_t *conn = sqlite_reader(self, (store_stop_t){NULL, NULL}, error);
+  conn_t *conn = sqlite_reader(&self->pools, (store_stop_t){NULL, NULL}, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = name.ptr != NULL ? give_named(conn, name, &reading, error)
                               : conn_each(conn, conn_fixed(conn, SQL_CONTEXT_ACTIVE), on_context, &reading,
                                           "reading the active context", error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code == STORE_OK && !reading.found ? STORE_NONE : code;
 }
 
@@ -84,19 +84,19 @@ int context_list(store_t *store, bool with_content, store_stop_t stop, store_con
                  store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {cb, arg, false};
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONTEXT_LIST);
   sqlite3_bind_int(statement, 1, with_content);
   int code = conn_each(conn, statement, on_context, &reading, "listing startup contexts", error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
 int context_remove(store_t *store, text_t name, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(self, error);
+  conn_t *conn = sqlite_writer(&self->pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONTEXT_DELETE);
@@ -106,6 +106,6 @@ int context_remove(store_t *store, text_t name, store_error_t *error) {
     sqlite3_snprintf(sizeof error->text, error->text, "%s", no_context);
     code = STORE_NONE;
   }
-  sqlite_give(&self->writers, conn);
+  sqlite_give(&self->pools.writers, conn);
   return code;
 }

@@ -2,7 +2,7 @@
 #ifndef DEWEY_SQLITE_CONTEXTS_H
 #define DEWEY_SQLITE_CONTEXTS_H
 
-#include "sqlite_store.h"
+#include "sqlite_plan.h"
 
 int context_set(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
                 store_error_t *error);

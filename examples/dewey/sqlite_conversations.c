@@ -99,7 +99,7 @@ static int touch(conn_t *conn, int64_t seq, int64_t now_us, store_error_t *error
 static int add(conn_t *conn, const conversation_t *conversation, bool begin, store_source_cb source,
                void *arg, int64_t *last_turn, store_error_t *error) {
   int64_t seq = 0, turn = 0;
-  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to store", error);
   int code = begin ? insert_conversation(conn, conversation, &seq, error)
                    : find_conversation(conn, conversation->id, &seq, error);
@@ -107,7 +107,7 @@ static int add(conn_t *conn, const conversation_t *conversation, bool begin, sto
     code = insert_messages(conn, seq, source, arg, &turn, error);
   if (code == STORE_OK && !begin)
     code = touch(conn, seq, conversation->updated_at, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
   if (code == STORE_OK && last_turn != NULL)
     *last_turn = turn;
@@ -117,11 +117,11 @@ static int add(conn_t *conn, const conversation_t *conversation, bool begin, sto
 int conversation_add(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,
                      void *arg, int64_t *last_turn, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(self, error);
+  conn_t *conn = sqlite_writer(&self->pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = add(conn, conversation, begin, source, arg, last_turn, error);
-  sqlite_give(&self->writers, conn);
+  sqlite_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -189,12 +189,12 @@ static int give_messages(conn_t *conn, reading_t *reading, store_error_t *error)
 }
 
 static int get(conn_t *conn, const char *id, reading_t *reading, store_error_t *error) {
-  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to read", error);
   int code = give_conversation(conn, id, reading, error);
   if (code == STORE_OK && reading->wanted)
     code = give_messages(conn, reading, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending to read", error);
   return code;
 }
@@ -203,11 +203,11 @@ int conversation_get(store_t *store, const char *id, store_stop_t stop, store_co
                      store_message_cb message_cb, void *arg, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {.on_conversation = cb, .on_message = message_cb, .arg = arg};
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = get(conn, id, &reading, error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -235,19 +235,19 @@ int conversation_list(store_t *store, const conversation_page_t *page, store_sto
                       store_conversation_cb cb, void *arg, int64_t *total, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {.on_conversation = cb, .arg = arg};
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = STORE_OK;
-  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     code = conn_failed(conn, "beginning to list", error);
   if (code == STORE_OK)
     code = count_conversations(conn, page->session_id, total, error);
   if (code == STORE_OK)
     code = give_page(conn, page, &reading, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending a list", error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -276,7 +276,7 @@ static sqlite3_stmt *search_statement(conn_t *conn, enum statement which, const 
 
 static int find(conn_t *conn, const message_search_t *search, const char *words, reading_t *reading,
                 int64_t *total, store_error_t *error) {
-  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to search", error);
   sqlite3_stmt *statement = search_statement(conn, SQL_SEARCH_COUNT, search, words);
   int code = conn_each(conn, statement, on_number, total, "counting what is found", error);
@@ -286,7 +286,7 @@ static int find(conn_t *conn, const message_search_t *search, const char *words,
   sqlite3_bind_int64(statement, 5, search->limit);
   sqlite3_bind_int64(statement, 6, search->offset);
   code = conn_each(conn, statement, on_found, reading, "searching", error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending a search", error);
   return code;
 }
@@ -302,10 +302,10 @@ int conversation_search(store_t *store, const message_search_t *search, store_st
     return STORE_FAILED;
   }
   int code = STORE_BUSY;
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn != NULL) {
     code = find(conn, search, words, &reading, total, error);
-    sqlite_give(&self->readers, conn);
+    sqlite_give(&self->pools.readers, conn);
   }
   free(words);
   return code;
@@ -324,19 +324,19 @@ static int delete_all(conn_t *conn, int64_t seq, int64_t *messages, store_error_
 
 int conversation_remove(store_t *store, const char *id, int64_t *messages, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(self, error);
+  conn_t *conn = sqlite_writer(&self->pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   int64_t seq = 0;
   int code = STORE_OK;
-  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     code = conn_failed(conn, "beginning to delete", error);
   if (code == STORE_OK)
     code = find_conversation(conn, id, &seq, error);
   if (code == STORE_OK)
     code = delete_all(conn, seq, messages, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
-  sqlite_give(&self->writers, conn);
+  sqlite_give(&self->pools.writers, conn);
   return code;
 }

@@ -2,7 +2,7 @@
 #ifndef DEWEY_SQLITE_CONVERSATIONS_H
 #define DEWEY_SQLITE_CONVERSATIONS_H
 
-#include "sqlite_store.h"
+#include "sqlite_plan.h"
 
 int conversation_add(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,
                      void *arg, int64_t *last_turn, store_error_t *error);

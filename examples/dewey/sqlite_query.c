@@ -232,7 +232,7 @@ _Static_assert(8 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == PICK_SHAPES, "one place 
 
 /* NULL: SQLite says why. */
 static sqlite3_stmt *pick_statement(query_t *query) {
-  sqlite3_stmt **place = &query->conn->picks[shape_of(query)];
+  sqlite3_stmt **place = &query->conn->places[SQL_PICKS + shape_of(query)];
   if (*place != NULL)
     return *place;
   sqlite3_str *sql = sqlite3_str_new(query->conn->db);
@@ -351,14 +351,14 @@ static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error)
     sqlite3_snprintf(sizeof error->text, error->text, "the query came too late");
     return query->conn->ended;
   }
-  if (conn_run(query->conn, SQL_BEGIN_READ) != SQLITE_OK)
+  if (conn_run(query->conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(query->conn, "beginning to read", error);
   int code = choose_search(query, error);
   if (code == STORE_OK)
     code = pick(query, error);
   if (code == STORE_OK)
     code = fetch(query, cb, arg, error);
-  if (code == STORE_OK && conn_run(query->conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(query->conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(query->conn, "ending a query", error);
   return code;
 }

@@ -2,7 +2,7 @@
 #ifndef DEWEY_SQLITE_QUERY_H
 #define DEWEY_SQLITE_QUERY_H
 
-#include "sqlite_conn.h"
+#include "sqlite_plan.h"
 
 /* As store_t.query, on one connection. */
 int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error);

@@ -2,25 +2,16 @@
 #ifndef DEWEY_STORE_PQ_H
 #define DEWEY_STORE_PQ_H
 
-#include "pool.h"
-#include "pq_conn.h"
-
-#include <stdatomic.h>
+#include "pq_pools.h"
+#include "pq_statements.h"
+#include "store.h"
 
 typedef struct pq_store {
   store_t store; /* first: it is what others see */
-  pq_place_t place;
-  pool_t writers, readers;
-  pq_conn_t conns[2 * POOL_MAX];
-  atomic_bool ready, taken_over; /* since a check found it so */
-  atomic_llong days_due_ms;      /* monotonic: when partitions are to be made next */
+  pq_pools_t pools;
+  atomic_bool taken_over;   /* since a check found it so */
+  atomic_llong days_due_ms; /* monotonic: when partitions are to be made next */
 } pq_store_t;
-
-/* A connection that works, given back by pq_give to the pool it is of; a reader's work ends after
- * STORE_QUERY_MS, or when stop says so. NULL: *code and error say why. */
-pq_conn_t *pq_writer(pq_store_t *self, int *code, store_error_t *error);
-pq_conn_t *pq_reader(pq_store_t *self, store_stop_t stop, int *code, store_error_t *error);
-void pq_give(pool_t *pool, pq_conn_t *conn);
 
 /* The functions of the store, but for those in store_pq.c. */
 int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,

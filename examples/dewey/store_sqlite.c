@@ -13,32 +13,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum {
-  READERS = 4,
-  WRITER_WAIT_MS = 10 * 1000,
-  READER_WAIT_MS = 2 * 1000, /* short: whoever waits holds a thread that could store */
-  CLEAR_STEP = 500           /* rows: some 20 ms */
-};
-
-conn_t *sqlite_writer(sqlite_store_t *self, store_error_t *error) {
-  return pool_take(&self->writers, WRITER_WAIT_MS, error);
-}
-
-conn_t *sqlite_reader(sqlite_store_t *self, store_stop_t stop, store_error_t *error) {
-  conn_t *conn = pool_take(&self->readers, READER_WAIT_MS, error);
-  if (conn == NULL)
-    return NULL;
-  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
-  conn->stop = stop;
-  return conn;
-}
-
-void sqlite_give(pool_t *pool, conn_t *conn) {
-  conn->deadline_ms = 0;
-  conn->stop = (store_stop_t){NULL, NULL};
-  conn->ended = STORE_OK;
-  pool_give(pool, conn);
-}
+enum { CLEAR_STEP = 500 /* rows: some 20 ms */ };
 
 /* The one row of a statement without parameters, as integers; second may be NULL. */
 static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
@@ -89,7 +64,7 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
   size_t done = 0;
   int64_t last = 0;
   sqlite3_stmt *statement = conn_fixed(conn, SQL_INSERT);
-  if (statement == NULL || conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+  if (statement == NULL || conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to store", error);
   int code = read_numbers(conn, SQL_LAST, &last, NULL, error);
   for (size_t i = 0; i < count && code == STORE_OK; i++) {
@@ -99,7 +74,7 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
   }
   if (code == STORE_OK)
     code = index_text(conn, last, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
   if (code == STORE_OK)
     *inserted = done;
@@ -109,11 +84,11 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
 static int on_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(self, error);
+  conn_t *conn = sqlite_writer(&self->pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = insert_all(conn, entries, count, inserted, error);
-  sqlite_give(&self->writers, conn);
+  sqlite_give(&self->pools.writers, conn);
   return code;
 }
 
@@ -122,11 +97,11 @@ static int on_batch(store_t *store, const log_entry_t *entries, size_t count, si
 static int on_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = sqlite_query(conn, filter, cb, arg, error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -150,13 +125,13 @@ static int run_on_step(conn_t *conn, enum statement which, const log_clear_t *wh
 /* Deletes up to CLEAR_STEP rows of one level; *deleted says how many. */
 static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *deleted, store_error_t *error) {
   bool component = what->component.ptr != NULL;
-  if (conn_run(conn, SQL_BEGIN_WRITE) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to delete", error);
   int code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
   if (code == STORE_OK)
     code = run_on_step(conn, component ? SQL_CLEAR_COMPONENT : SQL_CLEAR, what, level, error);
   int count = sqlite3_changes(conn->db);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
   if (code == STORE_OK)
     *deleted = count;
@@ -176,13 +151,13 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
   while (step == CLEAR_STEP && code == STORE_OK) {
     if (stop.cb != NULL && stop.cb(stop.arg))
       return STORE_STOPPED;
-    conn_t *conn = sqlite_writer(self, error);
+    conn_t *conn = sqlite_writer(&self->pools, error);
     if (conn == NULL)
       return STORE_BUSY;
     int64_t begin_ms = monotonic_ms();
     step = 0;
     code = clear_step(conn, what, level, &step, error);
-    sqlite_give(&self->writers, conn);
+    sqlite_give(&self->pools.writers, conn);
     *deleted += (uint64_t)step;
     if (step == CLEAR_STEP)
       give_way(monotonic_ms() - begin_ms);
@@ -222,14 +197,14 @@ static int count_rows(conn_t *conn, log_stats_t *stats, store_count_cb cb, void 
 }
 
 static int read_stats(conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg, store_error_t *error) {
-  if (conn_run(conn, SQL_BEGIN_READ) != SQLITE_OK)
+  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to count", error);
   int code = count_rows(conn, stats, cb, arg, error);
   if (code == STORE_OK)
     code = read_numbers(conn, SQL_RANGE, &stats->oldest_us, &stats->newest_us, error);
   if (code == STORE_OK)
     code = read_numbers(conn, SQL_BYTES, &stats->bytes, NULL, error);
-  if (code == STORE_OK && conn_run(conn, SQL_COMMIT) != SQLITE_OK)
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending the statistics", error);
   return code;
 }
@@ -237,35 +212,26 @@ static int read_stats(conn_t *conn, log_stats_t *stats, store_count_cb cb, void 
 static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(self, stop, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   *stats = (log_stats_t){0};
   int code = read_stats(conn, stats, cb, arg, error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
 /* ---- Checking ---- */
 
-static int check_writing(sqlite_store_t *self, store_error_t *error) {
-  conn_t *conn = sqlite_writer(self, error);
-  if (conn == NULL)
-    return STORE_BUSY;
-  int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
-  sqlite_give(&self->writers, conn);
-  return code;
-}
-
 static int on_check(store_t *store, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  int code = check_writing(self, error);
-  conn_t *conn = code == STORE_OK ? sqlite_reader(self, stop, error) : NULL;
+  int code = sqlite_check_writing(&self->pools, error);
+  conn_t *conn = code == STORE_OK ? sqlite_reader(&self->pools, stop, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;
   int64_t oldest_us, newest_us;
   code = read_numbers(conn, SQL_RANGE, &oldest_us, &newest_us, error);
-  sqlite_give(&self->readers, conn);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -276,27 +242,10 @@ static bool on_is_taken_over(store_t *store) {
 
 /* ---- Opening and closing ---- */
 
-static void close_all(pool_t *pool) {
-  for (conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
-    conn_close(conn);
-  pool_deinit(pool);
-}
-
 static void on_close(store_t *store) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  close_all(&self->readers);
-  close_all(&self->writers); /* last: closing it takes the journal into the file */
+  sqlite_pools_close(&self->pools);
   free(self);
-}
-
-static bool open_all(sqlite_store_t *self, const char *path, store_error_t *error) {
-  for (int i = 0; i <= READERS; i++) {
-    conn_t *conn = conn_open(path, i == 0, error);
-    if (conn == NULL)
-      return false;
-    sqlite_give(i == 0 ? &self->writers : &self->readers, conn);
-  }
-  return true;
 }
 
 store_t *store_sqlite_open(const char *path, store_error_t *error) {
@@ -321,10 +270,8 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                           .check = on_check,
                           .is_taken_over = on_is_taken_over,
                           .close = on_close};
-  pool_init(&self->writers);
-  pool_init(&self->readers);
-  if (open_all(self, path, error))
+  if (sqlite_pools_open(&self->pools, path, &sqlite_plan, error))
     return &self->store;
-  on_close(&self->store);
+  free(self);
   return NULL;
 }

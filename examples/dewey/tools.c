@@ -106,7 +106,7 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
   size_t inserted = 0;
   int code = dewey->store->batch(dewey->store, batch->entries, batch->count, &inserted, &error);
   if (code != STORE_OK) {
-    end_failed(call, dewey, HEALTH_WRITING, code, "storing", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
     return;
   }
   if (inserted > 0)
@@ -258,7 +258,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
       mcp_metric_add(dewey->figures.rows, "logs", (double)page.count);
       reply_page(&page, with_cursor);
     } else {
-      end_failed(call, dewey, HEALTH_READING, code, "querying", &error);
+      end_failed(call, &dewey->health, HEALTH_READING, code, "querying", &error);
     }
   }
   free(json);
@@ -277,7 +277,7 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   int code = dewey->store->clear(dewey->store, &what, until_left(call), &deleted, &error);
   mcp_metric_add(dewey->figures.deleted, "clear", (double)deleted);
   if (code != STORE_OK) {
-    end_failed(call, dewey, HEALTH_WRITING, code, "clearing", &error);
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "clearing", &error);
     return;
   }
   yyjson_mut_doc *doc = mcp_call_doc(call);
@@ -334,7 +334,7 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
     health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
     reply_stats(call, &stats, counts.by_component);
   } else {
-    end_failed(call, dewey, HEALTH_READING, code, "counting", &error);
+    end_failed(call, &dewey->health, HEALTH_READING, code, "counting", &error);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include "figures.h"
 #include "health.h"
+#include "store.h"
 
 enum { DEWEY_TOOLS = 15 };
 
@@ -12,6 +13,7 @@ typedef struct dewey {
   store_t *store;
   int64_t retention_days;
   bool retention_given;     /* by the operator */
+  bool retention_announced; /* what becomes of lines that were taken over; the keeper's own */
   const char *import_paths; /* as mcp_open_beneath() wants them; empty: none */
   health_t health;
   figures_t figures;

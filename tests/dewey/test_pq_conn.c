@@ -7,7 +7,8 @@
 
 static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
 static const char streams[] = "SELECT n::bigint FROM generate_series(1, 1000000000) AS n";
-static pq_conn_t conn;
+static const pq_plan_t plan = {.name = "test"};
+static pq_conn_t conn = {.plan = &plan};
 static int64_t number;
 
 static void connect_to(void) {

@@ -33,7 +33,7 @@ CASE(sqlite, a_query_ends_when_its_time_is_over) {
   store_many(0, 1000);
   log_filter_t filter = everything();
   filter.data = text("{\"nobody\":\"has this\"}");
-  conn_t *conn = conn_open(test_path, false, &test_error);
+  conn_t *conn = conn_open(test_path, &sqlite_plan, false, &test_error);
   cr_assert_not_null(conn);
   conn->deadline_ms = 1;
   cr_expect_eq(sqlite_query(conn, &filter, on_any_row, NULL, &test_error), STORE_SLOW);

@@ -16,6 +16,7 @@ from services import PROGRAMS, SOURCE, Alone, System, finished, http_get, main, 
 
 PAGE = (SOURCE / "docs/operations.md").read_text()
 BEFORE = 100  # lines stored before a backup begins
+DATABASE = "HOST", "PORT", "NAME", "USER", "PASSWORD", "PATH"  # see examples/stores/database.h
 PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "iccm"
 
 
@@ -43,6 +44,8 @@ def read_in(pattern, leave_out="-"):
     for file in SOURCE.glob(pattern):
         if leave_out not in str(file.relative_to(SOURCE)):
             found |= set(re.findall(r'\b(?:getenv|read_int|read_seconds|mcp_env_\w+)\(\s*"([A-Z_]+)"', file.read_text()))
+            for component, directory in re.findall(r'\bdatabase_read\([^"]*"([A-Z]+)", "([A-Z_]+)"', file.read_text()):
+                found |= {directory} | {f"{component}_DB_{word}" for word in DATABASE}
     return found
 
 

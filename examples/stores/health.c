@@ -4,13 +4,19 @@
  * again when it has worked once, or when a check found it so. */
 #include "health.h"
 
-void health_init(health_t *health, bool well) {
-  *health = (health_t){.failing[HEALTH_WRITING] = well ? NULL : "the database has not been tried yet"};
+#include <stdio.h>
+
+/* What is counted as an error, by store_code. */
+static const char *const kinds[] = {[STORE_BUSY] = "busy", [STORE_SLOW] = "slow", [STORE_FAILED] = "failed"};
+
+void health_init(health_t *health, const char *component, bool well) {
+  *health = (health_t){.component = component,
+                       .failing[HEALTH_WRITING] = well ? NULL : "the database has not been tried yet"};
   pthread_mutex_init(&health->mutex, NULL);
 }
 
 static void worked(health_t *health) {
-  mcp_metric_set(health->figures.worked, NULL, (double)mcp_time_now_us() / 1e6);
+  mcp_metric_set(health->well_at, NULL, (double)mcp_time_now_us() / 1e6);
 }
 
 /* With the mutex held, so that the server hears of changes in their order. */
@@ -20,29 +26,41 @@ static void tell(health_t *health) {
     reason = health->failing[HEALTH_READING];
   if (health->server != NULL)
     mcp_server_set_need(health->server, "store", reason);
-  mcp_metric_set(health->figures.failing, NULL, reason != NULL);
+  mcp_metric_set(health->failing_now, NULL, reason != NULL);
   if (reason == NULL)
     worked(health);
+}
+
+static mcp_metric_t *metric(const health_t *health, int type, const char *name, const char *help,
+                            const char *label) {
+  char full[96];
+  snprintf(full, sizeof full, "%s_store_%s", health->component, name);
+  return health->server != NULL ? mcp_server_metric(health->server, type, full, help, label) : NULL;
 }
 
 void health_tell(health_t *health, mcp_server_t *server) {
   pthread_mutex_lock(&health->mutex);
   health->server = server;
-  health->figures = (health_figures_t){.errors = NULL};
-  if (server != NULL)
-    health_figures_make(&health->figures, server);
+  health->errors =
+      metric(health, MCP_COUNTER, "errors_total", "Work that the store did not do, by kind.", "kind");
+  health->failing_now =
+      metric(health, MCP_GAUGE, "failing", "1 while the store does not work, as /readyz says, else 0.", NULL);
+  health->well_at = metric(health, MCP_GAUGE, "worked_timestamp_seconds",
+                           "When work in the store, or a check of it, last succeeded.", NULL);
+  for (int code = 0; code <= STORE_FAILED; code++) {
+    if (kinds[code] != NULL) /* there from the start, so that a scraper sees it rise */
+      mcp_metric_add(health->errors, kinds[code], 0);
+  }
   tell(health);
   pthread_mutex_unlock(&health->mutex);
 }
 
 /* With the mutex held. */
 static void count(health_t *health, int code) {
-  static const char *const kinds[] = {
-      [STORE_BUSY] = "busy", [STORE_SLOW] = "slow", [STORE_FAILED] = "failed"};
   if (code == STORE_OK)
     worked(health);
   else if (kinds[code] != NULL)
-    mcp_metric_add(health->figures.errors, kinds[code], 1);
+    mcp_metric_add(health->errors, kinds[code], 1);
 }
 
 /* With the mutex held. */
@@ -80,11 +98,11 @@ static void report_well(health_t *health) {
   pthread_mutex_unlock(&health->mutex);
 }
 
-bool health_check(health_t *health, store_t *store, store_stop_t stop) {
+bool health_check(health_t *health, health_check_cb check, void *arg, store_stop_t stop) {
   store_error_t error = {.brief = NULL};
   if (!begin_check(health))
     return true;
-  int code = store->check(store, stop, &error);
+  int code = check(arg, stop, &error);
   if (code == STORE_OK) {
     report_well(health);
     return true;

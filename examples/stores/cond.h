@@ -1,7 +1,7 @@
 /* cond.h: a condition variable that is waited for by the monotonic clock, so that setting the time does no
  * harm. */
-#ifndef DEWEY_COND_H
-#define DEWEY_COND_H
+#ifndef STORES_COND_H
+#define STORES_COND_H
 
 #include <pthread.h>
 #include <time.h>

@@ -1,86 +1,55 @@
 /* sqlite_conn.h: connections to the SQLite file, each used by one thread at a time. */
-#ifndef DEWEY_SQLITE_CONN_H
-#define DEWEY_SQLITE_CONN_H
+#ifndef STORES_SQLITE_CONN_H
+#define STORES_SQLITE_CONN_H
 
 #include "ids.h"
-#include "store.h"
+#include "stores.h"
 
 #include <sqlite3.h>
 
-/* Statements with a fixed text, prepared at their first use and kept. */
-enum statement {
-  SQL_BEGIN_WRITE,
-  SQL_BEGIN_READ,
-  SQL_COMMIT,
-  SQL_ROLLBACK,
-  SQL_INSERT,
-  SQL_LAST,
-  SQL_INDEX,
-  SQL_FETCH,
-  SQL_MATCHES,
-  SQL_TAKE_OUT,
-  SQL_TAKE_OUT_OF_COMPONENT,
-  SQL_CLEAR,
-  SQL_CLEAR_COMPONENT,
-  SQL_COUNTS,
-  SQL_RANGE,
-  SQL_BYTES,
-  SQL_CONVERSATION_INSERT,
-  SQL_CONVERSATION_FIND,
-  SQL_CONVERSATION_FETCH,
-  SQL_CONVERSATION_TOUCH,
-  SQL_CONVERSATION_DELETE,
-  SQL_MESSAGE_LAST_TURN,
-  SQL_MESSAGE_INSERT,
-  SQL_MESSAGE_INDEX,
-  SQL_MESSAGES_FETCH,
-  SQL_MESSAGES_TAKE_OUT,
-  SQL_MESSAGES_DELETE,
-  SQL_LIST_BY_CREATED,
-  SQL_LIST_BY_UPDATED,
-  SQL_LIST_SESSION_BY_CREATED,
-  SQL_LIST_SESSION_BY_UPDATED,
-  SQL_LIST_COUNT,
-  SQL_LIST_SESSION_COUNT,
-  SQL_SEARCH,
-  SQL_SEARCH_COUNT,
-  SQL_CONTEXT_DEACTIVATE,
-  SQL_CONTEXT_SET,
-  SQL_CONTEXT_FETCH,
-  SQL_CONTEXT_ACTIVE,
-  SQL_CONTEXT_LIST,
-  SQL_CONTEXT_DELETE,
-  SQL_STATEMENTS
-};
+/* What a program wants of its connections; all borrowed for as long as they are open. */
+typedef struct conn_plan {
+  const char *name;         /* "Dewey": whose file it is */
+  int32_t application_id;   /* the mark of that in the file's header; not 0 */
+  const char *const *steps; /* the schema, see sqlite_migrate.h */
+  int step_count;
+  /* Statements with a fixed text, prepared at their first use and kept. */
+  const char *const *statements;
+  int place_count;                        /* of statements: of these, then of conn_prepare's */
+  int (*extend)(sqlite3 *db, void *conn); /* adds functions: SQLite's code; NULL: there are none */
+} conn_plan_t;
 
-enum {
-  PICK_SHAPES = 160 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
-};
+/* Those that every program has. */
+enum conn_statement { CONN_BEGIN_WRITE, CONN_BEGIN_READ, CONN_COMMIT, CONN_ROLLBACK, CONN_STATEMENTS };
 
 typedef struct conn {
   sqlite3 *db;
-  sqlite3_stmt *fixed[SQL_STATEMENTS];
-  sqlite3_stmt *picks[PICK_SHAPES];
   /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so; why is
    * then kept in ended. */
   int64_t deadline_ms;
   store_stop_t stop;
   int ended;
+  int failure;             /* SQLite's extended code of the failure just met */
+  const conn_plan_t *plan; /* borrowed */
+  sqlite3_stmt *own[CONN_STATEMENTS];
+  sqlite3_stmt *places[]; /* the plan's */
 } conn_t;
 
 /* Opens a connection; write: makes the schema where the file has none. NULL: error says why. */
-conn_t *conn_open(const char *path, bool write, store_error_t *error);
+conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_error_t *error);
 void conn_close(conn_t *conn); /* NULL is fine */
 
 /* Whether the work in hand has to end now. */
 bool conn_must_end(conn_t *conn);
 
-/* The statement, prepared; NULL: conn_failed says why. */
-sqlite3_stmt *conn_fixed(conn_t *conn, enum statement which);
+/* The plan's statement, prepared; NULL: conn_failed says why. */
+sqlite3_stmt *conn_fixed(conn_t *conn, int which);
+/* The same with a text made at run time, for a place behind the fixed ones. It is used once for each place.
+ */
 sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql);
 
-/* Runs a fixed statement without parameters and rows: SQLITE_OK, or SQLite's code. */
-int conn_run(conn_t *conn, enum statement which);
+/* SQLITE_OK, or SQLite's code. */
+int conn_run(conn_t *conn, enum conn_statement which);
 
 /* Writes a page of the file, which says what it said before: SQLITE_OK, or SQLite's code. */
 int conn_touch(conn_t *conn);

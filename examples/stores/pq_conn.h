@@ -1,26 +1,35 @@
 /* pq_conn.h: one connection to PostgreSQL, used by one thread at a time: connecting, and running statements
  * so that none of it takes for ever. */
-#ifndef DEWEY_PQ_CONN_H
-#define DEWEY_PQ_CONN_H
+#ifndef STORES_PQ_CONN_H
+#define STORES_PQ_CONN_H
 
 #include "pq_params.h"
-#include "pq_statements.h"
-#include "store.h"
+#include "stores.h"
 
 #include <libpq-fe.h>
 
+enum { PQ_STATEMENTS_MAX = 64 };
+
+/* What a program wants of its connections; all borrowed for as long as they are used. */
+typedef struct pq_plan {
+  const char *name;              /* in the server's list of sessions */
+  const char *const *statements; /* fixed texts, prepared at their first use on a connection */
+  int statement_count;           /* PQ_STATEMENTS_MAX at most */
+} pq_plan_t;
+
 typedef struct pq_conn {
+  const pq_plan_t *plan;
   PGconn *pg; /* NULL: not connected */
-  bool prepared[PQ_STATEMENTS];
+  bool prepared[PQ_STATEMENTS_MAX];
   /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so. */
   int64_t deadline_ms;
   store_stop_t stop;
   char state[6]; /* SQLSTATE of the failure just met, or "" */
 } pq_conn_t;
 
-/* Connects where there is no connection, or it was ended from the other side while nobody used it. After a
- * failure conn is not connected. Blocks for some seconds at most, but for the look-up of the host's name,
- * which is the resolver's affair. */
+/* With the plan, and all else 0, a connection is ready for this. Connects where there is no connection, or it
+ * was ended from the other side while nobody used it. After a failure conn is not connected. Blocks for some
+ * seconds at most, but for the look-up of the host's name, which is the resolver's affair. */
 int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error);
 void pq_disconnect(pq_conn_t *conn);
 
@@ -31,12 +40,15 @@ typedef enum pq_row (*pq_row_cb)(const PGresult *result, void *arg);
 /* Runs a statement and gives its rows to cb, which may be NULL. What: "storing", for the log. *changed, which
  * may be NULL, says how many rows it changed or found. After a failure nothing is left open: the transaction,
  * if there is one, has been rolled back or the connection given up. */
-int pq_each(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, pq_row_cb cb, void *arg,
-            int64_t *changed, const char *what, store_error_t *error);
+int pq_each(pq_conn_t *conn, int which, const pq_params_t *params, pq_row_cb cb, void *arg, int64_t *changed,
+            const char *what, store_error_t *error);
 
 /* The same without rows and number. */
-int pq_change(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, const char *what,
-              store_error_t *error);
+int pq_change(pq_conn_t *conn, int which, const pq_params_t *params, const char *what, store_error_t *error);
+
+/* The same for SQL that is not kept prepared. */
+int pq_each_sql(pq_conn_t *conn, const char *sql, const pq_params_t *params, pq_row_cb cb, void *arg,
+                int64_t *changed, const char *what, store_error_t *error);
 
 /* Runs a fixed SQL text that answers one number. */
 int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error);
@@ -53,7 +65,7 @@ int pq_no_memory(pq_conn_t *conn, store_error_t *error);
 /* The values of a row, which are in the binary form; columns are counted from 0. */
 text_t pq_text(const PGresult *result, int column); /* ptr NULL: it is null */
 text_t pq_json(const PGresult *result, int column);
-int64_t pq_int(const PGresult *result, int column); /* bigint */
+int64_t pq_int(const PGresult *result, int column); /* bigint or integer */
 double pq_double(const PGresult *result, int column);
 bool pq_bool(const PGresult *result, int column);
 int64_t pq_time(const PGresult *result, int column); /* timestamptz, in microseconds since 1970 */

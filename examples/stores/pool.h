@@ -1,8 +1,8 @@
 /* pool.h: hands out connections to a database, each to one thread at a time. */
-#ifndef DEWEY_POOL_H
-#define DEWEY_POOL_H
+#ifndef STORES_POOL_H
+#define STORES_POOL_H
 
-#include "store.h"
+#include "stores.h"
 
 #include <pthread.h>
 

@@ -1,9 +1,8 @@
 /* health.h: whether the store works, told as the server's need "store". Any thread. */
-#ifndef DEWEY_HEALTH_H
-#define DEWEY_HEALTH_H
+#ifndef STORES_HEALTH_H
+#define STORES_HEALTH_H
 
-#include "figures.h"
-#include "store.h"
+#include "stores.h"
 
 #include <pthread.h>
 
@@ -14,14 +13,17 @@ typedef struct health {
   mcp_server_t *server;              /* borrowed; NULL: nobody is told */
   const char *failing[HEALTH_WORKS]; /* why; NULL: it does not */
   unsigned failures;                 /* since the last check */
-  const char *reported;     /* the kind of failure that was logged last by a check; its thread's own */
-  health_figures_t figures; /* the server's; NULL with it */
+  const char *reported;  /* the kind of failure that was logged last by a check; its thread's own */
+  const char *component; /* "dewey", which metrics' names begin with */
+  mcp_metric_t *errors, *well_at, *failing_now; /* the server's; NULL with it */
 } health_t;
 
-/* Well: the store was opened and works. Else it is not well before a check, or some work, has found it so. */
-void health_init(health_t *health, bool well);
+/* Well: the store was opened and works. Else it is not well before a check, or some work, has found it so.
+ * component is borrowed for as long as health. */
+void health_init(health_t *health, const char *component, bool well);
 
-/* From here on the server is told, also what was found before; NULL: no more. */
+/* From here on the server is told, also what was found before, and has the metrics COMPONENT_store_...; NULL:
+ * no more. */
 void health_tell(health_t *health, mcp_server_t *server);
 
 /* What came of some work in the store; it is counted. A store that is busy, slow or was told to stop says
@@ -30,6 +32,7 @@ void health_report(health_t *health, enum health_work work, int code, const stor
 
 /* Tries a store that is not well, and prepares one that is new; ends when stop says so. Called now and then:
  * a store that nobody calls while it is said to be away would stay away for ever. Whether it is well now. */
-bool health_check(health_t *health, store_t *store, store_stop_t stop);
+typedef int (*health_check_cb)(void *arg, store_stop_t stop, store_error_t *error);
+bool health_check(health_t *health, health_check_cb check, void *arg, store_stop_t stop);
 
 #endif

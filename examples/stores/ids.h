@@ -1,6 +1,6 @@
 /* ids.h: ids, which mcp_uuid_parse has brought into its form, to bytes and back. */
-#ifndef DEWEY_IDS_H
-#define DEWEY_IDS_H
+#ifndef STORES_IDS_H
+#define STORES_IDS_H
 
 #include <iccm_network.h>
 

@@ -1,9 +1,9 @@
 /* texts.h: texts on their way into the store and out of it. NUL becomes U+FFFD, since not every database can
  * store it. */
-#ifndef DEWEY_TEXTS_H
-#define DEWEY_TEXTS_H
+#ifndef STORES_TEXTS_H
+#define STORES_TEXTS_H
 
-#include "store.h"
+#include "stores.h"
 
 bool text_has_nul(text_t text);
 

@@ -1,17 +1,19 @@
 /* pq_params.h: the parameters of a statement, in PostgreSQL's binary form, and arrays among them. */
-#ifndef DEWEY_PQ_PARAMS_H
-#define DEWEY_PQ_PARAMS_H
+#ifndef STORES_PQ_PARAMS_H
+#define STORES_PQ_PARAMS_H
 
 #include "ids.h"
-#include "store.h"
+#include "stores.h"
 
-enum { PQ_PARAMS_MAX = 12 };
+enum { PQ_PARAMS_MAX = 16 };
 
-/* The first is $1. A text borrows; all else is copied. */
+/* The first is $1. A text borrows; all else is copied. A type that is not given (0) is found by PostgreSQL
+ * from the statement. */
 typedef struct pq_params {
   int count;
   const char *values[PQ_PARAMS_MAX];
   int lengths[PQ_PARAMS_MAX];
+  unsigned types[PQ_PARAMS_MAX];
   unsigned char copies[PQ_PARAMS_MAX][ID_BYTES];
 } pq_params_t;
 
@@ -23,7 +25,13 @@ void pq_add_id(pq_params_t *params, const char *id);
 void pq_add_null(pq_params_t *params);
 
 /* An array with one dimension, which grows by its items. After no_memory it is of no use. */
-enum pq_type { PQ_INT = 20, PQ_TEXT = 25, PQ_TIME = 1184, PQ_UUID = 2950 }; /* the types' own numbers */
+enum pq_type {
+  PQ_BOOL = 16,
+  PQ_INT = 20,
+  PQ_TEXT = 25,
+  PQ_TIME = 1184,
+  PQ_UUID = 2950
+}; /* the types' own numbers */
 
 typedef struct pq_array {
   char *bytes; /* owned */

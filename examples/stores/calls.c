@@ -20,13 +20,13 @@ static void end_for_now(mcp_call_t *call, const char *doing) {
   mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s failed, retry", doing);
 }
 
-void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
+void end_failed(mcp_call_t *call, health_t *health, enum health_work work, int code, const char *doing,
                 const store_error_t *error) {
   if (code == STORE_NONE || code == STORE_TAKEN) { /* the store is well, and the words are for all */
     mcp_call_tool_error(call, "%s", error->text);
     return;
   }
-  health_report(&dewey->health, work, code, error);
+  health_report(health, work, code, error);
   if (code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
   if (code == STORE_SLOW)
@@ -118,8 +118,8 @@ void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, tex
                                           : yyjson_mut_null(doc));
 }
 
-answer_t answer_begin(mcp_call_t *call, const char *rows, const char *of) {
-  answer_t answer = {.call = call, .of = of, .doc = mcp_call_doc(call)};
+answer_t answer_begin(mcp_call_t *call, const char *rows, mcp_metric_t *rows_given, const char *of) {
+  answer_t answer = {.call = call, .rows_given = rows_given, .of = of, .doc = mcp_call_doc(call)};
   answer.root = yyjson_mut_obj(answer.doc);
   if (rows != NULL)
     answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, rows);
@@ -131,16 +131,16 @@ bool answer_takes(answer_t *answer, size_t bytes) {
   return answer->bytes <= ANSWER_MAX_BYTES;
 }
 
-void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, const store_error_t *error) {
+void answer_end(answer_t *answer, health_t *health, int code, const char *doing, const store_error_t *error) {
   if (code != STORE_OK) {
-    end_failed(answer->call, dewey, HEALTH_READING, code, doing, error);
+    end_failed(answer->call, health, HEALTH_READING, code, doing, error);
     return;
   }
-  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+  health_report(health, HEALTH_READING, STORE_OK, NULL);
   if (answer->bytes > ANSWER_MAX_BYTES) {
     end_too_large(answer->call, "");
     return;
   }
-  mcp_metric_add(dewey->figures.rows, answer->of, (double)yyjson_mut_arr_size(answer->rows));
+  mcp_metric_add(answer->rows_given, answer->of, (double)yyjson_mut_arr_size(answer->rows));
   mcp_call_reply(answer->call, answer->root);
 }

@@ -136,7 +136,7 @@ static void take_row(running_t *running, const PGresult *result) {
   enum pq_row row = running->cb != NULL && !running->enough ? running->cb(result, running->arg) : PQ_TAKEN;
   running->enough = running->enough || row != PQ_TAKEN;
   if (row == PQ_STRANGE)
-    running->code = fail_as("", running->what, "a row is not as Dewey stores them", running->error);
+    running->code = fail_as("", running->what, "a row is not as it was stored", running->error);
 }
 
 static void take_failure(pq_conn_t *conn, running_t *running, const PGresult *result) {
@@ -198,53 +198,74 @@ static int finish(pq_conn_t *conn, int sent, running_t *running) {
 
 /* ---- Statements ---- */
 
-static const char *name_of(enum pq_statement which, char name[16]) {
-  snprintf(name, 16, "dewey_%d", (int)which);
+static const char *name_of(int which, char name[16]) {
+  snprintf(name, 16, "statement_%d", (int)which);
   return name;
 }
 
-static int prepare(pq_conn_t *conn, enum pq_statement which, store_error_t *error) {
+static int prepare(pq_conn_t *conn, int which, const pq_params_t *params, store_error_t *error) {
   char name[16];
   running_t running = {.what = "preparing a statement", .error = error};
   if (conn->prepared[which])
     return STORE_OK;
-  int sent = PQsendPrepare(conn->pg, name_of(which, name), pq_statements[which], 0, NULL);
+  int sent = PQsendPrepare(conn->pg, name_of(which, name), conn->plan->statements[which], params->count,
+                           params->types);
   int code = finish(conn, sent, &running);
   conn->prepared[which] = code == STORE_OK;
   return code;
 }
 
-int pq_each(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, pq_row_cb cb, void *arg,
-            int64_t *changed, const char *what, store_error_t *error) {
-  static const int binary[PQ_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  static const pq_params_t none = {.count = 0};
-  char name[16];
-  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
-  int code = prepare(conn, which, error);
-  if (code == STORE_OK && conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
-    code = ended(conn, STORE_STOPPED, what, error);
-  if (code != STORE_OK)
-    return code;
-  if (params == NULL)
-    params = &none;
-  int sent = PQsendQueryPrepared(conn->pg, name_of(which, name), params->count, params->values,
-                                 params->lengths, binary, 1) &&
-             PQsetSingleRowMode(conn->pg);
-  code = finish(conn, sent, &running);
+static const int binary[PQ_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const pq_params_t none = {.count = 0};
+
+static int stop_before(pq_conn_t *conn, const char *what, store_error_t *error) {
+  bool stop = conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg);
+  return stop ? ended(conn, STORE_STOPPED, what, error) : STORE_OK;
+}
+
+/* Takes the answers to what was sent, or not. */
+static int answer(pq_conn_t *conn, int sent, running_t *running, int64_t *changed) {
+  int code = finish(conn, sent && PQsetSingleRowMode(conn->pg), running);
   if (code == STORE_OK && changed != NULL)
-    *changed = running.changed;
+    *changed = running->changed;
   return code;
 }
 
-int pq_change(pq_conn_t *conn, enum pq_statement which, const pq_params_t *params, const char *what,
-              store_error_t *error) {
+int pq_each(pq_conn_t *conn, int which, const pq_params_t *params, pq_row_cb cb, void *arg, int64_t *changed,
+            const char *what, store_error_t *error) {
+  char name[16];
+  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
+  if (params == NULL)
+    params = &none;
+  int code = prepare(conn, which, params, error);
+  if (code == STORE_OK)
+    code = stop_before(conn, what, error);
+  if (code != STORE_OK)
+    return code;
+  int sent = PQsendQueryPrepared(conn->pg, name_of(which, name), params->count, params->values,
+                                 params->lengths, binary, 1);
+  return answer(conn, sent, &running, changed);
+}
+
+int pq_each_sql(pq_conn_t *conn, const char *sql, const pq_params_t *params, pq_row_cb cb, void *arg,
+                int64_t *changed, const char *what, store_error_t *error) {
+  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
+  if (params == NULL)
+    params = &none;
+  int code = stop_before(conn, what, error);
+  if (code != STORE_OK)
+    return code;
+  int sent = PQsendQueryParams(conn->pg, sql, params->count, params->types, params->values, params->lengths,
+                               binary, 1);
+  return answer(conn, sent, &running, changed);
+}
+
+int pq_change(pq_conn_t *conn, int which, const pq_params_t *params, const char *what, store_error_t *error) {
   return pq_each(conn, which, params, NULL, NULL, NULL, what, error);
 }
 
 int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error) {
-  running_t running = {.cb = pq_on_number, .arg = number, .what = what, .error = error};
-  int sent = PQsendQueryParams(conn->pg, sql, 0, NULL, NULL, NULL, NULL, 1) && PQsetSingleRowMode(conn->pg);
-  return finish(conn, sent, &running);
+  return pq_each_sql(conn, sql, NULL, pq_on_number, number, NULL, what, error);
 }
 
 int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t *error) {
@@ -328,8 +349,8 @@ int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
                                "keepalives_idle",
                                "tcp_user_timeout",
                                NULL};
-  const char *const values[] = {place->host, place->port, place->name, place->user, place->password,
-                                "UTF8",      "dewey",     "10",        "20000",     NULL};
+  const char *const values[] = {place->host, place->port,      place->name, place->user, place->password,
+                                "UTF8",      conn->plan->name, "10",        "20000",     NULL};
   conn->pg = PQconnectStartParams(names, values, 0);
   int code = STORE_OK;
   if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD ||
@@ -357,6 +378,11 @@ text_t pq_json(const PGresult *result, int column) {
 
 int64_t pq_int(const PGresult *result, int column) {
   uint64_t wire = 0;
+  uint32_t half;
+  if (PQgetlength(result, 0, column) == (int)sizeof half) {
+    memcpy(&half, PQgetvalue(result, 0, column), sizeof half);
+    return (int32_t)be32toh(half);
+  }
   if (PQgetlength(result, 0, column) == (int)sizeof wire)
     memcpy(&wire, PQgetvalue(result, 0, column), sizeof wire);
   return (int64_t)be64toh(wire);

@@ -1,8 +1,8 @@
-/* calls.h: what all of Dewey's tools need: arguments read, answers built, failures told. */
-#ifndef DEWEY_CALLS_H
-#define DEWEY_CALLS_H
+/* calls.h: what all tools on a store need: arguments read, answers built, failures told. */
+#ifndef STORES_CALLS_H
+#define STORES_CALLS_H
 
-#include "tools.h"
+#include "health.h"
 
 /* Answers larger than this are refused. */
 enum { ANSWER_MAX_BYTES = 64 * 1024 * 1024 };
@@ -11,7 +11,7 @@ enum { ANSWER_MAX_BYTES = 64 * 1024 * 1024 };
 store_stop_t until_left(mcp_call_t *call);
 
 /* Ends a call whose work in the store came to nothing; doing: "storing". */
-void end_failed(mcp_call_t *call, dewey_t *dewey, enum health_work work, int code, const char *doing,
+void end_failed(mcp_call_t *call, health_t *health, enum health_work work, int code, const char *doing,
                 const store_error_t *error);
 void end_no_memory(mcp_call_t *call);
 void end_too_large(mcp_call_t *call, const char *advice);
@@ -29,16 +29,17 @@ bool force_arg(mcp_call_t *call, yyjson_val *args); /* true has to be given */
 /* An answer that grows while rows are read. rows: the name of its array; NULL: it has none yet. */
 typedef struct answer {
   mcp_call_t *call;
-  const char *of; /* what the rows are counted as */
+  mcp_metric_t *rows_given; /* which counts them, */
+  const char *of;           /* as these */
   yyjson_mut_doc *doc;
   yyjson_mut_val *root, *rows;
   size_t bytes;
 } answer_t;
 
-answer_t answer_begin(mcp_call_t *call, const char *rows, const char *of);
+answer_t answer_begin(mcp_call_t *call, const char *rows, mcp_metric_t *rows_given, const char *of);
 bool answer_takes(answer_t *answer, size_t bytes); /* whether there is room for so many more */
 /* Ends the call with it, or with what went wrong: code of the store, or too large. */
-void answer_end(answer_t *answer, dewey_t *dewey, int code, const char *doing, const store_error_t *error);
+void answer_end(answer_t *answer, health_t *health, int code, const char *doing, const store_error_t *error);
 
 /* Parts of answers; what is missing (time NULL, text.ptr NULL) is null. json: a JSON text as it stands. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us);

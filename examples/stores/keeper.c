@@ -1,0 +1,84 @@
+/* keeper.c: see keeper.h. What fails is its callbacks' affair: they are called again in time. */
+#include "keeper.h"
+#include "cond.h"
+#include "pool.h"
+
+#include <stdlib.h>
+
+enum { LOOK_S = 10, LOOK_FAILING_S = 1, WORK_MS = 60 * 60 * 1000 };
+
+struct keeper {
+  keeper_plan_t plan;
+  pthread_t thread;
+  pthread_mutex_t mutex; /* guards stopping */
+  pthread_cond_t wake;
+  bool stopping;
+};
+
+static bool is_stopping(void *arg) {
+  keeper_t *keeper = arg;
+  pthread_mutex_lock(&keeper->mutex);
+  bool stopping = keeper->stopping;
+  pthread_mutex_unlock(&keeper->mutex);
+  return stopping;
+}
+
+/* Sleeps until the next look; false: to be stopped. */
+static bool sleep_a_while(keeper_t *keeper, int seconds) {
+  struct timespec end;
+  clock_gettime(CLOCK_MONOTONIC, &end);
+  end.tv_sec += seconds;
+  int code = 0;
+  pthread_mutex_lock(&keeper->mutex);
+  while (!keeper->stopping && code == 0)
+    code = pthread_cond_timedwait(&keeper->wake, &keeper->mutex, &end);
+  bool go_on = !keeper->stopping;
+  pthread_mutex_unlock(&keeper->mutex);
+  return go_on;
+}
+
+static void *run(void *arg) {
+  keeper_t *keeper = arg;
+  const keeper_plan_t *plan = &keeper->plan;
+  const store_stop_t stop = {is_stopping, keeper};
+  int64_t due_ms = 0;
+  bool well;
+  do {
+    well = plan->look(plan->arg, stop);
+    if (well && monotonic_ms() >= due_ms) {
+      plan->work(plan->arg, stop);
+      due_ms = monotonic_ms() + WORK_MS;
+    }
+  } while (sleep_a_while(keeper, well ? LOOK_S : LOOK_FAILING_S));
+  return NULL;
+}
+
+static void release(keeper_t *keeper) {
+  pthread_cond_destroy(&keeper->wake);
+  pthread_mutex_destroy(&keeper->mutex);
+  free(keeper);
+}
+
+keeper_t *keeper_start(const keeper_plan_t *plan) {
+  keeper_t *keeper = calloc(1, sizeof *keeper);
+  if (keeper == NULL)
+    return NULL;
+  keeper->plan = *plan;
+  pthread_mutex_init(&keeper->mutex, NULL);
+  cond_init_monotonic(&keeper->wake);
+  if (pthread_create(&keeper->thread, NULL, run, keeper) == 0)
+    return keeper;
+  release(keeper);
+  return NULL;
+}
+
+void keeper_stop(keeper_t *keeper) {
+  if (keeper == NULL)
+    return;
+  pthread_mutex_lock(&keeper->mutex);
+  keeper->stopping = true;
+  pthread_cond_signal(&keeper->wake);
+  pthread_mutex_unlock(&keeper->mutex);
+  pthread_join(keeper->thread, NULL);
+  release(keeper);
+}

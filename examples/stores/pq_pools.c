@@ -1,0 +1,84 @@
+/* pq_pools.c: see pq_pools.h. The waits for a connection and for its making are bounded. */
+#include "pq_pools.h"
+
+#include <stdio.h>
+
+enum {
+  WRITER_WAIT_MS = 10 * 1000,
+  READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
+};
+
+static pq_conn_t *take(pq_pools_t *pools, pool_t *pool, int wait_ms, int *code, store_error_t *error) {
+  pq_conn_t *conn = pool_take(pool, wait_ms, error);
+  *code = conn == NULL ? STORE_BUSY : pq_connect(conn, &pools->place, error);
+  if (conn == NULL || *code == STORE_OK)
+    return conn;
+  pq_give(pool, conn);
+  return NULL;
+}
+
+static bool is_ready(pq_pools_t *pools, int *code, store_error_t *error) {
+  if (atomic_load(&pools->ready))
+    return true;
+  *code = STORE_FAILED;
+  error->brief = "the database has not been prepared yet";
+  snprintf(error->text, sizeof error->text, "%s", error->brief);
+  return false;
+}
+
+pq_conn_t *pq_writer(pq_pools_t *pools, int *code, store_error_t *error) {
+  return is_ready(pools, code, error) ? take(pools, &pools->writers, WRITER_WAIT_MS, code, error) : NULL;
+}
+
+pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
+  pq_conn_t *conn =
+      is_ready(pools, code, error) ? take(pools, &pools->readers, READER_WAIT_MS, code, error) : NULL;
+  if (conn != NULL) {
+    conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
+    conn->stop = stop;
+  }
+  return conn;
+}
+
+void pq_give(pool_t *pool, pq_conn_t *conn) {
+  conn->deadline_ms = 0;
+  conn->stop = (store_stop_t){NULL, NULL};
+  pool_give(pool, conn);
+}
+
+int pq_check(pq_pools_t *pools, store_stop_t stop, pq_check_cb check, void *arg, store_error_t *error) {
+  int code;
+  pq_conn_t *conn = take(pools, &pools->writers, WRITER_WAIT_MS, &code, error);
+  if (conn == NULL)
+    return code;
+  conn->stop = stop;
+  code = check(conn, arg, error);
+  pq_give(&pools->writers, conn);
+  if (code == STORE_OK)
+    atomic_store(&pools->ready, true);
+  return code;
+}
+
+/* ---- Opening and closing ---- */
+
+static void close_all(pool_t *pool) {
+  for (pq_conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
+    pq_disconnect(conn);
+  pool_deinit(pool);
+}
+
+void pq_pools_close(pq_pools_t *pools) {
+  close_all(&pools->readers);
+  close_all(&pools->writers);
+}
+
+void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan) {
+  pools->place = *place;
+  pool_init(&pools->writers);
+  pool_init(&pools->readers);
+  for (int i = 0; i < 2 * POOL_MAX; i++) {
+    pools->conns[i] = (pq_conn_t){.plan = plan};
+    pool_give(i < POOL_MAX ? &pools->writers : &pools->readers, &pools->conns[i]);
+  }
+  atomic_init(&pools->ready, false);
+}

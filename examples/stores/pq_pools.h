@@ -1,0 +1,34 @@
+/* pq_pools.h: the connections of a store on PostgreSQL. Opening needs no database: it is connected to when
+ * there is work. Until a check has prepared the tables everything else fails at once, so that nobody waits
+ * for a migration. */
+#ifndef STORES_PQ_POOLS_H
+#define STORES_PQ_POOLS_H
+
+#include "pool.h"
+#include "pq_conn.h"
+
+#include <stdatomic.h>
+
+/* Writers and readers have connections of their own: many long queries do not keep anybody from storing. */
+typedef struct pq_pools {
+  pq_place_t place;
+  pool_t writers, readers;
+  pq_conn_t conns[2 * POOL_MAX];
+  atomic_bool ready; /* since a check found it so */
+} pq_pools_t;
+
+/* What place and plan point to is borrowed until the pools are closed. */
+void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan);
+void pq_pools_close(pq_pools_t *pools);
+
+/* A connection that works, given back by pq_give to the pool it is of; a reader's work ends after
+ * STORE_QUERY_MS, or when stop says so. NULL: *code and error say why. */
+pq_conn_t *pq_writer(pq_pools_t *pools, int *code, store_error_t *error);
+pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
+void pq_give(pool_t *pool, pq_conn_t *conn);
+
+/* Runs check on a writer, also while the tables are not prepared, which they are when it answers STORE_OK. */
+typedef int (*pq_check_cb)(pq_conn_t *conn, void *arg, store_error_t *error);
+int pq_check(pq_pools_t *pools, store_stop_t stop, pq_check_cb check, void *arg, store_error_t *error);
+
+#endif

@@ -1,0 +1,214 @@
+/* sqlite_conn.c: see sqlite_conn.h.
+ *
+ * Opening: set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
+ * writer, make the schema or bring it up to date in one transaction (sqlite_migrate.c). Two programs may do
+ * this at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened
+ * or written, that is no database, or that holds somebody else's tables or those of a newer version: nothing
+ * in it is touched then.
+ *
+ * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
+ * starts afresh, so that a full disk heals by itself once there is room. */
+#include "sqlite_conn.h"
+#include "pool.h"
+#include "sqlite_migrate.h"
+
+#include <stdlib.h>
+
+enum {
+  BUSY_MS = 5000, /* wait for other processes that write */
+  WRITER_CACHE_KIB = 64 * 1024,
+  READER_CACHE_KIB = 8 * 1024,
+  OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
+};
+
+static const char *const own_sql[CONN_STATEMENTS] = {[CONN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+                                                     [CONN_BEGIN_READ] = "BEGIN",
+                                                     [CONN_COMMIT] = "COMMIT",
+                                                     [CONN_ROLLBACK] = "ROLLBACK"};
+
+/* ---- One connection ---- */
+
+bool conn_must_end(conn_t *conn) {
+  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+    conn->ended = STORE_STOPPED;
+  else if (conn->deadline_ms != 0 && monotonic_ms() >= conn->deadline_ms)
+    conn->ended = STORE_SLOW;
+  return conn->ended != STORE_OK;
+}
+
+static int on_progress(void *arg) {
+  return conn_must_end(arg);
+}
+
+static int describe(conn_t *conn, const char *what, store_error_t *error) {
+  sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
+                   sqlite3_extended_errcode(conn->db));
+  error->brief = sqlite3_errstr(sqlite3_errcode(conn->db));
+  conn->failure = sqlite3_extended_errcode(conn->db);
+  int code = sqlite3_errcode(conn->db);
+  if (code == SQLITE_INTERRUPT && conn->ended != STORE_OK)
+    return conn->ended;
+  return code == SQLITE_BUSY || code == SQLITE_LOCKED ? STORE_BUSY : STORE_FAILED;
+}
+
+int conn_failed(conn_t *conn, const char *what, store_error_t *error) {
+  int code = describe(conn, what, error);
+  if (!sqlite3_get_autocommit(conn->db))
+    conn_run(conn, CONN_ROLLBACK);
+  return code;
+}
+
+sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql) {
+  if (*place == NULL)
+    sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, place, NULL);
+  return *place;
+}
+
+sqlite3_stmt *conn_fixed(conn_t *conn, int which) {
+  return conn_prepare(conn, &conn->places[which], conn->plan->statements[which]);
+}
+
+void conn_done(sqlite3_stmt *statement) {
+  if (statement == NULL)
+    return;
+  sqlite3_reset(statement);
+  sqlite3_clear_bindings(statement);
+}
+
+int conn_run(conn_t *conn, enum conn_statement which) {
+  sqlite3_stmt *statement = conn_prepare(conn, &conn->own[which], own_sql[which]);
+  if (statement == NULL)
+    return sqlite3_errcode(conn->db);
+  sqlite3_step(statement);
+  return sqlite3_reset(statement);
+}
+
+int conn_each(conn_t *conn, sqlite3_stmt *statement, conn_row_cb cb, void *arg, const char *what,
+              store_error_t *error) {
+  int step = SQLITE_ERROR;
+  enum row row = ROW_TAKEN;
+  while (statement != NULL && row == ROW_TAKEN && (step = sqlite3_step(statement)) == SQLITE_ROW)
+    row = cb(statement, arg);
+  bool fine = row == ROW_LAST || (row == ROW_TAKEN && step == SQLITE_DONE);
+  int code = fine ? STORE_OK : conn_failed(conn, what, error);
+  conn_done(statement);
+  return code;
+}
+
+static enum row on_no_row(sqlite3_stmt *statement, void *arg) {
+  (void)statement, (void)arg;
+  return ROW_TAKEN;
+}
+
+int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error) {
+  return conn_each(conn, statement, on_no_row, NULL, what, error);
+}
+
+int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *error) {
+  sqlite3_snprintf(sizeof error->text, error->text, "%s", reason);
+  conn_run(conn, CONN_ROLLBACK);
+  return code;
+}
+
+/* ---- Values ---- */
+
+void bind_id(sqlite3_stmt *statement, int place, const char *id) {
+  unsigned char bytes[ID_BYTES];
+  id_to_bytes(id, bytes);
+  sqlite3_bind_blob(statement, place, bytes, sizeof bytes, SQLITE_TRANSIENT);
+}
+
+bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
+  const unsigned char *bytes = sqlite3_column_blob(statement, column);
+  if (sqlite3_column_bytes(statement, column) != ID_BYTES)
+    return false;
+  id_from_bytes(bytes, id);
+  return true;
+}
+
+void bind_text(sqlite3_stmt *statement, int place, text_t text) {
+  if (text.ptr != NULL)
+    sqlite3_bind_text64(statement, place, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+text_t column_text(sqlite3_stmt *statement, int column) {
+  const char *ptr = (const char *)sqlite3_column_text(statement, column);
+  return (text_t){ptr, (size_t)sqlite3_column_bytes(statement, column)};
+}
+
+/* ---- Opening ---- */
+
+/* Turning WAL on does not wait for others that do the same just now: try until they are through. */
+static int turn_wal_on(conn_t *conn) {
+  int64_t deadline_ms = monotonic_ms() + BUSY_MS;
+  int code;
+  while ((code = sqlite3_exec(conn->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL)) == SQLITE_BUSY &&
+         monotonic_ms() < deadline_ms)
+    sqlite3_sleep(10);
+  return code;
+}
+
+int conn_touch(conn_t *conn) {
+  char sql[64];
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d", (int)conn->plan->application_id);
+  return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
+}
+
+static int open_schema(conn_t *conn, store_error_t *error) {
+  char refused[sizeof error->text] = "";
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
+    return conn_failed(conn, "preparing the database", error);
+  if (sqlite_migrate(conn->db, conn->plan, refused, sizeof refused) == SQLITE_OK &&
+      conn_run(conn, CONN_COMMIT) == SQLITE_OK)
+    return turn_wal_on(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "turning WAL on", error);
+  int code = conn_failed(conn, "preparing the database", error);
+  if (refused[0] != '\0')
+    sqlite3_snprintf(sizeof error->text, error->text, "%s", refused);
+  return code;
+}
+
+static int set_up(conn_t *conn, bool write, store_error_t *error) {
+  char settings[256];
+  sqlite3_snprintf(sizeof settings, settings,
+                   "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST;"
+                   "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;"
+                   "PRAGMA cache_size = -%d; PRAGMA query_only = %d;",
+                   write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
+  sqlite3_busy_timeout(conn->db, BUSY_MS);
+  if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
+    return conn_failed(conn, "setting the connection up", error);
+  if (conn->plan->extend != NULL && conn->plan->extend(conn->db, conn) != SQLITE_OK)
+    return conn_failed(conn, "setting the connection up", error);
+  sqlite3_progress_handler(conn->db, OPS_BETWEEN_CHECKS, on_progress, conn);
+  return write ? open_schema(conn, error) : STORE_OK;
+}
+
+conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_error_t *error) {
+  conn_t *conn = calloc(1, sizeof *conn + (size_t)plan->place_count * sizeof conn->places[0]);
+  if (conn == NULL) {
+    sqlite3_snprintf(sizeof error->text, error->text, "no memory");
+    return NULL;
+  }
+  conn->plan = plan;
+  int flags = SQLITE_OPEN_READWRITE | (write ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX;
+  int code = sqlite3_open_v2(path, &conn->db, flags, NULL);
+  if (code != SQLITE_OK)
+    describe(conn, "opening the database", error);
+  else
+    code = set_up(conn, write, error);
+  if (code == STORE_OK)
+    return conn;
+  conn_close(conn);
+  return NULL;
+}
+
+void conn_close(conn_t *conn) {
+  if (conn == NULL)
+    return;
+  for (int i = 0; i < CONN_STATEMENTS; i++)
+    sqlite3_finalize(conn->own[i]);
+  for (int i = 0; i < conn->plan->place_count; i++)
+    sqlite3_finalize(conn->places[i]);
+  sqlite3_close(conn->db);
+  free(conn);
+}

@@ -1,0 +1,47 @@
+/* sqlite_migrate.c: see sqlite_migrate.h. The version stands in the file's header (user_version), beside a
+ * mark that says whose file it is (application_id). */
+#include "sqlite_migrate.h"
+
+#include <stdio.h>
+
+static int pragma_int(sqlite3 *db, const char *sql, int *value) {
+  sqlite3_stmt *statement;
+  int code = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+  if (code != SQLITE_OK)
+    return code;
+  if (sqlite3_step(statement) == SQLITE_ROW)
+    *value = sqlite3_column_int(statement, 0);
+  return sqlite3_finalize(statement);
+}
+
+/* Runs the steps that a file of this version lacks. */
+static int bring_up(sqlite3 *db, const conn_plan_t *plan, int version) {
+  int code = SQLITE_OK;
+  if (version > 0)
+    mcp_log(MCP_LOG_WARN, "store", "bringing the database up to date; if it is large this takes minutes");
+  for (; version < plan->step_count && code == SQLITE_OK; version++)
+    code = sqlite3_exec(db, plan->steps[version], NULL, NULL, NULL);
+  char sql[96];
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                   (int)plan->application_id, plan->step_count);
+  return code == SQLITE_OK ? sqlite3_exec(db, sql, NULL, NULL, NULL) : code;
+}
+
+int sqlite_migrate(sqlite3 *db, const conn_plan_t *plan, char *refused, size_t size) {
+  int version = 0, application = 0, tables = 0;
+  int code = pragma_int(db, "PRAGMA user_version", &version);
+  if (code == SQLITE_OK)
+    code = pragma_int(db, "PRAGMA application_id", &application);
+  if (code == SQLITE_OK)
+    code = pragma_int(db, "SELECT count(*) FROM sqlite_schema", &tables);
+  if (code != SQLITE_OK)
+    return code;
+  bool ours = application == plan->application_id && version > 0;
+  if (ours && version > plan->step_count)
+    snprintf(refused, size, "the database was made by a newer version of %s", plan->name);
+  else if (!ours && (application != 0 || version != 0 || tables != 0))
+    snprintf(refused, size, "the database was made by another program");
+  if (refused[0] != '\0')
+    return SQLITE_ERROR;
+  return version == plan->step_count ? SQLITE_OK : bring_up(db, plan, version);
+}

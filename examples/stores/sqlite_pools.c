@@ -1,0 +1,65 @@
+/* sqlite_pools.c: see sqlite_pools.h. The wait for a connection is bounded. */
+#include "sqlite_pools.h"
+
+enum {
+  READERS = 4,
+  WRITER_WAIT_MS = 10 * 1000,
+  READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
+};
+
+conn_t *sqlite_writer(sqlite_pools_t *pools, store_error_t *error) {
+  return pool_take(&pools->writers, WRITER_WAIT_MS, error);
+}
+
+conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error) {
+  conn_t *conn = pool_take(&pools->readers, READER_WAIT_MS, error);
+  if (conn == NULL)
+    return NULL;
+  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
+  conn->stop = stop;
+  return conn;
+}
+
+void sqlite_give(pool_t *pool, conn_t *conn) {
+  conn->deadline_ms = 0;
+  conn->stop = (store_stop_t){NULL, NULL};
+  conn->ended = STORE_OK;
+  pool_give(pool, conn);
+}
+
+int sqlite_check_writing(sqlite_pools_t *pools, store_error_t *error) {
+  conn_t *conn = sqlite_writer(pools, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
+  sqlite_give(&pools->writers, conn);
+  return code;
+}
+
+/* ---- Opening and closing ---- */
+
+static void close_all(pool_t *pool) {
+  for (conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
+    conn_close(conn);
+  pool_deinit(pool);
+}
+
+void sqlite_pools_close(sqlite_pools_t *pools) {
+  close_all(&pools->readers);
+  close_all(&pools->writers); /* last: closing it takes the journal into the file */
+}
+
+bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const conn_plan_t *plan,
+                       store_error_t *error) {
+  pool_init(&pools->writers);
+  pool_init(&pools->readers);
+  for (int i = 0; i <= READERS; i++) {
+    conn_t *conn = conn_open(path, plan, i == 0, error);
+    if (conn == NULL) {
+      sqlite_pools_close(pools);
+      return false;
+    }
+    sqlite_give(i == 0 ? &pools->writers : &pools->readers, conn);
+  }
+  return true;
+}

@@ -1,0 +1,26 @@
+/* sqlite_pools.h: the connections of a store on SQLite, which has one writer at a time and a few readers. */
+#ifndef STORES_SQLITE_POOLS_H
+#define STORES_SQLITE_POOLS_H
+
+#include "pool.h"
+#include "sqlite_conn.h"
+
+typedef struct sqlite_pools {
+  pool_t writers, readers;
+} sqlite_pools_t;
+
+/* Opens all of them. False: error says why, and there is nothing to be closed. */
+bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const conn_plan_t *plan,
+                       store_error_t *error);
+void sqlite_pools_close(sqlite_pools_t *pools);
+
+/* A connection, given back by sqlite_give to the pool it is of; a reader's work ends after STORE_QUERY_MS, or
+ * when stop says so. NULL: none was free for too long, STORE_BUSY. */
+conn_t *sqlite_writer(sqlite_pools_t *pools, store_error_t *error);
+conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error);
+void sqlite_give(pool_t *pool, conn_t *conn);
+
+/* Whether the file can be written: what it says stays the same. */
+int sqlite_check_writing(sqlite_pools_t *pools, store_error_t *error);
+
+#endif
