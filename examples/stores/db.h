@@ -3,11 +3,11 @@
  * All work is done in transactions: db_begin, any number of db_each, db_end. Functions block, for a bounded
  * time; a db_t may be used by several threads at once, a db_conn_t and its rows by the thread that began it.
  *
- * SQL: parameters are $1, $2, … in any order, each of which has to occur. Column types: uuid, text, bigint,
- * boolean, double precision, timestamptz. SQLite keeps ids as 16 bytes and times as microseconds since 1970,
- * so both compare and sort as PostgreSQL's do. Where the two differ: primary keys need NOT NULL; texts sort
- * alike with COLLATE "C" alone, and nulls with NULLS LAST; LIKE heeds case on PostgreSQL alone; a sum of
- * bigint is to be cast to bigint. */
+ * SQL: parameters are $1, $2, … in any order, each as often as it is wanted. Column types: uuid, text,
+ * bigint, boolean, double precision, timestamptz. SQLite keeps ids as 16 bytes and times as microseconds
+ * since 1970, so both compare and sort as PostgreSQL's do. Where the two differ: primary keys need NOT NULL;
+ * texts sort alike with COLLATE "C" alone, and nulls with NULLS LAST; LIKE heeds case on PostgreSQL alone; a
+ * sum of bigint is to be cast to bigint. */
 #ifndef STORES_DB_H
 #define STORES_DB_H
 

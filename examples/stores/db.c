@@ -1,0 +1,166 @@
+/* db.c: see db.h. What is the same for both databases: the order of calls, parameters, and what a transaction
+ * that has failed answers. */
+#include "db_driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct db_conn {
+  db_t *db;
+  enum db_mode mode;
+  void *conn;        /* the driver's */
+  int failed;        /* the code of the first failure */
+  const char *brief; /* and what everybody may see of it */
+};
+
+void db_close(db_t *db) {
+  if (db != NULL)
+    db->driver->close(db);
+}
+
+int db_check(db_t *db, store_stop_t stop, store_error_t *error) {
+  return db->driver->check(db, stop, error);
+}
+
+/* ---- Transactions ---- */
+
+db_conn_t *db_begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
+  db_conn_t *conn = calloc(1, sizeof *conn);
+  if (conn == NULL) {
+    *code = STORE_FAILED;
+    error->brief = "out of memory";
+    snprintf(error->text, sizeof error->text, "%s", error->brief);
+    return NULL;
+  }
+  conn->db = db;
+  conn->mode = mode;
+  conn->conn = db->driver->begin(db, mode, stop, code, error);
+  if (conn->conn != NULL)
+    return conn;
+  free(conn);
+  return NULL;
+}
+
+int db_end(db_conn_t *conn, int code, store_error_t *error) {
+  if (conn->failed != STORE_OK)
+    code = conn->failed;
+  int end = conn->db->driver->end(conn->db, conn->mode, conn->conn, code == STORE_OK, error);
+  free(conn);
+  return code == STORE_OK ? end : code;
+}
+
+/* ---- Statements ---- */
+
+bool db_give_row(const db_row_t *row) {
+  db_asked_t *asked = row->asked;
+  bool more = asked->cb == NULL || asked->cb(row, asked->arg);
+  return more && !asked->strange;
+}
+
+/* Something is wrong with the question or the answer, and the database does not know. */
+static int refuse(const char *what, const char *reason, const char *brief, store_error_t *error) {
+  snprintf(error->text, sizeof error->text, "%s: %s", what, reason);
+  error->brief = brief;
+  return STORE_FAILED;
+}
+
+static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
+  static const db_params_t none = {.count = 0};
+  if (conn->failed != STORE_OK) {
+    refuse(asked->what, "the transaction has failed before", conn->brief, error);
+    return conn->failed;
+  }
+  asked->driver = conn->db->driver;
+  if (asked->params == NULL)
+    asked->params = &none;
+  int code = asked->params->count > DB_PARAMS_MAX
+                 ? refuse(asked->what, "too many parameters", "the question is too large", error)
+                 : asked->driver->each(conn->db, conn->conn, asked, error);
+  if (asked->strange)
+    code = refuse(asked->what, "a row is not as it was stored", "the database is damaged", error);
+  conn->failed = code;
+  conn->brief = code == STORE_FAILED ? error->brief : NULL;
+  return code;
+}
+
+int db_each(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
+            int64_t *changed, const char *what, store_error_t *error) {
+  db_asked_t asked = {.statement = statement, .params = params, .cb = cb, .arg = arg, .what = what};
+  int code = each(conn, &asked, error);
+  if (code == STORE_OK && changed != NULL)
+    *changed = asked.changed;
+  return code;
+}
+
+int db_each_sql(db_conn_t *conn, const char *sql, const db_params_t *params, db_row_cb cb, void *arg,
+                const char *what, store_error_t *error) {
+  db_asked_t asked = {.sql = sql, .params = params, .cb = cb, .arg = arg, .what = what};
+  return each(conn, &asked, error);
+}
+
+/* ---- Parameters ---- */
+
+static void add(db_params_t *params, db_param_t value) {
+  if (params->count < DB_PARAMS_MAX)
+    params->values[params->count] = value;
+  params->count++;
+}
+
+void db_add_text(db_params_t *params, text_t text) {
+  add(params, (db_param_t){.type = DB_TEXT, .is_null = text.ptr == NULL, .text = text});
+}
+
+void db_add_int(db_params_t *params, int64_t value) {
+  add(params, (db_param_t){.type = DB_INT, .number = value});
+}
+
+void db_add_bool(db_params_t *params, bool value) {
+  add(params, (db_param_t){.type = DB_BOOL, .number = value});
+}
+
+void db_add_time(db_params_t *params, int64_t us) {
+  add(params, (db_param_t){.type = DB_TIME, .number = us});
+}
+
+void db_add_id(db_params_t *params, const char *id) {
+  add(params, (db_param_t){.type = DB_ID, .is_null = id == NULL, .id = id});
+}
+
+void db_add_null(db_params_t *params, enum db_type type) {
+  add(params, (db_param_t){.type = type, .is_null = true});
+}
+
+/* ---- Rows ---- */
+
+bool db_is_null(const db_row_t *row, int column) {
+  return row->asked->driver->is_null(row, column);
+}
+
+text_t db_text(const db_row_t *row, int column) {
+  return row->asked->driver->text(row, column);
+}
+
+int64_t db_int(const db_row_t *row, int column) {
+  return row->asked->driver->integer(row, column);
+}
+
+bool db_bool(const db_row_t *row, int column) {
+  return row->asked->driver->boolean(row, column);
+}
+
+double db_double(const db_row_t *row, int column) {
+  return row->asked->driver->number(row, column);
+}
+
+int64_t db_time(const db_row_t *row, int column) {
+  return db_is_null(row, column) ? 0 : row->asked->driver->time(row, column);
+}
+
+bool db_id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
+  id[0] = '\0';
+  if (db_is_null(row, column))
+    return false;
+  bool is_id = row->asked->driver->id(row, column, id);
+  row->asked->strange = row->asked->strange || !is_id;
+  return is_id;
+}

@@ -1,0 +1,54 @@
+/* db_driver.h: what db.c wants of a database. */
+#ifndef STORES_DB_DRIVER_H
+#define STORES_DB_DRIVER_H
+
+#include "db.h"
+
+/* A statement that is being run. */
+typedef struct db_asked {
+  int statement; /* of the plan, where there is no: */
+  const char *sql;
+  const db_params_t *params;
+  db_row_cb cb; /* may be NULL */
+  void *arg;
+  const char *what;
+  int64_t changed;
+  bool strange; /* a row is not as it was stored */
+  const struct db_driver *driver;
+} db_asked_t;
+
+/* conn is the driver's own connection. Everything blocks and answers a store_code. */
+typedef struct db_driver {
+  int (*check)(db_t *db, store_stop_t stop, store_error_t *error);
+  void (*close)(db_t *db);
+  /* A connection with its transaction begun; NULL: *code and error say why. */
+  void *(*begin)(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error);
+  /* Gives it back when it has been committed, or what is open was rolled back. */
+  int (*end)(db_t *db, enum db_mode mode, void *conn, bool commit, store_error_t *error);
+  /* After a failure nothing is open any more. */
+  int (*each)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
+  bool (*is_null)(const db_row_t *row, int column);
+  text_t (*text)(const db_row_t *row, int column);
+  int64_t (*integer)(const db_row_t *row, int column);
+  bool (*boolean)(const db_row_t *row, int column);
+  double (*number)(const db_row_t *row, int column);
+  int64_t (*time)(const db_row_t *row, int column);
+  bool (*id)(const db_row_t *row, int column, char id[MCP_UUID_SIZE]);
+} db_driver_t;
+
+/* What each driver's own db begins with. */
+struct db {
+  const db_driver_t *driver;
+  const db_plan_t *plan;
+};
+
+struct db_row {
+  void *statement;    /* SQLite's, */
+  const void *result; /* or PostgreSQL's */
+  db_asked_t *asked;
+};
+
+/* Gives a row to who asked; false: no more are wanted, or asked->strange. */
+bool db_give_row(const db_row_t *row);
+
+#endif

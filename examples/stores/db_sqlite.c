@@ -1,0 +1,181 @@
+/* db_sqlite.c: db.h on SQLite (sqlite_pools.h). Ids are blobs of 16 bytes, times and booleans integers.
+ *
+ * Foreign keys are heeded, as PostgreSQL does, and there is its collation "C". Why work ended early is kept
+ * by the connection; a statement that fails rolls its transaction back (conn_failed). */
+#include "db_driver.h"
+#include "sqlite_pools.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct db_sqlite {
+  db_t db; /* first: it is what others see */
+  conn_plan_t plan;
+  sqlite_pools_t pools;
+} db_sqlite_t;
+
+/* ---- Transactions ---- */
+
+static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
+  sqlite_pools_t *pools = &((db_sqlite_t *)db)->pools;
+  conn_t *conn = mode == DB_WRITE ? sqlite_writer(pools, error) : sqlite_reader(pools, stop, error);
+  *code = STORE_BUSY;
+  if (conn == NULL)
+    return NULL;
+  conn->stop = stop;
+  if (conn_run(conn, mode == DB_WRITE ? CONN_BEGIN_WRITE : CONN_BEGIN_READ) == SQLITE_OK)
+    return conn;
+  *code = conn_failed(conn, "beginning", error);
+  sqlite_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+  return NULL;
+}
+
+static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_t *error) {
+  sqlite_pools_t *pools = &((db_sqlite_t *)db)->pools;
+  conn_t *conn = arg;
+  int code = STORE_OK;
+  conn->stop = (store_stop_t){NULL, NULL};
+  conn->deadline_ms = 0;
+  if (commit && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "committing", error);
+  else if (!commit && !sqlite3_get_autocommit(conn->db))
+    conn_run(conn, CONN_ROLLBACK);
+  sqlite_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+  return code;
+}
+
+/* ---- Statements ---- */
+
+static void bind_one(sqlite3_stmt *statement, int place, const db_param_t *param) {
+  if (param->is_null)
+    return;
+  if (param->type == DB_TEXT)
+    bind_text(statement, place, param->text);
+  else if (param->type == DB_ID)
+    bind_id(statement, place, param->id);
+  else
+    sqlite3_bind_int64(statement, place, param->number);
+}
+
+/* SQLite numbers $1, $2, … as it meets them: to it they are names. */
+static void bind_all(sqlite3_stmt *statement, const db_params_t *params) {
+  for (int i = 0; i < params->count; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "$%d", i + 1);
+    int place = sqlite3_bind_parameter_index(statement, name);
+    if (place > 0)
+      bind_one(statement, place, &params->values[i]);
+  }
+}
+
+static enum row on_row(sqlite3_stmt *statement, void *arg) {
+  db_asked_t *asked = arg;
+  const db_row_t row = {.statement = statement, .asked = asked};
+  bool more = db_give_row(&row);
+  return asked->strange ? ROW_DAMAGED : more ? ROW_TAKEN : ROW_LAST;
+}
+
+static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
+  conn_t *conn = arg;
+  sqlite3_stmt *made = NULL, *statement;
+  (void)db;
+  conn->failure = SQLITE_OK;
+  if (asked->sql != NULL)
+    sqlite3_prepare_v2(conn->db, asked->sql, -1, &made, NULL);
+  statement = asked->sql != NULL ? made : conn_fixed(conn, asked->statement);
+  if (statement != NULL)
+    bind_all(statement, asked->params);
+  int code = conn_each(conn, statement, on_row, asked, asked->what, error);
+  asked->changed = sqlite3_changes(conn->db);
+  sqlite3_finalize(made);
+  bool taken = conn->failure == SQLITE_CONSTRAINT_UNIQUE || conn->failure == SQLITE_CONSTRAINT_PRIMARYKEY;
+  return taken ? STORE_TAKEN : code;
+}
+
+static bool is_null(const db_row_t *row, int column) {
+  return sqlite3_column_type(row->statement, column) == SQLITE_NULL;
+}
+
+static text_t text(const db_row_t *row, int column) {
+  return column_text(row->statement, column);
+}
+
+static int64_t integer(const db_row_t *row, int column) {
+  return sqlite3_column_int64(row->statement, column);
+}
+
+static bool boolean(const db_row_t *row, int column) {
+  return sqlite3_column_int(row->statement, column) != 0;
+}
+
+static double number(const db_row_t *row, int column) {
+  return sqlite3_column_double(row->statement, column);
+}
+
+static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
+  return column_id(row->statement, column, id);
+}
+
+/* ---- Checking ---- */
+
+static int check(db_t *db, store_stop_t stop, store_error_t *error) {
+  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, error);
+  db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, stop, &code, error) : NULL;
+  if (conn == NULL)
+    return code;
+  code = db_each_sql(conn, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL, "checking", error);
+  return db_end(conn, code, error);
+}
+
+/* ---- Opening and closing ---- */
+
+static int compare_bytes(void *arg, int a_len, const void *a, int b_len, const void *b) {
+  int order = memcmp(a, b, (size_t)(a_len < b_len ? a_len : b_len));
+  (void)arg;
+  return order != 0 ? order : a_len - b_len;
+}
+
+static int extend(sqlite3 *db, void *conn) {
+  int code = sqlite3_exec(db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
+  (void)conn;
+  return code != SQLITE_OK ? code : sqlite3_create_collation(db, "C", SQLITE_UTF8, NULL, compare_bytes);
+}
+
+static void on_close(db_t *db) {
+  sqlite_pools_close(&((db_sqlite_t *)db)->pools);
+  free(db);
+}
+
+static const db_driver_t driver = {.check = check,
+                                   .close = on_close,
+                                   .begin = begin,
+                                   .end = end,
+                                   .each = each,
+                                   .is_null = is_null,
+                                   .text = text,
+                                   .integer = integer,
+                                   .boolean = boolean,
+                                   .number = number,
+                                   .time = integer,
+                                   .id = id};
+
+db_t *db_open_sqlite(const char *path, const db_plan_t *plan, store_error_t *error) {
+  db_sqlite_t *self = calloc(1, sizeof *self);
+  if (self == NULL) {
+    snprintf(error->text, sizeof error->text, "no memory");
+    return NULL;
+  }
+  self->db = (db_t){&driver, plan};
+  self->plan = (conn_plan_t){.name = plan->name,
+                             .application_id = plan->application_id,
+                             .steps = plan->migrations,
+                             .step_count = plan->migration_count,
+                             .statements = plan->statements,
+                             .place_count = plan->statement_count,
+                             .extend = extend};
+  if (sqlite_pools_open(&self->pools, path, &self->plan, error))
+    return &self->db;
+  free(self);
+  return NULL;
+}

@@ -1,0 +1,169 @@
+/* db_test.c: see db_test.h. */
+#include "db_test.h"
+#include "leaks.h"
+
+#include <dirent.h>
+#include <libpq-fe.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const migrations[] = {
+    "CREATE TABLE things(id uuid NOT NULL PRIMARY KEY, name text UNIQUE, size bigint, flag boolean,"
+    " ratio double precision, at timestamptz);"
+    "CREATE INDEX things_size ON things(size, id)",
+    "ALTER TABLE things ADD COLUMN parent uuid REFERENCES things(id);"
+    "CREATE INDEX things_parent ON things(parent) WHERE parent IS NOT NULL"};
+
+static const char *const statements[STATEMENTS] = {
+    [ADD] = "INSERT INTO things(at, id, name, size, flag, ratio) VALUES($5, $1, $2, $3, $4, 0.25)",
+    [FETCH] = "SELECT id, name, size, flag, at, ratio FROM things WHERE id = $1",
+    [SET_PARENT] = "UPDATE things SET parent = $1 WHERE id = $2",
+    [COUNT] = "SELECT count(*) FROM things",
+    [GROW] = "UPDATE things SET size = size + 1 WHERE id = $1",
+    [NAMES] = "SELECT name FROM things WHERE $1 IS NULL OR name = $1 ORDER BY name COLLATE \"C\""};
+
+const db_plan_t test_plan = {.name = "Things",
+                             .version_table = "things_schema",
+                             .application_id = 0x54686e67,
+                             .lock = 4711,
+                             .migrations = migrations,
+                             .migration_count = 2,
+                             .statements = statements,
+                             .statement_count = STATEMENTS};
+
+static char directory[256], path[sizeof directory + 16];
+db_t *test_db;
+store_error_t test_error;
+const store_stop_t never = {NULL, NULL};
+
+bool on_postgresql(void) {
+  return getenv("DEWEY_DB_HOST") != NULL;
+}
+
+static const pq_place_t *place(void) {
+  static pq_place_t place;
+  place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
+                       .port = getenv("DEWEY_DB_PORT"),
+                       .name = "postgres",
+                       .user = getenv("DEWEY_DB_USER"),
+                       .password = getenv("DEWEY_DB_PASSWORD")};
+  return &place;
+}
+
+static void run_on_postgresql(const char *sql) {
+  PGconn *pg =
+      PQsetdbLogin(place()->host, place()->port, NULL, NULL, place()->name, place()->user, place()->password);
+  PGresult *result = PQexec(pg, sql);
+  ExecStatusType status = PQresultStatus(result);
+  cr_assert(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK, "%s", PQerrorMessage(pg));
+  PQclear(result);
+  PQfinish(pg);
+}
+
+void run_aside(const char *sql) {
+  if (on_postgresql()) {
+    run_on_postgresql(sql);
+    return;
+  }
+  sqlite3 *other;
+  cr_assert_eq(sqlite3_open(path, &other), SQLITE_OK);
+  cr_assert_eq(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(other));
+  sqlite3_close(other);
+}
+
+void make_place(void) {
+  const char *parent = getenv("TMPDIR");
+  char words[64];
+  snprintf(directory, sizeof directory, "%s/stores-XXXXXX", parent != NULL ? parent : P_tmpdir);
+  cr_assert_not_null(mkdtemp(directory));
+  snprintf(path, sizeof path, "%s/things.db", directory);
+  if (!on_postgresql())
+    return;
+  snprintf(words, sizeof words, "-c search_path=stores_%d", (int)getpid());
+  setenv("PGOPTIONS", words, 1);
+  snprintf(words, sizeof words, "CREATE SCHEMA stores_%d", (int)getpid());
+  run_on_postgresql(words);
+}
+
+db_t *open_unchecked(const db_plan_t *plan) {
+  test_error = (store_error_t){.text = ""};
+  return on_postgresql() ? db_open_pq(place(), plan, &test_error) : db_open_sqlite(path, plan, &test_error);
+}
+
+db_t *open_with(const db_plan_t *plan) {
+  db_t *db = open_unchecked(plan);
+  if (db == NULL || db_check(db, never, &test_error) == STORE_OK)
+    return db;
+  db_close(db);
+  return NULL;
+}
+
+void make_db(void) {
+  make_place();
+  test_db = open_with(&test_plan);
+  cr_assert_not_null(test_db, "%s", test_error.text);
+}
+
+void remove_place(void) {
+  DIR *files = opendir(directory);
+  struct dirent *file;
+  while ((file = readdir(files)) != NULL)
+    unlinkat(dirfd(files), file->d_name, 0);
+  closedir(files);
+  rmdir(directory);
+}
+
+void end_of_test(void) {
+  db_close(test_db);
+  expect_no_leak();
+}
+
+text_t text(const char *words) {
+  return (text_t){words, words != NULL ? strlen(words) : 0};
+}
+
+const char *id_of(int n) {
+  static char ids[8][MCP_UUID_SIZE];
+  static int turn;
+  char *id = ids[turn++ % 8];
+  snprintf(id, MCP_UUID_SIZE, "00000000-0000-4000-8000-%012d", n);
+  return id;
+}
+
+db_conn_t *begin(enum db_mode mode) {
+  int code = STORE_OK;
+  db_conn_t *conn = db_begin(test_db, mode, never, &code, &test_error);
+  cr_assert_not_null(conn, "%d: %s", code, test_error.text);
+  return conn;
+}
+
+int add(db_conn_t *conn, int n, const char *name) {
+  db_params_t params = {.count = 0};
+  db_add_id(&params, id_of(n));
+  db_add_text(&params, text(name));
+  db_add_int(&params, n);
+  db_add_bool(&params, n % 2 == 1);
+  db_add_time(&params, 1763700000000000 + n);
+  return db_each(conn, ADD, &params, NULL, NULL, NULL, "adding", &test_error);
+}
+
+void store(int n, const char *name) {
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_assert_eq(db_end(conn, add(conn, n, name), &test_error), STORE_OK, "%s", test_error.text);
+}
+
+static bool on_count(const db_row_t *row, void *arg) {
+  *(int64_t *)arg = db_int(row, 0);
+  return true;
+}
+
+int64_t count(void) {
+  int64_t found = -1;
+  db_conn_t *conn = begin(DB_READ);
+  int code = db_each(conn, COUNT, NULL, on_count, &found, NULL, "counting", &test_error);
+  cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
+  return found;
+}
