@@ -66,7 +66,7 @@ int db_end(db_conn_t *conn, int code, store_error_t *error);
 
 /* ---- Statements ---- */
 
-enum { DB_PARAMS_MAX = 16 };
+enum { DB_PARAMS_MAX = 32 };
 enum db_type { DB_TEXT, DB_INT, DB_BOOL, DB_TIME, DB_ID };
 
 typedef struct db_param {

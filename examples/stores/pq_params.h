@@ -5,7 +5,7 @@
 #include "ids.h"
 #include "stores.h"
 
-enum { PQ_PARAMS_MAX = 16 };
+enum { PQ_PARAMS_MAX = 32 };
 
 /* The first is $1. A text borrows; all else is copied. A type that is not given (0) is found by PostgreSQL
  * from the statement. */

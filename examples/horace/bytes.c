@@ -1,0 +1,111 @@
+/* bytes.c: see bytes.h.
+ *
+ * A clone is a state that the file had in one moment. A copy takes a while: whether the file was written to
+ * meanwhile is seen by its times and its size. */
+#include "bytes.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BUFFER_BYTES = 1024 * 1024 };
+
+bool bytes_equal(const bytes_t *one, const bytes_t *other) {
+  return one->size == other->size && strcmp(one->checksum, other->checksum) == 0;
+}
+
+static void write_hex(const unsigned char *digest, size_t len, char *text) {
+  static const char digits[] = "0123456789abcdef";
+  for (size_t i = 0; i < len; i++) {
+    *text++ = digits[digest[i] >> 4];
+    *text++ = digits[digest[i] & 15];
+  }
+  *text = '\0';
+}
+
+static ssize_t read_some(int file, char *buffer) {
+  ssize_t len;
+  do
+    len = read(file, buffer, BUFFER_BYTES);
+  while (len < 0 && errno == EINTR);
+  return len < 0 ? -errno : len;
+}
+
+static int write_all(int file, const char *buffer, size_t len) {
+  while (len > 0) {
+    ssize_t written = write(file, buffer, len);
+    if (written < 0 && errno != EINTR)
+      return -errno;
+    if (written > 0) {
+      buffer += written;
+      len -= (size_t)written;
+    }
+  }
+  return 0;
+}
+
+/* Reads all of from, writes it to to, unless that is -1, and hashes it. */
+static int pump(int from, int to, store_stop_t stop, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
+  ssize_t len;
+  *size = 0;
+  while ((len = read_some(from, buffer)) > 0) {
+    int code = to >= 0 ? write_all(to, buffer, (size_t)len) : 0;
+    if (code != 0)
+      return code;
+    if (stop.cb != NULL && stop.cb(stop.arg))
+      return -ECANCELED;
+    EVP_DigestUpdate(hash, buffer, (size_t)len);
+    *size += len;
+  }
+  return (int)len;
+}
+
+static int hash_and_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned len = 0;
+  EVP_MD_CTX *hash = EVP_MD_CTX_new();
+  char *buffer = malloc(BUFFER_BYTES);
+  int code = hash != NULL && buffer != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+  if (code == 0 && lseek(from, 0, SEEK_SET) < 0)
+    code = -errno;
+  if (code == 0)
+    code = pump(from, to, stop, hash, buffer, &bytes->size);
+  if (code == 0 && EVP_DigestFinal_ex(hash, digest, &len) != 1)
+    code = -ENOMEM;
+  if (code == 0)
+    write_hex(digest, len, bytes->checksum);
+  free(buffer);
+  EVP_MD_CTX_free(hash);
+  return code;
+}
+
+int bytes_read(int file, store_stop_t stop, bytes_t *bytes) {
+  return hash_and_copy(file, -1, stop, bytes);
+}
+
+static bool same_moment(const struct timespec *one, const struct timespec *other) {
+  return one->tv_sec == other->tv_sec && one->tv_nsec == other->tv_nsec;
+}
+
+static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
+  struct stat before, after;
+  if (fstat(from, &before) != 0)
+    return -errno;
+  int code = hash_and_copy(from, to, stop, bytes);
+  if (code == 0 && fstat(from, &after) != 0)
+    code = -errno;
+  if (code == 0 && !(before.st_size == after.st_size && bytes->size == after.st_size &&
+                     same_moment(&before.st_mtim, &after.st_mtim)))
+    code = -EAGAIN;
+  return code;
+}
+
+int bytes_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
+  int code = ioctl(to, FICLONE, from) == 0 ? bytes_read(to, stop, bytes) : copy(from, to, stop, bytes);
+  return code == 0 && fsync(to) != 0 ? -errno : code;
+}

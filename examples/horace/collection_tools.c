@@ -1,0 +1,210 @@
+/* collection_tools.c: see collection_tools.h. */
+#include "collection_tools.h"
+#include "wishes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { DESCRIPTION_MAX_BYTES = 4096, FILE_IDS_MAX = 1000, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000 };
+
+const char create_collection_schema[] = "{\"type\":\"object\",\"properties\":{"
+                                        "\"name\":{\"type\":\"string\"},"
+                                        "\"description\":{\"type\":\"string\"},"
+                                        "\"file_ids\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+                                        "\"metadata\":{\"type\":\"object\"}},"
+                                        "\"required\":[\"name\"]}";
+
+const char list_collections_schema[] = "{\"type\":\"object\",\"properties\":{"
+                                       "\"limit\":{\"type\":\"integer\"},"
+                                       "\"offset\":{\"type\":\"integer\"}}}";
+
+static const char doing[] = "reading the catalogue";
+
+/* ---- Collections shown ---- */
+
+typedef struct shown {
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *collections, *collection; /* the last one */
+} shown_t;
+
+static bool on_collection(const db_row_t *row, void *arg) {
+  shown_t *shown = arg;
+  yyjson_mut_doc *doc = shown->doc;
+  yyjson_mut_val *collection = shown->collection = yyjson_mut_arr_add_obj(doc, shown->collections);
+  char id[MCP_UUID_SIZE];
+  int64_t created_at = db_time(row, 4);
+  db_id(row, 0, id);
+  yyjson_mut_obj_add_strcpy(doc, collection, "collection_id", id);
+  add_text(doc, collection, "name", db_text(row, 1));
+  add_text(doc, collection, "description", db_text(row, 2));
+  yyjson_mut_obj_add_int(doc, collection, "file_count", db_int(row, 5));
+  add_time(doc, collection, "created_at", &created_at);
+  if (!db_is_null(row, 3))
+    add_json(doc, collection, "metadata", db_text(row, 3));
+  return true;
+}
+
+/* ---- horace_create_collection ---- */
+
+typedef struct creating {
+  char id[MCP_UUID_SIZE];
+  text_t name, description, metadata;
+  yyjson_val *file_ids;
+  char missing[MCP_UUID_SIZE]; /* a file that is not there */
+} creating_t;
+
+static int insert_or_change(db_conn_t *conn, creating_t *creating, bool is_new, store_error_t *error) {
+  db_params_t params = {.count = 0};
+  db_add_id(&params, creating->id);
+  if (is_new)
+    db_add_text(&params, creating->name);
+  db_add_text(&params, creating->description);
+  db_add_text(&params, creating->metadata);
+  if (is_new)
+    db_add_time(&params, mcp_time_now_us());
+  return db_each(conn, is_new ? SQL_COLLECTION_INSERT : SQL_COLLECTION_UPDATE, &params, NULL, NULL, NULL,
+                 "storing a collection", error);
+}
+
+/* Puts the files into it: all, or STORE_NONE. */
+static int put_files(db_conn_t *conn, creating_t *creating, store_error_t *error) {
+  size_t i, count;
+  yyjson_val *file;
+  int code = STORE_OK;
+  yyjson_arr_foreach(creating->file_ids, i, count, file) {
+    db_params_t params = {.count = 0};
+    int64_t changed = 0;
+    mcp_uuid_parse(yyjson_get_str(file), yyjson_get_len(file), creating->missing);
+    db_add_id(&params, creating->missing);
+    db_add_id(&params, creating->id);
+    db_add_time(&params, mcp_time_now_us());
+    if (code == STORE_OK)
+      code = db_each(conn, SQL_FILE_SET_COLLECTION, &params, NULL, NULL, &changed, "storing a collection",
+                     error);
+    if (code == STORE_OK && changed == 0)
+      return STORE_NONE;
+  }
+  return code;
+}
+
+static int store_collection(horace_t *horace, creating_t *creating, bool is_new, shown_t *shown,
+                            store_error_t *error) {
+  int code;
+  db_params_t params = {.count = 0};
+  db_conn_t *conn = db_begin(horace->db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  if (conn == NULL)
+    return code;
+  db_add_id(&params, creating->id);
+  code = insert_or_change(conn, creating, is_new, error);
+  if (code == STORE_OK)
+    code = put_files(conn, creating, error);
+  if (code == STORE_OK)
+    code = db_each(conn, SQL_COLLECTION_SHOW, &params, on_collection, shown, NULL, doing, error);
+  return db_end(conn, code, error);
+}
+
+/* The one of this name, or a new one; another caller may be making it: then it is there the next time. */
+static int create(horace_t *horace, creating_t *creating, shown_t *shown, store_error_t *error) {
+  int code = STORE_TAKEN;
+  for (int i = 0; i < 2 && code == STORE_TAKEN; i++) {
+    code = catalogue_find_collection(horace->db, creating->name, creating->id, error);
+    bool is_new = code == STORE_NONE;
+    if (code != STORE_OK && !is_new)
+      return code;
+    if (is_new)
+      mcp_uuid_new(creating->id);
+    code = store_collection(horace, creating, is_new, shown, error);
+  }
+  return code;
+}
+
+static bool read_file_ids(mcp_call_t *call, yyjson_val *ids) {
+  size_t i, count;
+  yyjson_val *file;
+  char id[MCP_UUID_SIZE];
+  if (yyjson_arr_size(ids) > FILE_IDS_MAX) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "file_ids are more than %d", FILE_IDS_MAX);
+    return false;
+  }
+  yyjson_arr_foreach(ids, i, count, file) {
+    if (!file_id_arg(call, file, id))
+      return false;
+  }
+  return true;
+}
+
+static bool read_creating(mcp_call_t *call, yyjson_val *args, creating_t *creating) {
+  creating->file_ids = yyjson_obj_get(args, "file_ids");
+  if (!name_arg(call, args, "name", NAME_MAX_BYTES, &creating->name) ||
+      !name_arg(call, args, "description", DESCRIPTION_MAX_BYTES, &creating->description) ||
+      !object_arg(call, args, "metadata", &creating->metadata) || !read_file_ids(call, creating->file_ids))
+    return false;
+  if (creating->name.len > 0)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "name is empty");
+  return false;
+}
+
+void on_create_collection(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  creating_t creating = {.id = ""};
+  store_error_t error;
+  trouble_t trouble;
+  shown_t shown = {.doc = mcp_call_doc(call), .collections = yyjson_mut_arr(mcp_call_doc(call))};
+  if (!read_creating(call, args, &creating))
+    return;
+  int code = create(horace, &creating, &shown, &error);
+  if (code == STORE_OK) {
+    mcp_call_log(call, MCP_LOG_INFO, NULL, "Collection stored: %.*s", (int)creating.name.len,
+                 creating.name.ptr);
+    mcp_call_reply(call, shown.collection);
+  } else if (code == STORE_NONE) {
+    trouble_say(&trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue; nothing was changed",
+                creating.missing);
+    end_trouble(call, &trouble);
+  } else {
+    end_store(call, horace, code, &error, "storing a collection");
+  }
+}
+
+/* ---- horace_list_collections ---- */
+
+static bool on_total(const db_row_t *row, void *arg) {
+  *(int64_t *)arg = db_int(row, 0);
+  return false;
+}
+
+static int list(horace_t *horace, int64_t limit, int64_t offset, store_stop_t stop, shown_t *shown,
+                int64_t *total, store_error_t *error) {
+  int code;
+  db_params_t params = {.count = 0};
+  db_add_int(&params, limit);
+  db_add_int(&params, offset);
+  db_conn_t *conn = db_begin(horace->db, DB_READ, stop, &code, error);
+  if (conn == NULL)
+    return code;
+  code = db_each(conn, SQL_COLLECTIONS_COUNT, NULL, on_total, total, NULL, doing, error);
+  if (code == STORE_OK)
+    code = db_each(conn, SQL_COLLECTIONS_SHOW, &params, on_collection, shown, NULL, doing, error);
+  return db_end(conn, code, error);
+}
+
+void on_list_collections(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  int64_t limit = LIST_LIMIT, offset = 0, total = 0;
+  store_error_t error;
+  shown_t shown = {.doc = mcp_call_doc(call), .collections = yyjson_mut_arr(mcp_call_doc(call))};
+  if (!int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &limit) ||
+      !int_arg(call, args, "offset", 0, INT64_MAX / 2, &offset))
+    return;
+  int code = list(horace, limit, offset, until_left(call), &shown, &total, &error);
+  if (code != STORE_OK) {
+    end_store(call, horace, code, &error, doing);
+    return;
+  }
+  yyjson_mut_val *answer = yyjson_mut_obj(shown.doc);
+  yyjson_mut_obj_add_int(shown.doc, answer, "total_count", total);
+  yyjson_mut_obj_add_val(shown.doc, answer, "collections", shown.collections);
+  mcp_metric_add(horace->figures.rows, "collections", (double)yyjson_mut_arr_size(shown.collections));
+  mcp_call_reply(call, answer);
+}

@@ -1,0 +1,18 @@
+/* figures.c: see figures.h. */
+#include "figures.h"
+
+#define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+void figures_make(figures_t *figures, mcp_server_t *server) {
+  *figures = (figures_t){
+      .registrations =
+          mcp_server_counter(server, "horace_registrations_total", "Files registered, by what became of it.",
+                             "outcome", VALUES("new", "changed", "again", "duplicate")),
+      .versions = mcp_server_counter(server, "horace_versions_total",
+                                     "Versions made, restored as a new one, and pruned.", "change",
+                                     VALUES("made", "restored", "pruned")),
+      .files = mcp_server_counter(server, "horace_files_total", "Files that changed their status.", "to",
+                                  VALUES("active", "archived", "deleted", "removed")),
+      .rows = mcp_server_counter(server, "horace_rows_total", "Rows given to callers.", "of",
+                                 VALUES("files", "collections"))};
+}

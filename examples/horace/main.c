@@ -1,0 +1,164 @@
+/* main.c: horace, the catalogue of files: settings from the environment, storage, database, server; or the
+ * command scan.
+ *
+ * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
+ * storage or the database cannot be opened or the port is taken, with 2 for a wrong command line. */
+#include "database.h"
+#include "files.h"
+#include "keeper.h"
+#include "scan.h"
+#include "tools.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: horace [--help] [--version]\n"
+    "       horace scan [--dry-run] [URL]\n"
+    "\n"
+    "Keeps a catalogue of files and of their versions, as a MCP server over WebSocket.\n"
+    "scan: registers the files of the storage that are not in the catalogue yet, with the Horace at URL\n"
+    "(ws://localhost:HORACE_MCP_PORT).\n"
+    "\n"
+    "Environment:\n"
+    "  HORACE_MCP_PORT        port to listen on; 0 picks a free one (8070)\n"
+    "  HORACE_STORAGE_PATH    directory of the files, made if it is missing: files/ below it has them\n"
+    "  HORACE_VERSION_COUNT   how many versions of a file are kept, 2 to 1000 (5)\n"
+    "  HORACE_DB_PATH         SQLite's database file (horace.db in the storage directory)\n"
+    "  HORACE_DB_HOST         PostgreSQL's host, or the directory of its socket: used instead of SQLite "
+    "(none)\n"
+    "  HORACE_DB_PORT         its port (5432)\n"
+    "  HORACE_DB_NAME         the database (horace)\n"
+    "  HORACE_DB_USER         the user (horace)\n"
+    "  HORACE_DB_PASSWORD     the password (none)\n"
+    "  GODOT_URL              Godot, which takes this server's log lines (ws://godot-mcp:9060)\n"
+    "  LOGGING_ENABLED        false: they go to stderr alone (true)\n"
+    "and what every component reads: ICCM_..., LOG_LEVEL.\n";
+
+typedef struct settings {
+  int64_t port, versions;
+  const char *storage;
+  database_t database;
+} settings_t;
+
+static bool read_settings(settings_t *settings) {
+  settings->storage = mcp_env_text("HORACE_STORAGE_PATH", NULL);
+  if (settings->storage == NULL) {
+    mcp_log(MCP_LOG_ERROR, "horace", "HORACE_STORAGE_PATH: not set; the directory of the files is needed");
+    return false;
+  }
+  return mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &settings->port) == 0 &&
+         mcp_env_int("HORACE_VERSION_COUNT", 5, 2, 1000, &settings->versions) == 0 &&
+         database_read(&settings->database, "HORACE", "HORACE_STORAGE_PATH", "");
+}
+
+/* ---- Looking after what is stored ---- */
+
+typedef struct keeping {
+  horace_t *horace;
+  mcp_server_t *server;
+  int failing; /* errno of the storage, as the server was told */
+} keeping_t;
+
+static bool look_at_storage(keeping_t *keeping) {
+  int failing = storage_check(&keeping->horace->storage);
+  if (failing != keeping->failing) {
+    mcp_server_set_need(keeping->server, "storage", failing != 0 ? strerror(failing) : NULL);
+    if (failing != 0)
+      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", strerror(failing));
+  }
+  keeping->failing = failing;
+  return failing == 0;
+}
+
+static int check_database(void *arg, store_stop_t stop, store_error_t *error) {
+  return db_check(arg, stop, error);
+}
+
+static bool on_look(void *arg, store_stop_t stop) {
+  keeping_t *keeping = arg;
+  horace_t *horace = keeping->horace;
+  trouble_t trouble;
+  bool storage = look_at_storage(keeping);
+  bool database = health_check(&horace->health, check_database, horace->db, stop);
+  return storage && database && work_settle_all(horace, stop, &trouble);
+}
+
+static void on_work(void *arg, store_stop_t stop) {
+  keeping_t *keeping = arg;
+  files_purge(keeping->horace, stop);
+}
+
+/* ---- Serving ---- */
+
+/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
+static int serve(const settings_t *settings, horace_t *horace) {
+  mcp_tool_t tools[HORACE_TOOLS + 1];
+  horace_tools(horace, tools);
+  mcp_server_t *server = mcp_server_new("horace", HORACE_VERSION, (int)settings->port, tools);
+  if (server == NULL)
+    return MCP_ESTATE; /* the library has logged why */
+  keeping_t keeping = {horace, server, 0};
+  const keeper_plan_t plan = {on_look, on_work, &keeping};
+  figures_make(&horace->figures, server);
+  health_tell(&horace->health, server);
+  keeper_t *keeper = keeper_start(&plan); /* it counts, so the server outlives it */
+  if (keeper == NULL)
+    mcp_log(MCP_LOG_ERROR, "horace", "no thread to look after the storage");
+  int code = keeper != NULL ? mcp_server_run(server) : MCP_ESTATE;
+  keeper_stop(keeper);
+  health_tell(&horace->health, NULL); /* a handler that is still at work may find something yet */
+  mcp_server_free(server);
+  return code;
+}
+
+static db_t *open_database(const database_t *database) {
+  store_error_t error;
+  db_t *db = database->path == NULL ? db_open_pq(&database->postgresql, &catalogue_plan, &error)
+                                    : db_open_sqlite(database->path, &catalogue_plan, &error);
+  if (db == NULL)
+    mcp_log(MCP_LOG_ERROR, "horace", "the database \"%s\" cannot be used: %s",
+            database->path != NULL ? database->path : database->postgresql.host, error.text);
+  return db;
+}
+
+static int serve_opened(const settings_t *settings, horace_t *horace) {
+  horace->db = open_database(&settings->database);
+  if (horace->db == NULL)
+    return MCP_ESTATE;
+  int code = serve(settings, horace);
+  if (code != MCP_ETIMEOUT)
+    db_close(horace->db);
+  return code;
+}
+
+static int run(const settings_t *settings) {
+  static horace_t horace; /* a handler may outlive the server, see below */
+  horace.versions = (int)settings->versions;
+  health_init(&horace.health, "horace", settings->database.path != NULL);
+  turns_init(&horace.turns);
+  if (!kinds_open(&horace.kinds))
+    return 1;
+  int code = storage_open(&horace.storage, settings->storage) ? serve_opened(settings, &horace) : MCP_ESTATE;
+  if (code == MCP_ETIMEOUT) { /* what is under way is settled at the next start */
+    mcp_log(MCP_LOG_WARN, "horace", "ending while the storage is still at work");
+    return 0;
+  }
+  kinds_close(&horace.kinds);
+  turns_deinit(&horace.turns);
+  return code == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv) {
+  settings_t settings = {.database = {.path = NULL}};
+  if (argc > 1 && strcmp(argv[1], "scan") == 0)
+    return scan_main(argc - 1, argv + 1);
+  int status = mcp_service_options(argc, argv, "horace", HORACE_VERSION, help);
+  if (status >= 0)
+    return status;
+  signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
+  status = read_settings(&settings) ? run(&settings) : 1;
+  database_deinit(&settings.database);
+  return status;
+}

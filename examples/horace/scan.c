@@ -1,0 +1,307 @@
+/* scan.c: see scan.h.
+ *
+ * A client of the Horace that runs: it asks for all paths in the catalogue, page by page, walks through
+ * files/, and has each file registered whose path is not among them, some at a time. What another one
+ * registers meanwhile is answered as a duplicate, which does no harm. */
+#include "scan.h"
+
+#include <fts.h>
+#include <getopt.h>
+#include <iccm_network.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { PAGE = 1000, IN_FLIGHT = 4, BAR_WIDTH = 30, SEARCH_MS = 60 * 1000, REGISTER_MS = 300 * 1000 };
+
+typedef struct names {
+  char **all;
+  size_t count, capacity;
+} names_t;
+
+typedef struct scan {
+  bool dry_run, has_bar;
+  char url[256];
+  char files[PATH_MAX]; /* the directory */
+  uv_loop_t loop;
+  mcp_client_t *client;
+  names_t known, found; /* known ones are sorted once all are there */
+  int asked;            /* which of the statuses */
+  int64_t offset;       /* of the page that is asked for */
+  size_t next, done, duplicates, failed;
+  bool broken; /* Horace has not told its paths */
+} scan_t;
+
+/* Of files whose bytes are in files/: the archive's leave their paths to others. */
+static const char *const statuses[] = {"active", "deleted"};
+enum { STATUSES = 2 };
+
+/* ---- Names ---- */
+
+static void add_name(names_t *names, const char *name) {
+  if (names->count == names->capacity) {
+    names->capacity = names->capacity > 0 ? 2 * names->capacity : 1024;
+    names->all = realloc(names->all, names->capacity * sizeof *names->all);
+  }
+  char *copy = names->all != NULL ? strdup(name) : NULL;
+  if (copy == NULL) {
+    fputs("horace: out of memory\n", stderr);
+    exit(1);
+  }
+  names->all[names->count++] = copy;
+}
+
+static int compare(const void *one, const void *other) {
+  return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+static bool has_name(const names_t *names, const char *name) {
+  return names->count > 0 && bsearch(&name, names->all, names->count, sizeof *names->all, compare) != NULL;
+}
+
+static void free_names(names_t *names) {
+  for (size_t i = 0; i < names->count; i++)
+    free(names->all[i]);
+  free(names->all);
+}
+
+/* ---- The bar ---- */
+
+/* On a terminal: how far it is, on one line that is written again and again. */
+static void show_bar(const scan_t *scan) {
+  char bar[BAR_WIDTH + 1];
+  size_t total = scan->found.count, full = total > 0 ? scan->done * BAR_WIDTH / total : BAR_WIDTH;
+  if (!scan->has_bar)
+    return;
+  memset(bar, ' ', BAR_WIDTH);
+  memset(bar, '#', full);
+  bar[BAR_WIDTH] = '\0';
+  fprintf(stderr, "\r[%s] %3zu %%  %zu of %zu%s", bar, total > 0 ? scan->done * 100 / total : 100, scan->done,
+          total, scan->done == total ? "\n" : "");
+}
+
+/* A line beside the bar. */
+static void say(const scan_t *scan, const char *path, const char *message) {
+  fprintf(stderr, "%shorace: %s: %s\n", scan->has_bar ? "\r\033[K" : "", path, message);
+}
+
+/* ---- Registering ---- */
+
+typedef struct registering {
+  scan_t *scan;
+  const char *path;
+} registering_t;
+
+static void finish(scan_t *scan) {
+  mcp_client_close(scan->client, NULL, NULL);
+}
+
+static void register_more(scan_t *scan);
+
+static void end_one(registering_t *registering, const char *message) {
+  scan_t *scan = registering->scan;
+  scan->done++;
+  if (message != NULL) {
+    say(scan, registering->path, message);
+    scan->failed++;
+  }
+  free(registering);
+  show_bar(scan);
+}
+
+static void on_registered(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  registering_t *registering = arg;
+  scan_t *scan = registering->scan;
+  (void)client;
+  bool failed = result->status != 0 || result->is_error;
+  if (!failed && yyjson_obj_get(result->value, "message") != NULL)
+    scan->duplicates++;
+  end_one(registering, failed ? result->message : NULL);
+  register_more(scan);
+}
+
+static void register_one(scan_t *scan, const char *path) {
+  registering_t *registering = malloc(sizeof *registering);
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  if (registering == NULL || root == NULL) {
+    fputs("horace: out of memory\n", stderr);
+    exit(1);
+  }
+  *registering = (registering_t){scan, path};
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "file_path", path);
+  yyjson_mut_obj_add_obj(doc, root, "metadata");
+  int code =
+      mcp_client_call(scan->client, "horace_register_file", doc, REGISTER_MS, on_registered, registering);
+  if (code != 0)
+    end_one(registering, mcp_strerror(code));
+}
+
+/* Keeps some on their way. */
+static void register_more(scan_t *scan) {
+  while (scan->next < scan->found.count && scan->next - scan->done < IN_FLIGHT)
+    register_one(scan, scan->found.all[scan->next++]);
+  if (scan->done == scan->found.count)
+    finish(scan);
+}
+
+/* ---- Finding ---- */
+
+static bool walk(scan_t *scan) {
+  char *const roots[] = {scan->files, NULL};
+  FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+  if (tree == NULL)
+    return false;
+  for (FTSENT *entry; (entry = fts_read(tree)) != NULL;) {
+    if (entry->fts_info == FTS_F && !has_name(&scan->known, entry->fts_path))
+      add_name(&scan->found, entry->fts_path);
+    if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) {
+      say(scan, entry->fts_path, strerror(entry->fts_errno));
+      scan->failed++;
+    }
+  }
+  fts_close(tree);
+  return true;
+}
+
+/* All known paths are there. */
+static void on_known(scan_t *scan) {
+  if (scan->known.count > 0)
+    qsort(scan->known.all, scan->known.count, sizeof *scan->known.all, compare);
+  scan->broken = !walk(scan);
+  if (scan->dry_run || scan->broken) {
+    for (size_t i = 0; i < scan->found.count; i++)
+      puts(scan->found.all[i]);
+    finish(scan);
+    return;
+  }
+  show_bar(scan);
+  register_more(scan);
+}
+
+/* ---- The catalogue's paths ---- */
+
+static void ask_for_page(scan_t *scan);
+
+static void take_file(scan_t *scan, yyjson_val *file) {
+  size_t i, count;
+  yyjson_val *path;
+  if (yyjson_is_str(yyjson_obj_get(file, "path")))
+    add_name(&scan->known, yyjson_get_str(yyjson_obj_get(file, "path")));
+  yyjson_arr_foreach(yyjson_obj_get(file, "other_paths"), i, count, path) {
+    if (yyjson_is_str(path))
+      add_name(&scan->known, yyjson_get_str(path));
+  }
+}
+
+static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  scan_t *scan = arg;
+  size_t i, count;
+  yyjson_val *file, *files = yyjson_obj_get(result->value, "results");
+  (void)client;
+  if (result->status != 0 || result->is_error || !yyjson_is_arr(files)) {
+    say(scan, scan->url, result->message != NULL ? result->message : "that is no Horace");
+    scan->broken = true;
+    finish(scan);
+    return;
+  }
+  yyjson_arr_foreach(files, i, count, file) {
+    take_file(scan, file);
+  }
+  scan->offset += PAGE;
+  if (yyjson_arr_size(files) < PAGE) {
+    scan->asked++;
+    scan->offset = 0;
+  }
+  ask_for_page(scan);
+}
+
+static void ask_for_page(scan_t *scan) {
+  if (scan->asked == STATUSES) {
+    on_known(scan);
+    return;
+  }
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "status", statuses[scan->asked]);
+  yyjson_mut_obj_add_str(doc, root, "sort_by", "path");
+  yyjson_mut_obj_add_str(doc, root, "order", "asc");
+  yyjson_mut_obj_add_int(doc, root, "limit", PAGE);
+  yyjson_mut_obj_add_int(doc, root, "offset", scan->offset);
+  if (mcp_client_call(scan->client, "horace_search_files", doc, SEARCH_MS, on_page, scan) != 0) {
+    scan->broken = true;
+    finish(scan);
+  }
+}
+
+/* ---- The command ---- */
+
+static int usage(void) {
+  fputs("usage: horace scan [--dry-run] [URL]\n", stderr);
+  return 2;
+}
+
+static bool find_storage(scan_t *scan) {
+  const char *storage = mcp_env_text("HORACE_STORAGE_PATH", NULL);
+  char *root = storage != NULL ? realpath(storage, NULL) : NULL;
+  if (root == NULL)
+    fprintf(stderr, "horace: HORACE_STORAGE_PATH: %s\n",
+            storage != NULL ? "there is no such directory" : "not set");
+  else
+    snprintf(scan->files, sizeof scan->files, "%s/files", root);
+  free(root);
+  return scan->files[0] != '\0';
+}
+
+/* 0, or the status to end with. */
+static int configure(scan_t *scan, int argc, char **argv) {
+  static const struct option options[] = {{"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
+  int64_t port;
+  for (int option; (option = getopt_long(argc, argv, "n", options, NULL)) != -1;) {
+    if (option != 'n')
+      return usage();
+    scan->dry_run = true;
+  }
+  if (argc - optind > 1)
+    return usage();
+  if (mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &port) != 0 || !find_storage(scan))
+    return 1;
+  snprintf(scan->url, sizeof scan->url, "ws://localhost:%d", (int)port);
+  if (optind < argc)
+    snprintf(scan->url, sizeof scan->url, "%s", argv[optind]);
+  scan->has_bar = !scan->dry_run && isatty(STDERR_FILENO);
+  return 0;
+}
+
+static int run(scan_t *scan) {
+  if (uv_loop_init(&scan->loop) != 0)
+    return 1;
+  scan->client = mcp_client_new(&scan->loop, scan->url);
+  if (scan->client == NULL) {
+    fprintf(stderr, "horace: %s: %s\n", scan->url, mcp_last_error());
+    uv_loop_close(&scan->loop);
+    return 1;
+  }
+  mcp_client_set_fail_fast(scan->client, true);
+  ask_for_page(scan);
+  uv_run(&scan->loop, UV_RUN_DEFAULT);
+  mcp_client_free(scan->client);
+  uv_loop_close(&scan->loop);
+  if (!scan->broken && !scan->dry_run)
+    printf("%zu files registered, %zu of them with bytes that were known, %zu failed; %zu were known\n",
+           scan->done - scan->failed, scan->duplicates, scan->failed, scan->known.count);
+  free_names(&scan->known);
+  free_names(&scan->found);
+  return scan->broken || scan->failed > 0 ? 1 : 0;
+}
+
+int scan_main(int argc, char **argv) {
+  static scan_t scan;
+  int status = configure(&scan, argc, argv);
+  return status != 0 ? status : run(&scan);
+}

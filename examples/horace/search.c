@@ -1,0 +1,149 @@
+/* search.c: see search.h. The SQL is put together of fixed pieces, one for each thing that is asked for; what
+ * callers say goes into parameters alone. */
+#include "search.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SQL_SIZE = 4096 };
+
+const char *const search_sorts[SORTS] = {"created_at", "updated_at", "size",   "path",
+                                         "owner",      "mime_type",  "version"};
+
+/* The same as columns, in a stable order. */
+static const char *const orders[SORTS][2] = {
+    {"f.created_at DESC, f.id DESC", "f.created_at, f.id"},
+    {"f.updated_at DESC, f.id DESC", "f.updated_at, f.id"},
+    {"f.size DESC, f.id DESC", "f.size, f.id"},
+    {"f.path DESC, f.id DESC", "f.path, f.id"},
+    {"f.owner DESC NULLS LAST, f.id DESC", "f.owner NULLS LAST, f.id"},
+    {"f.mime_type DESC, f.id DESC", "f.mime_type, f.id"},
+    {"f.version DESC, f.id DESC", "f.version, f.id"}};
+
+typedef struct sql {
+  char text[SQL_SIZE];
+  size_t len;
+  db_params_t params;
+  char type[2][KIND_SIZE]; /* texts that parameters borrow */
+} sql_t;
+
+static void add(sql_t *sql, const char *piece) {
+  sql->len += (size_t)snprintf(sql->text + sql->len, sizeof sql->text - sql->len, "%s", piece);
+}
+
+/* A condition's beginning, and the name of the parameter that was added last. */
+static void add_condition(sql_t *sql, const char *piece) {
+  sql->len +=
+      (size_t)snprintf(sql->text + sql->len, sizeof sql->text - sql->len, "%s$%d", piece, sql->params.count);
+}
+
+static void where_text(sql_t *sql, const char *piece, text_t value) {
+  db_add_text(&sql->params, value);
+  add_condition(sql, piece);
+}
+
+static void where_int(sql_t *sql, const char *piece, int64_t value) {
+  db_add_int(&sql->params, value);
+  add_condition(sql, piece);
+}
+
+static void where_time(sql_t *sql, const char *piece, int64_t us) {
+  db_add_time(&sql->params, us);
+  add_condition(sql, piece);
+}
+
+/* "image/" + '*': whatever sorts from "image/" to before "image0", the character behind the slash. */
+static void where_kind_begins(sql_t *sql, text_t type) {
+  snprintf(sql->type[0], KIND_SIZE, "%.*s", (int)type.len - 1, type.ptr);
+  snprintf(sql->type[1], KIND_SIZE, "%.*s0", (int)type.len - 2, type.ptr);
+  where_text(sql, " AND f.mime_type >= ", (text_t){sql->type[0], strlen(sql->type[0])});
+  where_text(sql, " AND f.mime_type < ", (text_t){sql->type[1], strlen(sql->type[1])});
+}
+
+static void where_extension(sql_t *sql, text_t type) {
+  bool dot = type.ptr[0] == '.';
+  size_t len = type.len - dot;
+  for (size_t i = 0; i < len && i < KIND_SIZE; i++)
+    sql->type[0][i] = (char)tolower((unsigned char)type.ptr[i + dot]);
+  where_text(sql, " AND f.extension = ", (text_t){sql->type[0], len});
+}
+
+static void where_type(sql_t *sql, text_t type) {
+  if (type.len >= 2 && memcmp(type.ptr + type.len - 2, "/*", 2) == 0)
+    where_kind_begins(sql, type);
+  else if (memchr(type.ptr, '/', type.len) != NULL)
+    where_text(sql, " AND f.mime_type = ", type);
+  else
+    where_extension(sql, type);
+}
+
+static void where_tags(sql_t *sql, const text_t *tags, int count) {
+  for (int i = 0; i < count; i++) {
+    where_text(sql, " AND f.id IN (SELECT file FROM horace_tags WHERE tag = ", tags[i]);
+    add(sql, ")");
+  }
+}
+
+static void where(sql_t *sql, const search_t *search) {
+  add(sql, " FROM horace_files f WHERE true");
+  if (search->status >= 0)
+    where_text(sql, " AND f.status = ",
+               (text_t){file_statuses[search->status], strlen(file_statuses[search->status])});
+  if (search->owner.ptr != NULL)
+    where_text(sql, " AND f.owner = ", search->owner);
+  if (search->file_type.ptr != NULL)
+    where_type(sql, search->file_type);
+  if (search->collection != NULL) {
+    db_add_id(&sql->params, search->collection);
+    add_condition(sql, " AND f.collection = ");
+  }
+  if (search->created_after != INT64_MIN)
+    where_time(sql, " AND f.created_at >= ", search->created_after);
+  if (search->created_before != INT64_MAX)
+    where_time(sql, " AND f.created_at <= ", search->created_before);
+  if (search->min_size > 0)
+    where_int(sql, " AND f.size >= ", search->min_size);
+  if (search->max_size < INT64_MAX)
+    where_int(sql, " AND f.size <= ", search->max_size);
+  where_tags(sql, search->tags, search->tag_count);
+}
+
+static bool on_total(const db_row_t *row, void *arg) {
+  *(int64_t *)arg = db_int(row, 0);
+  return false;
+}
+
+static int count(db_conn_t *conn, const search_t *search, int64_t *total, store_error_t *error) {
+  sql_t sql = {.len = 0};
+  add(&sql, "SELECT count(*)");
+  where(&sql, search);
+  return db_each_sql(conn, sql.text, &sql.params, on_total, total, "counting files", error);
+}
+
+static int read_page(db_conn_t *conn, const search_t *search, db_row_cb cb, void *arg, store_error_t *error) {
+  const char *order = orders[search->sort][search->ascending];
+  sql_t sql = {.len = 0};
+  add(&sql, "SELECT " SHOWN_COLUMNS " FROM (SELECT f.*");
+  where(&sql, search);
+  add(&sql, " ORDER BY ");
+  add(&sql, order);
+  where_int(&sql, " LIMIT ", search->limit);
+  where_int(&sql, " OFFSET ", search->offset);
+  add(&sql, ") f" WITH_COLLECTION WITH_PATHS " ORDER BY ");
+  add(&sql, order);
+  add(&sql, ", p.path");
+  return db_each_sql(conn, sql.text, &sql.params, cb, arg, "searching files", error);
+}
+
+int search_run(db_t *db, const search_t *search, store_stop_t stop, db_row_cb cb, void *arg, int64_t *total,
+               store_error_t *error) {
+  int code;
+  db_conn_t *conn = db_begin(db, DB_READ, stop, &code, error);
+  if (conn == NULL)
+    return code;
+  code = count(conn, search, total, error);
+  if (code == STORE_OK)
+    code = read_page(conn, search, cb, arg, error);
+  return db_end(conn, code, error);
+}

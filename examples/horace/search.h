@@ -1,0 +1,40 @@
+/* search.h: files found by what is known of them. Blocks; any thread. */
+#ifndef HORACE_SEARCH_H
+#define HORACE_SEARCH_H
+
+#include "catalogue.h"
+
+enum { SEARCH_TAGS_MAX = 16 };
+
+enum search_sort {
+  SORT_CREATED,
+  SORT_UPDATED,
+  SORT_SIZE,
+  SORT_PATH,
+  SORT_OWNER,
+  SORT_KIND,
+  SORT_VERSION,
+  SORTS
+};
+extern const char *const search_sorts[SORTS]; /* as callers name them */
+
+/* What a file has to fulfil; what is missing is not asked for. */
+typedef struct search {
+  int tag_count;
+  text_t tags[SEARCH_TAGS_MAX]; /* all of them; no two alike */
+  text_t owner;
+  text_t file_type;                      /* "text/csv", "image/" + '*', "csv" or ".csv" */
+  const char *collection;                /* its id */
+  int64_t created_after, created_before; /* both included */
+  int64_t min_size, max_size;
+  int status; /* enum file_status; -1: any */
+  enum search_sort sort;
+  bool ascending;
+  int64_t limit, offset;
+} search_t;
+
+/* Counts what fulfils it, and gives rows of a page: SHOWN_COLUMNS, those of one file one after the other. */
+int search_run(db_t *db, const search_t *search, store_stop_t stop, db_row_cb cb, void *arg, int64_t *total,
+               store_error_t *error);
+
+#endif

@@ -1,0 +1,265 @@
+/* storage.c: see storage.h.
+ *
+ * Which file a caller means is decided by opening it (mcp_open_beneath); where that is, the kernel tells of
+ * the open descriptor. A mount below files/ is another place, even if its name stands in files/: it is
+ * refused, by the number that the kernel gives each mount. */
+#define _GNU_SOURCE /* statx, O_PATH */
+#include "storage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, PROBE_SIZE = 16 };
+
+static const char files_name[] = "files";
+
+/* ---- Opening ---- */
+
+static void say(const char *path, const char *what) {
+  mcp_log(MCP_LOG_ERROR, "storage", "HORACE_STORAGE_PATH \"%s\": %s: %s", path, what, strerror(errno));
+}
+
+static bool open_directory(const char *root, int at, const char *name, mode_t mode, int *directory) {
+  if (mkdirat(at, name, mode) != 0 && errno != EEXIST) {
+    say(root, name);
+    return false;
+  }
+  *directory = openat(at, name, DIRECTORY);
+  if (*directory < 0)
+    say(root, name);
+  return *directory >= 0;
+}
+
+/* The mount that a descriptor is on; where the kernel does not number them, the device. */
+static int read_mount(int file, uint64_t *mount) {
+  struct statx about;
+  if (statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &about) != 0)
+    return -errno;
+  *mount = (about.stx_mask & STATX_MNT_ID) != 0 ? about.stx_mnt_id
+                                                : (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
+  return 0;
+}
+
+static bool open_all(storage_t *storage, int root) {
+  if (!open_directory(storage->root, root, files_name, 0777, &storage->files) ||
+      !open_directory(storage->root, root, ".horace_versions", 0755, &storage->versions) ||
+      !open_directory(storage->root, root, ".horace_archive", 0755, &storage->archive) ||
+      !open_directory(storage->root, root, ".horace_work", 0700, &storage->work))
+    return false;
+  if (read_mount(storage->files, &storage->mount) != 0) {
+    say(storage->root, files_name);
+    return false;
+  }
+  storage->lock = openat(root, ".horace_lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (storage->lock >= 0 && flock(storage->lock, LOCK_EX | LOCK_NB) == 0)
+    return true;
+  if (errno == EWOULDBLOCK)
+    mcp_log(MCP_LOG_ERROR, "storage", "HORACE_STORAGE_PATH \"%s\": another Horace uses it", storage->root);
+  else
+    say(storage->root, ".horace_lock");
+  return false;
+}
+
+bool storage_open(storage_t *storage, const char *path) {
+  *storage = (storage_t){.files = -1, .versions = -1, .archive = -1, .work = -1, .lock = -1};
+  storage->root = mkdir(path, 0755) == 0 || errno == EEXIST ? realpath(path, NULL) : NULL;
+  int root = storage->root != NULL ? open(storage->root, DIRECTORY) : -1;
+  size_t size = storage->root != NULL ? strlen(storage->root) + sizeof "/files" : 0;
+  storage->below = root >= 0 ? malloc(size) : NULL;
+  if (storage->below == NULL) {
+    say(path, "the directory cannot be opened");
+  } else if (strchr(storage->root, ':') != NULL) {
+    errno = EINVAL;
+    say(path, "a colon cannot be in it");
+  } else {
+    snprintf(storage->below, size, "%s/%s", storage->root, files_name);
+    if (open_all(storage, root)) {
+      close(root);
+      return true;
+    }
+  }
+  if (root >= 0)
+    close(root);
+  storage_close(storage);
+  return false;
+}
+
+void storage_close(storage_t *storage) {
+  const int all[] = {storage->files, storage->versions, storage->archive, storage->work, storage->lock};
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    if (all[i] >= 0)
+      close(all[i]);
+  free(storage->root);
+  free(storage->below);
+}
+
+int storage_check(const storage_t *storage) {
+  int file = storage_begin(storage, "probe");
+  int code = file < 0 ? -file : 0;
+  if (file >= 0 && write(file, "probe", 5) != 5)
+    code = errno;
+  if (file >= 0)
+    close(file);
+  storage_unlink(storage->work, "probe");
+  return code;
+}
+
+/* ---- Finding ---- */
+
+/* Where an open file is, below files/; false: not there, or moved away meanwhile. */
+static bool read_path(const storage_t *storage, int file, char path[STORAGE_PATH_SIZE]) {
+  char link[64], whole[STORAGE_PATH_SIZE];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t len = readlink(link, whole, sizeof whole - 1);
+  size_t below = strlen(storage->below);
+  if (len <= (ssize_t)below + 1)
+    return false;
+  whole[len] = '\0';
+  if (memcmp(whole, storage->below, below) != 0 || whole[below] != '/')
+    return false;
+  memcpy(path, whole + below + 1, (size_t)len - below);
+  return true;
+}
+
+/* Whether the path leads to the very same file, on the mount of files/. */
+static bool is_at(const storage_t *storage, int file, const char *path) {
+  struct stat here, there;
+  int again = storage_open_file(storage, path);
+  if (again < 0)
+    return false;
+  bool same = fstat(file, &here) == 0 && fstat(again, &there) == 0 && here.st_dev == there.st_dev &&
+              here.st_ino == there.st_ino;
+  close(again);
+  return same;
+}
+
+int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found) {
+  char whole[STORAGE_PATH_SIZE];
+  bool absolute = len > 0 && file_path[0] == '/';
+  size_t below = absolute ? 0 : strlen(storage->below) + 1;
+  if (len == 0 || len + below >= sizeof whole || memchr(file_path, '\0', len) != NULL)
+    return MCP_EOUTSIDE;
+  if (!absolute)
+    snprintf(whole, sizeof whole, "%s/", storage->below);
+  memcpy(whole + below, file_path, len);
+  found->file = mcp_open_beneath(storage->below, whole, below + len);
+  if (found->file < 0)
+    return found->file;
+  if (read_path(storage, found->file, found->path) && is_at(storage, found->file, found->path))
+    return 0;
+  close(found->file);
+  return MCP_EOUTSIDE;
+}
+
+/* One step down from directory, which is closed; a name need not end in NUL. Nothing on another mount. */
+static int step(const storage_t *storage, int directory, const char *name, size_t len, bool make) {
+  char text[256];
+  uint64_t mount;
+  int next = -ENOENT;
+  if (len < sizeof text) {
+    memcpy(text, name, len);
+    text[len] = '\0';
+    if (make && mkdirat(directory, text, 0777) == 0)
+      fsync(directory);
+    next = openat(directory, text, DIRECTORY);
+    next = next < 0 ? -errno : next;
+  }
+  close(directory);
+  if (next >= 0 && (read_mount(next, &mount) != 0 || mount != storage->mount)) {
+    close(next);
+    next = -ENOENT;
+  }
+  return next;
+}
+
+int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name) {
+  int at = fcntl(storage->files, F_DUPFD_CLOEXEC, 0);
+  if (at < 0)
+    return -errno;
+  for (const char *slash; at >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1)
+    at = step(storage, at, path, (size_t)(slash - path), make);
+  *name = path;
+  return at;
+}
+
+int storage_open_file(const storage_t *storage, const char *path) {
+  const char *name;
+  int parent = storage_open_parent(storage, path, false, &name);
+  if (parent < 0)
+    return parent == -ENOTDIR || parent == -ELOOP ? -ENOENT : parent;
+  int file = openat(parent, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  int code = file < 0 ? -errno : 0;
+  struct stat about;
+  uint64_t mount;
+  close(parent);
+  if (file < 0)
+    return code == -ELOOP || code == -ENXIO ? -ENOENT : code;
+  if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && read_mount(file, &mount) == 0 &&
+      mount == storage->mount)
+    return file;
+  close(file);
+  return -ENOENT;
+}
+
+/* ---- Names ---- */
+
+static const char *shard_of(const char *id) {
+  return id + MCP_UUID_SIZE - 1 - 2;
+}
+
+void storage_version_name(char name[STORAGE_NAME_SIZE], const char *id, int64_t version) {
+  snprintf(name, STORAGE_NAME_SIZE, "%s/%s.%lld", shard_of(id), id, (long long)version);
+}
+
+void storage_archive_name(char name[STORAGE_NAME_SIZE], const char *id) {
+  snprintf(name, STORAGE_NAME_SIZE, "%s/%s", shard_of(id), id);
+}
+
+/* ---- Changing ---- */
+
+/* Syncs the directory that a name, with one slash or none, is in. */
+static int sync_directory_of(int directory, const char *name) {
+  const char *slash = strchr(name, '/');
+  char shard[8] = ".";
+  if (slash != NULL)
+    snprintf(shard, sizeof shard, "%.*s", (int)(slash - name), name);
+  int at = openat(directory, shard, DIRECTORY);
+  int code = at < 0 || fsync(at) != 0 ? -errno : 0;
+  if (at >= 0)
+    close(at);
+  return code;
+}
+
+static void make_shard(int directory, const char *name) {
+  char shard[8];
+  snprintf(shard, sizeof shard, "%.*s", (int)strcspn(name, "/"), name);
+  if (mkdirat(directory, shard, 0755) == 0)
+    fsync(directory);
+}
+
+int storage_move(int from, const char *old_name, int to, const char *new_name) {
+  int code = renameat(from, old_name, to, new_name);
+  if (code != 0 && errno == ENOENT && strchr(new_name, '/') != NULL) {
+    make_shard(to, new_name);
+    code = renameat(from, old_name, to, new_name);
+  }
+  if (code != 0)
+    return -errno;
+  code = sync_directory_of(to, new_name);
+  return code == 0 ? sync_directory_of(from, old_name) : code;
+}
+
+int storage_begin(const storage_t *storage, const char *name) {
+  storage_unlink(storage->work, name);
+  int file = openat(storage->work, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+  return file < 0 ? -errno : file;
+}
+
+int storage_unlink(int directory, const char *name) {
+  return unlinkat(directory, name, 0) == 0 || errno == ENOENT ? 0 : -errno;
+}

@@ -1,0 +1,66 @@
+/* storage.h: the directories that Horace keeps, and the names in them.
+ *
+ *     files/                    the files themselves; whatever others put there
+ *     .horace_versions/XX/ID.N  the bytes of version N of the file ID, never changed
+ *     .horace_archive/XX/ID     those of a file that is archived
+ *     .horace_work/             what is under way; empty when nothing is
+ *
+ * XX are the last two digits of ID. A path is relative to files/ and has no link, "." or ".." in it: each
+ * file has one. It is opened step by step, so that nothing that others put there leads elsewhere. Any thread.
+ */
+#ifndef HORACE_STORAGE_H
+#define HORACE_STORAGE_H
+
+#include <iccm_network.h>
+#include <sys/stat.h>
+
+enum { STORAGE_PATH_SIZE = 4096, STORAGE_NAME_SIZE = 80 };
+
+typedef struct storage {
+  char *root;  /* absolute, without links; owned */
+  char *below; /* root/files, for mcp_open_beneath(); owned */
+  int files, versions, archive, work, lock;
+  uint64_t mount; /* that files/ is on */
+} storage_t;
+
+/* Makes the directories that are missing, and sees to it that no other Horace uses them. False: the log says
+ * why, and nothing has to be closed. */
+bool storage_open(storage_t *storage, const char *path);
+void storage_close(storage_t *storage);
+
+/* Whether it can be written to: 0, or errno. */
+int storage_check(const storage_t *storage);
+
+/* A file that a caller named. */
+typedef struct found_file {
+  int file; /* open for reading; the caller's to close */
+  char path[STORAGE_PATH_SIZE];
+} found_file_t;
+
+/* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EOUTSIDE;
+ * MCP_ENOTFILE; or libuv's code, UV_ENOENT and others. */
+int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found);
+
+/* Opens the file at a path for reading: a descriptor, or -errno; -ENOENT also where the path leads elsewhere
+ * by now, or to no regular file. */
+int storage_open_file(const storage_t *storage, const char *path);
+
+/* Opens the directory that a path's last name is in, and gives that name; make: makes it where it is missing.
+ * A descriptor, or -errno. */
+int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name);
+
+/* Names below their directories. */
+void storage_version_name(char name[STORAGE_NAME_SIZE], const char *id, int64_t version);
+void storage_archive_name(char name[STORAGE_NAME_SIZE], const char *id);
+
+/* Renames so that it outlasts a crash: the directories are synced, the one it came from last. A directory XX
+ * that is missing is made. 0 or -errno. */
+int storage_move(int from, const char *old_name, int to, const char *new_name);
+
+/* Opens a new empty file in the working directory, or -errno. */
+int storage_begin(const storage_t *storage, const char *name);
+
+/* Unlinks, and does not mind where there is nothing; 0 or -errno. */
+int storage_unlink(int directory, const char *name);
+
+#endif

@@ -1,0 +1,456 @@
+/* tools.c: Horace's tools for files, and the table of all its tools.
+ *
+ * They run on the server's pool, since disk and database block. Answers are built in the call's own document,
+ * which remembers when memory ran out. Wrong arguments are answered with MCP_INVALID_PARAMS and the reason,
+ * all else that goes wrong with MCP_TOOL_ERROR and data.error_code. */
+#include "tools.h"
+#include "collection_tools.h"
+#include "search.h"
+#include "wishes.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SEARCH_LIMIT = 50, SEARCH_LIMIT_MAX = 1000 };
+
+static const char register_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"file_path\":{\"type\":\"string\",\"description\":\"Absolute path to file in /mnt/irina_storage/\"},"
+    "\"metadata\":{\"type\":\"object\",\"description\":\"File metadata\",\"properties\":{"
+    "\"owner\":{\"type\":\"string\"},"
+    "\"purpose\":{\"type\":\"string\"},"
+    "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+    "\"collection\":{\"type\":\"string\"},"
+    "\"correlation_id\":{\"type\":\"string\"}}}},"
+    "\"required\":[\"file_path\",\"metadata\"]}";
+
+#define FILTERS                                                                                              \
+  "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"                                           \
+  "\"owner\":{\"type\":\"string\"},"                                                                         \
+  "\"created_after\":{\"type\":\"string\"},"                                                                 \
+  "\"created_before\":{\"type\":\"string\"},"                                                                \
+  "\"file_type\":{\"type\":\"string\"},"                                                                     \
+  "\"min_size\":{\"type\":\"integer\"},"                                                                     \
+  "\"max_size\":{\"type\":\"integer\"},"                                                                     \
+  "\"collection\":{\"type\":\"string\"},"                                                                    \
+  "\"status\":{\"type\":\"string\"},"                                                                        \
+  "\"limit\":{\"type\":\"integer\"},"                                                                        \
+  "\"offset\":{\"type\":\"integer\"},"                                                                       \
+  "\"sort_by\":{\"type\":\"string\",\"enum\":[\"created_at\",\"updated_at\",\"size\",\"path\",\"owner\","    \
+  "\"mime_type\",\"version\"]},"                                                                             \
+  "\"order\":{\"type\":\"string\",\"enum\":[\"asc\",\"desc\"]}"
+
+static const char search_schema[] =
+    "{\"type\":\"object\",\"properties\":{" FILTERS ","
+    "\"query\":{\"type\":\"object\",\"description\":\"The same arguments, nested\",\"properties\":{" FILTERS
+    "}}}}";
+
+static const char info_schema[] = "{\"type\":\"object\",\"properties\":{"
+                                  "\"file_id\":{\"type\":\"string\"},"
+                                  "\"include_versions\":{\"type\":\"boolean\"}},"
+                                  "\"required\":[\"file_id\"]}";
+
+static const char update_schema[] = "{\"type\":\"object\",\"properties\":{"
+                                    "\"file_id\":{\"type\":\"string\"},"
+                                    "\"metadata\":{\"type\":\"object\"},"
+                                    "\"check_for_changes\":{\"type\":\"boolean\"}},"
+                                    "\"required\":[\"file_id\"]}";
+
+static const char restore_schema[] = "{\"type\":\"object\",\"properties\":{"
+                                     "\"file_id\":{\"type\":\"string\"},"
+                                     "\"version\":{\"type\":\"integer\"}},"
+                                     "\"required\":[\"file_id\",\"version\"]}";
+
+/* ---- What all of them do ---- */
+
+static void add_path(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const horace_t *horace,
+                     const char *path) {
+  char whole[2 * STORAGE_PATH_SIZE];
+  snprintf(whole, sizeof whole, "%s/%s", horace->storage.below, path);
+  yyjson_mut_obj_add_strcpy(doc, object, name, whole);
+}
+
+/* A line of the log about a file. */
+static void log_file(mcp_call_t *call, const record_t *record, const char *what) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, data, "file_id", record->id);
+  yyjson_mut_obj_add_strcpy(doc, data, "path", record->path);
+  yyjson_mut_obj_add_int(doc, data, "version", record->version);
+  yyjson_mut_obj_add_int(doc, data, "size", record->bytes.size);
+  mcp_call_log(call, MCP_LOG_INFO, data, "%s: %s", what, record->path);
+}
+
+/* ---- horace_register_file ---- */
+
+static void end_registered(mcp_call_t *call, const record_t *record) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
+  yyjson_mut_obj_add_strcpy(doc, answer, "checksum", record->bytes.checksum);
+  yyjson_mut_obj_add_int(doc, answer, "size", record->bytes.size);
+  yyjson_mut_obj_add_strcpy(doc, answer, "mime_type", record->kind);
+  add_time(doc, answer, "registered_at", &record->updated_at);
+  yyjson_mut_obj_add_int(doc, answer, "version", record->version);
+  mcp_call_reply(call, answer);
+}
+
+static void end_duplicate(mcp_call_t *call, const record_t *record) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
+  yyjson_mut_obj_add_str(doc, answer, "message", "These bytes are registered already.");
+  mcp_call_reply(call, answer);
+}
+
+static void on_register(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char *const names[] = {
+      [FILE_NEW] = "new", [FILE_CHANGED] = "changed", [FILE_AGAIN] = "again", [FILE_DUPLICATE] = "duplicate"};
+  static const char *const words[] = {[FILE_NEW] = "Registered",
+                                      [FILE_CHANGED] = "New version registered",
+                                      [FILE_AGAIN] = "Registered again",
+                                      [FILE_DUPLICATE] = "Registered already"};
+  horace_t *horace = arg;
+  wishes_t wishes;
+  trouble_t trouble;
+  record_t record;
+  enum file_outcome outcome;
+  if (!wishes_read(call, horace, yyjson_obj_get(args, "metadata"), false, &wishes))
+    return;
+  if (!file_register(horace, text_arg(args, "file_path"), &wishes, until_left(call), &record, &outcome,
+                     &trouble)) {
+    end_trouble(call, &trouble);
+    return;
+  }
+  mcp_metric_add(horace->figures.registrations, names[outcome], 1);
+  if (outcome == FILE_NEW || outcome == FILE_CHANGED)
+    mcp_metric_add(horace->figures.versions, "made", 1);
+  log_file(call, &record, words[outcome]);
+  if (outcome == FILE_DUPLICATE)
+    end_duplicate(call, &record);
+  else
+    end_registered(call, &record);
+  record_deinit(&record);
+}
+
+/* ---- Files shown ---- */
+
+/* Rows become objects in an array, one a file. */
+typedef struct shown {
+  const horace_t *horace;
+  yyjson_mut_doc *doc;
+  yyjson_mut_val *files, *file; /* the last one */
+  char id[MCP_UUID_SIZE];       /* of that */
+  bool whole;                   /* with what only one that is asked for shows */
+} shown_t;
+
+static shown_t shown_begin(mcp_call_t *call, const horace_t *horace, bool whole) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  return (shown_t){.horace = horace, .doc = doc, .files = yyjson_mut_arr(doc), .whole = whole};
+}
+
+static void add_whole(shown_t *shown, const db_row_t *row) {
+  add_text(shown->doc, shown->file, "status", db_text(row, 12));
+  add_text(shown->doc, shown->file, "correlation_id", db_text(row, 13));
+  yyjson_mut_obj_add_int(shown->doc, shown->file, "current_version", db_int(row, 9));
+  if (!db_is_null(row, 14))
+    add_json(shown->doc, shown->file, "metadata", db_text(row, 14));
+}
+
+static void add_row_path(shown_t *shown, const char *name, text_t path) {
+  char text[STORAGE_PATH_SIZE];
+  snprintf(text, sizeof text, "%.*s", (int)path.len, path.ptr);
+  add_path(shown->doc, shown->file, name, shown->horace, text);
+}
+
+static void add_file(shown_t *shown, const db_row_t *row) {
+  yyjson_mut_doc *doc = shown->doc;
+  yyjson_mut_val *file = shown->file = yyjson_mut_obj(doc);
+  int64_t created_at = db_time(row, 7), updated_at = db_time(row, 8);
+  yyjson_mut_arr_append(shown->files, file);
+  yyjson_mut_obj_add_strcpy(doc, file, "file_id", shown->id);
+  add_row_path(shown, "path", db_text(row, 1));
+  add_text(doc, file, "owner", db_text(row, 2));
+  add_text(doc, file, "purpose", db_text(row, 3));
+  add_json(doc, file, "tags", db_text(row, 4));
+  yyjson_mut_obj_add_int(doc, file, "size", db_int(row, 5));
+  add_text(doc, file, "mime_type", db_text(row, 6));
+  add_time(doc, file, "created_at", &created_at);
+  add_time(doc, file, "updated_at", &updated_at);
+  yyjson_mut_obj_add_int(doc, file, "version", db_int(row, 9));
+  add_text(doc, file, "checksum", db_text(row, 10));
+  add_text(doc, file, "collection", db_text(row, 11));
+  if (shown->whole)
+    add_whole(shown, row);
+}
+
+static void add_other_path(shown_t *shown, text_t path) {
+  yyjson_mut_val *paths = yyjson_mut_obj_get(shown->file, "other_paths");
+  char whole[2 * STORAGE_PATH_SIZE];
+  if (paths == NULL)
+    paths = yyjson_mut_obj_add_arr(shown->doc, shown->file, "other_paths");
+  snprintf(whole, sizeof whole, "%s/%.*s", shown->horace->storage.below, (int)path.len, path.ptr);
+  yyjson_mut_arr_add_strcpy(shown->doc, paths, whole);
+}
+
+static bool on_file(const db_row_t *row, void *arg) {
+  shown_t *shown = arg;
+  char id[MCP_UUID_SIZE];
+  db_id(row, 0, id);
+  if (strcmp(id, shown->id) != 0) {
+    memcpy(shown->id, id, sizeof id);
+    add_file(shown, row);
+  }
+  if (!db_is_null(row, 16))
+    add_other_path(shown, db_text(row, 16));
+  return true;
+}
+
+/* ---- horace_search_files ---- */
+
+/* An argument, from query where that has it. */
+static yyjson_val *either(yyjson_val *args, const char *name) {
+  yyjson_val *nested = yyjson_obj_get(yyjson_obj_get(args, "query"), name);
+  return nested != NULL && !yyjson_is_null(nested) ? nested : yyjson_obj_get(args, name);
+}
+
+/* Where an argument stands, for the functions that look it up by its name. */
+static yyjson_val *holder(yyjson_val *args, const char *name) {
+  yyjson_val *query = yyjson_obj_get(args, "query"), *nested = yyjson_obj_get(query, name);
+  return nested != NULL && !yyjson_is_null(nested) ? query : args;
+}
+
+static bool refuse(mcp_call_t *call, const char *why) {
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", why);
+  return false;
+}
+
+static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *search) {
+  size_t i, count;
+  yyjson_val *tag;
+  if (yyjson_arr_size(tags) > SEARCH_TAGS_MAX)
+    return refuse(call, "tags are more than 16");
+  yyjson_arr_foreach(tags, i, count, tag) {
+    search->tags[search->tag_count++] = (text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
+  }
+  return true;
+}
+
+static bool read_search_status(mcp_call_t *call, yyjson_val *args, search_t *search) {
+  text_t status = text_arg(holder(args, "status"), "status");
+  if (status.ptr == NULL)
+    return true;
+  search->status = file_status_of(status);
+  if (search->status >= 0 || (status.len == 3 && memcmp(status.ptr, "all", 3) == 0))
+    return true;
+  return refuse(call, "status must be active, archived, deleted or all");
+}
+
+static void read_order(yyjson_val *args, search_t *search) {
+  yyjson_val *sort = either(args, "sort_by");
+  for (int i = 0; i < SORTS; i++)
+    if (yyjson_equals_str(sort, search_sorts[i]))
+      search->sort = (enum search_sort)i;
+  search->ascending = yyjson_equals_str(either(args, "order"), "asc");
+}
+
+static bool read_search(mcp_call_t *call, horace_t *horace, yyjson_val *args, search_t *search,
+                        char collection[MCP_UUID_SIZE]) {
+  *search = (search_t){.status = FILE_ACTIVE,
+                       .created_after = INT64_MIN,
+                       .created_before = INT64_MAX,
+                       .max_size = INT64_MAX,
+                       .limit = SEARCH_LIMIT};
+  yyjson_val *in = either(args, "collection");
+  read_order(args, search);
+  if (!name_arg(call, holder(args, "owner"), "owner", NAME_MAX_BYTES, &search->owner) ||
+      !name_arg(call, holder(args, "file_type"), "file_type", KIND_SIZE - 2, &search->file_type) ||
+      !time_arg(call, holder(args, "created_after"), "created_after", &search->created_after) ||
+      !time_arg(call, holder(args, "created_before"), "created_before", &search->created_before) ||
+      !int_arg(call, holder(args, "min_size"), "min_size", 0, INT64_MAX / 2, &search->min_size) ||
+      !int_arg(call, holder(args, "max_size"), "max_size", 0, INT64_MAX / 2, &search->max_size) ||
+      !int_arg(call, holder(args, "limit"), "limit", 1, SEARCH_LIMIT_MAX, &search->limit) ||
+      !int_arg(call, holder(args, "offset"), "offset", 0, INT64_MAX / 2, &search->offset) ||
+      !read_search_status(call, args, search) || !read_search_tags(call, either(args, "tags"), search))
+    return false;
+  if (search->file_type.ptr != NULL && search->file_type.len == 0)
+    return refuse(call, "file_type is empty");
+  if (in == NULL || yyjson_is_null(in))
+    return true;
+  search->collection = collection;
+  return collection_arg(call, horace, in, collection);
+}
+
+static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  search_t search;
+  char collection[MCP_UUID_SIZE];
+  store_error_t error;
+  int64_t total = 0;
+  if (!read_search(call, horace, args, &search, collection))
+    return;
+  shown_t shown = shown_begin(call, horace, false);
+  int code = search_run(horace->db, &search, until_left(call), on_file, &shown, &total, &error);
+  if (code != STORE_OK) {
+    end_store(call, horace, code, &error, "searching");
+    return;
+  }
+  yyjson_mut_val *answer = yyjson_mut_obj(shown.doc);
+  yyjson_mut_obj_add_int(shown.doc, answer, "total_count", total);
+  yyjson_mut_obj_add_val(shown.doc, answer, "results", shown.files);
+  yyjson_mut_obj_add_int(shown.doc, answer, "limit", search.limit);
+  yyjson_mut_obj_add_int(shown.doc, answer, "offset", search.offset);
+  mcp_metric_add(horace->figures.rows, "files", (double)yyjson_mut_arr_size(shown.files));
+  mcp_call_reply(call, answer);
+}
+
+/* ---- horace_get_file_info ---- */
+
+static bool on_version(const db_row_t *row, void *arg) {
+  shown_t *shown = arg;
+  yyjson_mut_doc *doc = shown->doc;
+  yyjson_mut_val *versions = yyjson_mut_obj_get(shown->file, "versions");
+  yyjson_mut_val *version = yyjson_mut_arr_add_obj(doc, versions);
+  int64_t number = db_int(row, 0), created_at = db_time(row, 1);
+  char name[STORAGE_NAME_SIZE], path[STORAGE_PATH_SIZE + STORAGE_NAME_SIZE];
+  storage_version_name(name, shown->id, number);
+  snprintf(path, sizeof path, "%s/.horace_versions/%s", shown->horace->storage.root, name);
+  yyjson_mut_obj_add_int(doc, version, "version", number);
+  add_time(doc, version, "timestamp", &created_at);
+  yyjson_mut_obj_add_int(doc, version, "size", db_int(row, 2));
+  add_text(doc, version, "checksum", db_text(row, 3));
+  yyjson_mut_obj_add_strcpy(doc, version, "path", path);
+  return true;
+}
+
+/* STORE_NONE: there is no such file. */
+static int read_info(horace_t *horace, const char *id, bool versions, shown_t *shown, store_error_t *error) {
+  static const char doing[] = "reading the catalogue";
+  int code;
+  db_params_t params = {.count = 0};
+  db_add_id(&params, id);
+  db_conn_t *conn = db_begin(horace->db, DB_READ, (store_stop_t){NULL, NULL}, &code, error);
+  if (conn == NULL)
+    return code;
+  code = db_each(conn, SQL_FILE_SHOW, &params, on_file, shown, NULL, doing, error);
+  if (code == STORE_OK && versions && shown->file != NULL) {
+    yyjson_mut_obj_add_arr(shown->doc, shown->file, "versions");
+    code = db_each(conn, SQL_VERSIONS_SHOW, &params, on_version, shown, NULL, doing, error);
+  }
+  code = db_end(conn, code, error);
+  return code == STORE_OK && shown->file == NULL ? STORE_NONE : code;
+}
+
+static void on_info(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  char id[MCP_UUID_SIZE];
+  store_error_t error;
+  trouble_t trouble;
+  if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id))
+    return;
+  shown_t shown = shown_begin(call, horace, true);
+  int code = read_info(horace, id, yyjson_is_true(yyjson_obj_get(args, "include_versions")), &shown, &error);
+  if (code == STORE_OK) {
+    mcp_metric_add(horace->figures.rows, "files", 1);
+    mcp_call_reply(call, shown.file);
+  } else if (code == STORE_NONE) {
+    trouble_say(&trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue", id);
+    end_trouble(call, &trouble);
+  } else {
+    end_store(call, horace, code, &error, "reading the catalogue");
+  }
+}
+
+/* ---- horace_update_file ---- */
+
+static void end_updated(mcp_call_t *call, yyjson_val *metadata, const record_t *record, int64_t created) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  size_t i, count;
+  yyjson_val *key, *value;
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
+  yyjson_mut_val *fields = yyjson_mut_obj_add_arr(doc, answer, "updated_fields");
+  yyjson_obj_foreach(metadata, i, count, key, value) {
+    yyjson_mut_arr_append(fields, yyjson_val_mut_copy(doc, key));
+  }
+  if (created > 0)
+    yyjson_mut_obj_add_int(doc, answer, "version_created", created);
+  else
+    yyjson_mut_obj_add_null(doc, answer, "version_created");
+  yyjson_mut_obj_add_int(doc, answer, "current_version", record->version);
+  mcp_call_reply(call, answer);
+}
+
+static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  yyjson_val *metadata = yyjson_obj_get(args, "metadata");
+  char id[MCP_UUID_SIZE];
+  wishes_t wishes;
+  trouble_t trouble;
+  record_t record;
+  int64_t created = 0;
+  if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
+      !wishes_read(call, horace, metadata, true, &wishes))
+    return;
+  if (!file_update(horace, id, &wishes, yyjson_is_true(yyjson_obj_get(args, "check_for_changes")),
+                   until_left(call), &record, &created, &trouble)) {
+    end_trouble(call, &trouble);
+    return;
+  }
+  if (created > 0)
+    mcp_metric_add(horace->figures.versions, "made", 1);
+  if (wishes.status >= 0)
+    mcp_metric_add(horace->figures.files, file_statuses[wishes.status], 1);
+  log_file(call, &record, created > 0 ? "New version" : wishes.status >= 0 ? "Status set" : "Updated");
+  end_updated(call, metadata, &record, created);
+  record_deinit(&record);
+}
+
+/* ---- horace_restore_version ---- */
+
+static void on_restore(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  char id[MCP_UUID_SIZE];
+  trouble_t trouble;
+  record_t record;
+  int64_t version = 0;
+  if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
+      !int_arg(call, args, "version", 1, INT32_MAX, &version))
+    return;
+  if (!file_restore(horace, id, version, until_left(call), &record, &trouble)) {
+    end_trouble(call, &trouble);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  mcp_metric_add(horace->figures.versions, "restored", 1);
+  log_file(call, &record, "Restored");
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record.id);
+  yyjson_mut_obj_add_int(doc, answer, "restored_to_version", version);
+  yyjson_mut_obj_add_int(doc, answer, "new_version_created", record.version);
+  add_path(doc, answer, "current_path", horace, record.path);
+  mcp_call_reply(call, answer);
+  record_deinit(&record);
+}
+
+/* ---- The table ---- */
+
+void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]) {
+  const mcp_tool_t table[HORACE_TOOLS + 1] = {
+      {"horace_register_file", "Register a file with Horace catalog", register_schema, on_register, horace,
+       MCP_TOOL_BLOCKING},
+      {"horace_search_files", "Search file catalog by metadata", search_schema, on_search, horace,
+       MCP_TOOL_BLOCKING},
+      {"horace_get_file_info", "Get detailed metadata for specific file", info_schema, on_info, horace,
+       MCP_TOOL_BLOCKING},
+      {"horace_create_collection", "Create or update a file collection", create_collection_schema,
+       on_create_collection, horace, MCP_TOOL_BLOCKING},
+      {"horace_list_collections", "List all collections", list_collections_schema, on_list_collections,
+       horace, MCP_TOOL_BLOCKING},
+      {"horace_update_file", "Update file metadata or trigger re-versioning", update_schema, on_update,
+       horace, MCP_TOOL_BLOCKING},
+      {"horace_restore_version", "Restore a file to a previous version", restore_schema, on_restore, horace,
+       MCP_TOOL_BLOCKING},
+      MCP_TOOL_END};
+  memcpy(tools, table, sizeof table);
+}

@@ -1,0 +1,155 @@
+/* wishes.c: see wishes.h. What has no column of its own is kept as it is. */
+#include "wishes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PURPOSE_MAX_BYTES = 4096, CORRELATION_MAX_BYTES = 128 };
+
+void end_trouble(mcp_call_t *call, const trouble_t *trouble) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, data, "error_code", trouble->error_code);
+  if (trouble->retry)
+    yyjson_mut_obj_add_true(doc, data, "retry");
+  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", trouble->text);
+}
+
+void end_store(mcp_call_t *call, horace_t *horace, int code, const store_error_t *error, const char *doing) {
+  trouble_t trouble;
+  trouble_store(horace, &trouble, code, error, doing);
+  end_trouble(call, &trouble);
+}
+
+static bool refuse(mcp_call_t *call, const char *name, const char *what) {
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s %s", name, what);
+  return false;
+}
+
+bool file_id_arg(mcp_call_t *call, yyjson_val *value, char id[MCP_UUID_SIZE]) {
+  trouble_t trouble;
+  if (yyjson_is_str(value) && mcp_uuid_parse(yyjson_get_str(value), yyjson_get_len(value), id) == 0)
+    return true;
+  trouble_say(&trouble, "FILE_NOT_FOUND", "that is not the id of a file");
+  end_trouble(call, &trouble);
+  return false;
+}
+
+bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, text_t *json) {
+  yyjson_val *value = yyjson_obj_get(args, name);
+  *json = (text_t){NULL, 0};
+  if (value == NULL || yyjson_is_null(value))
+    return true;
+  size_t len = 0;
+  char *text = yyjson_val_write(value, 0, &len);
+  yyjson_mut_val *kept =
+      text != NULL && len <= METADATA_MAX_BYTES ? yyjson_mut_strncpy(mcp_call_doc(call), text, len) : NULL;
+  free(text);
+  *json = (text_t){yyjson_mut_get_str(kept), len};
+  return kept != NULL || refuse(call, name, "is too large");
+}
+
+bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char id[MCP_UUID_SIZE]) {
+  text_t text = {yyjson_get_str(name), yyjson_get_len(name)};
+  trouble_t trouble;
+  store_error_t error;
+  int code = catalogue_find_collection(horace->db, text, id, &error);
+  if (code == STORE_OK)
+    return true;
+  if (code != STORE_NONE) {
+    end_store(call, horace, code, &error, "reading the catalogue");
+    return false;
+  }
+  trouble_say(&trouble, "COLLECTION_NOT_FOUND",
+              "there is no such collection; horace_create_collection makes one");
+  end_trouble(call, &trouble);
+  return false;
+}
+
+/* A text that is given, or null, which removes it. */
+static bool read_text(mcp_call_t *call, const char *name, yyjson_val *value, size_t max_bytes, text_t *text) {
+  *text = yyjson_is_null(value) ? (text_t){"", 0} : (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+  if (text->ptr == NULL)
+    return refuse(call, name, "must be a text");
+  return text->len <= max_bytes || refuse(call, name, "is too long");
+}
+
+static bool has_tag(yyjson_mut_val *tags, yyjson_val *tag) {
+  size_t i, count;
+  yyjson_mut_val *other;
+  yyjson_mut_arr_foreach(tags, i, count, other) {
+    if (yyjson_mut_equals_strn(other, yyjson_get_str(tag), yyjson_get_len(tag)))
+      return true;
+  }
+  return false;
+}
+
+static bool is_tag(yyjson_val *tag) {
+  return yyjson_is_str(tag) && yyjson_get_len(tag) > 0 && yyjson_get_len(tag) <= TAG_MAX_BYTES;
+}
+
+/* Each tag once, in the order given. */
+static bool read_tags(mcp_call_t *call, yyjson_val *value, wishes_t *wishes) {
+  size_t i, count;
+  yyjson_val *tag;
+  wishes->details.tags = yyjson_mut_arr(wishes->doc);
+  if (!yyjson_is_arr(value) && !yyjson_is_null(value))
+    return refuse(call, "tags", "must be an array of texts");
+  if (yyjson_arr_size(value) > TAGS_MAX)
+    return refuse(call, "tags", "are more than 64");
+  yyjson_arr_foreach(value, i, count, tag) {
+    if (!is_tag(tag))
+      return refuse(call, "tags", "must be texts of 1 to 128 bytes");
+    if (!has_tag(wishes->details.tags, tag))
+      yyjson_mut_arr_append(wishes->details.tags, yyjson_val_mut_copy(wishes->doc, tag));
+  }
+  return true;
+}
+
+static bool read_collection(mcp_call_t *call, horace_t *horace, yyjson_val *value, wishes_t *wishes) {
+  wishes->details.collection = "";
+  if (yyjson_is_null(value) || (yyjson_is_str(value) && yyjson_get_len(value) == 0))
+    return true;
+  if (!yyjson_is_str(value))
+    return refuse(call, "collection", "must be a text");
+  wishes->details.collection = wishes->collection;
+  return collection_arg(call, horace, value, wishes->collection);
+}
+
+static bool read_status(mcp_call_t *call, yyjson_val *value, wishes_t *wishes) {
+  wishes->status =
+      yyjson_is_str(value) ? file_status_of((text_t){yyjson_get_str(value), yyjson_get_len(value)}) : -1;
+  return wishes->status >= 0 || refuse(call, "status", "must be active, archived or deleted");
+}
+
+static bool read_member(mcp_call_t *call, horace_t *horace, yyjson_val *key, yyjson_val *value,
+                        bool status_too, wishes_t *wishes) {
+  if (yyjson_equals_str(key, "owner"))
+    return read_text(call, "owner", value, NAME_MAX_BYTES, &wishes->details.owner);
+  if (yyjson_equals_str(key, "purpose"))
+    return read_text(call, "purpose", value, PURPOSE_MAX_BYTES, &wishes->details.purpose);
+  if (yyjson_equals_str(key, "correlation_id"))
+    return read_text(call, "correlation_id", value, CORRELATION_MAX_BYTES, &wishes->details.correlation_id);
+  if (yyjson_equals_str(key, "tags"))
+    return read_tags(call, value, wishes);
+  if (yyjson_equals_str(key, "collection"))
+    return read_collection(call, horace, value, wishes);
+  if (status_too && yyjson_equals_str(key, "status"))
+    return read_status(call, value, wishes);
+  yyjson_mut_obj_put(wishes->more, yyjson_val_mut_copy(wishes->doc, key),
+                     yyjson_val_mut_copy(wishes->doc, value));
+  return true;
+}
+
+bool wishes_read(mcp_call_t *call, horace_t *horace, yyjson_val *metadata, bool status_too,
+                 wishes_t *wishes) {
+  size_t i, count;
+  yyjson_val *key, *value;
+  *wishes = (wishes_t){.doc = mcp_call_doc(call), .status = -1};
+  wishes->more = yyjson_mut_obj(wishes->doc);
+  yyjson_obj_foreach(metadata, i, count, key, value) {
+    if (!read_member(call, horace, key, value, status_too, wishes))
+      return false;
+  }
+  return true;
+}
