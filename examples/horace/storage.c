@@ -206,6 +206,25 @@ int storage_open_file(const storage_t *storage, const char *path) {
   return -ENOENT;
 }
 
+int storage_look(const storage_t *storage, const char *path) {
+  const char *name;
+  struct stat about;
+  int parent = storage_open_parent(storage, path, false, &name);
+  if (parent == -ENOENT)
+    return SPOT_FREE;
+  if (parent < 0)
+    return parent == -ENOTDIR || parent == -ELOOP ? SPOT_OTHER : parent;
+  int spot = SPOT_FREE;
+  if (faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) != 0)
+    spot = -errno;
+  else if (fstatat(parent, name, &about, AT_SYMLINK_NOFOLLOW) == 0)
+    spot = S_ISREG(about.st_mode) ? SPOT_FILE : SPOT_OTHER;
+  else if (errno != ENOENT)
+    spot = -errno;
+  close(parent);
+  return spot;
+}
+
 /* ---- Names ---- */
 
 static const char *shard_of(const char *id) {

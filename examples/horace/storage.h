@@ -45,6 +45,11 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
  * by now, or to no regular file. */
 int storage_open_file(const storage_t *storage, const char *path);
 
+/* What is at a path, so that something else can be put there: or -errno, -EACCES where its directory may not
+ * be changed. */
+enum storage_spot { SPOT_FREE, SPOT_FILE, SPOT_OTHER };
+int storage_look(const storage_t *storage, const char *path);
+
 /* Opens the directory that a path's last name is in, and gives that name; make: makes it where it is missing.
  * A descriptor, or -errno. */
 int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name);

@@ -1,0 +1,239 @@
+/* register.c: file_register(); see files.h.
+ *
+ * The path tells whether the file is known; if not, its bytes tell whether it is a duplicate. Two who
+ * register the same path, or the same bytes, at once: the database lets one of them through, and the other
+ * looks again.
+ */
+#include "change.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { ATTEMPTS = 3 };
+
+enum attempt { DONE, FAILED, ONCE_MORE }; /* once more: the catalogue has changed meanwhile */
+
+static enum attempt attempt_of(bool fine) {
+  return fine ? DONE : FAILED;
+}
+
+typedef struct registering {
+  horace_t *horace;
+  const found_file_t *found;
+  wishes_t *wishes;
+  store_stop_t stop;
+  record_t *record;
+  enum file_outcome outcome;
+  trouble_t *trouble;
+} registering_t;
+
+/* The bytes are another file's: this path is one more where they are. */
+static enum attempt add_duplicate(registering_t *this) {
+  store_error_t error;
+  edit_t edit = {.record = this->record, .add_path = this->found->path};
+  int code = change_commit_edit(this->horace, &edit, &error);
+  this->outcome = FILE_DUPLICATE;
+  if (code == STORE_TAKEN)
+    return ONCE_MORE;
+  return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
+}
+
+/* Looks for a file of these bytes, which *record is then; STORE_NONE: there is none. */
+static int find_duplicate(registering_t *this, const bytes_t *bytes, store_error_t *error) {
+  record_t record;
+  int code = catalogue_find_bytes(this->horace->db, bytes, &record, error);
+  if (code == STORE_OK)
+    *this->record = record;
+  return code;
+}
+
+/* Before anything is copied: a file of a size that is known may be a duplicate. */
+static enum attempt look_for_duplicate(registering_t *this, bool *found) {
+  struct stat about;
+  bytes_t bytes;
+  store_error_t error;
+  bool known = false;
+  *found = false;
+  if (fstat(this->found->file, &about) != 0)
+    return attempt_of(trouble_disk(this->trouble, -errno, "reading the file"));
+  int code = catalogue_knows_size(this->horace->db, about.st_size, &known, &error);
+  if (code == STORE_OK && !known)
+    return DONE;
+  int read = code == STORE_OK ? bytes_read(this->found->file, this->stop, &bytes) : 0;
+  if (read != 0)
+    return attempt_of(trouble_disk(this->trouble, read, "reading the file"));
+  if (code == STORE_OK)
+    code = find_duplicate(this, &bytes, &error);
+  *found = code == STORE_OK;
+  return attempt_of(*found || code == STORE_NONE ||
+                    trouble_store(this->horace, this->trouble, code, &error, "reading the catalogue"));
+}
+
+static int write_new(db_conn_t *conn, void *arg, store_error_t *error) {
+  const registering_t *this = arg;
+  const record_t *record = this->record;
+  int code = catalogue_add(conn, record, error);
+  return code == STORE_OK
+             ? catalogue_set_details(conn, record->id, &this->wishes->details, record->updated_at, error)
+             : code;
+}
+
+/* A version 1 that is staged goes to the catalogue, unless its bytes have come there meanwhile. Whoever
+ * registers the same bytes waits. */
+static enum attempt add_new(registering_t *this) {
+  store_error_t error;
+  record_t new = *this->record;
+  if (!turns_take(&this->horace->turns, new.bytes.checksum, this->stop)) {
+    work_drop(this->horace, new.id, 1);
+    return attempt_of(change_busy(this->trouble));
+  }
+  int code = find_duplicate(this, &new.bytes, &error);
+  bool duplicate = code == STORE_OK;
+  if (code == STORE_NONE)
+    code = change_commit(this->horace, write_new, this, &error);
+  turns_give(&this->horace->turns, new.bytes.checksum);
+  if (duplicate || change_is_refused(code))
+    work_drop(this->horace, new.id, 1);
+  if (duplicate)
+    return add_duplicate(this);
+  if (code == STORE_TAKEN)
+    return ONCE_MORE;
+  if (code != STORE_OK)
+    return attempt_of(change_not_committed(this->horace, this->trouble, code, &error));
+  work_finish(this->horace, new.id, 1, 1);
+  this->outcome = FILE_NEW;
+  return DONE;
+}
+
+static enum attempt stage_new(registering_t *this) {
+  record_t *record = this->record;
+  int code = work_stage(this->horace, record->id, 1, this->found->file, this->stop, &record->bytes);
+  if (code != 0)
+    return attempt_of(change_not_staged(this->trouble, code));
+  kinds_read(&this->horace->kinds, this->found->file, record->path, record->kind);
+  return add_new(this);
+}
+
+static enum attempt register_new(registering_t *this) {
+  char id[MCP_UUID_SIZE];
+  record_t *record = this->record;
+  bool duplicate;
+  enum attempt attempt = look_for_duplicate(this, &duplicate);
+  if (attempt != DONE)
+    return attempt;
+  if (duplicate)
+    return add_duplicate(this);
+  *record = (record_t){.status = FILE_ACTIVE, .version = 1, .created_at = mcp_time_now_us()};
+  record->updated_at = record->created_at;
+  memcpy(record->path, this->found->path, sizeof record->path);
+  mcp_uuid_new(record->id);
+  memcpy(id, record->id, sizeof id);
+  if (!change_prepare(record, this->wishes, this->trouble))
+    return FAILED;
+  if (!turns_take(&this->horace->turns, id, this->stop))
+    return attempt_of(change_busy(this->trouble));
+  attempt = stage_new(this);
+  turns_give(&this->horace->turns, id);
+  return attempt;
+}
+
+/* The catalogue knows this path as one where the bytes of a file are, beside its own. */
+static enum attempt register_other_path(registering_t *this) {
+  store_error_t error;
+  bool equal;
+  int code = change_has_bytes(this->found->file, &this->record->bytes, this->stop, &equal);
+  this->outcome = FILE_DUPLICATE;
+  if (code != 0)
+    return attempt_of(trouble_disk(this->trouble, code, "reading the file"));
+  if (equal && this->record->status != FILE_DELETED)
+    return DONE;
+  edit_t edit = {.record = this->record, .drop_path = this->found->path};
+  code = change_commit_edit(this->horace, &edit, &error);
+  return code == STORE_OK ? ONCE_MORE
+                          : attempt_of(change_not_committed(this->horace, this->trouble, code, &error));
+}
+
+/* The catalogue knows this path as a file's own. */
+static enum attempt register_again(registering_t *this) {
+  store_error_t error;
+  record_t *record = this->record;
+  bool changed, deleted = record->status == FILE_DELETED;
+  if (!change_prepare(record, this->wishes, this->trouble) ||
+      !change_stage_next(this->horace, record, this->found->file, this->stop, &changed, this->trouble))
+    return FAILED;
+  this->outcome = changed ? FILE_CHANGED : deleted ? FILE_AGAIN : FILE_DUPLICATE;
+  if (this->outcome == FILE_DUPLICATE)
+    return DONE;
+  record->status = FILE_ACTIVE;
+  record->updated_at = mcp_time_now_us();
+  edit_t edit = {.record = record,
+                 .versions = changed ? this->horace->versions : 0,
+                 .wishes = this->wishes,
+                 .set_status = deleted};
+  int code = change_commit_edit(this->horace, &edit, &error);
+  if (changed && change_is_refused(code))
+    work_drop(this->horace, record->id, record->version);
+  if (code != STORE_OK)
+    return attempt_of(change_not_committed(this->horace, this->trouble, code, &error));
+  if (changed)
+    work_finish(this->horace, record->id, record->version, edit.oldest);
+  return DONE;
+}
+
+static enum attempt register_known(registering_t *this, const char *id) {
+  if (!change_begin(this->horace, id, this->stop, this->record, this->trouble))
+    return FAILED;
+  bool own = strcmp(this->record->path, this->found->path) == 0;
+  enum attempt attempt = own ? register_again(this) : register_other_path(this);
+  change_end(this->horace, this->record);
+  return attempt;
+}
+
+static enum attempt attempt_to_register(registering_t *this) {
+  store_error_t error;
+  record_t known;
+  int code = catalogue_find_path(this->horace->db, this->found->path, &known, &error);
+  if (code == STORE_NONE)
+    return register_new(this);
+  if (code != STORE_OK)
+    return attempt_of(trouble_store(this->horace, this->trouble, code, &error, "reading the catalogue"));
+  record_deinit(&known);
+  return register_known(this, known.id);
+}
+
+static bool find_file(horace_t *horace, text_t file_path, found_file_t *found, trouble_t *trouble) {
+  int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
+  if (code == 0)
+    return true;
+  if (code == UV_ENOENT || code == UV_ENOTDIR)
+    return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
+  if (code == MCP_ENOTFILE)
+    return trouble_say(trouble, "INVALID_PATH", "that is no regular file");
+  if (code == UV_EACCES || code == UV_EPERM)
+    return trouble_say(trouble, "INVALID_PATH", "Horace may not read that file");
+  if (code == MCP_EOUTSIDE || code == UV_ENAMETOOLONG || code == UV_ELOOP)
+    return trouble_say(trouble, "INVALID_PATH", "file_path has to lead to a file below %s",
+                       horace->storage.below);
+  return trouble_disk(trouble, code, "opening the file");
+}
+
+bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
+                   enum file_outcome *outcome, trouble_t *trouble) {
+  found_file_t found;
+  if (!find_file(horace, file_path, &found, trouble))
+    return false;
+  registering_t this = {horace, &found, wishes, stop, record, FILE_NEW, trouble};
+  enum attempt attempt = ONCE_MORE;
+  for (int i = 0; i < ATTEMPTS && attempt == ONCE_MORE; i++) {
+    record->metadata = NULL;
+    attempt = attempt_to_register(&this);
+    if (attempt != DONE)
+      record_deinit(record);
+  }
+  close(found.file);
+  *outcome = this.outcome;
+  return attempt == DONE || (attempt == ONCE_MORE ? change_busy(trouble) : false);
+}
