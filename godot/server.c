@@ -101,14 +101,10 @@ static int make(godot_t *godot) {
 }
 
 static int start(godot_t *godot) {
-  int status;
   if (config_read(&godot->config) != 0 || uv_loop_init(&godot->loop) != 0 || make(godot) != 0)
     return 1;
-  status = mcp_server_start(godot->server, &godot->loop);
-  if (status != 0) {
-    mcp_log(MCP_LOG_ERROR, "godot", "cannot listen on port %d: %s", godot->config.port, mcp_strerror(status));
+  if (mcp_server_start(godot->server, &godot->loop) != 0) /* the log says why */
     return 1;
-  }
   queue_start(godot->tools.queue, on_redis, on_levels, godot);
   mcp_client_connect(godot->tools.store);
   return 0;
@@ -122,8 +118,6 @@ int main(int argc, char **argv) {
   if (start(&godot) != 0)
     return 1;
   status = mcp_loop_run(&godot.loop, on_stop, &godot);
-  if (status != 0)
-    mcp_log(MCP_LOG_ERROR, "godot", "%s", mcp_strerror(status));
   uv_loop_close(&godot.loop);
   return status == 0 ? 0 : 1;
 }

@@ -111,8 +111,6 @@ int main(int argc, char **argv) {
   if (start(&worker) != 0)
     return 1;
   status = mcp_loop_run(&worker.loop, on_stop, &worker);
-  if (status != 0)
-    mcp_log(MCP_LOG_ERROR, "worker", "%s", mcp_strerror(status));
   uv_loop_close(&worker.loop);
   return status == 0 ? 0 : 1;
 }

@@ -356,8 +356,9 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
 int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
- * not start (libuv's code: UV_EADDRINUSE, UV_EACCES, …); or MCP_ETIMEOUT: it has stopped, but a blocking
- * handler is still running, so that what it works with must not be freed: end the process. */
+ * not start, which the log says, too (libuv's code: UV_EADDRINUSE, UV_EACCES, …); or MCP_ETIMEOUT: it has
+ * stopped, but a blocking handler is still running, so that what it works with must not be freed: end the
+ * process. */
 int mcp_server_run(mcp_server_t *server);
 
 /* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one
@@ -380,7 +381,8 @@ void mcp_server_free(mcp_server_t *server);
 
 /* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
  * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For
- * programs that hold more than one server: mcp_server_run() is this around one. 0, or libuv's code. */
+ * programs that hold more than one server: mcp_server_run() is this around one. 0, or libuv's code, which the
+ * log says, too. */
 int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
 /* ---- Calls -----------------------------------------------------------------------------------------

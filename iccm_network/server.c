@@ -750,8 +750,10 @@ int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) 
     if (failed != 0)
       status = failed;
   }
-  if (status != 0)
-    on_stop(arg); /* nothing could end it */
+  if (status != 0) { /* UNTESTED: libuv's pipe for signals is there since the loop was made */
+    mcp_log(MCP_LOG_ERROR, "loop", "no signal could end it: %s", mcp_strerror(status));
+    on_stop(arg);
+  }
   uv_run(loop, UV_RUN_DEFAULT);
   for (int i = 0; i < 2; i++)
     if (signals.handles[i].type == UV_SIGNAL)
@@ -767,8 +769,10 @@ static void stop_server(void *arg) {
 int mcp_server_run(mcp_server_t *server) {
   uv_loop_t loop;
   int status = uv_loop_init(&loop);
-  if (status != 0)
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot run: %s", mcp_strerror(status));
     return status;
+  }
   status = mcp_server_start(server, &loop);
   if (status == 0)
     status = mcp_loop_run(&loop, stop_server, server);

@@ -51,7 +51,7 @@ static bool read_settings(settings_t *settings) {
          database_read(&settings->database, "DEWEY", "ICCM_DATA", "./data");
 }
 
-/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
+/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not: logged. */
 static int serve(const settings_t *settings, dewey_t *dewey) {
   mcp_tool_t tools[DEWEY_TOOLS + 1];
   dewey_tools(dewey, tools);
@@ -68,8 +68,6 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
     code = retention != NULL ? mcp_server_run(server) : MCP_ESTATE;
   keeper_stop(retention);
   health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
-  if (code != 0 && code != MCP_ETIMEOUT)
-    mcp_log(MCP_LOG_ERROR, "dewey", "cannot serve on port %d: %s", (int)settings->port, mcp_strerror(code));
   mcp_server_free(server);
   return code;
 }

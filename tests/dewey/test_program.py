@@ -556,7 +556,7 @@ class Settings(unittest.IsolatedAsyncioTestCase):
         with Dewey() as place:
             run = self.run_dewey(DEWEY_MCP_PORT=str(place.port), DEWEY_DB_PATH=str(place.directory / "other.db"))
             self.assertEqual(run.returncode, 1)
-            self.assertIn(str(place.port), run.stderr)
+            self.assertEqual(len([text for text in run.stderr.splitlines() if str(place.port) in text]), 1, run.stderr)
 
     async def test_the_data_directory_is_made(self):
         with Dewey() as place:

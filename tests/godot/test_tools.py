@@ -2,6 +2,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -246,6 +247,14 @@ class CommandLine(unittest.TestCase):
                 run = self.run_program(PROGRAMS[name], wrong)
                 self.assertEqual((run.returncode, run.stdout), (2, ""))
                 self.assertRegex(run.stderr, rf"^{name}: .*--help.*\n$")
+
+    def test_a_port_in_use_ends_the_server_with_one_line(self):
+        with socket.create_server(("0.0.0.0", 0)) as taken:
+            port = taken.getsockname()[1]
+            run = self.run_program(PROGRAMS["godot-server"], MCP_PORT=str(port))
+            self.assertEqual(run.returncode, 1)
+            (problem,) = [text for text in run.stderr.splitlines() if " ERROR " in text]
+            self.assertIn(f"cannot listen on port {port}: address already in use", problem)
 
     def test_a_bad_setting_ends_the_program_with_one_line(self):
         for variable, value in (

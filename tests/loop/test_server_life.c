@@ -295,6 +295,23 @@ Test(server_life, run_says_why_it_cannot_start) {
   server = stage_start();
   mcp_server_t *second = mcp_server_new("second", "1", mcp_server_port(server), blocking);
   cr_assert_eq(mcp_server_run(second), UV_EADDRINUSE);
+  cr_expect(scene_logged("cannot listen on port"));
+  mcp_server_free(second);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_life, run_says_that_there_is_no_descriptor_for_its_loop) {
+  struct rlimit limit, none;
+  scene_open();
+  server = stage_start();
+  mcp_server_t *second = mcp_server_new("second", "1", 0, blocking);
+  cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  none = (struct rlimit){3, limit.rlim_max};
+  cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+  cr_expect_eq(mcp_server_run(second), UV_EMFILE);
+  cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  cr_expect(scene_logged("cannot run: too many open files"));
   mcp_server_free(second);
   stage_stop(server);
   scene_close();
