@@ -122,7 +122,6 @@ static int read_worker(config_t *config) {
   if (status == 0)
     status = read_seconds("DEWEY_CONNECT_TIMEOUT", "30", &config->dewey_timeout_ms);
   config->batch_timeout_ms = (uint64_t)timeout_ms;
-  config->spool_dir = mcp_env_text("GODOT_SPOOL_DIR", NULL);
   return status;
 }
 

@@ -22,7 +22,7 @@ typedef struct config {
   int batch_size;            /* BATCH_SIZE */
   int batches_in_flight;     /* GODOT_BATCHES_IN_FLIGHT, up to CONFIG_MAX_IN_FLIGHT */
   uint64_t batch_timeout_ms; /* BATCH_TIMEOUT_MS */
-  const char *spool_dir;     /* GODOT_SPOOL_DIR; NULL: spool in the data directory */
+  const char *spool_dir;     /* GODOT_SPOOL_DIR: the worker's, where there is a spool */
   int64_t spool_max_bytes;   /* GODOT_SPOOL_MAX_BYTES; 0: no spool */
   int retry_max_attempts;    /* RETRY_MAX_ATTEMPTS */
   uint64_t retry_initial_ms; /* RETRY_INITIAL_DELAY */

@@ -8,7 +8,6 @@
 #include "entry.h"
 
 #include <iccm_network.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <uv.h>
 
@@ -82,10 +81,10 @@ static void on_stop(void *arg) {
 static int start(worker_t *worker) {
   if (config_read(&worker->config) != 0 || uv_loop_init(&worker->loop) != 0)
     return 1;
-  if (worker->config.spool_dir == NULL) {
-    snprintf(worker->spool_dir, sizeof worker->spool_dir, "%s/spool", mcp_env_text("ICCM_DATA", "./data"));
-    worker->config.spool_dir = worker->spool_dir;
-  }
+  worker->config.spool_dir = worker->spool_dir;
+  if (worker->config.spool_max_bytes > 0 &&
+      mcp_env_data_path("GODOT_SPOOL_DIR", "spool", worker->spool_dir, sizeof worker->spool_dir) != 0)
+    return 1;
   worker->queue = queue_new(&worker->loop, &worker->config);
   worker->delivery =
       worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 enum { SHOWN_MAX = 64 /* bytes of a value in the log */ };
 
@@ -94,5 +96,26 @@ int mcp_env_directories(const char *name, const char **out) {
     return MCP_EENV;
   }
   *out = value;
+  return 0;
+}
+
+int mcp_env_data_path(const char *name, const char *file, char *path, size_t size) {
+  const char *given = mcp_env_text(name, NULL), *directory = mcp_env_text("ICCM_DATA", "./data");
+  size_t len = given != NULL ? strlen(given) : strlen(directory) + 1 + strlen(file);
+  char text[SHOWN_MAX + 1];
+  if (len >= size) {
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a path of less than %zu bytes is needed",
+            given != NULL ? name : "ICCM_DATA", shown(given != NULL ? given : directory, text), size);
+    return MCP_EENV;
+  }
+  if (given == NULL && mkdir(directory, 0750) != 0 && errno != EEXIST) {
+    mcp_log(MCP_LOG_ERROR, "env", "ICCM_DATA is \"%s\": that directory cannot be made: %s",
+            shown(directory, text), strerror(errno));
+    return MCP_EENV;
+  }
+  if (given != NULL)
+    snprintf(path, size, "%s", given);
+  else
+    snprintf(path, size, "%s/%s", directory, file);
   return 0;
 }

@@ -156,6 +156,10 @@ int mcp_env_bool(const char *name, bool fallback, bool *out);     /* 0, 1, true,
 const char *mcp_env_text(const char *name, const char *fallback); /* borrowed from the environment */
 /* Directories for mcp_open_beneath(), "/a:/b c", absolute each; unset or empty: "", none. Borrowed. */
 int mcp_env_directories(const char *name, const char **out);
+/* Where a component keeps something: the variable's value, or else the file of this name in the data
+ * directory, ICCM_DATA (./data), which is made where it is missing. Written to path, of size bytes. MCP_EENV,
+ * with path left alone: it does not fit, or the directory cannot be made. */
+int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
 
 /* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
  * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on

@@ -8,7 +8,6 @@
 #include "tools.h"
 
 #include <signal.h>
-#include <stdio.h>
 
 static const char help[] =
     "usage: dewey [--help] [--version]\n"
@@ -48,7 +47,7 @@ static bool read_settings(settings_t *settings) {
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&
-         database_read(&settings->database, "DEWEY", "ICCM_DATA", "./data");
+         database_read(&settings->database, "DEWEY", NULL);
 }
 
 /* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not: logged. */
@@ -76,11 +75,11 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
 static store_t *open_store(const settings_t *settings) {
   store_error_t error;
   const database_t *database = &settings->database;
-  store_t *store = database->path == NULL ? store_pq_open(&database->postgresql, &error)
-                                          : store_sqlite_open(database->path, &error);
+  store_t *store = database->postgresql.host != NULL ? store_pq_open(&database->postgresql, &error)
+                                                     : store_sqlite_open(database->path, &error);
   if (store == NULL)
     mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s",
-            database->path != NULL ? database->path : database->postgresql.host, error.text);
+            database->postgresql.host != NULL ? database->postgresql.host : database->path, error.text);
   return store;
 }
 
@@ -89,7 +88,7 @@ static int run(const settings_t *settings) {
   dewey.retention_days = settings->retention_days;
   dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
-  health_init(&dewey.health, "dewey", settings->database.path != NULL);
+  health_init(&dewey.health, "dewey", settings->database.postgresql.host == NULL);
   dewey.store = open_store(settings);
   if (dewey.store == NULL)
     return 1;
@@ -104,12 +103,10 @@ static int run(const settings_t *settings) {
 }
 
 int main(int argc, char **argv) {
-  settings_t settings = {.database = {.path = NULL}};
+  static settings_t settings;
   int status = mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
-  status = read_settings(&settings) ? run(&settings) : 1;
-  database_deinit(&settings.database);
-  return status;
+  return read_settings(&settings) ? run(&settings) : 1;
 }

@@ -10,7 +10,6 @@
 #include "tools.h"
 
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -50,7 +49,7 @@ static bool read_settings(settings_t *settings) {
   }
   return mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("HORACE_VERSION_COUNT", 5, 2, 1000, &settings->versions) == 0 &&
-         database_read(&settings->database, "HORACE", "HORACE_STORAGE_PATH", "");
+         database_read(&settings->database, "HORACE", settings->storage);
 }
 
 /* ---- Looking after what is stored ---- */
@@ -115,11 +114,11 @@ static int serve(const settings_t *settings, horace_t *horace) {
 
 static db_t *open_database(const database_t *database) {
   store_error_t error;
-  db_t *db = database->path == NULL ? db_open_pq(&database->postgresql, &catalogue_plan, &error)
-                                    : db_open_sqlite(database->path, &catalogue_plan, &error);
+  db_t *db = database->postgresql.host != NULL ? db_open_pq(&database->postgresql, &catalogue_plan, &error)
+                                               : db_open_sqlite(database->path, &catalogue_plan, &error);
   if (db == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "the database \"%s\" cannot be used: %s",
-            database->path != NULL ? database->path : database->postgresql.host, error.text);
+            database->postgresql.host != NULL ? database->postgresql.host : database->path, error.text);
   return db;
 }
 
@@ -136,7 +135,7 @@ static int serve_opened(const settings_t *settings, horace_t *horace) {
 static int run(const settings_t *settings) {
   static horace_t horace; /* a handler may outlive the server, see below */
   horace.versions = (int)settings->versions;
-  health_init(&horace.health, "horace", settings->database.path != NULL);
+  health_init(&horace.health, "horace", settings->database.postgresql.host == NULL);
   turns_init(&horace.turns);
   if (!kinds_open(&horace.kinds))
     return 1;
@@ -151,14 +150,12 @@ static int run(const settings_t *settings) {
 }
 
 int main(int argc, char **argv) {
-  settings_t settings = {.database = {.path = NULL}};
+  static settings_t settings;
   if (argc > 1 && strcmp(argv[1], "scan") == 0)
     return scan_main(argc - 1, argv + 1);
   int status = mcp_service_options(argc, argv, "horace", HORACE_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
-  status = read_settings(&settings) ? run(&settings) : 1;
-  database_deinit(&settings.database);
-  return status;
+  return read_settings(&settings) ? run(&settings) : 1;
 }

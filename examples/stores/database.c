@@ -2,11 +2,7 @@
 #include "database.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 /* COMPONENT_DB_... */
 typedef struct variable {
@@ -23,36 +19,30 @@ static const char *text_of(const char *component, const char *what, const char *
   return mcp_env_text(variable(component, what).name, fallback);
 }
 
-/* The path, to be freed. NULL: logged why. */
-static char *find_file(const database_t *database, const char *component, const char *directory_variable,
-                       const char *directory_fallback) {
-  const char *given = text_of(component, "PATH", NULL);
-  if (given != NULL)
-    return strdup(given);
-  const char *directory = mcp_env_text(directory_variable, directory_fallback);
-  if (mkdir(directory, 0750) != 0 && errno != EEXIST) {
-    mcp_log(MCP_LOG_ERROR, database->name, "%s: the directory \"%s\" cannot be made: %s", directory_variable,
-            directory, strerror(errno));
-    return NULL;
-  }
-  size_t size = strlen(directory) + sizeof database->name + sizeof "/.db";
-  char *path = malloc(size);
-  if (path != NULL)
-    snprintf(path, size, "%s/%s.db", directory, database->name);
-  return path;
+/* COMPONENT_DB_PATH, or component.db in the directory. */
+static bool find_file(database_t *database, const char *component, const char *directory) {
+  char file[sizeof database->name + sizeof ".db"];
+  variable_t path = variable(component, "PATH");
+  snprintf(file, sizeof file, "%s.db", database->name);
+  if (directory == NULL)
+    return mcp_env_data_path(path.name, file, database->path, sizeof database->path) == 0;
+  const char *given = mcp_env_text(path.name, NULL);
+  int len = given != NULL ? snprintf(database->path, sizeof database->path, "%s", given)
+                          : snprintf(database->path, sizeof database->path, "%s/%s", directory, file);
+  if (len < (int)sizeof database->path)
+    return true;
+  mcp_log(MCP_LOG_ERROR, database->name, "%s: longer than %zu bytes", path.name, sizeof database->path - 1);
+  return false;
 }
 
-bool database_read(database_t *database, const char *component, const char *directory_variable,
-                   const char *directory_fallback) {
+bool database_read(database_t *database, const char *component, const char *directory) {
   int64_t port;
   pq_place_t *place = &database->postgresql;
   *database = (database_t){.postgresql = {.host = text_of(component, "HOST", NULL)}};
   for (size_t i = 0; component[i] != '\0' && i < sizeof database->name - 1; i++)
     database->name[i] = (char)tolower((unsigned char)component[i]);
-  if (place->host == NULL) {
-    database->path = find_file(database, component, directory_variable, directory_fallback);
-    return database->path != NULL;
-  }
+  if (place->host == NULL)
+    return find_file(database, component, directory);
   if (mcp_env_int(variable(component, "PORT").name, 5432, 1, 65535, &port) != 0)
     return false;
   place->port = text_of(component, "PORT", "5432");
@@ -60,8 +50,4 @@ bool database_read(database_t *database, const char *component, const char *dire
   place->user = text_of(component, "USER", database->name);
   place->password = text_of(component, "PASSWORD", NULL);
   return true;
-}
-
-void database_deinit(database_t *database) {
-  free(database->path);
 }

@@ -510,6 +510,13 @@ class Spool(WorkerCase):
         self.assertEqual(await asyncio.to_thread(bad.wait), 1)
         self.assertIn("/dev/null/spool", bad.output())
 
+    async def test_the_data_directory_is_made(self):
+        data = self.parts.directory / "new"
+        worker = self.parts.another("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
+        await asyncio.to_thread(worker.wait_for, "Redis is there")
+        self.assertTrue((data / "spool" / "new").is_dir())
+        await asyncio.to_thread(worker.stop)
+
     async def test_killed_again_and_again(self):
         """With the store there, away, and forgetful; nothing is lost, nothing is stored under two keys."""
         answers, pushed = 0, entries(6000)

@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct {
   int lines, level;
@@ -159,4 +162,70 @@ Test(env, directories) {
              wrong[i]);
     expect_logged(line);
   }
+}
+
+static struct { char root[32], path[64]; } place = {"/tmp/iccm-env-XXXXXX", "untouched"};
+
+static void leave(void) {
+  rmdir("data");
+  rmdir("depot");
+  rmdir(place.root);
+}
+
+static void enter(void) {
+  cr_assert_not_null(mkdtemp(place.root));
+  cr_assert_eq(chdir(place.root), 0);
+  set(NULL);
+  unsetenv("ICCM_DATA");
+}
+
+static int data_path(void) {
+  return mcp_env_data_path("MCP_PORT", "depot.db", place.path, sizeof place.path);
+}
+
+TestSuite(env_data_path, .init = enter, .fini = leave);
+
+Test(env_data_path, in_the_data_directory_which_is_made) {
+  for (int again = 0; again < 2; again++) {
+    cr_expect_eq(data_path(), 0);
+    cr_expect_str_eq(place.path, "./data/depot.db");
+    cr_expect_eq(access("data", W_OK), 0);
+  }
+  setenv("ICCM_DATA", "depot", 1);
+  cr_expect_eq(data_path(), 0);
+  cr_expect_str_eq(place.path, "depot/depot.db");
+  cr_expect_eq(access("depot", W_OK), 0);
+  expect_logged(NULL);
+}
+
+Test(env_data_path, given_and_nothing_is_made) {
+  set("else/where.db");
+  cr_expect_eq(data_path(), 0);
+  cr_expect_str_eq(place.path, "else/where.db");
+  cr_expect_neq(access("data", F_OK), 0);
+}
+
+Test(env_data_path, that_cannot_be_made) {
+  setenv("ICCM_DATA", "/dev/null/data", 1);
+  cr_expect_eq(data_path(), MCP_EENV);
+  expect_logged("ICCM_DATA is \"/dev/null/data\": that directory cannot be made: Not a directory");
+  cr_expect_str_eq(place.path, "untouched");
+}
+
+Test(env_data_path, of_one_byte_too_many) {
+  char value[65] = {0};
+  memset(value, 'a', 63);
+  set(value);
+  cr_expect_eq(data_path(), 0);
+  cr_expect_str_eq(place.path, value);
+  value[63] = 'a';
+  set(value);
+  cr_expect_eq(data_path(), MCP_EENV);
+  cr_expect_eq(logged.lines, 1);
+  cr_expect_eq(strlen(place.path), 63);
+  set(NULL);
+  value[55] = '\0'; /* "/depot.db" fills the rest */
+  setenv("ICCM_DATA", value, 1);
+  cr_expect_eq(data_path(), MCP_EENV);
+  cr_expect_eq(strncmp(logged.text, "ICCM_DATA is ", 13), 0);
 }
