@@ -99,8 +99,9 @@ static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
   int code = hash_and_copy(from, to, stop, bytes);
   if (code == 0 && fstat(from, &after) != 0)
     code = -errno;
-  if (code == 0 && !(before.st_size == after.st_size && bytes->size == after.st_size &&
-                     same_moment(&before.st_mtim, &after.st_mtim)))
+  if (code == 0 &&
+      !(before.st_size == after.st_size && bytes->size == after.st_size &&
+        same_moment(&before.st_mtim, &after.st_mtim) && same_moment(&before.st_ctim, &after.st_ctim)))
     code = -EAGAIN;
   return code;
 }

@@ -22,7 +22,7 @@ static enum attempt attempt_of(bool fine) {
 
 typedef struct registering {
   horace_t *horace;
-  const found_file_t *found;
+  found_file_t *found;
   wishes_t *wishes;
   store_stop_t stop;
   record_t *record;
@@ -183,11 +183,24 @@ static enum attempt register_again(registering_t *this) {
   return DONE;
 }
 
+/* Somebody may have restored the file while its turn was waited for: what was opened then is there no more.
+ */
+static bool open_again(registering_t *this) {
+  int file = storage_open_file(&this->horace->storage, this->found->path);
+  if (file == -ENOENT)
+    return trouble_say(this->trouble, "FILE_NOT_FOUND", "there is no such file");
+  if (file < 0)
+    return trouble_disk(this->trouble, file, "opening the file");
+  close(this->found->file);
+  this->found->file = file;
+  return true;
+}
+
 static enum attempt register_known(registering_t *this, const char *id) {
   if (!change_begin(this->horace, id, this->stop, this->record, this->trouble))
     return FAILED;
   bool own = strcmp(this->record->path, this->found->path) == 0;
-  enum attempt attempt = own ? register_again(this) : register_other_path(this);
+  enum attempt attempt = !open_again(this) ? FAILED : own ? register_again(this) : register_other_path(this);
   change_end(this->horace, this->record);
   return attempt;
 }
@@ -210,7 +223,7 @@ static bool find_file(horace_t *horace, text_t file_path, found_file_t *found, t
     return true;
   if (code == UV_ENOENT || code == UV_ENOTDIR)
     return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
-  if (code == MCP_ENOTFILE)
+  if (code == MCP_ENOTFILE || code == UV_ENXIO)
     return trouble_say(trouble, "INVALID_PATH", "that is no regular file");
   if (code == UV_EACCES || code == UV_EPERM)
     return trouble_say(trouble, "INVALID_PATH", "Horace may not read that file");
