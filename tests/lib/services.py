@@ -34,6 +34,7 @@ PROGRAMS = {
     "feed": BUILD / "examples/feed/feed",
     "godot-server": BUILD / "godot/godot-server",
     "godot-worker": BUILD / "godot/godot-worker",
+    "horace": BUILD / "examples/horace/horace",
     "iccm": BUILD / "iccm_network/cli/iccm",
     "certificates": BUILD / "tests/certificates",
     "slow_server": BUILD / "tests/system/slow_server",

@@ -1,0 +1,380 @@
+"""Versions against a model: files are written, registered, changed, restored, archived, deleted, brought back and lost at
+random, horace is stopped and killed in between, and every version that is listed has the bytes that the model says.
+
+The environment moves size and chance: TEST_STEPS (150), TEST_SEED; with DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
+"""
+import asyncio
+import os
+import random
+import uuid
+
+from caller import Caller, CallError
+from horace import FILES, REGISTERED, Horace, digest, info, look, records, refused, versions_of
+from services import AsyncCase, main
+
+STEPS = int(os.environ.get("TEST_STEPS", 150))
+SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
+KEPT = 3
+
+
+class Record:
+    """What has been registered under one path."""
+
+    def __init__(self, file_id, path, data):
+        self.file_id, self.path, self.status, self.archive = file_id, path, "active", None
+        self.versions, self.current = {1: data}, 1
+
+    def add(self, data):
+        """The next version; those too old are gone."""
+        self.current += 1
+        self.versions[self.current] = data
+        self.versions.pop(self.current - KEPT, None)
+
+    @property
+    def data(self):
+        return self.versions[self.current]
+
+
+class Model:
+    """What a horace should know and keep, and each operation on both, compared as far as its answer goes."""
+
+    def __init__(self, test, horace, caller, chance, paths):
+        self.test, self.horace, self.caller, self.chance, self.paths = test, horace, caller, chance, paths
+        self.records, self.done = {}, []
+
+    def present(self, path):
+        """The bytes that stand there; None: no file."""
+        file = self.horace.files / path
+        return file.read_bytes() if file.exists() else None
+
+    def some(self, *states):
+        found = [record for record in self.records.values() if record.status in states]
+        return self.chance.choice(found) if found else None
+
+    # ---- what others do to the files ----------------------------------------------------------------------
+
+    def content(self, path):
+        """New, of some file, or as long as what is there and different in one byte."""
+        kind, old = self.chance.randrange(4), self.present(path)
+        if kind == 0 and old:
+            return bytes([old[0] ^ 1]) + old[1:]
+        if kind == 1 and self.records:
+            return self.chance.choice(list(self.chance.choice(list(self.records.values())).versions.values()))
+        return self.chance.randbytes(self.chance.choice((0, 1, 100, 5000, 70_000)))
+
+    async def write(self):
+        path = self.chance.choice(self.paths)
+        known = self.records.get(path)
+        if known is not None and known.status == "archived":
+            return  # its place is its own; PATH_TAKEN has a test
+        file, data = self.horace.files / path, self.content(path)
+        times = (file.stat().st_atime_ns, file.stat().st_mtime_ns) if file.exists() else None
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        if times and self.chance.random() < 0.3:
+            os.utime(file, ns=times)  # who judges by size and time is fooled
+        self.done.append(f"write {path}: {len(data)} bytes")
+
+    async def lose(self):
+        path = self.chance.choice(self.paths)
+        if self.present(path) is not None and self.chance.random() < 0.3:
+            (self.horace.files / path).unlink()
+            self.done.append(f"lose {path}")
+
+    async def restart(self):
+        if self.chance.random() < 0.2:
+            kill = self.chance.random() < 0.5
+            await self.caller.__aexit__()
+            self.horace.restart(kill)
+            self.caller = await Caller(self.horace.url).__aenter__()
+            self.done.append("kill and start" if kill else "restart")
+
+    # ---- what callers do ----------------------------------------------------------------------------------
+
+    async def register(self):
+        path = self.chance.choice(self.paths)
+        data, record = self.present(path), self.records.get(path)
+        self.done.append(f"register {path}")
+        arguments = {"file_path": self.chance.choice((path, str(self.horace.files / path))), "metadata": {"owner": "me"}}
+        if data is None:
+            code = await refused(self.caller, "horace_register_file", **arguments)
+            self.test.assertEqual(code, "FILE_NOT_FOUND")
+            return
+        answer = await self.caller.call("horace_register_file", arguments)
+        if record is not None:
+            self.test.assertEqual(answer["file_id"], record.file_id)
+            self.registered_again(record, data, answer)
+            return
+        same = {one.file_id for one in self.records.values() if one.status != "deleted" and one.data == data}
+        if same:
+            self.test.assertEqual(set(answer), {"file_id", "message"})
+            self.test.assertIn(answer["file_id"], same)
+        else:
+            self.records[path] = Record(answer["file_id"], path, data)
+            self.check_registered(self.records[path], answer)
+
+    def registered_again(self, record, data, answer):
+        record.status = "active"
+        if data == record.data:
+            self.test.assertEqual(set(answer), {"file_id", "message"})
+        else:
+            record.add(data)
+            self.check_registered(record, answer)
+
+    def check_registered(self, record, answer):
+        self.test.assertEqual(set(answer), REGISTERED)
+        said = [answer[key] for key in ("file_id", "version", "checksum", "size")]
+        self.test.assertEqual(said, [record.file_id, record.current, digest(record.data), len(record.data)])
+
+    async def update(self):
+        record = self.some("active")
+        if record is None:
+            return
+        data, purpose = self.present(record.path), uuid.uuid4().hex
+        check = self.chance.random() < 0.7
+        self.done.append(f"update {record.path}" + ", check" * check)
+        arguments = {"file_id": record.file_id, "metadata": {"purpose": purpose}, "check_for_changes": check}
+        if check and data is None:
+            self.test.assertEqual(await refused(self.caller, "horace_update_file", **arguments), "FILE_MISSING")
+            return
+        answer = await self.caller.call("horace_update_file", arguments)
+        changed = check and data != record.data
+        if changed:
+            record.add(data)
+        self.test.assertEqual(
+            answer,
+            {
+                "file_id": record.file_id,
+                "updated_fields": ["purpose"],
+                "version_created": record.current if changed else None,
+                "current_version": record.current,
+            },
+        )
+        self.test.assertEqual((await info(self.caller, record.file_id))["purpose"], purpose)
+
+    async def restore(self):
+        record = self.some("active")
+        if record is None:
+            return
+        present, version = self.present(record.path), self.chance.randint(1, record.current + 1)
+        self.done.append(f"restore {record.path} to {version}")
+        arguments = {"file_id": record.file_id, "version": version}
+        if version not in record.versions:
+            code = await refused(self.caller, "horace_restore_version", **arguments)
+            self.test.assertEqual(code, "VERSION_NOT_FOUND")
+            return
+        data = record.versions[version]
+        answer = await self.caller.call("horace_restore_version", arguments)
+        if present is not None and present != record.data:
+            record.add(present)
+        record.add(data)
+        self.test.assertEqual(
+            answer,
+            {
+                "file_id": record.file_id,
+                "restored_to_version": version,
+                "new_version_created": record.current,
+                "current_path": str(self.horace.files / record.path),
+            },
+        )
+        self.test.assertEqual(self.present(record.path), data)
+
+    async def set_status(self, record, status):
+        self.done.append(f"{record.path}: {record.status} -> {status}")
+        arguments = {"file_id": record.file_id, "metadata": {"status": status}}
+        return await self.caller.call("horace_update_file", arguments)
+
+    async def archive(self):
+        record = self.some("active")
+        if record is not None and (data := self.present(record.path)) is not None:
+            await self.set_status(record, "archived")
+            record.status, record.archive = "archived", data
+
+    async def bring_back(self):
+        if (record := self.some("archived", "deleted")) is not None:
+            data = record.archive if record.status == "archived" else self.present(record.path)
+            await self.set_status(record, "active")
+            record.status, record.archive = "active", None
+            self.test.assertEqual(self.present(record.path), data)
+
+    async def delete(self):
+        if self.chance.random() < 0.3 and (record := self.some("active")) is not None:
+            before = self.present(record.path)
+            await self.set_status(record, "deleted")
+            record.status = "deleted"
+            self.test.assertEqual(self.present(record.path), before)
+
+    async def step(self):
+        steps = (self.write, self.write, self.register, self.register, self.update, self.restore, self.lose, self.restart)
+        await self.chance.choice((*steps, self.archive, self.bring_back, self.delete))()
+
+    # ---- what is there ------------------------------------------------------------------------------------
+
+    def expected(self):
+        """As look() tells it, of what the model knows."""
+        return {
+            record.path: {"status": record.status, "versions": record.versions, "archive": record.archive}
+            for record in self.records.values()
+        }
+
+    async def check(self):
+        present = {f"{FILES}/{path}": data for path in self.paths if (data := self.present(path)) is not None}
+        state = await look(self.caller, self.horace)
+        self.test.assertEqual((state.pop("files"), state.pop("collections")), (present, {}))
+        found = {path: {key: one[key] for key in ("status", "versions", "archive")} for path, one in state.items()}
+        self.test.assertEqual(found, self.expected())
+
+
+class Versions(AsyncCase):
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.horace = self.enterContext(Horace(HORACE_VERSION_COUNT=KEPT))
+
+    async def test_at_random(self):
+        chance = random.Random(SEED)
+        paths = ["a.txt", "b.txt", "d/c.bin", "d/e/f", "ü \"'%_\\.md", "no"]
+        model = Model(self, self.horace, await Caller(self.horace.url).__aenter__(), chance, paths)
+        try:
+            for step in range(STEPS):
+                await model.step()
+                if step % 5 == 0 or step == STEPS - 1:
+                    await model.check()
+        except BaseException:
+            print(f"TEST_SEED={SEED} TEST_STEPS={STEPS}; what was done:", *model.done[-40:], sep="\n  ", flush=True)
+            raise
+        finally:
+            await model.caller.__aexit__()
+
+    async def test_callers_on_files_of_their_own(self):
+        """Each sees what it would alone."""
+
+        async def work(number):
+            async with Caller(self.horace.url) as caller:
+                record, file = None, self.horace.files / f"{number}.txt"
+                for step in range(8):
+                    file.write_text(f"{number} {step}")
+                    answer = await caller.call("horace_register_file", {"file_path": file.name, "metadata": {}})
+                    if record is None:
+                        record = Record(answer["file_id"], file.name, file.read_bytes())
+                    else:
+                        record.add(file.read_bytes())
+                    self.assertEqual((answer["file_id"], answer["version"]), (record.file_id, record.current))
+                    if step % 3 == 2:
+                        arguments = {"file_id": record.file_id, "version": record.current - 1}
+                        await caller.call("horace_restore_version", arguments)
+                        record.add(record.versions[record.current - 1])
+                return record
+
+        done = await asyncio.gather(*(work(number) for number in range(12)))
+        async with Caller(self.horace.url) as caller:
+            state = await look(caller, self.horace)
+        self.assertEqual({one.path: state[one.path]["versions"] for one in done}, {one.path: one.versions for one in done})
+
+    async def test_callers_on_one_file(self):
+        """Each gets an answer that is true of some order; what is kept is whole."""
+        file = self.horace.files / "one"
+        file.write_text("first")
+
+        async def work(number):
+            async with Caller(self.horace.url) as caller:
+                first = await caller.call("horace_register_file", {"file_path": "one", "metadata": {}})
+                for step in range(3):
+                    beside = file.with_name(f"beside {number}")
+                    beside.write_text(f"{number} {step}")
+                    beside.rename(file)
+                    try:
+                        await caller.call("horace_register_file", {"file_path": "one", "metadata": {}})
+                        arguments = {"file_id": first["file_id"], "check_for_changes": True}
+                        await caller.call("horace_update_file", arguments)
+                        version = (await info(caller, first["file_id"]))["current_version"]
+                        await caller.call("horace_restore_version", {"file_id": first["file_id"], "version": version})
+                    except CallError as error:  # pruned meanwhile, or exchanged while it was read
+                        self.assertIn(error.data["error_code"], ("VERSION_NOT_FOUND", "FILE_BUSY"))
+                return first
+
+        answers = await asyncio.gather(*(work(number) for number in range(6)))
+        self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
+        self.assertEqual(sum("version" in answer and answer["version"] == 1 for answer in answers), 1)
+        async with Caller(self.horace.url) as caller:
+            kept = (await look(caller, self.horace))["one"]["versions"]
+            self.assertEqual(len(kept), KEPT)
+            self.assertEqual(sorted(kept), list(range(min(kept), min(kept) + KEPT)))
+
+    async def test_the_same_content_at_once_at_many_paths(self):
+        """However they come, no two records have the same bytes."""
+        paths = [f"{number}" for number in range(10)]
+        for path in paths:
+            (self.horace.files / path).write_text("the same")
+        async with Caller(self.horace.url) as caller:
+            calls = (caller.call("horace_register_file", {"file_path": path, "metadata": {}}) for path in paths)
+            answers = await asyncio.gather(*calls)
+            self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
+            self.assertEqual(sum("checksum" in answer for answer in answers), 1)
+            (known,) = await records(caller)
+            self.assertEqual(sorted([*known["other_paths"], known["path"]]), sorted(str(self.horace.files / path) for path in paths))
+            self.assertEqual(versions_of(self.horace, known), {1: b"the same"})
+
+    async def test_a_damaged_version_is_not_restored(self):
+        file = self.horace.files / "a"
+        async with Caller(self.horace.url) as caller:
+            for text in ("one", "two"):
+                file.write_text(text)
+                file_id = (await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["file_id"]
+            kept = self.horace.storage / self.horace.version_path(file_id, 1)
+            kept.chmod(0o600)
+            kept.write_text("eno")
+            code = await refused(caller, "horace_restore_version", file_id=file_id, version=1)
+            self.assertEqual((code, file.read_text()), ("VERSION_DAMAGED", "two"))
+            kept.unlink()
+            code = await refused(caller, "horace_restore_version", file_id=file_id, version=1)
+            self.assertEqual((code, file.read_text()), ("VERSION_DAMAGED", "two"))
+            self.assertEqual((await info(caller, file_id))["current_version"], 2)
+            self.horace.wait_settled()
+
+    async def test_a_restore_whose_version_is_pruned_by_what_is_kept_before_it(self):
+        """The present is kept as version 4, which leaves no room for version 1: it is restored all the same."""
+        file = self.horace.files / "a"
+        async with Caller(self.horace.url) as caller:
+            for text in ("one", "two", "three"):
+                file.write_text(text)
+                file_id = (await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["file_id"]
+            file.write_text("present")
+            answer = await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
+            self.assertEqual((answer["new_version_created"], file.read_text()), (5, "one"))
+            versions = (await look(caller, self.horace))["a"]["versions"]
+            self.assertEqual(versions, {3: b"three", 4: b"present", 5: b"one"})
+
+    async def test_a_path_that_is_taken_meanwhile(self):
+        """By a file, a directory, a pipe, or a link that leads nowhere: the bytes stay in the archive until it is free."""
+        file = self.horace.files / "a"
+        file.write_text("old")
+        async with Caller(self.horace.url) as caller:
+            file_id = (await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["file_id"]
+            arguments = {"file_id": file_id, "metadata": {"status": "active"}}
+            await caller.call("horace_update_file", {"file_id": file_id, "metadata": {"status": "archived"}})
+            self.assertFalse(file.exists())
+            for take in (file.touch, file.mkdir, lambda: os.mkfifo(file), lambda: file.symlink_to("nowhere")):
+                take()
+                before = await look(caller, self.horace)
+                self.assertEqual(await refused(caller, "horace_update_file", **arguments), "PATH_TAKEN")
+                self.assertEqual(await look(caller, self.horace), before)
+                file.rmdir() if file.is_dir() else file.unlink()
+            await caller.call("horace_update_file", arguments)
+            self.assertEqual(file.read_text(), "old")
+
+    async def test_mode_and_owner_outlive_a_restore(self):
+        file = self.horace.files / "run.sh"
+        async with Caller(self.horace.url) as caller:
+            for text in ("one", "two"):
+                file.write_text(text)
+                file.chmod(0o751)
+                file_id = (await caller.call("horace_register_file", {"file_path": "run.sh", "metadata": {}}))["file_id"]
+            owner = (12345, 54321) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+            os.chown(file, *owner)
+            await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
+            state = file.stat()
+            self.assertEqual((state.st_mode & 0o7777, state.st_uid, state.st_gid), (0o751, *owner))
+
+
+if __name__ == "__main__":
+    main()

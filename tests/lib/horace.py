@@ -1,0 +1,142 @@
+"""The real horace on a storage of its own, and what a storage holds.
+
+Happy path: `with Horace() as horace`, files are put into horace.files, `async with Caller(horace.url)` calls the tools, and
+`await look(caller, horace)` answers what is known and kept, having compared every version's bytes with what is said of them.
+With DEWEY_DB_HOST in the environment (postgresql.py) on a database of its own there, else on SQLite.
+
+Failure modes: a byte too many or too few anywhere in the storage, or one that differs, fails the test that looks.
+"""
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+from caller import CallError
+from postgresql import psql
+from services import Alone, until, wait_ready
+
+ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
+PLACES = FILES, VERSIONS, ARCHIVE, WORK = "files", ".horace_versions", ".horace_archive", ".horace_work"
+REGISTERED = {"file_id", "checksum", "size", "mime_type", "registered_at", "version"}
+
+
+def new_database():
+    """Settings that lead to an empty database; none on SQLite, whose file stands in the storage."""
+    if not ON_POSTGRESQL:
+        return {}
+    name = f"horace_{uuid.uuid4().hex}"
+    psql(f"CREATE DATABASE {name}")
+    given = {key.replace("DEWEY", "HORACE"): value for key, value in os.environ.items() if key.startswith("DEWEY_DB_")}
+    return given | {"HORACE_DB_NAME": name}
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+class Horace(Alone):
+    def __init__(self, **settings):
+        super().__init__("horace", HORACE_MCP_PORT=0, **(new_database() | settings))
+        self.use(self.directory.resolve() / "storage")
+
+    def use(self, storage):
+        """From the next start on that storage."""
+        self.storage, self.files = storage, storage / FILES
+        self.files.mkdir(parents=True, exist_ok=True)
+        self.settings["HORACE_STORAGE_PATH"] = str(storage)
+
+    def __enter__(self):
+        super().__enter__()
+        wait_ready(self.port)
+        return self
+
+    def restart(self, kill=False):
+        if self.program.process is not None:
+            self.program.kill() if kill else self.program.stop()
+        return self.__enter__()
+
+    def tree(self):
+        """Every regular file in the storage's directories with its bytes; the database and the lock stand beside them."""
+        found = {}
+        for place in PLACES:
+            for directory, _, names in os.walk(self.storage / place):
+                for path in (Path(directory) / name for name in names):
+                    if path.is_file() and not path.is_symlink():
+                        found[str(path.relative_to(self.storage))] = path.read_bytes()
+        return found
+
+    def under_way(self):
+        """What stands in the work directory; nothing, once what was done is done."""
+        return os.listdir(self.storage / WORK)
+
+    def wait_settled(self):
+        until(lambda: not self.under_way(), "nothing is under way")
+
+    def version_path(self, file_id, version):
+        return f"{VERSIONS}/{file_id[-2:]}/{file_id}.{version}"
+
+    def archive_path(self, file_id):
+        return f"{ARCHIVE}/{file_id[-2:]}/{file_id}"
+
+
+async def refused(caller, tool, **arguments):
+    """Calls what must fail as a tool; the code that it answers with."""
+    try:
+        answer = await caller.call(tool, arguments)
+    except CallError as error:
+        assert error.code == -32000, f"{tool} {arguments}: {error}"
+        return error.data["error_code"]
+    raise AssertionError(f"{tool} {arguments} answered {answer}")
+
+
+async def info(caller, file_id):
+    return await caller.call("horace_get_file_info", {"file_id": file_id, "include_versions": True})
+
+
+def versions_of(horace, answer):
+    """Bytes by number, as info lists them; each checked against what is said of it."""
+    kept = {}
+    for version in answer["versions"]:
+        number, path = version["version"], Path(version["path"])
+        assert str(path) == f"{horace.storage}/{horace.version_path(answer['file_id'], number)}", path
+        kept[number] = path.read_bytes()
+        assert version["size"] == len(kept[number]) and version["checksum"] == digest(kept[number]), (path, version)
+    newest = answer["versions"][0]
+    assert [version["version"] for version in answer["versions"]] == sorted(kept, reverse=True), answer
+    for name in ("checksum", "size", "version"):
+        assert answer[name] == newest[name], (name, answer)
+    assert answer["current_version"] == newest["version"], answer
+    return kept
+
+
+async def records(caller):
+    """All that is known, in every state."""
+    found = await caller.call("horace_search_files", {"status": "all", "limit": 1000})
+    assert found["total_count"] == len(found["results"]), found
+    return [await info(caller, result["file_id"]) for result in found["results"]]
+
+
+def strays(horace, known, tree):
+    """What stands in the storage's own directories and belongs to nobody, or is missing there."""
+    wanted = {horace.archive_path(answer["file_id"]) for answer in known if answer["status"] == "archived"}
+    wanted |= {horace.version_path(answer["file_id"], kept["version"]) for answer in known for kept in answer["versions"]}
+    return {name for name in tree if not name.startswith(f"{FILES}/")} ^ wanted
+
+
+async def look(caller, horace):
+    """All that is known and kept, in terms that do not change from run to run: no ids, no times."""
+    horace.wait_settled()
+    known, tree, state = await records(caller), horace.tree(), {}
+    assert not strays(horace, known, tree), strays(horace, known, tree)
+    for answer in known:
+        name = answer["path"].removeprefix(f"{horace.files}/")
+        assert name not in state, f"two records of {name}"
+        state[name] = {key: answer.get(key) for key in ("status", "owner", "purpose", "tags", "collection", "mime_type")}
+        state[name]["versions"] = versions_of(horace, answer)
+        state[name]["archive"] = tree.get(horace.archive_path(answer["file_id"]))
+    state["collections"] = {
+        found["name"]: (found["description"], found["file_count"])
+        for found in (await caller.call("horace_list_collections"))["collections"]
+    }
+    state["files"] = {name: data for name, data in tree.items() if name.startswith(f"{FILES}/")}
+    return state
