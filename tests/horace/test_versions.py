@@ -1,9 +1,11 @@
 """Versions against a model: files are written, registered, changed, restored, archived, deleted, brought back and lost at
 random, horace is stopped and killed in between, and every version that is listed has the bytes that the model says.
 
-The environment moves size and chance: TEST_STEPS (150), TEST_SEED; with DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
+The environment moves size and chance: TEST_STEPS (150), TEST_KILLS (4), TEST_SEED; with DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
 """
 import asyncio
+import contextlib
+import copy
 import os
 import random
 import uuid
@@ -13,6 +15,7 @@ from horace import FILES, REGISTERED, Horace, digest, info, look, records, refus
 from services import AsyncCase, main
 
 STEPS = int(os.environ.get("TEST_STEPS", 150))
+KILLS = int(os.environ.get("TEST_KILLS", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 KEPT = 3
 
@@ -33,6 +36,10 @@ class Record:
     @property
     def data(self):
         return self.versions[self.current]
+
+    def state(self):
+        """As look() tells it."""
+        return {"status": self.status, "versions": self.versions, "archive": self.archive}
 
 
 class Model:
@@ -210,19 +217,69 @@ class Model:
 
     # ---- what is there ------------------------------------------------------------------------------------
 
-    def expected(self):
-        """As look() tells it, of what the model knows."""
-        return {
-            record.path: {"status": record.status, "versions": record.versions, "archive": record.archive}
-            for record in self.records.values()
-        }
-
     async def check(self):
         present = {f"{FILES}/{path}": data for path in self.paths if (data := self.present(path)) is not None}
         state = await look(self.caller, self.horace)
-        self.test.assertEqual((state.pop("files"), state.pop("collections")), (present, {}))
+        ids = {record.path: record.file_id for record in self.records.values()}
+        said = [state.pop(key) for key in ("files", "collections", "ids")]
+        self.test.assertEqual(said, [present, {}, ids])
         found = {path: {key: one[key] for key in ("status", "versions", "archive")} for path, one in state.items()}
-        self.test.assertEqual(found, self.expected())
+        self.test.assertEqual(found, {record.path: record.state() for record in self.records.values()})
+
+
+class Worker:
+    """A caller with a file of its own, until horace is killed: what it knows then is before or after its last call."""
+
+    def __init__(self, horace, number, chance):
+        self.horace, self.chance, self.name = horace, chance, f"{number}.txt"
+        self.file, self.answered = horace.files / self.name, 0
+        self.record = self.next = None
+
+    async def work(self):
+        with contextlib.suppress(ConnectionError):
+            async with Caller(self.horace.url) as caller:
+                while True:
+                    self.next = copy.deepcopy(self.record)
+                    tool, arguments = self.prepare()
+                    answer = await caller.call(tool, arguments)
+                    self.next.file_id = answer["file_id"]
+                    self.record, self.answered = self.next, self.answered + 1
+
+    def prepare(self):
+        """A random call, and in self.next what is when it is done."""
+        next, chance = self.next, self.chance.random()
+        if next is not None and next.status == "archived":
+            next.status, next.archive = "active", None
+            return "horace_update_file", {"file_id": next.file_id, "metadata": {"status": "active"}}
+        if next is not None and chance < 0.2 and self.file.read_bytes() == next.data:
+            next.status, next.archive = "archived", next.data
+            return "horace_update_file", {"file_id": next.file_id, "metadata": {"status": "archived"}}
+        if next is not None and chance < 0.5 and self.file.read_bytes() == next.data:
+            version = self.chance.choice(list(next.versions))
+            next.add(next.versions[version])
+            return "horace_restore_version", {"file_id": next.file_id, "version": version}
+        data = self.chance.randbytes(self.chance.choice((20, 3000, 300_000)))
+        self.file.write_bytes(data)
+        if next is None:
+            self.next = Record(None, self.name, data)
+        else:
+            next.add(data)
+        return "horace_register_file", {"file_path": self.name, "metadata": {}}
+
+    def check(self, test, state):
+        """Takes over which of the two it is, with what stands in files/."""
+        found = state.get(self.name)
+        found = found and {key: found[key] for key in ("status", "versions", "archive")}
+        is_next = found == self.next.state()
+        if not is_next:
+            test.assertEqual(found, self.record and self.record.state())
+        present = state["files"].get(f"{FILES}/{self.name}")
+        if is_next:
+            test.assertEqual(present, None if self.next.status == "archived" else self.next.data)
+            self.next.file_id = self.next.file_id or state["ids"][self.name]
+            self.record = self.next
+        elif self.record is not None and present is not None:
+            test.assertIn(present, (self.record.data, self.next.data))
 
 
 class Versions(AsyncCase):
@@ -269,6 +326,24 @@ class Versions(AsyncCase):
         async with Caller(self.horace.url) as caller:
             state = await look(caller, self.horace)
         self.assertEqual({one.path: state[one.path]["versions"] for one in done}, {one.path: one.versions for one in done})
+
+    async def test_killed_at_work(self):
+        """Whatever had been answered is there; what had not, is there or not, and never half."""
+        workers = [Worker(self.horace, number, random.Random(f"{SEED} {number}")) for number in range(8)]
+        chance = random.Random(SEED)
+        for _ in range(KILLS):
+            wanted = sum(worker.answered for worker in workers) + chance.randint(8, 40)
+            working = [asyncio.create_task(worker.work()) for worker in workers]
+            while sum(worker.answered for worker in workers) < wanted and not any(task.done() for task in working):
+                await asyncio.sleep(chance.random() * 0.01)
+            self.horace.program.kill()
+            await asyncio.gather(*working)
+            self.horace.restart()
+            async with Caller(self.horace.url) as caller:
+                state = await look(caller, self.horace)
+            for worker in workers:
+                with self.subTest(worker.name, seed=SEED):
+                    worker.check(self, state)
 
     async def test_callers_on_one_file(self):
         """Each gets an answer that is true of some order; what is kept is whole."""

@@ -124,13 +124,14 @@ def strays(horace, known, tree):
 
 
 async def look(caller, horace):
-    """All that is known and kept, in terms that do not change from run to run: no ids, no times."""
+    """All that is known and kept; but for the ids, what does not change from run to run: no times."""
     horace.wait_settled()
-    known, tree, state = await records(caller), horace.tree(), {}
+    known, tree, state = await records(caller), horace.tree(), {"ids": {}}
     assert not strays(horace, known, tree), strays(horace, known, tree)
     for answer in known:
         name = answer["path"].removeprefix(f"{horace.files}/")
         assert name not in state, f"two records of {name}"
+        state["ids"][name] = answer["file_id"]
         state[name] = {key: answer.get(key) for key in ("status", "owner", "purpose", "tags", "collection", "mime_type")}
         state[name]["versions"] = versions_of(horace, answer)
         state[name]["archive"] = tree.get(horace.archive_path(answer["file_id"]))
