@@ -16,7 +16,7 @@ from postgresql import psql
 from services import Alone, until, wait_ready
 
 ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
-PLACES = FILES, VERSIONS, ARCHIVE, WORK = "files", ".horace_versions", ".horace_archive", ".horace_work"
+FILES, VERSIONS, ARCHIVE, WORK = "files", ".horace_versions", ".horace_archive", ".horace_work"
 REGISTERED = {"file_id", "checksum", "size", "mime_type", "registered_at", "version"}
 
 
@@ -56,9 +56,9 @@ class Horace(Alone):
         return self.__enter__()
 
     def tree(self):
-        """Every regular file in the storage's directories with its bytes; the database and the lock stand beside them."""
+        """Every regular file that is kept, with its bytes."""
         found = {}
-        for place in PLACES:
+        for place in (FILES, VERSIONS, ARCHIVE):
             for directory, _, names in os.walk(self.storage / place):
                 for path in (Path(directory) / name for name in names):
                     if path.is_file() and not path.is_symlink():
