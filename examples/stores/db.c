@@ -9,6 +9,7 @@ struct db_conn {
   db_t *db;
   enum db_mode mode;
   void *conn;        /* the driver's */
+  store_stop_t stop; /* asked before each statement here, and during it by the driver */
   int failed;        /* the code of the first failure */
   const char *brief; /* and what everybody may see of it */
 };
@@ -34,6 +35,7 @@ db_conn_t *db_begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, s
   }
   conn->db = db;
   conn->mode = mode;
+  conn->stop = stop;
   conn->conn = db->driver->begin(db, mode, stop, code, error);
   if (conn->conn != NULL)
     return conn;
@@ -57,27 +59,35 @@ bool db_give_row(const db_row_t *row) {
   return more && !asked->strange;
 }
 
-/* Something is wrong with the question or the answer, and the database does not know. */
-static int refuse(const char *what, const char *reason, const char *brief, store_error_t *error) {
+/* Describes what the database does not know of; code. */
+static int refuse(const char *what, int code, const char *reason, const char *brief, store_error_t *error) {
   snprintf(error->text, sizeof error->text, "%s: %s", what, reason);
   error->brief = brief;
-  return STORE_FAILED;
+  return code;
+}
+
+/* Why a statement cannot be run. */
+static int before(const db_conn_t *conn, const db_asked_t *asked, store_error_t *error) {
+  if (conn->failed != STORE_OK)
+    return refuse(asked->what, conn->failed, "the transaction has failed before", conn->brief, error);
+  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+    return refuse(asked->what, STORE_STOPPED, "nobody waits for it any more", NULL, error);
+  if (asked->params->count > DB_PARAMS_MAX)
+    return refuse(asked->what, STORE_FAILED, "too many parameters", "the question is too large", error);
+  return STORE_OK;
 }
 
 static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
   static const db_params_t none = {.count = 0};
-  if (conn->failed != STORE_OK) {
-    refuse(asked->what, "the transaction has failed before", conn->brief, error);
-    return conn->failed;
-  }
   asked->driver = conn->db->driver;
   if (asked->params == NULL)
     asked->params = &none;
-  int code = asked->params->count > DB_PARAMS_MAX
-                 ? refuse(asked->what, "too many parameters", "the question is too large", error)
-                 : asked->driver->each(conn->db, conn->conn, asked, error);
+  int code = before(conn, asked, error);
+  if (code == STORE_OK)
+    code = asked->driver->each(conn->db, conn->conn, asked, error);
   if (asked->strange)
-    code = refuse(asked->what, "a row is not as it was stored", "the database is damaged", error);
+    code =
+        refuse(asked->what, STORE_FAILED, "a row is not as it was stored", "the database is damaged", error);
   conn->failed = code;
   conn->brief = code == STORE_FAILED ? error->brief : NULL;
   return code;

@@ -1,8 +1,8 @@
 /* store_test.c: see store_test.h. */
 #include "store_test.h"
+#include "databases.h"
 
 #include <dirent.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,38 +23,9 @@ void make_directory(void) {
   snprintf(test_path, sizeof test_path, "%s/dewey.db", test_directory);
 }
 
-/* With DEWEY_DB_HOST a PostgreSQL's (tests/lib/postgresql.py), in a schema of this test's own; else SQLite's.
- */
-static bool on_postgresql(void) {
-  return getenv("DEWEY_DB_HOST") != NULL;
-}
-
-static const pq_place_t *place(void) {
-  static pq_place_t place;
-  place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
-                       .port = getenv("DEWEY_DB_PORT"),
-                       .name = "postgres",
-                       .user = getenv("DEWEY_DB_USER"),
-                       .password = getenv("DEWEY_DB_PASSWORD")};
-  return &place;
-}
-
-static void make_schema(void) {
-  char options[64];
-  snprintf(options, sizeof options, "-c search_path=test_%d", (int)getpid());
-  setenv("PGOPTIONS", options, 1);
-  PGconn *pg =
-      PQsetdbLogin(place()->host, place()->port, NULL, NULL, place()->name, place()->user, place()->password);
-  snprintf(options, sizeof options, "CREATE SCHEMA test_%d", (int)getpid());
-  PGresult *result = PQexec(pg, options);
-  cr_assert_eq(PQresultStatus(result), PGRES_COMMAND_OK, "%s", PQerrorMessage(pg));
-  PQclear(result);
-  PQfinish(pg);
-}
-
 store_t *new_store(void) {
-  store_t *store =
-      on_postgresql() ? store_pq_open(place(), &test_error) : store_sqlite_open(test_path, &test_error);
+  store_t *store = on_postgresql() ? store_pq_open(postgresql_place(), &test_error)
+                                   : store_sqlite_open(test_path, &test_error);
   if (store == NULL || store->check(store, never, &test_error) == STORE_OK)
     return store;
   store->close(store);

@@ -1,4 +1,5 @@
 /* test_pq_conn.c: one connection to PostgreSQL: statements end in time, and for the right reason. */
+#include "databases.h"
 #include "pool.h"
 #include "pq_conn.h"
 #include "store_test.h"
@@ -12,12 +13,7 @@ static pq_conn_t conn = {.plan = &plan};
 static int64_t number;
 
 static void connect_to(void) {
-  const pq_place_t place = {.host = getenv("DEWEY_DB_HOST"),
-                            .port = getenv("DEWEY_DB_PORT"),
-                            .name = "postgres",
-                            .user = getenv("DEWEY_DB_USER"),
-                            .password = getenv("DEWEY_DB_PASSWORD")};
-  cr_assert_eq(pq_connect(&conn, &place, &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(pq_connect(&conn, postgresql_place(), &test_error), STORE_OK, "%s", test_error.text);
 }
 
 TestSuite(pq_conn, .init = connect_to, .timeout = 15);

@@ -1,9 +1,9 @@
 /* db_test.c: see db_test.h. */
 #include "db_test.h"
+#include "databases.h"
 #include "leaks.h"
 
 #include <dirent.h>
-#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,30 +39,6 @@ db_t *test_db;
 store_error_t test_error;
 const store_stop_t never = {NULL, NULL};
 
-bool on_postgresql(void) {
-  return getenv("DEWEY_DB_HOST") != NULL;
-}
-
-static const pq_place_t *place(void) {
-  static pq_place_t place;
-  place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
-                       .port = getenv("DEWEY_DB_PORT"),
-                       .name = "postgres",
-                       .user = getenv("DEWEY_DB_USER"),
-                       .password = getenv("DEWEY_DB_PASSWORD")};
-  return &place;
-}
-
-static void run_on_postgresql(const char *sql) {
-  PGconn *pg =
-      PQsetdbLogin(place()->host, place()->port, NULL, NULL, place()->name, place()->user, place()->password);
-  PGresult *result = PQexec(pg, sql);
-  ExecStatusType status = PQresultStatus(result);
-  cr_assert(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK, "%s", PQerrorMessage(pg));
-  PQclear(result);
-  PQfinish(pg);
-}
-
 void run_aside(const char *sql) {
   if (on_postgresql()) {
     run_on_postgresql(sql);
@@ -76,21 +52,17 @@ void run_aside(const char *sql) {
 
 void make_place(void) {
   const char *parent = getenv("TMPDIR");
-  char words[64];
   snprintf(directory, sizeof directory, "%s/stores-XXXXXX", parent != NULL ? parent : P_tmpdir);
   cr_assert_not_null(mkdtemp(directory));
   snprintf(path, sizeof path, "%s/things.db", directory);
-  if (!on_postgresql())
-    return;
-  snprintf(words, sizeof words, "-c search_path=stores_%d", (int)getpid());
-  setenv("PGOPTIONS", words, 1);
-  snprintf(words, sizeof words, "CREATE SCHEMA stores_%d", (int)getpid());
-  run_on_postgresql(words);
+  if (on_postgresql())
+    make_schema();
 }
 
 db_t *open_unchecked(const db_plan_t *plan) {
   test_error = (store_error_t){.text = ""};
-  return on_postgresql() ? db_open_pq(place(), plan, &test_error) : db_open_sqlite(path, plan, &test_error);
+  return on_postgresql() ? db_open_pq(postgresql_place(), plan, &test_error)
+                         : db_open_sqlite(path, plan, &test_error);
 }
 
 db_t *open_with(const db_plan_t *plan) {

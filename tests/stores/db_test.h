@@ -1,5 +1,4 @@
-/* db_test.h: a database of its own for each test of this directory. With DEWEY_DB_HOST
- * (tests/lib/postgresql.py) it is a schema in PostgreSQL, else a SQLite file. */
+/* db_test.h: a database of its own for each test of this directory, see databases.h. */
 #ifndef DB_TEST_H
 #define DB_TEST_H
 
@@ -30,8 +29,6 @@ void remove_place(void);
 
 /* Closes the database and looks for leaks: the last call of a test. */
 void end_of_test(void);
-
-bool on_postgresql(void);
 
 /* Opened; on PostgreSQL not prepared yet. */
 db_t *open_unchecked(const db_plan_t *plan);

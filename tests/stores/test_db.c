@@ -279,8 +279,10 @@ Test(db, reading_sees_one_state_and_cannot_change_it) {
   end_of_test();
 }
 
-static bool on_second(void *arg) {
-  return ++*(int *)arg > 1;
+/* How often it is to be asked yet before it says so; below 0: it never does. */
+static bool stop_after(void *arg) {
+  int *times = arg;
+  return *times >= 0 && (*times)-- == 0;
 }
 
 static int ask_for_ever(db_conn_t *conn) {
@@ -290,14 +292,20 @@ static int ask_for_ever(db_conn_t *conn) {
                      NULL, NULL, NULL, "counting", &test_error);
 }
 
+/* Ends during a statement, or before it. */
+static void assert_stops(enum db_mode mode, int times) {
+  int code, left = -1;
+  db_conn_t *conn = db_begin(test_db, mode, (store_stop_t){stop_after, &left}, &code, &test_error);
+  cr_assert_not_null(conn, "%s", test_error.text);
+  left = times;
+  cr_expect_eq(ask_for_ever(conn), STORE_STOPPED);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_STOPPED);
+}
+
 Test(db, work_ends_when_nobody_waits_for_it) {
-  int code, asked = 0;
-  for (enum db_mode mode = DB_READ; mode <= DB_WRITE; mode++) {
-    asked = -1; /* it begins, and stops while it is at work */
-    db_conn_t *conn = db_begin(test_db, mode, (store_stop_t){on_second, &asked}, &code, &test_error);
-    cr_assert_not_null(conn, "%s", test_error.text);
-    cr_expect_eq(ask_for_ever(conn), STORE_STOPPED);
-    cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_STOPPED);
+  for (int times = 0; times < 4; times++) {
+    assert_stops(DB_READ, times);
+    assert_stops(DB_WRITE, times);
   }
   store(1, "one");
   cr_expect_eq(count(), 1);
@@ -305,10 +313,10 @@ Test(db, work_ends_when_nobody_waits_for_it) {
 }
 
 Test(db, what_is_committing_is_committed) {
-  int code, asked = -100;
-  db_conn_t *conn = db_begin(test_db, DB_WRITE, (store_stop_t){on_second, &asked}, &code, &test_error);
+  int code, left = -1;
+  db_conn_t *conn = db_begin(test_db, DB_WRITE, (store_stop_t){stop_after, &left}, &code, &test_error);
   cr_assert_eq(add(conn, 1, "one"), STORE_OK);
-  asked = 1;
+  left = 0;
   cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(count(), 1);
   end_of_test();

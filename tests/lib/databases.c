@@ -1,0 +1,40 @@
+/* databases.c: see databases.h. */
+#include "databases.h"
+
+#include <criterion/criterion.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+bool on_postgresql(void) {
+  return getenv("DEWEY_DB_HOST") != NULL;
+}
+
+const pq_place_t *postgresql_place(void) {
+  static pq_place_t place;
+  place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
+                       .port = getenv("DEWEY_DB_PORT"),
+                       .name = "postgres",
+                       .user = getenv("DEWEY_DB_USER"),
+                       .password = getenv("DEWEY_DB_PASSWORD")};
+  return &place;
+}
+
+void run_on_postgresql(const char *sql) {
+  const pq_place_t *place = postgresql_place();
+  PGconn *pg = PQsetdbLogin(place->host, place->port, NULL, NULL, place->name, place->user, place->password);
+  PGresult *result = PQexec(pg, sql);
+  ExecStatusType status = PQresultStatus(result);
+  cr_assert(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK, "%s", PQerrorMessage(pg));
+  PQclear(result);
+  PQfinish(pg);
+}
+
+void make_schema(void) {
+  char words[64];
+  snprintf(words, sizeof words, "-c search_path=test_%d", (int)getpid());
+  setenv("PGOPTIONS", words, 1);
+  snprintf(words, sizeof words, "CREATE SCHEMA test_%d", (int)getpid());
+  run_on_postgresql(words);
+}

@@ -1,0 +1,85 @@
+/* db_steps.c: does to a database, step by step, what stands on stdin, and answers each line with a store_code
+ * and what everybody may know of it. */
+#include "database.h"
+#include "db.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const migrations[] = {"CREATE TABLE things(id bigint NOT NULL PRIMARY KEY)"};
+static const char *const statements[] = {"INSERT INTO things VALUES($1)", "SELECT count(*) FROM things"};
+static const db_plan_t plan = {.name = "steps",
+                               .version_table = "steps_schema",
+                               .application_id = 0x53746570,
+                               .lock = 4712,
+                               .migrations = migrations,
+                               .migration_count = 1,
+                               .statements = statements,
+                               .statement_count = 2};
+
+static db_t *db;
+static db_conn_t *conn;
+static store_error_t error;
+static int64_t number;
+
+static bool on_count(const db_row_t *row, void *arg) {
+  *(int64_t *)arg = db_int(row, 0);
+  return true;
+}
+
+static int begin(void) {
+  int code = STORE_OK;
+  conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, &error);
+  return conn != NULL ? STORE_OK : code;
+}
+
+static int end(int code) {
+  if (conn != NULL)
+    code = db_end(conn, code, &error);
+  conn = NULL;
+  return code;
+}
+
+static int add(void) {
+  db_params_t params = {.count = 0};
+  db_add_int(&params, ++number);
+  return db_each(conn, 0, &params, NULL, NULL, NULL, "adding", &error);
+}
+
+static int count(void) {
+  int64_t found = -1;
+  int code = begin();
+  if (code == STORE_OK)
+    code = end(db_each(conn, 1, NULL, on_count, &found, NULL, "counting", &error));
+  printf("%lld ", (long long)found);
+  return code;
+}
+
+static int take(const char *step) {
+  if (strcmp(step, "check") == 0)
+    return db_check(db, (store_stop_t){NULL, NULL}, &error);
+  if (strcmp(step, "begin") == 0)
+    return begin();
+  if (strcmp(step, "add") == 0)
+    return add();
+  return strcmp(step, "count") == 0 ? count() : end(STORE_OK);
+}
+
+int main(void) {
+  char line[64];
+  database_t database;
+  if (!database_read(&database, "DEWEY", "ICCM_DATA", "."))
+    return 1;
+  db = database.path == NULL ? db_open_pq(&database.postgresql, &plan, &error)
+                             : db_open_sqlite(database.path, &plan, &error);
+  while (db != NULL && fgets(line, sizeof line, stdin) != NULL) {
+    line[strcspn(line, "\n")] = '\0';
+    error.brief = NULL;
+    int code = take(line);
+    printf("%d %s\n", code, code == STORE_FAILED && error.brief != NULL ? error.brief : "");
+    fflush(stdout);
+  }
+  db_close(db);
+  database_deinit(&database);
+  return 0;
+}

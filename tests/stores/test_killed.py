@@ -1,0 +1,79 @@
+"""db.h while PostgreSQL is killed, stays away and comes back: nothing hangs, what was committed is there, and what was not
+is not.
+"""
+import os
+import subprocess
+import time
+import unittest
+
+from postgresql import Postgresql, programs
+from services import BUILD, main
+
+OK, FAILED = "0", "6"  # of store_code
+AWAY = "the database cannot be reached"
+SOON_S = 20  # for a connection that is refused, on a busy machine
+
+
+@unittest.skipIf(programs() is None, "there is no PostgreSQL below /usr/lib/postgresql")
+class Killed(unittest.TestCase):
+    def setUp(self):
+        self.server = Postgresql().start()
+        self.addCleanup(self.server.close)
+        environment = os.environ | self.server.environment() | {"DEWEY_DB_NAME": "postgres"}
+        self.steps = subprocess.Popen([BUILD / "tests/stores/db-steps"], env=environment, text=True, stdin=-1, stdout=-1)
+        self.addCleanup(self.end)
+        self.take("check", OK)
+
+    def end(self):
+        self.steps.communicate()
+        self.assertEqual(self.steps.returncode, 0)
+
+    def take(self, step, *expected):
+        began = time.monotonic()
+        self.steps.stdin.write(step + "\n")
+        self.steps.stdin.flush()
+        answer = self.steps.stdout.readline().strip()
+        self.assertLess(time.monotonic() - began, SOON_S, step)
+        self.assertEqual(answer, " ".join(expected), step)
+
+    def add(self):
+        for step in "begin", "add", "end":
+            self.take(step, OK)
+
+    def come_back(self):
+        self.take("check", FAILED, AWAY)
+        self.take("begin", FAILED, AWAY)
+        self.server.start()
+
+    def test_between_two_statements(self):
+        self.add()
+        self.take("begin", OK)
+        self.take("add", OK)
+        self.server.kill()
+        self.take("add", FAILED, AWAY)
+        self.take("end", FAILED)
+        self.come_back()
+        self.take("count", "1", OK)
+        self.add()
+        self.take("count", "2", OK)
+
+    def test_before_the_commit(self):
+        self.take("begin", OK)
+        self.take("add", OK)
+        self.server.kill()
+        self.take("end", FAILED, AWAY)
+        self.come_back()
+        self.take("count", "0", OK)
+
+    def test_while_nothing_is_done(self):
+        self.add()
+        self.server.kill()
+        self.come_back()
+        self.take("check", OK)
+        self.take("count", "1", OK)
+        self.add()
+        self.take("count", "2", OK)
+
+
+if __name__ == "__main__":
+    main()
