@@ -39,7 +39,7 @@ bool database_read(database_t *database, const char *component, const char *dire
   int64_t port;
   pq_place_t *place = &database->postgresql;
   *database = (database_t){.postgresql = {.host = text_of(component, "HOST", NULL)}};
-  for (size_t i = 0; component[i] != '\0' && i < sizeof database->name - 1; i++)
+  for (size_t i = 0; i < sizeof database->name - 1 && component[i] != '\0'; i++)
     database->name[i] = (char)tolower((unsigned char)component[i]);
   if (place->host == NULL)
     return find_file(database, component, directory);

@@ -7,7 +7,8 @@
  * bigint, boolean, double precision, timestamptz. SQLite keeps ids as 16 bytes and times as microseconds
  * since 1970, so both compare and sort as PostgreSQL's do. Where the two differ: primary keys need NOT NULL;
  * texts sort alike with COLLATE "C" alone, and nulls with NULLS LAST; LIKE heeds case on PostgreSQL alone; a
- * sum of bigint is to be cast to bigint. */
+ * sum of bigint is to be cast to bigint; min and max of two values have other names. Foreign keys hold on
+ * both. */
 #ifndef STORES_DB_H
 #define STORES_DB_H
 

@@ -14,7 +14,7 @@ enum store_code {
   STORE_SLOW,    /* the query took longer than STORE_QUERY_MS: a narrower one may work */
   STORE_STOPPED, /* store_stop_t, or the source of what is stored, said so */
   STORE_NONE,    /* what was named is not there */
-  STORE_TAKEN,   /* what has to be there once at most is there already */
+  STORE_TAKEN,   /* what may be there once only is there already */
   STORE_FAILED   /* disk full, input/output error, damaged file */
 };
 

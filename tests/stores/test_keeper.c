@@ -1,0 +1,65 @@
+/* test_keeper.c: when the keeper calls back, and that it can be stopped at any time. */
+#include "keeper.h"
+#include "leaks.h"
+
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <time.h>
+
+static sem_t looked, worked;
+static atomic_int looks, ill_for; /* looks that find it so */
+
+static void make_semaphores(void) {
+  sem_init(&looked, 0, 0);
+  sem_init(&worked, 0, 0);
+}
+
+TestSuite(keeper, .init = make_semaphores, .timeout = 60);
+
+static bool look(void *arg, store_stop_t stop) {
+  (void)arg, (void)stop;
+  int before = atomic_fetch_add(&looks, 1);
+  sem_post(&looked);
+  return before >= atomic_load(&ill_for);
+}
+
+static void work(void *arg, store_stop_t stop) {
+  (void)arg, (void)stop;
+  sem_post(&worked);
+}
+
+Test(keeper, looks_and_works_at_once) {
+  keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work, NULL});
+  cr_assert_not_null(keeper);
+  sem_wait(&looked);
+  sem_wait(&worked);
+  keeper_stop(keeper);
+  cr_expect_eq(atomic_load(&looks), 1);
+  expect_no_leak();
+}
+
+Test(keeper, looks_again_and_does_no_work_until_all_is_well) {
+  atomic_store(&ill_for, 2);
+  keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work, NULL});
+  sem_wait(&worked);
+  keeper_stop(keeper);
+  cr_expect_eq(atomic_load(&looks), 3);
+  expect_no_leak();
+}
+
+/* Work that goes on until it is told to end. */
+static void work_for_ever(void *arg, store_stop_t stop) {
+  const struct timespec pause = {.tv_nsec = 1000000};
+  (void)arg;
+  sem_post(&worked);
+  while (!stop.cb(stop.arg))
+    nanosleep(&pause, NULL);
+}
+
+Test(keeper, tells_its_work_to_end) {
+  keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work_for_ever, NULL});
+  sem_wait(&worked);
+  keeper_stop(keeper);
+  keeper_stop(NULL);
+  expect_no_leak();
+}
