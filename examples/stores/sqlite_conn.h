@@ -44,8 +44,7 @@ bool conn_must_end(conn_t *conn);
 
 /* The plan's statement, prepared; NULL: conn_failed says why. */
 sqlite3_stmt *conn_fixed(conn_t *conn, int which);
-/* The same with a text made at run time, for a place behind the fixed ones. It is used once for each place.
- */
+/* The same for a place behind the fixed ones; sql, made at run time, is what it stays. */
 sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql);
 
 /* SQLITE_OK, or SQLite's code. */
