@@ -3,6 +3,7 @@
 Each test has ports and a data directory of its own; a process belongs to a run when that directory is in its
 environment, or when it works there (Redis overwrites its environment with its title).
 """
+import contextlib
 import json
 import os
 import re
@@ -44,7 +45,8 @@ class Run:
             self.process.kill()
             self.process.wait()
         for pid in self.left():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # they end with the launcher, too
+                os.kill(pid, signal.SIGKILL)
         if error is not None and (self.place / "err").exists():
             print(self.output("err")[-4000:])
         shutil.rmtree(self.place)
