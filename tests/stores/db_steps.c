@@ -67,11 +67,11 @@ static int take(const char *step) {
 
 int main(void) {
   char line[64];
-  database_t database;
-  if (!database_read(&database, "DEWEY", "ICCM_DATA", "."))
+  static database_t database;
+  if (!database_read(&database, "DEWEY", "."))
     return 1;
-  db = database.path == NULL ? db_open_pq(&database.postgresql, &plan, &error)
-                             : db_open_sqlite(database.path, &plan, &error);
+  db = database.postgresql.host != NULL ? db_open_pq(&database.postgresql, &plan, &error)
+                                        : db_open_sqlite(database.path, &plan, &error);
   while (db != NULL && fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
     error.brief = NULL;
@@ -80,6 +80,5 @@ int main(void) {
     fflush(stdout);
   }
   db_close(db);
-  database_deinit(&database);
   return 0;
 }

@@ -12,12 +12,13 @@ static char directory[64], place[96];
 
 static void make_directory(void) {
   const char *const names[] = {"SHELF_DB_HOST", "SHELF_DB_PORT",     "SHELF_DB_NAME", "SHELF_DB_USER",
-                               "SHELF_DB_PATH", "SHELF_DB_PASSWORD", "SHELF_DATA"};
+                               "SHELF_DB_PATH", "SHELF_DB_PASSWORD", "ICCM_DATA"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     unsetenv(names[i]);
   snprintf(directory, sizeof directory, "%s/database-XXXXXX", P_tmpdir);
   cr_assert_not_null(mkdtemp(directory));
   snprintf(place, sizeof place, "%s/data", directory);
+  setenv("ICCM_DATA", place, 1);
 }
 
 static void remove_directory(void) {
@@ -30,15 +31,10 @@ TestSuite(database, .init = make_directory, .fini = remove_directory, .timeout =
 static database_t database;
 
 static bool read_it(void) {
-  return database_read(&database, "SHELF", "SHELF_DATA", place);
+  return database_read(&database, "SHELF", NULL);
 }
 
-static void end_of_test(void) {
-  database_deinit(&database);
-  expect_no_leak();
-}
-
-Test(database, a_file_in_the_directory_which_is_made) {
+Test(database, a_file_in_the_data_directory_which_is_made) {
   char expected[128];
   struct stat made;
   cr_assert(read_it());
@@ -47,7 +43,14 @@ Test(database, a_file_in_the_directory_which_is_made) {
   cr_expect_null(database.postgresql.host);
   cr_assert_eq(stat(place, &made), 0);
   cr_expect_eq(made.st_mode & 07777, 0750);
-  end_of_test();
+  expect_no_leak();
+}
+
+Test(database, a_file_in_the_directory_that_is_given) {
+  cr_assert(database_read(&database, "SHELF", "/some"));
+  cr_expect_str_eq(database.path, "/some/shelf.db");
+  cr_expect_eq(access(place, F_OK), -1, "nothing is made");
+  expect_no_leak();
 }
 
 Test(database, the_file_that_is_named) {
@@ -55,15 +58,15 @@ Test(database, the_file_that_is_named) {
   cr_assert(read_it());
   cr_expect_str_eq(database.path, "/some/where");
   cr_expect_eq(access(place, F_OK), -1, "nothing is made");
-  end_of_test();
+  expect_no_leak();
 }
 
 Test(database, no_file_where_the_directory_cannot_be_made) {
   char below[128];
   snprintf(below, sizeof below, "%s/is/missing", directory);
-  setenv("SHELF_DATA", below, 1);
+  setenv("ICCM_DATA", below, 1);
   cr_expect_not(read_it());
-  end_of_test();
+  expect_no_leak();
 }
 
 Test(database, postgresql_with_what_is_usual) {
@@ -71,13 +74,12 @@ Test(database, postgresql_with_what_is_usual) {
   setenv("SHELF_DB_PATH", "/some/where", 1);
   cr_assert(read_it());
   const pq_place_t *found = &database.postgresql;
-  cr_expect_null(database.path);
   cr_expect_str_eq(found->host, "shelves");
   cr_expect_str_eq(found->port, "5432");
   cr_expect_str_eq(found->name, "shelf");
   cr_expect_str_eq(found->user, "shelf");
   cr_expect_null(found->password);
-  end_of_test();
+  expect_no_leak();
 }
 
 Test(database, postgresql_as_it_is_described) {
@@ -90,12 +92,12 @@ Test(database, postgresql_as_it_is_described) {
   const pq_place_t *found = &database.postgresql;
   cr_expect(strcmp(found->port, "5433") == 0 && strcmp(found->name, "books") == 0);
   cr_expect(strcmp(found->user, "reader") == 0 && strcmp(found->password, "quiet") == 0);
-  end_of_test();
+  expect_no_leak();
 }
 
 Test(database, no_port_that_is_none) {
   setenv("SHELF_DB_HOST", "shelves", 1);
   setenv("SHELF_DB_PORT", "70000", 1);
   cr_expect_not(read_it());
-  end_of_test();
+  expect_no_leak();
 }
