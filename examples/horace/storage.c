@@ -159,7 +159,7 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
 /* One step down from directory, which is closed; a name need not end in NUL. Nothing on another mount. */
 static int step(const storage_t *storage, int directory, const char *name, size_t len, bool make) {
   char text[256];
-  uint64_t mount;
+  uint64_t mount = 0;
   int next = -ENOENT;
   if (len < sizeof text) {
     memcpy(text, name, len);
@@ -179,6 +179,7 @@ static int step(const storage_t *storage, int directory, const char *name, size_
 
 int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name) {
   int at = fcntl(storage->files, F_DUPFD_CLOEXEC, 0);
+  *name = path;
   if (at < 0)
     return -errno;
   for (const char *slash; at >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1)
@@ -195,7 +196,7 @@ int storage_open_file(const storage_t *storage, const char *path) {
   int file = openat(parent, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   int code = file < 0 ? -errno : 0;
   struct stat about;
-  uint64_t mount;
+  uint64_t mount = 0;
   close(parent);
   if (file < 0)
     return code == -ELOOP || code == -ENXIO ? -ENOENT : code;
