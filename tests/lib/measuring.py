@@ -1,0 +1,48 @@
+"""What the measurements of tests/bench that ask one server again and again have in common.
+
+Happy path: `print_times(url, tool, queries, rounds)` asks each query in turn, and prints a line for each.
+Failure modes: an answer that is an error, or that does not come within ANSWER_S, ends it.
+"""
+import asyncio
+import json
+import statistics
+import time
+
+from caller import connect
+
+ANSWER_S = 60
+
+
+def halving(number):
+    """0 to 19, each half as often as the one before, in no order."""
+    mixed = (number * 2654435761 >> 7) % 2**19 + 2**19
+    return (mixed & -mixed).bit_length() - 1
+
+
+async def ask(ws, tool, arguments):
+    """A direct call; arguments and answer are JSON as they travel."""
+    await ws.send(f'{{"jsonrpc":"2.0","id":1,"method":"{tool}","params":{arguments}}}')
+    answer = await asyncio.wait_for(ws.recv(), ANSWER_S)
+    assert '"result"' in answer, answer[:1000]
+    return answer
+
+
+async def timed(waited):
+    """Milliseconds."""
+    began = time.monotonic()
+    await waited
+    return (time.monotonic() - began) * 1000
+
+
+async def print_times(url, tool, queries, rounds, count=len):
+    """Each of (name, share of all that fulfils it, arguments), as often as there are rounds; the longest of the middle times."""
+    print(f"  {'query':36} {'fulfilled by':>12} {'found':>6} {'median ms':>10} {'longest ms':>10}")
+    slowest = 0
+    async with connect(url) as ws:
+        for name, share, filters in queries:
+            arguments = json.dumps(filters)
+            found = count(json.loads(await ask(ws, tool, arguments))["result"])
+            times = [await timed(ask(ws, tool, arguments)) for _ in range(rounds)]
+            print(f"  {name:36} {share:>12} {found:6} {statistics.median(times):10.1f} {max(times):10.1f}", flush=True)
+            slowest = max(slowest, statistics.median(times))
+    return slowest
