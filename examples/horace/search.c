@@ -121,16 +121,17 @@ static int count(db_conn_t *conn, const search_t *search, int64_t *total, store_
   return db_each_sql(conn, sql.text, &sql.params, on_total, total, "counting files", error);
 }
 
+/* What is sorted to find the page is narrow; whole rows are read of those on it alone. */
 static int read_page(db_conn_t *conn, const search_t *search, db_row_cb cb, void *arg, store_error_t *error) {
   const char *order = orders[search->sort][search->ascending];
   sql_t sql = {.len = 0};
-  add(&sql, "SELECT " SHOWN_COLUMNS " FROM (SELECT f.*");
+  add(&sql, "SELECT " SHOWN_COLUMNS " FROM (SELECT f.id");
   where(&sql, search);
   add(&sql, " ORDER BY ");
   add(&sql, order);
   where_int(&sql, " LIMIT ", search->limit);
   where_int(&sql, " OFFSET ", search->offset);
-  add(&sql, ") f" WITH_COLLECTION WITH_PATHS " ORDER BY ");
+  add(&sql, ") page JOIN horace_files f ON f.id = page.id" WITH_COLLECTION WITH_PATHS " ORDER BY ");
   add(&sql, order);
   add(&sql, ", p.path");
   return db_each_sql(conn, sql.text, &sql.params, cb, arg, "searching files", error);
