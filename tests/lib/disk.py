@@ -1,11 +1,13 @@
-"""A disk so small that it can be filled: a tmpfs, in a mount namespace of this process and what it starts from then on.
+"""Disks of a kind that a test needs, in a mount namespace of this process and what it starts from then on.
 
-Happy path: `with SmallDisk(4 << 20) as disk`, programs write below disk.path; disk.fill() leaves them no room, and
-disk.empty() gives it back. Where namespaces or mounts cannot be made, making one skips the test, which says so by name.
+Happy path: `with SmallDisk(4 << 20) as disk`, programs write below disk.path, on a tmpfs; disk.fill() leaves them no room, and
+disk.empty() gives it back. `with CloningDisk() as disk`: files there can share blocks. Where namespaces or mounts cannot be
+made, or there is no program that makes such a disk, making one skips the test, which says so by name.
 """
 import contextlib
 import ctypes
 import os
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
@@ -22,14 +24,16 @@ def own_mounts():
         raise unittest.SkipTest(f"no mounts here: {os.strerror(ctypes.get_errno())}")
 
 
-class SmallDisk:
-    def __init__(self, size):
-        self.size = size
+class Disk:
+    """Mounted at a temporary directory, its path."""
+
+    def __init__(self, *mount):
+        self.mount = mount
 
     def __enter__(self):
         own_mounts()
         self.path = Path(tempfile.mkdtemp(prefix="iccm-disk-"))
-        mounted = finished(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "none", self.path])
+        mounted = finished(["mount", *self.mount, self.path])
         if mounted.returncode != 0:
             self.path.rmdir()
             raise unittest.SkipTest(f"no mounts here: {mounted.stderr.strip()}")
@@ -38,6 +42,15 @@ class SmallDisk:
     def __exit__(self, *_):
         finished(["umount", "--lazy", self.path]).check_returncode()
         self.path.rmdir()
+
+    def room(self):
+        state = os.statvfs(self.path)
+        return state.f_bavail * state.f_frsize
+
+
+class SmallDisk(Disk):
+    def __init__(self, size):
+        super().__init__("-t", "tmpfs", "-o", f"size={size}", "none")
 
     def fill(self, leave=0):
         """All but so many bytes are in use."""
@@ -51,9 +64,25 @@ class SmallDisk:
         """Bytes of all files but the one that fills it."""
         return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file() and file.name != "ballast")
 
-    def room(self):
-        state = os.statvfs(self.path)
-        return state.f_bavail * state.f_frsize
-
     def empty(self):
         (self.path / "ballast").unlink()
+
+
+class CloningDisk(Disk):
+    """XFS, or Btrfs where only that can be made, in a sparse file."""
+
+    def __init__(self):
+        with tempfile.NamedTemporaryFile(prefix="iccm-disk-", delete=False) as image:
+            image.truncate(512 << 20)
+        self.image = Path(image.name)
+        super().__init__("-o", "loop", self.image)
+
+    def __enter__(self):
+        program = shutil.which("mkfs.xfs") or shutil.which("mkfs.btrfs")
+        try:
+            if program is None:
+                raise unittest.SkipTest("no mkfs.xfs and no mkfs.btrfs here")
+            finished([program, "-q", self.image]).check_returncode()
+            return super().__enter__()
+        finally:
+            self.image.unlink()  # the mount holds it
