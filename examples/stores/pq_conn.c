@@ -215,7 +215,9 @@ static int prepare(pq_conn_t *conn, int which, const pq_params_t *params, store_
   return code;
 }
 
-static const int binary[PQ_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                             1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+_Static_assert(sizeof binary / sizeof binary[0] == PQ_PARAMS_MAX, "one for each");
 static const pq_params_t none = {.count = 0};
 
 static int stop_before(pq_conn_t *conn, const char *what, store_error_t *error) {
