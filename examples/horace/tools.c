@@ -231,7 +231,10 @@ static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *searc
   if (yyjson_arr_size(tags) > SEARCH_TAGS_MAX)
     return refuse(call, "tags are more than 16");
   yyjson_arr_foreach(tags, i, count, tag) {
-    search->tags[search->tag_count++] = (text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
+    search->tags[i] = (text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
+    if (!without_nul(call, &search->tags[i]))
+      return false;
+    search->tag_count++;
   }
   return true;
 }

@@ -53,6 +53,8 @@ bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char i
   text_t text = {yyjson_get_str(name), yyjson_get_len(name)};
   trouble_t trouble;
   store_error_t error;
+  if (!without_nul(call, &text))
+    return false;
   int code = catalogue_find_collection(horace->db, text, id, &error);
   if (code == STORE_OK)
     return true;
@@ -71,14 +73,14 @@ static bool read_text(mcp_call_t *call, const char *name, yyjson_val *value, siz
   *text = yyjson_is_null(value) ? (text_t){"", 0} : (text_t){yyjson_get_str(value), yyjson_get_len(value)};
   if (text->ptr == NULL)
     return refuse(call, name, "must be a text");
-  return text->len <= max_bytes || refuse(call, name, "is too long");
+  return text->len <= max_bytes ? without_nul(call, text) : refuse(call, name, "is too long");
 }
 
-static bool has_tag(yyjson_mut_val *tags, yyjson_val *tag) {
+static bool has_tag(yyjson_mut_val *tags, text_t tag) {
   size_t i, count;
   yyjson_mut_val *other;
   yyjson_mut_arr_foreach(tags, i, count, other) {
-    if (yyjson_mut_equals_strn(other, yyjson_get_str(tag), yyjson_get_len(tag)))
+    if (yyjson_mut_equals_strn(other, tag.ptr, tag.len))
       return true;
   }
   return false;
@@ -100,8 +102,11 @@ static bool read_tags(mcp_call_t *call, yyjson_val *value, wishes_t *wishes) {
   yyjson_arr_foreach(value, i, count, tag) {
     if (!is_tag(tag))
       return refuse(call, "tags", "must be texts of 1 to 128 bytes");
-    if (!has_tag(wishes->details.tags, tag))
-      yyjson_mut_arr_append(wishes->details.tags, yyjson_val_mut_copy(wishes->doc, tag));
+    text_t text = {yyjson_get_str(tag), yyjson_get_len(tag)};
+    if (!without_nul(call, &text))
+      return false;
+    if (!has_tag(wishes->details.tags, text))
+      yyjson_mut_arr_add_strncpy(wishes->doc, wishes->details.tags, text.ptr, text.len);
   }
   return true;
 }

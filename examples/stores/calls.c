@@ -56,21 +56,25 @@ text_t text_arg(yyjson_val *args, const char *name) {
   return (text_t){yyjson_get_str(value), yyjson_get_len(value)};
 }
 
+bool without_nul(mcp_call_t *call, text_t *text) {
+  if (!text_has_nul(*text))
+    return true;
+  char *copy = text_replace_nul(text);
+  yyjson_mut_val *kept = copy != NULL ? yyjson_mut_strncpy(mcp_call_doc(call), copy, text->len) : NULL;
+  free(copy);
+  text->ptr = yyjson_mut_get_str(kept);
+  if (kept == NULL)
+    end_no_memory(call);
+  return kept != NULL;
+}
+
 bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out) {
   *out = text_arg(args, name);
   if (out->len > max_bytes) {
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is longer than %zu bytes", name, max_bytes);
     return false;
   }
-  if (!text_has_nul(*out))
-    return true;
-  char *copy = text_replace_nul(out);
-  yyjson_mut_val *kept = copy != NULL ? yyjson_mut_strncpy(mcp_call_doc(call), copy, out->len) : NULL;
-  free(copy);
-  out->ptr = yyjson_mut_get_str(kept);
-  if (kept == NULL)
-    end_no_memory(call);
-  return kept != NULL;
+  return without_nul(call, out);
 }
 
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
