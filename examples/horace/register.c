@@ -7,6 +7,7 @@
 #include "change.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -217,10 +218,22 @@ static enum attempt attempt_to_register(registering_t *this) {
   return register_known(this, known.id);
 }
 
-static bool find_file(horace_t *horace, text_t file_path, found_file_t *found, trouble_t *trouble) {
+/* Answers and PostgreSQL hold no other names; a link may lead to one. */
+static bool is_utf8(yyjson_mut_doc *doc, const char *path) {
+  char *json = yyjson_mut_val_write(yyjson_mut_str(doc, path), 0, NULL);
+  free(json);
+  return json != NULL;
+}
+
+static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
+                      trouble_t *trouble) {
   int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
-  if (code == 0)
+  if (code == 0 && is_utf8(doc, found->path))
     return true;
+  if (code == 0) {
+    close(found->file);
+    return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
+  }
   if (code == UV_ENOENT || code == UV_ENOTDIR)
     return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
   if (code == MCP_ENOTFILE || code == UV_ENXIO)
@@ -236,7 +249,7 @@ static bool find_file(horace_t *horace, text_t file_path, found_file_t *found, t
 bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
                    enum file_outcome *outcome, trouble_t *trouble) {
   found_file_t found;
-  if (!find_file(horace, file_path, &found, trouble))
+  if (!find_file(horace, file_path, wishes->doc, &found, trouble))
     return false;
   registering_t this = {horace, &found, wishes, stop, record, FILE_NEW, trouble};
   enum attempt attempt = ONCE_MORE;
