@@ -1,0 +1,749 @@
+"""The real horace with a client that is not ours: each tool's answers to the letter, every refusal, duplicates, collections,
+states, a large file, one that is written to all the time, its log lines, `horace scan`, full and broken disks, its settings.
+"""
+import asyncio
+import contextlib
+import json
+import os
+import pty
+import re
+import resource
+import shutil
+import signal
+import sqlite3
+import threading
+import time
+import unittest
+import uuid
+from pathlib import Path
+
+from caller import Caller, CallError, ask, connect, request, tool_call
+from disk import SmallDisk
+from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
+from postgresql import Postgresql, programs, psql
+from services import PROGRAMS, AsyncCase, System, finished, http_get, main, until, wait_ready
+
+INVALID_PARAMS, TOOL_ERROR = -32602, -32000
+TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
+FOUND = ["file_id", "path", "owner", "purpose", "tags", "size", "mime_type", "created_at", "updated_at", "version", "checksum",
+         "collection"]  # fmt: skip
+LEAKS = re.compile(r"SELECT|INSERT|UPDATE |sqlite|constraint|horace_files|errno|\.[ch]:\d|/usr/|/etc/|\.db\b", re.I)
+TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+WHOLE, OBJECT = {"type": "integer"}, {"type": "object"}
+TOOLS = {
+    "horace_register_file": (
+        "Register a file with Horace catalog",
+        {
+            "file_path": {"type": "string", "description": "Absolute path to file in /mnt/irina_storage/"},
+            "metadata": {
+                "type": "object",
+                "description": "File metadata",
+                "properties": {"owner": TEXT, "purpose": TEXT, "tags": TEXTS, "collection": TEXT, "correlation_id": TEXT},
+            },
+        },
+        ["file_path", "metadata"],
+    ),
+    "horace_search_files": (
+        "Search file catalog by metadata",
+        {
+            "tags": TEXTS, "owner": TEXT, "created_after": TEXT, "created_before": TEXT, "file_type": TEXT, "min_size": WHOLE,
+            "max_size": WHOLE, "collection": TEXT, "status": TEXT, "limit": WHOLE, "offset": WHOLE,
+        },
+        None,
+    ),
+    "horace_get_file_info": (
+        "Get detailed metadata for specific file",
+        {"file_id": TEXT, "include_versions": {"type": "boolean"}},
+        ["file_id"],
+    ),
+    "horace_create_collection": (
+        "Create or update a file collection",
+        {"name": TEXT, "description": TEXT, "file_ids": TEXTS, "metadata": OBJECT},
+        ["name"],
+    ),
+    "horace_list_collections": ("List all collections", {"limit": WHOLE, "offset": WHOLE}, None),
+    "horace_update_file": (
+        "Update file metadata or trigger re-versioning",
+        {"file_id": TEXT, "metadata": OBJECT, "check_for_changes": {"type": "boolean"}},
+        ["file_id"],
+    ),
+    "horace_restore_version": (
+        "Restore a file to a previous version",
+        {"file_id": TEXT, "version": WHOLE},
+        ["file_id", "version"],
+    ),
+}  # fmt: skip
+
+
+class Case(AsyncCase):
+    """Each test has a Horace of its own."""
+
+    maxDiff = None
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.horace = self.enterContext(Horace())
+        self.caller = await self.enterAsyncContext(Caller(self.horace.url))
+        self.files = self.horace.files
+
+    async def again(self):
+        """A caller of the same horace, started anew."""
+        self.horace.restart()
+        self.caller = await self.enterAsyncContext(Caller(self.horace.url))
+
+    def put(self, name, data):
+        path = self.files / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return path
+
+    async def register(self, name, data=None, **metadata):
+        if data is not None:
+            self.put(name, data)
+        return await self.caller.call("horace_register_file", {"file_path": str(name), "metadata": metadata})
+
+    async def new(self, name, data=None, **metadata):
+        """The id of a file that is registered for the first time."""
+        answer = await self.register(name, data if data is not None else f"bytes of {name}", **metadata)
+        self.assertEqual((set(answer), answer["version"]), (REGISTERED, 1))
+        return answer["file_id"]
+
+    async def search(self, **arguments):
+        return await self.caller.call("horace_search_files", arguments)
+
+    async def found(self, **arguments):
+        """The names of what is found, in order."""
+        answer = await self.search(**arguments)
+        self.assertEqual(answer["total_count"], len(answer["results"]), arguments)
+        return [Path(row["path"]).name for row in answer["results"]]
+
+    async def info(self, file_id):
+        return await info(self.caller, file_id)
+
+    async def update(self, file_id, check=None, **metadata):
+        arguments = {"file_id": file_id, "metadata": metadata, "check_for_changes": check}
+        return await self.caller.call("horace_update_file", arguments)
+
+    async def restore(self, file_id, version):
+        return await self.caller.call("horace_restore_version", {"file_id": file_id, "version": version})
+
+    async def collect(self, name, **arguments):
+        return await self.caller.call("horace_create_collection", {"name": name} | arguments)
+
+    async def collections(self, **arguments):
+        return await self.caller.call("horace_list_collections", arguments)
+
+    async def assert_refused(self, tool, arguments, words, code=INVALID_PARAMS, error_code=None):
+        with self.subTest(tool=tool, arguments=str(arguments)[:200]):
+            with self.assertRaises(CallError) as raised:
+                await self.caller.call(tool, arguments)
+            error = raised.exception
+            said = TOOL_ERROR if error_code else code
+            self.assertEqual((error.code, (error.data or {}).get("error_code")), (said, error_code), error.message)
+            self.assertIn(words, error.message)
+            self.assertNotRegex(error.message.replace(str(self.horace.storage), ""), LEAKS)
+
+    def sql(self, text):
+        """In horace's database, behind its back."""
+        if ON_POSTGRESQL:
+            psql(text, self.horace.settings["HORACE_DB_NAME"])
+            return
+        with contextlib.closing(sqlite3.connect(self.horace.storage / "horace.db")) as database, database:
+            database.create_collation("C", lambda one, other: (one > other) - (one < other))
+            database.execute(text)
+
+
+class Protocol(Case):
+    async def test_tools_are_those_that_callers_know(self):
+        listed = {tool["name"]: tool for tool in (await self.caller.request("tools/list"))["result"]["tools"]}
+        self.assertEqual(list(listed), list(TOOLS))
+        for name, (description, properties, required) in TOOLS.items():
+            tool, schema = listed[name], listed[name]["inputSchema"]
+            self.assertEqual((tool["description"], schema["type"], schema.get("required")), (description, "object", required))
+            if name == "horace_search_files":  # has more than callers of old know
+                more = {key: schema["properties"].pop(key) for key in ("sort_by", "order", "query")}
+                nested = more["query"]["properties"]
+                self.assertEqual(nested, properties | {key: more[key] for key in ("sort_by", "order")})
+                self.assertEqual(more["order"]["enum"], ["asc", "desc"])
+            self.assertEqual(schema["properties"], properties, name)
+
+    async def test_callers_that_skip_initialize_and_direct_calls(self):
+        path = str(self.put("a.txt", "text"))
+        async with connect(self.horace.url) as ws:
+            answer = await ask(ws, tool_call(1, "horace_register_file", file_path=path, metadata={}))
+            text = json.loads(answer["result"]["content"][0]["text"])
+            direct = await ask(ws, request(2, "horace_register_file", file_path=path, metadata={}))
+            self.assertEqual(direct["result"]["file_id"], text["file_id"])
+            (row,) = (await ask(ws, request(3, "horace_search_files", owner=None)))["result"]["results"]
+            self.assertEqual(row["path"], path)
+            missing = (await ask(ws, request(4, "horace_get_file_info", file_id=str(uuid.uuid4()))))["error"]
+            self.assertEqual((missing["code"], missing["data"]), (TOOL_ERROR, {"error_code": "FILE_NOT_FOUND"}))
+            self.assertEqual((await ask(ws, request(5, "horace_purge")))["error"]["code"], -32601)
+            self.assertEqual((await ask(ws, request(6, "horace_restore_version", version=1)))["error"]["code"], INVALID_PARAMS)
+
+    async def test_null_is_not_given(self):
+        file_id = await self.new("a.txt", "text", owner=None, purpose=None, tags=None, collection=None, correlation_id=None)
+        self.assertEqual((await self.info(file_id))["tags"], [])
+        nothing = dict.fromkeys(TOOLS["horace_search_files"][1] | {"sort_by": 0, "order": 0})
+        self.assertEqual(await self.search(**nothing), await self.search())
+        self.assertEqual(await self.search(query=nothing), await self.search(query=None))
+        shown = await self.caller.call("horace_get_file_info", {"file_id": file_id, "include_versions": None})
+        self.assertNotIn("versions", shown)
+        created = await self.collect("c", description=None, file_ids=None, metadata=None)
+        self.assertEqual((created["description"], created["file_count"]), (None, 0))
+        self.assertEqual((await self.collections(limit=None, offset=None))["total_count"], 1)
+        changed = await self.caller.call("horace_update_file", {"file_id": file_id, "metadata": None, "check_for_changes": None})
+        self.assertEqual((changed["updated_fields"], changed["version_created"]), ([], None))
+
+    async def test_newer_callers_get_failures_as_results(self):
+        async with connect(self.horace.url) as ws:
+            params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+            await ask(ws, request(1, "initialize", **params))
+            result = (await ask(ws, tool_call(2, "horace_register_file", file_path="nothing", metadata={})))["result"]
+            self.assertTrue(result["isError"])
+            self.assertIn("FILE_NOT_FOUND", json.dumps(result))
+
+
+class Registering(Case):
+    async def test_a_new_file_and_its_next_version(self):
+        path = self.put("d/report.csv", "a,b\n1,2\n")
+        answer = await self.register(path, owner="me", purpose="to see", tags=["x", "y", "x"], correlation_id="c-1", extra={"n": [1]})
+        self.assertEqual(list(answer), ["file_id", "checksum", "size", "mime_type", "registered_at", "version"])
+        self.assertEqual(uuid.UUID(answer["file_id"]).version, 7)
+        self.assertRegex(answer["registered_at"], TIME)
+        wanted = {"checksum": digest(b"a,b\n1,2\n"), "size": 8, "mime_type": "text/csv", "version": 1}
+        self.assertEqual({name: answer[name] for name in wanted}, wanted)
+        shown = await self.info(answer["file_id"])
+        self.assertEqual(list(shown), FOUND + ["status", "correlation_id", "current_version", "metadata", "versions"])
+        described = {"owner": "me", "purpose": "to see", "tags": ["x", "y"], "collection": None, "status": "active",
+                     "correlation_id": "c-1", "metadata": {"extra": {"n": [1]}}, "path": str(path), "current_version": 1}  # fmt: skip
+        self.assertEqual({name: shown[name] for name in described}, described)
+        self.assertEqual(shown["created_at"], answer["registered_at"])
+        self.assertEqual(list(shown["versions"][0]), ["version", "timestamp", "size", "checksum", "path"])
+        again = await self.register("d/report.csv", "a,b\n1,2\n3,4\n", owner="you", extra=None)
+        self.assertEqual((again["file_id"], again["version"], again["size"]), (answer["file_id"], 2, 12))
+        changed = await self.info(answer["file_id"])
+        self.assertEqual(versions_of(self.horace, changed), {1: b"a,b\n1,2\n", 2: b"a,b\n1,2\n3,4\n"})
+        self.assertEqual((changed["owner"], changed["purpose"], changed["created_at"]), ("you", "to see", shown["created_at"]))
+        self.assertNotIn("metadata", changed)
+
+    async def test_kinds(self):
+        png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0\x1f\x15\xc4\x89"
+        for name, data, kind in (
+            ("a.txt", "some words\n", "text/plain"),
+            ("a.MD", "# words\n", "text/markdown"),
+            ("a.json", '{"a": 1}', "application/json"),
+            ("a.csv", "a,b\n1,2\n2,3\n", "text/csv"),
+            ("picture.txt", png, "image/png"),
+            ("a.pdf", b"%PDF-1.4\n1 0 obj\n", "application/pdf"),
+            ("a.bin", b"\0\1\2\3" * 10, "application/octet-stream"),
+            ("noextension", "words again\n", "text/plain"),
+        ):
+            self.assertEqual((await self.register(name, data))["mime_type"], kind, name)
+        self.assertEqual((await self.register("empty", ""))["size"], 0)
+
+    async def test_texts_of_any_characters(self):
+        nasty = "'; DROP TABLE horace_files; -- \u00fc\u202e\U0001f600\"\\%_\n\x01"
+        file_id = await self.new(f"{nasty.replace('/', '')}.txt", owner=nasty, purpose=nasty, tags=[nasty], correlation_id=nasty, **{nasty: nasty})
+        shown = await self.info(file_id)
+        for name in ("owner", "purpose", "correlation_id"):
+            self.assertEqual(shown[name], nasty)
+        self.assertEqual((shown["tags"], shown["metadata"]), ([nasty], {nasty: nasty}))
+        await self.collect(nasty, description=nasty, file_ids=[file_id], metadata={nasty: nasty})
+        self.assertEqual(len(await self.found(owner=nasty, tags=[nasty], collection=nasty)), 1)
+        for value in ("'; DROP TABLE horace_files; --", "%", "_", "' OR '1'='1"):
+            for name in ("owner", "file_type"):
+                self.assertEqual(await self.found(**{name: value}), [])
+            self.assertEqual(await self.found(tags=[value]), [])
+
+    async def test_nul_becomes_the_replacement_character(self):
+        file_id = await self.new("a.txt", owner="a\0b", purpose="\0", tags=["\0t"], correlation_id="c\0", more={"\0": ["\0"]})
+        await self.collect("n\0", description="d\0", file_ids=[file_id], metadata={"\0": "\0"})
+        shown = await self.info(file_id)
+        wanted = ("a\ufffdb", "\ufffd", ["\ufffdt"], "c\ufffd", "n\ufffd")
+        self.assertEqual(tuple(shown[name] for name in ("owner", "purpose", "tags", "correlation_id", "collection")), wanted)
+        self.assertEqual(await self.found(tags=["\0t"], owner="a\0b", collection="n\0"), ["a.txt"])
+
+    async def test_large_metadata(self):
+        just = {"more": "x" * (64 * 1024 - 20)}
+        file_id = await self.new("a.txt", **just)
+        self.assertEqual((await self.info(file_id))["metadata"], just)
+        huge = {"more": "x" * 64 * 1024}
+        self.put("b.txt", "b")
+        for tool, arguments in (
+            ("horace_register_file", {"file_path": "b.txt", "metadata": huge}),
+            ("horace_update_file", {"file_id": file_id, "metadata": huge}),
+            ("horace_update_file", {"file_id": file_id, "metadata": {"another": "x" * 100}}),
+        ):
+            await self.assert_refused(tool, arguments, "larger than 64 KiB", error_code="METADATA_TOO_LARGE")
+        await self.assert_refused("horace_create_collection", {"name": "c", "metadata": huge}, "too large")
+        self.assertEqual(await self.found(), ["a.txt"])
+        self.assertEqual((await self.info(file_id))["metadata"], just)
+
+    async def test_names_that_cannot_be_written_as_text(self):
+        with open(os.path.join(os.fsencode(self.files), b"not\xff"), "wb") as file:
+            file.write(b"x")
+        (self.files / "link").symlink_to(os.fsdecode(b"not\xff"))
+        await self.assert_refused("horace_register_file", {"file_path": "link", "metadata": {}}, "UTF-8", error_code="INVALID_PATH")
+        self.assertEqual(await self.found(), [])
+
+    async def test_wrong_arguments(self):
+        self.put("a", "a")
+        long = "x" * 257
+        for metadata, words in (
+            (None, "metadata"), ([], "metadata"), ("x", "metadata"), (7, "metadata"),
+            ({"owner": 7}, "owner"), ({"owner": long}, "owner is too long"), ({"purpose": "x" * 4097}, "purpose is too long"),
+            ({"correlation_id": "x" * 129}, "correlation_id is too long"), ({"correlation_id": {}}, "correlation_id"),
+            ({"tags": "x"}, "tags"), ({"tags": [1]}, "tags"), ({"tags": [None]}, "tags"), ({"tags": [""]}, "tags must be"),
+            ({"tags": ["x" * 129]}, "tags must be"), ({"tags": [str(n) for n in range(65)]}, "tags are more than 64"),
+            ({"collection": 1}, "collection"), ({"collection": ["c"]}, "collection"),
+        ):  # fmt: skip
+            await self.assert_refused("horace_register_file", {"file_path": "a", "metadata": metadata}, words)
+        for arguments, words in (({"metadata": {}}, "file_path"), ({"file_path": "a"}, "metadata"), ({"file_path": 1, "metadata": {}}, "file_path"),
+                                 ({}, "required")):  # fmt: skip
+            await self.assert_refused("horace_register_file", arguments, words)
+        for collection in ("none", str(uuid.uuid4())):
+            await self.assert_refused("horace_register_file", {"file_path": "a", "metadata": {"collection": collection}}, "no such collection",
+                                      error_code="COLLECTION_NOT_FOUND")  # fmt: skip
+        for path, code in (("nothing", "FILE_NOT_FOUND"), ("a/b", "FILE_NOT_FOUND"), ("", "INVALID_PATH"), (".", "INVALID_PATH"),
+                           ("/etc/passwd", "INVALID_PATH"), ("../horace.db", "INVALID_PATH"), ("a\0", "INVALID_PATH")):  # fmt: skip
+            await self.assert_refused("horace_register_file", {"file_path": path, "metadata": {}}, "", error_code=code)
+        self.assertEqual(await self.found(status="all"), [])
+        self.assertEqual(os.listdir(self.horace.storage / VERSIONS), [])
+
+
+class Duplicates(Case):
+    async def test_the_same_again(self):
+        file_id = await self.new("a.txt", "text", owner="me")
+        again = await self.register("a.txt", owner="you")
+        self.assertEqual((again["file_id"], set(again)), (file_id, {"file_id", "message"}))
+        self.assertNotIn("other_paths", await self.info(file_id))
+
+    async def test_at_another_path_which_is_kept(self):
+        file_id = await self.new("a.txt", "text")
+        for name in ("z/copy.txt", "b.txt", "b.txt"):
+            answer = await self.register(name, "text")
+            self.assertEqual((answer["file_id"], set(answer)), (file_id, {"file_id", "message"}))
+        others = [str(self.files / "b.txt"), str(self.files / "z/copy.txt")]
+        self.assertEqual((await self.info(file_id))["other_paths"], others)
+        (row,) = (await self.search())["results"]
+        self.assertEqual((row["path"], row["other_paths"]), (str(self.files / "a.txt"), others))
+        await self.again()
+        self.assertEqual((await self.info(file_id))["other_paths"], others)
+
+    async def test_changed_at_the_other_path(self):
+        file_id = await self.new("a.txt", "text")
+        await self.register("b.txt", "text")
+        other = await self.new("b.txt", "of its own")
+        self.assertNotEqual(other, file_id)
+        self.assertNotIn("other_paths", await self.info(file_id))
+        await self.register("b.txt", "text")
+        self.assertEqual((await self.info(other))["versions"][0]["version"], 2, "a path of its own is not given up")
+
+    async def test_changed_at_its_own_path(self):
+        file_id = await self.new("a.txt", "text")
+        await self.register("b.txt", "text")
+        self.assertEqual((await self.register("a.txt", "more text"))["version"], 2)
+        other = await self.register("b.txt")
+        self.assertEqual((set(other), other["version"]), (REGISTERED, 1), "these bytes are no file's current ones any more")
+        self.assertNotEqual(other["file_id"], file_id)
+        self.assertNotIn("other_paths", await self.info(file_id))
+
+    async def test_deleted_and_registered_again(self):
+        file_id = await self.new("a.txt", "text")
+        await self.update(file_id, status="deleted")
+        again = await self.register("a.txt", owner="you")
+        self.assertEqual((again["file_id"], again["version"]), (file_id, 1))
+        shown = await self.info(file_id)
+        self.assertEqual((shown["status"], shown["owner"]), ("active", "you"))
+        await self.update(file_id, status="deleted")
+        self.assertEqual((await self.register("a.txt", "changed"))["version"], 2)
+        self.assertEqual(versions_of(self.horace, await self.info(file_id)), {1: b"text", 2: b"changed"})
+
+    async def test_the_bytes_of_a_deleted_file_at_another_path(self):
+        await self.register("a.txt", "text")
+        await self.register("b.txt", "text")
+        (row,) = (await self.search())["results"]
+        await self.update(row["file_id"], status="deleted")
+        for name in ("b.txt", "c.txt"):
+            answer = await self.register(name, "text")
+            self.assertNotEqual(answer["file_id"], row["file_id"])
+        self.assertEqual(await self.found(), ["b.txt"])
+
+    async def test_pairs_at_once_become_one_file_each(self):
+        other = await self.enterAsyncContext(Caller(self.horace.url))
+        for number in range(20):
+            for name in ("one", "two"):
+                self.put(f"{number}/{name}", f"bytes {number}" * 1000)
+
+        async def pair(number):
+            calls = [
+                caller.call("horace_register_file", {"file_path": f"{number}/{name}", "metadata": {}})
+                for caller, name in ((self.caller, "one"), (other, "two"))
+            ]
+            answers = await asyncio.gather(*calls)
+            self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
+            self.assertEqual(sorted("message" in answer for answer in answers), [False, True])
+
+        await asyncio.gather(*(pair(number) for number in range(20)))
+        rows = (await self.search())["results"]
+        self.assertEqual([len(row["other_paths"]) for row in rows], [1] * 20)
+        await look(self.caller, self.horace)
+
+    async def test_one_path_by_many_at_once(self):
+        path = str(self.put("a.txt", "text" * 1000))
+        answers = await asyncio.gather(*(self.register(path) for _ in range(20)))
+        self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
+        self.assertEqual(sum("version" in answer for answer in answers), 1)
+        await look(self.caller, self.horace)
+
+
+class Searching(Case):
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        await self.collect("c")
+        self.ids = {}
+        for name, data, more in (
+            ("a.txt", "1" * 10, {"owner": "ann", "tags": ["x", "y"], "collection": "c"}),
+            ("b.CSV", "a,b\n" * 5, {"owner": "bob", "tags": ["x"]}),
+            ("c.json", '{"a":1}', {"owner": "ann", "tags": ["y", "z"], "collection": "c"}),
+            ("d.md", "4" * 40, {}),
+        ):
+            self.ids[name] = await self.new(name, data, **more)
+        self.times = {Path(row["path"]).name: row["created_at"] for row in (await self.search())["results"]}
+        await self.update(await self.new("old.txt"), status="archived")
+        await self.update(await self.new("gone.txt"), status="deleted")
+
+    async def test_the_whole_answer(self):
+        answer = await self.search(owner="bob")
+        self.assertEqual(list(answer), ["total_count", "results", "limit", "offset"])
+        (row,) = answer["results"]
+        self.assertEqual(list(row), FOUND)
+        shown = await self.info(self.ids["b.CSV"])
+        self.assertEqual(row, {name: shown[name] for name in FOUND})
+        self.assertEqual((answer["limit"], answer["offset"]), (50, 0))
+
+    async def test_each_filter_flat_nested_and_both(self):
+        a, b, c, d = "a.txt", "b.CSV", "c.json", "d.md"
+        newest_first = [d, c, b, a]
+        collection_id = (await self.collections())["collections"][0]["collection_id"]
+        for arguments, wanted in (
+            ({}, newest_first),
+            ({"tags": ["x"]}, [b, a]), ({"tags": ["y", "x"]}, [a]), ({"tags": ["x", "x"]}, [b, a]), ({"tags": ["x", "z"]}, []),
+            ({"tags": []}, newest_first), ({"tags": ["X"]}, []), ({"tags": [str(n) for n in range(16)]}, []),
+            ({"owner": "ann"}, [c, a]), ({"owner": "Ann"}, []),
+            ({"created_after": self.times[b]}, [d, c, b]), ({"created_before": self.times[b]}, [b, a]),
+            ({"created_after": self.times[b], "created_before": self.times[c]}, [c, b]),
+            ({"created_after": "2020-01-01"}, newest_first), ({"created_before": "2020-01-01T00:00:00+02:00"}, []),
+            ({"file_type": "text/csv"}, [b]), ({"file_type": "text/*"}, [d, b, a]), ({"file_type": "csv"}, [b]),
+            ({"file_type": ".csv"}, [b]), ({"file_type": "CSV"}, [b]), ({"file_type": "cs"}, []), ({"file_type": "image/*"}, []),
+            ({"file_type": "text/c*"}, []), ({"file_type": "/*"}, []), ({"file_type": "."}, []),
+            ({"min_size": 20}, [d, b]), ({"max_size": 20}, [c, b, a]), ({"min_size": 20, "max_size": 20}, [b]),
+            ({"min_size": 21, "max_size": 20}, []), ({"min_size": 0, "max_size": 2**53}, newest_first), ({"max_size": 0}, []),
+            ({"collection": "c"}, [c, a]), ({"collection": collection_id}, [c, a]),
+            ({"status": "active"}, newest_first), ({"status": "archived"}, ["old.txt"]), ({"status": "deleted"}, ["gone.txt"]),
+            ({"status": "all"}, ["gone.txt", "old.txt", *newest_first]),
+            ({"tags": ["y"], "owner": "ann", "collection": "c", "file_type": "json", "min_size": 1, "status": "active"}, [c]),
+        ):  # fmt: skip
+            with self.subTest(arguments):
+                self.assertEqual(await self.found(**arguments), wanted)
+                self.assertEqual(await self.found(query=arguments), wanted)
+                halves = dict(list(arguments.items())[1:])
+                self.assertEqual(await self.found(query=dict(list(arguments.items())[:1]), **halves), wanted)
+        self.assertEqual(await self.found(owner="bob", query={"owner": "ann"}), [c, a], "query wins")
+        self.assertEqual(await self.found(owner="bob", query={"owner": None}), [b])
+
+    async def test_orders(self):
+        await self.register("a.txt", "1" * 15)
+        a, b, c, d = "a.txt", "b.CSV", "c.json", "d.md"
+        for sort_by, ascending in (
+            ("created_at", [a, b, c, d]), ("updated_at", [b, c, d, a]), ("size", [c, a, b, d]), ("path", [a, b, c, d]),
+            ("mime_type", [c, b, d, a]), ("version", [b, c, d, a]),
+        ):  # fmt: skip
+            with self.subTest(sort_by):
+                self.assertEqual(await self.found(sort_by=sort_by, order="asc"), ascending)
+                self.assertEqual(await self.found(sort_by=sort_by), ascending[::-1])
+                self.assertEqual(await self.found(query={"sort_by": sort_by, "order": "desc"}), ascending[::-1])
+        self.assertEqual(await self.found(sort_by="owner", order="asc"), [a, c, b, d])
+        self.assertEqual(await self.found(sort_by="owner"), [b, c, a, d], "without an owner: last")
+        self.assertEqual(await self.found(order="asc"), [a, b, c, d])
+
+    async def test_pages(self):
+        for limit in (1, 3, 1000):
+            names, offset = [], 0
+            while page := (await self.search(limit=limit, offset=offset, sort_by="path", order="asc"))["results"]:
+                self.assertLessEqual(len(page), limit)
+                names, offset = names + [Path(row["path"]).name for row in page], offset + len(page)
+            self.assertEqual(names, ["a.txt", "b.CSV", "c.json", "d.md"])
+        answer = await self.search(query={"limit": 2}, offset=3)
+        self.assertEqual((answer["total_count"], len(answer["results"]), answer["limit"], answer["offset"]), (4, 1, 2, 3))
+        self.assertEqual((await self.search(offset=2**53))["results"], [])
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({"limit": 0}, "limit must be from 1 to 1000"), ({"limit": 1001}, "limit must be"), ({"limit": -1}, "limit must be"),
+            ({"limit": "5"}, "limit"), ({"limit": 1.5}, "limit"), ({"limit": 10**30}, "limit"), ({"offset": -1}, "offset must be"),
+            ({"offset": 10**30}, "offset"), ({"min_size": -1}, "min_size must be"), ({"max_size": -1}, "max_size must be"),
+            ({"max_size": "big"}, "max_size"), ({"created_after": "yesterday"}, "created_after is not a time"),
+            ({"created_before": ""}, "created_before is not a time"), ({"created_before": "2025-02-30"}, "created_before is not a time"),
+            ({"created_after": 5}, "created_after"), ({"status": "gone"}, "status must be active, archived, deleted or all"),
+            ({"status": ""}, "status must be"), ({"status": "all\0"}, "status must be"), ({"status": 1}, "status"),
+            ({"tags": "x"}, "tags"), ({"tags": [1]}, "tags"), ({"tags": [str(n) for n in range(17)]}, "tags are more than 16"),
+            ({"owner": "x" * 257}, "owner is longer than 256 bytes"), ({"owner": ["me"]}, "owner"),
+            ({"file_type": ""}, "file_type is empty"), ({"file_type": "x" * 127}, "file_type is longer"), ({"file_type": 1}, "file_type"),
+            ({"collection": 1}, "collection"), ({"sort_by": "name"}, "sort_by"), ({"order": "up"}, "order"),
+        ):  # fmt: skip
+            await self.assert_refused("horace_search_files", arguments, words)
+            await self.assert_refused("horace_search_files", {"query": arguments}, words)
+        for query in ("text", [], 1):
+            await self.assert_refused("horace_search_files", {"query": query}, "query")
+        for collection in ("none", "", str(uuid.uuid4())):
+            await self.assert_refused("horace_search_files", {"collection": collection}, "no such", error_code="COLLECTION_NOT_FOUND")
+
+
+class Changing(Case):
+    async def test_metadata_field_by_field(self):
+        file_id = await self.new("a.txt", owner="me", purpose="p", tags=["x", "y"], correlation_id="c", kept=1, gone=2)
+        before = await self.info(file_id)
+        answer = await self.update(file_id, owner="you", tags=["z"], purpose=None, gone=None, added=[True, None], correlation_id="")
+        wanted = {"file_id": file_id, "version_created": None, "current_version": 1,
+                  "updated_fields": ["owner", "tags", "purpose", "gone", "added", "correlation_id"]}  # fmt: skip
+        self.assertEqual(answer, wanted)
+        self.assertEqual(list(answer), ["file_id", "updated_fields", "version_created", "current_version"])
+        shown = await self.info(file_id)
+        changed = {"owner": "you", "tags": ["z"], "purpose": None, "correlation_id": None, "metadata": {"kept": 1, "added": [True, None]}}
+        self.assertEqual(shown, before | changed | {"updated_at": shown["updated_at"]})
+        self.assertGreater(shown["updated_at"], before["updated_at"])
+        self.assertEqual(await self.found(tags=["x"]), [])
+        self.assertEqual(await self.found(tags=["z"]), ["a.txt"])
+
+    async def test_versions_checked_for_and_restored(self):
+        file_id = await self.new("a.txt", "one")
+        self.assertEqual((await self.update(file_id, check=True))["version_created"], None)
+        self.put("a.txt", "two")
+        self.assertEqual((await self.update(file_id, check=False))["version_created"], None)
+        answer = await self.update(file_id, check=True, owner="me")
+        self.assertEqual((answer["version_created"], answer["current_version"], answer["updated_fields"]), (2, 2, ["owner"]))
+        restored = await self.restore(file_id, 1)
+        self.assertEqual(list(restored), ["file_id", "restored_to_version", "new_version_created", "current_path"])
+        path = str(self.files / "a.txt")
+        self.assertEqual(restored, {"file_id": file_id, "restored_to_version": 1, "new_version_created": 3, "current_path": path})
+        self.put("a.txt", "not registered")
+        self.assertEqual((await self.restore(file_id, 2))["new_version_created"], 5)
+        wanted = {1: b"one", 2: b"two", 3: b"one", 4: b"not registered", 5: b"two"}
+        self.assertEqual(versions_of(self.horace, await self.info(file_id)), wanted)
+        self.assertEqual((self.files / "a.txt").read_bytes(), b"two")
+        await self.restore(file_id, 5)
+        self.assertNotIn(1, versions_of(self.horace, await self.info(file_id)))
+        await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "version 1", error_code="VERSION_NOT_FOUND")
+
+    async def test_a_file_that_is_gone_is_brought_back(self):
+        file_id = await self.new("d/a.txt", "one")
+        shutil.rmtree(self.files / "d")
+        for arguments in ({"check_for_changes": True}, {"metadata": {"status": "archived"}}):
+            await self.assert_refused("horace_update_file", {"file_id": file_id} | arguments, "horace_restore_version", error_code="FILE_MISSING")
+        self.assertEqual((await self.info(file_id))["status"], "active")
+        await self.restore(file_id, 1)
+        self.assertEqual((self.files / "d/a.txt").read_bytes(), b"one")
+
+    async def test_a_version_that_is_damaged(self):
+        file_id = await self.new("a.txt", "one")
+        await self.register("a.txt", "two")
+        kept = self.horace.storage / self.horace.version_path(file_id, 1)
+        for damage in (lambda: kept.write_bytes(b"on3"), kept.unlink):
+            damage()
+            await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "damaged", error_code="VERSION_DAMAGED")
+            self.assertEqual((self.files / "a.txt").read_bytes(), b"two")
+            self.assertEqual((await self.info(file_id))["current_version"], 2)
+        self.horace.wait_settled()
+
+    async def test_mode_is_kept(self):
+        file_id = await self.new("a.txt", "one")
+        self.put("a.txt", "two").chmod(0o751)
+        await self.restore(file_id, 1)
+        self.assertEqual((self.files / "a.txt").stat().st_mode & 0o7777, 0o751)
+
+    async def test_wrong_arguments(self):
+        file_id = await self.new("a.txt")
+        for wrong in ("", "x", "a.txt", file_id[:-1], file_id + "0", str(uuid.uuid4()), "\0", "' OR 1=1"):
+            for tool, more in (("get_file_info", {}), ("update_file", {"metadata": {}}), ("restore_version", {"version": 1})):
+                await self.assert_refused(f"horace_{tool}", {"file_id": wrong} | more, "", error_code="FILE_NOT_FOUND")
+        for tool, arguments, words in (
+            ("get_file_info", {}, "file_id"), ("get_file_info", {"file_id": 1}, "file_id"),
+            ("get_file_info", {"file_id": file_id, "include_versions": "yes"}, "include_versions"),
+            ("update_file", {"metadata": {}}, "file_id"), ("update_file", {"file_id": file_id, "metadata": []}, "metadata"),
+            ("update_file", {"file_id": file_id, "check_for_changes": 1}, "check_for_changes"),
+            ("update_file", {"file_id": file_id, "metadata": {"owner": 1}}, "owner must be a text"),
+            ("update_file", {"file_id": file_id, "metadata": {"purpose": []}}, "purpose must be a text"),
+            ("update_file", {"file_id": file_id, "metadata": {"tags": "x"}}, "tags must be an array of texts"),
+            ("update_file", {"file_id": file_id, "metadata": {"tags": {"a": 1}}}, "tags must be an array of texts"),
+            ("update_file", {"file_id": file_id, "metadata": {"tags": ["x", 1]}}, "tags must be texts of 1 to 128 bytes"),
+            ("update_file", {"file_id": file_id, "metadata": {"status": "gone"}}, "status must be active, archived or deleted"),
+            ("update_file", {"file_id": file_id, "metadata": {"status": None}}, "status must be"),
+            ("update_file", {"file_id": file_id, "metadata": {"collection": 1}}, "collection must be a text"),
+            ("restore_version", {"file_id": file_id}, "version"), ("restore_version", {"file_id": file_id, "version": "1"}, "version"),
+            ("restore_version", {"file_id": file_id, "version": 0}, "version must be"),
+            ("restore_version", {"file_id": file_id, "version": -1}, "version must be"),
+            ("restore_version", {"file_id": file_id, "version": 1.5}, "version"),
+            ("restore_version", {"file_id": file_id, "version": 2**40}, "version must be"),
+        ):  # fmt: skip
+            await self.assert_refused(f"horace_{tool}", arguments, words)
+        await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 2}, "version 2", error_code="VERSION_NOT_FOUND")
+        await self.assert_refused("horace_update_file", {"file_id": file_id, "metadata": {"collection": "none", "owner": "me"}}, "no such",
+                                  error_code="COLLECTION_NOT_FOUND")  # fmt: skip
+        self.assertIsNone((await self.info(file_id))["owner"], "nothing of what is refused is done")
+
+
+class Collections(Case):
+    async def test_created_and_updated(self):
+        ids = [await self.new(name) for name in ("a", "b", "c")]
+        created = await self.collect("reports", description="all of them", file_ids=ids[:2], metadata={"k": 1})
+        self.assertEqual(list(created), ["collection_id", "name", "description", "file_count", "created_at", "metadata"])
+        self.assertEqual((created["name"], created["description"], created["file_count"]), ("reports", "all of them", 2))
+        self.assertRegex(created["created_at"], TIME)
+        again = await self.collect("reports", file_ids=[ids[2], ids[2]])
+        self.assertEqual(again, created | {"file_count": 3})
+        changed = await self.collect("reports", description="", metadata={})
+        self.assertEqual((changed["collection_id"], changed["file_count"]), (created["collection_id"], 3))
+        self.assertEqual((changed["description"] or "", changed.get("metadata", {})), ("", {}))
+        self.assertEqual((await self.info(ids[0]))["collection"], "reports")
+        other = await self.collect("others", file_ids=ids[:1])
+        self.assertEqual((other["file_count"], await self.found(collection="others")), (1, ["a"]))
+        await self.update(ids[1], collection=None)
+        await self.update(ids[2], collection=other["collection_id"])
+        self.assertEqual(await self.found(collection="reports"), [])
+        self.assertEqual({row["name"]: row["file_count"] for row in (await self.collections())["collections"]}, {"others": 2, "reports": 0})
+        await self.update(ids[2], collection="")
+        self.assertIsNone((await self.info(ids[2]))["collection"])
+
+    async def test_pages(self):
+        for number in range(7):
+            await self.collect(f"c{number}")
+        names, offset = [], 0
+        while page := (await self.collections(limit=3, offset=offset))["collections"]:
+            names, offset = names + [row["name"] for row in page], offset + 3
+        self.assertEqual(names, [f"c{number}" for number in range(7)])
+        answer = await self.collections(limit=1)
+        self.assertEqual((list(answer), answer["total_count"]), (["total_count", "collections"], 7))
+        for arguments, words in (({"limit": 0}, "limit must be"), ({"limit": 1001}, "limit must be"), ({"offset": -1}, "offset must be"),
+                                 ({"limit": "all"}, "limit")):  # fmt: skip
+            await self.assert_refused("horace_list_collections", arguments, words)
+
+    async def test_an_unknown_file_changes_nothing(self):
+        known = await self.new("a")
+        await self.collect("old", description="as it was")
+        for name in ("old", "new"):
+            for wrong in (str(uuid.uuid4()), "no id", ""):
+                arguments = {"name": name, "description": "changed", "file_ids": [known, wrong]}
+                await self.assert_refused("horace_create_collection", arguments, "", error_code="FILE_NOT_FOUND")
+        (row,) = (await self.collections())["collections"]
+        self.assertEqual((row["name"], row["description"], row["file_count"]), ("old", "as it was", 0))
+        self.assertIsNone((await self.info(known))["collection"])
+
+    async def test_wrong_arguments(self):
+        for arguments, words in (
+            ({}, "name"), ({"name": None}, "name"), ({"name": 1}, "name"), ({"name": ""}, "name is empty"), ({"name": "x" * 257}, "name is longer"),
+            ({"name": "c", "description": "x" * 4097}, "description is longer"), ({"name": "c", "description": 1}, "description"),
+            ({"name": "c", "file_ids": "x"}, "file_ids"), ({"name": "c", "file_ids": [1]}, "file_ids"),
+            ({"name": "c", "file_ids": [str(uuid.uuid4())] * 1001}, "file_ids are more than 1000"),
+            ({"name": "c", "metadata": "x"}, "metadata"), ({"name": "c", "metadata": []}, "metadata"),
+        ):  # fmt: skip
+            await self.assert_refused("horace_create_collection", arguments, words)
+        self.assertEqual((await self.collections())["total_count"], 0)
+
+    async def test_one_name_by_many_at_once(self):
+        answers = await asyncio.gather(*(self.collect("same", description=str(number)) for number in range(20)))
+        self.assertEqual(len({answer["collection_id"] for answer in answers}), 1)
+        self.assertEqual((await self.collections())["total_count"], 1)
+
+
+class States(Case):
+    async def status(self, file_id):
+        return (await self.info(file_id))["status"]
+
+    async def test_to_the_archive_and_back(self):
+        file_id = await self.new("d/a.txt", "text", tags=["t"])
+        answer = await self.update(file_id, status="archived")
+        self.assertEqual(answer["updated_fields"], ["status"])
+        archived = self.horace.storage / self.horace.archive_path(file_id)
+        self.assertEqual(archived.read_bytes(), b"text")
+        self.assertFalse((self.files / "d/a.txt").exists())
+        self.assertEqual((await self.found(), await self.found(status="archived")), ([], ["a.txt"]))
+        await self.update(file_id, status="archived")
+        await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "archived", error_code="INVALID_STATE")
+        await self.again()
+        await self.update(file_id, status="active")
+        self.assertFalse(archived.exists())
+        self.assertEqual((self.files / "d/a.txt").read_bytes(), b"text")
+        self.assertEqual(await self.found(tags=["t"]), ["a.txt"])
+        await look(self.caller, self.horace)
+
+    async def test_the_path_of_an_archived_file_is_free(self):
+        file_id = await self.new("a.txt", "old")
+        await self.update(file_id, status="archived")
+        self.put("a.txt", "new")
+        refused = {"file_id": file_id, "metadata": {"status": "active"}}
+        await self.assert_refused("horace_update_file", refused, "path", error_code="PATH_TAKEN")
+        other = await self.new("a.txt", "new")
+        self.assertNotEqual(other, file_id)
+        await self.assert_refused("horace_update_file", refused, "path", error_code="PATH_TAKEN")
+        (self.files / "a.txt").unlink()
+        await self.assert_refused("horace_update_file", refused, "path", error_code="PATH_TAKEN")
+        self.assertEqual((await self.status(file_id), await self.status(other)), ("archived", "active"))
+        await self.restore(other, 1)
+        await self.update(other, status="archived")
+        await self.update(file_id, status="active")
+        self.assertEqual((self.files / "a.txt").read_bytes(), b"old")
+        self.horace.wait_settled()
+
+    async def test_the_bytes_of_an_archived_file_are_known(self):
+        file_id = await self.new("a.txt", "text")
+        await self.update(file_id, status="archived")
+        answer = await self.register("b.txt", "text")
+        self.assertEqual((answer["file_id"], set(answer)), (file_id, {"file_id", "message"}))
+
+    async def test_deleted_and_back(self):
+        file_id = await self.new("a.txt", "text")
+        await self.collect("c", file_ids=[file_id])
+        await self.update(file_id, status="deleted")
+        self.assertTrue((self.files / "a.txt").exists())
+        self.assertEqual((await self.found(), await self.found(status="deleted")), ([], ["a.txt"]))
+        self.assertEqual((await self.collections())["collections"][0]["file_count"], 0)
+        await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "deleted", error_code="INVALID_STATE")
+        await self.update(file_id, status="active")
+        self.assertEqual(await self.found(collection="c"), ["a.txt"])
+        await self.update(file_id, status="archived")
+        await self.update(file_id, status="deleted")
+        self.assertTrue((self.horace.storage / self.horace.archive_path(file_id)).exists())
+        await self.update(file_id, status="active")
+        self.assertEqual((self.files / "a.txt").read_bytes(), b"text")
+
+    async def test_thirty_days_later(self):
+        for name in ("a", "b", "c", "d"):
+            await self.new(name, owner=name, tags=["t"])
+        await self.register("copy of a", "bytes of a")
+        ids = {row["owner"]: row["file_id"] for row in (await self.search())["results"]}
+        await self.collect("c", file_ids=[ids["a"]])
+        await self.update(ids["c"], status="archived")
+        for file_id in ids.values():
+            await self.update(file_id, status="deleted")
+        self.horace.program.stop()
+        self.put("b", "somebody else's by now")
+        almost = int((time.time() - 30 * 86400 + 3600) * 1e6)
+        self.sql("UPDATE horace_files SET deleted_at = " + ("'2020-01-01'" if ON_POSTGRESQL else "1"))
+        when = f"to_timestamp({almost / 1e6})" if ON_POSTGRESQL else str(almost)
+        self.sql(f"UPDATE horace_files SET deleted_at = {when} WHERE owner = 'd'")
+        await self.again()
+        for name in ("a", "b", "c"):
+            self.horace.program.wait_for(rf"removed {name} \({ids[name]}\)")
+        self.assertEqual(await self.found(status="all"), ["d"])
+        await self.assert_refused("horace_get_file_info", {"file_id": ids["a"]}, "", error_code="FILE_NOT_FOUND")
+        state = await look(self.caller, self.horace)  # and no version or archived file is left
+        self.assertEqual(set(state["files"]), {f"{FILES}/{name}" for name in ("b", "d", "copy of a")})
+        self.assertEqual((self.files / "b").read_bytes(), b"somebody else's by now")
+        self.assertIn('horace_files_total{to="removed"} 3', http_get(self.horace.port, path="/metrics").body.decode())
+        self.assertEqual(await self.new("a") != ids["a"], True)
+
+
+if __name__ == "__main__":
+    main()
