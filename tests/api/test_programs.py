@@ -12,8 +12,8 @@ from pathlib import Path
 
 from services import BUILD, SOURCE, finished
 
-PROGRAMS = "dewey", "godot-server", "godot-worker", "iccm"
-UNITS = "dewey", "godot-redis", "godot-server", "godot-worker"
+PROGRAMS = "dewey", "godot-server", "godot-worker", "horace", "iccm"
+UNITS = "dewey", "godot-redis", "godot-server", "godot-worker", "horace"
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
 RELEASE = SOURCE / "build"
 MAX_EXPOSURE = 20  # of 100, by systemd's own counting: 92 where a unit says nothing

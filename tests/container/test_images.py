@@ -1,5 +1,5 @@
-"""The images, built and run: Godot's and Dewey's are used by iccm from a third network namespace, their processes killed, the
-containers stopped, killed and made anew on the same volumes.
+"""The images, built and run: Godot's, Dewey's and Horace's are used by iccm from another network namespace, their processes
+killed, the containers stopped, killed and made anew on the same volumes.
 
     make test-container                    # docker, podman, or buildah in a chroot: the first that can
     ENGINE=podman make test-container      # that one
@@ -15,7 +15,7 @@ import unittest
 from engines import BASE, STOP_S, Unable, find_engine, stopped
 from services import main, until
 
-GODOT, DEWEY = "iccm/godot", "iccm/dewey"
+GODOT, DEWEY, HORACE = "iccm/godot", "iccm/dewey", "iccm/horace"
 URL = "ws://godot-mcp:9060"
 UP_S = 60
 engine = None
@@ -71,10 +71,10 @@ def until_healthy(name, tag):
 
 class Images(unittest.TestCase):
     def setUp(self):
-        self.volumes = {name: engine.volume() for name in ("godot-mcp", "dewey")}
+        self.volumes = {name: engine.volume() for name in ("godot-mcp", "dewey", "horace")}
 
     def tearDown(self):
-        for name in "godot-mcp", "second", "dewey", "caller":
+        for name in "godot-mcp", "second", "dewey", "horace", "caller":
             engine.remove(name)
 
     def godot(self, name="godot-mcp", **environment):
@@ -82,6 +82,10 @@ class Images(unittest.TestCase):
 
     def dewey(self, **environment):
         engine.run("dewey", DEWEY, self.volumes["dewey"], GODOT_URL=URL, **environment)
+
+    def horace(self, **environment):
+        engine.run("horace", HORACE, self.volumes["horace"], GODOT_URL=URL, **environment)
+        until_healthy("horace", HORACE)
 
     def start(self, **environment):
         engine.run("caller", GODOT, command=["sleep", "infinity"], **environment)
@@ -168,6 +172,29 @@ class Images(unittest.TestCase):
         inside("godot-mcp", "sh", "-c", f"kill -CONT {redis}")
         until_healthy("godot-mcp", GODOT)
 
+    def ask_horace(self, tool, **arguments):
+        run = iccm("call", "ws://horace:8070", tool, json.dumps(arguments))
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        return json.loads(run.stdout)
+
+    def test_horace_keeps_versions_across_a_kill_and_a_restart(self):
+        engine.run("caller", GODOT, command=["sleep", "infinity"])
+        self.horace()
+        self.assertNotEqual(inside("horace", "id", "-u").strip(), "0")
+        inside("horace", "sh", "-c", "echo first >/data/files/a.txt")
+        registered = self.ask_horace("horace_register_file", file_path="a.txt", metadata={})
+        self.assertEqual((registered["mime_type"], registered["version"]), ("text/plain", 1))  # libmagic has its table
+        inside("horace", "sh", "-c", "echo second >/data/files/a.txt; echo other >/data/files/b.txt")
+        self.assertIn("2 files registered", inside("horace", "horace", "scan"))
+        engine.signal("horace", signal.SIGKILL)
+        until(lambda: engine.ended("horace") is not None, "the container ends")
+        self.horace()
+        restored = self.ask_horace("horace_restore_version", file_id=registered["file_id"], version=1)
+        self.assertEqual(restored["new_version_created"], 3)
+        self.assertEqual(inside("horace", "cat", "/data/files/a.txt"), "first\n")
+        self.assertEqual(self.ask_horace("horace_search_files")["total_count"], 2)
+        self.assertEqual(stopped(engine, "horace")[0], 0)
+
     def test_sigterm_ends_everything_in_order(self):
         self.start()
         status, seconds = stopped(engine, "godot-mcp")
@@ -224,6 +251,7 @@ def begin():
     print(f"building with {engine.name}", flush=True)
     engine.build("godot/Dockerfile", GODOT)
     engine.build("examples/dewey/Dockerfile", DEWEY)
+    engine.build("examples/horace/Dockerfile", HORACE)
     with engine:
         main()
 
