@@ -1,4 +1,4 @@
-"""Godot and Dewey list their tools as these were defined before there was this library (tests/data/seed_tools.json): word
+"""Godot, Dewey and Horace list their tools as these were defined before there was this library (tests/data/seed_tools.json): word
 for word, so that callers and models who know them find them again. What is more than that, and nothing else, stands here.
 """
 import asyncio
@@ -23,7 +23,10 @@ ADDED = {
     "dewey_query_logs": {"data": OBJECT, "cursor": STRING},
     "dewey_store_logs_batch": {"logs": {"type": "array", "items": OBJECT, "maxItems": 1000}},
     "dewey_clear_logs": {"before_time": STRING, "component": STRING, "level": STRING},
+    "horace_search_files": {"sort_by": STRING | {"enum": ["created_at", "updated_at", "size", "path", "owner", "mime_type", "version"]},
+                            "order": STRING | {"enum": ["asc", "desc"]}},
 }
+NESTED = {"horace_search_files": {"query": OBJECT}}  # the same arguments once more
 WIDENED = {"logger_log": {"level": {"type": "string", "enum": LEVELS + [level.lower() for level in LEVELS]}}}
 
 
@@ -34,12 +37,14 @@ def defined(component):
 
 def expected(name, schema):
     properties = schema.get("properties", {}) | WIDENED.get(name, {}) | ADDED.get(name, {})
+    if name in NESTED:
+        properties = properties | {"query": OBJECT | {"properties": properties}}
     return schema | {"properties": properties}
 
 
 def comparable(name, schema):
     """Without the descriptions of what was added."""
-    free = ADDED.get(name, {})
+    free = ADDED.get(name, {}) | NESTED.get(name, {})
     rules = schema["properties"].items()
     bare = {each: {word: rule[word] for word in rule if word != "description"} for each, rule in rules if each in free}
     return schema | {"properties": schema["properties"] | bare}
@@ -71,6 +76,10 @@ class Definitions(unittest.TestCase):
     def test_dewey(self):
         names = {*defined("dewey"), *TOOLS_ADDED}
         self.compare(self.system.dewey, defined("dewey") | TOOLS_ADDED, names)
+
+    def test_horace(self):
+        settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(self.system.directory / "storage")}
+        self.compare(self.system.another("horace", "horace", **settings), defined("horace"), {*defined("horace")})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """docs/tools.md is what the running servers say: every tool that they list, with real calls and the real answers.
 
-The calls stand in tests/data/tool_calls.json, in the order in which they are made; a hidden one only sets the stage. What
-differs from run to run has a stand-in: ids that a server makes, its times, ages, sizes and ranks; a stand-in may be an
-argument of a later call. `ninja -C BUILD tools-page` writes the page anew; run as a test, this compares it.
+The calls stand in tests/data/tool_calls.json, in the order in which they are made; a hidden one only sets the stage, as does a
+file that is written for Horace. What differs from run to run has a stand-in: ids that a server makes, its times, ages, sizes
+and ranks, where Horace's storage is; a stand-in may be an argument of a later call. `ninja -C BUILD tools-page` writes the page anew; run as a test, this compares it.
 """
 import asyncio
 import json
@@ -17,15 +17,16 @@ from services import SOURCE, System, main, until
 
 PAGE = SOURCE / "docs/tools.md"
 CALLS = json.loads((SOURCE / "tests/data/tool_calls.json").read_text())
-TITLES = {"godot": "Godot", "dewey": "Dewey"}
+TITLES = {"godot": "Godot", "dewey": "Dewey", "horace": "Horace"}
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+VERSION_PATH = re.compile(rf"/[0-9a-f]{{2}}/({ID.pattern})(\.\d+)")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*")
 VARIES = {"age", "rank", "estimated_db_size"}
 WIDTH = 120  # of a line; JSON that fits stands on one
 
 HEAD = """# The tools
 
-What Godot and Dewey can be asked to do, each with a call and its answer. This page is made by making these calls to
+What Godot, Dewey and Horace can be asked to do, each with a call and its answer. This page is made by making these calls to
 the real programs, and a test compares the two; `ninja -C build-asan tools-page` writes it anew.
 
 Arguments and answers are those of MCP's `tools/call`, without what they travel in:
@@ -47,8 +48,8 @@ microseconds in answers; in arguments with `Z`, an offset, or neither (UTC).
 class Words:
     """Stands in for what differs, and knows what each stand-in stood for."""
 
-    def __init__(self, calls):
-        self.given = json.dumps(calls)
+    def __init__(self, calls, storage):
+        self.given, self.storage = json.dumps(calls), str(storage)
         self.ids, self.values, self.counts = {}, {}, Counter()
 
     def stand_in(self, name, text):
@@ -68,6 +69,9 @@ class Words:
             return f"<{name}>"
         if not isinstance(value, str) or value in self.given:
             return value
+        if self.storage in value:
+            value = value.replace(self.storage, "/var/lib/horace")
+            return VERSION_PATH.sub(lambda found: f"/…/{self.stand_in('file_id', found[1])}{found[3]}", value)
         if ID.fullmatch(value):
             return self.stand_in(name, value)
         return "<time>" if TIME.fullmatch(value) else value
@@ -113,7 +117,10 @@ def example(call, answer):
     said += "\n\n" if said else ""
     asked = f"```json\n{laid_out(call['arguments'])}\n```\n"
     if "error" in answer:
-        return f"{said}{asked}\nis refused with {answer['error']['code']}: “{answer['error']['message']}”\n"
+        error = answer["error"]
+        kind = error.get("data", {}).get("error_code")
+        code = f"{error['code']}, `{kind}`" if kind else error["code"]
+        return f"{said}{asked}\nis refused with {code}: “{error['message']}”\n"
     (content,) = answer["result"]["content"]
     return f"{said}{asked}\nis answered\n\n```json\n{laid_out(json.loads(content['text']))}\n```\n"
 
@@ -121,16 +128,19 @@ def example(call, answer):
 class Players:
     """One caller for each server, and the tools that it lists."""
 
-    def __init__(self, system, godot, dewey):
-        self.system, self.callers = system, {"godot": godot, "dewey": dewey}
+    def __init__(self, system, **callers):
+        self.system, self.callers = system, callers
 
     async def listed(self):
         return {server: (await caller.request("tools/list"))["result"]["tools"] for server, caller in self.callers.items()}
 
     async def play(self, calls):
         """Yields each call that is to be shown, with its answer."""
-        of = {server: Words(calls) for server in self.callers}
+        of = {server: Words(calls, storage_of(self.system)) for server in self.callers}
         for call in calls:
+            if "write" in call:
+                self.write(call["write"], call["text"])
+                continue
             words = of[call["server"]]
             params = {"name": call["tool"], "arguments": words.real(call["arguments"])}
             answer = await self.callers[call["server"]].request("tools/call", params)
@@ -139,17 +149,24 @@ class Players:
             if "result" in answer:
                 (content,) = answer["result"]["content"]
                 content["text"] = json.dumps(words.comparable(json.loads(content["text"])))
+            else:
+                answer["error"]["message"] = words.comparable(answer["error"]["message"])
             if not call.get("hidden"):
                 yield call, answer
+
+    def write(self, path, text):
+        file = storage_of(self.system) / "files" / path
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
 
     def all_is_stored(self):
         """From the queue lines go under a lease, and from there to the store."""
         return self.system.redis_ask("LLEN", "logs:queue") == self.system.redis_ask("ZCARD", "logs:inflight") == "0"
 
 
-async def page_of(system):
-    async with Caller(system.godot_url) as godot, Caller(system.dewey_url) as dewey:
-        players = Players(system, godot, dewey)
+async def page_of(system, horace_url):
+    async with Caller(system.godot_url) as godot, Caller(system.dewey_url) as dewey, Caller(horace_url) as horace:
+        players = Players(system, godot=godot, dewey=dewey, horace=horace)
         listed = await players.listed()
         examples = {}
         async for call, answer in players.play(CALLS):
@@ -166,9 +183,15 @@ async def page_of(system):
     return text
 
 
+def storage_of(system):
+    return system.directory / "storage"
+
+
 def make():
     with System(LOG_RETENTION_DAYS=36500) as system:
-        return asyncio.run(page_of(system.start()))
+        horace = system.another("horace", "horace", HORACE_MCP_PORT="0", HORACE_STORAGE_PATH=str(storage_of(system)))
+        port = horace.start().port()
+        return asyncio.run(page_of(system.start(), f"ws://127.0.0.1:{port}"))
 
 
 class Tools(unittest.TestCase):
