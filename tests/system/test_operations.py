@@ -8,21 +8,28 @@ import shutil
 import sqlite3
 import unittest
 from contextlib import closing
+from pathlib import Path
 
 from caller import Caller, read_rows
 from judge import Judged
 from postgresql import Postgresql, programs, psql
-from services import PROGRAMS, SOURCE, Alone, System, finished, http_get, main, until, wait_ready
+from services import PROGRAMS, SOURCE, Alone, Place, System, finished, http_get, main, until, wait_ready
 
 PAGE = (SOURCE / "docs/operations.md").read_text()
 BEFORE = 100  # lines stored before a backup begins
 DATABASE = "HOST", "PORT", "NAME", "USER", "PASSWORD", "PATH"  # see examples/stores/database.h
-PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "iccm"
+PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "horace", "iccm"
 
 
 def commands(program):
     """Those of the page that begin so, without what is said about them."""
     return [line.split("  #")[0] for line in re.findall(rf"^    ({program} .*)$", PAGE, re.M)]
+
+
+def another_horace(place, label="horace", **settings):
+    """Started, with a storage of its own unless settings say otherwise."""
+    settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(place.directory / "storage")} | settings
+    return place.another("horace", label, **settings).start()
 
 
 class Table:
@@ -65,6 +72,7 @@ class Variables(unittest.TestCase):
     def test_none_is_missing_and_none_invented(self):
         launcher = set(re.findall(r'"\$\{([A-Z_]+):=', (SOURCE / "godot/run").read_text()))
         sources = read_in("iccm_network/**/*.c") | read_in("godot/*.c") | read_in("examples/dewey/*.c")
+        sources |= read_in("examples/horace/*.c")
         self.assertEqual(sorted(self.table.names), sorted(sources | launcher))
         self.assertEqual(self.table.of("make run"), launcher)
         self.assertEqual(self.table.of("components"), read_in("iccm_network/**/*.c", leave_out="/cli/"))
@@ -84,15 +92,18 @@ class Variables(unittest.TestCase):
 
 class Figures(unittest.TestCase):
     def test_each_that_is_named_is_there(self):
-        named = set(re.findall(r"`((?:godot|dewey|iccm)_[a-z_]+)", PAGE)) - {"iccm_network"}
+        named = set(re.findall(r"`((?:godot|dewey|horace|iccm)_[a-z_]+)", PAGE))
+        named -= {"iccm_network", "dewey_schema", "horace_schema", *re.findall(r"horace_\w+_(?:file|version)\b", PAGE)}
         with System() as system:
+            horace = another_horace(system)
             system.start()
-            shown = until(lambda: self.shown(system), "Godot's figures of the queue")
+            ports = horace.port(), system.dewey_port, system.godot_port
+            shown = until(lambda: self.shown(ports), "Godot's figures of the queue")
         self.assertGreater(len(named), 20)
         self.assertEqual(named - set(re.findall(r"^# TYPE (\w+) ", shown, re.M)), set())
 
-    def shown(self, system):
-        text = "".join(http_get(port, path="/metrics").body.decode() for port in (system.godot_port, system.dewey_port))
+    def shown(self, ports):
+        text = "".join(http_get(port, path="/metrics").body.decode() for port in ports)
         return text if "\ngodot_queued_entries " in text else None
 
 
@@ -177,6 +188,49 @@ class Backups(Judged):
             run(command)
         with Alone("dewey", **settings | {"DEWEY_DB_NAME": "restored"}) as restored:
             await self.check(restored)
+
+    async def test_horace(self):
+        """Versions are made while it is copied; each one that the copy knows can be had from it."""
+        with Place() as place:
+            backup = place.directory / "backup"
+            backup.mkdir()
+            horace = another_horace(place, HORACE_VERSION_COUNT="1000")
+            url = f"ws://127.0.0.1:{horace.port()}"
+
+            def run(command):
+                command = command.replace("/var/lib/horace", str(place.directory / "storage"))
+                return finished(["sh", "-c", command.replace("/backup", str(backup))])
+
+            def back_up():
+                (copy,) = re.findall(r"""^    sqlite3 \S+/horace.db "\.backup '/backup/([^']+)'"$""", PAGE, re.M)
+                with closing(sqlite3.connect(place.directory / "storage/horace.db")) as database:
+                    with closing(sqlite3.connect(backup / copy)) as target:
+                        database.backup(target)
+                for command in commands("mkdir") + commands("cd"):
+                    run(command)
+
+            async with Caller(url) as caller:
+                await self.store_around(self.in_horace(caller, place.directory / "storage/files/a.txt"), back_up)
+            shutil.copy(backup / "horace.db", backup / "storage/horace.db")
+            await self.check_horace(another_horace(place, "restored", HORACE_STORAGE_PATH=str(backup / "storage")))
+
+    def in_horace(self, caller, file):
+        async def store(number):
+            file.write_text(f"state {number}")
+            await caller.call("horace_register_file", {"file_path": file.name, "metadata": {}})
+
+        return store
+
+    async def check_horace(self, horace):
+        async with Caller(f"ws://127.0.0.1:{horace.port()}") as caller:
+            (found,) = (await caller.call("horace_search_files"))["results"]
+            self.assertGreaterEqual(found["version"], BEFORE)
+            about = await caller.call("horace_get_file_info", {"file_id": found["file_id"], "include_versions": True})
+            texts = [Path(version["path"]).read_text() for version in about["versions"]]
+            self.assertEqual(texts, [f"state {number}" for number in reversed(range(found["version"]))])
+            restored = {"file_id": found["file_id"], "version": 1}
+            answer = await caller.call("horace_restore_version", restored)
+            self.assertEqual(Path(answer["current_path"]).read_text(), "state 0")
 
     async def test_the_queue(self):
         with System() as system, System() as other:
