@@ -1,4 +1,4 @@
-"""Disks that are full, Redis', Dewey's and the spool's, while callers log: who asks is told so, everything goes on by
+"""Disks that are full, Redis', Dewey's and the spool's, while callers log, and that of Horace's storage: who asks is told so, everything goes on by
 itself when there is room again, and nothing acknowledged is lost (judge.py).
 
 Redis with appendfsync always ends when it cannot write; the test starts it again, as a supervisor does. The environment
@@ -14,7 +14,7 @@ import uuid
 from caller import CallError, Caller
 from disk import SmallDisk
 from judge import QUICK, Book, Judged, Load
-from services import System, http_get, main
+from services import Alone, System, http_get, main
 
 TIMES = int(os.environ.get("TEST_TIMES", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
@@ -149,6 +149,32 @@ class DiskFull(Judged):
             system.dewey.start()
             dropped = await self.judge(system, load.book)
             print(f"{load.acknowledged} acknowledged, {dropped} dropped")
+
+    async def test_of_horaces_storage(self):
+        with SmallDisk(8 << 20) as disk, Alone("horace", HORACE_MCP_PORT=0, HORACE_STORAGE_PATH=disk.path) as horace:
+            file, work = disk.path / "files/a.bin", disk.path / ".horace_work"
+            file.write_bytes(b"1" * 300_000)
+            async with Caller(horace.url) as caller:
+                file_id = (await caller.call("horace_register_file", {"file_path": "a.bin", "metadata": {}}))["file_id"]
+                with file.open("r+b") as again:  # in the place that it has
+                    again.write(b"2" * 300_000)
+                disk.fill()
+                await self.refused_by_horace(caller, "horace_register_file", file_path="a.bin", metadata={})
+                await self.refused_by_horace(caller, "horace_restore_version", file_id=file_id, version=1)
+                said = await eventually(lambda: ready_text(horace.port), "/readyz says so")
+                self.assertRegex(said, "(?m)^(storage|store): ")
+                self.assertEqual((await caller.call("horace_search_files"))["results"][0]["version"], 1)
+                self.assertEqual((file.read_bytes(), [*work.iterdir()]), (b"2" * 300_000, []))
+                disk.empty()
+                await eventually(lambda: not ready_text(horace.port), "it is ready again")
+                restored = await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
+                self.assertEqual((restored["new_version_created"], file.read_bytes()), (3, b"1" * 300_000))
+            print(f"/readyz said {said.strip()!r}")
+
+    async def refused_by_horace(self, caller, tool, **arguments):
+        with self.assertRaises(CallError) as caught:
+            await caller.call(tool, arguments)
+        self.assertEqual(caught.exception.data, {"error_code": "STORAGE_FULL", "retry": True})
 
     async def refused(self, system):
         entry = {"component": "direct", "level": "INFO", "message": "m", "created_at": "2026-01-01T00:00:00Z"}
