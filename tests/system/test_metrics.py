@@ -6,7 +6,7 @@ import unittest
 import uuid
 
 from caller import Caller, CallError
-from services import Alone, AsyncCase, System, http_get, main, until, upgrade
+from services import Alone, AsyncCase, Place, System, http_get, main, until, upgrade
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
@@ -167,6 +167,14 @@ class Godot(AsyncCase):
         return None
 
 
+def by_label(metrics, prefix, names):
+    """Of counters with one label: {name: {the label's value: how many}}."""
+    return {
+        name: {dict(labels).popitem()[1]: number for (_, labels), number in metrics[f"{prefix}_{name}_total"][1].items()}
+        for name in names
+    }
+
+
 class Dewey(AsyncCase):
     """What its tools have done with the store."""
 
@@ -180,12 +188,7 @@ class Dewey(AsyncCase):
     }
 
     def figures(self, port):
-        """All that have labels, by the label's value."""
-        metrics = scrape(port)
-        return {
-            name: {dict(labels).popitem()[1]: number for (_, labels), number in metrics[f"dewey_{name}_total"][1].items()}
-            for name in self.NOTHING
-        }
+        return by_label(scrape(port), "dewey", self.NOTHING)
 
     async def test_counts_log_lines(self):
         with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
@@ -230,6 +233,44 @@ class Dewey(AsyncCase):
             wanted = {"conversations": {"begun": 2, "deleted": 1}, "messages": {"stored": 4, "deleted": 2},
                       "rows": {"logs": 0, "conversations": 2, "messages": 6, "contexts": 1}}
             self.assertEqual(self.figures(dewey.port), self.NOTHING | wanted)
+
+
+class Horace(AsyncCase):
+    """What became of files."""
+
+    NOTHING = {
+        "registrations": {"new": 0, "changed": 0, "again": 0, "duplicate": 0},
+        "versions": {"made": 0, "restored": 0, "pruned": 0},
+        "files": {"active": 0, "archived": 0, "deleted": 0, "removed": 0},
+        "rows": {"files": 0, "collections": 0},
+        "store_errors": {"busy": 0, "slow": 0, "failed": 0},
+    }
+
+    async def test_counts_files_and_versions(self):
+        with Place() as place:
+            storage = place.directory / "storage"
+            settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(storage), "HORACE_VERSION_COUNT": "2"}
+            port = place.another("horace", "horace", **settings).start().port()
+            self.assertEqual(by_label(scrape(port), "horace", self.NOTHING), self.NOTHING)
+            async with Caller(f"ws://127.0.0.1:{port}") as caller:
+                for text in "one", "one", "two", "three":  # of the three versions two are left
+                    (storage / "files/a").write_text(text)
+                    file_id = (await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["file_id"]
+                await caller.call("horace_restore_version", {"file_id": file_id, "version": 2})
+                for status in "archived", "active", "deleted":
+                    await caller.call("horace_update_file", {"file_id": file_id, "metadata": {"status": status}})
+                await caller.call("horace_register_file", {"file_path": "a", "metadata": {}})
+                await caller.call("horace_search_files")
+                await caller.call("horace_create_collection", {"name": "c"})
+                await caller.call("horace_list_collections")
+            figures = by_label(scrape(port), "horace", self.NOTHING)
+            self.assertEqual(figures["registrations"], {"new": 1, "changed": 2, "again": 1, "duplicate": 1})
+            self.assertEqual(figures["versions"], {"made": 3, "restored": 1, "pruned": 2})
+            for status in "archived", "deleted":
+                self.assertEqual(figures["files"][status], 1)
+            self.assertEqual(figures["rows"], {"files": 1, "collections": 1})
+            self.assertEqual(figures["store_errors"], self.NOTHING["store_errors"])
+            self.assertEqual(value(scrape(port), "horace_store_failing"), 0)
 
 
 if __name__ == "__main__":
