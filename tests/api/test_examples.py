@@ -3,7 +3,8 @@
 A page holds programs (blocks of C that open with a comment that names the file) and sessions (blocks of console). In a
 session a command with & at its end starts a server, any other runs to its end, and what it prints has to be what stands
 below it; … there is any text in a line, and alone any lines. Ports of a page are exchanged for free ones. Programs that do without <uv.h> are
-compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist.
+compiled as C99. Python on a page is only compiled. Tests that a page names as `module/test` exist. What a page says that
+grep does not find is not there.
 """
 import contextlib
 import os
@@ -135,6 +136,11 @@ class Examples(unittest.TestCase):
                 files = (SOURCE / "tests").glob(f"*/test_{module}.*")
                 self.assertTrue(any(re.search(rf"\b{test}\(|, {test}[,)]", file.read_text()) for file in files),
                                 f"{page}: {module}/{test}")
+
+    def test_nothing_of_the_network_is_in_horace(self):
+        (command,) = re.findall(r"^    (grep .*)$", (SOURCE / "docs/migration.md").read_text(), re.M)
+        result = finished(["sh", "-c", command], cwd=SOURCE)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (1, "", ""))
 
 
 if __name__ == "__main__":
