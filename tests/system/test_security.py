@@ -109,9 +109,10 @@ class Whole(AsyncCase):
 class Programs(unittest.TestCase):
     def test_what_is_no_token_ends_each_of_them(self):
         with Alone("echo", "0") as echo:
-            for name in "echo", "dewey", "godot-server", "godot-worker":
+            for name in "echo", "dewey", "godot-server", "godot-worker", "horace":
                 program = echo.add(f"{name}-broken", PROGRAMS[name], *(["0"] if name == "echo" else []))
-                program.environment = echo.settings | {"ICCM_AUTH_TOKEN": "hush hush", "DEWEY_MCP_PORT": "0"}
+                program.environment = echo.settings | {"ICCM_AUTH_TOKEN": "hush hush", "DEWEY_MCP_PORT": "0", "HORACE_MCP_PORT": "0",
+                                                          "HORACE_STORAGE_PATH": str(echo.directory / "storage")}
                 program.start()
                 self.assertNotEqual(program.wait(), 0, name)
                 self.assertIn("ICCM_AUTH_TOKEN", program.output())
