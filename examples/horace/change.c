@@ -155,5 +155,8 @@ static int write_edit(db_conn_t *conn, void *arg, store_error_t *error) {
 }
 
 int change_commit_edit(horace_t *horace, edit_t *edit, store_error_t *error) {
-  return change_commit(horace, write_edit, edit, error);
+  int code = change_commit(horace, write_edit, edit, error);
+  if (code == STORE_OK && edit->set_status)
+    mcp_metric_add(horace->figures.files, file_statuses[edit->record->status], 1);
+  return code;
 }

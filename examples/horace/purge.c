@@ -11,10 +11,6 @@ static bool purge_one(horace_t *horace, const char *id, int64_t before_us, troub
     fine = trouble_disk(trouble, code, "removing a deleted file");
   else if (expired)
     fine = work_purge(horace, &record, trouble);
-  if (expired && fine) {
-    mcp_metric_add(horace->figures.files, "removed", 1);
-    mcp_log(MCP_LOG_INFO, "files", "removed %s (%s), deleted 30 days ago", record.path, id);
-  }
   change_end(horace, &record);
   record_deinit(&record);
   return fine;

@@ -45,48 +45,65 @@ static int read_mount(int file, uint64_t *mount) {
   return 0;
 }
 
-static bool open_all(storage_t *storage, int root) {
-  if (!open_directory(storage->root, root, files_name, 0777, &storage->files) ||
-      !open_directory(storage->root, root, ".horace_versions", 0755, &storage->versions) ||
-      !open_directory(storage->root, root, ".horace_archive", 0755, &storage->archive) ||
-      !open_directory(storage->root, root, ".horace_work", 0700, &storage->work))
-    return false;
-  if (read_mount(storage->files, &storage->mount) != 0) {
-    say(storage->root, files_name);
-    return false;
+static bool open_directories(storage_t *storage, int root) {
+  return open_directory(storage->root, root, files_name, 0777, &storage->files) &&
+         open_directory(storage->root, root, ".horace_versions", 0755, &storage->versions) &&
+         open_directory(storage->root, root, ".horace_archive", 0755, &storage->archive) &&
+         open_directory(storage->root, root, ".horace_work", 0700, &storage->work);
+}
+
+/* Files are renamed from one directory to another. */
+static bool is_one_mount(storage_t *storage) {
+  const int others[] = {storage->versions, storage->archive, storage->work};
+  int code = read_mount(storage->files, &storage->mount);
+  for (size_t i = 0; i < sizeof others / sizeof others[0] && code == 0; i++) {
+    uint64_t mount = 0;
+    code = read_mount(others[i], &mount);
+    if (code == 0 && mount != storage->mount)
+      code = -EXDEV;
   }
+  errno = -code;
+  if (code != 0)
+    say(storage->root, "files/ and what is beside it have to be on one file system");
+  return code == 0;
+}
+
+static bool take_lock(storage_t *storage, int root) {
   storage->lock = openat(root, ".horace_lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (storage->lock >= 0 && flock(storage->lock, LOCK_EX | LOCK_NB) == 0)
     return true;
-  if (errno == EWOULDBLOCK)
-    mcp_log(MCP_LOG_ERROR, "storage", "HORACE_STORAGE_PATH \"%s\": another Horace uses it", storage->root);
-  else
-    say(storage->root, ".horace_lock");
+  say(storage->root, errno == EWOULDBLOCK ? "another Horace uses it" : ".horace_lock");
   return false;
+}
+
+/* Where callers may say that files are: below the root, and where the operator says that it is. */
+static bool name_places(storage_t *storage, const char *path) {
+  if (strchr(path, ':') != NULL || strchr(storage->root, ':') != NULL) {
+    errno = EINVAL;
+    say(path, "a colon cannot be in it");
+    return false;
+  }
+  snprintf(storage->below, sizeof storage->below, "%s/%s", storage->root, files_name);
+  bool other = path[0] == '/' && strcmp(path, storage->root) != 0;
+  snprintf(storage->allowed, sizeof storage->allowed, "%s%s%s%s%s", storage->below, other ? ":" : "",
+           other ? path : "", other ? "/" : "", other ? files_name : "");
+  return true;
 }
 
 bool storage_open(storage_t *storage, const char *path) {
   *storage = (storage_t){.files = -1, .versions = -1, .archive = -1, .work = -1, .lock = -1};
-  storage->root = mkdir(path, 0755) == 0 || errno == EEXIST ? realpath(path, NULL) : NULL;
-  int root = storage->root != NULL ? open(storage->root, DIRECTORY) : -1;
-  size_t size = storage->root != NULL ? strlen(storage->root) + sizeof "/files" : 0;
-  storage->below = root >= 0 ? malloc(size) : NULL;
-  if (storage->below == NULL) {
+  bool there = mkdir(path, 0755) == 0 || errno == EEXIST;
+  int root = there && realpath(path, storage->root) != NULL ? open(storage->root, DIRECTORY) : -1;
+  if (root < 0) {
     say(path, "the directory cannot be opened");
-  } else if (strchr(storage->root, ':') != NULL) {
-    errno = EINVAL;
-    say(path, "a colon cannot be in it");
-  } else {
-    snprintf(storage->below, size, "%s/%s", storage->root, files_name);
-    if (open_all(storage, root)) {
-      close(root);
-      return true;
-    }
+    return false;
   }
-  if (root >= 0)
-    close(root);
-  storage_close(storage);
-  return false;
+  bool fine = name_places(storage, path) && take_lock(storage, root) && open_directories(storage, root) &&
+              is_one_mount(storage);
+  close(root);
+  if (!fine)
+    storage_close(storage);
+  return fine;
 }
 
 void storage_close(storage_t *storage) {
@@ -94,8 +111,6 @@ void storage_close(storage_t *storage) {
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
     if (all[i] >= 0)
       close(all[i]);
-  free(storage->root);
-  free(storage->below);
 }
 
 int storage_check(const storage_t *storage) {
@@ -147,7 +162,7 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
   if (!absolute)
     snprintf(whole, sizeof whole, "%s/", storage->below);
   memcpy(whole + below, file_path, len);
-  found->file = mcp_open_beneath(storage->below, whole, below + len);
+  found->file = mcp_open_beneath(storage->allowed, whole, below + len);
   if (found->file < 0)
     return found->file;
   if (read_path(storage, found->file, found->path) && is_at(storage, found->file, found->path))

@@ -17,10 +17,11 @@
 enum { STORAGE_PATH_SIZE = 4096, STORAGE_NAME_SIZE = 80 };
 
 typedef struct storage {
-  char *root;  /* absolute, without links; owned */
-  char *below; /* root/files, for mcp_open_beneath(); owned */
+  char root[STORAGE_PATH_SIZE];              /* absolute, without links */
+  char below[STORAGE_PATH_SIZE + 8];         /* root/files */
+  char allowed[2 * (STORAGE_PATH_SIZE + 8)]; /* that, and as the operator spelt it, for mcp_open_beneath() */
   int files, versions, archive, work, lock;
-  uint64_t mount; /* that files/ is on */
+  uint64_t mount; /* that all of them are on */
 } storage_t;
 
 /* Makes the directories that are missing, and sees to it that no other Horace uses them. False: the log says

@@ -402,8 +402,6 @@ static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
   }
   if (created > 0)
     mcp_metric_add(horace->figures.versions, "made", 1);
-  if (wishes.status >= 0)
-    mcp_metric_add(horace->figures.files, file_statuses[wishes.status], 1);
   log_file(call, &record, created > 0 ? "New version" : wishes.status >= 0 ? "Status set" : "Updated");
   end_updated(call, metadata, &record, created);
   record_deinit(&record);

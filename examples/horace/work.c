@@ -236,6 +236,8 @@ bool work_purge(horace_t *horace, const record_t *record, trouble_t *trouble) {
   if (code != STORE_OK)
     return trouble_store(horace, trouble, code, &error, "removing a deleted file");
   work_unmark(horace, record->id, "purge");
+  mcp_metric_add(horace->figures.files, "removed", 1);
+  mcp_log(MCP_LOG_INFO, "files", "removed %s (%s), deleted 30 days ago", record->path, record->id);
   return true;
 }
 

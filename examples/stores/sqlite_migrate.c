@@ -3,6 +3,7 @@
 #include "sqlite_migrate.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static int pragma_int(sqlite3 *db, const char *sql, int *value) {
   sqlite3_stmt *statement;
@@ -14,13 +15,30 @@ static int pragma_int(sqlite3 *db, const char *sql, int *value) {
   return sqlite3_finalize(statement);
 }
 
+/* Runs a step without COLLATE "C": SQLite goes by bytes anyway, and a file that names a collation of ours
+ * could not be read by other programs. */
+static int run_step(sqlite3 *db, const char *sql) {
+  static const char collation[] = " COLLATE \"C\"";
+  char *plain = sqlite3_malloc64(strlen(sql) + 1), *end = plain;
+  if (plain == NULL)
+    return SQLITE_NOMEM;
+  for (const char *found; (found = strstr(sql, collation)) != NULL; sql = found + strlen(collation)) {
+    memcpy(end, sql, (size_t)(found - sql));
+    end += found - sql;
+  }
+  memcpy(end, sql, strlen(sql) + 1);
+  int code = sqlite3_exec(db, plain, NULL, NULL, NULL);
+  sqlite3_free(plain);
+  return code;
+}
+
 /* Runs the steps that a file of this version lacks. */
 static int bring_up(sqlite3 *db, const conn_plan_t *plan, int version) {
   int code = SQLITE_OK;
   if (version > 0)
     mcp_log(MCP_LOG_WARN, "store", "bringing the database up to date; if it is large this takes minutes");
   for (; version < plan->step_count && code == SQLITE_OK; version++)
-    code = sqlite3_exec(db, plan->steps[version], NULL, NULL, NULL);
+    code = run_step(db, plan->steps[version]);
   char sql[96];
   sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
                    (int)plan->application_id, plan->step_count);
