@@ -13,7 +13,10 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { ATTEMPTS = 3 };
+enum {
+  ATTEMPTS = 3,
+  PATH_MAX_BYTES = 2048 /* PostgreSQL's indexes hold no more than 2,700 bytes */
+};
 
 enum attempt { DONE, FAILED, ONCE_MORE }; /* once more: the catalogue has changed meanwhile */
 
@@ -225,15 +228,8 @@ static bool is_utf8(yyjson_mut_doc *doc, const char *path) {
   return json != NULL;
 }
 
-static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
-                      trouble_t *trouble) {
-  int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
-  if (code == 0 && is_utf8(doc, found->path))
-    return true;
-  if (code == 0) {
-    close(found->file);
-    return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
-  }
+/* Why a file cannot be opened for its caller: false. */
+static bool not_found(horace_t *horace, int code, trouble_t *trouble) {
   if (code == UV_ENOENT || code == UV_ENOTDIR)
     return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
   if (code == MCP_ENOTFILE || code == UV_ENXIO)
@@ -244,6 +240,27 @@ static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, f
     return trouble_say(trouble, "INVALID_PATH", "file_path has to lead to a file below %s",
                        horace->storage.below);
   return trouble_disk(trouble, code, "opening the file");
+}
+
+/* Whether the catalogue can hold a path. */
+static bool can_be_kept(const char *path, yyjson_mut_doc *doc, trouble_t *trouble) {
+  if (!is_utf8(doc, path))
+    return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
+  if (strlen(path) > PATH_MAX_BYTES)
+    return trouble_say(trouble, "INVALID_PATH", "the path of that file is longer than %d bytes",
+                       PATH_MAX_BYTES);
+  return true;
+}
+
+static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
+                      trouble_t *trouble) {
+  int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
+  if (code != 0)
+    return not_found(horace, code, trouble);
+  if (can_be_kept(found->path, doc, trouble))
+    return true;
+  close(found->file);
+  return false;
 }
 
 bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
