@@ -21,7 +21,7 @@ from services import BUILD, AsyncCase, is_ready, main, until
 WHICH = os.environ.get("TEST_KILLS", "")
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 KILLER, NO_TRACING, KILLED = BUILD / "tests/horace/killer", 77, 137
-KEPT, SAMPLE_S, MOST = 3, 2, 400
+KEPT, SAMPLE_S, MOST = 3, 0.4, 400
 NEW, OLD, PRESENT, ONE = b"new " * 30_000, b"old " * 20_000, b"present " * 9000, b"one"
 
 

@@ -20,7 +20,7 @@ SECRET = b"SECRET of somebody else\n" * 1000
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 TOOL_ERROR, INVALID_PARAMS = -32000, -32602
 REFUSED = ("INVALID_PATH", "FILE_NOT_FOUND")
-RACE_S = float(os.environ.get("TEST_SECONDS", 1.5))
+RACE_S = float(os.environ.get("TEST_SECONDS", 1))
 libc = ctypes.CDLL(None, use_errno=True)
 
 

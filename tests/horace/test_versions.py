@@ -1,7 +1,7 @@
 """Versions against a model: files are written, registered, changed, restored, archived, deleted, brought back and lost at
 random, horace is stopped and killed in between, and every version that is listed has the bytes that the model says.
 
-The environment moves size and chance: TEST_STEPS (150), TEST_KILLS (4), TEST_SEED; with DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
+The environment moves size and chance: TEST_STEPS (100), TEST_KILLS (4), TEST_SEED; with DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
 """
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from caller import Caller, CallError
 from horace import FILES, REGISTERED, Horace, digest, info, look, records, refused, versions_of
 from services import AsyncCase, main
 
-STEPS = int(os.environ.get("TEST_STEPS", 150))
+STEPS = int(os.environ.get("TEST_STEPS", 100))
 KILLS = int(os.environ.get("TEST_KILLS", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
 KEPT = 3
