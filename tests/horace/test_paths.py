@@ -12,9 +12,9 @@ import time
 import unittest
 
 from caller import Caller, CallError
-from disk import own_mounts
+from disk import SmallDisk, own_mounts
 from horace import ARCHIVE, FILES, VERSIONS, Horace, info, look, records, refused
-from services import AsyncCase, finished, main
+from services import AsyncCase, Place, finished, main
 
 SECRET = b"SECRET of somebody else\n" * 1000
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -198,6 +198,20 @@ class Refused(Case):
                     self.assertEqual(await records(caller), [])
             finally:
                 finished(["umount", "--lazy", inner_place]).check_returncode()
+
+    def test_files_that_are_a_mount(self):
+        """Bytes go from one of the storage's directories to another by renaming."""
+        with SmallDisk(1 << 20) as disk, Place() as place:
+            files = place.directory / "storage/files"
+            files.mkdir(parents=True)
+            finished(["mount", "--bind", disk.path, files]).check_returncode()
+            try:
+                settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(files.parent)}
+                horace = place.another("horace", "horace", **settings).start()
+                self.assertEqual(horace.wait(), 1)
+                self.assertIn("have to be on one file system", horace.output())
+            finally:
+                finished(["umount", "--lazy", files]).check_returncode()
 
 
 class Followed(Case):

@@ -3,6 +3,7 @@ for word, so that callers and models who know them find them again. What is more
 """
 import asyncio
 import json
+import re
 import unittest
 
 from caller import Caller
@@ -80,6 +81,15 @@ class Definitions(unittest.TestCase):
     def test_horace(self):
         settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(self.system.directory / "storage")}
         self.compare(self.system.another("horace", "horace", **settings), defined("horace"), {*defined("horace")})
+
+
+class ErrorCodes(unittest.TestCase):
+    def test_of_horace_are_in_the_documentation(self):
+        sources = "".join(file.read_text() for file in (SOURCE / "examples/horace").glob("*.c"))
+        said = set(re.findall(r'\btrouble_(?:say|retry)\([^"]*"([A-Z_]+)"', sources))
+        rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) ", (SOURCE / "docs/errors.md").read_text(), re.M)
+        documented = set(re.findall(r"`([A-Z_]+)`", "".join(rows)))
+        self.assertEqual({code for code in documented if not code.startswith("MCP_")}, said)
 
 
 if __name__ == "__main__":

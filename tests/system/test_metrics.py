@@ -266,8 +266,7 @@ class Horace(AsyncCase):
             figures = by_label(scrape(port), "horace", self.NOTHING)
             self.assertEqual(figures["registrations"], {"new": 1, "changed": 2, "again": 1, "duplicate": 1})
             self.assertEqual(figures["versions"], {"made": 3, "restored": 1, "pruned": 2})
-            for status in "archived", "deleted":
-                self.assertEqual(figures["files"][status], 1)
+            self.assertEqual(figures["files"], {"active": 2, "archived": 1, "deleted": 1, "removed": 0})
             self.assertEqual(figures["rows"], {"files": 1, "collections": 1})
             self.assertEqual(figures["store_errors"], self.NOTHING["store_errors"])
             self.assertEqual(value(scrape(port), "horace_store_failing"), 0)

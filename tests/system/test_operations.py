@@ -26,6 +26,11 @@ def commands(program):
     return [line.split("  #")[0] for line in re.findall(rf"^    ({program} .*)$", PAGE, re.M)]
 
 
+def vacuum_of(service):
+    (statement,) = re.findall(rf"""^    sqlite3 \S+/{service}\.db "(VACUUM INTO '[^']+')"$""", PAGE, re.M)
+    return statement
+
+
 def another_horace(place, label="horace", **settings):
     """Started, with a storage of its own unless settings say otherwise."""
     settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(place.directory / "storage")} | settings
@@ -154,7 +159,7 @@ class Backups(Judged):
             self.assertEqual((await caller.call("dewey_get_log_stats"))["total_count"], len(numbers) + 1)
 
     async def test_sqlite(self):
-        (statement,) = re.findall(r"""^    sqlite3 \S+ "(VACUUM INTO '[^']+')"$""", PAGE, re.M)
+        statement = vacuum_of("dewey")
         with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
             copy = f"{dewey.directory}/copy-of-"
 
@@ -202,10 +207,8 @@ class Backups(Judged):
                 return finished(["sh", "-c", command.replace("/backup", str(backup))])
 
             def back_up():
-                (copy,) = re.findall(r"""^    sqlite3 \S+/horace.db "\.backup '/backup/([^']+)'"$""", PAGE, re.M)
                 with closing(sqlite3.connect(place.directory / "storage/horace.db")) as database:
-                    with closing(sqlite3.connect(backup / copy)) as target:
-                        database.backup(target)
+                    database.execute(vacuum_of("horace").replace("/backup", str(backup)))
                 for command in commands("mkdir") + commands("cd"):
                     run(command)
 
