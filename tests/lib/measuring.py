@@ -4,9 +4,12 @@ Happy path: `print_times(url, tool, queries, rounds)` asks each query in turn, a
 Failure modes: an answer that is an error, or that does not come within ANSWER_S, ends it.
 """
 import asyncio
+import contextlib
 import json
+import os
 import statistics
 import time
+from pathlib import Path
 
 from caller import connect
 
@@ -34,15 +37,30 @@ async def timed(waited):
     return (time.monotonic() - began) * 1000
 
 
-async def print_times(url, tool, queries, rounds, count=len):
-    """Each of (name, share of all that fulfils it, arguments), as often as there are rounds; the longest of the middle times."""
-    print(f"  {'query':36} {'fulfilled by':>12} {'found':>6} {'median ms':>10} {'longest ms':>10}")
+def cpu_ms(processes):
+    """What they and their children have computed so far, in milliseconds."""
+    ticks = 0
+    for process in processes:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for pid in (process.pid, *children):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a child that has ended meanwhile
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12])  # proc(5): utime and stime, counted from behind the name
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+async def print_times(url, tool, queries, rounds, count=len, servers=()):
+    """Each of (name, share of all that fulfils it, arguments), as often as there are rounds, and what the servers computed for
+    one; the longest of the middle times."""
+    print(f"  {'query':36} {'fulfilled by':>12} {'found':>6} {'median ms':>10} {'longest ms':>10}{'CPU ms':>10}")
     slowest = 0
     async with connect(url) as ws:
         for name, share, filters in queries:
             arguments = json.dumps(filters)
             found = count(json.loads(await ask(ws, tool, arguments))["result"])
+            before = cpu_ms(servers)
             times = [await timed(ask(ws, tool, arguments)) for _ in range(rounds)]
-            print(f"  {name:36} {share:>12} {found:6} {statistics.median(times):10.1f} {max(times):10.1f}", flush=True)
+            cpu = (cpu_ms(servers) - before) / rounds
+            print(f"  {name:36} {share:>12} {found:6} {statistics.median(times):10.1f} {max(times):10.1f} {cpu:9.1f}", flush=True)
             slowest = max(slowest, statistics.median(times))
     return slowest

@@ -38,7 +38,15 @@ class Bench(unittest.TestCase):
         command = [SOURCE / "tests/bench/rows", "--rows", "2000", "--rounds", "1", "--stores", *stores]
         run = finished(command, seconds=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
-        self.assertEqual(len(re.findall(r"(?m)^  data within an hour .* [\d.]+ +[\d.]+$", run.stdout)), len(stores), run.stdout)
+        self.assertEqual(len(re.findall(r"(?m)^  data within an hour .* [\d.]+ +[\d.]+ +[\d.]+$", run.stdout)), len(stores), run.stdout)
+
+    def test_how_long_horace_searches_and_registers(self):
+        stores = ["sqlite"] if programs() is None else ["sqlite", "postgresql"]
+        command = [SOURCE / "tests/bench/files", "--files", "200", "--rounds", "1", "--megabytes", "1", "--registrations", "1"]
+        run = finished([*command, "--stores", *stores], seconds=120)
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        self.assertEqual(len(re.findall(r"(?m)^  the slowest search takes [\d.]+ ms", run.stdout)), len(stores), run.stdout)
+        self.assertEqual(len(re.findall(r"(?m)^  1 MB registered in \d+ ms", run.stdout)), len(stores), run.stdout)
 
 
 if __name__ == "__main__":
