@@ -42,7 +42,7 @@ class Bench(unittest.TestCase):
 
     def test_how_long_horace_searches_and_registers(self):
         stores = ["sqlite"] if programs() is None else ["sqlite", "postgresql"]
-        command = [SOURCE / "tests/bench/files", "--files", "200", "--rounds", "1", "--megabytes", "1", "--registrations", "1"]
+        command = [SOURCE / "tests/bench/files", "--files", "1100", "--rounds", "1", "--megabytes", "1", "--registrations", "1"]
         run = finished([*command, "--stores", *stores], seconds=120)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertEqual(len(re.findall(r"(?m)^  the slowest search takes [\d.]+ ms", run.stdout)), len(stores), run.stdout)
