@@ -41,7 +41,7 @@ bool trouble_disk(trouble_t *trouble, int code, const char *doing) {
   if (code == -ECANCELED)
     return trouble_retry(trouble, "CANCELLED", "%s ended: nobody waits for it any more", doing);
   mcp_log(MCP_LOG_ERROR, "storage", "%s failed: %s", doing, strerror(-code));
-  if (code == -ENOSPC || code == -EDQUOT)
+  if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
     return trouble_retry(trouble, "STORAGE_FULL", "%s failed: there is no room left in the storage", doing);
   return trouble_retry(trouble, "STORAGE_UNAVAILABLE", "%s failed, retry", doing);
 }
