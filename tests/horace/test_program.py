@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import pty
+import random
 import re
 import resource
 import shutil
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 import unittest
@@ -21,7 +23,7 @@ from caller import Caller, CallError, ask, connect, request, tool_call
 from disk import SmallDisk
 from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
 from postgresql import Postgresql, programs, psql
-from services import PROGRAMS, AsyncCase, System, finished, http_get, main, until, wait_ready
+from services import INHERITED, PROGRAMS, REPORT, AsyncCase, System, finished, free_port, http_get, main, until, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
@@ -79,10 +81,11 @@ class Case(AsyncCase):
     """Each test has a Horace of its own."""
 
     maxDiff = None
+    settings = {}
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        self.horace = self.enterContext(Horace())
+        self.horace = self.enterContext(Horace(**self.settings))
         self.caller = await self.enterAsyncContext(Caller(self.horace.url))
         self.files = self.horace.files
 
@@ -743,6 +746,430 @@ class States(Case):
         self.assertEqual((self.files / "b").read_bytes(), b"somebody else's by now")
         self.assertIn('horace_files_total{to="removed"} 3', http_get(self.horace.port, path="/metrics").body.decode())
         self.assertEqual(await self.new("a") != ids["a"], True)
+
+class Large(Case):
+    # Else what has been freed is kept for a while, by the address sanitizer.
+    settings = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
+
+    async def register_slowly(self, caller, path):
+        """A task that registers a file, whose copying has begun when this returns."""
+        task = asyncio.create_task(caller.call("horace_register_file", {"file_path": str(path), "metadata": {}}))
+        deadline = time.monotonic() + 60
+        while not self.horace.under_way():
+            self.assertFalse(task.done() or time.monotonic() > deadline)
+            await asyncio.sleep(0.001)
+        return task
+
+    def sparse(self, name, mib):
+        with open(self.files / name, "wb") as file:
+            file.truncate(mib << 20)
+        return self.files / name
+
+    def memory(self):
+        """The most that the process has had, in bytes."""
+        status = Path(f"/proc/{self.horace.program.process.pid}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+
+    async def test_others_are_served_and_memory_stays(self):
+        for number in range(20):
+            await self.new(str(number))
+        before, slowest, times = self.memory(), 0, 0
+        task = await self.register_slowly(self.caller, self.sparse("large", 300))
+        async with Caller(self.horace.url) as other:
+            while not task.done():
+                began = time.monotonic()
+                await other.request("ping")
+                self.assertEqual((await other.call("horace_search_files", {"limit": 5}))["limit"], 5)
+                slowest, times = max(slowest, time.monotonic() - began), times + 1
+                await asyncio.sleep(0.005)
+        answer = await task
+        self.assertEqual((answer["size"], answer["version"]), (300 << 20, 1))
+        self.assertGreater(times, 2)
+        self.assertLess(slowest, 5)
+        self.assertLess(self.memory() - before, 100 << 20)
+        print(f"{times} times a ping and a search meanwhile, the slowest took {slowest * 1000:.0f} ms", flush=True)
+
+    async def test_who_leaves_or_cancels_ends_the_copy(self):
+        path = self.sparse("large", 300)
+        for leave in (self.close, self.cancel):
+            async with Caller(self.horace.url) as other:
+                task = await self.register_slowly(other, path)
+                await leave(other)
+                await asyncio.to_thread(self.horace.wait_settled)
+                task.cancel()
+            self.assertEqual((await self.search(status="all"))["total_count"], 0)
+            self.assertEqual([name for name in self.horace.tree() if not name.startswith(FILES)], [])
+        self.assertEqual((await self.register(path))["version"], 1)
+
+    async def close(self, caller):
+        await caller.ws.close()
+
+    async def cancel(self, caller):
+        params = {"requestId": 0}
+        await caller.ws.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+
+    async def test_it_ends_while_a_copy_is_made(self):
+        path = self.sparse("large", 300)
+        task = await self.register_slowly(self.caller, path)
+        self.horace.program.signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(self.horace.program.wait), 0)
+        with contextlib.suppress(CallError, ConnectionError):
+            await task
+        await self.again()
+        await asyncio.to_thread(self.horace.wait_settled)
+        await look(self.caller, self.horace)
+
+
+class Busy(Case):
+    SIZE, LETTERS = 4 << 20, b"abcdefgh"
+
+    @contextlib.contextmanager
+    def writing(self, path):
+        """A thread that fills a file with one letter after the other, from its beginning, at times with a pause."""
+        ended, chance = threading.Event(), random.Random(1)
+
+        def run():
+            with open(path, "r+b", buffering=0) as file:
+                while not ended.is_set():
+                    for letter in self.LETTERS:
+                        os.pwrite(file.fileno(), bytes([letter]) * self.SIZE, 0)
+                        ended.wait(chance.choice((0, 0, 0, 0, 0.05)))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def assert_state(self, data):
+        """Of one moment: one letter, or one that has been written over a part of the letter before."""
+        rest = data.lstrip(data[:1])
+        self.assertEqual((len(data), rest.strip(rest[:1])), (self.SIZE, b""))
+        if rest:
+            self.assertEqual(data[0], self.LETTERS[(self.LETTERS.index(rest[0]) + 1) % 8], "of two moments")
+
+    async def test_no_version_is_torn(self):
+        path = self.put("busy", b"h" * self.SIZE)
+        file_id, codes, ends = await self.new("busy", path.read_bytes()), set(), time.monotonic() + 2
+        with self.writing(path):
+            while time.monotonic() < ends:
+                for tool, arguments in (
+                    ("horace_register_file", {"file_path": "busy", "metadata": {}}),
+                    ("horace_update_file", {"file_id": file_id, "check_for_changes": True}),
+                ):
+                    try:
+                        await self.caller.call(tool, arguments)
+                    except CallError as error:
+                        codes.add(error.data["error_code"])
+                        self.assertTrue(error.data["retry"])
+                for data in versions_of(self.horace, await self.info(file_id)).values():
+                    self.assert_state(data)
+        self.assertLessEqual(codes, {"FILE_BUSY"})
+        print(f"{(await self.info(file_id))['version']} versions of a file that was written to; refused: {codes}", flush=True)
+        self.horace.wait_settled()
+
+
+class Logs(AsyncCase):
+    async def test_what_is_done_is_found_in_the_log(self):
+        with System() as system:
+            system.start()
+            storage = system.directory / "storage"
+            (storage / FILES).mkdir(parents=True)
+            settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(storage), "GODOT_URL": system.godot_url, "LOGGING_ENABLED": "true"}
+            horace = system.another("horace", "horace", **settings).start()
+            wait_ready(horace.port())
+            async with Caller(f"ws://127.0.0.1:{horace.port()}") as caller:
+                for data in ("one", "two"):
+                    (storage / FILES / "a.txt").write_text(data)
+                    known = await caller.call("horace_register_file", {"file_path": "a.txt", "metadata": {}})
+                file_id = known["file_id"]
+                await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
+                with self.assertRaises(CallError):
+                    await caller.call("horace_register_file", {"file_path": "/etc/passwd", "metadata": {}})
+            wanted = ["Registered: a.txt", "New version registered: a.txt", "Restored: a.txt", "Tool error"]
+            rows = []
+
+            def read():
+                run = finished([PROGRAMS["iccm"], "logs", "--json", "--component", "horace", system.godot_url])
+                rows[:] = [json.loads(line) for line in run.stdout.splitlines()]
+                return set(wanted) <= {row["message"] for row in rows}
+
+            await asyncio.to_thread(until, read, "Horace's lines in the log")
+            said = {row["message"]: row for row in rows}
+            self.assertEqual({row["component"] for row in rows}, {"horace"})
+            self.assertEqual([said[message]["level"] for message in wanted], ["INFO", "INFO", "INFO", "ERROR"])
+            about = {"file_id": file_id, "path": "a.txt", "version": 3, "size": 3}
+            self.assertEqual({name: said["Restored: a.txt"]["data"].get(name) for name in about}, about)
+            self.assertEqual(said["Tool error"]["data"]["tool_name"], "horace_register_file")
+            self.assertIn("file_path has to lead", said["Tool error"]["data"]["error"])
+
+
+class Scan(Case):
+    def scan(self, *words, **more):
+        environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)} | more
+        words = words or (self.horace.url,)
+        return finished([PROGRAMS["horace"], "scan", *words], env=environment)
+
+    async def scanned(self, *words, **more):
+        return await asyncio.to_thread(lambda: self.scan(*words, **more))
+
+    async def test_new_files_once(self):
+        await self.new("known")
+        archived = await self.new("archived")
+        await self.update(archived, status="archived")
+        for name in ("d/e/new", "new 2", "d/same as known"):
+            self.put(name, f"bytes of {name}" if "known" not in name else "bytes of known")
+        (self.files / "link").symlink_to("new 2")
+        os.mkfifo(self.files / "fifo")
+        dry = await self.scanned("--dry-run", self.horace.url)
+        new = [str(self.files / name) for name in ("d/e/new", "d/same as known", "new 2")]
+        self.assertEqual((dry.returncode, sorted(dry.stdout.splitlines()), dry.stderr), (0, new, ""))
+        self.assertEqual(await self.found(), ["known"])
+        run = await self.scanned()
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        self.assertEqual(run.stdout, "3 files registered, 1 of them with bytes that were known, 0 failed; 1 were known\n")
+        self.assertCountEqual(await self.found(), ["known", "new", "new 2"])
+        asked = http_get(self.horace.port, path="/metrics").body
+        count = re.search(rb'iccm_calls_total{tool="horace_register_file",outcome="ok"} (\d+)', asked)[1]
+        run = await self.scanned(f"ws://localhost:{self.horace.port}")
+        self.assertEqual(run.stdout, "0 files registered, 0 of them with bytes that were known, 0 failed; 4 were known\n")
+        asked = http_get(self.horace.port, path="/metrics").body
+        self.assertIn(b'iccm_calls_total{tool="horace_register_file",outcome="ok"} ' + count, asked)
+        await self.update(archived, status="active")
+
+    async def test_more_than_a_page(self):
+        for number in range(1100):
+            self.put(f"{number % 7}/{number}", f"bytes {number}")
+        run = await self.scanned(HORACE_MCP_PORT=str(self.horace.port), *["--"])
+        self.assertEqual(run.stdout, "1100 files registered, 0 of them with bytes that were known, 0 failed; 0 were known\n")
+        run = await self.scanned("--dry-run", self.horace.url)
+        self.assertEqual((run.returncode, run.stdout), (0, ""))
+
+    async def test_what_cannot_be_registered_is_named(self):
+        self.put("good", "x")
+        with open(os.path.join(os.fsencode(self.files), b"not\xff"), "wb") as file:
+            file.write(b"y")
+        environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)}
+        for words, code in ((["--dry-run"], 0), ([], 1)):
+            command = [PROGRAMS["horace"], "scan", *words, self.horace.url]
+            run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=60))
+            self.assertEqual(run.returncode, code, run)
+        self.assertIn(b"1 files registered, 0 of them with bytes that were known, 1 failed; 0 were known\n", run.stdout)
+        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\xff: [^\n]*cannot be written as JSON\n\Z")
+        self.assertEqual(await self.found(), ["good"])
+
+    async def test_a_server_that_is_away_and_wrong_words(self):
+        self.put("a", "x")
+        for words, more, code in (
+            ((f"ws://127.0.0.1:{free_port()}",), {}, 1), (("http://x",), {}, 1), ((self.horace.url, "more"), {}, 2), (("--wrong",), {}, 2),
+            ((self.horace.url,), {"HORACE_STORAGE_PATH": "/nowhere"}, 1), ((self.horace.url,), {"HORACE_MCP_PORT": "abc"}, 1),
+        ):  # fmt: skip
+            run = await self.scanned(*words, **more)
+            self.assertEqual((run.returncode, run.stdout), (code, ""), words)
+            self.assertRegex(run.stderr, r"horace|HORACE_")
+        environment = {name: value for name, value in os.environ.items() if name != "HORACE_STORAGE_PATH"}
+        run = finished([PROGRAMS["horace"], "scan", self.horace.url], env=environment)
+        self.assertEqual((run.returncode, "HORACE_STORAGE_PATH" in run.stderr), (1, True))
+        self.assertEqual(await self.found(), [])
+
+    async def test_a_bar_on_a_terminal(self):
+        for number in range(30):
+            self.put(str(number), f"bytes {number}")
+        master, slave = pty.openpty()
+        environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)}
+        command = [PROGRAMS["horace"], "scan", self.horace.url]
+        with subprocess.Popen(command, env=environment, stdin=slave, stdout=subprocess.PIPE, stderr=slave) as process:
+            os.close(slave)
+            shown = b""
+            with contextlib.suppress(OSError):  # it has ended
+                while piece := await asyncio.to_thread(os.read, master, 65536):
+                    shown += piece
+            said = process.stdout.read().decode()
+        os.close(master)
+        self.assertEqual((process.returncode, said[:20]), (0, "30 files registered,"))
+        steps = [int(done) for done in re.findall(r"(\d+) of 30", shown.decode())]
+        self.assertEqual((steps, steps[0], steps[-1]), (sorted(steps), 0, 30))
+        self.assertIn("[" + "#" * 30 + "] 100 %", shown.decode())
+        self.assertTrue(shown.endswith(b"\n"))
+
+
+class Disks(AsyncCase):
+    async def refused(self, caller, path, *codes):
+        with self.assertRaises(CallError) as raised:
+            await caller.call("horace_register_file", {"file_path": str(path), "metadata": {}})
+        error = raised.exception
+        self.assertEqual(error.code, TOOL_ERROR)
+        self.assertIn(error.data["error_code"], codes)
+        self.assertTrue(error.data["retry"])
+        self.assertNotRegex(error.message, LEAKS)
+
+    async def test_a_full_disk_is_said_and_heals(self):
+        with SmallDisk(8 << 20) as disk, Horace() as horace:
+            horace.program.stop()
+            horace.use(disk.path / "storage")
+            horace.restart()
+            async with Caller(horace.url) as caller:
+                for name, size in (("small", 10), ("large", 1 << 20)):
+                    (horace.files / name).write_bytes(name.encode() * (size // len(name)))
+                await caller.call("horace_register_file", {"file_path": "small", "metadata": {}})
+                before = await look(caller, horace)
+                (horace.files / "other").write_bytes(b"other" * 10)
+                for leave in (1 << 19, 0):
+                    disk.fill(leave=leave)
+                    await self.refused(caller, "large", "STORAGE_FULL")
+                    horace.wait_settled()
+                await self.refused(caller, "other", "STORAGE_FULL", "STORE_UNAVAILABLE")
+                with self.assertRaises(CallError):
+                    await caller.call("horace_create_collection", {"name": "c"})
+                found = await look(caller, horace)
+                self.assertEqual([found[name] for name in ("ids", "small")], [before[name] for name in ("ids", "small")])
+                disk.empty()
+                for name in ("large", "other"):
+                    self.assertEqual((await caller.call("horace_register_file", {"file_path": name, "metadata": {}}))["version"], 1)
+                await caller.call("horace_create_collection", {"name": "c"})
+                await look(caller, horace)
+            wait_ready(horace.port)
+            horace.program.stop()  # before its disk goes
+
+    async def test_a_storage_that_cannot_be_written_to_is_named(self):
+        """It is looked at every ten seconds, so both ways wait at once."""
+        full, gone = self.enterContext(Horace()), self.enterContext(Horace())
+        for horace in (full, gone):
+            (horace.files / "a").write_bytes(b"a" * 100_000)
+        pid = full.program.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, unlimited[1]))
+        (gone.storage / WORK).rmdir()
+        for horace, code in ((full, "STORAGE_FULL"), (gone, "STORAGE_UNAVAILABLE")):
+            async with Caller(horace.url) as caller:
+                await self.refused(caller, "a", code)
+        for horace in (full, gone):
+            await asyncio.to_thread(wait_ready, horace.port, 503)
+            self.assertRegex(http_get(horace.port, path="/readyz").body.decode(), r"^storage: ")
+            self.assertEqual(http_get(horace.port, path="/healthz").status, 200)
+            async with Caller(horace.url) as caller:
+                self.assertEqual((await caller.call("horace_search_files"))["total_count"], 0)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        gone.restart()
+        for horace in (full, gone):
+            await asyncio.to_thread(wait_ready, horace.port)
+            async with Caller(horace.url) as caller:
+                self.assertEqual((await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["version"], 1)
+                await look(caller, horace)
+
+
+class Away(AsyncCase):
+    async def test_postgresql_that_is_killed_loses_nothing(self):
+        if programs() is None:
+            raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
+        server = Postgresql(fsync="on")
+        self.addCleanup(server.close)
+        server.start()
+        settings = {name.replace("DEWEY", "HORACE"): value for name, value in server.environment().items()}
+        horace = self.enterContext(Horace(**(settings | {"HORACE_DB_NAME": "postgres"})))
+        caller = await self.enterAsyncContext(Caller(horace.url))
+        known, ending = {}, asyncio.Event()
+
+        async def register_for_ever(worker):
+            number = 0
+            while not ending.is_set():
+                name, data = f"{worker}-{number % 50}", f"{worker} {number}".encode() * 1000
+                (horace.files / name).write_bytes(data)
+                try:
+                    answer = await caller.call("horace_register_file", {"file_path": name, "metadata": {}})
+                    known[name], number = answer["file_id"], number + 1
+                except CallError as error:
+                    self.assertEqual((error.code, error.data["error_code"], error.data["retry"]), (TOOL_ERROR, "STORE_UNAVAILABLE", True))
+                    await asyncio.sleep(0.02)
+
+        async def more(count):
+            goal = len(known) + count
+            deadline = time.monotonic() + 60
+            while len(known) < goal:
+                self.assertLess(time.monotonic(), deadline)
+                await asyncio.sleep(0.01)
+
+        tasks = [asyncio.create_task(register_for_ever(worker)) for worker in range(4)]
+        for _ in range(2):
+            await more(20)
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        await more(10)
+        ending.set()
+        await asyncio.gather(*tasks)
+        await asyncio.to_thread(wait_ready, horace.port)
+        await asyncio.to_thread(horace.wait_settled)
+        state = await look(caller, horace)
+        self.assertEqual(known.items() - state["ids"].items(), set())
+        for name in known:
+            newest = max(state[name]["versions"])
+            self.assertEqual(state[name]["versions"][newest], (horace.files / name).read_bytes())
+
+
+class Settings(AsyncCase):
+    def run_horace(self, *arguments, **environment):
+        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | environment
+        return finished([PROGRAMS["horace"], *arguments], env=environment, seconds=30)
+
+    def assert_ends(self, words, **environment):
+        run = self.run_horace(**{"HORACE_MCP_PORT": "0", "LOGGING_ENABLED": "false"} | environment)
+        self.assertEqual((run.returncode, run.stdout), (1, ""), run.stderr)
+        self.assertIn(words, run.stderr)
+        self.assertNotRegex(run.stderr, REPORT)
+        return run.stderr
+
+    def test_help_and_version(self):
+        for option in ("--help", "-h"):
+            run = self.run_horace(option)
+            self.assertEqual((run.returncode, run.stderr), (0, ""))
+            for name in ("HORACE_MCP_PORT", "HORACE_STORAGE_PATH", "HORACE_VERSION_COUNT", "HORACE_DB_PATH", "HORACE_DB_HOST", "scan"):
+                self.assertIn(name, run.stdout)
+        self.assertRegex(self.run_horace("--version").stdout, r"^horace \d+\.\d+\.\d+\n$")
+        for wrong in ("--port=1", "extra", "-x"):
+            run = self.run_horace(wrong)
+            self.assertEqual((run.returncode, run.stdout), (2, ""))
+            self.assertRegex(run.stderr, r"^horace: .*--help.*\n$")
+
+    async def test_what_cannot_be_used_ends_it_with_a_reason(self):
+        with Horace() as horace:
+            horace.program.stop()
+            storage = {"HORACE_STORAGE_PATH": str(horace.storage)}
+            self.assert_ends("HORACE_STORAGE_PATH: not set")
+            for name, value in (("HORACE_MCP_PORT", "abc"), ("HORACE_MCP_PORT", "65536"), ("HORACE_VERSION_COUNT", "1"),
+                                ("HORACE_VERSION_COUNT", "1001"), ("HORACE_VERSION_COUNT", ""), ("ICCM_MAX_MESSAGE_BYTES", "-1")):  # fmt: skip
+                if value:
+                    said = self.assert_ends(name, **storage | {name: value})
+                    (problem,) = [line for line in said.splitlines() if name in line]
+                    self.assertIn(value, problem)
+            file = horace.directory / "file"
+            file.write_text("no directory, and no database" * 1000)
+            for path in (file, file / "below", horace.directory / "no" / "parent"):
+                self.assert_ends(f'HORACE_STORAGE_PATH "{path}"', HORACE_STORAGE_PATH=str(path))
+            for path in (file, horace.directory / "missing" / "horace.db", horace.directory):
+                self.assert_ends(f'the database "{path}" cannot be used', HORACE_DB_PATH=str(path), **storage)
+
+    async def test_a_second_one_on_the_same_storage(self):
+        with Horace() as horace:
+            self.assert_ends("another Horace uses it", HORACE_STORAGE_PATH=str(horace.storage))
+            other = horace.directory / "other"
+            self.assert_ends(str(horace.port), HORACE_STORAGE_PATH=str(other), HORACE_MCP_PORT=str(horace.port))
+            async with Caller(horace.url) as caller:
+                (horace.files / "a").write_text("x")
+                self.assertEqual((await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["version"], 1)
+            horace.restart(kill=True)
+
+    async def test_a_newer_database_is_left_alone(self):
+        with Horace() as horace:
+            horace.program.stop()
+            database = horace.storage / "horace.db"
+            with contextlib.closing(sqlite3.connect(database)) as opened, opened:
+                (version,) = opened.execute("PRAGMA user_version").fetchone()
+                opened.execute(f"PRAGMA user_version = {version + 1}")
+            before = database.read_bytes()
+            self.assert_ends("newer", HORACE_STORAGE_PATH=str(horace.storage))
+            self.assertEqual(database.read_bytes(), before)
 
 
 if __name__ == "__main__":
