@@ -1,7 +1,7 @@
 /* bytes.c: see bytes.h.
  *
  * A clone is a state that the file had in one moment. A copy takes a while: whether the file was written to
- * meanwhile is seen by its times and its size. */
+ * meanwhile is seen by its times and its size, and by reading it once more where it was written to lately. */
 #define _GNU_SOURCE /* sync_file_range */
 #include "bytes.h"
 
@@ -13,9 +13,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1024 * 1024 };
+enum { BUFFER_BYTES = 1024 * 1024, LATELY_S = 60 };
 
 bool bytes_equal(const bytes_t *one, const bytes_t *other) {
   return one->size == other->size && strcmp(one->checksum, other->checksum) == 0;
@@ -97,11 +98,25 @@ static bool same_moment(const struct timespec *one, const struct timespec *other
   return one->tv_sec == other->tv_sec && one->tv_nsec == other->tv_nsec;
 }
 
+/* Whether somebody may be writing without its times telling: a long write sets them as it begins, and one to
+ * memory that the file is mapped to only now and then, when the system has put the pages on the disk. */
+static bool is_written_lately(const struct stat *about) {
+  return time(NULL) - about->st_mtim.tv_sec < LATELY_S;
+}
+
+static int read_again(int from, store_stop_t stop, const bytes_t *bytes) {
+  bytes_t again;
+  int code = bytes_read(from, stop, &again);
+  return code == 0 && !bytes_equal(&again, bytes) ? -EAGAIN : code;
+}
+
 static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
   struct stat before, after;
   if (fstat(from, &before) != 0)
     return -errno;
   int code = hash_and_copy(from, to, stop, bytes);
+  if (code == 0 && is_written_lately(&before))
+    code = read_again(from, stop, bytes);
   if (code == 0 && fstat(from, &after) != 0)
     code = -errno;
   if (code == 0 &&
