@@ -70,11 +70,12 @@ bool without_nul(mcp_call_t *call, text_t *text) {
 
 bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out) {
   *out = text_arg(args, name);
-  if (out->len > max_bytes) {
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is longer than %zu bytes", name, max_bytes);
+  if (!without_nul(call, out))
     return false;
-  }
-  return without_nul(call, out);
+  if (out->len <= max_bytes)
+    return true;
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is longer than %zu bytes", name, max_bytes);
+  return false;
 }
 
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {

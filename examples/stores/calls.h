@@ -21,7 +21,7 @@ void end_too_large(mcp_call_t *call, const char *advice);
 text_t text_arg(yyjson_val *args, const char *name);
 /* Replaces each NUL, in the call's memory. False: the call has been ended. */
 bool without_nul(mcp_call_t *call, text_t *text);
-/* The same, done already. */
+/* The same, done already; no longer than max_bytes then. */
 bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out);
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
 bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out);

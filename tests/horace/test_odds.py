@@ -1,0 +1,65 @@
+"""Odd input at odd moments: what a caller can say, and others can do to the files, that nobody would by intent.
+
+With DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
+"""
+import asyncio
+import contextlib
+import os
+
+from caller import Caller, CallError
+from horace import Horace, info, look, refused
+from services import AsyncCase, is_ready, main
+
+TOOL_ERROR, INVALID_PARAMS = -32000, -32602
+
+
+class Case(AsyncCase):
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        self.horace = self.enterContext(Horace())
+        self.caller = await self.enterAsyncContext(Caller(self.horace.url))
+        self.files = self.horace.files
+
+    async def register(self, path, **metadata):
+        return await self.caller.call("horace_register_file", {"file_path": str(path), "metadata": metadata})
+
+    async def write(self, name, data):
+        (self.files / name).write_bytes(data)
+        return await self.register(name)
+
+    async def set_status(self, file_id, status):
+        return await self.caller.call("horace_update_file", {"file_id": file_id, "metadata": {"status": status}})
+
+    async def search(self, **filters):
+        return await self.caller.call("horace_search_files", filters)
+
+
+class Texts(Case):
+    async def test_a_type_that_grows(self):
+        """A NUL becomes three bytes."""
+        for file_type, fits in (("\0" * 42, True), ("\0" * 43, False), ("\0" * 126, False), ("x" * 126, True), ("x" * 127, False),
+                                ("\0" * 41 + "/*", True)):  # fmt: skip
+            with self.subTest(file_type):
+                if fits:
+                    self.assertEqual((await self.search(file_type=file_type))["total_count"], 0)
+                else:
+                    with self.assertRaises(CallError) as raised:
+                        await self.search(file_type=file_type)
+                    self.assertEqual(raised.exception.code, INVALID_PARAMS)
+
+    def make(self, path, data):
+        """Step by step: as a whole it is too long."""
+        *directories, last = path.split("/")
+        at = os.open(self.files, os.O_RDONLY)
+        for name in directories:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, dir_fd=at)
+            above, at = at, os.open(name, os.O_RDONLY, dir_fd=at)
+            os.close(above)
+        file = os.open(last, os.O_WRONLY | os.O_CREAT, dir_fd=at)
+        os.write(file, data)
+        os.close(file)
+        os.close(at)
+
+if __name__ == "__main__":
+    main()
