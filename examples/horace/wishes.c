@@ -152,6 +152,8 @@ bool wishes_read(mcp_call_t *call, horace_t *horace, yyjson_val *metadata, bool 
   yyjson_val *key, *value;
   *wishes = (wishes_t){.doc = mcp_call_doc(call), .status = -1};
   wishes->more = yyjson_mut_obj(wishes->doc);
+  if (yyjson_obj_size(metadata) > MEMBERS_MAX) /* each is looked for among the others */
+    return refuse(call, "metadata", "has more than 4096 members");
   yyjson_obj_foreach(metadata, i, count, key, value) {
     if (!read_member(call, horace, key, value, status_too, wishes))
       return false;

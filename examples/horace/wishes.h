@@ -5,7 +5,7 @@
 #include "calls.h"
 #include "files.h"
 
-enum { NAME_MAX_BYTES = 256, TAGS_MAX = 64, TAG_MAX_BYTES = 128 };
+enum { NAME_MAX_BYTES = 256, TAGS_MAX = 64, TAG_MAX_BYTES = 128, MEMBERS_MAX = 4096 };
 
 /* Reads metadata, which may be NULL; status_too: it may say a status. False: the call has been ended with the
  * reason. */

@@ -61,5 +61,18 @@ class Texts(Case):
         os.close(file)
         os.close(at)
 
+    async def test_metadata_without_end(self):
+        """Refused before each of its members is compared with each."""
+        (self.files / "a").write_text("x")
+        for count, fits in ((4096, True), (4097, False), (100_000, False)):
+            metadata = {f"{number:x}": 1 for number in range(count)}
+            if fits:
+                await self.register("a", **metadata)
+                continue
+            with self.assertRaises(CallError) as raised:
+                await asyncio.wait_for(self.register("a", **metadata), 20)
+            self.assertEqual(raised.exception.code, INVALID_PARAMS)
+
+
 if __name__ == "__main__":
     main()
