@@ -13,10 +13,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum {
-  ATTEMPTS = 3,
-  PATH_MAX_BYTES = 2048 /* PostgreSQL's indexes hold no more than 2,700 bytes */
-};
+enum { ATTEMPTS = 3 };
 
 enum attempt { DONE, FAILED, ONCE_MORE }; /* once more: the catalogue has changed meanwhile */
 
@@ -236,20 +233,12 @@ static bool not_found(horace_t *horace, int code, trouble_t *trouble) {
     return trouble_say(trouble, "INVALID_PATH", "that is no regular file");
   if (code == UV_EACCES || code == UV_EPERM)
     return trouble_say(trouble, "INVALID_PATH", "Horace may not read that file");
-  if (code == MCP_EOUTSIDE || code == UV_ENAMETOOLONG || code == UV_ELOOP)
+  if (code == UV_ENAMETOOLONG)
+    return trouble_say(trouble, "INVALID_PATH", "the path of that file is too long");
+  if (code == MCP_EOUTSIDE || code == UV_ELOOP)
     return trouble_say(trouble, "INVALID_PATH", "file_path has to lead to a file below %s",
                        horace->storage.below);
   return trouble_disk(trouble, code, "opening the file");
-}
-
-/* Whether the catalogue can hold a path. */
-static bool can_be_kept(const char *path, yyjson_mut_doc *doc, trouble_t *trouble) {
-  if (!is_utf8(doc, path))
-    return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
-  if (strlen(path) > PATH_MAX_BYTES)
-    return trouble_say(trouble, "INVALID_PATH", "the path of that file is longer than %d bytes",
-                       PATH_MAX_BYTES);
-  return true;
 }
 
 static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
@@ -257,10 +246,10 @@ static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, f
   int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
   if (code != 0)
     return not_found(horace, code, trouble);
-  if (can_be_kept(found->path, doc, trouble))
+  if (is_utf8(doc, found->path))
     return true;
   close(found->file);
-  return false;
+  return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
 }
 
 bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,

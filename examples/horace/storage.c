@@ -165,10 +165,12 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
   found->file = mcp_open_beneath(storage->allowed, whole, below + len);
   if (found->file < 0)
     return found->file;
+  int code = MCP_EOUTSIDE;
   if (read_path(storage, found->file, found->path) && is_at(storage, found->file, found->path))
-    return 0;
-  close(found->file);
-  return MCP_EOUTSIDE;
+    code = strlen(found->path) <= STORAGE_PATH_MAX_BYTES ? 0 : -ENAMETOOLONG;
+  if (code != 0)
+    close(found->file);
+  return code;
 }
 
 /* One step down from directory, which is closed; a name need not end in NUL. Nothing on another mount. */

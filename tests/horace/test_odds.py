@@ -47,6 +47,19 @@ class Texts(Case):
                         await self.search(file_type=file_type)
                     self.assertEqual(raised.exception.code, INVALID_PARAMS)
 
+    async def test_long_paths(self):
+        """PostgreSQL's indexes have no room for every path that there can be."""
+        length = len(os.fsencode(self.files)) + 1
+        for wanted, longest in ((2048, True), (2049, False), (4095 - length, False)):
+            path = "/".join(os.urandom(125).hex() for _ in range(17))[: wanted - 1] + "x"
+            self.make(path, os.urandom(10))
+            with self.subTest(wanted):
+                if longest:
+                    self.assertEqual((await self.register(path))["size"], 10)
+                else:
+                    self.assertEqual(await refused(self.caller, "horace_register_file", file_path=path, metadata={}), "INVALID_PATH")
+                self.assertTrue(is_ready(self.horace.port))
+
     def make(self, path, data):
         """Step by step: as a whole it is too long."""
         *directories, last = path.split("/")

@@ -131,17 +131,6 @@ class Refused(Case):
             await self.assert_refused(path, "INVALID_PATH")
         self.assertEqual(len(await records(self.caller)), 1)
 
-    async def test_the_longest_path(self):
-        """What an index of PostgreSQL does not hold is refused on SQLite, too."""
-        for name, refused in (("x" * 248, False), ("x" * 249, True)):
-            path = self.files / "/".join(["d" * 199] * 9) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(name)
-            if refused:
-                await self.assert_refused(path, "INVALID_PATH")
-            else:
-                await self.caller.call("horace_register_file", {"file_path": str(path), "metadata": {}})
-
     async def test_what_is_no_file(self):
         files = self.files
         (files / "d").mkdir()
