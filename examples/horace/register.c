@@ -34,9 +34,12 @@ typedef struct registering {
 /* The bytes are another file's: this path is one more where they are. */
 static enum attempt add_duplicate(registering_t *this) {
   store_error_t error;
-  edit_t edit = {.record = this->record, .add_path = this->found->path};
-  int code = change_commit_edit(this->horace, &edit, &error);
+  const record_t *record = this->record;
+  edit_t edit = {.record = record, .add_path = this->found->path};
   this->outcome = FILE_DUPLICATE;
+  if (record->is_archived && strcmp(record->path, this->found->path) == 0)
+    return DONE; /* its own path, which it has again when it comes back */
+  int code = change_commit_edit(this->horace, &edit, &error);
   if (code == STORE_TAKEN)
     return ONCE_MORE;
   return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));

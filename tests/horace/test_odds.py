@@ -87,5 +87,23 @@ class Texts(Case):
             self.assertEqual(raised.exception.code, INVALID_PARAMS)
 
 
+class States(Case):
+    async def test_the_bytes_of_an_archived_file_at_its_path(self):
+        file_id = (await self.write("a", b"one"))["file_id"]
+        await self.set_status(file_id, "archived")
+        self.assertEqual((await self.write("a", b"one"))["file_id"], file_id)
+        (self.files / "a").unlink()
+        await self.set_status(file_id, "active")
+        self.assertEqual((await look(self.caller, self.horace))["a"]["versions"], {1: b"one"})
+
+    async def test_other_bytes_at_an_archived_files_path(self):
+        file_id = (await self.write("a", b"one"))["file_id"]
+        await self.set_status(file_id, "archived")
+        await self.write("a", b"one")
+        self.assertNotEqual((await self.write("a", b"two"))["file_id"], file_id)
+        known = await info(self.caller, file_id)
+        self.assertEqual((known["status"], known["version"]), ("archived", 1))
+
+
 if __name__ == "__main__":
     main()
