@@ -14,7 +14,8 @@
 #include <iccm_network.h>
 #include <sys/stat.h>
 
-/* A path that is longer than STORAGE_PATH_MAX_BYTES is no file's: PostgreSQL's indexes take no more than 2.6 KiB. */
+/* A path that is longer than STORAGE_PATH_MAX_BYTES is no file's: PostgreSQL's indexes take no more than 2.6
+ * KiB. */
 enum { STORAGE_PATH_SIZE = 4096, STORAGE_PATH_MAX_BYTES = 2048, STORAGE_NAME_SIZE = 80 };
 
 typedef struct storage {
