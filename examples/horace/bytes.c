@@ -52,12 +52,18 @@ static int write_all(int file, const char *buffer, size_t len) {
   return 0;
 }
 
-/* Reads all of from, writes it to to, unless that is -1, and hashes it. The disk begins to write at once, so
- * that it works while the rest is hashed and little is left to wait for at the end. */
+/* Reads all of from, writes it to to, unless that is -1, and hashes it. Who goes on appending to it would be
+ * followed for ever: -EAGAIN. The disk begins to write at once, so that it works while the rest is hashed and
+ * little is left to wait for at the end. */
 static int pump(int from, int to, store_stop_t stop, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
+  struct stat about;
   ssize_t len;
   *size = 0;
+  if (fstat(from, &about) != 0 || lseek(from, 0, SEEK_SET) < 0)
+    return -errno;
   while ((len = read_some(from, buffer)) > 0) {
+    if (*size + len > about.st_size)
+      return -EAGAIN;
     int code = to >= 0 ? write_all(to, buffer, (size_t)len) : 0;
     if (code != 0)
       return code;
@@ -77,8 +83,6 @@ static int hash_and_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
   EVP_MD_CTX *hash = EVP_MD_CTX_new();
   char *buffer = malloc(BUFFER_BYTES);
   int code = hash != NULL && buffer != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
-  if (code == 0 && lseek(from, 0, SEEK_SET) < 0)
-    code = -errno;
   if (code == 0)
     code = pump(from, to, stop, hash, buffer, &bytes->size);
   if (code == 0 && EVP_DigestFinal_ex(hash, digest, &len) != 1)
@@ -92,6 +96,19 @@ static int hash_and_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
 
 int bytes_read(int file, store_stop_t stop, bytes_t *bytes) {
   return hash_and_copy(file, -1, stop, bytes);
+}
+
+int bytes_match(int file, const bytes_t *bytes, store_stop_t stop, bool *equal) {
+  struct stat about;
+  bytes_t read;
+  *equal = false;
+  if (fstat(file, &about) != 0)
+    return -errno;
+  if (about.st_size != bytes->size)
+    return 0;
+  int code = bytes_read(file, stop, &read);
+  *equal = code == 0 && bytes_equal(&read, bytes);
+  return code == -EAGAIN ? 0 : code;
 }
 
 static bool same_moment(const struct timespec *one, const struct timespec *other) {

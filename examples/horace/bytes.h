@@ -12,8 +12,11 @@ typedef struct bytes {
   char checksum[CHECKSUM_SIZE];
 } bytes_t;
 
-/* Reads a file from its beginning. 0; -ECANCELED: stop said so; or -errno. */
+/* Reads a file from its beginning. 0; -ECANCELED: stop said so; -EAGAIN: it grows; or -errno. */
 int bytes_read(int file, store_stop_t stop, bytes_t *bytes);
+
+/* Whether a file has these bytes: 0; -ECANCELED; or -errno. Reads it only where its size says that it may. */
+int bytes_match(int file, const bytes_t *bytes, store_stop_t stop, bool *equal);
 
 /* Copies a file to one that is empty, as a clone that shares its blocks where the file system can, and hashes
  * what has arrived there. With 0 it is on the disk. As above, and -EAGAIN: the file changed meanwhile. */

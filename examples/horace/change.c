@@ -86,23 +86,10 @@ bool change_prepare(const record_t *record, wishes_t *wishes, trouble_t *trouble
 
 /* ---- New versions ---- */
 
-int change_has_bytes(int file, const bytes_t *bytes, store_stop_t stop, bool *equal) {
-  struct stat about;
-  bytes_t read;
-  *equal = false;
-  if (fstat(file, &about) != 0)
-    return -errno;
-  if (about.st_size != bytes->size)
-    return 0;
-  int code = bytes_read(file, stop, &read);
-  *equal = code == 0 && bytes_equal(&read, bytes);
-  return code;
-}
-
 bool change_stage_next(horace_t *horace, record_t *record, int file, store_stop_t stop, bool *changed,
                        trouble_t *trouble) {
   bytes_t bytes;
-  int code = change_has_bytes(file, &record->bytes, stop, changed);
+  int code = bytes_match(file, &record->bytes, stop, changed);
   *changed = !*changed;
   if (code == 0 && *changed)
     code = work_stage(horace, record->id, record->version + 1, file, stop, &bytes);

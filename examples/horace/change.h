@@ -20,10 +20,6 @@ bool change_not_staged(trouble_t *trouble, int code);
 bool change_missing(trouble_t *trouble);
 bool change_no_place(trouble_t *trouble, int code);
 
-/* Whether an open file has these bytes: 0 or as bytes_read(). Reads it only where its size says that it may.
- */
-int change_has_bytes(int file, const bytes_t *bytes, store_stop_t stop, bool *equal);
-
 /* Stages an open file as the next version of record, which is that then; *changed: whether its bytes are new.
  */
 bool change_stage_next(horace_t *horace, record_t *record, int file, store_stop_t stop, bool *changed,

@@ -68,7 +68,7 @@ static enum attempt look_for_duplicate(registering_t *this, bool *found) {
     return DONE;
   int read = code == STORE_OK ? bytes_read(this->found->file, this->stop, &bytes) : 0;
   if (read != 0)
-    return attempt_of(trouble_disk(this->trouble, read, "reading the file"));
+    return attempt_of(change_not_staged(this->trouble, read));
   if (code == STORE_OK)
     code = find_duplicate(this, &bytes, &error);
   *found = code == STORE_OK;
@@ -148,7 +148,7 @@ static enum attempt register_new(registering_t *this) {
 static enum attempt register_other_path(registering_t *this) {
   store_error_t error;
   bool equal;
-  int code = change_has_bytes(this->found->file, &this->record->bytes, this->stop, &equal);
+  int code = bytes_match(this->found->file, &this->record->bytes, this->stop, &equal);
   this->outcome = FILE_DUPLICATE;
   if (code != 0)
     return attempt_of(trouble_disk(this->trouble, code, "reading the file"));

@@ -192,14 +192,12 @@ void work_move(horace_t *horace, const record_t *record) {
 
 /* Whether the file in files/ is the one that the catalogue knows. */
 static int is_known(horace_t *horace, const record_t *record, bool *known) {
-  bytes_t bytes;
   *known = false;
   int file = storage_open_file(&horace->storage, record->path);
   if (file < 0)
     return file == -ENOENT ? 0 : file;
-  int code = bytes_read(file, (store_stop_t){NULL, NULL}, &bytes);
+  int code = bytes_match(file, &record->bytes, (store_stop_t){NULL, NULL}, known);
   close(file);
-  *known = code == 0 && bytes_equal(&bytes, &record->bytes);
   return code;
 }
 

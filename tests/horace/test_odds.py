@@ -5,6 +5,7 @@ With DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
 import asyncio
 import contextlib
 import os
+import threading
 
 from caller import Caller, CallError
 from horace import Horace, info, look, refused
@@ -103,6 +104,38 @@ class States(Case):
         self.assertNotEqual((await self.write("a", b"two"))["file_id"], file_id)
         known = await info(self.caller, file_id)
         self.assertEqual((known["status"], known["version"]), ("archived", 1))
+
+
+class Sizes(Case):
+    @contextlib.contextmanager
+    def growing(self, path):
+        """By a MiB a thousand times a second, in a thread, until the end."""
+        ended = threading.Event()
+
+        def run():
+            size = os.stat(path).st_size
+            while not ended.wait(0.001) and size < 16 << 30:
+                size += 1 << 20
+                os.truncate(path, size)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def make_sparse(self, name, size):
+        (self.files / name).touch()
+        os.truncate(self.files / name, size)
+
+    async def test_a_file_that_grows_for_ever(self):
+        """Nobody can keep up with that."""
+        self.make_sparse("log", 32 << 20)
+        with self.growing(self.files / "log"):
+            self.assertEqual(await refused(self.caller, "horace_register_file", file_path="log", metadata={}), "FILE_BUSY")
+        self.assertFalse(self.horace.under_way())
 
 
 if __name__ == "__main__":
