@@ -6,6 +6,7 @@
  * sees to the partitions of the next days; where that fails, nothing is lost: lines of days without a
  * partition have one of their own. */
 #include "pq_schema.h"
+#include "monotonic.h"
 #include "store_pq.h"
 #include "texts.h"
 

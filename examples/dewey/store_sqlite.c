@@ -7,6 +7,7 @@
  * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
  * connection and for other processes is bounded. */
 #include "sqlite_contexts.h"
+#include "monotonic.h"
 #include "sqlite_conversations.h"
 #include "sqlite_query.h"
 

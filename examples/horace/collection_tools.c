@@ -66,24 +66,23 @@ static int insert_or_change(db_conn_t *conn, creating_t *creating, bool is_new, 
                  "storing a collection", error);
 }
 
+static int put_file(db_conn_t *conn, creating_t *creating, yyjson_val *file, store_error_t *error) {
+  db_params_t params = {.count = 0};
+  int64_t changed = 0;
+  mcp_uuid_parse(yyjson_get_str(file), yyjson_get_len(file), creating->missing);
+  db_add_id(&params, creating->missing);
+  db_add_id(&params, creating->id);
+  db_add_time(&params, mcp_time_now_us());
+  int code =
+      db_each(conn, SQL_FILE_SET_COLLECTION, &params, NULL, NULL, &changed, "storing a collection", error);
+  return code == STORE_OK && changed == 0 ? STORE_NONE : code;
+}
+
 /* Puts the files into it: all, or STORE_NONE. */
 static int put_files(db_conn_t *conn, creating_t *creating, store_error_t *error) {
-  size_t i, count;
-  yyjson_val *file;
   int code = STORE_OK;
-  yyjson_arr_foreach(creating->file_ids, i, count, file) {
-    db_params_t params = {.count = 0};
-    int64_t changed = 0;
-    mcp_uuid_parse(yyjson_get_str(file), yyjson_get_len(file), creating->missing);
-    db_add_id(&params, creating->missing);
-    db_add_id(&params, creating->id);
-    db_add_time(&params, mcp_time_now_us());
-    if (code == STORE_OK)
-      code = db_each(conn, SQL_FILE_SET_COLLECTION, &params, NULL, NULL, &changed, "storing a collection",
-                     error);
-    if (code == STORE_OK && changed == 0)
-      return STORE_NONE;
-  }
+  for (size_t i = 0; i < yyjson_arr_size(creating->file_ids) && code == STORE_OK; i++)
+    code = put_file(conn, creating, yyjson_arr_get(creating->file_ids, i), error);
   return code;
 }
 

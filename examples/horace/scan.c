@@ -41,17 +41,21 @@ enum { STATUSES = 2 };
 
 /* ---- Names ---- */
 
+_Noreturn static void no_memory(void) {
+  fputs("horace: out of memory\n", stderr);
+  exit(1);
+}
+
 static void add_name(names_t *names, const char *name) {
   if (names->count == names->capacity) {
     names->capacity = names->capacity > 0 ? 2 * names->capacity : 1024;
     names->all = realloc(names->all, names->capacity * sizeof *names->all);
+    if (names->all == NULL)
+      no_memory();
   }
-  char *copy = names->all != NULL ? strdup(name) : NULL;
-  if (copy == NULL) {
-    fputs("horace: out of memory\n", stderr);
-    exit(1);
-  }
-  names->all[names->count++] = copy;
+  names->all[names->count] = strdup(name);
+  if (names->all[names->count++] == NULL)
+    no_memory();
 }
 
 static int compare(const void *one, const void *other) {
@@ -127,10 +131,8 @@ static void register_one(scan_t *scan, const char *path) {
   registering_t *registering = malloc(sizeof *registering);
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
-  if (registering == NULL || root == NULL) {
-    fputs("horace: out of memory\n", stderr);
-    exit(1);
-  }
+  if (registering == NULL)
+    no_memory();
   *registering = (registering_t){scan, path};
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_str(doc, root, "file_path", path);
@@ -241,8 +243,10 @@ static void ask_for_page(scan_t *scan) {
 
 /* ---- The command ---- */
 
-static int usage(void) {
-  fputs("usage: horace scan [--dry-run] [URL]\n", stderr);
+static const char usage[] = "usage: horace scan [--dry-run] [URL]\n";
+
+static int wrong_arguments(void) {
+  fputs(usage, stderr);
   return 2;
 }
 
@@ -258,24 +262,27 @@ static bool find_storage(scan_t *scan) {
   return scan->files[0] != '\0';
 }
 
-/* 0, or the status to end with. */
+/* -1: go on; else the status to end with. */
 static int configure(scan_t *scan, int argc, char **argv) {
-  static const struct option options[] = {{"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
+  static const struct option options[] = {
+      {"dry-run", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
   int64_t port;
-  for (int option; (option = getopt_long(argc, argv, "n", options, NULL)) != -1;) {
+  for (int option; (option = getopt_long(argc, argv, "nh", options, NULL)) != -1;) {
+    if (option == 'h')
+      return fputs(usage, stdout) < 0;
     if (option != 'n')
-      return usage();
+      return wrong_arguments();
     scan->dry_run = true;
   }
   if (argc - optind > 1)
-    return usage();
+    return wrong_arguments();
   if (mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &port) != 0 || !find_storage(scan))
     return 1;
   snprintf(scan->url, sizeof scan->url, "ws://localhost:%d", (int)port);
   if (optind < argc)
     snprintf(scan->url, sizeof scan->url, "%s", argv[optind]);
   scan->has_bar = !scan->dry_run && isatty(STDERR_FILENO);
-  return 0;
+  return -1;
 }
 
 static int run(scan_t *scan) {
@@ -293,7 +300,7 @@ static int run(scan_t *scan) {
   mcp_client_free(scan->client);
   uv_loop_close(&scan->loop);
   if (!scan->broken && !scan->dry_run)
-    printf("%zu files registered, %zu of them with bytes that were known, %zu failed; %zu were known\n",
+    printf("%zu registered, %zu of them with bytes that were known; %zu failed; %zu were known\n",
            scan->done - scan->failed, scan->duplicates, scan->failed, scan->known.count);
   free_names(&scan->known);
   free_names(&scan->found);
@@ -303,5 +310,5 @@ static int run(scan_t *scan) {
 int scan_main(int argc, char **argv) {
   static scan_t scan;
   int status = configure(&scan, argc, argv);
-  return status != 0 ? status : run(&scan);
+  return status >= 0 ? status : run(&scan);
 }

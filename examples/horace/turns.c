@@ -1,6 +1,6 @@
 /* turns.c: see turns.h. The few that are at work at a time are looked through one by one. */
 #include "turns.h"
-#include "cond.h"
+#include "monotonic.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,17 +42,12 @@ bool turns_try(turns_t *turns, const char *key) {
 }
 
 bool turns_take(turns_t *turns, const char *key, store_stop_t stop) {
-  bool entered = false;
+  int64_t deadline_ms = monotonic_ms() + STORE_QUERY_MS;
   pthread_mutex_lock(&turns->mutex);
-  for (int left_ms = STORE_QUERY_MS; left_ms > 0 && !(entered = enter(turns, key)); left_ms -= STEP_MS) {
-    if (stop.cb != NULL && stop.cb(stop.arg))
-      break;
-    struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_nsec += STEP_MS * 1000000;
-    end.tv_sec += end.tv_nsec / 1000000000;
-    end.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&turns->given, &turns->mutex, &end);
+  bool entered = enter(turns, key);
+  while (!entered && monotonic_ms() < deadline_ms && !(stop.cb != NULL && stop.cb(stop.arg))) {
+    cond_wait_until(&turns->given, &turns->mutex, monotonic_ms() + STEP_MS);
+    entered = enter(turns, key);
   }
   pthread_mutex_unlock(&turns->mutex);
   return entered;

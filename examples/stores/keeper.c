@@ -1,7 +1,6 @@
 /* keeper.c: see keeper.h. What fails is its callbacks' affair: they are called again in time. */
 #include "keeper.h"
-#include "cond.h"
-#include "pool.h"
+#include "monotonic.h"
 
 #include <stdlib.h>
 
@@ -25,13 +24,11 @@ static bool is_stopping(void *arg) {
 
 /* Sleeps until the next look; false: to be stopped. */
 static bool sleep_a_while(keeper_t *keeper, int seconds) {
-  struct timespec end;
-  clock_gettime(CLOCK_MONOTONIC, &end);
-  end.tv_sec += seconds;
+  int64_t end_ms = monotonic_ms() + (int64_t)seconds * 1000;
   int code = 0;
   pthread_mutex_lock(&keeper->mutex);
   while (!keeper->stopping && code == 0)
-    code = pthread_cond_timedwait(&keeper->wake, &keeper->mutex, &end);
+    code = cond_wait_until(&keeper->wake, &keeper->mutex, end_ms);
   bool go_on = !keeper->stopping;
   pthread_mutex_unlock(&keeper->mutex);
   return go_on;

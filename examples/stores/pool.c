@@ -1,14 +1,8 @@
 /* pool.c: see pool.h. The wait for a connection is bounded. */
 #include "pool.h"
-#include "cond.h"
+#include "monotonic.h"
 
 #include <stdio.h>
-
-int64_t monotonic_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void pool_init(pool_t *pool) {
   pthread_mutex_init(&pool->mutex, NULL);
@@ -30,12 +24,11 @@ void *pool_pop(pool_t *pool) {
 
 void *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error) {
   int64_t end_ms = monotonic_ms() + timeout_ms;
-  struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
   void *conn = NULL;
   int code = 0;
   pthread_mutex_lock(&pool->mutex);
   while (pool->count == 0 && code == 0)
-    code = pthread_cond_timedwait(&pool->given, &pool->mutex, &end);
+    code = cond_wait_until(&pool->given, &pool->mutex, end_ms);
   if (pool->count > 0)
     conn = pool->free[--pool->count];
   pthread_mutex_unlock(&pool->mutex);

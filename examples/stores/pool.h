@@ -25,6 +25,4 @@ void pool_give(pool_t *pool, void *conn);
 /* One that is there now, or NULL. */
 void *pool_pop(pool_t *pool);
 
-int64_t monotonic_ms(void);
-
 #endif

@@ -8,7 +8,7 @@
  * Failures: what PostgreSQL says goes to the log; callers see the kind of it. A connection that is gone is
  * not mended here: the next pq_connect makes another. */
 #include "pq_conn.h"
-#include "pool.h"
+#include "monotonic.h"
 
 #include <endian.h>
 #include <poll.h>

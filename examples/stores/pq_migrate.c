@@ -1,6 +1,6 @@
 /* pq_migrate.c: see pq_migrate.h. */
 #include "pq_migrate.h"
-#include "pool.h"
+#include "monotonic.h"
 
 #include <stdio.h>
 

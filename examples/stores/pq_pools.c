@@ -1,5 +1,6 @@
 /* pq_pools.c: see pq_pools.h. The waits for a connection and for its making are bounded. */
 #include "pq_pools.h"
+#include "monotonic.h"
 
 #include <stdio.h>
 

@@ -9,7 +9,7 @@
  * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
  * starts afresh, so that a full disk heals by itself once there is room. */
 #include "sqlite_conn.h"
-#include "pool.h"
+#include "monotonic.h"
 #include "sqlite_migrate.h"
 
 #include <stdlib.h>

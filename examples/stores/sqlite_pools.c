@@ -1,5 +1,6 @@
 /* sqlite_pools.c: see sqlite_pools.h. The wait for a connection is bounded. */
 #include "sqlite_pools.h"
+#include "monotonic.h"
 
 enum {
   READERS = 4,

@@ -186,7 +186,7 @@ class Images(unittest.TestCase):
         self.assertEqual((registered["mime_type"], registered["version"]), ("text/plain", 1))  # libmagic has its table
         inside("horace", "sh", "-c", "echo second >/data/files/a.txt; echo other >/data/files/b.txt")
         self.assertEqual(self.ask_horace("horace_register_file", file_path="a.txt", metadata={})["version"], 2)
-        self.assertIn("1 files registered", inside("horace", "horace", "scan"))
+        self.assertIn("1 registered", inside("horace", "horace", "scan"))
         engine.signal("horace", signal.SIGKILL)
         until(lambda: engine.ended("horace") is not None, "the container ends")
         self.horace()

@@ -1,6 +1,6 @@
 /* test_pq_conn.c: one connection to PostgreSQL: statements end in time, and for the right reason. */
 #include "databases.h"
-#include "pool.h"
+#include "monotonic.h"
 #include "pq_conn.h"
 #include "store_test.h"
 

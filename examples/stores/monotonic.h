@@ -1,0 +1,29 @@
+/* monotonic.h: the clock that nobody sets, and waiting by it. */
+#ifndef STORES_MONOTONIC_H
+#define STORES_MONOTONIC_H
+
+#include <pthread.h>
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t monotonic_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static inline void cond_init_monotonic(pthread_cond_t *cond) {
+  pthread_condattr_t clock;
+  pthread_condattr_init(&clock);
+  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+  pthread_cond_init(cond, &clock);
+  pthread_condattr_destroy(&clock);
+}
+
+/* Waits for a condition of that kind until then: as pthread_cond_timedwait(). */
+static inline int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t end_ms) {
+  struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
+  return pthread_cond_timedwait(cond, mutex, &end);
+}
+
+#endif
