@@ -153,7 +153,6 @@ class Case(AsyncCase):
             psql(text, self.horace.settings["HORACE_DB_NAME"])
             return
         with contextlib.closing(sqlite3.connect(self.horace.storage / "horace.db")) as database, database:
-            database.create_collation("C", lambda one, other: (one > other) - (one < other))
             database.execute(text)
 
 
