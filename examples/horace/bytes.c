@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,11 +128,17 @@ static int read_again(int from, store_stop_t stop, const bytes_t *bytes) {
   return code == 0 && !bytes_equal(&again, bytes) ? -EAGAIN : code;
 }
 
+/* What cannot fit, a huge file of holes for one, is not begun: it would take the room of all others first. */
+static bool has_room(int to, int64_t size) {
+  struct statvfs disk;
+  return fstatvfs(to, &disk) != 0 || (uint64_t)size / disk.f_frsize <= disk.f_bavail;
+}
+
 static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
   struct stat before, after;
   if (fstat(from, &before) != 0)
     return -errno;
-  int code = hash_and_copy(from, to, stop, bytes);
+  int code = has_room(to, before.st_size) ? hash_and_copy(from, to, stop, bytes) : -ENOSPC;
   if (code == 0 && is_written_lately(&before))
     code = read_again(from, stop, bytes);
   if (code == 0 && fstat(from, &after) != 0)

@@ -4,14 +4,17 @@ With DEWEY_DB_HOST (postgresql.py) on PostgreSQL.
 """
 import asyncio
 import contextlib
+import fcntl
 import os
+import shutil
 import threading
+import unittest
 
 from caller import Caller, CallError
 from horace import Horace, info, look, refused
 from services import AsyncCase, is_ready, main
 
-TOOL_ERROR, INVALID_PARAMS = -32000, -32602
+INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
 
 class Case(AsyncCase):
@@ -136,6 +139,23 @@ class Sizes(Case):
         with self.growing(self.files / "log"):
             self.assertEqual(await refused(self.caller, "horace_register_file", file_path="log", metadata={}), "FILE_BUSY")
         self.assertFalse(self.horace.under_way())
+
+    async def test_more_holes_than_room(self):
+        """Refused before the disk is full of them."""
+        size = shutil.disk_usage(self.files).free + (64 << 30)
+        self.make_sparse("holes", size)
+        if self.can_clone("holes"):
+            raise unittest.SkipTest("files share their blocks here, holes too")
+        self.assertEqual(await refused(self.caller, "horace_register_file", file_path="holes", metadata={}), "STORAGE_FULL")
+        self.assertFalse(self.horace.under_way())
+        self.assertGreater((await self.write("a", b"one"))["size"], 0)
+
+    def can_clone(self, name):
+        with open(self.files / name, "rb") as file, open(self.horace.storage / "clone", "wb") as clone:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(clone, FICLONE, file.fileno())
+                return True
+        return False
 
 
 if __name__ == "__main__":
