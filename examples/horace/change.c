@@ -32,7 +32,7 @@ bool change_begin(horace_t *horace, const char *id, store_stop_t stop, record_t 
   store_error_t error;
   if (!turns_take(&horace->turns, id, stop))
     return change_busy(trouble);
-  bool fine = work_settle(horace, id, trouble);
+  bool fine = work_settle(horace, id, stop, trouble);
   int code = fine ? catalogue_find(horace->db, id, record, &error) : STORE_OK;
   if (code == STORE_NONE)
     fine = trouble_say(trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue", id);

@@ -1,16 +1,17 @@
 /* purge.c: files_purge(); see files.h. */
 #include "change.h"
 
-static bool purge_one(horace_t *horace, const char *id, int64_t before_us, trouble_t *trouble) {
+static bool purge_one(horace_t *horace, const char *id, int64_t before_us, store_stop_t stop,
+                      trouble_t *trouble) {
   record_t record;
-  if (!change_begin(horace, id, (store_stop_t){NULL, NULL}, &record, trouble))
+  if (!change_begin(horace, id, stop, &record, trouble))
     return false;
   bool expired = record.status == FILE_DELETED && record.deleted_at < before_us, fine = true;
   int code = expired ? work_mark(horace, id, "purge") : 0;
   if (code != 0)
     fine = trouble_disk(trouble, code, "removing a deleted file");
   else if (expired)
-    fine = work_purge(horace, &record, trouble);
+    fine = work_purge(horace, &record, stop, trouble);
   change_end(horace, &record);
   record_deinit(&record);
   return fine;
@@ -30,6 +31,6 @@ void files_purge(horace_t *horace, store_stop_t stop) {
     }
     removed = 0;
     for (int i = 0; i < list.count && !(stop.cb != NULL && stop.cb(stop.arg)); i++)
-      removed += purge_one(horace, list.ids[i], before_us, &trouble);
+      removed += purge_one(horace, list.ids[i], before_us, stop, &trouble);
   }
 }

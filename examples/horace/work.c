@@ -191,20 +191,20 @@ void work_move(horace_t *horace, const record_t *record) {
 /* ---- Removing ---- */
 
 /* Whether the file in files/ is the one that the catalogue knows. */
-static int is_known(horace_t *horace, const record_t *record, bool *known) {
+static int is_known(horace_t *horace, const record_t *record, store_stop_t stop, bool *known) {
   *known = false;
   int file = storage_open_file(&horace->storage, record->path);
   if (file < 0)
     return file == -ENOENT ? 0 : file;
-  int code = bytes_match(file, &record->bytes, (store_stop_t){NULL, NULL}, known);
+  int code = bytes_match(file, &record->bytes, stop, known);
   close(file);
   return code;
 }
 
-static int remove_file(horace_t *horace, const record_t *record) {
+static int remove_file(horace_t *horace, const record_t *record, store_stop_t stop) {
   const char *last;
   bool known;
-  int code = is_known(horace, record, &known);
+  int code = is_known(horace, record, stop, &known);
   if (code != 0 || !known)
     return code;
   int parent = storage_open_parent(&horace->storage, record->path, false, &last);
@@ -215,17 +215,17 @@ static int remove_file(horace_t *horace, const record_t *record) {
   return code;
 }
 
-static int remove_bytes(horace_t *horace, const record_t *record) {
+static int remove_bytes(horace_t *horace, const record_t *record, store_stop_t stop) {
   char archived[STORAGE_NAME_SIZE];
   storage_archive_name(archived, record->id);
-  int code =
-      record->is_archived ? storage_unlink(horace->storage.archive, archived) : remove_file(horace, record);
+  int code = record->is_archived ? storage_unlink(horace->storage.archive, archived)
+                                 : remove_file(horace, record, stop);
   return code == 0 ? remove_versions(horace, record->id, record->version) : code;
 }
 
-bool work_purge(horace_t *horace, const record_t *record, trouble_t *trouble) {
+bool work_purge(horace_t *horace, const record_t *record, store_stop_t stop, trouble_t *trouble) {
   store_error_t error;
-  int code = remove_bytes(horace, record);
+  int code = remove_bytes(horace, record, stop);
   if (code != 0)
     return trouble_disk(trouble, code, "removing a deleted file");
   db_conn_t *conn = db_begin(horace->db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, &error);
@@ -296,7 +296,8 @@ static bool read_under_way(const horace_t *horace, const char *id, under_way_t *
 }
 
 /* A restored file takes its place unless somebody has written to it since. */
-static bool settle_file(horace_t *horace, const record_t *record, int64_t version, trouble_t *trouble) {
+static bool settle_file(horace_t *horace, const record_t *record, int64_t version, store_stop_t stop,
+                        trouble_t *trouble) {
   store_error_t error;
   record_t before = *record;
   int64_t oldest;
@@ -307,7 +308,7 @@ static bool settle_file(horace_t *horace, const record_t *record, int64_t versio
   int file = storage_open_file(&horace->storage, record->path);
   if (file >= 0)
     close(file);
-  if (file >= 0 && (code = is_known(horace, &before, &known)) != 0)
+  if (file >= 0 && (code = is_known(horace, &before, stop, &known)) != 0)
     return trouble_disk(trouble, code, "settling");
   if (file == -ENOENT || (file >= 0 && known))
     work_put_back(horace, record);
@@ -332,14 +333,14 @@ static bool settle_version(horace_t *horace, const record_t *record, int64_t ver
 }
 
 /* Of a file that the catalogue knows. */
-static bool settle(horace_t *horace, const record_t *record, const under_way_t *under_way,
+static bool settle(horace_t *horace, const record_t *record, const under_way_t *under_way, store_stop_t stop,
                    trouble_t *trouble) {
   bool fine = true;
   if (under_way->purge && record->status == FILE_DELETED)
-    return work_purge(horace, record, trouble);
+    return work_purge(horace, record, stop, trouble);
   work_unmark(horace, record->id, "purge");
   if (under_way->file != 0 && under_way->file == record->version)
-    fine = settle_file(horace, record, under_way->file, trouble);
+    fine = settle_file(horace, record, under_way->file, stop, trouble);
   else if (under_way->file != 0)
     drop(horace, record->id, under_way->file, ".file");
   for (int i = 0; i < under_way->versions && fine; i++)
@@ -357,7 +358,7 @@ static void undo(horace_t *horace, const char *id, const under_way_t *under_way)
   work_unmark(horace, id, "purge");
 }
 
-bool work_settle(horace_t *horace, const char *id, trouble_t *trouble) {
+bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t *trouble) {
   under_way_t under_way;
   store_error_t error;
   record_t record;
@@ -370,17 +371,17 @@ bool work_settle(horace_t *horace, const char *id, trouble_t *trouble) {
   }
   if (code != STORE_OK)
     return trouble_store(horace, trouble, code, &error, "settling");
-  bool fine = settle(horace, &record, &under_way, trouble);
+  bool fine = settle(horace, &record, &under_way, stop, trouble);
   record_deinit(&record);
   return fine;
 }
 
 /* The file's turn is needed only for as long as it takes; who has it settles by himself. */
-static bool settle_entry(horace_t *horace, const char *name, trouble_t *trouble) {
+static bool settle_entry(horace_t *horace, const char *name, store_stop_t stop, trouble_t *trouble) {
   char id[MCP_UUID_SIZE];
   if (strlen(name) <= ID_LEN || mcp_uuid_parse(name, ID_LEN, id) != 0 || !turns_try(&horace->turns, id))
     return true;
-  bool fine = work_settle(horace, id, trouble);
+  bool fine = work_settle(horace, id, stop, trouble);
   turns_give(&horace->turns, id);
   return fine;
 }
@@ -391,7 +392,7 @@ bool work_settle_all(horace_t *horace, store_stop_t stop, trouble_t *trouble) {
   if (entries == NULL)
     return trouble_disk(trouble, -errno, "settling");
   for (struct dirent *entry; fine && (entry = readdir(entries)) != NULL;)
-    fine = (stop.cb == NULL || !stop.cb(stop.arg)) && settle_entry(horace, entry->d_name, trouble);
+    fine = (stop.cb == NULL || !stop.cb(stop.arg)) && settle_entry(horace, entry->d_name, stop, trouble);
   closedir(entries);
   return fine;
 }

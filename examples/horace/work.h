@@ -41,10 +41,10 @@ void work_move(horace_t *horace, const record_t *record);
 
 /* Removes the file, where it is still as the catalogue knows it, its versions, all that is known of it and
  * the mark. */
-bool work_purge(horace_t *horace, const record_t *record, trouble_t *trouble);
+bool work_purge(horace_t *horace, const record_t *record, store_stop_t stop, trouble_t *trouble);
 
 /* Settles what is under way for a file, if anything is. */
-bool work_settle(horace_t *horace, const char *id, trouble_t *trouble);
+bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t *trouble);
 
 /* The same for all files that nobody works on. */
 bool work_settle_all(horace_t *horace, store_stop_t stop, trouble_t *trouble);

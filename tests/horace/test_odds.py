@@ -7,14 +7,26 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sqlite3
 import threading
 import unittest
 
 from caller import Caller, CallError
-from horace import Horace, info, look, refused
-from services import AsyncCase, is_ready, main
+from horace import ON_POSTGRESQL, Horace, info, look, refused
+from postgresql import psql
+from services import AsyncCase, is_ready, main, until
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
+
+
+def set_in_catalogue(horace, values):
+    """Of all files."""
+    sql = f"UPDATE horace_files SET {values}"
+    if ON_POSTGRESQL:
+        psql(sql, horace.settings["HORACE_DB_NAME"])
+        return
+    with contextlib.closing(sqlite3.connect(horace.storage / "horace.db")) as database, database:
+        database.execute(sql)
 
 
 class Case(AsyncCase):
@@ -156,6 +168,18 @@ class Sizes(Case):
                 fcntl.ioctl(clone, FICLONE, file.fileno())
                 return True
         return False
+
+    async def test_stopped_while_it_removes_something_huge(self):
+        """What it reads to see that it is the one that was deleted."""
+        file_id = (await self.write("a", b"one"))["file_id"]
+        await self.set_status(file_id, "deleted")
+        self.horace.program.stop()
+        self.make_sparse("a", 1 << 40)
+        set_in_catalogue(self.horace, f"size = {1 << 40}, deleted_at = {'to_timestamp(1)' if ON_POSTGRESQL else 1}")
+        self.horace.restart()
+        until(lambda: f"{file_id}.purge" in self.horace.under_way(), "it is being removed")
+        self.horace.program.stop()
+        self.assertEqual((self.files / "a").stat().st_size, 1 << 40)
 
 
 if __name__ == "__main__":
