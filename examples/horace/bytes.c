@@ -131,7 +131,7 @@ static int read_again(int from, store_stop_t stop, const bytes_t *bytes) {
 /* What cannot fit, a huge file of holes for one, is not begun: it would take the room of all others first. */
 static bool has_room(int to, int64_t size) {
   struct statvfs disk;
-  return fstatvfs(to, &disk) != 0 || (uint64_t)size / disk.f_frsize <= disk.f_bavail;
+  return fstatvfs(to, &disk) != 0 || disk.f_frsize == 0 || (uint64_t)size / disk.f_frsize <= disk.f_bavail;
 }
 
 static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {

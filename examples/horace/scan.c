@@ -87,9 +87,17 @@ static void show_bar(const scan_t *scan) {
           total, scan->done == total ? "\n" : "");
 }
 
+/* A name as it is, but for what a terminal would obey. */
+static void print_name(FILE *to, const char *name) {
+  for (; *name != '\0'; name++)
+    fputc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, to);
+}
+
 /* A line beside the bar. */
 static void say(const scan_t *scan, const char *path, const char *message) {
-  fprintf(stderr, "%shorace: %s: %s\n", scan->has_bar ? "\r\033[K" : "", path, message);
+  fputs(scan->has_bar ? "\r\033[Khorace: " : "horace: ", stderr);
+  print_name(stderr, path);
+  fprintf(stderr, ": %s\n", message);
 }
 
 /* ---- Registering ---- */
@@ -176,8 +184,10 @@ static void on_known(scan_t *scan) {
     qsort(scan->known.all, scan->known.count, sizeof *scan->known.all, compare);
   scan->broken = !walk(scan);
   if (scan->dry_run || scan->broken) {
-    for (size_t i = 0; i < scan->found.count; i++)
-      puts(scan->found.all[i]);
+    for (size_t i = 0; i < scan->found.count; i++) {
+      print_name(stdout, scan->found.all[i]);
+      putchar('\n');
+    }
     finish(scan);
     return;
   }

@@ -11,7 +11,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SEARCH_LIMIT = 50, SEARCH_LIMIT_MAX = 1000 };
+enum {
+  SEARCH_LIMIT = 50,
+  SEARCH_LIMIT_MAX = 1000,
+  OTHER_PATHS_MAX = 100 /* shown of a file: empty ones may be thousands */
+};
 
 static const char register_schema[] =
     "{\"type\":\"object\",\"properties\":{"
@@ -189,6 +193,8 @@ static void add_other_path(shown_t *shown, text_t path) {
   char whole[2 * STORAGE_PATH_SIZE];
   if (paths == NULL)
     paths = yyjson_mut_obj_add_arr(shown->doc, shown->file, "other_paths");
+  if (yyjson_mut_arr_size(paths) == OTHER_PATHS_MAX)
+    return;
   snprintf(whole, sizeof whole, "%s/%.*s", shown->horace->storage.below, (int)path.len, path.ptr);
   yyjson_mut_arr_add_strcpy(shown->doc, paths, whole);
 }

@@ -322,6 +322,12 @@ class Duplicates(Case):
         self.assertEqual((again["file_id"], set(again)), (file_id, {"file_id", "message"}))
         self.assertNotIn("other_paths", await self.info(file_id))
 
+    async def test_at_very_many_paths(self):
+        file_id = await self.new("empty", "")
+        for number in range(101):
+            await self.register(f"{number:03}", "")
+        self.assertEqual(len((await self.info(file_id))["other_paths"]), 100)
+
     async def test_at_another_path_which_is_kept(self):
         file_id = await self.new("a.txt", "text")
         for name in ("z/copy.txt", "b.txt", "b.txt"):
