@@ -124,6 +124,11 @@ void work_finish(horace_t *horace, const char *id, int64_t version, int64_t olde
     warn(id, code, "a version cannot be put in its place");
 }
 
+/* Whether a place that was free, or the file's, is another's by now. */
+static bool is_somebody_elses(int code) {
+  return code == -EEXIST || code == -ENOTDIR || code == -EISDIR || code == -ELOOP;
+}
+
 void work_put_back(horace_t *horace, const record_t *record) {
   char name[STORAGE_NAME_SIZE];
   const char *last;
@@ -132,8 +137,15 @@ void work_put_back(horace_t *horace, const record_t *record) {
   int code = parent >= 0 ? storage_move(horace->storage.work, name, parent, last) : parent;
   if (parent >= 0)
     close(parent);
-  if (code != 0)
+  if (is_somebody_elses(code)) {
+    mcp_log(
+        MCP_LOG_WARN, "storage",
+        "%s: there is something else at the path of the restored file; its bytes are kept as version %lld",
+        record->path, (long long)record->version);
+    drop(horace, record->id, record->version, ".file");
+  } else if (code != 0) {
     warn(record->id, code, "the restored file cannot be put in its place");
+  }
 }
 
 /* ---- Marks ---- */
@@ -163,7 +175,22 @@ static int move_softly(int from, const char *old_name, int to, const char *new_n
   return storage_move(from, old_name, to, new_name);
 }
 
-void work_move(horace_t *horace, const record_t *record) {
+/* The archive's copy goes where the place in files/ is somebody else's by now; its bytes are a version, too.
+ * Where they are not, it stays. */
+static int give_up_archived(horace_t *horace, const record_t *record, const char *archived) {
+  bool known = false;
+  int file = openat(horace->storage.archive, archived, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int code = file < 0 ? -errno : bytes_match(file, &record->bytes, (store_stop_t){NULL, NULL}, &known);
+  if (file >= 0)
+    close(file);
+  if (code != 0)
+    return code;
+  mcp_log(MCP_LOG_WARN, "storage", "%s: there is something else at the path of the file that comes back; %s",
+          record->path, known ? "its bytes are kept as a version" : "it stays in the archive");
+  return known ? storage_unlink(horace->storage.archive, archived) : 0;
+}
+
+static int move(horace_t *horace, const record_t *record) {
   char archived[STORAGE_NAME_SIZE];
   const char *last;
   const storage_t *storage = &horace->storage;
@@ -175,14 +202,14 @@ void work_move(horace_t *horace, const record_t *record) {
                                : move_softly(storage->archive, archived, parent, last);
     close(parent);
   }
-  if (code == -ENOENT) /* it has been moved already, or somebody has taken it away */
-    code = 0;
-  if (code == -EEXIST) {
-    mcp_log(MCP_LOG_ERROR, "storage", "%s: not moved, since there is a file at its new place already",
-            record->path);
-    code = 0;
-  }
-  if (code == 0)
+  if (!is_somebody_elses(code))
+    return code;
+  return record->is_archived ? 0 : give_up_archived(horace, record, archived);
+}
+
+void work_move(horace_t *horace, const record_t *record) {
+  int code = move(horace, record);
+  if (code == 0 || code == -ENOENT) /* moved already, or somebody has taken it away */
     work_unmark(horace, record->id, "move");
   else
     warn(record->id, code, "the file cannot be moved");
