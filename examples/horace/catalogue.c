@@ -166,7 +166,7 @@ static int insert_version(db_conn_t *conn, const record_t *record, store_error_t
   return change(conn, SQL_VERSION_INSERT, &params, error);
 }
 
-int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error) {
+static int insert_file(db_conn_t *conn, const record_t *record, store_error_t *error) {
   char extension[EXTENSION_SIZE];
   db_params_t params = {.count = 0};
   kinds_extension(record->path, extension);
@@ -178,7 +178,11 @@ int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error)
   db_add_int(&params, record->bytes.size);
   db_add_text(&params, text_of(record->kind));
   db_add_time(&params, record->created_at);
-  int code = change(conn, SQL_FILE_INSERT, &params, error);
+  return change(conn, SQL_FILE_INSERT, &params, error);
+}
+
+int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error) {
+  int code = insert_file(conn, record, error);
   if (code == STORE_OK)
     code = catalogue_add_path(conn, record->path, record->id, error);
   return code == STORE_OK ? insert_version(conn, record, error) : code;
@@ -296,6 +300,24 @@ int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error)
   db_params_t params = {.count = 0};
   db_add_text(&params, text_of(path));
   return change(conn, SQL_PATH_DELETE, &params, error);
+}
+
+/* To change the same row, or to make one of the same id, waits for whoever does so. */
+int catalogue_await(db_t *db, const char *id, store_error_t *error) {
+  record_t record = {.version = 1};
+  db_params_t params = {.count = 0};
+  int64_t changed = 0;
+  int code;
+  db_conn_t *conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  if (conn == NULL)
+    return code;
+  memcpy(record.id, id, sizeof record.id);
+  db_add_id(&params, id);
+  code = db_each(conn, SQL_FILE_TOUCH, &params, NULL, NULL, &changed, "awaiting a change", error);
+  if (code == STORE_OK && changed == 0)
+    code = insert_file(conn, &record, error);
+  code = db_end(conn, code == STORE_OK ? STORE_NONE : code, error); /* rolled back */
+  return code == STORE_NONE || code == STORE_TAKEN ? STORE_OK : code;
 }
 
 int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error) {

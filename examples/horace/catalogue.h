@@ -43,6 +43,7 @@ enum catalogue_statement {
   SQL_KNOWS_SIZE,
   SQL_EXPIRED,
   SQL_FILE_INSERT,
+  SQL_FILE_TOUCH,
   SQL_FILE_SET_VERSION,
   SQL_FILE_SET_DETAILS,
   SQL_FILE_SET_TAGS,
@@ -100,6 +101,10 @@ typedef struct details {
 
 /* The collection of this name or id. STORE_NONE. */
 int catalogue_find_collection(db_t *db, text_t name, char id[MCP_UUID_SIZE], store_error_t *error);
+
+/* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while
+ * the database committed: what is read after that stays true. Changes nothing. */
+int catalogue_await(db_t *db, const char *id, store_error_t *error);
 
 /* ---- Changes; conn: of a transaction that writes ---- */
 

@@ -76,6 +76,7 @@ static const char *const statements[SQL_STATEMENTS] = {
         "INSERT INTO horace_files(id, path, extension, status, is_archived, version, checksum,"
         " size, mime_type, tags, created_at, updated_at)"
         " VALUES($1, $2, $3, 'active', false, $4, $5, $6, $7, '[]', $8, $8)",
+    [SQL_FILE_TOUCH] = "UPDATE horace_files SET version = version WHERE id = $1",
     [SQL_FILE_SET_VERSION] = "UPDATE horace_files SET version = $2, checksum = $3, size = $4, mime_type = $5,"
                              " updated_at = $6 WHERE id = $1",
     [SQL_FILE_SET_DETAILS] = "UPDATE horace_files SET owner = NULLIF(COALESCE($2, owner), ''),"

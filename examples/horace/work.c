@@ -1,8 +1,9 @@
 /* work.c: see work.h.
  *
- * Settling goes by the catalogue alone, so that it may be begun again any number of times. Somebody may have
- * written to a file between the crash and the start: what a restore would put in its place then gives way. */
-#define _GNU_SOURCE /* renameat2 */
+ * Settling goes by the catalogue alone, so that it may be begun again any number of times. What the database
+ * may still be committing, for a Horace that was killed or a connection that was lost, is waited for first.
+ * Somebody may have written to a file between the crash and the start: what a restore would put in its place
+ * then gives way. */
 #include "work.h"
 
 #include <dirent.h>
@@ -391,7 +392,9 @@ bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t 
   record_t record;
   if (!read_under_way(horace, id, &under_way))
     return true;
-  int code = catalogue_find(horace->db, id, &record, &error);
+  int code = catalogue_await(horace->db, id, &error);
+  if (code == STORE_OK)
+    code = catalogue_find(horace->db, id, &record, &error);
   if (code == STORE_NONE) {
     undo(horace, id, &under_way);
     return true;

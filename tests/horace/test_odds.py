@@ -8,12 +8,13 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import subprocess
 import threading
 import unittest
 
 from caller import Caller, CallError
 from horace import ON_POSTGRESQL, Horace, info, look, refused
-from postgresql import psql
+from postgresql import programs, psql, psql_environment
 from services import AsyncCase, is_ready, main, until
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
@@ -180,6 +181,86 @@ class Sizes(Case):
         until(lambda: f"{file_id}.purge" in self.horace.under_way(), "it is being removed")
         self.horace.program.stop()
         self.assertEqual((self.files / "a").stat().st_size, 1 << 40)
+
+
+# A commit waits for a lock, and does not mind that nobody waits for it any more: as one whose disk does not answer.
+SLOW_COMMITS = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  PERFORM set_config('client_connection_check_interval', '0', true), pg_advisory_xact_lock_shared(7);
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON horace_versions DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait();
+CREATE CONSTRAINT TRIGGER wait AFTER UPDATE OF status ON horace_files DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+
+
+class Commits(AsyncCase):
+    """Horace is killed while the database commits; when it has started and looks what became of it, that goes on still."""
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        if not ON_POSTGRESQL:
+            raise unittest.SkipTest("SQLite commits in horace itself; odds-postgresql plays it")
+        self.horace = self.enterContext(Horace())
+        self.file, self.database = self.horace.files / "a", self.horace.settings["HORACE_DB_NAME"]
+
+    async def call(self, tool, **arguments):
+        async with Caller(self.horace.url) as caller:
+            return await caller.call(tool, arguments)
+
+    async def register(self, text):
+        self.file.write_text(text)
+        return await self.call("horace_register_file", file_path="a", metadata={})
+
+    def waiting(self):
+        """How many connections wait for a lock."""
+        sql = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.database}' AND wait_event_type = 'Lock'"
+        return int(psql(sql))
+
+    @contextlib.contextmanager
+    def commits_held(self):
+        """What is committed waits until the end."""
+        psql(SLOW_COMMITS, self.database)
+        words = [programs() / "psql", "-XqAt", "-d", self.database]
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=psql_environment()) as holder:
+            holder.stdin.write("SELECT pg_advisory_lock(7);\n\\echo held\n")
+            holder.stdin.flush()
+            while holder.stdout.readline() != "held\n":
+                pass
+            yield
+            holder.stdin.close()
+        until(lambda: not self.waiting(), "everything is committed")
+
+    async def commit_late(self, call):
+        with self.commits_held():
+            working = asyncio.create_task(call)
+            while not self.waiting():
+                await asyncio.sleep(0.01)
+            self.horace.program.kill()
+            with self.assertRaises(ConnectionError):
+                await working
+            self.horace.restart()
+            until(lambda: self.waiting() > 1 or not self.horace.under_way(), "horace looks what became of it")
+
+    async def look(self):
+        async with Caller(self.horace.url) as caller:
+            return await look(caller, self.horace)
+
+    async def test_a_new_file(self):
+        await self.commit_late(self.register("one"))
+        self.assertEqual((await self.look())["a"]["versions"], {1: b"one"})
+
+    async def test_a_new_version(self):
+        await self.register("one")
+        await self.commit_late(self.register("two"))
+        self.assertEqual((await self.look())["a"]["versions"], {1: b"one", 2: b"two"})
+
+    async def test_a_move(self):
+        file_id = (await self.register("one"))["file_id"]
+        await self.commit_late(self.call("horace_update_file", file_id=file_id, metadata={"status": "archived"}))
+        state = await self.look()
+        self.assertEqual((state["a"]["status"], state["a"]["archive"], state["files"]), ("archived", b"one", {}))
 
 
 if __name__ == "__main__":

@@ -112,11 +112,16 @@ class Postgresql:
         shutil.rmtree(self.place, ignore_errors=True)
 
 
-def psql(sql, database="postgres", **environment):
-    """Runs SQL on the server that the environment names; what it answers, as text."""
+def psql_environment(**environment):
+    """What leads psql to the server that the environment names."""
     words = os.environ | environment
     names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
-    words |= {name: words[f"DEWEY_DB_{part}"] for part, name in names.items()}
+    return words | {name: words[f"DEWEY_DB_{part}"] for part, name in names.items()}
+
+
+def psql(sql, database="postgres", **environment):
+    """Runs SQL on the server that the environment names; what it answers, as text."""
+    words = psql_environment(**environment)
     command = [programs() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database]
     run = subprocess.run(command, input=sql, env=words, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
