@@ -36,6 +36,7 @@ static void copy_text(char *to, size_t size, text_t text) {
 
 void record_deinit(record_t *record) {
   free(record->metadata);
+  record->metadata = NULL;
 }
 
 static bool on_record(const db_row_t *row, void *arg) {
@@ -61,6 +62,8 @@ static int find_record(db_t *db, enum catalogue_statement which, const db_params
   record->id[0] = '\0';
   record->metadata = NULL;
   int code = read_rows(db, which, params, on_record, record, error);
+  if (code != STORE_OK) /* it may have been read, and its transaction failed then */
+    record_deinit(record);
   return code == STORE_OK && record->id[0] == '\0' ? STORE_NONE : code;
 }
 
