@@ -78,10 +78,11 @@ static int check_database(void *arg, store_stop_t stop, store_error_t *error) {
 static bool on_look(void *arg, store_stop_t stop) {
   keeping_t *keeping = arg;
   horace_t *horace = keeping->horace;
-  trouble_t trouble;
   bool storage = look_at_storage(keeping);
   bool database = health_check(&horace->health, check_database, horace->db, stop);
-  return storage && database && work_settle_all(horace, stop, &trouble);
+  if (storage && database)
+    work_settle_all(horace, stop);
+  return storage && database;
 }
 
 static void on_work(void *arg, store_stop_t stop) {

@@ -407,22 +407,23 @@ bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t 
 }
 
 /* The file's turn is needed only for as long as it takes; who has it settles by himself. */
-static bool settle_entry(horace_t *horace, const char *name, store_stop_t stop, trouble_t *trouble) {
+static void settle_entry(horace_t *horace, const char *name, store_stop_t stop) {
   char id[MCP_UUID_SIZE];
+  trouble_t trouble; /* it has been logged */
   if (strlen(name) <= ID_LEN || mcp_uuid_parse(name, ID_LEN, id) != 0 || !turns_try(&horace->turns, id))
-    return true;
-  bool fine = work_settle(horace, id, stop, trouble);
+    return;
+  work_settle(horace, id, stop, &trouble);
   turns_give(&horace->turns, id);
-  return fine;
 }
 
-bool work_settle_all(horace_t *horace, store_stop_t stop, trouble_t *trouble) {
-  bool fine = true;
+void work_settle_all(horace_t *horace, store_stop_t stop) {
+  trouble_t trouble;
   DIR *entries = open_work(horace);
-  if (entries == NULL)
-    return trouble_disk(trouble, -errno, "settling");
-  for (struct dirent *entry; fine && (entry = readdir(entries)) != NULL;)
-    fine = (stop.cb == NULL || !stop.cb(stop.arg)) && settle_entry(horace, entry->d_name, stop, trouble);
+  if (entries == NULL) {
+    trouble_disk(&trouble, -errno, "settling");
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(entries)) != NULL && !(stop.cb != NULL && stop.cb(stop.arg));)
+    settle_entry(horace, entry->d_name, stop);
   closedir(entries);
-  return fine;
 }

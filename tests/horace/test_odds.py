@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
 import sqlite3
 import subprocess
@@ -21,7 +22,7 @@ INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
 
 def set_in_catalogue(horace, values):
-    """Of all files."""
+    """Of all files, or those that values end with a WHERE for."""
     sql = f"UPDATE horace_files SET {values}"
     if ON_POSTGRESQL:
         psql(sql, horace.settings["HORACE_DB_NAME"])
@@ -176,6 +177,13 @@ class Sizes(Case):
         self.assertFalse(self.horace.under_way())
         self.assertGreater((await self.write("a", b"one"))["size"], 0)
 
+    async def test_a_limit_on_the_size_of_files(self):
+        """As a full disk: whoever runs horace has to do something."""
+        resource.prlimit(self.horace.program.process.pid, resource.RLIMIT_FSIZE, (4 << 20, 4 << 20))
+        (self.files / "a").write_bytes(bytes(5 << 20))
+        self.assertEqual(await refused(self.caller, "horace_register_file", file_path="a", metadata={}), "STORAGE_FULL")
+        self.assertEqual((await self.write("b", b"one"))["size"], 3)
+
     def can_clone(self, name):
         with open(self.files / name, "rb") as file, open(self.horace.storage / "clone", "wb") as clone:
             with contextlib.suppress(OSError):
@@ -194,6 +202,29 @@ class Sizes(Case):
         until(lambda: f"{file_id}.purge" in self.horace.under_way(), "it is being removed")
         self.horace.program.stop()
         self.assertEqual((self.files / "a").stat().st_size, 1 << 40)
+
+
+class Removing(Case):
+    async def test_one_that_cannot_be_removed(self):
+        """The others are, all the same, at the next start as well."""
+        stuck = (await self.write("stuck", b"one"))["file_id"]
+        version = self.horace.storage / self.horace.version_path(stuck, 1)
+        version.unlink()
+        version.mkdir()
+        await self.set_status(stuck, "deleted")
+        for name in ("a", "b"):
+            await self.set_status((await self.write(name, name.encode()))["file_id"], "deleted")
+            await self.caller.__aexit__()
+            self.horace.program.stop()
+            set_in_catalogue(self.horace, f"deleted_at = {'to_timestamp(1)' if ON_POSTGRESQL else 1} WHERE status = 'deleted'")
+            self.horace.restart()
+            self.caller = await Caller(self.horace.url).__aenter__()
+            for _ in range(200):
+                if (await self.search(status="deleted"))["total_count"] == 1:
+                    break
+                await asyncio.sleep(0.05)
+            self.assertEqual([found["file_id"] for found in (await self.search(status="all"))["results"]], [stuck])
+        self.assertEqual(self.horace.under_way(), [f"{stuck}.purge"])
 
 
 # A commit waits for a lock, and does not mind that nobody waits for it any more: as one whose disk does not answer.
