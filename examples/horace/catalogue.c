@@ -306,12 +306,12 @@ int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error)
 }
 
 /* To change the same row, or to make one of the same id, waits for whoever does so. */
-int catalogue_await(db_t *db, const char *id, store_error_t *error) {
+int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *error) {
   record_t record = {.version = 1};
   db_params_t params = {.count = 0};
   int64_t changed = 0;
   int code;
-  db_conn_t *conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(db, DB_WRITE, stop, &code, error);
   if (conn == NULL)
     return code;
   memcpy(record.id, id, sizeof record.id);

@@ -392,7 +392,7 @@ bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t 
   record_t record;
   if (!read_under_way(horace, id, &under_way))
     return true;
-  int code = catalogue_await(horace->db, id, &error);
+  int code = catalogue_await(horace->db, id, stop, &error);
   if (code == STORE_OK)
     code = catalogue_find(horace->db, id, &record, &error);
   if (code == STORE_NONE) {

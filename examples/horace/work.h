@@ -46,7 +46,8 @@ bool work_purge(horace_t *horace, const record_t *record, store_stop_t stop, tro
 /* Settles what is under way for a file, if anything is. */
 bool work_settle(horace_t *horace, const char *id, store_stop_t stop, trouble_t *trouble);
 
-/* The same for all files that nobody works on; one that cannot be settled keeps none of the others waiting. */
+/* The same for all files that nobody works on; one that cannot be settled keeps none of the others waiting.
+ */
 void work_settle_all(horace_t *horace, store_stop_t stop);
 
 #endif

@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 import unittest
 
 from caller import Caller, CallError
@@ -286,6 +287,9 @@ class Commits(AsyncCase):
                 await working
             self.horace.restart()
             until(lambda: self.waiting() > 1 or not self.horace.under_way(), "horace looks what became of it")
+            began = time.monotonic()
+            self.horace.restart()  # it does not wait to the end of lock_timeout
+            self.assertLess(time.monotonic() - began, 8)
 
     async def look(self):
         async with Caller(self.horace.url) as caller:
