@@ -66,7 +66,8 @@ int work_stage(horace_t *horace, const char *id, int64_t version, int from, stor
   if (fstat(from, &about) != 0)
     return -errno;
   work_name(name, id, version, "");
-  return stage(horace, name, from, about.st_mode & 0555, NULL, stop, bytes); /* it never changes again */
+  mode_t mode = (about.st_mode & 0555) | S_IRUSR; /* it never changes again, and is read here */
+  return stage(horace, name, from, mode, NULL, stop, bytes);
 }
 
 int work_stage_file(horace_t *horace, const char *id, int64_t version, int from, const struct stat *present,

@@ -115,6 +115,13 @@ class States(Case):
         await self.set_status(file_id, "active")
         self.assertEqual((await look(self.caller, self.horace))["a"]["versions"], {1: b"one"})
 
+    async def test_versions_that_horace_can_read(self):
+        """Also of a file that only others than its owner may: horace owns the versions."""
+        (self.files / "a").write_bytes(b"one")
+        (self.files / "a").chmod(0o044)
+        file_id = (await self.register("a"))["file_id"]
+        self.assertEqual((self.horace.storage / self.horace.version_path(file_id, 1)).stat().st_mode & 0o777, 0o444)
+
     async def test_other_bytes_at_an_archived_files_path(self):
         file_id = (await self.write("a", b"one"))["file_id"]
         await self.set_status(file_id, "archived")
