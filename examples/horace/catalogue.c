@@ -299,10 +299,19 @@ int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_
   return change(conn, SQL_PATH_INSERT, &params, error);
 }
 
-int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error) {
+static int change_path(db_conn_t *conn, enum catalogue_statement which, const char *path,
+                       store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_text(&params, text_of(path));
-  return change(conn, SQL_PATH_DELETE, &params, error);
+  return change(conn, which, &params, error);
+}
+
+int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error) {
+  return change_path(conn, SQL_PATH_DELETE, path, error);
+}
+
+int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error) {
+  return change_path(conn, SQL_PATH_FREE, path, error);
 }
 
 /* To change the same row, or to make one of the same id, waits for whoever does so. */

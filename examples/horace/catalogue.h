@@ -52,6 +52,7 @@ enum catalogue_statement {
   SQL_FILE_DELETE,
   SQL_PATH_INSERT,
   SQL_PATH_DELETE,
+  SQL_PATH_FREE,
   SQL_PATHS_DELETE,
   SQL_TAG_INSERT,
   SQL_TAGS_DELETE,
@@ -125,6 +126,10 @@ int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us
 /* One more path where a file's bytes are, or one less. STORE_TAKEN: it is another file's. */
 int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error);
+
+/* A path where no file is: it is no longer one where another file's bytes are, unless it is that one's own.
+ */
+int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error);
 
 /* All that is known of a file. */
 int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error);

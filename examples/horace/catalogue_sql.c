@@ -90,6 +90,8 @@ static const char *const statements[SQL_STATEMENTS] = {
     [SQL_FILE_DELETE] = "DELETE FROM horace_files WHERE id = $1",
     [SQL_PATH_INSERT] = "INSERT INTO horace_paths(path, file) VALUES($1, $2)",
     [SQL_PATH_DELETE] = "DELETE FROM horace_paths WHERE path = $1",
+    [SQL_PATH_FREE] = "DELETE FROM horace_paths WHERE path = $1"
+                      " AND file IN (SELECT id FROM horace_files WHERE path <> $1)",
     [SQL_PATHS_DELETE] = "DELETE FROM horace_paths WHERE file = $1",
     [SQL_TAG_INSERT] = "INSERT INTO horace_tags(tag, file) VALUES($1, $2) ON CONFLICT DO NOTHING",
     [SQL_TAGS_DELETE] = "DELETE FROM horace_tags WHERE file = $1",

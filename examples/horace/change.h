@@ -44,7 +44,8 @@ typedef struct edit {
   wishes_t *wishes; /* prepared; NULL: none */
   bool set_status;
   const char *add_path, *drop_path;
-  int64_t oldest; /* comes out: the oldest version left */
+  const char *free_path; /* before it is added: nothing is there */
+  int64_t oldest;        /* comes out: the oldest version left */
 } edit_t;
 
 int change_commit_edit(horace_t *horace, edit_t *edit, store_error_t *error);

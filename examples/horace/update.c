@@ -42,7 +42,10 @@ static bool prepare_status(horace_t *horace, record_t *record, int status, edit_
   if (code != 0)
     return trouble_disk(trouble, code, "moving the file");
   record->is_archived = archived;
-  *(archived ? &edit->drop_path : &edit->add_path) = record->path;
+  if (archived)
+    edit->drop_path = record->path;
+  else
+    edit->free_path = edit->add_path = record->path;
   return true;
 }
 

@@ -115,6 +115,17 @@ class States(Case):
         await self.set_status(file_id, "active")
         self.assertEqual((await look(self.caller, self.horace))["a"]["versions"], {1: b"one"})
 
+    async def test_a_path_where_others_bytes_were(self):
+        """Once they are gone, the file whose own path it is comes back there."""
+        file_id = (await self.write("a", b"one"))["file_id"]
+        other = (await self.write("b", b"two"))["file_id"]
+        await self.set_status(file_id, "archived")
+        self.assertEqual((await self.write("a", b"two"))["file_id"], other)
+        (self.files / "a").unlink()
+        await self.set_status(file_id, "active")
+        self.assertEqual((self.files / "a").read_bytes(), b"one")
+        self.assertNotIn("other_paths", await info(self.caller, other))
+
     async def test_versions_that_horace_can_read(self):
         """Also of a file that only others than its owner may: horace owns the versions."""
         (self.files / "a").write_bytes(b"one")
