@@ -142,11 +142,12 @@ static bool on_id(const db_row_t *row, void *arg) {
   return false;
 }
 
-int catalogue_find_collection(db_t *db, text_t name, char id[MCP_UUID_SIZE], store_error_t *error) {
+int catalogue_find_collection(db_t *db, text_t name, bool or_id, char id[MCP_UUID_SIZE],
+                              store_error_t *error) {
   char as_id[MCP_UUID_SIZE];
   db_params_t params = {.count = 0};
   db_add_text(&params, name);
-  db_add_id(&params, mcp_uuid_parse(name.ptr, name.len, as_id) == 0 ? as_id : NULL);
+  db_add_id(&params, or_id && mcp_uuid_parse(name.ptr, name.len, as_id) == 0 ? as_id : NULL);
   id[0] = '\0';
   int code = read_rows(db, SQL_COLLECTION_FIND, &params, on_id, id, error);
   return code == STORE_OK && id[0] == '\0' ? STORE_NONE : code;
@@ -191,11 +192,6 @@ int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error)
   return code == STORE_OK ? insert_version(conn, record, error) : code;
 }
 
-static bool on_number(const db_row_t *row, void *arg) {
-  *(int64_t *)arg = db_int(row, 0);
-  return false;
-}
-
 static int prune(db_conn_t *conn, const record_t *record, int keep, int64_t *oldest, store_error_t *error) {
   db_params_t params = {.count = 0}, id = {.count = 0};
   db_add_id(&params, record->id);
@@ -204,7 +200,7 @@ static int prune(db_conn_t *conn, const record_t *record, int keep, int64_t *old
   if (code != STORE_OK)
     return code;
   db_add_id(&id, record->id);
-  return db_each(conn, SQL_VERSION_OLDEST, &id, on_number, oldest, NULL, "reading the catalogue", error);
+  return db_each(conn, SQL_VERSION_OLDEST, &id, db_on_int, oldest, NULL, "reading the catalogue", error);
 }
 
 int catalogue_add_version(db_conn_t *conn, const record_t *record, int keep, int64_t *oldest,

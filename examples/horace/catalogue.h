@@ -100,8 +100,9 @@ typedef struct details {
   text_t metadata;        /* JSON */
 } details_t;
 
-/* The collection of this name or id. STORE_NONE. */
-int catalogue_find_collection(db_t *db, text_t name, char id[MCP_UUID_SIZE], store_error_t *error);
+/* The collection of this name, or of this id where there is none of the name. STORE_NONE. */
+int catalogue_find_collection(db_t *db, text_t name, bool or_id, char id[MCP_UUID_SIZE],
+                              store_error_t *error);
 
 /* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while
  * the database committed: what is read after that stays true. Changes nothing. */

@@ -106,7 +106,7 @@ static int store_collection(horace_t *horace, creating_t *creating, bool is_new,
 static int create(horace_t *horace, creating_t *creating, shown_t *shown, store_error_t *error) {
   int code = STORE_TAKEN;
   for (int i = 0; i < 2 && code == STORE_TAKEN; i++) {
-    code = catalogue_find_collection(horace->db, creating->name, creating->id, error);
+    code = catalogue_find_collection(horace->db, creating->name, false, creating->id, error);
     bool is_new = code == STORE_NONE;
     if (code != STORE_OK && !is_new)
       return code;
@@ -168,11 +168,6 @@ void on_create_collection(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- horace_list_collections ---- */
 
-static bool on_total(const db_row_t *row, void *arg) {
-  *(int64_t *)arg = db_int(row, 0);
-  return false;
-}
-
 static int list(horace_t *horace, int64_t limit, int64_t offset, store_stop_t stop, shown_t *shown,
                 int64_t *total, store_error_t *error) {
   int code;
@@ -182,7 +177,7 @@ static int list(horace_t *horace, int64_t limit, int64_t offset, store_stop_t st
   db_conn_t *conn = db_begin(horace->db, DB_READ, stop, &code, error);
   if (conn == NULL)
     return code;
-  code = db_each(conn, SQL_COLLECTIONS_COUNT, NULL, on_total, total, NULL, doing, error);
+  code = db_each(conn, SQL_COLLECTIONS_COUNT, NULL, db_on_int, total, NULL, doing, error);
   if (code == STORE_OK)
     code = db_each(conn, SQL_COLLECTIONS_SHOW, &params, on_collection, shown, NULL, doing, error);
   return db_end(conn, code, error);

@@ -125,11 +125,11 @@ static db_t *open_database(const database_t *database) {
 
 static int serve_opened(const settings_t *settings, horace_t *horace) {
   horace->db = open_database(&settings->database);
-  if (horace->db == NULL)
-    return MCP_ESTATE;
-  int code = serve(settings, horace);
-  if (code != MCP_ETIMEOUT)
-    db_close(horace->db);
+  int code = horace->db != NULL ? serve(settings, horace) : MCP_ESTATE;
+  if (code == MCP_ETIMEOUT)
+    return code;
+  db_close(horace->db);
+  storage_close(&horace->storage);
   return code;
 }
 

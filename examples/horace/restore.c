@@ -77,7 +77,9 @@ static bool is_untouched(restoring_t *this) {
     return file == -ENOENT;
   return there && now.st_ino == this->about.st_ino && now.st_size == this->about.st_size &&
          now.st_mtim.tv_sec == this->about.st_mtim.tv_sec &&
-         now.st_mtim.tv_nsec == this->about.st_mtim.tv_nsec;
+         now.st_mtim.tv_nsec == this->about.st_mtim.tv_nsec &&
+         now.st_ctim.tv_sec == this->about.st_ctim.tv_sec &&
+         now.st_ctim.tv_nsec == this->about.st_ctim.tv_nsec;
 }
 
 static int write_restored(db_conn_t *conn, void *arg, store_error_t *error) {
@@ -96,7 +98,12 @@ static bool commit_restored(restoring_t *this) {
   record->bytes = this->bytes;
   record->updated_at = mcp_time_now_us();
   int code = change_commit(horace, write_restored, this, &error);
-  if (code != STORE_OK) /* what was staged is settled */
+  if (change_is_refused(code)) {
+    if (this->changed)
+      work_drop(horace, record->id, record->version - 1);
+    work_drop(horace, record->id, record->version);
+  }
+  if (code != STORE_OK)
     return change_not_committed(horace, this->trouble, code, &error);
   work_put_back(horace, record);
   if (this->changed)

@@ -113,16 +113,11 @@ static void where(sql_t *sql, const search_t *search, bool many) {
   where_tags(sql, search, many);
 }
 
-static bool on_total(const db_row_t *row, void *arg) {
-  *(int64_t *)arg = db_int(row, 0);
-  return false;
-}
-
 static int count(db_conn_t *conn, const search_t *search, int64_t *total, store_error_t *error) {
   sql_t sql = {.len = 0};
   add(&sql, "SELECT count(*)");
   where(&sql, search, false);
-  return db_each_sql(conn, sql.text, &sql.params, on_total, total, "counting files", error);
+  return db_each_sql(conn, sql.text, &sql.params, db_on_int, total, "counting files", error);
 }
 
 /* What is sorted to find the page is narrow; whole rows are read of those on it alone. */

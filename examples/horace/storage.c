@@ -47,8 +47,8 @@ static int read_mount(int file, uint64_t *mount) {
 
 static bool open_directories(storage_t *storage, int root) {
   return open_directory(storage->root, root, files_name, 0777, &storage->files) &&
-         open_directory(storage->root, root, ".horace_versions", 0755, &storage->versions) &&
-         open_directory(storage->root, root, ".horace_archive", 0755, &storage->archive) &&
+         open_directory(storage->root, root, ".horace_versions", 0750, &storage->versions) &&
+         open_directory(storage->root, root, ".horace_archive", 0750, &storage->archive) &&
          open_directory(storage->root, root, ".horace_work", 0700, &storage->work);
 }
 
@@ -83,10 +83,19 @@ static bool name_places(storage_t *storage, const char *path) {
     say(path, "a colon cannot be in it");
     return false;
   }
+  if (strcmp(storage->root, "/") == 0) {
+    errno = EINVAL;
+    say(path, "it has to be a directory of its own");
+    return false;
+  }
   snprintf(storage->below, sizeof storage->below, "%s/%s", storage->root, files_name);
-  bool other = path[0] == '/' && strcmp(path, storage->root) != 0;
-  snprintf(storage->allowed, sizeof storage->allowed, "%s%s%s%s%s", storage->below, other ? ":" : "",
-           other ? path : "", other ? "/" : "", other ? files_name : "");
+  int len = (int)strlen(path);
+  while (len > 0 && path[len - 1] == '/')
+    len--;
+  if (path[0] == '/')
+    snprintf(storage->allowed, sizeof storage->allowed, "%s:%.*s/%s", storage->below, len, path, files_name);
+  else
+    snprintf(storage->allowed, sizeof storage->allowed, "%s", storage->below);
   return true;
 }
 

@@ -49,7 +49,7 @@ static bool prepare_status(horace_t *horace, record_t *record, int status, edit_
   return true;
 }
 
-static bool commit_update(horace_t *horace, edit_t *edit, trouble_t *trouble) {
+static bool commit_update(horace_t *horace, edit_t *edit, store_stop_t stop, trouble_t *trouble) {
   store_error_t error;
   const record_t *record = edit->record;
   bool moves = edit->add_path != NULL || edit->drop_path != NULL;
@@ -65,7 +65,7 @@ static bool commit_update(horace_t *horace, edit_t *edit, trouble_t *trouble) {
   if (edit->versions > 0)
     work_finish(horace, record->id, record->version, edit->oldest);
   if (moves)
-    work_move(horace, record);
+    work_move(horace, record, stop);
   return true;
 }
 
@@ -86,7 +86,7 @@ static bool update(horace_t *horace, wishes_t *wishes, bool check, store_stop_t 
   edit.versions = changed ? horace->versions : 0;
   record->updated_at = mcp_time_now_us();
   *created = changed ? record->version : 0;
-  return commit_update(horace, &edit, trouble);
+  return commit_update(horace, &edit, stop, trouble);
 }
 
 bool file_update(horace_t *horace, const char *id, wishes_t *wishes, bool check, store_stop_t stop,

@@ -55,7 +55,7 @@ bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char i
   store_error_t error;
   if (!without_nul(call, &text))
     return false;
-  int code = catalogue_find_collection(horace->db, text, id, &error);
+  int code = catalogue_find_collection(horace->db, text, true, id, &error);
   if (code == STORE_OK)
     return true;
   if (code != STORE_NONE) {

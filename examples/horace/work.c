@@ -179,10 +179,11 @@ static int move_softly(int from, const char *old_name, int to, const char *new_n
 
 /* The archive's copy goes where the place in files/ is somebody else's by now; its bytes are a version, too.
  * Where they are not, it stays. */
-static int give_up_archived(horace_t *horace, const record_t *record, const char *archived) {
+static int give_up_archived(horace_t *horace, const record_t *record, const char *archived,
+                            store_stop_t stop) {
   bool known = false;
   int file = openat(horace->storage.archive, archived, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  int code = file < 0 ? -errno : bytes_match(file, &record->bytes, (store_stop_t){NULL, NULL}, &known);
+  int code = file < 0 ? -errno : bytes_match(file, &record->bytes, stop, &known);
   if (file >= 0)
     close(file);
   if (code != 0)
@@ -192,7 +193,7 @@ static int give_up_archived(horace_t *horace, const record_t *record, const char
   return known ? storage_unlink(horace->storage.archive, archived) : 0;
 }
 
-static int move(horace_t *horace, const record_t *record) {
+static int move(horace_t *horace, const record_t *record, store_stop_t stop) {
   char archived[STORAGE_NAME_SIZE];
   const char *last;
   const storage_t *storage = &horace->storage;
@@ -206,11 +207,11 @@ static int move(horace_t *horace, const record_t *record) {
   }
   if (!is_somebody_elses(code))
     return code;
-  return record->is_archived ? 0 : give_up_archived(horace, record, archived);
+  return record->is_archived ? 0 : give_up_archived(horace, record, archived, stop);
 }
 
-void work_move(horace_t *horace, const record_t *record) {
-  int code = move(horace, record);
+void work_move(horace_t *horace, const record_t *record, store_stop_t stop) {
+  int code = move(horace, record, stop);
   if (code == 0 || code == -ENOENT) /* moved already, or somebody has taken it away */
     work_unmark(horace, record->id, "move");
   else
@@ -337,9 +338,10 @@ static bool settle_file(horace_t *horace, const record_t *record, int64_t versio
   int file = storage_open_file(&horace->storage, record->path);
   if (file >= 0)
     close(file);
-  if (file >= 0 && (code = is_known(horace, &before, stop, &known)) != 0)
+  code = file >= 0 ? is_known(horace, &before, stop, &known) : file;
+  if (code != 0 && code != -ENOENT)
     return trouble_disk(trouble, code, "settling");
-  if (file == -ENOENT || (file >= 0 && known))
+  if (code == -ENOENT || known)
     work_put_back(horace, record);
   else
     drop(horace, record->id, version, ".file");
@@ -375,7 +377,7 @@ static bool settle(horace_t *horace, const record_t *record, const under_way_t *
   for (int i = 0; i < under_way->versions && fine; i++)
     fine = settle_version(horace, record, under_way->staged[i], trouble);
   if (fine && under_way->move)
-    work_move(horace, record);
+    work_move(horace, record, stop);
   return fine;
 }
 

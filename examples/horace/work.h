@@ -37,7 +37,7 @@ int work_mark(horace_t *horace, const char *id, const char *what);
 void work_unmark(horace_t *horace, const char *id, const char *what);
 
 /* Brings the bytes to where the catalogue says they are, and takes the mark away. */
-void work_move(horace_t *horace, const record_t *record);
+void work_move(horace_t *horace, const record_t *record, store_stop_t stop);
 
 /* Removes the file, where it is still as the catalogue knows it, its versions, all that is known of it and
  * the mark. */

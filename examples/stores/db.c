@@ -154,6 +154,11 @@ int64_t db_int(const db_row_t *row, int column) {
   return row->asked->driver->integer(row, column);
 }
 
+bool db_on_int(const db_row_t *row, void *arg) {
+  *(int64_t *)arg = db_int(row, 0);
+  return false;
+}
+
 bool db_bool(const db_row_t *row, int column) {
   return row->asked->driver->boolean(row, column);
 }

@@ -109,6 +109,8 @@ bool db_id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]);
 
 /* Gets each row; false: no more are wanted. May not use the connection. */
 typedef bool (*db_row_cb)(const db_row_t *row, void *arg);
+/* One that takes the one number of an answer; arg is an int64_t *. */
+bool db_on_int(const db_row_t *row, void *arg);
 
 /* Runs a statement of the plan and gives its rows to cb. params NULL: none; cb NULL: rows are passed over;
  * *changed, which may be NULL: how many rows were inserted, updated or deleted. what: "storing", for the log.
