@@ -638,6 +638,12 @@ class Collections(Case):
                                  ({"limit": "all"}, "limit")):  # fmt: skip
             await self.assert_refused("horace_list_collections", arguments, words)
 
+    async def test_one_that_is_called_as_another_ones_id(self):
+        one = await self.caller.call("horace_create_collection", {"name": "one", "description": "first"})
+        other = await self.caller.call("horace_create_collection", {"name": one["collection_id"]})
+        self.assertNotEqual(other["collection_id"], one["collection_id"])
+        self.assertEqual((other["name"], other["description"]), (one["collection_id"], None))
+
     async def test_an_unknown_file_changes_nothing(self):
         known = await self.new("a")
         await self.collect("old", description="as it was")
@@ -1159,12 +1165,31 @@ class Settings(AsyncCase):
                     said = self.assert_ends(name, **storage | {name: value})
                     (problem,) = [line for line in said.splitlines() if name in line]
                     self.assertIn(value, problem)
+            self.assert_ends("it has to be a directory of its own", HORACE_STORAGE_PATH="/")
             file = horace.directory / "file"
             file.write_text("no directory, and no database" * 1000)
             for path in (file, file / "below", horace.directory / "no" / "parent"):
                 self.assert_ends(f'HORACE_STORAGE_PATH "{path}"', HORACE_STORAGE_PATH=str(path))
             for path in (file, horace.directory / "missing" / "horace.db", horace.directory):
                 self.assert_ends(f'the database "{path}" cannot be used', HORACE_DB_PATH=str(path), **storage)
+
+    async def test_paths_as_the_operator_spells_them(self):
+        with Horace() as horace:
+            link = horace.directory / "link"
+            link.symlink_to(horace.storage)
+            (horace.files / "a").write_text("text")
+            horace.settings["HORACE_STORAGE_PATH"] = f"{link}/"
+            horace.restart()
+            async with Caller(horace.url) as caller:
+                for path in ("a", f"{link}/files/a", f"{horace.files}/a"):
+                    await caller.call("horace_register_file", {"file_path": path, "metadata": {}})
+                found = await caller.call("horace_search_files", {})
+                self.assertEqual([row["path"] for row in found["results"]], [f"{horace.files}/a"])
+
+    async def test_what_is_kept_is_no_business_of_others(self):
+        with Horace() as horace:
+            for name in (".horace_versions", ".horace_archive", ".horace_work"):
+                self.assertEqual((horace.storage / name).stat().st_mode & 0o007, 0, name)
 
     async def test_a_second_one_on_the_same_storage(self):
         with Horace() as horace:
