@@ -241,14 +241,14 @@ int storage_look(const storage_t *storage, const char *path) {
     return SPOT_FREE;
   if (parent < 0)
     return parent == -ENOTDIR || parent == -ELOOP ? SPOT_OTHER : parent;
-  int code = faccessat(parent, ".", W_OK | X_OK, AT_EACCESS);
-  if (code == 0)
-    code = fstatat(parent, name, &about, AT_SYMLINK_NOFOLLOW);
-  code = code == 0 ? 0 : -errno;
+  int spot;
+  if (faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) != 0 ||
+      fstatat(parent, name, &about, AT_SYMLINK_NOFOLLOW) != 0)
+    spot = -errno;
+  else
+    spot = S_ISREG(about.st_mode) ? SPOT_FILE : SPOT_OTHER;
   close(parent);
-  if (code != 0)
-    return code == -ENOENT ? SPOT_FREE : code;
-  return S_ISREG(about.st_mode) ? SPOT_FILE : SPOT_OTHER;
+  return spot == -ENOENT ? SPOT_FREE : spot;
 }
 
 /* ---- Names ---- */
