@@ -6,23 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+MCP_PRINTF(4, 0)
+static void say(trouble_t *trouble, const char *error_code, bool retry, const char *format, va_list args) {
+  vsnprintf(trouble->text, sizeof trouble->text, format, args);
+  trouble->error_code = error_code;
+  trouble->retry = retry;
+}
+
 bool trouble_say(trouble_t *trouble, const char *error_code, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(trouble->text, sizeof trouble->text, format, args);
+  say(trouble, error_code, false, format, args);
   va_end(args);
-  trouble->error_code = error_code;
-  trouble->retry = false;
   return false;
 }
 
 bool trouble_retry(trouble_t *trouble, const char *error_code, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  vsnprintf(trouble->text, sizeof trouble->text, format, args);
+  say(trouble, error_code, true, format, args);
   va_end(args);
-  trouble->error_code = error_code;
-  trouble->retry = true;
   return false;
 }
 
