@@ -8,6 +8,7 @@
 
 /* What is counted as an error, by store_code. */
 static const char *const kinds[] = {[STORE_BUSY] = "busy", [STORE_SLOW] = "slow", [STORE_FAILED] = "failed"};
+static const char *const all_kinds[] = {"busy", "slow", "failed", NULL};
 
 void health_init(health_t *health, const char *component, bool well) {
   *health = (health_t){.component = component,
@@ -31,26 +32,32 @@ static void tell(health_t *health) {
     worked(health);
 }
 
-static mcp_metric_t *metric(const health_t *health, int type, const char *name, const char *help,
-                            const char *label) {
-  char full[96];
-  snprintf(full, sizeof full, "%s_store_%s", health->component, name);
-  return health->server != NULL ? mcp_server_metric(health->server, type, full, help, label) : NULL;
+typedef struct metric_name {
+  char text[96];
+} metric_name_t;
+
+static metric_name_t name(const health_t *health, const char *what) {
+  metric_name_t made;
+  snprintf(made.text, sizeof made.text, "%s_store_%s", health->component, what);
+  return made;
+}
+
+static void make_metrics(health_t *health) {
+  health->errors = mcp_server_counter(health->server, name(health, "errors_total").text,
+                                      "Work that the store did not do, by kind.", "kind", all_kinds);
+  health->failing_now = mcp_server_metric(health->server, MCP_GAUGE, name(health, "failing").text,
+                                          "1 while the store does not work, as /readyz says, else 0.", NULL);
+  health->well_at =
+      mcp_server_metric(health->server, MCP_GAUGE, name(health, "worked_timestamp_seconds").text,
+                        "When work in the store, or a check of it, last succeeded.", NULL);
 }
 
 void health_tell(health_t *health, mcp_server_t *server) {
   pthread_mutex_lock(&health->mutex);
   health->server = server;
-  health->errors =
-      metric(health, MCP_COUNTER, "errors_total", "Work that the store did not do, by kind.", "kind");
-  health->failing_now =
-      metric(health, MCP_GAUGE, "failing", "1 while the store does not work, as /readyz says, else 0.", NULL);
-  health->well_at = metric(health, MCP_GAUGE, "worked_timestamp_seconds",
-                           "When work in the store, or a check of it, last succeeded.", NULL);
-  for (int code = 0; code <= STORE_FAILED; code++) {
-    if (kinds[code] != NULL) /* there from the start, so that a scraper sees it rise */
-      mcp_metric_add(health->errors, kinds[code], 0);
-  }
+  health->errors = health->failing_now = health->well_at = NULL;
+  if (server != NULL)
+    make_metrics(health);
   tell(health);
   pthread_mutex_unlock(&health->mutex);
 }
