@@ -10,14 +10,13 @@ import resource
 import shutil
 import sqlite3
 import subprocess
-import threading
 import time
 import unittest
 
 from caller import Caller, CallError
 from horace import ON_POSTGRESQL, Horace, info, look, refused
 from postgresql import programs, psql, psql_environment
-from services import AsyncCase, is_ready, main, until
+from services import AsyncCase, is_ready, main, meanwhile, until
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
@@ -156,24 +155,16 @@ class Damaged(Case):
 
 
 class Sizes(Case):
-    @contextlib.contextmanager
     def growing(self, path):
         """By a MiB a thousand times a second, in a thread, until the end."""
-        ended = threading.Event()
 
-        def run():
+        def run(ended):
             size = os.stat(path).st_size
             while not ended.wait(0.001) and size < 16 << 30:
                 size += 1 << 20
                 os.truncate(path, size)
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return meanwhile(run)
 
     def make_sparse(self, name, size):
         (self.files / name).touch()

@@ -7,14 +7,13 @@ import ctypes
 import os
 import socket
 import stat
-import threading
 import time
 import unittest
 
 from caller import Caller, CallError
 from disk import SmallDisk, own_mounts
 from horace import ARCHIVE, FILES, VERSIONS, Horace, info, look, records, refused
-from services import AsyncCase, Place, finished, main
+from services import AsyncCase, Place, finished, main, meanwhile
 
 SECRET = b"SECRET of somebody else\n" * 1000
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -293,22 +292,17 @@ class Races(Case):
     @contextlib.contextmanager
     def exchanging(self, one, other):
         """Again and again, in a thread, until the end."""
-        ended, times = threading.Event(), 0
+        times = 0
 
-        def run():
+        def run(ended):
             nonlocal times
             while not ended.is_set():
                 with contextlib.suppress(FileNotFoundError):  # it is archived at the moment
                     self.exchange(one, other)
                     times += 1
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
+        with meanwhile(run):
             yield
-        finally:
-            ended.set()
-            thread.join()
         self.assertGreater(times, 10)
 
     async def race(self, name, one, other):

@@ -14,7 +14,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 import unittest
 import uuid
@@ -24,7 +23,7 @@ from caller import Caller, CallError, ask, connect, request, tool_call
 from disk import SmallDisk
 from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
 from postgresql import Postgresql, programs, psql
-from services import INHERITED, PROGRAMS, REPORT, AsyncCase, System, finished, free_port, http_get, main, until, wait_ready
+from services import INHERITED, PROGRAMS, REPORT, AsyncCase, System, finished, free_port, http_get, main, meanwhile, until, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
@@ -834,12 +833,11 @@ class Large(Case):
 class Busy(Case):
     SIZE, CHUNK, LETTERS = 8 << 20, 64 << 10, b"abcdefgh"
 
-    @contextlib.contextmanager
     def writing(self, path, mapped):
         """A thread that fills a file with one letter after the other, from its beginning, at times with a pause."""
-        ended, chance = threading.Event(), random.Random(1)
+        chance = random.Random(1)
 
-        def run():
+        def run(ended):
             with open(path, "r+b", buffering=0) as file, mmap.mmap(file.fileno(), self.SIZE) as memory:
                 while not ended.is_set():
                     for letter in self.LETTERS:
@@ -850,13 +848,7 @@ class Busy(Case):
                             os.pwrite(file.fileno(), bytes([letter]) * self.SIZE, 0)
                         ended.wait(chance.choice((0, 0, 0.1)))
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+        return meanwhile(run)
 
     def assert_state(self, data):
         """Of one moment: one letter, or one that has been written over a part of the letter before. In which order the

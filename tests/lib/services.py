@@ -11,6 +11,7 @@ are started on the main thread only.
 By hand: PYTHONPATH=tests/lib TEST_BUILD=build /usr/bin/python3 tests/system/test_http.py [-v] [NAME]...
 """
 import asyncio
+import contextlib
 import fcntl
 import os
 import random
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -53,6 +55,19 @@ STOP_S = 10
 REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 # What npm says where there is no network, or none that it trusts.
 NO_REGISTRY = re.compile(r"\b(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|\w*CERT\w*|UNABLE_TO_\w+)\b")
+
+
+@contextlib.contextmanager
+def meanwhile(run):
+    """Has run(ended) at work in a thread until the end, of which the event tells it."""
+    ended = threading.Event()
+    thread = threading.Thread(target=run, args=(ended,))
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def until(condition, what, seconds=START_S):
