@@ -550,8 +550,8 @@ void mcp__call_run(mcp_call_t *call) {
   call->arena.max =
       SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
   link_call(call);
-  if (call->server->calls > MCP__MAX_CALLS) {
-    end_busy(call, "busy, retry later");
+  if (call->server->stopping || call->server->calls > MCP__MAX_CALLS) {
+    end_busy(call, call->server->stopping ? "the server is stopping, retry later" : "busy, retry later");
     return;
   }
   mcp__event_call_started(call);

@@ -526,7 +526,7 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
 
 /* Goes on with what was read before the pause, once there is room for more calls and output. */
 static void try_resume(mcp__conn_t *conn) {
-  if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn) || conn->server->stopping)
+  if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn))
     return;
   mcp__ws_pause(&conn->ws, false);
   mcp__buf_t input = conn->input;
@@ -756,6 +756,4 @@ void mcp__conn_stop(mcp__conn_t *conn, bool at_once) {
     close_now(conn);
   else if (conn->state == MCP__CONN_OPEN && (at_once || conn->in_flight == 0))
     close_with(conn, MCP__CLOSE_RESTART, "the server is stopping");
-  else if (conn->state == MCP__CONN_OPEN)
-    mcp__stream_read(&conn->stream, false); /* no new calls: those in flight are waited for */
 }

@@ -373,9 +373,10 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 /* The port in use, also after port 0; before start the one given to new. */
 int mcp_server_port(const mcp_server_t *server);
 
-/* Stops: accepts nothing more, lets calls in flight finish within the shutdown timeout, closes connections
- * with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Nonzero: cb never
- * fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended by then must
+/* Stops: accepts no more connections, lets calls in flight finish within the shutdown timeout, closes connections
+ * with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Calls that arrive
+ * meanwhile are not begun and get the error "the server is stopping, retry later" (-32000, with data.retry true).
+ * Log lines that are left are then shipped, for as long again, while Godot takes them. Nonzero: cb never fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended by then must
  * still be ended; their memory lives until they are. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
 int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);

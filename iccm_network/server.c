@@ -526,6 +526,7 @@ static void fit_descriptors(mcp_server_t *server) {
 }
 
 static void check_stop(mcp_server_t *server);
+static void on_tick(uv_timer_t *timer);
 
 /* All calls that are older than age_ms, or where that is 0 all. Those that handlers never end stay in the
  * list. */
@@ -549,6 +550,13 @@ static void listen_again(mcp_server_t *server) {
   mcp_log(MCP_LOG_INFO, server->name, "listening again on port %d", port);
 }
 
+/* Connections without a call in flight are closed once the loop has turned twice since the stop: requests
+ * that had arrived by then have been read and get an answer. */
+static void settle_stop(mcp_server_t *server) {
+  server->settled = ++server->stop_ticks > 1;
+  uv_timer_start(&server->tick, on_tick, server->settled ? MCP__TICK_MS : MCP__STOP_TICK_MS, MCP__TICK_MS);
+}
+
 static void on_tick(uv_timer_t *timer) {
   mcp_server_t *server = timer->data;
   uint64_t now_ms = uv_now(server->loop);
@@ -563,6 +571,8 @@ static void on_tick(uv_timer_t *timer) {
     next = conn->next;
     mcp__conn_tick(conn, now_ms);
   }
+  if (server->stopping && !server->settled)
+    settle_stop(server);
   check_stop(server);
 }
 
@@ -640,7 +650,7 @@ static void one_closed(mcp_server_t *server) {
   server->pool = NULL;
   mcp__event_server(server, "Server stopped");
   if (server->logger != NULL)
-    mcp__logger_stop(server->logger, on_logger_stopped, server);
+    mcp__logger_stop(server->logger, server->shutdown_timeout_ms, on_logger_stopped, server);
   else
     on_logger_stopped(server);
 }
@@ -684,7 +694,8 @@ static void check_stop(mcp_server_t *server) {
   bool patience_over = waited_ms >= server->shutdown_timeout_ms;
   if (patience_over)
     time_out_calls(server, 0, "the server is stopping");
-  stop_conns(server, patience_over);
+  if (patience_over || server->settled)
+    stop_conns(server, patience_over);
   if (server->conns == NULL &&
       (server->oldest == NULL || waited_ms >= server->shutdown_timeout_ms + CANCELLED_GRACE_MS))
     close_handles(server);
@@ -715,6 +726,9 @@ int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
   server->on_stopped = cb;
   server->on_stopped_arg = arg;
   close_listeners(server);
+  server->settled = false;
+  server->stop_ticks = 0;
+  uv_timer_start(&server->tick, on_tick, MCP__STOP_TICK_MS, MCP__TICK_MS);
   check_stop(server);
   return 0;
 }

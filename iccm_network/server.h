@@ -29,6 +29,7 @@ enum {
   MCP__WRITE_STALL_MS = 30000,
   MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
   MCP__DRAIN_MS = 1000,  /* input is discarded that long after a close, else the peer sees a reset instead */
+  MCP__STOP_TICK_MS = 1,
   MCP__MAX_IN_FLIGHT = 64,
   MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
   MCP__MAX_HANDSHAKES = 128,
@@ -180,6 +181,8 @@ struct mcp_server {
   int open_handles;
   uint64_t second, second_ms; /* a number, and when it began: two ticks each */
   uint64_t stop_ms;
+  unsigned stop_ticks; /* so many since the stop, until … */
+  bool settled;        /* … what had arrived before it has been read */
   mcp_server_cb on_stopped;
   void *on_stopped_arg;
 };
