@@ -59,7 +59,9 @@ struct mcp__logger {
   bool connected, complained, ending;
   bool waits; /* has said that Godot is not there */
   bool stopping;
-  uint64_t pause_until_ms, flush_until_ms, farewell_ms;
+  uint64_t pause_until_ms, farewell_ms;
+  uint64_t flush_ms; /* the limit of a stop, which the owner sets before it wakes the thread */
+  uint64_t flush_until_ms, silence_until_ms;
   mcp__buf_t out; /* for stderr, formatted */
   mcp__buf_t memory;
   flight_t flights[MCP__LOGGER_IN_FLIGHT];
@@ -287,12 +289,21 @@ static bool is_final(int status) { /* asking again would bring the same answer *
          status == MCP_ETOOBIG || status == MCP_EANSWER || status == MCP_PARSE_ERROR;
 }
 
+static uint64_t at_least(uint64_t ms) {
+  return ms > MCP__LOGGER_FLUSH_MS ? ms : MCP__LOGGER_FLUSH_MS;
+}
+
+static void note_progress(mcp__logger_t *logger) {
+  logger->silence_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms / 3);
+}
+
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   flight_t *flight = arg;
   mcp__logger_t *logger = flight->logger;
   (void)client;
   if (result->status == 0 && !result->is_error) {
     atomic_fetch_add(&logger->shipped_count, 1);
+    note_progress(logger);
     land(flight);
   } else if (is_final(result->status) ||
              (result->status == MCP_INTERNAL_ERROR && ++flight->broken == MAX_BROKEN)) {
@@ -439,7 +450,8 @@ static void on_turn(uv_timer_t *timer) {
   uint64_t now_ms = uv_now(&logger->loop);
   show(logger);
   ship(logger);
-  if (logger->stopping && !logger->ending && (is_empty(logger) || now_ms >= logger->flush_until_ms))
+  if (logger->stopping && !logger->ending &&
+      (is_empty(logger) || now_ms >= logger->flush_until_ms || now_ms >= logger->silence_until_ms))
     end(logger);
   else if (logger->ending && now_ms >= logger->farewell_ms)
     send_done(logger); /* a name is still being looked up, say: whoever stops need not wait for it */
@@ -448,13 +460,15 @@ static void on_turn(uv_timer_t *timer) {
 static void on_wake(uv_async_t *wake) {
   mcp__logger_t *logger = wake->data;
   logger->stopping = true;
-  logger->flush_until_ms = uv_now(&logger->loop) + MCP__LOGGER_FLUSH_MS;
+  logger->flush_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms);
+  note_progress(logger);
   uv_timer_start(&logger->turn, on_turn, 0, BUSY_TURN_MS);
 }
 
 static void *thread_main(void *arg) {
   mcp__logger_t *logger = arg;
   quiet = true;
+  pthread_setname_np(pthread_self(), "mcp-log");
   uv_run(&logger->loop, UV_RUN_DEFAULT);
   close_loop(logger);
   atomic_store(&logger->finished, true);
@@ -609,7 +623,8 @@ mcp__logger_t *mcp__logger_new(uv_loop_t *loop, const char *component, const cha
   return NULL;
 }
 
-void mcp__logger_stop(mcp__logger_t *logger, void (*cb)(void *arg), void *arg) {
+void mcp__logger_stop(mcp__logger_t *logger, uint64_t limit_ms, void (*cb)(void *arg), void *arg) {
+  logger->flush_ms = limit_ms;
   logger->on_stopped = cb;
   logger->arg = arg;
   leave_registry(logger);

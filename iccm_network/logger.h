@@ -15,7 +15,7 @@ enum {
       1000, /* for name, TCP, upgrade and initialize together; then again, ever more slowly */
   MCP__LOGGER_CALL_MS = 10000,
   MCP__LOGGER_PAUSE_MS = 1000,   /* after Godot has said that it cannot take a line now */
-  MCP__LOGGER_FLUSH_MS = 1000,   /* for what is left when it stops */
+  MCP__LOGGER_FLUSH_MS = 1000,   /* for what is left when it stops, where no longer limit is given */
   MCP__LOGGER_FAREWELL_MS = 500, /* and for its connection to close: nobody waits any longer */
   MCP__LOGGER_IN_FLIGHT = 64     /* lines on their way; a server takes no more from one connection at once */
 };
@@ -26,10 +26,11 @@ typedef struct mcp__logger mcp__logger_t;
  * shipped. NULL: no memory or no thread; lines are shown as they are made then. */
 mcp__logger_t *mcp__logger_new(uv_loop_t *loop, const char *component, const char *version, const char *url);
 
-/* Shows and ships what is left, within MCP__LOGGER_FLUSH_MS, then calls cb once from the loop, at the latest
- * MCP__LOGGER_FAREWELL_MS after that. Lines that come meanwhile are shown as they are made. The memory goes
- * with the last hold, of which the one by new is released by this. */
-void mcp__logger_stop(mcp__logger_t *logger, void (*cb)(void *arg), void *arg);
+/* Shows and ships what is left, then calls cb once from the loop. Shipping ends after limit_ms, or once Godot
+ * has taken nothing for a third of that (each at least MCP__LOGGER_FLUSH_MS); cb comes at the latest
+ * MCP__LOGGER_FAREWELL_MS later. Lines that come meanwhile are shown as they are made. The memory goes with
+ * the last hold, of which the one by new is released by this. */
+void mcp__logger_stop(mcp__logger_t *logger, uint64_t limit_ms, void (*cb)(void *arg), void *arg);
 
 mcp__logger_t *mcp__logger_hold(mcp__logger_t *logger); /* NULL is fine, also for … */
 void mcp__logger_release(mcp__logger_t *logger);        /* any thread */

@@ -4,6 +4,7 @@
  * when the process exits. A handler that never returns cannot be ended from outside; so that it holds up
  * nobody, a thread that is at work is let go: what the pool shares with it is freed by the last one that
  * leaves. */
+#define _GNU_SOURCE /* pthread_setname_np() */
 #include "pool.h"
 
 #include <pthread.h>
@@ -58,6 +59,7 @@ static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the p
 static void *thread_main(void *arg) {
   thread_t *thread = arg;
   mcp__pool_t *pool = thread->pool;
+  pthread_setname_np(pthread_self(), "mcp-pool");
   uv_mutex_lock(&pool->mutex);
   for (mcp__job_t *job; (job = take(pool)) != NULL;) {
     thread->at_work = true;
