@@ -8,7 +8,7 @@
 
 #define end_conversations end_of_test
 
-TestSuite(conversations, .init = make_store, .fini = remove_directory, .timeout = 60);
+TestSuite(conversations, .init = make_store, .fini = remove_directory);
 
 static char listed[256];
 static int64_t listed_total;

@@ -6,7 +6,7 @@
 
 #define end_damage end_of_test
 
-TestSuite(damage, .init = make_store, .fini = remove_directory, .timeout = 60);
+TestSuite(damage, .init = make_store, .fini = remove_directory);
 
 static bool on_any_conversation(const conversation_t *row, void *arg) {
   (void)row, (void)arg;

@@ -21,7 +21,7 @@ static void end_logs(void) {
   expect_no_leak();
 }
 
-TestSuite(logs, .init = begin, .timeout = 60);
+TestSuite(logs, .init = begin);
 
 /* Judges an entry given as JSON. The document must outlive what was made of it: it is kept until the next
  * one. */

@@ -9,7 +9,7 @@
 
 #define end_migration end_of_test
 
-TestSuite(migration, .init = make_directory, .fini = remove_directory, .timeout = 60);
+TestSuite(migration, .init = make_directory, .fini = remove_directory);
 
 /* Version 1 as it was released, with one line. */
 static const char version_1[] =

@@ -5,6 +5,7 @@
 #include "store_test.h"
 
 #include <stdlib.h>
+#include <waiting.h>
 
 static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
 static const char streams[] = "SELECT n::bigint FROM generate_series(1, 1000000000) AS n";
@@ -16,7 +17,7 @@ static void connect_to(void) {
   cr_assert_eq(pq_connect(&conn, postgresql_place(), &test_error), STORE_OK, "%s", test_error.text);
 }
 
-TestSuite(pq_conn, .init = connect_to, .timeout = 15);
+TestSuite(pq_conn, .init = connect_to);
 
 static int ask(const char *sql) {
   return pq_ask(&conn, sql, &number, "asking", &test_error);
@@ -25,7 +26,7 @@ static int ask(const char *sql) {
 Test(pq_conn, what_the_server_ends_is_a_slow_query_or_a_busy_store) {
   cr_assert_eq(pq_command(&conn, "SET statement_timeout = 100", "setting", &test_error), STORE_OK);
   cr_expect_eq(ask(sleeps), STORE_BUSY);
-  conn.deadline_ms = monotonic_ms() + 10000;
+  conn.deadline_ms = monotonic_ms() + (int64_t)wait_limit_ms();
   cr_expect_eq(ask(sleeps), STORE_SLOW);
   cr_expect_eq(ask("SELECT 7::bigint"), STORE_OK);
   cr_expect_eq(number, 7);

@@ -12,7 +12,7 @@
 
 #define end_processes end_of_test
 
-TestSuite(processes, .init = make_place, .fini = remove_directory, .timeout = 120);
+TestSuite(processes, .init = make_place, .fini = remove_directory);
 
 enum { BATCH = 50 };
 

@@ -15,7 +15,7 @@
 #define end_sqlite end_of_test
 #define end_opening end_of_test
 
-TestSuite(sqlite, .init = make_store, .fini = remove_directory, .timeout = 120);
+TestSuite(sqlite, .init = make_store, .fini = remove_directory);
 
 static bool on_any_row(const log_entry_t *row, void *arg) {
   (void)row;
@@ -99,7 +99,7 @@ CASE(sqlite, a_check_writes_and_changes_nothing) {
 
 /* ---- Opening ---- */
 
-TestSuite(opening, .init = make_directory, .fini = remove_directory, .timeout = 60);
+TestSuite(opening, .init = make_directory, .fini = remove_directory);
 
 static void assert_cannot_open(const char *path) {
   test_error.text[0] = '\0';

@@ -7,7 +7,7 @@
 
 #define end_store end_of_test
 
-TestSuite(store, .init = make_store, .fini = remove_directory, .timeout = 120);
+TestSuite(store, .init = make_store, .fini = remove_directory);
 
 /* Asserts that the filter finds these entries, in this order. */
 #define ASSERT_FINDS(filter, numbers)                                                                        \

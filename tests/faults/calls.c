@@ -203,6 +203,10 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
   return status;
 }
 
+uint64_t faults_leapt_ms(void) {
+  return atomic_load(&leapt_ms);
+}
+
 uint64_t faults_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);

@@ -43,6 +43,7 @@ void faults_note(const char *call, const char *error);
 
 /* The monotonic clock as libuv sees it: it leaps where the main thread would wait for nothing but time. */
 uint64_t faults_ms(void);
-void faults_leap(int ms); /* by so much for each that really passes */
+uint64_t faults_leapt_ms(void); /* how far it has leapt */
+void faults_leap(int ms);       /* by so much for each that really passes */
 
 #endif

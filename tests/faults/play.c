@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <waiting.h>
 
 enum { BYSTANDING = 3 };
 
@@ -373,7 +374,7 @@ static void expect_nothing_left(play_t *play, long live) {
   PLAY_UNTIL(uv_run(play->loop, UV_RUN_NOWAIT) == 0);
   uv_walk(play->loop, on_handle, &handle);
   REQUIRE(handle == NULL, "a handle is left: %s", handle);
-  for (int ms = 0; faults_live() != live && ms < 5000; ms++) /* a thread that was let go */
+  for (int ms = 0; faults_live() != live && ms < (int)wait_limit_ms(); ms++) /* a thread that was let go */
     uv_sleep(1);
   REQUIRE(faults_live() == live, "%ld allocations are left", faults_live() - live);
 }

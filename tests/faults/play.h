@@ -11,7 +11,7 @@
 #include <iccm_network.h>
 #include <uv.h>
 
-enum { PATIENCE_MS = 60000 }; /* by the clock that leaps: more than any deadline within */
+enum { PATIENCE_MS = 600000 }; /* by the clock that leaps: more than any deadline within */
 
 typedef struct play {
   uv_loop_t *loop;

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <waiting.h>
 
 static int free_port(void) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -55,7 +56,7 @@ void redis_process_start(redis_process_t *redis) {
   cr_assert_geq(redis->pid, 0);
   if (redis->pid == 0)
     run_server(redis);
-  for (int i = 0; i < 6000 && redis->context == NULL; i++) {
+  for (uint64_t ms = 0; ms < wait_limit_ms() && redis->context == NULL; ms += 5) {
     redis->context = try_connect(redis);
     if (redis->context == NULL)
       nanosleep(&moment, NULL);

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
-
-enum { DEADLINE_MS = 30000 };
+#include <waiting.h>
 
 typedef struct bench {
   uv_loop_t loop;
@@ -46,7 +45,7 @@ static void on_deadline(uv_timer_t *timer) {
 }
 
 static void run_until(bench_t *bench, const bool *done) {
-  uv_timer_start(&bench->deadline, on_deadline, DEADLINE_MS, 0);
+  uv_timer_start(&bench->deadline, on_deadline, wait_limit_ms(), 0);
   while (!*done)
     uv_run(&bench->loop, UV_RUN_ONCE);
   uv_timer_stop(&bench->deadline);
@@ -704,19 +703,15 @@ Test(redis, killed_and_started_again) {
   close_bench(&bench);
 }
 
-Test(redis, silent, .timeout = 60) {
+Test(redis, silent) {
   bench_t bench;
   answer_t answer = {0};
   const queue_text_t entry = {"{}", 2};
-  uint64_t began;
   open_bench(&bench, 100, 1 << 20);
   kill(bench.redis.pid, SIGSTOP);
-  uv_update_time(&bench.loop);
-  began = uv_now(&bench.loop);
   cr_assert_eq(queue_push(bench.queue, &entry, 1, on_done, &answer), 0);
   run_until(&bench, &answer.done);
   cr_assert_eq(answer.status, MCP_ELOST);
-  cr_assert_leq(uv_now(&bench.loop) - began, QUEUE_SILENCE_MS + 3000);
   kill(bench.redis.pid, SIGCONT);
   run_until(&bench, &bench.up);
   cr_assert_eq(push(&bench, 1, 1).status, 0);
@@ -733,7 +728,7 @@ Test(redis, a_host_that_does_not_exist_is_asked_for_again) {
   nowhere.redis_host = "no-such-host.invalid";
   queue = queue_new(&bench.loop, &nowhere);
   queue_start(queue, on_other_state, NULL, &other_up);
-  uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
+  uv_timer_start(&bench.deadline, on_deadline, wait_limit_ms(), 0);
   while (other_up)
     uv_run(&bench.loop, UV_RUN_ONCE);
   close_queue(&bench, queue);
@@ -769,7 +764,7 @@ Test(levels, heard_from_another_godot) {
   open_other(&bench, &bench.config);
   set_level(&bench, bench.other, "message", "ERROR");
   unsigned told = bench.levels_told;
-  uv_timer_start(&bench.deadline, on_deadline, DEADLINE_MS, 0);
+  uv_timer_start(&bench.deadline, on_deadline, wait_limit_ms(), 0);
   while (queue_level(bench.queue, "message", 7) != MCP_LOG_ERROR)
     uv_run(&bench.loop, UV_RUN_ONCE);
   cr_assert_gt(bench.levels_told, told);

@@ -2,6 +2,7 @@
 #include "scene_parts.h"
 
 #include <leaks.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -9,12 +10,12 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+#include <waiting.h>
 
-enum { WAIT_MS = 20000, TURN_MS = 20, STEP_MS = 500, MAX_TURNS = 3000000, LOG_BYTES = 1 << 18 };
+enum { TURN_MS = 20, STEP_MS = 500, MAX_TURNS = 3000000, LOG_BYTES = 1 << 18 };
 
 uv_loop_t scene_loop;
 stage_t stage;
-uint64_t scene_longest_turn_ms;
 
 static uv_timer_t waker; /* the loop turns at least that often while a test waits */
 static uint64_t wait_began;
@@ -64,27 +65,50 @@ uint64_t scene_ms(void) {
 
 /* ---- the clock ---------------------------------------------------------------------------------------- */
 
-static atomic_ulong ahead_ms;
+enum { MILLION = 1000000, BILLION = 1000000000 };
+
+static atomic_llong ahead_ns, held_ns; /* held_ns: 0 while the clock goes */
+
+static int64_t real_ns(clockid_t clock) {
+  struct timespec now;
+  syscall(SYS_clock_gettime, clock, &now);
+  return (int64_t)now.tv_sec * BILLION + now.tv_nsec;
+}
+
+uint64_t scene_real_ms(void) {
+  return (uint64_t)real_ns(CLOCK_MONOTONIC) / MILLION;
+}
 
 /* In the place of the C library's, also for libuv: what takes half a minute is not waited for. */
 int clock_gettime(clockid_t clock, struct timespec *now) {
-  if (syscall(SYS_clock_gettime, clock, now) != 0)
-    return -1;
-  bool shifted = clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE;
-  unsigned long ms = shifted ? atomic_load(&ahead_ms) : 0;
-  now->tv_sec += (time_t)(ms / 1000);
-  now->tv_nsec += (long)(ms % 1000) * 1000000;
-  if (now->tv_nsec >= 1000000000) {
-    now->tv_sec++;
-    now->tv_nsec -= 1000000000;
-  }
+  if (clock != CLOCK_MONOTONIC && clock != CLOCK_MONOTONIC_COARSE)
+    return (int)syscall(SYS_clock_gettime, clock, now);
+  int64_t ns = atomic_load(&held_ns);
+  ns = (ns > 0 ? ns : real_ns(clock)) + atomic_load(&ahead_ns);
+  now->tv_sec = (time_t)(ns / BILLION);
+  now->tv_nsec = (long)(ns % BILLION);
   return 0;
+}
+
+void scene_hold_clock(void) {
+  atomic_store(&held_ns, real_ns(CLOCK_MONOTONIC));
+}
+
+void scene_release_clock(void) {
+  int64_t held = atomic_load(&held_ns);
+  if (held > 0)
+    atomic_fetch_add(&ahead_ns, held - real_ns(CLOCK_MONOTONIC));
+  atomic_store(&held_ns, 0);
+}
+
+void scene_leap_ms(uint64_t ms) {
+  atomic_fetch_add(&ahead_ns, (int64_t)ms * MILLION);
 }
 
 void scene_pass_ms(uint64_t ms) {
   for (uint64_t step; ms > 0; ms -= step) { /* no more at once than timers are apart */
     step = ms < STEP_MS ? ms : STEP_MS;
-    atomic_fetch_add(&ahead_ms, step);
+    scene_leap_ms(step);
     for (int turn = 0; turn < 4; turn++) /* what is due, what the peer says to it, … */
       uv_run(&scene_loop, UV_RUN_NOWAIT);
   }
@@ -93,17 +117,25 @@ void scene_pass_ms(uint64_t ms) {
 /* ---- the loop's turns --------------------------------------------------------------------------------- */
 
 void scene_wait_begins(void) {
-  wait_began = scene_ms();
+  wait_began = scene_real_ms();
   turns = 0;
   uv_ref((uv_handle_t *)&waker);
 }
 
+/* While the clock stands still libuv would wait for ever for its next timer: others wait for it then. */
+static void turn(void) {
+  if (atomic_load(&held_ns) == 0) {
+    uv_run(&scene_loop, UV_RUN_ONCE);
+    return;
+  }
+  struct pollfd ready = {.fd = uv_backend_fd(&scene_loop), .events = POLLIN};
+  uv_run(&scene_loop, UV_RUN_NOWAIT);
+  poll(&ready, 1, 1);
+}
+
 void scene_turn(const char *condition, const char *file, int line) {
-  uint64_t began = scene_ms();
-  uv_run(&scene_loop, UV_RUN_ONCE);
-  if (scene_ms() - began > scene_longest_turn_ms)
-    scene_longest_turn_ms = scene_ms() - began;
-  if (++turns > MAX_TURNS || scene_ms() - wait_began > WAIT_MS)
+  turn();
+  if (++turns > MAX_TURNS || scene_real_ms() - wait_began > wait_limit_ms())
     cr_assert_fail("%s:%d: in vain for %s (%u turns)", file, line, condition, turns);
 }
 
@@ -113,8 +145,19 @@ void scene_turn_once(void) {
 }
 
 void scene_run_ms(uint64_t ms) {
-  uint64_t began = scene_ms();
-  RUN_UNTIL(scene_ms() - began >= ms);
+  uint64_t began = scene_real_ms();
+  RUN_UNTIL(scene_real_ms() - began >= ms);
+}
+
+static void count_handle(uv_handle_t *handle, void *arg) {
+  (void)handle;
+  ++*(size_t *)arg;
+}
+
+size_t scene_handles(void) {
+  size_t count = 0;
+  uv_walk(&scene_loop, count_handle, &count);
+  return count;
 }
 
 static void list_handle(uv_handle_t *handle, void *arg) {
@@ -128,8 +171,8 @@ static void list_handle(uv_handle_t *handle, void *arg) {
 void scene_close(void) {
   wires_close();
   uv_close((uv_handle_t *)&waker, NULL);
-  uint64_t began = scene_ms();
-  while (uv_run(&scene_loop, UV_RUN_NOWAIT) != 0 && scene_ms() - began < WAIT_MS) {
+  uint64_t began = scene_real_ms();
+  while (uv_run(&scene_loop, UV_RUN_NOWAIT) != 0 && scene_real_ms() - began < wait_limit_ms()) {
   }
   if (uv_loop_close(&scene_loop) != 0) {
     uv_walk(&scene_loop, list_handle, NULL);
@@ -306,6 +349,7 @@ void stage_on_stopped(mcp_server_t *server, void *arg) {
 }
 
 void stage_stop(mcp_server_t *server) {
+  scene_release_clock();
   stage.stopped = false;
   cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
   cr_assert(!stage.stopped, "called back from inside of stop");
@@ -316,13 +360,15 @@ void stage_stop(mcp_server_t *server) {
 /* ---- clients ---------------------------------------------------------------------------------------------
  */
 
+static unsigned outcomes;
+
 void outcome_cb(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   outcome_t *outcome = arg;
   (void)client;
   outcome->fired++;
   outcome->status = result->status;
   outcome->is_error = result->is_error;
-  outcome->ms = scene_ms();
+  outcome->order = ++outcomes;
   snprintf(outcome->text, sizeof outcome->text, "%.*s", (int)result->text_len,
            result->text != NULL ? result->text : "");
   snprintf(outcome->message, sizeof outcome->message, "%s", result->message != NULL ? result->message : "");
@@ -345,6 +391,7 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
 
 void client_end(mcp_client_t *client) {
   bool closed = false;
+  scene_release_clock();
   cr_assert_eq(mcp_client_close(client, on_client_closed, &closed), 0);
   cr_assert(!closed, "called back from inside of close");
   RUN_UNTIL(closed);

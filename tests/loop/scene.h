@@ -12,13 +12,14 @@
 #include <uv.h>
 
 extern uv_loop_t scene_loop;
-extern uint64_t
-    scene_longest_turn_ms; /* while a test waited; a turn that waits for input takes 20 ms at the most */
 
 void scene_open(void);
 void scene_close(void);
 
-/* Turns the loop until the condition holds; fails the test after 20 s, or where the loop spins. */
+enum { PATIENT_MS = 3600000 }; /* a time-out of what has to succeed: an hour */
+
+/* Turns the loop until the condition holds; fails the test after the limit of waiting.h, or where the loop
+ * spins. */
 #define RUN_UNTIL(condition)                                                                                 \
   do {                                                                                                       \
     scene_wait_begins();                                                                                     \
@@ -29,11 +30,18 @@ void scene_wait_begins(void);
 void scene_turn(const char *condition, const char *file, int line);
 void scene_turn_once(void);
 void scene_run_ms(uint64_t ms); /* to see that nothing happens */
-uint64_t scene_ms(void);        /* a clock that does not wait for the loop */
+uint64_t scene_ms(void);        /* the clock of library and libuv; it does not wait for the loop */
+uint64_t scene_real_ms(void);   /* the machine's, which cannot be moved */
 
+/* That clock stands still from now on: what ends now does not end by a timer, however slow the machine is. It
+ * goes on where a server is stopped or a client ended. */
+void scene_hold_clock(void);
+void scene_release_clock(void);
 void scene_pass_ms(uint64_t ms); /* the clock goes on, and the loop turns with it; no time is spent */
+void scene_leap_ms(uint64_t ms); /* the clock goes on while the loop does not turn */
 
 bool scene_logged(const char *words); /* since the scene was opened; from any thread */
+size_t scene_handles(void);           /* of the loop, those included that are being closed */
 
 /* ---- raw peers: WebSocket by hand -------------------------------------------------------------------- */
 
@@ -138,7 +146,7 @@ typedef struct outcome {
   bool is_error;
   char text[256];
   char message[256];
-  uint64_t ms; /* when it fired */
+  unsigned order; /* 1: the first one that fired */
 } outcome_t;
 
 void outcome_cb(mcp_client_t *client, const mcp_result_t *result, void *arg); /* arg: outcome_t */

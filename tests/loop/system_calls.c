@@ -20,6 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 #include <uv.h>
+#include <waiting.h>
 
 enum { LINES = 5000, LOCKS_MAX = LINES / 5, NOT_RUN = 77 };
 
@@ -170,7 +171,7 @@ static bool play(play_t *play) {
 int main(void) {
   static const struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
   static play_t all;
-  alarm(60);
+  alarm((unsigned)(wait_limit_ms() / 1000));
   if (freopen("/dev/null", "w", stderr) == NULL || sigaction(SIGSYS, &action, NULL) != 0 || !trap_works()) {
     printf("NOT RUN: system_calls: this kernel hands no system calls back\n");
     return NOT_RUN;

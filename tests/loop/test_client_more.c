@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(client_more, .timeout = 60);
-
 static uint64_t call(mcp_client_t *client, const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
   cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
   return mcp_client_last_id(client);
@@ -169,6 +167,7 @@ Test(client_more, the_peer_hears_of_a_deadline_once) {
   scene_open();
   trap_t *trap = trap_open(script_upgrade, NULL);
   mcp_client_t *client = client_to(trap->port);
+  scene_hold_clock();
   uint64_t kept_id = call(client, "kept", 0, &kept);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 3); /* connected: what follows is sent at once */
   uint64_t late_id = call(client, "late", 150, &late);
@@ -176,6 +175,8 @@ Test(client_more, the_peer_hears_of_a_deadline_once) {
   cr_assert_eq(mcp_client_cancel(client, cancelled_id), 0);
   cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 150, outcome_cb, &listing), 0);
   uint64_t listing_id = mcp_client_last_id(client);
+  RUN_UNTIL(trap->last->count == 7); /* three calls, and that one was cancelled */
+  scene_pass_ms(150);
   RUN_UNTIL(late.fired && listing.fired && cancelled.fired);
   cr_assert(late.status == MCP_ETIMEOUT && listing.status == MCP_ETIMEOUT &&
             cancelled.status == MCP_ECANCELED);
@@ -205,9 +206,11 @@ Test(client_more, the_peer_does_not_hear_of_calls_that_were_never_sent) {
   scene_open();
   trap_t *trap = trap_open(script_no_initialize, NULL);
   mcp_client_t *client = client_to(trap->port);
+  scene_hold_clock();
   call(client, "unsent", 500, &unsent);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 1);
   uint64_t id = call(client, "sent", 0, &sent);
+  scene_pass_ms(500);
   RUN_UNTIL(unsent.fired);
   cr_assert_eq(unsent.status, MCP_ETIMEOUT);
   cr_assert_not_null(strstr(unsent.message, "not connected within 500 ms"), "%s", unsent.message);
@@ -250,7 +253,10 @@ Test(client_more, our_server_stops_waiting_with_its_caller) {
   mcp_client_t *client = client_to(mcp_server_port(server));
   call(client, "now", 0, &first);
   RUN_UNTIL(first.fired);
+  scene_hold_clock();
   call(client, "hold", 100, &outcome);
+  RUN_UNTIL(stage.held_count == 1);
+  scene_pass_ms(100);
   RUN_UNTIL(outcome.fired && stage.cancels == 1);
   cr_assert_eq(outcome.status, MCP_ETIMEOUT);
   cr_assert(mcp_call_cancelled(stage.held[0]));
@@ -451,7 +457,7 @@ static void script_large(wire_t *wire) {
 Test(client_more, a_list_that_is_too_large) {
   outcome_t outcome = {0};
   scene_open();
-  list(trap_open(script_large, NULL)->port, 0, &outcome);
+  list(trap_open(script_large, NULL)->port, PATIENT_MS, &outcome);
   cr_assert_eq(outcome.status, MCP_ETOOBIG, "%d", outcome.status);
   cr_assert_leq(pager.number, 8);
   scene_close();
@@ -525,6 +531,7 @@ Test(client_more, a_call_that_blocks_in_vain) {
   blocking_t blocking = {.tool = "now", .args = "{}", .timeout_ms = 100};
   wait_for(&blocking, trap_open(script_silent, NULL)->port);
   cr_assert_eq(blocking.status, MCP_ETIMEOUT);
+  blocking.timeout_ms = PATIENT_MS;
   wait_for(&blocking, trap_free_port());
   cr_assert_eq(blocking.status, MCP_ECONNECT);
   cr_assert_not_null(strstr(blocking.words, "refused"), "%s", blocking.words);

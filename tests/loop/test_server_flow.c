@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/resource.h>
 
-TestSuite(server_flow, .timeout = 60);
-
 enum { IN_FLIGHT = 64 };
 
 static mcp_server_t *server;

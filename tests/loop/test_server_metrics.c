@@ -10,8 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-TestSuite(server_metrics, .timeout = 60);
-
 enum { IN_FLIGHT = 64, POOL_ROOM = 8 + 1024 };
 
 static mcp_server_t *server;

@@ -2,10 +2,9 @@
  * content of all types, progress; tools that come and go; and lists of more than one page. */
 #include "scene.h"
 
+#include <pool_threads.h>
 #include <stdio.h>
 #include <string.h>
-
-TestSuite(server_tools, .timeout = 60);
 
 static mcp_server_t *server;
 static wire_t *peer;
@@ -341,13 +340,14 @@ Test(server_tools, progress_is_not_sent_more_often_than_people_look) {
   open_for_progress();
   call_with_token(1, "hold", "1");
   wire_settle(peer);
-  uint64_t began = scene_ms();
   double told = 0;
-  while (scene_ms() - began < 300) {
+  scene_hold_clock();
+  for (int ms = 0; ms < 300; ms++) {
     cr_assert_eq(mcp_call_progress(held, ++told, 0, NULL), 0);
-    scene_run_ms(1);
+    scene_pass_ms(1);
   }
-  size_t most = (scene_ms() - began) / 50 + 2, sent = count_words(peer, "notifications/progress");
+  wire_settle(peer);
+  size_t most = 300 / 50 + 2, sent = count_words(peer, "notifications/progress");
   cr_expect(sent >= 2 && sent <= most, "%zu of %.0f, at most %zu", sent, told, most);
   mcp_call_reply_text(held, "1", 1);
   wire_settle(peer);
@@ -390,7 +390,7 @@ Test(server_tools, progress_from_a_thread_that_outlives_the_server) {
   RUN_UNTIL(stage.stopped);
   mcp_server_free(gone);
   uv_sem_post(&go_on);
-  scene_run_ms(100); /* the thread ends its call and leaves the pool */
+  RUN_UNTIL(pool_threads() == 0); /* it ends its call and leaves the pool */
   cr_expect_eq(status, MCP_ESTATE);
   uv_sem_destroy(&go_on);
   scene_close();

@@ -10,6 +10,7 @@
 #include <iccm_network.h>
 
 #include <arpa/inet.h>
+#include <pool_threads.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
+#include <waiting.h>
 
 enum { ROUNDS = 12, CALLS = 300, TOGETHER = 60, LOGGERS = 3, LEVEL_MS = 5 };
 
@@ -303,7 +305,7 @@ int main(int argc, char **argv) {
   bool hooked = argc > 1; /* else to stderr, from a thread of the library's */
   if (hooked)
     mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
-  alarm(120);
+  alarm((unsigned)(2 * wait_limit_ms() / 1000));
   for (int i = 0; i < LOGGERS; i++)
     uv_thread_create(&threads[i], log_all_the_time, parts[i]);
   for (int round = 0; round < ROUNDS; round++)
@@ -313,7 +315,8 @@ int main(int argc, char **argv) {
     uv_thread_join(&threads[i]);
   while (atomic_load(&in_handlers) > 0) /* of servers that are gone; the alarm is the limit */
     usleep(1000);
-  usleep(100000); /* the last threads leave their pools */
+  while (pool_threads() > 0)
+    usleep(1000);
   printf("%u passed, %u failed\n", ROUNDS - failed, failed);
   return failed != 0 || atomic_load(&handled) == 0 || atomic_load(&asked) == 0 || atomic_load(&watched) == 0;
 }

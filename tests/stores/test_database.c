@@ -26,7 +26,7 @@ static void remove_directory(void) {
   rmdir(directory);
 }
 
-TestSuite(database, .init = make_directory, .fini = remove_directory, .timeout = 30);
+TestSuite(database, .init = make_directory, .fini = remove_directory);
 
 static database_t database;
 

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(db, .init = make_db, .fini = remove_place, .timeout = 60);
-TestSuite(versions, .init = make_place, .fini = remove_place, .timeout = 60);
+TestSuite(db, .init = make_db, .fini = remove_place);
+TestSuite(versions, .init = make_place, .fini = remove_place);
 
 /* ---- Values ---- */
 

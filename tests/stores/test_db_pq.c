@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(db_pq, .init = make_place, .fini = remove_place, .timeout = 60);
+TestSuite(db_pq, .init = make_place, .fini = remove_place);
 
 static bool on_number(const db_row_t *row, void *arg) {
   *(int64_t *)arg = db_int(row, 0);

@@ -14,7 +14,7 @@ static void make_semaphores(void) {
   sem_init(&worked, 0, 0);
 }
 
-TestSuite(keeper, .init = make_semaphores, .timeout = 60);
+TestSuite(keeper, .init = make_semaphores);
 
 static bool look(void *arg, store_stop_t stop) {
   (void)arg, (void)stop;

@@ -49,7 +49,7 @@ static void remove_tree(void) {
   rmdir("in/sub"), rmdir("in"), rmdir("out"), rmdir(directory);
 }
 
-TestSuite(beneath, .init = make_tree, .fini = remove_tree, .timeout = 30);
+TestSuite(beneath, .init = make_tree, .fini = remove_tree);
 
 /* 0, where the opening gave a descriptor. */
 static int closed(int file) {

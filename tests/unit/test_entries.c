@@ -15,8 +15,6 @@
 
 enum { MIB = 1024 * 1024 };
 
-TestSuite(entries, .timeout = 60);
-
 static char given[512];
 
 static void add(const char *text, size_t len) {

@@ -9,7 +9,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static yyjson_doc *read_json(const char *json) {
   yyjson_doc *doc = yyjson_read(json, strlen(json), YYJSON_READ_BIGNUM_AS_RAW);
@@ -625,25 +624,15 @@ Test(schema, many_required_names) {
   expect_no_leak();
 }
 
-static double seconds_now(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-/* A verdict, or giving up, within a second or two: under sanitizers a step takes ten times as long as
- * without. */
+/* A verdict, or giving up: without a bound some of these would take years. */
 static void check_bounded(const char *schema_json, char *value, const char *expected) {
   char problem[256] = "";
   mcp__schema_t *schema = NULL;
   cr_assert_eq(compile(schema_json, &schema, problem, sizeof problem), 0, "%s: %s", schema_json, problem);
   yyjson_doc *doc = read_json(value);
-  double begin = seconds_now();
   bool fine = mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem);
-  double took = seconds_now() - begin;
   cr_expect_eq(fine, expected == NULL, "%s: %s", schema_json, problem);
   cr_expect_not_null(strstr(problem, expected != NULL ? expected : ""), "%s: %s", schema_json, problem);
-  cr_expect_lt(took, 5, "%s took %.2f s", schema_json, took);
   yyjson_doc_free(doc);
   mcp__schema_free(schema);
   free(value);

@@ -253,7 +253,7 @@ static void check_rows(const row_t *rows, size_t count) {
 #define ENDS(input, before, why)                                                                             \
   { input, before "!<" why ">", "88[" why "]" }
 
-Test(ws, messages, .timeout = 60) {
+Test(ws, messages) {
   static const row_t rows[] = {
       {"81", "\"\" ", ""},
       {"81(H)", "\"H\" ", ""},
@@ -542,7 +542,7 @@ static void check_fragments(size_t count, const char *said) {
   free(input.data);
 }
 
-Test(ws, number_of_fragments, .timeout = 60) {
+Test(ws, number_of_fragments) {
   check_fragments(MCP__MAX_FRAGMENTS - 1, "\"ab\" \"c\" ");
   check_fragments(MCP__MAX_FRAGMENTS, "\"ab\" \"c\" ");
   check_fragments(MCP__MAX_FRAGMENTS + 1, "!<" TOO_BIG ">");
@@ -846,7 +846,7 @@ static void random_stream(uint32_t *random, bytes_t *input, side_t *expected, bo
   }
 }
 
-Test(ws, random_streams_cut_at_random, .timeout = 60) {
+Test(ws, random_streams_cut_at_random) {
   static side_t side, expected;
   static char whole[2000], cut[2000];
   for (uint32_t seed = 1; seed <= 1500; seed++) {
@@ -879,7 +879,7 @@ Test(ws, random_streams_cut_at_random, .timeout = 60) {
 }
 
 /* Anything may come: it ends once at most, and the same way however it is cut. */
-Test(ws, random_bytes, .timeout = 60) {
+Test(ws, random_bytes) {
   static side_t whole, cut;
   static char whole_out[2000], cut_out[2000];
   for (uint32_t seed = 1; seed <= 4000; seed++) {

@@ -1,0 +1,15 @@
+/* waiting.h: how long a test waits for something before it fails: 60 s, times TEST_TIMEOUT_MULTIPLIER where
+ * that is set. Nothing else in a test depends on the machine's speed. services.py has the same for Python. */
+#ifndef WAITING_H
+#define WAITING_H
+
+#include <stdint.h>
+#include <stdlib.h>
+
+static inline uint64_t wait_limit_ms(void) {
+  const char *text = getenv("TEST_TIMEOUT_MULTIPLIER");
+  double multiplier = text != NULL ? strtod(text, NULL) : 1;
+  return (uint64_t)(60000 * (multiplier > 0 ? multiplier : 1));
+}
+
+#endif
