@@ -293,8 +293,9 @@ static uint64_t at_least(uint64_t ms) {
   return ms > MCP__LOGGER_FLUSH_MS ? ms : MCP__LOGGER_FLUSH_MS;
 }
 
-static void note_progress(mcp__logger_t *logger) {
-  logger->silence_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms / 3);
+static void note_progress(mcp__logger_t *logger) { /* which counts once flush_ms is known */
+  if (logger->stopping)
+    logger->silence_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms / 3);
 }
 
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
