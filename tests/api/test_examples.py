@@ -15,11 +15,10 @@ import unittest
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from services import INHERITED, PROGRAMS, SOURCE, Place, finished, http_get, until
+from services import INHERITED, PROGRAMS, SOURCE, WAIT_S, Place, finished, http_get, until
 
 LIBRARY = Path(os.environ["TEST_LIBRARY"])
 PAGES = ["api.md", "migration.md"]
-DEADLINE_S = 60
 
 
 def blocks(text, language):
@@ -85,7 +84,7 @@ class Session:
             return http_get(address.port, path=address.path).body.decode()
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         result = subprocess.run([self.path_of(words[0]), *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, timeout=DEADLINE_S,
+                                stderr=subprocess.STDOUT, text=True, timeout=WAIT_S,
                                 env=inherited | self.place.settings | settings)
         return result.stdout
 

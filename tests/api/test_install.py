@@ -12,8 +12,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from caller import ANSWER_S, Caller, CallError, ask, connect, request, tool_call
-from services import BUILD, SOURCE, Place, finished
+from caller import Caller, CallError, ask, connect, request, tool_call
+from services import BUILD, SOURCE, WAIT_S, Place, finished
 
 
 def run(*command, **options):
@@ -33,7 +33,7 @@ def counting(number, to):
 
 
 async def hear(ws):
-    return json.loads(await asyncio.wait_for(ws.recv(), ANSWER_S))
+    return json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
 
 
 async def messages_until(ws, number):

@@ -13,9 +13,8 @@ import time
 import unittest
 
 from peer import Peer, plain_http, read_frame, silent, upgrade
-from services import INHERITED, PROGRAMS, REPORT, Alone, finished, free_port, main, until
+from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, finished, free_port, main, until
 
-PATIENCE_S = 60
 MIB = 1 << 20
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {"roots": {}}, "clientInfo": {"name": "host", "version": "7"}}
 WELCOME = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "peer", "version": "1"}}
@@ -70,7 +69,7 @@ class Bridge:
         self.process.stdin.flush()
 
     def line(self):
-        line = self.lines.get(timeout=PATIENCE_S)
+        line = self.lines.get(timeout=WAIT_S)
         assert line.endswith("\n"), f"the bridge has ended: {self.told()}"
         return line[:-1]
 
@@ -92,9 +91,9 @@ class Bridge:
         until(lambda: text in self.told(), f"{text!r} in {self.told()!r}")
 
     def wait(self):
-        code = self.process.wait(PATIENCE_S)
+        code = self.process.wait(WAIT_S)
         for thread in self.threads:
-            thread.join(PATIENCE_S)
+            thread.join(WAIT_S)
         assert not REPORT.search(self.told()), self.told()
         return code
 
@@ -106,7 +105,7 @@ class Bridge:
             if error is None and self.process.poll() is None:
                 self.process.stdin.close()
                 assert self.wait() == 0, self.told()
-                assert (rest := self.lines.get(timeout=PATIENCE_S)) == "", rest
+                assert (rest := self.lines.get(timeout=WAIT_S)) == "", rest
         finally:
             self.close()
             if error is not None:
@@ -116,7 +115,7 @@ class Bridge:
         self.process.kill()
         self.process.wait()
         for thread in self.threads:
-            thread.join(PATIENCE_S)
+            thread.join(WAIT_S)
         for stream in self.process.stdin, self.process.stdout, self.process.stderr:
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
@@ -135,7 +134,7 @@ class Link:
         self.link.sendall(b"\x81" + head + data)
 
     def hear(self):
-        return self.heard.get(timeout=PATIENCE_S)
+        return self.heard.get(timeout=WAIT_S)
 
     def leave(self):
         with contextlib.suppress(OSError):
@@ -169,7 +168,7 @@ class Talker(Peer):
                 link.heard.put(payload.decode())
 
     def link(self):
-        return self.ready.get(timeout=PATIENCE_S)
+        return self.ready.get(timeout=WAIT_S)
 
 
 class Case(unittest.TestCase):
@@ -402,12 +401,12 @@ class Restarts(Case):
 
         def tried_soon():
             count, asked = len(came) + 1, time.monotonic()
-            until(lambda: len(came) >= count, "an attempt", PATIENCE_S)
+            until(lambda: len(came) >= count, "an attempt")
             return came[count - 1] - asked < 2.5
 
         with Peer(lambda _: came.append(time.monotonic())) as peer, Bridge(peer.url) as bridge:
             bridge.send(request(1, "ping"))
-            until(lambda: len(came) == 7, "attempts", PATIENCE_S)
+            until(lambda: len(came) == 7, "attempts")
             self.assertTrue(tried_soon(), "where the client's own delay would be 6.4 s, half of it more or less")
             bridge.send(notification("notifications/cancelled", requestId=1))
             self.assertTrue(tried_soon())
@@ -531,7 +530,7 @@ class Ends(Case):
                 file.write(self.conversation())
             with open(source, "rb") as stdin, open(target, "wb") as stdout:
                 process = start(echo.url, stdin=stdin, stdout=stdout)
-                errors = process.communicate(timeout=PATIENCE_S)[1]
+                errors = process.communicate(timeout=WAIT_S)[1]
             self.assertEqual((process.returncode, REPORT.search(errors.decode())), (0, None))
             with open(target, encoding="utf-8") as file:
                 self.assertEqual([json.loads(line)["id"] for line in file], [0, 1])
@@ -543,7 +542,7 @@ class Ends(Case):
             os.write(master, self.conversation())
             self.assertEqual([json.loads(process.stdout.readline())["id"] for _ in range(2)], [0, 1])
             os.write(master, b"\x04")  # Ctrl-D
-            out = process.communicate(timeout=PATIENCE_S)[0]
+            out = process.communicate(timeout=WAIT_S)[0]
             self.assertEqual((process.returncode, out), (0, b""))
         os.close(master)
         os.close(slave)
@@ -556,14 +555,14 @@ class Ends(Case):
             lines = ours.makefile("rb")
             self.assertEqual([json.loads(lines.readline())["id"] for _ in range(2)], [0, 1])
             ours.shutdown(socket.SHUT_WR)
-            process.communicate(timeout=PATIENCE_S)
+            process.communicate(timeout=WAIT_S)
             self.assertEqual(process.returncode, 0)
             lines.close()
 
     def test_streams_that_are_closed_or_of_no_use(self):
         for closed, code in (("<&-", 0), ("<&- >&-", 0), (">&-", 1), ("2>&-", 0), ("0>&1", 1), ("< /", 1), ("> /dev/full", 1)):
             words = ["bash", "-c", f'"$0" bridge --timeout 0.1 127.0.0.1:{free_port()} {closed}', PROGRAMS["iccm"]]
-            run = subprocess.run(words, input=self.conversation(), capture_output=True, timeout=PATIENCE_S)
+            run = subprocess.run(words, input=self.conversation(), capture_output=True, timeout=WAIT_S)
             self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (closed, run))
 
     def test_usage(self):
@@ -576,7 +575,7 @@ class Ends(Case):
             (("--count", "1", "a"), "no option of iccm bridge"),
         ):
             process = start(*words)
-            out, err = process.communicate(timeout=PATIENCE_S)
+            out, err = process.communicate(timeout=WAIT_S)
             self.assertEqual((process.returncode, out), (1, b""))
             self.assertRegex(err.decode(), pattern)
 
@@ -640,7 +639,7 @@ class Limits(Case):
                     stood[:] = len(said), time.monotonic()
                 return time.monotonic() - stood[1] > 1
 
-            until(stands, "the server is held up", PATIENCE_S)
+            until(stands, "the server is held up")
             self.assertLess(len(said), count)
             self.assertLess(self.memory(bridge.process) - before, 48 * MIB)
             bridge.read()
@@ -664,7 +663,7 @@ class Limits(Case):
             upgrade(link)
             number = json.loads(read_frame(link.makefile("rb"))[1])["id"]
             Link(link).say({"jsonrpc": "2.0", "id": number, "result": WELCOME})
-            done.wait(PATIENCE_S)
+            done.wait(WAIT_S)
 
         done = threading.Event()
         with Peer(serve) as peer, Bridge(peer.url, "--timeout", "4") as bridge:
@@ -684,7 +683,7 @@ class Limits(Case):
             self.assertLess(self.memory(bridge.process), 300 * MIB)
             bridge.process.kill()
             bridge.process.wait()
-            flooding.join(PATIENCE_S)
+            flooding.join(WAIT_S)
             done.set()
 
     def test_an_answer_of_more_values_than_are_read(self):
@@ -715,7 +714,7 @@ class Limits(Case):
             self.expect_cause(bridge.hear(), 2, "lost", "does not take the answers")
             bridge.process.terminate()
             bridge.wait()
-            while bridge.lines.get(timeout=PATIENCE_S) != "":
+            while bridge.lines.get(timeout=WAIT_S) != "":
                 pass
 
     def test_a_host_that_asks_and_leaves_without_reading(self):

@@ -4,7 +4,7 @@ import signal
 import uuid
 
 from peer import SILENCE, Answer, Peer, mcp, text_result
-from services import System, free_port, main, until
+from services import WAIT_S, System, free_port, main, until
 from test_program import INTERRUPTED, OK, TOOL, UNREACHABLE, USAGE, Case, iccm, start
 
 OK_ANSWER = text_result({"status": "ok"})
@@ -36,7 +36,7 @@ class Canary(Case):
 
     def stopped(self, process, number):
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=WAIT_S)
         return process.returncode, out.decode(), err.decode()
 
     def test_a_real_log(self):

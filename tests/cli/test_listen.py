@@ -8,9 +8,8 @@ import subprocess
 import unittest
 
 from network import OtherNetwork
-from services import PROGRAMS, REPORT, Place, free_port, main, until
+from services import PROGRAMS, REPORT, WAIT_S, Place, free_port, main, until
 
-PATIENCE_S = 30
 
 
 class Listen(Place):
@@ -35,17 +34,17 @@ class Listen(Place):
         return self.program.output()
 
     def wait_for(self, pattern):
-        return self.program.wait_for(pattern, PATIENCE_S)
+        return self.program.wait_for(pattern)
 
 
 def iccm(*words):
     return subprocess.run(
-        [PROGRAMS["iccm"], *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S
+        [PROGRAMS["iccm"], *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT_S
     )
 
 
 def connected(port):
-    link = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+    link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
     link.sendall(
         b"GET /here HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -134,7 +133,7 @@ class Shows(unittest.TestCase):
             (b"\x16\x03\x01\x00\xff", b"400", "refused with 400"),
         ):
             with self.subTest(sent=sent), Listen() as it:
-                with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
                     link.sendall(sent)
                     self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 " + status))
                 it.wait_for(pattern)
@@ -173,7 +172,7 @@ class Limits(unittest.TestCase):
     def test_too_many_guests(self):
         with Listen() as it:
             links = [connected(it.port) for _ in range(64)]
-            with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+            with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
                 self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 503 "))
             links.pop().close()
             it.wait_for("^#64 - left")
@@ -207,11 +206,11 @@ class Usage(unittest.TestCase):
 
     def test_output_that_is_not_read_or_cannot_be_written(self):
         for target, code, words in (("| true", 0, r"\A\Z"), ("> /dev/full", 1, "iccm: the output cannot be written: No space left")):
-            shell = ["bash", "-o", "pipefail", "-c", f'timeout {PATIENCE_S} "$0" listen 0 {target}', PROGRAMS["iccm"]]
+            shell = ["bash", "-o", "pipefail", "-c", f'timeout {WAIT_S} "$0" listen 0 {target}', PROGRAMS["iccm"]]
             with subprocess.Popen(shell, stderr=subprocess.PIPE, text=True) as run:
                 port = int(run.stderr.readline().split("port ")[1].split()[0])
                 iccm("ping", "--timeout", "5", f"127.0.0.1:{port}")
-                self.assertEqual(run.wait(PATIENCE_S), code)
+                self.assertEqual(run.wait(WAIT_S), code)
                 self.assertRegex(run.stderr.read(), words)
 
     def test_by_number(self):

@@ -7,10 +7,9 @@ import signal
 import uuid
 
 from peer import LEAVE, Answer, Peer, mcp, text_result
-from services import Program, System, free_port, main, until
+from services import WAIT_S, Program, System, free_port, main, until
 from test_program import INTERRUPTED, OK, PROTOCOL, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
 
-SEEN_S = 30  # for a line to be stored and shown, on a busy machine with sanitizers
 
 
 def ago(seconds):
@@ -37,11 +36,11 @@ class Following:
     def lines(self):
         return self.path.read_text().splitlines()
 
-    def wait_for(self, text, seconds=SEEN_S):
-        until(lambda: any(text in line for line in self.lines()), f"a line with {text}", seconds)
+    def wait_for(self, text):
+        until(lambda: any(text in line for line in self.lines()), f"a line with {text}")
 
     def told(self, text):
-        until(lambda: text in self.program.log.read_text(), f"{text} on stderr", SEEN_S)
+        until(lambda: text in self.program.log.read_text(), f"{text} on stderr")
 
     def __enter__(self):
         return self
@@ -113,7 +112,7 @@ class RealLog(Case):
             self.assertEqual(log("after it").code, OK)
             following.wait_for("after it")
             following.process.send_signal(signal.SIGINT)
-            self.assertEqual(following.process.wait(30), INTERRUPTED)
+            self.assertEqual(following.process.wait(WAIT_S), INTERRUPTED)
             messages = [line.split(": ", 1)[1] for line in following.lines()]
             self.assertEqual(messages, ["third", "new", "late", "much later", "after it"])
 
@@ -207,7 +206,7 @@ class OddPeers(Case):
         peer, asked = godot(rows_of)
         with peer, System() as place, Following(place.directory, peer.url) as following:
             following.wait_for("late")
-            until(lambda: len(asked) >= 7, "two more queries", SEEN_S)
+            until(lambda: len(asked) >= 7, "two more queries")
             self.assertEqual([line.split(": ", 1)[1] for line in following.lines()],
                              ["first", "newest", "of tomorrow", "late"])
             errors = following.program.log.read_text()
@@ -223,9 +222,9 @@ class OddPeers(Case):
                 reader, writer = os.pipe()
                 process = start("logs", "-f", peer.url, stdout=writer)
                 os.close(writer)
-                until(lambda: len(asked) >= 2, "two queries", SEEN_S)
+                until(lambda: len(asked) >= 2, "two queries")
                 os.close(reader)
-                self.assertEqual(process.wait(SEEN_S), OK)
+                self.assertEqual(process.wait(WAIT_S), OK)
                 self.assertEqual(process.stderr.read(), b"")
                 process.stderr.close()
 

@@ -16,10 +16,9 @@ import time
 import unittest
 
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
-from services import INHERITED, PROGRAMS, REPORT, Alone, free_port, main
+from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, free_port, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TOOL, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
-PATIENCE_S = 60  # nothing here takes nearly as long
 SOON_S = 10  # a limit of a fraction of a second, on a busy machine and with sanitizers
 
 
@@ -48,7 +47,7 @@ def iccm(*words, stdin=None, **options):
         options["stdin"] = subprocess.PIPE
     process = start(*words, **options)
     try:
-        out, err = process.communicate(stdin, PATIENCE_S)
+        out, err = process.communicate(stdin, WAIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"iccm {words} hangs: {process.communicate()}") from None
@@ -62,12 +61,12 @@ def on_terminal(columns, *words, env=None):
     process = start(*words, stdin=slave, stdout=slave, env=env or {})
     os.close(slave)
     shown = b""
-    while select.select([master], [], [], PATIENCE_S)[0]:
+    while select.select([master], [], [], WAIT_S)[0]:
         try:
             shown += os.read(master, 65536)
         except OSError:  # the program has ended
             break
-    process.communicate(timeout=PATIENCE_S)
+    process.communicate(timeout=WAIT_S)
     os.close(master)
     return process.returncode, shown.decode().replace("\r\n", "\n")
 
@@ -227,7 +226,7 @@ class Echo(Case):
         for closed, code in (("<&-", OK), (">&-", USAGE), ("2>&-", OK), ("<&- >&- 2>&-", USAGE)):
             for command in ("list", "ping", "doctor", "bench --seconds 0.1", "call"):
                 words = f'"$0" {command} {self.url} {"echo" if command[0] in "bc" else ""} {closed}'
-                run = subprocess.run(["bash", "-c", words, PROGRAMS["iccm"]], capture_output=True, timeout=PATIENCE_S)
+                run = subprocess.run(["bash", "-c", words, PROGRAMS["iccm"]], capture_output=True, timeout=WAIT_S)
                 self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (words, run))
 
     def test_terminal_gets_colours_and_wrapping(self):
@@ -407,7 +406,7 @@ class BadPeers(Case):
     def test_interrupt(self):
         with Peer(silent) as peer:
             process = start("ping", peer.url)
-            self.assertTrue(peer.seen.wait(PATIENCE_S))
+            self.assertTrue(peer.seen.wait(WAIT_S))
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.communicate(timeout=SOON_S), (b"", b""))
             self.assertEqual(process.returncode, INTERRUPTED)

@@ -8,7 +8,7 @@ non-strict (allowed, but not what the case hopes for), informational (the standa
 anything but OK is printed with what happened, and fails the test unless NAMED has it with the same verdict and a reason.
 
 Every wait ends as soon as what is waited for is there; only the `wait` steps of the cases take their time. A peer that
-says nothing at all fails after PATIENCE_S.
+says nothing at all fails after the limit of all tests (services.WAIT_S).
 
 By hand: PYTHONPATH=tests/lib TEST_BUILD=build-asan /usr/bin/python3 tests/conformance/test_websocket.py
 """
@@ -25,10 +25,9 @@ import subprocess
 import time
 import unittest
 
-from services import BUILD, PROGRAMS, REPORT, SOURCE, Place, main
+from services import BUILD, PROGRAMS, REPORT, SOURCE, WAIT_S, Place, main
 
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-PATIENCE_S = 60  # nothing is judged by time: a peer that does not answer at all fails, a slow one does not
 AT_ONCE = 8
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 
@@ -83,14 +82,14 @@ class Wire:
 
     def send(self, data, chop=None):
         """A peer that has closed may be gone: what it said before counts."""
-        self.link.settimeout(PATIENCE_S)
+        self.link.settimeout(WAIT_S)
         try:
             for at in range(0, len(data), chop or len(data) or 1):
                 self.link.sendall(data[at : at + chop] if chop else data)
         except ConnectionError:
             pass
 
-    def listen(self, seconds=PATIENCE_S, count=None):
+    def listen(self, seconds=WAIT_S, count=None):
         """Until the connection has ended, or so many events have come, or the time is over."""
         deadline = time.monotonic() + seconds
         while not self.ended and (count is None or len(self.events) < count):
@@ -252,7 +251,7 @@ class Play:
 
     def wait(self, step, last=False):
         self.flush()
-        self.wire.listen(PATIENCE_S / 4 if last else step["s"])
+        self.wire.listen(WAIT_S / 4 if last else step["s"])
         if self.logs_timeouts and not self.wire.ended:
             count = sum(event[0] == "timeout" for event in self.wire.events)
             self.wire.events.append(("timeout", "AB"[count]))
@@ -309,7 +308,7 @@ def brief(events):
 
 
 def read_head(link):
-    link.settimeout(PATIENCE_S)
+    link.settimeout(WAIT_S)
     raw = b""
     while b"\r\n\r\n" not in raw:
         piece = link.recv(65536)
@@ -328,7 +327,7 @@ def accept_of(key):
 @contextlib.contextmanager
 def as_client(port):
     """A wire to a server; compression is offered each time."""
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as link:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as link:
         key = base64.b64encode(os.urandom(16)).decode()
         lines = ["GET / HTTP/1.1", "Host: 127.0.0.1", "Upgrade: websocket", "Connection: Upgrade", OFFER]
         lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", "", ""]
@@ -352,7 +351,7 @@ def as_server(listener, *lines):
 
 def listening():
     listener = socket.create_server(("127.0.0.1", 0), backlog=AT_ONCE)
-    listener.settimeout(PATIENCE_S)
+    listener.settimeout(WAIT_S)
     return listener, listener.getsockname()[1]
 
 
@@ -482,7 +481,7 @@ class AsMcpClient(Role, unittest.TestCase):
                 wire.events.clear()
                 yield wire
             listener.close()  # it may try again
-            said = client.communicate(timeout=PATIENCE_S)[1]
+            said = client.communicate(timeout=WAIT_S)[1]
         if client.returncode <= 0 or REPORT.search(said):
             raise Broken(f"the client ended with {client.returncode}: {said}")
 

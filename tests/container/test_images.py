@@ -17,7 +17,6 @@ from services import main, until
 
 GODOT, DEWEY, HORACE = "iccm/godot", "iccm/dewey", "iccm/horace"
 URL = "ws://godot-mcp:9060"
-UP_S = 60
 engine = None
 TOOLS = "cc", "gcc", "ld", "make", "meson", "ninja", "git", "pkg-config"
 PROCESSES = "supervisord", "redis-server", "godot-server", "godot-worker"
@@ -39,13 +38,13 @@ def iccm(*words):
 def log(component, message):
     """Tries until it is accepted: what was answered "ok" has to arrive."""
     words = "call", URL, "logger_log", f"component={component}", "level=INFO", f"message={message}"
-    until(lambda: iccm(*words).returncode == 0, f"an entry of {component} is accepted", UP_S)
+    until(lambda: iccm(*words).returncode == 0, f"an entry of {component} is accepted")
 
 
 def stored(component):
     """Tries until it is answered: an engine's names may lag behind when a container was made anew."""
     words = "call", URL, "logger_query", f"component={component}", "limit=1000"
-    run = until(lambda: (answer := iccm(*words)).returncode == 0 and answer, f"a query for {component} is answered", UP_S)
+    run = until(lambda: (answer := iccm(*words)).returncode == 0 and answer, f"a query for {component} is answered")
     return [row["message"] for row in json.loads(run.stdout)][::-1]
 
 
@@ -66,7 +65,7 @@ def until_healthy(name, tag):
         assert engine.ended(name) is None, f"{name} has ended with {engine.ended(name)}: {engine.output(name)[-4000:]}"
         return health(name, tag)[0]
 
-    until(healthy, f"{name} is healthy", UP_S)
+    until(healthy, f"{name} is healthy")
 
 
 class Images(unittest.TestCase):
@@ -135,7 +134,7 @@ class Images(unittest.TestCase):
             sent.append(f"after {program}")
             log("kills", sent[-1])
             until(lambda: pid_of("godot-mcp", program) not in (None, killed), f"{program} comes back")
-        until(lambda: len(stored("kills")) >= len(sent), "everything is stored", UP_S)
+        until(lambda: len(stored("kills")) >= len(sent), "everything is stored")
         self.assertEqual(sorted(stored("kills")), sorted(sent))
         until_healthy("godot-mcp", GODOT)
         self.assertIsNone(engine.ended("godot-mcp"))
@@ -155,7 +154,7 @@ class Images(unittest.TestCase):
         self.dewey()
         wanted = ["before the kill", "before the stop", "stored before"]
         until_healthy("godot-mcp", GODOT)
-        until(lambda: len(stored("kept")) >= len(wanted), "everything is stored", UP_S)
+        until(lambda: len(stored("kept")) >= len(wanted), "everything is stored")
         self.assertEqual(sorted(stored("kept")), wanted)
 
     def test_the_health_check_says_what_is_missing(self):
@@ -212,13 +211,13 @@ class Images(unittest.TestCase):
         self.start()
         before = pid_of("godot-mcp", "godot-server")
         engine.signal("godot-mcp", signal.SIGHUP)
-        until(lambda: pid_of("godot-mcp", "godot-server") not in (None, before), "another server", UP_S)
+        until(lambda: pid_of("godot-mcp", "godot-server") not in (None, before), "another server")
         until_healthy("godot-mcp", GODOT)
         log("hup", "goes on")
         until(lambda: stored("hup") == ["goes on"], "the entry is stored")
 
     def refused(self, name):
-        until(lambda: engine.ended(name) is not None, f"{name} ends", UP_S)
+        until(lambda: engine.ended(name) is not None, f"{name} ends")
         self.assertEqual(engine.ended(name), 1)
         lines = engine.output(name).splitlines()
         self.assertEqual(len(lines), 1, lines)

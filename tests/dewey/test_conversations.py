@@ -9,12 +9,11 @@ import re
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
 
 import test_program
 from caller import CallError
-from services import PROGRAMS, main
+from services import PROGRAMS, WAIT_S, eventually, main
 from test_program import TOOL_ERROR, iso
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -326,10 +325,8 @@ class Files(Case):
     async def begin_import(self):
         """An import that is in the middle of its file when this returns."""
         importing = asyncio.create_task(self.store(self.write_large(50)))
-        journal, deadline = self.dewey.directory / "dewey.db-wal", time.monotonic() + 60
-        while not journal.exists() or journal.stat().st_size < 1_000_000:
-            self.assertLess(time.monotonic(), deadline)
-            await asyncio.sleep(0.01)
+        journal = self.dewey.directory / "dewey.db-wal"
+        await eventually(lambda: journal.exists() and journal.stat().st_size >= 1_000_000, "the store is written to")
         return importing
 
     async def assert_nothing_stored(self):
@@ -365,7 +362,7 @@ class Files(Case):
     async def test_a_setting_that_is_no_absolute_path_ends_it(self):
         for value in ("data", "/a:b", "/a::/b"):
             run = subprocess.run([PROGRAMS["dewey"]], env={"DEWEY_IMPORT_PATHS": value}, capture_output=True, text=True,
-                                 timeout=30)  # fmt: skip
+                                 timeout=WAIT_S)  # fmt: skip
             self.assertEqual(run.returncode, 1)
             self.assertIn(f'DEWEY_IMPORT_PATHS is "{value}": absolute directories are needed', run.stderr)
 

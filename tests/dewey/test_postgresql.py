@@ -10,7 +10,7 @@ import unittest
 
 from caller import Caller, CallError, ask, connect
 from postgresql import Postgresql, programs, psql
-from services import SOURCE, Alone, free_port, http_get, main, until, wait_ready
+from services import SOURCE, Alone, eventually, free_port, http_get, main, until, wait_ready
 from test_program import line
 
 LEGACY = (SOURCE / "tests/data/legacy.sql").read_text()
@@ -96,10 +96,7 @@ class Away(Case):
                     await asyncio.sleep(0.02)
 
         async def more_than(count):
-            deadline = asyncio.get_running_loop().time() + 60
-            while len(stored) < count:
-                self.assertLess(asyncio.get_running_loop().time(), deadline)
-                await asyncio.sleep(0.01)
+            await eventually(lambda: len(stored) >= count, f"{count} lines are stored")
 
         tasks = [asyncio.create_task(store_for_ever()) for _ in range(4)]
         for end in (server.kill, server.stop, server.kill):

@@ -15,7 +15,7 @@ import uuid
 
 from caller import Caller, CallError, ask, connect
 from postgresql import psql
-from services import PROGRAMS, Alone, http_get, main, wait_ready
+from services import PROGRAMS, WAIT_S, Alone, http_get, main, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
@@ -482,7 +482,7 @@ class Sqlite(Case):
         self.assertEqual(self.readiness()[0], 503)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
         began = time.time()
-        wait_ready(self.dewey.port, seconds=40)  # it looks every ten seconds
+        wait_ready(self.dewey.port)  # it looks every ten seconds
         self.assertGreaterEqual(figure(self.dewey.port, "dewey_store_worked_timestamp_seconds"), began - 1)
         self.assertEqual((await self.store(line()))["inserted_count"], 1)
 
@@ -513,7 +513,7 @@ class Sqlite(Case):
 
 class Settings(unittest.IsolatedAsyncioTestCase):
     def run_dewey(self, *arguments, **environment):
-        return subprocess.run([PROGRAMS["dewey"], *arguments], env=environment, capture_output=True, text=True, timeout=30)
+        return subprocess.run([PROGRAMS["dewey"], *arguments], env=environment, capture_output=True, text=True, timeout=WAIT_S)
 
     def test_help_and_version(self):
         for option in ("--help", "-h"):
@@ -590,7 +590,7 @@ class Settings(unittest.IsolatedAsyncioTestCase):
                 answer = await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": params})
                 self.assertEqual(answer["result"]["inserted_count"], 1)
                 await ws.send("x" * 100_001)
-                await asyncio.wait_for(ws.wait_closed(), 30)
+                await asyncio.wait_for(ws.wait_closed(), WAIT_S)
                 self.assertEqual(ws.close_code, 1009)
 
 

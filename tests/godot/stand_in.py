@@ -9,7 +9,7 @@ import socket
 
 import websockets
 
-from services import System, http_get, until
+from services import WAIT_S, System, eventually, http_get
 
 
 class Refuse(Exception):
@@ -33,7 +33,7 @@ class StandIn:
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
     async def open(self):
-        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, max_size=None, ping_interval=None)
+        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, max_size=None, ping_interval=None, open_timeout=WAIT_S, close_timeout=WAIT_S)
 
     async def close(self):
         if self.server is not None:
@@ -123,7 +123,7 @@ class Parts(System):
 
     def ask(self, *words):
         """One command to Redis, whatever its bytes; the answer as int, bytes, None or list."""
-        with socket.create_connection(("127.0.0.1", self.redis_port), timeout=20) as link:
+        with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as link:
             parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
             link.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
             return read_answer(link.makefile("rb"))
@@ -166,8 +166,3 @@ def read_answer(file):
     if kind == b"*":
         return [read_answer(file) for _ in range(int(rest))]
     return rest
-
-
-async def eventually(condition, what):
-    """As until(), while the loop serves on."""
-    await asyncio.to_thread(until, condition, what, 60)

@@ -12,8 +12,8 @@ import time
 import uuid
 
 from caller import CallError, Caller
-from services import AsyncCase, is_ready, main, wait_ready
-from stand_in import Parts, Refuse, Vanish, eventually
+from services import AsyncCase, eventually, is_ready, main, wait_ready
+from stand_in import Parts, Refuse, Vanish
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 OUTSIDE = "messages_file: not an absolute path below a directory that may be read"

@@ -9,8 +9,8 @@ import unittest
 import uuid
 
 from caller import CallError, Caller, ask, connect
-from services import PROGRAMS, free_port, http_get, main, wait_ready
-from stand_in import Parts, Refuse, eventually
+from services import PROGRAMS, WAIT_S, eventually, free_port, http_get, main, wait_ready
+from stand_in import Parts, Refuse
 
 ENTRY = {"component": "c", "level": "INFO", "message": "m"}
 QUEUED = {"status": "ok", "message": "Log entry queued."}
@@ -235,7 +235,7 @@ class Readiness(ServerCase):
 
 class CommandLine(unittest.TestCase):
     def run_program(self, *words, **settings):
-        return subprocess.run(words, env=settings, capture_output=True, text=True, timeout=20)
+        return subprocess.run(words, env=settings, capture_output=True, text=True, timeout=WAIT_S)
 
     def test_help_and_version(self):
         for name in ("godot-server", "godot-worker"):

@@ -16,7 +16,7 @@ import unittest
 from caller import Caller, CallError
 from horace import ON_POSTGRESQL, Horace, info, look, refused
 from postgresql import programs, psql, psql_environment
-from services import AsyncCase, is_ready, main, meanwhile, until
+from services import WAIT_S, AsyncCase, is_ready, main, meanwhile, until
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
@@ -101,7 +101,7 @@ class Texts(Case):
                 await self.register("a", **metadata)
                 continue
             with self.assertRaises(CallError) as raised:
-                await asyncio.wait_for(self.register("a", **metadata), 20)
+                await asyncio.wait_for(self.register("a", **metadata), WAIT_S)
             self.assertEqual(raised.exception.code, INVALID_PARAMS)
 
 

@@ -23,7 +23,22 @@ from caller import Caller, CallError, ask, connect, request, tool_call
 from disk import SmallDisk
 from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
 from postgresql import Postgresql, programs, psql
-from services import INHERITED, PROGRAMS, REPORT, AsyncCase, System, finished, free_port, http_get, main, meanwhile, until, wait_ready
+from services import (
+    INHERITED,
+    PROGRAMS,
+    REPORT,
+    WAIT_S,
+    AsyncCase,
+    System,
+    eventually,
+    finished,
+    free_port,
+    http_get,
+    main,
+    meanwhile,
+    until,
+    wait_ready,
+)
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$"
@@ -765,10 +780,8 @@ class Large(Case):
     async def register_slowly(self, caller, path):
         """A task that registers a file, whose copying has begun when this returns."""
         task = asyncio.create_task(caller.call("horace_register_file", {"file_path": str(path), "metadata": {}}))
-        deadline = time.monotonic() + 60
-        while not self.horace.under_way():
-            self.assertFalse(task.done() or time.monotonic() > deadline)
-            await asyncio.sleep(0.001)
+        await eventually(lambda: task.done() or self.horace.under_way(), "copying has begun")
+        self.assertFalse(task.done())
         return task
 
     def sparse(self, name, mib):
@@ -972,7 +985,7 @@ class Scan(Case):
         environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)}
         for words, code in ((["--dry-run"], 0), ([], 1)):
             command = [PROGRAMS["horace"], "scan", *words, self.horace.url]
-            run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=60))
+            run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=WAIT_S))
             self.assertEqual(run.returncode, code, run)
         self.assertIn(b"1 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n", run.stdout)
         self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\xff: [^\n]*cannot be written as JSON\n\Z")
@@ -1104,10 +1117,7 @@ class Away(AsyncCase):
 
         async def more(count):
             goal = len(known) + count
-            deadline = time.monotonic() + 60
-            while len(known) < goal:
-                self.assertLess(time.monotonic(), deadline)
-                await asyncio.sleep(0.01)
+            await eventually(lambda: len(known) >= goal, f"{count} more are registered")
 
         tasks = [asyncio.create_task(register_for_ever(worker)) for worker in range(4)]
         await more(40)
@@ -1128,7 +1138,7 @@ class Away(AsyncCase):
 class Settings(AsyncCase):
     def run_horace(self, *arguments, **environment):
         environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | environment
-        return finished([PROGRAMS["horace"], *arguments], env=environment, seconds=30)
+        return finished([PROGRAMS["horace"], *arguments], env=environment)
 
     def assert_ends(self, words, **environment):
         run = self.run_horace(**{"HORACE_MCP_PORT": "0", "LOGGING_ENABLED": "false"} | environment)

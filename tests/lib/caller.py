@@ -2,7 +2,7 @@
 
 Happy path: `async with Caller(url) as caller: result = await caller.call("echo", {"a": 1})`.
 Failure modes: an answer with an error raises CallError; a connection that goes fails everything in flight with
-ConnectionError at once; nothing waits longer than ANSWER_S.
+ConnectionError at once; nothing waits longer than WAIT_S of services.py.
 
 Written for websockets 10 as well as 15, whose connect() takes other names for some arguments.
 """
@@ -14,7 +14,8 @@ import os
 import websockets
 from websockets.exceptions import ConnectionClosed
 
-ANSWER_S = 60
+from services import WAIT_S
+
 os.environ["no_proxy"] = "*"  # newer websockets would ask a proxy that the environment names, also for loopback
 
 
@@ -33,20 +34,21 @@ def tool_call(number, tool, **arguments):
 
 
 def connect(url, **options):
-    options.setdefault("max_size", None)
-    options.setdefault("ping_interval", None)
+    """With no limit of the library's own on size or time, unless options say so."""
+    for name, value in (("max_size", None), ("ping_interval", None), ("open_timeout", WAIT_S), ("close_timeout", WAIT_S)):
+        options.setdefault(name, value)
     return websockets.connect(url, **options)
 
 
 async def ask(ws, message):
     """Sends a message (an object, or text as it is), and answers the next one that comes."""
     await ws.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
-    return json.loads(await asyncio.wait_for(ws.recv(), ANSWER_S))
+    return json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
 
 
 async def close_code(ws):
     """Reads until the server has closed; its code."""
-    await asyncio.wait_for(ws.wait_closed(), ANSWER_S)
+    await asyncio.wait_for(ws.wait_closed(), WAIT_S)
     return ws.close_code
 
 
@@ -89,7 +91,7 @@ class Caller:
             await self.ws.send(json.dumps(message if params is None else message | {"params": params}))
         except ConnectionClosed:
             raise ConnectionError("closed") from None
-        return await asyncio.wait_for(self.waiting[number], ANSWER_S)
+        return await asyncio.wait_for(self.waiting[number], WAIT_S)
 
     async def call(self, tool, arguments=None):
         """Answers what the tool answered, read from the text it travels in."""

@@ -9,6 +9,7 @@ that say so and ask to retry.
 Each line is made from its number, with an id, so that a call whose fate is unknown can be repeated.
 """
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -19,11 +20,10 @@ from pathlib import Path
 from websockets.exceptions import WebSocketException
 
 from caller import CallError, Caller, read_rows
-from services import AsyncCase, is_ready
+from services import AsyncCase, eventually, is_ready
 
 CONNECTIONS, IN_FLIGHT = 8, 32
 COMPONENT = "delivery"
-DRAIN_S = 180
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
 TAILS = ("", " plain", ' "quoted" \\ and \t tab', " \u00e4\u00f6 \u4e2d\u6587 \U0001f600", " long" * 100)
 ID = "5ee0da7a-0000-8000-8000-"  # and the number
@@ -152,10 +152,10 @@ class Judged(AsyncCase):
         def leases():
             return system.redis_count("ZCARD", "logs:inflight")
 
-        deadline = time.monotonic() + DRAIN_S
-        while not (is_ready(system.godot_port) and is_done() and is_done()):
-            self.assertLess(time.monotonic(), deadline, "the queue is not drained, or Godot has not found Dewey again")
-            await asyncio.sleep(0.05)
+        def is_over():
+            return is_ready(system.godot_port) and is_done() and is_done()
+
+        await eventually(is_over, "the queue is drained, and Godot has found Dewey again")
 
     async def judge(self, system, book):
         """Answers how many entries were dropped."""
@@ -176,13 +176,13 @@ class Judged(AsyncCase):
 
     async def answered(self, caller):
         """Of several servers on one port the one that is ready need not be the one that this caller has met."""
-        deadline = time.monotonic() + DRAIN_S
-        while True:
-            try:
-                return await caller.call("logger_query", {"limit": 1})
-            except CallError as error:
-                self.assertLess(time.monotonic(), deadline, error)
-                await asyncio.sleep(0.05)
+
+        async def answers():
+            with contextlib.suppress(CallError):
+                await caller.call("logger_query", {"limit": 1})
+                return True
+
+        await eventually(answers, "a query is answered")
 
     async def read_back(self, caller, book):
         newest = None
@@ -194,8 +194,5 @@ class Judged(AsyncCase):
 
     async def fresh_entry(self, caller):
         await caller.call("logger_log", {"component": "fresh", "level": "INFO", "message": "at the end"})
-        deadline = time.monotonic() + 30
-        while not (rows := await caller.call("logger_query", {"component": "fresh"})):
-            self.assertLess(time.monotonic(), deadline, "a fresh entry does not get through")
-            await asyncio.sleep(0.05)
+        rows = await eventually(lambda: caller.call("logger_query", {"component": "fresh"}), "a fresh entry gets through")
         self.assertEqual([row["message"] for row in rows], ["at the end"])

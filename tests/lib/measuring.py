@@ -1,7 +1,7 @@
 """What the measurements of tests/bench that ask one server again and again have in common.
 
 Happy path: `print_times(url, tool, queries, rounds)` asks each query in turn, and prints a line for each.
-Failure modes: an answer that is an error, or that does not come within ANSWER_S, ends it.
+Failure modes: an answer that is an error, or that does not come within WAIT_S, ends it.
 """
 import asyncio
 import contextlib
@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 
 from caller import connect
-
-ANSWER_S = 60
+from services import WAIT_S
 
 
 def halving(number):
@@ -25,7 +24,7 @@ def halving(number):
 async def ask(ws, tool, arguments):
     """A direct call; arguments and answer are JSON as they travel."""
     await ws.send(f'{{"jsonrpc":"2.0","id":1,"method":"{tool}","params":{arguments}}}')
-    answer = await asyncio.wait_for(ws.recv(), ANSWER_S)
+    answer = await asyncio.wait_for(ws.recv(), WAIT_S)
     assert '"result"' in answer, answer[:1000]
     return answer
 

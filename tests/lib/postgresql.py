@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from services import free_port
+from services import WAIT_S, free_port
 
 SETTINGS = {
     "fsync": "off",
@@ -68,7 +68,7 @@ class Postgresql:
         }
 
     def start(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + WAIT_S
         self.spawn()
         while not self.answers():
             if self.process.poll() is not None and self.said(ORPHANS):
@@ -96,7 +96,7 @@ class Postgresql:
     def stop(self):
         """As fast as is orderly: sessions are ended."""
         self.process.send_signal(2)
-        self.process.wait(60)
+        self.process.wait(WAIT_S)
 
     def kill(self):
         """The whole of it at once, as a power cut would."""
@@ -104,7 +104,7 @@ class Postgresql:
         for child in [*children, self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), 9)
-        self.process.wait(60)
+        self.process.wait(WAIT_S)
 
     def close(self):
         if self.process is not None and self.process.poll() is None:

@@ -13,6 +13,7 @@ By hand: PYTHONPATH=tests/lib TEST_BUILD=build /usr/bin/python3 tests/system/tes
 import asyncio
 import contextlib
 import fcntl
+import inspect
 import os
 import random
 import re
@@ -50,8 +51,8 @@ REDIS_SETTINGS = {
     "maxmemory-policy": "noeviction",
     "save": "",
 }
-START_S = 30  # for whatever has to become ready; a sanitizer's build on a busy machine is slow
-STOP_S = 10
+# For all that is waited for: what takes longer is taken to hang. A slow machine is given more.
+WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
 REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 # What npm says where there is no network, or none that it trusts.
 NO_REGISTRY = re.compile(r"\b(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|\w*CERT\w*|UNABLE_TO_\w+)\b")
@@ -70,14 +71,26 @@ def meanwhile(run):
         thread.join()
 
 
-def until(condition, what, seconds=START_S):
+def until(condition, what):
     """Polls condition until it is true, and answers its value."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WAIT_S
     while not (value := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {WAIT_S:.0f} s: {what}")
         time.sleep(0.01)
     return value
+
+
+async def eventually(condition, what):
+    """The same while the loop serves on; condition, called in a thread, may answer a coroutine."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        value = await asyncio.to_thread(condition)
+        if value := await value if inspect.iscoroutine(value) else value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {WAIT_S:.0f} s: {what}")
+        await asyncio.sleep(0.01)
 
 
 def free_port():
@@ -92,7 +105,7 @@ def free_port():
                 continue
 
 
-def finished(command, seconds=60, **options):
+def finished(command, seconds=WAIT_S, **options):
     """Runs a program to its end, without input; answers what it said and how it ended."""
     command = [str(word) for word in command]
     return subprocess.run(
@@ -127,7 +140,7 @@ class Program:
             log.seek(self.started_at)
             return log.read().decode(errors="replace")
 
-    def wait_for(self, pattern, seconds=START_S):
+    def wait_for(self, pattern):
         """Waits for a line of its log, and answers the match."""
 
         def found():
@@ -136,7 +149,7 @@ class Program:
                 raise AssertionError(self.explain(f"ended with {self.process.returncode} before {pattern!r}"))
             return match
 
-        return until(found, f"{pattern!r} in the log of {self.name}", seconds)
+        return until(found, f"{pattern!r} in the log of {self.name}")
 
     def port(self):
         return int(self.wait_for(r"listening on port (\d+)")[1])
@@ -149,13 +162,13 @@ class Program:
         self.process.wait()
         self.process = None
 
-    def wait(self, seconds=STOP_S):
+    def wait(self):
         """Waits for its end, and answers its exit status."""
         try:
-            status = self.process.wait(seconds)
+            status = self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(self.explain(f"still ran {seconds} s after it should have ended")) from None
+            raise AssertionError(self.explain(f"still ran {WAIT_S:.0f} s after it should have ended")) from None
         self.process = None
         return status
 
@@ -290,7 +303,7 @@ class System(Place):
     def redis_ask(self, *words):
         """One command; its answer, where that is a single value, as text. None: no Redis, or no value."""
         try:
-            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=5) as link:
+            with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as link:
                 link.sendall(" ".join(words).encode() + b"\r\n")
                 answer = link.makefile("r")
                 first = answer.readline().strip()
@@ -316,7 +329,7 @@ class HttpAnswer:
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
 
 
-def http(port, request, seconds=15, host="127.0.0.1"):
+def http(port, request, seconds=WAIT_S, host="127.0.0.1"):
     """Sends bytes, and reads until the server closes; an upgraded connection is left after its head."""
     began, raw, closed = time.monotonic(), b"", False
     with socket.create_connection((host, port), timeout=seconds) as link:
@@ -355,8 +368,8 @@ def is_ready(port, wanted=200):
         return False
 
 
-def wait_ready(port, wanted=200, seconds=START_S):
-    until(lambda: is_ready(port, wanted), f"{wanted} from /readyz on port {port}", seconds)
+def wait_ready(port, wanted=200):
+    until(lambda: is_ready(port, wanted), f"{wanted} from /readyz on port {port}")
 
 
 def node_peers():
@@ -376,7 +389,7 @@ def node_peers():
         if not done.exists() or done.read_bytes() != wanted:
             command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
             command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-            run = finished(command, seconds=300, cwd=place)
+            run = finished(command, seconds=5 * WAIT_S, cwd=place)
             if run.returncode != 0 and (cause := NO_REGISTRY.search(run.stderr)):
                 raise unittest.SkipTest(f"npm's registry cannot be reached: {cause[0]}")
             assert run.returncode == 0, run.stderr

@@ -7,10 +7,9 @@ import socket
 import ssl
 import struct
 
-from services import head
+from services import WAIT_S, head
 
 MIB = 1 << 20
-WAIT_S = 20
 
 
 def text_frame(text):

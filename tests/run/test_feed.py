@@ -4,13 +4,13 @@ import signal
 import subprocess
 import unittest
 
-from services import BUILD, PROGRAMS, System, free_port, main, until
+from services import BUILD, PROGRAMS, WAIT_S, System, free_port, main, until
 
 FEED = BUILD / "examples/feed/feed"
 
 
 def feed(*words, text=b""):
-    return subprocess.run([FEED, *map(str, words)], input=text, capture_output=True, timeout=120)
+    return subprocess.run([FEED, *map(str, words)], input=text, capture_output=True, timeout=WAIT_S)
 
 
 def everything(system):
@@ -19,7 +19,7 @@ def everything(system):
     while cursor is not None:
         arguments = json.dumps({"component": "feed", "limit": 1000, "cursor": cursor})
         command = [PROGRAMS["iccm"], "--json", "call", system.godot_url, "logger_query", arguments]
-        page = json.loads(subprocess.run(command, capture_output=True, timeout=60, check=True).stdout)
+        page = json.loads(subprocess.run(command, capture_output=True, timeout=WAIT_S, check=True).stdout)
         messages += [row["message"] for row in page["logs"]]
         cursor = page.get("next_cursor")
     return messages[::-1]
@@ -54,7 +54,7 @@ class Feeding(unittest.TestCase):
                         system.godot.signal(end)
                         system.godot.wait()
                         system.godot.start().wait_for("listening on port")
-                out, _ = process.communicate(timeout=120)
+                out, _ = process.communicate(timeout=WAIT_S)
             self.assertEqual(process.returncode, 0, out)
             self.assertIn(b"20000 lines accepted", out)
             until(lambda: len(everything(system)) >= len(lines), "everything is stored")

@@ -16,9 +16,8 @@ import time
 import unittest
 from pathlib import Path
 
-from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, finished, free_port, main, until, upgrade
+from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, WAIT_S, finished, free_port, main, until, upgrade
 
-UP_S = 120  # a sanitizer's build on a busy machine
 STOP_S = 5  # promised
 LOG = Path("/var/log/dpkg.log")
 
@@ -81,7 +80,7 @@ class Run:
                 raise AssertionError(f"ended with {self.process.returncode}: {self.output('err')[-4000:]}")
             return "Ctrl-C" in self.output()
 
-        until(serving, "the launcher serves", UP_S)
+        until(serving, "the launcher serves")
         return self
 
     def left(self):
@@ -105,12 +104,12 @@ class Run:
             commands = self.left().items()
             return next((pid for pid, words in commands if program in map(base_name, words.split(" ")[:2])), None)
 
-        return until(find, f"{program} runs", UP_S)
+        return until(find, f"{program} runs")
 
     def ended(self, seconds=STOP_S):
         """Waits for the end of the launcher and of everything it started, and answers its status and the time."""
         began = time.monotonic()
-        status = self.process.wait(UP_S)
+        status = self.process.wait(WAIT_S)
         took = time.monotonic() - began
         until(lambda: not self.left(), f"nothing left of {self.left()}", max(0.5, seconds - took))
         assert took <= seconds, f"took {took:.1f} s"
@@ -119,7 +118,7 @@ class Run:
     def refused(self):
         """The one line of a run that must not come up."""
         self.start()
-        status = self.process.wait(UP_S)
+        status = self.process.wait(WAIT_S)
         assert status == 1, f"status {status}: {self.output('err')}"
         assert not self.left(), self.left()
         assert self.output() == "", self.output()
@@ -197,7 +196,7 @@ class Serving(unittest.TestCase):
             until(lambda: one.stored("mine") == 1, "stored")
             self.assertEqual(two.stored("mine"), 0)
             third.start()
-            self.assertEqual(third.process.wait(UP_S), 1)
+            self.assertEqual(third.process.wait(WAIT_S), 1)
             self.assertRegex(third.output("err"), r"\Agodot/run: ICCM_DATA .* another run is using that directory\n\Z")
             self.assertEqual(one.stored("mine"), 1)
             two.process.terminate()
@@ -213,10 +212,10 @@ class Serving(unittest.TestCase):
                 gone = f"exited: {program.replace('redis-server', 'redis')} "
                 until(lambda: gone in run.output("err"), f"supervisord says that {program} has ended")
                 feed = [BUILD / "examples/feed/feed", "--component", f"after {program}", run.godot]
-                fed = subprocess.run(feed, input=b"once\n", stdout=subprocess.DEVNULL, timeout=UP_S)
+                fed = subprocess.run(feed, input=b"once\n", stdout=subprocess.DEVNULL, timeout=WAIT_S)
                 self.assertEqual(fed.returncode, 0)
             for program in "redis-server", "dewey", "godot-worker", "godot-server":
-                until(lambda: run.stored(f"after {program}") == 1, f"the line sent after {program} was killed", UP_S)
+                until(lambda: run.stored(f"after {program}") == 1, f"the line sent after {program} was killed")
 
 
 class Ending(unittest.TestCase):

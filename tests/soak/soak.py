@@ -32,7 +32,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from caller import CallError, Caller, read_rows, tool_call  # noqa: E402
-from services import PROGRAMS, Alone, System, finished, http_get, until  # noqa: E402
+from services import PROGRAMS, WAIT_S, Alone, System, finished, http_get, until  # noqa: E402
 
 MIB = 1 << 20
 SLACK_MIB, SLACK = 12, 0.1  # that memory may have grown by: allocators keep what they have had, …
@@ -114,7 +114,7 @@ def echo(options, **settings):
 
 
 def peer(port, context):
-    link = socket.create_connection(("127.0.0.1", port), timeout=60)
+    link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return link if context is None else context.wrap_socket(link, server_hostname="localhost", suppress_ragged_eofs=True)
 
@@ -189,7 +189,7 @@ def ask_for_a_page(port, context):
 
 
 def say_junk(port, _context):
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
+    with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as link:
         link.sendall(random.randbytes(200))
 
 
@@ -345,12 +345,12 @@ def run_mixed(options):
     with System(**SANITIZERS) as system:
         system.start()
         asyncio.run(Load(system, max(2, options.seconds / 10)).run())  # until everything has what it needs
-        until(lambda: system.redis_count("LLEN", "logs:queue") == 0, "the queue is empty", 120)
+        until(lambda: system.redis_count("LLEN", "logs:queue") == 0, "the queue is empty")
         watches = [Watch(system.godot), Watch(system.worker), Watch(system.dewey, SLACK_DEWEY_MIB)]
         load = Load(system, options.seconds)
         asyncio.run(load.run())
         stored = twice = 0
-        until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored", 300)
+        until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored")
         stored, twice = asyncio.run(load.stored())
         assert (stored, twice) == (load.acknowledged, 0), f"{load.acknowledged} acknowledged, {stored} stored, {twice} twice"
         said = f"{options.seconds} s, {stored} lines acknowledged, all stored once; {load.asked} queries, "

@@ -10,7 +10,7 @@ from caller import Caller
 
 
 async def call(url, tool, arguments):
-    async with Caller(url, open_timeout=10) as caller:
+    async with Caller(url) as caller:
         print(json.dumps(await caller.call(tool, json.loads(arguments))))
 
 

@@ -23,7 +23,7 @@ import time
 
 from caller import CallError, Caller, read_rows
 from judge import ACKNOWLEDGED, COMPONENT, QUICK, STORED, Book, Judged, Load
-from services import PROGRAMS, AsyncCase, System, finished, is_ready, main
+from services import PROGRAMS, AsyncCase, System, eventually, finished, is_ready, main
 
 LINES = int(os.environ.get("TEST_LINES", 50000))
 WORKER_KILLS = int(os.environ.get("TEST_WORKER_KILLS", 10))
@@ -167,7 +167,7 @@ class Overflow(Judged):
             path = system.directory / "lines"
             path.write_text("".join(f"line {number}\n" for number in range(FLOOD)))
             fed = await asyncio.to_thread(
-                finished, [PROGRAMS["feed"], "--component", COMPONENT, system.godot_url, path], 300
+                finished, [PROGRAMS["feed"], "--component", COMPONENT, system.godot_url, path]
             )
             self.assertIn(f"{FLOOD} lines accepted", fed.stdout, fed.stderr)
             system.dewey.start()
@@ -191,8 +191,7 @@ class Outage(AsyncCase):
             system.start()
             await asyncio.to_thread(system.dewey.stop)
             async with Caller(system.godot_url) as caller:
-                while await asyncio.to_thread(is_ready, system.godot_port):
-                    await asyncio.sleep(0.02)
+                await eventually(lambda: not is_ready(system.godot_port), "Godot knows that Dewey is away")
                 began = time.monotonic()
                 with self.assertRaises(CallError) as caught:
                     await caller.call("logger_query", {"limit": 1})
@@ -201,15 +200,12 @@ class Outage(AsyncCase):
                 entry = {"component": "outage", "level": "INFO", "message": "meanwhile"}
                 self.assertEqual((await caller.call("logger_log", entry))["message"], "Log entry queued.")
                 system.dewey.start()
-                rows = []
-                deadline = time.monotonic() + 60
-                while not rows:
-                    self.assertLess(time.monotonic(), deadline, "what came meanwhile is not stored")
-                    try:
-                        rows = await caller.call("logger_query", {"component": "outage"})
-                    except CallError:
-                        pass
-                    await asyncio.sleep(0.05)
+
+                async def stored():
+                    with contextlib.suppress(CallError):
+                        return await caller.call("logger_query", {"component": "outage"})
+
+                rows = await eventually(stored, "what came meanwhile is stored")
                 self.assertEqual([row["message"] for row in rows], ["meanwhile"])
 
     async def test_without_redis_nothing_is_ok(self):
@@ -224,16 +220,14 @@ class Outage(AsyncCase):
                 self.assertEqual(caught.exception.code, -32000)
                 self.assertEqual(caught.exception.message, "queue unavailable, retry")
                 system.start_redis()
-                deadline = time.monotonic() + 60
-                while not await asyncio.to_thread(is_ready, system.godot_port):
-                    self.assertLess(time.monotonic(), deadline)
-                    await asyncio.sleep(0.05)
+                await eventually(lambda: is_ready(system.godot_port), "Godot is ready again")
                 await caller.call("logger_log", entry | {"message": "after"})
-                messages = set()
-                while messages != {"before", "after"}:
-                    self.assertLess(time.monotonic(), deadline, messages)
-                    messages = {row["message"] for row in await caller.call("logger_query", {"component": "no redis"})}
-                    await asyncio.sleep(0.05)
+
+                async def both():
+                    rows = await caller.call("logger_query", {"component": "no redis"})
+                    return {row["message"] for row in rows} == {"before", "after"}
+
+                await eventually(both, "both lines are stored, and nothing else")
 
     async def test_a_transaction_that_a_kill_left_half_written_takes_nothing_with_it(self):
         half = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nRPOP\r\n$10\r\nlogs:queue\r\n*3\r\n$5\r\nLPU"
@@ -251,14 +245,13 @@ class Outage(AsyncCase):
 
     async def queued(self, system, message):
         """Once Godot has found Redis, the entry is taken."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+
+        async def taken():
             with contextlib.suppress(CallError, OSError):
                 async with Caller(system.godot_url) as caller:
-                    await caller.call("logger_log", {"component": "half", "level": "INFO", "message": message})
-                    return
-            await asyncio.sleep(0.05)
-        self.fail("Godot does not find Redis")
+                    return await caller.call("logger_log", {"component": "half", "level": "INFO", "message": message})
+
+        await eventually(taken, "Godot finds Redis")
 
 
 if __name__ == "__main__":

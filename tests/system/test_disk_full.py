@@ -8,17 +8,15 @@ import asyncio
 import contextlib
 import os
 import random
-import time
 import uuid
 
 from caller import CallError, Caller
 from disk import SmallDisk
 from judge import QUICK, Book, Judged, Load
-from services import Alone, System, http_get, main
+from services import Alone, System, eventually, http_get, main
 
 TIMES = int(os.environ.get("TEST_TIMES", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
-PATIENCE_S = 60
 SPOOL_FULL = "a batch stays in Redis: no space left on device"
 
 
@@ -29,15 +27,6 @@ def ready_text(port):
     except OSError:
         return ""
     return answer.body.decode() if answer.status == 503 else ""
-
-
-async def eventually(condition, what):
-    """Polls until condition is true, and answers its value."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-        await asyncio.sleep(0.02)
-    return value
 
 
 @contextlib.asynccontextmanager

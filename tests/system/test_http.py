@@ -6,7 +6,7 @@ import socket
 import unittest
 
 from caller import Caller, ask, close_code, connect, request, tool_call
-from services import Alone, AsyncCase, System, http, http_get, is_ready, main, until, upgrade, wait_ready
+from services import WAIT_S, Alone, AsyncCase, System, http, http_get, is_ready, main, until, upgrade, wait_ready
 
 CALL = tool_call(1, "echo", a=1)
 
@@ -167,20 +167,20 @@ class Connections(AsyncCase):
         )
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x81\x82\0\0\0\0\xff\xfe")
-        frame = await asyncio.wait_for(reader.readexactly(4), 30)
+        frame = await asyncio.wait_for(reader.readexactly(4), WAIT_S)
         self.assertEqual((frame[0], int.from_bytes(frame[2:4], "big")), (0x88, 1007))
         writer.close()
 
     async def test_pings_are_answered(self):
         async with connect(self.url) as ws:
             for data in (b"", b"x", b"y" * 125):
-                await asyncio.wait_for(await ws.ping(data), 10)
+                await asyncio.wait_for(await ws.ping(data), WAIT_S)
 
     async def test_fragments_make_one_message(self):
         text = json.dumps(CALL)
         async with connect(self.url) as ws:
             await ws.send(text[at : at + 1] for at in range(len(text)))
-            self.assertEqual(json.loads(await asyncio.wait_for(ws.recv(), 30))["id"], 1)
+            self.assertEqual(json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))["id"], 1)
 
     async def test_large_messages_come_back(self):
         async with Caller(self.url) as caller:
@@ -197,9 +197,9 @@ class Shutdown(AsyncCase):
                     for tool in ("later", "sleep"):
                         await ws.send(json.dumps(tool_call(tool, tool, ms=1000)))
                     await ask(idle, request(1, "ping"))
-                    await asyncio.wait_for(await ws.ping(), 10)  # the calls have been read
+                    await asyncio.wait_for(await ws.ping(), WAIT_S)  # the calls have been read
                     server.program.signal(number)
-                    answers = [json.loads(await asyncio.wait_for(ws.recv(), 10)) for _ in range(2)]
+                    answers = [json.loads(await asyncio.wait_for(ws.recv(), WAIT_S)) for _ in range(2)]
                     self.assertEqual({answer["id"] for answer in answers}, {"later", "sleep"})
                     self.assertTrue(all("result" in answer for answer in answers), answers)
                     self.assertEqual(await close_code(ws), 1012)
@@ -210,9 +210,9 @@ class Shutdown(AsyncCase):
         with Alone("slow_server", "0") as server:
             async with connect(server.url) as ws:
                 await ws.send(json.dumps(tool_call(1, "later", ms=6000)))
-                await asyncio.wait_for(await ws.ping(), 10)
+                await asyncio.wait_for(await ws.ping(), WAIT_S)
                 server.program.signal(signal.SIGTERM)
-                answer = json.loads(await asyncio.wait_for(ws.recv(), 10))
+                answer = json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
                 self.assertEqual((answer["id"], answer["error"]["code"]), (1, -32603))
                 self.assertEqual(await close_code(ws), 1012)
             self.assertEqual(await asyncio.to_thread(server.program.wait), 0)
@@ -221,7 +221,7 @@ class Shutdown(AsyncCase):
         with Alone("slow_server", "0") as server:
             async with connect(server.url) as ws:
                 await ws.send(json.dumps(tool_call(1, "later", ms=60000)))
-                await asyncio.wait_for(await ws.ping(), 10)
+                await asyncio.wait_for(await ws.ping(), WAIT_S)
                 server.program.signal(signal.SIGTERM)
                 await asyncio.to_thread(until, lambda: not connects(server.port), "it stops listening")
                 server.program.signal(signal.SIGTERM)
@@ -230,7 +230,7 @@ class Shutdown(AsyncCase):
 
 def connects(port):
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        socket.create_connection(("127.0.0.1", port), timeout=WAIT_S).close()
         return True
     except OSError:
         return False
@@ -251,13 +251,13 @@ class Readiness(unittest.TestCase):
             wait_ready(system.godot_port, 503)
             self.assert_missing(system, "dewey", there="redis")
             system.start_dewey()
-            wait_ready(system.godot_port, seconds=60)
+            wait_ready(system.godot_port)
             system.redis.kill()
             wait_ready(system.godot_port, 503)
             self.assert_missing(system, "redis", there="dewey")
             self.assertEqual(http_get(system.godot_port, path="/healthz").status, 200)
             system.start_redis()
-            wait_ready(system.godot_port, seconds=60)
+            wait_ready(system.godot_port)
 
     def assert_missing(self, system, *missing, there=None):
         def text():

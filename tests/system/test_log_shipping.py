@@ -16,7 +16,20 @@ import unittest
 from pathlib import Path
 
 from caller import Caller
-from services import BUILD, PROGRAMS, Alone, AsyncCase, Place, System, finished, free_port, main, until, wait_ready
+from services import (
+    BUILD,
+    PROGRAMS,
+    Alone,
+    AsyncCase,
+    Place,
+    System,
+    eventually,
+    finished,
+    free_port,
+    main,
+    until,
+    wait_ready,
+)
 from test_network import OtherNetwork
 
 LINES = int(os.environ.get("TEST_LINES", 1000))
@@ -37,15 +50,6 @@ class Shipping(System):
         self.programs.insert(0, program)  # it ends before those that it ships to
         program.environment = self.settings | self.shipping | settings
         return program.start()
-
-
-async def eventually(condition, what, seconds=30):
-    """Polls a coroutine until its answer is true, and answers that."""
-    deadline = time.monotonic() + seconds
-    while not (value := await condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        await asyncio.sleep(0.02)
-    return value
 
 
 async def everything(godot, **wanted):
@@ -201,7 +205,7 @@ class Delivery(AsyncCase):
                         rows = await everything(godot, component="worker-like")
                         return rows if any(row["message"] == f"works on {LINES - 1:06}" for row in rows) else None
 
-                    await eventually(all_there, "the last line", 60)
+                    await eventually(all_there, "the last line")
                     await eventually(lambda: self.drained(system), "an empty queue")
                     rows = await everything(godot, component="worker-like")
             said = [row["message"] for row in rows if row["message"].startswith("works on")]

@@ -10,7 +10,7 @@ import signal
 import time
 
 from caller import Caller, CallError, ask, connect, request, tool_call
-from services import Alone, AsyncCase, System, main, wait_ready
+from services import WAIT_S, Alone, AsyncCase, System, eventually, main, wait_ready
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 NEWER = VERSIONS[1:]
@@ -25,7 +25,7 @@ async def initialize(ws, version):
 
 
 async def answers(ws, count):
-    return [json.loads(await asyncio.wait_for(ws.recv(), 30)) for _ in range(count)]
+    return [json.loads(await asyncio.wait_for(ws.recv(), WAIT_S)) for _ in range(count)]
 
 
 class SlowServerCase(AsyncCase):
@@ -163,7 +163,7 @@ class Messages(SlowServerCase):
                     '"method":"tools/call","params":{"name":"sleep","arguments":{"ms":0}}',
                 ):
                     await ws.send(f'{{"jsonrpc":"2.0","id":{text},{rest}}}')
-                    answer = await asyncio.wait_for(ws.recv(), 30)
+                    answer = await asyncio.wait_for(ws.recv(), WAIT_S)
                     if text.startswith('"'):  # the same text, however it is escaped
                         self.assertEqual(json.loads(answer)["id"], json.loads(text))
                     else:
@@ -230,12 +230,7 @@ class Godot(AsyncCase):
 
     async def stored(self, caller, **filters):
         """The rows of a query, once there are any."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            if rows := await caller.call("logger_query", filters):
-                return rows
-            await asyncio.sleep(0.02)
-        self.fail(f"nothing stored for {filters}")
+        return await eventually(lambda: caller.call("logger_query", filters), f"something is stored for {filters}")
 
     async def test_the_tools_are_listed(self):
         async with Caller(self.system.godot_url) as caller:

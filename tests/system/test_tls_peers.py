@@ -13,7 +13,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from caller import tool_call
-from services import PROGRAMS, Alone, Place, finished, head, main, until
+from services import PROGRAMS, WAIT_S, Alone, Place, finished, head, main, until
 from tls_peer import MIB, WAIT_S, Peer, text_frame
 
 RECORD = {"change_cipher_spec": 20, "alert": 21, "handshake": 22}

@@ -8,9 +8,8 @@ import re
 import subprocess
 import unittest
 
-from services import PROGRAMS, Alone, Place, finished, free_port, main, node_peers, upgrade
+from services import PROGRAMS, WAIT_S, Alone, Place, finished, free_port, main, node_peers, upgrade
 
-CASE_S = 120
 NEWEST = "2025-11-25"
 
 
@@ -23,7 +22,7 @@ def start(case, url):
 def told(process):
     """What a case saw, from the last line that it printed."""
     try:
-        out, err = process.communicate(timeout=CASE_S)
+        out, err = process.communicate(timeout=WAIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(f"the client hangs: {process.communicate()}") from None
@@ -199,7 +198,7 @@ class Bridged(unittest.TestCase):
                 self.assertEqual(host.stdout.readline(), "calling\n")
                 server.program.kill()
                 server.program.start()
-                seen = json.loads(host.communicate(timeout=CASE_S)[0])
+                seen = json.loads(host.communicate(timeout=WAIT_S)[0])
             finally:
                 host.kill()
                 host.communicate()
