@@ -17,14 +17,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096 };
+enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096, ATTEMPTS = 100 };
 
+/* EAGAIN has two causes, which nothing tells apart: something was renamed while ".." was resolved, which the
+ * next attempt rarely meets again; or somebody holds a lease on the file (fcntl(2)), which may last. */
 int mcp__beneath_resolve(int directory, const char *path) {
   struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-  long file;
-  do
+  long file = -1;
+  errno = EAGAIN;
+  for (int i = 0; i < ATTEMPTS && file < 0 && (errno == EINTR || errno == EAGAIN); i++)
     file = syscall(SYS_openat2, directory, path, &how, sizeof how);
-  while (file < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: somebody moved a directory just now */
   return file < 0 ? -errno : (int)file;
 }
 

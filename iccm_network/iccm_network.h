@@ -195,7 +195,8 @@ int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[
  * directories, "/a:/b c" ("": none), and does not leave it, by ".." or by a link; links that stay below are
  * followed where the kernel has openat2(2), else none is. A descriptor (close-on-exec) that the caller
  * closes, or MCP_EOUTSIDE, which says nothing about whether there is such a file; MCP_ENOTFILE: a directory,
- * fifo or device; or libuv's code, as of open(2): UV_ENOENT, UV_EACCES, … */
+ * fifo or device; UV_EAGAIN: another process holds a lease on the file; or libuv's code, as of open(2):
+ * UV_ENOENT, UV_EACCES, … */
 int mcp_open_beneath(const char *directories, const char *path, size_t len);
 
 /* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,

@@ -6,8 +6,6 @@
 #include <string.h>
 
 bool change_not_staged(trouble_t *trouble, int code) {
-  if (code == -EAGAIN)
-    return trouble_retry(trouble, "FILE_BUSY", "the file is being written to, retry");
   return trouble_disk(trouble, code, "keeping a version");
 }
 

@@ -120,7 +120,7 @@ static bool restore_over(restoring_t *this) {
   }
   if (!is_untouched(this)) {
     drop_restored(this);
-    return trouble_retry(this->trouble, "FILE_BUSY", "the file is being written to, retry");
+    return trouble_disk(this->trouble, -EAGAIN, "reading the file");
   }
   return commit_restored(this);
 }

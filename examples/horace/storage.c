@@ -14,7 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, PROBE_SIZE = 16 };
+enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, PROBE_SIZE = 16, FIND_ATTEMPTS = 100 };
 
 static const char files_name[] = "files";
 
@@ -162,6 +162,24 @@ static bool is_at(const storage_t *storage, int file, const char *path) {
   return same;
 }
 
+/* -EAGAIN: the file was moved or replaced between its opening and the look at where it is. */
+static int find_once(const storage_t *storage, const char *whole, size_t len, found_file_t *found) {
+  uint64_t mount = 0;
+  found->file = mcp_open_beneath(storage->allowed, whole, len);
+  if (found->file < 0)
+    return found->file;
+  int code = 0;
+  if (read_mount(found->file, &mount) != 0 || mount != storage->mount)
+    code = MCP_EOUTSIDE;
+  else if (!read_path(storage, found->file, found->path) || !is_at(storage, found->file, found->path))
+    code = -EAGAIN;
+  else if (strlen(found->path) > STORAGE_PATH_MAX_BYTES)
+    code = -ENAMETOOLONG;
+  if (code != 0)
+    close(found->file);
+  return code;
+}
+
 int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found) {
   char whole[STORAGE_PATH_SIZE];
   bool absolute = len > 0 && file_path[0] == '/';
@@ -171,14 +189,9 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
   if (!absolute)
     snprintf(whole, sizeof whole, "%s/", storage->below);
   memcpy(whole + below, file_path, len);
-  found->file = mcp_open_beneath(storage->allowed, whole, below + len);
-  if (found->file < 0)
-    return found->file;
-  int code = MCP_EOUTSIDE;
-  if (read_path(storage, found->file, found->path) && is_at(storage, found->file, found->path))
-    code = strlen(found->path) <= STORAGE_PATH_MAX_BYTES ? 0 : -ENAMETOOLONG;
-  if (code != 0)
-    close(found->file);
+  int code = -EAGAIN;
+  for (int i = 0; i < FIND_ATTEMPTS && code == -EAGAIN; i++)
+    code = find_once(storage, whole, below + len, found);
   return code;
 }
 

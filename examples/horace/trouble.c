@@ -43,6 +43,8 @@ bool trouble_store(horace_t *horace, trouble_t *trouble, int code, const store_e
 bool trouble_disk(trouble_t *trouble, int code, const char *doing) {
   if (code == -ECANCELED)
     return trouble_retry(trouble, "CANCELLED", "%s ended: nobody waits for it any more", doing);
+  if (code == -EAGAIN)
+    return trouble_retry(trouble, "FILE_BUSY", "the file is being written to, retry");
   mcp_log(MCP_LOG_ERROR, "storage", "%s failed: %s", doing, strerror(-code));
   if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
     return trouble_retry(trouble, "STORAGE_FULL", "%s failed: there is no room left in the storage", doing);

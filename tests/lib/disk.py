@@ -7,14 +7,19 @@ made, or there is no program that makes such a disk, making one skips the test, 
 import contextlib
 import ctypes
 import os
+import select
 import shutil
+import struct
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
 from services import finished
 
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
+FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_EVENT_ON_CHILD, FAN_ALLOW = 4, 1, 0x10000, 0x08000000, 1
+AT_FDCWD = -100
 
 
 def own_mounts():
@@ -86,3 +91,32 @@ class CloningDisk(Disk):
             return super().__enter__()
         finally:
             self.image.unlink()  # the mount holds it
+
+
+@contextlib.contextmanager
+def at_opening(directory, act):
+    libc = ctypes.CDLL(None, use_errno=True)
+    events = libc.fanotify_init(FAN_CLASS_CONTENT, os.O_RDONLY)
+    mask = ctypes.c_uint64(FAN_OPEN_PERM | FAN_EVENT_ON_CHILD)
+    if events < 0 or libc.fanotify_mark(events, FAN_MARK_ADD, mask, AT_FDCWD, os.fsencode(directory)) != 0:
+        raise unittest.SkipTest(f"no fanotify here: {os.strerror(ctypes.get_errno())}")
+    stop, wake = os.pipe()
+
+    def serve():
+        while select.select([events, stop], [], [])[0] == [events]:
+            for _, _, _, _, _, file, pid in struct.iter_unpack("=IBBHQii", os.read(events, 4096)):
+                try:
+                    act(pid)
+                finally:
+                    os.write(events, struct.pack("=iI", file, FAN_ALLOW))
+                    os.close(file)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.close(wake)
+        thread.join()
+        os.close(events)  # lets all pass that still wait
+        os.close(stop)

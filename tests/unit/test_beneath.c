@@ -1,17 +1,21 @@
 /* test_beneath.c: files below a directory are opened, and no others, whatever links and dots their paths
  * hold. */
-#define _GNU_SOURCE /* O_PATH */
+#define _GNU_SOURCE /* O_PATH, F_SETLEASE, RTLD_NEXT */
 #include "beneath.h"
 
 #include "iccm_network.h"
 #include "leaks.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static char directory[256];
@@ -47,6 +51,27 @@ static void remove_tree(void) {
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     unlink(names[i]);
   rmdir("in/sub"), rmdir("in"), rmdir("out"), rmdir(directory);
+}
+
+static int refusals; /* that openat2() meets before it works */
+
+/* The C library's, which beneath.c calls. */
+long syscall(long number, ...) {
+  static long (*real)(long number, ...);
+  if (real == NULL)
+    *(void **)&real = dlsym(RTLD_NEXT, "syscall");
+  if (number == SYS_openat2 && refusals > 0) {
+    refusals--;
+    errno = EAGAIN;
+    return -1;
+  }
+  long arguments[6];
+  va_list list;
+  va_start(list, number);
+  for (int i = 0; i < 6; i++)
+    arguments[i] = va_arg(list, long);
+  va_end(list);
+  return real(number, arguments[0], arguments[1], arguments[2], arguments[3], arguments[4], arguments[5]);
 }
 
 TestSuite(beneath, .init = make_tree, .fini = remove_tree);
@@ -140,4 +165,27 @@ Test(beneath, both_ways_agree_but_for_links_inside) {
   }
   close(in);
   expect_no_leak();
+}
+
+/* The kernel says EAGAIN where something was renamed while it resolved a path. */
+Test(beneath, renames_meanwhile_are_tried_again) {
+  refusals = 10;
+  cr_expect_eq(opened("%s/in", "%s/in/sub/../a"), 0);
+  cr_expect_eq(refusals, 0);
+  refusals = 1000000;
+  cr_expect_eq(opened("%s/in", "%s/in/sub/../a"), -EAGAIN);
+  cr_expect_gt(refusals, 990000, "not for ever");
+}
+
+/* It says the same of a file that another process has for itself. */
+Test(beneath, a_file_under_a_lease) {
+  int holder = open("in/a", O_RDWR | O_CLOEXEC);
+  signal(SIGIO, SIG_IGN); /* the kernel asks for the lease */
+  if (fcntl(holder, F_SETLEASE, F_WRLCK) != 0)
+    cr_skip_test("no leases here: %s", strerror(errno));
+  cr_expect_eq(opened("%s/in", "%s/in/a"), -EAGAIN);
+  cr_expect_eq(opened("%s/in", "%s/in/sub/b"), 0);
+  fcntl(holder, F_SETLEASE, F_UNLCK);
+  cr_expect_eq(opened("%s/in", "%s/in/a"), 0);
+  close(holder);
 }
