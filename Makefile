@@ -24,7 +24,7 @@ installed:
 
 # Ends with its parent: a make that is killed leaves nothing running.
 run: build
-	@setpriv --pdeathsig TERM godot/run build
+	@exec setpriv --pdeathsig TERM sh -c '[ "$$PPID" = "$$0" ] && exec godot/run build' "$$PPID"
 
 test:
 	@.ci/test

@@ -53,6 +53,9 @@ REDIS_SETTINGS = {
 }
 # For all that is waited for: what takes longer is taken to hang. A slow machine is given more.
 WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
+# Of what a program does sooner than a limit of its own says: a slow machine may spoil all tries but one, and what waits
+# for the limit is never sooner.
+TRIES = 10
 REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 # What npm says where there is no network, or none that it trusts.
 NO_REGISTRY = re.compile(r"\b(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|\w*CERT\w*|UNABLE_TO_\w+)\b")
@@ -91,6 +94,14 @@ async def eventually(condition, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {WAIT_S:.0f} s: {what}")
         await asyncio.sleep(0.01)
+
+
+def growing(seconds, run, enough):
+    """run(seconds) with a time-out of a program's own, and again with twice as much until that was enough for this machine;
+    its answer."""
+    while not enough(answer := run(seconds)) and seconds < WAIT_S:
+        seconds *= 2
+    return answer
 
 
 def free_port():

@@ -18,7 +18,16 @@ from pathlib import Path
 
 from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, WAIT_S, finished, free_port, main, until, upgrade
 
-STOP_S = 5  # promised
+KILLED = "supervisord has not stopped within 4 s, and is killed"
+SLOW_TOOL = """#!/bin/sh
+# Stands before another program of its name, and runs that; not before the test lets it, where it is the one to wait.
+here=${{0%/*}} name=${{0##*/}}
+if wanted=$(cat "$here/wait" 2>/dev/null) && case "$name $*" in *"$wanted"*) ;; *) false ;; esac; then
+    : >"$here/waits"
+    while [ -e "$here/wait" ]; do sleep 0.01; done
+fi
+exec {} "$@"
+"""
 LOG = Path("/var/log/dpkg.log")
 
 
@@ -58,10 +67,26 @@ class Run:
     def dewey(self):
         return f"ws://localhost:{self.environment['DEWEY_MCP_PORT']}"
 
+    def slow(self, words):
+        """From now on a command with these words waits before it begins, until .waits() and .goes_on() were called."""
+        tools = self.place / "tools"
+        tools.mkdir()
+        for name in ("id", "setpriv"):
+            (tools / name).write_text(SLOW_TOOL.format(shutil.which(name)))
+            (tools / name).chmod(0o755)
+        (tools / "wait").write_text(words)
+        self.environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+
+    def waits(self):
+        until((self.place / "tools/waits").exists, "the command begins")
+
+    def goes_on(self):
+        (self.place / "tools/wait").unlink()
+
     def start(self):
         with (self.place / "out").open("wb") as out, (self.place / "err").open("wb") as err:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", SOURCE / "godot/run", self.build],  # as the Makefile does
+                [shutil.which("setpriv"), "--pdeathsig", "TERM", SOURCE / "godot/run", self.build],  # as the Makefile does
                 cwd=self.place,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -106,13 +131,10 @@ class Run:
 
         return until(find, f"{program} runs")
 
-    def ended(self, seconds=STOP_S):
-        """Waits for the end of the launcher and of everything it started, and answers its status and the time."""
-        began = time.monotonic()
+    def ended(self):
+        """Waits for the end of the launcher and of everything it started, and answers its status."""
         status = self.process.wait(WAIT_S)
-        took = time.monotonic() - began
-        until(lambda: not self.left(), f"nothing left of {self.left()}", max(0.5, seconds - took))
-        assert took <= seconds, f"took {took:.1f} s"
+        until(lambda: not self.left(), f"nothing left of {self.left()}")
         return status
 
     def refused(self):
@@ -158,8 +180,9 @@ class Serving(unittest.TestCase):
             run.process.terminate()
             self.assertEqual(run.ended(), 0)
             log = run.output("err")
-            for program in "godot-server", "godot-worker", "redis", "dewey":
-                self.assertIn(f"stopped: {program} (exit status 0)", log)
+            if KILLED not in log:  # by a machine that is too slow
+                for program in "godot-server", "godot-worker", "redis", "dewey":
+                    self.assertIn(f"stopped: {program} (exit status 0)", log)
             self.assertIsNone(REPORT.search(log))
 
     def test_with_a_token(self):
@@ -239,7 +262,19 @@ class Ending(unittest.TestCase):
                 run.start()
                 run.up() if moment is None else time.sleep(moment)
                 run.process.kill()
-                run.ended(2 * STOP_S)  # the supervisor's own time: nobody cuts it short any more
+                run.ended()
+
+    def test_killed_launcher_whose_child_has_only_begun(self):
+        """Each of those that it starts and leaves running, and what stands between two of them."""
+        for words in "id -u", "setsid supervisord", "iccm --timeout 5 call", "feed --component":
+            with self.subTest(words), Run() as run:
+                run.slow(words)
+                run.start()
+                run.waits()
+                run.process.kill()
+                run.process.wait()
+                run.goes_on()
+                run.ended()
 
     def test_killed_supervisor_takes_everything_along(self):
         with Run() as run:
@@ -255,6 +290,7 @@ class Ending(unittest.TestCase):
                 os.kill(run.pid_of(program), signal.SIGSTOP)
             run.process.terminate()
             self.assertEqual(run.ended(), 0)
+            self.assertIn(KILLED, run.output("err"))
 
 
 class Refusing(unittest.TestCase):
