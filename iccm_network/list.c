@@ -6,6 +6,7 @@
  * larger than it may be, ends it too. */
 #include "arena.h"
 
+#include <stdio.h>
 #include <uv.h>
 
 enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PER_MS = 1000000 };
@@ -13,7 +14,7 @@ enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PE
 typedef struct listing {
   mcp_result_cb cb;
   void *arg;
-  uint64_t deadline_ns;
+  uint64_t timeout_ms, deadline_ns;
   unsigned pages;
   mcp__arena_t arena;
   yyjson_mut_doc *tools;  /* in the arena: the array of all so far */
@@ -53,11 +54,16 @@ static void deliver(mcp_client_t *client, listing_t *listing) {
 
 static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
-static int ask(mcp_client_t *client, listing_t *listing) {
+static uint64_t left_ms(const listing_t *listing) {
   uint64_t now_ns = uv_hrtime();
-  uint64_t left_ms = listing->deadline_ns > now_ns ? (listing->deadline_ns - now_ns) / NS_PER_MS : 0;
+  return now_ns < listing->deadline_ns ? (listing->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 1;
+}
+
+static int ask(mcp_client_t *client, listing_t *listing) {
+  uint64_t timeout_ms = listing->timeout_ms;
   yyjson_mut_doc *params = NULL;
   if (listing->cursor != NULL) {
+    timeout_ms = left_ms(listing);
     params = yyjson_mut_doc_new(&mcp__json_alc);
     yyjson_mut_val *root = yyjson_mut_obj(params);
     yyjson_mut_doc_set_root(params, root);
@@ -66,7 +72,14 @@ static int ask(mcp_client_t *client, listing_t *listing) {
       return UV_ENOMEM;
     }
   }
-  return mcp_client_request(client, "tools/list", params, left_ms + 1, on_page, listing);
+  return mcp_client_request(client, "tools/list", params, timeout_ms, on_page, listing);
+}
+
+/* The words name the time for all pages, of which a later one has had less. */
+static void fail_late(mcp_client_t *client, listing_t *listing) {
+  char words[64];
+  snprintf(words, sizeof words, "no answer within %llu ms", (unsigned long long)listing->timeout_ms);
+  fail(client, listing, MCP_ETIMEOUT, words);
 }
 
 static void take_tools(listing_t *listing, yyjson_val *tools) {
@@ -93,6 +106,10 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_val *tools = yyjson_obj_get(result->value, "tools");
   yyjson_val *cursor = yyjson_obj_get(result->value, "nextCursor");
   int status;
+  if (result->status == MCP_ETIMEOUT && listing->cursor != NULL) {
+    fail_late(client, listing);
+    return;
+  }
   if (result->status != 0) {
     finish(client, listing, result);
     return;
@@ -120,7 +137,8 @@ int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_
     return UV_ENOMEM;
   listing->cb = cb;
   listing->arg = arg;
-  listing->deadline_ns = uv_hrtime() + (timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS) * NS_PER_MS;
+  listing->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
+  listing->deadline_ns = uv_hrtime() + listing->timeout_ms * NS_PER_MS;
   mcp__arena_init(&listing->arena, MAX_BYTES);
   listing->tools = yyjson_mut_doc_new(&listing->arena.alc);
   yyjson_mut_doc_set_root(listing->tools, yyjson_mut_arr(listing->tools));

@@ -38,7 +38,6 @@ mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {
 
 int session_begin(session_t *session, const options_t *options, const print_t *out) {
   *session = (session_t){.options = options};
-  session->deadline_ns = uv_hrtime() + options->timeout_ms * NS_PER_MS;
   int status = uv_loop_init(&session->loop);
   if (status != 0) /* UNTESTED: needs a process without descriptors */
     return report_usage(options, out, "no event loop: %s", uv_strerror(status));
@@ -51,15 +50,26 @@ int session_begin(session_t *session, const options_t *options, const print_t *o
   return 0;
 }
 
+/* A request that was not the first had less time than the option says: the words name the option. */
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   waiting_t *waiting = arg;
+  session_t *session = waiting->session;
+  mcp_result_t named = *result;
+  char words[64];
   (void)client;
-  waiting->cb(waiting->session, result, waiting->arg);
-  uv_stop(&waiting->session->loop);
+  if (result->status == MCP_ETIMEOUT && session->connected) {
+    unsigned long long ms = session->options->timeout_ms;
+    snprintf(words, sizeof words, "no answer within %llu ms", ms);
+    named.message = words;
+  }
+  waiting->cb(session, &named, waiting->arg);
+  uv_stop(&session->loop);
 }
 
-static uint64_t left_ms(const session_t *session) {
+static uint64_t left_ms(session_t *session) {
   uint64_t now = uv_hrtime();
+  if (session->deadline_ns == 0)
+    session->deadline_ns = now + session->options->timeout_ms * NS_PER_MS;
   return now < session->deadline_ns ? (session->deadline_ns - now + NS_PER_MS - 1) / NS_PER_MS : 1;
 }
 
@@ -91,7 +101,7 @@ void session_list_tools(session_t *session, session_cb cb, void *arg) {
 }
 
 void session_renew(session_t *session) {
-  session->deadline_ns = uv_hrtime() + session->options->timeout_ms * NS_PER_MS;
+  session->deadline_ns = 0;
 }
 
 static void on_pause_over(uv_timer_t *timer) {

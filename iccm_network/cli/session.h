@@ -9,7 +9,7 @@ typedef struct session {
   uv_loop_t loop;
   mcp_client_t *client;
   const options_t *options; /* borrowed */
-  uint64_t deadline_ns;     /* of uv_hrtime(): options->timeout_ms after the session began */
+  uint64_t deadline_ns;     /* of uv_hrtime(): options->timeout_ms after the first request; 0: there was none */
   bool connected;           /* a connection came about, at least once */
 } session_t;
 
@@ -24,7 +24,7 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
                      void *arg);
 void session_list_tools(session_t *session, session_cb cb, void *arg);
 
-/* For commands that go on: the deadline of what comes next begins now. And waiting meanwhile, the connection
+/* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the connection
  * being served; uv_stop() ends that early. */
 void session_renew(session_t *session);
 void session_pause(session_t *session, uint64_t ms);

@@ -4,12 +4,12 @@ import datetime
 import json
 import os
 import signal
+import time
 import uuid
 
-from peer import LEAVE, Answer, Peer, mcp, text_result
-from services import WAIT_S, Program, System, free_port, main, until
-from test_program import INTERRUPTED, OK, PROTOCOL, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
-
+from peer import LEAVE, SILENCE, Answer, Peer, mcp, text_result
+from services import WAIT_S, Program, System, free_port, growing, main, until
+from test_program import INTERRUPTED, OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
 
 
 def ago(seconds):
@@ -124,8 +124,8 @@ def godot(rows_of):
     def answer(_method, params):
         asked.append(params["arguments"])
         value = rows_of(params["arguments"], len(asked))
-        if value is LEAVE:
-            return LEAVE
+        if value in (LEAVE, SILENCE):
+            return value
         return text_result({"logs": value, "next_cursor": None} if isinstance(value, list) else value)
 
     return Peer(mcp(answer)), asked
@@ -147,6 +147,21 @@ class OddPeers(Case):
             asked.clear()
             outcome = iccm("logs", "--lines", "2", peer.url)
             self.assertEqual((len(outcome.out.splitlines()), len(asked)), (2, 1))
+
+    def test_the_time_out_that_is_named_is_the_one_that_was_set(self):
+        """Also where a request is not the first, and had less."""
+
+        def rows_of(arguments, _number):
+            if arguments["cursor"]:
+                return SILENCE
+            time.sleep(0.002)  # so that there is less
+            return {"logs": [row("more")], "next_cursor": "1"}
+
+        peer, _ = godot(rows_of)
+        with peer:
+            outcome = growing(0.3, lambda seconds: iccm("logs", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
+        self.assertEqual(outcome.code, TIMEOUT, outcome)
+        self.assertRegex(outcome.err, "no answer within [1-9][0-9]*00 ms")
 
     def test_a_cursor_without_end(self):
         peer, _ = godot(lambda _arguments, number: {"logs": [row("again")], "next_cursor": str(number)})

@@ -3,7 +3,7 @@ import json
 
 from peer import Peer, plain_http, silent
 from services import PROGRAMS, Alone, Place, System, finished, free_port, main, until
-from test_program import OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm
+from test_program import OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
 
 class Ready(Case):
@@ -39,7 +39,7 @@ class Ready(Case):
         with Peer(plain_http(404, "Not Found")) as peer:
             self.expect(iccm("ready", peer.url), PROTOCOL, "HTTP 404 to GET /readyz")
         with Peer(silent) as peer:
-            self.expect(iccm("ready", "--timeout", "0.3", peer.url), TIMEOUT)
+            self.expect(iccm_late("ready", peer.url), TIMEOUT)
         with Peer(lambda link: link.sendall(b"HTTP/1.1 503 Full\r\n\r\n" + b"x" * 10000 + b"\n")) as peer:
             self.assertLess(len(iccm("ready", peer.url).err), 1000)
         self.expect(iccm("ready", f"ws://127.0.0.1:{free_port()}"), UNREACHABLE)

@@ -4,7 +4,7 @@ import json
 
 from peer import Peer, plain_http, silent
 from services import PROGRAMS, Alone, Place, finished, free_port, main
-from test_program import OK, PROTOCOL, REFUSED, TIMEOUT, UNREACHABLE, USAGE, Case, iccm
+from test_program import OK, PROTOCOL, REFUSED, TIMEOUT, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
 
 def answering(body, head="HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"):
@@ -84,9 +84,9 @@ class Peers(Case):
         self.expect(iccm("stats", "ws://no-such-host.invalid"), UNREACHABLE)
         self.expect(iccm("stats", "ftp://x"), USAGE)
         with Peer(silent) as peer:
-            self.expect(iccm("stats", "--timeout", "0.3", peer.url), TIMEOUT)
-            self.expect(iccm("stats", "--timeout", "0.3", peer.url.replace("ws:", "wss:")), TIMEOUT)
-            self.expect_json_error(iccm("stats", "--json", "--timeout", "0.3", peer.url), TIMEOUT)
+            self.expect(iccm_late("stats", peer.url), TIMEOUT)
+            self.expect(iccm_late("stats", peer.url.replace("ws:", "wss:")), TIMEOUT)
+            self.expect_json_error(iccm_late("stats", "--json", peer.url), TIMEOUT)
 
 
 if __name__ == "__main__":
