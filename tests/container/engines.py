@@ -22,16 +22,13 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
-from services import SOURCE, finished, until
+from services import SOURCE, WAIT_S, finished, until
 
 BASE = "debian:trixie-slim"
 STORE = Path(os.environ.get("CONTAINER_STORE", SOURCE / "build-container"))
-BUILD_S = 1800
-FETCH_S = 300
-STOP_S = 10  # what engines give a container between SIGTERM and SIGKILL
+BUILD_S, FETCH_S = 30 * WAIT_S, 5 * WAIT_S
 SHARED = f"iccm-test-{os.getpid()}"
 
 
@@ -39,7 +36,7 @@ class Unable(Exception):
     pass
 
 
-def checked(command, seconds=60, **options):
+def checked(command, seconds=WAIT_S, **options):
     run = finished(command, seconds, **options)
     assert run.returncode == 0, f"{' '.join(map(str, command))}: {run.stdout[-4000:]}{run.stderr[-4000:]}"
     return run.stdout.strip()
@@ -233,7 +230,7 @@ class Chroot:
     def able(self):
         if os.getuid() != 0:
             return "it needs root"
-        run = finished([SOURCE / ".ci/install", "container"], 600)
+        run = finished([SOURCE / ".ci/install", "container"], BUILD_S)
         if run.returncode != 0:
             return (run.stderr.strip().splitlines() or ["buildah and debootstrap cannot be installed"])[-1]
         run = finished(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "mount", "-t", "proc", "proc", "/proc"])
@@ -268,8 +265,8 @@ class Chroot:
             (root / "usr/sbin/policy-rc.d").chmod(0o755)
             checked(["chroot", root, "sh", "-c", "apt-get clean && rm -rf /var/lib/apt/lists/*"])
             container = self("from", "scratch")
-            self("copy", "--quiet", container, root, "/", seconds=300)
-            self("commit", "--quiet", "--rm", container, f"localhost/{BASE}", seconds=300)
+            self("copy", "--quiet", container, root, "/", seconds=FETCH_S)
+            self("commit", "--quiet", "--rm", container, f"localhost/{BASE}", seconds=FETCH_S)
         return None
 
     def build(self, dockerfile, tag):
@@ -287,8 +284,8 @@ class Chroot:
             self("rm", container)
 
     def mount(self, tag):
-        container = self("from", "--pull-never", f"localhost/{tag}", seconds=300)
-        return container, self("mount", container, seconds=300)
+        container = self("from", "--pull-never", f"localhost/{tag}", seconds=FETCH_S)
+        return container, self("mount", container, seconds=FETCH_S)
 
     def __enter__(self):
         self.place = Path(tempfile.mkdtemp(prefix="iccm-container-"))
@@ -383,8 +380,7 @@ def find_engine():
 
 
 def stopped(engine, name):
-    """Stops it as engines do; answers its status and how long it took."""
-    began = time.monotonic()
+    """Stops it as engines do; answers its status."""
     engine.signal(name, signal.SIGTERM)
-    until(lambda: engine.ended(name) is not None, f"{name} ends on SIGTERM: {engine.output(name)[-2000:]}", STOP_S)
-    return engine.ended(name), time.monotonic() - began
+    until(lambda: engine.ended(name) is not None, f"{name} ends on SIGTERM: {engine.output(name)[-2000:]}")
+    return engine.ended(name)

@@ -5,7 +5,7 @@ import shutil
 import socket
 import unittest
 
-from services import PROGRAMS, SOURCE, Place, finished, free_port, main, until
+from services import PROGRAMS, SOURCE, WAIT_S, Place, finished, free_port, main, until
 
 DOCKERFILES = {
     "godot": SOURCE / "godot/Dockerfile",
@@ -51,7 +51,7 @@ def admitted(path):
 def setting(port, name):
     """What a running Redis has; None: it does not answer."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+        with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as link:
             link.sendall(f"CONFIG GET {name}\r\n".encode())
             answer = link.makefile()
             return [answer.readline().rstrip("\r\n") for _ in range(5)][4]

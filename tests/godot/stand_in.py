@@ -9,6 +9,7 @@ import socket
 
 import websockets
 
+from caller import SERVING
 from services import WAIT_S, System, eventually, http_get
 
 
@@ -33,7 +34,7 @@ class StandIn:
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
     async def open(self):
-        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, max_size=None, ping_interval=None, open_timeout=WAIT_S, close_timeout=WAIT_S)
+        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, **SERVING)
 
     async def close(self):
         if self.server is not None:

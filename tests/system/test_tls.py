@@ -1,18 +1,16 @@
 """TLS with peers that are not ours: Python's ssl and websockets as clients and as servers, and plain junk."""
 import asyncio
 import json
-import re
 import shutil
 import signal
 import socket
 import ssl
 import time
-import unittest
 import urllib.request
 from pathlib import Path
 
-from caller import Caller, connect, tool_call
-from services import PROGRAMS, Alone, AsyncCase, System, finished, free_port, http, http_get, main, until
+from caller import SERVING, Caller, connect, tool_call
+from services import PROGRAMS, WAIT_S, Alone, AsyncCase, System, finished, http, http_get, main, until
 
 HANDSHAKE_S = 5
 
@@ -107,7 +105,7 @@ class Server(Case):
         silent[2].sendall(hello)
         self.assertEqual(self.get(server, "/healthz")[0], 200)
         for peer in silent:
-            peer.settimeout(4 * HANDSHAKE_S)
+            peer.settimeout(WAIT_S)
             while peer.recv(4096):
                 pass
             peer.close()
@@ -195,7 +193,7 @@ class Client(Case):
         context.load_cert_chain(self.place / certificate, self.place / "key.pem")
         for name, value in options.items():
             setattr(context, name, value)
-        server = await websockets.serve(answer, "127.0.0.1", 0, ssl=context, max_size=None)
+        server = await websockets.serve(answer, "127.0.0.1", 0, ssl=context, **SERVING)
         self.addAsyncCleanup(server.wait_closed)
         self.addCleanup(server.close)
         return f"wss://localhost:{server.sockets[0].getsockname()[1]}"
@@ -237,10 +235,8 @@ class Client(Case):
     async def test_silent_in_the_handshake(self):
         listener = socket.create_server(("127.0.0.1", 0))
         with listener:
-            began = time.monotonic()
             url = f"wss://localhost:{listener.getsockname()[1]}"
             self.assert_refused(await self.run_iccm("list", url), 2, "handshake")
-            self.assertLess(time.monotonic() - began, 4 * HANDSHAKE_S)
 
 
 class Whole(Case):
