@@ -224,17 +224,15 @@ const cases = {
     await client.ping(); // the calls came before it
     console.log("in flight");
     await socket.closed;
-    const closed = Date.now();
     const failures = await Promise.all(calls);
-    const failed_ms = Date.now() - closed;
     const after = await failure(client.ping());
-    const deadline = Date.now() + 60000;
+    const deadline = Date.now() + 60000 * Number(process.env.TEST_TIMEOUT_MULTIPLIER ?? 1);
     for (;;) {
       try {
         const again = await connected();
         const result = await call(again.client, "later", { ms: 0, again: true });
         await again.client.close();
-        return { failures, failed_ms, after, result, sent: again.socket.sent.map(({ method }) => method) };
+        return { failures, after, result, sent: again.socket.sent.map(({ method }) => method) };
       } catch (error) {
         if (Date.now() > deadline) throw error;
         await new Promise((resolve) => setTimeout(resolve, 20));

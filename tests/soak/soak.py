@@ -345,12 +345,12 @@ def run_mixed(options):
     with System(**SANITIZERS) as system:
         system.start()
         asyncio.run(Load(system, max(2, options.seconds / 10)).run())  # until everything has what it needs
-        until(lambda: system.redis_count("LLEN", "logs:queue") == 0, "the queue is empty")
+        until(lambda: system.redis_count("LLEN", "logs:queue") == 0, "the queue is empty", 2 * WAIT_S)
         watches = [Watch(system.godot), Watch(system.worker), Watch(system.dewey, SLACK_DEWEY_MIB)]
         load = Load(system, options.seconds)
         asyncio.run(load.run())
         stored = twice = 0
-        until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored")
+        until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored", 5 * WAIT_S)
         stored, twice = asyncio.run(load.stored())
         assert (stored, twice) == (load.acknowledged, 0), f"{load.acknowledged} acknowledged, {stored} stored, {twice} twice"
         said = f"{options.seconds} s, {stored} lines acknowledged, all stored once; {load.asked} queries, "

@@ -154,7 +154,6 @@ class AskedOfOneAlone(unittest.TestCase):
             server.program.start()
             seen = told(client)
         self.assertEqual([failure["code"] for failure in seen["failures"]], [-32000] * 3)
-        self.assertLess(seen["failed_ms"], 1000)
         self.assertEqual(seen["after"]["message"], "Not connected")
         self.assertEqual(json.loads(seen["result"]["content"][0]["text"]), {"ms": 0, "again": True})
         self.assertEqual(seen["sent"], ["initialize", "notifications/initialized", "tools/call"])
