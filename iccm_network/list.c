@@ -7,6 +7,7 @@
 #include "arena.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <uv.h>
 
 enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PER_MS = 1000000 };
@@ -76,9 +77,11 @@ static int ask(mcp_client_t *client, listing_t *listing) {
 }
 
 /* The words name the time for all pages, of which a later one has had less. */
-static void fail_late(mcp_client_t *client, listing_t *listing) {
-  char words[64];
-  snprintf(words, sizeof words, "no answer within %llu ms", (unsigned long long)listing->timeout_ms);
+static void fail_late(mcp_client_t *client, listing_t *listing, const char *message) {
+  char words[640];
+  const char *end = strstr(message, "no answer within ");
+  snprintf(words, sizeof words, "%.*sno answer within %llu ms", end != NULL ? (int)(end - message) : 0,
+           message, (unsigned long long)listing->timeout_ms);
   fail(client, listing, MCP_ETIMEOUT, words);
 }
 
@@ -107,7 +110,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_val *cursor = yyjson_obj_get(result->value, "nextCursor");
   int status;
   if (result->status == MCP_ETIMEOUT && listing->cursor != NULL) {
-    fail_late(client, listing);
+    fail_late(client, listing, result->message);
     return;
   }
   if (result->status != 0) {

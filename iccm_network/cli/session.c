@@ -4,6 +4,7 @@
  * stages and all requests of a session. Ending closes the connection properly, but waits for that only so
  * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
  */
+#include <string.h>
 #include <unistd.h>
 #include "report.h"
 #include "session.h"
@@ -55,11 +56,12 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
   waiting_t *waiting = arg;
   session_t *session = waiting->session;
   mcp_result_t named = *result;
-  char words[64];
+  char words[640];
+  const char *end = result->status == MCP_ETIMEOUT ? strstr(result->message, "no answer within ") : NULL;
   (void)client;
-  if (result->status == MCP_ETIMEOUT && session->connected) {
-    unsigned long long ms = session->options->timeout_ms;
-    snprintf(words, sizeof words, "no answer within %llu ms", ms);
+  if (end != NULL) {
+    snprintf(words, sizeof words, "%.*sno answer within %llu ms", (int)(end - result->message),
+             result->message, (unsigned long long)session->options->timeout_ms);
     named.message = words;
   }
   waiting->cb(session, &named, waiting->arg);

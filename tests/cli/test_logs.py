@@ -161,7 +161,7 @@ class OddPeers(Case):
         with peer:
             outcome = growing(0.3, lambda seconds: iccm("logs", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
         self.assertEqual(outcome.code, TIMEOUT, outcome)
-        self.assertRegex(outcome.err, "no answer within [1-9][0-9]*00 ms")
+        self.assertRegex(outcome.err, r"127\.0\.0\.1:\d+: no answer within [1-9]\d*00 ms")
 
     def test_a_cursor_without_end(self):
         peer, _ = godot(lambda _arguments, number: {"logs": [row("again")], "next_cursor": str(number)})
