@@ -15,7 +15,7 @@ import sys
 import websockets
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-LIMITS = {"max_size": 1 << 20, "ping_interval": 20, "ping_timeout": 20}  # what such relays have by default
+LIMITS = {"max_size": 1 << 20, "ping_interval": 20, "ping_timeout": None}  # what such relays have; their 20 s for a pong are no test's
 
 
 def path_of(client):
@@ -36,7 +36,7 @@ class Session:
         async with self.lock:
             while self.backend is lost:
                 try:
-                    self.backend = await websockets.connect(self.url, **LIMITS)
+                    self.backend = await websockets.connect(self.url, open_timeout=None, **LIMITS)
                 except (OSError, asyncio.TimeoutError, WebSocketException) as error:
                     print(f"forwarder: backend away: {error!r}", file=sys.stderr, flush=True)
                     await asyncio.sleep(self.retry_s)
