@@ -1,7 +1,6 @@
 """`iccm` as a user runs it: what it prints, where, and with which code it ends, against the real echo server and
 against peers that misbehave."""
 import fcntl
-import itertools
 import json
 import os
 import pty
@@ -494,9 +493,18 @@ class Answers(Case):
 
     def bench(self, special, *words):
         """Two calls in flight; each is answered "ok", or by special() for every fiftieth."""
-        calls = itertools.count(1)
-        with Peer(mcp(lambda *_: special() if next(calls) % 50 == 0 else text_result("ok"))) as peer:
-            return iccm("bench", "--connections", 1, "--in-flight", 2, "--seconds", 1, peer.url, "x", *words)
+        calls = 0
+
+        def answer(*_):
+            nonlocal calls
+            calls += 1
+            return special() if calls % 50 == 0 else text_result("ok")
+
+        def run(seconds):
+            return iccm("bench", "--connections", 1, "--in-flight", 2, "--seconds", seconds, peer.url, "x", *words)
+
+        with Peer(mcp(answer)) as peer:
+            return growing(1, run, lambda _: calls > 100)
 
     def test_bench_counts_errors_by_code(self):
         def fail():
