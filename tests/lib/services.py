@@ -115,12 +115,15 @@ def growing(seconds, run, enough):
 
 
 def free_port():
-    """A port that nobody listens on, below those that the kernel gives to outgoing connections."""
+    """A port that nobody listens on, below those that the kernel gives to outgoing connections; no test that runs beside
+    this one is given it, too: as long as this process lives, it holds a name that is made of it."""
     while True:
         port = random.randrange(15000, 32000)
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe, socket.socket(socket.AF_UNIX) as name:
             try:
+                name.bind(f"\0iccm test port {port}")
                 probe.bind(("", port))
+                name.detach()
                 return port
             except OSError:
                 continue
