@@ -19,8 +19,8 @@
 
 enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096, ATTEMPTS = 100 };
 
-/* EAGAIN has two causes, which nothing tells apart: something was renamed while ".." was resolved, which the
- * next attempt rarely meets again; or somebody holds a lease on the file (fcntl(2)), which may last. */
+/* The kernel gives EAGAIN in two cases: something was renamed while it resolved "..", and another attempt
+ * succeeds; or another process holds a lease on the file (fcntl(2)), which may last. */
 int mcp__beneath_resolve(int directory, const char *path) {
   struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
   long file = -1;

@@ -41,8 +41,8 @@ typedef struct found_file {
 } found_file_t;
 
 /* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EOUTSIDE;
- * MCP_ENOTFILE; or libuv's code, UV_ENOENT and others; UV_EAGAIN: others replace it all the time, or have it
- * for themselves (a lease, fcntl(2)). */
+ * MCP_ENOTFILE; or libuv's code, UV_ENOENT and others; UV_EAGAIN: another process replaces it all the
+ * time, or holds a lease on it (fcntl(2)). */
 int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found);
 
 /* Opens the file at a path for reading: a descriptor, or -errno; -ENOENT also where the path leads elsewhere

@@ -49,7 +49,7 @@ static void on_step(uv_timer_t *timer) {
   uv_close((uv_handle_t *)timer, on_delay_closed);
 }
 
-/* Nobody waits any more: it ends at once. */
+/* The caller has gone or has cancelled, or the server stops: the call ends at once. */
 static void on_cancel(mcp_call_t *call, void *arg) {
   delay_t *delay = arg;
   (void)call;

@@ -174,10 +174,10 @@ Test(beneath, renames_meanwhile_are_tried_again) {
   cr_expect_eq(refusals, 0);
   refusals = 1000000;
   cr_expect_eq(opened("%s/in", "%s/in/sub/../a"), -EAGAIN);
-  cr_expect_gt(refusals, 990000, "not for ever");
+  cr_expect_gt(refusals, 990000, "the attempts have a limit");
 }
 
-/* It says the same of a file that another process has for itself. */
+/* It says the same of a file on which another process holds a lease. */
 Test(beneath, a_file_under_a_lease) {
   int holder = open("in/a", O_RDWR | O_CLOEXEC);
   signal(SIGIO, SIG_IGN); /* the kernel asks for the lease */
