@@ -587,6 +587,21 @@ yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
   return call->doc;
 }
 
+yyjson_mut_val *mcp_call_ignored(mcp_call_t *call) {
+  yyjson_mut_val *names = NULL;
+  size_t index, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(call->args, index, max, key, value) {
+    if (yyjson_is_null(value) ||
+        mcp__schema_has_property(call->tool->schema, yyjson_get_str(key), yyjson_get_len(key)))
+      continue;
+    if (names == NULL)
+      names = yyjson_mut_arr(mcp_call_doc(call));
+    yyjson_mut_arr_append(names, yyjson_val_mut_copy(mcp_call_doc(call), key));
+  }
+  return names;
+}
+
 bool mcp_call_cancelled(const mcp_call_t *call) {
   return atomic_load(&call->cancelled);
 }

@@ -190,12 +190,36 @@ static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
   return empty;
 }
 
+/* The arguments of a direct call: its params without _meta, which is the request's and no argument. */
+static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
+  size_t index, max, count = 0;
+  yyjson_val *key, *value;
+  if (yyjson_obj_get(params, "_meta") == NULL)
+    return params;
+  yyjson_val *args =
+      mcp__arena_alloc(arena, (size_t)((char *)unsafe_yyjson_get_next(params) - (char *)params));
+  yyjson_val *end = args + 1;
+  if (args == NULL)
+    return NULL;
+  yyjson_obj_foreach(params, index, max, key, value) {
+    size_t values = (size_t)(unsafe_yyjson_get_next(value) - key);
+    if (yyjson_equals_str(key, "_meta"))
+      continue;
+    memcpy(end, key, values * sizeof *key);
+    end += values;
+    count++;
+  }
+  args->tag = YYJSON_TYPE_OBJ | (uint64_t)count << YYJSON_TAG_BIT;
+  args->uni.ofs = (size_t)(end - args) * sizeof *args;
+  return args;
+}
+
 static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
                  mcp__outcome_t *outcome) {
   outcome->tool = tool;
   args = arguments_or_empty(args, arena);
   char *problem = problem_text(arena);
-  if (args == NULL || problem == NULL) {
+  if (args == NULL || problem == NULL || arena->failed) {
     refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
     return;
   }
@@ -274,7 +298,7 @@ void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const 
         mcp__tools_find(self->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
     outcome->direct = true;
     if (tool != NULL)
-      call(tool, message->params, message->params, arena, outcome);
+      call(tool, without_meta(message->params, arena), message->params, arena, outcome);
     else
       refuse_name(outcome, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
   }

@@ -231,7 +231,11 @@ enum {
   MCP_TOOL_BLOCKING = 1,    /* the handler may block: it runs on a thread of the server's pool and has to end
                                the call before it returns (else the call fails with MCP_INTERNAL_ERROR) */
   MCP_TOOL_LOG_TRAFFIC = 2, /* calls are log traffic themselves and never become log lines */
-  MCP_TOOL_UNLISTED = 4     /* served, but not shown by tools/list: an alias */
+  MCP_TOOL_UNLISTED = 4,    /* served, but not shown by tools/list: an alias */
+  MCP_TOOL_STRICT = 8       /* refuses arguments that it does not know with MCP_INVALID_PARAMS, and names the
+                               nearest known one: for tools that read, change or delete by their arguments.
+                               Known are the properties of its schema and those of unlisted_properties; within
+                               a property whose schema has properties of its own, these */
 };
 
 /* One tool of a server. */
@@ -249,11 +253,13 @@ typedef struct mcp_tool {
                                 arguments, null counts as not given. tools/list shows it from 2025-06-18 on */
   const char *annotations;   /* JSON: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title */
   const char *icons;         /* JSON array of objects: src, mimeType, sizes, theme */
+  const char *unlisted_properties; /* JSON object: more properties of input_schema, which are checked like its
+                                      own, but not shown by tools/list */
 } mcp_tool_t;
 
 /* Ends a table of tools. */
 #define MCP_TOOL_END                                                                                         \
-  { NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL }
+  { NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL }
 
 /* ---- Server ---------------------------------------------------------------------------------------- */
 
@@ -406,6 +412,15 @@ void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char 
 
 /* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
+
+/* The names of the call's arguments that its tool does not know (see MCP_TOOL_STRICT): an array of
+ * mcp_call_doc(), or NULL where it knows all. For tools that keep what they know, and name the rest in their
+ * answer:
+ *
+ *     yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+ *
+ * which adds nothing where it is NULL. An argument that is null counts as not given. */
+yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
 
 /* Tells how far the call is, where its caller asked for that (_meta.progressToken) and has not gone: progress
  * rises with each call, total 0 or less is unknown, message may be NULL. Costs little: the newest is sent

@@ -264,6 +264,10 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *pro
   return mcp__check_value(schema->root, value, &root_place, &check);
 }
 
+bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len) {
+  return mcp__node_has_property(schema->root, name, len);
+}
+
 void mcp__schema_free(mcp__schema_t *schema) {
   if (schema == NULL)
     return;

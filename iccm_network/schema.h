@@ -43,6 +43,9 @@ int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size
  * that is given back before it returns. */
 bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size);
 
+/* Whether the schema itself has the name among its properties. */
+bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len);
+
 void mcp__schema_free(mcp__schema_t *schema); /* NULL is fine */
 
 #endif

@@ -1,4 +1,5 @@
 /* schema_object.c: keywords of objects, and what null means for a property (the rule stands in schema.h). */
+#include "names.h"
 #include "schema_rules.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ typedef struct members {
   matcher_t *matchers;
   size_t matcher_count;
   const mcp__node_t *others; /* NULL: anything; for members that are neither in list nor matched */
+  bool closed;               /* nothing */
   const mcp__node_t *names;  /* NULL: any */
 } members_t;
 
@@ -179,7 +181,7 @@ static int compile_members(mcp__compiler_t *compiler, const mcp__site_t *site, m
   member_t *list = mcp__arena_alloc(compiler->arena, most * sizeof *list);
   if (members == NULL || list == NULL)
     return -ENOMEM;
-  *members = (members_t){.list = list};
+  *members = (members_t){.list = list, .closed = yyjson_is_false(others.value)};
   step->data = members;
   int status = add_properties(compiler, &properties, members);
   if (status == 0)
@@ -223,6 +225,14 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
   }
   check->depth++;
   return found;
+}
+
+bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t len) {
+  const member_t *member = NULL;
+  for (size_t i = 0; i < node->count; i++)
+    if (node->steps[i].check == check_members)
+      member = find_member(node->steps[i].data, name, len);
+  return member != NULL && member->node != NULL;
 }
 
 /* Whether null counts as given for the property of that name. */
@@ -284,6 +294,31 @@ static bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val
   return true;
 }
 
+/* Of the properties; NULL: there are none. */
+static const member_t *nearest_property(const members_t *members, const char *name, size_t len) {
+  const member_t *nearest = NULL;
+  size_t least = SIZE_MAX;
+  for (size_t i = 0; i < members->count; i++) {
+    const member_t *member = &members->list[i];
+    size_t distance = mcp__names_distance(name, len, member->name, member->len);
+    if (member->node != NULL && distance < least) {
+      nearest = member;
+      least = distance;
+    }
+  }
+  return nearest;
+}
+
+static bool refuse_unknown(const members_t *members, const mcp__place_t *at, mcp__check_t *check) {
+  const member_t *nearest = check->problem->size > 0 ? nearest_property(members, at->name, at->number) : NULL;
+  mcp__problem_begin(check->problem, at, NULL, "not allowed");
+  if (nearest != NULL) {
+    mcp__problem_put(check->problem, "; the nearest known name is ");
+    mcp__problem_put_string(check->problem, nearest->name, nearest->len);
+  }
+  return false;
+}
+
 static bool check_member(const members_t *members, const member_t *member, yyjson_val *key, yyjson_val *item,
                          const mcp__place_t *at, mcp__check_t *check) {
   bool known = member != NULL && member->node != NULL;
@@ -291,6 +326,8 @@ static bool check_member(const members_t *members, const member_t *member, yyjso
     return false;
   if (!check_patterns(members, key, item, at, check, &known))
     return false;
+  if (!known && members->closed)
+    return refuse_unknown(members, at, check);
   if (!known && members->others != NULL && !mcp__check_value(members->others, item, at, check))
     return false;
   return check_name(members, key, at, check);

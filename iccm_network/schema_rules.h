@@ -125,6 +125,9 @@ bool mcp__check_all_of(const mcp__step_t *step, yyjson_val *value, const mcp__pl
                        mcp__check_t *check);
 bool mcp__check_ref(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check);
 
+/* Whether the schema itself has the name among its properties. */
+bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t len);
+
 bool mcp__check_unique(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
                        mcp__check_t *check);
 

@@ -123,6 +123,90 @@ static int add_schema(const making_t *making, const char *member, const char *te
   return status;
 }
 
+/* ---- arguments that are not listed, or not known ---- */
+
+static bool add_properties(yyjson_mut_doc *doc, yyjson_mut_val *schema, yyjson_val *more) {
+  yyjson_mut_val *properties = yyjson_mut_obj_get(schema, "properties");
+  size_t index, max;
+  yyjson_val *key, *value;
+  if (properties == NULL)
+    properties = yyjson_mut_obj_add_obj(doc, schema, "properties");
+  yyjson_obj_foreach(more, index, max, key, value) {
+    if (!yyjson_mut_obj_add(properties, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value)))
+      return false;
+  }
+  return properties != NULL;
+}
+
+static int add_unlisted(const making_t *making, yyjson_mut_doc *doc) {
+  static const char member[] = "unlisted_properties";
+  yyjson_doc *more;
+  int status = read_json(making, member, making->given->unlisted_properties, &more);
+  if (status != 0)
+    return status;
+  if (!yyjson_is_obj(yyjson_doc_get_root(more)))
+    status = is_wrong(making, member, "is not an object");
+  else if (!add_properties(doc, yyjson_mut_doc_get_root(doc), yyjson_doc_get_root(more)))
+    status = UV_ENOMEM;
+  yyjson_doc_free(more);
+  return status;
+}
+
+/* Allows no members but those that the schema names, and the same in those that are among its properties.
+ * False: no memory. */
+static bool close_schema(yyjson_mut_doc *doc, yyjson_mut_val *schema, bool is_root) {
+  size_t index, max;
+  yyjson_mut_val *key, *property, *properties = yyjson_mut_obj_get(schema, "properties");
+  if (properties == NULL && !is_root)
+    return true;
+  yyjson_mut_obj_foreach(properties, index, max, key, property) {
+    if (!close_schema(doc, property, false))
+      return false;
+  }
+  return yyjson_mut_obj_get(schema, "additionalProperties") != NULL ||
+         yyjson_mut_obj_get(schema, "patternProperties") != NULL ||
+         yyjson_mut_obj_add_false(doc, schema, "additionalProperties");
+}
+
+/* Puts what arguments are checked by in the place of the schema that is listed, where they differ. */
+static int change_schema(const making_t *making, yyjson_val *listed) {
+  const mcp_tool_t *given = making->given;
+  mcp__tool_t *tool = making->tool;
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&mcp__json_alc);
+  yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, listed));
+  int status = given->unlisted_properties != NULL ? add_unlisted(making, doc) : 0;
+  if (status == 0 && (given->flags & MCP_TOOL_STRICT) != 0 &&
+      !close_schema(doc, yyjson_mut_doc_get_root(doc), true))
+    status = UV_ENOMEM;
+  yyjson_doc *whole = status == 0 ? yyjson_mut_doc_imut_copy(doc, &mcp__json_alc) : NULL;
+  if (status == 0 && whole == NULL)
+    status = UV_ENOMEM;
+  yyjson_mut_doc_free(doc);
+  if (status != 0)
+    return status;
+  mcp__schema_free(tool->schema);
+  tool->schema = NULL;
+  status = compile(making, "unlisted_properties", yyjson_doc_get_root(whole), &tool->schema);
+  yyjson_doc_free(whole);
+  return status;
+}
+
+static int add_input_schema(const making_t *making) {
+  const mcp_tool_t *given = making->given;
+  const char *text = given->input_schema != NULL ? given->input_schema : any_object;
+  yyjson_doc *doc;
+  int status =
+      add_schema(making, "input_schema", text, "inputSchema", &making->tool->schema, &making->tool->shown);
+  if (status != 0 || (given->unlisted_properties == NULL && (given->flags & MCP_TOOL_STRICT) == 0))
+    return status;
+  status = read_json(making, "input_schema", text, &doc);
+  if (status != 0)
+    return status;
+  status = change_schema(making, yyjson_doc_get_root(doc));
+  yyjson_doc_free(doc);
+  return status;
+}
+
 static int judge(const making_t *making, const char *member, yyjson_val *value, const char *rule) {
   yyjson_doc *doc;
   mcp__schema_t *schema = NULL;
@@ -163,9 +247,7 @@ static int add_members(const making_t *making) {
   if (status == 0)
     status = show_text(shown, "description", given->description != NULL ? given->description : "");
   if (status == 0)
-    status =
-        add_schema(making, "input_schema", given->input_schema != NULL ? given->input_schema : any_object,
-                   "inputSchema", &tool->schema, shown);
+    status = add_input_schema(making);
   if (status == 0 && given->output_schema != NULL)
     status = add_schema(making, "output_schema", given->output_schema, "outputSchema", &tool->output,
                         &tool->shown_output);

@@ -34,7 +34,17 @@ static void content_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
                                   yyjson_get_bool(yyjson_obj_get(args, "is_error")));
 }
 
+static void keep_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *result = yyjson_mut_obj(doc);
+  (void)arg;
+  (void)args;
+  yyjson_mut_obj_add_val(doc, result, "ignored", mcp_call_ignored(call));
+  status = mcp_call_reply(call, result);
+}
+
 #define SHAPE "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},\"required\":[\"n\"]}"
+#define ANY_N "{\"type\":\"object\",\"properties\":{\"n\":{}}}"
 
 static const mcp_tool_t tools[] = {
     {.name = "shaped", .handler = reply_tool, .output_schema = SHAPE},
@@ -43,6 +53,9 @@ static const mcp_tool_t tools[] = {
     {.name = "shaped_failure", .handler = fail_tool, .output_schema = SHAPE},
     {.name = "shaped_content", .handler = content_tool, .output_schema = SHAPE},
     {.name = "content", .handler = content_tool},
+    {.name = "keep", .input_schema = ANY_N, .handler = keep_tool, .unlisted_properties = "{\"quiet\":{}}"},
+    {.name = "keep_on_pool", .input_schema = ANY_N, .handler = keep_tool, .flags = MCP_TOOL_BLOCKING},
+    {.name = "keep_any", .handler = keep_tool},
     {.name = "content_on_pool", .handler = content_tool, .flags = MCP_TOOL_BLOCKING},
     MCP_TOOL_END,
 };
@@ -122,6 +135,26 @@ Test(server_tools, a_result_of_another_shape_is_an_internal_error) {
         scene_logged("a result of the tool shaped_content: structured is required by its output_schema"));
     close_all();
   }
+}
+
+Test(server_tools, what_a_tool_does_not_know_is_named_in_its_answer) {
+  static const char *const rows[][3] = {
+      {"keep", "{\"n\":1,\"quiet\":true,\"m\":null}", "\"result\":{}"},
+      {"keep", "{\"n\":1,\"m\":2,\"_meta\":{},\"o\\n\":{\"p\":3}}",
+       "\"result\":{\"ignored\":[\"m\",\"o\\n\"]}"},
+      {"keep_on_pool", "{\"n\":1,\"quiet\":true}", "\"result\":{\"ignored\":[\"quiet\"]}"},
+      {"keep_any", "{\"n\":1}", "\"result\":{\"ignored\":[\"n\"]}"},
+  };
+  open_with("2024-11-05");
+  for (int id = 0; id < (int)(sizeof rows / sizeof *rows); id++) {
+    wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\",\"params\":%s}", id, rows[id][0],
+              rows[id][1]);
+    RUN_UNTIL(wire_answers(peer, id) == 1);
+    cr_expect(wire_says(peer, id, rows[id][2]), "%s", wire_answer(peer, id));
+  }
+  ask(100, "keep", "{\"n\":1,\"_meta\":{}}");
+  cr_expect(wire_says(peer, 100, "{\\\"ignored\\\":[\\\"_meta\\\"]}"), "%s", wire_answer(peer, 100));
+  close_all();
 }
 
 /* Clients judge structuredContent by the schema: data of an error is none. */

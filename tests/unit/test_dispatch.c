@@ -35,9 +35,27 @@ typedef struct decided {
 
 static const char *notice; /* that the server offers */
 
+#define FILTERS "\"component\":{\"type\":\"string\"},\"limit\":{\"type\":\"integer\"}"
+#define QUERY                                                                                                \
+  "{\"type\":\"object\",\"properties\":{" FILTERS ",\"query\":{\"type\":\"object\",\"properties\":{" FILTERS \
+  "}},\"data\":{\"type\":\"object\"}}}"
+
+static const mcp_tool_t strict[] = {
+    {"query", NULL, QUERY, no_handler, NULL, MCP_TOOL_STRICT,
+     .unlisted_properties = "{\"dry_run\":{\"type\":\"boolean\"}}"},
+    {"nothing", .handler = no_handler, .flags = MCP_TOOL_STRICT},
+    {"lenient", .handler = no_handler, .unlisted_properties = "{\"dry_run\":{\"type\":\"boolean\"}}"},
+    {"matched", NULL, "{\"type\":\"object\",\"patternProperties\":{\"^x_\":{\"type\":\"string\"}}}",
+     no_handler, .flags = MCP_TOOL_STRICT},
+    {"open", NULL, "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", no_handler,
+     .flags = MCP_TOOL_STRICT},
+    MCP_TOOL_END};
+
+static const mcp_tool_t *served = given;
+
 static void decide(decided_t *decided, mcp__revision_t revision, const char *text, size_t len) {
   char problem[400] = "";
-  cr_assert_eq(mcp__tools_init(&decided->tools, given, problem, sizeof problem), 0, "%s", problem);
+  cr_assert_eq(mcp__tools_init(&decided->tools, served, problem, sizeof problem), 0, "%s", problem);
   mcp__identity_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
   mcp__arena_init(&decided->arena, 1 << 20);
   decided->text = calloc(1, len + MCP__JSON_PADDING);
@@ -530,6 +548,64 @@ static void replay(const char *line) {
   yyjson_doc_free(doc);
 }
 
+#define ARGS(tool, args) M("\"tools/call\",\"params\":{\"name\":\"" tool "\",\"arguments\":" args "}")
+#define REFUSED(tool, args, problem)                                                                         \
+  { ARGS(tool, args), MCP__DO_REFUSE_CALL, problem, MCP_INVALID_PARAMS }
+
+Test(dispatch, strict_tools_refuse_what_they_do_not_know) {
+  static const row_t rows[] = {
+      {ARGS("query", "{\"component\":\"a\",\"limit\":3,\"data\":{\"any\":1}}"), MCP__DO_CALL, "query", 0},
+      {ARGS("query", "{\"query\":{\"component\":\"a\",\"limit\":null}}"), MCP__DO_CALL, "query", 0},
+      {ARGS("query", "{\"dry_run\":true}"), MCP__DO_CALL, "query", 0},
+      {ARGS("query", "{\"compnent\":null}"), MCP__DO_CALL, "query", 0},
+      REFUSED("query", "{\"compnent\":\"a\"}",
+              "/compnent: not allowed; the nearest known name is \"component\""),
+      REFUSED("query", "{\"query\":{\"limt\":3}}",
+              "/query/limt: not allowed; the nearest known name is \"limit\""),
+      REFUSED("query", "{\"_meta\":{}}", "/_meta: not allowed; the nearest known name is \"data\""),
+      REFUSED("query", "{\"dryrun\":true}", "/dryrun: not allowed; the nearest known name is \"dry_run\""),
+      REFUSED("query", "{\"dry_run\":\"yes\"}", "/dry_run: \"yes\" is not a boolean"),
+      REFUSED("nothing", "{\"a\":1}", "/a: not allowed"),
+      {ARGS("lenient", "{\"a\":1}"), MCP__DO_CALL, "lenient", 0},
+      REFUSED("lenient", "{\"dry_run\":1}", "/dry_run: 1 is not a boolean"),
+      {ARGS("matched", "{\"x_1\":\"a\"}"), MCP__DO_CALL, "matched", 0},
+      {ARGS("open", "{\"any\":\"a\"}"), MCP__DO_CALL, "open", 0},
+      {M("\"query\",\"params\":{\"limit\":1}"), MCP__DO_CALL, "query", 0},
+      {M("\"query\",\"params\":{\"limt\":1}"), MCP__DO_REFUSE_CALL,
+       "/limt: not allowed; the nearest known name is \"limit\"", MCP_INVALID_PARAMS},
+      {M("\"query\",\"params\":{\"_meta\":{\"trace_id\":[{}]},\"limit\":1,\"query\":{}}"), MCP__DO_CALL,
+       "query", 0},
+      {M("\"nothing\",\"params\":{\"_meta\":{}}"), MCP__DO_CALL, "nothing", 0},
+  };
+  served = strict;
+  CHECK_ROWS(rows, MCP__2024_11_05);
+  served = given;
+  expect_no_leak();
+}
+
+Test(dispatch, meta_is_no_argument_of_a_direct_call) {
+  static const struct {
+    const char *params, *args;
+  } rows[] = {
+      {"{}", "{}"},
+      {"{\"a\":1}", "{\"a\":1}"},
+      {"{\"_meta\":{}}", "{}"},
+      {"{\"_meta\":{\"trace_id\":\"t\"},\"a\":{\"_meta\":[1]},\"b\":[]}", "{\"a\":{\"_meta\":[1]},\"b\":[]}"},
+      {"{\"a\":[2,{}],\"_meta\":null,\"b\":\"c\",\"_meta\":[[]]}", "{\"a\":[2,{}],\"b\":\"c\"}"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    decided_t decided;
+    char text[200];
+    snprintf(text, sizeof text, M("\"any\",\"params\":%s"), rows[i].params);
+    decide(&decided, MCP__2024_11_05, text, strlen(text));
+    char *args = yyjson_val_write(decided.outcome.args, 0, NULL);
+    cr_expect_str_eq(args, rows[i].args, "%s: %s", rows[i].params, args);
+    free(args);
+    decided_deinit(&decided);
+  }
+  expect_no_leak();
+}
+
 Test(dispatch, tools_that_are_refused) {
   static const struct {
     mcp_tool_t tool;
@@ -565,6 +641,15 @@ Test(dispatch, tools_that_are_refused) {
       {{"a", .handler = no_handler, .annotations = "[]"}, "tool a: annotations /: [] is not an object"},
       {{"a", .handler = no_handler, .annotations = "{\"readOnlyHint\":1}"},
        "tool a: annotations /readOnlyHint: 1 is not a boolean"},
+      {{"a", .handler = no_handler, .unlisted_properties = "{"},
+       "tool a: unlisted_properties is not valid JSON at byte 1: unexpected end of data"},
+      {{"a", .handler = no_handler, .unlisted_properties = "[]"},
+       "tool a: unlisted_properties is not an object"},
+      {{"a", .handler = no_handler, .unlisted_properties = "{\"b\":1}"},
+       "tool a: unlisted_properties /properties/b: 1 is not a schema"},
+      {{"a", NULL, VALUE, no_handler, .unlisted_properties = "{\"value\":{}}"},
+       "tool a: unlisted_properties /: \"value\" stands in properties twice"},
+      {{"a", NULL, VALUE, no_handler, .flags = MCP_TOOL_STRICT, .unlisted_properties = "{\"b\":{}}"}, NULL},
       {{"a", .handler = no_handler, .icons = "{}"}, "tool a: icons /: {} is not an array"},
       {{"a", .handler = no_handler, .icons = "[{}]"}, "tool a: icons /0/src: required, not given"},
       {{"a", .handler = no_handler, .icons = "[{\"src\":5}]"}, "tool a: icons /0/src: 5 is not a string"},
@@ -590,8 +675,9 @@ Test(dispatch, tools_that_are_refused) {
   "\"object\"},\"annotations\":{\"readOnlyHint\":true},\"icons\":[{\"src\":\"data:,\"}]" rest                \
   "},{\"name\":\"u\",\"description\":\"\",\"inputSchema\":{\"type\":\"object\"}}]}"
 
-static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, 0, "T \"1\"", VALUE,
-                                        "{\"readOnlyHint\": true}", "[{\"src\":\"data:,\"}]"},
+static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, MCP_TOOL_STRICT, "T \"1\"", VALUE,
+                                        "{\"readOnlyHint\": true}", "[{\"src\":\"data:,\"}]",
+                                        "{\"dry_run\":{}}"},
                                        {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
                                        MCP_TOOL_END};
 
@@ -904,6 +990,7 @@ Test(dispatch, memory_that_runs_out) {
       M("\"tools/call\",\"params\":{\"name\":\"echo\",\"arguments\":{\"value\":\"a\"}}"),
       M("\"tools/call\",\"params\":{\"name\":\"nothing\"}"),
       M("\"tools/call\",\"params\":{\"name\":\"any\"}"),
+      M("\"any\",\"params\":{\"_meta\":{},\"value\":\"a\"}"),
       M("\"tools/list\""),
       M("\"nothing\""),
   };
@@ -931,6 +1018,8 @@ Test(dispatch, memory_that_runs_out) {
       }
       cr_expect(outcome->action != MCP__DO_REFUSE || (outcome->code != 0 && outcome->problem != NULL));
       cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args));
+      cr_expect(outcome->action != MCP__DO_CALL || strstr(texts[i], "value") == NULL ||
+                yyjson_obj_size(outcome->args) == 1);
       decided_deinit(&decided);
     }
   expect_no_leak();
