@@ -110,6 +110,7 @@ static void answer_with(mcp_call_t *call, const mcp_result_t *result, const char
         said != NULL ? yyjson_val_mut_copy(doc, said) : yyjson_mut_obj_remove_key(kept, *names);
     complete = yyjson_mut_obj_add_val(doc, answer, *names, value) && complete;
   }
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   reply(call, answer, complete);
 }
 
@@ -254,10 +255,11 @@ static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, 
 static void reply_many(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  reply(call, answer,
-        take(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
-            take(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
-            yyjson_mut_obj_add_str(doc, answer, "status", "success"));
+  bool complete = take(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
+                  take(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
+                  yyjson_mut_obj_add_str(doc, answer, "status", "success");
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+  reply(call, answer, complete);
 }
 
 /* asked is stolen. */

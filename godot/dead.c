@@ -168,7 +168,8 @@ int dead_add_tools(mcp_server_t *server, queue_t *queue) {
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
     tool.arg = queue;
-    tool.flags = MCP_TOOL_UNLISTED; /* a letter is for whoever runs Godot, not for models that log */
+    tool.flags =
+        MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* a letter is for whoever runs Godot, not for models that log */
     status = mcp_server_add_tool(server, &tool);
   }
   return status;

@@ -15,10 +15,10 @@
 #include "conversations.h"
 #include "entry.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_WITH_LEN(text) (text), sizeof(text) - 1
 #define STORE_AWAY "log store unavailable, retry"
 
 enum {
@@ -38,14 +38,30 @@ typedef struct group {
 
 /* ---- logger_log ---- */
 
+/* message: what became of the entry. Names what logger_log does not know. */
+static void reply_ok(mcp_call_t *call, const char *message) {
+  yyjson_mut_val *ignored = mcp_call_ignored(call);
+  char text[128];
+  if (ignored == NULL) {
+    int len = snprintf(text, sizeof text, "{\"status\":\"ok\",\"message\":\"%s\"}", message);
+    mcp_call_reply_text(call, text, (size_t)len);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
+  yyjson_mut_obj_add_str(doc, answer, "message", message);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored);
+  mcp_call_reply(call, answer);
+}
+
 static void on_pushed(int status, void *arg) {
   group_t *group = arg;
   group->tools->unanswered_bytes -= group->bytes;
   mcp_metric_add(group->tools->entries, status == 0 ? "accepted" : "unavailable", (double)group->count);
   for (size_t i = 0; i < group->count; i++) {
     if (status == 0)
-      mcp_call_reply_text(group->calls[i],
-                          TEXT_WITH_LEN("{\"status\":\"ok\",\"message\":\"Log entry queued.\"}"));
+      reply_ok(group->calls[i], "Log entry queued.");
     else
       mcp_call_tool_error(group->calls[i], QUEUE_AWAY);
   }
@@ -110,8 +126,6 @@ static bool below_its_level(const tools_t *tools, yyjson_val *args) {
 }
 
 static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
-  static const char below[] =
-      "{\"status\":\"ok\",\"message\":\"Below the level of its component; not queued.\"}";
   tools_t *tools = arg;
   char reason[ENTRY_REASON_SIZE];
   size_t len;
@@ -122,7 +136,7 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
   } else if (below_its_level(tools, args)) {
     free(text);
     mcp_metric_add(tools->entries, "below_level", 1);
-    mcp_call_reply_text(call, TEXT_WITH_LEN(below));
+    reply_ok(call, "Below the level of its component; not queued.");
   } else {
     gather(tools, call, text, len);
   }
@@ -256,15 +270,16 @@ static const char set_level_schema[] =
   }
 
 const mcp_tool_t *tools_table(tools_t *tools) {
+  enum { BY_ARGUMENTS = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
   static mcp_tool_t table[] = {
       BOTH("logger_log", "Push a log entry to the logging queue", log_schema, logger_log,
            MCP_TOOL_LOG_TRAFFIC),
       BOTH("logger_query", "Query logs from storage (proxies to Dewey)", query_schema, logger_query,
-           MCP_TOOL_LOG_TRAFFIC),
+           BY_ARGUMENTS),
       BOTH("logger_clear", "Clear logs from storage (proxies to Dewey)", clear_schema, logger_clear,
-           MCP_TOOL_LOG_TRAFFIC),
+           BY_ARGUMENTS),
       BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level,
-           MCP_TOOL_LOG_TRAFFIC),
+           BY_ARGUMENTS),
       BOTH("conversation_begin", "Start a new conversation and return its ID", conversation_begin_schema,
            conversation_begin, 0),
       BOTH("conversation_store_message", "Store a single message in a conversation",

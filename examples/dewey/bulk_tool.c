@@ -75,6 +75,7 @@ static void reply_stored(bulk_t *bulk, const char *conversation_id) {
   yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation_id);
   yyjson_mut_obj_add_uint(doc, answer, "stored", yyjson_mut_arr_size(bulk->ids));
   yyjson_mut_obj_add_val(doc, answer, "message_ids", bulk->ids);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(bulk->call));
   mcp_call_reply(bulk->call, answer);
 }
 

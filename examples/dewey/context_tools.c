@@ -145,14 +145,15 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- The table ---- */
 
 void context_tools(dewey_t *dewey, mcp_tool_t tools[CONTEXT_TOOLS]) {
+  enum { BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[CONTEXT_TOOLS] = {
       {"dewey_get_startup_context", "Get the active startup context or a specific one by name", get_schema,
-       on_get, dewey, MCP_TOOL_BLOCKING},
+       on_get, dewey, BY_ARGUMENTS},
       {"dewey_set_startup_context", "Create or update a startup context", set_schema, on_set, dewey,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       {"dewey_list_startup_contexts", "List all available startup contexts", list_schema, on_list, dewey,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       {"dewey_delete_startup_context", "Delete a startup context", delete_schema, on_delete, dewey,
-       MCP_TOOL_BLOCKING}};
+       BY_ARGUMENTS}};
   memcpy(tools, table, sizeof table);
 }

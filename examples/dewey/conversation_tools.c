@@ -99,6 +99,7 @@ static void reply_begun(mcp_call_t *call, const conversation_t *conversation) {
   yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation->id);
   add_text(doc, answer, "session_id", conversation->session_id);
   add_time(doc, answer, "created_at", &conversation->created_at);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   mcp_call_reply(call, answer);
 }
 
@@ -143,6 +144,7 @@ static void reply_stored(mcp_call_t *call, const message_t *message, int64_t tur
   yyjson_mut_obj_add_strcpy(doc, answer, "message_id", message->id);
   yyjson_mut_obj_add_sint(doc, answer, "turn_number", turn);
   add_time(doc, answer, "created_at", &message->created_at);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   mcp_call_reply(call, answer);
 }
 
@@ -335,6 +337,7 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- The table ---- */
 
 void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
+  enum { BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[CONVERSATION_TOOLS] = {
       {"dewey_begin_conversation", "Start a new conversation and return its ID", begin_schema, on_begin,
        dewey, MCP_TOOL_BLOCKING},
@@ -344,12 +347,12 @@ void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]) {
        "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
        bulk_schema, on_bulk, dewey, MCP_TOOL_BLOCKING},
       {"dewey_get_conversation", "Retrieve all messages from a conversation", get_schema, on_get, dewey,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       {"dewey_list_conversations", "List conversations with pagination and filtering", list_schema, on_list,
-       dewey, MCP_TOOL_BLOCKING},
+       dewey, BY_ARGUMENTS},
       {"dewey_delete_conversation", "Delete a conversation and all its messages", delete_schema, on_delete,
-       dewey, MCP_TOOL_BLOCKING},
+       dewey, BY_ARGUMENTS},
       {"dewey_search", "Full-text search across all messages", search_schema, on_search, dewey,
-       MCP_TOOL_BLOCKING}};
+       BY_ARGUMENTS}};
   memcpy(tools, table, sizeof table);
 }

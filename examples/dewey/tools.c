@@ -122,17 +122,26 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
   yyjson_mut_obj_add_uint(doc, answer, "inserted_count", inserted);
   yyjson_mut_obj_add_uint(doc, answer, "duplicates", batch->count - inserted);
   yyjson_mut_obj_add_val(doc, answer, "rejected", refused);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, answer);
+}
+
+static void reply_nothing(mcp_call_t *call) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
+  yyjson_mut_obj_add_str(doc, answer, "message", "No logs to store.");
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   mcp_call_reply(call, answer);
 }
 
 static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  static const char nothing[] = "{\"status\":\"ok\",\"message\":\"No logs to store.\"}";
   yyjson_val *logs = yyjson_obj_get(args, "logs");
   yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call));
   log_batch_t batch;
   if (yyjson_arr_size(logs) == 0) {
-    mcp_call_reply_text(call, nothing, sizeof nothing - 1);
+    reply_nothing(call);
     return;
   }
   if (!log_batch_init(&batch, yyjson_arr_size(logs))) {
@@ -341,15 +350,15 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- The table ---- */
 
 void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
-  enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC };
-  const mcp_tool_t log_tools[] = {
-      {"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)", store_logs_batch_schema,
-       on_store_logs_batch, dewey, FLAGS},
-      {"dewey_query_logs", "Query logs with various filters", query_logs_schema, on_query_logs, dewey, FLAGS},
-      {"dewey_clear_logs", "Clear logs older than a time, by component and level", clear_logs_schema,
-       on_clear_logs, dewey, FLAGS},
-      {"dewey_get_log_stats", "Get statistics about the logs table", get_log_stats_schema, on_get_log_stats,
-       dewey, FLAGS}};
+  enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC, BY_ARGUMENTS = FLAGS | MCP_TOOL_STRICT };
+  const mcp_tool_t log_tools[] = {{"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)",
+                                   store_logs_batch_schema, on_store_logs_batch, dewey, FLAGS},
+                                  {"dewey_query_logs", "Query logs with various filters", query_logs_schema,
+                                   on_query_logs, dewey, BY_ARGUMENTS},
+                                  {"dewey_clear_logs", "Clear logs older than a time, by component and level",
+                                   clear_logs_schema, on_clear_logs, dewey, BY_ARGUMENTS},
+                                  {"dewey_get_log_stats", "Get statistics about the logs table",
+                                   get_log_stats_schema, on_get_log_stats, dewey, BY_ARGUMENTS}};
   const mcp_tool_t end = MCP_TOOL_END;
   conversation_tools(dewey, tools);
   context_tools(dewey, tools + CONVERSATION_TOOLS);

@@ -156,6 +156,7 @@ void on_create_collection(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (code == STORE_OK) {
     mcp_call_log(call, MCP_LOG_INFO, NULL, "Collection stored: %.*s", (int)creating.name.len,
                  creating.name.ptr);
+    yyjson_mut_obj_add_val(shown.doc, shown.collection, "ignored", mcp_call_ignored(call));
     mcp_call_reply(call, shown.collection);
   } else if (code == STORE_NONE) {
     trouble_say(&trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue; nothing was changed",

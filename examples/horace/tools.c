@@ -96,6 +96,7 @@ static void end_registered(mcp_call_t *call, const record_t *record) {
   yyjson_mut_obj_add_strcpy(doc, answer, "mime_type", record->kind);
   add_time(doc, answer, "registered_at", &record->updated_at);
   yyjson_mut_obj_add_int(doc, answer, "version", record->version);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   mcp_call_reply(call, answer);
 }
 
@@ -104,6 +105,7 @@ static void end_duplicate(mcp_call_t *call, const record_t *record) {
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
   yyjson_mut_obj_add_str(doc, answer, "message", "These bytes are registered already.");
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
   mcp_call_reply(call, answer);
 }
 
@@ -443,21 +445,22 @@ static void on_restore(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- The table ---- */
 
 void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]) {
+  enum { BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[HORACE_TOOLS + 1] = {
       {"horace_register_file", "Register a file with Horace catalog", register_schema, on_register, horace,
        MCP_TOOL_BLOCKING},
       {"horace_search_files", "Search file catalog by metadata", search_schema, on_search, horace,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       {"horace_get_file_info", "Get detailed metadata for specific file", info_schema, on_info, horace,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       {"horace_create_collection", "Create or update a file collection", create_collection_schema,
        on_create_collection, horace, MCP_TOOL_BLOCKING},
       {"horace_list_collections", "List all collections", list_collections_schema, on_list_collections,
-       horace, MCP_TOOL_BLOCKING},
+       horace, BY_ARGUMENTS},
       {"horace_update_file", "Update file metadata or trigger re-versioning", update_schema, on_update,
-       horace, MCP_TOOL_BLOCKING},
+       horace, BY_ARGUMENTS},
       {"horace_restore_version", "Restore a file to a previous version", restore_schema, on_restore, horace,
-       MCP_TOOL_BLOCKING},
+       BY_ARGUMENTS},
       MCP_TOOL_END};
   memcpy(tools, table, sizeof table);
 }

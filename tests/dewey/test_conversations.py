@@ -41,6 +41,31 @@ class Case(test_program.Case):
 
 
 class Talking(Case):
+    async def test_what_it_does_not_know_is_named(self):
+        begun = await self.tool("begin_conversation", title="t", session_id=None)
+        self.assertEqual(begun["ignored"], ["title"])
+        said = await self.say(begun["conversation_id"], "x", timestamp=iso(), name=None, tool_calls=[1])
+        self.assertEqual(said["ignored"], ["timestamp", "tool_calls"])
+        many = {"messages": [{"role": "user", "content": "x"}], "file": "y"}
+        self.assertEqual((await self.tool("store_messages_bulk", **many))["ignored"], ["file"])
+        direct = await self.caller.request("dewey_store_messages_bulk", many | {"_meta": {}})
+        self.assertEqual(direct["result"]["ignored"], ["file"])
+
+    async def test_arguments_that_are_not_known_are_refused(self):
+        one = {"conversation_id": await self.begin()}
+        for tool, arguments, unknown, nearest in (
+            ("get_conversation", one, "limit", "conversation_id"),
+            ("list_conversations", {}, "sesion_id", "session_id"),
+            ("delete_conversation", one, "forced", "force"),
+            ("search", {"query": "x"}, "start", "start_date"),
+            ("get_startup_context", {}, "names", "name"),
+            ("set_startup_context", {"name": "n", "content": "c"}, "is_active", "set_active"),
+            ("list_startup_contexts", {}, "content", "include_content"),
+            ("delete_startup_context", {"name": "n", "force": True}, "id", "name"),
+        ):
+            await self.assert_unknown(f"dewey_{tool}", arguments, unknown, nearest)
+        self.assertEqual((await self.tool("list_conversations"))["total"], 1)
+
     async def test_a_conversation_is_begun_continued_and_read(self):
         before = iso()
         begun = await self.tool("begin_conversation", session_id="s", metadata={"a": {"b": [1, "\u00fc"]}})

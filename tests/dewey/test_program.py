@@ -100,9 +100,27 @@ class Case(unittest.IsolatedAsyncioTestCase):
         self.assertIn(words, raised.exception.message)
 
 
+    async def assert_unknown(self, tool, arguments, unknown, nearest):
+        """An argument of that name is refused, in tools/call and in a direct call; null is not given."""
+        words = f"/{unknown}: not allowed" + (f'; the nearest known name is "{nearest}"' if nearest else "")
+        await self.assert_refused(tool, arguments | {unknown: "x"}, words)
+        answer = await self.caller.request(tool, arguments | {unknown: ["x"], "_meta": {"trace_id": "t"}})
+        self.assertEqual((answer["error"]["code"], answer["error"]["message"]), (INVALID_PARAMS, words))
+
+
 class Storing(Case):
     async def test_nothing_to_store(self):
-        self.assertEqual(await self.store(), {"status": "ok", "message": "No logs to store."})
+        nothing = {"status": "ok", "message": "No logs to store."}
+        self.assertEqual(await self.store(), nothing)
+        answer = await self.caller.call("dewey_store_logs_batch", {"logs": [], "entries": [line()]})
+        self.assertEqual(answer, nothing | {"ignored": ["entries"]})
+
+    async def test_what_it_does_not_know_is_named(self):
+        sent = {"logs": [line()], "component": "c", "trace_id": None}
+        stored = {"status": "ok", "inserted_count": 1, "duplicates": 0, "rejected": [], "ignored": ["component"]}
+        self.assertEqual(await self.caller.call("dewey_store_logs_batch", sent), stored)
+        direct = await self.caller.request("dewey_store_logs_batch", sent | {"logs": [line()], "_meta": {}})
+        self.assertEqual(direct["result"], stored)
 
     async def test_a_line_comes_back_with_its_age(self):
         sent = line("hello", trace_id="t-1", data={"a": [1, 2.5, None, {"b": "\u00fc"}]}, level="warn", created_at=iso(60))
@@ -215,6 +233,14 @@ class Querying(Case):
         ):  # fmt: skip
             self.assertEqual(await self.found(**arguments), wanted, arguments)
 
+    async def test_arguments_that_are_not_known_are_refused(self):
+        await self.assert_unknown("dewey_query_logs", {}, "compnent", "component")
+        await self.assert_unknown("dewey_query_logs", {"limit": 5}, "min_level", "level")
+        await self.assert_unknown("dewey_get_log_stats", {}, "component", None)
+        self.assertEqual(await self.query(compnent=None, data={"any": {"name": 1}}), [])
+        direct = await self.caller.request("dewey_query_logs", {"_meta": {"trace_id": "t"}, "limit": 5})
+        self.assertEqual(direct["result"], [])
+
     async def test_a_hundred_unless_said(self):
         await self.store(*[line() for _ in range(1000)])
         self.assertEqual(len(await self.query()), 100)
@@ -307,6 +333,14 @@ class Pages(Case):
 
 
 class Clearing(Case):
+    async def test_a_filter_that_is_not_known_clears_nothing(self):
+        await self.store(line("keep"))
+        for unknown, nearest in (("compnent", "component"), ("before", "before_time"), ("trace_id", "level"), ("search", "level")):
+            await self.assert_unknown("dewey_clear_logs", {"before_time": "2100-01-01"}, unknown, nearest)
+        self.assertEqual(await self.found(), ["keep"])
+        direct = await self.caller.request("dewey_clear_logs", {"before_time": "2100-01-01", "_meta": {"trace_id": "t"}})
+        self.assertEqual(direct["result"]["deleted_count"], 1)
+
     async def fill(self):
         await self.store(
             line("1", created_at=iso(10 * 86400 - 60)),

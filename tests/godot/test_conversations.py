@@ -96,6 +96,15 @@ class Talking(WithDewey):
         await self.tool("store_message", conversation_id=conversation, role="user", content="\ud83d\0")
         self.assertEqual((await self.read(conversation))[-1], (9, "user", "\ufffd\ufffd", None))
 
+    async def test_what_they_do_not_know_is_named(self):
+        begun = await self.tool("begin", title="t", session_id=None)
+        self.assertEqual(begun["ignored"], ["title"])
+        one = {"conversation_id": begun["conversation_id"], "role": "user", "content": "one", "tool_calls": [1]}
+        self.assertEqual((await self.tool("store_message", **one))["ignored"], ["tool_calls"])
+        many = {"messages": MIXED, "file": "x", "_meta": {"trace_id": "t"}}
+        direct = await self.caller.request("godot_conversation_store_messages_bulk", many)
+        self.assertEqual(direct["result"]["ignored"], ["file"])
+
     async def test_the_older_names(self):
         begun = await self.caller.call("godot_conversation_begin")
         message = {"conversation_id": begun["conversation_id"], "role": "user", "content": "x"}

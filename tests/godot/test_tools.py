@@ -49,6 +49,15 @@ class Log(ServerCase):
         level = {"component": "c", "level": "WARN"}
         self.assertEqual(await self.caller.call("godot_logger_set_level", level), {"status": "ok"} | level)
 
+    async def test_what_it_does_not_know_is_named(self):
+        entry = ENTRY | {"traceid": "t", "data": {"any": 1}, "user": {"a": 1}, "host": None}
+        ignored = {"ignored": ["traceid", "user"]}
+        self.assertEqual(await self.caller.call("logger_log", entry), QUEUED | ignored)
+        self.assertEqual((await self.caller.request("godot_logger_log", entry | {"_meta": {}}))["result"], QUEUED | ignored)
+        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 2)
+        await self.caller.call("logger_set_level", {"component": "c", "level": "WARN"})
+        self.assertEqual(await self.caller.call("logger_log", entry), BELOW | ignored)
+
     async def test_the_text_of_the_answer(self):
         answer = await self.caller.request("tools/call", {"name": "logger_log", "arguments": ENTRY})
         self.assertEqual(answer["result"]["content"][0]["text"], '{"status":"ok","message":"Log entry queued."}')
@@ -137,7 +146,7 @@ class Levels(ServerCase):
 
 class Store(ServerCase):
     async def test_arguments_that_were_given_are_passed_on(self):
-        given = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "level": None, "unknown": 1}
+        given = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "level": None, "unknown": None}
         await self.caller.call("logger_query", given)
         wanted = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "limit": 100}
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", wanted))
@@ -145,6 +154,32 @@ class Store(ServerCase):
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", {"limit": 7}))
         await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
+
+    async def test_arguments_that_are_not_known_are_refused(self):
+        level = {"component": "c", "level": "WARN"}
+        for tool, known, unknown, nearest in (
+            ("logger_query", {}, "compnent", "component"),
+            ("logger_query", {}, "traceid", "trace_id"),
+            ("logger_clear", {"before_time": "2100-01-01T00:00:00Z"}, "compnent", "component"),
+            ("logger_clear", {}, "before", "before_time"),
+            ("logger_clear", {}, "trace_id", "level"),
+            ("logger_set_level", level, "components", "component"),
+        ):
+            words = f'/{unknown}: not allowed; the nearest known name is "{nearest}"'
+            for name in (tool, f"godot_{tool}"):
+                self.assertEqual(await self.refused(-32602, name, known | {unknown: "c"}), words)
+                direct = await self.caller.request(name, known | {unknown: "c"})
+                self.assertEqual((direct["error"]["code"], direct["error"]["message"]), (-32602, words))
+        for tool in ("list", "replay", "discard"):
+            self.assertIn('"limit"', await self.refused(-32602, f"godot_dead_{tool}", {"limits": 1}))
+        self.assertEqual(self.parts.stand_in.calls, [])
+        self.assertEqual(self.parts.ask("HLEN", "logger_config:levels"), 0)
+
+    async def test_meta_is_no_argument_of_a_direct_call(self):
+        for tool, asked in (("logger_query", "dewey_query_logs"), ("godot_logger_clear", "dewey_clear_logs")):
+            answer = await self.caller.request(tool, {"component": "c", "_meta": {"trace_id": "t"}})
+            self.assertIn("result", answer)
+            self.assertEqual((self.parts.stand_in.calls[-1][0], self.parts.stand_in.traces[-1]), (asked, "t"))
 
     async def test_the_trace_id_is_passed_on(self):
         params = {"name": "logger_query", "arguments": {}, "_meta": {"trace_id": "one trace"}}

@@ -184,6 +184,35 @@ class Protocol(Case):
                 self.assertEqual(more["order"]["enum"], ["asc", "desc"])
             self.assertEqual(schema["properties"], properties, name)
 
+    async def test_arguments_that_are_not_known(self):
+        file_id = await self.new("a.txt")
+        for tool, arguments, unknown, nearest in (
+            ("search_files", {}, "ownr", "owner"),
+            ("search_files", {}, "query/ownr", "owner"),
+            ("search_files", {"limit": 5}, "query/query", "order"),
+            ("get_file_info", {"file_id": file_id}, "versions", "include_versions"),
+            ("list_collections", {}, "limits", "limit"),
+            ("update_file", {"file_id": file_id, "metadata": {"owner": "x"}}, "check_for_change", "check_for_changes"),
+            ("restore_version", {"file_id": file_id, "version": 1}, "versions", "version"),
+        ):
+            outer, _, inner = unknown.partition("/")
+            given = arguments | {outer: {inner: "x"} if inner else "x"}
+            words = f'/{unknown}: not allowed; the nearest known name is "{nearest}"'
+            await self.assert_refused(f"horace_{tool}", given, words)
+            direct = await self.caller.request(f"horace_{tool}", given | {"_meta": {"trace_id": "t"}})
+            self.assertEqual((direct["error"]["code"], direct["error"]["message"]), (INVALID_PARAMS, words))
+        self.assertEqual((await self.info(file_id))["owner"], None)
+        direct = await self.caller.request("horace_search_files", {"query": {"owner": None}, "_meta": {}})
+        self.assertEqual(direct["result"]["total_count"], 1)
+
+    async def test_what_is_not_known_is_named_by_what_stores(self):
+        self.put("a.txt", "text")
+        file = {"file_path": "a.txt", "metadata": {"owner": "me", "anything": {"b": 1}}, "owner": "x", "tags": None}
+        self.assertEqual((await self.caller.call("horace_register_file", file))["ignored"], ["owner"])
+        self.assertEqual((await self.caller.call("horace_register_file", file))["ignored"], ["owner"])
+        collection = await self.caller.request("horace_create_collection", {"name": "c", "files": [], "_meta": {}})
+        self.assertEqual(collection["result"]["ignored"], ["files"])
+
     async def test_callers_that_skip_initialize_and_direct_calls(self):
         path = str(self.put("a.txt", "text"))
         async with connect(self.horace.url) as ws:
