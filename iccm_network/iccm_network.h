@@ -174,9 +174,10 @@ enum { MCP_TIME_SIZE = 28, MCP_UUID_SIZE = 37 }; /* with the NUL */
 int64_t mcp_time_now_us(void);                              /* the time of this moment */
 void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
 
-/* Reads ISO 8601 as services write it: date and time parted by T or blank, with a fraction of any length or
- * none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is its midnight. UV_EINVAL
- * otherwise, also for days and hours that do not exist. */
+/* Reads ISO 8601 as services write it: date and time parted by T or blank, with seconds or without, with a
+ * fraction of any length or none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is
+ * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. UV_EINVAL otherwise,
+ * also for days and hours that do not exist. */
 int mcp_time_parse(const char *text, size_t len, int64_t *us);
 
 /* Version 7 (RFC 9562): sorts by time, rising within this process. */

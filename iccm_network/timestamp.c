@@ -1,8 +1,8 @@
 /* timestamp.c: points in time as ISO 8601 text and back, by arithmetic on civil days alone.
  *
  * Neither locale nor time zone of the process plays a part. Years are 0001 to 9999; a text outside of them is
- * refused, a number outside is written as the nearest end. A leap second (:60) is refused, since a clock that
- * counts seconds from 1970 cannot hold it; so are 24:00 and times without seconds. */
+ * refused, a number outside is written as the nearest end. A clock that counts seconds from 1970 cannot hold
+ * a leap second (:60), which is read as the second behind it. */
 #include "iccm_network.h"
 
 #include <errno.h>
@@ -115,19 +115,24 @@ static bool take_fraction(reader_t *reader, int64_t *us) {
   return true;
 }
 
+/* hh:mm, hh:mm:ss, hh:mm:ss.f; 24:00 with zeros alone is the end of the day. */
 static bool take_time(reader_t *reader, int64_t *us) {
-  int64_t hour, minute, second;
-  if (!take_number(reader, 2, 0, 23, &hour) || !take(reader, ':') ||
-      !take_number(reader, 2, 0, 59, &minute) || !take(reader, ':') ||
-      !take_number(reader, 2, 0, 59, &second))
+  int64_t hour, minute, second = 0, fraction = 0;
+  if (!take_number(reader, 2, 0, 24, &hour) || !take(reader, ':') || !take_number(reader, 2, 0, 59, &minute))
     return false;
-  *us += hour * HOUR + minute * MINUTE + second * SECOND;
-  return take(reader, '.') || take(reader, ',') ? take_fraction(reader, us) : true;
+  if (take(reader, ':') && (!take_number(reader, 2, 0, 60, &second) ||
+                            ((take(reader, '.') || take(reader, ',')) && !take_fraction(reader, &fraction))))
+    return false;
+  if (second == 60) /* its fraction would reach into the second behind that */
+    fraction = 0;
+  int64_t of_hour = minute * MINUTE + second * SECOND + fraction;
+  *us += hour * HOUR + of_hour;
+  return hour < 24 || of_hour == 0;
 }
 
 /* Z, +hh:mm, +hhmm, +hh, with minus too; or nothing. Local time minus its offset is UTC. */
 static bool take_offset(reader_t *reader, int64_t *us) {
-  if (reader->at == reader->end || take(reader, 'Z'))
+  if (reader->at == reader->end || take(reader, 'Z') || take(reader, 'z'))
     return true;
   int64_t sign = take(reader, '-') ? 1 : -1, hours, minutes = 0;
   if ((sign < 0 && !take(reader, '+')) || !take_number(reader, 2, 0, 23, &hours))
@@ -146,7 +151,7 @@ int mcp_time_parse(const char *text, size_t len, int64_t *us) {
   int64_t found;
   bool fine = take_date(&reader, &found);
   if (fine && reader.at < reader.end)
-    fine = (take(&reader, 'T') || take(&reader, ' ')) && take_time(&reader, &found) &&
+    fine = (take(&reader, 'T') || take(&reader, 't') || take(&reader, ' ')) && take_time(&reader, &found) &&
            take_offset(&reader, &found);
   if (!fine || reader.at < reader.end || found < first_us || found > last_us)
     return -EINVAL;
