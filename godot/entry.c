@@ -100,9 +100,9 @@ static const char *choose_key(yyjson_val *args, int64_t now_us, entry_key_t *key
     mcp_uuid_new(key->id);
   else if (!read_id(id, key->id))
     return "id is not a UUID";
-  if (read_time(created_at, &key->created_us))
-    return NULL;
-  if (given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0 && !given(created_at))
+  if (given(created_at))
+    return read_time(created_at, &key->created_us) ? NULL : "created_at is not a time in ISO 8601";
+  if (given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0)
     return "an id that is not a UUID of version 7 needs created_at";
   return NULL;
 }
@@ -126,8 +126,6 @@ static yyjson_mut_val *copy_of(yyjson_mut_doc *doc, yyjson_val *args, const char
 static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const entry_key_t *key) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *entry = yyjson_mut_obj(doc), *trace = copy_of(doc, args, "trace_id");
-  yyjson_val *created_at = yyjson_obj_get(args, "created_at");
-  int64_t us;
   if (yyjson_mut_is_null(trace) && trace_id != NULL && strlen(trace_id) <= ENTRY_MAX_TRACE_ID)
     trace = yyjson_mut_str(doc, trace_id);
   put_key(doc, entry, key);
@@ -136,8 +134,6 @@ static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const en
   put(doc, entry, "level", yyjson_mut_str(doc, level_name(yyjson_obj_get(args, "level"))));
   put(doc, entry, "message", copy_of(doc, args, "message"));
   put(doc, entry, "data", copy_of(doc, args, "data"));
-  if (!read_time(created_at, &us))
-    keep_original(doc, entry, "original_created_at", created_at);
   yyjson_mut_doc_set_root(doc, entry);
   return doc;
 }

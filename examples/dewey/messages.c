@@ -52,36 +52,136 @@ static bool read_content(message_in_t *in, yyjson_val *content) {
   return !text_has_nul(*text);
 }
 
+static int judge_size(const message_in_t *in) {
+  return in->message.content.len + in->message.metadata.len <= MESSAGE_MAX_BYTES ? MESSAGE_TAKEN
+                                                                                 : MESSAGE_TOO_LARGE;
+}
+
 int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *metadata, int64_t created_at) {
   *in = (message_in_t){.message = {.role = role, .created_at = created_at}};
   mcp_uuid_new(in->message.id);
   if (!read_content(in, content) || !json_to_store(metadata, &in->metadata, &in->message.metadata))
     return MESSAGE_NO_MEMORY;
-  return in->message.content.len + in->message.metadata.len <= MESSAGE_MAX_BYTES ? MESSAGE_TAKEN
-                                                                                 : MESSAGE_TOO_LARGE;
+  return judge_size(in);
 }
+
+/* ---- From an entry ---- */
 
 static yyjson_val *given(yyjson_val *object, const char *name) {
   yyjson_val *value = yyjson_obj_get(object, name);
   return yyjson_is_null(value) ? NULL : value;
 }
 
+static int known_role(yyjson_val *role) { /* -1: none */
+  return message_role((text_t){yyjson_get_str(role), yyjson_get_len(role)});
+}
+
 static int role_of(yyjson_val *object) {
-  yyjson_val *role = yyjson_obj_get(object, "role");
-  int known = message_role((text_t){yyjson_get_str(role), yyjson_get_len(role)});
+  int known = known_role(yyjson_obj_get(object, "role"));
   return known >= 0 ? known : ROLE_SYSTEM;
 }
 
-int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t created_at) {
+/* A text, or a number of seconds or milliseconds since 1970; up to a day ahead. */
+static bool read_time(yyjson_val *value, int64_t now_us, int64_t *us) {
+  const double day = 86400e6, most_seconds = 1e11;
+  int64_t found;
+  if (yyjson_is_num(value)) {
+    double number = yyjson_get_num(value);
+    number *= number < most_seconds ? 1e6 : 1e3;
+    if (number < 0 || number > (double)now_us + day)
+      return false;
+    found = (int64_t)number;
+  } else if (!yyjson_is_str(value) ||
+             mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), &found) != 0) {
+    return false;
+  }
+  if ((double)found > (double)now_us + day)
+    return false;
+  *us = found;
+  return true;
+}
+
+/* The member that says when the entry was written, which *us is then; NULL: none does. */
+static const char *find_time(yyjson_val *entry, int64_t now_us, int64_t *us) {
+  static const char *const names[] = {"created_at", "timestamp"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (read_time(yyjson_obj_get(entry, names[i]), now_us, us))
+      return names[i];
+  }
+  return NULL;
+}
+
+/* Whether a member of an entry with role and content is nothing that the message itself holds. */
+static bool is_rest(yyjson_val *key, yyjson_val *value, const char *time) {
+  if (yyjson_is_null(value) || yyjson_equals_str(key, "content") || yyjson_equals_str(key, "metadata"))
+    return false;
+  if (yyjson_equals_str(key, "role"))
+    return known_role(value) < 0;
+  return time == NULL || !yyjson_equals_str(key, time);
+}
+
+/* The entry's metadata, and its rest: as further members where metadata is an object without these names (or
+ * is missing), else both in a new object. NULL: no memory. */
+static yyjson_mut_val *gather(yyjson_mut_doc *doc, yyjson_val *entry, const char *time) {
+  yyjson_val *metadata = given(entry, "metadata"), *key, *value;
+  bool extend = yyjson_is_obj(metadata);
+  size_t index, max;
+  yyjson_obj_foreach(entry, index, max, key, value) {
+    extend = extend && !(is_rest(key, value, time) &&
+                         yyjson_obj_getn(metadata, yyjson_get_str(key), yyjson_get_len(key)) != NULL);
+  }
+  yyjson_mut_val *all = extend ? yyjson_val_mut_copy(doc, metadata) : yyjson_mut_obj(doc);
+  bool fine = extend || metadata == NULL ||
+              yyjson_mut_obj_add_val(doc, all, "metadata", yyjson_val_mut_copy(doc, metadata));
+  yyjson_obj_foreach(entry, index, max, key, value) {
+    if (is_rest(key, value, time))
+      fine = fine && yyjson_mut_obj_add(all, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value));
+  }
+  return fine ? all : NULL;
+}
+
+static bool has_rest(yyjson_val *entry, const char *time) {
+  size_t index, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(entry, index, max, key, value) {
+    if (is_rest(key, value, time))
+      return true;
+  }
+  return false;
+}
+
+/* One with role and content. */
+static int make_plain(message_in_t *in, yyjson_val *entry, const char *time, int64_t created_at) {
+  bool rest = has_rest(entry, time);
+  int verdict = message_make(in, role_of(entry), given(entry, "content"),
+                             rest ? NULL : given(entry, "metadata"), created_at);
+  if (!rest || verdict != MESSAGE_TAKEN)
+    return verdict;
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *all = doc != NULL ? gather(doc, entry, time) : NULL;
+  size_t len = 0;
+  in->metadata = all != NULL ? yyjson_mut_val_write(all, YYJSON_WRITE_NOFLAG, &len) : NULL;
+  yyjson_mut_doc_free(doc);
+  if (in->metadata == NULL)
+    return MESSAGE_NO_MEMORY;
+  in->message.metadata = (text_t){in->metadata, json_replace_nul(in->metadata, len)};
+  return judge_size(in);
+}
+
+int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us) {
   yyjson_val *inner = yyjson_obj_get(entry, "message"), *content = given(entry, "content");
+  int64_t created_at = now_us;
+  const char *time = find_time(entry, now_us, &created_at);
   if (!yyjson_is_obj(inner) && given(entry, "role") != NULL && content != NULL)
-    return message_make(in, role_of(entry), content, given(entry, "metadata"), created_at);
+    return make_plain(in, entry, time, created_at);
   int role = ROLE_SYSTEM;
   text_t otherwise = {"unknown", 7};
   if (yyjson_is_obj(inner)) {
     role = role_of(inner);
     content = given(inner, "content");
     otherwise = (text_t){"NA", 2};
+    if (time == NULL)
+      find_time(inner, now_us, &created_at);
   } else {
     content = given(entry, "type");
   }

@@ -21,10 +21,11 @@ enum { MESSAGE_TAKEN, MESSAGE_TOO_LARGE, MESSAGE_NO_MEMORY };
 int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *metadata, int64_t created_at);
 
 /* The same from an entry of a list or of a session's file (an object): one with an object "message" is that
- * message, with the whole entry as its metadata; one with role and content is as it says; anything else is a
- * message of the system, its content the entry's type, with the whole entry as its metadata. A role that
- * there is not becomes system, a content that is no text becomes JSON. */
-int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t created_at);
+ * message, with the whole entry as its metadata; one with role and content is as it says, and what it holds
+ * beside these goes to its metadata; anything else is a message of the system, its content the entry's type,
+ * with the whole entry as its metadata. A role that there is not becomes system, a content that is no text
+ * becomes JSON. The message is as old as the entry's created_at or timestamp says, else from now. */
+int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us);
 
 /* The text of JSON to be stored, in *block, to be freed; NULL: missing. False: no memory. */
 bool json_to_store(yyjson_val *value, char **block, text_t *text);

@@ -229,18 +229,23 @@ class Bulk(Case):
         nested = {"type": "assistant", "uuid": "u", "message": {"role": "assistant", "content": [{"type": "text", "text": "t"}]}}
         for entry, wanted in (
             ({"role": "user", "content": "c"}, ("user", "c", None)),
-            ({"role": "user", "content": "c", "metadata": {"k": 1}, "more": 1}, ("user", "c", {"k": 1})),
+            ({"role": "user", "content": "c", "metadata": {"k": 1}, "more": None}, ("user", "c", {"k": 1})),
+            ({"role": "user", "content": "c", "metadata": {"k": 1}, "more": [1, {}]}, ("user", "c", {"k": 1, "more": [1, {}]})),
+            ({"role": "user", "content": "c", "metadata": {"k": 1}, "k": 2}, ("user", "c", {"metadata": {"k": 1}, "k": 2})),
+            ({"role": "user", "content": "c", "metadata": [1], "k": 2}, ("user", "c", {"metadata": [1], "k": 2})),
+            ({"role": "assistant", "content": "c", "tool_calls": [{"id": "1"}]}, ("assistant", "c", {"tool_calls": [{"id": "1"}]})),
+            ({"role": "tool", "content": "c", "tool_call_id": "a\0"}, ("tool", "c", {"tool_call_id": "a\ufffd"})),
             ({"role": "tool", "content": [1, {"a": "b"}]}, ("tool", '[1,{"a":"b"}]', None)),
             ({"role": "user", "content": 7}, ("user", "7", None)),
             ({"role": "user", "content": ""}, ("user", "", None)),
-            ({"role": "critic", "content": "c"}, ("system", "c", None)),
-            ({"role": 7, "content": "c"}, ("system", "c", None)),
+            ({"role": "critic", "content": "c"}, ("system", "c", {"role": "critic"})),
+            ({"role": 7, "content": "c"}, ("system", "c", {"role": 7})),
             (nested, ("assistant", '[{"type":"text","text":"t"}]', nested)),
             ({"message": {"role": "user", "content": "c"}}, ("user", "c", ...)),
             ({"message": {"content": "c"}, "role": "user"}, ("system", "c", ...)),
             ({"message": {"role": "user"}}, ("user", "NA", ...)),
             ({"message": {}}, ("system", "NA", ...)),
-            ({"message": "m", "role": "user", "content": "c"}, ("user", "c", None)),
+            ({"message": "m", "role": "user", "content": "c"}, ("user", "c", {"message": "m"})),
             ({"message": "m"}, ("system", "unknown", ...)),
             ({"type": "snapshot", "x": [1]}, ("system", "snapshot", ...)),
             ({"role": "assistant", "content": None, "calls": [1]}, ("system", "unknown", ...)),
@@ -250,6 +255,25 @@ class Bulk(Case):
         ):
             wanted = tuple(entry if part is ... else part for part in wanted)
             self.assertEqual(await self.stored(entry), [wanted], entry)
+
+    async def test_times_of_entries_are_kept(self):
+        then, day = "2025-03-01T10:00:00.000000Z", 86400
+        whole = {"type": "user", "message": {"role": "user", "content": "trip"}, "timestamp": "2025-03-01T11:00:00+01:00"}
+        inner = {"message": {"role": "user", "content": "trip", "created_at": then}}
+        plain = {"role": "user", "content": "trip"}
+        now = time.time()
+        kept = [whole, inner, {"type": "trip", "created_at": then}, plain | {"created_at": then, "timestamp": None},
+                plain | {"timestamp": "2025-03-01 10:00"}, plain | {"timestamp": 1740823200}, plain | {"timestamp": 1740823200000.0}]  # fmt: skip
+        metadata = [*kept[:3], None, None, None, None]
+        others = [plain | {"timestamp": given} for given in ("then", "", -1, 10**15, True, {"s": 1}, int(now + 2 * day), iso(-2 * day))]
+        stored = (await self.store(*kept, *others))["conversation_id"]
+        read = (await self.read(stored))["messages"]
+        self.assertEqual([(row["created_at"], row["metadata"]) for row in read[: len(kept)]], [(then, was) for was in metadata])
+        for row, entry in zip(read[len(kept) :], others, strict=True):
+            self.assertLess(iso(60), row["created_at"])
+            self.assertEqual(row["metadata"], {"timestamp": entry["timestamp"]})
+        found = await self.tool("search", query="trip", start_date="2025-03-01", end_date="2025-03-01", limit=100)
+        self.assertEqual(found["total"], len(kept))
 
     async def test_all_or_nothing(self):
         conversation = await self.begin()

@@ -76,9 +76,24 @@ class Log(ServerCase):
         await self.caller.call("logger_log", ENTRY | {"id": V7})
         self.assertTrue(self.newest()["created_at"].startswith("2023-06-"))
 
-    async def test_a_time_that_cannot_be_read_is_kept_in_data(self):
-        await self.caller.call("logger_log", ENTRY | {"created_at": "2024-01-01T00:00:00.%fZ", "data": {"a": 1}})
-        self.assertEqual(self.newest()["data"], {"a": 1, "original_created_at": "2024-01-01T00:00:00.%fZ"})
+    async def test_a_time_that_cannot_be_read_is_refused(self):
+        for given in ("2024-01-01T00:00:00.%fZ", "", "yesterday", "1704067200"):
+            for more in ({}, {"id": V7}, {"id": V4}):
+                words = await self.refused(-32602, "logger_log", ENTRY | more | {"created_at": given})
+                self.assertEqual(words, "created_at is not a time in ISO 8601")
+        direct = await self.caller.request("godot_logger_log", ENTRY | {"created_at": "x"})
+        self.assertEqual(direct["error"]["code"], -32602)
+        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+
+    async def test_times_as_others_write_them(self):
+        for given, wanted in (
+            ("2026-03-01T10:15Z", "2026-03-01T10:15:00.000000Z"),
+            ("2026-03-01t10:15:30.5z", "2026-03-01T10:15:30.500000Z"),
+            ("2026-02-28T24:00+00:00", "2026-03-01T00:00:00.000000Z"),
+            ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000Z"),
+        ):
+            await self.caller.call("logger_log", ENTRY | {"created_at": given})
+            self.assertEqual(self.newest()["created_at"], wanted)
 
     async def test_half_a_surrogate_pair_becomes_a_character(self):
         await self.caller.call("logger_log", ENTRY | {"message": "a\ud83d", "data": {"\ude00": "\U0001f600"}})
