@@ -288,6 +288,18 @@ int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us
   return change(conn, SQL_FILE_SET_STATUS, &params, error);
 }
 
+int catalogue_set_path(db_conn_t *conn, const record_t *record, store_error_t *error) {
+  char extension[EXTENSION_SIZE];
+  db_params_t params = {.count = 0};
+  kinds_extension(record->path, extension);
+  db_add_id(&params, record->id);
+  db_add_text(&params, text_of(record->path));
+  db_add_text(&params, text_of(extension));
+  db_add_text(&params, text_of(record->kind));
+  db_add_time(&params, record->updated_at);
+  return change(conn, SQL_FILE_SET_PATH, &params, error);
+}
+
 int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_text(&params, text_of(path));

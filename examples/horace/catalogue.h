@@ -49,6 +49,7 @@ enum catalogue_statement {
   SQL_FILE_SET_TAGS,
   SQL_FILE_SET_COLLECTION,
   SQL_FILE_SET_STATUS,
+  SQL_FILE_SET_PATH,
   SQL_FILE_DELETE,
   SQL_PATH_INSERT,
   SQL_PATH_DELETE,
@@ -123,6 +124,9 @@ int catalogue_set_details(db_conn_t *conn, const char *id, const details_t *deta
 
 /* status and is_archived of record. */
 int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us, store_error_t *error);
+
+/* path and kind of record. */
+int catalogue_set_path(db_conn_t *conn, const record_t *record, store_error_t *error);
 
 /* One more path where a file's bytes are, or one less. STORE_TAKEN: it is another file's. */
 int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);

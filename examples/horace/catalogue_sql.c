@@ -87,6 +87,8 @@ static const char *const statements[SQL_STATEMENTS] = {
     [SQL_FILE_SET_COLLECTION] = "UPDATE horace_files SET collection = $2, updated_at = $3 WHERE id = $1",
     [SQL_FILE_SET_STATUS] = "UPDATE horace_files SET status = $2, is_archived = $3, updated_at = $4,"
                             " deleted_at = $5 WHERE id = $1",
+    [SQL_FILE_SET_PATH] =
+        "UPDATE horace_files SET path = $2, extension = $3, mime_type = $4, updated_at = $5 WHERE id = $1",
     [SQL_FILE_DELETE] = "DELETE FROM horace_files WHERE id = $1",
     [SQL_PATH_INSERT] = "INSERT INTO horace_paths(path, file) VALUES($1, $2)",
     [SQL_PATH_DELETE] = "DELETE FROM horace_paths WHERE path = $1",

@@ -132,6 +132,8 @@ static int write_edit(db_conn_t *conn, void *arg, store_error_t *error) {
     code = catalogue_set_details(conn, record->id, &edit->wishes->details, record->updated_at, error);
   if (code == STORE_OK && edit->set_status)
     code = catalogue_set_status(conn, record, record->updated_at, error);
+  if (code == STORE_OK && edit->set_path)
+    code = catalogue_set_path(conn, record, error);
   if (code == STORE_OK && edit->drop_path != NULL)
     code = catalogue_drop_path(conn, edit->drop_path, error);
   if (code == STORE_OK && edit->free_path != NULL)

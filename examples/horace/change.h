@@ -43,6 +43,7 @@ typedef struct edit {
   int versions;     /* how many are kept, where there is a new one; 0: there is none */
   wishes_t *wishes; /* prepared; NULL: none */
   bool set_status;
+  bool set_path; /* and what goes by it */
   const char *add_path, *drop_path;
   const char *free_path; /* before it is added: nothing is there */
   int64_t oldest;        /* comes out: the oldest version left */

@@ -7,7 +7,7 @@ void figures_make(figures_t *figures, mcp_server_t *server) {
   *figures = (figures_t){
       .registrations =
           mcp_server_counter(server, "horace_registrations_total", "Files registered, by what became of it.",
-                             "outcome", VALUES("new", "changed", "again", "duplicate")),
+                             "outcome", VALUES("new", "changed", "again", "duplicate", "renamed")),
       .versions = mcp_server_counter(server, "horace_versions_total",
                                      "Versions made, restored as a new one, and pruned.", "change",
                                      VALUES("made", "restored", "pruned")),

@@ -16,6 +16,7 @@ enum file_outcome {
   FILE_CHANGED,   /* it was, and has a new version */
   FILE_AGAIN,     /* it was deleted, and is active again with the same bytes */
   FILE_DUPLICATE, /* these bytes are known; a path that is new is, too, from now on */
+  FILE_RENAMED,   /* these bytes are known, and gone from the path of their file, which is this one now */
 };
 
 /* What a caller says of a file beside its bytes. */
@@ -27,8 +28,8 @@ typedef struct wishes {
   char collection[MCP_UUID_SIZE]; /* details may point to it */
 } wishes_t;
 
-/* record is as it is afterwards, for record_deinit(); of a duplicate it is the file that has the bytes, and
- * the wishes are not heard. */
+/* record is as it is afterwards, for record_deinit(); of a duplicate, or where it was renamed, it is the file
+ * that has the bytes, and the wishes are not heard. */
 bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
                    enum file_outcome *outcome, trouble_t *trouble);
 

@@ -1,8 +1,8 @@
 /* register.c: file_register(); see files.h.
  *
- * The path tells whether the file is known; if not, its bytes tell whether it is a duplicate. Two who
- * register the same path, or the same bytes, at once: the database lets one of them through, and the other
- * looks again.
+ * The path tells whether the file is known; if not, its bytes tell whether it is a duplicate, or, where there
+ * is no file any more at the path of the one that has them, the same under a new name. Two who register the
+ * same path, or the same bytes, at once: the database lets one of them through, and the other looks again.
  */
 #include "change.h"
 
@@ -31,11 +31,61 @@ typedef struct registering {
   trouble_t *trouble;
 } registering_t;
 
+/* Whether there is no file any more where the one in record was. */
+static bool is_gone(const registering_t *this) {
+  int file = this->record->status == FILE_ACTIVE
+                 ? storage_open_file(&this->horace->storage, this->record->path)
+                 : -EEXIST;
+  if (file >= 0)
+    close(file);
+  return file == -ENOENT;
+}
+
+/* Makes this path that of the file in record, whose turn is taken; is_known: it is one of its others. */
+static enum attempt rename_file(registering_t *this, bool is_known) {
+  store_error_t error;
+  char old_path[STORAGE_PATH_SIZE];
+  record_t *record = this->record;
+  memcpy(old_path, record->path, sizeof old_path);
+  memcpy(record->path, this->found->path, sizeof record->path);
+  record->updated_at = mcp_time_now_us();
+  kinds_read(&this->horace->kinds, this->found->file, record->path, record->kind);
+  edit_t edit = {.record = record,
+                 .set_path = true,
+                 .drop_path = old_path,
+                 .add_path = is_known ? NULL : this->found->path};
+  this->outcome = FILE_RENAMED;
+  int code = change_commit_edit(this->horace, &edit, &error);
+  if (code == STORE_TAKEN)
+    return ONCE_MORE;
+  return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
+}
+
+/* The file in record has these bytes, and is gone from its path: as before in its turn, it was renamed. */
+static enum attempt take_new_path(registering_t *this) {
+  char id[MCP_UUID_SIZE];
+  bool equal = false;
+  enum attempt attempt = ONCE_MORE;
+  memcpy(id, this->record->id, sizeof id);
+  record_deinit(this->record);
+  if (!change_begin(this->horace, id, this->stop, this->record, this->trouble))
+    return FAILED;
+  int code = bytes_match(this->found->file, &this->record->bytes, this->stop, &equal);
+  if (code != 0)
+    attempt = attempt_of(trouble_disk(this->trouble, code, "reading the file"));
+  else if (equal && is_gone(this))
+    attempt = rename_file(this, false);
+  change_end(this->horace, this->record);
+  return attempt;
+}
+
 /* The bytes are another file's: this path is one more where they are. */
 static enum attempt add_duplicate(registering_t *this) {
   store_error_t error;
   const record_t *record = this->record;
   edit_t edit = {.record = record, .add_path = this->found->path};
+  if (is_gone(this))
+    return take_new_path(this);
   this->outcome = FILE_DUPLICATE;
   if (record->is_archived && strcmp(record->path, this->found->path) == 0)
     return DONE; /* its own path, which it has again when it comes back */
@@ -152,6 +202,8 @@ static enum attempt register_other_path(registering_t *this) {
   this->outcome = FILE_DUPLICATE;
   if (code != 0)
     return attempt_of(trouble_disk(this->trouble, code, "reading the file"));
+  if (equal && is_gone(this))
+    return rename_file(this, true);
   if (equal && this->record->status != FILE_DELETED)
     return DONE;
   edit_t edit = {.record = this->record, .drop_path = this->found->path};

@@ -9,6 +9,7 @@
 #include "wishes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -83,60 +84,6 @@ static void log_file(mcp_call_t *call, const record_t *record, const char *what)
   yyjson_mut_obj_add_int(doc, data, "version", record->version);
   yyjson_mut_obj_add_int(doc, data, "size", record->bytes.size);
   mcp_call_log(call, MCP_LOG_INFO, data, "%s: %s", what, record->path);
-}
-
-/* ---- horace_register_file ---- */
-
-static void end_registered(mcp_call_t *call, const record_t *record) {
-  yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
-  yyjson_mut_obj_add_strcpy(doc, answer, "checksum", record->bytes.checksum);
-  yyjson_mut_obj_add_int(doc, answer, "size", record->bytes.size);
-  yyjson_mut_obj_add_strcpy(doc, answer, "mime_type", record->kind);
-  add_time(doc, answer, "registered_at", &record->updated_at);
-  yyjson_mut_obj_add_int(doc, answer, "version", record->version);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
-}
-
-static void end_duplicate(mcp_call_t *call, const record_t *record) {
-  yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
-  yyjson_mut_obj_add_str(doc, answer, "message", "These bytes are registered already.");
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
-}
-
-static void on_register(mcp_call_t *call, yyjson_val *args, void *arg) {
-  static const char *const names[] = {
-      [FILE_NEW] = "new", [FILE_CHANGED] = "changed", [FILE_AGAIN] = "again", [FILE_DUPLICATE] = "duplicate"};
-  static const char *const words[] = {[FILE_NEW] = "Registered",
-                                      [FILE_CHANGED] = "New version registered",
-                                      [FILE_AGAIN] = "Registered again",
-                                      [FILE_DUPLICATE] = "Registered already"};
-  horace_t *horace = arg;
-  wishes_t wishes;
-  trouble_t trouble;
-  record_t record;
-  enum file_outcome outcome;
-  if (!wishes_read(call, horace, yyjson_obj_get(args, "metadata"), false, &wishes))
-    return;
-  if (!file_register(horace, text_arg(args, "file_path"), &wishes, until_left(call), &record, &outcome,
-                     &trouble)) {
-    end_trouble(call, &trouble);
-    return;
-  }
-  mcp_metric_add(horace->figures.registrations, names[outcome], 1);
-  if (outcome == FILE_NEW || outcome == FILE_CHANGED)
-    mcp_metric_add(horace->figures.versions, "made", 1);
-  log_file(call, &record, words[outcome]);
-  if (outcome == FILE_DUPLICATE)
-    end_duplicate(call, &record);
-  else
-    end_registered(call, &record);
-  record_deinit(&record);
 }
 
 /* ---- Files shown ---- */
@@ -370,6 +317,111 @@ static void on_info(mcp_call_t *call, yyjson_val *args, void *arg) {
   } else {
     end_store(call, horace, code, &error, "reading the catalogue");
   }
+}
+
+/* ---- horace_register_file ---- */
+
+static void end_registered(mcp_call_t *call, const record_t *record) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
+  yyjson_mut_obj_add_strcpy(doc, answer, "checksum", record->bytes.checksum);
+  yyjson_mut_obj_add_int(doc, answer, "size", record->bytes.size);
+  yyjson_mut_obj_add_strcpy(doc, answer, "mime_type", record->kind);
+  add_time(doc, answer, "registered_at", &record->updated_at);
+  yyjson_mut_obj_add_int(doc, answer, "version", record->version);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, answer);
+}
+
+/* A member of metadata as a file has it, which is shown as file. */
+static yyjson_val *held(yyjson_val *file, yyjson_val *name) {
+  static const char *const columns[] = {"owner", "purpose", "tags", "collection", "correlation_id"};
+  for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+    if (yyjson_equals_str(name, columns[i]))
+      return yyjson_obj_get(file, columns[i]);
+  return yyjson_obj_getn(yyjson_obj_get(file, "metadata"), yyjson_get_str(name), yyjson_get_len(name));
+}
+
+/* What the catalogue has of a file, for yyjson_doc_free(); NULL: it cannot be read. */
+static yyjson_doc *read_shown(mcp_call_t *call, horace_t *horace, const char *id) {
+  store_error_t error;
+  size_t len = 0;
+  shown_t shown = shown_begin(call, horace, true);
+  if (read_info(horace, id, false, &shown, &error) != STORE_OK)
+    return NULL;
+  char *text = yyjson_mut_val_write(shown.file, 0, &len);
+  yyjson_doc *doc = text != NULL ? yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW) : NULL;
+  free(text);
+  return doc;
+}
+
+/* The names of arguments that are not known, and of what metadata says and the file does not have; NULL:
+ * none.
+ */
+static yyjson_mut_val *unheard(mcp_call_t *call, horace_t *horace, yyjson_val *metadata, const char *id) {
+  yyjson_mut_val *names = mcp_call_ignored(call);
+  size_t i, count;
+  yyjson_val *name, *value;
+  if (yyjson_obj_size(metadata) == 0)
+    return names;
+  yyjson_doc *file = read_shown(call, horace, id);
+  yyjson_obj_foreach(metadata, i, count, name, value) {
+    if (yyjson_is_null(value) || yyjson_equals(held(yyjson_doc_get_root(file), name), value))
+      continue;
+    if (names == NULL)
+      names = yyjson_mut_arr(mcp_call_doc(call));
+    yyjson_mut_arr_append(names, yyjson_val_mut_copy(mcp_call_doc(call), name));
+  }
+  yyjson_doc_free(file);
+  return names;
+}
+
+static void end_known(mcp_call_t *call, const record_t *record, const char *message,
+                      yyjson_mut_val *ignored) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
+  yyjson_mut_obj_add_str(doc, answer, "message", message);
+  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored);
+  mcp_call_reply(call, answer);
+}
+
+/* What became of a registration: the value of the metric, what the log says, and what is answered where the
+ * bytes were known. */
+static const struct outcome {
+  const char *name, *words, *message;
+} outcomes[] = {
+    [FILE_NEW] = {"new", "Registered", NULL},
+    [FILE_CHANGED] = {"changed", "New version registered", NULL},
+    [FILE_AGAIN] = {"again", "Registered again", NULL},
+    [FILE_DUPLICATE] = {"duplicate", "Registered already", "These bytes are registered already."},
+    [FILE_RENAMED] = {"renamed", "Renamed", "These bytes are registered already; their file was renamed."}};
+
+static void on_register(mcp_call_t *call, yyjson_val *args, void *arg) {
+  horace_t *horace = arg;
+  yyjson_val *metadata = yyjson_obj_get(args, "metadata");
+  wishes_t wishes;
+  trouble_t trouble;
+  record_t record;
+  enum file_outcome outcome;
+  if (!wishes_read(call, horace, metadata, false, &wishes))
+    return;
+  if (!file_register(horace, text_arg(args, "file_path"), &wishes, until_left(call), &record, &outcome,
+                     &trouble)) {
+    end_trouble(call, &trouble);
+    return;
+  }
+  const struct outcome *what = &outcomes[outcome];
+  mcp_metric_add(horace->figures.registrations, what->name, 1);
+  if (outcome == FILE_NEW || outcome == FILE_CHANGED)
+    mcp_metric_add(horace->figures.versions, "made", 1);
+  log_file(call, &record, what->words);
+  if (what->message != NULL)
+    end_known(call, &record, what->message, unheard(call, horace, metadata, record.id));
+  else
+    end_registered(call, &record);
+  record_deinit(&record);
 }
 
 /* ---- horace_update_file ---- */

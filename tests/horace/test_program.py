@@ -361,9 +361,60 @@ class Registering(Case):
 class Duplicates(Case):
     async def test_the_same_again(self):
         file_id = await self.new("a.txt", "text", owner="me")
-        again = await self.register("a.txt", owner="you")
-        self.assertEqual((again["file_id"], set(again)), (file_id, {"file_id", "message"}))
+        for metadata in ({}, {"owner": "me"}, {"owner": None, "purpose": None}):
+            again = await self.register("a.txt", **metadata)
+            self.assertEqual((again["file_id"], set(again)), (file_id, {"file_id", "message"}))
         self.assertNotIn("other_paths", await self.info(file_id))
+
+    async def test_what_is_said_of_known_bytes_is_named(self):
+        await self.caller.call("horace_create_collection", {"name": "c"})
+        held = {"owner": "me", "purpose": "p", "tags": ["x", "y"], "collection": "c", "correlation_id": "1",
+                "kept": {"a": [1, 2.5, None]}, "big": 10**30}  # fmt: skip
+        file_id = await self.new("a.txt", "text", **held)
+        other = {"owner": "you", "tags": ["y", "x"], "kept": {"a": [1]}, "more": 1}
+        self.put("b.txt", "text")
+        for name in ("a.txt", "b.txt"):
+            for metadata, ignored in ((held, None), (other, list(other)), (held | {"purpose": "q"}, ["purpose"])):
+                answer = await self.register(name, **metadata)
+                self.assertEqual((answer["file_id"], answer.get("ignored")), (file_id, ignored), metadata)
+        arguments = {"file_path": "b.txt", "metadata": {"owner": "you"}, "tags": ["z"], "_meta": {}}
+        direct = await self.caller.request("horace_register_file", arguments)
+        self.assertEqual(direct["result"]["ignored"], ["tags", "owner"])
+        self.assertEqual((await self.info(file_id))["owner"], "me")
+
+    async def test_a_file_that_was_renamed_keeps_its_history(self):
+        file_id = await self.new("draft.txt", "one", owner="me")
+        (self.files / "draft.txt").rename(self.files / "final.md")
+        answer = await self.register("final.md", owner="you")
+        self.assertEqual((answer["file_id"], answer["ignored"]), (file_id, ["owner"]))
+        info = await self.info(file_id)
+        self.assertEqual((info["path"], info["mime_type"], info["owner"]), (str(self.files / "final.md"), "text/markdown", "me"))
+        self.assertNotIn("other_paths", info)
+        self.assertEqual(await self.found(file_type="md"), ["final.md"])
+        changed = await self.register("final.md", "two")
+        self.assertEqual((changed["file_id"], changed["version"]), (file_id, 2))
+        restored = await self.caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
+        self.assertEqual(restored["current_path"], str(self.files / "final.md"))
+        self.assertEqual((self.files / "final.md").read_text(), "one")
+        other = await self.new("draft.txt", "of its own")
+        self.assertNotEqual(other, file_id)
+
+    async def test_renamed_to_where_its_copy_was(self):
+        file_id = await self.new("a/one.txt", "text")
+        await self.register("b/one.txt", "text")
+        await self.register("c/one.txt", "text")
+        shutil.rmtree(self.files / "a")
+        self.assertEqual((await self.register("b/one.txt"))["file_id"], file_id)
+        info = await self.info(file_id)
+        self.assertEqual((info["path"], info["other_paths"]), (str(self.files / "b/one.txt"), [str(self.files / "c/one.txt")]))
+        self.assertEqual((await self.register("b/one.txt", "changed"))["version"], 2)
+
+    async def test_renamed_onto_the_path_of_another(self):
+        file_id, other = await self.new("a.txt", "text"), await self.new("b.txt", "other")
+        (self.files / "a.txt").replace(self.files / "b.txt")
+        changed = await self.register("b.txt")
+        self.assertEqual((changed["file_id"], changed["version"]), (other, 2))
+        self.assertEqual((await self.info(file_id))["path"], str(self.files / "a.txt"))
 
     async def test_at_very_many_paths(self):
         file_id = await self.new("empty", "")
