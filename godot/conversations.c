@@ -252,13 +252,27 @@ static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, 
   return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
 }
 
+/* Names of arguments: those that are not known here, and those that the store did not heed; NULL: none. */
+static yyjson_mut_val *all_ignored(mcp_call_t *call, yyjson_val *stored) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *names = mcp_call_ignored(call);
+  size_t index, max;
+  yyjson_val *name;
+  yyjson_arr_foreach(yyjson_obj_get(stored, "ignored"), index, max, name) {
+    if (names == NULL)
+      names = yyjson_mut_arr(doc);
+    yyjson_mut_arr_append(names, yyjson_val_mut_copy(doc, name));
+  }
+  return names;
+}
+
 static void reply_many(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   bool complete = take(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
                   take(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
                   yyjson_mut_obj_add_str(doc, answer, "status", "success");
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+  yyjson_mut_obj_add_val(doc, answer, "ignored", all_ignored(call, stored));
   reply(call, answer, complete);
 }
 

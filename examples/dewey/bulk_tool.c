@@ -69,24 +69,42 @@ static void end_refused(bulk_t *bulk) {
     mcp_call_tool_error(bulk->call, "nobody waited any more");
 }
 
-static void reply_stored(bulk_t *bulk, const char *conversation_id) {
+/* The names of arguments that are not known, or that are for a new conversation where it is none; NULL: none.
+ */
+static yyjson_mut_val *ignored(bulk_t *bulk, yyjson_val *args, bool begin) {
+  static const char *const of_new[] = {"session_id", "metadata"};
+  yyjson_mut_doc *doc = mcp_call_doc(bulk->call);
+  yyjson_mut_val *names = mcp_call_ignored(bulk->call);
+  for (size_t i = 0; i < sizeof of_new / sizeof *of_new && !begin; i++) {
+    yyjson_val *value = yyjson_obj_get(args, of_new[i]);
+    if (value == NULL || yyjson_is_null(value))
+      continue;
+    if (names == NULL)
+      names = yyjson_mut_arr(doc);
+    yyjson_mut_arr_add_str(doc, names, of_new[i]);
+  }
+  return names;
+}
+
+static void reply_stored(bulk_t *bulk, const char *conversation_id, yyjson_mut_val *ignored_names) {
   yyjson_mut_doc *doc = mcp_call_doc(bulk->call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation_id);
   yyjson_mut_obj_add_uint(doc, answer, "stored", yyjson_mut_arr_size(bulk->ids));
   yyjson_mut_obj_add_val(doc, answer, "message_ids", bulk->ids);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(bulk->call));
+  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored_names);
   mcp_call_reply(bulk->call, answer);
 }
 
-static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conversation, bool begin) {
+static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conversation, bool begin,
+                      yyjson_val *args) {
   store_error_t error;
   int code = dewey->store->add(dewey->store, conversation, begin, on_next, bulk, NULL, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
     mcp_metric_add(dewey->figures.conversations, "begun", begin);
     mcp_metric_add(dewey->figures.messages, "stored", (double)yyjson_mut_arr_size(bulk->ids));
-    reply_stored(bulk, conversation->id);
+    reply_stored(bulk, conversation->id, ignored(bulk, args, begin));
   } else if (code == STORE_STOPPED) {
     end_refused(bulk);
   } else {
@@ -130,7 +148,7 @@ void on_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
   bool fine = begin ? new_conversation_args(call, args, &conversation, &block)
                     : conversation_id_arg(call, args, conversation.id);
   if (fine && source_args(&bulk, dewey, args))
-    store_all(&bulk, dewey, &conversation, begin);
+    store_all(&bulk, dewey, &conversation, begin, args);
   mcp_entries_free(bulk.file);
   message_deinit(&bulk.in);
   free(block);

@@ -50,6 +50,8 @@ class Talking(Case):
         self.assertEqual((await self.tool("store_messages_bulk", **many))["ignored"], ["file"])
         direct = await self.caller.request("dewey_store_messages_bulk", many | {"_meta": {}})
         self.assertEqual(direct["result"]["ignored"], ["file"])
+        many |= {"conversation_id": begun["conversation_id"], "session_id": "s", "metadata": {}, "file": None}
+        self.assertEqual((await self.tool("store_messages_bulk", **many))["ignored"], ["session_id", "metadata"])
 
     async def test_arguments_that_are_not_known_are_refused(self):
         one = {"conversation_id": await self.begin()}

@@ -104,6 +104,8 @@ class Talking(WithDewey):
         many = {"messages": MIXED, "file": "x", "_meta": {"trace_id": "t"}}
         direct = await self.caller.request("godot_conversation_store_messages_bulk", many)
         self.assertEqual(direct["result"]["ignored"], ["file"])
+        many = {"messages": MIXED, "conversation_id": begun["conversation_id"], "session_id": "s", "files": "x"}
+        self.assertEqual((await self.tool("store_messages_bulk", **many))["ignored"], ["files", "session_id"])
 
     async def test_the_older_names(self):
         begun = await self.caller.call("godot_conversation_begin")
