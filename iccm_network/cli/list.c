@@ -23,6 +23,6 @@ int list_run(const options_t *options, const print_t *out) {
   int code = session_begin(&session, options, out);
   if (code != 0)
     return code;
-  session_list_tools(&session, on_tools, &listing);
+  session_list_tools(&session, 0, on_tools, &listing);
   return session_end(&session, listing.code);
 }

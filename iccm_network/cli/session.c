@@ -97,9 +97,11 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
          mcp_client_request(session->client, method, params, left_ms(session), on_result, &waiting));
 }
 
-void session_list_tools(session_t *session, session_cb cb, void *arg) {
+void session_list_tools(session_t *session, uint64_t max_ms, session_cb cb, void *arg) {
   waiting_t waiting = {session, cb, arg};
-  finish(&waiting, mcp_client_list_tools(session->client, left_ms(session), on_result, &waiting));
+  uint64_t left = left_ms(session);
+  uint64_t timeout_ms = max_ms > 0 && max_ms < left ? max_ms : left;
+  finish(&waiting, mcp_client_list_tools(session->client, timeout_ms, on_result, &waiting));
 }
 
 void session_renew(session_t *session) {

@@ -22,7 +22,8 @@ int session_begin(session_t *session, const options_t *options, const print_t *o
 void session_call(session_t *session, const char *tool, yyjson_mut_doc *params, session_cb cb, void *arg);
 void session_request(session_t *session, const char *method, yyjson_mut_doc *params, session_cb cb,
                      void *arg);
-void session_list_tools(session_t *session, session_cb cb, void *arg);
+/* max_ms: at most so long, where that is sooner than the deadline; 0: until that. */
+void session_list_tools(session_t *session, uint64_t max_ms, session_cb cb, void *arg);
 
 /* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the connection
  * being served; uv_stop() ends that early. */

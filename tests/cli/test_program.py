@@ -454,6 +454,43 @@ class Answers(Case):
     def test_structured(self):
         self.assertEqual(self.call({"content": [], "structuredContent": {"a": 1}}, "--json"), '{"a":1}\n')
 
+    def test_arguments_that_are_not_listed_are_warned_of(self):
+        nested = {"type": "object", "properties": {"owner": {}, "limit": {}}}
+        schema = {"type": "object", "properties": {"component": {}, "query": nested, "data": {"type": "object"}}}
+        for listed, words, warned in (
+            (schema, ("component=a", 'data={"any":1}', 'query={"owner":"b"}'), []),
+            (schema, ("compnent=a", "limit=5"), [("compnent", "component"), ("limit", "data")]),
+            (schema, ('query={"ownr":"b"}', "\033[2J=1"), [("ownr", "owner"), (r"\\u001b\[2J", "data")]),
+            (schema | {"properties": {}}, ("a=1",), [("a", None)]),
+            ({"type": "object"}, ("a=1",), []),
+            (schema | {"additionalProperties": {"type": "string"}}, ("a=1",), []),
+            (None, ("a=1",), []),
+            ([1], ("a=1",), []),
+        ):
+            calls = []
+
+            def answer(method, params, listed=listed, calls=calls):
+                if method == "tools/list":
+                    if listed is None:
+                        raise Answer(error={"code": -32601, "message": "no"})
+                    return {"tools": [{"name": "y"}, {"name": "x", "inputSchema": listed}]}
+                calls.append(params)
+                return text_result("done")
+
+            with Peer(mcp(answer)) as peer, self.subTest(words=words, listed=listed):
+                outcome = iccm("call", peer.url, "x", *words)
+                self.assertEqual((outcome.code, outcome.out, len(calls)), (OK, "done\n", 1), outcome)
+                wanted = "".join(
+                    rf'iccm: warning: x lists no argument "{name}"' + (f'; the nearest it lists is "{near}"' if near else "") + "\n"
+                    for name, near in warned
+                )
+                self.assertRegex(outcome.err, rf"\A{wanted}\Z")
+
+    def test_a_list_that_does_not_come_holds_up_no_call(self):
+        with Peer(mcp(lambda method, _: SILENCE if method == "tools/list" else text_result(1))) as peer:
+            outcome = iccm("call", "--timeout", "2", peer.url, "x", "a=1")
+        self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "1\n", ""), outcome)
+
     def test_trace(self):
         metas = []
         with Peer(mcp(lambda _, params: metas.append(params.get("_meta")) or text_result(1))) as peer:
