@@ -63,9 +63,9 @@ static void put(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yy
 /* Keeps a value that had to be replaced in data, as the store does: as one more member where data is an
  * object without that name, else in a new object that holds both. */
 static void keep_original(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name,
-                          yyjson_val *original) {
+                          yyjson_mut_val *original) {
   yyjson_mut_val *data = yyjson_mut_obj_get(entry, "data");
-  if (!given(original))
+  if (original == NULL || yyjson_mut_is_null(original))
     return;
   if (!yyjson_mut_is_obj(data) || yyjson_mut_obj_get(data, name) != NULL) {
     yyjson_mut_val *object = yyjson_mut_obj(doc);
@@ -74,7 +74,7 @@ static void keep_original(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char
     put(doc, entry, "data", object);
     data = object;
   }
-  put(doc, data, name, yyjson_val_mut_copy(doc, original));
+  put(doc, data, name, original);
 }
 
 static void put_key(yyjson_mut_doc *doc, yyjson_mut_val *entry, const entry_key_t *key) {
@@ -162,13 +162,45 @@ char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *
 
 /* ---- From the queue ---- */
 
+/* Whether the store keeps the member as such, or the queue counts by it. */
+static bool is_known(const char *name, size_t len) {
+  static const char *const names[] = {"id",    "created_at", "trace_id", "component",
+                                      "level", "message",    "data",     "godot_drops"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
+      return true;
+  return false;
+}
+
+static bool all_known(yyjson_val *entry) {
+  size_t i, count;
+  yyjson_val *name, *value;
+  yyjson_obj_foreach(entry, i, count, name, value) {
+    if (!is_known(yyjson_get_str(name), yyjson_get_len(name)))
+      return false;
+  }
+  return true;
+}
+
+/* What the store would not keep goes to data. */
+static void keep_others(yyjson_mut_doc *doc, yyjson_mut_val *entry) {
+  yyjson_mut_val *others = yyjson_mut_obj(doc), *name;
+  yyjson_mut_obj_iter members = yyjson_mut_obj_iter_with(entry);
+  while ((name = yyjson_mut_obj_iter_next(&members)) != NULL) {
+    if (!is_known(yyjson_mut_get_str(name), yyjson_mut_get_len(name)))
+      yyjson_mut_obj_add(others, name, yyjson_mut_obj_iter_remove(&members));
+  }
+  if (yyjson_mut_obj_size(others) > 0)
+    keep_original(doc, entry, "original_members", others);
+}
+
 static bool in_order(yyjson_val *entry) {
   yyjson_val *level = yyjson_obj_get(entry, "level");
   const char *name = level_name(level);
   char id[MCP_UUID_SIZE];
   int64_t us;
   return read_id(yyjson_obj_get(entry, "id"), id) && read_time(yyjson_obj_get(entry, "created_at"), &us) &&
-         (name == NULL || yyjson_equals_str(level, name));
+         (name == NULL || yyjson_equals_str(level, name)) && all_known(entry);
 }
 
 static char *complete(yyjson_val *entry, const entry_place_t *place, size_t *len) {
@@ -181,12 +213,13 @@ static char *complete(yyjson_val *entry, const entry_place_t *place, size_t *len
   if (!read_id(id, key.id)) {
     int name_len = snprintf(name, sizeof name, "%s/%zu", place->batch, place->index);
     mcp_uuid_of_name(place->instance, name, (size_t)name_len, key.id);
-    keep_original(doc, copy, "original_id", id);
+    keep_original(doc, copy, "original_id", yyjson_val_mut_copy(doc, id));
   }
   if (!read_time(created_at, &key.created_us)) {
     mcp_uuid_time_us(key.id, &key.created_us);
-    keep_original(doc, copy, "original_created_at", created_at);
+    keep_original(doc, copy, "original_created_at", yyjson_val_mut_copy(doc, created_at));
   }
+  keep_others(doc, copy);
   put_key(doc, copy, &key);
   if (level != NULL)
     put(doc, copy, "level", yyjson_mut_str(doc, level));

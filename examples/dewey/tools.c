@@ -21,7 +21,8 @@ enum {
   PAGE_BYTES = 900 * 1024, /* many clients close the connection at 1 MiB */
   SEARCH_MAX_BYTES = 1024,
   DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
-  REFUSED_ID_MAX_BYTES = 128
+  REFUSED_ID_MAX_BYTES = 128,
+  IGNORED_MAX = 64 /* names of members that no line keeps */
 };
 
 static const char store_logs_batch_schema[] =
@@ -85,8 +86,42 @@ static void add_refused(yyjson_mut_doc *doc, yyjson_mut_val *refused, size_t ind
   yyjson_mut_obj_add_str(doc, item, "reason", reason);
 }
 
+static bool is_of_a_line(yyjson_val *name) {
+  static const char *const names[] = {"id",    "created_at", "trace_id", "component",
+                                      "level", "message",    "data"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (yyjson_equals_str(name, names[i]))
+      return true;
+  return false;
+}
+
+static bool is_named(yyjson_mut_val *ignored, yyjson_val *name) {
+  size_t index, count;
+  yyjson_mut_val *other;
+  yyjson_mut_arr_foreach(ignored, index, count, other) {
+    if (yyjson_mut_equals_strn(other, yyjson_get_str(name), yyjson_get_len(name)))
+      return true;
+  }
+  return false;
+}
+
+/* Names each member of an entry that no line keeps once, up to IGNORED_MAX of a batch. */
+static void add_ignored(yyjson_mut_doc *doc, yyjson_val *entry, yyjson_mut_val **ignored) {
+  size_t index, count;
+  yyjson_val *name, *value;
+  yyjson_obj_foreach(entry, index, count, name, value) {
+    if (yyjson_is_null(value) || is_of_a_line(name) || is_named(*ignored, name) ||
+        yyjson_mut_arr_size(*ignored) >= IGNORED_MAX)
+      continue;
+    if (*ignored == NULL)
+      *ignored = yyjson_mut_arr(doc);
+    yyjson_mut_arr_append(*ignored, yyjson_val_mut_copy(doc, name));
+  }
+}
+
 /* Judges all entries. False: no memory. */
-static bool read_batch(log_batch_t *batch, yyjson_val *logs, yyjson_mut_doc *doc, yyjson_mut_val *refused) {
+static bool read_batch(log_batch_t *batch, yyjson_val *logs, yyjson_mut_doc *doc, yyjson_mut_val *refused,
+                       yyjson_mut_val **ignored) {
   int64_t now_us = mcp_time_now_us();
   size_t index, count;
   yyjson_val *entry;
@@ -97,11 +132,13 @@ static bool read_batch(log_batch_t *batch, yyjson_val *logs, yyjson_mut_doc *doc
       return false;
     if (verdict == LOG_REFUSED)
       add_refused(doc, refused, index, entry, reason);
+    add_ignored(doc, entry, ignored);
   }
   return true;
 }
 
-static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *batch, yyjson_mut_val *refused) {
+static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *batch, yyjson_mut_val *refused,
+                        yyjson_mut_val *ignored) {
   store_error_t error;
   size_t inserted = 0;
   int code = dewey->store->batch(dewey->store, batch->entries, batch->count, &inserted, &error);
@@ -122,7 +159,7 @@ static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *bat
   yyjson_mut_obj_add_uint(doc, answer, "inserted_count", inserted);
   yyjson_mut_obj_add_uint(doc, answer, "duplicates", batch->count - inserted);
   yyjson_mut_obj_add_val(doc, answer, "rejected", refused);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored);
   mcp_call_reply(call, answer);
 }
 
@@ -138,7 +175,7 @@ static void reply_nothing(mcp_call_t *call) {
 static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   yyjson_val *logs = yyjson_obj_get(args, "logs");
-  yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call));
+  yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call)), *ignored = mcp_call_ignored(call);
   log_batch_t batch;
   if (yyjson_arr_size(logs) == 0) {
     reply_nothing(call);
@@ -148,12 +185,12 @@ static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
     end_no_memory(call);
     return;
   }
-  if (!read_batch(&batch, logs, mcp_call_doc(call), refused))
+  if (!read_batch(&batch, logs, mcp_call_doc(call), refused, &ignored))
     end_no_memory(call);
   else if (batch.bytes > BATCH_MAX_BYTES)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "logs are larger than 8 MiB together");
   else
-    store_batch(call, dewey, &batch, refused);
+    store_batch(call, dewey, &batch, refused, ignored);
   log_batch_deinit(&batch);
 }
 

@@ -121,6 +121,12 @@ class Storing(Case):
         self.assertEqual(await self.caller.call("dewey_store_logs_batch", sent), stored)
         direct = await self.caller.request("dewey_store_logs_batch", sent | {"logs": [line()], "_meta": {}})
         self.assertEqual(direct["result"], stored)
+        lines = [line(host="h", pid=1), line(host="i", traceid=None), line() | {"level": "x", "user": {}}, line()]
+        answer = await self.store(*lines)
+        self.assertEqual((answer["inserted_count"], answer["ignored"]), (3, ["host", "pid", "user"]))
+        for count in (64, 65):
+            answer = await self.store(line(**{str(n): n for n in range(count)}))
+            self.assertEqual(answer["ignored"], [str(n) for n in range(64)])
 
     async def test_a_line_comes_back_with_its_age(self):
         sent = line("hello", trace_id="t-1", data={"a": [1, 2.5, None, {"b": "\u00fc"}]}, level="warn", created_at=iso(60))

@@ -187,6 +187,30 @@ Test(adopted, keeps_what_had_to_be_replaced) {
   expect_no_leak();
 }
 
+Test(adopted, keeps_what_the_store_does_not_know_in_data) {
+  static const char *const rows[][2] = {
+      {"\"host\":\"h\",\"pid\":7", "{\"original_members\":{\"host\":\"h\",\"pid\":7}}"},
+      {"\"host\":[{}],\"data\":{\"a\":1}", "{\"a\":1,\"original_members\":{\"host\":[{}]}}"},
+      {"\"a\":1,\"a\":2,\"data\":[1]", "{\"data\":[1],\"original_members\":{\"a\":1,\"a\":2}}"},
+      {"\"created_at\":\"x\",\"a\\u0000b\":1",
+       "{\"original_created_at\":\"x\",\"original_members\":{\"a\\u0000b\":1}}"},
+      {"\"trace_id\":null,\"godot_drops\":[1,2]", NULL},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    char text[300], reason[ENTRY_REASON_SIZE];
+    snprintf(text, sizeof text,
+             "{\"id\":\"" V4 "\",\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",%s%s}", rows[i][0],
+             strstr(rows[i][0], "created_at") != NULL ? "" : ",\"created_at\":\"2024-01-01\"");
+    yyjson_doc *entry = adopt(text, 0, reason);
+    char *data = yyjson_val_write(data_of(entry), 0, NULL);
+    cr_expect(rows[i][1] == NULL ? data == NULL : strcmp(data, rows[i][1]) == 0, "%s: %s", text, data);
+    cr_expect_eq(yyjson_obj_size(yyjson_doc_get_root(entry)), rows[i][1] == NULL ? 7u : 6u, "%s", text);
+    free(data);
+    yyjson_doc_free(entry);
+  }
+  expect_no_leak();
+}
+
 Test(adopted, refuses_what_is_no_entry) {
   static const char *const texts[] = {"",  "x",        "{\"a\":",          "[1]",
                                       "1", "\"text\"", "{\"a\":\"\xff\"}", "{\"a\":NaN}"};

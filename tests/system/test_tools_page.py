@@ -40,6 +40,10 @@ With `iccm` that is `iccm call localhost:9060 logger_set_level component=fiedler
 arguments may be given as they stand here, in quotes. From revision 2025-03-26 of MCP on, an error with code -32000 is a
 result with `isError` and the same words; [errors.md](errors.md) says more. An argument that is null counts as not given.
 
+Tools that read, change or delete refuse an argument that they do not know with -32602. Those that store
+(`logger_log`, `conversation_…`, `dewey_begin_conversation`, `dewey_store_…`, `horace_register_file`,
+`horace_create_collection`) keep what they know, and name the rest in their answer's `ignored`.
+
 `<conversation_id>`, `<time>` and the like stand for what differs from call to call. Times are ISO 8601, in UTC with
 microseconds in answers; in arguments with `Z`, an offset, or neither (UTC).
 """
