@@ -157,9 +157,11 @@ int call_run(const options_t *options, const print_t *out) {
   calling.arguments = yyjson_mut_doc_get_root(arguments);
   if (yyjson_mut_obj_size(calling.arguments) > 0)
     session_list_tools(&session, list_ms(options), on_tools, &calling);
-  if (!calling.failed)
-    session_call(&session, options->tool, arguments, on_answer, &calling);
-  else
+  if (calling.failed) {
     yyjson_mut_doc_free(arguments);
+  } else {
+    session_renew(&session);
+    session_call(&session, options->tool, arguments, on_answer, &calling);
+  }
   return session_end(&session, calling.code);
 }
