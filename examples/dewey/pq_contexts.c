@@ -65,8 +65,7 @@ int pq_context_set(store_t *store, const startup_context_t *context, store_conte
     code = give_named(conn, context->name, &reading, error);
   if (code == STORE_OK)
     code = pq_command(conn, "COMMIT", "committing", error);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }
 
 int pq_context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error) {
@@ -107,10 +106,9 @@ int pq_context_remove(store_t *store, text_t name, store_error_t *error) {
     return code;
   pq_add_text(&params, name);
   code = pq_each(conn, PQ_CONTEXT_DELETE, &params, NULL, NULL, &deleted, "deleting a startup context", error);
-  pq_give(&self->pools.writers, conn);
   if (code == STORE_OK && deleted == 0) {
     snprintf(error->text, sizeof error->text, "%s", no_context);
     code = STORE_NONE;
   }
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }

@@ -145,8 +145,7 @@ int pq_conversation_add(store_t *store, const conversation_t *conversation, bool
   if (conn == NULL)
     return code;
   code = add(conn, conversation, begin, source, arg, last_turn, error);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }
 
 /* ---- Reading ---- */
@@ -289,6 +288,5 @@ int pq_conversation_remove(store_t *store, const char *id, int64_t *messages, st
     code = pq_change(conn, PQ_CONVERSATION_DELETE, &params, "deleting a conversation", error);
   if (code == STORE_OK)
     code = pq_command(conn, "COMMIT", "committing", error);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }

@@ -71,8 +71,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
   pq_columns_deinit(&columns);
   if (code == STORE_OK)
     make_days(self, conn);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }
 
 /* ---- Querying ---- */
@@ -230,8 +229,7 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
              : STORE_OK;
   if (code == STORE_OK)
     code = clear_lines(conn, what, stop, deleted, error);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }
 
 /* ---- Statistics ---- */

@@ -106,7 +106,7 @@ int catalogue_find_collection(db_t *db, text_t name, bool or_id, char id[MCP_UUI
                               store_error_t *error);
 
 /* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while
- * the database committed: what is read after that stays true. Changes nothing. */
+ * the database committed, and for a standby: what is read after that stays true. Changes nothing. */
 int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *error);
 
 /* ---- Changes; conn: of a transaction that writes ---- */

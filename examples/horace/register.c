@@ -79,6 +79,14 @@ static enum attempt take_new_path(registering_t *this) {
   return attempt;
 }
 
+/* There is nothing to be written, and what the answer rests on has to stay. */
+static enum attempt known_already(registering_t *this) {
+  store_error_t error;
+  this->outcome = FILE_DUPLICATE;
+  int code = db_confirm(this->horace->db, &error);
+  return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
+}
+
 /* The bytes are another file's: this path is one more where they are. */
 static enum attempt add_duplicate(registering_t *this) {
   store_error_t error;
@@ -88,7 +96,7 @@ static enum attempt add_duplicate(registering_t *this) {
     return take_new_path(this);
   this->outcome = FILE_DUPLICATE;
   if (record->is_archived && strcmp(record->path, this->found->path) == 0)
-    return DONE; /* its own path, which it has again when it comes back */
+    return known_already(this); /* its own path, which it has again when it comes back */
   int code = change_commit_edit(this->horace, &edit, &error);
   if (code == STORE_TAKEN)
     return ONCE_MORE;
@@ -205,7 +213,7 @@ static enum attempt register_other_path(registering_t *this) {
   if (equal && is_gone(this))
     return rename_file(this, true);
   if (equal && this->record->status != FILE_DELETED)
-    return DONE;
+    return known_already(this);
   edit_t edit = {.record = this->record, .drop_path = this->found->path};
   code = change_commit_edit(this->horace, &edit, &error);
   return code == STORE_OK ? ONCE_MORE
@@ -220,9 +228,9 @@ static enum attempt register_again(registering_t *this) {
   if (!change_prepare(record, this->wishes, this->trouble) ||
       !change_stage_next(this->horace, record, this->found->file, this->stop, &changed, this->trouble))
     return FAILED;
-  this->outcome = changed ? FILE_CHANGED : deleted ? FILE_AGAIN : FILE_DUPLICATE;
-  if (this->outcome == FILE_DUPLICATE)
-    return DONE;
+  if (!changed && !deleted)
+    return known_already(this);
+  this->outcome = changed ? FILE_CHANGED : FILE_AGAIN;
   record->status = FILE_ACTIVE;
   record->updated_at = mcp_time_now_us();
   edit_t edit = {.record = record,

@@ -3,6 +3,9 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <string.h>
+
+enum { TIMEOUT_S = 30, TIMEOUT_MAX_S = 3600 };
 
 /* COMPONENT_DB_... */
 typedef struct variable {
@@ -35,17 +38,65 @@ static bool find_file(database_t *database, const char *component, const char *d
   return false;
 }
 
+/* ---- Hosts and ports ---- */
+
+typedef bool (*is_item_cb)(const char *item, size_t len);
+
+/* How many items a list parted by commas has; 0: one of them is none. */
+static int count_items(const char *list, is_item_cb is_item) {
+  for (int count = 1;; count++) {
+    size_t len = strcspn(list, ",");
+    if (!is_item(list, len))
+      return 0;
+    if (list[len] == '\0')
+      return count;
+    list += len + 1;
+  }
+}
+
+static bool is_host(const char *item, size_t len) {
+  return len > 0 && len < PLACE_HOST_SIZE && item[0] != ' ' && item[len - 1] != ' ';
+}
+
+static bool is_port(const char *item, size_t len) {
+  int number = 0;
+  for (size_t i = 0; i < len; i++) {
+    if (item[i] < '0' || item[i] > '9' || i == 5)
+      return false;
+    number = number * 10 + (item[i] - '0');
+  }
+  return number >= 1 && number <= 65535;
+}
+
+/* One port for all hosts, or as many. */
+static bool read_hosts(const pq_place_t *place, const char *component) {
+  int hosts = count_items(place->host, is_host), ports = count_items(place->port, is_port);
+  variable_t host = variable(component, "HOST"), port = variable(component, "PORT");
+  if (hosts == 0 || hosts > PLACE_HOSTS_MAX)
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%.64s\": a host is needed, or up to %d parted by commas alone",
+            host.name, place->host, PLACE_HOSTS_MAX);
+  else if (ports == 0 || (ports > 1 && ports != hosts))
+    mcp_log(MCP_LOG_ERROR, "env",
+            "%s is \"%.64s\": a whole number from 1 to 65535 is needed, or as many as %s has hosts",
+            port.name, place->port, host.name);
+  else
+    return true;
+  return false;
+}
+
 bool database_read(database_t *database, const char *component, const char *directory) {
-  int64_t port;
+  int64_t timeout_s;
   pq_place_t *place = &database->postgresql;
   *database = (database_t){.postgresql = {.host = text_of(component, "HOST", NULL)}};
   for (size_t i = 0; i < sizeof database->name - 1 && component[i] != '\0'; i++)
     database->name[i] = (char)tolower((unsigned char)component[i]);
   if (place->host == NULL)
     return find_file(database, component, directory);
-  if (mcp_env_int(variable(component, "PORT").name, 5432, 1, 65535, &port) != 0)
-    return false;
   place->port = text_of(component, "PORT", "5432");
+  if (!read_hosts(place, component) ||
+      mcp_env_int(variable(component, "TIMEOUT").name, TIMEOUT_S, 1, TIMEOUT_MAX_S, &timeout_s) != 0)
+    return false;
+  place->limit_ms = timeout_s * 1000;
   place->name = text_of(component, "NAME", database->name);
   place->user = text_of(component, "USER", database->name);
   place->password = text_of(component, "PASSWORD", NULL);

@@ -10,8 +10,8 @@ typedef struct database {
   char name[32];         /* the component's, which is what database and user are named after */
 } database_t;
 
-/* Reads COMPONENT_DB_HOST, and where that is set COMPONENT_DB_PORT, _NAME, _USER and _PASSWORD, else
- * COMPONENT_DB_PATH. That is component.db, in lower case, in directory unless it is set; NULL: the data
+/* Reads COMPONENT_DB_HOST, and where that is set COMPONENT_DB_PORT, _NAME, _USER, _PASSWORD and _TIMEOUT,
+ * else COMPONENT_DB_PATH. That is component.db, in lower case, in directory unless it is set; NULL: the data
  * directory, which is made where it is missing. False: it has been logged why not. The database_t may not be
  * moved afterwards. */
 bool database_read(database_t *database, const char *component, const char *directory);

@@ -51,6 +51,10 @@ int db_end(db_conn_t *conn, int code, store_error_t *error) {
   return code == STORE_OK ? end : code;
 }
 
+int db_confirm(db_t *db, store_error_t *error) {
+  return db->driver->confirm != NULL ? db->driver->confirm(db, error) : STORE_OK;
+}
+
 /* ---- Statements ---- */
 
 bool db_give_row(const db_row_t *row) {

@@ -61,9 +61,13 @@ db_conn_t *db_begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, s
 
 /* Commits where code is STORE_OK and no statement has failed, else rolls back, and gives the connection back.
  * Answers code, or the first failure of a statement, or why it could not be committed. STORE_FAILED of a
- * commit may mean that the database was lost before it could say what became of it: who needs to know has to
- * look. error is left alone unless the commit itself fails. */
+ * commit may mean that the database was lost before it could say what became of it, or that no standby has
+ * confirmed it: who needs to know has to look. error is left alone unless the commit itself fails. */
 int db_end(db_conn_t *conn, int code, store_error_t *error);
+
+/* Makes sure that what was read before stays true: where PostgreSQL waits for a standby, that has it, too.
+ * For answers that rest on what was found, where a transaction that writes would have waited itself. */
+int db_confirm(db_t *db, store_error_t *error);
 
 /* ---- Statements ---- */
 

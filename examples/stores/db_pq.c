@@ -44,6 +44,8 @@ static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_
     code = pq_command(conn, "COMMIT", "committing", error);
   else if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
     pq_roll_back(conn, STORE_OK, NULL, error);
+  if (commit && mode == DB_WRITE)
+    return pq_done(pools, conn, code, error);
   pq_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
   return code;
 }
@@ -126,6 +128,13 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 
 /* ---- Checking ---- */
 
+static int confirm(db_t *db, store_error_t *error) {
+  pq_pools_t *pools = &((db_pq_t *)db)->pools;
+  int code;
+  pq_conn_t *conn = pq_writer(pools, &code, error);
+  return conn != NULL ? pq_done(pools, conn, STORE_OK, error) : code;
+}
+
 static int step(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
   const db_plan_t *plan = arg;
   char sql[256];
@@ -162,6 +171,7 @@ static const db_driver_t driver = {.check = check,
                                    .close = on_close,
                                    .begin = begin,
                                    .end = end,
+                                   .confirm = confirm,
                                    .each = each,
                                    .is_null = is_null,
                                    .text = text,

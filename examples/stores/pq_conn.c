@@ -3,7 +3,12 @@
  * libpq is used without blocking: what is to be sent is sent, then the socket is waited for in small steps,
  * between which the deadline and stop are looked at. A statement that is given up takes its connection along;
  * the server notices that within a second (client_connection_check_interval) and ends it there, too. The
- * server's own limits (statement_timeout, lock_timeout) end what runs too long before that.
+ * server's own limits (statement_timeout, lock_timeout) end what runs too long before that. A commit that
+ * waits for a standby heeds none of these: the next connection ends those that nobody waits for any more.
+ *
+ * Standbys: a commit whose wait was ended (that way, by an operator, with the server) is seen by all who
+ * read, and may be on this server alone. So what is answered as stored has always had a commit behind it that
+ * did wait: its own, or pq_confirm()'s.
  *
  * Failures: what PostgreSQL says goes to the log; callers see the kind of it. A connection that is gone is
  * not mended here: the next pq_connect makes another. */
@@ -16,7 +21,8 @@
 #include <string.h>
 
 enum {
-  CONNECT_MS = 5 * 1000,
+  CONNECT_MS = 5 * 1000,                    /* where there is one host */
+  HOST_MS = 2500,                           /* each of several */
   STATEMENT_MS = STORE_QUERY_MS + 5 * 1000, /* by then the server itself has ended it */
   STEP_MS = 100                             /* how soon stop is noticed */
 };
@@ -27,8 +33,15 @@ static const char set_up[] =
     "SET idle_in_transaction_session_timeout = 60000;"
     "SET client_connection_check_interval = 1000;"
     "SET synchronous_commit = on; SET plan_cache_mode = force_custom_plan; SET jit = off;"
-    "SET client_min_messages = error; SET timezone = 'UTC'";
+    "SET client_min_messages = warning; SET timezone = 'UTC'";
 _Static_assert(STORE_QUERY_MS == 25000, "statement_timeout says the same");
+
+/* Waits for a standby of those who have given up by now: that is what the user's own connections do. */
+#define END_OLD_WAITS                                                                                        \
+  "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"                         \
+  " AND usename = current_user AND usename = session_user"                                                   \
+  " AND application_name = current_setting('application_name')"                                              \
+  " AND query_start < clock_timestamp() - interval '%lld ms'"
 
 /* ---- Failures ---- */
 
@@ -100,7 +113,7 @@ static int must_end(pq_conn_t *conn, int64_t end_ms) {
 }
 
 static int64_t end_of_statement(const pq_conn_t *conn) {
-  return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + STATEMENT_MS;
+  return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + conn->limit_ms;
 }
 
 /* Sends what is to be sent and waits until a result is there. */
@@ -149,6 +162,11 @@ static void take_failure(pq_conn_t *conn, running_t *running, const PGresult *re
     running->code = STORE_BUSY; /* see ended() */
 }
 
+static bool is_change(const char *command) {
+  return strncmp(command, "INSERT", 6) == 0 || strncmp(command, "UPDATE", 6) == 0 ||
+         strncmp(command, "DELETE", 6) == 0;
+}
+
 static void take_result(pq_conn_t *conn, running_t *running, PGresult *result) {
   switch (PQresultStatus(result)) {
   case PGRES_SINGLE_TUPLE:
@@ -157,6 +175,7 @@ static void take_result(pq_conn_t *conn, running_t *running, PGresult *result) {
   case PGRES_TUPLES_OK:
   case PGRES_COMMAND_OK:
     running->changed = strtoll(PQcmdTuples(result), NULL, 10);
+    conn->wrote = conn->wrote || (running->changed > 0 && is_change(PQcmdStatus(result)));
     break;
   default:
     if (running->code == STORE_OK)
@@ -275,8 +294,22 @@ int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t
   return finish(conn, PQsendQuery(conn->pg, sql), &running);
 }
 
+int pq_confirm(pq_conn_t *conn, store_error_t *error) {
+  static const char writes[] = "SELECT pg_logical_emit_message(true, 'confirm', '')"; /* to the WAL alone */
+  if (conn->wrote && !conn->unsure)
+    return STORE_OK;
+  conn->unsure = false;
+  int code = pq_command(conn, writes, "waiting for a standby", error);
+  if (code != STORE_OK || !conn->unsure)
+    return code;
+  error->brief = "no standby confirms what is stored";
+  snprintf(error->text, sizeof error->text, "waiting for a standby: the wait was ended");
+  return STORE_FAILED;
+}
+
 int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *error) {
   store_error_t other;
+  conn->wrote = false;
   if (reason != NULL)
     snprintf(error->text, sizeof error->text, "%s", reason);
   running_t running = {.what = "rolling back", .error = &other};
@@ -309,9 +342,11 @@ static bool await_connection(pq_conn_t *conn, int64_t end_ms) {
   return status == PGRES_POLLING_OK;
 }
 
-static int describe_refusal(pq_conn_t *conn, store_error_t *error) {
+static int describe_refusal(pq_conn_t *conn, const char *host, store_error_t *error) {
+  char silent[PLACE_HOST_SIZE + 32];
   const char *said = PQerrorMessage(conn->pg);
   const char *state = "08000";
+  snprintf(silent, sizeof silent, "no answer from %s", host);
   if (strstr(said, "password authentication failed") != NULL ||
       strstr(said, "no pg_hba.conf entry") != NULL || strstr(said, "no password supplied") != NULL)
     state = "28000";
@@ -319,13 +354,27 @@ static int describe_refusal(pq_conn_t *conn, store_error_t *error) {
     state = "3D000";
   else if (strstr(said, "too many connections") != NULL || strstr(said, "too many clients") != NULL)
     state = "53300";
+  else if (strstr(said, "session is read-only") != NULL)
+    state = "25006";
   else if (said[0] == '\0')
-    said = "no answer";
+    said = silent;
   return fail_as(state, "connecting to the database", said, error);
 }
 
+/* A commit whose wait for a standby was ended says so by a warning, in the server's language. */
+static void on_notice(void *arg, const PGresult *result) {
+  pq_conn_t *conn = arg;
+  const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+  if (function == NULL || strcmp(function, "SyncRepWaitForLSN") != 0)
+    return;
+  conn->unsure = true;
+  mcp_log(MCP_LOG_WARN, "store", "PostgreSQL warns: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+}
+
 static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
+  char sql[sizeof set_up + sizeof END_OLD_WAITS + 32];
   const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
+  PQsetNoticeReceiver(conn->pg, on_notice, conn);
   if (PQsetnonblocking(conn->pg, 1) != 0)
     return gone(conn, "connecting to the database", error);
   if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
@@ -334,13 +383,23 @@ static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
     pq_disconnect(conn);
     return STORE_FAILED;
   }
-  return pq_command(conn, set_up, "setting the connection up", error);
+  snprintf(sql, sizeof sql, "%s; " END_OLD_WAITS, set_up, (long long)conn->limit_ms);
+  return pq_command(conn, sql, "setting the connection up", error);
 }
 
-int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
-  if (conn->pg != NULL && is_alive(conn))
-    return STORE_OK;
-  pq_disconnect(conn);
+/* Of a list parted by commas, the item of this number, or the last one. */
+static void copy_item(const char *list, int number, char item[PLACE_HOST_SIZE]) {
+  for (const char *comma; number > 0 && (comma = strchr(list, ',')) != NULL; number--)
+    list = comma + 1;
+  snprintf(item, PLACE_HOST_SIZE, "%.*s", (int)strcspn(list, ","), list);
+}
+
+/* Connects to one of the hosts; of several it has to be one that takes changes. */
+static int connect_to(pq_conn_t *conn, const pq_place_t *place, int number, bool several,
+                      store_error_t *error) {
+  char host[PLACE_HOST_SIZE], port[PLACE_HOST_SIZE];
+  copy_item(place->host, number, host);
+  copy_item(place->port, number, port);
   const char *const names[] = {"host",
                                "port",
                                "dbname",
@@ -350,17 +409,42 @@ int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
                                "application_name",
                                "keepalives_idle",
                                "tcp_user_timeout",
+                               "target_session_attrs",
                                NULL};
-  const char *const values[] = {place->host, place->port,      place->name, place->user, place->password,
-                                "UTF8",      conn->plan->name, "10",        "20000",     NULL};
+  const char *const values[] = {host,
+                                port,
+                                place->name,
+                                place->user,
+                                place->password,
+                                "UTF8",
+                                conn->plan->name,
+                                "10",
+                                "20000",
+                                several ? "read-write" : NULL,
+                                NULL};
   conn->pg = PQconnectStartParams(names, values, 0);
   int code = STORE_OK;
   if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD ||
-      !await_connection(conn, monotonic_ms() + CONNECT_MS))
-    code = describe_refusal(conn, error);
+      !await_connection(conn, monotonic_ms() + (several ? HOST_MS : CONNECT_MS)))
+    code = describe_refusal(conn, host, error);
   if (code == STORE_OK)
     return set_up_connection(conn, error);
   pq_disconnect(conn);
+  return code;
+}
+
+int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
+  int hosts = 1, code = STORE_FAILED, first = conn->host;
+  if (conn->pg != NULL && is_alive(conn))
+    return STORE_OK;
+  pq_disconnect(conn);
+  for (const char *comma = place->host; (comma = strchr(comma, ',')) != NULL; comma++)
+    hosts++;
+  conn->limit_ms = place->limit_ms != 0 ? place->limit_ms : STATEMENT_MS;
+  for (int i = 0; i < hosts && code != STORE_OK; i++) {
+    conn->host = (first + i) % hosts;
+    code = connect_to(conn, place, conn->host, hosts > 1, error);
+  }
   return code;
 }
 

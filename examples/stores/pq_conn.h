@@ -20,16 +20,22 @@ typedef struct pq_plan {
 typedef struct pq_conn {
   const pq_plan_t *plan;
   PGconn *pg; /* NULL: not connected */
+  int host;   /* of the place's hosts, the one that was connected to last */
+  int64_t limit_ms;
   bool prepared[PQ_STATEMENTS_MAX];
   /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so. */
   int64_t deadline_ms;
   store_stop_t stop;
   char state[6]; /* SQLSTATE of the failure just met, or "" */
+  /* Of the statements since a user of the connection set both to false, see pq_confirm(): */
+  bool wrote;  /* one of them has changed rows */
+  bool unsure; /* the wait of one for a standby was ended by somebody */
 } pq_conn_t;
 
 /* With the plan, and all else 0, a connection is ready for this. Connects where there is no connection, or it
- * was ended from the other side while nobody used it. After a failure conn is not connected. Blocks for some
- * seconds at most, but for the look-up of the host's name, which is the resolver's affair. */
+ * was ended from the other side while nobody used it. Of several hosts the first one that takes changes is
+ * used, beginning with that of before. After a failure conn is not connected. Blocks for some seconds for
+ * each host, but for the look-up of its name, which is the resolver's affair. */
 int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error);
 void pq_disconnect(pq_conn_t *conn);
 
@@ -55,6 +61,12 @@ int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, 
 
 /* Runs SQL without parameters and rows: one command, or several. */
 int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t *error);
+
+/* Makes sure that a standby, where the server waits for one, has what was found or changed in the committed
+ * transactions since wrote and unsure were set to false. A commit waits for all that were before it, whoever
+ * made them, but one that changes nothing does not wait: then, and where a wait was ended, this commits once
+ * more. */
+int pq_confirm(pq_conn_t *conn, store_error_t *error);
 
 /* Ends a transaction that came to nothing, for a reason that is not PostgreSQL's; code. */
 int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *error);

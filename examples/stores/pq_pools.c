@@ -12,7 +12,10 @@ enum {
 static pq_conn_t *take(pq_pools_t *pools, pool_t *pool, int wait_ms, int *code, store_error_t *error) {
   pq_conn_t *conn = pool_take(pool, wait_ms, error);
   *code = conn == NULL ? STORE_BUSY : pq_connect(conn, &pools->place, error);
-  if (conn == NULL || *code == STORE_OK)
+  if (conn == NULL)
+    return NULL;
+  conn->wrote = conn->unsure = false;
+  if (*code == STORE_OK)
     return conn;
   pq_give(pool, conn);
   return NULL;
@@ -47,14 +50,20 @@ void pq_give(pool_t *pool, pq_conn_t *conn) {
   pool_give(pool, conn);
 }
 
+int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error) {
+  bool tells = code == STORE_OK || code == STORE_NONE || code == STORE_TAKEN;
+  int confirmed = tells ? pq_confirm(conn, error) : STORE_OK;
+  pq_give(&pools->writers, conn);
+  return confirmed == STORE_OK ? code : confirmed;
+}
+
 int pq_check(pq_pools_t *pools, store_stop_t stop, pq_check_cb check, void *arg, store_error_t *error) {
   int code;
   pq_conn_t *conn = take(pools, &pools->writers, WRITER_WAIT_MS, &code, error);
   if (conn == NULL)
     return code;
   conn->stop = stop;
-  code = check(conn, arg, error);
-  pq_give(&pools->writers, conn);
+  code = pq_done(pools, conn, check(conn, arg, error), error);
   if (code == STORE_OK)
     atomic_store(&pools->ready, true);
   return code;

@@ -21,11 +21,16 @@ typedef struct pq_pools {
 void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan);
 void pq_pools_close(pq_pools_t *pools);
 
-/* A connection that works, given back by pq_give to the pool it is of; a reader's work ends after
- * STORE_QUERY_MS, or when stop says so. NULL: *code and error say why. */
+/* A connection that works: a writer is given back by pq_done, a reader by pq_give to its pool; a reader's
+ * work ends after STORE_QUERY_MS, or when stop says so. NULL: *code and error say why. */
 pq_conn_t *pq_writer(pq_pools_t *pools, int *code, store_error_t *error);
 pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
 void pq_give(pool_t *pool, pq_conn_t *conn);
+
+/* Gives a writer back whose work is committed, or came to nothing, with this code, and answers it: where it
+ * tells what is in the database (STORE_OK, STORE_NONE, STORE_TAKEN), a standby has confirmed that, or else
+ * the answer says why not. */
+int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error);
 
 /* Runs check on a writer, also while the tables are not prepared, which they are when it answers STORE_OK. */
 typedef int (*pq_check_cb)(pq_conn_t *conn, void *arg, store_error_t *error);

@@ -38,9 +38,13 @@ typedef struct store_stop {
   void *arg;
 } store_stop_t;
 
-/* Where a PostgreSQL database is; all borrowed. password NULL: none, or one that libpq finds by itself. */
+enum { PLACE_HOSTS_MAX = 8, PLACE_HOST_SIZE = 256 };
+
+/* Where a PostgreSQL database is; all borrowed. host may be several, parted by commas; port is one for all of
+ * them, or as many. password NULL: none, or one that libpq finds by itself. */
 typedef struct pq_place {
   const char *host, *port, *name, *user, *password;
+  int64_t limit_ms; /* of a statement that stores, with the wait for a standby; 0: 30 s */
 } pq_place_t;
 
 #endif
