@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from services import WAIT_S, free_port
+from services import WAIT_S, free_port, until
 
 SETTINGS = {
     "fsync": "off",
@@ -43,21 +43,30 @@ def as_server(*command):
 
 
 class Postgresql:
-    """A server that can be stopped, killed and started again; its data are kept until the end."""
+    """A server that can be stopped, killed and started again; its data are kept until the end. With a primary, a
+    standby of that."""
 
-    def __init__(self, **settings):
+    def __init__(self, primary=None, **settings):
         self.place = Path(tempfile.mkdtemp(prefix="postgresql-"))
         self.data, self.bin, self.process = self.place / "data", programs(), None
-        self.port, self.password = free_port(), secrets.token_hex(8)
+        self.port, self.password = free_port(), primary.password if primary else secrets.token_hex(8)
         self.settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.place)} | settings
         (self.place / "password").write_text(self.password)
         for path in (self.place, self.place / "password"):
             if os.geteuid() == 0:
                 shutil.chown(path, "postgres", "postgres")
         self.place.chmod(0o700)
+        self.copy(primary) if primary else self.make()
+
+    def make(self):
         words = [f"--pwfile={self.place}/password", "--auth=scram-sha-256", "--username=dewey", "--encoding=UTF8"]
         words += ["--locale=C.UTF-8", "--no-sync", "-D", self.data]
         subprocess.run(as_server(self.bin / "initdb", *words), check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def copy(self, primary):
+        words = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D", self.data]
+        environment = psql_environment(**primary.environment())
+        subprocess.run(as_server(self.bin / "pg_basebackup", *words), check=True, env=environment, cwd="/")
 
     def environment(self):
         return {
@@ -110,6 +119,46 @@ class Postgresql:
         if self.process is not None and self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.place, ignore_errors=True)
+
+
+class Pair:
+    """A primary and a standby that streams from it; one is waited for by the other unless synchronous is False."""
+
+    def __init__(self, synchronous=True):
+        self.primary = Postgresql(synchronous_standby_names="standby" if synchronous else "").start()
+        self.standby = Postgresql(self.primary, cluster_name="standby", wal_retrieve_retry_interval="100ms")
+        self.start_standby()
+
+    def start_standby(self):
+        self.standby.start()
+        self.until_it_says("t", "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
+
+    def until_it_says(self, wanted, sql):
+        until(lambda: psql(sql, **self.primary.environment()) == wanted, f"{wanted} from the primary, asked {sql}")
+
+    def waits(self, sql="count(*)"):
+        """Asks those who wait for the standby."""
+        return psql(f"SELECT {sql} FROM pg_stat_activity WHERE wait_event = 'SyncRep'", **self.primary.environment())
+
+    def environment(self):
+        """The standby first, which takes no changes."""
+        hosts = [self.standby.environment(), self.primary.environment()]
+        both = {name: ",".join(host[name] for host in hosts) for name in ("DEWEY_DB_HOST", "DEWEY_DB_PORT")}
+        return hosts[0] | both | {"DEWEY_DB_NAME": "postgres"}
+
+    def lose_primary(self):
+        """For ever; what the standby has is all there is."""
+        self.primary.kill()
+        self.promote()
+
+    def promote(self):
+        psql("SELECT pg_promote()", **self.standby.environment())
+
+    def close(self):
+        for server in (self.standby, self.primary):
+            if server.process is not None and server.process.poll() is None:
+                server.kill()
+            server.close()
 
 
 def psql_environment(**environment):

@@ -1,0 +1,180 @@
+"""Dewey and Horace on a PostgreSQL with a standby, which is promoted when the primary is lost for ever.
+
+Where the primary waits for the standby (synchronous_standby_names), what was answered as stored or as found is on the
+promoted standby: also where a first call went unanswered and its repetition had nothing left to write, where somebody ended
+the wait, and under load. The control: a pair that does not wait loses lines.
+"""
+import asyncio
+import time
+import unittest
+import uuid
+from datetime import datetime, timezone
+
+from caller import Caller, CallError
+from horace import Horace
+from judge import QUICK, Book, Judged, Load
+from postgresql import Pair, programs, psql
+from services import Alone, AsyncCase, System, main, until, wait_ready
+
+RETRY_S = 30
+POOL_MAX = 4  # examples/stores/pool.h: connections that write
+
+
+def line(message="a message"):
+    created = datetime.now(timezone.utc).isoformat()
+    return {"id": str(uuid.uuid4()), "created_at": created, "component": "test", "level": "INFO", "message": message}
+
+
+class Replicated(AsyncCase):
+    @classmethod
+    def setUpClass(cls):
+        if programs() is None:
+            raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
+
+    def start_pair(self, **settings):
+        self.pair = Pair(**settings)
+        self.addCleanup(self.pair.close)
+
+    async def start_dewey(self, **settings):
+        dewey = self.enterContext(Alone("dewey", DEWEY_MCP_PORT=0, **(self.pair.environment() | settings)))
+        wait_ready(dewey.port)
+        self.dewey = await self.enterAsyncContext(Caller(dewey.url))
+
+    async def start_horace(self, **settings):
+        place = {name.replace("DEWEY", "HORACE"): value for name, value in self.pair.environment().items()}
+        self.store = self.enterContext(Horace(**(place | settings)))
+        self.horace = await self.enterAsyncContext(Caller(self.store.url))
+
+    def calls(self, name):
+        """One of each kind that stores or removes, as (who, tool, arguments)."""
+        (self.store.files / name).write_text(f"bytes of {name}")
+        return [
+            (self.dewey, "dewey_store_logs_batch", {"logs": [line(f"{name} {number}") for number in range(10)]}),
+            (self.dewey, "dewey_set_startup_context", {"name": name, "content": name}),
+            (self.horace, "horace_register_file", {"file_path": name, "metadata": {"owner": "me"}}),
+        ]
+
+    async def all_refused(self, calls):
+        """Each of them asks to be made again: nobody was told that it is stored."""
+        answers = await asyncio.gather(*(who.call(*words) for who, *words in calls), return_exceptions=True)
+        for answer, (_, *words) in zip(answers, calls):
+            self.assertIsInstance(answer, CallError, f"{words} was answered {answer}")
+            self.assertTrue(answer.data and answer.data["retry"], f"{words} was answered {answer}")
+
+    async def insist(self, who, tool, arguments):
+        """Makes the call again for as long as it asks for that."""
+        deadline = time.monotonic() + RETRY_S
+        while True:
+            try:
+                return await who.call(tool, arguments)
+            except CallError as error:
+                if not (error.data and error.data.get("retry")) or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.02)
+
+    async def all_answered(self, calls):
+        return await asyncio.gather(*(self.insist(*call) for call in calls))
+
+    def on_standby(self, sql):
+        return psql(sql, **self.pair.standby.environment())
+
+    def assert_on_standby(self, *names):
+        """All that calls() has stored for these."""
+        messages = sorted(f"{name} {number}" for name in names for number in range(10))
+        self.assertEqual(sorted(self.on_standby("SELECT message FROM logs").split("\n")), messages)
+        contexts = self.on_standby("SELECT name FROM startup_contexts").split()
+        files = self.on_standby("SELECT path FROM horace_files WHERE status = 'active'").split()
+        self.assertEqual((sorted(contexts), sorted(files)), (sorted(names), sorted(names)))
+
+
+class Lost(Replicated):
+    async def test_what_was_answered_outlives_the_primary_also_when_asked_twice(self):
+        self.start_pair()
+        await self.start_dewey(DEWEY_DB_TIMEOUT=1)
+        await self.start_horace(HORACE_DB_TIMEOUT=1)
+        await self.all_answered(self.calls("before"))
+        begun = await self.dewey.call("dewey_begin_conversation", {})
+        removal = (self.dewey, "dewey_delete_conversation", {"conversation_id": begun["conversation_id"], "force": True})
+        calls = [*self.calls("alone"), removal]
+        self.pair.standby.kill()
+        await self.all_refused(calls)
+        self.pair.primary.kill()
+        self.pair.primary.start()
+        await self.all_refused(calls)
+        await self.all_refused(calls)
+        self.pair.start_standby()
+        await self.all_answered(calls[:-1])
+        with self.assertRaisesRegex(CallError, "there is no such conversation"):
+            await self.insist(*removal)
+        self.pair.lose_primary()
+        self.assert_on_standby("before", "alone")
+        self.assertEqual(self.on_standby("SELECT count(*) FROM conversations"), "0")
+        await self.all_answered(self.calls("after"))
+        self.assert_on_standby("before", "alone", "after")
+
+    async def test_a_primary_that_does_not_wait_loses_lines(self):
+        self.start_pair(synchronous=False)
+        await self.start_dewey()
+        self.pair.standby.kill()
+        lines = [line(f"lost {number}") for number in range(10)]
+        self.assertEqual((await self.dewey.call("dewey_store_logs_batch", {"logs": lines}))["inserted_count"], 10)
+        self.pair.primary.kill()
+        self.pair.standby.start()
+        self.pair.promote()
+        self.assertEqual(self.on_standby("SELECT count(*) FROM logs"), "0")
+
+
+class Waits(Replicated):
+    async def test_waits_that_somebody_ends_are_not_taken_for_success(self):
+        self.start_pair()
+        await self.start_dewey()
+        await self.start_horace()
+        calls = self.calls("cancelled")
+        self.pair.standby.kill()
+        refused = asyncio.create_task(self.all_refused(calls))
+        while not refused.done():
+            await asyncio.to_thread(self.pair.waits, "pg_cancel_backend(pid)")
+            await asyncio.sleep(0.05)
+        await refused
+        self.assertEqual(psql("SELECT count(*) FROM logs", **self.pair.primary.environment()), "10")
+        answered = asyncio.create_task(self.all_answered(calls))
+        await asyncio.to_thread(until, lambda: self.pair.waits() == "3", "three that wait")
+        await asyncio.to_thread(self.pair.waits, "pg_cancel_backend(pid)")
+        await asyncio.to_thread(self.pair.start_standby)
+        logs, _, file = await answered
+        self.assertEqual((logs["inserted_count"], logs["duplicates"], set(file)), (0, 10, {"file_id", "message"}))
+        until(lambda: self.on_standby("SELECT count(*) FROM horace_files") == "1", "the standby has replayed it")
+        self.assert_on_standby("cancelled")
+        self.assertFalse(self.store.under_way())
+
+    async def test_waits_that_were_given_up_do_not_pile_up(self):
+        self.start_pair()
+        await self.start_dewey(DEWEY_DB_TIMEOUT=1)
+        self.pair.standby.kill()
+        for _ in range(3):
+            await self.all_refused([(self.dewey, "dewey_store_logs_batch", {"logs": [line()]}) for _ in range(POOL_MAX)])
+        self.assertLessEqual(int(self.pair.waits()), 2 * POOL_MAX)
+
+
+class Promoted(Replicated, Judged):
+    async def test_nothing_is_lost_or_doubled_when_the_standby_takes_over_under_load(self):
+        self.start_pair()
+        system = self.enterContext(System(**(QUICK | self.pair.environment()))).start()
+        book = Book()
+        load = Load(system.godot_url, book, rate=1000)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load.run())
+            await self.stored(1000)
+            await asyncio.to_thread(self.pair.lose_primary)
+            await self.stored(2000)
+            load.ended = True
+        self.assertEqual(await self.judge(system, book), 0)
+
+    async def stored(self, count):
+        """On the standby, whatever it is by now."""
+        asked = "SELECT count(*) FROM logs"
+        await asyncio.to_thread(until, lambda: int(self.on_standby(asked)) > count, f"more than {count} lines")
+
+
+if __name__ == "__main__":
+    main()
