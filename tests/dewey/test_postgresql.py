@@ -2,9 +2,11 @@
 database; partitions; and databases of older installations. Started by tests/lib/postgresql.py for itself.
 """
 import asyncio
+import contextlib
 import datetime
 import json
 import re
+import socket
 import subprocess
 import unittest
 
@@ -68,6 +70,17 @@ class Away(Case):
             other.start()
             wait_ready(dewey.port)
             self.assertEqual(await self.store(caller, line()), 1)
+
+    async def test_a_first_host_that_swallows_everything_is_passed_over(self):
+        with contextlib.ExitStack() as sockets:
+            hole = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            for _ in range(3):  # fill its backlog: from then on the kernel drops what arrives
+                filler = sockets.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(hole.getsockname())
+            ports = f"{hole.getsockname()[1]},{self.server.port}"
+            dewey = self.dewey(DEWEY_DB_HOST="127.0.0.1,127.0.0.1", DEWEY_DB_PORT=ports)
+            self.assertEqual(await self.store(await self.caller(dewey), line()), 1)
 
     async def test_what_is_wrong_is_named(self):
         for settings, words in [

@@ -4,6 +4,7 @@
 #include "pq_conn.h"
 #include "store_test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <waiting.h>
 
@@ -36,6 +37,32 @@ Test(pq_conn, what_the_server_ends_is_a_slow_query_or_a_busy_store) {
 Test(pq_conn, a_query_ends_at_its_deadline_also_while_rows_come) {
   conn.deadline_ms = monotonic_ms() + 300;
   cr_expect_eq(ask(streams), STORE_SLOW);
+  cr_expect_null(conn.pg);
+}
+
+Test(pq_conn, of_several_hosts_the_first_that_answers_is_used_and_kept) {
+  char ports[64];
+  pq_place_t several = *postgresql_place();
+  snprintf(ports, sizeof ports, "1,%s,1", several.port);
+  several.host = "127.0.0.1,127.0.0.1,127.0.0.1";
+  several.port = ports;
+  pq_disconnect(&conn);
+  cr_assert_eq(pq_connect(&conn, &several, &test_error), STORE_OK, "%s", test_error.text);
+  cr_expect_eq(conn.host, 1);
+  cr_expect_eq(ask("SELECT 7::bigint"), STORE_OK);
+  pq_disconnect(&conn);
+  several.port = "1";
+  cr_expect_eq(pq_connect(&conn, &several, &test_error), STORE_FAILED);
+  cr_expect_str_eq(test_error.brief, "the database cannot be reached");
+}
+
+Test(pq_conn, a_statement_that_stores_has_the_time_of_its_place) {
+  pq_place_t hasty = *postgresql_place();
+  hasty.limit_ms = 100;
+  pq_disconnect(&conn);
+  cr_assert_eq(pq_connect(&conn, &hasty, &test_error), STORE_OK, "%s", test_error.text);
+  cr_expect_eq(ask(sleeps), STORE_FAILED);
+  cr_expect_str_eq(test_error.brief, "the database does not answer");
   cr_expect_null(conn.pg);
 }
 

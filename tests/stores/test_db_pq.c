@@ -58,6 +58,30 @@ Test(db_pq, a_connection_lost_before_the_commit_fails_it) {
   end_of_test();
 }
 
+/* How far the log of the server's changes has got. */
+static int64_t written(void) {
+  int64_t at = 0;
+  db_conn_t *conn = begin(DB_READ);
+  cr_assert_eq(db_each_sql(conn, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint", NULL, on_number, &at,
+                           "asking", &test_error),
+               STORE_OK);
+  cr_assert_eq(db_end(conn, STORE_OK, &test_error), STORE_OK);
+  return at;
+}
+
+/* Without a change there is nothing that would wait for a standby. */
+Test(db_pq, what_was_found_is_confirmed_by_a_commit_that_writes) {
+  test_db = open_with(&test_plan);
+  int64_t before = written();
+  cr_assert_eq(db_confirm(test_db, &test_error), STORE_OK, "%s", test_error.text);
+  int64_t confirmed = written();
+  cr_expect_gt(confirmed, before);
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_assert_eq(db_end(conn, STORE_OK, &test_error), STORE_OK);
+  cr_expect_gt(written(), confirmed);
+  end_of_test();
+}
+
 Test(db_pq, a_server_that_is_not_there_fails_the_check) {
   const pq_place_t nowhere = {.host = "127.0.0.1", .port = "1", .name = "none", .user = "none"};
   test_db = db_open_pq(&nowhere, &test_plan, &test_error);

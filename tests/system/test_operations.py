@@ -17,7 +17,7 @@ from services import PROGRAMS, SOURCE, Alone, Place, System, finished, http_get,
 
 PAGE = (SOURCE / "docs/operations.md").read_text()
 BEFORE = 100  # lines stored before a backup begins
-DATABASE = "HOST", "PORT", "NAME", "USER", "PASSWORD", "PATH"  # see examples/stores/database.h
+DATABASE = "HOST", "PORT", "NAME", "USER", "PASSWORD", "TIMEOUT", "PATH"  # see examples/stores/database.h
 PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "horace", "iccm"
 
 

@@ -95,7 +95,9 @@ class Lost(Replicated):
         await self.all_answered(self.calls("before"))
         begun = await self.dewey.call("dewey_begin_conversation", {})
         removal = (self.dewey, "dewey_delete_conversation", {"conversation_id": begun["conversation_id"], "force": True})
-        calls = [*self.calls("alone"), removal]
+        (self.store.files / "twin").write_text("bytes of before")
+        twin = (self.horace, "horace_register_file", {"file_path": "twin", "metadata": {}})
+        calls = [*self.calls("alone"), twin, removal]
         self.pair.standby.kill()
         await self.all_refused(calls)
         self.pair.primary.kill()
@@ -109,6 +111,7 @@ class Lost(Replicated):
         self.pair.lose_primary()
         self.assert_on_standby("before", "alone")
         self.assertEqual(self.on_standby("SELECT count(*) FROM conversations"), "0")
+        self.assertEqual(self.on_standby("SELECT count(*) FROM horace_paths WHERE path = 'twin'"), "1")
         await self.all_answered(self.calls("after"))
         self.assert_on_standby("before", "alone", "after")
 
