@@ -104,6 +104,7 @@ class Lost(Replicated):
         self.pair.primary.start()
         await self.all_refused(calls)
         await self.all_refused(calls)
+        self.assertTrue(self.store.under_way(), "settled on the word of the primary alone")
         self.pair.start_standby()
         await self.all_answered(calls[:-1])
         with self.assertRaisesRegex(CallError, "there is no such conversation"):
