@@ -322,8 +322,7 @@ int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error)
   return change_path(conn, SQL_PATH_FREE, path, error);
 }
 
-/* To change the same row, or to make one of the same id, waits for whoever does so. The commit of the first
- * waits for a standby, which then has what is read next; the second is rolled back. */
+/* To change the same row, or to make one of the same id, waits for whoever does so. */
 int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *error) {
   record_t record = {.version = 1};
   db_params_t params = {.count = 0};
@@ -337,8 +336,8 @@ int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *
   code = db_each(conn, SQL_FILE_TOUCH, &params, NULL, NULL, &changed, "awaiting a change", error);
   if (code == STORE_OK && changed == 0)
     code = insert_file(conn, &record, error);
-  code = db_end(conn, code == STORE_OK && changed == 0 ? STORE_NONE : code, error);
-  return code == STORE_NONE || code == STORE_TAKEN ? STORE_OK : code;
+  code = db_end(conn, code == STORE_OK ? STORE_NONE : code, error); /* rolled back */
+  return code == STORE_NONE || code == STORE_TAKEN ? db_confirm(db, stop, error) : code;
 }
 
 int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error) {

@@ -83,7 +83,7 @@ static enum attempt take_new_path(registering_t *this) {
 static enum attempt known_already(registering_t *this) {
   store_error_t error;
   this->outcome = FILE_DUPLICATE;
-  int code = db_confirm(this->horace->db, &error);
+  int code = db_confirm(this->horace->db, this->stop, &error);
   return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
 }
 

@@ -51,8 +51,8 @@ int db_end(db_conn_t *conn, int code, store_error_t *error) {
   return code == STORE_OK ? end : code;
 }
 
-int db_confirm(db_t *db, store_error_t *error) {
-  return db->driver->confirm != NULL ? db->driver->confirm(db, error) : STORE_OK;
+int db_confirm(db_t *db, store_stop_t stop, store_error_t *error) {
+  return db->driver->confirm != NULL ? db->driver->confirm(db, stop, error) : STORE_OK;
 }
 
 /* ---- Statements ---- */

@@ -67,7 +67,7 @@ int db_end(db_conn_t *conn, int code, store_error_t *error);
 
 /* Makes sure that what was read before stays true: where PostgreSQL waits for a standby, that has it, too.
  * For answers that rest on what was found, where a transaction that writes would have waited itself. */
-int db_confirm(db_t *db, store_error_t *error);
+int db_confirm(db_t *db, store_stop_t stop, store_error_t *error);
 
 /* ---- Statements ---- */
 

@@ -25,7 +25,8 @@ typedef struct db_driver {
   void *(*begin)(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error);
   /* Gives it back when it has been committed, or what is open was rolled back. */
   int (*end)(db_t *db, enum db_mode mode, void *conn, bool commit, store_error_t *error);
-  int (*confirm)(db_t *db, store_error_t *error); /* NULL: there is nothing to be waited for */
+  /* NULL: there is nothing to be waited for. */
+  int (*confirm)(db_t *db, store_stop_t stop, store_error_t *error);
   /* After a failure nothing is open any more. */
   int (*each)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
   bool (*is_null)(const db_row_t *row, int column);

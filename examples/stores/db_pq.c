@@ -128,11 +128,14 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 
 /* ---- Checking ---- */
 
-static int confirm(db_t *db, store_error_t *error) {
+static int confirm(db_t *db, store_stop_t stop, store_error_t *error) {
   pq_pools_t *pools = &((db_pq_t *)db)->pools;
   int code;
   pq_conn_t *conn = pq_writer(pools, &code, error);
-  return conn != NULL ? pq_done(pools, conn, STORE_OK, error) : code;
+  if (conn == NULL)
+    return code;
+  conn->stop = stop;
+  return pq_done(pools, conn, STORE_OK, error);
 }
 
 static int step(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {

@@ -300,7 +300,7 @@ int pq_confirm(pq_conn_t *conn, store_error_t *error) {
     return STORE_OK;
   conn->unsure = false;
   int code = pq_command(conn, writes, "waiting for a standby", error);
-  if (code != STORE_OK || !conn->unsure)
+  if (code != STORE_BUSY && !(code == STORE_OK && conn->unsure))
     return code;
   error->brief = "no standby confirms what is stored";
   snprintf(error->text, sizeof error->text, "waiting for a standby: the wait was ended");

@@ -65,7 +65,7 @@ int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t
 /* Makes sure that a standby, where the server waits for one, has what was found or changed in the committed
  * transactions since wrote and unsure were set to false. A commit waits for all that were before it, whoever
  * made them, but one that changes nothing does not wait: then, and where a wait was ended, this commits once
- * more. */
+ * more. Never STORE_BUSY, which would say that nothing has been changed. */
 int pq_confirm(pq_conn_t *conn, store_error_t *error);
 
 /* Ends a transaction that came to nothing, for a reason that is not PostgreSQL's; code. */

@@ -73,7 +73,7 @@ static int64_t written(void) {
 Test(db_pq, what_was_found_is_confirmed_by_a_commit_that_writes) {
   test_db = open_with(&test_plan);
   int64_t before = written();
-  cr_assert_eq(db_confirm(test_db, &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(db_confirm(test_db, never, &test_error), STORE_OK, "%s", test_error.text);
   int64_t confirmed = written();
   cr_expect_gt(confirmed, before);
   db_conn_t *conn = begin(DB_WRITE);
