@@ -88,8 +88,10 @@ static int gone(pq_conn_t *conn, const char *what, store_error_t *error) {
 /* What the time of a query is over for may be asked for less; for what stores, nothing is wrong with it. */
 static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
   bool silent = code == STORE_SLOW && conn->deadline_ms == 0;
-  if (silent)
+  if (silent) {
     error->brief = "the database does not answer";
+    conn->host++; /* it may have been cut off, and another one promoted */
+  }
   snprintf(error->text, sizeof error->text, "%s: %s", what,
            code == STORE_STOPPED ? "nobody waits for it any more" : "the database took too long");
   pq_disconnect(conn);

@@ -20,7 +20,7 @@ typedef struct pq_plan {
 typedef struct pq_conn {
   const pq_plan_t *plan;
   PGconn *pg; /* NULL: not connected */
-  int host;   /* of the place's hosts, the one that was connected to last */
+  int host;   /* of the place's hosts, the one to be tried first */
   int64_t limit_ms;
   bool prepared[PQ_STATEMENTS_MAX];
   /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so. */
@@ -34,8 +34,8 @@ typedef struct pq_conn {
 
 /* With the plan, and all else 0, a connection is ready for this. Connects where there is no connection, or it
  * was ended from the other side while nobody used it. Of several hosts the first one that takes changes is
- * used, beginning with that of before. After a failure conn is not connected. Blocks for some seconds for
- * each host, but for the look-up of its name, which is the resolver's affair. */
+ * used, beginning with that of before unless it was silent. After a failure conn is not connected. Blocks for
+ * some seconds for each host, but for the look-up of its name, which is the resolver's affair. */
 int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error);
 void pq_disconnect(pq_conn_t *conn);
 

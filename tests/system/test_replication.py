@@ -119,6 +119,13 @@ class Lost(Replicated):
         await self.all_answered(self.calls("after"))
         self.assert_on_standby("before", "alone", "after")
 
+    async def test_a_primary_that_was_cut_off_is_left_for_the_promoted_one(self):
+        self.start_pair()
+        await self.start_dewey(DEWEY_DB_TIMEOUT=1)
+        self.pair.promote()  # the other one still accepts writes, and waits for a standby that is none any more
+        await self.insist(self.dewey, "dewey_store_logs_batch", {"logs": [line("of both")]})
+        self.assertEqual(self.on_standby("SELECT message FROM logs"), "of both")
+
     async def test_a_primary_that_does_not_wait_loses_lines(self):
         self.start_pair(synchronous=False)
         await self.start_dewey()
