@@ -5,6 +5,7 @@ promoted standby: also where a first call went unanswered and its repetition had
 the wait, and under load. The control: a pair that does not wait loses lines.
 """
 import asyncio
+import os
 import time
 import unittest
 import uuid
@@ -16,7 +17,7 @@ from judge import QUICK, Book, Judged, Load
 from postgresql import Pair, programs, psql
 from services import Alone, AsyncCase, System, is_ready, main, until, wait_ready
 
-RETRY_S = 30
+WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
 POOL_MAX = 4  # examples/stores/pool.h: connections that write
 
 
@@ -64,7 +65,7 @@ class Replicated(AsyncCase):
 
     async def insist(self, who, tool, arguments):
         """Makes the call again for as long as it asks for that."""
-        deadline = time.monotonic() + RETRY_S
+        deadline = time.monotonic() + WAIT_S
         while True:
             try:
                 return await who.call(tool, arguments)
@@ -94,8 +95,8 @@ class Lost(Replicated):
         await self.start_dewey(DEWEY_DB_TIMEOUT=1)
         await self.start_horace(HORACE_DB_TIMEOUT=1)
         await self.all_answered(self.calls("before"))
-        begun = await self.dewey.call("dewey_begin_conversation", {})
-        removal = (self.dewey, "dewey_delete_conversation", {"conversation_id": begun["conversation_id"], "force": True})
+        conversation = (await self.insist(self.dewey, "dewey_begin_conversation", {}))["conversation_id"]
+        removal = (self.dewey, "dewey_delete_conversation", {"conversation_id": conversation, "force": True})
         (self.store.files / "twin").write_text("bytes of before")
         twin = (self.horace, "horace_register_file", {"file_path": "twin", "metadata": {}})
         calls = [*self.calls("alone"), twin, removal]
@@ -114,7 +115,7 @@ class Lost(Replicated):
             await self.insist(*removal)
         self.pair.lose_primary()
         self.assert_on_standby("before", "alone")
-        self.assertEqual(self.on_standby("SELECT count(*) FROM conversations"), "0")
+        self.assertEqual(self.on_standby(f"SELECT count(*) FROM conversations WHERE id = '{conversation}'"), "0")
         self.assertEqual(self.on_standby("SELECT count(*) FROM horace_paths WHERE path = 'twin'"), "1")
         await self.all_answered(self.calls("after"))
         self.assert_on_standby("before", "alone", "after")
@@ -175,7 +176,7 @@ class Waits(Replicated):
         self.pair.standby.kill()
         for _ in range(3):
             await self.all_refused([(self.dewey, "dewey_store_logs_batch", {"logs": [line("of no test")]}) for _ in range(POOL_MAX)])
-        self.assertLessEqual(int(self.pair.waits()), 2 * POOL_MAX)
+        until(lambda: int(self.pair.waits()) <= 2 * POOL_MAX, "fewer that wait than have given up")
 
 
 class Promoted(Replicated, Judged):
