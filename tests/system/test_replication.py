@@ -5,7 +5,6 @@ promoted standby: also where a first call went unanswered and its repetition had
 the wait, and under load. The control: a pair that does not wait loses lines.
 """
 import asyncio
-import os
 import time
 import unittest
 import uuid
@@ -15,9 +14,8 @@ from caller import Caller, CallError
 from horace import Horace
 from judge import QUICK, Book, Judged, Load
 from postgresql import Pair, programs, psql
-from services import Alone, AsyncCase, System, is_ready, main, until, wait_ready
+from services import WAIT_S, Alone, AsyncCase, System, eventually, is_ready, main, until, wait_ready
 
-WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
 POOL_MAX = 4  # examples/stores/pool.h: connections that write
 
 
@@ -161,7 +159,7 @@ class Waits(Replicated):
         await refused
         self.assertEqual(len(await self.dewey.call("dewey_query_logs", {"search": "cancelled"})), 10)
         answered = asyncio.create_task(self.all_answered(calls))
-        await asyncio.to_thread(until, lambda: self.pair.waits() == "3", "three that wait")
+        await eventually(lambda: self.pair.waits() == "3", "three that wait")
         await asyncio.to_thread(self.pair.waits, "pg_cancel_backend(pid)")
         self.pair.start_standby()  # on this thread, with which it ends
         logs, _, file = await answered
@@ -195,7 +193,7 @@ class Promoted(Replicated, Judged):
     async def stored(self, count):
         """On the standby, whatever it is by now."""
         asked = "SELECT count(*) FROM logs"
-        await asyncio.to_thread(until, lambda: int(self.on_standby(asked)) > count, f"more than {count} lines")
+        await eventually(lambda: int(self.on_standby(asked)) > count, f"more than {count} lines")
 
 
 if __name__ == "__main__":
