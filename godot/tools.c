@@ -226,7 +226,7 @@ static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
-  static const char *const names[] = {"component", "before_time", "level", NULL};
+  static const char *const names[] = {"component", "before_time", "level", "dry_run", NULL};
   ask_store(call, arg, "dewey_clear_logs", ask_with(args, names));
 }
 
@@ -259,6 +259,8 @@ static const char clear_schema[] = "{\"type\":\"object\",\"properties\":{\"compo
                                    "\"before_time\":{\"type\":\"string\"},"
                                    "\"level\":{\"type\":\"string\"}}}";
 
+static const char clear_unlisted[] = "{\"dry_run\":{\"type\":\"boolean\"}}";
+
 static const char set_level_schema[] =
     "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"},"
     "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
@@ -288,8 +290,11 @@ const mcp_tool_t *tools_table(tools_t *tools) {
            "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
            conversation_store_messages_bulk_schema, conversation_store_messages_bulk, MCP_TOOL_BLOCKING),
       MCP_TOOL_END};
-  for (mcp_tool_t *tool = table; tool->name != NULL; tool++)
+  for (mcp_tool_t *tool = table; tool->name != NULL; tool++) {
     tool->arg = tools;
+    if (tool->handler == logger_clear)
+      tool->unlisted_properties = clear_unlisted;
+  }
   return table;
 }
 

@@ -12,6 +12,9 @@ void figures_make(figures_t *figures, mcp_server_t *server) {
           mcp_server_counter(server, "dewey_log_batches_total", "Batches of log entries stored.", NULL, NULL),
       .deleted = mcp_server_counter(server, "dewey_log_deleted_total", "Log lines deleted, by what.", "by",
                                     VALUES("retention", "clear")),
+      .retention_held = mcp_server_metric(
+          server, MCP_GAUGE, "dewey_retention_held",
+          "1 while no old log lines are removed, since the clock may be wrong, else 0.", NULL),
       .rows = mcp_server_counter(server, "dewey_rows_total", "Rows given to callers.", "of",
                                  VALUES("logs", "conversations", "messages", "contexts")),
       .conversations =

@@ -6,12 +6,13 @@
 
 /* The server's; counting is for any thread. All NULL: nothing is counted. */
 typedef struct figures {
-  mcp_metric_t *entries;       /* by outcome: stored, duplicate, rejected */
-  mcp_metric_t *batches;       /* of these that were stored */
-  mcp_metric_t *deleted;       /* log lines, by what: retention, clear */
-  mcp_metric_t *rows;          /* given to callers, of: logs, conversations, messages, contexts */
-  mcp_metric_t *conversations; /* by change: begun, deleted */
-  mcp_metric_t *messages;      /* by change: stored, deleted */
+  mcp_metric_t *entries;        /* by outcome: stored, duplicate, rejected */
+  mcp_metric_t *batches;        /* of these that were stored */
+  mcp_metric_t *deleted;        /* log lines, by what: retention, clear */
+  mcp_metric_t *retention_held; /* 1 while the clock is doubted */
+  mcp_metric_t *rows;           /* given to callers, of: logs, conversations, messages, contexts */
+  mcp_metric_t *conversations;  /* by change: begun, deleted */
+  mcp_metric_t *messages;       /* by change: stored, deleted */
 } figures_t;
 
 /* Whoever counts has to have ended when the server is freed, but for calls that outlive it. */

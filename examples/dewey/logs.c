@@ -1,7 +1,7 @@
 /* logs.c: see logs.h.
  *
  * An entry needs component, level and message. What can be mended is mended, so that no producer's slip loses
- * a line: a missing id is made, a time that cannot be read becomes the time of receipt (the original is kept
+ * a line: a missing id is made, a time that cannot be read or is far ahead is replaced (the original is kept
  * in the entry's data), NUL becomes U+FFFD, since not every database can store it. What cannot is refused
  * with its reason. Data stays JSON text all the way: it is never read again on its way out. */
 #include "logs.h"
@@ -16,6 +16,10 @@ enum {
   TRACE_ID_MAX_BYTES = 128,
   BLOCKS_PER_ENTRY = 4
 };
+
+/* How far ahead a time may be. Where it is more than an hour, an earlier call may have replaced it. */
+#define AHEAD_MAX_US INT64_C(86400000000)
+#define AHEAD_SOUGHT_US INT64_C(3600000000)
 
 #define KEPT_TIME "original_created_at"
 
@@ -64,7 +68,7 @@ static bool read_text(log_batch_t *batch, yyjson_val *value, text_t *text) {
   return keep(batch, text_replace_nul(text));
 }
 
-/* Data with the time that could not be read: as one more member where data is an object without that name,
+/* Data with the time that was replaced: as one more member where data is an object without that name,
  * else as a new object that holds both. */
 static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *len) {
   char *json = NULL;
@@ -83,7 +87,7 @@ static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *le
   return json;
 }
 
-/* kept_time: the created_at that could not be read, else NULL. False: no memory. */
+/* kept_time: the created_at that was replaced, else NULL. False: no memory. */
 static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_time, text_t *text) {
   *text = (text_t){NULL, 0};
   if (data == NULL && kept_time == NULL)
@@ -106,19 +110,20 @@ static const char *judge_id(yyjson_val *value, log_entry_t *entry) {
   return NULL;
 }
 
-/* The time given, else that inside of the id (so that a retry without created_at meets the same key), else
- * now. Returns the value where it cannot be read. */
-static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, log_entry_t *entry) {
-  if (value == NULL) {
-    if (mcp_uuid_time_us(entry->id, &entry->created_at) != 0)
-      entry->created_at = now_us;
-    return NULL;
-  }
-  if (yyjson_is_str(value) &&
-      mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), &entry->created_at) == 0)
-    return NULL;
-  entry->created_at = now_us;
-  return value;
+/* The time given, else that inside of the id, else that of the line which is stored with this id, else now:
+ * so the same entry sent again meets the same key. Returns the value where it cannot be used, since it cannot
+ * be read, or is so far ahead that the line would never be too old. */
+static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, bool has_id, log_entry_t *entry) {
+  int64_t inside_us;
+  bool read = yyjson_is_str(value) &&
+              mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), &entry->created_at) == 0;
+  bool fine = read && entry->created_at <= now_us + AHEAD_MAX_US;
+  bool inside = mcp_uuid_time_us(entry->id, &inside_us) == 0 && inside_us <= now_us + AHEAD_MAX_US;
+  if (!fine)
+    entry->created_at = inside ? inside_us : now_us;
+  bool sure = (fine || (inside && !read)) && entry->created_at <= now_us + AHEAD_SOUGHT_US;
+  entry->seek = has_id && !sure;
+  return fine ? NULL : value;
 }
 
 static const char *judge(yyjson_val *value, log_entry_t *entry) {
@@ -140,7 +145,8 @@ int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const c
   *reason = judge(value, entry);
   if (*reason != NULL)
     return LOG_REFUSED;
-  yyjson_val *kept_time = judge_time(get(value, "created_at"), now_us, entry);
+  bool has_id = get(value, "id") != NULL;
+  yyjson_val *kept_time = judge_time(get(value, "created_at"), now_us, has_id, entry);
   if (!read_text(batch, yyjson_obj_get(value, "component"), &entry->component) ||
       !read_text(batch, yyjson_obj_get(value, "message"), &entry->message) ||
       !read_text(batch, get(value, "trace_id"), &entry->trace_id) ||

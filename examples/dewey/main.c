@@ -8,11 +8,15 @@
 #include "tools.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 static const char help[] =
-    "usage: dewey [--help] [--version]\n"
+    "usage: dewey [--help] [--version] [--resume-retention]\n"
     "\n"
     "Stores log lines and conversations and answers questions about them, as a MCP server over WebSocket.\n"
+    "--resume-retention says that the clock is right, where old log lines are not removed since it may be "
+    "wrong.\n"
     "\n"
     "Environment:\n"
     "  DEWEY_MCP_PORT          port to listen on; 0 picks a free one (9020)\n"
@@ -86,6 +90,7 @@ static store_t *open_store(const settings_t *settings) {
 
 static int run(const settings_t *settings) {
   static dewey_t dewey; /* a handler may outlive the server, see below */
+  atomic_init(&dewey.last_retention_us, INT64_MIN);
   dewey.retention_days = settings->retention_days;
   dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
@@ -103,11 +108,33 @@ static int run(const settings_t *settings) {
   return code == 0 ? 0 : 1;
 }
 
+/* Has a Dewey that doubts the clock remove old lines again: at most a second later, by this clock. */
+static int resume_retention(const settings_t *settings) {
+  const store_stop_t never = {NULL, NULL};
+  store_error_t error;
+  store_t *store = open_store(settings);
+  if (store == NULL)
+    return 1;
+  int code = store->check(store, never, &error);
+  if (code == STORE_OK)
+    code = store->begin_retention(store, mcp_time_now_us(), &error);
+  if (code == STORE_OK)
+    printf("log lines older than %lld days are removed by this machine's clock\n",
+           (long long)settings->retention_days);
+  else
+    mcp_log(MCP_LOG_ERROR, "dewey", "the retention cannot be resumed: %s", error.text);
+  store->close(store);
+  return code == STORE_OK ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
   static settings_t settings;
-  int status = mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
+  bool resumes = argc == 2 && strcmp(argv[1], "--resume-retention") == 0;
+  int status = resumes ? -1 : mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
-  return read_settings(&settings) ? run(&settings) : 1;
+  if (!read_settings(&settings))
+    return 1;
+  return resumes ? resume_retention(&settings) : run(&settings);
 }

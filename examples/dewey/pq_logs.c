@@ -2,26 +2,33 @@
  *
  * Storing: the whole batch is one statement, which stores all or nothing; of a line that is there already it
  * takes no notice. Where jsonb cannot hold the data of a line, the same again keeps such data as text.
- * Clearing: whole days are dropped, the rest deleted in short transactions. Once an hour somebody who stores
- * sees to the partitions of the next days; where that fails, nothing is lost: lines of days without a
- * partition have one of their own. */
+ * Clearing: whole days are dropped, the rest deleted in short transactions. With each retention the
+ * partitions of the next days are made; where that fails, nothing is lost: lines of days without a partition
+ * have one of their own. */
 #include "pq_schema.h"
-#include "monotonic.h"
 #include "store_pq.h"
 #include "texts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CLEAR_STEP = 1000, DAYS_MS = 60 * 60 * 1000 };
+enum { CLEAR_STEP = 1000 };
 
 /* ---- Storing ---- */
 
-enum { IDS, TIMES, LEVELS, COMPONENTS, MESSAGES, TRACES, DATA, COLUMNS };
+enum { IDS, TIMES, LEVELS, COMPONENTS, MESSAGES, TRACES, DATA, SEEK, COLUMNS };
 
-static void fill(pq_columns_t *columns, const log_entry_t *entries, size_t count) {
-  static const enum pq_type types[COLUMNS] = {PQ_UUID, PQ_TIME, PQ_INT, PQ_TEXT, PQ_TEXT, PQ_TEXT, PQ_TEXT};
-  pq_columns_init(columns, types, COLUMNS);
+static bool any_seeks(const log_entry_t *entries, size_t count) {
+  size_t i = 0;
+  while (i < count && !entries[i].seek)
+    i++;
+  return i < count;
+}
+
+static void fill(pq_columns_t *columns, const log_entry_t *entries, size_t count, bool seeks) {
+  static const enum pq_type types[COLUMNS] = {PQ_UUID, PQ_TIME, PQ_INT,  PQ_TEXT,
+                                              PQ_TEXT, PQ_TEXT, PQ_TEXT, PQ_INT};
+  pq_columns_init(columns, types, seeks ? COLUMNS : SEEK);
   for (size_t i = 0; i < count; i++) {
     const log_entry_t *entry = &entries[i];
     pq_append_id(&columns->arrays[IDS], entry->id);
@@ -31,6 +38,8 @@ static void fill(pq_columns_t *columns, const log_entry_t *entries, size_t count
     pq_append_text(&columns->arrays[MESSAGES], entry->message);
     pq_append_text(&columns->arrays[TRACES], entry->trace_id);
     pq_append_text(&columns->arrays[DATA], entry->data);
+    if (seeks)
+      pq_append_int(&columns->arrays[SEEK], entry->seek);
   }
 }
 
@@ -48,14 +57,21 @@ static int insert(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted, stor
   return code;
 }
 
-static void make_days(pq_store_t *self, pq_conn_t *conn) {
-  int64_t now_ms = monotonic_ms();
-  long long due_ms = atomic_load(&self->days_due_ms);
-  store_error_t error;
-  if (now_ms < due_ms || !atomic_compare_exchange_strong(&self->days_due_ms, &due_ms, now_ms + DAYS_MS))
-    return;
-  if (pq_schema_make_days(conn, &error) != STORE_OK)
-    mcp_log(MCP_LOG_WARN, "store", "%s; tried again in an hour", error.text);
+/* The same where times are looked for: one after the other, so that each sees what the one before has stored.
+ */
+static int insert_seeking(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted, store_error_t *error) {
+  pq_params_t params = {.count = 0};
+  int64_t changed = 0;
+  if (!pq_add_columns(&params, columns))
+    return pq_no_memory(conn, error);
+  int code = pq_command(conn, "BEGIN; SELECT pg_advisory_xact_lock(7306934504)", "beginning to store", error);
+  if (code == STORE_OK)
+    code = pq_each(conn, PQ_LOGS_INSERT_SEEKING, &params, NULL, NULL, &changed, "storing", error);
+  if (code == STORE_OK)
+    code = pq_command(conn, "COMMIT", "storing", error);
+  if (code == STORE_OK)
+    *inserted = (size_t)changed;
+  return code;
 }
 
 int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
@@ -66,11 +82,10 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
   if (conn == NULL)
     return code;
   pq_columns_t columns;
-  fill(&columns, entries, count);
-  code = insert(conn, &columns, inserted, error);
+  bool seeks = any_seeks(entries, count);
+  fill(&columns, entries, count, seeks);
+  code = (seeks ? insert_seeking : insert)(conn, &columns, inserted, error);
   pq_columns_deinit(&columns);
-  if (code == STORE_OK)
-    make_days(self, conn);
   return pq_done(&self->pools, conn, code, error);
 }
 
@@ -84,15 +99,20 @@ typedef struct reading {
   void *arg;
 } reading_t;
 
+bool pq_log_row(const PGresult *result, log_entry_t *row) {
+  *row = (log_entry_t){.created_at = pq_time(result, 1),
+                       .level = (int)pq_int(result, 2),
+                       .component = pq_text(result, 3),
+                       .message = pq_text(result, 4),
+                       .trace_id = pq_text(result, 5),
+                       .data = pq_json(result, 6)};
+  return pq_id(result, 0, row->id) && row->level >= MCP_LOG_TRACE && row->level <= MCP_LOG_ERROR;
+}
+
 static enum pq_row on_row(const PGresult *result, void *arg) {
   reading_t *reading = arg;
-  log_entry_t row = {.created_at = pq_time(result, 1),
-                     .level = (int)pq_int(result, 2),
-                     .component = pq_text(result, 3),
-                     .message = pq_text(result, 4),
-                     .trace_id = pq_text(result, 5),
-                     .data = pq_json(result, 6)};
-  if (!pq_id(result, 0, row.id) || row.level < MCP_LOG_TRACE || row.level > MCP_LOG_ERROR)
+  log_entry_t row;
+  if (!pq_log_row(result, &row))
     return PQ_STRANGE;
   return reading->on_row(&row, reading->arg) ? PQ_TAKEN : PQ_ENOUGH;
 }
@@ -116,22 +136,34 @@ static bool is_blank(text_t text) {
   return true;
 }
 
+text_t pq_search(text_t wanted, char **copy) {
+  *copy = wanted.ptr != NULL ? with_blanks(wanted) : NULL;
+  text_t search = {*copy, wanted.len};
+  return *copy != NULL && !is_blank(search) ? search : (text_t){NULL, 0};
+}
+
+void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_us, const char *after_id,
+                   text_t search) {
+  pq_add_time(params, filter->start_us);
+  pq_add_time(params, end_us);
+  if (after_id != NULL)
+    pq_add_id(params, after_id);
+  else
+    pq_add_null(params);
+  pq_add_text(params, filter->component);
+  pq_add_text(params, filter->trace_id);
+  pq_add_int(params, filter->min_level);
+  pq_add_text(params, search);
+  pq_add_text(params, filter->data);
+  pq_add_int(params, filter->limit);
+}
+
 static int query(pq_conn_t *conn, const log_filter_t *filter, text_t search, reading_t *reading,
                  store_error_t *error) {
   pq_params_t params = {.count = 0};
   bool after = filter->after && filter->after_us <= filter->end_us;
-  pq_add_time(&params, filter->start_us);
-  pq_add_time(&params, after ? filter->after_us : filter->end_us);
-  if (after)
-    pq_add_id(&params, filter->after_id);
-  else
-    pq_add_null(&params);
-  pq_add_text(&params, filter->component);
-  pq_add_text(&params, filter->trace_id);
-  pq_add_int(&params, filter->min_level);
-  pq_add_text(&params, search.ptr != NULL && is_blank(search) ? (text_t){NULL, 0} : search);
-  pq_add_text(&params, filter->data);
-  pq_add_int(&params, filter->limit);
+  pq_add_filter(&params, filter, after ? filter->after_us : filter->end_us, after ? filter->after_id : NULL,
+                search);
   return pq_each(conn, PQ_LOGS_QUERY, &params, on_row, reading, NULL, "querying", error);
 }
 
@@ -145,10 +177,10 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop,
   pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  char *search = filter->search.ptr != NULL ? with_blanks(filter->search) : NULL;
-  code = filter->search.ptr != NULL && search == NULL
-             ? pq_no_memory(conn, error)
-             : query(conn, filter, (text_t){search, filter->search.len}, &reading, error);
+  char *search;
+  text_t words = pq_search(filter->search, &search);
+  code = filter->search.ptr != NULL && search == NULL ? pq_no_memory(conn, error)
+                                                      : query(conn, filter, words, &reading, error);
   free(search);
   pq_give(&self->pools.readers, conn);
   return code;
@@ -176,12 +208,17 @@ static enum pq_row on_step(const PGresult *result, void *arg) {
   return PQ_ENOUGH;
 }
 
+/* As PQ_LOGS_CLEAR and PQ_LOGS_TO_CLEAR want it. */
+static void add_what(pq_params_t *params, const log_clear_t *what) {
+  pq_add_time(params, what->before_us);
+  pq_add_text(params, what->component);
+  pq_add_int(params, what->level);
+}
+
 /* Deletes up to CLEAR_STEP lines. */
 static int clear_step(pq_conn_t *conn, const log_clear_t *what, step_t *step, store_error_t *error) {
   pq_params_t params = {.count = 0};
-  pq_add_time(&params, what->before_us);
-  pq_add_text(&params, what->component);
-  pq_add_int(&params, what->level);
+  add_what(&params, what);
   pq_add_time(&params, step->from_us);
   pq_add_int(&params, CLEAR_STEP);
   return pq_each(conn, PQ_LOGS_CLEAR, &params, on_step, step, NULL, "deleting", error);
@@ -199,7 +236,7 @@ static int clear_days(pq_conn_t *conn, int64_t before_us, store_stop_t stop, uin
     *deleted += (uint64_t)lines;
     code = is_stopped(stop) ? STORE_STOPPED : drop_day(conn, before_us, &lines, error);
   }
-  return code;
+  return code == STORE_BUSY ? STORE_OK : code; /* in use: its lines are deleted one by one */
 }
 
 static int clear_lines(pq_conn_t *conn, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
@@ -230,6 +267,69 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
   if (code == STORE_OK)
     code = clear_lines(conn, what, stop, deleted, error);
   return pq_done(&self->pools, conn, code, error);
+}
+
+int pq_logs_count(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
+                  store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  int code;
+  int64_t found = 0;
+  *count = 0;
+  if (text_has_nul(what->component))
+    return STORE_OK;
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
+  if (conn == NULL)
+    return code;
+  pq_params_t params = {.count = 0};
+  add_what(&params, what);
+  code = pq_each(conn, PQ_LOGS_TO_CLEAR, &params, pq_on_number, &found, NULL, "counting", error);
+  *count = (uint64_t)found;
+  pq_give(&self->pools.readers, conn);
+  return code;
+}
+
+/* ---- Retention ---- */
+
+static enum pq_row on_time(const PGresult *result, void *arg) {
+  *(int64_t *)arg = pq_time(result, 0);
+  return PQ_ENOUGH;
+}
+
+int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  int code;
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  if (conn == NULL)
+    return code;
+  *at_us = INT64_MIN;
+  code = pq_each(conn, PQ_RETENTION_AT, NULL, on_time, at_us, NULL, "reading the last retention", error);
+  pq_give(&self->pools.writers, conn);
+  return code;
+}
+
+int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  pq_params_t params = {.count = 0};
+  int code;
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  if (conn == NULL)
+    return code;
+  pq_add_time(&params, at_us);
+  code = pq_change(conn, PQ_RETENTION_BEGIN, &params, "beginning the retention", error);
+  pq_give(&self->pools.writers, conn);
+  return code;
+}
+
+int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  int code;
+  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  if (conn == NULL)
+    return code;
+  conn->stop = stop;
+  code = pq_schema_tend(conn, now_us, error);
+  pq_give(&self->pools.writers, conn);
+  return code;
 }
 
 /* ---- Statistics ---- */

@@ -5,12 +5,18 @@
  * installation: they are set aside, the tables made, and all that was in them copied. That takes a while with
  * millions of lines; it is done as a whole or not at all. */
 #include "pq_schema.h"
+#include "monotonic.h"
 #include "pq_migrate.h"
+
+#include <stdio.h>
 
 #define LOCK "SELECT pg_advisory_xact_lock(7306934501)" /* of preparing, in this database */
 
 static const char schema[] =
 #include "pq_schema.sql.inc"
+    ;
+static const char arrivals[] =
+#include "pq_arrivals.sql.inc"
     ;
 static const char set_aside[] =
 #include "pq_set_aside.sql.inc"
@@ -19,10 +25,8 @@ static const char take_over[] =
 #include "pq_take_over.sql.inc"
     ;
 
-/* The one step. */
-static int make(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
+static int make(pq_conn_t *conn, store_error_t *error) {
   int64_t old = 0;
-  (void)from, (void)arg;
   int code = pq_ask(conn,
                     "SELECT count(*) FROM unnest('{logs,messages,conversations,startup_contexts}'::text[])"
                     " AS name WHERE to_regclass(name) IS NOT NULL",
@@ -41,12 +45,17 @@ static int make(pq_conn_t *conn, int from, const void *arg, store_error_t *error
   return code;
 }
 
+static int step(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
+  (void)arg;
+  return from == 0 ? make(conn, error) : pq_command(conn, arrivals, "adding the order of arrival", error);
+}
+
 int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
   static const pq_schema_t tables = {.table = "dewey_schema",
                                      .lock = LOCK,
                                      .newer = "the database was made by a newer version of Dewey",
-                                     .version = 1,
-                                     .step = make};
+                                     .version = 2,
+                                     .step = step};
   int64_t taken = 0;
   int code = pq_migrate(conn, &tables, error);
   if (code == STORE_OK)
@@ -56,7 +65,67 @@ int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
   return code;
 }
 
-int pq_schema_make_days(pq_conn_t *conn, store_error_t *error) {
-  return pq_command(conn, "BEGIN; SET LOCAL lock_timeout = 2000; " LOCK "; SELECT dewey_make_days(); COMMIT",
-                    "making the days' partitions", error);
+static int make_days(pq_conn_t *conn, int64_t now_us, store_error_t *error) {
+  char sql[224];
+  snprintf(sql, sizeof sql,
+           "BEGIN; SET LOCAL lock_timeout = 2000; " LOCK
+           "; SELECT dewey_make_days((to_timestamp(%lld) AT TIME ZONE 'UTC')::date); COMMIT",
+           (long long)(now_us / 1000000));
+  return pq_command(conn, sql, "making the days' partitions", error);
+}
+
+/* ---- The indexes by arrival ---- */
+
+enum { INDEX_MS = 5 * 60 * 1000, NAME_SIZE = 64 };
+
+static enum pq_row on_name(const PGresult *result, void *arg) {
+  text_t name = pq_text(result, 0);
+  snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
+  return PQ_ENOUGH;
+}
+
+/* Makes the one that is wanting in a partition, while others store; one that came to nothing is in the way.
+ */
+static int make_index(pq_conn_t *conn, const char *partition, store_error_t *error) {
+  char sql[3 * NAME_SIZE + 96];
+  snprintf(sql, sizeof sql, "DROP INDEX CONCURRENTLY IF EXISTS %s_arrival", partition);
+  int code = pq_command(conn, sql, "dropping an index", error);
+  snprintf(sql, sizeof sql,
+           "CREATE INDEX CONCURRENTLY %s_arrival ON %s(arrival, id) WHERE arrival IS NOT NULL", partition,
+           partition);
+  return code == STORE_OK ? pq_command(conn, sql, "making an index", error) : code;
+}
+
+static int make_indexes(pq_conn_t *conn, store_error_t *error) {
+  char partition[NAME_SIZE] = "";
+  int code = pq_command(conn, "SET statement_timeout = 0", "making indexes", error);
+  do {
+    if (code == STORE_OK)
+      code = pq_each_sql(conn, "SELECT dewey_day_to_index()", NULL, on_name, partition, NULL,
+                         "looking for indexes", error);
+    if (code == STORE_OK && partition[0] != '\0')
+      code = make_index(conn, partition, error);
+  } while (code == STORE_OK && partition[0] != '\0');
+  return code;
+}
+
+/* One program at a time: two would wait for each other. */
+static int make_missing_indexes(pq_conn_t *conn, store_error_t *error) {
+  int64_t mine = 0;
+  int code = pq_ask(conn,
+                    "SELECT CASE WHEN dewey_day_to_index() IS NOT NULL THEN"
+                    " pg_try_advisory_lock(7306934503)::integer ELSE 0 END",
+                    &mine, "looking for indexes", error);
+  if (code != STORE_OK || mine == 0)
+    return code;
+  conn->deadline_ms = monotonic_ms() + INDEX_MS;
+  code = make_indexes(conn, error);
+  conn->deadline_ms = 0;
+  pq_disconnect(conn); /* which gives up the lock and the settings */
+  return code;
+}
+
+int pq_schema_tend(pq_conn_t *conn, int64_t now_us, store_error_t *error) {
+  int code = make_days(conn, now_us, error);
+  return code == STORE_OK ? make_missing_indexes(conn, error) : code;
 }

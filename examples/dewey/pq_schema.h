@@ -9,7 +9,8 @@
  * STORE_FAILED nothing has changed. *taken_over: the database came from an older installation. */
 int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error);
 
-/* Makes the partitions of the days around now. */
-int pq_schema_make_days(pq_conn_t *conn, store_error_t *error);
+/* Makes the partitions of the days around now_us, and the indexes by arrival that older partitions lack,
+ * without stopping those who store. What it has not done is done the next time. */
+int pq_schema_tend(pq_conn_t *conn, int64_t now_us, store_error_t *error);
 
 #endif

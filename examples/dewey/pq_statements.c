@@ -7,12 +7,35 @@
 /* The index's expression (pq_schema.sql), word for word. */
 #define LOGS_VECTOR "dewey_vector(left(message, 65536))"
 #define LEVEL_NAMES "'{TRACE,DEBUG,INFO,WARN,ERROR}'::text[]"
-#define LOGS_INSERT(json)                                                                                    \
+#define LOGS_INSERT(created_at, json, more_arrays, more_columns)                                             \
   "INSERT INTO logs(id, created_at, level, component, message, trace_id, data)"                              \
-  " SELECT id, created_at, (" LEVEL_NAMES ")[level + 1], component, message, trace_id, " json                \
+  " SELECT id, " created_at ", (" LEVEL_NAMES ")[level + 1], component, message, trace_id, " json            \
   " FROM unnest($1::uuid[], $2::timestamptz[], $3::bigint[], $4::text[], $5::text[], $6::text[],"            \
-  " $7::text[]) AS given(id, created_at, level, component, message, trace_id, data)"                         \
-  " ON CONFLICT DO NOTHING"
+  " $7::text[]" more_arrays ") AS given(id, created_at, level, component, message, trace_id,"                \
+  " data" more_columns ") ON CONFLICT DO NOTHING"
+#define STORED_TIME                                                                                          \
+  "CASE WHEN seek > 0 THEN coalesce((SELECT min(stored.created_at) FROM logs AS stored"                      \
+  " WHERE stored.id = given.id), created_at) ELSE created_at END"
+#define LOG_COLUMNS                                                                                          \
+  "SELECT id, created_at, array_position(" LEVEL_NAMES ", level)::bigint - 1, component, message,"           \
+  " trace_id, data"
+/* $3 is a place's id in the order wanted. */
+#define LOGS_FILTER(times, order, place)                                                                     \
+  " FROM logs WHERE " times " AND ($3::uuid IS NULL OR (" order ", id) " place ")"                           \
+  " AND ($4::text IS NULL OR (left(component, 256) = left($4, 256) AND component = $4))"                     \
+  " AND ($5::text IS NULL OR trace_id = $5)"                                                                 \
+  " AND ($6::bigint = 0 OR level = ANY((" LEVEL_NAMES ")[$6 + 1:]))"                                         \
+  " AND ($7::text IS NULL OR " LOGS_VECTOR " @@ dewey_query($7))"                                            \
+  " AND ($8::text IS NULL OR data @> dewey_json($8))"
+#define BETWEEN_TIMES "created_at >= $1::timestamptz AND created_at <= $2::timestamptz"
+/* Where they are no limits the plan has to go by the order of arrival alone. */
+#define BETWEEN_TIMES_GIVEN                                                                                  \
+  "($1::timestamptz = '-infinity' OR created_at >= $1) AND ($2::timestamptz = 'infinity' OR created_at <= "  \
+  "$2)"
+#define LOGS_TO_CLEAR                                                                                        \
+  " FROM logs WHERE created_at < $1::timestamptz"                                                            \
+  " AND ($2::text IS NULL OR (left(component, 256) = left($2, 256) AND component = $2))"                     \
+  " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1])"
 #define CONVERSATION                                                                                         \
   "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
   " (SELECT count(*) FROM messages WHERE conversation_id = conversations.id) FROM conversations "
@@ -28,25 +51,24 @@
 #define CONTEXT_COLUMNS "is_active, created_at, updated_at FROM startup_contexts "
 
 static const char *const statements[PQ_STATEMENTS] = {
-    [PQ_LOGS_INSERT] = LOGS_INSERT("data::jsonb"),
-    [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("dewey_json(data)"),
-    [PQ_LOGS_QUERY] =
-        "SELECT id, created_at, array_position(" LEVEL_NAMES ", level)::bigint - 1, component, message,"
-        " trace_id, data FROM logs WHERE created_at >= $1::timestamptz AND created_at <= $2::timestamptz"
-        " AND ($3::uuid IS NULL OR (created_at, id) < ($2, $3))"
-        " AND ($4::text IS NULL OR (left(component, 256) = left($4, 256) AND component = $4)) AND ($5::text "
-        "IS NULL OR trace_id = $5)"
-        " AND ($6::bigint = 0 OR level = ANY((" LEVEL_NAMES ")[$6 + 1:]))"
-        " AND ($7::text IS NULL OR " LOGS_VECTOR " @@ dewey_query($7))"
-        " AND ($8::text IS NULL OR data @> dewey_json($8)) ORDER BY created_at DESC, id DESC LIMIT "
-        "$9::bigint",
+    [PQ_LOGS_INSERT] = LOGS_INSERT("created_at", "data::jsonb", "", ""),
+    [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("created_at", "dewey_json(data)", "", ""),
+    [PQ_LOGS_INSERT_SEEKING] = LOGS_INSERT(STORED_TIME, "dewey_json(data)", ", $8::bigint[]", ", seek"),
+    [PQ_LOGS_QUERY] = LOG_COLUMNS LOGS_FILTER(BETWEEN_TIMES, "created_at",
+                                              "< ($2, $3)") " ORDER BY created_at DESC, id DESC"
+                                                            " LIMIT $9::bigint",
+    [PQ_LOGS_ARRIVED] = LOG_COLUMNS ", arrival::text" LOGS_FILTER(
+        BETWEEN_TIMES_GIVEN, "arrival",
+        "> ($12::text::xid8, $3)") " AND arrival >= pg_snapshot_xmin($10::text::pg_snapshot)"
+                                   " AND NOT pg_visible_in_snapshot(arrival, $10::text::pg_snapshot)"
+                                   " AND pg_visible_in_snapshot(arrival, $11::text::pg_snapshot)"
+                                   " ORDER BY arrival, id LIMIT $9::bigint",
     [PQ_LOGS_CLEAR] =
-        "WITH step AS MATERIALIZED (SELECT id, created_at FROM logs WHERE created_at < $1::timestamptz"
-        " AND created_at >= $4::timestamptz"
-        " AND ($2::text IS NULL OR (left(component, 256) = left($2, 256) AND component = $2))"
-        " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1]) ORDER BY created_at LIMIT $5::bigint),"
+        "WITH step AS MATERIALIZED (SELECT id, created_at" LOGS_TO_CLEAR
+        " AND created_at >= $4::timestamptz ORDER BY created_at LIMIT $5::bigint),"
         " gone AS (DELETE FROM logs USING step WHERE logs.created_at = step.created_at AND logs.id = step.id"
         " RETURNING logs.created_at) SELECT count(*), max(created_at) FROM gone",
+    [PQ_LOGS_TO_CLEAR] = "SELECT count(*)" LOGS_TO_CLEAR,
     [PQ_LOGS_COUNTS] =
         "SELECT component, array_position(" LEVEL_NAMES ", level)::bigint - 1, count(*) FROM logs"
         " GROUP BY component, level ORDER BY component COLLATE \"C\"",
@@ -54,6 +76,8 @@ static const char *const statements[PQ_STATEMENTS] = {
                       " (SELECT created_at FROM logs ORDER BY created_at DESC, id DESC LIMIT 1),"
                       " pg_database_size(current_database())",
     [PQ_DAY_DROP] = "SELECT coalesce(dewey_drop_day($1::timestamptz), -1)",
+    [PQ_RETENTION_AT] = "SELECT retention_at FROM dewey_schema WHERE retention_at IS NOT NULL",
+    [PQ_RETENTION_BEGIN] = "UPDATE dewey_schema SET retention_at = $1::timestamptz",
     [PQ_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
                                " VALUES($1::uuid, $2::text, dewey_json($3::text), $4::timestamptz,"
                                " $5::timestamptz)",

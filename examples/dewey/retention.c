@@ -2,7 +2,7 @@
  *
  * Once an hour it deletes what is too old, in the store's small steps. A failure to delete is logged and
  * tried again an hour later: what is too old stays so. What came from an older installation is kept unless
- * the operator says otherwise. */
+ * the operator says otherwise, and everything is while the clock is doubted (clock_guard.h). */
 #include "retention.h"
 
 /* Whether old lines may go; of those that were taken over the log hears first. */
@@ -20,12 +20,9 @@ static bool may_remove(dewey_t *dewey) {
   return dewey->retention_given;
 }
 
-static void remove_old(void *arg, store_stop_t stop) {
-  dewey_t *dewey = arg;
+static void remove_old(dewey_t *dewey, int64_t now_us, store_stop_t stop) {
   store_t *store = dewey->store;
-  if (!may_remove(dewey))
-    return;
-  log_clear_t what = {.before_us = dewey_retention_us(dewey), .level = -1};
+  log_clear_t what = {.before_us = dewey_retention_us(dewey, now_us), .level = -1};
   store_error_t error;
   uint64_t deleted;
   int code = store->clear(store, &what, stop, &deleted, &error);
@@ -39,6 +36,45 @@ static void remove_old(void *arg, store_stop_t stop) {
   }
 }
 
+/* Whether old lines may go by the clock. */
+static bool trusts_clock(dewey_t *dewey, int64_t now_us, int *code, store_error_t *error) {
+  int64_t last_us;
+  *code = dewey->store->last_retention(dewey->store, &last_us, error);
+  if (*code != STORE_OK)
+    return false;
+  atomic_store(&dewey->last_retention_us, last_us);
+  bool trusts = clock_guard_check(&dewey->clock_guard, "dewey", "old log lines", last_us, now_us);
+  mcp_metric_set(dewey->figures.retention_held, NULL, !trusts);
+  return trusts;
+}
+
+static void tend(dewey_t *dewey, int64_t now_us, store_stop_t stop) {
+  store_error_t error;
+  int code = dewey->store->tend(dewey->store, now_us, stop, &error);
+  if (code != STORE_OK && code != STORE_STOPPED)
+    mcp_log(MCP_LOG_WARN, "retention", "%s; tried again in an hour", error.text);
+}
+
+static bool keep_days(void *arg, store_stop_t stop) {
+  dewey_t *dewey = arg;
+  int64_t now_us = mcp_time_now_us();
+  store_error_t error;
+  int code;
+  bool trusts = trusts_clock(dewey, now_us, &code, &error);
+  if (trusts)
+    code = dewey->store->begin_retention(dewey->store, now_us, &error);
+  if (trusts && code == STORE_OK)
+    atomic_store(&dewey->last_retention_us, now_us);
+  if (code != STORE_OK)
+    mcp_log(MCP_LOG_ERROR, "retention", "old log lines are not removed: %s", error.text);
+  if (!trusts || code != STORE_OK)
+    return code != STORE_OK;
+  if (may_remove(dewey))
+    remove_old(dewey, now_us, stop);
+  tend(dewey, now_us, stop);
+  return true;
+}
+
 static int check(void *arg, store_stop_t stop, store_error_t *error) {
   store_t *store = arg;
   return store->check(store, stop, error);
@@ -50,5 +86,5 @@ static bool look(void *arg, store_stop_t stop) {
 }
 
 keeper_t *retention_start(dewey_t *dewey) {
-  return keeper_start(&(keeper_plan_t){look, remove_old, dewey});
+  return keeper_start(&(keeper_plan_t){look, keep_days, dewey});
 }

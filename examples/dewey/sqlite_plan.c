@@ -11,13 +11,14 @@
   "INSERT INTO logs_text(logs_text, rowid, message) SELECT 'delete', seq, " INDEXED " FROM logs WHERE seq "  \
   "IN "
 
+#define HIGHEST_SEQ "(SELECT coalesce(max(seq), 0) FROM logs)"
+
 /* The rows of one step of clearing: the same ones twice, as nothing else changes meanwhile. */
-#define STEP                                                                                                 \
-  "(SELECT seq FROM logs INDEXED BY logs_level"                                                              \
-  " WHERE level = ?1 AND created_at < ?2 ORDER BY created_at, id LIMIT ?3)"
-#define STEP_OF_COMPONENT                                                                                    \
-  "(SELECT seq FROM logs INDEXED BY logs_component"                                                          \
-  " WHERE component = ?4 AND level = ?1 AND created_at < ?2 ORDER BY created_at, id LIMIT ?3)"
+#define TO_CLEAR " FROM logs INDEXED BY logs_level WHERE level = ?1 AND created_at < ?2"
+#define TO_CLEAR_OF_COMPONENT                                                                                \
+  " FROM logs INDEXED BY logs_component WHERE component = ?4 AND level = ?1 AND created_at < ?2"
+#define STEP "(SELECT seq" TO_CLEAR " ORDER BY created_at, id LIMIT ?3)"
+#define STEP_OF_COMPONENT "(SELECT seq" TO_CLEAR_OF_COMPONENT " ORDER BY created_at, id LIMIT ?3)"
 
 /* Of a conversation's message: more text than this is found by its beginning. */
 #define INDEXED_CONTENT "CAST(substr(CAST(content AS BLOB), 1, 262144) AS TEXT)"
@@ -36,9 +37,16 @@
   " AND (?4 IS NULL OR conversations.session_id = ?4)"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
-    [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data)"
-                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(id, created_at) DO NOTHING",
-    [SQL_LAST] = "SELECT max(seq) FROM logs",
+    [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data, seq)"
+                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id, created_at) DO NOTHING",
+    [SQL_LAST] = "SELECT max(highest_seq, " HIGHEST_SEQ ") FROM log_state",
+    [SQL_TIME_OF] = "SELECT min(created_at) FROM logs WHERE id = ?1",
+    [SQL_ARRIVED] =
+        "SELECT id, created_at, level, component, message, trace_id, data, seq FROM logs NOT INDEXED"
+        " WHERE seq > ?1 AND created_at BETWEEN ?2 AND ?3 AND level >= ?4"
+        " AND (?5 IS NULL OR component = ?5) AND (?6 IS NULL OR trace_id = ?6)"
+        " AND (?7 IS NULL OR EXISTS(SELECT 1 FROM logs_text WHERE logs_text MATCH ?7 AND rowid = seq))"
+        " AND (?8 = 0 OR json_contains(data, ?9)) ORDER BY seq LIMIT ?10",
     [SQL_INDEX] = "INSERT INTO logs_text(rowid, message) SELECT seq, " INDEXED " FROM logs WHERE seq > ?1",
     [SQL_FETCH] = "SELECT id, created_at, level, component, message, trace_id, data FROM logs WHERE seq = ?1",
     [SQL_MATCHES] = "SELECT count(*) FROM (SELECT 1 FROM logs_text WHERE logs_text MATCH ?1 LIMIT ?2)",
@@ -46,9 +54,15 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_TAKE_OUT_OF_COMPONENT] = TAKE_OUT STEP_OF_COMPONENT,
     [SQL_CLEAR] = "DELETE FROM logs WHERE seq IN " STEP,
     [SQL_CLEAR_COMPONENT] = "DELETE FROM logs WHERE seq IN " STEP_OF_COMPONENT,
+    [SQL_TO_CLEAR] = "SELECT count(*)" TO_CLEAR,
+    [SQL_TO_CLEAR_COMPONENT] = "SELECT count(*)" TO_CLEAR_OF_COMPONENT,
     [SQL_COUNTS] = "SELECT component, level, count(*) FROM logs INDEXED BY logs_component GROUP BY 1, 2",
     [SQL_RANGE] = "SELECT (SELECT min(created_at) FROM logs), (SELECT max(created_at) FROM logs)",
     [SQL_BYTES] = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+    [SQL_KEEP_HIGHEST] =
+        "UPDATE log_state SET highest_seq = " HIGHEST_SEQ " WHERE highest_seq < " HIGHEST_SEQ,
+    [SQL_RETENTION_AT] = "SELECT retention_at FROM log_state",
+    [SQL_RETENTION_BEGIN] = "UPDATE log_state SET retention_at = ?1",
     [SQL_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
                                 " VALUES(?1, ?2, ?3, ?4, ?5)",
     [SQL_CONVERSATION_FIND] = "SELECT seq FROM conversations WHERE id = ?1",

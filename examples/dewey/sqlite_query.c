@@ -119,6 +119,17 @@ static bool read_filter(query_t *query) {
   return !no_memory;
 }
 
+static int no_memory(store_error_t *error) {
+  sqlite3_snprintf(sizeof error->text, error->text, "no memory for the query");
+  error->brief = "out of memory";
+  return STORE_FAILED;
+}
+
+static void query_deinit(query_t *query) {
+  yyjson_doc_free(query->data);
+  sqlite3_free(query->words);
+}
+
 /* Begins behind the row that the filter names, or at end_us, whichever is older. */
 static void set_place(query_t *query) {
   const log_filter_t *filter = query->filter;
@@ -328,6 +339,80 @@ static bool read_row(sqlite3_stmt *statement, log_entry_t *row) {
   return true;
 }
 
+/* ---- Following ---- */
+
+/* Rows on their way to the caller. */
+typedef struct arriving {
+  store_row_cb cb;
+  void *arg;
+  int64_t last; /* that was taken */
+  bool more;    /* the caller did not take one */
+} arriving_t;
+
+static enum row on_arrived(sqlite3_stmt *statement, void *arg) {
+  arriving_t *arriving = arg;
+  log_entry_t row;
+  if (!read_row(statement, &row))
+    return ROW_DAMAGED;
+  arriving->more = !arriving->cb(&row, arriving->arg);
+  if (arriving->more)
+    return ROW_LAST;
+  arriving->last = sqlite3_column_int64(statement, 7);
+  return ROW_TAKEN;
+}
+
+static void bind_arrived(sqlite3_stmt *statement, const query_t *query, int64_t place) {
+  const log_filter_t *filter = query->filter;
+  sqlite3_bind_int64(statement, 1, place);
+  sqlite3_bind_int64(statement, 2, filter->start_us);
+  sqlite3_bind_int64(statement, 3, filter->end_us);
+  sqlite3_bind_int(statement, 4, filter->min_level);
+  bind_text(statement, 5, filter->component);
+  bind_text(statement, 6, filter->trace_id);
+  if (query->words != NULL)
+    sqlite3_bind_text(statement, 7, query->words, -1, SQLITE_STATIC);
+  sqlite3_bind_int(statement, 8, query->data != NULL);
+  if (query->data != NULL)
+    sqlite3_bind_pointer(statement, 9, yyjson_doc_get_root(query->data), "json", NULL);
+  sqlite3_bind_int(statement, 10, filter->limit);
+}
+
+static enum row on_number(sqlite3_stmt *statement, void *arg) {
+  *(int64_t *)arg = sqlite3_column_int64(statement, 0);
+  return ROW_LAST;
+}
+
+/* Goes on behind *place, or behind the newest line where that comes first: then it was another file's. */
+static int follow(const query_t *query, int64_t *place, arriving_t *arriving, store_error_t *error) {
+  conn_t *conn = query->conn;
+  int64_t highest = 0;
+  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
+    return conn_failed(conn, "beginning to follow", error);
+  int code = conn_each(conn, conn_fixed(conn, SQL_LAST), on_number, &highest, "following", error);
+  arriving->last = *place;
+  if (code == STORE_OK && *place < highest) {
+    sqlite3_stmt *statement = conn_fixed(conn, SQL_ARRIVED);
+    bind_arrived(statement, query, *place);
+    code = conn_each(conn, statement, on_arrived, arriving, "following", error);
+  }
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "ending to follow", error);
+  if (code == STORE_OK)
+    *place = arriving->more ? arriving->last : highest;
+  return code;
+}
+
+int sqlite_arrived(conn_t *conn, const log_filter_t *filter, int64_t *place, store_row_cb cb, void *arg,
+                   store_error_t *error) {
+  query_t query = {.conn = conn, .filter = filter};
+  arriving_t arriving = {.cb = cb, .arg = arg};
+  int code = read_filter(&query) ? follow(&query, place, &arriving, error) : no_memory(error);
+  query_deinit(&query);
+  return code;
+}
+
+/* ---- Querying ---- */
+
 static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
   sqlite3_stmt *statement = conn_fixed(query->conn, SQL_FETCH);
   if (statement == NULL)
@@ -365,15 +450,13 @@ static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error)
 
 int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error) {
   query_t query = {.conn = conn, .filter = filter};
-  int code = STORE_FAILED;
+  int code;
   if (read_filter(&query)) {
     set_place(&query);
     code = run(&query, cb, arg, error);
   } else {
-    sqlite3_snprintf(sizeof error->text, error->text, "no memory for the query");
-    error->brief = "out of memory";
+    code = no_memory(error);
   }
-  yyjson_doc_free(query.data);
-  sqlite3_free(query.words);
+  query_deinit(&query);
   return code;
 }

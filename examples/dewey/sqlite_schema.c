@@ -5,7 +5,9 @@
  *
  * Logs: every index but the key ends with (created_at, id), the order of all answers. logs_level and
  * logs_component serve "this level or above" as one short scan for each level. The text index holds no copy
- * of the messages; it gets their first 64 KiB, and a word for each value in their data (json_words.h).
+ * of the messages; it gets their first 64 KiB, and a word for each value in their data (json_words.h). seq
+ * numbers the lines as they arrive; log_state's highest_seq is at least that of any line that was deleted.
+ * retention_at: the newest line's time, where older versions have kept none.
  *
  * Conversations: messages and conversations are joined by seq, the row's number; a conversation's messages
  * stand together and in order in the index of their key. Roles are numbers (enum message_role). The text
@@ -64,4 +66,11 @@ const char *const sqlite_steps[SQLITE_STEPS] = {
     "CREATE VIRTUAL TABLE logs_text USING fts5(message, content='', columnsize=0);"
     "INSERT INTO logs_text(rowid, message)"
     " SELECT seq, CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT) || json_words(data) FROM logs;",
+    /* 4: the numbers of lines are used once, and the clock at the last retention */
+    "CREATE TABLE log_state("
+    " one INTEGER PRIMARY KEY CHECK(one = 1),"
+    " highest_seq INTEGER NOT NULL,"
+    " retention_at INTEGER);"
+    "INSERT INTO log_state SELECT 1, coalesce(max(seq), 0), "
+    " min(max(created_at), CAST(strftime('%s') AS INTEGER) * 1000000) FROM logs;",
 };

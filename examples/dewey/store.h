@@ -17,6 +17,7 @@ typedef struct log_entry {
   text_t message;
   text_t trace_id; /* may be missing */
   text_t data;     /* JSON; may be missing */
+  bool seek;       /* where it is to be stored: a line of this id that is stored has the time to be used */
 } log_entry_t;
 
 typedef struct log_filter {
@@ -31,6 +32,9 @@ typedef struct log_filter {
   char after_id[MCP_UUID_SIZE];
   int limit; /* at most 1001 */
 } log_filter_t;
+
+/* A place in the order in which lines arrive, as a text of the store's own. */
+enum { LOG_MARK_SIZE = 16 * 1024 };
 
 typedef struct log_clear {
   int64_t before_us; /* not included */
@@ -119,9 +123,18 @@ struct store {
   /* Gives the rows that fulfil the filter to cb, newest first by (created_at, id). */
   int (*query)(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
                store_error_t *error);
+  /* Gives the rows that have arrived since mark and fulfil the filter to cb, the first to arrive first, each
+   * once, in whatever order what stored them has ended; next is the mark behind the last one that cb has
+   * taken: where cb says false, the row is not taken. An empty mark: from now on. STORE_NONE: mark is none.
+   */
+  int (*arrived)(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop, store_row_cb cb,
+                 void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
   /* Deletes in steps of their own transactions, between which others get their turn; *deleted counts what is
    * gone, also when it ends early. */
   int (*clear)(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+               store_error_t *error);
+  /* Counts what clear would delete. */
+  int (*count)(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
                store_error_t *error);
   /* Components come in their order. */
   int (*stats)(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
@@ -156,6 +169,12 @@ struct store {
   /* Writes a little and reads a little: STORE_OK where both work. A store that needs preparing is prepared
    * by this, which may take a while; until then the other functions fail. */
   int (*check)(store_t *store, store_stop_t stop, store_error_t *error);
+  /* The clock at the last begin_retention, by whatever program; INT64_MIN: none. */
+  int (*last_retention)(store_t *store, int64_t *at_us, store_error_t *error);
+  /* Keeps the time at which what is too old is removed. */
+  int (*begin_retention)(store_t *store, int64_t at_us, store_error_t *error);
+  /* Prepares the store for the days around now_us, which may take a while. */
+  int (*tend)(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
   /* Whether what is stored came from an older installation; known after a check. */
   bool (*is_taken_over)(store_t *store);
   /* No other function may be running. */

@@ -46,7 +46,9 @@ store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
   }
   self->store = (store_t){.batch = pq_logs_batch,
                           .query = pq_logs_query,
+                          .arrived = pq_logs_arrived,
                           .clear = pq_logs_clear,
+                          .count = pq_logs_count,
                           .stats = pq_logs_stats,
                           .add = pq_conversation_add,
                           .get = pq_conversation_get,
@@ -58,6 +60,9 @@ store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
                           .list_contexts = pq_context_list,
                           .remove_context = pq_context_remove,
                           .check = on_check,
+                          .last_retention = pq_last_retention,
+                          .begin_retention = pq_begin_retention,
+                          .tend = pq_tend,
                           .is_taken_over = on_is_taken_over,
                           .close = on_close};
   pq_pools_open(&self->pools, place, &pq_plan);

@@ -9,8 +9,7 @@
 typedef struct pq_store {
   store_t store; /* first: it is what others see */
   pq_pools_t pools;
-  atomic_bool taken_over;   /* since a check found it so */
-  atomic_llong days_due_ms; /* monotonic: when partitions are to be made next */
+  atomic_bool taken_over; /* since a check found it so */
 } pq_store_t;
 
 /* The functions of the store, but for those in store_pq.c. */
@@ -18,10 +17,17 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
                   store_error_t *error);
 int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
                   store_error_t *error);
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop,
+                    store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
 int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+                  store_error_t *error);
+int pq_logs_count(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
                   store_error_t *error);
 int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                   store_error_t *error);
+int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error);
+int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error);
+int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
 int pq_conversation_add(store_t *store, const conversation_t *conversation, bool begin,
                         store_source_cb source, void *arg, int64_t *last_turn, store_error_t *error);
 int pq_conversation_get(store_t *store, const char *id, store_stop_t stop, store_conversation_cb cb,
@@ -37,5 +43,16 @@ int pq_context_get(store_t *store, text_t name, store_context_cb cb, void *arg, 
 int pq_context_list(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
                     store_error_t *error);
 int pq_context_remove(store_t *store, text_t name, store_error_t *error);
+
+/* A row of log lines, of which these are the columns; false: it is none. */
+enum { PQ_LOG_COLUMNS = 7 };
+bool pq_log_row(const PGresult *result, log_entry_t *row);
+
+/* The words to search for, in *copy, to be freed; missing: there are none, or (*copy NULL) no memory. */
+text_t pq_search(text_t wanted, char **copy);
+
+/* $1 to $9 of the statements that find log lines; after_id NULL: from the first on. */
+void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_us, const char *after_id,
+                   text_t search);
 
 #endif

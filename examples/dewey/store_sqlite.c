@@ -33,17 +33,32 @@ static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int6
 
 /* ---- Storing ---- */
 
+/* The time to store it with. SQLITE_OK, or why not. */
+static int choose_time(conn_t *conn, const log_entry_t *entry, int64_t *us) {
+  sqlite3_stmt *statement = entry->seek ? conn_fixed(conn, SQL_TIME_OF) : NULL;
+  *us = entry->created_at;
+  if (statement == NULL)
+    return entry->seek ? SQLITE_ERROR : SQLITE_OK;
+  bind_id(statement, 1, entry->id);
+  int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW && sqlite3_column_type(statement, 0) == SQLITE_INTEGER)
+    *us = sqlite3_column_int64(statement, 0);
+  conn_done(statement);
+  return code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
 /* SQLITE_DONE, or why not. */
-static int insert(sqlite3_stmt *statement, const log_entry_t *entry) {
+static int insert(sqlite3_stmt *statement, const log_entry_t *entry, int64_t created_at, int64_t seq) {
   unsigned char id[ID_BYTES];
   id_to_bytes(entry->id, id);
   sqlite3_bind_blob(statement, 1, id, sizeof id, SQLITE_STATIC);
-  sqlite3_bind_int64(statement, 2, entry->created_at);
+  sqlite3_bind_int64(statement, 2, created_at);
   sqlite3_bind_int(statement, 3, entry->level);
   bind_text(statement, 4, entry->component);
   bind_text(statement, 5, entry->message);
   bind_text(statement, 6, entry->trace_id);
   bind_text(statement, 7, entry->data);
+  sqlite3_bind_int64(statement, 8, seq);
   int code = sqlite3_step(statement);
   conn_done(statement);
   return code;
@@ -69,7 +84,9 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
     return conn_failed(conn, "beginning to store", error);
   int code = read_numbers(conn, SQL_LAST, &last, NULL, error);
   for (size_t i = 0; i < count && code == STORE_OK; i++) {
-    if (insert(statement, &entries[i]) != SQLITE_DONE)
+    int64_t created_at;
+    if (choose_time(conn, &entries[i], &created_at) != SQLITE_OK ||
+        insert(statement, &entries[i], created_at, last + 1 + (int64_t)done) != SQLITE_DONE)
       code = conn_failed(conn, "storing", error);
     done += sqlite3_changes(conn->db) > 0;
   }
@@ -106,6 +123,32 @@ static int on_query(store_t *store, const log_filter_t *filter, store_stop_t sto
   return code;
 }
 
+/* The number of a line, as on_arrived writes it; false: it is none. */
+static bool seq_parse(text_t text, int64_t *seq) {
+  *seq = 0;
+  for (size_t i = 0; i < text.len; i++) {
+    if (text.ptr[i] < '0' || text.ptr[i] > '9' || *seq > (INT64_MAX - 9) / 10)
+      return false;
+    *seq = *seq * 10 + (text.ptr[i] - '0');
+  }
+  return true;
+}
+
+static int on_arrived(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop,
+                      store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  int64_t place = INT64_MAX;
+  if (mark.len > 0 && !seq_parse(mark, &place))
+    return STORE_NONE;
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = sqlite_arrived(conn, filter, &place, cb, arg, error);
+  sqlite3_snprintf(LOG_MARK_SIZE, next, "%lld", (long long)place);
+  sqlite_give(&self->pools.readers, conn);
+  return code;
+}
+
 /* ---- Clearing ---- */
 
 /* Runs a statement on the rows of a step. */
@@ -128,7 +171,9 @@ static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *del
   bool component = what->component.ptr != NULL;
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to delete", error);
-  int code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
+  int code = conn_change(conn, conn_fixed(conn, SQL_KEEP_HIGHEST), "keeping the highest number", error);
+  if (code == STORE_OK)
+    code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
   if (code == STORE_OK)
     code = run_on_step(conn, component ? SQL_CLEAR_COMPONENT : SQL_CLEAR, what, level, error);
   int count = sqlite3_changes(conn->db);
@@ -166,14 +211,49 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
   return code;
 }
 
+static int first_level(const log_clear_t *what) {
+  return what->level >= 0 ? what->level : MCP_LOG_TRACE;
+}
+
+static int last_level(const log_clear_t *what) {
+  return what->level >= 0 ? what->level : MCP_LOG_ERROR;
+}
+
 static int on_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
                     store_error_t *error) {
-  int first = what->level >= 0 ? what->level : MCP_LOG_TRACE;
-  int last = what->level >= 0 ? what->level : MCP_LOG_ERROR;
   int code = STORE_OK;
   *deleted = 0;
-  for (int level = first; level <= last && code == STORE_OK; level++)
+  for (int level = first_level(what); level <= last_level(what) && code == STORE_OK; level++)
     code = clear_level((sqlite_store_t *)store, what, level, stop, deleted, error);
+  return code;
+}
+
+static enum row add_to_count(sqlite3_stmt *statement, void *arg) {
+  *(uint64_t *)arg += (uint64_t)sqlite3_column_int64(statement, 0);
+  return ROW_LAST;
+}
+
+static int count_level(conn_t *conn, const log_clear_t *what, int level, uint64_t *count,
+                       store_error_t *error) {
+  sqlite3_stmt *statement =
+      conn_fixed(conn, what->component.ptr != NULL ? SQL_TO_CLEAR_COMPONENT : SQL_TO_CLEAR);
+  sqlite3_bind_int(statement, 1, level);
+  sqlite3_bind_int64(statement, 2, what->before_us);
+  bind_text(statement, 4, what->component);
+  return conn_each(conn, statement, add_to_count, count, "counting", error);
+}
+
+static int on_count(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
+                    store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = STORE_OK;
+  *count = 0;
+  for (int level = first_level(what); level <= last_level(what) && code == STORE_OK; level++)
+    code = count_level(conn, what, level, count, error);
+  sqlite_give(&self->pools.readers, conn);
   return code;
 }
 
@@ -222,6 +302,43 @@ static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store
   return code;
 }
 
+/* ---- Retention ---- */
+
+static enum row take_time(sqlite3_stmt *statement, void *arg) {
+  if (sqlite3_column_type(statement, 0) == SQLITE_INTEGER)
+    *(int64_t *)arg = sqlite3_column_int64(statement, 0);
+  return ROW_LAST;
+}
+
+static int on_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = sqlite_reader(&self->pools, (store_stop_t){NULL, NULL}, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  *at_us = INT64_MIN;
+  int code = conn_each(conn, conn_fixed(conn, SQL_RETENTION_AT), take_time, at_us,
+                       "reading the last retention", error);
+  sqlite_give(&self->pools.readers, conn);
+  return code;
+}
+
+static int on_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
+  sqlite_store_t *self = (sqlite_store_t *)store;
+  conn_t *conn = sqlite_writer(&self->pools, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  sqlite3_stmt *statement = conn_fixed(conn, SQL_RETENTION_BEGIN);
+  sqlite3_bind_int64(statement, 1, at_us);
+  int code = conn_change(conn, statement, "beginning the retention", error);
+  sqlite_give(&self->pools.writers, conn);
+  return code;
+}
+
+static int on_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error) {
+  (void)store, (void)now_us, (void)stop, (void)error;
+  return STORE_OK;
+}
+
 /* ---- Checking ---- */
 
 static int on_check(store_t *store, store_stop_t stop, store_error_t *error) {
@@ -257,7 +374,9 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
   }
   self->store = (store_t){.batch = on_batch,
                           .query = on_query,
+                          .arrived = on_arrived,
                           .clear = on_clear,
+                          .count = on_count,
                           .stats = on_stats,
                           .add = conversation_add,
                           .get = conversation_get,
@@ -269,6 +388,9 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                           .list_contexts = context_list,
                           .remove_context = context_remove,
                           .check = on_check,
+                          .last_retention = on_last_retention,
+                          .begin_retention = on_begin_retention,
+                          .tend = on_tend,
                           .is_taken_over = on_is_taken_over,
                           .close = on_close};
   if (sqlite_pools_open(&self->pools, path, &sqlite_plan, error))

@@ -9,9 +9,14 @@
 #include "context_tools.h"
 #include "conversation_tools.h"
 #include "logs.h"
+#include "monotonic.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* How cursors begin that follow the order of arrival. */
+#define ARRIVAL "arrival"
 
 enum {
   BATCH_MAX_ENTRIES = 1000, /* the schema says so too */
@@ -21,6 +26,8 @@ enum {
   PAGE_BYTES = 900 * 1024, /* many clients close the connection at 1 MiB */
   SEARCH_MAX_BYTES = 1024,
   DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
+  CLEAR_MS = 3 * 1000,              /* of deleting; its last step comes on top */
+  COUNT_MS = 5 * 1000,              /* of counting what would be deleted */
   REFUSED_ID_MAX_BYTES = 128,
   IGNORED_MAX = 64 /* names of members that no line keeps */
 };
@@ -52,10 +59,12 @@ static const char clear_logs_schema[] =
     "\"component\":{\"type\":\"string\",\"description\":\"Clear logs of this component only\"},"
     "\"level\":{\"type\":\"string\",\"description\":\"Clear logs of this level only\"}}}";
 
+static const char clear_logs_unlisted[] = "{\"dry_run\":{\"type\":\"boolean\"}}";
+
 static const char get_log_stats_schema[] = "{\"type\":\"object\",\"properties\":{}}";
 
-int64_t dewey_retention_us(const dewey_t *dewey) {
-  return mcp_time_now_us() - dewey->retention_days * 24 * 3600 * 1000000;
+int64_t dewey_retention_us(const dewey_t *dewey, int64_t now_us) {
+  return now_us - dewey->retention_days * 24 * 3600 * 1000000;
 }
 
 /* *out stays as it is where the argument is not given. False: the call has been ended with the reason. */
@@ -119,10 +128,16 @@ static void add_ignored(yyjson_mut_doc *doc, yyjson_val *entry, yyjson_mut_val *
   }
 }
 
+/* The time of receipt. A clock that is doubted since it is far behind makes nothing older than it is, nor
+ * what others say of their times a lie. */
+static int64_t receipt_us(dewey_t *dewey) {
+  int64_t now_us = mcp_time_now_us(), last_us = atomic_load(&dewey->last_retention_us);
+  return last_us > now_us && clock_guard_doubts(last_us, now_us) ? last_us : now_us;
+}
+
 /* Judges all entries. False: no memory. */
-static bool read_batch(log_batch_t *batch, yyjson_val *logs, yyjson_mut_doc *doc, yyjson_mut_val *refused,
-                       yyjson_mut_val **ignored) {
-  int64_t now_us = mcp_time_now_us();
+static bool read_batch(log_batch_t *batch, yyjson_val *logs, int64_t now_us, yyjson_mut_doc *doc,
+                       yyjson_mut_val *refused, yyjson_mut_val **ignored) {
   size_t index, count;
   yyjson_val *entry;
   yyjson_arr_foreach(logs, index, count, entry) {
@@ -185,7 +200,7 @@ static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
     end_no_memory(call);
     return;
   }
-  if (!read_batch(&batch, logs, mcp_call_doc(call), refused, &ignored))
+  if (!read_batch(&batch, logs, receipt_us(dewey), mcp_call_doc(call), refused, &ignored))
     end_no_memory(call);
   else if (batch.bytes > BATCH_MAX_BYTES)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "logs are larger than 8 MiB together");
@@ -243,11 +258,29 @@ static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, text_t *ou
   return *json != NULL && out->len <= DATA_FILTER_MAX_BYTES;
 }
 
+/* "arrival" asks for the lines that arrive from now on, "arrival:" and the store's mark for those since.
+ * False: neither. */
+static bool is_arrival(text_t cursor, text_t *mark) {
+  const size_t len = sizeof ARRIVAL - 1;
+  if (cursor.len < len || memcmp(cursor.ptr, ARRIVAL, len) != 0)
+    return false;
+  *mark = (text_t){cursor.ptr + len, cursor.len - len};
+  if (mark->len == 0)
+    return true;
+  *mark = (text_t){mark->ptr + 1, mark->len - 1};
+  return mark->ptr[-1] == ':' && mark->len > 0;
+}
+
+static void refuse_cursor(mcp_call_t *call) {
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "cursor is not one that was answered here");
+}
+
 static bool cursor_arg(mcp_call_t *call, text_t cursor, log_filter_t *filter) {
-  filter->after = cursor.len > 0;
+  text_t mark;
+  filter->after = cursor.len > 0 && !is_arrival(cursor, &mark);
   if (!filter->after || log_cursor_parse(cursor, &filter->after_us, filter->after_id))
     return true;
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "cursor is not one that was answered here");
+  refuse_cursor(call);
   return false;
 }
 
@@ -284,9 +317,40 @@ static void reply_page(page_t *page, bool with_cursor) {
   }
 }
 
+static void reply_arrived(page_t *page, const char *mark) {
+  char cursor[sizeof ARRIVAL + LOG_MARK_SIZE];
+  snprintf(cursor, sizeof cursor, ARRIVAL ":%s", mark);
+  yyjson_mut_val *answer = yyjson_mut_obj(page->doc);
+  yyjson_mut_obj_add_val(page->doc, answer, "logs", page->rows);
+  yyjson_mut_obj_add_strcpy(page->doc, answer, "next_cursor", cursor);
+  mcp_call_reply(page->call, answer);
+}
+
+/* The code of the store; STORE_OK: the call was answered. */
+static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, text_t cursor,
+                 store_error_t *error) {
+  char next[LOG_MARK_SIZE];
+  text_t mark;
+  store_t *store = dewey->store;
+  bool arrival = is_arrival(cursor, &mark);
+  if (arrival && mark.len >= LOG_MARK_SIZE)
+    return STORE_NONE;
+  int code = arrival ? store->arrived(store, filter, mark, until_left(page->call), on_row, page, next, error)
+                     : store->query(store, filter, until_left(page->call), on_row, page, error);
+  if (code != STORE_OK)
+    return code;
+  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+  mcp_metric_add(dewey->figures.rows, "logs", (double)page->count);
+  if (arrival)
+    reply_arrived(page, next);
+  else
+    reply_page(page, cursor.ptr != NULL);
+  return STORE_OK;
+}
+
 static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  bool with_cursor = text_arg(args, "cursor").ptr != NULL;
+  text_t cursor = text_arg(args, "cursor");
   char *json = NULL;
   log_filter_t filter;
   if (read_filter(call, args, &filter, &json)) {
@@ -294,43 +358,103 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
                    .doc = mcp_call_doc(call),
                    .now_us = mcp_time_now_us(),
                    .limit = (size_t)filter.limit,
-                   .max_bytes = with_cursor ? PAGE_BYTES : ANSWER_MAX_BYTES};
+                   .max_bytes = cursor.ptr != NULL ? PAGE_BYTES : ANSWER_MAX_BYTES};
     page.rows = yyjson_mut_arr(page.doc);
     filter.limit++; /* one more tells whether there is a next page */
     store_error_t error;
-    int code = dewey->store->query(dewey->store, &filter, until_left(call), on_row, &page, &error);
-    if (code == STORE_OK) {
-      health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
-      mcp_metric_add(dewey->figures.rows, "logs", (double)page.count);
-      reply_page(&page, with_cursor);
-    } else {
+    int code = query(dewey, &filter, &page, cursor, &error);
+    if (code == STORE_NONE)
+      refuse_cursor(call);
+    else if (code != STORE_OK)
       end_failed(call, &dewey->health, HEALTH_READING, code, "querying", &error);
-    }
   }
   free(json);
 }
 
 /* ---- dewey_clear_logs ---- */
 
-static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
-  dewey_t *dewey = arg;
-  log_clear_t what = {
-      .before_us = dewey_retention_us(dewey), .component = text_arg(args, "component"), .level = -1};
-  if (!time_arg(call, args, "before_time", &what.before_us) || !level_arg(call, args, &what.level))
-    return;
-  store_error_t error;
-  uint64_t deleted;
-  int code = dewey->store->clear(dewey->store, &what, until_left(call), &deleted, &error);
-  mcp_metric_add(dewey->figures.deleted, "clear", (double)deleted);
-  if (code != STORE_OK) {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "clearing", &error);
-    return;
-  }
+/* How long a call may take. */
+typedef struct term {
+  mcp_call_t *call;
+  int64_t end_ms;
+} term_t;
+
+static bool is_over(void *arg) {
+  const term_t *term = arg;
+  return mcp_call_cancelled(term->call) || monotonic_ms() >= term->end_ms;
+}
+
+static void reply_cleared(mcp_call_t *call, uint64_t count, const char *flag) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, answer, "status", "ok");
-  yyjson_mut_obj_add_uint(doc, answer, "deleted_count", deleted);
+  yyjson_mut_obj_add_uint(doc, answer, "deleted_count", count);
+  if (flag != NULL)
+    yyjson_mut_obj_add_bool(doc, answer, flag, true);
   mcp_call_reply(call, answer);
+}
+
+/* Without before_time the clock says what is old. False: the call has been ended, since it may be wrong. */
+static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64_t *before_us) {
+  int64_t last_us, now_us = mcp_time_now_us();
+  store_error_t error;
+  *before_us = dewey_retention_us(dewey, now_us);
+  if (text_arg(args, "before_time").ptr != NULL)
+    return time_arg(call, args, "before_time", before_us);
+  int code = dewey->store->last_retention(dewey->store, &last_us, &error);
+  if (code != STORE_OK) {
+    end_failed(call, &dewey->health, HEALTH_READING, code, "clearing", &error);
+    return false;
+  }
+  if (!clock_guard_doubts(last_us, now_us))
+    return true;
+  mcp_call_tool_error(call, "nothing was deleted, since Dewey's clock may be wrong: name before_time");
+  return false;
+}
+
+/* Deletes for as long as a caller may wait; the same call again goes on. One at a time: those that store need
+ * threads, too. */
+static void clear_some(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what) {
+  term_t term = {call, monotonic_ms() + CLEAR_MS};
+  store_error_t error;
+  uint64_t deleted;
+  if (atomic_exchange(&dewey->clearing, true)) {
+    reply_cleared(call, 0, "more");
+    return;
+  }
+  int code = dewey->store->clear(dewey->store, what, (store_stop_t){is_over, &term}, &deleted, &error);
+  atomic_store(&dewey->clearing, false);
+  mcp_metric_add(dewey->figures.deleted, "clear", (double)deleted);
+  if (code == STORE_OK || code == STORE_STOPPED)
+    reply_cleared(call, deleted, code == STORE_STOPPED ? "more" : NULL);
+  else
+    end_failed(call, &dewey->health, HEALTH_WRITING, code, "clearing", &error);
+}
+
+static void count_all(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what) {
+  term_t term = {call, monotonic_ms() + COUNT_MS};
+  store_error_t error;
+  uint64_t count;
+  int code = dewey->store->count(dewey->store, what, (store_stop_t){is_over, &term}, &count, &error);
+  if (code == STORE_OK)
+    reply_cleared(call, count, "dry_run");
+  else if (code == STORE_STOPPED)
+    mcp_call_tool_error(call,
+                        "counting took longer than %d s, name an earlier before_time, a component or a level",
+                        COUNT_MS / 1000);
+  else
+    end_failed(call, &dewey->health, HEALTH_READING, code, "counting", &error);
+}
+
+static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
+  dewey_t *dewey = arg;
+  log_clear_t what = {.component = text_arg(args, "component"), .level = -1};
+  if (!level_arg(call, args, &what.level) || !before_arg(call, dewey, args, &what.before_us))
+    return;
+  if (yyjson_is_true(yyjson_obj_get(args, "dry_run")))
+    count_all(call, dewey, &what);
+  else
+    clear_some(call, dewey, &what);
 }
 
 /* ---- dewey_get_log_stats ---- */
@@ -393,7 +517,8 @@ void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
                                   {"dewey_query_logs", "Query logs with various filters", query_logs_schema,
                                    on_query_logs, dewey, BY_ARGUMENTS},
                                   {"dewey_clear_logs", "Clear logs older than a time, by component and level",
-                                   clear_logs_schema, on_clear_logs, dewey, BY_ARGUMENTS},
+                                   clear_logs_schema, on_clear_logs, dewey, BY_ARGUMENTS,
+                                   .unlisted_properties = clear_logs_unlisted},
                                   {"dewey_get_log_stats", "Get statistics about the logs table",
                                    get_log_stats_schema, on_get_log_stats, dewey, BY_ARGUMENTS}};
   const mcp_tool_t end = MCP_TOOL_END;

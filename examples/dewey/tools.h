@@ -2,9 +2,12 @@
 #ifndef DEWEY_TOOLS_H
 #define DEWEY_TOOLS_H
 
+#include "clock_guard.h"
 #include "figures.h"
 #include "health.h"
 #include "store.h"
+
+#include <stdatomic.h>
 
 enum { DEWEY_TOOLS = 15 };
 
@@ -12,15 +15,18 @@ enum { DEWEY_TOOLS = 15 };
 typedef struct dewey {
   store_t *store;
   int64_t retention_days;
-  bool retention_given;     /* by the operator */
-  bool retention_announced; /* what becomes of lines that were taken over; the keeper's own */
-  const char *import_paths; /* as mcp_open_beneath() wants them; empty: none */
+  bool retention_given;           /* by the operator */
+  bool retention_announced;       /* what becomes of lines that were taken over; the keeper's own, */
+  atomic_llong last_retention_us; /* as far as is known */
+  clock_guard_t clock_guard;      /* and this, too */
+  const char *import_paths;       /* as mcp_open_beneath() wants them; empty: none */
+  atomic_bool clearing;           /* a call of dewey_clear_logs is at work */
   health_t health;
   figures_t figures;
 } dewey_t;
 
-/* The point in time before which log lines are too old. */
-int64_t dewey_retention_us(const dewey_t *dewey);
+/* The point in time before which log lines are too old now. */
+int64_t dewey_retention_us(const dewey_t *dewey, int64_t now_us);
 
 /* The tools' table, with dewey as their arg, up to MCP_TOOL_END. */
 void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]);

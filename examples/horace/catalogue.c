@@ -137,6 +137,28 @@ int catalogue_expired(db_t *db, int64_t before_us, id_list_t *list, store_error_
   return read_rows(db, SQL_EXPIRED, &params, on_expired, list, error);
 }
 
+static bool on_time(const db_row_t *row, void *arg) {
+  if (!db_is_null(row, 0))
+    *(int64_t *)arg = db_time(row, 0);
+  return false;
+}
+
+int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error) {
+  *at_us = INT64_MIN;
+  return read_rows(db, SQL_RETENTION_AT, NULL, on_time, at_us, error);
+}
+
+int catalogue_begin_retention(db_t *db, int64_t at_us, store_error_t *error) {
+  db_params_t params = {.count = 0};
+  int code;
+  db_add_time(&params, at_us);
+  db_conn_t *conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  if (conn == NULL)
+    return code;
+  code = db_each(conn, SQL_RETENTION_BEGIN, &params, NULL, NULL, NULL, "beginning the retention", error);
+  return db_end(conn, code, error);
+}
+
 static bool on_id(const db_row_t *row, void *arg) {
   db_id(row, 0, arg);
   return false;

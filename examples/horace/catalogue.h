@@ -42,6 +42,8 @@ enum catalogue_statement {
   SQL_FILE_BY_BYTES,
   SQL_KNOWS_SIZE,
   SQL_EXPIRED,
+  SQL_RETENTION_AT,
+  SQL_RETENTION_BEGIN,
   SQL_FILE_INSERT,
   SQL_FILE_TOUCH,
   SQL_FILE_SET_VERSION,
@@ -85,6 +87,10 @@ int catalogue_knows_size(db_t *db, int64_t size, bool *known, store_error_t *err
 /* A version's bytes, and the oldest version that is kept. STORE_NONE. */
 int catalogue_version(db_t *db, const char *id, int64_t version, bytes_t *bytes, int64_t *oldest,
                       store_error_t *error);
+
+/* The clock when deleted files were last removed, INT64_MIN: never; and that they are now. */
+int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error);
+int catalogue_begin_retention(db_t *db, int64_t at_us, store_error_t *error);
 
 /* Ids of files that were deleted before then, a hundred at most. */
 typedef struct id_list {

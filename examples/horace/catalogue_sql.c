@@ -2,7 +2,8 @@
  *
  * horace_paths holds every path in files/ whose bytes are known: each is one file's. A file of the archive
  * has none of its own, so that another one may take its path. Tags stand with their file, as they were given,
- * and in horace_tags to be found. */
+ * and in horace_tags to be found. horace_retention has one row: the clock when deleted files were last
+ * removed. */
 #include "catalogue.h"
 
 static const char *const migrations[] = {
@@ -55,6 +56,8 @@ static const char *const migrations[] = {
     " created_at timestamptz NOT NULL,"
     " PRIMARY KEY(file, version));"
     "CREATE INDEX horace_versions_size ON horace_versions(size);",
+    "CREATE TABLE horace_retention(began_at timestamptz);"
+    "INSERT INTO horace_retention(began_at) SELECT max(updated_at) FROM horace_files;",
 };
 
 #define RECORD                                                                                               \
@@ -72,6 +75,8 @@ static const char *const statements[SQL_STATEMENTS] = {
                                  " ORDER BY f.created_at, f.id LIMIT 1",
     [SQL_KNOWS_SIZE] = "SELECT 1 FROM horace_versions WHERE size = $1 LIMIT 1",
     [SQL_EXPIRED] = "SELECT id FROM horace_files WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 100",
+    [SQL_RETENTION_AT] = "SELECT began_at FROM horace_retention",
+    [SQL_RETENTION_BEGIN] = "UPDATE horace_retention SET began_at = $1",
     [SQL_FILE_INSERT] =
         "INSERT INTO horace_files(id, path, extension, status, is_archived, version, checksum,"
         " size, mime_type, tags, created_at, updated_at)"

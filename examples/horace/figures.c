@@ -13,6 +13,9 @@ void figures_make(figures_t *figures, mcp_server_t *server) {
                                      VALUES("made", "restored", "pruned")),
       .files = mcp_server_counter(server, "horace_files_total", "Files that changed their status.", "to",
                                   VALUES("active", "archived", "deleted", "removed")),
+      .retention_held = mcp_server_metric(
+          server, MCP_GAUGE, "horace_retention_held",
+          "1 while no deleted files are removed, since the clock may be wrong, else 0.", NULL),
       .rows = mcp_server_counter(server, "horace_rows_total", "Rows given to callers.", "of",
                                  VALUES("files", "collections"))};
 }

@@ -41,7 +41,7 @@ bool file_update(horace_t *horace, const char *id, wishes_t *wishes, bool check,
 bool file_restore(horace_t *horace, const char *id, int64_t version, store_stop_t stop, record_t *record,
                   trouble_t *trouble);
 
-/* Removes what was deleted long enough ago. */
-void files_purge(horace_t *horace, store_stop_t stop);
+/* Removes what was deleted long enough ago; false: it has to wait, since the clock may be wrong. */
+bool files_purge(horace_t *horace, store_stop_t stop);
 
 #endif

@@ -3,6 +3,7 @@
 #define HORACE_HORACE_H
 
 #include "catalogue.h"
+#include "clock_guard.h"
 #include "figures.h"
 #include "health.h"
 #include "storage.h"
@@ -13,7 +14,8 @@ typedef struct horace {
   db_t *db;
   kinds_t kinds;
   turns_t turns;
-  int versions; /* how many of a file are kept */
+  int versions;              /* how many of a file are kept */
+  clock_guard_t clock_guard; /* the keeper's own */
   health_t health;
   figures_t figures;
 } horace_t;

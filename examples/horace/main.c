@@ -10,15 +10,18 @@
 #include "tools.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char help[] =
-    "usage: horace [--help] [--version]\n"
+    "usage: horace [--help] [--version] [--resume-retention]\n"
     "       horace scan [--dry-run] [URL]\n"
     "\n"
     "Keeps a catalogue of files and of their versions, as a MCP server over WebSocket.\n"
     "scan: registers the files of the storage that are not in the catalogue yet, with the Horace at URL\n"
     "(ws://localhost:HORACE_MCP_PORT).\n"
+    "--resume-retention says that the clock is right, where deleted files are not removed since it may be "
+    "wrong.\n"
     "\n"
     "Environment:\n"
     "  HORACE_MCP_PORT        port to listen on; 0 picks a free one (8070)\n"
@@ -86,9 +89,9 @@ static bool on_look(void *arg, store_stop_t stop) {
   return storage && database;
 }
 
-static void on_work(void *arg, store_stop_t stop) {
+static bool on_work(void *arg, store_stop_t stop) {
   keeping_t *keeping = arg;
-  files_purge(keeping->horace, stop);
+  return files_purge(keeping->horace, stop);
 }
 
 /* ---- Serving ---- */
@@ -151,13 +154,33 @@ static int run(const settings_t *settings) {
   return code == 0 ? 0 : 1;
 }
 
+/* Has a Horace that doubts the clock remove deleted files again: a second later, by this clock. */
+static int resume_retention(const settings_t *settings) {
+  store_error_t error;
+  db_t *db = open_database(&settings->database);
+  if (db == NULL)
+    return 1;
+  int code = db_check(db, (store_stop_t){NULL, NULL}, &error);
+  if (code == STORE_OK)
+    code = catalogue_begin_retention(db, mcp_time_now_us(), &error);
+  if (code == STORE_OK)
+    printf("files deleted 30 days ago are removed by this machine's clock\n");
+  else
+    mcp_log(MCP_LOG_ERROR, "horace", "the retention cannot be resumed: %s", error.text);
+  db_close(db);
+  return code == STORE_OK ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
   static settings_t settings;
   if (argc > 1 && strcmp(argv[1], "scan") == 0)
     return scan_main(argc - 1, argv + 1);
-  int status = mcp_service_options(argc, argv, "horace", HORACE_VERSION, help);
+  bool resumes = argc == 2 && strcmp(argv[1], "--resume-retention") == 0;
+  int status = resumes ? -1 : mcp_service_options(argc, argv, "horace", HORACE_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
-  return read_settings(&settings) ? run(&settings) : 1;
+  if (!read_settings(&settings))
+    return 1;
+  return resumes ? resume_retention(&settings) : run(&settings);
 }

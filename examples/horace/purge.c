@@ -18,11 +18,10 @@ static bool purge_one(horace_t *horace, const char *id, int64_t before_us, store
 }
 
 /* A hundred at a time, for as long as that makes them fewer. */
-void files_purge(horace_t *horace, store_stop_t stop) {
+static void purge_all(horace_t *horace, int64_t before_us, store_stop_t stop) {
   id_list_t list;
   store_error_t error;
   trouble_t trouble;
-  int64_t before_us = mcp_time_now_us() - FILES_DELETED_US;
   for (int removed = 1; removed > 0;) {
     int code = catalogue_expired(horace->db, before_us, &list, &error);
     if (code != STORE_OK) {
@@ -33,4 +32,23 @@ void files_purge(horace_t *horace, store_stop_t stop) {
     for (int i = 0; i < list.count && !(stop.cb != NULL && stop.cb(stop.arg)); i++)
       removed += purge_one(horace, list.ids[i], before_us, stop, &trouble);
   }
+}
+
+bool files_purge(horace_t *horace, store_stop_t stop) {
+  store_error_t error;
+  trouble_t trouble;
+  int64_t last_us, now_us = mcp_time_now_us();
+  bool trusts = true;
+  int code = catalogue_last_retention(horace->db, &last_us, &error);
+  if (code == STORE_OK) {
+    trusts = clock_guard_check(&horace->clock_guard, "horace", "deleted files", last_us, now_us);
+    mcp_metric_set(horace->figures.retention_held, NULL, !trusts);
+  }
+  if (code == STORE_OK && trusts)
+    code = catalogue_begin_retention(horace->db, now_us, &error);
+  if (code != STORE_OK)
+    trouble_store(horace, &trouble, code, &error, "looking for deleted files");
+  else if (trusts)
+    purge_all(horace, now_us - FILES_DELETED_US, stop);
+  return trusts;
 }

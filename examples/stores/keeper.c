@@ -39,14 +39,14 @@ static void *run(void *arg) {
   const keeper_plan_t *plan = &keeper->plan;
   const store_stop_t stop = {is_stopping, keeper};
   int64_t due_ms = 0;
-  bool well;
+  bool fine;
   do {
-    well = plan->look(plan->arg, stop);
-    if (well && monotonic_ms() >= due_ms) {
-      plan->work(plan->arg, stop);
-      due_ms = monotonic_ms() + WORK_MS;
+    fine = plan->look(plan->arg, stop);
+    if (fine && monotonic_ms() >= due_ms) {
+      fine = plan->work(plan->arg, stop);
+      due_ms = fine ? monotonic_ms() + WORK_MS : 0;
     }
-  } while (sleep_a_while(keeper, well ? LOOK_S : LOOK_FAILING_S));
+  } while (sleep_a_while(keeper, fine ? LOOK_S : LOOK_FAILING_S));
   return NULL;
 }
 

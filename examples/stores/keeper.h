@@ -5,10 +5,10 @@
 #include "stores.h"
 
 typedef struct keeper_plan {
-  /* Whether all is well: asked every ten seconds, or every second while it is not. */
+  /* Whether all is well: asked every ten seconds, or every second while it is not, or work has to wait. */
   bool (*look)(void *arg, store_stop_t stop);
-  /* Once all is well, then every hour. */
-  void (*work)(void *arg, store_stop_t stop);
+  /* Once all is well, then every hour; false: it has to wait, and is called again a second later. */
+  bool (*work)(void *arg, store_stop_t stop);
   void *arg;
 } keeper_plan_t;
 

@@ -13,7 +13,7 @@ static log_batch_t batch;
 static const char *reason;
 
 static void begin(void) {
-  cr_assert(log_batch_init(&batch, 10));
+  cr_assert(log_batch_init(&batch, 16));
 }
 
 static void end_logs(void) {
@@ -122,6 +122,49 @@ CASE(logs, times_are_read_and_else_come_from_the_id_or_the_receipt) {
   cr_expect_str_eq(last_entry()->id, "01932c07-5f21-7abc-8def-0123456789ab");
   cr_assert_eq(judge_with(",\"id\":\"01932c07-5f21-4abc-8def-0123456789ab\""), LOG_TAKEN);
   cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
+}
+
+/* V7: 2025-11-21T04:39:00Z, a minute before the receipt. */
+#define V4 "01932c07-5f21-4abc-8def-0123456789ab"
+#define V7 "019aa4b5-5aa0-7abc-8def-0123456789ab"
+#define V7_AHEAD "ffffffff-ffff-7abc-8def-0123456789ab"
+
+CASE(logs, a_time_more_than_a_day_ahead_is_replaced) {
+  const struct {
+    const char *id, *created_at;
+    int64_t after_receipt_s; /* what it becomes */
+    bool kept, seek;
+  } cases[] = {{V4, "2025-11-22T04:40:00Z", 86400, false, true},
+               {V4, "2025-11-22T04:40:00.000001Z", 0, true, true},
+               {V4, "9999-12-31T23:59:59Z", 0, true, true},
+               {V7, "9999-12-31T23:59:59Z", -60, true, true},
+               {V7_AHEAD, "9999-12-31T23:59:59Z", 0, true, true},
+               {V4, "2025-11-21T05:40:00Z", 3600, false, false},
+               {V4, "2025-11-21T05:40:00.000001Z", 3600, false, true},
+               {V7, "2025-11-21T04:40:07Z", 7, false, false},
+               {V7, "unreadable", -60, true, false},
+               {V4, "unreadable", 0, true, true}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char more[256], data[128];
+    snprintf(more, sizeof more, ",\"id\":\"%s\",\"created_at\":\"%s\"", cases[i].id, cases[i].created_at);
+    snprintf(data, sizeof data, "{\"original_created_at\":\"%s\"}", cases[i].created_at);
+    cr_assert_eq(judge_with(more), LOG_TAKEN);
+    cr_expect_eq(last_entry()->created_at / 1000000, NOW_S + cases[i].after_receipt_s, "%s", more);
+    cr_expect_eq(last_entry()->seek, cases[i].seek, "%s", more);
+    assert_text(last_entry()->data, cases[i].kept ? data : NULL);
+  }
+}
+
+CASE(logs, the_time_of_a_stored_line_is_sought_for_an_id_without_a_time_alone) {
+  cr_assert_eq(judge_with(",\"id\":\"" V4 "\""), LOG_TAKEN);
+  cr_expect(last_entry()->seek);
+  cr_assert_eq(judge_with(",\"id\":\"" V7 "\""), LOG_TAKEN);
+  cr_expect_not(last_entry()->seek);
+  cr_assert_eq(judge_with(",\"id\":\"" V7_AHEAD "\""), LOG_TAKEN);
+  cr_expect(last_entry()->seek);
+  cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
+  cr_assert_eq(judge_with(",\"created_at\":\"9999-12-31T23:59:59Z\""), LOG_TAKEN);
+  cr_expect_not(last_entry()->seek, "the id is new");
 }
 
 CASE(logs, a_time_that_cannot_be_read_is_kept_in_data) {

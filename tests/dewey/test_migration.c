@@ -62,14 +62,17 @@ static int begin_conversation(store_t *store) {
 
 CASE(migration, an_empty_file_gets_the_newest_version) {
   open_store();
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 3);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
 }
 
 CASE(migration, version_1_keeps_its_lines) {
   make_version_1("");
   open_store();
   assert_nothing_is_lost();
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 3);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
+  int64_t retention_at;
+  cr_expect_eq(test_store->last_retention(test_store, &retention_at, &test_error), STORE_OK);
+  cr_expect_eq(retention_at, 1763700007000000, "the newest line's time");
   cr_expect_eq(begin_conversation(test_store), STORE_OK, "%s", test_error.text);
   cr_expect_eq(store_many(100, 10), 10);
   reopen();
@@ -89,7 +92,7 @@ CASE(migration, a_check_leaves_the_version_alone) {
   make_version_1("");
   open_store();
   cr_expect_eq(test_store->check(test_store, never, &test_error), STORE_OK);
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 3);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
 }
 
 CASE(migration, several_may_do_it_at_once) {

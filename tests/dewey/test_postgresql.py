@@ -11,7 +11,7 @@ import subprocess
 import unittest
 
 from caller import Caller, CallError, ask, connect
-from postgresql import Postgresql, programs, psql
+from postgresql import Postgresql, programs, psql, psql_environment
 from services import SOURCE, Alone, eventually, free_port, http_get, main, until, wait_ready
 from test_program import line
 
@@ -42,6 +42,21 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     def sql(self, text, database=None):
         return psql(text, database or self.database, **self.server.environment())
+
+    @contextlib.contextmanager
+    def transaction(self, sql):
+        """A transaction that has run this and is committed at the end."""
+        words = [str(programs() / "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", self.database]
+        place = psql_environment(**self.server.environment())
+        with subprocess.Popen(words, env=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
+            session.stdin.write(f"BEGIN; {sql}; SELECT 'begun';\n")
+            session.stdin.flush()
+            while "begun" not in (said := session.stdout.readline()):
+                self.assertNotEqual(said, "", f"the end of {sql}")
+            yield
+            session.stdin.write("COMMIT;\n")
+            session.stdin.close()
+            self.assertEqual(session.wait(), 0)
 
     def dewey(self, **settings):
         return self.enterContext(Dewey(self.server, DEWEY_DB_NAME=self.database, **settings))
@@ -125,20 +140,11 @@ class Away(Case):
     async def test_a_lock_is_no_failure_of_the_store(self):
         dewey = self.dewey()
         caller = await self.caller(dewey)
-        words = [str(programs() / "psql"), "-Xq", self.database]
-        names = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "PASSWORD": "PGPASSWORD"}
-        place = {name: self.server.environment()[f"DEWEY_DB_{part}"] for part, name in names.items()}
-        with subprocess.Popen(words, env=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as locker:
-            locker.stdin.write("BEGIN; LOCK TABLE logs; SELECT 'locked';\n")
-            locker.stdin.flush()
-            while "locked" not in locker.stdout.readline():
-                pass
+        with self.transaction("LOCK TABLE logs"):
             storing = asyncio.create_task(self.store(caller, line("behind the lock")))
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            await asyncio.to_thread(until, lambda: self.sql(waits) != "0", "somebody who waits for the lock")
-            locker.stdin.write("COMMIT;\n")
-            locker.stdin.close()
-            self.assertEqual(await storing, 1)
+            await eventually(lambda: self.sql(waits) != "0", "somebody who waits for the lock")
+        self.assertEqual(await storing, 1)
         self.assertEqual(http_get(dewey.port, path="/readyz").status, 200)
 
 
@@ -153,7 +159,7 @@ class Tables(Case):
 
     async def test_lines_stand_in_the_partitions_of_their_days(self):
         caller, now = await self.caller(self.dewey()), datetime.datetime.now(datetime.timezone.utc)
-        days = [now - datetime.timedelta(days=days) for days in (0, 1, -2, 400)]
+        days = [now - datetime.timedelta(days=days) for days in (0, 1, -0.9, 400)]
         await self.store(caller, *(line(created_at=day.isoformat()) for day in days))
         places = self.sql("SELECT tableoid::regclass FROM logs ORDER BY created_at DESC").split()
         named = [f"logs_day_{day:%Y%m%d}" for day in days]
@@ -162,7 +168,9 @@ class Tables(Case):
     async def test_lines_from_ahead_move_into_their_day_when_it_is_made(self):
         caller = await self.caller(self.dewey())
         ahead = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=10)
-        await self.store(caller, line("from ahead", created_at=ahead.isoformat()), line("of today"))
+        await self.store(caller, line("of today"))
+        self.sql("INSERT INTO logs(id, component, level, message, created_at)"
+                 f" VALUES(gen_random_uuid(), 'c', 'INFO', 'from ahead', '{ahead.isoformat()}')")  # fmt: skip
         self.sql(f"SELECT dewey_make_day('{ahead:%Y-%m-%d}')")
         where = self.sql("SELECT tableoid::regclass FROM logs WHERE message = 'from ahead'")
         self.assertEqual(where, f"logs_day_{ahead:%Y%m%d}")
@@ -189,6 +197,66 @@ class Tables(Case):
         cleared = await asyncio.gather(*(caller.call("dewey_clear_logs", {}) for caller in callers))
         self.assertEqual(sum(answer["deleted_count"] for answer in cleared), len(days))
         self.assertEqual(await self.messages(callers[0]), ["of today"])
+
+    async def test_a_day_that_is_in_use_stops_nobody_who_stores(self):
+        caller = await self.caller(self.dewey())
+        old = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=20)
+        self.sql(f"SELECT dewey_make_day('{old:%Y-%m-%d}')")
+        await self.store(caller, line("old", created_at=old.isoformat()))
+        with self.transaction("SELECT count(*) FROM logs"):
+            cleared = asyncio.create_task(caller.call("dewey_clear_logs", {}))
+            self.assertEqual(await self.store(caller, line("of today")), 1)
+            self.assertEqual(await cleared, {"status": "ok", "deleted_count": 1})
+        self.assertEqual(await self.messages(caller), ["of today"])
+
+    async def test_a_line_that_is_committed_late_is_not_missed(self):
+        first, second = await self.caller(self.dewey()), await self.caller(self.dewey())
+        cursor = (await first.call("dewey_query_logs", {"cursor": "arrival"}))["next_cursor"]
+
+        async def arrived(**filters):
+            nonlocal cursor
+            page = await first.call("dewey_query_logs", {"cursor": cursor} | filters)
+            cursor = page["next_cursor"]
+            return [row["message"] for row in page["logs"]]
+
+        late = ("INSERT INTO logs(id, component, level, message, created_at) VALUES"
+                " (gen_random_uuid(), 'c', 'INFO', 'late', now()), (gen_random_uuid(), 'c', 'INFO', 'later', now())")  # fmt: skip
+        with self.transaction(late), self.transaction(late):
+            await self.store(second, line("meanwhile"))
+            self.assertEqual(await arrived(), ["meanwhile"])
+            await self.store(second, line("and"))
+            await self.store(second, line("on"))
+            self.assertEqual(await arrived(limit=1), ["and"])
+        self.assertEqual(await arrived(limit=1), ["on"])
+        await self.store(second, line("newest"))
+        came = [*await arrived(limit=3), *await arrived(), *await arrived()]
+        self.assertEqual(sorted(came[:2]), ["late", "later"])
+        self.assertEqual(sorted(came), ["late", "late", "later", "later", "newest"])
+
+    async def test_version_1_is_brought_up_to_date_while_others_store(self):
+        self.sql((SOURCE / "examples/dewey/pq_schema.sql").read_text())
+        store = ("SET lock_timeout = 5000; INSERT INTO logs(id, component, level, message, created_at)"
+                 " VALUES(gen_random_uuid(), 'c', 'INFO', 'of version 1', now())")  # fmt: skip
+        files = "SELECT relname, relfilenode FROM pg_class WHERE relname ~ '^logs_' AND relkind = 'r' ORDER BY 1"
+        self.sql(store)
+        before = self.sql(files)
+        with self.transaction("SELECT count(*) FROM logs"):
+            dewey = self.dewey()
+            tries = lambda: dewey.program.output().count("bringing the database up to date")
+            until(lambda: tries() >= 2, "two attempts")
+            self.sql(store)
+            self.assertIn("not been", dewey.reason())
+        caller = await self.caller(dewey)
+        until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the indexes")
+        self.assertEqual(self.sql(files), before)
+        self.assertEqual(self.sql("SELECT count(*), count(arrival) FROM logs"), "2|0")
+        cursor = (await caller.call("dewey_query_logs", {"cursor": "arrival"}))["next_cursor"]
+        await self.store(caller, line("new"))
+        page = await caller.call("dewey_query_logs", {"cursor": cursor})
+        self.assertEqual([row["message"] for row in page["logs"]], ["new"])
+        self.sql("DROP INDEX logs_other_arrival")
+        self.dewey()
+        until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the index")
 
     async def test_data_that_jsonb_cannot_hold_is_kept_as_text(self):
         dewey = self.dewey()

@@ -2,9 +2,11 @@
 kill -9, retention, a full disk, and the settings.
 """
 import asyncio
+import contextlib
 import datetime
 import json
 import os
+import random
 import resource
 import signal
 import sqlite3
@@ -15,7 +17,7 @@ import uuid
 
 from caller import Caller, CallError, ask, connect
 from postgresql import psql
-from services import PROGRAMS, TRIES, WAIT_S, Alone, http_get, main, wait_ready
+from services import PROGRAMS, TRIES, WAIT_S, Alone, finished, http_get, main, until, wait_ready
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
@@ -89,6 +91,12 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     async def clear(self, **arguments):
         return await self.caller.call("dewey_clear_logs", arguments)
+
+    def sql(self, sql, on_postgresql):
+        if ON_POSTGRESQL:
+            return psql(on_postgresql, self.dewey.settings["DEWEY_DB_NAME"])
+        with contextlib.closing(sqlite3.connect(self.dewey.database)) as database:
+            return database.executescript(sql)
 
     async def stats(self):
         return await self.caller.call("dewey_get_log_stats")
@@ -378,8 +386,50 @@ class Clearing(Case):
             ({"before_time": "now"}, "before_time is not a time"),
             ({"level": "LOUD"}, "level must be one of"),
             ({"component": 1}, "component"),
+            ({"dry_run": "yes"}, "dry_run"),
+            ({"dry_run": 1}, "dry_run"),
         ):
             await self.assert_refused("dewey_clear_logs", arguments, words)
+
+    async def test_a_dry_run_counts_and_deletes_nothing(self):
+        await self.fill()
+        for arguments, count in (
+            ({}, 1),
+            ({"before_time": iso(-60)}, 4),
+            ({"before_time": iso(-60), "component": "b"}, 1),
+            ({"before_time": iso(-60), "level": "INFO"}, 3),
+            ({"before_time": iso(-60), "component": "b", "level": "ERROR"}, 0),
+            ({"before_time": iso(-60), "component": "b\0"}, 0),
+        ):
+            answer = await self.clear(dry_run=True, **arguments)
+            self.assertEqual(answer, {"status": "ok", "deleted_count": count, "dry_run": True}, arguments)
+        self.assertEqual(len(await self.found()), 4)
+        self.assertEqual(await self.clear(before_time=iso(-60), dry_run=False), {"status": "ok", "deleted_count": 4})
+
+    async def test_what_takes_long_is_deleted_in_pieces(self):
+        for _ in range(5):
+            await self.store(*[line(created_at=iso(100)) for _ in range(1000)])
+        counting = ("WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {})"
+                    " SELECT count(*) FROM numbers")  # fmt: skip
+        began = time.monotonic()
+        sqlite3.connect(":memory:").execute(counting.format(100_000)).fetchone()
+        count = int(60 / (time.monotonic() - began))  # 0.6 ms for a line, where SQLite cannot sleep
+        self.sql(f"CREATE TRIGGER slow BEFORE DELETE ON logs BEGIN SELECT ({counting.format(count)}); END",
+                 "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';"
+                 "CREATE TRIGGER slow BEFORE DELETE ON logs FOR EACH STATEMENT EXECUTE FUNCTION slow()")  # fmt: skip
+        clearing = asyncio.create_task(self.clear(before_time=iso(50)))
+        await self.store(line("kept"))
+        until_begun = self.clear(before_time=iso(50))
+        self.assertEqual(await until_begun, {"status": "ok", "deleted_count": 0, "more": True}, "one at a time")
+        await self.store(line("kept, too"))
+        self.assertFalse(clearing.done(), "storing waits for it")
+        answer = await clearing
+        self.assertEqual(answer, {"status": "ok", "deleted_count": answer["deleted_count"], "more": True})
+        self.assertTrue(0 < answer["deleted_count"] < 5000, answer)
+        self.sql("DROP TRIGGER slow", "DROP TRIGGER slow ON logs")
+        rest = {"status": "ok", "deleted_count": 5000 - answer["deleted_count"]}
+        self.assertEqual(await self.clear(before_time=iso(50)), rest)
+        self.assertEqual(await self.found(), ["kept, too", "kept"])
 
     async def test_storing_goes_on_while_much_is_cleared(self):
         """What is stored is answered before the clearing that was asked for before it."""
@@ -392,6 +442,14 @@ class Clearing(Case):
                 return
         self.fail("storing waits for the clearing")
 
+    async def clear_all(self, **arguments):
+        """Piece by piece; how many were deleted."""
+        deleted, answer = 0, {"more": True}
+        while "more" in answer:
+            answer = await self.clear(**arguments)
+            deleted += answer["deleted_count"]
+        return deleted
+
     async def store_while_clearing(self):
         """What was answered, in this order."""
         ended = []
@@ -403,11 +461,198 @@ class Clearing(Case):
 
         for _ in range(20):
             await self.store(*[line(created_at=iso(100)) for _ in range(1000)])
-        clearing = begin(self.clear(before_time=iso(50)), "cleared")
+        clearing = begin(self.clear_all(before_time=iso(50)), "cleared")
         while not clearing.done():
             await begin(self.store(line("kept", created_at=iso(0))), "stored")
-        self.assertEqual((await clearing)["deleted_count"], 20_000)
+        self.assertEqual(await clearing, 20_000)
         return ended
+
+
+class Clocks(Case):
+    """Clocks that are wrong: Dewey's, whose last retention is put back instead, and those of others."""
+
+    async def restart_ahead(self, days):
+        """Starts it again, with a clock that is so many days past the last retention."""
+        self.dewey.program.stop()
+        self.sql(f"UPDATE log_state SET retention_at = {int((time.time() - days * 86400) * 1e6)}",
+                 f"UPDATE dewey_schema SET retention_at = '{iso(days * 86400)}'")  # fmt: skip
+        self.dewey.restart()
+        self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
+
+    def last_day(self, wanted):
+        """Whether PostgreSQL has the partition of the last day that it prepares."""
+        day = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
+        found = self.sql("", f"SELECT to_regclass('logs_day_{day:%Y%m%d}') IS NOT NULL")
+        return not ON_POSTGRESQL or found == ("t" if wanted else "f")
+
+    def drop_last_day(self):
+        day = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=3)
+        self.sql("", f"DROP TABLE logs_day_{day:%Y%m%d}")
+
+    async def test_nothing_is_removed_by_a_clock_that_is_ahead_until_an_operator_says_so(self):
+        await self.store(line("old", created_at=iso(9 * 86400)), line("fresh"))
+        self.drop_last_day()
+        await self.restart_ahead(3)
+        self.dewey.program.wait_for("no old log lines are removed for 24 hours")
+        self.assertEqual(figure(self.dewey.port, "dewey_retention_held"), 1)
+        await self.store(line("arrived meanwhile"), line("old, too", created_at=iso(9 * 86400)))
+        with self.assertRaisesRegex(CallError, "nothing was deleted, since Dewey's clock may be wrong: name before_time"):
+            await self.clear()
+        self.assertEqual(await self.found(), ["arrived meanwhile", "fresh", "old, too", "old"])
+        self.assertTrue(self.last_day(False), "a partition was made by a clock that may be wrong")
+        self.dewey.restart()
+        self.dewey.program.wait_for("no old log lines are removed for 24 hours")
+        run = finished([PROGRAMS["dewey"], "--resume-retention"], env=self.dewey.settings)
+        self.assertEqual((run.returncode, run.stdout), (0, "log lines older than 7 days are removed by this machine's clock\n"))
+        self.dewey.program.wait_for("removed 2 log lines older than 7 days")
+        until(lambda: self.last_day(True), "the partition")
+        self.assertEqual(figure(self.dewey.port, "dewey_retention_held"), 0)
+        async with Caller(self.dewey.url) as caller:
+            rows = await caller.call("dewey_query_logs")
+            self.assertEqual([row["message"] for row in rows], ["arrived meanwhile", "fresh"])
+            await caller.call("dewey_clear_logs")
+
+    async def test_two_days_without_a_retention_are_nothing_strange(self):
+        await self.store(line("old", created_at=iso(9 * 86400)), line("fresh"))
+        await self.restart_ahead(1.9)
+        self.dewey.program.wait_for("removed 1 log lines older than 7 days")
+        self.assertEqual(await self.found(), ["fresh"])
+
+    async def test_a_clock_that_was_set_back_makes_no_line_older(self):
+        await self.restart_ahead(-3)
+        self.dewey.program.wait_for("no old log lines are removed for 24 hours")
+        right = line("by a right clock", created_at=iso(-2.9 * 86400))
+        unknown = {name: value for name, value in line("without a time").items() if name != "created_at"}
+        await self.store(right, unknown)
+        rows = {row["message"]: row for row in await self.query()}
+        self.assertEqual((rows["by a right clock"]["created_at"], rows["by a right clock"]["data"]), (right["created_at"], None))
+        self.assertTrue(-3 * 86400 - 1 <= rows["without a time"]["age"] < -2.9 * 86400, rows)
+
+    async def test_times_far_ahead_are_replaced_by_the_same_for_each_retry(self):
+        begun = iso()
+        inside = uuid.UUID(int=int(time.time() * 1000 - 60_000) << 80 | 7 << 76 | 2 << 62 | random.getrandbits(60))
+        ahead = uuid.UUID(int=253402300799000 << 80 | 7 << 76 | 2 << 62 | random.getrandbits(60))
+        never = "9999-12-31T23:59:59Z"
+        for given, kept in (
+            (line(id=str(inside), created_at=never), True),
+            (line(id=str(ahead), created_at=never), True),
+            (line(created_at=never, data={"a": 1}), True),
+            (line(created_at=iso(-86400 - 60)), True),
+            (line(created_at="no time"), True),
+            ({name: value for name, value in line().items() if name != "created_at"}, False),
+            ({name: value for name, value in line(id=str(ahead)).items() if name != "created_at"}, False),
+        ):
+            answers = [await self.store(given), await self.store(given, given), await self.store(line("other"), given)]
+            self.assertEqual([answer["inserted_count"] for answer in answers], [1, 0, 1], given)
+            (row,) = [row for row in await self.query() if row["id"] == given["id"]]
+            self.assertEqual((row["data"] or {}).get("original_created_at"), given["created_at"] if kept else None)
+            if given["id"] == str(inside):
+                self.assertTrue(55 < row["age"] < 120, row)
+            else:
+                self.assertTrue(begun <= row["created_at"] <= iso(), row)
+            self.assertEqual((await self.clear(before_time=iso(-1)))["deleted_count"], 2, given)
+
+    async def test_a_time_up_to_a_day_ahead_stays_unless_it_was_more_before(self):
+        given = line(created_at=iso(-86400 + 60))
+        self.assertEqual([(await self.store(given))["inserted_count"] for _ in range(2)], [1, 0])
+        (row,) = await self.query()
+        self.assertEqual((row["created_at"], row["data"]), (given["created_at"], None))
+        given = line(created_at=iso(-86400 - 3600))
+        await self.store(given)
+        later = given | {"created_at": iso(-86400 + 60)}  # as it looks two hours later
+        self.assertEqual((await self.store(later))["duplicates"], 1)
+        self.assertEqual(len(await self.query()), 2)
+
+
+class Arriving(Case):
+    """Following by cursors that begin with "arrival"."""
+
+    async def asyncSetUp(self):
+        await super().asyncSetUp()
+        await self.store(line("before"))
+        page = await self.query(cursor="arrival")
+        self.assertEqual((list(page), page["logs"]), (["logs", "next_cursor"], []))
+        self.cursor = page["next_cursor"]
+
+    async def arrived(self, **filters):
+        """What has arrived since the last time, page by page."""
+        messages, logs = [], True
+        while logs:
+            page = await self.query(cursor=self.cursor, **filters)
+            self.cursor, logs = page["next_cursor"], page["logs"]
+            messages += [row["message"] for row in logs]
+        return messages
+
+    async def test_lines_come_once_and_as_they_arrive_whatever_their_times_are(self):
+        self.assertEqual(await self.arrived(), [])
+        for message, seconds in (("ahead", -80_000), ("now", 0), ("slow", 1200), ("of last year", 400 * 86400), ("now, too", 0)):
+            await self.store(line(message, created_at=iso(seconds)))
+        self.assertEqual(await self.arrived(), ["ahead", "now", "slow", "of last year", "now, too"])
+        self.assertEqual(await self.arrived(), [])
+        await self.store(*[line(str(number)) for number in range(100)])
+        await self.store(*[line(str(number)) for number in range(100, 130)])
+        came = await self.arrived(limit=7)
+        self.assertEqual(sorted(came[:100], key=int) + sorted(came[100:], key=int), [str(number) for number in range(130)])
+        again = line("again")
+        for _ in range(2):
+            await self.store(again)
+        self.assertEqual(await self.arrived(), ["again"])
+        lines = [line("x" * 250_000) for _ in range(9)]
+        await self.store(*lines)
+        self.assertEqual(await self.arrived(), [sent["message"] for sent in lines], "page by page")
+
+    async def test_each_filter(self):
+        await self.store(line("one", component="a", level="ERROR", trace_id="t", data={"k": 1}, created_at=iso(100)))
+        await self.store(line("two words", component="b", level="DEBUG", data={"k": 2}))
+        start = self.cursor
+        for filters, wanted in (
+            ({"component": "a"}, ["one"]),
+            ({"component": "a\0"}, []),
+            ({"level": "INFO"}, ["one"]),
+            ({"trace_id": "t"}, ["one"]),
+            ({"search": "words"}, ["two words"]),
+            ({"search": " "}, ["one", "two words"]),
+            ({"data": {"k": 2}}, ["two words"]),
+            ({"start_time": iso(50)}, ["two words"]),
+            ({"end_time": iso(50)}, ["one"]),
+            ({"component": "b", "level": "DEBUG", "search": "two", "data": {}, "limit": 1}, ["two words"]),
+        ):  # fmt: skip
+            self.cursor = start
+            self.assertEqual(await self.arrived(**filters), wanted, filters)
+
+    async def test_after_all_lines_are_gone_the_new_ones_come(self):
+        await self.store(line("gone"))
+        self.assertEqual(await self.arrived(), ["gone"])
+        await self.clear(before_time=iso(-60))
+        await self.store(line("new"))
+        self.assertEqual(await self.arrived(), ["new"])
+        cursor = self.cursor
+        await self.store(line("gone, too"))
+        await self.clear(before_time=iso(-60))
+        self.dewey.restart()
+        self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
+        await self.store(line("newer"))
+        self.cursor = cursor
+        self.assertEqual(await self.arrived(), ["newer"])
+
+    async def test_cursors_that_are_none_or_another_databases(self):
+        for cursor in ("arrivals", "arrival:", "arrival:x", "arrival:-1", "arrival: 1", "arrival:1:0:", "arrival:" + "9" * 40,
+                       "arrival:0:9:", "arrival:1:9:3,2", "arrival:1:9:9", "arrival:1:9", "arrival:1:9:/1:9:",
+                       "arrival:1:9:/x/5/y", "arrival:\0", "arrival:1:9:/1:9:/5/no-uuid"):  # fmt: skip
+            await self.assert_refused("dewey_query_logs", {"cursor": cursor}, "cursor is not one that was answered here")
+        self.assertEqual(http_get(self.dewey.port, path="/readyz").status, 200)
+        for count, fits in ((16 * 1024 - 1, True), (16 * 1024, False)):
+            running = "1:99:".ljust(count - 1, "5").replace("55", "5,") + "5"
+            cursor = "arrival:" + (running if ON_POSTGRESQL else "1".zfill(count))
+            if fits:
+                await self.query(cursor=cursor)
+            else:
+                await self.assert_refused("dewey_query_logs", {"cursor": cursor}, "cursor is not one that was answered here")
+        number = 1 << 60  # ahead of the database
+        self.cursor = f"arrival:{number}:{number}:" if ON_POSTGRESQL else f"arrival:{number}"
+        self.assertEqual(await self.arrived(), [])
+        await self.store(line("after"))
+        self.assertEqual(await self.arrived(), ["after"])
 
 
 class Statistics(Case):

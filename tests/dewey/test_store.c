@@ -454,6 +454,13 @@ static uint64_t clear(log_clear_t what) {
   return deleted;
 }
 
+static uint64_t count(log_clear_t what) {
+  uint64_t counted;
+  int code = test_store->count(test_store, &what, never, &counted, &test_error);
+  cr_assert_eq(code, STORE_OK, "%s", test_error.text);
+  return counted;
+}
+
 static void store_for_clearing(void) {
   for (int i = 0; i < 10; i++) {
     log_entry_t one = entry(i);
@@ -498,6 +505,21 @@ CASE(store, clear_takes_the_words_out_of_the_index_too) {
   cr_assert_eq(find_all(filter), 0);
   store_many(0, 10);
   cr_assert_eq(find_all(filter), 1);
+}
+
+CASE(store, what_would_be_cleared_is_counted) {
+  for (int mask = 0; mask < 8; mask++) {
+    store_for_clearing();
+    log_clear_t what = {.before_us = mask & 1 ? time_of(6) : INT64_MAX,
+                        .level = mask & 2 ? MCP_LOG_INFO : -1};
+    what.component = mask & 4 ? text("beta") : (text_t){NULL, 0};
+    uint64_t counted = count(what);
+    cr_expect_eq(find_all(everything()), 10, "mask %d", mask);
+    cr_expect_eq(clear(what), counted, "mask %d", mask);
+    cr_expect_gt(counted, 0, "mask %d", mask);
+    cr_expect_eq(count(what), 0, "mask %d", mask);
+    clear((log_clear_t){.before_us = INT64_MAX, .level = -1});
+  }
 }
 
 static bool after_two_steps(void *arg) {

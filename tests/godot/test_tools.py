@@ -169,6 +169,8 @@ class Store(ServerCase):
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", {"limit": 7}))
         await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
+        await self.caller.call("logger_clear", {"dry_run": True})
+        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"dry_run": True}))
 
     async def test_arguments_that_are_not_known_are_refused(self):
         level = {"component": "c", "level": "WARN"}

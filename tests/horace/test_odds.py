@@ -16,14 +16,17 @@ import unittest
 from caller import Caller, CallError
 from horace import ON_POSTGRESQL, Horace, info, look, refused
 from postgresql import programs, psql, psql_environment
-from services import TRIES, WAIT_S, AsyncCase, eventually, is_ready, main, meanwhile, until
+from services import PROGRAMS, TRIES, WAIT_S, AsyncCase, eventually, finished, http_get, is_ready, main, meanwhile, until
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
 
 def set_in_catalogue(horace, values):
     """Of all files, or those that values end with a WHERE for."""
-    sql = f"UPDATE horace_files SET {values}"
+    run_in_catalogue(horace, f"UPDATE horace_files SET {values}")
+
+
+def run_in_catalogue(horace, sql):
     if ON_POSTGRESQL:
         psql(sql, horace.settings["HORACE_DB_NAME"])
         return
@@ -216,6 +219,27 @@ class Sizes(Case):
         until(lambda: f"{file_id}.purge" in self.horace.under_way(), "it is being removed")
         self.horace.program.stop()
         self.assertEqual((self.files / "a").stat().st_size, 1 << 40)
+
+
+class Clocks(Case):
+    async def test_nothing_is_removed_by_a_clock_that_is_ahead_until_an_operator_says_so(self):
+        """The time of the last removal is put back instead."""
+        await self.set_status((await self.write("a", b"one"))["file_id"], "deleted")
+        await self.caller.__aexit__()
+        self.horace.program.stop()
+        set_in_catalogue(self.horace, f"deleted_at = {'to_timestamp(1)' if ON_POSTGRESQL else 1}")
+        run_in_catalogue(self.horace, f"UPDATE horace_retention SET began_at = {'to_timestamp(1)' if ON_POSTGRESQL else 1}")
+        self.horace.restart()
+        self.horace.program.wait_for("no deleted files are removed for 24 hours")
+        held = lambda: b"\nhorace_retention_held 1\n" in http_get(self.horace.port, path="/metrics").body
+        self.assertTrue(held())
+        self.caller = await Caller(self.horace.url).__aenter__()
+        self.assertEqual((await self.search(status="deleted"))["total_count"], 1)
+        run = finished([PROGRAMS["horace"], "--resume-retention"], env=self.horace.settings)
+        self.assertEqual((run.returncode, run.stdout), (0, "files deleted 30 days ago are removed by this machine's clock\n"))
+        self.horace.program.wait_for("deleted 30 days ago")
+        until(lambda: not held(), "that it is no longer held")
+        self.assertEqual((await self.search(status="all"))["total_count"], 0)
 
 
 class Removing(Case):

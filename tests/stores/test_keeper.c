@@ -7,7 +7,8 @@
 #include <time.h>
 
 static sem_t looked, worked;
-static atomic_int looks, ill_for; /* looks that find it so */
+static atomic_int looks, ill_for;  /* looks that find it so */
+static atomic_int works, wait_for; /* works that have to wait */
 
 static void make_semaphores(void) {
   sem_init(&looked, 0, 0);
@@ -23,9 +24,11 @@ static bool look(void *arg, store_stop_t stop) {
   return before >= atomic_load(&ill_for);
 }
 
-static void work(void *arg, store_stop_t stop) {
+static bool work(void *arg, store_stop_t stop) {
   (void)arg, (void)stop;
+  int before = atomic_fetch_add(&works, 1);
   sem_post(&worked);
+  return before >= atomic_load(&wait_for);
 }
 
 Test(keeper, looks_and_works_at_once) {
@@ -47,13 +50,24 @@ Test(keeper, looks_again_and_does_no_work_until_all_is_well) {
   expect_no_leak();
 }
 
+Test(keeper, calls_work_that_has_to_wait_again) {
+  atomic_store(&wait_for, 1);
+  keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work, NULL});
+  sem_wait(&worked);
+  sem_wait(&worked);
+  keeper_stop(keeper);
+  cr_expect_eq(atomic_load(&works), 2);
+  expect_no_leak();
+}
+
 /* Work that goes on until it is told to end. */
-static void work_for_ever(void *arg, store_stop_t stop) {
+static bool work_for_ever(void *arg, store_stop_t stop) {
   const struct timespec pause = {.tv_nsec = 1000000};
   (void)arg;
   sem_post(&worked);
   while (!stop.cb(stop.arg))
     nanosleep(&pause, NULL);
+  return true;
 }
 
 Test(keeper, tells_its_work_to_end) {

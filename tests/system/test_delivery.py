@@ -8,6 +8,7 @@ back, and judge.py says what has to be true then:
   Kills       any of Redis, Godot's server, two workers and Dewey, at random moments, also several at a time; with room
               in the queue, with a queue that overflows, with a spool on disk, and with two servers on one port
   Overflow    a queue that gets half as much again as it holds, with Dewey away
+  Ahead       lines with a time in the far future
   Outage      Dewey or Redis, away
 
 The environment moves size and chance. Delivery: TEST_LINES (50000), TEST_AWAY_S (20), TEST_WORKER_KILLS (10). Each of
@@ -17,9 +18,11 @@ TEST_FLOOD (15000 lines).
 """
 import asyncio
 import contextlib
+import json
 import os
 import random
 import time
+import uuid
 
 from caller import CallError, Caller, read_rows
 from judge import ACKNOWLEDGED, COMPONENT, QUICK, STORED, Book, Judged, Load
@@ -183,6 +186,29 @@ class Overflow(Judged):
                 self.assertRegex(row["message"], r"^\d+ entries dropped between 2\S+Z and 2\S+Z$")
                 self.assertEqual(row["level"], "WARN")
             print(f"{FLOOD} lines with Dewey away: {len(messages)} left, {FLOOD - bound} dropped, {said[0]['message']}")
+
+
+class Ahead(AsyncCase):
+    async def test_a_time_far_ahead_is_stored_once_whichever_way_the_line_comes(self):
+        entry = {"component": "ahead", "level": "INFO", "message": "m", "created_at": "9999-12-31T23:59:59Z"}
+        ids = [str(uuid.uuid4()) for _ in range(3)]
+        with System() as system:
+            system.start()
+            async with Caller(system.godot_url) as godot, Caller(system.dewey_url) as dewey:
+                for _ in range(2):
+                    await godot.call("logger_log", entry | {"id": ids[0]})
+                    pushed = json.dumps(entry | {"id": ids[1]}).encode()
+                    system.redis_ask("LPUSH", "logs:queue", json.dumps(pushed.decode()).replace(" ", ""))
+                    await dewey.call("dewey_store_logs_batch", {"logs": [entry | {"id": ids[2]}]})
+                    while system.redis_count("LLEN", "logs:queue") + system.redis_count("ZCARD", "logs:inflight") > 0:
+                        await asyncio.sleep(0.02)
+                rows = await godot.call("logger_query", {"component": "ahead"})
+                self.assertEqual(sorted(row["id"] for row in rows), sorted(ids))
+                self.assertEqual({row["data"]["original_created_at"][:19] for row in rows}, {entry["created_at"][:19]})
+                self.assertTrue(all(0 <= row["age"] < 120 for row in rows), rows)
+                clear = {"component": "ahead", "before_time": entry["created_at"]}
+                self.assertEqual((await godot.call("logger_clear", clear | {"dry_run": True}))["deleted_count"], 3)
+                self.assertEqual(await godot.call("logger_clear", clear), {"status": "ok", "deleted_count": 3})
 
 
 class Outage(AsyncCase):

@@ -1,0 +1,176 @@
+/* pq_arrivals.c: log lines in the order in which they arrive.
+ *
+ * Each line has the number of the transaction that stored it. These commit in any order, and some take long,
+ * so a number alone is no place to go on from: a mark is a snapshot of PostgreSQL's, which says of each
+ * transaction whether it had ended. What has arrived since is what the mark's snapshot does not hold and
+ * today's does.
+ *
+ * A mark is such a snapshot ("low:high:running,running"), or, where more lines have arrived than were taken,
+ * "snapshot/snapshot of today/number/id", with the last line taken. */
+#include "store_pq.h"
+#include "texts.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct mark {
+  text_t from, upto; /* snapshots; upto missing: today's is to be read */
+  text_t number;     /* missing: from the first line on */
+  char id[MCP_UUID_SIZE];
+} mark_t;
+
+/* ---- Marks ---- */
+
+static bool take_char(text_t *rest, char wanted) {
+  if (rest->len == 0 || rest->ptr[0] != wanted)
+    return false;
+  *rest = (text_t){rest->ptr + 1, rest->len - 1};
+  return true;
+}
+
+/* A number below 2^63; false: there is none. */
+static bool take_number(text_t *rest, int64_t *number) {
+  size_t digits = 0;
+  for (*number = 0; digits < rest->len && rest->ptr[digits] >= '0' && rest->ptr[digits] <= '9'; digits++) {
+    if (*number > (INT64_MAX - 9) / 10)
+      return false;
+    *number = *number * 10 + (rest->ptr[digits] - '0');
+  }
+  *rest = (text_t){rest->ptr + digits, rest->len - digits};
+  return digits > 0;
+}
+
+/* Whether PostgreSQL takes it: what it refused would be taken for a failure of the store. */
+static bool is_snapshot(text_t rest) {
+  int64_t low, high, running, last;
+  if (!take_number(&rest, &low) || low == 0 || !take_char(&rest, ':') || !take_number(&rest, &high) ||
+      high < low || !take_char(&rest, ':'))
+    return false;
+  for (last = low; rest.len > 0; last = running) {
+    if (!take_number(&rest, &running) || running < last || running >= high)
+      return false;
+    if (rest.len > 0 && !take_char(&rest, ','))
+      return false;
+  }
+  return true;
+}
+
+/* What stands before the next '/', which is passed. */
+static text_t take_part(text_t *rest) {
+  const char *end = memchr(rest->ptr, '/', rest->len);
+  text_t part = {rest->ptr, end != NULL ? (size_t)(end - rest->ptr) : rest->len};
+  size_t passed = end != NULL ? part.len + 1 : part.len;
+  *rest = (text_t){rest->ptr + passed, rest->len - passed};
+  return part;
+}
+
+/* False: it is none. */
+static bool read_mark(text_t text, mark_t *mark) {
+  int64_t number;
+  *mark = (mark_t){.from = take_part(&text)};
+  if (!is_snapshot(mark->from))
+    return false;
+  if (text.len == 0)
+    return true;
+  mark->upto = take_part(&text);
+  mark->number = take_part(&text);
+  text_t digits = mark->number;
+  return is_snapshot(mark->upto) && take_number(&digits, &number) && digits.len == 0 &&
+         mcp_uuid_parse(text.ptr, text.len, mark->id) == 0;
+}
+
+/* ---- Reading ---- */
+
+/* Rows on their way to the caller, and the last one taken. */
+typedef struct arriving {
+  store_row_cb cb;
+  void *arg;
+  bool more; /* the caller did not take one */
+  char number[24], id[MCP_UUID_SIZE];
+} arriving_t;
+
+static enum pq_row on_row(const PGresult *result, void *arg) {
+  arriving_t *arriving = arg;
+  log_entry_t row;
+  text_t number = pq_text(result, PQ_LOG_COLUMNS);
+  if (!pq_log_row(result, &row) || number.ptr == NULL)
+    return PQ_STRANGE;
+  arriving->more = !arriving->cb(&row, arriving->arg);
+  if (arriving->more)
+    return PQ_ENOUGH;
+  snprintf(arriving->number, sizeof arriving->number, "%.*s", (int)number.len, number.ptr);
+  memcpy(arriving->id, row.id, sizeof row.id);
+  return PQ_TAKEN;
+}
+
+static enum pq_row on_snapshot(const PGresult *result, void *arg) {
+  text_t found = pq_text(result, 0);
+  int len = snprintf(arg, LOG_MARK_SIZE, "%.*s", (int)found.len, found.ptr != NULL ? found.ptr : "");
+  return len > 0 && len < LOG_MARK_SIZE ? PQ_ENOUGH : PQ_STRANGE;
+}
+
+static int read_rows(pq_conn_t *conn, const log_filter_t *filter, text_t search, const mark_t *mark,
+                     arriving_t *arriving, store_error_t *error) {
+  pq_params_t params = {.count = 0};
+  pq_add_filter(&params, filter, filter->end_us, mark->number.ptr != NULL ? mark->id : NULL, search);
+  pq_add_text(&params, mark->from);
+  pq_add_text(&params, mark->upto);
+  pq_add_text(&params, mark->number);
+  return pq_each(conn, PQ_LOGS_ARRIVED, &params, on_row, arriving, NULL, "following", error);
+}
+
+/* Whether a mark comes from a time that the database has not seen, which has lost its newest transactions. */
+static bool is_from_ahead(text_t from, text_t today) {
+  int64_t low, high, high_today;
+  return take_number(&from, &low) && take_char(&from, ':') && take_number(&from, &high) &&
+         take_number(&today, &low) && take_char(&today, ':') && take_number(&today, &high_today) &&
+         high > high_today;
+}
+
+static int follow(pq_conn_t *conn, const log_filter_t *filter, text_t search, mark_t *mark,
+                  arriving_t *arriving, char next[LOG_MARK_SIZE], store_error_t *error) {
+  char today[LOG_MARK_SIZE];
+  int code = pq_each_sql(conn, "SELECT pg_current_snapshot()::text", NULL, on_snapshot, today, NULL,
+                         "reading the snapshot", error);
+  text_t now = {today, code == STORE_OK ? strlen(today) : 0};
+  if (code != STORE_OK)
+    return code;
+  if (mark->upto.ptr == NULL)
+    mark->upto = now;
+  if (mark->from.len > 0 && !is_from_ahead(mark->from, now))
+    code = read_rows(conn, filter, search, mark, arriving, error);
+  int len = arriving->more
+                ? snprintf(next, LOG_MARK_SIZE, "%.*s/%.*s/%s/%s", (int)mark->from.len, mark->from.ptr,
+                           (int)mark->upto.len, mark->upto.ptr, arriving->number, arriving->id)
+                : snprintf(next, LOG_MARK_SIZE, "%.*s", (int)mark->upto.len, mark->upto.ptr);
+  if (code == STORE_OK && len >= LOG_MARK_SIZE)
+    return pq_roll_back(conn, STORE_BUSY, "too many transactions are at work to be followed", error);
+  return code;
+}
+
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t text, store_stop_t stop,
+                    store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  arriving_t arriving = {.cb = cb, .arg = arg};
+  mark_t mark = {.from = text};
+  int code;
+  char *search;
+  log_filter_t possible = *filter;
+  if (text.len > 0 && !read_mark(text, &mark))
+    return STORE_NONE;
+  if (text_has_nul(filter->component) || text_has_nul(filter->trace_id)) { /* no line has such a one */
+    possible.component = possible.trace_id = (text_t){NULL, 0};
+    possible.limit = 0;
+  }
+  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
+  if (conn == NULL)
+    return code;
+  text_t words = pq_search(filter->search, &search);
+  code = filter->search.ptr != NULL && search == NULL
+             ? pq_no_memory(conn, error)
+             : follow(conn, &possible, words, &mark, &arriving, next, error);
+  free(search);
+  pq_give(&self->pools.readers, conn);
+  return code;
+}
