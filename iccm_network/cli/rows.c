@@ -63,23 +63,33 @@ static void keep_page(rows_t *rows, yyjson_val *logs) {
   yyjson_mut_doc_free(copy);
 }
 
+/* The rows of an answer; NULL: failed was called. */
+static yyjson_val *logs_of(session_t *session, const mcp_result_t *result, session_cb failed, void *arg) {
+  yyjson_val *logs = yyjson_obj_get(result->value, "logs");
+  const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
+  if (result->status == 0 && !result->is_error && yyjson_is_arr(logs))
+    return logs;
+  failed(session, result->status != 0 || result->is_error ? result : &odd, arg);
+  return NULL;
+}
+
+/* Where to go on; NULL: nowhere. */
+static const char *next_cursor(const mcp_result_t *result) {
+  const char *next = yyjson_get_str(yyjson_obj_get(result->value, "next_cursor"));
+  return next != NULL && *next != '\0' ? next : NULL;
+}
+
 static void on_page(session_t *session, const mcp_result_t *result, void *arg) {
   reading_t *reading = arg;
-  yyjson_val *logs = yyjson_obj_get(result->value, "logs");
+  yyjson_val *logs = logs_of(session, result, reading->failed, reading->arg);
+  const char *next = next_cursor(result);
   free(reading->cursor);
   reading->cursor = NULL;
-  if (result->status != 0 || result->is_error) {
-    reading->failed(session, result, reading->arg);
-  } else if (!yyjson_is_arr(logs)) {
-    const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
-    reading->failed(session, &odd, reading->arg);
-  } else {
-    const char *next = yyjson_get_str(yyjson_obj_get(result->value, "next_cursor"));
-    keep_page(reading->rows, logs);
-    reading->cursor =
-        next != NULL && *next != '\0' && yyjson_arr_size(logs) > 0 ? checked(strdup(next)) : NULL;
-    reading->ok = true;
-  }
+  reading->ok = logs != NULL;
+  if (!reading->ok)
+    return;
+  keep_page(reading->rows, logs);
+  reading->cursor = next != NULL && yyjson_arr_size(logs) > 0 ? checked(strdup(next)) : NULL;
 }
 
 bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows_t *rows, session_cb failed,
@@ -98,6 +108,44 @@ bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows
     rows_deinit(rows);
   return reading.ok;
 }
+
+/* ---- following ------------------------------------------------------------------------------------- */
+
+typedef struct following {
+  char **cursor;
+  size_t *count;
+  void (*each)(yyjson_val *row, void *arg);
+  session_cb failed;
+  void *arg;
+  bool ok;
+} following_t;
+
+static void on_arrived(session_t *session, const mcp_result_t *result, void *arg) {
+  following_t *following = arg;
+  const mcp_result_t older = {.status = MCP_EPROTOCOL,
+                              .message = "the log store is older than this program, and cannot be followed"};
+  const char *next = next_cursor(result);
+  yyjson_val *logs = logs_of(session, result, following->failed, following->arg), *row;
+  size_t i, max;
+  following->ok = logs != NULL && next != NULL;
+  if (logs != NULL && next == NULL)
+    following->failed(session, &older, following->arg);
+  if (!following->ok)
+    return;
+  free(*following->cursor);
+  *following->cursor = checked(strdup(next));
+  *following->count = yyjson_arr_size(logs);
+  yyjson_arr_foreach(logs, i, max, row) following->each(row, following->arg);
+}
+
+bool rows_arrived(session_t *session, const rows_filter_t *filter, char **cursor, size_t *count,
+                  void (*each)(yyjson_val *row, void *arg), session_cb failed, void *arg) {
+  following_t following = {.cursor = cursor, .count = count, .each = each, .failed = failed, .arg = arg};
+  session_call(session, "logger_query", make_args(filter, PAGE_ROWS, *cursor), on_arrived, &following);
+  return following.ok;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------ */
 
 void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
   for (size_t page = rows->page_count; page-- > 0;) {

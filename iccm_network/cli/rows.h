@@ -35,6 +35,13 @@ bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows
 void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg);
 void rows_deinit(rows_t *rows);
 
+/* Gives the rows that have arrived at Godot's store since *cursor to each, the first to arrive first, a page
+ * of them at most, and moves *cursor (malloc's) behind them. *cursor "arrival": none, those from now on come
+ * next. False: failed was called once with the reason, and *cursor is as it was. *count: how many there were.
+ */
+bool rows_arrived(session_t *session, const rows_filter_t *filter, char **cursor, size_t *count,
+                  void (*each)(yyjson_val *row, void *arg), session_cb failed, void *arg);
+
 /* When a row happened; false: it does not say. */
 bool rows_time(yyjson_val *row, int64_t *us);
 

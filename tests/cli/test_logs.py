@@ -101,7 +101,7 @@ class RealLog(Case):
             following.wait_for("third")
             self.assertEqual(log("new").code, OK)
             following.wait_for("new")
-            self.store(system, row("late", 5), row("too old", 7200))
+            self.store(system, row("late", 5), row("of long ago", 7200))
             following.wait_for("late")
             system.godot.stop()
             following.told("no answer from Godot")
@@ -114,7 +114,12 @@ class RealLog(Case):
             following.process.send_signal(signal.SIGINT)
             self.assertEqual(following.process.wait(WAIT_S), INTERRUPTED)
             messages = [line.split(": ", 1)[1] for line in following.lines()]
-            self.assertEqual(messages, ["third", "new", "late", "much later", "after it"])
+            self.assertEqual(messages, ["third", "new", "late", "of long ago", "much later", "after it"])
+        self.store(system, *[row(f"ahead {number}", -80000) for number in range(110)])
+        with Following(system.directory, system.godot_url) as following:
+            following.wait_for("ahead 1")
+            self.assertEqual(log("written now").code, OK)
+            following.wait_for("written now")
 
 
 def godot(rows_of):
@@ -205,39 +210,46 @@ class OddPeers(Case):
                 self.expect(iccm("logs", *words, "ws://127.0.0.1:1"), USAGE, words[0])
 
     def test_following_through_failures(self):
-        late = row("late", 2)
-        newest = row("newest")
+        first, late = row("first", 1), row("late", 7200)
         future = row("of tomorrow", -86400)
+        pages = {"arrival": ([], "1"), "": ([first], None), "1": ([first, future], "2"), "2": ([late], "3")}
+        failed = []
 
-        def rows_of(_arguments, number):
-            if number == 1:
-                return [row("first", 1)]
-            if number == 2:
-                raise Answer({"code": -32000, "message": "log store unavailable, retry"})
-            if number == 3:
+        def rows_of(arguments, _number):
+            cursor = arguments["cursor"]
+            if cursor == "2" and not failed:
+                failed.append(raised := Answer({"code": -32000, "message": "log store unavailable, retry"}))
+                raise raised
+            if cursor == "2" and len(failed) == 1:
+                failed.append(LEAVE)
                 return LEAVE
-            return [future, newest] if number == 4 else [future, newest, late]
+            rows, following = pages.get(cursor, ([], cursor))
+            return {"logs": rows, "next_cursor": following}
 
         peer, asked = godot(rows_of)
         with peer, System() as place, Following(place.directory, peer.url) as following:
             following.wait_for("late")
-            until(lambda: len(asked) >= 7, "two more queries")
-            self.assertEqual([line.split(": ", 1)[1] for line in following.lines()],
-                             ["first", "newest", "of tomorrow", "late"])
+            until(lambda: [one["cursor"] for one in asked].count("3") >= 2, "two more queries")
+            self.assertEqual([line.split(": ", 1)[1] for line in following.lines()], ["first", "of tomorrow", "late"])
             errors = following.program.log.read_text()
             self.assertEqual(errors.count("no answer from Godot"), 1, errors)
             self.assertEqual(errors.count("answers again"), 1, errors)
-            self.assertLess(asked[-1]["start_time"], newest["created_at"])
             self.assertIsNone(following.process.poll())
 
+    def test_a_store_that_cannot_be_followed(self):
+        peer, _ = godot(lambda _arguments, _number: [row("more")])
+        with peer:
+            self.expect(iccm("logs", "-f", peer.url), PROTOCOL, "cannot be followed")
+
     def test_a_reader_that_leaves(self):
-        for rows_of in (lambda _arguments, _number: [row("more")], lambda _arguments, _number: []):
-            peer, asked = godot(rows_of)
+        for rows in ([row("more")], []):
+            peer, asked = godot(lambda arguments, _number, rows=rows: {"logs": [] if arguments["cursor"] == "arrival" else rows,
+                                                                        "next_cursor": "x" if arguments["cursor"] else None})
             with peer:
                 reader, writer = os.pipe()
                 process = start("logs", "-f", peer.url, stdout=writer)
                 os.close(writer)
-                until(lambda: len(asked) >= 2, "two queries")
+                until(lambda: len(asked) >= 3, "three queries")
                 os.close(reader)
                 self.assertEqual(process.wait(WAIT_S), OK)
                 self.assertEqual(process.stderr.read(), b"")
