@@ -295,6 +295,8 @@ static enum pq_row on_time(const PGresult *result, void *arg) {
   return PQ_ENOUGH;
 }
 
+/* By a writer, which is connected already: the first retention begins at once. No standby has to confirm what
+ * this and pq_tend() find or make. */
 int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
@@ -316,8 +318,7 @@ int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
     return code;
   pq_add_time(&params, at_us);
   code = pq_change(conn, PQ_RETENTION_BEGIN, &params, "beginning the retention", error);
-  pq_give(&self->pools.writers, conn);
-  return code;
+  return pq_done(&self->pools, conn, code, error);
 }
 
 int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error) {
