@@ -8,6 +8,7 @@
 #include "client.h"
 
 #include "error.h"
+#include "rates.h"
 #include "url.h"
 
 #include <signal.h>
@@ -61,6 +62,7 @@ struct mcp_client {
   mcp__requests_t requests;
   uint64_t initialize_id;
   mcp__buf_t text; /* of the message being taken apart */
+  mcp__tally_t invalid; /* of what were no messages */
   mcp__arena_t arena;
   int status;        /* why there is no connection */
   char problem[512]; /* the same in words */
@@ -317,6 +319,15 @@ static void on_request(mcp_client_t *client, const mcp__message_t *message) {
     drop_link(client, MCP_EPROTOCOL, "the peer asks, and does not take the answers");
 }
 
+/* A server can send as many as it likes. */
+static void tell_invalid(mcp_client_t *client, const char *problem) {
+  client->invalid.count++;
+  uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
+  if (count > 0)
+    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
+            client->url.authority, problem, (unsigned long long)count);
+}
+
 static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp_client_t *client = arg;
   mcp__message_t message;
@@ -348,7 +359,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
                               client->on_notification_arg);
     break;
   case MCP__INVALID:
-    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s", client->url.authority, message.problem);
+    tell_invalid(client, message.problem);
     break;
   }
   mcp__arena_reset(&client->arena);

@@ -34,3 +34,12 @@ uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, u
   *count += *count < UINT32_MAX;
   return *count;
 }
+
+uint64_t mcp__tally_take(mcp__tally_t *tally, uint64_t now_ms) {
+  uint64_t count = tally->count;
+  if (count == 0 || now_ms < tally->next_ms)
+    return 0;
+  tally->count = 0;
+  tally->next_ms = now_ms + MCP__RATE_MS;
+  return count;
+}

@@ -1,5 +1,5 @@
-/* rates.h: how often each address has come within a second; pure, in memory that does not grow with their
- * number. */
+/* rates.h: how often each address has come within a second, in memory that does not grow with their number;
+ * and lines of the log that tell of many at once; pure. */
 #ifndef MCP_RATES_H
 #define MCP_RATES_H
 
@@ -22,5 +22,15 @@ typedef struct mcp__rates {
  */
 uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms,
                           uint64_t secret);
+
+/* What peers can cause as often as they like has one line of the log a second, with a count. A zeroed one has
+ * counted nothing. */
+typedef struct mcp__tally {
+  uint64_t next_ms; /* no line before */
+  uint64_t count;   /* of what no line has told yet; whoever counts adds to it */
+} mcp__tally_t;
+
+/* How many a line tells now: 0: none, or the second is not over. */
+uint64_t mcp__tally_take(mcp__tally_t *tally, uint64_t now_ms);
 
 #endif

@@ -1,4 +1,4 @@
-/* test_rates.c: who is counted together, and when counting begins anew. */
+/* test_rates.c: who is counted together, and when counting begins anew; how often a line tells of many. */
 #include "rates.h"
 
 #include <arpa/inet.h>
@@ -66,4 +66,26 @@ Test(rates, counting_ends_somewhere) {
     rates.counts[i] = UINT32_MAX - 1;
   cr_expect_eq(count("10.0.0.1", 1), UINT32_MAX);
   cr_expect_eq(count("10.0.0.1", 1), UINT32_MAX);
+}
+
+Test(rates, a_line_a_second_tells_of_all) {
+  mcp__tally_t tally = {0};
+  uint64_t told = 0;
+  cr_expect_eq(mcp__tally_take(&tally, 0), 0, "nothing has been");
+  for (uint64_t now_ms = 5000; now_ms < 8000; now_ms++) {
+    tally.count += 10;
+    uint64_t count = mcp__tally_take(&tally, now_ms);
+    cr_expect_eq(count,
+                 now_ms == 5000       ? 10
+                 : now_ms % 1000 == 0 ? 10000
+                                      : 0,
+                 "%d at %d", (int)count, (int)now_ms);
+    told += count;
+  }
+  cr_expect_eq(mcp__tally_take(&tally, 7999), 0, "the second is not over");
+  told += mcp__tally_take(&tally, 8000);
+  cr_expect_eq(told, 30000);
+  cr_expect_eq(mcp__tally_take(&tally, 9000), 0);
+  tally.count++;
+  cr_expect_eq(mcp__tally_take(&tally, 9000), 1, "at once, after a second without any");
 }
