@@ -379,9 +379,17 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
-static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
-  mcp__write_plain(&conn->stream.out, status, text); /* without memory for it there is only the end */
+/* HEAD gets what GET would, without the body (RFC 9110 section 9.3.2). */
+static void answer_page(mcp__conn_t *conn, int status, const char *type, const char *body, size_t len) {
+  mcp__buf_t *out = &conn->stream.out;
+  int written = mcp__write_body(out, status, type, body, len); /* without memory there is only the end */
+  if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
+    out->len -= len;
   start_closing(conn);
+}
+
+static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
+  answer_page(conn, status, MCP__PLAIN, text, strlen(text));
 }
 
 static void refuse(mcp__conn_t *conn, int status, const char *text) {
@@ -413,8 +421,7 @@ static void answer_metrics(mcp__conn_t *conn) {
   mcp__buf_init(&text, MCP__MAX_METRICS, NULL);
   int status = mcp__counts_write(conn->server, &text);
   if (status == 0) {
-    mcp__write_body(&conn->stream.out, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
-    start_closing(conn);
+    answer_page(conn, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len);
   } else {
     mcp_log(MCP_LOG_ERROR, conn->server->name, "/metrics: %s", mcp_strerror(status));
     answer_plain(conn, 500, "the metrics are larger than 16 MiB, or there is no memory for them\n");
@@ -422,31 +429,36 @@ static void answer_metrics(mcp__conn_t *conn) {
   mcp__buf_deinit(&text);
 }
 
-static bool path_is(const char *url, const char *path) {
-  size_t len = strcspn(url, "?#");
-  return len == strlen(path) && memcmp(url, path, len) == 0;
+static void answer_what_this_is(mcp__conn_t *conn, int status) {
+  char text[512];
+  snprintf(text, sizeof text,
+           "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
+           "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics "
+           "tell more.\n",
+           conn->server->name, conn->server->version, conn->stream.tls != NULL ? "s" : "",
+           conn->stream.tls != NULL ? "s" : "");
+  answer_plain(conn, status, text);
 }
 
 /* denied: why the request is not one with the token; NULL: it is, or none is asked for. */
-static void answer_get(mcp__conn_t *conn, const char *url, const char *denied) {
-  if (path_is(url, "/healthz")) {
+static void answer_get(mcp__conn_t *conn, const char *denied) {
+  const mcp__head_t *head = conn->head;
+  if (mcp__head_path_is(head, "/healthz"))
     answer_plain(conn, 200, "alive\n");
-  } else if (path_is(url, "/readyz")) {
+  else if (mcp__head_path_is(head, "/readyz"))
     answer_ready(conn, denied == NULL);
-  } else if (denied != NULL) {
+  else if (denied != NULL)
     refuse(conn, 401, denied);
-  } else if (path_is(url, "/metrics")) {
+  else if (mcp__head_path_is(head, "/metrics"))
     answer_metrics(conn);
-  } else {
-    char text[512];
-    snprintf(text, sizeof text,
-             "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-             "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics "
-             "tell more.\n",
-             conn->server->name, conn->server->version, conn->stream.tls != NULL ? "s" : "",
-             conn->stream.tls != NULL ? "s" : "");
-    answer_plain(conn, 200, text);
-  }
+  else
+    answer_what_this_is(conn, mcp__head_path_is(head, "/") ? 200 : 404);
+}
+
+/* The same for each path, and to everybody: monitors ask so. */
+static void answer_options(mcp__conn_t *conn) {
+  mcp__write_options(&conn->stream.out);
+  start_closing(conn);
 }
 
 static void open_websocket(mcp__conn_t *conn) {
@@ -475,8 +487,10 @@ static void on_head(mcp__conn_t *conn) {
   else if (origin != NULL && (conn->head->given[MCP__H_ORIGIN] != 1 ||
                               !mcp__head_has_token(conn->server->allowed_origins, origin)))
     refuse(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
+  else if (wish == MCP__WISH_OPTIONS)
+    answer_options(conn);
   else if (wish == MCP__WISH_GET)
-    answer_get(conn, mcp__head_url(conn->head), denied);
+    answer_get(conn, denied);
   else if (denied != NULL)
     refuse(conn, 401, denied);
   else

@@ -12,6 +12,8 @@
 #include <strings.h>
 #include <uv.h>
 
+#define METHODS "GET, HEAD, OPTIONS"
+
 static const char *const names[MCP__H_COUNT] = {
     [MCP__H_UPGRADE] = "Upgrade",
     [MCP__H_CONNECTION] = "Connection",
@@ -174,6 +176,34 @@ const char *mcp__head_url(const mcp__head_t *head) {
   return head->url != 0 ? head->text.data + head->url - 1 : "/";
 }
 
+/* Behind the scheme of an absolute target; NULL: it has none. */
+static const char *behind_scheme(const char *url) {
+  size_t len = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.");
+  return len > 0 && strncmp(url + len, "://", 3) == 0 ? url + len + 3 : NULL;
+}
+
+bool mcp__head_path_is(const mcp__head_t *head, const char *path) {
+  const char *url = mcp__head_url(head), *authority = behind_scheme(url);
+  if (authority != NULL)
+    url = authority + strcspn(authority, "/?#");
+  size_t len = strcspn(url, "?#");
+  if (len == 0)
+    return strcmp(path, "/") == 0;
+  return len == strlen(path) && memcmp(url, path, len) == 0;
+}
+
+const char *mcp__head_authority(const mcp__head_t *head, size_t *len) {
+  const char *authority = behind_scheme(mcp__head_url(head));
+  if (authority == NULL)
+    authority = mcp__head_value(head, MCP__H_HOST);
+  *len = authority != NULL ? strcspn(authority, "/?#") : 0;
+  return authority;
+}
+
+bool mcp__head_is_bodiless(const mcp__head_t *head) {
+  return head->parser.method == HTTP_HEAD;
+}
+
 bool mcp__head_has_token(const char *list, const char *token) {
   size_t len = strlen(token);
   while (list != NULL && *list != '\0') {
@@ -202,17 +232,18 @@ static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two e
 
 mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
   const llhttp_t *parser = &head->parser;
-  bool websocket = mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
+  bool websocket =
+      parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
   if (parser->http_major != 1 || parser->http_minor > 1)
     return wrong(head, 505, "HTTP/1.1 is spoken here");
-  if (parser->method != HTTP_GET)
-    return wrong(head, 405, "only GET is served here");
+  if (parser->method != HTTP_GET && parser->method != HTTP_HEAD && parser->method != HTTP_OPTIONS)
+    return wrong(head, 405, "only " METHODS " are served here");
   if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
-    return wrong(head, 400, "a GET with a body is not served here");
+    return wrong(head, 400, "a request with a body is not served here");
   if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
     return wrong(head, 400, "exactly one Host header is needed");
   if (!websocket)
-    return MCP__WISH_GET;
+    return parser->method == HTTP_OPTIONS ? MCP__WISH_OPTIONS : MCP__WISH_GET;
   if (parser->http_minor == 0)
     return wrong(head, 400, "a WebSocket needs HTTP/1.1");
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
@@ -250,6 +281,7 @@ static const char *reason_phrase(int status) { /* of what is answered here */
                  {400, "Bad Request"},
                  {401, "Unauthorized"},
                  {403, "Forbidden"},
+                 {404, "Not Found"},
                  {405, "Method Not Allowed"},
                  {408, "Request Timeout"},
                  {426, "Upgrade Required"},
@@ -271,7 +303,7 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
                                 status, reason_phrase(status), type, len,
                                 status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
                                 : status == 401 ? "WWW-Authenticate: Bearer realm=\"mcp\"\r\n"
-                                : status == 405 ? "Allow: GET\r\n"
+                                : status == 405 ? "Allow: " METHODS "\r\n"
                                 : status == 503 ? "Retry-After: 1\r\n"
                                                 : "");
   written = mcp__buf_join(written, mcp__buf_append(out, body, len));
@@ -280,8 +312,12 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
   return written;
 }
 
+int mcp__write_options(mcp__buf_t *out) {
+  return mcp__buf_puts(out, "HTTP/1.1 204 No Content\r\nAllow: " METHODS "\r\nConnection: close\r\n\r\n");
+}
+
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
-  return mcp__write_body(out, status, "text/plain; charset=utf-8", text, strlen(text));
+  return mcp__write_body(out, status, MCP__PLAIN, text, strlen(text));
 }
 
 int mcp__new_key(char key[MCP__KEY_SIZE]) {

@@ -56,23 +56,32 @@ void mcp__head_deinit(mcp__head_t *head);
 mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used);
 const char *mcp__head_value(const mcp__head_t *head, mcp__header_t header); /* NULL: not given */
 const char *mcp__head_url(const mcp__head_t *head);
+/* Of an absolute target the path begins behind its authority, and that stands in for Host (RFC 9112
+ * section 3.2.2). A query does not belong to a path. */
+bool mcp__head_path_is(const mcp__head_t *head, const char *path);
+/* "host:port", or "host" alone; *len 0 where neither target nor Host names one. */
+const char *mcp__head_authority(const mcp__head_t *head, size_t *len);
+bool mcp__head_is_bodiless(const mcp__head_t *head); /* HEAD: the answer is that to GET without its body */
 
 /* Whether the text holds the token in its comma-separated list, upper and lower case alike. */
 bool mcp__head_has_token(const char *list, const char *token);
 
-/* What a complete request asks for. */
-typedef enum mcp__wish { MCP__WISH_WEBSOCKET, MCP__WISH_GET, MCP__WISH_WRONG } mcp__wish_t;
+/* What a complete request asks for. MCP__WISH_GET is a page, also by HEAD. */
+typedef enum mcp__wish { MCP__WISH_WEBSOCKET, MCP__WISH_GET, MCP__WISH_OPTIONS, MCP__WISH_WRONG } mcp__wish_t;
 
 /* MCP__WISH_WRONG: head->status and head->problem say what to answer. */
 mcp__wish_t mcp__head_wish(mcp__head_t *head);
 
 void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]);
 
+#define MCP__PLAIN "text/plain; charset=utf-8"
+
 /* The server's answers. text is the body of a plain one, which says Connection: close. */
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head);
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text);
 /* Of any type. */
 int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len);
+int mcp__write_options(mcp__buf_t *out);
 
 /* The client's side. */
 int mcp__new_key(char key[MCP__KEY_SIZE]);

@@ -204,7 +204,7 @@ static void on_head_done(guest_t *guest) {
   mcp__wish_t wish = mcp__head_wish(&guest->head);
   if (wish == MCP__WISH_WRONG) {
     refuse(guest, guest->head.status, guest->head.problem);
-  } else if (wish == MCP__WISH_GET) {
+  } else if (wish != MCP__WISH_WEBSOCKET) {
     refuse(guest, 426, "this is no upgrade to WebSocket");
   } else {
     size_t begin = guest->stream.out.len;

@@ -114,6 +114,98 @@ Test(server_access,
   scene_close();
 }
 
+/* ---- pages of a server ----------------------------------------------------------------------------------
+ */
+
+static char *body_of(const char *answer) {
+  return strstr(answer, "\r\n\r\n") + 4;
+}
+
+/* HEAD says what GET does, without the body. */
+static void expect_head_of(const char *path) {
+  char get[8192], request[256];
+  snprintf(request, sizeof request, GET_WITH("%s", ""), path);
+  snprintf(get, sizeof get, "%s", answer_to(request));
+  cr_expect_gt(strlen(body_of(get)), 0, "%s", get);
+  snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: x\r\n\r\n", path);
+  const char *head = answer_to(request);
+  *body_of(get) = '\0';
+  cr_expect_str_eq(head, get, "%s", path);
+}
+
+Test(server_access, head_is_get_without_the_body) {
+  scene_open();
+  server = stage_start();
+  expect_head_of("/healthz");
+  expect_head_of("/readyz");
+  expect_head_of("/");
+  expect_head_of("/any");
+  mcp_server_set_need(server, "store", "is away");
+  expect_head_of("/readyz");
+  expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200");
+  stage_stop(server);
+  start_with_token(TOKEN);
+  const char *answer = answer_to("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+  cr_expect(strstr(answer, " 401 ") != NULL && *body_of(answer) == '\0', "%s", answer);
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, options_are_told_to_everybody) { /* as monitors ask */
+  static const char *const targets[] = {"/", "*", "/healthz", "/other"};
+  scene_open();
+  start_with_token(TOKEN);
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+    char request[128];
+    snprintf(request, sizeof request, "OPTIONS %s HTTP/1.0\r\n\r\n", targets[i]);
+    const char *answer = answer_to(request);
+    cr_expect_not_null(strstr(answer, " 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n"), "%s", answer);
+    cr_expect_eq(*body_of(answer), '\0', "%s", answer);
+  }
+  expect_status("OPTIONS / HTTP/1.1\r\nHost: x\r\nOrigin: http://evil\r\n\r\n", "403");
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, pages_by_their_paths) {
+  static const char *const own[] = {"/",
+                                    "/?a=b",
+                                    "/healthz?now",
+                                    "/readyz",
+                                    "/metrics",
+                                    "http://x/readyz",
+                                    "http://localhost:9060/metrics",
+                                    "http://x",
+                                    "http://x?a"};
+  static const char *const others[] = {"/readyz/", "//readyz",   "/ready",    "/health",          "/healthz/",
+                                       "/READYZ",  "/metrics/x", "/%72eadyz", "http://x//readyz", "*"};
+  char home[8192];
+  scene_open();
+  server = stage_start();
+  snprintf(home, sizeof home, "%s", body_of(answer_to(GET_WITH("/", ""))));
+  cr_expect_not_null(strstr(home, "stage 1.2.3: an MCP server"), "%s", home);
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
+    char request[128];
+    snprintf(request, sizeof request, GET_WITH("%s", ""), own[i]);
+    expect_status(request, "200");
+  }
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    char request[128];
+    snprintf(request, sizeof request, GET_WITH("%s", ""), others[i]);
+    const char *answer = answer_to(request);
+    cr_expect_not_null(strstr(answer, "HTTP/1.1 404 Not Found\r\n"), "%s: %s", others[i], answer);
+    cr_expect_str_eq(body_of(answer), home, "%s", others[i]);
+  }
+  expect_status("GET http://x/any/path HTTP/1.1\r\nHost: y\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                "101");
+  stage_stop(server);
+  scene_close();
+}
+
+/* ---- settings -------------------------------------------------------------------------------------------
+ */
+
 Test(server_access, the_setter_wins_over_the_environment) {
   scene_open();
   setenv("ICCM_AUTH_TOKEN", TOKEN, 1);

@@ -51,6 +51,8 @@ typedef struct row {
   { head, MCP__HEAD_DONE, MCP__WISH_WEBSOCKET, 0 }
 #define PLAIN(head)                                                                                          \
   { head, MCP__HEAD_DONE, MCP__WISH_GET, 0 }
+#define OPTIONS(head)                                                                                        \
+  { head, MCP__HEAD_DONE, MCP__WISH_OPTIONS, 0 }
 #define WRONG(head, status)                                                                                  \
   { head, MCP__HEAD_DONE, MCP__WISH_WRONG, status }
 #define BAD(head, status)                                                                                    \
@@ -136,6 +138,12 @@ Test(upgrade, clients) {
       PLAIN(
           "GET /healthz HTTP/1.1\r\nHost: localhost:9060\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n"),
       PLAIN("GET /readyz HTTP/1.0\r\n\r\n"),
+      PLAIN("GET http://localhost:9060/readyz HTTP/1.1\r\n" HOST END),
+      PLAIN("HEAD /healthz HTTP/1.1\r\n" HOST "Connection: Close\r\n\r\n"),
+      PLAIN("HEAD / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END), /* only GET can upgrade */
+      OPTIONS("OPTIONS / HTTP/1.0\r\n\r\n"),
+      OPTIONS("OPTIONS * HTTP/1.1\r\n" HOST END),
+      OPTIONS("OPTIONS / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END),
       PLAIN("GET /readyz HTTP/1.0\r\n" HOST "Connection: close\r\n\r\n"),
       PLAIN(GET HOST CONNECTION "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n" END),
       PLAIN(GET HOST CONNECTION KEY VERSION END),
@@ -149,8 +157,7 @@ Test(upgrade, clients) {
 Test(upgrade, rules_of_section_4_2_1) {
   static const row_t rows[] = {
       WRONG("POST / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 405),
-      WRONG("HEAD / HTTP/1.1\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 405),
-      WRONG("OPTIONS * HTTP/1.1\r\n" HOST END, 405),
+      WRONG("PUT / HTTP/1.1\r\n" HOST END, 405),
       WRONG("GET / HTTP/1.0\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 400),
       WRONG("GET /\r\n" END, 505), /* HTTP/0.9 */
       WRONG("GET /a\r\n" HOST UPGRADE CONNECTION KEY VERSION END, 505),
@@ -206,6 +213,8 @@ Test(upgrade, bodies) {
       WRONG(GET HOST UPGRADE CONNECTION KEY VERSION "Transfer-Encoding: gzip\r\n" END, 400),
       WRONG(GET HOST UPGRADE CONNECTION KEY VERSION "Transfer-Encoding: identity\r\n" END, 400),
       WRONG(GET HOST "Content-Length: 5\r\n" END, 400),
+      WRONG("HEAD / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 400),
+      WRONG("OPTIONS / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 400),
       WRONG(GET HOST "Transfer-Encoding: chunked\r\n" END, 400),
       WRONG("POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\n" END, 405),
       BAD(GET HOST "Content-Length: 5\r\nContent-Length: 5\r\n" END, 400),
@@ -434,7 +443,7 @@ Test(upgrade, subprotocol) {
 }
 
 Test(upgrade, plain_answers) {
-  static const int statuses[] = {200, 400, 401, 403, 405, 408, 426, 431, 503, 505};
+  static const int statuses[] = {200, 400, 401, 403, 404, 405, 408, 426, 431, 503, 505};
   for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
     mcp__buf_t out;
     mcp__head_t head;
@@ -450,13 +459,54 @@ Test(upgrade, plain_answers) {
     cr_expect_not_null(strstr(out.data, "\r\nConnection: close\r\n"));
     cr_expect_null(strstr(out.data, "Unexpected"));
     cr_expect_eq(strstr(out.data, "\r\nSec-WebSocket-Version: 13\r\n") != NULL, statuses[i] == 426);
-    cr_expect_eq(strstr(out.data, "\r\nAllow: GET\r\n") != NULL, statuses[i] == 405);
+    cr_expect_eq(strstr(out.data, "\r\nAllow: GET, HEAD, OPTIONS\r\n") != NULL, statuses[i] == 405);
     cr_expect_eq(strstr(out.data, "\r\nWWW-Authenticate: Bearer realm=\"mcp\"\r\n") != NULL,
                  statuses[i] == 401);
     cr_expect_eq(strstr(out.data, "\r\nRetry-After: 1\r\n") != NULL, statuses[i] == 503);
     mcp__head_deinit(&head);
     mcp__buf_deinit(&out);
   }
+  expect_no_leak();
+}
+
+Test(upgrade, options) {
+  mcp__buf_t out;
+  mcp__buf_init(&out, 1000, NULL);
+  cr_assert_eq(mcp__write_options(&out), 0);
+  cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
+  cr_expect_str_eq(out.data, "HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, OPTIONS\r\n"
+                             "Connection: close\r\n\r\n"); /* RFC 9110 section 8.6: no Content-Length */
+  mcp__buf_deinit(&out);
+  expect_no_leak();
+}
+
+static void expect_target(const char *target, const char *path, const char *authority) {
+  char request[300];
+  mcp__head_t head;
+  size_t len;
+  snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h:1\r\n\r\n", target);
+  open_head(&head, request, true);
+  cr_expect(mcp__head_path_is(&head, path), "%s is not %s", target, path);
+  cr_expect(!mcp__head_path_is(&head, "/other") && !mcp__head_path_is(&head, ""), "%s", target);
+  const char *given = mcp__head_authority(&head, &len);
+  cr_expect(len == strlen(authority) && strncmp(given, authority, len) == 0, "%s: %.*s", target, (int)len,
+            given);
+  mcp__head_deinit(&head);
+}
+
+Test(upgrade, targets) {
+  expect_target("/", "/", "h:1");
+  expect_target("/readyz", "/readyz", "h:1");
+  expect_target("/readyz?a=/b", "/readyz", "h:1");
+  expect_target("/readyz/", "/readyz/", "h:1");
+  expect_target("//readyz", "//readyz", "h:1");
+  expect_target("/a://b/readyz", "/a://b/readyz", "h:1");
+  expect_target("http://a:9/readyz", "/readyz", "a:9");
+  expect_target("HTTPS://a/readyz?x", "/readyz", "a");
+  expect_target("http://a", "/", "a");
+  expect_target("http://a/", "/", "a");
+  expect_target("http://a?x/y", "/", "a");
+  expect_target("http://a//readyz", "//readyz", "a");
   expect_no_leak();
 }
 
