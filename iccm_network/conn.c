@@ -479,14 +479,15 @@ static void open_websocket(mcp__conn_t *conn) {
 }
 
 static void on_head(mcp__conn_t *conn) {
-  const char *origin = mcp__head_value(conn->head, MCP__H_ORIGIN);
+  const mcp_server_t *server = conn->server;
   mcp__wish_t wish = mcp__head_wish(conn->head);
-  const char *denied = mcp__auth_problem(&conn->server->auth, conn->head);
+  const char *denied = mcp__auth_problem(&server->auth, conn->head), *strange = NULL;
+  if (!server->auth.wanted || denied != NULL) /* a page has the token only from somebody who may come in */
+    strange = mcp__origins_problem(&server->origins, conn->head, wish, conn->stream.tls != NULL);
   if (wish == MCP__WISH_WRONG)
     refuse(conn, conn->head->status, conn->head->problem);
-  else if (origin != NULL && (conn->head->given[MCP__H_ORIGIN] != 1 ||
-                              !mcp__head_has_token(conn->server->allowed_origins, origin)))
-    refuse(conn, 403, "this Origin is not among ICCM_ALLOWED_ORIGINS of the server\n");
+  else if (strange != NULL)
+    refuse(conn, 403, strange);
   else if (wish == MCP__WISH_OPTIONS)
     answer_options(conn);
   else if (wish == MCP__WISH_GET)

@@ -279,7 +279,15 @@ int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outs
  * over them (SO_REUSEPORT). Port 0 still picks a free one, which is shared with nobody. Without this call
  * ICCM_REUSEPORT says it; false. */
 int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
-int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins); /* comma-separated; none */
+/* Pages of browsers that may ask without the token: the server's own may, and those whose Origin is in this
+ * list, "scheme://host:port" each, parted by commas; "*" admits any. Without this call ICCM_ALLOWED_ORIGINS
+ * says it; NULL: none. */
+int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins);
+/* Names in Host that pages, and GET for what it shows, may use without the token, parted by commas; "*"
+ * admits any. Addresses, localhost, names without a dot and names that end in .localhost, .local, .internal,
+ * .svc or .cluster.local need not be listed. Any other could be a page's own name, bound anew to this
+ * machine: 403. Without this call ICCM_ALLOWED_HOSTS says it; NULL: none. */
+int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
 /* The token that whoever connects has to send, as Authorization: Bearer or as a subprotocol mcp.auth.<token>
  * that is offered, which browsers can; else 401. NULL: none is asked for. With one, peers outside private
  * networks are admitted, too, and of the pages /healthz and the status of /readyz alone are for everybody.

@@ -30,6 +30,7 @@ enum {
   DEFAULT_CALL_TIMEOUT_MS = 300000,
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   RECEIVE_MEMORY = 256 << 20,
+  SHOWN_ENTRY = 200,        /* bytes of a setting in the log */
   SPARE_DESCRIPTORS = 64,   /* for the loop, the log, a client or two */
   CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
   PORT_TRIES = 16           /* port 0 may pick one that another program has on [::] */
@@ -59,12 +60,11 @@ static int read_environment(mcp_server_t *server) {
     return MCP_EENV;
   server->max_message = (size_t)message;
   server->max_connections = (int)connections;
-  const char *origins = mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL);
-  if (origins == NULL)
-    return 0;
   mcp__set_last_error("out of memory");
-  server->allowed_origins = mcp__strdup(origins);
-  return server->allowed_origins != NULL ? 0 : UV_ENOMEM;
+  status = mcp_server_set_allowed_origins(server, mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL));
+  if (status == 0)
+    status = mcp_server_set_allowed_hosts(server, mcp_env_text("ICCM_ALLOWED_HOSTS", NULL));
+  return status;
 }
 
 static int read_logging(mcp_server_t *server) {
@@ -158,7 +158,8 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__metrics_release(server->metrics);
   free_needs(server->needs);
   uv_mutex_destroy(&server->needs_mutex);
-  mcp__free(server->allowed_origins);
+  mcp__free(server->origins.origins);
+  mcp__free(server->origins.hosts);
   mcp__auth_wipe(&server->auth);
   mcp__certificate_deinit(&server->certificate);
   mcp__free(server->rates);
@@ -203,15 +204,23 @@ int mcp_server_set_reuseport(mcp_server_t *server, bool reuse) {
   return 0;
 }
 
-int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
+static int set_list(mcp_server_t *server, char **own, const char *list) {
+  char *copy = NULL;
   if (server->started)
     return MCP_ESTATE;
-  char *copy = mcp__strdup(origins != NULL ? origins : "");
-  if (copy == NULL)
+  if (list != NULL && (copy = mcp__strdup(list)) == NULL)
     return UV_ENOMEM;
-  mcp__free(server->allowed_origins);
-  server->allowed_origins = copy;
+  mcp__free(*own);
+  *own = copy;
   return 0;
+}
+
+int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
+  return set_list(server, &server->origins.origins, origins);
+}
+
+int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts) {
+  return set_list(server, &server->origins.hosts, hosts);
 }
 
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
@@ -525,6 +534,16 @@ static void fit_descriptors(mcp_server_t *server) {
           (unsigned long long)limit.rlim_cur, server->max_connections);
 }
 
+/* Of a list in the settings, what a typing error makes useless. */
+static void warn_of_entries(const mcp_server_t *server, const char *list, const char *variable,
+                            bool (*can_be)(const char *entry, size_t len), const char *needed) {
+  size_t len;
+  for (const char *entry; (entry = mcp__origins_next(&list, &len)) != NULL;)
+    if (!can_be(entry, len))
+      mcp_log(MCP_LOG_WARN, server->name, "%s: \"%.*s\" is never sent: %s is needed", variable,
+              (int)(len < SHOWN_ENTRY ? len : SHOWN_ENTRY), entry, needed);
+}
+
 static void check_stop(mcp_server_t *server);
 static void on_tick(uv_timer_t *timer);
 
@@ -613,6 +632,10 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
     return status;
   }
   fit_descriptors(server);
+  warn_of_entries(server, server->origins.origins, "ICCM_ALLOWED_ORIGINS", mcp__origins_can_be,
+                  "scheme://host:port, without a path,");
+  warn_of_entries(server, server->origins.hosts, "ICCM_ALLOWED_HOSTS", mcp__origins_can_be_host,
+                  "a host's name");
   open_handles(server);
   mcp__certificate_watch(&server->certificate, loop, server->name);
   server->logger = mcp__logger_new(loop, server->name, server->version, server->log_url);

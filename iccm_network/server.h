@@ -8,6 +8,7 @@
 #include "counts.h"
 #include "dispatch.h"
 #include "logger.h"
+#include "origins.h"
 #include "peer.h"
 #include "pool.h"
 #include "rates.h"
@@ -140,7 +141,7 @@ struct mcp_server {
   int max_connections;
   bool allow_public;
   bool reuseport;
-  char *allowed_origins; /* NULL: none */
+  mcp__origins_t origins;
   mcp__auth_t auth;
   mcp__certificate_t certificate;
   int max_connects;    /* of one address in a second … */

@@ -101,6 +101,14 @@ class Compose(unittest.TestCase):
         for name, value in re.findall(r"^ +(\w*(?:PASSWORD|TOKEN)\w*):(.*)$", COMPOSE.read_text(), re.M):
             self.assertRegex(value.strip(), r'^("\$\{DEWEY_DB_PASSWORD:\?.*\}")?$', name)
 
+    def test_ports_are_published_on_loopback_unless_told_otherwise(self):
+        for service in DOCKERFILES:
+            ports = re.findall(r"^    ports: (.*)$", service_block(service), re.M)
+            published = r'\["\$\{PUBLISH_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z]+_PORT:-(\d+)\}:\1"\]'
+            self.assertEqual(len(ports), 1, service)
+            self.assertRegex(ports[0], published, service)
+        self.assertEqual(len(re.findall(r"^ +ports:", COMPOSE.read_text(), re.M)), len(DOCKERFILES))
+
     @unittest.skipUnless(shutil.which("docker-compose"), "no docker-compose")
     def test_it_is_well_formed(self):
         command = ["docker-compose", "--file", COMPOSE, "config"]

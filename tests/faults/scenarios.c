@@ -35,6 +35,7 @@ static void live(play_t *play) {
   mcp_server_set_log_url(server, NULL);
   mcp_server_set_auth_token(server, "secret");
   mcp_server_set_allowed_origins(server, "https://here.example");
+  mcp_server_set_allowed_hosts(server, "here.example");
   mcp_server_set_max_connects_per_second(server, 10);
   mcp_server_set_need(server, "store", "not there");
   mcp_server_set_need(server, "store", NULL);
@@ -52,15 +53,17 @@ static void live(play_t *play) {
 static void admit_origin(play_t *play) {
   static char answer[1024];
   setenv("ICCM_ALLOWED_ORIGINS", "https://here.example", 1);
+  setenv("ICCM_ALLOWED_HOSTS", "server.example", 1);
   mcp_server_t *server = mcp_server_new("admits", "1", 0, play_tools);
   unsetenv("ICCM_ALLOWED_ORIGINS");
+  unsetenv("ICCM_ALLOWED_HOSTS");
   REQUIRE(server != NULL || (*mcp_last_error() != '\0' && !play->faultless), "no server: %s",
           mcp_last_error());
   bool runs = server != NULL && mcp_server_set_log_url(server, NULL) == 0 &&
               mcp_server_start(server, play->loop) == 0;
   if (runs)
-    play_http(server, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: https://here.example\r\n\r\n", answer,
-              sizeof answer);
+    play_http(server, "GET / HTTP/1.1\r\nHost: server.example\r\nOrigin: https://here.example\r\n\r\n",
+              answer, sizeof answer);
   REQUIRE(!runs || strstr(answer, " 403 ") == NULL, "%.80s", answer);
   play_stop(server);
 }

@@ -2,7 +2,7 @@
  * accepted can be answered. */
 #include "fuzz.h"
 
-#include "upgrade.h"
+#include "origins.h"
 
 #include <string.h>
 
@@ -31,6 +31,11 @@ static void say_request(mcp__head_t *head, mcp__buf_t *said) {
     FUZZ_CHECK(mcp__write_switching(said, head) == 0);
   else if (wish == MCP__WISH_WRONG)
     FUZZ_CHECK(mcp__write_plain(said, head->status, head->problem) == 0);
+  else if (wish == MCP__WISH_OPTIONS)
+    FUZZ_CHECK(mcp__write_options(said) == 0);
+  const mcp__origins_t admitted = {.origins = (char[]){"http://a/,null"}, .hosts = (char[]){"b.example:1"}};
+  const char *problem = mcp__origins_problem(&admitted, head, wish, false);
+  mcp__buf_printf(said, "%d %s\n", mcp__head_path_is(head, "/readyz"), problem != NULL ? problem : "");
 }
 
 static void say_answer(mcp__head_t *head, mcp__buf_t *said) {

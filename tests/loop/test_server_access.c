@@ -103,13 +103,77 @@ Test(server_access, pages_that_are_open) {
   scene_close();
 }
 
-Test(server_access,
-     other_refusals_come_first) { /* the token opens no door to browsers, nor to broken requests */
+Test(server_access, other_refusals_come_first) {
   scene_open();
   start_with_token(TOKEN);
-  expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
+  expect_status(UPGRADE_WITH("Origin: http://evil\r\n"), "403");
+  expect_status(UPGRADE_WITH(WRONG "Origin: http://evil\r\n"), "403");
+  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403");
+  expect_status(UPGRADE_WITH("Origin: http://x\r\n"), "401");
   expect_status("POST / HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n", "405");
   expect_status("GET / HTTP/1.1\r\n" BEARER "\r\n", "400");
+  stage_stop(server);
+  scene_close();
+}
+
+/* ---- pages of browsers ----------------------------------------------------------------------------------
+ */
+
+Test(server_access, a_token_admits_any_page) { /* it has it from somebody who may come in */
+  scene_open();
+  start_with_token(TOKEN);
+  expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "101");
+  expect_status(UPGRADE_WITH(OFFER("mcp, mcp.auth." TOKEN) "Origin: http://evil\r\n"), "101");
+  expect_status("GET /metrics HTTP/1.1\r\nHost: evil.example\r\n" BEARER "\r\n", "200");
+  stage_stop(server);
+  start_with_token(NULL); /* where none is asked for, none admits anybody */
+  expect_status(UPGRADE_WITH(BEARER "Origin: http://evil\r\n"), "403");
+  stage_stop(server);
+  scene_close();
+}
+
+#define GET_AT(host) "GET /metrics HTTP/1.1\r\nHost: " host "\r\n\r\n"
+
+Test(server_access, a_page_of_its_own_and_one_whose_name_was_bound_anew) {
+  scene_open();
+  server = stage_start();
+  expect_status(UPGRADE_WITH("Origin: http://x\r\n"), "101");
+  expect_status(UPGRADE_WITH("Origin: http://x/\r\n"), "101");
+  expect_status(UPGRADE_WITH("Origin: http://y\r\n"), "403");
+  const char *answer = answer_to(GET_AT("evil.example"));
+  cr_expect_not_null(strstr(answer, " 403 "), "%s", answer);
+  cr_expect_not_null(strstr(answer, "ICCM_ALLOWED_HOSTS"), "%s", answer);
+  cr_expect_null(strstr(answer, "iccm_"), "%s", answer);
+  expect_status("GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "200");
+  expect_status("GET /readyz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "200");
+  expect_status(GET_AT("localhost:1"), "200");
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, hosts_from_environment_and_setter) {
+  scene_open();
+  setenv("ICCM_ALLOWED_HOSTS", "dewey.example, *.example", 1);
+  server = stage_start();
+  cr_expect(scene_logged("ICCM_ALLOWED_HOSTS: \"*.example\" is never sent: a host's name is needed"));
+  expect_status(GET_AT("dewey.example:9020"), "200");
+  expect_status(GET_AT("other.example"), "403");
+  cr_expect_eq(mcp_server_set_allowed_hosts(server, "*"), MCP_ESTATE);
+  stage_stop(server);
+  server = stage_server();
+  cr_expect_eq(mcp_server_set_allowed_hosts(server, "other.example"), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  expect_status(GET_AT("dewey.example"), "403");
+  expect_status(GET_AT("other.example"), "200");
+  stage_stop(server);
+  server = stage_server();
+  cr_expect_eq(mcp_server_set_allowed_hosts(server, NULL), 0);
+  cr_expect_eq(mcp_server_set_allowed_origins(server, "localhost:3000,http://fine/"), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_expect(scene_logged("ICCM_ALLOWED_ORIGINS: \"localhost:3000\" is never sent: scheme://host:port"));
+  cr_expect(!scene_logged("\"http://fine/\" is never sent"));
+  expect_status(GET_AT("dewey.example"), "403");
+  expect_status(UPGRADE_WITH("Origin: http://fine\r\n"), "101");
   stage_stop(server);
   scene_close();
 }
@@ -143,9 +207,11 @@ Test(server_access, head_is_get_without_the_body) {
   mcp_server_set_need(server, "store", "is away");
   expect_head_of("/readyz");
   expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200");
+  const char *answer = answer_to("HEAD /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+  cr_expect(strstr(answer, " 403 ") != NULL && *body_of(answer) == '\0', "%s", answer);
   stage_stop(server);
   start_with_token(TOKEN);
-  const char *answer = answer_to("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+  answer = answer_to("HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
   cr_expect(strstr(answer, " 401 ") != NULL && *body_of(answer) == '\0', "%s", answer);
   stage_stop(server);
   scene_close();

@@ -112,8 +112,18 @@ class Settings(AsyncCase):
         with Alone("echo", "0", ICCM_ALLOWED_ORIGINS="http://a.example,https://b.example:8443") as echo:
             self.assertEqual(upgrade(echo.port, "Origin: http://a.example").status, 101)
             self.assertEqual(upgrade(echo.port, "Origin: https://b.example:8443").status, 101)
+            self.assertEqual(upgrade(echo.port, "Origin: http://a.example/").status, 101)
             for origin in ("http://c.example", "https://a.example", "http://a.example.c.example", "null"):
                 self.assertEqual(upgrade(echo.port, f"Origin: {origin}").status, 403, origin)
+        with Alone("echo", "0", ICCM_ALLOWED_ORIGINS="*") as echo:
+            self.assertEqual(upgrade(echo.port, "Origin: null").status, 101)
+
+    async def test_libraries_that_invent_an_origin(self):
+        with Alone("echo", "0") as echo:
+            # Python's websocket-client, libwebsockets, and Go's x/net/websocket as its documentation uses it
+            for origin in (f"http://127.0.0.1:{echo.port}", "http://127.0.0.1", "http://127.0.0.1/"):
+                async with connect(echo.url, origin=origin) as ws:
+                    self.assertIn("result", await ask(ws, CALL), origin)
 
     async def test_connections_have_a_limit(self):
         with Alone("echo", "0", ICCM_MAX_CONNECTIONS=3) as echo:

@@ -1,9 +1,14 @@
 """A whole installation with a token: everything works for those who have it, and nothing for those who have not."""
+import contextlib
+import http.server
 import json
+import shutil
+import tempfile
 import unittest
 
 from caller import Caller, connect
-from services import PROGRAMS, Alone, AsyncCase, System, finished, http_get, main, until, upgrade
+from services import PROGRAMS, Alone, AsyncCase, Program, System, finished, free_port, http_get, main, meanwhile, until, upgrade
+from services import http as raw_http
 
 TOKEN = "open-sesame/1="
 SPEAKABLE = "open-sesame-1"  # for a browser, which can offer it as a subprotocol
@@ -119,14 +124,103 @@ class Programs(unittest.TestCase):
                 self.assertNotIn("hush", program.output())
 
 
+# What its page sees of /metrics, and of a WebSocket, once its name leads to a server of ours; it says so to another port.
+PAGE = """<script>
+async function look() {{
+  let seen = "";
+  while (!/iccm_|ICCM_/.test(seen))
+    seen = await fetch("/metrics").then(answer => answer.text()).catch(() => "");
+  const socket = await new Promise(done => {{
+    const ws = new WebSocket("ws://" + location.host + "/");
+    ws.onopen = () => done("opened");
+    ws.onerror = () => done("refused");
+  }});
+  await fetch("http://127.0.0.1:{ear}/", {{method: "POST", mode: "no-cors", body: socket + " " + seen}});
+}}
+look();
+</script>"""
+
+
+class Pages(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.heard.append(self.path)
+        self.answer(PAGE.format(ear=self.server.ear).encode() if self.path == "/" else b"")
+
+    def do_POST(self):
+        self.server.heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.answer(b"")
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def pages(port, ear=0):
+    """Serves PAGE, and keeps what was asked for and reported."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages) as server:
+        server.ear, server.heard = ear, []
+        with meanwhile(lambda ended: server.serve_forever(0.01)):
+            try:
+                yield server
+            finally:
+                server.shutdown()
+
+
 class Browsers(AsyncCase):
-    async def test_the_token_does_not_replace_the_origin(self):
+    async def test_a_token_admits_any_page(self):
         offer = f"Sec-WebSocket-Protocol: mcp, mcp.auth.{SPEAKABLE}"
         with Alone("echo", "0", ICCM_AUTH_TOKEN=SPEAKABLE, ICCM_ALLOWED_ORIGINS="http://fine") as echo:
-            self.assertEqual(upgrade(echo.port, offer, "Origin: http://evil").status, 403)
+            self.assertEqual(upgrade(echo.port, offer, "Origin: http://evil").status, 101)
+            self.assertEqual(upgrade(echo.port, bearer(SPEAKABLE), "Origin: http://evil").status, 101)
+            self.assertEqual(upgrade(echo.port, bearer(HUSHED), "Origin: http://evil").status, 403)
+            self.assertEqual(upgrade(echo.port, "Origin: http://evil").status, 403)
             self.assertEqual(upgrade(echo.port, "Origin: http://fine").status, 401)
             async with connect(echo.url, origin="http://fine", subprotocols=["mcp", f"mcp.auth.{SPEAKABLE}"]) as ws:
                 self.assertEqual(ws.subprotocol, "mcp")
+
+    def test_a_name_that_was_bound_anew_sees_nothing(self):
+        with Alone("echo", "0") as echo:
+            for path in "/metrics", "/", "/other":
+                answer = self.get(echo.port, path, "evil.example")
+                self.assertEqual(answer.status, 403)
+                self.assertIn(b"ICCM_ALLOWED_HOSTS", answer.body)
+                self.assertNotIn(b"iccm_", answer.body)
+            for path in "/healthz", "/readyz":
+                self.assertEqual(self.get(echo.port, path, "evil.example").status, 200)
+            for host in "localhost", f"127.0.0.1:{echo.port}", "[::1]", "echo", "echo.iccm.svc.cluster.local":
+                self.assertEqual(self.get(echo.port, "/metrics", host).status, 200, host)
+        with Alone("echo", "0", ICCM_ALLOWED_HOSTS="echo.example.com") as echo:
+            self.assertEqual(self.get(echo.port, "/metrics", f"echo.example.com:{echo.port}").status, 200)
+            self.assertEqual(self.get(echo.port, "/metrics", "evil.example").status, 403)
+
+    def get(self, port, path, host):
+        return raw_http(port, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+
+    @unittest.skipUnless(shutil.which("chromium"), "no chromium")
+    def test_a_browser_whose_page_was_bound_anew(self):
+        self.assertRegex(self.seen_from("evil.example"), "^refused .*ICCM_ALLOWED_HOSTS")
+        self.assertRegex(self.seen_from("localhost"), "^opened (?s:.*)iccm_connections")  # the page can see, where it may
+
+    def seen_from(self, host):
+        """What a page sees whose name leads to a server of its own at first, and then to ours on the same port."""
+        port = free_port()
+        home = self.enterContext(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        command += [f"--user-data-dir={home}/profile", f"--host-resolver-rules=MAP {host} 127.0.0.1"]
+        with pages(0) as ear:
+            with pages(port, ear.server_port) as own:
+                browser = Program("chromium", [*command, f"http://{host}:{port}/"], home, {"HOME": home}).start()
+                self.addCleanup(browser.kill)
+                until(lambda: own.heard, "the page has been asked for")
+            with Alone("echo", port):
+                return until(lambda: ear.heard, "the page has seen something")[0]
 
 
 if __name__ == "__main__":
