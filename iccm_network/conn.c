@@ -38,10 +38,31 @@ static void abandon_calls(mcp__conn_t *conn) {
     mcp__call_abandon(conn->calls);
 }
 
+/* Who is not let in takes its answer without keeping others out; where too many do, the oldest has had its
+ * time. */
+static void give_up_place(mcp__conn_t *conn) {
+  mcp_server_t *server = conn->server;
+  mcp__conn_t **own = server->leaving;
+  server->connections -= conn->counted;
+  conn->counted = false;
+  for (size_t i = 0; i < MCP__MAX_LEAVING && *own != NULL; i++)
+    if (server->leaving[i] == NULL || server->leaving[i]->since_ms < (*own)->since_ms)
+      own = &server->leaving[i];
+  mcp__conn_t *oldest = *own;
+  if (oldest != NULL) {
+    mcp__stream_flush(&oldest->stream);
+    close_now(oldest);
+  }
+  *own = conn;
+  conn->leaving = own;
+}
+
 /* The last words are in out: write them, say that nothing follows, and wait for the peer to go. */
 static void start_closing(mcp__conn_t *conn) {
   if (conn->state >= MCP__CONN_CLOSING)
     return;
+  if (conn->state == MCP__CONN_HANDSHAKE)
+    give_up_place(conn);
   drop_handshake(conn);
   conn->state = MCP__CONN_CLOSING;
   conn->since_ms = now(conn);
@@ -58,6 +79,8 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->state == MCP__CONN_OPEN)
     mcp__event_disconnected(conn, MCP_LOG_INFO, 0, "");
   drop_handshake(conn);
+  if (conn->leaving != NULL)
+    *conn->leaving = NULL;
   conn->state = MCP__CONN_CLOSED;
   abandon_calls(conn);
   mcp__stream_close(&conn->stream);
@@ -86,9 +109,10 @@ static void on_closed(mcp__stream_t *stream) {
 /* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's
  * alert. */
 static void end_handshake(mcp__conn_t *conn) {
+  static const char in_handshake[] = " in TLS's handshake";
   const mcp__tls_t *tls = conn->stream.tls;
   mcp__buf_t words;
-  mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s in TLS's handshake: %s", conn->peer, tls->problem);
+  mcp__event_summed(conn, in_handshake, "refused", in_handshake, tls->problem);
   mcp__count_refusal(&conn->server->counts, MCP_ETLS);
   if (tls->fault != MCP__TLS_NOT_SPOKEN)
     return;
@@ -101,11 +125,12 @@ static void end_handshake(mcp__conn_t *conn) {
 
 /* End of file and errors alike: without a close frame there is nothing to answer. */
 static void on_end(mcp__stream_t *stream, int status) {
+  static const char broken[] = " for what it sent in TLS";
   mcp__conn_t *conn = conn_of(stream);
   if (status == MCP_ETLS && !stream->tls->open)
     end_handshake(conn);
   else if (status == MCP_ETLS)
-    mcp_log(MCP_LOG_WARN, conn->server->name, "%s: %s", conn->peer, stream->tls->problem);
+    mcp__event_summed(conn, broken, "closed", broken, stream->tls->problem);
   close_now(conn);
 }
 
@@ -393,9 +418,9 @@ static void answer_plain(mcp__conn_t *conn, int status, const char *text) {
 }
 
 static void refuse(mcp__conn_t *conn, int status, const char *text) {
-  if (status != 503)
-    mcp_log(MCP_LOG_WARN, conn->server->name, "refused %s with %d: %.*s", conn->peer, status,
-            (int)strcspn(text, "\n"), text);
+  char how[32];
+  snprintf(how, sizeof how, " with %d", status);
+  mcp__event_summed(conn, text, "refused", how, text);
   mcp__count_refusal(&conn->server->counts, status);
   answer_plain(conn, status, text);
 }
@@ -583,29 +608,28 @@ static const mcp__stream_events_t events = {on_data, on_end, before_write, on_wr
 
 /* ---- accepting and time ---------------------------------------------------------------------------- */
 
-/* Told to the peer each time, to the log once a second. */
-static bool connects_too_often(mcp__conn_t *conn, const struct sockaddr *address) {
-  mcp_server_t *server = conn->server;
+static bool connects_too_often(mcp_server_t *server, const struct sockaddr *address) {
   uint64_t secret = 0;
   if (server->rates == NULL)
     return false;
   uv_random(NULL, NULL, &secret, sizeof secret, 0, NULL);
-  uint32_t count = mcp__rates_count(server->rates, address, now(conn), secret),
-           most = (uint32_t)server->max_connects;
-  if (count == most + 1)
-    mcp_log(MCP_LOG_WARN, server->name,
-            "refused %s with 503: more than %u connections from there in a second", conn->peer, most);
-  return count > most;
+  uint32_t count = mcp__rates_count(server->rates, address, uv_now(server->loop), secret);
+  return count > (uint32_t)server->max_connects;
 }
 
-/* Whether one more may be in its handshake. Peers that say nothing keep nobody out: the oldest makes room. */
+/* Whether there is one for a handshake. Peers that say nothing keep nobody out: the oldest makes room. */
 static bool has_place(mcp_server_t *server) {
   mcp__conn_t *oldest = NULL;
-  if (server->handshakes < MCP__MAX_HANDSHAKES)
+  if (server->handshakes < MCP__MAX_HANDSHAKES && server->connections < server->max_connections)
     return true;
-  for (mcp__conn_t *conn = server->conns; conn != NULL; conn = conn->next) /* the newest first */
-    if (conn->head != NULL)
-      oldest = conn;
+  int left = server->handshakes;
+  for (mcp__conn_t *conn = server->conns; conn != NULL && left > 0;
+       conn = conn->next) { /* the newest first */
+    if (conn->head == NULL)
+      continue;
+    oldest = conn;
+    left--;
+  }
   if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__HANDSHAKE_SURE_MS)
     return false;
   refuse(oldest, 408, "no complete request while others waited for this one's place\n");
@@ -614,27 +638,22 @@ static bool has_place(mcp_server_t *server) {
 
 static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   mcp_server_t *server = conn->server;
-  if (server->all > server->max_connections + MCP__MAX_HANDSHAKES) { /* too many even to be told so */
-    mcp__count_refusal(&server->counts, 503);
-    close_now(conn);
-    return;
-  }
-  if (server->connections >= server->max_connections || !has_place(server)) {
-    refuse(conn, 503, "too many connections, retry later\n");
-    return;
-  }
-  if (connects_too_often(conn, address)) {
-    refuse(conn, 503, "too many connections from this address in a second, retry later\n");
-    return;
-  }
-  conn->counted = true;
-  server->connections++;
   if (!server->allow_public && !server->auth.wanted && !mcp__peer_is_private(address)) {
     refuse(conn, 403,
            "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits "
            "others\n");
     return;
   }
+  if (connects_too_often(server, address)) {
+    refuse(conn, 503, "too many connections from this address in a second, retry later\n");
+    return;
+  }
+  if (!has_place(server)) { /* asked last: it may cost another its own */
+    refuse(conn, 503, "too many connections, retry later\n");
+    return;
+  }
+  conn->counted = true;
+  server->connections++;
   conn->head = mcp__malloc(sizeof *conn->head);
   if (conn->head == NULL || mcp__head_init(conn->head, true) != 0) {
     mcp__free(conn->head);
@@ -686,7 +705,6 @@ int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
   if (server->conns != NULL)
     server->conns->prev = conn;
   server->conns = conn;
-  server->all++;
   if (uv_accept(listener, (uv_stream_t *)&conn->stream.tcp) != 0)
     close_now(conn);
   else
@@ -723,6 +741,7 @@ static bool backlog_too_large(const mcp__conn_t *conn) {
 }
 
 static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
+  static const char silent[] = " for its silence";
   uint64_t quiet = now_ms - conn->read_ms;
   if (conn->ws.paused && !should_pause(conn))
     mcp__stream_dirty(&conn->stream); /* its second is over: what is written next resumes, be it nothing */
@@ -735,7 +754,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
                "a message was begun, and in 30 s neither its end came nor 32 KiB of it");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
-    mcp_log(MCP_LOG_WARN, conn->server->name, "%s does not answer pings", conn->peer);
+    mcp__event_summed(conn, silent, "closed", silent, "it does not answer pings");
     close_now(conn);
   } else if (conn->pinged_ms == 0 && quiet > MCP__PING_MS && mcp__ws_ping(&conn->ws) == 0) {
     conn->pinged_ms = now_ms;

@@ -126,6 +126,37 @@ void mcp__event_disconnected(mcp__conn_t *conn, int level, int code, const char 
   log_line(conn->server, &entry, &data, where(conn));
 }
 
+/* ---- what is summed up ------------------------------------------------------------------------------- */
+
+static void tell_sum(mcp_server_t *server, mcp__refusal_t *refusal, uint64_t now_ms) {
+  uint64_t count = mcp__tally_take(&refusal->tally, now_ms);
+  if (count == 1)
+    mcp_log(MCP_LOG_WARN, server->name, "%s %s%s: %s", refusal->done, refusal->peer, refusal->how,
+            refusal->words);
+  else if (count > 1)
+    mcp_log(MCP_LOG_WARN, server->name, "%s %llu peers%s, the last of them %s: %s", refusal->done,
+            (unsigned long long)count, refusal->how, refusal->peer, refusal->words);
+}
+
+void mcp__event_summed(mcp__conn_t *conn, const char *reason, const char *done, const char *how,
+                       const char *words) {
+  mcp__refusal_t *refusal = conn->server->refusals, *last = refusal + MCP__MAX_REFUSALS - 1;
+  while (refusal < last && refusal->reason != NULL && refusal->reason != reason)
+    refusal++;
+  refusal->reason = reason;
+  refusal->tally.count++;
+  snprintf(refusal->done, sizeof refusal->done, "%s", done);
+  snprintf(refusal->how, sizeof refusal->how, "%s", how);
+  snprintf(refusal->peer, sizeof refusal->peer, "%s", conn->peer);
+  snprintf(refusal->words, sizeof refusal->words, "%.*s", (int)strcspn(words, "\n"), words);
+  tell_sum(conn->server, refusal, uv_now(conn->server->loop));
+}
+
+void mcp__event_sums(mcp_server_t *server, uint64_t now_ms) {
+  for (size_t i = 0; i < MCP__MAX_REFUSALS && server->refusals[i].reason != NULL; i++)
+    tell_sum(server, &server->refusals[i], now_ms);
+}
+
 /* ---- requests and calls ----------------------------------------------------------------------------- */
 
 static bool is_log_traffic(const mcp__tool_t *tool) {

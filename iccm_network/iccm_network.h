@@ -302,7 +302,8 @@ int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 /* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get
  * 503. And how many messages are taken from one connection in a second: it is not read from until the second
- * is over. 0: any number; to 1,000,000. */
+ * is over. 0: any number; to 1,000,000. Without these calls ICCM_MAX_CONNECTS_PER_SECOND and
+ * ICCM_MAX_MESSAGES_PER_SECOND say it. */
 int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects); /* 0; try 10,000 */
 int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages); /* the same */
 int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);  /* 300,000: answers -32603 */

@@ -45,7 +45,7 @@ static int read_token(mcp_server_t *server) {
 }
 
 static int read_environment(mcp_server_t *server) {
-  int64_t message = 0, connections = 0;
+  int64_t message = 0, connections = 0, connects = 0, messages = 0;
   int status = read_token(server);
   if (status == 0)
     status = mcp__certificate_of_environment(&server->certificate);
@@ -55,13 +55,18 @@ static int read_environment(mcp_server_t *server) {
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
                   &message) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
+      mcp_env_int("ICCM_MAX_CONNECTS_PER_SECOND", 0, 0, MAX_RATE, &connects) != 0 ||
+      mcp_env_int("ICCM_MAX_MESSAGES_PER_SECOND", 0, 0, MAX_RATE, &messages) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->allow_public) != 0 ||
       mcp_env_bool("ICCM_REUSEPORT", false, &server->reuseport) != 0)
     return MCP_EENV;
   server->max_message = (size_t)message;
   server->max_connections = (int)connections;
+  server->max_messages = (int)messages;
   mcp__set_last_error("out of memory");
-  status = mcp_server_set_allowed_origins(server, mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL));
+  status = mcp_server_set_max_connects_per_second(server, (int)connects);
+  if (status == 0)
+    status = mcp_server_set_allowed_origins(server, mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL));
   if (status == 0)
     status = mcp_server_set_allowed_hosts(server, mcp_env_text("ICCM_ALLOWED_HOSTS", NULL));
   return status;
@@ -520,7 +525,7 @@ static int find_port(mcp_server_t *server) {
 
 static void fit_descriptors(mcp_server_t *server) {
   struct rlimit limit;
-  rlim_t wanted = (rlim_t)server->max_connections + MCP__MAX_HANDSHAKES + SPARE_DESCRIPTORS;
+  rlim_t wanted = (rlim_t)server->max_connections + MCP__MAX_LEAVING + SPARE_DESCRIPTORS;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
     return;
   limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -528,7 +533,7 @@ static void fit_descriptors(mcp_server_t *server) {
     getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur >= wanted)
     return;
-  rlim_t taken = MCP__MAX_HANDSHAKES + SPARE_DESCRIPTORS;
+  rlim_t taken = MCP__MAX_LEAVING + SPARE_DESCRIPTORS;
   server->max_connections = limit.rlim_cur > taken ? (int)(limit.rlim_cur - taken) : 1;
   mcp_log(MCP_LOG_WARN, server->name, "only %llu descriptors are allowed (ulimit -n): at most %d connections",
           (unsigned long long)limit.rlim_cur, server->max_connections);
@@ -592,6 +597,7 @@ static void on_tick(uv_timer_t *timer) {
   }
   if (server->stopping && !server->settled)
     settle_stop(server);
+  mcp__event_sums(server, now_ms);
   check_stop(server);
 }
 
@@ -671,6 +677,7 @@ static void one_closed(mcp_server_t *server) {
   mcp__io_deinit(&server->io);
   free_spare_calls(server);
   server->pool = NULL;
+  mcp__event_sums(server, UINT64_MAX);
   mcp__event_server(server, "Server stopped");
   if (server->logger != NULL)
     mcp__logger_stop(server->logger, server->shutdown_timeout_ms, on_logger_stopped, server);
@@ -728,7 +735,6 @@ void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn) {
   *(conn->prev != NULL ? &conn->prev->next : &server->conns) = conn->next;
   if (conn->next != NULL)
     conn->next->prev = conn->prev;
-  server->all--;
   if (conn->counted)
     server->connections--;
   if (server->stopping && server->conns == NULL)

@@ -34,6 +34,9 @@ enum {
   MCP__MAX_IN_FLIGHT = 64,
   MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
   MCP__MAX_HANDSHAKES = 128,
+  MCP__MAX_LEAVING = 128, /* connections that are answered and not let in; then the oldest go */
+  MCP__MAX_REFUSALS = 64, /* reasons with lines of their own; there are fewer */
+  MCP__REFUSAL_WORDS = 160,
   MCP__BACKLOG_PAUSE = 1 << 20,
   MCP__BACKLOG_CLOSE = 32 << 20,
   MCP__MAX_OUT = 1 << 30,
@@ -123,8 +126,16 @@ struct mcp__conn {
   bool initialized;   /* the peer has said so */
   bool tools_changed; /* and has to be told, from 2025-03-26 on */
   bool counted;       /* in server->connections */
+  mcp__conn_t **leaving; /* its own in server->leaving; NULL: none */
   char peer[MCP__PEER_NAME_SIZE];
 };
+
+/* Of one reason: what its next line in the log tells. */
+typedef struct mcp__refusal {
+  const char *reason; /* a constant; NULL: there has been none */
+  mcp__tally_t tally;
+  char done[32], how[32], peer[MCP__PEER_NAME_SIZE], words[MCP__REFUSAL_WORDS];
+} mcp__refusal_t;
 
 typedef struct mcp__need {
   struct mcp__need *next;
@@ -167,14 +178,15 @@ struct mcp_server {
   mcp__pool_t *pool;     /* NULL without blocking tools */
   mcp__logger_t *logger; /* NULL: lines are shown as they are made */
   mcp__conn_t *conns;
-  int all;         /* how many these are */
-  int connections; /* of these, those that count: not the ones that are being refused */
+  int connections; /* how many of these have a place: they are in their handshake, or let in */
   int handshakes;
   mcp_call_t *oldest, *newest; /* calls that are not ended */
   size_t calls;                /* how many these are */
   mcp_call_t *next_call;       /* where a walk over them goes on: a callback may end any */
   mcp_call_t *spare;
   size_t spare_count, spare_bytes;
+  mcp__conn_t *leaving[MCP__MAX_LEAVING]; /* these have none: they were answered and not let in; NULL: free */
+  mcp__refusal_t refusals[MCP__MAX_REFUSALS];
   mcp__budget_t receive;           /* memory of messages, of all connections */
   bool left_behind;                /* a blocking handler was still running when the last stop was over */
   bool deaf;                       /* accepting failed: the listeners are closed, until the next tick */
@@ -219,6 +231,11 @@ void mcp__call_fire_late_cancels(uv_timer_t *timer); /* data is the server */
 void mcp__event_running(mcp_server_t *server);
 void mcp__event_server(mcp_server_t *server, const char *message);
 void mcp__event_connected(mcp__conn_t *conn);
+/* What befell a peer that may make it happen again and again: "done PEERhow: words", one line a second for
+ * each reason, which is a constant; a line for more than one says how many. */
+void mcp__event_summed(mcp__conn_t *conn, const char *reason, const char *done, const char *how,
+                       const char *words);
+void mcp__event_sums(mcp_server_t *server, uint64_t now_ms); /* writes the lines that are due */
 void mcp__event_disconnected(mcp__conn_t *conn, int level, int code, const char *reason); /* code 0: none */
 void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__message_t *message,
                         const mcp__tool_t *tool); /* tool NULL: it is no call of one */

@@ -27,8 +27,8 @@ static const meaning_t meanings[] = {
     {MCP_EUPGRADE, ICCM_PROTOCOL, "is this the port of an MCP server on WebSocket?"},
     {MCP_EREFUSED, ICCM_REFUSED,
      "401: ICCM_AUTH_TOKEN or --token has to be the server's; 403: without a token it admits private "
-     "networks alone, unless it runs with ICCM_ALLOW_PUBLIC=1, and shows its metrics by a public name only if "
-     "ICCM_ALLOWED_HOSTS lists that"},
+     "networks alone, unless it runs with ICCM_ALLOW_PUBLIC=1, and shows its metrics by a public name only "
+     "if ICCM_ALLOWED_HOSTS lists it"},
     {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
     {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},
     {MCP_ELOST, ICCM_PROTOCOL, "it may have been served all the same; the server's log says why it closed"},

@@ -43,6 +43,10 @@ bool scene_logged(const char *words) {
   return found;
 }
 
+const char *scene_log(void) {
+  return logged;
+}
+
 /* ---- the loop --------------------------------------------------------------------------------------- */
 
 static void on_wake(uv_timer_t *timer) {

@@ -42,6 +42,7 @@ void scene_leap_ms(uint64_t ms); /* the clock goes on while the loop does not tu
 
 bool scene_logged(const char *words); /* since the scene was opened; from any thread */
 size_t scene_handles(void);           /* of the loop, those included that are being closed */
+const char *scene_log(void);          /* all of it, while no other thread logs */
 
 /* ---- raw peers: WebSocket by hand -------------------------------------------------------------------- */
 

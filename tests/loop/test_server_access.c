@@ -269,6 +269,119 @@ Test(server_access, pages_by_their_paths) {
   scene_close();
 }
 
+/* ---- who is refused costs little ------------------------------------------------------------------------
+ */
+
+/* How many refusals the log tells of; *lines: in how many lines. */
+static size_t logged_refusals(size_t *lines) {
+  size_t count = 0;
+  *lines = 0;
+  for (const char *at = scene_log(); (at = strstr(at, ": refused ")) != NULL; (*lines)++) {
+    char *end;
+    at += strlen(": refused ");
+    unsigned long many = strtoul(at, &end, 10);
+    count += strncmp(end, " peers ", 7) == 0 ? many : 1;
+  }
+  return count;
+}
+
+Test(server_access, refusals_have_a_line_a_second_for_each_reason) {
+  enum { MANY = 40 };
+  scene_open();
+  start_with_token(TOKEN);
+  scene_hold_clock();
+  for (int i = 0; i < MANY; i++) {
+    expect_status(UPGRADE_WITH(""), "401");
+    expect_status(GET_WITH("/metrics", WRONG), "401");
+    expect_status("junk\r\n\r\n", "400");
+    expect_status("GET / HTTP/1.1\r\n\r\n", "400");
+    expect_status("POST / HTTP/1.1\r\nHost: x\r\n\r\n", "405");
+    expect_status(GET_WITH("/", "Origin: http://evil\r\n"), "403");
+    expect_status("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "403");
+  }
+  scene_pass_ms(1000);
+  scene_pass_ms(1000);
+  size_t lines;
+  cr_expect_eq(logged_refusals(&lines), 7 * MANY);
+  cr_expect_eq(lines, 14, "%zu lines: at once, and a second later", lines);
+  const char *metrics = answer_to(GET_WITH("/metrics", BEARER));
+  cr_expect_not_null(strstr(metrics, "iccm_refusals_total{reason=\"401\"} 80\n"), "%s", metrics);
+  for (int i = 0; i < 3; i++)
+    expect_status(UPGRADE_WITH(""), "401");
+  stage_stop(server);
+  cr_expect_eq(logged_refusals(&lines), 7 * MANY + 3, "what was counted is told at the end, too");
+  cr_expect(scene_logged(" peers with 401, the last of them 127.0.0.1:"));
+  scene_close();
+}
+
+/* They stay connected for as long as they can. */
+static void linger(wire_t **wires, size_t count, const char *request) {
+  for (size_t i = 0; i < count; i++) {
+    wires[i] = wire_connect(mcp_server_port(server));
+    RUN_UNTIL(wires[i]->connected);
+    wire_puts(wires[i], request);
+    RUN_UNTIL(wires[i]->head != NULL);
+  }
+}
+
+Test(server_access, who_is_refused_keeps_no_place) {
+  enum { MANY = 300 }; /* more than may be leaving at a time */
+  static wire_t *refused[MANY];
+  scene_open();
+  server = stage_server();
+  mcp_server_set_auth_token(server, TOKEN);
+  mcp_server_set_max_connections(server, 2);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  expect_status(UPGRADE_WITH(BEARER), "101"); /* and stays */
+  for (size_t i = 0; i < MANY; i++)
+    linger(&refused[i], 1, i % 2 == 0 ? UPGRADE_WITH("") : GET_WITH("/healthz", ""));
+  for (size_t i = 0; i < MANY; i++)
+    cr_expect_not_null(strstr(refused[i]->head, i % 2 == 0 ? " 401 " : " 200 "), "%s", refused[i]->head);
+  expect_status(UPGRADE_WITH(BEARER), "101");
+  expect_status(UPGRADE_WITH(BEARER), "503");
+  cr_expect(scene_logged("with 503: too many connections, retry later"));
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, who_says_nothing_keeps_none_of_few_places) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_max_connections(server, 2);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  scene_hold_clock();
+  wire_t *mute[2] = {wire_connect(mcp_server_port(server)), wire_connect(mcp_server_port(server))};
+  RUN_UNTIL(mute[0]->connected && mute[1]->connected);
+  expect_status(UPGRADE_WITH(""), "503");
+  scene_pass_ms(600);
+  expect_status(UPGRADE_WITH(""), "101");
+  expect_status(UPGRADE_WITH(""), "101");
+  RUN_UNTIL(mute[0]->ended && mute[1]->ended);
+  cr_expect_not_null(strstr(mute[0]->head, " 408 "), "%s", mute[0]->head);
+  scene_pass_ms(600);
+  expect_status(UPGRADE_WITH(""), "503"); /* those who are in stay in */
+  stage_stop(server);
+  scene_close();
+}
+
+Test(server_access, who_is_refused_costs_nobody_a_place) {
+  scene_open();
+  server = stage_server();
+  mcp_server_set_max_connections(server, 1);
+  mcp_server_set_max_connects_per_second(server, 1);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  scene_hold_clock();
+  wire_t *slow = wire_connect(mcp_server_port(server));
+  RUN_UNTIL(slow->connected);
+  scene_pass_ms(600);
+  expect_status(UPGRADE_WITH(""), "503"); /* for its rate */
+  wire_upgrade(slow);
+  RUN_UNTIL(slow->head != NULL);
+  cr_expect_not_null(strstr(slow->head, " 101 "), "%s", slow->head);
+  stage_stop(server);
+  scene_close();
+}
+
 /* ---- settings -------------------------------------------------------------------------------------------
  */
 
@@ -406,7 +519,7 @@ Test(server_access, connections_in_a_second) {
   for (size_t i = 0; i < RATE + 3; i++)
     if (!wires[i]->ended && strstr(wires[i]->head, " 101 ") != NULL)
       wire_settle(wires[i]); /* those that are in are served */
-  cr_expect(scene_logged("with 503: more than 5 connections from there in a second"));
+  cr_expect(scene_logged("with 503: too many connections from this address in a second"));
   scene_pass_ms(1010);
   cr_expect_eq(count_refused(wires, RATE), 0, "the next second is another");
   scene_pass_ms(1010);
@@ -423,8 +536,8 @@ static void call_now(wire_t *wire, int first, int count) {
 
 Test(server_access, messages_in_a_second) {
   scene_open();
+  setenv("ICCM_MAX_MESSAGES_PER_SECOND", "5", 1);
   server = stage_server();
-  cr_assert_eq(mcp_server_set_max_messages_per_second(server, RATE), 0);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   int port = mcp_server_port(server);
   wire_t *clock = wire_open(port), *hasty = wire_open(port), *other = wire_open(port);
@@ -456,6 +569,22 @@ Test(server_access, a_stop_does_not_wait_for_the_second) {
   stage_stop(server);
   cr_expect_eq(hasty->close_code, 1012);
   cr_expect_lt(hasty->count, 10);
+  scene_close();
+}
+
+Test(server_access, connections_in_a_second_from_the_environment) {
+  wire_t *wires[RATE + 3];
+  scene_open();
+  setenv("ICCM_MAX_CONNECTS_PER_SECOND", "5", 1);
+  server = stage_start();
+  scene_hold_clock();
+  cr_expect_eq(count_refused(wires, RATE + 3), 3);
+  stage_stop(server);
+  server = stage_server();
+  cr_expect_eq(mcp_server_set_max_connects_per_second(server, 0), 0); /* wins */
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_expect_eq(count_refused(wires, RATE + 3), 0);
+  stage_stop(server);
   scene_close();
 }
 

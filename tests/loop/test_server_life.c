@@ -742,6 +742,9 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("ICCM_MAX_MESSAGE_BYTES", "-1");
   refused("ICCM_MAX_CONNECTIONS", "0");
   refused("ICCM_MAX_CONNECTIONS", "12x");
+  refused("ICCM_MAX_CONNECTS_PER_SECOND", "-1");
+  refused("ICCM_MAX_CONNECTS_PER_SECOND", "1000001");
+  refused("ICCM_MAX_MESSAGES_PER_SECOND", "many");
   refused("ICCM_ALLOW_PUBLIC", "maybe");
   refused("ICCM_REUSEPORT", "2");
   refused("LOG_LEVEL", "loud");

@@ -93,6 +93,21 @@ class Server(Case):
         self.assertRegex(self.get(server, "/metrics")[1], r'iccm_refusals_total\{reason="tls"\} 1\n')
         server.program.wait_for(r"refused 127\.0\.0\.1:\d+ in TLS's handshake: the peer does not speak TLS")
 
+    def test_refusals_are_summed_up(self):
+        """One line a second tells of all, whoever comes how often."""
+        server = self.serve()
+        began = time.monotonic()
+        for _ in range(40):
+            http_get(server.port)
+
+        def told():
+            lines = re.findall(r"refused (\d+(?= peers)|127\.0\.0\.1:\d+).* in TLS's handshake", server.program.output())
+            return len(lines), sum(1 if ":" in who else int(who) for who in lines)
+
+        until(lambda: told()[1] == 40, "all have been told of")
+        self.assertLessEqual(told()[0], time.monotonic() - began + 1)
+        server.program.wait_for(r"refused \d+ peers in TLS's handshake, the last of them 127\.0\.0\.1:\d+: the peer does not")
+
     def test_junk_and_silence(self):
         """At each place of the handshake; another client is served meanwhile."""
         server = self.serve()
