@@ -1,12 +1,13 @@
 /* arena.c: bump allocation in chunks.
  *
  * A call's document, answer and small copies live here and die together. The newest piece can grow and shrink
- * in place, which is what yyjson's reader and writer do most. */
+ * in place, which is what yyjson's reader and writer do most; a large one takes its chunk with it, so that
+ * nothing is left behind. */
 #include "arena.h"
 
 #include <string.h>
 
-enum { CHUNK_BYTES = 4096, ALIGN = 16 };
+enum { CHUNK_BYTES = 4096, ALIGN = 16, WORTH_TRIMMING = 64 << 10 };
 
 typedef struct mcp__chunk {
   struct mcp__chunk *next;
@@ -43,6 +44,23 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
   return memory;
 }
 
+/* A piece that has a chunk to itself: the whole chunk grows or shrinks, and may move. NULL: it stays as it
+ * was. */
+static void *resize_chunk(mcp__arena_t *arena, size_t cap) {
+  chunk_t *chunk = arena->chunks;
+  bool allowed = arena->used - chunk->cap + cap <= arena->max;
+  chunk_t *moved = allowed ? mcp__realloc(chunk, sizeof *chunk + cap) : NULL;
+  if (moved == NULL) {
+    arena->failed = true;
+    arena->starved |= allowed;
+    return NULL;
+  }
+  arena->used += cap - moved->cap;
+  moved->cap = moved->used = cap;
+  arena->chunks = moved;
+  return moved->data;
+}
+
 static bool is_newest(const chunk_t *chunk, const void *memory, size_t size) {
   return chunk != NULL && (const char *)memory + aligned(size) == chunk->data + chunk->used;
 }
@@ -60,9 +78,23 @@ static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size)
       chunk->used = begin + aligned(size);
       return memory;
     }
+    if (begin == 0 && chunk->cap > CHUNK_BYTES)
+      return resize_chunk(arena, aligned(size));
   }
   void *moved = mcp__arena_alloc(arena, size);
   return moved != NULL ? memcpy(moved, memory, old_size < size ? old_size : size) : NULL;
+}
+
+void *mcp__arena_trim(mcp__arena_t *arena, void *memory, size_t size) {
+  chunk_t *chunk = arena->chunks;
+  if (chunk == NULL || memory != chunk->data || chunk->cap <= WORTH_TRIMMING ||
+      aligned(size) > chunk->cap / 2)
+    return memory;
+  bool failed = arena->failed, starved = arena->starved;
+  void *moved = resize_chunk(arena, aligned(size));
+  arena->failed = failed; /* without memory to move it to, it stays where it is */
+  arena->starved = starved;
+  return moved != NULL ? moved : memory;
 }
 
 static void json_free(void *ctx, void *memory) { /* taken back by reset */

@@ -15,6 +15,9 @@ typedef struct mcp__arena {
 void mcp__arena_init(mcp__arena_t *arena, size_t max); /* the arena must not move afterwards */
 void mcp__arena_deinit(mcp__arena_t *arena);
 void *mcp__arena_alloc(mcp__arena_t *arena, size_t size); /* aligned for anything; NULL sets failed */
+/* Gives back most of a large chunk that holds memory alone and no more than size bytes of use: where it is
+ * now. */
+void *mcp__arena_trim(mcp__arena_t *arena, void *memory, size_t size);
 void mcp__arena_reset(mcp__arena_t *arena);
 
 #endif

@@ -132,6 +132,23 @@ static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_
   }
 }
 
+/* yyjson reserves memory for more values than most texts have. */
+static yyjson_doc *trim(yyjson_doc *doc, mcp__arena_t *arena) {
+  size_t begin = (size_t)((char *)doc->root - (char *)doc);
+  size_t size =
+      begin + (doc->val_read + 1) * sizeof *doc->root; /* one more: the end of the last value's list */
+  doc = mcp__arena_trim(arena, doc, size);
+  doc->root = (yyjson_val *)(void *)((char *)doc + begin);
+  return doc;
+}
+
+size_t mcp__jsonrpc_memory(const char *text, size_t len) {
+  size_t values = 2; /* the document's head, too, is in this */
+  for (size_t i = 0; i < len; i++)
+    values += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
+  return (values + 8) * sizeof(yyjson_val);
+}
+
 void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena,
                         mcp__message_t *message) {
   *message = (mcp__message_t){.id = "null", .id_len = 4};
@@ -148,6 +165,7 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
     invalid(message, MCP_PARSE_ERROR, "not valid JSON");
     return;
   }
+  doc = trim(doc, arena);
   yyjson_val *root = yyjson_doc_get_root(doc);
   size_t count = yyjson_doc_get_val_count(doc);
   if (too_deep(root, count)) {

@@ -26,6 +26,9 @@ typedef struct mcp__message {
   const char *problem;  /* … and why */
 } mcp__message_t;
 
+/* No more than this is touched while a text is parsed, though more is reserved. */
+size_t mcp__jsonrpc_memory(const char *text, size_t len);
+
 /* Takes a message apart in place: text is changed, and has MCP__JSON_PADDING zero bytes behind its len.
  * Values beyond max_values are refused. Never fails: what is wrong becomes MCP__INVALID with the error to
  * answer. */

@@ -129,6 +129,59 @@ Test(arena, reset_keeps_one_chunk_and_forgets_the_failure) {
   expect_no_leak();
 }
 
+/* What grows beyond its chunk leaves nothing behind. */
+Test(arena, a_large_piece_takes_its_chunk_with_it) {
+  use_scarce_memory();
+  memory.allowed = 1000;
+  mcp__arena_t arena;
+  mcp__arena_init(&arena, 1 << 20);
+  const yyjson_alc *alc = &arena.alc;
+  char *small = alc->malloc(alc->ctx, 10);
+  char *text = alc->malloc(alc->ctx, 2 * CHUNK);
+  memset(text, 'x', 2 * CHUNK);
+  for (size_t size = 2 * CHUNK; size < 40 * CHUNK; size *= 2) {
+    text = alc->realloc(alc->ctx, text, size, 2 * size);
+    cr_assert_not_null(text);
+    cr_expect_eq(arena.used, CHUNK + 2 * size);
+    cr_expect_eq(memory.live, 2, "chunks");
+    cr_expect(text[0] == 'x' && text[2 * CHUNK - 1] == 'x');
+  }
+  cr_expect_null(alc->realloc(alc->ctx, text, 64 * CHUNK, 1 << 20), "the other chunk counts, too");
+  cr_expect(arena.failed && !arena.starved);
+  arena.failed = false;
+  memory.allowed = 0;
+  cr_expect_null(alc->realloc(alc->ctx, text, 64 * CHUNK, 65 * CHUNK));
+  cr_expect(arena.failed && arena.starved);
+  memory.allowed = 1000;
+  cr_expect(text[0] == 'x' && text[2 * CHUNK - 1] == 'x', "still there");
+  memset(small, 1, 10);
+  mcp__arena_deinit(&arena);
+  expect_no_leak();
+}
+
+Test(arena, trim) {
+  static const struct {
+    size_t size, used, left;
+  } rows[] = {{100 * CHUNK, 10 * CHUNK, 10 * CHUNK},
+              {100 * CHUNK, 1, 16},
+              {100 * CHUNK, 60 * CHUNK, 100 * CHUNK}, /* no more than a half is given back */
+              {10 * CHUNK, 1, 10 * CHUNK}};           /* a small one is not worth it */
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__arena_t arena;
+    mcp__arena_init(&arena, 1 << 20);
+    char *text = mcp__arena_alloc(&arena, rows[i].size);
+    memset(text, 'x', rows[i].size);
+    text = mcp__arena_trim(&arena, text, rows[i].used);
+    cr_expect_eq(arena.used, rows[i].left, "row %zu: %zu", i, arena.used);
+    cr_expect_eq(text[rows[i].used - 1], 'x');
+    char *next = mcp__arena_alloc(&arena, 10);
+    cr_expect_eq(mcp__arena_trim(&arena, text, 1), text, "not the newest");
+    memset(next, 1, 10);
+    mcp__arena_deinit(&arena);
+  }
+  expect_no_leak();
+}
+
 /* yyjson goes on without the member that did not fit: only failed tells. */
 Test(arena, memory_that_runs_out) {
   use_scarce_memory();
