@@ -62,7 +62,7 @@ const char conversation_store_messages_bulk_schema[] =
 static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *words) {
   if (ask_was_refused(status))
     ask_end_refused(call, status, data, words);
-  else if (status == MCP_ELOST || status == MCP_ETIMEOUT)
+  else if (status == MCP_ELOST || status == MCP_EBUSY || status == MCP_ETIMEOUT)
     mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
                               "before you try again");
   else

@@ -8,27 +8,13 @@
 
 enum { FIRST_CAP = 256 };
 
-void mcp__buf_init(mcp__buf_t *buf, size_t max, mcp__budget_t *budget) {
-  *buf = (mcp__buf_t){.max = max, .budget = budget};
-}
-
-static size_t charge(const mcp__buf_t *buf, size_t cap) {
-  return buf->budget != NULL && cap > MCP__BUDGET_FROM_BYTES ? cap : 0;
-}
-
-void mcp__buf_leave_budget(mcp__buf_t *buf) {
-  size_t charged = charge(buf, buf->cap);
-  if (charged > 0)
-    buf->budget->used -= charged;
-  buf->budget = NULL;
+void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate) {
+  *buf = (mcp__buf_t){.max = max, .gate = gate};
 }
 
 void mcp__buf_deinit(mcp__buf_t *buf) {
-  size_t charged = charge(buf, buf->cap);
-  if (charged > 0)
-    buf->budget->used -= charged;
   mcp__free(buf->data);
-  mcp__buf_init(buf, buf->max, buf->budget);
+  mcp__buf_init(buf, buf->max, buf->gate);
 }
 
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
@@ -42,14 +28,12 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
     cap = buf->max;
   if (cap < need)
     cap = need;
-  size_t more = charge(buf, cap) - charge(buf, buf->cap);
-  if (more > 0 && more > buf->budget->max - buf->budget->used)
-    return MCP_ETOOBIG;
+  const mcp__gate_t *gate = cap > MCP__GATE_FROM_BYTES ? buf->gate : NULL;
+  if (gate != NULL && !gate->has_room(cap - buf->cap, gate->arg))
+    return MCP_EFULL;
   char *data = mcp__realloc(buf->data, cap);
   if (data == NULL)
     return UV_ENOMEM;
-  if (more > 0)
-    buf->budget->used += more;
   buf->data = data;
   buf->cap = cap;
   return 0;
@@ -137,10 +121,7 @@ void mcp__buf_clear(mcp__buf_t *buf, size_t keep) {
 }
 
 void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b) {
-  size_t a_max = a->max, b_max = b->max;
   mcp__buf_t old = *a;
-  *a = *b;
-  *b = old;
-  a->max = a_max;
-  b->max = b_max;
+  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->gate};
+  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->gate};
 }

@@ -1,27 +1,29 @@
-/* buf.h: bytes that grow up to a maximum, and the budget that many of them share. */
+/* buf.h: bytes that grow up to a maximum. */
 #ifndef MCP_BUF_H
 #define MCP_BUF_H
 
 #include "mem.h"
 
-/* What all large buffers of one owner may hold together; used on one thread. Small ones are not counted: when
- * large messages have used it up, ordinary ones still get through. */
-enum { MCP__BUDGET_FROM_BYTES = 64 * 1024 };
-typedef struct mcp__budget {
-  size_t used, max;
-} mcp__budget_t;
+/* Asked before a buffer grows and is large then. Small ones need nobody's leave: when large messages have
+ * taken all memory, ordinary ones still get through. */
+enum { MCP__GATE_FROM_BYTES = 64 * 1024 };
+typedef struct mcp__gate {
+  bool (*has_room)(size_t more, void *arg); /* for so many more bytes */
+  void *arg;
+} mcp__gate_t;
 
 typedef struct mcp__buf {
   char *data; /* owned; NULL while cap is 0 */
   size_t len, cap;
-  size_t max;            /* len never exceeds it */
-  mcp__budget_t *budget; /* cap is charged here where it is large; may be NULL */
+  size_t max;              /* len never exceeds it */
+  const mcp__gate_t *gate; /* borrowed; may be NULL */
 } mcp__buf_t;
 
-void mcp__buf_init(mcp__buf_t *buf, size_t max, mcp__budget_t *budget);
+void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate);
 void mcp__buf_deinit(mcp__buf_t *buf); /* empty and usable afterwards */
 
-/* Room for extra bytes behind len: 0, MCP_ETOOBIG (maximum or budget) or UV_ENOMEM; unchanged on failure. */
+/* Room for extra bytes behind len: 0, MCP_ETOOBIG (the maximum), MCP_EFULL (the gate) or UV_ENOMEM; unchanged
+ * on failure. */
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra);
 int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
 int mcp__buf_puts(mcp__buf_t *buf, const char *text);
@@ -38,7 +40,6 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len);
 
 void mcp__buf_consume(mcp__buf_t *buf, size_t len); /* drops the first len bytes */
 void mcp__buf_clear(mcp__buf_t *buf, size_t keep);  /* len 0; gives the memory back where cap is over keep */
-void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents, capacities and their charges; maxima stay */
-void mcp__buf_leave_budget(mcp__buf_t *buf);        /* its owner goes, the buffer stays */
+void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents and capacities; maxima and gates stay */
 
 #endif

@@ -19,31 +19,50 @@ enum { MESSAGE_BYTES = 1024 };
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
+static size_t memory_of(const mcp_call_t *call) {
+  return sizeof *call + call->text.cap + call->response.cap + call->arena.used;
+}
+
 static mcp_call_t *take_spare(mcp_server_t *server) {
   mcp_call_t *call = server->spare;
   if (call != NULL) {
     server->spare = call->next;
     server->spare_count--;
-    server->spare_bytes -= call->text.cap + call->arena.used;
+    server->spare_bytes -= memory_of(call);
     call->next = NULL;
     return call;
   }
   call = mcp__calloc(sizeof *call);
   if (call == NULL)
     return NULL;
-  mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, &server->receive);
+  mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, NULL);
   mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
   mcp__arena_init(&call->arena, 0);
   call->server = server;
   return call;
 }
 
-mcp_call_t *mcp__call_take(mcp_server_t *server) {
-  mcp_call_t *call = take_spare(server);
-  size_t memory = MCP__PARSE_MEMORY * server->max_message;
-  if (call != NULL)
-    call->arena.max = memory < MCP__PARSE_MEMORY_MIN ? MCP__PARSE_MEMORY_MIN : memory;
+mcp_call_t *mcp__call_take(mcp__conn_t *conn) {
+  mcp_call_t *call = take_spare(conn->server);
+  if (call == NULL)
+    return NULL;
+  call->account = &conn->account;
+  call->address = conn->address;
+  mcp__budget_hold(call->address);
   return call;
+}
+
+void mcp__call_charge(mcp_call_t *call) {
+  if (call->address != NULL)
+    mcp__account_charge(call->account, &call->charged, memory_of(call));
+}
+
+static void discharge(mcp_call_t *call) {
+  if (call->address == NULL)
+    return;
+  mcp__account_charge(call->account, &call->charged, 0);
+  mcp__budget_release(&call->server->memory, call->address);
+  call->address = NULL;
 }
 
 void mcp__call_free(mcp_call_t *call) {
@@ -64,6 +83,7 @@ void mcp__call_give_back(mcp_call_t *call) {
     mcp__call_free(call);
     return;
   }
+  discharge(call);
   mcp__tool_release(call->tool);
   call->tool = NULL;
   mcp__logger_release(call->logger);
@@ -72,7 +92,7 @@ void mcp__call_give_back(mcp_call_t *call) {
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
   mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
-  size_t bytes = call->text.cap + call->arena.used;
+  size_t bytes = memory_of(call);
   if (server->spare_count >= MCP__SPARE_CALLS || server->spare_bytes + bytes > MCP__SPARE_BYTES) {
     mcp__call_free(call);
     return;
@@ -80,19 +100,19 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->conn = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  call->ended = call->silent = call->on_pool = false;
+  call->ended = call->silent = call->on_pool = call->waiting = false;
   call->failure = 0;
   call->failure_text = NULL;
   atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
+  atomic_store_explicit(&call->unwanted, false, memory_order_relaxed);
   call->next = server->spare;
   server->spare = call;
   server->spare_count++;
   server->spare_bytes += bytes;
 }
 
-static void link_call(mcp_call_t *call) {
+static void join_server(mcp_call_t *call) {
   mcp_server_t *server = call->server;
-  mcp__conn_t *conn = call->conn;
   call->started_ms = uv_now(server->loop);
   call->started_ns = server->counts.now_ns;
   call->counted = false;
@@ -101,7 +121,11 @@ static void link_call(mcp_call_t *call) {
   call->newer = NULL;
   *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
   server->newest = call;
-  server->calls++;
+}
+
+static void join_conn(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  call->server->calls++;
   call->prev = NULL;
   call->next = conn->calls;
   if (conn->calls != NULL)
@@ -110,16 +134,50 @@ static void link_call(mcp_call_t *call) {
   conn->in_flight++;
 }
 
-static void leave_conn(mcp_call_t *call) {
+static void join_waiting(mcp_call_t *call) {
   mcp__conn_t *conn = call->conn;
-  if (conn == NULL)
-    return;
+  call->waiting = true;
+  call->id_hash = mcp__call_hash(call->to.id, call->to.id_len);
+  call->prev = conn->last_waiting;
+  call->next = NULL;
+  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call;
+  conn->last_waiting = call;
+  conn->waiting_count++;
+  conn->waiting_bytes += call->text.len;
+  conn->waiting_silent += call->silent;
+}
+
+static void leave_waiting(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call->next;
+  *(call->next != NULL ? &call->next->prev : &conn->last_waiting) = call->prev;
+  call->prev = call->next = NULL;
+  conn->waiting_count--;
+  conn->waiting_bytes -= call->text.len;
+  conn->waiting_silent -= call->silent;
+}
+
+static void leave_calls(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
   *(call->prev != NULL ? &call->prev->next : &conn->calls) = call->next;
   if (call->next != NULL)
     call->next->prev = call->prev;
   call->prev = call->next = NULL;
-  call->conn = NULL;
   conn->in_flight--;
+}
+
+/* What it still holds is its address's from now on. */
+static void leave_conn(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  if (conn == NULL)
+    return;
+  if (call->waiting)
+    leave_waiting(call);
+  else
+    leave_calls(call);
+  call->conn = NULL;
+  conn->account.used -= call->charged;
+  call->account = conn->account.parent;
   mcp__conn_call_left(conn);
 }
 
@@ -131,7 +189,7 @@ static void leave_server(mcp_call_t *call) {
   *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
   if (server->next_call == call)
     server->next_call = call->newer;
-  server->calls--;
+  server->calls -= !call->waiting;
 }
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
@@ -186,22 +244,32 @@ static void cancel_children(mcp_call_t *call) {
 void mcp__call_detach(mcp_call_t *call) {
   leave_server(call);
   call->metrics = mcp__metrics_hold(call->server->metrics);
-  mcp__buf_leave_budget(&call->text);
+  discharge(call);
   call->server = NULL;
 }
 
-void mcp__call_abandon(mcp_call_t *call) {
-  leave_conn(call);
-  mcp__call_cancel(call);
-}
-
-void mcp__call_cancel(mcp_call_t *call) {
+/* No handler owes the end of one that waits. */
+static void cancel(mcp_call_t *call) {
   atomic_store(&call->cancelled, true);
+  if (call->waiting) {
+    over(call);
+    return;
+  }
   cancel_children(call);
   void (*cb)(mcp_call_t *, void *) = call->on_cancel;
   call->on_cancel = NULL;
   if (cb != NULL)
     cb(call, call->on_cancel_arg); /* may end the call */
+}
+
+void mcp__call_abandon(mcp_call_t *call) {
+  leave_conn(call);
+  cancel(call);
+}
+
+void mcp__call_cancel(mcp_call_t *call) {
+  atomic_store(&call->unwanted, true);
+  cancel(call);
 }
 
 /* ---- progress -------------------------------------------------------------------------------------- */
@@ -486,6 +554,7 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
   leave_conn(call); /* first, as in end_call() */
   if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(conn, &call->to, render_failure, &failure);
+  atomic_store(&call->unwanted, true);
   mcp__call_abandon(call);
 }
 
@@ -511,6 +580,10 @@ static void run_handler(mcp_call_t *call) {
 
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
+  if (atomic_load(&call->unwanted) && !call->silent) {
+    call->ended = true; /* before it began */
+    return;
+  }
   run_handler(call);
   if (!call->ended) {
     mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
@@ -525,6 +598,7 @@ static void done(mcp__job_t *job) {
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
     return;
   }
+  mcp__call_charge(call);
   send_progress(call);
   if (call->conn != NULL && !call->silent && !atomic_load(&call->cancelled))
     mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
@@ -546,10 +620,8 @@ static void end_busy(mcp_call_t *call, const char *words) {
   mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", words);
 }
 
-void mcp__call_run(mcp_call_t *call) {
-  call->arena.max =
-      SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
-  link_call(call);
+static void begin(mcp_call_t *call) {
+  join_conn(call);
   if (call->server->stopping || call->server->calls > MCP__MAX_CALLS) {
     end_busy(call, call->server->stopping ? "the server is stopping, retry later" : "busy, retry later");
     return;
@@ -567,6 +639,36 @@ void mcp__call_run(mcp_call_t *call) {
     return;
   call->on_pool = false;
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
+}
+
+uint32_t mcp__call_hash(const char *id, size_t len) { /* FNV-1a: who chooses ids for its sake slows himself */
+  uint32_t hash = 2166136261u;
+  for (size_t i = 0; i < len; i++)
+    hash = (hash ^ (unsigned char)id[i]) * 16777619u;
+  return hash;
+}
+
+bool mcp__call_may_begin(const mcp__conn_t *conn) { /* when the server stops, to be told so */
+  return conn->in_flight < MCP__MAX_IN_FLIGHT || conn->server->stopping;
+}
+
+/* One behind the other: none overtakes those that wait already. */
+void mcp__call_run(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  call->arena.max =
+      SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
+  mcp__call_charge(call);
+  join_server(call);
+  if (conn->waiting == NULL && mcp__call_may_begin(conn))
+    begin(call);
+  else
+    join_waiting(call);
+}
+
+void mcp__call_begin(mcp_call_t *call) {
+  leave_waiting(call);
+  call->waiting = false;
+  begin(call);
 }
 
 uint64_t mcp__call_span(const mcp_call_t *call) {

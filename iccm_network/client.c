@@ -595,7 +595,9 @@ static int make_request(mcp_client_t *client, mcp__order_t *order, yyjson_mut_do
     return status;
   }
   if (client->state == BACKOFF && client->fail_fast)
-    order->refused = client->status == MCP_ELOST ? MCP_ECONNECT : client->status; /* it was never sent */
+    order->refused = client->status == MCP_ELOST || client->status == MCP_EBUSY
+                         ? MCP_ECONNECT
+                         : client->status; /* never sent */
   status = mcp__requests_make(&client->requests, order, params);
   if (status == 0 && client->state == IDLE)
     wake_at(client, 0);

@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char busy[] = "busy: the memory for messages is used up, retry later";
+
 static void close_now(mcp__conn_t *conn);
 
 static mcp__conn_t *conn_of(mcp__stream_t *stream) {
@@ -20,6 +22,13 @@ static mcp__conn_t *conn_of(mcp__stream_t *stream) {
 
 static uint64_t now(const mcp__conn_t *conn) {
   return uv_now(conn->server->loop);
+}
+
+/* What its buffers hold may have changed. */
+static void charge(mcp__conn_t *conn) {
+  size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap;
+  if (conn->address != NULL)
+    mcp__account_charge(&conn->account, &conn->charged, conn->state == MCP__CONN_CLOSED ? 0 : now);
 }
 
 /* ---- ending ---------------------------------------------------------------------------------------- */
@@ -34,6 +43,11 @@ static void drop_handshake(mcp__conn_t *conn) {
 }
 
 static void abandon_calls(mcp__conn_t *conn) {
+  if (conn->kept != NULL)
+    mcp__call_give_back(conn->kept);
+  conn->kept = NULL;
+  while (conn->waiting != NULL)
+    mcp__call_abandon(conn->waiting);
   while (conn->calls != NULL)
     mcp__call_abandon(conn->calls);
 }
@@ -68,6 +82,8 @@ static void start_closing(mcp__conn_t *conn) {
   conn->since_ms = now(conn);
   conn->stalled_bytes = 0;
   mcp__buf_deinit(&conn->input);
+  mcp__buf_deinit(&conn->ws.message);
+  charge(conn);
   abandon_calls(conn);
   mcp__stream_finish(&conn->stream);
   mcp__stream_read(&conn->stream, true);
@@ -82,6 +98,7 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->leaving != NULL)
     *conn->leaving = NULL;
   conn->state = MCP__CONN_CLOSED;
+  charge(conn); /* what libuv still holds is freed in this turn of the loop */
   abandon_calls(conn);
   mcp__stream_close(&conn->stream);
 }
@@ -102,8 +119,64 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__buf_deinit(&conn->input);
   mcp__free(conn->trace_id);
   mcp__free(conn->hello);
+  if (conn->address != NULL)
+    mcp__budget_part(&conn->server->memory, conn->address);
   mcp__server_conn_gone(conn->server, conn);
   mcp__free(conn);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+/* It may be a while until it takes its last words, and they would keep what it does not read: then it goes
+ * without. */
+static void give_way(mcp__conn_t *conn) {
+  bool unread = mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE;
+  close_with(conn, MCP__CLOSE_BUSY, busy);
+  if (unread)
+    close_now(conn);
+}
+
+/* Whether something is gained where it goes: calls in flight keep their memory to their end. */
+static bool could_give_way(const mcp__conn_t *conn) {
+  return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__GATE_FROM_BYTES ||
+                                           mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE);
+}
+
+static mcp__conn_t *heaviest_other(mcp__conn_t *conn, size_t more) {
+  mcp__conn_t *heaviest = NULL;
+  for (mcp__conn_t *other = conn->server->conns; other != NULL; other = other->next)
+    if (other != conn && could_give_way(other) &&
+        mcp__budget_outweighs(&other->account, &conn->account, more) &&
+        (heaviest == NULL || other->account.used > heaviest->account.used))
+      heaviest = other;
+  return heaviest;
+}
+
+/* Who would still hold more than this one gives way to it. */
+static bool make_room(mcp__conn_t *conn, size_t more) {
+  while (!mcp__budget_has(&conn->server->memory, more)) {
+    mcp__conn_t *heaviest = heaviest_other(conn, more);
+    if (heaviest == NULL)
+      return false;
+    give_way(heaviest);
+  }
+  return true;
+}
+
+static void note_room(mcp__conn_t *conn, bool there) {
+  if (there)
+    conn->starved_ms = 0;
+  else if (conn->starved_ms == 0)
+    conn->starved_ms = now(conn);
+}
+
+/* The gate of the buffer that a message is received into. */
+static bool has_room(size_t more, void *arg) {
+  mcp__conn_t *conn = arg;
+  charge(conn);
+  bool there = make_room(conn, more);
+  note_room(conn, there);
+  return there;
 }
 
 /* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's
@@ -171,6 +244,9 @@ int mcp__conn_answer(mcp__conn_t *conn, const mcp__addressee_t *to, mcp__render_
   mcp__stream_dirty(&conn->stream);
   if (status != 0 && write_message(conn, to, render_internal_error, NULL) != 0)
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for an answer");
+  charge(conn);
+  if (!mcp__budget_has(&conn->server->memory, 0))
+    mcp__server_tick_soon(conn->server); /* when what the kernel takes at once is written */
   return status;
 }
 
@@ -274,10 +350,21 @@ static mcp_call_t *find_in_flight(mcp__conn_t *conn, const char *id, size_t id_l
   return NULL;
 }
 
+static mcp_call_t *find_waiting(mcp__conn_t *conn, const char *id, size_t id_len) {
+  uint32_t hash = mcp__call_hash(id, id_len);
+  for (mcp_call_t *call = conn->waiting; call != NULL; call = call->next)
+    if (call->id_hash == hash && !call->silent && call->to.id_len == id_len &&
+        memcmp(call->to.id, id, id_len) == 0)
+      return call;
+  return NULL;
+}
+
 static void cancel(mcp__conn_t *conn, yyjson_val *id, mcp__arena_t *arena) {
   size_t len;
   char *text = yyjson_val_write_opts(id, 0, &arena->alc, &len, NULL);
   mcp_call_t *call = text != NULL ? find_in_flight(conn, text, len) : NULL;
+  if (call == NULL && text != NULL)
+    call = find_waiting(conn, text, len);
   if (call != NULL)
     mcp__call_cancel(call);
 }
@@ -299,9 +386,22 @@ static bool too_hasty(const mcp__conn_t *conn) {
   return server->max_messages > 0 && conn->second == server->second && conn->messages >= server->max_messages;
 }
 
+/* Of calls that nobody waits for none is forgotten when their peer leaves: what comes behind them is not read
+ * before they have begun. */
+static bool too_many_wait(const mcp__conn_t *conn) {
+  return conn->waiting_count >= MCP__MAX_WAITING || conn->waiting_bytes >= MCP__WAITING_BYTES ||
+         conn->waiting_silent > 0;
+}
+
+/* While it has calls: their end gives memory back, and resumes. */
+static bool holds_too_much(const mcp__conn_t *conn) {
+  return (conn->calls != NULL || conn->waiting != NULL) &&
+         mcp__budget_is_over(&conn->server->memory, conn->address, &conn->account);
+}
+
 static bool should_pause(const mcp__conn_t *conn) {
-  return conn->in_flight >= MCP__MAX_IN_FLIGHT || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE ||
-         too_hasty(conn);
+  return too_many_wait(conn) || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE || too_hasty(conn) ||
+         holds_too_much(conn);
 }
 
 static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outcome) {
@@ -317,13 +417,16 @@ static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outco
   mcp__call_run(call); /* may have ended it */
 }
 
+static void refuse_twice(mcp__outcome_t *outcome) {
+  outcome->action = MCP__DO_REFUSE;
+  outcome->code = MCP_INVALID_REQUEST;
+  outcome->problem = "a call with this id is still in flight";
+}
+
 static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *message, mcp__outcome_t *outcome) {
   bool request = message->kind != MCP__NOTIFICATION && message->kind != MCP__RESPONSE;
-  if (message->kind == MCP__REQUEST && find_in_flight(conn, message->id, message->id_len) != NULL) {
-    outcome->action = MCP__DO_REFUSE;
-    outcome->code = MCP_INVALID_REQUEST;
-    outcome->problem = "a call with this id is still in flight";
-  }
+  if (message->kind == MCP__REQUEST && find_in_flight(conn, message->id, message->id_len) != NULL)
+    refuse_twice(outcome);
   call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
   call->trace.id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
@@ -359,23 +462,27 @@ static size_t max_values(const mcp_server_t *server) { /* a million for each 16 
   return scaled < 1000000 ? 1000000 : scaled;
 }
 
-static void on_message(mcp__buf_t *text, bool binary, void *arg) {
-  mcp__conn_t *conn = arg;
+/* What one message may need while it is parsed. */
+static size_t parse_memory(const mcp_server_t *server) {
+  size_t most = MCP__PARSE_MEMORY * server->max_message;
+  return most < MCP__PARSE_MEMORY_MIN ? MCP__PARSE_MEMORY_MIN : most;
+}
+
+/* Small messages are not refused for the sake of others. */
+static bool may_parse(mcp__conn_t *conn, const mcp_call_t *call) {
+  bool fine = call->text.len <= MCP__GATE_FROM_BYTES ||
+              mcp__budget_has(&conn->server->memory, parse_memory(conn->server)) ||
+              make_room(conn, mcp__jsonrpc_memory(call->text.data, call->text.len));
+  note_room(conn, fine);
+  return fine;
+}
+
+static void serve(mcp__conn_t *conn, mcp_call_t *call) {
   mcp_server_t *server = conn->server;
-  (void)binary;
-  if (conn->state != MCP__CONN_OPEN)
-    return; /* closed while this piece of input was taken apart */
-  count_message(conn);
-  conn->message_ms = 0; /* whatever comes now is another */
-  mcp_call_t *call = mcp__call_take(server);
-  if (call == NULL) {
-    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
-    return;
-  }
-  mcp__buf_swap(&call->text, text);
-  memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
   mcp__message_t message;
   mcp__outcome_t outcome;
+  call->arena.max = parse_memory(server);
+  memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(server), &call->arena, &message);
   if (message.kind == MCP__INVALID &&
       call->arena.starved) { /* its sender would wait for an answer with its id */
@@ -388,8 +495,36 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
     conn->revision = outcome.revision;
   conn->initialized |= outcome.initialized;
   act(conn, call, &message, &outcome);
-  if (should_pause(conn))
+}
+
+/* Without memory to parse a message it is kept as it is, and nothing else is read, until there is some. */
+static void serve_or_keep(mcp__conn_t *conn, mcp_call_t *call) {
+  mcp__call_charge(call);
+  bool fine = may_parse(conn, call);
+  if (conn->state != MCP__CONN_OPEN) /* what had to give way has ended it */
+    mcp__call_give_back(call);
+  else if (fine)
+    serve(conn, call);
+  else
+    conn->kept = call;
+  if (conn->kept != NULL || should_pause(conn))
     mcp__ws_pause(&conn->ws, true);
+}
+
+static void on_message(mcp__buf_t *text, bool binary, void *arg) {
+  mcp__conn_t *conn = arg;
+  (void)binary;
+  if (conn->state != MCP__CONN_OPEN)
+    return; /* closed while this piece of input was taken apart */
+  count_message(conn);
+  conn->message_ms = 0; /* whatever comes now is another */
+  mcp_call_t *call = mcp__call_take(conn);
+  if (call == NULL) {
+    close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
+    return;
+  }
+  mcp__buf_swap(&call->text, text);
+  serve_or_keep(conn, call);
 }
 
 static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
@@ -557,6 +692,7 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   conn->read_ms = now(conn);
   conn->pinged_ms = 0;
   size_t used = take(conn, data, len);
+  charge(conn);
   if (used == len)
     return;
   if (mcp__buf_append(&conn->input, data + used, len - used) != 0)
@@ -564,11 +700,37 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__stream_read(&conn->stream, false); /* until try_resume() */
 }
 
+static void begin_next(mcp__conn_t *conn) {
+  mcp_call_t *call = conn->waiting;
+  if (call->silent || find_in_flight(conn, call->to.id, call->to.id_len) == NULL) {
+    mcp__call_begin(call); /* may have ended it, and others */
+    return;
+  }
+  mcp__outcome_t outcome = {0};
+  refuse_twice(&outcome);
+  mcp__count_refusal(&conn->server->counts, outcome.code);
+  mcp__conn_answer(conn, &call->to, render_outcome, &outcome);
+  mcp__call_abandon(call);
+}
+
+static void begin_waiting(mcp__conn_t *conn) {
+  while (conn->state == MCP__CONN_OPEN && conn->waiting != NULL && mcp__call_may_begin(conn) &&
+         mcp__stream_backlog(&conn->stream) <= MCP__BACKLOG_PAUSE)
+    begin_next(conn);
+}
+
 /* Goes on with what was read before the pause, once there is room for more calls and output. */
 static void try_resume(mcp__conn_t *conn) {
+  begin_waiting(conn);
   if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn))
     return;
   mcp__ws_pause(&conn->ws, false);
+  mcp_call_t *kept = conn->kept;
+  conn->kept = NULL;
+  if (kept != NULL)
+    serve_or_keep(conn, kept);
+  if (conn->state != MCP__CONN_OPEN || conn->ws.paused)
+    return;
   mcp__buf_t input = conn->input;
   mcp__buf_init(&conn->input, input.max, NULL);
   size_t used = take(conn, input.data, input.len);
@@ -576,6 +738,7 @@ static void try_resume(mcp__conn_t *conn) {
       mcp__buf_append(&conn->input, input.data + used, input.len - used) != 0)
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for input");
   mcp__buf_deinit(&input);
+  charge(conn);
   if (conn->state == MCP__CONN_OPEN && !conn->ws.paused)
     mcp__stream_read(&conn->stream, true);
 }
@@ -583,7 +746,7 @@ static void try_resume(mcp__conn_t *conn) {
 /* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every
  * answer resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
 void mcp__conn_call_left(mcp__conn_t *conn) {
-  if (conn->ws.paused)
+  if (conn->ws.paused || conn->waiting != NULL)
     mcp__stream_dirty(&conn->stream);
 }
 
@@ -674,6 +837,12 @@ static void begin(mcp__conn_t *conn) {
   }
   uv_tcp_nodelay(&conn->stream.tcp, 1);
   mcp__peer_name((struct sockaddr *)&address, conn->peer);
+  conn->address = mcp__budget_join(&conn->server->memory, mcp__peer_network((struct sockaddr *)&address));
+  if (conn->address == NULL) {
+    close_now(conn);
+    return;
+  }
+  conn->account.parent = &conn->address->account;
   mcp__tls_context_t *context = conn->server->certificate.context;
   if (context != NULL && mcp__stream_start_tls(&conn->stream, context, NULL, false) != 0) {
     close_now(conn);
@@ -692,8 +861,9 @@ int mcp__conn_accept(mcp_server_t *server, uv_stream_t *listener) {
   }
   conn->server = server;
   conn->since_ms = conn->read_ms = uv_now(server->loop);
+  conn->gate = (mcp__gate_t){has_room, conn};
   conn->ws_config = (mcp__ws_config_t){.max_message = server->max_message,
-                                       .budget = &server->receive,
+                                       .gate = &conn->gate,
                                        .out = &conn->stream.out,
                                        .on_message = on_message,
                                        .on_end = on_ws_end,
@@ -728,7 +898,8 @@ static bool drips(mcp__conn_t *conn, uint64_t now_ms) {
   size_t len = conn->ws.message.len;
   if (!mcp__ws_in_message(&conn->ws)) {
     conn->message_ms = 0;
-  } else if (conn->message_ms == 0 || len - conn->message_len >= MCP__MESSAGE_LEAST) {
+  } else if (conn->message_ms == 0 || (len - conn->message_len >= MCP__MESSAGE_LEAST &&
+                                       len - conn->message_len >= conn->message_len / MCP__MESSAGE_PART)) {
     conn->message_ms = now_ms;
     conn->message_len = len;
   }
@@ -740,19 +911,34 @@ static bool backlog_too_large(const mcp__conn_t *conn) {
   return mcp__stream_backlog(&conn->stream) > most;
 }
 
+/* Memory is used up, and this one holds more than its share in answers that it does not take. */
+static bool hoards(const mcp__conn_t *conn) {
+  return !mcp__budget_has(&conn->server->memory, 0) &&
+         mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE &&
+         mcp__budget_is_over(&conn->server->memory, conn->address, &conn->account);
+}
+
+/* Where there is room by now for as much again its turn has come. */
+static bool is_starved(const mcp__conn_t *conn, uint64_t now_ms) {
+  return conn->starved_ms != 0 && now_ms - conn->starved_ms > MCP__MEMORY_STALL_MS &&
+         (conn->kept != NULL || !mcp__budget_has(&conn->server->memory, conn->account.used));
+}
+
 static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   static const char silent[] = " for its silence";
   uint64_t quiet = now_ms - conn->read_ms;
-  if (conn->ws.paused && !should_pause(conn))
+  if ((conn->ws.paused && !should_pause(conn)) || (conn->waiting != NULL && mcp__call_may_begin(conn)))
     mcp__stream_dirty(&conn->stream); /* its second is over: what is written next resumes, be it nothing */
   if (stalled(conn, now_ms) || backlog_too_large(conn)) {
     close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
+  } else if (hoards(conn) || is_starved(conn, now_ms)) {
+    give_way(conn);
   } else if (!conn->stream.reading) {
     conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
     conn->message_ms = 0;
   } else if (drips(conn, now_ms)) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
-               "a message was begun, and in 30 s neither its end came nor 32 KiB of it");
+               "a message came too slowly: in 30 s neither its end nor 32 KiB and a sixteenth of it");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
     mcp__event_summed(conn, silent, "closed", silent, "it does not answer pings");
     close_now(conn);
@@ -764,6 +950,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     if (!mcp__ws_in_message(&conn->ws))
       mcp__buf_clear(&conn->ws.message, MCP__KEEP_BYTES);
     mcp__stream_trim(&conn->stream);
+    charge(conn);
   }
 }
 
@@ -788,6 +975,6 @@ void mcp__conn_tick(mcp__conn_t *conn, uint64_t now_ms) {
 void mcp__conn_stop(mcp__conn_t *conn, bool at_once) {
   if (conn->state == MCP__CONN_HANDSHAKE)
     close_now(conn);
-  else if (conn->state == MCP__CONN_OPEN && (at_once || conn->in_flight == 0))
+  else if (conn->state == MCP__CONN_OPEN && (at_once || (conn->in_flight == 0 && conn->waiting == NULL)))
     close_with(conn, MCP__CLOSE_RESTART, "the server is stopping");
 }

@@ -20,7 +20,8 @@ static const int reasons[MCP__REFUSALS - 1] = {400,
                                                1007,
                                                1008,
                                                1009,
-                                               1011, /* WebSocket */
+                                               1011,
+                                               1013, /* WebSocket */
                                                MCP_PARSE_ERROR,
                                                MCP_INVALID_REQUEST,
                                                MCP_METHOD_NOT_FOUND,
@@ -42,7 +43,7 @@ bool mcp__count_call(mcp_call_t *call, mcp__ending_t ending) {
   call->counted = true;
   mcp__tool_counts_t *counts = &call->tool->counts;
   counts->endings[ending]++;
-  if (ending == MCP__ENDED_BUSY)
+  if (ending == MCP__ENDED_BUSY || call->waiting)
     return true;
   server->counts.now_ns = uv_hrtime();
   double seconds = (double)(server->counts.now_ns - call->started_ns) * 1e-9;
@@ -128,6 +129,8 @@ int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
       {"iccm_connections_total", MCP_COUNTER, "WebSocket connections that were opened.",
        (double)server->counts.connections},
       {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)server->calls},
+      {"iccm_memory_bytes", MCP_GAUGE, "Memory held for messages, calls and answers.",
+       (double)server->memory.all.used},
       {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.", (double)server->io.received},
       {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.",
        (double)server->io.sent},

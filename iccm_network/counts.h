@@ -23,7 +23,7 @@ typedef struct mcp__tool_counts {
   mcp__times_t times; /* of those that a handler has seen */
 } mcp__tool_counts_t;
 
-enum { MCP__REFUSALS = 22 };
+enum { MCP__REFUSALS = 23 };
 
 /* Of one server. */
 typedef struct mcp__counts {

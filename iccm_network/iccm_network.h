@@ -76,7 +76,8 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
   X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")             \
   X(MCP_EOUTSIDE, -5017, "not an absolute path below a directory that may be read, or one that leads out")   \
-  X(MCP_ENOTFILE, -5018, "not a regular file")
+  X(MCP_ENOTFILE, -5018, "not a regular file")                                                               \
+  X(MCP_EBUSY, -5019, "the peer is busy and closed the connection, retry later")
 
 enum {
 #define MCP_ERROR_ENUM(name, code, text) name = (code),
@@ -272,7 +273,12 @@ mcp_server_t *mcp_server_new(const char *name, const char *version, int port, co
 
 /* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
  * UV_EINVAL for a value out of range, UV_ENOMEM. */
-int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);  /* 16 MiB; 1 KiB to 200 MiB */
+int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+/* For all that peers send and what is made of it: messages, parsed arguments, answers that wait; 1 GiB; 1 MiB
+ * to 1 TiB, at least five times the message limit. Beyond a quarter of it connections that hold more than
+ * their share are not read from; where it is used up those that hold most are closed with 1013.
+ * ICCM_MAX_MEMORY_BYTES. */
+int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes);
 int mcp_server_set_max_connections(mcp_server_t *server, int connections); /* 1024 */
 int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outside private networks: false */
 /* Shares its port with other servers of the same user that do so, too: the kernel spreads new connections
@@ -526,8 +532,8 @@ int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
  * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
  * the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and may
  * have served it all the same), MCP_ELOST (sent, and the connection went: the call may have been served),
- * MCP_ECLOSED, MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG,
- * UV_ENOMEM. */
+ * MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for more at the moment), MCP_ECLOSED,
+ * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, UV_ENOMEM. */
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg);
 

@@ -74,7 +74,7 @@ static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
 
 static int why_ended(int code, bool clean) {
   if (clean)
-    return MCP_ELOST;
+    return code == MCP__CLOSE_BUSY ? MCP_EBUSY : MCP_ELOST;
   return code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : code == MCP__CLOSE_INTERNAL ? UV_ENOMEM : MCP_EPROTOCOL;
 }
 

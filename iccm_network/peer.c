@@ -47,3 +47,12 @@ void mcp__peer_name(const struct sockaddr *address, char name[MCP__PEER_NAME_SIZ
     snprintf(name, MCP__PEER_NAME_SIZE, "[%s]:%d", host, ntohs(six->sin6_port));
   }
 }
+
+uint64_t mcp__peer_network(const struct sockaddr *address) {
+  uint64_t network = 0;
+  if (address->sa_family == AF_INET)
+    memcpy(&network, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
+  else
+    memcpy(&network, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, 8);
+  return network;
+}

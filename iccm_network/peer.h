@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 enum { MCP__PEER_NAME_SIZE = 64 };
@@ -12,5 +13,7 @@ enum { MCP__PEER_NAME_SIZE = 64 };
 bool mcp__peer_is_private(const struct sockaddr *address);
 /* "192.0.2.1:80", "[::1]:80". */
 void mcp__peer_name(const struct sockaddr *address, char name[MCP__PEER_NAME_SIZE]);
+/* The same for all addresses that one peer is likely to have: of IPv6 those of a network of 64 bits. */
+uint64_t mcp__peer_network(const struct sockaddr *address);
 
 #endif

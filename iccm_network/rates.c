@@ -1,19 +1,9 @@
 /* rates.c: see rates.h. A second begins with the first address that comes when the one before is over. */
 #include "rates.h"
 
-#include <netinet/in.h>
-#include <string.h>
+#include "peer.h"
 
-static uint64_t key_of(const struct sockaddr *address) {
-  uint64_t key = 0;
-  if (address->sa_family == AF_INET) {
-    memcpy(&key, &((const struct sockaddr_in *)(const void *)address)->sin_addr, 4);
-    return key;
-  }
-  const uint8_t *six = ((const struct sockaddr_in6 *)(const void *)address)->sin6_addr.s6_addr;
-  memcpy(&key, six, 8);
-  return key;
-}
+#include <string.h>
 
 /* The finalizer of MurmurHash3: each bit of x changes half of the result's. */
 static uint64_t mix(uint64_t x) {
@@ -30,7 +20,7 @@ uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, u
     rates->secret = secret | 1;
   }
   uint32_t *count =
-      &rates->counts[mix(mix(key_of(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
+      &rates->counts[mix(mix(mcp__peer_network(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
   *count += *count < UINT32_MAX;
   return *count;
 }

@@ -29,12 +29,15 @@ enum {
   MAX_RATE = 1000000,
   DEFAULT_CALL_TIMEOUT_MS = 300000,
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
-  RECEIVE_MEMORY = 256 << 20,
+  DEFAULT_MAX_MEMORY = 1 << 30,
+  MIN_MAX_MEMORY = 1 << 20,
   SHOWN_ENTRY = 200,        /* bytes of a setting in the log */
   SPARE_DESCRIPTORS = 64,   /* for the loop, the log, a client or two */
   CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
   PORT_TRIES = 16           /* port 0 may pick one that another program has on [::] */
 };
+
+static const int64_t MAX_MAX_MEMORY = (int64_t)1 << 40;
 
 /* ---- new and free ---------------------------------------------------------------------------------- */
 
@@ -45,7 +48,7 @@ static int read_token(mcp_server_t *server) {
 }
 
 static int read_environment(mcp_server_t *server) {
-  int64_t message = 0, connections = 0, connects = 0, messages = 0;
+  int64_t message = 0, memory = 0, connections = 0, connects = 0, messages = 0;
   int status = read_token(server);
   if (status == 0)
     status = mcp__certificate_of_environment(&server->certificate);
@@ -54,6 +57,8 @@ static int read_environment(mcp_server_t *server) {
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
                   &message) != 0 ||
+      mcp_env_int("ICCM_MAX_MEMORY_BYTES", DEFAULT_MAX_MEMORY, MIN_MAX_MEMORY, MAX_MAX_MEMORY, &memory) !=
+          0 ||
       mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTS_PER_SECOND", 0, 0, MAX_RATE, &connects) != 0 ||
       mcp_env_int("ICCM_MAX_MESSAGES_PER_SECOND", 0, 0, MAX_RATE, &messages) != 0 ||
@@ -61,6 +66,7 @@ static int read_environment(mcp_server_t *server) {
       mcp_env_bool("ICCM_REUSEPORT", false, &server->reuseport) != 0)
     return MCP_EENV;
   server->max_message = (size_t)message;
+  server->max_memory = (size_t)memory;
   server->max_connections = (int)connections;
   server->max_messages = (int)messages;
   mcp__set_last_error("out of memory");
@@ -183,6 +189,15 @@ int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes) {
   if (bytes < MIN_MAX_MESSAGE || bytes > MAX_MAX_MESSAGE)
     return UV_EINVAL;
   server->max_message = bytes;
+  return 0;
+}
+
+int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes) {
+  if (server->started)
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MEMORY || bytes > (size_t)MAX_MAX_MEMORY)
+    return UV_EINVAL;
+  server->max_memory = bytes;
   return 0;
 }
 
@@ -601,6 +616,11 @@ static void on_tick(uv_timer_t *timer) {
   check_stop(server);
 }
 
+void mcp__server_tick_soon(mcp_server_t *server) {
+  if (!server->stopping && uv_timer_get_due_in(&server->tick) > 1)
+    uv_timer_start(&server->tick, on_tick, 1, MCP__TICK_MS);
+}
+
 static void ignore_pool_closed(void *arg) {
   (void)arg;
 }
@@ -611,8 +631,8 @@ static void open_handles(mcp_server_t *server) {
   uv_timer_init(server->loop, &server->late_cancels);
   uv_timer_init(server->loop, &server->progress);
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
-  size_t twice = 2 * server->max_message;
-  server->receive = (mcp__budget_t){0, twice > RECEIVE_MEMORY ? twice : RECEIVE_MEMORY};
+  size_t least = (1 + MCP__PARSE_MEMORY) * server->max_message; /* what one message may need */
+  server->memory = (mcp__budget_t){.max = server->max_memory > least ? server->max_memory : least};
   server->left_behind = server->deaf = false;
   server->started = true;
 }

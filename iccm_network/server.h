@@ -3,6 +3,7 @@
 #define MCP_SERVER_H
 
 #include "auth.h"
+#include "budget.h"
 #include "certificate.h"
 #include "child.h"
 #include "counts.h"
@@ -26,13 +27,17 @@ enum {
   MCP__PING_MS = 20000,
   MCP__PONG_MS = 20000,
   MCP__MESSAGE_STALL_MS = 30000, /* in which a message that was begun ends, … */
-  MCP__MESSAGE_LEAST = 32 << 10, /* … or so many bytes of it come */
+  MCP__MESSAGE_LEAST = 32 << 10, /* … or so many bytes of it come, and … */
+  MCP__MESSAGE_PART = 16,        /* … such a part of what has come before */
+  MCP__MEMORY_STALL_MS = 30000,  /* in which there is memory for a message, or its connection is closed */
   MCP__WRITE_STALL_MS = 30000,
   MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
   MCP__DRAIN_MS = 1000,  /* input is discarded that long after a close, else the peer sees a reset instead */
   MCP__STOP_TICK_MS = 1,
   MCP__MAX_IN_FLIGHT = 64,
-  MCP__MAX_CALLS = 65536, /* of the whole server, those included for which nobody waits any more */
+  MCP__MAX_WAITING = 16384,     /* calls of a connection that were read and have not begun, and … */
+  MCP__WAITING_BYTES = 4 << 20, /* … bytes of their text, the last one's excepted; then it is not read from */
+  MCP__MAX_CALLS = 65536,       /* of the whole server, those included for which nobody waits any more */
   MCP__MAX_HANDSHAKES = 128,
   MCP__MAX_LEAVING = 128, /* connections that are answered and not let in; then the oldest go */
   MCP__MAX_REFUSALS = 64, /* reasons with lines of their own; there are fewer */
@@ -55,12 +60,15 @@ struct mcp_call {
   mcp__job_t job;            /* first member: what the pool knows of a call */
   mcp_server_t *server;      /* NULL: has stopped; the handler still owes the end */
   mcp__conn_t *conn;         /* NULL: nobody waits any more */
-  mcp_call_t *prev, *next;   /* of the same connection */
+  mcp_call_t *prev, *next;   /* of the same connection: in flight, or waiting */
   mcp_call_t *older, *newer; /* of the server */
   uint64_t started_ms;
   uint64_t started_ns; /* the same, for the time that it took */
   mcp__buf_t text;     /* the message, which id, args and trace point into */
   mcp__arena_t arena;
+  mcp__account_t *account; /* who is charged for all of that: the connection or, once it has lost that, … */
+  mcp__address_t *address; /* … the address; held */
+  size_t charged;
   mcp__addressee_t to;
   mcp__tool_t *tool; /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
@@ -77,8 +85,12 @@ struct mcp_call {
   void *on_cancel_arg;
   mcp__child_t *children; /* calls of clients that are made for this one and not ended */
   atomic_bool cancelled;
-  bool silent;  /* a notification: whatever comes of it is not sent */
-  bool on_pool; /* the handler runs there, and the answer goes to response */
+  atomic_bool unwanted; /* its caller has said so, or been told that it timed out: if it has not begun it
+                           never does */
+  uint32_t id_hash;     /* while it waits */
+  bool waiting;         /* for others of its connection to end; its handler has not seen it */
+  bool silent;          /* a notification: whatever comes of it is not sent */
+  bool on_pool;         /* the handler runs there, and the answer goes to response */
   mcp__metrics_t
       *metrics; /* held by a call that its server has left behind, whose handler may count; else NULL */
   bool ended;
@@ -105,6 +117,15 @@ struct mcp__conn {
   mcp__buf_t input;  /* read, but not taken yet, since the connection is paused */
   mcp_call_t *calls; /* in flight */
   unsigned in_flight;
+  mcp_call_t *waiting, *last_waiting;  /* calls that have not begun, in order, … */
+  size_t waiting_count, waiting_bytes; /* … how many, of how much text, … */
+  size_t waiting_silent;               /* … and of these, those that nobody waits for */
+  mcp__address_t *address;             /* NULL until it is known; held */
+  mcp__account_t account;              /* its buffers and its calls */
+  size_t charged;                      /* for its buffers */
+  uint64_t starved_ms;                 /* since when there is no memory for its message; 0: there is */
+  mcp_call_t *kept;                    /* holds a message that there is no memory to parse; else NULL */
+  mcp__gate_t gate;
   mcp__revision_t revision;
   char *trace_id;   /* of the upgrade request; NULL: none */
   char *hello;      /* the params of an initialize that asks for the server's notice; NULL: none did */
@@ -148,7 +169,7 @@ struct mcp_server {
   mcp__tools_t tools;
   mcp__identity_t identity;
   /* settings */
-  size_t max_message;
+  size_t max_message, max_memory;
   int max_connections;
   bool allow_public;
   bool reuseport;
@@ -187,7 +208,7 @@ struct mcp_server {
   size_t spare_count, spare_bytes;
   mcp__conn_t *leaving[MCP__MAX_LEAVING]; /* these have none: they were answered and not let in; NULL: free */
   mcp__refusal_t refusals[MCP__MAX_REFUSALS];
-  mcp__budget_t receive;           /* memory of messages, of all connections */
+  mcp__budget_t memory;            /* of all that peers sent and that is made of it */
   bool left_behind;                /* a blocking handler was still running when the last stop was over */
   bool deaf;                       /* accepting failed: the listeners are closed, until the next tick */
   bool started, stopping, closing; /* closing: connections are gone, handles follow */
@@ -215,11 +236,16 @@ bool mcp__conn_is_closing(const mcp__conn_t *conn); /* nothing is answered any m
 void mcp__conn_call_left(mcp__conn_t *conn);        /* one less is in flight */
 
 /* call.c */
-mcp_call_t *mcp__call_take(mcp_server_t *server); /* NULL: no memory */
+mcp_call_t *mcp__call_take(mcp__conn_t *conn); /* NULL: no memory */
+void mcp__call_charge(mcp_call_t *call);       /* what it holds has changed */
 void mcp__call_give_back(mcp_call_t *call);
-void mcp__call_run(mcp_call_t *call);     /* hands it to its handler */
-void mcp__call_cancel(mcp_call_t *call);  /* its caller wants no answer; it stays in flight until it ends */
-void mcp__call_abandon(mcp_call_t *call); /* nobody waits any more */
+void mcp__call_run(mcp_call_t *call);   /* hands it to its handler, now or in its turn */
+bool mcp__call_may_begin(const mcp__conn_t *conn);
+void mcp__call_begin(mcp_call_t *call); /* one that waited: its turn has come */
+uint32_t mcp__call_hash(const char *id, size_t len);
+/* Its caller wants no answer; it stays in flight until it ends, and one that waits ends now. */
+void mcp__call_cancel(mcp_call_t *call);
+void mcp__call_abandon(mcp_call_t *call);                   /* nobody waits any more */
 void mcp__call_time_out(mcp_call_t *call, const char *why); /* answers -32603, then as above */
 void mcp__call_detach(mcp_call_t *call); /* from a server that goes before the call's end */
 void mcp__call_free(mcp_call_t *call);
@@ -249,5 +275,6 @@ void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text);
 bool mcp__server_write_needs(mcp_server_t *server, mcp__buf_t *out);
 void mcp__server_conn_gone(mcp_server_t *server, mcp__conn_t *conn); /* its memory is freed */
 void mcp__server_call_ended(mcp_server_t *server);
+void mcp__server_tick_soon(mcp_server_t *server); /* looks at all connections when the loop turns */
 
 #endif

@@ -237,6 +237,10 @@ size_t mcp__stream_untaken(const mcp__stream_t *stream) {
   return mcp__stream_backlog(stream) + (size_t)unacknowledged;
 }
 
+size_t mcp__stream_memory(const mcp__stream_t *stream) {
+  return stream->out.cap + stream->writing.cap + (stream->tls != NULL ? stream->tls->out.cap : 0);
+}
+
 void mcp__stream_finish(mcp__stream_t *stream) {
   stream->finish = true;
   mcp__stream_dirty(stream);

@@ -59,6 +59,7 @@ void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting fo
 void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words);
 size_t mcp__stream_backlog(const mcp__stream_t *stream); /* bytes that the kernel has not taken yet */
 size_t mcp__stream_untaken(const mcp__stream_t *stream); /* that the peer's kernel has not: a system call */
+size_t mcp__stream_memory(const mcp__stream_t *stream);  /* of what waits to be written */
 void mcp__stream_finish(mcp__stream_t *stream);          /* write what is there, then FIN */
 void mcp__stream_close(mcp__stream_t *stream);           /* at once; again is fine */
 void mcp__stream_trim(mcp__stream_t *stream);            /* gives large empty buffers back */

@@ -28,7 +28,7 @@ typedef struct frame {
 void mcp__ws_init(mcp__ws_t *ws, const mcp__ws_config_t *config) {
   memset(ws, 0, sizeof *ws);
   ws->config = config;
-  mcp__buf_init(&ws->message, config->max_message + MCP__JSON_PADDING, config->budget);
+  mcp__buf_init(&ws->message, config->max_message + MCP__JSON_PADDING, config->gate);
 }
 
 void mcp__ws_deinit(mcp__ws_t *ws) {
@@ -181,8 +181,16 @@ static const char *words(int code) {
 }
 
 static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
-  int status = mcp__buf_reserve(&ws->message, len + MCP__JSON_PADDING);
-  return status == 0 ? 0 : status == MCP_ETOOBIG ? MCP__CLOSE_TOO_BIG : MCP__CLOSE_INTERNAL;
+  switch (mcp__buf_reserve(&ws->message, len + MCP__JSON_PADDING)) {
+  case 0:
+    return 0;
+  case MCP_ETOOBIG:
+    return MCP__CLOSE_TOO_BIG;
+  case MCP_EFULL:
+    return MCP__CLOSE_BUSY;
+  default:
+    return MCP__CLOSE_INTERNAL;
+  }
 }
 
 static void deliver(mcp__ws_t *ws, bool binary) {
@@ -247,9 +255,7 @@ static void on_wslay_chunk(wslay_event_context_ptr ctx,
                            const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
-  if (ws->fail == 0)
-    ws->fail = grow(ws, chunk->data_length);
-  if (ws->fail == 0)
+  if (ws->fail == 0) /* on_payload() has made room */
     mcp__buf_append(&ws->message, chunk->data, chunk->data_length);
 }
 
@@ -381,22 +387,23 @@ static void on_control(mcp__ws_t *ws, const frame_t *frame, const uint8_t *data)
 }
 
 static void on_text(mcp__ws_t *ws, const uint8_t *data, size_t len) {
-  int code = grow(ws, len);
-  if (code == 0) {
-    uint8_t *to = (uint8_t *)ws->message.data + ws->message.len;
-    apply_mask(to, data, len, ws->mask, ws->mask_at);
-    ws->mask_at = (uint8_t)((ws->mask_at + len) & 3);
-    ws->message.len += len;
-    if (!mcp__utf8_feed(&ws->utf8, to, len) || (len == ws->remaining && ws->utf8.missing > 0))
-      code = MCP__CLOSE_INVALID_TEXT;
-  }
+  uint8_t *to = (uint8_t *)ws->message.data + ws->message.len;
+  apply_mask(to, data, len, ws->mask, ws->mask_at);
+  ws->mask_at = (uint8_t)((ws->mask_at + len) & 3);
+  ws->message.len += len;
+  bool valid = mcp__utf8_feed(&ws->utf8, to, len) && (len < ws->remaining || ws->utf8.missing == 0);
   ws->remaining -= len;
-  if (code != 0) {
-    fail(ws, code, words(code));
+  if (!valid) {
+    fail(ws, MCP__CLOSE_INVALID_TEXT, words(MCP__CLOSE_INVALID_TEXT));
   } else if (ws->remaining == 0) {
     ws->in_text = false;
     deliver(ws, false);
   }
+}
+
+static void on_empty_text(mcp__ws_t *ws) {
+  ws->in_text = false;
+  deliver(ws, false);
 }
 
 /* Begins the frame whose head is at data, or takes it whole. Returns what was used; 0: more bytes are needed.
@@ -419,7 +426,7 @@ static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
     if (frame.len > ws->config->max_message)
       fail(ws, MCP__CLOSE_TOO_BIG, words(MCP__CLOSE_TOO_BIG));
     else if (frame.len == 0)
-      on_text(ws, data, 0);
+      on_empty_text(ws);
   } else {
     judge(ws, data, frame.head_len);
   }
@@ -428,7 +435,14 @@ static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
 
 static size_t on_payload(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   size_t take = len < ws->remaining ? len : (size_t)ws->remaining;
-  if (ws->in_text) {
+  int code = grow(ws, take);
+  if (code == MCP__CLOSE_BUSY) {
+    ws->paused = true; /* what follows is the owner's to decide */
+    return 0;
+  }
+  if (code != 0) {
+    fail(ws, code, words(code));
+  } else if (ws->in_text) {
     on_text(ws, data, take);
   } else {
     ws->remaining -= take;

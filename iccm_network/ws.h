@@ -23,6 +23,7 @@ enum {
   MCP__CLOSE_TOO_BIG = 1009,
   MCP__CLOSE_INTERNAL = 1011,
   MCP__CLOSE_RESTART = 1012,
+  MCP__CLOSE_BUSY = 1013, /* again later */
 
   MCP__CONTROL_MAX = 125,      /* RFC 6455 section 5.5 */
   MCP__FRAME_HEAD_MAX = 14,    /* two bytes, 64 bits of length, mask */
@@ -37,7 +38,8 @@ typedef struct mcp__ws_config {
   bool client;        /* sends masked, takes unmasked */
   bool binary;        /* takes binary messages, too; else they are closed with 1003 */
   size_t max_message; /* bytes */
-  mcp__budget_t *budget;
+  const mcp__gate_t
+      *gate;       /* for the memory of a message: the connection is paused where it says no; may be NULL */
   mcp__buf_t *out; /* frames are appended here; the owner sends what it holds */
   /* A message is complete. Its text may be taken by swapping the buffer; MCP__JSON_PADDING bytes of room
    * behind it are sure. mcp__ws_pause() may be called from here. */
@@ -66,9 +68,9 @@ struct mcp__ws {
   bool in_text;    /* the frame under way is a whole text message */
   bool close_sent; /* nothing more may be sent */
   bool ended;      /* on_end has fired: input is discarded */
-  bool paused;
-  bool binary; /* the message that wslay has open is */
-  int fail;    /* a close code that a callback inside wslay asked for */
+  bool paused;     /* by its owner, or for want of memory */
+  bool binary;     /* the message that wslay has open is */
+  int fail;        /* a close code that a callback inside wslay asked for */
 };
 
 void mcp__ws_init(mcp__ws_t *ws, const mcp__ws_config_t *config);

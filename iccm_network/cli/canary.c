@@ -117,7 +117,7 @@ static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
 static void on_logged(session_t *session, const mcp_result_t *result, void *arg) {
   canary_t *canary = arg;
   bool failed = result->status != 0 || result->is_error;
-  bool unsure = result->status == MCP_ETIMEOUT || result->status == MCP_ELOST;
+  bool unsure = result->status == MCP_ETIMEOUT || result->status == MCP_ELOST || result->status == MCP_EBUSY;
   canary_book_answered(&canary->book, canary->number,
                        !failed  ? CANARY_ACCEPTED
                        : unsure ? CANARY_UNSURE

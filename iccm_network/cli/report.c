@@ -31,6 +31,7 @@ static const meaning_t meanings[] = {
      "if ICCM_ALLOWED_HOSTS lists it"},
     {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
     {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},
+    {MCP_EBUSY, ICCM_PROTOCOL, "it may have been served all the same; try again in a moment"},
     {MCP_ELOST, ICCM_PROTOCOL, "it may have been served all the same; the server's log says why it closed"},
     {MCP_METHOD_NOT_FOUND, ICCM_PROTOCOL, "`iccm list` shows what the server has"},
     {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows what the tool takes"},

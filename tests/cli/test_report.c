@@ -28,6 +28,7 @@ static const struct {
     {MCP_EREFUSED, false, false, ICCM_REFUSED},
     {MCP_EPROTOCOL, false, true, ICCM_PROTOCOL},
     {MCP_ELOST, false, true, ICCM_PROTOCOL},
+    {MCP_EBUSY, false, true, ICCM_PROTOCOL},
     {MCP_ETOOBIG, false, true, ICCM_PROTOCOL},
 };
 

@@ -120,6 +120,10 @@ void mcp__stream_last_words(mcp__stream_t *of, const mcp__buf_t *words) {
   (void)words;
 }
 
+size_t mcp__stream_memory(const mcp__stream_t *of) {
+  return of->out.cap;
+}
+
 void mcp__stream_trim(mcp__stream_t *of) {
   (void)of;
 }
@@ -216,7 +220,7 @@ static mcp_server_t *start(void) {
   FUZZ_CHECK(server != NULL && mcp_server_set_max_message_bytes(server, MAX_MESSAGE) == 0);
   FUZZ_CHECK(mcp_server_set_notice(server, "clock", notice, NULL) == 0);
   server->loop = &loop;
-  server->receive.max = PLENTY;
+  server->memory.max = PLENTY;
   server->late_cancels.data = server->progress.data = server;
   uv_timer_init(&loop, &server->late_cancels);
   uv_timer_init(&loop, &server->progress);

@@ -4,6 +4,7 @@
 #include "scene.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -273,33 +274,235 @@ Test(limits, messages_that_follow_each_other_are_no_slow_one) {
   close_all();
 }
 
-Test(limits, receive_memory_is_256_mib_for_all_together) {
-  enum { EACH = 16 * MIB, PEERS = 256 / 16 + 1 };
+/* What is large has to come faster: in 30 s a sixteenth of what there is. */
+Test(limits, a_message_of_mebibytes_that_drips_is_not_waited_for) {
+  enum { HELD = 4 * MIB, ENOUGH = HELD / 16 + MIB / 8, TOO_LITTLE = HELD / 32 };
   unsigned char head[sizeof mebibyte];
-  wire_t *large[PEERS];
   open_all();
+  memcpy(head, mebibyte, sizeof head);
+  head[7] = 0x80; /* 8 MiB */
+  wire_t *quick = wire_open(port());
+  begin_message(peer, head, sizeof head);
+  begin_message(quick, head, sizeof head);
+  wire_read(peer, false);
+  wire_read(quick, false);
+  send_blanks(peer, HELD);
+  send_blanks(quick, HELD);
+  scene_run_ms(50);
+  for (int i = 0; i < 4; i++) {
+    pass_s(10);
+    send_blanks(peer, TOO_LITTLE / 4);
+    send_blanks(quick, ENOUGH);
+  }
+  wire_read(peer, true);
+  RUN_UNTIL(peer->ended);
+  cr_expect_eq(peer->close_code, 1002);
+  wire_read(quick, true);
+  scene_run_ms(20);
+  cr_expect_not(quick->ended);
+  close_all();
+}
+
+/* ---- memory of all together ------------------------------------------------------------------------ */
+
+enum { LARGE = 15 * MIB, ALL_MEMORY = 80 * MIB }; /* 80 MiB: five times the limit for messages */
+
+static void open_with_little_memory(void) {
+  scene_open();
+  server = stage_server();
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, MIB), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  peer = wire_open(port());
+  bystander = wire_open(port());
+}
+
+static double memory_held(void) {
+  static const char name[] = "\niccm_memory_bytes ";
+  wire_t *wire = wire_connect(port());
+  RUN_UNTIL(wire->connected);
+  wire_puts(wire, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  RUN_UNTIL(wire->ended);
+  char *page = calloc(1, wire->in_len + 1);
+  memcpy(page, wire->in, wire->in_len);
+  const char *sample = strstr(page, name);
+  cr_assert_not_null(sample, "%s", page);
+  double bytes = strtod(sample + sizeof name - 1, NULL);
+  free(page);
+  return bytes;
+}
+
+/* Nearly all of a message of 16 MiB, so that its memory stays taken. */
+static wire_t *begin_large(void) {
+  unsigned char head[sizeof mebibyte];
+  wire_t *wire = wire_open(port());
   memcpy(head, mebibyte, sizeof head);
   head[6] = 1; /* 16 MiB */
   head[7] = 0;
-  for (int i = 0; i < PEERS; i++) { /* nearly whole, so that their memory stays taken */
-    large[i] = i == 0 ? peer : wire_open(port());
-    wire_send(large[i], head, sizeof head);
-    for (int part = 0; part < 15; part++) {
-      send_blanks(large[i], MIB);
-      RUN_UNTIL(uv_stream_get_write_queue_size((uv_stream_t *)&large[i]->tcp) == 0);
+  wire_send(wire, head, sizeof head);
+  for (int part = 0; part < LARGE / MIB; part++) {
+    send_blanks(wire, MIB);
+    RUN_UNTIL(wire->ended || uv_stream_get_write_queue_size((uv_stream_t *)&wire->tcp) == 0 || part > 8);
+  }
+  wire_settle(bystander);
+  return wire;
+}
+
+static void call_large(wire_t *wire, int id, size_t bytes) {
+  char *args = malloc(bytes + 16);
+  size_t len = (size_t)sprintf(args, "{\"text\":\"");
+  memset(args + len, 'x', bytes);
+  strcpy(args + len + bytes, "\"}");
+  wire_call(wire, id, "hold", args);
+  free(args);
+}
+
+/* Who holds most gives way to who needs less, and is told that the server is busy. */
+Test(limits, messages_that_are_not_ended_keep_nobody_out) {
+  enum { PEERS = 8 };
+  wire_t *large[PEERS];
+  size_t closed = 0;
+  open_with_little_memory();
+  for (int i = 0; i < PEERS; i++)
+    large[i] = begin_large();
+  cr_expect_leq(memory_held(), (double)ALL_MEMORY);
+  call_large(bystander, 1, 6 * MIB);
+  RUN_UNTIL(stage.held_count == 1);
+  for (int i = 0; i < PEERS; i++) {
+    if (large[i]->ended) {
+      cr_expect_eq(large[i]->close_code, 1013, "%d", large[i]->close_code);
+      cr_expect_not_null(strstr(large[i]->close_reason, "busy"), "%s", large[i]->close_reason);
+      closed++;
     }
+  }
+  cr_expect_geq(closed, 1);
+  cr_expect_lt(closed, PEERS);
+  cr_expect_leq(memory_held(), (double)ALL_MEMORY);
+  stage_end_held(0);
+  close_all();
+}
+
+static void fill_with_calls(wire_t *wires[], int count) {
+  for (int i = 0; i < count; i++) {
+    wires[i] = wire_open(port());
+    call_large(wires[i], 1, LARGE);
+  }
+  RUN_UNTIL(stage.held_count == (size_t)count);
+}
+
+/* Calls in flight keep their memory: a message waits for their end, for 30 s. */
+Test(limits, a_message_waits_for_memory_for_30_s) {
+  enum { CALLS = 5 };
+  wire_t *wires[CALLS];
+  open_with_little_memory();
+  fill_with_calls(wires, CALLS);
+  call_large(peer, 1, LARGE);
+  pass_s(25);
+  cr_expect_not(peer->ended);
+  cr_expect_eq(stage.held_count, CALLS);
+  stage_end_held(0);
+  RUN_UNTIL(stage.held_count == CALLS + 1);
+  for (size_t i = 1; i < CALLS + 1; i++)
+    stage_end_held(i);
+  RUN_UNTIL(peer->count == 1);
+  close_all();
+}
+
+Test(limits, a_message_that_finds_no_memory_for_30_s_is_told_so) {
+  enum { CALLS = 5 };
+  wire_t *wires[CALLS];
+  open_with_little_memory();
+  fill_with_calls(wires, CALLS);
+  call_large(peer, 1, LARGE);
+  pass_s(28);
+  cr_expect_not(peer->ended);
+  pass_s(4);
+  RUN_UNTIL(peer->ended);
+  cr_expect_eq(peer->close_code, 1013);
+  cr_expect_not_null(strstr(peer->close_reason, "busy"), "%s", peer->close_reason);
+  for (size_t i = 0; i < stage.held_count; i++)
+    stage_end_held(i);
+  close_all();
+}
+
+/* A quarter of all memory is shared without a look at who holds it; beyond that, who has more than his share
+ * is not read from until calls of his have ended. */
+Test(limits, calls_beyond_a_share_of_memory_are_not_read) {
+  open_with_little_memory();
+  for (int id = 0; id < 5; id++)
+    call_large(peer, id, 6 * MIB);
+  RUN_UNTIL(stage.held_count == 3); /* of 7 to 8 MiB each */
+  scene_run_ms(50);
+  cr_expect_eq(stage.held_count, 3);
+  wire_call(bystander, 1, "now", "{}");
+  RUN_UNTIL(bystander->count == 1);
+  for (size_t i = 0; i < 5; i++) {
+    RUN_UNTIL(stage.held_count > i);
+    stage_end_held(i);
+  }
+  RUN_UNTIL(peer->count == 5);
+  close_all();
+}
+
+/* Answers that are not taken count, too. */
+Test(limits, answers_that_wait_are_bounded_together) {
+  enum { PEERS = 8, EACH = 24 * MIB };
+  wire_t *wires[PEERS];
+  size_t gone = 0;
+  open_with_little_memory();
+  for (int i = 0; i < PEERS; i++) {
+    wires[i] = wire_open(port());
+    wire_read(wires[i], false);
+    wire_call(wires[i], 1, "big", "{\"bytes\":25165824}");
     wire_settle(bystander);
   }
-  RUN_UNTIL(large[PEERS - 1]->ended);
-  cr_expect_eq(large[PEERS - 1]->close_code, 1009);
-  for (int i = 0; i < PEERS - 1; i++)
-    cr_expect(!large[i]->ended);
-  size_t handles = scene_handles();
-  wire_close(large[1]);
-  RUN_UNTIL(scene_handles() <= handles - 2); /* its own, and the server's */
-  send_blanks(large[0], MIB);                /* its end, and not JSON */
-  RUN_UNTIL(large[0]->count == 1);
-  cr_expect_not_null(strstr(large[0]->messages[0], "-32700"));
+  scene_pass_ms(1000); /* it is looked at */
+  cr_expect_leq(memory_held(), (double)ALL_MEMORY);
+  for (int i = 0; i < PEERS; i++)
+    wire_read(wires[i], true);
+  for (int i = 0; i < PEERS; i++) {
+    RUN_UNTIL(wires[i]->ended || wires[i]->count == 1);
+    gone += wires[i]->ended;
+  }
+  cr_expect_geq(gone, 1);
+  cr_expect_lt(gone, PEERS);
+  wire_settle(bystander);
+  close_all();
+}
+
+/* All of it at once, by many: what is held stays within its bound, but for a small message of each
+ * connection. */
+Test(limits, whatever_peers_do_memory_stays_within_its_bound) {
+  enum { PEERS = 60, EACH = 1 * MIB };
+  wire_t *wires[PEERS];
+  double most = 0;
+  char *dense = malloc(2 * EACH + 32), *at = dense + sprintf(dense, "{\"list\":[0");
+  for (int i = 0; i < EACH / 4; i++)
+    at += sprintf(at, ",[]");
+  strcpy(at, "]}");
+  open_with_little_memory();
+  for (int i = 0; i < PEERS; i++) {
+    wires[i] = wire_open(port());
+    if (i % 3 == 0) {
+      wire_read(wires[i], false);
+      wire_call(wires[i], 1, "big", "{\"bytes\":4000000}");
+    } else if (i % 3 == 1) {
+      wire_call(wires[i], 1, "hold", dense);
+      wire_call(wires[i], 2, "hold", dense);
+    } else {
+      wire_send(wires[i], mebibyte, sizeof mebibyte);
+      send_blanks(wires[i], MIB - 1);
+    }
+    wire_settle(bystander);
+    most = memory_held() > most ? memory_held() : most;
+  }
+  scene_pass_ms(1000);
+  most = memory_held() > most ? memory_held() : most;
+  cr_expect_leq(most, (double)ALL_MEMORY + PEERS * 65536.0, "%.0f", most);
+  cr_expect_geq(most, ALL_MEMORY / 4.0, "%.0f", most);
+  wire_settle(bystander);
+  for (size_t i = 0; i < stage.held_count; i++)
+    stage_end_held(i);
+  free(dense);
   close_all();
 }
 

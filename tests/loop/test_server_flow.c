@@ -44,26 +44,177 @@ Test(server_flow, no_more_than_64_calls_are_in_flight) {
   close_all();
 }
 
-Test(server_flow, cancelled_calls_stay_in_flight_until_they_are_ended) {
-  enum { CALLS = 200, MOST = 64 };
+static void give_up(int id) {
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}", id);
+}
+
+/* Those that have begun stay in flight until they are ended; the others never begin. */
+Test(server_flow, cancellations_are_heard_beyond_64_calls) {
+  enum { CALLS = 1000 };
   open_with(0);
-  for (int id = 1; id <= CALLS; id++) {
+  for (int id = 0; id < CALLS; id++)
     wire_call(peer, id, "hold", "{}");
-    wire_text(peer,
-              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
-              id);
+  for (int id = CALLS - 1; id >= 0; id--) /* the newest first: most have not begun */
+    if (id % 10 != 9)
+      give_up(id);
+  wire_settle(peer);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(stage_end_held(i), i % 10 == 9 ? 0 : MCP_ESTATE);
+  RUN_UNTIL(stage.held_count == IN_FLIGHT + IN_FLIGHT); /* of those that were not given up */
+  while (stage.held_count < CALLS / 10 + IN_FLIGHT - IN_FLIGHT / 10) {
+    stage_end_held(stage.held_count - IN_FLIGHT);
+    scene_turn_once();
   }
-  size_t ended = 0;
-  while (ended < CALLS) {
-    RUN_UNTIL(stage.held_count > ended);
-    scene_run_ms(20);
-    cr_assert_leq(stage.held_count - ended, MOST);
-    while (ended < stage.held_count)
-      stage_end_held(ended++);
+  for (size_t i = 0; i < stage.held_count; i++)
+    if (stage.held[i] != NULL)
+      stage_end_held(i);
+  RUN_UNTIL(peer->count == 1 + CALLS / 10); /* the first is that of settling */
+  wire_settle(peer);
+  for (int id = 0; id < CALLS; id++)
+    cr_assert_eq(wire_answers(peer, id), id % 10 == 9, "id %d", id);
+  close_all();
+}
+
+Test(server_flow, a_call_given_up_at_once_stays_in_flight_until_it_is_ended) {
+  open_with(0);
+  for (int id = 0; id < 2 * IN_FLIGHT; id++) {
+    wire_call(peer, id, "hold", "{}");
+    give_up(id);
   }
   wire_settle(peer);
-  /* The call that makes the server stop reading is answered: its cancellation is read only afterwards. */
-  cr_assert_leq(peer->count, CALLS / MOST + 1);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(stage_end_held(i), MCP_ESTATE);
+  wire_call(peer, 1000, "now", "{}");
+  RUN_UNTIL(peer->count == 1);
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 1000), 1);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
+  close_all();
+}
+
+static void send_large_call(int id, size_t bytes) {
+  char *args = malloc(bytes + 20);
+  size_t len = (size_t)sprintf(args, "{\"text\":\"");
+  memset(args + len, 'x', bytes);
+  strcpy(args + len + bytes, "\"}");
+  wire_call(peer, id, "hold", args);
+  free(args);
+}
+
+/* What waits is bounded: by its text or its number; then a ping is not read. */
+static bool is_read_from(void) {
+  size_t pongs = peer->pongs;
+  wire_frame(peer, 9, "", 0);
+  scene_run_ms(100);
+  return peer->pongs > pongs;
+}
+
+Test(server_flow, no_more_than_4_mib_of_calls_wait) {
+  enum { EACH = 500 << 10, FIT = (4 << 20) / EACH };
+  open_with(0);
+  for (int id = 0; id < IN_FLIGHT; id++)
+    wire_call(peer, id, "hold", "{}");
+  for (int id = 0; id < FIT; id++)
+    send_large_call(IN_FLIGHT + id, EACH);
+  wire_settle(peer);
+  send_large_call(IN_FLIGHT + FIT, EACH);
+  cr_expect_not(is_read_from());
+  for (size_t i = 0; i < IN_FLIGHT + FIT + 1; i++) {
+    RUN_UNTIL(stage.held_count > i);
+    cr_assert_eq(stage_end_held(i), 0);
+  }
+  RUN_UNTIL(peer->count == 1 + IN_FLIGHT + FIT + 1);
+  wire_settle(peer);
+  close_all();
+}
+
+Test(server_flow, no_more_than_16384_calls_wait) {
+  enum { MOST = 16384, ALL = IN_FLIGHT + MOST };
+  open_with(0);
+  for (int id = 0; id < ALL - 1; id++)
+    wire_call(peer, id, "hold", "{}");
+  wire_settle(peer);
+  wire_call(peer, ALL - 1, "hold", "{}");
+  cr_expect_not(is_read_from());
+  for (size_t i = 0; i < ALL; i++) {
+    RUN_UNTIL(stage.held_count > i);
+    cr_assert_eq(stage_end_held(i), 0);
+  }
+  RUN_UNTIL(peer->count == 1 + ALL);
+  wire_settle(peer);
+  close_all();
+}
+
+/* Those that nobody waits for are not forgotten when their peer leaves right behind them. */
+Test(server_flow, notifications_beyond_64_calls_are_all_served) {
+  enum { CALLS = 300 };
+  open_with(0);
+  for (int i = 0; i < CALLS; i++)
+    wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"hold\"}}");
+  wire_frame(peer, 8, "\x03\xe8", 2);
+  for (size_t i = 0; i < CALLS; i++) {
+    RUN_UNTIL(stage.held_count > i);
+    stage_end_held(i);
+  }
+  RUN_UNTIL(peer->ended);
+  cr_assert_eq(peer->count, 0);
+  close_all();
+}
+
+/* Its first call ends only after others with its id have come: one of them is served, then the next. */
+Test(server_flow, an_id_that_waits_twice_is_judged_when_its_turn_comes) {
+  open_with(0);
+  for (int id = 0; id < IN_FLIGHT; id++)
+    wire_call(peer, id, "hold", "{}");
+  for (int i = 0; i < 2; i++)
+    wire_call(peer, 1000, "hold", "{}");
+  RUN_UNTIL(stage.held_count == IN_FLIGHT);
+  stage_end_held(0);
+  stage_end_held(1);
+  RUN_UNTIL(peer->count == 3);
+  cr_assert(wire_says(peer, 1000, "-32600"));
+  for (size_t i = 2; i < IN_FLIGHT + 1; i++)
+    stage_end_held(i);
+  RUN_UNTIL(peer->count == IN_FLIGHT + 2);
+  close_all();
+}
+
+Test(server_flow, calls_that_wait_when_the_server_stops_are_told_so) {
+  enum { CALLS = 200 };
+  open_with(0);
+  for (int id = 0; id < CALLS; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == IN_FLIGHT);
+  wire_settle(peer);
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  RUN_UNTIL(peer->count == 1 + CALLS - IN_FLIGHT);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(stage_end_held(i), 0);
+  RUN_UNTIL(peer->ended && stage.stopped);
+  cr_assert_eq(peer->close_code, 1012);
+  mcp_server_free(server);
+  for (int id = 0; id < CALLS; id++)
+    cr_assert(wire_says(peer, id, id < IN_FLIGHT ? "held" : "the server is stopping, retry later"), "id %d",
+              id);
+  scene_close();
+}
+
+Test(server_flow, a_peer_leaves_while_its_calls_wait) {
+  open_with(0);
+  for (int id = 0; id < 200; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == IN_FLIGHT);
+  wire_settle(peer);
+  wire_close(peer);
+  RUN_UNTIL(scene_logged("Client disconnected"));
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(stage_end_held(i), MCP_ESTATE);
+  scene_run_ms(50);
+  cr_assert_eq(stage.held_count, IN_FLIGHT);
   close_all();
 }
 

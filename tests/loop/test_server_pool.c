@@ -99,6 +99,37 @@ Test(server_pool, beyond_those_that_may_wait_they_are_busy) {
   close_all();
 }
 
+/* A burst of one connection is no reason to be busy. */
+Test(server_pool, ten_thousand_calls_at_once_are_all_answered) {
+  enum { CALLS = 10000 };
+  open_with(0, 3000);
+  for (int id = 0; id < CALLS; id++)
+    wire_call(peer, id, "block", "{}");
+  RUN_UNTIL(peer->count == CALLS);
+  wire_settle(peer);
+  for (int id = 0; id < CALLS; id++)
+    cr_assert_null(strstr(peer->messages[id], "error"), "%s", peer->messages[id]);
+  close_all();
+}
+
+Test(server_pool, calls_given_up_before_a_thread_has_taken_them_do_not_begin) {
+  enum { CALLS = 200 };
+  open_with(0, 3000);
+  for (int id = 0; id < CALLS; id++)
+    wire_call(peer, id, "gate", "{}");
+  RUN_UNTIL(stage_at_gate() == THREADS);
+  for (int id = 0; id < CALLS - 1; id++)
+    wire_text(peer,
+              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
+              id);
+  wire_settle(peer);
+  stage_gate(true);
+  RUN_UNTIL(peer->count == 2); /* that of settling, and this */
+  cr_assert(wire_says(peer, CALLS - 1, "through"));
+  cr_assert_eq(stage_gate_done(), THREADS + 1);
+  close_all();
+}
+
 Test(server_pool, times_out_and_the_late_end_is_harmless) {
   open_with(50, 3000);
   wire_call(peer, 1, "gate", "{}");

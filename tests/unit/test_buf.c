@@ -1,4 +1,4 @@
-/* test_buf.c: maxima and budgets from both sides, JSON strings read again, swaps, memory that runs out. */
+/* test_buf.c: maxima and gates from both sides, JSON strings read again, swaps, memory that runs out. */
 #include "buf.h"
 #include "leaks.h"
 #include "scarce.h"
@@ -28,63 +28,43 @@ Test(buf, maximum) {
 
 enum { KIB = 1024 };
 
-Test(buf, a_budget_is_shared) {
-  mcp__budget_t budget = {0, 1000 * KIB};
-  mcp__buf_t a, b;
-  mcp__buf_init(&a, 100000 * KIB, &budget);
-  mcp__buf_init(&b, 100000 * KIB, &budget);
-  cr_expect_eq(mcp__buf_reserve(&a, 600 * KIB), 0);
-  cr_expect_eq(budget.used, 600 * KIB);
-  cr_expect_eq(mcp__buf_reserve(&b, 400 * KIB + 1), MCP_ETOOBIG);
-  cr_expect_eq(budget.used, 600 * KIB);
-  cr_expect_eq(mcp__buf_reserve(&b, 400 * KIB), 0);
-  cr_expect_eq(budget.used, 1000 * KIB);
-  mcp__buf_clear(&a, 600 * KIB);
-  cr_expect_eq(budget.used, 1000 * KIB, "kept");
-  mcp__buf_clear(&a, 600 * KIB - 1);
-  cr_expect_eq(budget.used, 400 * KIB, "given back");
-  mcp__buf_deinit(&b);
-  cr_expect_eq(budget.used, 0);
-  expect_no_leak();
+typedef struct porter {
+  size_t room, asked;
+} porter_t;
+
+static bool has_room(size_t more, void *arg) {
+  porter_t *porter = arg;
+  porter->asked++;
+  if (more > porter->room)
+    return false;
+  porter->room -= more;
+  return true;
 }
 
-Test(buf, small_ones_need_no_budget) {
-  mcp__budget_t budget = {100, 100};
+Test(buf, a_gate_is_asked_for_what_is_large) {
+  porter_t porter = {1000 * KIB, 0};
+  const mcp__gate_t gate = {has_room, &porter};
   mcp__buf_t buf;
-  mcp__buf_init(&buf, 100000 * KIB, &budget);
-  cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUDGET_FROM_BYTES), 0);
-  cr_expect_eq(budget.used, 100);
-  cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUDGET_FROM_BYTES + 1), MCP_ETOOBIG);
-  budget.max += 1000 * KIB;
-  cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUDGET_FROM_BYTES + 1), 0);
-  cr_expect_eq(budget.used, 100 + buf.cap, "the small part counts, too, from now on");
+  mcp__buf_init(&buf, 100000 * KIB, &gate);
+  cr_expect_eq(mcp__buf_reserve(&buf, MCP__GATE_FROM_BYTES), 0);
+  cr_expect_eq(porter.asked, 0);
+  cr_expect_eq(mcp__buf_reserve(&buf, MCP__GATE_FROM_BYTES + 1), 0);
+  cr_expect_eq(porter.asked, 1);
+  cr_expect_eq(porter.room, 1000 * KIB - (buf.cap - MCP__GATE_FROM_BYTES), "asked for what is added");
+  size_t cap = buf.cap;
+  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room + 1), MCP_EFULL);
+  cr_expect_eq(buf.cap, cap);
+  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room), 0);
   mcp__buf_deinit(&buf);
-  cr_expect_eq(budget.used, 100);
-  expect_no_leak();
-}
-
-Test(buf, outlives_its_budget) {
-  for (size_t size = 1; size < 1000 * KIB; size = size * 7 + 1) {
-    mcp__budget_t budget = {0, 10000 * KIB};
-    mcp__buf_t buf;
-    mcp__buf_init(&buf, 100000 * KIB, &budget);
-    cr_assert_eq(mcp__buf_reserve(&buf, size), 0);
-    mcp__buf_leave_budget(&buf);
-    cr_expect_eq(budget.used, 0);
-    mcp__buf_leave_budget(&buf);
-    cr_expect_eq(mcp__buf_reserve(&buf, 20000 * KIB), 0, "on its own");
-    mcp__buf_deinit(&buf);
-    cr_expect_eq(budget.used, 0);
-  }
+  cr_expect_eq(buf.gate, &gate, "it stays");
   expect_no_leak();
 }
 
 Test(buf, swap) {
-  mcp__budget_t mine = {0, 1000 * KIB}, theirs = {0, 1000 * KIB};
+  const mcp__gate_t mine = {has_room, NULL}, theirs = {has_room, NULL};
   mcp__buf_t a, b;
-  mcp__buf_init(&a, 300 * KIB, &mine);
-  mcp__buf_init(&b, 200 * KIB, &theirs);
-  cr_assert_eq(mcp__buf_reserve(&a, 150 * KIB), 0);
+  mcp__buf_init(&a, 30 * KIB, &mine);
+  mcp__buf_init(&b, 20 * KIB, &theirs);
   cr_assert_eq(mcp__buf_append(&a, "aaaa", 4), 0);
   cr_assert_eq(mcp__buf_append(&b, "bb", 2), 0);
   mcp__buf_swap(&a, &b);
@@ -92,14 +72,12 @@ Test(buf, swap) {
   cr_expect_eq(memcmp(a.data, "bb", 2), 0);
   cr_expect_eq(b.len, 4);
   cr_expect_eq(memcmp(b.data, "aaaa", 4), 0);
-  cr_expect_eq(a.max, 300 * KIB);
-  cr_expect_eq(b.max, 200 * KIB);
-  cr_expect_eq(mine.used, 150 * KIB, "the charge goes with the capacity");
+  cr_expect_eq(a.max, 30 * KIB);
+  cr_expect_eq(b.max, 20 * KIB);
+  cr_expect_eq(a.gate, &mine);
+  cr_expect_eq(b.gate, &theirs);
   mcp__buf_deinit(&a);
-  cr_expect_eq(mine.used, 150 * KIB);
   mcp__buf_deinit(&b);
-  cr_expect_eq(mine.used, 0);
-  cr_expect_eq(theirs.used, 0);
   expect_no_leak();
 }
 
@@ -191,9 +169,8 @@ Test(buf, json_strings_without_room) {
 Test(buf, memory_that_runs_out) {
   use_scarce_memory();
   for (long allocations = 0; allocations < 14; allocations++) {
-    mcp__budget_t budget = {0, 10000 * KIB};
     mcp__buf_t buf;
-    mcp__buf_init(&buf, 10000 * KIB, &budget);
+    mcp__buf_init(&buf, 10000 * KIB, NULL);
     memory.allowed = allocations;
     size_t before = 0;
     int status = 0;
@@ -203,10 +180,8 @@ Test(buf, memory_that_runs_out) {
     }
     cr_expect(status == 0 || status == UV_ENOMEM);
     cr_expect_eq(buf.len, status == 0 ? 500 * KIB : before);
-    cr_expect_eq(budget.used, buf.cap > MCP__BUDGET_FROM_BYTES ? buf.cap : 0);
     cr_expect_eq(status == 0, allocations >= 12, "%ld", allocations); /* 256 bytes doubled 11 times */
     mcp__buf_deinit(&buf);
-    cr_expect_eq(budget.used, 0);
     cr_expect_eq(memory.live, 0);
   }
   expect_no_leak();
