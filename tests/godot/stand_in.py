@@ -20,7 +20,9 @@ class Refuse(Exception):
 
 
 class Vanish(Exception):
-    pass
+    def __init__(self, code=1000):
+        super().__init__()
+        self.code = code
 
 
 class StandIn:
@@ -58,8 +60,8 @@ class StandIn:
             return
         try:
             await ws.send(json.dumps({"jsonrpc": "2.0", "id": message["id"]} | await self.answer(message)))
-        except Vanish:
-            await ws.close()
+        except Vanish as vanish:
+            await ws.close(vanish.code)
         except websockets.exceptions.ConnectionClosed:
             pass
 

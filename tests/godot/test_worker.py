@@ -142,6 +142,22 @@ class Delivery(WorkerCase):
         (letter,) = self.parts.dead()
         self.assertEqual(json.loads(letter["entry"])["message"], "7")
 
+    async def test_a_store_that_closes_as_busy_blames_no_entry(self):
+        def busy(logs):
+            if any(entry["message"] == "7" for entry in logs):
+                raise Vanish(1013)
+            return self.store.store(logs)
+
+        self.store.behave = busy
+        await self.store.open()
+        self.parts.push(*entries(20))
+        self.parts.worker.start()
+        await self.parts.until(lambda: len(self.store.batches) > 5, "it is tried for ever")
+        self.assertEqual({len(batch) for batch in self.store.batches}, {20})
+        self.store.behave = self.store.store
+        await self.stored_all(20)
+        self.assertEqual(self.parts.dead(), [])
+
     async def test_an_entry_that_fits_into_no_message(self):
         await self.store.open()
         self.parts.push(*entries(2), legacy("x" * (20 << 20)), *entries(2, 2))
