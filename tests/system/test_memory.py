@@ -1,0 +1,50 @@
+"""One import as large as a message may be, beside a thousand small callers: all of them are served by Godot and Dewey."""
+import asyncio
+import unittest
+
+from caller import Caller
+from services import System, main
+
+MESSAGE = 200 * 2**20
+CALLERS, AT_ONCE = 1000, 50
+ENTRY = {"component": "c", "level": "INFO", "message": "m"}
+
+
+def largest_import():
+    """As it is sent: 200 MiB less what the relay and Godot may add to it."""
+    content = "x" * (2**20 - 100)
+    messages = [{"role": "user", "content": content} for _ in range(MESSAGE // 2**20 - 1)]
+    return {"messages": messages, "session_id": "s"}
+
+
+class Memory(unittest.IsolatedAsyncioTestCase):
+    async def asyncSetUp(self):
+        self.system = self.enterContext(System())
+        await asyncio.to_thread(self.system.start)
+
+    async def open(self):
+        """All callers, some at a time: no handshake waits for more than a few others."""
+        callers = [Caller(self.system.godot_url, ping_interval=None) for _ in range(CALLERS)]
+        for at in range(0, CALLERS, AT_ONCE):
+            await asyncio.gather(*(caller.__aenter__() for caller in callers[at : at + AT_ONCE]))
+        return callers
+
+    async def import_messages(self):
+        async with Caller(self.system.godot_url, max_size=None, ping_interval=None) as caller:
+            return await caller.call("conversation_store_messages_bulk", largest_import())
+
+    async def test_the_largest_import_beside_a_thousand_callers(self):
+        callers = await self.open()
+        importing = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(self.import_messages())))
+        rounds = 0
+        while rounds < 2 or not importing.done():
+            for at in range(0, CALLERS, AT_ONCE):
+                for answer in await asyncio.gather(*(caller.call("logger_log", ENTRY) for caller in callers[at : at + AT_ONCE])):
+                    self.assertEqual(answer["status"], "ok")
+            rounds += 1
+        self.assertEqual((await importing)["messages_stored"], MESSAGE // 2**20 - 1)
+        await asyncio.gather(*(caller.__aexit__() for caller in callers))
+
+
+if __name__ == "__main__":
+    main()
