@@ -4,7 +4,8 @@
  * or later; the answer is written to the connection and the call goes back to the spare ones with its memory.
  * A blocking handler runs on the pool: its answer is rendered there and written when the job is back on the
  * loop. Failure: when the peer leaves, cancels or the deadline passes, the call loses its connection and its
- * handler is told; it still has to end it, which then frees and no more. So each call is ended exactly once,
+ * handler is told; it still has to end it, which then frees and no more. One that has not begun by then never
+ * does. So each call is ended exactly once,
  * and nothing can leak. */
 #include "server.h"
 

@@ -2,10 +2,10 @@
  *
  * Happy path: the head of the upgrade comes in, is judged and answered with 101; from then on each message is
  * taken apart, dispatched, and either answered at once or run as a call whose answer comes when it is ready.
- * Reading pauses while too many calls are in flight or too much output waits, so that a peer's haste costs
- * the peer alone. Failure: a plain HTTP answer before the upgrade, a close frame behind it; both are written,
- * input is discarded for up to a second, and the connection goes. Calls in flight lose their connection and
- * go on to their end. */
+ * Calls beyond 64 wait for others to end; reading pauses while too many wait, too much output does, or memory
+ * is scarce, so that a peer's haste costs the peer alone. Failure: a plain HTTP answer before the upgrade, a
+ * close frame behind it; both are written, input is discarded for up to a second, and the connection goes.
+ * Calls in flight lose their connection and go on to their end. */
 #include "server.h"
 
 #include <math.h>
@@ -469,9 +469,11 @@ static size_t parse_memory(const mcp_server_t *server) {
 }
 
 /* Small messages are not refused for the sake of others. */
-static bool may_parse(mcp__conn_t *conn, const mcp_call_t *call) {
-  bool fine = call->text.len <= MCP__GATE_FROM_BYTES ||
-              mcp__budget_has(&conn->server->memory, parse_memory(conn->server)) ||
+static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
+  if (call->text.len <= MCP__GATE_FROM_BYTES)
+    return true;
+  mcp__call_charge(call);
+  bool fine = mcp__budget_has(&conn->server->memory, parse_memory(conn->server)) ||
               make_room(conn, mcp__jsonrpc_memory(call->text.data, call->text.len));
   note_room(conn, fine);
   return fine;
@@ -499,7 +501,6 @@ static void serve(mcp__conn_t *conn, mcp_call_t *call) {
 
 /* Without memory to parse a message it is kept as it is, and nothing else is read, until there is some. */
 static void serve_or_keep(mcp__conn_t *conn, mcp_call_t *call) {
-  mcp__call_charge(call);
   bool fine = may_parse(conn, call);
   if (conn->state != MCP__CONN_OPEN) /* what had to give way has ended it */
     mcp__call_give_back(call);

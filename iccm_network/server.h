@@ -239,7 +239,7 @@ void mcp__conn_call_left(mcp__conn_t *conn);        /* one less is in flight */
 mcp_call_t *mcp__call_take(mcp__conn_t *conn); /* NULL: no memory */
 void mcp__call_charge(mcp_call_t *call);       /* what it holds has changed */
 void mcp__call_give_back(mcp_call_t *call);
-void mcp__call_run(mcp_call_t *call);   /* hands it to its handler, now or in its turn */
+void mcp__call_run(mcp_call_t *call); /* hands it to its handler, now or in its turn */
 bool mcp__call_may_begin(const mcp__conn_t *conn);
 void mcp__call_begin(mcp_call_t *call); /* one that waited: its turn has come */
 uint32_t mcp__call_hash(const char *id, size_t len);

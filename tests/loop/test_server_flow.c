@@ -380,10 +380,15 @@ Test(server_flow, settings_out_of_range) {
   cr_assert_eq(mcp_server_set_max_message_bytes(server, 1024), 0);
   cr_assert_eq(mcp_server_set_max_message_bytes(server, 209715200), 0);
   cr_assert_eq(mcp_server_set_max_message_bytes(server, 209715201), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, (1 << 20) - 1), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, 1 << 20), 0);
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, (size_t)1 << 40), 0);
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, ((size_t)1 << 40) + 1), UV_EINVAL);
   cr_assert_eq(mcp_server_set_max_connections(server, 0), UV_EINVAL);
   cr_assert_eq(mcp_server_set_call_timeout_ms(server, 0), UV_EINVAL);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   cr_assert_eq(mcp_server_set_max_message_bytes(server, 4096), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_max_memory_bytes(server, 1 << 20), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_max_connections(server, 5), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_allow_public(server, true), MCP_ESTATE);
   cr_assert_eq(mcp_server_set_allowed_origins(server, "x"), MCP_ESTATE);

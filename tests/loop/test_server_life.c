@@ -740,6 +740,7 @@ Test(server_life, environment_that_cannot_be_read) {
   scene_open();
   refused("ICCM_MAX_MESSAGE_BYTES", "abc");
   refused("ICCM_MAX_MESSAGE_BYTES", "-1");
+  refused("ICCM_MAX_MEMORY_BYTES", "1048575");
   refused("ICCM_MAX_CONNECTIONS", "0");
   refused("ICCM_MAX_CONNECTIONS", "12x");
   refused("ICCM_MAX_CONNECTS_PER_SECOND", "-1");
