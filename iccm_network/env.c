@@ -5,6 +5,8 @@
  * its data's limit. */
 #include "iccm_network.h"
 
+#include "redact.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,9 +22,12 @@ const char *mcp_env_text(const char *name, const char *fallback) {
   return value != NULL && *value != '\0' ? value : fallback;
 }
 
-/* The value as it may be logged: cut, and without what is not printable ASCII, which may be anything here. */
-static const char *shown(const char *value, char text[SHOWN_MAX + 1]) {
+/* The value as it may be logged: cut, and without what is not printable ASCII, which may be anything here;
+ * nothing of it where the variable's name is one of a secret. */
+static const char *shown(const char *name, const char *value, char text[SHOWN_MAX + 1]) {
   size_t i = 0;
+  if (mcp__redact_names(name, strlen(name)))
+    return MCP__REDACTED;
   for (; i < SHOWN_MAX && value[i] != '\0'; i++)
     text[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
   text[i] = '\0';
@@ -49,7 +54,7 @@ int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, in
   if (value != NULL && (!read_whole(value, &number) || number < min || number > max)) {
     char text[SHOWN_MAX + 1];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a whole number from %" PRId64 " to %" PRId64 " is needed",
-            name, shown(value, text), min, max);
+            name, shown(name, value, text), min, max);
     return MCP_EENV;
   }
   *out = number;
@@ -72,7 +77,7 @@ int mcp_env_bool(const char *name, bool fallback, bool *out) {
   }
   char text[SHOWN_MAX + 1];
   mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
-          shown(value, text));
+          shown(name, value, text));
   return MCP_EENV;
 }
 
@@ -92,7 +97,7 @@ int mcp_env_directories(const char *name, const char **out) {
   if (*value != '\0' && !are_directories(value)) {
     char text[SHOWN_MAX + 1];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": absolute directories are needed, parted by colons", name,
-            shown(value, text));
+            shown(name, value, text));
     return MCP_EENV;
   }
   *out = value;
@@ -105,12 +110,12 @@ int mcp_env_data_path(const char *name, const char *file, char *path, size_t siz
   char text[SHOWN_MAX + 1];
   if (len >= size) {
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a path of less than %zu bytes is needed",
-            given != NULL ? name : "ICCM_DATA", shown(given != NULL ? given : directory, text), size);
+            given != NULL ? name : "ICCM_DATA", shown(name, given != NULL ? given : directory, text), size);
     return MCP_EENV;
   }
   if (given == NULL && mkdir(directory, 0750) != 0 && errno != EEXIST) {
     mcp_log(MCP_LOG_ERROR, "env", "ICCM_DATA is \"%s\": that directory cannot be made: %s",
-            shown(directory, text), strerror(errno));
+            shown(name, directory, text), strerror(errno));
     return MCP_EENV;
   }
   if (given != NULL)

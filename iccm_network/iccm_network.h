@@ -125,6 +125,11 @@ void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_
  * not 1 to 63 bytes with a letter or digit; MCP_EFULL: more than 59 were added. */
 int mcp_log_redact(const char *name);
 
+/* Takes the same secrets out of a value, for a program that passes on what others log: how many there were,
+ * without those that are "[REDACTED]" already. NULL: none. Arrays and objects below level 64 are replaced as
+ * a whole. Any thread. */
+size_t mcp_redact(yyjson_mut_val *value);
+
 /* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
  * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called
  * where the line is made, on any thread, must not block, and gets a borrowed text without a newline: message,

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
-enum { MAX_NAMES = 64, NAME_BYTES = 64 };
+enum { MAX_NAMES = 64, NAME_BYTES = 64, MESSAGE_DEPTH = 64 /* of what a peer may send */ };
 
 static char names[MAX_NAMES][NAME_BYTES] = {"password", "token", "apikey", "authorization", "secret"};
 static atomic_uint name_count = 5; /* grows after a name is whole, so that any thread may read */
@@ -53,31 +53,40 @@ bool mcp__redact_names(const char *key, size_t len) {
   return false;
 }
 
-static void take_out(yyjson_mut_val *value) {
-  yyjson_mut_set_str(value, "[REDACTED]");
+/* How many that was: what is out already counts no more. */
+static size_t take_out(yyjson_mut_val *value) {
+  if (yyjson_mut_equals_str(value, MCP__REDACTED))
+    return 0;
+  yyjson_mut_set_str(value, MCP__REDACTED);
+  return 1;
 }
 
-static void redact(yyjson_mut_val *value, unsigned depth) {
-  size_t index, count;
+static size_t redact(yyjson_mut_val *value, unsigned levels) {
+  size_t index, count, taken = 0;
   yyjson_mut_val *key, *member;
-  if (depth > MCP__REDACT_DEPTH && yyjson_mut_is_ctn(value)) {
-    take_out(value);
+  if (levels == 0 && yyjson_mut_is_ctn(value)) {
+    taken = take_out(value);
   } else if (yyjson_mut_is_obj(value)) {
     yyjson_mut_obj_foreach(value, index, count, key, member) {
       if (mcp__redact_names(yyjson_mut_get_str(key), yyjson_mut_get_len(key)))
-        take_out(member);
+        taken += take_out(member);
       else
-        redact(member, depth + 1);
+        taken += redact(member, levels - 1);
     }
   } else if (yyjson_mut_is_arr(value)) {
     yyjson_mut_arr_foreach(value, index, count, member) {
-      redact(member, depth + 1);
+      taken += redact(member, levels - 1);
     }
   }
+  return taken;
 }
 
 void mcp__redact(yyjson_mut_val *value) {
-  redact(value, 1);
+  redact(value, MCP__REDACT_DEPTH);
+}
+
+size_t mcp_redact(yyjson_mut_val *value) {
+  return redact(value, MESSAGE_DEPTH);
 }
 
 int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len) {

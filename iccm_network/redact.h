@@ -8,7 +8,9 @@
  * are or end in a name on the list: accessToken, API-Key, db_password. */
 bool mcp__redact_names(const char *key, size_t len);
 
-/* Puts "[REDACTED]" in the place of each secret, at any depth; what lies deeper than MCP__REDACT_DEPTH goes
+#define MCP__REDACTED "[REDACTED]"
+
+/* Puts MCP__REDACTED in the place of each secret, at any depth; what lies deeper than MCP__REDACT_DEPTH goes
  * as a whole: Godot refuses an entry of over 56 levels. */
 enum { MCP__REDACT_DEPTH = 48 };
 void mcp__redact(yyjson_mut_val *value);

@@ -241,6 +241,7 @@ static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *prob
 int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size) {
   mcp__problem_t text;
   mcp__problem_init(&text, problem, problem_size);
+  text.of_schema = true;
   mcp__schema_t *made = mcp__malloc(sizeof *made);
   if (made == NULL)
     return -ENOMEM;

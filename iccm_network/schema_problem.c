@@ -2,8 +2,10 @@
  *
  * Text is written piece by piece, and a piece is at most one character or escape, so that a cut never splits
  * one. Once a piece did not fit nothing more is taken; values, names and lists are cut earlier, with dots,
- * for the sake of what follows them. Nothing here can fail. */
+ * for the sake of what follows them. A value that belongs to a secret's name is never shown, wherever in the
+ * value at hand it lies: words go to logs. Nothing here can fail. */
 #include "schema_problem.h"
+#include "redact.h"
 #include "schema_compare.h"
 
 #include <stdio.h>
@@ -23,7 +25,9 @@ void mcp__problem_init(mcp__problem_t *problem, char *to, size_t size) {
 }
 
 void mcp__problem_clear(mcp__problem_t *problem) {
+  bool of_schema = problem->of_schema;
   mcp__problem_init(problem, problem->to, problem->size);
+  problem->of_schema = of_schema;
 }
 
 static void put_piece(mcp__problem_t *problem, const char *piece, size_t len) {
@@ -101,6 +105,10 @@ void mcp__problem_put_string(mcp__problem_t *problem, const char *string, size_t
   put_piece(problem, "\"", 1);
 }
 
+static bool is_secret(const mcp__problem_t *problem, const char *name, size_t len) {
+  return !problem->of_schema && mcp__redact_names(name, len);
+}
+
 /* As JSON. Each level writes a byte first, so the text's limit bounds the recursion too. */
 static void put_json(mcp__problem_t *problem, yyjson_val *value) {
   size_t index, max;
@@ -124,7 +132,10 @@ static void put_json(mcp__problem_t *problem, yyjson_val *value) {
       mcp__problem_put(problem, index > 0 ? ", " : "");
       put_json(problem, key);
       mcp__problem_put(problem, ": ");
-      put_json(problem, item);
+      if (is_secret(problem, yyjson_get_str(key), yyjson_get_len(key)))
+        mcp__problem_put(problem, MCP__REDACTED);
+      else
+        put_json(problem, item);
     }
     mcp__problem_put(problem, "}");
   } else {
@@ -188,6 +199,14 @@ static void put_place(mcp__problem_t *problem, const mcp__place_t *at) { /* RFC 
   mcp__problem_end_cut(problem, outer);
 }
 
+/* A name that is judged is shown by its place, too. */
+static bool lies_in_secret(const mcp__problem_t *problem, const mcp__place_t *at) {
+  for (const mcp__place_t *each = at->is_name ? at->up : at; each->up != NULL; each = each->up)
+    if (each->name != NULL && is_secret(problem, each->name, each->number))
+      return true;
+  return false;
+}
+
 bool mcp__problem_begin(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
                         const char *words) {
   problem->closeness = mcp__place_closeness(at);
@@ -203,7 +222,9 @@ bool mcp__problem_begin(mcp__problem_t *problem, const mcp__place_t *at, yyjson_
   put_place(problem, at);
   mcp__problem_end_cut(problem, outer);
   mcp__problem_put(problem, at->is_name ? ": its name: " : ": ");
-  if (value != NULL)
+  if (value != NULL && lies_in_secret(problem, at))
+    mcp__problem_put(problem, MCP__REDACTED);
+  else if (value != NULL)
     mcp__problem_put_value(problem, value);
   mcp__problem_put(problem, words);
   return false;

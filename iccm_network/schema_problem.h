@@ -8,7 +8,8 @@ typedef struct mcp__problem {
   char *to; /* borrowed; ends in NUL at all times, unless size is 0 */
   size_t size, len, limit;
   bool cut;  /* a piece did not fit; none is taken any more */
-  bool bare; /* place and value are known to the reader: words only */
+  bool of_schema; /* values are a schema's own, not a caller's: no secrets */
+  bool bare;      /* place and value are known to the reader: words only */
   unsigned
       closeness; /* of what was begun last, for the choice among several: how far it came before it failed */
 } mcp__problem_t;

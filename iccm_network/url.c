@@ -2,14 +2,24 @@
 #include "url.h"
 
 #include "iccm_network.h"
+#include "redact.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+enum { SHOWN_BYTES = 200 };
+
+/* Without what may be a password: all in front of an @, and what stands in a query. */
 static int wrong(const char *text, const char *why, char *problem, size_t size) {
-  snprintf(problem, size, "\"%.200s\": %s", text, why);
+  const char *at = strrchr(text, '@'), *slashes = strstr(text, "://");
+  const char *begin = slashes != NULL && slashes - text < SHOWN_BYTES ? slashes + 3 : text,
+             *rest = at != NULL && at > begin ? at : begin;
+  size_t query = strcspn(rest, "?");
+  snprintf(problem, size, "\"%.*s%s%.*s%s\": %s", (int)(begin - text), text,
+           rest > begin ? MCP__REDACTED : "", query < SHOWN_BYTES ? (int)query : SHOWN_BYTES, rest,
+           rest[query] != '\0' && rest[query + 1] != '\0' ? "?" MCP__REDACTED : rest + query, why);
   return MCP_EURL;
 }
 

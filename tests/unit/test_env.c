@@ -13,6 +13,7 @@ static struct {
   int lines, level;
   char text[512];
 } logged;
+static char all_logged[4096];
 
 void mcp_log(int level, const char *part, const char *format, ...) {
   va_list args;
@@ -20,6 +21,7 @@ void mcp_log(int level, const char *part, const char *format, ...) {
   vsnprintf(logged.text, sizeof logged.text, format, args);
   va_end(args);
   cr_expect_str_eq(part, "env");
+  strncat(all_logged, logged.text, sizeof all_logged - strlen(all_logged) - 1);
   logged.level = level;
   logged.lines++;
 }
@@ -162,6 +164,23 @@ Test(env, directories) {
              wrong[i]);
     expect_logged(line);
   }
+}
+
+/* What is wrong in a secret is said without it. */
+Test(env, secrets_are_not_shown) {
+  static const char value[] = "Hunter2";
+  int64_t number;
+  bool flag;
+  const char *directories;
+  char path[4];
+  setenv("DOOR_TOKEN", value, 1);
+  cr_expect_eq(mcp_env_int("DOOR_TOKEN", 0, 0, 1, &number), MCP_EENV);
+  cr_expect_eq(mcp_env_bool("DOOR_TOKEN", false, &flag), MCP_EENV);
+  cr_expect_eq(mcp_env_directories("DOOR_TOKEN", &directories), MCP_EENV);
+  cr_expect_eq(mcp_env_data_path("DOOR_TOKEN", "f", path, sizeof path), MCP_EENV);
+  cr_expect_eq(logged.lines, 4);
+  cr_expect_str_eq(logged.text, "DOOR_TOKEN is \"[REDACTED]\": a path of less than 4 bytes is needed");
+  cr_expect_null(strstr(all_logged, value), "%s", all_logged);
 }
 
 static struct { char root[32], path[64]; } place = {"/tmp/iccm-env-XXXXXX", "untouched"};

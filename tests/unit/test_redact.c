@@ -137,6 +137,37 @@ Test(redact, what_lies_too_deep_goes_unseen) {
   }
 }
 
+/* For programs that pass on what others log. */
+Test(redact, how_many_were_taken_out) {
+  static const struct {
+    const char *json;
+    size_t count;
+  } rows[] = {{"{}", 0},
+              {"\"password\"", 0},
+              {"{\"token\":1,\"a\":[{\"apiKey\":{\"secret\":1}}]}", 2},
+              {"{\"token\":" GONE ",\"token\":\"x\"}", 1}};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    yyjson_doc *doc = yyjson_read(rows[i].json, strlen(rows[i].json), 0);
+    yyjson_mut_doc *copy = yyjson_doc_mut_copy(doc, NULL);
+    cr_expect_eq(mcp_redact(yyjson_mut_doc_get_root(copy)), rows[i].count, "%s", rows[i].json);
+    cr_expect_eq(mcp_redact(yyjson_mut_doc_get_root(copy)), 0, "%s", rows[i].json);
+    yyjson_mut_doc_free(copy);
+    yyjson_doc_free(doc);
+  }
+  cr_expect_eq(mcp_redact(NULL), 0);
+  for (int levels = 64; levels <= 65; levels++) { /* what lies deeper is not looked into, but taken out */
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+    yyjson_mut_val *value = yyjson_mut_arr(doc);
+    for (int i = 1; i < levels; i++) {
+      yyjson_mut_val *outer = yyjson_mut_arr(doc);
+      yyjson_mut_arr_append(outer, value);
+      value = outer;
+    }
+    cr_expect_eq(mcp_redact(value), (size_t)levels - 64, "%d", levels);
+    yyjson_mut_doc_free(doc);
+  }
+}
+
 Test(redact, memory_that_runs_out) {
   static const char text[] = "{\"a\":[{\"password\":\"hush\"}],\"b\":1}";
   mcp__buf_t out;

@@ -117,6 +117,40 @@ Test(schema, types) {
   CHECK_ROWS(rows);
 }
 
+/* Words go to logs: no value of a secret's name is among them, wherever it lies in what is refused. */
+Test(schema, secrets_are_not_shown) {
+  static const row_t rows[] = {
+      {"{\"properties\": {\"password\": {\"pattern\": \"^[a-z]+$\"}}}", "{\"password\": \"Hunter2\"}",
+       "/password: [REDACTED] does not match the pattern \"^[a-z]+$\""},
+      {"{\"properties\": {\"dbToken\": {\"type\": \"string\"}}}", "{\"dbToken\": 123456789}",
+       "/dbToken: [REDACTED] is not a string"},
+      {"{\"properties\": {\"token\": {\"enum\": [\"a\", \"b\"]}}}", "{\"token\": \"Hunter2\"}",
+       "/token: [REDACTED] is not one of \"a\", \"b\""},
+      {"{\"properties\": {\"secret\": {\"items\": {\"type\": \"string\"}}}}", "{\"secret\": [\"x\", 4711]}",
+       "/secret/1: [REDACTED] is not a string"},
+      {"{\"properties\": {\"secret\": {\"properties\": {\"a\": {\"maximum\": 1}}}}}",
+       "{\"secret\": {\"a\": 4711}}", "/secret/a: [REDACTED] is greater than the maximum 1"},
+      {"{\"properties\": {\"user\": {\"type\": \"string\"}}}",
+       "{\"user\": {\"name\": \"n\", \"api-key\": \"Hunter2\", \"more\": [{\"Authorization\": 1}]}}",
+       "/user: {\"name\": \"n\", \"api-key\": [REDACTED], \"more\": [{\"Authorization\": … is not a string"},
+      {"{\"anyOf\": [{\"type\": \"array\"}, {\"type\": \"string\"}]}", "{\"token\": \"Hunter2\"}",
+       "/: {\"token\": [REDACTED]} fits none of the 2 allowed forms: is not an array; is not a string"},
+      {"{\"properties\": {\"tokens\": {\"type\": \"string\"}}}", "{\"tokens\": 4711}",
+       "/tokens: 4711 is not a string"},
+      {"{\"propertyNames\": {\"enum\": [\"a\"]}}", "{\"token\": 1}",
+       "/token: its name: \"token\" is not one of \"a\""},
+      {"{\"propertyNames\": {\"maxLength\": 3}}", "{\"token\": 1}",
+       "/token: its name: 5 characters are more than the maximum 3"},
+  };
+  CHECK_ROWS(rows);
+  char problem[256];
+  mcp__schema_t *schema = NULL; /* what its author wrote is nobody's secret */
+  cr_assert_eq(
+      compile("{\"properties\": {\"token\": {\"type\": \"strin\"}}}", &schema, problem, sizeof problem),
+      -EINVAL);
+  cr_expect_not_null(strstr(problem, "\"strin\""), "%s", problem);
+}
+
 Test(schema, choices) {
   static const row_t rows[] = {
       {"{\"enum\": [\"ERROR\", \"WARN\"]}", "\"WARN\"", NULL},

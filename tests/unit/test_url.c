@@ -100,7 +100,6 @@ Test(url, bad_ones) {
       {"ws://", HOST},
       {"ws:///path", HOST},
       {"ws://:80", HOST},
-      {"ws://?x", HOST},
       {"/path", HOST},
       {":80", HOST},
       {"://host", SCHEME},
@@ -133,13 +132,10 @@ Test(url, bad_ones) {
       {"[::1/x]", HOST},
       {"ws://[::1/]:80", HOST},
       {"[localhost]:80", HOST},
-      {"[a?b]", HOST},
       {"[::1]x", PATH},
       {"[::1]]", PATH},
       {"[::1]:", PORT},
       {"[::1]:x", PORT},
-      {"user@host", USER},
-      {"ws://user:secret@host:80/", USER},
       {"ws://@host", USER},
       {" host", FORM},
       {"host ", FORM},
@@ -157,6 +153,27 @@ Test(url, bad_ones) {
     snprintf(expected, sizeof expected, "\"%s\": %s", rows[i].text, rows[i].problem);
     cr_expect_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), MCP_EURL, "%s", rows[i].text);
     cr_expect_str_eq(problem, expected, "%s\n%s", problem, expected);
+  }
+}
+
+Test(url, secrets_are_not_shown) {
+  static const struct {
+    const char *text, *problem;
+  } rows[] = {
+      {"user@host", "\"[REDACTED]@host\": " USER},
+      {"ws://user:hunter2@host:80/", "\"ws://[REDACTED]@host:80/\": " USER},
+      {"ws://user:hun/ter2@host:80/", "\"ws://[REDACTED]@host:80/\": " PORT},
+      {"http://user:hunter2@host", "\"http://[REDACTED]@host\": " SCHEME},
+      {"ws://host:0/?token=hunter2", "\"ws://host:0/?[REDACTED]\": " PORT},
+      {"ws://?x", "\"ws://?[REDACTED]\": " HOST},
+      {"[a?b]", "\"[a?[REDACTED]\": " HOST},
+      {"ws://host:0/?", "\"ws://host:0/?\": " PORT},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url;
+    char problem[400] = "";
+    cr_expect_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), MCP_EURL, "%s", rows[i].text);
+    cr_expect_str_eq(problem, rows[i].problem, "%s", problem);
   }
 }
 
