@@ -23,7 +23,7 @@ typedef enum fate {
 } fate_t;
 
 struct batch_item {
-  char *text; /* ours: as it is sent, or as it was found where it is no entry */
+  char *text; /* ours: as it is sent; where it is no entry, as it was found but for secrets */
   size_t len;
   size_t queued_len; /* as it was found */
   fate_t fate;
@@ -31,18 +31,17 @@ struct batch_item {
   char reason[ENTRY_REASON_SIZE];
 };
 
-static int take_item(batch_item_t *item, const queue_text_t *found, const entry_place_t *place) {
+static int take_item(batch_t *batch, batch_item_t *item, const queue_text_t *found,
+                     const entry_place_t *place) {
+  size_t redacted = 0;
   item->queued_len = found->len;
-  item->text = entry_adopt(found->text, found->len, place, &item->len, item->reason);
-  if (item->text != NULL)
-    return 0;
-  item->fate = DEAD;
-  item->len = found->len;
-  item->text = malloc(found->len + 1);
-  if (item->text == NULL)
-    return UV_ENOMEM;
-  memcpy(item->text, found->text, found->len);
-  return 0;
+  item->text = entry_adopt(found->text, found->len, place, &item->len, &redacted, item->reason);
+  if (item->text == NULL) {
+    item->fate = DEAD;
+    item->text = entry_redact(found->text, found->len, &item->len, &redacted);
+  }
+  batch->redacted += redacted;
+  return item->text != NULL ? 0 : UV_ENOMEM;
 }
 
 int batch_init(batch_t *batch, const queue_batch_t *from) {
@@ -59,7 +58,7 @@ int batch_init(batch_t *batch, const queue_batch_t *from) {
     batch->count = from->count;
   for (size_t i = 0; i < from->count && status == 0; i++) {
     place.index = from->count - 1 - i; /* from the newest, which is never pushed out before the others */
-    status = take_item(&batch->items[i], &from->entries[place.index], &place);
+    status = take_item(batch, &batch->items[i], &from->entries[place.index], &place);
   }
   if (status != 0)
     batch_deinit(batch);
@@ -236,6 +235,7 @@ int batch_conclude(const batch_t *batch, batch_verdict_t *verdict) {
   if (verdict->texts == NULL)
     return UV_ENOMEM;
   out->n = batch->n;
+  out->redacted = batch->redacted;
   out->dead = verdict->texts;
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
     const batch_item_t *item = &batch->items[i];

@@ -19,6 +19,7 @@ typedef struct batch {
   bool sent_before;    /* may be stored already: somebody has sent it, and nobody knows what came of it */
   batch_item_t *items; /* ours, the oldest first */
   size_t count;
+  size_t redacted;       /* members whose values were taken out */
   batch_range_t *ranges; /* ours: still to be sent, in this order */
   size_t next_range, range_count;
   bool halved;     /* ranges are parts */

@@ -4,7 +4,7 @@
 -- older ones go.
 -- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
--- name yet); ever: dead (letters), stored, retried, batches, batch_us; spool:<worker> (the place in its spool up to which
+-- name yet); ever: dead (letters), stored, retried, redacted, batches, batch_us; spool:<worker> (the place in its spool up to which
 -- batches are here again), spooled:<worker> (bytes there).
 local queue, inflight, state, dead_letters = KEYS[1], 'logs:inflight', 'logs:state', 'logs:dead'
 

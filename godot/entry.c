@@ -1,7 +1,8 @@
 /* entry.c: log entries as JSON texts.
  *
  * Happy path: an entry leaves with the key (id, created_at) under which the store keeps it once, whatever is
- * retried from then on. Failure modes: what the store would refuse is refused with a reason in words.
+ * retried from then on, and without the values of members that have a secret's name. Failure modes: what the
+ * store would refuse is refused with a reason in words.
  */
 #include "entry.h"
 
@@ -138,7 +139,7 @@ static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const en
   return doc;
 }
 
-char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len,
+char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len, size_t *redacted,
                 char reason[ENTRY_REASON_SIZE]) {
   static const char frame[] = /* what does not count: the least that any entry has around its texts */
       "{\"id\":\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\",\"created_at\":\"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\","
@@ -146,12 +147,15 @@ char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *
       "\"component\":\"\",\"level\":\"xxxx\",\"message\":\"\",\"data\":}";
   entry_key_t key;
   const char *wrong = check(args);
+  yyjson_mut_doc *doc;
   char *text;
   if (wrong == NULL)
     wrong = choose_key(args, now_us, &key);
   if (wrong != NULL)
     return refuse(reason, wrong);
-  text = write_and_free(assemble(args, trace_id, &key), len);
+  doc = assemble(args, trace_id, &key);
+  *redacted = mcp_redact(yyjson_mut_doc_get_root(doc));
+  text = write_and_free(doc, len);
   if (text == NULL)
     return refuse(reason, "the entry cannot be written as JSON");
   if (*len <= ENTRY_MAX_BYTES + sizeof frame - 1)
@@ -203,9 +207,8 @@ static bool in_order(yyjson_val *entry) {
          (name == NULL || yyjson_equals_str(level, name)) && all_known(entry);
 }
 
-static char *complete(yyjson_val *entry, const entry_place_t *place, size_t *len) {
-  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
-  yyjson_mut_val *copy = yyjson_val_mut_copy(doc, entry);
+static char *complete(yyjson_mut_doc *doc, yyjson_val *entry, const entry_place_t *place, size_t *len) {
+  yyjson_mut_val *copy = yyjson_mut_doc_get_root(doc);
   yyjson_val *id = yyjson_obj_get(entry, "id"), *created_at = yyjson_obj_get(entry, "created_at");
   const char *level = level_name(yyjson_obj_get(entry, "level"));
   entry_key_t key = {.created_us = place->claimed_us};
@@ -213,18 +216,18 @@ static char *complete(yyjson_val *entry, const entry_place_t *place, size_t *len
   if (!read_id(id, key.id)) {
     int name_len = snprintf(name, sizeof name, "%s/%zu", place->batch, place->index);
     mcp_uuid_of_name(place->instance, name, (size_t)name_len, key.id);
-    keep_original(doc, copy, "original_id", yyjson_val_mut_copy(doc, id));
+    keep_original(doc, copy, "original_id", yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(copy, "id")));
   }
   if (!read_time(created_at, &key.created_us)) {
     mcp_uuid_time_us(key.id, &key.created_us);
-    keep_original(doc, copy, "original_created_at", yyjson_val_mut_copy(doc, created_at));
+    keep_original(doc, copy, "original_created_at",
+                  yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(copy, "created_at")));
   }
   keep_others(doc, copy);
   put_key(doc, copy, &key);
   if (level != NULL)
     put(doc, copy, "level", yyjson_mut_str(doc, level));
-  yyjson_mut_doc_set_root(doc, copy);
-  return write_and_free(doc, len);
+  return yyjson_mut_write(doc, 0, len);
 }
 
 static char *copy_text(const char *text, size_t len) {
@@ -236,7 +239,34 @@ static char *copy_text(const char *text, size_t len) {
   return copy;
 }
 
-char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len,
+/* A copy without its secrets; NULL: no memory. */
+static yyjson_mut_doc *copy_redacted(yyjson_val *value, size_t *redacted) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
+  yyjson_mut_val *copy = yyjson_val_mut_copy(doc, value);
+  if (copy == NULL) {
+    yyjson_mut_doc_free(doc);
+    return NULL;
+  }
+  yyjson_mut_doc_set_root(doc, copy);
+  *redacted = mcp_redact(copy);
+  return doc;
+}
+
+char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
+  yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
+  yyjson_mut_doc *copy = doc != NULL ? copy_redacted(yyjson_doc_get_root(doc), redacted) : NULL;
+  char *out = NULL;
+  *out_len = len;
+  if (copy != NULL && *redacted > 0)
+    out = yyjson_mut_write(copy, 0, out_len);
+  else if (copy != NULL || doc == NULL)
+    out = copy_text(text, len);
+  yyjson_mut_doc_free(copy);
+  yyjson_doc_free(doc);
+  return out;
+}
+
+char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]) {
   yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
   yyjson_val *entry = yyjson_doc_get_root(doc);
@@ -248,8 +278,13 @@ char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size
   } else if (!shallow(entry, ENTRY_MAX_DEPTH)) {
     refuse(reason, "nests too deep");
   } else {
+    yyjson_mut_doc *copy = copy_redacted(entry, redacted);
     *out_len = len;
-    out = in_order(entry) ? copy_text(text, len) : complete(entry, place, out_len);
+    if (copy != NULL && *redacted == 0 && in_order(entry))
+      out = copy_text(text, len);
+    else if (copy != NULL)
+      out = complete(copy, entry, place, out_len);
+    yyjson_mut_doc_free(copy);
     if (out == NULL)
       refuse(reason, "cannot be written as JSON");
   }

@@ -14,9 +14,9 @@ enum {
 };
 
 /* Makes the entry for logger_log's arguments (checked against its schema): level in upper case, id and
- * created_at fixed. trace_id is for an entry without one, may be NULL. Answers the text, malloc's, or NULL
- * and why not. */
-char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len,
+ * created_at fixed, secrets taken out (mcp_redact()), of which *redacted says how many. trace_id is for an
+ * entry without one, may be NULL. Answers the text, malloc's, or NULL and why not. */
+char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len, size_t *redacted,
                 char reason[ENTRY_REASON_SIZE]);
 
 /* Where a queued entry was found: gives those without an id the same id each time. */
@@ -28,10 +28,14 @@ typedef struct entry_place {
 } entry_place_t;
 
 /* Reads what stands in the queue. Answers it, malloc's and ended by NUL, fit for the store: as it came where
- * it has id, created_at and level in order, else completed, with what was replaced kept in data. NULL and why
- * not. */
-char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len,
+ * it has id, created_at and level in order and no secrets, else completed and redacted, with what was
+ * replaced (but secrets) kept in data. NULL and why not. */
+char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]);
+
+/* Of what is no entry: the text, malloc's, without its secrets where it is JSON, else as it is. NULL: no
+ * memory. */
+char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted);
 
 /* The letter for logs:dead: {"at","reason","entry"}, with "entry_base64" for what is not UTF-8, both cut to
  * ENTRY_MAX_BYTES (then "cut_from" says how long it was). malloc's; NULL: no memory. */

@@ -22,6 +22,8 @@ static const struct {
     {MCP_COUNTER, "godot_dead_total", "Entries that became dead letters.", 1},
     {MCP_COUNTER, "godot_batches_total", "Batches that workers are done with.", 1},
     {MCP_COUNTER, "godot_batch_seconds_total", "Time of these from the first claim to the end.", 1e-6},
+    {MCP_COUNTER, "godot_redacted_total", "Members of entries whose values were redacted.",
+     1}, /* by workers; tools.c adds the server's own */
 };
 
 static void on_figures(int status, const int64_t *values, void *arg) {

@@ -1,5 +1,5 @@
 -- Answers: queued, leased, bytes of both, bytes on workers' disks, dead letters; and ever: dropped, stored, failed attempts
--- to send, dead, batches done, and how long these took from their first claim (us).
+-- to send, dead, batches done, how long these took from their first claim (us), and members redacted by workers.
 local _, live = leased()
 local spooled, values = 0, redis.call('HGETALL', state)
 local of = {}
@@ -9,4 +9,4 @@ for i = 1, #values, 2 do
 end
 return {redis.call('LLEN', queue), live, of.bytes or 0, spooled, redis.call('LLEN', dead_letters),
         tonumber(redis.call('GET', 'logs:dropped') or 0), of.stored or 0, of.retried or 0, of.dead or 0, of.batches or 0,
-        of.batch_us or 0}
+        of.batch_us or 0, of.redacted or 0}

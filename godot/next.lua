@@ -4,7 +4,7 @@
 -- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
 -- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
 -- the batch that is done ("": none), its bytes, how many of its entries are dead letters, how many are stored, how often
--- it was sent once more, the dead letters, and the entries that go back to the queue, newest first.
+-- it was sent once more, how many members were redacted, the dead letters, and the entries that go back to the queue, newest first.
 -- Answers 0, the number of queued entries and 0 where none was wanted, or batch, when it was claimed first, instance id, whether it may have
 -- been sent before, and its entries, newest first.
 local worker, token, started, lease = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
@@ -35,13 +35,14 @@ local function finish()
   local batch = read_header(done)
   if not batch or batch.token ~= token then return end
   local letters, back = {}, {}
-  for i = 18, 17 + deaths do letters[#letters + 1] = ARGV[i] end
-  for i = 18 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
+  for i = 19, 18 + deaths do letters[#letters + 1] = ARGV[i] end
+  for i = 19 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
   redis.call('DEL', batch_key(done))
   redis.call('ZREM', inflight, done)
   add('bytes', -done_bytes)
   add('stored', ARGV[16])
   add('retried', ARGV[17])
+  add('redacted', ARGV[18])
   add('batches', 1)
   add('batch_us', now - batch.claimed)
   bury(letters)

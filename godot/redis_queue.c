@@ -358,6 +358,7 @@ static void add_verdict(command_t *command, const queue_verdict_t *verdict) {
   add_int(command, (int64_t)verdict->dead_count);
   add_int(command, (int64_t)verdict->stored);
   add_int(command, verdict->retried);
+  add_int(command, (int64_t)verdict->redacted);
   add_texts(command, verdict->dead, verdict->dead_count);
   add_texts(command, verdict->back, verdict->back_count);
 }
@@ -373,7 +374,7 @@ int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t
   static const queue_verdict_t none = {.n = ""};
   const queue_verdict_t *done = verdict == NULL ? &none : verdict;
   char instance[MCP_UUID_SIZE];
-  command_t command = begin(queue, next_script, 17 + done->dead_count + done->back_count);
+  command_t command = begin(queue, next_script, 18 + done->dead_count + done->back_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
   add_token(queue, &command, lane);

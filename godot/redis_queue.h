@@ -25,7 +25,7 @@ enum {
   QUEUE_MAX_LEVELS = 10000, /* components with a level of their own */
   QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest go */
   QUEUE_NUMBER_SIZE = 24,
-  QUEUE_FIGURES = 11,
+  QUEUE_FIGURES = 12,
 };
 #define QUEUE_FULL_BATCH_BYTES                                                                               \
   (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
@@ -52,6 +52,7 @@ typedef struct queue_verdict {
   size_t bytes;             /* of its entries */
   size_t stored;            /* how many the store has confirmed */
   unsigned retried;         /* how often it was sent once more */
+  size_t redacted;          /* how many members lost their values here */
   const queue_text_t *dead; /* letters for logs:dead */
   size_t dead_count;
   const queue_text_t *back; /* entries for the old end of the queue, newest first */

@@ -128,8 +128,8 @@ static bool below_its_level(const tools_t *tools, yyjson_val *args) {
 static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
   tools_t *tools = arg;
   char reason[ENTRY_REASON_SIZE];
-  size_t len;
-  char *text = entry_new(args, mcp_call_trace_id(call), mcp_time_now_us(), &len, reason);
+  size_t len, redacted = 0;
+  char *text = entry_new(args, mcp_call_trace_id(call), mcp_time_now_us(), &len, &redacted, reason);
   if (text == NULL) {
     mcp_metric_add(tools->entries, "refused", 1);
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", reason);
@@ -138,6 +138,7 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
     mcp_metric_add(tools->entries, "below_level", 1);
     reply_ok(call, "Below the level of its component; not queued.");
   } else {
+    mcp_metric_add(tools->redacted, NULL, (double)redacted);
     gather(tools, call, text, len);
   }
 }
@@ -303,6 +304,8 @@ void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
   tools->entries =
       mcp_server_counter(server, "godot_entries_total", "Entries sent to logger_log, by what became of them.",
                          "outcome", outcomes);
+  tools->redacted = mcp_server_counter(server, "godot_redacted_total",
+                                       "Members of entries whose values were redacted.", NULL, NULL);
   uv_prepare_init(loop, &tools->flush);
   tools->flush.data = tools;
 }

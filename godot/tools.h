@@ -21,6 +21,7 @@ typedef struct tools {
   struct group *gathered;      /* ours; NULL: nothing */
   size_t unanswered_bytes;     /* sent to Redis or gathered */
   mcp_metric_t *entries;       /* the server's: what became of those that were sent to logger_log */
+  mcp_metric_t *redacted;      /* how many members of these lost their values */
 } tools_t;
 
 /* Their table, up to MCP_TOOL_END, with tools as arg. It lives until the next call. */

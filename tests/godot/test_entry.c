@@ -22,11 +22,13 @@ static yyjson_doc *parse(const char *json) {
   return doc;
 }
 
+static size_t redacted; /* by the entry that was made or adopted last */
+
 /* The entry made of arguments; NULL: refused with reason. */
 static yyjson_doc *make(const char *args, const char *trace_id, char reason[ENTRY_REASON_SIZE]) {
   yyjson_doc *doc = parse(args), *made;
   size_t len;
-  char *text = entry_new(yyjson_doc_get_root(doc), trace_id, NOW_US, &len, reason);
+  char *text = entry_new(yyjson_doc_get_root(doc), trace_id, NOW_US, &len, &redacted, reason);
   yyjson_doc_free(doc);
   if (text == NULL)
     return NULL;
@@ -137,12 +139,34 @@ Test(made, has_bounds_in_size_and_depth) {
   expect_no_leak();
 }
 
+static void expect_at(yyjson_doc *doc, const char *pointer, const char *wanted) {
+  yyjson_val *value = yyjson_doc_ptr_get(doc, pointer);
+  cr_expect(yyjson_equals_str(value, wanted), "%s is %s", pointer, yyjson_get_str(value));
+}
+
+Test(made, holds_no_secrets) {
+  char reason[ENTRY_REASON_SIZE];
+  yyjson_doc *entry =
+      make("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"password=hunter2\",\"data\":{"
+           "\"user\":{\"dbPassword\":\"hunter2\",\"name\":\"n\"},\"list\":[{\"API-key\":[1,2]}],"
+           "\"token\":\"[REDACTED]\",\"tokens\":\"3\"}}",
+           NULL, reason);
+  cr_assert_eq(redacted, 2, "%zu", redacted);
+  expect_at(entry, "/message", "password=hunter2"); /* texts are never looked into */
+  expect_at(entry, "/data/user/dbPassword", "[REDACTED]");
+  expect_at(entry, "/data/user/name", "n");
+  expect_at(entry, "/data/list/0/API-key", "[REDACTED]");
+  expect_at(entry, "/data/tokens", "3");
+  yyjson_doc_free(entry);
+  expect_no_leak();
+}
+
 /* ---- From the queue ---- */
 
 static yyjson_doc *adopt(const char *text, size_t index, char reason[ENTRY_REASON_SIZE]) {
   const entry_place_t place = {INSTANCE, "7", index, NOW_US};
   size_t len;
-  char *out = entry_adopt(text, strlen(text), &place, &len, reason);
+  char *out = entry_adopt(text, strlen(text), &place, &len, &redacted, reason);
   yyjson_doc *doc = out == NULL ? NULL : yyjson_read(out, len, 0);
   free(out);
   return doc;
@@ -154,7 +178,7 @@ Test(adopted, stays_as_it_is_where_it_is_in_order) {
   const entry_place_t place = {INSTANCE, "7", 0, NOW_US};
   char reason[ENTRY_REASON_SIZE];
   size_t len;
-  char *out = entry_adopt(text, sizeof text - 1, &place, &len, reason);
+  char *out = entry_adopt(text, sizeof text - 1, &place, &len, &redacted, reason);
   cr_assert_str_eq(out, text);
   cr_assert_eq(len, sizeof text - 1);
   free(out);
@@ -211,6 +235,26 @@ Test(adopted, keeps_what_the_store_does_not_know_in_data) {
   expect_no_leak();
 }
 
+Test(adopted, holds_no_secrets) {
+  static const char *const texts[] = {
+      "{\"id\":\"" V4 "\",\"created_at\":\"2024-01-01\",\"level\":\"INFO\",\"message\":\"token=1\","
+      "\"secret\":\"hunter2\",\"data\":{\"a\":[{\"token\":1e400}]}}",
+      "{\"message\":\"token=1\",\"secret\":{\"b\":1},\"data\":{\"a\":[{\"token\":null}]}}",
+      "{\"id\":{\"token\":1},\"message\":\"token=1\",\"secret\":1,\"data\":{\"a\":[{\"token\":\"[REDACTED]\"}]}}"};
+  char reason[ENTRY_REASON_SIZE];
+  for (size_t i = 0; i < 3; i++) {
+    yyjson_doc *entry = adopt(texts[i], 0, reason);
+    cr_assert_eq(redacted, 2, "%zu", redacted);
+    expect_at(entry, "/message", "token=1");
+    expect_at(entry, "/data/original_members/secret", "[REDACTED]");
+    expect_at(entry, "/data/a/0/token", "[REDACTED]");
+    if (i == 2)
+      expect_at(entry, "/data/original_id/token", "[REDACTED]");
+    yyjson_doc_free(entry);
+  }
+  expect_no_leak();
+}
+
 Test(adopted, refuses_what_is_no_entry) {
   static const char *const texts[] = {"",  "x",        "{\"a\":",          "[1]",
                                       "1", "\"text\"", "{\"a\":\"\xff\"}", "{\"a\":NaN}"};
@@ -241,6 +285,34 @@ Test(letter, holds_the_entry_whatever_it_is) {
     yyjson_doc_free(letter);
     free(text);
   }
+  expect_no_leak();
+}
+
+/* What cannot be adopted goes to the dead letters: what is JSON without its secrets. */
+Test(letter, holds_no_secrets) {
+  static const char list[] = "[{\"token\":\"hunter2\"}]";
+  char deep[256] = "{\"password\":\"hunter2\",\"a\":";
+  queue_text_t entries[2] = {{list, sizeof list - 1}};
+  batch_verdict_t verdict;
+  batch_t batch;
+  for (int i = 0; i < ENTRY_MAX_DEPTH; i++)
+    strcat(deep, "[");
+  for (int i = 0; i < ENTRY_MAX_DEPTH; i++)
+    strcat(deep, "]");
+  strcat(deep, "}");
+  entries[1] = (queue_text_t){deep, strlen(deep)};
+  cr_assert_eq(
+      batch_init(&batch, &(queue_batch_t){.n = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
+      0);
+  cr_assert_eq(batch_conclude(&batch, &verdict), 0);
+  cr_assert_eq(verdict.verdict.dead_count, 2);
+  cr_assert_eq(verdict.verdict.redacted, 2);
+  for (int i = 0; i < 2; i++) {
+    const char *letter = verdict.verdict.dead[i].text;
+    cr_expect(strstr(letter, "hunter2") == NULL && strstr(letter, "[REDACTED]") != NULL, "%s", letter);
+  }
+  batch_verdict_deinit(&verdict);
+  batch_deinit(&batch);
   expect_no_leak();
 }
 
