@@ -130,6 +130,13 @@ int mcp_log_redact(const char *name);
  * a whole. Any thread. */
 size_t mcp_redact(yyjson_mut_val *value);
 
+/* Makes text from elsewhere safe to be shown to people, as the log and iccm do. Takes one character off the
+ * len (at least 1) bytes of text and answers how many of them that was; shown is what to print instead, ended
+ * by NUL: the character, or for control characters (C0, DEL, C1), marks that reorder text or end its line, and
+ * bytes that are no UTF-8 an escape: \n, \u009b, \xff. Any thread. */
+enum { MCP_PRINTABLE_SIZE = 8 };
+size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE_SIZE]);
+
 /* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
  * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called
  * where the line is made, on any thread, must not block, and gets a borrowed text without a newline: message,

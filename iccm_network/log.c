@@ -1,8 +1,8 @@
 /* log.c: lines of the log, up to stderr or the hook that somebody put in its place.
  *
  * Happy path: a line below what is wanted anywhere costs a comparison; any other is made on the stack, cut
- * there, and goes to whoever takes lines (logger.h), or is shown at once. Control characters become '?' on
- * their way to a terminal, so that nothing a peer sent can forge a second line or drive it. Failure: without
+ * there, and goes to whoever takes lines (logger.h), or is shown at once. On its way to a terminal it is
+ * made printable, so that nothing a peer sent can forge a second line or drive it. Failure: without
  * memory the words go, without the data; a stderr that nobody reads costs a moment, and then the line. */
 #include "log.h"
 
@@ -22,6 +22,7 @@
 
 enum {
   SHOWN_BYTES = 1 << 20,
+  POOR_BYTES = 1024,
   PATIENCE_MS = 200, /* with a stderr that nobody reads, where no server runs */
   LEVEL_UNSET = -1,
   LEVEL_NONE = MCP_LOG_ERROR + 1
@@ -70,25 +71,66 @@ bool mcp__log_is_hooked(void) {
 
 /* ---- showing --------------------------------------------------------------------------------------- */
 
-static void write_words(mcp__buf_t *out, const mcp__entry_t *entry) {
-  size_t begin = out->len, whole;
-  mcp__buf_puts(out, entry->message);
-  whole = out->len;
+static size_t plain_len(const char *text, size_t len) {
+  size_t plain = 0;
+  while (plain < len && text[plain] >= 0x20 && text[plain] < 0x7f)
+    plain++;
+  return plain;
+}
+
+/* As a terminal may be shown it; most text is plain. */
+static int put_printable(mcp__buf_t *out, const char *text, size_t len) {
+  char shown[MCP_PRINTABLE_SIZE];
+  int status = 0;
+  for (size_t used; len > 0 && status == 0; text += used, len -= used) {
+    used = plain_len(text, len);
+    if (used > 0) {
+      status = mcp__buf_append(out, text, used);
+    } else {
+      used = mcp_printable_next(text, len, shown);
+      status = mcp__buf_puts(out, shown);
+    }
+  }
+  return status;
+}
+
+/* Without its secrets: JSON has escapes for most of what a terminal may not be shown. */
+static int put_data(mcp__buf_t *out, const char *json, size_t len) {
+  size_t begin = out->len;
+  int status = mcp__redact_text(out, json, len);
+  if (status != 0 || plain_len(out->data + begin, out->len - begin) == out->len - begin)
+    return status;
+  mcp__buf_t copy;
+  mcp__buf_init(&copy, out->max, NULL);
+  status = mcp__buf_append(&copy, out->data + begin, out->len - begin);
+  out->len = begin;
+  if (status == 0)
+    status = put_printable(out, copy.data, copy.len);
+  mcp__buf_deinit(&copy);
+  return status;
+}
+
+static int write_words(mcp__buf_t *out, const mcp__entry_t *entry) {
+  int status = put_printable(out, entry->message, strlen(entry->message));
+  size_t whole = out->len;
   if (entry->data != NULL &&
-      (mcp__buf_puts(out, " ") != 0 || mcp__redact_text(out, entry->data, entry->data_len) != 0))
+      (mcp__buf_puts(out, " ") != 0 || put_data(out, entry->data, entry->data_len) != 0))
     out->len = whole; /* nothing of it is better than some of it, which might be a secret */
-  if (entry->trace_id != NULL)
-    mcp__buf_printf(out, " [%s]", entry->trace_id);
-  for (size_t i = begin; i < out->len; i++)
-    if ((unsigned char)out->data[i] < 0x20 || out->data[i] == 0x7f)
-      out->data[i] = '?';
+  if (entry->trace_id != NULL) {
+    mcp__buf_puts(out, " [");
+    put_printable(out, entry->trace_id, strlen(entry->trace_id));
+    mcp__buf_puts(out, "]");
+  }
+  return status;
 }
 
 int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry) {
   char time[MCP_TIME_SIZE];
   mcp_time_format(entry->time_us, time);
-  int status = mcp__buf_printf(out, "%s %-5s %s: ", time, level_names[entry->level], entry->part);
-  write_words(out, entry);
+  int status = mcp__buf_printf(out, "%s %-5s ", time, level_names[entry->level]);
+  status = mcp__buf_join(status, put_printable(out, entry->part, strlen(entry->part)));
+  status = mcp__buf_join(status, mcp__buf_puts(out, ": "));
+  status = mcp__buf_join(status, write_words(out, entry));
   return mcp__buf_join(status, mcp__buf_puts(out, "\n"));
 }
 
@@ -114,17 +156,34 @@ static void show_here(const char *line, size_t len) {
   funlockfile(stderr);
 }
 
+/* Without memory: the message, as far as it fits. */
+static size_t write_poorly(const char *message, char line[POOR_BYTES]) {
+  char shown[MCP_PRINTABLE_SIZE];
+  size_t len = 0;
+  line[0] = '\0';
+  for (size_t left = strlen(message), used; left > 0 && len + sizeof shown < POOR_BYTES;
+       message += used, left -= used) {
+    used = mcp_printable_next(message, left, shown);
+    len += (size_t)snprintf(line + len, POOR_BYTES - len, "%s", shown);
+  }
+  return len;
+}
+
 void mcp__log_show(const mcp__entry_t *entry) {
+  char line[POOR_BYTES + 1];
   mcp__buf_t out;
   mcp__buf_init(&out, SHOWN_BYTES, NULL);
   if (hook != NULL) {
-    write_words(&out, entry);
-    hook(entry->level, entry->part, mcp__buf_append(&out, "", 1) == 0 ? out.data : entry->message, hook_arg);
+    bool whole = write_words(&out, entry) == 0 && mcp__buf_append(&out, "", 1) == 0;
+    if (!whole)
+      write_poorly(entry->message, line);
+    hook(entry->level, entry->part, whole ? out.data : line, hook_arg);
   } else if (mcp__log_write(&out, entry) == 0) {
     show_here(out.data, out.len);
   } else {
-    show_here(entry->message, strlen(entry->message));
-    show_here("\n", 1);
+    size_t len = write_poorly(entry->message, line);
+    line[len++] = '\n';
+    show_here(line, len);
   }
   mcp__buf_deinit(&out);
 }

@@ -99,9 +99,17 @@ static void finish_line(line_t *line) {
   pump(line->feeder);
 }
 
+/* A reason is a server's words: what a terminal would obey becomes an escape. */
 static void report(const line_t *line, uint64_t times, const char *what, const char *reason) {
-  if (times <= REPORTED)
-    fprintf(stderr, "feed: line %" PRIu64 " %s: %s\n", line->number, what, reason);
+  char shown[MCP_PRINTABLE_SIZE];
+  if (times > REPORTED)
+    return;
+  fprintf(stderr, "feed: line %" PRIu64 " %s: ", line->number, what);
+  for (size_t left = strlen(reason), used; left > 0; reason += used, left -= used) {
+    used = mcp_printable_next(reason, left, shown);
+    fputs(shown, stderr);
+  }
+  fputc('\n', stderr);
 }
 
 /* What another attempt cannot mend. Everything else passes: a restart, an overload, a lost link. */

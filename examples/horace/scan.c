@@ -87,17 +87,22 @@ static void show_bar(const scan_t *scan) {
           total, scan->done == total ? "\n" : "");
 }
 
-/* A name as it is, but for what a terminal would obey. */
-static void print_name(FILE *to, const char *name) {
-  for (; *name != '\0'; name++)
-    fputc((unsigned char)*name < 0x20 || *name == 0x7f ? '?' : *name, to);
+/* A name or a server's words, but for what a terminal would obey. */
+static void print_safe(FILE *to, const char *text) {
+  char shown[MCP_PRINTABLE_SIZE];
+  for (size_t left = strlen(text), used; left > 0; text += used, left -= used) {
+    used = mcp_printable_next(text, left, shown);
+    fputs(shown, to);
+  }
 }
 
 /* A line beside the bar. */
 static void say(const scan_t *scan, const char *path, const char *message) {
   fputs(scan->has_bar ? "\r\033[Khorace: " : "horace: ", stderr);
-  print_name(stderr, path);
-  fprintf(stderr, ": %s\n", message);
+  print_safe(stderr, path);
+  fputs(": ", stderr);
+  print_safe(stderr, message);
+  fputc('\n', stderr);
 }
 
 /* ---- Registering ---- */
@@ -185,7 +190,7 @@ static void on_known(scan_t *scan) {
   scan->broken = !walk(scan);
   if (scan->dry_run || scan->broken) {
     for (size_t i = 0; i < scan->found.count; i++) {
-      print_name(stdout, scan->found.all[i]);
+      print_safe(stdout, scan->found.all[i]);
       putchar('\n');
     }
     finish(scan);
@@ -300,7 +305,7 @@ static int run(scan_t *scan) {
     return 1;
   scan->client = mcp_client_new(&scan->loop, scan->url);
   if (scan->client == NULL) {
-    fprintf(stderr, "horace: %s: %s\n", scan->url, mcp_last_error());
+    say(scan, scan->url, mcp_last_error());
     uv_loop_close(&scan->loop);
     return 1;
   }

@@ -1,9 +1,8 @@
 /* print.c: escaping, wrapping and JSON for a terminal.
  *
- * Whatever a peer sends is data: control characters (C0, DEL, C1), marks that reorder text and bytes that are
- * not UTF-8 are shown as escapes, so that no answer can move the cursor, set the title or hide a part of
- * itself. All output of peers' text goes through glyph_next(), which tells what to show for the next
- * character and how many columns that takes; measuring, cutting and writing therefore always agree.
+ * Whatever a peer sends is data: the library's mcp_printable_next() says what of it a terminal may be shown.
+ * All output of peers' text goes through glyph_next(), which tells what to show for the next character and how
+ * many columns that takes; measuring, cutting and writing therefore always agree.
  *
  * Writing errors stay in the FILE and are looked at once, by main.
  */
@@ -13,17 +12,17 @@
 #include <string.h>
 #include <unistd.h>
 #include <wchar.h>
+#include <iccm_network.h>
 #include "print.h"
 
-enum { MIN_TEXT_COLUMNS = 20, INVALID = 0x110000 };
+enum { MIN_TEXT_COLUMNS = 20 };
 
 static const char ellipsis[] = "…";
 
 typedef struct glyph {
-  const char *bytes; /* into the text, or escape */
+  char bytes[MCP_PRINTABLE_SIZE];
   size_t len;
   size_t columns;
-  char escape[12];
 } glyph_t;
 
 void *checked(void *memory) {
@@ -35,56 +34,21 @@ void *checked(void *memory) {
   return memory;
 }
 
-/* Reads one character; bytes that are not UTF-8 (RFC 3629) are taken one at a time as INVALID. */
-static size_t decode(const unsigned char *text, size_t len, uint32_t *code) {
-  static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  size_t need = text[0] < 0x80 ? 1 : text[0] >= 0xf0 ? 4 : text[0] >= 0xe0 ? 3 : text[0] >= 0xc2 ? 2 : 0;
-  *code = INVALID;
-  if (need == 0 || need > len || text[0] > 0xf4)
-    return 1;
-  uint32_t value = need == 1 ? text[0] : text[0] & (0x7fu >> need);
-  for (size_t i = 1; i < need; i++) {
-    if ((text[i] & 0xc0) != 0x80)
-      return 1;
-    value = value << 6 | (text[i] & 0x3f);
-  }
-  if (value < smallest[need] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-    return 1;
-  *code = value;
-  return need;
-}
-
-static bool is_unsafe(uint32_t code) {
-  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || (code >= 0x202a && code <= 0x202e) ||
-         (code >= 0x2066 && code <= 0x2069) || code == INVALID;
-}
-
-static void escape(glyph_t *glyph, uint32_t code, unsigned char byte) {
-  int len;
-  if (code == '\n' || code == '\t' || code == '\r')
-    len = snprintf(glyph->escape, sizeof glyph->escape, "\\%c",
-                   code == '\n'   ? 'n'
-                   : code == '\t' ? 't'
-                                  : 'r');
-  else if (code == INVALID)
-    len = snprintf(glyph->escape, sizeof glyph->escape, "\\x%02x", (unsigned)byte);
-  else
-    len = snprintf(glyph->escape, sizeof glyph->escape, "\\u%04x", (unsigned)code);
-  glyph->bytes = glyph->escape;
-  glyph->len = glyph->columns = (size_t)len;
+/* The code of a character that is valid UTF-8. */
+static uint32_t code_of(const char *shown) {
+  unsigned char lead = (unsigned char)*shown;
+  uint32_t code = lead < 0x80 ? lead : lead < 0xe0 ? lead & 0x1f : lead < 0xf0 ? lead & 0x0f : lead & 0x07;
+  while (*++shown != '\0')
+    code = code << 6 | ((unsigned char)*shown & 0x3f);
+  return code;
 }
 
 /* Takes one character off the text and returns its length there. */
 static size_t glyph_next(glyph_t *glyph, const char *text, size_t len) {
-  uint32_t code;
-  size_t used = decode((const unsigned char *)text, len, &code);
-  if (is_unsafe(code)) {
-    escape(glyph, code, (unsigned char)text[0]);
-    return used;
-  }
-  int columns = code < 0x7f ? 1 : wcwidth((wchar_t)code);
-  glyph->bytes = text;
-  glyph->len = used;
+  size_t used = mcp_printable_next(text, len, glyph->bytes);
+  glyph->len = strlen(glyph->bytes);
+  bool stays = glyph->len == used && memcmp(glyph->bytes, text, used) == 0;
+  int columns = stays && used > 1 ? wcwidth((wchar_t)code_of(glyph->bytes)) : (int)glyph->len;
   glyph->columns = columns < 0 ? 1 : (size_t)columns;
   return used;
 }

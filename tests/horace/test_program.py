@@ -19,6 +19,8 @@ import unittest
 import uuid
 from pathlib import Path
 
+import websockets
+
 from caller import Caller, CallError, ask, connect, request, tool_call
 from disk import SmallDisk
 from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
@@ -1066,7 +1068,7 @@ class Scan(Case):
             run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=WAIT_S))
             self.assertEqual(run.returncode, code, run)
         self.assertIn(b"1 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n", run.stdout)
-        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\xff: [^\n]*cannot be written as JSON\n\Z")
+        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*cannot be written as JSON\n\Z")
         self.assertEqual(await self.found(), ["good"])
 
     async def test_a_server_that_is_away_and_wrong_words(self):
@@ -1082,6 +1084,32 @@ class Scan(Case):
         run = finished([PROGRAMS["horace"], "scan", self.horace.url], env=environment)
         self.assertEqual((run.returncode, "HORACE_STORAGE_PATH" in run.stderr), (1, True))
         self.assertEqual(await self.found(), [])
+
+    async def test_words_of_a_server(self):
+        """Whatever it says is shown on one line that no terminal obeys."""
+        words, listed = "\x1b]0;title\a\x1b[31mred\x9b31m\u202edesrever\nhorace: forged", []
+
+        async def serve(socket):
+            async for text in socket:
+                asked = json.loads(text)
+                answer = {"error": {"code": -32000, "message": words}}
+                if asked.get("method") == "initialize":
+                    info = {"name": "f", "version": "1"}
+                    answer = {"result": {"protocolVersion": "2024-11-05", "capabilities": {}, "serverInfo": info}}
+                elif listed and "horace_search_files" in text:
+                    answer = {"result": {"content": [{"type": "text", "text": '{"results":[]}'}]}}
+                if "id" in asked:
+                    await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"]} | answer))
+
+        self.put("a\x9b\u2066b", "x")
+        shown = r"\\u001b\]0;title\\u0007\\u001b\[31mred\\u009b31m\\u202edesrever\\nhorace: forged\n\Z"
+        async with websockets.serve(serve, "127.0.0.1", 0) as server:
+            url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            run = await self.scanned(url)
+            self.assertRegex(run.stderr, r"\Ahorace: ws://\S+: .*" + shown)
+            listed.append(True)
+            run = await self.scanned(url)
+            self.assertRegex(run.stderr, r"\Ahorace: \S+/a\\u009b\\u2066b: .*" + shown)
 
     async def test_a_bar_on_a_terminal(self):
         for number in range(30):

@@ -1,8 +1,11 @@
 """The feeder against the real Godot: every line arrives once, whatever bytes it holds and whoever is killed."""
+import asyncio
 import json
 import signal
 import subprocess
 import unittest
+
+import websockets
 
 from services import BUILD, PROGRAMS, WAIT_S, System, free_port, main, until
 
@@ -68,6 +71,26 @@ class Feeding(unittest.TestCase):
             self.assertEqual(run.returncode, 1, run.stdout)
             self.assertIn(b"feed: line 2 refused: ", run.stderr)
             self.assertRegex(run.stdout, rb"\A2 lines accepted as feed in .* 1 refused, 0 not delivered\n\Z")
+
+    def test_words_of_a_server(self):
+        """What it refuses with is shown on one line that no terminal obeys."""
+
+        async def serve(socket):
+            async for text in socket:
+                asked = json.loads(text)
+                words = "\x1b[31mred\x9b31m\u202edesrever\nfeed: forged"
+                if "id" in asked:
+                    error = {"code": -32602, "message": words}
+                    await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}))
+
+        async def fed():
+            async with websockets.serve(serve, "127.0.0.1", 0) as server:
+                url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                return await asyncio.to_thread(feed, url, text=b"one\n")
+
+        run = asyncio.run(fed())
+        self.assertEqual(run.returncode, 1, run)
+        self.assertRegex(run.stderr, rb"\Afeed: line 1 refused: .*\\u001b\[31mred\\u009b31m\\u202edesrever\\nfeed: forged\n\Z")
 
     def test_nobody_there_ends_at_the_deadline(self):
         run = feed("--deadline", 1, f"ws://127.0.0.1:{free_port()}", text=b"one\n" * 200)
