@@ -35,6 +35,18 @@ static bool open_directory(const char *root, int at, const char *name, mode_t mo
   return *directory >= 0;
 }
 
+/* Of Horace's own: what is in it may be what its owner has hidden or removed since. */
+static bool open_private(const char *root, int at, const char *name, mode_t mode, int *directory) {
+  struct stat about;
+  if (!open_directory(root, at, name, mode, directory))
+    return false;
+  if (fstat(*directory, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
+      fchmod(*directory, about.st_mode & 07770) != 0)
+    mcp_log(MCP_LOG_WARN, "storage", "%s/%s is open to all users of this machine, which cannot be changed: %s",
+            root, name, strerror(errno));
+  return true;
+}
+
 /* The mount that a descriptor is on; where the kernel does not number them, the device. */
 static int read_mount(int file, uint64_t *mount) {
   struct statx about;
@@ -47,9 +59,9 @@ static int read_mount(int file, uint64_t *mount) {
 
 static bool open_directories(storage_t *storage, int root) {
   return open_directory(storage->root, root, files_name, 0777, &storage->files) &&
-         open_directory(storage->root, root, ".horace_versions", 0750, &storage->versions) &&
-         open_directory(storage->root, root, ".horace_archive", 0750, &storage->archive) &&
-         open_directory(storage->root, root, ".horace_work", 0700, &storage->work);
+         open_private(storage->root, root, ".horace_versions", 0750, &storage->versions) &&
+         open_private(storage->root, root, ".horace_archive", 0750, &storage->archive) &&
+         open_private(storage->root, root, ".horace_work", 0700, &storage->work);
 }
 
 /* Files are renamed from one directory to another. */
@@ -296,7 +308,7 @@ static int sync_directory_of(int directory, const char *name) {
 static void make_shard(int directory, const char *name) {
   char shard[8];
   snprintf(shard, sizeof shard, "%.*s", (int)strcspn(name, "/"), name);
-  if (mkdirat(directory, shard, 0755) == 0)
+  if (mkdirat(directory, shard, 0750) == 0)
     fsync(directory);
 }
 

@@ -1,6 +1,6 @@
 /* sqlite_conn.c: see sqlite_conn.h.
  *
- * Opening: set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
+ * Opening: see to it that other users cannot read the file, set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
  * writer, make the schema or bring it up to date in one transaction (sqlite_migrate.c). Two programs may do
  * this at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened
  * or written, that is no database, or that holds somebody else's tables or those of a newer version: nothing
@@ -12,7 +12,12 @@
 #include "monotonic.h"
 #include "sqlite_migrate.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
   BUSY_MS = 5000, /* wait for other processes that write */
@@ -183,6 +188,29 @@ static int set_up(conn_t *conn, bool write, store_error_t *error) {
   return write ? open_schema(conn, error) : STORE_OK;
 }
 
+static void close_to_others(const char *path) {
+  struct stat about;
+  if (stat(path, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
+      chmod(path, about.st_mode & (S_IRWXU | S_IRWXG)) != 0)
+    mcp_log(MCP_LOG_WARN, "store", "%s is open to all users of this machine, which cannot be changed: %s", path,
+            strerror(errno));
+}
+
+/* What is stored is for this user and his group alone. SQLite makes the files beside a new one with its mode.
+ * A file that is there is not opened: closing it would end SQLite's locks. */
+static void keep_private(const char *path) {
+  static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+  int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR | S_IRGRP);
+  if (file >= 0)
+    close(file);
+  for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+    char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
+    if (name != NULL)
+      close_to_others(name);
+    sqlite3_free(name);
+  }
+}
+
 conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_error_t *error) {
   conn_t *conn = calloc(1, sizeof *conn + (size_t)plan->place_count * sizeof conn->places[0]);
   if (conn == NULL) {
@@ -190,6 +218,8 @@ conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_e
     return NULL;
   }
   conn->plan = plan;
+  if (write)
+    keep_private(path);
   int flags = SQLITE_OPEN_READWRITE | (write ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX;
   int code = sqlite3_open_v2(path, &conn->db, flags, NULL);
   if (code != SQLITE_OK)

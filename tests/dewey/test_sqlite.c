@@ -3,6 +3,7 @@
 #include "sqlite_query.h"
 #include "store_test.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -37,6 +38,31 @@ CASE(sqlite, a_query_ends_when_its_time_is_over) {
   cr_assert_not_null(conn);
   conn->deadline_ms = 1;
   cr_expect_eq(sqlite_query(conn, &filter, on_any_row, NULL, &test_error), STORE_SLOW);
+  conn_close(conn);
+}
+
+static mode_t mode_of(const char *suffix) { /* 0: there is no such file */
+  char path[PATH_MAX];
+  struct stat about;
+  snprintf(path, sizeof path, "%s%s", test_path, suffix);
+  return stat(path, &about) == 0 ? about.st_mode & 0777 : 0;
+}
+
+/* Nobody else on the machine may read them: neither new ones, nor those that were open to all. */
+CASE(sqlite, files_are_private) {
+  store_many(0, 1);
+  static const char *const suffixes[] = {"", "-wal", "-shm"};
+  for (size_t i = 0; i < 3; i++) {
+    mode_t mode = mode_of(suffixes[i]);
+    cr_expect(mode != 0 && (mode & 0137) == 0, "%s: %o", suffixes[i], mode);
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s%s", test_path, suffixes[i]);
+    cr_assert_eq(chmod(path, 0666), 0);
+  }
+  conn_t *conn = conn_open(test_path, &sqlite_plan, true, &test_error);
+  cr_assert_not_null(conn);
+  for (size_t i = 0; i < 3; i++)
+    cr_expect_eq(mode_of(suffixes[i]), 0660, "%s: %o", suffixes[i], mode_of(suffixes[i]));
   conn_close(conn);
 }
 

@@ -14,7 +14,7 @@ import unittest
 
 from caller import Caller, CallError
 from disk import SmallDisk, at_opening, own_mounts
-from horace import FILES, VERSIONS, Horace, info, look, records, refused
+from horace import ARCHIVE, FILES, ON_POSTGRESQL, VERSIONS, WORK, Horace, info, look, records, refused
 from services import WAIT_S, AsyncCase, Place, finished, main, meanwhile
 
 SECRET = b"SECRET of somebody else\n" * 1000
@@ -129,6 +129,31 @@ class Refused(Case):
                      storage / ".horace_lock"):  # fmt: skip
             await self.assert_refused(path, "INVALID_PATH")
         self.assertEqual(len(await records(self.caller)), 1)
+
+    async def test_what_horace_keeps_is_private(self):
+        """Also where it was open before; what is the users' own keeps its mode, and has it again when it comes back."""
+
+        def open_to_others():
+            kept = VERSIONS, ARCHIVE, WORK, ".horace_lock", "horace.db", "horace.db-wal", "horace.db-shm"
+            paths = [self.horace.storage / name for name in kept]
+            return [path.name for path in paths if path.exists() and path.stat().st_mode & 0o007]
+
+        os.umask(0o022)
+        file_id = await self.versions("a.txt", "1")
+        (self.files / "a.txt").chmod(0o664)
+        file_id = await self.versions("a.txt", "2")
+        self.assertEqual(open_to_others(), [])
+        for name in VERSIONS, ARCHIVE:
+            (self.horace.storage / name).chmod(0o755)
+        if not ON_POSTGRESQL:
+            (self.horace.storage / "horace.db").chmod(0o644)
+        await asyncio.to_thread(self.horace.restart)
+        self.assertEqual(open_to_others(), [])
+        async with Caller(self.horace.url) as caller:
+            self.assertEqual((self.files / "a.txt").stat().st_mode & 0o777, 0o664)
+            (self.files / "a.txt").unlink()
+            await caller.call("horace_restore_version", {"file_id": file_id, "version": 2})
+        self.assertEqual((self.files / "a.txt").stat().st_mode & 0o004, 0o004)
 
     async def test_what_is_no_file(self):
         files = self.files

@@ -197,6 +197,15 @@ class Serving(unittest.TestCase):
             self.assertEqual(run.ended(), 0)
             self.assertNotIn("open-sesame", run.output() + run.output("err"))
 
+    def test_data_is_private(self):
+        """Of a new directory, and where an older version has left what others can read."""
+        with Run() as run:
+            data = run.place / "data"
+            for name in "redis", "fed":
+                (data / name).mkdir(mode=0o755, parents=True)
+            run.start().up()
+            self.assertEqual([data / name for name in ("redis", "fed", "dewey.db") if (data / name).stat().st_mode & 0o7], [])
+
     def test_a_second_start_keeps_the_data_and_feeds_nothing_twice(self):
         with Run() as run:
             run.start().up()
