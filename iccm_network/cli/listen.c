@@ -1,18 +1,20 @@
 /* listen.c: `iccm listen [PORT]`. A server that shows all it receives and answers the least that keeps a
  * client talking.
  *
- * Happy path: guests connect, their heads are shown line by line, then each message and each answer; a call
- * of any tool is answered "received". Failure: what breaks the rules of HTTP, WebSocket or JSON-RPC is shown
- * with the reason and answered as a server of the library would. Guests, sizes and what waits to be sent are
- * limited. Ends with Ctrl-C, or when its output is no longer read.
+ * Happy path: guests connect, their heads are shown line by line, but for tokens and the like, then each
+ * message and each answer; a call of any tool is answered "received". Failure: what breaks the rules of HTTP,
+ * WebSocket or JSON-RPC is shown with the reason and answered as a server of the library would. Guests, sizes
+ * and what waits to be sent are limited. Ends with Ctrl-C, or when its output is no longer read.
  */
 #include <arpa/inet.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 #include <jsonrpc.h>
 #include <peer.h>
+#include <redact.h>
 #include <stream.h>
 #include <upgrade.h>
 #include <ws.h>
@@ -43,6 +45,8 @@ typedef struct guest {
   listening_t *listening;
   unsigned number;
   mcp__head_t head;
+  mcp__buf_t line; /* of the head: the beginning of one that has not ended */
+  bool is_secret;  /* the value of the header that was shown last */
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
   bool is_websocket, leaving; /* leaving: closed once everything is sent */
@@ -91,18 +95,63 @@ static void note(const guest_t *guest, const char *format, ...) {
   show(guest, "note", text, strlen(text));
 }
 
-static void show_lines(const guest_t *guest, const char *event, const char *text, size_t len) {
-  while (len > 0) {
-    const char *end = memchr(text, '\n', len);
-    size_t used = end != NULL ? (size_t)(end - text) + 1 : len;
-    size_t line = used;
-    while (line > 0 && (text[line - 1] == '\n' || text[line - 1] == '\r'))
-      line--;
-    if (line > 0)
-      show(guest, event, text, line);
-    text += used;
-    len -= used;
+/* Where a token begins that is offered as a subprotocol, and how long it is. */
+static const char *find_token(const char *text, size_t len, size_t *token_len) {
+  static const char mark[] = "mcp.auth.";
+  for (size_t at = 0; at + sizeof mark - 1 <= len; at++)
+    if (strncasecmp(text + at, mark, sizeof mark - 1) == 0) {
+      text += at + sizeof mark - 1;
+      for (*token_len = 0; at + sizeof mark - 1 + *token_len < len; ++*token_len)
+        if (strchr(" \t,", text[*token_len]) != NULL)
+          break;
+      return text;
+    }
+  return NULL;
+}
+
+/* One line of a head, without what is nobody's business: values of headers with a secret's name, folded ones
+ * too, and tokens. */
+static void show_line(guest_t *guest, const char *event, const char *line, size_t len) {
+  const char *colon = memchr(line, ':', len), *token;
+  bool folded = *line == ' ' || *line == '\t';
+  size_t name_len = colon != NULL && !folded ? (size_t)(colon - line) : 0, token_len;
+  mcp__buf_t shown;
+  mcp__buf_init(&shown, MAX_SHOWN, NULL);
+  if (!folded)
+    guest->is_secret = mcp__redact_names(line, name_len);
+  if (guest->is_secret) {
+    mcp__buf_printf(&shown, "%.*s%s " MCP__REDACTED, (int)name_len, line, folded ? "" : ":");
+    len = 0;
   }
+  while ((token = find_token(line, len, &token_len)) != NULL) {
+    mcp__buf_append(&shown, line, (size_t)(token - line));
+    mcp__buf_puts(&shown, MCP__REDACTED);
+    len -= (size_t)(token + token_len - line);
+    line = token + token_len;
+  }
+  mcp__buf_append(&shown, line, len);
+  show(guest, event, shown.data, shown.len);
+  mcp__buf_deinit(&shown);
+}
+
+/* Whole lines; what is left waits for its end, since a name may come in pieces. */
+static void show_lines(guest_t *guest, const char *event, const char *text, size_t len, bool is_end) {
+  mcp__buf_append(&guest->line, text, len);
+  const char *line = guest->line.data;
+  size_t left = guest->line.len;
+  while (left > 0) {
+    const char *end = memchr(line, '\n', left);
+    if (end == NULL && !is_end)
+      break;
+    size_t used = end != NULL ? (size_t)(end - line) + 1 : left, line_len = used;
+    while (line_len > 0 && (line[line_len - 1] == '\n' || line[line_len - 1] == '\r'))
+      line_len--;
+    if (line_len > 0)
+      show_line(guest, event, line, line_len);
+    line += used;
+    left -= used;
+  }
+  mcp__buf_consume(&guest->line, guest->line.len - left);
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
@@ -209,7 +258,7 @@ static void on_head_done(guest_t *guest) {
   } else {
     size_t begin = guest->stream.out.len;
     mcp__write_switching(&guest->stream.out, &guest->head);
-    show_lines(guest, "sent", guest->stream.out.data + begin, guest->stream.out.len - begin);
+    show_lines(guest, "sent", guest->stream.out.data + begin, guest->stream.out.len - begin, true);
     mcp__ws_init(&guest->ws, &guest->ws_config);
     guest->is_websocket = true;
     mcp__stream_dirty(&guest->stream);
@@ -219,7 +268,7 @@ static void on_head_done(guest_t *guest) {
 static size_t take_head(guest_t *guest, const char *data, size_t len) {
   size_t used = len;
   mcp__head_state_t state = mcp__head_feed(&guest->head, data, len, &used);
-  show_lines(guest, "received", data, used);
+  show_lines(guest, "received", data, used, state != MCP__HEAD_MORE);
   if (state == MCP__HEAD_BAD)
     refuse(guest, guest->head.status, guest->head.problem);
   else if (state == MCP__HEAD_DONE)
@@ -241,7 +290,9 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
 }
 
 static void on_end(mcp__stream_t *stream, int status) {
-  const guest_t *guest = stream->arg;
+  guest_t *guest = stream->arg;
+  if (!guest->is_websocket)
+    show_lines(guest, "received", "", 0, true);
   if (!guest->leaving)
     note(guest, "left: %s", status == UV_EOF ? "closed without a word" : mcp_strerror(status));
   mcp__stream_close(stream);
@@ -264,6 +315,7 @@ static void on_closed(mcp__stream_t *stream) {
   guest->listening->guests--;
   mcp__ws_deinit(&guest->ws);
   mcp__head_deinit(&guest->head);
+  mcp__buf_deinit(&guest->line);
   free(guest);
 }
 
@@ -286,6 +338,7 @@ static void on_connection(uv_stream_t *socket, int status) {
   guest_t *guest = checked(calloc(1, sizeof *guest));
   guest->listening = listening;
   guest->number = ++listening->last_guest;
+  mcp__buf_init(&guest->line, MAX_SHOWN, NULL);
   guest->ws_config = (mcp__ws_config_t){.max_message = MAX_MESSAGE,
                                         .out = &guest->stream.out,
                                         .on_message = on_message,

@@ -63,6 +63,13 @@ def frame(payload, opcode=1):
     return bytes([0x80 | opcode]) + (length or b"\xff" + struct.pack("!Q", size)) + bytes(4) + payload
 
 
+SECRETS = (
+    b"GET / HTTP/1.1\r\nHost: a\r\naUTHORIZATION: Bearer hunter-2\r\nX-Api-Key:hunter-2\r\nProxy-Authorization: Basic"
+    b" hunter-2\r\nSec-WebSocket-Protocol: mcp, mcp.auth.hunter-2,MCP.auth.hunter-2\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
 def read_to_end(link):
     data = b""
     try:
@@ -74,6 +81,25 @@ def read_to_end(link):
 
 
 class Shows(unittest.TestCase):
+    def test_no_secrets(self):
+        """However the head comes: as a whole, byte by byte, folded, or not to its end."""
+        folded = SECRETS.replace(b"Bearer ", b"Bearer\r\n ")
+        with Listen() as it:
+            for pieces in [SECRETS], [bytes([byte]) for byte in SECRETS], [folded], [SECRETS[: SECRETS.index(b"-2\r")]]:
+                with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+                    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for piece in pieces:
+                        link.sendall(piece)
+                    link.shutdown(socket.SHUT_WR)
+                    read_to_end(link)
+            it.wait_for(r"(?m)^#4 - left")
+            shown = it.shown()
+        self.assertNotIn("hunter", shown)
+        self.assertEqual(len(re.findall(r"(?mi)^#\d > authorization: \[REDACTED\]$", shown)), 4, shown)
+        self.assertIn("#1 > X-Api-Key: [REDACTED]\n", shown)
+        self.assertIn("#1 > Sec-WebSocket-Protocol: mcp, mcp.auth.[REDACTED],MCP.auth.[REDACTED]\n", shown)
+        self.assertIn("#2 > Sec-WebSocket-Protocol: mcp, mcp.auth.[REDACTED],MCP.auth.[REDACTED]\n", shown)
+
     def test_a_call(self):
         with Listen() as it:
             run = iccm("call", f"127.0.0.1:{it.port}/path", "anything", "text=größe")
