@@ -95,6 +95,16 @@ class Log(ServerCase):
             await self.caller.call("logger_log", ENTRY | {"created_at": given})
             self.assertEqual(self.newest()["created_at"], wanted)
 
+    async def test_secrets_are_redacted(self):
+        """By the names of members, before they are queued, and counted; texts stay as they are."""
+        data = {"user": "u", "dbPassword": "hunter2", "list": [{"api-key": {"a": 1}}], "tokens": 3, "deep": {"TOKEN": None}}
+        await self.caller.call("logger_log", ENTRY | {"message": "token=hunter2", "data": data, "secret": "hunter2"})
+        entry = self.newest()
+        gone = {"user": "u", "dbPassword": "[REDACTED]", "list": [{"api-key": "[REDACTED]"}], "tokens": 3}
+        self.assertEqual((entry["message"], entry["data"]), ("token=hunter2", gone | {"deep": {"TOKEN": "[REDACTED]"}}))
+        self.assertNotIn("secret", entry)
+        self.assertIn(b"\ngodot_redacted_total 3\n", http_get(self.parts.godot_port, path="/metrics").body)
+
     async def test_half_a_surrogate_pair_becomes_a_character(self):
         await self.caller.call("logger_log", ENTRY | {"message": "a\ud83d", "data": {"\ude00": "\U0001f600"}})
         self.assertEqual((self.newest()["message"], self.newest()["data"]), ("a\ufffd", {"\ufffd": "\U0001f600"}))

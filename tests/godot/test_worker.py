@@ -88,6 +88,34 @@ class Delivery(WorkerCase):
         self.assertEqual(letters["not a JSON object"]["entry"], "[1]")
         self.assertEqual(self.parts.number("HGET", "logs:state", "dead"), 3)
 
+    async def test_secrets_of_other_producers(self):
+        """They go neither to the store nor to the dead letters, and are counted once, however often a batch is sent."""
+        sent = []
+
+        def behave(logs):
+            sent.append(logs)
+            if len(sent) == 1:
+                raise Vanish
+            return self.store.store(logs, lambda entry: entry["message"] == "no" and "no")
+
+        self.store.behave = behave
+        secret = {"password": "hunter2", "data": {"a": [{"access_token": "hunter2"}]}}
+        whole = entries(1)[0] | {"message": "token=hunter"} | secret
+        await self.store.open()
+        self.parts.push(legacy("a") | secret, whole, legacy("no") | secret, [secret], '{"password": "hunter2"', *entries(1))
+        self.parts.worker.start()
+        await self.stored_all(3)
+        first, second, _ = self.store.stored.values()
+        self.assertEqual((first["password"], first["data"]["a"]), ("[REDACTED]", [{"access_token": "[REDACTED]"}]))
+        self.assertEqual(second, whole | {"created_at": second["created_at"], "password": "[REDACTED]", "data": {"a": first["data"]["a"]}})
+        letters = {letter["reason"]: letter["entry"] for letter in self.parts.dead()}
+        self.assertEqual(letters.pop("not JSON"), '{"password": "hunter2"', "what has no members is kept as it is")
+        self.assertEqual(set(letters), {"no", "not a JSON object"})
+        for words in json.dumps(sent), *letters.values():
+            self.assertNotIn("hunter2", words)
+            self.assertIn("[REDACTED]", words)
+        self.assertEqual(self.parts.number("HGET", "logs:state", "redacted"), 8)
+
     async def test_rejected_entries_are_dead_letters(self):
         self.store.behave = lambda logs: self.store.store(logs, lambda entry: entry["message"] == "3" and "no threes")
         await self.store.open()
@@ -502,6 +530,16 @@ class Spool(WorkerCase):
         await self.stored_all(2000)
         self.nothing_was_lost(2000)
         await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
+
+    async def test_no_secrets_on_disk(self):
+        self.parts.worker.start()
+        await self.push([entry | {"token": "hunter2"} for entry in entries(600)])
+        await self.parts.until(self.files, "some are on disk")
+        for file in self.files():
+            self.assertNotIn(b"hunter2", file.read_bytes())
+        await self.store.open()
+        await self.stored_all(600)
+        self.assertEqual({entry["token"] for entry in self.store.stored.values()}, {"[REDACTED]"})
 
     async def test_what_came_first_does_not_wait_for_what_came_last(self):
         self.parts.worker.start()

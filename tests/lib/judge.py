@@ -2,7 +2,7 @@
 
 Happy path: a Load logs lines of a Book while the test does its worst; then a Judged test case waits until nothing is
 on its way any more, and reads everything back through logger_query, page by page. The judge: each line acknowledged is
-stored, or its drop was counted; each stored line was sent, has the payload it had, and is there once; every drop is
+stored, or its drop was counted; each stored line was sent, has the payload it had but for secrets, and is there once; every drop is
 named in the log; there are no dead letters; a fresh entry gets through. A call fails with the connection, or with words
 that say so and ask to retry.
 
@@ -54,7 +54,7 @@ class Book:
             "level": LEVELS[number % len(LEVELS)],
             "message": f"line {number}{TAILS[number % len(TAILS)]}",
             "trace_id": f"trace-{number // 100}" if number % 3 else None,
-            "data": {"number": number, "nested": {"odd": number % 2 == 1}} if number % 2 else None,
+            "data": {"number": number, "nested": {"odd": number % 2 == 1, "token": f"t{number}"}} if number % 2 else None,
             "created_at": created.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
 
@@ -67,6 +67,8 @@ class Book:
             return "stored twice"
         self.known[number] |= STORED
         entry = self.entry(number)
+        if entry["data"] is not None:
+            entry["data"]["nested"]["token"] = "[REDACTED]"
         same = all(row[name] == entry[name] for name in entry if name != "created_at")
         return None if same and time_of(row) == time_of(entry) else f"sent as {entry}"
 
