@@ -1,15 +1,16 @@
 /* client.c: the life of a connection to one peer, which comes back by itself while there is something to ask.
  *
  * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile
- * wait; then they go over the link, and what the peer sends is told apart here. Failure: a connection that
- * goes takes the calls that were sent with it, at once and with a code that says so; calls that wait stay
- * until their deadline (or fail with the attempt, where that was asked for) while the client tries again,
- * ever more slowly. One timer serves all deadlines. */
+ * wait; then they go over the link, and what the peer sends is told apart here. Where there are several
+ * places, each attempt begins at the first and goes on to the next when one has failed. Failure: a connection
+ * that goes takes the calls that were sent with it, at once and with a code that says so; calls that wait
+ * stay until their deadline (or fail with the attempt, where that was asked for) while the client tries
+ * again, ever more slowly. One timer serves all deadlines. */
 #include "client.h"
 
 #include "error.h"
+#include "peer.h"
 #include "rates.h"
-#include "url.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -30,9 +31,23 @@ enum {
 
 typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
 
+/* Where the peer may be. */
+typedef struct place {
+  mcp__url_t url;
+  mcp__connector_t connector;
+} place_t;
+
+/* Where Godot is unless it was set: at the first, or where that name cannot be resolved, at the second. */
+static const char godot_places[] = "ws://godot-mcp:9060,ws://localhost:9060";
+
 struct mcp_client {
   uv_loop_t *loop;
-  mcp__url_t url;
+  place_t *places; /* in the order in which they are tried */
+  unsigned place_count;
+  place_t *place;          /* the one that is tried, or connected to */
+  char *name;              /* of all places, for people */
+  bool is_default;         /* nobody has set them: a token is for this machine alone */
+  bool unresolved;         /* place's name is not known yet */
   char *token;             /* NULL: none */
   mcp__tls_context_t *tls; /* NULL: in clear */
   bool verify;
@@ -56,7 +71,6 @@ struct mcp_client {
   uint64_t address_ms; /* CONNECTING: when another address is tried */
   unsigned attempts;   /* since a connection last held, or answered */
   uint64_t open_ms;    /* when it was there */
-  mcp__connector_t connector;
   mcp__link_t *link;
   unsigned links; /* not freed yet */
   mcp__requests_t requests;
@@ -66,6 +80,7 @@ struct mcp_client {
   mcp__arena_t arena;
   int status;        /* why there is no connection */
   char problem[512]; /* the same in words */
+  char tried[512];   /* what has come of this attempt's places so far */
   mcp_client_cb on_closed;
   void *on_closed_arg;
   int open_handles;
@@ -90,19 +105,45 @@ static void back_off(mcp_client_t *client) {
   wake_at(client, client->stage_ms);
 }
 
+static void start_place(mcp_client_t *client, place_t *place);
+
+static void add_tried(mcp_client_t *client, const char *problem) {
+  size_t len = strlen(client->tried), size = sizeof client->tried - len;
+  if (client->place_count > 1)
+    snprintf(client->tried + len, size, "%s%s: %s", len > 0 ? "; " : "", client->place->url.authority,
+             problem);
+  else
+    snprintf(client->tried, size, "%s", problem);
+}
+
+/* Whether another place is tried instead: of the default ones only where the first has no address. */
+static bool try_next_place(mcp_client_t *client, int status) {
+  bool is_last = client->place + 1 == client->places + client->place_count;
+  if (is_last || (client->is_default && status != MCP_ERESOLVE && !client->unresolved))
+    return false;
+  start_place(client, client->place + 1);
+  return true;
+}
+
 /* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the
  * attempt was their hope and no other is wanted. */
 static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
     return;
+  client->link = NULL;
+  if (!was_open) {
+    add_tried(client, problem);
+    if (try_next_place(client, status))
+      return;
+    problem = client->tried;
+  }
   if (was_open && uv_now(client->loop) - client->open_ms >= HELD_MS)
     client->attempts = 0;
-  client->link = NULL;
   mcp__requests_use(&client->requests, NULL);
   client->status = status;
   snprintf(client->problem, sizeof client->problem, "%s", problem);
-  mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->url.authority, client->problem);
+  mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->name, client->problem);
   back_off(client);
   mcp__requests_fail(&client->requests, true, status, problem);
   if (client->fail_fast && !was_open)
@@ -152,8 +193,23 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
   tell_state(client, 0);
 }
 
+/* What this place gets: one that nobody has named gets the token on this machine alone. */
+static const char *token_for(const mcp_client_t *client, const mcp__stream_t *stream) {
+  struct sockaddr_storage peer;
+  int size = sizeof peer;
+  bool here = client->place > client->places &&
+              uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&peer, &size) == 0 &&
+              mcp__peer_is_loopback((struct sockaddr *)&peer);
+  return !client->is_default || here ? client->token : NULL;
+}
+
 static void on_link_lost(int status, const char *problem, void *arg) {
-  went_wrong(arg, status, problem);
+  mcp_client_t *client = arg;
+  char words[640];
+  bool withheld = status == MCP_EREFUSED && client->is_default && client->token != NULL;
+  snprintf(words, sizeof words, "%s%s", problem,
+           withheld ? " (the token is sent to an address in GODOT_URL, or to this machine)" : "");
+  went_wrong(client, status, words);
 }
 
 static void check_closed(mcp_client_t *client);
@@ -176,7 +232,9 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
     went_wrong(client, status, problem);
     return;
   }
-  const mcp__link_to_t to = {&client->url, client->token, client->tls, client->verify, client->max_message};
+  const mcp__url_t *url = &client->place->url;
+  const mcp__link_to_t to = {url, token_for(client, stream), url->tls ? client->tls : NULL, client->verify,
+                             client->max_message};
   client->link = mcp__link_new(stream, &to, &link_events, client);
   if (client->link == NULL) {
     went_wrong(client, UV_ENOMEM, "out of memory");
@@ -185,7 +243,7 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
   client->links++;
   client->state = HANDSHAKING;
   if (client->connect_ms == 0)
-    client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS;
+    client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS / client->place_count;
   wake_at(client, client->stage_ms);
 }
 
@@ -193,13 +251,22 @@ static void on_connector_idle(void *arg) {
   check_closed(arg);
 }
 
-static void start_connecting(mcp_client_t *client, uint64_t now_ms) {
+/* All places have the same share of the time for one attempt. */
+static uint64_t connect_ms(const mcp_client_t *client) {
+  return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->place_count;
+}
+
+static void start_place(mcp_client_t *client, place_t *place) {
+  uint64_t now_ms = uv_now(client->loop);
+  client->place = place;
+  client->unresolved = false;
   client->state = CONNECTING;
-  client->stage_ms = now_ms + (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS);
+  client->stage_ms = now_ms + connect_ms(client);
   client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
-  int status = mcp__connector_start(&client->connector, client->url.host, client->url.port);
+  wake_at(client, client->address_ms);
+  int status = mcp__connector_start(&place->connector, place->url.host, place->url.port);
   if (status != 0)
-    went_wrong(client, status, client->connector.problem);
+    went_wrong(client, status, place->connector.problem);
 }
 
 static bool wanted(const mcp_client_t *client) {
@@ -211,14 +278,15 @@ static bool wanted(const mcp_client_t *client) {
 static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
   if (now_ms >= client->stage_ms) {
     char problem[320];
-    mcp__connector_cancel(&client->connector);
-    snprintf(problem, sizeof problem, "not connected within %d ms%s%s",
-             client->connect_ms > 0 ? (int)client->connect_ms : CONNECT_MS,
-             *client->connector.problem != '\0' ? "; " : "", client->connector.problem);
+    mcp__connector_t *connector = &client->place->connector;
+    client->unresolved = connector->resolving != NULL;
+    mcp__connector_cancel(connector);
+    snprintf(problem, sizeof problem, "not connected within %d ms%s%s", (int)connect_ms(client),
+             *connector->problem != '\0' ? "; " : "", connector->problem);
     went_wrong(client, MCP_ECONNECT, problem);
   } else if (now_ms >= client->address_ms) {
     client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
-    mcp__connector_try_next(&client->connector);
+    mcp__connector_try_next(&client->place->connector);
   }
 }
 
@@ -238,8 +306,10 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
   default:
     break;
   }
-  if (client->state == IDLE && wanted(client))
-    start_connecting(client, now_ms);
+  if (client->state == IDLE && wanted(client)) {
+    *client->tried = '\0';
+    start_place(client, client->places);
+  }
 }
 
 static uint64_t next_due(const mcp_client_t *client, uint64_t now_ms, uint64_t link_ms) {
@@ -292,7 +362,7 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
   if (mcp__requests_answer(&client->requests, id, message, &client->arena))
     client->attempts = 0; /* a peer that answers is there, however soon it goes */
   else
-    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->url.authority);
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->place->url.authority);
 }
 
 typedef struct reply {
@@ -325,7 +395,7 @@ static void tell_invalid(mcp_client_t *client, const char *problem) {
   uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
   if (count > 0)
     mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
-            client->url.authority, problem, (unsigned long long)count);
+            client->place->url.authority, problem, (unsigned long long)count);
 }
 
 static void on_link_message(mcp__buf_t *text, void *arg) {
@@ -380,7 +450,10 @@ static int set_token(mcp_client_t *client, const char *token) {
 static int set_tls_ca(mcp_client_t *client, const char *ca_file) {
   char problem[512];
   mcp__tls_context_t *context;
-  if (!client->url.tls)
+  bool needed = false;
+  for (unsigned i = 0; i < client->place_count; i++)
+    needed = needed || client->places[i].url.tls;
+  if (!needed)
     return 0;
   int status = mcp__tls_client(ca_file, &context, problem, sizeof problem);
   if (status != 0) {
@@ -400,19 +473,44 @@ static int read_environment(mcp_client_t *client) {
   return status == 0 ? set_tls_ca(client, mcp_env_text("ICCM_TLS_CA", NULL)) : status;
 }
 
-static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
+static int take_places(mcp_client_t *client, const mcp__url_t *urls, unsigned count) {
+  client->places = mcp__calloc(count * sizeof *client->places);
+  client->name = mcp__calloc(count * sizeof urls->authority);
+  if (client->places == NULL || client->name == NULL)
+    return UV_ENOMEM;
+  for (unsigned i = 0; i < count; i++) {
+    client->places[i].url = urls[i];
+    client->places[i].connector = (mcp__connector_t){
+        .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
+    strcat(strcat(client->name, i > 0 ? "," : ""), urls[i].authority);
+  }
+  client->place = client->places;
+  client->place_count = count;
+  return 0;
+}
+
+static int set_places(mcp_client_t *client, const char *list) {
   char problem[320];
-  int status = mcp__url_parse(url, &client->url, problem, sizeof problem);
-  if (status != 0)
+  mcp__url_t *urls;
+  unsigned count;
+  int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
+  if (status == MCP_EURL)
     mcp__set_last_error("%s", problem);
-  else
+  if (status == 0)
+    status = take_places(client, urls, count);
+  mcp__free(urls);
+  return status;
+}
+
+static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
+  client->is_default = url == NULL;
+  int status = set_places(client, url != NULL ? url : godot_places);
+  if (status == 0)
     status = read_environment(client);
   client->loop = loop;
   client->verify = true;
   client->hello = default_hello;
   client->due_ms = UINT64_MAX;
-  client->connector = (mcp__connector_t){
-      .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
   mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
   return status;
 }
@@ -436,7 +534,13 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out)
 
 mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
   mcp_client_t *client;
-  mcp__client_new(loop, url, &client);
+  mcp__client_new(loop, url != NULL ? url : "", &client);
+  return client;
+}
+
+mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop) {
+  mcp_client_t *client;
+  mcp__client_new(loop, mcp_env_text("GODOT_URL", NULL), &client);
   return client;
 }
 
@@ -559,7 +663,7 @@ static int activate(mcp_client_t *client) {
   client->timer.data = client->io.prepare.data = client;
   client->requests = (mcp__requests_t){.client = client,
                                        .loop = client->loop,
-                                       .authority = client->url.authority,
+                                       .authority = client->name,
                                        .problem = client->problem,
                                        .max_message = client->max_message,
                                        .on_due = wake_at};
@@ -645,9 +749,16 @@ static void on_handle_closed(uv_handle_t *handle) {
     client->on_closed(client, client->on_closed_arg);
 }
 
+static bool is_idle(const mcp_client_t *client) {
+  for (unsigned i = 0; i < client->place_count; i++)
+    if (!mcp__connector_is_idle(&client->places[i].connector))
+      return false;
+  return true;
+}
+
 static void check_closed(mcp_client_t *client) {
   if (client->state != CLOSING || client->links > 0 || client->requests.pending.count > 0 ||
-      !mcp__connector_is_idle(&client->connector) || uv_is_closing((uv_handle_t *)&client->timer))
+      !is_idle(client) || uv_is_closing((uv_handle_t *)&client->timer))
     return;
   uv_close((uv_handle_t *)&client->timer, on_handle_closed);
   mcp__io_close(&client->io, on_handle_closed);
@@ -665,7 +776,8 @@ int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
   mcp__requests_use(&client->requests, NULL);
   client->on_closed = cb;
   client->on_closed_arg = arg;
-  mcp__connector_close(&client->connector);
+  for (unsigned i = 0; i < client->place_count; i++)
+    mcp__connector_close(&client->places[i].connector);
   if (client->link != NULL)
     mcp__link_close(client->link, open);
   wake_at(client, 0);
@@ -680,6 +792,8 @@ void mcp_client_free(mcp_client_t *client) {
     return;
   }
   mcp__token_free(client->token);
+  mcp__free(client->places);
+  mcp__free(client->name);
   mcp__tls_release(client->tls);
   mcp__pending_deinit(&client->requests.pending);
   mcp__buf_deinit(&client->text);

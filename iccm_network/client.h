@@ -89,7 +89,8 @@ uint64_t mcp__requests_due(const mcp__requests_t *all);           /* the next de
 /* Ends those that were sent, or those that were not. */
 void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem);
 
-/* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. */
+/* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. url NULL: where
+ * Godot is unless that was set. */
 int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **client);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,

@@ -139,8 +139,8 @@ size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE
 
 /* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
  * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called
- * where the line is made, on any thread, must not block, and gets a borrowed text without a newline: message,
- * data, trace id. Call it before anything else. */
+ * where the line is made, on any thread, must not block, and gets a borrowed text on one line, safe to be
+ * shown (mcp_printable_next()): message, data, trace id. Call it before anything else. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
 void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
 
@@ -328,11 +328,12 @@ int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);  
 int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 */
 
 /* Where the server's log lines go besides stderr: to logger_log of a Godot, with the server's name as
- * component. NULL: nowhere. Without this call GODOT_URL says it (ws://godot-mcp:9060), unless LOGGING_ENABLED
- * is false. Connections, requests, calls and their errors become lines by themselves, but for calls of tools
- * with MCP_TOOL_LOG_TRAFFIC, and for what their handlers log before they return. A Godot that is away or slow
- * costs nobody anything; its lines wait, see mcp_log(). It is sent ICCM_AUTH_TOKEN, where that is set.
- * MCP_ESTATE after start, MCP_EURL, UV_ENOMEM. */
+ * component; an address or several, as of mcp_client_new(). NULL: nowhere. Without this call it is as of
+ * mcp_client_new_godot(), unless LOGGING_ENABLED is false. Connections, requests, calls and their errors
+ * become lines by themselves, but for calls of tools with MCP_TOOL_LOG_TRAFFIC, and for what their handlers
+ * log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
+ * A line that is sent again, to whichever address, has the id and created_at that it had. MCP_ESTATE after
+ * start, MCP_EURL, UV_ENOMEM. */
 int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
 /* Clients that declare the experimental capability of this name in initialize (an object) are told, by
@@ -503,9 +504,16 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
  * which is TLS 1.2 or 1.3 (port 443): the peer has to show a certificate for that host from whoever this
  * machine trusts. It connects with the first call and by itself ever after: all addresses of the name are
  * tried, lost connections come back with exponential backoff and jitter while there is something to send.
+ * Up to 8 addresses may stand there, parted by commas: each attempt to connect tries them in turn, with the
+ * same share of its time for each. (In a path or query a comma parts only where ws:// or wss:// follows.)
  * Where ICCM_AUTH_TOKEN is set it sends that token to whoever it connects to. NULL: MCP_EURL, MCP_EENV or no
  * memory, see mcp_last_error(). */
 mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
+
+/* The same to Godot, where GODOT_URL says that it is. Where that is not set: at ws://godot-mcp:9060, or while
+ * that name cannot be resolved, which is tried at each attempt to connect, at ws://localhost:9060; the token
+ * goes to neither but on this machine's loopback, and by the name godot-mcp never. */
+mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
 
 /* Settings, before the first call. */
 int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */

@@ -544,8 +544,7 @@ static char *write_hello(const char *component, const char *version) {
 
 static int make_client(mcp__logger_t *logger, const char *version, const char *url) {
   logger->hello = write_hello(logger->component, version);
-  logger->client = logger->hello != NULL ? mcp_client_new(&logger->loop, url) : NULL;
-  if (logger->client == NULL)
+  if (logger->hello == NULL || mcp__client_new(&logger->loop, *url != '\0' ? url : NULL, &logger->client) != 0)
     return UV_ENOMEM;
   mcp__client_set_hello(logger->client, logger->hello);
   mcp__client_set_connect_ms(logger->client, MCP__LOGGER_CONNECT_MS);

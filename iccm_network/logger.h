@@ -23,7 +23,7 @@ enum {
 typedef struct mcp__logger mcp__logger_t;
 
 /* Begins: stderr and mcp_log() are its business from now on. component, version: copied. url NULL: nothing is
- * shipped. NULL: no memory or no thread; lines are shown as they are made then. */
+ * shipped; "": to where Godot is unless that was set. NULL: no memory or no thread; lines are shown as they are made then. */
 mcp__logger_t *mcp__logger_new(uv_loop_t *loop, const char *component, const char *version, const char *url);
 
 /* Shows and ships what is left, then calls cb once from the loop. Shipping ends after limit_ms, or once Godot

@@ -35,6 +35,13 @@ bool mcp__peer_is_private(const struct sockaddr *address) {
   return IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_LINKLOCAL(six) || (six->s6_addr[0] & 0xfe) == 0xfc;
 }
 
+bool mcp__peer_is_loopback(const struct sockaddr *address) {
+  if (address->sa_family == AF_INET)
+    return ntohl(((const struct sockaddr_in *)(const void *)address)->sin_addr.s_addr) >> 24 == 127;
+  const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
+}
+
 void mcp__peer_name(const struct sockaddr *address, char name[MCP__PEER_NAME_SIZE]) {
   char host[INET6_ADDRSTRLEN] = "?";
   if (address->sa_family == AF_INET) {

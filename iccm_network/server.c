@@ -78,6 +78,27 @@ static int read_environment(mcp_server_t *server) {
   return status;
 }
 
+static int check_urls(const char *name, const char *list) {
+  char problem[300];
+  mcp__url_t *urls;
+  unsigned count;
+  int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
+  mcp__free(urls);
+  if (status == MCP_EURL)
+    mcp__set_last_error("%s%s: ws://host:port is needed, or several of these parted by commas", name,
+                        problem);
+  return status;
+}
+
+static int keep_log_url(mcp_server_t *server, const char *url) {
+  char *copy = url != NULL ? mcp__strdup(url) : NULL;
+  if (url != NULL && copy == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->log_url);
+  server->log_url = copy;
+  return 0;
+}
+
 static int read_logging(mcp_server_t *server) {
   bool enabled;
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
@@ -88,11 +109,9 @@ static int read_logging(mcp_server_t *server) {
   mcp__set_last_error("LOGGING_ENABLED cannot be read; the log says why");
   if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
     return MCP_EENV;
-  const char *url = mcp_env_text("GODOT_URL", "ws://godot-mcp:9060");
-  int status = mcp_server_set_log_url(server, url); /* read even where it is not wanted */
-  if (status == MCP_EURL)
-    mcp__set_last_error("GODOT_URL is \"%.200s\": an address of the form ws://host:port is needed", url);
-  return status == 0 && !enabled ? mcp_server_set_log_url(server, NULL) : status;
+  const char *url = mcp_env_text("GODOT_URL", NULL);
+  int status = url != NULL ? check_urls("GODOT_URL: ", url) : 0; /* also where it is not wanted */
+  return status == 0 && enabled ? keep_log_url(server, url != NULL ? url : "") : status;
 }
 
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port,
@@ -291,17 +310,8 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
 }
 
 int mcp_server_set_log_url(mcp_server_t *server, const char *url) {
-  mcp__url_t parsed;
-  char problem[256], *copy = NULL;
-  if (server->started)
-    return MCP_ESTATE;
-  if (url != NULL && mcp__url_parse(url, &parsed, problem, sizeof problem) != 0)
-    return MCP_EURL;
-  if (url != NULL && (copy = mcp__strdup(url)) == NULL)
-    return UV_ENOMEM;
-  mcp__free(server->log_url);
-  server->log_url = copy;
-  return 0;
+  int status = server->started ? MCP_ESTATE : url != NULL ? check_urls("", url) : 0;
+  return status == 0 ? keep_log_url(server, url) : status;
 }
 
 int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg) {

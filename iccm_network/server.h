@@ -182,7 +182,7 @@ struct mcp_server {
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   uv_mutex_t needs_mutex; /* guards needs, which change on any thread */
   mcp__need_t *needs;
-  char *log_url; /* NULL: nothing is shipped */
+  char *log_url; /* NULL: nothing is shipped; "": it was not set */
   char *notice;  /* a capability that clients may ask for; NULL: none */
   mcp_notice_cb notice_cb;
   void *notice_arg;

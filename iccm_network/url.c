@@ -1,13 +1,15 @@
-/* url.c: addresses as people write them. */
+/* url.c: addresses as people write them, and lists of them. */
 #include "url.h"
 
 #include "iccm_network.h"
+#include "mem.h"
 #include "redact.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <uv.h>
 
 enum { SHOWN_BYTES = 200 };
 
@@ -95,4 +97,55 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "",
            url->port);
   return 0;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------------- */
+
+static bool begins_address(const char *text) {
+  text += strspn(text, " \t");
+  return strncasecmp(text, "ws://", 5) == 0 || strncasecmp(text, "wss://", 6) == 0;
+}
+
+/* Of the first address of a list. */
+static size_t first_len(const char *list) {
+  size_t host = strcspn(list, ",/?#"); /* where it ends; or the scheme */
+  if (host > 0 && strncmp(list + host - 1, "://", 3) == 0)
+    host += 2 + strcspn(list + host + 2, ",/?#");
+  size_t at = host;
+  while (list[at] != '\0' && (list[at] != ',' || (at > host && !begins_address(list + at + 1))))
+    at++;
+  return at;
+}
+
+static int parse_next(const char *at, size_t len, mcp__url_t *url, char *problem, size_t size) {
+  char text[MCP__AUTHORITY_SIZE + 2 * MCP__PATH_SIZE];
+  snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), at);
+  return mcp__url_parse(text, url, problem, size);
+}
+
+int mcp__urls_parse(const char *list, mcp__url_t **urls, unsigned *count, char *problem, size_t size) {
+  mcp__url_t *all = mcp__calloc(MCP__MAX_URLS * sizeof *all);
+  int status = all != NULL ? 0 : UV_ENOMEM;
+  *count = 0;
+  while (status == 0) {
+    size_t len = first_len(list), end = len;
+    while (list[len] == ',' && end > 0 && strchr(" \t", list[end - 1]) != NULL)
+      end--;
+    if (*count == MCP__MAX_URLS) {
+      snprintf(problem, size, "more than %d addresses", MCP__MAX_URLS);
+      status = MCP_EURL;
+    } else {
+      status = parse_next(list, end, &all[(*count)++], problem, size);
+    }
+    if (list[len] == '\0')
+      break;
+    list += len + 1;
+    list += strspn(list, " \t");
+  }
+  if (status != 0) {
+    mcp__free(all);
+    all = NULL;
+  }
+  *urls = all;
+  return status;
 }

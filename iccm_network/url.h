@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { MCP__HOST_SIZE = 256, MCP__AUTHORITY_SIZE = 272, MCP__PATH_SIZE = 1024 };
+enum { MCP__MAX_URLS = 8, MCP__HOST_SIZE = 256, MCP__AUTHORITY_SIZE = 272, MCP__PATH_SIZE = 1024 };
 
 typedef struct mcp__url {
   bool tls;                  /* wss:// */
@@ -18,5 +18,10 @@ typedef struct mcp__url {
 /* Reads "ws://host:port/path"; scheme, port (80, wss: 443) and path may be missing, an IPv6 address stands in
  * brackets. 0 or MCP_EURL with the problem in words. */
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size);
+
+/* Reads up to MCP__MAX_URLS of them, parted by commas with blanks or without: behind a path or query a comma
+ * parts where ws:// or wss:// follows, any other belongs to it. *urls is freed by mcp__free(). 0, UV_ENOMEM,
+ * or MCP_EURL with the problem in words. */
+int mcp__urls_parse(const char *list, mcp__url_t **urls, unsigned *count, char *problem, size_t size);
 
 #endif

@@ -83,7 +83,7 @@ static int wait_for(waiting_t *waiting, const char *url, const char *tool, yyjso
     mcp__set_last_error("no event loop: %s", mcp_strerror(status));
     return status;
   }
-  status = mcp__client_new(&waiting->loop, url, &waiting->client);
+  status = mcp__client_new(&waiting->loop, url != NULL ? url : "", &waiting->client);
   if (status == 0) {
     if (waiting->parent != NULL)
       be_like(waiting->client, waiting->parent);

@@ -32,7 +32,8 @@ static const char help[] =
     "  DEWEY_IMPORT_PATHS      directories that messages_file may name files in: /a:/b (none)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
     "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
-    "  GODOT_URL               Godot, which takes this server's own log lines (ws://godot-mcp:9060)\n"
+    "  GODOT_URL               Godot, which takes this server's own log lines (ws://godot-mcp:9060,\n"
+    "                          where that name is not known ws://localhost:9060)\n"
     "  LOGGING_ENABLED         false: they go to stderr alone (true)\n"
     "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 

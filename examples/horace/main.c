@@ -35,7 +35,8 @@ static const char help[] =
     "  HORACE_DB_USER         the user (horace)\n"
     "  HORACE_DB_PASSWORD     the password (none)\n"
     "  HORACE_DB_TIMEOUT      seconds that storing waits for PostgreSQL and its standby (30)\n"
-    "  GODOT_URL              Godot, which takes this server's log lines (ws://godot-mcp:9060)\n"
+    "  GODOT_URL              Godot, which takes this server's log lines (ws://godot-mcp:9060,\n"
+    "                         where that name is not known ws://localhost:9060)\n"
     "  LOGGING_ENABLED        false: they go to stderr alone (true)\n"
     "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 

@@ -20,7 +20,7 @@ enum {
 };
 
 typedef struct options {
-  const char *url;
+  const char *url; /* NULL: Godot's, wherever that is */
   const char *tool;
   char *const *words; /* what stands behind the tool: its arguments */
   int word_count;

@@ -141,7 +141,8 @@ static const command_t commands[] = {
      logs_run,
      "Usage: iccm logs [-f] [OPTIONS] [URL]\n\n"
      "Shows lines of Godot's log, oldest first, times in UTC. URL is GODOT_URL unless\n"
-     "given, or ws://localhost:9060. --timeout is that of each reading of the log.\n\n"
+     "given, or ws://godot-mcp:9060 where that name is known, or ws://localhost:9060.\n"
+     "--timeout is that of each reading of the log.\n\n"
      "  --component NAME   lines of this component\n"
      "  --level LEVEL      of this level and above: TRACE, DEBUG, INFO, WARN, ERROR\n"
      "  --trace ID         of this trace\n"
@@ -168,7 +169,7 @@ static const command_t commands[] = {
      "Shows one request on its way through all components: the calls that the lines of\n"
      "its trace in Godot's log name, as a tree, with when each began, how long it took\n"
      "and how it ended, and the lines below them. Components log their calls at level\n"
-     "TRACE, errors always. URL is GODOT_URL unless given, or ws://localhost:9060.\n\n"
+     "TRACE, errors always. URL: as of iccm logs.\n\n"
      "--json: {\"trace_id\",\"calls\":[{\"span_id\",\"parent_span_id\",\"depth\",\n"
      "\"component\",\"tool\",\"start_ms\",\"duration_ms\",\"outcome\",\"error\"}],\n"
      "\"lines\":[{\"span_id\",\"depth\",\"start_ms\",\"line\"}]}\n"},
@@ -177,8 +178,7 @@ static const command_t commands[] = {
      "Logs a line a second by Godot, reads it back, and says once a minute, or when\n"
      "there is trouble, what was logged, read, lost, doubled and late; at the end all\n"
      "of it. Ctrl-C and SIGTERM end it. Exit code 5: something was lost, doubled or\n"
-     "late. URL is GODOT_URL unless given, or ws://localhost:9060. --timeout is that\n"
-     "of each call.\n\n"
+     "late. URL: as of iccm logs. --timeout is that of each call.\n\n"
      "  --seconds N        how long (default: for ever)\n"
      "  --late SECONDS     a line that is not there by then is late (default 30)\n\n"
      "--json: a line for each report: {\"time\",\"event\":\"status|trouble|summary\",\n"
@@ -189,7 +189,7 @@ static const command_t commands[] = {
      "What Godot keeps of log entries that its store has refused for good, the oldest\n"
      "first, N of them or all: list shows time, reason and entry, replay gives them\n"
      "back to the queue, unless they were cut or are no text, discard removes them.\n"
-     "URL is GODOT_URL unless given, or ws://localhost:9060.\n\n"
+     "URL: as of iccm logs.\n\n"
      "--json: of list a line for each: {\"at\",\"reason\",\"entry\",\"id\"}; entry_base64\n"
      "where the entry is no text, cut_from where it is not whole. Of the others\n"
      "{\"replayed\",\"kept\"} or {\"discarded\"}\n"},

@@ -18,10 +18,7 @@ typedef struct reading {
 
 options_t rows_options(const options_t *options) {
   options_t mine = *options;
-  const char *url = getenv("GODOT_URL");
-  mine.url = options->word_count > 0       ? options->words[0]
-             : url != NULL && *url != '\0' ? url
-                                           : ROWS_DEFAULT_URL;
+  mine.url = options->word_count > 0 ? options->words[0] : NULL;
   return mine;
 }
 

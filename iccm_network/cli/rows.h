@@ -4,8 +4,6 @@
 
 #include "session.h"
 
-#define ROWS_DEFAULT_URL "ws://localhost:9060"
-
 /* What to read. Texts are borrowed; NULL: whatever. */
 typedef struct rows_filter {
   const char *component;
@@ -23,7 +21,7 @@ typedef struct rows {
   bool more;    /* there are older ones, beyond what was asked for */
 } rows_t;
 
-/* The options with Godot's address: the words of the command, then GODOT_URL, then the default. */
+/* The options with Godot's address: the command's, else the one that the library finds. */
 options_t rows_options(const options_t *options);
 
 /* Reads the newest rows, at most max (at least 1), into *rows, which rows_deinit() frees. False: *rows is

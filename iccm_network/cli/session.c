@@ -24,11 +24,13 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   if (status != 0)
     return; /* the library logs this, and the request says it */
   session->connected = true;
-  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", session->options->url);
+  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s",
+          session->options->url != NULL ? session->options->url : "Godot");
 }
 
 mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {
-  mcp_client_t *client = mcp_client_new(loop, options->url);
+  mcp_client_t *client =
+      options->url != NULL ? mcp_client_new(loop, options->url) : mcp_client_new_godot(loop);
   if (client == NULL)
     return NULL;
   mcp_client_set_max_message_bytes(client, MAX_MESSAGE_BYTES);

@@ -7,8 +7,9 @@ import signal
 import time
 import uuid
 
+from network import OtherNetwork
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, text_result
-from services import WAIT_S, Program, System, free_port, growing, main, until
+from services import PROGRAMS, WAIT_S, Program, System, free_port, growing, main, until
 from test_program import INTERRUPTED, OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
 
 
@@ -208,6 +209,19 @@ class OddPeers(Case):
         for words in (("--level", "LOUD"), ("--since", "soon"), ("--until", "1x"), ("--lines", "0")):
             with self.subTest(words):
                 self.expect(iccm("logs", *words, "ws://127.0.0.1:1"), USAGE, words[0])
+
+    def test_godot_where_it_is_unless_set(self):
+        """By name where that is known, else on this machine."""
+        with OtherNetwork() as other:
+            other.names("127.0.0.1 localhost")
+            run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
+            self.assertEqual(run.returncode, UNREACHABLE, run)
+            self.assertRegex(run.stderr, r"godot-mcp:9060: the name cannot be resolved: .*; localhost:9060: 127\.0\.0\.1:9060: ")
+            (other.hosts / "hosts").write_text("127.0.0.1 localhost godot-mcp\n")
+            run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
+            self.assertEqual(run.returncode, UNREACHABLE, run)
+            self.assertRegex(run.stderr, r"godot-mcp:9060: 127\.0\.0\.1:9060: ")
+            self.assertNotIn("; localhost:9060", run.stderr)
 
     def test_following_through_failures(self):
         first, late = row("first", 1), row("late", 7200)

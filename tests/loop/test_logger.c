@@ -1063,6 +1063,9 @@ Test(logger, the_notice_after_an_initialize_that_is_too_large) {
 
 static atomic_uint look_ups;
 static uv_sem_t resolver;
+static struct { /* where port 9060 of localhost is, 0: as it is; and of godot-mcp, 0: that name is not known */
+  atomic_int port, name_port;
+} usual;
 
 /* Instead of libc's, also for libuv. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list) {
@@ -1070,6 +1073,12 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     void *symbol;
     int (*call)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
   } real = {dlsym(RTLD_NEXT, "getaddrinfo")};
+  char port[8];
+  if (node != NULL && atomic_load(&usual.port) != 0 && strcmp(service, "9060") == 0) {
+    int number = strcmp(node, "godot-mcp") == 0 ? atomic_load(&usual.name_port) : atomic_load(&usual.port);
+    snprintf(port, sizeof port, "%d", number);
+    return number != 0 ? real.call("127.0.0.1", port, hints, list) : EAI_NONAME;
+  }
   if (node == NULL || strcmp(node, "slow.test") != 0)
     return real.call(node, service, hints, list);
   atomic_fetch_add(&look_ups, 1);
@@ -1092,4 +1101,122 @@ Test(logger, a_look_up_that_hangs_is_not_begun_again) {
   for (unsigned i = 0; i < 100; i++) /* for the one that is under way */
     uv_sem_post(&resolver);
   scene_close();
+}
+
+/* ---- where Godot is ----------------------------------------------------------------------------------- */
+
+static bool head_has(const char *words) {
+  const wire_t *wire = godot.trap->last;
+  return wire != NULL && wire->head != NULL && strstr(wire->head, words) != NULL;
+}
+
+/* Unless it was set: by name where that is known, which is asked each time; and a name that nobody has set
+ * gets no token, this machine itself does. */
+Test(logger, godot_where_it_is_unless_set) {
+  open_godot();
+  unsetenv("GODOT_URL");
+  setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
+  atomic_store(&usual.port, godot.trap->port);
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  settle();
+  cr_expect(head_has("Host: localhost:9060\r\n"), "%s", godot.trap->last->head);
+  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.trap->last->head);
+  atomic_store(&usual.name_port, godot.trap->port);
+  wire_close(godot.trap->last);
+  settle();
+  cr_expect(head_has("Host: godot-mcp:9060\r\n"), "%s", godot.trap->last->head);
+  cr_expect_not(head_has("hunter"), "%s", godot.trap->last->head);
+  stage_stop(server);
+  close_scene();
+}
+
+static void keep_status(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  (void)client;
+  *(int *)arg = result->status;
+  cr_expect_not_null(strstr(result->message, "godot-mcp:9060"), "%s", result->message);
+}
+
+static void tell_closed(mcp_client_t *client, void *arg) {
+  (void)client;
+  *(int *)arg = MCP_ECLOSED;
+}
+
+/* A Godot that is named and away is waited for: what else runs on this machine is another one. */
+Test(logger, godot_that_is_named_and_away) {
+  int status = 0;
+  open_godot();
+  unsetenv("GODOT_URL");
+  atomic_store(&usual.port, godot.trap->port);
+  atomic_store(&usual.name_port, trap_free_port());
+  mcp_client_t *client = mcp_client_new_godot(&scene_loop);
+  cr_assert_eq(mcp_client_set_fail_fast(client, true), 0);
+  cr_assert_eq(mcp_client_call(client, "logger_query", NULL, 0, keep_status, &status), 0);
+  RUN_UNTIL(status != 0);
+  cr_expect_eq(status, MCP_ECONNECT);
+  cr_expect_eq(godot.trap->accepted, 0);
+  status = 0;
+  cr_assert_eq(mcp_client_close(client, tell_closed, &status), 0);
+  RUN_UNTIL(status == MCP_ECLOSED);
+  mcp_client_free(client);
+  close_scene();
+}
+
+/* What was set gets the token, by that very name, too. */
+Test(logger, a_name_that_was_set_gets_the_token) {
+  open_godot();
+  setenv("GODOT_URL", "ws://godot-mcp:9060", 1);
+  setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
+  atomic_store(&usual.port, godot.trap->port);
+  atomic_store(&usual.name_port, godot.trap->port);
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  settle();
+  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.trap->last->head);
+  stage_stop(server);
+  close_scene();
+}
+
+/* One after the other; what the first has taken without an answer is the same line to the second. */
+Test(logger, several_addresses) {
+  char list[128];
+  open_godot();
+  trap_t *first = godot.trap;
+  godot.trap = trap_open(script_godot, NULL);
+  snprintf(list, sizeof list, "ws://127.0.0.1:%d, 127.0.0.1:%d,ws://127.0.0.1:%d", trap_free_port(),
+           first->port, godot.trap->port);
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_eq(mcp_server_set_log_url(server, list), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  settle();
+  cr_expect_eq(godot.trap->accepted, 0);
+  godot.mood = SILENT;
+  mcp_log(MCP_LOG_INFO, "stage", "once");
+  RUN_UNTIL(lines_of("once") == 1);
+  wire_t *wire = first->last;
+  trap_close(first);
+  godot.mood = TAKES;
+  wire_reset(wire);
+  RUN_UNTIL(lines_of("once") == 2);
+  cr_expect_eq(godot.trap->accepted, 1);
+  const line_t *before = line_of("once"), *after = line_from((size_t)(before - godot.lines) + 1, "once");
+  cr_expect_str_eq(after->id, before->id);
+  cr_expect_str_eq(after->created_at, before->created_at);
+  stage_stop(server);
+  close_scene();
+}
+
+/* A place that is silent takes its share of the time, and no more. */
+Test(logger, an_address_that_says_nothing) {
+  char list[128];
+  open_godot();
+  trap_t *silent = trap_open(NULL, NULL);
+  snprintf(list, sizeof list, "ws://127.0.0.1:%d,ws://127.0.0.1:%d", silent->port, godot.trap->port);
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_eq(mcp_server_set_log_url(server, list), 0);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  settle();
+  cr_expect_eq(silent->accepted, 1); /* within the first attempt */
+  stage_stop(server);
+  close_scene();
 }

@@ -26,6 +26,20 @@ static bool is_private(const char *text) {
   return mcp__peer_is_private((const struct sockaddr *)&storage);
 }
 
+Test(peer, loopback) {
+  static const char *const here[] = {"127.0.0.0", "127.255.255.255", "::1", "::ffff:127.0.0.1"};
+  static const char *const others[] = {"126.255.255.255", "128.0.0.0", "0.0.0.0", "10.0.0.1",
+                                       "::",              "::2",       "fe80::1", "::ffff:10.0.0.1"};
+  for (size_t i = 0; i < sizeof here / sizeof *here; i++) {
+    struct sockaddr_storage storage = address_of(here[i]);
+    cr_expect(mcp__peer_is_loopback((const struct sockaddr *)&storage), "%s", here[i]);
+  }
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    struct sockaddr_storage storage = address_of(others[i]);
+    cr_expect_not(mcp__peer_is_loopback((const struct sockaddr *)&storage), "%s", others[i]);
+  }
+}
+
 Test(peer, borders) {
   static const struct {
     const char *address;

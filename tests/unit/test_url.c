@@ -2,6 +2,7 @@
 #include "url.h"
 
 #include "iccm_network.h"
+#include "mem.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -175,6 +176,49 @@ Test(url, secrets_are_not_shown) {
     cr_expect_eq(mcp__url_parse(rows[i].text, &url, problem, sizeof problem), MCP_EURL, "%s", rows[i].text);
     cr_expect_str_eq(problem, rows[i].problem, "%s", problem);
   }
+}
+
+/* The hosts of a list in a row, with the paths where these are no mere "/"; or the problem. */
+static void expect_list(const char *list, const char *wanted) {
+  char problem[300] = "", all[1024] = "";
+  mcp__url_t *urls;
+  unsigned count;
+  int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
+  for (unsigned i = 0; status == 0 && i < count; i++) {
+    strcat(all, i > 0 ? " " : "");
+    strcat(strcat(all, urls[i].authority), urls[i].path + (urls[i].path[1] == '\0'));
+  }
+  cr_expect(status == 0 || (status == MCP_EURL && urls == NULL));
+  cr_expect_str_eq(status == 0 ? all : problem, wanted, "%s: %s", list, status == 0 ? all : problem);
+  mcp__free(urls);
+}
+
+Test(url, lists) {
+  expect_list("ws://a:1", "a:1");
+  expect_list("ws://a:1,ws://b:2", "a:1 b:2");
+  expect_list("a:1,b", "a:1 b:80");
+  expect_list("a:1 ,\t wss://[::1]:2,127.0.0.1:3", "a:1 [::1]:2 127.0.0.1:3");
+  expect_list("ws://a/p,q?x=1,2", "a:80/p,q?x=1,2");
+  expect_list("ws://a/p,q, ws://b/r,WSS://c", "a:80/p,q b:80/r c:443");
+  expect_list("a?x=1,2,b:1", "a:80/?x=1,2,b:1"); /* b:1 might as well be the query's */
+  expect_list("a,b/p,q", "a:80 b:80/p,q");
+  expect_list("1,2,3,4,5,6,7,8", "1:80 2:80 3:80 4:80 5:80 6:80 7:80 8:80");
+  expect_list("1,2,3,4,5,6,7,8,9", "more than 8 addresses");
+  expect_list("", "\"\": " HOST);
+  expect_list("a,", "\"\": " HOST);
+  expect_list(",a", "\"\": " HOST);
+  expect_list("a,,b", "\"\": " HOST);
+  expect_list("a,http://b", "\"http://b\": " SCHEME);
+  expect_list(" a", "\" a\": " FORM);
+  expect_list("a b,c", "\"a b\": " FORM);
+  static char long_one[5000];
+  memset(long_one, 'x', sizeof long_one - 1);
+  memcpy(long_one, "a,b/", 4);
+  mcp__url_t *urls;
+  unsigned count;
+  char problem[300];
+  cr_expect_eq(mcp__urls_parse(long_one, &urls, &count, problem, sizeof problem), MCP_EURL);
+  cr_expect_null(urls);
 }
 
 Test(url, none) {
