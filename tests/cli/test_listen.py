@@ -86,7 +86,7 @@ class Shows(unittest.TestCase):
         folded = SECRETS.replace(b"Bearer ", b"Bearer\r\n ")
         with Listen() as it:
             for pieces in [SECRETS], [bytes([byte]) for byte in SECRETS], [folded], [SECRETS[: SECRETS.index(b"-2\r")]]:
-                with socket.create_connection(("127.0.0.1", it.port), timeout=PATIENCE_S) as link:
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
                     link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     for piece in pieces:
                         link.sendall(piece)
