@@ -445,10 +445,10 @@ static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
 static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_t size) {
   if (call->tool->output == NULL)
     return true;
-  yyjson_doc *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)text->json, text->len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc,
-                       NULL);
-  snprintf(problem, size, "is not valid JSON, or there is no memory to check it");
+  mcp__json_error_t error;
+  yyjson_doc *doc = mcp__json_read(text->json, text->len, &mcp__json_alc, &error);
+  if (doc == NULL)
+    snprintf(problem, size, "cannot be checked: %s", error.words);
   bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
   yyjson_doc_free(doc);
   return fine;

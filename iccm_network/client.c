@@ -398,6 +398,23 @@ static void tell_invalid(mcp_client_t *client, const char *problem) {
             client->place->url.authority, problem, (unsigned long long)count);
 }
 
+/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. Before a call was
+ * sent such a message is passed over, since some servers begin with a greeting. */
+static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
+  char problem[160];
+  bool no_memory = client->arena.failed;
+  bool answers = message->code == MCP_PARSE_ERROR || message->result != NULL || message->error != NULL;
+  tell_invalid(client, message->problem);
+  if (!no_memory && !(answers && client->state == OPEN && mcp__requests_wait(&client->requests)))
+    return;
+  snprintf(problem, sizeof problem, "the peer sent an answer that cannot be read: %s", message->problem);
+  if (no_memory)
+    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
+              "no memory to read what the peer sent");
+  else
+    drop_link(client, MCP_EPROTOCOL, problem);
+}
+
 static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp_client_t *client = arg;
   mcp__message_t message;
@@ -412,10 +429,6 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
-  if (message.kind == MCP__INVALID &&
-      client->arena.failed) /* whose answer it was nobody knows, and he waits for it */
-    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
-              "no memory to read what the peer sent");
   switch (message.kind) {
   case MCP__RESPONSE:
     on_response(client, &message);
@@ -429,7 +442,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
                               client->on_notification_arg);
     break;
   case MCP__INVALID:
-    tell_invalid(client, message.problem);
+    on_unreadable(client, &message);
     break;
   }
   mcp__arena_reset(&client->arena);

@@ -84,6 +84,7 @@ void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link);
  * it. */
 bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
                           mcp__arena_t *arena);
+bool mcp__requests_wait(const mcp__requests_t *all); /* whether any that was sent has no answer yet */
 void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms); /* ends those whose deadline has passed */
 uint64_t mcp__requests_due(const mcp__requests_t *all);           /* the next deadline; UINT64_MAX: none */
 /* Ends those that were sent, or those that were not. */

@@ -305,7 +305,8 @@ static int render_notice(mcp__buf_t *out, const mcp__addressee_t *to, const void
   char method[MCP__NOTICE_BYTES + sizeof "notifications/"];
   (void)to;
   snprintf(method, sizeof method, "notifications/%s", server->notice);
-  yyjson_doc *hello = yyjson_read_opts(conn->hello, strlen(conn->hello), 0, &mcp__json_alc, NULL);
+  mcp__json_error_t error;
+  yyjson_doc *hello = mcp__json_read(conn->hello, strlen(conn->hello), &mcp__json_alc, &error);
   yyjson_mut_doc *doc =
       hello != NULL ? server->notice_cb(server, yyjson_doc_get_root(hello), server->notice_arg) : NULL;
   char *params = doc != NULL ? yyjson_mut_write_opts(doc, 0, &mcp__json_alc, &len, NULL) : NULL;

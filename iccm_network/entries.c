@@ -7,12 +7,13 @@
  * Failure: whatever is not an object, not JSON, too large, too deep or too much ends the list with a problem
  * that names the entry by its number. */
 #include "escapes.h"
-#include "mem.h"
+#include "json.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <uv.h>
 
 enum {
   FIRST_CAPACITY = 64 * 1024,
@@ -168,12 +169,12 @@ static size_t find_end(mcp_entries_t *entries) {
 }
 
 static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
-  yyjson_read_err error;
+  mcp__json_error_t error;
   char *text = entries->bytes + entries->begin;
   mcp__mend_escapes(text, len, true);
-  entries->doc = yyjson_read_opts(text, len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, &error);
+  entries->doc = mcp__json_read(text, len, &mcp__json_alc, &error);
   if (entries->doc == NULL)
-    fail(entries, error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION ? no_memory : "is no valid JSON");
+    fail(entries, error.status == UV_ENOMEM ? no_memory : "is no valid JSON");
   entries->begin += len;
   entries->count += entries->doc != NULL;
   return yyjson_doc_get_root(entries->doc);

@@ -95,8 +95,8 @@ enum {
 /* The text of a code: never NULL, never freed. Any thread. */
 const char *mcp_strerror(int code);
 
-/* Why the last mcp_..._new() of this thread returned NULL, or mcp_call_wait() failed: one line, valid until
- * the next one. Any thread. */
+/* Why the last mcp_..._new() or mcp_json_read() of this thread returned NULL, or mcp_call_wait() failed: one
+ * line, valid until the next one. Any thread. */
 const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
@@ -202,6 +202,13 @@ int mcp_uuid_time_us(const char *uuid, int64_t *us);
 /* Version 5: the same namespace (a UUID) and name give the same id. UV_EINVAL where space is no UUID. */
 int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
 
+/* ---- JSON inside of JSON -----------------------------------------------------------------------------
+ * Arguments and answers come checked. Text that may hold JSON again, from a peer, a file or a database, is
+ * read by this, which has the limits of a message: 64 levels, 12,500,000 values. Integers beyond 64 bits and
+ * numbers beyond a double keep their digits: yyjson_is_raw() is true for them, and they are written as they
+ * came. NULL: mcp_last_error() says why. Freed by yyjson_doc_free(). Any thread. */
+yyjson_doc *mcp_json_read(const char *text, size_t len);
+
 /* ---- Files that callers name ------------------------------------------------------------------------
  * Any thread; but opening and reading block, so that they belong on the pool (MCP_TOOL_BLOCKING). */
 
@@ -277,10 +284,10 @@ typedef struct mcp_tool {
 
 /* ---- Server ---------------------------------------------------------------------------------------- */
 
-/* Makes a server of the tools up to MCP_TOOL_END; everything is copied, handlers' args stay borrowed. It
- * listens on all IPv4 and IPv6 addresses of the machine; port 0 picks a free one. Reads ICCM_... from the
- * environment (docs/api.md). NULL: bad name, port, tool or environment, or no memory; mcp_last_error() and
- * the log say which. */
+/* Makes a server of the tools up to MCP_TOOL_END. Its name has 1 to 256 bytes; everything is copied,
+ * handlers' args stay borrowed. It listens on all IPv4 and IPv6 addresses of the machine; port 0 picks a free
+ * one. Reads ICCM_... from the environment (docs/api.md). NULL: bad name, port, tool or environment, or no
+ * memory; mcp_last_error() and the log say which. */
 mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools);
 
 /* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,

@@ -1,15 +1,17 @@
 /* jsonrpc.c: JSON-RPC 2.0 on yyjson.
  *
- * Happy path: the text is parsed in place, the envelope's members are gone through once, and the id is kept
- * as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. A half of a surrogate
- * pair becomes U+FFFD: peers whose strings can hold one send it, and one such character must not cost the
- * message. Failure: a kind of MCP__INVALID with the code of section 5.1 and a text that says what is wrong;
- * the id is still found where there is one, so that the caller can tell which of its requests it was. */
+ * Happy path: the text is read in place (json), the envelope's members are gone through once, and the id is
+ * kept as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. A half of a
+ * surrogate pair becomes U+FFFD: peers whose strings can hold one send it, and one such character must not
+ * cost the message. Failure: a kind of MCP__INVALID with the code of section 5.1 and a text that says what is
+ * wrong; the id is still found where there is one, so that the caller can tell which of its requests it was.
+ */
 #include "jsonrpc.h"
 
 #include "escapes.h"
 
 #include <string.h>
+#include <uv.h>
 
 static const char too_large[] = "the message needs more memory than is allowed for one";
 
@@ -21,25 +23,6 @@ static void invalid(mcp__message_t *message, int code, const char *problem) {
 
 static bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs
- * no recursion. */
-static bool too_deep(yyjson_val *root, size_t count) {
-  if (count <= MCP__JSON_MAX_DEPTH)
-    return false;
-  yyjson_val *ends[MCP__JSON_MAX_DEPTH], *end = root + count;
-  size_t depth = 0;
-  for (yyjson_val *value = root; value < end; value++) {
-    while (depth > 0 && value >= ends[depth - 1])
-      depth--;
-    if (yyjson_is_ctn(value)) {
-      if (depth == MCP__JSON_MAX_DEPTH)
-        return true;
-      ends[depth++] = unsafe_yyjson_get_next(value);
-    }
-  }
-  return false;
 }
 
 /* The digits of a number still stand behind its key: in place yyjson changes strings alone. */
@@ -152,26 +135,17 @@ size_t mcp__jsonrpc_memory(const char *text, size_t len) {
 void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena,
                         mcp__message_t *message) {
   *message = (mcp__message_t){.id = "null", .id_len = 4};
-  yyjson_read_err error;
+  mcp__json_error_t error;
   mcp__mend_escapes(text, len,
                     false); /* later is too late: in place the text is changed up to where it fails */
-  yyjson_doc *doc =
-      yyjson_read_opts(text, len, YYJSON_READ_INSITU | YYJSON_READ_BIGNUM_AS_RAW, &arena->alc, &error);
-  if (doc == NULL && error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) {
-    invalid(message, MCP_INVALID_REQUEST, too_large);
-    return;
-  }
+  yyjson_doc *doc = mcp__json_read_in_place(text, len, &arena->alc, &error);
   if (doc == NULL) {
-    invalid(message, MCP_PARSE_ERROR, "not valid JSON");
+    bool no_memory = error.status == UV_ENOMEM;
+    invalid(message, no_memory ? MCP_INVALID_REQUEST : error.status, no_memory ? too_large : error.words);
     return;
   }
   doc = trim(doc, arena);
   yyjson_val *root = yyjson_doc_get_root(doc);
-  size_t count = yyjson_doc_get_val_count(doc);
-  if (too_deep(root, count)) {
-    invalid(message, MCP_PARSE_ERROR, "nested deeper than 64 levels");
-    return;
-  }
   if (!yyjson_is_obj(root)) {
     invalid(message, MCP_INVALID_REQUEST,
             yyjson_is_arr(root) ? "batches are not supported: send one object"
@@ -181,7 +155,7 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
   envelope_t envelope = {0};
   gather(root, &envelope);
   judge(&envelope, arena, message);
-  if (count > max_values)
+  if (yyjson_doc_get_val_count(doc) > max_values)
     invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
 }
 

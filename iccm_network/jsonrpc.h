@@ -4,11 +4,7 @@
 
 #include "arena.h"
 #include "buf.h"
-
-enum {
-  MCP__JSON_PADDING = 4, /* zero bytes behind a text that is parsed in place */
-  MCP__JSON_MAX_DEPTH = 64
-};
+#include "json.h"
 
 typedef enum mcp__kind { MCP__REQUEST, MCP__NOTIFICATION, MCP__RESPONSE, MCP__INVALID } mcp__kind_t;
 

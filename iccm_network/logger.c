@@ -224,10 +224,12 @@ static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *ke
 /* What was given, without its secrets; what is no object becomes one. */
 static yyjson_mut_val *read_data(yyjson_mut_doc *doc, const mcp__entry_t *entry) {
   yyjson_doc *given = NULL;
+  mcp__json_error_t error;
   if (entry->data != NULL)
-    given = yyjson_read_opts((char *)(uintptr_t)entry->data, entry->data_len, YYJSON_READ_BIGNUM_AS_RAW,
-                             &mcp__json_alc, NULL);
+    given = mcp__json_read(entry->data, entry->data_len, &mcp__json_alc, &error);
   yyjson_mut_val *data = given != NULL ? yyjson_val_mut_copy(doc, yyjson_doc_get_root(given)) : NULL;
+  if (given == NULL && entry->data != NULL) /* beyond a limit of the reader: it goes unseen */
+    data = yyjson_mut_str(doc, MCP__REDACTED);
   yyjson_doc_free(given);
   mcp__redact(data);
   if (yyjson_mut_is_obj(data))

@@ -4,6 +4,8 @@
  * secrets' names have. Failure: none; a value that lies too deep to be looked at is taken out unseen. */
 #include "redact.h"
 
+#include "json.h"
+
 #include <stdatomic.h>
 #include <string.h>
 #include <uv.h>
@@ -90,10 +92,12 @@ size_t mcp_redact(yyjson_mut_val *value) {
 }
 
 int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len) {
-  yyjson_doc *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)json, len, YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc, NULL);
-  if (doc == NULL)
-    return UV_EINVAL;
+  mcp__json_error_t error;
+  yyjson_doc *doc = mcp__json_read(json, len, &mcp__json_alc, &error);
+  if (doc == NULL && (error.detail != NULL || error.status == UV_ENOMEM))
+    return error.detail != NULL ? UV_EINVAL : UV_ENOMEM;
+  if (doc == NULL) /* beyond a limit of the reader: it goes unseen */
+    return mcp__buf_puts(out, "\"" MCP__REDACTED "\"");
   yyjson_mut_doc *copy = yyjson_doc_mut_copy(doc, &mcp__json_alc);
   yyjson_doc_free(doc);
   mcp__redact(yyjson_mut_doc_get_root(copy));

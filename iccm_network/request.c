@@ -150,6 +150,13 @@ void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms) {
     time_out(all, request_of(all->pending.first));
 }
 
+bool mcp__requests_wait(const mcp__requests_t *all) {
+  for (mcp__waiting_t *each = all->pending.first; each != NULL; each = each->next)
+    if (request_of(each)->sent && request_of(each)->refused == 0)
+      return true;
+  return false;
+}
+
 void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link) {
   all->link = link;
   send_unsent(all);
@@ -179,9 +186,9 @@ static yyjson_val *value_of(yyjson_val *result, const mcp_result_t *answer, mcp_
   if (yyjson_is_obj(structured))
     return structured;
   yyjson_doc *doc = NULL;
-  if (answer->text != NULL) /* without INSITU nothing is written to the text */
-    doc = yyjson_read_opts((char *)(uintptr_t)answer->text, answer->text_len, YYJSON_READ_BIGNUM_AS_RAW,
-                           &arena->alc, NULL);
+  mcp__json_error_t error;
+  if (answer->text != NULL)
+    doc = mcp__json_read(answer->text, answer->text_len, &arena->alc, &error);
   return doc != NULL ? yyjson_doc_get_root(doc) : result;
 }
 

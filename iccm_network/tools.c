@@ -3,6 +3,7 @@
  * it in the old one's place: where memory runs out on the way, nothing has changed. */
 #include "tools.h"
 
+#include "json.h"
 #include "utf8.h"
 
 #include <stdio.h>
@@ -72,16 +73,17 @@ static int refuse_tool(const making_t *making, const char *why) { /* its name ma
 }
 
 static int read_json(const making_t *making, const char *member, const char *text, yyjson_doc **doc) {
-  yyjson_read_err error;
-  *doc = /* without INSITU nothing is written to the text */
-      yyjson_read_opts((char *)(uintptr_t)text, strlen(text), YYJSON_READ_BIGNUM_AS_RAW, &mcp__json_alc,
-                       &error);
+  mcp__json_error_t error;
+  *doc = mcp__json_read(text, strlen(text), &mcp__json_alc, &error);
   if (*doc != NULL)
     return 0;
-  if (error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+  if (error.status == UV_ENOMEM)
     return UV_ENOMEM;
   char place[200];
-  snprintf(place, sizeof place, "is not valid JSON at byte %zu: %s", error.pos, error.msg);
+  if (error.detail != NULL)
+    snprintf(place, sizeof place, "is %s at byte %zu: %s", error.words, error.at, error.detail);
+  else
+    snprintf(place, sizeof place, "is %s", error.words);
   return is_wrong(making, member, place);
 }
 

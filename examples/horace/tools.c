@@ -351,7 +351,7 @@ static yyjson_doc *read_shown(mcp_call_t *call, horace_t *horace, const char *id
   if (read_info(horace, id, false, &shown, &error) != STORE_OK)
     return NULL;
   char *text = yyjson_mut_val_write(shown.file, 0, &len);
-  yyjson_doc *doc = text != NULL ? yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW) : NULL;
+  yyjson_doc *doc = text != NULL ? mcp_json_read(text, len) : NULL;
   free(text);
   return doc;
 }

@@ -12,19 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arguments.h"
+#include <iccm_network.h>
 #include "print.h"
 
 enum { INPUT_LIMIT = 200 * 1024 * 1024, CHUNK = 64 * 1024 };
 
-static const yyjson_read_flag read_flags = YYJSON_READ_BIGNUM_AS_RAW;
-
 static yyjson_mut_doc *parse_object(const char *text, size_t len, char *error) {
-  yyjson_read_err err;
-  /* The text is not modified without YYJSON_READ_INSITU; the parameter is merely not const. */
-  yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text, len, read_flags, NULL, &err);
+  yyjson_doc *doc = mcp_json_read(text, len);
   yyjson_mut_doc *object = NULL;
   if (doc == NULL)
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments are not JSON: %s at byte %zu", err.msg, err.pos + 1);
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments cannot be read: %s", mcp_last_error());
   else if (!yyjson_is_obj(yyjson_doc_get_root(doc)))
     snprintf(error, ARGUMENTS_ERROR_SIZE, "the arguments are JSON, but not an object {…}");
   else
@@ -57,7 +54,7 @@ static yyjson_mut_doc *parse_input(FILE *input, char *error) {
 
 /* JSON where it parses, else text; NULL where that is not UTF-8. */
 static yyjson_mut_val *parse_value(yyjson_mut_doc *object, const char *text) {
-  yyjson_doc *json = yyjson_read(text, strlen(text), read_flags);
+  yyjson_doc *json = mcp_json_read(text, strlen(text));
   if (json != NULL) {
     yyjson_mut_val *value = checked(yyjson_val_mut_copy(object, yyjson_doc_get_root(json)));
     yyjson_doc_free(json);

@@ -73,28 +73,57 @@ static void keep_hello(bridge_t *bridge, const mcp__message_t *message) {
   mcp__client_set_hello(bridge->client, checked(bridge->hello));
 }
 
-/* The call's text with the trace id, unless it has one of its own; NULL: it stays as it is. */
-static char *with_trace(const bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len,
-                        size_t *out_len) {
+/* Where a key stands in the text: read in place, it begins where it was written. */
+static size_t place_of(const bridge_t *bridge, yyjson_val *key) {
+  return (size_t)(yyjson_get_str(key) - bridge->scratch.data) - 1; /* 1: its quote */
+}
+
+static yyjson_val *first_key(yyjson_val *object) {
+  return yyjson_obj_size(object) > 0 ? unsafe_yyjson_get_first(object) : NULL;
+}
+
+static yyjson_val *find_key(yyjson_val *object, const char *name) {
+  yyjson_obj_iter iter = yyjson_obj_iter_with(object);
+  yyjson_val *key;
+  while ((key = yyjson_obj_iter_next(&iter)) != NULL && !yyjson_equals_str(key, name))
+    ;
+  return key;
+}
+
+/* The member to insert before the byte at *at, so that the call has the trace id; out empty: it stays as it
+ * is. All else stays as it was written, digits too. */
+static int trace_member(const bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len,
+                        size_t *at, mcp__buf_t *out) {
+  yyjson_val *key = find_key(message->params, "_meta"), *meta = yyjson_obj_get(message->params, "_meta");
+  bool wraps = key == NULL;
   if (*bridge->trace == '\0' || !yyjson_equals_str(message->method, "tools/call") ||
-      !yyjson_is_obj(message->params))
-    return NULL;
-  /* The text is not modified without YYJSON_READ_INSITU; numbers keep their digits. */
-  yyjson_doc *doc =
-      checked(yyjson_read_opts((char *)(uintptr_t)text, len, YYJSON_READ_NUMBER_AS_RAW, NULL, NULL));
-  yyjson_mut_doc *copy = checked(yyjson_doc_mut_copy(doc, NULL));
-  yyjson_mut_val *params = yyjson_mut_obj_get(yyjson_mut_doc_get_root(copy), "params");
-  yyjson_mut_val *meta = yyjson_mut_obj_get(params, "_meta");
-  char *written = NULL;
-  if (meta == NULL)
-    meta = yyjson_mut_obj_add_obj(copy, params, "_meta");
-  if (yyjson_mut_is_obj(meta) && yyjson_mut_obj_get(meta, "trace_id") == NULL) {
-    yyjson_mut_obj_add_str(copy, meta, "trace_id", bridge->trace);
-    written = checked(yyjson_mut_write(copy, 0, out_len));
+      first_key(message->params) == NULL || (!wraps && !yyjson_is_obj(meta)) ||
+      yyjson_obj_get(meta, "trace_id") != NULL)
+    return 0;
+  yyjson_val *next = wraps ? first_key(message->params) : first_key(meta);
+  *at = place_of(bridge, next != NULL ? next : key);
+  if (next == NULL) /* {}: behind its brace; a name with that letter is another one */
+    *at = (size_t)((const char *)memchr(text + *at, '{', len - *at) - text) + 1;
+  int status = mcp__buf_puts(out, wraps ? "\"_meta\":{\"trace_id\":" : "\"trace_id\":");
+  status = mcp__buf_join(status, mcp__buf_json_string(out, bridge->trace, strlen(bridge->trace)));
+  return mcp__buf_join(status, mcp__buf_puts(out, wraps ? "}," : next != NULL ? "," : ""));
+}
+
+/* Owned; the call's text with the trace id; empty: it stays as it is. */
+static mcp__buf_t with_trace(const bridge_t *bridge, const mcp__message_t *message, const char *text,
+                             size_t len) {
+  mcp__buf_t member = bridge_buf(), whole = bridge_buf();
+  size_t at = 0;
+  int status = trace_member(bridge, message, text, len, &at, &member);
+  if (status == 0 && member.len > 0) {
+    status = mcp__buf_append(&whole, text, at);
+    status = mcp__buf_join(status, mcp__buf_append(&whole, member.data, member.len));
+    status = mcp__buf_join(status, mcp__buf_append(&whole, text + at, len - at));
   }
-  yyjson_mut_doc_free(copy);
-  yyjson_doc_free(doc);
-  return written;
+  mcp__buf_deinit(&member);
+  if (status != 0)
+    checked(NULL);
+  return whole;
 }
 
 static void on_host_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
@@ -122,11 +151,10 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
       return;
     }
   }
-  size_t traced_len;
-  char *traced = with_trace(bridge, message, text, len, &traced_len);
-  ask(bridge, message->id, message->id_len, traced != NULL ? traced : text,
-      traced != NULL ? traced_len : len);
-  free(traced);
+  mcp__buf_t traced = with_trace(bridge, message, text, len);
+  bool as_it_is = traced.len == 0;
+  ask(bridge, message->id, message->id_len, as_it_is ? text : traced.data, as_it_is ? len : traced.len);
+  mcp__buf_deinit(&traced);
 }
 
 /* Ends what the host does not wait for any more: it gets no answer (MCP, cancellation). */

@@ -42,6 +42,23 @@ static void on_server_request(bridge_t *bridge, const mcp__message_t *message, c
   }
 }
 
+static bool any_is_sent(const waiting_list_t *asked) {
+  for (const waiting_t *each = asked->first; each != NULL; each = each->next)
+    if (bridge_is_sent(each))
+      return true;
+  return false;
+}
+
+/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. */
+static void on_unreadable(bridge_t *bridge, const mcp__message_t *message) {
+  bool answers = message->code == MCP_PARSE_ERROR || message->result != NULL || message->error != NULL;
+  bridge_say("the server sent what is no message: %s", message->problem);
+  if (bridge->arena.failed)
+    mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
+  else if (answers && any_is_sent(&bridge->asked))
+    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an answer that cannot be read");
+}
+
 void bridge_on_text(const char *text, size_t len, void *arg) {
   bridge_t *bridge = arg;
   mcp__message_t message;
@@ -57,9 +74,7 @@ void bridge_on_text(const char *text, size_t len, void *arg) {
     hostio_write_line(&bridge->hostio, text, len);
     break;
   case MCP__INVALID:
-    bridge_say("the server sent what is no message: %s", message.problem);
-    if (bridge->arena.failed) /* whose answer it was nobody knows, and he waits for it */
-      mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
+    on_unreadable(bridge, &message);
     break;
   }
 }

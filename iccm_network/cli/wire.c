@@ -222,7 +222,7 @@ static void flush(wire_t *wire) {
 static void on_message(mcp__buf_t *message, bool binary, void *arg) {
   wire_t *wire = arg;
   (void)binary;
-  yyjson_doc *doc = yyjson_read(message->data, message->len, 0);
+  yyjson_doc *doc = mcp_json_read(message->data, message->len);
   yyjson_val *root = yyjson_doc_get_root(doc), *id = yyjson_obj_get(root, "id");
   bool is_answer = yyjson_obj_get(root, "result") != NULL || yyjson_obj_get(root, "error") != NULL;
   bool is_ours = yyjson_is_uint(id) && yyjson_get_uint(id) == wire->last_id;

@@ -36,8 +36,8 @@ static const struct {
     {{"a=1", "a=2"}, "\"a\" is given twice"},
     {{"a=1", "-"}, "\"-\" is neither key=value nor a JSON object"},
     {{"{\"a\":1}", "b=1"}, "\"{\"a\":1}\" is neither key=value nor a JSON object"},
-    {{"{\"a\":"}, "the arguments are not JSON: unexpected end of data at byte 6"},
-    {{"{} {}"}, "the arguments are not JSON: unexpected content after document at byte 4"},
+    {{"{\"a\":"}, "the arguments cannot be read: not valid JSON at byte 6: unexpected end of data"},
+    {{"{} {}"}, "the arguments cannot be read: not valid JSON at byte 4: unexpected content after document"},
     {{"a=\xff"}, "\"a=\xff\" is not UTF-8"},
     {{"\xc3\x28=1"}, "\"\xc3\x28=1\" is not UTF-8"},
 };

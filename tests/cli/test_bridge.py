@@ -293,6 +293,30 @@ class Passes(Case):
             self.assertEqual(bridge.hear()["id"], 1)
             bridge.wait_for("the server sent what is no message: not valid JSON")
 
+    def test_an_answer_that_cannot_be_read_is_an_error_at_once(self):
+        with self.talk() as (bridge, link, _):
+            bridge.send(request(1, "ping"))
+            link.hear()
+            link.say('{"jsonrpc":"2.0","id":1,"result":{"mean":NaN}}')
+            answer = bridge.hear()
+            self.assertEqual((answer["id"], "error" in answer), (1, True), answer)
+
+    def test_a_trace_leaves_the_rest_as_it_is(self):
+        with self.talk("--trace", "my \"own\"") as (bridge, link, _):
+            mine = '"trace_id":"my \\"own\\""'
+            for number, (sent, heard) in enumerate((
+                ('{"name":"x","arguments":{"n":1.10,"e":1E2}}', '{"_meta":{%s},"name":"x","arguments":{"n":1.10,"e":1E2}}'),
+                ('{ "name":"x", "_meta" : { } }', '{ "name":"x", "_meta" : {%s } }'),
+                ('{"_meta":{"a":{}},"name":"x"}', '{"_meta":{%s,"a":{}},"name":"x"}'),
+                ('{"_meta":null,"name":"x"}', '{"_meta":null,"name":"x"}'),
+                ('{"_meta":{"trace_id":"its"},"name":"x"}', '{"_meta":{"trace_id":"its"},"name":"x"}'),
+            ), 1):
+                text = '{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":%s}'
+                bridge.send(text % (number, sent))
+                self.assertEqual(link.hear(), text % (number, heard % mine if "%s" in heard else heard))
+                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
+                bridge.hear()
+
     def test_trace(self):
         with self.talk("--trace", "mine") as (bridge, link, _):
             bridge.send(call(1, "x", n=1.10))

@@ -68,6 +68,13 @@ class RealLog(Case):
         outcome = iccm("call", system.dewey_url, "dewey_store_logs_batch", "-", stdin=json.dumps({"logs": rows}).encode())
         self.assertEqual(outcome.code, OK, outcome)
 
+    def test_an_answer_with_json_in_its_text_that_is_nested_too_deep(self):
+        page = json.dumps({"logs": [row("deep", data="@")], "next_cursor": None})
+        for depth, code in ((61, OK), (62, PROTOCOL), (30_000, PROTOCOL)):
+            text = page.replace('"@"', "[" * depth + "]" * depth)
+            with Peer(mcp(lambda method, params: text_result(text))) as peer:
+                self.assertEqual(iccm("logs", peer.url).code, code, depth)
+
     def filters(self, system):
         for words, wanted in (
             ((), ["the first one", "the second one", "third"]),

@@ -131,7 +131,7 @@ class Usage(Case):
             (("call", "127.0.0.1:1", "echo", "--trace", ""), "--trace takes 1 to 128 bytes"),
             (("call", "127.0.0.1:1", "echo", "--trace", 129 * "t"), "--trace takes 1 to 128 bytes"),
             (("list", "127.0.0.1:1", "--trace", "t"), "--trace is no option of iccm list"),
-            (("call", "127.0.0.1:1", "echo", "{"), "not JSON"),
+            (("call", "127.0.0.1:1", "echo", "{"), "not valid JSON"),
             (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("bench", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("bench", "127.0.0.1:1", "echo", "--server-pid", "2147483647"), "no process 2147483647"),

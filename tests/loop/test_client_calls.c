@@ -308,7 +308,7 @@ Test(client_calls, shapes_of_answers) {
 
 Test(client_calls, answers_that_nobody_asked_for_are_dropped) {
   scene_open();
-  static const char *const strange[] = {"{\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":{}} %d",
+  static const char *const strange[] = {"{\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":{},\"x\":%d}",
                                         "{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}, \"x\":%d}",
                                         "{\"jsonrpc\":\"2.0\",\"id\":\"%d\",\"result\":{}}",
                                         "{\"jsonrpc\":\"2.0\",\"id\":-%d,\"result\":{}}",
@@ -457,11 +457,37 @@ static void script_deep(wire_t *wire) {
               deep_text());
 }
 
-/* It cannot be read as far as its id, so that whose answer it is stays unknown. */
-Test(client_calls, an_answer_that_is_nested_too_deep_is_none) {
+/* Whose answer it is stays unknown; its caller need not wait for the deadline to learn that. */
+static void expect_unreadable(void (*script)(wire_t *wire), const char *words) {
+  trap_t *trap = trap_open(script, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  outcome_t outcome = {0}, other = {0};
+  call(client, "x", NULL, 60000, &outcome);
+  call(client, "y", NULL, 60000, &other);
+  RUN_UNTIL(outcome.fired && other.fired);
+  cr_assert_eq(outcome.status, MCP_EPROTOCOL);
+  cr_assert_eq(other.status, MCP_EPROTOCOL);
+  cr_assert_not_null(strstr(outcome.message, words), "%s", outcome.message);
+  client_end(client);
+}
+
+static void script_unreadable(wire_t *wire) {
+  if (script_handshake(wire))
+    wire_text(wire, "%s", answer_format);
+}
+
+Test(client_calls, an_answer_that_cannot_be_read_fails_what_was_sent_at_once) {
+  static const char *const texts[] = {"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"mean\":NaN}}",
+                                      "{'jsonrpc': '2.0', 'id': 2, 'result': {}}",
+                                      "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{", "<html>", ""};
   scene_open();
-  scene_hold_clock();
-  expect_dropped(trap_open(script_deep, NULL), "nested too deep");
+  for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    answer_format = texts[i];
+    expect_unreadable(script_unreadable, "not valid JSON");
+  }
+  answer_format = "{\"jsonrpc\":\"2.0\",\"id\":2,\"id\":2,\"result\":{}}";
+  expect_unreadable(script_unreadable, "given twice");
+  expect_unreadable(script_deep, "nested deeper than 64 levels");
   cr_assert(scene_logged("sent what is no message"));
   scene_close();
 }

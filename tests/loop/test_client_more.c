@@ -526,6 +526,37 @@ Test(client_more, a_call_that_blocks) {
   scene_close();
 }
 
+static size_t text_depth;
+
+static void script_deep_text(wire_t *wire) {
+  if (!script_handshake(wire))
+    return;
+  char *text = calloc(1, 2 * text_depth + 1);
+  memset(text, '[', text_depth);
+  memset(text + text_depth, ']', text_depth);
+  wire_text(wire,
+            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"%s\"}]}}",
+            message_id(wire->messages[wire->count - 1]), text);
+  free(text);
+}
+
+/* JSON in a text has the limits of the message around it; beyond them it is a text. */
+Test(client_more, json_in_a_text_may_be_as_deep_as_a_message) {
+  static const struct {
+    size_t depth;
+    const char *begin;
+  } rows[] = {{64, "[["}, {65, "{\"content\""}, {300000, "{\"content\""}};
+  scene_open();
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    text_depth = rows[i].depth;
+    blocking_t blocking = {.tool = "x"};
+    wait_for(&blocking, trap_open(script_deep_text, NULL)->port);
+    cr_expect_eq(blocking.status, 0, "%s", blocking.words);
+    cr_expect_eq(strncmp(blocking.answer, rows[i].begin, strlen(rows[i].begin)), 0, "%s", blocking.answer);
+  }
+  scene_close();
+}
+
 Test(client_more, a_call_that_blocks_in_vain) {
   scene_open();
   blocking_t blocking = {.tool = "now", .args = "{}", .timeout_ms = 100};
