@@ -8,6 +8,7 @@
  * its steps and how deep it is nested, and gives up beyond the limits. A malformed schema is refused with its
  * place; failing for want of memory leaves nothing behind. */
 #include "schema.h"
+#include "json.h"
 #include "schema_compare.h"
 #include "schema_rules.h"
 
@@ -217,6 +218,14 @@ static size_t values_in(yyjson_val *value) { /* itself included; they lie one be
   return (size_t)(unsafe_yyjson_get_next(value) - value);
 }
 
+static bool refuse_number(mcp__problem_t *problem, size_t digits) {
+  mcp__problem_begin(problem, &root_place, NULL, "a number has ");
+  mcp__problem_put_number(problem, digits);
+  mcp__problem_put(problem, " digits, more than ");
+  mcp__problem_put_number(problem, MCP__JSON_MAX_DIGITS);
+  return false;
+}
+
 static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *problem) {
   mcp__compiler_t compiler = {.arena = &made->arena, .problem = problem};
   if (schema == NULL)
@@ -224,6 +233,11 @@ static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *prob
   if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling go as deep as it does */
     mcp__malformed(&compiler, &root_place, NULL, "nested deeper than ");
     mcp__problem_put_number(problem, MCP__SCHEMA_MAX_DEPTH);
+    return -EINVAL;
+  }
+  size_t digits = mcp__json_long_number(schema);
+  if (digits > 0) {
+    refuse_number(problem, digits);
     return -EINVAL;
   }
   compiler.root = copy_into(&made->arena, schema);
@@ -262,6 +276,9 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *pro
                         .steps =
                             MCP__SCHEMA_MAX_STEPS + MCP__SCHEMA_STEPS_PER_VALUE * (uint64_t)values_in(value),
                         .depth = MCP__SCHEMA_MAX_NESTED_CHECKS};
+  size_t digits = mcp__json_long_number(value);
+  if (digits > 0) /* what rules do with one takes a time that grows with them */
+    return refuse_number(&text, digits);
   return mcp__check_value(schema->root, value, &root_place, &check);
 }
 

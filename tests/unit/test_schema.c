@@ -569,6 +569,33 @@ static char *nested(const char *open, const char *core, const char *close, size_
   return text;
 }
 
+/* What a rule does with digits takes a time that grows with them; those of 1,100 are compared as always. */
+Test(schema, digits_of_numbers) {
+  char problem[1024], json[2400];
+  mcp__schema_t *schema = NULL;
+  for (int digits = 1100; digits <= 1101; digits++) {
+    snprintf(json, sizeof json, "{\"maximum\":%0*d}", digits, 0);
+    memset(strchr(json, ':') + 1, '7', (size_t)digits);
+    int status = compile(json, &schema, problem, sizeof problem);
+    cr_expect_eq(status, digits == 1100 ? 0 : -EINVAL, "%s", problem);
+    if (status == 0)
+      mcp__schema_free(schema);
+    else
+      cr_expect_str_eq(problem, "/: a number has 1101 digits, more than 1100");
+    cr_assert_eq(compile("{\"properties\":{\"n\":{\"multipleOf\":7}}}", &schema, problem, sizeof problem), 0);
+    snprintf(json, sizeof json, "{\"n\":%0*d}", digits, 0);
+    memset(strchr(json, ':') + 1, '7', (size_t)digits);
+    yyjson_doc *doc = read_json(json);
+    bool fine = mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem);
+    cr_expect_eq(fine, digits == 1100, "%s", problem);
+    if (!fine)
+      cr_expect_str_eq(problem, "/: a number has 1101 digits, more than 1100");
+    yyjson_doc_free(doc);
+    mcp__schema_free(schema);
+  }
+  expect_no_leak();
+}
+
 Test(schema, depth) {
   char problem[2048] = "";
   mcp__schema_t *schema = NULL;
