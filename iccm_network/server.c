@@ -21,6 +21,7 @@
 
 enum {
   BACKLOG = 1024,
+  NAME_MAX_BYTES = 256, /* Godot takes no lines of a component with a longer one */
   DEFAULT_MAX_MESSAGE = 16 << 20,
   MIN_MAX_MESSAGE = 1024,
   MAX_MAX_MESSAGE = 200 << 20,
@@ -117,9 +118,11 @@ static int read_logging(mcp_server_t *server) {
 static int set_up(mcp_server_t *server, const char *name, const char *version, int port,
                   const mcp_tool_t *tools) {
   char problem[512];
-  if (name == NULL || *name == '\0' || version == NULL || tools == NULL || port < 0 || port > 65535 ||
-      !mcp__utf8_valid(name, strlen(name)) || !mcp__utf8_valid(version, strlen(version))) {
-    mcp__set_last_error("a server needs a name and a version in UTF-8, tools, and a port from 0 to 65535");
+  if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_BYTES || version == NULL || tools == NULL ||
+      port < 0 || port > 65535 || !mcp__utf8_valid(name, strlen(name)) ||
+      !mcp__utf8_valid(version, strlen(version))) {
+    mcp__set_last_error(
+        "a server needs a name of 1 to 256 bytes and a version in UTF-8, tools, and a port from 0 to 65535");
     return UV_EINVAL;
   }
   int status = read_environment(server);

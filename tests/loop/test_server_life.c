@@ -785,6 +785,13 @@ Test(server_life, bad_names_ports_and_tools) {
   scene_open();
   cr_assert_null(mcp_server_new(NULL, "1", 0, blocking));
   cr_assert_null(mcp_server_new("", "1", 0, blocking));
+  char name[258] = "";
+  memset(name, 'x', 257);
+  cr_assert_null(mcp_server_new(name, "1", 0, blocking));
+  name[256] = '\0';
+  mcp_server_t *longest = mcp_server_new(name, "1", 0, blocking);
+  cr_assert_not_null(longest);
+  mcp_server_free(longest);
   cr_assert_null(mcp_server_new("x", NULL, 0, blocking));
   cr_assert_null(mcp_server_new("x", "1", -1, blocking));
   cr_assert_null(mcp_server_new("x", "1", 65536, blocking));
