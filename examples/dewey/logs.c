@@ -130,6 +130,8 @@ static const char *judge(yyjson_val *value, log_entry_t *entry) {
   yyjson_val *level = yyjson_obj_get(value, "level"), *trace_id = get(value, "trace_id");
   if (!yyjson_is_str(yyjson_obj_get(value, "component")))
     return "component is required and must be a text";
+  if (yyjson_get_len(yyjson_obj_get(value, "component")) > LOG_COMPONENT_MAX_BYTES)
+    return "component must have at most 256 bytes";
   if (!yyjson_is_str(yyjson_obj_get(value, "message")))
     return "message is required and must be a text";
   entry->level = yyjson_is_str(level) ? mcp_log_level(yyjson_get_str(level)) : -1;

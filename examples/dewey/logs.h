@@ -18,6 +18,8 @@ typedef struct log_batch {
 bool log_batch_init(log_batch_t *batch, size_t max);
 void log_batch_deinit(log_batch_t *batch);
 
+enum { LOG_COMPONENT_MAX_BYTES = 256 }; /* of an entry that is taken; older rows may have longer ones */
+
 enum { LOG_TAKEN, LOG_REFUSED, LOG_NO_MEMORY };
 
 /* Judges one entry and takes it into the batch; LOG_REFUSED: *reason says why, in words for the caller.

@@ -29,7 +29,8 @@ enum {
   CLEAR_MS = 3 * 1000,              /* of deleting; its last step comes on top */
   COUNT_MS = 5 * 1000,              /* of counting what would be deleted */
   REFUSED_ID_MAX_BYTES = 128,
-  IGNORED_MAX = 64 /* names of members that no line keeps */
+  IGNORED_MAX = 64, /* names of members that no line keeps */
+  STATS_COMPONENTS = 1000
 };
 
 static const char store_logs_batch_schema[] =
@@ -459,22 +460,39 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_get_log_stats ---- */
 
-/* Counts of components while they come. */
+/* Counts of components while they come, which is in the order of their names. */
 typedef struct counts {
   yyjson_mut_doc *doc;
   yyjson_mut_val *by_component;
   yyjson_mut_val *last_key, *last_sum;
+  int64_t others; /* of those that are not named: there are too many, or older rows have longer names */
 } counts_t;
+
+static void add_count(yyjson_mut_val *sum, int64_t count) {
+  yyjson_mut_set_sint(sum, yyjson_mut_get_sint(sum) + count);
+}
 
 static void on_count(text_t component, int64_t count, void *arg) {
   counts_t *counts = arg;
   if (yyjson_mut_equals_strn(counts->last_key, component.ptr, component.len)) {
-    yyjson_mut_set_sint(counts->last_sum, yyjson_mut_get_sint(counts->last_sum) + count);
-    return;
+    add_count(counts->last_sum, count);
+  } else if (component.len > LOG_COMPONENT_MAX_BYTES ||
+             yyjson_mut_obj_size(counts->by_component) == STATS_COMPONENTS) {
+    counts->others += count;
+  } else {
+    counts->last_key = yyjson_mut_strncpy(counts->doc, component.ptr, component.len);
+    counts->last_sum = yyjson_mut_sint(counts->doc, count);
+    yyjson_mut_obj_add(counts->by_component, counts->last_key, counts->last_sum);
   }
-  counts->last_key = yyjson_mut_strncpy(counts->doc, component.ptr, component.len);
-  counts->last_sum = yyjson_mut_sint(counts->doc, count);
-  yyjson_mut_obj_add(counts->by_component, counts->last_key, counts->last_sum);
+}
+
+/* Under a name that a component may have, too. */
+static void add_others(counts_t *counts) {
+  yyjson_mut_val *others = yyjson_mut_obj_get(counts->by_component, "others");
+  if (others != NULL)
+    add_count(others, counts->others);
+  else if (counts->others > 0)
+    yyjson_mut_obj_add_sint(counts->doc, counts->by_component, "others", counts->others);
 }
 
 static void reply_stats(mcp_call_t *call, const log_stats_t *stats, yyjson_mut_val *by_component) {
@@ -502,6 +520,7 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   int code = dewey->store->stats(dewey->store, &stats, until_left(call), on_count, &counts, &error);
   if (code == STORE_OK) {
     health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+    add_others(&counts);
     reply_stats(call, &stats, counts.by_component);
   } else {
     end_failed(call, &dewey->health, HEALTH_READING, code, "counting", &error);
