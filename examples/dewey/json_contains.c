@@ -2,6 +2,8 @@
  */
 #include "json_contains.h"
 
+#include <stdlib.h>
+
 static bool object_contains(yyjson_val *value, yyjson_val *wanted) {
   size_t index, count;
   yyjson_val *key, *item;
@@ -33,14 +35,29 @@ static bool array_contains(yyjson_val *value, yyjson_val *wanted) {
   return true;
 }
 
+bool json_is_number(yyjson_val *value) {
+  return yyjson_is_num(value) || yyjson_is_raw(value);
+}
+
+double json_number(yyjson_val *value) {
+  return yyjson_is_raw(value) ? strtod(yyjson_get_raw(value), NULL) : yyjson_get_num(value);
+}
+
+/* Two that keep their digits are equal as they are written: for a double both may be infinite. */
+static bool same_number(yyjson_val *value, yyjson_val *wanted) {
+  if (yyjson_get_type(value) == yyjson_get_type(wanted) && !yyjson_is_real(value) && !yyjson_is_real(wanted))
+    return yyjson_equals(value, wanted);
+  return json_number(value) == json_number(wanted);
+}
+
 bool json_contains(yyjson_val *value, yyjson_val *wanted) {
+  if (json_is_number(value) && json_is_number(wanted))
+    return same_number(value, wanted);
   if (yyjson_get_type(value) != yyjson_get_type(wanted))
     return false;
   if (yyjson_is_obj(wanted))
     return object_contains(value, wanted);
   if (yyjson_is_arr(wanted))
     return array_contains(value, wanted);
-  if (yyjson_is_real(value) || yyjson_is_real(wanted))
-    return yyjson_get_num(value) == yyjson_get_num(wanted);
   return yyjson_equals(value, wanted);
 }

@@ -10,4 +10,8 @@
  * product of both sizes. */
 bool json_contains(yyjson_val *value, yyjson_val *wanted);
 
+/* Of any size, also one that keeps its digits; and its worth as a double, infinite where none is so large. */
+bool json_is_number(yyjson_val *value);
+double json_number(yyjson_val *value);
+
 #endif

@@ -1,5 +1,6 @@
 /* json_words.c: see json_words.h. Recursion is as deep as the value, whose depth the library limits to 64. */
 #include "json_words.h"
+#include "json_contains.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -20,8 +21,8 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t len) {
 
 /* Numbers of the same worth have the same hash: 1 and 1.0. */
 static uint64_t mix_scalar(uint64_t hash, yyjson_val *value) {
-  if (yyjson_is_num(value)) {
-    double number = yyjson_get_num(value) + 0.0; /* -0.0 is 0.0 */
+  if (json_is_number(value)) {
+    double number = json_number(value) + 0.0; /* -0.0 is 0.0 */
     return mix(mix(hash, "n", 1), &number, sizeof number);
   }
   if (yyjson_is_str(value))

@@ -37,7 +37,7 @@ static const char help[] =
     "  LOGGING_ENABLED         false: they go to stderr alone (true)\n"
     "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 
-enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024 };
+enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, WORK_BYTES = 8 * 1024 * 1024 /* a batch of the largest */ };
 
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
@@ -56,6 +56,18 @@ static bool read_settings(settings_t *settings) {
          database_read(&settings->database, "DEWEY", NULL);
 }
 
+/* For Godot, which is ready when its store is: a connection alone says too little. */
+static void on_ready(mcp_call_t *call, yyjson_val *args, void *arg) {
+  static const char ready[] = "{\"ready\":true}";
+  dewey_t *dewey = arg;
+  const char *reason = health_failing(&dewey->health);
+  (void)args;
+  if (reason == NULL)
+    mcp_call_reply_text(call, ready, sizeof ready - 1);
+  else
+    mcp_call_tool_error(call, "%s", reason);
+}
+
 /* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not: logged. */
 static int serve(const settings_t *settings, dewey_t *dewey) {
   mcp_tool_t tools[DEWEY_TOOLS + 1];
@@ -63,7 +75,12 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   mcp_server_t *server = mcp_server_new("dewey", DEWEY_VERSION, (int)settings->port, tools);
   if (server == NULL)
     return MCP_ESTATE; /* the library has logged why */
-  int code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
+  const mcp_tool_t ready = {"dewey_ready", "Whether the store works",
+                            NULL,          on_ready,
+                            dewey,         MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_UNLISTED};
+  int code = mcp_server_add_tool(server, &ready);
+  if (code == 0)
+    code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
   figures_make(&dewey->figures, server);
   health_tell(&dewey->health, server);
   keeper_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
@@ -95,7 +112,7 @@ static int run(const settings_t *settings) {
   dewey.retention_days = settings->retention_days;
   dewey.retention_given = settings->retention_given;
   dewey.import_paths = settings->import_paths;
-  health_init(&dewey.health, "dewey", settings->database.postgresql.host == NULL);
+  health_init(&dewey.health, "dewey", WORK_BYTES, settings->database.postgresql.host == NULL);
   dewey.store = open_store(settings);
   if (dewey.store == NULL)
     return 1;

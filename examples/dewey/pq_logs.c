@@ -49,8 +49,7 @@ static int insert(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted, stor
   if (!pq_add_columns(&params, columns))
     return pq_no_memory(conn, error);
   int code = pq_each(conn, PQ_LOGS_INSERT, &params, NULL, NULL, &changed, "storing", error);
-  bool unfit = strncmp(conn->state, "22", 2) == 0 || strncmp(conn->state, "54", 2) == 0;
-  if (code == STORE_FAILED && unfit)
+  if (code == STORE_REFUSED)
     code = pq_each(conn, PQ_LOGS_INSERT_CAREFULLY, &params, NULL, NULL, &changed, "storing with care", error);
   if (code == STORE_OK)
     *inserted = (size_t)changed;

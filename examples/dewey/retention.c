@@ -75,9 +75,9 @@ static bool keep_days(void *arg, store_stop_t stop) {
   return true;
 }
 
-static int check(void *arg, store_stop_t stop, store_error_t *error) {
+static int check(void *arg, size_t room, store_stop_t stop, store_error_t *error) {
   store_t *store = arg;
-  return store->check(store, stop, error);
+  return store->check(store, room, stop, error);
 }
 
 static bool look(void *arg, store_stop_t stop) {

@@ -118,7 +118,7 @@ static void on_json_contains(sqlite3_context *context, int count, sqlite3_value 
   }
   const char *text = (const char *)sqlite3_value_text(values[0]);
   yyjson_val *wanted = sqlite3_value_pointer(values[1], "json");
-  yyjson_doc *doc = text != NULL ? yyjson_read(text, (size_t)sqlite3_value_bytes(values[0]), 0) : NULL;
+  yyjson_doc *doc = text != NULL ? mcp_json_read(text, (size_t)sqlite3_value_bytes(values[0])) : NULL;
   sqlite3_result_int(context, doc != NULL && json_contains(yyjson_doc_get_root(doc), wanted));
   yyjson_doc_free(doc);
 }
@@ -128,7 +128,7 @@ static void on_json_words(sqlite3_context *context, int count, sqlite3_value **v
   (void)count;
   char words[JSON_WORDS_BYTES] = "";
   const char *text = (const char *)sqlite3_value_text(values[0]);
-  yyjson_doc *doc = text != NULL ? yyjson_read(text, (size_t)sqlite3_value_bytes(values[0]), 0) : NULL;
+  yyjson_doc *doc = text != NULL ? mcp_json_read(text, (size_t)sqlite3_value_bytes(values[0])) : NULL;
   if (doc != NULL)
     json_words(yyjson_doc_get_root(doc), words);
   yyjson_doc_free(doc);

@@ -111,7 +111,7 @@ static bool read_filter(query_t *query) {
   const log_filter_t *filter = query->filter;
   bool no_memory;
   if (given(filter->data)) {
-    query->data = yyjson_read(filter->data.ptr, filter->data.len, 0);
+    query->data = mcp_json_read(filter->data.ptr, filter->data.len);
     if (query->data == NULL)
       return false;
   }

@@ -168,7 +168,7 @@ struct store {
   int (*remove_context)(store_t *store, text_t name, store_error_t *error); /* STORE_NONE */
   /* Writes a little and reads a little: STORE_OK where both work. A store that needs preparing is prepared
    * by this, which may take a while; until then the other functions fail. */
-  int (*check)(store_t *store, store_stop_t stop, store_error_t *error);
+  int (*check)(store_t *store, size_t room, store_stop_t stop, store_error_t *error);
   /* The clock at the last begin_retention, by whatever program; INT64_MIN: none. */
   int (*last_retention)(store_t *store, int64_t *at_us, store_error_t *error);
   /* Keeps the time at which what is too old is removed. */

@@ -21,9 +21,9 @@ static int check(pq_conn_t *conn, void *arg, store_error_t *error) {
   return code;
 }
 
-static int on_check(store_t *store, store_stop_t stop, store_error_t *error) {
+static int on_check(store_t *store, size_t room, store_stop_t stop, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
-  return pq_check(&self->pools, stop, check, self, error);
+  return pq_check(&self->pools, room, stop, check, self, error);
 }
 
 static bool on_is_taken_over(store_t *store) {

@@ -341,9 +341,9 @@ static int on_tend(store_t *store, int64_t now_us, store_stop_t stop, store_erro
 
 /* ---- Checking ---- */
 
-static int on_check(store_t *store, store_stop_t stop, store_error_t *error) {
+static int on_check(store_t *store, size_t room, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  int code = sqlite_check_writing(&self->pools, error);
+  int code = sqlite_check_writing(&self->pools, room, error);
   conn_t *conn = code == STORE_OK ? sqlite_reader(&self->pools, stop, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;

@@ -50,7 +50,7 @@ void change_end(horace_t *horace, const record_t *record) {
 /* Members that have no column: those that record has, and the wishes over them. */
 static yyjson_mut_val *merge_metadata(const record_t *record, wishes_t *wishes) {
   const char *old_json = record->metadata != NULL ? record->metadata : "{}";
-  yyjson_doc *old = yyjson_read(old_json, strlen(old_json), 0);
+  yyjson_doc *old = mcp_json_read(old_json, strlen(old_json));
   yyjson_mut_val *all = yyjson_val_mut_copy(wishes->doc, yyjson_doc_get_root(old));
   size_t i, count;
   yyjson_mut_val *key, *value;

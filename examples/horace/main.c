@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { WORK_BYTES = 1024 * 1024 /* more than any change of the catalogue */ };
+
 static const char help[] =
     "usage: horace [--help] [--version] [--resume-retention]\n"
     "       horace scan [--dry-run] [URL]\n"
@@ -76,8 +78,8 @@ static bool look_at_storage(keeping_t *keeping) {
   return failing == 0;
 }
 
-static int check_database(void *arg, store_stop_t stop, store_error_t *error) {
-  return db_check(arg, stop, error);
+static int check_database(void *arg, size_t room, store_stop_t stop, store_error_t *error) {
+  return db_check(arg, room, stop, error);
 }
 
 static bool on_look(void *arg, store_stop_t stop) {
@@ -141,7 +143,7 @@ static int serve_opened(const settings_t *settings, horace_t *horace) {
 static int run(const settings_t *settings) {
   static horace_t horace; /* a handler may outlive the server, see below */
   horace.versions = (int)settings->versions;
-  health_init(&horace.health, "horace", settings->database.postgresql.host == NULL);
+  health_init(&horace.health, "horace", WORK_BYTES, settings->database.postgresql.host == NULL);
   turns_init(&horace.turns);
   if (!kinds_open(&horace.kinds))
     return 1;

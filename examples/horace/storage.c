@@ -14,7 +14,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, PROBE_SIZE = 16, FIND_ATTEMPTS = 100 };
+enum {
+  DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
+  PROBE_SIZE = 16,
+  FIND_ATTEMPTS = 100,
+  ROOM_BYTES = 1024 * 1024 /* without that much the storage is full */
+};
 
 static const char files_name[] = "files";
 
@@ -134,11 +139,22 @@ void storage_close(storage_t *storage) {
       close(all[i]);
 }
 
+/* Whether files/ is still where it was opened: 0, or errno. */
+static int find_moved(const storage_t *storage) {
+  struct stat here, there;
+  if (fstat(storage->files, &here) != 0 || stat(storage->below, &there) != 0)
+    return errno;
+  return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? 0 : ESTALE;
+}
+
 int storage_check(const storage_t *storage) {
+  int code = find_moved(storage);
+  if (code != 0)
+    return code;
   int file = storage_begin(storage, "probe");
-  int code = file < 0 ? -file : 0;
-  if (file >= 0 && write(file, "probe", 5) != 5)
-    code = errno;
+  code = file < 0 ? -file : 0;
+  if (file >= 0)
+    code = posix_fallocate(file, 0, ROOM_BYTES);
   if (file >= 0)
     close(file);
   storage_unlink(storage->work, "probe");

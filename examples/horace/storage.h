@@ -31,7 +31,7 @@ typedef struct storage {
 bool storage_open(storage_t *storage, const char *path);
 void storage_close(storage_t *storage);
 
-/* Whether it can be written to: 0, or errno. */
+/* Whether it is where it was, and can be written to: 0, or errno. */
 int storage_check(const storage_t *storage);
 
 /* A file that a caller named. */

@@ -34,6 +34,9 @@ bool trouble_store(horace_t *horace, trouble_t *trouble, int code, const store_e
   health_report(&horace->health, HEALTH_WRITING, code, error);
   if (code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
+  if (code == STORE_REFUSED)
+    return trouble_say(trouble, "INVALID_VALUE", "%s failed: the database cannot take a value that was given",
+                       doing);
   if (code == STORE_SLOW)
     return trouble_say(trouble, "QUERY_TOO_SLOW", "%s took longer than %d s, ask for less", doing,
                        STORE_QUERY_MS / 1000);

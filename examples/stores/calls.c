@@ -29,7 +29,10 @@ void end_failed(mcp_call_t *call, health_t *health, enum health_work work, int c
   health_report(health, work, code, error);
   if (code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
-  if (code == STORE_SLOW)
+  if (code == STORE_REFUSED)
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
+                  "%s failed: the database cannot take a value that was given", doing);
+  else if (code == STORE_SLOW)
     mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
   else
     end_for_now(call, doing);

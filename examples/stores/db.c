@@ -19,8 +19,8 @@ void db_close(db_t *db) {
     db->driver->close(db);
 }
 
-int db_check(db_t *db, store_stop_t stop, store_error_t *error) {
-  return db->driver->check(db, stop, error);
+int db_check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
+  return db->driver->check(db, room, stop, error);
 }
 
 /* ---- Transactions ---- */
@@ -77,7 +77,7 @@ static int before(const db_conn_t *conn, const db_asked_t *asked, store_error_t 
   if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
     return refuse(asked->what, STORE_STOPPED, "nobody waits for it any more", NULL, error);
   if (asked->params->count > DB_PARAMS_MAX)
-    return refuse(asked->what, STORE_FAILED, "too many parameters", "the question is too large", error);
+    return refuse(asked->what, STORE_REFUSED, "too many parameters", NULL, error);
   return STORE_OK;
 }
 

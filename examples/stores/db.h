@@ -43,9 +43,10 @@ db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *
 /* No connection may be in use. NULL is fine. */
 void db_close(db_t *db);
 
-/* Writes a little and reads a little: STORE_OK where both work. On PostgreSQL it makes the tables, or brings
+/* Writes a little and reads a little: STORE_OK where both work, and where there is room for so many bytes
+ * more. On PostgreSQL it makes the tables, or brings
  * them up to date, first: that may take a while, and ends early when stop says so. */
-int db_check(db_t *db, store_stop_t stop, store_error_t *error);
+int db_check(db_t *db, size_t room, store_stop_t stop, store_error_t *error);
 
 /* ---- Transactions ---- */
 

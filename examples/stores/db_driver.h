@@ -19,7 +19,7 @@ typedef struct db_asked {
 
 /* conn is the driver's own connection. Everything blocks and answers a store_code. */
 typedef struct db_driver {
-  int (*check)(db_t *db, store_stop_t stop, store_error_t *error);
+  int (*check)(db_t *db, size_t room, store_stop_t stop, store_error_t *error);
   void (*close)(db_t *db);
   /* A connection with its transaction begun; NULL: *code and error say why. */
   void *(*begin)(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error);

@@ -159,8 +159,8 @@ static int prepare(pq_conn_t *conn, void *arg, store_error_t *error) {
   return code == STORE_OK ? pq_command(conn, sql, "checking", error) : code;
 }
 
-static int check(db_t *db, store_stop_t stop, store_error_t *error) {
-  return pq_check(&((db_pq_t *)db)->pools, stop, prepare, db, error);
+static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
+  return pq_check(&((db_pq_t *)db)->pools, room, stop, prepare, db, error);
 }
 
 /* ---- Opening and closing ---- */

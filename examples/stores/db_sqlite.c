@@ -119,8 +119,8 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 
 /* ---- Checking ---- */
 
-static int check(db_t *db, store_stop_t stop, store_error_t *error) {
-  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, error);
+static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
+  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, room, error);
   db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, stop, &code, error) : NULL;
   if (conn == NULL)
     return code;

@@ -3,6 +3,7 @@
 #include "monotonic.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
   WRITER_WAIT_MS = 10 * 1000,
@@ -57,13 +58,29 @@ int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error) 
   return confirmed == STORE_OK ? code : confirmed;
 }
 
-int pq_check(pq_pools_t *pools, store_stop_t stop, pq_check_cb check, void *arg, store_error_t *error) {
+/* A table of its own, which is gone with its transaction, whatever comes of that. A user that may make none
+ * is not held to it. */
+static int find_room(pq_conn_t *conn, size_t bytes, store_error_t *error) {
+  char sql[256];
+  snprintf(sql, sizeof sql,
+           "CREATE TEMP TABLE room_for_work ON COMMIT DROP AS SELECT repeat('x', 1000)"
+           " FROM generate_series(1, %zu)",
+           bytes / 1000);
+  int code = pq_command(conn, sql, "looking for room", error);
+  return code == STORE_FAILED && strcmp(conn->state, "42501") == 0 ? STORE_OK : code;
+}
+
+int pq_check(pq_pools_t *pools, size_t room, store_stop_t stop, pq_check_cb check, void *arg,
+             store_error_t *error) {
   int code;
   pq_conn_t *conn = take(pools, &pools->writers, WRITER_WAIT_MS, &code, error);
   if (conn == NULL)
     return code;
   conn->stop = stop;
-  code = pq_done(pools, conn, check(conn, arg, error), error);
+  code = check(conn, arg, error);
+  if (code == STORE_OK && room > 0)
+    code = find_room(conn, room, error);
+  code = pq_done(pools, conn, code, error);
   if (code == STORE_OK)
     atomic_store(&pools->ready, true);
   return code;

@@ -32,8 +32,10 @@ void pq_give(pool_t *pool, pq_conn_t *conn);
  * the answer says why not. */
 int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error);
 
-/* Runs check on a writer, also while the tables are not prepared, which they are when it answers STORE_OK. */
+/* Runs check on a writer, also while the tables are not prepared, which they are when it answers STORE_OK;
+ * then, unless room is 0, whether so many bytes more can be written. */
 typedef int (*pq_check_cb)(pq_conn_t *conn, void *arg, store_error_t *error);
-int pq_check(pq_pools_t *pools, store_stop_t stop, pq_check_cb check, void *arg, store_error_t *error);
+int pq_check(pq_pools_t *pools, size_t room, store_stop_t stop, pq_check_cb check, void *arg,
+             store_error_t *error);
 
 #endif

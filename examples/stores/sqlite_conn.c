@@ -6,6 +6,10 @@
  * or written, that is no database, or that holds somebody else's tables or those of a newer version: nothing
  * in it is touched then.
  *
+ * What is committed to a file that was removed, or replaced by another, would be gone at the next start: a
+ * commit first looks whether the file and its journal are still where they were, and fails where they are
+ * not.
+ *
  * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
  * starts afresh, so that a full disk heals by itself once there is room. */
 #include "sqlite_conn.h"
@@ -16,7 +20,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -45,14 +48,24 @@ static int on_progress(void *arg) {
   return conn_must_end(arg);
 }
 
+static int describe_moved(const char *what, store_error_t *error) {
+  error->brief = "the database file was removed or replaced";
+  sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (put it back, or restart)", what, error->brief);
+  return STORE_FAILED;
+}
+
 static int describe(conn_t *conn, const char *what, store_error_t *error) {
   sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
                    sqlite3_extended_errcode(conn->db));
   error->brief = sqlite3_errstr(sqlite3_errcode(conn->db));
   conn->failure = sqlite3_extended_errcode(conn->db);
+  if (conn->failure == SQLITE_CONSTRAINT_COMMITHOOK)
+    return describe_moved(what, error);
   int code = sqlite3_errcode(conn->db);
   if (code == SQLITE_INTERRUPT && conn->ended != STORE_OK)
     return conn->ended;
+  if (code == SQLITE_TOOBIG || code == SQLITE_MISMATCH)
+    return STORE_REFUSED;
   return code == SQLITE_BUSY || code == SQLITE_LOCKED ? STORE_BUSY : STORE_FAILED;
 }
 
@@ -159,6 +172,52 @@ int conn_touch(conn_t *conn) {
   return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
 
+int conn_find_room(conn_t *conn, size_t bytes, store_error_t *error) {
+  char path[4096];
+  sqlite3_snprintf(sizeof path, path, "%s-room", sqlite3_db_filename(conn->db, "main"));
+  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int failure = file >= 0 ? posix_fallocate(file, 0, (off_t)bytes) : errno;
+  if (file >= 0) {
+    unlink(path);
+    close(file);
+  }
+  if (failure == 0)
+    return STORE_OK;
+  error->brief =
+      failure == ENOSPC || failure == EDQUOT ? sqlite3_errstr(SQLITE_FULL) : sqlite3_errstr(SQLITE_IOERR);
+  sqlite3_snprintf(sizeof error->text, error->text, "looking for room: %s", strerror(failure));
+  return STORE_FAILED;
+}
+
+/* ---- The file ---- */
+
+static const char *path_of(const conn_t *conn, int which) {
+  const char *path = sqlite3_db_filename(conn->db, "main");
+  return which == 0 ? path : sqlite3_filename_wal(path);
+}
+
+/* Before a commit: whether it would be lost with a file that is no longer at its place. */
+static int on_commit(void *arg) {
+  const conn_t *conn = arg;
+  for (int i = 0; i < CONN_FILES; i++) {
+    struct stat now;
+    if (conn->files[i].st_ino != 0 &&
+        (stat(path_of(conn, i), &now) != 0 || now.st_ino != conn->files[i].st_ino ||
+         now.st_dev != conn->files[i].st_dev))
+      return 1;
+  }
+  return 0;
+}
+
+/* The journal is there from the first look into the file on. */
+static void watch_files(conn_t *conn) {
+  sqlite3_exec(conn->db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
+  for (int i = 0; i < CONN_FILES; i++)
+    if (stat(path_of(conn, i), &conn->files[i]) != 0)
+      conn->files[i].st_ino = 0;
+  sqlite3_commit_hook(conn->db, on_commit, conn);
+}
+
 static int open_schema(conn_t *conn, store_error_t *error) {
   char refused[sizeof error->text] = "";
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
@@ -226,6 +285,8 @@ conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_e
     describe(conn, "opening the database", error);
   else
     code = set_up(conn, write, error);
+  if (code == STORE_OK && write)
+    watch_files(conn);
   if (code == STORE_OK)
     return conn;
   conn_close(conn);

@@ -6,6 +6,7 @@
 #include "stores.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 /* What a program wants of its connections; all borrowed for as long as they are open. */
 typedef struct conn_plan {
@@ -22,6 +23,8 @@ typedef struct conn_plan {
 /* Those that every program has. */
 enum conn_statement { CONN_BEGIN_WRITE, CONN_BEGIN_READ, CONN_COMMIT, CONN_ROLLBACK, CONN_STATEMENTS };
 
+enum { CONN_FILES = 2 };
+
 typedef struct conn {
   sqlite3 *db;
   /* The work in hand ends when deadline_ms (monotonic; 0: none) has passed or stop, if any, says so; why is
@@ -29,7 +32,9 @@ typedef struct conn {
   int64_t deadline_ms;
   store_stop_t stop;
   int ended;
-  int failure;             /* SQLite's extended code of the failure just met */
+  int failure; /* SQLite's extended code of the failure just met */
+  /* The file and its journal, as they were found when this writer was opened; of others nothing. */
+  struct stat files[CONN_FILES];
   const conn_plan_t *plan; /* borrowed */
   sqlite3_stmt *own[CONN_STATEMENTS];
   sqlite3_stmt *places[]; /* the plan's */
@@ -52,6 +57,9 @@ int conn_run(conn_t *conn, enum conn_statement which);
 
 /* Writes a page of the file, which says what it said before: SQLITE_OK, or SQLite's code. */
 int conn_touch(conn_t *conn);
+
+/* Whether so many bytes can be written beside the file: STORE_OK or STORE_FAILED. */
+int conn_find_room(conn_t *conn, size_t bytes, store_error_t *error);
 
 /* Runs a statement whose parameters are bound, gives each of its rows to cb, and ends its use; what:
  * "reading". statement NULL: it could not be prepared. */

@@ -28,11 +28,13 @@ void sqlite_give(pool_t *pool, conn_t *conn) {
   pool_give(pool, conn);
 }
 
-int sqlite_check_writing(sqlite_pools_t *pools, store_error_t *error) {
+int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_error_t *error) {
   conn_t *conn = sqlite_writer(pools, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
+  if (code == STORE_OK && room > 0)
+    code = conn_find_room(conn, room, error);
   sqlite_give(&pools->writers, conn);
   return code;
 }

@@ -20,7 +20,8 @@ conn_t *sqlite_writer(sqlite_pools_t *pools, store_error_t *error);
 conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error);
 void sqlite_give(pool_t *pool, conn_t *conn);
 
-/* Whether the file can be written: what it says stays the same. */
-int sqlite_check_writing(sqlite_pools_t *pools, store_error_t *error);
+/* Whether the file can be written, while what it says stays the same, and there is room for so many bytes
+ * beside it. */
+int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_error_t *error);
 
 #endif

@@ -15,6 +15,8 @@ enum store_code {
   STORE_STOPPED, /* store_stop_t, or the source of what is stored, said so */
   STORE_NONE,    /* what was named is not there */
   STORE_TAKEN,   /* what may be there once only is there already */
+  STORE_REFUSED, /* the database cannot hold or compare a value that it was given: the caller's, not its own
+                  */
   STORE_FAILED   /* disk full, input/output error, damaged file */
 };
 

@@ -91,7 +91,7 @@ CASE(migration, a_step_that_fails_changes_nothing) {
 CASE(migration, a_check_leaves_the_version_alone) {
   make_version_1("");
   open_store();
-  cr_expect_eq(test_store->check(test_store, never, &test_error), STORE_OK);
+  cr_expect_eq(test_store->check(test_store, 0, never, &test_error), STORE_OK);
   cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
 }
 

@@ -5,12 +5,15 @@ import asyncio
 import contextlib
 import datetime
 import json
+import os
 import re
+import shutil
 import socket
 import subprocess
 import unittest
 
 from caller import Caller, CallError, ask, connect
+from disk import SmallDisk
 from postgresql import Postgresql, programs, psql, psql_environment
 from services import SOURCE, Alone, eventually, free_port, http_get, main, until, wait_ready
 from test_program import line
@@ -136,6 +139,28 @@ class Away(Case):
         await asyncio.gather(*tasks)
         there = set(psql("SELECT id FROM logs", "postgres", **server.environment()).split())
         self.assertEqual(set(stored) - there, set())
+
+    async def test_a_full_disk_is_named_until_there_is_room_for_work(self):
+        with SmallDisk(48 << 20) as disk, contextlib.closing(Postgresql()) as other:
+            place = disk.path / "tablespace"
+            place.mkdir()
+            if os.geteuid() == 0:
+                shutil.chown(place, "postgres", "postgres")
+            other.start()
+            environment = other.environment()
+            psql(f"CREATE TABLESPACE small LOCATION '{place}'", "postgres", **environment)
+            psql("CREATE DATABASE d TABLESPACE small", "postgres", **environment)
+            with Dewey(other, DEWEY_DB_NAME="d") as dewey:
+                caller = await self.caller(dewey)
+                disk.fill(leave=1 << 20)
+                with self.assertRaisesRegex(CallError, "storing failed, retry"):
+                    await self.store(caller, *[line(os.urandom(2000).hex()) for _ in range(1000)])
+                self.assertEqual(dewey.reason(), "store: the database's disk is full\n")
+                dewey.program.wait_for("looking for room: 53100")
+                self.assertEqual(dewey.reason(), "store: the database's disk is full\n", "a little is written, and less than work is")
+                disk.empty()
+                wait_ready(dewey.port)
+                self.assertEqual(await self.store(caller, line()), 1)
 
     async def test_a_lock_is_no_failure_of_the_store(self):
         dewey = self.dewey()
@@ -276,10 +301,10 @@ class Tables(Case):
         for text in texts:
             arguments = {"conversation_id": begun["conversation_id"], "role": "user", "content": text}
             await caller.call("dewey_store_message", arguments)
-        await self.store(caller, *(line(text[:30_000], component=text[:10_000]) for text in texts))
+        await self.store(caller, *(line(text[:30_000], component=text[:64]) for text in texts))
         read = await caller.call("dewey_get_conversation", {"conversation_id": begun["conversation_id"]})
         self.assertEqual([message["content"] for message in read["messages"]], texts)
-        self.assertEqual(await self.messages(caller, component=texts[2][:10_000]), [texts[2][:30_000]])
+        self.assertEqual(await self.messages(caller, component=texts[2][:64]), [texts[2][:30_000]])
 
     async def test_tables_of_a_newer_dewey_are_left_alone(self):
         with Dewey(self.server, DEWEY_DB_NAME=self.database) as dewey:

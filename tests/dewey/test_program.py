@@ -205,6 +205,12 @@ class Storing(Case):
         await self.assert_refused("dewey_store_logs_batch", {"logs": [line()] * 1001}, "logs")
         self.assertEqual((await self.stats())["total_count"], 34)
 
+    async def test_a_components_name_has_at_most_256_bytes(self):
+        answer = await self.store(line(component="c" * 256), line(component="c" * 257), line(component="\u00e4" * 129))
+        self.assertEqual([(one["index"], one["reason"]) for one in answer["rejected"]],
+                         [(1, "component must have at most 256 bytes"), (2, "component must have at most 256 bytes")])
+        self.assertEqual(answer["inserted_count"], 1)
+
     async def test_wrong_arguments(self):
         for arguments in ({}, {"logs": None}, {"logs": {}}, {"logs": "x"}, {"logs": [1]}, {"logs": [None]}):
             await self.assert_refused("dewey_store_logs_batch", arguments, "logs")
@@ -285,6 +291,19 @@ class Querying(Case):
             ({"trace_id": 7}, "trace_id"),
         ):
             await self.assert_refused("dewey_query_logs", arguments, words)
+
+    async def test_numbers_of_any_size(self):
+        await self.store(line("large", data={"n": 2**70, "k": 1}), line("larger", data={"n": 2**70 + 1, "k": 1}))
+        self.assertEqual(await self.found(data={"n": 2**70}), ["large"])
+        self.assertEqual(await self.found(data={"k": 1}), ["larger", "large"])
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "dewey_query_logs", "params": {"data": {"a": {"n": 77}}}}
+        async with connect(self.dewey.url) as ws:
+            for number in ("1e400", "-1e999999999", "1" * 1100, "1" * 1101):
+                answer = await ask(ws, json.dumps(asked).replace("77", number))
+                self.assertTrue("result" in answer or answer["error"]["code"] == INVALID_PARAMS, answer)
+                self.assertEqual("result" in answer, number != "1" * 1101 and "result" in answer, number[:20])
+        self.assertEqual(http_get(self.dewey.port, path="/readyz").status, 200, "a caller's number is no failure of the store")
+        self.assertEqual(figure(self.dewey.port, 'dewey_store_errors_total{kind="failed"}'), 0)
 
     async def test_an_answer_that_would_be_huge_is_refused(self):
         for _ in range(10):
@@ -662,6 +681,16 @@ class Statistics(Case):
         empty = {"total_count": 0, "count_by_component": {}, "count_by_level": {}}
         self.assertEqual(stats, empty | {"oldest_log_at": None, "newest_log_at": None})
 
+    async def test_of_more_components_than_are_named(self):
+        for names in (range(1000), range(1000, 1003)):
+            await self.store(*[line(component=f"c{number:04}") for number in names])
+            counts = (await self.stats())["count_by_component"]
+            self.assertEqual((len(counts), sum(counts.values()), counts.get("others")),
+                             (1000, 1000, None) if names[0] == 0 else (1001, 1003, 3))
+        await self.store(line(component="a"), line(component="others"))
+        counts = (await self.stats())["count_by_component"]
+        self.assertEqual((len(counts), sum(counts.values()), counts["others"]), (1001, 1005, 5))
+
     async def test_of_some(self):
         await self.store(
             line(component="a", level="INFO", created_at="2025-11-21T10:00:00Z"),
@@ -799,6 +828,39 @@ class Sqlite(Case):
                 await caller.call("dewey_query_logs", {"limit": 1000})
         status, reason = self.readiness()
         self.assertEqual((status, reason), (503, "store: database disk image is malformed\n"))
+
+    async def test_a_file_that_was_removed_takes_nothing_more(self):
+        for gone in ("dewey.db", "dewey.db-wal"):
+            path, aside = self.dewey.directory / gone, self.dewey.directory / "aside"
+            await self.store(line("before"))
+            path.rename(aside)
+            wait_ready(self.dewey.port, 503)  # nobody calls; it looks every ten seconds
+            self.assertEqual(self.readiness()[1], "store: the database file was removed or replaced\n")
+            await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
+            await self.assert_refused("dewey_begin_conversation", {}, "retry", TOOL_ERROR)
+            await self.assert_refused("dewey_ready", {}, "the database file was removed or replaced", TOOL_ERROR)
+            path.touch()  # another one
+            await self.assert_refused("dewey_store_logs_batch", {"logs": [line()]}, "storing failed, retry", TOOL_ERROR)
+            aside.rename(path)
+            await self.store(line("after"))
+            self.assertEqual(self.readiness(), (200, "ready\n"))
+            self.assertEqual(await self.caller.call("dewey_ready", {}), {"ready": True})
+        self.dewey.program.stop()
+        self.dewey.restart()
+        async with Caller(self.dewey.url) as caller:
+            self.assertEqual(len(await caller.call("dewey_query_logs")), 4)
+
+    async def test_a_check_writes_as_much_as_work_does(self):
+        pid = self.dewey.program.process.pid
+        unlimited = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        lines = [line("x" * 1000) for _ in range(1000)]
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (700 * 1024, unlimited[1]))
+        await self.assert_refused("dewey_store_logs_batch", {"logs": lines}, "storing failed, retry", TOOL_ERROR)
+        self.dewey.program.wait_for("looking for room: File too large")
+        self.assertEqual(self.readiness()[0], 503)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, unlimited)
+        wait_ready(self.dewey.port)
+        self.assertEqual([file.name for file in self.dewey.directory.glob("*-room")], [])
 
     async def test_a_locked_database_is_a_tool_error(self):
         other = sqlite3.connect(self.dewey.database, isolation_level=None)

@@ -112,15 +112,23 @@ CASE(sqlite, a_full_disk_fails_the_whole_batch_and_heals) {
 
 CASE(sqlite, a_check_writes_and_changes_nothing) {
   store_many(0, 10);
-  cr_assert_eq(test_store->check(test_store, never, &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(test_store->check(test_store, 0, never, &test_error), STORE_OK, "%s", test_error.text);
   limit_files(4096);
   test_error.brief = NULL;
-  cr_assert_eq(test_store->check(test_store, never, &test_error), STORE_FAILED);
+  cr_assert_eq(test_store->check(test_store, 0, never, &test_error), STORE_FAILED);
   cr_assert_not_null(test_error.brief);
   limit_files(RLIM_INFINITY);
-  cr_assert_eq(test_store->check(test_store, never, &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(test_store->check(test_store, 0, never, &test_error), STORE_OK, "%s", test_error.text);
   reopen();
   cr_assert_eq(find_all(everything()), 10);
+}
+
+CASE(sqlite, a_check_finds_whether_there_is_room) {
+  limit_files(1024 * 1024);
+  cr_assert_eq(test_store->check(test_store, 1024 * 1024, never, &test_error), STORE_OK, "%s",
+               test_error.text);
+  cr_assert_eq(test_store->check(test_store, 1024 * 1024 + 1, never, &test_error), STORE_FAILED);
+  limit_files(RLIM_INFINITY);
 }
 
 /* ---- Opening ---- */

@@ -622,6 +622,18 @@ class Changing(Case):
         self.assertEqual(await self.found(tags=["x"]), [])
         self.assertEqual(await self.found(tags=["z"]), ["a.txt"])
 
+    async def test_a_number_that_no_double_holds_freezes_nothing(self):
+        file_id = await self.new("a.txt", owner="me")
+        params = {"name": "horace_update_file", "arguments": {"file_id": file_id, "metadata": {"n": 77}}}
+        asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+        for number in ("1e400", "1e300000"):
+            async with connect(self.horace.url) as ws:
+                answer = await ask(ws, asked.replace(": 77}", f": {number}}}"))
+            self.assertTrue("result" in answer or answer["error"]["code"] == INVALID_PARAMS, answer)
+            self.assertEqual((await self.update(file_id, purpose="later"))["updated_fields"], ["purpose"])
+        self.assertEqual((await self.info(file_id))["owner"], "me")
+        self.assertEqual(http_get(self.horace.port, path="/readyz").status, 200)
+
     async def test_versions_checked_for_and_restored(self):
         file_id = await self.new("a.txt", "one")
         self.assertEqual((await self.update(file_id, check=True))["version_created"], None)
@@ -1169,6 +1181,23 @@ class Disks(AsyncCase):
                 await look(caller, horace)
             wait_ready(horace.port)
             horace.program.stop()  # before its disk goes
+
+    async def test_a_storage_or_a_database_that_was_removed_is_named(self):
+        """They are looked at every ten seconds, so both ways wait at once."""
+        files, database = self.enterContext(Horace()), self.enterContext(Horace())
+        files.files.rename(files.storage / "aside")
+        (database.storage / "horace.db").rename(database.storage / "aside")
+        async with Caller(database.url) as caller:
+            with self.assertRaises(CallError) as raised:
+                await caller.call("horace_create_collection", {"name": "c"})
+            self.assertEqual(raised.exception.data["error_code"], "STORE_UNAVAILABLE")
+        for horace, words in ((files, "storage: "), (database, "store: the database file was removed or replaced")):
+            await asyncio.to_thread(wait_ready, horace.port, 503)
+            self.assertIn(words, http_get(horace.port, path="/readyz").body.decode())
+        (files.storage / "aside").rename(files.files)
+        (database.storage / "aside").rename(database.storage / "horace.db")
+        for horace in (files, database):
+            await asyncio.to_thread(wait_ready, horace.port)
 
     async def test_a_storage_that_cannot_be_written_to_is_named(self):
         """It is looked at every ten seconds, so both ways wait at once."""

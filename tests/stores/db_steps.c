@@ -57,7 +57,7 @@ static int count(void) {
 
 static int take(const char *step) {
   if (strcmp(step, "check") == 0)
-    return db_check(db, (store_stop_t){NULL, NULL}, &error);
+    return db_check(db, 0, (store_stop_t){NULL, NULL}, &error);
   if (strcmp(step, "begin") == 0)
     return begin();
   if (strcmp(step, "add") == 0)

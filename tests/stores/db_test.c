@@ -67,7 +67,7 @@ db_t *open_unchecked(const db_plan_t *plan) {
 
 db_t *open_with(const db_plan_t *plan) {
   db_t *db = open_unchecked(plan);
-  if (db == NULL || db_check(db, never, &test_error) == STORE_OK)
+  if (db == NULL || db_check(db, 0, never, &test_error) == STORE_OK)
     return db;
   db_close(db);
   return NULL;

@@ -27,7 +27,7 @@ Test(db_pq, nothing_works_before_it_was_prepared) {
   cr_assert_null(db_begin(test_db, DB_READ, never, &code, &test_error));
   cr_expect_eq(code, STORE_FAILED);
   cr_expect_str_eq(test_error.brief, "the database has not been prepared yet");
-  cr_assert_eq(db_check(test_db, never, &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(db_check(test_db, 0, never, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(count(), 0);
   end_of_test();
 }
@@ -86,7 +86,7 @@ Test(db_pq, a_server_that_is_not_there_fails_the_check) {
   const pq_place_t nowhere = {.host = "127.0.0.1", .port = "1", .name = "none", .user = "none"};
   test_db = db_open_pq(&nowhere, &test_plan, &test_error);
   cr_assert_not_null(test_db);
-  cr_expect_eq(db_check(test_db, never, &test_error), STORE_FAILED);
+  cr_expect_eq(db_check(test_db, 0, never, &test_error), STORE_FAILED);
   cr_expect_str_eq(test_error.brief, "the database cannot be reached");
   end_of_test();
 }
