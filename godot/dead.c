@@ -22,9 +22,9 @@ enum { PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
 
 /* The letter as it is kept, and the id of its entry. */
 static yyjson_mut_val *show(yyjson_mut_doc *doc, const queue_text_t *text) {
-  yyjson_doc *letter = yyjson_read(text->text, text->len, 0);
+  yyjson_doc *letter = mcp_json_read(text->text, text->len);
   yyjson_val *root = yyjson_doc_get_root(letter), *entry = yyjson_obj_get(root, "entry");
-  yyjson_doc *inner = yyjson_read(yyjson_get_str(entry), yyjson_get_len(entry), 0);
+  yyjson_doc *inner = mcp_json_read(yyjson_get_str(entry), yyjson_get_len(entry));
   yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(inner), "id");
   yyjson_mut_val *shown = yyjson_is_obj(root) ? yyjson_val_mut_copy(doc, root) : yyjson_mut_obj(doc);
   yyjson_mut_obj_add_val(doc, shown, "id",

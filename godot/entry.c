@@ -112,6 +112,8 @@ static const char *check(yyjson_val *args) {
   yyjson_val *trace_id = yyjson_obj_get(args, "trace_id");
   if (yyjson_is_str(trace_id) && yyjson_get_len(trace_id) > ENTRY_MAX_TRACE_ID)
     return "trace_id has more than 128 bytes";
+  if (yyjson_get_len(yyjson_obj_get(args, "component")) > ENTRY_MAX_COMPONENT)
+    return "component has more than 256 bytes";
   if (level_name(yyjson_obj_get(args, "level")) == NULL)
     return "level is none of TRACE, DEBUG, INFO, WARN, ERROR";
   if (!shallow(args, ENTRY_MAX_DEPTH))
@@ -268,11 +270,11 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
 
 char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]) {
-  yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
+  yyjson_doc *doc = mcp_json_read(text, len);
   yyjson_val *entry = yyjson_doc_get_root(doc);
   char *out = NULL;
   if (doc == NULL)
-    return refuse(reason, "not JSON");
+    return refuse(reason, mcp_last_error());
   if (!yyjson_is_obj(entry)) {
     refuse(reason, "not a JSON object");
   } else if (!shallow(entry, ENTRY_MAX_DEPTH)) {

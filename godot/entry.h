@@ -9,7 +9,8 @@
 enum {
   ENTRY_MAX_BYTES = 256 * 1024, /* component, message, trace id and data together, as JSON */
   ENTRY_MAX_TRACE_ID = 128,
-  ENTRY_MAX_DEPTH = 56, /* of 64 in a message; a batch stands five levels deep in its own */
+  ENTRY_MAX_COMPONENT = 256, /* bytes of a name, as the store has it */
+  ENTRY_MAX_DEPTH = 56,      /* of 64 in a message; a batch stands five levels deep in its own */
   ENTRY_REASON_SIZE = 160
 };
 

@@ -1,5 +1,15 @@
 -- Answers: queued, leased, bytes of both, bytes on workers' disks, dead letters; and ever: dropped, stored, failed attempts
 -- to send, dead, batches done, how long these took from their first claim (us), and members redacted by workers.
+-- Redis has to take what is written, too. ARGV: 1 where it has refused that: an entry is pushed and taken back, as work
+-- does. Else a batch that never is gives nothing, which Redis refuses as it would anything else.
+if ARGV[1] == '1' then
+  redis.call('LPUSH', queue, '')
+  redis.call('LPOP', queue)
+  add('bytes', 0)
+else
+  redis.call('LMOVE', batch_key(0), queue, 'LEFT', 'LEFT')
+end
+redis.call('HEXISTS', 'logger_config:levels', '')
 local _, live = leased()
 local spooled, values = 0, redis.call('HGETALL', state)
 local of = {}

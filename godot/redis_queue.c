@@ -8,7 +8,8 @@
  * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_ELOST, nothing new is
  * taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says nothing
  * for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone with
- * UV_EPROTO.
+ * UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the figures' script, which
+ * pushes one and takes it back, was run.
  */
 #include "redis_queue.h"
 
@@ -77,6 +78,7 @@ typedef struct waiting {
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
+  bool is_step; /* of the queue's work: what Redis says to it tells whether it is of use */
 } waiting_t;
 
 /* One connection to Redis. */
@@ -98,8 +100,10 @@ struct queue {
   bool settled;              /* nothing is left of the life before of the worker of this name */
   levels_t levels;
   uv_timer_t watch;
-  queue_state_cb on_state;
+  queue_state_cb on_state, on_refusal; /* on_refusal NULL: nobody asks */
   void *state_arg;
+  bool refusing; /* Redis refused a step, and none has worked since */
+  bool trying;   /* the figures that are asked for try to push */
   int open; /* links and handles that are not closed yet */
   void (*on_closed)(void *arg);
   void *closed_arg;
@@ -193,10 +197,27 @@ static int ask(conn_t *conn, command_t *command, const waiting_t *question) {
 }
 
 static int ask_step(queue_t *queue, command_t *command, const waiting_t *question) {
+  waiting_t step = *question;
+  step.is_step = true;
   if (queue->up)
-    return ask(&queue->work, command, question);
+    return ask(&queue->work, command, &step);
   free(command->bytes);
   return MCP_ESTATE;
+}
+
+/* refusal: Redis' words; NULL: it has done what work needs. */
+static void judge(queue_t *queue, const char *refusal) {
+  bool was_refusing = queue->refusing;
+  char reason[160];
+  queue->refusing = refusal != NULL;
+  if (was_refusing == queue->refusing || queue->on_refusal == NULL)
+    return;
+  if (refusal != NULL) { /* where in a script it happened is of no use to an operator */
+    const char *place = strstr(refusal, " script: ");
+    snprintf(reason, sizeof reason, "Redis refuses: %.*s",
+             (int)(place != NULL ? (size_t)(place - refusal) : strlen(refusal)), refusal);
+  }
+  queue->on_refusal(refusal != NULL ? reason : NULL, queue->state_arg);
 }
 
 /* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
@@ -207,6 +228,8 @@ static void end_first(conn_t *conn, const redisReply *reply) {
   if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
     mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
     status = UV_EPROTO;
+    if (waiting->is_step)
+      judge(conn->queue, reply->str);
   }
   waiting->on_reply(conn->queue, waiting, status, reply);
   free(waiting);
@@ -284,7 +307,7 @@ static void load_levels(queue_t *queue) {
 
 static void on_level_set(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   if (status == 0)
-    status = take_levels(queue, reply);
+    status = reply->type == REDIS_REPLY_ARRAY ? take_levels(queue, reply) : MCP_EFULL;
   waiting->cb.done(status, waiting->arg);
 }
 
@@ -308,11 +331,17 @@ static void add_bounds(const queue_t *queue, command_t *command) {
   add_int(command, queue->config->max_queue_bytes);
 }
 
+static void on_pushed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  if (status == 0)
+    judge(queue, NULL);
+  on_done(queue, waiting, status, reply);
+}
+
 int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
   command_t command = begin(queue, push_script, 2 + count);
   add_bounds(queue, &command);
   add_texts(&command, entries, count);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_pushed, .cb.done = cb, .arg = arg});
 }
 
 static int64_t int_of(const redisReply *reply) {
@@ -486,14 +515,17 @@ int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, que
 
 static void on_figures(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   int64_t values[QUEUE_FIGURES] = {0};
-  (void)queue;
+  if (status == 0 && queue->trying)
+    judge(queue, NULL);
   for (int i = 0; status == 0 && i < QUEUE_FIGURES; i++)
     values[i] = int_of(reply->element[i]);
   waiting->cb.figures(status, values, waiting->arg);
 }
 
 int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg) {
-  command_t command = begin(queue, figures_script, 0);
+  command_t command = begin(queue, figures_script, 1);
+  queue->trying = queue->refusing;
+  add_int(&command, queue->trying);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_figures, .cb.figures = cb, .arg = arg});
 }
 
@@ -513,7 +545,7 @@ static void go_down(conn_t *conn, const char *reason) {
     redisReaderFree(conn->reader);
   conn->reader = NULL;
   if (conn == &queue->work) {
-    queue->up = false;
+    queue->up = queue->refusing = false;
     queue->on_state(reason, queue->state_arg);
   }
   end_all(conn);
@@ -607,6 +639,10 @@ void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_lev
   if (on_levels != NULL)
     redis_link_start(&queue->news.link);
   uv_timer_start(&queue->watch, on_watch, WATCH_MS, WATCH_MS);
+}
+
+void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal) {
+  queue->on_refusal = on_refusal;
 }
 
 bool queue_is_up(const queue_t *queue) {

@@ -3,7 +3,7 @@
  * All functions run on the loop's thread. Where one answers nonzero its callback never fires (MCP_ESTATE:
  * Redis is not there; UV_ENOMEM); where it answers 0 the callback fires once, later, with status 0, MCP_ELOST
  * (the connection went or Redis was silent: the step may have been done or not) or UV_EPROTO (Redis refused;
- * the log says why). */
+ * the log says why, and so does queue_on_refusal). */
 #ifndef GODOT_REDIS_QUEUE_H
 #define GODOT_REDIS_QUEUE_H
 
@@ -94,6 +94,10 @@ queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
  * connection of its own; NULL: they are not followed. */
 void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_levels, void *arg);
 
+/* Before start. Tells, with start's arg, when Redis begins to refuse steps (read-only, out of memory, a key
+ * of a wrong type), and NULL when one has worked again: queue_figures tries while it refuses. */
+void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal);
+
 /* Ends and frees it: steps still waiting end with MCP_ELOST within the call; then cb, once. */
 void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
 
@@ -128,7 +132,7 @@ int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
 /* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list". */
 int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, queue_dead_cb cb, void *arg);
 
-/* What queue and workers have come to. */
+/* What queue and workers have come to. It also finds out whether Redis takes what is written. */
 int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg);
 
 /* Queues the line that names drops, unless there have been more meanwhile. */
@@ -136,6 +140,8 @@ int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, 
 
 /* The least level that is queued for a component: MCP_LOG_..., or -1: all are. */
 int queue_level(const queue_t *queue, const char *component, size_t len);
+/* level "": from now on the component has none. The callback's status may also be MCP_EFULL: QUEUE_MAX_LEVELS
+ * components have one. */
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
                     void *arg);
 

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "dead.h"
 #include "figures.h"
+#include "store_watch.h"
 #include "tools.h"
 
 #include <iccm_network.h>
@@ -19,11 +20,12 @@ typedef struct godot {
   config_t config;
   tools_t tools;
   figures_t figures;
+  store_watch_t watch;
   mcp_server_t *server;
   int open; /* while stopping: queue and store, unless closed */
 } godot_t;
 
-/* Changes are logged by the server. */
+/* Whether Redis is there, and whether it takes what is written. Changes are logged by the server. */
 static void on_redis(const char *reason, void *arg) {
   godot_t *godot = arg;
   mcp_server_set_need(godot->server, "redis", reason);
@@ -65,6 +67,7 @@ static void on_server_stopped(mcp_server_t *server, void *arg) {
   godot->open = 2;
   tools_close(&godot->tools);
   figures_stop(&godot->figures);
+  store_watch_stop(&godot->watch);
   queue_close(godot->tools.queue, on_queue_closed, godot);
   if (mcp_client_close(godot->tools.store, on_store_closed, godot) != 0)
     release(godot);
@@ -89,6 +92,7 @@ static int make(godot_t *godot) {
     return 1;
   tools_init(&godot->tools, &godot->loop, godot->server);
   figures_start(&godot->figures, &godot->loop, godot->server, godot->tools.queue);
+  store_watch_start(&godot->watch, &godot->loop, godot->server, godot->tools.store);
   mcp_client_set_fail_fast(godot->tools.store, true);
   mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);
   mcp_client_on_state(godot->tools.store, on_store, godot);
@@ -105,6 +109,7 @@ static int start(godot_t *godot) {
     return 1;
   if (mcp_server_start(godot->server, &godot->loop) != 0) /* the log says why */
     return 1;
+  queue_on_refusal(godot->tools.queue, on_redis);
   queue_start(godot->tools.queue, on_redis, on_levels, godot);
   mcp_client_connect(godot->tools.store);
   return 0;

@@ -1,8 +1,12 @@
--- ARGV: component, level, the greatest number of components. Tells all Godots, and answers all levels; or an error.
+-- ARGV: component, level ("": none from now on), the greatest number of components. Tells all Godots, and answers all levels;
+-- 0: so many have one already.
 local levels = 'logger_config:levels'
-if redis.call('HEXISTS', levels, ARGV[1]) == 0 and redis.call('HLEN', levels) >= tonumber(ARGV[3]) then
-  return {err = 'LEVELS too many components have a level'}
+if ARGV[2] == '' then
+  redis.call('HDEL', levels, ARGV[1])
+elseif redis.call('HEXISTS', levels, ARGV[1]) == 0 and redis.call('HLEN', levels) >= tonumber(ARGV[3]) then
+  return 0
+else
+  redis.call('HSET', levels, ARGV[1], ARGV[2])
 end
-redis.call('HSET', levels, ARGV[1], ARGV[2])
 redis.call('PUBLISH', levels, ARGV[1])
 return redis.call('HGETALL', levels)

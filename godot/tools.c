@@ -24,7 +24,6 @@
 enum {
   STORE_TIMEOUT_MS = 8000,
   MAX_PUSH_BYTES = 8 << 20,        /* in one step */
-  MAX_LEVEL_COMPONENT = 256,       /* bytes of a name that has a level of its own */
   MAX_UNANSWERED_BYTES = 64 << 20, /* what callers may have waiting for Redis, all together */
 };
 
@@ -147,7 +146,10 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void on_level_set(int status, void *arg) {
   mcp_call_t *call = arg;
-  if (status == UV_EPROTO)
+  if (status == MCP_EFULL)
+    mcp_call_tool_error(call, "%d components have a level already (godot_remove_level removes one)",
+                        QUEUE_MAX_LEVELS);
+  else if (status == UV_EPROTO)
     mcp_call_tool_error(call, "the level could not be set");
   else if (status != 0)
     mcp_call_tool_error(call, QUEUE_AWAY);
@@ -155,24 +157,32 @@ static void on_level_set(int status, void *arg) {
     mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
 }
 
-static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
-  tools_t *tools = arg;
-  yyjson_val *component = yyjson_obj_get(args, "component"), *level = yyjson_obj_get(args, "level");
+/* level NULL: the component has none from now on. */
+static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, yyjson_val *level) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   int status;
-  if (yyjson_get_len(component) == 0 || yyjson_get_len(component) > MAX_LEVEL_COMPONENT) {
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "component has to have 1 to %d bytes", MAX_LEVEL_COMPONENT);
+  if (yyjson_get_len(component) == 0 || yyjson_get_len(component) > ENTRY_MAX_COMPONENT) {
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "component has to have 1 to %d bytes", ENTRY_MAX_COMPONENT);
     return;
   }
   yyjson_mut_doc_set_root(doc, answer);
   yyjson_mut_obj_add_str(doc, answer, "status", "ok");
   yyjson_mut_obj_add_val(doc, answer, "component", yyjson_val_mut_copy(doc, component));
-  yyjson_mut_obj_add_val(doc, answer, "level", yyjson_val_mut_copy(doc, level));
+  yyjson_mut_obj_add_val(doc, answer, "level",
+                         level != NULL ? yyjson_val_mut_copy(doc, level) : yyjson_mut_null(doc));
   status = queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
-                           yyjson_get_str(level), on_level_set, call);
+                           level != NULL ? yyjson_get_str(level) : "", on_level_set, call);
   if (status != 0)
     mcp_call_tool_error(call, QUEUE_AWAY);
+}
+
+static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
+  set_level(call, arg, yyjson_obj_get(args, "component"), yyjson_obj_get(args, "level"));
+}
+
+static void remove_level(mcp_call_t *call, yyjson_val *args, void *arg) {
+  set_level(call, arg, yyjson_obj_get(args, "component"), NULL);
 }
 
 yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg) {
@@ -267,6 +277,9 @@ static const char set_level_schema[] =
     "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
     "\"required\":[\"component\",\"level\"]}";
 
+static const char remove_level_schema[] =
+    "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"}},\"required\":[\"component\"]}";
+
 #define BOTH(name, description, schema, handler, flags)                                                      \
   {name, description, schema, handler, NULL, flags}, {                                                       \
     "godot_" name, description, schema, handler, NULL, (flags) | MCP_TOOL_UNLISTED                           \
@@ -283,6 +296,8 @@ const mcp_tool_t *tools_table(tools_t *tools) {
            BY_ARGUMENTS),
       BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level,
            BY_ARGUMENTS),
+      {"godot_remove_level", "Remove a component's log level", remove_level_schema, remove_level, NULL,
+       BY_ARGUMENTS | MCP_TOOL_UNLISTED},
       BOTH("conversation_begin", "Start a new conversation and return its ID", conversation_begin_schema,
            conversation_begin, 0),
       BOTH("conversation_store_message", "Store a single message in a conversation",

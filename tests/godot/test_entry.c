@@ -268,6 +268,14 @@ Test(adopted, refuses_what_is_no_entry) {
     strcat(deep, "]");
   strcat(deep, "}");
   cr_assert_null(adopt(deep, 0, reason));
+  cr_assert_str_eq(reason, "nested deeper than 64 levels");
+  strcpy(deep, "{\"a\":");
+  for (int i = 0; i < 60; i++)
+    strcat(deep, "[");
+  for (int i = 0; i < 60; i++)
+    strcat(deep, "]");
+  strcat(deep, "}");
+  cr_assert_null(adopt(deep, 0, reason));
   cr_assert_str_eq(reason, "nests too deep");
   expect_no_leak();
 }

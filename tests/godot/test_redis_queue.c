@@ -779,8 +779,11 @@ Test(levels, are_bounded) {
                     "for i = 1, 10000 do redis.call('HSET', 'logger_config:levels', i, 'INFO') end return 1");
   cr_assert_eq(queue_set_level(bench.queue, "one more", 8, "WARN", on_done, &answer), 0);
   run_until(&bench, &answer.done);
-  cr_assert_eq(answer.status, UV_EPROTO);
+  cr_assert_eq(answer.status, MCP_EFULL);
   set_level(&bench, bench.queue, "17", "WARN");
   cr_assert_eq(queue_level(bench.queue, "17", 2), MCP_LOG_WARN);
+  set_level(&bench, bench.queue, "17", "");
+  cr_assert_eq(queue_level(bench.queue, "17", 2), -1);
+  set_level(&bench, bench.queue, "one more", "WARN");
   close_bench(&bench);
 }

@@ -120,6 +120,7 @@ class Log(ServerCase):
     async def test_what_the_store_would_refuse(self):
         for wrong in (
             {"component": 1},
+            {"component": "c" * 257},
             {"level": "FATAL"},
             {"message": None},
             {"trace_id": "t" * 129},
@@ -130,7 +131,7 @@ class Log(ServerCase):
         ):
             await self.refused(-32602, "logger_log", ENTRY | wrong)
         self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
-        await self.caller.call("logger_log", ENTRY | {"trace_id": "t" * 128, "message": "x" * (256 * 1024 - 200)})
+        await self.caller.call("logger_log", ENTRY | {"component": "c" * 256, "trace_id": "t" * 128, "message": "x" * (256 * 1024 - 500)})
 
     async def test_many_at_once_in_order(self):
         calls = (self.caller.call("logger_log", ENTRY | {"message": str(i)}) for i in range(3000))
@@ -162,6 +163,27 @@ class Levels(ServerCase):
         await asyncio.to_thread(wait_ready, port)
         async with Caller(f"ws://127.0.0.1:{port}") as other:
             self.assertEqual(await other.call("logger_log", ENTRY), BELOW)
+
+    async def test_are_removed(self):
+        level = {"component": "c", "level": "WARN"}
+        await self.caller.call("logger_set_level", level)
+        self.assertEqual(await self.caller.call("logger_log", ENTRY), BELOW)
+        for _ in range(2):  # the second has nothing to do
+            removed = await self.caller.call("godot_remove_level", {"component": "c"})
+            self.assertEqual(removed, {"status": "ok", "component": "c", "level": None})
+            self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
+        self.assertEqual(self.parts.number("HLEN", "logger_config:levels"), 0)
+        await self.refused(-32602, "godot_remove_level", {"component": ""})
+
+    async def test_of_at_most_10000_components(self):
+        self.parts.ask("HSET", "logger_config:levels", *(word for n in range(9999) for word in (f"c{n}", "WARN")))
+        await self.caller.call("logger_set_level", {"component": "last", "level": "WARN"})
+        words = await self.refused(-32000, "logger_set_level", {"component": "more", "level": "WARN"})
+        self.assertEqual(words, "10000 components have a level already (godot_remove_level removes one)")
+        self.assertEqual(http_get(self.parts.godot_port, path="/readyz").status, 200, "the caller's, not Redis'")
+        await self.caller.call("logger_set_level", {"component": "last", "level": "ERROR"})
+        await self.caller.call("godot_remove_level", {"component": "c7"})
+        await self.caller.call("logger_set_level", {"component": "more", "level": "WARN"})
 
     async def test_wrong_ones(self):
         await self.refused(-32602, "logger_set_level", {"component": "c", "level": "LOUD"})
@@ -252,6 +274,35 @@ class Readiness(ServerCase):
         await self.parts.stand_in.open()
         await asyncio.to_thread(wait_ready, port)
         self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
+
+    def reason(self):
+        return http_get(self.parts.godot_port, path="/readyz").body.decode()
+
+    async def test_a_redis_that_refuses_is_named_with_calls_and_without(self):
+        ask, port = self.parts.ask, self.parts.godot_port
+        for broken, healed, words, calls in (
+            (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY", True),
+            (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM", False),
+            (("SET", "logs:queue", "x"), ("DEL", "logs:queue"), "WRONGTYPE", True),
+            (("SET", "logs:state", "x"), ("DEL", "logs:state"), "WRONGTYPE", False),
+            (("SET", "logs:inflight", "x"), ("DEL", "logs:inflight"), "WRONGTYPE", True),
+        ):
+            with self.subTest(broken=broken):
+                ask("DEL", "logs:queue", "logs:state", "logs:inflight")
+                ask(*broken)
+                if calls:
+                    await self.refused(-32000, "logger_log", ENTRY)
+                    self.assertIn("redis: Redis refuses: ", self.reason())
+                await eventually(lambda: f"redis: Redis refuses: {words}" in self.reason(), "/readyz says so")
+                ask(*healed)
+                await asyncio.to_thread(wait_ready, port)
+                self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
+
+    async def test_a_store_that_does_not_work_is_named(self):
+        self.parts.stand_in.unready = {"code": -32000, "message": "the database cannot be reached"}
+        await eventually(lambda: self.reason() == "dewey: the database cannot be reached\n", "/readyz names it")
+        self.parts.stand_in.unready = None
+        await asyncio.to_thread(wait_ready, self.parts.godot_port)
 
     async def test_a_silent_redis_is_an_error_in_bounded_time(self):
         self.parts.redis.signal(signal.SIGSTOP)

@@ -96,6 +96,7 @@ class DiskFull(Judged):
             async with callers(system) as load:
                 disk.fill()
                 said = await eventually(lambda: ready_text(system.dewey_port), "/readyz says so")
+                await eventually(lambda: "dewey: " in ready_text(system.godot_port), "/readyz of Godot says so, too")
                 await self.refused(system)
                 async with Caller(system.godot_url) as caller:
                     self.assertEqual(len(await caller.call("logger_query", {"component": "delivery", "limit": 10})), 10)

@@ -1,0 +1,40 @@
+/* store_watch.c: see the header.
+ *
+ * Happy path: the store says once a second that it is ready. Failure modes: it says why it is not, or nothing
+ * at all: that is the need. Whether there is a connection is told elsewhere. A store that does not know the
+ * question counts as ready.
+ */
+#include "store_watch.h"
+
+enum { ASK_MS = 1000, ANSWER_MS = 5000 };
+
+static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  store_watch_t *watch = arg;
+  (void)client;
+  watch->asking = false;
+  if (result->is_error || result->status == MCP_TOOL_ERROR)
+    mcp_server_set_need(watch->server, "dewey", result->message);
+  else if (result->status == MCP_ETIMEOUT)
+    mcp_server_set_need(watch->server, "dewey", "the log store does not answer");
+  else if (result->status == 0 || result->status == MCP_METHOD_NOT_FOUND ||
+           result->status == MCP_INVALID_PARAMS)
+    mcp_server_set_need(watch->server, "dewey", NULL);
+}
+
+static void on_timer(uv_timer_t *timer) {
+  store_watch_t *watch = timer->data;
+  if (!watch->asking)
+    watch->asking = mcp_client_call(watch->store, "dewey_ready", NULL, ANSWER_MS, on_answer, watch) == 0;
+}
+
+void store_watch_start(store_watch_t *watch, uv_loop_t *loop, mcp_server_t *server, mcp_client_t *store) {
+  watch->server = server;
+  watch->store = store;
+  uv_timer_init(loop, &watch->timer);
+  watch->timer.data = watch;
+  uv_timer_start(&watch->timer, on_timer, ASK_MS, ASK_MS);
+}
+
+void store_watch_stop(store_watch_t *watch) {
+  uv_close((uv_handle_t *)&watch->timer, NULL);
+}
