@@ -255,6 +255,7 @@ static yyjson_mut_doc *copy_redacted(yyjson_val *value, size_t *redacted) {
 }
 
 char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
+  /* Not by mcp_json_read(): an entry that is beyond its limits is kept as a dead letter, without its secrets. */
   yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
   yyjson_mut_doc *copy = doc != NULL ? copy_redacted(yyjson_doc_get_root(doc), redacted) : NULL;
   char *out = NULL;

@@ -133,7 +133,7 @@ static int resume_retention(const settings_t *settings) {
   store_t *store = open_store(settings);
   if (store == NULL)
     return 1;
-  int code = store->check(store, never, &error);
+  int code = store->check(store, 0, never, &error);
   if (code == STORE_OK)
     code = store->begin_retention(store, mcp_time_now_us(), &error);
   if (code == STORE_OK)

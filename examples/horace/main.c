@@ -163,7 +163,7 @@ static int resume_retention(const settings_t *settings) {
   db_t *db = open_database(&settings->database);
   if (db == NULL)
     return 1;
-  int code = db_check(db, (store_stop_t){NULL, NULL}, &error);
+  int code = db_check(db, 0, (store_stop_t){NULL, NULL}, &error);
   if (code == STORE_OK)
     code = catalogue_begin_retention(db, mcp_time_now_us(), &error);
   if (code == STORE_OK)

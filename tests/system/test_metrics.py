@@ -239,7 +239,7 @@ class Horace(AsyncCase):
     """What became of files."""
 
     NOTHING = {
-        "registrations": {"new": 0, "changed": 0, "again": 0, "duplicate": 0},
+        "registrations": {"new": 0, "changed": 0, "again": 0, "duplicate": 0, "renamed": 0},
         "versions": {"made": 0, "restored": 0, "pruned": 0},
         "files": {"active": 0, "archived": 0, "deleted": 0, "removed": 0},
         "rows": {"files": 0, "collections": 0},
@@ -264,7 +264,8 @@ class Horace(AsyncCase):
                 await caller.call("horace_create_collection", {"name": "c"})
                 await caller.call("horace_list_collections")
             figures = by_label(scrape(port), "horace", self.NOTHING)
-            self.assertEqual(figures["registrations"], {"new": 1, "changed": 2, "again": 1, "duplicate": 1})
+            self.assertEqual(figures["registrations"],
+                             {"new": 1, "changed": 2, "again": 1, "duplicate": 1, "renamed": 0})
             self.assertEqual(figures["versions"], {"made": 3, "restored": 1, "pruned": 2})
             self.assertEqual(figures["files"], {"active": 2, "archived": 1, "deleted": 1, "removed": 0})
             self.assertEqual(figures["rows"], {"files": 1, "collections": 1})
