@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <unistd.h>
 #include <jsonrpc.h>
+#include <origins.h>
 #include <peer.h>
 #include <redact.h>
 #include <stream.h>
@@ -244,15 +245,25 @@ static void on_close(int code, const char *reason, bool clean, void *arg) {
 /* ---- guests ---------------------------------------------------------------------------------------- */
 
 static void refuse(guest_t *guest, int status, const char *problem) {
-  note(guest, "refused with %d: %s", status, problem);
+  note(guest, "refused with %d: %.*s", status, (int)strcspn(problem, "\n"), problem);
   mcp__write_plain(&guest->stream.out, status, problem);
   leave(guest);
 }
 
+/* As a server without a token does: a page in somebody's browser is no guest. */
+static const char *origin_problem(const guest_t *guest, mcp__wish_t wish) {
+  const mcp__origins_t admitted = {(char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL),
+                                   (char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_HOSTS", NULL)};
+  return mcp__origins_problem(&admitted, &guest->head, wish, false);
+}
+
 static void on_head_done(guest_t *guest) {
   mcp__wish_t wish = mcp__head_wish(&guest->head);
+  const char *strange = origin_problem(guest, wish);
   if (wish == MCP__WISH_WRONG) {
     refuse(guest, guest->head.status, guest->head.problem);
+  } else if (strange != NULL) {
+    refuse(guest, 403, strange);
   } else if (wish != MCP__WISH_WEBSOCKET) {
     refuse(guest, 426, "this is no upgrade to WebSocket");
   } else {

@@ -133,7 +133,9 @@ static const command_t commands[] = {
      "Usage: iccm listen [PORT]\n\n"
      "A server that shows all it receives and sends, until Ctrl-C: > came, < went,\n"
      "- happened, each behind the connection's number. Knows initialize, ping,\n"
-     "tools/list (no tools) and tools/call of any tool. PORT is 9000 unless given.\n\n"
+     "tools/list (no tools) and tools/call of any tool. PORT is 9000 unless given.\n"
+     "Pages of browsers are admitted as by a server: ICCM_ALLOWED_ORIGINS and\n"
+     "ICCM_ALLOWED_HOSTS add to these.\n\n"
      "--json: a line {\"guest\",\"event\":\"received|sent|note\",\"text\"} each.\n"},
     {"logs", 0, 1,
      BIT(OPTION_COMPONENT) | BIT(OPTION_LEVEL) | BIT(OPTION_TRACE) | BIT(OPTION_TEXT) | BIT(OPTION_SINCE) |
@@ -227,7 +229,8 @@ static const char common_help[] =
     "  --help, --version\n"
     "\nEnvironment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
     "with certificates to trust instead of this machine's; GODOT_URL is where Godot\n"
-    "is; NO_COLOR: no colours.\n"
+    "is; NO_COLOR: no colours; ICCM_ALLOWED_ORIGINS, ICCM_ALLOWED_HOSTS: whom listen\n"
+    "admits.\n"
     "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
     "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
     "5 the tool failed; 6 no answer in time; 130 interrupted.\n";

@@ -195,6 +195,19 @@ class Limits(unittest.TestCase):
             it.wait_for(r"^#1 - its answers are not taken, or too large: closed$")
             self.assertEqual(iccm("ping", f"127.0.0.1:{it.port}").returncode, 0)
 
+    def test_pages_of_browsers(self):
+        """Their Origin is judged as by a server."""
+        upgrade = SECRETS.replace(b"Host: a", b"Host: %s\r\nOrigin: %s")
+        cases = ((b"localhost:1", b"https://evil.example", b"403"), (b"evil.example", b"http://evil.example", b"403"),
+                 (b"localhost:1", b"http://localhost:1", b"101"))  # fmt: skip
+        with Listen() as it:
+            for host, origin, status in cases:
+                with socket.create_connection(("127.0.0.1", it.port), timeout=WAIT_S) as link:
+                    link.sendall(upgrade % (host, origin))
+                    self.assertEqual(link.recv(12)[9:], status, origin)
+            it.wait_for(r"(?m)^#2 - refused with 403: .*ICCM_ALLOWED_HOSTS")
+            self.assertRegex(it.shown(), r"(?m)^#1 - refused with 403: .*ICCM_ALLOWED_ORIGINS")
+
     def test_too_many_guests(self):
         with Listen() as it:
             links = [connected(it.port) for _ in range(64)]
