@@ -110,8 +110,8 @@ class Delivery(WorkerCase):
         self.assertEqual(first["data"], gone | {"original_created_at": "2024-01-01T00:00:00.%fZ"})
         del whole["password"]
         self.assertEqual(second, whole | {"created_at": second["created_at"], "data": gone})
-        letters = {letter["reason"]: letter["entry"] for letter in self.parts.dead()}
-        self.assertEqual(letters.pop("not JSON"), '{"password": "hunter2"', "what has no members is kept as it is")
+        letters = {letter["reason"].split(" at byte ")[0]: letter["entry"] for letter in self.parts.dead()}
+        self.assertEqual(letters.pop("not valid JSON"), '{"password": "hunter2"', "what has no members is kept as it is")
         self.assertEqual(set(letters), {"no", "not a JSON object"})
         for words in json.dumps(sent), *letters.values():
             self.assertNotIn("hunter2", words)

@@ -9,7 +9,7 @@ import unittest
 from postgresql import Postgresql, programs
 from services import BUILD, WAIT_S, main
 
-OK, FAILED = "0", "6"  # of store_code
+OK, FAILED = "0", "7"  # of store_code
 AWAY = "the database cannot be reached"
 
 

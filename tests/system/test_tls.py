@@ -1,6 +1,7 @@
 """TLS with peers that are not ours: Python's ssl and websockets as clients and as servers, and plain junk."""
 import asyncio
 import json
+import re
 import shutil
 import signal
 import socket
