@@ -18,6 +18,7 @@ typedef struct calling {
   yyjson_mut_val *arguments;
   int code;
   bool failed; /* before the call: there is no connection */
+  bool lost;   /* the connection ended when it was asked for the list: the call needs another one */
 } calling_t;
 
 /* ---- Arguments that the schema does not list ---- */
@@ -77,6 +78,8 @@ static void on_tools(session_t *session, const mcp_result_t *result, void *arg) 
   calling->failed = result->status != 0 && result->status != MCP_ETIMEOUT && !session->connected;
   if (calling->failed)
     calling->code = report_failure(session->options, calling->out, name, result, false);
+  calling->lost = session->connected && (result->status == MCP_ELOST || result->status == MCP_EPROTOCOL ||
+                                         result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
   if (result->status != 0)
     return;
   yyjson_arr_foreach(result->value, i, max, tool) {
@@ -125,40 +128,47 @@ static void on_answer(session_t *session, const mcp_result_t *result, void *arg)
     print_answer(calling->out, result);
 }
 
-/* Whether the trace id, where one was asked for, will do. */
-static bool begin_trace(const session_t *session, const char *trace) {
-  char uuid[MCP_UUID_SIZE];
-  if (trace == NULL)
-    return true;
-  if (strcmp(trace, "new") == 0) {
-    mcp_uuid_new(uuid);
-    fprintf(stderr, "trace %s\n", uuid);
-    trace = uuid;
-  }
-  return mcp_client_set_trace_id(session->client, trace) == 0;
+/* The trace id that was asked for, or a new one; NULL: none. */
+static const char *choose_trace(const char *asked, char uuid[MCP_UUID_SIZE]) {
+  if (asked == NULL || strcmp(asked, "new") != 0)
+    return asked;
+  mcp_uuid_new(uuid);
+  fprintf(stderr, "trace %s\n", uuid);
+  return uuid;
+}
+
+/* 0: a session in that trace, if any; else an exit code, and nothing to end. */
+static int begin(session_t *session, const options_t *options, const print_t *out, const char *trace) {
+  int code = session_begin(session, options, out);
+  if (code == 0 && trace != NULL && mcp_client_set_trace_id(session->client, trace) != 0)
+    code = session_end(session, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
+  return code;
 }
 
 int call_run(const options_t *options, const print_t *out) {
   session_t session;
   calling_t calling = {.out = out};
-  char error[ARGUMENTS_ERROR_SIZE];
+  char error[ARGUMENTS_ERROR_SIZE], uuid[MCP_UUID_SIZE];
   yyjson_mut_doc *arguments = arguments_parse(options->word_count, options->words, stdin, error);
   if (arguments == NULL)
     return report_usage(options, out, "%s", error);
-  int code = session_begin(&session, options, out);
+  const char *trace = choose_trace(options->trace, uuid);
+  int code = begin(&session, options, out, trace);
   if (code != 0) {
     yyjson_mut_doc_free(arguments);
     return code;
   }
-  if (!begin_trace(&session, options->trace)) {
-    yyjson_mut_doc_free(arguments);
-    return session_end(&session, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
-  }
   calling.arguments = yyjson_mut_doc_get_root(arguments);
   if (yyjson_mut_obj_size(calling.arguments) > 0)
     session_list_tools(&session, list_ms(options), on_tools, &calling);
-  if (calling.failed) {
+  if (calling.lost) {
+    session_end(&session, 0);
+    code = begin(&session, options, out, trace);
+  }
+  if (code != 0 || calling.failed) {
     yyjson_mut_doc_free(arguments);
+    if (code != 0)
+      return code;
   } else {
     session_renew(&session);
     session_call(&session, options->tool, arguments, on_answer, &calling);
