@@ -128,7 +128,9 @@ class Floods(Case):
         peer = self.peer().shake_hands().upgrade()
         peer.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
         peer.read()
-        self.server.program.wait_for(r"WARN  echo: 127\.0\.0\.1:\d+: TLS failed: (wrong version number|record layer failure)")
+        self.server.program.wait_for(
+            r"WARN  echo: closed 127\.0\.0\.1:\d+ for what it sent in TLS: TLS failed: (wrong version number|record layer failure)"
+        )
 
     def test_two_requests_at_once(self):
         peer = self.peer().shake_hands()
