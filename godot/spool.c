@@ -418,6 +418,8 @@ static int prepare(spool_t *spool, const char *directory, const char *name) {
     return status;
   if (spool->dir < 0 || flock(spool->dir, LOCK_EX | LOCK_NB) != 0)
     return -errno;
+  if (fchmod(spool->dir, 0700) != 0) /* that of an installation of before may let others in */
+    mcp_log(MCP_LOG_WARN, "spool", "other users may read %s/%s: %s", directory, name, strerror(errno));
   status = list_segments(spool);
   if (status == 0 && spool->count > 0)
     status = cut_newest(spool);

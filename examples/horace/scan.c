@@ -31,7 +31,7 @@ typedef struct scan {
   names_t known, found; /* known ones are sorted once all are there */
   int asked;            /* which of the statuses */
   int64_t offset;       /* of the page that is asked for */
-  size_t next, done, duplicates, failed;
+  size_t next, done, registered, duplicates, failed;
   bool broken; /* Horace has not told its paths */
 } scan_t;
 
@@ -124,6 +124,8 @@ static void end_one(registering_t *registering, const char *message) {
   if (message != NULL) {
     say(scan, registering->path, message);
     scan->failed++;
+  } else {
+    scan->registered++;
   }
   free(registering);
   show_bar(scan);
@@ -316,7 +318,7 @@ static int run(scan_t *scan) {
   uv_loop_close(&scan->loop);
   if (!scan->broken && !scan->dry_run)
     printf("%zu registered, %zu of them with bytes that were known; %zu failed; %zu were known\n",
-           scan->done - scan->failed, scan->duplicates, scan->failed, scan->known.count);
+           scan->registered, scan->duplicates, scan->failed, scan->known.count);
   free_names(&scan->known);
   free_names(&scan->found);
   return scan->broken || scan->failed > 0 ? 1 : 0;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +42,25 @@ static spool_t *reopen(spool_t *spool) {
   spool = spool_open(directory, "w", PLENTY);
   cr_assert_not_null(spool);
   return spool;
+}
+
+static mode_t mode_of(const char *name) {
+  char path[96];
+  struct stat stat_of;
+  snprintf(path, sizeof path, "%s/%s", directory, name);
+  cr_assert_eq(stat(path, &stat_of), 0);
+  return stat_of.st_mode & 07777;
+}
+
+Test(spool, is_closed_to_others_also_where_it_was_open) {
+  char path[96];
+  spool_t *spool = reopen(NULL);
+  cr_assert_eq(mode_of("w"), 0700);
+  snprintf(path, sizeof path, "%s/w", directory);
+  cr_assert_eq(chmod(path, 0755), 0);
+  spool = reopen(spool);
+  cr_assert_eq(mode_of("w"), 0700);
+  spool_close(spool);
 }
 
 /* A batch that knows its number: the number, and so many bytes of anything. */

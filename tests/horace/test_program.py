@@ -1038,6 +1038,14 @@ class Scan(Case):
     async def scanned(self, *words, **more):
         return await asyncio.to_thread(lambda: self.scan(*words, **more))
 
+    async def test_a_directory_that_is_gone(self):
+        await self.new("known")
+        self.files.rename(self.files.with_name("elsewhere"))
+        run = await self.scanned()
+        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.stdout, "0 registered, 0 of them with bytes that were known; 1 failed; 1 were known\n")
+        self.files.with_name("elsewhere").rename(self.files)
+
     async def test_new_files_once(self):
         await self.new("known")
         archived = await self.new("archived")
