@@ -198,9 +198,9 @@ static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
     return params;
   yyjson_val *args =
       mcp__arena_alloc(arena, (size_t)((char *)unsafe_yyjson_get_next(params) - (char *)params));
-  yyjson_val *end = args + 1;
   if (args == NULL)
     return NULL;
+  yyjson_val *end = args + 1;
   yyjson_obj_foreach(params, index, max, key, value) {
     size_t values = (size_t)(unsafe_yyjson_get_next(value) - key);
     if (yyjson_equals_str(key, "_meta"))
