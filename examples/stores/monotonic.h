@@ -20,10 +20,15 @@ static inline void cond_init_monotonic(pthread_cond_t *cond) {
   pthread_condattr_destroy(&clock);
 }
 
-/* Waits for a condition of that kind until then: as pthread_cond_timedwait(). */
+/* Since glibc 2.30, declared for _GNU_SOURCE alone. */
+int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
+                           const struct timespec *end);
+
+/* Waits for a condition of that kind until then: as pthread_cond_timedwait(), but that no library that sets
+ * another time of day for the process can take one clock for the other. */
 static inline int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t end_ms) {
   struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
-  return pthread_cond_timedwait(cond, mutex, &end);
+  return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &end);
 }
 
 #endif
