@@ -87,7 +87,7 @@ typedef struct conn {
   redis_link_t link;
   redisReader *reader;     /* ours, while the link is up */
   waiting_t *first, *last; /* ours, in the order of sending */
-  uint64_t progress_ms;    /* when Redis last said something, or was first asked after that */
+  unsigned silent; /* looks of the watch since Redis last said something, or was first asked after that */
 } conn_t;
 
 struct queue {
@@ -104,7 +104,7 @@ struct queue {
   void *state_arg;
   bool refusing; /* Redis refused a step, and none has worked since */
   bool trying;   /* the figures that are asked for try to push */
-  int open; /* links and handles that are not closed yet */
+  int open;      /* links and handles that are not closed yet */
   void (*on_closed)(void *arg);
   void *closed_arg;
 };
@@ -187,7 +187,7 @@ static int ask(conn_t *conn, command_t *command, const waiting_t *question) {
     return MCP_ESTATE;
   }
   if (conn->first == NULL) {
-    conn->progress_ms = uv_now(conn->queue->loop);
+    conn->silent = 0;
     conn->first = waiting;
   } else {
     conn->last->next = waiting;
@@ -259,13 +259,15 @@ static int ping(conn_t *conn) {
   return ask(conn, &command, &(waiting_t){.on_reply = on_done});
 }
 
+/* Looks are counted, not time: while this process did not run, or one message took it long, Redis' answer
+ * could not be read, and is read before the next look. */
 static void on_watch(uv_timer_t *timer) {
   queue_t *queue = timer->data;
   conn_t *conns[] = {&queue->work, &queue->news};
   for (int i = 0; i < 1 + (queue->on_levels != NULL); i++) {
     if (conns[i]->first == NULL)
       ping(conns[i]);
-    else if (uv_now(queue->loop) - conns[i]->progress_ms >= QUEUE_SILENCE_MS)
+    else if (++conns[i]->silent > QUEUE_SILENCE_MS / WATCH_MS)
       redis_link_reset(&conns[i]->link, "Redis does not answer");
   }
 }
@@ -594,7 +596,7 @@ static void on_reply(conn_t *conn, const redisReply *reply) {
 static void on_bytes(const char *bytes, size_t len, void *arg) {
   conn_t *conn = arg;
   void *reply = NULL;
-  conn->progress_ms = uv_now(conn->queue->loop);
+  conn->silent = 0;
   redisReaderFeed(conn->reader, bytes, len);
   while (conn->reader != NULL) { /* until nothing is left, or an answer made us give the connection up */
     if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {

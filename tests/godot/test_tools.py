@@ -313,6 +313,17 @@ class Readiness(ServerCase):
         await asyncio.to_thread(wait_ready, self.parts.godot_port)
         self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
 
+    async def test_time_in_which_it_did_not_run_is_not_the_silence_of_redis(self):
+        self.parts.redis.signal(signal.SIGSTOP)
+        call = asyncio.create_task(self.caller.call("logger_log", ENTRY))
+        await self.caller.request("ping")  # answered behind it: Redis has been asked
+        self.parts.godot.signal(signal.SIGSTOP)
+        self.parts.redis.signal(signal.SIGCONT)
+        await asyncio.sleep(7)  # two seconds more than Redis may be silent for
+        self.parts.godot.signal(signal.SIGCONT)
+        self.assertEqual(await call, QUEUED)
+        self.assertNotIn("Redis does not answer", self.parts.godot.output())
+
     async def test_what_was_taken_is_answered_before_the_end(self):
         calls = [asyncio.create_task(self.caller.call("logger_log", ENTRY)) for _ in range(60)]
         await asyncio.sleep(0)  # they are sent
