@@ -75,7 +75,7 @@ struct mcp_client {
   unsigned links; /* not freed yet */
   mcp__requests_t requests;
   uint64_t initialize_id;
-  mcp__buf_t text; /* of the message being taken apart */
+  mcp__buf_t text;      /* of the message being taken apart */
   mcp__tally_t invalid; /* of what were no messages */
   mcp__arena_t arena;
   int status;        /* why there is no connection */
@@ -491,11 +491,12 @@ static int take_places(mcp_client_t *client, const mcp__url_t *urls, unsigned co
   client->name = mcp__calloc(count * sizeof urls->authority);
   if (client->places == NULL || client->name == NULL)
     return UV_ENOMEM;
+  char *end = client->name;
   for (unsigned i = 0; i < count; i++) {
     client->places[i].url = urls[i];
     client->places[i].connector = (mcp__connector_t){
         .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
-    strcat(strcat(client->name, i > 0 ? "," : ""), urls[i].authority);
+    end = stpcpy(stpcpy(end, i > 0 ? "," : ""), urls[i].authority);
   }
   client->place = client->places;
   client->place_count = count;

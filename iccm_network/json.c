@@ -72,7 +72,7 @@ yyjson_doc *mcp_json_read(const char *text, size_t len) {
 }
 
 size_t mcp__json_long_number(yyjson_val *value) {
-  for (yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
+  for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
     if (yyjson_is_raw(value) && yyjson_get_len(value) > MCP__JSON_MAX_DIGITS)
       return yyjson_get_len(value);
   return 0;

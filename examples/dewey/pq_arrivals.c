@@ -128,22 +128,23 @@ static bool is_from_ahead(text_t from, text_t today) {
          high > high_today;
 }
 
-static int follow(pq_conn_t *conn, const log_filter_t *filter, text_t search, mark_t *mark,
+static int follow(pq_conn_t *conn, const log_filter_t *filter, text_t search, const mark_t *asked,
                   arriving_t *arriving, char next[LOG_MARK_SIZE], store_error_t *error) {
   char today[LOG_MARK_SIZE];
+  mark_t mark = *asked;
   int code = pq_each_sql(conn, "SELECT pg_current_snapshot()::text", NULL, on_snapshot, today, NULL,
                          "reading the snapshot", error);
   text_t now = {today, code == STORE_OK ? strlen(today) : 0};
   if (code != STORE_OK)
     return code;
-  if (mark->upto.ptr == NULL)
-    mark->upto = now;
-  if (mark->from.len > 0 && !is_from_ahead(mark->from, now))
-    code = read_rows(conn, filter, search, mark, arriving, error);
+  if (mark.upto.ptr == NULL)
+    mark.upto = now;
+  if (mark.from.len > 0 && !is_from_ahead(mark.from, now))
+    code = read_rows(conn, filter, search, &mark, arriving, error);
   int len = arriving->more
-                ? snprintf(next, LOG_MARK_SIZE, "%.*s/%.*s/%s/%s", (int)mark->from.len, mark->from.ptr,
-                           (int)mark->upto.len, mark->upto.ptr, arriving->number, arriving->id)
-                : snprintf(next, LOG_MARK_SIZE, "%.*s", (int)mark->upto.len, mark->upto.ptr);
+                ? snprintf(next, LOG_MARK_SIZE, "%.*s/%.*s/%s/%s", (int)mark.from.len, mark.from.ptr,
+                           (int)mark.upto.len, mark.upto.ptr, arriving->number, arriving->id)
+                : snprintf(next, LOG_MARK_SIZE, "%.*s", (int)mark.upto.len, mark.upto.ptr);
   if (code == STORE_OK && len >= LOG_MARK_SIZE)
     return pq_roll_back(conn, STORE_BUSY, "too many transactions are at work to be followed", error);
   return code;

@@ -132,7 +132,9 @@ static void on_arrived(session_t *session, const mcp_result_t *result, void *arg
   free(*following->cursor);
   *following->cursor = checked(strdup(next));
   *following->count = yyjson_arr_size(logs);
-  yyjson_arr_foreach(logs, i, max, row) following->each(row, following->arg);
+  yyjson_arr_foreach(logs, i, max, row) {
+    following->each(row, following->arg);
+  }
 }
 
 bool rows_arrived(session_t *session, const rows_filter_t *filter, char **cursor, size_t *count,
