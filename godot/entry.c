@@ -54,7 +54,7 @@ static bool shallow(yyjson_val *value, int levels) {
 
 /* "info" -> "INFO"; NULL for what is no level. */
 static const char *level_name(yyjson_val *value) {
-  return yyjson_is_str(value) ? mcp_log_level_name(mcp_log_level(yyjson_get_str(value))) : NULL;
+  return mcp_log_level_name(mcp_log_level_of(value));
 }
 
 static void put(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yyjson_mut_val *value) {
@@ -102,7 +102,7 @@ static const char *choose_key(yyjson_val *args, int64_t now_us, entry_key_t *key
   else if (!read_id(id, key->id))
     return "id is not a UUID";
   if (given(created_at))
-    return read_time(created_at, &key->created_us) ? NULL : "created_at is not a time in ISO 8601";
+    return read_time(created_at, &key->created_us) ? NULL : "created_at is not " MCP_TIME_FORM;
   if (given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0)
     return "an id that is not a UUID of version 7 needs created_at";
   return NULL;
@@ -115,7 +115,7 @@ static const char *check(yyjson_val *args) {
   if (yyjson_get_len(yyjson_obj_get(args, "component")) > ENTRY_MAX_COMPONENT)
     return "component has more than 256 bytes";
   if (level_name(yyjson_obj_get(args, "level")) == NULL)
-    return "level is none of TRACE, DEBUG, INFO, WARN, ERROR";
+    return ENTRY_NO_LEVEL;
   if (!shallow(args, ENTRY_MAX_DEPTH))
     return "data nests too deep";
   return NULL;

@@ -14,6 +14,9 @@ enum {
   ENTRY_REASON_SIZE = 160
 };
 
+/* The words for a level that is none, of an entry or of a component. */
+#define ENTRY_NO_LEVEL "level is none of TRACE, DEBUG, INFO, WARN, ERROR"
+
 /* Makes the entry for logger_log's arguments (checked against its schema): level in upper case, id and
  * created_at fixed, secrets taken out (mcp_redact()), of which *redacted says how many. trace_id is for an
  * entry without one, may be NULL. Answers the text, malloc's, or NULL and why not. */

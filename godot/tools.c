@@ -120,7 +120,7 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
 
 static bool below_its_level(const tools_t *tools, yyjson_val *args) {
   yyjson_val *component = yyjson_obj_get(args, "component");
-  int level = mcp_log_level(yyjson_get_str(yyjson_obj_get(args, "level")));
+  int level = mcp_log_level_of(yyjson_obj_get(args, "level"));
   return level < queue_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component));
 }
 
@@ -158,7 +158,7 @@ static void on_level_set(int status, void *arg) {
 }
 
 /* level NULL: the component has none from now on. */
-static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, yyjson_val *level) {
+static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, const char *level) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   int status;
@@ -170,15 +170,19 @@ static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, y
   yyjson_mut_obj_add_str(doc, answer, "status", "ok");
   yyjson_mut_obj_add_val(doc, answer, "component", yyjson_val_mut_copy(doc, component));
   yyjson_mut_obj_add_val(doc, answer, "level",
-                         level != NULL ? yyjson_val_mut_copy(doc, level) : yyjson_mut_null(doc));
+                         level != NULL ? yyjson_mut_str(doc, level) : yyjson_mut_null(doc));
   status = queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
-                           level != NULL ? yyjson_get_str(level) : "", on_level_set, call);
+                           level != NULL ? level : "", on_level_set, call);
   if (status != 0)
     mcp_call_tool_error(call, QUEUE_AWAY);
 }
 
 static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
-  set_level(call, arg, yyjson_obj_get(args, "component"), yyjson_obj_get(args, "level"));
+  const char *level = mcp_log_level_name(mcp_log_level_of(yyjson_obj_get(args, "level")));
+  if (level != NULL)
+    set_level(call, arg, yyjson_obj_get(args, "component"), level);
+  else
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, ENTRY_NO_LEVEL);
 }
 
 static void remove_level(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -277,6 +281,9 @@ static const char set_level_schema[] =
     "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
     "\"required\":[\"component\",\"level\"]}";
 
+/* The listed enums name not all spellings that are taken. */
+static const char level_unlisted[] = "{\"level\":{\"type\":\"string\"}}";
+
 static const char remove_level_schema[] =
     "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"}},\"required\":[\"component\"]}";
 
@@ -310,6 +317,8 @@ const mcp_tool_t *tools_table(tools_t *tools) {
     tool->arg = tools;
     if (tool->handler == logger_clear)
       tool->unlisted_properties = clear_unlisted;
+    if (tool->handler == logger_log || tool->handler == logger_set_level)
+      tool->unlisted_properties = level_unlisted;
   }
   return table;
 }

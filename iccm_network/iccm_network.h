@@ -144,8 +144,10 @@ size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
 void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
 
-/* "INFO" -> MCP_LOG_INFO, in upper or lower case; -1 for anything else. And back; NULL where it is none. */
+/* "INFO" -> MCP_LOG_INFO, in upper or lower case or both; -1 for anything else, also for a JSON value that is
+ * no string, and NULL. And back; NULL where it is none. Any thread. */
 int mcp_log_level(const char *name);
+int mcp_log_level_of(yyjson_val *value);
 const char *mcp_log_level_name(int level);
 
 /* The functions of an allocator, which do what those of C of the same names do. */
@@ -190,8 +192,12 @@ void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24
 /* Reads ISO 8601 as services write it: date and time parted by T or blank, with seconds or without, with a
  * fraction of any length or none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is
  * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. UV_EINVAL otherwise,
- * also for days and hours that do not exist. */
+ * also for days and hours that do not exist. MCP_TIME_FORM is for the words about that. */
+#define MCP_TIME_FORM "a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"
 int mcp_time_parse(const char *text, size_t len, int64_t *us);
+/* The same where the text is the last moment of a range: a date alone is meant to its end, the day's last
+ * microsecond. What deletes all that is older than a time takes mcp_time_parse(), which spares that day. */
+int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
 
 /* Version 7 (RFC 9562): sorts by time, rising within this process. */
 void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
@@ -275,7 +281,8 @@ typedef struct mcp_tool {
   const char *annotations;   /* JSON: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title */
   const char *icons;         /* JSON array of objects: src, mimeType, sizes, theme */
   const char *unlisted_properties; /* JSON object: more properties of input_schema, which are checked like its
-                                      own, but not shown by tools/list */
+                                      own, but not shown by tools/list. One that input_schema has, too, is
+                                      shown as there, and checked as here */
 } mcp_tool_t;
 
 /* Ends a table of tools. */

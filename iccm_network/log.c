@@ -37,11 +37,27 @@ static _Thread_local const mcp__trace_t *doing;
 static _Atomic(mcp__log_route_cb) route_cb;
 static atomic_int route_lowest = LEVEL_NONE;
 
-int mcp_log_level(const char *name) {
-  for (int level = MCP_LOG_TRACE; name != NULL && level <= MCP_LOG_ERROR; level++)
-    if (strcasecmp(name, level_names[level]) == 0)
+/* Letters of ASCII in any case, whatever the process's locale takes for one. */
+static bool is_name_of(const char *name, const char *text, size_t len) {
+  for (size_t i = 0; i < len && name[i] != '\0'; i++)
+    if ((text[i] & ~0x20) != name[i])
+      return false;
+  return strlen(name) == len;
+}
+
+static int find_level(const char *text, size_t len) {
+  for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++)
+    if (is_name_of(level_names[level], text, len))
       return level;
   return -1;
+}
+
+int mcp_log_level(const char *name) {
+  return name != NULL ? find_level(name, strlen(name)) : -1;
+}
+
+int mcp_log_level_of(yyjson_val *value) {
+  return yyjson_is_str(value) ? find_level(yyjson_get_str(value), yyjson_get_len(value)) : -1;
 }
 
 const char *mcp_log_level_name(int level) {

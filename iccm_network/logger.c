@@ -399,7 +399,7 @@ static void on_notification(mcp_client_t *client, const char *method, yyjson_val
   if (strcmp(method, "notifications/iccm/log_level") != 0 ||
       (component != NULL && !yyjson_equals_str(component, logger->component)))
     return;
-  int level = mcp_log_level(yyjson_get_str(yyjson_obj_get(params, "level")));
+  int level = mcp_log_level_of(yyjson_obj_get(params, "level"));
   pthread_mutex_lock(&registry_lock);
   atomic_store(&logger->level, level >= 0 ? level : logger->own_level);
   publish_levels();

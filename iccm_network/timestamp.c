@@ -146,15 +146,26 @@ static bool take_offset(reader_t *reader, int64_t *us) {
   return true;
 }
 
-int mcp_time_parse(const char *text, size_t len, int64_t *us) {
+/* of_day: what a date alone means, counted from its midnight. */
+static int parse(const char *text, size_t len, int64_t of_day, int64_t *us) {
   reader_t reader = {text, text + len};
   int64_t found;
   bool fine = take_date(&reader, &found);
   if (fine && reader.at < reader.end)
     fine = (take(&reader, 'T') || take(&reader, 't') || take(&reader, ' ')) && take_time(&reader, &found) &&
            take_offset(&reader, &found);
+  else if (fine)
+    found += of_day;
   if (!fine || reader.at < reader.end || found < first_us || found > last_us)
     return -EINVAL;
   *us = found;
   return 0;
+}
+
+int mcp_time_parse(const char *text, size_t len, int64_t *us) {
+  return parse(text, len, 0, us);
+}
+
+int mcp_time_parse_end(const char *text, size_t len, int64_t *us) {
+  return parse(text, len, DAY - 1, us);
 }

@@ -134,7 +134,7 @@ static bool add_properties(yyjson_mut_doc *doc, yyjson_mut_val *schema, yyjson_v
   if (properties == NULL)
     properties = yyjson_mut_obj_add_obj(doc, schema, "properties");
   yyjson_obj_foreach(more, index, max, key, value) {
-    if (!yyjson_mut_obj_add(properties, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value)))
+    if (!yyjson_mut_obj_put(properties, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, value)))
       return false;
   }
   return properties != NULL;

@@ -285,21 +285,12 @@ static bool words_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
   return false;
 }
 
-/* A day without a time is meant to its end. */
-static bool end_date_arg(mcp_call_t *call, yyjson_val *args, int64_t *out) {
-  enum { DATE_BYTES = 10 };
-  if (!time_arg(call, args, "end_date", out))
-    return false;
-  if (text_arg(args, "end_date").len == DATE_BYTES)
-    *out += (int64_t)24 * 3600 * 1000000 - 1;
-  return true;
-}
-
 static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   message_search_t search = {.start_us = INT64_MIN, .end_us = INT64_MAX, .limit = LIST_LIMIT};
   if (!words_arg(call, args, &search.words) || !session_arg(call, args, &search.session_id) ||
-      !time_arg(call, args, "start_date", &search.start_us) || !end_date_arg(call, args, &search.end_us) ||
+      !time_arg(call, args, "start_date", &search.start_us) ||
+      !end_time_arg(call, args, "end_date", &search.end_us) ||
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &search.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &search.offset))
     return;

@@ -127,15 +127,15 @@ static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, bool has_id, lo
 }
 
 static const char *judge(yyjson_val *value, log_entry_t *entry) {
-  yyjson_val *level = yyjson_obj_get(value, "level"), *trace_id = get(value, "trace_id");
+  yyjson_val *trace_id = get(value, "trace_id");
   if (!yyjson_is_str(yyjson_obj_get(value, "component")))
     return "component is required and must be a text";
   if (yyjson_get_len(yyjson_obj_get(value, "component")) > LOG_COMPONENT_MAX_BYTES)
     return "component must have at most 256 bytes";
   if (!yyjson_is_str(yyjson_obj_get(value, "message")))
     return "message is required and must be a text";
-  entry->level = yyjson_is_str(level) ? mcp_log_level(yyjson_get_str(level)) : -1;
-  if (entry->level < 0 || strlen(yyjson_get_str(level)) != yyjson_get_len(level))
+  entry->level = mcp_log_level_of(yyjson_obj_get(value, "level"));
+  if (entry->level < 0)
     return "level must be one of TRACE, DEBUG, INFO, WARN, ERROR";
   if (trace_id != NULL && (!yyjson_is_str(trace_id) || yyjson_get_len(trace_id) > TRACE_ID_MAX_BYTES))
     return "trace_id must be a text of at most 128 bytes, or null";

@@ -70,10 +70,10 @@ int64_t dewey_retention_us(const dewey_t *dewey, int64_t now_us) {
 
 /* *out stays as it is where the argument is not given. False: the call has been ended with the reason. */
 static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
-  text_t text = text_arg(args, "level");
-  if (text.ptr == NULL)
+  yyjson_val *value = yyjson_obj_get(args, "level");
+  if (!yyjson_is_str(value))
     return true;
-  int level = strlen(text.ptr) == text.len ? mcp_log_level(text.ptr) : -1;
+  int level = mcp_log_level_of(value);
   if (level >= 0)
     *out = level;
   else
@@ -294,7 +294,7 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
                            .end_us = INT64_MAX};
   bool fine =
       level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
-      time_arg(call, args, "end_time", &filter->end_us) &&
+      end_time_arg(call, args, "end_time", &filter->end_us) &&
       int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) && search_arg(call, args, &filter->search) &&
       cursor_arg(call, text_arg(args, "cursor"), filter) && data_arg(call, args, json, &filter->data);
   filter->limit = (int)limit;
@@ -395,7 +395,8 @@ static void reply_cleared(mcp_call_t *call, uint64_t count, const char *flag) {
   mcp_call_reply(call, answer);
 }
 
-/* Without before_time the clock says what is old. False: the call has been ended, since it may be wrong. */
+/* What is older than that goes: of before_time's day nothing, where it is a date alone. Without before_time
+ * the clock says what is old. False: the call has been ended, since it may be wrong. */
 static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64_t *before_us) {
   int64_t last_us, now_us = mcp_time_now_us();
   store_error_t error;

@@ -296,11 +296,11 @@ static int configure(feeder_t *feeder, int argc, char **argv) {
     if (option == 'c')
       feeder->component = optarg;
     else if (option == 'l')
-      feeder->level = optarg;
+      feeder->level = mcp_log_level_name(mcp_log_level(optarg));
     else if (option != 'd' || (seconds = strtol(optarg, &end, 10)) < 1 || seconds > 86400 || *end != '\0')
       return usage();
   }
-  if (argc - optind < 1 || argc - optind > 2 || mcp_log_level(feeder->level) < 0)
+  if (argc - optind < 1 || argc - optind > 2 || feeder->level == NULL)
     return usage();
   feeder->patience_ms = (uint64_t)seconds * 1000;
   if (argc - optind == 2 && (feeder->file = open(argv[optind + 1], O_RDONLY | O_CLOEXEC)) < 0) {

@@ -224,7 +224,7 @@ static bool read_search(mcp_call_t *call, horace_t *horace, yyjson_val *args, se
   if (!name_arg(call, holder(args, "owner"), "owner", NAME_MAX_BYTES, &search->owner) ||
       !name_arg(call, holder(args, "file_type"), "file_type", KIND_SIZE - 2, &search->file_type) ||
       !time_arg(call, holder(args, "created_after"), "created_after", &search->created_after) ||
-      !time_arg(call, holder(args, "created_before"), "created_before", &search->created_before) ||
+      !end_time_arg(call, holder(args, "created_before"), "created_before", &search->created_before) ||
       !int_arg(call, holder(args, "min_size"), "min_size", 0, INT64_MAX / 2, &search->min_size) ||
       !int_arg(call, holder(args, "max_size"), "max_size", 0, INT64_MAX / 2, &search->max_size) ||
       !int_arg(call, holder(args, "limit"), "limit", 1, SEARCH_LIMIT_MAX, &search->limit) ||

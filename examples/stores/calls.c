@@ -81,12 +81,21 @@ bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_b
   return false;
 }
 
-bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
+static bool read_time(mcp_call_t *call, yyjson_val *args, const char *name,
+                      int (*parse)(const char *, size_t, int64_t *), int64_t *out) {
   text_t text = text_arg(args, name);
-  if (text.ptr == NULL || mcp_time_parse(text.ptr, text.len, out) == 0)
+  if (text.ptr == NULL || parse(text.ptr, text.len, out) == 0)
     return true;
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not a time in ISO 8601", name);
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not " MCP_TIME_FORM, name);
   return false;
+}
+
+bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
+  return read_time(call, args, name, mcp_time_parse, out);
+}
+
+bool end_time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out) {
+  return read_time(call, args, name, mcp_time_parse_end, out);
 }
 
 bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out) {

@@ -24,6 +24,8 @@ bool without_nul(mcp_call_t *call, text_t *text);
 /* The same, done already; no longer than max_bytes then. */
 bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out);
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
+/* The last moment of what is sought: a date alone is meant to its end. */
+bool end_time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
 bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out);
 
 bool force_arg(mcp_call_t *call, yyjson_val *args); /* true has to be given */

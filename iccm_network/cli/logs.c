@@ -114,30 +114,31 @@ static bool take_place(logs_t *logs) {
 
 /* ---- the command ----------------------------------------------------------------------------------- */
 
-/* A time, or how long ago; NULL leaves *us. */
-static bool read_time(const char *text, int64_t *us) {
+/* A time, as parse reads it, or how long ago; NULL leaves *us. */
+static bool read_time(const char *text, int (*parse)(const char *, size_t, int64_t *), int64_t *us) {
   int64_t ago_us;
   if (text == NULL)
     return true;
   if (!ago_parse(text, &ago_us))
-    return mcp_time_parse(text, strlen(text), us) == 0;
+    return parse(text, strlen(text), us) == 0;
   *us = mcp_time_now_us() - ago_us;
   return true;
 }
 
 int logs_run(const options_t *options, const print_t *out) {
   logs_t logs = {.options = rows_options(options), .out = out};
+  int level = mcp_log_level(options->level);
   logs.filter = (rows_filter_t){.component = options->component,
-                                .level = options->level,
+                                .level = mcp_log_level_name(level),
                                 .trace = options->trace,
                                 .text = options->text,
                                 .since_us = INT64_MIN,
                                 .until_us = INT64_MAX};
-  if (options->level != NULL && mcp_log_level(options->level) < 0)
+  if (options->level != NULL && level < 0)
     return report_usage(options, out, "--level takes TRACE, DEBUG, INFO, WARN or ERROR");
-  if (!read_time(options->since, &logs.filter.since_us) || !read_time(options->until, &logs.filter.until_us))
-    return report_usage(options, out,
-                        "--since and --until take 15m, 2h, 3d, or a time as 2026-11-21T07:24:07Z");
+  if (!read_time(options->since, mcp_time_parse, &logs.filter.since_us) ||
+      !read_time(options->until, mcp_time_parse_end, &logs.filter.until_us))
+    return report_usage(options, out, "--since and --until take 15m, 2h, 3d, or " MCP_TIME_FORM);
   int code = session_begin(&logs.session, &logs.options, out);
   if (code != 0)
     return code;

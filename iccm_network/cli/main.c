@@ -150,7 +150,7 @@ static const command_t commands[] = {
      "  --trace ID         of this trace\n"
      "  --text WORDS       with these words in the message\n"
      "  --since WHEN       not older: 30s, 15m, 2h, 3d, 1w ago, or a time (ISO 8601)\n"
-     "  --until WHEN       not newer\n"
+     "  --until WHEN       not newer; of a date alone, its whole day\n"
      "  --lines N          at most the newest N (default 100; with --since 10000)\n"
      "  -f, --follow       then show what comes, until Ctrl-C; goes on when Godot\n"
      "                     was away\n\n"

@@ -238,6 +238,15 @@ class Querying(Case):
             ({"trace_id": "t"}, ["two three", "one"]),
             ({"level": "INFO"}, ["two three", "one"]),
             ({"level": "error"}, ["one"]),
+            ({"level": "Info"}, ["two three", "one"]),
+            ({"start_time": "2025-11-21", "end_time": "2025-11-21"}, ["two three", "two", "one"]),
+            ({"end_time": "2025-11-20"}, []),
+            ({"start_time": "2025-11-22"}, []),
+            ({"end_time": "2025-11-21T00:00Z"}, []),
+            ({"end_time": "2025-11-21t10:00z"}, ["one"]),
+            ({"end_time": "2025-11-21 11:00:01.0000000000+01"}, ["two", "one"]),
+            ({"start_time": "2025-11-21T11:00:01+0100"}, ["two three", "two"]),
+            ({"start_time": "2025-11-21T09:59:60Z", "end_time": "2025-11-21T10:00"}, ["one"]),
             ({"start_time": "2025-11-21T10:00:01Z"}, ["two three", "two"]),
             ({"end_time": "2025-11-21T12:00:01+02:00"}, ["two", "one"]),
             ({"start_time": "2025-11-21 10:00:00.5", "end_time": "2025-11-21 10:00:01.5"}, ["two"]),
@@ -402,13 +411,20 @@ class Clearing(Case):
 
     async def test_wrong_arguments(self):
         for arguments, words in (
-            ({"before_time": "now"}, "before_time is not a time"),
+            ({"before_time": "now"}, "before_time is not a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"),
             ({"level": "LOUD"}, "level must be one of"),
             ({"component": 1}, "component"),
             ({"dry_run": "yes"}, "dry_run"),
             ({"dry_run": 1}, "dry_run"),
         ):
             await self.assert_refused("dewey_clear_logs", arguments, words)
+
+    async def test_a_date_alone_spares_that_day(self):
+        await self.store(line("the day before", created_at="2026-01-04T23:59:59.999999Z"),
+                         line("its first moment", created_at="2026-01-05T00:00:00Z"), line("its last", created_at="2026-01-05T23:59:59Z"))
+        self.assertEqual((await self.clear(before_time="2026-01-05", dry_run=True))["deleted_count"], 1)
+        self.assertEqual((await self.clear(before_time="2026-01-05"))["deleted_count"], 1)
+        self.assertEqual(await self.found(), ["its last", "its first moment"])
 
     async def test_a_dry_run_counts_and_deletes_nothing(self):
         await self.fill()

@@ -100,12 +100,14 @@ Test(made, refuses_what_the_store_would_refuse) {
   refused(args, "trace_id has more than 128 bytes");
   refused("{\"component\":\"c\",\"level\":\"FATAL\",\"message\":\"m\"}",
           "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
+  refused("{\"component\":\"c\",\"level\":\"INFO\\u0000\",\"message\":\"m\"}",
+          "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
   refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"17\"}", "id is not a UUID");
   refused(
       "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"created_at\":\"2024-01-01T00:00:00.%fZ\"}",
-      "created_at is not a time in ISO 8601");
+      "created_at is not " MCP_TIME_FORM);
   refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V7 "\",\"created_at\":\"\"}",
-          "created_at is not a time in ISO 8601");
+          "created_at is not " MCP_TIME_FORM);
   expect_no_leak();
 }
 
@@ -240,7 +242,8 @@ Test(adopted, holds_no_secrets) {
       "{\"id\":\"" V4 "\",\"created_at\":\"2024-01-01\",\"level\":\"INFO\",\"message\":\"token=1\","
       "\"secret\":\"hunter2\",\"data\":{\"a\":[{\"token\":1e400}]}}",
       "{\"message\":\"token=1\",\"secret\":{\"b\":1},\"data\":{\"a\":[{\"token\":null}]}}",
-      "{\"id\":{\"token\":1},\"message\":\"token=1\",\"secret\":1,\"data\":{\"a\":[{\"token\":\"[REDACTED]\"}]}}"};
+      "{\"id\":{\"token\":1},\"message\":\"token=1\",\"secret\":1,\"data\":{\"a\":[{\"token\":\"[REDACTED]\"}"
+      "]}}"};
   char reason[ENTRY_REASON_SIZE];
   for (size_t i = 0; i < 3; i++) {
     yyjson_doc *entry = adopt(texts[i], 0, reason);

@@ -80,7 +80,7 @@ class Log(ServerCase):
         for given in ("2024-01-01T00:00:00.%fZ", "", "yesterday", "1704067200"):
             for more in ({}, {"id": V7}, {"id": V4}):
                 words = await self.refused(-32602, "logger_log", ENTRY | more | {"created_at": given})
-                self.assertEqual(words, "created_at is not a time in ISO 8601")
+                self.assertRegex(words, "^created_at is not a time in ISO 8601, such as 2")
         direct = await self.caller.request("godot_logger_log", ENTRY | {"created_at": "x"})
         self.assertEqual(direct["error"]["code"], -32602)
         self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
@@ -122,6 +122,12 @@ class Log(ServerCase):
             {"component": 1},
             {"component": "c" * 257},
             {"level": "FATAL"},
+            {"level": "WARNING"},
+            {"level": "info\0"},
+            {"level": " info"},
+            {"level": ""},
+            {"level": 1},
+            {"level": None},
             {"message": None},
             {"trace_id": "t" * 129},
             {"data": [1]},
@@ -149,6 +155,21 @@ class Levels(ServerCase):
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"level": "warn"}), QUEUED)
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "d"}), QUEUED)
         self.assertEqual(self.parts.ask("HGET", "logger_config:levels", "c"), b"WARN")
+
+    async def test_in_any_case(self):
+        for name in "logger_set_level", "godot_logger_set_level":
+            for level in "warn", "Warn", "wARN", "WARN":
+                answer = await self.caller.call(name, {"component": level, "level": level})
+                self.assertEqual(answer, {"status": "ok", "component": level, "level": "WARN"})
+                self.assertEqual(self.parts.ask("HGET", "logger_config:levels", level), b"WARN")
+                self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": level, "level": "Info"}), BELOW)
+        self.parts.ask("HSET", "logger_config:levels", "by hand", "Error")
+        await self.caller.call("logger_set_level", {"component": "c", "level": "TRACE"})  # reads all of them
+        self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "by hand", "level": "warn"}), BELOW)
+        for level in "info", "Info", "iNFO":
+            self.assertEqual(await self.caller.call("godot_logger_log", ENTRY | {"level": level}), QUEUED)
+        kept = [json.loads(entry)["level"] for entry in self.parts.ask("LRANGE", "logs:queue", 0, -1)]
+        self.assertEqual(kept, ["INFO"] * 3)
 
     async def test_are_heard_of_and_outlive_the_server(self):
         port = free_port()
@@ -186,7 +207,10 @@ class Levels(ServerCase):
         await self.caller.call("logger_set_level", {"component": "more", "level": "WARN"})
 
     async def test_wrong_ones(self):
-        await self.refused(-32602, "logger_set_level", {"component": "c", "level": "LOUD"})
+        for level in "LOUD", "warning", "INFO\0", "", None, 3:
+            words = await self.refused(-32602, "logger_set_level", {"component": "c", "level": level})
+            if isinstance(level, str):
+                self.assertEqual(words, "level is none of TRACE, DEBUG, INFO, WARN, ERROR")
         await self.refused(-32602, "logger_set_level", {"component": "", "level": "WARN"})
         await self.refused(-32602, "logger_set_level", {"component": "c" * 257, "level": "WARN"})
 

@@ -169,6 +169,24 @@ Test(timestamp, refused) {
   CHECK_ROWS(rows);
 }
 
+Test(timestamp, end_of_a_range) {
+  const int64_t midnight = T - (7 * 3600 + 24 * 60 + 7) * S;
+  static const char *const refused[] = {"",          "2026-11-2", "2026-11-31", "2026-11-21Z", "2026-11-21 ",
+                                        "9999-12-32"};
+  const row_t rows[] = {{"2026-11-21", midnight + 86400 * S - 1},   {"2026-11-21T00:00", midnight},
+                        {"2026-11-21T24:00", midnight + 86400 * S}, {"2026-11-21T07:24:07Z", T},
+                        {"0001-01-01", FIRST + 86400 * S - 1},      {"9999-12-31", LAST}};
+  int64_t us;
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    cr_expect_eq(mcp_time_parse_end(rows[i].text, strlen(rows[i].text), &us), 0, "%s", rows[i].text);
+    cr_expect_eq(us, rows[i].us, "%s: %lld", rows[i].text, (long long)us);
+  }
+  us = REFUSED;
+  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+    cr_expect_eq(mcp_time_parse_end(refused[i], strlen(refused[i]), &us), -EINVAL, "%s", refused[i]);
+  cr_expect_eq(us, REFUSED);
+}
+
 Test(timestamp, every_beginning_of_a_text) { /* none is read beyond its end */
   static const char whole[] = "2026-11-21T07:24:07.1+02:00";
   size_t fine = 0;
