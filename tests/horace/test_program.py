@@ -3,6 +3,7 @@ states, a large file, one that is written to all the time, its log lines, `horac
 """
 import asyncio
 import contextlib
+import datetime
 import json
 import mmap
 import os
@@ -17,6 +18,7 @@ import subprocess
 import time
 import unittest
 import uuid
+import zipfile
 from pathlib import Path
 
 import websockets
@@ -290,6 +292,47 @@ class Registering(Case):
             self.assertEqual((await self.register(name, data))["mime_type"], kind, name)
         self.assertEqual((await self.register("empty", ""))["size"], 0)
 
+    async def test_kinds_of_text_go_by_the_name(self):
+        """Whatever its words look like; bytes that are no text stay what they are."""
+        png, packet = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\6\0\0\0", b"G\x1f\xff\x10" + bytes(184)
+        for name, data, kind in (
+            ("urgent.txt", "P1 outages of this week\nnone\n", "text/plain"), ("P3.md", "P3 10 20 things to do\n", "text/markdown"),
+            ("formats.txt", "GIF89a is a format\n", "text/plain"), ("seven.txt", "7", "text/plain"), ("eight", "8", "text/plain"),
+            ("letter.txt", "From: a@b\nTo: c@d\nSubject: e\n\nf\n", "text/plain"), ("code.txt", "#include <stdio.h>\nint a(void);\n", "text/plain"),
+            ("page.txt", "<!DOCTYPE html><html></html>\n", "text/plain"), ("part.html", "<p>part\n", "text/html"),
+            ("one.jsonl", '{"a":1}\n', "application/jsonl"), ("two.jsonl", '{"a":1}\n{"a":2}\n', "application/jsonl"),
+            ("one.json", "1", "application/json"), ("plain.js", "let a = 1\n", "text/javascript"),
+            ("module.js", "export const a = 1;\n", "text/javascript"), ("plain.ts", "let a: number = 1\n", "text/x-typescript"),
+            ("module.ts", "import { a } from 'b';\nexport class C {}\n", "text/x-typescript"), ("G.ts", "G" * 1000, "text/x-typescript"),
+            ("stream.ts", packet * 10, "video/mp2t"), ("cut.ts", (b"G@\0\x10" + b"\xff" * 184) * 5 + b"G", "video/mp2t"),
+            ("with times.mts", (bytes(4) + packet) * 10, "video/mp2t"), ("noise.ts", b"G" + bytes(1000), "application/octet-stream"),
+            ("a.py", "import os\ndef f():\n    pass\n", "text/x-python"), ("b.py", "a = 1\n", "text/x-python"),
+            ("a.css", "/* none */\n", "text/css"), ("a.yaml", "a: 1\n", "application/yaml"), ("a.csv", "a\n", "text/csv"),
+            ("latin.csv", "gr\u00f6\u00dfe;1\n".encode("latin-1"), "text/csv"), ("wide.csv", "a;1\n".encode("utf-16"), "text/csv"),
+            ("a.svg", '<?xml version="1.0"?><svg/>', "image/svg+xml"), ("b.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+            ("a.md", png + b"\1", "image/png"), ("b.md", b"\0\1\2\3" * 11, "application/octet-stream"), ("a.pbm", "P1\n2 2\n0 1\n1 0\n", "image/x-portable-bitmap"),
+            ("empty.MD", "", "text/markdown"),
+        ):  # fmt: skip
+            self.assertEqual((await self.register(name, data))["mime_type"], kind, name)
+
+    async def test_kinds_of_archives_go_by_the_name(self):
+        ooxml, odf = "application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."
+        for name, kind in (
+            ("a.zip", "application/zip"), ("a.xyz", "application/zip"), ("a.txt", "application/zip"),
+            ("a.docx", ooxml + "wordprocessingml.document"), ("a.xlsx", ooxml + "spreadsheetml.sheet"), ("a.odt", odf + "text"),
+            ("a.jar", "application/java-archive"), ("a.EPUB", "application/epub+zip"),
+        ):  # fmt: skip
+            with zipfile.ZipFile(self.files / name, "w") as archive:  # a large picture first
+                archive.writestr("picture.png", random.Random(name).randbytes(100_000))
+                archive.writestr("word/document.xml", "<a/>")
+            self.assertEqual((await self.register(name))["mime_type"], kind, name)
+        with zipfile.ZipFile(self.files / "not a sheet.xlsx", "w") as archive:
+            archive.writestr("mimetype", odf + "text")
+        self.assertEqual((await self.register("not a sheet.xlsx"))["mime_type"], odf + "text")
+        for name, kind in (("a.doc", "application/msword"), ("a.xls", "application/vnd.ms-excel"), ("a.ole", "application/x-ole-storage")):
+            data = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(600) + name.encode()
+            self.assertEqual((await self.register(name, data))["mime_type"], kind, name)
+
     async def test_texts_of_any_characters(self):
         nasty = "'; DROP TABLE horace_files; -- \u00fc\u202e\U0001f600\"\\%_\n\x01"
         file_id = await self.new(f"{nasty.replace('/', '')}.txt", owner=nasty, purpose=nasty, tags=[nasty], correlation_id=nasty, **{nasty: nasty})
@@ -532,6 +575,8 @@ class Searching(Case):
         a, b, c, d = "a.txt", "b.CSV", "c.json", "d.md"
         newest_first = [d, c, b, a]
         collection_id = (await self.collections())["collections"][0]["collection_id"]
+        first, today = min(self.times.values())[:10], max(self.times.values())[:10]
+        yesterday = str(datetime.date.fromisoformat(first) - datetime.timedelta(days=1))
         for arguments, wanted in (
             ({}, newest_first),
             ({"tags": ["x"]}, [b, a]), ({"tags": ["y", "x"]}, [a]), ({"tags": ["x", "x"]}, [b, a]), ({"tags": ["x", "z"]}, []),
@@ -539,6 +584,7 @@ class Searching(Case):
             ({"owner": "ann"}, [c, a]), ({"owner": "Ann"}, []),
             ({"created_after": self.times[b]}, [d, c, b]), ({"created_before": self.times[b]}, [b, a]),
             ({"created_after": self.times[b], "created_before": self.times[c]}, [c, b]),
+            ({"created_after": first, "created_before": today}, newest_first), ({"created_before": yesterday}, []),
             ({"created_after": "2020-01-01"}, newest_first), ({"created_before": "2020-01-01T00:00:00+02:00"}, []),
             ({"file_type": "text/csv"}, [b]), ({"file_type": "text/*"}, [d, b, a]), ({"file_type": "csv"}, [b]),
             ({"file_type": ".csv"}, [b]), ({"file_type": "CSV"}, [b]), ({"file_type": "cs"}, []), ({"file_type": "image/*"}, []),
