@@ -2,6 +2,7 @@
 #include "change.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,9 @@ bool change_begin(horace_t *horace, const char *id, store_stop_t stop, record_t 
   store_error_t error;
   if (!turns_take(&horace->turns, id, stop))
     return change_busy(trouble);
-  bool fine = work_settle(horace, id, stop, trouble);
+  int moved = storage_find_moved(&horace->storage);
+  bool fine = moved == 0 ? work_settle(horace, id, stop, trouble)
+                         : trouble_disk(trouble, moved, "looking for the storage");
   int code = fine ? catalogue_find(horace->db, id, record, &error) : STORE_OK;
   if (code == STORE_NONE)
     fine = trouble_say(trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue", id);
@@ -109,7 +112,11 @@ bool change_is_refused(int code) {
 }
 
 int change_commit(horace_t *horace, change_write_cb write, void *arg, store_error_t *error) {
-  int code;
+  int code = storage_find_moved(&horace->storage);
+  if (code != 0) { /* copying may have taken a while */
+    snprintf(error->text, sizeof error->text, "%s", storage_words(code));
+    return STORE_BUSY;
+  }
   db_conn_t *conn = db_begin(horace->db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
   if (conn != NULL)
     code = db_end(conn, write(conn, arg, error), error);

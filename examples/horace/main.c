@@ -64,15 +64,15 @@ static bool read_settings(settings_t *settings) {
 typedef struct keeping {
   horace_t *horace;
   mcp_server_t *server;
-  int failing; /* errno of the storage, as the server was told */
+  int failing; /* -errno of the storage, as the server was told */
 } keeping_t;
 
 static bool look_at_storage(keeping_t *keeping) {
   int failing = storage_check(&keeping->horace->storage);
   if (failing != keeping->failing) {
-    mcp_server_set_need(keeping->server, "storage", failing != 0 ? strerror(failing) : NULL);
+    mcp_server_set_need(keeping->server, "storage", failing != 0 ? storage_words(failing) : NULL);
     if (failing != 0)
-      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", strerror(failing));
+      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", storage_words(failing));
   }
   keeping->failing = failing;
   return failing == 0;

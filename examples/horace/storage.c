@@ -5,6 +5,7 @@
  * refused, by the number that the kernel gives each mount. */
 #define _GNU_SOURCE /* statx, O_PATH */
 #include "storage.h"
+#include "stores.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,8 @@ enum {
   ROOM_BYTES = 1024 * 1024 /* without that much the storage is full */
 };
 
-static const char files_name[] = "files";
+static const char files_name[] = "files", versions_name[] = ".horace_versions",
+                  archive_name[] = ".horace_archive", work_dir_name[] = ".horace_work";
 
 /* ---- Opening ---- */
 
@@ -47,8 +49,9 @@ static bool open_private(const char *root, int at, const char *name, mode_t mode
     return false;
   if (fstat(*directory, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
       fchmod(*directory, about.st_mode & 07770) != 0)
-    mcp_log(MCP_LOG_WARN, "storage", "%s/%s is open to all users of this machine, which cannot be changed: %s",
-            root, name, strerror(errno));
+    mcp_log(MCP_LOG_WARN, "storage",
+            "%s/%s is open to all users of this machine, which cannot be changed: %s", root, name,
+            strerror(errno));
   return true;
 }
 
@@ -64,9 +67,9 @@ static int read_mount(int file, uint64_t *mount) {
 
 static bool open_directories(storage_t *storage, int root) {
   return open_directory(storage->root, root, files_name, 0777, &storage->files) &&
-         open_private(storage->root, root, ".horace_versions", 0750, &storage->versions) &&
-         open_private(storage->root, root, ".horace_archive", 0750, &storage->archive) &&
-         open_private(storage->root, root, ".horace_work", 0700, &storage->work);
+         open_private(storage->root, root, versions_name, 0750, &storage->versions) &&
+         open_private(storage->root, root, archive_name, 0750, &storage->archive) &&
+         open_private(storage->root, root, work_dir_name, 0700, &storage->work);
 }
 
 /* Files are renamed from one directory to another. */
@@ -139,22 +142,42 @@ void storage_close(storage_t *storage) {
       close(all[i]);
 }
 
-/* Whether files/ is still where it was opened: 0, or errno. */
-static int find_moved(const storage_t *storage) {
+static int find_one_moved(const storage_t *storage, int directory, const char *name) {
+  char path[STORAGE_PATH_SIZE + 32];
   struct stat here, there;
-  if (fstat(storage->files, &here) != 0 || stat(storage->below, &there) != 0)
-    return errno;
-  return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? 0 : ESTALE;
+  snprintf(path, sizeof path, "%s/%s", storage->root, name);
+  if (fstat(directory, &here) != 0)
+    return -errno;
+  if (stat(path, &there) != 0) /* never -ENOENT: nothing is known of the files in it */
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
+  return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? 0 : -ESTALE;
+}
+
+int storage_find_moved(const storage_t *storage) {
+  int code = find_one_moved(storage, storage->files, files_name);
+  if (code == 0)
+    code = find_one_moved(storage, storage->versions, versions_name);
+  if (code == 0)
+    code = find_one_moved(storage, storage->archive, archive_name);
+  return code == 0 ? find_one_moved(storage, storage->work, work_dir_name) : code;
+}
+
+const char *storage_words(int code) {
+  if (code == -ESTALE)
+    return "the storage's directories were moved or replaced: put them back, or restart Horace";
+  if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
+    return STORE_DISK_FULL;
+  return strerror(-code);
 }
 
 int storage_check(const storage_t *storage) {
-  int code = find_moved(storage);
+  int code = storage_find_moved(storage);
   if (code != 0)
     return code;
   int file = storage_begin(storage, "probe");
-  code = file < 0 ? -file : 0;
+  code = file < 0 ? file : 0;
   if (file >= 0)
-    code = posix_fallocate(file, 0, ROOM_BYTES);
+    code = -posix_fallocate(file, 0, ROOM_BYTES);
   if (file >= 0)
     close(file);
   storage_unlink(storage->work, "probe");
@@ -193,10 +216,12 @@ static bool is_at(const storage_t *storage, int file, const char *path) {
 /* -EAGAIN: the file was moved or replaced between its opening and the look at where it is. */
 static int find_once(const storage_t *storage, const char *whole, size_t len, found_file_t *found) {
   uint64_t mount = 0;
+  int code = storage_find_moved(storage);
+  if (code != 0)
+    return code;
   found->file = mcp_open_beneath(storage->allowed, whole, len);
   if (found->file < 0)
     return found->file;
-  int code = 0;
   if (read_mount(found->file, &mount) != 0 || mount != storage->mount)
     code = MCP_EOUTSIDE;
   else if (!read_path(storage, found->file, found->path) || !is_at(storage, found->file, found->path))
@@ -245,8 +270,11 @@ static int step(const storage_t *storage, int directory, const char *name, size_
 }
 
 int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name) {
-  int at = fcntl(storage->files, F_DUPFD_CLOEXEC, 0);
+  int moved = storage_find_moved(storage);
   *name = path;
+  if (moved != 0)
+    return moved;
+  int at = fcntl(storage->files, F_DUPFD_CLOEXEC, 0);
   if (at < 0)
     return -errno;
   for (const char *slash; at >= 0 && (slash = strchr(path, '/')) != NULL; path = slash + 1)

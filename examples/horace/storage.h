@@ -31,8 +31,16 @@ typedef struct storage {
 bool storage_open(storage_t *storage, const char *path);
 void storage_close(storage_t *storage);
 
-/* Whether it is where it was, and can be written to: 0, or errno. */
+/* Whether it is where it was, and can be written to: 0, or -errno. */
 int storage_check(const storage_t *storage);
+
+/* Whether the directories are still at their paths: 0, or -errno; -ESTALE: others are there, or none. What is
+ * written from then on would be nowhere once Horace starts again. All that opens by a path looks at that
+ * first, and answers -ESTALE itself. */
+int storage_find_moved(const storage_t *storage);
+
+/* What -errno means for the storage, in words for everybody. */
+const char *storage_words(int code);
 
 /* A file that a caller named. */
 typedef struct found_file {
@@ -40,7 +48,7 @@ typedef struct found_file {
   char path[STORAGE_PATH_SIZE];
 } found_file_t;
 
-/* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EOUTSIDE;
+/* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EOUTSIDE; -ESTALE;
  * MCP_ENOTFILE; or libuv's code, UV_ENOENT and others; UV_EAGAIN: another process replaces it all the
  * time, or holds a lease on it (fcntl(2)). */
 int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found);

@@ -51,5 +51,7 @@ bool trouble_disk(trouble_t *trouble, int code, const char *doing) {
   mcp_log(MCP_LOG_ERROR, "storage", "%s failed: %s", doing, strerror(-code));
   if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
     return trouble_retry(trouble, "STORAGE_FULL", "%s failed: there is no room left in the storage", doing);
+  if (code == -ESTALE)
+    return trouble_retry(trouble, "STORAGE_UNAVAILABLE", "%s failed: %s", doing, storage_words(code));
   return trouble_retry(trouble, "STORAGE_UNAVAILABLE", "%s failed, retry", doing);
 }

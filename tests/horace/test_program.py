@@ -1253,6 +1253,51 @@ class Disks(AsyncCase):
         for horace in (files, database):
             await asyncio.to_thread(wait_ready, horace.port)
 
+    async def test_directories_that_were_exchanged_take_nothing(self):
+        """What others were put in the place of; /readyz is looked at every ten seconds, so all wait at once."""
+        places = {name: self.enterContext(Horace()) for name in (FILES, VERSIONS, WORK)}
+        for name, horace in places.items():
+            async with Caller(horace.url) as caller:
+                await self.exchange(caller, horace, name)
+        for name, horace in places.items():
+            await asyncio.to_thread(wait_ready, horace.port, 503)
+            said = http_get(horace.port, path="/readyz").body.decode()
+            self.assertIn("storage: the storage's directories were moved or replaced: put them back, or restart Horace\n", said)
+            run = await asyncio.to_thread(finished, [PROGRAMS["horace"], "scan", horace.url], env=os.environ | {"HORACE_STORAGE_PATH": str(horace.storage)})
+            self.assertEqual((run.returncode, "moved or replaced" in run.stderr), (1, True), run)
+            shutil.rmtree(horace.storage / name)
+            (horace.storage / "aside").rename(horace.storage / name)
+            await asyncio.to_thread(wait_ready, horace.port)
+            async with Caller(horace.url) as caller:
+                again = await caller.call("horace_register_file", {"file_path": "a", "metadata": {}})
+                self.assertEqual(again["version"], 3)
+                await look(caller, horace)
+
+    async def exchange(self, caller, horace, name):
+        file, aside = horace.files / "a", horace.storage / "aside"
+        for text in ("one", "two"):
+            file.write_text(text)
+            answer = await caller.call("horace_register_file", {"file_path": "a", "metadata": {}})
+        file_id = answer["file_id"]
+        file.write_text("three")
+        (horace.storage / name).rename(aside)
+        shutil.copytree(aside, horace.storage / name)
+        (horace.files / "b").write_text("new")
+        trees = [horace.tree(), sorted(aside.rglob("*"))]
+        for tool, arguments in (
+            ("horace_register_file", {"file_path": "a", "metadata": {}}), ("horace_register_file", {"file_path": "b", "metadata": {}}),
+            ("horace_update_file", {"file_id": file_id, "metadata": {"owner": "me"}}),
+            ("horace_update_file", {"file_id": file_id, "metadata": {}, "check_for_changes": True}),
+            ("horace_update_file", {"file_id": file_id, "metadata": {"status": "archived"}}),
+            ("horace_restore_version", {"file_id": file_id, "version": 1}),
+        ):  # fmt: skip
+            with self.assertRaises(CallError) as raised:
+                await caller.call(tool, arguments)
+            self.assertEqual(raised.exception.data, {"error_code": "STORAGE_UNAVAILABLE", "retry": True}, arguments)
+            self.assertIn("directories were moved or replaced", raised.exception.message)
+        self.assertEqual([horace.tree(), sorted(aside.rglob("*"))], trees)
+        self.assertEqual((await caller.call("horace_search_files"))["total_count"], 1)
+
     async def test_a_storage_that_cannot_be_written_to_is_named(self):
         """It is looked at every ten seconds, so both ways wait at once."""
         full, gone = self.enterContext(Horace()), self.enterContext(Horace())
@@ -1267,7 +1312,8 @@ class Disks(AsyncCase):
                 await self.refused(caller, "a", code)
         for horace in (full, gone):
             await asyncio.to_thread(wait_ready, horace.port, 503)
-            self.assertRegex(http_get(horace.port, path="/readyz").body.decode(), r"^storage: ")
+            said = "disk full" if horace is full else "the storage's directories were moved or replaced"
+            self.assertIn(f"storage: {said}", http_get(horace.port, path="/readyz").body.decode())
             self.assertEqual(http_get(horace.port, path="/healthz").status, 200)
             async with Caller(horace.url) as caller:
                 self.assertEqual((await caller.call("horace_search_files"))["total_count"], 0)
