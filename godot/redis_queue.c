@@ -16,6 +16,7 @@
 #include "levels.h"
 #include "redis_link.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <iccm_network.h>
 #include <inttypes.h>
@@ -205,6 +206,11 @@ static int ask_step(queue_t *queue, command_t *command, const waiting_t *questio
   return MCP_ESTATE;
 }
 
+/* Whether Redis refuses since it cannot write its file for want of room: it tells errno's words. */
+static bool is_disk_full(const char *refusal) {
+  return strstr(refusal, strerror(ENOSPC)) != NULL || strstr(refusal, strerror(EDQUOT)) != NULL;
+}
+
 /* refusal: Redis' words; NULL: it has done what work needs. */
 static void judge(queue_t *queue, const char *refusal) {
   bool was_refusing = queue->refusing;
@@ -214,7 +220,7 @@ static void judge(queue_t *queue, const char *refusal) {
     return;
   if (refusal != NULL) { /* where in a script it happened is of no use to an operator */
     const char *place = strstr(refusal, " script: ");
-    snprintf(reason, sizeof reason, "Redis refuses: %.*s",
+    snprintf(reason, sizeof reason, "Redis refuses: %s%.*s", is_disk_full(refusal) ? "disk full: " : "",
              (int)(place != NULL ? (size_t)(place - refusal) : strlen(refusal)), refusal);
   }
   queue->on_refusal(refusal != NULL ? reason : NULL, queue->state_arg);

@@ -54,7 +54,7 @@ static const struct kind {
              {"40", NULL, STORE_BUSY},    /* deadlock, serialisation */
              {"22", NULL, STORE_REFUSED}, /* a value that its type cannot hold */
              {"54", NULL, STORE_REFUSED}, /* a value beyond the limits of an index or a row */
-             {"53100", "the database's disk is full", STORE_FAILED},
+             {"53100", STORE_DISK_FULL, STORE_FAILED},
              {"53", "the database lacks memory or connections", STORE_FAILED},
              {"28", "the database refuses the user or password", STORE_FAILED},
              {"3D", "the database does not exist", STORE_FAILED},

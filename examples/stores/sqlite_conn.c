@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum {
@@ -54,10 +55,59 @@ static int describe_moved(const char *what, store_error_t *error) {
   return STORE_FAILED;
 }
 
+/* A small file system never has as much room as a large one. */
+static off_t within_reason(int file, size_t bytes) {
+  enum { PART = 8 };
+  struct statvfs disk;
+  uint64_t most = fstatvfs(file, &disk) == 0 ? (uint64_t)disk.f_blocks * disk.f_frsize / PART : bytes;
+  return (off_t)(bytes < most ? bytes : most);
+}
+
+/* Whether a file beside the database can have so many bytes: 0, or errno. */
+static int find_room(sqlite3 *db, size_t bytes) {
+  char path[4096];
+  const char *beside = sqlite3_db_filename(db, "main");
+  if (beside == NULL) /* it could not be opened */
+    return ENOENT;
+  sqlite3_snprintf(sizeof path, path, "%s-room", beside);
+  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int failure = file >= 0 ? posix_fallocate(file, 0, within_reason(file, bytes)) : errno;
+  if (file >= 0) {
+    unlink(path);
+    close(file);
+  }
+  return failure;
+}
+
+static bool is_no_room(int failure) {
+  return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
+}
+
+/* Of a full disk SQLite says that itself, or that it could not write, open or grow a file, and not why. */
+static bool is_full(sqlite3 *db) {
+  enum { LITTLE = 64 * 1024 };
+  switch (sqlite3_extended_errcode(db)) {
+  case SQLITE_FULL:
+    return true;
+  case SQLITE_CANTOPEN:
+  case SQLITE_IOERR_WRITE:
+  case SQLITE_IOERR_FSYNC:
+  case SQLITE_IOERR_SHMSIZE:
+  case SQLITE_IOERR_SHMOPEN:
+    return is_no_room(find_room(db, LITTLE));
+  default:
+    return false;
+  }
+}
+
+static const char *brief_of(sqlite3 *db) {
+  return is_full(db) ? STORE_DISK_FULL : sqlite3_errstr(sqlite3_errcode(db));
+}
+
 static int describe(conn_t *conn, const char *what, store_error_t *error) {
   sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
                    sqlite3_extended_errcode(conn->db));
-  error->brief = sqlite3_errstr(sqlite3_errcode(conn->db));
+  error->brief = brief_of(conn->db);
   conn->failure = sqlite3_extended_errcode(conn->db);
   if (conn->failure == SQLITE_CONSTRAINT_COMMITHOOK)
     return describe_moved(what, error);
@@ -173,18 +223,10 @@ int conn_touch(conn_t *conn) {
 }
 
 int conn_find_room(conn_t *conn, size_t bytes, store_error_t *error) {
-  char path[4096];
-  sqlite3_snprintf(sizeof path, path, "%s-room", sqlite3_db_filename(conn->db, "main"));
-  int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  int failure = file >= 0 ? posix_fallocate(file, 0, (off_t)bytes) : errno;
-  if (file >= 0) {
-    unlink(path);
-    close(file);
-  }
+  int failure = find_room(conn->db, bytes);
   if (failure == 0)
     return STORE_OK;
-  error->brief =
-      failure == ENOSPC || failure == EDQUOT ? sqlite3_errstr(SQLITE_FULL) : sqlite3_errstr(SQLITE_IOERR);
+  error->brief = is_no_room(failure) ? STORE_DISK_FULL : sqlite3_errstr(SQLITE_IOERR);
   sqlite3_snprintf(sizeof error->text, error->text, "looking for room: %s", strerror(failure));
   return STORE_FAILED;
 }

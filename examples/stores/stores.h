@@ -23,6 +23,9 @@ enum store_code {
 /* Below the 30 s after which callers give up. */
 enum { STORE_QUERY_MS = 25 * 1000 };
 
+/* What everybody sees of a disk, a quota or a limit that leaves no room, whichever store it is. */
+#define STORE_DISK_FULL "disk full"
+
 typedef struct store_error {
   char text[256];
   const char *brief; /* with STORE_FAILED: the kind of failure, never freed */

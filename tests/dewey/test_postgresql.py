@@ -155,9 +155,9 @@ class Away(Case):
                 disk.fill(leave=1 << 20)
                 with self.assertRaisesRegex(CallError, "storing failed, retry"):
                     await self.store(caller, *[line(os.urandom(2000).hex()) for _ in range(1000)])
-                self.assertEqual(dewey.reason(), "store: the database's disk is full\n")
+                self.assertEqual(dewey.reason(), "store: disk full\n")
                 dewey.program.wait_for("looking for room: 53100")
-                self.assertEqual(dewey.reason(), "store: the database's disk is full\n", "a little is written, and less than work is")
+                self.assertEqual(dewey.reason(), "store: disk full\n", "a little is written, and less than work is")
                 disk.empty()
                 wait_ready(dewey.port)
                 self.assertEqual(await self.store(caller, line()), 1)
