@@ -39,9 +39,8 @@ void record_deinit(record_t *record) {
   record->metadata = NULL;
 }
 
-static bool on_record(const db_row_t *row, void *arg) {
-  record_t *record = arg;
-  text_t metadata = db_text(row, 10);
+/* All but its metadata. */
+static void read_record(const db_row_t *row, record_t *record) {
   db_id(row, 0, record->id);
   copy_text(record->path, sizeof record->path, db_text(row, 1));
   record->status = file_status_of(db_text(row, 2));
@@ -53,6 +52,13 @@ static bool on_record(const db_row_t *row, void *arg) {
   record->created_at = db_time(row, 8);
   record->updated_at = db_time(row, 9);
   record->deleted_at = db_time(row, 11);
+  record->metadata = NULL;
+}
+
+static bool on_record(const db_row_t *row, void *arg) {
+  record_t *record = arg;
+  text_t metadata = db_text(row, 10);
+  read_record(row, record);
   record->metadata = metadata.ptr != NULL ? strndup(metadata.ptr, metadata.len) : NULL;
   return false;
 }
@@ -79,11 +85,24 @@ int catalogue_find_path(db_t *db, const char *path, record_t *record, store_erro
   return find_record(db, SQL_FILE_BY_PATH, &params, record, error);
 }
 
-int catalogue_find_bytes(db_t *db, const bytes_t *bytes, record_t *record, store_error_t *error) {
+typedef struct each_record {
+  record_cb cb;
+  void *arg;
+} each_record_t;
+
+static bool on_each_record(const db_row_t *row, void *arg) {
+  const each_record_t *each = arg;
+  record_t record;
+  read_record(row, &record);
+  return each->cb(&record, each->arg);
+}
+
+int catalogue_each_of_bytes(db_t *db, const bytes_t *bytes, record_cb cb, void *arg, store_error_t *error) {
+  each_record_t each = {cb, arg};
   db_params_t params = {.count = 0};
   db_add_text(&params, text_of(bytes->checksum));
   db_add_int(&params, bytes->size);
-  return find_record(db, SQL_FILE_BY_BYTES, &params, record, error);
+  return read_rows(db, SQL_FILES_BY_BYTES, &params, on_each_record, &each, error);
 }
 
 static bool on_there(const db_row_t *row, void *arg) {
@@ -342,6 +361,13 @@ int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error)
 
 int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error) {
   return change_path(conn, SQL_PATH_FREE, path, error);
+}
+
+int catalogue_give_up_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error) {
+  db_params_t params = {.count = 0};
+  db_add_id(&params, id);
+  int code = change(conn, SQL_FILE_GIVE_UP_PATH, &params, error);
+  return code == STORE_OK ? catalogue_drop_path(conn, path, error) : code;
 }
 
 /* To change the same row, or to make one of the same id, waits for whoever does so. */

@@ -39,7 +39,7 @@ void record_deinit(record_t *record);
 enum catalogue_statement {
   SQL_FILE_BY_ID,
   SQL_FILE_BY_PATH,
-  SQL_FILE_BY_BYTES,
+  SQL_FILES_BY_BYTES,
   SQL_KNOWS_SIZE,
   SQL_EXPIRED,
   SQL_RETENTION_AT,
@@ -52,6 +52,7 @@ enum catalogue_statement {
   SQL_FILE_SET_COLLECTION,
   SQL_FILE_SET_STATUS,
   SQL_FILE_SET_PATH,
+  SQL_FILE_GIVE_UP_PATH,
   SQL_FILE_DELETE,
   SQL_PATH_INSERT,
   SQL_PATH_DELETE,
@@ -78,8 +79,11 @@ enum catalogue_statement {
 /* Each fills *record, which record_deinit() is for then. STORE_NONE: there is no such file. */
 int catalogue_find(db_t *db, const char *id, record_t *record, store_error_t *error);
 int catalogue_find_path(db_t *db, const char *path, record_t *record, store_error_t *error);
-/* One of these bytes that is not deleted, the oldest first. */
-int catalogue_find_bytes(db_t *db, const bytes_t *bytes, record_t *record, store_error_t *error);
+/* Those of these bytes that are not deleted, the oldest first, CATALOGUE_MOST of them, until cb says false;
+ * their metadata is not read. */
+enum { CATALOGUE_MOST = 100 };
+typedef bool (*record_cb)(const record_t *record, void *arg);
+int catalogue_each_of_bytes(db_t *db, const bytes_t *bytes, record_cb cb, void *arg, store_error_t *error);
 
 /* Whether any version of this size is known. */
 int catalogue_knows_size(db_t *db, int64_t size, bool *known, store_error_t *error);
@@ -95,7 +99,7 @@ int catalogue_begin_retention(db_t *db, int64_t at_us, store_error_t *error);
 /* Ids of files that were deleted before then, a hundred at most. */
 typedef struct id_list {
   int count;
-  char ids[100][MCP_UUID_SIZE];
+  char ids[CATALOGUE_MOST][MCP_UUID_SIZE];
 } id_list_t;
 int catalogue_expired(db_t *db, int64_t before_us, id_list_t *list, store_error_t *error);
 
@@ -141,6 +145,8 @@ int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error)
 /* A path where no file is: it is no longer one where another file's bytes are, unless it is that one's own.
  */
 int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error);
+/* A path of its own, which a deleted file leaves to another one. */
+int catalogue_give_up_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 
 /* All that is known of a file. */
 int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error);

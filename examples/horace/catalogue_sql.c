@@ -1,9 +1,9 @@
 /* catalogue_sql.c: the catalogue's tables and statements, for SQLite and PostgreSQL alike.
  *
  * horace_paths holds every path in files/ whose bytes are known: each is one file's. A file of the archive
- * has none of its own, so that another one may take its path. Tags stand with their file, as they were given,
- * and in horace_tags to be found. horace_retention has one row: the clock when deleted files were last
- * removed. */
+ * has none of its own, so that another one may take its path; nor has a deleted one whose path another has.
+ * Tags stand with their file, as they were given, and in horace_tags to be found. horace_retention has one
+ * row: the clock when deleted files were last removed. */
 #include "catalogue.h"
 
 static const char *const migrations[] = {
@@ -71,8 +71,8 @@ static const char *const migrations[] = {
 static const char *const statements[SQL_STATEMENTS] = {
     [SQL_FILE_BY_ID] = RECORD "WHERE f.id = $1",
     [SQL_FILE_BY_PATH] = RECORD "JOIN horace_paths p ON p.file = f.id WHERE p.path = $1",
-    [SQL_FILE_BY_BYTES] = RECORD "WHERE f.checksum = $1 AND f.size = $2 AND f.status <> 'deleted'"
-                                 " ORDER BY f.created_at, f.id LIMIT 1",
+    [SQL_FILES_BY_BYTES] = RECORD "WHERE f.checksum = $1 AND f.size = $2 AND f.status <> 'deleted'"
+                                  " ORDER BY f.created_at, f.id LIMIT 100",
     [SQL_KNOWS_SIZE] = "SELECT 1 FROM horace_versions WHERE size = $1 LIMIT 1",
     [SQL_EXPIRED] = "SELECT id FROM horace_files WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 100",
     [SQL_RETENTION_AT] = "SELECT began_at FROM horace_retention",
@@ -94,6 +94,7 @@ static const char *const statements[SQL_STATEMENTS] = {
                             " deleted_at = $5 WHERE id = $1",
     [SQL_FILE_SET_PATH] =
         "UPDATE horace_files SET path = $2, extension = $3, mime_type = $4, updated_at = $5 WHERE id = $1",
+    [SQL_FILE_GIVE_UP_PATH] = "UPDATE horace_files SET is_archived = true WHERE id = $1",
     [SQL_FILE_DELETE] = "DELETE FROM horace_files WHERE id = $1",
     [SQL_PATH_INSERT] = "INSERT INTO horace_paths(path, file) VALUES($1, $2)",
     [SQL_PATH_DELETE] = "DELETE FROM horace_paths WHERE path = $1",

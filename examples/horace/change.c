@@ -145,6 +145,8 @@ static int write_edit(db_conn_t *conn, void *arg, store_error_t *error) {
     code = catalogue_drop_path(conn, edit->drop_path, error);
   if (code == STORE_OK && edit->free_path != NULL)
     code = catalogue_free_path(conn, edit->free_path, error);
+  if (code == STORE_OK && edit->given_up != NULL)
+    code = catalogue_give_up_path(conn, edit->add_path, edit->given_up, error);
   if (code == STORE_OK && edit->add_path != NULL)
     code = catalogue_add_path(conn, edit->add_path, record->id, error);
   return code;

@@ -46,6 +46,7 @@ typedef struct edit {
   bool set_path; /* and what goes by it */
   const char *add_path, *drop_path;
   const char *free_path; /* before it is added: nothing is there */
+  const char *given_up;  /* whose own path add_path was: the id of a deleted file, whose turn is taken */
   int64_t oldest;        /* comes out: the oldest version left */
 } edit_t;
 

@@ -1,8 +1,10 @@
 /* register.c: file_register(); see files.h.
  *
  * The path tells whether the file is known; if not, its bytes tell whether it is a duplicate, or, where there
- * is no file any more at the path of the one that has them, the same under a new name. Two who register the
- * same path, or the same bytes, at once: the database lets one of them through, and the other looks again.
+ * is no file any more at the path of the one that has them, the same under a new name. A deleted file leaves
+ * its path to one that was renamed to it; one that is not deleted keeps its path, and has a new version. Two
+ * who register the same path, or the same bytes, at once: the database lets one of them through, and the
+ * other looks again.
  */
 #include "change.h"
 
@@ -32,17 +34,17 @@ typedef struct registering {
 } registering_t;
 
 /* Whether there is no file any more where the one in record was. */
-static bool is_gone(const registering_t *this) {
-  int file = this->record->status == FILE_ACTIVE
-                 ? storage_open_file(&this->horace->storage, this->record->path)
-                 : -EEXIST;
+static bool is_gone(const registering_t *this, const record_t *record) {
+  int file =
+      record->status == FILE_ACTIVE ? storage_open_file(&this->horace->storage, record->path) : -EEXIST;
   if (file >= 0)
     close(file);
   return file == -ENOENT;
 }
 
-/* Makes this path that of the file in record, whose turn is taken; is_known: it is one of its others. */
-static enum attempt rename_file(registering_t *this, bool is_known) {
+/* Makes this path that of the file in record, whose turn is taken; is_known: it is one of its others;
+ * given_up: it was the own one of a deleted file, whose turn is taken, too, or NULL. */
+static enum attempt rename_file(registering_t *this, bool is_known, const char *given_up) {
   store_error_t error;
   char old_path[STORAGE_PATH_SIZE];
   record_t *record = this->record;
@@ -53,6 +55,7 @@ static enum attempt rename_file(registering_t *this, bool is_known) {
   edit_t edit = {.record = record,
                  .set_path = true,
                  .drop_path = old_path,
+                 .given_up = given_up,
                  .add_path = is_known ? NULL : this->found->path};
   this->outcome = FILE_RENAMED;
   int code = change_commit_edit(this->horace, &edit, &error);
@@ -61,8 +64,26 @@ static enum attempt rename_file(registering_t *this, bool is_known) {
   return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
 }
 
+/* In the turns of both: this file was renamed to where a deleted one was, and left. */
+static enum attempt take_path_of(registering_t *this, const char *deleted) {
+  store_error_t error;
+  record_t record;
+  if (!turns_try(&this->horace->turns, deleted))
+    return attempt_of(change_busy(this->trouble));
+  enum attempt attempt = ONCE_MORE;
+  int code = catalogue_find(this->horace->db, deleted, &record, &error);
+  if (code == STORE_OK && record.status == FILE_DELETED && strcmp(record.path, this->found->path) == 0)
+    attempt = rename_file(this, false, deleted);
+  else if (code != STORE_OK && code != STORE_NONE)
+    attempt = attempt_of(trouble_store(this->horace, this->trouble, code, &error, "reading the catalogue"));
+  if (code == STORE_OK)
+    record_deinit(&record);
+  turns_give(&this->horace->turns, deleted);
+  return attempt;
+}
+
 /* The file in record has these bytes, and is gone from its path: as before in its turn, it was renamed. */
-static enum attempt take_new_path(registering_t *this) {
+static enum attempt take_new_path(registering_t *this, const char *given_up) {
   char id[MCP_UUID_SIZE];
   bool equal = false;
   enum attempt attempt = ONCE_MORE;
@@ -73,8 +94,8 @@ static enum attempt take_new_path(registering_t *this) {
   int code = bytes_match(this->found->file, &this->record->bytes, this->stop, &equal);
   if (code != 0)
     attempt = attempt_of(trouble_disk(this->trouble, code, "reading the file"));
-  else if (equal && is_gone(this))
-    attempt = rename_file(this, false);
+  else if (equal && is_gone(this, this->record))
+    attempt = given_up != NULL ? take_path_of(this, given_up) : rename_file(this, false, NULL);
   change_end(this->horace, this->record);
   return attempt;
 }
@@ -92,8 +113,8 @@ static enum attempt add_duplicate(registering_t *this) {
   store_error_t error;
   const record_t *record = this->record;
   edit_t edit = {.record = record, .add_path = this->found->path};
-  if (is_gone(this))
-    return take_new_path(this);
+  if (is_gone(this, record))
+    return take_new_path(this, NULL);
   this->outcome = FILE_DUPLICATE;
   if (record->is_archived && strcmp(record->path, this->found->path) == 0)
     return known_already(this); /* its own path, which it has again when it comes back */
@@ -103,10 +124,39 @@ static enum attempt add_duplicate(registering_t *this) {
   return attempt_of(code == STORE_OK || change_not_committed(this->horace, this->trouble, code, &error));
 }
 
+/* Which of the files of some bytes is the one that is registered. */
+typedef struct choice {
+  const registering_t *this;
+  int rank;
+  char id[MCP_UUID_SIZE];
+} choice_t;
+
+static const char *last_name(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash != NULL ? slash + 1 : path;
+}
+
+/* Rather one that is gone from its path, which was renamed, than one that is there; of those that are gone
+ * rather one of the same name, whose directory was renamed; else the oldest. */
+static bool on_candidate(const record_t *record, void *arg) {
+  enum { THERE = 1, RENAMED, MOVED };
+  choice_t *choice = arg;
+  bool same_name = strcmp(last_name(record->path), last_name(choice->this->found->path)) == 0;
+  int rank = !is_gone(choice->this, record) ? THERE : same_name ? MOVED : RENAMED;
+  if (rank > choice->rank) {
+    choice->rank = rank;
+    memcpy(choice->id, record->id, sizeof choice->id);
+  }
+  return choice->rank < MOVED;
+}
+
 /* Looks for a file of these bytes, which *record is then; STORE_NONE: there is none. */
 static int find_duplicate(registering_t *this, const bytes_t *bytes, store_error_t *error) {
   record_t record;
-  int code = catalogue_find_bytes(this->horace->db, bytes, &record, error);
+  choice_t choice = {.this = this};
+  int code = catalogue_each_of_bytes(this->horace->db, bytes, on_candidate, &choice, error);
+  if (code == STORE_OK)
+    code = choice.rank > 0 ? catalogue_find(this->horace->db, choice.id, &record, error) : STORE_NONE;
   if (code == STORE_OK)
     *this->record = record;
   return code;
@@ -210,8 +260,8 @@ static enum attempt register_other_path(registering_t *this) {
   this->outcome = FILE_DUPLICATE;
   if (code != 0)
     return attempt_of(trouble_disk(this->trouble, code, "reading the file"));
-  if (equal && is_gone(this))
-    return rename_file(this, true);
+  if (equal && is_gone(this, this->record))
+    return rename_file(this, true, NULL);
   if (equal && this->record->status != FILE_DELETED)
     return known_already(this);
   edit_t edit = {.record = this->record, .drop_path = this->found->path};
@@ -269,16 +319,36 @@ static enum attempt register_known(registering_t *this, const char *id) {
   return attempt;
 }
 
+/* The catalogue knows this path as a deleted file's own: whether another one was renamed to it, which is in
+ * record then. */
+static enum attempt look_for_renamed(registering_t *this, const record_t *deleted, bool *renamed) {
+  bool found;
+  *renamed = false;
+  enum attempt attempt = look_for_duplicate(this, &found);
+  if (attempt != DONE || !found)
+    return attempt;
+  *renamed = !bytes_equal(&this->record->bytes, &deleted->bytes) && is_gone(this, this->record);
+  if (!*renamed)
+    record_deinit(this->record);
+  return DONE;
+}
+
 static enum attempt attempt_to_register(registering_t *this) {
   store_error_t error;
   record_t known;
+  enum attempt attempt = DONE;
+  bool renamed = false;
   int code = catalogue_find_path(this->horace->db, this->found->path, &known, &error);
   if (code == STORE_NONE)
     return register_new(this);
   if (code != STORE_OK)
     return attempt_of(trouble_store(this->horace, this->trouble, code, &error, "reading the catalogue"));
   record_deinit(&known);
-  return register_known(this, known.id);
+  if (known.status == FILE_DELETED && strcmp(known.path, this->found->path) == 0)
+    attempt = look_for_renamed(this, &known, &renamed);
+  if (attempt != DONE)
+    return attempt;
+  return renamed ? take_new_path(this, known.id) : register_known(this, known.id);
 }
 
 /* Answers and PostgreSQL hold no other names; a link may lead to one. */

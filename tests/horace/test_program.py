@@ -461,6 +461,43 @@ class Duplicates(Case):
         self.assertEqual((changed["file_id"], changed["version"]), (other, 2))
         self.assertEqual((await self.info(file_id))["path"], str(self.files / "a.txt"))
 
+    async def test_renamed_to_where_a_deleted_file_was(self):
+        for name, gone in (("onto", False), ("free", True)):
+            renamed, deleted = await self.new(f"{name}.txt", f"{name} 1"), await self.new(f"d {name}.txt", f"{name} old")
+            await self.register(f"{name}.txt", f"{name} 2")
+            await self.update(deleted, status="deleted")
+            if gone:
+                (self.files / f"d {name}.txt").unlink()
+            (self.files / f"{name}.txt").replace(self.files / f"d {name}.txt")
+            self.assertEqual((await self.register(f"d {name}.txt"))["file_id"], renamed)
+            shown, left = await self.info(renamed), await self.info(deleted)
+            self.assertEqual((shown["path"], shown["status"]), (str(self.files / f"d {name}.txt"), "active"))
+            self.assertEqual(versions_of(self.horace, shown), {1: f"{name} 1".encode(), 2: f"{name} 2".encode()})
+            self.assertEqual((left["status"], versions_of(self.horace, left)), ("deleted", {1: f"{name} old".encode()}))
+            back = {"file_id": deleted, "metadata": {"status": "active"}}
+            await self.assert_refused("horace_update_file", back, "path", error_code="PATH_TAKEN")
+            self.assertEqual((await self.register(f"d {name}.txt", f"{name} 3"))["version"], 3)
+            (self.files / f"d {name}.txt").rename(self.files / f"{name} again.txt")
+            self.assertEqual((await self.register(f"{name} again.txt"))["file_id"], renamed)
+            await self.update(deleted, status="active")
+            await self.caller.call("horace_restore_version", {"file_id": deleted, "version": 1})
+            self.assertEqual((self.files / f"d {name}.txt").read_text(), f"{name} old")
+        deleted = await self.new("e.txt", "its own")
+        await self.update(deleted, status="deleted")
+        await self.register("f.txt", "a copy's")
+        self.assertEqual((await self.register("e.txt", "a copy's"))["file_id"], deleted, "f.txt is still there")
+
+    async def test_a_directory_that_was_renamed(self):
+        """Each file keeps its history, whichever is registered first, also those whose bytes are the same by now."""
+        ids = {name: await self.new(f"was/{name}", f"bytes of {name}") for name in "abc"}
+        for name in "bc":
+            await self.register(f"was/{name}", "bytes of a")
+        (self.files / "was").rename(self.files / "is")
+        for name in "cab":
+            self.assertEqual((await self.register(f"is/{name}"))["file_id"], ids[name])
+        for name, file_id in ids.items():
+            self.assertEqual((await self.info(file_id))["path"], str(self.files / "is" / name))
+
     async def test_at_very_many_paths(self):
         file_id = await self.new("empty", "")
         for number in range(101):
