@@ -2,9 +2,16 @@
  *
  * A client of the Horace that runs: it asks for all paths in the catalogue, page by page, walks through
  * files/, and has each file registered whose path is not among them, some at a time. What another one
- * registers meanwhile is answered as a duplicate, which does no harm. */
+ * registers meanwhile is answered as a duplicate, which does no harm.
+ *
+ * It ends, whatever others do meanwhile: it reads as many pages as there were at the first, each directory
+ * once, no path that is too long for the system, nothing on other mounts, and FOUND_MAX new files. What it
+ * leaves it says, and registers the rest. */
+#define _GNU_SOURCE /* statx */
 #include "scan.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
 #include <getopt.h>
 #include <iccm_network.h>
@@ -15,7 +22,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { PAGE = 1000, IN_FLIGHT = 4, BAR_WIDTH = 30, SEARCH_MS = 60 * 1000, REGISTER_MS = 300 * 1000 };
+enum { PAGE = 1000, FOUND_MAX = 1000000, MESSAGE_MAX_BYTES = 200 * 1024 * 1024 };
+enum { IN_FLIGHT = 4, BAR_WIDTH = 30, SEARCH_MS = 60 * 1000, REGISTER_MS = 300 * 1000 };
 
 typedef struct names {
   char **all;
@@ -31,7 +39,9 @@ typedef struct scan {
   names_t known, found; /* known ones are sorted once all are there */
   int asked;            /* which of the statuses */
   int64_t offset;       /* of the page that is asked for */
-  size_t next, done, registered, duplicates, failed;
+  int64_t total;        /* of the files of that status, when its first page came */
+  uint64_t mount;       /* that files/ is on */
+  size_t next, done, registered, duplicates, vanished, failed;
   bool broken; /* Horace has not told its paths */
 } scan_t;
 
@@ -118,10 +128,17 @@ static void finish(scan_t *scan) {
 
 static void register_more(scan_t *scan);
 
+static bool is_there(const char *path) {
+  struct stat about;
+  return lstat(path, &about) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 static void end_one(registering_t *registering, const char *message) {
   scan_t *scan = registering->scan;
   scan->done++;
-  if (message != NULL) {
+  if (message != NULL && !is_there(registering->path)) {
+    scan->vanished++;
+  } else if (message != NULL) {
     say(scan, registering->path, message);
     scan->failed++;
   } else {
@@ -168,19 +185,67 @@ static void register_more(scan_t *scan) {
 
 /* ---- Finding ---- */
 
+/* The mount that something is on, as the kernel numbers them; 0: it does not, or nothing is there. */
+static uint64_t mount_of(const char *path) {
+  struct statx about;
+  bool known = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &about) == 0 &&
+               (about.stx_mask & STATX_MNT_ID) != 0;
+  return known ? about.stx_mnt_id : 0;
+}
+
+/* Horace registers nothing there, see storage.c. */
+static bool is_elsewhere(const scan_t *scan, const FTSENT *entry) {
+  uint64_t mount = mount_of(entry->fts_accpath);
+  if (mount == 0 || mount == scan->mount)
+    return false;
+  say(scan, entry->fts_path, "left out: it is another mount");
+  return true;
+}
+
+static void leave(scan_t *scan, const char *path, const char *why) {
+  say(scan, path, why);
+  scan->failed++;
+}
+
+static void look_at(scan_t *scan, FTS *tree, FTSENT *entry) {
+  switch (entry->fts_info) {
+  case FTS_D:
+    if (entry->fts_level > 0 && is_elsewhere(scan, entry))
+      fts_set(tree, entry, FTS_SKIP);
+    break;
+  case FTS_F:
+    if (!has_name(&scan->known, entry->fts_path) && !is_elsewhere(scan, entry))
+      add_name(&scan->found, entry->fts_path);
+    break;
+  case FTS_DC:
+    leave(scan, entry->fts_path, "left out: it leads back to a directory above it");
+    break;
+  case FTS_DNR:
+  case FTS_ERR:
+  case FTS_NS:
+    if (entry->fts_errno == ENOENT && entry->fts_level > 0)
+      scan->vanished++;
+    else
+      leave(scan, entry->fts_path, strerror(entry->fts_errno));
+    break;
+  default:
+    break;
+  }
+}
+
 static bool walk(scan_t *scan) {
   char *const roots[] = {scan->files, NULL};
   FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+  FTSENT *entry;
   if (tree == NULL)
     return false;
-  for (FTSENT *entry; (entry = fts_read(tree)) != NULL;) {
-    if (entry->fts_info == FTS_F && !has_name(&scan->known, entry->fts_path))
-      add_name(&scan->found, entry->fts_path);
-    if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR || entry->fts_info == FTS_NS) {
-      say(scan, entry->fts_path, strerror(entry->fts_errno));
-      scan->failed++;
-    }
-  }
+  scan->mount = mount_of(scan->files);
+  while (errno = 0, (entry = fts_read(tree)) != NULL && scan->found.count < FOUND_MAX)
+    look_at(scan, tree, entry);
+  if (entry != NULL)
+    leave(scan, entry->fts_path, "what follows is left to the next scan: a million files are new already");
+  else if (errno != 0)
+    leave(scan, scan->files, strerror(errno));
   fts_close(tree);
   return true;
 }
@@ -221,6 +286,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   scan_t *scan = arg;
   size_t i, count;
   yyjson_val *file, *files = yyjson_obj_get(result->value, "results");
+  yyjson_val *total = yyjson_obj_get(result->value, "total_count");
   (void)client;
   if (result->status != 0 || result->is_error || !yyjson_is_arr(files)) {
     say(scan, scan->url, result->message != NULL ? result->message : "that is no Horace");
@@ -231,8 +297,10 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_arr_foreach(files, i, count, file) {
     take_file(scan, file);
   }
+  if (scan->offset == 0)
+    scan->total = total != NULL ? yyjson_get_sint(total) : INT64_MAX;
   scan->offset += PAGE;
-  if (yyjson_arr_size(files) < PAGE) {
+  if (yyjson_arr_size(files) < PAGE || scan->offset >= scan->total) {
     scan->asked++;
     scan->offset = 0;
   }
@@ -250,6 +318,7 @@ static void ask_for_page(scan_t *scan) {
   yyjson_mut_obj_add_str(doc, root, "status", statuses[scan->asked]);
   yyjson_mut_obj_add_str(doc, root, "sort_by", "path");
   yyjson_mut_obj_add_str(doc, root, "order", "asc");
+  yyjson_mut_obj_add_true(doc, root, "all_paths");
   yyjson_mut_obj_add_int(doc, root, "limit", PAGE);
   yyjson_mut_obj_add_int(doc, root, "offset", scan->offset);
   if (mcp_client_call(scan->client, "horace_search_files", doc, SEARCH_MS, on_page, scan) != 0) {
@@ -312,6 +381,7 @@ static int run(scan_t *scan) {
     return 1;
   }
   mcp_client_set_fail_fast(scan->client, true);
+  mcp_client_set_max_message_bytes(scan->client, MESSAGE_MAX_BYTES);
   ask_for_page(scan);
   uv_run(&scan->loop, UV_RUN_DEFAULT);
   mcp_client_free(scan->client);
@@ -319,6 +389,8 @@ static int run(scan_t *scan) {
   if (!scan->broken && !scan->dry_run)
     printf("%zu registered, %zu of them with bytes that were known; %zu failed; %zu were known\n",
            scan->registered, scan->duplicates, scan->failed, scan->known.count);
+  if (scan->vanished > 0)
+    fprintf(stderr, "horace: %zu files were gone before they were registered\n", scan->vanished);
   free_names(&scan->known);
   free_names(&scan->found);
   return scan->broken || scan->failed > 0 ? 1 : 0;

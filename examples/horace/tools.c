@@ -15,7 +15,8 @@
 enum {
   SEARCH_LIMIT = 50,
   SEARCH_LIMIT_MAX = 1000,
-  OTHER_PATHS_MAX = 100 /* shown of a file: empty ones may be thousands */
+  OTHER_PATHS_MAX = 100, /* shown of a file: empty ones may be thousands; */
+  ALL_PATHS_MAX = 10000  /* where all were asked for */
 };
 
 static const char register_schema[] =
@@ -44,6 +45,9 @@ static const char register_schema[] =
   "\"sort_by\":{\"type\":\"string\",\"enum\":[\"created_at\",\"updated_at\",\"size\",\"path\",\"owner\","    \
   "\"mime_type\",\"version\"]},"                                                                             \
   "\"order\":{\"type\":\"string\",\"enum\":[\"asc\",\"desc\"]}"
+
+/* For the command scan, which registers what has none of them. */
+static const char search_unlisted[] = "{\"all_paths\":{\"type\":\"boolean\"}}";
 
 static const char search_schema[] =
     "{\"type\":\"object\",\"properties\":{" FILTERS ","
@@ -95,11 +99,16 @@ typedef struct shown {
   yyjson_mut_val *files, *file; /* the last one */
   char id[MCP_UUID_SIZE];       /* of that */
   bool whole;                   /* with what only one that is asked for shows */
+  size_t most_paths;            /* beside its own */
 } shown_t;
 
 static shown_t shown_begin(mcp_call_t *call, const horace_t *horace, bool whole) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  return (shown_t){.horace = horace, .doc = doc, .files = yyjson_mut_arr(doc), .whole = whole};
+  return (shown_t){.horace = horace,
+                   .doc = doc,
+                   .files = yyjson_mut_arr(doc),
+                   .whole = whole,
+                   .most_paths = OTHER_PATHS_MAX};
 }
 
 static void add_whole(shown_t *shown, const db_row_t *row) {
@@ -142,7 +151,7 @@ static void add_other_path(shown_t *shown, text_t path) {
   char whole[2 * STORAGE_PATH_SIZE];
   if (paths == NULL)
     paths = yyjson_mut_obj_add_arr(shown->doc, shown->file, "other_paths");
-  if (yyjson_mut_arr_size(paths) == OTHER_PATHS_MAX)
+  if (yyjson_mut_arr_size(paths) == shown->most_paths)
     return;
   snprintf(whole, sizeof whole, "%s/%.*s", shown->horace->storage.below, (int)path.len, path.ptr);
   yyjson_mut_arr_add_strcpy(shown->doc, paths, whole);
@@ -248,6 +257,8 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!read_search(call, horace, args, &search, collection))
     return;
   shown_t shown = shown_begin(call, horace, false);
+  if (yyjson_is_true(yyjson_obj_get(args, "all_paths")))
+    shown.most_paths = ALL_PATHS_MAX;
   int code = search_run(horace->db, &search, until_left(call), on_file, &shown, &total, &error);
   if (code != STORE_OK) {
     end_store(call, horace, code, &error, "searching");
@@ -502,7 +513,7 @@ void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]) {
       {"horace_register_file", "Register a file with Horace catalog", register_schema, on_register, horace,
        MCP_TOOL_BLOCKING},
       {"horace_search_files", "Search file catalog by metadata", search_schema, on_search, horace,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS, .unlisted_properties = search_unlisted},
       {"horace_get_file_info", "Get detailed metadata for specific file", info_schema, on_info, horace,
        BY_ARGUMENTS},
       {"horace_create_collection", "Create or update a file collection", create_collection_schema,

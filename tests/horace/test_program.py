@@ -24,7 +24,7 @@ from pathlib import Path
 import websockets
 
 from caller import Caller, CallError, ask, connect, request, tool_call
-from disk import SmallDisk
+from disk import SmallDisk, own_mounts
 from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
 from postgresql import Postgresql, programs, psql
 from services import (
@@ -1213,6 +1213,73 @@ class Scan(Case):
             listed.append(True)
             run = await self.scanned(url)
             self.assertRegex(run.stderr, r"\Ahorace: \S+/a\\u009b\\u2066b: .*" + shown)
+
+    async def test_more_links_to_one_file_than_are_shown(self):
+        self.put("d/first", "the same")
+        for number in range(120):
+            os.link(self.files / "d/first", self.files / f"d/{number}")
+        run = await self.scanned()
+        self.assertEqual(run.stdout, "121 registered, 120 of them with bytes that were known; 0 failed; 0 were known\n")
+        run = await self.scanned()
+        self.assertEqual((run.returncode, run.stdout), (0, "0 registered, 0 of them with bytes that were known; 0 failed; 121 were known\n"))
+        self.assertEqual(len((await self.search())["results"][0]["other_paths"]), 100)
+
+    async def test_loops_mounts_and_depths_are_left_and_the_rest_registered(self):
+        own_mounts()
+        for name in ("d/good", "bound/not", "single"):
+            self.put(name, f"bytes of {name}")
+        (self.files / "d/loop").symlink_to("..")
+        (self.files / "d/up").mkdir()
+        (self.files / "d/alone").touch()
+        for what, where in ((self.files / "bound", "d/up"), (self.files / "single", "d/alone")):
+            finished(["mount", "--bind", what, self.files / where]).check_returncode()
+            self.addCleanup(finished, ["umount", self.files / where])
+        at = os.open(self.files, os.O_RDONLY)
+        for _ in range(30):  # 30 names of 200 bytes
+            os.mkdir("x" * 200, dir_fd=at)
+            below = os.open("x" * 200, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.close(os.open("deep", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        os.close(at)
+        run = await self.scanned()
+        self.assertEqual(run.stdout, "3 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n")
+        self.assertEqual(run.returncode, 1)
+        self.assertIn("/d/up: left out: it is another mount\n", run.stderr)
+        self.assertIn("/d/alone: left out: it is another mount\n", run.stderr)
+        self.assertRegex(run.stderr, "x: File name too long\n")
+        self.assertEqual(sorted(await self.found()), ["good", "not", "single"])
+        shutil.rmtree(self.files / ("x" * 200))
+
+    async def test_it_ends_while_others_add_and_take_away(self):
+        """A catalogue that grows as fast as it is read, and files that are gone once they are to be registered."""
+        pages = []
+
+        async def serve(socket):
+            async for text in socket:
+                asked = json.loads(text)
+                arguments, answer = asked.get("params", {}).get("arguments", {}), {}
+                if "horace_search_files" in text:
+                    pages.append(arguments["offset"])
+                    rows = [{"path": f"/elsewhere/{len(pages)}/{number}"} for number in range(1000)]
+                    answer = {"results": rows, "total_count": 1500 + 1000 * len(pages)}
+                elif "horace_register_file" in text:
+                    Path(arguments["file_path"]).unlink()
+                    answer = None
+                result = {"content": [{"type": "text", "text": json.dumps(answer)}]}
+                if asked.get("method") == "initialize":
+                    result = {"protocolVersion": "2024-11-05", "capabilities": {}, "serverInfo": {"name": "f", "version": "1"}}
+                said = {"result": result} if answer is not None else {"error": {"code": -32000, "message": "there is no such file"}}
+                if "id" in asked:
+                    await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"]} | said))
+
+        for name in ("a", "b/c"):
+            self.put(name, name)
+        async with websockets.serve(serve, "127.0.0.1", 0) as server:
+            run = await self.scanned(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        self.assertEqual((run.returncode, run.stderr), (0, "horace: 2 files were gone before they were registered\n"))
+        self.assertEqual(run.stdout, f"0 registered, 0 of them with bytes that were known; 0 failed; {1000 * len(pages)} were known\n")
+        self.assertEqual(pages, [0, 1000, 2000] + [0, 1000, 2000, 3000, 4000, 5000])
 
     async def test_a_bar_on_a_terminal(self):
         for number in range(30):
