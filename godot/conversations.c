@@ -199,7 +199,8 @@ static bool append(text_t *text, char before, const char *entry, size_t len) {
 }
 
 /* False: the call was ended. */
-static bool read_entries(text_t *text, mcp_entries_t *entries) {
+static bool read_entries(text_t *text, const char *path, mcp_entries_t *entries) {
+  const char *slash = strrchr(path, '/'); /* its directories are the operator's */
   const char *entry;
   size_t len;
   while (!mcp_call_cancelled(text->call) && mcp_entries_next(entries, &entry, &len) != NULL) {
@@ -209,7 +210,8 @@ static bool read_entries(text_t *text, mcp_entries_t *entries) {
   if (mcp_call_cancelled(text->call))
     mcp_call_tool_error(text->call, "nobody waited any more");
   else if (mcp_entries_problem(entries) != NULL)
-    mcp_call_tool_error(text->call, "messages_file: %s", mcp_entries_problem(entries));
+    mcp_call_tool_error(text->call, "messages_file \"%s\": %s", slash != NULL ? slash + 1 : path,
+                        mcp_entries_problem(entries));
   else if (text->len == 0)
     mcp_call_tool_error(text->call, "messages_file holds no messages");
   else
@@ -234,7 +236,7 @@ static mcp_entries_t *open_file(mcp_call_t *call, const tools_t *tools, yyjson_v
 /* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
 static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
   mcp_entries_t *entries = open_file(text->call, text->tools, path);
-  bool added = entries != NULL && read_entries(text, entries);
+  bool added = entries != NULL && read_entries(text, yyjson_get_str(path), entries);
   mcp_entries_free(entries);
   if (added) {
     yyjson_mut_val *messages = yyjson_mut_rawncpy(asked, text->bytes, text->len);

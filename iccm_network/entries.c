@@ -29,18 +29,21 @@ struct mcp_entries {
   size_t begin, end, capacity; /* what was read and not given yet stands from begin to end */
   size_t read;                 /* from the file so far */
   size_t count;                /* of entries given */
+  size_t line;                 /* that begin stands in, from 1 */
   bool started, array, ended;  /* the list */
   bool at_end;                 /* of the file */
   yyjson_doc *doc;             /* the entry given last */
-  char problem[128];           /* why there are no more; empty: that is all */
+  char problem[256];           /* why there are no more; empty: that is all */
 };
 
 mcp_entries_t *mcp_entries_new(int file) {
   mcp_entries_t *entries = mcp__calloc(sizeof *entries);
-  if (entries != NULL)
-    entries->file = file;
-  else
+  if (entries == NULL) {
     close(file);
+    return NULL;
+  }
+  entries->file = file;
+  entries->line = 1;
   return entries;
 }
 
@@ -58,8 +61,19 @@ const char *mcp_entries_problem(const mcp_entries_t *entries) {
 }
 
 static bool fail(mcp_entries_t *entries, const char *reason) {
-  snprintf(entries->problem, sizeof entries->problem, "entry %zu %s", entries->count + 1, reason);
+  snprintf(entries->problem, sizeof entries->problem, "entry %zu, line %zu, %s", entries->count + 1,
+           entries->line, reason);
   return false;
+}
+
+/* Steps over bytes. */
+static void pass(mcp_entries_t *entries, size_t len) {
+  const char *at = entries->bytes + entries->begin, *end = at + len;
+  entries->begin += len;
+  while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
+    entries->line++;
+    at++;
+  }
 }
 
 static const char no_memory[] = "needs more memory than there is";
@@ -114,7 +128,7 @@ static int skip_blanks(mcp_entries_t *entries) {
       char c = entries->bytes[entries->begin];
       if (c == '\0' || strchr(" \t\r\n", c) == NULL)
         return (unsigned char)c;
-      entries->begin++;
+      pass(entries, 1);
     }
     if (entries->at_end || !read_more(entries) || entries->at_end)
       return NO_BYTE;
@@ -168,14 +182,25 @@ static size_t find_end(mcp_entries_t *entries) {
   }
 }
 
+static void fail_to_parse(mcp_entries_t *entries, const mcp__json_error_t *error) {
+  char reason[160];
+  snprintf(reason, sizeof reason, "is no valid JSON: %s",
+           error->detail != NULL ? error->detail : error->words);
+  pass(entries, error->at);
+  fail(entries, reason);
+}
+
 static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
   mcp__json_error_t error;
   char *text = entries->bytes + entries->begin;
   mcp__mend_escapes(text, len, true);
   entries->doc = mcp__json_read(text, len, &mcp__json_alc, &error);
-  if (entries->doc == NULL)
-    fail(entries, error.status == UV_ENOMEM ? no_memory : "is no valid JSON");
-  entries->begin += len;
+  if (entries->doc == NULL && error.status == UV_ENOMEM)
+    fail(entries, no_memory);
+  else if (entries->doc == NULL)
+    fail_to_parse(entries, &error);
+  else
+    pass(entries, len);
   entries->count += entries->doc != NULL;
   return yyjson_doc_get_root(entries->doc);
 }
@@ -220,7 +245,7 @@ yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *
   }
   int c = skip_blanks(entries);
   if (entries->problem[0] == '\0' && c != '{')
-    fail(entries, "is not an object");
+    fail(entries, "is not an object: expected is a JSON array of objects, or one object a line");
   if (entries->count == MAX_COUNT)
     fail(entries, "is one too many: 1,000,000 are taken");
   size_t bytes = entries->problem[0] == '\0' ? find_end(entries) : 0;

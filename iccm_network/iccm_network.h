@@ -239,8 +239,8 @@ mcp_entries_t *mcp_entries_new(int file);
  * there is none, now and ever after; mcp_entries_problem() says whether that is all. */
 yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len);
 
-/* Why no more entries come, in words for whoever named the file ("entry 3 is no valid JSON"); NULL: the file
- * was read to its end, or there is more. Borrowed. */
+/* Why no more entries come, in words for whoever named the file ("entry 3, line 4, is no valid JSON: …"); NULL: the
+ * file was read to its end, or there is more. Borrowed. */
 const char *mcp_entries_problem(const mcp_entries_t *entries);
 
 /* Closes the file, too. NULL is fine. */

@@ -25,6 +25,7 @@ typedef struct bulk {
   mcp_call_t *call;
   yyjson_arr_iter entries;
   mcp_entries_t *file; /* where they are not in the call, else NULL */
+  const char *name;    /* of that, without its directories */
   message_in_t in;     /* the message given last */
   int verdict;         /* on it */
   int64_t now_us;
@@ -62,7 +63,7 @@ static void end_refused(bulk_t *bulk) {
   else if (bulk->verdict == MESSAGE_NO_MEMORY)
     end_no_memory(bulk->call);
   else if (problem != NULL)
-    mcp_call_tool_error(bulk->call, "messages_file: %s", problem);
+    mcp_call_tool_error(bulk->call, "messages_file \"%s\": %s", bulk->name, problem);
   else if (bulk->file != NULL && !mcp_call_cancelled(bulk->call))
     mcp_call_tool_error(bulk->call, "messages_file holds no messages");
   else
@@ -113,6 +114,8 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
 }
 
 static bool open_file(bulk_t *bulk, const char *directories, text_t path) {
+  const char *slash = strrchr(path.ptr, '/');
+  bulk->name = slash != NULL ? slash + 1 : path.ptr;
   int file = mcp_open_beneath(directories, path.ptr, path.len);
   if (file == MCP_EOUTSIDE)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (DEWEY_IMPORT_PATHS)",

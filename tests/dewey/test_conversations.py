@@ -342,10 +342,10 @@ class Files(Case):
         for content, words in (
             ("", "messages_file holds no messages"),
             ("[]", "messages_file holds no messages"),
-            ("role,content", "messages_file: entry 1 is not an object"),
-            (f"{fine}\n{fine[:-1]}", "messages_file: entry 2 does not end"),
-            (f"[{fine}, {{x}}]", "messages_file: entry 2 is no valid JSON"),
-            (f'{fine}\n{{"content":"{"x" * MESSAGE_MAX}"}}', "messages_file: entry 2 is larger than 16 MiB"),
+            ("role,content", 'messages_file "file.json": entry 1, line 1, is not an object: expected is a JSON array of objects, or one object a line'),
+            (f"{fine}\n{fine[:-1]}", 'messages_file "file.json": entry 2, line 2, does not end'),
+            (f"[{fine}, {{x}}]", 'messages_file "file.json": entry 2, line 1, is no valid JSON: unexpected character, expected a string for object key'),
+            (f'{fine}\n{{"content":"{"x" * MESSAGE_MAX}"}}', 'messages_file "file.json": entry 2, line 2, is larger than 16 MiB'),
         ):
             arguments = {"messages_file": self.write(content)}
             await self.assert_refused("dewey_store_messages_bulk", arguments, words, TOOL_ERROR)

@@ -15,6 +15,8 @@
 
 enum { MIB = 1024 * 1024 };
 
+#define NO_OBJECT "is not an object: expected is a JSON array of objects, or one object a line"
+
 static char given[512];
 
 static void add(const char *text, size_t len) {
@@ -103,31 +105,35 @@ Test(entries, of_every_shape) {
        "{\"a\":\"\xef\xbf\xbd\xef\xbf\xbd\xf0\x9f\x98\x80\xef\xbf\xbd\"}"},
       {"{\"a\":\"\\\\ud83d\\\\u0000\"}", "{\"a\":\"\\\\ud83d\\\\u0000\"}"},
       {"{\"a\":123456789012345678901234567890}", "{\"a\":123456789012345678901234567890}"},
-      {"x", "!entry 1 is not an object"},
-      {"[", "!entry 1 is not an object"},
-      {"[1]", "!entry 1 is not an object"},
-      {"[{},[]]", "{}!entry 2 is not an object"},
-      {"[{}", "{}!entry 2 is missing, or the end of the array"},
-      {"[{}{}]", "{}!entry 2 is not parted by a comma"},
-      {"[{},]", "{}!entry 2 is not an object"},
-      {"[{}] {}", "{}!entry 2 stands behind the end of the array"},
-      {"[] x", "!entry 1 stands behind the end of the array"},
-      {"{}\n{\"a\":", "{}!entry 2 does not end"},
-      {"{}\n{\"a\":\"", "{}!entry 2 does not end"},
-      {"{}\n7", "{}!entry 2 is not an object"},
-      {"{}\n{a}", "{}!entry 2 is no valid JSON"},
-      {"{]", "!entry 1 is no valid JSON"},
-      {"{\"a\":\"\xff\"}", "!entry 1 is no valid JSON"},
-      {"{\"a\":\"\\ud8\"}", "!entry 1 is no valid JSON"},
-      {"\xef\xbb\xbf{}", "!entry 1 is not an object"},
+      {"x", "!entry 1, line 1, " NO_OBJECT},
+      {"[", "!entry 1, line 1, " NO_OBJECT},
+      {"[1]", "!entry 1, line 1, " NO_OBJECT},
+      {"\n\nrole,content\n", "!entry 1, line 3, " NO_OBJECT},
+      {"[{},[]]", "{}!entry 2, line 1, " NO_OBJECT},
+      {"[{}", "{}!entry 2, line 1, is missing, or the end of the array"},
+      {"[{}{}]", "{}!entry 2, line 1, is not parted by a comma"},
+      {"[{},]", "{}!entry 2, line 1, " NO_OBJECT},
+      {"[{}] {}", "{}!entry 2, line 1, stands behind the end of the array"},
+      {"[] x", "!entry 1, line 1, stands behind the end of the array"},
+      {"{}\n{\"a\":", "{}!entry 2, line 2, does not end"},
+      {"{}\n{\"a\":\"", "{}!entry 2, line 2, does not end"},
+      {"{}\n7", "{}!entry 2, line 2, " NO_OBJECT},
+      {"{}\n{a}",
+       "{}!entry 2, line 2, is no valid JSON: unexpected character, expected a string for object key"},
+      {"[{\"a\":\n1},\n{\n\n\"b\":x}]",
+       "{\"a\":1}!entry 2, line 5, is no valid JSON: unexpected character, expected a valid JSON value"},
+      {"{]", "!entry 1, line 1, is no valid JSON: unexpected character, expected a string for object key"},
+      {"{\"a\":\"\xff\"}", "!entry 1, line 1, is no valid JSON: invalid UTF-8 encoding in string"},
+      {"{\"a\":\"\\ud8\"}", "!entry 1, line 1, is no valid JSON: invalid escaped sequence in string"},
+      {"\xef\xbb\xbf{}", "!entry 1, line 1, " NO_OBJECT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     size_t len = strlen(cases[i][0]);
     cr_expect_str_eq(give_all(file_of(cases[i][0], len)), cases[i][1], "%s: %s", cases[i][0], given);
     cr_expect_str_eq(give_slowly(cases[i][0], len), cases[i][1], "slowly %s: %s", cases[i][0], given);
   }
-  cr_expect_str_eq(give_all(file_of("{}\0{}", 5)), "{}!entry 2 is not an object");
-  cr_expect_str_eq(give_all(open("/", 0)), "!entry 1 cannot be read");
+  cr_expect_str_eq(give_all(file_of("{}\0{}", 5)), "{}!entry 2, line 1, " NO_OBJECT);
+  cr_expect_str_eq(give_all(open("/", 0)), "!entry 1, line 1, cannot be read");
   expect_no_leak();
 }
 
@@ -138,7 +144,7 @@ Test(entries, as_deep_as_is_said) {
     memset(text + 4 + depth, ']', (size_t)depth - 1);
     text[3 + 2 * depth] = '}';
     give_all(file_of(text, strlen(text)));
-    bool refused = strstr(given, "!entry 1 is nested too deeply") != NULL;
+    bool refused = strstr(given, "!entry 1, line 1, is nested too deeply") != NULL;
     cr_expect_eq(refused, depth > 56, "%d: %s", depth, given);
   }
   expect_no_leak();
@@ -161,7 +167,7 @@ static int file_with(size_t entry, size_t len) {
 Test(entries, as_large_as_is_said) {
   cr_expect_null(strchr(give_all(file_with(16 * MIB, 16 * MIB)), '!'));
   give_all(file_with(16 * MIB + 1, 16 * MIB + 1));
-  cr_expect_str_eq(given, "!entry 1 is larger than 16 MiB");
+  cr_expect_str_eq(given, "!entry 1, line 1, is larger than 16 MiB");
   cr_expect_null(strchr(give_all(file_with(20, 200 * MIB)), '!'));
   cr_expect_str_eq(strchr(give_all(file_with(20, 200 * MIB + 1)), '!'), "!the file is larger than 200 MiB");
   expect_no_leak();
@@ -180,7 +186,7 @@ Test(entries, as_many_as_is_said) {
     cr_expect_eq(count, MAX);
     const char *problem = mcp_entries_problem(entries);
     cr_expect_eq(problem != NULL, extra == 1);
-    cr_expect(problem == NULL || strcmp(problem, "entry 1000001 is one too many: 1,000,000 are taken") == 0);
+    cr_expect(problem == NULL || strstr(problem, "is one too many: 1,000,000 are taken") != NULL);
     mcp_entries_free(entries);
   }
   free(many);
@@ -211,7 +217,7 @@ Test(entries, memory_that_runs_out_is_a_problem) {
     memory.allowed = allowed;
     mcp_entries_t *entries = mcp_entries_new(file_of("{}", 2));
     cr_expect_null(mcp_entries_next(entries, NULL, NULL));
-    cr_expect_str_eq(mcp_entries_problem(entries), "entry 1 needs more memory than there is");
+    cr_expect_str_eq(mcp_entries_problem(entries), "entry 1, line 1, needs more memory than there is");
     mcp_entries_free(entries);
   }
   cr_expect_eq(memory.live, 0);
