@@ -9,7 +9,7 @@ enum { STEP_MS = 50 }; /* how soon stop is noticed */
 
 void turns_init(turns_t *turns) {
   pthread_mutex_init(&turns->mutex, NULL);
-  cond_init_monotonic(&turns->given);
+  pthread_cond_init(&turns->given, NULL);
   turns->count = 0;
 }
 

@@ -62,7 +62,7 @@ keeper_t *keeper_start(const keeper_plan_t *plan) {
     return NULL;
   keeper->plan = *plan;
   pthread_mutex_init(&keeper->mutex, NULL);
-  cond_init_monotonic(&keeper->wake);
+  pthread_cond_init(&keeper->wake, NULL);
   if (pthread_create(&keeper->thread, NULL, run, keeper) == 0)
     return keeper;
   release(keeper);

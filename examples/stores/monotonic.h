@@ -12,20 +12,12 @@ static inline int64_t monotonic_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static inline void cond_init_monotonic(pthread_cond_t *cond) {
-  pthread_condattr_t clock;
-  pthread_condattr_init(&clock);
-  pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-  pthread_cond_init(cond, &clock);
-  pthread_condattr_destroy(&clock);
-}
-
 /* Since glibc 2.30, declared for _GNU_SOURCE alone. */
 int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
                            const struct timespec *end);
 
-/* Waits for a condition of that kind until then: as pthread_cond_timedwait(), but that no library that sets
- * another time of day for the process can take one clock for the other. */
+/* Waits until then: as pthread_cond_timedwait(), but that no library that sets another time of day for the
+ * process can take one clock for the other. */
 static inline int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t end_ms) {
   struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
   return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &end);

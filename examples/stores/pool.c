@@ -6,7 +6,7 @@
 
 void pool_init(pool_t *pool) {
   pthread_mutex_init(&pool->mutex, NULL);
-  cond_init_monotonic(&pool->given);
+  pthread_cond_init(&pool->given, NULL);
   pool->count = 0;
 }
 
