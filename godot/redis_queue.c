@@ -14,6 +14,7 @@
 #include "redis_queue.h"
 
 #include "levels.h"
+#include "redis_disk.h"
 #include "redis_link.h"
 
 #include <errno.h>
@@ -79,7 +80,8 @@ typedef struct waiting {
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
-  bool is_step; /* of the queue's work: what Redis says to it tells whether it is of use */
+  bool is_step;  /* of the queue's work: what Redis says to it tells whether it is of use */
+  bool is_quiet; /* Redis may refuse it */
 } waiting_t;
 
 /* One connection to Redis. */
@@ -105,7 +107,10 @@ struct queue {
   void *state_arg;
   bool refusing; /* Redis refused a step, and none has worked since */
   bool trying;   /* the figures that are asked for try to push */
-  int open;      /* links and handles that are not closed yet */
+  bool closing;
+  redis_disk_t disk;
+  char reason[160]; /* why it is not up, as Redis' link said last */
+  int open;         /* links and handles that are not closed yet */
   void (*on_closed)(void *arg);
   void *closed_arg;
 };
@@ -232,7 +237,8 @@ static void end_first(conn_t *conn, const redisReply *reply) {
   int status = reply == NULL ? MCP_ELOST : 0;
   conn->first = waiting->next;
   if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-    mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
+    if (!waiting->is_quiet)
+      mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
     status = UV_EPROTO;
     if (waiting->is_step)
       judge(conn->queue, reply->str);
@@ -292,6 +298,21 @@ static int take_levels(queue_t *queue, const redisReply *reply) {
   return status;
 }
 
+static void on_directory(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  (void)waiting;
+  if (status == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+    redis_disk_learn(&queue->disk, reply->element[1]->str, reply->element[1]->len);
+}
+
+static void ask_for_directory(queue_t *queue) {
+  command_t command = {0};
+  append_size(&command, '*', 3);
+  add_text(&command, "CONFIG");
+  add_text(&command, "GET");
+  add_text(&command, "dir");
+  ask(&queue->work, &command, &(waiting_t){.on_reply = on_directory, .is_quiet = true});
+}
+
 /* The first answer of a connection: from now on steps are taken. */
 static void on_levels_loaded(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
   (void)waiting;
@@ -299,7 +320,10 @@ static void on_levels_loaded(queue_t *queue, const waiting_t *waiting, int statu
     status = take_levels(queue, reply);
   if (status == 0 && !queue->up) {
     queue->up = true;
+    queue->disk.full = false;
     queue->on_state(NULL, queue->state_arg);
+    if (redis_disk_is_here(queue->config->redis_host))
+      ask_for_directory(queue);
   } else if (status == UV_EPROTO && !queue->up) {
     redis_link_reset(&queue->work.link, reply->str); /* "LOADING …": it is there, but not yet of use */
   }
@@ -547,6 +571,21 @@ int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, 
 
 /* ---- Connections ---- */
 
+static void tell_down(queue_t *queue) {
+  char reason[sizeof queue->reason + 16];
+  snprintf(reason, sizeof reason, "%s%s", queue->disk.full ? "disk full: " : "", queue->reason);
+  queue->on_state(reason, queue->state_arg);
+}
+
+static void release(void *arg);
+
+static void on_disk_looked(void *arg) {
+  queue_t *queue = arg;
+  if (queue->disk.full && !queue->up && !queue->closing)
+    tell_down(queue);
+  release(queue);
+}
+
 static void go_down(conn_t *conn, const char *reason) {
   queue_t *queue = conn->queue;
   if (conn->reader != NULL)
@@ -554,7 +593,9 @@ static void go_down(conn_t *conn, const char *reason) {
   conn->reader = NULL;
   if (conn == &queue->work) {
     queue->up = queue->refusing = false;
-    queue->on_state(reason, queue->state_arg);
+    snprintf(queue->reason, sizeof queue->reason, "%s", reason);
+    tell_down(queue);
+    queue->open += redis_disk_look(&queue->disk, queue->loop, on_disk_looked, queue);
   }
   end_all(conn);
 }
@@ -675,6 +716,7 @@ void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg) {
   queue->on_closed = cb;
   queue->closed_arg = arg;
   queue->up = false;
+  queue->closing = true;
   for (int i = 0; i < 2; i++) {
     if (conns[i]->reader != NULL)
       redisReaderFree(conns[i]->reader);

@@ -1,0 +1,39 @@
+/* redis_disk.c: see redis_disk.h. A directory that cannot be looked at, one of a container's for example, is
+ * taken for one with room. */
+#include "redis_disk.h"
+
+#include <string.h>
+
+enum { ROOM_BYTES = 1024 * 1024 /* without that much a disk is full */ };
+
+bool redis_disk_is_here(const char *host) {
+  return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
+void redis_disk_learn(redis_disk_t *disk, const char *directory, size_t len) {
+  disk->directory[0] = '\0';
+  if (len >= sizeof disk->directory)
+    return;
+  memcpy(disk->directory, directory, len);
+  disk->directory[len] = '\0';
+}
+
+static void on_statfs(uv_fs_t *request) {
+  redis_disk_t *disk = request->data;
+  const uv_statfs_t *about = request->ptr;
+  disk->full =
+      request->result == 0 && about->f_bavail < ROOM_BYTES / (about->f_bsize > 0 ? about->f_bsize : 1);
+  disk->looking = false;
+  uv_fs_req_cleanup(request);
+  disk->on_looked(disk->arg);
+}
+
+bool redis_disk_look(redis_disk_t *disk, uv_loop_t *loop, void (*on_looked)(void *arg), void *arg) {
+  if (disk->looking || disk->directory[0] == '\0')
+    return false;
+  disk->on_looked = on_looked;
+  disk->arg = arg;
+  disk->request.data = disk;
+  disk->looking = uv_fs_statfs(loop, &disk->request, disk->directory, on_statfs) == 0;
+  return disk->looking;
+}
