@@ -20,3 +20,32 @@ size_t mcp__names_distance(const char *a, size_t a_len, const char *b, size_t b_
   }
   return a_len + b_len - 2 * common[b_len];
 }
+
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+static char small(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
+}
+
+size_t mcp__names_slips(const char *a, size_t a_len, const char *b, size_t b_len) {
+  size_t rows[3]
+             [COMPARED_BYTES + 1]; /* from beginnings of a, of which the last three are kept, to those of b */
+  if (a_len > COMPARED_BYTES || b_len > COMPARED_BYTES)
+    return SIZE_MAX;
+  for (size_t i = 0; i <= a_len; i++) {
+    size_t *row = rows[i % 3];
+    const size_t *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+    for (size_t j = 0; j <= b_len; j++) {
+      if (i == 0 || j == 0) {
+        row[j] = i + j;
+        continue;
+      }
+      row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (small(a[i - 1]) != small(b[j - 1])));
+      if (i > 1 && j > 1 && small(a[i - 1]) == small(b[j - 2]) && small(a[i - 2]) == small(b[j - 1]))
+        row[j] = least(row[j], before[j - 2] + 1);
+    }
+  }
+  return rows[a_len % 3][b_len];
+}

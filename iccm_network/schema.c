@@ -2,11 +2,11 @@
  *
  * A schema becomes a node, a list of steps; each step is one rule of the tables that occurs in it, in the
  * tables' order. A new keyword is a row in the table of its file (schema_scalar.c, _array.c, _object.c,
- * _combine.c, _ref.c): how its value is compiled, and how the step checks. Everything compiled, and the copy
- * of the schema that names and enum values are borrowed from, lies in one arena. The first rule that a value
- * breaks ends the check; places are kept as a list on the stack, and become text only then. A check counts
- * its steps and how deep it is nested, and gives up beyond the limits. A malformed schema is refused with its
- * place; failing for want of memory leaves nothing behind. */
+ * _combine.c, _ref.c, _unevaluated.c): how its value is compiled, and how the step checks. Everything
+ * compiled, and the copy of the schema that names and enum values are borrowed from, lies in one arena. The
+ * first rule that a value breaks ends the check; places are kept as a list on the stack, and become text only
+ * then. A check counts its steps and how deep it is nested, and gives up beyond the limits. A malformed
+ * schema is refused with its place; failing for want of memory leaves nothing behind. */
 #include "schema.h"
 #include "json.h"
 #include "schema_compare.h"
@@ -18,6 +18,7 @@
 struct mcp__schema {
   mcp__arena_t arena; /* holds all below */
   const mcp__node_t *root;
+  mcp__notices_t notices;
 };
 
 static const mcp__place_t root_place;
@@ -138,56 +139,110 @@ static bool find_keyword(yyjson_val *schema, const mcp__place_t *at, const mcp__
   return false;
 }
 
-static const mcp__rule_t *const tables[] = {mcp__scalar_rules, mcp__array_rules, mcp__object_rules,
-                                            mcp__combine_rules, mcp__ref_rules};
-enum { TABLES = sizeof tables / sizeof tables[0] };
+static const mcp__rule_t *const alone[] = {mcp__ref_rules, NULL}; /* where keywords beside $ref say nothing */
+static const mcp__rule_t *const tables[] = {mcp__scalar_rules,
+                                            mcp__array_rules,
+                                            mcp__object_rules,
+                                            mcp__combine_rules,
+                                            mcp__ref_rules,
+                                            mcp__unevaluated_rules,
+                                            NULL};
 
-static size_t count_rules(yyjson_val *schema, const mcp__place_t *at) {
+const char *mcp__rule_keyword(size_t index) {
+  for (const mcp__rule_t *const *table = tables; *table != NULL; table++)
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
+      for (size_t i = 0; i < MCP__RULE_KEYWORDS && rule->keywords[i] != NULL; i++)
+        if (index-- == 0)
+          return rule->keywords[i];
+  return NULL;
+}
+
+static size_t count_rules(const mcp__rule_t *const *table, yyjson_val *schema, const mcp__place_t *at) {
   mcp__site_t site;
   size_t count = 0;
-  for (size_t i = 0; i < TABLES; i++)
-    for (const mcp__rule_t *rule = tables[i]; rule->keywords[0] != NULL; rule++)
+  for (; *table != NULL; table++)
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
       count += find_keyword(schema, at, rule, &site);
   return count;
 }
 
 static int compile_steps(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
                          mcp__node_t *node) {
-  size_t most = count_rules(schema, at), count = 0;
-  mcp__step_t *steps = mcp__arena_alloc(compiler->arena, most * sizeof *steps);
+  const mcp__rule_t *const *table = mcp__ref_is_alone(compiler, schema) ? alone : tables;
+  mcp__step_t *steps = mcp__arena_alloc(compiler->arena, count_rules(table, schema, at) * sizeof *steps);
+  size_t count = 0;
   if (steps == NULL)
     return -ENOMEM;
-  for (size_t i = 0; i < TABLES; i++) {
-    for (const mcp__rule_t *rule = tables[i]; rule->keywords[0] != NULL; rule++) {
+  for (; *table != NULL; table++) {
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++) {
       mcp__site_t site;
       if (!find_keyword(schema, at, rule, &site))
         continue;
-      steps[count] = (mcp__step_t){.check = rule->check};
+      bool collects = compiler->collects && rule->collect != NULL;
+      steps[count] = (mcp__step_t){.check = collects ? rule->collect : rule->check};
       int status = rule->compile(compiler, &site, &steps[count]);
       if (status != 0)
         return status;
       count += steps[count].check != NULL;
     }
   }
-  *node = (mcp__node_t){steps, count};
+  *node = (mcp__node_t){steps, count, compiler->resource};
   return 0;
+}
+
+/* Puts a node with the single step around another. */
+static int wrap(const mcp__compiler_t *compiler, mcp__check_cb check, const mcp__node_t **node) {
+  mcp__node_t *outer = mcp__arena_alloc(compiler->arena, sizeof *outer);
+  mcp__step_t *step = mcp__arena_alloc(compiler->arena, sizeof *step);
+  if (outer == NULL || step == NULL)
+    return -ENOMEM;
+  *step = (mcp__step_t){.check = check, .node = *node};
+  *outer = (mcp__node_t){step, 1, (*node)->resource};
+  *node = outer;
+  return 0;
+}
+
+static bool asks_for_marks(yyjson_val *schema) {
+  return yyjson_obj_get(schema, "unevaluatedProperties") != NULL ||
+         yyjson_obj_get(schema, "unevaluatedItems") != NULL;
+}
+
+/* An object, in whose resource the compiler is now. */
+static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at, bool enters,
+                          const mcp__node_t **out) {
+  mcp__node_t *node = mcp__arena_alloc(compiler->arena, sizeof *node);
+  if (node == NULL)
+    return -ENOMEM;
+  int status = compile_steps(compiler, schema, at, node);
+  *out = node;
+  if (status == 0 && asks_for_marks(schema))
+    status = wrap(compiler, mcp__check_collecting, out);
+  if (status == 0 && enters)
+    status = wrap(compiler, mcp__check_enter, out);
+  if (status == 0)
+    status = mcp__notice_keywords(compiler, schema, at);
+  return status;
 }
 
 int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
                       const mcp__node_t **out) {
   static const mcp__step_t refuse_all = {.check = check_nothing};
-  static const mcp__node_t anything = {NULL, 0}, nothing = {&refuse_all, 1};
+  static const mcp__node_t anything = {NULL, 0, NULL}, nothing = {&refuse_all, 1, NULL};
   if (yyjson_is_bool(schema)) {
     *out = yyjson_is_true(schema) ? &anything : &nothing;
     return 0;
   }
   if (!yyjson_is_obj(schema))
     return mcp__malformed(compiler, at, schema, " is not a schema");
-  mcp__node_t *node = mcp__arena_alloc(compiler->arena, sizeof *node);
-  if (node == NULL)
-    return -ENOMEM;
-  compiler->nodes[schema - compiler->root] = *out = node;
-  return compile_steps(compiler, schema, at, node);
+  const mcp__resource_t *outer = compiler->resource;
+  mcp__spot_t *spot = &compiler->spots[schema - compiler->root];
+  int status = mcp__enter_resource(compiler, schema, at);
+  if (status == 0)
+    status = compile_object(compiler, schema, at, compiler->dynamic && compiler->resource != outer, out);
+  if (status == 0)
+    *spot = (mcp__spot_t){*out, compiler->resource};
+  compiler->resource = outer;
+  return status;
 }
 
 static bool deeper_than(yyjson_val *value, unsigned levels) {
@@ -201,6 +256,21 @@ static bool deeper_than(yyjson_val *value, unsigned levels) {
   }
   yyjson_obj_foreach(value, index, max, key, item) {
     if (deeper_than(item, levels - 1))
+      return true;
+  }
+  return false;
+}
+
+/* Whether it is the name of a member, wherever that stands. */
+static bool has_name(yyjson_val *value, const char *name) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  yyjson_arr_foreach(value, index, max, item) {
+    if (has_name(item, name))
+      return true;
+  }
+  yyjson_obj_foreach(value, index, max, key, item) {
+    if (yyjson_equals_str(key, name) || has_name(item, name))
       return true;
   }
   return false;
@@ -227,7 +297,7 @@ static bool refuse_number(mcp__problem_t *problem, size_t digits) {
 }
 
 static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *problem) {
-  mcp__compiler_t compiler = {.arena = &made->arena, .problem = problem};
+  mcp__compiler_t compiler = {.arena = &made->arena, .problem = problem, .notices = &made->notices};
   if (schema == NULL)
     return mcp__malformed(&compiler, &root_place, NULL, "no schema");
   if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling go as deep as it does */
@@ -241,14 +311,17 @@ static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *prob
     return -EINVAL;
   }
   compiler.root = copy_into(&made->arena, schema);
-  compiler.nodes =
-      compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.nodes) : NULL;
-  if (compiler.nodes == NULL)
+  compiler.spots =
+      compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.spots) : NULL;
+  if (compiler.spots == NULL)
     return -ENOMEM;
+  compiler.collects =
+      has_name(compiler.root, "unevaluatedProperties") || has_name(compiler.root, "unevaluatedItems");
+  compiler.dynamic = has_name(compiler.root, "$dynamicRef") || has_name(compiler.root, "$recursiveRef");
   int status = mcp__compile_node(&compiler, compiler.root, &root_place, &made->root);
   if (status == 0)
     status = mcp__resolve_refs(&compiler);
-  mcp__free(compiler.nodes);
+  mcp__free(compiler.spots);
   return status;
 }
 
@@ -259,6 +332,7 @@ int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size
   mcp__schema_t *made = mcp__malloc(sizeof *made);
   if (made == NULL)
     return -ENOMEM;
+  made->notices = (mcp__notices_t){0};
   mcp__arena_init(&made->arena, SIZE_MAX / 2); /* as large as its author made the schema */
   int status = compile(made, schema, &text);
   if (status == 0)
@@ -280,6 +354,10 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *pro
   if (digits > 0) /* what rules do with one takes a time that grows with them */
     return refuse_number(&text, digits);
   return mcp__check_value(schema->root, value, &root_place, &check);
+}
+
+const char *mcp__schema_notice(const mcp__schema_t *schema, size_t index) {
+  return index < schema->notices.count ? schema->notices.texts[index] : NULL;
 }
 
 bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len) {

@@ -1,6 +1,6 @@
 /* schema_array.c: keywords of arrays but for uniqueItems: counts, items by position and the rest, contains.
  */
-#include "schema_rules.h"
+#include "schema_marks.h"
 
 #include <errno.h>
 
@@ -47,13 +47,12 @@ static int compile_items(mcp__compiler_t *compiler, const mcp__site_t *site, mcp
   return status;
 }
 
-static bool check_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                        mcp__check_t *check) {
-  const items_t *items = step->data;
+/* The rule for both kinds of schemas: marks are NULL in one that collects none. */
+static inline __attribute__((always_inline)) bool judge_items(const items_t *items, yyjson_val *value,
+                                                              const mcp__place_t *at, mcp__check_t *check,
+                                                              mcp__marks_t *marks) {
   size_t index, max;
   yyjson_val *element;
-  if (!yyjson_is_arr(value))
-    return true;
   yyjson_arr_foreach(value, index, max, element) {
     mcp__place_t here = mcp__place_element(at, index);
     const mcp__node_t *node = index < items->first.count ? items->first.nodes[index] : items->rest;
@@ -61,8 +60,24 @@ static bool check_items(const mcp__step_t *step, yyjson_val *value, const mcp__p
       break;
     if (!mcp__check_value(node, element, &here, check))
       return false;
+    if (marks != NULL)
+      mcp__marks_set(marks, index);
   }
   return true;
+}
+
+static bool check_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                        mcp__check_t *check) {
+  return !yyjson_is_arr(value) || judge_items(step->data, value, at, check, NULL);
+}
+
+static bool check_items_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                   mcp__check_t *check) {
+  mcp__marks_t *marks = check->marks;
+  check->marks = NULL; /* these are the value's, not its elements' */
+  bool fine = !yyjson_is_arr(value) || judge_items(step->data, value, at, check, marks);
+  check->marks = marks;
+  return fine;
 }
 
 /* ---- contains, minContains, maxContains ---- */
@@ -98,31 +113,46 @@ static int compile_contains(mcp__compiler_t *compiler, const mcp__site_t *site, 
   return status;
 }
 
-static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                           mcp__check_t *check) {
-  const contained_t *contained = step->data;
+/* How many elements fit; where there are no marks to set, only until that is decided. */
+static size_t count_fits(const contained_t *contained, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check, mcp__marks_t *marks) {
   mcp__problem_t *outer = check->problem, silent;
   size_t index, max, fits = 0;
   yyjson_val *element;
-  if (!yyjson_is_arr(value))
-    return true;
   mcp__problem_init(&silent, NULL, 0);
   check->problem = &silent;
   yyjson_arr_foreach(value, index, max, element) {
-    if (check->gave_up || fits > contained->max || (fits >= contained->min && contained->max == UINT64_MAX))
+    bool enough = fits >= contained->min && contained->max == UINT64_MAX && marks == NULL;
+    if (check->gave_up || fits > contained->max || enough)
       break;
     mcp__place_t here = mcp__place_element(at, index);
-    fits += mcp__check_value(contained->node, element, &here, check);
+    if (!mcp__check_value(contained->node, element, &here, check))
+      continue;
+    fits++;
+    if (marks != NULL)
+      mcp__marks_set(marks, index);
   }
   check->problem = outer;
+  return fits;
+}
+
+static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                           mcp__check_t *check) {
+  const contained_t *contained = step->data;
+  mcp__marks_t *marks = check->marks;
+  if (!yyjson_is_arr(value))
+    return true;
+  check->marks = NULL;
+  size_t fits = count_fits(contained, value, at, check, marks);
+  check->marks = marks;
   if (check->gave_up)
     return false;
   if (fits > contained->max)
-    return mcp__refuse_count(outer, at, fits, " items that fit \"contains\" are more than the maximum ",
-                             contained->max);
+    return mcp__refuse_count(check->problem, at, fits,
+                             " items that fit \"contains\" are more than the maximum ", contained->max);
   return fits >= contained->min ||
-         mcp__refuse_count(outer, at, fits, " items that fit \"contains\" are less than the minimum ",
-                           contained->min);
+         mcp__refuse_count(check->problem, at, fits,
+                           " items that fit \"contains\" are less than the minimum ", contained->min);
 }
 
 /* ---- uniqueItems ---- */
@@ -136,10 +166,10 @@ static int compile_unique(mcp__compiler_t *compiler, const mcp__site_t *site, mc
 }
 
 const mcp__rule_t mcp__array_rules[] = {
-    {{"minItems"}, mcp__compile_count, check_min_items},
-    {{"maxItems"}, mcp__compile_count, check_max_items},
-    {{"uniqueItems"}, compile_unique, mcp__check_unique},
-    {{"prefixItems", "items", "additionalItems"}, compile_items, check_items},
-    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains},
-    {{NULL}, NULL, NULL},
+    {{"minItems"}, mcp__compile_count, check_min_items, NULL},
+    {{"maxItems"}, mcp__compile_count, check_max_items, NULL},
+    {{"uniqueItems"}, compile_unique, mcp__check_unique, NULL},
+    {{"prefixItems", "items", "additionalItems"}, compile_items, check_items, check_items_collecting},
+    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains, NULL},
+    {{NULL}, NULL, NULL, NULL},
 };

@@ -4,18 +4,20 @@
  * that of the closest: the one that came deepest into the value before it failed, and of these one that does
  * not fail by const or enum, which tell kinds of things apart; it is tried once more to have its words. When
  * all fail at the value itself, each says why. */
-#include "schema_rules.h"
+#include "schema_marks.h"
 
 #include <errno.h>
 
+#define INLINE static inline __attribute__((always_inline)) /* a rule for both kinds of schemas */
+
 /* Whether the schema fits; no problem is told. Sets closeness when it does not. False also when the check
- * gave up. */
-static bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check,
-                 unsigned *closeness) {
+ * gave up. In a schema that collects, what this one evaluates counts when it fits. */
+INLINE bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check,
+                 unsigned *closeness, bool collects) {
   mcp__problem_t *outer = check->problem, silent;
   mcp__problem_init(&silent, NULL, 0);
   check->problem = &silent;
-  bool fine = mcp__check_in_place(node, value, at, check);
+  bool fine = collects ? mcp__marks_fit(node, value, at, check) : mcp__check_in_place(node, value, at, check);
   check->problem = outer;
   *closeness = silent.closeness;
   return fine;
@@ -75,21 +77,34 @@ static bool refuse_all(const mcp__list_t *forms, size_t closest, unsigned closen
   return mcp__check_in_place(forms->nodes[closest], value, at, check);
 }
 
-static bool check_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check) {
+INLINE bool judge_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check, bool collects) {
   size_t closest = 0;
   unsigned most = 0, closeness;
+  bool found = false;
   for (size_t i = 0; i < step->list.count; i++) {
-    if (fits(step->list.nodes[i], value, at, check, &closeness))
-      return true;
-    if (check->gave_up)
+    if (fits(step->list.nodes[i], value, at, check, &closeness, collects)) {
+      found = true;
+      if (!collects || check->marks == NULL) /* others that fit would change nothing */
+        return true;
+    } else if (check->gave_up) {
       return false;
-    if (closeness > most) {
+    } else if (closeness > most) {
       most = closeness;
       closest = i;
     }
   }
-  return refuse_all(&step->list, closest, most, value, at, check);
+  return found || refuse_all(&step->list, closest, most, value, at, check);
+}
+
+static bool check_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check) {
+  return judge_any_of(step, value, at, check, false);
+}
+
+static bool any_of_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                              mcp__check_t *check) {
+  return judge_any_of(step, value, at, check, true);
 }
 
 static bool refuse_two(size_t first, size_t second, yyjson_val *value, const mcp__place_t *at,
@@ -102,12 +117,12 @@ static bool refuse_two(size_t first, size_t second, yyjson_val *value, const mcp
   return false;
 }
 
-static bool check_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check) {
+INLINE bool judge_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check, bool collects) {
   size_t closest = 0, found = step->list.count;
   unsigned most = 0, closeness;
   for (size_t i = 0; i < step->list.count; i++) {
-    bool fine = fits(step->list.nodes[i], value, at, check, &closeness);
+    bool fine = fits(step->list.nodes[i], value, at, check, &closeness, collects);
     if (check->gave_up)
       return false;
     if (fine && found < step->list.count)
@@ -122,6 +137,16 @@ static bool check_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__
   return found < step->list.count || refuse_all(&step->list, closest, most, value, at, check);
 }
 
+static bool check_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check) {
+  return judge_one_of(step, value, at, check, false);
+}
+
+static bool one_of_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                              mcp__check_t *check) {
+  return judge_one_of(step, value, at, check, true);
+}
+
 /* ---- not ---- */
 
 static int compile_not(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
@@ -131,9 +156,19 @@ static int compile_not(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__
 static bool check_not(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
                       mcp__check_t *check) {
   unsigned closeness;
-  if (!fits(step->node, value, at, check, &closeness))
+  if (!fits(step->node, value, at, check, &closeness, false))
     return !check->gave_up;
   return mcp__problem_begin(check->problem, at, value, " fits the form that \"not\" excludes");
+}
+
+/* What a schema evaluates that must not fit counts nowhere. */
+static bool not_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                           mcp__check_t *check) {
+  mcp__marks_t *marks = check->marks;
+  check->marks = NULL;
+  bool fine = check_not(step, value, at, check);
+  check->marks = marks;
+  return fine;
 }
 
 /* ---- if, then, else ---- */
@@ -158,22 +193,36 @@ static int compile_if(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__s
       return status;
   }
   step->data = condition;
-  if (condition->condition == NULL || (condition->then == NULL && condition->otherwise == NULL))
+  bool idle = condition->then == NULL && condition->otherwise == NULL && !compiler->collects;
+  if (condition->condition == NULL || idle)
     step->check = NULL;
   return 0;
 }
 
-static bool check_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                     mcp__check_t *check) {
+INLINE bool judge_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check,
+                     bool collects) {
   const condition_t *condition = step->data;
   unsigned closeness;
-  bool fine = fits(condition->condition, value, at, check, &closeness);
+  bool fine = fits(condition->condition, value, at, check, &closeness, collects);
   const mcp__node_t *node = fine ? condition->then : condition->otherwise;
   return !check->gave_up && (node == NULL || mcp__check_in_place(node, value, at, check));
 }
 
+static bool check_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                     mcp__check_t *check) {
+  return judge_if(step, value, at, check, false);
+}
+
+static bool if_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                          mcp__check_t *check) {
+  return judge_if(step, value, at, check, true);
+}
+
 const mcp__rule_t mcp__combine_rules[] = {
-    {{"allOf"}, compile_forms, mcp__check_all_of},  {{"anyOf"}, compile_forms, check_any_of},
-    {{"oneOf"}, compile_forms, check_one_of},       {{"not"}, compile_not, check_not},
-    {{"if", "then", "else"}, compile_if, check_if}, {{NULL}, NULL, NULL},
+    {{"allOf"}, compile_forms, mcp__check_all_of, NULL},
+    {{"anyOf"}, compile_forms, check_any_of, any_of_collecting},
+    {{"oneOf"}, compile_forms, check_one_of, one_of_collecting},
+    {{"not"}, compile_not, check_not, not_collecting},
+    {{"if", "then", "else"}, compile_if, check_if, if_collecting},
+    {{NULL}, NULL, NULL, NULL},
 };

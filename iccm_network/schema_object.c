@@ -1,6 +1,6 @@
 /* schema_object.c: keywords of objects, and what null means for a property (the rule stands in schema.h). */
 #include "names.h"
-#include "schema_rules.h"
+#include "schema_marks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -199,6 +199,12 @@ static int compile_members(mcp__compiler_t *compiler, const mcp__site_t *site, m
 
 static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
                           mcp__check_t *check);
+static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                     mcp__check_t *check);
+
+static bool is_members(const mcp__step_t *step) {
+  return step->check == check_members || step->check == check_members_collecting;
+}
 
 /* Whether the schema requires the name, or has it among its properties; itself or by what it applies always.
  */
@@ -213,11 +219,12 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
   bool found = false;
   for (size_t i = 0; !found && i < node->count; i++) {
     const mcp__step_t *step = &node->steps[i];
-    if (step->check == check_members) {
+    const mcp__node_t *applied = mcp__step_applies(step, check);
+    if (is_members(step)) {
       const member_t *member = find_member(step->data, name, len);
       found = member != NULL && (required ? member->rank != OPTIONAL : member->node != NULL);
-    } else if (step->check == mcp__check_ref) {
-      found = mentions(step->node, name, len, required, check);
+    } else if (applied != NULL) {
+      found = mentions(applied, name, len, required, check);
     } else if (step->check == mcp__check_all_of) {
       for (size_t j = 0; !found && j < step->list.count; j++)
         found = mentions(step->list.nodes[j], name, len, required, check);
@@ -229,8 +236,11 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
 
 bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t len) {
   const member_t *member = NULL;
+  while (node->count == 1 &&
+         (node->steps[0].check == mcp__check_enter || node->steps[0].check == mcp__check_collecting))
+    node = node->steps[0].node; /* what was put around it */
   for (size_t i = 0; i < node->count; i++)
-    if (node->steps[i].check == check_members)
+    if (is_members(&node->steps[i]))
       member = find_member(node->steps[i].data, name, len);
   return member != NULL && member->node != NULL;
 }
@@ -244,11 +254,13 @@ static bool null_counts(mcp__check_t *check, const char *name, size_t len) {
   return false;
 }
 
+bool mcp__check_is_given(mcp__check_t *check, yyjson_val *name, yyjson_val *member) {
+  return !yyjson_is_null(member) || null_counts(check, yyjson_get_str(name), yyjson_get_len(name));
+}
+
 static bool is_given(mcp__check_t *check, yyjson_val *object, yyjson_val *name) {
-  const char *text = yyjson_get_str(name);
-  size_t len = yyjson_get_len(name);
-  yyjson_val *item = yyjson_obj_getn(object, text, len);
-  return item != NULL && (!yyjson_is_null(item) || null_counts(check, text, len));
+  yyjson_val *item = yyjson_obj_getn(object, yyjson_get_str(name), yyjson_get_len(name));
+  return item != NULL && mcp__check_is_given(check, name, item);
 }
 
 /* ---- Checking ---- */
@@ -319,8 +331,10 @@ static bool refuse_unknown(const members_t *members, const mcp__place_t *at, mcp
   return false;
 }
 
-static bool check_member(const members_t *members, const member_t *member, yyjson_val *key, yyjson_val *item,
-                         const mcp__place_t *at, mcp__check_t *check) {
+/* Sets evaluated when a keyword judged the member, by its name or as one of the others. */
+static inline bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
+                                yyjson_val *item, const mcp__place_t *at, mcp__check_t *check,
+                                bool *evaluated) {
   bool known = member != NULL && member->node != NULL;
   if (known && !mcp__check_value(member->node, item, at, check))
     return false;
@@ -330,31 +344,64 @@ static bool check_member(const members_t *members, const member_t *member, yyjso
     return refuse_unknown(members, at, check);
   if (!known && members->others != NULL && !mcp__check_value(members->others, item, at, check))
     return false;
+  *evaluated = known || members->others != NULL;
   return check_name(members, key, at, check);
 }
 
-static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                          mcp__check_t *check) {
-  const members_t *members = step->data;
+/* Whether a schema for the object has the name among its properties. */
+static bool is_property(mcp__check_t *check, const char *name, size_t len) {
+  for (const mcp__scope_t *scope = check->scope; scope != NULL; scope = scope->up)
+    if (mentions(scope->node, name, len, false, check))
+      return true;
+  return false;
+}
+
+/* A member that is null and does not count as given: only patterns judge it, unless it is a property. */
+static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *item, const mcp__place_t *at,
+                       mcp__check_t *check) {
+  bool matched;
+  return members->matcher_count == 0 || is_property(check, at->name, at->number) ||
+         check_patterns(members, key, item, at, check, &matched);
+}
+
+/* The rule for both kinds of schemas: marks are NULL in one that collects none. */
+static inline __attribute__((always_inline)) bool judge_members(const members_t *members, yyjson_val *value,
+                                                                const mcp__place_t *at, mcp__check_t *check,
+                                                                mcp__marks_t *marks) {
   uint64_t seen[SEEN_WORDS] = {0};
   size_t index, max, given = 0;
   yyjson_val *key, *item;
-  if (!yyjson_is_obj(value))
-    return true;
   yyjson_obj_foreach(value, index, max, key, item) {
     mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    bool evaluated;
     if (yyjson_is_null(item) && !null_counts(check, here.name, here.number)) {
-      if (!mcp__check_spend(check, at, 0))
+      if (!check_null(members, key, item, &here, check) || !mcp__check_spend(check, at, 0))
         return false;
       continue;
     }
     const member_t *member = find_member(members, here.name, here.number);
     if (member != NULL && member->rank != OPTIONAL)
       given += see(seen, member->rank);
-    if (!check_member(members, member, key, item, &here, check))
+    if (!check_member(members, member, key, item, &here, check, &evaluated))
       return false;
+    if (marks != NULL && evaluated)
+      mcp__marks_set(marks, index);
   }
   return given == members->required_count || refuse_missing(members, seen, at, check);
+}
+
+static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                          mcp__check_t *check) {
+  return !yyjson_is_obj(value) || judge_members(step->data, value, at, check, NULL);
+}
+
+static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                     mcp__check_t *check) {
+  mcp__marks_t *marks = check->marks;
+  check->marks = NULL; /* these are the value's, not its members' */
+  bool fine = !yyjson_is_obj(value) || judge_members(step->data, value, at, check, marks);
+  check->marks = marks;
+  return fine;
 }
 
 /* ---- minProperties, maxProperties ---- */
@@ -364,7 +411,7 @@ static uint64_t count_given(mcp__check_t *check, yyjson_val *object) {
   yyjson_val *key, *item;
   uint64_t count = 0;
   yyjson_obj_foreach(object, index, max, key, item) {
-    count += !yyjson_is_null(item) || null_counts(check, yyjson_get_str(key), yyjson_get_len(key));
+    count += mcp__check_is_given(check, key, item);
   }
   return count;
 }
@@ -470,13 +517,14 @@ static bool check_dependents(const mcp__step_t *step, yyjson_val *value, const m
 }
 
 const mcp__rule_t mcp__object_rules[] = {
-    {{"minProperties"}, mcp__compile_count, check_min_properties},
-    {{"maxProperties"}, mcp__compile_count, check_max_properties},
+    {{"minProperties"}, mcp__compile_count, check_min_properties, NULL},
+    {{"maxProperties"}, mcp__compile_count, check_max_properties, NULL},
     {{"properties", "required", "additionalProperties", "patternProperties", "propertyNames"},
      compile_members,
-     check_members},
-    {{"dependentRequired"}, compile_dependents, check_dependents},
-    {{"dependentSchemas"}, compile_dependents, check_dependents},
-    {{"dependencies"}, compile_dependents, check_dependents},
-    {{NULL}, NULL, NULL},
+     check_members,
+     check_members_collecting},
+    {{"dependentRequired"}, compile_dependents, check_dependents, NULL},
+    {{"dependentSchemas"}, compile_dependents, check_dependents, NULL},
+    {{"dependencies"}, compile_dependents, check_dependents, NULL},
+    {{NULL}, NULL, NULL, NULL},
 };

@@ -1,4 +1,4 @@
-/* schema_pattern.c: regular expressions on PCRE2.
+/* schema_pattern.c: regular expressions of ECMA-262 on PCRE2, which gets them rewritten (schema_ecma.c).
  *
  * PCRE2's own match limit counts anew from each position where a match may start, and does not see how far
  * one item ran; so an expression is compiled with a callout before every item, and each callout takes a step,
@@ -9,13 +9,16 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "schema_pattern.h"
 #include "schema.h"
+#include "schema_ecma.h"
 
 #include <errno.h>
 #include <pcre2.h>
+#include <stdio.h>
 
 enum {
   STACK_BYTES = 22528, /* PCRE2 begins with 20 KiB of frames, and some hundred bytes beside them */
   BYTES_PER_STEP = 64,
+  WORDS_BYTES = 128,
   OPTIONS = PCRE2_UTF | PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
             PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C
 };
@@ -31,24 +34,39 @@ static void free_nothing(void *memory, void *arg) {
   (void)arg;
 }
 
-int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out, char *message, size_t size,
-                     size_t *offset) {
+static int compile(mcp__arena_t *arena, const mcp__buf_t *text, struct pcre2_real_code_8 **code,
+                   char *message, size_t size) {
   pcre2_general_context *general = pcre2_general_context_create(alloc_in_arena, free_nothing, arena);
   pcre2_compile_context *context = general != NULL ? pcre2_compile_context_create(general) : NULL;
   if (context == NULL)
     return -ENOMEM;
-  pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
-  pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
   int error;
-  *out = (mcp__pattern_t){.text = text};
-  out->code =
-      pcre2_compile((PCRE2_SPTR)yyjson_get_str(text), yyjson_get_len(text), OPTIONS, &error, offset, context);
-  if (out->code != NULL)
+  size_t offset; /* in the rewritten text, which its author does not know */
+  *code = pcre2_compile((PCRE2_SPTR)(text->len > 0 ? text->data : ""), text->len, OPTIONS, &error, &offset,
+                        context);
+  if (*code != NULL)
     return 0;
   if (arena->failed)
     return -ENOMEM;
-  pcre2_get_error_message(error, (PCRE2_UCHAR *)message, size);
+  PCRE2_UCHAR words[WORDS_BYTES];
+  pcre2_get_error_message(error, words, sizeof words);
+  snprintf(message, size, " is a regular expression that is not supported: %s", (const char *)words);
   return -EINVAL;
+}
+
+int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out, char *message, size_t size) {
+  mcp__buf_t rewritten;
+  const char *words;
+  size_t offset;
+  *out = (mcp__pattern_t){.text = text};
+  mcp__buf_init(&rewritten, SIZE_MAX / 2, NULL);
+  int status = mcp__ecma_translate(yyjson_get_str(text), yyjson_get_len(text), &rewritten, &words, &offset);
+  if (status == -EINVAL)
+    snprintf(message, size, " is not a regular expression of ECMA-262: %s at byte %zu", words, offset);
+  else if (status == 0)
+    status = compile(arena, &rewritten, &out->code, message, size);
+  mcp__buf_deinit(&rewritten);
+  return status;
 }
 
 /* ---- Matching ---- */

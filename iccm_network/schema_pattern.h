@@ -17,10 +17,9 @@ typedef enum mcp__match {
   MCP__MATCH_NO_MEMORY,
 } mcp__match_t;
 
-/* Compiles the expression, a string, into the arena. 0, -ENOMEM, or -EINVAL: then message (cut to size) and
- * the offset in bytes say what is wrong where. */
-int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out, char *message, size_t size,
-                     size_t *offset);
+/* Compiles the expression, a string, into the arena. 0, -ENOMEM, or -EINVAL: then message (cut to size)
+ * continues a sentence that began with the expression. */
+int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out, char *message, size_t size);
 
 /* Whether the expression occurs anywhere in the string, which is valid UTF-8. Takes what it used from steps.
  */

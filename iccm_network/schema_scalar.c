@@ -102,11 +102,8 @@ static bool check_type(const mcp__step_t *step, yyjson_val *value, const mcp__pl
 
 static int compile_enum(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
   step->value = site->value;
-  if (!yyjson_is_arr(step->value))
-    return mcp__malformed(compiler, &site->here, step->value, " is not an array");
-  return yyjson_arr_size(step->value) > 0
-             ? 0
-             : mcp__malformed(compiler, &site->here, step->value, " allows nothing");
+  return yyjson_is_arr(step->value) ? 0
+                                    : mcp__malformed(compiler, &site->here, step->value, " is not an array");
 }
 
 static bool check_enum(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
@@ -119,6 +116,8 @@ static bool check_enum(const mcp__step_t *step, yyjson_val *value, const mcp__pl
   }
   if (!mcp__check_spend(check, at, 0))
     return false;
+  if (yyjson_arr_size(step->value) == 0)
+    return mcp__problem_begin_other(check->problem, at, value, " is not allowed: \"enum\" is empty");
   mcp__problem_begin_other(check->problem, at, value, " is not one of ");
   mcp__problem_put_values(check->problem, step->value);
   return false;
@@ -266,16 +265,9 @@ static bool check_max_length(const mcp__step_t *step, yyjson_val *value, const m
 
 int mcp__compile_pattern(mcp__compiler_t *compiler, yyjson_val *text, const mcp__place_t *at,
                          mcp__pattern_t *out) {
-  char message[128];
-  size_t offset;
-  int status = mcp__pattern_new(compiler->arena, text, out, message, sizeof message, &offset);
-  if (status != -EINVAL)
-    return status;
-  mcp__malformed(compiler, at, text, " is not a regular expression: ");
-  mcp__problem_put(compiler->problem, message);
-  mcp__problem_put(compiler->problem, " at byte ");
-  mcp__problem_put_number(compiler->problem, offset);
-  return status;
+  char message[256];
+  int status = mcp__pattern_new(compiler->arena, text, out, message, sizeof message);
+  return status == -EINVAL ? mcp__malformed(compiler, at, text, message) : status;
 }
 
 static bool give_up_pattern(const mcp__pattern_t *pattern, const mcp__place_t *at, mcp__check_t *check,
@@ -325,16 +317,16 @@ static bool check_pattern(const mcp__step_t *step, yyjson_val *value, const mcp_
 }
 
 const mcp__rule_t mcp__scalar_rules[] = {
-    {{"type"}, compile_type, check_type},
-    {{"enum"}, compile_enum, check_enum},
-    {{"const"}, compile_const, check_const},
-    {{"minimum"}, compile_minimum, check_minimum},
-    {{"maximum"}, compile_maximum, check_maximum},
-    {{"exclusiveMinimum"}, compile_exclusive, check_above},
-    {{"exclusiveMaximum"}, compile_exclusive, check_below},
-    {{"multipleOf"}, compile_multiple, check_multiple},
-    {{"minLength"}, mcp__compile_count, check_min_length},
-    {{"maxLength"}, mcp__compile_count, check_max_length},
-    {{"pattern"}, compile_pattern, check_pattern},
-    {{NULL}, NULL, NULL},
+    {{"type"}, compile_type, check_type, NULL},
+    {{"enum"}, compile_enum, check_enum, NULL},
+    {{"const"}, compile_const, check_const, NULL},
+    {{"minimum"}, compile_minimum, check_minimum, NULL},
+    {{"maximum"}, compile_maximum, check_maximum, NULL},
+    {{"exclusiveMinimum"}, compile_exclusive, check_above, NULL},
+    {{"exclusiveMaximum"}, compile_exclusive, check_below, NULL},
+    {{"multipleOf"}, compile_multiple, check_multiple, NULL},
+    {{"minLength"}, mcp__compile_count, check_min_length, NULL},
+    {{"maxLength"}, mcp__compile_count, check_max_length, NULL},
+    {{"pattern"}, compile_pattern, check_pattern, NULL},
+    {{NULL}, NULL, NULL, NULL},
 };
