@@ -79,23 +79,34 @@ static bool is_among(const char *const *words, const char *name) {
 
 typedef struct nearest {
   const char *name;
-  size_t len, slips;
+  size_t len, slips, common;
   const char *word; /* NULL: none is near */
 } nearest_t;
 
+static size_t common_start(const char *a, const char *b) {
+  size_t len = 0;
+  while (a[len] != '\0' && a[len] == b[len])
+    len++;
+  return len;
+}
+
+/* Of words as near as each other the one with the longer common beginning is taken. No slips: it is the word.
+ */
 static void compare(nearest_t *nearest, const char *word) {
-  size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2;
-  size_t slips =
-      strcmp(nearest->name, word) == 0 ? 0 : 1 + mcp__names_slips(nearest->name, nearest->len, word, len);
-  if (slips <= 1 + most && slips < nearest->slips) {
-    nearest->word = word;
-    nearest->slips = slips;
-  }
+  size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2, common = common_start(nearest->name, word);
+  size_t slips = mcp__names_slips(nearest->name, nearest->len, word, len);
+  if (common < len || common < nearest->len)
+    slips += slips == 0; /* other capitals */
+  if (slips > most || slips > nearest->slips || (slips == nearest->slips && common <= nearest->common))
+    return;
+  nearest->word = word;
+  nearest->slips = slips;
+  nearest->common = common;
 }
 
 /* The keyword that was meant; NULL: the name is one, or may be meant as it stands. */
 static const char *find_slip(const char *name, size_t len) {
-  nearest_t nearest = {name, len, SIZE_MAX, NULL};
+  nearest_t nearest = {name, len, SIZE_MAX, 0, NULL};
   if (strncmp(name, "x-", 2) == 0 || is_among(foreign, name))
     return NULL;
   for (size_t i = 0; nearest.slips > 0 && mcp__rule_keyword(i) != NULL; i++)

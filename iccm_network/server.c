@@ -415,6 +415,18 @@ static void tools_changed(mcp_server_t *server) {
     mcp__conn_tools_changed(conn);
 }
 
+static void warn_of_schema(const mcp_server_t *server, const char *tool, const char *member,
+                           const mcp__schema_t *schema) {
+  const char *notice;
+  for (size_t i = 0; schema != NULL && (notice = mcp__schema_notice(schema, i)) != NULL; i++)
+    mcp_log(MCP_LOG_WARN, server->name, "tool %s: %s %s", tool, member, notice);
+}
+
+static void warn_of_tool(const mcp_server_t *server, const mcp__tool_t *tool) {
+  warn_of_schema(server, tool->name, "input_schema", tool->schema);
+  warn_of_schema(server, tool->name, "output_schema", tool->output);
+}
+
 static int make_pool(mcp_server_t *server) { /* start has made one where there was a tool for it */
   if (!server->started || server->pool != NULL)
     return 0;
@@ -431,11 +443,14 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
   int status = (tool->flags & MCP_TOOL_BLOCKING) != 0 ? make_pool(server) : 0;
   if (status == 0)
     status = mcp__tools_add(&server->tools, tool, problem, sizeof problem);
-  if (status == 0)
-    tools_changed(server);
-  else
+  if (status != 0) {
     mcp_log(MCP_LOG_ERROR, server->name, "%s", problem);
-  return status;
+    return status;
+  }
+  if (server->started) /* else when it starts */
+    warn_of_tool(server, mcp__tools_find(&server->tools, tool->name, strlen(tool->name)));
+  tools_changed(server);
+  return 0;
 }
 
 int mcp_server_remove_tool(mcp_server_t *server, const char *name) {
@@ -680,6 +695,8 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   server->logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
   if (server->logger == NULL)
     mcp_log(MCP_LOG_WARN, server->name, "no memory or thread for log shipping: lines go to stderr alone");
+  for (size_t i = 0; i < server->tools.count; i++)
+    warn_of_tool(server, server->tools.table[i]);
   mcp__event_running(server);
   return 0;
 }

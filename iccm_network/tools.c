@@ -166,6 +166,7 @@ static bool close_schema(yyjson_mut_doc *doc, yyjson_mut_val *schema, bool is_ro
       return false;
   }
   return yyjson_mut_obj_get(schema, "additionalProperties") != NULL ||
+         yyjson_mut_obj_get(schema, "unevaluatedProperties") != NULL ||
          yyjson_mut_obj_get(schema, "patternProperties") != NULL ||
          yyjson_mut_obj_add_false(doc, schema, "additionalProperties");
 }

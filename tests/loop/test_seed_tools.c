@@ -69,6 +69,7 @@ static void list_and_compare(definitions_t *defined) {
   RUN_UNTIL(defined->listed);
   client_end(client);
   stage_stop(server);
+  cr_expect_not(scene_logged("not a keyword"), "%s: %s", defined->component, scene_log());
 }
 
 /* Those of one component stand together in the file. Answers how many components there are. */

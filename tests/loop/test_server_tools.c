@@ -433,6 +433,44 @@ Test(server_tools, progress_from_a_thread_that_outlives_the_server) {
 
 #define CHANGED "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}"
 
+static void expect_notice(const char *words, bool expected) {
+  char line[256];
+  snprintf(line, sizeof line, "tool %s", words);
+  cr_expect_eq(scene_logged(line), expected, "%s in:\n%s", line, scene_log());
+}
+
+/* A rule that is dropped because its name has a slip is named when the server starts, or the tool comes. */
+Test(server_tools, a_slip_in_a_schema_is_a_warning) {
+  mcp_tool_t given[] = {
+      {.name = "slip",
+       .input_schema = "{\"type\":\"object\",\"propertis\":{},\"properties\":{\"requierd\":{\"minlength\":1},"
+                       "\"a\":{\"enum\":[{\"typ\":1}],\"default\":{\"itmes\":1}}}}",
+       .output_schema = "{\"type\":\"object\",\"Required\":[\"a\"]}",
+       .flags = MCP_TOOL_STRICT,
+       .handler = hold_tool},
+      MCP_TOOL_END,
+  };
+  mcp_tool_t later = {.name = "later",
+                      .input_schema = "{\"type\":\"object\",\"allOf\":[{\"$refs\":1}]}",
+                      .handler = hold_tool};
+  scene_open();
+  server = mcp_server_new("tools", "1", 0, given);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  expect_notice("slip: input_schema /propertis: not a keyword of JSON Schema; the nearest is \"properties\"",
+                true);
+  expect_notice(
+      "slip: input_schema /properties/requierd/minlength: not a keyword of JSON Schema; the nearest is "
+      "\"minLength\"",
+      true);
+  expect_notice("slip: output_schema /Required: not a keyword of JSON Schema; the nearest is \"required\"",
+                true);
+  expect_notice("slip: input_schema /properties/a", false);
+  cr_assert_eq(mcp_server_add_tool(server, &later), 0);
+  expect_notice("later: input_schema /allOf/0/$refs: not a keyword of JSON Schema; the nearest is \"$ref\"",
+                true);
+  close_all();
+}
+
 Test(server_tools, those_who_know_of_changes_are_told_once_a_turn) {
   open_with("2025-03-26");
   wire_t *old = open_peer("2024-11-05"), *raw = wire_open(mcp_server_port(server));

@@ -3,6 +3,7 @@
 #include "schema.h"
 #include "leaks.h"
 #include "scarce.h"
+#include "schema_uri.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -404,6 +405,128 @@ Test(schema, cases_of_the_table) {
     check_line(line);
   free(line);
   fclose(file);
+  expect_no_leak();
+}
+
+/* RFC 3986 section 5.4, but for fragments, and bases that are not there or have no hierarchy. */
+Test(schema, references_to_uris) {
+  static const char *const rows[][3] = {
+      {"http://a/b/c/d;p?q", "g:h", "g:h"},
+      {"http://a/b/c/d;p?q", "g", "http://a/b/c/g"},
+      {"http://a/b/c/d;p?q", "./g", "http://a/b/c/g"},
+      {"http://a/b/c/d;p?q", "g/", "http://a/b/c/g/"},
+      {"http://a/b/c/d;p?q", "/g", "http://a/g"},
+      {"http://a/b/c/d;p?q", "//g", "http://g"},
+      {"http://a/b/c/d;p?q", "?y", "http://a/b/c/d;p?y"},
+      {"http://a/b/c/d;p?q", "g?y", "http://a/b/c/g?y"},
+      {"http://a/b/c/d;p?q", "#s", "http://a/b/c/d;p?q"},
+      {"http://a/b/c/d;p?q", "g#s", "http://a/b/c/g"},
+      {"http://a/b/c/d;p?q", ";x", "http://a/b/c/;x"},
+      {"http://a/b/c/d;p?q", "", "http://a/b/c/d;p?q"},
+      {"http://a/b/c/d;p?q", ".", "http://a/b/c/"},
+      {"http://a/b/c/d;p?q", "./", "http://a/b/c/"},
+      {"http://a/b/c/d;p?q", "..", "http://a/b/"},
+      {"http://a/b/c/d;p?q", "../g", "http://a/b/g"},
+      {"http://a/b/c/d;p?q", "../..", "http://a/"},
+      {"http://a/b/c/d;p?q", "../../../../g", "http://a/g"},
+      {"http://a/b/c/d;p?q", "/./g", "http://a/g"},
+      {"http://a/b/c/d;p?q", "/../g", "http://a/g"},
+      {"http://a/b/c/d;p?q", "g.", "http://a/b/c/g."},
+      {"http://a/b/c/d;p?q", "..g", "http://a/b/c/..g"},
+      {"http://a/b/c/d;p?q", "./../g", "http://a/b/g"},
+      {"http://a/b/c/d;p?q", "g/./h", "http://a/b/c/g/h"},
+      {"http://a/b/c/d;p?q", "g/../h", "http://a/b/c/h"},
+      {"http://a/b/c/d;p?q", "g;x=1/../y", "http://a/b/c/y"},
+      {"http://a/b/c/d;p?q", "g?y/./x", "http://a/b/c/g?y/./x"},
+      {"http://a", "g", "http://a/g"},
+      {"", "g", "g"},
+      {"", "../a/./g", "a/g"},
+      {"", "..", ""},
+      {"list", "item", "item"},
+      {"urn:uuid:1", "#x", "urn:uuid:1"},
+      {"urn:uuid:1", "urn:uuid:2#x", "urn:uuid:2"},
+      {"file:///c:/a/b.json", "c.json", "file:///c:/a/c.json"},
+  };
+  mcp__arena_t arena;
+  mcp__arena_init(&arena, SIZE_MAX / 2);
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    const char *uri, *fragment;
+    cr_assert_eq(mcp__uri_resolve(&arena, rows[i][0], rows[i][1], &uri, &fragment), 0);
+    cr_expect_str_eq(uri, rows[i][2], "%s: %s", rows[i][1], uri);
+    cr_expect_str_eq(fragment, strchr(rows[i][1], '#') != NULL ? strchr(rows[i][1], '#') + 1 : "");
+  }
+  mcp__arena_deinit(&arena);
+}
+
+/* Names that differ from a keyword by a slip are noticed where keywords stand, others are not. */
+Test(schema, slips) {
+  static const char *const rows[][2] = {
+      {"propertis", "properties"},
+      {"requierd", "required"},
+      {"Required", "required"},
+      {"additionalproperties", "additionalProperties"},
+      {"minlength", "minLength"},
+      {"$refs", "$ref"},
+      {"tpye", "type"},
+      {"typ", "type"},
+      {"types", "type"},
+      {"eunm", "enum"},
+      {"item", "items"},
+      {"ref", "$ref"},
+      {"propertys", "properties"},
+      {"discription", "description"},
+      {"Title", "title"},
+      {"unevaluatedPropertes", "unevaluatedProperties"},
+      {"x-type", NULL},
+      {"discriminator", NULL},
+      {"nullable", NULL},
+      {"example", NULL},
+      {"examples", NULL},
+      {"markdownDescription", NULL},
+      {"errorMessage", NULL},
+      {"deprecated", NULL},
+      {"format", NULL},
+      {"id", NULL},
+      {"$id", NULL},
+      {"$schema", NULL},
+      {"$comment", NULL},
+      {"name", NULL},
+      {"label", NULL},
+      {"unit", NULL},
+      {"widget", NULL},
+      {"", NULL},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    char json[256], problem[256] = "", expected[256];
+    bool schema_id = strcmp(rows[i][0], "$schema") == 0;
+    snprintf(json, sizeof json,
+             "{\"not\": {\"%s\": %s}, \"properties\": {\"requierd\": {}}, \"enum\": [{\"typ\": 1}], "
+             "\"default\": {\"tpye\": 1}, \"examples\": [{\"itmes\": 1}]}",
+             rows[i][0], schema_id || *rows[i][0] == '$' ? "\"x\"" : "false");
+    snprintf(expected, sizeof expected, "/not/%s: not a keyword of JSON Schema; the nearest is \"%s\"",
+             rows[i][0], rows[i][1] != NULL ? rows[i][1] : "");
+    mcp__schema_t *schema = NULL;
+    cr_assert_eq(compile(json, &schema, problem, sizeof problem), 0, "%s: %s", json, problem);
+    const char *notice = mcp__schema_notice(schema, 0);
+    cr_expect_eq(notice != NULL, rows[i][1] != NULL, "%s: %s", rows[i][0], notice != NULL ? notice : "none");
+    if (notice != NULL && rows[i][1] != NULL)
+      cr_expect_str_eq(notice, expected);
+    cr_expect_null(mcp__schema_notice(schema, 1));
+    mcp__schema_free(schema);
+  }
+  expect_no_leak();
+}
+
+static char *repeated(const char *prefix, const char *text, size_t count, const char *suffix);
+
+Test(schema, no_more_than_16_slips_are_noticed) {
+  char problem[256] = "", *json = repeated("{\"allOf\": [true", ",{\"requierd\": 1}", 20, "]}");
+  mcp__schema_t *schema = NULL;
+  cr_assert_eq(compile(json, &schema, problem, sizeof problem), 0, "%s", problem);
+  cr_expect_not_null(mcp__schema_notice(schema, 15));
+  cr_expect_null(mcp__schema_notice(schema, 16));
+  mcp__schema_free(schema);
+  free(json);
   expect_no_leak();
 }
 
@@ -821,6 +944,58 @@ Test(schema, references_are_bounded) {
 }
 
 /* Nothing that is linear is given up, however much there is of it. */
+/* Each level collects what is evaluated for itself, and its forms do. */
+static char *collecting(const char *keyword, size_t levels, const char *core) {
+  char *text = NULL;
+  size_t size;
+  FILE *file = open_memstream(&text, &size);
+  for (size_t i = 0; i < levels; i++)
+    fprintf(file, "{\"%s\": true, \"anyOf\": [", keyword);
+  fputs(core, file);
+  for (size_t i = 0; i < levels; i++)
+    fputs("]}", file);
+  fclose(file);
+  return text;
+}
+
+Test(schema, what_is_evaluated_is_collected_within_bounds) {
+  static const char too_many[] = ": given up, the check takes too many steps";
+  check_bounded("{\"prefixItems\": [true], \"contains\": {\"minimum\": 0}, \"unevaluatedItems\": false}",
+                numbers("%zu", 500000, "1"), NULL);
+  check_bounded("{\"prefixItems\": [true], \"contains\": {\"minimum\": 0}, \"unevaluatedItems\": false}",
+                numbers("%zu", 500000, "-1"), "/499999: not allowed");
+  check_bounded("{\"anyOf\": [{\"properties\": {\"x\": true}}, {\"patternProperties\": {\"^a\": true}}], "
+                "\"unevaluatedProperties\": false}",
+                repeated("{\"x\": 0", ",\"a\": 1", 200000, "}"), NULL);
+  for (size_t count = 1023; count <= 1026; count++) { /* on the stack, and from the heap */
+    check_bounded("{\"items\": true, \"unevaluatedItems\": false}", numbers("%zu", count, "1"), NULL);
+    check_bounded("{\"anyOf\": [{\"contains\": {\"minimum\": 0}}], \"unevaluatedItems\": false}",
+                  numbers("%zu", count, "-1"), ": not allowed");
+  }
+  char *schema = collecting("unevaluatedItems", 20, "{\"prefixItems\": [true]}");
+  check_bounded(schema, numbers("%zu", 20000, "1"), NULL);
+  free(schema);
+  schema = collecting("unevaluatedItems", 60, "{\"prefixItems\": [true]}");
+  check_bounded(schema, numbers("%zu", 100000, "1"), NULL);
+  free(schema);
+  schema = repeated("{\"unevaluatedItems\": true, \"anyOf\": [{\"minItems\": 1}", ",{\"minItems\": 1}", 5000,
+                    "]}");
+  check_bounded(schema, numbers("%zu", 20000, "1"), too_many);
+  free(schema);
+  schema = repeated("{\"allOf\": [true", ",{\"unevaluatedItems\": {\"minimum\": 0}}", 200, "]}");
+  check_bounded(schema, numbers("%zu", 20000, "1"), too_many);
+  free(schema);
+  schema = repeated("{\"allOf\": [true", ",{\"unevaluatedProperties\": {\"minimum\": 0}}", 600, "]}");
+  check_bounded(schema, repeated("{\"x\": 1", ",\"a\": 1", 20000, "}"), too_many);
+  free(schema);
+  check_bounded("{\"$defs\": {\"a\": {\"anyOf\": [{\"$ref\": \"#/$defs/a\"}], \"unevaluatedItems\": false}}, "
+                "\"$ref\": \"#/$defs/a\"}",
+                numbers("%zu", 2000, "1"), "/: given up, schemas are applied within each other too deeply");
+  check_bounded("{\"$id\": \"r\", \"$dynamicAnchor\": \"n\", \"anyOf\": [{\"$dynamicRef\": \"#n\"}]}",
+                strdup("1"), "/: given up, schemas are applied within each other too deeply");
+  expect_no_leak();
+}
+
 Test(schema, large_values_are_judged) {
   check_bounded(
       "{\"items\": {\"type\": \"integer\", \"minimum\": 0, \"maximum\": 1000000, \"not\": {\"const\": -1}}}",
@@ -889,14 +1064,15 @@ Test(schema, each_kind_of_work_is_bounded) {
   expect_no_leak();
 }
 
-/* However the table of uniqueItems or the memory of a match is refused: no verdict, and nothing left behind.
+/* However the table of uniqueItems, the memory of a match or the marks are refused: no verdict, and nothing
+ * left behind.
  */
 Test(schema, checks_whose_memory_runs_out) {
-  static const char *const schemas[] = {"{\"uniqueItems\": true}",
-                                        "{\"items\": {\"pattern\": \"^(a|b)*$\"}}"};
-  char *values[] = {numbers("%zu", 100, "-1"), repeated("[\"", "ab", 2000, "\"]")};
+  static const char *const schemas[] = {"{\"uniqueItems\": true}", "{\"items\": {\"pattern\": \"^(a|b)*$\"}}",
+                                        "{\"anyOf\": [{\"items\": true}], \"unevaluatedItems\": false}"};
+  char *values[] = {numbers("%zu", 100, "-1"), repeated("[\"", "ab", 2000, "\"]"), numbers("%zu", 2000, "1")};
   use_scarce_memory();
-  for (size_t i = 0; i < 2; i++) {
+  for (size_t i = 0; i < 3; i++) {
     char problem[64] = "";
     mcp__schema_t *schema = NULL;
     memory.allowed = 1000;
@@ -956,7 +1132,8 @@ Test(schema, memory_that_runs_out_for_each_keyword) {
       "\"dependentRequired\": {\"a\": [\"b\"]}, \"dependentSchemas\": {\"a\": {}}, \"allOf\": [{}], "
       "\"anyOf\": [{}],"
       "\"if\": {}, \"then\": {}, \"else\": {}, \"$defs\": {\"d\": {\"$id\": \"#d\"}}, \"x\": {},"
-      "\"$ref\": \"#/allOf/1/x\", \"$dynamicRef\": \"#d\"}"
+      "\"$ref\": \"#/allOf/1/x\", \"$dynamicRef\": \"#d\", \"unevaluatedItems\": {}, \"propertis\": {}},"
+      "{\"$id\": \"i\", \"$dynamicAnchor\": \"n\", \"not\": {\"$dynamicRef\": \"i#n\"}}"
       "]}";
   use_scarce_memory();
   for (size_t count = 0; count < 300; count++) { /* so that each kind of piece meets the end of a chunk */
