@@ -47,10 +47,9 @@ static int compile_items(mcp__compiler_t *compiler, const mcp__site_t *site, mcp
   return status;
 }
 
-/* The rule for both kinds of schemas: marks are NULL in one that collects none. */
-static inline __attribute__((always_inline)) bool judge_items(const items_t *items, yyjson_val *value,
-                                                              const mcp__place_t *at, mcp__check_t *check,
-                                                              mcp__marks_t *marks) {
+/* Marks are NULL in a schema that collects none. */
+MCP__FOR_BOTH bool judge_items(const items_t *items, yyjson_val *value, const mcp__place_t *at,
+                               mcp__check_t *check, mcp__marks_t *marks) {
   size_t index, max;
   yyjson_val *element;
   yyjson_arr_foreach(value, index, max, element) {
@@ -114,8 +113,8 @@ static int compile_contains(mcp__compiler_t *compiler, const mcp__site_t *site, 
 }
 
 /* How many elements fit; where there are no marks to set, only until that is decided. */
-static size_t count_fits(const contained_t *contained, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check, mcp__marks_t *marks) {
+MCP__FOR_BOTH size_t count_fits(const contained_t *contained, yyjson_val *value, const mcp__place_t *at,
+                                mcp__check_t *check, mcp__marks_t *marks) {
   mcp__problem_t *outer = check->problem, silent;
   size_t index, max, fits = 0;
   yyjson_val *element;
@@ -136,15 +135,8 @@ static size_t count_fits(const contained_t *contained, yyjson_val *value, const 
   return fits;
 }
 
-static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                           mcp__check_t *check) {
-  const contained_t *contained = step->data;
-  mcp__marks_t *marks = check->marks;
-  if (!yyjson_is_arr(value))
-    return true;
-  check->marks = NULL;
-  size_t fits = count_fits(contained, value, at, check, marks);
-  check->marks = marks;
+static bool judge_count(const contained_t *contained, size_t fits, const mcp__place_t *at,
+                        mcp__check_t *check) {
   if (check->gave_up)
     return false;
   if (fits > contained->max)
@@ -153,6 +145,23 @@ static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp
   return fits >= contained->min ||
          mcp__refuse_count(check->problem, at, fits,
                            " items that fit \"contains\" are less than the minimum ", contained->min);
+}
+
+static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                           mcp__check_t *check) {
+  return !yyjson_is_arr(value) ||
+         judge_count(step->data, count_fits(step->data, value, at, check, NULL), at, check);
+}
+
+static bool check_contains_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                      mcp__check_t *check) {
+  mcp__marks_t *marks = check->marks;
+  if (!yyjson_is_arr(value))
+    return true;
+  check->marks = NULL;
+  size_t fits = count_fits(step->data, value, at, check, marks);
+  check->marks = marks;
+  return judge_count(step->data, fits, at, check);
 }
 
 /* ---- uniqueItems ---- */
@@ -170,6 +179,6 @@ const mcp__rule_t mcp__array_rules[] = {
     {{"maxItems"}, mcp__compile_count, check_max_items, NULL},
     {{"uniqueItems"}, compile_unique, mcp__check_unique, NULL},
     {{"prefixItems", "items", "additionalItems"}, compile_items, check_items, check_items_collecting},
-    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains, NULL},
+    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains, check_contains_collecting},
     {{NULL}, NULL, NULL, NULL},
 };

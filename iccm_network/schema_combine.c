@@ -8,12 +8,10 @@
 
 #include <errno.h>
 
-#define INLINE static inline __attribute__((always_inline)) /* a rule for both kinds of schemas */
-
 /* Whether the schema fits; no problem is told. Sets closeness when it does not. False also when the check
  * gave up. In a schema that collects, what this one evaluates counts when it fits. */
-INLINE bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check,
-                 unsigned *closeness, bool collects) {
+MCP__FOR_BOTH bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                        mcp__check_t *check, unsigned *closeness, bool collects) {
   mcp__problem_t *outer = check->problem, silent;
   mcp__problem_init(&silent, NULL, 0);
   check->problem = &silent;
@@ -77,8 +75,8 @@ static bool refuse_all(const mcp__list_t *forms, size_t closest, unsigned closen
   return mcp__check_in_place(forms->nodes[closest], value, at, check);
 }
 
-INLINE bool judge_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check, bool collects) {
+MCP__FOR_BOTH bool judge_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                mcp__check_t *check, bool collects) {
   size_t closest = 0;
   unsigned most = 0, closeness;
   bool found = false;
@@ -117,8 +115,8 @@ static bool refuse_two(size_t first, size_t second, yyjson_val *value, const mcp
   return false;
 }
 
-INLINE bool judge_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check, bool collects) {
+MCP__FOR_BOTH bool judge_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                mcp__check_t *check, bool collects) {
   size_t closest = 0, found = step->list.count;
   unsigned most = 0, closeness;
   for (size_t i = 0; i < step->list.count; i++) {
@@ -199,8 +197,8 @@ static int compile_if(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__s
   return 0;
 }
 
-INLINE bool judge_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check,
-                     bool collects) {
+MCP__FOR_BOTH bool judge_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                            mcp__check_t *check, bool collects) {
   const condition_t *condition = step->data;
   unsigned closeness;
   bool fine = fits(condition->condition, value, at, check, &closeness, collects);

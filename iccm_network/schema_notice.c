@@ -90,13 +90,10 @@ static size_t common_start(const char *a, const char *b) {
   return len;
 }
 
-/* Of words as near as each other the one with the longer common beginning is taken. No slips: it is the word.
- */
+/* Of words as near as each other the one with the longer common beginning is taken. */
 static void compare(nearest_t *nearest, const char *word) {
   size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2, common = common_start(nearest->name, word);
-  size_t slips = mcp__names_slips(nearest->name, nearest->len, word, len);
-  if (common < len || common < nearest->len)
-    slips += slips == 0; /* other capitals */
+  size_t slips = mcp__names_slips(nearest->name, nearest->len, word, len); /* 0: other capitals */
   if (slips > most || slips > nearest->slips || (slips == nearest->slips && common <= nearest->common))
     return;
   nearest->word = word;
@@ -104,16 +101,24 @@ static void compare(nearest_t *nearest, const char *word) {
   nearest->common = common;
 }
 
+static bool is_known(const char *name) {
+  size_t i = 0;
+  while (mcp__rule_keyword(i) != NULL && strcmp(mcp__rule_keyword(i), name) != 0)
+    i++;
+  return mcp__rule_keyword(i) != NULL || is_among(standard, name) || is_among(foreign, name) ||
+         strncmp(name, "x-", 2) == 0;
+}
+
 /* The keyword that was meant; NULL: the name is one, or may be meant as it stands. */
 static const char *find_slip(const char *name, size_t len) {
   nearest_t nearest = {name, len, SIZE_MAX, 0, NULL};
-  if (strncmp(name, "x-", 2) == 0 || is_among(foreign, name))
+  if (is_known(name))
     return NULL;
-  for (size_t i = 0; nearest.slips > 0 && mcp__rule_keyword(i) != NULL; i++)
+  for (size_t i = 0; mcp__rule_keyword(i) != NULL; i++)
     compare(&nearest, mcp__rule_keyword(i));
-  for (size_t i = 0; nearest.slips > 0 && standard[i] != NULL; i++)
+  for (size_t i = 0; standard[i] != NULL; i++)
     compare(&nearest, standard[i]);
-  return nearest.slips > 0 ? nearest.word : NULL;
+  return nearest.word;
 }
 
 static int note(mcp__compiler_t *compiler, const mcp__place_t *at, const char *word) {

@@ -219,11 +219,11 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
   bool found = false;
   for (size_t i = 0; !found && i < node->count; i++) {
     const mcp__step_t *step = &node->steps[i];
-    const mcp__node_t *applied = mcp__step_applies(step, check);
+    const mcp__node_t *applied;
     if (is_members(step)) {
       const member_t *member = find_member(step->data, name, len);
       found = member != NULL && (required ? member->rank != OPTIONAL : member->node != NULL);
-    } else if (applied != NULL) {
+    } else if ((applied = mcp__step_applies(step, check)) != NULL) {
       found = mentions(applied, name, len, required, check);
     } else if (step->check == mcp__check_all_of) {
       for (size_t j = 0; !found && j < step->list.count; j++)
@@ -292,8 +292,8 @@ static bool check_name(const members_t *members, yyjson_val *key, const mcp__pla
 }
 
 /* Applies what patterns say; matched tells whether any did. */
-static bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
-                           const mcp__place_t *at, mcp__check_t *check, bool *matched) {
+MCP__FOR_BOTH bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
+                                  const mcp__place_t *at, mcp__check_t *check, bool *matched) {
   for (size_t i = 0; i < members->matcher_count; i++) {
     if (mcp__check_matches(&members->matchers[i].pattern, key, at, check)) {
       *matched = true;
@@ -332,7 +332,7 @@ static bool refuse_unknown(const members_t *members, const mcp__place_t *at, mcp
 }
 
 /* Sets evaluated when a keyword judged the member, by its name or as one of the others. */
-static inline bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
+MCP__FOR_BOTH bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
                                 yyjson_val *item, const mcp__place_t *at, mcp__check_t *check,
                                 bool *evaluated) {
   bool known = member != NULL && member->node != NULL;
@@ -364,16 +364,15 @@ static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *it
          check_patterns(members, key, item, at, check, &matched);
 }
 
-/* The rule for both kinds of schemas: marks are NULL in one that collects none. */
-static inline __attribute__((always_inline)) bool judge_members(const members_t *members, yyjson_val *value,
-                                                                const mcp__place_t *at, mcp__check_t *check,
-                                                                mcp__marks_t *marks) {
+/* Marks are NULL in a schema that collects none. */
+MCP__FOR_BOTH bool judge_members(const members_t *members, yyjson_val *value, const mcp__place_t *at,
+                                 mcp__check_t *check, mcp__marks_t *marks) {
   uint64_t seen[SEEN_WORDS] = {0};
   size_t index, max, given = 0;
   yyjson_val *key, *item;
   yyjson_obj_foreach(value, index, max, key, item) {
     mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
-    bool evaluated;
+    bool evaluated = false;
     if (yyjson_is_null(item) && !null_counts(check, here.name, here.number)) {
       if (!check_null(members, key, item, &here, check) || !mcp__check_spend(check, at, 0))
         return false;

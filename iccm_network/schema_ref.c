@@ -255,28 +255,22 @@ typedef struct choices { /* of a dynamic reference */
   size_t count;
 } choices_t;
 
-static const mcp__node_t *choose(const choices_t *choices, const mcp__check_t *check) {
-  const mcp__node_t *chosen = choices->nodes[0];
+const mcp__node_t *mcp__dynamic_target(const mcp__step_t *step, const mcp__check_t *check) {
+  const choices_t *choices = step->data;
+  const mcp__node_t *target = choices->nodes[0];
   for (const mcp__entered_t *entered = check->entered; entered != NULL; entered = entered->up)
     for (size_t i = 0; i < choices->count; i++)
       if (choices->nodes[i]->resource == entered->resource)
-        chosen = choices->nodes[i];
-  return chosen;
+        target = choices->nodes[i];
+  return target;
 }
 
-static bool check_dynamic(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                          mcp__check_t *check) {
+bool mcp__check_dynamic(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                        mcp__check_t *check) {
   const choices_t *choices = step->data;
   uint64_t entered = MCP__SCHEMA_MAX_NESTED_CHECKS - check->depth; /* at most */
   return mcp__check_spend(check, at, entered * choices->count / 16) &&
-         enter(choose(choices, check), value, at, check);
-}
-
-const mcp__node_t *mcp__step_applies(const mcp__step_t *step, const mcp__check_t *check) {
-  if (step->check == mcp__check_ref || step->check == mcp__check_enter ||
-      step->check == mcp__check_collecting)
-    return step->node;
-  return step->check == check_dynamic ? choose(step->data, check) : NULL;
+         enter(mcp__dynamic_target(step, check), value, at, check);
 }
 
 /* ---- Resolving ---- */
@@ -395,7 +389,7 @@ static int link_dynamic(const mcp__compiler_t *compiler, const ref_t *ref) {
     if (each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0)
       choices->nodes[choices->count++] = compiler->spots[each->schema - compiler->root].node;
   ref->step->data = choices;
-  ref->step->check = check_dynamic;
+  ref->step->check = mcp__check_dynamic;
   return 0;
 }
 
@@ -411,11 +405,13 @@ static int link_ref(const mcp__compiler_t *compiler, const ref_t *ref) {
 
 static const mcp__node_t *next_by_ref(const mcp__node_t *node) {
   static const mcp__check_t nothing_entered;
-  const mcp__node_t *next = NULL;
-  for (size_t i = 0; next == NULL && i < node->count; i++)
-    next =
-        node->steps[i].check != check_dynamic ? mcp__step_applies(&node->steps[i], &nothing_entered) : NULL;
-  return next;
+  for (size_t i = 0; i < node->count; i++) {
+    const mcp__step_t *step = &node->steps[i];
+    const mcp__node_t *next = mcp__step_applies(step, &nothing_entered);
+    if (next != NULL && step->check != mcp__check_dynamic)
+      return next;
+  }
+  return NULL;
 }
 
 /* Whether following references alone comes back to where it was: by a walker and one of twice the speed. */

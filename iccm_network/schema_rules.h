@@ -121,6 +121,10 @@ typedef struct mcp__scope { /* the schemas that judge one value, innermost first
   const struct mcp__scope *up; /* NULL: the first, to which the value came as an element or a member */
 } mcp__scope_t;
 
+/* For a function that checks in two kinds of schemas, of which one collects marks: it is compiled for each,
+ * so that the other does not pay. */
+#define MCP__FOR_BOTH static inline __attribute__((always_inline))
+
 typedef struct mcp__entered { /* the resources that led here, innermost first */
   const mcp__resource_t *resource;
   const struct mcp__entered *up;
@@ -167,9 +171,19 @@ bool mcp__check_enter(const mcp__step_t *step, yyjson_val *value, const mcp__pla
                       mcp__check_t *check);
 bool mcp__check_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
                            mcp__check_t *check);
+bool mcp__check_dynamic(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                        mcp__check_t *check);
+
+/* The schema that a step of mcp__check_dynamic applies now. */
+const mcp__node_t *mcp__dynamic_target(const mcp__step_t *step, const mcp__check_t *check);
 
 /* The single schema that the step applies always, to the value itself; NULL: it applies none so. */
-const mcp__node_t *mcp__step_applies(const mcp__step_t *step, const mcp__check_t *check);
+static inline const mcp__node_t *mcp__step_applies(const mcp__step_t *step, const mcp__check_t *check) {
+  if (step->check == mcp__check_ref || step->check == mcp__check_enter ||
+      step->check == mcp__check_collecting)
+    return step->node;
+  return step->check == mcp__check_dynamic ? mcp__dynamic_target(step, check) : NULL;
+}
 
 /* Whether a member of the object that is being judged counts as given, which null may not (see schema.h). */
 bool mcp__check_is_given(mcp__check_t *check, yyjson_val *name, yyjson_val *member);
