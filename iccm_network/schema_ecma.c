@@ -46,6 +46,7 @@ static const char not_spaces[] =
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{fefe}"
     "\\x{ff00}-\\x{10ffff}";
+static const char never[] = "(?:(?!))"; /* "[]" would lose its quantifier */
 static const char not_line_ends[] = "[^\\n\\r\\x{2028}\\x{2029}]";
 
 enum { HIGH_FIRST = 0xd800, LOW_FIRST = 0xdc00, LOW_LAST = 0xdfff, LAST = 0x10ffff };
@@ -295,7 +296,9 @@ static void put_set(reader_t *reader, const item_t *item) { /* within a class */
 }
 
 static bool read_class(reader_t *reader) { /* behind [ */
-  put(reader, skip(reader, "^") ? "[^" : "[");
+  bool inverted = skip(reader, "^");
+  put(reader, inverted ? "[^" : "[");
+  size_t before = reader->out->len;
   while (!skip(reader, "]")) {
     item_t low, high;
     const char *start = reader->at;
@@ -314,7 +317,12 @@ static bool read_class(reader_t *reader) { /* behind [ */
     else
       put_set(reader, &low);
   }
-  put(reader, "]");
+  if (inverted || reader->out->len > before) {
+    put(reader, "]");
+  } else {
+    reader->out->len = before > 0 ? before - 1 : 0;
+    put(reader, never);
+  }
   return true;
 }
 
@@ -387,7 +395,7 @@ static bool read_quantifier(reader_t *reader, const char *start) { /* up to here
 static void put_item(reader_t *reader, const item_t *item) {
   reader->repeatable = item->kind != BOUNDARY;
   if (item->kind == CHARACTER && is_half(item->code)) {
-    put(reader, "[]");
+    put(reader, never);
   } else if (item->kind == CHARACTER) {
     put_character(reader, item->code);
   } else if (item->kind == GROUP) {
