@@ -100,11 +100,11 @@ static uint32_t read_character(reader_t *reader) { /* of UTF-8 */
   return code;
 }
 
-static int digit(char text) {
+static int digit(char text) { /* 16: it is none */
+  int small = text | 0x20;
   if (text >= '0' && text <= '9')
     return text - '0';
-  text |= 0x20;
-  return text >= 'a' && text <= 'f' ? text - 'a' + 10 : 16;
+  return small >= 'a' && small <= 'f' ? small - 'a' + 10 : 16;
 }
 
 /* So many hexadecimal digits. */
@@ -203,51 +203,51 @@ static bool read_reference(reader_t *reader, item_t *item) { /* at \k's "<", or 
   return item->code > 0 && item->code <= reader->groups;
 }
 
+/* A character by its code: \x, \u, \c, \0. */
+static bool read_code(reader_t *reader, char letter, item_t *item) {
+  const char *start = reader->at - 2;
+  int small = next(reader) | 0x20;
+  switch (letter) {
+  case 'x':
+    return read_hex(reader, 2, &item->code) || wrong(reader, start, "\\x needs two hexadecimal digits");
+  case 'u':
+    return read_unicode(reader, &item->code) ||
+           wrong(reader, start, "\\u needs four hexadecimal digits, or a code in braces");
+  case 'c':
+    item->code = (uint32_t)small % 32;
+    return (small >= 'a' && small <= 'z' && reader->at++ != NULL) ||
+           wrong(reader, start, "\\c needs a letter");
+  case '0':
+    item->code = 0;
+    return digit(next(reader)) > 9 || wrong(reader, start, "an octal escape");
+  default:
+    return wrong(reader, start, "unknown escape");
+  }
+}
+
 static bool read_letter(reader_t *reader, char letter, bool in_class, item_t *item) {
   static const char controls[] = "t\tn\nv\vf\fr\r";
-  const char *control = letter != '\0' ? strchr(controls, letter) : NULL;
-  *item = (item_t){.kind = CHARACTER, .code = (unsigned char)letter};
+  const char *start = reader->at - 2, *control = strchr(controls, letter);
+  item->code = (unsigned char)letter;
   if (control != NULL && (control - controls) % 2 == 0) {
     item->code = (unsigned char)control[1];
     return true;
   }
-  switch (letter) {
-  case 'd':
-  case 'D':
-  case 'w':
-  case 'W':
+  if (strchr("dDwW", letter) != NULL) {
     item->kind = TYPE;
     return true;
-  case 's':
-  case 'S':
+  }
+  if (letter == 's' || letter == 'S') {
     item->kind = letter == 's' ? SPACE : NOT_SPACE;
     return true;
-  case 'p':
-  case 'P':
-    return read_property(reader, letter, item) || wrong(reader, reader->at - 2, "unknown Unicode property");
-  case 'x':
-    return read_hex(reader, 2, &item->code) ||
-           wrong(reader, reader->at - 2, "\\x needs two hexadecimal digits");
-  case 'u':
-    return read_unicode(reader, &item->code) ||
-           wrong(reader, reader->at - 2, "\\u needs four hexadecimal digits, or a code in braces");
-  case 'c':
-    item->code = (unsigned char)next(reader) % 32;
-    return ((next(reader) | 0x20) >= 'a' && (next(reader) | 0x20) <= 'z' && reader->at++ != NULL) ||
-           wrong(reader, reader->at - 2, "\\c needs a letter");
-  case '0':
-    item->code = 0;
-    return digit(next(reader)) > 9 || wrong(reader, reader->at - 2, "an octal escape");
-  case 'b':
-    item->kind = in_class ? CHARACTER : BOUNDARY;
-    item->code = in_class ? '\b' : 'b';
-    return true;
-  case 'B':
-    item->kind = BOUNDARY;
-    return !in_class || wrong(reader, reader->at - 2, "\\B stands in a class");
-  default:
-    return wrong(reader, reader->at - 2, "unknown escape");
   }
+  if (letter == 'p' || letter == 'P')
+    return read_property(reader, letter, item) || wrong(reader, start, "unknown Unicode property");
+  if (letter != 'b' && letter != 'B')
+    return read_code(reader, letter, item);
+  item->kind = in_class ? CHARACTER : BOUNDARY;
+  item->code = in_class ? '\b' : (unsigned char)letter;
+  return !in_class || letter == 'b' || wrong(reader, start, "\\B stands in a class");
 }
 
 static bool read_escape(reader_t *reader, bool in_class, item_t *item) { /* behind the backslash */

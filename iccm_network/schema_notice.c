@@ -138,10 +138,10 @@ int mcp__notice_keywords(mcp__compiler_t *compiler, yyjson_val *schema, const mc
   size_t index, max;
   yyjson_val *key, *value;
   yyjson_obj_foreach(schema, index, max, key, value) {
-    const char *word = find_slip(yyjson_get_str(key), yyjson_get_len(key));
+    const char *name = unsafe_yyjson_get_str(key), *word = find_slip(name, yyjson_get_len(key));
     if (word == NULL || compiler->notices->count == MCP__SCHEMA_MAX_NOTICES)
       continue;
-    mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    mcp__place_t here = mcp__place_member(at, name, yyjson_get_len(key));
     int status = note(compiler, &here, word);
     if (status != 0)
       return status;
