@@ -52,6 +52,9 @@ static const mcp_tool_t strict[] = {
      no_handler, .flags = MCP_TOOL_STRICT, .unlisted_properties = "{\"level\":{\"type\":\"string\"}}"},
     {"open", NULL, "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}}", no_handler,
      .flags = MCP_TOOL_STRICT},
+    {"composed", NULL,
+     "{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{}}}],\"unevaluatedProperties\":false}",
+     no_handler, .flags = MCP_TOOL_STRICT},
     MCP_TOOL_END};
 
 static const mcp_tool_t *served = given;
@@ -578,6 +581,8 @@ Test(dispatch, strict_tools_refuse_what_they_do_not_know) {
       REFUSED("relaxed", "{\"level\":\"a\",\"lvl\":1}",
               "/lvl: not allowed; the nearest known name is \"level\""),
       {ARGS("open", "{\"any\":\"a\"}"), MCP__DO_CALL, "open", 0},
+      {ARGS("composed", "{\"a\":1}"), MCP__DO_CALL, "composed", 0},
+      REFUSED("composed", "{\"b\":1}", "/b: not allowed"),
       {M("\"query\",\"params\":{\"limit\":1}"), MCP__DO_CALL, "query", 0},
       {M("\"query\",\"params\":{\"limt\":1}"), MCP__DO_REFUSE_CALL,
        "/limt: not allowed; the nearest known name is \"limit\"", MCP_INVALID_PARAMS},
