@@ -84,10 +84,12 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   figures_make(&dewey->figures, server);
   health_tell(&dewey->health, server);
   keeper_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
-  if (retention == NULL)
-    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention");
+  keeper_t *indexing = indexing_start(dewey);
+  if (retention == NULL || indexing == NULL)
+    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention or for indexing");
   if (code == 0)
-    code = retention != NULL ? mcp_server_run(server) : MCP_ESTATE;
+    code = retention != NULL && indexing != NULL ? mcp_server_run(server) : MCP_ESTATE;
+  keeper_stop(indexing);
   keeper_stop(retention);
   health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   mcp_server_free(server);

@@ -7,7 +7,7 @@
  *
  * A mark is such a snapshot ("low:high:running,running"), or, where more lines have arrived than were taken,
  * "snapshot/snapshot of today/number/id", with the last line taken. */
-#include "store_pq.h"
+#include "pq_words.h"
 #include "texts.h"
 
 #include <stdio.h>
@@ -110,14 +110,15 @@ static enum pq_row on_snapshot(const PGresult *result, void *arg) {
   return len > 0 && len < LOG_MARK_SIZE ? PQ_ENOUGH : PQ_STRANGE;
 }
 
-static int read_rows(pq_conn_t *conn, const log_filter_t *filter, text_t search, const mark_t *mark,
-                     arriving_t *arriving, store_error_t *error) {
+static int read_rows(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search,
+                     const mark_t *mark, arriving_t *arriving, store_error_t *error) {
   pq_params_t params = {.count = 0};
   pq_add_filter(&params, filter, filter->end_us, mark->number.ptr != NULL ? mark->id : NULL, search);
   pq_add_text(&params, mark->from);
   pq_add_text(&params, mark->upto);
   pq_add_text(&params, mark->number);
-  return pq_each(conn, PQ_LOGS_ARRIVED, &params, on_row, arriving, NULL, "following", error);
+  return pq_each(conn, search->old ? PQ_LOGS_ARRIVED_OLD : PQ_LOGS_ARRIVED, &params, on_row, arriving, NULL,
+                 "following", error);
 }
 
 /* Whether a mark comes from a time that the database has not seen, which has lost its newest transactions. */
@@ -128,7 +129,7 @@ static bool is_from_ahead(text_t from, text_t today) {
          high > high_today;
 }
 
-static int follow(pq_conn_t *conn, const log_filter_t *filter, text_t search, const mark_t *asked,
+static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search, const mark_t *asked,
                   arriving_t *arriving, char next[LOG_MARK_SIZE], store_error_t *error) {
   char today[LOG_MARK_SIZE];
   mark_t mark = *asked;
@@ -156,7 +157,7 @@ int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t text, sto
   arriving_t arriving = {.cb = cb, .arg = arg};
   mark_t mark = {.from = text};
   int code;
-  char *search;
+  pq_search_t search;
   log_filter_t possible = *filter;
   if (text.len > 0 && !read_mark(text, &mark))
     return STORE_NONE;
@@ -167,11 +168,10 @@ int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t text, sto
   pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  text_t words = pq_search(filter->search, &search);
-  code = filter->search.ptr != NULL && search == NULL
-             ? pq_no_memory(conn, error)
-             : follow(conn, &possible, words, &mark, &arriving, next, error);
-  free(search);
+  code = pq_search_init(&search, self, conn, filter->search, error);
+  if (code == STORE_OK)
+    code = follow(conn, &possible, &search, &mark, &arriving, next, error);
+  pq_search_deinit(&search);
   pq_give(&self->pools.readers, conn);
   return code;
 }

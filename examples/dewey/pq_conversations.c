@@ -5,7 +5,7 @@
  *
  * Failures: whatever goes wrong rolls the transaction back, also that a conversation is not there, a turn is
  * taken, or the source says no. */
-#include "store_pq.h"
+#include "pq_words.h"
 
 #include <stdio.h>
 
@@ -244,27 +244,39 @@ int pq_conversation_list(store_t *store, const conversation_page_t *page, store_
   return code;
 }
 
-int pq_conversation_search(store_t *store, const message_search_t *search, store_stop_t stop,
+static int search(pq_conn_t *conn, const message_search_t *wanted, const pq_search_t *search,
+                  reading_t *reading, int64_t *total, store_error_t *error) {
+  pq_params_t params = {.count = 0};
+  pq_add_text(&params, search->words);
+  pq_add_time(&params, wanted->start_us);
+  pq_add_time(&params, wanted->end_us);
+  pq_add_text(&params, wanted->session_id);
+  pq_add_text(&params, search->phrases);
+  int code = pq_each(conn, search->old ? PQ_SEARCH_COUNT_OLD : PQ_SEARCH_COUNT, &params, pq_on_number, total,
+                     NULL, "counting what is found", error);
+  pq_add_int(&params, wanted->limit);
+  pq_add_int(&params, wanted->offset);
+  pq_add_text(&params, search->pieces);
+  return code == STORE_OK ? pq_each(conn, search->old ? PQ_SEARCH_OLD : PQ_SEARCH, &params, on_found, reading,
+                                    NULL, "searching", error)
+                          : code;
+}
+
+int pq_conversation_search(store_t *store, const message_search_t *wanted, store_stop_t stop,
                            store_found_cb cb, void *arg, int64_t *total, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   reading_t reading = {.on_found = cb, .arg = arg};
-  pq_params_t params = {.count = 0};
+  pq_search_t words;
   int code;
   pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  pq_add_text(&params, search->words);
-  pq_add_time(&params, search->start_us);
-  pq_add_time(&params, search->end_us);
-  pq_add_text(&params, search->session_id);
-  code = pq_command(conn, begin_snapshot, "beginning to search", error);
+  code = pq_search_init(&words, self, conn, wanted->words, error);
   if (code == STORE_OK)
-    code =
-        pq_each(conn, PQ_SEARCH_COUNT, &params, pq_on_number, total, NULL, "counting what is found", error);
-  pq_add_int(&params, search->limit);
-  pq_add_int(&params, search->offset);
+    code = pq_command(conn, begin_snapshot, "beginning to search", error);
   if (code == STORE_OK)
-    code = pq_each(conn, PQ_SEARCH, &params, on_found, &reading, NULL, "searching", error);
+    code = search(conn, wanted, &words, &reading, total, error);
+  pq_search_deinit(&words);
   end_reading(self, conn, &code, error);
   return code;
 }

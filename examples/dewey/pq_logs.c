@@ -6,7 +6,7 @@
  * partitions of the next days are made; where that fails, nothing is lost: lines of days without a partition
  * have one of their own. */
 #include "pq_schema.h"
-#include "store_pq.h"
+#include "pq_words.h"
 #include "texts.h"
 
 #include <stdlib.h>
@@ -116,33 +116,8 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
   return reading->on_row(&row, reading->arg) ? PQ_TAKEN : PQ_ENOUGH;
 }
 
-/* A copy with blanks for NUL, which PostgreSQL's texts cannot hold; to be freed. NULL: no memory. */
-static char *with_blanks(text_t wanted) {
-  char *copy = malloc(wanted.len + 1);
-  for (size_t i = 0; copy != NULL && i < wanted.len; i++) {
-    copy[i] = wanted.ptr[i];
-    if (copy[i] == '\0')
-      copy[i] = ' ';
-  }
-  return copy;
-}
-
-static bool is_blank(text_t text) {
-  for (size_t i = 0; i < text.len; i++) {
-    if (strchr(" \t\r\n\f\v", text.ptr[i]) == NULL)
-      return false;
-  }
-  return true;
-}
-
-text_t pq_search(text_t wanted, char **copy) {
-  *copy = wanted.ptr != NULL ? with_blanks(wanted) : NULL;
-  text_t search = {*copy, wanted.len};
-  return *copy != NULL && !is_blank(search) ? search : (text_t){NULL, 0};
-}
-
 void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_us, const char *after_id,
-                   text_t search) {
+                   const pq_search_t *search) {
   pq_add_time(params, filter->start_us);
   pq_add_time(params, end_us);
   if (after_id != NULL)
@@ -152,18 +127,19 @@ void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_
   pq_add_text(params, filter->component);
   pq_add_text(params, filter->trace_id);
   pq_add_int(params, filter->min_level);
-  pq_add_text(params, search);
+  pq_add_text(params, search->words);
   pq_add_text(params, filter->data);
   pq_add_int(params, filter->limit);
+  pq_add_text(params, search->phrases);
 }
 
-static int query(pq_conn_t *conn, const log_filter_t *filter, text_t search, reading_t *reading,
+static int query(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search, reading_t *reading,
                  store_error_t *error) {
   pq_params_t params = {.count = 0};
   bool after = filter->after && filter->after_us <= filter->end_us;
   pq_add_filter(&params, filter, after ? filter->after_us : filter->end_us, after ? filter->after_id : NULL,
                 search);
-  return pq_each(conn, PQ_LOGS_QUERY, &params, on_row, reading, NULL, "querying", error);
+  return pq_each(conn, search->old ? PQ_LOGS_QUERY_OLD : PQ_LOGS_QUERY, &params, on_row, reading, NULL, "querying", error);
 }
 
 int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
@@ -176,11 +152,11 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop,
   pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  char *search;
-  text_t words = pq_search(filter->search, &search);
-  code = filter->search.ptr != NULL && search == NULL ? pq_no_memory(conn, error)
-                                                      : query(conn, filter, words, &reading, error);
-  free(search);
+  pq_search_t search;
+  code = pq_search_init(&search, self, conn, filter->search, error);
+  if (code == STORE_OK)
+    code = query(conn, filter, &search, &reading, error);
+  pq_search_deinit(&search);
   pq_give(&self->pools.readers, conn);
   return code;
 }

@@ -7,6 +7,7 @@
 #include "pq_schema.h"
 #include "monotonic.h"
 #include "pq_migrate.h"
+#include "pq_words.h"
 
 #include <stdio.h>
 
@@ -47,14 +48,17 @@ static int make(pq_conn_t *conn, store_error_t *error) {
 
 static int step(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
   (void)arg;
-  return from == 0 ? make(conn, error) : pq_command(conn, arrivals, "adding the order of arrival", error);
+  if (from == 0)
+    return make(conn, error);
+  return from == 1 ? pq_command(conn, arrivals, "adding the order of arrival", error)
+                   : pq_words_make(conn, error);
 }
 
 int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
   static const pq_schema_t tables = {.table = "dewey_schema",
                                      .lock = LOCK,
                                      .newer = "the database was made by a newer version of Dewey",
-                                     .version = 2,
+                                     .version = 3,
                                      .step = step};
   int64_t taken = 0;
   int code = pq_migrate(conn, &tables, error);

@@ -10,7 +10,9 @@ enum pq_statement {
   PQ_LOGS_INSERT_CAREFULLY,
   PQ_LOGS_INSERT_SEEKING,
   PQ_LOGS_QUERY,
+  PQ_LOGS_QUERY_OLD, /* by the words of version 2 */
   PQ_LOGS_ARRIVED,
+  PQ_LOGS_ARRIVED_OLD, /* by the words of version 2 */
   PQ_LOGS_CLEAR,
   PQ_LOGS_TO_CLEAR,
   PQ_LOGS_COUNTS,
@@ -31,7 +33,9 @@ enum pq_statement {
   PQ_LIST_BY_UPDATED,
   PQ_LIST_COUNT,
   PQ_SEARCH,
+  PQ_SEARCH_OLD, /* by the words of version 2 */
   PQ_SEARCH_COUNT,
+  PQ_SEARCH_COUNT_OLD, /* by the words of version 2 */
   PQ_CONTEXT_DEACTIVATE,
   PQ_CONTEXT_SET,
   PQ_CONTEXT_FETCH,

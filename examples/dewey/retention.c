@@ -88,3 +88,25 @@ static bool look(void *arg, store_stop_t stop) {
 keeper_t *retention_start(dewey_t *dewey) {
   return keeper_start(&(keeper_plan_t){look, keep_days, dewey});
 }
+
+/* ---- Indexing ---- */
+
+static bool is_well(void *arg, store_stop_t stop) {
+  dewey_t *dewey = arg;
+  (void)stop;
+  return health_failing(&dewey->health) == NULL;
+}
+
+/* A failure is tried again in an hour, since indexing may cost the store a lot. */
+static bool index_texts(void *arg, store_stop_t stop) {
+  dewey_t *dewey = arg;
+  store_error_t error;
+  int code = dewey->store->index(dewey->store, stop, &error);
+  if (code != STORE_OK && code != STORE_BUSY && code != STORE_STOPPED)
+    mcp_log(MCP_LOG_WARN, "store", "indexing the words of texts: %s; tried again in an hour", error.text);
+  return code != STORE_BUSY;
+}
+
+keeper_t *indexing_start(dewey_t *dewey) {
+  return keeper_start(&(keeper_plan_t){is_well, index_texts, dewey});
+}

@@ -9,4 +9,7 @@
 /* Starts the keeper; dewey has to live until it is stopped. NULL: no memory or no thread. */
 keeper_t *retention_start(dewey_t *dewey);
 
+/* The same of the keeper that makes text indexes of what an older version has stored (store_t.index). */
+keeper_t *indexing_start(dewey_t *dewey);
+
 #endif

@@ -6,7 +6,7 @@
  * Failures: whatever goes wrong rolls the transaction back, also that a conversation is not there, a turn is
  * taken, or the source says no. */
 #include "sqlite_conversations.h"
-#include "sqlite_query.h"
+#include "sqlite_words.h"
 
 #include <stdlib.h>
 
@@ -263,51 +263,69 @@ static enum row on_found(sqlite3_stmt *statement, void *arg) {
   return reading->on_found(&row, reading->arg) ? ROW_TAKEN : ROW_LAST;
 }
 
+/* A search while it runs. */
+typedef struct search {
+  const message_search_t *wanted;
+  char *words, *old_words; /* as FTS5 reads them; owned */
+  bool both;               /* the older index is to be searched, too */
+} search_t;
+
 /* Binds what both statements of a search have in common; the statement. */
-static sqlite3_stmt *search_statement(conn_t *conn, enum statement which, const message_search_t *search,
-                                      const char *words) {
+static sqlite3_stmt *search_statement(conn_t *conn, enum statement which, const search_t *search) {
   sqlite3_stmt *statement = conn_fixed(conn, which);
-  sqlite3_bind_text(statement, 1, words, -1, SQLITE_STATIC);
-  sqlite3_bind_int64(statement, 2, search->start_us);
-  sqlite3_bind_int64(statement, 3, search->end_us);
-  bind_text(statement, 4, search->session_id);
+  sqlite3_bind_text(statement, 1, search->words, -1, SQLITE_STATIC);
+  sqlite3_bind_int64(statement, 2, search->wanted->start_us);
+  sqlite3_bind_int64(statement, 3, search->wanted->end_us);
+  bind_text(statement, 4, search->wanted->session_id);
+  if (search->both)
+    sqlite3_bind_text(statement, 7, search->old_words, -1, SQLITE_STATIC);
   return statement;
 }
 
-static int find(conn_t *conn, const message_search_t *search, const char *words, reading_t *reading,
-                int64_t *total, store_error_t *error) {
+static int find(conn_t *conn, search_t *search, reading_t *reading, int64_t *total, store_error_t *error) {
+  words_state_t state;
   if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to search", error);
-  sqlite3_stmt *statement = search_statement(conn, SQL_SEARCH_COUNT, search, words);
-  int code = conn_each(conn, statement, on_number, total, "counting what is found", error);
+  int code = read_words_state(conn, &state, error);
   if (code != STORE_OK)
     return code;
-  statement = search_statement(conn, SQL_SEARCH, search, words);
-  sqlite3_bind_int64(statement, 5, search->limit);
-  sqlite3_bind_int64(statement, 6, search->offset);
+  search->both = state.old_messages > 0;
+  sqlite3_stmt *statement =
+      search_statement(conn, search->both ? SQL_SEARCH_COUNT_BOTH : SQL_SEARCH_COUNT, search);
+  code = conn_each(conn, statement, on_number, total, "counting what is found", error);
+  if (code != STORE_OK)
+    return code;
+  statement = search_statement(conn, search->both ? SQL_SEARCH_BOTH : SQL_SEARCH, search);
+  sqlite3_bind_int64(statement, 5, search->wanted->limit);
+  sqlite3_bind_int64(statement, 6, search->wanted->offset);
   code = conn_each(conn, statement, on_found, reading, "searching", error);
   if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "ending a search", error);
   return code;
 }
 
-int conversation_search(store_t *store, const message_search_t *search, store_stop_t stop, store_found_cb cb,
-                        void *arg, int64_t *total, store_error_t *error) {
-  sqlite_store_t *self = (sqlite_store_t *)store;
-  reading_t reading = {.on_found = cb, .arg = arg};
-  char *words = quote_words(search->words);
-  if (words == NULL) {
+static int find_with(sqlite_store_t *self, search_t *search, store_stop_t stop, reading_t *reading,
+                     int64_t *total, store_error_t *error) {
+  if (search->words == NULL || search->old_words == NULL) {
     sqlite3_snprintf(sizeof error->text, error->text, "no memory for the search");
     error->brief = "out of memory";
     return STORE_FAILED;
   }
-  int code = STORE_BUSY;
   conn_t *conn = sqlite_reader(&self->pools, stop, error);
-  if (conn != NULL) {
-    code = find(conn, search, words, &reading, total, error);
-    sqlite_give(&self->pools.readers, conn);
-  }
-  free(words);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int code = find(conn, search, reading, total, error);
+  sqlite_give(&self->pools.readers, conn);
+  return code;
+}
+
+int conversation_search(store_t *store, const message_search_t *wanted, store_stop_t stop, store_found_cb cb,
+                        void *arg, int64_t *total, store_error_t *error) {
+  reading_t reading = {.on_found = cb, .arg = arg};
+  search_t search = {wanted, match_words(wanted->words), match_old_words(wanted->words), false};
+  int code = find_with((sqlite_store_t *)store, &search, stop, &reading, total, error);
+  free(search.words);
+  free(search.old_words);
   return code;
 }
 
@@ -319,6 +337,8 @@ static int delete_all(conn_t *conn, int64_t seq, int64_t *messages, store_error_
     code = run_on(conn, SQL_MESSAGES_DELETE, seq, error);
   if (code == STORE_OK)
     *messages = sqlite3_changes(conn->db);
+  if (code == STORE_OK)
+    code = conn_change(conn, conn_fixed(conn, SQL_MESSAGES_LEFT), "changing a conversation", error);
   return code == STORE_OK ? run_on(conn, SQL_CONVERSATION_DELETE, seq, error) : code;
 }
 

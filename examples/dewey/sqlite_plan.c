@@ -3,13 +3,32 @@
 #include "json_contains.h"
 #include "json_words.h"
 #include "sqlite_schema.h"
+#include "words.h"
 
-/* What the text index gets of a line, and the same again to take it out: the first 64 KiB of its message, and
- * what its data holds. */
-#define INDEXED "CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT) || json_words(data)"
+#include <stdlib.h>
+
+#define TEXT_OF(number) #number
+#define DIGITS(number) TEXT_OF(number)
+
+/* What the text index gets of a line, and the same again to take it out: the words of its message, and what
+ * its data holds. What still stands in the older index (sqlite_words.h) stays there until that is dropped. */
+#define INDEXED "words(message, " DIGITS(WORDS_OF_LINE) ") || json_words(data)"
+#define OLD_LINES "(SELECT old_lines FROM words_state)"
+#define OLD_MESSAGES "(SELECT old_messages FROM words_state)"
 #define TAKE_OUT                                                                                             \
-  "INSERT INTO logs_text(logs_text, rowid, message) SELECT 'delete', seq, " INDEXED " FROM logs WHERE seq "  \
-  "IN "
+  "INSERT INTO logs_words(logs_words, rowid, words) SELECT 'delete', seq, " INDEXED                          \
+  " FROM logs WHERE seq > " OLD_LINES " AND seq IN "
+
+/* The lines with the words ?7; those of the older index are searched for by ?11. */
+#define ARRIVED(has_words)                                                                                   \
+  "SELECT id, created_at, level, component, message, trace_id, data, seq FROM logs NOT INDEXED"              \
+  " WHERE seq > ?1 AND created_at BETWEEN ?2 AND ?3 AND level >= ?4"                                         \
+  " AND (?5 IS NULL OR component = ?5) AND (?6 IS NULL OR trace_id = ?6)"                                    \
+  " AND (?7 IS NULL OR " has_words ")"                                                                       \
+  " AND (?8 = 0 OR json_contains(data, ?9)) ORDER BY seq LIMIT ?10"
+#define HAS_WORDS "EXISTS(SELECT 1 FROM logs_words WHERE logs_words MATCH ?7 AND rowid = seq)"
+#define HAS_OLD_WORDS                                                                                        \
+  "(seq <= " OLD_LINES " AND EXISTS(SELECT 1 FROM logs_text WHERE logs_text MATCH ?11 AND rowid = seq))"
 
 #define HIGHEST_SEQ "(SELECT coalesce(max(seq), 0) FROM logs)"
 
@@ -20,8 +39,7 @@
 #define STEP "(SELECT seq" TO_CLEAR " ORDER BY created_at, id LIMIT ?3)"
 #define STEP_OF_COMPONENT "(SELECT seq" TO_CLEAR_OF_COMPONENT " ORDER BY created_at, id LIMIT ?3)"
 
-/* Of a conversation's message: more text than this is found by its beginning. */
-#define INDEXED_CONTENT "CAST(substr(CAST(content AS BLOB), 1, 262144) AS TEXT)"
+#define INDEXED_CONTENT "words(content, " DIGITS(WORDS_OF_MESSAGE) ")"
 #define CONVERSATION                                                                                         \
   "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
   " (SELECT count(*) FROM messages WHERE conversation = conversations.seq), seq FROM conversations "
@@ -29,27 +47,39 @@
 #define A_PAGE ", id DESC LIMIT ?2 OFFSET ?3"
 
 #define CONTEXT "SELECT id, name, content, is_active, created_at, updated_at FROM startup_contexts "
-/* The messages that a search finds: words, from, to, session. */
-#define FOUND                                                                                                \
-  " FROM messages_text CROSS JOIN messages ON messages.seq = messages_text.rowid"                            \
+/* The messages that a search finds: words, from, to, session; and words for the older index. */
+#define MATCHING(index, words, score)                                                                        \
+  "SELECT rowid AS place" score(index) " FROM " #index " WHERE " #index " MATCH " words
+#define SCORED(index) ", bm25(" #index ") AS score"
+#define UNSCORED(index)
+#define NEW_MATCHING(score) MATCHING(messages_words, "?1", score)
+#define BOTH_MATCHING(score)                                                                                 \
+  NEW_MATCHING(score) " UNION ALL " MATCHING(messages_text, "?7", score) " AND rowid <= " OLD_MESSAGES
+#define FOUND(matching)                                                                                      \
+  " FROM (" matching ") AS matching CROSS JOIN messages ON messages.seq = place"                             \
   " CROSS JOIN conversations ON conversations.seq = messages.conversation"                                   \
-  " WHERE messages_text MATCH ?1 AND messages.created_at BETWEEN ?2 AND ?3"                                  \
-  " AND (?4 IS NULL OR conversations.session_id = ?4)"
+  " WHERE messages.created_at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR conversations.session_id = ?4)"
+#define SEARCH(matching)                                                                                     \
+  "WITH found AS MATERIALIZED (SELECT place, score, messages.created_at AS at, messages.id AS name"          \
+  FOUND(matching) " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"                                  \
+  " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id, c.metadata, -score" \
+  " FROM found CROSS JOIN messages AS m ON m.seq = place"                                                    \
+  " CROSS JOIN conversations AS c ON c.seq = m.conversation ORDER BY score, at DESC, name DESC"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data, seq)"
                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id, created_at) DO NOTHING",
     [SQL_LAST] = "SELECT max(highest_seq, " HIGHEST_SEQ ") FROM log_state",
     [SQL_TIME_OF] = "SELECT min(created_at) FROM logs WHERE id = ?1",
-    [SQL_ARRIVED] =
-        "SELECT id, created_at, level, component, message, trace_id, data, seq FROM logs NOT INDEXED"
-        " WHERE seq > ?1 AND created_at BETWEEN ?2 AND ?3 AND level >= ?4"
-        " AND (?5 IS NULL OR component = ?5) AND (?6 IS NULL OR trace_id = ?6)"
-        " AND (?7 IS NULL OR EXISTS(SELECT 1 FROM logs_text WHERE logs_text MATCH ?7 AND rowid = seq))"
-        " AND (?8 = 0 OR json_contains(data, ?9)) ORDER BY seq LIMIT ?10",
-    [SQL_INDEX] = "INSERT INTO logs_text(rowid, message) SELECT seq, " INDEXED " FROM logs WHERE seq > ?1",
+    [SQL_ARRIVED] = ARRIVED(HAS_WORDS),
+    [SQL_ARRIVED_BOTH] = ARRIVED("(" HAS_WORDS " OR " HAS_OLD_WORDS ")"),
+    [SQL_INDEX] = "INSERT INTO logs_words(rowid, words) SELECT seq, " INDEXED " FROM logs WHERE seq > ?1",
     [SQL_FETCH] = "SELECT id, created_at, level, component, message, trace_id, data FROM logs WHERE seq = ?1",
-    [SQL_MATCHES] = "SELECT count(*) FROM (SELECT 1 FROM logs_text WHERE logs_text MATCH ?1 LIMIT ?2)",
+    [SQL_MATCHES] =
+        "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 LIMIT ?2)",
+    [SQL_MATCHES_BOTH] =
+        "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 UNION ALL"
+        " SELECT 1 FROM logs_text WHERE logs_text MATCH ?3 AND rowid <= " OLD_LINES " LIMIT ?2)",
     [SQL_TAKE_OUT] = TAKE_OUT STEP,
     [SQL_TAKE_OUT_OF_COMPONENT] = TAKE_OUT STEP_OF_COMPONENT,
     [SQL_CLEAR] = "DELETE FROM logs WHERE seq IN " STEP,
@@ -72,13 +102,13 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_MESSAGE_LAST_TURN] = "SELECT coalesce(max(turn), 0) FROM messages WHERE conversation = ?1",
     [SQL_MESSAGE_INSERT] = "INSERT INTO messages(id, conversation, turn, role, content, metadata, created_at)"
                            " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(conversation, turn) DO NOTHING",
-    [SQL_MESSAGE_INDEX] = "INSERT INTO messages_text(rowid, content) SELECT seq, " INDEXED_CONTENT
+    [SQL_MESSAGE_INDEX] = "INSERT INTO messages_words(rowid, words) SELECT seq, " INDEXED_CONTENT
                           " FROM messages WHERE seq = ?1",
     [SQL_MESSAGES_FETCH] = "SELECT id, turn, role, content, metadata, created_at FROM messages"
                            " WHERE conversation = ?1 ORDER BY turn",
     [SQL_MESSAGES_TAKE_OUT] =
-        "INSERT INTO messages_text(messages_text, rowid, content)"
-        " SELECT 'delete', seq, " INDEXED_CONTENT " FROM messages WHERE conversation = ?1",
+        "INSERT INTO messages_words(messages_words, rowid, words) SELECT 'delete', seq, " INDEXED_CONTENT
+        " FROM messages WHERE conversation = ?1 AND seq > " OLD_MESSAGES,
     [SQL_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation = ?1",
     [SQL_LIST_BY_CREATED] = CONVERSATION "ORDER BY created_at DESC" A_PAGE,
     [SQL_LIST_BY_UPDATED] = CONVERSATION "ORDER BY updated_at DESC" A_PAGE,
@@ -86,14 +116,20 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_LIST_SESSION_BY_UPDATED] = CONVERSATION IN_SESSION "ORDER BY updated_at DESC" A_PAGE,
     [SQL_LIST_COUNT] = "SELECT count(*) FROM conversations",
     [SQL_LIST_SESSION_COUNT] = "SELECT count(*) FROM conversations WHERE session_id = ?1",
-    [SQL_SEARCH] = "WITH found AS MATERIALIZED (SELECT messages.seq AS place, bm25(messages_text) AS score,"
-                   " messages.created_at AS at, messages.id AS name" FOUND
-                   " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"
-                   " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id,"
-                   " c.metadata, -score FROM found CROSS JOIN messages AS m ON m.seq = place"
-                   " CROSS JOIN conversations AS c ON c.seq = m.conversation"
-                   " ORDER BY score, at DESC, name DESC",
-    [SQL_SEARCH_COUNT] = "SELECT count(*)" FOUND,
+    [SQL_SEARCH] = SEARCH(NEW_MATCHING(SCORED)),
+    [SQL_SEARCH_BOTH] = SEARCH(BOTH_MATCHING(SCORED)),
+    [SQL_SEARCH_COUNT] = "SELECT count(*)" FOUND(NEW_MATCHING(UNSCORED)),
+    [SQL_SEARCH_COUNT_BOTH] = "SELECT count(*)" FOUND(BOTH_MATCHING(UNSCORED)),
+    [SQL_WORDS_STATE] = "SELECT old_lines, old_messages FROM words_state",
+    [SQL_LINES_INDEX] = "INSERT INTO logs_words(rowid, words) SELECT seq, " INDEXED
+                        " FROM logs WHERE seq > ?1 AND seq <= " OLD_LINES,
+    [SQL_LINES_MOVED] = "UPDATE words_state SET old_lines = ?1",
+    [SQL_MESSAGES_INDEX] = "INSERT INTO messages_words(rowid, words) SELECT seq, " INDEXED_CONTENT
+                           " FROM messages WHERE seq > ?1 AND seq <= " OLD_MESSAGES,
+    [SQL_MESSAGES_MOVED] = "UPDATE words_state SET old_messages = ?1",
+    /* The numbers of messages that are deleted are used again, for new ones. */
+    [SQL_MESSAGES_LEFT] = "UPDATE words_state SET old_messages = (SELECT coalesce(max(seq), 0) FROM messages)"
+                          " WHERE old_messages > (SELECT coalesce(max(seq), 0) FROM messages)",
     [SQL_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = 0 WHERE is_active",
     [SQL_CONTEXT_SET] = "INSERT INTO startup_contexts(id, name, content, is_active, created_at, updated_at)"
                         " VALUES(?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT(name) DO UPDATE SET content = ?3,"
@@ -135,12 +171,25 @@ static void on_json_words(sqlite3_context *context, int count, sqlite3_value **v
   sqlite3_result_text(context, words, -1, SQLITE_TRANSIENT);
 }
 
+/* words(text, max): its plain text, see words.h. */
+static void on_words(sqlite3_context *context, int count, sqlite3_value **values) {
+  (void)count;
+  const char *text = (const char *)sqlite3_value_text(values[0]);
+  size_t len;
+  char *plain = words_plain((text_t){text != NULL ? text : "", (size_t)sqlite3_value_bytes(values[0])},
+                            (size_t)sqlite3_value_int(values[1]), &len);
+  if (plain != NULL)
+    sqlite3_result_text64(context, plain, len, free, SQLITE_UTF8);
+  else
+    sqlite3_result_error_nomem(context);
+}
+
 static int extend(sqlite3 *db, void *conn) {
-  const int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY;
+  const int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY, fixed = flags | SQLITE_DETERMINISTIC;
   int code = sqlite3_create_function(db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL);
-  return code != SQLITE_OK ? code
-                           : sqlite3_create_function(db, "json_words", 1, flags | SQLITE_DETERMINISTIC, NULL,
-                                                     on_json_words, NULL, NULL);
+  if (code == SQLITE_OK)
+    code = sqlite3_create_function(db, "json_words", 1, fixed, NULL, on_json_words, NULL, NULL);
+  return code == SQLITE_OK ? sqlite3_create_function(db, "words", 2, fixed, NULL, on_words, NULL, NULL) : code;
 }
 
 const conn_plan_t sqlite_plan = {.name = "Dewey",

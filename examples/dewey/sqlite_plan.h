@@ -5,15 +5,17 @@
 #include "sqlite_pools.h"
 #include "store.h"
 
-/* Statements with a fixed text. */
+/* Statements with a fixed text. ..._BOTH: while the older text index holds some of the rows (sqlite_words.h). */
 enum statement {
   SQL_INSERT,
   SQL_LAST,
   SQL_TIME_OF,
   SQL_ARRIVED,
+  SQL_ARRIVED_BOTH,
   SQL_INDEX,
   SQL_FETCH,
   SQL_MATCHES,
+  SQL_MATCHES_BOTH,
   SQL_TAKE_OUT,
   SQL_TAKE_OUT_OF_COMPONENT,
   SQL_CLEAR,
@@ -44,19 +46,27 @@ enum statement {
   SQL_LIST_COUNT,
   SQL_LIST_SESSION_COUNT,
   SQL_SEARCH,
+  SQL_SEARCH_BOTH,
   SQL_SEARCH_COUNT,
+  SQL_SEARCH_COUNT_BOTH,
   SQL_CONTEXT_DEACTIVATE,
   SQL_CONTEXT_SET,
   SQL_CONTEXT_FETCH,
   SQL_CONTEXT_ACTIVE,
   SQL_CONTEXT_LIST,
   SQL_CONTEXT_DELETE,
+  SQL_WORDS_STATE,
+  SQL_LINES_INDEX,
+  SQL_LINES_MOVED,
+  SQL_MESSAGES_INDEX,
+  SQL_MESSAGES_MOVED,
+  SQL_MESSAGES_LEFT,
   SQL_STATEMENTS,
   SQL_PICKS = SQL_STATEMENTS /* the first of PICK_SHAPES */
 };
 
 enum {
-  PICK_SHAPES = 160 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
+  PICK_SHAPES = 320 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
 };
 
 extern const conn_plan_t sqlite_plan;
@@ -66,5 +76,9 @@ typedef struct sqlite_store {
   store_t store; /* first: it is what others see */
   sqlite_pools_t pools;
 } sqlite_store_t;
+
+/* Leaves the writer to others for as long as it was used: a connection given back and taken again at once
+ * would never reach those who wait for it. */
+void sqlite_give_way(int64_t used_ms);
 
 #endif

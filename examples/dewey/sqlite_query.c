@@ -14,6 +14,7 @@
  * deadline ends what takes too long. */
 #include "sqlite_query.h"
 #include "json_words.h"
+#include "sqlite_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@ typedef struct query {
   const log_filter_t *filter;
   enum search search;
   char *words;      /* what is searched for, as FTS5 reads it; owned; NULL: nothing */
+  char *old_words;  /* the same for the older index; owned; NULL: no line is in that */
   yyjson_doc *data; /* the object wanted; owned */
   int64_t at_us;    /* candidates come behind this place in their order */
   unsigned char at_id[ID_BYTES + 1];
@@ -54,31 +56,6 @@ static bool given(text_t text) {
 
 enum { DATA_BYTES = JSON_WORDS_BYTES + sizeof "() OR " JSON_WORDS_MORE };
 
-char *quote_words(text_t search) {
-  char *words = malloc(search.len * 3 + 3), *out = words;
-  if (words == NULL)
-    return NULL;
-  bool inside = false;
-  for (size_t i = 0; i < search.len; i++) {
-    char c = search.ptr[i];
-    bool blank = c == '\0' || strchr(" \t\r\n\f\v", c) != NULL;
-    if (blank == inside) {
-      *out++ = '"';
-      if (blank)
-        *out++ = ' ';
-      inside = !blank;
-    }
-    if (!blank)
-      *out++ = c;
-    if (c == '"')
-      *out++ = c;
-  }
-  if (inside)
-    *out++ = '"';
-  *out = '\0';
-  return words;
-}
-
 /* Data as FTS5 reads it: all of its words, or that there are too many; "": there are none to look for. */
 static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
   char words[JSON_WORDS_BYTES];
@@ -87,36 +64,34 @@ static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
     snprintf(out, DATA_BYTES, "(%s) OR " JSON_WORDS_MORE, words);
 }
 
-/* Both searches in one; NULL: nothing is searched for, or (*no_memory) there is no memory. */
-static char *join_words(const log_filter_t *filter, yyjson_val *data, bool *no_memory) {
+/* Both searches in one: of_search is freed; "": nothing is searched for. NULL: no memory. */
+static char *join_words(const query_t *query, char *of_search) {
   char of_data[DATA_BYTES] = "";
-  if (data != NULL)
-    write_data(data, of_data);
-  char *quoted = quote_words(given(filter->search) ? filter->search : (text_t){"", 0});
-  char *all = quoted != NULL ? sqlite3_mprintf(of_data[0] == '\0'  ? "%s"
-                                               : quoted[0] == '\0' ? "%s%s"
-                                                                   : "(%s) AND (%s)",
-                                               quoted, of_data)
-                             : NULL;
-  free(quoted);
-  *no_memory = all == NULL;
-  if (all == NULL || all[0] != '\0')
-    return all;
-  sqlite3_free(all);
-  return NULL;
+  if (query->data != NULL)
+    write_data(yyjson_doc_get_root(query->data), of_data);
+  char *all = of_search != NULL ? sqlite3_mprintf(of_data[0] == '\0'    ? "%s"
+                                                  : of_search[0] == '\0' ? "%s%s"
+                                                                         : "(%s) AND (%s)",
+                                                  of_search, of_data)
+                                : NULL;
+  free(of_search);
+  return all;
 }
 
 /* False: no memory, or data is no JSON. */
 static bool read_filter(query_t *query) {
   const log_filter_t *filter = query->filter;
-  bool no_memory;
   if (given(filter->data)) {
     query->data = mcp_json_read(filter->data.ptr, filter->data.len);
     if (query->data == NULL)
       return false;
   }
-  query->words = join_words(filter, yyjson_doc_get_root(query->data), &no_memory);
-  return !no_memory;
+  char *words = join_words(query, match_words(filter->search));
+  if (words != NULL && words[0] != '\0')
+    query->words = words;
+  else
+    sqlite3_free(words);
+  return words != NULL;
 }
 
 static int no_memory(store_error_t *error) {
@@ -125,7 +100,21 @@ static int no_memory(store_error_t *error) {
   return STORE_FAILED;
 }
 
+/* In the transaction of the query: whether the older index is to be searched, too. */
+static int find_old_words(query_t *query, store_error_t *error) {
+  words_state_t state = {0};
+  int code = query->words != NULL ? read_words_state(query->conn, &state, error) : STORE_OK;
+  if (code != STORE_OK || state.old_lines == 0)
+    return code;
+  query->old_words = join_words(query, match_old_words(query->filter->search));
+  if (query->old_words != NULL)
+    return STORE_OK;
+  conn_run(query->conn, CONN_ROLLBACK);
+  return no_memory(error);
+}
+
 static void query_deinit(query_t *query) {
+  sqlite3_free(query->old_words);
   yyjson_doc_free(query->data);
   sqlite3_free(query->words);
 }
@@ -144,6 +133,11 @@ static void set_place(query_t *query) {
   }
 }
 
+static void bind_old_words(sqlite3_stmt *statement, int place, const query_t *query) {
+  if (query->old_words != NULL)
+    sqlite3_bind_text(statement, place, query->old_words, -1, SQLITE_STATIC);
+}
+
 /* Decides how to search: sorting the matches is quick while they are few; where they are many, enough of them
  * come soon when going through the rows in the order of the answer. */
 static int choose_search(query_t *query, store_error_t *error) {
@@ -153,8 +147,9 @@ static int choose_search(query_t *query, store_error_t *error) {
   query->search = SEARCH_EACH;
   if (given(query->filter->trace_id))
     return STORE_OK;
-  sqlite3_stmt *statement = conn_fixed(query->conn, SQL_MATCHES);
+  sqlite3_stmt *statement = conn_fixed(query->conn, query->old_words != NULL ? SQL_MATCHES_BOTH : SQL_MATCHES);
   sqlite3_bind_text(statement, 1, query->words, -1, SQLITE_STATIC);
+  bind_old_words(statement, 3, query);
   sqlite3_bind_int(statement, 2, MATCHES_MAX + 1);
   int code = STORE_OK;
   if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
@@ -184,12 +179,24 @@ static bool is_single_scan(const query_t *query) {
          (filter->min_level == MCP_LOG_TRACE && !given(filter->component));
 }
 
+/* The numbers of the lines with the words; condition: of some of them. */
+static void append_matches(sqlite3_str *sql, const query_t *query, const char *condition) {
+  sqlite3_str_appendf(sql, "SELECT rowid FROM logs_words WHERE logs_words MATCH ?6%s", condition);
+  if (query->old_words != NULL)
+    sqlite3_str_appendf(sql,
+                        " UNION ALL SELECT rowid FROM logs_text WHERE logs_text MATCH ?9"
+                        " AND rowid <= (SELECT old_lines FROM words_state)%s",
+                        condition);
+}
+
 /* Compares data on the way, which is quicker than to look its row up again. */
 static void append_single_scan(sqlite3_str *sql, const query_t *query) {
-  if (query->search == SEARCH_FIRST)
-    sqlite3_str_appendall(sql, "SELECT seq, created_at, id FROM logs_text CROSS JOIN logs"
-                               " ON seq = logs_text.rowid WHERE logs_text MATCH ?6 AND");
-  else
+  if (query->search == SEARCH_FIRST) {
+    sqlite3_str_appendall(sql, "SELECT seq, created_at, id FROM (");
+    append_matches(sql, query, "");
+    sqlite3_str_appendall(sql, ") AS matches CROSS JOIN logs ON seq = matches.rowid WHERE");
+  }
+  if (query->search != SEARCH_FIRST)
     sqlite3_str_appendf(sql, "SELECT seq, created_at, id FROM logs INDEXED BY %s WHERE",
                         given(query->filter->trace_id) ? "logs_trace" : "logs_time");
   append_conditions(sql, query->filter);
@@ -221,13 +228,15 @@ static void append_pick(sqlite3_str *sql, const query_t *query) {
   else
     append_level_scans(sql, filter);
   sqlite3_str_appendall(sql, ") SELECT seq, created_at, id, 1");
-  if (query->search == SEARCH_EACH)
-    sqlite3_str_appendall(sql,
-                          " AND EXISTS (SELECT 1 FROM logs_text WHERE logs_text MATCH ?6 AND rowid = seq)");
-  if (query->search == SEARCH_RANGE)
-    sqlite3_str_appendall(
-        sql, " AND seq IN (SELECT rowid FROM logs_text WHERE logs_text MATCH ?6 AND rowid BETWEEN"
-             " (SELECT min(seq) FROM candidates) AND (SELECT max(seq) FROM candidates))");
+  if (query->search == SEARCH_EACH || query->search == SEARCH_RANGE) {
+    sqlite3_str_appendall(sql, query->search == SEARCH_EACH ? " AND EXISTS (" : " AND seq IN (");
+    append_matches(sql, query,
+                   query->search == SEARCH_EACH
+                       ? " AND rowid = seq"
+                       : " AND rowid BETWEEN (SELECT min(seq) FROM candidates) AND"
+                         " (SELECT max(seq) FROM candidates)");
+    sqlite3_str_appendall(sql, ")");
+  }
   if (given(filter->data) && !is_single_scan(query))
     sqlite3_str_appendall(sql,
                           " AND json_contains((SELECT data FROM logs WHERE logs.seq = candidates.seq), ?7)");
@@ -237,9 +246,10 @@ static void append_pick(sqlite3_str *sql, const query_t *query) {
 static int shape_of(const query_t *query) {
   const log_filter_t *filter = query->filter;
   int shape = given(filter->component) + 2 * given(filter->trace_id) + 4 * given(filter->data);
-  return shape + 8 * (int)query->search + 8 * SEARCH_WAYS * filter->min_level;
+  int way = (int)query->search + SEARCH_WAYS * (query->old_words != NULL);
+  return shape + 8 * way + 16 * SEARCH_WAYS * filter->min_level;
 }
-_Static_assert(8 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == PICK_SHAPES, "one place for each shape");
+_Static_assert(16 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == PICK_SHAPES, "one place for each shape");
 
 /* NULL: SQLite says why. */
 static sqlite3_stmt *pick_statement(query_t *query) {
@@ -268,6 +278,7 @@ static void bind_pick(sqlite3_stmt *statement, const query_t *query, int candida
   if (query->data != NULL)
     sqlite3_bind_pointer(statement, 7, yyjson_doc_get_root(query->data), "json", NULL);
   sqlite3_bind_int(statement, 8, candidates);
+  bind_old_words(statement, 9, query);
 }
 
 /* Takes a candidate where it is wanted, and moves on behind it. */
@@ -375,6 +386,7 @@ static void bind_arrived(sqlite3_stmt *statement, const query_t *query, int64_t 
   if (query->data != NULL)
     sqlite3_bind_pointer(statement, 9, yyjson_doc_get_root(query->data), "json", NULL);
   sqlite3_bind_int(statement, 10, filter->limit);
+  bind_old_words(statement, 11, query);
 }
 
 static enum row on_number(sqlite3_stmt *statement, void *arg) {
@@ -383,15 +395,18 @@ static enum row on_number(sqlite3_stmt *statement, void *arg) {
 }
 
 /* Goes on behind *place, or behind the newest line where that comes first: then it was another file's. */
-static int follow(const query_t *query, int64_t *place, arriving_t *arriving, store_error_t *error) {
+static int follow(query_t *query, int64_t *place, arriving_t *arriving, store_error_t *error) {
   conn_t *conn = query->conn;
   int64_t highest = 0;
   if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(conn, "beginning to follow", error);
   int code = conn_each(conn, conn_fixed(conn, SQL_LAST), on_number, &highest, "following", error);
   arriving->last = *place;
+  if (code == STORE_OK)
+    code = find_old_words(query, error);
   if (code == STORE_OK && *place < highest) {
-    sqlite3_stmt *statement = conn_fixed(conn, SQL_ARRIVED);
+    sqlite3_stmt *statement =
+        conn_fixed(conn, query->old_words != NULL ? SQL_ARRIVED_BOTH : SQL_ARRIVED);
     bind_arrived(statement, query, *place);
     code = conn_each(conn, statement, on_arrived, arriving, "following", error);
   }
@@ -438,7 +453,9 @@ static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error)
   }
   if (conn_run(query->conn, CONN_BEGIN_READ) != SQLITE_OK)
     return conn_failed(query->conn, "beginning to read", error);
-  int code = choose_search(query, error);
+  int code = find_old_words(query, error);
+  if (code == STORE_OK)
+    code = choose_search(query, error);
   if (code == STORE_OK)
     code = pick(query, error);
   if (code == STORE_OK)

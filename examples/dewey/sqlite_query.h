@@ -7,10 +7,6 @@
 /* As store_t.query, on one connection. */
 int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error);
 
-/* Words as FTS5 reads them, to be freed: each becomes a quoted string, so that nothing the caller types is an
- * operator of its language; strings side by side must all occur. NULL: no memory. */
-char *quote_words(text_t search);
-
 /* Gives the rows behind number *place in the order of their numbers, which is that of their arrival; then
  * *place is where to go on. INT64_MAX: behind the newest. */
 int sqlite_arrived(conn_t *conn, const log_filter_t *filter, int64_t *place, store_row_cb cb, void *arg,

@@ -5,7 +5,7 @@
  *
  * Logs: every index but the key ends with (created_at, id), the order of all answers. logs_level and
  * logs_component serve "this level or above" as one short scan for each level. The text index holds no copy
- * of the messages; it gets their first 64 KiB, and a word for each value in their data (json_words.h). seq
+ * of the messages; it gets their words (words.h), and a word for each value in their data (json_words.h). seq
  * numbers the lines as they arrive; log_state's highest_seq is at least that of any line that was deleted.
  * retention_at: the newest line's time, where older versions have kept none.
  *
@@ -73,4 +73,13 @@ const char *const sqlite_steps[SQLITE_STEPS] = {
     " retention_at INTEGER);"
     "INSERT INTO log_state SELECT 1, coalesce(max(seq), 0), "
     " min(max(created_at), CAST(strftime('%s') AS INTEGER) * 1000000) FROM logs;",
+    /* 5: words as words.h has them; what is stored already gets into these indexes later (sqlite_words.h) */
+    "CREATE VIRTUAL TABLE logs_words USING fts5(words, content='', columnsize=0, tokenize='ascii');"
+    "CREATE VIRTUAL TABLE messages_words USING fts5(words, content='', tokenize='ascii');"
+    "CREATE TABLE words_state("
+    " one INTEGER PRIMARY KEY CHECK(one = 1),"
+    " old_lines INTEGER NOT NULL,"
+    " old_messages INTEGER NOT NULL);"
+    "INSERT INTO words_state SELECT 1, (SELECT coalesce(max(seq), 0) FROM logs),"
+    " (SELECT coalesce(max(seq), 0) FROM messages);",
 };

@@ -2,7 +2,7 @@
 #ifndef DEWEY_SQLITE_SCHEMA_H
 #define DEWEY_SQLITE_SCHEMA_H
 
-enum { SQLITE_STEPS = 4 };
+enum { SQLITE_STEPS = 5 };
 
 extern const char *const sqlite_steps[SQLITE_STEPS];
 

@@ -63,8 +63,10 @@ store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
                           .last_retention = pq_last_retention,
                           .begin_retention = pq_begin_retention,
                           .tend = pq_tend,
+                          .index = pq_index,
                           .is_taken_over = on_is_taken_over,
                           .close = on_close};
+  self->indexer = (pq_conn_t){.plan = &pq_plan};
   pq_pools_open(&self->pools, place, &pq_plan);
   return &self->store;
 }

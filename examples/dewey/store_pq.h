@@ -10,6 +10,8 @@ typedef struct pq_store {
   store_t store; /* first: it is what others see */
   pq_pools_t pools;
   atomic_bool taken_over; /* since a check found it so */
+  atomic_bool words_made; /* since a search found it so */
+  pq_conn_t indexer;      /* of pq_index alone */
 } pq_store_t;
 
 /* The functions of the store, but for those in store_pq.c. */
@@ -27,6 +29,7 @@ int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_c
                   store_error_t *error);
 int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error);
 int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error);
+int pq_index(store_t *store, store_stop_t stop, store_error_t *error);
 int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
 int pq_conversation_add(store_t *store, const conversation_t *conversation, bool begin,
                         store_source_cb source, void *arg, int64_t *last_turn, store_error_t *error);
@@ -48,11 +51,9 @@ int pq_context_remove(store_t *store, text_t name, store_error_t *error);
 enum { PQ_LOG_COLUMNS = 7 };
 bool pq_log_row(const PGresult *result, log_entry_t *row);
 
-/* The words to search for, in *copy, to be freed; missing: there are none, or (*copy NULL) no memory. */
-text_t pq_search(text_t wanted, char **copy);
-
-/* $1 to $9 of the statements that find log lines; after_id NULL: from the first on. */
+/* $1 to $10 of the statements that find log lines; after_id NULL: from the first on. */
+typedef struct pq_search pq_search_t;
 void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_us, const char *after_id,
-                   text_t search);
+                   const pq_search_t *search);
 
 #endif

@@ -10,6 +10,7 @@
 #include "monotonic.h"
 #include "sqlite_conversations.h"
 #include "sqlite_query.h"
+#include "sqlite_words.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -184,9 +185,7 @@ static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *del
   return code;
 }
 
-/* Leaves the writer to others for as long as it was used: a connection given back and taken again at once
- * would never reach those who wait for it. */
-static void give_way(int64_t used_ms) {
+void sqlite_give_way(int64_t used_ms) {
   struct timespec pause = {.tv_sec = used_ms / 1000, .tv_nsec = used_ms % 1000 * 1000000 + 1000000};
   nanosleep(&pause, NULL);
 }
@@ -206,7 +205,7 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
     sqlite_give(&self->pools.writers, conn);
     *deleted += (uint64_t)step;
     if (step == CLEAR_STEP)
-      give_way(monotonic_ms() - begin_ms);
+      sqlite_give_way(monotonic_ms() - begin_ms);
   }
   return code;
 }
@@ -391,6 +390,7 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                           .last_retention = on_last_retention,
                           .begin_retention = on_begin_retention,
                           .tend = on_tend,
+                          .index = sqlite_index,
                           .is_taken_over = on_is_taken_over,
                           .close = on_close};
   if (sqlite_pools_open(&self->pools, path, &sqlite_plan, error))

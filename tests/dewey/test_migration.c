@@ -62,14 +62,14 @@ static int begin_conversation(store_t *store) {
 
 CASE(migration, an_empty_file_gets_the_newest_version) {
   open_store();
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 5);
 }
 
 CASE(migration, version_1_keeps_its_lines) {
   make_version_1("");
   open_store();
   assert_nothing_is_lost();
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 5);
   int64_t retention_at;
   cr_expect_eq(test_store->last_retention(test_store, &retention_at, &test_error), STORE_OK);
   cr_expect_eq(retention_at, 1763700007000000, "the newest line's time");
@@ -92,7 +92,7 @@ CASE(migration, a_check_leaves_the_version_alone) {
   make_version_1("");
   open_store();
   cr_expect_eq(test_store->check(test_store, 0, never, &test_error), STORE_OK);
-  cr_expect_eq(number_in_file("PRAGMA user_version"), 4);
+  cr_expect_eq(number_in_file("PRAGMA user_version"), 5);
 }
 
 CASE(migration, several_may_do_it_at_once) {

@@ -1,0 +1,250 @@
+/* pq_words.c: see pq_words.h.
+ *
+ * Making the indexes of what version 2 has stored: a day after the other, while others store and search, each
+ * with CREATE INDEX CONCURRENTLY; what an interruption leaves is not valid and begun again. One program does
+ * it. Then words_at is set in dewey_schema: from then on all programs search by the new indexes; a minute
+ * later, when no search of theirs is on its way that began before, what version 2 needed is dropped. */
+#include "pq_words.h"
+#include "monotonic.h"
+#include "words.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_OF(number) #number
+#define DIGITS(number) TEXT_OF(number)
+
+/* ---- SQL ---- */
+
+#define RANGE(first, last) "\\U" #first "-\\U" #last
+#define WORDS_ACCENTS
+static const char accents[] =
+#include "words_ranges.inc"
+    ;
+#undef WORDS_ACCENTS
+#define WORDS_SEPARATORS
+static const char separators[] =
+#include "words_ranges.inc"
+    ;
+#undef WORDS_SEPARATORS
+#define WORDS_SINGLES
+static const char singles[] =
+#include "words_ranges.inc"
+    ;
+#undef WORDS_SINGLES
+#define WORDS_MARKED
+static const char marked[] =
+#include "words_ranges.inc"
+    ;
+#undef WORDS_MARKED
+#undef RANGE
+
+/* As words.h says, with accents, marked, marked, accents, singles, separators. */
+static const char words_function[] =
+    "CREATE FUNCTION dewey_words(given text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS\n"
+    "$$ DECLARE\n"
+    "  words text;\n"
+    "BEGIN\n"
+    "  IF octet_length(given) = char_length(given) THEN\n"
+    "    words := regexp_replace(' ' || lower(given COLLATE \"C\") || ' ', '[^0-9a-z]+', ' ', 'g');\n"
+    "  ELSE\n"
+    "    words := regexp_replace(given COLLATE \"C\", '[%s]+', '', 'g');\n"
+    "    words := regexp_replace(words COLLATE \"C\", '[%s]{64}(?=[%s])', '\\& ', 'g');\n"
+    "    words := regexp_replace(normalize(words, NFKD) COLLATE \"C\", '[%s]+', '', 'g');\n"
+    "    words := translate(lower(words COLLATE \"und-x-icu\"), chr(962), chr(963));\n"
+    "    words := ' ' || left(normalize(words, NFC), 260000) || ' ';\n"
+    "    words := regexp_replace(words COLLATE \"C\", '[%s]', ' \\& ', 'g');\n"
+    "    words := regexp_replace(words COLLATE \"C\", '[%s]+', ' ', 'g');\n"
+    "  END IF;\n"
+    "  IF octet_length(words) > 255 THEN\n"
+    "    words := regexp_replace(words COLLATE \"C\", '[^ ]{255}(?=[^ ])', '\\& ', 'g');\n"
+    "  END IF;\n"
+    "  RETURN words;\n"
+    "END $$;";
+
+static const char words_sql[] =
+#include "pq_words.sql.inc"
+    ;
+
+int pq_words_make(pq_conn_t *conn, store_error_t *error) {
+  size_t room = sizeof words_function + 2 * sizeof accents + 2 * sizeof marked + sizeof singles +
+                sizeof separators + sizeof words_sql;
+  char *sql = malloc(room);
+  if (sql == NULL)
+    return pq_no_memory(conn, error);
+  int len = snprintf(sql, room, words_function, accents, marked, marked, accents, singles, separators);
+  memcpy(sql + len, words_sql, sizeof words_sql);
+  int code = pq_command(conn, sql, "adding the words of texts", error);
+  free(sql);
+  return code;
+}
+
+/* ---- Making the indexes ---- */
+
+enum { INDEX_MS = 24 * 60 * 60 * 1000, NAME_SIZE = 64, SQL_SIZE = 6 * NAME_SIZE };
+
+static enum pq_row on_name(const PGresult *result, void *arg) {
+  text_t name = pq_text(result, 0);
+  snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
+  return PQ_ENOUGH;
+}
+
+/* Makes an index that is wanting. Without statistics of its words PostgreSQL would think each of them rare. */
+static int make_index(pq_conn_t *conn, const char *name, const char *table, const char *text,
+                      store_error_t *error) {
+  char sql[SQL_SIZE];
+  int64_t valid = 0;
+  snprintf(sql, sizeof sql,
+           "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('%s') AND indisvalid", name);
+  int code = pq_ask(conn, sql, &valid, "looking for an index", error);
+  if (code != STORE_OK || valid > 0)
+    return code;
+  mcp_log(MCP_LOG_INFO, "store", "indexing the words of %s anew; searches work meanwhile", table);
+  snprintf(sql, sizeof sql, "DROP INDEX CONCURRENTLY IF EXISTS %s", name);
+  code = pq_command(conn, sql, "dropping an index", error);
+  snprintf(sql, sizeof sql,
+           "CREATE INDEX CONCURRENTLY %s ON %s USING gin((dewey_words(left(%s))::tsvector))"
+           " WITH (gin_pending_list_limit = 256)",
+           name, table, text);
+  if (code == STORE_OK)
+    code = pq_command(conn, sql, "making an index", error);
+  snprintf(sql, sizeof sql, "ANALYZE %s", table);
+  return code == STORE_OK ? pq_command(conn, sql, "analysing a table", error) : code;
+}
+
+static int make_index_of_day(pq_conn_t *conn, const char *day, store_error_t *error) {
+  char name[NAME_SIZE + 8], sql[SQL_SIZE];
+  snprintf(name, sizeof name, "%s_plain", day);
+  int code = make_index(conn, name, day, "message, " DIGITS(WORDS_OF_LINE), error);
+  snprintf(sql, sizeof sql, "ALTER INDEX dewey_logs_plain ATTACH PARTITION %s", name);
+  return code == STORE_OK ? pq_command(conn, sql, "attaching an index", error) : code;
+}
+
+static int make_indexes(pq_conn_t *conn, store_error_t *error) {
+  char day[NAME_SIZE] = "";
+  int code = pq_command(conn, "SET statement_timeout = 0; SET lock_timeout = 2000", "making indexes", error);
+  do {
+    if (code == STORE_OK)
+      code = pq_each_sql(conn, "SELECT dewey_day_to_words()", NULL, on_name, day, NULL, "looking for indexes",
+                         error);
+    if (code == STORE_OK && day[0] != '\0')
+      code = make_index_of_day(conn, day, error);
+  } while (code == STORE_OK && day[0] != '\0');
+  if (code == STORE_OK)
+    code = make_index(conn, "dewey_messages_plain", "messages", "content, " DIGITS(WORDS_OF_MESSAGE), error);
+  return code == STORE_OK ? pq_command(conn, "UPDATE dewey_schema SET words_at = now() WHERE words_at IS NULL",
+                                       "using the indexes", error)
+                          : code;
+}
+
+/* STORE_BUSY: another program is at it, or the minute is not over. */
+static int move_on(pq_conn_t *conn, store_error_t *error) {
+  int64_t state = 0; /* 0: all is done; 1: an index is wanting; 2: what is old is to be dropped; 3: wait */
+  int code = pq_ask(conn, "SELECT dewey_words_state()", &state, "looking for indexes", error);
+  if (code != STORE_OK || state == 0)
+    return code;
+  if (state == 3)
+    return STORE_BUSY;
+  if (state == 2)
+    return pq_command(conn, "SET lock_timeout = 2000; SELECT dewey_drop_old_words()",
+                      "dropping the older indexes", error);
+  code = make_indexes(conn, error);
+  return code == STORE_OK ? STORE_BUSY : code;
+}
+
+int pq_index(store_t *store, store_stop_t stop, store_error_t *error) {
+  pq_store_t *self = (pq_store_t *)store;
+  pq_conn_t *conn = &self->indexer; /* those of the pools are not kept from others for so long */
+  int64_t mine = 0;
+  int code = atomic_load(&self->pools.ready) ? pq_connect(conn, &self->pools.place, error) : STORE_BUSY;
+  if (code != STORE_OK)
+    return code;
+  conn->stop = stop;
+  conn->deadline_ms = monotonic_ms() + INDEX_MS;
+  code = pq_ask(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine, "looking for indexes",
+                error);
+  if (code == STORE_OK)
+    code = mine ? move_on(conn, error) : STORE_BUSY;
+  pq_disconnect(conn); /* which gives up the lock and the settings */
+  return code;
+}
+
+/* ---- Searching ---- */
+
+/* Whether searches are to use the new indexes; once they are, they always are. */
+static int find_state(pq_store_t *store, pq_conn_t *conn, bool *old, store_error_t *error) {
+  int64_t made = 1;
+  int code = STORE_OK;
+  if (!atomic_load(&store->words_made))
+    code = pq_ask(conn, "SELECT count(words_at) FROM dewey_schema", &made, "looking for indexes", error);
+  if (code == STORE_OK && made > 0)
+    atomic_store(&store->words_made, true);
+  *old = made == 0;
+  return code;
+}
+
+/* The text with blanks for NUL, which PostgreSQL's texts cannot hold; false: no memory. */
+static bool read_old(pq_search_t *search, text_t wanted) {
+  char *copy = search->copies[0] = malloc(wanted.len + 1);
+  for (size_t i = 0; copy != NULL && i < wanted.len; i++)
+    copy[i] = wanted.ptr[i] != '\0' ? wanted.ptr[i] : ' ';
+  search->words = (text_t){copy, wanted.len};
+  return copy != NULL;
+}
+
+/* " a \n b c " as "a & b & c", whose words need no quotes. */
+static text_t write_query(const char *pieces, char *out) {
+  size_t len = 0;
+  bool inside = false;
+  for (const char *c = pieces; *c != '\0'; c++) {
+    bool letter = *c != ' ' && *c != '\n';
+    if (letter && !inside && len > 0)
+      len += (size_t)sprintf(out + len, " & ");
+    if (letter)
+      out[len++] = *c;
+    inside = letter;
+  }
+  return (text_t){out, len};
+}
+
+/* Of several words each: " a \n b c \n d e " as "% b c %\n% d e %", whose words need no escapes. */
+static text_t write_phrases(const char *pieces, char *out) {
+  size_t len = 0;
+  for (const char *piece = pieces; *piece != '\0';) {
+    size_t size = strcspn(piece, "\n"), first = strcspn(piece + 1, " ") + 2;
+    if (size > first)
+      len += (size_t)sprintf(out + len, "%s%%%.*s%%", len > 0 ? "\n" : "", (int)size, piece);
+    piece += piece[size] == '\n' ? size + 1 : size;
+  }
+  return (text_t){len > 0 ? out : NULL, len};
+}
+
+/* False: no memory. */
+static bool read_new(pq_search_t *search, text_t wanted) {
+  char *pieces = search->copies[0] = words_searched(wanted);
+  size_t room = pieces != NULL ? 3 * strlen(pieces) + 1 : 0;
+  search->copies[1] = room > 0 ? malloc(room) : NULL;
+  search->copies[2] = room > 0 ? malloc(room) : NULL;
+  if (search->copies[1] == NULL || search->copies[2] == NULL)
+    return false;
+  search->pieces = (text_t){pieces, strlen(pieces)};
+  search->words = write_query(pieces, search->copies[1]);
+  search->phrases = write_phrases(pieces, search->copies[2]);
+  return true;
+}
+
+int pq_search_init(pq_search_t *search, pq_store_t *store, pq_conn_t *conn, text_t wanted,
+                   store_error_t *error) {
+  *search = (pq_search_t){.old = false};
+  int code = wanted.len > 0 ? find_state(store, conn, &search->old, error) : STORE_OK;
+  if (code != STORE_OK || wanted.len == 0)
+    return code;
+  bool fine = search->old ? read_old(search, wanted) : read_new(search, wanted);
+  return fine ? STORE_OK : pq_no_memory(conn, error);
+}
+
+void pq_search_deinit(pq_search_t *search) {
+  for (int i = 0; i < 3; i++)
+    free(search->copies[i]);
+}

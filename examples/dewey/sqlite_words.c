@@ -1,0 +1,178 @@
+/* sqlite_words.c: see sqlite_words.h.
+ *
+ * Moving: some rows in a transaction, as many as STEP_MS suffice for, and a pause as long, so that storing
+ * never waits for more than that. When all are moved, the older index is emptied in the same steps and then
+ * dropped. Every step leaves the file as it may stay. */
+#include "sqlite_words.h"
+#include "monotonic.h"
+#include "words.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEP_MS = 20, ROWS_FIRST = 16, ROWS_MAX = 4096, BLOCKS = 500 };
+
+/* ---- Searches ---- */
+
+char *match_words(text_t search) {
+  char *pieces = search.len > 0 ? words_searched(search) : calloc(1, 1);
+  char *match = pieces != NULL ? malloc(3 * strlen(pieces) + 3) : NULL, *out = match;
+  if (match != NULL && search.len > 0)
+    *out++ = '"';
+  for (const char *c = pieces; match != NULL && *c != '\0'; c++) {
+    memcpy(out, *c == '\n' ? "\" \"" : c, *c == '\n' ? 3 : 1);
+    out += *c == '\n' ? 3 : 1;
+  }
+  if (match != NULL && search.len > 0)
+    *out++ = '"';
+  if (match != NULL)
+    *out = '\0';
+  free(pieces);
+  return match;
+}
+
+char *match_old_words(text_t search) {
+  char *words = malloc(search.len * 3 + 3), *out = words;
+  if (words == NULL)
+    return NULL;
+  bool inside = false;
+  for (size_t i = 0; i < search.len; i++) {
+    char c = search.ptr[i];
+    bool blank = c == '\0' || strchr(" \t\r\n\f\v", c) != NULL;
+    if (blank == inside) {
+      *out++ = '"';
+      if (blank)
+        *out++ = ' ';
+      inside = !blank;
+    }
+    if (!blank)
+      *out++ = c;
+    if (c == '"')
+      *out++ = c;
+  }
+  if (inside)
+    *out++ = '"';
+  if (out == words && search.len > 0)
+    out = stpcpy(out, "\"\"");
+  *out = '\0';
+  return words;
+}
+
+/* ---- Moving ---- */
+
+static enum row on_state(sqlite3_stmt *statement, void *arg) {
+  words_state_t *state = arg;
+  state->old_lines = sqlite3_column_int64(statement, 0);
+  state->old_messages = sqlite3_column_int64(statement, 1);
+  return ROW_LAST;
+}
+
+int read_words_state(conn_t *conn, words_state_t *state, store_error_t *error) {
+  *state = (words_state_t){0};
+  return conn_each(conn, conn_fixed(conn, SQL_WORDS_STATE), on_state, state, "reading the state of indexes",
+                   error);
+}
+
+/* An older index, and what moves its rows. */
+typedef struct old_index {
+  const char *table, *empty, *drop;
+  enum statement index, moved;
+  int rows; /* of the next step */
+} old_index_t;
+
+#define OLD_INDEX(name, index, moved)                                                                        \
+  {                                                                                                          \
+    name, "DELETE FROM " name "_data WHERE id IN (SELECT id FROM " name "_data LIMIT ?1)",                   \
+        "DROP TABLE " name, index, moved, ROWS_FIRST                                                         \
+  }
+
+static int run_with(conn_t *conn, enum statement which, int64_t number, store_error_t *error) {
+  sqlite3_stmt *statement = conn_fixed(conn, which);
+  sqlite3_bind_int64(statement, 1, number);
+  return conn_change(conn, statement, "indexing anew", error);
+}
+
+/* Moves the newest rows of those up to last. */
+static int move_rows(conn_t *conn, old_index_t *old, int64_t last, store_error_t *error) {
+  int64_t left = last > old->rows ? last - old->rows : 0;
+  int code = run_with(conn, old->index, left, error);
+  return code == STORE_OK ? run_with(conn, old->moved, left, error) : code;
+}
+
+static enum row on_number(sqlite3_stmt *statement, void *arg) {
+  *(int64_t *)arg = sqlite3_column_int64(statement, 0);
+  return ROW_LAST;
+}
+
+/* Runs SQL with a number, and takes the one that it answers, if it does. */
+static int run_sql(conn_t *conn, const char *sql, int64_t given, int64_t *answer, store_error_t *error) {
+  sqlite3_stmt *statement = NULL;
+  sqlite3_prepare_v2(conn->db, sql, -1, &statement, NULL);
+  if (given > 0)
+    sqlite3_bind_int64(statement, 1, given);
+  int code = conn_each(conn, statement, on_number, answer, "dropping an older index", error);
+  sqlite3_finalize(statement);
+  return code;
+}
+
+/* Drops some of an index without rows. */
+static int drop_blocks(conn_t *conn, const old_index_t *old, bool *done, store_error_t *error) {
+  int64_t none = 0;
+  int code = run_sql(conn, old->empty, BLOCKS, &none, error);
+  *done = code == STORE_OK && sqlite3_changes(conn->db) < BLOCKS;
+  return *done ? run_sql(conn, old->drop, 0, &none, error) : code;
+}
+
+static int count_tables(conn_t *conn, const old_index_t *old, int64_t *there, store_error_t *error) {
+  char sql[128];
+  sqlite3_snprintf(sizeof sql, sql, "SELECT count(*) FROM sqlite_schema WHERE name = '%s'", old->table);
+  return run_sql(conn, sql, 0, there, error);
+}
+
+/* One transaction. */
+static int move_in(conn_t *conn, old_index_t *old, bool *done, store_error_t *error) {
+  words_state_t state;
+  int64_t there = 0;
+  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
+    return conn_failed(conn, "beginning to index anew", error);
+  int code = read_words_state(conn, &state, error);
+  int64_t last = old->index == SQL_LINES_INDEX ? state.old_lines : state.old_messages;
+  if (code == STORE_OK)
+    code = count_tables(conn, old, &there, error);
+  *done = there == 0;
+  if (code == STORE_OK && there > 0)
+    code = last > 0 ? move_rows(conn, old, last, error) : drop_blocks(conn, old, done, error);
+  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
+    code = conn_failed(conn, "committing", error);
+  return code;
+}
+
+static int step(sqlite_store_t *self, old_index_t *old, bool *done, store_error_t *error) {
+  conn_t *conn = sqlite_writer(&self->pools, error);
+  if (conn == NULL)
+    return STORE_BUSY;
+  int64_t begin_ms = monotonic_ms();
+  int code = move_in(conn, old, done, error);
+  sqlite_give(&self->pools.writers, conn);
+  int64_t used_ms = monotonic_ms() - begin_ms;
+  if (used_ms < STEP_MS / 2 && old->rows < ROWS_MAX)
+    old->rows *= 2;
+  if (used_ms > STEP_MS && old->rows > 1)
+    old->rows /= 2;
+  if (code == STORE_OK && !*done)
+    sqlite_give_way(used_ms);
+  return code;
+}
+
+int sqlite_index(store_t *store, store_stop_t stop, store_error_t *error) {
+  old_index_t indexes[] = {OLD_INDEX("logs_text", SQL_LINES_INDEX, SQL_LINES_MOVED),
+                           OLD_INDEX("messages_text", SQL_MESSAGES_INDEX, SQL_MESSAGES_MOVED)};
+  int code = STORE_OK;
+  for (int i = 0; i < 2; i++) {
+    bool done = false;
+    while (code == STORE_OK && !done)
+      code = stop.cb != NULL && stop.cb(stop.arg) ? STORE_STOPPED
+                                                  : step((sqlite_store_t *)store, &indexes[i], &done, error);
+  }
+  return code;
+}
