@@ -73,7 +73,8 @@ int read_words_state(conn_t *conn, words_state_t *state, store_error_t *error) {
                    error);
 }
 
-/* An older index, and what moves its rows. */
+/* An older index, and what moves its rows. FTS5 opens a table that has its records up to 10, and needs no
+ * others to drop it. */
 typedef struct old_index {
   const char *table, *empty, *drop;
   enum statement index, moved;
@@ -82,7 +83,7 @@ typedef struct old_index {
 
 #define OLD_INDEX(name, index, moved)                                                                        \
   {                                                                                                          \
-    name, "DELETE FROM " name "_data WHERE id IN (SELECT id FROM " name "_data LIMIT ?1)",                   \
+    name, "DELETE FROM " name "_data WHERE id IN (SELECT id FROM " name "_data WHERE id > 10 LIMIT ?1)",     \
         "DROP TABLE " name, index, moved, ROWS_FIRST                                                         \
   }
 
