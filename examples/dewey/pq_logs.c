@@ -139,7 +139,8 @@ static int query(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t 
   bool after = filter->after && filter->after_us <= filter->end_us;
   pq_add_filter(&params, filter, after ? filter->after_us : filter->end_us, after ? filter->after_id : NULL,
                 search);
-  return pq_each(conn, search->old ? PQ_LOGS_QUERY_OLD : PQ_LOGS_QUERY, &params, on_row, reading, NULL, "querying", error);
+  return pq_each(conn, search->old ? PQ_LOGS_QUERY_OLD : PQ_LOGS_QUERY, &params, on_row, reading, NULL,
+                 "querying", error);
 }
 
 int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,

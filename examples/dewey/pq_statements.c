@@ -4,13 +4,15 @@
  * null makes true, so that one statement serves every combination of filters. */
 #include "pq_statements.h"
 
-/* The indexes' expressions (pq_words.sql), word for word, and what is searched for as pq_words.h gives it: words that
- * the index finds, and phrases that are looked for in what has these. */
+/* The indexes' expressions (pq_words.sql), word for word, and what is searched for as pq_words.h gives it:
+ * words that the index finds, and phrases that are looked for in what has these. */
 #define WORDS(text, words, phrases)                                                                          \
   "dewey_words(left(" text "))::tsvector @@ " words "::text::tsquery"                                        \
-  " AND (" phrases "::text IS NULL OR dewey_words(left(" text ")) LIKE ALL (string_to_array(" phrases ", E'\\n')))"
+  " AND (" phrases "::text IS NULL OR dewey_words(left(" text ")) LIKE ALL (string_to_array(" phrases        \
+  ", E'\\n')))"
 /* The same by the indexes of version 2, until those of words are made. */
-#define OLD_WORDS(vector, words, phrases) vector " @@ dewey_query(" words "::text) AND " phrases "::text IS NULL"
+#define OLD_WORDS(vector, words, phrases)                                                                    \
+  vector " @@ dewey_query(" words "::text) AND " phrases "::text IS NULL"
 #define LINE_WORDS WORDS("message, 65536", "$7", "$10")
 #define OLD_LINE_WORDS OLD_WORDS("dewey_vector(left(message, 65536))", "$7", "$10")
 #define MESSAGE_TEXT "m.content, 130000"
@@ -28,12 +30,12 @@
   "SELECT id, created_at, array_position(" LEVEL_NAMES ", level)::bigint - 1, component, message,"           \
   " trace_id, data"
 /* $3 is a place's id in the order wanted. */
-#define LOGS_FILTER(words, times, order, place)                                                                     \
+#define LOGS_FILTER(words, times, order, place)                                                              \
   " FROM logs WHERE " times " AND ($3::uuid IS NULL OR (" order ", id) " place ")"                           \
   " AND ($4::text IS NULL OR (left(component, 256) = left($4, 256) AND component = $4))"                     \
   " AND ($5::text IS NULL OR trace_id = $5)"                                                                 \
   " AND ($6::bigint = 0 OR level = ANY((" LEVEL_NAMES ")[$6 + 1:]))"                                         \
-  " AND ($7::text IS NULL OR (" words "))"                                            \
+  " AND ($7::text IS NULL OR (" words "))"                                                                   \
   " AND ($8::text IS NULL OR data @> dewey_json($8))"
 #define BETWEEN_TIMES "created_at >= $1::timestamptz AND created_at <= $2::timestamptz"
 /* Where they are no limits the plan has to go by the order of arrival alone. */
@@ -53,26 +55,28 @@
 #define MESSAGE "m.id, m.turn_number::bigint, " ROLE_NUMBER ", m.content, m.metadata, m.created_at"
 #define FOUND(words)                                                                                         \
   " FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id WHERE " words                     \
-  " AND m.created_at BETWEEN $2::timestamptz AND $3::timestamptz AND ($4::text IS NULL OR c.session_id = $4)"
+  " AND m.created_at BETWEEN $2::timestamptz AND $3::timestamptz AND ($4::text IS NULL OR c.session_id = "   \
+  "$4)"
 #define MESSAGE_WORDS WORDS(MESSAGE_TEXT, "$1", "$5")
 #define OLD_MESSAGE_WORDS OLD_WORDS("m.words", "$1", "$5")
 #define SEARCH(words, rank)                                                                                  \
-  "WITH found AS MATERIALIZED (SELECT m.id, " rank "::float8 AS rank, m.created_at" FOUND(words)             \
-  " ORDER BY rank DESC, m.created_at DESC, m.id DESC LIMIT $6::bigint OFFSET $7::bigint)"                    \
-  " SELECT " MESSAGE ", c.id, c.session_id, c.metadata, found.rank FROM found"                               \
-  " JOIN messages AS m ON m.id = found.id JOIN conversations AS c ON c.id = m.conversation_id"               \
-  " ORDER BY found.rank DESC, m.created_at DESC, m.id DESC"
+  "WITH found AS MATERIALIZED (SELECT m.id, " rank "::float8 AS rank, m.created_at" FOUND(                   \
+      words) " ORDER BY rank DESC, m.created_at DESC, m.id DESC LIMIT $6::bigint OFFSET $7::bigint)"         \
+             " SELECT " MESSAGE ", c.id, c.session_id, c.metadata, found.rank FROM found"                    \
+             " JOIN messages AS m ON m.id = found.id JOIN conversations AS c ON c.id = m.conversation_id"    \
+             " ORDER BY found.rank DESC, m.created_at DESC, m.id DESC"
 #define CONTEXT_COLUMNS "is_active, created_at, updated_at FROM startup_contexts "
 
 #define LOGS_QUERY(words)                                                                                    \
-  LOG_COLUMNS LOGS_FILTER(words, BETWEEN_TIMES, "created_at", "< ($2, $3)")                                  \
-  " ORDER BY created_at DESC, id DESC LIMIT $9::bigint"
+  LOG_COLUMNS LOGS_FILTER(words, BETWEEN_TIMES, "created_at",                                                \
+                          "< ($2, $3)") " ORDER BY created_at DESC, id DESC LIMIT $9::bigint"
 #define LOGS_ARRIVED(words)                                                                                  \
-  LOG_COLUMNS ", arrival::text" LOGS_FILTER(words, BETWEEN_TIMES_GIVEN, "arrival",                           \
-                                            "> ($13::text::xid8, $3)")                                       \
-  " AND arrival >= pg_snapshot_xmin($11::text::pg_snapshot)"                                                 \
-  " AND NOT pg_visible_in_snapshot(arrival, $11::text::pg_snapshot)"                                         \
-  " AND pg_visible_in_snapshot(arrival, $12::text::pg_snapshot) ORDER BY arrival, id LIMIT $9::bigint"
+  LOG_COLUMNS ", arrival::text" LOGS_FILTER(                                                                 \
+      words, BETWEEN_TIMES_GIVEN, "arrival",                                                                 \
+      "> ($13::text::xid8, $3)") " AND arrival >= pg_snapshot_xmin($11::text::pg_snapshot)"                  \
+                                 " AND NOT pg_visible_in_snapshot(arrival, $11::text::pg_snapshot)"          \
+                                 " AND pg_visible_in_snapshot(arrival, $12::text::pg_snapshot) ORDER BY "    \
+                                 "arrival, id LIMIT $9::bigint"
 
 static const char *const statements[PQ_STATEMENTS] = {
     [PQ_LOGS_INSERT] = LOGS_INSERT("created_at", "data::jsonb", "", ""),
@@ -119,9 +123,10 @@ static const char *const statements[PQ_STATEMENTS] = {
     [PQ_LIST_BY_CREATED] = CONVERSATION IN_SESSION " ORDER BY created_at DESC" A_PAGE,
     [PQ_LIST_BY_UPDATED] = CONVERSATION IN_SESSION " ORDER BY updated_at DESC" A_PAGE,
     [PQ_LIST_COUNT] = "SELECT count(*) FROM conversations " IN_SESSION,
-    [PQ_SEARCH] = SEARCH(MESSAGE_WORDS,
-                         "dewey_rank(dewey_words(left(" MESSAGE_TEXT ")), string_to_array($8::text, E'\\n'))"),
-    [PQ_SEARCH_OLD] = SEARCH(OLD_MESSAGE_WORDS, "ts_rank(m.words, dewey_query($1), 1) + coalesce(length($8::text), 0)"),
+    [PQ_SEARCH] = SEARCH(MESSAGE_WORDS, "dewey_rank(dewey_words(left(" MESSAGE_TEXT
+                                        ")), string_to_array($8::text, E'\\n'))"),
+    [PQ_SEARCH_OLD] =
+        SEARCH(OLD_MESSAGE_WORDS, "ts_rank(m.words, dewey_query($1), 1) + coalesce(length($8::text), 0)"),
     [PQ_SEARCH_COUNT] = "SELECT count(*)" FOUND(MESSAGE_WORDS),
     [PQ_SEARCH_COUNT_OLD] = "SELECT count(*)" FOUND(OLD_MESSAGE_WORDS),
     [PQ_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = false WHERE is_active",

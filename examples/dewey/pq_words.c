@@ -42,15 +42,19 @@ static const char marked[] =
 
 /* As words.h says, with accents, marked, marked, accents, singles, separators. */
 static const char words_function[] =
-    "CREATE FUNCTION dewey_words(given text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS\n"
+    "CREATE FUNCTION dewey_words(given text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE "
+    "AS\n"
     "$$ DECLARE\n"
     "  words text;\n"
     "BEGIN\n"
     "  IF octet_length(given) = char_length(given) THEN\n"
     "    words := regexp_replace(' ' || lower(given COLLATE \"C\") || ' ', '[^0-9a-z]+', ' ', 'g');\n"
     "  ELSE\n"
-    "    words := regexp_replace(given COLLATE \"C\", '[%s]+', '', 'g');\n"
-    "    words := regexp_replace(words COLLATE \"C\", '[%s]{64}(?=[%s])', '\\& ', 'g');\n"
+    "    words := given;\n"
+    "    IF char_length(given) > 255 THEN\n"
+    "      words := regexp_replace(words COLLATE \"C\", '[%s]+', '', 'g');\n"
+    "      words := regexp_replace(words COLLATE \"C\", '[%s]{64}(?=[%s])', '\\& ', 'g');\n"
+    "    END IF;\n"
     "    words := regexp_replace(normalize(words, NFKD) COLLATE \"C\", '[%s]+', '', 'g');\n"
     "    words := translate(lower(words COLLATE \"und-x-icu\"), chr(962), chr(963));\n"
     "    words := ' ' || left(normalize(words, NFC), 260000) || ' ';\n"
@@ -90,7 +94,8 @@ static enum pq_row on_name(const PGresult *result, void *arg) {
   return PQ_ENOUGH;
 }
 
-/* Makes an index that is wanting. Without statistics of its words PostgreSQL would think each of them rare. */
+/* Makes an index that is wanting. Without statistics of its words PostgreSQL would think each of them rare.
+ */
 static int make_index(pq_conn_t *conn, const char *name, const char *table, const char *text,
                       store_error_t *error) {
   char sql[SQL_SIZE];
@@ -117,13 +122,15 @@ static int make_index_of_day(pq_conn_t *conn, const char *day, store_error_t *er
   char name[NAME_SIZE + 8], sql[SQL_SIZE];
   snprintf(name, sizeof name, "%s_plain", day);
   int code = make_index(conn, name, day, "message, " DIGITS(WORDS_OF_LINE), error);
-  snprintf(sql, sizeof sql, "ALTER INDEX dewey_logs_plain ATTACH PARTITION %s", name);
+  snprintf(sql, sizeof sql,
+           "SET lock_timeout = 2000; ALTER INDEX dewey_logs_plain ATTACH PARTITION %s; SET lock_timeout = 0",
+           name);
   return code == STORE_OK ? pq_command(conn, sql, "attaching an index", error) : code;
 }
 
 static int make_indexes(pq_conn_t *conn, store_error_t *error) {
   char day[NAME_SIZE] = "";
-  int code = pq_command(conn, "SET statement_timeout = 0; SET lock_timeout = 2000", "making indexes", error);
+  int code = pq_command(conn, "SET statement_timeout = 0; SET lock_timeout = 0", "making indexes", error);
   do {
     if (code == STORE_OK)
       code = pq_each_sql(conn, "SELECT dewey_day_to_words()", NULL, on_name, day, NULL, "looking for indexes",
@@ -133,9 +140,12 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
   } while (code == STORE_OK && day[0] != '\0');
   if (code == STORE_OK)
     code = make_index(conn, "dewey_messages_plain", "messages", "content, " DIGITS(WORDS_OF_MESSAGE), error);
-  return code == STORE_OK ? pq_command(conn, "UPDATE dewey_schema SET words_at = now() WHERE words_at IS NULL",
-                                       "using the indexes", error)
-                          : code;
+  if (code == STORE_OK)
+    code = pq_command(conn, "UPDATE dewey_schema SET words_at = now() WHERE words_at IS NULL",
+                      "using indexes", error);
+  if (code == STORE_OK)
+    mcp_log(MCP_LOG_INFO, "store", "searches use the new indexes of words");
+  return code;
 }
 
 /* STORE_BUSY: another program is at it, or the minute is not over. */
@@ -162,8 +172,8 @@ int pq_index(store_t *store, store_stop_t stop, store_error_t *error) {
     return code;
   conn->stop = stop;
   conn->deadline_ms = monotonic_ms() + INDEX_MS;
-  code = pq_ask(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine, "looking for indexes",
-                error);
+  code = pq_ask(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine,
+                "looking for indexes", error);
   if (code == STORE_OK)
     code = mine ? move_on(conn, error) : STORE_BUSY;
   pq_disconnect(conn); /* which gives up the lock and the settings */

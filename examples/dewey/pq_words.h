@@ -10,11 +10,11 @@ int pq_words_make(pq_conn_t *conn, store_error_t *error);
 
 /* What the statements want of a search; all of it is null where nothing is searched for. */
 typedef struct pq_search {
-  bool old;            /* the statements of version 2 are to be used */
-  text_t words;        /* a tsquery; old: the text as it is, without NUL */
-  text_t phrases;      /* patterns of LIKE, with a line feed between two; missing: the words are enough */
-  text_t pieces;       /* as words_searched gives them */
-  char *copies[3];     /* of these, to be freed */
+  bool old;        /* the statements of version 2 are to be used */
+  text_t words;    /* a tsquery; old: the text as it is, without NUL */
+  text_t phrases;  /* patterns of LIKE, with a line feed between two; missing: the words are enough */
+  text_t pieces;   /* as words_searched gives them */
+  char *copies[3]; /* of these, to be freed */
 } pq_search_t;
 
 /* Reads what a caller searches for; conn answers whether the indexes are made. Whatever the code is,

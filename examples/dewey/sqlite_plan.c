@@ -60,11 +60,13 @@
   " CROSS JOIN conversations ON conversations.seq = messages.conversation"                                   \
   " WHERE messages.created_at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR conversations.session_id = ?4)"
 #define SEARCH(matching)                                                                                     \
-  "WITH found AS MATERIALIZED (SELECT place, score, messages.created_at AS at, messages.id AS name"          \
-  FOUND(matching) " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"                                  \
-  " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id, c.metadata, -score" \
-  " FROM found CROSS JOIN messages AS m ON m.seq = place"                                                    \
-  " CROSS JOIN conversations AS c ON c.seq = m.conversation ORDER BY score, at DESC, name DESC"
+  "WITH found AS MATERIALIZED (SELECT place, score, messages.created_at AS at, messages.id AS name" FOUND(   \
+      matching) " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"                                    \
+                " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id, "    \
+                "c.metadata, -score"                                                                         \
+                " FROM found CROSS JOIN messages AS m ON m.seq = place"                                      \
+                " CROSS JOIN conversations AS c ON c.seq = m.conversation ORDER BY score, at DESC, name "    \
+                "DESC"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data, seq)"
@@ -75,8 +77,7 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_ARRIVED_BOTH] = ARRIVED("(" HAS_WORDS " OR " HAS_OLD_WORDS ")"),
     [SQL_INDEX] = "INSERT INTO logs_words(rowid, words) SELECT seq, " INDEXED " FROM logs WHERE seq > ?1",
     [SQL_FETCH] = "SELECT id, created_at, level, component, message, trace_id, data FROM logs WHERE seq = ?1",
-    [SQL_MATCHES] =
-        "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 LIMIT ?2)",
+    [SQL_MATCHES] = "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 LIMIT ?2)",
     [SQL_MATCHES_BOTH] =
         "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 UNION ALL"
         " SELECT 1 FROM logs_text WHERE logs_text MATCH ?3 AND rowid <= " OLD_LINES " LIMIT ?2)",
@@ -189,7 +190,8 @@ static int extend(sqlite3 *db, void *conn) {
   int code = sqlite3_create_function(db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL);
   if (code == SQLITE_OK)
     code = sqlite3_create_function(db, "json_words", 1, fixed, NULL, on_json_words, NULL, NULL);
-  return code == SQLITE_OK ? sqlite3_create_function(db, "words", 2, fixed, NULL, on_words, NULL, NULL) : code;
+  return code == SQLITE_OK ? sqlite3_create_function(db, "words", 2, fixed, NULL, on_words, NULL, NULL)
+                           : code;
 }
 
 const conn_plan_t sqlite_plan = {.name = "Dewey",

@@ -5,7 +5,8 @@
 #include "sqlite_pools.h"
 #include "store.h"
 
-/* Statements with a fixed text. ..._BOTH: while the older text index holds some of the rows (sqlite_words.h). */
+/* Statements with a fixed text. ..._BOTH: while the older text index holds some of the rows (sqlite_words.h).
+ */
 enum statement {
   SQL_INSERT,
   SQL_LAST,

@@ -69,7 +69,7 @@ static char *join_words(const query_t *query, char *of_search) {
   char of_data[DATA_BYTES] = "";
   if (query->data != NULL)
     write_data(yyjson_doc_get_root(query->data), of_data);
-  char *all = of_search != NULL ? sqlite3_mprintf(of_data[0] == '\0'    ? "%s"
+  char *all = of_search != NULL ? sqlite3_mprintf(of_data[0] == '\0'     ? "%s"
                                                   : of_search[0] == '\0' ? "%s%s"
                                                                          : "(%s) AND (%s)",
                                                   of_search, of_data)
@@ -147,7 +147,8 @@ static int choose_search(query_t *query, store_error_t *error) {
   query->search = SEARCH_EACH;
   if (given(query->filter->trace_id))
     return STORE_OK;
-  sqlite3_stmt *statement = conn_fixed(query->conn, query->old_words != NULL ? SQL_MATCHES_BOTH : SQL_MATCHES);
+  sqlite3_stmt *statement =
+      conn_fixed(query->conn, query->old_words != NULL ? SQL_MATCHES_BOTH : SQL_MATCHES);
   sqlite3_bind_text(statement, 1, query->words, -1, SQLITE_STATIC);
   bind_old_words(statement, 3, query);
   sqlite3_bind_int(statement, 2, MATCHES_MAX + 1);
@@ -231,10 +232,9 @@ static void append_pick(sqlite3_str *sql, const query_t *query) {
   if (query->search == SEARCH_EACH || query->search == SEARCH_RANGE) {
     sqlite3_str_appendall(sql, query->search == SEARCH_EACH ? " AND EXISTS (" : " AND seq IN (");
     append_matches(sql, query,
-                   query->search == SEARCH_EACH
-                       ? " AND rowid = seq"
-                       : " AND rowid BETWEEN (SELECT min(seq) FROM candidates) AND"
-                         " (SELECT max(seq) FROM candidates)");
+                   query->search == SEARCH_EACH ? " AND rowid = seq"
+                                                : " AND rowid BETWEEN (SELECT min(seq) FROM candidates) AND"
+                                                  " (SELECT max(seq) FROM candidates)");
     sqlite3_str_appendall(sql, ")");
   }
   if (given(filter->data) && !is_single_scan(query))
@@ -405,8 +405,7 @@ static int follow(query_t *query, int64_t *place, arriving_t *arriving, store_er
   if (code == STORE_OK)
     code = find_old_words(query, error);
   if (code == STORE_OK && *place < highest) {
-    sqlite3_stmt *statement =
-        conn_fixed(conn, query->old_words != NULL ? SQL_ARRIVED_BOTH : SQL_ARRIVED);
+    sqlite3_stmt *statement = conn_fixed(conn, query->old_words != NULL ? SQL_ARRIVED_BOTH : SQL_ARRIVED);
     bind_arrived(statement, query, *place);
     code = conn_each(conn, statement, on_arrived, arriving, "following", error);
   }

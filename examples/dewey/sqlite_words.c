@@ -78,13 +78,15 @@ int read_words_state(conn_t *conn, words_state_t *state, store_error_t *error) {
 typedef struct old_index {
   const char *table, *empty, *drop;
   enum statement index, moved;
-  int rows; /* of the next step */
+  const char *rows_name;
+  int rows;   /* of the next step */
+  bool moves; /* it has had rows */
 } old_index_t;
 
-#define OLD_INDEX(name, index, moved)                                                                        \
+#define OLD_INDEX(name, rows, index, moved)                                                                  \
   {                                                                                                          \
     name, "DELETE FROM " name "_data WHERE id IN (SELECT id FROM " name "_data WHERE id > 10 LIMIT ?1)",     \
-        "DROP TABLE " name, index, moved, ROWS_FIRST                                                         \
+        "DROP TABLE " name, index, moved, rows, ROWS_FIRST, false                                            \
   }
 
 static int run_with(conn_t *conn, enum statement which, int64_t number, store_error_t *error) {
@@ -96,6 +98,9 @@ static int run_with(conn_t *conn, enum statement which, int64_t number, store_er
 /* Moves the newest rows of those up to last. */
 static int move_rows(conn_t *conn, old_index_t *old, int64_t last, store_error_t *error) {
   int64_t left = last > old->rows ? last - old->rows : 0;
+  if (!old->moves)
+    mcp_log(MCP_LOG_INFO, "store", "indexing the words of %s anew; searches work meanwhile", old->rows_name);
+  old->moves = true;
   int code = run_with(conn, old->index, left, error);
   return code == STORE_OK ? run_with(conn, old->moved, left, error) : code;
 }
@@ -145,6 +150,8 @@ static int move_in(conn_t *conn, old_index_t *old, bool *done, store_error_t *er
     code = last > 0 ? move_rows(conn, old, last, error) : drop_blocks(conn, old, done, error);
   if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
+  if (code == STORE_OK && *done && old->moves)
+    mcp_log(MCP_LOG_INFO, "store", "searches use the new index of %s", old->rows_name);
   return code;
 }
 
@@ -166,8 +173,8 @@ static int step(sqlite_store_t *self, old_index_t *old, bool *done, store_error_
 }
 
 int sqlite_index(store_t *store, store_stop_t stop, store_error_t *error) {
-  old_index_t indexes[] = {OLD_INDEX("logs_text", SQL_LINES_INDEX, SQL_LINES_MOVED),
-                           OLD_INDEX("messages_text", SQL_MESSAGES_INDEX, SQL_MESSAGES_MOVED)};
+  old_index_t indexes[] = {OLD_INDEX("logs_text", "log lines", SQL_LINES_INDEX, SQL_LINES_MOVED),
+                           OLD_INDEX("messages_text", "messages", SQL_MESSAGES_INDEX, SQL_MESSAGES_MOVED)};
   int code = STORE_OK;
   for (int i = 0; i < 2; i++) {
     bool done = false;

@@ -175,8 +175,8 @@ struct store {
   int (*begin_retention)(store_t *store, int64_t at_us, store_error_t *error);
   /* Prepares the store for the days around now_us, which may take a while. */
   int (*tend)(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
-  /* Makes the text indexes of what an older version has stored, while others store and search; may take hours.
-   * STORE_BUSY: another program is at it, or something is in the way just now. */
+  /* Makes the text indexes of what an older version has stored, while others store and search; may take
+   * hours. STORE_BUSY: another program is at it, or something is in the way just now. */
   int (*index)(store_t *store, store_stop_t stop, store_error_t *error);
   /* Whether what is stored came from an older installation; known after a check. */
   bool (*is_taken_over)(store_t *store);

@@ -6,7 +6,14 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { WORD_MAX = 255, FOLDED_MAX = 260000, MARKED_MAX = 64, SIGMA = 0x3c3, FINAL_SIGMA = 0x3c2 };
+enum {
+  WORD_MAX = 255,
+  FOLDED_MAX = 260000,
+  SHORT_MAX = 255,
+  MARKED_MAX = 64,
+  SIGMA = 0x3c3,
+  FINAL_SIGMA = 0x3c2
+};
 
 typedef struct range {
   utf8proc_int32_t first, last;
@@ -109,17 +116,27 @@ static size_t next_char(text_t text, size_t at, utf8proc_int32_t *c) {
   return 1;
 }
 
-/* The text as step 1 of words.h makes it; NULL: no memory. */
-static utf8proc_uint8_t *without_accents(text_t given, size_t max, size_t *len) {
+static bool is_long(text_t given) {
+  size_t chars = 0;
+  for (size_t at = 0; at < given.len && chars <= SHORT_MAX; chars++) {
+    utf8proc_int32_t c;
+    at += next_char(given, at, &c);
+  }
+  return chars > SHORT_MAX;
+}
+
+/* The text's beginning, as step 1 of words.h makes it; NULL: no memory. */
+static utf8proc_uint8_t *limit_marks(text_t given, size_t max, size_t *len) {
   size_t marks = 0, most = given.len / 4 < max ? given.len : 4 * max;
+  bool limits = is_long(given);
   utf8proc_uint8_t *out = malloc(most + most / MARKED_MAX + 1);
   *len = 0;
   for (size_t at = 0, chars = 0; out != NULL && at < given.len && chars < max; chars++) {
     utf8proc_int32_t c;
     at += next_char(given, at, &c);
-    if (c >= 0x300 && IS_IN(accents, c))
+    if (limits && c >= 0x300 && IS_IN(accents, c))
       continue;
-    marks = c >= 0x300 && IS_IN(marked, c) ? marks + 1 : 0;
+    marks = limits && c >= 0x300 && IS_IN(marked, c) ? marks + 1 : 0;
     if (marks > MARKED_MAX) {
       out[(*len)++] = ' ';
       marks = 1;
@@ -180,7 +197,7 @@ static char *write_words(const utf8proc_int32_t *chars, size_t count, size_t *le
 
 static char *plain_of_unicode(text_t given, size_t max, size_t *len) {
   size_t bytes = 0, count = 0;
-  utf8proc_uint8_t *text = without_accents(given, max, &bytes);
+  utf8proc_uint8_t *text = limit_marks(given, max, &bytes);
   utf8proc_int32_t *chars = text != NULL ? decompose(text, bytes, &count) : NULL;
   char *plain = chars != NULL ? write_words(chars, fold(chars, count), len) : NULL;
   free(chars);

@@ -538,6 +538,14 @@ class Searching(Case):
         ):  # fmt: skip
             self.assertEqual((await self.search(query))["total"], wanted, query)
 
+    async def test_texts_without_blanks_and_with_nul(self):
+        conversation = await self.begin()
+        for content in ("重启gateway后数据库连接失败，请联系管理员查看日志，然后重试", "数据库数据库数据库", "before\0after"):
+            await self.say(conversation, content)
+        self.assertEqual([content[:3] for content in await self.found("数据库")], ["数据库", "重启g"])
+        for query, wanted in (("gateway", 1), ("before", 1), ("after", 1), ("before\0after", 1), ("->", 0), ("库数据", 1)):
+            self.assertEqual((await self.search(query))["total"], wanted, query)
+
     async def test_what_is_deleted_is_not_found(self):
         conversation, other = await self.begin(), await self.begin()
         await self.say(conversation, "word of one " + "x" * 300_000)

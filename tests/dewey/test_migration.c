@@ -174,7 +174,8 @@ static void assert_lines(const char *words, int wanted) {
     filter.min_level = way % 2 ? MCP_LOG_INFO : MCP_LOG_TRACE;
     if (way / 2)
       filter.component = text("alpha");
-    cr_assert_eq(find_all(filter), wanted < 1001 ? wanted : 1001, "%s, way %d: %d", words, way, test_found.count);
+    cr_assert_eq(find_all(filter), wanted < 1001 ? wanted : 1001, "%s, way %d: %d", words, way,
+                 test_found.count);
   }
 }
 
@@ -220,7 +221,8 @@ static void on_alarm_end(int number) {
   _exit(9);
 }
 
-/* A child that indexes and ends when so many microseconds have passed, wherever it is; whether it was through. */
+/* A child that indexes and ends when so many microseconds have passed, wherever it is; whether it was
+ * through. */
 static bool index_for(long us) {
   pid_t child = fork();
   cr_assert_geq(child, 0);

@@ -283,6 +283,78 @@ class Tables(Case):
         self.dewey()
         until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the index")
 
+    def make_version_2(self, lines=400):
+        """Tables of version 2 with a line and a message for each number, on several days."""
+        for step in ("pq_schema", "pq_arrivals"):
+            self.sql("BEGIN;" + (SOURCE / f"examples/dewey/{step}.sql").read_text() + ";COMMIT")
+        self.sql(f"""
+            SELECT dewey_make_days(dewey_today());
+            UPDATE dewey_schema SET version = 2;
+            INSERT INTO logs(id, component, level, message, created_at)
+              SELECT gen_random_uuid(), 'c', 'INFO', 'Café 数据库 ' || CASE WHEN n % 10 = 0 THEN 'tenth' ELSE 'of ' || n END,
+                now() - n * interval '30 minutes' FROM generate_series(1, {lines}) AS n;
+            INSERT INTO conversations VALUES(gen_random_uuid(), NULL, NULL, now(), now());
+            INSERT INTO messages(id, conversation_id, turn_number, role, content, created_at)
+              SELECT gen_random_uuid(), conversations.id, n, 'user', 'Café 数据库 ' || n, now()
+              FROM conversations, generate_series(1, {lines}) AS n""")
+
+    async def count(self, caller, words):
+        """Of lines and of messages."""
+        lines = await caller.call("dewey_query_logs", {"search": words, "limit": 1000})
+        return len(lines), (await caller.call("dewey_search", {"query": words, "limit": 1}))["total"]
+
+    async def test_words_are_indexed_anew_while_others_store(self):
+        self.make_version_2()
+        files = "SELECT relname, relfilenode FROM pg_class WHERE relname ~ '^(logs|messages)' AND relkind = 'r' ORDER BY 1"
+        before = self.sql(files)
+        today = self.sql("SELECT 'logs_day_' || to_char(dewey_today(), 'YYYYMMDD')")
+        with self.transaction("SELECT pg_advisory_lock(7306934505)"):
+            callers = [await self.caller(self.dewey()) for _ in range(2)]
+            self.sql(f"""
+                CREATE INDEX {today}_plain ON {today} USING gin((dewey_words(left(message, 65536))::tsvector));
+                UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{today}_plain'::regclass""")
+            for caller in callers:
+                self.assertEqual(await self.count(caller, "café"), (400, 400))
+                self.assertEqual(await self.count(caller, "数据"), (0, 0))
+                self.assertEqual(await self.count(caller, "->"), (0, 0))
+            await self.store(callers[0], line("Café 数据库 new"))
+            ahead = self.sql("SELECT dewey_make_day(dewey_today() + 20), to_regclass('logs_day_' || to_char(dewey_today() + 20, 'YYYYMMDD'))")
+            self.assertRegex(ahead, "logs_day")
+        stored = 1
+        while self.sql("SELECT words_at IS NULL FROM dewey_schema") == "t":
+            stored += await self.store(callers[0], line("Café 数据库 new"))
+            self.assertEqual(len(await self.messages(callers[1], search="tenth")), 40)
+        for caller in callers:
+            self.assertEqual(await self.count(caller, "cafe"), (400 + stored, 400))
+            self.assertEqual(await self.count(caller, "数据"), (400 + stored, 400))
+        self.assertEqual(self.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0")
+        self.assertNotEqual(self.sql("SELECT to_regclass('dewey_logs_words')"), "", "a search of before may be on its way")
+        self.sql("UPDATE dewey_schema SET words_at = words_at - interval '1 hour'")
+        until(lambda: self.sql("SELECT to_regclass('dewey_logs_words')") == "", "the end of the older index")
+        self.assertEqual(self.sql("SELECT count(*) FROM pg_attribute WHERE attname = 'words' AND attrelid = 'messages'::regclass"), "0")
+        self.assertEqual(self.sql("SELECT dewey_words_state()"), "0")
+        self.assertEqual([row for row in self.sql(files).split("\n") if row in before.split("\n")], before.split("\n"))
+        self.assertEqual(await self.count(callers[0], "数据"), (400 + stored, 400))
+        plan = self.sql("SET enable_seqscan = off; EXPLAIN SELECT FROM logs WHERE dewey_words(left(message, 65536))::tsvector @@ 'x'")
+        self.assertNotIn("Seq Scan", plan)
+
+    async def test_a_killed_dewey_leaves_indexes_to_the_next(self):
+        self.make_version_2(4000)
+        while self.sql("SELECT to_regclass('dewey_logs_plain')") == "" or self.sql("SELECT words_at IS NULL FROM dewey_schema") == "t":
+            dewey = self.dewey()
+            wait_ready(dewey.port)
+            until(lambda: "indexing the words" in dewey.program.output() or self.sql("SELECT words_at FROM dewey_schema") != "",
+                  "the beginning of an index")  # fmt: skip
+            dewey.program.kill()
+        caller = await self.caller(self.dewey())
+        self.assertEqual((await self.count(caller, "数据"))[1], 4000)
+        self.assertEqual(self.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0")
+
+    async def test_a_server_without_unicode_is_refused(self):
+        self.sql("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "postgres")
+        dewey = self.enterContext(Dewey(self.server, DEWEY_DB_NAME="latin"))
+        dewey.program.wait_for("the database has the encoding LATIN1, UTF8 is needed")
+
     async def test_data_that_jsonb_cannot_hold_is_kept_as_text(self):
         dewey = self.dewey()
         wait_ready(dewey.port)

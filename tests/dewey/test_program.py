@@ -266,6 +266,12 @@ class Querying(Case):
         ):  # fmt: skip
             self.assertEqual(await self.found(**arguments), wanted, arguments)
 
+    async def test_words_of_texts_without_blanks_and_with_nul(self):
+        texts = ["重启gateway后数据库连接失败", "データベース接続に失敗しました", "결제서버에서오류발생", "before\0after", "Café"]
+        await self.store(*(line(text) for text in texts))
+        for words, wanted in (("数据库", 0), ("gateway", 0), ("接続", 1), ("오류", 2), ("before", 3), ("after", 3), ("cafe", 4)):
+            self.assertEqual(await self.found(search=words), [texts[wanted].replace("\0", "\ufffd")], words)
+
     async def test_arguments_that_are_not_known_are_refused(self):
         await self.assert_unknown("dewey_query_logs", {}, "compnent", "component")
         await self.assert_unknown("dewey_query_logs", {"limit": 5}, "min_level", "level")
@@ -855,7 +861,7 @@ class Sqlite(Case):
         await self.store(*[line("x" * 1000) for _ in range(1000)])
         self.dewey.program.stop()
         with self.dewey.database.open("r+b") as file:
-            file.seek(64 * 1024)
+            file.seek(256 * 1024)  # behind the schema
             file.write(b"\xa5" * 512 * 1024)
         self.dewey.restart(well=False)
         async with Caller(self.dewey.url) as caller:

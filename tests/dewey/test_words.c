@@ -1,4 +1,5 @@
-/* test_words.c: what a word is, and what a search finds: of log lines and of conversations, on both stores. */
+/* test_words.c: what a word is, and what a search finds: of log lines and of conversations, on both stores.
+ */
 #include "conversations_test.h"
 #include "databases.h"
 #include "words.h"
@@ -51,9 +52,13 @@ static const char *const plain_texts[][2] = {
     {"हिन्दी में।", " हिन्दी में "},
     {"ﬁle Ⅷ x² ½", " file viii x2 1 2 "},
     {"ok👍done 👩‍👩‍👧", " ok done "},
-    {"a\u3000b\u00a0c\u2028d\xc2\x85" "e", " a b c d e "},
+    {"a\u3000b\u00a0c\u2028d\xc2\x85"
+     "e",
+     " a b c d e "},
     {"ภาษา", " ภ า ษ า "},
-    {"a\xff" "b\xc3", " a b "},
+    {"a\xff"
+     "b\xc3",
+     " a b "},
 };
 
 CASE(words, plain_texts_are_words_behind_blanks) {
@@ -80,8 +85,9 @@ CASE(words, long_words_are_cut_and_long_texts_end) {
 }
 
 CASE(words, texts_of_any_bytes_are_taken) {
-  static const char *const pieces[] = {"a",      "Z9",     " ",      "\xff",   "\xf0\x9f", "\ufdfa", "\u0301",
-                                       "\u0651", "\u0591", "\u3099", "\u0f71", "\u20dd",   "\U0002f800"};
+  static const char *const pieces[] = {"a",      "Z9",     " ",         "\xff",   "\xf0\x9f",
+                                       "\ufdfa", "\u0301", "\u0651",    "\u0591", "\u3099",
+                                       "\u0f71", "\u20dd", "\U0002f800"};
   static char bytes[TEXT_MAX];
   srand(1);
   for (int round = 0; round < 50; round++) {
@@ -116,8 +122,9 @@ static PGconn *connect_postgresql(void) {
 }
 
 static void compare(PGconn *pg, texts_t *texts) {
-  static const char sql[] = "SELECT string_agg(dewey_words(left(given, 65536)) || E'\\x01', '' ORDER BY number) FROM"
-                            " unnest(string_to_array(rtrim($1, E'\\x01'), E'\\x01')) WITH ORDINALITY AS texts(given, number)";
+  static const char sql[] =
+      "SELECT string_agg(dewey_words(left(given, 65536)) || E'\\x01', '' ORDER BY number) FROM"
+      " unnest(string_to_array(rtrim($1, E'\\x01'), E'\\x01')) WITH ORDINALITY AS texts(given, number)";
   const char *given = texts->given;
   texts->given[texts->given_len] = texts->wanted[texts->wanted_len] = '\0';
   PGresult *result = PQexecParams(pg, sql, 1, NULL, &given, NULL, NULL, 0);
@@ -125,8 +132,9 @@ static void compare(PGconn *pg, texts_t *texts) {
   const char *found = PQgetvalue(result, 0, 0), *wanted = texts->wanted;
   for (; strcmp(found, wanted) != 0; given += strcspn(given, "\1") + 1) {
     size_t found_len = strcspn(found, "\1"), wanted_len = strcspn(wanted, "\1");
-    cr_assert(found_len == wanted_len && memcmp(found, wanted, found_len) == 0, "\"%.*s\": \"%.*s\", not \"%.*s\"",
-              (int)strcspn(given, "\1"), given, (int)found_len, found, (int)wanted_len, wanted);
+    cr_assert(found_len == wanted_len && memcmp(found, wanted, found_len) == 0,
+              "\"%.*s\": \"%.*s\", not \"%.*s\"", (int)strcspn(given, "\1"), given, (int)found_len, found,
+              (int)wanted_len, wanted);
     found += found_len + 1;
     wanted += wanted_len + 1;
   }
@@ -137,7 +145,8 @@ static void compare(PGconn *pg, texts_t *texts) {
 static void add_text(PGconn *pg, texts_t *texts, const char *given) {
   const char *plain = plain_of(text(given));
   size_t len = strlen(given), plain_len = strlen(plain);
-  if (texts->given_len + len + 2 > sizeof texts->given || texts->wanted_len + plain_len + 2 > sizeof texts->wanted)
+  if (texts->given_len + len + 2 > sizeof texts->given ||
+      texts->wanted_len + plain_len + 2 > sizeof texts->wanted)
     compare(pg, texts);
   texts->given_len += (size_t)sprintf(texts->given + texts->given_len, "%s\1", given);
   texts->wanted_len += (size_t)sprintf(texts->wanted + texts->wanted_len, "%s\1", plain);
@@ -171,13 +180,15 @@ static void compare_characters(PGconn *pg, texts_t *texts) {
 
 /* Characters of every kind at random, many of them combining. */
 static void compare_mixtures(PGconn *pg, texts_t *texts) {
-  static const int firsts[] = {0x20, 0x20, 0x20, 0x41, 0x61, 0xc0, 0x300, 0x370, 0x3c2, 0x5b0, 0x627, 0x64b, 0x900,
-                               0xe30, 0xf71, 0x1100, 0x1161, 0x11a8, 0x1e00, 0x1f80, 0x2000, 0x20d0, 0x2100, 0x3000,
-                               0x3041, 0x3099, 0x302a, 0x4e00, 0xac00, 0xfb1d, 0xfe20, 0xff61, 0x1d15e, 0x1f600};
+  static const int firsts[] = {0x20,   0x20,   0x20,   0x41,   0x61,   0xc0,    0x300,  0x370,  0x3c2,
+                               0x5b0,  0x627,  0x64b,  0x900,  0xe30,  0xf71,   0x1100, 0x1161, 0x11a8,
+                               0x1e00, 0x1f80, 0x2000, 0x20d0, 0x2100, 0x3000,  0x3041, 0x3099, 0x302a,
+                               0x4e00, 0xac00, 0xfb1d, 0xfe20, 0xff61, 0x1d15e, 0x1f600};
   char given[2048];
   srand(2);
   for (int round = 0; round < 4000; round++) {
-    size_t len = 0, most = round % 100 == 0 ? sizeof given - 8 : (size_t)(rand() % 60), kinds = 1 + (size_t)rand() % 8;
+    size_t len = 0, most = round % 100 == 0 ? sizeof given - 8 : (size_t)(rand() % 60),
+           kinds = 1 + (size_t)rand() % 8;
     size_t kind = (size_t)rand() % (sizeof firsts / sizeof *firsts - kinds);
     while (len < most) {
       int c = firsts[rand() % 3 ? kind + (size_t)rand() % kinds : (size_t)rand() % 12] + rand() % 30;
@@ -254,8 +265,12 @@ static const search_t searches[] = {
     {"تعذّر الاتصال، حاول", "حاول", true},
     {"कनेक्शन विफल।", "विफल", true},
     {"कनेक्शन विफल।", "कनेक्शन", true},
-    {"before\xef\xbf\xbd" "after", "before", true}, /* NUL, as it is stored */
-    {"before\xef\xbf\xbd" "after", "after", true},
+    {"before\xef\xbf\xbd"
+     "after",
+     "before", true}, /* NUL, as it is stored */
+    {"before\xef\xbf\xbd"
+     "after",
+     "after", true},
     {"deploy👍done", "deploy", true},
     {"deploy👍done", "done", true},
     {"deploy👍done", "deploy done", true},
@@ -296,7 +311,8 @@ static void make_long_texts(void) {
   for (size_t i = 0; i < sizeof base64 - 1; i++)
     base64[i] = "ABCabc0189"[(i * i + i / 7) % 10];
   for (size_t i = 0, len = 0; i < 120; i++)
-    len += (size_t)sprintf(trace + len, "\tat com.example.%s(Foo.java:%zu)\n", i < 119 ? "Bar.foo" : "Foo.last", i);
+    len += (size_t)sprintf(trace + len, "\tat com.example.%s(Foo.java:%zu)\n",
+                           i < 119 ? "Bar.foo" : "Foo.last", i);
   strcat(trace, "Caused by: com.example.Foo.bar");
   for (size_t i = 0; i < 20000; i++)
     sprintf(many + 3 * i, "%c%c ", (char)('a' + i / 26 % 26), (char)('a' + i % 26));
@@ -331,8 +347,8 @@ static void converse(int n) {
   int given = n;
   id_of(n, conversation.id);
   conversation.session_id = line.component;
-  cr_assert_eq(test_store->add(test_store, &conversation, true, next_text, &given, NULL, &test_error), STORE_OK,
-               "%s", test_error.text);
+  cr_assert_eq(test_store->add(test_store, &conversation, true, next_text, &given, NULL, &test_error),
+               STORE_OK, "%s", test_error.text);
 }
 
 static bool on_any_found(const found_message_t *row, void *arg) {
@@ -344,8 +360,8 @@ static int64_t find_messages(text_t words, text_t session) {
   const message_search_t search = {
       .words = words, .session_id = session, .start_us = INT64_MIN, .end_us = INT64_MAX, .limit = 100};
   int64_t total = -1;
-  cr_assert_eq(test_store->search(test_store, &search, never, on_any_found, NULL, &total, &test_error), STORE_OK,
-               "%s", test_error.text);
+  cr_assert_eq(test_store->search(test_store, &search, never, on_any_found, NULL, &total, &test_error),
+               STORE_OK, "%s", test_error.text);
   return total;
 }
 
@@ -359,8 +375,9 @@ static bool on_arrived(const log_entry_t *row, void *arg) {
 static int find_arrived(log_filter_t filter, const char *mark) {
   char next[LOG_MARK_SIZE];
   int found = 0;
-  cr_assert_eq(test_store->arrived(test_store, &filter, text(mark), never, on_arrived, &found, next, &test_error),
-               STORE_OK, "%s", test_error.text);
+  cr_assert_eq(
+      test_store->arrived(test_store, &filter, text(mark), never, on_arrived, &found, next, &test_error),
+      STORE_OK, "%s", test_error.text);
   return found;
 }
 
@@ -381,10 +398,10 @@ CASE(words, logs_and_conversations_are_found_by_them) {
     filter.component = lines[n].component;
     filter.search = text(one->search);
     cr_expect_eq(find_all(filter), one->found, "%d: %.40s in a line: %.40s", n, one->search, one->text);
-    cr_expect_eq(find_arrived(filter, mark), one->found, "%d: %.40s in an arrived line: %.40s", n, one->search,
-                 one->text);
-    cr_expect_eq(find_messages(filter.search, filter.component), one->found, "%d: %.40s in a message: %.40s", n,
+    cr_expect_eq(find_arrived(filter, mark), one->found, "%d: %.40s in an arrived line: %.40s", n,
                  one->search, one->text);
+    cr_expect_eq(find_messages(filter.search, filter.component), one->found, "%d: %.40s in a message: %.40s",
+                 n, one->search, one->text);
   }
 }
 
