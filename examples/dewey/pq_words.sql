@@ -4,12 +4,8 @@
 SET LOCAL lock_timeout = 200;
 
 DO $$ BEGIN
-  IF current_setting('server_encoding') <> 'UTF8' THEN
-    RAISE EXCEPTION 'the database has the encoding %, UTF8 is needed', current_setting('server_encoding')
-      USING ERRCODE = 'DW001';
-  END IF;
   IF NOT EXISTS(SELECT FROM pg_collation WHERE collname = 'und-x-icu') THEN
-    RAISE EXCEPTION 'the server lacks the collation und-x-icu: PostgreSQL built with ICU is needed' USING ERRCODE = 'DW001';
+    RAISE EXCEPTION 'the server was built without ICU' USING ERRCODE = 'DW002';
   END IF;
 END $$;
 

@@ -62,6 +62,7 @@ static const struct kind {
              {"57P", "the database is starting or stopping", STORE_FAILED},
              {"25006", "the database is read-only", STORE_FAILED},
              {"08", "the database cannot be reached", STORE_FAILED},
+             {"DW002", "the database server was built without ICU (use one with it)", STORE_FAILED},
              {"", "the database refused", STORE_FAILED}};
 
 static int fail_as(const char *state, const char *what, const char *message, store_error_t *error) {
