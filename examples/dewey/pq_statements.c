@@ -5,11 +5,11 @@
 #include "pq_statements.h"
 
 /* The indexes' expressions (pq_words.sql), word for word, and what is searched for as pq_words.h gives it:
- * words that the index finds, and phrases that are looked for in what has these. */
+ * words that the index finds, and phrases that are looked for in what has these. PostgreSQL would take any
+ * phrase for a rare one, but for coalesce(), of which it knows nothing. */
 #define WORDS(text, words, phrases)                                                                          \
-  "dewey_words(left(" text "))::tsvector @@ " words "::text::tsquery"                                        \
-  " AND (" phrases "::text IS NULL OR dewey_words(left(" text ")) LIKE ALL (string_to_array(" phrases        \
-  ", E'\\n')))"
+  "dewey_words(left(" text "))::tsvector @@ " words "::text::tsquery AND (" phrases "::text IS NULL"         \
+  " OR coalesce(dewey_words(left(" text ")) LIKE ALL (string_to_array(" phrases ", E'\\n')), false))"
 /* The same by the indexes of version 2, until those of words are made. */
 #define OLD_WORDS(vector, words, phrases)                                                                    \
   vector " @@ dewey_query(" words "::text) AND " phrases "::text IS NULL"
