@@ -40,7 +40,8 @@ static const char marked[] =
 #undef WORDS_MARKED
 #undef RANGE
 
-/* As words.h says, with accents, marked, marked, accents, singles, separators. */
+/* As words.h says, with accents, marked, marked, accents, singles, separators. Where one blank parts words in
+ * ASCII, it is left as it is. */
 static const char words_function[] =
     "CREATE FUNCTION dewey_words(given text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE "
     "AS\n"
@@ -48,11 +49,11 @@ static const char words_function[] =
     "  words text;\n"
     "BEGIN\n"
     "  IF octet_length(given) = char_length(given) THEN\n"
-    "    words := regexp_replace(' ' || lower(given COLLATE \"C\") || ' ', '[^0-9a-z]+', ' ', 'g');\n"
+    "    words := ' ' || lower(given COLLATE \"C\") || ' ';\n"
+    "    words := regexp_replace(words COLLATE \"C\", ' *[^0-9a-z ][^0-9a-z]*|  +', ' ', 'g');\n"
     "  ELSE\n"
-    "    words := given;\n"
+    "    words := regexp_replace(given COLLATE \"C\", '[%s]+', '', 'g');\n"
     "    IF char_length(given) > 255 THEN\n"
-    "      words := regexp_replace(words COLLATE \"C\", '[%s]+', '', 'g');\n"
     "      words := regexp_replace(words COLLATE \"C\", '[%s]{64}(?=[%s])', '\\& ', 'g');\n"
     "    END IF;\n"
     "    words := regexp_replace(normalize(words, NFKD) COLLATE \"C\", '[%s]+', '', 'g');\n"

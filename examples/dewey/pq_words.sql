@@ -13,9 +13,9 @@ END $$;
 ALTER TABLE dewey_schema ADD COLUMN words_at timestamptz;
 
 -- How well a message fits: for each piece of the search (in its plain text, a blank at each end) how often it occurs, weighed
--- down in long messages. Blanks are doubled so that those of two words side by side do not overlap.
+-- down in messages of many words. Blanks are doubled so that those of two words side by side do not overlap.
 CREATE FUNCTION dewey_rank(words text, pieces text[]) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-$$ SELECT sum(found / (found + 0.3 + 0.0009 * char_length(words)))
+$$ SELECT sum(found / (found + 0.3 + 0.0045 * (char_length(doubled) - char_length(words))))
    FROM (SELECT replace(words, ' ', '  ') AS doubled OFFSET 0) AS texts, unnest(pieces) AS piece,
      LATERAL (SELECT replace(btrim(piece), ' ', '  ') AS wanted) AS pieces,
      LATERAL (SELECT (char_length(doubled) - char_length(replace(doubled, ' ' || wanted || ' ', '')))::float8

@@ -134,7 +134,7 @@ static utf8proc_uint8_t *limit_marks(text_t given, size_t max, size_t *len) {
   for (size_t at = 0, chars = 0; out != NULL && at < given.len && chars < max; chars++) {
     utf8proc_int32_t c;
     at += next_char(given, at, &c);
-    if (limits && c >= 0x300 && IS_IN(accents, c))
+    if (c >= 0x300 && IS_IN(accents, c))
       continue;
     marks = limits && c >= 0x300 && IS_IN(marked, c) ? marks + 1 : 0;
     if (marks > MARKED_MAX) {

@@ -3,9 +3,9 @@
  * The plain text of a text is its words, each behind one blank, and a blank at the end: "Error: café" gives
  * " error cafe ". It is made so, of the first max characters:
  *
- * 1. Of more than 255 characters accents (WORDS_ACCENTS of words_ranges.inc) are left out, and in blocks with
- *    other marks (WORDS_MARKED) a blank follows each 64 side by side: to put many marks in order takes long.
- * 2. Unicode's NFKD; accents are left out; small letters for capital ones, each by itself
+ * 1. Accents (WORDS_ACCENTS of words_ranges.inc) are left out. In a text of more than 255 characters a blank
+ *    follows each 64 side by side of blocks with other marks (WORDS_MARKED): putting many in order takes long.
+ * 2. Unicode's NFKD; accents that came of it are left out; small letters for capital ones, each by itself
  *    (no locale), and σ for ς; Unicode's NFC. Of that, 260,000 characters: what a tsvector can hold.
  * 3. WORDS_SEPARATORS part words. Each character of WORDS_SINGLES, those of scripts that have no blanks
  *    between words, is a word. All else are letters, of which a word has 255 at most: a longer one is cut.
