@@ -14,12 +14,21 @@ ALTER TABLE dewey_schema ADD COLUMN words_at timestamptz;
 
 -- How well a message fits: for each piece of the search (in its plain text, a blank at each end) how often it occurs, weighed
 -- down in messages of many words. Blanks are doubled so that those of two words side by side do not overlap.
-CREATE FUNCTION dewey_rank(words text, pieces text[]) RETURNS float8 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
-$$ SELECT sum(found / (found + 0.3 + 0.0045 * (char_length(doubled) - char_length(words))))
-   FROM (SELECT replace(words, ' ', '  ') AS doubled OFFSET 0) AS texts, unnest(pieces) AS piece,
-     LATERAL (SELECT replace(btrim(piece), ' ', '  ') AS wanted) AS pieces,
-     LATERAL (SELECT (char_length(doubled) - char_length(replace(doubled, ' ' || wanted || ' ', '')))::float8
-                     / (char_length(wanted) + 2) AS found) AS counts $$;
+CREATE FUNCTION dewey_rank(words text, pieces text[]) RETURNS float8 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS
+$$ DECLARE
+  doubled text := replace(words, ' ', '  ');
+  weight float8 := 0.3 + 0.0045 * (char_length(doubled) - char_length(words));
+  rank float8 := 0;
+  piece text;
+  found float8;
+BEGIN
+  FOREACH piece IN ARRAY pieces LOOP
+    piece := ' ' || replace(btrim(piece), ' ', '  ') || ' ';
+    found := (char_length(doubled) - char_length(replace(doubled, piece, ''))) / char_length(piece);
+    rank := rank + found / (found + weight);
+  END LOOP;
+  RETURN rank;
+END $$;
 
 -- 0: all is done; 1: an index is to be made; 2: what version 2 needed is to be dropped; 3: the same, but
 -- searches that began before words_at may be on their way.
