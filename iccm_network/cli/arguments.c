@@ -1,11 +1,12 @@
 /* arguments.c: words of the command line -> JSON arguments.
  *
- *     text=hello times=3 deep='{"a":[1]}' code='"007"'
+ *     text=hello times=3 deep='{"a":[1]}' code:='"007"'
  *     {"text":"hello"}
  *     -                    (the object is read from standard input)
  *
- * Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a word without =, an empty
- * key, a key twice, text that is not UTF-8, an input larger than INPUT_LIMIT.
+ * Words are read before anything is sent, when the tool's schema is not known yet: arguments_fit() reads them
+ * again with it. Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a word without
+ * =, an empty key, a key twice, text that is not UTF-8, an input larger than INPUT_LIMIT.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include "arguments.h"
 #include <iccm_network.h>
 #include "print.h"
+#include "schema_types.h"
 
 enum { INPUT_LIMIT = 200 * 1024 * 1024, CHUNK = 64 * 1024 };
 
@@ -52,35 +54,60 @@ static yyjson_mut_doc *parse_input(FILE *input, char *error) {
   return object;
 }
 
-/* JSON where it parses, else text; NULL where that is not UTF-8. */
-static yyjson_mut_val *parse_value(yyjson_mut_doc *object, const char *text) {
+/* ---- Words ---- */
+
+/* key=text, or key:=json. */
+typedef struct word {
+  const char *key, *text;
+  size_t key_len;
+  bool json;
+} word_t;
+
+static bool split(const char *word, word_t *parts) {
+  const char *equals = strchr(word, '=');
+  size_t len = equals != NULL ? (size_t)(equals - word) : 0;
+  bool json = len > 1 && equals[-1] == ':';
+  if (len > 0)
+    *parts = (word_t){word, equals + 1, len - json, json};
+  return len > 0;
+}
+
+/* Of types: JSON, where the text is JSON of one of them, but not of a string; else text, where they allow
+ * that; else whatever the text is, for the server to judge. With all of them, JSON where the text is JSON.
+ * NULL: it is no UTF-8. */
+static yyjson_mut_val *read_value(yyjson_mut_doc *object, const char *text, unsigned types) {
   yyjson_doc *json = mcp_json_read(text, strlen(text));
-  if (json != NULL) {
-    yyjson_mut_val *value = checked(yyjson_val_mut_copy(object, yyjson_doc_get_root(json)));
-    yyjson_doc_free(json);
-    return value;
-  }
-  yyjson_mut_val *value = checked(yyjson_mut_strcpy(object, text));
-  char *written = yyjson_mut_val_write(value, 0, NULL);
+  unsigned type = json != NULL ? schema_type_of(yyjson_doc_get_root(json)) : 0;
+  bool fits =
+      types == TYPES_ALL || (types & TYPE_STRING) == 0 || (type != TYPE_STRING && (types & type) != 0);
+  yyjson_mut_val *value = json != NULL && fits ? yyjson_val_mut_copy(object, yyjson_doc_get_root(json))
+                                               : yyjson_mut_strcpy(object, text);
+  yyjson_doc_free(json);
+  char *written = yyjson_mut_val_write(checked(value), 0, NULL);
   free(written);
   return written != NULL ? value : NULL;
 }
 
 static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
-  const char *equals = strchr(word, '=');
   yyjson_mut_val *root = yyjson_mut_doc_get_root(object);
-  if (equals == NULL || equals == word) {
+  word_t parts;
+  if (!split(word, &parts)) {
     snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is neither key=value nor a JSON object", word);
     return false;
   }
-  size_t key_len = (size_t)(equals - word);
-  if (yyjson_mut_obj_getn(root, word, key_len) != NULL) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.*s\" is given twice", key_len < 100 ? (int)key_len : 100,
-             word);
+  if (yyjson_mut_obj_getn(root, parts.key, parts.key_len) != NULL) {
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.*s\" is given twice",
+             parts.key_len < 100 ? (int)parts.key_len : 100, parts.key);
     return false;
   }
-  yyjson_mut_val *key = checked(yyjson_mut_strncpy(object, word, key_len));
-  yyjson_mut_val *value = parse_value(object, equals + 1);
+  yyjson_doc *json = parts.json ? mcp_json_read(parts.text, strlen(parts.text)) : NULL;
+  if (parts.json && json == NULL) {
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", word, mcp_last_error());
+    return false;
+  }
+  yyjson_doc_free(json);
+  yyjson_mut_val *key = checked(yyjson_mut_strncpy(object, parts.key, parts.key_len));
+  yyjson_mut_val *value = read_value(object, parts.text, TYPES_ALL);
   char *written = value != NULL ? yyjson_mut_val_write(key, 0, NULL) : NULL;
   free(written);
   if (written == NULL) {
@@ -91,12 +118,16 @@ static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
   return true;
 }
 
+/* Whether they are key=value each. */
+static bool are_words(int count, char *const *words) {
+  return count != 1 || (strcmp(words[0], "-") != 0 && words[0][strspn(words[0], " \t\r\n")] != '{');
+}
+
 yyjson_mut_doc *arguments_parse(int count, char *const *words, FILE *input,
                                 char error[ARGUMENTS_ERROR_SIZE]) {
-  if (count == 1 && strcmp(words[0], "-") == 0)
-    return parse_input(input, error);
-  if (count == 1 && words[0][strspn(words[0], " \t\r\n")] == '{')
-    return parse_object(words[0], strlen(words[0]), error);
+  if (!are_words(count, words))
+    return strcmp(words[0], "-") == 0 ? parse_input(input, error)
+                                      : parse_object(words[0], strlen(words[0]), error);
   yyjson_mut_doc *object = checked(yyjson_mut_doc_new(NULL));
   yyjson_mut_doc_set_root(object, checked(yyjson_mut_obj(object)));
   for (int i = 0; i < count; i++) {
@@ -106,4 +137,22 @@ yyjson_mut_doc *arguments_parse(int count, char *const *words, FILE *input,
     }
   }
   return object;
+}
+
+/* The schema of an argument; NULL: there is none. */
+static yyjson_val *property_of(yyjson_val *schema, const word_t *parts) {
+  yyjson_val *property = yyjson_obj_getn(yyjson_obj_get(schema, "properties"), parts->key, parts->key_len);
+  return property != NULL ? property : yyjson_obj_get(schema, "additionalProperties");
+}
+
+void arguments_fit(yyjson_mut_doc *arguments, int count, char *const *words, yyjson_val *schema) {
+  yyjson_mut_val *root = yyjson_mut_doc_get_root(arguments);
+  for (int i = 0; i < count && are_words(count, words); i++) {
+    word_t parts;
+    if (!split(words[i], &parts) || parts.json)
+      continue;
+    unsigned types = schema_types(schema, property_of(schema, &parts));
+    yyjson_mut_val *key = checked(yyjson_mut_strncpy(arguments, parts.key, parts.key_len));
+    yyjson_mut_obj_replace(root, key, read_value(arguments, parts.text, types));
+  }
 }

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include "arguments.h"
 #include "bench_report.h"
+#include "prepare.h"
 #include "report.h"
 #include "session.h"
 
@@ -222,6 +223,16 @@ static void run(bench_t *bench) {
   uv_run(&bench->loop, UV_RUN_DEFAULT);
 }
 
+/* The types of the arguments, over a connection that ends before the measurement. 0, or an exit code. */
+static int prepare(bench_t *bench) {
+  session_t session;
+  bool lost;
+  int code = session_begin(&session, bench->options, bench->out);
+  if (code != 0)
+    return code;
+  return session_end(&session, prepare_arguments(&session, bench->out, bench->arguments, &lost));
+}
+
 int bench_run(const options_t *options, const print_t *out) {
   bench_t *bench = checked(calloc(1, sizeof *bench));
   char error[ARGUMENTS_ERROR_SIZE];
@@ -237,7 +248,7 @@ int bench_run(const options_t *options, const print_t *out) {
     bench->code = report_usage(options, out, "there is no process %d", options->server_pid);
   else if (!make_lanes(bench))
     bench->code = report_usage(options, out, "%s", mcp_last_error());
-  else
+  else if ((bench->code = prepare(bench)) == 0)
     run(bench);
   int code = bench->code;
   for (int i = 0; bench->lanes != NULL && i < options->connections; i++)

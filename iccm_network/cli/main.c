@@ -84,9 +84,11 @@ typedef struct command {
 
 #define ARGUMENTS_HELP                                                                                       \
   "Arguments are one JSON object, - to read that object from standard input, or\n"                           \
-  "words key=value. A value that is valid JSON is taken as JSON, any other as\n"                             \
-  "text; quotes force text:\n"                                                                               \
-  "  text=hello  times=3  tags='[\"a\",\"b\"]'  code='\"5\"'\n"
+  "words key=value. A value has the type that the tool's schema says; where that\n"                          \
+  "allows text, it is text, quotes included, unless it is JSON of another type\n"                            \
+  "allowed. Where the schema does not say, valid JSON is JSON, all else text. The\n"                         \
+  "value of key:=value is always JSON:\n"                                                                    \
+  "  text=hello  times=3  tags='[\"a\",\"b\"]'  code:='\"5\"'\n"
 
 /* clang-format off */
 static const command_t commands[] = {

@@ -22,6 +22,8 @@ static const struct {
     {{"m=18446744073709551615"}, "{\"m\":18446744073709551615}"},
     {{"schlüssel=größe"}, "{\"schlüssel\":\"größe\"}"},
     {{"nan=nan"}, "{\"nan\":\"nan\"}"},
+    {{"code:=\"5\"", "n:=5", "o:={\"x\":1}"}, "{\"code\":\"5\",\"n\":5,\"o\":{\"x\":1}}"},
+    {{"colon:inside=1", ":=2"}, "{\"colon:inside\":1,\":\":2}"},
     {{"{\"a\":{\"b\":1}}"}, "{\"a\":{\"b\":1}}"},
     {{" {}"}, "{}"},
     {{"{\"big\":123456789012345678901234567890}"}, "{\"big\":123456789012345678901234567890}"},
@@ -34,6 +36,12 @@ static const struct {
     {{"hello"}, "\"hello\" is neither key=value nor a JSON object"},
     {{"=5"}, "\"=5\" is neither key=value nor a JSON object"},
     {{"a=1", "a=2"}, "\"a\" is given twice"},
+    {{"a=1", "a:=2"}, "\"a\" is given twice"},
+    {{"a:=hello"},
+     "\"a:=hello\": behind := not valid JSON at byte 1: unexpected character, expected a valid root value"},
+    {{"a:="}, "\"a:=\": behind := not valid JSON at byte 1: input length is 0"},
+    {{"a:=\xff"},
+     "\"a:=\xff\": behind := not valid JSON at byte 1: unexpected character, expected a valid root value"},
     {{"a=1", "-"}, "\"-\" is neither key=value nor a JSON object"},
     {{"{\"a\":1}", "b=1"}, "\"{\"a\":1}\" is neither key=value nor a JSON object"},
     {{"{\"a\":"}, "the arguments cannot be read: not valid JSON at byte 6: unexpected end of data"},
@@ -128,4 +136,116 @@ Test(arguments, large_standard_input) {
   yyjson_mut_doc_free(doc);
   free(text);
   assert_no_leaks();
+}
+
+static const char schema[] =
+    "{\"properties\":{"
+    "\"text\":{\"type\":\"string\"},"
+    "\"n\":{\"type\":\"integer\"},\"x\":{\"type\":\"number\"},\"yes\":{\"type\":\"boolean\"},"
+    "\"list\":{\"type\":\"array\"},\"object\":{\"type\":\"object\"},"
+    "\"maybe\":{\"type\":[\"string\",\"null\"]},\"either\":{\"type\":[\"integer\",\"string\"]},"
+    "\"any_of\":{\"anyOf\":[{\"type\":\"string\"},{\"$ref\":\"#/$defs/count\"}]},"
+    "\"one_of\":{\"oneOf\":[{\"type\":\"boolean\"},{\"type\":\"string\"}]},"
+    "\"all_of\":{\"allOf\":[{\"type\":[\"string\",\"number\"]},{\"type\":[\"string\",\"null\"]}]},"
+    "\"ref\":{\"$ref\":\"#/$defs/a~1b\"},\"circle\":{\"$ref\":\"#/properties/circle\"},"
+    "\"lost\":{\"$ref\":\"#/$defs/none\"},\"afar\":{\"$ref\":\"https://x.example/#\"},"
+    "\"words\":{\"enum\":[\"1\",\"2\"]},\"only\":{\"const\":\"7\"},\"anything\":{},\"true\":true,"
+    "\"never\":{\"allOf\":[{\"type\":\"string\"},{\"type\":\"null\"}]},"
+    "\"odd\":{\"type\":7,\"anyOf\":{},\"enum\":[],\"$ref\":5}},"
+    "\"$defs\":{\"count\":{\"type\":\"integer\"},\"a/b\":{\"type\":\"string\"}}}";
+
+static const struct {
+  const char *word, *value;
+} fitted[] = {
+    {"text=404", "\"404\""},
+    {"text=true", "\"true\""},
+    {"text=null", "\"null\""},
+    {"text=\"quoted\"", "\"\\\"quoted\\\"\""},
+    {"text={\"a\": 1}", "\"{\\\"a\\\": 1}\""},
+    {"text=1.50", "\"1.50\""},
+    {"text=123456789012345678901234567890", "\"123456789012345678901234567890\""},
+    {"text= 5", "\" 5\""},
+    {"text:=404", "404"},
+    {"text:=\"404\"", "\"404\""},
+    {"n=5", "5"},
+    {"n=007", "\"007\""},
+    {"n=\"5\"", "\"5\""},
+    {"n=5.5", "5.5"},
+    {"x=-2.5", "-2.5"},
+    {"yes=true", "true"},
+    {"yes=yes", "\"yes\""},
+    {"list=[1]", "[1]"},
+    {"list=a", "\"a\""},
+    {"object={\"a\":1}", "{\"a\":1}"},
+    {"maybe=null", "null"},
+    {"maybe=5", "\"5\""},
+    {"either=5", "5"},
+    {"either=5.0", "5.0"},
+    {"either=5.5", "\"5.5\""},
+    {"either=1e300", "1e300"},
+    {"either=123456789012345678901234567890", "123456789012345678901234567890"},
+    {"either=-123456789012345678901234567890.5", "-1.2345678901234568e29"},
+    {"either=\"5\"", "\"\\\"5\\\"\""},
+    {"any_of=5", "5"},
+    {"any_of=true", "\"true\""},
+    {"one_of=true", "true"},
+    {"one_of=5", "\"5\""},
+    {"all_of=5", "\"5\""},
+    {"ref=5", "\"5\""},
+    {"circle=5", "5"},
+    {"lost=5", "5"},
+    {"afar=5", "5"},
+    {"words=1", "\"1\""},
+    {"only=7", "\"7\""},
+    {"anything=\"5\"", "\"5\""},
+    {"true=5", "5"},
+    {"never=5", "5"},
+    {"odd=5", "5"},
+    {"unlisted=5", "5"},
+};
+
+static void expect_fitted(const char *const *words, yyjson_val *root, const char *expected) {
+  char error[ARGUMENTS_ERROR_SIZE] = "", *copy = strdup(words[0]);
+  yyjson_mut_doc *doc = parse(words, NULL, error);
+  cr_assert_not_null(doc, "%s: %s", words[0], error);
+  arguments_fit(doc, 1, &copy, root);
+  free(copy);
+  expect_json(doc, error, expected);
+}
+
+Test(arguments, have_the_types_of_the_schema) {
+  yyjson_doc *doc = json(schema);
+  for (size_t i = 0; i < sizeof fitted / sizeof fitted[0]; i++) {
+    const char *words[MAX_WORDS] = {fitted[i].word};
+    char expected[256];
+    size_t key_len = strcspn(fitted[i].word, ":=");
+    snprintf(expected, sizeof expected, "{\"%.*s\":%s}", (int)key_len, fitted[i].word, fitted[i].value);
+    expect_fitted(words, yyjson_doc_get_root(doc), expected);
+  }
+  yyjson_doc_free(doc);
+  assert_no_leaks();
+}
+
+Test(arguments, have_the_type_of_properties_that_are_not_listed_one_by_one) {
+  yyjson_doc *doc = json("{\"additionalProperties\":{\"type\":\"string\"}}");
+  expect_fitted((const char *[MAX_WORDS]){"a=5"}, yyjson_doc_get_root(doc), "{\"a\":\"5\"}");
+  yyjson_doc_free(doc);
+}
+
+Test(arguments, that_came_as_json_stay) {
+  yyjson_doc *doc = json(schema);
+  expect_fitted((const char *[MAX_WORDS]){"{\"text\":404}"}, yyjson_doc_get_root(doc), "{\"text\":404}");
+  yyjson_doc_free(doc);
+}
+
+/* Each level doubles what there is to look at. */
+Test(arguments, a_schema_without_end_is_not_followed) {
+  char text[4096] = "{\"properties\":{\"a\":{\"$ref\":\"#/$defs/0\"}},\"$defs\":{\"x\":{}";
+  for (int i = 0; i < 30; i++)
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             ",\"%d\":{\"anyOf\":[{\"$ref\":\"#/$defs/%d\"},{\"$ref\":\"#/$defs/%d\"}]}", i, i + 1, i + 1);
+  strcat(text, "}}");
+  yyjson_doc *doc = json(text);
+  expect_fitted((const char *[MAX_WORDS]){"a=5"}, yyjson_doc_get_root(doc), "{\"a\":5}");
+  yyjson_doc_free(doc);
 }

@@ -133,6 +133,7 @@ class Usage(Case):
             (("list", "127.0.0.1:1", "--trace", "t"), "--trace is no option of iccm list"),
             (("call", "127.0.0.1:1", "echo", "{"), "not valid JSON"),
             (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
+            (("call", "127.0.0.1:1", "echo", "a:=word"), "a:=word.*not valid JSON"),
             (("bench", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("bench", "127.0.0.1:1", "echo", "--server-pid", "2147483647"), "no process 2147483647"),
             (("list", "http://127.0.0.1:1"), "ws://"),
@@ -485,6 +486,28 @@ class Answers(Case):
                     for name, near in warned
                 )
                 self.assertRegex(outcome.err, rf"\A{wanted}\Z")
+
+    def test_arguments_have_the_types_of_the_schema(self):
+        schema = {"properties": {"text": {"type": "string"}, "n": {"type": "integer"}}}
+        words = "text=404", "n=5", "code=7", "forced:=7"
+        as_listed = {"text": "404", "n": 5, "code": 7, "forced": 7}
+        for listed, command, wanted in (
+            (schema, ("call",), as_listed),
+            (None, ("call",), as_listed | {"text": 404}),
+            (schema, ("bench", "--connections", 1, "--in-flight", 1, "--seconds", "0.1"), as_listed),
+        ):
+            seen = []
+
+            def answer(method, params, listed=listed, seen=seen):
+                if method == "tools/list":
+                    return {"tools": [{"name": "x", "inputSchema": listed}] if listed else []}
+                seen.append(params["arguments"])
+                return text_result("done")
+
+            with Peer(mcp(answer)) as peer, self.subTest(command=command, listed=listed):
+                outcome = iccm(command[0], peer.url, "x", *words, *command[1:])
+                self.assertEqual(outcome.code, OK, outcome)
+                self.assertEqual(seen[0], wanted)
 
     def test_a_list_that_does_not_come_holds_up_no_call(self):
         with Peer(mcp(lambda method, _: SILENCE if method == "tools/list" else text_result(1))) as peer:
