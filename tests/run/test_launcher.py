@@ -346,6 +346,35 @@ class Refusing(unittest.TestCase):
                 (data / name).mkdir(parents=True)
             self.assertIn("that directory cannot be written to", run.refused())
 
+    def test_tls(self):
+        with Run() as run:
+            run.environment["ICCM_TLS_CERT"] = "/cert.pem"
+            self.assertIn("ICCM_TLS_CERT or ICCM_TLS_KEY is set", run.refused())
+
+    def test_a_program_that_cannot_start_ends_all(self):
+        """With its own words as the last line, behind all that was logged meanwhile."""
+        with contextlib.ExitStack() as stack:
+            runs = []
+            for variables, words in (
+                ({"LOG_RETENTION_DAYS": "x"}, 'dewey cannot start: env: LOG_RETENTION_DAYS is "x": a whole number'),
+                ({"ICCM_MAX_CONNECTIONS": "0"}, 'cannot start: env: ICCM_MAX_CONNECTIONS is "0": a whole number'),
+                ({"BATCH_SIZE": "many"}, 'cannot start: env: BATCH_SIZE is "many": a whole number'),
+                ({"GODOT_SPOOL_MAX_BYTES": "9999", "GODOT_SPOOL_DIR": "/dev/null/x"}, "godot-worker cannot start: spool: /dev/null/x"),
+                ({}, "redis cannot start: Found an empty AOF manifest"),
+            ):
+                run = stack.enter_context(Run())
+                run.environment |= variables
+                if not variables:
+                    manifest = run.place / "data/redis/appendonlydir/appendonly.aof.manifest"
+                    manifest.parent.mkdir(parents=True)
+                    manifest.write_text("\n")
+                runs.append((run.start(), words))
+            for run, words in runs:
+                with self.subTest(words):
+                    self.assertEqual(run.ended(), 1)
+                    self.assertEqual(run.output(), "")
+                    self.assertRegex(run.output("err").splitlines()[-1], rf"\Agodot/run: .*{re.escape(words)}")
+
     def test_missing_programs(self):
         for hidden in "redis-server", "supervisord":
             with self.subTest(hidden=hidden), Run() as run:
