@@ -175,6 +175,11 @@ int mcp_env_directories(const char *name, const char **out);
  * directory, ICCM_DATA (./data), which is made where it is missing. Written to path, of size bytes. MCP_EENV,
  * with path left alone: it does not fit, or the directory cannot be made. */
 int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
+/* Logs a warning for each variable of the environment that looks like a misspelt one of this system
+ * (ICCM_AUTH_TOKN), with the nearest that exists; never its value. Once in a process: later calls do nothing.
+ * mcp_service_options() and mcp_server_new() call it; other programs do so in main. Any thread, while none
+ * changes the environment. */
+void mcp_env_check(void);
 
 /* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
  * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on

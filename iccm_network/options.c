@@ -14,8 +14,10 @@ static bool is_option(const char *argument, const char *shorter, const char *lon
 }
 
 int mcp_service_options(int argc, char **argv, const char *name, const char *version, const char *help) {
-  if (argc < 2)
+  if (argc < 2) {
+    mcp_env_check();
     return -1;
+  }
   bool helps = is_option(argv[1], "-h", "--help");
   if (argc > 2 || (!helps && !is_option(argv[1], "-V", "--version"))) {
     fprintf(stderr, "%s: wrong arguments; --help says what there is\n", name);

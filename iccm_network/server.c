@@ -159,6 +159,7 @@ static mcp_server_t *new_empty(void) {
 }
 
 mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools) {
+  mcp_env_check();
   mcp_server_t *server = new_empty();
   mcp__set_last_error("out of memory");
   int status = server != NULL ? set_up(server, name, version, port, tools) : UV_ENOMEM;
