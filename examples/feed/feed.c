@@ -9,7 +9,8 @@
  * Failure modes: an answer that asks to retry (queue away, busy), a lost connection or silence: the same
  * entry again after a pause, until the entry's deadline (60 s unless said). An entry that will never be
  * accepted is reported and passed over. After one that missed its deadline nothing more is read, the rest is
- * waited for. Bytes that are not UTF-8 become U+FFFD; a line of more than 64 KiB becomes several entries.
+ * waited for. Bytes that are not UTF-8 become U+FFFD; a line of more than 64 KiB becomes several entries. A
+ * carriage return before a newline is part of neither line; what is empty then is no entry.
  *
  * Exit status: 0 every line was accepted, 1 not all of them, 2 wrong usage. */
 #include "iccm_network.h"
@@ -267,6 +268,7 @@ static void pump(feeder_t *feeder) {
     feeder->start += len;
     feeder->count++;
     len -= text[len - 1] == '\n';
+    len -= len > 0 && text[len - 1] == '\r' && text[len] == '\n';
     if (len != 0)
       start_line(feeder, text, len);
   }
@@ -277,37 +279,82 @@ static void pump(feeder_t *feeder) {
     mcp_client_close(feeder->client, on_client_closed, feeder);
 }
 
-static int usage(void) {
-  fputs("usage: feed [--component NAME] [--level LEVEL] [--deadline SECONDS] URL [FILE]\n"
-        "Sends FILE, or standard input, line by line to the tool logger_log at URL (ws://host:port).\n",
-        stderr);
+static const char help[] =
+    "usage: feed [--component NAME] [--level LEVEL] [--deadline SECONDS] URL [FILE]\n"
+    "\n"
+    "Sends FILE, or standard input, line by line to the tool logger_log at URL\n"
+    "(ws://host:port). Each line is logged once; empty ones are not.\n"
+    "\n"
+    "  --component NAME    whose lines they are (feed)\n"
+    "  --level LEVEL       TRACE, DEBUG, INFO, WARN or ERROR (INFO)\n"
+    "  --deadline SECONDS  for each line, 1 to 86400 (60): one that is not accepted by\n"
+    "                      then ends it\n"
+    "  --help, --version\n"
+    "\n"
+    "Environment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
+    "with certificates to trust instead of this machine's; LOG_LEVEL (INFO) is the\n"
+    "least that is logged on standard error.\n"
+    "\n"
+    "Exit status: 0 every line was accepted, 1 not all of them, 2 wrong arguments.\n";
+
+/* One line about arguments. 2, the exit status. */
+static int usage(const char *what, const char *why) {
+  fprintf(stderr, "feed: %s%s; see feed --help\n", what, why);
   return 2;
 }
 
-/* Reads the command line. 0, or the exit status. */
-static int configure(feeder_t *feeder, int argc, char **argv) {
-  static const struct option options[] = {{"component", required_argument, NULL, 'c'},
-                                          {"level", required_argument, NULL, 'l'},
-                                          {"deadline", required_argument, NULL, 'd'},
-                                          {NULL, 0, NULL, 0}};
-  long seconds = 60;
-  for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-    char *end = NULL;
-    if (option == 'c')
-      feeder->component = optarg;
-    else if (option == 'l')
-      feeder->level = mcp_log_level_name(mcp_log_level(optarg));
-    else if (option != 'd' || (seconds = strtol(optarg, &end, 10)) < 1 || seconds > 86400 || *end != '\0')
-      return usage();
+/* Help or version: the exit status. */
+static int say(char *option) {
+  char name[] = "feed", *words[] = {name, option, NULL};
+  return mcp_service_options(2, words, name, FEED_VERSION, help);
+}
+
+/* Takes one option. -1: go on; else the exit status. */
+static int take_option(feeder_t *feeder, int option, char **argv) {
+  char help_option[] = "--help", version_option[] = "--version", *end = NULL;
+  switch (option) {
+  case 'h':
+    return say(help_option);
+  case 'V':
+    return say(version_option);
+  case 'c':
+    feeder->component = optarg;
+    return -1;
+  case 'l':
+    feeder->level = mcp_log_level_name(mcp_log_level(optarg));
+    return feeder->level != NULL ? -1 : usage("--level", " takes TRACE, DEBUG, INFO, WARN or ERROR");
+  case 'd': {
+    long seconds = strtol(optarg, &end, 10);
+    feeder->patience_ms = (uint64_t)seconds * 1000;
+    return seconds >= 1 && seconds <= 86400 && *end == '\0'
+               ? -1
+               : usage("--deadline", " takes seconds from 1 to 86400");
   }
-  if (argc - optind < 1 || argc - optind > 2 || feeder->level == NULL)
-    return usage();
-  feeder->patience_ms = (uint64_t)seconds * 1000;
+  default:
+    return usage(argv[optind - 1], option == ':' ? " needs a value" : " is not an option");
+  }
+}
+
+/* Reads the command line. -1: go on; else the exit status. */
+static int configure(feeder_t *feeder, int argc, char **argv) {
+  static const struct option options[] = {
+      {"component", required_argument, NULL, 'c'}, {"level", required_argument, NULL, 'l'},
+      {"deadline", required_argument, NULL, 'd'},  {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0}};
+  mcp_env_check();
+  opterr = 0;
+  for (int option; (option = getopt_long(argc, argv, ":hV", options, NULL)) != -1;) {
+    int status = take_option(feeder, option, argv);
+    if (status >= 0)
+      return status;
+  }
+  if (argc - optind < 1 || argc - optind > 2)
+    return usage(argc - optind < 1 ? "no address" : "too many arguments", "");
   if (argc - optind == 2 && (feeder->file = open(argv[optind + 1], O_RDONLY | O_CLOEXEC)) < 0) {
     fprintf(stderr, "feed: %s: %s\n", argv[optind + 1], strerror(errno));
     return 1;
   }
-  return 0;
+  return -1;
 }
 
 /* Feeds everything. 0, or the exit status. */
@@ -336,7 +383,7 @@ static int feed(feeder_t *feeder, const char *url) {
 }
 
 int main(int argc, char **argv) {
-  static feeder_t feeder = {.component = "feed", .level = "INFO", .file = STDIN_FILENO};
+  static feeder_t feeder = {.component = "feed", .level = "INFO", .patience_ms = 60000, .file = STDIN_FILENO};
   int status = configure(&feeder, argc, argv);
-  return status != 0 ? status : feed(&feeder, argv[optind]);
+  return status >= 0 ? status : feed(&feeder, argv[optind]);
 }

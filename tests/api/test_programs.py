@@ -12,7 +12,7 @@ from pathlib import Path
 
 from services import BUILD, SOURCE, finished
 
-PROGRAMS = "dewey", "godot-server", "godot-worker", "horace", "iccm"
+PROGRAMS = "dewey", "feed", "godot-server", "godot-worker", "horace", "iccm"
 UNITS = "dewey", "godot-redis", "godot-server", "godot-worker", "horace"
 ENDBR64 = b"\xf3\x0f\x1e\xfa"
 RELEASE = SOURCE / "build"
@@ -146,6 +146,18 @@ class Programs(unittest.TestCase):
         for unit in units:
             with self.subTest(unit.name):
                 run("systemd-analyze", "security", "--offline=true", f"--threshold={MAX_EXPOSURE}", "--no-pager", unit)
+
+    @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
+    def test_drop_ins_of_the_documentation_pass_the_checks_of_systemd(self):
+        drop_ins = re.findall(r"^```ini\n(.*?)^```$", (SOURCE / "docs/operations.md").read_text(), re.M | re.S)
+        self.assertEqual(len(drop_ins), 2)
+        for drop_in in drop_ins:
+            for unit in self.units():
+                if unit.stem in ("dewey", "godot-server", "horace"):
+                    with self.subTest(unit.name, drop_in=drop_in):
+                        unit.write_text(f"{unit.read_text()}\n{drop_in}")
+                        result = finished(["systemd-analyze", "verify", "--man=no", unit])
+                        self.assertEqual((result.returncode, [line for line in result.stderr.splitlines() if unit.name in line]), (0, []))
 
 
 if __name__ == "__main__":

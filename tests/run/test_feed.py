@@ -31,19 +31,21 @@ def everything(system):
 class Feeding(unittest.TestCase):
     def test_lines_of_every_kind_arrive_in_order(self):
         long = "é" * 100000  # 200,000 bytes: four entries, none cut inside a character
-        cases = [b"plain", "déjà vu \U0001f600".encode(), b"\xff\xc3(\xed\xa0\x80", b"tab\tand \x1b[31m", b"", b" "]
-        text = b"\n".join(cases) + b"\n" + long.encode() + b"\nno newline"
+        cases = [b"\r", b"of Windows\r", b"\r\r", b"a\rb", b"plain", "déjà vu \U0001f600".encode(), b"\xff\xc3(\xed\xa0\x80", b"tab\tand \x1b[31m", b"", b" "]
+        text = b"\n".join(cases) + b"\n" + long.encode() + b"\nno newline\r"
         with System() as system:
             system.start()
             run = feed(system.godot_url, text=text)
             self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertRegex(run.stdout, rb"\A10 lines accepted as feed in \d+\.\d s, 0 refused, 0 not delivered\n\Z")
-            until(lambda: len(everything(system)) == 10, "everything is stored")
+            self.assertRegex(run.stdout, rb"\A13 lines accepted as feed in \d+\.\d s, 0 refused, 0 not delivered\n\Z")
+            until(lambda: len(everything(system)) == 13, "everything is stored")
             messages = everything(system)
         marks = "\ufffd\ufffd(\ufffd\ufffd\ufffd"
+        self.assertEqual(messages[:3], ["of Windows", "\r", "a\rb"])
+        messages = messages[3:]
         self.assertEqual(messages[:5], ["plain", "déjà vu \U0001f600", marks, "tab\tand \x1b[31m", " "])
         self.assertEqual("".join(messages[5:9]), long)
-        self.assertEqual(messages[9], "no newline")
+        self.assertEqual(messages[9], "no newline\r")
 
     def test_a_server_killed_and_stopped_on_the_way_costs_nothing(self):
         lines = [f"line {number}" for number in range(20000)]
@@ -105,11 +107,24 @@ class Feeding(unittest.TestCase):
             self.assertIn(reason, run.stderr)
 
     def test_wrong_usage(self):
-        for words in [], ["--level", "LOUD", "ws://x"], ["--deadline", "soon", "ws://x"], ["a", "b", "c"], ["--no"]:
+        for words, said in (
+            ([], "no address"),
+            (["--level", "LOUD", "ws://x"], "--level takes TRACE"),
+            (["--deadline", "soon", "ws://x"], "--deadline takes seconds"),
+            (["--deadline"], "--deadline needs a value"),
+            (["a", "b", "c"], "too many arguments"),
+            (["--no"], "--no is not an option"),
+        ):
             run = feed(*words)
-            self.assertEqual(run.returncode, 2, words)
-            self.assertIn(b"usage: feed ", run.stderr)
+            self.assertEqual((run.returncode, run.stdout), (2, b""), words)
+            self.assertRegex(run.stderr.decode(), rf"\Afeed: {said}[^\n]*; see feed --help\n\Z")
         self.assertEqual(feed("http://x").returncode, 2)
+
+    def test_help_and_version(self):
+        for option, said in ("--help", rb"\Ausage: feed "), ("-h", rb"\Ausage: feed "), ("--version", rb"\Afeed \d+\.\d+"):
+            run = feed(option)
+            self.assertEqual((run.returncode, run.stderr), (0, b""), option)
+            self.assertRegex(run.stdout, said)
 
 
 main()

@@ -18,7 +18,7 @@ from services import PROGRAMS, SOURCE, Alone, Place, System, finished, http_get,
 PAGE = (SOURCE / "docs/operations.md").read_text()
 BEFORE = 100  # lines stored before a backup begins
 DATABASE = "HOST", "PORT", "NAME", "USER", "PASSWORD", "TIMEOUT", "PATH"  # see examples/stores/database.h
-PROGRAMS_WITH_PAGES = "dewey", "godot-server", "godot-worker", "horace", "iccm"
+PROGRAMS_WITH_PAGES = "dewey", "feed", "godot-server", "godot-worker", "horace", "iccm"
 
 
 def commands(program):
@@ -81,6 +81,10 @@ class Variables(unittest.TestCase):
         self.assertEqual(sorted(self.table.names), sorted(sources | launcher))
         self.assertEqual(self.table.of("make run"), launcher)
         self.assertEqual(self.table.of("components"), read_in("iccm_network/**/*.c", leave_out="/cli/"))
+
+    def test_all_of_them_are_known_where_others_are_warned_of(self):
+        listed = (SOURCE / "iccm_network/variables.c").read_text().split("known[] = {")[1].split("}")[0]
+        self.assertEqual(sorted([*re.findall(r'"([A-Z_]+)"', listed), "NO_COLOR"]), sorted(self.table.names))
 
     def test_it_says_what_manual_pages_and_help_say(self):
         """And --help, to which api/programs holds these."""
