@@ -346,6 +346,26 @@ class Refusing(unittest.TestCase):
                 (data / name).mkdir(parents=True)
             self.assertIn("that directory cannot be written to", run.refused())
 
+    def test_packages_that_only_root_can_install(self):
+        """What is printed works as it stands: it is this script, for apt-get alone does not find all of them."""
+        with Run() as run:
+            tools = run.place / "tools"
+            tools.mkdir()
+            for name, body in ("id", "echo 1000"), ("dpkg-query", "exit 1"), ("sudo", '"$@"'):
+                (tools / name).write_text(f"#!/bin/sh\n{body}\n")
+                (tools / name).chmod(0o755)
+            script = SOURCE / ".ci/install"
+            for name, command in ("sudo", f"sudo '{script}' run"), (None, f"su -c \"'{script}' run\""):
+                environment = {"PATH": f"{tools}:/usr/bin:/bin"}
+                if name is None:
+                    (tools / "sudo").unlink()
+                    if shutil.which("sudo", path=environment["PATH"]):
+                        continue
+                ended = finished([script, "run"], env=environment)
+                self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+                self.assertIn("libyyjson-dev", ended.stderr)
+                self.assertEqual(ended.stderr.splitlines()[-1], f"install: only root can install them; run: {command}")
+
     def test_tls(self):
         with Run() as run:
             run.environment["ICCM_TLS_CERT"] = "/cert.pem"
