@@ -38,7 +38,6 @@ typedef struct place {
 } place_t;
 
 /* Where Godot is unless it was set: at the first, or where that name cannot be resolved, at the second. */
-static const char godot_places[] = "ws://godot-mcp:9060,ws://localhost:9060";
 
 struct mcp_client {
   uv_loop_t *loop;
@@ -242,6 +241,8 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
   }
   client->links++;
   client->state = HANDSHAKING;
+  snprintf(client->problem, sizeof client->problem,
+           "the server has accepted the connection, and not answered the handshake");
   if (client->connect_ms == 0)
     client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS / client->place_count;
   wake_at(client, client->stage_ms);
@@ -518,7 +519,7 @@ static int set_places(mcp_client_t *client, const char *list) {
 
 static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
   client->is_default = url == NULL;
-  int status = set_places(client, url != NULL ? url : godot_places);
+  int status = set_places(client, url != NULL ? url : MCP__GODOT_PLACES);
   if (status == 0)
     status = read_environment(client);
   client->loop = loop;

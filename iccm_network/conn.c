@@ -445,12 +445,13 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
   default:
     if (outcome->action == MCP__DO_REFUSE_CALL)
       outcome->tool->counts.endings[MCP__ENDED_INVALID]++;
-    else if (outcome->action == MCP__DO_REFUSE)
+    else if (outcome->action == MCP__DO_REFUSE && !conn->examined)
       mcp__count_refusal(&conn->server->counts, outcome->code);
     if (outcome->tool != NULL)
       mcp__event_refused(conn, call, outcome);
     if (request)
       mcp__conn_answer(conn, &call->to, render_outcome, outcome);
+    conn->examined = conn->examined || outcome->examined;
     if (outcome->hello != NULL)
       keep_hello(conn, outcome->hello);
     break;

@@ -57,6 +57,7 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   outcome->revision = agree(params);
   if (self->notice != NULL && yyjson_is_obj(asked_for(params, self->notice)))
     outcome->hello = params;
+  outcome->examined = yyjson_is_obj(asked_for(params, "iccm/doctor"));
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);

@@ -31,6 +31,7 @@ typedef struct mcp__outcome {
   const char *progress_token;            /* JSON text; NULL: none given */
   yyjson_val
       *hello; /* the params of an initialize that asks for the notice; NULL: it does not, or it is none */
+  bool examined;    /* an initialize of iccm doctor, which sends what is refused to see that it is */
   bool initialized; /* the peer says that it is ready for what it did not ask for */
   yyjson_val *cancel_id;
 } mcp__outcome_t;

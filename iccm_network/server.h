@@ -144,6 +144,7 @@ struct mcp__conn {
   uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
   size_t stalled_bytes;
   size_t largest_answer;
+  bool examined;      /* by iccm doctor: what it gets as an error is no refusal to be counted */
   bool initialized;   /* the peer has said so */
   bool tools_changed; /* and has to be told, from 2025-03-26 on */
   bool counted;       /* in server->connections */

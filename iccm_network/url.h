@@ -7,6 +7,9 @@
 
 enum { MCP__MAX_URLS = 8, MCP__HOST_SIZE = 256, MCP__AUTHORITY_SIZE = 272, MCP__PATH_SIZE = 1024 };
 
+/* Where Godot is looked for unless GODOT_URL says it. */
+#define MCP__GODOT_PLACES "ws://godot-mcp:9060,ws://localhost:9060"
+
 typedef struct mcp__url {
   bool tls;                  /* wss:// */
   char host[MCP__HOST_SIZE]; /* without brackets */

@@ -127,7 +127,7 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
   (void)client;
   bridge->connected = status == 0;
   if (status == 0) {
-    bridge_say("connected to %s", bridge->options->url);
+    bridge_say("connected to %s", bridge->url);
     *bridge->problem = '\0';
     bridge->hello_again = false;
     bridge_send_waiting(bridge);

@@ -62,7 +62,7 @@ void bridge_tell_error(bridge_t *bridge, const char *id, size_t id_len, int code
 void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
                        const char *problem) {
   mcp__buf_t data = bridge_buf(), text = bridge_buf();
-  const char *url = bridge->options->url; /* ASCII, as all that is read as an address */
+  const char *url = bridge->url; /* ASCII, as all that is read as an address */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
   status = mcp__buf_join(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
   status = mcp__buf_join(status, mcp__buf_puts(&data, ",\"url\":"));

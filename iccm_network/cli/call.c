@@ -1,10 +1,11 @@
 /* call.c: `iccm call URL TOOL [ARGUMENTS]`. Calls the tool once and prints its answer.
  *
- * The answer is the value that the library found in the result; where the result is a text that is not JSON,
- * or several parts, the parts are printed one after the other.
+ * The answer is the value that the library found in the result, lines of a log as `iccm logs` shows them;
+ * where the result is a text that is not JSON, or several parts, the parts are printed one after the other.
  */
 #include <string.h>
 #include "arguments.h"
+#include "logline.h"
 #include "prepare.h"
 #include "report.h"
 #include "session.h"
@@ -29,7 +30,8 @@ static void print_answer(const print_t *out, const mcp_result_t *result) {
   size_t i, max;
   yyjson_val *part, *parts = parts_of(result);
   if (parts == NULL) {
-    print_value(out, result->value);
+    if (!logline_print_all(out, result->value))
+      print_value(out, result->value);
     return;
   }
   yyjson_arr_foreach(parts, i, max, part) {

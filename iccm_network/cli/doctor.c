@@ -61,14 +61,16 @@ static void run_stages(doctor_t *doctor) {
 static int examine(doctor_t *doctor) {
   uint64_t began_ns = uv_hrtime();
   const findings_t *findings = &doctor->findings;
+  char *path = report_url(doctor->url.path), *url = report_url(doctor->options->url);
   if (!doctor->options->json)
-    fprintf(doctor->out->file, "%s://%s%s\n", doctor->url.tls ? "wss" : "ws", doctor->url.authority,
-            doctor->url.path);
+    fprintf(doctor->out->file, "%s://%s%s\n", doctor->url.tls ? "wss" : "ws", doctor->url.authority, path);
   run_stages(doctor);
   if (doctor->options->json)
-    findings_print_json(doctor->out, findings, doctor->options->url, (double)(uv_hrtime() - began_ns) / 1e6);
+    findings_print_json(doctor->out, findings, url, (double)(uv_hrtime() - began_ns) / 1e6);
   else
     findings_print_summary(doctor->out, findings);
+  free(path);
+  free(url);
   return findings_exit_code(findings);
 }
 

@@ -96,8 +96,12 @@ static bool find_outside(int port, struct sockaddr_storage *address) {
   return found;
 }
 
+/* Of one of this machine's addresses; from its loopback, so that a server which admits private networks alone
+ * does not see, count and log a peer from outside. */
 static wire_t *probe(doctor_t *doctor, const struct sockaddr_storage *address) {
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)address);
+  struct sockaddr_in loopback;
+  uv_ip4_addr("127.0.0.1", 0, &loopback);
+  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)address, (struct sockaddr *)&loopback);
   if (wire_wait_connected(wire, PROBE_MS))
     wire_end(wire, UV_ECANCELED);
   return wire;
@@ -169,7 +173,7 @@ static void look_from_outside(doctor_t *doctor) {
 bool doctor_connect(doctor_t *doctor) {
   size_t accepted = 0;
   for (size_t i = 0; i < doctor->address_count; i++)
-    doctor->wires[i] = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i]);
+    doctor->wires[i] = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i], NULL);
   net_wait(&doctor->net, all_tried, doctor, CONNECT_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
     if (!wire_is_connected(doctor->wires[i]))

@@ -18,7 +18,8 @@ enum {
   LARGE_BYTES = 3 << 19 /* 1.5 MiB: above the 1 MiB that is the default of several servers */
 };
 
-static const char hello[] = "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+static const char hello[] = "{\"protocolVersion\":\"2024-11-05\","
+                            "\"capabilities\":{\"experimental\":{\"iccm/doctor\":{}}},"
                             "\"clientInfo\":{\"name\":\"iccm-doctor\",\"version\":\"" ICCM_VERSION "\"}}";
 static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 
@@ -75,7 +76,7 @@ static void add_error(doctor_t *doctor, cause_id_t cause, const char *question) 
 static bool ready(doctor_t *doctor) {
   if (doctor->talk->state == WIRE_WEBSOCKET)
     return true;
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->talk->address);
+  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->talk->address, NULL);
   if (wire_wait_connected(wire, AGAIN_MS)) {
     wire_upgrade(wire, &doctor->url);
     net_wait(&doctor->net, wire_is_judged, wire, AGAIN_MS);

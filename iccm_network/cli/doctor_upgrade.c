@@ -49,7 +49,7 @@ static bool tls_is_clear(void *arg) {
 static bool speaks_tls(doctor_t *doctor, const wire_t *asked) {
   if (is_tls(asked))
     return true;
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&asked->address);
+  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&asked->address, NULL);
   if (!wire_wait_connected(wire, TLS_MS))
     return false;
   wire_send_raw(wire, client_hello, sizeof client_hello);
@@ -125,7 +125,8 @@ static const char *find_header(const char *answer, const char *name) {
 /* The server's own words: the first line, where it sends its callers, the body's beginning. */
 static void describe_answer(const wire_t *wire, char *text, size_t size) {
   const char *body = strstr(wire->first, "\r\n\r\n"), *location = find_header(wire->first, "Location");
-  int location_len = line_length(location, SHOWN_LINE);
+  int location_len =
+      line_length(location, strcspn(location, "?") < SHOWN_LINE ? strcspn(location, "?") : SHOWN_LINE);
   int body_len = body != NULL ? line_length(body += 4, SHOWN_LINE) : 0;
   snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(wire->first, SHOWN_LINE), wire->first,
            location_len > 0 ? ", Location: " : "", location_len, location, body_len > 0 ? ", \"" : "",

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <auth.h>
+#include <mem.h>
 #include "wire.h"
 
 enum { MAX_ADDRESSES = 8, CONNECT_MS = 5000 };
@@ -33,7 +34,7 @@ static wire_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
     return NULL;
   }
   for (size_t i = 0; i < count; i++) {
-    wire_t *wire = wire_connect(net, (const struct sockaddr *)&addresses[i]);
+    wire_t *wire = wire_connect(net, (const struct sockaddr *)&addresses[i], NULL);
     if (wire_wait_connected(wire, CONNECT_MS))
       return wire;
     fail(fetched, wire->status == UV_ETIMEDOUT ? MCP_ETIMEOUT : MCP_ECONNECT, "%s: %s", wire->name,
@@ -88,11 +89,15 @@ static bool judge(const wire_t *wire, const char *path, fetched_t *fetched) {
   return true;
 }
 
-static bool ask(wire_t *wire, const mcp__url_t *url, const char *path, fetched_t *fetched) {
+/* trusted: the address was given, and gets the token; where it is a default that is for this machine alone.
+ */
+static bool ask(wire_t *wire, const mcp__url_t *url, bool trusted, const char *path, fetched_t *fetched) {
   char request[2048];
   const char *token = NULL;
   if (mcp__token_of_environment(&token) != 0)
     return fail(fetched, MCP_EENV, "%s", mcp_last_error());
+  if (!trusted && !mcp__peer_is_loopback((const struct sockaddr *)&wire->address))
+    token = NULL;
   int len =
       snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s%s\r\n",
                path, url->authority, token != NULL ? "Authorization: Bearer " : "",
@@ -104,14 +109,24 @@ static bool ask(wire_t *wire, const mcp__url_t *url, const char *path, fetched_t
   return judge(wire, path, fetched);
 }
 
-bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
-  mcp__url_t url;
-  *fetched = (fetched_t){.status = 0};
-  mcp__buf_init(&fetched->answer, FETCH_MAX_BYTES, NULL);
-  if (mcp__url_parse(options->url, &url, fetched->problem, sizeof fetched->problem) != 0) {
-    fetched->status = MCP_EURL;
-    return false;
+/* The first of the places that accepts, whose address goes to *url; NULL: none. Of Godot's default ones the
+ * second is tried where the name of the first is unknown, as clients do. */
+static wire_t *reach_any(const mcp__url_t *urls, unsigned count, bool trusted, const mcp__url_t **url,
+                         fetched_t *fetched) {
+  wire_t *wire = NULL;
+  for (unsigned i = 0; i < count && wire == NULL; i++) {
+    *url = &urls[i];
+    wire = reach(fetched->net, *url, fetched);
+    if (wire == NULL && !trusted && fetched->status != MCP_ERESOLVE)
+      break;
   }
+  fetched->connected = wire != NULL;
+  return wire;
+}
+
+static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigned count, bool trusted,
+                       const char *path, fetched_t *fetched) {
+  const mcp__url_t *url;
   fetched->net = checked(calloc(1, sizeof *fetched->net));
   int status = net_init(fetched->net, options->timeout_ms);
   if (status != 0) { /* UNTESTED: needs a process without descriptors */
@@ -119,9 +134,24 @@ bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
     fetched->net = NULL;
     return fail(fetched, MCP_EENV, "no event loop: %s", uv_strerror(status));
   }
-  wire_t *wire = reach(fetched->net, &url, fetched);
-  fetched->connected = wire != NULL;
-  return wire != NULL && secure(wire, &url, options, fetched) && ask(wire, &url, path, fetched);
+  wire_t *wire = reach_any(urls, count, trusted, &url, fetched);
+  if (wire == NULL || !secure(wire, url, options, fetched))
+    return false;
+  fetched->status = 0; /* of a place that did not accept */
+  return ask(wire, url, trusted, path, fetched);
+}
+
+bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
+  mcp__url_t *urls;
+  unsigned count;
+  const char *given = options->url != NULL ? options->url : mcp_env_text("GODOT_URL", NULL);
+  *fetched = (fetched_t){.status = 0};
+  mcp__buf_init(&fetched->answer, FETCH_MAX_BYTES, NULL);
+  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__GODOT_PLACES, &urls, &count,
+                                    fetched->problem, sizeof fetched->problem);
+  bool ok = fetched->status == 0 && fetch_from(options, urls, count, given != NULL, path, fetched);
+  mcp__free(urls);
+  return ok;
 }
 
 void fetch_end(fetched_t *fetched, int exit_code) {

@@ -17,8 +17,8 @@ typedef struct fetched {
   size_t body;       /* where in answer that begins */
 } fetched_t;
 
-/* Gets path of the server at options->url, with its token and by TLS where that is wss://, within
- * options->timeout_ms. True where the answer was 200. */
+/* Gets path of the server at options->url, or of Godot where that is NULL, with its token and by TLS where
+ * that is wss://, within options->timeout_ms. True where the answer was 200. */
 bool fetch(const options_t *options, const char *path, fetched_t *fetched);
 /* Frees what that made. The last thing to do: it ends the process with exit_code where a resolver hangs. */
 void fetch_end(fetched_t *fetched, int exit_code);

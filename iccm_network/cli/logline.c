@@ -62,3 +62,32 @@ void logline_print(const print_t *print, yyjson_val *row) {
   print_plain(print);
   fputc('\n', print->file);
 }
+
+/* What every row of the log has. */
+static bool is_logline(yyjson_val *row) {
+  static const char *const members[] = {"level", "component", "message", "created_at"};
+  for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+    if (!yyjson_is_str(yyjson_obj_get(row, members[i])))
+      return false;
+  return true;
+}
+
+bool logline_print_all(const print_t *print, yyjson_val *rows) {
+  size_t i, max;
+  yyjson_val *row;
+  yyjson_arr_foreach(rows, i, max, row) {
+    if (!is_logline(row))
+      return false;
+  }
+  if (yyjson_arr_size(rows) == 0)
+    return false;
+  const char *first = logline_text(yyjson_arr_get_first(rows), "created_at"),
+             *last = logline_text(yyjson_arr_get_last(rows), "created_at");
+  bool newest_first = strcmp(first, last) > 0;
+  yyjson_val **ordered = checked(malloc(max * sizeof *ordered)); /* they are found in this order alone */
+  yyjson_arr_foreach(rows, i, max, row) ordered[newest_first ? max - 1 - i : i] = row;
+  for (i = 0; i < max; i++)
+    logline_print(print, ordered[i]);
+  free(ordered);
+  return true;
+}

@@ -14,6 +14,10 @@ void logline_time(const print_t *print, const char *time);
  * coloured by level where there are colours. What a row lacks is left out. */
 void logline_print(const print_t *print, yyjson_val *row);
 
+/* The lines of a non-empty array of such rows, the newest first or last, oldest first; false, and nothing
+ * printed, where rows is something else. */
+bool logline_print_all(const print_t *print, yyjson_val *rows);
+
 /* Between these text has the colour of a level; a level that is unknown has none. */
 void logline_colour(const print_t *print, const char *level);
 

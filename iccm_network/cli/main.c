@@ -92,12 +92,14 @@ typedef struct command {
 
 /* clang-format off */
 static const command_t commands[] = {
-    {"list", 1, 1, 0, list_run,
-     "Usage: iccm list URL\n\n"
-     "Shows the server's tools and what arguments they take.\n"},
+    {"list", 0, 1, 0, list_run,
+     "Usage: iccm list [URL]\n\n"
+     "Shows the server's tools and what arguments they take. URL: as of iccm logs.\n"},
     {"call", 2, ANY_WORDS, BIT(OPTION_TRACE), call_run,
      "Usage: iccm call [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
-     "Calls a tool and prints its answer.\n\n"
+     "Calls a tool and prints its answer: lines of a log as iccm logs does, rows as a\n"
+     "table, whose cells a tab parts where it is not for a terminal; with --json as it\n"
+     "came.\n\n"
      "  --trace ID         the trace id of the call, at most 128 bytes; new: makes one\n"
      "                     and tells it on standard error\n\n" ARGUMENTS_HELP},
     {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
@@ -157,23 +159,25 @@ static const command_t commands[] = {
      "  -f, --follow       then show what comes, until Ctrl-C; goes on when Godot\n"
      "                     was away\n\n"
      "--json: a line for each, as Godot has it.\n"},
-    {"stats", 1, 1, 0, stats_run,
-     "Usage: iccm stats URL\n\n"
+    {"stats", 0, 1, 0, stats_run,
+     "Usage: iccm stats [URL]\n\n"
      "Shows what a server built with this library counts (GET /metrics): connections,\n"
      "calls by tool and outcome and how long they took, refusals, and the component's\n"
-     "own. Percentiles are estimates from a histogram.\n\n"
+     "own. Percentiles are estimates from a histogram. URL: as of iccm logs.\n\n"
      "--json: {\"server\":{},\"calls\":[],\"refusals\":[],\"metrics\":[]}\n"},
-    {"ready", 1, 1, 0, ready_run,
-     "Usage: iccm ready URL\n\n"
+    {"ready", 0, 1, 0, ready_run,
+     "Usage: iccm ready [URL]\n\n"
      "Asks a server built with this library whether it has all that it needs (GET\n"
-     "/readyz). Exit code 5: it lacks something, and says what.\n\n"
+     "/readyz). Exit code 5: it lacks something, and says what.\n"
+     "URL: as of iccm logs.\n\n"
      "--json: {\"ready\":true}\n"},
     {"trace", 1, 2, 0, trace_run,
      "Usage: iccm trace ID [URL]\n\n"
      "Shows one request on its way through all components: the calls that the lines of\n"
      "its trace in Godot's log name, as a tree, with when each began, how long it took\n"
      "and how it ended, and the lines below them. Components log their calls at level\n"
-     "TRACE, errors always. URL: as of iccm logs.\n\n"
+     "TRACE, errors always. Exit code 1: there are no lines of it. URL: as of iccm\n"
+     "logs.\n\n"
      "--json: {\"trace_id\",\"calls\":[{\"span_id\",\"parent_span_id\",\"depth\",\n"
      "\"component\",\"tool\",\"start_ms\",\"duration_ms\",\"outcome\",\"error\"}],\n"
      "\"lines\":[{\"span_id\",\"depth\",\"start_ms\",\"line\"}]}\n"},
@@ -203,7 +207,7 @@ static const char general_help[] =
     "Usage: iccm COMMAND URL ...\n\n"
     "Talks to MCP servers over WebSocket. URL is ws://host:port/path, wss:// for TLS,\n"
     "or host:port.\n\n"
-    "  iccm list URL                            show the server's tools\n"
+    "  iccm list [URL]                          show the server's tools\n"
     "  iccm call URL TOOL [JSON | key=value]    call a tool\n"
     "  iccm ping URL                            measure round trips\n"
     "  iccm bench URL TOOL [JSON | key=value]   measure the server\n"
@@ -211,8 +215,8 @@ static const char general_help[] =
     "  iccm bridge URL                          stdio to WebSocket, for MCP hosts\n"
     "  iccm listen [PORT]                       show what clients send\n"
     "  iccm logs [URL]                          show Godot's log, and follow it\n"
-    "  iccm stats URL                           show a server's counters\n"
-    "  iccm ready URL                           does it have all it needs?\n"
+    "  iccm stats [URL]                         show a server's counters\n"
+    "  iccm ready [URL]                         does it have all it needs?\n"
     "  iccm trace ID [URL]                      one request across components\n"
     "  iccm canary [URL]                        watch over Godot's log\n"
     "  iccm dead list|replay|discard [N] [URL]  entries that the store refused\n"
@@ -233,9 +237,10 @@ static const char common_help[] =
     "with certificates to trust instead of this machine's; GODOT_URL is where Godot\n"
     "is; NO_COLOR: no colours; ICCM_ALLOWED_ORIGINS, ICCM_ALLOWED_HOSTS: whom listen\n"
     "admits.\n"
-    "\nExit codes: 0 done; 1 wrong usage, nothing was sent; 2 the talk failed (JSON-RPC\n"
-    "error, broken protocol, lost connection); 3 refused (401, 403); 4 no connection;\n"
-    "5 the tool failed; 6 no answer in time; 130 interrupted.\n";
+    "\nExit codes: 0 done; 1 wrong usage, nothing was sent, or a trace of nothing; 2\n"
+    "the talk failed (JSON-RPC error, broken protocol, lost connection); 3 refused\n"
+    "(401, 403); 4 no connection; 5 the tool failed; 6 no answer in time; 130\n"
+    "interrupted.\n";
 /* clang-format on */
 
 /* What the command line said, before it is judged as a whole. */
@@ -427,6 +432,15 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
   fputc('\n', err->file);
 }
 
+static void on_warning(int level, const char *part, const char *text, void *arg) {
+  const print_t *err = arg;
+  (void)level;
+  (void)part;
+  fputs("iccm: warning: ", err->file);
+  print_line(err, text, strlen(text), 0);
+  fputc('\n', err->file);
+}
+
 static void on_interrupt(int number) {
   (void)number;
   _exit(ICCM_INTERRUPTED);
@@ -452,6 +466,8 @@ int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */
   parse(&parsed, argc, argv);
   print_t out = standard_output(), err = {.file = stderr};
+  mcp_set_log(on_warning, MCP_LOG_WARN, &err);
+  mcp_env_check();
   /* Commands report errors themselves: the library's own lines are shown only when asked for. */
   mcp_set_log(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
   return report_output(run_command(&parsed, &out, argc - optind, argv + optind));

@@ -40,12 +40,17 @@ static const meaning_t meanings[] = {
 static const meaning_t tool_failure = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
 static const meaning_t no_connection = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
                                         "is the address right, or does a firewall drop the packets?"};
+static const meaning_t no_handshake = {
+    MCP_ETIMEOUT, ICCM_UNREACHABLE,
+    "is this the port of an MCP server on WebSocket, and does it still work?"};
 static const meaning_t no_answer = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"};
 static const meaning_t other = {0, ICCM_PROTOCOL, ""};
 
 static const meaning_t *meaning_of(const mcp_result_t *result, bool connected) {
   if (result->is_error || (result->status <= -32000 && result->status >= -32099))
     return &tool_failure;
+  if (result->status == MCP_ETIMEOUT && strstr(result->message, "accepted the connection") != NULL)
+    return &no_handshake; /* these words are the client's */
   if (result->status == MCP_ETIMEOUT)
     return connected ? &no_answer : &no_connection;
   for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
@@ -117,6 +122,15 @@ int report_usage(const options_t *options, const print_t *out, const char *forma
   if (options->json)
     print_error(out, 0, text, "", NULL, ICCM_USAGE);
   return ICCM_USAGE;
+}
+
+char *report_url(const char *url) {
+  char *shown = NULL;
+  size_t len, query = strcspn(url, "?");
+  FILE *file = checked(open_memstream(&shown, &len));
+  fprintf(file, "%.*s%s", (int)query, url, url[query] != '\0' ? "?[REDACTED]" : "");
+  fclose(file);
+  return checked(shown);
 }
 
 int report_output(int code) {

@@ -15,6 +15,9 @@ int report_failure(const options_t *options, const print_t *out, const char *wha
 /* The same for what fails before anything is sent: ICCM_USAGE. */
 int report_usage(const options_t *options, const print_t *out, const char *format, ...) MCP_PRINTF(3, 4);
 
+/* An address as it may be shown: without its query, where a token may stand. The caller frees it. */
+char *report_url(const char *url);
+
 /* Judges all writing to stdout, where it ends: code, or ICCM_USAGE where it failed and somebody reads it. */
 int report_output(int code);
 

@@ -4,6 +4,7 @@
  * stages and all requests of a session. Ending closes the connection properly, but waits for that only so
  * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "report.h"
@@ -24,8 +25,9 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   if (status != 0)
     return; /* the library logs this, and the request says it */
   session->connected = true;
-  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s",
-          session->options->url != NULL ? session->options->url : "Godot");
+  char *url = report_url(session->options->url != NULL ? session->options->url : "Godot");
+  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", url);
+  free(url);
 }
 
 mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {

@@ -1,9 +1,10 @@
 /* table.c: an array of flat objects as a table.
  *
  * The columns stand in the order in which the rows name them first. On a terminal columns without any value
- * are left out, and when a row does not fit, UUIDs are cut to their beginning, then the widest columns until
- * it fits; when even narrow ones do not, the last columns are left out. What was left out is named below the
- * table. Elsewhere nothing is cut. A cell that is an array or object of plain values is shown as JSON;
+ * are left out, and when a row does not fit, UUIDs are cut to their end, which differs where they were made
+ * at the same time, then the widest columns until it fits; when even narrow ones do not, the last columns are
+ * left out. What was left out is named below the table. Elsewhere nothing is cut or padded: a tab parts the
+ * cells, which is an escape in them. A cell that is an array or object of plain values is shown as JSON;
  * anything deeper, or more columns than MAX_COLUMNS, is better read as JSON, and print_table() says so by
  * false.
  */
@@ -19,6 +20,7 @@ typedef struct column {
   size_t width;
   bool numbers, texts; /* holds such; with nothing but numbers it is aligned to the right */
   bool others;         /* holds something that is no UUID */
+  bool tails;          /* shows their ends */
 } column_t;
 
 typedef struct table {
@@ -76,7 +78,7 @@ static column_t *column_of(table_t *table, yyjson_val *key) {
   column->name = yyjson_get_str(key);
   column->name_len = yyjson_get_len(key);
   column->width = print_columns(column->name, column->name_len);
-  column->numbers = column->texts = column->others = false;
+  column->numbers = column->texts = column->others = column->tails = false;
   return column;
 }
 
@@ -135,7 +137,8 @@ static void leave_out_empty(table_t *table) {
 static void shorten_uuids(table_t *table) {
   for (size_t i = 0; i < table->shown; i++) {
     column_t *column = &table->columns[i];
-    if (column->texts && !column->others && column->width == UUID_WIDTH)
+    column->tails = column->texts && !column->others && column->width == UUID_WIDTH;
+    if (column->tails)
       column->width = SHORT_UUID_WIDTH;
   }
 }
@@ -162,11 +165,22 @@ static void fit(table_t *table, size_t width) {
 
 static void print_cell(const print_t *print, const column_t *column, bool last, const char *text,
                        size_t len) {
+  if (print->width == 0) {
+    print_line(print, text, len, 0);
+    fputs(last ? "" : "\t", print->file);
+    return;
+  }
+  if (column->tails && len == UUID_WIDTH) {
+    fputs("…", print->file);
+    print_line(print, text + len - column->width + 1, column->width - 1, 0);
+    print_pad(print, last ? 0 : GAP);
+    return;
+  }
   size_t width = print_columns(text, len);
   bool right = column->numbers && !column->texts;
   if (right)
     print_pad(print, width < column->width ? column->width - width : 0);
-  size_t used = print_line(print, text, len, print->width > 0 ? column->width : 0);
+  size_t used = print_line(print, text, len, column->width);
   if (!last)
     print_pad(print, GAP + (!right && used < column->width ? column->width - used : 0));
 }

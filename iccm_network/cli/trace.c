@@ -31,6 +31,7 @@ static void show(tracing_t *tracing, const rows_t *rows, const options_t *option
   if (rows->more)
     fprintf(stderr, "iccm: only the newest %zu lines of the trace are shown\n", rows->count);
   if (rows->count == 0) {
+    tracing->code = ICCM_USAGE;
     fputs("iccm: there are no lines of trace ", stderr);
     print_line(&err, trace_id, strlen(trace_id), 0);
     fputs("; calls themselves are logged at TRACE, by logger_set_level\n", stderr);

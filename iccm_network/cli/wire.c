@@ -154,7 +154,7 @@ static void on_connect(uv_connect_t *request, int status) {
   uv_tcp_nodelay(&wire->tcp, 1);
 }
 
-wire_t *wire_connect(net_t *net, const struct sockaddr *address) {
+wire_t *wire_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source) {
   wire_t *wire = checked(calloc(1, sizeof *wire));
   wire->net = net;
   wire->next = net->wires;
@@ -166,7 +166,9 @@ wire_t *wire_connect(net_t *net, const struct sockaddr *address) {
   uv_tcp_init(&net->loop, &wire->tcp);
   wire->tcp.data = wire->connecting.data = wire;
   wire->began_ns = wire->end_ns = uv_hrtime();
-  int status = uv_tcp_connect(&wire->connecting, &wire->tcp, address, on_connect);
+  int status = source != NULL ? uv_tcp_bind(&wire->tcp, source, 0) : 0;
+  if (status == 0)
+    status = uv_tcp_connect(&wire->connecting, &wire->tcp, address, on_connect);
   if (status != 0)
     wire_end(wire, status);
   return wire;

@@ -77,8 +77,9 @@ bool net_wait(net_t *net, bool (*done)(void *arg), void *arg, uint64_t limit_ms)
 size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
                    uint64_t limit_ms, int *status);
 
-/* Begins to connect, and says at once or later by the wire's state whether that worked. */
-wire_t *wire_connect(net_t *net, const struct sockaddr *address);
+/* Begins to connect, from source where that is not NULL, and says at once or later by the wire's state
+ * whether that worked. */
+wire_t *wire_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source);
 bool wire_wait_connected(wire_t *wire, uint64_t limit_ms); /* gives up, with UV_ETIMEDOUT, after that */
 bool wire_is_connected(void *arg);                         /* or has failed: for net_wait() */
 double wire_ms(const wire_t *wire);                        /* that the last step took */

@@ -120,12 +120,13 @@ static const struct {
     {"{\"status\":\"ok\"}", "{\n  \"status\": \"ok\"\n}\n"},
     {"{\"c1\":\"\\u009b\",\"c0\":\"\\u001b\"}", "{\n  \"c1\": \"\\u009b\",\n  \"c0\": \"\\u001B\"\n}\n"},
     /* tables */
-    {"[{\"id\":1,\"name\":\"one\"},{\"id\":22,\"name\":null}]", "id  name\n 1  one\n22  -\n"},
-    {"[{\"a\":1},{\"b\":true,\"a\":\"x\"}]", "a  b\n1  \nx  true\n"},
-    {"[{\"a\":null,\"b\":1},{\"a\":null,\"b\":10}]", "a   b\n-   1\n-  10\n"},
-    {"[{\"a\":[1,2],\"b\":{\"c\":3}}]", "a      b\n[1,2]  {\"c\":3}\n"},
+    {"[{\"id\":1,\"name\":\"one\"},{\"id\":22,\"name\":null}]", "id\tname\n1\tone\n22\t-\n"},
+    {"[{\"a\":1},{\"b\":true,\"a\":\"x\"}]", "a\tb\n1\t\nx\ttrue\n"},
+    {"[{\"a\":null,\"b\":1},{\"a\":null,\"b\":10}]", "a\tb\n-\t1\n-\t10\n"},
+    {"[{\"a\":[1,2],\"b\":{\"c\":3}}]", "a\tb\n[1,2]\t{\"c\":3}\n"},
+    {"[{\"a\":\"tab\\there\"}]", "a\ntab\\there\n"},
     {"[{\"a\":\"two\\nlines\"}]", "a\ntwo\\nlines\n"},
-    {"[{\"n\":\"漢字\",\"x\":1},{\"n\":\"abc\",\"x\":2}]", "n     x\n漢字  1\nabc   2\n"},
+    {"[{\"n\":\"漢字\",\"x\":1},{\"n\":\"abc\",\"x\":2}]", "n\tx\n漢字\t1\nabc\t2\n"},
     /* not tables */
     {"[{\"a\":[[1]]}]", "[\n  {\n    \"a\": [\n      [\n        1\n      ]\n    ]\n  }\n]\n"},
     {"[{\"a\":1},2]", "[\n  {\n    \"a\": 1\n  },\n  2\n]\n"},
@@ -152,7 +153,7 @@ static const struct {
   size_t width;
   const char *shown;
 } widths[] = {
-    {0, "id  level  message\n 7  INFO   a long message, longer than there is room\n 8  ERROR  short\n"},
+    {0, "id\tlevel\tmessage\n7\tINFO\ta long message, longer than there is room\n8\tERROR\tshort\n"},
     {80, "id  level  message\n 7  INFO   a long message, longer than there is room\n 8  ERROR  short\n"},
     {30, "id  level  message\n 7  INFO   a long message, lo…\n 8  ERROR  short\n"},
     {15, "id  level  mes…\n 7  INFO   a l…\n 8  ERROR  sho…\n"},
@@ -179,12 +180,12 @@ static const char log_rows[] = "[{\"id\":\"019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f\
 
 /* Where there is too little room, it goes to what can be read. */
 Test(print, tables_spare_what_says_little) {
-  static const char elsewhere[] = "id                                    trace_id  level  message\n"
-                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f  -         INFO   what happened\n"
-                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60  -         WARN   and then\n";
+  static const char elsewhere[] = "id\ttrace_id\tlevel\tmessage\n"
+                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e5f\t-\tINFO\twhat happened\n"
+                                  "019aa4d5-8a7e-7c1e-9d45-0a1b2c3d4e60\t-\tWARN\tand then\n";
   static const char on_a_terminal[] = "id        level  message\n"
-                                      "019aa4d…  INFO   what happened\n"
-                                      "019aa4d…  WARN   and then\n"
+                                      "…c3d4e5f  INFO   what happened\n"
+                                      "…c3d4e60  WARN   and then\n"
                                       "(not shown: trace_id; --json shows all)\n";
   yyjson_doc *doc = json(log_rows);
   for (size_t width = 0; width <= 40; width += 40) {

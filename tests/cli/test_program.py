@@ -15,7 +15,7 @@ import time
 import unittest
 
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
-from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, free_port, growing, main
+from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, free_port, growing, http_get, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TOOL, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
@@ -113,7 +113,7 @@ class Usage(Case):
         for words, pattern in (
             ((), "no command given"),
             (("fly", "x"), "fly is not a command"),
-            (("list",), "too few arguments; see iccm list --help"),
+            (("ping",), "too few arguments; see iccm ping --help"),
             (("list", "x", "y"), "too many"),
             (("call", "x"), "too few"),
             (("ping", "--wings", "x"), "--wings is not an option"),
@@ -177,6 +177,33 @@ class Echo(Case):
                 outcome = iccm("call", self.url, "echo", *words, "--json", stdin=stdin)
                 self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
                 self.assertEqual(json.loads(outcome.out), wanted)
+
+    def test_no_address_is_that_of_godot(self):
+        listed = iccm("list", self.url)
+        for godot in self.url, f"127.0.0.1:{free_port()},{self.url}":
+            environment = {"GODOT_URL": godot}
+            self.assertEqual(str(iccm("list", env=environment)), str(listed))
+            self.assertEqual(iccm("ready", env=environment).out, "ready\n")
+            self.assertIn("connections", iccm("stats", env=environment).out)
+
+    def test_a_token_in_an_address_is_not_shown(self):
+        url = f"{self.url}/path?token=open-sesame"
+        for words in ("doctor",), ("doctor", "--json"), ("list", "--verbose"), ("call", "--verbose", "echo"), ("ready", "--verbose"), ("bridge", "--verbose"):
+            with self.subTest(words=words):
+                outcome = iccm(words[0], url, *words[1:], stdin=b"")
+                self.assertNotIn("open-sesame", outcome.out + outcome.err)
+        self.assertIn("/path?[REDACTED]", iccm("doctor", url).out)
+
+    def test_a_variable_that_is_misspelt(self):
+        outcome = iccm("list", self.url, env={"ICCM_AUTH_TOKN": "open-sesame"})
+        self.assertEqual(outcome.code, OK)
+        self.assertEqual(outcome.err, "iccm: warning: ICCM_AUTH_TOKN is no variable of this system; the nearest one is ICCM_AUTH_TOKEN\n")
+
+    def test_the_doctor_raises_no_refusals(self):
+        refused = lambda: re.findall(r"^iccm_refusals_total\{.*$", http_get(self.echo.port, path="/metrics").body.decode(), re.M)
+        before = refused()
+        self.assertEqual(iccm("doctor", self.url).code, OK)
+        self.assertEqual(refused(), before)
 
     def test_addresses_in_short(self):
         for url in (f"127.0.0.1:{self.echo.port}", f"localhost:{self.echo.port}", f"{self.url}/any/path"):
@@ -344,11 +371,13 @@ class BadPeers(Case):
             outcome = iccm("ping", "--timeout", "0.5", f"127.0.0.1:{listener.getsockname()[1]}")
             for filler in fillers:
                 filler.close()
-        self.expect(outcome, UNREACHABLE, "not connected within 500 ms")
+        self.expect(outcome, UNREACHABLE, "not connected within 500 ms", "firewall")
 
     def test_silent_before_the_upgrade(self):
         with Peer(silent) as peer:
-            self.expect(iccm("ping", "--timeout", "0.3", peer.url), UNREACHABLE, "not connected within 300 ms")
+            outcome = iccm("ping", "--timeout", "0.3", peer.url)
+        self.expect(outcome, UNREACHABLE, "not connected within 300 ms", "accepted the connection", "does it still work")
+        self.assertNotIn("firewall", outcome.err)
 
     def test_silent_after_the_upgrade(self):
         with Peer(mcp(lambda *_: SILENCE)) as peer:
@@ -432,16 +461,31 @@ class Answers(Case):
 
     def test_values(self):
         rows = [{"id": 1, "level": "INFO"}, {"id": 22, "level": None}]
+
+        def log(message, second):
+            at = f"2026-11-21T07:24:0{second}.123456Z"
+            row = {"id": "a", "trace_id": None, "component": "me", "level": "INFO", "message": message, "created_at": at}
+            return row | {"data": {"n": 1}, "age": 5.5}
+
+        def shown_log(message, second):
+            return f'2026-11-21 07:24:0{second}.123 INFO  me: {message}  {{"n":1}}\n'
+
         for value, shown in (
-            (rows, "id  level\n 1  INFO\n22  -\n"),
+            (rows, "id\tlevel\n1\tINFO\n22\t-\n"),
             ({"status": "ok"}, '{\n  "status": "ok"\n}\n'),
+            ([log("second", 2), log("first", 1)], f"{shown_log('first', 1)}{shown_log('second', 2)}"),
+            ([log("first", 1), log("second", 2)], f"{shown_log('first', 1)}{shown_log('second', 2)}"),
+            ([log("x", 1) | {"level": None}], None),
             ("two\nlines", "two\nlines\n"),
             ("\033]0;title\a", "\\u001b]0;title\\u0007\n"),
             ([], "[]\n"),
             (5, "5\n"),
         ):
             with self.subTest(value=value):
-                self.assertEqual(self.call(text_result(value)), shown)
+                if shown is None:
+                    self.assertIn("created_at", self.call(text_result(value)).splitlines()[0])
+                else:
+                    self.assertEqual(self.call(text_result(value)), shown)
 
     def test_json(self):
         self.assertEqual(self.call(text_result({"a": [1, "\x9b"]}), "--json"), '{"a":[1,"\\u009b"]}\n')

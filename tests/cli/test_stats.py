@@ -31,7 +31,7 @@ class Real(Case):
             outcome = iccm("stats", echo.url)
             self.assertEqual((outcome.code, outcome.err), (OK, ""))
             self.assertRegex(outcome.out, r"(?m)^connections_total +3$")
-            self.assertRegex(outcome.out, r"(?m)^tool +ok +mean_ms +p50_ms +p90_ms +p99_ms\necho +3 ")
+            self.assertRegex(outcome.out, r"(?m)^tool\tok\tmean_ms\tp50_ms\tp90_ms\tp99_ms\necho\t3\t")
 
     def test_dewey(self):
         with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
@@ -39,9 +39,9 @@ class Real(Case):
             self.assertEqual(iccm("call", dewey.url, "dewey_store_logs_batch", f"logs={logs}").code, OK)
             outcome = iccm("stats", dewey.url)
             self.assertEqual((outcome.code, outcome.err), (OK, ""))
-            for shown in (r'dewey_log_entries_total +outcome=stored +1', r'dewey_store_failing +0',
-                          r'dewey_log_entries_total +outcome=rejected +1',
-                          r'dewey_store_worked_timestamp_seconds +\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ'):
+            for shown in (r'dewey_log_entries_total\toutcome=stored\t1', r'dewey_store_failing\t\t0',
+                          r'dewey_log_entries_total\toutcome=rejected\t1',
+                          r'dewey_store_worked_timestamp_seconds\t\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ'):
                 self.assertRegex(outcome.out, rf"(?m)^{shown}$")
 
     def test_token(self):

@@ -4,7 +4,7 @@ import uuid
 
 from peer import Peer, mcp, text_result
 from services import BUILD, System, main, until
-from test_program import OK, TOOL, UNREACHABLE, Case, free_port, iccm
+from test_program import OK, TOOL, UNREACHABLE, USAGE, Case, free_port, iccm
 
 RELAY = BUILD / "tests/system/relay"
 
@@ -47,7 +47,7 @@ class Trace(Case):
             self.assertRegex(outcome.out, r"(?m)^ +\+\d+\.\d{3} ms +\d+\.\d{3} ms    second: work  ok$")
             self.assertRegex(outcome.out, r"(?m)^ +\+\d+\.\d{3} ms {19}INFO asks for one")
             outcome = iccm("trace", "nobody's", system.godot_url)
-            self.assertEqual((outcome.code, outcome.out), (OK, ""))
+            self.assertEqual((outcome.code, outcome.out), (USAGE, ""))
             self.assertIn("there are no lines of trace nobody's", outcome.err)
 
     def test_failures(self):
