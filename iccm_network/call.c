@@ -138,7 +138,6 @@ static void join_conn(mcp_call_t *call) {
 static void join_waiting(mcp_call_t *call) {
   mcp__conn_t *conn = call->conn;
   call->waiting = true;
-  call->id_hash = mcp__call_hash(call->to.id, call->to.id_len);
   call->prev = conn->last_waiting;
   call->next = NULL;
   *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call;
@@ -640,13 +639,6 @@ static void begin(mcp_call_t *call) {
     return;
   call->on_pool = false;
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
-}
-
-uint32_t mcp__call_hash(const char *id, size_t len) { /* FNV-1a: who chooses ids for its sake slows himself */
-  uint32_t hash = 2166136261u;
-  for (size_t i = 0; i < len; i++)
-    hash = (hash ^ (unsigned char)id[i]) * 16777619u;
-  return hash;
 }
 
 bool mcp__call_may_begin(const mcp__conn_t *conn) { /* when the server stops, to be told so */

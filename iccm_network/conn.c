@@ -343,29 +343,29 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
-static mcp_call_t *find_in_flight(mcp__conn_t *conn, const char *id, size_t id_len) {
+static bool has_id(const mcp_call_t *call, uint32_t hash, const char *id, size_t id_len) {
+  return call->id_hash == hash && !call->silent && mcp__id_same(call->to.id, call->to.id_len, id, id_len);
+}
+
+static mcp_call_t *find_in_flight(mcp__conn_t *conn, uint32_t hash, const char *id, size_t id_len) {
   for (mcp_call_t *call = conn->calls; call != NULL; call = call->next)
-    if (!call->silent && !atomic_load(&call->cancelled) && call->to.id_len == id_len &&
-        memcmp(call->to.id, id, id_len) == 0)
+    if (has_id(call, hash, id, id_len) && !atomic_load(&call->cancelled))
       return call;
   return NULL;
 }
 
-static mcp_call_t *find_waiting(mcp__conn_t *conn, const char *id, size_t id_len) {
-  uint32_t hash = mcp__call_hash(id, id_len);
+static mcp_call_t *find_waiting(mcp__conn_t *conn, uint32_t hash, const char *id, size_t id_len) {
   for (mcp_call_t *call = conn->waiting; call != NULL; call = call->next)
-    if (call->id_hash == hash && !call->silent && call->to.id_len == id_len &&
-        memcmp(call->to.id, id, id_len) == 0)
+    if (has_id(call, hash, id, id_len))
       return call;
   return NULL;
 }
 
-static void cancel(mcp__conn_t *conn, yyjson_val *id, mcp__arena_t *arena) {
-  size_t len;
-  char *text = yyjson_val_write_opts(id, 0, &arena->alc, &len, NULL);
-  mcp_call_t *call = text != NULL ? find_in_flight(conn, text, len) : NULL;
-  if (call == NULL && text != NULL)
-    call = find_waiting(conn, text, len);
+static void cancel(mcp__conn_t *conn, const char *id, size_t id_len) {
+  uint32_t hash = mcp__id_hash(id, id_len);
+  mcp_call_t *call = find_in_flight(conn, hash, id, id_len);
+  if (call == NULL)
+    call = find_waiting(conn, hash, id, id_len);
   if (call != NULL)
     mcp__call_cancel(call);
 }
@@ -426,7 +426,9 @@ static void refuse_twice(mcp__outcome_t *outcome) {
 
 static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *message, mcp__outcome_t *outcome) {
   bool request = message->kind != MCP__NOTIFICATION && message->kind != MCP__RESPONSE;
-  if (message->kind == MCP__REQUEST && find_in_flight(conn, message->id, message->id_len) != NULL)
+  call->id_hash = mcp__id_hash(message->id, message->id_len);
+  if (message->kind == MCP__REQUEST &&
+      find_in_flight(conn, call->id_hash, message->id, message->id_len) != NULL)
     refuse_twice(outcome);
   call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
@@ -438,7 +440,7 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
     run(conn, call, outcome);
     return;
   case MCP__DO_CANCEL:
-    cancel(conn, outcome->cancel_id, &call->arena);
+    cancel(conn, outcome->cancel_id, outcome->cancel_id_len);
     break;
   case MCP__DO_NOTHING:
     break;
@@ -705,7 +707,7 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
 
 static void begin_next(mcp__conn_t *conn) {
   mcp_call_t *call = conn->waiting;
-  if (call->silent || find_in_flight(conn, call->to.id, call->to.id_len) == NULL) {
+  if (call->silent || find_in_flight(conn, call->id_hash, call->to.id, call->to.id_len) == NULL) {
     mcp__call_begin(call); /* may have ended it, and others */
     return;
   }

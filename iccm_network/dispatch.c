@@ -254,9 +254,9 @@ static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__
 static void on_cancelled(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
                          mcp__outcome_t *outcome) {
   (void)self;
-  (void)arena;
-  outcome->cancel_id = yyjson_obj_get(params, "requestId");
-  outcome->action = outcome->cancel_id != NULL ? MCP__DO_CANCEL : MCP__DO_NOTHING;
+  yyjson_val *id = yyjson_obj_get(params, "requestId"); /* it lies behind its key */
+  if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &outcome->cancel_id, &outcome->cancel_id_len))
+    outcome->action = MCP__DO_CANCEL;
 }
 
 typedef struct method {

@@ -33,7 +33,8 @@ typedef struct mcp__outcome {
       *hello; /* the params of an initialize that asks for the notice; NULL: it does not, or it is none */
   bool examined;    /* an initialize of iccm doctor, which sends what is refused to see that it is */
   bool initialized; /* the peer says that it is ready for what it did not ask for */
-  yyjson_val *cancel_id;
+  const char *cancel_id; /* JSON text, see ids.h */
+  size_t cancel_id_len;
 } mcp__outcome_t;
 
 /* Who answers. */

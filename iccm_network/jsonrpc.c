@@ -26,7 +26,7 @@ static bool is_blank(char c) {
 }
 
 /* The digits of a number still stand behind its key: in place yyjson changes strings alone. */
-static bool number_text(yyjson_val *key, mcp__message_t *message) {
+static bool number_text(yyjson_val *key, const char **id, size_t *id_len) {
   const char *at = yyjson_get_str(key) + yyjson_get_len(key) + 1; /* + 1: the quote, now NUL */
   while (is_blank(*at))
     at++;
@@ -35,27 +35,32 @@ static bool number_text(yyjson_val *key, mcp__message_t *message) {
   while (is_blank(*at))
     at++;
   size_t len = strcspn(at, ",} \t\n\r");
-  message->id = at;
-  message->id_len = len;
+  *id = at;
+  *id_len = len;
   return len > 0;
 }
 
-static bool written_text(yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
+static bool written_text(yyjson_val *value, mcp__arena_t *arena, const char **id, size_t *id_len) {
   size_t len;
   char *text = yyjson_val_write_opts(value, 0, &arena->alc, &len, NULL);
   if (text == NULL)
-    return false; /* it stays null */
-  message->id = text;
-  message->id_len = len;
+    return false;
+  *id = text;
+  *id_len = len;
   return true;
 }
 
-static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
+bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, const char **id,
+                     size_t *id_len) {
   bool is_number = yyjson_is_num(value) || yyjson_is_raw(value);
   if (!is_number && !yyjson_is_str(value))
     return false;
-  if (!(is_number && number_text(key, message)) && !written_text(value, arena, message))
-    return false;
+  return (is_number && number_text(key, id, id_len)) || written_text(value, arena, id, id_len);
+}
+
+static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
+  if (!mcp__jsonrpc_id(key, value, arena, &message->id, &message->id_len))
+    return false; /* it stays null */
   message->id_value = value;
   return true;
 }

@@ -31,6 +31,11 @@ size_t mcp__jsonrpc_memory(const char *text, size_t len);
 void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t *arena,
                         mcp__message_t *message);
 
+/* The JSON text of an id, the value of key in a message that was taken apart in place: a number as it came, a
+ * text as yyjson writes it. False: it is neither, or there is no memory. */
+bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, const char **id,
+                     size_t *id_len);
+
 /* A response's beginning up to where the result's JSON goes; a '}' ends it. */
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);
 

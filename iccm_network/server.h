@@ -8,6 +8,7 @@
 #include "child.h"
 #include "counts.h"
 #include "dispatch.h"
+#include "ids.h"
 #include "logger.h"
 #include "origins.h"
 #include "peer.h"
@@ -87,7 +88,7 @@ struct mcp_call {
   atomic_bool cancelled;
   atomic_bool unwanted; /* its caller has said so, or been told that it timed out: if it has not begun it
                            never does */
-  uint32_t id_hash;     /* while it waits */
+  uint32_t id_hash;     /* see ids.h */
   bool waiting;         /* for others of its connection to end; its handler has not seen it */
   bool silent;          /* a notification: whatever comes of it is not sent */
   bool on_pool;         /* the handler runs there, and the answer goes to response */
@@ -243,7 +244,6 @@ void mcp__call_give_back(mcp_call_t *call);
 void mcp__call_run(mcp_call_t *call); /* hands it to its handler, now or in its turn */
 bool mcp__call_may_begin(const mcp__conn_t *conn);
 void mcp__call_begin(mcp_call_t *call); /* one that waited: its turn has come */
-uint32_t mcp__call_hash(const char *id, size_t len);
 /* Its caller wants no answer; it stays in flight until it ends, and one that waits ends now. */
 void mcp__call_cancel(mcp_call_t *call);
 void mcp__call_abandon(mcp_call_t *call);                   /* nobody waits any more */

@@ -160,10 +160,10 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
 /* Ends what the host does not wait for any more: it gets no answer (MCP, cancellation). */
 static void on_host_cancelled(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   size_t id_len;
-  yyjson_val *value = yyjson_obj_get(message->params, "requestId");
-  char *id = value != NULL ? yyjson_val_write(value, 0, &id_len) : NULL;
-  waiting_t *waiting = id != NULL ? waiting_find(&bridge->asked, id, id_len) : NULL;
-  free(id);
+  const char *id;
+  yyjson_val *value = yyjson_obj_get(message->params, "requestId"); /* it lies behind its key */
+  bool is_id = value != NULL && mcp__jsonrpc_id(value - 1, value, &bridge->arena, &id, &id_len);
+  waiting_t *waiting = is_id ? waiting_find(&bridge->asked, id, id_len) : NULL;
   if (waiting == NULL)
     return; /* answered meanwhile */
   if (bridge_is_sent(waiting) && !waiting->is_hello)

@@ -3,12 +3,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <ids.h>
 #include "print.h"
 
 waiting_t *waiting_add(waiting_list_t *list, const char *id, size_t id_len, uint64_t deadline_ms) {
   waiting_t *waiting = checked(calloc(1, sizeof *waiting + id_len));
   waiting->deadline_ms = deadline_ms;
   waiting->id_len = id_len;
+  waiting->id_hash = mcp__id_hash(id, id_len);
   memcpy(waiting->id, id, id_len);
   waiting->prev = list->last;
   *(list->last != NULL ? &list->last->next : &list->first) = waiting;
@@ -33,8 +35,9 @@ void waiting_drop_text(waiting_list_t *list, waiting_t *waiting) {
 }
 
 waiting_t *waiting_find(const waiting_list_t *list, const char *id, size_t id_len) {
+  uint32_t hash = mcp__id_hash(id, id_len);
   for (waiting_t *each = list->first; each != NULL; each = each->next)
-    if (each->id_len == id_len && memcmp(each->id, id, id_len) == 0)
+    if (each->id_hash == hash && mcp__id_same(each->id, each->id_len, id, id_len))
       return each;
   return NULL;
 }

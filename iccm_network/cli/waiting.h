@@ -14,7 +14,8 @@ typedef struct waiting {
   size_t text_len;
   bool is_hello; /* waits for the answer to the connection's own initialize */
   size_t id_len; /* 0: a notification, which waits to be sent */
-  char id[];     /* the id's JSON */
+  uint32_t id_hash;
+  char id[]; /* the id's JSON */
 } waiting_t;
 
 /* A zeroed one is empty. */
@@ -27,8 +28,9 @@ typedef struct waiting_list {
 waiting_t *waiting_add(waiting_list_t *list, const char *id, size_t id_len, uint64_t deadline_ms);
 void waiting_keep_text(waiting_list_t *list, waiting_t *waiting, const char *text, size_t len); /* copied */
 void waiting_drop_text(waiting_list_t *list, waiting_t *waiting);
-waiting_t *waiting_find(const waiting_list_t *list, const char *id, size_t id_len); /* NULL: none */
-void waiting_remove(waiting_list_t *list, waiting_t *waiting);                      /* and frees it */
+waiting_t *waiting_find(const waiting_list_t *list, const char *id,
+                        size_t id_len);                        /* by its value, see ids.h; NULL: none */
+void waiting_remove(waiting_list_t *list, waiting_t *waiting); /* and frees it */
 void waiting_clear(waiting_list_t *list);
 
 #endif

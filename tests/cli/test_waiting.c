@@ -20,6 +20,7 @@ Test(waiting, by_id) {
   cr_expect_eq(find(&list, "1"), one);
   cr_expect_eq(find(&list, "\"1\""), text);
   cr_expect_eq(find(&list, "12"), two);
+  cr_expect_eq(find(&list, "1.2e1"), two);
   cr_expect_null(find(&list, "2"));
   waiting_remove(&list, text);
   cr_expect_null(find(&list, "\"1\""));

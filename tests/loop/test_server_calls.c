@@ -155,6 +155,68 @@ Test(server_calls, cancelled_by_the_peer) {
   close_all();
 }
 
+static void hold(const char *id) {
+  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"hold\"}", id);
+}
+
+static void give_up(const char *id) {
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}", id);
+}
+
+/* JSON knows one number 100, however it is written; the text "1" is no number. */
+Test(server_calls, cancelled_by_the_value_of_the_id) {
+  static const char *const ids[][2] = {
+      {"100", "1e2"},
+      {"2.00", "2"},
+      {"-0", "0"},
+      {"9007199254740993", "9007199254740993.0"},
+      {"0.1000000000000000055511151231257827", "0.1000000000000000055511151231257827"},
+      {"123456789012345678901234567890", "12345678901234567890123456789e1"},
+      {"\"a\"", "\"\\u0061\""}};
+  enum { IDS = sizeof ids / sizeof ids[0] };
+  open_with(0);
+  for (size_t i = 0; i < IDS; i++)
+    hold(ids[i][0]);
+  for (size_t i = 0; i < IDS; i++)
+    give_up(ids[i][1]);
+  wire_settle(peer);
+  cr_assert_eq(stage.cancels, IDS);
+  for (size_t i = 0; i < IDS; i++)
+    cr_assert_eq(stage_end_held(i), MCP_ESTATE, "%s", ids[i][0]);
+  cr_assert_eq(peer->count, 1);
+  close_all();
+}
+
+Test(server_calls, not_cancelled_by_another_value_of_the_id) {
+  open_with(0);
+  hold("1");
+  hold("\"2\"");
+  hold("9007199254740993");
+  static const char *const others[] = {"\"1\"", "2",   "9007199254740992", "9007199254740992.0", "10",
+                                       "-1",    "null"};
+  for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+    give_up(others[i]);
+  wire_settle(peer);
+  cr_assert_eq(stage.cancels, 0);
+  for (size_t i = 0; i < 3; i++)
+    cr_assert_eq(stage_end_held(i), 0);
+  wire_settle(peer);
+  close_all();
+}
+
+Test(server_calls, an_id_of_the_same_value_in_flight_is_refused) {
+  open_with(0);
+  hold("5");
+  hold("5.0");
+  wire_settle(peer);
+  cr_assert_eq(stage.held_count, 1);
+  cr_assert_not_null(strstr(peer->messages[0], "\"id\":5.0,\"error\":{\"code\":-32600"), "%s",
+                     peer->messages[0]);
+  cr_assert_eq(stage_end_held(0), 0);
+  close_all();
+}
+
 Test(server_calls, cancelling_what_is_not_there_is_harmless) {
   open_with(0);
   wire_call(peer, 1, "now", "{}");

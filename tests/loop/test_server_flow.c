@@ -77,6 +77,21 @@ Test(server_flow, cancellations_are_heard_beyond_64_calls) {
   close_all();
 }
 
+Test(server_flow, calls_that_wait_are_cancelled_by_the_value_of_their_id) {
+  open_with(0);
+  for (int id = 1; id <= IN_FLIGHT; id++)
+    wire_call(peer, id, "hold", "{}");
+  wire_call(peer, 100, "now", "{}");
+  wire_text(peer,
+            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1.00e2}}");
+  wire_settle(peer);
+  for (size_t i = 0; i < IN_FLIGHT; i++)
+    cr_assert_eq(stage_end_held(i), 0);
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 100), 0);
+  close_all();
+}
+
 Test(server_flow, a_call_given_up_at_once_stays_in_flight_until_it_is_ended) {
   open_with(0);
   for (int id = 0; id < 2 * IN_FLIGHT; id++) {
