@@ -9,6 +9,8 @@
 #include "client.h"
 
 #include "error.h"
+#include "excerpt.h"
+#include "ids.h"
 #include "peer.h"
 #include "rates.h"
 
@@ -74,8 +76,9 @@ struct mcp_client {
   unsigned links; /* not freed yet */
   mcp__requests_t requests;
   uint64_t initialize_id;
-  mcp__buf_t text;      /* of the message being taken apart */
-  mcp__tally_t invalid; /* of what were no messages */
+  mcp__buf_t text;               /* of the message being taken apart, which changes it … */
+  char begun[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
+  mcp__tally_t invalid;          /* of what were no messages */
   mcp__arena_t arena;
   int status;        /* why there is no connection */
   char problem[512]; /* the same in words */
@@ -186,6 +189,7 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
     return;
   }
   client->state = OPEN;
+  client->requests.notices = 1; /* that one */
   client->open_ms = uv_now(client->loop);
   *client->problem = '\0';
   mcp__requests_use(&client->requests, client->link);
@@ -352,9 +356,59 @@ static void wake_at(mcp_client_t *client, uint64_t ms) {
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
+/* A server can send as many as it likes. */
+static void tell_invalid(mcp_client_t *client, const char *problem) {
+  client->invalid.count++;
+  uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
+  if (count > 0)
+    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
+            client->place->url.authority, problem, (unsigned long long)count);
+}
+
+/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail, initialize too. */
+static void fail_for(mcp_client_t *client, const char *problem) {
+  tell_invalid(client, problem);
+  if (client->state == HANDSHAKING || (client->state == OPEN && mcp__requests_wait(&client->requests)))
+    drop_link(client, MCP_EPROTOCOL, problem);
+}
+
+/* An answer whose id no call has or had. */
+static void on_stray(mcp_client_t *client, const mcp__message_t *message) {
+  char problem[320], excerpt[MCP__EXCERPT_SIZE];
+  yyjson_val *text = yyjson_obj_get(message->error, "message");
+  bool is_notice = mcp__jsonrpc_answers_notice(message->has_id, message->error);
+  if (message->id_value == NULL && is_notice && client->requests.notices > 0) {
+    client->requests.notices--;
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an error without an id, as an answer to a notification",
+            client->place->url.authority);
+    return;
+  }
+  if (message->id_value != NULL)
+    mcp__excerpt(excerpt, message->id, message->id_len);
+  else
+    mcp__excerpt(excerpt, yyjson_is_str(text) ? yyjson_get_str(text) : "", yyjson_get_len(text));
+  if (message->id_value != NULL)
+    snprintf(problem, sizeof problem, "the peer sent an answer with an id that no call has: %s", excerpt);
+  else if (message->error != NULL)
+    snprintf(problem, sizeof problem, "the peer sent an error without the id of a call: %d, \"%s\"",
+             yyjson_get_int(yyjson_obj_get(message->error, "code")), excerpt);
+  else
+    snprintf(problem, sizeof problem, "the peer sent an answer without the id of a call");
+  fail_for(client, problem);
+}
+
+/* 0: no id that this client gives. */
+static uint64_t id_of(const mcp__message_t *message) {
+  uint64_t id = 0;
+  if (yyjson_is_uint(message->id_value))
+    return yyjson_get_uint(message->id_value);
+  return message->id_value != NULL && mcp__id_number(message->id, message->id_len, &id) ? id : 0;
+}
+
 static void on_response(mcp_client_t *client, const mcp__message_t *message) {
-  uint64_t id = yyjson_is_uint(message->id_value) ? yyjson_get_uint(message->id_value) : 0;
-  if (client->state == HANDSHAKING && id == client->initialize_id) {
+  uint64_t id = id_of(message);
+  bool without_id = message->id_value == NULL && message->error != NULL;
+  if (client->state == HANDSHAKING && (id == client->initialize_id || without_id)) {
     if (client->forward != NULL)
       client->forward->on_hello(message, client->forward->arg);
     on_initialized(client);
@@ -362,8 +416,10 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
   }
   if (mcp__requests_answer(&client->requests, id, message, &client->arena))
     client->attempts = 0; /* a peer that answers is there, however soon it goes */
-  else
+  else if (id != 0 && id <= client->requests.last_id)
     mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->place->url.authority);
+  else
+    on_stray(client, message);
 }
 
 typedef struct reply {
@@ -390,30 +446,55 @@ static void on_request(mcp_client_t *client, const mcp__message_t *message) {
     drop_link(client, MCP_EPROTOCOL, "the peer asks, and does not take the answers");
 }
 
-/* A server can send as many as it likes. */
-static void tell_invalid(mcp_client_t *client, const char *problem) {
-  client->invalid.count++;
-  uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
-  if (count > 0)
-    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
-            client->place->url.authority, problem, (unsigned long long)count);
+/* Where the text is no JSON: from there on it is as it came, though it was read in place. */
+static void describe(const mcp_client_t *client, const mcp__message_t *message, char *problem, size_t size) {
+  static const char begin[] = "the peer sent an answer that cannot be read: ";
+  char excerpt[MCP__EXCERPT_SIZE];
+  const mcp__buf_t *text = &client->text;
+  if (message->detail != NULL) {
+    size_t at = message->at < text->len ? message->at : text->len;
+    mcp__excerpt(excerpt, text->data + at, text->len - at);
+    snprintf(problem, size, "%s%s at byte %zu: %s: %s", begin, message->problem, at + 1, message->detail,
+             excerpt);
+  } else if (message->result != NULL || message->error != NULL || message->code == MCP_PARSE_ERROR) {
+    snprintf(problem, size, "%s%s", begin, message->problem);
+  } else {
+    mcp__excerpt(excerpt, client->begun, strlen(client->begun));
+    snprintf(problem, size, "%sit is neither a request nor an answer: %s", begin, excerpt);
+  }
 }
 
-/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. Before a call was
- * sent such a message is passed over, since some servers begin with a greeting. */
+/* Some servers begin with a greeting, which may be anything: before initialize is answered only what looks
+ * like a message is taken for the answer. */
+static bool may_be_greeting(const mcp_client_t *client, const mcp__message_t *message) {
+  const char *at = client->begun + strspn(client->begun, " \t");
+  return *at != '[' && (*at != '{' || message->code != MCP_PARSE_ERROR);
+}
+
 static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
-  char problem[160];
-  bool no_memory = client->arena.failed;
-  bool answers = message->code == MCP_PARSE_ERROR || message->result != NULL || message->error != NULL;
-  tell_invalid(client, message->problem);
-  if (!no_memory && !(answers && client->state == OPEN && mcp__requests_wait(&client->requests)))
-    return;
-  snprintf(problem, sizeof problem, "the peer sent an answer that cannot be read: %s", message->problem);
-  if (no_memory)
+  char problem[320];
+  describe(client, message, problem, sizeof problem);
+  if (client->arena.failed) {
+    tell_invalid(client, message->problem);
     drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
               "no memory to read what the peer sent");
-  else
-    drop_link(client, MCP_EPROTOCOL, problem);
+  } else if (message->asks || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
+    tell_invalid(client, message->problem);
+  } else {
+    fail_for(client, problem);
+  }
+}
+
+/* An answer, though with neither result nor error. */
+static bool is_empty_answer(const mcp__message_t *message) {
+  return message->kind == MCP__INVALID && message->id_value != NULL && !message->asks &&
+         message->result == NULL && message->error == NULL;
+}
+
+static void keep_beginning(mcp_client_t *client) {
+  size_t len = client->text.len < sizeof client->begun ? client->text.len : sizeof client->begun - 1;
+  memcpy(client->begun, client->text.data, len);
+  client->begun[len] = '\0';
 }
 
 static void on_link_message(mcp__buf_t *text, void *arg) {
@@ -429,7 +510,10 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp__buf_swap(&mine, text);
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
+  keep_beginning(client);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
+  if (is_empty_answer(&message))
+    message.kind = MCP__RESPONSE;
   switch (message.kind) {
   case MCP__RESPONSE:
     on_response(client, &message);

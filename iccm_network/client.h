@@ -58,6 +58,7 @@ typedef struct mcp__requests {
   mcp__pending_t pending;
   struct mcp__request *first, *last; /* not sent, oldest first */
   size_t unsent, unsent_bytes;
+  unsigned notices;      /* sent over this link: some peers answer each of them by an error */
   uint64_t last_id;      /* also of initialize, … */
   uint64_t last_made_id; /* … this one not */
 } mcp__requests_t;
@@ -80,8 +81,8 @@ int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_m
 int mcp__requests_cancel(mcp__requests_t *all, uint64_t id); /* MCP_ESTATE: it has ended, or its end is due */
 /* Sends what waits; NULL: from now on they wait. */
 void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link);
-/* Ends the one that a response is for, with what it says, read in the arena's memory; false: nobody waits for
- * it. */
+/* Ends the one that a response is for, with what it says, read in the arena's memory, or with MCP_EPROTOCOL
+ * where it says nothing that can be used; false: nobody waits for it. */
 bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
                           mcp__arena_t *arena);
 bool mcp__requests_wait(const mcp__requests_t *all); /* whether any that was sent has no answer yet */
@@ -90,8 +91,8 @@ uint64_t mcp__requests_due(const mcp__requests_t *all);           /* the next de
 /* Ends those that were sent, or those that were not. */
 void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem);
 
-/* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. url NULL: where
- * Godot is unless that was set. */
+/* mcp_client_new(), which says why: 0, MCP_EURL, MCP_EENV, UV_EINVAL (ICCM_TLS_CA), UV_ENOMEM. url NULL:
+ * where Godot is unless that was set. */
 int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **client);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,

@@ -96,12 +96,20 @@ static void gather(yyjson_val *root, envelope_t *envelope) {
   }
 }
 
+/* "error": null beside a result is no error, and the other way round. */
+static void take_answer(const envelope_t *envelope, mcp__message_t *message) {
+  bool no_error = yyjson_is_null(envelope->error);
+  message->error = no_error ? NULL : envelope->error;
+  message->result = message->error != NULL && yyjson_is_null(envelope->result) ? NULL : envelope->result;
+}
+
 static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_t *message) {
   bool is_response = envelope->method == NULL && (envelope->result != NULL || envelope->error != NULL);
   bool id_is_fine = envelope->id == NULL || keep_id(envelope->id_key, envelope->id, arena, message);
   message->kind = is_response ? MCP__RESPONSE : envelope->id == NULL ? MCP__NOTIFICATION : MCP__REQUEST;
-  message->result = envelope->result;
-  message->error = envelope->error;
+  message->has_id = envelope->id != NULL;
+  message->asks = envelope->method != NULL;
+  take_answer(envelope, message);
   if (envelope->twice)
     invalid(message, MCP_INVALID_REQUEST, "a member of the message is given twice");
   else if (is_response)
@@ -146,6 +154,8 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
   yyjson_doc *doc = mcp__json_read_in_place(text, len, &arena->alc, &error);
   if (doc == NULL) {
     bool no_memory = error.status == UV_ENOMEM;
+    message->detail = error.detail;
+    message->at = error.at;
     invalid(message, no_memory ? MCP_INVALID_REQUEST : error.status, no_memory ? too_large : error.words);
     return;
   }
@@ -162,6 +172,12 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
   judge(&envelope, arena, message);
   if (yyjson_doc_get_val_count(doc) > max_values)
     invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
+}
+
+bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error) {
+  yyjson_val *code = yyjson_obj_get(error, "code");
+  return error != NULL && (!has_id || yyjson_get_sint(code) == MCP_METHOD_NOT_FOUND) &&
+         yyjson_get_sint(code) != MCP_PARSE_ERROR;
 }
 
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len) {

@@ -14,12 +14,16 @@ typedef struct mcp__message {
   const char *id; /* JSON text of the id as it came; "null" where there is none or it cannot be read */
   size_t id_len;
   yyjson_val *id_value; /* NULL: none */
+  bool has_id;          /* a member of that name, be it null */
+  bool asks;            /* it has a method: a request or a notification, however wrong */
   yyjson_val *method;   /* request, notification: a string */
   yyjson_val *params;   /* object or array, or NULL */
   yyjson_val *result;   /* response: this … */
-  yyjson_val *error;    /* … or this */
+  yyjson_val *error;    /* … or this; null beside the other counts as not given */
   int code;             /* invalid: what to answer, … */
-  const char *problem;  /* … and why */
+  const char *problem;  /* … and why; … */
+  const char *detail;   /* … no JSON: more of that, … */
+  size_t at;            /* … and the byte where it was found, from 0 */
 } mcp__message_t;
 
 /* No more than this is touched while a text is parsed, though more is reserved. */
@@ -35,6 +39,11 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
  * text as yyjson writes it. False: it is neither, or there is no memory. */
 bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, const char **id,
                      size_t *id_len);
+
+/* Whether an error is what a peer may have answered a notification with, which gets no answer: it has no id
+ * at all, or null and says that it knows no such method. Else it is about a request whose id could not be
+ * read. */
+bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error);
 
 /* A response's beginning up to where the result's JSON goes; a '}' ends it. */
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);

@@ -7,6 +7,7 @@
  * cancelling: what is due at once is due in the timer's next turn. */
 #include "client.h"
 
+#include "excerpt.h"
 #include "span.h"
 #include "utf8.h"
 
@@ -90,8 +91,10 @@ static int write_cancelled(mcp__buf_t *out, void *what) {
 /* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the
  * same. */
 static void tell_peer(request_t *request) {
-  if (request->all->link != NULL && !request->is_initialize)
-    mcp__link_send(request->all->link, write_cancelled, request);
+  if (request->all->link == NULL || request->is_initialize)
+    return;
+  mcp__link_send(request->all->link, write_cancelled, request);
+  request->all->notices++;
 }
 
 static void time_out(mcp__requests_t *all, request_t *request) {
@@ -206,12 +209,34 @@ static void read_result(yyjson_val *result, bool is_tool, mcp__arena_t *arena, m
 }
 
 static void read_error(yyjson_val *error, mcp_result_t *answer) {
-  yyjson_val *code = yyjson_obj_get(error, "code");
-  const char *message = yyjson_get_str(yyjson_obj_get(error, "message"));
+  yyjson_val *code = yyjson_obj_get(error, "code"), *data = yyjson_obj_get(error, "data");
+  const char *message = yyjson_get_str(yyjson_is_str(error) ? error : yyjson_obj_get(error, "message"));
   int64_t number = yyjson_get_sint(code);
   answer->status = number >= -32768 && number <= -32000 ? (int)number : MCP_TOOL_ERROR;
   answer->message = message != NULL ? message : mcp_strerror(answer->status);
-  answer->value = yyjson_obj_get(error, "data");
+  answer->value = yyjson_is_null(data) ? NULL : data;
+}
+
+/* What makes an answer none; NULL: it is one. *what is the part of it that shows that. */
+static const char *wrong_with(const request_t *request, const mcp__message_t *message, yyjson_val **what) {
+  *what = message->error != NULL ? message->error : message->result;
+  if (*what == NULL)
+    return "the answer has neither a result nor an error";
+  if (message->error != NULL)
+    return message->result != NULL ? "the answer has both a result and an error: " : NULL;
+  return request->is_tool && !yyjson_is_obj(message->result) ? "the result of tools/call is not an object: "
+                                                             : NULL;
+}
+
+static void fail_wrong(mcp__requests_t *all, request_t *request, const char *wrong, yyjson_val *what,
+                       mcp__arena_t *arena) {
+  char excerpt[MCP__EXCERPT_SIZE] = "", problem[256];
+  size_t len;
+  char *text = what != NULL ? yyjson_val_write_opts(what, 0, &arena->alc, &len, NULL) : NULL;
+  if (text != NULL)
+    mcp__excerpt(excerpt, text, len);
+  snprintf(problem, sizeof problem, "%s%s", wrong, excerpt);
+  fail_request(all, request, MCP_EPROTOCOL, problem);
 }
 
 bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
@@ -220,7 +245,13 @@ bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_
   if (waiting == NULL || !request_of(waiting)->sent || request_of(waiting)->refused != 0)
     return false; /* its deadline has passed, it was cancelled, or nobody asked */
   mcp_result_t answer = {0};
-  if (message->error != NULL && !yyjson_is_null(message->error))
+  yyjson_val *what;
+  const char *wrong = wrong_with(request_of(waiting), message, &what);
+  if (wrong != NULL) {
+    fail_wrong(all, request_of(waiting), wrong, what, arena);
+    return true;
+  }
+  if (message->error != NULL)
     read_error(message->error, &answer);
   else
     read_result(message->result, request_of(waiting)->is_tool, arena, &answer);

@@ -285,10 +285,6 @@ Test(client_calls, shapes_of_answers) {
   cr_assert_str_eq(outcome.message, "not JSON");
   outcome = answered_by(ANSWER("\"result\":{\"content\":[],\"isError\":true}"));
   cr_assert(outcome.status == 0 && outcome.is_error);
-  outcome = answered_by(ANSWER("\"result\":null"));
-  cr_assert(outcome.status == 0 && !outcome.is_error);
-  outcome = answered_by(ANSWER("\"result\":[1,\"\\u0000\"]"));
-  cr_assert_eq(outcome.status, 0);
   outcome =
       answered_by(ANSWER("\"result\":{\"content\":[{\"type\":\"text\",\"text\":5},{\"type\":\"image\"},7]}"));
   cr_assert_eq(outcome.status, 0);
@@ -306,16 +302,11 @@ Test(client_calls, shapes_of_answers) {
   scene_close();
 }
 
-Test(client_calls, answers_that_nobody_asked_for_are_dropped) {
+Test(client_calls, answers_that_nobody_waits_for_any_more_are_dropped) {
   scene_open();
-  static const char *const strange[] = {"{\"jsonrpc\":\"2.0\",\"id\":999999,\"result\":{},\"x\":%d}",
-                                        "{\"jsonrpc\":\"2.0\",\"id\":null,\"result\":{}, \"x\":%d}",
-                                        "{\"jsonrpc\":\"2.0\",\"id\":\"%d\",\"result\":{}}",
-                                        "{\"jsonrpc\":\"2.0\",\"id\":-%d,\"result\":{}}",
-                                        "{\"jsonrpc\":\"2.0\",\"id\":%d.5,\"result\":{}}",
-                                        "[%d]",
-                                        "{\"jsonrpc\":\"2.0\",\"result\":{},\"x\":%d}",
-                                        "\"%d\""};
+  static const char *const strange[] = {
+      "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{},\"x\":%d}", /* initialize's */
+      "{\"jsonrpc\":\"2.0\",\"id\":2.0,\"error\":{},\"x\":%d}"};
   scene_hold_clock();
   for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
     answer_format = strange[i];
@@ -489,6 +480,133 @@ Test(client_calls, an_answer_that_cannot_be_read_fails_what_was_sent_at_once) {
   expect_unreadable(script_unreadable, "given twice");
   expect_unreadable(script_deep, "nested deeper than 64 levels");
   cr_assert(scene_logged("sent what is no message"));
+  scene_close();
+}
+
+/* The answers of a peer: to initialize, to notifications, and to calls, whose id stands for %d. */
+static struct { const char *hello, *notice, *call; /* NULL: none */ } says;
+
+static void script_says(wire_t *wire) {
+  if (wire->head != NULL && strncmp(wire->head, "GET", 3) == 0) {
+    wire_accept_upgrade(wire);
+    memcpy(wire->head, "---", 3);
+    taken = 0;
+  }
+  for (; taken < wire->count; taken++) {
+    const char *message = wire->messages[taken];
+    const char *text = strstr(message, "\"initialize\"") != NULL ? says.hello
+                       : message_id(message) < 0                 ? says.notice
+                                                                 : says.call;
+    if (text != NULL)
+      wire_text(wire, text, message_id(message));
+  }
+}
+
+#define A(rest) "{\"jsonrpc\":\"2.0\"," rest "}"
+#define HELLO A("\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}")
+#define FIVE "\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"5\"}]}"
+#define NO_METHOD "\"error\":{\"code\":-32601,\"message\":\"no such method\"}"
+
+/* No time passes: what ends does so at once. */
+static outcome_t call_one(const char *hello, const char *notice, const char *answer) {
+  outcome_t outcome = {0};
+  says.hello = hello;
+  says.notice = notice;
+  says.call = answer;
+  trap_t *trap = trap_open(script_says, NULL);
+  mcp_client_t *client = client_to(trap->port);
+  mcp_client_set_fail_fast(client, true);
+  scene_hold_clock();
+  call(client, "x", NULL, PATIENT_MS, &outcome);
+  scene_pass_ms(5);
+  RUN_UNTIL(outcome.fired);
+  scene_release_clock();
+  client_end(client);
+  trap_close(trap);
+  return outcome;
+}
+
+static void expect_fails(const char *hello, const char *answer, const char *words) {
+  outcome_t outcome = call_one(hello, NULL, answer);
+  cr_expect_eq(outcome.status, MCP_EPROTOCOL, "%s: %d %s", answer, outcome.status, outcome.message);
+  cr_expect_not_null(strstr(outcome.message, words), "%s: %s", answer, outcome.message);
+}
+
+static void expect_five(const char *notice, const char *answer) {
+  outcome_t outcome = call_one(HELLO, notice, answer);
+  cr_expect_eq(outcome.status, 0, "%s: %d %s", answer, outcome.status, outcome.message);
+  cr_expect_str_eq(outcome.text, "5", "%s", answer);
+}
+
+Test(client_calls, answers_that_are_none_end_the_call_at_once) {
+  static const struct {
+    const char *answer, *words;
+  } rows[] = {
+      {A("\"id\":%d,\"result\":{\"mean\":NaN}"), "not valid JSON at byte 42: "},
+      {A("\"id\":%d,\"result\":{\"mean\":-Infinity}"), ": Infinity}}"},
+      {A("\"id\":%d"), "neither a result nor an error"},
+      {A("\"id\":%d,\"error\":null"), "neither a result nor an error"},
+      {A("\"id\":%d," FIVE ",\"error\":{\"code\":-1,\"message\":\"two\"}"),
+       "both a result and an error: {\"code\":-1,\"message\":\"two\"}"},
+      {A("\"id\":%d,\"result\":5"), "the result of tools/call is not an object: 5"},
+      {A("\"id\":%d,\"result\":\"done\""), "not an object: \"done\""},
+      {A("\"id\":%d,\"result\":[1]"), "not an object: [1]"},
+      {A("\"id\":%d,\"result\":null"), "not an object: null"},
+      {"[" A("\"id\":%d," FIVE) "]", "neither a request nor an answer: [{\"jsonrpc\":"},
+      {"[]", "neither a request nor an answer: []"},
+      {"\"done\"", "neither a request nor an answer: \"done\""},
+      {"{\"status\":\"ok\"}", "neither a request nor an answer: {\"status\":\"ok\"}"},
+      {A("\"id\":null," FIVE), "an answer without the id of a call"},
+      {A(FIVE), "an answer without the id of a call"},
+      {A("\"id\":null,\"error\":{\"code\":-32700,\"message\":\"what?\"}"), "-32700, \"what?\""},
+      {A("\"id\":null,\"error\":{\"code\":-32600,\"message\":\"what?\"}"), "-32600, \"what?\""},
+      {A("\"error\":{\"code\":-32700,\"message\":\"what?\"}"), "-32700, \"what?\""},
+      {A("\"id\":999," FIVE), "an id that no call has: 999"},
+      {A("\"id\":\"%d\"," FIVE), "an id that no call has: \"1\""},
+      {A("\"id\":%d.5," FIVE), "an id that no call has: 1.5"},
+      {A("\"id\":-%d," FIVE), "an id that no call has: -1"},
+      {"\n<html>\x1b[2J", "<html>\\u001b[2J"},
+  };
+  scene_open();
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+    expect_fails(HELLO, rows[i].answer, rows[i].words);
+  scene_close();
+}
+
+Test(client_calls, answers_to_initialize_that_cannot_be_read_end_the_attempt_at_once) {
+  scene_open();
+  expect_fails(A("\"id\":%d,\"result\":{\"x\":NaN}"), NULL, "not valid JSON");
+  expect_fails("[" HELLO "]", NULL, "neither a request nor an answer");
+  expect_fails(A("\"id\":77,\"result\":{}"), NULL, "an id that no call has: 77");
+  scene_close();
+}
+
+Test(client_calls, answers_are_matched_by_the_value_of_their_id) {
+  scene_open();
+  expect_five(NULL, A("\"id\":%d.0," FIVE));
+  expect_five(NULL, A("\"id\":%de0," FIVE));
+  expect_five(NULL, A("\"id\":%d0e-1," FIVE));
+  scene_close();
+}
+
+Test(client_calls, null_beside_a_result_or_an_error_is_not_given) {
+  scene_open();
+  expect_five(NULL, A("\"id\":%d,\"error\":null," FIVE));
+  outcome_t outcome = call_one(HELLO, NULL, A("\"id\":%d,\"result\":null," NO_METHOD));
+  cr_expect_eq(outcome.status, MCP_METHOD_NOT_FOUND);
+  cr_expect_str_eq(outcome.message, "no such method");
+  outcome = call_one(HELLO, NULL, A("\"id\":%d,\"error\":\"broken\""));
+  cr_expect_eq(outcome.status, MCP_TOOL_ERROR);
+  cr_expect_str_eq(outcome.message, "broken");
+  scene_close();
+}
+
+/* As components of this family in Node and Python do. */
+Test(client_calls, errors_to_notifications_end_no_call) {
+  scene_open();
+  expect_five(A(NO_METHOD), A("\"id\":%d," FIVE));
+  expect_five(A("\"id\":null," NO_METHOD), A("\"id\":%d," FIVE));
+  expect_five(A("\"error\":{\"code\":-32603,\"message\":\"x\"}"), A("\"id\":%d," FIVE));
   scene_close();
 }
 
