@@ -485,12 +485,6 @@ static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
   }
 }
 
-/* An answer, though with neither result nor error. */
-static bool is_empty_answer(const mcp__message_t *message) {
-  return message->kind == MCP__INVALID && message->id_value != NULL && !message->asks &&
-         message->result == NULL && message->error == NULL;
-}
-
 static void keep_beginning(mcp_client_t *client) {
   size_t len = client->text.len < sizeof client->begun ? client->text.len : sizeof client->begun - 1;
   memcpy(client->begun, client->text.data, len);
@@ -512,7 +506,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
   keep_beginning(client);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
-  if (is_empty_answer(&message))
+  if (mcp__jsonrpc_is_empty_answer(&message))
     message.kind = MCP__RESPONSE;
   switch (message.kind) {
   case MCP__RESPONSE:

@@ -174,6 +174,11 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
     invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
 }
 
+bool mcp__jsonrpc_is_empty_answer(const mcp__message_t *message) {
+  return message->kind == MCP__INVALID && message->id_value != NULL && !message->asks &&
+         message->result == NULL && message->error == NULL;
+}
+
 bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error) {
   yyjson_val *code = yyjson_obj_get(error, "code");
   return error != NULL && (!has_id || yyjson_get_sint(code) == MCP_METHOD_NOT_FOUND) &&

@@ -40,6 +40,9 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
 bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, const char **id,
                      size_t *id_len);
 
+/* Whether an invalid message has an id, and neither a method, a result nor an error. */
+bool mcp__jsonrpc_is_empty_answer(const mcp__message_t *message);
+
 /* Whether an error is what a peer may have answered a notification with, which gets no answer: it has no id
  * at all, or null and says that it knows no such method. Else it is about a request whose id could not be
  * read. */

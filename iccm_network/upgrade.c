@@ -125,6 +125,11 @@ static int on_message_begin_of_headers(llhttp_t *parser) {
   return 0;
 }
 
+static void begin_head(mcp__head_t *head, llhttp_type_t type) {
+  llhttp_init(&head->parser, type, &head->settings);
+  head->parser.data = head;
+}
+
 int mcp__head_init(mcp__head_t *head, bool is_request) {
   memset(head, 0, sizeof *head);
   mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
@@ -137,8 +142,7 @@ int mcp__head_init(mcp__head_t *head, bool is_request) {
   head->settings.on_header_value = on_header_value;
   head->settings.on_header_value_complete = on_value_complete;
   head->settings.on_headers_complete = on_headers_complete;
-  llhttp_init(&head->parser, is_request ? HTTP_REQUEST : HTTP_RESPONSE, &head->settings);
-  head->parser.data = head;
+  begin_head(head, is_request ? HTTP_REQUEST : HTTP_RESPONSE);
   return mcp__buf_reserve(&head->text, 1);
 }
 
@@ -146,19 +150,45 @@ void mcp__head_deinit(mcp__head_t *head) {
   mcp__buf_deinit(&head->text);
 }
 
+/* RFC 9110 section 15.2: answers of the class 1xx come before the final one and are passed over, here up to
+ * MCP__HEAD_MAX_INTERIM. 101 is the last that is HTTP. */
+static bool is_interim(const mcp__head_t *head) {
+  return head->parser.type == HTTP_RESPONSE && head->parser.status_code < 200 &&
+         head->parser.status_code != 101 && head->interim < MCP__HEAD_MAX_INTERIM;
+}
+
+/* What is kept of it goes; what it took of the size stays counted. */
+static void forget_interim(mcp__head_t *head) {
+  head->interim++;
+  head->headers = 0;
+  head->text.len = head->name_begin = head->value_begin = 0;
+  memset(head->value, 0, sizeof head->value);
+  memset(head->given, 0, sizeof head->given);
+  begin_head(head, HTTP_RESPONSE);
+}
+
+/* The end of one head, or all that there is: llhttp's verdict. */
+static llhttp_errno_t feed_one(mcp__head_t *head, const char *data, size_t len, size_t *used) {
+  llhttp_errno_t error = llhttp_execute(&head->parser, data, len);
+  *used = error == HPE_PAUSED_UPGRADE ? (size_t)(llhttp_get_error_pos(&head->parser) - data) : len;
+  head->bytes += *used;
+  return error;
+}
+
 mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used) {
-  size_t room = MCP__HEAD_MAX_BYTES - head->bytes;
+  size_t room = MCP__HEAD_MAX_BYTES - head->bytes, took;
   size_t take = len < room ? len : room;
-  llhttp_errno_t error = llhttp_execute(&head->parser, data, take);
-  *used = take;
+  llhttp_errno_t error = feed_one(head, data, take, used);
+  while (error == HPE_PAUSED_UPGRADE && is_interim(head)) {
+    forget_interim(head);
+    error = feed_one(head, data + *used, take - *used, &took);
+    *used += took;
+  }
   if (error == HPE_PAUSED_UPGRADE) {
-    *used = (size_t)(llhttp_get_error_pos(&head->parser) - data);
-    head->bytes += *used;
     if (head->parser.type == HTTP_RESPONSE)
       head->status = head->parser.status_code;
     return MCP__HEAD_DONE;
   }
-  head->bytes += take;
   if (error == HPE_OK && head->bytes < MCP__HEAD_MAX_BYTES)
     return MCP__HEAD_MORE;
   if (error == HPE_OK)
@@ -340,6 +370,11 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
   return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 
+/* Whether a list names anything: one that is empty stands for none (RFC 9110 section 5.6.1). */
+static bool names_any(const char *list) {
+  return list != NULL && list[strspn(list, " \t,")] != '\0';
+}
+
 /* RFC 6455 section 4.1. */
 int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) {
   char accept[MCP__ACCEPT_SIZE];
@@ -362,9 +397,9 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
     wrong_part = "without Upgrade: websocket and Connection: Upgrade";
   else if (head->given[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
     wrong_part = "with a wrong Sec-WebSocket-Accept";
-  else if (mcp__head_value(head, MCP__H_EXTENSIONS) != NULL)
+  else if (names_any(mcp__head_value(head, MCP__H_EXTENSIONS)))
     wrong_part = "with an extension that was not offered";
-  else if (protocol != NULL && strcmp(protocol, "mcp") != 0)
+  else if (names_any(protocol) && strcmp(protocol, "mcp") != 0)
     wrong_part = "with a subprotocol that was not offered";
   if (wrong_part == NULL)
     return 0;

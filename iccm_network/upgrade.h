@@ -9,8 +9,9 @@
 enum {
   MCP__HEAD_MAX_BYTES = 8192,
   MCP__HEAD_MAX_HEADERS = 64,
-  MCP__KEY_SIZE = 25,    /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
-  MCP__ACCEPT_SIZE = 29, /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
+  MCP__HEAD_MAX_INTERIM = 8, /* answers 1xx before the final one, which are within the bytes of the head */
+  MCP__KEY_SIZE = 25,        /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
+  MCP__ACCEPT_SIZE = 29,     /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
   MCP__VALUE_MAX =
       1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
   MCP__TRACE_MAX = 129
@@ -40,6 +41,7 @@ typedef struct mcp__head {
   llhttp_settings_t settings;
   mcp__buf_t text;       /* name and value under way, then values that are kept */
   size_t bytes, headers; /* so far */
+  unsigned interim;      /* of an answer: those that were passed over */
   size_t name_begin;     /* of the header under way, in text */
   size_t value_begin;
   size_t value[MCP__H_COUNT];   /* offset in text + 1; 0: not given */
@@ -52,7 +54,8 @@ typedef struct mcp__head {
 int mcp__head_init(mcp__head_t *head, bool is_request); /* 0 or UV_ENOMEM; must not move afterwards */
 void mcp__head_deinit(mcp__head_t *head);
 
-/* Takes the next bytes; *used says how many belong to the head: what follows it is WebSocket already. */
+/* Takes the next bytes; *used says how many belong to the head: what follows it is WebSocket already. Of an
+ * answer interim ones (1xx but 101) are passed over. */
 mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used);
 const char *mcp__head_value(const mcp__head_t *head, mcp__header_t header); /* NULL: not given */
 const char *mcp__head_url(const mcp__head_t *head);

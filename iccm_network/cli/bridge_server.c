@@ -11,15 +11,33 @@
 
 /* ---- from the server ------------------------------------------------------------------------------- */
 
+static bool any_is_sent(const waiting_list_t *asked) {
+  for (const waiting_t *each = asked->first; each != NULL; each = each->next)
+    if (bridge_is_sent(each))
+      return true;
+  return false;
+}
+
+/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. */
+static void on_unreadable(bridge_t *bridge, const char *problem) {
+  bridge_say("the server sent what is no message: %s", problem);
+  if (any_is_sent(&bridge->asked))
+    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an answer that cannot be read");
+}
+
 static void on_answer(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   waiting_t *waiting = waiting_find(&bridge->asked, message->id, message->id_len);
-  if (waiting == NULL || !bridge_is_sent(waiting)) {
+  if (message->result == NULL && message->error == NULL) {
+    on_unreadable(bridge, "an answer with neither a result nor an error");
+  } else if (message->id_value == NULL && !mcp__jsonrpc_answers_notice(message->has_id, message->error)) {
+    on_unreadable(bridge, "an answer without an id");
+  } else if (waiting == NULL || !bridge_is_sent(waiting)) {
     mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
             text);
-    return;
+  } else {
+    waiting_remove(&bridge->asked, waiting);
+    hostio_write_line(&bridge->hostio, text, len);
   }
-  waiting_remove(&bridge->asked, waiting);
-  hostio_write_line(&bridge->hostio, text, len);
 }
 
 static void refuse(bridge_t *bridge, const mcp__message_t *message, const char *problem) {
@@ -42,21 +60,13 @@ static void on_server_request(bridge_t *bridge, const mcp__message_t *message, c
   }
 }
 
-static bool any_is_sent(const waiting_list_t *asked) {
-  for (const waiting_t *each = asked->first; each != NULL; each = each->next)
-    if (bridge_is_sent(each))
-      return true;
-  return false;
-}
-
-/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail. */
-static void on_unreadable(bridge_t *bridge, const mcp__message_t *message) {
-  bool answers = message->code == MCP_PARSE_ERROR || message->result != NULL || message->error != NULL;
-  bridge_say("the server sent what is no message: %s", message->problem);
+static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
   if (bridge->arena.failed)
     mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
-  else if (answers && any_is_sent(&bridge->asked))
-    mcp__client_drop(bridge->client, MCP_EPROTOCOL, "the server sent an answer that cannot be read");
+  else if (message->asks)
+    bridge_say("the server sent what is no message: %s", message->problem);
+  else
+    on_unreadable(bridge, message->problem);
 }
 
 void bridge_on_text(const char *text, size_t len, void *arg) {
@@ -74,7 +84,7 @@ void bridge_on_text(const char *text, size_t len, void *arg) {
     hostio_write_line(&bridge->hostio, text, len);
     break;
   case MCP__INVALID:
-    on_unreadable(bridge, &message);
+    on_invalid(bridge, &message);
     break;
   }
 }

@@ -200,7 +200,7 @@ static const cause_t causes[CAUSE_COUNT] = {
     WARNING(CAUSE_NO_MCP_PING, "no_mcp_ping",
             "The server does not know MCP's method `ping`, as ICCM's older components do not. WebSocket's own pings "
             "are enough for connections to last.",
-            "Nothing; `iccm ping` works all the same where the answer is an error."),
+            "Nothing; `iccm ping` takes the error for an answer."),
     FAILED(CAUSE_LARGE_LIMIT, ICCM_PROTOCOL, "large_limit",
            "The server closes the connection at messages above its limit, often the 1 MiB that is Python's default; "
            "all calls on the connection are lost with it.",

@@ -50,8 +50,10 @@ static void add_unanswered(doctor_t *doctor, const char *question, cause_id_t cl
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
+/* NULL: none; null counts as none. */
 static yyjson_val *member(const wire_t *wire, const char *name) {
-  return yyjson_obj_get(yyjson_doc_get_root(wire->answer), name);
+  yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(wire->answer), name);
+  return yyjson_is_null(value) ? NULL : value;
 }
 
 static int error_code(const wire_t *wire) { /* 0: no error */
@@ -208,6 +210,7 @@ bool doctor_send_bad_json(doctor_t *doctor) {
   wire_t *wire = doctor->talk;
   yyjson_doc_free(wire->answer);
   wire->answer = NULL;
+  wire->without_id = true;
   wire_send_text(wire, bad, sizeof bad - 1);
   if (!wire_wait_answer(wire, BAD_JSON_MS))
     add_unanswered(doctor, "bad JSON", CAUSE_BAD_JSON_CLOSED, CAUSE_BAD_JSON_SILENT);

@@ -1,7 +1,8 @@
 /* ping.c: `iccm ping URL`. Measures round trips of the MCP method "ping".
  *
- * The first one carries connecting and handshake and is told apart; the others are measured one after the
- * other on the connection that it made. Stops at the first that fails.
+ * A server that does not know the method answers by an error, which is a round trip like any other. The first
+ * one carries connecting and handshake and is told apart; the others are measured one after the other on the
+ * connection that it made. Stops at the first that fails.
  */
 #include <stdlib.h>
 #include "report.h"
@@ -17,7 +18,8 @@ typedef struct pinging {
 static void on_pong(session_t *session, const mcp_result_t *result, void *arg) {
   pinging_t *pinging = arg;
   pinging->ms = (double)(uv_hrtime() - pinging->began_ns) / 1e6;
-  if (result->status != 0 || result->is_error)
+  bool answered = result->status == 0 || result->status == MCP_METHOD_NOT_FOUND;
+  if (!answered || result->is_error)
     pinging->code = report_failure(session->options, pinging->out, "ping", result, session->connected);
 }
 

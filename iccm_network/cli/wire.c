@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <auth.h>
+#include <jsonrpc.h>
 #include "print.h"
 #include "wire.h"
 
@@ -221,17 +222,24 @@ static void flush(wire_t *wire) {
 
 /* ---- what comes ------------------------------------------------------------------------------------ */
 
+/* Whether the last request's answer is in a message; its sender may not have been able to read the question.
+ */
+static bool is_answer(const wire_t *wire, yyjson_val *root) {
+  yyjson_val *id = yyjson_obj_get(root, "id"), *error = yyjson_obj_get(root, "error");
+  if (yyjson_obj_get(root, "result") == NULL && error == NULL)
+    return false;
+  if (id == NULL || yyjson_is_null(id))
+    return wire->without_id || !mcp__jsonrpc_answers_notice(id != NULL, error);
+  return yyjson_is_num(id) && yyjson_get_num(id) == (double)wire->last_id;
+}
+
 static void on_message(mcp__buf_t *message, bool binary, void *arg) {
   wire_t *wire = arg;
   (void)binary;
   yyjson_doc *doc = mcp_json_read(message->data, message->len);
-  yyjson_val *root = yyjson_doc_get_root(doc), *id = yyjson_obj_get(root, "id");
-  bool is_answer = yyjson_obj_get(root, "result") != NULL || yyjson_obj_get(root, "error") != NULL;
-  bool is_ours = yyjson_is_uint(id) && yyjson_get_uint(id) == wire->last_id;
-  bool is_nobodys = id == NULL || yyjson_is_null(id); /* whoever could not read the question */
   mcp__buf_clear(message, 0);
   wire->garbage = wire->garbage || doc == NULL;
-  if (!is_answer || !(is_ours || is_nobodys)) {
+  if (!is_answer(wire, yyjson_doc_get_root(doc))) {
     yyjson_doc_free(doc);
     return;
   }
@@ -390,7 +398,7 @@ bool wire_ask(wire_t *wire, const char *method, const char *params, uint64_t lim
   size_t len;
   yyjson_doc_free(wire->answer);
   wire->answer = NULL;
-  wire->garbage = false;
+  wire->garbage = wire->without_id = false;
   FILE *file = checked(open_memstream(&text, &len));
   fprintf(file, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\"%s%s}",
           (unsigned long long)++wire->last_id, method, *params != '\0' ? ",\"params\":" : "", params);

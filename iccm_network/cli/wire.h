@@ -58,6 +58,7 @@ struct wire {
   mcp__buf_t out;
   uint64_t last_id;
   yyjson_doc *answer; /* owned: to the last request, or an error without id; or NULL */
+  bool without_id;    /* what was sent last has none: its answer will not have one either */
   bool garbage;       /* a message came that is no JSON */
   bool pong;          /* one came */
   int close_code;     /* 0: no close came, and we sent none */

@@ -5,7 +5,7 @@ in a thread of its own; the connection is closed when serve returns. Leaving sto
 
 `mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Answer
 with an error or with raw text, SILENCE, or LEAVE. So does initialize, which answers as it should unless told otherwise;
-pings and bad JSON are answered unless pongs or parse_errors is false.
+pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notices has a text to send.
 """
 import base64
 import hashlib
@@ -78,8 +78,8 @@ def plain_http(status, reason="", headers=""):
     return serve
 
 
-def upgrade(link, guid=GUID):
-    """The handshake; with another guid a wrong one."""
+def upgrade(link, guid=GUID, before=b"", more=b""):
+    """The handshake; with another guid a wrong one. before: bytes in front of the answer; more: further headers."""
     head = b""
     while b"\r\n\r\n" not in head:
         piece = link.recv(65536)
@@ -89,8 +89,8 @@ def upgrade(link, guid=GUID):
     key = re.search(rb"(?i)sec-websocket-key: *(\S+)", head)[1]
     accept = base64.b64encode(hashlib.sha1(key + guid).digest())
     link.sendall(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        before + b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n" + more + b"\r\n"
     )
 
 
@@ -127,9 +127,9 @@ def initialized(_method, params):
     }
 
 
-def mcp(answer, initialize=initialized, pongs=True, parse_errors=True):
+def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=None, **handshake):
     def serve(link):
-        upgrade(link)
+        upgrade(link, **handshake)
         stream = link.makefile("rb")
         while True:
             opcode, payload = read_frame(stream)
@@ -148,6 +148,8 @@ def mcp(answer, initialize=initialized, pongs=True, parse_errors=True):
                     send_text(link, json.dumps({"jsonrpc": "2.0", "id": None, "error": error}))
                 continue
             if "id" not in request:
+                if notices is not None:
+                    send_text(link, notices)
                 continue
             reply = {"jsonrpc": "2.0", "id": request["id"]}
             try:

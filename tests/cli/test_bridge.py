@@ -294,12 +294,41 @@ class Passes(Case):
             bridge.wait_for("the server sent what is no message: not valid JSON")
 
     def test_an_answer_that_cannot_be_read_is_an_error_at_once(self):
+        for text in (
+            '{"jsonrpc":"2.0","id":1,"result":{"mean":NaN}}',
+            '[{"jsonrpc":"2.0","id":1,"result":{}}]',
+            '{"jsonrpc":"2.0","id":1}',
+            '{"jsonrpc":"2.0","id":1,"error":null}',
+            '{"jsonrpc":"2.0","id":null,"result":{}}',
+            '{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}}',
+            '"done"',
+        ):
+            with self.subTest(text), self.talk() as (bridge, link, _):
+                bridge.send(request(1, "ping"))
+                link.hear()
+                link.say(text)
+                answer = bridge.hear()
+                self.assertEqual((answer["id"], "error" in answer), (1, True), answer)
+
+    def test_an_error_to_a_notification_ends_nothing(self):
         with self.talk() as (bridge, link, _):
             bridge.send(request(1, "ping"))
             link.hear()
-            link.say('{"jsonrpc":"2.0","id":1,"result":{"mean":NaN}}')
-            answer = bridge.hear()
-            self.assertEqual((answer["id"], "error" in answer), (1, True), answer)
+            link.say('{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}}')
+            link.say('{"jsonrpc":"2.0","id":1.0,"result":{}}')
+            self.assertEqual(bridge.hear()["result"], {})
+
+    def test_cancelled_by_the_value_of_the_id(self):
+        with self.talk() as (bridge, link, _):
+            bridge.send(request(1, "ping"))
+            link.hear()
+            bridge.send('{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1.0}}')
+            link.hear()
+            link.say('{"jsonrpc":"2.0","id":1,"result":{}}')
+            bridge.send(request(2, "ping"))
+            link.hear()
+            link.say('{"jsonrpc":"2.0","id":2,"result":{}}')
+            self.assertEqual(bridge.hear()["id"], 2)
 
     def test_a_trace_leaves_the_rest_as_it_is(self):
         with self.talk("--trace", "my \"own\"") as (bridge, link, _):

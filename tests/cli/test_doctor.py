@@ -142,11 +142,20 @@ class Healthy(Case):
             self.expect_healthy(system.godot_url)
             self.assertEqual(system.redis_count("LLEN", "logger:queue"), 0)
 
-    def test_a_peer_of_the_tests(self):
-        with Peer(mcp(healthy)) as peer:
-            report = self.examine(peer.url)
-            self.assertEqual(report.code, OK, report.text)
-            self.assertLessEqual(set(report.names), {"loopback_only_seen_inside"})
+    def test_peers_of_the_tests(self):
+        """Also as other programs are: they answer notifications, name no extension, send hints first."""
+        error = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"}%s}'
+        for how in (
+            {},
+            {"notices": error % ""},
+            {"notices": error % ',"id":null'},
+            {"more": b"Sec-WebSocket-Extensions: \r\n"},
+            {"before": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"},
+        ):
+            with self.subTest(how), Peer(mcp(healthy, **how)) as peer:
+                report = self.examine(peer.url)
+                self.assertEqual(report.code, OK, report.text)
+                self.assertLessEqual(set(report.names), {"loopback_only_seen_inside"})
 
 
 class Name(Case):

@@ -233,6 +233,34 @@ class Echo(Case):
         self.assertLessEqual(measured["min_ms"], measured["median_ms"])
         self.assertLessEqual(measured["median_ms"], measured["max_ms"])
 
+    def test_ping_of_a_server_that_does_not_know_it(self):
+        def unknown(_method, _params):
+            raise Answer(error={"code": -32601, "message": "no such method"})
+
+        with Peer(mcp(unknown)) as peer:
+            outcome = iccm("ping", peer.url, "--count", 2)
+        self.assertEqual((outcome.code, outcome.err), (OK, ""), outcome)
+        self.assertIn("ping 2: ", outcome.out)
+
+    def test_a_server_that_answers_notifications(self):
+        def nothing(_method, _params):
+            return text_result({"done": True})
+
+        for more in "", ',"id":null':
+            notices = '{"jsonrpc":"2.0","error":{"code":-32601,"message":"no such method"}%s}' % more
+            with self.subTest(more), Peer(mcp(nothing, notices=notices)) as peer:
+                outcome = iccm("call", peer.url, "x", "--json", "a=1")
+            self.assertEqual((outcome.code, json.loads(outcome.out)), (OK, {"done": True}), outcome)
+
+    def test_an_error_without_data(self):
+        def failing(_method, _params):
+            raise Answer(error={"code": -32000, "message": "broken", "data": None})
+
+        with Peer(mcp(failing)) as peer:
+            outcome = iccm("call", peer.url, "x")
+        self.assertIn("broken", outcome.err)
+        self.assertNotIn("data", outcome.err)
+
     def test_bench(self):
         words = ("bench", "--connections", 3, "--in-flight", 4, "--seconds", 0.5, self.url, "echo", "text=hello")
         outcome = iccm(*words, "--server-pid", self.echo.program.process.pid)

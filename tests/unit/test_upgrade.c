@@ -544,6 +544,8 @@ Test(upgrade, both_sides_agree) {
 #define EXTENSION "the peer answered 101 with an extension that was not offered"
 #define PROTOCOL "the peer answered 101 with a subprotocol that was not offered"
 
+#define HINTS "HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n" END /* RFC 8297 */
+
 Test(upgrade, the_clients_check) {
   static const struct {
     const char *head, *problem;
@@ -577,8 +579,19 @@ Test(upgrade, the_clients_check) {
        "the peer answered HTTP 200 instead of switching to WebSocket", MCP_EUPGRADE},
       {"HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION ACCEPTED END,
        "the peer answered HTTP 200 instead of switching to WebSocket", MCP_EUPGRADE},
-      {"HTTP/1.1 100 Continue\r\n" END, "the peer answered HTTP 100 instead of switching to WebSocket",
-       MCP_EUPGRADE},
+      {HINTS S101 UPGRADE CONNECTION ACCEPTED END, "", 0},
+      {"HTTP/1.1 100 Continue\r\n" END "HTTP/1.1 199 X\r\nUpgrade: no\r\nSec-WebSocket-Accept: x\r\n" END S101
+           UPGRADE CONNECTION ACCEPTED END,
+       "", 0},
+      {HINTS S101 UPGRADE CONNECTION END, NO_ACCEPT, MCP_EUPGRADE},
+      {HINTS "HTTP/1.1 403 No\r\n" END, "the peer answered 403 Forbidden", MCP_EREFUSED},
+      {HINTS HINTS HINTS HINTS HINTS HINTS HINTS HINTS S101 UPGRADE CONNECTION ACCEPTED END, "", 0},
+      {HINTS HINTS HINTS HINTS HINTS HINTS HINTS HINTS HINTS S101 UPGRADE CONNECTION ACCEPTED END,
+       "the peer answered HTTP 103 instead of switching to WebSocket", MCP_EUPGRADE},
+      {S101 UPGRADE CONNECTION ACCEPTED "Sec-WebSocket-Extensions:\r\nSec-WebSocket-Protocol: \r\n" END, "",
+       0},
+      {S101 UPGRADE CONNECTION ACCEPTED "Sec-WebSocket-Extensions: , ,\r\n" END, "", 0},
+      {S101 UPGRADE CONNECTION ACCEPTED "Sec-WebSocket-Extensions: ,x\r\n" END, EXTENSION, MCP_EUPGRADE},
       {"HTTP/1.1 302 Found\r\nLocation: /\r\n" END,
        "the peer answered HTTP 302 instead of switching to WebSocket", MCP_EUPGRADE},
       {"HTTP/1.0 503 Busy\r\n" END, "the peer answered HTTP 503 instead of switching to WebSocket",
@@ -601,6 +614,20 @@ Test(upgrade, the_clients_check) {
   cr_expect_eq(status_of("SSH-2.0-OpenSSH_9.2\r\n", false), 400);
   cr_expect_eq(status_of("-ERR unknown command\r\n", false), 400);
   cr_expect_eq(status_of(GET HOST END, false), 400);
+  expect_no_leak();
+}
+
+/* All of them together are within the bytes of one head. */
+Test(upgrade, interim_answers_have_a_size) {
+  char text[3 * MCP__HEAD_MAX_BYTES];
+  for (int len = MCP__HEAD_MAX_BYTES / 8 - 10; len <= MCP__HEAD_MAX_BYTES / 8; len += 5) {
+    size_t end = 0;
+    for (int i = 0; i < 8; i++)
+      end += (size_t)snprintf(text + end, sizeof text - end, "HTTP/1.1 103 Early Hints\r\nX: %0*d\r\n\r\n",
+                              len - 33, i);
+    snprintf(text + end, sizeof text - end, "HTTP/1.1 200 OK\r\n\r\n");
+    cr_expect_eq(status_of(text, false), strlen(text) < MCP__HEAD_MAX_BYTES ? 0 : 431, "%d", len);
+  }
   expect_no_leak();
 }
 
