@@ -254,7 +254,8 @@ void mcp_entries_free(mcp_entries_t *entries);
 /* ---- Tools ----------------------------------------------------------------------------------------- */
 
 /* Serves one call. args is an object that fulfils the tool's input_schema, borrowed until the call is ended.
- * A property that is not required may hold null, which counts as not given. The handler ends the call with
+ * Where that asks for an integer yyjson_is_int() is true, however the number was written (3.0, 1e1), unless
+ * it has more than 64 bits. A property that is not required may hold null, which counts as not given. The handler ends the call with
  * exactly one of mcp_call_reply, _reply_text, _reply_content, _tool_error and _fail, now or later, also when
  * the peer has gone meanwhile. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);

@@ -10,6 +10,7 @@
 #include "schema.h"
 #include "json.h"
 #include "schema_compare.h"
+#include "schema_integers.h"
 #include "schema_rules.h"
 
 #include <errno.h>
@@ -353,7 +354,11 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *pro
   size_t digits = mcp__json_long_number(value);
   if (digits > 0) /* what rules do with one takes a time that grows with them */
     return refuse_number(&text, digits);
-  return mcp__check_value(schema->root, value, &root_place, &check);
+  bool fine = mcp__check_value(schema->root, value, &root_place, &check);
+  if (fine && check.integers > 0)
+    mcp__integers_convert(value);
+  mcp__integers_forget(value, &check.integers, 0);
+  return fine;
 }
 
 const char *mcp__schema_notice(const mcp__schema_t *schema, size_t index) {

@@ -37,11 +37,12 @@ typedef struct mcp__schema mcp__schema_t;
  * wrong. */
 int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size);
 
-/* Whether value fulfils the schema; false: problem names the first place that does not, as a JSON Pointer
- * with "/" for the root, and what is expected there; or it says "given up" and why: a check beyond its limits
- * has no verdict, and counts as false. Value is as yyjson reads it, also with YYJSON_READ_BIGNUM_AS_RAW. Any
- * thread. Nothing is allocated but for uniqueItems on more than 16 items and for patterns that backtrack far:
- * that is given back before it returns. */
+/* Whether value fulfils the schema; true: numbers of up to 64 bits to which a type without "number" applies
+ * have become integers, however they were written (3.0, 1e1). False: problem names the first place that does
+ * not, as a JSON Pointer with "/" for the root, and what is expected there; or it says "given up" and why: a
+ * check beyond its limits has no verdict, and counts as false. Value is as yyjson reads it, also with
+ * YYJSON_READ_BIGNUM_AS_RAW. Any thread. Nothing is allocated but for uniqueItems on more than 16 items and
+ * for patterns that backtrack far: that is given back before it returns. */
 bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size);
 
 /* What is suspicious in the schema though it is valid: names that are no keyword but differ from one by a

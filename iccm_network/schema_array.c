@@ -1,5 +1,6 @@
 /* schema_array.c: keywords of arrays but for uniqueItems: counts, items by position and the rest, contains.
  */
+#include "schema_integers.h"
 #include "schema_marks.h"
 
 #include <errno.h>
@@ -125,8 +126,11 @@ MCP__FOR_BOTH size_t count_fits(const contained_t *contained, yyjson_val *value,
     if (check->gave_up || fits > contained->max || enough)
       break;
     mcp__place_t here = mcp__place_element(at, index);
-    if (!mcp__check_value(contained->node, element, &here, check))
+    uint64_t integers = check->integers;
+    if (!mcp__check_value(contained->node, element, &here, check)) {
+      mcp__integers_forget(element, &check->integers, integers);
       continue;
+    }
     fits++;
     if (marks != NULL)
       mcp__marks_set(marks, index);

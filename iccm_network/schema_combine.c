@@ -4,6 +4,7 @@
  * that of the closest: the one that came deepest into the value before it failed, and of these one that does
  * not fail by const or enum, which tell kinds of things apart; it is tried once more to have its words. When
  * all fail at the value itself, each says why. */
+#include "schema_integers.h"
 #include "schema_marks.h"
 
 #include <errno.h>
@@ -13,10 +14,13 @@
 MCP__FOR_BOTH bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
                         mcp__check_t *check, unsigned *closeness, bool collects) {
   mcp__problem_t *outer = check->problem, silent;
+  uint64_t integers = check->integers;
   mcp__problem_init(&silent, NULL, 0);
   check->problem = &silent;
   bool fine = collects ? mcp__marks_fit(node, value, at, check) : mcp__check_in_place(node, value, at, check);
   check->problem = outer;
+  if (!fine)
+    mcp__integers_forget(value, &check->integers, integers);
   *closeness = silent.closeness;
   return fine;
 }

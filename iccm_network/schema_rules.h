@@ -138,6 +138,7 @@ struct mcp__check {
   struct mcp__marks *marks;      /* what was evaluated of the value that is being judged; NULL: nobody asks */
   uint64_t steps;                /* that are left */
   unsigned depth;                /* calls that may still be nested */
+  uint64_t integers;             /* numbers that are noted, see schema_integers.h */
   bool gave_up;                  /* then every check ends, as false, and nobody takes that for an answer */
 };
 

@@ -2,6 +2,7 @@
  * strings. */
 #include "schema_compare.h"
 #include "schema_decimal.h"
+#include "schema_integers.h"
 #include "schema_pattern.h"
 #include "schema_rules.h"
 
@@ -84,8 +85,11 @@ static int compile_type(mcp__compiler_t *compiler, const mcp__site_t *site, mcp_
 
 static bool check_type(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
                        mcp__check_t *check) {
-  if ((types_of(value) & step->types) != 0)
+  if ((types_of(value) & step->types) != 0) {
+    if (yyjson_is_real(value) && (step->types & OF_NUMBER) == 0)
+      mcp__integers_note(value, &check->integers);
     return true;
+  }
   mcp__problem_begin(check->problem, at, value, " is not ");
   unsigned left = step->types;
   for (size_t i = 0; i < TYPES; i++) {

@@ -235,6 +235,7 @@ class Querying(Case):
         for arguments, wanted in (
             ({}, ["two three", "two", "one"]),
             ({"limit": 2}, ["two three", "two"]),
+            ({"limit": 2.0}, ["two three", "two"]),
             ({"component": "a"}, ["two", "one"]),
             ({"trace_id": "t"}, ["two three", "one"]),
             ({"level": "INFO"}, ["two three", "one"]),

@@ -221,8 +221,9 @@ class Store(ServerCase):
         await self.caller.call("logger_query", given)
         wanted = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "limit": 100}
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", wanted))
-        await self.caller.call("logger_query", {"limit": 7})
-        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", {"limit": 7}))
+        for limit in 7, 7.0:
+            await self.caller.call("logger_query", {"limit": limit})
+            self.assertEqual(repr(self.parts.stand_in.calls[-1]), repr(("dewey_query_logs", {"limit": 7})))
         await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
         self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
         await self.caller.call("logger_clear", {"dry_run": True})

@@ -30,6 +30,19 @@ Test(server_calls, answered_at_once) {
   close_all();
 }
 
+/* The schema of delay asks for an integer: its handler gets one. */
+Test(server_calls, whole_numbers_are_integers) {
+  open_with(0);
+  scene_hold_clock();
+  wire_call(peer, 1, "delay", "{\"ms\":5e1,\"other\":1.0}");
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 1), 0);
+  scene_pass_ms(60);
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  scene_release_clock();
+  close_all();
+}
+
 Test(server_calls, answered_later_in_any_order) {
   open_with(0);
   for (int id = 0; id < 3; id++)
