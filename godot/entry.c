@@ -255,7 +255,8 @@ static yyjson_mut_doc *copy_redacted(yyjson_val *value, size_t *redacted) {
 }
 
 char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
-  /* Not by mcp_json_read(): an entry that is beyond its limits is kept as a dead letter, without its secrets. */
+  /* Not by mcp_json_read(): an entry that is beyond its limits is kept as a dead letter, without its secrets.
+   */
   yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
   yyjson_mut_doc *copy = doc != NULL ? copy_redacted(yyjson_doc_get_root(doc), redacted) : NULL;
   char *out = NULL;
@@ -271,6 +272,9 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
 
 char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]) {
+  size_t start = mcp_text_start(text, len); /* it becomes a part of a larger text */
+  text += start;
+  len -= start;
   yyjson_doc *doc = mcp_json_read(text, len);
   yyjson_val *entry = yyjson_doc_get_root(doc);
   char *out = NULL;

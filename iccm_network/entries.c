@@ -17,6 +17,7 @@
 
 enum {
   FIRST_CAPACITY = 64 * 1024,
+  MARK_BYTES = 3,
   MAX_BYTES = 200 * 1024 * 1024, /* of the file */
   MAX_COUNT = 1000 * 1000,
   ENTRY_MAX_BYTES = 16 * 1024 * 1024,
@@ -135,6 +136,14 @@ static int skip_blanks(mcp_entries_t *entries) {
   }
 }
 
+/* A byte order mark at the beginning of the file. */
+static void skip_mark(mcp_entries_t *entries) {
+  bool more = true;
+  while (more && entries->end - entries->begin < MARK_BYTES && !entries->at_end)
+    more = read_more(entries);
+  entries->begin += mcp_text_start(entries->bytes + entries->begin, entries->end - entries->begin);
+}
+
 /* ---- One entry ---- */
 
 /* A place inside of an entry. */
@@ -209,6 +218,8 @@ static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
 
 /* Steps over the bracket or comma before an entry. False: there is no entry. */
 static bool step_to_entry(mcp_entries_t *entries) {
+  if (!entries->started)
+    skip_mark(entries);
   int c = skip_blanks(entries);
   if (!entries->started) {
     entries->started = true;

@@ -213,9 +213,16 @@ int mcp_uuid_time_us(const char *uuid, int64_t *us);
 /* Version 5: the same namespace (a UUID) and name give the same id. UV_EINVAL where space is no UUID. */
 int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
 
+/* ---- Text of other programs -------------------------------------------------------------------------- */
+
+/* Where a text begins: 3 behind the byte order mark (EF BB BF) that some programs write in front of UTF-8,
+ * else 0. Any thread. */
+size_t mcp_text_start(const char *text, size_t len);
+
 /* ---- JSON inside of JSON -----------------------------------------------------------------------------
  * Arguments and answers come checked. Text that may hold JSON again, from a peer, a file or a database, is
- * read by this, which has the limits of a message: 64 levels, 12,500,000 values. Integers beyond 64 bits and
+ * read by this, which has the limits of a message: 64 levels, 12,500,000 values. A byte order mark in front is
+ * passed over, and half a surrogate pair (\ud83d alone) becomes U+FFFD. Integers beyond 64 bits and
  * numbers beyond a double keep their digits: yyjson_is_raw() is true for them, and they are written as they
  * came. NULL: mcp_last_error() says why. Freed by yyjson_doc_free(). Any thread. */
 yyjson_doc *mcp_json_read(const char *text, size_t len);

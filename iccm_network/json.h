@@ -19,7 +19,8 @@ typedef struct mcp__json_error {
   size_t at;          /* the byte where that was found, from 0 */
 } mcp__json_error_t;
 
-/* The text's document in the allocator's memory. Integers beyond 64 bits and numbers beyond a double keep
+/* The text's document in the allocator's memory. A byte order mark in front of it is passed over, halves of
+ * surrogate pairs are U+FFFD. Integers beyond 64 bits and numbers beyond a double keep
  * their digits: yyjson calls them raw. NULL: error says why. */
 yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error);
 

@@ -1,14 +1,11 @@
 /* jsonrpc.c: JSON-RPC 2.0 on yyjson.
  *
  * Happy path: the text is read in place (json), the envelope's members are gone through once, and the id is
- * kept as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. A half of a
- * surrogate pair becomes U+FFFD: peers whose strings can hold one send it, and one such character must not
- * cost the message. Failure: a kind of MCP__INVALID with the code of section 5.1 and a text that says what is
- * wrong; the id is still found where there is one, so that the caller can tell which of its requests it was.
+ * kept as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. Failure: a kind of
+ * MCP__INVALID with the code of section 5.1 and a text that says what is wrong; the id is still found where
+ * there is one, so that the caller can tell which of its requests it was.
  */
 #include "jsonrpc.h"
-
-#include "escapes.h"
 
 #include <string.h>
 #include <uv.h>
@@ -149,8 +146,6 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
                         mcp__message_t *message) {
   *message = (mcp__message_t){.id = "null", .id_len = 4};
   mcp__json_error_t error;
-  mcp__mend_escapes(text, len,
-                    false); /* later is too late: in place the text is changed up to where it fails */
   yyjson_doc *doc = mcp__json_read_in_place(text, len, &arena->alc, &error);
   if (doc == NULL) {
     bool no_memory = error.status == UV_ENOMEM;

@@ -265,9 +265,12 @@ static void pump(feeder_t *feeder) {
   feeder->pumping = true;
   for (size_t len; feeder->in_flight < IN_FLIGHT && (len = next_entry(feeder)) != 0;) {
     const char *text = feeder->buffer + feeder->start;
+    size_t mark = feeder->count == 0 ? mcp_text_start(text, len) : 0;
     feeder->start += len;
     feeder->count++;
-    len -= text[len - 1] == '\n';
+    text += mark;
+    len -= mark;
+    len -= len > 0 && text[len - 1] == '\n';
     len -= len > 0 && text[len - 1] == '\r' && text[len] == '\n';
     if (len != 0)
       start_line(feeder, text, len);

@@ -72,6 +72,9 @@ static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
 void bridge_on_text(const char *text, size_t len, void *arg) {
   bridge_t *bridge = arg;
   mcp__message_t message;
+  size_t start = mcp_text_start(text, len);
+  text += start;
+  len -= start;
   bridge_take_apart(bridge, text, len, &message);
   switch (message.kind) {
   case MCP__RESPONSE:

@@ -16,10 +16,11 @@ enum { KEEP_LINE = 1 << 20, NO_LIMIT = 1 << 30 };
 /* ---- input ----------------------------------------------------------------------------------------- */
 
 static void end_line(hostio_t *hostio) {
+  size_t start = mcp_text_start(hostio->line.data, hostio->line.len);
   if (hostio->too_long)
     hostio->events->on_long(hostio->arg);
-  else if (hostio->line.len > 0)
-    hostio->events->on_line(hostio->line.data, hostio->line.len, hostio->arg);
+  else if (hostio->line.len > start)
+    hostio->events->on_line(hostio->line.data + start, hostio->line.len - start, hostio->arg);
   hostio->too_long = false;
   mcp__buf_clear(&hostio->line, KEEP_LINE);
 }

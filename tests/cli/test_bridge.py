@@ -318,6 +318,13 @@ class Passes(Case):
             link.say('{"jsonrpc":"2.0","id":1.0,"result":{}}')
             self.assertEqual(bridge.hear()["result"], {})
 
+    def test_a_byte_order_mark_goes_nowhere(self):
+        with self.talk() as (bridge, link, _):
+            bridge.send("\ufeff" + json.dumps(request(1, "ping")))
+            self.assertEqual(json.loads(link.hear()), request(1, "ping"))
+            link.say('\ufeff{"jsonrpc":"2.0","id":1,"result":{}}')
+            self.assertEqual(bridge.hear()["id"], 1)
+
     def test_cancelled_by_the_value_of_the_id(self):
         with self.talk() as (bridge, link, _):
             bridge.send(request(1, "ping"))

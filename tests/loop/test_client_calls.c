@@ -586,6 +586,7 @@ Test(client_calls, answers_are_matched_by_the_value_of_their_id) {
   expect_five(NULL, A("\"id\":%d.0," FIVE));
   expect_five(NULL, A("\"id\":%de0," FIVE));
   expect_five(NULL, A("\"id\":%d0e-1," FIVE));
+  expect_five(NULL, "\xef\xbb\xbf" A("\"id\":%d," FIVE));
   scene_close();
 }
 

@@ -445,14 +445,30 @@ Test(server_flow, messages_that_are_none_are_answered) {
   open_with(0);
   static const struct {
     const char *text, *code;
-  } cases[] = {{"{", "-32700"},    {"", "-32700"},   {"[]", "-32600"},         {"1", "-32600"},
-               {"null", "-32600"}, {"{}", "-32600"}, {"{\"id\":1}", "-32600"}, {"\xef\xbb\xbf{}", "-32700"}};
+  } cases[] = {{"{", "-32700"},
+               {"", "-32700"},
+               {"[]", "-32600"},
+               {"1", "-32600"},
+               {"null", "-32600"},
+               {"{}", "-32600"},
+               {"{\"id\":1}", "-32600"},
+               {"\xef\xbb\xbf{}", "-32600"},
+               {"\xef\xbb\xbf\xef\xbb\xbf{}", "-32700"}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     wire_text(peer, "%s", cases[i].text);
     RUN_UNTIL(peer->count == i + 1);
     cr_assert_not_null(strstr(peer->messages[i], cases[i].code), "%s: %s", cases[i].text, peer->messages[i]);
   }
   wire_settle(peer);
+  close_all();
+}
+
+Test(server_flow, a_byte_order_mark_in_front_of_a_message_is_passed_over) {
+  open_with(0);
+  wire_text(peer,
+            "\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1e2,\"method\":\"now\",\"params\":{\"a\":\"\\ud83d\"}}");
+  RUN_UNTIL(peer->count == 1);
+  cr_assert_str_eq(peer->messages[0], "{\"jsonrpc\":\"2.0\",\"id\":1e2,\"result\":{\"a\":\"\xef\xbf\xbd\"}}");
   close_all();
 }
 

@@ -125,7 +125,12 @@ Test(entries, of_every_shape) {
       {"{]", "!entry 1, line 1, is no valid JSON: unexpected character, expected a string for object key"},
       {"{\"a\":\"\xff\"}", "!entry 1, line 1, is no valid JSON: invalid UTF-8 encoding in string"},
       {"{\"a\":\"\\ud8\"}", "!entry 1, line 1, is no valid JSON: invalid escaped sequence in string"},
-      {"\xef\xbb\xbf{}", "!entry 1, line 1, " NO_OBJECT},
+      {"\xef\xbb\xbf{}", "{}"},
+      {"\xef\xbb\xbf[{\"a\":1},{}]", "{\"a\":1}{}"},
+      {"\xef\xbb\xbf", ""},
+      {"\xef\xbb{}", "!entry 1, line 1, " NO_OBJECT},
+      {"\xef\xbb\xbf\xef\xbb\xbf{}", "!entry 1, line 1, " NO_OBJECT},
+      {"{}\xef\xbb\xbf{}", "{}!entry 2, line 1, " NO_OBJECT},
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     size_t len = strlen(cases[i][0]);

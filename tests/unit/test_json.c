@@ -81,6 +81,35 @@ Test(json, a_number_may_have_1100_digits_where_it_is_compared) {
   }
 }
 
+static void expect_text(const char *text, const char *words) {
+  yyjson_doc *doc = mcp_json_read(text, strlen(text));
+  char *written = yyjson_write(doc, 0, NULL);
+  cr_expect_str_eq(written != NULL ? written : mcp_last_error(), words, "%s", text);
+  free(written);
+  yyjson_doc_free(doc);
+}
+
+Test(json, halves_of_surrogate_pairs_become_one_character) {
+  expect_text("[\"a\\ud83d\",\"\\udE00\\ud83d\\ude00\",{\"\\ud800\":1e999}]",
+              "[\"a\xef\xbf\xbd\",\"\xef\xbf\xbd\xf0\x9f\x98\x80\",{\"\xef\xbf\xbd\":1e999}]");
+  expect_text("[\"\\ud83d\",NaN]",
+              "not valid JSON at byte 11: unexpected character, expected a valid JSON value");
+  expect_text("[\"\\ud8\"]", "not valid JSON at byte 3: invalid escaped sequence in string");
+}
+
+Test(json, a_byte_order_mark_in_front_is_passed_over) {
+  expect_text("\xef\xbb\xbf{\"a\":1}", "{\"a\":1}");
+  expect_text("\xef\xbb\xbf[\"\\ud83d\"]", "[\"\xef\xbf\xbd\"]");
+  expect_text("\xef\xbb\xbf[NaN]",
+              "not valid JSON at byte 5: unexpected character, expected a valid JSON value");
+  cr_expect_not_null(problem_of("\xef\xbb\xbf\xef\xbb\xbf{}"));
+  cr_expect_not_null(problem_of(" \xef\xbb\xbf{}"));
+  cr_expect_not_null(problem_of("\xef\xbb\xbf"));
+  cr_expect_eq(mcp_text_start("\xef\xbb\xbf", 3), 3);
+  cr_expect_eq(mcp_text_start("\xef\xbb\xbf", 2), 0);
+  cr_expect_eq(mcp_text_start(NULL, 0), 0);
+}
+
 Test(json, what_is_wrong) {
   cr_expect_str_eq(problem_of("{\"a\":NaN}"),
                    "not valid JSON at byte 6: unexpected character, expected a valid JSON value");
