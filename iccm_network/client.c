@@ -269,7 +269,7 @@ static void start_place(mcp_client_t *client, place_t *place) {
   client->stage_ms = now_ms + connect_ms(client);
   client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
   wake_at(client, client->address_ms);
-  int status = mcp__connector_start(&place->connector, place->url.host, place->url.port);
+  int status = mcp__connector_start(&place->connector, place->url.address, place->url.port);
   if (status != 0)
     went_wrong(client, status, place->connector.problem);
 }

@@ -66,6 +66,17 @@ static bool printable(const char *text) {
   return *text == '\0';
 }
 
+/* False: a % without a zone behind it. */
+static bool take_host(const char *host, size_t len, mcp__url_t *url) {
+  const char *percent = memchr(host, '%', len);
+  size_t bare = percent != NULL && memchr(host, ':', len) != NULL ? (size_t)(percent - host) : len;
+  size_t mark = bare == len ? 0 : len - bare >= 3 && memcmp(percent, "%25", 3) == 0 ? 3 : 1;
+  snprintf(url->host, sizeof url->host, "%.*s", (int)bare, host);
+  snprintf(url->address, sizeof url->address, "%s%s%.*s", url->host, mark > 0 ? "%" : "",
+           (int)(len - bare - mark), host + bare + mark);
+  return mark == 0 || len > bare + mark;
+}
+
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size) {
   const char *rest;
   size_t host_len;
@@ -91,7 +102,8 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   size_t path_len = strcspn(rest, "#");
   if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') || path_len + 2 > sizeof url->path)
     return wrong(text, "what follows the host is not a path, or is too long", problem, size);
-  snprintf(url->host, sizeof url->host, "%.*s", (int)host_len, host);
+  if (!take_host(host, host_len, url))
+    return wrong(text, "the zone of the address is missing or empty behind its %", problem, size);
   snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
   bool six = strchr(url->host, ':') != NULL;
   snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "",

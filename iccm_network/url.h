@@ -12,14 +12,17 @@ enum { MCP__MAX_URLS = 8, MCP__HOST_SIZE = 256, MCP__AUTHORITY_SIZE = 272, MCP__
 
 typedef struct mcp__url {
   bool tls;                  /* wss:// */
-  char host[MCP__HOST_SIZE]; /* without brackets */
+  char host[MCP__HOST_SIZE]; /* without brackets and zone: what certificates are for */
+  /* The same with the zone, "fe80::1%eth0": where to connect. It means something on this machine alone, and
+   * is sent nowhere (RFC 6874 section 3). */
+  char address[MCP__HOST_SIZE];
   int port;
   char authority[MCP__AUTHORITY_SIZE]; /* as the Host header wants it */
   char path[MCP__PATH_SIZE];           /* with the query; "/" at least */
 } mcp__url_t;
 
 /* Reads "ws://host:port/path"; scheme, port (80, wss: 443) and path may be missing, an IPv6 address stands in
- * brackets. 0 or MCP_EURL with the problem in words. */
+ * brackets, with its zone, if any, behind %25 (RFC 6874) or %. 0 or MCP_EURL with the problem in words. */
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size);
 
 /* Reads up to MCP__MAX_URLS of them, parted by commas with blanks or without: behind a path or query a comma

@@ -21,8 +21,8 @@ static void describe_addresses(const doctor_t *doctor, char *text, size_t size) 
 
 static bool is_literal(doctor_t *doctor) {
   void *first = &doctor->addresses[0];
-  return uv_ip4_addr(doctor->url.host, doctor->url.port, first) == 0 ||
-         uv_ip6_addr(doctor->url.host, doctor->url.port, first) == 0;
+  return uv_ip4_addr(doctor->url.address, doctor->url.port, first) == 0 ||
+         uv_ip6_addr(doctor->url.address, doctor->url.port, first) == 0;
 }
 
 bool doctor_find_addresses(doctor_t *doctor) {

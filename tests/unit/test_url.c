@@ -8,6 +8,33 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A zone is for connecting alone. */
+Test(url, zones) {
+  static const char *const rows[][2] = {
+      {"ws://[fe80::1%25eth0]:9060/", "fe80::1%eth0"},
+      {"[fe80::1%eth0]", "fe80::1%eth0"},
+      {"ws://[fe80::1%253]/%25a", "fe80::1%3"},
+      {"ws://[::1%25lo.5]:1", "::1%lo.5"},
+      {"ws://[::1%2]:1", "::1%2"},
+      {"[::1]:1", "::1"},
+      {"a%25b:1", "a%25b"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    mcp__url_t url;
+    char problem[200] = "";
+    cr_assert_eq(mcp__url_parse(rows[i][0], &url, problem, sizeof problem), 0, "%s: %s", rows[i][0], problem);
+    cr_expect_str_eq(url.address, rows[i][1]);
+    cr_expect(*url.host == 'a' || (strchr(url.host, '%') == NULL && strchr(url.authority, '%') == NULL), "%s",
+              url.authority);
+  }
+  static const char *const bad[] = {"[fe80::1%]:1", "[fe80::1%25]:1", "ws://[::1%"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    mcp__url_t url;
+    char problem[200] = "";
+    cr_expect_eq(mcp__url_parse(bad[i], &url, problem, sizeof problem), MCP_EURL, "%s", bad[i]);
+  }
+}
+
 Test(url, good_ones) {
   static const struct {
     const char *text, *host;
@@ -37,7 +64,7 @@ Test(url, good_ones) {
       {"[::1]", "::1", 80, "[::1]:80", "/"},
       {"[::1]:9060", "::1", 9060, "[::1]:9060", "/"},
       {"ws://[::1]:9060/x", "::1", 9060, "[::1]:9060", "/x"},
-      {"ws://[fe80::1%eth0]:80", "fe80::1%eth0", 80, "[fe80::1%eth0]:80", "/"},
+      {"ws://[fe80::1%eth0]:80", "fe80::1", 80, "[fe80::1]:80", "/"},
       {"ws://[::ffff:10.0.0.1]", "::ffff:10.0.0.1", 80, "[::ffff:10.0.0.1]:80", "/"},
       {"ws://[2001:db8::1]?x", "2001:db8::1", 80, "[2001:db8::1]:80", "/?x"},
       {"host?x=1", "host", 80, "host:80", "/?x=1"},
