@@ -93,7 +93,7 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->state == MCP__CONN_CLOSED)
     return;
   if (conn->state == MCP__CONN_OPEN)
-    mcp__event_disconnected(conn, MCP_LOG_INFO, 0, "");
+    mcp__event_disconnected(conn, MCP_LOG_DEBUG, 0, "");
   drop_handshake(conn);
   if (conn->leaving != NULL)
     *conn->leaving = NULL;
@@ -106,7 +106,7 @@ static void close_now(mcp__conn_t *conn) {
 static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   if (conn->state != MCP__CONN_OPEN)
     return;
-  mcp__event_disconnected(conn, code == MCP__CLOSE_RESTART ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
+  mcp__event_disconnected(conn, code == MCP__CLOSE_RESTART ? MCP_LOG_DEBUG : MCP_LOG_WARN, code, reason);
   if (code != MCP__CLOSE_RESTART)
     mcp__count_refusal(&conn->server->counts, code);
   mcp__ws_close(&conn->ws, code, reason);
@@ -338,7 +338,8 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
   }
   if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
     return mcp__answer_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
-  return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, outcome->data,
+                            outcome->data_len);
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */
@@ -536,7 +537,7 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__conn_t *conn = arg;
   if (conn->state != MCP__CONN_OPEN)
     return; /* the peer answers our close */
-  mcp__event_disconnected(conn, clean ? MCP_LOG_INFO : MCP_LOG_WARN, code, reason);
+  mcp__event_disconnected(conn, clean ? MCP_LOG_DEBUG : MCP_LOG_WARN, code, reason);
   if (!clean)
     mcp__count_refusal(&conn->server->counts, code);
   start_closing(conn);

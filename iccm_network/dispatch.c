@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { UNSUPPORTED_VERSION = -32022 }; /* MCP 2026-07-28 */
 enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
 
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
@@ -35,6 +36,36 @@ static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyj
   if (shown)
     snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
   refuse(outcome, code, shown ? text : what);
+}
+
+static void refuse_version(mcp__outcome_t *outcome, yyjson_val *requested, mcp__arena_t *arena) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_val *supported = yyjson_mut_obj_add_arr(doc, data, "supported");
+  for (int i = MCP__2025_11_25; i >= 0; i--)
+    yyjson_mut_arr_add_str(doc, supported, revisions[i]);
+  yyjson_mut_obj_add_val(doc, data, "requested", yyjson_val_mut_copy(doc, requested));
+  refuse(outcome, UNSUPPORTED_VERSION, "unsupported protocol version");
+  outcome->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &outcome->data_len, NULL);
+}
+
+/* A request of the revisions from 2026-07-28 on names its revision itself, and needs no initialize: until one
+ * of them is served it learns which are. Whether it is refused. */
+static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  yyjson_val *meta = yyjson_obj_get(params, "_meta");
+  yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
+  if (version == NULL)
+    return false;
+  if (!yyjson_is_str(version) || yyjson_get_len(version) > TRACE_ID_MAX_BYTES) {
+    refuse(outcome, MCP_INVALID_PARAMS,
+           "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string");
+    return true;
+  }
+  for (int i = 0; i <= MCP__2025_11_25; i++)
+    if (yyjson_equals_str(version, revisions[i]))
+      return false;
+  refuse_version(outcome, version, arena);
+  return true;
 }
 
 static mcp__revision_t agree(yyjson_val *params) {
@@ -290,6 +321,8 @@ void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const 
     return;
   }
   const method_t *method = find_method(message->method);
+  if (message->kind == MCP__REQUEST && refuse_modern(message->params, arena, outcome))
+    return;
   if (method != NULL && yyjson_is_arr(message->params)) {
     refuse(outcome, MCP_INVALID_PARAMS, "params must be an object, not an array");
   } else if (method != NULL) {

@@ -24,6 +24,8 @@ typedef struct mcp__outcome {
   const char *before, *after; /* around the result; "" where it is whole */
   int code;
   const char *problem;
+  const char *data; /* of a refusal: JSON text; NULL: none */
+  size_t data_len;
   mcp__tool_t *tool; /* borrowed from the tools; of a refused call, too */
   yyjson_val *args;  /* an object */
   bool direct;

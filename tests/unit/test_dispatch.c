@@ -319,6 +319,35 @@ Test(dispatch, direct_calls) {
   expect_no_leak();
 }
 
+#define MODERN(version) "\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":" version "}}"
+
+/* Requests of 2026-07-28 and later, which name their revision and need no initialize. */
+Test(dispatch, revisions_that_are_not_served) {
+  static const char *const methods[] = {"tools/list", "tools/call", "server/discover", "echo", "initialize"};
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+    char text[300];
+    decided_t decided;
+    snprintf(text, sizeof text,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"," MODERN("\"2026-07-28\"") "}", methods[i]);
+    decide(&decided, MCP__2024_11_05, text, strlen(text));
+    cr_expect_eq(decided.outcome.action, MCP__DO_REFUSE, "%s", text);
+    cr_expect_eq(decided.outcome.code, -32022);
+    cr_expect_str_eq(decided.outcome.data,
+                     "{\"supported\":[\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\"2024-11-05\"],"
+                     "\"requested\":\"2026-07-28\"}");
+    decided_deinit(&decided);
+  }
+  static const row_t rows[] = {
+      {M("\"ping\"," MODERN("7")), MCP__DO_REFUSE,
+       "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string",
+       MCP_INVALID_PARAMS},
+      {M("\"ping\"," MODERN("\"2025-11-25\"")), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\",\"params\":{\"_meta\":{}}"), MCP__DO_ANSWER, "{}", 0},
+  };
+  CHECK_ROWS(rows, MCP__2025_06_18);
+  expect_no_leak();
+}
+
 /* What stands in for arguments that were not given is an object like any other. */
 Test(dispatch, no_arguments) {
   decided_t decided;
