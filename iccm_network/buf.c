@@ -1,6 +1,7 @@
 /* buf.c: a byte buffer that cannot be made without its maximum. */
 #include "buf.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,6 +84,10 @@ static char *escape(char *to, unsigned char byte) {
     *to++ = hex[byte & 15];
   }
   return to;
+}
+
+int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count) {
+  return mcp__buf_printf(buf, "%" PRIu64 ".%03u", count / 1000, (unsigned)(count % 1000));
 }
 
 int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {

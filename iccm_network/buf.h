@@ -29,6 +29,9 @@ int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
 int mcp__buf_puts(mcp__buf_t *buf, const char *text);
 int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) MCP_PRINTF(2, 3);
 
+/* Appends count / 1000 with three decimals and a point, whatever the locale of the program writes there. */
+int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count);
+
 /* Of two steps the first one's failure: a text may be put together without looking at each step, since what
  * was appended after a failure is thrown away with the rest. */
 static inline int mcp__buf_join(int before, int after) {

@@ -46,7 +46,7 @@ static void add_number(data_t *data, const char *key, long long number) {
 
 static void add_ms(data_t *data, const char *key, uint64_t ns) {
   add_key(data, key);
-  data->status = mcp__buf_join(data->status, mcp__buf_printf(&data->text, "%.3f", (double)ns * 1e-6));
+  data->status = mcp__buf_join(data->status, mcp__buf_thousandths(&data->text, (ns + 500) / 1000));
 }
 
 static void log_line(mcp_server_t *server, mcp__entry_t *entry, data_t *data, unsigned where) {
@@ -89,7 +89,7 @@ void mcp__event_running(mcp_server_t *server) {
 /* ---- connections ------------------------------------------------------------------------------------ */
 
 static void connected(mcp__conn_t *conn, unsigned to) {
-  mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = "Client connected", .time_us = conn->since_us};
+  mcp__entry_t entry = {.level = MCP_LOG_DEBUG, .message = "Client connected", .time_us = conn->since_us};
   data_t data;
   begin(&data);
   add_text(&data, "client", conn->peer);
@@ -98,7 +98,7 @@ static void connected(mcp__conn_t *conn, unsigned to) {
 
 void mcp__event_connected(mcp__conn_t *conn) {
   conn->since_us = mcp_time_now_us();
-  if (mcp__logger_wants(conn->server->logger, MCP_LOG_INFO))
+  if (mcp__logger_wants(conn->server->logger, MCP_LOG_DEBUG))
     connected(conn, MCP__SHOW);
 }
 
@@ -106,7 +106,7 @@ static void begin_to_ship(mcp__conn_t *conn) {
   if (conn->ships)
     return;
   conn->ships = true;
-  if (mcp__logger_wants(conn->server->logger, MCP_LOG_INFO))
+  if (mcp__logger_wants(conn->server->logger, MCP_LOG_DEBUG))
     connected(conn, MCP__SHIP);
 }
 
@@ -197,9 +197,9 @@ static void begin_call(data_t *data, mcp__entry_t *entry, const mcp_call_t *call
 }
 
 void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome) {
-  mcp__entry_t entry = {.level = MCP_LOG_ERROR, .message = "Tool error", .trace_id = call->trace.id};
+  mcp__entry_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = call->trace.id};
   data_t data;
-  if (is_log_traffic(outcome->tool) || !mcp__logger_wants(conn->server->logger, MCP_LOG_ERROR))
+  if (is_log_traffic(outcome->tool) || !mcp__logger_wants(conn->server->logger, MCP_LOG_WARN))
     return;
   begin(&data);
   add_text(&data, "tool_name", outcome->tool->name);
@@ -226,9 +226,16 @@ void mcp__event_call_started(mcp_call_t *call) {
   log_line(call->server, &entry, &data, MCP__SHOW | MCP__SHIP);
 }
 
+/* What the caller did wrong is no error of the component. */
+static int level_of(int failure) {
+  return failure == MCP_INVALID_PARAMS || failure == MCP_METHOD_NOT_FOUND || failure == MCP_INVALID_REQUEST
+             ? MCP_LOG_WARN
+             : MCP_LOG_ERROR;
+}
+
 void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text) {
   bool cancelled = atomic_load(&call->cancelled), failed = failure != 0 && !cancelled;
-  int level = failed ? MCP_LOG_ERROR : MCP_LOG_TRACE;
+  int level = failed ? level_of(failure) : MCP_LOG_TRACE;
   mcp__entry_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
   char span[MCP__SPAN_SIZE];
   data_t data;

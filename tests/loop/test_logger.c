@@ -287,7 +287,7 @@ Test(logger, a_call_from_its_request_to_its_end) {
   settle();
   static const struct {
     const char *message, *level;
-  } wanted[] = {{"Client connected", "INFO"},
+  } wanted[] = {{"Client connected", "DEBUG"},
                 {"MCP request received", "TRACE"},
                 {"Tool call started", "TRACE"},
                 {"Tool call completed", "TRACE"}};
@@ -340,6 +340,7 @@ Test(logger, errors) {
   settle();
   line = line_from(begin, "Tool error");
   cr_assert_not_null(line);
+  cr_expect_str_eq(line->level, "WARN"); /* its caller's mistake */
   cr_expect_str_eq(member(line, "code"), "-32602");
   cr_expect_str_eq(member(line, "tool_name"), "\"fail\"");
   cr_expect(line->trace_id != NULL && strcmp(line->trace_id, "t-2") == 0);
@@ -1063,7 +1064,8 @@ Test(logger, the_notice_after_an_initialize_that_is_too_large) {
 
 static atomic_uint look_ups;
 static uv_sem_t resolver;
-static struct { /* where port 9060 of localhost is, 0: as it is; and of godot-mcp, 0: that name is not known */
+static struct { /* where port 9060 of localhost is, 0: as it is; and of godot-mcp, 0: that name is not known
+                 */
   atomic_int port, name_port;
 } usual;
 

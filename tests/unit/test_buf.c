@@ -186,3 +186,20 @@ Test(buf, memory_that_runs_out) {
   }
   expect_no_leak();
 }
+
+Test(buf, thousandths) {
+  static const struct {
+    uint64_t count;
+    const char *text;
+  } rows[] = {
+      {0, "0.000"}, {7, "0.007"}, {1000, "1.000"}, {12345, "12.345"}, {UINT64_MAX, "18446744073709551.615"}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    mcp__buf_t buf;
+    mcp__buf_init(&buf, 100, NULL);
+    cr_assert_eq(mcp__buf_thousandths(&buf, rows[i].count), 0);
+    cr_assert_eq(mcp__buf_append(&buf, "", 1), 0);
+    cr_expect_str_eq(buf.data, rows[i].text);
+    mcp__buf_deinit(&buf);
+  }
+  expect_no_leak();
+}
