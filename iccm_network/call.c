@@ -36,6 +36,7 @@ static mcp_call_t *take_spare(mcp_server_t *server) {
   call = mcp__calloc(sizeof *call);
   if (call == NULL)
     return NULL;
+  call->ended = true;
   mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, NULL);
   mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
   mcp__arena_init(&call->arena, 0);
@@ -47,6 +48,9 @@ mcp_call_t *mcp__call_take(mcp__conn_t *conn) {
   mcp_call_t *call = take_spare(conn->server);
   if (call == NULL)
     return NULL;
+  mcp__tool_release(call->tool);
+  call->tool = NULL;
+  call->ended = false;
   call->account = &conn->account;
   call->address = conn->address;
   mcp__budget_hold(call->address);
@@ -85,8 +89,6 @@ void mcp__call_give_back(mcp_call_t *call) {
     return;
   }
   discharge(call);
-  mcp__tool_release(call->tool);
-  call->tool = NULL;
   mcp__logger_release(call->logger);
   call->logger = NULL;
   mcp__free(atomic_exchange(&call->progress, NULL));
@@ -101,7 +103,8 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->conn = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  call->ended = call->silent = call->on_pool = call->waiting = false;
+  call->ended = true; /* and its tool stays until it is taken again: a handler may end it once more */
+  call->silent = call->on_pool = call->waiting = false;
   call->failure = 0;
   call->failure_text = NULL;
   atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
@@ -390,12 +393,16 @@ static mcp__ending_t ending_of(mcp__render_cb render, const void *what) {
 
 static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
 
-/* Every ending comes through here. On the pool the answer is kept until the job is back. */
+/* Whether a handler ends a call that it has ended: nothing of the call but its tool may be looked at. */
+static bool is_second_end(const mcp_call_t *call) {
+  if (call->ended)
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice",
+            call->tool != NULL ? call->tool->name : "?");
+  return call->ended;
+}
+
+/* Every ending comes through here, once. On the pool the answer is kept until the job is back. */
 static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
-  if (call->ended) {
-    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice", call->tool->name);
-    return MCP_ESTATE;
-  }
   call->ended = true;
   if (call->ending != MCP__ENDED_BUSY)
     call->ending = ending_of(render, what);
@@ -426,16 +433,19 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
 }
 
 static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
-  if (!call->ended)
-    note_failure(call, failure);
+  note_failure(call, failure);
   return end_call(call, render_failure, failure, status);
+}
+
+static int end_unwritable(mcp_call_t *call, const char *why) {
+  mcp_log(MCP_LOG_ERROR, "call", "the result of the tool %s cannot be written: %s", call->tool->name, why);
+  return end_failing(call, &unwritable, MCP_EANSWER);
 }
 
 /* ---- results --------------------------------------------------------------------------------------- */
 
 static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
-  if (!call->ended)
-    mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
+  mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
   static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
   return end_failing(call, &unfit, MCP_EANSWER);
 }
@@ -467,16 +477,38 @@ static json_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
   return text;
 }
 
-int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
+static const char not_made[] = "it is NULL, holds invalid UTF-8 or a number that is none, or memory ran out";
+
+/* Why a text is no result; NULL: it is one. That it is JSON is looked at in builds for debugging alone. */
+static const char *wrong_text(const char *json, size_t len) {
+  if (json == NULL)
+    return "it is NULL";
   if (!mcp__utf8_valid(json, len))
-    return end_failing(call, &unwritable, MCP_EANSWER);
+    return "it is not UTF-8";
+#ifndef NDEBUG
+  mcp__json_error_t error = {0};
+  yyjson_doc_free(mcp__json_read(json, len, &mcp__json_alc, &error));
+  if (error.detail != NULL)
+    return error.words;
+#endif
+  return NULL;
+}
+
+int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  const char *wrong = wrong_text(json, len);
+  if (wrong != NULL)
+    return end_unwritable(call, wrong);
   json_text_t text = {json, len};
   return end_with_result(call, &text);
 }
 
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
+  if (is_second_end(call))
+    return MCP_ESTATE;
   json_text_t text = write_value(call, result);
-  return text.json != NULL ? end_with_result(call, &text) : end_failing(call, &unwritable, MCP_EANSWER);
+  return text.json != NULL ? end_with_result(call, &text) : end_unwritable(call, not_made);
 }
 
 /* To those who look at error alone: the first text, and the rest as data. */
@@ -492,11 +524,13 @@ static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const conten
 int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured,
                            bool is_error) {
   char problem[MESSAGE_BYTES];
+  if (is_second_end(call))
+    return MCP_ESTATE;
   content_t content = {.blocks = write_value(call, blocks), .is_error = is_error};
   if (structured != NULL)
     content.structured = write_value(call, structured);
   if (content.blocks.json == NULL || (structured != NULL && content.structured.json == NULL))
-    return end_failing(call, &unwritable, MCP_EANSWER);
+    return end_unwritable(call, not_made);
   if (!mcp__content_check(blocks, problem, sizeof problem))
     return end_unfit(call, "content", problem);
   if (structured != NULL && !yyjson_mut_is_obj(structured))
@@ -522,7 +556,14 @@ static void keep_valid(char *text, int code) {
 
 static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, va_list args) {
   char text[MESSAGE_BYTES];
-  vsnprintf(text, sizeof text, format, args);
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  if (format != NULL)
+    vsnprintf(text, sizeof text, format, args);
+  else
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with NULL for a text", call->tool->name);
+  if (format == NULL)
+    snprintf(text, sizeof text, "%s", mcp_strerror(code));
   keep_valid(text, code);
   failure_t failure = {.code = code, .text = text};
   if (data != NULL && !call->arena.failed)
@@ -564,6 +605,14 @@ static mcp_call_t *call_of(mcp__job_t *job) {
   return (mcp_call_t *)(void *)job;
 }
 
+/* Meanwhile the server answered nobody, not even pings. */
+static void tell_blocked(const mcp__tool_t *tool, uint64_t ns) {
+  if (ns > MCP__BLOCKED_MS * UINT64_C(1000000))
+    mcp_log(MCP_LOG_WARN, "call",
+            "the handler of the tool %s kept the loop for %llu ms: one that blocks needs MCP_TOOL_BLOCKING",
+            tool->name, (unsigned long long)ns / 1000000);
+}
+
 /* What a handler of log traffic says is not shipped: it would make more of it. */
 static void run_handler(mcp_call_t *call) {
   mcp__tool_t *tool = call->tool;
@@ -571,9 +620,15 @@ static void run_handler(mcp_call_t *call) {
   mcp_tool_cb handler = tool->handler;
   if (is_log_traffic)
     mcp__logger_be_quiet(true);
+  mcp__tool_hold(tool); /* the call may end */
+  bool on_loop = !call->on_pool;
+  uint64_t began_ns = on_loop ? uv_hrtime() : 0;
   mcp__log_enter(&call->trace);
   handler(call, call->args, tool->arg);
   mcp__log_leave(&call->trace); /* the call may have ended, but the address is good enough for this */
+  if (on_loop)
+    tell_blocked(tool, uv_hrtime() - began_ns);
+  mcp__tool_release(tool);
   if (is_log_traffic)
     mcp__logger_be_quiet(false);
 }

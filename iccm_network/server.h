@@ -33,6 +33,7 @@ enum {
   MCP__MEMORY_STALL_MS = 30000,  /* in which there is memory for a message, or its connection is closed */
   MCP__WRITE_STALL_MS = 30000,
   MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
+  MCP__BLOCKED_MS = 200, /* a handler that keeps the loop for longer is named in the log */
   MCP__DRAIN_MS = 1000,  /* input is discarded that long after a close, else the peer sees a reset instead */
   MCP__STOP_TICK_MS = 1,
   MCP__MAX_IN_FLIGHT = 64,

@@ -1,9 +1,11 @@
 /* test_server_calls.c: each request gets exactly one answer, whatever its handler and its peer do. */
 #include "scene.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static mcp_server_t *server;
 static wire_t *peer;
@@ -549,6 +551,99 @@ Test(server_calls, ended_twice_on_the_pool_is_told) {
   cr_assert(wire_says(peer, 1, "\"text\":\"1\""));
   cr_assert(twice_status_ok);
   cr_assert(scene_logged("ended twice"));
+  close_all();
+}
+
+Test(server_calls, ended_twice_on_the_loop_is_told) {
+  open_with(0);
+  wire_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(stage.held_count == 1);
+  mcp_call_t *call = stage.held[0];
+  cr_assert_eq(stage_end_held(0), 0);
+  cr_assert_eq(mcp_call_reply_text(call, "1", 1), MCP_ESTATE);
+  cr_assert_eq(mcp_call_reply(call, NULL), MCP_ESTATE);
+  cr_assert_eq(mcp_call_reply_content(call, NULL, NULL, false), MCP_ESTATE);
+  cr_assert_eq(mcp_call_tool_error(call, "no"), MCP_ESTATE);
+  cr_assert_eq(mcp_call_fail(call, MCP_TOOL_ERROR, NULL, "no"), MCP_ESTATE);
+  cr_assert(scene_logged("a call of the tool hold was ended twice"));
+  wire_settle(peer);
+  cr_assert_eq(wire_answers(peer, 1), 1);
+  close_all();
+}
+
+Test(server_calls, answers_without_a_text_are_errors) {
+  enum { CALLS = 5 };
+  open_with(0);
+  for (int id = 0; id < CALLS; id++)
+    wire_call(peer, id, "hold", "{}");
+  RUN_UNTIL(stage.held_count == CALLS);
+  const char *volatile none = NULL; /* no compiler is to see it */
+  cr_assert_eq(mcp_call_reply_text(stage.held[0], none, 4), MCP_EANSWER);
+  cr_assert_eq(mcp_call_reply(stage.held[1], NULL), MCP_EANSWER);
+  cr_assert_eq(mcp_call_reply_content(stage.held[2], NULL, NULL, false), MCP_EANSWER);
+  cr_assert_eq(mcp_call_tool_error(stage.held[3], none), 0);
+#ifdef NDEBUG
+  mcp_call_reply_text(stage.held[4], "{}", 2);
+#else
+  cr_assert_eq(mcp_call_reply_text(stage.held[4], "{\"a\":nan}", 9), MCP_EANSWER);
+#endif
+  memset(stage.held, 0, CALLS * sizeof stage.held[0]);
+  wire_settle(peer);
+  for (int id = 0; id < 3; id++)
+    cr_assert(wire_says(peer, id, "-32603"));
+  cr_assert(wire_says(peer, 3, "-32000"));
+#ifndef NDEBUG
+  cr_assert(wire_says(peer, 4, "-32603"));
+  cr_assert(scene_logged("the result of the tool hold cannot be written: not valid JSON"));
+#endif
+  cr_assert(scene_logged("the result of the tool hold cannot be written: it is NULL"));
+  cr_assert(scene_logged("a call of the tool hold failed with NULL for a text"));
+  close_all();
+}
+
+static void sleeping_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  (void)args;
+  (void)arg;
+  usleep(250000);
+  mcp_call_reply_text(call, "1", 1);
+}
+
+Test(server_calls, a_handler_that_keeps_the_loop_is_named) {
+  open_with(0);
+  const mcp_tool_t tool = {.name = "sleeping", .handler = sleeping_tool};
+  cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
+  wire_call(peer, 1, "sleeping", "{}");
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_assert(scene_logged("the handler of the tool sleeping kept the loop for "));
+  close_all();
+}
+
+/* A program may have set the locale of its user, in which a comma stands before the fraction. */
+Test(server_calls, durations_have_a_point_in_every_locale) {
+  char dir[] = "/tmp/locale-XXXXXX", command[200];
+  cr_assert_not_null(mkdtemp(dir));
+  snprintf(command, sizeof command, "localedef -i de_DE -f UTF-8 %s/de_DE.UTF-8 >%s/words 2>&1", dir, dir);
+  int made = system(command);
+  setenv("LOCPATH", dir, 1);
+  bool set = made == 0 && setlocale(LC_ALL, "de_DE.UTF-8") != NULL;
+  snprintf(command, sizeof command, "rm -rf %s", dir);
+  cr_assert_eq(system(command), 0);
+  if (!set) {
+    printf(
+        "NOT RUN: server_calls/durations_have_a_point_in_every_locale: no locale de_DE can be made here\n");
+    return;
+  }
+  char number[8];
+  snprintf(number, sizeof number, "%.1f", 0.5);
+  cr_assert_str_eq(number, "0,5");
+  open_with(0);
+  wire_call(peer, 1, "now", "{\"a\":1.5}");
+  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  cr_assert(wire_says(peer, 1, "1.5"));
+  RUN_UNTIL(scene_logged("\"duration_ms\":"));
+  const char *at = strstr(scene_log(), "\"duration_ms\":") + 14;
+  at += strspn(at, "0123456789");
+  cr_assert_eq(*at, '.', "%s", at);
   close_all();
 }
 
