@@ -497,9 +497,9 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
  * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or
  * is not what it should be (output_schema, content; the log names the place): the caller gets -32603;
  * MCP_ESTATE where nobody waited any more. reply: result is a value of mcp_call_doc(). reply_text: a JSON
- * text, copied as it stands; that it is valid is the handler's word, which builds without NDEBUG check.
- * reply_content: an array of MCP's content
- * blocks (text, image, audio, resource_link, resource), and an object for structuredContent, required where
+ * text, copied as it stands; that it is valid is the handler's word, which builds without NDEBUG check. A
+ * call that is ended twice, NULL for an answer, and a text that is no JSON are named in the log with their
+ * tool. reply_content: an array of MCP's content blocks (text, image, audio, resource_link, resource), and an object for structuredContent, required where
  * there is an output_schema, or NULL; values of mcp_call_doc(). Direct calls are answered structured, or
  * where that is NULL the array; with is_error they, and those of 2024-11-05, get the first block's text as a
  * JSON-RPC error -32000. tool_error: the tool ran and could not do it; words for the caller, no paths, no
