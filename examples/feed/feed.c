@@ -270,8 +270,9 @@ static void pump(feeder_t *feeder) {
     feeder->count++;
     text += mark;
     len -= mark;
-    len -= len > 0 && text[len - 1] == '\n';
-    len -= len > 0 && text[len - 1] == '\r' && text[len] == '\n';
+    bool ended = len > 0 && text[len - 1] == '\n';
+    len -= ended;
+    len -= ended && len > 0 && text[len - 1] == '\r';
     if (len != 0)
       start_line(feeder, text, len);
   }
