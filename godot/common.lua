@@ -6,6 +6,8 @@
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
 -- name yet); ever: dead (letters), stored, retried, redacted, batches, batch_us; spool:<worker> (the place in its spool up to which
 -- batches are here again), spooled:<worker> (bytes there).
+-- While a script runs Redis serves nobody else: what each does at most is bounded, and said in it. Largest are the entries
+-- of those who push by themselves, up to 512 MB; Godot's own have 256 KiB.
 local queue, inflight, state, dead_letters = KEYS[1], 'logs:inflight', 'logs:state', 'logs:dead'
 
 local function text(number) return string.format('%.0f', number) end
@@ -54,17 +56,19 @@ local function count_drops(entries)
   redis.call('HSET', state, 'first', text(first), 'last', text(last))
 end
 
--- Drops up to that many of the oldest from the queue; how many, and their bytes.
-local function drop_queued(number)
-  local dropped, bytes = 0, 0
-  while dropped < number do
-    local gone = redis.call('RPOP', queue, math.min(number - dropped, 1000))
-    if not gone or #gone == 0 then break end
-    for _, entry in ipairs(gone) do bytes = bytes + #entry end
-    count_drops(gone)
-    dropped = dropped + #gone
+-- Drops the oldest from the queue until so many entries and so many bytes are gone, but in one step no more than this, and
+-- one entry: the next step drops the rest. How many entries, and their bytes.
+local drop_entries, drop_bytes = 5000, 2097152
+local function drop_queued(entries, bytes)
+  local gone, freed = {}, 0
+  while (#gone < entries or freed < bytes) and #gone < drop_entries and freed < drop_bytes do
+    local entry = redis.call('RPOP', queue)
+    if not entry then break end
+    gone[#gone + 1] = entry
+    freed = freed + #entry
   end
-  return dropped, bytes
+  if #gone > 0 then count_drops(gone) end
+  return #gone, freed
 end
 
 -- The leased batches, oldest first, and how many entries they hold that are not condemned.
@@ -90,14 +94,14 @@ local function fill(max, max_bytes)
   return math.floor(100 * math.max(entries / max, bytes / max_bytes))
 end
 
--- Brings queued and leased entries below their bounds, the oldest first. A leased entry may be on its way to the
--- store at this moment, so it is only condemned here: it no longer counts, and whoever holds the batch drops and
--- counts it if he learns that it was not stored. The bound in bytes takes queued entries only, since condemning
--- frees no memory. How many entries are left.
+-- Brings queued and leased entries below their bounds, the oldest first, as far as one step may (drop_queued). A leased
+-- entry may be on its way to the store at this moment, so it is only condemned here: it no longer counts, and whoever holds
+-- the batch drops and counts it if he learns that it was not stored. The bound in bytes takes queued entries only, since
+-- condemning frees no memory. How many entries are left.
 local function enforce(max, max_bytes)
   local batches, live = leased()
   local queued = redis.call('LLEN', queue)
-  local over, dropped, bytes = queued + live - max, 0, 0
+  local over = queued + live - max
   for _, batch in ipairs(batches) do
     local gone = math.min(over, batch.live)
     if gone > 0 then
@@ -106,13 +110,8 @@ local function enforce(max, max_bytes)
       over, live = over - gone, live - gone
     end
   end
-  if over > 0 then dropped, bytes = drop_queued(over) end
-  local held = tonumber(redis.call('HGET', state, 'bytes') or 0) - bytes
-  while held > max_bytes do
-    local more, size = drop_queued(1)
-    if more == 0 then break end
-    dropped, bytes, held = dropped + 1, bytes + size, held - size
-  end
+  local held = tonumber(redis.call('HGET', state, 'bytes') or 0)
+  local dropped, bytes = drop_queued(over, held - max_bytes)
   if bytes > 0 then add('bytes', -bytes) end
   return queued - dropped + live
 end

@@ -2,9 +2,10 @@
  * them away.
  *
  * Happy path: a page of them is one step in Redis; what moves them goes on piece by piece, from the oldest to
- * the one that was the newest at the start, and answers how many there were. Failure modes: no Redis, or one
- * that goes in the middle: a tool error that says how far it went; a piece is done or not, none is lost, and
- * the call can be made again.
+ * the one that was the newest at the start, and answers how many there were. Redis is asked for one step at a
+ * time, for whichever call has waited longest, so that any number of calls leaves it to others in between.
+ * Failure modes: no Redis, or one that goes in the middle: a tool error that says how far it went; a piece is
+ * done or not, none is lost, and the call can be made again.
  */
 #include "dead.h"
 
@@ -13,10 +14,22 @@
 
 #define STRING(number) #number
 #define TEXT(number) STRING(number)
-#define MOST 100 /* letters in one step: 35 MiB at most */
+#define MOST 100 /* letters in one step, and PAGE_BYTES of them and one letter */
 #define ANY_NUMBER 1000000
 
 enum { PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
+
+typedef enum kind { LIST, REPLAY, DISCARD } kind_t;
+
+/* A call that is not answered yet. */
+typedef struct dead_job {
+  struct dead_job *next;
+  mcp_call_t *call;
+  kind_t kind;
+  int64_t skip;        /* LIST */
+  int64_t left;        /* letters still to be looked at */
+  int64_t seen, moved; /* so far; not LIST */
+} job_t;
 
 /* ---- list ---- */
 
@@ -34,24 +47,97 @@ static yyjson_mut_val *show(yyjson_mut_doc *doc, const queue_text_t *text) {
   return shown;
 }
 
-static void on_page(int status, const queue_letters_t *letters, void *arg) {
-  mcp_call_t *call = arg;
-  if (status != 0) {
-    mcp_call_tool_error(call, QUEUE_AWAY);
-    return;
-  }
+static void reply_page(mcp_call_t *call, const queue_letters_t *letters) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc), *page = yyjson_mut_arr(doc);
-  size_t bytes = 0;
-  for (size_t i = 0; i < letters->count; i++) {
-    bytes += letters->texts[i].len;
-    if (i > 0 && bytes > PAGE_BYTES)
-      break;
+  for (size_t i = 0; i < letters->count; i++)
     yyjson_mut_arr_append(page, show(doc, &letters->texts[i]));
-  }
   yyjson_mut_obj_add_int(doc, answer, "total", letters->total);
   yyjson_mut_obj_add_val(doc, answer, "letters", page);
   mcp_call_reply(call, answer);
+}
+
+static void end_list(job_t *job, int status, const queue_letters_t *letters) {
+  if (status != 0)
+    mcp_call_tool_error(job->call, QUEUE_AWAY);
+  else
+    reply_page(job->call, letters);
+}
+
+/* ---- replay and discard ---- */
+
+static void end_move(job_t *job, int status) {
+  const char *done = job->kind == REPLAY ? "replayed" : "discarded";
+  if (job->moved > 0)
+    mcp_log(MCP_LOG_INFO, "godot", "%lld dead letters %s", (long long)job->moved, done);
+  if (status != 0) {
+    mcp_call_tool_error(job->call, QUEUE_AWAY "; %lld %s so far", (long long)job->moved, done);
+    return;
+  }
+  yyjson_mut_doc *doc = mcp_call_doc(job->call);
+  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_int(doc, answer, done, job->moved);
+  if (job->kind == REPLAY)
+    yyjson_mut_obj_add_int(doc, answer, "kept", job->seen - job->moved);
+  mcp_call_reply(job->call, answer);
+}
+
+/* Whether there is more to do. */
+static bool count_moved(job_t *job, const queue_letters_t *letters) {
+  if (job->seen == 0 && letters->total < job->left)
+    job->left = letters->total; /* later ones, and those that stay, are not looked at again */
+  job->seen += letters->seen;
+  job->moved += letters->moved;
+  job->left -= letters->seen;
+  return letters->seen > 0 && job->left > 0;
+}
+
+/* ---- Turns ---- */
+
+static void append(dead_t *dead, job_t *job) {
+  job->next = NULL;
+  if (dead->first == NULL)
+    dead->first = job;
+  else
+    dead->last->next = job;
+  dead->last = job;
+}
+
+/* A step of the first job has ended, or could not be begun (letters NULL). One with more to do stands at the
+ * end then. */
+static void end_step(dead_t *dead, int status, const queue_letters_t *letters) {
+  job_t *job = dead->first;
+  dead->first = job->next;
+  dead->at_work = false;
+  if (job->kind != LIST && status == 0 && count_moved(job, letters)) {
+    append(dead, job);
+    return;
+  }
+  if (job->kind == LIST)
+    end_list(job, status, letters);
+  else
+    end_move(job, status);
+  free(job);
+}
+
+static void go_on(dead_t *dead);
+
+static void on_step(int status, const queue_letters_t *letters, void *arg) {
+  end_step(arg, status, letters);
+  go_on(arg);
+}
+
+/* Asks for the first job's step, where none is asked for. */
+static void go_on(dead_t *dead) {
+  static const char *const verbs[] = {[LIST] = "list", [REPLAY] = "replay", [DISCARD] = "discard"};
+  while (dead->first != NULL && !dead->at_work) {
+    const job_t *job = dead->first;
+    int64_t most = job->left < MOST ? job->left : MOST;
+    int status = queue_dead(dead->queue, verbs[job->kind], most, job->skip, PAGE_BYTES, on_step, dead);
+    dead->at_work = status == 0;
+    if (status != 0)
+      end_step(dead, status, NULL);
+  }
 }
 
 static int64_t number_of(yyjson_val *args, const char *name, int64_t fallback) {
@@ -59,81 +145,30 @@ static int64_t number_of(yyjson_val *args, const char *name, int64_t fallback) {
   return yyjson_is_num(value) ? (int64_t)yyjson_get_num(value) : fallback;
 }
 
+static void begin(mcp_call_t *call, yyjson_val *args, dead_t *dead, kind_t kind) {
+  job_t *job = calloc(1, sizeof *job);
+  if (job == NULL) {
+    mcp_call_tool_error(call, QUEUE_AWAY);
+    return;
+  }
+  job->call = call;
+  job->kind = kind;
+  job->left = number_of(args, "limit", kind == LIST ? MOST : QUEUE_MAX_DEAD);
+  job->skip = number_of(args, "offset", 0);
+  append(dead, job);
+  go_on(dead);
+}
+
 static void list(mcp_call_t *call, yyjson_val *args, void *arg) {
-  if (queue_dead(arg, "list", number_of(args, "limit", MOST), number_of(args, "offset", 0), on_page, call) !=
-      0)
-    mcp_call_tool_error(call, QUEUE_AWAY);
-}
-
-/* ---- replay and discard ---- */
-
-typedef struct moving {
-  queue_t *queue;
-  mcp_call_t *call;
-  bool replay;
-  int64_t left;        /* letters still to be looked at */
-  int64_t seen, moved; /* so far */
-} moving_t;
-
-static void end(moving_t *moving, int status) {
-  const char *done = moving->replay ? "replayed" : "discarded";
-  if (moving->moved > 0)
-    mcp_log(MCP_LOG_INFO, "godot", "%lld dead letters %s", (long long)moving->moved, done);
-  if (status != 0) {
-    mcp_call_tool_error(moving->call, QUEUE_AWAY "; %lld %s so far", (long long)moving->moved, done);
-  } else {
-    yyjson_mut_doc *doc = mcp_call_doc(moving->call);
-    yyjson_mut_val *answer = yyjson_mut_obj(doc);
-    yyjson_mut_obj_add_int(doc, answer, done, moving->moved);
-    if (moving->replay)
-      yyjson_mut_obj_add_int(doc, answer, "kept", moving->seen - moving->moved);
-    mcp_call_reply(moving->call, answer);
-  }
-  free(moving);
-}
-
-static void move_piece(moving_t *moving);
-
-static void on_moved(int status, const queue_letters_t *letters, void *arg) {
-  moving_t *moving = arg;
-  if (status != 0) {
-    end(moving, status);
-    return;
-  }
-  if (moving->seen == 0 && letters->total < moving->left)
-    moving->left = letters->total; /* later ones, and those that stay, are not looked at again */
-  moving->seen += letters->seen;
-  moving->moved += letters->moved;
-  moving->left -= letters->seen;
-  if (letters->seen > 0 && moving->left > 0)
-    move_piece(moving);
-  else
-    end(moving, 0);
-}
-
-static void move_piece(moving_t *moving) {
-  int64_t most = moving->left < MOST ? moving->left : MOST;
-  int status = queue_dead(moving->queue, moving->replay ? "replay" : "discard", most, 0, on_moved, moving);
-  if (status != 0)
-    end(moving, status);
-}
-
-static void move_all(mcp_call_t *call, yyjson_val *args, queue_t *queue, bool replay) {
-  moving_t *moving = calloc(1, sizeof *moving);
-  if (moving == NULL) {
-    mcp_call_tool_error(call, QUEUE_AWAY);
-    return;
-  }
-  *moving = (moving_t){queue, call, replay, number_of(args, "limit", QUEUE_MAX_DEAD), 0, 0};
-  move_piece(moving);
+  begin(call, args, arg, LIST);
 }
 
 static void replay(mcp_call_t *call, yyjson_val *args, void *arg) {
-  move_all(call, args, arg, true);
+  begin(call, args, arg, REPLAY);
 }
 
 static void discard(mcp_call_t *call, yyjson_val *args, void *arg) {
-  move_all(call, args, arg, false);
+  begin(call, args, arg, DISCARD);
 }
 
 /* ---- The tools ---- */
@@ -142,7 +177,7 @@ static const char limit_schema[] =
     "{\"type\":\"object\",\"properties\":{\"limit\":{\"type\":\"integer\",\"minimum\":1,"
     "\"maximum\":" TEXT(ANY_NUMBER) ",\"description\":\"So many of the oldest; all unless given\"}}}";
 
-int dead_add_tools(mcp_server_t *server, queue_t *queue) {
+int dead_add_tools(dead_t *dead, mcp_server_t *server, queue_t *queue) {
   const mcp_tool_t tools[] = {
       {.name = "godot_dead_list",
        .description = "List dead letters: log entries that the store refuses, the oldest first. A page may "
@@ -165,9 +200,10 @@ int dead_add_tools(mcp_server_t *server, queue_t *queue) {
        .handler = discard},
   };
   int status = 0;
+  *dead = (dead_t){.queue = queue};
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
-    tool.arg = queue;
+    tool.arg = dead;
     tool.flags =
         MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* a letter is for whoever runs Godot, not for models that log */
     status = mcp_server_add_tool(server, &tool);

@@ -6,8 +6,14 @@
 
 #include <iccm_network.h>
 
-/* Gives them to a server that has not started; the queue is borrowed until it is freed. They are not listed.
- * Nonzero: no memory. */
-int dead_add_tools(mcp_server_t *server, queue_t *queue);
+typedef struct dead {
+  queue_t *queue;
+  struct dead_job *first, *last; /* calls, in the order of their next steps */
+  bool at_work;                  /* on the first's step */
+} dead_t;
+
+/* Gives them to a server that has not started; dead and the queue are borrowed until both are freed. They are
+ * not listed. Nonzero: no memory. */
+int dead_add_tools(dead_t *dead, mcp_server_t *server, queue_t *queue);
 
 #endif

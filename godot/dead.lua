@@ -1,34 +1,48 @@
 -- What an operator does with dead letters, the oldest first.
--- ARGV: "list", "replay" or "discard"; how many letters at most; how many of the oldest to pass over (list); bounds of the
--- queue (entries, bytes).
+-- ARGV: "list", "replay" or "discard"; how many letters at most (100 or fewer); how many of the oldest to pass over (list);
+-- bytes of letters after which the step ends; bounds of the queue (entries, bytes).
 -- Answers how many letters there were, how many were looked at, how many of these were moved or removed, and the letters
 -- (list). A letter that does not hold its whole entry cannot be replayed: it becomes the newest.
+-- Work: "list" and "replay" read letters one by one, up to the bytes given and one letter (1.6 MB where an entry is all
+-- control characters); "discard" reads none, and frees 100 of them.
 local total = redis.call('LLEN', dead_letters)
-local most, skip = math.min(tonumber(ARGV[2]), total), tonumber(ARGV[3])
+local most, skip, enough = math.min(tonumber(ARGV[2]), total), tonumber(ARGV[3]), tonumber(ARGV[4])
 
-if ARGV[1] == 'list' then
-  local letters = most > 0 and redis.call('LRANGE', dead_letters, -skip - most, -skip - 1) or {}
-  local reply = {total, #letters, 0}
-  for i = #letters, 1, -1 do reply[#reply + 1] = letters[i] end
+-- The letters that make up the bytes given, and the first in any case.
+local function list()
+  local reply, bytes = {total, 0, 0}, 0
+  for i = 1, most do
+    local letter = redis.call('LINDEX', dead_letters, -skip - i)
+    if not letter or (i > 1 and bytes + #letter > enough) then break end
+    bytes = bytes + #letter
+    reply[2] = i
+    reply[#reply + 1] = letter
+  end
   return reply
 end
 
-local seen, moved = 0, 0
-while seen < most do
-  local letter = redis.call('RPOP', dead_letters)
-  seen = seen + 1
-  if ARGV[1] == 'discard' then
-    moved = moved + 1
-  else
+local function discard()
+  if most > 0 then redis.call('LTRIM', dead_letters, 0, -most - 1) end
+  return {total, most, most}
+end
+
+local function replay()
+  local seen, moved, bytes = 0, 0, 0
+  while seen < most and bytes < enough do
+    local letter = redis.call('LINDEX', dead_letters, -1)
     local read, content = pcall(cjson.decode, letter)
-    if read and type(content.entry) == 'string' and not content.cut_from then
+    seen, bytes = seen + 1, bytes + #letter
+    if read and type(content) == 'table' and type(content.entry) == 'string' and not content.cut_from then
+      redis.call('LTRIM', dead_letters, 0, -2)
       redis.call('LPUSH', queue, content.entry)
       add('bytes', #content.entry)
       moved = moved + 1
     else
-      redis.call('LPUSH', dead_letters, letter)
+      redis.call('LMOVE', dead_letters, dead_letters, 'RIGHT', 'LEFT')
     end
   end
+  enforce(tonumber(ARGV[5]), tonumber(ARGV[6]))
+  return {total, seen, moved}
 end
-if ARGV[1] == 'replay' then enforce(tonumber(ARGV[4]), tonumber(ARGV[5])) end
-return {total, seen, moved}
+
+return ({list = list, replay = replay, discard = discard})[ARGV[1]]()

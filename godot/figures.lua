@@ -2,6 +2,7 @@
 -- to send, dead, batches done, how long these took from their first claim (us), and members redacted by workers.
 -- Redis has to take what is written, too. ARGV: 1 where it has refused that: an entry is pushed and taken back, as work
 -- does. Else a batch that never is gives nothing, which Redis refuses as it would anything else.
+-- Work: some fields for each worker name and each batch that is leased.
 if ARGV[1] == '1' then
   redis.call('LPUSH', queue, '')
   redis.call('LPOP', queue)

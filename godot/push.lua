@@ -1,4 +1,5 @@
 -- ARGV: greatest number of entries, of bytes; then up to 1,000 entries, the oldest first.
+-- Work: 8 MiB of entries, and what drop_queued() drops.
 local bytes = 0
 for i = 3, #ARGV do bytes = bytes + #ARGV[i] end
 redis.call('LPUSH', queue, unpack(ARGV, 3))

@@ -507,6 +507,7 @@ static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, con
     drops.last_us = int_of(reply->element[2]);
     drops.room = int_of(reply->element[3]) != 0;
     drops.fill = int_of(reply->element[4]);
+    drops.more = int_of(reply->element[5]) != 0;
   }
   waiting->cb.trim(status, &drops, waiting->arg);
 }
@@ -536,11 +537,13 @@ static void on_dead(queue_t *queue, const waiting_t *waiting, int status, const 
   free(letters.texts);
 }
 
-int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, queue_dead_cb cb, void *arg) {
-  command_t command = begin(queue, dead_script, 5);
+int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int64_t bytes, queue_dead_cb cb,
+               void *arg) {
+  command_t command = begin(queue, dead_script, 6);
   add_text(&command, verb);
   add_int(&command, most);
   add_int(&command, skip);
+  add_int(&command, bytes);
   add_bounds(queue, &command);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
 }

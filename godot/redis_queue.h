@@ -64,6 +64,7 @@ typedef struct queue_drops {
   int64_t count, first_us, last_us;
   bool room;    /* for a line that does */
   int64_t fill; /* how full queue and leases are, in per cent of the nearer bound */
+  bool more;    /* are to be dropped than one step may: trim again at once */
 } queue_drops_t;
 
 typedef void (*queue_state_cb)(const char *reason, void *arg); /* NULL: Redis is there */
@@ -103,7 +104,8 @@ void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
 
 bool queue_is_up(const queue_t *queue);
 
-/* Queues 1 to QUEUE_MAX_PUSH entries, the oldest first, all or none. Bounds are kept in the same step. */
+/* Queues 1 to QUEUE_MAX_PUSH entries, the oldest first, all or none. Bounds are kept in the same step, as far
+ * as one step may: what others have pushed beyond them goes with the next ones. */
 int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
 /* Ends a batch (verdict, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
@@ -125,12 +127,14 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
 /* Gives the batch to whoever asks next. */
 int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);
 
-/* Keeps the bounds for those who push without asking. spooled: what stands on this worker's disk, in bytes.
+/* Keeps the bounds for those who push without asking, a piece in each step. spooled: what stands on this worker's disk, in bytes.
  */
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
 
-/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list". */
-int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, queue_dead_cb cb, void *arg);
+/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list"; bytes: so
+ * much of them is read in this step, and one letter in any case. */
+int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int64_t bytes, queue_dead_cb cb,
+               void *arg);
 
 /* What queue and workers have come to. It also finds out whether Redis takes what is written. */
 int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg);

@@ -1,6 +1,7 @@
 -- ARGV: batch, token, length of the lease (us; 0 gives the batch to whoever asks next), 1 where the batch is known not
 -- to be stored: what is condemned of it is then dropped and counted; bounds of the queue (entries, bytes).
 -- Answers how many entries the batch holds, or -1: it is somebody else's by now; and how full everything is (per cent).
+-- Work: the entries of one batch.
 local batch = read_header(ARGV[1])
 if not batch or batch.token ~= ARGV[2] then return {-1, 0} end
 redis.call('ZADD', inflight, text(now_us() + ARGV[3]), batch.n)

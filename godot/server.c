@@ -21,6 +21,7 @@ typedef struct godot {
   tools_t tools;
   figures_t figures;
   store_watch_t watch;
+  dead_t dead;
   mcp_server_t *server;
   int open; /* while stopping: queue and store, unless closed */
 } godot_t;
@@ -88,7 +89,7 @@ static int make(godot_t *godot) {
   godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
   if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
     return 1;
-  if (dead_add_tools(godot->server, godot->tools.queue) != 0)
+  if (dead_add_tools(&godot->dead, godot->server, godot->tools.queue) != 0)
     return 1;
   tools_init(&godot->tools, &godot->loop, godot->server);
   figures_start(&godot->figures, &godot->loop, godot->server, godot->tools.queue);

@@ -1,5 +1,6 @@
 -- ARGV: component, level ("": none from now on), the greatest number of components. Tells all Godots, and answers all levels;
 -- 0: so many have one already.
+-- Work: all levels are answered: 10,000 components of 256 bytes.
 local levels = 'logger_config:levels'
 if ARGV[2] == '' then
   redis.call('HDEL', levels, ARGV[1])

@@ -2,6 +2,7 @@
 -- longer the earlier it came here. Asked again, also by another process, it makes none twice.
 -- ARGV: worker, segment, offset, how many such batches may wait, entries, newest first.
 -- Answers 1, or 0: so many wait already.
+-- Work: the entries of one batch.
 local place, segment, offset = 'spool:' .. ARGV[1], ARGV[2], tonumber(ARGV[3])
 local last_segment, last_offset = string.match(redis.call('HGET', state, place) or '', '^(%S+) (%S+)$')
 if redis.call('ZCOUNT', inflight, 1, redis.call('HGET', state, 'next_batch') or 0) >= tonumber(ARGV[4]) then return 0 end

@@ -28,12 +28,16 @@ static void on_reported(int status, void *arg) {
   (void)arg;
 }
 
+static void trim(worker_t *worker);
+
 static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   worker_t *worker = arg;
   queue_text_t line;
   char *text;
   if (status == 0)
     delivery_fill(worker->delivery, drops->fill);
+  if (status == 0 && drops->more)
+    trim(worker);
   if (status != 0 || drops->count == 0 || !drops->room)
     return;
   text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
@@ -44,9 +48,12 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   free(text);
 }
 
-static void on_trim(uv_timer_t *timer) {
-  worker_t *worker = timer->data;
+static void trim(worker_t *worker) {
   queue_trim(worker->queue, delivery_spooled(worker->delivery), on_trimmed, worker);
+}
+
+static void on_trim(uv_timer_t *timer) {
+  trim(timer->data);
 }
 
 static void on_redis(const char *reason, void *arg) {

@@ -589,6 +589,43 @@ Test(bound, in_bytes_holds_for_those_who_push_by_themselves) {
   close_bench(&bench);
 }
 
+/* Trims until it is done; how many steps that took. */
+static int trim_all(bench_t *bench) {
+  int steps = 1;
+  while (trim(bench).more)
+    steps++;
+  return steps;
+}
+
+Test(bound, a_step_drops_no_more_entries_than_it_may) {
+  bench_t bench;
+  queue_drops_t drops;
+  open_bench(&bench, 10, 64 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 1 logs:queue",
+                    "for i = 1, 6000 do redis.call('LPUSH', KEYS[1], i) end return 1");
+  drops = trim(&bench);
+  cr_assert_eq(drops.count, 5000);
+  cr_assert(drops.more);
+  cr_assert_eq(push(&bench, 1, 1).status, 0);
+  cr_assert_eq(queued(&bench), 10);
+  cr_assert_not(trim(&bench).more);
+  cr_assert_eq(number_of(&bench, "logs:dropped"), 5991);
+  close_bench(&bench);
+}
+
+Test(bound, a_step_drops_no_more_bytes_than_it_may) {
+  bench_t bench;
+  open_bench(&bench, 1000, 1 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 1 logs:queue",
+                    "for i = 1, 20 do redis.call('LPUSH', KEYS[1], string.rep('x', 900000)) end return 1");
+  cr_assert_gt(trim_all(&bench), 2);
+  cr_assert_eq(queued(&bench), 1);
+  redis_process_int(&bench.redis, "LPUSH logs:queue %s", "x");
+  cr_assert_eq(trim_all(&bench), 1);
+  cr_assert_eq(queued(&bench), 2);
+  close_bench(&bench);
+}
+
 Test(bound, drops_are_reported_once) {
   bench_t bench;
   queue_drops_t drops;
@@ -666,6 +703,67 @@ Test(verdict, dead_letters_are_bounded) {
   next(&bench, bench.queue, &(queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 1}, 0, 0);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), QUEUE_MAX_DEAD);
   cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:dead 0"), "letter");
+  close_bench(&bench);
+}
+
+/* What is measured is what stands there, not what the newest would come to if all were as large. */
+Test(verdict, large_dead_letters_cost_no_small_ones) {
+  bench_t bench;
+  answer_t batch;
+  static char text[64 << 10];
+  const queue_text_t large = {text, sizeof text}, dead[] = {large, large, large, large, large};
+  memset(text, 'x', sizeof text);
+  open_bench(&bench, 100, 1 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 0",
+                    "for i = 1, 9000 do redis.call('LPUSH', 'logs:dead', string.rep('x', 512)) end return 1");
+  push(&bench, 1, 5);
+  batch = next(&bench, bench.queue, NULL, 1, 5);
+  next(&bench, bench.queue, &(queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 5}, 0, 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 9005);
+  close_bench(&bench);
+}
+
+/* ---- Dead letters ---- */
+
+typedef struct letters {
+  bool done;
+  int64_t total, seen, moved;
+  size_t count;
+} letters_t;
+
+static void on_letters(int status, const queue_letters_t *letters, void *arg) {
+  cr_assert_eq(status, 0);
+  *(letters_t *)arg = (letters_t){true, letters->total, letters->seen, letters->moved, letters->count};
+}
+
+static letters_t dead_step(bench_t *bench, const char *verb, int64_t most, int64_t skip, int64_t bytes) {
+  letters_t answer = {0};
+  cr_assert_eq(queue_dead(bench->queue, verb, most, skip, bytes, on_letters, &answer), 0);
+  run_until(bench, &answer.done);
+  return answer;
+}
+
+Test(dead, a_step_reads_no_more_bytes_than_it_may) {
+  bench_t bench;
+  letters_t answer;
+  open_bench(&bench, 100, 64 << 20);
+  redis_process_int(&bench.redis, "EVAL %s 0",
+                    "local letter = '{\"entry\":\"' .. string.rep('\\\\u0001', 1000) .. '\"}' "
+                    "for i = 1, 10 do redis.call('LPUSH', 'logs:dead', letter) end return #letter");
+  answer = dead_step(&bench, "list", 100, 0, 2 * 6012);
+  cr_assert_eq(answer.total, 10);
+  cr_assert_eq(answer.count, 2);
+  cr_assert_eq(dead_step(&bench, "list", 100, 0, 2 * 6012 - 1).count, 1);
+  cr_assert_eq(dead_step(&bench, "list", 100, 0, 1).count, 1, "one in any case");
+  cr_assert_eq(dead_step(&bench, "list", 100, 7, 1 << 20).count, 3);
+  cr_assert_eq(dead_step(&bench, "list", 100, 10, 1 << 20).count, 0);
+  answer = dead_step(&bench, "replay", 100, 0, 2 * 6012);
+  cr_assert_eq(answer.seen, 2);
+  cr_assert_eq(answer.moved, 2);
+  cr_assert_eq(queued(&bench), 2);
+  answer = dead_step(&bench, "discard", 3, 0, 1);
+  cr_assert_eq(answer.moved, 3);
+  cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 5);
   close_bench(&bench);
 }
 

@@ -364,6 +364,18 @@ class DeadLetters(WorkerCase):
             self.assertEqual((json.loads(text)["total"], len(json.loads(text)["letters"])), (12, 4))
         self.assertEqual(len(await self.letters()), 12)
 
+    async def test_any_number_of_calls_takes_turns(self):
+        """Large letters are listed one by one, and each call is answered."""
+        letter = json.dumps({"at": "2026-01-01T00:00:00.000000Z", "reason": "r", "entry": "\x01" * (1 << 18)})
+        for _ in range(3):
+            self.parts.ask("LPUSH", "logs:dead", letter)
+        async with Caller(self.parts.godot_url) as caller:
+            calls = [caller.call("godot_dead_list", {"offset": 1}) for _ in range(12)]
+            pages = await asyncio.gather(*calls, caller.call("godot_dead_replay", {}))
+        self.assertEqual([(page["total"], len(page["letters"])) for page in pages[:-1]], [(3, 1)] * 12)
+        self.assertEqual(pages[-1], {"replayed": 3, "kept": 0})
+        self.assertEqual(self.parts.dead(), [])
+
     async def test_replayed_once_the_store_takes_them(self):
         await self.refused(400)
         self.odd = lambda entry: None
