@@ -687,6 +687,7 @@ static void begin(mcp_call_t *call) {
     return;
   }
   call->on_pool = true;
+  call->job.waits = (call->tool->flags & MCP_TOOL_WAITS) != 0;
   call->logger = mcp__logger_hold(call->server->logger); /* the handler may outlive the server */
   call->pool = call->server->pool;
   int status = mcp__pool_submit(call->server->pool, &call->job);

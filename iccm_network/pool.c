@@ -1,5 +1,8 @@
 /* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop.
  *
+ * Jobs that may wait for others never have all threads: where they have as many as they may, those behind
+ * them in the queue overtake.
+ *
  * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving
  * when the process exits. A handler that never returns cannot be ended from outside; so that it holds up
  * nobody, a thread that is at work is let go: what the pool shares with it is freed by the last one that
@@ -22,9 +25,10 @@ struct mcp__pool {
   const mcp__pool_events_t *events;
   void *owner; /* for news */
   bool news;
-  mcp__job_t *first, *last; /* waiting */
-  mcp__job_t *finished;     /* for the loop; newest first */
-  unsigned waiting, idle, threads;
+  mcp__job_t *first, **end;        /* waiting; where the next one is put */
+  mcp__job_t *finished;            /* for the loop; newest first */
+  unsigned waiting[2];             /* of those that wait for nobody, and that do */
+  unsigned idle, threads, waiters; /* waiters: threads at work that may wait for others */
   thread_t all[MCP__POOL_THREADS]; /* of these there are threads */
   unsigned users;                  /* threads, and the owner: the last one frees */
   bool closed;
@@ -42,17 +46,28 @@ static void leave(mcp__pool_t *pool) { /* with the mutex held, which is given up
   mcp__free(pool);
 }
 
+/* With the mutex held: where the first job stands that may begin now; NULL there: none. */
+static mcp__job_t **next_place(mcp__pool_t *pool) {
+  mcp__job_t **place = &pool->first;
+  while (*place != NULL && (*place)->waits && pool->waiters == MCP__POOL_WAITERS)
+    place = &(*place)->next;
+  return place;
+}
+
 static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the pool is closed */
-  while (pool->first == NULL && !pool->closed) {
+  mcp__job_t **place, *job;
+  while (*(place = next_place(pool)) == NULL && !pool->closed) {
     pool->idle++;
     uv_cond_wait(&pool->wake, &pool->mutex);
     pool->idle--;
   }
-  mcp__job_t *job = pool->first;
-  if (job != NULL) {
-    pool->first = job->next;
-    pool->waiting--;
-  }
+  if ((job = *place) == NULL)
+    return NULL;
+  *place = job->next;
+  if (*place == NULL)
+    pool->end = place;
+  pool->waiting[job->waits]--;
+  pool->waiters += job->waits;
   return job;
 }
 
@@ -62,10 +77,12 @@ static void *thread_main(void *arg) {
   pthread_setname_np(pthread_self(), "mcp-pool");
   uv_mutex_lock(&pool->mutex);
   for (mcp__job_t *job; (job = take(pool)) != NULL;) {
+    bool waits = job->waits;
     thread->at_work = true;
     uv_mutex_unlock(&pool->mutex);
     pool->events->work(job);
     uv_mutex_lock(&pool->mutex);
+    pool->waiters -= waits;
     thread->at_work = pool->closed; /* then it was let go */
     if (pool->closed) {
       uv_mutex_unlock(&pool->mutex);
@@ -128,6 +145,7 @@ mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, vo
   if (pool == NULL)
     return NULL;
   pool->events = events;
+  pool->end = &pool->first;
   pool->owner = owner;
   pool->users = 1;
   if (uv_mutex_init(&pool->mutex) != 0)
@@ -162,21 +180,18 @@ static int start_thread(mcp__pool_t *pool) { /* with the mutex held */
 int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   int status = 0;
   uv_mutex_lock(&pool->mutex);
-  if (pool->waiting >= MCP__POOL_MAX_WAITING)
+  if (pool->waiting[job->waits] >= MCP__POOL_MAX_WAITING)
     status = MCP_EFULL;
-  else if (pool->idle <= pool->waiting && pool->threads < MCP__POOL_THREADS)
+  else if (pool->idle <= pool->waiting[0] + pool->waiting[1] && pool->threads < MCP__POOL_THREADS)
     status = start_thread(pool);
   if (status != 0 && status != MCP_EFULL && pool->threads > 0)
     status = 0; /* those that are there have to do */
   if (status == 0) {
     job->next = NULL;
     job->dropped = false;
-    if (pool->first != NULL)
-      pool->last->next = job;
-    else
-      pool->first = job;
-    pool->last = job;
-    pool->waiting++;
+    *pool->end = job;
+    pool->end = &job->next;
+    pool->waiting[job->waits]++;
     uv_cond_signal(&pool->wake);
   }
   uv_mutex_unlock(&pool->mutex);
@@ -213,7 +228,8 @@ void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg) {
   mcp__job_t *waiting = pool->first;
   mcp__job_t *finished = take_finished(pool);
   pool->first = NULL;
-  pool->waiting = 0;
+  pool->end = &pool->first;
+  pool->waiting[0] = pool->waiting[1] = 0;
   uv_cond_broadcast(&pool->wake);
   uv_mutex_unlock(&pool->mutex);
   finish(pool, finished);

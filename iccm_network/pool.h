@@ -7,10 +7,13 @@
 
 #include <uv.h>
 
-enum { MCP__POOL_THREADS = 8, MCP__POOL_MAX_WAITING = 1024 };
+/* Threads; of these, how many jobs that wait for others may have; how many of each kind may wait for a
+ * thread. */
+enum { MCP__POOL_THREADS = 8, MCP__POOL_WAITERS = 6, MCP__POOL_MAX_WAITING = 1024 };
 
 typedef struct mcp__job {
   struct mcp__job *next;
+  bool waits;   /* its work may wait for others; given with the job */
   bool dropped; /* the pool was closed before the job's turn came */
 } mcp__job_t;
 

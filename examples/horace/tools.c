@@ -508,22 +508,22 @@ static void on_restore(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- The table ---- */
 
 void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]) {
-  enum { BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
+  enum { STORES = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS, BY_ARGUMENTS = MCP_TOOL_BLOCKING | MCP_TOOL_STRICT };
   const mcp_tool_t table[HORACE_TOOLS + 1] = {
       {"horace_register_file", "Register a file with Horace catalog", register_schema, on_register, horace,
-       MCP_TOOL_BLOCKING},
+       STORES},
       {"horace_search_files", "Search file catalog by metadata", search_schema, on_search, horace,
        BY_ARGUMENTS, .unlisted_properties = search_unlisted},
       {"horace_get_file_info", "Get detailed metadata for specific file", info_schema, on_info, horace,
        BY_ARGUMENTS},
       {"horace_create_collection", "Create or update a file collection", create_collection_schema,
-       on_create_collection, horace, MCP_TOOL_BLOCKING},
+       on_create_collection, horace, STORES},
       {"horace_list_collections", "List all collections", list_collections_schema, on_list_collections,
        horace, BY_ARGUMENTS},
       {"horace_update_file", "Update file metadata or trigger re-versioning", update_schema, on_update,
-       horace, BY_ARGUMENTS},
+       horace, BY_ARGUMENTS | MCP_TOOL_WAITS},
       {"horace_restore_version", "Restore a file to a previous version", restore_schema, on_restore, horace,
-       BY_ARGUMENTS},
+       BY_ARGUMENTS | MCP_TOOL_WAITS},
       MCP_TOOL_END};
   memcpy(tools, table, sizeof table);
 }

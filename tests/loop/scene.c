@@ -290,7 +290,7 @@ static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
 }
 
-static void gate_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+void stage_gate_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
   uv_mutex_lock(&mutex);
@@ -339,7 +339,7 @@ static const mcp_tool_t tools[] = {
     {"trace", "answers its trace id", NULL, trace_tool, NULL, MCP_TOOL_BLOCKING},
     {"block", "answers its arguments on the pool", NULL, block_tool, NULL, MCP_TOOL_BLOCKING},
     {"forget", "does not end its call", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
-    {"gate", "waits for the test on the pool", NULL, gate_tool, NULL, MCP_TOOL_BLOCKING},
+    {"gate", "waits for the test on the pool", NULL, stage_gate_tool, NULL, MCP_TOOL_BLOCKING},
     MCP_TOOL_END,
 };
 

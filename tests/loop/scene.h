@@ -135,6 +135,7 @@ void stage_stop(mcp_server_t *server); /* stopped and freed */
 void stage_on_stopped(mcp_server_t *server, void *arg);
 int stage_end_held(size_t index); /* answers {"held":index}: what ending it gave */
 void stage_gate(bool open);
+void stage_gate_tool(mcp_call_t *call, yyjson_val *args, void *arg); /* waits for it */
 size_t stage_at_gate(void);
 size_t stage_gate_done(void);
 

@@ -62,6 +62,30 @@ Test(server_pool, slow_ones_do_not_stop_the_loop) {
   close_all();
 }
 
+/* However many wait for others, and were first. */
+Test(server_pool, those_that_wait_for_others_leave_threads) {
+  enum { WAITERS = 6, CALLS = 20 };
+  static const mcp_tool_t tool = {
+      .name = "queue", .handler = stage_gate_tool, .flags = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS};
+  open_with(0, 3000);
+  cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
+  for (int id = 0; id < CALLS; id++)
+    wire_call(peer, id, "queue", "{}");
+  RUN_UNTIL(stage_at_gate() == WAITERS);
+  for (int id = CALLS; id < 2 * CALLS; id++)
+    wire_call(peer, id, "block", "{}");
+  RUN_UNTIL(peer->count == CALLS);
+  for (int id = CALLS; id < 2 * CALLS; id++)
+    cr_assert_eq(wire_answers(peer, id), 1);
+  cr_assert_eq(stage_at_gate(), WAITERS);
+  stage_gate(true);
+  RUN_UNTIL(peer->count == 2 * CALLS);
+  wire_settle(peer);
+  for (int id = 0; id < CALLS; id++)
+    cr_assert(wire_says(peer, id, "through"));
+  close_all();
+}
+
 static size_t messages_of(wire_t *const *wires, size_t count) {
   size_t messages = 0;
   for (size_t i = 0; i < count; i++)
