@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -89,8 +90,12 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
     mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention or for indexing");
   if (code == 0)
     code = retention != NULL && indexing != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  keeper_stop(indexing);
-  keeper_stop(retention);
+  bool ended = keeper_stop(indexing);
+  if (!keeper_stop(retention) || !ended) { /* it uses server and store, which stay as they are */
+    if (code != 0 && code != MCP_ETIMEOUT)
+      exit(1);
+    return MCP_ETIMEOUT;
+  }
   health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   mcp_server_free(server);
   return code;
@@ -130,14 +135,14 @@ static int run(const settings_t *settings) {
 
 /* Has a Dewey that doubts the clock remove old lines again: at most a second later, by this clock. */
 static int resume_retention(const settings_t *settings) {
-  const store_stop_t never = {NULL, NULL};
+  const store_stop_t never = STORE_NEVER;
   store_error_t error;
   store_t *store = open_store(settings);
   if (store == NULL)
     return 1;
   int code = store->check(store, 0, never, &error);
   if (code == STORE_OK)
-    code = store->begin_retention(store, mcp_time_now_us(), &error);
+    code = store->begin_retention(store, mcp_time_now_us(), never, &error);
   if (code == STORE_OK)
     printf("log lines older than %lld days are removed by this machine's clock\n",
            (long long)settings->retention_days);

@@ -54,7 +54,7 @@ int pq_context_set(store_t *store, const startup_context_t *context, store_conte
   pq_store_t *self = (pq_store_t *)store;
   reading_t reading = {cb, arg, false};
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   code = pq_command(conn, "BEGIN; LOCK TABLE startup_contexts IN SHARE ROW EXCLUSIVE MODE",
@@ -101,7 +101,7 @@ int pq_context_remove(store_t *store, text_t name, store_error_t *error) {
   pq_params_t params = {.count = 0};
   int64_t deleted = 0;
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   pq_add_text(&params, name);

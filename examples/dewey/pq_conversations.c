@@ -141,7 +141,7 @@ int pq_conversation_add(store_t *store, const conversation_t *conversation, bool
                         store_source_cb source, void *arg, int64_t *last_turn, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   code = add(conn, conversation, begin, source, arg, last_turn, error);
@@ -287,7 +287,7 @@ int pq_conversation_remove(store_t *store, const char *id, int64_t *messages, st
   pq_store_t *self = (pq_store_t *)store;
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   pq_add_id(&params, id);

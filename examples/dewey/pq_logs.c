@@ -77,7 +77,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
                   store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   pq_columns_t columns;
@@ -234,9 +234,10 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
   *deleted = 0;
   if (text_has_nul(what->component))
     return STORE_OK;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
+  conn->stop = STORE_NEVER; /* what has begun is of use to whoever goes on with it */
   code = what->component.ptr == NULL && what->level < 0
              ? clear_days(conn, what->before_us, stop, deleted, error)
              : STORE_OK;
@@ -273,10 +274,10 @@ static enum pq_row on_time(const PGresult *result, void *arg) {
 
 /* By a writer, which is connected already: the first retention begins at once. No standby has to confirm what
  * this and pq_tend() find or make. */
-int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
+int pq_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   *at_us = INT64_MIN;
@@ -285,11 +286,11 @@ int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
   return code;
 }
 
-int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
+int pq_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   pq_params_t params = {.count = 0};
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
   pq_add_time(&params, at_us);
@@ -300,10 +301,9 @@ int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
 int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;
-  pq_conn_t *conn = pq_writer(&self->pools, &code, error);
+  pq_conn_t *conn = pq_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  conn->stop = stop;
   code = pq_schema_tend(conn, now_us, error);
   pq_give(&self->pools.writers, conn);
   return code;

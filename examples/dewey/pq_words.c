@@ -168,10 +168,10 @@ int pq_index(store_t *store, store_stop_t stop, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   pq_conn_t *conn = &self->indexer; /* those of the pools are not kept from others for so long */
   int64_t mine = 0;
+  conn->stop = stop;
   int code = atomic_load(&self->pools.ready) ? pq_connect(conn, &self->pools.place, error) : STORE_BUSY;
   if (code != STORE_OK)
     return code;
-  conn->stop = stop;
   conn->deadline_ms = monotonic_ms() + INDEX_MS;
   code = pq_ask(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine,
                 "looking for indexes", error);

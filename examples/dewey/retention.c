@@ -37,9 +37,9 @@ static void remove_old(dewey_t *dewey, int64_t now_us, store_stop_t stop) {
 }
 
 /* Whether old lines may go by the clock. */
-static bool trusts_clock(dewey_t *dewey, int64_t now_us, int *code, store_error_t *error) {
+static bool trusts_clock(dewey_t *dewey, int64_t now_us, store_stop_t stop, int *code, store_error_t *error) {
   int64_t last_us;
-  *code = dewey->store->last_retention(dewey->store, &last_us, error);
+  *code = dewey->store->last_retention(dewey->store, &last_us, stop, error);
   if (*code != STORE_OK)
     return false;
   atomic_store(&dewey->last_retention_us, last_us);
@@ -60,12 +60,12 @@ static bool keep_days(void *arg, store_stop_t stop) {
   int64_t now_us = mcp_time_now_us();
   store_error_t error;
   int code;
-  bool trusts = trusts_clock(dewey, now_us, &code, &error);
+  bool trusts = trusts_clock(dewey, now_us, stop, &code, &error);
   if (trusts)
-    code = dewey->store->begin_retention(dewey->store, now_us, &error);
+    code = dewey->store->begin_retention(dewey->store, now_us, stop, &error);
   if (trusts && code == STORE_OK)
     atomic_store(&dewey->last_retention_us, now_us);
-  if (code != STORE_OK)
+  if (code != STORE_OK && code != STORE_STOPPED)
     mcp_log(MCP_LOG_ERROR, "retention", "old log lines are not removed: %s", error.text);
   if (!trusts || code != STORE_OK)
     return code != STORE_OK;

@@ -51,10 +51,11 @@ int context_set(store_t *store, const startup_context_t *context, store_context_
                 store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   reading_t reading = {cb, arg, false};
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
-  int code = STORE_OK;
+    return code;
+  code = STORE_OK;
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     code = conn_failed(conn, "beginning to store", error);
   if (code == STORE_OK)
@@ -96,12 +97,13 @@ int context_list(store_t *store, bool with_content, store_stop_t stop, store_con
 
 int context_remove(store_t *store, text_t name, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
+    return code;
   sqlite3_stmt *statement = conn_fixed(conn, SQL_CONTEXT_DELETE);
   bind_text(statement, 1, name);
-  int code = conn_change(conn, statement, "deleting a startup context", error);
+  code = conn_change(conn, statement, "deleting a startup context", error);
   if (code == STORE_OK && sqlite3_changes(conn->db) == 0) {
     sqlite3_snprintf(sizeof error->text, error->text, "%s", no_context);
     code = STORE_NONE;

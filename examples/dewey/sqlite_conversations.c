@@ -117,10 +117,11 @@ static int add(conn_t *conn, const conversation_t *conversation, bool begin, sto
 int conversation_add(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,
                      void *arg, int64_t *last_turn, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
-  int code = add(conn, conversation, begin, source, arg, last_turn, error);
+    return code;
+  code = add(conn, conversation, begin, source, arg, last_turn, error);
   sqlite_give(&self->pools.writers, conn);
   return code;
 }
@@ -344,11 +345,12 @@ static int delete_all(conn_t *conn, int64_t seq, int64_t *messages, store_error_
 
 int conversation_remove(store_t *store, const char *id, int64_t *messages, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
+    return code;
   int64_t seq = 0;
-  int code = STORE_OK;
+  code = STORE_OK;
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     code = conn_failed(conn, "beginning to delete", error);
   if (code == STORE_OK)

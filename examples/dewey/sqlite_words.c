@@ -155,12 +155,13 @@ static int move_in(conn_t *conn, old_index_t *old, bool *done, store_error_t *er
   return code;
 }
 
-static int step(sqlite_store_t *self, old_index_t *old, bool *done, store_error_t *error) {
-  conn_t *conn = sqlite_writer(&self->pools, error);
+static int step(sqlite_store_t *self, old_index_t *old, store_stop_t stop, bool *done, store_error_t *error) {
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
+    return code;
   int64_t begin_ms = monotonic_ms();
-  int code = move_in(conn, old, done, error);
+  code = move_in(conn, old, done, error);
   sqlite_give(&self->pools.writers, conn);
   int64_t used_ms = monotonic_ms() - begin_ms;
   if (used_ms < STEP_MS / 2 && old->rows < ROWS_MAX)
@@ -179,8 +180,8 @@ int sqlite_index(store_t *store, store_stop_t stop, store_error_t *error) {
   for (int i = 0; i < 2; i++) {
     bool done = false;
     while (code == STORE_OK && !done)
-      code = stop.cb != NULL && stop.cb(stop.arg) ? STORE_STOPPED
-                                                  : step((sqlite_store_t *)store, &indexes[i], &done, error);
+      code = store_stops(stop) ? STORE_STOPPED
+                               : step((sqlite_store_t *)store, &indexes[i], stop, &done, error);
   }
   return code;
 }

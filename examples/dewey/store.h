@@ -170,9 +170,9 @@ struct store {
    * by this, which may take a while; until then the other functions fail. */
   int (*check)(store_t *store, size_t room, store_stop_t stop, store_error_t *error);
   /* The clock at the last begin_retention, by whatever program; INT64_MIN: none. */
-  int (*last_retention)(store_t *store, int64_t *at_us, store_error_t *error);
+  int (*last_retention)(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error);
   /* Keeps the time at which what is too old is removed. */
-  int (*begin_retention)(store_t *store, int64_t at_us, store_error_t *error);
+  int (*begin_retention)(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error);
   /* Prepares the store for the days around now_us, which may take a while. */
   int (*tend)(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
   /* Makes the text indexes of what an older version has stored, while others store and search; may take

@@ -27,8 +27,8 @@ int pq_logs_count(store_t *store, const log_clear_t *what, store_stop_t stop, ui
                   store_error_t *error);
 int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
                   store_error_t *error);
-int pq_last_retention(store_t *store, int64_t *at_us, store_error_t *error);
-int pq_begin_retention(store_t *store, int64_t at_us, store_error_t *error);
+int pq_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error);
+int pq_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error);
 int pq_index(store_t *store, store_stop_t stop, store_error_t *error);
 int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
 int pq_conversation_add(store_t *store, const conversation_t *conversation, bool begin,

@@ -103,10 +103,11 @@ static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, si
 static int on_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
-  int code = insert_all(conn, entries, count, inserted, error);
+    return code;
+  code = insert_all(conn, entries, count, inserted, error);
   sqlite_give(&self->pools.writers, conn);
   return code;
 }
@@ -172,6 +173,7 @@ static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *del
   bool component = what->component.ptr != NULL;
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to delete", error);
+  conn->stop = STORE_NEVER; /* what has begun is of use to whoever goes on with it */
   int code = conn_change(conn, conn_fixed(conn, SQL_KEEP_HIGHEST), "keeping the highest number", error);
   if (code == STORE_OK)
     code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
@@ -194,11 +196,11 @@ static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level,
                        uint64_t *deleted, store_error_t *error) {
   int step = CLEAR_STEP, code = STORE_OK;
   while (step == CLEAR_STEP && code == STORE_OK) {
-    if (stop.cb != NULL && stop.cb(stop.arg))
+    if (store_stops(stop))
       return STORE_STOPPED;
-    conn_t *conn = sqlite_writer(&self->pools, error);
+    conn_t *conn = sqlite_writer(&self->pools, stop, &code, error);
     if (conn == NULL)
-      return STORE_BUSY;
+      return code;
     int64_t begin_ms = monotonic_ms();
     step = 0;
     code = clear_step(conn, what, level, &step, error);
@@ -309,9 +311,9 @@ static enum row take_time(sqlite3_stmt *statement, void *arg) {
   return ROW_LAST;
 }
 
-static int on_last_retention(store_t *store, int64_t *at_us, store_error_t *error) {
+static int on_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(&self->pools, (store_stop_t){NULL, NULL}, error);
+  conn_t *conn = sqlite_reader(&self->pools, stop, error);
   if (conn == NULL)
     return STORE_BUSY;
   *at_us = INT64_MIN;
@@ -321,14 +323,15 @@ static int on_last_retention(store_t *store, int64_t *at_us, store_error_t *erro
   return code;
 }
 
-static int on_begin_retention(store_t *store, int64_t at_us, store_error_t *error) {
+static int on_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_writer(&self->pools, error);
+  int code;
+  conn_t *conn = sqlite_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
+    return code;
   sqlite3_stmt *statement = conn_fixed(conn, SQL_RETENTION_BEGIN);
   sqlite3_bind_int64(statement, 1, at_us);
-  int code = conn_change(conn, statement, "beginning the retention", error);
+  code = conn_change(conn, statement, "beginning the retention", error);
   sqlite_give(&self->pools.writers, conn);
   return code;
 }
@@ -342,7 +345,7 @@ static int on_tend(store_t *store, int64_t now_us, store_stop_t stop, store_erro
 
 static int on_check(store_t *store, size_t room, store_stop_t stop, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  int code = sqlite_check_writing(&self->pools, room, error);
+  int code = sqlite_check_writing(&self->pools, room, stop, error);
   conn_t *conn = code == STORE_OK ? sqlite_reader(&self->pools, stop, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;

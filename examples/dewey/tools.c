@@ -403,7 +403,7 @@ static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64
   *before_us = dewey_retention_us(dewey, now_us);
   if (text_arg(args, "before_time").ptr != NULL)
     return time_arg(call, args, "before_time", before_us);
-  int code = dewey->store->last_retention(dewey->store, &last_us, &error);
+  int code = dewey->store->last_retention(dewey->store, &last_us, until_left(call), &error);
   if (code != STORE_OK) {
     end_failed(call, &dewey->health, HEALTH_READING, code, "clearing", &error);
     return false;
@@ -532,15 +532,15 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 void dewey_tools(dewey_t *dewey, mcp_tool_t tools[DEWEY_TOOLS + 1]) {
   enum { FLAGS = MCP_TOOL_BLOCKING | MCP_TOOL_LOG_TRAFFIC, BY_ARGUMENTS = FLAGS | MCP_TOOL_STRICT };
-  const mcp_tool_t log_tools[] = {{"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)",
-                                   store_logs_batch_schema, on_store_logs_batch, dewey, FLAGS},
-                                  {"dewey_query_logs", "Query logs with various filters", query_logs_schema,
-                                   on_query_logs, dewey, BY_ARGUMENTS},
-                                  {"dewey_clear_logs", "Clear logs older than a time, by component and level",
-                                   clear_logs_schema, on_clear_logs, dewey, BY_ARGUMENTS,
-                                   .unlisted_properties = clear_logs_unlisted},
-                                  {"dewey_get_log_stats", "Get statistics about the logs table",
-                                   get_log_stats_schema, on_get_log_stats, dewey, BY_ARGUMENTS}};
+  const mcp_tool_t log_tools[] = {
+      {"dewey_store_logs_batch", "Store a batch of log entries (up to 1,000)", store_logs_batch_schema,
+       on_store_logs_batch, dewey, FLAGS | MCP_TOOL_WAITS},
+      {"dewey_query_logs", "Query logs with various filters", query_logs_schema, on_query_logs, dewey,
+       BY_ARGUMENTS},
+      {"dewey_clear_logs", "Clear logs older than a time, by component and level", clear_logs_schema,
+       on_clear_logs, dewey, BY_ARGUMENTS | MCP_TOOL_WAITS, .unlisted_properties = clear_logs_unlisted},
+      {"dewey_get_log_stats", "Get statistics about the logs table", get_log_stats_schema, on_get_log_stats,
+       dewey, BY_ARGUMENTS}};
   const mcp_tool_t end = MCP_TOOL_END;
   conversation_tools(dewey, tools);
   context_tools(dewey, tools + CONVERSATION_TOOLS);

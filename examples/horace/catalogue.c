@@ -167,11 +167,11 @@ int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error) {
   return read_rows(db, SQL_RETENTION_AT, NULL, on_time, at_us, error);
 }
 
-int catalogue_begin_retention(db_t *db, int64_t at_us, store_error_t *error) {
+int catalogue_begin_retention(db_t *db, int64_t at_us, store_stop_t stop, store_error_t *error) {
   db_params_t params = {.count = 0};
   int code;
   db_add_time(&params, at_us);
-  db_conn_t *conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(db, DB_WRITE, stop, &code, error);
   if (conn == NULL)
     return code;
   code = db_each(conn, SQL_RETENTION_BEGIN, &params, NULL, NULL, NULL, "beginning the retention", error);

@@ -94,7 +94,7 @@ int catalogue_version(db_t *db, const char *id, int64_t version, bytes_t *bytes,
 
 /* The clock when deleted files were last removed, INT64_MIN: never; and that they are now. */
 int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error);
-int catalogue_begin_retention(db_t *db, int64_t at_us, store_error_t *error);
+int catalogue_begin_retention(db_t *db, int64_t at_us, store_stop_t stop, store_error_t *error);
 
 /* Ids of files that were deleted before then, a hundred at most. */
 typedef struct id_list {

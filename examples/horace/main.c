@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { WORK_BYTES = 1024 * 1024 /* more than any change of the catalogue */ };
@@ -114,7 +115,11 @@ static int serve(const settings_t *settings, horace_t *horace) {
   if (keeper == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "no thread to look after the storage");
   int code = keeper != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  keeper_stop(keeper);
+  if (!keeper_stop(keeper)) { /* it uses server and store, which stay as they are */
+    if (code != 0 && code != MCP_ETIMEOUT)
+      exit(1);
+    return MCP_ETIMEOUT;
+  }
   health_tell(&horace->health, NULL); /* a handler that is still at work may find something yet */
   mcp_server_free(server);
   return code;
@@ -165,7 +170,7 @@ static int resume_retention(const settings_t *settings) {
     return 1;
   int code = db_check(db, 0, (store_stop_t){NULL, NULL}, &error);
   if (code == STORE_OK)
-    code = catalogue_begin_retention(db, mcp_time_now_us(), &error);
+    code = catalogue_begin_retention(db, mcp_time_now_us(), STORE_NEVER, &error);
   if (code == STORE_OK)
     printf("files deleted 30 days ago are removed by this machine's clock\n");
   else

@@ -45,7 +45,7 @@ bool files_purge(horace_t *horace, store_stop_t stop) {
     mcp_metric_set(horace->figures.retention_held, NULL, !trusts);
   }
   if (code == STORE_OK && trusts)
-    code = catalogue_begin_retention(horace->db, now_us, &error);
+    code = catalogue_begin_retention(horace->db, now_us, stop, &error);
   if (code != STORE_OK)
     trouble_store(horace, &trouble, code, &error, "looking for deleted files");
   else if (trusts)

@@ -23,10 +23,10 @@ typedef struct db_pq {
 
 static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
   pq_pools_t *pools = &((db_pq_t *)db)->pools;
-  pq_conn_t *conn = mode == DB_WRITE ? pq_writer(pools, code, error) : pq_reader(pools, stop, code, error);
+  pq_conn_t *conn =
+      mode == DB_WRITE ? pq_writer(pools, stop, code, error) : pq_reader(pools, stop, code, error);
   if (conn == NULL)
     return NULL;
-  conn->stop = stop;
   *code = pq_command(conn, mode == DB_WRITE ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                      "beginning", error);
   if (*code == STORE_OK)
@@ -131,10 +131,9 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 static int confirm(db_t *db, store_stop_t stop, store_error_t *error) {
   pq_pools_t *pools = &((db_pq_t *)db)->pools;
   int code;
-  pq_conn_t *conn = pq_writer(pools, &code, error);
+  pq_conn_t *conn = pq_writer(pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  conn->stop = stop;
   return pq_done(pools, conn, STORE_OK, error);
 }
 

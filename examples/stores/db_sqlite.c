@@ -19,8 +19,9 @@ typedef struct db_sqlite {
 
 static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
   sqlite_pools_t *pools = &((db_sqlite_t *)db)->pools;
-  conn_t *conn = mode == DB_WRITE ? sqlite_writer(pools, error) : sqlite_reader(pools, stop, error);
   *code = STORE_BUSY;
+  conn_t *conn =
+      mode == DB_WRITE ? sqlite_writer(pools, stop, code, error) : sqlite_reader(pools, stop, error);
   if (conn == NULL)
     return NULL;
   conn->stop = stop;
@@ -120,7 +121,7 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 /* ---- Checking ---- */
 
 static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, room, error);
+  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, room, stop, error);
   db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, stop, &code, error) : NULL;
   if (conn == NULL)
     return code;

@@ -4,14 +4,14 @@
 
 #include <stdlib.h>
 
-enum { LOOK_S = 10, LOOK_FAILING_S = 1, WORK_MS = 60 * 60 * 1000 };
+enum { LOOK_S = 10, LOOK_FAILING_S = 1, WORK_MS = 60 * 60 * 1000, STOP_MS = 1000 };
 
 struct keeper {
   keeper_plan_t plan;
   pthread_t thread;
-  pthread_mutex_t mutex; /* guards stopping */
-  pthread_cond_t wake;
-  bool stopping;
+  pthread_mutex_t mutex; /* guards what follows */
+  pthread_cond_t wake, ends;
+  bool stopping, ended, left; /* left: nobody waits for the thread, which releases everything */
 };
 
 static bool is_stopping(void *arg) {
@@ -34,6 +34,13 @@ static bool sleep_a_while(keeper_t *keeper, int seconds) {
   return go_on;
 }
 
+static void release(keeper_t *keeper) {
+  pthread_cond_destroy(&keeper->wake);
+  pthread_cond_destroy(&keeper->ends);
+  pthread_mutex_destroy(&keeper->mutex);
+  free(keeper);
+}
+
 static void *run(void *arg) {
   keeper_t *keeper = arg;
   const keeper_plan_t *plan = &keeper->plan;
@@ -47,13 +54,14 @@ static void *run(void *arg) {
       due_ms = fine ? monotonic_ms() + WORK_MS : 0;
     }
   } while (sleep_a_while(keeper, fine ? LOOK_S : LOOK_FAILING_S));
+  pthread_mutex_lock(&keeper->mutex);
+  bool left = keeper->left;
+  keeper->ended = true;
+  pthread_cond_signal(&keeper->ends);
+  pthread_mutex_unlock(&keeper->mutex);
+  if (left)
+    release(keeper);
   return NULL;
-}
-
-static void release(keeper_t *keeper) {
-  pthread_cond_destroy(&keeper->wake);
-  pthread_mutex_destroy(&keeper->mutex);
-  free(keeper);
 }
 
 keeper_t *keeper_start(const keeper_plan_t *plan) {
@@ -63,19 +71,31 @@ keeper_t *keeper_start(const keeper_plan_t *plan) {
   keeper->plan = *plan;
   pthread_mutex_init(&keeper->mutex, NULL);
   pthread_cond_init(&keeper->wake, NULL);
+  pthread_cond_init(&keeper->ends, NULL);
   if (pthread_create(&keeper->thread, NULL, run, keeper) == 0)
     return keeper;
   release(keeper);
   return NULL;
 }
 
-void keeper_stop(keeper_t *keeper) {
+bool keeper_stop(keeper_t *keeper) {
+  int64_t end_ms = monotonic_ms() + STOP_MS;
+  int code = 0;
   if (keeper == NULL)
-    return;
+    return true;
   pthread_mutex_lock(&keeper->mutex);
   keeper->stopping = true;
   pthread_cond_signal(&keeper->wake);
+  while (!keeper->ended && code == 0)
+    code = cond_wait_until(&keeper->ends, &keeper->mutex, end_ms);
+  bool ended = keeper->ended;
+  keeper->left = !ended;
+  if (keeper->left)
+    pthread_detach(keeper->thread);
   pthread_mutex_unlock(&keeper->mutex);
+  if (!ended)
+    return false;
   pthread_join(keeper->thread, NULL);
   release(keeper);
+  return true;
 }

@@ -18,7 +18,8 @@ typedef struct keeper keeper_t;
  * until keeper_stop. NULL: no memory or no thread. */
 keeper_t *keeper_start(const keeper_plan_t *plan);
 
-/* Ends the thread and waits for it. NULL is fine. */
-void keeper_stop(keeper_t *keeper);
+/* Ends the thread and waits for that, a second at most. False: a callback has not ended, and uses arg
+ * until the process ends, which should be soon. NULL is fine. */
+bool keeper_stop(keeper_t *keeper);
 
 #endif

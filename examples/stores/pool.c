@@ -22,18 +22,33 @@ void *pool_pop(pool_t *pool) {
   return conn;
 }
 
-void *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error) {
+/* With the mutex held: waits for a step, or until end_ms; why no longer, or STORE_OK. */
+static int wait_a_step(pool_t *pool, int64_t end_ms, store_stop_t stop) {
+  int64_t step_ms = monotonic_ms() + STORE_STEP_MS;
+  if (store_stops(stop))
+    return STORE_STOPPED;
+  if (monotonic_ms() >= end_ms)
+    return STORE_BUSY;
+  cond_wait_until(&pool->given, &pool->mutex, step_ms < end_ms ? step_ms : end_ms);
+  return STORE_OK;
+}
+
+void *pool_take(pool_t *pool, int64_t timeout_ms, store_stop_t stop, int *code, store_error_t *error) {
   int64_t end_ms = monotonic_ms() + timeout_ms;
   void *conn = NULL;
-  int code = 0;
+  *code = STORE_OK;
   pthread_mutex_lock(&pool->mutex);
-  while (pool->count == 0 && code == 0)
-    code = cond_wait_until(&pool->given, &pool->mutex, end_ms);
-  if (pool->count > 0)
+  while (pool->count == 0 && *code == STORE_OK)
+    *code = wait_a_step(pool, end_ms, stop);
+  if (pool->count > 0) {
     conn = pool->free[--pool->count];
+    *code = STORE_OK;
+  }
   pthread_mutex_unlock(&pool->mutex);
-  if (conn == NULL)
+  if (*code == STORE_BUSY)
     snprintf(error->text, sizeof error->text, "all connections were in use for %d ms", (int)timeout_ms);
+  else if (*code == STORE_STOPPED)
+    snprintf(error->text, sizeof error->text, "all connections were in use until the wait was ended");
   return conn;
 }
 

@@ -18,8 +18,9 @@ typedef struct pool {
 void pool_init(pool_t *pool);
 void pool_deinit(pool_t *pool); /* must be empty */
 
-/* A connection that nobody uses; NULL: there was none for so long, and error says so (STORE_BUSY). */
-void *pool_take(pool_t *pool, int64_t timeout_ms, store_error_t *error);
+/* A connection that nobody uses; NULL: there was none for so long (STORE_BUSY), or stop said so
+ * (STORE_STOPPED): *code and error say which. */
+void *pool_take(pool_t *pool, int64_t timeout_ms, store_stop_t stop, int *code, store_error_t *error);
 void pool_give(pool_t *pool, void *conn);
 
 /* One that is there now, or NULL. */

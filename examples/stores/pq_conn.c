@@ -21,10 +21,9 @@
 #include <string.h>
 
 enum {
-  CONNECT_MS = 5 * 1000,                    /* where there is one host */
-  HOST_MS = 2500,                           /* each of several */
-  STATEMENT_MS = STORE_QUERY_MS + 5 * 1000, /* by then the server itself has ended it */
-  STEP_MS = 100                             /* how soon stop is noticed */
+  CONNECT_MS = 5 * 1000,                   /* where there is one host */
+  HOST_MS = 2500,                          /* each of several */
+  STATEMENT_MS = STORE_QUERY_MS + 5 * 1000 /* by then the server itself has ended it */
 };
 
 /* Plans are made for the values given: statements leave out filters that are null. */
@@ -107,12 +106,12 @@ static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *err
 static bool wait_for(pq_conn_t *conn, short events, int64_t end_ms) {
   int64_t left_ms = end_ms - monotonic_ms();
   struct pollfd fd = {.fd = PQsocket(conn->pg), .events = events};
-  return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < STEP_MS ? (int)left_ms : STEP_MS) > 0;
+  return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < STORE_STEP_MS ? (int)left_ms : STORE_STEP_MS) > 0;
 }
 
 /* What has to end the work in hand now, or STORE_OK. */
 static int must_end(pq_conn_t *conn, int64_t end_ms) {
-  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+  if (store_stops(conn->stop))
     return STORE_STOPPED;
   return monotonic_ms() >= end_ms ? STORE_SLOW : STORE_OK;
 }
@@ -245,8 +244,7 @@ _Static_assert(sizeof binary / sizeof binary[0] == PQ_PARAMS_MAX, "one for each"
 static const pq_params_t none = {.count = 0};
 
 static int stop_before(pq_conn_t *conn, const char *what, store_error_t *error) {
-  bool stop = conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg);
-  return stop ? ended(conn, STORE_STOPPED, what, error) : STORE_OK;
+  return store_stops(conn->stop) ? ended(conn, STORE_STOPPED, what, error) : STORE_OK;
 }
 
 /* Takes the answers to what was sent, or not. */
@@ -337,21 +335,33 @@ static bool is_alive(pq_conn_t *conn) {
   return true;
 }
 
-/* Goes through the stages until one of the ends. */
-static bool await_connection(pq_conn_t *conn, int64_t end_ms) {
+/* Goes through the stages until one of the ends: STORE_OK, STORE_STOPPED, or STORE_FAILED. */
+static int await_connection(pq_conn_t *conn, int64_t end_ms) {
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
-  while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED && monotonic_ms() < end_ms) {
+  while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+    int code = must_end(conn, end_ms);
+    if (code != STORE_OK)
+      return code == STORE_STOPPED ? code : STORE_FAILED;
     if (wait_for(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, end_ms))
       status = PQconnectPoll(conn->pg);
   }
-  return status == PGRES_POLLING_OK;
+  return status == PGRES_POLLING_OK ? STORE_OK : STORE_FAILED;
 }
 
-static int describe_refusal(pq_conn_t *conn, const char *host, store_error_t *error) {
-  char silent[PLACE_HOST_SIZE + 32];
+/* While libpq waits it has said where it connects to, and not what came of it: "connection to server …
+ * failed: ". */
+static bool says_nothing(const char *said) {
+  size_t len = strcspn(said, "\n");
+  while (len > 0 && said[len - 1] == ' ')
+    len--;
+  return len == 0 || said[len - 1] == ':';
+}
+
+static int describe_refusal(pq_conn_t *conn, const char *host, int64_t limit_ms, store_error_t *error) {
+  char silent[PLACE_HOST_SIZE + 64];
   const char *said = PQerrorMessage(conn->pg);
   const char *state = "08000";
-  snprintf(silent, sizeof silent, "no answer from %s", host);
+  snprintf(silent, sizeof silent, "no answer from %s within %.1f s", host, (double)limit_ms / 1000);
   if (strstr(said, "password authentication failed") != NULL ||
       strstr(said, "no pg_hba.conf entry") != NULL || strstr(said, "no password supplied") != NULL)
     state = "28000";
@@ -361,7 +371,7 @@ static int describe_refusal(pq_conn_t *conn, const char *host, store_error_t *er
     state = "53300";
   else if (strstr(said, "session is read-only") != NULL)
     state = "25006";
-  else if (said[0] == '\0')
+  else if (says_nothing(said))
     said = silent;
   return fail_as(state, "connecting to the database", said, error);
 }
@@ -428,12 +438,14 @@ static int connect_to(pq_conn_t *conn, const pq_place_t *place, int number, bool
                                 several ? "read-write" : NULL,
                                 NULL};
   conn->pg = PQconnectStartParams(names, values, 0);
-  int code = STORE_OK;
-  if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD ||
-      !await_connection(conn, monotonic_ms() + (several ? HOST_MS : CONNECT_MS)))
-    code = describe_refusal(conn, host, error);
+  int64_t limit_ms = several ? HOST_MS : CONNECT_MS;
+  bool begun = conn->pg != NULL && PQstatus(conn->pg) != CONNECTION_BAD;
+  int code = begun ? await_connection(conn, monotonic_ms() + limit_ms) : STORE_FAILED;
   if (code == STORE_OK)
     return set_up_connection(conn, error);
+  if (code == STORE_STOPPED)
+    return ended(conn, code, "connecting to the database", error);
+  code = describe_refusal(conn, host, limit_ms, error);
   pq_disconnect(conn);
   return code;
 }
@@ -446,7 +458,7 @@ int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
   for (const char *comma = place->host; (comma = strchr(comma, ',')) != NULL; comma++)
     hosts++;
   conn->limit_ms = place->limit_ms != 0 ? place->limit_ms : STATEMENT_MS;
-  for (int i = 0; i < hosts && code != STORE_OK; i++) {
+  for (int i = 0; i < hosts && code != STORE_OK && code != STORE_STOPPED; i++) {
     conn->host = (first + i) % hosts;
     code = connect_to(conn, place, conn->host, hosts > 1, error);
   }

@@ -10,11 +10,13 @@ enum {
   READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
 };
 
-static pq_conn_t *take(pq_pools_t *pools, pool_t *pool, int wait_ms, int *code, store_error_t *error) {
-  pq_conn_t *conn = pool_take(pool, wait_ms, error);
-  *code = conn == NULL ? STORE_BUSY : pq_connect(conn, &pools->place, error);
+static pq_conn_t *take(pq_pools_t *pools, pool_t *pool, int wait_ms, store_stop_t stop, int *code,
+                       store_error_t *error) {
+  pq_conn_t *conn = pool_take(pool, wait_ms, stop, code, error);
   if (conn == NULL)
     return NULL;
+  conn->stop = stop;
+  *code = pq_connect(conn, &pools->place, error);
   conn->wrote = conn->unsure = false;
   if (*code == STORE_OK)
     return conn;
@@ -31,23 +33,22 @@ static bool is_ready(pq_pools_t *pools, int *code, store_error_t *error) {
   return false;
 }
 
-pq_conn_t *pq_writer(pq_pools_t *pools, int *code, store_error_t *error) {
-  return is_ready(pools, code, error) ? take(pools, &pools->writers, WRITER_WAIT_MS, code, error) : NULL;
+pq_conn_t *pq_writer(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
+  return is_ready(pools, code, error) ? take(pools, &pools->writers, WRITER_WAIT_MS, stop, code, error)
+                                      : NULL;
 }
 
 pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
   pq_conn_t *conn =
-      is_ready(pools, code, error) ? take(pools, &pools->readers, READER_WAIT_MS, code, error) : NULL;
-  if (conn != NULL) {
+      is_ready(pools, code, error) ? take(pools, &pools->readers, READER_WAIT_MS, stop, code, error) : NULL;
+  if (conn != NULL)
     conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
-    conn->stop = stop;
-  }
   return conn;
 }
 
 void pq_give(pool_t *pool, pq_conn_t *conn) {
   conn->deadline_ms = 0;
-  conn->stop = (store_stop_t){NULL, NULL};
+  conn->stop = STORE_NEVER;
   pool_give(pool, conn);
 }
 
@@ -73,10 +74,9 @@ static int find_room(pq_conn_t *conn, size_t bytes, store_error_t *error) {
 int pq_check(pq_pools_t *pools, size_t room, store_stop_t stop, pq_check_cb check, void *arg,
              store_error_t *error) {
   int code;
-  pq_conn_t *conn = take(pools, &pools->writers, WRITER_WAIT_MS, &code, error);
+  pq_conn_t *conn = take(pools, &pools->writers, WRITER_WAIT_MS, stop, &code, error);
   if (conn == NULL)
     return code;
-  conn->stop = stop;
   code = check(conn, arg, error);
   if (code == STORE_OK && room > 0)
     code = find_room(conn, room, error);

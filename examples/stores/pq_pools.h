@@ -21,9 +21,10 @@ typedef struct pq_pools {
 void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan);
 void pq_pools_close(pq_pools_t *pools);
 
-/* A connection that works: a writer is given back by pq_done, a reader by pq_give to its pool; a reader's
- * work ends after STORE_QUERY_MS, or when stop says so. NULL: *code and error say why. */
-pq_conn_t *pq_writer(pq_pools_t *pools, int *code, store_error_t *error);
+/* A connection that works: a writer is given back by pq_done, a reader by pq_give to its pool; its work, and
+ * the wait for it, end when stop says so, a reader's after STORE_QUERY_MS, too. NULL: *code and error say
+ * why. */
+pq_conn_t *pq_writer(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
 pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
 void pq_give(pool_t *pool, pq_conn_t *conn);
 

@@ -38,11 +38,23 @@ static const char *const own_sql[CONN_STATEMENTS] = {[CONN_BEGIN_WRITE] = "BEGIN
 /* ---- One connection ---- */
 
 bool conn_must_end(conn_t *conn) {
-  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
+  if (store_stops(conn->stop))
     conn->ended = STORE_STOPPED;
   else if (conn->deadline_ms != 0 && monotonic_ms() >= conn->deadline_ms)
     conn->ended = STORE_SLOW;
   return conn->ended != STORE_OK;
+}
+
+/* The lock is held by another process, which is asked again after a while, until BUSY_MS have passed. */
+static int on_busy(void *arg, int times) {
+  enum { FIRST_MS = 1, DOUBLED_MAX = 6 }; /* up to 64 ms */
+  conn_t *conn = arg;
+  if (times == 0)
+    conn->busy_until_ms = monotonic_ms() + BUSY_MS;
+  if (conn_must_end(conn) || monotonic_ms() >= conn->busy_until_ms)
+    return 0;
+  sqlite3_sleep(FIRST_MS << (times < DOUBLED_MAX ? times : DOUBLED_MAX));
+  return 1;
 }
 
 static int on_progress(void *arg) {
@@ -112,7 +124,7 @@ static int describe(conn_t *conn, const char *what, store_error_t *error) {
   if (conn->failure == SQLITE_CONSTRAINT_COMMITHOOK)
     return describe_moved(what, error);
   int code = sqlite3_errcode(conn->db);
-  if (code == SQLITE_INTERRUPT && conn->ended != STORE_OK)
+  if ((code == SQLITE_INTERRUPT || code == SQLITE_BUSY) && conn->ended != STORE_OK)
     return conn->ended;
   if (code == SQLITE_TOOBIG || code == SQLITE_MISMATCH)
     return STORE_REFUSED;
@@ -280,7 +292,7 @@ static int set_up(conn_t *conn, bool write, store_error_t *error) {
                    "PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;"
                    "PRAGMA cache_size = -%d; PRAGMA query_only = %d;",
                    write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
-  sqlite3_busy_timeout(conn->db, BUSY_MS);
+  sqlite3_busy_handler(conn->db, on_busy, conn);
   if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
     return conn_failed(conn, "setting the connection up", error);
   if (conn->plan->extend != NULL && conn->plan->extend(conn->db, conn) != SQLITE_OK)

@@ -32,7 +32,8 @@ typedef struct conn {
   int64_t deadline_ms;
   store_stop_t stop;
   int ended;
-  int failure; /* SQLite's extended code of the failure just met */
+  int64_t busy_until_ms; /* while another process holds the lock */
+  int failure;           /* SQLite's extended code of the failure just met */
   /* The file and its journal, as they were found when this writer was opened; of others nothing. */
   struct stat files[CONN_FILES];
   const conn_plan_t *plan; /* borrowed */

@@ -8,12 +8,16 @@ enum {
   READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
 };
 
-conn_t *sqlite_writer(sqlite_pools_t *pools, store_error_t *error) {
-  return pool_take(&pools->writers, WRITER_WAIT_MS, error);
+conn_t *sqlite_writer(sqlite_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
+  conn_t *conn = pool_take(&pools->writers, WRITER_WAIT_MS, stop, code, error);
+  if (conn != NULL)
+    conn->stop = stop;
+  return conn;
 }
 
 conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error) {
-  conn_t *conn = pool_take(&pools->readers, READER_WAIT_MS, error);
+  int code;
+  conn_t *conn = pool_take(&pools->readers, READER_WAIT_MS, STORE_NEVER, &code, error);
   if (conn == NULL)
     return NULL;
   conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
@@ -23,16 +27,17 @@ conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *e
 
 void sqlite_give(pool_t *pool, conn_t *conn) {
   conn->deadline_ms = 0;
-  conn->stop = (store_stop_t){NULL, NULL};
+  conn->stop = STORE_NEVER;
   conn->ended = STORE_OK;
   pool_give(pool, conn);
 }
 
-int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_error_t *error) {
-  conn_t *conn = sqlite_writer(pools, error);
+int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_stop_t stop, store_error_t *error) {
+  int code;
+  conn_t *conn = sqlite_writer(pools, stop, &code, error);
   if (conn == NULL)
-    return STORE_BUSY;
-  int code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
+    return code;
+  code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
   if (code == STORE_OK && room > 0)
     code = conn_find_room(conn, room, error);
   sqlite_give(&pools->writers, conn);

@@ -37,11 +37,19 @@ typedef struct text {
   size_t len;
 } text_t;
 
-/* Asked now and then during long work; true ends it with STORE_STOPPED. cb NULL: never. */
+/* Asked now and then during long work and waits; true ends it with STORE_STOPPED. cb NULL: never. */
 typedef struct store_stop {
   bool (*cb)(void *arg);
   void *arg;
 } store_stop_t;
+
+#define STORE_NEVER ((store_stop_t){NULL, NULL})
+
+enum { STORE_STEP_MS = 100 }; /* how soon waits notice it */
+
+static inline bool store_stops(store_stop_t stop) {
+  return stop.cb != NULL && stop.cb(stop.arg);
+}
 
 enum { PLACE_HOSTS_MAX = 8, PLACE_HOST_SIZE = 256 };
 

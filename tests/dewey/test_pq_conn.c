@@ -6,6 +6,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <waiting.h>
 
 static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
@@ -75,4 +78,39 @@ Test(pq_conn, a_query_ends_when_told_also_while_rows_come) {
   conn.stop = (store_stop_t){at_once, NULL};
   cr_expect_eq(ask(streams), STORE_STOPPED);
   cr_expect_null(conn.pg);
+}
+
+/* ---- One that takes connections and says nothing ---- */
+
+static int listen_only(int *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof address;
+  int file = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  cr_assert_eq(bind(file, (struct sockaddr *)&address, size), 0);
+  cr_assert_eq(listen(file, 16), 0);
+  cr_assert_eq(getsockname(file, (struct sockaddr *)&address, &size), 0);
+  *port = ntohs(address.sin_port);
+  return file;
+}
+
+static bool after_some(void *arg) {
+  int *times = arg;
+  return --*times <= 0;
+}
+
+Test(pq_conn, a_server_that_says_nothing_is_called_that_and_left_when_told) {
+  char ports[32];
+  int port, times = 3, file = listen_only(&port);
+  pq_place_t silent = *postgresql_place();
+  snprintf(ports, sizeof ports, "1,%d", port);
+  silent.host = "127.0.0.1,127.0.0.1";
+  silent.port = ports;
+  pq_disconnect(&conn);
+  cr_expect_eq(pq_connect(&conn, &silent, &test_error), STORE_FAILED);
+  cr_expect_str_eq(test_error.text,
+                   "connecting to the database: 08000: no answer from 127.0.0.1 within 2.5 s");
+  conn.stop = (store_stop_t){after_some, &times};
+  cr_expect_eq(pq_connect(&conn, &silent, &test_error), STORE_STOPPED);
+  cr_expect_null(conn.pg);
+  close(file);
 }

@@ -1035,6 +1035,42 @@ class Stopping(Case):
             self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
         self.fail("each end waits for the query")
 
+    @unittest.skipIf(ON_POSTGRESQL, "nobody else can lock all of it")
+    async def test_it_ends_while_others_hold_the_lock(self):
+        """Within what engines wait, though those that store would wait for longer, as would the check of the store."""
+        other = sqlite3.connect(self.dewey.database, isolation_level=None)
+        self.addCleanup(other.close)
+        for _ in range(TRIES):
+            other.execute("BEGIN IMMEDIATE")
+            calls = [asyncio.create_task(self.store(line())) for _ in range(20)]
+            await self.caller.request("ping")
+            began = time.monotonic()
+            await asyncio.to_thread(self.dewey.program.stop)
+            took = time.monotonic() - began
+            await asyncio.gather(*calls, return_exceptions=True)
+            if took < 8:
+                return
+            other.execute("ROLLBACK")
+            self.dewey.restart()
+            self.caller = await self.enterAsyncContext(Caller(self.dewey.url))
+        self.fail("each end waits for the lock")
+
+    @unittest.skipIf(ON_POSTGRESQL, "has writers of its own for each thread that stores")
+    async def test_queries_are_answered_while_many_wait_for_the_writer(self):
+        other = sqlite3.connect(self.dewey.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        begun = [asyncio.create_task(self.caller.call("dewey_begin_conversation")) for _ in range(20)]
+        stored = [asyncio.create_task(self.store(line())) for _ in range(10)]
+        await asyncio.sleep(0)
+        async with Caller(self.dewey.url) as reader:
+            for _ in range(5):
+                self.assertEqual(await reader.call("dewey_query_logs"), [])
+        self.assertFalse(any(call.done() for call in begun + stored), "none has given up yet")
+        other.execute("ROLLBACK")
+        other.close()
+        self.assertEqual(len({(await call)["conversation_id"] for call in begun}), 20)
+        self.assertEqual(sum([(await call)["inserted_count"] for call in stored]), 10)
+
     async def test_storing_goes_on_while_long_queries_run(self):
         queries = [await self.start_long_query()] + [asyncio.create_task(self.query(data=self.WANTED)) for _ in range(20)]
         for _ in range(5):

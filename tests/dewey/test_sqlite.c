@@ -74,6 +74,27 @@ static sqlite3 *lock_database(void) {
   return other;
 }
 
+static bool stop_after(void *arg) {
+  int *times = arg;
+  return (*times)-- <= 0;
+}
+
+/* What waits for another program's lock ends when it is told to, not when its time is over. */
+CASE(sqlite, waits_for_a_lock_end_when_told_to) {
+  sqlite3 *other = lock_database();
+  int times = 3;
+  const store_stop_t stop = {stop_after, &times};
+  cr_expect_eq(test_store->check(test_store, 0, stop, &test_error), STORE_STOPPED);
+  times = 3;
+  cr_expect_eq(test_store->begin_retention(test_store, 0, stop, &test_error), STORE_STOPPED);
+  times = 3;
+  uint64_t deleted;
+  const log_clear_t what = {.before_us = INT64_MAX, .level = -1};
+  cr_expect_eq(test_store->clear(test_store, &what, stop, &deleted, &test_error), STORE_STOPPED);
+  sqlite3_close(other);
+  cr_expect_eq(store_many(0, 1), 1);
+}
+
 CASE(sqlite, a_locked_database_is_busy_and_can_be_read) {
   store_many(0, 1);
   sqlite3 *other = lock_database();

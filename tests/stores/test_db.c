@@ -1,4 +1,5 @@
 /* test_db.c: what db.h says, on whichever database there is: values, transactions, failures, versions. */
+#include "databases.h"
 #include "db_test.h"
 
 #include <pthread.h>
@@ -351,6 +352,23 @@ Test(db, threads_write_side_by_side) {
     cr_expect_not_null(result);
   }
   cr_expect_eq(fetch(1).size, 1 + THREADS * TIMES);
+  end_of_test();
+}
+
+Test(db, a_wait_for_a_connection_ends_when_nobody_waits_for_it) {
+  enum { WRITERS_MAX = 4 };
+  int code, left = 2, writers = on_postgresql() ? WRITERS_MAX : 1;
+  const store_stop_t stop = {stop_after, &left};
+  db_conn_t *conns[WRITERS_MAX];
+  for (int i = 0; i < writers; i++)
+    conns[i] = begin(DB_WRITE);
+  cr_expect_null(db_begin(test_db, DB_WRITE, stop, &code, &test_error));
+  cr_expect_eq(code, STORE_STOPPED);
+  left = 2;
+  cr_expect_eq(db_check(test_db, 0, stop, &test_error), STORE_STOPPED);
+  for (int i = 0; i < writers; i++)
+    cr_expect_eq(db_end(conns[i], STORE_OK, &test_error), STORE_OK);
+  store(1, "one");
   end_of_test();
 }
 

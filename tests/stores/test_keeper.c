@@ -70,10 +70,28 @@ static bool work_for_ever(void *arg, store_stop_t stop) {
   return true;
 }
 
+static sem_t go_on;
+
+/* Work that does not ask. */
+static bool work_deaf(void *arg, store_stop_t stop) {
+  (void)arg, (void)stop;
+  sem_post(&worked);
+  sem_wait(&go_on);
+  return true;
+}
+
+Test(keeper, leaves_work_that_does_not_end) {
+  sem_init(&go_on, 0, 0);
+  keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work_deaf, NULL});
+  sem_wait(&worked);
+  cr_expect_not(keeper_stop(keeper));
+  sem_post(&go_on);
+}
+
 Test(keeper, tells_its_work_to_end) {
   keeper_t *keeper = keeper_start(&(keeper_plan_t){look, work_for_ever, NULL});
   sem_wait(&worked);
-  keeper_stop(keeper);
-  keeper_stop(NULL);
+  cr_expect(keeper_stop(keeper));
+  cr_expect(keeper_stop(NULL));
   expect_no_leak();
 }
