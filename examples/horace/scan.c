@@ -115,6 +115,13 @@ static void say(const scan_t *scan, const char *path, const char *message) {
   fputc('\n', stderr);
 }
 
+/* About Horace; its address has no user, or there would be no client, but may have a query with a secret. */
+static void say_of_horace(const scan_t *scan, const char *message) {
+  char address[sizeof scan->url];
+  snprintf(address, sizeof address, "%.*s", (int)strcspn(scan->url, "?#"), scan->url);
+  say(scan, address, message);
+}
+
 /* ---- Registering ---- */
 
 typedef struct registering {
@@ -171,8 +178,8 @@ static void register_one(scan_t *scan, const char *path) {
   yyjson_mut_obj_add_obj(doc, root, "metadata");
   int code =
       mcp_client_call(scan->client, "horace_register_file", doc, REGISTER_MS, on_registered, registering);
-  if (code != 0)
-    end_one(registering, mcp_strerror(code));
+  if (code != 0) /* the path is all of it that is not ours */
+    end_one(registering, code == MCP_EANSWER ? "the name of that file is not UTF-8" : mcp_strerror(code));
 }
 
 /* Keeps some on their way. */
@@ -289,7 +296,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_val *total = yyjson_obj_get(result->value, "total_count");
   (void)client;
   if (result->status != 0 || result->is_error || !yyjson_is_arr(files)) {
-    say(scan, scan->url, result->message != NULL ? result->message : "that is no Horace");
+    say_of_horace(scan, result->message != NULL ? result->message : "that is no Horace");
     scan->broken = true;
     finish(scan);
     return;
@@ -376,7 +383,9 @@ static int run(scan_t *scan) {
     return 1;
   scan->client = mcp_client_new(&scan->loop, scan->url);
   if (scan->client == NULL) {
-    say(scan, scan->url, mcp_last_error());
+    fprintf(stderr, "horace: ");
+    print_safe(stderr, mcp_last_error()); /* names the address, without its secrets */
+    fputc('\n', stderr);
     uv_loop_close(&scan->loop);
     return 1;
   }

@@ -1121,6 +1121,15 @@ class Scan(Case):
     async def scanned(self, *words, **more):
         return await asyncio.to_thread(lambda: self.scan(*words, **more))
 
+    async def test_secrets_of_an_address_are_not_shown(self):
+        place = self.horace.url.removeprefix("ws://")
+        for address in (f"ws://user:SEKRET@{place}", f"http://user:SEKRET@{place}",
+                        "ws://127.0.0.1:1/?token=SEKRET", "ws://127.0.0.1:1/#SEKRET", "user:SEKRET@"):
+            run = await self.scanned(address)
+            self.assertEqual(run.returncode, 1, address)
+            self.assertNotIn("SEKRET", run.stderr + run.stdout, address)
+            self.assertTrue("[REDACTED]" in run.stderr or "ws://127.0.0.1:1/: " in run.stderr, run.stderr)
+
     async def test_a_directory_that_is_gone(self):
         await self.new("known")
         self.files.rename(self.files.with_name("elsewhere"))
@@ -1171,7 +1180,7 @@ class Scan(Case):
             run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=WAIT_S))
             self.assertEqual(run.returncode, code, run)
         self.assertIn(b"1 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n", run.stdout)
-        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*cannot be written as JSON\n\Z")
+        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*the name of that file is not UTF-8\n\Z")
         self.assertEqual(await self.found(), ["good"])
 
     async def test_a_server_that_is_away_and_wrong_words(self):
