@@ -6,6 +6,8 @@
  */
 #include "entry.h"
 
+#include "secrets.h"
+
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -261,9 +263,11 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
   yyjson_mut_doc *copy = doc != NULL ? copy_redacted(yyjson_doc_get_root(doc), redacted) : NULL;
   char *out = NULL;
   *out_len = len;
+  if (doc == NULL)
+    return secrets_redact(text, len, out_len, redacted);
   if (copy != NULL && *redacted > 0)
     out = yyjson_mut_write(copy, 0, out_len);
-  else if (copy != NULL || doc == NULL)
+  else if (copy != NULL)
     out = copy_text(text, len);
   yyjson_mut_doc_free(copy);
   yyjson_doc_free(doc);

@@ -327,6 +327,35 @@ Test(letter, holds_no_secrets) {
   expect_no_leak();
 }
 
+/* Nor does what JSON's reader cannot take, as far as names can be told. */
+Test(letter, holds_no_secrets_where_it_is_no_json) {
+  static const char *const texts[][2] = {
+      {"{\"message\":\"caf\\udce9\",\"data\":{\"token\":\"hunter2\"}}",
+       "{\"message\":\"caf\\udce9\",\"data\":{\"token\":[REDACTED]}}"},
+      {"{\"x\":NaN,\"Api-Key\": \"a\\\"hunter2\", \"b\":1}", "{\"x\":NaN,\"Api-Key\": [REDACTED], \"b\":1}"},
+      {"{'db_password': 'hunter2', 'b': 1}", "{'db_password': [REDACTED], 'b': 1}"},
+      {"{\"b\":1,\"secret\":\"hunt", "{\"b\":1,\"secret\":[REDACTED]"},
+      {"{\"inner\":\"{\\\"token\\\":\\\"hunter2\\\",\\\"c\\\":2}\",\xff",
+       "{\"inner\":\"{\\\"token\\\":[REDACTED],\\\"c\\\":2}\",\xff"},
+      {"{\"secret\":{\"a\":\"}\",\"b\":[\"hunter2\"]},\"c\":3,}", "{\"secret\":[REDACTED],\"c\":3,}"},
+      {"GET /?token=hunter2&a=b x", "GET /?token=[REDACTED]&a=b x"},
+      {"Authorization: Bearer hunter2\nHost: x", "Authorization: [REDACTED]\nHost: x"},
+      {"secret", "secret"},
+      {"token: ", "token: "},
+      {"the token was taken, as a:b says", "the token was taken, as a:b says"},
+      {"", ""},
+  };
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+    size_t len, count = 0;
+    char *text = entry_redact(texts[i][0], strlen(texts[i][0]), &len, &count);
+    cr_expect_str_eq(text, texts[i][1]);
+    cr_expect_eq(len, strlen(texts[i][1]));
+    cr_expect_eq(count, strstr(texts[i][1], "[REDACTED]") != NULL);
+    free(text);
+  }
+  expect_no_leak();
+}
+
 Test(letter, is_bounded) {
   size_t len, big = ENTRY_MAX_BYTES + 1;
   static char entry[ENTRY_MAX_BYTES + 1];
