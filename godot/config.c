@@ -75,17 +75,36 @@ static int read_seconds(const char *name, const char *fallback, uint64_t *out_ms
   return 0;
 }
 
-/* The name stands in Redis between blanks. */
+/* The name stands in Redis between blanks, and names a directory. */
 static int read_worker_name(config_t *config) {
   static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
   const char *name = mcp_env_text("GODOT_WORKER_NAME", "worker-1");
   size_t len = strspn(name, allowed);
-  if (name[len] != '\0' || len > 64) {
-    mcp_log(MCP_LOG_ERROR, "config", "GODOT_WORKER_NAME=\"%s\": 1 to 64 of A-Z a-z 0-9 _ . - are allowed",
+  if (name[len] != '\0' || len > 64 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+    mcp_log(MCP_LOG_ERROR, "config",
+            "GODOT_WORKER_NAME=\"%s\": 1 to 64 of A-Z a-z 0-9 _ . - are allowed, but not \".\" and \"..\"",
             name);
     return MCP_EENV;
   }
   config->worker_name = name;
+  return 0;
+}
+
+/* The queue may not be what Godot keeps in Redis beside it (common.lua): batches, and the keys listed. */
+static int read_queue_name(config_t *config) {
+  static const char *const keys[] = {"logs:inflight", "logs:state", "logs:dead", "logs:dropped",
+                                     "logger_config:levels"};
+  static const char batches[] = "logs:batch:";
+  const char *name = mcp_env_text("LOG_QUEUE_NAME", "logs:queue");
+  bool is_own = strncmp(name, batches, sizeof batches - 1) == 0;
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+    is_own = is_own || strcmp(name, keys[i]) == 0;
+  if (is_own) {
+    mcp_log(MCP_LOG_ERROR, "config",
+            "LOG_QUEUE_NAME=\"%s\": Godot keeps something else there; name another key", name);
+    return MCP_EENV;
+  }
+  config->queue_name = name;
   return 0;
 }
 
@@ -145,8 +164,9 @@ int config_read(config_t *config) {
     status = read_limits(config);
   if (status == 0)
     status = read_worker(config);
+  if (status == 0)
+    status = read_queue_name(config);
   config->redis_host = mcp_env_text("REDIS_HOST", "localhost");
-  config->queue_name = mcp_env_text("LOG_QUEUE_NAME", "logs:queue");
   config->dewey_url = mcp_env_text("DEWEY_MCP_URL", "ws://localhost:9020");
   return status;
 }

@@ -10,6 +10,7 @@
 #include "conversation_tools.h"
 #include "logs.h"
 #include "monotonic.h"
+#include "texts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,6 +253,8 @@ static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, text_t *ou
     return true;
   *json = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &out->len);
   out->ptr = *json;
+  if (*json != NULL)
+    out->len = json_replace_nul(*json, out->len);
   if (*json == NULL)
     end_no_memory(call);
   else if (out->len > DATA_FILTER_MAX_BYTES)
@@ -293,6 +296,7 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
                            .start_us = INT64_MIN,
                            .end_us = INT64_MAX};
   bool fine =
+      without_nul(call, &filter->trace_id) && without_nul(call, &filter->component) &&
       level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
       end_time_arg(call, args, "end_time", &filter->end_us) &&
       int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) && search_arg(call, args, &filter->search) &&
@@ -451,7 +455,8 @@ static void count_all(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what)
 static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   log_clear_t what = {.component = text_arg(args, "component"), .level = -1};
-  if (!level_arg(call, args, &what.level) || !before_arg(call, dewey, args, &what.before_us))
+  if (!without_nul(call, &what.component) || !level_arg(call, args, &what.level) ||
+      !before_arg(call, dewey, args, &what.before_us))
     return;
   if (yyjson_is_true(yyjson_obj_get(args, "dry_run")))
     count_all(call, dewey, &what);

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import time
 import unittest
+import unittest.mock
 import uuid
 
 from caller import Caller, CallError, ask, connect
@@ -192,6 +193,9 @@ class Storing(Case):
             (row["message"], row["component"], row["trace_id"], row["data"]),
             ("a\ufffdb", "c\ufffd", "\ufffd", {"\ufffd": ["\ufffd"]}),
         )
+        for asked in ({"component": "c\0"}, {"trace_id": "\0"}, {"data": {"\0": ["\0"]}}):
+            self.assertEqual(await self.query(**asked), [row | {"age": unittest.mock.ANY}], asked)
+        self.assertEqual((await self.clear(before_time="2999-01-01", component="c\0"))["deleted_count"], 1)
 
     async def test_limits(self):
         too_long = line("x" * (256 * 1024 + 1))
