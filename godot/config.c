@@ -68,7 +68,9 @@ static int read_seconds(const char *name, const char *fallback, uint64_t *out_ms
   const char *text = mcp_env_text(name, fallback);
   int64_t ms = parse_seconds(text);
   if (ms < 1 || ms > INT64_C(86400) * 1000) {
-    mcp_log(MCP_LOG_ERROR, "config", "%s=\"%s\": seconds from 0.001 to 86400 are allowed", name, text);
+    char shown[MCP_SHOWN_SIZE];
+    mcp_log(MCP_LOG_ERROR, "config", "%s=\"%s\": seconds from 0.001 to 86400 are allowed", name,
+            mcp_redact_setting(name, text, shown));
     return MCP_EENV;
   }
   *out_ms = (uint64_t)ms;
@@ -81,9 +83,10 @@ static int read_worker_name(config_t *config) {
   const char *name = mcp_env_text("GODOT_WORKER_NAME", "worker-1");
   size_t len = strspn(name, allowed);
   if (name[len] != '\0' || len > 64 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+    char shown[MCP_SHOWN_SIZE];
     mcp_log(MCP_LOG_ERROR, "config",
             "GODOT_WORKER_NAME=\"%s\": 1 to 64 of A-Z a-z 0-9 _ . - are allowed, but not \".\" and \"..\"",
-            name);
+            mcp_redact_setting("GODOT_WORKER_NAME", name, shown));
     return MCP_EENV;
   }
   config->worker_name = name;
@@ -148,7 +151,9 @@ static int check_log_level(void) {
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
   if (mcp_log_level(level) >= 0)
     return 0;
-  mcp_log(MCP_LOG_ERROR, "config", "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR are allowed", level);
+  char shown[MCP_SHOWN_SIZE];
+  mcp_log(MCP_LOG_ERROR, "config", "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR are allowed",
+          mcp_redact_setting("LOG_LEVEL", level, shown));
   return MCP_EENV;
 }
 

@@ -85,6 +85,15 @@ static void on_stop(void *arg) {
   delivery_stop(worker->delivery, on_delivery_stopped, worker);
 }
 
+static void tell_ways(const config_t *config) {
+  char queue[MCP_SHOWN_SIZE], host[MCP_SHOWN_SIZE], dewey[MCP_SHOWN_SIZE];
+  mcp_redact_setting("LOG_QUEUE_NAME", config->queue_name, queue);
+  mcp_redact_setting("REDIS_HOST", config->redis_host, host);
+  mcp_redact_setting("DEWEY_MCP_URL", config->dewey_url, dewey);
+  mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", config->worker_name, queue, host,
+          config->redis_port, dewey);
+}
+
 static int start(worker_t *worker) {
   if (config_read(&worker->config) != 0 || uv_loop_init(&worker->loop) != 0)
     return 1;
@@ -103,9 +112,7 @@ static int start(worker_t *worker) {
   if (delivery_start(worker->delivery) != 0)
     return 1;
   queue_start(worker->queue, on_redis, NULL, worker);
-  mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", worker->config.worker_name,
-          worker->config.queue_name, worker->config.redis_host, worker->config.redis_port,
-          worker->config.dewey_url);
+  tell_ways(&worker->config);
   return 0;
 }
 

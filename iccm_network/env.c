@@ -5,8 +5,6 @@
  * its data's limit. */
 #include "iccm_network.h"
 
-#include "redact.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,22 +13,20 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { SHOWN_MAX = 64 /* bytes of a value in the log */ };
+enum { SHOWN_BYTES = 64 /* of a value in the log */ };
 
 const char *mcp_env_text(const char *name, const char *fallback) {
   const char *value = getenv(name);
   return value != NULL && *value != '\0' ? value : fallback;
 }
 
-/* The value as it may be logged: cut, and without what is not printable ASCII, which may be anything here;
- * nothing of it where the variable's name is one of a secret. */
-static const char *shown(const char *name, const char *value, char text[SHOWN_MAX + 1]) {
-  size_t i = 0;
-  if (mcp__redact_names(name, strlen(name)))
-    return MCP__REDACTED;
-  for (; i < SHOWN_MAX && value[i] != '\0'; i++)
-    text[i] = value[i] >= ' ' && value[i] <= '~' ? value[i] : '?';
-  text[i] = '\0';
+/* The value as it may be logged: without what is not printable ASCII, which may be anything here. */
+static const char *shown(const char *name, const char *value, char text[MCP_SHOWN_SIZE]) {
+  mcp_redact_setting(name, value, text);
+  text[SHOWN_BYTES] = '\0';
+  for (char *at = text; *at != '\0'; at++)
+    if (*at < ' ' || *at > '~')
+      *at = '?';
   return text;
 }
 
@@ -52,7 +48,7 @@ int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, in
   const char *value = mcp_env_text(name, NULL);
   int64_t number = fallback;
   if (value != NULL && (!read_whole(value, &number) || number < min || number > max)) {
-    char text[SHOWN_MAX + 1];
+    char text[MCP_SHOWN_SIZE];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a whole number from %" PRId64 " to %" PRId64 " is needed",
             name, shown(name, value, text), min, max);
     return MCP_EENV;
@@ -75,7 +71,7 @@ int mcp_env_bool(const char *name, bool fallback, bool *out) {
       return 0;
     }
   }
-  char text[SHOWN_MAX + 1];
+  char text[MCP_SHOWN_SIZE];
   mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
           shown(name, value, text));
   return MCP_EENV;
@@ -95,7 +91,7 @@ static bool are_directories(const char *value) {
 int mcp_env_directories(const char *name, const char **out) {
   const char *value = mcp_env_text(name, "");
   if (*value != '\0' && !are_directories(value)) {
-    char text[SHOWN_MAX + 1];
+    char text[MCP_SHOWN_SIZE];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": absolute directories are needed, parted by colons", name,
             shown(name, value, text));
     return MCP_EENV;
@@ -107,7 +103,7 @@ int mcp_env_directories(const char *name, const char **out) {
 int mcp_env_data_path(const char *name, const char *file, char *path, size_t size) {
   const char *given = mcp_env_text(name, NULL), *directory = mcp_env_text("ICCM_DATA", "./data");
   size_t len = given != NULL ? strlen(given) : strlen(directory) + 1 + strlen(file);
-  char text[SHOWN_MAX + 1];
+  char text[MCP_SHOWN_SIZE];
   if (len >= size) {
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a path of less than %zu bytes is needed",
             given != NULL ? name : "ICCM_DATA", shown(name, given != NULL ? given : directory, text), size);

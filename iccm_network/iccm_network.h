@@ -130,6 +130,14 @@ int mcp_log_redact(const char *name);
  * a whole. Any thread. */
 size_t mcp_redact(yyjson_mut_val *value);
 
+/* Writes to shown an address or the value of a setting as it may be shown and logged, cut to 200 bytes:
+ * returns shown. "[REDACTED]" replaces all in front of an @ (or %40), which may be a user's name and password;
+ * the query and the fragment; what follows name= where that is a secret's name; and all of a value with a
+ * private key in PEM, or of a setting whose name (NULL: it has none) is a secret's, as for mcp_log_data().
+ * Paths, which begin with / or ., keep @, ? and #. Any thread. */
+enum { MCP_SHOWN_SIZE = 201 };
+const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]);
+
 /* Makes text from elsewhere safe to be shown to people, as the log and iccm do. Takes one character off the
  * len (at least 1) bytes of text and answers how many of them that was; shown is what to print instead, ended
  * by NUL: the character, or for control characters (C0, DEL, C1), marks that reorder text or end its line, and

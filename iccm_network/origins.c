@@ -188,7 +188,7 @@ bool mcp__origins_can_be(const char *origin, size_t len) {
   if (behind == NULL)
     return is(origin, len, "*") || is(origin, len, "null");
   const char *end = origin + shortened(origin, len);
-  while (behind < end && strchr("/?#@*", *behind) == NULL)
+  while (behind < end && strchr("/?#@*%", *behind) == NULL)
     behind++;
   return behind >= end;
 }

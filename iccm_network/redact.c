@@ -1,4 +1,4 @@
-/* redact.c: secrets in JSON.
+/* redact.c: secrets in JSON, and in addresses and settings.
  *
  * Happy path: each member's name is compared, letters and digits alone and in lower case, with the ends that
  * secrets' names have. Failure: none; a value that lies too deep to be looked at is taken out unseen. */
@@ -7,6 +7,7 @@
 #include "json.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <uv.h>
 
@@ -90,6 +91,64 @@ void mcp__redact(yyjson_mut_val *value) {
 size_t mcp_redact(yyjson_mut_val *value) {
   return redact(value, MESSAGE_DEPTH);
 }
+
+/* ---- addresses and settings ------------------------------------------------------------------------ */
+
+bool mcp__redact_is_at(const char *text) {
+  if (*text != '%')
+    return *text == '@';
+  for (text++; strncmp(text, "25", 2) == 0;) /* encoded more than once */
+    text += 2;
+  return strncmp(text, "40", 2) == 0;
+}
+
+/* Behind the = of the first name=value of a secret; NULL: there is none. */
+static const char *find_secret(const char *text) {
+  for (const char *equals = text; (equals = strchr(equals, '=')) != NULL; equals++) {
+    const char *name = equals;
+    while (name > text && strchr(" \t,;/?&", name[-1]) == NULL)
+      name--;
+    if (mcp__redact_names(name, (size_t)(equals - name)))
+      return equals + 1;
+  }
+  return NULL;
+}
+
+/* The part of it that may be a user's name and password, all in front of the last @: from *begin on, of so
+ * many bytes. */
+static size_t find_user(const char *text, const char **begin) {
+  const char *slashes = strstr(text, "://"), *last = NULL;
+  for (const char *at = text; *at != '\0'; at++)
+    if (mcp__redact_is_at(at))
+      last = at;
+  *begin = slashes != NULL && (last == NULL || last > slashes) ? slashes + 3 : text;
+  return last != NULL && last > *begin ? (size_t)(last - *begin) : 0;
+}
+
+const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]) {
+  bool is_path = (*value == '/' && value[1] != '/') || *value == '.';
+  const char *rest = value, *secret = find_secret(value);
+  size_t user = is_path ? 0 : find_user(value, &rest);
+  if (secret != NULL && secret < rest) {
+    rest = value;
+    user = 0;
+  }
+  size_t query = strcspn(rest, is_path ? "" : "?#");
+  if ((name != NULL && mcp__redact_names(name, strlen(name))) || strstr(value, "-----BEGIN ") != NULL)
+    snprintf(shown, MCP_SHOWN_SIZE, "%s", MCP__REDACTED);
+  else if (user > 0 && query < user) /* a password, or the @ of a query: nobody can say */
+    snprintf(shown, MCP_SHOWN_SIZE, "%.*s%s", (int)(rest - value), value, MCP__REDACTED);
+  else {
+    const char *behind = rest + user, *end = rest[query] != '\0' ? rest + query + 1 : rest + query;
+    if (secret != NULL && secret < end)
+      end = secret;
+    snprintf(shown, MCP_SHOWN_SIZE, "%.*s%s%.*s%s", (int)(rest - value), value, user > 0 ? MCP__REDACTED : "",
+             end > behind ? (int)(end - behind) : 0, behind, *end != '\0' ? MCP__REDACTED : "");
+  }
+  return shown;
+}
+
+/* ---- text ------------------------------------------------------------------------------------------ */
 
 int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len) {
   mcp__json_error_t error;

@@ -1,4 +1,5 @@
-/* redact.h: what must not be seen in a log is taken out of JSON; pure, but for the names a program adds. */
+/* redact.h: what must not be seen in a log is taken out of JSON, addresses and settings; pure, but for the
+ * names a program adds. */
 #ifndef MCP_REDACT_H
 #define MCP_REDACT_H
 
@@ -14,6 +15,10 @@ bool mcp__redact_names(const char *key, size_t len);
  * as a whole: Godot refuses an entry of over 56 levels. */
 enum { MCP__REDACT_DEPTH = 48 };
 void mcp__redact(yyjson_mut_val *value);
+
+/* Whether an @ begins the text, encoded or not: what stands in front of it in an address may be a password.
+ */
+bool mcp__redact_is_at(const char *text);
 
 /* Appends JSON text with the secrets taken out: 0, UV_ENOMEM, MCP_ETOOBIG, or UV_EINVAL where it is no JSON.
  */

@@ -32,9 +32,9 @@ enum {
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   DEFAULT_MAX_MEMORY = 1 << 30,
   MIN_MAX_MEMORY = 1 << 20,
-  SHOWN_ENTRY = 200,        /* bytes of a setting in the log */
   SPARE_DESCRIPTORS = 64,   /* for the loop, the log, a client or two */
   CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
+  ENTRY_SIZE = 1024,        /* of a list in the settings, as far as it is shown */
   PORT_TRIES = 16           /* port 0 may pick one that another program has on [::] */
 };
 
@@ -104,7 +104,9 @@ static int read_logging(mcp_server_t *server) {
   bool enabled;
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
   if (mcp_log_level(level) < 0) {
-    mcp__set_last_error("LOG_LEVEL is \"%.64s\": TRACE, DEBUG, INFO, WARN or ERROR is needed", level);
+    char shown[MCP_SHOWN_SIZE];
+    mcp__set_last_error("LOG_LEVEL is \"%s\": TRACE, DEBUG, INFO, WARN or ERROR is needed",
+                        mcp_redact_setting("LOG_LEVEL", level, shown));
     return UV_EINVAL;
   }
   mcp__set_last_error("LOGGING_ENABLED cannot be read; the log says why");
@@ -587,10 +589,13 @@ static void fit_descriptors(mcp_server_t *server) {
 static void warn_of_entries(const mcp_server_t *server, const char *list, const char *variable,
                             bool (*can_be)(const char *entry, size_t len), const char *needed) {
   size_t len;
-  for (const char *entry; (entry = mcp__origins_next(&list, &len)) != NULL;)
+  for (const char *entry; (entry = mcp__origins_next(&list, &len)) != NULL;) {
+    char text[ENTRY_SIZE], shown[MCP_SHOWN_SIZE];
+    snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), entry);
     if (!can_be(entry, len))
-      mcp_log(MCP_LOG_WARN, server->name, "%s: \"%.*s\" is never sent: %s is needed", variable,
-              (int)(len < SHOWN_ENTRY ? len : SHOWN_ENTRY), entry, needed);
+      mcp_log(MCP_LOG_WARN, server->name, "%s: \"%s\" is never sent: %s is needed", variable,
+              mcp_redact_setting(variable, text, shown), needed);
+  }
 }
 
 static void check_stop(mcp_server_t *server);

@@ -97,7 +97,8 @@ static SSL_CTX *new_context(const SSL_METHOD *side) {
 
 static int wrong(SSL_CTX *context, char *problem, size_t size, const char *what, const char *file,
                  const char *why) {
-  snprintf(problem, size, "%s \"%.200s\": %.150s", what, file, why);
+  char shown[MCP_SHOWN_SIZE];
+  snprintf(problem, size, "%s \"%s\": %.150s", what, mcp_redact_setting(NULL, file, shown), why);
   SSL_CTX_free(context);
   ERR_clear_error();
   return UV_EINVAL;

@@ -11,17 +11,9 @@
 #include <strings.h>
 #include <uv.h>
 
-enum { SHOWN_BYTES = 200 };
-
-/* Without what may be a password: all in front of an @, and what stands in a query. */
 static int wrong(const char *text, const char *why, char *problem, size_t size) {
-  const char *at = strrchr(text, '@'), *slashes = strstr(text, "://");
-  const char *begin = slashes != NULL && slashes - text < SHOWN_BYTES ? slashes + 3 : text,
-             *rest = at != NULL && at > begin ? at : begin;
-  size_t query = strcspn(rest, "?");
-  snprintf(problem, size, "\"%.*s%s%.*s%s\": %s", (int)(begin - text), text,
-           rest > begin ? MCP__REDACTED : "", query < SHOWN_BYTES ? (int)query : SHOWN_BYTES, rest,
-           rest[query] != '\0' && rest[query + 1] != '\0' ? "?" MCP__REDACTED : rest + query, why);
+  char shown[MCP_SHOWN_SIZE];
+  snprintf(problem, size, "\"%s\": %s", mcp_redact_setting(NULL, text, shown), why);
   return MCP_EURL;
 }
 
@@ -60,6 +52,14 @@ static const char *find_host(const char *at, size_t *len, const char **rest) {
   return at;
 }
 
+static bool has_user(const char *at) {
+  size_t len = strcspn(at, "/?#"), i = *at == '[' ? strcspn(at, "]/?#") : 0; /* a zone may be %40 */
+  for (; i < len; i++)
+    if (mcp__redact_is_at(at + i))
+      return true;
+  return false;
+}
+
 static bool printable(const char *text) {
   while ((unsigned char)*text > 0x20 && (unsigned char)*text < 0x7f)
     text++;
@@ -85,7 +85,7 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   const char *at = skip_scheme(text, &url->tls);
   if (at == NULL)
     return wrong(text, "the scheme must be ws:// or wss://", problem, size);
-  if (memchr(at, '@', strcspn(at, "/?#")) != NULL)
+  if (has_user(at))
     return wrong(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
   if (host_len == 0 || host_len >= sizeof url->host)

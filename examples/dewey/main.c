@@ -104,12 +104,13 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
 /* NULL: logged why. */
 static store_t *open_store(const settings_t *settings) {
   store_error_t error;
+  char shown[MCP_SHOWN_SIZE];
   const database_t *database = &settings->database;
   store_t *store = database->postgresql.host != NULL ? store_pq_open(&database->postgresql, &error)
                                                      : store_sqlite_open(database->path, &error);
   if (store == NULL)
-    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s",
-            database->postgresql.host != NULL ? database->postgresql.host : database->path, error.text);
+    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", database_shown(database, shown),
+            error.text);
   return store;
 }
 

@@ -355,7 +355,9 @@ static int configure(feeder_t *feeder, int argc, char **argv) {
   if (argc - optind < 1 || argc - optind > 2)
     return usage(argc - optind < 1 ? "no address" : "too many arguments", "");
   if (argc - optind == 2 && (feeder->file = open(argv[optind + 1], O_RDONLY | O_CLOEXEC)) < 0) {
-    fprintf(stderr, "feed: %s: %s\n", argv[optind + 1], strerror(errno));
+    const char *why = strerror(errno);
+    char shown[MCP_SHOWN_SIZE]; /* it may be the address, in the wrong place */
+    fprintf(stderr, "feed: %s: %s\n", mcp_redact_setting(NULL, argv[optind + 1], shown), why);
     return 1;
   }
   return -1;

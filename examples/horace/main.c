@@ -127,11 +127,12 @@ static int serve(const settings_t *settings, horace_t *horace) {
 
 static db_t *open_database(const database_t *database) {
   store_error_t error;
+  char shown[MCP_SHOWN_SIZE];
   db_t *db = database->postgresql.host != NULL ? db_open_pq(&database->postgresql, &catalogue_plan, &error)
                                                : db_open_sqlite(database->path, &catalogue_plan, &error);
   if (db == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "the database \"%s\" cannot be used: %s",
-            database->postgresql.host != NULL ? database->postgresql.host : database->path, error.text);
+            database_shown(database, shown), error.text);
   return db;
 }
 

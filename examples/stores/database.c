@@ -54,8 +54,14 @@ static int count_items(const char *list, is_item_cb is_item) {
   }
 }
 
+/* A name, an address, or of a socket a path or a name behind an @. No address with a scheme, a user or a
+ * password: libpq would take all of it for a name, and show it. */
 static bool is_host(const char *item, size_t len) {
-  return len > 0 && len < PLACE_HOST_SIZE && item[0] != ' ' && item[len - 1] != ' ';
+  if (len == 0 || len >= PLACE_HOST_SIZE || item[0] == ' ' || item[len - 1] == ' ')
+    return false;
+  size_t zone = strspn(item, "0123456789abcdefABCDEF:.");
+  return item[0] == '/' || item[0] == '@' || strcspn(item, "@/?#= %") >= len ||
+         (zone < len && item[zone] == '%' && strcspn(item, "@/?#= ") >= len);
 }
 
 static bool is_port(const char *item, size_t len) {
@@ -72,16 +78,31 @@ static bool is_port(const char *item, size_t len) {
 static bool read_hosts(const pq_place_t *place, const char *component) {
   int hosts = count_items(place->host, is_host), ports = count_items(place->port, is_port);
   variable_t host = variable(component, "HOST"), port = variable(component, "PORT");
+  char shown[MCP_SHOWN_SIZE];
   if (hosts == 0 || hosts > PLACE_HOSTS_MAX)
-    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%.64s\": a host is needed, or up to %d parted by commas alone",
-            host.name, place->host, PLACE_HOSTS_MAX);
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a host is needed, or up to %d parted by commas alone",
+            host.name, mcp_redact_setting(host.name, place->host, shown), PLACE_HOSTS_MAX);
   else if (ports == 0 || (ports > 1 && ports != hosts))
     mcp_log(MCP_LOG_ERROR, "env",
-            "%s is \"%.64s\": a whole number from 1 to 65535 is needed, or as many as %s has hosts",
-            port.name, place->port, host.name);
+            "%s is \"%s\": a whole number from 1 to 65535 is needed, or as many as %s has hosts", port.name,
+            mcp_redact_setting(port.name, place->port, shown), host.name);
   else
     return true;
   return false;
+}
+
+static bool check_name(const char *variable, const char *name) {
+  char shown[MCP_SHOWN_SIZE];
+  if (strstr(name, "://") == NULL)
+    return true;
+  mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": the name of a database is needed, without an address",
+          variable, mcp_redact_setting(variable, name, shown));
+  return false;
+}
+
+const char *database_shown(const database_t *database, char shown[MCP_SHOWN_SIZE]) {
+  const char *host = database->postgresql.host;
+  return mcp_redact_setting(NULL, host != NULL ? host : database->path, shown);
 }
 
 bool database_read(database_t *database, const char *component, const char *directory) {
@@ -98,6 +119,8 @@ bool database_read(database_t *database, const char *component, const char *dire
     return false;
   place->limit_ms = timeout_s * 1000;
   place->name = text_of(component, "NAME", database->name);
+  if (!check_name(variable(component, "NAME").name, place->name))
+    return false;
   place->user = text_of(component, "USER", database->name);
   place->password = text_of(component, "PASSWORD", NULL);
   return true;

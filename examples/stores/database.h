@@ -15,5 +15,7 @@ typedef struct database {
  * directory, which is made where it is missing. False: it has been logged why not. The database_t may not be
  * moved afterwards. */
 bool database_read(database_t *database, const char *component, const char *directory);
+/* What is read from or written to, as it may be logged: the hosts or the file. Returns shown. */
+const char *database_shown(const database_t *database, char shown[MCP_SHOWN_SIZE]);
 
 #endif

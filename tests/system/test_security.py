@@ -123,6 +123,49 @@ class Programs(unittest.TestCase):
                 self.assertIn("ICCM_AUTH_TOKEN", program.output())
                 self.assertNotIn("hush", program.output())
 
+    def test_no_password_of_an_address_is_shown(self):
+        addresses = "ws://u:hush@127.0.0.1:1", "ws://u:hush%40127.0.0.1:1", "ws://127.0.0.1:0/?token=hush", "ws://u:hu?sh@127.0.0.1:1"
+        with Alone("echo", "0") as echo:
+            settings = {"DEWEY_MCP_PORT": "0", "HORACE_MCP_PORT": "0", "MCP_PORT": "0", "REDIS_PORT": str(free_port()),
+                        "HORACE_STORAGE_PATH": str(echo.directory)}
+            for name, variable, told in (
+                ("echo", "GODOT_URL", None),
+                ("echo", "LOG_LEVEL", None),
+                ("echo", "ICCM_TLS_CERT", None),
+                ("echo", "ICCM_ALLOWED_ORIGINS", r"is never sent"),
+                ("echo", "ICCM_ALLOWED_HOSTS", r"is never sent"),
+                ("godot-server", "DEWEY_MCP_URL", None),
+                ("godot-server", "RETRY_INITIAL_DELAY", None),
+                ("godot-server", "GODOT_WORKER_NAME", None),
+                ("godot-worker", "DEWEY_MCP_URL", None),
+                ("godot-worker", "REDIS_HOST", r"Redis could not be resolved"),
+                ("godot-worker", "LOG_QUEUE_NAME", r"worker-1: "),
+                ("dewey", "DEWEY_DB_HOST", None),
+                ("dewey", "DEWEY_DB_NAME", None),
+                ("horace", "HORACE_DB_HOST", None),
+                ("horace", "HORACE_DB_PORT", None),
+            ):
+                for i, address in enumerate(addresses):
+                    program = echo.add(f"{name}-{variable}-{i}", PROGRAMS[name], *(["0"] if name == "echo" else []))
+                    program.environment = echo.settings | settings | {variable: address}
+                    if variable.endswith(("_DB_NAME", "_DB_PORT")):
+                        program.environment[f"{name.upper()}_DB_HOST"] = "127.0.0.1"
+                    if variable == "ICCM_TLS_CERT":
+                        program.environment["ICCM_TLS_KEY"] = address
+                    with self.subTest(variable=variable, address=address):
+                        program.start()
+                        program.wait_for(told) if told else self.assertNotEqual(program.wait(), 0)
+                        self.assertNotRegex(program.output(), r"hush|hu\?sh|hu@|u:")
+                        self.assertIn("[REDACTED]", program.output())
+
+    def test_a_worker_names_its_store_without_the_query(self):
+        with Alone("echo", "0") as echo:
+            worker = echo.add("worker", PROGRAMS["godot-worker"])
+            worker.environment = echo.settings | {"REDIS_PORT": str(free_port()), "DEWEY_MCP_URL": f"ws://127.0.0.1:{free_port()}/p?token=hush"}
+            worker.start()
+            worker.wait_for(r"/p\?\[REDACTED\]")
+            self.assertNotIn("hush", worker.output())
+
 
 # What its page sees of /metrics, and of a WebSocket, once its name leads to a server of ours; it says so to another port.
 PAGE = """<script>

@@ -54,6 +54,49 @@ Test(redact, names_of_any_length) {
   cr_assert(mcp__redact_names("a\0password", 10)); /* NUL joins words as well as a blank */
 }
 
+/* ---- addresses and settings ---------------------------------------------------------------------------- */
+
+Test(redact, settings) {
+  static const struct {
+    const char *name, *value, *shown;
+  } rows[] = {
+      {NULL, "", ""},
+      {NULL, "ws://host:9060/path", "ws://host:9060/path"},
+      {NULL, "ws://a:1, wss://[::1]:2", "ws://a:1, wss://[::1]:2"},
+      {NULL, "ws://a:1,ws://u:hush@b:2,ws://c:3", "ws://[REDACTED]@b:2,ws://c:3"},
+      {NULL, "ws://u:hush%40b", "ws://[REDACTED]%40b"},
+      {NULL, "ws://u:hush%252540b", "ws://[REDACTED]%252540b"},
+      {NULL, "ws://u:hu@sh@b", "ws://[REDACTED]@b"},
+      {NULL, "//u:hush@b", "[REDACTED]@b"},
+      {NULL, "ws://b/?token=hush,ws://c?hush", "ws://b/?[REDACTED]"},
+      {NULL, "ws://b/?q=hush@hush", "ws://[REDACTED]"},
+      {NULL, "postgres://u:hush@b/db?password=hush", "postgres://[REDACTED]@b/db?[REDACTED]"},
+      {NULL, "host=b password=hush user=u", "host=b password=[REDACTED]"},
+      {NULL, "token=hush://b", "token=[REDACTED]"},
+      {NULL, "http://*.example", "http://*.example"},
+      {NULL, "/data/a@b/c?d#e", "/data/a@b/c?d#e"},
+      {NULL, "./a@b", "./a@b"},
+      {NULL, "/x?token=hush", "/x?token=[REDACTED]"},
+      {NULL, "-----BEGIN PRIVATE KEY-----\nhush", "[REDACTED]"},
+      {"LOG_LEVEL", "LOUD", "LOUD"},
+      {"DB_PASSWORD", "hush", "[REDACTED]"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    char shown[MCP_SHOWN_SIZE];
+    cr_expect_eq(mcp_redact_setting(rows[i].name, rows[i].value, shown), shown);
+    cr_expect_str_eq(shown, rows[i].shown, "%s: %s", rows[i].value, shown);
+  }
+}
+
+Test(redact, settings_are_cut) {
+  char value[400], shown[MCP_SHOWN_SIZE];
+  memset(value, 'x', sizeof value);
+  value[sizeof value - 1] = '\0';
+  cr_expect_eq(strlen(mcp_redact_setting(NULL, value, shown)), MCP_SHOWN_SIZE - 1);
+  memcpy(value + 300, "@", 1);
+  cr_expect_eq(strncmp(mcp_redact_setting(NULL, value, shown), "[REDACTED]@x", 12), 0);
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------------- */
 
 static void expect_text(const char *json, const char *wanted) {

@@ -49,6 +49,8 @@ Test(url, good_ones) {
       {"WS://localhost", "localhost", 80, "localhost:80", "/"},
       {"Ws://Host.Example", "Host.Example", 80, "Host.Example:80", "/"},
       {"localhost", "localhost", 80, "localhost:80", "/"},
+      {"[fe80::1%40]:81", "fe80::1%40", 81, "[fe80::1%40]:81", "/"},
+      {"ws://host/a@b%40c", "host", 80, "host:80", "/a@b%40c"},
       {"localhost:9020", "localhost", 9020, "localhost:9020", "/"},
       {"localhost:9020/mcp", "localhost", 9020, "localhost:9020", "/mcp"},
       {"localhost/mcp", "localhost", 80, "localhost:80", "/mcp"},
@@ -195,6 +197,14 @@ Test(url, secrets_are_not_shown) {
       {"ws://host:0/?token=hunter2", "\"ws://host:0/?[REDACTED]\": " PORT},
       {"ws://?x", "\"ws://?[REDACTED]\": " HOST},
       {"[a?b]", "\"[a?[REDACTED]\": " HOST},
+      {"ws://user:hunter2%40host", "\"ws://[REDACTED]%40host\": " USER},
+      {"ws://hunter2%40host:80", "\"ws://[REDACTED]%40host:80\": " USER},
+      {"ws://user:hunter2%2540host:80", "\"ws://[REDACTED]%2540host:80\": " USER},
+      {"ws://user:hun?ter2@host:80/", "\"ws://[REDACTED]\": " PORT},
+      {"ws://host:0/?a=hunter2@hunter2", "\"ws://[REDACTED]\": " PORT},
+      {"user:hunter2@ws://host", "\"[REDACTED]@ws://host\": " USER},
+      {"ws://host:0/#hunter2", "\"ws://host:0/#[REDACTED]\": " PORT},
+      {"ws://host:0/token=hunter2", "\"ws://host:0/token=[REDACTED]\": " PORT},
       {"ws://host:0/?", "\"ws://host:0/?\": " PORT},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
