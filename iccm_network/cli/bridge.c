@@ -88,7 +88,7 @@ static void on_prepare(uv_prepare_t *prepare) {
   mcp__client_read(bridge->client, backlog < MAX_BACKLOG);
   hostio_read(&bridge->hostio, backlog < MAX_ANSWERS && !bridge->input_ended &&
                                    mcp__client_backlog(bridge->client) < MAX_BACKLOG);
-  if (bridge->input_ended && bridge->asked.requests == 0) {
+  if (bridge->input_ended && bridge->asked.count == 0) {
     begin_end(bridge);
     return;
   }
@@ -151,6 +151,7 @@ static void end(bridge_t *bridge) {
   mcp__buf_deinit(&bridge->scratch);
   mcp__arena_deinit(&bridge->arena);
   free(bridge->hello);
+  free(bridge->next_hello);
   free(bridge);
 }
 

@@ -43,6 +43,7 @@ typedef struct bridge {
   waiting_list_t asked; /* by the host */
   waiting_list_t asks;  /* by the server, of the host, over this connection */
   char *hello;          /* params of initialize; NULL: the host has said none yet */
+  char *next_hello;     /* of one behind that, before there was a connection; NULL: none */
   char trace[MAX_TRACE + 1];
   mcp__buf_t scratch;                   /* of the message being taken apart … */
   mcp__arena_t arena;                   /* … and its values */
@@ -77,7 +78,8 @@ void bridge_take_apart(bridge_t *bridge, const char *text, size_t len, mcp__mess
 void bridge_on_line(const char *text, size_t len, void *arg); /* hostio's events */
 void bridge_on_long(void *arg);
 void bridge_on_input_end(int status, void *arg);
-void bridge_send_waiting(bridge_t *bridge); /* what waits for the connection that is there now */
+void bridge_take_next_hello(bridge_t *bridge); /* the one before it is said */
+void bridge_send_waiting(bridge_t *bridge);    /* what waits for the connection that is there now */
 
 void bridge_on_hello(const mcp__message_t *answer, void *arg); /* the client's events */
 void bridge_on_text(const char *text, size_t len, void *arg);

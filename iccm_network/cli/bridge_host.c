@@ -67,10 +67,39 @@ static bool is_initialize(const mcp__message_t *message) {
 }
 
 /* What is said to the server from the next connection on. */
-static void keep_hello(bridge_t *bridge, const mcp__message_t *message) {
+static void set_hello(bridge_t *bridge, char *hello) {
+  mcp__client_set_hello(bridge->client, hello);
   free(bridge->hello);
-  bridge->hello = message->params != NULL ? yyjson_val_write(message->params, 0, NULL) : strdup("{}");
-  mcp__client_set_hello(bridge->client, checked(bridge->hello));
+  bridge->hello = hello;
+}
+
+static bool waits_for_hello(const bridge_t *bridge) {
+  for (const waiting_t *each = bridge->asked.first; each != NULL; each = each->next)
+    if (each->is_hello)
+      return true;
+  return false;
+}
+
+/* Whether the client says it, and its answer is this one's: the first before a connection. Any other goes to
+ * the server as it came, and what it says holds from the connection behind that on. */
+static bool becomes_hello(bridge_t *bridge, const mcp__message_t *message) {
+  char *hello = checked(message->params != NULL ? yyjson_val_write(message->params, 0, NULL) : strdup("{}"));
+  bool comes_first = !bridge->connected && !waits_for_hello(bridge);
+  bridge->hello_again = !comes_first;
+  free(bridge->next_hello);
+  bridge->next_hello = NULL;
+  if (bridge->connected || comes_first)
+    set_hello(bridge, hello);
+  else
+    bridge->next_hello = hello;
+  return comes_first;
+}
+
+void bridge_take_next_hello(bridge_t *bridge) {
+  bridge->hello_again = bridge->next_hello != NULL;
+  if (bridge->next_hello != NULL)
+    set_hello(bridge, bridge->next_hello);
+  bridge->next_hello = NULL;
 }
 
 /* Where a key stands in the text: read in place, it begins where it was written. */
@@ -140,16 +169,12 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
     bridge_tell_cause(bridge, message->id, message->id_len, &bridge_full, "too many requests are waiting");
     return;
   }
-  if (is_initialize(message)) {
-    keep_hello(bridge, message);
-    bridge->hello_again = bridge->connected;
-    if (!bridge->connected) { /* the client says it, and its answer is this one's */
-      waiting_add(&bridge->asked, message->id, message->id_len,
-                  uv_now(&bridge->loop) + bridge->options->timeout_ms)
-          ->is_hello = true;
-      connect_soon(bridge);
-      return;
-    }
+  if (is_initialize(message) && becomes_hello(bridge, message)) {
+    waiting_add(&bridge->asked, message->id, message->id_len,
+                uv_now(&bridge->loop) + bridge->options->timeout_ms)
+        ->is_hello = true;
+    connect_soon(bridge);
+    return;
   }
   mcp__buf_t traced = with_trace(bridge, message, text, len);
   bool as_it_is = traced.len == 0;

@@ -142,7 +142,7 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
   if (status == 0) {
     bridge_say("connected to %s", bridge->url);
     *bridge->problem = '\0';
-    bridge->hello_again = false;
+    bridge_take_next_hello(bridge);
     bridge_send_waiting(bridge);
     return;
   }

@@ -16,7 +16,6 @@ waiting_t *waiting_add(waiting_list_t *list, const char *id, size_t id_len, uint
   *(list->last != NULL ? &list->last->next : &list->first) = waiting;
   list->last = waiting;
   list->count++;
-  list->requests += id_len > 0;
   return waiting;
 }
 
@@ -46,7 +45,6 @@ void waiting_remove(waiting_list_t *list, waiting_t *waiting) {
   *(waiting->prev != NULL ? &waiting->prev->next : &list->first) = waiting->next;
   *(waiting->next != NULL ? &waiting->next->prev : &list->last) = waiting->prev;
   list->count--;
-  list->requests -= waiting->id_len > 0;
   waiting_drop_text(list, waiting);
   free(waiting);
 }

@@ -21,7 +21,7 @@ typedef struct waiting {
 /* A zeroed one is empty. */
 typedef struct waiting_list {
   waiting_t *first, *last;
-  size_t count, requests, bytes; /* requests: of count, those with an id; bytes: of texts */
+  size_t count, bytes; /* bytes: of texts */
 } waiting_list_t;
 
 /* Behind all others; ends the program where there is no memory. */

@@ -226,6 +226,38 @@ class Passes(Case):
             self.assertEqual(bridge.ask(request(5, "ping")), {"jsonrpc": "2.0", "id": 5, "result": {}})
             self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
 
+    def test_each_initialize_before_a_connection_has_its_own_answer(self):
+        other = HELLO | {"protocolVersion": "2024-11-05"}
+        second, ready = request(2, "initialize", **other), notification("notifications/initialized")
+        with Talker() as peer, Bridge(peer.url) as bridge:
+            bridge.send(request(1, "initialize", **HELLO), ready, second, ready, request(3, "ping"))
+            link = peer.link()
+            self.assertEqual(link.hello[0]["params"], HELLO)
+            self.assertEqual([json.loads(link.hear()) for _ in range(3)], [second, ready, request(3, "ping")])
+            self.assertEqual(bridge.hear(), {"jsonrpc": "2.0", "id": 1, "result": WELCOME})
+            for number in 2, 3:
+                link.say({"jsonrpc": "2.0", "id": number, "result": {}})
+                self.assertEqual(bridge.hear(), {"jsonrpc": "2.0", "id": number, "result": {}})
+            link.leave()
+            bridge.wait_for("trying again")
+            bridge.send(request(4, "ping"))
+            link = peer.link()
+            self.assertEqual(link.hello[0]["params"], other, "what the host said last")
+            link.say({"jsonrpc": "2.0", "id": 4, "result": {}})
+            self.assertEqual(bridge.hear()["id"], 4)
+
+    def test_what_came_before_the_end_goes_on(self):
+        told = [notification("notifications/told", n=n) for n in range(3)]
+        for begins in False, True:
+            with self.subTest(begins=begins), Talker() as peer, Bridge(peer.url) as bridge:
+                bridge.send(*([request(0, "initialize", **HELLO)] if begins else []), *told)
+                bridge.process.stdin.close()
+                link = peer.link()
+                if begins:
+                    self.assertEqual(bridge.hear()["id"], 0)
+                self.assertEqual([json.loads(link.hear()) for _ in told], told)
+                self.assertEqual(bridge.wait(), 0)
+
     def test_text_is_not_changed(self):
         sent = '{"jsonrpc" : "2.0", "id":1e2,"method":"x","params":{"a":123456789012345678901234567890,"b":1.10,"c":"\\u00e4"}}'
         came = '{"id": 1e2,\n\t"jsonrpc":"2.0",\r\n"result":{"n":-0.0e5,"m":123456789012345678901234567890}\n}'
