@@ -2,6 +2,7 @@
 #include "buf.h"
 
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,9 +14,26 @@ void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate) {
   *buf = (mcp__buf_t){.max = max, .gate = gate};
 }
 
-void mcp__buf_deinit(mcp__buf_t *buf) {
+static void give_back(const mcp__buf_t *buf) {
+  if (buf->wipe && buf->cap > 0)
+    OPENSSL_cleanse(buf->data, buf->cap);
   mcp__free(buf->data);
-  mcp__buf_init(buf, buf->max, buf->gate);
+}
+
+void mcp__buf_deinit(mcp__buf_t *buf) {
+  give_back(buf);
+  *buf = (mcp__buf_t){.max = buf->max, .gate = buf->gate, .wipe = buf->wipe};
+}
+
+/* realloc() would leave what it moves. */
+static char *move(const mcp__buf_t *buf, size_t cap) {
+  char *data = buf->wipe ? mcp__malloc(cap) : mcp__realloc(buf->data, cap);
+  if (!buf->wipe || data == NULL)
+    return data;
+  if (buf->len > 0)
+    memcpy(data, buf->data, buf->len);
+  give_back(buf);
+  return data;
 }
 
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
@@ -32,7 +50,7 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
   const mcp__gate_t *gate = cap > MCP__GATE_FROM_BYTES ? buf->gate : NULL;
   if (gate != NULL && !gate->has_room(cap - buf->cap, gate->arg))
     return MCP_EFULL;
-  char *data = mcp__realloc(buf->data, cap);
+  char *data = move(buf, cap);
   if (data == NULL)
     return UV_ENOMEM;
   buf->data = data;
@@ -127,6 +145,6 @@ void mcp__buf_clear(mcp__buf_t *buf, size_t keep) {
 
 void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b) {
   mcp__buf_t old = *a;
-  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->gate};
-  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->gate};
+  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->gate, a->wipe};
+  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->gate, b->wipe};
 }

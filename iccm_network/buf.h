@@ -17,6 +17,7 @@ typedef struct mcp__buf {
   size_t len, cap;
   size_t max;              /* len never exceeds it */
   const mcp__gate_t *gate; /* borrowed; may be NULL */
+  bool wipe;               /* memory is wiped before it is given back */
 } mcp__buf_t;
 
 void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate);
@@ -43,6 +44,6 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len);
 
 void mcp__buf_consume(mcp__buf_t *buf, size_t len); /* drops the first len bytes */
 void mcp__buf_clear(mcp__buf_t *buf, size_t keep);  /* len 0; gives the memory back where cap is over keep */
-void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents and capacities; maxima and gates stay */
+void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b);   /* contents and capacities; all else stays */
 
 #endif

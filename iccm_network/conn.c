@@ -39,6 +39,7 @@ static void drop_handshake(mcp__conn_t *conn) {
   mcp__head_deinit(conn->head);
   mcp__free(conn->head);
   conn->head = NULL;
+  mcp__stream_set_secret(&conn->stream, false);
   conn->server->handshakes--;
 }
 
@@ -831,6 +832,7 @@ static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
     return;
   }
   server->handshakes++;
+  mcp__stream_set_secret(&conn->stream, true);
   mcp__stream_read(&conn->stream, true);
 }
 

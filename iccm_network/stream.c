@@ -9,6 +9,7 @@
 
 #include <limits.h>
 #include <linux/sockios.h>
+#include <openssl/crypto.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -84,12 +85,15 @@ static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
 
 static void on_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf) {
   mcp__stream_t *stream = handle->data;
+  bool secret = stream->secret; /* it may end now */
   if (len > 0) {
     stream->io->received += (size_t)len;
     if (stream->tls != NULL)
       decrypt(stream, buf->base, (size_t)len);
     else
       stream->events->on_data(stream, buf->base, (size_t)len);
+    if (secret)
+      OPENSSL_cleanse(buf->base, (size_t)len);
   } else if (len < 0) {
     fail(stream, (int)len);
   }
@@ -117,6 +121,14 @@ int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, co
   mcp__buf_init(&stream->writing, max_out, NULL);
   mcp__stream_dirty(stream);
   return 0;
+}
+
+void mcp__stream_set_secret(mcp__stream_t *stream, bool on) {
+  stream->secret = on;
+  stream->out.wipe = on || stream->out.len > 0;
+  stream->writing.wipe = on || stream->writing.len > 0;
+  if (stream->tls != NULL)
+    mcp__tls_set_secret(stream->tls, on);
 }
 
 void mcp__stream_read(mcp__stream_t *stream, bool on) {
@@ -175,8 +187,11 @@ static void write_rest(mcp__stream_t *stream, mcp__buf_t *ready, size_t done) {
 
 /* What can go to the socket now. */
 static int encrypt(mcp__stream_t *stream, mcp__buf_t **ready) {
+  size_t len = stream->out.len;
   *ready = stream->tls != NULL ? &stream->tls->out : &stream->out;
   int status = stream->tls != NULL ? mcp__tls_write(stream->tls, &stream->out) : 0;
+  if (stream->secret && stream->out.len < len)
+    OPENSSL_cleanse(stream->out.data + stream->out.len, len - stream->out.len);
   if (stream->tls != NULL && stream->finish && stream->out.len == 0)
     mcp__tls_close(stream->tls);
   return status;
@@ -211,6 +226,8 @@ void mcp__stream_flush(mcp__stream_t *stream) {
   } else if (done < ready->len) {
     write_rest(stream, ready, done);
   } else {
+    if (stream->secret && ready->len > 0)
+      OPENSSL_cleanse(ready->data, ready->len);
     ready->len = 0;
     if (stream->out.len == 0) /* else it waits for the handshake */
       written(stream);
@@ -251,6 +268,7 @@ static void on_close(uv_handle_t *handle) {
   mcp__buf_deinit(&stream->out);
   mcp__buf_deinit(&stream->writing);
   mcp__tls_free(stream->tls);
+  stream->tls = NULL;
   stream->events->on_closed(stream);
 }
 

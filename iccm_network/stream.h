@@ -44,6 +44,7 @@ struct mcp__stream {
   mcp__tls_t *tls;                       /* NULL: in clear */
   mcp__stream_t *next_dirty, **to_dirty; /* in io->dirty; to_dirty NULL: not in it */
   bool reading, closing, ended, finish;  /* finish: shut writing down once out is empty */
+  bool secret;                           /* see mcp__stream_set_secret() */
 };
 
 /* The stream must not move until on_closed; nonzero: nothing to close. */
@@ -52,6 +53,9 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
 /* From now on everything goes through TLS, see mcp__tls_new(); before anything was read or written. 0 or
  * UV_ENOMEM. */
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify);
+/* On: heads with tokens pass, and no memory keeps what was read and written. After mcp__stream_start_tls().
+ */
+void mcp__stream_set_secret(mcp__stream_t *stream, bool on);
 void mcp__stream_read(mcp__stream_t *stream, bool on);
 void mcp__stream_dirty(mcp__stream_t *stream);
 void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting for the loop's turn */

@@ -6,6 +6,7 @@
  * fault, named and in words that say what to do; a connection that had one is of no use any more. */
 #include "tls.h"
 
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -382,14 +383,25 @@ int mcp__tls_feed(mcp__tls_t *tls, const char *data, size_t len,
   bool wanted = status == 0 && tls->open;
   while (wanted) {
     ERR_clear_error();
+    bool secret = tls->secret; /* it may end now */
     result = SSL_read_ex(tls->ssl, plain, sizeof plain, &got);
     wanted = result == 1 && take(arg, plain, got);
+    if (secret && result == 1)
+      OPENSSL_cleanse(plain, got);
   }
   if (result != 1)
     status = judge(tls, result);
   tls->in_len = 0;
   ERR_clear_error();
   return status;
+}
+
+void mcp__tls_set_secret(mcp__tls_t *tls, bool on) {
+  tls->secret = on;
+  if (on)
+    SSL_set_options(tls->ssl, SSL_OP_CLEANSE_PLAINTEXT);
+  else
+    SSL_clear_options(tls->ssl, SSL_OP_CLEANSE_PLAINTEXT);
 }
 
 int mcp__tls_write(mcp__tls_t *tls, mcp__buf_t *plain) {

@@ -36,6 +36,7 @@ typedef struct mcp__tls {
   size_t in_len;
   mcp__buf_t out; /* whoever sends it empties it */
   bool open;      /* the handshake is over */
+  bool secret;    /* see mcp__tls_set_secret() */
   mcp__tls_fault_t fault;
   char problem[400]; /* the fault in words */
 } mcp__tls_t;
@@ -51,6 +52,9 @@ void mcp__tls_free(mcp__tls_t *tls); /* NULL is fine */
  * MCP_ETLS: see fault. There may be something in out after each, an alert for the peer after a failure. */
 int mcp__tls_feed(mcp__tls_t *tls, const char *data, size_t len,
                   bool (*take)(void *arg, const char *plain, size_t len), void *arg);
+
+/* On: OpenSSL and mcp__tls_feed() wipe their copies of what came, once it is taken. */
+void mcp__tls_set_secret(mcp__tls_t *tls, bool on);
 
 /* Moves all of plain into out, once the handshake is over. 0 or MCP_ETLS. */
 int mcp__tls_write(mcp__tls_t *tls, mcp__buf_t *plain);

@@ -5,6 +5,7 @@
  * are watched here, since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
 #include "upgrade.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -107,7 +108,9 @@ static int on_value_complete(llhttp_t *parser) {
     text->len = head->name_begin;
     head->value[header] = text->len + 1;
     head->name_begin += (size_t)joined_len + 1;
-    return keep(head, joined, (size_t)joined_len + 1);
+    int status = keep(head, joined, (size_t)joined_len + 1);
+    OPENSSL_cleanse(joined, sizeof joined);
+    return status;
   }
   head->value[header] = head->value_begin + 1;
   head->name_begin = text->len;
@@ -133,6 +136,7 @@ static void begin_head(mcp__head_t *head, llhttp_type_t type) {
 int mcp__head_init(mcp__head_t *head, bool is_request) {
   memset(head, 0, sizeof *head);
   mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
+  head->text.wipe = true; /* a token may stand there */
   llhttp_settings_init(&head->settings);
   head->settings.on_url = on_url;
   head->settings.on_url_complete = on_url_complete;
@@ -365,8 +369,11 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
                       "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                       "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
                       path, authority, key);
-  if (token != NULL)
-    status = mcp__buf_join(status, mcp__buf_printf(out, "Authorization: Bearer %s\r\n", token));
+  if (token != NULL) { /* printf() would leave it on the stack */
+    status = mcp__buf_join(status, mcp__buf_puts(out, "Authorization: Bearer "));
+    status = mcp__buf_join(status, mcp__buf_puts(out, token));
+    status = mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
+  }
   return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 

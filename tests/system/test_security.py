@@ -2,6 +2,7 @@
 import contextlib
 import http.server
 import json
+import re
 import shutil
 import tempfile
 import unittest
@@ -13,10 +14,35 @@ from services import http as raw_http
 TOKEN = "open-sesame/1="
 SPEAKABLE = "open-sesame-1"  # for a browser, which can offer it as a subprotocol
 HUSHED = "hush-hush"
+MAX_REGION = 1 << 28  # larger ones are the sanitizer's
 
 
 def bearer(token):
     return f"Authorization: Bearer {token}"
+
+
+# Each way to send a token, in pieces of memory of each kind.
+OFFERS = (
+    ("Authorization: Bearer {}",),
+    ("Sec-WebSocket-Protocol: mcp, mcp.auth.{}",),
+    ("Sec-WebSocket-Protocol: mcp", "Sec-WebSocket-Protocol: mcp.auth.{}"),
+    ("Authorization: Bearer {}", *(f"X-{i}: {'x' * 200}" for i in range(20))),
+)
+
+
+def found_in_memory(program, text):
+    """Each place of a program's heap and data that holds the text, with what stands in front; its stack has the environment."""
+    found = []
+    with open(f"/proc/{program.process.pid}/maps") as maps, open(f"/proc/{program.process.pid}/mem", "rb") as memory:
+        for line in maps:
+            first, last = (int(each, 16) for each in line.split()[0].split("-"))
+            if "rw" not in line.split()[1] or line.endswith("[stack]\n") or last - first > MAX_REGION:
+                continue
+            memory.seek(first)
+            with contextlib.suppress(OSError):  # of a device
+                data = memory.read(last - first)
+                found += [data[max(0, each.start() - 30) : each.end()] for each in re.finditer(re.escape(text.encode()), data)]
+    return [each for each in found if b"ICCM_AUTH_TOKEN=" not in each]  # the sanitizer's copy of the environment
 
 
 def iccm(*words, token=None):
@@ -165,6 +191,26 @@ class Programs(unittest.TestCase):
             worker.start()
             worker.wait_for(r"/p\?\[REDACTED\]")
             self.assertNotIn("hush", worker.output())
+
+    def test_no_memory_keeps_a_token_that_was_sent(self):
+        """Neither the server's nor that of a client, which has its own for the next connection, but nothing of what it sent."""
+        token = "hush-" + "memory" * 5
+        with Alone("echo", "0") as place:
+            self.assertEqual(finished([PROGRAMS["certificates"], place.directory]).returncode, 0)
+            pem = lambda name: str(place.directory / f"{name}.pem")
+            for scheme, settings in ("ws", {}), ("wss", {"ICCM_TLS_CERT": pem("good"), "ICCM_TLS_KEY": pem("key")}):
+                with self.subTest(scheme=scheme), Alone("echo", "0", ICCM_AUTH_TOKEN=token, **settings) as echo:
+                    for offer in OFFERS if scheme == "ws" else ():
+                        self.assertEqual(upgrade(echo.port, *(each.format(token) for each in offer)).status, 101)
+                        self.assertEqual(upgrade(echo.port, *(each.format(token + "x") for each in offer)).status, 401)
+                    client = echo.add("client", PROGRAMS["echo"], "0")
+                    client.environment = echo.settings | {"ICCM_TLS_CA": pem("ca"), "LOGGING_ENABLED": "true",
+                                                          "GODOT_URL": f"{scheme}://localhost:{echo.port}"}
+                    client.start()
+                    client.wait_for(r"a log line was refused")
+                    self.assertEqual(found_in_memory(echo.program, token), [])
+                    self.assertEqual([each for each in found_in_memory(client, token) if b"Bearer" in each], [])
+
 
 
 # What its page sees of /metrics, and of a WebSocket, once its name leads to a server of ours; it says so to another port.
