@@ -80,9 +80,10 @@ struct mcp_client {
   char begun[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
   mcp__tally_t invalid;          /* of what were no messages */
   mcp__arena_t arena;
-  int status;        /* why there is no connection */
-  char problem[512]; /* the same in words */
-  char tried[512];   /* what has come of this attempt's places so far */
+  mcp_stage_t reached; /* by the attempt that ended last */
+  int status;          /* why there is no connection */
+  char problem[512];   /* the same in words */
+  char tried[512];     /* what has come of this attempt's places so far */
   mcp_client_cb on_closed;
   void *on_closed_arg;
   int open_handles;
@@ -91,6 +92,31 @@ struct mcp_client {
 static void wake_at(mcp_client_t *client, uint64_t ms);
 
 /* ---- the connection's life ------------------------------------------------------------------------- */
+
+mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
+  switch (client->state) {
+  case CONNECTING:
+    return client->unresolved || client->place->connector.resolving != NULL ? MCP_STAGE_RESOLVING
+                                                                            : MCP_STAGE_CONNECTING;
+  case HANDSHAKING:
+    return client->link != NULL ? mcp__link_stage(client->link) : client->reached;
+  case OPEN:
+    return MCP_STAGE_OPEN;
+  default:
+    return client->reached;
+  }
+}
+
+/* What the handshake waits for. */
+static const char *missing(const mcp_client_t *client) {
+  static const char *const words[] = {
+      [MCP_STAGE_TLS] = "the server has accepted the connection, and not answered the TLS handshake",
+      [MCP_STAGE_UPGRADE] =
+          "the server has accepted the connection, and not answered the upgrade to WebSocket",
+      [MCP_STAGE_INITIALIZE] = "the server has accepted the connection and WebSocket, and not answered "
+                               "initialize"};
+  return words[mcp_client_stage(client)];
+}
 
 static void tell_state(mcp_client_t *client, int status) {
   if (client->on_state != NULL && client->state < CLOSING)
@@ -133,6 +159,7 @@ static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
     return;
+  client->reached = mcp_client_stage(client);
   client->link = NULL;
   if (!was_open) {
     add_tried(client, problem);
@@ -155,6 +182,7 @@ static void went_wrong(mcp_client_t *client, int status, const char *problem) {
 
 static void drop_link(mcp_client_t *client, int status, const char *problem) {
   mcp__link_t *link = client->link;
+  client->reached = mcp_client_stage(client);
   client->link = NULL;
   if (link != NULL)
     mcp__link_close(link, false);
@@ -245,8 +273,6 @@ static void on_connector_done(mcp__stream_t *stream, int status, const char *pro
   }
   client->links++;
   client->state = HANDSHAKING;
-  snprintf(client->problem, sizeof client->problem,
-           "the server has accepted the connection, and not answered the handshake");
   if (client->connect_ms == 0)
     client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS / client->place_count;
   wake_at(client, client->stage_ms);
@@ -305,8 +331,11 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
     tick_connecting(client, now_ms);
     break;
   case HANDSHAKING:
-    if (now_ms >= client->stage_ms)
-      drop_link(client, MCP_EUPGRADE, "connected, but no complete handshake in time");
+    if (now_ms >= client->stage_ms) {
+      char problem[160];
+      snprintf(problem, sizeof problem, "no complete handshake in time: %s", missing(client));
+      drop_link(client, MCP_EUPGRADE, problem);
+    }
     break;
   default:
     break;
@@ -336,6 +365,8 @@ static void on_timer(uv_timer_t *timer) {
     mcp__requests_fail(&client->requests, true, MCP_ECLOSED, "the client was closed");
     mcp__requests_fail(&client->requests, false, MCP_ECLOSED, "the client was closed");
   }
+  if (client->state == HANDSHAKING) /* for those that end now */
+    snprintf(client->problem, sizeof client->problem, "%s", missing(client));
   mcp__requests_expire(&client->requests, now_ms);
   if (client->link != NULL && client->state != HANDSHAKING)
     link_ms = mcp__link_tick(client->link, now_ms);

@@ -37,6 +37,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
 /* Calls write with the place for a message's text; what it answers but 0 takes everything back. */
 int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what);
 size_t mcp__link_backlog(const mcp__link_t *link);
+mcp_stage_t mcp__link_stage(const mcp__link_t *link);
 /* Keeps pings going; returns when it wants to be called next. May lose the link. */
 /* Off: nothing is read, so the peer waits, and is not asked by pings. */
 void mcp__link_read(mcp__link_t *link, bool on);

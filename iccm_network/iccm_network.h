@@ -555,6 +555,19 @@ mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
  * goes to neither but on this machine's loopback, and by the name godot-mcp never. */
 mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
 
+/* How far a client has come with the connection that it has or is making, or else came with its last attempt.
+ * In the loop's thread. */
+typedef enum mcp_stage {
+  MCP_STAGE_NONE,       /* nothing was tried yet */
+  MCP_STAGE_RESOLVING,  /* the host's name is looked up */
+  MCP_STAGE_CONNECTING, /* no address has accepted the connection */
+  MCP_STAGE_TLS,        /* one has; the TLS handshake is not over */
+  MCP_STAGE_UPGRADE,    /* the upgrade to WebSocket is not answered */
+  MCP_STAGE_INITIALIZE, /* WebSocket is spoken; MCP's initialize is not answered */
+  MCP_STAGE_OPEN
+} mcp_stage_t;
+mcp_stage_t mcp_client_stage(const mcp_client_t *client);
+
 /* Settings, before the first call. */
 int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
 /* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN.

@@ -63,6 +63,7 @@ static void drop_head(mcp__link_t *link) {
     mcp__head_deinit(link->head);
   mcp__free(link->head);
   link->head = NULL;
+  mcp__stream_set_secret(link->stream, false);
 }
 
 static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
@@ -187,6 +188,15 @@ static void hear_nothing(void *arg) {
 
 static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
 
+static bool write_upgrade(mcp__link_t *link, const mcp__link_to_t *to) {
+  mcp__stream_t *stream = link->stream;
+  if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
+      (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0))
+    return false;
+  mcp__stream_set_secret(stream, to->token != NULL);
+  return mcp__write_upgrade(&stream->out, to->url->authority, to->url->path, link->key, to->token) == 0;
+}
+
 mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events,
                            void *arg) {
   mcp__link_t *link = mcp__calloc(sizeof *link);
@@ -209,9 +219,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
   stream->arg = link;
   link->read_ms = now(link);
   link->head = mcp__malloc(sizeof *link->head);
-  if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
-      (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0) ||
-      mcp__write_upgrade(&stream->out, to->url->authority, to->url->path, link->key, to->token) != 0) {
+  if (!write_upgrade(link, to)) {
     link->lost = true;
     link->events = &deaf;
     mcp__stream_close(stream);
@@ -238,6 +246,11 @@ int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what),
 
 size_t mcp__link_backlog(const mcp__link_t *link) {
   return mcp__stream_backlog(link->stream);
+}
+
+mcp_stage_t mcp__link_stage(const mcp__link_t *link) {
+  bool secured = link->stream->tls == NULL || link->stream->tls->open;
+  return !secured ? MCP_STAGE_TLS : link->head != NULL ? MCP_STAGE_UPGRADE : MCP_STAGE_INITIALIZE;
 }
 
 void mcp__link_read(mcp__link_t *link, bool on) {

@@ -89,10 +89,12 @@ static yyjson_mut_val *read_value(yyjson_mut_doc *object, const char *text, unsi
 }
 
 static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
+  char shown[MCP_SHOWN_SIZE];
   yyjson_mut_val *root = yyjson_mut_doc_get_root(object);
   word_t parts;
   if (!split(word, &parts)) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is neither key=value nor a JSON object", word);
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\" is neither key=value nor a JSON object",
+             mcp_redact_setting(NULL, word, shown));
     return false;
   }
   if (yyjson_mut_obj_getn(root, parts.key, parts.key_len) != NULL) {
@@ -102,7 +104,8 @@ static bool add_word(yyjson_mut_doc *object, const char *word, char *error) {
   }
   yyjson_doc *json = parts.json ? mcp_json_read(parts.text, strlen(parts.text)) : NULL;
   if (parts.json && json == NULL) {
-    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", word, mcp_last_error());
+    snprintf(error, ARGUMENTS_ERROR_SIZE, "\"%.100s\": behind := %s", mcp_redact_setting(NULL, word, shown),
+             mcp_last_error());
     return false;
   }
   yyjson_doc_free(json);

@@ -73,7 +73,7 @@ static void enter(bench_t *bench, enum phase phase, uint64_t length_ms) {
   bench->phase_ends_ms = uv_now(&bench->loop) + length_ms;
 }
 
-static void on_first(bench_t *bench, const mcp_result_t *result);
+static void on_first(slot_t *slot, const mcp_result_t *result);
 
 static void begin_lanes(bench_t *bench) {
   while (bench->lanes_started < bench->options->connections &&
@@ -82,16 +82,18 @@ static void begin_lanes(bench_t *bench) {
     int status = start_call(&bench->slots[first], uv_hrtime());
     if (status != 0) {
       mcp_result_t result = {.status = status, .message = mcp_strerror(status)};
-      on_first(bench, &result);
+      on_first(&bench->slots[first], &result);
       return;
     }
   }
 }
 
 /* The first answer on a lane. */
-static void on_first(bench_t *bench, const mcp_result_t *result) {
+static void on_first(slot_t *slot, const mcp_result_t *result) {
+  bench_t *bench = slot->bench;
   if (result->status != 0 || result->is_error) {
-    bench->code = report_failure(bench->options, bench->out, bench->options->tool, result, bench->connected);
+    bench->code = report_failure(bench->options, bench->out, bench->options->tool, result,
+                                 bench->connected ? MCP_STAGE_OPEN : mcp_client_stage(slot->client));
     enter(bench, DRAIN, 0);
     return;
   }
@@ -121,7 +123,7 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   (void)client;
   bench->in_flight--;
   if (bench->phase == CONNECT) {
-    on_first(bench, result);
+    on_first(slot, result);
     return;
   }
   if (bench->phase == MEASURE)

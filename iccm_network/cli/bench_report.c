@@ -126,5 +126,5 @@ int bench_result_print(const bench_result_t *result, const options_t *options, c
   if (result->codes == 0)
     return ICCM_OK;
   mcp_result_t first = {.status = result->errors[0].code};
-  return report_exit_code(&first, true);
+  return report_exit_code(&first, MCP_STAGE_OPEN);
 }

@@ -145,7 +145,6 @@ static bool set_trace(bridge_t *bridge) {
 static void end(bridge_t *bridge) {
   mcp_client_free(bridge->client);
   uv_loop_close(&bridge->loop);
-  free(bridge->url);
   waiting_clear(&bridge->asked);
   waiting_clear(&bridge->asks);
   mcp__buf_deinit(&bridge->scratch);
@@ -169,7 +168,7 @@ int bridge_run(const options_t *options, const print_t *out) {
     free(bridge);
     return report_usage(options, out, "no event loop: %s", uv_strerror(status));
   }
-  bridge->url = report_url(options->url);
+  mcp_redact_setting(NULL, options->url, bridge->url);
   bridge->client = mcp_client_new(&bridge->loop, options->url);
   if (bridge->client == NULL) {
     end(bridge);

@@ -33,7 +33,7 @@ extern const bridge_cause_t bridge_away, bridge_refused, bridge_lost, bridge_lat
 
 typedef struct bridge {
   const options_t *options;
-  char *url; /* owned: of options, as it may be shown */
+  char url[MCP_SHOWN_SIZE]; /* of options, as it may be shown */
   uv_loop_t loop;
   uv_prepare_t prepare; /* looks at everything before the loop waits */
   uv_timer_t timer;     /* of the oldest deadline; once closing, of END_MS */

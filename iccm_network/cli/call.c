@@ -43,8 +43,8 @@ static void print_answer(const print_t *out, const mcp_result_t *result) {
 static void on_answer(session_t *session, const mcp_result_t *result, void *arg) {
   calling_t *calling = arg;
   if (result->status != 0 || result->is_error)
-    calling->code =
-        report_failure(session->options, calling->out, session->options->tool, result, session->connected);
+    calling->code = report_failure(session->options, calling->out, session->options->tool, result,
+                                   session_reached(session));
   else if (session->options->json)
     print_json(calling->out, result->value, false);
   else

@@ -123,7 +123,8 @@ static void on_logged(session_t *session, const mcp_result_t *result, void *arg)
                        : unsure ? CANARY_UNSURE
                                 : CANARY_REFUSED);
   if (failed && canary->number == 0)
-    canary->code = report_failure(session->options, canary->out, "logger_log", result, session->connected);
+    canary->code =
+        report_failure(session->options, canary->out, "logger_log", result, session_reached(session));
   else
     tell_answers(canary, failed ? result->message : NULL);
 }

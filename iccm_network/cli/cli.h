@@ -15,7 +15,7 @@ enum {
   ICCM_REFUSED = 3,     /* 401 or 403 */
   ICCM_UNREACHABLE = 4, /* no connection came about, for whatever reason, time included */
   ICCM_TOOL = 5,        /* the tool ran and failed */
-  ICCM_TIMEOUT = 6,     /* connected, but the answer did not come in time */
+  ICCM_TIMEOUT = 6,     /* an address has accepted the connection, but the answer did not come in time */
   ICCM_INTERRUPTED = 130
 };
 

@@ -32,7 +32,7 @@ static void fail(session_t *session, dead_t *dead, const mcp_result_t *result) {
     snprintf(message, sizeof message, "%s: this is no Godot, or one that has no such tools", result->message);
     told = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
   }
-  dead->code = report_failure(session->options, dead->out, dead->tool, &told, session->connected);
+  dead->code = report_failure(session->options, dead->out, dead->tool, &told, session_reached(session));
 }
 
 static void fail_shape(session_t *session, dead_t *dead) {
@@ -137,11 +137,13 @@ static bool read_limit(const char *word, int64_t *limit) {
 
 int dead_run(const options_t *options, const print_t *out) {
   dead_t dead = {.out = out, .verb = options->url}; /* the first word */
+  char shown[MCP_SHOWN_SIZE];
   options_t rest = *options;
   session_t session;
   bool lists = strcmp(dead.verb, "list") == 0;
   if (!lists && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
-    return report_usage(options, out, "iccm dead takes list, replay or discard, not %s", dead.verb);
+    return report_usage(options, out, "iccm dead takes list, replay or discard, not %s",
+                        mcp_redact_setting(NULL, dead.verb, shown));
   if (rest.word_count > 0 && means_number(rest.words[0])) {
     if (!read_limit(rest.words[0], &dead.limit))
       return report_usage(options, out, "how many dead letters is a number from 1 to %d", MAX_LETTERS);

@@ -61,16 +61,17 @@ static void run_stages(doctor_t *doctor) {
 static int examine(doctor_t *doctor) {
   uint64_t began_ns = uv_hrtime();
   const findings_t *findings = &doctor->findings;
-  char *path = report_url(doctor->url.path), *url = report_url(doctor->options->url);
+  char whole[MCP__AUTHORITY_SIZE + MCP__PATH_SIZE + 8], url[MCP_SHOWN_SIZE];
+  snprintf(whole, sizeof whole, "%s://%s%s", doctor->url.tls ? "wss" : "ws", doctor->url.authority,
+           doctor->url.path);
   if (!doctor->options->json)
-    fprintf(doctor->out->file, "%s://%s%s\n", doctor->url.tls ? "wss" : "ws", doctor->url.authority, path);
+    fprintf(doctor->out->file, "%s\n", mcp_redact_setting(NULL, whole, url));
   run_stages(doctor);
   if (doctor->options->json)
-    findings_print_json(doctor->out, findings, url, (double)(uv_hrtime() - began_ns) / 1e6);
+    findings_print_json(doctor->out, findings, mcp_redact_setting(NULL, doctor->options->url, url),
+                        (double)(uv_hrtime() - began_ns) / 1e6);
   else
     findings_print_summary(doctor->out, findings);
-  free(path);
-  free(url);
   return findings_exit_code(findings);
 }
 

@@ -27,7 +27,8 @@ MCP_PRINTF(3, 4) static bool fail(fetched_t *fetched, int status, const char *fo
 static wire_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
   struct sockaddr_storage addresses[MAX_ADDRESSES];
   int status;
-  size_t count = net_look_up(net, url->address, url->port, addresses, MAX_ADDRESSES, net_left_ms(net), &status);
+  size_t count =
+      net_look_up(net, url->address, url->port, addresses, MAX_ADDRESSES, net_left_ms(net), &status);
   if (count == 0) {
     fail(fetched, status == UV_ETIMEDOUT ? MCP_ETIMEOUT : MCP_ERESOLVE, "%s: %s", url->host,
          uv_strerror(status));
@@ -120,7 +121,7 @@ static wire_t *reach_any(const mcp__url_t *urls, unsigned count, bool trusted, c
     if (wire == NULL && !trusted && fetched->status != MCP_ERESOLVE)
       break;
   }
-  fetched->connected = wire != NULL;
+  fetched->reached = wire != NULL ? MCP_STAGE_OPEN : MCP_STAGE_CONNECTING;
   return wire;
 }
 

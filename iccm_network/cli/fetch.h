@@ -12,7 +12,7 @@ typedef struct fetched {
   int status;      /* 0, or what a client would have said: MCP_ECONNECT, MCP_ETLS, MCP_EREFUSED, … */
   int http;        /* the status that the server answered; 0: none came */
   char problem[FETCH_PROBLEM_SIZE]; /* where status is not 0 */
-  bool connected;
+  mcp_stage_t reached;
   mcp__buf_t answer; /* head and body; owned */
   size_t body;       /* where in answer that begins */
 } fetched_t;

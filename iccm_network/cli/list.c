@@ -10,7 +10,8 @@ typedef struct listing {
 static void on_tools(session_t *session, const mcp_result_t *result, void *arg) {
   listing_t *listing = arg;
   if (result->status != 0)
-    listing->code = report_failure(session->options, listing->out, "tools/list", result, session->connected);
+    listing->code =
+        report_failure(session->options, listing->out, "tools/list", result, session_reached(session));
   else if (session->options->json)
     print_json(listing->out, result->value, false);
   else

@@ -56,7 +56,7 @@ static bool is_read(const print_t *out) {
 
 static void on_failed(session_t *session, const mcp_result_t *result, void *arg) {
   logs_t *logs = arg;
-  logs->code = report_failure(session->options, logs->out, "logger_query", result, session->connected);
+  logs->code = report_failure(session->options, logs->out, "logger_query", result, session_reached(session));
 }
 
 static bool show_first(logs_t *logs) {

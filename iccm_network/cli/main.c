@@ -407,11 +407,15 @@ static int run_command(parsed_t *parsed, const print_t *out, int word_count, cha
     fputs("iccm " ICCM_VERSION "\n", out->file);
     return ICCM_OK;
   }
+  char shown[MCP_SHOWN_SIZE]; /* the address may stand in the wrong place */
   if (parsed->bad_option[0] != '\0')
-    return report_usage(options, out, "%s %s; see iccm --help", parsed->bad_option, parsed->bad_cause);
+    return report_usage(options, out, "%s %s; see iccm --help",
+                        mcp_redact_setting(NULL, parsed->bad_option, shown), parsed->bad_cause);
+  if (command == NULL && word_count > 0)
+    return report_usage(options, out, "%s is not a command; see iccm --help",
+                        mcp_redact_setting(NULL, words[0], shown));
   if (command == NULL)
-    return report_usage(options, out, "%s%s; see iccm --help", word_count > 0 ? words[0] : "no command given",
-                        word_count > 0 ? " is not a command" : "");
+    return report_usage(options, out, "no command given; see iccm --help");
   const char *foreign = foreign_option(command, parsed->seen);
   if (foreign != NULL)
     return report_usage(options, out, "--%s is no option of iccm %s", foreign, command->name);

@@ -20,7 +20,7 @@ static void on_pong(session_t *session, const mcp_result_t *result, void *arg) {
   pinging->ms = (double)(uv_hrtime() - pinging->began_ns) / 1e6;
   bool answered = result->status == 0 || result->status == MCP_METHOD_NOT_FOUND;
   if (!answered || result->is_error)
-    pinging->code = report_failure(session->options, pinging->out, "ping", result, session->connected);
+    pinging->code = report_failure(session->options, pinging->out, "ping", result, session_reached(session));
 }
 
 static bool ping(session_t *session, pinging_t *pinging) {

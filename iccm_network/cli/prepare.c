@@ -77,7 +77,8 @@ static void on_tools(session_t *session, const mcp_result_t *result, void *arg) 
   size_t i, max;
   yyjson_val *tool;
   if (result->status != 0 && result->status != MCP_ETIMEOUT && !session->connected)
-    preparing->code = report_failure(options, preparing->out, options->tool, result, false);
+    preparing->code =
+        report_failure(options, preparing->out, options->tool, result, session_reached(session));
   preparing->lost = session->connected && (result->status == MCP_ELOST || result->status == MCP_EPROTOCOL ||
                                            result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
   if (result->status != 0)

@@ -26,7 +26,7 @@ static int fail(const options_t *options, const print_t *out, fetched_t *fetched
   const mcp_result_t result = {.status = lacks ? 0 : fetched->status,
                                .is_error = lacks,
                                .message = lacks ? reasons(fetched) : fetched->problem};
-  return report_failure(options, out, lacks ? "not ready" : "/readyz", &result, fetched->connected);
+  return report_failure(options, out, lacks ? "not ready" : "/readyz", &result, fetched->reached);
 }
 
 int ready_run(const options_t *options, const print_t *out) {

@@ -1,7 +1,7 @@
 /* report.c: one table says what each code means to the caller of `iccm`; everything else here is wording.
  *
- * A deadline that ends before there is a connection counts as unreachable, not as a timeout: whether the
- * library's own limit for connecting or --timeout ends first must not change what a script sees.
+ * A deadline that ends before an address has accepted the connection counts as unreachable, as the library's
+ * own limit for connecting does; one that ends later is a timeout.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -38,21 +38,25 @@ static const meaning_t meanings[] = {
 };
 
 static const meaning_t tool_failure = {MCP_TOOL_ERROR, ICCM_TOOL, ""};
-static const meaning_t no_connection = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
-                                        "is the address right, or does a firewall drop the packets?"};
-static const meaning_t no_handshake = {
-    MCP_ETIMEOUT, ICCM_UNREACHABLE,
-    "is this the port of an MCP server on WebSocket, and does it still work?"};
-static const meaning_t no_answer = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"};
+#define NO_HANDSHAKE "is this the port of an MCP server on WebSocket, and does it still work?"
+static const meaning_t late[] = {
+    [MCP_STAGE_NONE] = {MCP_ETIMEOUT, ICCM_UNREACHABLE, ""},
+    [MCP_STAGE_RESOLVING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
+                             "name servers do not answer; give the host's address"},
+    [MCP_STAGE_CONNECTING] = {MCP_ETIMEOUT, ICCM_UNREACHABLE,
+                              "is the address right, or does a firewall drop the packets?"},
+    [MCP_STAGE_TLS] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "does the server speak TLS at this port?"},
+    [MCP_STAGE_UPGRADE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE},
+    [MCP_STAGE_INITIALIZE] = {MCP_ETIMEOUT, ICCM_TIMEOUT, NO_HANDSHAKE},
+    [MCP_STAGE_OPEN] = {MCP_ETIMEOUT, ICCM_TIMEOUT, "--timeout SECONDS allows more"},
+};
 static const meaning_t other = {0, ICCM_PROTOCOL, ""};
 
-static const meaning_t *meaning_of(const mcp_result_t *result, bool connected) {
+static const meaning_t *meaning_of(const mcp_result_t *result, mcp_stage_t reached) {
   if (result->is_error || (result->status <= -32000 && result->status >= -32099))
     return &tool_failure;
-  if (result->status == MCP_ETIMEOUT && strstr(result->message, "accepted the connection") != NULL)
-    return &no_handshake; /* these words are the client's */
   if (result->status == MCP_ETIMEOUT)
-    return connected ? &no_answer : &no_connection;
+    return &late[reached];
   for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
     if (meanings[i].status == result->status)
       return &meanings[i];
@@ -60,8 +64,8 @@ static const meaning_t *meaning_of(const mcp_result_t *result, bool connected) {
   return &other;
 }
 
-int report_exit_code(const mcp_result_t *result, bool connected) {
-  return meaning_of(result, connected)->exit_code;
+int report_exit_code(const mcp_result_t *result, mcp_stage_t reached) {
+  return meaning_of(result, reached)->exit_code;
 }
 
 static void print_error(const print_t *out, int code, const char *message, const char *hint, yyjson_val *data,
@@ -84,13 +88,15 @@ static void print_error(const print_t *out, int code, const char *message, const
 }
 
 int report_failure(const options_t *options, const print_t *out, const char *what, const mcp_result_t *result,
-                   bool connected) {
-  const meaning_t *meaning = meaning_of(result, connected);
+                   mcp_stage_t reached) {
+  const meaning_t *meaning = meaning_of(result, reached);
   const print_t err = {stderr, 0, false};
   int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
   yyjson_val *data = result->status != 0 ? result->value : NULL;
+  char shown[MCP_SHOWN_SIZE]; /* a tool's name may be an address in the wrong place */
+  mcp_redact_setting(NULL, what, shown);
   fputs("iccm: ", stderr);
-  print_line(&err, what, strlen(what), 0);
+  print_line(&err, shown, strlen(shown), 0);
   fputs(": ", stderr);
   print_line(&err, result->message, strlen(result->message), 0);
   if (code <= -32000)
@@ -122,15 +128,6 @@ int report_usage(const options_t *options, const print_t *out, const char *forma
   if (options->json)
     print_error(out, 0, text, "", NULL, ICCM_USAGE);
   return ICCM_USAGE;
-}
-
-char *report_url(const char *url) {
-  char *shown = NULL;
-  size_t len, query = strcspn(url, "?");
-  FILE *file = checked(open_memstream(&shown, &len));
-  fprintf(file, "%.*s%s", (int)query, url, url[query] != '\0' ? "?[REDACTED]" : "");
-  fclose(file);
-  return checked(shown);
 }
 
 int report_output(int code) {

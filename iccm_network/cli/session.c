@@ -4,7 +4,6 @@
  * stages and all requests of a session. Ending closes the connection properly, but waits for that only so
  * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "report.h"
@@ -25,9 +24,9 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   if (status != 0)
     return; /* the library logs this, and the request says it */
   session->connected = true;
-  char *url = report_url(session->options->url != NULL ? session->options->url : "Godot");
-  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", url);
-  free(url);
+  const char *url = session->options->url != NULL ? session->options->url : "Godot";
+  char shown[MCP_SHOWN_SIZE];
+  mcp_log(MCP_LOG_DEBUG, "iccm", "connected to %s", mcp_redact_setting(NULL, url, shown));
 }
 
 mcp_client_t *session_client(uv_loop_t *loop, const options_t *options) {
@@ -106,6 +105,10 @@ void session_list_tools(session_t *session, uint64_t max_ms, session_cb cb, void
   uint64_t left = left_ms(session);
   uint64_t timeout_ms = max_ms > 0 && max_ms < left ? max_ms : left;
   finish(&waiting, mcp_client_list_tools(session->client, timeout_ms, on_result, &waiting));
+}
+
+mcp_stage_t session_reached(const session_t *session) {
+  return session->connected ? MCP_STAGE_OPEN : mcp_client_stage(session->client);
 }
 
 void session_renew(session_t *session) {

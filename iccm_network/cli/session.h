@@ -25,6 +25,9 @@ void session_request(session_t *session, const char *method, yyjson_mut_doc *par
 /* max_ms: at most so long, where that is sooner than the deadline; 0: until that. */
 void session_list_tools(session_t *session, uint64_t max_ms, session_cb cb, void *arg);
 
+/* How far the session has come: MCP_STAGE_OPEN where a connection came about, at least once. */
+mcp_stage_t session_reached(const session_t *session);
+
 /* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the connection
  * being served; uv_stop() ends that early. */
 void session_renew(session_t *session);

@@ -5,7 +5,7 @@
 
 static int fail(const options_t *options, const print_t *out, const fetched_t *fetched) {
   const mcp_result_t result = {.status = fetched->status, .message = fetched->problem};
-  return report_failure(options, out, "/metrics", &result, fetched->connected);
+  return report_failure(options, out, "/metrics", &result, fetched->reached);
 }
 
 int stats_run(const options_t *options, const print_t *out) {

@@ -15,7 +15,8 @@ typedef struct tracing {
 
 static void on_failed(session_t *session, const mcp_result_t *result, void *arg) {
   tracing_t *tracing = arg;
-  tracing->code = report_failure(session->options, tracing->out, "logger_query", result, session->connected);
+  tracing->code =
+      report_failure(session->options, tracing->out, "logger_query", result, session_reached(session));
 }
 
 static void add(yyjson_val *row, void *arg) {

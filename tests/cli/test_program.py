@@ -52,9 +52,9 @@ def iccm(*words, stdin=None, **options):
     return Outcome(process.returncode, out or b"", err or b"")
 
 
-def iccm_late(*words):
-    """With a time-out that is over after the connection was made, and soon."""
-    return growing(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: outcome.code != UNREACHABLE)
+def iccm_late(*words, told="no answer within"):
+    """With a time-out that is over soon, and after what is told then."""
+    return growing(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
 
 
 def on_terminal(columns, *words, env=None):
@@ -193,6 +193,15 @@ class Echo(Case):
                 outcome = iccm(words[0], url, *words[1:], stdin=b"")
                 self.assertNotIn("open-sesame", outcome.out + outcome.err)
         self.assertIn("/path?[REDACTED]", iccm("doctor", url).out)
+
+    def test_a_password_in_an_address_is_not_shown(self):
+        for address in "ws://u:hush@127.0.0.1:1", "ws://u:hush%40127.0.0.1:1", "ws://127.0.0.1:0/?token=hush", "ws://u:hu?sh@h":
+            for words in (address,), ("list", address), ("call", address, "x"), ("call", self.url, "x", address), ("doctor", address), \
+                    ("bridge", address), ("stats", address), ("dead", address), ("call", "--verbose", self.url, address), (f"--url={address}",):
+                with self.subTest(words=words):
+                    outcome = iccm(*words, stdin=b"")
+                    self.assertNotEqual(outcome.code, OK)
+                    self.assertNotRegex(outcome.out + outcome.err, r"hush|hu\?sh|sh@")
 
     def test_a_variable_that_is_misspelt(self):
         outcome = iccm("list", self.url, env={"ICCM_AUTH_TOKN": "open-sesame"})
@@ -403,9 +412,19 @@ class BadPeers(Case):
 
     def test_silent_before_the_upgrade(self):
         with Peer(silent) as peer:
-            outcome = iccm("ping", "--timeout", "0.3", peer.url)
-        self.expect(outcome, UNREACHABLE, "not connected within 300 ms", "accepted the connection", "does it still work")
-        self.assertNotIn("firewall", outcome.err)
+            for url, words in (peer.url, ("not answered the upgrade", "does it still work")), (
+                peer.url.replace("ws:", "wss:"), ("not answered the TLS handshake", "speak TLS"),
+            ):
+                for command in ("ping", url), ("list", url), ("call", url, "x"), ("bench", url, "x"):
+                    outcome = iccm_late(*command, told="accepted the connection")
+                    self.expect(outcome, TIMEOUT, "not connected within [1-9][0-9]*00 ms", *words)
+                    self.assertNotIn("firewall", outcome.err)
+
+    def test_silent_behind_the_upgrade(self):
+        with Peer(mcp(lambda *_: SILENCE, initialize=lambda *_: SILENCE)) as peer:
+            outcome = iccm_late("list", peer.url, told="not answered initialize")
+            self.expect(outcome, TIMEOUT, "not connected within", "not answered initialize", "does it still work")
+            self.assertNotIn("firewall", outcome.err)
 
     def test_silent_after_the_upgrade(self):
         with Peer(mcp(lambda *_: SILENCE)) as peer:

@@ -4,38 +4,44 @@
 
 static const struct {
   int status;
-  bool is_error, connected;
+  bool is_error;
+  mcp_stage_t reached;
   int exit_code;
 } results[] = {
-    {0, true, true, ICCM_TOOL},
-    {MCP_TOOL_ERROR, false, true, ICCM_TOOL},
-    {-32099, false, true, ICCM_TOOL},
-    {-32100, false, true, ICCM_PROTOCOL},
-    {-31999, false, true, ICCM_PROTOCOL},
-    {MCP_PARSE_ERROR, false, true, ICCM_PROTOCOL},
-    {MCP_INVALID_REQUEST, false, true, ICCM_PROTOCOL},
-    {MCP_METHOD_NOT_FOUND, false, true, ICCM_PROTOCOL},
-    {MCP_INVALID_PARAMS, false, true, ICCM_PROTOCOL},
-    {MCP_INTERNAL_ERROR, false, true, ICCM_PROTOCOL},
-    {MCP_EURL, false, false, ICCM_USAGE},
-    {MCP_EANSWER, false, false, ICCM_USAGE},
-    {MCP_EENV, false, false, ICCM_USAGE},
-    {MCP_ETIMEOUT, false, true, ICCM_TIMEOUT},
-    {MCP_ETIMEOUT, false, false, ICCM_UNREACHABLE},
-    {MCP_ERESOLVE, false, false, ICCM_UNREACHABLE},
-    {MCP_ECONNECT, false, false, ICCM_UNREACHABLE},
-    {MCP_EUPGRADE, false, false, ICCM_PROTOCOL},
-    {MCP_EREFUSED, false, false, ICCM_REFUSED},
-    {MCP_EPROTOCOL, false, true, ICCM_PROTOCOL},
-    {MCP_ELOST, false, true, ICCM_PROTOCOL},
-    {MCP_EBUSY, false, true, ICCM_PROTOCOL},
-    {MCP_ETOOBIG, false, true, ICCM_PROTOCOL},
+    {0, true, MCP_STAGE_OPEN, ICCM_TOOL},
+    {MCP_TOOL_ERROR, false, MCP_STAGE_OPEN, ICCM_TOOL},
+    {-32099, false, MCP_STAGE_OPEN, ICCM_TOOL},
+    {-32100, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {-31999, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_PARSE_ERROR, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_INVALID_REQUEST, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_METHOD_NOT_FOUND, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_INVALID_PARAMS, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_INTERNAL_ERROR, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_EURL, false, MCP_STAGE_CONNECTING, ICCM_USAGE},
+    {MCP_EANSWER, false, MCP_STAGE_CONNECTING, ICCM_USAGE},
+    {MCP_EENV, false, MCP_STAGE_CONNECTING, ICCM_USAGE},
+    {MCP_ETIMEOUT, false, MCP_STAGE_OPEN, ICCM_TIMEOUT},
+    {MCP_ETIMEOUT, false, MCP_STAGE_CONNECTING, ICCM_UNREACHABLE},
+    {MCP_ETIMEOUT, false, MCP_STAGE_NONE, ICCM_UNREACHABLE},
+    {MCP_ETIMEOUT, false, MCP_STAGE_RESOLVING, ICCM_UNREACHABLE},
+    {MCP_ETIMEOUT, false, MCP_STAGE_TLS, ICCM_TIMEOUT},
+    {MCP_ETIMEOUT, false, MCP_STAGE_UPGRADE, ICCM_TIMEOUT},
+    {MCP_ETIMEOUT, false, MCP_STAGE_INITIALIZE, ICCM_TIMEOUT},
+    {MCP_ERESOLVE, false, MCP_STAGE_CONNECTING, ICCM_UNREACHABLE},
+    {MCP_ECONNECT, false, MCP_STAGE_CONNECTING, ICCM_UNREACHABLE},
+    {MCP_EUPGRADE, false, MCP_STAGE_CONNECTING, ICCM_PROTOCOL},
+    {MCP_EREFUSED, false, MCP_STAGE_CONNECTING, ICCM_REFUSED},
+    {MCP_EPROTOCOL, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_ELOST, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_EBUSY, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
+    {MCP_ETOOBIG, false, MCP_STAGE_OPEN, ICCM_PROTOCOL},
 };
 
 Test(report, exit_codes) {
   for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) {
     mcp_result_t result = {.status = results[i].status, .is_error = results[i].is_error, .message = ""};
-    cr_expect_eq(report_exit_code(&result, results[i].connected), results[i].exit_code, "status %d",
+    cr_expect_eq(report_exit_code(&result, results[i].reached), results[i].exit_code, "status %d",
                  results[i].status);
   }
 }
@@ -47,7 +53,7 @@ Test(report, failure_is_one_line_and_one_json_value, .init = cr_redirect_stderr)
   options_t options = {.json = true};
   caught_t caught;
   catch_begin(&caught, 0);
-  cr_expect_eq(report_failure(&options, &caught.print, "horace_get", &result, true), ICCM_TOOL);
+  cr_expect_eq(report_failure(&options, &caught.print, "horace_get", &result, MCP_STAGE_OPEN), ICCM_TOOL);
   catch_end(&caught, "{\"error\":{\"code\":-32001,\"message\":\"no such file\\nAND \\u001B[31mMORE\","
                      "\"data\":{\"error_code\":\"FILE_NOT_FOUND\"},\"exit_code\":5}}\n");
   fflush(stderr);
