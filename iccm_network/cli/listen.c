@@ -96,41 +96,61 @@ static void note(const guest_t *guest, const char *format, ...) {
   show(guest, "note", text, strlen(text));
 }
 
-/* Where a token begins that is offered as a subprotocol, and how long it is. */
-static const char *find_token(const char *text, size_t len, size_t *token_len) {
-  static const char mark[] = "mcp.auth.";
-  for (size_t at = 0; at + sizeof mark - 1 <= len; at++)
-    if (strncasecmp(text + at, mark, sizeof mark - 1) == 0) {
-      text += at + sizeof mark - 1;
-      for (*token_len = 0; at + sizeof mark - 1 + *token_len < len; ++*token_len)
-        if (strchr(" \t,", text[*token_len]) != NULL)
-          break;
-      return text;
-    }
-  return NULL;
+static size_t span(const char *text, size_t len, const char *stops) {
+  size_t at = 0;
+  while (at < len && memchr(stops, text[at], strlen(stops)) == NULL)
+    at++;
+  return at;
+}
+
+static bool is_behind(const char *line, size_t at, const char *mark) {
+  size_t len = strlen(mark);
+  return at >= len && strncasecmp(line + at - len, mark, len) == 0;
+}
+
+/* How many bytes at this place are nobody's business: a token that is offered as a subprotocol, a query, or
+ * of an address a user's name and password. */
+static size_t secret_at(const char *line, size_t at, size_t len) {
+  const char *from = line + at;
+  if (is_behind(line, at, "mcp.auth."))
+    return span(from, len - at, " \t,");
+  if (is_behind(line, at, "?"))
+    return span(from, len - at, " \t");
+  if (!is_behind(line, at, "://"))
+    return 0;
+  size_t word = span(from, len - at, " \t"), user = word;
+  while (user > 0 && (user == word || from[user] != '@'))
+    user--;
+  return user;
+}
+
+static bool has_secret(const char *name, size_t len) {
+  return mcp__redact_names(name, len) || (len == 6 && strncasecmp(name, "cookie", len) == 0);
 }
 
 /* One line of a head, without what is nobody's business: values of headers with a secret's name, folded ones
- * too, and tokens. */
+ * too, and what secret_at() finds. */
 static void show_line(guest_t *guest, const char *event, const char *line, size_t len) {
-  const char *colon = memchr(line, ':', len), *token;
+  const char *colon = memchr(line, ':', len);
   bool folded = *line == ' ' || *line == '\t';
-  size_t name_len = colon != NULL && !folded ? (size_t)(colon - line) : 0, token_len;
+  size_t name_len = colon != NULL && !folded ? (size_t)(colon - line) : 0, from = 0;
   mcp__buf_t shown;
   mcp__buf_init(&shown, MAX_SHOWN, NULL);
   if (!folded)
-    guest->is_secret = mcp__redact_names(line, name_len);
+    guest->is_secret = has_secret(line, name_len);
   if (guest->is_secret) {
     mcp__buf_printf(&shown, "%.*s%s " MCP__REDACTED, (int)name_len, line, folded ? "" : ":");
     len = 0;
   }
-  while ((token = find_token(line, len, &token_len)) != NULL) {
-    mcp__buf_append(&shown, line, (size_t)(token - line));
+  for (size_t at = 0, hidden; at < len; at++) {
+    if ((hidden = secret_at(line, at, len)) == 0)
+      continue;
+    mcp__buf_append(&shown, line + from, at - from);
     mcp__buf_puts(&shown, MCP__REDACTED);
-    len -= (size_t)(token + token_len - line);
-    line = token + token_len;
+    from = at += hidden;
   }
-  mcp__buf_append(&shown, line, len);
+  if (from < len)
+    mcp__buf_append(&shown, line + from, len - from);
   show(guest, event, shown.data, shown.len);
   mcp__buf_deinit(&shown);
 }

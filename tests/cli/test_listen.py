@@ -64,9 +64,10 @@ def frame(payload, opcode=1):
 
 
 SECRETS = (
-    b"GET / HTTP/1.1\r\nHost: a\r\naUTHORIZATION: Bearer hunter-2\r\nX-Api-Key:hunter-2\r\nProxy-Authorization: Basic"
+    b"GET /p?token=hunter-2 HTTP/1.1\r\nHost: a\r\naUTHORIZATION: Bearer hunter-2\r\nX-Api-Key:hunter-2\r\nProxy-Authorization: Basic"
     b" hunter-2\r\nSec-WebSocket-Protocol: mcp, mcp.auth.hunter-2,MCP.auth.hunter-2\r\nUpgrade: websocket\r\n"
-    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    b"Cookie: a=hunter-2\r\nReferer: https://u:hunter-2@a/b?hunter-2\r\n\r\n"
 )
 
 
@@ -96,6 +97,9 @@ class Shows(unittest.TestCase):
             shown = it.shown()
         self.assertNotIn("hunter", shown)
         self.assertEqual(len(re.findall(r"(?mi)^#\d > authorization: \[REDACTED\]$", shown)), 4, shown)
+        self.assertIn("#1 > GET /p?[REDACTED] HTTP/1.1\n", shown)
+        self.assertIn("#1 > Cookie: [REDACTED]\n", shown)
+        self.assertIn("#1 > Referer: https://[REDACTED]@a/b?[REDACTED]\n", shown)
         self.assertIn("#1 > X-Api-Key: [REDACTED]\n", shown)
         self.assertIn("#1 > Sec-WebSocket-Protocol: mcp, mcp.auth.[REDACTED],MCP.auth.[REDACTED]\n", shown)
         self.assertIn("#2 > Sec-WebSocket-Protocol: mcp, mcp.auth.[REDACTED],MCP.auth.[REDACTED]\n", shown)
