@@ -93,10 +93,8 @@ int report_failure(const options_t *options, const print_t *out, const char *wha
   const print_t err = {stderr, 0, false};
   int code = result->status != 0 ? result->status : MCP_TOOL_ERROR;
   yyjson_val *data = result->status != 0 ? result->value : NULL;
-  char shown[MCP_SHOWN_SIZE]; /* a tool's name may be an address in the wrong place */
-  mcp_redact_setting(NULL, what, shown);
   fputs("iccm: ", stderr);
-  print_line(&err, shown, strlen(shown), 0);
+  print_line(&err, what, strlen(what), 0);
   fputs(": ", stderr);
   print_line(&err, result->message, strlen(result->message), 0);
   if (code <= -32000)
