@@ -135,11 +135,14 @@ Test(database, one_port_or_as_many_as_hosts) {
 }
 
 Test(database, up_to_8_hosts_none_of_them_empty_or_too_long) {
-  static const char *const wrong[] = {",", "a,", ",a", "a,,b", "a, b", "a ,b", " a", "1,2,3,4,5,6,7,8,9"};
+  static const char *const wrong[] = {
+      ",",     "a,",    ",a",  "a,,b", "a, b",  "a ,b", " a", "1,2,3,4,5,6,7,8,9", "postgres://u:p@h",
+      "u:p@h", "u%40h", "h/d", "h?x",  "host=h"};
   char host[PLACE_HOST_SIZE + 1];
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
     cr_expect_not(takes(wrong[i], "5432", "SHELF_DB_HOST is "), "%s", wrong[i]);
   cr_expect(takes("1,2,3,4,5,6,7,8", "1,2,3,4,5,6,7,8", ""));
+  cr_expect(takes("fe80::1%eth0,/run/a@b,@abstract,a_b.c-d", "5432", ""));
   memset(host, 'h', sizeof host);
   host[PLACE_HOST_SIZE] = '\0';
   cr_expect_not(takes(host, "5432", "SHELF_DB_HOST is "));
