@@ -17,6 +17,7 @@ Test(url, zones) {
       {"ws://[::1%25lo.5]:1", "::1%lo.5"},
       {"ws://[::1%2]:1", "::1%2"},
       {"[::1]:1", "::1"},
+      {"[fe80::1%40]:1", "fe80::1%40"},
       {"a%25b:1", "a%25b"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -49,7 +50,7 @@ Test(url, good_ones) {
       {"WS://localhost", "localhost", 80, "localhost:80", "/"},
       {"Ws://Host.Example", "Host.Example", 80, "Host.Example:80", "/"},
       {"localhost", "localhost", 80, "localhost:80", "/"},
-      {"[fe80::1%40]:81", "fe80::1%40", 81, "[fe80::1%40]:81", "/"},
+      {"[fe80::1%40]:81", "fe80::1", 81, "[fe80::1]:81", "/"},
       {"ws://host/a@b%40c", "host", 80, "host:80", "/a@b%40c"},
       {"localhost:9020", "localhost", 9020, "localhost:9020", "/"},
       {"localhost:9020/mcp", "localhost", 9020, "localhost:9020", "/mcp"},
