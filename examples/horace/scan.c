@@ -117,9 +117,8 @@ static void say(const scan_t *scan, const char *path, const char *message) {
 
 /* About Horace; its address has no user, or there would be no client, but may have a query with a secret. */
 static void say_of_horace(const scan_t *scan, const char *message) {
-  char address[sizeof scan->url];
-  snprintf(address, sizeof address, "%.*s", (int)strcspn(scan->url, "?#"), scan->url);
-  say(scan, address, message);
+  char shown[MCP_SHOWN_SIZE];
+  say(scan, mcp_redact_setting(NULL, scan->url, shown), message);
 }
 
 /* ---- Registering ---- */
