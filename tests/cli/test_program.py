@@ -52,7 +52,7 @@ def iccm(*words, stdin=None, **options):
     return Outcome(process.returncode, out or b"", err or b"")
 
 
-def iccm_late(*words, told="no answer within"):
+def iccm_late(*words, told="no answer"):
     """With a time-out that is over soon, and after what is told then."""
     return growing(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
 
