@@ -664,7 +664,12 @@ static void orphan(mcp__job_t *job) {
   mcp__call_free(call_of(job));
 }
 
-const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, orphan};
+static void on_errand(void *owner, mcp__errand_t *errand) {
+  mcp_server_t *server = owner;
+  mcp__relay_take(&server->relay, errand);
+}
+
+const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, on_errand, orphan};
 
 /* data.retry: nothing is wrong with the call. */
 static void end_busy(mcp_call_t *call, const char *words) {
@@ -718,6 +723,10 @@ void mcp__call_begin(mcp_call_t *call) {
   leave_waiting(call);
   call->waiting = false;
   begin(call);
+}
+
+mcp__pool_t *mcp__call_pool(const mcp_call_t *call) {
+  return call->on_pool ? call->pool : NULL;
 }
 
 uint64_t mcp__call_span(const mcp_call_t *call) {

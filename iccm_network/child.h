@@ -17,6 +17,7 @@ int mcp__call_may_adopt(const mcp_call_t *call);
 void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child); /* where it may; on_cancel is set */
 uint64_t mcp__call_span(const mcp_call_t *call);             /* see span.h */
 size_t mcp__call_max_message(const mcp_call_t *call);        /* of its server; any thread */
+struct mcp__pool *mcp__call_pool(const mcp_call_t *call);    /* it serves call; NULL: the loop does */
 void mcp__child_leave(mcp__child_t *child);                  /* also where there is no parent */
 
 #endif

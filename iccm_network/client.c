@@ -62,7 +62,6 @@ struct mcp_client {
   mcp_notification_cb on_notification;
   void *on_notification_arg;
   char trace_id[MAX_TRACE_BYTES + 1]; /* "": none */
-  uint64_t span;                      /* 0: none */
   state_t state;
   bool active; /* handles are open */
   mcp__io_t io;
@@ -701,10 +700,6 @@ void mcp__client_set_hello(mcp_client_t *client, const char *hello) {
   client->hello = hello;
 }
 
-void mcp__client_set_span(mcp_client_t *client, uint64_t span) {
-  client->span = span;
-}
-
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) {
   client->connect_ms = ms;
 }
@@ -744,6 +739,8 @@ void mcp__client_drop(mcp_client_t *client, int status, const char *problem) {
 
 void mcp__client_hurry(mcp_client_t *client, uint64_t ms) {
   uint64_t by_ms = uv_now(client->loop) + ms;
+  if (client->state == BACKOFF && ms == 0)
+    client->state = IDLE;
   if (client->state != BACKOFF || client->stage_ms <= by_ms)
     return;
   client->stage_ms = by_ms;
@@ -816,7 +813,7 @@ int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
 }
 
 /* A request connects the client where it never was, or is no longer, connected. */
-static int make_request(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params) {
+int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params) {
   int status = activate(client);
   if (status != 0) {
     yyjson_mut_doc_free(params);
@@ -836,8 +833,7 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
                     mcp_result_cb cb, void *arg) {
   mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
   order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
-  order.span = client->span;
-  return make_request(client, &order, args);
+  return mcp__client_make(client, &order, args);
 }
 
 int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
@@ -851,13 +847,13 @@ int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *too
   order.parent = call;
   order.span = mcp__call_span(call);
   order.trace_id = mcp_call_trace_id(call);
-  return make_request(client, &order, args);
+  return mcp__client_make(client, &order, args);
 }
 
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
                        mcp_result_cb cb, void *arg) {
   mcp__order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
-  return make_request(client, &order, params);
+  return mcp__client_make(client, &order, params);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */

@@ -96,11 +96,13 @@ void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char 
  * where Godot is unless that was set. */
 int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **client);
 
+/* Makes what the order says, connecting where that is needed; params is stolen. Nonzero: its cb does not
+ * fire. */
+int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params);
+
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,
  * borrowed. */
 void mcp__client_set_hello(mcp_client_t *client, const char *hello);
-/* What its calls are made for, beside their trace id. */
-void mcp__client_set_span(mcp_client_t *client, uint64_t span);
 /* For everything from the name to initialize. */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 
@@ -121,6 +123,7 @@ size_t mcp__client_backlog(const mcp_client_t *client); /* bytes that the peer h
 void mcp__client_read(mcp_client_t *client, bool on);   /* of this connection; the next begins with on */
 /* The peer's fault: the next follows. */
 void mcp__client_drop(mcp_client_t *client, int status, const char *problem);
-void mcp__client_hurry(mcp_client_t *client, uint64_t ms); /* no longer than that before the next attempt */
+/* No longer than that before the next attempt; 0: what is asked next makes one. */
+void mcp__client_hurry(mcp_client_t *client, uint64_t ms);
 
 #endif

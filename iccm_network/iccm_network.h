@@ -655,10 +655,17 @@ void mcp_client_free(mcp_client_t *client);
 int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                   const char *trace_id, yyjson_doc **answer);
 
-/* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call: the peer hears call's trace id and
- * span, and within 50 ms of its caller's leaving or cancelling, or of its deadline, this one ends with
- * MCP_ECANCELED. Its messages may be as large as those of call's server, or 16 MiB where that takes less; of
- * mcp_call_wait() they are 16 MiB at most. Pool thread. */
+/* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call. The peer receives call's trace id and
+ * span. When the caller of call leaves or cancels, when call's deadline passes, or when its server stops and
+ * the shutdown timeout is over, this one ends with MCP_ECANCELED.
+ * All such calls of a server to the same url share one connection, which the server's loop opens with the first
+ * of them, keeps open (it answers pings) and closes when the server stops. Where the connection has ended, the
+ * next call opens it again; a call that was sent before its end was noticed fails with MCP_ELOST, and the peer
+ * may have served it. The server's stop waits for the look-up of a name that has begun. A server keeps
+ * connections for the first 16 urls; calls to others connect each time, and then end within 50 ms of a
+ * cancellation.
+ * Messages may be as large as those of call's server, or 16 MiB where that takes less; of mcp_call_wait() they
+ * are 16 MiB at most. Pool thread; the loop that serves call has to run meanwhile. */
 int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
                        uint64_t timeout_ms, yyjson_doc **answer);
 

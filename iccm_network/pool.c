@@ -1,4 +1,5 @@
-/* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop.
+/* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop,
+ * and what they want done there.
  *
  * Jobs that may wait for others never have all threads: where they have as many as they may, those behind
  * them in the queue overtake.
@@ -25,12 +26,13 @@ struct mcp__pool {
   const mcp__pool_events_t *events;
   void *owner; /* for news */
   bool news;
-  mcp__job_t *first, **end;        /* waiting; where the next one is put */
-  mcp__job_t *finished;            /* for the loop; newest first */
-  unsigned waiting[2];             /* of those that wait for nobody, and that do */
-  unsigned idle, threads, waiters; /* waiters: threads at work that may wait for others */
-  thread_t all[MCP__POOL_THREADS]; /* of these there are threads */
-  unsigned users;                  /* threads, and the owner: the last one frees */
+  mcp__errand_t *errand, *last_errand; /* for the loop; oldest first */
+  mcp__job_t *first, **end;            /* waiting; where the next one is put */
+  mcp__job_t *finished;                /* for the loop; newest first */
+  unsigned waiting[2];                 /* of those that wait for nobody, and that do */
+  unsigned idle, threads, waiters;     /* waiters: threads at work that may wait for others */
+  thread_t all[MCP__POOL_THREADS];     /* of these there are threads */
+  unsigned users;                      /* threads, and the owner: the last one frees */
   bool closed;
   void (*on_closed)(void *arg);
   void *arg;
@@ -119,15 +121,31 @@ static mcp__job_t *take_finished(mcp__pool_t *pool) {
   return jobs;
 }
 
+static mcp__errand_t *take_errands(mcp__pool_t *pool) {
+  mcp__errand_t *errands = pool->errand;
+  pool->errand = NULL;
+  return errands;
+}
+
+static void run_errands(mcp__pool_t *pool, mcp__errand_t *errand) {
+  while (errand != NULL) {
+    mcp__errand_t *next = errand->next;
+    pool->events->errand(pool->owner, errand);
+    errand = next;
+  }
+}
+
 static void on_async(uv_async_t *async) {
   mcp__pool_t *pool = async->data;
   uv_mutex_lock(&pool->mutex);
   mcp__job_t *jobs = take_finished(pool);
+  mcp__errand_t *errands = take_errands(pool);
   bool news = pool->news;
   pool->news = false;
   uv_mutex_unlock(&pool->mutex);
   if (news)
     pool->events->news(pool->owner);
+  run_errands(pool, errands);
   finish(pool, jobs);
 }
 
@@ -138,6 +156,19 @@ void mcp__pool_news(mcp__pool_t *pool) {
     uv_async_send(&pool->async);
   }
   uv_mutex_unlock(&pool->mutex);
+}
+
+bool mcp__pool_send(mcp__pool_t *pool, mcp__errand_t *errand) {
+  uv_mutex_lock(&pool->mutex);
+  bool open = !pool->closed;
+  if (open) {
+    errand->next = NULL;
+    *(pool->errand != NULL ? &pool->last_errand->next : &pool->errand) = errand;
+    pool->last_errand = errand;
+    uv_async_send(&pool->async);
+  }
+  uv_mutex_unlock(&pool->mutex);
+  return open;
 }
 
 mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, void *owner) {
@@ -227,11 +258,13 @@ void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg) {
   pool->arg = arg;
   mcp__job_t *waiting = pool->first;
   mcp__job_t *finished = take_finished(pool);
+  mcp__errand_t *errands = take_errands(pool);
   pool->first = NULL;
   pool->end = &pool->first;
   pool->waiting[0] = pool->waiting[1] = 0;
   uv_cond_broadcast(&pool->wake);
   uv_mutex_unlock(&pool->mutex);
+  run_errands(pool, errands);
   finish(pool, finished);
   while (waiting != NULL) {
     mcp__job_t *next = waiting->next;

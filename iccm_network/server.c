@@ -664,6 +664,7 @@ static void open_handles(mcp_server_t *server) {
   uv_timer_init(server->loop, &server->tick);
   uv_timer_init(server->loop, &server->late_cancels);
   uv_timer_init(server->loop, &server->progress);
+  mcp__relay_open(&server->relay, server->loop);
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
   size_t least = (1 + MCP__PARSE_MEMORY) * server->max_message; /* what one message may need */
   server->memory = (mcp__budget_t){.max = server->max_memory > least ? server->max_memory : least};
@@ -755,13 +756,14 @@ static void close_handles(mcp_server_t *server) {
     server->left_behind |= server->oldest->on_pool;
     mcp__call_detach(server->oldest);
   }
-  server->open_handles = 4 + server->certificate.watched + (server->pool != NULL);
+  server->open_handles = 5 + server->certificate.watched + (server->pool != NULL);
   server->certificate.hangup.data = server;
   mcp__certificate_unwatch(&server->certificate, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&server->late_cancels, on_handle_closed);
   uv_close((uv_handle_t *)&server->progress, on_handle_closed);
   mcp__io_close(&server->io, on_handle_closed);
+  mcp__relay_close(&server->relay, on_part_closed, server); /* before the pool: what comes then is refused */
   if (server->pool != NULL)
     mcp__pool_close(server->pool, on_part_closed, server);
 }
@@ -778,8 +780,10 @@ static void check_stop(mcp_server_t *server) {
     return;
   uint64_t waited_ms = uv_now(server->loop) - server->stop_ms;
   bool patience_over = waited_ms >= server->shutdown_timeout_ms;
-  if (patience_over)
+  if (patience_over) {
     time_out_calls(server, 0, "the server is stopping");
+    mcp__relay_stop(&server->relay);
+  }
   if (patience_over || server->settled)
     stop_conns(server, patience_over);
   if (server->conns == NULL &&

@@ -14,6 +14,7 @@
 #include "peer.h"
 #include "pool.h"
 #include "rates.h"
+#include "relay.h"
 #include "span.h"
 #include "stream.h"
 #include "upgrade.h"
@@ -200,6 +201,7 @@ struct mcp_server {
   uint64_t progress_ms;    /* when it did last */
   mcp__io_t io;
   mcp__pool_t *pool;     /* NULL without blocking tools */
+  mcp__relay_t relay;    /* what these ask of other servers */
   mcp__logger_t *logger; /* NULL: lines are shown as they are made */
   mcp__conn_t *conns;
   int connections; /* how many of these have a place: they are in their handshake, or let in */

@@ -14,8 +14,10 @@ typedef struct proxy {
   int refused; /* what call_from gave last, where it was not 0 */
   bool keep;   /* the parent is not ended by the child's answer */
   outcome_t child;
-  int port, waited;  /* of the stage; how the last wait ended */
-  atomic_uint waits; /* that have ended */
+  int port;                /* of the stage */
+  atomic_int waited;       /* how the last wait ended */
+  atomic_uint waits;       /* that have ended */
+  atomic_bool begun, late; /* a call of "ask_late" has; it may ask now */
 } proxy_t;
 
 static proxy_t proxy;
@@ -53,24 +55,35 @@ static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   proxy.parent = call;
 }
 
-/* Its own loop and connection, on a thread of the pool. */
+/* On a thread of the pool: of the stage, or where the arguments say. */
 static void ask_and_wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   char url[64];
   yyjson_doc *answer;
+  yyjson_val *port = yyjson_obj_get(args, "port");
   (void)arg;
-  snprintf(url, sizeof url, "127.0.0.1:%d", proxy.port);
-  int status = mcp_call_wait_from(call, url, yyjson_get_str(yyjson_obj_get(args, "tool")), NULL, 0, &answer);
-  proxy.waited = status;
+  snprintf(url, sizeof url, "127.0.0.1:%d", port != NULL ? yyjson_get_int(port) : proxy.port);
+  int status = mcp_call_wait_from(call, url, yyjson_get_str(yyjson_obj_get(args, "tool")), NULL,
+                                  yyjson_get_uint(yyjson_obj_get(args, "timeout_ms")), &answer);
+  atomic_store(&proxy.waited, status);
   if (status == 0)
     mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(answer)));
   else
-    mcp_call_tool_error(call, "%s", mcp_last_error());
+    mcp_call_tool_error(call, "%d: %s", status, mcp_last_error());
   yyjson_doc_free(answer);
   atomic_fetch_add(&proxy.waits, 1);
 }
 
+/* Its server has gone by then. */
+static void ask_late_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  atomic_store(&proxy.begun, true);
+  while (!atomic_load(&proxy.late))
+    uv_sleep(1);
+  ask_and_wait_tool(call, args, arg);
+}
+
 static const mcp_tool_t tools[] = {
     {"ask_and_wait", "the same on a thread of the pool", NULL, ask_and_wait_tool, NULL, MCP_TOOL_BLOCKING},
+    {"ask_late", "the same, once the test says so", NULL, ask_late_tool, NULL, MCP_TOOL_BLOCKING},
     {"ask", "calls a tool of the stage", NULL, ask_tool, NULL, 0},
     {"ask_blocking", "may not", NULL, ask_tool, NULL, MCP_TOOL_BLOCKING},
     {"wait", "is ended by the test", NULL, wait_tool, NULL, 0},
@@ -80,11 +93,17 @@ static const mcp_tool_t tools[] = {
 static mcp_server_t *stage_of_calls, *server;
 static wire_t *caller;
 
-static void open_proxy(int port) {
-  proxy = (proxy_t){.client = client_to(port), .port = port};
+static void open_proxy_with(int port, uint64_t shutdown_timeout_ms) {
+  proxy.client = client_to(port);
+  proxy.port = port;
   server = mcp_server_new("proxy", "1", 0, tools);
+  mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   caller = wire_open(mcp_server_port(server));
+}
+
+static void open_proxy(int port) {
+  open_proxy_with(port, 3000);
 }
 
 static void open_all(void) {
@@ -182,6 +201,217 @@ Test(client_children, that_block_end_when_the_caller_cancels_or_leaves) {
   cr_assert_eq(proxy.waited, MCP_ECANCELED);
   stage_end_held(1);
   close_all();
+}
+
+static void ask_and_wait_at(int id, int port, uint64_t timeout_ms) {
+  wire_text(
+      caller,
+      "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"ask_and_wait\","
+      "\"arguments\":{\"tool\":\"now\",\"port\":%d,\"timeout_ms\":%d},\"_meta\":{\"trace_id\":\"t%d\"}}}",
+      id, port, (int)timeout_ms, id);
+}
+
+/* Of the connection that the trap has accepted last: what came over it, without the greetings. */
+static size_t asked_of(const trap_t *trap) {
+  return trap->last != NULL && trap->last->count > 2 ? trap->last->count - 2 : 0;
+}
+
+static void answer_asked(const trap_t *trap, size_t index) {
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"structuredContent\":{\"n\":%d}}}",
+            message_id(trap->last->messages[2 + index]), (int)index);
+}
+
+static void ask_trap(trap_t *trap, int id) {
+  size_t before = asked_of(trap), accepted = trap->accepted;
+  ask_and_wait_at(id, trap->port, PATIENT_MS);
+  RUN_UNTIL(asked_of(trap) == before + 1 || (trap->accepted == accepted + 1 && asked_of(trap) == 1));
+  answer_asked(trap, asked_of(trap) - 1);
+  RUN_UNTIL(wire_answers(caller, id) == 1);
+  cr_assert(wire_says(caller, id, "\\\"n\\\""), "%s", wire_answer(caller, id));
+}
+
+Test(client_children, that_block_share_a_connection) {
+  enum { THREADS = 8, ROUNDS = 3 };
+  const char *spans[THREADS * ROUNDS];
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  for (size_t made = 0; made < THREADS * ROUNDS; made += THREADS) {
+    for (size_t i = 0; i < THREADS; i++)
+      ask_and_wait_at((int)(made + i), trap->port, PATIENT_MS);
+    RUN_UNTIL(asked_of(trap) == made + THREADS);
+    for (size_t i = THREADS; i > 0; i--) /* the last one first */
+      answer_asked(trap, made + i - 1);
+    RUN_UNTIL(caller->count == made + THREADS);
+  }
+  cr_assert_eq(trap->accepted, 1);
+  for (int id = 0; id < THREADS * ROUNDS; id++) {
+    char trace[32], number[32];
+    size_t at = 0;
+    snprintf(trace, sizeof trace, "\"trace_id\":\"t%d\"", id);
+    while (at < THREADS * ROUNDS && strstr(trap->last->messages[2 + at], trace) == NULL)
+      at++;
+    cr_assert_lt(at, THREADS * ROUNDS, "%s", trace);
+    snprintf(number, sizeof number, "\\\"n\\\":%d}", (int)at);
+    cr_assert(wire_says(caller, id, number), "%s, not %s", wire_answer(caller, id), number);
+    spans[id] = strstr(trap->last->messages[2 + at], "\"span_id\":\"");
+    cr_assert_not_null(spans[id]);
+    for (int other = 0; other < id; other++)
+      cr_assert_neq(strncmp(spans[id], spans[other], strlen("\"span_id\":\"") + 16), 0);
+  }
+  close_proxy();
+  scene_close();
+}
+
+/* Beyond 16 addresses each call has a connection of its own. */
+Test(client_children, that_block_ask_several_servers) {
+  enum { SHARED = 16, SERVERS = SHARED + 2 };
+  trap_t *traps[SERVERS];
+  scene_open();
+  for (int i = 0; i < SERVERS; i++)
+    traps[i] = trap_open(script_upgrade, NULL);
+  open_proxy(traps[0]->port);
+  for (int id = 0; id < 2 * SERVERS; id++)
+    ask_trap(traps[id % SERVERS], id);
+  for (int i = 0; i < SERVERS; i++)
+    cr_assert_eq(traps[i]->accepted, i < SHARED ? 1 : 2, "%d: %zu", i, traps[i]->accepted);
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_block_connect_again_when_the_peer_has_left) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  scene_hold_clock(); /* nothing waits for a delay between attempts */
+  for (int id = 0; id < 5; id++) {
+    ask_trap(trap, id);
+    wire_close(trap->last);
+  }
+  cr_assert_eq(trap->accepted, 5);
+  ask_and_wait_at(5, trap->port, PATIENT_MS);
+  RUN_UNTIL(trap->accepted == 6 && asked_of(trap) == 1);
+  wire_close(trap->last);
+  RUN_UNTIL(wire_answers(caller, 5) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ELOST); /* it may have been served */
+  close_proxy();
+  scene_close();
+}
+
+static bool is_down;
+
+static void script_may_be_down(wire_t *wire) {
+  if (is_down)
+    wire_close(wire);
+  else
+    script_upgrade(wire);
+}
+
+Test(client_children, that_block_fail_while_the_peer_is_down_and_no_longer) {
+  scene_open();
+  trap_t *trap = trap_open(script_may_be_down, NULL);
+  open_proxy(trap->port);
+  scene_hold_clock();
+  ask_trap(trap, 0);
+  wire_close(trap->last);
+  is_down = true;
+  for (int id = 1; id < 4; id++) {
+    ask_and_wait_at(id, trap->port, PATIENT_MS);
+    RUN_UNTIL(wire_answers(caller, id) == 1);
+    cr_assert_eq(atomic_load(&proxy.waited), MCP_EUPGRADE, "%s", wire_answer(caller, id));
+    cr_assert_eq(trap->accepted, 1 + (size_t)id); /* each has tried */
+  }
+  is_down = false;
+  ask_trap(trap, 4);
+  ask_and_wait_at(5, trap_free_port(), PATIENT_MS);
+  RUN_UNTIL(wire_answers(caller, 5) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ECONNECT);
+  cr_assert(wire_says(caller, 5, "refused"), "%s", wire_answer(caller, 5));
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_block_time_out_alone) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  ask_and_wait_at(1, trap->port, PATIENT_MS);
+  RUN_UNTIL(asked_of(trap) == 1);
+  ask_and_wait_at(2, trap->port, 50);
+  RUN_UNTIL(wire_answers(caller, 2) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ETIMEOUT);
+  cr_assert(wire_says(caller, 2, "no answer within 50 ms"), "%s", wire_answer(caller, 2));
+  RUN_UNTIL(asked_of(trap) == 3); /* the peer is told */
+  answer_asked(trap, 0);
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), 0);
+  cr_assert_eq(trap->accepted, 1);
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_block_need_an_address) {
+  scene_open();
+  open_proxy(trap_open(script_upgrade, NULL)->port);
+  ask_and_wait_at(1, -1, PATIENT_MS);
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_EURL);
+  cr_assert(wire_says(caller, 1, "127.0.0.1:-1"), "%s", wire_answer(caller, 1));
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_block_may_end_while_their_server_stops) {
+  scene_open();
+  stage_of_calls = stage_start();
+  open_proxy(mcp_server_port(stage_of_calls));
+  ask_and_wait(1, "hold", "");
+  RUN_UNTIL(stage.held_count == 1);
+  scene_hold_clock();
+  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  wire_settle(caller);
+  stage_end_held(0);
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), 0);
+  scene_release_clock();
+  RUN_UNTIL(stage.stopped);
+  mcp_server_free(server);
+  client_end(proxy.client);
+  stage_stop(stage_of_calls);
+  scene_close();
+}
+
+/* One is out, and one waits for a peer that does not take the connection's upgrade. */
+Test(client_children, that_block_end_with_their_servers_stop) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL), *silent = trap_open(script_silent, NULL);
+  open_proxy_with(trap->port, 50);
+  ask_and_wait_at(1, trap->port, PATIENT_MS);
+  RUN_UNTIL(asked_of(trap) == 1);
+  ask_and_wait_at(2, silent->port, PATIENT_MS);
+  RUN_UNTIL(silent->accepted == 1);
+  stage_stop(server);
+  RUN_UNTIL(atomic_load(&proxy.waits) == 2);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ECANCELED);
+  cr_assert(wire_says(caller, 1, "the server is stopping"));
+  cr_assert(wire_says(caller, 2, "the server is stopping"));
+  client_end(proxy.client);
+  scene_close();
+}
+
+Test(client_children, that_block_are_cancelled_once_their_server_has_gone) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy_with(trap->port, 0);
+  wire_call(caller, 1, "ask_late", "{\"tool\":\"now\"}");
+  RUN_UNTIL(atomic_load(&proxy.begun));
+  stage_stop(server);
+  atomic_store(&proxy.late, true);
+  RUN_UNTIL(atomic_load(&proxy.waits) == 1);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ECANCELED);
+  cr_assert_eq(trap->accepted, 0);
+  client_end(proxy.client);
+  scene_close();
 }
 
 Test(client_children, carry_no_trace_where_there_is_none) {

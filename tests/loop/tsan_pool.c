@@ -90,15 +90,25 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   atomic_fetch_sub(&in_handlers, 1);
 }
 
-/* Waits for another server's answer, on a loop of the thread's own. */
-static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
-  shared_t *shared = arg;
+static void ask_one(mcp_call_t *call, const char *url, const char *tool, uint64_t timeout_ms) {
   yyjson_doc *answer = NULL;
-  (void)args;
-  atomic_fetch_add(&in_handlers, 1);
-  if (mcp_call_wait_from(call, shared->url, "greet", NULL, 200, &answer) == 0)
+  if (mcp_call_wait_from(call, url, tool, NULL, timeout_ms, &answer) == 0)
     atomic_fetch_add(&asked, 1);
   yyjson_doc_free(answer);
+}
+
+/* Waits for another server's answers, over connections that handlers share: by two names, once in vain, once
+ * too briefly, and where there is no server. */
+static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  shared_t *shared = arg;
+  (void)args;
+  atomic_fetch_add(&in_handlers, 1);
+  ask_one(call, shared->url, "greet", 200);
+  ask_one(call, strstr(shared->url, "127"), "greet", 200);
+  ask_one(call, shared->url, "missing", 200);
+  ask_one(call, shared->url, "greet", 1);
+  ask_one(call, "127.0.0.1:1", "greet", 200);
+  ask_one(call, "http://127.0.0.1", "greet", 200);
   mcp_metric_add(shared->counter, "asked", 1);
   mcp_call_reply_text(call, "\"asked\"", 7);
   atomic_fetch_sub(&in_handlers, 1);
