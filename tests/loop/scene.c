@@ -177,8 +177,10 @@ static void list_handle(uv_handle_t *handle, void *arg) {
  * find some that are none, or hang: https://github.com/google/sanitizers/issues/1330 */
 static void wait_for_threads(void) {
   uint64_t began = scene_real_ms();
-  while (pool_threads() > 0 && scene_real_ms() - began < wait_limit_ms())
+  while (pool_threads() > 0) {
+    cr_assert_lt(scene_real_ms() - began, wait_limit_ms(), "a handler has not returned");
     usleep(1000);
+  }
 }
 
 void scene_close(void) {

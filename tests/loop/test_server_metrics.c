@@ -325,10 +325,10 @@ Test(server_metrics, a_handler_that_outlives_its_server_may_count) {
   late = mcp_server_metric(server, MCP_COUNTER, "late_total", "Late.", "when");
   wire_call(peer, 1, "late", "{}");
   RUN_UNTIL(atomic_load(&waits) == 1);
-  close_all();
+  stage_stop(server);
   atomic_store(&may_count, true);
-  while (!atomic_load(&has_counted))
-    uv_sleep(1);
+  RUN_UNTIL(atomic_load(&has_counted));
+  scene_close();
 }
 
 Test(server_metrics, other_tools_keep_theirs_when_one_comes_or_goes) {
