@@ -37,8 +37,8 @@ typedef struct entry_place {
 char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]);
 
-/* Of what is no entry: the text, malloc's, without its secrets, as far as they can be told where it is no JSON
- * (secrets.h). NULL: no memory. */
+/* Of what is no entry: the text, malloc's, without its secrets, as far as they can be told where it is no
+ * JSON (secrets.h). NULL: no memory. */
 char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted);
 
 /* The letter for logs:dead: {"at","reason","entry"}, with "entry_base64" for what is not UTF-8, both cut to

@@ -127,12 +127,13 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
 /* Gives the batch to whoever asks next. */
 int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);
 
-/* Keeps the bounds for those who push without asking, a piece in each step. spooled: what stands on this worker's disk, in bytes.
+/* Keeps the bounds for those who push without asking, a piece in each step. spooled: what stands on this
+ * worker's disk, in bytes.
  */
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
 
-/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list"; bytes: so
- * much of them is read in this step, and one letter in any case. */
+/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list"; bytes:
+ * so much of them is read in this step, and one letter in any case. */
 int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int64_t bytes, queue_dead_cb cb,
                void *arg);
 

@@ -32,9 +32,9 @@ typedef struct mcp__outcome {
   const char *trace_id, *parent_span_id; /* NULL: none given */
   const char *progress_token;            /* JSON text; NULL: none given */
   yyjson_val
-      *hello; /* the params of an initialize that asks for the notice; NULL: it does not, or it is none */
-  bool examined;    /* an initialize of iccm doctor, which sends what is refused to see that it is */
-  bool initialized; /* the peer says that it is ready for what it did not ask for */
+      *hello;    /* the params of an initialize that asks for the notice; NULL: it does not, or it is none */
+  bool examined; /* an initialize of iccm doctor, which sends what is refused to see that it is */
+  bool initialized;      /* the peer says that it is ready for what it did not ask for */
   const char *cancel_id; /* JSON text, see ids.h */
   size_t cancel_id_len;
 } mcp__outcome_t;

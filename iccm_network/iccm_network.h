@@ -270,9 +270,9 @@ void mcp_entries_free(mcp_entries_t *entries);
 
 /* Serves one call. args is an object that fulfils the tool's input_schema, borrowed until the call is ended.
  * Where that asks for an integer yyjson_is_int() is true, however the number was written (3.0, 1e1), unless
- * it has more than 64 bits. A property that is not required may hold null, which counts as not given. The handler ends the call with
- * exactly one of mcp_call_reply, _reply_text, _reply_content, _tool_error and _fail, now or later, also when
- * the peer has gone meanwhile. */
+ * it has more than 64 bits. A property that is not required may hold null, which counts as not given. The
+ * handler ends the call with exactly one of mcp_call_reply, _reply_text, _reply_content, _tool_error and
+ * _fail, now or later, also when the peer has gone meanwhile. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
 enum {
@@ -451,7 +451,8 @@ int mcp_server_port(const mcp_server_t *server);
 /* Stops: accepts no more connections, lets calls in flight finish within the shutdown timeout, closes connections
  * with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Calls that arrive
  * meanwhile are not begun and get the error "the server is stopping, retry later" (-32000, with data.retry true).
- * Log lines that are left are then shipped, for as long again, while Godot takes them. Nonzero: cb never fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended by then must
+ * Log lines that are left are then shipped, for as long again, while Godot takes them. Nonzero: cb never
+ * fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended by then must
  * still be ended; their memory lives until they are. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
 int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
@@ -511,11 +512,12 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
  * MCP_ESTATE where nobody waited any more. reply: result is a value of mcp_call_doc(). reply_text: a JSON
  * text, copied as it stands; that it is valid is the handler's word, which builds without NDEBUG check. A
  * call that is ended twice, NULL for an answer, and a text that is no JSON are named in the log with their
- * tool. reply_content: an array of MCP's content blocks (text, image, audio, resource_link, resource), and an object for structuredContent, required where
- * there is an output_schema, or NULL; values of mcp_call_doc(). Direct calls are answered structured, or
- * where that is NULL the array; with is_error they, and those of 2024-11-05, get the first block's text as a
- * JSON-RPC error -32000. tool_error: the tool ran and could not do it; words for the caller, no paths, no
- * SQL. fail: a JSON-RPC error of its own code, with data (a value of mcp_call_doc(), or NULL). */
+ * tool. reply_content: an array of MCP's content blocks (text, image, audio, resource_link, resource), and
+ * an object for structuredContent, required where there is an output_schema, or NULL; values of
+ * mcp_call_doc(). Direct calls are answered structured, or where that is NULL the array; with is_error
+ * they, and those of 2024-11-05, get the first block's text as a JSON-RPC error -32000. tool_error: the
+ * tool ran and could not do it; words for the caller, no paths, no SQL. fail: a JSON-RPC error of its own
+ * code, with data (a value of mcp_call_doc(), or NULL). */
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
 int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
 int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured,

@@ -180,8 +180,8 @@ int sqlite_index(store_t *store, store_stop_t stop, store_error_t *error) {
   for (int i = 0; i < 2; i++) {
     bool done = false;
     while (code == STORE_OK && !done)
-      code = store_stops(stop) ? STORE_STOPPED
-                               : step((sqlite_store_t *)store, &indexes[i], stop, &done, error);
+      code =
+          store_stops(stop) ? STORE_STOPPED : step((sqlite_store_t *)store, &indexes[i], stop, &done, error);
   }
   return code;
 }

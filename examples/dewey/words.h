@@ -4,7 +4,7 @@
  * " error cafe ". It is made so, of the first max characters:
  *
  * 1. Accents (WORDS_ACCENTS of words_ranges.inc) are left out. In a text of more than 255 characters a blank
- *    follows each 64 side by side of blocks with other marks (WORDS_MARKED): putting many in order takes long.
+ *    follows each 64 side by side of blocks with other marks (WORDS_MARKED): sorting many takes long.
  * 2. Unicode's NFKD; accents that came of it are left out; small letters for capital ones, each by itself
  *    (no locale), and σ for ς; Unicode's NFC. Of that, 260,000 characters: what a tsvector can hold.
  * 3. WORDS_SEPARATORS part words. Each character of WORDS_SINGLES, those of scripts that have no blanks
