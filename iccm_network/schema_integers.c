@@ -17,7 +17,7 @@ void mcp__integers_note(yyjson_val *real, uint64_t *count) {
 void mcp__integers_forget(yyjson_val *value, uint64_t *count, uint64_t mark) {
   if (*count == mark)
     return;
-  for (yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
+  for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
     if (note_of(value) > mark)
       value->tag &= YYJSON_TAG_MASK;
   *count = mark;
@@ -32,7 +32,7 @@ static void convert(yyjson_val *value) {
 }
 
 void mcp__integers_convert(yyjson_val *value) {
-  for (yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
+  for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
     if (note_of(value) > 0)
       convert(value);
 }
