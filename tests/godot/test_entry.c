@@ -239,11 +239,12 @@ Test(adopted, keeps_what_the_store_does_not_know_in_data) {
 
 Test(adopted, holds_no_secrets) {
   static const char *const texts[] = {
-      "{\"id\":\"" V4 "\",\"created_at\":\"2024-01-01\",\"level\":\"INFO\",\"message\":\"token=1\","
-      "\"secret\":\"hunter2\",\"data\":{\"a\":[{\"token\":1e400}]}}",
+      ("{\"id\":\"" V4 "\",\"created_at\":\"2024-01-01\",\"level\":\"INFO\",\"message\":\"token=1\","
+       "\"secret\":\"hunter2\",\"data\":{\"a\":[{\"token\":1e400}]}}"),
       "{\"message\":\"token=1\",\"secret\":{\"b\":1},\"data\":{\"a\":[{\"token\":null}]}}",
-      "{\"id\":{\"token\":1},\"message\":\"token=1\",\"secret\":1,\"data\":{\"a\":[{\"token\":\"[REDACTED]\"}"
-      "]}}"};
+      ("{\"id\":{\"token\":1},\"message\":\"token=1\",\"secret\":1,\"data\":{\"a\":[{\"token\":\"[REDACTED]"
+       "\"}"
+       "]}}")};
   char reason[ENTRY_REASON_SIZE];
   for (size_t i = 0; i < 3; i++) {
     yyjson_doc *entry = adopt(texts[i], 0, reason);
