@@ -141,7 +141,8 @@ static void skip_mark(mcp_entries_t *entries) {
   bool more = true;
   while (more && entries->end - entries->begin < MARK_BYTES && !entries->at_end)
     more = read_more(entries);
-  entries->begin += mcp_text_start(entries->bytes + entries->begin, entries->end - entries->begin);
+  if (entries->bytes != NULL)
+    entries->begin += mcp_text_start(entries->bytes + entries->begin, entries->end - entries->begin);
 }
 
 /* ---- One entry ---- */

@@ -49,8 +49,8 @@ size_t mcp_text_start(const char *text, size_t len) {
 static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yyjson_alc *alc,
                         mcp__json_error_t *error, yyjson_read_err *found) {
   size_t start = mcp_text_start(text, len);
-  yyjson_doc *doc =
-      yyjson_read_opts(text + start, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
+  char *json = start > 0 ? text + start : text; /* which may be NULL */
+  yyjson_doc *doc = yyjson_read_opts(json, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
   if (doc != NULL)
     return too_deep(doc) ? refuse(doc, "nested deeper than 64 levels", error) : doc;
   refuse(NULL, "not valid JSON", error);
