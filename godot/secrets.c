@@ -10,13 +10,12 @@
 #include <string.h>
 
 static const char replacement[] = "[REDACTED]";
-enum { NAME_MAX_BYTES = 256, REPLACEMENT_LEN = sizeof replacement - 1 };
+enum { NAME_MAX_BYTES = 256, NAME_MEMORY = 4096, REPLACEMENT_LEN = sizeof replacement - 1 };
 
 typedef struct scanner {
   const char *at, *end;
   char *out;
   size_t len, redacted;
-  yyjson_mut_doc *doc; /* for names */
 } scanner_t;
 
 static bool is_name(char c) {
@@ -34,10 +33,15 @@ static const char *skip(const char *at, const char *end, const char *set) {
   return at;
 }
 
-/* As mcp_redact() says. */
-static bool is_secret(scanner_t *scanner, const char *name, size_t len) {
-  yyjson_mut_val *object = yyjson_mut_obj(scanner->doc), *key = yyjson_mut_strn(scanner->doc, name, len);
-  return len <= NAME_MAX_BYTES && yyjson_mut_obj_add(object, key, yyjson_mut_true(scanner->doc)) &&
+/* As mcp_redact() says, in memory on the stack: a text may have millions of names. */
+static bool is_secret(const char *name, size_t len) {
+  char memory[NAME_MEMORY];
+  yyjson_alc alc;
+  if (len > NAME_MAX_BYTES || !yyjson_alc_pool_init(&alc, memory, sizeof memory))
+    return false;
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&alc);
+  yyjson_mut_val *object = yyjson_mut_obj(doc);
+  return yyjson_mut_obj_add(object, yyjson_mut_strn(doc, name, len), yyjson_mut_true(doc)) &&
          mcp_redact(object) > 0;
 }
 
@@ -93,7 +97,7 @@ static void take_name(scanner_t *scanner) {
     name_end++;
   const char *separator = skip(name_end, scanner->end, "\\\"' \t");
   bool has_value = separator < scanner->end && is_one_of(*separator, ":=");
-  if (!has_value || !is_secret(scanner, name, (size_t)(name_end - name))) {
+  if (!has_value || !is_secret(name, (size_t)(name_end - name))) {
     copy_until(scanner, name_end);
     return;
   }
@@ -109,16 +113,14 @@ static void take_name(scanner_t *scanner) {
 }
 
 char *secrets_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
-  enum { GROWS = 3 }; /* each replacement grows by less than twice the shortest name, colon and value */
-  scanner_t scanner = {text, text + len, malloc(GROWS * len + sizeof replacement),
-                       0,    0,          yyjson_mut_doc_new(NULL)};
+  enum { GROWS = 4 }; /* a name, a separator and a value of a byte each become 12 bytes */
+  scanner_t scanner = {text, text + len, malloc(GROWS * len + sizeof replacement), 0, 0};
   while (scanner.out != NULL && scanner.at < scanner.end) {
     if (is_name(*scanner.at))
       take_name(&scanner);
     else
       copy_until(&scanner, scanner.at + 1);
   }
-  yyjson_mut_doc_free(scanner.doc);
   if (scanner.out == NULL)
     return NULL;
   scanner.out[scanner.len] = '\0';
