@@ -237,7 +237,7 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, ui
   pq_conn_t *conn = pq_writer(&self->pools, stop, &code, error);
   if (conn == NULL)
     return code;
-  conn->stop = STORE_NEVER; /* what has begun is of use to whoever goes on with it */
+  conn->stop = STORE_NEVER; /* a later call continues what was begun */
   code = what->component.ptr == NULL && what->level < 0
              ? clear_days(conn, what->before_us, stop, deleted, error)
              : STORE_OK;

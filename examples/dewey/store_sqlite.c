@@ -173,7 +173,7 @@ static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *del
   bool component = what->component.ptr != NULL;
   if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
     return conn_failed(conn, "beginning to delete", error);
-  conn->stop = STORE_NEVER; /* what has begun is of use to whoever goes on with it */
+  conn->stop = STORE_NEVER; /* a later call continues what was begun */
   int code = conn_change(conn, conn_fixed(conn, SQL_KEEP_HIGHEST), "keeping the highest number", error);
   if (code == STORE_OK)
     code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
