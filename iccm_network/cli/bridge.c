@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8.h>
+#include "base/utf8.h"
 #include "report.h"
 #include "session.h"
 

@@ -3,7 +3,7 @@
 #ifndef ICCM_CLI_BRIDGE_H
 #define ICCM_CLI_BRIDGE_H
 
-#include <client.h>
+#include "client/client.h"
 #include "cli.h"
 #include "hostio.h"
 #include "waiting.h"

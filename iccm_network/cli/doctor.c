@@ -6,7 +6,7 @@
  */
 #include <stdarg.h>
 #include <stdlib.h>
-#include <auth.h>
+#include "transport/auth.h"
 #include "doctor.h"
 #include "report.h"
 

@@ -3,7 +3,7 @@
 #define ICCM_CLI_DOCTOR_H
 
 #include <stddef.h>
-#include <url.h>
+#include "transport/url.h"
 #include "causes.h"
 #include "cli.h"
 #include "findings.h"

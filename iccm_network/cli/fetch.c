@@ -9,8 +9,8 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <auth.h>
-#include <mem.h>
+#include "transport/auth.h"
+#include "base/mem.h"
 #include "wire.h"
 
 enum { MAX_ADDRESSES = 8, CONNECT_MS = 5000 };

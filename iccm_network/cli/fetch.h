@@ -2,7 +2,7 @@
 #ifndef ICCM_CLI_FETCH_H
 #define ICCM_CLI_FETCH_H
 
-#include <buf.h>
+#include "base/buf.h"
 #include "cli.h"
 
 enum { FETCH_MAX_BYTES = 20 << 20, FETCH_PROBLEM_SIZE = 600 };

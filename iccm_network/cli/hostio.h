@@ -2,7 +2,7 @@
 #ifndef ICCM_CLI_HOSTIO_H
 #define ICCM_CLI_HOSTIO_H
 
-#include <buf.h>
+#include "base/buf.h"
 #include <uv.h>
 
 enum { HOSTIO_CHUNK = 64 * 1024 };

@@ -12,13 +12,13 @@
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
-#include <jsonrpc.h>
-#include <origins.h>
-#include <peer.h>
-#include <redact.h>
-#include <stream.h>
-#include <upgrade.h>
-#include <ws.h>
+#include "mcp/jsonrpc.h"
+#include "transport/origins.h"
+#include "transport/peer_addr.h"
+#include "base/redact.h"
+#include "transport/stream.h"
+#include "transport/upgrade.h"
+#include "transport/ws.h"
 #include "report.h"
 
 enum {

@@ -7,7 +7,7 @@
 
 #include <string.h>
 #include "arguments.h"
-#include "names.h"
+#include "base/names.h"
 #include "report.h"
 
 enum { LIST_MAX_MS = 2000, LIST_SHARE = 4 }; /* time for the schema, and what part of all it may be */

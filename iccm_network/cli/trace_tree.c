@@ -49,7 +49,8 @@ static void take_end(trace_node_t *call, yyjson_val *data, int64_t time_us) {
     call->start_us = time_us - (int64_t)(call->ms * 1000);
 }
 
-/* Whether the row is one of those that say how a call went (events.c), which then is known of the call. */
+/* Whether the row is one of those that say how a call went (server_log.c), which then is known of the call.
+ */
 static bool take_event(trace_node_t *call, yyjson_val *row, yyjson_val *data, int64_t time_us) {
   const char *message = logline_text(row, "message");
   if (strcmp(message, "Tool call started") == 0) {

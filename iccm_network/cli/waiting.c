@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <ids.h>
+#include "mcp/ids.h"
 #include "print.h"
 
 waiting_t *waiting_add(waiting_list_t *list, const char *id, size_t id_len, uint64_t deadline_ms) {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <auth.h>
-#include <jsonrpc.h>
+#include "transport/auth.h"
+#include "mcp/jsonrpc.h"
 #include "print.h"
 #include "wire.h"
 

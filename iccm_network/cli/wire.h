@@ -5,11 +5,11 @@
 
 #include <sys/socket.h>
 #include <uv.h>
-#include <peer.h>
-#include <tls.h>
-#include <upgrade.h>
-#include <url.h>
-#include <ws.h>
+#include "transport/peer_addr.h"
+#include "transport/tls.h"
+#include "transport/upgrade.h"
+#include "transport/url.h"
+#include "transport/ws.h"
 #include <yyjson.h>
 
 enum { WIRE_FIRST_SIZE = 2048, WIRE_READ_BYTES = 64 * 1024 };

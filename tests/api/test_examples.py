@@ -57,7 +57,7 @@ class Session:
         source.write_text(text)
         sanitizers = os.environ["TEST_SANITIZE"]
         command = [*os.environ["TEST_CC"].split(), "-std=gnu11" if "<uv.h>" in text else "-std=c99", "-Wall", "-Wextra",
-                   "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", f"-I{SOURCE / 'iccm_network'}", source, LIBRARY,
+                   "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", f"-I{SOURCE / 'iccm_network/include'}", source, LIBRARY,
                    "-lyyjson", "-luv", "-o", source.with_suffix("")]
         result = finished(command + ([] if sanitizers == "none" else [f"-fsanitize={sanitizers}"]))
         assert result.returncode == 0, result.stderr

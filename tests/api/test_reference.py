@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services import BUILD, SOURCE, finished
 
-HEADER = SOURCE / "iccm_network/iccm_network.h"
+HEADER = SOURCE / "iccm_network/include/iccm_network.h"
 THERE = shutil.which("doxygen") is not None
 if not THERE:
     print("NOT RUN: reference: there is no doxygen")

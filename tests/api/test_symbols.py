@@ -15,7 +15,7 @@ LISTED = set((Path(__file__).parent / "symbols.txt").read_text().split())
 
 def declared():
     """The functions of the header: names in front of a parenthesis, without comments, macros and callback types."""
-    text = (SOURCE / "iccm_network/iccm_network.h").read_text()
+    text = (SOURCE / "iccm_network/include/iccm_network.h").read_text()
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
     text = re.sub(r"^#.*(\\\n.*)*$", "", text, flags=re.M)
     return set(re.findall(r"\b(mcp_\w+)\(", text))

@@ -6,7 +6,7 @@
  * as argument; with -v each test that does not pass is printed with its reason.
  *
  * The suite is read from JSON_SCHEMA_SUITE, else from ../shared/jsonschema beside the source. */
-#include "schema.h"
+#include "schema/schema.h"
 
 #include <dirent.h>
 #include <stdio.h>

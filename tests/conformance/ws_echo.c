@@ -9,9 +9,9 @@
  * connection goes when the peer's end has come. Failure: a peer that breaks a rule finds the close frame
  * behind the echoes that it is owed; a connection that cannot be made or kept is closed, a client tries again
  * 10 ms later. SIGTERM ends everything; status 0. */
-#include "stream.h"
-#include "upgrade.h"
-#include "ws.h"
+#include "transport/stream.h"
+#include "transport/upgrade.h"
+#include "transport/ws.h"
 
 #include <stdio.h>
 #include <stdlib.h>

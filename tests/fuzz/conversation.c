@@ -12,8 +12,8 @@
  * for pongs and notifications, which follow the time, the same is answered however the bytes are cut. */
 #include "fuzz.h"
 
-#include "server.h"
-#include "utf8.h"
+#include "server/server.h"
+#include "base/utf8.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* fuzz.c: inputs in pieces, and frames taken apart without the library's own code. */
 #include "fuzz.h"
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

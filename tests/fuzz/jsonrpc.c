@@ -2,7 +2,7 @@
  * it was. With little memory the same text is understood alike, or refused. */
 #include "fuzz.h"
 
-#include "jsonrpc.h"
+#include "mcp/jsonrpc.h"
 
 #include <stdlib.h>
 #include <string.h>

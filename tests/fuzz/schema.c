@@ -3,8 +3,8 @@
  * was written out and read again. */
 #include "fuzz.h"
 
-#include "schema.h"
-#include "utf8.h"
+#include "schema/schema.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * accepted can be answered. */
 #include "fuzz.h"
 
-#include "origins.h"
+#include "transport/origins.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * each message; what is sent are frames as they should be. */
 #include "fuzz.h"
 
-#include "jsonrpc.h" /* MCP__JSON_PADDING */
-#include "ws.h"
+#include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
+#include "transport/ws.h"
 
 #include <string.h>
 

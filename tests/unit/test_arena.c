@@ -1,5 +1,5 @@
 /* test_arena.c: borders of chunks and of the maximum, growing in place, reset, memory that runs out. */
-#include "arena.h"
+#include "base/arena.h"
 #include "leaks.h"
 #include "scarce.h"
 

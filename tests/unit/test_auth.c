@@ -1,6 +1,6 @@
 /* test_auth.c: what can be a token, and which requests have the one that is asked for. mcp_log is the test's
  * own: nothing here has a reason to log. */
-#include "auth.h"
+#include "transport/auth.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

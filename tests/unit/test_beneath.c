@@ -1,7 +1,7 @@
 /* test_beneath.c: files below a directory are opened, and no others, whatever links and dots their paths
  * hold. */
 #define _GNU_SOURCE /* O_PATH, F_SETLEASE, RTLD_NEXT */
-#include "beneath.h"
+#include "base/beneath.h"
 
 #include "iccm_network.h"
 #include "leaks.h"

@@ -1,5 +1,5 @@
 /* test_budget.c: who holds how much, whose share is used up, and who gives way. */
-#include "budget.h"
+#include "base/budget.h"
 #include "leaks.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* test_buf.c: maxima and gates from both sides, JSON strings read again, swaps, memory that runs out. */
-#include "buf.h"
+#include "base/buf.h"
 #include "leaks.h"
 #include "scarce.h"
 

@@ -1,8 +1,8 @@
 /* test_dispatch.c: what each message leads to, on each revision; whole exchanges replayed from
  * data/jsonrpc.jsonl. */
-#include "dispatch.h"
+#include "mcp/dispatch.h"
 #include "leaks.h"
-#include "mem.h"
+#include "base/mem.h"
 #include "scarce.h"
 
 #include <stdio.h>

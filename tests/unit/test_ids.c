@@ -1,5 +1,5 @@
 /* test_ids.c: which ids are the same, and that their hashes are. */
-#include "ids.h"
+#include "mcp/ids.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* test_json.c: the reader of JSON text: its limits, from both sides, and its words. */
-#include "json.h"
+#include "base/json.h"
 #include "leaks.h"
 
 #include <criterion/criterion.h>

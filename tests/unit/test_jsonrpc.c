@@ -1,6 +1,6 @@
 /* test_jsonrpc.c: a table of messages with kind, code and id; limits from both sides; messages cut and
  * changed at each byte; what is written, read again. */
-#include "jsonrpc.h"
+#include "mcp/jsonrpc.h"
 #include "leaks.h"
 #include "scarce.h"
 

@@ -1,6 +1,6 @@
 /* test_metrics.c: what is written for a scraper, to the letter; the bounds; and counting from many threads at
  * once. */
-#include "metrics.h"
+#include "base/metrics.h"
 
 #include "scarce.h"
 

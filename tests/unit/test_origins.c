@@ -1,6 +1,6 @@
 /* test_origins.c: which pages may ask: each kind of name in Host, each kind of Origin, with lists and
  * without. */
-#include "origins.h"
+#include "transport/origins.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_pending.c: random operations against a plain model, order of deadlines, delays, memory that runs out.
  */
-#include "pending.h"
+#include "client/pending.h"
 #include "leaks.h"
 #include "scarce.h"
 

@@ -1,6 +1,6 @@
 /* test_redact.c: which names are secrets' names, what is taken out of which JSON, and names that are added.
  */
-#include "redact.h"
+#include "base/redact.h"
 #include "leaks.h"
 #include "scarce.h"
 

@@ -1,9 +1,9 @@
 /* test_schema.c: tables of schemas, values and the exact problem, here and in data/schema.jsonl; limits,
  * cuts, memory that runs out, threads. */
-#include "schema.h"
+#include "schema/schema.h"
 #include "leaks.h"
 #include "scarce.h"
-#include "schema_uri.h"
+#include "schema/schema_uri.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* test_schema_integers.c: which numbers become integers by a check, and which stay as they are. */
 #include "leaks.h"
-#include "schema.h"
+#include "schema/schema.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* test_span.c: ids of spans: none twice, whichever threads make them, and 16 digits always. */
-#include "span.h"
+#include "base/span.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* test_tls.c: a client and a server on two sides of two buffers, and what goes between them. */
-#include "tls.h"
+#include "transport/tls.h"
 
 #include "certificates.h"
 #include "leaks.h"

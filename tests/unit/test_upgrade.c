@@ -1,6 +1,6 @@
 /* test_upgrade.c: heads of requests and answers, whole, cut at each byte, and byte by byte; each rule broken
  * once; limits from both sides. */
-#include "upgrade.h"
+#include "transport/upgrade.h"
 #include "leaks.h"
 #include "scarce.h"
 

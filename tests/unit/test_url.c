@@ -1,8 +1,8 @@
 /* test_url.c: addresses as people write them, and as they should not. */
-#include "url.h"
+#include "transport/url.h"
 
 #include "iccm_network.h"
-#include "mem.h"
+#include "base/mem.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* test_utf8.c: every code point and every pair and triple of bytes against a decoder of the test's own; texts
  * in pieces. */
-#include "utf8.h"
+#include "base/utf8.h"
 #include "leaks.h"
 
 #include <stdlib.h>

@@ -4,10 +4,10 @@
  * "88[1000 bye]" a close with code and reason, "=8100" bytes as they stand, and a "!" in front gives a frame
  * the wrong masking. What goes out is read back into the same form. What happens is written as "\"Hello\" "
  * for a message, "<1000 bye>" for a clean end and "!<1002 why>" for any other. */
-#include "jsonrpc.h" /* MCP__JSON_PADDING */
+#include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
 #include "leaks.h"
 #include "scarce.h"
-#include "ws.h"
+#include "transport/ws.h"
 
 #include <stdio.h>
 #include <string.h>

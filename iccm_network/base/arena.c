@@ -1,0 +1,132 @@
+/* arena.c: bump allocation in chunks.
+ *
+ * A call's document, answer and small copies live here and die together. The newest piece can grow and shrink
+ * in place, which is what yyjson's reader and writer do most; a large one takes its chunk with it, so that
+ * nothing is left behind. */
+#include "base/arena.h"
+
+#include <string.h>
+
+enum { CHUNK_BYTES = 4096, ALIGN = 16, WORTH_TRIMMING = 64 << 10 };
+
+typedef struct mcp__chunk {
+  struct mcp__chunk *next;
+  size_t cap, used;
+  _Alignas(ALIGN) char data[];
+} chunk_t;
+
+static size_t aligned(size_t size) {
+  return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
+  if (size > arena->max) { /* also keeps the sums below from wrapping */
+    arena->failed = true;
+    return NULL;
+  }
+  size = aligned(size);
+  chunk_t *chunk = arena->chunks;
+  if (chunk == NULL || size > chunk->cap - chunk->used) {
+    size_t cap = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+    bool allowed = arena->used + cap <= arena->max;
+    chunk = allowed ? mcp__malloc(sizeof *chunk + cap) : NULL;
+    if (chunk == NULL) {
+      arena->failed = true;
+      arena->starved |= allowed;
+      return NULL;
+    }
+    *chunk = (chunk_t){.next = arena->chunks, .cap = cap};
+    arena->chunks = chunk;
+    arena->used += cap;
+  }
+  void *memory = chunk->data + chunk->used;
+  chunk->used += size;
+  return memory;
+}
+
+/* A piece that has a chunk to itself: the whole chunk grows or shrinks, and may move. NULL: it stays as it
+ * was. */
+static void *resize_chunk(mcp__arena_t *arena, size_t cap) {
+  chunk_t *chunk = arena->chunks;
+  bool allowed = arena->used - chunk->cap + cap <= arena->max;
+  chunk_t *moved = allowed ? mcp__realloc(chunk, sizeof *chunk + cap) : NULL;
+  if (moved == NULL) {
+    arena->failed = true;
+    arena->starved |= allowed;
+    return NULL;
+  }
+  arena->used += cap - moved->cap;
+  moved->cap = moved->used = cap;
+  arena->chunks = moved;
+  return moved->data;
+}
+
+static bool is_newest(const chunk_t *chunk, const void *memory, size_t size) {
+  return chunk != NULL && (const char *)memory + aligned(size) == chunk->data + chunk->used;
+}
+
+static void *json_malloc(void *ctx, size_t size) {
+  return mcp__arena_alloc(ctx, size);
+}
+
+static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size) {
+  mcp__arena_t *arena = ctx;
+  chunk_t *chunk = arena->chunks;
+  if (is_newest(chunk, memory, old_size) && size <= arena->max) {
+    size_t begin = (size_t)((char *)memory - chunk->data);
+    if (aligned(size) <= chunk->cap - begin) {
+      chunk->used = begin + aligned(size);
+      return memory;
+    }
+    if (begin == 0 && chunk->cap > CHUNK_BYTES)
+      return resize_chunk(arena, aligned(size));
+  }
+  void *moved = mcp__arena_alloc(arena, size);
+  return moved != NULL ? memcpy(moved, memory, old_size < size ? old_size : size) : NULL;
+}
+
+void *mcp__arena_trim(mcp__arena_t *arena, void *memory, size_t size) {
+  chunk_t *chunk = arena->chunks;
+  if (chunk == NULL || memory != chunk->data || chunk->cap <= WORTH_TRIMMING ||
+      aligned(size) > chunk->cap / 2)
+    return memory;
+  bool failed = arena->failed, starved = arena->starved;
+  void *moved = resize_chunk(arena, aligned(size));
+  arena->failed = failed; /* without memory to move it to, it stays where it is */
+  arena->starved = starved;
+  return moved != NULL ? moved : memory;
+}
+
+static void json_free(void *ctx, void *memory) { /* taken back by reset */
+  (void)ctx;
+  (void)memory;
+}
+
+void mcp__arena_init(mcp__arena_t *arena, size_t max) {
+  *arena = (mcp__arena_t){.max = max, .alc = {json_malloc, json_realloc, json_free, arena}};
+}
+
+static void free_down_to(mcp__arena_t *arena, const chunk_t *last) {
+  while (arena->chunks != last) {
+    chunk_t *chunk = arena->chunks;
+    arena->chunks = chunk->next;
+    arena->used -= chunk->cap;
+    mcp__free(chunk);
+  }
+}
+
+void mcp__arena_deinit(mcp__arena_t *arena) {
+  free_down_to(arena, NULL);
+}
+
+void mcp__arena_reset(mcp__arena_t *arena) {
+  chunk_t *last = arena->chunks;
+  while (last != NULL && last->next != NULL)
+    last = last->next;
+  if (last != NULL && last->cap > CHUNK_BYTES)
+    last = NULL;
+  free_down_to(arena, last);
+  if (last != NULL)
+    last->used = 0;
+  arena->failed = arena->starved = false;
+}

@@ -1,0 +1,114 @@
+/* beneath.c: files that callers name are opened below directories that the operator allows, and nowhere else.
+ *
+ * Happy path: the path begins with one of the directories, and the kernel opens the rest below that. Which
+ * file it is is decided while it is opened, not by looking at the path before: a link put there in between
+ * would lead out. Failure: whoever asks for a file outside learns nothing about it, not even whether there is
+ * one. */
+#define _GNU_SOURCE /* O_PATH */
+#include "base/beneath.h"
+
+#include "iccm_network.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096, ATTEMPTS = 100 };
+
+/* The kernel gives EAGAIN in two cases: something was renamed while it resolved "..", and another attempt
+ * succeeds; or another process holds a lease on the file (fcntl(2)), which may last. */
+int mcp__beneath_resolve(int directory, const char *path) {
+  struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  long file = -1;
+  errno = EAGAIN;
+  for (int i = 0; i < ATTEMPTS && file < 0 && (errno == EINTR || errno == EAGAIN); i++)
+    file = syscall(SYS_openat2, directory, path, &how, sizeof how);
+  return file < 0 ? -errno : (int)file;
+}
+
+/* One step down from directory, which is closed; name need not end in NUL. */
+static int step(int directory, const char *name, size_t len, int flags) {
+  char text[256];
+  int next = -ENAMETOOLONG;
+  if (len < sizeof text) {
+    memcpy(text, name, len);
+    text[len] = '\0';
+    next = openat(directory, text, flags | O_NOFOLLOW);
+    next = next < 0 ? -errno : next;
+  }
+  close(directory);
+  return next == -ELOOP ? -EXDEV : next;
+}
+
+int mcp__beneath_walk(int directory, const char *path) {
+  int at = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+  if (at < 0)
+    return -errno;
+  while (at >= 0) {
+    path += strspn(path, "/");
+    size_t len = strcspn(path, "/");
+    bool last = path[len] == '\0';
+    if (len == 2 && memcmp(path, "..", 2) == 0) {
+      close(at);
+      return -EXDEV;
+    }
+    at = step(at, path, len, last ? FILE_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (last)
+      return at;
+    path += len;
+  }
+  /* not a directory to pass through: a link, which O_DIRECTORY | O_NOFOLLOW calls that too */
+  return at == -ENOTDIR ? -EXDEV : at;
+}
+
+static int regular_file(int file) {
+  struct stat status;
+  int code = 0;
+  if (fstat(file, &status) != 0)
+    code = -errno;
+  else if (!S_ISREG(status.st_mode))
+    code = MCP_ENOTFILE;
+  if (code == 0)
+    return file;
+  close(file);
+  return code;
+}
+
+static int open_below(const char *root, const char *path) {
+  int directory = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0)
+    return -errno;
+  int file = mcp__beneath_resolve(directory, path);
+  if (file == -ENOSYS || file == -EPERM)
+    file = mcp__beneath_walk(directory, path);
+  close(directory);
+  if (file == -ELOOP || file == -EXDEV)
+    return MCP_EOUTSIDE;
+  return file < 0 ? file : regular_file(file);
+}
+
+int mcp_open_beneath(const char *directories, const char *path, size_t len) {
+  char text[PATH_SIZE], root[PATH_SIZE];
+  if (len >= sizeof text || memchr(path, '\0', len) != NULL)
+    return MCP_EOUTSIDE;
+  memcpy(text, path, len);
+  text[len] = '\0';
+  for (const char *at = directories; *at != '\0';) {
+    size_t size = strcspn(at, ":"), bare = size;
+    while (bare > 0 && at[bare - 1] == '/')
+      bare--;
+    if (size < sizeof root && strncmp(text, at, bare) == 0 && text[bare] == '/') {
+      memcpy(root, at, size);
+      root[size] = '\0';
+      const char *below = text + bare + strspn(text + bare, "/");
+      return *below != '\0' ? open_below(root, below) : MCP_ENOTFILE;
+    }
+    at += size;
+    at += *at == ':';
+  }
+  return MCP_EOUTSIDE;
+}

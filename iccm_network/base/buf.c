@@ -1,0 +1,150 @@
+/* buf.c: a byte buffer that cannot be made without its maximum. */
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+enum { FIRST_CAP = 256 };
+
+void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate) {
+  *buf = (mcp__buf_t){.max = max, .gate = gate};
+}
+
+static void give_back(const mcp__buf_t *buf) {
+  if (buf->wipe && buf->cap > 0)
+    OPENSSL_cleanse(buf->data, buf->cap);
+  mcp__free(buf->data);
+}
+
+void mcp__buf_deinit(mcp__buf_t *buf) {
+  give_back(buf);
+  *buf = (mcp__buf_t){.max = buf->max, .gate = buf->gate, .wipe = buf->wipe};
+}
+
+/* realloc() would leave what it moves. */
+static char *move(const mcp__buf_t *buf, size_t cap) {
+  char *data = buf->wipe ? mcp__malloc(cap) : mcp__realloc(buf->data, cap);
+  if (!buf->wipe || data == NULL)
+    return data;
+  if (buf->len > 0)
+    memcpy(data, buf->data, buf->len);
+  give_back(buf);
+  return data;
+}
+
+int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
+  if (extra <= buf->cap - buf->len)
+    return 0;
+  if (extra > buf->max - buf->len)
+    return MCP_ETOOBIG;
+  size_t need = buf->len + extra;
+  size_t cap = buf->cap < FIRST_CAP ? FIRST_CAP : buf->cap * 2;
+  if (cap > buf->max)
+    cap = buf->max;
+  if (cap < need)
+    cap = need;
+  const mcp__gate_t *gate = cap > MCP__GATE_FROM_BYTES ? buf->gate : NULL;
+  if (gate != NULL && !gate->has_room(cap - buf->cap, gate->arg))
+    return MCP_EFULL;
+  char *data = move(buf, cap);
+  if (data == NULL)
+    return UV_ENOMEM;
+  buf->data = data;
+  buf->cap = cap;
+  return 0;
+}
+
+int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len) {
+  int status = mcp__buf_reserve(buf, len);
+  if (status == 0 && len > 0) {
+    memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+  }
+  return status;
+}
+
+int mcp__buf_puts(mcp__buf_t *buf, const char *text) {
+  return mcp__buf_append(buf, text, strlen(text));
+}
+
+int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
+  va_list args, again;
+  va_start(args, format);
+  va_copy(again, args);
+  int len = vsnprintf(NULL, 0, format, args);
+  int status = mcp__buf_reserve(buf, (size_t)len + 1); /* vsnprintf ends with a NUL that does not count */
+  if (status == 0) {
+    vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
+    buf->len += (size_t)len;
+  }
+  va_end(again);
+  va_end(args);
+  return status;
+}
+
+/* Behind the backslash: a letter, 'u' for \u00XX, 0 where no escape is needed (RFC 8259 section 7). */
+static const char escapes[256] = {'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',         't',          'n', 'u',
+                                  'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',          'u', 'u',
+                                  'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\'};
+
+static char *escape(char *to, unsigned char byte) {
+  static const char hex[] = "0123456789abcdef";
+  *to++ = '\\';
+  *to++ = escapes[byte];
+  if (escapes[byte] == 'u') {
+    *to++ = '0';
+    *to++ = '0';
+    *to++ = hex[byte >> 4];
+    *to++ = hex[byte & 15];
+  }
+  return to;
+}
+
+int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count) {
+  return mcp__buf_printf(buf, "%" PRIu64 ".%03u", count / 1000, (unsigned)(count % 1000));
+}
+
+int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
+  enum { STEP = 4096, WORST = 6 }; /* room is made by the step: a long text is not reserved sixfold */
+  int status = mcp__buf_append(buf, "\"", 1);
+  while (status == 0 && len > 0) {
+    size_t step = len < STEP ? len : STEP;
+    status = mcp__buf_reserve(buf, step * WORST);
+    if (status != 0)
+      break;
+    char *to = buf->data + buf->len;
+    for (size_t i = 0; i < step; i++) {
+      unsigned char byte = (unsigned char)text[i];
+      if (escapes[byte] == 0)
+        *to++ = (char)byte;
+      else
+        to = escape(to, byte);
+    }
+    buf->len = (size_t)(to - buf->data);
+    text += step;
+    len -= step;
+  }
+  return status == 0 ? mcp__buf_append(buf, "\"", 1) : status;
+}
+
+void mcp__buf_consume(mcp__buf_t *buf, size_t len) {
+  buf->len -= len;
+  if (buf->len > 0)
+    memmove(buf->data, buf->data + len, buf->len);
+}
+
+void mcp__buf_clear(mcp__buf_t *buf, size_t keep) {
+  if (buf->cap > keep)
+    mcp__buf_deinit(buf);
+  buf->len = 0;
+}
+
+void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b) {
+  mcp__buf_t old = *a;
+  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->gate, a->wipe};
+  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->gate, b->wipe};
+}

@@ -1,0 +1,112 @@
+/* json.c: see json.h.
+ *
+ * Text in a peer's answer, in a file or in a database may hold JSON again; whoever reads that one has to be
+ * as careful as with the first: yyjson itself reads any depth, and what copies or compares its values
+ * recurses. So all of them read here. A half of a surrogate pair becomes U+FFFD: peers whose strings can hold
+ * one send it, and one such character must not cost the text; UTF-8's byte order mark in front of the text is
+ * passed over. Failure: text that is no JSON, is nested too deeply, holds too many
+ * values, or for which there is no memory is not read at all. */
+#include "base/json.h"
+
+#include "base/error.h"
+#include "base/surrogates.h"
+
+#include <string.h>
+#include <uv.h>
+
+/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs
+ * no recursion. */
+static bool too_deep(yyjson_doc *doc) {
+  size_t count = yyjson_doc_get_val_count(doc), depth = 0;
+  if (count <= MCP__JSON_MAX_DEPTH)
+    return false;
+  yyjson_val *root = yyjson_doc_get_root(doc);
+  yyjson_val *ends[MCP__JSON_MAX_DEPTH], *end = root + count;
+  for (yyjson_val *value = root; value < end; value++) {
+    while (depth > 0 && value >= ends[depth - 1])
+      depth--;
+    if (yyjson_is_ctn(value)) {
+      if (depth == MCP__JSON_MAX_DEPTH)
+        return true;
+      ends[depth++] = unsafe_yyjson_get_next(value);
+    }
+  }
+  return false;
+}
+
+static yyjson_doc *refuse(yyjson_doc *doc, const char *words, mcp__json_error_t *error) {
+  yyjson_doc_free(doc);
+  *error = (mcp__json_error_t){.status = MCP_PARSE_ERROR, .words = words};
+  return NULL;
+}
+
+size_t mcp_text_start(const char *text, size_t len) {
+  static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF */
+  size_t size = sizeof mark - 1;
+  return len >= size && memcmp(text, mark, size) == 0 ? size : 0;
+}
+
+static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yyjson_alc *alc,
+                        mcp__json_error_t *error, yyjson_read_err *found) {
+  size_t start = mcp_text_start(text, len);
+  char *json = start > 0 ? text + start : text; /* which may be NULL */
+  yyjson_doc *doc = yyjson_read_opts(json, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
+  if (doc != NULL)
+    return too_deep(doc) ? refuse(doc, "nested deeper than 64 levels", error) : doc;
+  refuse(NULL, "not valid JSON", error);
+  error->detail = found->msg;
+  error->at = start + found->pos;
+  if (found->code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
+    *error = (mcp__json_error_t){.status = UV_ENOMEM, .words = "out of memory"};
+  return NULL;
+}
+
+/* Once more, without halves of surrogate pairs, which may be what is wrong. */
+static yyjson_doc *read_mended(const char *text, size_t len, const yyjson_alc *alc,
+                               mcp__json_error_t *error) {
+  yyjson_read_err found;
+  char *copy = mcp__malloc(len + 1);
+  if (copy == NULL) {
+    *error = (mcp__json_error_t){.status = UV_ENOMEM, .words = "out of memory"};
+    return NULL;
+  }
+  memcpy(copy, text, len);
+  mcp__mend_escapes(copy, len, false);
+  yyjson_doc *doc = read(copy, len, 0, alc, error, &found);
+  mcp__free(copy);
+  return doc;
+}
+
+yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error) {
+  yyjson_read_err found = {0};
+  yyjson_doc *doc =
+      read((char *)(uintptr_t)text, len, 0, alc, error, &found); /* not in place: text stays as it is */
+  if (doc == NULL && found.code == YYJSON_READ_ERROR_INVALID_STRING)
+    doc = read_mended(text, len, alc, error);
+  if (yyjson_doc_get_val_count(doc) > MCP__JSON_MAX_VALUES)
+    return refuse(doc, "more than 12,500,000 values", error);
+  return doc;
+}
+
+yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error) {
+  yyjson_read_err found;
+  mcp__mend_escapes(text, len, false); /* later is too late: the text is changed up to where it fails */
+  return read(text, len, YYJSON_READ_INSITU, alc, error, &found);
+}
+
+yyjson_doc *mcp_json_read(const char *text, size_t len) {
+  mcp__json_error_t error;
+  yyjson_doc *doc = mcp__json_read(text, len, &mcp__json_alc, &error);
+  if (doc == NULL && error.detail != NULL)
+    mcp__set_last_error("%s at byte %zu: %s", error.words, error.at + 1, error.detail);
+  else if (doc == NULL)
+    mcp__set_last_error("%s", error.words);
+  return doc;
+}
+
+size_t mcp__json_long_number(yyjson_val *value) {
+  for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
+    if (yyjson_is_raw(value) && yyjson_get_len(value) > MCP__JSON_MAX_DIGITS)
+      return yyjson_get_len(value);
+  return 0;
+}

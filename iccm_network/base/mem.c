@@ -1,0 +1,78 @@
+/* mem.c: one place through which all memory of the library comes, so that a user can bring an allocator of
+ * his own and the tests can make each allocation fail. */
+#include "base/mem.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *std_malloc(size_t size, void *arg) {
+  (void)arg;
+  return malloc(size);
+}
+
+static void *std_realloc(void *memory, size_t size, void *arg) {
+  (void)arg;
+  return realloc(memory, size);
+}
+
+static void std_free(void *memory, void *arg) {
+  (void)arg;
+  free(memory);
+}
+
+static mcp_allocator_t allocator = {std_malloc, std_realloc, std_free, NULL};
+static atomic_bool in_use; /* something was allocated: too late to change */
+
+int mcp_set_allocator(const mcp_allocator_t *given) {
+  if (atomic_load(&in_use))
+    return MCP_ESTATE;
+  allocator = *given;
+  return 0;
+}
+
+void *mcp__malloc(size_t size) {
+  if (!atomic_load_explicit(&in_use, memory_order_relaxed))
+    atomic_store(&in_use, true);
+  return allocator.malloc_cb(size > 0 ? size : 1, allocator.arg);
+}
+
+void *mcp__calloc(size_t size) {
+  void *memory = mcp__malloc(size);
+  if (memory != NULL)
+    memset(memory, 0, size);
+  return memory;
+}
+
+void *mcp__realloc(void *memory, size_t size) {
+  return memory == NULL ? mcp__malloc(size) : allocator.realloc_cb(memory, size, allocator.arg);
+}
+
+void mcp__free(void *memory) {
+  if (memory != NULL)
+    allocator.free_cb(memory, allocator.arg);
+}
+
+char *mcp__strdup(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = mcp__malloc(size);
+  return copy != NULL ? memcpy(copy, text, size) : NULL;
+}
+
+static void *json_malloc(void *ctx, size_t size) {
+  (void)ctx;
+  return mcp__malloc(size);
+}
+
+static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size) {
+  (void)ctx;
+  (void)old_size;
+  return mcp__realloc(memory, size);
+}
+
+static void json_free(void *ctx, void *memory) {
+  (void)ctx;
+  mcp__free(memory);
+}
+
+const yyjson_alc mcp__json_alc = {json_malloc, json_realloc, json_free, NULL};

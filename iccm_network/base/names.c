@@ -1,0 +1,51 @@
+/* names.c: see names.h. */
+#include "base/names.h"
+
+enum { COMPARED_BYTES = 64 };
+
+size_t mcp__names_distance(const char *a, size_t a_len, const char *b, size_t b_len) {
+  size_t common[COMPARED_BYTES + 1] = {0}; /* the longest common subsequence with each beginning of b */
+  a_len = a_len < COMPARED_BYTES ? a_len : COMPARED_BYTES;
+  b_len = b_len < COMPARED_BYTES ? b_len : COMPARED_BYTES;
+  for (size_t i = 0; i < a_len; i++) {
+    size_t diagonal = 0;
+    for (size_t j = 1; j <= b_len; j++) {
+      size_t above = common[j];
+      if (a[i] == b[j - 1])
+        common[j] = diagonal + 1;
+      else if (common[j - 1] > above)
+        common[j] = common[j - 1];
+      diagonal = above;
+    }
+  }
+  return a_len + b_len - 2 * common[b_len];
+}
+
+static size_t least(size_t a, size_t b) {
+  return a < b ? a : b;
+}
+
+static char small(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
+}
+
+size_t mcp__names_slips(const char *a, size_t a_len, const char *b, size_t b_len) {
+  size_t rows[3]
+             [COMPARED_BYTES + 1]; /* from beginnings of a, of which the last three are kept, to those of b */
+  if (a_len > COMPARED_BYTES || b_len > COMPARED_BYTES)
+    return SIZE_MAX;
+  for (size_t i = 0; i <= a_len; i++) {
+    size_t *row = rows[i % 3];
+    const size_t *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
+    for (size_t j = 0; j <= b_len; j++) {
+      if (i == 0 || j == 0) {
+        row[j] = i + j;
+        continue;
+      }
+      row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (small(a[i - 1]) != small(b[j - 1])));
+      if (i > 1 && j > 1 && small(a[i - 1]) == small(b[j - 2]) && small(a[i - 2]) == small(b[j - 1]))
+        row[j] = least(row[j], before[j - 2] + 1);
+    }
+  }
+  return rows[a_len % 3][b_len];
+}

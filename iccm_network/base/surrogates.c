@@ -1,0 +1,48 @@
+/* surrogates.c: see surrogates.h. Where there is no backslash nothing is looked at twice; outside of strings,
+ * where a backslash is wrong in any case, it does not matter what becomes of it. */
+#include "base/surrogates.h"
+
+#include <string.h>
+
+enum { ESCAPE = 6 /* bytes of \uXXXX */ };
+
+/* The number that \uXXXX stands for; -1: it is none. */
+static int unit_at(const char *text, size_t len) {
+  int unit = 0;
+  if (len < ESCAPE || text[0] != '\\' || text[1] != 'u')
+    return -1;
+  for (int i = 2; i < ESCAPE; i++) {
+    char c = text[i], letter = (char)(c | 0x20);
+    int digit = c >= '0' && c <= '9' ? c - '0' : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+    if (digit < 0)
+      return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+static bool is_high(int unit) {
+  return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(int unit) {
+  return unit >= 0xdc00 && unit < 0xe000;
+}
+
+/* Mends the escape at text; the bytes of it, with its other half. */
+static size_t mend(char *text, size_t len, bool nul_too) {
+  int unit = unit_at(text, len);
+  if (unit < 0)
+    return 2; /* a backslash, and what it escapes */
+  if (is_high(unit) && is_low(unit_at(text + ESCAPE, len - ESCAPE)))
+    return (size_t)2 * ESCAPE;
+  if (is_high(unit) || is_low(unit) || (unit == 0 && nul_too))
+    memcpy(text, "\\ufffd", ESCAPE);
+  return ESCAPE;
+}
+
+void mcp__mend_escapes(char *text, size_t len, bool nul_too) {
+  char *end = text + len;
+  while (text < end && (text = memchr(text, '\\', (size_t)(end - text))) != NULL)
+    text += mend(text, (size_t)(end - text), nul_too);
+}

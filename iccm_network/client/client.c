@@ -1,0 +1,922 @@
+/* client.c: the life of a connection to one peer, which comes back by itself while there is something to ask.
+ *
+ * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile
+ * wait; then they go over the link, and what the peer sends is told apart here. Where there are several
+ * places, each attempt begins at the first and goes on to the next when one has failed. Failure: a connection
+ * that goes takes the calls that were sent with it, at once and with a code that says so; calls that wait
+ * stay until their deadline (or fail with the attempt, where that was asked for) while the client tries
+ * again, ever more slowly. One timer serves all deadlines. */
+#include "client/client.h"
+
+#include "base/error.h"
+#include "base/excerpt.h"
+#include "mcp/ids.h"
+#include "transport/peer_addr.h"
+#include "transport/rate_limit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  DEFAULT_MAX_MESSAGE = 16 << 20,
+  MIN_MAX_MESSAGE = 1024,
+  MAX_MAX_MESSAGE = 200 << 20,
+  CONNECT_MS = 5000,   /* all addresses together, name look-up included */
+  HANDSHAKE_MS = 5000, /* upgrade and initialize */
+  HELD_MS = 1000,      /* a connection that was lost sooner is one more failed attempt */
+  KEEP_TEXT_BYTES = 1 << 20,
+  MAX_REPLY_BYTES = 32 << 20, /* that wait, behind the largest message: of calls there is less */
+  MAX_TRACE_BYTES = 128,
+  NEVER_MS = 3600000 /* the longest sleep: nothing is due */
+};
+
+typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
+
+/* Where the peer may be. */
+typedef struct place {
+  mcp__url_t url;
+  mcp__connector_t connector;
+} place_t;
+
+/* Where Godot is unless it was set: at the first, or where that name cannot be resolved, at the second. */
+
+struct mcp_client {
+  uv_loop_t *loop;
+  place_t *places; /* in the order in which they are tried */
+  unsigned place_count;
+  place_t *place;          /* the one that is tried, or connected to */
+  char *name;              /* of all places, for people */
+  bool is_default;         /* nobody has set them: a token is for this machine alone */
+  bool unresolved;         /* place's name is not known yet */
+  char *token;             /* NULL: none */
+  mcp__tls_context_t *tls; /* NULL: in clear */
+  bool verify;
+  size_t max_message;
+  const char *hello;             /* the params of initialize */
+  const mcp__forward_t *forward; /* NULL: what comes is for this client */
+  uint64_t connect_ms;  /* for the connection and all that comes before the first call; 0: stage by stage */
+  bool fail_fast, keep; /* keep: connected without being asked for it by a call */
+  mcp_client_state_cb on_state;
+  void *on_state_arg;
+  mcp_notification_cb on_notification;
+  void *on_notification_arg;
+  char trace_id[MAX_TRACE_BYTES + 1]; /* "": none */
+  state_t state;
+  bool active; /* handles are open */
+  mcp__io_t io;
+  uv_timer_t timer;
+  uint64_t due_ms;     /* when the timer fires */
+  uint64_t stage_ms;   /* when the state has lasted too long, or is over (BACKOFF) */
+  uint64_t address_ms; /* CONNECTING: when another address is tried */
+  unsigned attempts;   /* since a connection last held, or answered */
+  uint64_t open_ms;    /* when it was there */
+  mcp__link_t *link;
+  unsigned links; /* not freed yet */
+  mcp__requests_t requests;
+  uint64_t initialize_id;
+  mcp__buf_t text;               /* of the message being taken apart, which changes it … */
+  char begun[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
+  mcp__tally_t invalid;          /* of what were no messages */
+  mcp__arena_t arena;
+  mcp_stage_t reached; /* by the attempt that ended last */
+  int status;          /* why there is no connection */
+  char problem[512];   /* the same in words */
+  char tried[512];     /* what has come of this attempt's places so far */
+  mcp_client_cb on_closed;
+  void *on_closed_arg;
+  int open_handles;
+};
+
+static void wake_at(mcp_client_t *client, uint64_t ms);
+
+/* ---- the connection's life ------------------------------------------------------------------------- */
+
+mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
+  switch (client->state) {
+  case CONNECTING:
+    return client->unresolved || client->place->connector.resolving != NULL ? MCP_STAGE_RESOLVING
+                                                                            : MCP_STAGE_CONNECTING;
+  case HANDSHAKING:
+    return client->link != NULL ? mcp__link_stage(client->link) : client->reached;
+  case OPEN:
+    return MCP_STAGE_OPEN;
+  default:
+    return client->reached;
+  }
+}
+
+/* What the handshake waits for. */
+static const char *missing(const mcp_client_t *client) {
+  static const char *const words[] = {
+      [MCP_STAGE_TLS] = "the server has accepted the connection, and not answered the TLS handshake",
+      [MCP_STAGE_UPGRADE] =
+          "the server has accepted the connection, and not answered the upgrade to WebSocket",
+      [MCP_STAGE_INITIALIZE] = "the server has accepted the connection and WebSocket, and not answered "
+                               "initialize"};
+  return words[mcp_client_stage(client)];
+}
+
+static void tell_state(mcp_client_t *client, int status) {
+  if (client->on_state != NULL && client->state < CLOSING)
+    client->on_state(client, status, status != 0 ? client->problem : NULL, client->on_state_arg);
+}
+
+static void back_off(mcp_client_t *client) {
+  uint32_t chance = 0;
+  uv_random(NULL, NULL, &chance, sizeof chance, 0, NULL);
+  client->state = BACKOFF;
+  client->stage_ms = uv_now(client->loop) + mcp__backoff_ms(client->attempts, chance);
+  if (client->attempts < UINT16_MAX)
+    client->attempts++;
+  wake_at(client, client->stage_ms);
+}
+
+static void start_place(mcp_client_t *client, place_t *place);
+
+static void add_tried(mcp_client_t *client, const char *problem) {
+  size_t len = strlen(client->tried), size = sizeof client->tried - len;
+  if (client->place_count > 1)
+    snprintf(client->tried + len, size, "%s%s: %s", len > 0 ? "; " : "", client->place->url.authority,
+             problem);
+  else
+    snprintf(client->tried, size, "%s", problem);
+}
+
+/* Whether another place is tried instead: of the default ones only where the first has no address. */
+static bool try_next_place(mcp_client_t *client, int status) {
+  bool is_last = client->place + 1 == client->places + client->place_count;
+  if (is_last || (client->is_default && status != MCP_ERESOLVE && !client->unresolved))
+    return false;
+  start_place(client, client->place + 1);
+  return true;
+}
+
+/* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the
+ * attempt was their hope and no other is wanted. */
+static void went_wrong(mcp_client_t *client, int status, const char *problem) {
+  bool was_open = client->state == OPEN;
+  if (client->state >= CLOSING)
+    return;
+  client->reached = mcp_client_stage(client);
+  client->link = NULL;
+  if (!was_open) {
+    add_tried(client, problem);
+    if (try_next_place(client, status))
+      return;
+    problem = client->tried;
+  }
+  if (was_open && uv_now(client->loop) - client->open_ms >= HELD_MS)
+    client->attempts = 0;
+  mcp__requests_use(&client->requests, NULL);
+  client->status = status;
+  snprintf(client->problem, sizeof client->problem, "%s", problem);
+  mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->name, client->problem);
+  back_off(client);
+  mcp__requests_fail(&client->requests, true, status, problem);
+  if (client->fail_fast && !was_open)
+    mcp__requests_fail(&client->requests, false, status, problem);
+  tell_state(client, status);
+}
+
+static void drop_link(mcp_client_t *client, int status, const char *problem) {
+  mcp__link_t *link = client->link;
+  client->reached = mcp_client_stage(client);
+  client->link = NULL;
+  if (link != NULL)
+    mcp__link_close(link, false);
+  went_wrong(client, status, problem);
+}
+
+/* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
+static const char default_hello[] =
+    "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
+    "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
+
+static int write_initialize(mcp__buf_t *out, void *what) {
+  mcp_client_t *client = what;
+  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", client->hello, strlen(client->hello));
+}
+
+static int write_initialized(mcp__buf_t *out, void *what) {
+  (void)what;
+  return mcp__jsonrpc_request(out, 0, "notifications/initialized", NULL, 0);
+}
+
+static void on_link_open(void *arg) {
+  mcp_client_t *client = arg;
+  client->initialize_id = ++client->requests.last_id;
+  if (mcp__link_send(client->link, write_initialize, client) != 0)
+    drop_link(client, UV_ENOMEM, "out of memory");
+}
+
+static void on_initialized(mcp_client_t *client) { /* whatever was answered: old peers know no initialize */
+  if (mcp__link_send(client->link, write_initialized, NULL) != 0) {
+    drop_link(client, UV_ENOMEM, "out of memory");
+    return;
+  }
+  client->state = OPEN;
+  client->requests.notices = 1; /* that one */
+  client->open_ms = uv_now(client->loop);
+  *client->problem = '\0';
+  mcp__requests_use(&client->requests, client->link);
+  tell_state(client, 0);
+}
+
+/* What this place gets: one that nobody has named gets the token on this machine alone. */
+static const char *token_for(const mcp_client_t *client, const mcp__stream_t *stream) {
+  struct sockaddr_storage peer;
+  int size = sizeof peer;
+  bool here = client->place > client->places &&
+              uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&peer, &size) == 0 &&
+              mcp__peer_is_loopback((struct sockaddr *)&peer);
+  return !client->is_default || here ? client->token : NULL;
+}
+
+static void on_link_lost(int status, const char *problem, void *arg) {
+  mcp_client_t *client = arg;
+  char words[640];
+  bool withheld = status == MCP_EREFUSED && client->is_default && client->token != NULL;
+  snprintf(words, sizeof words, "%s%s", problem,
+           withheld ? " (the token is sent to an address in GODOT_URL, or to this machine)" : "");
+  went_wrong(client, status, words);
+}
+
+static void check_closed(mcp_client_t *client);
+
+static void on_link_freed(void *arg) {
+  mcp_client_t *client = arg;
+  client->links--;
+  if (client->state == CLOSING)
+    client->link = NULL;
+  check_closed(client);
+}
+
+static void on_link_message(mcp__buf_t *text, void *arg);
+
+static const mcp__link_events_t link_events = {on_link_open, on_link_message, on_link_lost, on_link_freed};
+
+static void on_connector_done(mcp__stream_t *stream, int status, const char *problem, void *arg) {
+  mcp_client_t *client = arg;
+  if (stream == NULL) {
+    went_wrong(client, status, problem);
+    return;
+  }
+  const mcp__url_t *url = &client->place->url;
+  const mcp__link_to_t to = {url, token_for(client, stream), url->tls ? client->tls : NULL, client->verify,
+                             client->max_message};
+  client->link = mcp__link_new(stream, &to, &link_events, client);
+  if (client->link == NULL) {
+    went_wrong(client, UV_ENOMEM, "out of memory");
+    return;
+  }
+  client->links++;
+  client->state = HANDSHAKING;
+  if (client->connect_ms == 0)
+    client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS / client->place_count;
+  wake_at(client, client->stage_ms);
+}
+
+static void on_connector_idle(void *arg) {
+  check_closed(arg);
+}
+
+/* All places have the same share of the time for one attempt. */
+static uint64_t connect_ms(const mcp_client_t *client) {
+  return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->place_count;
+}
+
+static void start_place(mcp_client_t *client, place_t *place) {
+  uint64_t now_ms = uv_now(client->loop);
+  client->place = place;
+  client->unresolved = false;
+  client->state = CONNECTING;
+  client->stage_ms = now_ms + connect_ms(client);
+  client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+  wake_at(client, client->address_ms);
+  int status = mcp__connector_start(&place->connector, place->url.address, place->url.port);
+  if (status != 0)
+    went_wrong(client, status, place->connector.problem);
+}
+
+static bool wanted(const mcp_client_t *client) {
+  return client->keep || client->requests.first != NULL;
+}
+
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
+  if (now_ms >= client->stage_ms) {
+    char problem[320];
+    mcp__connector_t *connector = &client->place->connector;
+    client->unresolved = connector->resolving != NULL;
+    mcp__connector_cancel(connector);
+    snprintf(problem, sizeof problem, "not connected within %d ms%s%s", (int)connect_ms(client),
+             *connector->problem != '\0' ? "; " : "", connector->problem);
+    went_wrong(client, MCP_ECONNECT, problem);
+  } else if (now_ms >= client->address_ms) {
+    client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+    mcp__connector_try_next(&client->place->connector);
+  }
+}
+
+static void tick_state(mcp_client_t *client, uint64_t now_ms) {
+  switch (client->state) {
+  case BACKOFF:
+    if (now_ms >= client->stage_ms)
+      client->state = IDLE;
+    break;
+  case CONNECTING:
+    tick_connecting(client, now_ms);
+    break;
+  case HANDSHAKING:
+    if (now_ms >= client->stage_ms) {
+      char problem[160];
+      snprintf(problem, sizeof problem, "no complete handshake in time: %s", missing(client));
+      drop_link(client, MCP_EUPGRADE, problem);
+    }
+    break;
+  default:
+    break;
+  }
+  if (client->state == IDLE && wanted(client)) {
+    *client->tried = '\0';
+    start_place(client, client->places);
+  }
+}
+
+static uint64_t next_due(const mcp_client_t *client, uint64_t now_ms, uint64_t link_ms) {
+  uint64_t due = now_ms + NEVER_MS, request_ms = mcp__requests_due(&client->requests);
+  if (request_ms < due)
+    due = request_ms;
+  if (client->state >= BACKOFF && client->state <= HANDSHAKING && client->stage_ms < due)
+    due = client->stage_ms;
+  if (client->state == CONNECTING && client->address_ms < due)
+    due = client->address_ms;
+  return client->link != NULL && link_ms < due ? link_ms : due;
+}
+
+static void on_timer(uv_timer_t *timer) {
+  mcp_client_t *client = timer->data;
+  uint64_t now_ms = uv_now(client->loop), link_ms = now_ms + NEVER_MS;
+  client->due_ms = UINT64_MAX;
+  if (client->state == CLOSING) {
+    mcp__requests_fail(&client->requests, true, MCP_ECLOSED, "the client was closed");
+    mcp__requests_fail(&client->requests, false, MCP_ECLOSED, "the client was closed");
+  }
+  if (client->state == HANDSHAKING) /* for those that end now */
+    snprintf(client->problem, sizeof client->problem, "%s", missing(client));
+  mcp__requests_expire(&client->requests, now_ms);
+  if (client->link != NULL && client->state != HANDSHAKING)
+    link_ms = mcp__link_tick(client->link, now_ms);
+  tick_state(client, now_ms);
+  uint64_t due_ms = next_due(client, now_ms, link_ms);
+  /* Due now, it would run again before the loop goes on. */
+  wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1);
+  check_closed(client);
+}
+
+static void wake_at(mcp_client_t *client, uint64_t ms) {
+  if (ms >= client->due_ms || client->open_handles == 0)
+    return; /* waking too early costs nothing */
+  uint64_t now_ms = uv_now(client->loop);
+  client->due_ms = ms;
+  uv_timer_start(&client->timer, on_timer, ms > now_ms ? ms - now_ms : 0, 0);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+/* A server can send as many as it likes. */
+static void tell_invalid(mcp_client_t *client, const char *problem) {
+  client->invalid.count++;
+  uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
+  if (count > 0)
+    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
+            client->place->url.authority, problem, (unsigned long long)count);
+}
+
+/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail, initialize too. */
+static void fail_for(mcp_client_t *client, const char *problem) {
+  tell_invalid(client, problem);
+  if (client->state == HANDSHAKING || (client->state == OPEN && mcp__requests_wait(&client->requests)))
+    drop_link(client, MCP_EPROTOCOL, problem);
+}
+
+/* An answer whose id no call has or had. */
+static void on_stray(mcp_client_t *client, const mcp__message_t *message) {
+  char problem[320], excerpt[MCP__EXCERPT_SIZE];
+  yyjson_val *text = yyjson_obj_get(message->error, "message");
+  bool is_notice = mcp__jsonrpc_answers_notice(message->has_id, message->error);
+  if (message->id_value == NULL && is_notice && client->requests.notices > 0) {
+    client->requests.notices--;
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an error without an id, as an answer to a notification",
+            client->place->url.authority);
+    return;
+  }
+  if (message->id_value != NULL)
+    mcp__excerpt(excerpt, message->id, message->id_len);
+  else
+    mcp__excerpt(excerpt, yyjson_is_str(text) ? yyjson_get_str(text) : "", yyjson_get_len(text));
+  if (message->id_value != NULL)
+    snprintf(problem, sizeof problem, "the peer sent an answer with an id that no call has: %s", excerpt);
+  else if (message->error != NULL)
+    snprintf(problem, sizeof problem, "the peer sent an error without the id of a call: %d, \"%s\"",
+             yyjson_get_int(yyjson_obj_get(message->error, "code")), excerpt);
+  else
+    snprintf(problem, sizeof problem, "the peer sent an answer without the id of a call");
+  fail_for(client, problem);
+}
+
+/* 0: no id that this client gives. */
+static uint64_t id_of(const mcp__message_t *message) {
+  uint64_t id = 0;
+  if (yyjson_is_uint(message->id_value))
+    return yyjson_get_uint(message->id_value);
+  return message->id_value != NULL && mcp__id_number(message->id, message->id_len, &id) ? id : 0;
+}
+
+static void on_response(mcp_client_t *client, const mcp__message_t *message) {
+  uint64_t id = id_of(message);
+  bool without_id = message->id_value == NULL && message->error != NULL;
+  if (client->state == HANDSHAKING && (id == client->initialize_id || without_id)) {
+    if (client->forward != NULL)
+      client->forward->on_hello(message, client->forward->arg);
+    on_initialized(client);
+    return;
+  }
+  if (mcp__requests_answer(&client->requests, id, message, &client->arena))
+    client->attempts = 0; /* a peer that answers is there, however soon it goes */
+  else if (id != 0 && id <= client->requests.last_id)
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->place->url.authority);
+  else
+    on_stray(client, message);
+}
+
+typedef struct reply {
+  const mcp__message_t *message;
+  bool is_ping;
+} reply_t;
+
+static int write_reply(mcp__buf_t *out, void *what) {
+  const reply_t *reply = what;
+  const mcp__message_t *message = reply->message;
+  if (!reply->is_ping)
+    return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND,
+                              "this client serves ping alone", NULL, 0);
+  int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
+  return status == 0 ? mcp__buf_puts(out, "{}}") : status;
+}
+
+static void on_request(mcp_client_t *client, const mcp__message_t *message) {
+  reply_t reply = {message, yyjson_equals_str(message->method, "ping")};
+  if (client->link == NULL)
+    return;
+  mcp__link_send(client->link, write_reply, &reply);
+  if (mcp__link_backlog(client->link) > MAX_REPLY_BYTES + client->max_message)
+    drop_link(client, MCP_EPROTOCOL, "the peer asks, and does not take the answers");
+}
+
+/* Where the text is no JSON: from there on it is as it came, though it was read in place. */
+static void describe(const mcp_client_t *client, const mcp__message_t *message, char *problem, size_t size) {
+  static const char begin[] = "the peer sent an answer that cannot be read: ";
+  char excerpt[MCP__EXCERPT_SIZE];
+  const mcp__buf_t *text = &client->text;
+  if (message->detail != NULL) {
+    size_t at = message->at < text->len ? message->at : text->len;
+    mcp__excerpt(excerpt, text->data + at, text->len - at);
+    snprintf(problem, size, "%s%s at byte %zu: %s: %s", begin, message->problem, at + 1, message->detail,
+             excerpt);
+  } else if (message->result != NULL || message->error != NULL || message->code == MCP_PARSE_ERROR) {
+    snprintf(problem, size, "%s%s", begin, message->problem);
+  } else {
+    mcp__excerpt(excerpt, client->begun, strlen(client->begun));
+    snprintf(problem, size, "%sit is neither a request nor an answer: %s", begin, excerpt);
+  }
+}
+
+/* Some servers begin with a greeting, which may be anything: before initialize is answered only what looks
+ * like a message is taken for the answer. */
+static bool may_be_greeting(const mcp_client_t *client, const mcp__message_t *message) {
+  const char *at = client->begun + strspn(client->begun, " \t");
+  return *at != '[' && (*at != '{' || message->code != MCP_PARSE_ERROR);
+}
+
+static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
+  char problem[320];
+  describe(client, message, problem, sizeof problem);
+  if (client->arena.failed) {
+    tell_invalid(client, message->problem);
+    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
+              "no memory to read what the peer sent");
+  } else if (message->asks || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
+    tell_invalid(client, message->problem);
+  } else {
+    fail_for(client, problem);
+  }
+}
+
+static void keep_beginning(mcp_client_t *client) {
+  size_t len = client->text.len < sizeof client->begun ? client->text.len : sizeof client->begun - 1;
+  memcpy(client->begun, client->text.data, len);
+  client->begun[len] = '\0';
+}
+
+static void on_link_message(mcp__buf_t *text, void *arg) {
+  mcp_client_t *client = arg;
+  mcp__message_t message;
+  if (client->forward != NULL && client->state != HANDSHAKING) {
+    client->forward->on_text(text->data, text->len, client->forward->arg);
+    mcp__buf_clear(text, KEEP_TEXT_BYTES);
+    return;
+  }
+  mcp__buf_t mine =
+      client->text; /* held here: a callback may lead to another message only through the loop */
+  mcp__buf_swap(&mine, text);
+  client->text = mine;
+  memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
+  keep_beginning(client);
+  mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
+  if (mcp__jsonrpc_is_empty_answer(&message))
+    message.kind = MCP__RESPONSE;
+  switch (message.kind) {
+  case MCP__RESPONSE:
+    on_response(client, &message);
+    break;
+  case MCP__REQUEST:
+    on_request(client, &message);
+    break;
+  case MCP__NOTIFICATION:
+    if (client->on_notification != NULL && client->state < CLOSING)
+      client->on_notification(client, yyjson_get_str(message.method), message.params,
+                              client->on_notification_arg);
+    break;
+  case MCP__INVALID:
+    on_unreadable(client, &message);
+    break;
+  }
+  mcp__arena_reset(&client->arena);
+  mcp__buf_clear(&client->text, KEEP_TEXT_BYTES);
+}
+
+/* ---- the API --------------------------------------------------------------------------------------- */
+
+static int set_token(mcp_client_t *client, const char *token) {
+  char *copy = token != NULL ? mcp__strdup(token) : NULL;
+  if (token != NULL && copy == NULL)
+    return UV_ENOMEM;
+  mcp__token_free(client->token);
+  client->token = copy;
+  return 0;
+}
+
+static int set_tls_ca(mcp_client_t *client, const char *ca_file) {
+  char problem[512];
+  mcp__tls_context_t *context;
+  bool needed = false;
+  for (unsigned i = 0; i < client->place_count; i++)
+    needed = needed || client->places[i].url.tls;
+  if (!needed)
+    return 0;
+  int status = mcp__tls_client(ca_file, &context, problem, sizeof problem);
+  if (status != 0) {
+    mcp__set_last_error("%s", problem);
+    return status;
+  }
+  mcp__tls_release(client->tls);
+  client->tls = context;
+  return 0;
+}
+
+static int read_environment(mcp_client_t *client) {
+  const char *token;
+  int status = mcp__token_of_environment(&token);
+  if (status == 0)
+    status = set_token(client, token);
+  return status == 0 ? set_tls_ca(client, mcp_env_text("ICCM_TLS_CA", NULL)) : status;
+}
+
+static int take_places(mcp_client_t *client, const mcp__url_t *urls, unsigned count) {
+  client->places = mcp__calloc(count * sizeof *client->places);
+  client->name = mcp__calloc(count * sizeof urls->authority);
+  if (client->places == NULL || client->name == NULL)
+    return UV_ENOMEM;
+  char *end = client->name;
+  for (unsigned i = 0; i < count; i++) {
+    client->places[i].url = urls[i];
+    client->places[i].connector = (mcp__connector_t){
+        .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
+    end = stpcpy(stpcpy(end, i > 0 ? "," : ""), urls[i].authority);
+  }
+  client->place = client->places;
+  client->place_count = count;
+  return 0;
+}
+
+static int set_places(mcp_client_t *client, const char *list) {
+  char problem[320];
+  mcp__url_t *urls;
+  unsigned count;
+  int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
+  if (status == MCP_EURL)
+    mcp__set_last_error("%s", problem);
+  if (status == 0)
+    status = take_places(client, urls, count);
+  mcp__free(urls);
+  return status;
+}
+
+static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
+  client->is_default = url == NULL;
+  int status = set_places(client, url != NULL ? url : MCP__GODOT_PLACES);
+  if (status == 0)
+    status = read_environment(client);
+  client->loop = loop;
+  client->verify = true;
+  client->hello = default_hello;
+  client->due_ms = UINT64_MAX;
+  mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
+  return status;
+}
+
+int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out) {
+  mcp_client_t *client = mcp__calloc(sizeof *client);
+  mcp__set_last_error("out of memory");
+  *out = NULL;
+  if (client == NULL)
+    return UV_ENOMEM;
+  int status = set_up(client, loop, url);
+  if (status == 0) {
+    signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+    *out = client;
+    return 0;
+  }
+  mcp_log(MCP_LOG_ERROR, "client", "%s", mcp_last_error());
+  mcp_client_free(client);
+  return status;
+}
+
+mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
+  mcp_client_t *client;
+  mcp__client_new(loop, url != NULL ? url : "", &client);
+  return client;
+}
+
+mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop) {
+  mcp_client_t *client;
+  mcp__client_new(loop, mcp_env_text("GODOT_URL", NULL), &client);
+  return client;
+}
+
+int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
+  if (client->active)
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MESSAGE || bytes > MAX_MAX_MESSAGE)
+    return UV_EINVAL;
+  client->max_message = bytes;
+  mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
+  /* A tool's answer is parsed twice. */
+  mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes);
+  return 0;
+}
+
+int mcp_client_set_auth_token(mcp_client_t *client, const char *token) {
+  if (client->active)
+    return MCP_ESTATE;
+  return token == NULL || mcp__token_valid(token) ? set_token(client, token) : UV_EINVAL;
+}
+
+int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file) {
+  return client->active ? MCP_ESTATE : set_tls_ca(client, ca_file);
+}
+
+int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
+  if (client->active)
+    return MCP_ESTATE;
+  client->verify = verify;
+  return 0;
+}
+
+void mcp__client_set_hello(mcp_client_t *client, const char *hello) {
+  client->hello = hello;
+}
+
+void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) {
+  client->connect_ms = ms;
+}
+
+void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward) {
+  client->forward = forward;
+}
+
+typedef struct text {
+  const char *data;
+  size_t len;
+} text_t;
+
+static int write_text(mcp__buf_t *out, void *what) {
+  const text_t *text = what;
+  return mcp__buf_append(out, text->data, text->len);
+}
+
+int mcp__client_send(mcp_client_t *client, const char *text, size_t len) {
+  text_t what = {text, len};
+  return client->state == OPEN ? mcp__link_send(client->link, write_text, &what) : MCP_ESTATE;
+}
+
+size_t mcp__client_backlog(const mcp_client_t *client) {
+  return client->state == OPEN ? mcp__link_backlog(client->link) : 0;
+}
+
+void mcp__client_read(mcp_client_t *client, bool on) {
+  if (client->state == OPEN)
+    mcp__link_read(client->link, on);
+}
+
+void mcp__client_drop(mcp_client_t *client, int status, const char *problem) {
+  if (client->state == OPEN)
+    drop_link(client, status, problem);
+}
+
+void mcp__client_hurry(mcp_client_t *client, uint64_t ms) {
+  uint64_t by_ms = uv_now(client->loop) + ms;
+  if (client->state == BACKOFF && ms == 0)
+    client->state = IDLE;
+  if (client->state != BACKOFF || client->stage_ms <= by_ms)
+    return;
+  client->stage_ms = by_ms;
+  wake_at(client, by_ms);
+}
+
+int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast) {
+  if (client->active)
+    return MCP_ESTATE;
+  client->fail_fast = fail_fast;
+  return 0;
+}
+
+void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg) {
+  client->on_state = cb;
+  client->on_state_arg = arg;
+}
+
+void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg) {
+  client->on_notification = cb;
+  client->on_notification_arg = arg;
+}
+
+int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id) {
+  size_t len = trace_id != NULL ? strlen(trace_id) : 0;
+  if (trace_id != NULL && (len < 1 || len > MAX_TRACE_BYTES || !mcp__utf8_valid(trace_id, len)))
+    return UV_EINVAL;
+  snprintf(client->trace_id, sizeof client->trace_id, "%s", trace_id != NULL ? trace_id : "");
+  return 0;
+}
+
+static int activate(mcp_client_t *client) {
+  if (client->state >= CLOSING)
+    return MCP_ECLOSED;
+  if (client->active)
+    return 0;
+  int status = mcp__io_init(&client->io, client->loop);
+  if (status != 0)
+    return status;
+  uv_timer_init(client->loop, &client->timer);
+  client->timer.data = client->io.prepare.data = client;
+  client->requests = (mcp__requests_t){.client = client,
+                                       .loop = client->loop,
+                                       .authority = client->name,
+                                       .problem = client->problem,
+                                       .max_message = client->max_message,
+                                       .on_due = wake_at};
+  client->open_handles = 2;
+  client->active = true;
+  return 0;
+}
+
+int mcp_client_connect(mcp_client_t *client) {
+  int status = activate(client);
+  if (status != 0)
+    return status;
+  client->keep = true;
+  wake_at(client, 0);
+  return 0;
+}
+
+uint64_t mcp_client_last_id(const mcp_client_t *client) {
+  return client->requests.last_made_id;
+}
+
+int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
+  if (client->state >= CLOSING)
+    return MCP_ECLOSED;
+  return mcp__requests_cancel(&client->requests, id);
+}
+
+/* A request connects the client where it never was, or is no longer, connected. */
+int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params) {
+  int status = activate(client);
+  if (status != 0) {
+    yyjson_mut_doc_free(params);
+    return status;
+  }
+  if (client->state == BACKOFF && client->fail_fast)
+    order->refused = client->status == MCP_ELOST || client->status == MCP_EBUSY
+                         ? MCP_ECONNECT
+                         : client->status; /* never sent */
+  status = mcp__requests_make(&client->requests, order, params);
+  if (status == 0 && client->state == IDLE)
+    wake_at(client, 0);
+  return status;
+}
+
+int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                    mcp_result_cb cb, void *arg) {
+  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
+  return mcp__client_make(client, &order, args);
+}
+
+int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
+                         uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
+  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  int status = mcp__call_may_adopt(call);
+  if (status != 0) {
+    yyjson_mut_doc_free(args);
+    return status;
+  }
+  order.parent = call;
+  order.span = mcp__call_span(call);
+  order.trace_id = mcp_call_trace_id(call);
+  return mcp__client_make(client, &order, args);
+}
+
+int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
+                       mcp_result_cb cb, void *arg) {
+  mcp__order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
+  return mcp__client_make(client, &order, params);
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static void on_handle_closed(uv_handle_t *handle) {
+  mcp_client_t *client = handle->data;
+  if (--client->open_handles > 0)
+    return;
+  mcp__io_deinit(&client->io);
+  client->state = CLOSED;
+  client->active = false;
+  if (client->on_closed != NULL)
+    client->on_closed(client, client->on_closed_arg);
+}
+
+static bool is_idle(const mcp_client_t *client) {
+  for (unsigned i = 0; i < client->place_count; i++)
+    if (!mcp__connector_is_idle(&client->places[i].connector))
+      return false;
+  return true;
+}
+
+static void check_closed(mcp_client_t *client) {
+  if (client->state != CLOSING || client->links > 0 || client->requests.pending.count > 0 ||
+      !is_idle(client) || uv_is_closing((uv_handle_t *)&client->timer))
+    return;
+  uv_close((uv_handle_t *)&client->timer, on_handle_closed);
+  mcp__io_close(&client->io, on_handle_closed);
+}
+
+int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
+  if (client->state >= CLOSING)
+    return MCP_ESTATE;
+  int status = activate(client);
+  if (status != 0)
+    return status;
+  bool open = client->state == OPEN;
+  client->state = CLOSING;
+  client->requests.closed = true;
+  mcp__requests_use(&client->requests, NULL);
+  client->on_closed = cb;
+  client->on_closed_arg = arg;
+  for (unsigned i = 0; i < client->place_count; i++)
+    mcp__connector_close(&client->places[i].connector);
+  if (client->link != NULL)
+    mcp__link_close(client->link, open);
+  wake_at(client, 0);
+  return 0;
+}
+
+void mcp_client_free(mcp_client_t *client) {
+  if (client == NULL)
+    return;
+  if (client->active) {
+    mcp_log(MCP_LOG_ERROR, "client", "mcp_client_free() before the client was closed: nothing is freed");
+    return;
+  }
+  mcp__token_free(client->token);
+  mcp__free(client->places);
+  mcp__free(client->name);
+  mcp__tls_release(client->tls);
+  mcp__pending_deinit(&client->requests.pending);
+  mcp__buf_deinit(&client->text);
+  mcp__arena_deinit(&client->arena);
+  mcp__free(client);
+}

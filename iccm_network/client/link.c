@@ -1,0 +1,296 @@
+/* link.c: one connection of a client.
+ *
+ * Happy path: TLS is begun where it is wanted, the upgrade is written, the answer checked, on_open fires, and
+ * messages go both ways; when nothing came for 20 s a ping asks whether the peer is alive. Failure: on_lost
+ * says why, once, and the link frees itself when its handles are closed; on_freed is the last that is heard
+ * of it. Where the peer has closed or broke the protocol, the last words are written and input is discarded
+ * until its end, for up to a second: a connection with input unread would be reset, and the close lost with
+ * it. */
+#include "client/client.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { PING_MS = 20000, PONG_MS = 20000, DRAIN_MS = 1000 };
+
+struct mcp__link {
+  mcp__stream_t *stream;
+  const mcp__link_events_t *events;
+  void *arg;
+  mcp__head_t *head; /* until WebSocket is spoken */
+  char key[MCP__KEY_SIZE];
+  mcp__ws_t ws;
+  mcp__ws_config_t ws_config;
+  uint64_t read_ms, pinged_ms; /* pinged_ms 0: no ping is out */
+  uint64_t closing_ms;         /* 0: open; else since when our close is out */
+  uv_timer_t drain;            /* while draining */
+  bool draining;
+  bool lost; /* nothing is told any more */
+};
+
+static uint64_t now(const mcp__link_t *link) {
+  return uv_now(link->stream->tcp.loop);
+}
+
+static void tell_lost(mcp__link_t *link, int status, const char *problem) {
+  mcp__ws_pause(&link->ws, true);
+  if (link->lost)
+    return;
+  link->lost = true;
+  link->events->on_lost(status, problem, link->arg);
+}
+
+static void lose(mcp__link_t *link, int status, const char *problem) {
+  mcp__stream_close(link->stream);
+  tell_lost(link, status, problem);
+}
+
+static void on_drained(uv_timer_t *drain) {
+  mcp__link_t *link = drain->data;
+  mcp__stream_close(link->stream);
+}
+
+static void start_draining(mcp__link_t *link) {
+  link->draining = true;
+  uv_timer_init(link->stream->tcp.loop, &link->drain);
+  link->drain.data = link;
+  uv_timer_start(&link->drain, on_drained, DRAIN_MS, 0);
+  mcp__stream_finish(link->stream);
+}
+
+static void drop_head(mcp__link_t *link) {
+  if (link->head != NULL)
+    mcp__head_deinit(link->head);
+  mcp__free(link->head);
+  link->head = NULL;
+  mcp__stream_set_secret(link->stream, false);
+}
+
+static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
+  mcp__link_t *link = arg;
+  (void)binary;
+  if (!link->lost)
+    link->events->on_message(text, link->arg);
+}
+
+static int why_ended(int code, bool clean) {
+  if (clean)
+    return code == MCP__CLOSE_BUSY ? MCP_EBUSY : MCP_ELOST;
+  return code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : code == MCP__CLOSE_INTERNAL ? UV_ENOMEM : MCP_EPROTOCOL;
+}
+
+static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
+  mcp__link_t *link = arg;
+  char problem[256];
+  int status = why_ended(code, clean);
+  snprintf(problem, sizeof problem, "%s %d%s%s",
+           clean                 ? "the peer closed with"
+           : status == UV_ENOMEM ? "no memory for what the peer sent, closed with"
+                                 : "the peer broke the protocol, closed with",
+           code, *reason != '\0' ? ": " : "", reason);
+  if (link->lost)
+    mcp__stream_close(link->stream); /* ours was answered: nothing follows */
+  else
+    start_draining(link);
+  tell_lost(link, status, problem);
+}
+
+/* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is
+ * there. */
+static void add_line(char *problem, size_t size, const char *body, size_t len) {
+  size_t at = strlen(problem), end = 0;
+  while (end < len && end < 120 && (unsigned char)body[end] >= 0x20 && (unsigned char)body[end] < 0x7f)
+    end++;
+  if (end > 0)
+    snprintf(problem + at, size - at, ": \"%.*s\"", (int)end, body);
+}
+
+static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
+  char problem[384] = "the peer's answer is not HTTP";
+  size_t used;
+  mcp__head_state_t state = mcp__head_feed(link->head, data, len, &used);
+  if (state == MCP__HEAD_MORE)
+    return len;
+  int status = MCP_EUPGRADE;
+  if (state == MCP__HEAD_DONE)
+    status = mcp__check_switching(link->head, link->key, problem, sizeof problem);
+  if (status != 0) {
+    if (state == MCP__HEAD_DONE)
+      add_line(problem, sizeof problem, data + used, len - used);
+    lose(link, status, problem);
+    return len;
+  }
+  drop_head(link);
+  link->events->on_open(link->arg);
+  return used;
+}
+
+static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
+  mcp__link_t *link = stream->arg;
+  size_t used = 0;
+  link->read_ms = now(link);
+  link->pinged_ms = 0;
+  if (link->head != NULL)
+    used = on_head(link, data, len);
+  if (used < len)
+    mcp__ws_feed(&link->ws, (const uint8_t *)data + used, len - used);
+  if (link->ws.pong_due)
+    mcp__stream_dirty(stream);
+}
+
+static void on_end(mcp__stream_t *stream, int status) {
+  mcp__link_t *link = stream->arg;
+  const char *what = status == UV_EOF     ? "the peer closed the connection"
+                     : status == MCP_ETLS ? stream->tls->problem
+                                          : mcp_strerror(status);
+  bool secured = stream->tls == NULL || stream->tls->open;
+  lose(link, !secured ? MCP_ETLS : link->head != NULL ? MCP_EUPGRADE : MCP_ELOST, what);
+}
+
+static void before_write(mcp__stream_t *stream) {
+  mcp__link_t *link = stream->arg;
+  mcp__ws_flush_pong(&link->ws);
+}
+
+static void free_link(mcp__link_t *link) {
+  const mcp__link_events_t *events = link->events;
+  void *arg = link->arg;
+  mcp__ws_deinit(&link->ws);
+  drop_head(link);
+  mcp__free(link->stream);
+  mcp__free(link);
+  events->on_freed(arg);
+}
+
+static void on_drain_closed(uv_handle_t *drain) {
+  free_link(drain->data);
+}
+
+static void on_closed(mcp__stream_t *stream) {
+  mcp__link_t *link = stream->arg;
+  if (link->draining)
+    uv_close((uv_handle_t *)&link->drain, on_drain_closed);
+  else
+    free_link(link);
+}
+
+static const mcp__stream_events_t stream_events = {on_data, on_end, before_write, NULL, on_closed};
+
+static void free_stream(mcp__stream_t *stream) {
+  mcp__free(stream);
+}
+
+static const mcp__stream_events_t unlinked_events = {.on_closed = free_stream};
+
+static void hear_nothing(void *arg) {
+  (void)arg;
+}
+
+static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
+
+static bool write_upgrade(mcp__link_t *link, const mcp__link_to_t *to) {
+  mcp__stream_t *stream = link->stream;
+  if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
+      (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0))
+    return false;
+  mcp__stream_set_secret(stream, to->token != NULL);
+  return mcp__write_upgrade(&stream->out, to->url->authority, to->url->path, link->key, to->token) == 0;
+}
+
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events,
+                           void *arg) {
+  mcp__link_t *link = mcp__calloc(sizeof *link);
+  if (link == NULL) {
+    stream->events = &unlinked_events;
+    mcp__stream_close(stream);
+    return NULL;
+  }
+  link->stream = stream;
+  link->events = events;
+  link->arg = arg;
+  link->ws_config = (mcp__ws_config_t){.client = true,
+                                       .max_message = to->max_message,
+                                       .out = &stream->out,
+                                       .on_message = on_ws_message,
+                                       .on_end = on_ws_end,
+                                       .arg = link};
+  mcp__ws_init(&link->ws, &link->ws_config);
+  stream->events = &stream_events;
+  stream->arg = link;
+  link->read_ms = now(link);
+  link->head = mcp__malloc(sizeof *link->head);
+  if (!write_upgrade(link, to)) {
+    link->lost = true;
+    link->events = &deaf;
+    mcp__stream_close(stream);
+    return NULL;
+  }
+  mcp__stream_dirty(stream);
+  mcp__stream_read(stream, true);
+  return link;
+}
+
+int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what), void *what) {
+  mcp__buf_t *out = &link->stream->out;
+  size_t begin = mcp__ws_begin(&link->ws);
+  if (begin == SIZE_MAX)
+    return link->ws.close_sent ? MCP_ELOST : UV_ENOMEM;
+  int status = write(out, what);
+  if (status == 0)
+    status = mcp__ws_end(&link->ws, begin);
+  if (status != 0)
+    out->len = begin;
+  mcp__stream_dirty(link->stream);
+  return status;
+}
+
+size_t mcp__link_backlog(const mcp__link_t *link) {
+  return mcp__stream_backlog(link->stream);
+}
+
+mcp_stage_t mcp__link_stage(const mcp__link_t *link) {
+  bool secured = link->stream->tls == NULL || link->stream->tls->open;
+  return !secured ? MCP_STAGE_TLS : link->head != NULL ? MCP_STAGE_UPGRADE : MCP_STAGE_INITIALIZE;
+}
+
+void mcp__link_read(mcp__link_t *link, bool on) {
+  if (on == link->stream->reading)
+    return;
+  mcp__stream_read(link->stream, on);
+  link->read_ms = now(link); /* silence counts from here */
+  link->pinged_ms = 0;
+}
+
+uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
+  if (link->closing_ms != 0) {
+    if (now_ms - link->closing_ms < DRAIN_MS)
+      return link->closing_ms + DRAIN_MS;
+    lose(link, MCP_ECLOSED, "closed");
+    return now_ms + DRAIN_MS; /* never a time that has come already: the timer would not let the loop go on */
+  }
+  if (link->pinged_ms != 0) {
+    if (now_ms - link->pinged_ms < PONG_MS)
+      return link->pinged_ms + PONG_MS;
+    lose(link, MCP_ELOST, "the peer does not answer pings");
+    return now_ms + PONG_MS;
+  }
+  if (now_ms - link->read_ms < PING_MS || link->head != NULL)
+    return link->read_ms + PING_MS;
+  if (!link->stream->reading) /* an answer would not be seen */
+    return now_ms + PING_MS;
+  if (mcp__ws_ping(&link->ws) == 0)
+    mcp__stream_dirty(link->stream);
+  link->pinged_ms = now_ms;
+  return now_ms + PONG_MS;
+}
+
+void mcp__link_close(mcp__link_t *link, bool politely) {
+  link->lost = true;
+  if (!politely || link->head != NULL || mcp__ws_close(&link->ws, MCP__CLOSE_NORMAL, "") != 0) {
+    mcp__ws_pause(&link->ws, true);
+    mcp__stream_close(link->stream);
+    return;
+  }
+  link->closing_ms = now(link);
+  mcp__stream_dirty(link->stream);
+}

@@ -1,0 +1,152 @@
+/* list_tools.c: tools/list over all of its pages, on requests of a client.
+ *
+ * Happy path: each page's tools are copied behind those of the pages before, and the next page is asked for
+ * with what is left of the time; the last one names no other, and the whole goes to the caller as one array.
+ * Failure: a page that fails ends the listing with its code; a list that has no end in sight, or that is
+ * larger than it may be, ends it too. */
+#include "base/arena.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PER_MS = 1000000 };
+
+typedef struct listing {
+  mcp_result_cb cb;
+  void *arg;
+  uint64_t timeout_ms, deadline_ns;
+  unsigned pages;
+  mcp__arena_t arena;
+  yyjson_mut_doc *tools;  /* in the arena: the array of all so far */
+  yyjson_mut_val *cursor; /* in tools' memory: of the page that is asked for; NULL: the first one */
+} listing_t;
+
+static void listing_free(listing_t *listing) {
+  mcp__arena_deinit(&listing->arena);
+  mcp__free(listing);
+}
+
+static void finish(mcp_client_t *client, listing_t *listing, const mcp_result_t *result) {
+  listing->cb(client, result, listing->arg);
+  listing_free(listing);
+}
+
+static void fail(mcp_client_t *client, listing_t *listing, int status, const char *message) {
+  mcp_result_t result = {.status = status, .message = message};
+  finish(client, listing, &result);
+}
+
+static void fail_for_memory(mcp_client_t *client, listing_t *listing) {
+  if (listing->arena.starved)
+    fail(client, listing, UV_ENOMEM, "no memory for the list of tools");
+  else
+    fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
+}
+
+static void deliver(mcp_client_t *client, listing_t *listing) {
+  yyjson_doc *whole = yyjson_mut_doc_imut_copy(listing->tools, &listing->arena.alc);
+  mcp_result_t result = {.value = yyjson_doc_get_root(whole)};
+  if (whole == NULL)
+    fail_for_memory(client, listing);
+  else
+    finish(client, listing, &result);
+}
+
+static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg);
+
+static uint64_t left_ms(const listing_t *listing) {
+  uint64_t now_ns = uv_hrtime();
+  return now_ns < listing->deadline_ns ? (listing->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 1;
+}
+
+static int ask(mcp_client_t *client, listing_t *listing) {
+  uint64_t timeout_ms = listing->timeout_ms;
+  yyjson_mut_doc *params = NULL;
+  if (listing->cursor != NULL) {
+    timeout_ms = left_ms(listing);
+    params = yyjson_mut_doc_new(&mcp__json_alc);
+    yyjson_mut_val *root = yyjson_mut_obj(params);
+    yyjson_mut_doc_set_root(params, root);
+    if (!yyjson_mut_obj_add_val(params, root, "cursor", yyjson_mut_val_mut_copy(params, listing->cursor))) {
+      yyjson_mut_doc_free(params);
+      return UV_ENOMEM;
+    }
+  }
+  return mcp_client_request(client, "tools/list", params, timeout_ms, on_page, listing);
+}
+
+/* The words name the time for all pages, of which a later one has had less. */
+static void fail_late(mcp_client_t *client, listing_t *listing, const char *message) {
+  char words[640];
+  const char *end = strstr(message, "no answer within ");
+  snprintf(words, sizeof words, "%.*sno answer within %llu ms", end != NULL ? (int)(end - message) : 0,
+           message, (unsigned long long)listing->timeout_ms);
+  fail(client, listing, MCP_ETIMEOUT, words);
+}
+
+static void take_tools(listing_t *listing, yyjson_val *tools) {
+  size_t index, count;
+  yyjson_val *tool;
+  yyjson_arr_foreach(tools, index, count, tool) {
+    yyjson_mut_arr_append(yyjson_mut_doc_get_root(listing->tools), yyjson_val_mut_copy(listing->tools, tool));
+  }
+}
+
+/* Whether the list goes on from here; a cursor that came before, or too many, means that it never ends. */
+static int take_cursor(listing_t *listing, yyjson_val *cursor) {
+  if (++listing->pages == MAX_PAGES)
+    return MCP_EPROTOCOL;
+  if (listing->cursor != NULL &&
+      yyjson_equals_strn(cursor, yyjson_mut_get_str(listing->cursor), yyjson_mut_get_len(listing->cursor)))
+    return MCP_EPROTOCOL;
+  listing->cursor = yyjson_val_mut_copy(listing->tools, cursor);
+  return 0;
+}
+
+static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  listing_t *listing = arg;
+  yyjson_val *tools = yyjson_obj_get(result->value, "tools");
+  yyjson_val *cursor = yyjson_obj_get(result->value, "nextCursor");
+  int status;
+  if (result->status == MCP_ETIMEOUT && listing->cursor != NULL) {
+    fail_late(client, listing, result->message);
+    return;
+  }
+  if (result->status != 0) {
+    finish(client, listing, result);
+    return;
+  }
+  if (!yyjson_is_arr(tools)) {
+    fail(client, listing, MCP_EPROTOCOL, "the answer to tools/list holds no array of tools");
+    return;
+  }
+  take_tools(listing, tools);
+  if (listing->arena.failed)
+    fail_for_memory(client, listing);
+  else if (yyjson_get_len(cursor) == 0 || !yyjson_is_str(cursor))
+    deliver(client, listing);
+  else if (take_cursor(listing, cursor) != 0)
+    fail(client, listing, MCP_EPROTOCOL, "the list of tools does not end");
+  else if (listing->arena.failed)
+    fail_for_memory(client, listing);
+  else if ((status = ask(client, listing)) != 0)
+    fail(client, listing, status, mcp_strerror(status));
+}
+
+int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
+  listing_t *listing = mcp__calloc(sizeof *listing);
+  if (listing == NULL)
+    return UV_ENOMEM;
+  listing->cb = cb;
+  listing->arg = arg;
+  listing->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
+  listing->deadline_ns = uv_hrtime() + listing->timeout_ms * NS_PER_MS;
+  mcp__arena_init(&listing->arena, MAX_BYTES);
+  listing->tools = yyjson_mut_doc_new(&listing->arena.alc);
+  yyjson_mut_doc_set_root(listing->tools, yyjson_mut_arr(listing->tools));
+  int status = listing->arena.failed ? UV_ENOMEM : ask(client, listing);
+  if (status != 0)
+    listing_free(listing);
+  return status;
+}

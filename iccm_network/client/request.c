@@ -1,0 +1,413 @@
+/* request.c: what is asked of a client's peer, from its making to its end.
+ *
+ * Happy path: a request is written at once; it is sent as soon as there is a link, in the order of making,
+ * matched to its answer by id, and finished with what the answer says. Failure: it ends with its deadline,
+ * with the connection that it was sent over, or because it was cancelled; whatever comes first ends it, once,
+ * and a peer that may still be at work on it is told. Nothing is called back from inside of making or
+ * cancelling: what is due at once is due in the timer's next turn. */
+#include "client/client.h"
+
+#include "base/excerpt.h"
+#include "base/span.h"
+#include "base/utf8.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  DEFAULT_TIMEOUT_MS = 30000,
+  MAX_WAITING = 1024,
+  MAX_WAITING_BYTES = 16 << 20,
+  SEND_AGAIN_MS = 50,
+  ENVELOPE_BYTES = 512 /* around the parameters, mostly */
+};
+
+typedef struct mcp__request {
+  mcp__waiting_t waiting; /* first member: what the table knows of it */
+  mcp__child_t child;     /* of the call that it is made for */
+  mcp__requests_t *all;
+  mcp_result_cb cb;
+  void *arg;
+  mcp__buf_t text;                  /* the message, until it is sent */
+  struct mcp__request *prev, *next; /* of those that are not sent */
+  uint64_t timeout_ms;
+  bool is_tool, is_initialize; /* the latter: which MCP forbids to cancel */
+  bool sent;   /* sent: or cancelled before; not in the list of those that wait for a connection */
+  int refused; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
+} request_t;
+
+static request_t *request_of(mcp__waiting_t *waiting) {
+  return (request_t *)(void *)waiting;
+}
+
+static void remove_unsent(mcp__requests_t *all, request_t *request) {
+  *(request->prev != NULL ? &request->prev->next : &all->first) = request->next;
+  *(request->next != NULL ? &request->next->prev : &all->last) = request->prev;
+  all->unsent--;
+  all->unsent_bytes -= request->text.len;
+}
+
+static void add_unsent(mcp__requests_t *all, request_t *request) {
+  request->prev = all->last;
+  request->next = NULL;
+  *(all->last != NULL ? &all->last->next : &all->first) = request;
+  all->last = request;
+  all->unsent++;
+  all->unsent_bytes += request->text.len;
+}
+
+static void finish(mcp__requests_t *all, request_t *request, const mcp_result_t *result) {
+  mcp_result_cb cb = request->cb;
+  void *arg = request->arg;
+  mcp__pending_remove(&all->pending, &request->waiting);
+  mcp__child_leave(&request->child);
+  if (!request->sent)
+    remove_unsent(all, request);
+  mcp__buf_deinit(&request->text);
+  mcp__free(request);
+  cb(all->client, result, arg);
+}
+
+static void fail_request(mcp__requests_t *all, request_t *request, int status, const char *problem) {
+  char message[640];
+  if (request->refused == MCP_ECANCELED) { /* whatever else has happened since */
+    status = MCP_ECANCELED;
+    problem = mcp_strerror(status);
+  }
+  bool named = strncmp(problem, all->authority, strlen(all->authority)) == 0;
+  snprintf(message, sizeof message, "%s%s%s", named ? "" : all->authority, named ? "" : ": ", problem);
+  mcp_result_t result = {.status = status, .message = message};
+  finish(all, request, &result);
+}
+
+static int write_cancelled(mcp__buf_t *out, void *what) {
+  const request_t *request = what;
+  char params[64];
+  int len = snprintf(params, sizeof params, "{\"requestId\":%llu}", (unsigned long long)request->waiting.id);
+  return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
+}
+
+/* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the
+ * same. */
+static void tell_peer(request_t *request) {
+  if (request->all->link == NULL || request->is_initialize)
+    return;
+  mcp__link_send(request->all->link, write_cancelled, request);
+  request->all->notices++;
+}
+
+static void time_out(mcp__requests_t *all, request_t *request) {
+  char problem[640];
+  unsigned long long ms = request->timeout_ms;
+  if (request->refused != 0)
+    fail_request(all, request, request->refused, all->problem);
+  else if (request->sent) {
+    tell_peer(request);
+    snprintf(problem, sizeof problem, "no answer within %llu ms", ms);
+    fail_request(all, request, MCP_ETIMEOUT, problem);
+  } else {
+    snprintf(problem, sizeof problem, "not connected within %llu ms%s%s", ms,
+             *all->problem != '\0' ? "; last: " : "", all->problem);
+    fail_request(all, request, MCP_ETIMEOUT, problem);
+  }
+}
+
+/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps
+ * calls that are made meanwhile out of it. */
+void mcp__requests_fail(mcp__requests_t *all, bool sent, int status, const char *problem) {
+  char words[512];
+  uint64_t last_id = all->last_id;
+  snprintf(words, sizeof words, "%s", problem);
+  for (mcp__waiting_t *each = all->pending.first; each != NULL;) {
+    if (each->id <= last_id && request_of(each)->sent == sent) {
+      fail_request(all, request_of(each), status, words);
+      each = all->pending.first;
+    } else {
+      each = each->next;
+    }
+  }
+}
+
+static int write_text(mcp__buf_t *out, void *what) {
+  const mcp__buf_t *text = what;
+  return mcp__buf_append(out, text->data, text->len);
+}
+
+static void send_unsent(mcp__requests_t *all) {
+  while (all->link != NULL && all->first != NULL) {
+    request_t *request = all->first;
+    if (mcp__link_send(all->link, write_text, &request->text) != 0) { /* out of memory, for now */
+      all->on_due(all->client, uv_now(all->loop) + SEND_AGAIN_MS);
+      return;
+    }
+    remove_unsent(all, request);
+    request->sent = true;
+    mcp__buf_deinit(&request->text);
+  }
+}
+
+void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms) {
+  send_unsent(all); /* what could not be, for want of memory */
+  while (all->pending.first != NULL && all->pending.first->deadline_ms <= now_ms)
+    time_out(all, request_of(all->pending.first));
+}
+
+bool mcp__requests_wait(const mcp__requests_t *all) {
+  for (mcp__waiting_t *each = all->pending.first; each != NULL; each = each->next)
+    if (request_of(each)->sent && request_of(each)->refused == 0)
+      return true;
+  return false;
+}
+
+void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link) {
+  all->link = link;
+  send_unsent(all);
+}
+
+uint64_t mcp__requests_due(const mcp__requests_t *all) {
+  return all->pending.first != NULL ? all->pending.first->deadline_ms : UINT64_MAX;
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+static yyjson_val *first_text(yyjson_val *result) {
+  size_t index, count;
+  yyjson_val *block, *content = yyjson_obj_get(result, "content");
+  if (!yyjson_is_arr(content))
+    return NULL;
+  yyjson_arr_foreach(content, index, count, block) {
+    yyjson_val *text = yyjson_obj_get(block, "text");
+    if (yyjson_equals_str(yyjson_obj_get(block, "type"), "text") && yyjson_is_str(text))
+      return text;
+  }
+  return NULL;
+}
+
+static yyjson_val *value_of(yyjson_val *result, const mcp_result_t *answer, mcp__arena_t *arena) {
+  yyjson_val *structured = yyjson_obj_get(result, "structuredContent");
+  if (yyjson_is_obj(structured))
+    return structured;
+  yyjson_doc *doc = NULL;
+  mcp__json_error_t error;
+  if (answer->text != NULL)
+    doc = mcp__json_read(answer->text, answer->text_len, &arena->alc, &error);
+  return doc != NULL ? yyjson_doc_get_root(doc) : result;
+}
+
+static void read_result(yyjson_val *result, bool is_tool, mcp__arena_t *arena, mcp_result_t *answer) {
+  answer->value = result;
+  if (!is_tool)
+    return;
+  yyjson_val *text = first_text(result);
+  answer->text = yyjson_get_str(text);
+  answer->text_len = yyjson_get_len(text);
+  answer->value = value_of(result, answer, arena);
+  answer->is_error = yyjson_is_true(yyjson_obj_get(result, "isError"));
+  if (answer->is_error)
+    answer->message = answer->text != NULL ? answer->text : "the tool reports an error";
+}
+
+static void read_error(yyjson_val *error, mcp_result_t *answer) {
+  yyjson_val *code = yyjson_obj_get(error, "code"), *data = yyjson_obj_get(error, "data");
+  const char *message = yyjson_get_str(yyjson_is_str(error) ? error : yyjson_obj_get(error, "message"));
+  int64_t number = yyjson_get_sint(code);
+  answer->status = number >= -32768 && number <= -32000 ? (int)number : MCP_TOOL_ERROR;
+  answer->message = message != NULL ? message : mcp_strerror(answer->status);
+  answer->value = yyjson_is_null(data) ? NULL : data;
+}
+
+/* What makes an answer none; NULL: it is one. *what is the part of it that shows that. */
+static const char *wrong_with(const request_t *request, const mcp__message_t *message, yyjson_val **what) {
+  *what = message->error != NULL ? message->error : message->result;
+  if (*what == NULL)
+    return "the answer has neither a result nor an error";
+  if (message->error != NULL)
+    return message->result != NULL ? "the answer has both a result and an error: " : NULL;
+  return request->is_tool && !yyjson_is_obj(message->result) ? "the result of tools/call is not an object: "
+                                                             : NULL;
+}
+
+static void fail_wrong(mcp__requests_t *all, request_t *request, const char *wrong, yyjson_val *what,
+                       mcp__arena_t *arena) {
+  char excerpt[MCP__EXCERPT_SIZE] = "", problem[256];
+  size_t len;
+  char *text = what != NULL ? yyjson_val_write_opts(what, 0, &arena->alc, &len, NULL) : NULL;
+  if (text != NULL)
+    mcp__excerpt(excerpt, text, len);
+  snprintf(problem, sizeof problem, "%s%s", wrong, excerpt);
+  fail_request(all, request, MCP_EPROTOCOL, problem);
+}
+
+bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
+                          mcp__arena_t *arena) {
+  mcp__waiting_t *waiting = mcp__pending_find(&all->pending, id);
+  if (waiting == NULL || !request_of(waiting)->sent || request_of(waiting)->refused != 0)
+    return false; /* its deadline has passed, it was cancelled, or nobody asked */
+  mcp_result_t answer = {0};
+  yyjson_val *what;
+  const char *wrong = wrong_with(request_of(waiting), message, &what);
+  if (wrong != NULL) {
+    fail_wrong(all, request_of(waiting), wrong, what, arena);
+    return true;
+  }
+  if (message->error != NULL)
+    read_error(message->error, &answer);
+  else
+    read_result(message->result, request_of(waiting)->is_tool, arena, &answer);
+  if (arena->failed) { /* else value might be another than what it is otherwise */
+    fail_request(all, request_of(waiting), arena->starved ? UV_ENOMEM : MCP_ETOOBIG,
+                 "no memory to read the answer");
+    return true;
+  }
+  finish(all, request_of(waiting), &answer);
+  return true;
+}
+
+/* ---- cancelling ------------------------------------------------------------------------------------ */
+
+static void cancel(request_t *request) {
+  mcp__requests_t *all = request->all;
+  if (!request->sent) {
+    remove_unsent(all, request);
+    request->sent = true;
+  } else {
+    tell_peer(request);
+  }
+  request->refused = MCP_ECANCELED;
+  mcp__pending_remove(&all->pending, &request->waiting);
+  request->waiting.deadline_ms = uv_now(all->loop) + 1; /* as for refused ones, see add_request() */
+  mcp__pending_add(&all->pending, &request->waiting); /* cannot fail: its place in the table is still there */
+  all->on_due(all->client, request->waiting.deadline_ms);
+}
+
+static void on_parent_cancelled(mcp__child_t *child) {
+  request_t *request = (request_t *)(void *)((char *)child - offsetof(request_t, child));
+  if (!request->all->closed && request->refused == 0) /* else its end is due already */
+    cancel(request);
+}
+
+int mcp__requests_cancel(mcp__requests_t *all, uint64_t id) {
+  mcp__waiting_t *waiting = mcp__pending_find(&all->pending, id);
+  if (waiting == NULL || request_of(waiting)->refused != 0)
+    return MCP_ESTATE;
+  cancel(request_of(waiting));
+  return 0;
+}
+
+/* ---- making ---------------------------------------------------------------------------------------- */
+
+static int check_room(const mcp__requests_t *all) {
+  if (all->link != NULL)
+    return mcp__link_backlog(all->link) > MAX_WAITING_BYTES ? MCP_EFULL : 0;
+  return all->unsent >= MAX_WAITING || all->unsent_bytes > MAX_WAITING_BYTES ? MCP_EFULL : 0;
+}
+
+static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeout_ms) {
+  uv_update_time(all->loop); /* the caller may have been busy: its time-out begins now */
+  uint64_t now_ms = uv_now(all->loop);
+  request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
+  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same
+   * turn of the timer, and so on for ever. */
+  request->waiting.deadline_ms = now_ms + (request->refused != 0 ? 1 : request->timeout_ms);
+  int status = mcp__pending_add(&all->pending, &request->waiting);
+  if (status != 0)
+    return status;
+  add_unsent(all, request);
+  send_unsent(all);
+  all->on_due(all->client, mcp__requests_due(all));
+  return 0;
+}
+
+static int write_meta(mcp__buf_t *out, const mcp__order_t *order) {
+  int status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
+  status = mcp__buf_join(status, mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id)));
+  if (order->span != 0) {
+    char span[MCP__SPAN_SIZE];
+    mcp__span_write(order->span, span);
+    status = mcp__buf_join(status, mcp__buf_printf(out, ",\"span_id\":\"%s\"", span));
+  }
+  return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+}
+
+static int write_call(mcp__buf_t *out, const mcp__order_t *order, const char *args, size_t len) {
+  int status = mcp__buf_puts(out, ",\"params\":{\"name\":");
+  status = mcp__buf_join(status, mcp__buf_json_string(out, order->tool, strlen(order->tool)));
+  status = mcp__buf_join(status, mcp__buf_puts(out, ",\"arguments\":"));
+  status = mcp__buf_join(status, len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}"));
+  if (order->trace_id != NULL)
+    status = mcp__buf_join(status, write_meta(out, order));
+  return mcp__buf_join(status, mcp__buf_puts(out, "}}"));
+}
+
+/* What a request is made of: params is JSON text, of a tool the arguments. */
+static int write_request(request_t *request, const mcp__order_t *order, const char *params, size_t len) {
+  mcp__buf_t *text = &request->text;
+  mcp__buf_reserve(text,
+                   len + ENVELOPE_BYTES); /* at once, since it may be large; appending says what fails */
+  if (order->tool == NULL)
+    return mcp__jsonrpc_request(text, request->waiting.id, order->method, params, len);
+  int status = mcp__jsonrpc_begin_request(text, request->waiting.id, order->method);
+  return mcp__buf_join(status, write_call(text, order, params, len));
+}
+
+static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
+  yyjson_write_err error;
+  *text = NULL;
+  *len = 0;
+  if (doc == NULL || yyjson_mut_doc_get_root(doc) == NULL)
+    return 0;
+  *text = yyjson_mut_write_opts(doc, 0, &mcp__json_alc, len, &error);
+  if (*text != NULL)
+    return 0;
+  return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
+}
+
+static int check_order(const mcp__requests_t *all, const mcp__order_t *order) {
+  const char *name = order->tool != NULL ? order->tool : order->method;
+  int status = check_room(all);
+  if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
+    status = MCP_EANSWER; /* the peer would close, and take every other call with it */
+  return status;
+}
+
+/* params, which may be large, is freed as soon as it stands in the request. */
+static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char *params, size_t len) {
+  request_t *request = mcp__calloc(sizeof *request);
+  if (request == NULL) {
+    mcp__free(params);
+    return UV_ENOMEM;
+  }
+  *request = (request_t){.waiting.id = ++all->last_id,
+                         .all = all,
+                         .child.on_cancel = on_parent_cancelled,
+                         .cb = order->cb,
+                         .arg = order->arg,
+                         .is_tool = order->tool != NULL,
+                         .is_initialize = strcmp(order->method, "initialize") == 0,
+                         .refused = order->refused};
+  mcp__buf_init(&request->text, all->max_message, NULL);
+  int status = write_request(request, order, params, len);
+  mcp__free(params);
+  if (status == 0)
+    status = add_request(all, request, order->timeout_ms);
+  if (status != 0) {
+    mcp__buf_deinit(&request->text);
+    mcp__free(request);
+    return status;
+  }
+  all->last_made_id = request->waiting.id;
+  if (order->parent != NULL)
+    mcp__call_adopt(order->parent, &request->child);
+  return 0;
+}
+
+int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params) {
+  char *text = NULL;
+  size_t len = 0;
+  int status = check_order(all, order);
+  if (status == 0)
+    status = serialise(params, &text, &len);
+  yyjson_mut_doc_free(params);
+  return status == 0 ? add_new_request(all, order, text, len) : status;
+}

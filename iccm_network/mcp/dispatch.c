@@ -1,0 +1,344 @@
+/* dispatch.c: the methods of MCP.
+ *
+ * Happy path: the method is looked up in a short table, a tools/call is checked against its tool's schema,
+ * and the outcome says what the transport has to do. Requests are served at any time: many callers never send
+ * initialize, or send it without params; these count as 2024-11-05. Failure: an outcome that refuses, with
+ * words for the caller. */
+#include "mcp/dispatch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNSUPPORTED_VERSION = -32022 }; /* MCP 2026-07-28 */
+enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
+
+static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
+
+static void refuse(mcp__outcome_t *outcome, int code, const char *problem) {
+  outcome->action = MCP__DO_REFUSE;
+  outcome->code = code;
+  outcome->problem = problem;
+}
+
+static char *problem_text(mcp__arena_t *arena) {
+  char *text = mcp__arena_alloc(arena, PROBLEM_BYTES);
+  if (text != NULL)
+    *text = '\0';
+  return text;
+}
+
+static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyjson_val *name,
+                        mcp__arena_t *arena) {
+  char *text = problem_text(arena);
+  size_t len = yyjson_get_len(name);
+  bool shown = text != NULL && len <= TRACE_ID_MAX_BYTES; /* longer ones would be cut inside a character */
+  if (shown)
+    snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
+  refuse(outcome, code, shown ? text : what);
+}
+
+static void refuse_version(mcp__outcome_t *outcome, yyjson_val *requested, mcp__arena_t *arena) {
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_val *supported = yyjson_mut_obj_add_arr(doc, data, "supported");
+  for (int i = MCP__2025_11_25; i >= 0; i--)
+    yyjson_mut_arr_add_str(doc, supported, revisions[i]);
+  yyjson_mut_obj_add_val(doc, data, "requested", yyjson_val_mut_copy(doc, requested));
+  refuse(outcome, UNSUPPORTED_VERSION, "unsupported protocol version");
+  outcome->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &outcome->data_len, NULL);
+}
+
+/* A request of the revisions from 2026-07-28 on names its revision itself, and needs no initialize: until one
+ * of them is served it learns which are. Whether it is refused. */
+static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  yyjson_val *meta = yyjson_obj_get(params, "_meta");
+  yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
+  if (version == NULL)
+    return false;
+  if (!yyjson_is_str(version) || yyjson_get_len(version) > TRACE_ID_MAX_BYTES) {
+    refuse(outcome, MCP_INVALID_PARAMS,
+           "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string");
+    return true;
+  }
+  for (int i = 0; i <= MCP__2025_11_25; i++)
+    if (yyjson_equals_str(version, revisions[i]))
+      return false;
+  refuse_version(outcome, version, arena);
+  return true;
+}
+
+static mcp__revision_t agree(yyjson_val *params) {
+  yyjson_val *wanted = yyjson_obj_get(params, "protocolVersion");
+  if (!yyjson_is_str(wanted))
+    return MCP__2024_11_05;
+  for (int i = 0; i <= MCP__2025_11_25; i++)
+    if (yyjson_equals_str(wanted, revisions[i]))
+      return (mcp__revision_t)i;
+  return MCP__2025_11_25;
+}
+
+static yyjson_val *asked_for(yyjson_val *params, const char *capability) {
+  yyjson_val *capabilities = yyjson_obj_get(params, "capabilities");
+  return yyjson_obj_get(yyjson_obj_get(capabilities, "experimental"), capability);
+}
+
+static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  outcome->revision = agree(params);
+  if (self->notice != NULL && yyjson_is_obj(asked_for(params, self->notice)))
+    outcome->hello = params;
+  outcome->examined = yyjson_is_obj(asked_for(params, "iccm/doctor"));
+  yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
+  yyjson_mut_val *root = yyjson_mut_obj(doc);
+  yyjson_mut_doc_set_root(doc, root);
+  yyjson_mut_obj_add_str(doc, root, "protocolVersion", revisions[outcome->revision]);
+  yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
+  yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
+  if (outcome->revision >= MCP__2025_03_26) /* older peers take the next message for their answer */
+    yyjson_mut_obj_add_bool(doc, tools, "listChanged", true);
+  if (outcome->hello != NULL)
+    yyjson_mut_obj_add_obj(doc, yyjson_mut_obj_add_obj(doc, capabilities, "experimental"), self->notice);
+  yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "serverInfo");
+  yyjson_mut_obj_add_str(doc, info, "name", self->name);
+  yyjson_mut_obj_add_str(doc, info, "version", self->version);
+  outcome->result = yyjson_mut_write_opts(doc, 0, &arena->alc, &outcome->result_len, NULL);
+  outcome->action = MCP__DO_ANSWER;
+}
+
+static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                    mcp__outcome_t *outcome) {
+  (void)self;
+  (void)params;
+  (void)arena;
+  outcome->action = MCP__DO_ANSWER;
+  outcome->result = "{}";
+  outcome->result_len = 2;
+}
+
+/* asks for nothing, but may come with an id all the same */
+static void on_initialized(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                           mcp__outcome_t *outcome) {
+  outcome->initialized = true;
+  on_ping(self, params, arena, outcome);
+}
+
+/* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first
+ * page. */
+static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
+  const char *text = yyjson_get_str(value);
+  size_t len = yyjson_get_len(value);
+  *cursor = 0;
+  if (value == NULL || yyjson_is_null(value))
+    return true;
+  if (text == NULL || len == 0 || len >= CURSOR_BYTES || strspn(text, "0123456789") != len || *text == '0')
+    return false;
+  *cursor = strtoull(text, NULL, 10); /* the highest number where it is above that one */
+  return true;
+}
+
+static const char *end_of_page(uint64_t next, mcp__arena_t *arena) {
+  char *text = mcp__arena_alloc(arena, CURSOR_BYTES + 32);
+  if (text != NULL)
+    snprintf(text, CURSOR_BYTES + 32, "],\"nextCursor\":\"%llu\"}", (unsigned long long)next);
+  return text;
+}
+
+static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  uint64_t cursor;
+  mcp__page_t page;
+  /* outputSchema promises structuredContent, which is sent from this revision on */
+  bool with_output = outcome->revision >= MCP__2025_06_18;
+  if (!read_cursor(yyjson_obj_get(params, "cursor"), &cursor) ||
+      !mcp__tools_page(self->tools, with_output, cursor, &page)) {
+    refuse(outcome, MCP_INVALID_PARAMS,
+           "/cursor: not one of this server's; without a cursor the list begins anew");
+    return;
+  }
+  outcome->action = MCP__DO_ANSWER;
+  outcome->before = "{\"tools\":[";
+  outcome->result = page.text;
+  outcome->result_len = page.len;
+  outcome->after = page.next == 0 ? "]}" : end_of_page(page.next, arena);
+}
+
+static const char *short_text(yyjson_val *meta, const char *key) {
+  yyjson_val *id = yyjson_obj_get(meta, key);
+  size_t len = yyjson_get_len(id);
+  bool fine = yyjson_is_str(id) && len > 0 && len <= TRACE_ID_MAX_BYTES && strlen(yyjson_get_str(id)) == len;
+  return fine ? yyjson_get_str(id) : NULL;
+}
+
+/* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits; a parent of zeros is none. */
+static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
+  static const char digits[] = "0123456789abcdef";
+  bool fine = traceparent != NULL && strlen(traceparent) >= 55 && strspn(traceparent, digits) == 2 &&
+              traceparent[2] == '-' && strspn(traceparent + 3, digits) == 32 && traceparent[35] == '-' &&
+              strspn(traceparent + 36, digits) == 16 && strspn(traceparent + 36, "0") < 16 &&
+              traceparent[52] == '-' && strspn(traceparent + 53, digits) == 2;
+  char *parent = fine ? mcp__arena_alloc(arena, 17) : NULL;
+  if (parent == NULL)
+    return NULL;
+  memcpy(parent, traceparent + 36, 16);
+  parent[16] = '\0';
+  return parent;
+}
+
+static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  yyjson_val *meta = yyjson_obj_get(params, "_meta");
+  if (meta == NULL)
+    return;
+  const char *traceparent = short_text(meta, "traceparent");
+  outcome->trace_id = short_text(meta, "trace_id");
+  if (outcome->trace_id == NULL)
+    outcome->trace_id = traceparent;
+  outcome->parent_span_id = short_text(meta, "span_id");
+  if (outcome->parent_span_id == NULL)
+    outcome->parent_span_id = parent_of(traceparent, arena);
+}
+
+/* As it came, since the caller compares it: an integer of any size, or a string. */
+static const char *progress_token(yyjson_val *params, mcp__arena_t *arena) {
+  yyjson_val *token = yyjson_obj_get(yyjson_obj_get(params, "_meta"), "progressToken");
+  bool big = yyjson_is_raw(token) && strcspn(yyjson_get_raw(token), ".eE") == yyjson_get_len(token);
+  if ((!yyjson_is_str(token) && !yyjson_is_int(token) && !big) ||
+      yyjson_get_len(token) > PROGRESS_TOKEN_MAX_BYTES)
+    return NULL;
+  return yyjson_val_write_opts(token, 0, &arena->alc, NULL, NULL);
+}
+
+static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
+  if (args != NULL && !yyjson_is_null(args))
+    return args;
+  yyjson_val *empty =
+      mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed ones have something behind them, too */
+  if (empty != NULL)
+    memset(empty, 0, 3 * sizeof *empty);
+  if (empty != NULL) {
+    empty->tag = YYJSON_TYPE_OBJ;
+    empty->uni.ofs = sizeof *empty;
+  }
+  return empty;
+}
+
+/* The arguments of a direct call: its params without _meta, which is the request's and no argument. */
+static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
+  size_t index, max, count = 0;
+  yyjson_val *key, *value;
+  if (yyjson_obj_get(params, "_meta") == NULL)
+    return params;
+  yyjson_val *args =
+      mcp__arena_alloc(arena, (size_t)((char *)unsafe_yyjson_get_next(params) - (char *)params));
+  if (args == NULL)
+    return NULL;
+  yyjson_val *end = args + 1;
+  yyjson_obj_foreach(params, index, max, key, value) {
+    size_t values = (size_t)(unsafe_yyjson_get_next(value) - key);
+    if (yyjson_equals_str(key, "_meta"))
+      continue;
+    memcpy(end, key, values * sizeof *key);
+    end += values;
+    count++;
+  }
+  args->tag = YYJSON_TYPE_OBJ | (uint64_t)count << YYJSON_TAG_BIT;
+  args->uni.ofs = (size_t)(end - args) * sizeof *args;
+  return args;
+}
+
+static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
+                 mcp__outcome_t *outcome) {
+  outcome->tool = tool;
+  args = arguments_or_empty(args, arena);
+  char *problem = problem_text(arena);
+  if (args == NULL || problem == NULL || arena->failed) {
+    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+    return;
+  }
+  outcome->tool = tool;
+  read_trace(params, arena, outcome);
+  if (!mcp__schema_check(tool->schema, args, problem, PROBLEM_BYTES)) {
+    refuse(outcome, MCP_INVALID_PARAMS, problem);
+    outcome->action = MCP__DO_REFUSE_CALL;
+    return;
+  }
+  outcome->action = MCP__DO_CALL;
+  outcome->args = args;
+  outcome->progress_token = progress_token(params, arena);
+}
+
+static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__outcome_t *outcome) {
+  yyjson_val *name = yyjson_obj_get(params, "name");
+  if (!yyjson_is_str(name)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
+    return;
+  }
+  mcp__tool_t *tool = mcp__tools_find(self->tools, yyjson_get_str(name), yyjson_get_len(name));
+  if (tool != NULL)
+    call(tool, yyjson_obj_get(params, "arguments"), params, arena, outcome);
+  else
+    refuse_name(outcome, outcome->revision == MCP__2024_11_05 ? MCP_METHOD_NOT_FOUND : MCP_INVALID_PARAMS,
+                "unknown tool", name, arena);
+}
+
+static void on_cancelled(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
+                         mcp__outcome_t *outcome) {
+  (void)self;
+  yyjson_val *id = yyjson_obj_get(params, "requestId"); /* it lies behind its key */
+  if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &outcome->cancel_id, &outcome->cancel_id_len))
+    outcome->action = MCP__DO_CANCEL;
+}
+
+typedef struct method {
+  const char *name;
+  void (*serve)(const mcp__identity_t *, yyjson_val *, mcp__arena_t *, mcp__outcome_t *);
+} method_t;
+
+static const method_t methods[] = {
+    {"tools/call", on_tools_call},
+    {"tools/list", on_tools_list},
+    {"ping", on_ping},
+    {"initialize", on_initialize},
+    {"notifications/initialized", on_initialized},
+    {"notifications/cancelled", on_cancelled},
+};
+
+static const method_t *find_method(yyjson_val *name) {
+  for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+    if (yyjson_equals_str(name, methods[i].name))
+      return &methods[i];
+  return NULL;
+}
+
+void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const mcp__message_t *message,
+                   mcp__arena_t *arena, mcp__outcome_t *outcome) {
+  *outcome = (mcp__outcome_t){.action = MCP__DO_NOTHING, .revision = revision, .before = "", .after = ""};
+  if (message->kind == MCP__RESPONSE)
+    return; /* this server asks its clients nothing */
+  if (message->kind == MCP__INVALID) {
+    refuse(outcome, message->code, message->problem);
+    return;
+  }
+  const method_t *method = find_method(message->method);
+  if (message->kind == MCP__REQUEST && refuse_modern(message->params, arena, outcome))
+    return;
+  if (method != NULL && yyjson_is_arr(message->params)) {
+    refuse(outcome, MCP_INVALID_PARAMS, "params must be an object, not an array");
+  } else if (method != NULL) {
+    method->serve(self, message->params, arena, outcome);
+  } else {
+    mcp__tool_t *tool =
+        mcp__tools_find(self->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
+    outcome->direct = true;
+    if (tool != NULL)
+      call(tool, without_meta(message->params, arena), message->params, arena, outcome);
+    else
+      refuse_name(outcome, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
+  }
+  bool is_silent = outcome->action == MCP__DO_NOTHING || outcome->action == MCP__DO_CANCEL;
+  if (is_silent && message->kind == MCP__REQUEST) /* every request gets an answer */
+    refuse(outcome, MCP_INVALID_REQUEST, "a notification has no id");
+  if (arena->failed && outcome->action == MCP__DO_ANSWER)
+    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+}

@@ -1,0 +1,54 @@
+/* tools.h: a server's checked copy of its tool table. */
+#ifndef MCP_TOOLS_H
+#define MCP_TOOLS_H
+
+#include "server/server_metrics.h"
+#include "mcp/pagination.h"
+#include "schema/schema.h"
+
+#include <stdatomic.h>
+
+typedef struct mcp__tool {
+  char *name;
+  uint64_t number;                /* rises from tool to tool of a table, and is never used again */
+  mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
+  mcp__buf_t shown;               /* its entry in tools/list up to, but not with, … */
+  mcp__buf_t shown_output;        /* … its outputSchema and the last brace */
+  mcp_tool_cb handler;
+  void *arg;
+  unsigned flags;
+  mcp__tool_counts_t counts;
+  atomic_uint users; /* the table, and calls, which may outlive table and server */
+} mcp__tool_t;
+
+typedef struct mcp__tools {
+  mcp__tool_t **table;
+  size_t count;
+  uint32_t *slots; /* hash table: index into table + 1, or 0 */
+  size_t slot_mask;
+  mcp__pages_t lists[2]; /* what tools/list shows; [1] with output schemas */
+  /* Of all times: the highest that was given, and that a page may have named. */
+  uint64_t last_number, last_cursor;
+} mcp__tools_t;
+
+/* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and
+ * place. */
+int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
+void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed one is fine */
+
+/* One more, or one less: 0, errors as above, or UV_ENOENT. After an error everything is as it was. */
+int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
+int mcp__tools_remove(mcp__tools_t *tools, const char *name);
+
+mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
+
+/* The page of tools/list behind a cursor; 0: the first one. False: no page of this table has ever named that
+ * cursor. */
+bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t cursor, mcp__page_t *page);
+
+bool mcp__tools_any_blocking(const mcp__tools_t *tools);
+
+mcp__tool_t *mcp__tool_hold(mcp__tool_t *tool);
+void mcp__tool_release(mcp__tool_t *tool); /* any thread; NULL is fine */
+
+#endif

@@ -1,0 +1,377 @@
+/* schema.c: JSON Schema, compiled once and then checked without a look at the schema's text.
+ *
+ * A schema becomes a node, a list of steps; each step is one rule of the tables that occurs in it, in the
+ * tables' order. A new keyword is a row in the table of its file (schema_scalar.c, _array.c, _object.c,
+ * _combine.c, _ref.c, _unevaluated.c): how its value is compiled, and how the step checks. Everything
+ * compiled, and the copy of the schema that names and enum values are borrowed from, lies in one arena. The
+ * first rule that a value breaks ends the check; places are kept as a list on the stack, and become text only
+ * then. A check counts its steps and how deep it is nested, and gives up beyond the limits. A malformed
+ * schema is refused with its place; failing for want of memory leaves nothing behind. */
+#include "schema/schema.h"
+#include "base/json.h"
+#include "schema/schema_compare.h"
+#include "schema/schema_integers.h"
+#include "schema/schema_rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct mcp__schema {
+  mcp__arena_t arena; /* holds all below */
+  const mcp__node_t *root;
+  mcp__notices_t notices;
+};
+
+static const mcp__place_t root_place;
+
+/* ---- Checking ---- */
+
+bool mcp__check_give_up(mcp__check_t *check, const mcp__place_t *at, const char *words) {
+  check->gave_up = true;
+  mcp__problem_clear(check->text);
+  mcp__problem_begin(check->text, at, NULL, "given up, ");
+  mcp__problem_put(check->text, words);
+  return false;
+}
+
+bool mcp__check_spend(mcp__check_t *check, const mcp__place_t *at, uint64_t steps) {
+  if (check->steps <= steps)
+    return mcp__check_give_up(check, at, "the check takes too many steps");
+  check->steps -= steps;
+  return true;
+}
+
+static bool check_node(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                       mcp__check_t *check) {
+  bool fine = mcp__check_spend(check, at, node->count + 1);
+  if (fine && check->depth == 0)
+    return mcp__check_give_up(check, at, "schemas are applied within each other too deeply");
+  check->depth--;
+  for (size_t i = 0; fine && i < node->count; i++)
+    fine = node->steps[i].check(&node->steps[i], value, at, check);
+  check->depth++;
+  return fine;
+}
+
+static bool check_in_scope(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                           mcp__check_t *check, const mcp__scope_t *up) {
+  const mcp__scope_t *outer = check->scope;
+  mcp__scope_t scope = {node, up};
+  check->scope = &scope;
+  bool fine = check_node(node, value, at, check);
+  check->scope = outer;
+  return fine;
+}
+
+bool mcp__check_value(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                      mcp__check_t *check) {
+  return node->count == 0 || check_in_scope(node, value, at, check, NULL);
+}
+
+bool mcp__check_in_place(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+                         mcp__check_t *check) {
+  return node->count == 0 || check_in_scope(node, value, at, check, check->scope);
+}
+
+bool mcp__refuse_count(mcp__problem_t *problem, const mcp__place_t *at, uint64_t count, const char *words,
+                       uint64_t bound) {
+  mcp__problem_begin(problem, at, NULL, "");
+  mcp__problem_put_number(problem, count);
+  mcp__problem_put(problem, words);
+  mcp__problem_put_number(problem, bound);
+  return false;
+}
+
+static bool check_nothing(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                          mcp__check_t *check) {
+  (void)step;
+  (void)value;
+  return mcp__problem_begin(check->problem, at, NULL, "not allowed");
+}
+
+/* ---- Compiling ---- */
+
+int mcp__malformed(mcp__compiler_t *compiler, const mcp__place_t *at, yyjson_val *value, const char *words) {
+  mcp__problem_begin(compiler->problem, at, value, words);
+  return -EINVAL;
+}
+
+mcp__site_t mcp__site(yyjson_val *schema, const mcp__place_t *at, const char *keyword) {
+  size_t len = strlen(keyword);
+  return (mcp__site_t){schema, yyjson_obj_getn(schema, keyword, len), at,
+                       mcp__place_member(at, keyword, len)};
+}
+
+int mcp__compile_count(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  yyjson_val *value = site->value;
+  double count = mcp__json_is_number(value) ? mcp__json_as_real(value) : -1;
+  if (!mcp__json_is_number(value) || !mcp__json_is_whole(value) || count < 0 || count >= 0x1p63)
+    return mcp__malformed(compiler, &site->here, value, " is not a whole number from 0");
+  step->count = (uint64_t)count;
+  return 0;
+}
+
+int mcp__compile_list(mcp__compiler_t *compiler, yyjson_val *schemas, const mcp__place_t *at,
+                      mcp__list_t *out) {
+  size_t index, max;
+  yyjson_val *schema;
+  if (!yyjson_is_arr(schemas))
+    return mcp__malformed(compiler, at, schemas, " is not an array");
+  out->count = yyjson_arr_size(schemas);
+  out->nodes = mcp__arena_alloc(compiler->arena, out->count * sizeof *out->nodes);
+  if (out->nodes == NULL)
+    return -ENOMEM;
+  yyjson_arr_foreach(schemas, index, max, schema) {
+    mcp__place_t here = mcp__place_element(at, index);
+    int status = mcp__compile_node(compiler, schema, &here, &out->nodes[index]);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}
+
+static bool find_keyword(yyjson_val *schema, const mcp__place_t *at, const mcp__rule_t *rule,
+                         mcp__site_t *site) {
+  for (size_t i = 0; i < MCP__RULE_KEYWORDS && rule->keywords[i] != NULL; i++) {
+    *site = mcp__site(schema, at, rule->keywords[i]);
+    if (site->value != NULL)
+      return true;
+  }
+  return false;
+}
+
+static const mcp__rule_t *const alone[] = {mcp__ref_rules, NULL}; /* where keywords beside $ref say nothing */
+static const mcp__rule_t *const tables[] = {mcp__scalar_rules,
+                                            mcp__array_rules,
+                                            mcp__object_rules,
+                                            mcp__combine_rules,
+                                            mcp__ref_rules,
+                                            mcp__unevaluated_rules,
+                                            NULL};
+
+const char *mcp__rule_keyword(size_t index) {
+  for (const mcp__rule_t *const *table = tables; *table != NULL; table++)
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
+      for (size_t i = 0; i < MCP__RULE_KEYWORDS && rule->keywords[i] != NULL; i++)
+        if (index-- == 0)
+          return rule->keywords[i];
+  return NULL;
+}
+
+static size_t count_rules(const mcp__rule_t *const *table, yyjson_val *schema, const mcp__place_t *at) {
+  mcp__site_t site;
+  size_t count = 0;
+  for (; *table != NULL; table++)
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
+      count += find_keyword(schema, at, rule, &site);
+  return count;
+}
+
+static int compile_steps(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+                         mcp__node_t *node) {
+  const mcp__rule_t *const *table = mcp__ref_is_alone(compiler, schema) ? alone : tables;
+  mcp__step_t *steps = mcp__arena_alloc(compiler->arena, count_rules(table, schema, at) * sizeof *steps);
+  size_t count = 0;
+  if (steps == NULL)
+    return -ENOMEM;
+  for (; *table != NULL; table++) {
+    for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++) {
+      mcp__site_t site;
+      if (!find_keyword(schema, at, rule, &site))
+        continue;
+      bool collects = compiler->collects && rule->collect != NULL;
+      steps[count] = (mcp__step_t){.check = collects ? rule->collect : rule->check};
+      int status = rule->compile(compiler, &site, &steps[count]);
+      if (status != 0)
+        return status;
+      count += steps[count].check != NULL;
+    }
+  }
+  *node = (mcp__node_t){steps, count, compiler->resource};
+  return 0;
+}
+
+/* Puts a node with the single step around another. */
+static int wrap(const mcp__compiler_t *compiler, mcp__check_cb check, const mcp__node_t **node) {
+  mcp__node_t *outer = mcp__arena_alloc(compiler->arena, sizeof *outer);
+  mcp__step_t *step = mcp__arena_alloc(compiler->arena, sizeof *step);
+  if (outer == NULL || step == NULL)
+    return -ENOMEM;
+  *step = (mcp__step_t){.check = check, .node = *node};
+  *outer = (mcp__node_t){step, 1, (*node)->resource};
+  *node = outer;
+  return 0;
+}
+
+static bool asks_for_marks(yyjson_val *schema) {
+  return yyjson_obj_get(schema, "unevaluatedProperties") != NULL ||
+         yyjson_obj_get(schema, "unevaluatedItems") != NULL;
+}
+
+/* An object, in whose resource the compiler is now. */
+static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at, bool enters,
+                          const mcp__node_t **out) {
+  mcp__node_t *node = mcp__arena_alloc(compiler->arena, sizeof *node);
+  if (node == NULL)
+    return -ENOMEM;
+  int status = compile_steps(compiler, schema, at, node);
+  *out = node;
+  if (status == 0 && asks_for_marks(schema))
+    status = wrap(compiler, mcp__check_collecting, out);
+  if (status == 0 && enters)
+    status = wrap(compiler, mcp__check_enter, out);
+  if (status == 0)
+    status = mcp__notice_keywords(compiler, schema, at);
+  return status;
+}
+
+int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+                      const mcp__node_t **out) {
+  static const mcp__step_t refuse_all = {.check = check_nothing};
+  static const mcp__node_t anything = {NULL, 0, NULL}, nothing = {&refuse_all, 1, NULL};
+  if (yyjson_is_bool(schema)) {
+    *out = yyjson_is_true(schema) ? &anything : &nothing;
+    return 0;
+  }
+  if (!yyjson_is_obj(schema))
+    return mcp__malformed(compiler, at, schema, " is not a schema");
+  const mcp__resource_t *outer = compiler->resource;
+  mcp__spot_t *spot = &compiler->spots[schema - compiler->root];
+  int status = mcp__enter_resource(compiler, schema, at);
+  if (status == 0)
+    status = compile_object(compiler, schema, at, compiler->dynamic && compiler->resource != outer, out);
+  if (status == 0)
+    *spot = (mcp__spot_t){*out, compiler->resource};
+  compiler->resource = outer;
+  return status;
+}
+
+static bool deeper_than(yyjson_val *value, unsigned levels) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  if (yyjson_is_ctn(value) && levels == 0)
+    return true;
+  yyjson_arr_foreach(value, index, max, item) {
+    if (deeper_than(item, levels - 1))
+      return true;
+  }
+  yyjson_obj_foreach(value, index, max, key, item) {
+    if (deeper_than(item, levels - 1))
+      return true;
+  }
+  return false;
+}
+
+/* Whether it is the name of a member, wherever that stands. */
+static bool has_name(yyjson_val *value, const char *name) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  yyjson_arr_foreach(value, index, max, item) {
+    if (has_name(item, name))
+      return true;
+  }
+  yyjson_obj_foreach(value, index, max, key, item) {
+    if (yyjson_equals_str(key, name) || has_name(item, name))
+      return true;
+  }
+  return false;
+}
+
+static yyjson_val *copy_into(mcp__arena_t *arena, yyjson_val *value) {
+  yyjson_mut_doc *middle = yyjson_mut_doc_new(&mcp__json_alc); /* yyjson has no direct way */
+  yyjson_mut_val *copy = yyjson_val_mut_copy(middle, value);
+  yyjson_doc *doc = copy != NULL ? yyjson_mut_val_imut_copy(copy, &arena->alc) : NULL;
+  yyjson_mut_doc_free(middle);
+  return yyjson_doc_get_root(doc);
+}
+
+static size_t values_in(yyjson_val *value) { /* itself included; they lie one behind the other */
+  return (size_t)(unsafe_yyjson_get_next(value) - value);
+}
+
+static bool refuse_number(mcp__problem_t *problem, size_t digits) {
+  mcp__problem_begin(problem, &root_place, NULL, "a number has ");
+  mcp__problem_put_number(problem, digits);
+  mcp__problem_put(problem, " digits, more than ");
+  mcp__problem_put_number(problem, MCP__JSON_MAX_DIGITS);
+  return false;
+}
+
+static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *problem) {
+  mcp__compiler_t compiler = {.arena = &made->arena, .problem = problem, .notices = &made->notices};
+  if (schema == NULL)
+    return mcp__malformed(&compiler, &root_place, NULL, "no schema");
+  if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling go as deep as it does */
+    mcp__malformed(&compiler, &root_place, NULL, "nested deeper than ");
+    mcp__problem_put_number(problem, MCP__SCHEMA_MAX_DEPTH);
+    return -EINVAL;
+  }
+  size_t digits = mcp__json_long_number(schema);
+  if (digits > 0) {
+    refuse_number(problem, digits);
+    return -EINVAL;
+  }
+  compiler.root = copy_into(&made->arena, schema);
+  compiler.spots =
+      compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.spots) : NULL;
+  if (compiler.spots == NULL)
+    return -ENOMEM;
+  compiler.collects =
+      has_name(compiler.root, "unevaluatedProperties") || has_name(compiler.root, "unevaluatedItems");
+  compiler.dynamic = has_name(compiler.root, "$dynamicRef") || has_name(compiler.root, "$recursiveRef");
+  int status = mcp__compile_node(&compiler, compiler.root, &root_place, &made->root);
+  if (status == 0)
+    status = mcp__resolve_refs(&compiler);
+  mcp__free(compiler.spots);
+  return status;
+}
+
+int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size) {
+  mcp__problem_t text;
+  mcp__problem_init(&text, problem, problem_size);
+  text.of_schema = true;
+  mcp__schema_t *made = mcp__malloc(sizeof *made);
+  if (made == NULL)
+    return -ENOMEM;
+  made->notices = (mcp__notices_t){0};
+  mcp__arena_init(&made->arena, SIZE_MAX / 2); /* as large as its author made the schema */
+  int status = compile(made, schema, &text);
+  if (status == 0)
+    *out = made;
+  else
+    mcp__schema_free(made);
+  return status;
+}
+
+bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size) {
+  mcp__problem_t text;
+  mcp__problem_init(&text, problem, problem_size);
+  mcp__check_t check = {.problem = &text,
+                        .text = &text,
+                        .steps =
+                            MCP__SCHEMA_MAX_STEPS + MCP__SCHEMA_STEPS_PER_VALUE * (uint64_t)values_in(value),
+                        .depth = MCP__SCHEMA_MAX_NESTED_CHECKS};
+  size_t digits = mcp__json_long_number(value);
+  if (digits > 0) /* what rules do with one takes a time that grows with them */
+    return refuse_number(&text, digits);
+  bool fine = mcp__check_value(schema->root, value, &root_place, &check);
+  if (fine && check.integers > 0)
+    mcp__integers_convert(value);
+  mcp__integers_forget(value, &check.integers, 0);
+  return fine;
+}
+
+const char *mcp__schema_notice(const mcp__schema_t *schema, size_t index) {
+  return index < schema->notices.count ? schema->notices.texts[index] : NULL;
+}
+
+bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len) {
+  return mcp__node_has_property(schema->root, name, len);
+}
+
+void mcp__schema_free(mcp__schema_t *schema) {
+  if (schema == NULL)
+    return;
+  mcp__arena_deinit(&schema->arena);
+  mcp__free(schema);
+}

@@ -1,0 +1,150 @@
+/* schema_notice.c: JSON Schema passes over names that it does not know, so that a slip (`requierd`) drops a
+ * rule silently. A name is noted that is no keyword, but becomes one by one or two slips, or by other
+ * capitals. Keywords that others define, and words that are meant as they stand, are no slips. */
+#include "schema/schema_notice.h"
+#include "base/names.h"
+#include "schema/schema_rules.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { LONG_WORD = 6, TEXT_BYTES = 256 };
+
+/* Of drafts 4 to 2020-12, beside those of the tables. */
+static const char *const standard[] = {"$comment",
+                                       "$id",
+                                       "$schema",
+                                       "$vocabulary",
+                                       "contentEncoding",
+                                       "contentMediaType",
+                                       "contentSchema",
+                                       "default",
+                                       "deprecated",
+                                       "description",
+                                       "examples",
+                                       "format",
+                                       "readOnly",
+                                       "title",
+                                       "writeOnly",
+                                       "nullable",
+                                       NULL};
+
+/* Of others: OpenAPI, Ajv, editors, generators of forms and of code. */
+static const char *const foreign[] = {"$async",
+                                      "$data",
+                                      "allowComments",
+                                      "allowTrailingCommas",
+                                      "default_value",
+                                      "defaultSnippets",
+                                      "defaults",
+                                      "discriminator",
+                                      "doNotSuggest",
+                                      "enumDescriptions",
+                                      "enumNames",
+                                      "errorMessage",
+                                      "example",
+                                      "externalDocs",
+                                      "fields",
+                                      "form",
+                                      "formatExclusiveMaximum",
+                                      "formatExclusiveMinimum",
+                                      "formatMaximum",
+                                      "formatMinimum",
+                                      "id",
+                                      "instanceof",
+                                      "keywords",
+                                      "kind",
+                                      "label",
+                                      "markdownDescription",
+                                      "markdownEnumDescriptions",
+                                      "name",
+                                      "names",
+                                      "node",
+                                      "note",
+                                      "notes",
+                                      "options",
+                                      "order",
+                                      "propertyOrder",
+                                      "regex",
+                                      "tsType",
+                                      "typeof",
+                                      "xml",
+                                      NULL};
+
+static bool is_among(const char *const *words, const char *name) {
+  while (*words != NULL && strcmp(*words, name) != 0)
+    words++;
+  return *words != NULL;
+}
+
+typedef struct nearest {
+  const char *name;
+  size_t len, slips, common;
+  const char *word; /* NULL: none is near */
+} nearest_t;
+
+static size_t common_start(const char *a, const char *b) {
+  size_t len = 0;
+  while (a[len] != '\0' && a[len] == b[len])
+    len++;
+  return len;
+}
+
+/* Of words as near as each other the one with the longer common beginning is taken. */
+static void compare(nearest_t *nearest, const char *word) {
+  size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2, common = common_start(nearest->name, word);
+  size_t slips = mcp__names_slips(nearest->name, nearest->len, word, len); /* 0: other capitals */
+  if (slips > most || slips > nearest->slips || (slips == nearest->slips && common <= nearest->common))
+    return;
+  nearest->word = word;
+  nearest->slips = slips;
+  nearest->common = common;
+}
+
+static bool is_known(const char *name) {
+  size_t i = 0;
+  while (mcp__rule_keyword(i) != NULL && strcmp(mcp__rule_keyword(i), name) != 0)
+    i++;
+  return mcp__rule_keyword(i) != NULL || is_among(standard, name) || is_among(foreign, name) ||
+         strncmp(name, "x-", 2) == 0;
+}
+
+/* The keyword that was meant; NULL: the name is one, or may be meant as it stands. */
+static const char *find_slip(const char *name, size_t len) {
+  nearest_t nearest = {name, len, SIZE_MAX, 0, NULL};
+  if (is_known(name))
+    return NULL;
+  for (size_t i = 0; mcp__rule_keyword(i) != NULL; i++)
+    compare(&nearest, mcp__rule_keyword(i));
+  for (size_t i = 0; standard[i] != NULL; i++)
+    compare(&nearest, standard[i]);
+  return nearest.word;
+}
+
+static int note(mcp__compiler_t *compiler, const mcp__place_t *at, const char *word) {
+  mcp__notices_t *notices = compiler->notices;
+  mcp__problem_t text;
+  char *memory = mcp__arena_alloc(compiler->arena, TEXT_BYTES);
+  if (memory == NULL)
+    return -ENOMEM;
+  mcp__problem_init(&text, memory, TEXT_BYTES);
+  mcp__problem_begin(&text, at, NULL, "not a keyword of JSON Schema; the nearest is ");
+  mcp__problem_put_string(&text, word, strlen(word));
+  notices->texts[notices->count++] = memory;
+  return 0;
+}
+
+int mcp__notice_keywords(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at) {
+  size_t index, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(schema, index, max, key, value) {
+    const char *name = unsafe_yyjson_get_str(key), *word = find_slip(name, yyjson_get_len(key));
+    if (word == NULL || compiler->notices->count == MCP__SCHEMA_MAX_NOTICES)
+      continue;
+    mcp__place_t here = mcp__place_member(at, name, yyjson_get_len(key));
+    int status = note(compiler, &here, word);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}

@@ -1,0 +1,529 @@
+/* schema_object.c: keywords of objects, and what null means for a property (the rule stands in schema.h). */
+#include "base/names.h"
+#include "schema/schema_marks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEEN_WORDS = MCP__SCHEMA_MAX_REQUIRED / 64, OPTIONAL = MCP__SCHEMA_MAX_REQUIRED };
+
+typedef struct member {
+  const char *name; /* in the schema's copy */
+  size_t len;
+  const mcp__node_t *node; /* NULL: required only */
+  size_t rank;             /* index in required, or OPTIONAL */
+} member_t;
+
+typedef struct matcher { /* of patternProperties */
+  mcp__pattern_t pattern;
+  const mcp__node_t *node;
+} matcher_t;
+
+typedef struct members {
+  member_t *list; /* sorted by order_of_names() */
+  size_t count;
+  yyjson_val *required; /* in the schema's copy; NULL: none */
+  size_t required_count;
+  matcher_t *matchers;
+  size_t matcher_count;
+  const mcp__node_t *others; /* NULL: anything; for members that are neither in list nor matched */
+  bool closed;               /* nothing */
+  const mcp__node_t *names;  /* NULL: any */
+} members_t;
+
+/* ---- Names ---- */
+
+static int order_of_names(const char *a, size_t a_len, const char *b, size_t b_len) {
+  if (a_len != b_len)
+    return a_len < b_len ? -1 : 1;
+  return memcmp(a, b, a_len);
+}
+
+static int order_of_members(const void *a, const void *b) {
+  const member_t *left = a, *right = b;
+  return order_of_names(left->name, left->len, right->name, right->len);
+}
+
+static const member_t *find_member(const members_t *members, const char *name, size_t len) {
+  size_t low = 0, high = members->count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    const member_t *member = &members->list[middle];
+    int order = order_of_names(name, len, member->name, member->len);
+    if (order == 0)
+      return member;
+    if (order < 0)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  return NULL;
+}
+
+/* ---- Compiling ---- */
+
+static int add_properties(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+  size_t index, max;
+  yyjson_val *key, *schema;
+  if (site->value == NULL)
+    return 0;
+  if (!yyjson_is_obj(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  yyjson_obj_foreach(site->value, index, max, key, schema) {
+    member_t *member = &members->list[members->count++];
+    *member = (member_t){yyjson_get_str(key), yyjson_get_len(key), NULL, OPTIONAL};
+    mcp__place_t here = mcp__place_member(&site->here, member->name, member->len);
+    int status = mcp__compile_node(compiler, schema, &here, &member->node);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}
+
+static int check_names(mcp__compiler_t *compiler, yyjson_val *names, const mcp__place_t *at) {
+  size_t index, max;
+  yyjson_val *name;
+  if (!yyjson_is_arr(names))
+    return mcp__malformed(compiler, at, names, " is not an array");
+  yyjson_arr_foreach(names, index, max, name) {
+    mcp__place_t here = mcp__place_element(at, index);
+    if (!yyjson_is_str(name))
+      return mcp__malformed(compiler, &here, name, " is not a string");
+  }
+  return 0;
+}
+
+static int add_required(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+  size_t index, max;
+  yyjson_val *name;
+  if (site->value == NULL)
+    return 0;
+  int status = check_names(compiler, site->value, &site->here);
+  if (status != 0)
+    return status;
+  if (yyjson_arr_size(site->value) > MCP__SCHEMA_MAX_REQUIRED) {
+    mcp__refuse_count(compiler->problem, &site->here, yyjson_arr_size(site->value),
+                      " names are more than the maximum ", MCP__SCHEMA_MAX_REQUIRED);
+    return -EINVAL;
+  }
+  yyjson_arr_foreach(site->value, index, max, name) {
+    members->list[members->count++] = (member_t){yyjson_get_str(name), yyjson_get_len(name), NULL, index};
+  }
+  members->required = site->value;
+  members->required_count = max;
+  return 0;
+}
+
+/* Makes one member of the two that a name has when it stands in both properties and required. */
+static int merge_members(mcp__compiler_t *compiler, const mcp__place_t *at, members_t *members) {
+  size_t count = 0;
+  qsort(members->list, members->count, sizeof *members->list, order_of_members);
+  for (size_t i = 0; i < members->count; i++) {
+    const member_t *next = &members->list[i];
+    member_t *last = count > 0 ? &members->list[count - 1] : NULL;
+    if (last == NULL || order_of_members(last, next) != 0) {
+      members->list[count++] = *next;
+      continue;
+    }
+    bool twice = last->node != NULL && next->node != NULL;
+    if (twice || (last->rank != OPTIONAL && next->rank != OPTIONAL)) {
+      mcp__problem_begin(compiler->problem, at, NULL, "");
+      mcp__problem_put_string(compiler->problem, next->name, next->len);
+      mcp__problem_put(compiler->problem,
+                       twice ? " stands in properties twice" : " stands in required twice");
+      return -EINVAL;
+    }
+    last->node = last->node != NULL ? last->node : next->node;
+    last->rank = last->rank != OPTIONAL ? last->rank : next->rank;
+  }
+  members->count = count;
+  return 0;
+}
+
+static int add_matchers(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+  size_t index, max;
+  yyjson_val *key, *schema;
+  if (site->value == NULL)
+    return 0;
+  if (!yyjson_is_obj(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  members->matchers =
+      mcp__arena_alloc(compiler->arena, yyjson_obj_size(site->value) * sizeof *members->matchers);
+  if (members->matchers == NULL)
+    return -ENOMEM;
+  yyjson_obj_foreach(site->value, index, max, key, schema) {
+    matcher_t *matcher = &members->matchers[members->matcher_count++];
+    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
+    int status = mcp__compile_pattern(compiler, key, &here, &matcher->pattern);
+    if (status == 0)
+      status = mcp__compile_node(compiler, schema, &here, &matcher->node);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}
+
+static int add_schema(mcp__compiler_t *compiler, const mcp__site_t *site, const mcp__node_t **out) {
+  return site->value != NULL ? mcp__compile_node(compiler, site->value, &site->here, out) : 0;
+}
+
+/* One rule: whether null counts as given depends on required, and what is additional on properties and
+ * patterns. */
+static int compile_members(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  mcp__site_t properties = mcp__site(site->schema, site->at, "properties");
+  mcp__site_t required = mcp__site(site->schema, site->at, "required");
+  mcp__site_t patterns = mcp__site(site->schema, site->at, "patternProperties");
+  mcp__site_t others = mcp__site(site->schema, site->at, "additionalProperties");
+  mcp__site_t names = mcp__site(site->schema, site->at, "propertyNames");
+  size_t most = yyjson_obj_size(properties.value) + yyjson_arr_size(required.value);
+  members_t *members = mcp__arena_alloc(compiler->arena, sizeof *members);
+  member_t *list = mcp__arena_alloc(compiler->arena, most * sizeof *list);
+  if (members == NULL || list == NULL)
+    return -ENOMEM;
+  *members = (members_t){.list = list, .closed = yyjson_is_false(others.value)};
+  step->data = members;
+  int status = add_properties(compiler, &properties, members);
+  if (status == 0)
+    status = add_required(compiler, &required, members);
+  if (status == 0)
+    status = merge_members(compiler, site->at, members);
+  if (status == 0)
+    status = add_matchers(compiler, &patterns, members);
+  if (status == 0)
+    status = add_schema(compiler, &others, &members->others);
+  return status == 0 ? add_schema(compiler, &names, &members->names) : status;
+}
+
+/* ---- What is given ---- */
+
+static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                          mcp__check_t *check);
+static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                     mcp__check_t *check);
+
+static bool is_members(const mcp__step_t *step) {
+  return step->check == check_members || step->check == check_members_collecting;
+}
+
+/* Whether the schema requires the name, or has it among its properties; itself or by what it applies always.
+ */
+static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool required,
+                     mcp__check_t *check) {
+  if (check->depth == 0 || check->steps <= node->count) {
+    check->steps = 0; /* whoever asked gives up when he spends the next */
+    return false;
+  }
+  check->steps -= node->count;
+  check->depth--;
+  bool found = false;
+  for (size_t i = 0; !found && i < node->count; i++) {
+    const mcp__step_t *step = &node->steps[i];
+    const mcp__node_t *applied;
+    if (is_members(step)) {
+      const member_t *member = find_member(step->data, name, len);
+      found = member != NULL && (required ? member->rank != OPTIONAL : member->node != NULL);
+    } else if ((applied = mcp__step_applies(step, check)) != NULL) {
+      found = mentions(applied, name, len, required, check);
+    } else if (step->check == mcp__check_all_of) {
+      for (size_t j = 0; !found && j < step->list.count; j++)
+        found = mentions(step->list.nodes[j], name, len, required, check);
+    }
+  }
+  check->depth++;
+  return found;
+}
+
+bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t len) {
+  const member_t *member = NULL;
+  while (node->count == 1 &&
+         (node->steps[0].check == mcp__check_enter || node->steps[0].check == mcp__check_collecting))
+    node = node->steps[0].node; /* what was put around it */
+  for (size_t i = 0; i < node->count; i++)
+    if (is_members(&node->steps[i]))
+      member = find_member(node->steps[i].data, name, len);
+  return member != NULL && member->node != NULL;
+}
+
+/* Whether null counts as given for the property of that name. */
+static bool null_counts(mcp__check_t *check, const char *name, size_t len) {
+  for (const mcp__scope_t *scope = check->scope; scope != NULL; scope = scope->up)
+    if (mentions(scope->node, name, len, true, check) &&
+        (scope->up == NULL || mentions(scope->node, name, len, false, check)))
+      return true;
+  return false;
+}
+
+bool mcp__check_is_given(mcp__check_t *check, yyjson_val *name, yyjson_val *member) {
+  return !yyjson_is_null(member) || null_counts(check, yyjson_get_str(name), yyjson_get_len(name));
+}
+
+static bool is_given(mcp__check_t *check, yyjson_val *object, yyjson_val *name) {
+  yyjson_val *item = yyjson_obj_getn(object, yyjson_get_str(name), yyjson_get_len(name));
+  return item != NULL && mcp__check_is_given(check, name, item);
+}
+
+/* ---- Checking ---- */
+
+/* Whether the required member is seen for the first time: names may come twice. */
+static bool see(uint64_t seen[SEEN_WORDS], size_t rank) {
+  uint64_t bit = UINT64_C(1) << rank % 64;
+  bool first = (seen[rank / 64] & bit) == 0;
+  seen[rank / 64] |= bit;
+  return first;
+}
+
+/* Names the first required member that is not in seen; there is one. */
+static bool refuse_missing(const members_t *members, uint64_t seen[SEEN_WORDS], const mcp__place_t *at,
+                           mcp__check_t *check) {
+  size_t rank = 0;
+  while (!see(seen, rank))
+    rank++;
+  yyjson_val *name = yyjson_arr_get(members->required, rank);
+  mcp__place_t here = mcp__place_member(at, yyjson_get_str(name), yyjson_get_len(name));
+  return mcp__problem_begin(check->problem, &here, NULL, "required, not given");
+}
+
+static bool check_name(const members_t *members, yyjson_val *key, const mcp__place_t *at,
+                       mcp__check_t *check) {
+  mcp__place_t here = *at;
+  here.is_name = true;
+  return members->names == NULL || mcp__check_value(members->names, key, &here, check);
+}
+
+/* Applies what patterns say; matched tells whether any did. */
+MCP__FOR_BOTH bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
+                                  const mcp__place_t *at, mcp__check_t *check, bool *matched) {
+  for (size_t i = 0; i < members->matcher_count; i++) {
+    if (mcp__check_matches(&members->matchers[i].pattern, key, at, check)) {
+      *matched = true;
+      if (!mcp__check_value(members->matchers[i].node, item, at, check))
+        return false;
+    } else if (check->gave_up) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* Of the properties; NULL: there are none. */
+static const member_t *nearest_property(const members_t *members, const char *name, size_t len) {
+  const member_t *nearest = NULL;
+  size_t least = SIZE_MAX;
+  for (size_t i = 0; i < members->count; i++) {
+    const member_t *member = &members->list[i];
+    size_t distance = mcp__names_distance(name, len, member->name, member->len);
+    if (member->node != NULL && distance < least) {
+      nearest = member;
+      least = distance;
+    }
+  }
+  return nearest;
+}
+
+static bool refuse_unknown(const members_t *members, const mcp__place_t *at, mcp__check_t *check) {
+  const member_t *nearest = check->problem->size > 0 ? nearest_property(members, at->name, at->number) : NULL;
+  mcp__problem_begin(check->problem, at, NULL, "not allowed");
+  if (nearest != NULL) {
+    mcp__problem_put(check->problem, "; the nearest known name is ");
+    mcp__problem_put_string(check->problem, nearest->name, nearest->len);
+  }
+  return false;
+}
+
+/* Sets evaluated when a keyword judged the member, by its name or as one of the others. */
+MCP__FOR_BOTH bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
+                                yyjson_val *item, const mcp__place_t *at, mcp__check_t *check,
+                                bool *evaluated) {
+  bool known = member != NULL && member->node != NULL;
+  if (known && !mcp__check_value(member->node, item, at, check))
+    return false;
+  if (!check_patterns(members, key, item, at, check, &known))
+    return false;
+  if (!known && members->closed)
+    return refuse_unknown(members, at, check);
+  if (!known && members->others != NULL && !mcp__check_value(members->others, item, at, check))
+    return false;
+  *evaluated = known || members->others != NULL;
+  return check_name(members, key, at, check);
+}
+
+/* Whether a schema for the object has the name among its properties. */
+static bool is_property(mcp__check_t *check, const char *name, size_t len) {
+  for (const mcp__scope_t *scope = check->scope; scope != NULL; scope = scope->up)
+    if (mentions(scope->node, name, len, false, check))
+      return true;
+  return false;
+}
+
+/* A member that is null and does not count as given: only patterns judge it, unless it is a property. */
+static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *item, const mcp__place_t *at,
+                       mcp__check_t *check) {
+  bool matched;
+  return members->matcher_count == 0 || is_property(check, at->name, at->number) ||
+         check_patterns(members, key, item, at, check, &matched);
+}
+
+/* Marks are NULL in a schema that collects none. */
+MCP__FOR_BOTH bool judge_members(const members_t *members, yyjson_val *value, const mcp__place_t *at,
+                                 mcp__check_t *check, mcp__marks_t *marks) {
+  uint64_t seen[SEEN_WORDS] = {0};
+  size_t index, max, given = 0;
+  yyjson_val *key, *item;
+  yyjson_obj_foreach(value, index, max, key, item) {
+    mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    bool evaluated = false;
+    if (yyjson_is_null(item) && !null_counts(check, here.name, here.number)) {
+      if (!check_null(members, key, item, &here, check) || !mcp__check_spend(check, at, 0))
+        return false;
+      continue;
+    }
+    const member_t *member = find_member(members, here.name, here.number);
+    if (member != NULL && member->rank != OPTIONAL)
+      given += see(seen, member->rank);
+    if (!check_member(members, member, key, item, &here, check, &evaluated))
+      return false;
+    if (marks != NULL && evaluated)
+      mcp__marks_set(marks, index);
+  }
+  return given == members->required_count || refuse_missing(members, seen, at, check);
+}
+
+static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                          mcp__check_t *check) {
+  return !yyjson_is_obj(value) || judge_members(step->data, value, at, check, NULL);
+}
+
+static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                     mcp__check_t *check) {
+  mcp__marks_t *marks = check->marks;
+  check->marks = NULL; /* these are the value's, not its members' */
+  bool fine = !yyjson_is_obj(value) || judge_members(step->data, value, at, check, marks);
+  check->marks = marks;
+  return fine;
+}
+
+/* ---- minProperties, maxProperties ---- */
+
+static uint64_t count_given(mcp__check_t *check, yyjson_val *object) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  uint64_t count = 0;
+  yyjson_obj_foreach(object, index, max, key, item) {
+    count += mcp__check_is_given(check, key, item);
+  }
+  return count;
+}
+
+static bool check_min_properties(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                 mcp__check_t *check) {
+  if (!yyjson_is_obj(value))
+    return true;
+  uint64_t count = count_given(check, value);
+  if (!mcp__check_spend(check, at, yyjson_obj_size(value) / 4))
+    return false;
+  return count >= step->count ||
+         mcp__refuse_count(check->problem, at, count, " properties are less than the minimum ", step->count);
+}
+
+static bool check_max_properties(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                                 mcp__check_t *check) {
+  if (!yyjson_is_obj(value))
+    return true;
+  uint64_t count = count_given(check, value);
+  if (!mcp__check_spend(check, at, yyjson_obj_size(value) / 4))
+    return false;
+  return count <= step->count ||
+         mcp__refuse_count(check->problem, at, count, " properties are more than the maximum ", step->count);
+}
+
+/* ---- dependentRequired, dependentSchemas, dependencies ---- */
+
+typedef struct dependent {
+  yyjson_val *name;
+  yyjson_val *others;      /* names that must be given with it; NULL: none */
+  const mcp__node_t *node; /* NULL: anything */
+} dependent_t;
+
+typedef struct dependents {
+  dependent_t *list;
+  size_t count;
+} dependents_t;
+
+static int compile_dependents(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  size_t index, max;
+  yyjson_val *key, *value;
+  if (!yyjson_is_obj(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  dependents_t *dependents = mcp__arena_alloc(compiler->arena, sizeof *dependents);
+  dependent_t *list = mcp__arena_alloc(compiler->arena, yyjson_obj_size(site->value) * sizeof *list);
+  if (dependents == NULL || list == NULL)
+    return -ENOMEM;
+  *dependents = (dependents_t){list, yyjson_obj_size(site->value)};
+  step->data = dependents;
+  bool schemas = strcmp(site->here.name, "dependentSchemas") == 0;
+  bool either = strcmp(site->here.name, "dependencies") == 0;
+  yyjson_obj_foreach(site->value, index, max, key, value) {
+    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
+    list[index] = (dependent_t){.name = key};
+    int status;
+    if (schemas || (either && !yyjson_is_arr(value)))
+      status = mcp__compile_node(compiler, value, &here, &list[index].node);
+    else
+      status = check_names(compiler, list[index].others = value, &here);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}
+
+static bool check_others(const dependent_t *dependent, yyjson_val *object, const mcp__place_t *at,
+                         mcp__check_t *check) {
+  size_t index, max;
+  yyjson_val *name;
+  yyjson_arr_foreach(dependent->others, index, max, name) {
+    bool given = is_given(check, object, name);
+    if (!mcp__check_spend(check, at, 1 + yyjson_obj_size(object) / 4))
+      return false;
+    if (given)
+      continue;
+    mcp__place_t here = mcp__place_member(at, yyjson_get_str(name), yyjson_get_len(name));
+    mcp__problem_begin(check->problem, &here, NULL, "required with ");
+    mcp__problem_put_value(check->problem, dependent->name);
+    mcp__problem_put(check->problem, ", not given");
+    return false;
+  }
+  return true;
+}
+
+static bool check_dependents(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                             mcp__check_t *check) {
+  const dependents_t *dependents = step->data;
+  if (!yyjson_is_obj(value))
+    return true;
+  for (size_t i = 0; i < dependents->count; i++) {
+    const dependent_t *dependent = &dependents->list[i];
+    bool given = is_given(check, value, dependent->name);
+    if (!mcp__check_spend(check, at, 1 + yyjson_obj_size(value) / 4))
+      return false;
+    if (!given)
+      continue;
+    if (!check_others(dependent, value, at, check) ||
+        (dependent->node != NULL && !mcp__check_in_place(dependent->node, value, at, check)))
+      return false;
+  }
+  return true;
+}
+
+const mcp__rule_t mcp__object_rules[] = {
+    {{"minProperties"}, mcp__compile_count, check_min_properties, NULL},
+    {{"maxProperties"}, mcp__compile_count, check_max_properties, NULL},
+    {{"properties", "required", "additionalProperties", "patternProperties", "propertyNames"},
+     compile_members,
+     check_members,
+     check_members_collecting},
+    {{"dependentRequired"}, compile_dependents, check_dependents, NULL},
+    {{"dependentSchemas"}, compile_dependents, check_dependents, NULL},
+    {{"dependencies"}, compile_dependents, check_dependents, NULL},
+    {{NULL}, NULL, NULL, NULL},
+};

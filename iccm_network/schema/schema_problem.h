@@ -1,0 +1,54 @@
+/* schema_problem.h: the text of a problem, and places in a JSON value. */
+#ifndef MCP_SCHEMA_PROBLEM_H
+#define MCP_SCHEMA_PROBLEM_H
+
+#include "base/mem.h"
+
+typedef struct mcp__problem {
+  char *to; /* borrowed; ends in NUL at all times, unless size is 0 */
+  size_t size, len, limit;
+  bool cut;       /* a piece did not fit; none is taken any more */
+  bool of_schema; /* values are a schema's own, not a caller's: no secrets */
+  bool bare;      /* place and value are known to the reader: words only */
+  unsigned
+      closeness; /* of what was begun last, for the choice among several: how far it came before it failed */
+} mcp__problem_t;
+
+/* A chain on the stack, from a value up to the root. */
+typedef struct mcp__place {
+  const struct mcp__place *up; /* NULL: this is the root */
+  const char *name;            /* NULL: an element of an array */
+  size_t number;               /* length of the name, or index of the element */
+  bool is_name;                /* it is the name that is judged, not the member */
+} mcp__place_t;
+
+mcp__place_t mcp__place_member(const mcp__place_t *at, const char *name, size_t len);
+mcp__place_t mcp__place_element(const mcp__place_t *at, size_t index);
+unsigned mcp__place_closeness(const mcp__place_t *at); /* of a problem there: more for a deeper place */
+
+void mcp__problem_init(mcp__problem_t *problem, char *to, size_t size); /* size 0: the text is not wanted */
+void mcp__problem_clear(mcp__problem_t *problem);
+
+/* Begins a problem: the place as a JSON Pointer ("/" for the root), the value unless it is NULL, and words. A
+ * long place leaves half of the room to the rest. False, for a check to return. */
+bool mcp__problem_begin(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
+                        const char *words);
+
+/* The same for a value that marks another kind of thing altogether (const, enum): any other problem is
+ * closer. */
+bool mcp__problem_begin_other(mcp__problem_t *problem, const mcp__place_t *at, yyjson_val *value,
+                              const char *words);
+
+void mcp__problem_put(mcp__problem_t *problem, const char *ascii);
+void mcp__problem_put_number(mcp__problem_t *problem, uint64_t number);
+/* In quotes, escaped. */
+void mcp__problem_put_string(mcp__problem_t *problem, const char *string, size_t len);
+void mcp__problem_put_value(mcp__problem_t *problem, yyjson_val *value); /* as JSON, cut */
+/* Its elements, parted by commas, cut. */
+void mcp__problem_put_values(mcp__problem_t *problem, yyjson_val *array);
+
+/* Until the second at most max bytes are taken; what is cut ends in dots. */
+size_t mcp__problem_begin_cut(mcp__problem_t *problem, size_t max);
+void mcp__problem_end_cut(mcp__problem_t *problem, size_t outer);
+
+#endif

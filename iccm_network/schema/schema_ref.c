@@ -1,0 +1,460 @@
+/* schema_ref.c: $id, $defs, anchors, and $ref to places in the same schema.
+ *
+ * The root, and each schema below it with an $id, is a resource: it has a URI, which references lead to, and
+ * anchors of its own. While the schema is compiled, resources, anchors and references are only noted.
+ * Afterwards each reference is resolved against the URI of its resource and followed to the node of its
+ * target, which is compiled now when it stands where no keyword looks for a schema. So the recursion stays
+ * within the schema's depth whatever refers to what. Nothing is loaded: a reference to a document that the
+ * schema does not contain is refused with its name, and so is a $schema that is not known. A reference that
+ * leads back to itself is refused; other circles end with the value, or at the limits of a check.
+ *
+ * $dynamicRef to a $dynamicAnchor, and $recursiveRef, take the anchor of that name in the outermost resource
+ * that led to them. So in a schema with one of these, nodes that begin a resource, and references from one
+ * resource to another, note during a check which resource was entered. */
+#include "schema/schema_compare.h"
+#include "schema/schema_rules.h"
+#include "schema/schema_uri.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct mcp__anchor {
+  const mcp__resource_t *resource;
+  yyjson_val *schema;
+  const char *name; /* empty: of $recursiveAnchor */
+  size_t len;
+  bool dynamic;
+  struct mcp__anchor *next;
+} anchor_t;
+
+typedef struct mcp__ref {
+  yyjson_val *text;
+  const mcp__resource_t *resource; /* that it stands in */
+  mcp__step_t *step;
+  const mcp__node_t *node; /* that it leads to, once it is resolved */
+  bool may_be_dynamic;     /* $dynamicRef, $recursiveRef */
+  const anchor_t *anchor;  /* by which it was found; NULL: by its place */
+  struct mcp__ref *next;
+} ref_t;
+
+/* ---- Places ---- */
+
+typedef struct path {
+  mcp__place_t places[MCP__SCHEMA_MAX_DEPTH + 2]; /* the root's, and one for each value below */
+  size_t count;
+} path_t;
+
+/* The value in container that is target, or holds it: values lie one behind the other. */
+static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target, const mcp__place_t *at,
+                                mcp__place_t *place) {
+  size_t index, max;
+  yyjson_val *key, *item;
+  yyjson_arr_foreach(container, index, max, item) {
+    *place = mcp__place_element(at, index);
+    if (target < unsafe_yyjson_get_next(item))
+      return item;
+  }
+  yyjson_obj_foreach(container, index, max, key, item) {
+    *place = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    if (target < unsafe_yyjson_get_next(item))
+      return item;
+  }
+  return NULL; /* UNTESTED: target is in container */
+}
+
+/* The place of the target; the resource is set to the innermost one on the way there. */
+static const mcp__place_t *find_path(const mcp__compiler_t *compiler, yyjson_val *target, path_t *path,
+                                     const mcp__resource_t **resource) {
+  path->places[0] = (mcp__place_t){NULL, NULL, 0, false};
+  path->count = 1;
+  for (yyjson_val *at = compiler->root;; path->count++) {
+    const mcp__spot_t *spot = &compiler->spots[at - compiler->root];
+    if (spot->resource != NULL)
+      *resource = spot->resource;
+    if (at == target)
+      return &path->places[path->count - 1];
+    at = step_towards(at, target, &path->places[path->count - 1], &path->places[path->count]);
+  }
+}
+
+/* Begins the problem of a reference. */
+static int refuse_ref(mcp__compiler_t *compiler, yyjson_val *text, const char *words) {
+  path_t path;
+  const mcp__resource_t *resource;
+  return mcp__malformed(compiler, find_path(compiler, text, &path, &resource), text, words);
+}
+
+/* ---- Anchors ---- */
+
+static const anchor_t *find_anchor(const mcp__compiler_t *compiler, const mcp__resource_t *resource,
+                                   const char *name, size_t len) {
+  const anchor_t *anchor = compiler->anchors;
+  while (anchor != NULL &&
+         (anchor->resource != resource || anchor->len != len || memcmp(anchor->name, name, len) != 0))
+    anchor = anchor->next;
+  return anchor;
+}
+
+static int add_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, const char *name, size_t len,
+                      bool dynamic) {
+  const anchor_t *known = find_anchor(compiler, compiler->resource, name, len);
+  if (known != NULL && known->schema != site->schema)
+    return mcp__malformed(compiler, &site->here, site->value, " names another place already");
+  anchor_t *anchor = mcp__arena_alloc(compiler->arena, sizeof *anchor);
+  if (anchor == NULL)
+    return -ENOMEM;
+  *anchor = (anchor_t){compiler->resource, site->schema, name, len, dynamic, compiler->anchors};
+  compiler->anchors = anchor;
+  return 0;
+}
+
+static int compile_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  bool dynamic = strcmp(site->here.name, "$dynamicAnchor") == 0;
+  step->check = NULL;
+  if (!yyjson_is_str(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not a string");
+  return add_anchor(compiler, site, yyjson_get_str(site->value), yyjson_get_len(site->value), dynamic);
+}
+
+static int compile_recursive_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  step->check = NULL;
+  return yyjson_is_true(site->value) ? add_anchor(compiler, site, "", 0, true) : 0;
+}
+
+/* ---- Resources ---- */
+
+/* Sets what the schema's $schema means for its resource, where it has one. */
+static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+                        mcp__resource_t *resource) {
+  static const struct {
+    const char *name;
+    bool ref_alone;
+  } dialects[] = {{"json-schema.org/schema", false},
+                  {"json-schema.org/draft/2020-12/schema", false},
+                  {"json-schema.org/draft/2019-09/schema", false},
+                  {"spec.openapis.org/oas/3.1/dialect/base", false},
+                  {"json-schema.org/draft-07/schema", true},
+                  {"json-schema.org/draft-06/schema", true},
+                  {"json-schema.org/draft-04/schema", true}};
+  mcp__site_t site = mcp__site(schema, at, "$schema");
+  const char *text = yyjson_get_str(site.value);
+  if (site.value == NULL)
+    return 0;
+  if (text == NULL)
+    return mcp__malformed(compiler, &site.here, site.value, " is not a string");
+  const char *name = strncmp(text, "http", 4) == 0 ? strstr(text, "://") : NULL;
+  for (size_t i = 0; name != NULL && i < sizeof dialects / sizeof dialects[0]; i++) {
+    size_t len = strlen(dialects[i].name);
+    if (strncmp(name + 3, dialects[i].name, len) == 0 &&
+        (name[3 + len] == '\0' || strcmp(name + 3 + len, "#") == 0)) {
+      resource->ref_alone = dialects[i].ref_alone;
+      return 0;
+    }
+  }
+  return mcp__malformed(
+      compiler, &site.here, site.value,
+      " is a metaschema that is not known: name draft 2020-12 or draft-07, or leave it out");
+}
+
+bool mcp__ref_is_alone(const mcp__compiler_t *compiler, yyjson_val *schema) {
+  return compiler->resource->ref_alone && yyjson_is_str(yyjson_obj_get(schema, "$ref"));
+}
+
+/* Begins a resource with an $id, which may be NULL for the root; id->value is a string otherwise. */
+static int add_resource(mcp__compiler_t *compiler, const mcp__site_t *id) {
+  const mcp__resource_t *outer = compiler->resource;
+  mcp__resource_t *resource = mcp__arena_alloc(compiler->arena, sizeof *resource);
+  const char *fragment = "";
+  if (resource == NULL)
+    return -ENOMEM;
+  *resource = (mcp__resource_t){outer != NULL ? outer->uri : "", id->schema,
+                                outer != NULL && outer->ref_alone, compiler->resources};
+  int status = 0;
+  if (id->value != NULL)
+    status = mcp__uri_resolve(compiler->arena, resource->uri, yyjson_get_str(id->value), &resource->uri,
+                              &fragment);
+  if (status == 0)
+    status = read_dialect(compiler, id->schema, id->at, resource);
+  if (status != 0)
+    return status;
+  compiler->resource = compiler->resources = resource;
+  return *fragment != '\0' ? add_anchor(compiler, id, fragment, strlen(fragment), false) : 0;
+}
+
+int mcp__enter_resource(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at) {
+  bool is_root = compiler->resource == NULL;
+  mcp__site_t id = mcp__site(schema, at, "$id");
+  const char *text = yyjson_get_str(id.value);
+  if (id.value != NULL && (text == NULL || strlen(text) != yyjson_get_len(id.value)))
+    return mcp__malformed(compiler, &id.here, id.value, text == NULL ? " is not a string" : " is not a URI");
+  if (is_root)
+    return add_resource(compiler, &id);
+  if (text == NULL || mcp__ref_is_alone(compiler, schema))
+    return 0;
+  if (*text != '#')
+    return add_resource(compiler, &id);
+  return text[1] != '\0' ? add_anchor(compiler, &id, text + 1, strlen(text + 1), false) : 0; /* draft-07 */
+}
+
+/* ---- Compiling ---- */
+
+static int compile_definitions(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  size_t index, max;
+  yyjson_val *key, *schema;
+  const mcp__node_t *node;
+  step->check = NULL;
+  if (!yyjson_is_obj(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  yyjson_obj_foreach(site->value, index, max, key, schema) {
+    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
+    int status = mcp__compile_node(compiler, schema, &here, &node);
+    if (status != 0)
+      return status;
+  }
+  return 0;
+}
+
+static int compile_ref(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+  if (!yyjson_is_str(site->value) || strlen(yyjson_get_str(site->value)) != yyjson_get_len(site->value))
+    return mcp__malformed(compiler, &site->here, site->value, " is not a reference");
+  ref_t *ref = mcp__arena_alloc(compiler->arena, sizeof *ref);
+  if (ref == NULL)
+    return -ENOMEM;
+  *ref = (ref_t){.text = site->value,
+                 .resource = compiler->resource,
+                 .step = step,
+                 .may_be_dynamic = strcmp(site->here.name, "$ref") != 0,
+                 .next = compiler->refs};
+  compiler->refs = ref;
+  step->node = NULL;
+  return 0;
+}
+
+/* ---- Checking ---- */
+
+bool mcp__check_ref(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check) {
+  return mcp__check_in_place(step->node, value, at, check);
+}
+
+static bool enter(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check) {
+  const mcp__entered_t *outer = check->entered;
+  mcp__entered_t entered = {node->resource, outer};
+  check->entered = &entered;
+  bool fine = mcp__check_in_place(node, value, at, check);
+  check->entered = outer;
+  return fine;
+}
+
+bool mcp__check_enter(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                      mcp__check_t *check) {
+  return enter(step->node, value, at, check);
+}
+
+typedef struct choices { /* of a dynamic reference */
+  const mcp__node_t **nodes;
+  size_t count;
+} choices_t;
+
+const mcp__node_t *mcp__dynamic_target(const mcp__step_t *step, const mcp__check_t *check) {
+  const choices_t *choices = step->data;
+  const mcp__node_t *target = choices->nodes[0];
+  for (const mcp__entered_t *entered = check->entered; entered != NULL; entered = entered->up)
+    for (size_t i = 0; i < choices->count; i++)
+      if (choices->nodes[i]->resource == entered->resource)
+        target = choices->nodes[i];
+  return target;
+}
+
+bool mcp__check_dynamic(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+                        mcp__check_t *check) {
+  const choices_t *choices = step->data;
+  uint64_t entered = MCP__SCHEMA_MAX_NESTED_CHECKS - check->depth; /* at most */
+  return mcp__check_spend(check, at, entered * choices->count / 16) &&
+         enter(mcp__dynamic_target(step, check), value, at, check);
+}
+
+/* ---- Resolving ---- */
+
+static int hex_digit(char digit) {
+  if (digit >= '0' && digit <= '9')
+    return digit - '0';
+  digit |= 0x20;
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* Undoes %xx, in place of the copy; the length. */
+static size_t decode_percent(char *text) {
+  size_t len = 0;
+  for (const char *at = text; *at != '\0'; at++) {
+    bool escaped = *at == '%' && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0;
+    text[len++] = escaped ? (char)(hex_digit(at[1]) * 16 + hex_digit(at[2])) : *at;
+    at += escaped ? 2 : 0;
+  }
+  return len;
+}
+
+static int refuse_document(mcp__compiler_t *compiler, const ref_t *ref, const char *uri) {
+  bool metaschema = strstr(uri, "://json-schema.org/draft") != NULL;
+  refuse_ref(compiler, ref->text, metaschema ? " leads to the metaschema " : " leads to the document ");
+  mcp__problem_put_string(compiler->problem, uri, strlen(uri));
+  mcp__problem_put(compiler->problem, ", which is not part of this schema");
+  if (!metaschema)
+    mcp__problem_put(compiler->problem, ": put it below $defs with its $id");
+  return -EINVAL;
+}
+
+/* Of several schemas with the same $id, which generators make by writing out a type wherever it is used, any
+ * is as good as the other as long as they are equal. */
+static int find_resource(mcp__compiler_t *compiler, const ref_t *ref, const char *uri,
+                         const mcp__resource_t **out) {
+  const mcp__resource_t *found = NULL;
+  for (const mcp__resource_t *each = compiler->resources; each != NULL; each = each->next) {
+    uint64_t steps = MCP__SCHEMA_MAX_STEPS;
+    if (each->uri != uri && strcmp(each->uri, uri) != 0)
+      continue;
+    if (found != NULL && !mcp__json_same(found->schema, each->schema, &steps))
+      return refuse_ref(compiler, ref->text, " leads to two schemas with that $id, which differ");
+    found = each;
+  }
+  *out = found;
+  return found != NULL ? 0 : refuse_document(compiler, ref, uri);
+}
+
+/* 0 with the value, NULL when there is none, or -ENOMEM. Sets the anchor when it was found by one. */
+static int find_target(const mcp__compiler_t *compiler, const mcp__resource_t *resource, const char *fragment,
+                       yyjson_val **out, const anchor_t **anchor) {
+  size_t size = strlen(fragment) + 1;
+  char *name = mcp__malloc(size);
+  if (name == NULL)
+    return -ENOMEM;
+  memcpy(name, fragment, size);
+  size_t len = decode_percent(name);
+  *anchor = *name != '/' ? find_anchor(compiler, resource, name, len) : NULL;
+  if (len == 0 || *name == '/')
+    *out = yyjson_ptr_getn(resource->schema, name, len);
+  else
+    *out = *anchor != NULL ? (*anchor)->schema : NULL;
+  mcp__free(name);
+  return 0;
+}
+
+/* The node of a value, which is compiled unless it has been. */
+static int node_of(mcp__compiler_t *compiler, yyjson_val *target, const mcp__node_t **out) {
+  path_t path;
+  *out = compiler->spots[target - compiler->root].node;
+  if (*out != NULL)
+    return 0;
+  const mcp__place_t *at = find_path(compiler, target, &path, &compiler->resource);
+  return mcp__compile_node(compiler, target, at, out);
+}
+
+static int resolve(mcp__compiler_t *compiler, ref_t *ref) {
+  const char *uri, *fragment;
+  const mcp__resource_t *resource = ref->resource;
+  const anchor_t *anchor;
+  yyjson_val *target = NULL;
+  int status = mcp__uri_resolve(compiler->arena, resource->uri, yyjson_get_str(ref->text), &uri, &fragment);
+  if (status == 0 && strcmp(uri, resource->uri) != 0)
+    status = find_resource(compiler, ref, uri, &resource);
+  if (status == 0)
+    status = find_target(compiler, resource, fragment, &target, &anchor);
+  if (status != 0)
+    return status;
+  if (target == NULL)
+    return refuse_ref(compiler, ref->text, " leads nowhere");
+  ref->anchor = anchor;
+  return node_of(compiler, target, &ref->node);
+}
+
+static size_t count_choices(const mcp__compiler_t *compiler, const anchor_t *like) {
+  size_t count = 0;
+  for (const anchor_t *each = compiler->anchors; each != NULL; each = each->next)
+    count += each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0;
+  return count;
+}
+
+/* The first choice is the node that the reference leads to where no resource entered has such an anchor. */
+static int link_dynamic(const mcp__compiler_t *compiler, const ref_t *ref) {
+  const anchor_t *like = ref->anchor;
+  choices_t *choices = mcp__arena_alloc(compiler->arena, sizeof *choices);
+  if (choices == NULL)
+    return -ENOMEM;
+  choices->nodes =
+      mcp__arena_alloc(compiler->arena, (1 + count_choices(compiler, like)) * sizeof *choices->nodes);
+  if (choices->nodes == NULL)
+    return -ENOMEM;
+  choices->nodes[0] = ref->node;
+  choices->count = 1;
+  for (const anchor_t *each = compiler->anchors; each != NULL; each = each->next)
+    if (each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0)
+      choices->nodes[choices->count++] = compiler->spots[each->schema - compiler->root].node;
+  ref->step->data = choices;
+  ref->step->check = mcp__check_dynamic;
+  return 0;
+}
+
+/* Makes the step lead to what was found. */
+static int link_ref(const mcp__compiler_t *compiler, const ref_t *ref) {
+  if (ref->may_be_dynamic && ref->anchor != NULL && ref->anchor->dynamic)
+    return link_dynamic(compiler, ref);
+  bool leaves = ref->node->resource != NULL && ref->node->resource != ref->resource;
+  ref->step->check = compiler->dynamic && leaves ? mcp__check_enter : mcp__check_ref;
+  ref->step->node = ref->node;
+  return 0;
+}
+
+static const mcp__node_t *next_by_ref(const mcp__node_t *node) {
+  static const mcp__check_t nothing_entered;
+  for (size_t i = 0; i < node->count; i++) {
+    const mcp__step_t *step = &node->steps[i];
+    const mcp__node_t *next = mcp__step_applies(step, &nothing_entered);
+    if (next != NULL && step->check != mcp__check_dynamic)
+      return next;
+  }
+  return NULL;
+}
+
+/* Whether following references alone comes back to where it was: by a walker and one of twice the speed. */
+static bool runs_in_a_circle(const mcp__node_t *slow) {
+  const mcp__node_t *fast = slow;
+  while (fast != NULL && (fast = next_by_ref(fast)) != NULL && (fast = next_by_ref(fast)) != NULL) {
+    slow = next_by_ref(slow);
+    if (slow == fast)
+      return true;
+  }
+  return false;
+}
+
+int mcp__resolve_refs(mcp__compiler_t *compiler) {
+  ref_t *resolved = NULL;
+  while (compiler->refs != NULL) { /* compiling a target may bring more */
+    ref_t *ref = compiler->refs;
+    compiler->refs = ref->next;
+    int status = resolve(compiler, ref);
+    if (status != 0)
+      return status;
+    ref->next = resolved;
+    resolved = ref;
+  }
+  for (const ref_t *ref = resolved; ref != NULL; ref = ref->next) {
+    int status = link_ref(compiler, ref);
+    if (status != 0)
+      return status;
+  }
+  for (const ref_t *ref = resolved; ref != NULL; ref = ref->next)
+    if (runs_in_a_circle(ref->node))
+      return refuse_ref(compiler, ref->text, " leads back to itself");
+  return 0;
+}
+
+const mcp__rule_t mcp__ref_rules[] = {
+    {{"$defs"}, compile_definitions, NULL, NULL},
+    {{"definitions"}, compile_definitions, NULL, NULL},
+    {{"$anchor"}, compile_anchor, NULL, NULL},
+    {{"$dynamicAnchor"}, compile_anchor, NULL, NULL},
+    {{"$recursiveAnchor"}, compile_recursive_anchor, NULL, NULL},
+    {{"$ref"}, compile_ref, mcp__check_ref, NULL},
+    {{"$dynamicRef"}, compile_ref, mcp__check_ref, NULL},
+    {{"$recursiveRef"}, compile_ref, mcp__check_ref, NULL},
+    {{NULL}, NULL, NULL, NULL},
+};

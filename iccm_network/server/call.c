@@ -1,0 +1,785 @@
+/* call.c: one tools/call, from its message to its answer.
+ *
+ * Happy path: the connection takes a call, parses the message into it, and runs it; the handler ends it, now
+ * or later; the answer is written to the connection and the call goes back to the spare ones with its memory.
+ * A blocking handler runs on the pool: its answer is rendered there and written when the job is back on the
+ * loop. Failure: when the peer leaves, cancels or the deadline passes, the call loses its connection and its
+ * handler is told; it still has to end it, which then frees and no more. One that has not begun by then never
+ * does. So each call is ended exactly once,
+ * and nothing can leak. */
+#include "server/server.h"
+
+#include "mcp/content.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_BYTES = 1024 };
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+static size_t memory_of(const mcp_call_t *call) {
+  return sizeof *call + call->text.cap + call->response.cap + call->arena.used;
+}
+
+static mcp_call_t *take_spare(mcp_server_t *server) {
+  mcp_call_t *call = server->spare;
+  if (call != NULL) {
+    server->spare = call->next;
+    server->spare_count--;
+    server->spare_bytes -= memory_of(call);
+    call->next = NULL;
+    return call;
+  }
+  call = mcp__calloc(sizeof *call);
+  if (call == NULL)
+    return NULL;
+  call->ended = true;
+  mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, NULL);
+  mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
+  mcp__arena_init(&call->arena, 0);
+  call->server = server;
+  return call;
+}
+
+mcp_call_t *mcp__call_take(mcp__conn_t *conn) {
+  mcp_call_t *call = take_spare(conn->server);
+  if (call == NULL)
+    return NULL;
+  mcp__tool_release(call->tool);
+  call->tool = NULL;
+  call->ended = false;
+  call->account = &conn->account;
+  call->address = conn->address;
+  mcp__budget_hold(call->address);
+  return call;
+}
+
+void mcp__call_charge(mcp_call_t *call) {
+  if (call->address != NULL)
+    mcp__account_charge(call->account, &call->charged, memory_of(call));
+}
+
+static void discharge(mcp_call_t *call) {
+  if (call->address == NULL)
+    return;
+  mcp__account_charge(call->account, &call->charged, 0);
+  mcp__budget_release(&call->server->memory, call->address);
+  call->address = NULL;
+}
+
+void mcp__call_free(mcp_call_t *call) {
+  mcp__tool_release(call->tool);
+  mcp__logger_release(call->logger);
+  mcp__metrics_release(call->metrics);
+  mcp__free(atomic_load(&call->progress));
+  mcp__buf_deinit(&call->text);
+  mcp__buf_deinit(&call->response);
+  mcp__arena_deinit(&call->arena);
+  mcp__free(call);
+}
+
+void mcp__call_give_back(mcp_call_t *call) {
+  mcp__log_leave(&call->trace); /* what its handler says from now on is about something else */
+  mcp_server_t *server = call->server;
+  if (server == NULL) {
+    mcp__call_free(call);
+    return;
+  }
+  discharge(call);
+  mcp__logger_release(call->logger);
+  call->logger = NULL;
+  mcp__free(atomic_exchange(&call->progress, NULL));
+  mcp__arena_reset(&call->arena);
+  call->text.len = 0;
+  mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
+  size_t bytes = memory_of(call);
+  if (server->spare_count >= MCP__SPARE_CALLS || server->spare_bytes + bytes > MCP__SPARE_BYTES) {
+    mcp__call_free(call);
+    return;
+  }
+  call->conn = NULL;
+  call->doc = NULL;
+  call->on_cancel = NULL;
+  call->ended = true; /* and its tool stays until it is taken again: a handler may end it once more */
+  call->silent = call->on_pool = call->waiting = false;
+  call->failure = 0;
+  call->failure_text = NULL;
+  atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
+  atomic_store_explicit(&call->unwanted, false, memory_order_relaxed);
+  call->next = server->spare;
+  server->spare = call;
+  server->spare_count++;
+  server->spare_bytes += bytes;
+}
+
+static void join_server(mcp_call_t *call) {
+  mcp_server_t *server = call->server;
+  call->started_ms = uv_now(server->loop);
+  call->started_ns = server->counts.now_ns;
+  call->counted = false;
+  call->ending = MCP__ENDED_OK;
+  call->older = server->newest;
+  call->newer = NULL;
+  *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
+  server->newest = call;
+}
+
+static void join_conn(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  call->server->calls++;
+  call->prev = NULL;
+  call->next = conn->calls;
+  if (conn->calls != NULL)
+    conn->calls->prev = call;
+  conn->calls = call;
+  conn->in_flight++;
+}
+
+static void join_waiting(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  call->waiting = true;
+  call->prev = conn->last_waiting;
+  call->next = NULL;
+  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call;
+  conn->last_waiting = call;
+  conn->waiting_count++;
+  conn->waiting_bytes += call->text.len;
+  conn->waiting_silent += call->silent;
+}
+
+static void leave_waiting(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call->next;
+  *(call->next != NULL ? &call->next->prev : &conn->last_waiting) = call->prev;
+  call->prev = call->next = NULL;
+  conn->waiting_count--;
+  conn->waiting_bytes -= call->text.len;
+  conn->waiting_silent -= call->silent;
+}
+
+static void leave_calls(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  *(call->prev != NULL ? &call->prev->next : &conn->calls) = call->next;
+  if (call->next != NULL)
+    call->next->prev = call->prev;
+  call->prev = call->next = NULL;
+  conn->in_flight--;
+}
+
+/* What it still holds is its address's from now on. */
+static void leave_conn(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  if (conn == NULL)
+    return;
+  if (call->waiting)
+    leave_waiting(call);
+  else
+    leave_calls(call);
+  call->conn = NULL;
+  conn->account.used -= call->charged;
+  call->account = conn->account.parent;
+  mcp__conn_call_left(conn);
+}
+
+static void leave_server(mcp_call_t *call) {
+  mcp_server_t *server = call->server;
+  if (server == NULL)
+    return;
+  *(call->older != NULL ? &call->older->newer : &server->oldest) = call->newer;
+  *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
+  if (server->next_call == call)
+    server->next_call = call->newer;
+  server->calls -= !call->waiting;
+}
+
+static void over(mcp_call_t *call) { /* ended, and its answer is written */
+  mcp_server_t *server = call->server;
+  while (call->children != NULL)
+    mcp__child_leave(call->children);
+  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : call->ending))
+    mcp__event_call_ended(call, call->failure, call->failure_text);
+  leave_conn(call);
+  leave_server(call);
+  mcp__call_give_back(call);
+  if (server != NULL)
+    mcp__server_call_ended(server);
+}
+
+/* ---- children -------------------------------------------------------------------------------------- */
+
+int mcp__call_may_adopt(const mcp_call_t *call) {
+  if (call->on_pool)
+    return MCP_ESTATE;
+  return atomic_load(&call->cancelled) ? MCP_ECANCELED : 0;
+}
+
+void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child) {
+  child->parent = call;
+  child->prev = NULL;
+  child->next = call->children;
+  if (child->next != NULL)
+    child->next->prev = child;
+  call->children = child;
+}
+
+void mcp__child_leave(mcp__child_t *child) {
+  if (child->parent == NULL)
+    return;
+  *(child->prev != NULL ? &child->prev->next : &child->parent->children) = child->next;
+  if (child->next != NULL)
+    child->next->prev = child->prev;
+  child->parent = NULL;
+}
+
+static void cancel_children(mcp_call_t *call) {
+  while (call->children != NULL) {
+    mcp__child_t *child = call->children;
+    mcp__child_leave(child);
+    child->on_cancel(child);
+  }
+}
+
+/* ---- cancellation ---------------------------------------------------------------------------------- */
+
+void mcp__call_detach(mcp_call_t *call) {
+  leave_server(call);
+  call->metrics = mcp__metrics_hold(call->server->metrics);
+  discharge(call);
+  call->server = NULL;
+}
+
+/* No handler owes the end of one that waits. */
+static void cancel(mcp_call_t *call) {
+  atomic_store(&call->cancelled, true);
+  if (call->waiting) {
+    over(call);
+    return;
+  }
+  cancel_children(call);
+  void (*cb)(mcp_call_t *, void *) = call->on_cancel;
+  call->on_cancel = NULL;
+  if (cb != NULL)
+    cb(call, call->on_cancel_arg); /* may end the call */
+}
+
+void mcp__call_abandon(mcp_call_t *call) {
+  leave_conn(call);
+  cancel(call);
+}
+
+void mcp__call_cancel(mcp_call_t *call) {
+  atomic_store(&call->unwanted, true);
+  cancel(call);
+}
+
+/* ---- progress -------------------------------------------------------------------------------------- */
+
+/* What a handler tells is kept in its call, the newest only, until the loop's thread sends it: at times of
+ * its own, or right before the answer. */
+static void send_progress(mcp_call_t *call) {
+  if (atomic_load(&call->progress) == NULL)
+    return;
+  char *text = atomic_exchange(&call->progress, NULL);
+  if (call->conn != NULL && !atomic_load(&call->cancelled))
+    mcp__conn_notify(call->conn, text);
+  mcp__free(text);
+}
+
+void mcp__call_send_progress(uv_timer_t *timer) {
+  mcp_server_t *server = timer->data;
+  server->progress_ms = uv_now(server->loop);
+  for (mcp_call_t *call = server->oldest; call != NULL; call = call->newer)
+    send_progress(call);
+}
+
+static void on_news(void *owner) {
+  mcp_server_t *server = owner;
+  uint64_t since_ms = uv_now(server->loop) - server->progress_ms;
+  if (!uv_is_active((uv_handle_t *)&server->progress))
+    uv_timer_start(&server->progress, mcp__call_send_progress,
+                   since_ms < MCP__PROGRESS_MS ? MCP__PROGRESS_MS - since_ms : 0, 0);
+}
+
+int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message) {
+  if (call->ended || atomic_load(&call->cancelled))
+    return MCP_ESTATE;
+  if (!isfinite(progress) || !isfinite(total) || progress <= call->progress_last ||
+      (message != NULL && !mcp__utf8_valid(message, strlen(message))))
+    return UV_EINVAL;
+  call->progress_last = progress;
+  if (call->progress_token == NULL)
+    return 0;
+  char *text = mcp__answer_progress(call->progress_token, progress, total, message);
+  if (text == NULL)
+    return UV_ENOMEM;
+  char *before = atomic_exchange(&call->progress, text);
+  mcp__free(before);
+  if (before == NULL && call->on_pool)
+    mcp__pool_news(call->pool);
+  else if (before == NULL && call->server != NULL)
+    on_news(call->server);
+  return 0;
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+typedef struct tool_failure {
+  int code;
+  const char *text, *data;
+  size_t data_len;
+} failure_t;
+
+static bool is_tool_code(int code) {
+  return code <= MCP_TOOL_ERROR && code >= -32099;
+}
+
+static int render_failure(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const failure_t *failure = what;
+  return is_tool_code(failure->code)
+             ? mcp__answer_tool_error(out, to, failure->code, failure->text, failure->data, failure->data_len)
+             : mcp__jsonrpc_error(out, to->id, to->id_len, failure->code, failure->text, failure->data,
+                                  failure->data_len);
+}
+
+typedef struct json_text {
+  const char *json;
+  size_t len;
+} json_text_t;
+
+static int render_result(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const json_text_t *text = what;
+  return mcp__answer_result(out, to, text->json, text->len);
+}
+
+typedef struct content {
+  json_text_t blocks, structured; /* structured.json NULL: none */
+  bool is_error;
+} content_t;
+
+static int render_content(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const content_t *content = what;
+  return mcp__answer_content(out, to, content->blocks.json, content->blocks.len, content->structured.json,
+                             content->structured.len, content->is_error);
+}
+
+static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__buf_t *response = what;
+  (void)to;
+  if (response->len == 0)
+    return UV_ENOMEM; /* there was none even to say so */
+  return mcp__buf_append(out, response->data, response->len);
+}
+
+/* For the log, once the call is over; for nobody where no memory is left for the words. */
+static void note_failure(mcp_call_t *call, const failure_t *failure) {
+  size_t size = strlen(failure->text) + 1;
+  char *copy = mcp__arena_alloc(&call->arena, size);
+  if (copy != NULL)
+    memcpy(copy, failure->text, size);
+  call->failure_text = copy;
+  call->failure = failure->code;
+}
+
+static mcp__ending_t ending_of(mcp__render_cb render, const void *what) {
+  if (render == render_content)
+    return ((const content_t *)what)->is_error ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_OK;
+  if (render != render_failure)
+    return MCP__ENDED_OK;
+  return is_tool_code(((const failure_t *)what)->code) ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_ERROR;
+}
+
+static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
+
+/* Whether a handler ends a call that it has ended: nothing of the call but its tool may be looked at. */
+static bool is_second_end(const mcp_call_t *call) {
+  if (call->ended)
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice",
+            call->tool != NULL ? call->tool->name : "?");
+  return call->ended;
+}
+
+/* Every ending comes through here, once. On the pool the answer is kept until the job is back. */
+static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
+  call->ended = true;
+  if (call->ending != MCP__ENDED_BUSY)
+    call->ending = ending_of(render, what);
+  if (call->on_pool) {
+    int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
+    if (rendered != 0) {
+      call->response.len = 0;
+      call->ending = MCP__ENDED_ERROR;
+      status = MCP_EANSWER;
+      note_failure(call, &unwritable);
+      if (render_failure(&call->response, &call->to, &unwritable) != 0)
+        call->response.len = 0;
+    }
+    return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
+  }
+  mcp__conn_t *conn = call->conn;
+  send_progress(call);
+  leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that
+                       it has */
+  if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
+    status = status != 0 ? status : MCP_ESTATE;
+  else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0) {
+    call->ending = MCP__ENDED_ERROR;
+    status = MCP_EANSWER;
+  }
+  over(call);
+  return status;
+}
+
+static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
+  note_failure(call, failure);
+  return end_call(call, render_failure, failure, status);
+}
+
+static int end_unwritable(mcp_call_t *call, const char *why) {
+  mcp_log(MCP_LOG_ERROR, "call", "the result of the tool %s cannot be written: %s", call->tool->name, why);
+  return end_failing(call, &unwritable, MCP_EANSWER);
+}
+
+/* ---- results --------------------------------------------------------------------------------------- */
+
+static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
+  mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
+  static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
+  return end_failing(call, &unfit, MCP_EANSWER);
+}
+
+/* Whether a result is what the tool's output schema promises; else problem names the place. */
+static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_t size) {
+  if (call->tool->output == NULL)
+    return true;
+  mcp__json_error_t error;
+  yyjson_doc *doc = mcp__json_read(text->json, text->len, &mcp__json_alc, &error);
+  if (doc == NULL)
+    snprintf(problem, size, "cannot be checked: %s", error.words);
+  bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
+  yyjson_doc_free(doc);
+  return fine;
+}
+
+static int end_with_result(mcp_call_t *call, const json_text_t *text) {
+  char problem[MESSAGE_BYTES];
+  if (!fits(call, text, problem, sizeof problem))
+    return end_unfit(call, "output_schema", problem);
+  return end_call(call, render_result, text, 0);
+}
+
+static json_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
+  json_text_t text = {NULL, 0};
+  if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
+    text.json = yyjson_mut_val_write_opts(value, 0, &call->arena.alc, &text.len, NULL);
+  return text;
+}
+
+static const char not_made[] = "it is NULL, holds invalid UTF-8 or a number that is none, or memory ran out";
+
+/* Why a text is no result; NULL: it is one. That it is JSON is looked at in builds for debugging alone. */
+static const char *wrong_text(const char *json, size_t len) {
+  if (json == NULL)
+    return "it is NULL";
+  if (!mcp__utf8_valid(json, len))
+    return "it is not UTF-8";
+#ifndef NDEBUG
+  mcp__json_error_t error = {0};
+  yyjson_doc_free(mcp__json_read(json, len, &mcp__json_alc, &error));
+  if (error.detail != NULL)
+    return error.words;
+#endif
+  return NULL;
+}
+
+int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  const char *wrong = wrong_text(json, len);
+  if (wrong != NULL)
+    return end_unwritable(call, wrong);
+  json_text_t text = {json, len};
+  return end_with_result(call, &text);
+}
+
+int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  json_text_t text = write_value(call, result);
+  return text.json != NULL ? end_with_result(call, &text) : end_unwritable(call, not_made);
+}
+
+/* To those who look at error alone: the first text, and the rest as data. */
+static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const content_t *content) {
+  const json_text_t *data = content->structured.json != NULL ? &content->structured : &content->blocks;
+  yyjson_mut_val *text = yyjson_mut_obj_get(yyjson_mut_arr_get_first(blocks), "text");
+  failure_t failure = {MCP_TOOL_ERROR, yyjson_mut_get_str(text), data->json, data->len};
+  if (failure.text == NULL)
+    failure.text = mcp_strerror(MCP_TOOL_ERROR);
+  return end_failing(call, &failure, 0);
+}
+
+int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_val *structured,
+                           bool is_error) {
+  char problem[MESSAGE_BYTES];
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  content_t content = {.blocks = write_value(call, blocks), .is_error = is_error};
+  if (structured != NULL)
+    content.structured = write_value(call, structured);
+  if (content.blocks.json == NULL || (structured != NULL && content.structured.json == NULL))
+    return end_unwritable(call, not_made);
+  if (!mcp__content_check(blocks, problem, sizeof problem))
+    return end_unfit(call, "content", problem);
+  if (structured != NULL && !yyjson_mut_is_obj(structured))
+    return end_unfit(call, "structured", "must be an object");
+  if (is_error && (call->to.direct || call->to.revision == MCP__2024_11_05))
+    return end_with_error(call, blocks, &content);
+  if (!is_error && structured == NULL && call->tool->output != NULL)
+    return end_unfit(call, "structured", "is required by its output_schema");
+  if (!is_error && structured != NULL && !fits(call, &content.structured, problem, sizeof problem))
+    return end_unfit(call, "output_schema", problem);
+  return end_call(call, render_content, &content, 0);
+}
+
+/* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own.
+ */
+static void keep_valid(char *text, int code) {
+  size_t len = strlen(text);
+  for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
+    text[--len] = '\0';
+  if (!mcp__utf8_valid(text, len))
+    snprintf(text, MESSAGE_BYTES, "%s", mcp_strerror(code));
+}
+
+static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, va_list args) {
+  char text[MESSAGE_BYTES];
+  if (is_second_end(call))
+    return MCP_ESTATE;
+  if (format != NULL)
+    vsnprintf(text, sizeof text, format, args);
+  else
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with NULL for a text", call->tool->name);
+  if (format == NULL)
+    snprintf(text, sizeof text, "%s", mcp_strerror(code));
+  keep_valid(text, code);
+  failure_t failure = {.code = code, .text = text};
+  if (data != NULL && !call->arena.failed)
+    failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
+  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EANSWER : 0);
+}
+
+int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int status = end_failed(call, MCP_TOOL_ERROR, NULL, format, args);
+  va_end(args);
+  return status;
+}
+
+int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int status = end_failed(call, code, data, format, args);
+  va_end(args);
+  return status;
+}
+
+void mcp__call_time_out(mcp_call_t *call, const char *why) {
+  failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
+  mcp__conn_t *conn = call->conn;
+  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT))
+    mcp__event_call_ended(call, failure.code, why);
+  leave_conn(call); /* first, as in end_call() */
+  if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))
+    mcp__conn_answer(conn, &call->to, render_failure, &failure);
+  atomic_store(&call->unwanted, true);
+  mcp__call_abandon(call);
+}
+
+/* ---- handlers -------------------------------------------------------------------------------------- */
+
+static mcp_call_t *call_of(mcp__job_t *job) {
+  return (mcp_call_t *)(void *)job;
+}
+
+/* Meanwhile the server answered nobody, not even pings. */
+static void tell_blocked(const mcp__tool_t *tool, uint64_t ns) {
+  if (ns > MCP__BLOCKED_MS * UINT64_C(1000000))
+    mcp_log(MCP_LOG_WARN, "call",
+            "the handler of the tool %s kept the loop for %llu ms: one that blocks needs MCP_TOOL_BLOCKING",
+            tool->name, (unsigned long long)ns / 1000000);
+}
+
+/* What a handler of log traffic says is not shipped: it would make more of it. */
+static void run_handler(mcp_call_t *call) {
+  mcp__tool_t *tool = call->tool;
+  bool is_log_traffic = (tool->flags & MCP_TOOL_LOG_TRAFFIC) != 0;
+  mcp_tool_cb handler = tool->handler;
+  if (is_log_traffic)
+    mcp__logger_be_quiet(true);
+  mcp__tool_hold(tool); /* the call may end */
+  bool on_loop = !call->on_pool;
+  uint64_t began_ns = on_loop ? uv_hrtime() : 0;
+  mcp__log_enter(&call->trace);
+  handler(call, call->args, tool->arg);
+  mcp__log_leave(&call->trace); /* the call may have ended, but the address is good enough for this */
+  if (on_loop)
+    tell_blocked(tool, uv_hrtime() - began_ns);
+  mcp__tool_release(tool);
+  if (is_log_traffic)
+    mcp__logger_be_quiet(false);
+}
+
+static void work(mcp__job_t *job) {
+  mcp_call_t *call = call_of(job);
+  if (atomic_load(&call->unwanted) && !call->silent) {
+    call->ended = true; /* before it began */
+    return;
+  }
+  run_handler(call);
+  if (!call->ended) {
+    mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
+  }
+}
+
+static void done(mcp__job_t *job) {
+  mcp_call_t *call = call_of(job);
+  if (job->dropped) {
+    call->on_pool = false;
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
+    return;
+  }
+  mcp__call_charge(call);
+  send_progress(call);
+  if (call->conn != NULL && !call->silent && !atomic_load(&call->cancelled))
+    mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
+  over(call);
+}
+
+static void orphan(mcp__job_t *job) {
+  mcp__call_free(call_of(job));
+}
+
+static void on_errand(void *owner, mcp__errand_t *errand) {
+  mcp_server_t *server = owner;
+  mcp__relay_take(&server->relay, errand);
+}
+
+const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, on_errand, orphan};
+
+/* data.retry: nothing is wrong with the call. */
+static void end_busy(mcp_call_t *call, const char *words) {
+  yyjson_mut_doc *doc = mcp_call_doc(call);
+  yyjson_mut_val *data = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_bool(doc, data, "retry", true);
+  call->ending = MCP__ENDED_BUSY;
+  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", words);
+}
+
+static void begin(mcp_call_t *call) {
+  join_conn(call);
+  if (call->server->stopping || call->server->calls > MCP__MAX_CALLS) {
+    end_busy(call, call->server->stopping ? "the server is stopping, retry later" : "busy, retry later");
+    return;
+  }
+  mcp__event_call_started(call);
+  if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0) {
+    run_handler(call);
+    return;
+  }
+  call->on_pool = true;
+  call->job.waits = (call->tool->flags & MCP_TOOL_WAITS) != 0;
+  call->logger = mcp__logger_hold(call->server->logger); /* the handler may outlive the server */
+  call->pool = call->server->pool;
+  int status = mcp__pool_submit(call->server->pool, &call->job);
+  if (status == 0)
+    return;
+  call->on_pool = false;
+  end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
+}
+
+bool mcp__call_may_begin(const mcp__conn_t *conn) { /* when the server stops, to be told so */
+  return conn->in_flight < MCP__MAX_IN_FLIGHT || conn->server->stopping;
+}
+
+/* One behind the other: none overtakes those that wait already. */
+void mcp__call_run(mcp_call_t *call) {
+  mcp__conn_t *conn = call->conn;
+  call->arena.max =
+      SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
+  mcp__call_charge(call);
+  join_server(call);
+  if (conn->waiting == NULL && mcp__call_may_begin(conn))
+    begin(call);
+  else
+    join_waiting(call);
+}
+
+void mcp__call_begin(mcp_call_t *call) {
+  leave_waiting(call);
+  call->waiting = false;
+  begin(call);
+}
+
+mcp__pool_t *mcp__call_pool(const mcp_call_t *call) {
+  return call->on_pool ? call->pool : NULL;
+}
+
+uint64_t mcp__call_span(const mcp_call_t *call) {
+  return call->trace.span;
+}
+
+size_t mcp__call_max_message(const mcp_call_t *call) { /* the server may have gone */
+  return call->text.max - MCP__JSON_PADDING;
+}
+
+const char *mcp_call_trace_id(const mcp_call_t *call) {
+  return call->trace.id;
+}
+
+yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
+  if (call->doc == NULL)
+    call->doc = yyjson_mut_doc_new(&call->arena.alc);
+  return call->doc;
+}
+
+yyjson_mut_val *mcp_call_ignored(mcp_call_t *call) {
+  yyjson_mut_val *names = NULL;
+  size_t index, max;
+  yyjson_val *key, *value;
+  yyjson_obj_foreach(call->args, index, max, key, value) {
+    if (yyjson_is_null(value) ||
+        mcp__schema_has_property(call->tool->schema, yyjson_get_str(key), yyjson_get_len(key)))
+      continue;
+    if (names == NULL)
+      names = yyjson_mut_arr(mcp_call_doc(call));
+    yyjson_mut_arr_append(names, yyjson_val_mut_copy(mcp_call_doc(call), key));
+  }
+  return names;
+}
+
+bool mcp_call_cancelled(const mcp_call_t *call) {
+  return atomic_load(&call->cancelled);
+}
+
+void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg) {
+  call->on_cancel = cb;
+  call->on_cancel_arg = arg;
+  if (atomic_load(&call->cancelled) && call->server != NULL)
+    /* 0 may be the same turn still. */
+    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0);
+}
+
+void mcp__call_fire_late_cancels(uv_timer_t *timer) {
+  mcp_server_t *server = timer->data;
+  server->next_call = server->oldest;
+  for (mcp_call_t *call; (call = server->next_call) != NULL;) {
+    server->next_call = call->newer;
+    if (call->on_cancel != NULL && atomic_load(&call->cancelled))
+      mcp__call_abandon(call); /* may end this call, and others */
+  }
+}

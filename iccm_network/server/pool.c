@@ -1,0 +1,276 @@
+/* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop,
+ * and what they want done there.
+ *
+ * Jobs that may wait for others never have all threads: where they have as many as they may, those behind
+ * them in the queue overtake.
+ *
+ * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving
+ * when the process exits. A handler that never returns cannot be ended from outside; so that it holds up
+ * nobody, a thread that is at work is let go: what the pool shares with it is freed by the last one that
+ * leaves. */
+#define _GNU_SOURCE /* pthread_setname_np() */
+#include "server/pool.h"
+
+#include <pthread.h>
+
+typedef struct thread {
+  mcp__pool_t *pool;
+  pthread_t id;
+  bool at_work;
+} thread_t;
+
+struct mcp__pool {
+  uv_mutex_t mutex;
+  uv_cond_t wake;
+  uv_async_t async;
+  const mcp__pool_events_t *events;
+  void *owner; /* for news */
+  bool news;
+  mcp__errand_t *errand, *last_errand; /* for the loop; oldest first */
+  mcp__job_t *first, **end;            /* waiting; where the next one is put */
+  mcp__job_t *finished;                /* for the loop; newest first */
+  unsigned waiting[2];                 /* of those that wait for nobody, and that do */
+  unsigned idle, threads, waiters;     /* waiters: threads at work that may wait for others */
+  thread_t all[MCP__POOL_THREADS];     /* of these there are threads */
+  unsigned users;                      /* threads, and the owner: the last one frees */
+  bool closed;
+  void (*on_closed)(void *arg);
+  void *arg;
+};
+
+static void leave(mcp__pool_t *pool) { /* with the mutex held, which is given up */
+  bool last = --pool->users == 0;
+  uv_mutex_unlock(&pool->mutex);
+  if (!last)
+    return;
+  uv_cond_destroy(&pool->wake);
+  uv_mutex_destroy(&pool->mutex);
+  mcp__free(pool);
+}
+
+/* With the mutex held: where the first job stands that may begin now; NULL there: none. */
+static mcp__job_t **next_place(mcp__pool_t *pool) {
+  mcp__job_t **place = &pool->first;
+  while (*place != NULL && (*place)->waits && pool->waiters == MCP__POOL_WAITERS)
+    place = &(*place)->next;
+  return place;
+}
+
+static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the pool is closed */
+  mcp__job_t **place, *job;
+  while (*(place = next_place(pool)) == NULL && !pool->closed) {
+    pool->idle++;
+    uv_cond_wait(&pool->wake, &pool->mutex);
+    pool->idle--;
+  }
+  if ((job = *place) == NULL)
+    return NULL;
+  *place = job->next;
+  if (*place == NULL)
+    pool->end = place;
+  pool->waiting[job->waits]--;
+  pool->waiters += job->waits;
+  return job;
+}
+
+static void *thread_main(void *arg) {
+  thread_t *thread = arg;
+  mcp__pool_t *pool = thread->pool;
+  pthread_setname_np(pthread_self(), "mcp-pool");
+  uv_mutex_lock(&pool->mutex);
+  for (mcp__job_t *job; (job = take(pool)) != NULL;) {
+    bool waits = job->waits;
+    thread->at_work = true;
+    uv_mutex_unlock(&pool->mutex);
+    pool->events->work(job);
+    uv_mutex_lock(&pool->mutex);
+    pool->waiters -= waits;
+    thread->at_work = pool->closed; /* then it was let go */
+    if (pool->closed) {
+      uv_mutex_unlock(&pool->mutex);
+      pool->events->orphan(job);
+      uv_mutex_lock(&pool->mutex);
+    } else {
+      job->next = pool->finished;
+      pool->finished = job;
+      uv_async_send(&pool->async);
+    }
+  }
+  leave(pool);
+  return NULL;
+}
+
+static void finish(mcp__pool_t *pool, mcp__job_t *job) { /* the list is newest first */
+  mcp__job_t *in_order = NULL;
+  while (job != NULL) {
+    mcp__job_t *next = job->next;
+    job->next = in_order;
+    in_order = job;
+    job = next;
+  }
+  while (in_order != NULL) {
+    mcp__job_t *next = in_order->next;
+    pool->events->done(in_order);
+    in_order = next;
+  }
+}
+
+static mcp__job_t *take_finished(mcp__pool_t *pool) {
+  mcp__job_t *jobs = pool->finished;
+  pool->finished = NULL;
+  return jobs;
+}
+
+static mcp__errand_t *take_errands(mcp__pool_t *pool) {
+  mcp__errand_t *errands = pool->errand;
+  pool->errand = NULL;
+  return errands;
+}
+
+static void run_errands(mcp__pool_t *pool, mcp__errand_t *errand) {
+  while (errand != NULL) {
+    mcp__errand_t *next = errand->next;
+    pool->events->errand(pool->owner, errand);
+    errand = next;
+  }
+}
+
+static void on_async(uv_async_t *async) {
+  mcp__pool_t *pool = async->data;
+  uv_mutex_lock(&pool->mutex);
+  mcp__job_t *jobs = take_finished(pool);
+  mcp__errand_t *errands = take_errands(pool);
+  bool news = pool->news;
+  pool->news = false;
+  uv_mutex_unlock(&pool->mutex);
+  if (news)
+    pool->events->news(pool->owner);
+  run_errands(pool, errands);
+  finish(pool, jobs);
+}
+
+void mcp__pool_news(mcp__pool_t *pool) {
+  uv_mutex_lock(&pool->mutex);
+  if (!pool->closed) {
+    pool->news = true;
+    uv_async_send(&pool->async);
+  }
+  uv_mutex_unlock(&pool->mutex);
+}
+
+bool mcp__pool_send(mcp__pool_t *pool, mcp__errand_t *errand) {
+  uv_mutex_lock(&pool->mutex);
+  bool open = !pool->closed;
+  if (open) {
+    errand->next = NULL;
+    *(pool->errand != NULL ? &pool->last_errand->next : &pool->errand) = errand;
+    pool->last_errand = errand;
+    uv_async_send(&pool->async);
+  }
+  uv_mutex_unlock(&pool->mutex);
+  return open;
+}
+
+mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, void *owner) {
+  mcp__pool_t *pool = mcp__calloc(sizeof *pool);
+  if (pool == NULL)
+    return NULL;
+  pool->events = events;
+  pool->end = &pool->first;
+  pool->owner = owner;
+  pool->users = 1;
+  if (uv_mutex_init(&pool->mutex) != 0)
+    goto no_mutex;
+  if (uv_cond_init(&pool->wake) != 0)
+    goto no_cond;
+  if (uv_async_init(loop, &pool->async, on_async) != 0)
+    goto no_async;
+  pool->async.data = pool;
+  uv_unref((uv_handle_t *)&pool->async);
+  return pool;
+no_async:
+  uv_cond_destroy(&pool->wake);
+no_cond:
+  uv_mutex_destroy(&pool->mutex);
+no_mutex:
+  mcp__free(pool);
+  return NULL;
+}
+
+static int start_thread(mcp__pool_t *pool) { /* with the mutex held */
+  thread_t *thread = &pool->all[pool->threads];
+  *thread = (thread_t){.pool = pool};
+  int status = pthread_create(&thread->id, NULL, thread_main, thread);
+  if (status != 0)
+    return uv_translate_sys_error(status);
+  pool->threads++;
+  pool->users++;
+  return 0;
+}
+
+int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
+  int status = 0;
+  uv_mutex_lock(&pool->mutex);
+  if (pool->waiting[job->waits] >= MCP__POOL_MAX_WAITING)
+    status = MCP_EFULL;
+  else if (pool->idle <= pool->waiting[0] + pool->waiting[1] && pool->threads < MCP__POOL_THREADS)
+    status = start_thread(pool);
+  if (status != 0 && status != MCP_EFULL && pool->threads > 0)
+    status = 0; /* those that are there have to do */
+  if (status == 0) {
+    job->next = NULL;
+    job->dropped = false;
+    *pool->end = job;
+    pool->end = &job->next;
+    pool->waiting[job->waits]++;
+    uv_cond_signal(&pool->wake);
+  }
+  uv_mutex_unlock(&pool->mutex);
+  return status;
+}
+
+static void part_with_threads(mcp__pool_t *pool) { /* closed, so that none begins another job */
+  for (unsigned i = 0; i < pool->threads; i++) {
+    uv_mutex_lock(&pool->mutex);
+    bool at_work = pool->all[i].at_work;
+    uv_mutex_unlock(&pool->mutex);
+    if (at_work)
+      pthread_detach(pool->all[i].id);
+    else
+      pthread_join(pool->all[i].id, NULL);
+  }
+}
+
+static void on_async_closed(uv_handle_t *handle) {
+  mcp__pool_t *pool = handle->data;
+  void (*cb)(void *arg) = pool->on_closed;
+  void *arg = pool->arg;
+  part_with_threads(pool);
+  uv_mutex_lock(&pool->mutex);
+  leave(pool);
+  cb(arg);
+}
+
+void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg) {
+  uv_mutex_lock(&pool->mutex);
+  pool->closed = true;
+  pool->on_closed = cb;
+  pool->arg = arg;
+  mcp__job_t *waiting = pool->first;
+  mcp__job_t *finished = take_finished(pool);
+  mcp__errand_t *errands = take_errands(pool);
+  pool->first = NULL;
+  pool->end = &pool->first;
+  pool->waiting[0] = pool->waiting[1] = 0;
+  uv_cond_broadcast(&pool->wake);
+  uv_mutex_unlock(&pool->mutex);
+  run_errands(pool, errands);
+  finish(pool, finished);
+  while (waiting != NULL) {
+    mcp__job_t *next = waiting->next;
+    waiting->dropped = true;
+    pool->events->done(waiting);
+    waiting = next;
+  }
+  uv_close((uv_handle_t *)&pool->async, on_async_closed);
+}

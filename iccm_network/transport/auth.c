@@ -1,0 +1,95 @@
+/* auth.c: one token for everybody who may come in, from ICCM_AUTH_TOKEN or a setter.
+ *
+ * Happy path: the upgrade has it as Authorization: Bearer, or, from a browser, which cannot set that header,
+ * as a subprotocol of its own. What was offered is digested like the server's own, and digests are compared
+ * in constant time: how long it takes depends on what the peer has sent and on nothing else. Failure: what
+ * cannot be digested is not the token. */
+#include "transport/auth.h"
+
+#include "base/error.h"
+#include "iccm_network.h"
+#include "base/mem.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+#include <strings.h>
+#include <uv.h>
+
+static const char scheme[] = "Bearer ", subprotocol[] = "mcp.auth.";
+
+bool mcp__token_valid(const char *token) {
+  size_t len = strlen(token);
+  size_t body = strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/");
+  return body > 0 && len <= MCP__TOKEN_MAX && body + strspn(token + body, "=") == len;
+}
+
+int mcp__token_of_environment(const char **token) {
+  *token = mcp_env_text("ICCM_AUTH_TOKEN", NULL);
+  if (*token == NULL || mcp__token_valid(*token))
+    return 0;
+  mcp__set_last_error(
+      "ICCM_AUTH_TOKEN is no token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end are needed");
+  return MCP_EENV;
+}
+
+void mcp__token_free(char *token) {
+  if (token != NULL)
+    OPENSSL_cleanse(token, strlen(token));
+  mcp__free(token);
+}
+
+static bool digest_of(const char *text, size_t len, unsigned char digest[MCP__TOKEN_DIGEST]) {
+  return EVP_Digest(text, len, digest, NULL, EVP_sha256(), NULL) == 1;
+}
+
+int mcp__auth_set(mcp__auth_t *auth, const char *token) {
+  mcp__auth_t new = {.wanted = token != NULL};
+  if (token != NULL && !mcp__token_valid(token))
+    return UV_EINVAL;
+  if (token != NULL && !digest_of(token, strlen(token), new.digest))
+    return UV_ENOMEM;
+  *auth = new;
+  return 0;
+}
+
+void mcp__auth_wipe(mcp__auth_t *auth) {
+  OPENSSL_cleanse(auth, sizeof *auth);
+}
+
+static bool is_token(const mcp__auth_t *auth, const char *text, size_t len) {
+  unsigned char digest[MCP__TOKEN_DIGEST];
+  return digest_of(text, len, digest) && CRYPTO_memcmp(digest, auth->digest, sizeof digest) == 0;
+}
+
+/* RFC 9110 section 11.4: the scheme in any case. */
+static bool in_header(const mcp__auth_t *auth, const char *value) {
+  if (strncasecmp(value, scheme, sizeof scheme - 1) != 0)
+    return false;
+  const char *token = value + sizeof scheme - 1;
+  token += strspn(token, " ");
+  return is_token(auth, token, strlen(token));
+}
+
+static bool in_subprotocols(const mcp__auth_t *auth, const char *list) {
+  for (; *list != '\0'; list += strcspn(list, ",")) {
+    list += strspn(list, " \t,");
+    size_t len = strcspn(list, " \t,");
+    if (len > sizeof subprotocol - 1 && strncmp(list, subprotocol, sizeof subprotocol - 1) == 0 &&
+        is_token(auth, list + sizeof subprotocol - 1, len - (sizeof subprotocol - 1)))
+      return true;
+  }
+  return false;
+}
+
+const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head) {
+  const char *header = mcp__head_value(head, MCP__H_AUTHORIZATION);
+  const char *protocols = mcp__head_value(head, MCP__H_PROTOCOL);
+  if (!auth->wanted ||
+      (header != NULL && head->given[MCP__H_AUTHORIZATION] == 1 && in_header(auth, header)) ||
+      (protocols != NULL && in_subprotocols(auth, protocols)))
+    return NULL;
+  if (header != NULL || (protocols != NULL && strstr(protocols, subprotocol) != NULL))
+    return "this is not the token of this server\n";
+  return "this server wants its token: Authorization: Bearer, or subprotocol mcp.auth.<token>\n";
+}

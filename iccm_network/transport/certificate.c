@@ -1,0 +1,83 @@
+/* certificate.c: see certificate.h. Connections that are there keep the certificate that they began with. */
+#include "transport/certificate.h"
+
+#include "base/error.h"
+
+#include <signal.h>
+
+int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file, const char *key_file) {
+  char problem[512];
+  mcp__certificate_t new = {0};
+  if (cert_file != NULL || key_file != NULL) {
+    if (cert_file == NULL || key_file == NULL) {
+      mcp__set_last_error("TLS needs a certificate and its key: ICCM_TLS_CERT and ICCM_TLS_KEY, or neither");
+      return UV_EINVAL;
+    }
+    int status = mcp__tls_server(cert_file, key_file, &new.context, problem, sizeof problem);
+    if (status != 0) {
+      mcp__set_last_error("%s", problem);
+      return status;
+    }
+    if (*problem != '\0')
+      mcp_log(MCP_LOG_WARN, "tls", "%s", problem);
+    new.cert_file = mcp__strdup(cert_file);
+    new.key_file = mcp__strdup(key_file);
+    if (new.cert_file == NULL || new.key_file == NULL) {
+      mcp__certificate_deinit(&new);
+      return UV_ENOMEM;
+    }
+  }
+  mcp__certificate_deinit(certificate);
+  *certificate = new;
+  return 0;
+}
+
+int mcp__certificate_of_environment(mcp__certificate_t *certificate) {
+  return mcp__certificate_set(certificate, mcp_env_text("ICCM_TLS_CERT", NULL),
+                              mcp_env_text("ICCM_TLS_KEY", NULL));
+}
+
+void mcp__certificate_deinit(mcp__certificate_t *certificate) {
+  mcp__tls_release(certificate->context);
+  mcp__free(certificate->cert_file);
+  mcp__free(certificate->key_file);
+  certificate->context = NULL;
+  certificate->cert_file = certificate->key_file = NULL;
+}
+
+static void reload(uv_signal_t *handle, int number) {
+  mcp__certificate_t *certificate =
+      (mcp__certificate_t *)((char *)handle - offsetof(mcp__certificate_t, hangup));
+  char problem[512];
+  mcp__tls_context_t *context;
+  (void)number;
+  if (mcp__tls_server(certificate->cert_file, certificate->key_file, &context, problem, sizeof problem) !=
+      0) {
+    mcp_log(MCP_LOG_ERROR, certificate->owner, "SIGHUP: the certificate stays what it was: %s", problem);
+    return;
+  }
+  mcp__tls_release(certificate->context);
+  certificate->context = context;
+  mcp_log(*problem != '\0' ? MCP_LOG_WARN : MCP_LOG_INFO, certificate->owner,
+          "SIGHUP: the certificate was read again%s%s", *problem != '\0' ? "; " : "", problem);
+}
+
+void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner) {
+  certificate->owner = owner;
+  if (certificate->context == NULL)
+    return;
+  int status = uv_signal_init(loop, &certificate->hangup);
+  certificate->watched = status == 0;
+  if (status == 0) {
+    uv_unref((uv_handle_t *)&certificate->hangup);
+    status = uv_signal_start(&certificate->hangup, reload, SIGHUP);
+  }
+  if (status != 0)
+    mcp_log(MCP_LOG_WARN, owner, "SIGHUP will not read the certificate again: %s", mcp_strerror(status));
+}
+
+void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb) {
+  if (certificate->watched)
+    uv_close((uv_handle_t *)&certificate->hangup, cb);
+  certificate->watched = false;
+}

@@ -1,0 +1,205 @@
+/* connector.c: name look-up and the race of addresses.
+ *
+ * Happy path: the name is looked up on libuv's pool, the first address is tried, each further one when the
+ * one before has failed or has been silent for a quarter of a second; the first that answers wins, the others
+ * are closed. Failure: all have failed, and the last reason is told. The deadline is the caller's, who
+ * cancels; a look-up that cannot be taken back then serves the next start, since a resolver that does not
+ * answer would otherwise be asked again and again, and hold up whoever else wants to know a name. */
+#include "transport/connector.h"
+
+#include "transport/peer_addr.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct mcp__attempt {
+  mcp__stream_t stream; /* first member: who gets the stream frees the attempt */
+  uv_connect_t request;
+  mcp__connector_t *connector;
+  struct mcp__attempt *next;
+  bool running;
+} attempt_t;
+
+typedef struct mcp__resolving { /* outlives a cancelled connector: a look-up cannot always be taken back */
+  uv_getaddrinfo_t request;
+  mcp__connector_t *connector; /* NULL: its owner has gone */
+  bool wanted;                 /* somebody waits for it */
+} resolving_t;
+
+static void attempt_closed(mcp__stream_t *stream) {
+  attempt_t *attempt = (attempt_t *)(void *)stream;
+  mcp__connector_t *connector = attempt->connector;
+  attempt_t **at = &connector->attempts;
+  while (*at != attempt)
+    at = &(*at)->next;
+  *at = attempt->next;
+  mcp__free(attempt);
+  if (mcp__connector_is_idle(connector))
+    connector->on_idle(connector->arg);
+}
+
+static const mcp__stream_events_t attempt_events = {.on_closed = attempt_closed};
+
+bool mcp__connector_is_idle(const mcp__connector_t *connector) {
+  return connector->attempts == NULL;
+}
+
+static void close_others(mcp__connector_t *connector) {
+  for (attempt_t *attempt = connector->attempts; attempt != NULL; attempt = attempt->next) {
+    attempt->running = false;
+    mcp__stream_close(&attempt->stream);
+  }
+  connector->running = 0;
+  connector->tried = connector->count;
+}
+
+static void failed(mcp__connector_t *connector, const struct sockaddr *address, int status) {
+  char name[MCP__PEER_NAME_SIZE];
+  mcp__peer_name(address, name);
+  connector->status = MCP_ECONNECT;
+  snprintf(connector->problem, sizeof connector->problem, "%s: %s", name, mcp_strerror(status));
+}
+
+static void on_connect(uv_connect_t *request, int status) {
+  attempt_t *attempt = (attempt_t *)((char *)request - offsetof(attempt_t, request));
+  mcp__connector_t *connector = attempt->connector;
+  if (!attempt->running)
+    return; /* lost the race, or cancelled */
+  attempt->running = false;
+  connector->running--;
+  if (status == 0) {
+    attempt_t **at = &connector->attempts;
+    while (*at != attempt)
+      at = &(*at)->next;
+    *at = attempt->next;
+    close_others(connector);
+    uv_tcp_nodelay(&attempt->stream.tcp, 1);
+    connector->on_done(&attempt->stream, 0, NULL, connector->arg);
+    return;
+  }
+  failed(connector, attempt->stream.arg, status);
+  mcp__stream_close(&attempt->stream);
+  if (connector->running == 0)
+    mcp__connector_try_next(connector);
+}
+
+/* One more address; false: it failed before it began. */
+static bool try_one(mcp__connector_t *connector) {
+  struct sockaddr *address = (struct sockaddr *)&connector->addresses[connector->tried++];
+  attempt_t *attempt = mcp__calloc(sizeof *attempt);
+  int status = UV_ENOMEM;
+  if (attempt != NULL)
+    status = mcp__stream_init(&attempt->stream, connector->io, SIZE_MAX / 4, &attempt_events, address);
+  if (status != 0) {
+    mcp__free(attempt);
+    failed(connector, address, status);
+    return false;
+  }
+  attempt->connector = connector;
+  attempt->next = connector->attempts;
+  connector->attempts = attempt;
+  status = uv_tcp_connect(&attempt->request, &attempt->stream.tcp, address, on_connect);
+  if (status != 0) {
+    failed(connector, address, status);
+    mcp__stream_close(&attempt->stream);
+    return false;
+  }
+  attempt->running = true;
+  connector->running++;
+  return true;
+}
+
+void mcp__connector_try_next(mcp__connector_t *connector) {
+  if (connector->resolving != NULL)
+    return;
+  while (connector->tried < connector->count)
+    if (try_one(connector))
+      return;
+  if (connector->running == 0 && connector->count > 0) {
+    connector->count = 0;
+    connector->on_done(NULL, connector->status, connector->problem, connector->arg);
+  }
+}
+
+static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
+  resolving_t *resolving = (resolving_t *)((char *)request - offsetof(resolving_t, request));
+  mcp__connector_t *connector = resolving->connector;
+  bool wanted = resolving->wanted;
+  mcp__free(resolving);
+  if (connector != NULL)
+    connector->resolving = NULL;
+  if (wanted) {
+    for (struct addrinfo *each = list; each != NULL && connector->count < MCP__MAX_ADDRESSES;
+         each = each->ai_next)
+      memcpy(&connector->addresses[connector->count++], each->ai_addr, each->ai_addrlen);
+    if (connector->count == 0) {
+      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
+               status != 0 ? mcp_strerror(status) : "it has no address");
+      connector->on_done(NULL, MCP_ERESOLVE, connector->problem, connector->arg);
+    } else {
+      mcp__connector_try_next(connector);
+    }
+  }
+  uv_freeaddrinfo(list);
+}
+
+static int resolve(mcp__connector_t *connector, const char *host, int port) {
+  char service[8];
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+  if (connector->resolving != NULL) {
+    connector->resolving->wanted = true;
+    return 0;
+  }
+  resolving_t *resolving = mcp__calloc(sizeof *resolving);
+  if (resolving == NULL)
+    return UV_ENOMEM;
+  snprintf(service, sizeof service, "%d", port);
+  int status =
+      uv_getaddrinfo(connector->io->prepare.loop, &resolving->request, on_resolved, host, service, &hints);
+  if (status != 0) {
+    mcp__free(resolving);
+    return status;
+  }
+  resolving->connector = connector;
+  resolving->wanted = true;
+  connector->resolving = resolving;
+  return 0;
+}
+
+int mcp__connector_start(mcp__connector_t *connector, const char *host, int port) {
+  connector->count = connector->tried = connector->running = 0;
+  connector->status = MCP_ECONNECT;
+  struct sockaddr_storage *first = &connector->addresses[0];
+  if (uv_ip4_addr(host, port, (struct sockaddr_in *)(void *)first) != 0 &&
+      uv_ip6_addr(host, port, (struct sockaddr_in6 *)(void *)first) != 0) {
+    int status = resolve(connector, host, port);
+    if (status != 0)
+      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
+               mcp_strerror(status));
+    return status != 0 ? MCP_ERESOLVE : 0;
+  }
+  connector->count = 1;
+  return try_one(connector) ? 0 : connector->status;
+}
+
+static void leave_look_up(mcp__connector_t *connector) {
+  connector->resolving->connector = NULL;
+  connector->resolving->wanted = false;
+  connector->resolving = NULL;
+}
+
+void mcp__connector_cancel(mcp__connector_t *connector) {
+  if (connector->resolving != NULL) {
+    connector->resolving->wanted = false;
+    if (uv_cancel((uv_req_t *)&connector->resolving->request) == 0)
+      leave_look_up(connector);
+  }
+  close_others(connector);
+  connector->count = connector->tried = 0;
+}
+
+void mcp__connector_close(mcp__connector_t *connector) {
+  mcp__connector_cancel(connector);
+  if (connector->resolving != NULL)
+    leave_look_up(connector);
+}

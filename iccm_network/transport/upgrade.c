@@ -1,0 +1,415 @@
+/* upgrade.c: HTTP heads through llhttp.
+ *
+ * Happy path: bytes are fed as they come, headers of interest are kept, and at the end of the head the caller
+ * asks what is wished. llhttp knows the grammar and refuses what could be read in two ways; counts and sizes
+ * are watched here, since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
+#include "transport/upgrade.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <uv.h>
+
+#define METHODS "GET, HEAD, OPTIONS"
+
+static const char *const names[MCP__H_COUNT] = {
+    [MCP__H_UPGRADE] = "Upgrade",
+    [MCP__H_CONNECTION] = "Connection",
+    [MCP__H_KEY] = "Sec-WebSocket-Key",
+    [MCP__H_VERSION] = "Sec-WebSocket-Version",
+    [MCP__H_PROTOCOL] = "Sec-WebSocket-Protocol",
+    [MCP__H_EXTENSIONS] = "Sec-WebSocket-Extensions",
+    [MCP__H_ACCEPT] = "Sec-WebSocket-Accept",
+    [MCP__H_HOST] = "Host",
+    [MCP__H_ORIGIN] = "Origin",
+    [MCP__H_AUTHORIZATION] = "Authorization",
+    [MCP__H_TRACE_ID] = "X-Trace-ID",
+};
+
+static int bad(mcp__head_t *head, int status, const char *problem) {
+  head->status = status;
+  head->problem = problem;
+  return -1;
+}
+
+static int keep(mcp__head_t *head, const char *at, size_t len) {
+  return mcp__buf_append(&head->text, at, len) == 0 ? 0 : bad(head, 431, "the request's head is too large");
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t len) {
+  mcp__head_t *head = parser->data;
+  if (head->url == 0)
+    head->url = head->text.len + 1;
+  return keep(head, at, len);
+}
+
+static int on_url_complete(llhttp_t *parser) {
+  return keep(parser->data, "", 1);
+}
+
+static int on_header_field(llhttp_t *parser, const char *at, size_t len) {
+  return keep(parser->data, at, len);
+}
+
+static int on_field_complete(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  if (++head->headers > MCP__HEAD_MAX_HEADERS)
+    return bad(head, 431, "more than 64 headers");
+  int status = keep(head, "", 1);
+  head->value_begin = head->text.len;
+  return status;
+}
+
+static int on_header_value(llhttp_t *parser, const char *at, size_t len) {
+  return keep(parser->data, at, len);
+}
+
+static mcp__header_t which(const char *name) {
+  int i = 0;
+  while (i < MCP__H_COUNT && strcasecmp(name, names[i]) != 0)
+    i++;
+  return (mcp__header_t)i;
+}
+
+static bool is_list(mcp__header_t header) {
+  return header == MCP__H_CONNECTION || header == MCP__H_UPGRADE || header == MCP__H_PROTOCOL ||
+         header == MCP__H_EXTENSIONS;
+}
+
+/* The text is cut back to what is kept: a value that is of no interest leaves nothing, a second line of a
+ * list is joined to the first (RFC 9110 section 5.3). */
+static int on_value_complete(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  mcp__buf_t *text = &head->text;
+  mcp__header_t header = which(text->data + head->name_begin);
+  while (text->len > head->value_begin &&
+         (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
+    text->len--;
+  size_t len = text->len - head->value_begin;
+  if (keep(head, "", 1) != 0)
+    return -1;
+  if (header == MCP__H_COUNT ||
+      (header == MCP__H_AUTHORIZATION && len > MCP__VALUE_MAX)) { /* no token of ours */
+    text->len = head->name_begin;
+    return 0;
+  }
+  if (len > MCP__VALUE_MAX)
+    return bad(head, 431, "a header is too long");
+  head->given[header]++;
+  if (head->value[header] != 0 && is_list(header)) {
+    char joined[2 * MCP__VALUE_MAX];
+    int joined_len = snprintf(joined, sizeof joined, "%s, %s", mcp__head_value(head, header),
+                              text->data + head->value_begin);
+    if (joined_len > MCP__VALUE_MAX)
+      return bad(head, 431, "a header is too long");
+    text->len = head->name_begin;
+    head->value[header] = text->len + 1;
+    head->name_begin += (size_t)joined_len + 1;
+    int status = keep(head, joined, (size_t)joined_len + 1);
+    OPENSSL_cleanse(joined, sizeof joined);
+    return status;
+  }
+  head->value[header] = head->value_begin + 1;
+  head->name_begin = text->len;
+  return 0;
+}
+
+static int on_headers_complete(llhttp_t *parser) {
+  (void)parser;
+  return 2; /* stop behind the head, whatever it is (HPE_PAUSED_UPGRADE) */
+}
+
+static int on_message_begin_of_headers(llhttp_t *parser) {
+  mcp__head_t *head = parser->data;
+  head->name_begin = head->text.len;
+  return 0;
+}
+
+static void begin_head(mcp__head_t *head, llhttp_type_t type) {
+  llhttp_init(&head->parser, type, &head->settings);
+  head->parser.data = head;
+}
+
+int mcp__head_init(mcp__head_t *head, bool is_request) {
+  memset(head, 0, sizeof *head);
+  mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
+  head->text.wipe = true; /* a token may stand there */
+  llhttp_settings_init(&head->settings);
+  head->settings.on_url = on_url;
+  head->settings.on_url_complete = on_url_complete;
+  head->settings.on_version_complete = on_message_begin_of_headers;
+  head->settings.on_header_field = on_header_field;
+  head->settings.on_header_field_complete = on_field_complete;
+  head->settings.on_header_value = on_header_value;
+  head->settings.on_header_value_complete = on_value_complete;
+  head->settings.on_headers_complete = on_headers_complete;
+  begin_head(head, is_request ? HTTP_REQUEST : HTTP_RESPONSE);
+  return mcp__buf_reserve(&head->text, 1);
+}
+
+void mcp__head_deinit(mcp__head_t *head) {
+  mcp__buf_deinit(&head->text);
+}
+
+/* RFC 9110 section 15.2: answers of the class 1xx come before the final one and are passed over, here up to
+ * MCP__HEAD_MAX_INTERIM. 101 is the last that is HTTP. */
+static bool is_interim(const mcp__head_t *head) {
+  return head->parser.type == HTTP_RESPONSE && head->parser.status_code < 200 &&
+         head->parser.status_code != 101 && head->interim < MCP__HEAD_MAX_INTERIM;
+}
+
+/* What is kept of it goes; what it took of the size stays counted. */
+static void forget_interim(mcp__head_t *head) {
+  head->interim++;
+  head->headers = 0;
+  head->text.len = head->name_begin = head->value_begin = 0;
+  memset(head->value, 0, sizeof head->value);
+  memset(head->given, 0, sizeof head->given);
+  begin_head(head, HTTP_RESPONSE);
+}
+
+/* The end of one head, or all that there is: llhttp's verdict. */
+static llhttp_errno_t feed_one(mcp__head_t *head, const char *data, size_t len, size_t *used) {
+  llhttp_errno_t error = llhttp_execute(&head->parser, data, len);
+  *used = error == HPE_PAUSED_UPGRADE ? (size_t)(llhttp_get_error_pos(&head->parser) - data) : len;
+  head->bytes += *used;
+  return error;
+}
+
+mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len, size_t *used) {
+  size_t room = MCP__HEAD_MAX_BYTES - head->bytes, took;
+  size_t take = len < room ? len : room;
+  llhttp_errno_t error = feed_one(head, data, take, used);
+  while (error == HPE_PAUSED_UPGRADE && is_interim(head)) {
+    forget_interim(head);
+    error = feed_one(head, data + *used, take - *used, &took);
+    *used += took;
+  }
+  if (error == HPE_PAUSED_UPGRADE) {
+    if (head->parser.type == HTTP_RESPONSE)
+      head->status = head->parser.status_code;
+    return MCP__HEAD_DONE;
+  }
+  if (error == HPE_OK && head->bytes < MCP__HEAD_MAX_BYTES)
+    return MCP__HEAD_MORE;
+  if (error == HPE_OK)
+    bad(head, 431, "the request's head is larger than 8 KiB");
+  else if (head->problem == NULL)
+    bad(head, 400, "this is not a valid HTTP request");
+  return MCP__HEAD_BAD;
+}
+
+const char *mcp__head_value(const mcp__head_t *head, mcp__header_t header) {
+  return head->value[header] != 0 ? head->text.data + head->value[header] - 1 : NULL;
+}
+
+const char *mcp__head_url(const mcp__head_t *head) {
+  return head->url != 0 ? head->text.data + head->url - 1 : "/";
+}
+
+/* Behind the scheme of an absolute target; NULL: it has none. */
+static const char *behind_scheme(const char *url) {
+  size_t len = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.");
+  return len > 0 && strncmp(url + len, "://", 3) == 0 ? url + len + 3 : NULL;
+}
+
+bool mcp__head_path_is(const mcp__head_t *head, const char *path) {
+  const char *url = mcp__head_url(head), *authority = behind_scheme(url);
+  if (authority != NULL)
+    url = authority + strcspn(authority, "/?#");
+  size_t len = strcspn(url, "?#");
+  if (len == 0)
+    return strcmp(path, "/") == 0;
+  return len == strlen(path) && memcmp(url, path, len) == 0;
+}
+
+const char *mcp__head_authority(const mcp__head_t *head, size_t *len) {
+  const char *authority = behind_scheme(mcp__head_url(head));
+  if (authority == NULL)
+    authority = mcp__head_value(head, MCP__H_HOST);
+  *len = authority != NULL ? strcspn(authority, "/?#") : 0;
+  return authority;
+}
+
+bool mcp__head_is_bodiless(const mcp__head_t *head) {
+  return head->parser.method == HTTP_HEAD;
+}
+
+bool mcp__head_has_token(const char *list, const char *token) {
+  size_t len = strlen(token);
+  while (list != NULL && *list != '\0') {
+    list += strspn(list, " \t,");
+    size_t item = strcspn(list, ",");
+    size_t end = item;
+    while (end > 0 && (list[end - 1] == ' ' || list[end - 1] == '\t'))
+      end--;
+    if (end == len && strncasecmp(list, token, len) == 0)
+      return true;
+    list += item;
+  }
+  return false;
+}
+
+static mcp__wish_t wrong(mcp__head_t *head, int status, const char *problem) {
+  bad(head, status, problem);
+  return MCP__WISH_WRONG;
+}
+
+static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two equal signs */
+  return key != NULL && strlen(key) == 24 &&
+         strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") == 22 &&
+         strcmp(key + 22, "==") == 0;
+}
+
+mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
+  const llhttp_t *parser = &head->parser;
+  bool websocket =
+      parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
+  if (parser->http_major != 1 || parser->http_minor > 1)
+    return wrong(head, 505, "HTTP/1.1 is spoken here");
+  if (parser->method != HTTP_GET && parser->method != HTTP_HEAD && parser->method != HTTP_OPTIONS)
+    return wrong(head, 405, "only " METHODS " are served here");
+  if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
+    return wrong(head, 400, "a request with a body is not served here");
+  if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
+    return wrong(head, 400, "exactly one Host header is needed");
+  if (!websocket)
+    return parser->method == HTTP_OPTIONS ? MCP__WISH_OPTIONS : MCP__WISH_GET;
+  if (parser->http_minor == 0)
+    return wrong(head, 400, "a WebSocket needs HTTP/1.1");
+  if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
+    return wrong(head, 400, "Connection: Upgrade is missing");
+  if (head->given[MCP__H_VERSION] != 1 || strcmp(mcp__head_value(head, MCP__H_VERSION), "13") != 0)
+    return wrong(head, 426, "Sec-WebSocket-Version must be 13");
+  if (head->given[MCP__H_KEY] != 1 || !is_key(mcp__head_value(head, MCP__H_KEY)))
+    return wrong(head, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
+  return MCP__WISH_WEBSOCKET;
+}
+
+void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]) { /* RFC 6455 section 4.2.2, 5.4 */
+  char text[MCP__KEY_SIZE + 36];
+  unsigned char digest[20];
+  int len = snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+  EVP_Digest(text, (size_t)len, digest, NULL, EVP_sha1(), NULL);
+  EVP_EncodeBlock((unsigned char *)accept, digest, sizeof digest);
+}
+
+int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head) {
+  char accept[MCP__ACCEPT_SIZE];
+  mcp__websocket_accept(mcp__head_value(head, MCP__H_KEY), accept);
+  bool mcp = mcp__head_has_token(mcp__head_value(head, MCP__H_PROTOCOL), "mcp");
+  return mcp__buf_printf(out,
+                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Accept: %s\r\n%s\r\n",
+                         accept, mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
+}
+
+static const char *reason_phrase(int status) { /* of what is answered here */
+  static const struct {
+    int status;
+    const char *phrase;
+  } phrases[] = {{200, "OK"},
+                 {400, "Bad Request"},
+                 {401, "Unauthorized"},
+                 {403, "Forbidden"},
+                 {404, "Not Found"},
+                 {405, "Method Not Allowed"},
+                 {408, "Request Timeout"},
+                 {426, "Upgrade Required"},
+                 {431, "Request Header Fields Too Large"},
+                 {500, "Internal Server Error"},
+                 {503, "Service Unavailable"},
+                 {505, "HTTP Version Not Supported"}};
+  for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+    if (phrases[i].status == status)
+      return phrases[i].phrase;
+  return "Unexpected";
+}
+
+int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *body, size_t len) {
+  size_t begin = out->len;
+  int written = mcp__buf_printf(out,
+                                "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                                "Connection: close\r\n%s\r\n",
+                                status, reason_phrase(status), type, len,
+                                status == 426   ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                                : status == 401 ? "WWW-Authenticate: Bearer realm=\"mcp\"\r\n"
+                                : status == 405 ? "Allow: " METHODS "\r\n"
+                                : status == 503 ? "Retry-After: 1\r\n"
+                                                : "");
+  written = mcp__buf_join(written, mcp__buf_append(out, body, len));
+  if (written != 0)
+    out->len = begin; /* all or nothing */
+  return written;
+}
+
+int mcp__write_options(mcp__buf_t *out) {
+  return mcp__buf_puts(out, "HTTP/1.1 204 No Content\r\nAllow: " METHODS "\r\nConnection: close\r\n\r\n");
+}
+
+int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
+  return mcp__write_body(out, status, MCP__PLAIN, text, strlen(text));
+}
+
+int mcp__new_key(char key[MCP__KEY_SIZE]) {
+  unsigned char bytes[16];
+  if (RAND_bytes(bytes, sizeof bytes) != 1)
+    return UV_EIO;
+  EVP_EncodeBlock((unsigned char *)key, bytes, sizeof bytes);
+  return 0;
+}
+
+int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key,
+                       const char *token) {
+  int status =
+      mcp__buf_printf(out,
+                      "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                      "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
+                      path, authority, key);
+  if (token != NULL) { /* printf() would leave it on the stack */
+    status = mcp__buf_join(status, mcp__buf_puts(out, "Authorization: Bearer "));
+    status = mcp__buf_join(status, mcp__buf_puts(out, token));
+    status = mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
+  }
+  return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
+}
+
+/* Whether a list names anything: one that is empty stands for none (RFC 9110 section 5.6.1). */
+static bool names_any(const char *list) {
+  return list != NULL && list[strspn(list, " \t,")] != '\0';
+}
+
+/* RFC 6455 section 4.1. */
+int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) {
+  char accept[MCP__ACCEPT_SIZE];
+  mcp__websocket_accept(key, accept);
+  const char *got = mcp__head_value(head, MCP__H_ACCEPT);
+  const char *protocol = mcp__head_value(head, MCP__H_PROTOCOL);
+  const char *wrong_part = NULL;
+  if (head->status == 401 || head->status == 403) {
+    snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
+             head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()"
+                                 : "");
+    return MCP_EREFUSED;
+  }
+  if (head->status != 101) {
+    snprintf(problem, size, "the peer answered HTTP %d instead of switching to WebSocket", head->status);
+    return MCP_EUPGRADE;
+  }
+  if (!mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket") ||
+      !mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
+    wrong_part = "without Upgrade: websocket and Connection: Upgrade";
+  else if (head->given[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
+    wrong_part = "with a wrong Sec-WebSocket-Accept";
+  else if (names_any(mcp__head_value(head, MCP__H_EXTENSIONS)))
+    wrong_part = "with an extension that was not offered";
+  else if (names_any(protocol) && strcmp(protocol, "mcp") != 0)
+    wrong_part = "with a subprotocol that was not offered";
+  if (wrong_part == NULL)
+    return 0;
+  snprintf(problem, size, "the peer answered 101 %s", wrong_part);
+  return MCP_EUPGRADE;
+}

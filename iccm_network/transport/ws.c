@@ -1,0 +1,485 @@
+/* ws.c: WebSocket framing.
+ *
+ * Happy path: a frame's head is read; a whole text message is unmasked by words into the message buffer,
+ * checked for UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due, which goes
+ * to out before anything else does. Failure: anything else goes to wslay, frame by frame; when it finds a
+ * rule broken, or a limit is exceeded, a close frame that says so goes to out behind the answers already
+ * there, and all further input is discarded. Memory follows what has arrived, never the length that a frame's
+ * head claims. */
+#include "transport/ws.h"
+
+#include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
+
+#include <openssl/rand.h>
+#include <string.h>
+#include <uv.h>
+
+enum { OP_TEXT = 1, OP_BINARY = 2, OP_CLOSE = 8, OP_PING = 9, OP_PONG = 10, FIN = 0x80, MASKED = 0x80 };
+
+typedef struct frame {
+  uint8_t first; /* FIN, RSV, opcode */
+  bool masked;
+  bool shortest; /* the length is in its shortest form and below 2^63 */
+  uint64_t len;
+  uint8_t mask[4];
+  size_t head_len;
+} frame_t;
+
+void mcp__ws_init(mcp__ws_t *ws, const mcp__ws_config_t *config) {
+  memset(ws, 0, sizeof *ws);
+  ws->config = config;
+  mcp__buf_init(&ws->message, config->max_message + MCP__JSON_PADDING, config->gate);
+}
+
+void mcp__ws_deinit(mcp__ws_t *ws) {
+  if (ws->wslay != NULL)
+    wslay_event_context_free(ws->wslay);
+  ws->wslay = NULL;
+  mcp__buf_deinit(&ws->message);
+}
+
+void mcp__ws_pause(mcp__ws_t *ws, bool paused) {
+  ws->paused = paused;
+}
+
+bool mcp__ws_in_message(const mcp__ws_t *ws) {
+  return ws->remaining > 0 || ws->in_text || ws->wslay != NULL || ws->head_len > 0;
+}
+
+/* ---- out ------------------------------------------------------------------------------------------- */
+
+static void apply_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], unsigned at) {
+  uint8_t turned[8];
+  uint64_t mask_word, word;
+  for (unsigned i = 0; i < 8; i++)
+    turned[i] = mask[(at + i) & 3];
+  memcpy(&mask_word, turned, 8);
+  size_t i = 0;
+  for (; i + 8 <= len; i += 8) {
+    memcpy(&word, from + i, 8);
+    word ^= mask_word;
+    memcpy(to + i, &word, 8);
+  }
+  for (; i < len; i++)
+    to[i] = from[i] ^ turned[i & 7];
+}
+
+static size_t put_head(uint8_t *to, uint8_t first, uint64_t len, bool masked) {
+  uint8_t bit = masked ? MASKED : 0;
+  size_t bytes = len < 126 ? 0 : len < 65536 ? 2 : 8;
+  to[0] = first;
+  to[1] = (uint8_t)(bit | (bytes == 0 ? len : bytes == 2 ? 126 : 127));
+  for (size_t i = 0; i < bytes; i++)
+    to[2 + i] = (uint8_t)(len >> 8 * (bytes - 1 - i));
+  return 2 + bytes;
+}
+
+size_t mcp__ws_begin(mcp__ws_t *ws) {
+  mcp__buf_t *out = ws->config->out;
+  mcp__ws_flush_pong(ws); /* the ping came before what is said now */
+  if (ws->close_sent || mcp__buf_reserve(out, MCP__FRAME_HEAD_MAX) != 0)
+    return SIZE_MAX;
+  size_t begin = out->len;
+  out->len += MCP__FRAME_HEAD_MAX; /* the longest head; end() closes the gap */
+  return begin;
+}
+
+/* Writes the head in front of a payload of which only now the length is known. */
+static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
+  mcp__buf_t *out = ws->config->out;
+  uint8_t *at = (uint8_t *)out->data + begin, *payload = at + MCP__FRAME_HEAD_MAX;
+  size_t len = out->len - begin - MCP__FRAME_HEAD_MAX;
+  uint8_t mask[4];
+  if (ws->config->client && RAND_bytes(mask, sizeof mask) != 1) { /* RFC 6455 section 5.3: unpredictable */
+    out->len = begin;
+    return UV_EIO;
+  }
+  size_t head_len = put_head(at, first, len, ws->config->client);
+  if (ws->config->client) {
+    memcpy(at + head_len, mask, 4);
+    head_len += 4;
+    /* Towards lower addresses: reads are never behind writes. */
+    apply_mask(at + head_len, payload, len, mask, 0);
+  } else {
+    memmove(at + head_len, payload, len);
+  }
+  out->len = begin + head_len + len;
+  return 0;
+}
+
+int mcp__ws_end(mcp__ws_t *ws, size_t begin) {
+  return finish(ws, begin, FIN | OP_TEXT);
+}
+
+static int send_control(mcp__ws_t *ws, uint8_t opcode, const void *payload, size_t len) {
+  size_t begin = mcp__ws_begin(ws);
+  if (begin == SIZE_MAX)
+    return ws->close_sent ? MCP_ESTATE : UV_ENOMEM;
+  int status = mcp__buf_append(ws->config->out, payload, len);
+  if (status == 0)
+    return finish(ws, begin, FIN | opcode);
+  ws->config->out->len = begin;
+  return status;
+}
+
+int mcp__ws_ping(mcp__ws_t *ws) {
+  return send_control(ws, OP_PING, NULL, 0);
+}
+
+void mcp__ws_flush_pong(mcp__ws_t *ws) {
+  if (!ws->pong_due)
+    return;
+  ws->pong_due = false;
+  send_control(ws, OP_PONG, ws->pong, ws->pong_len);
+}
+
+int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
+  uint8_t payload[MCP__CONTROL_MAX];
+  size_t len = 0, reason_len = strlen(reason);
+  if (code != MCP__CLOSE_NO_CODE) {
+    payload[0] = (uint8_t)(code >> 8);
+    payload[1] = (uint8_t)code;
+    len = 2 + (reason_len < MCP__REASON_MAX ? reason_len : MCP__REASON_MAX); /* reasons of ours are ASCII */
+    memcpy(payload + 2, reason, len - 2);
+  }
+  int status = send_control(ws, OP_CLOSE, payload, len);
+  ws->close_sent = true;
+  return status;
+}
+
+/* ---- in -------------------------------------------------------------------------------------------- */
+
+static void end(mcp__ws_t *ws, int code, const char *reason, bool clean) {
+  if (ws->ended)
+    return;
+  ws->ended = true;
+  if (ws->wslay != NULL)
+    wslay_event_shutdown_read(ws->wslay);
+  ws->config->on_end(code, reason, clean, ws->config->arg);
+}
+
+static void fail(mcp__ws_t *ws, int code, const char *reason) {
+  if (ws->ended)
+    return;
+  mcp__ws_close(ws, code, reason);
+  end(ws, code, reason, false);
+}
+
+static const char *words(int code) {
+  switch (code) {
+  case MCP__CLOSE_UNSUPPORTED:
+    return "text messages only";
+  case MCP__CLOSE_INVALID_TEXT:
+    return "text is not valid UTF-8";
+  case MCP__CLOSE_TOO_BIG:
+    return "message is larger than the limit";
+  case MCP__CLOSE_INTERNAL:
+    return "out of memory for the message";
+  default:
+    return "not a valid WebSocket frame";
+  }
+}
+
+static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
+  switch (mcp__buf_reserve(&ws->message, len + MCP__JSON_PADDING)) {
+  case 0:
+    return 0;
+  case MCP_ETOOBIG:
+    return MCP__CLOSE_TOO_BIG;
+  case MCP_EFULL:
+    return MCP__CLOSE_BUSY;
+  default:
+    return MCP__CLOSE_INTERNAL;
+  }
+}
+
+static void deliver(mcp__ws_t *ws, bool binary) {
+  ws->fragments = 0;
+  ws->utf8 = (mcp__utf8_t){0};
+  int code = grow(ws, 0); /* the padding */
+  if (code != 0) {
+    fail(ws, code, words(code));
+    return;
+  }
+  ws->config->on_message(&ws->message, binary, ws->config->arg);
+  ws->message.len = 0;
+}
+
+/* -- what wslay judges */
+
+static ssize_t on_wslay_read(wslay_event_context_ptr ctx, uint8_t *to, size_t len, int flags, void *arg) {
+  mcp__ws_t *ws = arg;
+  size_t there = (size_t)(ws->slice_end - ws->slice);
+  (void)flags;
+  if (there == 0) {
+    wslay_event_set_error(ctx, WSLAY_ERR_WOULDBLOCK);
+    return -1;
+  }
+  size_t take = len < there ? len : there;
+  memcpy(to, ws->slice, take);
+  ws->slice += take;
+  return (ssize_t)take;
+}
+
+/* The only thing that is ever written by wslay is the close that it thinks is due: the code is taken from it.
+ */
+static ssize_t on_wslay_write(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
+                              void *arg) {
+  mcp__ws_t *ws = arg;
+  (void)ctx;
+  (void)flags;
+  if (len == 2 && ws->fail == MCP__CLOSE_PROTOCOL && (data[0] & 0x80) == 0)
+    ws->fail = data[0] << 8 | data[1]; /* a payload written by itself */
+  return (ssize_t)len;
+}
+
+static int on_wslay_mask(wslay_event_context_ptr ctx, uint8_t *to, size_t len, void *arg) {
+  (void)ctx;
+  (void)arg;
+  memset(to, 0, len); /* never reaches the network */
+  return 0;
+}
+
+static void on_wslay_frame(wslay_event_context_ptr ctx,
+                           const struct wslay_event_on_frame_recv_start_arg *frame, void *arg) {
+  mcp__ws_t *ws = arg;
+  (void)ctx;
+  if (frame->opcode == OP_BINARY && !ws->config->binary)
+    ws->fail = MCP__CLOSE_UNSUPPORTED;
+  else if (++ws->fragments > MCP__MAX_FRAGMENTS ||
+           frame->payload_length > ws->config->max_message - ws->message.len)
+    ws->fail = MCP__CLOSE_TOO_BIG;
+}
+
+static void on_wslay_chunk(wslay_event_context_ptr ctx,
+                           const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *arg) {
+  mcp__ws_t *ws = arg;
+  (void)ctx;
+  if (ws->fail == 0) /* on_payload() has made room */
+    mcp__buf_append(&ws->message, chunk->data, chunk->data_length);
+}
+
+static void on_wslay_message(wslay_event_context_ptr ctx, const struct wslay_event_on_msg_recv_arg *message,
+                             void *arg) {
+  mcp__ws_t *ws = arg;
+  (void)ctx;
+  ws->binary = message->opcode == OP_BINARY;
+  ws->slice = ws->slice_end; /* the frame was its last */
+  if (ws->fail == 0)
+    ws->fail = -1; /* a message is complete; see judge() */
+}
+
+static const struct wslay_event_callbacks wslay_callbacks = {
+    on_wslay_read, on_wslay_write, on_wslay_mask, on_wslay_frame, on_wslay_chunk, NULL, on_wslay_message};
+
+static bool wslay_ready(mcp__ws_t *ws) {
+  if (ws->wslay != NULL)
+    return true;
+  int status = ws->config->client ? wslay_event_context_client_init(&ws->wslay, &wslay_callbacks, ws)
+                                  : wslay_event_context_server_init(&ws->wslay, &wslay_callbacks, ws);
+  if (status != 0)
+    return false;
+  wslay_event_config_set_no_buffering(ws->wslay, 1);
+  wslay_event_config_set_max_recv_msg_length(ws->wslay, ws->config->max_message);
+  return true;
+}
+
+static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  if (!wslay_ready(ws)) {
+    fail(ws, MCP__CLOSE_INTERNAL, words(MCP__CLOSE_INTERNAL));
+    return;
+  }
+  ws->slice = data;
+  ws->slice_end = data + len;
+  ws->fail = 0;
+  int status = wslay_event_recv(ws->wslay);
+  bool complete = ws->fail == -1;
+  if (complete)
+    ws->fail = 0;
+  if (ws->fail == 0 && (status != 0 || wslay_event_want_write(ws->wslay))) {
+    ws->fail = status == WSLAY_ERR_NOMEM
+                   ? MCP__CLOSE_INTERNAL
+                   : MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
+    wslay_event_send(ws->wslay);
+  }
+  if (ws->fail != 0) {
+    fail(ws, ws->fail, words(ws->fail));
+  } else if (complete) {
+    wslay_event_context_free(ws->wslay);
+    ws->wslay = NULL;
+    deliver(ws, ws->binary);
+  }
+}
+
+/* -- what is taken apart here */
+
+static bool read_head(const uint8_t *data, size_t len, frame_t *frame) { /* false: more bytes are needed */
+  if (len < 2)
+    return false;
+  unsigned bytes = (data[1] & 127) == 126 ? 2 : (data[1] & 127) == 127 ? 8 : 0;
+  frame->first = data[0];
+  frame->masked = (data[1] & MASKED) != 0;
+  frame->head_len = 2 + bytes + (frame->masked ? 4 : 0);
+  if (len < frame->head_len)
+    return false;
+  frame->len = bytes == 0 ? data[1] & 127 : 0;
+  for (unsigned i = 0; i < bytes; i++)
+    frame->len = frame->len << 8 | data[2 + i];
+  frame->shortest = bytes == 0 || (bytes == 2 && frame->len >= 126) ||
+                    (bytes == 8 && frame->len >= 65536 && frame->len >> 63 == 0);
+  memset(frame->mask, 0, 4);
+  if (frame->masked)
+    memcpy(frame->mask, data + 2 + bytes, 4);
+  return true;
+}
+
+static bool plain(const mcp__ws_t *ws, const frame_t *frame) {
+  return frame->shortest && frame->masked != ws->config->client;
+}
+
+static bool is_text(const mcp__ws_t *ws, const frame_t *frame) {
+  return frame->first == (FIN | OP_TEXT) && plain(ws, frame) && ws->wslay == NULL;
+}
+
+static bool is_control(const mcp__ws_t *ws, const frame_t *frame) {
+  return frame->first >= (FIN | OP_CLOSE) && frame->first <= (FIN | OP_PONG) &&
+         frame->len <= MCP__CONTROL_MAX && plain(ws, frame);
+}
+
+static bool code_is_valid(int code) { /* RFC 6455 section 7.4, and 1012 to 1014 of its registry */
+  return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+         (code >= 3000 && code <= 4999);
+}
+
+static void on_close(mcp__ws_t *ws, const uint8_t *payload, size_t len) {
+  int code = len >= 2 ? payload[0] << 8 | payload[1] : MCP__CLOSE_NO_CODE;
+  if (len == 1 || (len >= 2 && !code_is_valid(code))) {
+    fail(ws, MCP__CLOSE_PROTOCOL, "not a valid close frame");
+  } else if (len > 2 && !mcp__utf8_valid(payload + 2, len - 2)) {
+    fail(ws, MCP__CLOSE_INVALID_TEXT, "the reason is not valid UTF-8");
+  } else {
+    char reason[MCP__REASON_MAX + 1] = "";
+    if (len > 2)
+      memcpy(reason, payload + 2, len - 2);
+    if (!ws->close_sent)
+      mcp__ws_close(ws, code, "");
+    end(ws, code, reason, true);
+  }
+}
+
+static void on_control(mcp__ws_t *ws, const frame_t *frame, const uint8_t *data) {
+  uint8_t payload[MCP__CONTROL_MAX];
+  apply_mask(payload, data, (size_t)frame->len, frame->mask, 0);
+  switch (frame->first & 15) {
+  case OP_CLOSE:
+    on_close(ws, payload, (size_t)frame->len);
+    break;
+  case OP_PING: /* while out is not taken, one pong for the newest (RFC 6455 section 5.5.3) */
+    if (ws->config->out->len < MCP__PONG_ROOM)
+      mcp__ws_flush_pong(ws);
+    memcpy(ws->pong, payload, (size_t)frame->len);
+    ws->pong_len = (uint8_t)frame->len;
+    ws->pong_due = true;
+    break;
+  default: /* a pong: that something came is all it says */
+    break;
+  }
+}
+
+static void on_text(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  uint8_t *to = (uint8_t *)ws->message.data + ws->message.len;
+  apply_mask(to, data, len, ws->mask, ws->mask_at);
+  ws->mask_at = (uint8_t)((ws->mask_at + len) & 3);
+  ws->message.len += len;
+  bool valid = mcp__utf8_feed(&ws->utf8, to, len) && (len < ws->remaining || ws->utf8.missing == 0);
+  ws->remaining -= len;
+  if (!valid) {
+    fail(ws, MCP__CLOSE_INVALID_TEXT, words(MCP__CLOSE_INVALID_TEXT));
+  } else if (ws->remaining == 0) {
+    ws->in_text = false;
+    deliver(ws, false);
+  }
+}
+
+static void on_empty_text(mcp__ws_t *ws) {
+  ws->in_text = false;
+  deliver(ws, false);
+}
+
+/* Begins the frame whose head is at data, or takes it whole. Returns what was used; 0: more bytes are needed.
+ */
+static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  frame_t frame;
+  if (!read_head(data, len, &frame))
+    return 0;
+  if (is_control(ws, &frame)) {
+    if (len < frame.head_len + frame.len)
+      return 0;
+    on_control(ws, &frame, data + frame.head_len);
+    return frame.head_len + (size_t)frame.len;
+  }
+  ws->remaining = frame.len;
+  if (is_text(ws, &frame)) {
+    memcpy(ws->mask, frame.mask, 4);
+    ws->mask_at = 0;
+    ws->in_text = true;
+    if (frame.len > ws->config->max_message)
+      fail(ws, MCP__CLOSE_TOO_BIG, words(MCP__CLOSE_TOO_BIG));
+    else if (frame.len == 0)
+      on_empty_text(ws);
+  } else {
+    judge(ws, data, frame.head_len);
+  }
+  return frame.head_len;
+}
+
+static size_t on_payload(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  size_t take = len < ws->remaining ? len : (size_t)ws->remaining;
+  int code = grow(ws, take);
+  if (code == MCP__CLOSE_BUSY) {
+    ws->paused = true; /* what follows is the owner's to decide */
+    return 0;
+  }
+  if (code != 0) {
+    fail(ws, code, words(code));
+  } else if (ws->in_text) {
+    on_text(ws, data, take);
+  } else {
+    ws->remaining -= take;
+    judge(ws, data, take);
+  }
+  return take;
+}
+
+/* A head, or a control frame, that came in pieces: completed in ws->head, which holds the longest of them. */
+static size_t on_pieces(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  size_t had = ws->head_len, room = sizeof ws->head - had, take = len < room ? len : room;
+  memcpy(ws->head + had, data, take);
+  size_t used = on_frame(ws, ws->head, had + take);
+  if (used == 0) {
+    ws->head_len = (uint8_t)(had + take);
+    return take;
+  }
+  ws->head_len = 0;
+  return used - had;
+}
+
+size_t mcp__ws_feed(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  size_t at = 0;
+  while (at < len && !ws->ended && !ws->paused) {
+    if (ws->remaining > 0) {
+      at += on_payload(ws, data + at, len - at);
+    } else if (ws->head_len > 0) {
+      at += on_pieces(ws, data + at, len - at);
+    } else {
+      size_t used = on_frame(ws, data + at, len - at);
+      if (used == 0) {
+        ws->head_len = (uint8_t)(len - at);
+        memcpy(ws->head, data + at, len - at);
+        at = len;
+      }
+      at += used;
+    }
+  }
+  return ws->ended ? len : at;
+}
