@@ -1,23 +1,42 @@
-/* parent.h: calls that a client makes for a call that is being served; what client and server know of each
- * other. */
+/* parent.h: a call that is being served, as seen by those who make calls for it.
+ *
+ * It is a leaf: clients (who make calls for it) and servers (who serve it) both know it, and not each other.
+ * Used on the thread of the loop that serves the call, unless a function says otherwise. */
 #ifndef MCP_PARENT_H
 #define MCP_PARENT_H
 
+#include "base/span.h"
 #include "iccm_network.h"
 
+#include <stdatomic.h>
+
+/* A call that is made for another one. */
 typedef struct mcp__child {
   struct mcp__child *prev, *next; /* of the same parent */
-  mcp_call_t *parent;             /* NULL: none, or it has ended */
-  /* Nobody waits for the parent any more, which it has left by then. */
+  struct mcp__parent *parent;     /* NULL: none, or it has ended */
+  /* The parent was cancelled. The child has left it by then. */
   void (*on_cancel)(struct mcp__child *child);
 } mcp__child_t;
 
-/* MCP_ECANCELED: nobody waits for the call any more; MCP_ESTATE: it is served on another thread. */
-int mcp__call_may_adopt(const mcp_call_t *call);
-void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child); /* where it may; on_cancel is set */
-uint64_t mcp__call_span(const mcp_call_t *call);             /* see span.h */
-size_t mcp__call_max_message(const mcp_call_t *call);        /* of its server; any thread */
-struct mcp__pool *mcp__call_pool(const mcp_call_t *call);    /* it serves call; NULL: the loop does */
-void mcp__child_leave(mcp__child_t *child);                  /* also where there is no parent */
+/* First member of mcp_call_t. */
+typedef struct mcp__parent {
+  mcp__child_t *children; /* that have not ended */
+  mcp__trace_t trace;
+  size_t max_message;    /* of its server; any thread */
+  atomic_bool cancelled; /* nobody waits for its answer; any thread */
+  bool on_pool;          /* its handler runs on a thread of the pool */
+} mcp__parent_t;
+
+static inline mcp__parent_t *mcp__parent_of(mcp_call_t *call) {
+  return (mcp__parent_t *)(void *)call;
+}
+
+/* 0; MCP_ECANCELED: the parent was cancelled; MCP_ESTATE: another thread serves it. */
+int mcp__parent_may_adopt(const mcp__parent_t *parent);
+void mcp__parent_adopt(mcp__parent_t *parent, mcp__child_t *child); /* on_cancel is set */
+void mcp__parent_leave_children(mcp__parent_t *parent);             /* it has ended */
+void mcp__parent_cancel_children(mcp__parent_t *parent);
+
+void mcp__child_leave(mcp__child_t *child); /* does nothing where there is no parent */
 
 #endif

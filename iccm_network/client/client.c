@@ -839,14 +839,15 @@ int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args
 int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                          uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
   mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
-  int status = mcp__call_may_adopt(call);
+  mcp__parent_t *parent = mcp__parent_of(call);
+  int status = mcp__parent_may_adopt(parent);
   if (status != 0) {
     yyjson_mut_doc_free(args);
     return status;
   }
-  order.parent = call;
-  order.span = mcp__call_span(call);
-  order.trace_id = mcp_call_trace_id(call);
+  order.parent = parent;
+  order.span = parent->trace.span;
+  order.trace_id = parent->trace.id;
   return mcp__client_make(client, &order, args);
 }
 

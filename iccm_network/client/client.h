@@ -68,7 +68,7 @@ typedef struct mcp__requests {
 typedef struct mcp__order {
   const char *method, *tool; /* tool: NULL where it is no call */
   const char *trace_id;      /* NULL: none */
-  mcp_call_t *parent;        /* it ends with this one; NULL: none */
+  mcp__parent_t *parent;     /* it ends with this one; NULL: none */
   uint64_t span;             /* what it is made for, see span.h; 0: nothing that has one */
   uint64_t timeout_ms;
   int refused; /* it is not sent and fails with this code, though later; 0: it is not */

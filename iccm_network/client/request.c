@@ -398,7 +398,7 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char
   }
   all->last_made_id = request->waiting.id;
   if (order->parent != NULL)
-    mcp__call_adopt(order->parent, &request->child);
+    mcp__parent_adopt(order->parent, &request->child);
   return 0;
 }
 

@@ -41,6 +41,7 @@ static mcp_call_t *take_spare(mcp_server_t *server) {
   mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
   mcp__arena_init(&call->arena, 0);
   call->server = server;
+  call->parent.max_message = server->max_message;
   return call;
 }
 
@@ -82,7 +83,7 @@ void mcp__call_free(mcp_call_t *call) {
 }
 
 void mcp__call_give_back(mcp_call_t *call) {
-  mcp__log_leave(&call->trace); /* what its handler says from now on is about something else */
+  mcp__log_leave(&call->parent.trace); /* what its handler says from now on is about something else */
   mcp_server_t *server = call->server;
   if (server == NULL) {
     mcp__call_free(call);
@@ -104,10 +105,10 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->doc = NULL;
   call->on_cancel = NULL;
   call->ended = true; /* and its tool stays until it is taken again: a handler may end it once more */
-  call->silent = call->on_pool = call->waiting = false;
+  call->silent = call->parent.on_pool = call->waiting = false;
   call->failure = 0;
   call->failure_text = NULL;
-  atomic_store_explicit(&call->cancelled, false, memory_order_relaxed);
+  atomic_store_explicit(&call->parent.cancelled, false, memory_order_relaxed);
   atomic_store_explicit(&call->unwanted, false, memory_order_relaxed);
   call->next = server->spare;
   server->spare = call;
@@ -197,49 +198,14 @@ static void leave_server(mcp_call_t *call) {
 
 static void over(mcp_call_t *call) { /* ended, and its answer is written */
   mcp_server_t *server = call->server;
-  while (call->children != NULL)
-    mcp__child_leave(call->children);
-  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : call->ending))
+  mcp__parent_leave_children(&call->parent);
+  if (mcp__count_call(call, atomic_load(&call->parent.cancelled) ? MCP__ENDED_CANCELLED : call->ending))
     mcp__event_call_ended(call, call->failure, call->failure_text);
   leave_conn(call);
   leave_server(call);
   mcp__call_give_back(call);
   if (server != NULL)
     mcp__server_call_ended(server);
-}
-
-/* ---- children -------------------------------------------------------------------------------------- */
-
-int mcp__call_may_adopt(const mcp_call_t *call) {
-  if (call->on_pool)
-    return MCP_ESTATE;
-  return atomic_load(&call->cancelled) ? MCP_ECANCELED : 0;
-}
-
-void mcp__call_adopt(mcp_call_t *call, mcp__child_t *child) {
-  child->parent = call;
-  child->prev = NULL;
-  child->next = call->children;
-  if (child->next != NULL)
-    child->next->prev = child;
-  call->children = child;
-}
-
-void mcp__child_leave(mcp__child_t *child) {
-  if (child->parent == NULL)
-    return;
-  *(child->prev != NULL ? &child->prev->next : &child->parent->children) = child->next;
-  if (child->next != NULL)
-    child->next->prev = child->prev;
-  child->parent = NULL;
-}
-
-static void cancel_children(mcp_call_t *call) {
-  while (call->children != NULL) {
-    mcp__child_t *child = call->children;
-    mcp__child_leave(child);
-    child->on_cancel(child);
-  }
 }
 
 /* ---- cancellation ---------------------------------------------------------------------------------- */
@@ -253,12 +219,12 @@ void mcp__call_detach(mcp_call_t *call) {
 
 /* No handler owes the end of one that waits. */
 static void cancel(mcp_call_t *call) {
-  atomic_store(&call->cancelled, true);
+  atomic_store(&call->parent.cancelled, true);
   if (call->waiting) {
     over(call);
     return;
   }
-  cancel_children(call);
+  mcp__parent_cancel_children(&call->parent);
   void (*cb)(mcp_call_t *, void *) = call->on_cancel;
   call->on_cancel = NULL;
   if (cb != NULL)
@@ -283,7 +249,7 @@ static void send_progress(mcp_call_t *call) {
   if (atomic_load(&call->progress) == NULL)
     return;
   char *text = atomic_exchange(&call->progress, NULL);
-  if (call->conn != NULL && !atomic_load(&call->cancelled))
+  if (call->conn != NULL && !atomic_load(&call->parent.cancelled))
     mcp__conn_notify(call->conn, text);
   mcp__free(text);
 }
@@ -304,7 +270,7 @@ static void on_news(void *owner) {
 }
 
 int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message) {
-  if (call->ended || atomic_load(&call->cancelled))
+  if (call->ended || atomic_load(&call->parent.cancelled))
     return MCP_ESTATE;
   if (!isfinite(progress) || !isfinite(total) || progress <= call->progress_last ||
       (message != NULL && !mcp__utf8_valid(message, strlen(message))))
@@ -317,7 +283,7 @@ int mcp_call_progress(mcp_call_t *call, double progress, double total, const cha
     return UV_ENOMEM;
   char *before = atomic_exchange(&call->progress, text);
   mcp__free(before);
-  if (before == NULL && call->on_pool)
+  if (before == NULL && call->parent.on_pool)
     mcp__pool_news(call->pool);
   else if (before == NULL && call->server != NULL)
     on_news(call->server);
@@ -406,7 +372,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   call->ended = true;
   if (call->ending != MCP__ENDED_BUSY)
     call->ending = ending_of(render, what);
-  if (call->on_pool) {
+  if (call->parent.on_pool) {
     int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
     if (rendered != 0) {
       call->response.len = 0;
@@ -416,13 +382,13 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
       if (render_failure(&call->response, &call->to, &unwritable) != 0)
         call->response.len = 0;
     }
-    return status != 0 ? status : atomic_load(&call->cancelled) ? MCP_ESTATE : 0;
+    return status != 0 ? status : atomic_load(&call->parent.cancelled) ? MCP_ESTATE : 0;
   }
   mcp__conn_t *conn = call->conn;
   send_progress(call);
   leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that
                        it has */
-  if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->cancelled))
+  if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->parent.cancelled))
     status = status != 0 ? status : MCP_ESTATE;
   else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0) {
     call->ending = MCP__ENDED_ERROR;
@@ -590,10 +556,11 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
   mcp__conn_t *conn = call->conn;
-  if (mcp__count_call(call, atomic_load(&call->cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT))
+  if (mcp__count_call(call,
+                      atomic_load(&call->parent.cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT))
     mcp__event_call_ended(call, failure.code, why);
   leave_conn(call); /* first, as in end_call() */
-  if (conn != NULL && !call->silent && !atomic_load(&call->cancelled))
+  if (conn != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
     mcp__conn_answer(conn, &call->to, render_failure, &failure);
   atomic_store(&call->unwanted, true);
   mcp__call_abandon(call);
@@ -602,7 +569,7 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
 /* ---- handlers -------------------------------------------------------------------------------------- */
 
 static mcp_call_t *call_of(mcp__job_t *job) {
-  return (mcp_call_t *)(void *)job;
+  return (mcp_call_t *)(void *)((char *)job - offsetof(mcp_call_t, job));
 }
 
 /* Meanwhile the server answered nobody, not even pings. */
@@ -621,11 +588,11 @@ static void run_handler(mcp_call_t *call) {
   if (is_log_traffic)
     mcp__logger_be_quiet(true);
   mcp__tool_hold(tool); /* the call may end */
-  bool on_loop = !call->on_pool;
+  bool on_loop = !call->parent.on_pool;
   uint64_t began_ns = on_loop ? uv_hrtime() : 0;
-  mcp__log_enter(&call->trace);
+  mcp__log_enter(&call->parent.trace);
   handler(call, call->args, tool->arg);
-  mcp__log_leave(&call->trace); /* the call may have ended, but the address is good enough for this */
+  mcp__log_leave(&call->parent.trace); /* the call may have ended, but the address is good enough for this */
   if (on_loop)
     tell_blocked(tool, uv_hrtime() - began_ns);
   mcp__tool_release(tool);
@@ -649,13 +616,13 @@ static void work(mcp__job_t *job) {
 static void done(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
   if (job->dropped) {
-    call->on_pool = false;
+    call->parent.on_pool = false;
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the server is stopping");
     return;
   }
   mcp__call_charge(call);
   send_progress(call);
-  if (call->conn != NULL && !call->silent && !atomic_load(&call->cancelled))
+  if (call->conn != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
     mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
   over(call);
 }
@@ -691,14 +658,14 @@ static void begin(mcp_call_t *call) {
     run_handler(call);
     return;
   }
-  call->on_pool = true;
+  call->parent.on_pool = true;
   call->job.waits = (call->tool->flags & MCP_TOOL_WAITS) != 0;
   call->logger = mcp__logger_hold(call->server->logger); /* the handler may outlive the server */
   call->pool = call->server->pool;
   int status = mcp__pool_submit(call->server->pool, &call->job);
   if (status == 0)
     return;
-  call->on_pool = false;
+  call->parent.on_pool = false;
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
@@ -725,20 +692,8 @@ void mcp__call_begin(mcp_call_t *call) {
   begin(call);
 }
 
-mcp__pool_t *mcp__call_pool(const mcp_call_t *call) {
-  return call->on_pool ? call->pool : NULL;
-}
-
-uint64_t mcp__call_span(const mcp_call_t *call) {
-  return call->trace.span;
-}
-
-size_t mcp__call_max_message(const mcp_call_t *call) { /* the server may have gone */
-  return call->text.max - MCP__JSON_PADDING;
-}
-
 const char *mcp_call_trace_id(const mcp_call_t *call) {
-  return call->trace.id;
+  return call->parent.trace.id;
 }
 
 yyjson_mut_doc *mcp_call_doc(mcp_call_t *call) {
@@ -763,13 +718,13 @@ yyjson_mut_val *mcp_call_ignored(mcp_call_t *call) {
 }
 
 bool mcp_call_cancelled(const mcp_call_t *call) {
-  return atomic_load(&call->cancelled);
+  return atomic_load(&call->parent.cancelled);
 }
 
 void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg) {
   call->on_cancel = cb;
   call->on_cancel_arg = arg;
-  if (atomic_load(&call->cancelled) && call->server != NULL)
+  if (atomic_load(&call->parent.cancelled) && call->server != NULL)
     /* 0 may be the same turn still. */
     uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0);
 }
@@ -779,7 +734,7 @@ void mcp__call_fire_late_cancels(uv_timer_t *timer) {
   server->next_call = server->oldest;
   for (mcp_call_t *call; (call = server->next_call) != NULL;) {
     server->next_call = call->newer;
-    if (call->on_cancel != NULL && atomic_load(&call->cancelled))
+    if (call->on_cancel != NULL && atomic_load(&call->parent.cancelled))
       mcp__call_abandon(call); /* may end this call, and others */
   }
 }

@@ -351,7 +351,7 @@ static bool has_id(const mcp_call_t *call, uint32_t hash, const char *id, size_t
 
 static mcp_call_t *find_in_flight(mcp__conn_t *conn, uint32_t hash, const char *id, size_t id_len) {
   for (mcp_call_t *call = conn->calls; call != NULL; call = call->next)
-    if (has_id(call, hash, id, id_len) && !atomic_load(&call->cancelled))
+    if (has_id(call, hash, id, id_len) && !atomic_load(&call->parent.cancelled))
       return call;
   return NULL;
 }
@@ -415,8 +415,8 @@ static void run(mcp__conn_t *conn, mcp_call_t *call, const mcp__outcome_t *outco
   call->args = outcome->args;
   call->progress_token = call->silent ? NULL : outcome->progress_token;
   call->progress_last = -INFINITY;
-  call->trace.span = mcp__span_new();
-  call->trace.parent_span_id = outcome->parent_span_id;
+  call->parent.trace.span = mcp__span_new();
+  call->parent.trace.parent_span_id = outcome->parent_span_id;
   mcp__call_run(call); /* may have ended it */
 }
 
@@ -434,7 +434,7 @@ static void act(mcp__conn_t *conn, mcp_call_t *call, const mcp__message_t *messa
     refuse_twice(outcome);
   call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->silent = !request;
-  call->trace.id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
+  call->parent.trace.id = outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(conn, &call->arena);
   if (request)
     mcp__event_request(conn, call, message, outcome->tool);
   switch (outcome->action) {

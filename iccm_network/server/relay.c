@@ -24,7 +24,7 @@ typedef enum verdict { ENDED, NEEDS_CLIENT, NO_ROOM } verdict_t;
 /* On the stack of the thread that waits for it. */
 typedef struct errand {
   mcp__errand_t base; /* first member */
-  mcp_call_t *parent;
+  mcp__parent_t *parent;
   const char *url;
   size_t max_message; /* of a client for it */
   const mcp__order_t *order;
@@ -76,7 +76,7 @@ static upstream_t *take_offer(mcp__relay_t *relay, errand_t *errand) {
 }
 
 static void begin(mcp__relay_t *relay, errand_t *errand) {
-  if (relay->closed || mcp_call_cancelled(errand->parent)) {
+  if (relay->closed || atomic_load(&errand->parent->cancelled)) {
     end(errand, ENDED, MCP_ECANCELED);
     return;
   }
@@ -206,7 +206,7 @@ static int make_offer(errand_t *errand) {
   return 0;
 }
 
-bool mcp__relay_call(mcp__pool_t *pool, mcp_call_t *parent, const char *url, size_t max_message,
+bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
                      const mcp__order_t *order, yyjson_mut_doc *params, int *status) {
   errand_t errand = {
       .parent = parent, .url = url, .max_message = max_message, .order = order, .params = params};

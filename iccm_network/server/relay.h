@@ -32,7 +32,7 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg); /*
  * mcp_last_error() says why: a code of mcp_client_call() or mcp__client_new(), or MCP_ECANCELED. params is
  * stolen. false: the relay has no client to spare for this address; nothing was done, and params is the
  * caller's. */
-bool mcp__relay_call(mcp__pool_t *pool, mcp_call_t *parent, const char *url, size_t max_message,
+bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
                      const mcp__order_t *order, yyjson_mut_doc *params, int *status);
 
 #endif

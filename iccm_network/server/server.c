@@ -753,7 +753,7 @@ static void on_part_closed(void *arg) {
 static void close_handles(mcp_server_t *server) {
   server->closing = true;
   while (server->oldest != NULL) {
-    server->left_behind |= server->oldest->on_pool;
+    server->left_behind |= server->oldest->parent.on_pool;
     mcp__call_detach(server->oldest);
   }
   server->open_handles = 5 + server->certificate.watched + (server->pool != NULL);

@@ -60,7 +60,8 @@ enum {
 typedef struct mcp__conn mcp__conn_t;
 
 struct mcp_call {
-  mcp__job_t job;            /* first member: what the pool knows of a call */
+  mcp__parent_t parent;      /* first member: what is known of it by who makes calls for it */
+  mcp__job_t job;            /* what the pool knows of it */
   mcp_server_t *server;      /* NULL: has stopped; the handler still owes the end */
   mcp__conn_t *conn;         /* NULL: nobody waits any more */
   mcp_call_t *prev, *next;   /* of the same connection: in flight, or waiting */
@@ -75,25 +76,21 @@ struct mcp_call {
   mcp__addressee_t to;
   mcp__tool_t *tool; /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
-  mcp__trace_t trace;
   int failure;                /* 0, or the code that it ended with, … */
   const char *failure_text;   /* … in words, in the arena */
-  mcp__logger_t *logger;      /* held while on_pool */
+  mcp__logger_t *logger;      /* held while parent.on_pool */
   const char *progress_token; /* JSON text in the arena; NULL: nobody asked */
   double progress_last;       /* values rise */
   _Atomic(char *) progress;   /* the newest notification, which the loop's thread has to send; NULL: none */
-  mcp__pool_t *pool;          /* while on_pool; outlives the server where the handler does */
+  mcp__pool_t *pool;          /* while parent.on_pool; outlives the server where the handler does */
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
   void (*on_cancel)(mcp_call_t *call, void *arg);
   void *on_cancel_arg;
-  mcp__child_t *children; /* calls of clients that are made for this one and not ended */
-  atomic_bool cancelled;
   atomic_bool unwanted; /* its caller has said so, or been told that it timed out: if it has not begun it
                            never does */
   uint32_t id_hash;     /* see ids.h */
   bool waiting;         /* for others of its connection to end; its handler has not seen it */
   bool silent;          /* a notification: whatever comes of it is not sent */
-  bool on_pool;         /* the handler runs there, and the answer goes to response */
   mcp__metrics_t
       *metrics; /* held by a call that its server has left behind, whose handler may count; else NULL */
   bool ended;

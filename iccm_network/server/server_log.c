@@ -166,7 +166,7 @@ static bool is_log_traffic(const mcp__tool_t *tool) {
 void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__message_t *message,
                         const mcp__tool_t *tool) {
   mcp__entry_t entry = {
-      .level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = call->trace.id};
+      .level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = call->parent.trace.id};
   data_t data;
   conn->requests++;
   if (tool != NULL && !is_log_traffic(tool))
@@ -186,10 +186,10 @@ void mcp__event_request(mcp__conn_t *conn, const mcp_call_t *call, const mcp__me
 
 /* Of a call: who, what, and its place in the trace. */
 static void begin_call(data_t *data, mcp__entry_t *entry, const mcp_call_t *call, char span[MCP__SPAN_SIZE]) {
-  mcp__span_write(call->trace.span, span);
-  entry->trace_id = call->trace.id;
+  mcp__span_write(call->parent.trace.span, span);
+  entry->trace_id = call->parent.trace.id;
   entry->span_id = span;
-  entry->parent_span_id = call->trace.parent_span_id;
+  entry->parent_span_id = call->parent.trace.parent_span_id;
   begin(data);
   add_text(data, "tool_name", call->tool->name);
   if (call->conn != NULL)
@@ -197,7 +197,7 @@ static void begin_call(data_t *data, mcp__entry_t *entry, const mcp_call_t *call
 }
 
 void mcp__event_refused(mcp__conn_t *conn, const mcp_call_t *call, const mcp__outcome_t *outcome) {
-  mcp__entry_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = call->trace.id};
+  mcp__entry_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = call->parent.trace.id};
   data_t data;
   if (is_log_traffic(outcome->tool) || !mcp__logger_wants(conn->server->logger, MCP_LOG_WARN))
     return;
@@ -234,7 +234,7 @@ static int level_of(int failure) {
 }
 
 void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text) {
-  bool cancelled = atomic_load(&call->cancelled), failed = failure != 0 && !cancelled;
+  bool cancelled = atomic_load(&call->parent.cancelled), failed = failure != 0 && !cancelled;
   int level = failed ? level_of(failure) : MCP_LOG_TRACE;
   mcp__entry_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
   char span[MCP__SPAN_SIZE];
@@ -255,18 +255,20 @@ void mcp__event_call_ended(mcp_call_t *call, int failure, const char *text) {
 }
 
 void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) {
-  mcp__logger_t *logger = call->on_pool ? call->logger : call->server != NULL ? call->server->logger : NULL;
+  mcp__logger_t *logger = call->parent.on_pool   ? call->logger
+                          : call->server != NULL ? call->server->logger
+                                                 : NULL;
   if (mcp_log_level_name(level) == NULL || !mcp__logger_wants(logger, level))
     return;
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
-  mcp__span_write(call->trace.span, span);
+  mcp__span_write(call->parent.trace.span, span);
   mcp__entry_t entry = {.level = level,
                         .time_us = mcp_time_now_us(),
                         .part = logger != NULL ? mcp__logger_component(logger) : call->tool->name,
                         .message = text,
-                        .trace_id = call->trace.id,
+                        .trace_id = call->parent.trace.id,
                         .span_id = span,
-                        .parent_span_id = call->trace.parent_span_id};
+                        .parent_span_id = call->parent.trace.parent_span_id};
   va_list args;
   va_start(args, format);
   mcp__log_format(text, format, args);
