@@ -4,7 +4,10 @@
 
 #include <stdint.h>
 
-enum { MCP__SPAN_SIZE = 17 }; /* with the NUL */
+enum {
+  MCP__SPAN_SIZE = 17,      /* with the NUL */
+  MCP__TRACE_ID_BYTES = 128 /* of a trace id, at most */
+};
 
 uint64_t mcp__span_new(void); /* never 0; any thread; costs no system call but the first */
 /* Where a call stands. Texts are borrowed. */

@@ -6,12 +6,14 @@
  * words for the caller. */
 #include "mcp/dispatch.h"
 
+#include "base/span.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { UNSUPPORTED_VERSION = -32022 }; /* MCP 2026-07-28 */
-enum { TRACE_ID_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
+enum { SHOWN_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
 
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 
@@ -32,7 +34,7 @@ static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyj
                         mcp__arena_t *arena) {
   char *text = problem_text(arena);
   size_t len = yyjson_get_len(name);
-  bool shown = text != NULL && len <= TRACE_ID_MAX_BYTES; /* longer ones would be cut inside a character */
+  bool shown = text != NULL && len <= SHOWN_MAX_BYTES; /* longer ones would be cut inside a character */
   if (shown)
     snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
   refuse(outcome, code, shown ? text : what);
@@ -56,7 +58,7 @@ static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_
   yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
   if (version == NULL)
     return false;
-  if (!yyjson_is_str(version) || yyjson_get_len(version) > TRACE_ID_MAX_BYTES) {
+  if (!yyjson_is_str(version) || yyjson_get_len(version) > SHOWN_MAX_BYTES) {
     refuse(outcome, MCP_INVALID_PARAMS,
            "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string");
     return true;
@@ -166,7 +168,7 @@ static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__
 static const char *short_text(yyjson_val *meta, const char *key) {
   yyjson_val *id = yyjson_obj_get(meta, key);
   size_t len = yyjson_get_len(id);
-  bool fine = yyjson_is_str(id) && len > 0 && len <= TRACE_ID_MAX_BYTES && strlen(yyjson_get_str(id)) == len;
+  bool fine = yyjson_is_str(id) && len > 0 && len <= MCP__TRACE_ID_BYTES && strlen(yyjson_get_str(id)) == len;
   return fine ? yyjson_get_str(id) : NULL;
 }
 

@@ -2,8 +2,8 @@
 #ifndef MCP_TOOLS_H
 #define MCP_TOOLS_H
 
-#include "server/server_metrics.h"
 #include "mcp/pagination.h"
+#include "mcp/tool_counts.h"
 #include "schema/schema.h"
 
 #include <stdatomic.h>

@@ -7,10 +7,11 @@
  * handler is told; it still has to end it, which then frees and no more. One that has not begun by then never
  * does. So each call is ended exactly once,
  * and nothing can leak. */
-#include "server/server.h"
+#include "server/call.h"
 
 #include "mcp/content.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,43 +19,67 @@
 
 enum { MESSAGE_BYTES = 1024 };
 
+/* ---- state -----------------------------------------------------------------------------------------
+ * SPARE -> TAKEN -> WAITING -> RUNNING -> ENDED -> SPARE; one that holds no call goes from TAKEN back to
+ * SPARE, one that nobody waits for any more from WAITING or, with its server gone, from RUNNING. */
+
+static mcp__call_state_t state_of(const mcp_call_t *call) {
+  return atomic_load_explicit(&call->state, memory_order_relaxed);
+}
+
+static void enter(mcp_call_t *call, mcp__call_state_t state) {
+  static const unsigned from[] = {[MCP__CALL_SPARE] =
+                                      1u << MCP__CALL_TAKEN | 1u << MCP__CALL_WAITING | 1u << MCP__CALL_ENDED,
+                                  [MCP__CALL_TAKEN] = 1u << MCP__CALL_SPARE,
+                                  [MCP__CALL_WAITING] = 1u << MCP__CALL_TAKEN,
+                                  [MCP__CALL_RUNNING] = 1u << MCP__CALL_TAKEN | 1u << MCP__CALL_WAITING,
+                                  [MCP__CALL_ENDED] = 1u << MCP__CALL_RUNNING};
+  assert((from[state] >> state_of(call) & 1) != 0);
+  (void)from;
+  atomic_store_explicit(&call->state, state, memory_order_relaxed);
+}
+
+static bool is_waiting(const mcp_call_t *call) {
+  return state_of(call) == MCP__CALL_WAITING;
+}
+
 /* ---- life ------------------------------------------------------------------------------------------ */
 
 static size_t memory_of(const mcp_call_t *call) {
   return sizeof *call + call->text.cap + call->response.cap + call->arena.used;
 }
 
-static mcp_call_t *take_spare(mcp_server_t *server) {
-  mcp_call_t *call = server->spare;
+static mcp_call_t *take_spare(mcp__calls_t *calls) {
+  mcp_call_t *call = calls->spare;
   if (call != NULL) {
-    server->spare = call->next;
-    server->spare_count--;
-    server->spare_bytes -= memory_of(call);
+    calls->spare = call->next;
+    calls->spare_count--;
+    calls->spare_bytes -= memory_of(call);
     call->next = NULL;
     return call;
   }
   call = mcp__calloc(sizeof *call);
   if (call == NULL)
     return NULL;
-  call->ended = true;
-  mcp__buf_init(&call->text, server->max_message + MCP__JSON_PADDING, NULL);
+  mcp__buf_init(&call->text, calls->max_message + MCP__JSON_PADDING, NULL);
   mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
   mcp__arena_init(&call->arena, 0);
-  call->server = server;
-  call->parent.max_message = server->max_message;
+  call->calls = calls;
+  call->parent.max_message = calls->max_message;
   return call;
 }
 
-mcp_call_t *mcp__call_take(mcp__conn_t *conn) {
-  mcp_call_t *call = take_spare(conn->server);
+mcp_call_t *mcp__call_take(mcp__caller_t *caller) {
+  mcp_call_t *call = take_spare(caller->calls);
   if (call == NULL)
     return NULL;
   mcp__tool_release(call->tool);
   call->tool = NULL;
-  call->ended = false;
-  call->account = &conn->account;
-  call->address = conn->address;
-  mcp__budget_hold(call->address);
+  enter(call, MCP__CALL_TAKEN);
+  call->account = &caller->account;
+  call->address = caller->address;
+  if (call->address != NULL)
+    mcp__budget_hold(call->address);
   return call;
 }
 
@@ -67,11 +92,11 @@ static void discharge(mcp_call_t *call) {
   if (call->address == NULL)
     return;
   mcp__account_charge(call->account, &call->charged, 0);
-  mcp__budget_release(&call->server->memory, call->address);
+  mcp__budget_release(call->calls->memory, call->address);
   call->address = NULL;
 }
 
-void mcp__call_free(mcp_call_t *call) {
+static void free_call(mcp_call_t *call) {
   mcp__tool_release(call->tool);
   mcp__logger_release(call->logger);
   mcp__metrics_release(call->metrics);
@@ -84,9 +109,9 @@ void mcp__call_free(mcp_call_t *call) {
 
 void mcp__call_give_back(mcp_call_t *call) {
   mcp__log_leave(&call->parent.trace); /* what its handler says from now on is about something else */
-  mcp_server_t *server = call->server;
-  if (server == NULL) {
-    mcp__call_free(call);
+  mcp__calls_t *calls = call->calls;
+  if (calls == NULL) {
+    free_call(call);
     return;
   }
   discharge(call);
@@ -95,133 +120,200 @@ void mcp__call_give_back(mcp_call_t *call) {
   mcp__free(atomic_exchange(&call->progress, NULL));
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
-  mcp__buf_clear(&call->response, MCP__KEEP_BYTES);
+  mcp__buf_clear(&call->response, MCP__KEPT_RESPONSE_BYTES);
   size_t bytes = memory_of(call);
-  if (server->spare_count >= MCP__SPARE_CALLS || server->spare_bytes + bytes > MCP__SPARE_BYTES) {
-    mcp__call_free(call);
+  if (calls->spare_count >= MCP__SPARE_CALLS || calls->spare_bytes + bytes > MCP__SPARE_BYTES) {
+    free_call(call);
     return;
   }
-  call->conn = NULL;
+  call->caller = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  call->ended = true; /* and its tool stays until it is taken again: a handler may end it once more */
-  call->silent = call->parent.on_pool = call->waiting = false;
+  enter(call, MCP__CALL_SPARE); /* its tool stays until it is taken again: a handler may end it once more */
+  call->silent = call->parent.on_pool = false;
   call->failure = 0;
   call->failure_text = NULL;
   atomic_store_explicit(&call->parent.cancelled, false, memory_order_relaxed);
   atomic_store_explicit(&call->unwanted, false, memory_order_relaxed);
-  call->next = server->spare;
-  server->spare = call;
-  server->spare_count++;
-  server->spare_bytes += bytes;
+  call->next = calls->spare;
+  calls->spare = call;
+  calls->spare_count++;
+  calls->spare_bytes += bytes;
 }
+
+void mcp__calls_free_spare(mcp__calls_t *calls) {
+  while (calls->spare != NULL) {
+    mcp_call_t *call = calls->spare;
+    calls->spare = call->next;
+    free_call(call);
+  }
+  calls->spare_count = calls->spare_bytes = 0;
+}
+
+/* ---- lists ----------------------------------------------------------------------------------------- */
 
 static void join_server(mcp_call_t *call) {
-  mcp_server_t *server = call->server;
-  call->started_ms = uv_now(server->loop);
-  call->started_ns = server->counts.now_ns;
+  mcp__calls_t *calls = call->calls;
+  call->started_ms = uv_now(calls->loop);
+  call->started_ns = calls->counts->now_ns;
   call->counted = false;
-  call->ending = MCP__ENDED_OK;
-  call->older = server->newest;
+  call->status = MCP__CALL_OK;
+  call->older = calls->newest;
   call->newer = NULL;
-  *(server->newest != NULL ? &server->newest->newer : &server->oldest) = call;
-  server->newest = call;
+  *(calls->newest != NULL ? &calls->newest->newer : &calls->oldest) = call;
+  calls->newest = call;
 }
 
-static void join_conn(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  call->server->calls++;
+static void join_in_flight(mcp_call_t *call) {
+  mcp__caller_t *caller = call->caller;
+  call->calls->running++;
   call->prev = NULL;
-  call->next = conn->calls;
-  if (conn->calls != NULL)
-    conn->calls->prev = call;
-  conn->calls = call;
-  conn->in_flight++;
+  call->next = caller->in_flight;
+  if (caller->in_flight != NULL)
+    caller->in_flight->prev = call;
+  caller->in_flight = call;
+  caller->in_flight_count++;
 }
 
 static void join_waiting(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  call->waiting = true;
-  call->prev = conn->last_waiting;
+  mcp__caller_t *caller = call->caller;
+  enter(call, MCP__CALL_WAITING);
+  call->prev = caller->last_waiting;
   call->next = NULL;
-  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call;
-  conn->last_waiting = call;
-  conn->waiting_count++;
-  conn->waiting_bytes += call->text.len;
-  conn->waiting_silent += call->silent;
+  *(call->prev != NULL ? &call->prev->next : &caller->waiting) = call;
+  caller->last_waiting = call;
+  caller->waiting_count++;
+  caller->waiting_bytes += call->text.len;
+  caller->waiting_silent += call->silent;
 }
 
 static void leave_waiting(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  *(call->prev != NULL ? &call->prev->next : &conn->waiting) = call->next;
-  *(call->next != NULL ? &call->next->prev : &conn->last_waiting) = call->prev;
+  mcp__caller_t *caller = call->caller;
+  *(call->prev != NULL ? &call->prev->next : &caller->waiting) = call->next;
+  *(call->next != NULL ? &call->next->prev : &caller->last_waiting) = call->prev;
   call->prev = call->next = NULL;
-  conn->waiting_count--;
-  conn->waiting_bytes -= call->text.len;
-  conn->waiting_silent -= call->silent;
+  caller->waiting_count--;
+  caller->waiting_bytes -= call->text.len;
+  caller->waiting_silent -= call->silent;
 }
 
-static void leave_calls(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  *(call->prev != NULL ? &call->prev->next : &conn->calls) = call->next;
+static void leave_in_flight(mcp_call_t *call) {
+  mcp__caller_t *caller = call->caller;
+  *(call->prev != NULL ? &call->prev->next : &caller->in_flight) = call->next;
   if (call->next != NULL)
     call->next->prev = call->prev;
   call->prev = call->next = NULL;
-  conn->in_flight--;
+  caller->in_flight_count--;
 }
 
 /* What it still holds is its address's from now on. */
-static void leave_conn(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  if (conn == NULL)
+static void leave_caller(mcp_call_t *call) {
+  mcp__caller_t *caller = call->caller;
+  if (caller == NULL)
     return;
-  if (call->waiting)
+  if (is_waiting(call))
     leave_waiting(call);
   else
-    leave_calls(call);
-  call->conn = NULL;
-  conn->account.used -= call->charged;
-  call->account = conn->account.parent;
-  mcp__conn_call_left(conn);
+    leave_in_flight(call);
+  call->caller = NULL;
+  caller->account.used -= call->charged;
+  call->account = caller->account.parent;
+  caller->events->left(caller);
 }
 
 static void leave_server(mcp_call_t *call) {
-  mcp_server_t *server = call->server;
-  if (server == NULL)
+  mcp__calls_t *calls = call->calls;
+  if (calls == NULL)
     return;
-  *(call->older != NULL ? &call->older->newer : &server->oldest) = call->newer;
-  *(call->newer != NULL ? &call->newer->older : &server->newest) = call->older;
-  if (server->next_call == call)
-    server->next_call = call->newer;
-  server->calls -= !call->waiting;
+  *(call->older != NULL ? &call->older->newer : &calls->oldest) = call->newer;
+  *(call->newer != NULL ? &call->newer->older : &calls->newest) = call->older;
+  if (calls->next == call)
+    calls->next = call->newer;
+  calls->running -= !is_waiting(call);
 }
 
-static void over(mcp_call_t *call) { /* ended, and its answer is written */
-  mcp_server_t *server = call->server;
+static bool has_id(const mcp_call_t *call, uint32_t hash, const char *id, size_t id_len) {
+  return call->id_hash == hash && !call->silent && mcp__id_same(call->to.id, call->to.id_len, id, id_len);
+}
+
+mcp_call_t *mcp__caller_find(const mcp__caller_t *caller, uint32_t hash, const char *id, size_t id_len) {
+  for (mcp_call_t *call = caller->in_flight; call != NULL; call = call->next)
+    if (has_id(call, hash, id, id_len) && !atomic_load(&call->parent.cancelled))
+      return call;
+  return NULL;
+}
+
+mcp_call_t *mcp__caller_find_waiting(const mcp__caller_t *caller, uint32_t hash, const char *id,
+                                     size_t id_len) {
+  for (mcp_call_t *call = caller->waiting; call != NULL; call = call->next)
+    if (has_id(call, hash, id, id_len))
+      return call;
+  return NULL;
+}
+
+/* ---- the end --------------------------------------------------------------------------------------- */
+
+static mcp__call_event_t event_of(const mcp_call_t *call) {
+  return (mcp__call_event_t){call->calls->log, call->tool, &call->parent.trace,
+                             call->caller != NULL ? call->caller->peer : NULL};
+}
+
+static void log_end(const mcp_call_t *call, int failure, const char *text) {
+  mcp__call_event_t event = event_of(call);
+  mcp__event_call_ended(&event, atomic_load(&call->parent.cancelled), failure, text,
+                        call->calls->counts->now_ns - call->started_ns);
+}
+
+/* Once for each call that was run: false where it has been counted before, or its server has gone. */
+static bool count(mcp_call_t *call, mcp__call_status_t status) {
+  if (call->calls == NULL || call->counted)
+    return false;
+  call->counted = true;
+  mcp__tool_counts_t *counts = &call->tool->counts;
+  counts->calls[status]++;
+  if (status == MCP__CALL_BUSY || is_waiting(call))
+    return true;
+  uint64_t now_ns = uv_hrtime();
+  call->calls->counts->now_ns = now_ns;
+  double seconds = (double)(now_ns - call->started_ns) * 1e-9;
+  counts->times.buckets[mcp__bucket_of(seconds)]++;
+  counts->times.sum_s += seconds;
+  return true;
+}
+
+static void finish(mcp_call_t *call) { /* ended, and its answer is written */
+  mcp__calls_t *calls = call->calls;
   mcp__parent_leave_children(&call->parent);
-  if (mcp__count_call(call, atomic_load(&call->parent.cancelled) ? MCP__ENDED_CANCELLED : call->ending))
-    mcp__event_call_ended(call, call->failure, call->failure_text);
-  leave_conn(call);
+  if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : call->status))
+    log_end(call, call->failure, call->failure_text);
+  leave_caller(call);
   leave_server(call);
   mcp__call_give_back(call);
-  if (server != NULL)
-    mcp__server_call_ended(server);
+  if (calls != NULL)
+    calls->on_ended(calls->arg);
+}
+
+static void detach(mcp_call_t *call) {
+  leave_server(call);
+  call->metrics = mcp__metrics_hold(call->calls->metrics);
+  discharge(call);
+  call->calls = NULL;
+}
+
+void mcp__calls_detach(mcp__calls_t *calls) {
+  while (calls->oldest != NULL) {
+    calls->left_behind |= calls->oldest->parent.on_pool;
+    detach(calls->oldest);
+  }
 }
 
 /* ---- cancellation ---------------------------------------------------------------------------------- */
 
-void mcp__call_detach(mcp_call_t *call) {
-  leave_server(call);
-  call->metrics = mcp__metrics_hold(call->server->metrics);
-  discharge(call);
-  call->server = NULL;
-}
-
 /* No handler owes the end of one that waits. */
 static void cancel(mcp_call_t *call) {
   atomic_store(&call->parent.cancelled, true);
-  if (call->waiting) {
-    over(call);
+  if (is_waiting(call)) {
+    finish(call);
     return;
   }
   mcp__parent_cancel_children(&call->parent);
@@ -232,13 +324,20 @@ static void cancel(mcp_call_t *call) {
 }
 
 void mcp__call_abandon(mcp_call_t *call) {
-  leave_conn(call);
+  leave_caller(call);
   cancel(call);
 }
 
 void mcp__call_cancel(mcp_call_t *call) {
   atomic_store(&call->unwanted, true);
   cancel(call);
+}
+
+void mcp__caller_abandon(mcp__caller_t *caller) {
+  while (caller->waiting != NULL)
+    mcp__call_abandon(caller->waiting);
+  while (caller->in_flight != NULL)
+    mcp__call_abandon(caller->in_flight);
 }
 
 /* ---- progress -------------------------------------------------------------------------------------- */
@@ -249,28 +348,28 @@ static void send_progress(mcp_call_t *call) {
   if (atomic_load(&call->progress) == NULL)
     return;
   char *text = atomic_exchange(&call->progress, NULL);
-  if (call->conn != NULL && !atomic_load(&call->parent.cancelled))
-    mcp__conn_notify(call->conn, text);
+  if (call->caller != NULL && !atomic_load(&call->parent.cancelled))
+    call->caller->events->notify(call->caller, call->origin, text);
   mcp__free(text);
 }
 
-void mcp__call_send_progress(uv_timer_t *timer) {
-  mcp_server_t *server = timer->data;
-  server->progress_ms = uv_now(server->loop);
-  for (mcp_call_t *call = server->oldest; call != NULL; call = call->newer)
+void mcp__calls_send_progress(uv_timer_t *timer) {
+  mcp__calls_t *calls = timer->data;
+  calls->progress_ms = uv_now(calls->loop);
+  for (mcp_call_t *call = calls->oldest; call != NULL; call = call->newer)
     send_progress(call);
 }
 
 static void on_news(void *owner) {
-  mcp_server_t *server = owner;
-  uint64_t since_ms = uv_now(server->loop) - server->progress_ms;
-  if (!uv_is_active((uv_handle_t *)&server->progress))
-    uv_timer_start(&server->progress, mcp__call_send_progress,
+  mcp__calls_t *calls = owner;
+  uint64_t since_ms = uv_now(calls->loop) - calls->progress_ms;
+  if (!uv_is_active((uv_handle_t *)&calls->progress))
+    uv_timer_start(&calls->progress, mcp__calls_send_progress,
                    since_ms < MCP__PROGRESS_MS ? MCP__PROGRESS_MS - since_ms : 0, 0);
 }
 
 int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message) {
-  if (call->ended || atomic_load(&call->parent.cancelled))
+  if (state_of(call) != MCP__CALL_RUNNING || atomic_load(&call->parent.cancelled))
     return MCP_ESTATE;
   if (!isfinite(progress) || !isfinite(total) || progress <= call->progress_last ||
       (message != NULL && !mcp__utf8_valid(message, strlen(message))))
@@ -285,8 +384,8 @@ int mcp_call_progress(mcp_call_t *call, double progress, double total, const cha
   mcp__free(before);
   if (before == NULL && call->parent.on_pool)
     mcp__pool_news(call->pool);
-  else if (before == NULL && call->server != NULL)
-    on_news(call->server);
+  else if (before == NULL && call->calls != NULL)
+    on_news(call->calls);
   return 0;
 }
 
@@ -349,52 +448,56 @@ static void note_failure(mcp_call_t *call, const failure_t *failure) {
   call->failure = failure->code;
 }
 
-static mcp__ending_t ending_of(mcp__render_cb render, const void *what) {
+static mcp__call_status_t status_of(mcp__render_cb render, const void *what) {
   if (render == render_content)
-    return ((const content_t *)what)->is_error ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_OK;
+    return ((const content_t *)what)->is_error ? MCP__CALL_TOOL_ERROR : MCP__CALL_OK;
   if (render != render_failure)
-    return MCP__ENDED_OK;
-  return is_tool_code(((const failure_t *)what)->code) ? MCP__ENDED_TOOL_ERROR : MCP__ENDED_ERROR;
+    return MCP__CALL_OK;
+  return is_tool_code(((const failure_t *)what)->code) ? MCP__CALL_TOOL_ERROR : MCP__CALL_ERROR;
 }
 
 static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
 
 /* Whether a handler ends a call that it has ended: nothing of the call but its tool may be looked at. */
 static bool is_second_end(const mcp_call_t *call) {
-  if (call->ended)
-    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice",
-            call->tool != NULL ? call->tool->name : "?");
-  return call->ended;
+  if (state_of(call) == MCP__CALL_RUNNING)
+    return false;
+  mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s was ended twice",
+          call->tool != NULL ? call->tool->name : "?");
+  return true;
 }
 
-/* Every ending comes through here, once. On the pool the answer is kept until the job is back. */
-static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
-  call->ended = true;
-  if (call->ending != MCP__ENDED_BUSY)
-    call->ending = ending_of(render, what);
-  if (call->parent.on_pool) {
-    int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
-    if (rendered != 0) {
+/* The answer is kept until the job is back on the loop. */
+static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
+  int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
+  if (rendered != 0) {
+    call->response.len = 0;
+    call->status = MCP__CALL_ERROR;
+    status = MCP_EANSWER;
+    note_failure(call, &unwritable);
+    if (render_failure(&call->response, &call->to, &unwritable) != 0)
       call->response.len = 0;
-      call->ending = MCP__ENDED_ERROR;
-      status = MCP_EANSWER;
-      note_failure(call, &unwritable);
-      if (render_failure(&call->response, &call->to, &unwritable) != 0)
-        call->response.len = 0;
-    }
-    return status != 0 ? status : atomic_load(&call->parent.cancelled) ? MCP_ESTATE : 0;
   }
-  mcp__conn_t *conn = call->conn;
+  return status != 0 ? status : atomic_load(&call->parent.cancelled) ? MCP_ESTATE : 0;
+}
+
+/* Every ending comes through here, once. */
+static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
+  enter(call, MCP__CALL_ENDED);
+  if (call->status != MCP__CALL_BUSY)
+    call->status = status_of(render, what);
+  if (call->parent.on_pool)
+    return end_on_pool(call, render, what, status);
+  mcp__caller_t *caller = call->caller;
   send_progress(call);
-  leave_conn(call); /* first: without memory for the answer the connection closes, and abandons the calls that
-                       it has */
-  if (conn == NULL || mcp__conn_is_closing(conn) || atomic_load(&call->parent.cancelled))
+  leave_caller(call); /* first: without memory for the answer the session is closed, and abandons its calls */
+  if (caller == NULL || !caller->events->is_open(caller) || atomic_load(&call->parent.cancelled))
     status = status != 0 ? status : MCP_ESTATE;
-  else if (!call->silent && mcp__conn_answer(conn, &call->to, render, what) != 0) {
-    call->ending = MCP__ENDED_ERROR;
+  else if (!call->silent && caller->events->answer(caller, call->origin, &call->to, render, what) != 0) {
+    call->status = MCP__CALL_ERROR;
     status = MCP_EANSWER;
   }
-  over(call);
+  finish(call);
   return status;
 }
 
@@ -555,15 +658,26 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
 
 void mcp__call_time_out(mcp_call_t *call, const char *why) {
   failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
-  mcp__conn_t *conn = call->conn;
-  if (mcp__count_call(call,
-                      atomic_load(&call->parent.cancelled) ? MCP__ENDED_CANCELLED : MCP__ENDED_TIMED_OUT))
-    mcp__event_call_ended(call, failure.code, why);
-  leave_conn(call); /* first, as in end_call() */
-  if (conn != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
-    mcp__conn_answer(conn, &call->to, render_failure, &failure);
+  mcp__caller_t *caller = call->caller;
+  if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : MCP__CALL_TIMED_OUT))
+    log_end(call, failure.code, why);
+  leave_caller(call); /* first, as in end_call() */
+  if (caller != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
+    caller->events->answer(caller, call->origin, &call->to, render_failure, &failure);
   atomic_store(&call->unwanted, true);
   mcp__call_abandon(call);
+}
+
+void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why) {
+  uint64_t now_ms = uv_now(calls->loop);
+  calls->next = calls->oldest;
+  for (mcp_call_t *call; (call = calls->next) != NULL;) {
+    if (age_ms > 0 && now_ms - call->started_ms <= age_ms)
+      return;
+    calls->next = call->newer;
+    if (call->caller != NULL || call->on_cancel != NULL) /* or that was given late */
+      mcp__call_time_out(call, why);
+  }
 }
 
 /* ---- handlers -------------------------------------------------------------------------------------- */
@@ -583,7 +697,7 @@ static void tell_blocked(const mcp__tool_t *tool, uint64_t ns) {
 /* What a handler of log traffic says is not shipped: it would make more of it. */
 static void run_handler(mcp_call_t *call) {
   mcp__tool_t *tool = call->tool;
-  bool is_log_traffic = (tool->flags & MCP_TOOL_LOG_TRAFFIC) != 0;
+  bool is_log_traffic = mcp__is_log_traffic(tool);
   mcp_tool_cb handler = tool->handler;
   if (is_log_traffic)
     mcp__logger_be_quiet(true);
@@ -603,11 +717,11 @@ static void run_handler(mcp_call_t *call) {
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
   if (atomic_load(&call->unwanted) && !call->silent) {
-    call->ended = true; /* before it began */
+    enter(call, MCP__CALL_ENDED); /* before it began */
     return;
   }
   run_handler(call);
-  if (!call->ended) {
+  if (state_of(call) == MCP__CALL_RUNNING) {
     mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
     mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
   }
@@ -622,65 +736,76 @@ static void done(mcp__job_t *job) {
   }
   mcp__call_charge(call);
   send_progress(call);
-  if (call->conn != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
-    mcp__conn_answer(call->conn, &call->to, render_ready, &call->response);
-  over(call);
+  mcp__caller_t *caller = call->caller;
+  if (caller != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
+    caller->events->answer(caller, call->origin, &call->to, render_ready, &call->response);
+  finish(call);
 }
 
 static void orphan(mcp__job_t *job) {
-  mcp__call_free(call_of(job));
+  free_call(call_of(job));
 }
 
 static void on_errand(void *owner, mcp__errand_t *errand) {
-  mcp_server_t *server = owner;
-  mcp__relay_take(&server->relay, errand);
+  mcp__calls_t *calls = owner;
+  mcp__relay_take(&calls->relay, errand);
 }
 
-const mcp__pool_events_t mcp__call_pool_events = {work, done, on_news, on_errand, orphan};
+int mcp__calls_need_pool(mcp__calls_t *calls) {
+  static const mcp__pool_events_t events = {work, done, on_news, on_errand, orphan};
+  if (calls->pool == NULL)
+    calls->pool = mcp__pool_new(calls->loop, &events, calls);
+  return calls->pool != NULL ? 0 : UV_ENOMEM;
+}
 
 /* data.retry: nothing is wrong with the call. */
-static void end_busy(mcp_call_t *call, const char *words) {
+static void end_busy(mcp_call_t *call, const char *text) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_bool(doc, data, "retry", true);
-  call->ending = MCP__ENDED_BUSY;
-  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", words);
+  call->status = MCP__CALL_BUSY;
+  mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s", text);
 }
 
-static void begin(mcp_call_t *call) {
-  join_conn(call);
-  if (call->server->stopping || call->server->calls > MCP__MAX_CALLS) {
-    end_busy(call, call->server->stopping ? "the server is stopping, retry later" : "busy, retry later");
-    return;
-  }
-  mcp__event_call_started(call);
-  if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0) {
-    run_handler(call);
-    return;
-  }
+static void run_on_pool(mcp_call_t *call) {
   call->parent.on_pool = true;
   call->job.waits = (call->tool->flags & MCP_TOOL_WAITS) != 0;
-  call->logger = mcp__logger_hold(call->server->logger); /* the handler may outlive the server */
-  call->pool = call->server->pool;
-  int status = mcp__pool_submit(call->server->pool, &call->job);
+  call->logger = mcp__logger_hold(call->calls->log->logger); /* the handler may outlive the server */
+  call->pool = call->calls->pool;
+  int status = mcp__pool_submit(call->pool, &call->job);
   if (status == 0)
     return;
   call->parent.on_pool = false;
   end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
-bool mcp__call_may_begin(const mcp__conn_t *conn) { /* when the server stops, to be told so */
-  return conn->in_flight < MCP__MAX_IN_FLIGHT || conn->server->stopping;
+static void begin(mcp_call_t *call) {
+  mcp__calls_t *calls = call->calls;
+  enter(call, MCP__CALL_RUNNING);
+  join_in_flight(call);
+  if (calls->stopping || calls->running > MCP__MAX_CALLS) {
+    end_busy(call, calls->stopping ? "the server is stopping, retry later" : "busy, retry later");
+    return;
+  }
+  mcp__call_event_t event = event_of(call);
+  mcp__event_call_started(&event, call->args, call->text.len, &call->arena.alc);
+  if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0)
+    run_handler(call);
+  else
+    run_on_pool(call);
+}
+
+bool mcp__call_may_begin(const mcp__caller_t *caller) { /* when the server stops, to be told so */
+  return caller->in_flight_count < MCP__MAX_IN_FLIGHT || caller->calls->stopping;
 }
 
 /* One behind the other: none overtakes those that wait already. */
-void mcp__call_run(mcp_call_t *call) {
-  mcp__conn_t *conn = call->conn;
-  call->arena.max =
-      SIZE_MAX / 4; /* the message had its bound; how much an answer needs is the handler's affair */
+void mcp__call_run(mcp_call_t *call, mcp__caller_t *caller) {
+  call->caller = caller;
+  call->arena.max = SIZE_MAX / 4; /* the message had its bound; the answer's size is up to the handler */
   mcp__call_charge(call);
   join_server(call);
-  if (conn->waiting == NULL && mcp__call_may_begin(conn))
+  if (caller->waiting == NULL && mcp__call_may_begin(caller))
     begin(call);
   else
     join_waiting(call);
@@ -688,9 +813,10 @@ void mcp__call_run(mcp_call_t *call) {
 
 void mcp__call_begin(mcp_call_t *call) {
   leave_waiting(call);
-  call->waiting = false;
   begin(call);
 }
+
+/* ---- what handlers ask of their call ---------------------------------------------------------------- */
 
 const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->parent.trace.id;
@@ -721,20 +847,53 @@ bool mcp_call_cancelled(const mcp_call_t *call) {
   return atomic_load(&call->parent.cancelled);
 }
 
-void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg) {
-  call->on_cancel = cb;
-  call->on_cancel_arg = arg;
-  if (atomic_load(&call->parent.cancelled) && call->server != NULL)
-    /* 0 may be the same turn still. */
-    uv_timer_start(&call->server->late_cancels, mcp__call_fire_late_cancels, 1, 0);
-}
-
-void mcp__call_fire_late_cancels(uv_timer_t *timer) {
-  mcp_server_t *server = timer->data;
-  server->next_call = server->oldest;
-  for (mcp_call_t *call; (call = server->next_call) != NULL;) {
-    server->next_call = call->newer;
+static void fire_late_cancels(uv_timer_t *timer) {
+  mcp__calls_t *calls = timer->data;
+  calls->next = calls->oldest;
+  for (mcp_call_t *call; (call = calls->next) != NULL;) {
+    calls->next = call->newer;
     if (call->on_cancel != NULL && atomic_load(&call->parent.cancelled))
       mcp__call_abandon(call); /* may end this call, and others */
   }
+}
+
+void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg) {
+  call->on_cancel = cb;
+  call->on_cancel_arg = arg;
+  if (atomic_load(&call->parent.cancelled) && call->calls != NULL)
+    uv_timer_start(&call->calls->late_cancels, fire_late_cancels, 1, 0); /* 0 may be the same turn still */
+}
+
+void mcp__calls_open(mcp__calls_t *calls) {
+  calls->late_cancels.data = calls->progress.data = calls;
+  uv_timer_init(calls->loop, &calls->late_cancels);
+  uv_timer_init(calls->loop, &calls->progress);
+  mcp__relay_open(&calls->relay, calls->loop);
+}
+
+void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) {
+  mcp__logger_t *logger = call->parent.on_pool  ? call->logger
+                          : call->calls != NULL ? call->calls->log->logger
+                                                : NULL;
+  if (mcp_log_level_name(level) == NULL || !mcp__logger_wants(logger, level))
+    return;
+  char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
+  mcp__span_write(call->parent.trace.span, span);
+  mcp__entry_t entry = {.level = level,
+                        .time_us = mcp_time_now_us(),
+                        .part = logger != NULL ? mcp__logger_component(logger) : call->tool->name,
+                        .message = text,
+                        .trace_id = call->parent.trace.id,
+                        .span_id = span,
+                        .parent_span_id = call->parent.trace.parent_span_id};
+  va_list args;
+  va_start(args, format);
+  mcp__log_format(text, format, args);
+  va_end(args);
+  char note[MCP__LOG_NOTE_BYTES], *json = NULL;
+  size_t len = 0;
+  if (data != NULL && !call->arena.failed)
+    json = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &len, NULL);
+  mcp__log_add_data(&entry, json, len, note);
+  mcp__logger_log(logger, &entry, mcp__is_log_traffic(call->tool) ? MCP__SHOW : MCP__SHOW | MCP__SHIP);
 }

@@ -4,7 +4,7 @@
  * spare for this address, over a connection for this call alone. Failure: the code of the call, and its
  * words for mcp_last_error(). */
 #include "client/sync_call.h"
-#include "server/server.h"
+#include "server/call.h"
 
 enum { LEAST_MAX_MESSAGE = 16 << 20 };
 

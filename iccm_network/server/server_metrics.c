@@ -3,8 +3,6 @@
  */
 #include "server/server_metrics.h"
 
-#include "server/server.h"
-
 #include <stdio.h>
 
 static const int reasons[MCP__REFUSALS - 1] = {400,
@@ -37,29 +35,6 @@ void mcp__count_refusal(mcp__counts_t *counts, int reason) {
   counts->refusals[i]++;
 }
 
-bool mcp__count_call(mcp_call_t *call, mcp__ending_t ending) {
-  mcp_server_t *server = call->server;
-  if (server == NULL || call->counted)
-    return false;
-  call->counted = true;
-  mcp__tool_counts_t *counts = &call->tool->counts;
-  counts->endings[ending]++;
-  if (ending == MCP__ENDED_BUSY || call->waiting)
-    return true;
-  server->counts.now_ns = uv_hrtime();
-  double seconds = (double)(server->counts.now_ns - call->started_ns) * 1e-9;
-  counts->times.buckets[mcp__bucket_of(seconds)]++;
-  counts->times.sum_s += seconds;
-  return true;
-}
-
-static double open_connections(const mcp_server_t *server) {
-  double count = 0;
-  for (const mcp__conn_t *conn = server->conns; conn != NULL; conn = conn->next)
-    count += conn->state == MCP__CONN_OPEN;
-  return count;
-}
-
 /* ---- /metrics -------------------------------------------------------------------------------------- */
 
 static int write_one(mcp__buf_t *out, const char *name, int type, const char *help, double value) {
@@ -87,13 +62,13 @@ static int write_refusals(const mcp__counts_t *counts, mcp__buf_t *out) {
 
 static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_calls_total";
-  static const char *const outcomes[MCP__ENDINGS] = {"ok",        "tool_error", "error",  "timed_out",
-                                                     "cancelled", "busy",       "invalid"};
+  static const char *const outcomes[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",  "timed_out",
+                                                           "cancelled", "busy",       "invalid"};
   int status = mcp__expose_head(out, name, MCP_COUNTER, "Calls that have ended, by tool and outcome.");
   for (size_t i = 0; i < tools->count; i++) {
-    for (size_t ending = 0; ending < MCP__ENDINGS; ending++) {
-      const mcp__label_t labels[] = {{"tool", tools->table[i]->name}, {"outcome", outcomes[ending]}};
-      double value = (double)tools->table[i]->counts.endings[ending];
+    for (size_t how = 0; how < MCP__CALL_STATUSES; how++) {
+      const mcp__label_t labels[] = {{"tool", tools->table[i]->name}, {"outcome", outcomes[how]}};
+      double value = (double)tools->table[i]->counts.calls[how];
       status = mcp__buf_join(status, mcp__expose(out, name, labels, 2, value));
     }
   }
@@ -119,30 +94,32 @@ static int write_lines(const mcp__logger_counts_t *lines, mcp__buf_t *out) {
   return mcp__buf_join(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
 }
 
-int mcp__counts_write(mcp_server_t *server, mcp__buf_t *out) {
+int mcp__write_metrics(mcp__buf_t *out, const mcp__measured_t *measured, const mcp__counts_t *counts,
+                       const mcp__tools_t *tools, mcp__metrics_t *own) {
   const struct {
     const char *name;
     int type;
     const char *help;
     double value;
   } ones[] = {
-      {"iccm_connections", MCP_GAUGE, "WebSocket connections that are open.", open_connections(server)},
+      {"iccm_connections", MCP_GAUGE, "WebSocket connections that are open.",
+       (double)measured->open_connections},
       {"iccm_connections_total", MCP_COUNTER, "WebSocket connections that were opened.",
-       (double)server->counts.connections},
-      {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)server->calls},
+       (double)counts->connections},
+      {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)measured->calls_in_flight},
       {"iccm_memory_bytes", MCP_GAUGE, "Memory held for messages, calls and answers.",
-       (double)server->memory.all.used},
-      {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.", (double)server->io.received},
+       (double)measured->memory_bytes},
+      {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.",
+       (double)measured->received_bytes},
       {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.",
-       (double)server->io.sent},
+       (double)measured->sent_bytes},
   };
-  mcp__logger_counts_t lines = mcp__logger_counts(server->logger);
   int status = 0;
   for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
     status = mcp__buf_join(status, write_one(out, ones[i].name, ones[i].type, ones[i].help, ones[i].value));
-  status = mcp__buf_join(status, write_refusals(&server->counts, out));
-  status = mcp__buf_join(status, write_lines(&lines, out));
-  status = mcp__buf_join(status, write_calls(&server->tools, out));
-  status = mcp__buf_join(status, write_durations(&server->tools, out));
-  return mcp__buf_join(status, mcp__metrics_write(server->metrics, out));
+  status = mcp__buf_join(status, write_refusals(counts, out));
+  status = mcp__buf_join(status, write_lines(&measured->lines, out));
+  status = mcp__buf_join(status, write_calls(tools, out));
+  status = mcp__buf_join(status, write_durations(tools, out));
+  return mcp__buf_join(status, mcp__metrics_write(own, out));
 }

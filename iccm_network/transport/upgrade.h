@@ -14,7 +14,6 @@ enum {
   MCP__ACCEPT_SIZE = 29,     /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
   MCP__VALUE_MAX =
       1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
-  MCP__TRACE_MAX = 129
 };
 
 typedef enum mcp__head_state { MCP__HEAD_MORE, MCP__HEAD_DONE, MCP__HEAD_BAD } mcp__head_state_t;

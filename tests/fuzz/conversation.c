@@ -223,12 +223,8 @@ static mcp_server_t *start(void) {
   mcp_server_t *server = mcp_server_new("fuzzed", "1", 0, tools);
   FUZZ_CHECK(server != NULL && mcp_server_set_max_message_bytes(server, MAX_MESSAGE) == 0);
   FUZZ_CHECK(mcp_server_set_notice(server, "clock", notice, NULL) == 0);
-  server->loop = &loop;
-  server->memory.max = PLENTY;
-  server->late_cancels.data = server->progress.data = server;
-  uv_timer_init(&loop, &server->late_cancels);
-  uv_timer_init(&loop, &server->progress);
-  FUZZ_CHECK(mcp__io_init(&server->io, &loop) == 0);
+  FUZZ_CHECK(mcp__server_open(server, &loop) == 0);
+  server->conns.memory.max = PLENTY;
   mcp__buf_init(&sent, PLENTY, NULL);
   return server;
 }
@@ -286,7 +282,7 @@ static void settle(mcp_server_t *server) {
     FUZZ_CHECK(turn < MAX_TURNS);
     if (!dirty)
       end_waiting();
-    mcp__call_send_progress(&server->progress);
+    mcp__calls_send_progress(&server->service.calls.progress);
     dirty = false;
     mcp__stream_flush(stream);
   }
@@ -317,15 +313,16 @@ static void on_frame(uint8_t first, const char *payload, size_t len, void *arg) 
 
 static void converse(mcp_server_t *server, const mcp__buf_t *input, fuzz_cut_t cut, mcp__buf_t *said) {
   sent.len = 0;
-  mcp__conn_accept(server, NULL);
+  mcp__conns_accept(&server->conns, NULL);
   fuzz_feed((const uint8_t *)input->data, input->len, cut, feed, server);
   end_waiting();
   settle(server);
   stream->events->on_end(stream, UV_EOF);
   uv_run(&loop, UV_RUN_NOWAIT);
   end_waiting();
-  FUZZ_CHECK(stream == NULL && server->conns == NULL && server->calls == 0 && server->oldest == NULL);
-  FUZZ_CHECK(server->connections == 0 && server->handshakes == 0);
+  const mcp__calls_t *calls = &server->service.calls;
+  FUZZ_CHECK(stream == NULL && server->conns.first == NULL && calls->running == 0 && calls->oldest == NULL);
+  FUZZ_CHECK(server->conns.placed == 0 && server->conns.handshakes == 0);
   FUZZ_CHECK(sent.len > 13 && memcmp(sent.data, "HTTP/1.1 101 ", 13) == 0);
   size_t head = 4;
   while (memcmp(sent.data + head - 4, "\r\n\r\n", 4) != 0)

@@ -1,0 +1,100 @@
+/* http_pages.c: one table of routes. A handler fills the response; without memory for its body the response
+ * is a 500 that needs none. */
+#include "server/http_pages.h"
+
+#include <string.h>
+
+enum { MAX_READY = 64 << 10, MAX_METRICS = 16 << 20, MAX_PLAIN = 1024 };
+
+typedef void (*handler_t)(const mcp__site_t *site, const mcp__http_request_t *request,
+                          mcp__http_response_t *response);
+
+static void plain(mcp__http_response_t *response, int status, const char *text) {
+  response->status = status;
+  response->type = MCP__PLAIN;
+  mcp__buf_init(&response->body, MAX_PLAIN, NULL);
+  mcp__buf_puts(&response->body, text);
+}
+
+static void healthz(const mcp__site_t *site, const mcp__http_request_t *request,
+                    mcp__http_response_t *response) {
+  (void)site;
+  (void)request;
+  plain(response, 200, "alive\n");
+}
+
+/* Health checks need no token; the reasons, though, are for those who have it. */
+static void readyz(const mcp__site_t *site, const mcp__http_request_t *request,
+                   mcp__http_response_t *response) {
+  mcp__buf_t *text = &response->body;
+  response->type = MCP__PLAIN;
+  mcp__buf_init(text, MAX_READY, NULL);
+  mcp__buf_puts(text, *site->stopping ? "the server is stopping\n" : "");
+  bool ready = mcp__readiness_write(site->readiness, text) && !*site->stopping;
+  response->status = ready ? 200 : 503;
+  if (ready || request->trusted) {
+    mcp__buf_puts(text, ready ? "ready\n" : "");
+    return;
+  }
+  mcp__buf_deinit(text);
+  plain(response, 503, "not ready; who sends the token is told why\n");
+}
+
+static void metrics(const mcp__site_t *site, const mcp__http_request_t *request,
+                    mcp__http_response_t *response) {
+  (void)request;
+  response->status = 200;
+  response->type = "text/plain; version=0.0.4; charset=utf-8";
+  mcp__buf_init(&response->body, MAX_METRICS, NULL);
+  int status = site->write_metrics(&response->body, site->arg);
+  if (status == 0)
+    return;
+  mcp_log(MCP_LOG_ERROR, site->name, "/metrics: %s", mcp_strerror(status));
+  mcp__buf_deinit(&response->body);
+  plain(response, 500, "the metrics are larger than 16 MiB, or there is no memory for them\n");
+}
+
+static void describe(const mcp__site_t *site, const mcp__http_request_t *request,
+                     mcp__http_response_t *response, int status) {
+  const char *s = request->tls ? "s" : "";
+  plain(response, status, "");
+  mcp__buf_printf(
+      &response->body,
+      "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
+      "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics "
+      "tell more.\n",
+      site->name, site->version, s, s);
+}
+
+static void root(const mcp__site_t *site, const mcp__http_request_t *request,
+                 mcp__http_response_t *response) {
+  describe(site, request, response, 200);
+}
+
+static void not_found(const mcp__site_t *site, const mcp__http_request_t *request,
+                      mcp__http_response_t *response) {
+  describe(site, request, response, 404);
+}
+
+/* Methods: GET, which HEAD is, too. OPTIONS is the same for all paths, and answered before. */
+static const struct route {
+  llhttp_method_t method;
+  const char *path; /* NULL: any other */
+  bool open;        /* needs no token */
+  handler_t handler;
+} routes[] = {
+    {HTTP_GET, "/healthz", true, healthz},  {HTTP_GET, "/readyz", true, readyz},
+    {HTTP_GET, "/metrics", false, metrics}, {HTTP_GET, "/", false, root},
+    {HTTP_GET, NULL, false, not_found},
+};
+
+bool mcp__pages_answer(const mcp__site_t *site, const mcp__http_request_t *request,
+                       mcp__http_response_t *response) {
+  const struct route *route = routes;
+  while (route->path != NULL && !mcp__head_path_is(request->head, route->path))
+    route++;
+  if (!route->open && !request->trusted)
+    return false;
+  route->handler(site, request, response);
+  return true;
+}

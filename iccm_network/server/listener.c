@@ -1,0 +1,119 @@
+/* listener.c: listening on all addresses of one port.
+ *
+ * Happy path: both sockets listen, and each connection is handed on. Failure: what could not be opened is
+ * closed again. Without a descriptor for a new connection libuv would ask the kernel again before anything
+ * else, for ever, and nothing could give one back; and as long as it holds a connection that was not taken
+ * it asks for no other. So the sockets are closed, and opened again later. */
+#include "server/listener.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum { BACKLOG = 1024, PORT_TRIES = 16 /* port 0 may pick one that another program has on [::] */ };
+
+static void on_socket_closed(uv_handle_t *handle) {
+  mcp__free(handle);
+}
+
+static void close_socket(mcp__listener_t *listener, int which) {
+  if (listener->sockets[which] != NULL)
+    uv_close((uv_handle_t *)listener->sockets[which], on_socket_closed);
+  listener->sockets[which] = NULL;
+}
+
+void mcp__listener_close(mcp__listener_t *listener) {
+  close_socket(listener, 0);
+  close_socket(listener, 1);
+}
+
+static void on_connection(uv_stream_t *socket, int status) {
+  mcp__listener_t *listener = socket->data;
+  if (status == 0)
+    status = listener->on_connection(socket, listener->arg);
+  if (status == 0)
+    return;
+  mcp_log(MCP_LOG_ERROR, listener->component, "accepting a connection: %s; not listening for a moment",
+          mcp_strerror(status));
+  mcp__listener_close(listener);
+  listener->paused = true;
+}
+
+/* Lets other servers that want it, too, and are the same user's listen on this port. */
+static int share_port(uv_tcp_t *tcp) {
+  uv_os_fd_t fd;
+  int on = 1, status = uv_fileno((uv_handle_t *)tcp, &fd);
+  if (status != 0)
+    return status;
+  return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
+static int listen_on(mcp__listener_t *listener, int which, const struct sockaddr *address, unsigned flags) {
+  uv_tcp_t *tcp = mcp__malloc(sizeof *tcp);
+  if (tcp == NULL)
+    return UV_ENOMEM;
+  int status = uv_tcp_init_ex(listener->loop, tcp, address->sa_family); /* with a socket already */
+  if (status != 0) {
+    mcp__free(tcp);
+    return status;
+  }
+  listener->sockets[which] = tcp;
+  tcp->data = listener;
+  if (listener->reuseport)
+    status = share_port(tcp);
+  if (status == 0)
+    status = uv_tcp_bind(tcp, address, flags);
+  return status == 0 ? uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection) : status;
+}
+
+static bool means_no_ipv6(int status) {
+  return status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL || status == UV_EPROTONOSUPPORT;
+}
+
+static int find_bound(uv_tcp_t *tcp, int *port) {
+  struct sockaddr_storage address;
+  int len = sizeof address;
+  int status = uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len);
+  if (status == 0)
+    *port = ntohs(((struct sockaddr_in *)(void *)&address)->sin_port);
+  return status;
+}
+
+/* 0.0.0.0 first, then [::] on the same port: localhost means ::1 in many containers. */
+static int listen_everywhere(mcp__listener_t *listener, int port, int *bound) {
+  struct sockaddr_in four;
+  struct sockaddr_in6 six;
+  uv_ip4_addr("0.0.0.0", port, &four);
+  int status = listen_on(listener, 0, (struct sockaddr *)&four, 0);
+  if (status == 0)
+    status = find_bound(listener->sockets[0], bound);
+  if (status == 0) {
+    uv_ip6_addr("::", *bound, &six);
+    status = listen_on(listener, 1, (struct sockaddr *)&six, UV_TCP_IPV6ONLY);
+    if (means_no_ipv6(status)) {
+      close_socket(listener, 1);
+      status = 0;
+    }
+  }
+  if (status != 0)
+    mcp__listener_close(listener);
+  return status;
+}
+
+int mcp__listener_open(mcp__listener_t *listener, int *port) {
+  int bound = *port, status = UV_EADDRINUSE;
+  listener->paused = false;
+  if (*port == 0)
+    listener->reuseport = false; /* a port that is shared has to be known before */
+  for (int tries = *port == 0 ? PORT_TRIES : 1; status == UV_EADDRINUSE && tries > 0; tries--)
+    status = listen_everywhere(listener, *port, &bound);
+  if (status == 0)
+    *port = bound;
+  return status;
+}
+
+bool mcp__listener_resume(mcp__listener_t *listener, int port) {
+  int bound;
+  if (listener->paused && listen_everywhere(listener, port, &bound) == 0)
+    listener->paused = false;
+  return !listener->paused;
+}

@@ -1,0 +1,242 @@
+/* server_settings.c: a server's settings: from the environment, and by functions before the start.
+ *
+ * Failure: a value that cannot be used changes nothing, and is told by its code. */
+#include "server/server.h"
+
+#include "base/error.h"
+#include "base/utf8.h"
+#include "transport/url.h"
+
+#include <string.h>
+
+enum {
+  DEFAULT_MAX_MESSAGE = 16 << 20,
+  MIN_MAX_MESSAGE = 1024,
+  MAX_MAX_MESSAGE = 200 << 20,
+  DEFAULT_CONNECTIONS = 1024,
+  MAX_CONNECTIONS = 1000000,
+  MAX_RATE = 1000000,
+  DEFAULT_MAX_MEMORY = 1 << 30,
+  MIN_MAX_MEMORY = 1 << 20
+};
+
+static const int64_t MAX_MAX_MEMORY = (int64_t)1 << 40;
+
+static int read_token(mcp_server_t *server) {
+  const char *token;
+  int status = mcp__token_of_environment(&token);
+  return status == 0 ? mcp__auth_set(&server->conns.auth, token) : status;
+}
+
+static int read_limits(mcp_server_t *server) {
+  int64_t message = 0, memory = 0, connections = 0, connects = 0, messages = 0;
+  int status = read_token(server);
+  if (status == 0)
+    status = mcp__certificate_of_environment(&server->conns.certificate);
+  if (status != 0)
+    return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
+  mcp__set_last_error("a variable of the environment cannot be read; the log says which");
+  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
+                  &message) != 0 ||
+      mcp_env_int("ICCM_MAX_MEMORY_BYTES", DEFAULT_MAX_MEMORY, MIN_MAX_MEMORY, MAX_MAX_MEMORY, &memory) !=
+          0 ||
+      mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
+      mcp_env_int("ICCM_MAX_CONNECTS_PER_SECOND", 0, 0, MAX_RATE, &connects) != 0 ||
+      mcp_env_int("ICCM_MAX_MESSAGES_PER_SECOND", 0, 0, MAX_RATE, &messages) != 0 ||
+      mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->conns.allow_public) != 0 ||
+      mcp_env_bool("ICCM_REUSEPORT", false, &server->listener.reuseport) != 0)
+    return MCP_EENV;
+  server->max_message = (size_t)message;
+  server->max_memory = (size_t)memory;
+  server->conns.max_connections = (int)connections;
+  server->conns.max_messages = (int)messages;
+  mcp__set_last_error("out of memory");
+  status = mcp_server_set_max_connects_per_second(server, (int)connects);
+  if (status == 0)
+    status = mcp_server_set_allowed_origins(server, mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL));
+  if (status == 0)
+    status = mcp_server_set_allowed_hosts(server, mcp_env_text("ICCM_ALLOWED_HOSTS", NULL));
+  return status;
+}
+
+static int check_urls(const char *name, const char *list) {
+  char problem[300];
+  mcp__url_t *urls;
+  unsigned count;
+  int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
+  mcp__free(urls);
+  if (status == MCP_EURL)
+    mcp__set_last_error("%s%s: ws://host:port is needed, or several of these parted by commas", name,
+                        problem);
+  return status;
+}
+
+static int keep_log_url(mcp_server_t *server, const char *url) {
+  char *copy = url != NULL ? mcp__strdup(url) : NULL;
+  if (url != NULL && copy == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->log_url);
+  server->log_url = copy;
+  return 0;
+}
+
+static int read_logging(mcp_server_t *server) {
+  bool enabled;
+  const char *level = mcp_env_text("LOG_LEVEL", "INFO");
+  if (mcp_log_level(level) < 0) {
+    char shown[MCP_SHOWN_SIZE];
+    mcp__set_last_error("LOG_LEVEL is \"%s\": TRACE, DEBUG, INFO, WARN or ERROR is needed",
+                        mcp_redact_setting("LOG_LEVEL", level, shown));
+    return UV_EINVAL;
+  }
+  mcp__set_last_error("LOGGING_ENABLED cannot be read; the log says why");
+  if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
+    return MCP_EENV;
+  const char *url = mcp_env_text("GODOT_URL", NULL);
+  int status = url != NULL ? check_urls("GODOT_URL: ", url) : 0; /* also where it is not wanted */
+  return status == 0 && enabled ? keep_log_url(server, url != NULL ? url : "") : status;
+}
+
+int mcp__server_read_environment(mcp_server_t *server) {
+  int status = read_limits(server);
+  return status == 0 ? read_logging(server) : status;
+}
+
+void mcp__server_free_settings(mcp_server_t *server) {
+  mcp__free(server->conns.origins.origins);
+  mcp__free(server->conns.origins.hosts);
+  mcp__auth_wipe(&server->conns.auth);
+  mcp__certificate_deinit(&server->conns.certificate);
+  mcp__free(server->conns.rates);
+  mcp__free(server->log_url);
+  mcp__free(server->notice);
+}
+
+int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MESSAGE || bytes > MAX_MAX_MESSAGE)
+    return UV_EINVAL;
+  server->max_message = bytes;
+  return 0;
+}
+
+int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (bytes < MIN_MAX_MEMORY || bytes > (size_t)MAX_MAX_MEMORY)
+    return UV_EINVAL;
+  server->max_memory = bytes;
+  return 0;
+}
+
+int mcp_server_set_max_connections(mcp_server_t *server, int connections) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (connections < 1 || connections > MAX_CONNECTIONS)
+    return UV_EINVAL;
+  server->conns.max_connections = connections;
+  return 0;
+}
+
+int mcp_server_set_allow_public(mcp_server_t *server, bool allow) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  server->conns.allow_public = allow;
+  return 0;
+}
+
+int mcp_server_set_reuseport(mcp_server_t *server, bool reuse) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  server->listener.reuseport = reuse;
+  return 0;
+}
+
+static int set_list(mcp_server_t *server, char **own, const char *list) {
+  char *copy = NULL;
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (list != NULL && (copy = mcp__strdup(list)) == NULL)
+    return UV_ENOMEM;
+  mcp__free(*own);
+  *own = copy;
+  return 0;
+}
+
+int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins) {
+  return set_list(server, &server->conns.origins.origins, origins);
+}
+
+int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts) {
+  return set_list(server, &server->conns.origins.hosts, hosts);
+}
+
+int mcp_server_set_auth_token(mcp_server_t *server, const char *token) {
+  return mcp__server_is_started(server) ? MCP_ESTATE : mcp__auth_set(&server->conns.auth, token);
+}
+
+int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file) {
+  return mcp__server_is_started(server)
+             ? MCP_ESTATE
+             : mcp__certificate_set(&server->conns.certificate, cert_file, key_file);
+}
+
+int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (connects < 0 || connects > MAX_RATE)
+    return UV_EINVAL;
+  mcp__rates_t *rates = connects > 0 ? mcp__calloc(sizeof *rates) : NULL;
+  if (connects > 0 && rates == NULL)
+    return UV_ENOMEM;
+  mcp__free(server->conns.rates);
+  server->conns.rates = rates;
+  server->conns.max_connects = connects;
+  return 0;
+}
+
+int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (messages < 0 || messages > MAX_RATE)
+    return UV_EINVAL;
+  server->conns.max_messages = messages;
+  return 0;
+}
+
+int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  if (timeout_ms == 0)
+    return UV_EINVAL;
+  server->call_timeout_ms = timeout_ms;
+  return 0;
+}
+
+int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms) {
+  if (mcp__server_is_started(server))
+    return MCP_ESTATE;
+  server->shutdown_timeout_ms = timeout_ms;
+  return 0;
+}
+
+int mcp_server_set_log_url(mcp_server_t *server, const char *url) {
+  int status = mcp__server_is_started(server) ? MCP_ESTATE : url != NULL ? check_urls("", url) : 0;
+  return status == 0 ? keep_log_url(server, url) : status;
+}
+
+int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg) {
+  if (mcp__server_is_started(server) || server->notice != NULL)
+    return MCP_ESTATE;
+  size_t len = strlen(capability);
+  if (len == 0 || len > MCP__NOTICE_BYTES || !mcp__utf8_valid(capability, len))
+    return UV_EINVAL;
+  server->notice = mcp__strdup(capability);
+  if (server->notice == NULL)
+    return UV_ENOMEM;
+  server->service.identity.notice = server->notice;
+  server->service.notice_cb = cb;
+  server->service.notice_arg = arg;
+  return 0;
+}

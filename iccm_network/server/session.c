@@ -1,0 +1,310 @@
+/* session.c: messages of one caller, from their text to what follows from them.
+ *
+ * Happy path: a message is parsed into the call that holds it and dispatched; it is either answered at once,
+ * or run as a call whose answer comes when it is ready. Calls beyond 64 wait for others to end. Failure: a
+ * message that cannot be parsed or dispatched is answered with its error; without memory the session is
+ * failed, and its transport closes it. */
+#include "server/session.h"
+
+#include "base/utf8.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static mcp__session_t *session_of(mcp__caller_t *caller) {
+  return (mcp__session_t *)(void *)caller;
+}
+
+static bool is_open(const mcp__session_t *session) {
+  return session->transport->is_open(session);
+}
+
+/* ---- answers --------------------------------------------------------------------------------------- */
+
+static int write_message(mcp__session_t *session, void *origin, const mcp__addressee_t *to,
+                         mcp__render_cb render, const void *what) {
+  size_t at;
+  mcp__buf_t *out = session->transport->begin(session, origin, &at);
+  return out != NULL ? session->transport->end(session, origin, at, render(out, to, what)) : UV_ENOMEM;
+}
+
+static int render_internal_error(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  (void)what;
+  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL,
+                            0);
+}
+
+static int answer(mcp__caller_t *caller, void *origin, const mcp__addressee_t *to, mcp__render_cb render,
+                  const void *what) {
+  mcp__session_t *session = session_of(caller);
+  if (!is_open(session))
+    return MCP_ESTATE;
+  int status = write_message(session, origin, to, render, what);
+  if (status != 0 && write_message(session, origin, to, render_internal_error, NULL) != 0)
+    session->transport->fail(session, "out of memory for an answer");
+  session->transport->wake(session, origin);
+  return status;
+}
+
+static int render_text(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  (void)to;
+  return mcp__buf_puts(out, what);
+}
+
+static void notify(mcp__caller_t *caller, void *origin, const char *text) {
+  mcp__session_t *session = session_of(caller);
+  if (!is_open(session) || !session->transport->has_room(session, origin))
+    return;
+  write_message(session, origin, NULL, render_text, text);
+  session->transport->wake(session, origin);
+}
+
+static bool caller_is_open(const mcp__caller_t *caller) {
+  return is_open((const mcp__session_t *)(const void *)caller);
+}
+
+static void left(mcp__caller_t *caller) {
+  mcp__session_t *session = session_of(caller);
+  session->transport->left(session);
+}
+
+/* ---- what is told unasked --------------------------------------------------------------------------- */
+
+void mcp__session_tools_changed(mcp__session_t *session) {
+  if (!is_open(session) || !session->initialized || session->revision < MCP__2025_03_26)
+    return;
+  session->tools_changed = true;
+  session->transport->wake(session, NULL);
+}
+
+void mcp__session_notice_changed(mcp__session_t *session) {
+  if (!is_open(session) || session->initialize == NULL)
+    return;
+  session->notice_due = true;
+  session->transport->wake(session, NULL);
+}
+
+/* Whoever asks for the notice is told at once, behind the answer, and whenever there is another. */
+static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
+  size_t len = 0;
+  char *text = yyjson_val_write_opts(params, 0, &mcp__json_alc, &len, NULL);
+  mcp__free(session->initialize);
+  session->initialize = text;
+  if (len > MCP__INITIALIZE_BYTES) {
+    mcp__free(text);
+    session->initialize = NULL;
+  }
+  mcp__session_notice_changed(session);
+}
+
+static int render_notice(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__session_t *session = what;
+  const mcp__service_t *service = session->service;
+  size_t len = 0;
+  char method[MCP__NOTICE_BYTES + sizeof "notifications/"];
+  (void)to;
+  snprintf(method, sizeof method, "notifications/%s", service->identity.notice);
+  mcp__json_error_t error;
+  yyjson_doc *params =
+      mcp__json_read(session->initialize, strlen(session->initialize), &mcp__json_alc, &error);
+  yyjson_mut_doc *doc = NULL;
+  if (params != NULL)
+    doc = service->notice_cb(service->server, yyjson_doc_get_root(params), service->notice_arg);
+  char *text = doc != NULL ? yyjson_mut_write_opts(doc, 0, &mcp__json_alc, &len, NULL) : NULL;
+  int status = text != NULL ? mcp__jsonrpc_request(out, 0, method, text, len) : UV_ECANCELED;
+  mcp__free(text);
+  yyjson_mut_doc_free(doc);
+  yyjson_doc_free(params);
+  return status;
+}
+
+void mcp__session_tell(mcp__session_t *session) {
+  static const char changed[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
+  if (session->tools_changed && write_message(session, NULL, NULL, render_text, changed) == 0)
+    session->tools_changed = false;
+  if (session->notice_due &&
+      session->initialize != NULL) /* else another initialize came after the one that asked */
+    write_message(session, NULL, NULL, render_notice, session);
+  session->notice_due = false;
+}
+
+/* ---- messages -------------------------------------------------------------------------------------- */
+
+static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+  const mcp__outcome_t *outcome = what;
+  if (outcome->action == MCP__DO_ANSWER) {
+    int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
+    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->before));
+    status = mcp__buf_join(status, mcp__buf_append(out, outcome->result, outcome->result_len));
+    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->after));
+    return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+  }
+  if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
+    return mcp__answer_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, outcome->data,
+                            outcome->data_len);
+}
+
+static void refuse_twice(mcp__outcome_t *outcome) {
+  outcome->action = MCP__DO_REFUSE;
+  outcome->code = MCP_INVALID_REQUEST;
+  outcome->problem = "a call with this id is still in flight";
+}
+
+static void cancel(mcp__session_t *session, const char *id, size_t id_len) {
+  uint32_t hash = mcp__id_hash(id, id_len);
+  mcp_call_t *call = mcp__caller_find(&session->caller, hash, id, id_len);
+  if (call == NULL)
+    call = mcp__caller_find_waiting(&session->caller, hash, id, id_len);
+  if (call != NULL)
+    mcp__call_cancel(call);
+}
+
+static const char *copy_trace_id(const mcp__session_t *session, mcp__arena_t *arena) {
+  size_t size = session->trace_id != NULL ? strlen(session->trace_id) + 1 : 0;
+  char *copy = size > 0 ? mcp__arena_alloc(arena, size) : NULL;
+  return copy != NULL ? memcpy(copy, session->trace_id, size) : NULL; /* the call may outlive the session */
+}
+
+static void run(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_t *outcome) {
+  call->to.direct = outcome->direct;
+  call->to.shaped = outcome->tool->output != NULL;
+  call->tool = mcp__tool_hold(outcome->tool);
+  call->args = outcome->args;
+  call->progress_token = call->silent ? NULL : outcome->progress_token;
+  call->progress_last = -INFINITY;
+  call->parent.trace.span = mcp__span_new();
+  call->parent.trace.parent_span_id = outcome->parent_span_id;
+  mcp__call_run(call, &session->caller); /* may have ended it */
+}
+
+/* What is no call is done with at once. */
+static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_t *outcome) {
+  mcp__caller_t *caller = &session->caller;
+  const char *trace_id = call->parent.trace.id;
+  if (outcome->action == MCP__DO_REFUSE_CALL)
+    outcome->tool->counts.calls[MCP__CALL_INVALID]++;
+  else if (outcome->action == MCP__DO_REFUSE && !session->examined)
+    mcp__count_refusal(&session->service->counts, outcome->code);
+  if (outcome->tool != NULL)
+    mcp__event_refused(caller->peer, trace_id, outcome->tool, outcome->code, outcome->problem);
+  if (!call->silent)
+    answer(caller, call->origin, &call->to, render_outcome, outcome);
+  session->examined = session->examined || outcome->examined;
+  if (outcome->hello != NULL)
+    keep_initialize(session, outcome->hello);
+}
+
+static void act(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
+                mcp__outcome_t *outcome) {
+  call->silent = message->kind == MCP__NOTIFICATION || message->kind == MCP__RESPONSE;
+  call->id_hash = mcp__id_hash(message->id, message->id_len);
+  if (message->kind == MCP__REQUEST &&
+      mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
+    refuse_twice(outcome);
+  call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
+  call->parent.trace.id =
+      outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(session, &call->arena);
+  if (!call->silent)
+    mcp__event_request(session->caller.peer, call->parent.trace.id, message, outcome->tool);
+  if (outcome->action == MCP__DO_CALL) {
+    run(session, call, outcome);
+    return;
+  }
+  if (outcome->action == MCP__DO_CANCEL)
+    cancel(session, outcome->cancel_id, outcome->cancel_id_len);
+  else if (outcome->action != MCP__DO_NOTHING)
+    reply(session, call, outcome);
+  mcp__call_give_back(call);
+}
+
+static size_t max_values(size_t max_message) { /* a million for each 16 MiB */
+  size_t scaled = max_message / (16 << 20) * 1000000;
+  return scaled < 1000000 ? 1000000 : scaled;
+}
+
+size_t mcp__session_parse_memory(size_t max_message) {
+  size_t most = MCP__PARSE_MEMORY * max_message;
+  return most < MCP__PARSE_MEMORY_MIN ? MCP__PARSE_MEMORY_MIN : most;
+}
+
+void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin) {
+  size_t max_message = session->service->calls.max_message;
+  mcp__message_t message;
+  mcp__outcome_t outcome;
+  call->origin = origin;
+  call->arena.max = mcp__session_parse_memory(max_message);
+  memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
+  mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(max_message), &call->arena, &message);
+  if (message.kind == MCP__INVALID &&
+      call->arena.starved) { /* its sender would wait for an answer with its id */
+    mcp__call_give_back(call);
+    session->transport->fail(session, "out of memory for a message");
+    return;
+  }
+  mcp__dispatch(&session->service->identity, session->revision, &message, &call->arena, &outcome);
+  if (message.kind == MCP__REQUEST)
+    session->revision = outcome.revision;
+  session->initialized |= outcome.initialized;
+  act(session, call, &message, &outcome);
+}
+
+/* ---- calls that wait -------------------------------------------------------------------------------- */
+
+bool mcp__session_is_full(const mcp__session_t *session) {
+  const mcp__caller_t *caller = &session->caller;
+  return caller->waiting_count >= MCP__MAX_WAITING || caller->waiting_bytes >= MCP__WAITING_BYTES ||
+         caller->waiting_silent > 0;
+}
+
+static void begin_next(mcp__session_t *session) {
+  mcp_call_t *call = session->caller.waiting;
+  if (call->silent ||
+      mcp__caller_find(&session->caller, call->id_hash, call->to.id, call->to.id_len) == NULL) {
+    mcp__call_begin(call); /* may have ended it, and others */
+    return;
+  }
+  mcp__outcome_t outcome = {0};
+  refuse_twice(&outcome);
+  mcp__count_refusal(&session->service->counts, outcome.code);
+  answer(&session->caller, call->origin, &call->to, render_outcome, &outcome);
+  mcp__call_abandon(call);
+}
+
+void mcp__session_begin_waiting(mcp__session_t *session) {
+  mcp__caller_t *caller = &session->caller;
+  while (is_open(session) && caller->waiting != NULL && mcp__call_may_begin(caller) &&
+         session->transport->has_room(session, caller->waiting->origin))
+    begin_next(session);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const mcp__transport_t *transport,
+                       mcp__peer_t *peer, void *arg) {
+  static const mcp__caller_events_t events = {caller_is_open, answer, notify, left};
+  session->caller.events = &events;
+  session->caller.calls = &service->calls;
+  session->caller.peer = peer;
+  session->service = service;
+  session->transport = transport;
+  session->arg = arg;
+}
+
+void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id) {
+  if (trace_id == NULL || *trace_id == '\0' || strlen(trace_id) > MCP__TRACE_ID_BYTES ||
+      !mcp__utf8_valid(trace_id, strlen(trace_id)))
+    return;
+  mcp__free(session->trace_id);
+  session->trace_id = mcp__strdup(trace_id);
+}
+
+void mcp__session_close(mcp__session_t *session) {
+  mcp__caller_abandon(&session->caller);
+}
+
+void mcp__session_deinit(mcp__session_t *session) {
+  mcp__free(session->trace_id);
+  mcp__free(session->initialize);
+}
