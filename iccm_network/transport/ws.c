@@ -8,7 +8,7 @@
  * head claims. */
 #include "transport/ws.h"
 
-#include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
+#include "base/json.h" /* MCP__JSON_PADDING */
 
 #include <openssl/rand.h>
 #include <string.h>
