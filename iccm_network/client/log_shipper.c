@@ -15,6 +15,7 @@
 #include "base/redact.h"
 #include "base/utf8.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,6 +44,13 @@ typedef struct flight {
   char text[160];
 } flight_t;
 
+/* Of the thread, in this order. */
+typedef enum logger_state {
+  RUNNING,
+  FLUSHING, /* asked to stop: what is left is shown and shipped */
+  ENDING    /* the client closes */
+} logger_state_t;
+
 struct mcp__logger {
   mcp__logger_t *next; /* of those that run */
   atomic_uint users;   /* the owner, the thread, and whoever holds it */
@@ -56,9 +64,9 @@ struct mcp__logger {
   uv_loop_t loop;
   uv_timer_t turn;
   mcp_client_t *client; /* NULL: nothing is shipped */
-  bool connected, complained, ending;
+  bool connected, complained;
   bool waits; /* has said that Godot is not there */
-  bool stopping;
+  logger_state_t state;
   uint64_t pause_until_ms, farewell_ms;
   uint64_t flush_ms; /* the limit of a stop, which the owner sets before it wakes the thread */
   uint64_t flush_until_ms, silence_until_ms;
@@ -76,6 +84,11 @@ struct mcp__logger {
   void (*on_stopped)(void *arg);
   void *arg;
 };
+
+static void enter(mcp__logger_t *logger, logger_state_t state) {
+  assert(state == logger->state + 1);
+  logger->state = state;
+}
 
 static _Thread_local bool quiet; /* nothing that this thread says is shipped */
 static pthread_mutex_t registry_lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
@@ -296,7 +309,7 @@ static uint64_t at_least(uint64_t ms) {
 }
 
 static void note_progress(mcp__logger_t *logger) { /* which counts once flush_ms is known */
-  if (logger->stopping)
+  if (logger->state != RUNNING)
     logger->silence_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms / 3);
 }
 
@@ -438,7 +451,7 @@ static bool is_empty(mcp__logger_t *logger) {
 }
 
 static void end(mcp__logger_t *logger) {
-  logger->ending = true;
+  enter(logger, ENDING);
   logger->farewell_ms = uv_now(&logger->loop) + MCP__LOGGER_FAREWELL_MS;
   pthread_mutex_lock(&logger->lock);
   logger->closed = true;
@@ -453,16 +466,16 @@ static void on_turn(uv_timer_t *timer) {
   uint64_t now_ms = uv_now(&logger->loop);
   show(logger);
   ship(logger);
-  if (logger->stopping && !logger->ending &&
+  if (logger->state == FLUSHING &&
       (is_empty(logger) || now_ms >= logger->flush_until_ms || now_ms >= logger->silence_until_ms))
     end(logger);
-  else if (logger->ending && now_ms >= logger->farewell_ms)
+  else if (logger->state == ENDING && now_ms >= logger->farewell_ms)
     send_done(logger); /* a name is still being looked up, say: whoever stops need not wait for it */
 }
 
 static void on_wake(uv_async_t *wake) {
   mcp__logger_t *logger = wake->data;
-  logger->stopping = true;
+  enter(logger, FLUSHING);
   logger->flush_until_ms = uv_now(&logger->loop) + at_least(logger->flush_ms);
   note_progress(logger);
   uv_timer_start(&logger->turn, on_turn, 0, BUSY_TURN_MS);
