@@ -100,6 +100,7 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__tools_deinit(&server->tools);
   mcp__metrics_release(server->metrics);
   mcp__readiness_deinit(&server->readiness);
+  mcp__timers_free(&server->timers);
   mcp__server_free_settings(server);
   mcp__free(server->name);
   mcp__free(server->version);
@@ -357,6 +358,7 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   warn_of_settings(server);
   enter(server, MCP__SERVER_RUNNING);
   uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
+  mcp__timers_start(&server->timers, loop);
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
   server->log.logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
   if (server->log.logger == NULL)
@@ -410,10 +412,11 @@ static void close_handles(mcp_server_t *server) {
   mcp__certificate_t *certificate = &server->conns.certificate;
   enter(server, MCP__SERVER_CLOSING);
   mcp__calls_detach(calls);
-  server->open_handles = 5 + certificate->watched + (calls->pool != NULL);
+  server->open_handles = 5 + certificate->watched + (calls->pool != NULL) + server->timers.count;
   certificate->hangup.data = server;
   mcp__certificate_unwatch(certificate, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
+  mcp__timers_close(&server->timers, on_handle_closed);
   uv_close((uv_handle_t *)&calls->late_cancels, on_calls_timer_closed);
   uv_close((uv_handle_t *)&calls->progress, on_calls_timer_closed);
   mcp__io_close(&server->conns.io, on_handle_closed);
@@ -448,6 +451,7 @@ int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
   server->on_stopped = cb;
   server->on_stopped_arg = arg;
   mcp__listener_close(&server->listener);
+  mcp__timers_stop(&server->timers);
   server->settled = false;
   server->stop_ticks = 0;
   uv_timer_start(&server->tick, on_tick, STOP_TICK_MS, MCP__TICK_MS);

@@ -4,6 +4,7 @@
 
 #include "server/conn.h"
 #include "server/listener.h"
+#include "server/timers.h"
 
 typedef enum mcp__server_state {
   MCP__SERVER_IDLE,
@@ -23,7 +24,8 @@ struct mcp_server {
   size_t max_message, max_memory;
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   char *log_url; /* NULL: nothing is shipped; "": it was not set */
-  char *notice;  /* a capability that clients may ask for; NULL: none */
+  mcp__timers_t timers;
+  char *notice; /* a capability that clients may ask for; NULL: none */
   /* while started */
   uv_loop_t *loop;
   mcp__listener_t listener;

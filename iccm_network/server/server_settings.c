@@ -226,6 +226,11 @@ int mcp_server_set_log_url(mcp_server_t *server, const char *url) {
   return status == 0 ? keep_log_url(server, url) : status;
 }
 
+int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg) {
+  return mcp__server_is_started(server) ? MCP_ESTATE
+                                        : mcp__timers_add(&server->timers, server, interval_ms, cb, arg);
+}
+
 int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg) {
   if (mcp__server_is_started(server) || server->notice != NULL)
     return MCP_ESTATE;

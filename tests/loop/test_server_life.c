@@ -152,6 +152,45 @@ Test(server_life, started_again_in_the_stop_callback) {
   scene_close();
 }
 
+/* ---- timers ---- */
+
+static unsigned fired[2];
+
+static void on_stopped(mcp_server_t *of, void *arg) {
+  (void)of;
+  *(bool *)arg = true;
+}
+
+static void on_timer(mcp_server_t *of, void *arg) {
+  cr_assert_eq(of, server);
+  ++*(unsigned *)arg;
+}
+
+Test(server_life, timers_run_from_each_start_to_its_stop) {
+  scene_open();
+  scene_hold_clock();
+  server = stage_server();
+  cr_assert_eq(mcp_server_add_timer(server, 0, on_timer, &fired[0]), UV_EINVAL);
+  cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), 0);
+  cr_assert_eq(mcp_server_add_timer(server, 3000, on_timer, &fired[1]), 0);
+  for (unsigned round = 1; round <= 2; round++) {
+    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_add_timer(server, 1, on_timer, &fired[0]), MCP_ESTATE);
+    for (int second = 0; second < 3; second++)
+      scene_pass_ms(1000);
+    cr_assert_eq(fired[0], 3 * round);
+    cr_assert_eq(fired[1], round);
+    bool stopped = false;
+    mcp_server_stop(server, on_stopped, &stopped);
+    RUN_UNTIL(stopped);
+  }
+  for (int i = 2; i < 64; i++)
+    cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), 0);
+  cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), MCP_EFULL);
+  mcp_server_free(server);
+  scene_close();
+}
+
 static void free_in_callback(mcp_server_t *stopped, void *arg) {
   mcp_server_free(stopped);
   *(bool *)arg = true;
