@@ -319,6 +319,8 @@ class Passes(Case):
         with self.talk() as (bridge, link, _):
             for text in ("nonsense", "[]", "1", '{"jsonrpc":"2.0","id":99,"result":{}}'):
                 link.say(text)
+            link.say(notification("notifications/last")) # once that came, all before has been read: nothing was asked then
+            self.assertEqual(bridge.hear()["method"], "notifications/last")
             bridge.send(request(1, "ping"))
             link.hear()
             link.say({"jsonrpc": "2.0", "id": 1, "result": {}})
