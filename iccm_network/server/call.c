@@ -491,11 +491,16 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   mcp__caller_t *caller = call->caller;
   send_progress(call);
   leave_caller(call); /* first: without memory for the answer the session is closed, and abandons its calls */
-  if (caller == NULL || !caller->events->is_open(caller) || atomic_load(&call->parent.cancelled))
-    status = status != 0 ? status : MCP_ESTATE;
-  else if (!call->silent && caller->events->answer(caller, call->origin, &call->to, render, what) != 0) {
+  int sent = 0;
+  if (caller == NULL || atomic_load(&call->parent.cancelled))
+    sent = MCP_ESTATE;
+  else if (!call->silent)
+    sent = caller->events->answer(caller, call->origin, &call->to, render, what);
+  if (sent != 0 && sent != MCP_ESTATE) {
     call->status = MCP__CALL_ERROR;
     status = MCP_EANSWER;
+  } else if (status == 0) {
+    status = sent;
   }
   finish(call);
   return status;

@@ -32,9 +32,9 @@ typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const
 
 /* What calls need of the session that their caller has. */
 typedef struct mcp__caller_events {
-  bool (*is_open)(const mcp__caller_t *caller); /* answers can be sent */
   /* Sends one answer to where the request came from. Where it cannot be rendered an internal error is sent
-   * instead: nonzero says so. May end other calls of the caller. */
+   * instead: nonzero says so; MCP_ESTATE: none can be sent any more. May end other calls of the
+   * caller. */
   int (*answer)(mcp__caller_t *caller, void *origin, const mcp__addressee_t *to, mcp__render_cb render,
                 const void *what);
   void (*notify)(mcp__caller_t *caller, void *origin, const char *text); /* may be left out: no room */

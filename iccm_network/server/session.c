@@ -60,10 +60,6 @@ static void notify(mcp__caller_t *caller, void *origin, const char *text) {
   session->transport->wake(session, origin);
 }
 
-static bool caller_is_open(const mcp__caller_t *caller) {
-  return is_open((const mcp__session_t *)(const void *)caller);
-}
-
 static void left(mcp__caller_t *caller) {
   mcp__session_t *session = session_of(caller);
   session->transport->left(session);
@@ -283,7 +279,7 @@ void mcp__session_begin_waiting(mcp__session_t *session) {
 
 void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const mcp__transport_t *transport,
                        mcp__peer_t *peer, void *arg) {
-  static const mcp__caller_events_t events = {caller_is_open, answer, notify, left};
+  static const mcp__caller_events_t events = {answer, notify, left};
   session->caller.events = &events;
   session->caller.calls = &service->calls;
   session->caller.peer = peer;
