@@ -341,6 +341,21 @@ static void warn_of_settings(mcp_server_t *server) {
                   "a host's name");
 }
 
+static void begin_running(mcp_server_t *server) {
+  enter(server, MCP__SERVER_RUNNING);
+  uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
+}
+
+int mcp__server_start_alone(mcp_server_t *server, uv_loop_t *loop) {
+  server->service.calls.pool = NULL;
+  int status = mcp__server_open(server, loop);
+  if (status != 0)
+    return refuse_start(server, status);
+  server->alone = true;
+  begin_running(server);
+  return 0;
+}
+
 int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   if (mcp__server_is_started(server))
     return MCP_ESTATE;
@@ -356,8 +371,8 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   if (status != 0)
     return refuse_start(server, status);
   warn_of_settings(server);
-  enter(server, MCP__SERVER_RUNNING);
-  uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
+  server->alone = false;
+  begin_running(server);
   mcp__timers_start(&server->timers, loop);
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
   server->log.logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
@@ -387,7 +402,8 @@ static void one_closed(mcp_server_t *server) {
   mcp__calls_free_spare(&server->service.calls);
   server->service.calls.pool = NULL;
   mcp__event_sums(&server->log, UINT64_MAX);
-  mcp__event_server(&server->log, "Server stopped");
+  if (!server->alone)
+    mcp__event_server(&server->log, "Server stopped");
   if (server->log.logger != NULL)
     mcp__logger_stop(server->log.logger, server->shutdown_timeout_ms, on_logger_stopped, server);
   else
@@ -412,11 +428,11 @@ static void close_handles(mcp_server_t *server) {
   mcp__certificate_t *certificate = &server->conns.certificate;
   enter(server, MCP__SERVER_CLOSING);
   mcp__calls_detach(calls);
-  server->open_handles = 5 + certificate->watched + (calls->pool != NULL) + server->timers.count;
+  server->open_handles =
+      5 + certificate->watched + (calls->pool != NULL) + mcp__timers_close(&server->timers, on_handle_closed);
   certificate->hangup.data = server;
   mcp__certificate_unwatch(certificate, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
-  mcp__timers_close(&server->timers, on_handle_closed);
   uv_close((uv_handle_t *)&calls->late_cancels, on_calls_timer_closed);
   uv_close((uv_handle_t *)&calls->progress, on_calls_timer_closed);
   mcp__io_close(&server->conns.io, on_handle_closed);
@@ -445,7 +461,8 @@ static void check_stop(mcp_server_t *server) {
 int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
   if (server->state != MCP__SERVER_RUNNING)
     return MCP_ESTATE;
-  mcp__event_server(&server->log, "Server stopping");
+  if (!server->alone)
+    mcp__event_server(&server->log, "Server stopping");
   enter(server, MCP__SERVER_STOPPING);
   server->stop_ms = uv_now(server->loop);
   server->on_stopped = cb;

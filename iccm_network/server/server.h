@@ -17,6 +17,7 @@ struct mcp_server {
   mcp__server_state_t state;
   char *name, *version;
   int port;
+  bool alone; /* started without a port, for one call of a test */
   mcp__tools_t tools;
   mcp__readiness_t readiness;
   mcp__metrics_t *metrics; /* those that the component made */
@@ -49,7 +50,9 @@ static inline bool mcp__server_is_started(const mcp_server_t *server) {
   return server->state != MCP__SERVER_IDLE;
 }
 
-/* What start does behind listening, for a loop without sockets: everything but listeners, pool and log. */
+/* The parts of a server that is being started, without listeners and log. 0 or UV_ENOMEM. */
 int mcp__server_open(mcp_server_t *server, uv_loop_t *loop);
+/* mcp_server_start() without a port, timers, and lines of the log about the server itself. */
+int mcp__server_start_alone(mcp_server_t *server, uv_loop_t *loop);
 
 #endif

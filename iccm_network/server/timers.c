@@ -40,16 +40,20 @@ void mcp__timers_start(mcp__timers_t *timers, uv_loop_t *loop) {
     timer->handle.data = timer->server;
     uv_timer_start(&timer->handle, on_timer, timer->interval_ms, timer->interval_ms);
   }
+  timers->open = timers->count;
 }
 
 void mcp__timers_stop(mcp__timers_t *timers) {
-  for (server_timer_t *timer = timers->first; timer != NULL; timer = timer->next)
+  for (server_timer_t *timer = timers->first; timer != NULL && timers->open > 0; timer = timer->next)
     uv_timer_stop(&timer->handle);
 }
 
-void mcp__timers_close(mcp__timers_t *timers, uv_close_cb cb) {
-  for (server_timer_t *timer = timers->first; timer != NULL; timer = timer->next)
+int mcp__timers_close(mcp__timers_t *timers, uv_close_cb cb) {
+  int closed = timers->open;
+  for (server_timer_t *timer = timers->first; timer != NULL && closed > 0; timer = timer->next)
     uv_close((uv_handle_t *)&timer->handle, cb);
+  timers->open = 0;
+  return closed;
 }
 
 void mcp__timers_free(mcp__timers_t *timers) {
