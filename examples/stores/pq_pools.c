@@ -10,9 +10,9 @@ enum {
   READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
 };
 
-static pq_conn_t *take(pq_pools_t *pools, pool_t *pool, int wait_ms, store_stop_t stop, int *code,
+static pq_conn_t *take(pq_pools_t *pools, conn_pool_t *pool, int wait_ms, store_stop_t stop, int *code,
                        store_error_t *error) {
-  pq_conn_t *conn = pool_take(pool, wait_ms, stop, code, error);
+  pq_conn_t *conn = conn_pool_take(pool, wait_ms, stop, code, error);
   if (conn == NULL)
     return NULL;
   conn->stop = stop;
@@ -46,10 +46,10 @@ pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_erro
   return conn;
 }
 
-void pq_give(pool_t *pool, pq_conn_t *conn) {
+void pq_give(conn_pool_t *pool, pq_conn_t *conn) {
   conn->deadline_ms = 0;
   conn->stop = STORE_NEVER;
-  pool_give(pool, conn);
+  conn_pool_give(pool, conn);
 }
 
 int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error) {
@@ -88,10 +88,10 @@ int pq_check(pq_pools_t *pools, size_t room, store_stop_t stop, pq_check_cb chec
 
 /* ---- Opening and closing ---- */
 
-static void close_all(pool_t *pool) {
-  for (pq_conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
+static void close_all(conn_pool_t *pool) {
+  for (pq_conn_t *conn = conn_pool_pop(pool); conn != NULL; conn = conn_pool_pop(pool))
     pq_disconnect(conn);
-  pool_deinit(pool);
+  conn_pool_deinit(pool);
 }
 
 void pq_pools_close(pq_pools_t *pools) {
@@ -101,11 +101,11 @@ void pq_pools_close(pq_pools_t *pools) {
 
 void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan) {
   pools->place = *place;
-  pool_init(&pools->writers);
-  pool_init(&pools->readers);
-  for (int i = 0; i < 2 * POOL_MAX; i++) {
+  conn_pool_init(&pools->writers);
+  conn_pool_init(&pools->readers);
+  for (int i = 0; i < 2 * CONN_POOL_MAX; i++) {
     pools->conns[i] = (pq_conn_t){.plan = plan};
-    pool_give(i < POOL_MAX ? &pools->writers : &pools->readers, &pools->conns[i]);
+    conn_pool_give(i < CONN_POOL_MAX ? &pools->writers : &pools->readers, &pools->conns[i]);
   }
   atomic_init(&pools->ready, false);
 }

@@ -4,7 +4,7 @@
 #ifndef STORES_PQ_POOLS_H
 #define STORES_PQ_POOLS_H
 
-#include "pool.h"
+#include "conn_pool.h"
 #include "pq_conn.h"
 
 #include <stdatomic.h>
@@ -12,8 +12,8 @@
 /* Writers and readers have connections of their own: many long queries do not keep anybody from storing. */
 typedef struct pq_pools {
   pq_place_t place;
-  pool_t writers, readers;
-  pq_conn_t conns[2 * POOL_MAX];
+  conn_pool_t writers, readers;
+  pq_conn_t conns[2 * CONN_POOL_MAX];
   atomic_bool ready; /* since a check found it so */
 } pq_pools_t;
 
@@ -26,7 +26,7 @@ void pq_pools_close(pq_pools_t *pools);
  * why. */
 pq_conn_t *pq_writer(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
 pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
-void pq_give(pool_t *pool, pq_conn_t *conn);
+void pq_give(conn_pool_t *pool, pq_conn_t *conn);
 
 /* Gives a writer back whose work is committed, or came to nothing, with this code, and answers it: where it
  * tells what is in the database (STORE_OK, STORE_NONE, STORE_TAKEN), a standby has confirmed that, or else

@@ -9,7 +9,7 @@ enum {
 };
 
 conn_t *sqlite_writer(sqlite_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
-  conn_t *conn = pool_take(&pools->writers, WRITER_WAIT_MS, stop, code, error);
+  conn_t *conn = conn_pool_take(&pools->writers, WRITER_WAIT_MS, stop, code, error);
   if (conn != NULL)
     conn->stop = stop;
   return conn;
@@ -17,7 +17,7 @@ conn_t *sqlite_writer(sqlite_pools_t *pools, store_stop_t stop, int *code, store
 
 conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error) {
   int code;
-  conn_t *conn = pool_take(&pools->readers, READER_WAIT_MS, STORE_NEVER, &code, error);
+  conn_t *conn = conn_pool_take(&pools->readers, READER_WAIT_MS, STORE_NEVER, &code, error);
   if (conn == NULL)
     return NULL;
   conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
@@ -25,11 +25,11 @@ conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *e
   return conn;
 }
 
-void sqlite_give(pool_t *pool, conn_t *conn) {
+void sqlite_give(conn_pool_t *pool, conn_t *conn) {
   conn->deadline_ms = 0;
   conn->stop = STORE_NEVER;
   conn->ended = STORE_OK;
-  pool_give(pool, conn);
+  conn_pool_give(pool, conn);
 }
 
 int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_stop_t stop, store_error_t *error) {
@@ -46,10 +46,10 @@ int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_stop_t stop, 
 
 /* ---- Opening and closing ---- */
 
-static void close_all(pool_t *pool) {
-  for (conn_t *conn = pool_pop(pool); conn != NULL; conn = pool_pop(pool))
+static void close_all(conn_pool_t *pool) {
+  for (conn_t *conn = conn_pool_pop(pool); conn != NULL; conn = conn_pool_pop(pool))
     conn_close(conn);
-  pool_deinit(pool);
+  conn_pool_deinit(pool);
 }
 
 void sqlite_pools_close(sqlite_pools_t *pools) {
@@ -59,8 +59,8 @@ void sqlite_pools_close(sqlite_pools_t *pools) {
 
 bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const conn_plan_t *plan,
                        store_error_t *error) {
-  pool_init(&pools->writers);
-  pool_init(&pools->readers);
+  conn_pool_init(&pools->writers);
+  conn_pool_init(&pools->readers);
   for (int i = 0; i <= READERS; i++) {
     conn_t *conn = conn_open(path, plan, i == 0, error);
     if (conn == NULL) {

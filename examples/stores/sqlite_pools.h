@@ -2,11 +2,11 @@
 #ifndef STORES_SQLITE_POOLS_H
 #define STORES_SQLITE_POOLS_H
 
-#include "pool.h"
+#include "conn_pool.h"
 #include "sqlite_conn.h"
 
 typedef struct sqlite_pools {
-  pool_t writers, readers;
+  conn_pool_t writers, readers;
 } sqlite_pools_t;
 
 /* Opens all of them. False: error says why, and there is nothing to be closed. */
@@ -19,7 +19,7 @@ void sqlite_pools_close(sqlite_pools_t *pools);
  * STORE_STOPPED: *code and error say which. */
 conn_t *sqlite_writer(sqlite_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
 conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error); /* STORE_BUSY */
-void sqlite_give(pool_t *pool, conn_t *conn);
+void sqlite_give(conn_pool_t *pool, conn_t *conn);
 
 /* Whether the file can be written, while what it says stays the same, and there is room for so many bytes
  * beside it. */

@@ -1,21 +1,21 @@
-/* pool.c: see pool.h. The wait for a connection is bounded. */
-#include "pool.h"
+/* conn_pool.c: see conn_pool.h. The wait for a connection is bounded. */
+#include "conn_pool.h"
 #include "monotonic.h"
 
 #include <stdio.h>
 
-void pool_init(pool_t *pool) {
+void conn_pool_init(conn_pool_t *pool) {
   pthread_mutex_init(&pool->mutex, NULL);
   pthread_cond_init(&pool->given, NULL);
   pool->count = 0;
 }
 
-void pool_deinit(pool_t *pool) {
+void conn_pool_deinit(conn_pool_t *pool) {
   pthread_cond_destroy(&pool->given);
   pthread_mutex_destroy(&pool->mutex);
 }
 
-void *pool_pop(pool_t *pool) {
+void *conn_pool_pop(conn_pool_t *pool) {
   pthread_mutex_lock(&pool->mutex);
   void *conn = pool->count > 0 ? pool->free[--pool->count] : NULL;
   pthread_mutex_unlock(&pool->mutex);
@@ -23,7 +23,7 @@ void *pool_pop(pool_t *pool) {
 }
 
 /* With the mutex held: waits for a step, or until end_ms; why no longer, or STORE_OK. */
-static int wait_a_step(pool_t *pool, int64_t end_ms, store_stop_t stop) {
+static int wait_a_step(conn_pool_t *pool, int64_t end_ms, store_stop_t stop) {
   int64_t step_ms = monotonic_ms() + STORE_STEP_MS;
   if (store_stops(stop))
     return STORE_STOPPED;
@@ -33,7 +33,8 @@ static int wait_a_step(pool_t *pool, int64_t end_ms, store_stop_t stop) {
   return STORE_OK;
 }
 
-void *pool_take(pool_t *pool, int64_t timeout_ms, store_stop_t stop, int *code, store_error_t *error) {
+void *conn_pool_take(conn_pool_t *pool, int64_t timeout_ms, store_stop_t stop, int *code,
+                     store_error_t *error) {
   int64_t end_ms = monotonic_ms() + timeout_ms;
   void *conn = NULL;
   *code = STORE_OK;
@@ -52,7 +53,7 @@ void *pool_take(pool_t *pool, int64_t timeout_ms, store_stop_t stop, int *code, 
   return conn;
 }
 
-void pool_give(pool_t *pool, void *conn) {
+void conn_pool_give(conn_pool_t *pool, void *conn) {
   pthread_mutex_lock(&pool->mutex);
   pool->free[pool->count++] = conn;
   pthread_cond_signal(&pool->given);
