@@ -51,6 +51,10 @@ int db_end(db_conn_t *conn, int code, store_error_t *error) {
   return code == STORE_OK ? end : code;
 }
 
+void *db_driver_conn(const db_conn_t *conn) {
+  return conn->conn;
+}
+
 int db_confirm(db_t *db, store_stop_t stop, store_error_t *error) {
   return db->driver->confirm != NULL ? db->driver->confirm(db, stop, error) : STORE_OK;
 }
@@ -61,6 +65,11 @@ bool db_give_row(const db_row_t *row) {
   db_asked_t *asked = row->asked;
   bool more = asked->cb == NULL || asked->cb(row, asked->arg);
   return more && !asked->strange;
+}
+
+bool db_refuse_row(const db_row_t *row) {
+  row->asked->strange = true;
+  return false;
 }
 
 /* Describes what the database does not know of; code. */
@@ -81,6 +90,21 @@ static int before(const db_conn_t *conn, const db_asked_t *asked, store_error_t 
   return STORE_OK;
 }
 
+int db_next_row(const db_asked_t *asked, db_params_t *row, store_error_t *error) {
+  row->count = asked->params->count;
+  int given = asked->source(row, asked->arg);
+  if (given > 0 && row->count - asked->params->count > DB_COLUMNS_MAX)
+    return -refuse(asked->what, STORE_REFUSED, "too many columns", NULL, error);
+  return given;
+}
+
+static int run(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
+  if (asked->sql == NULL && conn->db->statements[asked->statement] == NULL)
+    return STORE_OK;
+  return (asked->source != NULL ? asked->driver->rows : asked->driver->each)(conn->db, conn->conn, asked,
+                                                                             error);
+}
+
 static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
   static const db_params_t none = {.count = 0};
   asked->driver = conn->db->driver;
@@ -88,7 +112,7 @@ static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
     asked->params = &none;
   int code = before(conn, asked, error);
   if (code == STORE_OK)
-    code = asked->driver->each(conn->db, conn->conn, asked, error);
+    code = run(conn, asked, error);
   if (asked->strange)
     code =
         refuse(asked->what, STORE_FAILED, "a row is not as it was stored", "the database is damaged", error);
@@ -97,13 +121,23 @@ static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
   return code;
 }
 
+static int each_changed(db_conn_t *conn, db_asked_t *asked, int64_t *changed, store_error_t *error) {
+  int code = each(conn, asked, error);
+  if (code == STORE_OK && changed != NULL)
+    *changed = asked->changed;
+  return code;
+}
+
 int db_each(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
             int64_t *changed, const char *what, store_error_t *error) {
   db_asked_t asked = {.statement = statement, .params = params, .cb = cb, .arg = arg, .what = what};
-  int code = each(conn, &asked, error);
-  if (code == STORE_OK && changed != NULL)
-    *changed = asked.changed;
-  return code;
+  return each_changed(conn, &asked, changed, error);
+}
+
+int db_rows(db_conn_t *conn, int statement, const db_params_t *shared, db_source_cb source, void *arg,
+            int64_t *changed, const char *what, store_error_t *error) {
+  db_asked_t asked = {.statement = statement, .params = shared, .source = source, .arg = arg, .what = what};
+  return each_changed(conn, &asked, changed, error);
 }
 
 int db_each_sql(db_conn_t *conn, const char *sql, const db_params_t *params, db_row_cb cb, void *arg,

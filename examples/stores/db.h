@@ -27,10 +27,14 @@ typedef struct db_plan {
    * commands, run in one transaction with all others that are due. Never changed once it was released. */
   const char *const *migrations;
   int migration_count;
-  /* Fixed texts of one command each, prepared at their first use and kept. */
+  /* Fixed texts of one command each, prepared at their first use and kept; NULL: nothing is done. */
   const char *const *statements;
   int statement_count;
 } db_plan_t;
+
+/* A store that needs more of its database than this opens the connections by itself, and has a db_t on them:
+ * db_on_sqlite (db_sqlite.h) and db_on_pq (db_pq.h). Its statements may differ from one database to the
+ * other. */
 
 /* Opens the SQLite file at path, which is made where there is none, and brings its tables up to date. NULL:
  * error says why; a file of a newer version or of another program is left as it is. */
@@ -111,6 +115,8 @@ double db_double(const db_row_t *row, int column);
 int64_t db_time(const db_row_t *row, int column);
 /* False, and id is "": it is null. Where it is no id the statement fails after this row (STORE_FAILED). */
 bool db_id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]);
+/* Fails the statement after this row, in the same way: it cannot have been stored like that. False. */
+bool db_refuse_row(const db_row_t *row);
 
 /* Gets each row; false: no more are wanted. May not use the connection. */
 typedef bool (*db_row_cb)(const db_row_t *row, void *arg);
@@ -125,7 +131,20 @@ bool db_on_int(const db_row_t *row, void *arg);
 int db_each(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
             int64_t *changed, const char *what, store_error_t *error);
 
-/* The same for SQL that is put together of fixed pieces at run time; it is not kept. */
+/* Gives the next of many rows: adds its values, borrowed until it is called again, to the parameters that all
+ * rows share. Each row has as many, DB_COLUMNS_MAX at most, of the same types. 1; 0: there is none; a
+ * negative store_code: the statement fails with that, for a reason that the source has put into error. May
+ * not use the connection. */
+enum { DB_COLUMNS_MAX = 8 };
+typedef int (*db_source_cb)(db_params_t *row, void *arg);
+
+/* Runs a statement that stores rows for all that the source gives; *changed: how many are new. shared: the
+ * first parameters, the same for all rows. SQLite's statement gets one row, as parameters: (SELECT $2 AS id,
+ * …); PostgreSQL's gets several hundred at a time, as an array for each column: unnest($2::uuid[], …). */
+int db_rows(db_conn_t *conn, int statement, const db_params_t *shared, db_source_cb source, void *arg,
+            int64_t *changed, const char *what, store_error_t *error);
+
+/* The same as db_each for SQL that is put together of fixed pieces at run time; it is not kept. */
 int db_each_sql(db_conn_t *conn, const char *sql, const db_params_t *params, db_row_cb cb, void *arg,
                 const char *what, store_error_t *error);
 

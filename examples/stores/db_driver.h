@@ -9,7 +9,8 @@ typedef struct db_asked {
   int statement; /* of the plan, where there is no: */
   const char *sql;
   const db_params_t *params;
-  db_row_cb cb; /* may be NULL */
+  db_row_cb cb;        /* may be NULL */
+  db_source_cb source; /* NULL, but for rows */
   void *arg;
   const char *what;
   int64_t changed;
@@ -29,6 +30,8 @@ typedef struct db_driver {
   int (*confirm)(db_t *db, store_stop_t stop, store_error_t *error);
   /* After a failure nothing is open any more. */
   int (*each)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
+  /* The same for each row of asked->source; params are what they share. */
+  int (*rows)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
   bool (*is_null)(const db_row_t *row, int column);
   text_t (*text)(const db_row_t *row, int column);
   int64_t (*integer)(const db_row_t *row, int column);
@@ -41,7 +44,7 @@ typedef struct db_driver {
 /* What each driver's own db begins with. */
 struct db {
   const db_driver_t *driver;
-  const db_plan_t *plan;
+  const char *const *statements; /* the plan's */
 };
 
 struct db_row {
@@ -52,5 +55,11 @@ struct db_row {
 
 /* Gives a row to who asked; false: no more are wanted, or asked->strange. */
 bool db_give_row(const db_row_t *row);
+
+/* Puts the next row of asked->source into row, which begins with asked->params: as db_source_cb. */
+int db_next_row(const db_asked_t *asked, db_params_t *row, store_error_t *error);
+
+/* The driver's own connection. */
+void *db_driver_conn(const db_conn_t *conn);
 
 #endif

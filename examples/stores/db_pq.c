@@ -3,9 +3,9 @@
  *
  * The version stands in a table of one row, which a check writes to. A statement that fails rolls its
  * transaction back, or takes its connection along (pq_conn.h); the next db_begin makes another. */
+#include "db_pq.h"
 #include "db_driver.h"
 #include "pq_migrate.h"
-#include "pq_pools.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +13,21 @@
 
 typedef struct db_pq {
   db_t db; /* first: it is what others see */
-  pq_plan_t plan;
-  pq_pools_t pools;
+  pq_pools_t *pools;
+  pq_plan_t plan; /* this and the next: unless the pools are another's */
+  pq_pools_t own;
   pq_schema_t schema;
   char lock[64];
 } db_pq_t;
 
+pq_conn_t *db_pq_conn(const db_conn_t *conn) {
+  return db_driver_conn(conn);
+}
+
 /* ---- Transactions ---- */
 
 static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
-  pq_pools_t *pools = &((db_pq_t *)db)->pools;
+  pq_pools_t *pools = ((db_pq_t *)db)->pools;
   pq_conn_t *conn =
       mode == DB_WRITE ? pq_writer(pools, stop, code, error) : pq_reader(pools, stop, code, error);
   if (conn == NULL)
@@ -36,7 +41,7 @@ static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, st
 }
 
 static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_t *error) {
-  pq_pools_t *pools = &((db_pq_t *)db)->pools;
+  pq_pools_t *pools = ((db_pq_t *)db)->pools;
   pq_conn_t *conn = arg;
   int code = STORE_OK;
   conn->stop = (store_stop_t){NULL, NULL};
@@ -67,9 +72,10 @@ static void add_value(pq_params_t *params, const db_param_t *param) {
     pq_add_int(params, param->number);
 }
 
+static const enum pq_type types[] = {
+    [DB_TEXT] = PQ_TEXT, [DB_INT] = PQ_INT, [DB_BOOL] = PQ_BOOL, [DB_TIME] = PQ_TIME, [DB_ID] = PQ_UUID};
+
 static void add_all(pq_params_t *params, const db_params_t *given) {
-  static const enum pq_type types[] = {
-      [DB_TEXT] = PQ_TEXT, [DB_INT] = PQ_INT, [DB_BOOL] = PQ_BOOL, [DB_TIME] = PQ_TIME, [DB_ID] = PQ_UUID};
   params->count = 0;
   for (int i = 0; i < given->count; i++) {
     params->types[i] = types[given->values[i].type];
@@ -85,6 +91,11 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
   return asked->strange ? PQ_STRANGE : more ? PQ_TAKEN : PQ_ENOUGH;
 }
 
+/* A unique key in use is a code of its own. */
+static int tell_taken(const pq_conn_t *conn, int code) {
+  return code == STORE_FAILED && strcmp(conn->state, "23505") == 0 ? STORE_TAKEN : code;
+}
+
 static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
   pq_conn_t *conn = arg;
   pq_params_t params;
@@ -95,8 +106,81 @@ static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
       asked->sql != NULL
           ? pq_each_sql(conn, asked->sql, &params, on_row, asked, &asked->changed, asked->what, error)
           : pq_each(conn, asked->statement, &params, on_row, asked, &asked->changed, asked->what, error);
-  return code == STORE_FAILED && strcmp(conn->state, "23505") == 0 ? STORE_TAKEN : code;
+  return tell_taken(conn, code);
 }
+
+/* ---- Many rows ---- */
+
+enum { GROUP_ROWS = 500, GROUP_BYTES = 1024 * 1024 };
+_Static_assert((int)DB_COLUMNS_MAX <= (int)PQ_COLUMNS_MAX, "there is a place for each");
+
+/* Rows on their way. */
+typedef struct group {
+  pq_columns_t columns;
+  size_t count, bytes;
+} group_t;
+
+static void append(pq_array_t *array, const db_param_t *param) {
+  if (param->is_null)
+    pq_append_null(array);
+  else if (param->type == DB_TEXT)
+    pq_append_text(array, param->text);
+  else if (param->type == DB_ID)
+    pq_append_id(array, param->id);
+  else if (param->type == DB_TIME)
+    pq_append_time(array, param->number);
+  else if (param->type == DB_BOOL)
+    pq_append_bool(array, param->number != 0);
+  else
+    pq_append_int(array, param->number);
+}
+
+/* The first row says what the columns are. */
+static void group_add(group_t *group, const db_param_t *values, int count) {
+  enum pq_type columns[PQ_COLUMNS_MAX];
+  for (int i = 0; i < count; i++)
+    columns[i] = types[values[i].type];
+  if (group->columns.count == 0)
+    pq_columns_init(&group->columns, columns, count);
+  for (int i = 0; i < group->columns.count; i++) {
+    append(&group->columns.arrays[i], &values[i]);
+    group->bytes += values[i].text.len;
+  }
+  group->count++;
+}
+
+static int group_store(pq_conn_t *conn, group_t *group, db_asked_t *asked, store_error_t *error) {
+  pq_params_t params = {.count = 0};
+  int64_t changed = 0;
+  if (group->count == 0)
+    return STORE_OK;
+  add_all(&params, asked->params);
+  if (!pq_add_columns(&params, &group->columns))
+    return pq_no_memory(conn, error);
+  int code = pq_each(conn, asked->statement, &params, NULL, NULL, &changed, asked->what, error);
+  pq_columns_clear(&group->columns);
+  group->count = group->bytes = 0;
+  asked->changed += changed;
+  return tell_taken(conn, code);
+}
+
+static int rows(db_t *db, void *conn, db_asked_t *asked, store_error_t *error) {
+  group_t group = {.count = 0};
+  db_params_t row = *asked->params;
+  int code = STORE_OK, given = 0;
+  (void)db;
+  while (code == STORE_OK && (given = db_next_row(asked, &row, error)) > 0) {
+    group_add(&group, &row.values[asked->params->count], row.count - asked->params->count);
+    if (group.count == GROUP_ROWS || group.bytes >= GROUP_BYTES)
+      code = group_store(conn, &group, asked, error);
+  }
+  if (code == STORE_OK)
+    code = given < 0 ? -given : group_store(conn, &group, asked, error);
+  pq_columns_deinit(&group.columns);
+  return code;
+}
+
+/* ---- Rows ---- */
 
 static bool is_null(const db_row_t *row, int column) {
   return PQgetisnull(row->result, 0, column);
@@ -129,7 +213,7 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 /* ---- Checking ---- */
 
 static int confirm(db_t *db, store_stop_t stop, store_error_t *error) {
-  pq_pools_t *pools = &((db_pq_t *)db)->pools;
+  pq_pools_t *pools = ((db_pq_t *)db)->pools;
   int code;
   pq_conn_t *conn = pq_writer(pools, stop, &code, error);
   if (conn == NULL)
@@ -159,14 +243,16 @@ static int prepare(pq_conn_t *conn, void *arg, store_error_t *error) {
 }
 
 static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  return pq_check(&((db_pq_t *)db)->pools, room, stop, prepare, db, error);
+  return pq_check(((db_pq_t *)db)->pools, room, stop, prepare, db, error);
 }
 
 /* ---- Opening and closing ---- */
 
 static void on_close(db_t *db) {
-  pq_pools_close(&((db_pq_t *)db)->pools);
-  free(db);
+  db_pq_t *self = (db_pq_t *)db;
+  if (self->pools == &self->own)
+    pq_pools_close(self->pools);
+  free(self);
 }
 
 static const db_driver_t driver = {.check = check,
@@ -175,6 +261,7 @@ static const db_driver_t driver = {.check = check,
                                    .end = end,
                                    .confirm = confirm,
                                    .each = each,
+                                   .rows = rows,
                                    .is_null = is_null,
                                    .text = text,
                                    .integer = integer,
@@ -183,6 +270,15 @@ static const db_driver_t driver = {.check = check,
                                    .time = time_of,
                                    .id = id};
 
+db_t *db_on_pq(pq_pools_t *pools, const pq_plan_t *plan) {
+  db_pq_t *self = calloc(1, sizeof *self);
+  if (self == NULL)
+    return NULL;
+  self->db = (db_t){&driver, plan->statements};
+  self->pools = pools;
+  return &self->db;
+}
+
 db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *error) {
   db_pq_t *self = calloc(1, sizeof *self);
   if (self == NULL || plan->statement_count > PQ_STATEMENTS_MAX) {
@@ -190,7 +286,8 @@ db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *
     free(self);
     return NULL;
   }
-  self->db = (db_t){&driver, plan};
+  self->db = (db_t){&driver, plan->statements};
+  self->pools = &self->own;
   self->plan = (pq_plan_t){plan->name, plan->statements, plan->statement_count};
   snprintf(self->lock, sizeof self->lock, "SELECT pg_advisory_xact_lock(%lld)", (long long)plan->lock);
   self->schema = (pq_schema_t){.table = plan->version_table,
@@ -199,6 +296,6 @@ db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *
                                .version = plan->migration_count,
                                .step = step,
                                .arg = plan};
-  pq_pools_open(&self->pools, place, &self->plan);
+  pq_pools_open(self->pools, place, &self->plan);
   return &self->db;
 }

@@ -2,8 +2,8 @@
  *
  * Foreign keys are heeded, as PostgreSQL does, and there is its collation "C". Why work ended early is kept
  * by the connection; a statement that fails rolls its transaction back (conn_failed). */
+#include "db_sqlite.h"
 #include "db_driver.h"
-#include "sqlite_pools.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,14 +11,19 @@
 
 typedef struct db_sqlite {
   db_t db; /* first: it is what others see */
-  conn_plan_t plan;
-  sqlite_pools_t pools;
+  sqlite_pools_t *pools;
+  conn_plan_t plan; /* this and the next: unless the pools are another's */
+  sqlite_pools_t own;
 } db_sqlite_t;
+
+conn_t *db_sqlite_conn(const db_conn_t *conn) {
+  return db_driver_conn(conn);
+}
 
 /* ---- Transactions ---- */
 
 static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
-  sqlite_pools_t *pools = &((db_sqlite_t *)db)->pools;
+  sqlite_pools_t *pools = ((db_sqlite_t *)db)->pools;
   *code = STORE_BUSY;
   conn_t *conn =
       mode == DB_WRITE ? sqlite_writer(pools, stop, code, error) : sqlite_reader(pools, stop, error);
@@ -33,7 +38,7 @@ static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, st
 }
 
 static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_t *error) {
-  sqlite_pools_t *pools = &((db_sqlite_t *)db)->pools;
+  sqlite_pools_t *pools = ((db_sqlite_t *)db)->pools;
   conn_t *conn = arg;
   int code = STORE_OK;
   conn->stop = (store_stop_t){NULL, NULL};
@@ -77,21 +82,37 @@ static enum row on_row(sqlite3_stmt *statement, void *arg) {
   return asked->strange ? ROW_DAMAGED : more ? ROW_TAKEN : ROW_LAST;
 }
 
-static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
-  conn_t *conn = arg;
-  sqlite3_stmt *made = NULL, *statement;
-  (void)db;
+static int run(conn_t *conn, sqlite3_stmt *statement, const db_params_t *params, db_asked_t *asked,
+               store_error_t *error) {
   conn->failure = SQLITE_OK;
-  if (asked->sql != NULL)
-    sqlite3_prepare_v2(conn->db, asked->sql, -1, &made, NULL);
-  statement = asked->sql != NULL ? made : conn_fixed(conn, asked->statement);
   if (statement != NULL)
-    bind_all(statement, asked->params);
+    bind_all(statement, params);
   int code = conn_each(conn, statement, on_row, asked, asked->what, error);
-  asked->changed = sqlite3_changes(conn->db);
-  sqlite3_finalize(made);
+  asked->changed += sqlite3_changes(conn->db);
   bool taken = conn->failure == SQLITE_CONSTRAINT_UNIQUE || conn->failure == SQLITE_CONSTRAINT_PRIMARYKEY;
   return taken ? STORE_TAKEN : code;
+}
+
+static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
+  conn_t *conn = arg;
+  sqlite3_stmt *made = NULL;
+  (void)db;
+  if (asked->sql != NULL)
+    sqlite3_prepare_v2(conn->db, asked->sql, -1, &made, NULL);
+  int code =
+      run(conn, asked->sql != NULL ? made : conn_fixed(conn, asked->statement), asked->params, asked, error);
+  sqlite3_finalize(made);
+  return code;
+}
+
+static int rows(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
+  conn_t *conn = arg;
+  db_params_t row = *asked->params;
+  int code = STORE_OK, given;
+  (void)db;
+  while (code == STORE_OK && (given = db_next_row(asked, &row, error)) != 0)
+    code = given > 0 ? run(conn, conn_fixed(conn, asked->statement), &row, asked, error) : -given;
+  return code;
 }
 
 static bool is_null(const db_row_t *row, int column) {
@@ -121,7 +142,7 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 /* ---- Checking ---- */
 
 static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  int code = sqlite_check_writing(&((db_sqlite_t *)db)->pools, room, stop, error);
+  int code = sqlite_check_writing(((db_sqlite_t *)db)->pools, room, stop, error);
   db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, stop, &code, error) : NULL;
   if (conn == NULL)
     return code;
@@ -137,15 +158,17 @@ static int compare_bytes(void *arg, int a_len, const void *a, int b_len, const v
   return order != 0 ? order : a_len - b_len;
 }
 
-static int extend(sqlite3 *db, void *conn) {
+int db_sqlite_extend(sqlite3 *db, void *conn) {
   int code = sqlite3_exec(db, "PRAGMA foreign_keys = ON", NULL, NULL, NULL);
   (void)conn;
   return code != SQLITE_OK ? code : sqlite3_create_collation(db, "C", SQLITE_UTF8, NULL, compare_bytes);
 }
 
 static void on_close(db_t *db) {
-  sqlite_pools_close(&((db_sqlite_t *)db)->pools);
-  free(db);
+  db_sqlite_t *self = (db_sqlite_t *)db;
+  if (self->pools == &self->own)
+    sqlite_pools_close(self->pools);
+  free(self);
 }
 
 static const db_driver_t driver = {.check = check,
@@ -153,6 +176,7 @@ static const db_driver_t driver = {.check = check,
                                    .begin = begin,
                                    .end = end,
                                    .each = each,
+                                   .rows = rows,
                                    .is_null = is_null,
                                    .text = text,
                                    .integer = integer,
@@ -161,21 +185,31 @@ static const db_driver_t driver = {.check = check,
                                    .time = integer,
                                    .id = id};
 
+db_t *db_on_sqlite(sqlite_pools_t *pools, const conn_plan_t *plan) {
+  db_sqlite_t *self = calloc(1, sizeof *self);
+  if (self == NULL)
+    return NULL;
+  self->db = (db_t){&driver, plan->statements};
+  self->pools = pools;
+  return &self->db;
+}
+
 db_t *db_open_sqlite(const char *path, const db_plan_t *plan, store_error_t *error) {
   db_sqlite_t *self = calloc(1, sizeof *self);
   if (self == NULL) {
     snprintf(error->text, sizeof error->text, "no memory");
     return NULL;
   }
-  self->db = (db_t){&driver, plan};
+  self->db = (db_t){&driver, plan->statements};
+  self->pools = &self->own;
   self->plan = (conn_plan_t){.name = plan->name,
                              .application_id = plan->application_id,
                              .steps = plan->migrations,
                              .step_count = plan->migration_count,
                              .statements = plan->statements,
                              .place_count = plan->statement_count,
-                             .extend = extend};
-  if (sqlite_pools_open(&self->pools, path, &self->plan, error))
+                             .extend = db_sqlite_extend};
+  if (sqlite_pools_open(self->pools, path, &self->plan, error))
     return &self->db;
   free(self);
   return NULL;

@@ -114,10 +114,19 @@ void pq_append_time(pq_array_t *array, int64_t us) {
   pq_append_int(array, pq_time_to(us));
 }
 
+void pq_append_bool(pq_array_t *array, bool value) {
+  unsigned char wire = value;
+  put_item(array, &wire, sizeof wire);
+}
+
 void pq_append_id(pq_array_t *array, const char *id) {
   unsigned char bytes[ID_BYTES];
   id_to_bytes(id, bytes);
   put_item(array, bytes, sizeof bytes);
+}
+
+void pq_append_null(pq_array_t *array) {
+  put_item(array, NULL, 0);
 }
 
 /* ---- Columns ---- */

@@ -43,7 +43,9 @@ typedef struct pq_array {
 void pq_append_text(pq_array_t *array, text_t text);
 void pq_append_int(pq_array_t *array, int64_t value);
 void pq_append_time(pq_array_t *array, int64_t us);
+void pq_append_bool(pq_array_t *array, bool value);
 void pq_append_id(pq_array_t *array, const char *id);
+void pq_append_null(pq_array_t *array);
 
 /* Rows to be stored, as an array for each column. */
 enum { PQ_COLUMNS_MAX = 8 };

@@ -23,7 +23,15 @@ static const char *const statements[STATEMENTS] = {
     [SET_PARENT] = "UPDATE things SET parent = $1 WHERE id = $2",
     [COUNT] = "SELECT count(*) FROM things",
     [GROW] = "UPDATE things SET size = size + 1 WHERE id = $1",
-    [NAMES] = "SELECT name FROM things WHERE $1 IS NULL OR name = $1 ORDER BY name COLLATE \"C\""};
+    [NAMES] = "SELECT name FROM things WHERE $1 IS NULL OR name = $1 ORDER BY name COLLATE \"C\"",
+    [ADD_ROWS] = "INSERT INTO things(parent, id, name, size, flag, at, ratio) SELECT $1, id, name, size, "
+                 "flag, at, 0.25"
+                 " FROM (SELECT $2 AS id, $3 AS name, $4 AS size, $5 AS flag, $6 AS at) AS given WHERE true"
+                 " ON CONFLICT(name) DO NOTHING",
+    [ADD_ROWS_PQ] = "INSERT INTO things(parent, id, name, size, flag, at, ratio) SELECT $1, id, name, size, "
+                    "flag, at, 0.25"
+                    " FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::boolean[], $6::timestamptz[])"
+                    " AS given(id, name, size, flag, at) ON CONFLICT(name) DO NOTHING"};
 
 const db_plan_t test_plan = {.name = "Things",
                              .version_table = "things_schema",

@@ -14,6 +14,11 @@ enum {
   COUNT,
   GROW,  /* id: its size by one */
   NAMES, /* of a name, or null: all; by name */
+  /* For SQLite and for PostgreSQL: a parent, then many rows of what ADD takes; a name in use is passed over.
+   */
+  ADD_ROWS,
+  ADD_ROWS_PQ,
+  NOTHING, /* no text */
   STATEMENTS
 };
 extern const db_plan_t test_plan;

@@ -212,6 +212,118 @@ Test(db, too_many_parameters_are_refused) {
   end_of_test();
 }
 
+static bool refuse(const db_row_t *row, void *arg) {
+  ++*(int *)arg;
+  return db_refuse_row(row);
+}
+
+Test(db, a_row_that_cannot_have_been_stored_fails) {
+  int rows = 0;
+  store(1, "one");
+  store(2, "two");
+  db_conn_t *conn = begin(DB_READ);
+  cr_expect_eq(db_each(conn, COUNT, NULL, refuse, &rows, NULL, "counting", &test_error), STORE_FAILED);
+  cr_expect_str_eq(test_error.brief, "the database is damaged");
+  cr_expect_eq(rows, 1);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_FAILED);
+  end_of_test();
+}
+
+Test(db, a_statement_without_a_text_does_nothing) {
+  int64_t changed = -1;
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_expect_eq(add(conn, 1, "one"), STORE_OK);
+  cr_expect_eq(db_each(conn, NOTHING, NULL, NULL, NULL, &changed, "doing nothing", &test_error), STORE_OK);
+  cr_expect_eq(changed, 0);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK);
+  cr_expect_eq(count(), 1);
+  end_of_test();
+}
+
+/* ---- Many rows ---- */
+
+/* Things from first on, named by their numbers, the second one without a name and a size. */
+typedef struct things {
+  int first, left;
+  int code;      /* where there is none left */
+  int columns;   /* more than a thing has */
+  char name[64]; /* of the one given last */
+} things_t;
+
+static int next_thing(db_params_t *row, void *arg) {
+  things_t *things = arg;
+  int n = things->first++;
+  if (things->left-- == 0)
+    return -things->code;
+  snprintf(things->name, sizeof things->name, "%d", n);
+  db_add_id(row, id_of(n));
+  db_add_text(row, text(n == 2 ? NULL : things->name));
+  if (n == 2)
+    db_add_null(row, DB_INT);
+  else
+    db_add_int(row, n);
+  db_add_bool(row, n % 2 == 1);
+  db_add_time(row, 1763700000000000 + n);
+  for (int i = 0; i < things->columns; i++)
+    db_add_int(row, i);
+  return 1;
+}
+
+static int add_things(db_conn_t *conn, things_t things, int64_t *changed) {
+  db_params_t shared = {.count = 0};
+  db_add_id(&shared, NULL);
+  return db_rows(conn, on_postgresql() ? ADD_ROWS_PQ : ADD_ROWS, &shared, next_thing, &things, changed,
+                 "adding", &test_error);
+}
+
+Test(db, many_rows_are_stored_by_one_call) {
+  enum { MANY = 1234 };
+  int64_t changed = -1;
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_expect_eq(add_things(conn, (things_t){.first = 1, .left = 0}, &changed), STORE_OK);
+  cr_expect_eq(changed, 0);
+  cr_expect_eq(add_things(conn, (things_t){.first = 1, .left = MANY}, &changed), STORE_OK, "%s",
+               test_error.text);
+  cr_expect_eq(changed, MANY);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK, "%s", test_error.text);
+  cr_expect_eq(count(), MANY);
+  thing_t last = fetch(MANY), second = fetch(2);
+  cr_expect_str_eq(last.name, "1234");
+  cr_expect(last.size == MANY && !last.flag && last.at == 1763700000000000 + MANY);
+  cr_expect(second.is_null[1] && second.is_null[2] && !second.is_null[3]);
+  end_of_test();
+}
+
+Test(db, of_many_rows_those_are_counted_that_are_new) {
+  int64_t changed = -1;
+  store(100001, "3");
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_expect_eq(add_things(conn, (things_t){.first = 1, .left = 5}, &changed), STORE_OK, "%s",
+               test_error.text);
+  cr_expect_eq(changed, 4);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK);
+  end_of_test();
+}
+
+static void assert_rows_fail(things_t things, int code) {
+  int64_t changed = -1;
+  db_conn_t *conn = begin(DB_WRITE);
+  cr_expect_eq(add_things(conn, things, &changed), code);
+  cr_expect_eq(changed, -1);
+  cr_expect_eq(add(conn, 100002, "another"), code);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), code);
+  cr_expect_eq(count(), 1);
+}
+
+Test(db, many_rows_are_stored_all_or_none) {
+  store(700, "seven hundred");
+  assert_rows_fail((things_t){.first = 1, .left = 1234}, STORE_TAKEN);
+  assert_rows_fail((things_t){.first = 1, .left = 600, .code = STORE_STOPPED}, STORE_STOPPED);
+  assert_rows_fail((things_t){.first = 1, .left = 0, .code = STORE_NONE}, STORE_NONE);
+  assert_rows_fail((things_t){.first = 1, .left = 1, .columns = DB_COLUMNS_MAX - 4}, STORE_REFUSED);
+  end_of_test();
+}
+
 /* ---- Transactions ---- */
 
 Test(db, a_transaction_happens_as_a_whole_or_not_at_all) {
