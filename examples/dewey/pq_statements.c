@@ -46,26 +46,29 @@
   " FROM logs WHERE created_at < $1::timestamptz"                                                            \
   " AND ($2::text IS NULL OR (left(component, 256) = left($2, 256) AND component = $2))"                     \
   " AND ($3::bigint < 0 OR level = (" LEVEL_NAMES ")[$3 + 1])"
-#define CONVERSATION                                                                                         \
-  "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
-  " (SELECT count(*) FROM messages WHERE conversation_id = conversations.id) FROM conversations "
-#define IN_SESSION "WHERE ($1::text IS NULL OR (left(session_id, 256) = left($1, 256) AND session_id = $1))"
-#define A_PAGE ", id DESC LIMIT $2::bigint OFFSET $3::bigint"
-#define ROLE_NUMBER "array_position('{user,assistant,system,tool}'::text[], m.role)::bigint - 1"
-#define MESSAGE "m.id, m.turn_number::bigint, " ROLE_NUMBER ", m.content, m.metadata, m.created_at"
+#define KEY "id"
+#define KEY_OF(id) id
+#define MESSAGES_KEY "conversation_id"
+#define TURN "turn_number"
+#define ROLE "array_position('{user,assistant,system,tool}'::text[], m.role) - 1"
+#define ROLE_OF(number) "('{user,assistant,system,tool}'::text[])[" number " + 1]"
+#define JSON_OF(text) "dewey_json(" text ")"
+#define IN_SESSION "WHERE left(session_id, 256) = left($1, 256) AND session_id = $1"
+#define GIVEN_MESSAGES                                                                                       \
+  "unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[])"                \
+  " AS given(id, turn, role, content, metadata, created_at)"
+/* The messages that a search finds (word_search_t): $6 words, $7 phrases, $8 pieces. */
 #define FOUND(words)                                                                                         \
   " FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id WHERE " words                     \
-  " AND m.created_at BETWEEN $2::timestamptz AND $3::timestamptz AND ($4::text IS NULL OR c.session_id = "   \
-  "$4)"
-#define MESSAGE_WORDS WORDS(MESSAGE_TEXT, "$1", "$5")
-#define OLD_MESSAGE_WORDS OLD_WORDS("m.words", "$1", "$5")
+  " AND m.created_at BETWEEN $1 AND $2 AND ($3 IS NULL OR c.session_id = $3)"
+#define MESSAGE_WORDS WORDS(MESSAGE_TEXT, "$6", "$7")
+#define OLD_MESSAGE_WORDS OLD_WORDS("m.words", "$6", "$7")
 #define SEARCH(words, rank)                                                                                  \
   "WITH found AS MATERIALIZED (SELECT m.id, " rank "::float8 AS rank, m.created_at" FOUND(                   \
-      words) " ORDER BY rank DESC, m.created_at DESC, m.id DESC LIMIT $6::bigint OFFSET $7::bigint)"         \
-             " SELECT " MESSAGE ", c.id, c.session_id, c.metadata, found.rank FROM found"                    \
+      words) " ORDER BY rank DESC, m.created_at DESC, m.id DESC LIMIT $4 OFFSET $5)"                         \
+             " SELECT " MESSAGE ", " FOUND_CONVERSATION ", found.rank FROM found"                            \
              " JOIN messages AS m ON m.id = found.id JOIN conversations AS c ON c.id = m.conversation_id"    \
              " ORDER BY found.rank DESC, m.created_at DESC, m.id DESC"
-#define CONTEXT_COLUMNS "is_active, created_at, updated_at FROM startup_contexts "
 
 #define LOGS_QUERY(words)                                                                                    \
   LOG_COLUMNS LOGS_FILTER(words, BETWEEN_TIMES, "created_at",                                                \
@@ -79,6 +82,8 @@
                                  "arrival, id LIMIT $9::bigint"
 
 static const char *const statements[PQ_STATEMENTS] = {
+#include "store_sql.inc"
+    [SQL_CONTEXTS_LOCK] = "LOCK TABLE startup_contexts IN SHARE ROW EXCLUSIVE MODE",
     [PQ_LOGS_INSERT] = LOGS_INSERT("created_at", "data::jsonb", "", ""),
     [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("created_at", "dewey_json(data)", "", ""),
     [PQ_LOGS_INSERT_SEEKING] = LOGS_INSERT(STORED_TIME, "dewey_json(data)", ", $8::bigint[]", ", seek"),
@@ -101,44 +106,11 @@ static const char *const statements[PQ_STATEMENTS] = {
     [PQ_DAY_DROP] = "SELECT coalesce(dewey_drop_day($1::timestamptz), -1)",
     [PQ_RETENTION_AT] = "SELECT retention_at FROM dewey_schema WHERE retention_at IS NOT NULL",
     [PQ_RETENTION_BEGIN] = "UPDATE dewey_schema SET retention_at = $1::timestamptz",
-    [PQ_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
-                               " VALUES($1::uuid, $2::text, dewey_json($3::text), $4::timestamptz,"
-                               " $5::timestamptz)",
-    [PQ_CONVERSATION_LOCK] = "SELECT 1::bigint FROM conversations WHERE id = $1::uuid FOR UPDATE",
-    [PQ_CONVERSATION_FETCH] = CONVERSATION "WHERE id = $1::uuid",
-    [PQ_CONVERSATION_TOUCH] =
-        "UPDATE conversations SET updated_at = greatest(updated_at, $2::timestamptz) WHERE id = $1::uuid",
-    [PQ_CONVERSATION_DELETE] = "DELETE FROM conversations WHERE id = $1::uuid",
-    [PQ_MESSAGES_LAST_TURN] =
-        "SELECT coalesce(max(turn_number), 0)::bigint FROM messages WHERE conversation_id = $1::uuid",
-    [PQ_MESSAGES_INSERT] =
-        "INSERT INTO messages(conversation_id, id, turn_number, role, content, metadata, created_at)"
-        " SELECT $1::uuid, id, turn, ('{user,assistant,system,tool}'::text[])[role + 1], content,"
-        " dewey_json(metadata), created_at FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[],"
-        " $6::text[], $7::timestamptz[]) AS given(id, turn, role, content, metadata, created_at)"
-        " ON CONFLICT(conversation_id, turn_number) DO NOTHING",
-    [PQ_MESSAGES_FETCH] =
-        "SELECT " MESSAGE " FROM messages AS m WHERE conversation_id = $1::uuid ORDER BY turn_number",
-    [PQ_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation_id = $1::uuid",
-    [PQ_LIST_BY_CREATED] = CONVERSATION IN_SESSION " ORDER BY created_at DESC" A_PAGE,
-    [PQ_LIST_BY_UPDATED] = CONVERSATION IN_SESSION " ORDER BY updated_at DESC" A_PAGE,
-    [PQ_LIST_COUNT] = "SELECT count(*) FROM conversations " IN_SESSION,
-    [PQ_SEARCH] = SEARCH(MESSAGE_WORDS, "dewey_rank(dewey_words(left(" MESSAGE_TEXT
-                                        ")), string_to_array($8::text, E'\\n'))"),
-    [PQ_SEARCH_OLD] =
-        SEARCH(OLD_MESSAGE_WORDS, "ts_rank(m.words, dewey_query($1), 1) + coalesce(length($8::text), 0)"),
+    [PQ_SEARCH] =
+        SEARCH(MESSAGE_WORDS, "dewey_rank(dewey_words(left(" MESSAGE_TEXT ")), string_to_array($8, E'\\n'))"),
+    [PQ_SEARCH_OLD] = SEARCH(OLD_MESSAGE_WORDS, "ts_rank(m.words, dewey_query($6), 1)"),
     [PQ_SEARCH_COUNT] = "SELECT count(*)" FOUND(MESSAGE_WORDS),
     [PQ_SEARCH_COUNT_OLD] = "SELECT count(*)" FOUND(OLD_MESSAGE_WORDS),
-    [PQ_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = false WHERE is_active",
-    [PQ_CONTEXT_SET] = "INSERT INTO startup_contexts(id, name, content, is_active, created_at, updated_at)"
-                       " VALUES($1::uuid, $2::text, $3::text, $4::boolean, $5::timestamptz, $5)"
-                       " ON CONFLICT(name) DO UPDATE SET content = excluded.content,"
-                       " is_active = excluded.is_active, updated_at = excluded.updated_at",
-    [PQ_CONTEXT_FETCH] = "SELECT id, name, content, " CONTEXT_COLUMNS
-                         "WHERE CASE WHEN $1::text IS NULL THEN is_active ELSE name = $1 END",
-    [PQ_CONTEXT_LIST] = "SELECT id, name, CASE WHEN $1::boolean THEN content END, " CONTEXT_COLUMNS
-                        "ORDER BY name COLLATE \"C\"",
-    [PQ_CONTEXT_DELETE] = "DELETE FROM startup_contexts WHERE name = $1::text",
     [PQ_CHECK_WRITING] = "UPDATE dewey_schema SET checked_at = now()",
     [PQ_CHECK_READING] = "SELECT count(*) FROM (SELECT FROM logs LIMIT 1) AS one",
 };

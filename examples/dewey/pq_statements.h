@@ -3,10 +3,11 @@
 #define DEWEY_PQ_STATEMENTS_H
 
 #include "pq_conn.h"
+#include "store_db.h"
 
 /* Statements with a fixed text, prepared at their first use on a connection. */
 enum pq_statement {
-  PQ_LOGS_INSERT,
+  PQ_LOGS_INSERT = SQL_SHARED, /* after those of store_db.h */
   PQ_LOGS_INSERT_CAREFULLY,
   PQ_LOGS_INSERT_SEEKING,
   PQ_LOGS_QUERY,
@@ -20,27 +21,10 @@ enum pq_statement {
   PQ_DAY_DROP,
   PQ_RETENTION_AT,
   PQ_RETENTION_BEGIN,
-  PQ_CONVERSATION_INSERT,
-  PQ_CONVERSATION_LOCK,
-  PQ_CONVERSATION_FETCH,
-  PQ_CONVERSATION_TOUCH,
-  PQ_CONVERSATION_DELETE,
-  PQ_MESSAGES_LAST_TURN,
-  PQ_MESSAGES_INSERT,
-  PQ_MESSAGES_FETCH,
-  PQ_MESSAGES_DELETE,
-  PQ_LIST_BY_CREATED,
-  PQ_LIST_BY_UPDATED,
-  PQ_LIST_COUNT,
   PQ_SEARCH,
   PQ_SEARCH_OLD, /* by the words of version 2 */
   PQ_SEARCH_COUNT,
   PQ_SEARCH_COUNT_OLD, /* by the words of version 2 */
-  PQ_CONTEXT_DEACTIVATE,
-  PQ_CONTEXT_SET,
-  PQ_CONTEXT_FETCH,
-  PQ_CONTEXT_LIST,
-  PQ_CONTEXT_DELETE,
   PQ_CHECK_WRITING,
   PQ_CHECK_READING,
   PQ_STATEMENTS

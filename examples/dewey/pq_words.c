@@ -5,6 +5,7 @@
  * it. Then words_at is set in dewey_schema: from then on all programs search by the new indexes; a minute
  * later, when no search of theirs is on its way that began before, what version 2 needed is dropped. */
 #include "pq_words.h"
+#include "db_pq.h"
 #include "monotonic.h"
 #include "words.h"
 
@@ -258,4 +259,18 @@ int pq_search_init(pq_search_t *search, pq_store_t *store, pq_conn_t *conn, text
 void pq_search_deinit(pq_search_t *search) {
   for (int i = 0; i < 3; i++)
     free(search->copies[i]);
+}
+
+int pq_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+                  store_error_t *error) {
+  pq_search_t words;
+  int code = pq_search_init(&words, (pq_store_t *)self, db_pq_conn(conn), wanted, error);
+  const text_t texts[WORD_TEXTS] = {words.words, words.phrases, words.pieces};
+  search->count = words.old ? PQ_SEARCH_COUNT_OLD : PQ_SEARCH_COUNT;
+  search->find = words.old ? PQ_SEARCH_OLD : PQ_SEARCH;
+  for (int i = 0; i < WORD_TEXTS; i++) {
+    search->texts[i] = texts[i];
+    search->owned[i] = words.copies[i];
+  }
+  return code;
 }

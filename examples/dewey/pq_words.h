@@ -23,4 +23,8 @@ int pq_search_init(pq_search_t *search, pq_store_t *store, pq_conn_t *conn, text
                    store_error_t *error);
 void pq_search_deinit(pq_search_t *search);
 
+/* The store's read_words_cb. The texts are words, phrases and pieces. */
+int pq_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+                  store_error_t *error);
+
 #endif

@@ -1,5 +1,6 @@
 /* sqlite_plan.c: see sqlite_plan.h. */
 #include "sqlite_plan.h"
+#include "db_sqlite.h"
 #include "json_contains.h"
 #include "json_words.h"
 #include "sqlite_schema.h"
@@ -40,35 +41,39 @@
 #define STEP_OF_COMPONENT "(SELECT seq" TO_CLEAR_OF_COMPONENT " ORDER BY created_at, id LIMIT ?3)"
 
 #define INDEXED_CONTENT "words(content, " DIGITS(WORDS_OF_MESSAGE) ")"
-#define CONVERSATION                                                                                         \
-  "SELECT id, session_id, metadata, created_at, updated_at,"                                                 \
-  " (SELECT count(*) FROM messages WHERE conversation = conversations.seq), seq FROM conversations "
-#define IN_SESSION "INDEXED BY conversations_session WHERE session_id = ?1 "
-#define A_PAGE ", id DESC LIMIT ?2 OFFSET ?3"
+#define KEY "seq"
+#define KEY_OF(id) "(SELECT seq FROM conversations WHERE id = " id ")"
+#define MESSAGES_KEY "conversation"
+#define TURN "turn"
+#define ROLE "m.role"
+#define ROLE_OF(number) number
+#define JSON_OF(text) text
+#define IN_SESSION "INDEXED BY conversations_session WHERE session_id = $1"
+#define GIVEN_MESSAGES                                                                                       \
+  "(SELECT $2 AS id, $3 AS turn, $4 AS role, $5 AS content, $6 AS metadata, $7 AS created_at) AS given"
 
-#define CONTEXT "SELECT id, name, content, is_active, created_at, updated_at FROM startup_contexts "
-/* The messages that a search finds: words, from, to, session; and words for the older index. */
+/* The messages that a search finds (word_search_t): $6 is for the new index, $7 for the older one. */
 #define MATCHING(index, words, score)                                                                        \
   "SELECT rowid AS place" score(index) " FROM " #index " WHERE " #index " MATCH " words
 #define SCORED(index) ", bm25(" #index ") AS score"
 #define UNSCORED(index)
-#define NEW_MATCHING(score) MATCHING(messages_words, "?1", score)
+#define NEW_MATCHING(score) MATCHING(messages_words, "$6", score)
 #define BOTH_MATCHING(score)                                                                                 \
-  NEW_MATCHING(score) " UNION ALL " MATCHING(messages_text, "?7", score) " AND rowid <= " OLD_MESSAGES
+  NEW_MATCHING(score) " UNION ALL " MATCHING(messages_text, "$7", score) " AND rowid <= " OLD_MESSAGES
 #define FOUND(matching)                                                                                      \
   " FROM (" matching ") AS matching CROSS JOIN messages ON messages.seq = place"                             \
   " CROSS JOIN conversations ON conversations.seq = messages.conversation"                                   \
-  " WHERE messages.created_at BETWEEN ?2 AND ?3 AND (?4 IS NULL OR conversations.session_id = ?4)"
+  " WHERE messages.created_at BETWEEN $1 AND $2 AND ($3 IS NULL OR conversations.session_id = $3)"
 #define SEARCH(matching)                                                                                     \
   "WITH found AS MATERIALIZED (SELECT place, score, messages.created_at AS at, messages.id AS name" FOUND(   \
-      matching) " ORDER BY score, at DESC, name DESC LIMIT ?5 OFFSET ?6)"                                    \
-                " SELECT m.id, m.turn, m.role, m.content, m.metadata, m.created_at, c.id, c.session_id, "    \
-                "c.metadata, -score"                                                                         \
+      matching) " ORDER BY score, at DESC, name DESC LIMIT $4 OFFSET $5)"                                    \
+                " SELECT " MESSAGE ", " FOUND_CONVERSATION ", -score"                                        \
                 " FROM found CROSS JOIN messages AS m ON m.seq = place"                                      \
                 " CROSS JOIN conversations AS c ON c.seq = m.conversation ORDER BY score, at DESC, name "    \
                 "DESC"
 
 static const char *const fixed_sql[SQL_STATEMENTS] = {
+#include "store_sql.inc"
     [SQL_INSERT] = "INSERT INTO logs(id, created_at, level, component, message, trace_id, data, seq)"
                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id, created_at) DO NOTHING",
     [SQL_LAST] = "SELECT max(highest_seq, " HIGHEST_SEQ ") FROM log_state",
@@ -94,29 +99,14 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
         "UPDATE log_state SET highest_seq = " HIGHEST_SEQ " WHERE highest_seq < " HIGHEST_SEQ,
     [SQL_RETENTION_AT] = "SELECT retention_at FROM log_state",
     [SQL_RETENTION_BEGIN] = "UPDATE log_state SET retention_at = ?1",
-    [SQL_CONVERSATION_INSERT] = "INSERT INTO conversations(id, session_id, metadata, created_at, updated_at)"
-                                " VALUES(?1, ?2, ?3, ?4, ?5)",
-    [SQL_CONVERSATION_FIND] = "SELECT seq FROM conversations WHERE id = ?1",
-    [SQL_CONVERSATION_FETCH] = CONVERSATION "WHERE id = ?1",
-    [SQL_CONVERSATION_TOUCH] = "UPDATE conversations SET updated_at = max(updated_at, ?2) WHERE seq = ?1",
-    [SQL_CONVERSATION_DELETE] = "DELETE FROM conversations WHERE seq = ?1",
-    [SQL_MESSAGE_LAST_TURN] = "SELECT coalesce(max(turn), 0) FROM messages WHERE conversation = ?1",
-    [SQL_MESSAGE_INSERT] = "INSERT INTO messages(id, conversation, turn, role, content, metadata, created_at)"
-                           " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT(conversation, turn) DO NOTHING",
-    [SQL_MESSAGE_INDEX] = "INSERT INTO messages_words(rowid, words) SELECT seq, " INDEXED_CONTENT
-                          " FROM messages WHERE seq = ?1",
-    [SQL_MESSAGES_FETCH] = "SELECT id, turn, role, content, metadata, created_at FROM messages"
-                           " WHERE conversation = ?1 ORDER BY turn",
-    [SQL_MESSAGES_TAKE_OUT] =
+    [SQL_MESSAGES_ADD_WORDS] = "INSERT INTO messages_words(rowid, words) SELECT seq, " INDEXED_CONTENT
+                               " FROM messages WHERE seq > (SELECT max(seq) FROM messages) - $1",
+    [SQL_MESSAGES_REMOVE_WORDS] =
         "INSERT INTO messages_words(messages_words, rowid, words) SELECT 'delete', seq, " INDEXED_CONTENT
-        " FROM messages WHERE conversation = ?1 AND seq > " OLD_MESSAGES,
-    [SQL_MESSAGES_DELETE] = "DELETE FROM messages WHERE conversation = ?1",
-    [SQL_LIST_BY_CREATED] = CONVERSATION "ORDER BY created_at DESC" A_PAGE,
-    [SQL_LIST_BY_UPDATED] = CONVERSATION "ORDER BY updated_at DESC" A_PAGE,
-    [SQL_LIST_SESSION_BY_CREATED] = CONVERSATION IN_SESSION "ORDER BY created_at DESC" A_PAGE,
-    [SQL_LIST_SESSION_BY_UPDATED] = CONVERSATION IN_SESSION "ORDER BY updated_at DESC" A_PAGE,
-    [SQL_LIST_COUNT] = "SELECT count(*) FROM conversations",
-    [SQL_LIST_SESSION_COUNT] = "SELECT count(*) FROM conversations WHERE session_id = ?1",
+        " FROM messages WHERE " IN_CONVERSATION " AND seq > " OLD_MESSAGES,
+    /* The numbers of messages that are deleted are used again, for new ones. */
+    [SQL_MESSAGES_LEFT] = "UPDATE words_state SET old_messages = (SELECT coalesce(max(seq), 0) FROM messages)"
+                          " WHERE old_messages > (SELECT coalesce(max(seq), 0) FROM messages)",
     [SQL_SEARCH] = SEARCH(NEW_MATCHING(SCORED)),
     [SQL_SEARCH_BOTH] = SEARCH(BOTH_MATCHING(SCORED)),
     [SQL_SEARCH_COUNT] = "SELECT count(*)" FOUND(NEW_MATCHING(UNSCORED)),
@@ -128,18 +118,6 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_MESSAGES_INDEX] = "INSERT INTO messages_words(rowid, words) SELECT seq, " INDEXED_CONTENT
                            " FROM messages WHERE seq > ?1 AND seq <= " OLD_MESSAGES,
     [SQL_MESSAGES_MOVED] = "UPDATE words_state SET old_messages = ?1",
-    /* The numbers of messages that are deleted are used again, for new ones. */
-    [SQL_MESSAGES_LEFT] = "UPDATE words_state SET old_messages = (SELECT coalesce(max(seq), 0) FROM messages)"
-                          " WHERE old_messages > (SELECT coalesce(max(seq), 0) FROM messages)",
-    [SQL_CONTEXT_DEACTIVATE] = "UPDATE startup_contexts SET is_active = 0 WHERE is_active",
-    [SQL_CONTEXT_SET] = "INSERT INTO startup_contexts(id, name, content, is_active, created_at, updated_at)"
-                        " VALUES(?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT(name) DO UPDATE SET content = ?3,"
-                        " is_active = ?4, updated_at = ?5",
-    [SQL_CONTEXT_FETCH] = CONTEXT "WHERE name = ?1",
-    [SQL_CONTEXT_ACTIVE] = CONTEXT "WHERE is_active",
-    [SQL_CONTEXT_LIST] = "SELECT id, name, CASE WHEN ?1 THEN content END, is_active, created_at, updated_at"
-                         " FROM startup_contexts ORDER BY name",
-    [SQL_CONTEXT_DELETE] = "DELETE FROM startup_contexts WHERE name = ?1",
 };
 
 /* ---- Functions ---- */
@@ -187,7 +165,9 @@ static void on_words(sqlite3_context *context, int count, sqlite3_value **values
 
 static int extend(sqlite3 *db, void *conn) {
   const int flags = SQLITE_UTF8 | SQLITE_DIRECTONLY, fixed = flags | SQLITE_DETERMINISTIC;
-  int code = sqlite3_create_function(db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL);
+  int code = db_sqlite_extend(db, conn);
+  if (code == SQLITE_OK)
+    code = sqlite3_create_function(db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL);
   if (code == SQLITE_OK)
     code = sqlite3_create_function(db, "json_words", 1, fixed, NULL, on_json_words, NULL, NULL);
   return code == SQLITE_OK ? sqlite3_create_function(db, "words", 2, fixed, NULL, on_words, NULL, NULL)

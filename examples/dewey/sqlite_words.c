@@ -4,6 +4,7 @@
  * never waits for more than that. When all are moved, the older index is emptied in the same steps and then
  * dropped. Every step leaves the file as it may stay. */
 #include "sqlite_words.h"
+#include "db_sqlite.h"
 #include "monotonic.h"
 #include "words.h"
 
@@ -71,6 +72,25 @@ int read_words_state(conn_t *conn, words_state_t *state, store_error_t *error) {
   *state = (words_state_t){0};
   return conn_each(conn, conn_fixed(conn, SQL_WORDS_STATE), on_state, state, "reading the state of indexes",
                    error);
+}
+
+int sqlite_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+                      store_error_t *error) {
+  words_state_t state;
+  (void)self;
+  search->owned[0] = match_words(wanted);
+  search->owned[1] = match_old_words(wanted);
+  if (search->owned[0] == NULL || search->owned[1] == NULL) {
+    error->brief = "out of memory";
+    return store_db_refuse(STORE_FAILED, "no memory for the search", error);
+  }
+  int code = read_words_state(db_sqlite_conn(conn), &state, error);
+  bool both = code == STORE_OK && state.old_messages > 0;
+  search->count = both ? SQL_SEARCH_COUNT_BOTH : SQL_SEARCH_COUNT;
+  search->find = both ? SQL_SEARCH_BOTH : SQL_SEARCH;
+  for (int i = 0; i < 2; i++)
+    search->texts[i] = (text_t){search->owned[i], strlen(search->owned[i])};
+  return code;
 }
 
 /* An older index, and what moves its rows. FTS5 opens a table that has its records up to 10, and needs no

@@ -16,6 +16,10 @@ char *match_words(text_t search);
 /* The same for the older indexes, which part words by themselves. */
 char *match_old_words(text_t search);
 
+/* The store's read_words_cb. Text 0 is for the new index, text 1 for the older one. */
+int sqlite_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+                      store_error_t *error);
+
 /* The numbers up to which rows stand in the older indexes, in the transaction that is open; 0: none does. */
 typedef struct words_state {
   int64_t old_lines, old_messages;

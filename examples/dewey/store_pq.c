@@ -1,6 +1,8 @@
 /* store_pq.c: the store on PostgreSQL: its functions, and whether it can be used. */
 #include "store_pq.h"
+#include "db_pq.h"
 #include "pq_schema.h"
+#include "pq_words.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,39 +36,34 @@ static bool on_is_taken_over(store_t *store) {
 
 static void on_close(store_t *store) {
   pq_store_t *self = (pq_store_t *)store;
+  db_close(self->base.db);
   pq_pools_close(&self->pools);
   free(self);
 }
 
 store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
   pq_store_t *self = calloc(1, sizeof *self);
-  if (self == NULL) {
+  db_t *db = self != NULL ? db_on_pq(&self->pools, &pq_plan) : NULL;
+  if (db == NULL) {
+    free(self);
     snprintf(error->text, sizeof error->text, "no memory");
     return NULL;
   }
-  self->store = (store_t){.batch = pq_logs_batch,
-                          .query = pq_logs_query,
-                          .arrived = pq_logs_arrived,
-                          .clear = pq_logs_clear,
-                          .count = pq_logs_count,
-                          .stats = pq_logs_stats,
-                          .add = pq_conversation_add,
-                          .get = pq_conversation_get,
-                          .list = pq_conversation_list,
-                          .remove = pq_conversation_remove,
-                          .search = pq_conversation_search,
-                          .set_context = pq_context_set,
-                          .get_context = pq_context_get,
-                          .list_contexts = pq_context_list,
-                          .remove_context = pq_context_remove,
-                          .check = on_check,
-                          .last_retention = pq_last_retention,
-                          .begin_retention = pq_begin_retention,
-                          .tend = pq_tend,
-                          .index = pq_index,
-                          .is_taken_over = on_is_taken_over,
-                          .close = on_close};
+  self->base.store = (store_t){.batch = pq_logs_batch,
+                               .query = pq_logs_query,
+                               .arrived = pq_logs_arrived,
+                               .clear = pq_logs_clear,
+                               .count = pq_logs_count,
+                               .stats = pq_logs_stats,
+                               .check = on_check,
+                               .last_retention = pq_last_retention,
+                               .begin_retention = pq_begin_retention,
+                               .tend = pq_tend,
+                               .index = pq_index,
+                               .is_taken_over = on_is_taken_over,
+                               .close = on_close};
   self->indexer = (pq_conn_t){.plan = &pq_plan};
+  store_db_init(&self->base, db, pq_read_words);
   pq_pools_open(&self->pools, place, &pq_plan);
-  return &self->store;
+  return &self->base.store;
 }

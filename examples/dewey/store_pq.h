@@ -4,10 +4,10 @@
 
 #include "pq_pools.h"
 #include "pq_statements.h"
-#include "store.h"
+#include "store_db.h"
 
 typedef struct pq_store {
-  store_t store; /* first: it is what others see */
+  store_db_t base; /* first: it is what others see */
   pq_pools_t pools;
   atomic_bool taken_over; /* since a check found it so */
   atomic_bool words_made; /* since a search found it so */
@@ -31,21 +31,6 @@ int pq_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_e
 int pq_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error);
 int pq_index(store_t *store, store_stop_t stop, store_error_t *error);
 int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
-int pq_conversation_add(store_t *store, const conversation_t *conversation, bool begin,
-                        store_source_cb source, void *arg, int64_t *last_turn, store_error_t *error);
-int pq_conversation_get(store_t *store, const char *id, store_stop_t stop, store_conversation_cb cb,
-                        store_message_cb message_cb, void *arg, store_error_t *error);
-int pq_conversation_list(store_t *store, const conversation_page_t *page, store_stop_t stop,
-                         store_conversation_cb cb, void *arg, int64_t *total, store_error_t *error);
-int pq_conversation_remove(store_t *store, const char *id, int64_t *messages, store_error_t *error);
-int pq_conversation_search(store_t *store, const message_search_t *search, store_stop_t stop,
-                           store_found_cb cb, void *arg, int64_t *total, store_error_t *error);
-int pq_context_set(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
-                   store_error_t *error);
-int pq_context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error);
-int pq_context_list(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
-                    store_error_t *error);
-int pq_context_remove(store_t *store, text_t name, store_error_t *error);
 
 /* A row of log lines, of which these are the columns; false: it is none. */
 enum { PQ_LOG_COLUMNS = 7 };

@@ -1,14 +1,13 @@
 /* store_sqlite.c: the store on SQLite.
  *
  * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
- * take a reader (sqlite_query.c). Conversations: sqlite_conversations.c, sqlite_contexts.c. Clearing: short
- * transactions of CLEAR_STEP rows, and pauses between them.
+ * take a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
+ * Conversations and contexts: see store_db.h.
  *
  * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
  * connection and for other processes is bounded. */
-#include "sqlite_contexts.h"
+#include "db_sqlite.h"
 #include "monotonic.h"
-#include "sqlite_conversations.h"
 #include "sqlite_query.h"
 #include "sqlite_words.h"
 
@@ -364,40 +363,36 @@ static bool on_is_taken_over(store_t *store) {
 
 static void on_close(store_t *store) {
   sqlite_store_t *self = (sqlite_store_t *)store;
+  db_close(self->base.db);
   sqlite_pools_close(&self->pools);
   free(self);
 }
 
 store_t *store_sqlite_open(const char *path, store_error_t *error) {
   sqlite_store_t *self = calloc(1, sizeof *self);
-  if (self == NULL) {
+  db_t *db = self != NULL ? db_on_sqlite(&self->pools, &sqlite_plan) : NULL;
+  if (db == NULL) {
+    free(self);
     sqlite3_snprintf(sizeof error->text, error->text, "no memory");
     return NULL;
   }
-  self->store = (store_t){.batch = on_batch,
-                          .query = on_query,
-                          .arrived = on_arrived,
-                          .clear = on_clear,
-                          .count = on_count,
-                          .stats = on_stats,
-                          .add = conversation_add,
-                          .get = conversation_get,
-                          .list = conversation_list,
-                          .remove = conversation_remove,
-                          .search = conversation_search,
-                          .set_context = context_set,
-                          .get_context = context_get,
-                          .list_contexts = context_list,
-                          .remove_context = context_remove,
-                          .check = on_check,
-                          .last_retention = on_last_retention,
-                          .begin_retention = on_begin_retention,
-                          .tend = on_tend,
-                          .index = sqlite_index,
-                          .is_taken_over = on_is_taken_over,
-                          .close = on_close};
+  self->base.store = (store_t){.batch = on_batch,
+                               .query = on_query,
+                               .arrived = on_arrived,
+                               .clear = on_clear,
+                               .count = on_count,
+                               .stats = on_stats,
+                               .check = on_check,
+                               .last_retention = on_last_retention,
+                               .begin_retention = on_begin_retention,
+                               .tend = on_tend,
+                               .index = sqlite_index,
+                               .is_taken_over = on_is_taken_over,
+                               .close = on_close};
+  store_db_init(&self->base, db, sqlite_read_words);
   if (sqlite_pools_open(&self->pools, path, &sqlite_plan, error))
-    return &self->store;
+    return &self->base.store;
+  db_close(db);
   free(self);
   return NULL;
 }

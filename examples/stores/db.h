@@ -27,14 +27,14 @@ typedef struct db_plan {
    * commands, run in one transaction with all others that are due. Never changed once it was released. */
   const char *const *migrations;
   int migration_count;
-  /* Fixed texts of one command each, prepared at their first use and kept; NULL: nothing is done. */
+  /* Fixed texts of one command each, prepared at their first use and kept. NULL: the statement does nothing.
+   */
   const char *const *statements;
   int statement_count;
 } db_plan_t;
 
-/* A store that needs more of its database than this opens the connections by itself, and has a db_t on them:
- * db_on_sqlite (db_sqlite.h) and db_on_pq (db_pq.h). Its statements may differ from one database to the
- * other. */
+/* A store that also uses its database directly opens the connections itself and makes a db_t on them:
+ * db_on_sqlite (db_sqlite.h), db_on_pq (db_pq.h). */
 
 /* Opens the SQLite file at path, which is made where there is none, and brings its tables up to date. NULL:
  * error says why; a file of a newer version or of another program is left as it is. */
@@ -115,7 +115,7 @@ double db_double(const db_row_t *row, int column);
 int64_t db_time(const db_row_t *row, int column);
 /* False, and id is "": it is null. Where it is no id the statement fails after this row (STORE_FAILED). */
 bool db_id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]);
-/* Fails the statement after this row, in the same way: it cannot have been stored like that. False. */
+/* Fails the statement after this row (STORE_FAILED): the row is damaged. Returns false. */
 bool db_refuse_row(const db_row_t *row);
 
 /* Gets each row; false: no more are wanted. May not use the connection. */
@@ -131,16 +131,17 @@ bool db_on_int(const db_row_t *row, void *arg);
 int db_each(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
             int64_t *changed, const char *what, store_error_t *error);
 
-/* Gives the next of many rows: adds its values, borrowed until it is called again, to the parameters that all
- * rows share. Each row has as many, DB_COLUMNS_MAX at most, of the same types. 1; 0: there is none; a
- * negative store_code: the statement fails with that, for a reason that the source has put into error. May
- * not use the connection. */
+/* Adds the values of the next row to the parameters that all rows share, and returns 1. 0: no more rows. A
+ * negative store_code fails the statement with that code; the source writes the reason into error. Every row
+ * has the same number of values, at most DB_COLUMNS_MAX, of the same types; they are borrowed until the next
+ * call. May not use the connection. */
 enum { DB_COLUMNS_MAX = 8 };
 typedef int (*db_source_cb)(db_params_t *row, void *arg);
 
-/* Runs a statement that stores rows for all that the source gives; *changed: how many are new. shared: the
- * first parameters, the same for all rows. SQLite's statement gets one row, as parameters: (SELECT $2 AS id,
- * …); PostgreSQL's gets several hundred at a time, as an array for each column: unnest($2::uuid[], …). */
+/* Runs a statement that stores rows, for all rows of a source. shared: the first parameters, the same for all
+ * rows. SQLite runs it for each row, with its values as parameters: (SELECT $2 AS id, …). PostgreSQL runs it
+ * for several hundred rows at a time, with an array for each column: unnest($2::uuid[], …). *changed, which
+ * may be NULL: how many rows were stored. Failures as db_each. */
 int db_rows(db_conn_t *conn, int statement, const db_params_t *shared, db_source_cb source, void *arg,
             int64_t *changed, const char *what, store_error_t *error);
 

@@ -10,7 +10,7 @@ typedef struct db_asked {
   const char *sql;
   const db_params_t *params;
   db_row_cb cb;        /* may be NULL */
-  db_source_cb source; /* NULL, but for rows */
+  db_source_cb source; /* of rows; else NULL */
   void *arg;
   const char *what;
   int64_t changed;
@@ -30,7 +30,7 @@ typedef struct db_driver {
   int (*confirm)(db_t *db, store_stop_t stop, store_error_t *error);
   /* After a failure nothing is open any more. */
   int (*each)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
-  /* The same for each row of asked->source; params are what they share. */
+  /* The same for all rows of asked->source; asked->params are the shared ones. */
   int (*rows)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
   bool (*is_null)(const db_row_t *row, int column);
   text_t (*text)(const db_row_t *row, int column);
@@ -56,7 +56,7 @@ struct db_row {
 /* Gives a row to who asked; false: no more are wanted, or asked->strange. */
 bool db_give_row(const db_row_t *row);
 
-/* Puts the next row of asked->source into row, which begins with asked->params: as db_source_cb. */
+/* Reads the next row of asked->source into row, which begins with asked->params. Returns as db_source_cb. */
 int db_next_row(const db_asked_t *asked, db_params_t *row, store_error_t *error);
 
 /* The driver's own connection. */

@@ -14,7 +14,7 @@
 typedef struct db_pq {
   db_t db; /* first: it is what others see */
   pq_pools_t *pools;
-  pq_plan_t plan; /* this and the next: unless the pools are another's */
+  pq_plan_t plan; /* from here on: unused on pools of a caller */
   pq_pools_t own;
   pq_schema_t schema;
   char lock[64];
@@ -114,7 +114,7 @@ static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
 enum { GROUP_ROWS = 500, GROUP_BYTES = 1024 * 1024 };
 _Static_assert((int)DB_COLUMNS_MAX <= (int)PQ_COLUMNS_MAX, "there is a place for each");
 
-/* Rows on their way. */
+/* Rows that are not sent yet. */
 typedef struct group {
   pq_columns_t columns;
   size_t count, bytes;
@@ -135,7 +135,7 @@ static void append(pq_array_t *array, const db_param_t *param) {
     pq_append_int(array, param->number);
 }
 
-/* The first row says what the columns are. */
+/* The first row determines the columns' types. */
 static void group_add(group_t *group, const db_param_t *values, int count) {
   enum pq_type columns[PQ_COLUMNS_MAX];
   for (int i = 0; i < count; i++)

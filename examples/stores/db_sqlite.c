@@ -12,7 +12,7 @@
 typedef struct db_sqlite {
   db_t db; /* first: it is what others see */
   sqlite_pools_t *pools;
-  conn_plan_t plan; /* this and the next: unless the pools are another's */
+  conn_plan_t plan; /* from here on: unused on pools of a caller */
   sqlite_pools_t own;
 } db_sqlite_t;
 

@@ -1,18 +1,19 @@
-/* db_sqlite.h: db.h on SQLite, for a store that asks more of it than db.h does. */
+/* db_sqlite.h: db.h on SQLite, for a store that also uses its connections directly. */
 #ifndef STORES_DB_SQLITE_H
 #define STORES_DB_SQLITE_H
 
 #include "db.h"
 #include "sqlite_pools.h"
 
-/* A db_t on connections that are open, whose plan this is, and for which its extend has called
- * db_sqlite_extend. Both have to outlive it; statements are numbers of that plan. NULL: no memory. */
+/* A db_t on connections that the caller opens, with this plan, before its first use. The plan's extend calls
+ * db_sqlite_extend; its statements are those of the db_t. Pools and plan outlive the db_t. NULL: no memory.
+ */
 db_t *db_on_sqlite(sqlite_pools_t *pools, const conn_plan_t *plan);
 
-/* Sets a connection up as db.h says: a conn_plan_t's extend. */
+/* Sets up a connection as db.h requires (foreign keys, collation "C"). Returns SQLite's code. */
 int db_sqlite_extend(sqlite3 *db, void *conn);
 
-/* The connection of a transaction, to be used in it. */
+/* The connection of a transaction, valid until its db_end. */
 conn_t *db_sqlite_conn(const db_conn_t *conn);
 
 #endif

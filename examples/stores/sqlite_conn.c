@@ -184,12 +184,6 @@ int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_e
   return conn_each(conn, statement, on_no_row, NULL, what, error);
 }
 
-int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *error) {
-  sqlite3_snprintf(sizeof error->text, error->text, "%s", reason);
-  conn_run(conn, CONN_ROLLBACK);
-  return code;
-}
-
 /* ---- Values ---- */
 
 void bind_id(sqlite3_stmt *statement, int place, const char *id) {

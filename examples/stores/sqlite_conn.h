@@ -72,9 +72,6 @@ int conn_each(conn_t *conn, sqlite3_stmt *statement, conn_row_cb cb, void *arg, 
 /* The same for one that has no rows. */
 int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error);
 
-/* Ends a transaction that came to nothing, for a reason that is not SQLite's; code. */
-int conn_roll_back(conn_t *conn, int code, const char *reason, store_error_t *error);
-
 /* Ends a statement's use; NULL is fine. */
 void conn_done(sqlite3_stmt *statement);
 

@@ -16,7 +16,7 @@ from judge import QUICK, Book, Judged, Load
 from postgresql import Pair, programs, psql
 from services import WAIT_S, Alone, AsyncCase, System, eventually, is_ready, main, until, wait_ready
 
-POOL_MAX = 4  # examples/stores/pool.h: connections that write
+POOL_MAX = 4  # examples/stores/conn_pool.h: connections that write
 
 
 def line(message):
@@ -95,9 +95,12 @@ class Lost(Replicated):
         await self.all_answered(self.calls("before"))
         conversation = (await self.insist(self.dewey, "dewey_begin_conversation", {}))["conversation_id"]
         removal = (self.dewey, "dewey_delete_conversation", {"conversation_id": conversation, "force": True})
+        other = (await self.insist(self.dewey, "dewey_begin_conversation", {}))["conversation_id"]
+        message = {"conversation_id": other, "role": "user", "content": "once", "turn_number": 1}
+        turn = (self.dewey, "dewey_store_message", message)
         (self.store.files / "twin").write_text("bytes of before")
         twin = (self.horace, "horace_register_file", {"file_path": "twin", "metadata": {}})
-        calls = [*self.calls("alone"), twin, removal]
+        calls = [*self.calls("alone"), twin, turn, removal]
         self.pair.standby.kill()
         await self.all_refused(calls)
         self.pair.primary.kill()
@@ -107,12 +110,15 @@ class Lost(Replicated):
         self.assertTrue(is_ready(self.dewey_port, 503))
         self.assertEqual(len(await self.dewey.call("dewey_query_logs", {})), 20)
         self.pair.start_standby()
-        await self.all_answered(calls[:-1])
+        await self.all_answered(calls[:-2])
+        with self.assertRaisesRegex(CallError, "the turn number is in use"):
+            await self.insist(*turn)
         with self.assertRaisesRegex(CallError, "there is no such conversation"):
             await self.insist(*removal)
         self.pair.lose_primary()
         self.assert_on_standby("before", "alone")
         self.assertEqual(self.on_standby(f"SELECT count(*) FROM conversations WHERE id = '{conversation}'"), "0")
+        self.assertEqual(self.on_standby("SELECT content FROM messages"), "once")
         self.assertEqual(self.on_standby("SELECT count(*) FROM horace_paths WHERE path = 'twin'"), "1")
         await self.all_answered(self.calls("after"))
         self.assert_on_standby("before", "alone", "after")
