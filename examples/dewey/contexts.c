@@ -71,7 +71,7 @@ int context_set(store_t *store, const startup_context_t *context, store_context_
 int context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error) {
   reading_t reading = {cb, arg, false};
   int code;
-  db_conn_t *conn = begin(store, DB_READ, STORE_NEVER, &code, error);
+  db_conn_t *conn = begin(store, DB_READ_ONCE, STORE_NEVER, &code, error);
   if (conn == NULL)
     return code;
   code = db_end(conn, give(conn, name, &reading, error), error);
@@ -83,7 +83,7 @@ int context_list(store_t *store, bool with_content, store_stop_t stop, store_con
   reading_t reading = {cb, arg, false};
   db_params_t params = {.count = 0};
   int code;
-  db_conn_t *conn = begin(store, DB_READ, stop, &code, error);
+  db_conn_t *conn = begin(store, DB_READ_ONCE, stop, &code, error);
   if (conn == NULL)
     return code;
   db_add_bool(&params, with_content);

@@ -20,11 +20,11 @@ int file_status_of(text_t name) {
 
 /* ---- Reading ---- */
 
-/* A statement that reads, in a transaction of its own. */
+/* A single statement that reads. */
 static int read_rows(db_t *db, enum catalogue_statement which, const db_params_t *params, db_row_cb cb,
                      void *arg, store_error_t *error) {
   int code;
-  db_conn_t *conn = db_begin(db, DB_READ, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(db, DB_READ_ONCE, (store_stop_t){NULL, NULL}, &code, error);
   if (conn == NULL)
     return code;
   return db_end(conn, db_each(conn, which, params, cb, arg, NULL, "reading the catalogue", error), error);

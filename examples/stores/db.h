@@ -56,8 +56,10 @@ int db_check(db_t *db, size_t room, store_stop_t stop, store_error_t *error);
 
 /* DB_READ sees one state throughout and cannot change anything; it ends with STORE_SLOW after STORE_QUERY_MS.
  * DB_WRITE: on SQLite there is one at a time; on PostgreSQL some run side by side, and each statement sees
- * what was committed before it (READ COMMITTED): to rely on a row until the end, change it first. */
-enum db_mode { DB_READ, DB_WRITE };
+ * what was committed before it (READ COMMITTED): to rely on a row until the end, change it first.
+ * DB_READ_ONCE: as DB_READ, for a single statement, which must not change anything. PostgreSQL needs one
+ * round trip for it instead of three. */
+enum db_mode { DB_READ, DB_READ_ONCE, DB_WRITE };
 
 /* A connection with its transaction begun, for db_end. NULL: *code and error say why: STORE_BUSY: all were in
  * use for seconds; STORE_FAILED: the database is away, or has not been prepared yet; STORE_STOPPED. stop is

@@ -32,6 +32,8 @@ static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, st
       mode == DB_WRITE ? pq_writer(pools, stop, code, error) : pq_reader(pools, stop, code, error);
   if (conn == NULL)
     return NULL;
+  if (mode == DB_READ_ONCE)
+    return conn;
   *code = pq_command(conn, mode == DB_WRITE ? "BEGIN" : "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
                      "beginning", error);
   if (*code == STORE_OK)
@@ -45,7 +47,7 @@ static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_
   pq_conn_t *conn = arg;
   int code = STORE_OK;
   conn->stop = (store_stop_t){NULL, NULL};
-  if (commit)
+  if (commit && mode != DB_READ_ONCE)
     code = pq_command(conn, "COMMIT", "committing", error);
   else if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
     pq_roll_back(conn, STORE_OK, NULL, error);

@@ -30,7 +30,8 @@ static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, st
   if (conn == NULL)
     return NULL;
   conn->stop = stop;
-  if (conn_run(conn, mode == DB_WRITE ? CONN_BEGIN_WRITE : CONN_BEGIN_READ) == SQLITE_OK)
+  if (mode == DB_READ_ONCE ||
+      conn_run(conn, mode == DB_WRITE ? CONN_BEGIN_WRITE : CONN_BEGIN_READ) == SQLITE_OK)
     return conn;
   *code = conn_failed(conn, "beginning", error);
   sqlite_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
@@ -43,7 +44,7 @@ static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_
   int code = STORE_OK;
   conn->stop = (store_stop_t){NULL, NULL};
   conn->deadline_ms = 0;
-  if (commit && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
+  if (commit && mode != DB_READ_ONCE && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
     code = conn_failed(conn, "committing", error);
   else if (!commit && !sqlite3_get_autocommit(conn->db))
     conn_run(conn, CONN_ROLLBACK);

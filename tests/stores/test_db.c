@@ -391,6 +391,25 @@ Test(db, reading_sees_one_state_and_cannot_change_it) {
   end_of_test();
 }
 
+Test(db, reading_once_sees_what_is_committed_and_leaves_nothing_open) {
+  int64_t found = -1;
+  store(1, "one");
+  db_conn_t *writing = begin(DB_WRITE);
+  cr_assert_eq(add(writing, 2, "two"), STORE_OK);
+  for (int i = 0; i < 5; i++) { /* on each of the readers */
+    db_conn_t *conn = begin(DB_READ_ONCE);
+    int code = db_each(conn, COUNT, NULL, on_number, &found, NULL, "counting", &test_error);
+    cr_expect_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
+    cr_expect_eq(found, 1);
+    conn = begin(DB_READ_ONCE);
+    code = db_each_sql(conn, "SELECT nothing FROM nowhere", NULL, NULL, NULL, "reading", &test_error);
+    cr_expect_eq(db_end(conn, code, &test_error), STORE_FAILED);
+  }
+  cr_expect_eq(db_end(writing, STORE_OK, &test_error), STORE_OK, "%s", test_error.text);
+  cr_expect_eq(count(), 2);
+  end_of_test();
+}
+
 /* How often it is to be asked yet before it says so; below 0: it never does. */
 static bool stop_after(void *arg) {
   int *times = arg;
