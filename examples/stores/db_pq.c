@@ -278,7 +278,7 @@ db_t *db_on_pq(pq_pools_t *pools, const pq_plan_t *plan) {
     return NULL;
   self->db = (db_t){&driver, plan->statements};
   self->pools = pools;
-  return &self->db;
+  return (db_t *)self;
 }
 
 db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *error) {

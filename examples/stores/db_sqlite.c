@@ -192,7 +192,7 @@ db_t *db_on_sqlite(sqlite_pools_t *pools, const conn_plan_t *plan) {
     return NULL;
   self->db = (db_t){&driver, plan->statements};
   self->pools = pools;
-  return &self->db;
+  return (db_t *)self;
 }
 
 db_t *db_open_sqlite(const char *path, const db_plan_t *plan, store_error_t *error) {
