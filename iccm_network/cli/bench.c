@@ -15,7 +15,7 @@
 #include "bench_report.h"
 #include "prepare.h"
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 enum { CONNECT_AT_ONCE = 32, WARM_UP_MS = 500, TICK_MS = 50 };
 

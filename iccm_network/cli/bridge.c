@@ -15,7 +15,7 @@
 #include <string.h>
 #include "base/utf8.h"
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 /* ---- the end --------------------------------------------------------------------------------------- */
 

@@ -5,8 +5,8 @@
 
 #include "client/client.h"
 #include "cli.h"
-#include "hostio.h"
-#include "waiting.h"
+#include "stdio_transport.h"
+#include "bridge_pending.h"
 
 enum {
   MAX_MESSAGE = 16 << 20, /* of either side */

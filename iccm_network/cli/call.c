@@ -8,7 +8,7 @@
 #include "logline.h"
 #include "prepare.h"
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 typedef struct calling {
   const print_t *out;

@@ -13,9 +13,9 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
-#include "canary_book.h"
+#include "canary_stats.h"
 #include "report.h"
-#include "rows.h"
+#include "log_query.h"
 
 enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, TICKS_PER_TROUBLE = 10, MAX_LINES = 100000 };
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "logline.h"
 #include "report.h"
-#include "rows.h"
+#include "log_query.h"
 
 enum { PAGE = 100, MAX_LETTERS = 1000000, MESSAGE_SIZE = 512 };
 

@@ -4,10 +4,10 @@
 
 #include <stddef.h>
 #include "transport/url.h"
-#include "causes.h"
+#include "diagnoses.h"
 #include "cli.h"
 #include "findings.h"
-#include "wire.h"
+#include "raw_conn.h"
 
 enum { DOCTOR_MAX_ADDRESSES = 16 };
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include "transport/auth.h"
 #include "base/mem.h"
-#include "wire.h"
+#include "raw_conn.h"
 
 enum { MAX_ADDRESSES = 8, CONNECT_MS = 5000 };
 

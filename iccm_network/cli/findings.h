@@ -2,7 +2,7 @@
 #ifndef ICCM_CLI_FINDINGS_H
 #define ICCM_CLI_FINDINGS_H
 
-#include "causes.h"
+#include "diagnoses.h"
 #include "print.h"
 
 enum { FINDINGS_MAX = 64, FINDING_WHAT_SIZE = 480, FINDING_ADDRESS_SIZE = 64 };

@@ -1,6 +1,6 @@
 /* list.c: `iccm list URL`. Prints the tools of all pages together. */
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 typedef struct listing {
   const print_t *out;

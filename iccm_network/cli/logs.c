@@ -11,11 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "ago.h"
+#include "relative_time.h"
 #include "logline.h"
 #include "report.h"
-#include "rows.h"
-#include "seen.h"
+#include "log_query.h"
+#include "dedup.h"
 
 enum {
   LINES = 100,

@@ -6,7 +6,7 @@
  */
 #include <stdlib.h>
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 typedef struct pinging {
   const print_t *out;

@@ -2,7 +2,7 @@
 #ifndef ICCM_CLI_PREPARE_H
 #define ICCM_CLI_PREPARE_H
 
-#include "session.h"
+#include "sync_client.h"
 
 /* Asks the server for the schema of the tool of the session's options, which arguments were read from: gives
  * the arguments the types of that schema, and warns on standard error of each that it does not list. Where no

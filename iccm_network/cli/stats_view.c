@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "samples.h"
+#include "prometheus_parser.h"
 
 enum { MAX_TIME_S = 0x7fffffff };
 

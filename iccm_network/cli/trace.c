@@ -1,7 +1,7 @@
 /* trace.c: `iccm trace ID [URL]`. Shows the lines that Godot has of one trace as a tree of calls. */
 #include <string.h>
 #include "report.h"
-#include "rows.h"
+#include "log_query.h"
 #include "trace_view.h"
 
 enum { MAX_LINES = 10000 };

@@ -1,5 +1,5 @@
 /* The books of a canary: seconds are numbers, rows are words. */
-#include "canary_book.h"
+#include "canary_stats.h"
 #include "cli_test.h"
 
 enum { LATE_S = 30, HOUR_S = 3600, DAY_S = 24 * HOUR_S };

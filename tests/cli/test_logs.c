@@ -1,9 +1,9 @@
 /* What `iccm logs` makes of times, rows and ids. */
 #include <locale.h>
-#include "ago.h"
+#include "relative_time.h"
 #include "cli_test.h"
 #include "logline.h"
-#include "seen.h"
+#include "dedup.h"
 
 Test(ago, times) {
   static const struct {

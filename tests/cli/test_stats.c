@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "cli_test.h"
-#include "samples.h"
+#include "prometheus_parser.h"
 #include "stats_view.h"
 
 static const char text[] = "# HELP iccm_connections Open.\n"

@@ -1,7 +1,7 @@
-/* rows.c: see rows.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server whose cursors
+/* log_query.c: see log_query.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server whose cursors
  * never end is stopped by max, or by the session's deadline. Failure: what was read before it is dropped; an
  * answer of another shape is a broken protocol. */
-#include "rows.h"
+#include "log_query.h"
 
 #include <stdlib.h>
 #include <string.h>

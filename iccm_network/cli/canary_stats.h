@@ -1,11 +1,11 @@
-/* canary_book.h: which lines a canary has logged, and what of them was read back. Pure: time is an argument.
+/* canary_stats.h: which lines a canary has logged, and what of them was read back. Pure: time is an argument.
  */
-#ifndef ICCM_CLI_CANARY_BOOK_H
-#define ICCM_CLI_CANARY_BOOK_H
+#ifndef ICCM_CLI_CANARY_STATS_H
+#define ICCM_CLI_CANARY_STATS_H
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "seen.h"
+#include "dedup.h"
 
 typedef enum canary_answer {
   CANARY_ACCEPTED, /* it has to be there, once */

@@ -1,7 +1,7 @@
-/* wire.h: connections that one waits for, and that keep what the library's client hides: each address by
+/* raw_conn.h: connections that one waits for, and that keep what the library's client hides: each address by
  * itself, the bytes that a server answered, how it closed. */
-#ifndef ICCM_CLI_WIRE_H
-#define ICCM_CLI_WIRE_H
+#ifndef ICCM_CLI_RAW_CONN_H
+#define ICCM_CLI_RAW_CONN_H
 
 #include <sys/socket.h>
 #include <uv.h>

@@ -1,6 +1,6 @@
-/* seen.h: which log lines were shown already, by their ids, for as long as they can come again. Pure. */
-#ifndef ICCM_CLI_SEEN_H
-#define ICCM_CLI_SEEN_H
+/* dedup.h: which log lines were shown already, by their ids, for as long as they can come again. Pure. */
+#ifndef ICCM_CLI_DEDUP_H
+#define ICCM_CLI_DEDUP_H
 
 #include <stdbool.h>
 #include <stddef.h>

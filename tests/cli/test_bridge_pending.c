@@ -1,7 +1,7 @@
 /* The list of what waits: found by id, oldest first, counted. */
 #include <string.h>
 #include "cli_test.h"
-#include "waiting.h"
+#include "bridge_pending.h"
 
 static waiting_t *add(waiting_list_t *list, const char *id, const char *text) {
   waiting_t *waiting = waiting_add(list, id, strlen(id), 0);

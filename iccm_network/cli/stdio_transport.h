@@ -1,6 +1,6 @@
-/* hostio.h: standard input as lines and standard output, on a loop that never waits for either of them. */
-#ifndef ICCM_CLI_HOSTIO_H
-#define ICCM_CLI_HOSTIO_H
+/* stdio_transport.h: standard input as lines and standard output, on a loop that never waits for either of them. */
+#ifndef ICCM_CLI_STDIO_TRANSPORT_H
+#define ICCM_CLI_STDIO_TRANSPORT_H
 
 #include "base/buf.h"
 #include <uv.h>

@@ -1,4 +1,4 @@
-/* wire.c: libuv's sockets as straight-line code: begin something, wait for it, look at what came.
+/* raw_conn.c: libuv's sockets as straight-line code: begin something, wait for it, look at what came.
  *
  * Happy path: wire_connect(), wire_upgrade() and wire_ask() each begin their part; net_wait() runs the loop
  * until it is done. Failure: a wire ends once, with the reason in its status, and stays there to be looked
@@ -11,7 +11,7 @@
 #include "transport/auth.h"
 #include "mcp/jsonrpc.h"
 #include "print.h"
-#include "wire.h"
+#include "raw_conn.h"
 
 enum { MAX_MESSAGE = 64 << 20, NS_PER_MS = 1000000, POLITE_MS = 300 };
 

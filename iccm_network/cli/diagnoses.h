@@ -1,6 +1,6 @@
-/* causes.h: what can be wrong with a connection: how bad it is, why it is so, and what to do. */
-#ifndef ICCM_CLI_CAUSES_H
-#define ICCM_CLI_CAUSES_H
+/* diagnoses.h: what can be wrong with a connection: how bad it is, why it is so, and what to do. */
+#ifndef ICCM_CLI_DIAGNOSES_H
+#define ICCM_CLI_DIAGNOSES_H
 
 typedef enum verdict { VERDICT_OK, VERDICT_WARNING, VERDICT_FAILED } verdict_t;
 

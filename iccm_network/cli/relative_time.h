@@ -1,6 +1,6 @@
-/* ago.h: how long ago, as people write it: "15m", "2h". */
-#ifndef ICCM_CLI_AGO_H
-#define ICCM_CLI_AGO_H
+/* relative_time.h: how long ago, as people write it: "15m", "2h". */
+#ifndef ICCM_CLI_RELATIVE_TIME_H
+#define ICCM_CLI_RELATIVE_TIME_H
 
 #include <stdbool.h>
 #include <stdint.h>

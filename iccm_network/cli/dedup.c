@@ -1,6 +1,6 @@
-/* seen.c: see seen.h. Forgetting builds the table anew, and so does growing: nothing is ever taken out of it.
+/* dedup.c: see dedup.h. Forgetting builds the table anew, and so does growing: nothing is ever taken out of it.
  */
-#include "seen.h"
+#include "dedup.h"
 
 #include <stdlib.h>
 #include <string.h>

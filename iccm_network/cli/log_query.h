@@ -1,8 +1,8 @@
-/* rows.h: Godot's log, read over its logger_query in pages. */
-#ifndef ICCM_CLI_ROWS_H
-#define ICCM_CLI_ROWS_H
+/* log_query.h: Godot's log, read over its logger_query in pages. */
+#ifndef ICCM_CLI_LOG_QUERY_H
+#define ICCM_CLI_LOG_QUERY_H
 
-#include "session.h"
+#include "sync_client.h"
 
 /* What to read. Texts are borrowed; NULL: whatever. */
 typedef struct rows_filter {

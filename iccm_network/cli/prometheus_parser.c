@@ -1,6 +1,6 @@
-/* samples.c: see samples.h. The samples of a histogram belong together where they follow each other with the
+/* prometheus_parser.c: see prometheus_parser.h. The samples of a histogram belong together where they follow each other with the
  * same labels, as the format demands. Timestamps are not read: a component has none. */
-#include "samples.h"
+#include "prometheus_parser.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* ago.c: see ago.h. Signs, blanks and fractions are no part of it. */
-#include "ago.h"
+/* relative_time.c: see relative_time.h. Signs, blanks and fractions are no part of it. */
+#include "relative_time.h"
 
 #include <ctype.h>
 #include <stdlib.h>

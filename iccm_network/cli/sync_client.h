@@ -1,6 +1,6 @@
-/* session.h: one connection, used by one request after the other, under one deadline. */
-#ifndef ICCM_CLI_SESSION_H
-#define ICCM_CLI_SESSION_H
+/* sync_client.h: one connection, used by one request after the other, under one deadline. */
+#ifndef ICCM_CLI_SYNC_CLIENT_H
+#define ICCM_CLI_SYNC_CLIENT_H
 
 #include <uv.h>
 #include "cli.h"

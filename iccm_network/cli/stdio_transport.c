@@ -1,10 +1,10 @@
-/* hostio.c: lines from standard input, lines to standard output.
+/* stdio_transport.c: lines from standard input, lines to standard output.
  *
  * Happy path: a chunk is read, its whole lines are told of, the rest waits for more; output is written at
  * once, and what the system does not take gathers. Both may be pipes, sockets, terminals or files. Failure: a
  * line over the limit is thrown away up to its end; once a reader has gone, output is thrown away. The owner
  * keeps output small by not reading on while there is too much. */
-#include "hostio.h"
+#include "stdio_transport.h"
 
 #include <errno.h>
 #include <string.h>

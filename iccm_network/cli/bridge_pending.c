@@ -1,5 +1,5 @@
-/* waiting.c: a list, since what may wait has a limit of about a thousand. */
-#include "waiting.h"
+/* bridge_pending.c: a list, since what may wait has a limit of about a thousand. */
+#include "bridge_pending.h"
 
 #include <stdlib.h>
 #include <string.h>

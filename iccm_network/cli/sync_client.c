@@ -1,4 +1,4 @@
-/* session.c: the asynchronous client as straight-line code for one-shot commands.
+/* sync_client.c: the asynchronous client as straight-line code for one-shot commands.
  *
  * session_call() starts a call, runs the loop, and its callback stops the loop. One deadline covers all
  * stages and all requests of a session. Ending closes the connection properly, but waits for that only so
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "report.h"
-#include "session.h"
+#include "sync_client.h"
 
 enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, NS_PER_MS = 1000000 };
 

@@ -1,6 +1,6 @@
-/* samples.h: the text format of Prometheus, 0.0.4, read line by line. Pure. */
-#ifndef ICCM_CLI_SAMPLES_H
-#define ICCM_CLI_SAMPLES_H
+/* prometheus_parser.h: the text format of Prometheus, 0.0.4, read line by line. Pure. */
+#ifndef ICCM_CLI_PROMETHEUS_PARSER_H
+#define ICCM_CLI_PROMETHEUS_PARSER_H
 
 #include <stdbool.h>
 #include <yyjson.h>

@@ -1,8 +1,8 @@
-/* canary_book.c: see canary_book.h.
+/* canary_stats.c: see canary_stats.h.
  *
  * Lines are kept for an hour after they were logged, to see whether they come twice, and a missing one for a
  * day, with all behind it. What is missing then is lost. */
-#include "canary_book.h"
+#include "canary_stats.h"
 
 #include <stdlib.h>
 #include <string.h>

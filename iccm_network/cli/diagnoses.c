@@ -1,5 +1,5 @@
-/* causes.c: the table of all that `iccm doctor` can tell, in words for whoever sees it the first time. */
-#include "causes.h"
+/* diagnoses.c: the table of all that `iccm doctor` can tell, in words for whoever sees it the first time. */
+#include "diagnoses.h"
 #include "cli.h"
 
 #define FAILED(id, code, name, why, what_to_do) [id] = {VERDICT_FAILED, code, name, why, what_to_do}

@@ -1,7 +1,7 @@
-/* waiting.h: what waits for an answer, by its id, or for a connection; oldest first. Pure: time is an
+/* bridge_pending.h: what waits for an answer, by its id, or for a connection; oldest first. Pure: time is an
  * argument. */
-#ifndef ICCM_CLI_WAITING_H
-#define ICCM_CLI_WAITING_H
+#ifndef ICCM_CLI_BRIDGE_PENDING_H
+#define ICCM_CLI_BRIDGE_PENDING_H
 
 #include <stdbool.h>
 #include <stddef.h>
