@@ -154,7 +154,7 @@ static void close_lanes(bench_t *bench) {
   if (bench->code == ICCM_OK)
     bench->code = bench_result_print(&bench->result, bench->options, bench->out);
   bench->tick.data = &bench->code;
-  uv_timer_start(&bench->tick, session_on_overdue, SESSION_END_MS, 0);
+  uv_timer_start(&bench->tick, sync_client_on_overdue, SYNC_CLIENT_END_MS, 0);
   for (int i = 0; i < bench->options->connections; i++)
     mcp_client_close(bench->lanes[i], on_lane_closed, bench);
 }
@@ -204,7 +204,7 @@ static bool make_lanes(bench_t *bench) {
   bench->lanes = checked(calloc((size_t)lanes, sizeof *bench->lanes));
   bench->slots = checked(calloc(slot_count(bench), sizeof *bench->slots));
   for (int i = 0; i < lanes; i++) {
-    bench->lanes[i] = session_client(&bench->loop, bench->options);
+    bench->lanes[i] = sync_client_client(&bench->loop, bench->options);
     if (bench->lanes[i] == NULL)
       return false;
     mcp_client_on_state(bench->lanes[i], on_lane_state, bench);
@@ -227,12 +227,12 @@ static void run(bench_t *bench) {
 
 /* The types of the arguments, over a connection that ends before the measurement. 0, or an exit code. */
 static int prepare(bench_t *bench) {
-  session_t session;
+  sync_client_t sync;
   bool lost;
-  int code = session_begin(&session, bench->options, bench->out);
+  int code = sync_client_begin(&sync, bench->options, bench->out);
   if (code != 0)
     return code;
-  return session_end(&session, prepare_arguments(&session, bench->out, bench->arguments, &lost));
+  return sync_client_end(&sync, prepare_arguments(&sync, bench->out, bench->arguments, &lost));
 }
 
 int bench_run(const options_t *options, const print_t *out) {

@@ -33,16 +33,16 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
   part_closed(arg);
 }
 
-static void on_hostio_closed(void *arg) {
+static void on_stdio_closed(void *arg) {
   part_closed(arg);
 }
 
 /* Closes the connection; what is written stays to be taken for a while. */
 static void begin_end(bridge_t *bridge) {
   bridge->closing = true;
-  hostio_read(&bridge->hostio, false);
+  stdio_transport_read(&bridge->stdio, false);
   bridge->timer.data = &bridge->code;
-  uv_timer_start(&bridge->timer, session_on_overdue, END_MS, 0);
+  uv_timer_start(&bridge->timer, sync_client_on_overdue, END_MS, 0);
   mcp_client_close(bridge->client, on_client_closed, bridge);
 }
 
@@ -58,7 +58,7 @@ static void end_with(bridge_t *bridge, int code, const char *problem) {
 
 /* A host that has gone is no error. */
 static void end_without_output(bridge_t *bridge) {
-  int status = bridge->hostio.broken;
+  int status = bridge->stdio.broken;
   if (status != UV_EPIPE)
     bridge_say("standard output cannot be written: %s", uv_strerror(status));
   end_with(bridge, status == UV_EPIPE ? ICCM_OK : ICCM_USAGE, "");
@@ -78,21 +78,21 @@ static void on_timer(uv_timer_t *timer) {
 static void on_prepare(uv_prepare_t *prepare) {
   bridge_t *bridge = prepare->data;
   if (bridge->closing) {
-    if (hostio_backlog(&bridge->hostio) == 0 && !bridge->hostio.closing)
-      hostio_close(&bridge->hostio);
+    if (stdio_transport_backlog(&bridge->stdio) == 0 && !bridge->stdio.closing)
+      stdio_transport_close(&bridge->stdio);
     return;
   }
-  if (bridge->hostio.broken != 0)
+  if (bridge->stdio.broken != 0)
     end_without_output(bridge);
-  size_t backlog = hostio_backlog(&bridge->hostio);
+  size_t backlog = stdio_transport_backlog(&bridge->stdio);
   mcp__client_read(bridge->client, backlog < MAX_BACKLOG);
-  hostio_read(&bridge->hostio, backlog < MAX_ANSWERS && !bridge->input_ended &&
-                                   mcp__client_backlog(bridge->client) < MAX_BACKLOG);
+  stdio_transport_read(&bridge->stdio, backlog < MAX_ANSWERS && !bridge->input_ended &&
+                                           mcp__client_backlog(bridge->client) < MAX_BACKLOG);
   if (bridge->input_ended && bridge->asked.count == 0) {
     begin_end(bridge);
     return;
   }
-  const waiting_t *first = bridge->asked.first;
+  const bridge_pending_t *first = bridge->asked.first;
   uint64_t now_ms = uv_now(&bridge->loop);
   if (first == NULL)
     uv_timer_stop(&bridge->timer);
@@ -108,8 +108,8 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
   bridge_say("%s %s: %s", mcp_log_level_name(level), part, text);
 }
 
-static const hostio_events_t hostio_events = {bridge_on_line, bridge_on_long, bridge_on_input_end,
-                                              on_hostio_closed};
+static const stdio_transport_events_t stdio_transport_events = {bridge_on_line, bridge_on_long,
+                                                                bridge_on_input_end, on_stdio_closed};
 
 static void begin(bridge_t *bridge) {
   static const int numbers[SIGNALS] = {SIGINT, SIGTERM};
@@ -145,8 +145,8 @@ static bool set_trace(bridge_t *bridge) {
 static void end(bridge_t *bridge) {
   mcp_client_free(bridge->client);
   uv_loop_close(&bridge->loop);
-  waiting_clear(&bridge->asked);
-  waiting_clear(&bridge->asks);
+  bridge_pending_clear(&bridge->asked);
+  bridge_pending_clear(&bridge->asks);
   mcp__buf_deinit(&bridge->scratch);
   mcp__arena_deinit(&bridge->arena);
   free(bridge->hello);
@@ -177,7 +177,7 @@ int bridge_run(const options_t *options, const print_t *out) {
   mcp_client_set_tls_verify(bridge->client, !options->insecure);
   mcp__client_set_forward(bridge->client, &forward);
   begin(bridge);
-  status = hostio_open(&bridge->hostio, &bridge->loop, MAX_MESSAGE, &hostio_events, bridge);
+  status = stdio_transport_open(&bridge->stdio, &bridge->loop, MAX_MESSAGE, &stdio_transport_events, bridge);
   if (status != 0)
     end_with(bridge,
              report_usage(options, out, "standard input or output cannot be used: %s", uv_strerror(status)),

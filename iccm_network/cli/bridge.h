@@ -1,5 +1,5 @@
 /* bridge.h: the parts of `iccm bridge`: bridge.c has its life, bridge_host.c what the host says,
- * bridge_server.c what the server does, bridge_words.c what the bridge says itself. */
+ * bridge_server.c what the server does, bridge_errors.c what the bridge says itself. */
 #ifndef ICCM_CLI_BRIDGE_H
 #define ICCM_CLI_BRIDGE_H
 
@@ -25,7 +25,7 @@ enum {
 };
 
 /* Why the bridge answers instead of the server: what programs read, and what people can do. */
-typedef struct cause {
+typedef struct bridge_cause {
   const char *name, *to_do;
 } bridge_cause_t;
 
@@ -39,26 +39,26 @@ typedef struct bridge {
   uv_timer_t timer;     /* of the oldest deadline; once closing, of END_MS */
   uv_signal_t signals[SIGNALS];
   mcp_client_t *client;
-  hostio_t hostio;
-  waiting_list_t asked; /* by the host */
-  waiting_list_t asks;  /* by the server, of the host, over this connection */
-  char *hello;          /* params of initialize; NULL: the host has said none yet */
-  char *next_hello;     /* of one behind that, before there was a connection; NULL: none */
+  stdio_transport_t stdio;
+  bridge_pending_list_t asked; /* by the host */
+  bridge_pending_list_t asks;  /* by the server, of the host, over this connection */
+  char *hello;                 /* params of initialize; NULL: the host has said none yet */
+  char *next_hello;            /* of one behind that, before there was a connection; NULL: none */
   char trace[MAX_TRACE + 1];
   mcp__buf_t scratch;                   /* of the message being taken apart … */
   mcp__arena_t arena;                   /* … and its values */
   char problem[PROBLEM_SIZE];           /* why there is no connection, as it was last told */
   bool connected, started, hello_again; /* the last: the host said hello over a connection that had one */
   bool input_ended, closing;
-  int open; /* client and hostio: not closed yet */
+  int open; /* client and stdio: not closed yet */
   int code;
 } bridge_t;
 
 /* A line on standard error, unless that is full: who does not read it must not keep the bridge. */
 void bridge_say(const char *format, ...) MCP_PRINTF(1, 2);
 
-static inline bool bridge_is_sent(const waiting_t *waiting) {
-  return waiting->text == NULL;
+static inline bool bridge_is_sent(const bridge_pending_t *pending) {
+  return pending->text == NULL;
 }
 
 mcp__buf_t bridge_buf(void); /* empty, without a limit */
@@ -69,21 +69,21 @@ void bridge_tell_error(bridge_t *bridge, const char *id, size_t id_len, int code
 void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const bridge_cause_t *cause,
                        const char *problem);
 /* Answers a request of the host in the server's stead, for good; a notification is dropped. */
-void bridge_fail(bridge_t *bridge, waiting_t *waiting, const bridge_cause_t *cause, const char *format, ...)
-    MCP_PRINTF(4, 5);
+void bridge_fail(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause, const char *format,
+                 ...) MCP_PRINTF(4, 5);
 
 /* The message in values, which stay until the next one's; text stays as it is. */
 void bridge_take_apart(bridge_t *bridge, const char *text, size_t len, mcp__message_t *message);
 
-void bridge_on_line(const char *text, size_t len, void *arg); /* hostio's events */
+void bridge_on_line(const char *text, size_t len, void *arg); /* stdio_transport's events */
 void bridge_on_long(void *arg);
 void bridge_on_input_end(int status, void *arg);
 void bridge_take_next_hello(bridge_t *bridge); /* the one before it is said */
-void bridge_send_waiting(bridge_t *bridge);    /* what waits for the connection that is there now */
+void bridge_send_pending(bridge_t *bridge);    /* what waits for the connection that is there now */
 
 void bridge_on_hello(const mcp__message_t *answer, void *arg); /* the client's events */
 void bridge_on_text(const char *text, size_t len, void *arg);
 void bridge_on_state(mcp_client_t *client, int status, const char *reason, void *arg);
-void bridge_expire(bridge_t *bridge, waiting_t *waiting); /* its deadline has passed */
+void bridge_expire(bridge_t *bridge, bridge_pending_t *pending); /* its deadline has passed */
 
 #endif

@@ -1,5 +1,5 @@
-/* bridge_errors.c: what the bridge says itself: lines for people on standard error, and answers to the host in
- * the server's stead, each with a cause for programs and what to do for people. */
+/* bridge_errors.c: what the bridge says itself: lines for people on standard error, and answers to the host
+ * in the server's stead, each with a cause for programs and what to do for people. */
 #include "bridge.h"
 
 #include <poll.h>
@@ -49,7 +49,7 @@ mcp__buf_t bridge_buf(void) {
 
 void bridge_tell(bridge_t *bridge, mcp__buf_t *text, int status) {
   checked(status == 0 ? text->data : NULL);
-  hostio_write_line(&bridge->hostio, text->data, text->len);
+  stdio_transport_write_line(&bridge->stdio, text->data, text->len);
   mcp__buf_deinit(text);
 }
 
@@ -74,13 +74,14 @@ void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const br
   bridge_tell(bridge, &text, status);
 }
 
-void bridge_fail(bridge_t *bridge, waiting_t *waiting, const bridge_cause_t *cause, const char *format, ...) {
+void bridge_fail(bridge_t *bridge, bridge_pending_t *pending, const bridge_cause_t *cause, const char *format,
+                 ...) {
   char problem[2 * PROBLEM_SIZE];
   va_list args;
   va_start(args, format);
   vsnprintf(problem, sizeof problem, format, args);
   va_end(args);
-  if (waiting->id_len > 0)
-    bridge_tell_cause(bridge, waiting->id, waiting->id_len, cause, problem);
-  waiting_remove(&bridge->asked, waiting);
+  if (pending->id_len > 0)
+    bridge_tell_cause(bridge, pending->id, pending->id_len, cause, problem);
+  bridge_pending_remove(&bridge->asked, pending);
 }

@@ -11,14 +11,14 @@
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 
-void bridge_send_waiting(bridge_t *bridge) {
-  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+void bridge_send_pending(bridge_t *bridge) {
+  for (bridge_pending_t *each = bridge->asked.first, *next; each != NULL; each = next) {
     next = each->next;
     if (bridge_is_sent(each) || mcp__client_send(bridge->client, each->text, each->text_len) != 0)
       continue; /* out of memory: its deadline decides, or the next connection */
-    waiting_drop_text(&bridge->asked, each);
+    bridge_pending_drop_text(&bridge->asked, each);
     if (each->id_len == 0)
-      waiting_remove(&bridge->asked, each);
+      bridge_pending_remove(&bridge->asked, each);
   }
 }
 
@@ -33,7 +33,7 @@ static void connect_soon(bridge_t *bridge) {
 }
 
 static bool is_full(const bridge_t *bridge, size_t len) {
-  const waiting_list_t *asked = &bridge->asked;
+  const bridge_pending_list_t *asked = &bridge->asked;
   return asked->count >= MAX_WAITING || (!bridge->connected && asked->bytes + len > MAX_WAITING_BYTES);
 }
 
@@ -44,10 +44,10 @@ static void ask(bridge_t *bridge, const char *id, size_t id_len, const char *tex
   connect_soon(bridge);
   if (sent && id_len == 0)
     return;
-  waiting_t *waiting =
-      waiting_add(&bridge->asked, id, id_len, uv_now(&bridge->loop) + bridge->options->timeout_ms);
+  bridge_pending_t *pending =
+      bridge_pending_add(&bridge->asked, id, id_len, uv_now(&bridge->loop) + bridge->options->timeout_ms);
   if (!sent)
-    waiting_keep_text(&bridge->asked, waiting, text, len);
+    bridge_pending_keep_text(&bridge->asked, pending, text, len);
 }
 
 /* ---- from the host --------------------------------------------------------------------------------- */
@@ -74,7 +74,7 @@ static void set_hello(bridge_t *bridge, char *hello) {
 }
 
 static bool waits_for_hello(const bridge_t *bridge) {
-  for (const waiting_t *each = bridge->asked.first; each != NULL; each = each->next)
+  for (const bridge_pending_t *each = bridge->asked.first; each != NULL; each = each->next)
     if (each->is_hello)
       return true;
   return false;
@@ -160,7 +160,7 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
     bridge_tell_error(bridge, "null", 4, MCP_INVALID_REQUEST, "an id may have 1,024 bytes");
     return;
   }
-  if (waiting_find(&bridge->asked, message->id, message->id_len) != NULL) {
+  if (bridge_pending_find(&bridge->asked, message->id, message->id_len) != NULL) {
     bridge_tell_error(bridge, message->id, message->id_len, MCP_INVALID_REQUEST,
                       "a request with this id waits for its answer");
     return;
@@ -170,8 +170,8 @@ static void on_host_request(bridge_t *bridge, const mcp__message_t *message, con
     return;
   }
   if (is_initialize(message) && becomes_hello(bridge, message)) {
-    waiting_add(&bridge->asked, message->id, message->id_len,
-                uv_now(&bridge->loop) + bridge->options->timeout_ms)
+    bridge_pending_add(&bridge->asked, message->id, message->id_len,
+                       uv_now(&bridge->loop) + bridge->options->timeout_ms)
         ->is_hello = true;
     connect_soon(bridge);
     return;
@@ -188,12 +188,12 @@ static void on_host_cancelled(bridge_t *bridge, const mcp__message_t *message, c
   const char *id;
   yyjson_val *value = yyjson_obj_get(message->params, "requestId"); /* it lies behind its key */
   bool is_id = value != NULL && mcp__jsonrpc_id(value - 1, value, &bridge->arena, &id, &id_len);
-  waiting_t *waiting = is_id ? waiting_find(&bridge->asked, id, id_len) : NULL;
-  if (waiting == NULL)
+  bridge_pending_t *pending = is_id ? bridge_pending_find(&bridge->asked, id, id_len) : NULL;
+  if (pending == NULL)
     return; /* answered meanwhile */
-  if (bridge_is_sent(waiting) && !waiting->is_hello)
+  if (bridge_is_sent(pending) && !pending->is_hello)
     mcp__client_send(bridge->client, text, len);
-  waiting_remove(&bridge->asked, waiting);
+  bridge_pending_remove(&bridge->asked, pending);
 }
 
 static void on_host_notification(bridge_t *bridge, const mcp__message_t *message, const char *text,
@@ -207,10 +207,10 @@ static void on_host_notification(bridge_t *bridge, const mcp__message_t *message
 }
 
 static void on_host_response(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
-  waiting_t *waiting = waiting_find(&bridge->asks, message->id, message->id_len);
-  if (waiting == NULL)
+  bridge_pending_t *pending = bridge_pending_find(&bridge->asks, message->id, message->id_len);
+  if (pending == NULL)
     return; /* who asked has gone, or nobody did */
-  waiting_remove(&bridge->asks, waiting);
+  bridge_pending_remove(&bridge->asks, pending);
   mcp__client_send(bridge->client, text, len);
 }
 

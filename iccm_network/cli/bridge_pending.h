@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct waiting {
-  struct waiting *prev, *next;
+typedef struct bridge_pending {
+  struct bridge_pending *prev, *next;
   uint64_t deadline_ms;
   char *text; /* the message, owned, while it is not sent; else NULL */
   size_t text_len;
@@ -16,21 +16,23 @@ typedef struct waiting {
   size_t id_len; /* 0: a notification, which waits to be sent */
   uint32_t id_hash;
   char id[]; /* the id's JSON */
-} waiting_t;
+} bridge_pending_t;
 
 /* A zeroed one is empty. */
-typedef struct waiting_list {
-  waiting_t *first, *last;
+typedef struct bridge_pending_list {
+  bridge_pending_t *first, *last;
   size_t count, bytes; /* bytes: of texts */
-} waiting_list_t;
+} bridge_pending_list_t;
 
 /* Behind all others; ends the program where there is no memory. */
-waiting_t *waiting_add(waiting_list_t *list, const char *id, size_t id_len, uint64_t deadline_ms);
-void waiting_keep_text(waiting_list_t *list, waiting_t *waiting, const char *text, size_t len); /* copied */
-void waiting_drop_text(waiting_list_t *list, waiting_t *waiting);
-waiting_t *waiting_find(const waiting_list_t *list, const char *id,
-                        size_t id_len);                        /* by its value, see ids.h; NULL: none */
-void waiting_remove(waiting_list_t *list, waiting_t *waiting); /* and frees it */
-void waiting_clear(waiting_list_t *list);
+bridge_pending_t *bridge_pending_add(bridge_pending_list_t *list, const char *id, size_t id_len,
+                                     uint64_t deadline_ms);
+void bridge_pending_keep_text(bridge_pending_list_t *list, bridge_pending_t *pending, const char *text,
+                              size_t len); /* copied */
+void bridge_pending_drop_text(bridge_pending_list_t *list, bridge_pending_t *pending);
+bridge_pending_t *bridge_pending_find(const bridge_pending_list_t *list, const char *id,
+                                      size_t id_len); /* by its value, see ids.h; NULL: none */
+void bridge_pending_remove(bridge_pending_list_t *list, bridge_pending_t *pending); /* and frees it */
+void bridge_pending_clear(bridge_pending_list_t *list);
 
 #endif

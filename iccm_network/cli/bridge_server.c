@@ -11,8 +11,8 @@
 
 /* ---- from the server ------------------------------------------------------------------------------- */
 
-static bool any_is_sent(const waiting_list_t *asked) {
-  for (const waiting_t *each = asked->first; each != NULL; each = each->next)
+static bool any_is_sent(const bridge_pending_list_t *asked) {
+  for (const bridge_pending_t *each = asked->first; each != NULL; each = each->next)
     if (bridge_is_sent(each))
       return true;
   return false;
@@ -26,17 +26,17 @@ static void on_unreadable(bridge_t *bridge, const char *problem) {
 }
 
 static void on_answer(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
-  waiting_t *waiting = waiting_find(&bridge->asked, message->id, message->id_len);
+  bridge_pending_t *pending = bridge_pending_find(&bridge->asked, message->id, message->id_len);
   if (message->result == NULL && message->error == NULL) {
     on_unreadable(bridge, "an answer with neither a result nor an error");
   } else if (message->id_value == NULL && !mcp__jsonrpc_answers_notice(message->has_id, message->error)) {
     on_unreadable(bridge, "an answer without an id");
-  } else if (waiting == NULL || !bridge_is_sent(waiting)) {
+  } else if (pending == NULL || !bridge_is_sent(pending)) {
     mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
             text);
   } else {
-    waiting_remove(&bridge->asked, waiting);
-    hostio_write_line(&bridge->hostio, text, len);
+    bridge_pending_remove(&bridge->asked, pending);
+    stdio_transport_write_line(&bridge->stdio, text, len);
   }
 }
 
@@ -52,11 +52,11 @@ static void refuse(bridge_t *bridge, const mcp__message_t *message, const char *
 static void on_server_request(bridge_t *bridge, const mcp__message_t *message, const char *text, size_t len) {
   if (bridge->asks.count >= MAX_WAITING || message->id_len > MAX_ID) {
     refuse(bridge, message, "too many requests wait for the host's answer");
-  } else if (waiting_find(&bridge->asks, message->id, message->id_len) != NULL) {
+  } else if (bridge_pending_find(&bridge->asks, message->id, message->id_len) != NULL) {
     refuse(bridge, message, "a request with this id waits for its answer");
   } else {
-    waiting_add(&bridge->asks, message->id, message->id_len, UINT64_MAX);
-    hostio_write_line(&bridge->hostio, text, len);
+    bridge_pending_add(&bridge->asks, message->id, message->id_len, UINT64_MAX);
+    stdio_transport_write_line(&bridge->stdio, text, len);
   }
 }
 
@@ -84,7 +84,7 @@ void bridge_on_text(const char *text, size_t len, void *arg) {
     on_server_request(bridge, &message, text, len);
     break;
   case MCP__NOTIFICATION:
-    hostio_write_line(&bridge->hostio, text, len);
+    stdio_transport_write_line(&bridge->stdio, text, len);
     break;
   case MCP__INVALID:
     on_invalid(bridge, &message);
@@ -97,7 +97,7 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
   bridge_t *bridge = arg;
   bool is_error = answer->error != NULL;
   char *value = checked(yyjson_val_write(is_error ? answer->error : answer->result, 0, NULL));
-  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+  for (bridge_pending_t *each = bridge->asked.first, *next; each != NULL; each = next) {
     next = each->next;
     if (!each->is_hello)
       continue;
@@ -107,7 +107,7 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
     status = mcp__buf_join(status, mcp__buf_puts(&text, value));
     status = mcp__buf_join(status, mcp__buf_puts(&text, "}"));
     bridge_tell(bridge, &text, status);
-    waiting_remove(&bridge->asked, each);
+    bridge_pending_remove(&bridge->asked, each);
   }
   free(value);
 }
@@ -115,10 +115,10 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
 /* ---- the connection -------------------------------------------------------------------------------- */
 
 /* That nobody waits any more for what has been asked. */
-static int write_cancelled(mcp__buf_t *text, const waiting_t *waiting, const char *reason) {
+static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, const char *reason) {
   mcp__buf_t params = bridge_buf();
-  int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)waiting->id_len,
-                               waiting->id, reason);
+  int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)pending->id_len,
+                               pending->id, reason);
   status = mcp__buf_join(status,
                          mcp__jsonrpc_request(text, 0, "notifications/cancelled", params.data, params.len));
   mcp__buf_deinit(&params);
@@ -127,12 +127,12 @@ static int write_cancelled(mcp__buf_t *text, const waiting_t *waiting, const cha
 
 /* What the server has asked and will not hear the answer of: the host need not find one. */
 static void take_back_asks(bridge_t *bridge) {
-  for (waiting_t *each = bridge->asks.first; each != NULL; each = each->next) {
+  for (bridge_pending_t *each = bridge->asks.first; each != NULL; each = each->next) {
     mcp__buf_t text = bridge_buf();
     int status = write_cancelled(&text, each, "the connection was lost");
     bridge_tell(bridge, &text, status);
   }
-  waiting_clear(&bridge->asks);
+  bridge_pending_clear(&bridge->asks);
 }
 
 void bridge_on_state(mcp_client_t *client, int status, const char *reason, void *arg) {
@@ -143,13 +143,13 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
     bridge_say("connected to %s", bridge->url);
     *bridge->problem = '\0';
     bridge_take_next_hello(bridge);
-    bridge_send_waiting(bridge);
+    bridge_send_pending(bridge);
     return;
   }
   if (strcmp(bridge->problem, reason) != 0)
     bridge_say("no connection: %s; trying again", reason);
   snprintf(bridge->problem, sizeof bridge->problem, "%s", reason);
-  for (waiting_t *each = bridge->asked.first, *next; each != NULL; each = next) {
+  for (bridge_pending_t *each = bridge->asked.first, *next; each != NULL; each = next) {
     next = each->next;
     if (status == MCP_EREFUSED)
       bridge_fail(bridge, each, &bridge_refused, "%s", reason);
@@ -164,20 +164,20 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static void tell_server_cancelled(bridge_t *bridge, const waiting_t *waiting) {
+static void tell_server_cancelled(bridge_t *bridge, const bridge_pending_t *pending) {
   mcp__buf_t text = bridge_buf();
-  if (write_cancelled(&text, waiting, "no answer in time") == 0)
+  if (write_cancelled(&text, pending, "no answer in time") == 0)
     mcp__client_send(bridge->client, text.data, text.len);
   mcp__buf_deinit(&text);
 }
 
-void bridge_expire(bridge_t *bridge, waiting_t *waiting) {
+void bridge_expire(bridge_t *bridge, bridge_pending_t *pending) {
   unsigned long long ms = bridge->options->timeout_ms;
-  if (bridge_is_sent(waiting) && !waiting->is_hello) {
-    tell_server_cancelled(bridge, waiting);
-    bridge_fail(bridge, waiting, &bridge_late, "no answer within %llu ms", ms);
+  if (bridge_is_sent(pending) && !pending->is_hello) {
+    tell_server_cancelled(bridge, pending);
+    bridge_fail(bridge, pending, &bridge_late, "no answer within %llu ms", ms);
   } else {
-    bridge_fail(bridge, waiting, &bridge_away, "not connected within %llu ms%s%s", ms,
+    bridge_fail(bridge, pending, &bridge_away, "not connected within %llu ms%s%s", ms,
                 *bridge->problem != '\0' ? "; last: " : "", bridge->problem);
   }
 }

@@ -40,12 +40,12 @@ static void print_answer(const print_t *out, const mcp_result_t *result) {
   }
 }
 
-static void on_answer(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_answer(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   calling_t *calling = arg;
   if (result->status != 0 || result->is_error)
-    calling->code = report_failure(session->options, calling->out, session->options->tool, result,
-                                   session_reached(session));
-  else if (session->options->json)
+    calling->code =
+        report_failure(sync->options, calling->out, sync->options->tool, result, sync_client_reached(sync));
+  else if (sync->options->json)
     print_json(calling->out, result->value, false);
   else
     print_answer(calling->out, result);
@@ -60,40 +60,40 @@ static const char *choose_trace(const char *asked, char uuid[MCP_UUID_SIZE]) {
   return uuid;
 }
 
-/* 0: a session in that trace, if any; else an exit code, and nothing to end. */
-static int begin(session_t *session, const options_t *options, const print_t *out, const char *trace) {
-  int code = session_begin(session, options, out);
-  if (code == 0 && trace != NULL && mcp_client_set_trace_id(session->client, trace) != 0)
-    code = session_end(session, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
+/* 0: a client in that trace, if any; else an exit code, and nothing to end. */
+static int begin(sync_client_t *sync, const options_t *options, const print_t *out, const char *trace) {
+  int code = sync_client_begin(sync, options, out);
+  if (code == 0 && trace != NULL && mcp_client_set_trace_id(sync->client, trace) != 0)
+    code = sync_client_end(sync, report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8"));
   return code;
 }
 
 int call_run(const options_t *options, const print_t *out) {
-  session_t session;
+  sync_client_t sync;
   calling_t calling = {.out = out};
   char error[ARGUMENTS_ERROR_SIZE], uuid[MCP_UUID_SIZE];
   yyjson_mut_doc *arguments = arguments_parse(options->word_count, options->words, stdin, error);
   if (arguments == NULL)
     return report_usage(options, out, "%s", error);
   const char *trace = choose_trace(options->trace, uuid);
-  int code = begin(&session, options, out, trace);
+  int code = begin(&sync, options, out, trace);
   if (code != 0) {
     yyjson_mut_doc_free(arguments);
     return code;
   }
   bool lost = false;
-  calling.code = prepare_arguments(&session, out, arguments, &lost);
+  calling.code = prepare_arguments(&sync, out, arguments, &lost);
   if (lost) {
-    session_end(&session, 0);
-    code = begin(&session, options, out, trace);
+    sync_client_end(&sync, 0);
+    code = begin(&sync, options, out, trace);
   }
   if (code != 0 || calling.code != 0) {
     yyjson_mut_doc_free(arguments);
     if (code != 0)
       return code;
   } else {
-    session_renew(&session);
-    session_call(&session, options->tool, arguments, on_answer, &calling);
+    sync_client_renew(&sync);
+    sync_client_call(&sync, options->tool, arguments, on_answer, &calling);
   }
-  return session_end(&session, calling.code);
+  return sync_client_end(&sync, calling.code);
 }

@@ -22,8 +22,8 @@ enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, TICKS_PER_TROUBLE = 10, MAX_LINES 
 typedef struct canary {
   options_t options;
   const print_t *out;
-  session_t session;
-  canary_book_t book;
+  sync_client_t sync;
+  canary_stats_t stats;
   char run[MCP_UUID_SIZE]; /* the trace id */
   uint64_t number;         /* of the line that is being logged */
   uint64_t troubles_told;
@@ -38,21 +38,22 @@ typedef struct canary {
 /* ---- telling --------------------------------------------------------------------------------------- */
 
 static void tell_json(const canary_t *canary, const char *event) {
-  const canary_book_t *book = &canary->book;
+  const canary_stats_t *stats = &canary->stats;
   char time[MCP_TIME_SIZE];
   mcp_time_format(mcp_time_now_us(), time);
   fprintf(canary->out->file,
           "{\"time\":\"%s\",\"event\":\"%s\",\"trace_id\":\"%s\",\"logged\":%llu,\"read\":%llu,\"lost\":%llu,"
           "\"doubled\":%llu,\"late\":%llu,\"missing\":%llu,\"refused\":%llu,\"unsure\":%llu,\"slowest_ms\":%"
           "lld}\n",
-          time, event, canary->run, (unsigned long long)book->logged, (unsigned long long)book->read,
-          (unsigned long long)book->lost, (unsigned long long)book->doubled, (unsigned long long)book->late,
-          (unsigned long long)book->missing, (unsigned long long)book->refused,
-          (unsigned long long)book->unsure, (long long)(book->slowest_us / 1000));
+          time, event, canary->run, (unsigned long long)stats->logged, (unsigned long long)stats->read,
+          (unsigned long long)stats->lost, (unsigned long long)stats->doubled,
+          (unsigned long long)stats->late, (unsigned long long)stats->missing,
+          (unsigned long long)stats->refused, (unsigned long long)stats->unsure,
+          (long long)(stats->slowest_us / 1000));
 }
 
 static void tell(const canary_t *canary, const char *event) {
-  const canary_book_t *book = &canary->book;
+  const canary_stats_t *stats = &canary->stats;
   char time[MCP_TIME_SIZE];
   if (canary->options.json) {
     tell_json(canary, event);
@@ -63,15 +64,15 @@ static void tell(const canary_t *canary, const char *event) {
       canary->out->file,
       "%.19sZ %s: %llu logged, %llu read, %llu lost, %llu doubled, %llu late, %llu missing, %llu refused, "
       "%llu unsure; slowest %.1f s\n",
-      time, event, (unsigned long long)book->logged, (unsigned long long)book->read,
-      (unsigned long long)book->lost, (unsigned long long)book->doubled, (unsigned long long)book->late,
-      (unsigned long long)book->missing, (unsigned long long)book->refused, (unsigned long long)book->unsure,
-      (double)book->slowest_us / 1e6);
+      time, event, (unsigned long long)stats->logged, (unsigned long long)stats->read,
+      (unsigned long long)stats->lost, (unsigned long long)stats->doubled, (unsigned long long)stats->late,
+      (unsigned long long)stats->missing, (unsigned long long)stats->refused,
+      (unsigned long long)stats->unsure, (double)stats->slowest_us / 1e6);
 }
 
 /* New trouble at once, though not each second; the rest once a minute. */
 static void tell_if_due(canary_t *canary) {
-  uint64_t troubles = canary->book.late + canary->book.doubled + canary->book.lost;
+  uint64_t troubles = canary->stats.late + canary->stats.doubled + canary->stats.lost;
   canary->ticks++;
   if (canary->trouble_ticks > 0)
     canary->trouble_ticks--;
@@ -114,51 +115,52 @@ static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
   return doc;
 }
 
-static void on_logged(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_logged(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   canary_t *canary = arg;
   bool failed = result->status != 0 || result->is_error;
   bool unsure = result->status == MCP_ETIMEOUT || result->status == MCP_ELOST || result->status == MCP_EBUSY;
-  canary_book_answered(&canary->book, canary->number,
-                       !failed  ? CANARY_ACCEPTED
-                       : unsure ? CANARY_UNSURE
-                                : CANARY_REFUSED);
+  canary_stats_answered(&canary->stats, canary->number,
+                        !failed  ? CANARY_ACCEPTED
+                        : unsure ? CANARY_UNSURE
+                                 : CANARY_REFUSED);
   if (failed && canary->number == 0)
     canary->code =
-        report_failure(session->options, canary->out, "logger_log", result, session_reached(session));
+        report_failure(sync->options, canary->out, "logger_log", result, sync_client_reached(sync));
   else
     tell_answers(canary, failed ? result->message : NULL);
 }
 
 static void log_line(canary_t *canary) {
   int64_t now_us = mcp_time_now_us();
-  canary->number = canary_book_add(&canary->book, now_us);
-  session_renew(&canary->session);
-  session_call(&canary->session, "logger_log", make_line(canary, now_us), on_logged, canary);
+  canary->number = canary_stats_add(&canary->stats, now_us);
+  sync_client_renew(&canary->sync);
+  sync_client_call(&canary->sync, "logger_log", make_line(canary, now_us), on_logged, canary);
 }
 
 static void take_row(yyjson_val *row, void *arg) {
   canary_t *canary = arg;
   yyjson_val *id = yyjson_obj_get(row, "id"), *number = yyjson_obj_get(yyjson_obj_get(row, "data"), "number");
   if (yyjson_is_str(id) && yyjson_is_uint(number))
-    canary_book_read(&canary->book, yyjson_get_str(id), yyjson_get_uint(number), mcp_time_now_us());
+    canary_stats_read(&canary->stats, yyjson_get_str(id), yyjson_get_uint(number), mcp_time_now_us());
 }
 
-static void on_unread(session_t *session, const mcp_result_t *result, void *arg) {
-  (void)session;
+static void on_unread(sync_client_t *sync, const mcp_result_t *result, void *arg) {
+  (void)sync;
   tell_answers(arg, result->message);
 }
 
 static void read_lines(canary_t *canary, bool far) {
   int64_t now_us = mcp_time_now_us();
-  const rows_filter_t filter = {
-      .trace = canary->run, .since_us = canary_book_since(&canary->book, now_us, far), .until_us = INT64_MAX};
-  rows_t rows;
-  session_renew(&canary->session);
-  if (rows_read(&canary->session, &filter, MAX_LINES, &rows, on_unread, canary)) {
-    rows_each(&rows, take_row, canary);
-    rows_deinit(&rows);
+  const log_query_filter_t filter = {.trace = canary->run,
+                                     .since_us = canary_stats_since(&canary->stats, now_us, far),
+                                     .until_us = INT64_MAX};
+  log_query_rows_t rows;
+  sync_client_renew(&canary->sync);
+  if (log_query_read(&canary->sync, &filter, MAX_LINES, &rows, on_unread, canary)) {
+    log_query_each(&rows, take_row, canary);
+    log_query_rows_deinit(&rows);
   }
-  canary_book_judge(&canary->book, mcp_time_now_us());
+  canary_stats_judge(&canary->stats, mcp_time_now_us());
 }
 
 /* ---- the run --------------------------------------------------------------------------------------- */
@@ -174,7 +176,7 @@ static void on_signal(uv_signal_t *handle, int number) {
 }
 
 static void watch(canary_t *canary, uv_signal_t *handle, int number) {
-  uv_signal_init(&canary->session.loop, handle);
+  uv_signal_init(&canary->sync.loop, handle);
   handle->data = canary;
   uv_signal_start(handle, on_signal, number);
 }
@@ -185,7 +187,7 @@ static void pause_for_rest(canary_t *canary, uint64_t began_ns) {
   if (canary->stopped_by != 0)
     return;
   canary->pausing = true;
-  session_pause(&canary->session, spent_ms < TICK_MS ? TICK_MS - spent_ms : 1);
+  sync_client_pause(&canary->sync, spent_ms < TICK_MS ? TICK_MS - spent_ms : 1);
   canary->pausing = false;
 }
 
@@ -207,11 +209,11 @@ static void watch_the_log(canary_t *canary) {
 /* The last lines have the time that all had, unless somebody is in a hurry. */
 static void finish(canary_t *canary) {
   read_lines(canary, true);
-  while (canary->stopped_by == 0 && canary_book_waits(&canary->book, mcp_time_now_us())) {
+  while (canary->stopped_by == 0 && canary_stats_waits(&canary->stats, mcp_time_now_us())) {
     pause_for_rest(canary, uv_hrtime());
     read_lines(canary, true);
   }
-  bool fine = canary_book_finish(&canary->book, mcp_time_now_us());
+  bool fine = canary_stats_finish(&canary->stats, mcp_time_now_us());
   tell(canary, "summary");
   if (!fine)
     canary->code = ICCM_TOOL;
@@ -220,19 +222,19 @@ static void finish(canary_t *canary) {
 }
 
 int canary_run(const options_t *options, const print_t *out) {
-  canary_t canary = {.options = rows_options(options), .out = out};
-  int code = session_begin(&canary.session, &canary.options, out);
+  canary_t canary = {.options = log_query_options(options), .out = out};
+  int code = sync_client_begin(&canary.sync, &canary.options, out);
   if (code != 0)
     return code;
-  canary_book_init(&canary.book, (int64_t)(options->late * 1e6));
+  canary_stats_init(&canary.stats, (int64_t)(options->late * 1e6));
   mcp_uuid_new(canary.run);
   watch(&canary, &canary.interrupt, SIGINT);
   watch(&canary, &canary.terminate, SIGTERM);
   watch_the_log(&canary);
   if (canary.code == ICCM_OK)
     finish(&canary);
-  canary_book_deinit(&canary.book);
+  canary_stats_deinit(&canary.stats);
   uv_close((uv_handle_t *)&canary.interrupt, NULL);
   uv_close((uv_handle_t *)&canary.terminate, NULL);
-  return session_end(&canary.session, canary.code);
+  return sync_client_end(&canary.sync, canary.code);
 }

@@ -15,38 +15,38 @@ typedef enum canary_answer {
 
 typedef struct canary_line canary_line_t;
 
-typedef struct canary_book {
+typedef struct canary_stats {
   int64_t late_us;      /* a line not read within that is late */
   canary_line_t *lines; /* owned: those that are still looked for, or might come twice */
   size_t count;
   uint64_t first;                   /* the number of the first of them */
-  seen_t seen;                      /* rows, by id */
+  dedup_t dedup;                    /* rows, by id */
   uint64_t logged, refused, unsure; /* lines by answer; each was one of these */
   uint64_t read, late,
       doubled;        /* lines: come back; that took too long, of accepted ones; there more than once */
   uint64_t missing;   /* accepted, and not read yet */
   uint64_t lost;      /* missing for a day, or at the end */
   int64_t slowest_us; /* from logging to reading, of accepted lines */
-} canary_book_t;
+} canary_stats_t;
 
-void canary_book_init(canary_book_t *book, int64_t late_us);
-void canary_book_deinit(canary_book_t *book);
+void canary_stats_init(canary_stats_t *stats, int64_t late_us);
+void canary_stats_deinit(canary_stats_t *stats);
 
 /* The number, from 0, of a line that is about to be logged; then how that was answered. */
-uint64_t canary_book_add(canary_book_t *book, int64_t now_us);
-void canary_book_answered(canary_book_t *book, uint64_t number, canary_answer_t answer);
+uint64_t canary_stats_add(canary_stats_t *stats, int64_t now_us);
+void canary_stats_answered(canary_stats_t *stats, uint64_t number, canary_answer_t answer);
 /* A row with this id was read; the same row again does not count. Numbers that are not looked for are passed
  * over. */
-void canary_book_read(canary_book_t *book, const char *id, uint64_t number, int64_t now_us);
+void canary_stats_read(canary_stats_t *stats, const char *id, uint64_t number, int64_t now_us);
 /* Counts what has become late, and forgets what need not be looked for any more. */
-void canary_book_judge(canary_book_t *book, int64_t now_us);
+void canary_stats_judge(canary_stats_t *stats, int64_t now_us);
 /* Where reading has to begin: the oldest line that is missing, or a little ago; far: the oldest line that is
  * looked for. */
-int64_t canary_book_since(const canary_book_t *book, int64_t now_us, bool far);
+int64_t canary_stats_since(const canary_stats_t *stats, int64_t now_us, bool far);
 /* Whether lines are missing that are not late yet. */
-bool canary_book_waits(const canary_book_t *book, int64_t now_us);
+bool canary_stats_waits(const canary_stats_t *stats, int64_t now_us);
 /* At the end: what is missing and late is lost, what is not late yet stays missing. True: none was lost, late
  * or doubled. */
-bool canary_book_finish(canary_book_t *book, int64_t now_us);
+bool canary_stats_finish(canary_stats_t *stats, int64_t now_us);
 
 #endif

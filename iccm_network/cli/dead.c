@@ -2,7 +2,7 @@
  * refused: looked at, given back to the queue, or thrown away, by tools that Godot does not list.
  *
  * Failure: of any call: reported, and the end. A server without these tools is told apart in words. Pages
- * that never end are stopped by the session's deadline.
+ * that never end are stopped by the client's deadline.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,19 +25,19 @@ typedef struct dead {
 
 /* ---- what comes back ------------------------------------------------------------------------------- */
 
-static void fail(session_t *session, dead_t *dead, const mcp_result_t *result) {
+static void fail(sync_client_t *sync, dead_t *dead, const mcp_result_t *result) {
   char message[MESSAGE_SIZE];
   mcp_result_t told = *result;
   if (result->status == MCP_METHOD_NOT_FOUND || result->status == MCP_INVALID_PARAMS) {
     snprintf(message, sizeof message, "%s: this is no Godot, or one that has no such tools", result->message);
     told = (mcp_result_t){.status = MCP_METHOD_NOT_FOUND, .message = message};
   }
-  dead->code = report_failure(session->options, dead->out, dead->tool, &told, session_reached(session));
+  dead->code = report_failure(sync->options, dead->out, dead->tool, &told, sync_client_reached(sync));
 }
 
-static void fail_shape(session_t *session, dead_t *dead) {
+static void fail_shape(sync_client_t *sync, dead_t *dead) {
   const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer is not of that tool's shape"};
-  fail(session, dead, &odd);
+  fail(sync, dead, &odd);
 }
 
 static void show(const print_t *out, yyjson_val *letter) {
@@ -54,22 +54,22 @@ static void show(const print_t *out, yyjson_val *letter) {
   fputc('\n', out->file);
 }
 
-static void on_letters(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_letters(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   dead_t *dead = arg;
   yyjson_val *letters = yyjson_obj_get(result->value, "letters"), *letter;
   yyjson_val *total = yyjson_obj_get(result->value, "total");
   size_t i, count;
   dead->more = false;
   if (result->status != 0 || result->is_error) {
-    fail(session, dead, result);
+    fail(sync, dead, result);
     return;
   }
   if (!yyjson_is_arr(letters) || !yyjson_is_int(total)) {
-    fail_shape(session, dead);
+    fail_shape(sync, dead);
     return;
   }
   yyjson_arr_foreach(letters, i, count, letter) {
-    if (session->options->json)
+    if (sync->options->json)
       print_json(dead->out, letter, false);
     else
       show(dead->out, letter);
@@ -79,15 +79,15 @@ static void on_letters(session_t *session, const mcp_result_t *result, void *arg
   dead->more = count > 0 && dead->shown < dead->total && (dead->limit == 0 || dead->shown < dead->limit);
 }
 
-static void on_moved(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_moved(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   dead_t *dead = arg;
   yyjson_val *replayed = yyjson_obj_get(result->value, "replayed");
   yyjson_val *discarded = yyjson_obj_get(result->value, "discarded");
   if (result->status != 0 || result->is_error)
-    fail(session, dead, result);
+    fail(sync, dead, result);
   else if (!yyjson_is_int(replayed) && !yyjson_is_int(discarded))
-    fail_shape(session, dead);
-  else if (session->options->json)
+    fail_shape(sync, dead);
+  else if (sync->options->json)
     print_json(dead->out, result->value, false);
   else if (yyjson_is_int(discarded))
     fprintf(dead->out->file, "%lld discarded\n", (long long)yyjson_get_sint(discarded));
@@ -111,11 +111,11 @@ static yyjson_mut_doc *make_args(int64_t limit, int64_t offset) {
   return doc;
 }
 
-static void list(session_t *session, dead_t *dead) {
+static void list(sync_client_t *sync, dead_t *dead) {
   do {
     int64_t left = dead->limit - dead->shown;
     int64_t limit = dead->limit == 0 || left > PAGE ? PAGE : left;
-    session_call(session, dead->tool, make_args(limit, dead->shown), on_letters, dead);
+    sync_client_call(sync, dead->tool, make_args(limit, dead->shown), on_letters, dead);
   } while (dead->more);
   if (dead->code == ICCM_OK && dead->total == 0)
     fputs("iccm: there are no dead letters\n", stderr);
@@ -139,7 +139,7 @@ int dead_run(const options_t *options, const print_t *out) {
   dead_t dead = {.out = out, .verb = options->url}; /* the first word */
   char shown[MCP_SHOWN_SIZE];
   options_t rest = *options;
-  session_t session;
+  sync_client_t sync;
   bool lists = strcmp(dead.verb, "list") == 0;
   if (!lists && strcmp(dead.verb, "replay") != 0 && strcmp(dead.verb, "discard") != 0)
     return report_usage(options, out, "iccm dead takes list, replay or discard, not %s",
@@ -152,14 +152,14 @@ int dead_run(const options_t *options, const print_t *out) {
   }
   if (rest.word_count > 1)
     return report_usage(options, out, "too many arguments; see iccm dead --help");
-  const options_t mine = rows_options(&rest);
+  const options_t mine = log_query_options(&rest);
   snprintf(dead.tool, sizeof dead.tool, "godot_dead_%s", dead.verb);
-  int code = session_begin(&session, &mine, out);
+  int code = sync_client_begin(&sync, &mine, out);
   if (code != 0)
     return code;
   if (lists)
-    list(&session, &dead);
+    list(&sync, &dead);
   else
-    session_call(&session, dead.tool, make_args(dead.limit, 0), on_moved, &dead);
-  return session_end(&session, dead.code);
+    sync_client_call(&sync, dead.tool, make_args(dead.limit, 0), on_moved, &dead);
+  return sync_client_end(&sync, dead.code);
 }

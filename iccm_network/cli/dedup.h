@@ -6,25 +6,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SEEN_ID_SIZE = 40 }; /* a UUID and its NUL */
+enum { DEDUP_ID_SIZE = 40 }; /* a UUID and its NUL */
 
-typedef struct seen_line {
+typedef struct dedup_line {
   int64_t time_us;
-  char id[SEEN_ID_SIZE]; /* "": nothing stands here */
-} seen_line_t;
+  char id[DEDUP_ID_SIZE]; /* "": nothing stands here */
+} dedup_line_t;
 
 /* A zeroed one is empty. */
-typedef struct seen {
-  seen_line_t *lines; /* owned: a hash table with open addresses */
-  size_t size;        /* a power of two, or 0 */
+typedef struct dedup {
+  dedup_line_t *lines; /* owned: a hash table with open addresses */
+  size_t size;         /* a power of two, or 0 */
   size_t count;
-} seen_t;
+} dedup_t;
 
 /* Remembers an id; false: it was there. An empty or overlong one is always new. Ends the program where there
  * is no memory. */
-bool seen_add(seen_t *seen, const char *id, int64_t time_us);
+bool dedup_add(dedup_t *dedup, const char *id, int64_t time_us);
 /* Forgets what is older than that. */
-void seen_forget(seen_t *seen, int64_t before_us);
-void seen_deinit(seen_t *seen);
+void dedup_forget(dedup_t *dedup, int64_t before_us);
+void dedup_deinit(dedup_t *dedup);
 
 #endif

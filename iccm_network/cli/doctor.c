@@ -19,23 +19,24 @@ static const struct {
     {"pings", doctor_ping},          {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
 };
 
-cause_id_t doctor_late(const doctor_t *doctor, cause_id_t cause) {
+diagnosis_id_t doctor_late(const doctor_t *doctor, diagnosis_id_t diagnosis) {
   if (net_left_ms(&doctor->net) > 0)
-    return cause;
-  return doctor->talk != NULL ? CAUSE_NO_TIME : CAUSE_NO_TIME_TO_CONNECT;
+    return diagnosis;
+  return doctor->talk != NULL ? DIAGNOSIS_NO_TIME : DIAGNOSIS_NO_TIME_TO_CONNECT;
 }
 
 double doctor_ms(const doctor_t *doctor) {
   return (double)(uv_hrtime() - doctor->began_ns) / 1e6;
 }
 
-void doctor_add(doctor_t *doctor, cause_id_t cause, const char *address, double ms, const char *format, ...) {
+void doctor_add(doctor_t *doctor, diagnosis_id_t diagnosis, const char *address, double ms,
+                const char *format, ...) {
   findings_t *findings = &doctor->findings;
   va_list args;
   if (findings->count == FINDINGS_MAX) /* UNTESTED: more than all stages can find at DOCTOR_MAX_ADDRESSES */
     return;
   finding_t *finding = &findings->list[findings->count++];
-  *finding = (finding_t){.stage = doctor->stage, .cause = cause_of(cause), .ms = ms};
+  *finding = (finding_t){.stage = doctor->stage, .diagnosis = diagnosis_of(diagnosis), .ms = ms};
   snprintf(finding->address, sizeof finding->address, "%s", address != NULL ? address : "");
   va_start(args, format);
   vsnprintf(finding->what, sizeof finding->what, format, args);
@@ -51,9 +52,9 @@ static void run_stages(doctor_t *doctor) {
   for (size_t i = 0; i < sizeof stages / sizeof *stages && go_on; i++) {
     doctor->stage = stages[i].name;
     doctor->began_ns = uv_hrtime();
-    cause_id_t late = doctor_late(doctor, CAUSE_NONE);
-    go_on = late == CAUSE_NONE && stages[i].run(doctor);
-    if (late != CAUSE_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
+    diagnosis_id_t late = doctor_late(doctor, DIAGNOSIS_NONE);
+    go_on = late == DIAGNOSIS_NONE && stages[i].run(doctor);
+    if (late != DIAGNOSIS_NONE && findings_exit_code(&doctor->findings) == ICCM_OK)
       doctor_add(doctor, late, NULL, 0, "not tried");
   }
 }

@@ -19,10 +19,10 @@ typedef struct doctor {
   net_t net;
   struct sockaddr_storage addresses[DOCTOR_MAX_ADDRESSES];
   size_t address_count;
-  wire_t *wires[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
-  wire_t *talk;                        /* the one that the talk goes over; NULL: none was upgraded */
-  const char *stage;                   /* the one that runs */
-  uint64_t began_ns;                   /* it did, or the part of it that a finding tells of */
+  raw_conn_t *conns[DOCTOR_MAX_ADDRESSES]; /* one to each address; the net's */
+  raw_conn_t *talk;                        /* the one that the talk goes over; NULL: none was upgraded */
+  const char *stage;                       /* the one that runs */
+  uint64_t began_ns;                       /* it did, or the part of it that a finding tells of */
 } doctor_t;
 
 /* A stage adds its findings and says whether those behind it make sense. */
@@ -40,11 +40,11 @@ bool doctor_send_bad_json(doctor_t *doctor);
 
 /* Adds what the stage that runs found, and shows it. address: NULL, none in particular; ms: how long it took.
  */
-void doctor_add(doctor_t *doctor, cause_id_t cause, const char *address, double ms, const char *format, ...)
-    MCP_PRINTF(5, 6);
+void doctor_add(doctor_t *doctor, diagnosis_id_t diagnosis, const char *address, double ms,
+                const char *format, ...) MCP_PRINTF(5, 6);
 /* What to add where an answer did not come: the cause, unless it is only that the time for everything is
  * over. */
-cause_id_t doctor_late(const doctor_t *doctor, cause_id_t cause);
+diagnosis_id_t doctor_late(const doctor_t *doctor, diagnosis_id_t diagnosis);
 double doctor_ms(const doctor_t *doctor); /* since began_ns */
 
 #endif

@@ -30,7 +30,7 @@ bool doctor_find_addresses(doctor_t *doctor) {
   int status = 0;
   if (is_literal(doctor)) {
     doctor->address_count = 1;
-    doctor_add(doctor, CAUSE_NONE, NULL, doctor_ms(doctor), "%s is an address, no name to look up", host);
+    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_ms(doctor), "%s is an address, no name to look up", host);
     return true;
   }
   doctor->address_count = net_look_up(&doctor->net, host, doctor->url.port, doctor->addresses,
@@ -38,11 +38,11 @@ bool doctor_find_addresses(doctor_t *doctor) {
   if (doctor->address_count > 0) {
     char text[FINDING_WHAT_SIZE / 2];
     describe_addresses(doctor, text, sizeof text);
-    doctor_add(doctor, CAUSE_NONE, NULL, doctor_ms(doctor), "%s is %s", host, text);
+    doctor_add(doctor, DIAGNOSIS_NONE, NULL, doctor_ms(doctor), "%s is %s", host, text);
     return true;
   }
   bool late = status == UV_ETIMEDOUT || status == UV_EAI_AGAIN;
-  doctor_add(doctor, late ? doctor_late(doctor, CAUSE_NAME_LATE) : CAUSE_NAME_UNKNOWN, NULL,
+  doctor_add(doctor, late ? doctor_late(doctor, DIAGNOSIS_NAME_LATE) : DIAGNOSIS_NAME_UNKNOWN, NULL,
              doctor_ms(doctor), "the name %s has no address: %s", host,
              status != 0 ? uv_strerror(status) : "none is known");
   return false;
@@ -98,13 +98,14 @@ static bool find_outside(int port, struct sockaddr_storage *address) {
 
 /* Of one of this machine's addresses; from its loopback, so that a server which admits private networks alone
  * does not see, count and log a peer from outside. */
-static wire_t *probe(doctor_t *doctor, const struct sockaddr_storage *address) {
+static raw_conn_t *probe(doctor_t *doctor, const struct sockaddr_storage *address) {
   struct sockaddr_in loopback;
   uv_ip4_addr("127.0.0.1", 0, &loopback);
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)address, (struct sockaddr *)&loopback);
-  if (wire_wait_connected(wire, PROBE_MS))
-    wire_end(wire, UV_ECANCELED);
-  return wire;
+  raw_conn_t *conn =
+      raw_conn_connect(&doctor->net, (const struct sockaddr *)address, (struct sockaddr *)&loopback);
+  if (raw_conn_wait_connected(conn, PROBE_MS))
+    raw_conn_end(conn, UV_ECANCELED);
+  return conn;
 }
 
 static bool loopback_accepts(doctor_t *doctor) {
@@ -118,74 +119,75 @@ static bool loopback_accepts(doctor_t *doctor) {
 static bool all_tried(void *arg) {
   const doctor_t *doctor = arg;
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (!wire_is_connected(doctor->wires[i]))
+    if (!raw_conn_is_connected(doctor->conns[i]))
       return false;
   return true;
 }
 
-static cause_id_t why_refused(doctor_t *doctor, const wire_t *wire) {
-  if (is_loopback(&wire->address))
-    return CAUSE_REFUSED_LOOPBACK;
-  return is_own(&wire->address) && loopback_accepts(doctor) ? CAUSE_LOOPBACK_ONLY : CAUSE_REFUSED;
+static diagnosis_id_t why_refused(doctor_t *doctor, const raw_conn_t *conn) {
+  if (is_loopback(&conn->address))
+    return DIAGNOSIS_REFUSED_LOOPBACK;
+  return is_own(&conn->address) && loopback_accepts(doctor) ? DIAGNOSIS_LOOPBACK_ONLY : DIAGNOSIS_REFUSED;
 }
 
-static cause_id_t why_not(doctor_t *doctor, const wire_t *wire, bool others_accept) {
-  switch (wire->status) {
+static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
+  switch (conn->status) {
   case UV_ECONNREFUSED:
-    return others_accept ? CAUSE_REFUSED_OTHER_ACCEPTS : why_refused(doctor, wire);
+    return others_accept ? DIAGNOSIS_REFUSED_OTHER_ACCEPTS : why_refused(doctor, conn);
   case UV_ETIMEDOUT:
-    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : doctor_late(doctor, CAUSE_DEAD_ADDRESS);
+    return others_accept ? DIAGNOSIS_DEAD_OTHER_ACCEPTS : doctor_late(doctor, DIAGNOSIS_DEAD_ADDRESS);
   case UV_EHOSTUNREACH:
-    return others_accept ? CAUSE_DEAD_OTHER_ACCEPTS : CAUSE_NO_MACHINE;
+    return others_accept ? DIAGNOSIS_DEAD_OTHER_ACCEPTS : DIAGNOSIS_NO_MACHINE;
   case UV_ENETUNREACH:
   case UV_EADDRNOTAVAIL:
-    return others_accept ? CAUSE_NO_ROUTE_OTHER_ACCEPTS : CAUSE_NO_ROUTE;
+    return others_accept ? DIAGNOSIS_NO_ROUTE_OTHER_ACCEPTS : DIAGNOSIS_NO_ROUTE;
   default:
-    return CAUSE_NO_CONNECTION;
+    return DIAGNOSIS_NO_CONNECTION;
   }
 }
 
-static void add_refusal(doctor_t *doctor, const wire_t *wire, bool others_accept) {
-  cause_id_t cause = why_not(doctor, wire, others_accept);
-  if (wire->status == UV_ECONNREFUSED)
-    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s refused the connection%s", wire->name,
-               cause == CAUSE_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
-  else if (wire->status == UV_ETIMEDOUT)
-    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s did not answer", wire->name);
+static void add_refusal(doctor_t *doctor, const raw_conn_t *conn, bool others_accept) {
+  diagnosis_id_t diagnosis = why_not(doctor, conn, others_accept);
+  if (conn->status == UV_ECONNREFUSED)
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s refused the connection%s", conn->name,
+               diagnosis == DIAGNOSIS_LOOPBACK_ONLY ? ", 127.0.0.1 accepts it" : "");
+  else if (conn->status == UV_ETIMEDOUT)
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s did not answer", conn->name);
   else
-    doctor_add(doctor, cause, wire->name, wire_ms(wire), "%s: %s", wire->name, uv_strerror(wire->status));
+    doctor_add(doctor, diagnosis, conn->name, raw_conn_ms(conn), "%s: %s", conn->name,
+               uv_strerror(conn->status));
 }
 
 /* A server that was reached by loopback alone: is it there for others, too? */
 static void look_from_outside(doctor_t *doctor) {
   struct sockaddr_storage outside = {0};
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (doctor->wires[i]->state == WIRE_OPEN && !is_loopback(&doctor->addresses[i]))
+    if (doctor->conns[i]->state == RAW_CONN_OPEN && !is_loopback(&doctor->addresses[i]))
       return;
   if (!find_outside(doctor->url.port, &outside))
     return;
-  const wire_t *wire = probe(doctor, &outside);
-  if (wire->status == UV_ECONNREFUSED)
-    doctor_add(doctor, CAUSE_LOOPBACK_ONLY_SEEN_INSIDE, wire->name, wire_ms(wire),
-               "%s, this machine for others, refuses", wire->name);
+  const raw_conn_t *conn = probe(doctor, &outside);
+  if (conn->status == UV_ECONNREFUSED)
+    doctor_add(doctor, DIAGNOSIS_LOOPBACK_ONLY_SEEN_INSIDE, conn->name, raw_conn_ms(conn),
+               "%s, this machine for others, refuses", conn->name);
 }
 
 bool doctor_connect(doctor_t *doctor) {
   size_t accepted = 0;
   for (size_t i = 0; i < doctor->address_count; i++)
-    doctor->wires[i] = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i], NULL);
+    doctor->conns[i] = raw_conn_connect(&doctor->net, (const struct sockaddr *)&doctor->addresses[i], NULL);
   net_wait(&doctor->net, all_tried, doctor, CONNECT_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
-    if (!wire_is_connected(doctor->wires[i]))
-      wire_end(doctor->wires[i], UV_ETIMEDOUT);
-    accepted += doctor->wires[i]->state == WIRE_OPEN;
+    if (!raw_conn_is_connected(doctor->conns[i]))
+      raw_conn_end(doctor->conns[i], UV_ETIMEDOUT);
+    accepted += doctor->conns[i]->state == RAW_CONN_OPEN;
   }
   for (size_t i = 0; i < doctor->address_count; i++) {
-    const wire_t *wire = doctor->wires[i];
-    if (wire->state == WIRE_OPEN)
-      doctor_add(doctor, CAUSE_NONE, wire->name, wire_ms(wire), "%s accepts", wire->name);
+    const raw_conn_t *conn = doctor->conns[i];
+    if (conn->state == RAW_CONN_OPEN)
+      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_ms(conn), "%s accepts", conn->name);
     else
-      add_refusal(doctor, wire, accepted > 0);
+      add_refusal(doctor, conn, accepted > 0);
   }
   if (accepted > 0)
     look_from_outside(doctor);

@@ -25,39 +25,40 @@ static const char initialized[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notificatio
 
 /* ---- what was not answered ------------------------------------------------------------------------- */
 
-static void describe_end(const wire_t *wire, char *text, size_t size) {
-  if (wire->close_code != 0 && wire->close_is_theirs)
-    snprintf(text, size, "the server closed the connection with %d%s%s", wire->close_code,
-             *wire->close_reason != '\0' ? ": " : "", wire->close_reason);
-  else if (wire->close_code != 0)
-    snprintf(text, size, "the server broke the rules of WebSocket (%d%s%s)", wire->close_code,
-             *wire->close_reason != '\0' ? ": " : "", wire->close_reason);
-  else if (wire->status == UV_EOF)
+static void describe_end(const raw_conn_t *conn, char *text, size_t size) {
+  if (conn->close_code != 0 && conn->close_is_theirs)
+    snprintf(text, size, "the server closed the connection with %d%s%s", conn->close_code,
+             *conn->close_reason != '\0' ? ": " : "", conn->close_reason);
+  else if (conn->close_code != 0)
+    snprintf(text, size, "the server broke the rules of WebSocket (%d%s%s)", conn->close_code,
+             *conn->close_reason != '\0' ? ": " : "", conn->close_reason);
+  else if (conn->status == UV_EOF)
     snprintf(text, size, "the server closed the connection without a word");
   else
-    snprintf(text, size, "the connection was lost: %s", uv_strerror(wire->status));
+    snprintf(text, size, "the connection was lost: %s", uv_strerror(conn->status));
 }
 
-static void add_unanswered(doctor_t *doctor, const char *question, cause_id_t closed, cause_id_t silent) {
-  const wire_t *wire = doctor->talk;
+static void add_unanswered(doctor_t *doctor, const char *question, diagnosis_id_t closed,
+                           diagnosis_id_t silent) {
+  const raw_conn_t *conn = doctor->talk;
   char text[FINDING_WHAT_SIZE - 64];
-  bool ended = wire->state == WIRE_ENDED;
+  bool ended = conn->state == RAW_CONN_ENDED;
   if (ended)
-    describe_end(wire, text, sizeof text);
-  doctor_add(doctor, ended ? closed : doctor_late(doctor, silent), wire->name, doctor_ms(doctor), "%s: %s",
+    describe_end(conn, text, sizeof text);
+  doctor_add(doctor, ended ? closed : doctor_late(doctor, silent), conn->name, doctor_ms(doctor), "%s: %s",
              question, ended ? text : "no answer");
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
 /* NULL: none; null counts as none. */
-static yyjson_val *member(const wire_t *wire, const char *name) {
-  yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(wire->answer), name);
+static yyjson_val *member(const raw_conn_t *conn, const char *name) {
+  yyjson_val *value = yyjson_obj_get(yyjson_doc_get_root(conn->answer), name);
   return yyjson_is_null(value) ? NULL : value;
 }
 
-static int error_code(const wire_t *wire) { /* 0: no error */
-  yyjson_val *error = member(wire, "error");
+static int error_code(const raw_conn_t *conn) { /* 0: no error */
+  yyjson_val *error = member(conn, "error");
   return error != NULL ? yyjson_get_int(yyjson_obj_get(error, "code")) : 0;
 }
 
@@ -66,8 +67,8 @@ static const char *text_of(yyjson_val *object, const char *name) {
   return text != NULL ? text : "";
 }
 
-static void add_error(doctor_t *doctor, cause_id_t cause, const char *question) {
-  doctor_add(doctor, cause, doctor->talk->name, doctor_ms(doctor), "%s: error %d, \"%.200s\"", question,
+static void add_error(doctor_t *doctor, diagnosis_id_t diagnosis, const char *question) {
+  doctor_add(doctor, diagnosis, doctor->talk->name, doctor_ms(doctor), "%s: error %d, \"%.200s\"", question,
              error_code(doctor->talk), text_of(member(doctor->talk, "error"), "message"));
 }
 
@@ -76,40 +77,40 @@ static void add_error(doctor_t *doctor, cause_id_t cause, const char *question) 
 /* A connection over which initialize was answered, the old one or a new one; false, and said so, where there
  * is none. */
 static bool ready(doctor_t *doctor) {
-  if (doctor->talk->state == WIRE_WEBSOCKET)
+  if (doctor->talk->state == RAW_CONN_WEBSOCKET)
     return true;
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&doctor->talk->address, NULL);
-  if (wire_wait_connected(wire, AGAIN_MS)) {
-    wire_upgrade(wire, &doctor->url);
-    net_wait(&doctor->net, wire_is_judged, wire, AGAIN_MS);
-    if (wire->state == WIRE_WEBSOCKET && wire_ask(wire, "initialize", hello, AGAIN_MS)) {
-      wire_send_text(wire, initialized, sizeof initialized - 1);
-      doctor->talk = wire;
+  raw_conn_t *conn = raw_conn_connect(&doctor->net, (const struct sockaddr *)&doctor->talk->address, NULL);
+  if (raw_conn_wait_connected(conn, AGAIN_MS)) {
+    raw_conn_upgrade(conn, &doctor->url);
+    net_wait(&doctor->net, raw_conn_is_judged, conn, AGAIN_MS);
+    if (conn->state == RAW_CONN_WEBSOCKET && raw_conn_ask(conn, "initialize", hello, AGAIN_MS)) {
+      raw_conn_send_text(conn, initialized, sizeof initialized - 1);
+      doctor->talk = conn;
       doctor->began_ns = uv_hrtime();
       return true;
     }
   }
-  doctor_add(doctor, doctor_late(doctor, CAUSE_CLOSED), wire->name, doctor_ms(doctor),
-             "%s could not be connected to again", wire->name);
+  doctor_add(doctor, doctor_late(doctor, DIAGNOSIS_CLOSED), conn->name, doctor_ms(doctor),
+             "%s could not be connected to again", conn->name);
   return false;
 }
 
 /* ---- the stages ------------------------------------------------------------------------------------ */
 
 bool doctor_initialize(doctor_t *doctor) {
-  wire_t *wire = doctor->talk;
-  if (!wire_ask(wire, "initialize", hello, ANSWER_MS)) {
-    add_unanswered(doctor, "initialize", CAUSE_INITIALIZE_CLOSED,
-                   wire->garbage ? CAUSE_NOT_JSON : CAUSE_INITIALIZE_SILENT);
+  raw_conn_t *conn = doctor->talk;
+  if (!raw_conn_ask(conn, "initialize", hello, ANSWER_MS)) {
+    add_unanswered(doctor, "initialize", DIAGNOSIS_INITIALIZE_CLOSED,
+                   conn->garbage ? DIAGNOSIS_NOT_JSON : DIAGNOSIS_INITIALIZE_SILENT);
     return false;
   }
-  yyjson_val *result = member(wire, "result"), *info = yyjson_obj_get(result, "serverInfo");
+  yyjson_val *result = member(conn, "result"), *info = yyjson_obj_get(result, "serverInfo");
   if (result == NULL)
-    add_error(doctor, CAUSE_INITIALIZE_ERROR, "initialize");
+    add_error(doctor, DIAGNOSIS_INITIALIZE_ERROR, "initialize");
   else
-    doctor_add(doctor, CAUSE_NONE, wire->name, doctor_ms(doctor), "%.100s %.50s, revision %.50s of MCP",
+    doctor_add(doctor, DIAGNOSIS_NONE, conn->name, doctor_ms(doctor), "%.100s %.50s, revision %.50s of MCP",
                text_of(info, "name"), text_of(info, "version"), text_of(result, "protocolVersion"));
-  wire_send_text(wire, initialized, sizeof initialized - 1);
+  raw_conn_send_text(conn, initialized, sizeof initialized - 1);
   return true;
 }
 
@@ -128,22 +129,23 @@ static void describe_tools(yyjson_val *tools, char *text, size_t size) {
 bool doctor_list_tools(doctor_t *doctor) {
   if (!ready(doctor))
     return false;
-  if (!wire_ask(doctor->talk, "tools/list", "{}", ANSWER_MS)) {
-    add_unanswered(doctor, "tools/list", CAUSE_CLOSED, CAUSE_SILENT);
+  if (!raw_conn_ask(doctor->talk, "tools/list", "{}", ANSWER_MS)) {
+    add_unanswered(doctor, "tools/list", DIAGNOSIS_CLOSED, DIAGNOSIS_SILENT);
     return true;
   }
   yyjson_val *result = member(doctor->talk, "result"), *tools = yyjson_obj_get(result, "tools");
   char names[FINDING_WHAT_SIZE - 64] = "";
   if (result == NULL) {
     add_error(doctor,
-              error_code(doctor->talk) == MCP_METHOD_NOT_FOUND ? CAUSE_TOOLS_MISSING : CAUSE_TOOLS_ERROR,
+              error_code(doctor->talk) == MCP_METHOD_NOT_FOUND ? DIAGNOSIS_TOOLS_MISSING
+                                                               : DIAGNOSIS_TOOLS_ERROR,
               "tools/list");
   } else if (!yyjson_is_arr(tools)) {
-    doctor_add(doctor, CAUSE_TOOLS_ERROR, doctor->talk->name, doctor_ms(doctor),
+    doctor_add(doctor, DIAGNOSIS_TOOLS_ERROR, doctor->talk->name, doctor_ms(doctor),
                "tools/list: the answer holds no list of tools");
   } else {
     describe_tools(tools, names, sizeof names);
-    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "%zu%s tool%s%s",
+    doctor_add(doctor, DIAGNOSIS_NONE, doctor->talk->name, doctor_ms(doctor), "%zu%s tool%s%s",
                yyjson_arr_size(tools), yyjson_obj_get(result, "nextCursor") != NULL ? " and more" : "",
                yyjson_arr_size(tools) == 1 ? "" : "s", names);
   }
@@ -152,26 +154,26 @@ bool doctor_list_tools(doctor_t *doctor) {
 
 static void ping_mcp(doctor_t *doctor) {
   doctor->began_ns = uv_hrtime();
-  if (!wire_ask(doctor->talk, "ping", "", ANSWER_MS))
-    add_unanswered(doctor, "ping", CAUSE_CLOSED, CAUSE_SILENT);
+  if (!raw_conn_ask(doctor->talk, "ping", "", ANSWER_MS))
+    add_unanswered(doctor, "ping", DIAGNOSIS_CLOSED, DIAGNOSIS_SILENT);
   else if (member(doctor->talk, "result") == NULL)
-    add_error(doctor, CAUSE_NO_MCP_PING, "ping");
+    add_error(doctor, DIAGNOSIS_NO_MCP_PING, "ping");
   else
-    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "MCP's own ping is answered");
+    doctor_add(doctor, DIAGNOSIS_NONE, doctor->talk->name, doctor_ms(doctor), "MCP's own ping is answered");
 }
 
 bool doctor_ping(doctor_t *doctor) {
   int answered = 0;
   if (!ready(doctor))
     return false;
-  while (answered < PINGS && wire_ping(doctor->talk, PONG_MS))
+  while (answered < PINGS && raw_conn_ping(doctor->talk, PONG_MS))
     answered++;
   if (answered < PINGS)
-    add_unanswered(doctor, "WebSocket's ping", CAUSE_CLOSED, CAUSE_NO_PONG);
+    add_unanswered(doctor, "WebSocket's ping", DIAGNOSIS_CLOSED, DIAGNOSIS_NO_PONG);
   else
-    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor) / PINGS,
+    doctor_add(doctor, DIAGNOSIS_NONE, doctor->talk->name, doctor_ms(doctor) / PINGS,
                "%d WebSocket pings are answered", PINGS);
-  if (doctor->talk->state == WIRE_WEBSOCKET)
+  if (doctor->talk->state == RAW_CONN_WEBSOCKET)
     ping_mcp(doctor);
   return true;
 }
@@ -192,14 +194,16 @@ bool doctor_send_large(doctor_t *doctor) {
   if (!ready(doctor))
     return false;
   char *call = make_large();
-  bool answered = wire_ask(doctor->talk, "tools/call", call, LARGE_MS);
+  bool answered = raw_conn_ask(doctor->talk, "tools/call", call, LARGE_MS);
   free(call);
   if (answered)
-    doctor_add(doctor, CAUSE_NONE, doctor->talk->name, doctor_ms(doctor), "1.5 MiB are taken and answered");
+    doctor_add(doctor, DIAGNOSIS_NONE, doctor->talk->name, doctor_ms(doctor),
+               "1.5 MiB are taken and answered");
   else
     add_unanswered(doctor, "1.5 MiB at once",
-                   doctor->talk->close_code == MCP__CLOSE_TOO_BIG ? CAUSE_LARGE_LIMIT : CAUSE_LARGE_CLOSED,
-                   CAUSE_LARGE_SILENT);
+                   doctor->talk->close_code == MCP__CLOSE_TOO_BIG ? DIAGNOSIS_LARGE_LIMIT
+                                                                  : DIAGNOSIS_LARGE_CLOSED,
+                   DIAGNOSIS_LARGE_SILENT);
   return true;
 }
 
@@ -207,17 +211,17 @@ bool doctor_send_bad_json(doctor_t *doctor) {
   static const char bad[] = "{\"jsonrpc\":\"2.0\",\"method\":";
   if (!ready(doctor))
     return false;
-  wire_t *wire = doctor->talk;
-  yyjson_doc_free(wire->answer);
-  wire->answer = NULL;
-  wire->without_id = true;
-  wire_send_text(wire, bad, sizeof bad - 1);
-  if (!wire_wait_answer(wire, BAD_JSON_MS))
-    add_unanswered(doctor, "bad JSON", CAUSE_BAD_JSON_CLOSED, CAUSE_BAD_JSON_SILENT);
-  else if (error_code(wire) != MCP_PARSE_ERROR)
-    add_error(doctor, CAUSE_BAD_JSON_ANSWER, "bad JSON");
+  raw_conn_t *conn = doctor->talk;
+  yyjson_doc_free(conn->answer);
+  conn->answer = NULL;
+  conn->without_id = true;
+  raw_conn_send_text(conn, bad, sizeof bad - 1);
+  if (!raw_conn_wait_answer(conn, BAD_JSON_MS))
+    add_unanswered(doctor, "bad JSON", DIAGNOSIS_BAD_JSON_CLOSED, DIAGNOSIS_BAD_JSON_SILENT);
+  else if (error_code(conn) != MCP_PARSE_ERROR)
+    add_error(doctor, DIAGNOSIS_BAD_JSON_ANSWER, "bad JSON");
   else
-    doctor_add(doctor, CAUSE_NONE, wire->name, doctor_ms(doctor), "bad JSON is answered by error %d",
+    doctor_add(doctor, DIAGNOSIS_NONE, conn->name, doctor_ms(doctor), "bad JSON is answered by error %d",
                MCP_PARSE_ERROR);
   return true;
 }

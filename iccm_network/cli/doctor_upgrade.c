@@ -12,14 +12,14 @@ enum { UPGRADE_MS = 4000, BODY_MS = 300, TLS_MS = 1500, SHOWN_LINE = 90 };
 static bool all_judged(void *arg) {
   const doctor_t *doctor = arg;
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (!wire_is_judged(doctor->wires[i]))
+    if (!raw_conn_is_judged(doctor->conns[i]))
       return false;
   return true;
 }
 
 static bool has_ended(void *arg) {
-  const wire_t *wire = arg;
-  return wire->state == WIRE_ENDED;
+  const raw_conn_t *conn = arg;
+  return conn->state == RAW_CONN_ENDED;
 }
 
 /* ---- a TLS port, spoken to in plain text ------------------------------------------------------------- */
@@ -37,72 +37,74 @@ static const unsigned char
                       0x9c, 0x00, 0x2f, 0x00, 0x35, /* ciphers */
                       0x01, 0x00};                  /* no compression */
 
-static bool is_tls(const wire_t *wire) { /* a handshake record or an alert, of any version */
-  return wire->first_len >= 3 && (wire->first[0] == 0x16 || wire->first[0] == 0x15) && wire->first[1] == 0x03;
+static bool is_tls(const raw_conn_t *conn) { /* a handshake record or an alert, of any version */
+  return conn->first_len >= 3 && (conn->first[0] == 0x16 || conn->first[0] == 0x15) && conn->first[1] == 0x03;
 }
 
 static bool tls_is_clear(void *arg) {
-  const wire_t *wire = arg;
-  return wire->first_len >= 3 || wire->state == WIRE_ENDED;
+  const raw_conn_t *conn = arg;
+  return conn->first_len >= 3 || conn->state == RAW_CONN_ENDED;
 }
 
-static bool speaks_tls(doctor_t *doctor, const wire_t *asked) {
+static bool speaks_tls(doctor_t *doctor, const raw_conn_t *asked) {
   if (is_tls(asked))
     return true;
-  wire_t *wire = wire_connect(&doctor->net, (const struct sockaddr *)&asked->address, NULL);
-  if (!wire_wait_connected(wire, TLS_MS))
+  raw_conn_t *conn = raw_conn_connect(&doctor->net, (const struct sockaddr *)&asked->address, NULL);
+  if (!raw_conn_wait_connected(conn, TLS_MS))
     return false;
-  wire_send_raw(wire, client_hello, sizeof client_hello);
-  net_wait(&doctor->net, tls_is_clear, wire, TLS_MS);
-  wire_end(wire, UV_ECANCELED);
-  return is_tls(wire);
+  raw_conn_send_raw(conn, client_hello, sizeof client_hello);
+  net_wait(&doctor->net, tls_is_clear, conn, TLS_MS);
+  raw_conn_end(conn, UV_ECANCELED);
+  return is_tls(conn);
 }
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
-static cause_id_t why_status(int status) {
+static diagnosis_id_t why_status(int status) {
   switch (status) {
   case 400:
   case 405:
   case 426:
-    return CAUSE_BAD_REQUEST;
+    return DIAGNOSIS_BAD_REQUEST;
   case 401:
-    return CAUSE_UNAUTHORIZED;
+    return DIAGNOSIS_UNAUTHORIZED;
   case 403:
-    return CAUSE_FORBIDDEN;
+    return DIAGNOSIS_FORBIDDEN;
   case 404:
-    return CAUSE_NO_PATH;
+    return DIAGNOSIS_NO_PATH;
   case 502:
   case 504:
-    return CAUSE_GATEWAY;
+    return DIAGNOSIS_GATEWAY;
   case 503:
-    return CAUSE_BUSY;
+    return DIAGNOSIS_BUSY;
   default:
-    return status >= 200 && status < 300   ? CAUSE_PAGE
-           : status >= 300 && status < 400 ? CAUSE_REDIRECT
-                                           : CAUSE_OTHER_STATUS;
+    return status >= 200 && status < 300   ? DIAGNOSIS_PAGE
+           : status >= 300 && status < 400 ? DIAGNOSIS_REDIRECT
+                                           : DIAGNOSIS_OTHER_STATUS;
   }
 }
 
-static cause_id_t why_other(const wire_t *wire) {
-  if (strncmp(wire->first, "SSH-", 4) == 0)
-    return CAUSE_SSH;
-  if (strncmp(wire->first, "-ERR", 4) == 0 || strncmp(wire->first, "-DENIED", 7) == 0)
-    return CAUSE_REDIS;
-  return CAUSE_NOT_HTTP;
+static diagnosis_id_t why_other(const raw_conn_t *conn) {
+  if (strncmp(conn->first, "SSH-", 4) == 0)
+    return DIAGNOSIS_SSH;
+  if (strncmp(conn->first, "-ERR", 4) == 0 || strncmp(conn->first, "-DENIED", 7) == 0)
+    return DIAGNOSIS_REDIS;
+  return DIAGNOSIS_NOT_HTTP;
 }
 
-static cause_id_t why_not(doctor_t *doctor, const wire_t *wire) {
-  bool http = wire->head_state == MCP__HEAD_DONE;
-  if (wire->tls == NULL && (!http || wire->head.status == 400) && speaks_tls(doctor, wire))
-    return CAUSE_TLS;
-  if (http && wire->head.status == 101)
-    return strstr(wire->problem, "Sec-WebSocket-Accept") != NULL ? CAUSE_WRONG_ACCEPT : CAUSE_WRONG_SWITCH;
+static diagnosis_id_t why_not(doctor_t *doctor, const raw_conn_t *conn) {
+  bool http = conn->head_state == MCP__HEAD_DONE;
+  if (conn->tls == NULL && (!http || conn->head.status == 400) && speaks_tls(doctor, conn))
+    return DIAGNOSIS_TLS;
+  if (http && conn->head.status == 101)
+    return strstr(conn->problem, "Sec-WebSocket-Accept") != NULL ? DIAGNOSIS_WRONG_ACCEPT
+                                                                 : DIAGNOSIS_WRONG_SWITCH;
   if (http)
-    return why_status(wire->head.status);
-  if (wire->first_len > 0)
-    return wire->head_state == MCP__HEAD_BAD ? why_other(wire) : CAUSE_UPGRADE_UNFINISHED;
-  return wire->state == WIRE_ENDED ? CAUSE_UPGRADE_CLOSED : doctor_late(doctor, CAUSE_UPGRADE_SILENT);
+    return why_status(conn->head.status);
+  if (conn->first_len > 0)
+    return conn->head_state == MCP__HEAD_BAD ? why_other(conn) : DIAGNOSIS_UPGRADE_UNFINISHED;
+  return conn->state == RAW_CONN_ENDED ? DIAGNOSIS_UPGRADE_CLOSED
+                                       : doctor_late(doctor, DIAGNOSIS_UPGRADE_SILENT);
 }
 
 /* So many bytes of a text: up to the end of its line, and no more than max. */
@@ -123,51 +125,52 @@ static const char *find_header(const char *answer, const char *name) {
 }
 
 /* The server's own words: the first line, where it sends its callers, the body's beginning. */
-static void describe_answer(const wire_t *wire, char *text, size_t size) {
-  const char *body = strstr(wire->first, "\r\n\r\n"), *location = find_header(wire->first, "Location");
+static void describe_answer(const raw_conn_t *conn, char *text, size_t size) {
+  const char *body = strstr(conn->first, "\r\n\r\n"), *location = find_header(conn->first, "Location");
   int location_len =
       line_length(location, strcspn(location, "?") < SHOWN_LINE ? strcspn(location, "?") : SHOWN_LINE);
   int body_len = body != NULL ? line_length(body += 4, SHOWN_LINE) : 0;
-  snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(wire->first, SHOWN_LINE), wire->first,
+  snprintf(text, size, "\"%.*s\"%s%.*s%s%.*s%s", line_length(conn->first, SHOWN_LINE), conn->first,
            location_len > 0 ? ", Location: " : "", location_len, location, body_len > 0 ? ", \"" : "",
            body_len, body_len > 0 ? body : "", body_len > 0 ? "\"" : "");
 }
 
-static void add_refusal(doctor_t *doctor, const wire_t *wire) {
+static void add_refusal(doctor_t *doctor, const raw_conn_t *conn) {
   char answer[FINDING_WHAT_SIZE - FINDING_ADDRESS_SIZE - 16];
-  double ms =
-      wire->state == WIRE_OPEN && wire->head_state == MCP__HEAD_MORE ? doctor_ms(doctor) : wire_ms(wire);
-  cause_id_t cause = why_not(doctor, wire);
-  if (wire->first_len > 0 && !is_tls(wire))
-    describe_answer(wire, answer, sizeof answer);
-  else if (is_tls(wire))
+  double ms = conn->state == RAW_CONN_OPEN && conn->head_state == MCP__HEAD_MORE ? doctor_ms(doctor)
+                                                                                 : raw_conn_ms(conn);
+  diagnosis_id_t diagnosis = why_not(doctor, conn);
+  if (conn->first_len > 0 && !is_tls(conn))
+    describe_answer(conn, answer, sizeof answer);
+  else if (is_tls(conn))
     snprintf(answer, sizeof answer, "in TLS");
-  else if (wire->state != WIRE_ENDED)
+  else if (conn->state != RAW_CONN_ENDED)
     snprintf(answer, sizeof answer, "nothing");
-  else if (wire->status == UV_EOF)
+  else if (conn->status == UV_EOF)
     snprintf(answer, sizeof answer, "nothing and closed");
   else
-    snprintf(answer, sizeof answer, "nothing: %s", uv_strerror(wire->status));
-  doctor_add(doctor, cause, wire->name, ms, "%s answered %s", wire->name, answer);
+    snprintf(answer, sizeof answer, "nothing: %s", uv_strerror(conn->status));
+  doctor_add(doctor, diagnosis, conn->name, ms, "%s answered %s", conn->name, answer);
 }
 
 bool doctor_upgrade(doctor_t *doctor) {
   for (size_t i = 0; i < doctor->address_count; i++)
-    if (doctor->wires[i]->state == WIRE_OPEN)
-      wire_upgrade(doctor->wires[i], &doctor->url);
+    if (doctor->conns[i]->state == RAW_CONN_OPEN)
+      raw_conn_upgrade(doctor->conns[i], &doctor->url);
   net_wait(&doctor->net, all_judged, doctor, UPGRADE_MS);
   for (size_t i = 0; i < doctor->address_count; i++) {
-    wire_t *wire = doctor->wires[i];
-    if (*wire->key == '\0')
+    raw_conn_t *conn = doctor->conns[i];
+    if (*conn->key == '\0')
       continue; /* it was not asked: there is no connection */
-    if (wire->head_state == MCP__HEAD_DONE && wire->switch_status == 0) {
-      doctor_add(doctor, CAUSE_NONE, wire->name, wire_ms(wire), "%s switches to WebSocket", wire->name);
-      doctor->talk = doctor->talk != NULL ? doctor->talk : wire;
+    if (conn->head_state == MCP__HEAD_DONE && conn->switch_status == 0) {
+      doctor_add(doctor, DIAGNOSIS_NONE, conn->name, raw_conn_ms(conn), "%s switches to WebSocket",
+                 conn->name);
+      doctor->talk = doctor->talk != NULL ? doctor->talk : conn;
       continue;
     }
-    if (wire->head_state == MCP__HEAD_DONE)
-      net_wait(&doctor->net, has_ended, wire, BODY_MS);
-    add_refusal(doctor, wire);
+    if (conn->head_state == MCP__HEAD_DONE)
+      net_wait(&doctor->net, has_ended, conn, BODY_MS);
+    add_refusal(doctor, conn);
   }
   return doctor->talk != NULL;
 }

@@ -24,7 +24,7 @@ MCP_PRINTF(3, 4) static bool fail(fetched_t *fetched, int status, const char *fo
   return false;
 }
 
-static wire_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
+static raw_conn_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
   struct sockaddr_storage addresses[MAX_ADDRESSES];
   int status;
   size_t count =
@@ -35,41 +35,41 @@ static wire_t *reach(net_t *net, const mcp__url_t *url, fetched_t *fetched) {
     return NULL;
   }
   for (size_t i = 0; i < count; i++) {
-    wire_t *wire = wire_connect(net, (const struct sockaddr *)&addresses[i], NULL);
-    if (wire_wait_connected(wire, CONNECT_MS))
-      return wire;
-    fail(fetched, wire->status == UV_ETIMEDOUT ? MCP_ETIMEOUT : MCP_ECONNECT, "%s: %s", wire->name,
-         uv_strerror(wire->status));
+    raw_conn_t *conn = raw_conn_connect(net, (const struct sockaddr *)&addresses[i], NULL);
+    if (raw_conn_wait_connected(conn, CONNECT_MS))
+      return conn;
+    fail(fetched, conn->status == UV_ETIMEDOUT ? MCP_ETIMEOUT : MCP_ECONNECT, "%s: %s", conn->name,
+         uv_strerror(conn->status));
   }
   return NULL;
 }
 
-static bool secure(wire_t *wire, const mcp__url_t *url, const options_t *options, fetched_t *fetched) {
+static bool secure(raw_conn_t *conn, const mcp__url_t *url, const options_t *options, fetched_t *fetched) {
   char problem[512];
   mcp__tls_context_t *context;
   if (!url->tls)
     return true;
   if (mcp__tls_client(mcp_env_text("ICCM_TLS_CA", NULL), &context, problem, sizeof problem) != 0)
     return fail(fetched, MCP_EENV, "%s", problem);
-  wire_start_tls(wire, context, url->host, !options->insecure);
+  raw_conn_start_tls(conn, context, url->host, !options->insecure);
   mcp__tls_release(context); /* the connection holds it */
-  if (!net_wait(wire->net, wire_is_secured, wire, UINT64_MAX))
+  if (!net_wait(conn->net, raw_conn_is_secured, conn, UINT64_MAX))
     return fail(fetched, MCP_ETIMEOUT, "no answer in TLS");
-  if (wire->state == WIRE_OPEN)
+  if (conn->state == RAW_CONN_OPEN)
     return true;
   return fail(fetched, MCP_ETLS, "%s",
-              wire->status == MCP_ETLS ? wire->tls->problem : uv_strerror(wire->status));
+              conn->status == MCP_ETLS ? conn->tls->problem : uv_strerror(conn->status));
 }
 
 static bool has_ended(void *arg) {
-  const wire_t *wire = arg;
-  return wire->state == WIRE_ENDED;
+  const raw_conn_t *conn = arg;
+  return conn->state == RAW_CONN_ENDED;
 }
 
 /* Says what the answer is worth. */
-static bool judge(const wire_t *wire, const char *path, fetched_t *fetched) {
+static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) {
   mcp__head_t head;
-  if (wire->status == UV_EMSGSIZE)
+  if (conn->status == UV_EMSGSIZE)
     return fail(fetched, MCP_ETOOBIG, "the answer is larger than %d MiB", FETCH_MAX_BYTES >> 20);
   if (mcp__head_init(&head, false) != 0) /* UNTESTED: needs memory to run out */
     return fail(fetched, UV_ENOMEM, "%s", uv_strerror(UV_ENOMEM));
@@ -85,44 +85,44 @@ static bool judge(const wire_t *wire, const char *path, fetched_t *fetched) {
     return fail(fetched, MCP_EREFUSED, "the server answered %d", http);
   if (http != 200)
     return fail(fetched, MCP_EPROTOCOL, "the server answered HTTP %d to GET %s", http, path);
-  if (wire->status != UV_EOF)
-    return fail(fetched, MCP_ELOST, "the connection was lost: %s", uv_strerror(wire->status));
+  if (conn->status != UV_EOF)
+    return fail(fetched, MCP_ELOST, "the connection was lost: %s", uv_strerror(conn->status));
   return true;
 }
 
 /* trusted: the address was given, and gets the token; where it is a default that is for this machine alone.
  */
-static bool ask(wire_t *wire, const mcp__url_t *url, bool trusted, const char *path, fetched_t *fetched) {
+static bool ask(raw_conn_t *conn, const mcp__url_t *url, bool trusted, const char *path, fetched_t *fetched) {
   char request[2048];
   const char *token = NULL;
   if (mcp__token_of_environment(&token) != 0)
     return fail(fetched, MCP_EENV, "%s", mcp_last_error());
-  if (!trusted && !mcp__peer_is_loopback((const struct sockaddr *)&wire->address))
+  if (!trusted && !mcp__peer_is_loopback((const struct sockaddr *)&conn->address))
     token = NULL;
   int len =
       snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n%s%s%s\r\n",
                path, url->authority, token != NULL ? "Authorization: Bearer " : "",
                token != NULL ? token : "", token != NULL ? "\r\n" : "");
-  wire->whole = &fetched->answer;
-  wire_send_raw(wire, request, (size_t)len);
-  if (!net_wait(wire->net, has_ended, wire, UINT64_MAX))
+  conn->whole = &fetched->answer;
+  raw_conn_send_raw(conn, request, (size_t)len);
+  if (!net_wait(conn->net, has_ended, conn, UINT64_MAX))
     return fail(fetched, MCP_ETIMEOUT, "no answer to GET %s", path);
-  return judge(wire, path, fetched);
+  return judge(conn, path, fetched);
 }
 
 /* The first of the places that accepts, whose address goes to *url; NULL: none. Of Godot's default ones the
  * second is tried where the name of the first is unknown, as clients do. */
-static wire_t *reach_any(const mcp__url_t *urls, unsigned count, bool trusted, const mcp__url_t **url,
-                         fetched_t *fetched) {
-  wire_t *wire = NULL;
-  for (unsigned i = 0; i < count && wire == NULL; i++) {
+static raw_conn_t *reach_any(const mcp__url_t *urls, unsigned count, bool trusted, const mcp__url_t **url,
+                             fetched_t *fetched) {
+  raw_conn_t *conn = NULL;
+  for (unsigned i = 0; i < count && conn == NULL; i++) {
     *url = &urls[i];
-    wire = reach(fetched->net, *url, fetched);
-    if (wire == NULL && !trusted && fetched->status != MCP_ERESOLVE)
+    conn = reach(fetched->net, *url, fetched);
+    if (conn == NULL && !trusted && fetched->status != MCP_ERESOLVE)
       break;
   }
-  fetched->reached = wire != NULL ? MCP_STAGE_OPEN : MCP_STAGE_CONNECTING;
-  return wire;
+  fetched->reached = conn != NULL ? MCP_STAGE_OPEN : MCP_STAGE_CONNECTING;
+  return conn;
 }
 
 static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigned count, bool trusted,
@@ -135,11 +135,11 @@ static bool fetch_from(const options_t *options, const mcp__url_t *urls, unsigne
     fetched->net = NULL;
     return fail(fetched, MCP_EENV, "no event loop: %s", uv_strerror(status));
   }
-  wire_t *wire = reach_any(urls, count, trusted, &url, fetched);
-  if (wire == NULL || !secure(wire, url, options, fetched))
+  raw_conn_t *conn = reach_any(urls, count, trusted, &url, fetched);
+  if (conn == NULL || !secure(conn, url, options, fetched))
     return false;
   fetched->status = 0; /* of a place that did not accept */
-  return ask(wire, url, trusted, path, fetched);
+  return ask(conn, url, trusted, path, fetched);
 }
 
 bool fetch(const options_t *options, const char *path, fetched_t *fetched) {

@@ -19,14 +19,14 @@ static const char *const words[] = {
 static size_t count_of(const findings_t *findings, verdict_t verdict) {
   size_t count = 0;
   for (size_t i = 0; i < findings->count; i++)
-    count += findings->list[i].cause->verdict == verdict;
+    count += findings->list[i].diagnosis->verdict == verdict;
   return count;
 }
 
 int findings_exit_code(const findings_t *findings) {
   for (size_t i = 0; i < findings->count; i++)
-    if (findings->list[i].cause->verdict == VERDICT_FAILED)
-      return findings->list[i].cause->exit_code;
+    if (findings->list[i].diagnosis->verdict == VERDICT_FAILED)
+      return findings->list[i].diagnosis->exit_code;
   return ICCM_OK;
 }
 
@@ -39,8 +39,8 @@ static void print_explained(const print_t *out, const char *label, const char *t
 }
 
 void finding_print(const print_t *out, const finding_t *finding) {
-  const char *word = words[finding->cause->verdict];
-  bool well = finding->cause->verdict == VERDICT_OK;
+  const char *word = words[finding->diagnosis->verdict];
+  bool well = finding->diagnosis->verdict == VERDICT_OK;
   if (!well)
     print_bold(out);
   fputs(word, out->file);
@@ -52,8 +52,8 @@ void finding_print(const print_t *out, const finding_t *finding) {
   size_t used = WHAT_COLUMN + print_line(out, finding->what, strlen(finding->what), 0);
   print_pad(out, used < TIME_COLUMN && out->width == 0 ? TIME_COLUMN - used : 2);
   fprintf(out->file, "%.1f ms\n", finding->ms);
-  print_explained(out, "cause: ", finding->cause->why);
-  print_explained(out, "to do: ", finding->cause->what_to_do);
+  print_explained(out, "cause: ", finding->diagnosis->why);
+  print_explained(out, "to do: ", finding->diagnosis->what_to_do);
 }
 
 static void print_count(const print_t *out, size_t count, const char *what) {
@@ -91,14 +91,14 @@ static yyjson_mut_val *finding_json(yyjson_mut_doc *doc, const finding_t *findin
   yyjson_mut_val *object = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_str(doc, object, "stage", finding->stage);
   yyjson_mut_obj_add_str(doc, object, "verdict",
-                         finding->cause->verdict == VERDICT_FAILED ? "failed"
-                                                                   : words[finding->cause->verdict]);
+                         finding->diagnosis->verdict == VERDICT_FAILED ? "failed"
+                                                                       : words[finding->diagnosis->verdict]);
   add_text(doc, object, "address", finding->address);
   add_ms(doc, object, finding->ms);
   yyjson_mut_obj_add_val(doc, object, "what", print_safe(doc, finding->what, strlen(finding->what)));
-  add_text(doc, object, "name", finding->cause->name);
-  add_text(doc, object, "cause", finding->cause->why);
-  add_text(doc, object, "to_do", finding->cause->what_to_do);
+  add_text(doc, object, "name", finding->diagnosis->name);
+  add_text(doc, object, "cause", finding->diagnosis->why);
+  add_text(doc, object, "to_do", finding->diagnosis->what_to_do);
   return object;
 }
 

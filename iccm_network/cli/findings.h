@@ -9,7 +9,7 @@ enum { FINDINGS_MAX = 64, FINDING_WHAT_SIZE = 480, FINDING_ADDRESS_SIZE = 64 };
 
 typedef struct finding {
   const char *stage; /* static */
-  const cause_t *cause;
+  const diagnosis_t *diagnosis;
   char address[FINDING_ADDRESS_SIZE]; /* "": none in particular */
   double ms;
   char what[FINDING_WHAT_SIZE];

@@ -7,23 +7,23 @@ typedef struct listing {
   int code;
 } listing_t;
 
-static void on_tools(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_tools(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   listing_t *listing = arg;
   if (result->status != 0)
     listing->code =
-        report_failure(session->options, listing->out, "tools/list", result, session_reached(session));
-  else if (session->options->json)
+        report_failure(sync->options, listing->out, "tools/list", result, sync_client_reached(sync));
+  else if (sync->options->json)
     print_json(listing->out, result->value, false);
   else
     print_tools(listing->out, result->value);
 }
 
 int list_run(const options_t *options, const print_t *out) {
-  session_t session;
+  sync_client_t sync;
   listing_t listing = {.out = out};
-  int code = session_begin(&session, options, out);
+  int code = sync_client_begin(&sync, options, out);
   if (code != 0)
     return code;
-  session_list_tools(&session, 0, on_tools, &listing);
-  return session_end(&session, listing.code);
+  sync_client_list_tools(&sync, 0, on_tools, &listing);
+  return sync_client_end(&sync, listing.code);
 }

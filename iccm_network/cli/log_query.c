@@ -1,6 +1,6 @@
-/* log_query.c: see log_query.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server whose cursors
- * never end is stopped by max, or by the session's deadline. Failure: what was read before it is dropped; an
- * answer of another shape is a broken protocol. */
+/* log_query.c: see log_query.h. Pages have at most 1,000 rows and, as Godot makes them, 900 KiB. A server
+ * whose cursors never end is stopped by max, or by the client's deadline. Failure: what was read before it is
+ * dropped; an answer of another shape is a broken protocol. */
 #include "log_query.h"
 
 #include <stdlib.h>
@@ -9,14 +9,14 @@
 enum { PAGE_ROWS = 1000 };
 
 typedef struct reading {
-  rows_t *rows;
+  log_query_rows_t *rows;
   char *cursor; /* owned; NULL: there is no further page */
-  session_cb failed;
+  sync_client_cb failed;
   void *arg;
   bool ok;
 } reading_t;
 
-options_t rows_options(const options_t *options) {
+options_t log_query_options(const options_t *options) {
   options_t mine = *options;
   mine.url = options->word_count > 0 ? options->words[0] : NULL;
   return mine;
@@ -35,7 +35,7 @@ static void put_time(yyjson_mut_doc *doc, yyjson_mut_val *args, const char *name
   yyjson_mut_obj_add_strcpy(doc, args, name, text);
 }
 
-static yyjson_mut_doc *make_args(const rows_filter_t *filter, size_t limit, const char *cursor) {
+static yyjson_mut_doc *make_args(const log_query_filter_t *filter, size_t limit, const char *cursor) {
   yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *args = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, args);
@@ -51,7 +51,7 @@ static yyjson_mut_doc *make_args(const rows_filter_t *filter, size_t limit, cons
 }
 
 /* A copy of the rows that outlives the answer. */
-static void keep_page(rows_t *rows, yyjson_val *logs) {
+static void keep_page(log_query_rows_t *rows, yyjson_val *logs) {
   yyjson_mut_doc *copy = checked(yyjson_mut_doc_new(NULL));
   yyjson_mut_doc_set_root(copy, checked(yyjson_val_mut_copy(copy, logs)));
   rows->pages = checked(realloc(rows->pages, (rows->page_count + 1) * sizeof *rows->pages));
@@ -61,12 +61,13 @@ static void keep_page(rows_t *rows, yyjson_val *logs) {
 }
 
 /* The rows of an answer; NULL: failed was called. */
-static yyjson_val *logs_of(session_t *session, const mcp_result_t *result, session_cb failed, void *arg) {
+static yyjson_val *logs_of(sync_client_t *sync, const mcp_result_t *result, sync_client_cb failed,
+                           void *arg) {
   yyjson_val *logs = yyjson_obj_get(result->value, "logs");
   const mcp_result_t odd = {.status = MCP_EPROTOCOL, .message = "the answer has no array logs"};
   if (result->status == 0 && !result->is_error && yyjson_is_arr(logs))
     return logs;
-  failed(session, result->status != 0 || result->is_error ? result : &odd, arg);
+  failed(sync, result->status != 0 || result->is_error ? result : &odd, arg);
   return NULL;
 }
 
@@ -76,9 +77,9 @@ static const char *next_cursor(const mcp_result_t *result) {
   return next != NULL && *next != '\0' ? next : NULL;
 }
 
-static void on_page(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_page(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   reading_t *reading = arg;
-  yyjson_val *logs = logs_of(session, result, reading->failed, reading->arg);
+  yyjson_val *logs = logs_of(sync, result, reading->failed, reading->arg);
   const char *next = next_cursor(result);
   free(reading->cursor);
   reading->cursor = NULL;
@@ -89,20 +90,21 @@ static void on_page(session_t *session, const mcp_result_t *result, void *arg) {
   reading->cursor = next != NULL && yyjson_arr_size(logs) > 0 ? checked(strdup(next)) : NULL;
 }
 
-bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows_t *rows, session_cb failed,
-               void *arg) {
+bool log_query_read(sync_client_t *sync, const log_query_filter_t *filter, size_t max, log_query_rows_t *rows,
+                    sync_client_cb failed, void *arg) {
   reading_t reading = {.rows = rows, .cursor = checked(strdup("")), .failed = failed, .arg = arg};
-  *rows = (rows_t){.pages = NULL};
+  *rows = (log_query_rows_t){.pages = NULL};
   do {
     size_t left = max - rows->count;
     reading.ok = false;
-    session_call(session, "logger_query",
-                 make_args(filter, left < PAGE_ROWS ? left : PAGE_ROWS, reading.cursor), on_page, &reading);
+    sync_client_call(sync, "logger_query",
+                     make_args(filter, left < PAGE_ROWS ? left : PAGE_ROWS, reading.cursor), on_page,
+                     &reading);
   } while (reading.ok && reading.cursor != NULL && rows->count < max);
   rows->more = reading.cursor != NULL;
   free(reading.cursor);
   if (!reading.ok)
-    rows_deinit(rows);
+    log_query_rows_deinit(rows);
   return reading.ok;
 }
 
@@ -112,21 +114,21 @@ typedef struct following {
   char **cursor;
   size_t *count;
   void (*each)(yyjson_val *row, void *arg);
-  session_cb failed;
+  sync_client_cb failed;
   void *arg;
   bool ok;
 } following_t;
 
-static void on_arrived(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_arrived(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   following_t *following = arg;
   const mcp_result_t older = {.status = MCP_EPROTOCOL,
                               .message = "the log store is older than this program, and cannot be followed"};
   const char *next = next_cursor(result);
-  yyjson_val *logs = logs_of(session, result, following->failed, following->arg), *row;
+  yyjson_val *logs = logs_of(sync, result, following->failed, following->arg), *row;
   size_t i, max;
   following->ok = logs != NULL && next != NULL;
   if (logs != NULL && next == NULL)
-    following->failed(session, &older, following->arg);
+    following->failed(sync, &older, following->arg);
   if (!following->ok)
     return;
   free(*following->cursor);
@@ -137,16 +139,16 @@ static void on_arrived(session_t *session, const mcp_result_t *result, void *arg
   }
 }
 
-bool rows_arrived(session_t *session, const rows_filter_t *filter, char **cursor, size_t *count,
-                  void (*each)(yyjson_val *row, void *arg), session_cb failed, void *arg) {
+bool log_query_arrived(sync_client_t *sync, const log_query_filter_t *filter, char **cursor, size_t *count,
+                       void (*each)(yyjson_val *row, void *arg), sync_client_cb failed, void *arg) {
   following_t following = {.cursor = cursor, .count = count, .each = each, .failed = failed, .arg = arg};
-  session_call(session, "logger_query", make_args(filter, PAGE_ROWS, *cursor), on_arrived, &following);
+  sync_client_call(sync, "logger_query", make_args(filter, PAGE_ROWS, *cursor), on_arrived, &following);
   return following.ok;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
-void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
+void log_query_each(const log_query_rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg) {
   for (size_t page = rows->page_count; page-- > 0;) {
     yyjson_val *logs = yyjson_doc_get_root(rows->pages[page]);
     size_t i, count;
@@ -158,14 +160,14 @@ void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), voi
   }
 }
 
-void rows_deinit(rows_t *rows) {
+void log_query_rows_deinit(log_query_rows_t *rows) {
   for (size_t i = 0; i < rows->page_count; i++)
     yyjson_doc_free(rows->pages[i]);
   free(rows->pages);
-  *rows = (rows_t){.pages = NULL};
+  *rows = (log_query_rows_t){.pages = NULL};
 }
 
-bool rows_time(yyjson_val *row, int64_t *us) {
+bool log_query_time(yyjson_val *row, int64_t *us) {
   yyjson_val *time = yyjson_obj_get(row, "created_at");
   return yyjson_is_str(time) && mcp_time_parse(yyjson_get_str(time), yyjson_get_len(time), us) == 0;
 }

@@ -5,42 +5,42 @@
 #include "sync_client.h"
 
 /* What to read. Texts are borrowed; NULL: whatever. */
-typedef struct rows_filter {
+typedef struct log_query_filter {
   const char *component;
   const char *level; /* at least this one */
   const char *trace;
   const char *text;           /* words of the message */
   int64_t since_us, until_us; /* both included; INT64_MIN and INT64_MAX: no limit */
-} rows_filter_t;
+} log_query_filter_t;
 
 /* What was read; a zeroed one is empty. */
-typedef struct rows {
+typedef struct log_query_rows {
   yyjson_doc **pages; /* owned: of each the array of rows, newest first, as are the pages */
   size_t page_count;
   size_t count; /* of rows in all pages */
   bool more;    /* there are older ones, beyond what was asked for */
-} rows_t;
+} log_query_rows_t;
 
 /* The options with Godot's address: the command's, else the one that the library finds. */
-options_t rows_options(const options_t *options);
+options_t log_query_options(const options_t *options);
 
-/* Reads the newest rows, at most max (at least 1), into *rows, which rows_deinit() frees. False: *rows is
- * empty, and failed was called once with the reason. */
-bool rows_read(session_t *session, const rows_filter_t *filter, size_t max, rows_t *rows, session_cb failed,
-               void *arg);
+/* Reads the newest rows, at most max (at least 1), into *rows, which log_query_rows_deinit() frees. False:
+ * *rows is empty, and failed was called once with the reason. */
+bool log_query_read(sync_client_t *sync, const log_query_filter_t *filter, size_t max, log_query_rows_t *rows,
+                    sync_client_cb failed, void *arg);
 
 /* Calls each with all rows, oldest first. */
-void rows_each(const rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg);
-void rows_deinit(rows_t *rows);
+void log_query_each(const log_query_rows_t *rows, void (*each)(yyjson_val *row, void *arg), void *arg);
+void log_query_rows_deinit(log_query_rows_t *rows);
 
 /* Gives the rows that have arrived at Godot's store since *cursor to each, the first to arrive first, a page
  * of them at most, and moves *cursor (malloc's) behind them. *cursor "arrival": none, those from now on come
  * next. False: failed was called once with the reason, and *cursor is as it was. *count: how many there were.
  */
-bool rows_arrived(session_t *session, const rows_filter_t *filter, char **cursor, size_t *count,
-                  void (*each)(yyjson_val *row, void *arg), session_cb failed, void *arg);
+bool log_query_arrived(sync_client_t *sync, const log_query_filter_t *filter, char **cursor, size_t *count,
+                       void (*each)(yyjson_val *row, void *arg), sync_client_cb failed, void *arg);
 
 /* When a row happened; false: it does not say. */
-bool rows_time(yyjson_val *row, int64_t *us);
+bool log_query_time(yyjson_val *row, int64_t *us);
 
 #endif

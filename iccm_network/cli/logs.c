@@ -26,10 +26,10 @@ enum {
 typedef struct logs {
   options_t options;
   const print_t *out;
-  session_t session;
-  rows_filter_t filter;
-  char *cursor; /* owned: where following goes on */
-  seen_t seen;  /* the first lines, while they may come again */
+  sync_client_t sync;
+  log_query_filter_t filter;
+  char *cursor;  /* owned: where following goes on */
+  dedup_t dedup; /* the first lines, while they may come again */
   bool overlaps;
   bool away; /* Godot does not answer, which was told */
   int code;
@@ -39,7 +39,7 @@ typedef struct logs {
 
 static void show(yyjson_val *row, void *arg) {
   logs_t *logs = arg;
-  if (logs->overlaps && !seen_add(&logs->seen, logline_text(row, "id"), 0))
+  if (logs->overlaps && !dedup_add(&logs->dedup, logline_text(row, "id"), 0))
     return;
   if (logs->options.json)
     print_json(logs->out, row, false);
@@ -54,28 +54,28 @@ static bool is_read(const print_t *out) {
 
 /* ---- reading --------------------------------------------------------------------------------------- */
 
-static void on_failed(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_failed(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   logs_t *logs = arg;
-  logs->code = report_failure(session->options, logs->out, "logger_query", result, session_reached(session));
+  logs->code = report_failure(sync->options, logs->out, "logger_query", result, sync_client_reached(sync));
 }
 
 static bool show_first(logs_t *logs) {
   bool since = logs->filter.since_us != INT64_MIN;
   int max = logs->options.lines > 0 ? logs->options.lines : since ? LINES_SINCE : LINES;
-  rows_t rows;
-  if (!rows_read(&logs->session, &logs->filter, (size_t)max, &rows, on_failed, logs))
+  log_query_rows_t rows;
+  if (!log_query_read(&logs->sync, &logs->filter, (size_t)max, &rows, on_failed, logs))
     return false;
   if (since && rows.more)
     fprintf(stderr, "iccm: older lines than these %zu are not shown; --lines N shows more\n", rows.count);
-  rows_each(&rows, show, logs);
-  rows_deinit(&rows);
+  log_query_each(&rows, show, logs);
+  log_query_rows_deinit(&rows);
   return true;
 }
 
-static void on_away(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_away(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   logs_t *logs = arg;
   const print_t err = {.file = stderr};
-  (void)session;
+  (void)sync;
   if (!logs->away) {
     fputs("iccm: no answer from Godot, trying again: ", stderr);
     print_line(&err, result->message, strlen(result->message), 0);
@@ -87,8 +87,8 @@ static void on_away(session_t *session, const mcp_result_t *result, void *arg) {
 static void show_new(logs_t *logs) {
   size_t count = 1;
   while (count > 0 && is_read(logs->out)) {
-    session_renew(&logs->session);
-    if (!rows_arrived(&logs->session, &logs->filter, &logs->cursor, &count, show, on_away, logs))
+    sync_client_renew(&logs->sync);
+    if (!log_query_arrived(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_away, logs))
       return;
     if (logs->away)
       fputs("iccm: Godot answers again\n", stderr);
@@ -100,7 +100,7 @@ static void show_new(logs_t *logs) {
 /* Until nobody reads it any more; SIGINT ends the process. */
 static void follow(logs_t *logs) {
   while (is_read(logs->out)) {
-    session_pause(&logs->session, POLL_MS);
+    sync_client_pause(&logs->sync, POLL_MS);
     show_new(logs);
   }
 }
@@ -109,7 +109,7 @@ static bool take_place(logs_t *logs) {
   size_t count;
   logs->cursor = checked(strdup("arrival"));
   logs->overlaps = true;
-  return rows_arrived(&logs->session, &logs->filter, &logs->cursor, &count, show, on_failed, logs);
+  return log_query_arrived(&logs->sync, &logs->filter, &logs->cursor, &count, show, on_failed, logs);
 }
 
 /* ---- the command ----------------------------------------------------------------------------------- */
@@ -119,32 +119,32 @@ static bool read_time(const char *text, int (*parse)(const char *, size_t, int64
   int64_t ago_us;
   if (text == NULL)
     return true;
-  if (!ago_parse(text, &ago_us))
+  if (!relative_time_parse(text, &ago_us))
     return parse(text, strlen(text), us) == 0;
   *us = mcp_time_now_us() - ago_us;
   return true;
 }
 
 int logs_run(const options_t *options, const print_t *out) {
-  logs_t logs = {.options = rows_options(options), .out = out};
+  logs_t logs = {.options = log_query_options(options), .out = out};
   int level = mcp_log_level(options->level);
-  logs.filter = (rows_filter_t){.component = options->component,
-                                .level = mcp_log_level_name(level),
-                                .trace = options->trace,
-                                .text = options->text,
-                                .since_us = INT64_MIN,
-                                .until_us = INT64_MAX};
+  logs.filter = (log_query_filter_t){.component = options->component,
+                                     .level = mcp_log_level_name(level),
+                                     .trace = options->trace,
+                                     .text = options->text,
+                                     .since_us = INT64_MIN,
+                                     .until_us = INT64_MAX};
   if (options->level != NULL && level < 0)
     return report_usage(options, out, "--level takes TRACE, DEBUG, INFO, WARN or ERROR");
   if (!read_time(options->since, mcp_time_parse, &logs.filter.since_us) ||
       !read_time(options->until, mcp_time_parse_end, &logs.filter.until_us))
     return report_usage(options, out, "--since and --until take 15m, 2h, 3d, or " MCP_TIME_FORM);
-  int code = session_begin(&logs.session, &logs.options, out);
+  int code = sync_client_begin(&logs.sync, &logs.options, out);
   if (code != 0)
     return code;
   if ((!options->follow || take_place(&logs)) && show_first(&logs) && options->follow)
     follow(&logs);
   free(logs.cursor);
-  seen_deinit(&logs.seen);
-  return session_end(&logs.session, logs.code);
+  dedup_deinit(&logs.dedup);
+  return sync_client_end(&logs.sync, logs.code);
 }

@@ -15,17 +15,17 @@ typedef struct pinging {
   int code;
 } pinging_t;
 
-static void on_pong(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_pong(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   pinging_t *pinging = arg;
   pinging->ms = (double)(uv_hrtime() - pinging->began_ns) / 1e6;
   bool answered = result->status == 0 || result->status == MCP_METHOD_NOT_FOUND;
   if (!answered || result->is_error)
-    pinging->code = report_failure(session->options, pinging->out, "ping", result, session_reached(session));
+    pinging->code = report_failure(sync->options, pinging->out, "ping", result, sync_client_reached(sync));
 }
 
-static bool ping(session_t *session, pinging_t *pinging) {
+static bool ping(sync_client_t *sync, pinging_t *pinging) {
   pinging->began_ns = uv_hrtime();
-  session_request(session, "ping", NULL, on_pong, pinging);
+  sync_client_request(sync, "ping", NULL, on_pong, pinging);
   return pinging->code == ICCM_OK;
 }
 
@@ -53,16 +53,16 @@ static void print_summary_json(const print_t *out, double first_ms, double *ms, 
 }
 
 /* Prints each round trip as it comes; stops where nobody reads it any more. */
-static void measure(session_t *session, pinging_t *pinging, double *ms) {
-  const options_t *options = session->options;
+static void measure(sync_client_t *sync, pinging_t *pinging, double *ms) {
+  const options_t *options = sync->options;
   FILE *file = pinging->out->file;
-  if (!ping(session, pinging))
+  if (!ping(sync, pinging))
     return;
   double first_ms = pinging->ms;
   if (!options->json)
     fprintf(file, "connected, first answer after %.3f ms\n", first_ms);
   for (int i = 0; i < options->count && fflush(file) == 0; i++) {
-    if (!ping(session, pinging))
+    if (!ping(sync, pinging))
       return;
     ms[i] = pinging->ms;
     if (!options->json)
@@ -75,13 +75,13 @@ static void measure(session_t *session, pinging_t *pinging, double *ms) {
 }
 
 int ping_run(const options_t *options, const print_t *out) {
-  session_t session;
+  sync_client_t sync;
   pinging_t pinging = {.out = out};
-  int code = session_begin(&session, options, out);
+  int code = sync_client_begin(&sync, options, out);
   if (code != 0)
     return code;
   double *ms = checked(calloc((size_t)options->count, sizeof *ms));
-  measure(&session, &pinging, ms);
+  measure(&sync, &pinging, ms);
   free(ms);
-  return session_end(&session, pinging.code);
+  return sync_client_end(&sync, pinging.code);
 }

@@ -71,16 +71,16 @@ static void use_schema(const options_t *options, yyjson_mut_doc *arguments, yyjs
   warn_of_unlisted(options->tool, schema, yyjson_mut_doc_get_root(arguments));
 }
 
-static void on_tools(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_tools(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   preparing_t *preparing = arg;
-  const options_t *options = session->options;
+  const options_t *options = sync->options;
   size_t i, max;
   yyjson_val *tool;
-  if (result->status != 0 && result->status != MCP_ETIMEOUT && !session->connected)
+  if (result->status != 0 && result->status != MCP_ETIMEOUT && !sync->connected)
     preparing->code =
-        report_failure(options, preparing->out, options->tool, result, session_reached(session));
-  preparing->lost = session->connected && (result->status == MCP_ELOST || result->status == MCP_EPROTOCOL ||
-                                           result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
+        report_failure(options, preparing->out, options->tool, result, sync_client_reached(sync));
+  preparing->lost = sync->connected && (result->status == MCP_ELOST || result->status == MCP_EPROTOCOL ||
+                                        result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
   if (result->status != 0)
     return;
   yyjson_arr_foreach(result->value, i, max, tool) {
@@ -94,10 +94,10 @@ static uint64_t list_ms(const options_t *options) {
   return share > LIST_MAX_MS ? LIST_MAX_MS : share > 0 ? share : 1;
 }
 
-int prepare_arguments(session_t *session, const print_t *out, yyjson_mut_doc *arguments, bool *lost) {
+int prepare_arguments(sync_client_t *sync, const print_t *out, yyjson_mut_doc *arguments, bool *lost) {
   preparing_t preparing = {.out = out, .arguments = arguments};
   if (yyjson_mut_obj_size(yyjson_mut_doc_get_root(arguments)) > 0)
-    session_list_tools(session, list_ms(session->options), on_tools, &preparing);
+    sync_client_list_tools(sync, list_ms(sync->options), on_tools, &preparing);
   *lost = preparing.lost;
   return preparing.code;
 }

@@ -1,5 +1,5 @@
-/* prometheus_parser.c: see prometheus_parser.h. The samples of a histogram belong together where they follow each other with the
- * same labels, as the format demands. Timestamps are not read: a component has none. */
+/* prometheus_parser.c: see prometheus_parser.h. The samples of a histogram belong together where they follow
+ * each other with the same labels, as the format demands. Timestamps are not read: a component has none. */
 #include "prometheus_parser.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ typedef struct line {
 } line_t;
 
 typedef struct reader {
-  samples_t *samples;
+  prometheus_samples_t *samples;
   char histogram[MAX_NAME]; /* the metric whose TYPE came last, if it is one; else "" */
 } reader_t;
 
@@ -92,7 +92,7 @@ static bool read_line(const char *at, yyjson_mut_doc *doc, line_t *line) {
   return *at == ' ' && read_number(&at, &line->value) && *at == '\0';
 }
 
-static series_t *add_series(samples_t *samples, const char *name, yyjson_mut_val *labels) {
+static series_t *add_series(prometheus_samples_t *samples, const char *name, yyjson_mut_val *labels) {
   if ((samples->count & (samples->count - 1)) == 0)
     samples->series = checked(realloc(samples->series, (samples->count * 2 + 1) * sizeof *samples->series));
   series_t *series = &samples->series[samples->count++];
@@ -101,7 +101,7 @@ static series_t *add_series(samples_t *samples, const char *name, yyjson_mut_val
 }
 
 static series_t *histogram_of(reader_t *reader, const line_t *line) {
-  samples_t *samples = reader->samples;
+  prometheus_samples_t *samples = reader->samples;
   series_t *last = samples->count > 0 ? &samples->series[samples->count - 1] : NULL;
   if (last == NULL || strcmp(last->name, reader->histogram) != 0 ||
       !yyjson_mut_equals(last->labels, line->labels))
@@ -116,7 +116,8 @@ static bool take_of_histogram(reader_t *reader, const line_t *line, const char *
     series->sum = line->value;
   else if (strcmp(suffix, "_count") == 0)
     series->count = line->value;
-  else if (strcmp(suffix, "_bucket") != 0 || isnan(line->bound) || series->bucket_count == SAMPLES_MAX_BOUNDS)
+  else if (strcmp(suffix, "_bucket") != 0 || isnan(line->bound) ||
+           series->bucket_count == PROMETHEUS_MAX_BOUNDS)
     return false;
   else
     series->buckets[series->bucket_count++] = (bucket_t){line->bound, line->value};
@@ -144,23 +145,23 @@ static bool take_line(reader_t *reader, const char *text) {
   return true;
 }
 
-bool samples_read(samples_t *samples, const char *text, size_t len) {
+bool prometheus_parse(prometheus_samples_t *samples, const char *text, size_t len) {
   reader_t reader = {.samples = samples};
-  *samples = (samples_t){.doc = checked(yyjson_mut_doc_new(NULL))};
+  *samples = (prometheus_samples_t){.doc = checked(yyjson_mut_doc_new(NULL))};
   bool ok = len > 0 && text[len - 1] == '\n' && memchr(text, '\0', len) == NULL;
   char *copy = checked(malloc(len + 1)), *line = copy;
   memcpy(copy, text, len);
   while (ok && line < copy + len) {
     char *end = memchr(line, '\n', (size_t)(copy + len - line));
     *end = '\0';
-    ok = take_line(&reader, line) && samples->count <= SAMPLES_MAX_SERIES;
+    ok = take_line(&reader, line) && samples->count <= PROMETHEUS_MAX_SERIES;
     line = end + 1;
   }
   free(copy);
   return ok;
 }
 
-void samples_deinit(samples_t *samples) {
+void prometheus_samples_deinit(prometheus_samples_t *samples) {
   for (size_t i = 0; i < samples->count; i++)
     free(samples->series[i].name);
   free(samples->series);

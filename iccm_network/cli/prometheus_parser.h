@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <yyjson.h>
 
-enum { SAMPLES_MAX_BOUNDS = 64, SAMPLES_MAX_SERIES = 30000 };
+enum { PROMETHEUS_MAX_BOUNDS = 64, PROMETHEUS_MAX_SERIES = 30000 };
 
 typedef struct bucket {
   double bound; /* of the values in it; the last one's is infinite */
@@ -19,20 +19,20 @@ typedef struct series {
   bool is_histogram;
   double value; /* or, of a histogram: */
   double sum, count;
-  bucket_t buckets[SAMPLES_MAX_BOUNDS];
+  bucket_t buckets[PROMETHEUS_MAX_BOUNDS];
   size_t bucket_count;
 } series_t;
 
-typedef struct samples {
+typedef struct prometheus_samples {
   yyjson_mut_doc *doc; /* of the labels */
   series_t *series;
   size_t count;
-} samples_t;
+} prometheus_samples_t;
 
-/* Reads all of it, to be given to samples_deinit() also where it was no such text, or
- * more than SAMPLES_MAX_SERIES (false). */
-bool samples_read(samples_t *samples, const char *text, size_t len);
-void samples_deinit(samples_t *samples);
+/* Reads all of it, to be given to prometheus_samples_deinit() also where it was no such text, or
+ * more than PROMETHEUS_MAX_SERIES (false). */
+bool prometheus_parse(prometheus_samples_t *samples, const char *text, size_t len);
+void prometheus_samples_deinit(prometheus_samples_t *samples);
 
 /* The value below which a share (0 to 1) of a histogram's lies, taken as spread evenly in its bucket; beyond
  * the last bound it is that bound. NAN: it has none. */

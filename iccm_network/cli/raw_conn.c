@@ -1,8 +1,9 @@
 /* raw_conn.c: libuv's sockets as straight-line code: begin something, wait for it, look at what came.
  *
- * Happy path: wire_connect(), wire_upgrade() and wire_ask() each begin their part; net_wait() runs the loop
- * until it is done. Failure: a wire ends once, with the reason in its status, and stays there to be looked
- * at; every wait has a limit, and all of them together the net's deadline. Wires are freed with their net.
+ * Happy path: raw_conn_connect(), raw_conn_upgrade() and raw_conn_ask() each begin their part; net_wait()
+ * runs the loop until it is done. Failure: a connection ends once, with the reason in its status, and stays
+ * there to be looked at; every wait has a limit, and all of them together the net's deadline. Wires are freed
+ * with their net.
  */
 #define _GNU_SOURCE /* memmem() */
 #include <stdlib.h>
@@ -50,29 +51,29 @@ bool net_wait(net_t *net, bool (*done)(void *arg), void *arg, uint64_t limit_ms)
 
 static bool all_closed(void *arg) {
   const net_t *net = arg;
-  for (const wire_t *wire = net->wires; wire != NULL; wire = wire->next)
-    if (wire->state == WIRE_WEBSOCKET)
+  for (const raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
+    if (conn->state == RAW_CONN_WEBSOCKET)
       return false;
   return true;
 }
 
-static void flush(wire_t *wire);
+static void flush(raw_conn_t *conn);
 
 /* What is open is closed as the protocol wants it; a peer that does not answer that is left. */
 static void close_politely(net_t *net) {
-  for (wire_t *wire = net->wires; wire != NULL; wire = wire->next)
-    if (wire->state == WIRE_WEBSOCKET && mcp__ws_close(&wire->ws, MCP__CLOSE_NORMAL, "") == 0)
-      flush(wire);
+  for (raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
+    if (conn->state == RAW_CONN_WEBSOCKET && mcp__ws_close(&conn->ws, MCP__CLOSE_NORMAL, "") == 0)
+      flush(conn);
   net_wait(net, all_closed, net, POLITE_MS);
 }
 
-static void free_wire(wire_t *wire) {
-  mcp__ws_deinit(&wire->ws);
-  mcp__head_deinit(&wire->head);
-  mcp__buf_deinit(&wire->out);
-  mcp__tls_free(wire->tls);
-  yyjson_doc_free(wire->answer);
-  free(wire);
+static void free_conn(raw_conn_t *conn) {
+  mcp__ws_deinit(&conn->ws);
+  mcp__head_deinit(&conn->head);
+  mcp__buf_deinit(&conn->out);
+  mcp__tls_free(conn->tls);
+  yyjson_doc_free(conn->answer);
+  free(conn);
 }
 
 void net_deinit(net_t *net, int exit_code) {
@@ -81,14 +82,14 @@ void net_deinit(net_t *net, int exit_code) {
     _exit(exit_code);
   }
   close_politely(net);
-  for (wire_t *wire = net->wires; wire != NULL; wire = wire->next)
-    wire_end(wire, UV_ECANCELED);
+  for (raw_conn_t *conn = net->conns; conn != NULL; conn = conn->next)
+    raw_conn_end(conn, UV_ECANCELED);
   uv_close((uv_handle_t *)&net->timer, NULL);
   uv_run(&net->loop, UV_RUN_DEFAULT);
-  while (net->wires != NULL) {
-    wire_t *wire = net->wires;
-    net->wires = wire->next;
-    free_wire(wire);
+  while (net->conns != NULL) {
+    raw_conn_t *conn = net->conns;
+    net->conns = conn->next;
+    free_conn(conn);
   }
   uv_loop_close(&net->loop);
 }
@@ -132,62 +133,62 @@ size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_stora
 
 /* ---- one connection -------------------------------------------------------------------------------- */
 
-void wire_end(wire_t *wire, int status) {
-  if (wire->state == WIRE_ENDED)
+void raw_conn_end(raw_conn_t *conn, int status) {
+  if (conn->state == RAW_CONN_ENDED)
     return;
-  wire->state = WIRE_ENDED;
-  wire->status = status;
-  if (wire->head_state == MCP__HEAD_MORE)
-    wire->end_ns = uv_hrtime();
-  uv_close((uv_handle_t *)&wire->tcp, NULL);
+  conn->state = RAW_CONN_ENDED;
+  conn->status = status;
+  if (conn->head_state == MCP__HEAD_MORE)
+    conn->end_ns = uv_hrtime();
+  uv_close((uv_handle_t *)&conn->tcp, NULL);
 }
 
 static void on_connect(uv_connect_t *request, int status) {
-  wire_t *wire = request->data;
-  if (wire->state != WIRE_CONNECTING)
+  raw_conn_t *conn = request->data;
+  if (conn->state != RAW_CONN_CONNECTING)
     return; /* given up before */
-  wire->end_ns = uv_hrtime();
+  conn->end_ns = uv_hrtime();
   if (status != 0) {
-    wire_end(wire, status);
+    raw_conn_end(conn, status);
     return;
   }
-  wire->state = WIRE_OPEN;
-  uv_tcp_nodelay(&wire->tcp, 1);
+  conn->state = RAW_CONN_OPEN;
+  uv_tcp_nodelay(&conn->tcp, 1);
 }
 
-wire_t *wire_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source) {
-  wire_t *wire = checked(calloc(1, sizeof *wire));
-  wire->net = net;
-  wire->next = net->wires;
-  net->wires = wire;
-  mcp__peer_name(address, wire->name);
-  memcpy(&wire->address, address,
+raw_conn_t *raw_conn_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source) {
+  raw_conn_t *conn = checked(calloc(1, sizeof *conn));
+  conn->net = net;
+  conn->next = net->conns;
+  net->conns = conn;
+  mcp__peer_name(address, conn->name);
+  memcpy(&conn->address, address,
          address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-  mcp__buf_init(&wire->out, MAX_MESSAGE, NULL);
-  uv_tcp_init(&net->loop, &wire->tcp);
-  wire->tcp.data = wire->connecting.data = wire;
-  wire->began_ns = wire->end_ns = uv_hrtime();
-  int status = source != NULL ? uv_tcp_bind(&wire->tcp, source, 0) : 0;
+  mcp__buf_init(&conn->out, MAX_MESSAGE, NULL);
+  uv_tcp_init(&net->loop, &conn->tcp);
+  conn->tcp.data = conn->connecting.data = conn;
+  conn->began_ns = conn->end_ns = uv_hrtime();
+  int status = source != NULL ? uv_tcp_bind(&conn->tcp, source, 0) : 0;
   if (status == 0)
-    status = uv_tcp_connect(&wire->connecting, &wire->tcp, address, on_connect);
+    status = uv_tcp_connect(&conn->connecting, &conn->tcp, address, on_connect);
   if (status != 0)
-    wire_end(wire, status);
-  return wire;
+    raw_conn_end(conn, status);
+  return conn;
 }
 
-bool wire_is_connected(void *arg) {
-  const wire_t *wire = arg;
-  return wire->state != WIRE_CONNECTING;
+bool raw_conn_is_connected(void *arg) {
+  const raw_conn_t *conn = arg;
+  return conn->state != RAW_CONN_CONNECTING;
 }
 
-bool wire_wait_connected(wire_t *wire, uint64_t limit_ms) {
-  if (!net_wait(wire->net, wire_is_connected, wire, limit_ms))
-    wire_end(wire, UV_ETIMEDOUT);
-  return wire->state == WIRE_OPEN;
+bool raw_conn_wait_connected(raw_conn_t *conn, uint64_t limit_ms) {
+  if (!net_wait(conn->net, raw_conn_is_connected, conn, limit_ms))
+    raw_conn_end(conn, UV_ETIMEDOUT);
+  return conn->state == RAW_CONN_OPEN;
 }
 
-double wire_ms(const wire_t *wire) {
-  return (double)(wire->end_ns - wire->began_ns) / 1e6;
+double raw_conn_ms(const raw_conn_t *conn) {
+  return (double)(conn->end_ns - conn->began_ns) / 1e6;
 }
 
 /* ---- what is sent ---------------------------------------------------------------------------------- */
@@ -204,19 +205,19 @@ static void on_sent(uv_write_t *request, int status) {
   free(sending);
 }
 
-static void flush(wire_t *wire) {
-  mcp__buf_t *ready = wire->tls != NULL ? &wire->tls->out : &wire->out;
-  if (wire->state == WIRE_ENDED)
+static void flush(raw_conn_t *conn) {
+  mcp__buf_t *ready = conn->tls != NULL ? &conn->tls->out : &conn->out;
+  if (conn->state == RAW_CONN_ENDED)
     return;
-  if (wire->tls != NULL)
-    mcp__tls_write(wire->tls, &wire->out); /* reading tells how a connection ends */
+  if (conn->tls != NULL)
+    mcp__tls_write(conn->tls, &conn->out); /* reading tells how a connection ends */
   if (ready->len == 0)
     return;
   sending_t *sending = checked(calloc(1, sizeof *sending));
   mcp__buf_init(&sending->data, MAX_MESSAGE, NULL);
   mcp__buf_swap(&sending->data, ready);
   uv_buf_t data = uv_buf_init(sending->data.data, (unsigned)sending->data.len);
-  if (uv_write(&sending->request, (uv_stream_t *)&wire->tcp, &data, 1, on_sent) != 0)
+  if (uv_write(&sending->request, (uv_stream_t *)&conn->tcp, &data, 1, on_sent) != 0)
     on_sent(&sending->request, 0);
 }
 
@@ -224,200 +225,201 @@ static void flush(wire_t *wire) {
 
 /* Whether the last request's answer is in a message; its sender may not have been able to read the question.
  */
-static bool is_answer(const wire_t *wire, yyjson_val *root) {
+static bool is_answer(const raw_conn_t *conn, yyjson_val *root) {
   yyjson_val *id = yyjson_obj_get(root, "id"), *error = yyjson_obj_get(root, "error");
   if (yyjson_obj_get(root, "result") == NULL && error == NULL)
     return false;
   if (id == NULL || yyjson_is_null(id))
-    return wire->without_id || !mcp__jsonrpc_answers_notice(id != NULL, error);
-  return yyjson_is_num(id) && yyjson_get_num(id) == (double)wire->last_id;
+    return conn->without_id || !mcp__jsonrpc_answers_notice(id != NULL, error);
+  return yyjson_is_num(id) && yyjson_get_num(id) == (double)conn->last_id;
 }
 
 static void on_message(mcp__buf_t *message, bool binary, void *arg) {
-  wire_t *wire = arg;
+  raw_conn_t *conn = arg;
   (void)binary;
   yyjson_doc *doc = mcp_json_read(message->data, message->len);
   mcp__buf_clear(message, 0);
-  wire->garbage = wire->garbage || doc == NULL;
-  if (!is_answer(wire, yyjson_doc_get_root(doc))) {
+  conn->garbage = conn->garbage || doc == NULL;
+  if (!is_answer(conn, yyjson_doc_get_root(doc))) {
     yyjson_doc_free(doc);
     return;
   }
-  yyjson_doc_free(wire->answer);
-  wire->answer = doc;
+  yyjson_doc_free(conn->answer);
+  conn->answer = doc;
 }
 
 static void on_close(int code, const char *reason, bool clean, void *arg) {
-  wire_t *wire = arg;
-  wire->close_code = code;
-  wire->close_is_theirs = clean;
-  snprintf(wire->close_reason, sizeof wire->close_reason, "%s", reason);
+  raw_conn_t *conn = arg;
+  conn->close_code = code;
+  conn->close_is_theirs = clean;
+  snprintf(conn->close_reason, sizeof conn->close_reason, "%s", reason);
 }
 
-static void take_frames(wire_t *wire, const char *data, size_t len) {
+static void take_frames(raw_conn_t *conn, const char *data, size_t len) {
   /* A pong without payload, which answers our ping; no text holds these bytes, since a NUL is no JSON. */
-  wire->pong = wire->pong || memmem(data, len, "\x8a\x00", 2) != NULL;
-  mcp__ws_feed(&wire->ws, (const uint8_t *)data, len);
-  mcp__ws_flush_pong(&wire->ws);
-  flush(wire);
-  if (wire->ws.ended)
-    wire_end(wire, UV_EOF);
+  conn->pong = conn->pong || memmem(data, len, "\x8a\x00", 2) != NULL;
+  mcp__ws_feed(&conn->ws, (const uint8_t *)data, len);
+  mcp__ws_flush_pong(&conn->ws);
+  flush(conn);
+  if (conn->ws.ended)
+    raw_conn_end(conn, UV_EOF);
 }
 
-static void keep_first(wire_t *wire, const char *data, size_t len) {
-  size_t room = sizeof wire->first - 1 - wire->first_len;
+static void keep_first(raw_conn_t *conn, const char *data, size_t len) {
+  size_t room = sizeof conn->first - 1 - conn->first_len;
   size_t take = len < room ? len : room;
-  memcpy(wire->first + wire->first_len, data, take);
-  wire->first_len += take;
-  if (wire->whole != NULL && mcp__buf_append(wire->whole, data, len) != 0)
-    wire_end(wire, UV_EMSGSIZE);
+  memcpy(conn->first + conn->first_len, data, take);
+  conn->first_len += take;
+  if (conn->whole != NULL && mcp__buf_append(conn->whole, data, len) != 0)
+    raw_conn_end(conn, UV_EMSGSIZE);
 }
 
-static void take_head(wire_t *wire, const char *data, size_t len) {
+static void take_head(raw_conn_t *conn, const char *data, size_t len) {
   size_t used;
-  keep_first(wire, data, len);
-  if (*wire->key == '\0' || wire->head_state != MCP__HEAD_MORE)
+  keep_first(conn, data, len);
+  if (*conn->key == '\0' || conn->head_state != MCP__HEAD_MORE)
     return; /* nothing was asked, or its answer's body */
-  wire->head_state = mcp__head_feed(&wire->head, data, len, &used);
-  if (wire->head_state == MCP__HEAD_MORE)
+  conn->head_state = mcp__head_feed(&conn->head, data, len, &used);
+  if (conn->head_state == MCP__HEAD_MORE)
     return;
-  wire->end_ns = uv_hrtime();
-  if (wire->head_state == MCP__HEAD_DONE)
-    wire->switch_status = mcp__check_switching(&wire->head, wire->key, wire->problem, sizeof wire->problem);
-  if (wire->head_state != MCP__HEAD_DONE || wire->switch_status != 0)
+  conn->end_ns = uv_hrtime();
+  if (conn->head_state == MCP__HEAD_DONE)
+    conn->switch_status = mcp__check_switching(&conn->head, conn->key, conn->problem, sizeof conn->problem);
+  if (conn->head_state != MCP__HEAD_DONE || conn->switch_status != 0)
     return;
-  wire->state = WIRE_WEBSOCKET;
+  conn->state = RAW_CONN_WEBSOCKET;
   if (used < len)
-    take_frames(wire, data + used, len - used);
+    take_frames(conn, data + used, len - used);
 }
 
 static bool take_plain(void *arg, const char *data, size_t len) {
-  wire_t *wire = arg;
-  if (wire->state == WIRE_WEBSOCKET)
-    take_frames(wire, data, len);
+  raw_conn_t *conn = arg;
+  if (conn->state == RAW_CONN_WEBSOCKET)
+    take_frames(conn, data, len);
   else
-    take_head(wire, data, len);
-  return wire->state != WIRE_ENDED;
+    take_head(conn, data, len);
+  return conn->state != RAW_CONN_ENDED;
 }
 
-static void take_encrypted(wire_t *wire, const char *data, size_t len) {
-  bool was_open = wire->tls->open;
-  int status = mcp__tls_feed(wire->tls, data, len, take_plain, wire);
+static void take_encrypted(raw_conn_t *conn, const char *data, size_t len) {
+  bool was_open = conn->tls->open;
+  int status = mcp__tls_feed(conn->tls, data, len, take_plain, conn);
   if (!was_open)
-    wire->end_ns = uv_hrtime();
-  flush(wire);
+    conn->end_ns = uv_hrtime();
+  flush(conn);
   if (status != 0)
-    wire_end(wire, status);
+    raw_conn_end(conn, status);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
-  wire_t *wire = stream->data;
+  raw_conn_t *conn = stream->data;
   if (len < 0)
-    wire_end(wire, (int)len);
-  else if (wire->tls != NULL)
-    take_encrypted(wire, buf->base, (size_t)len);
+    raw_conn_end(conn, (int)len);
+  else if (conn->tls != NULL)
+    take_encrypted(conn, buf->base, (size_t)len);
   else
-    take_plain(wire, buf->base, (size_t)len);
+    take_plain(conn, buf->base, (size_t)len);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-  wire_t *wire = handle->data;
+  raw_conn_t *conn = handle->data;
   (void)suggested;
-  *buf = uv_buf_init(wire->net->buffer, sizeof wire->net->buffer);
+  *buf = uv_buf_init(conn->net->buffer, sizeof conn->net->buffer);
 }
 
 /* ---- steps ----------------------------------------------------------------------------------------- */
 
-void wire_send_raw(wire_t *wire, const void *data, size_t len) {
-  wire->began_ns = uv_hrtime();
-  mcp__buf_append(&wire->out, data, len);
-  uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
-  flush(wire);
+void raw_conn_send_raw(raw_conn_t *conn, const void *data, size_t len) {
+  conn->began_ns = uv_hrtime();
+  mcp__buf_append(&conn->out, data, len);
+  uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+  flush(conn);
 }
 
-void wire_start_tls(wire_t *wire, mcp__tls_context_t *context, const char *host, bool verify) {
-  wire->began_ns = uv_hrtime();
-  wire->tls = checked(mcp__tls_new(context, host, verify, MAX_MESSAGE));
-  uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
-  flush(wire);
+void raw_conn_start_tls(raw_conn_t *conn, mcp__tls_context_t *context, const char *host, bool verify) {
+  conn->began_ns = uv_hrtime();
+  conn->tls = checked(mcp__tls_new(context, host, verify, MAX_MESSAGE));
+  uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+  flush(conn);
 }
 
-bool wire_is_secured(void *arg) {
-  const wire_t *wire = arg;
-  return wire->tls == NULL || wire->tls->open || wire->state == WIRE_ENDED;
+bool raw_conn_is_secured(void *arg) {
+  const raw_conn_t *conn = arg;
+  return conn->tls == NULL || conn->tls->open || conn->state == RAW_CONN_ENDED;
 }
 
-void wire_upgrade(wire_t *wire, const mcp__url_t *url) {
-  wire->ws_config = (mcp__ws_config_t){.client = true,
+void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url) {
+  conn->ws_config = (mcp__ws_config_t){.client = true,
                                        .max_message = MAX_MESSAGE,
-                                       .out = &wire->out,
+                                       .out = &conn->out,
                                        .on_message = on_message,
                                        .on_end = on_close,
-                                       .arg = wire};
-  mcp__ws_init(&wire->ws, &wire->ws_config);
-  if (mcp__head_init(&wire->head, false) != 0 || mcp__new_key(wire->key) != 0) {
-    wire_end(wire, UV_ENOMEM); /* UNTESTED: needs memory to run out */
+                                       .arg = conn};
+  mcp__ws_init(&conn->ws, &conn->ws_config);
+  if (mcp__head_init(&conn->head, false) != 0 || mcp__new_key(conn->key) != 0) {
+    raw_conn_end(conn, UV_ENOMEM); /* UNTESTED: needs memory to run out */
     return;
   }
-  wire->began_ns = uv_hrtime();
+  conn->began_ns = uv_hrtime();
   const char *token;
   mcp__token_of_environment(&token); /* the doctor has judged it */
-  mcp__write_upgrade(&wire->out, url->authority, url->path, wire->key, token);
-  uv_read_start((uv_stream_t *)&wire->tcp, on_alloc, on_read);
-  flush(wire);
+  mcp__write_upgrade(&conn->out, url->authority, url->path, conn->key, token);
+  uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
+  flush(conn);
 }
 
-bool wire_is_judged(void *arg) {
-  const wire_t *wire = arg;
-  return wire->state == WIRE_WEBSOCKET || wire->state == WIRE_ENDED || wire->head_state != MCP__HEAD_MORE;
+bool raw_conn_is_judged(void *arg) {
+  const raw_conn_t *conn = arg;
+  return conn->state == RAW_CONN_WEBSOCKET || conn->state == RAW_CONN_ENDED ||
+         conn->head_state != MCP__HEAD_MORE;
 }
 
-void wire_send_text(wire_t *wire, const char *text, size_t len) {
-  if (wire->state != WIRE_WEBSOCKET)
+void raw_conn_send_text(raw_conn_t *conn, const char *text, size_t len) {
+  if (conn->state != RAW_CONN_WEBSOCKET)
     return;
-  size_t begin = mcp__ws_begin(&wire->ws);
+  size_t begin = mcp__ws_begin(&conn->ws);
   if (begin == SIZE_MAX)
     return;
-  mcp__buf_append(&wire->out, text, len);
-  mcp__ws_end(&wire->ws, begin);
-  flush(wire);
+  mcp__buf_append(&conn->out, text, len);
+  mcp__ws_end(&conn->ws, begin);
+  flush(conn);
 }
 
 static bool is_answered(void *arg) {
-  const wire_t *wire = arg;
-  return wire->answer != NULL || wire->state != WIRE_WEBSOCKET;
+  const raw_conn_t *conn = arg;
+  return conn->answer != NULL || conn->state != RAW_CONN_WEBSOCKET;
 }
 
-bool wire_wait_answer(wire_t *wire, uint64_t limit_ms) {
-  net_wait(wire->net, is_answered, wire, limit_ms);
-  return wire->answer != NULL;
+bool raw_conn_wait_answer(raw_conn_t *conn, uint64_t limit_ms) {
+  net_wait(conn->net, is_answered, conn, limit_ms);
+  return conn->answer != NULL;
 }
 
-bool wire_ask(wire_t *wire, const char *method, const char *params, uint64_t limit_ms) {
+bool raw_conn_ask(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms) {
   char *text = NULL;
   size_t len;
-  yyjson_doc_free(wire->answer);
-  wire->answer = NULL;
-  wire->garbage = wire->without_id = false;
+  yyjson_doc_free(conn->answer);
+  conn->answer = NULL;
+  conn->garbage = conn->without_id = false;
   FILE *file = checked(open_memstream(&text, &len));
   fprintf(file, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\"%s%s}",
-          (unsigned long long)++wire->last_id, method, *params != '\0' ? ",\"params\":" : "", params);
+          (unsigned long long)++conn->last_id, method, *params != '\0' ? ",\"params\":" : "", params);
   fclose(file);
-  wire_send_text(wire, checked(text), len);
+  raw_conn_send_text(conn, checked(text), len);
   free(text);
-  return wire_wait_answer(wire, limit_ms);
+  return raw_conn_wait_answer(conn, limit_ms);
 }
 
 static bool is_alive(void *arg) {
-  const wire_t *wire = arg;
-  return wire->pong || wire->state != WIRE_WEBSOCKET;
+  const raw_conn_t *conn = arg;
+  return conn->pong || conn->state != RAW_CONN_WEBSOCKET;
 }
 
-bool wire_ping(wire_t *wire, uint64_t limit_ms) {
-  wire->pong = false;
-  if (wire->state != WIRE_WEBSOCKET || mcp__ws_ping(&wire->ws) != 0)
+bool raw_conn_ping(raw_conn_t *conn, uint64_t limit_ms) {
+  conn->pong = false;
+  if (conn->state != RAW_CONN_WEBSOCKET || mcp__ws_ping(&conn->ws) != 0)
     return false;
-  flush(wire);
-  net_wait(wire->net, is_alive, wire, limit_ms);
-  return wire->pong;
+  flush(conn);
+  net_wait(conn->net, is_alive, conn, limit_ms);
+  return conn->pong;
 }

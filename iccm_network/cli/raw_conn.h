@@ -12,9 +12,9 @@
 #include "transport/ws.h"
 #include <yyjson.h>
 
-enum { WIRE_FIRST_SIZE = 2048, WIRE_READ_BYTES = 64 * 1024 };
+enum { RAW_CONN_FIRST_SIZE = 2048, RAW_CONN_READ_BYTES = 64 * 1024 };
 
-typedef struct wire wire_t;
+typedef struct raw_conn raw_conn_t;
 
 /* The loop, and the one deadline of all. */
 typedef struct net {
@@ -22,31 +22,36 @@ typedef struct net {
   uv_timer_t timer;
   bool late;            /* the timer has fired */
   uint64_t deadline_ns; /* of uv_hrtime() */
-  wire_t *wires;        /* owned; they live as long as the net */
+  raw_conn_t *conns;    /* owned; they live as long as the net */
   uv_getaddrinfo_t look_up;
   bool looking_up;
   int look_up_status;
-  char buffer[WIRE_READ_BYTES];
+  char buffer[RAW_CONN_READ_BYTES];
 } net_t;
 
-typedef enum wire_state { WIRE_CONNECTING, WIRE_OPEN, WIRE_WEBSOCKET, WIRE_ENDED } wire_state_t;
+typedef enum raw_conn_state {
+  RAW_CONN_CONNECTING,
+  RAW_CONN_OPEN,
+  RAW_CONN_WEBSOCKET,
+  RAW_CONN_ENDED
+} raw_conn_state_t;
 
-struct wire {
+struct raw_conn {
   net_t *net;
-  wire_t *next;
+  raw_conn_t *next;
   uv_tcp_t tcp;
   uv_connect_t connecting;
   char name[MCP__PEER_NAME_SIZE];
   struct sockaddr_storage address;
-  wire_state_t state;
-  int status;                /* WIRE_ENDED: why, UV_EOF where the peer ended it, MCP_ETLS: tls says why */
+  raw_conn_state_t state;
+  int status;                /* RAW_CONN_ENDED: why, UV_EOF where the peer ended it, MCP_ETLS: tls says why */
   uint64_t began_ns, end_ns; /* of connecting, then of TLS's handshake, then of the upgrade */
   mcp__tls_t *tls;           /* owned; NULL: in clear */
 
-  char first[WIRE_FIRST_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
+  char first[RAW_CONN_FIRST_SIZE]; /* what came first, up to the end of the upgrade; a NUL ends it */
   size_t first_len;
-  mcp__buf_t
-      *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the wire ends */
+  mcp__buf_t *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the
+                        connection ends */
   mcp__head_t head;
   char key[MCP__KEY_SIZE];
   mcp__head_state_t head_state;
@@ -78,30 +83,31 @@ bool net_wait(net_t *net, bool (*done)(void *arg), void *arg, uint64_t limit_ms)
 size_t net_look_up(net_t *net, const char *host, int port, struct sockaddr_storage *addresses, size_t max,
                    uint64_t limit_ms, int *status);
 
-/* Begins to connect, from source where that is not NULL, and says at once or later by the wire's state
+/* Begins to connect, from source where that is not NULL, and says at once or later by the connection's state
  * whether that worked. */
-wire_t *wire_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source);
-bool wire_wait_connected(wire_t *wire, uint64_t limit_ms); /* gives up, with UV_ETIMEDOUT, after that */
-bool wire_is_connected(void *arg);                         /* or has failed: for net_wait() */
-double wire_ms(const wire_t *wire);                        /* that the last step took */
+raw_conn_t *raw_conn_connect(net_t *net, const struct sockaddr *address, const struct sockaddr *source);
+bool raw_conn_wait_connected(raw_conn_t *conn,
+                             uint64_t limit_ms); /* gives up, with UV_ETIMEDOUT, after that */
+bool raw_conn_is_connected(void *arg);           /* or has failed: for net_wait() */
+double raw_conn_ms(const raw_conn_t *conn);      /* that the last step took */
 
-/* Begins TLS with host, borrowed. Over when wire_is_secured(): WIRE_OPEN still, or WIRE_ENDED. */
-void wire_start_tls(wire_t *wire, mcp__tls_context_t *context, const char *host, bool verify);
-bool wire_is_secured(void *arg);
+/* Begins TLS with host, borrowed. Over when raw_conn_is_secured(): RAW_CONN_OPEN still, or RAW_CONN_ENDED. */
+void raw_conn_start_tls(raw_conn_t *conn, mcp__tls_context_t *context, const char *host, bool verify);
+bool raw_conn_is_secured(void *arg);
 
-/* Asks for the upgrade. Over when wire_is_judged(): WIRE_WEBSOCKET, or not. */
-void wire_upgrade(wire_t *wire, const mcp__url_t *url);
-bool wire_is_judged(void *arg);
+/* Asks for the upgrade. Over when raw_conn_is_judged(): RAW_CONN_WEBSOCKET, or not. */
+void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url);
+bool raw_conn_is_judged(void *arg);
 
 /* Sends bytes as they are, and reads what comes into first. */
-void wire_send_raw(wire_t *wire, const void *data, size_t len);
+void raw_conn_send_raw(raw_conn_t *conn, const void *data, size_t len);
 
-/* Over WebSocket. wire_ask: sends a request and waits for its answer, to be found in wire->answer. */
-void wire_send_text(wire_t *wire, const char *text, size_t len);
-bool wire_ask(wire_t *wire, const char *method, const char *params, uint64_t limit_ms);
-bool wire_wait_answer(wire_t *wire, uint64_t limit_ms);
-bool wire_ping(wire_t *wire, uint64_t limit_ms);
+/* Over WebSocket. raw_conn_ask: sends a request and waits for its answer, to be found in conn->answer. */
+void raw_conn_send_text(raw_conn_t *conn, const char *text, size_t len);
+bool raw_conn_ask(raw_conn_t *conn, const char *method, const char *params, uint64_t limit_ms);
+bool raw_conn_wait_answer(raw_conn_t *conn, uint64_t limit_ms);
+bool raw_conn_ping(raw_conn_t *conn, uint64_t limit_ms);
 
-void wire_end(wire_t *wire, int status);
+void raw_conn_end(raw_conn_t *conn, int status);
 
 #endif

@@ -23,7 +23,7 @@ static int64_t unit_seconds(char unit) { /* 0: none */
   }
 }
 
-bool ago_parse(const char *text, int64_t *us) {
+bool relative_time_parse(const char *text, int64_t *us) {
   const int64_t max_s = 1000 * unit_seconds('w');
   int64_t number = 0;
   int digits = 0;

@@ -7,6 +7,6 @@
 
 /* Reads a whole number and one of s, m, h, d, w, at most 1,000 weeks. False, and *us as it was: no such text.
  */
-bool ago_parse(const char *text, int64_t *us);
+bool relative_time_parse(const char *text, int64_t *us);
 
 #endif

@@ -96,7 +96,7 @@ static yyjson_doc *finished(yyjson_mut_doc *doc) {
 }
 
 yyjson_doc *stats_read(const char *text, size_t len) {
-  samples_t samples;
+  prometheus_samples_t samples;
   yyjson_mut_doc *doc = checked(yyjson_mut_doc_new(NULL));
   yyjson_mut_val *root = checked(yyjson_mut_obj(doc));
   yyjson_mut_doc_set_root(doc, root);
@@ -104,10 +104,10 @@ yyjson_doc *stats_read(const char *text, size_t len) {
   checked(yyjson_mut_obj_add_arr(doc, root, "calls"));
   checked(yyjson_mut_obj_add_arr(doc, root, "refusals"));
   checked(yyjson_mut_obj_add_arr(doc, root, "metrics"));
-  bool ok = samples_read(&samples, text, len);
+  bool ok = prometheus_parse(&samples, text, len);
   for (size_t i = 0; ok && i < samples.count; i++)
     add_series(doc, root, &samples.series[i]);
-  samples_deinit(&samples);
+  prometheus_samples_deinit(&samples);
   if (ok)
     return finished(doc);
   yyjson_mut_doc_free(doc);

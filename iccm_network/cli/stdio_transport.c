@@ -15,53 +15,53 @@ enum { KEEP_LINE = 1 << 20, NO_LIMIT = 1 << 30 };
 
 /* ---- input ----------------------------------------------------------------------------------------- */
 
-static void end_line(hostio_t *hostio) {
-  size_t start = mcp_text_start(hostio->line.data, hostio->line.len);
-  if (hostio->too_long)
-    hostio->events->on_long(hostio->arg);
-  else if (hostio->line.len > start)
-    hostio->events->on_line(hostio->line.data + start, hostio->line.len - start, hostio->arg);
-  hostio->too_long = false;
-  mcp__buf_clear(&hostio->line, KEEP_LINE);
+static void end_line(stdio_transport_t *transport) {
+  size_t start = mcp_text_start(transport->line.data, transport->line.len);
+  if (transport->too_long)
+    transport->events->on_long(transport->arg);
+  else if (transport->line.len > start)
+    transport->events->on_line(transport->line.data + start, transport->line.len - start, transport->arg);
+  transport->too_long = false;
+  mcp__buf_clear(&transport->line, KEEP_LINE);
 }
 
-static void take(hostio_t *hostio, const char *data, size_t len) {
+static void take(stdio_transport_t *transport, const char *data, size_t len) {
   const char *end = data + len;
-  while (data < end && !hostio->closing) {
+  while (data < end && !transport->closing) {
     const char *newline = memchr(data, '\n', (size_t)(end - data));
     size_t piece = (size_t)((newline != NULL ? newline : end) - data);
-    if (hostio->too_long || mcp__buf_append(&hostio->line, data, piece) != 0) {
-      mcp__buf_clear(&hostio->line, 0);
-      hostio->too_long = true;
+    if (transport->too_long || mcp__buf_append(&transport->line, data, piece) != 0) {
+      mcp__buf_clear(&transport->line, 0);
+      transport->too_long = true;
     }
-    if (newline != NULL && hostio->line.len > 0 && hostio->line.data[hostio->line.len - 1] == '\r')
-      hostio->line.len--;
+    if (newline != NULL && transport->line.len > 0 && transport->line.data[transport->line.len - 1] == '\r')
+      transport->line.len--;
     if (newline != NULL)
-      end_line(hostio);
+      end_line(transport);
     data += piece + (newline != NULL);
   }
 }
 
-static void end_input(hostio_t *hostio, int status) {
-  hostio->ended = true;
-  hostio_read(hostio, false);
-  if (hostio->closing)
+static void end_input(stdio_transport_t *transport, int status) {
+  transport->ended = true;
+  stdio_transport_read(transport, false);
+  if (transport->closing)
     return;
-  end_line(hostio); /* the last one may lack its newline */
-  hostio->events->on_end(status, hostio->arg);
+  end_line(transport); /* the last one may lack its newline */
+  transport->events->on_end(status, transport->arg);
 }
 
-static void took(hostio_t *hostio, ssize_t len) {
+static void took(stdio_transport_t *transport, ssize_t len) {
   if (len > 0)
-    take(hostio, hostio->chunk, (size_t)len);
+    take(transport, transport->chunk, (size_t)len);
   else if (len < 0)
-    end_input(hostio, len == UV_EOF ? 0 : (int)len);
+    end_input(transport, len == UV_EOF ? 0 : (int)len);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-  hostio_t *hostio = handle->data;
+  stdio_transport_t *transport = handle->data;
   (void)suggested;
-  *buf = uv_buf_init(hostio->chunk, sizeof hostio->chunk);
+  *buf = uv_buf_init(transport->chunk, sizeof transport->chunk);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
@@ -69,100 +69,100 @@ static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf) {
   took(stream->data, len);
 }
 
-static void check_closed(hostio_t *hostio) {
-  if (!hostio->closing || hostio->handles > 0 || hostio->file_reading)
+static void check_closed(stdio_transport_t *transport) {
+  if (!transport->closing || transport->handles > 0 || transport->file_reading)
     return;
-  mcp__buf_deinit(&hostio->line);
-  mcp__buf_deinit(&hostio->waiting);
-  mcp__buf_deinit(&hostio->writing);
-  hostio->events->on_closed(hostio->arg);
+  mcp__buf_deinit(&transport->line);
+  mcp__buf_deinit(&transport->waiting);
+  mcp__buf_deinit(&transport->writing);
+  transport->events->on_closed(transport->arg);
 }
 
-static void read_file(hostio_t *hostio);
+static void read_file(stdio_transport_t *transport);
 
 static void on_file_read(uv_fs_t *request) {
-  hostio_t *hostio = request->data;
+  stdio_transport_t *transport = request->data;
   ssize_t len = request->result;
   uv_fs_req_cleanup(request);
-  hostio->file_reading = false;
-  took(hostio, len == 0 ? UV_EOF : len);
-  read_file(hostio);
-  check_closed(hostio);
+  transport->file_reading = false;
+  took(transport, len == 0 ? UV_EOF : len);
+  read_file(transport);
+  check_closed(transport);
 }
 
-static void read_file(hostio_t *hostio) {
-  uv_buf_t buf = uv_buf_init(hostio->chunk, sizeof hostio->chunk);
-  if (!hostio->reading || hostio->file_reading)
+static void read_file(stdio_transport_t *transport) {
+  uv_buf_t buf = uv_buf_init(transport->chunk, sizeof transport->chunk);
+  if (!transport->reading || transport->file_reading)
     return;
-  hostio->file_read.data = hostio;
-  hostio->file_reading =
+  transport->file_read.data = transport;
+  transport->file_reading =
       true; /* with a callback nothing but memory can fail here, and libuv's own is not checked */
-  uv_fs_read(hostio->loop, &hostio->file_read, STDIN_FILENO, &buf, 1, -1, on_file_read);
+  uv_fs_read(transport->loop, &transport->file_read, STDIN_FILENO, &buf, 1, -1, on_file_read);
 }
 
-static void read_stream(hostio_t *hostio) {
-  int status = uv_read_start(&hostio->in.stream, on_alloc, on_read);
+static void read_stream(stdio_transport_t *transport) {
+  int status = uv_read_start(&transport->in.stream, on_alloc, on_read);
   if (status != 0) /* it is there for writing alone */
-    end_input(hostio, status);
+    end_input(transport, status);
 }
 
-void hostio_read(hostio_t *hostio, bool on) {
-  on = on && !hostio->ended && !hostio->closing;
-  if (on == hostio->reading)
+void stdio_transport_read(stdio_transport_t *transport, bool on) {
+  on = on && !transport->ended && !transport->closing;
+  if (on == transport->reading)
     return;
-  hostio->reading = on;
-  if (hostio->in_is_file)
-    read_file(hostio);
+  transport->reading = on;
+  if (transport->in_is_file)
+    read_file(transport);
   else if (on)
-    read_stream(hostio);
+    read_stream(transport);
   else
-    uv_read_stop(&hostio->in.stream);
+    uv_read_stop(&transport->in.stream);
 }
 
 /* ---- output ---------------------------------------------------------------------------------------- */
 
-static void break_off(hostio_t *hostio, int status) {
-  mcp__buf_clear(&hostio->waiting, 0);
-  if (!hostio->closing)
-    hostio->broken = status;
+static void break_off(stdio_transport_t *transport, int status) {
+  mcp__buf_clear(&transport->waiting, 0);
+  if (!transport->closing)
+    transport->broken = status;
 }
 
-static void write_file(hostio_t *hostio) {
+static void write_file(stdio_transport_t *transport) {
   size_t done = 0;
-  while (done < hostio->waiting.len) {
-    ssize_t len = write(STDOUT_FILENO, hostio->waiting.data + done, hostio->waiting.len - done);
+  while (done < transport->waiting.len) {
+    ssize_t len = write(STDOUT_FILENO, transport->waiting.data + done, transport->waiting.len - done);
     if (len < 0 && errno != EINTR) {
-      break_off(hostio, -errno);
+      break_off(transport, -errno);
       return;
     }
     done += len > 0 ? (size_t)len : 0;
   }
-  mcp__buf_clear(&hostio->waiting, KEEP_LINE);
+  mcp__buf_clear(&transport->waiting, KEEP_LINE);
 }
 
-static void write_waiting(hostio_t *hostio);
+static void write_waiting(stdio_transport_t *transport);
 
 static void on_written(uv_write_t *request, int status) {
-  hostio_t *hostio = request->handle->data;
-  mcp__buf_clear(&hostio->writing, KEEP_LINE);
+  stdio_transport_t *transport = request->handle->data;
+  mcp__buf_clear(&transport->writing, KEEP_LINE);
   if (status != 0)
-    break_off(hostio, status);
-  write_waiting(hostio);
+    break_off(transport, status);
+  write_waiting(transport);
 }
 
-static void write_waiting(hostio_t *hostio) {
-  if (hostio->waiting.len == 0 || hostio->writing.len > 0 || hostio->closing)
+static void write_waiting(stdio_transport_t *transport) {
+  if (transport->waiting.len == 0 || transport->writing.len > 0 || transport->closing)
     return;
-  if (hostio->out_is_file) {
-    write_file(hostio);
+  if (transport->out_is_file) {
+    write_file(transport);
     return;
   }
-  mcp__buf_swap(&hostio->waiting, &hostio->writing);
-  uv_buf_t buf = uv_buf_init(hostio->writing.data, (unsigned)hostio->writing.len);
-  int status = uv_write(&hostio->write, &hostio->out.stream, &buf, 1, on_written);
+  mcp__buf_swap(&transport->waiting, &transport->writing);
+  uv_buf_t buf = uv_buf_init(transport->writing.data, (unsigned)transport->writing.len);
+  int status = uv_write(&transport->write, &transport->out.stream, &buf, 1, on_written);
   if (status != 0) {
-    mcp__buf_clear(&hostio->writing, 0);
-    break_off(hostio, status);
+    mcp__buf_clear(&transport->writing, 0);
+    break_off(transport, status);
   }
 }
 
@@ -173,62 +173,64 @@ static void blank_newlines(char *text, size_t len) {
     *at = ' ';
 }
 
-void hostio_write_line(hostio_t *hostio, const char *text, size_t len) {
-  mcp__buf_t *out = &hostio->waiting;
-  if (hostio->broken != 0 || hostio->closing)
+void stdio_transport_write_line(stdio_transport_t *transport, const char *text, size_t len) {
+  mcp__buf_t *out = &transport->waiting;
+  if (transport->broken != 0 || transport->closing)
     return;
   if (mcp__buf_reserve(out, len + 1) != 0)
     checked(NULL); /* half a line would be worse than the end */
   mcp__buf_append(out, text, len);
   blank_newlines(out->data + out->len - len, len);
   mcp__buf_append(out, "\n", 1);
-  write_waiting(hostio);
+  write_waiting(transport);
 }
 
-size_t hostio_backlog(const hostio_t *hostio) {
-  return hostio->waiting.len + hostio->writing.len;
+size_t stdio_transport_backlog(const stdio_transport_t *transport) {
+  return transport->waiting.len + transport->writing.len;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------ */
 
 static void on_handle_closed(uv_handle_t *handle) {
-  hostio_t *hostio = handle->data;
-  hostio->handles--;
-  check_closed(hostio);
+  stdio_transport_t *transport = handle->data;
+  transport->handles--;
+  check_closed(transport);
 }
 
-static int open_handle(hostio_t *hostio, hostio_handle_t *handle, bool *is_file, int fd) {
+static int open_handle(stdio_transport_t *transport, stdio_transport_handle_t *handle, bool *is_file,
+                       int fd) {
   uv_handle_type type = uv_guess_handle(fd);
   *is_file = type == UV_FILE;
   if (type == UV_FILE)
     return 0;
   if (type == UV_UNKNOWN_HANDLE)
     return UV_EBADF;
-  int status = type == UV_TTY ? uv_tty_init(hostio->loop, &handle->tty, fd, 0)
-                              : uv_pipe_init(hostio->loop, &handle->pipe, 0);
+  int status = type == UV_TTY ? uv_tty_init(transport->loop, &handle->tty, fd, 0)
+                              : uv_pipe_init(transport->loop, &handle->pipe, 0);
   if (status != 0)
     return status;
-  handle->handle.data = hostio;
-  hostio->handles++;
+  handle->handle.data = transport;
+  transport->handles++;
   return type == UV_TTY ? 0 : uv_pipe_open(&handle->pipe, fd);
 }
 
-int hostio_open(hostio_t *hostio, uv_loop_t *loop, size_t max_line, const hostio_events_t *events,
-                void *arg) {
-  *hostio = (hostio_t){.loop = loop, .events = events, .arg = arg};
-  mcp__buf_init(&hostio->line, max_line, NULL);
-  mcp__buf_init(&hostio->waiting, NO_LIMIT, NULL);
-  mcp__buf_init(&hostio->writing, NO_LIMIT, NULL);
-  int status = open_handle(hostio, &hostio->in, &hostio->in_is_file, STDIN_FILENO);
-  return status == 0 ? open_handle(hostio, &hostio->out, &hostio->out_is_file, STDOUT_FILENO) : status;
+int stdio_transport_open(stdio_transport_t *transport, uv_loop_t *loop, size_t max_line,
+                         const stdio_transport_events_t *events, void *arg) {
+  *transport = (stdio_transport_t){.loop = loop, .events = events, .arg = arg};
+  mcp__buf_init(&transport->line, max_line, NULL);
+  mcp__buf_init(&transport->waiting, NO_LIMIT, NULL);
+  mcp__buf_init(&transport->writing, NO_LIMIT, NULL);
+  int status = open_handle(transport, &transport->in, &transport->in_is_file, STDIN_FILENO);
+  return status == 0 ? open_handle(transport, &transport->out, &transport->out_is_file, STDOUT_FILENO)
+                     : status;
 }
 
-void hostio_close(hostio_t *hostio) {
-  hostio_read(hostio, false);
-  hostio->closing = true;
-  if (hostio->in.handle.data != NULL)
-    uv_close(&hostio->in.handle, on_handle_closed);
-  if (hostio->out.handle.data != NULL)
-    uv_close(&hostio->out.handle, on_handle_closed);
-  check_closed(hostio);
+void stdio_transport_close(stdio_transport_t *transport) {
+  stdio_transport_read(transport, false);
+  transport->closing = true;
+  if (transport->in.handle.data != NULL)
+    uv_close(&transport->in.handle, on_handle_closed);
+  if (transport->out.handle.data != NULL)
+    uv_close(&transport->out.handle, on_handle_closed);
+  check_closed(transport);
 }

@@ -5,43 +5,44 @@
 #include <uv.h>
 #include "cli.h"
 
-typedef struct session {
+typedef struct sync_client {
   uv_loop_t loop;
   mcp_client_t *client;
   const options_t *options; /* borrowed */
-  uint64_t deadline_ns;     /* of uv_hrtime(): options->timeout_ms after the first request; 0: there was none */
-  bool connected;           /* a connection came about, at least once */
-} session_t;
+  uint64_t deadline_ns; /* of uv_hrtime(): options->timeout_ms after the first request; 0: there was none */
+  bool connected;       /* a connection came about, at least once */
+} sync_client_t;
 
-typedef void (*session_cb)(session_t *session, const mcp_result_t *result, void *arg);
+typedef void (*sync_client_cb)(sync_client_t *sync, const mcp_result_t *result, void *arg);
 
 /* 0, or an exit code after it was reported; then there is nothing to end. */
-int session_begin(session_t *session, const options_t *options, const print_t *out);
+int sync_client_begin(sync_client_t *sync, const options_t *options, const print_t *out);
 
 /* Sends a request and returns after cb was called, once. params is stolen, NULL: none. */
-void session_call(session_t *session, const char *tool, yyjson_mut_doc *params, session_cb cb, void *arg);
-void session_request(session_t *session, const char *method, yyjson_mut_doc *params, session_cb cb,
-                     void *arg);
+void sync_client_call(sync_client_t *sync, const char *tool, yyjson_mut_doc *params, sync_client_cb cb,
+                      void *arg);
+void sync_client_request(sync_client_t *sync, const char *method, yyjson_mut_doc *params, sync_client_cb cb,
+                         void *arg);
 /* max_ms: at most so long, where that is sooner than the deadline; 0: until that. */
-void session_list_tools(session_t *session, uint64_t max_ms, session_cb cb, void *arg);
+void sync_client_list_tools(sync_client_t *sync, uint64_t max_ms, sync_client_cb cb, void *arg);
 
-/* How far the session has come: MCP_STAGE_OPEN where a connection came about, at least once. */
-mcp_stage_t session_reached(const session_t *session);
+/* How far the client has come: MCP_STAGE_OPEN where a connection came about, at least once. */
+mcp_stage_t sync_client_reached(const sync_client_t *sync);
 
-/* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the connection
- * being served; uv_stop() ends that early. */
-void session_renew(session_t *session);
-void session_pause(session_t *session, uint64_t ms);
+/* For commands that go on: the deadline of what comes next begins with that. And waiting meanwhile, the
+ * connection being served; uv_stop() ends that early. */
+void sync_client_renew(sync_client_t *sync);
+void sync_client_pause(sync_client_t *sync, uint64_t ms);
 
-/* Closes the connection and returns code; ends the process when that takes longer than SESSION_END_MS. */
-int session_end(session_t *session, int code);
+/* Closes the connection and returns code; ends the process when that takes longer than SYNC_CLIENT_END_MS. */
+int sync_client_end(sync_client_t *sync, int code);
 
 /* The means to that: flushes all output and ends the process with the int at timer->data. */
-enum { SESSION_END_MS = 1000 };
-void session_on_overdue(uv_timer_t *timer);
+enum { SYNC_CLIENT_END_MS = 1000 };
+void sync_client_on_overdue(uv_timer_t *timer);
 
 /* A client that takes messages as large as existing servers send, and fails at once when the server is away.
  */
-mcp_client_t *session_client(uv_loop_t *loop, const options_t *options);
+mcp_client_t *sync_client_client(uv_loop_t *loop, const options_t *options);
 
 #endif

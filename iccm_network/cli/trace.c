@@ -13,21 +13,22 @@ typedef struct tracing {
   int code;
 } tracing_t;
 
-static void on_failed(session_t *session, const mcp_result_t *result, void *arg) {
+static void on_failed(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   tracing_t *tracing = arg;
   tracing->code =
-      report_failure(session->options, tracing->out, "logger_query", result, session_reached(session));
+      report_failure(sync->options, tracing->out, "logger_query", result, sync_client_reached(sync));
 }
 
 static void add(yyjson_val *row, void *arg) {
   tracing_t *tracing = arg;
-  rows_time(row, &tracing->last_us);
+  log_query_time(row, &tracing->last_us);
   trace_tree_add(&tracing->tree, row, tracing->last_us);
 }
 
-static void show(tracing_t *tracing, const rows_t *rows, const options_t *options, const char *trace_id) {
+static void show(tracing_t *tracing, const log_query_rows_t *rows, const options_t *options,
+                 const char *trace_id) {
   const print_t err = {.file = stderr};
-  rows_each(rows, add, tracing);
+  log_query_each(rows, add, tracing);
   trace_tree_build(&tracing->tree);
   if (rows->more)
     fprintf(stderr, "iccm: only the newest %zu lines of the trace are shown\n", rows->count);
@@ -46,17 +47,17 @@ static void show(tracing_t *tracing, const rows_t *rows, const options_t *option
 
 int trace_run(const options_t *options, const print_t *out) {
   const char *trace_id = options->url; /* the first word; the address is the second */
-  const options_t mine = rows_options(options);
-  const rows_filter_t filter = {.trace = trace_id, .since_us = INT64_MIN, .until_us = INT64_MAX};
+  const options_t mine = log_query_options(options);
+  const log_query_filter_t filter = {.trace = trace_id, .since_us = INT64_MIN, .until_us = INT64_MAX};
   tracing_t tracing = {.out = out};
-  session_t session;
-  rows_t rows;
-  int code = session_begin(&session, &mine, out);
+  sync_client_t sync;
+  log_query_rows_t rows;
+  int code = sync_client_begin(&sync, &mine, out);
   if (code != 0)
     return code;
-  if (rows_read(&session, &filter, MAX_LINES, &rows, on_failed, &tracing)) {
+  if (log_query_read(&sync, &filter, MAX_LINES, &rows, on_failed, &tracing)) {
     show(&tracing, &rows, options, trace_id);
-    rows_deinit(&rows);
+    log_query_rows_deinit(&rows);
   }
-  return session_end(&session, tracing.code);
+  return sync_client_end(&sync, tracing.code);
 }

@@ -6,9 +6,9 @@
 
 static findings_t findings;
 
-static finding_t *add(cause_id_t cause, const char *what) {
+static finding_t *add(diagnosis_id_t diagnosis, const char *what) {
   finding_t *finding = &findings.list[findings.count++];
-  *finding = (finding_t){.stage = "connect", .cause = cause_of(cause), .ms = 1.25};
+  *finding = (finding_t){.stage = "connect", .diagnosis = diagnosis_of(diagnosis), .ms = 1.25};
   snprintf(finding->what, sizeof finding->what, "%s", what);
   return finding;
 }
@@ -19,24 +19,25 @@ static void begin(void) {
 
 TestSuite(findings, .init = begin);
 
-Test(findings, every_cause_has_a_name_of_its_own_and_words) {
-  for (cause_id_t id = CAUSE_NONE + 1; id < CAUSE_COUNT; id++) {
-    const cause_t *cause = cause_of(id);
-    cr_assert(cause->name != NULL && *cause->name != '\0', "cause %d", (int)id);
-    cr_expect(strlen(cause->why) > 20 && strlen(cause->what_to_do) > 10, "%s", cause->name);
-    cr_expect_eq(cause->verdict == VERDICT_FAILED, cause->exit_code != ICCM_OK, "%s", cause->name);
-    for (cause_id_t other = CAUSE_NONE + 1; other < id; other++)
-      cr_expect_str_neq(cause->name, cause_of(other)->name);
+Test(findings, every_diagnosis_has_a_name_of_its_own_and_words) {
+  for (diagnosis_id_t id = DIAGNOSIS_NONE + 1; id < DIAGNOSIS_COUNT; id++) {
+    const diagnosis_t *diagnosis = diagnosis_of(id);
+    cr_assert(diagnosis->name != NULL && *diagnosis->name != '\0', "cause %d", (int)id);
+    cr_expect(strlen(diagnosis->why) > 20 && strlen(diagnosis->what_to_do) > 10, "%s", diagnosis->name);
+    cr_expect_eq(diagnosis->verdict == VERDICT_FAILED, diagnosis->exit_code != ICCM_OK, "%s",
+                 diagnosis->name);
+    for (diagnosis_id_t other = DIAGNOSIS_NONE + 1; other < id; other++)
+      cr_expect_str_neq(diagnosis->name, diagnosis_of(other)->name);
   }
 }
 
 Test(findings, the_first_failure_gives_the_exit_code) {
   cr_expect_eq(findings_exit_code(&findings), ICCM_OK);
-  add(CAUSE_NONE, "fine");
-  add(CAUSE_BAD_JSON_SILENT, "hm");
+  add(DIAGNOSIS_NONE, "fine");
+  add(DIAGNOSIS_BAD_JSON_SILENT, "hm");
   cr_expect_eq(findings_exit_code(&findings), ICCM_OK);
-  add(CAUSE_UNAUTHORIZED, "no");
-  add(CAUSE_SILENT, "nothing");
+  add(DIAGNOSIS_UNAUTHORIZED, "no");
+  add(DIAGNOSIS_SILENT, "nothing");
   cr_expect_eq(findings_exit_code(&findings), ICCM_REFUSED);
 }
 
@@ -44,12 +45,12 @@ Test(findings, the_summary_counts) {
   caught_t caught;
   catch_begin(&caught, 0);
   findings_print_summary(&caught.print, &findings);
-  add(CAUSE_BAD_JSON_SILENT, "hm");
+  add(DIAGNOSIS_BAD_JSON_SILENT, "hm");
   findings_print_summary(&caught.print, &findings);
-  add(CAUSE_SILENT, "nothing");
+  add(DIAGNOSIS_SILENT, "nothing");
   findings_print_summary(&caught.print, &findings);
-  add(CAUSE_SILENT, "nothing");
-  add(CAUSE_BAD_JSON_SILENT, "hm");
+  add(DIAGNOSIS_SILENT, "nothing");
+  add(DIAGNOSIS_BAD_JSON_SILENT, "hm");
   findings_print_summary(&caught.print, &findings);
   catch_end(&caught, "no problem found\n"
                      "no problem found, 1 warning\n"
@@ -61,8 +62,8 @@ Test(findings, the_summary_counts) {
 Test(findings, what_a_peer_said_is_made_safe) {
   caught_t caught;
   catch_begin(&caught, 60);
-  finding_print(&caught.print, add(CAUSE_NONE, "\x1b[2J\xff"));
-  finding_print(&caught.print, add(CAUSE_SSH, "it"));
+  finding_print(&caught.print, add(DIAGNOSIS_NONE, "\x1b[2J\xff"));
+  finding_print(&caught.print, add(DIAGNOSIS_SSH, "it"));
   catch_end(&caught, "ok       connect        \\u001b[2J\\xff  1.2 ms\n"
                      "FAILED   connect        it  1.2 ms\n"
                      "         cause: This is the port of an SSH server.\n"
@@ -72,7 +73,7 @@ Test(findings, what_a_peer_said_is_made_safe) {
 
 Test(findings, json_is_valid_whatever_a_peer_said) {
   caught_t caught;
-  snprintf(add(CAUSE_SSH, "\xff\n\"")->address, FINDING_ADDRESS_SIZE, "[::1]:9");
+  snprintf(add(DIAGNOSIS_SSH, "\xff\n\"")->address, FINDING_ADDRESS_SIZE, "[::1]:9");
   catch_begin(&caught, 0);
   findings_print_json(&caught.print, &findings, "[::1]:9", 2);
   catch_end(&caught,

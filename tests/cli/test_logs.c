@@ -15,41 +15,41 @@ Test(ago, times) {
                {"15min", -1},  {"15M", -1},          {"9999999999s", -1}, {"2026-11-21", -1}};
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     int64_t us = -7;
-    bool read = ago_parse(cases[i].text, &us);
+    bool read = relative_time_parse(cases[i].text, &us);
     cr_expect_eq(read, cases[i].seconds >= 0, "%s", cases[i].text);
     cr_expect_eq(us, read ? cases[i].seconds * 1000000 : -7, "%s", cases[i].text);
   }
 }
 
-Test(seen, each_id_is_new_once) {
+Test(dedup, each_id_is_new_once) {
   enum { IDS = 5000 }; /* more than it begins with room for */
-  seen_t seen = {.lines = NULL};
-  char id[SEEN_ID_SIZE];
+  dedup_t dedup = {.lines = NULL};
+  char id[DEDUP_ID_SIZE];
   for (int round = 0; round < 2; round++)
     for (int i = 0; i < IDS; i++) {
       snprintf(id, sizeof id, "018f0000-0000-7000-8000-%012d", i);
-      cr_assert_eq(seen_add(&seen, id, i), round == 0, "%s in round %d", id, round);
+      cr_assert_eq(dedup_add(&dedup, id, i), round == 0, "%s in round %d", id, round);
     }
-  cr_expect_eq(seen.count, IDS);
-  seen_forget(&seen, IDS - 10);
-  cr_expect_eq(seen.count, 10);
-  cr_expect_lt(seen.size, IDS);
+  cr_expect_eq(dedup.count, IDS);
+  dedup_forget(&dedup, IDS - 10);
+  cr_expect_eq(dedup.count, 10);
+  cr_expect_lt(dedup.size, IDS);
   snprintf(id, sizeof id, "018f0000-0000-7000-8000-%012d", IDS - 10);
-  cr_expect_not(seen_add(&seen, id, 0));
+  cr_expect_not(dedup_add(&dedup, id, 0));
   snprintf(id, sizeof id, "018f0000-0000-7000-8000-%012d", IDS - 11);
-  cr_expect(seen_add(&seen, id, 0));
-  seen_deinit(&seen);
+  cr_expect(dedup_add(&dedup, id, 0));
+  dedup_deinit(&dedup);
   assert_no_leaks();
 }
 
-Test(seen, what_is_no_id_is_always_new) {
-  seen_t seen = {.lines = NULL};
+Test(dedup, what_is_no_id_is_always_new) {
+  dedup_t dedup = {.lines = NULL};
   const char *ids[] = {"", "a text that is longer than any id of a line may be"};
   for (size_t i = 0; i < 4; i++)
-    cr_expect(seen_add(&seen, ids[i % 2], 0));
-  cr_expect_eq(seen.count, 0);
-  seen_forget(&seen, 0);
-  seen_deinit(&seen);
+    cr_expect(dedup_add(&dedup, ids[i % 2], 0));
+  cr_expect_eq(dedup.count, 0);
+  dedup_forget(&dedup, 0);
+  dedup_deinit(&dedup);
   assert_no_leaks();
 }
 

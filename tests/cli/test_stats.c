@@ -143,7 +143,7 @@ Test(stats, limits) {
   char *many;
   for (int over = 0; over < 2; over++) {
     FILE *file = open_memstream(&many, &size);
-    for (int i = 0; i < SAMPLES_MAX_SERIES + over; i++)
+    for (int i = 0; i < PROMETHEUS_MAX_SERIES + over; i++)
       fputs("a 1\n", file);
     fclose(file);
     yyjson_doc *stats = stats_read(many, size);
