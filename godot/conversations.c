@@ -11,7 +11,7 @@
  * error that says so. */
 #include "conversations.h"
 
-#include "ask.h"
+#include "dewey_call.h"
 #include "tools.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  */
 #include "delivery.h"
 
-#include "lane.h"
+#include "sender.h"
 
 #include <stdio.h>
 #include <stdlib.h>

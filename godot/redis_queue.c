@@ -56,7 +56,7 @@ static const char dead_script[] =
     ;
 static const char figures_script[] =
 #include "common.lua.inc"
-#include "figures.lua.inc"
+#include "metrics.lua.inc"
     ;
 static const char report_script[] =
 #include "common.lua.inc"

@@ -76,7 +76,7 @@ typedef void (*queue_renew_cb)(int status, int64_t entries, int64_t fill, void *
 typedef void (*queue_unspool_cb)(int status, bool taken, void *arg);
 typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
 
-/* As godot/figures.lua lists them, QUEUE_FIGURES of them, borrowed. */
+/* As godot/metrics.lua lists them, QUEUE_FIGURES of them, borrowed. */
 typedef void (*queue_figures_cb)(int status, const int64_t *values, void *arg);
 
 /* Borrowed until the callback returns. */

@@ -8,7 +8,7 @@
  */
 #include "config.h"
 #include "dead.h"
-#include "figures.h"
+#include "metrics.h"
 #include "store_watch.h"
 #include "tools.h"
 

@@ -11,7 +11,7 @@
  */
 #include "tools.h"
 
-#include "ask.h"
+#include "dewey_call.h"
 #include "conversations.h"
 #include "entry.h"
 

@@ -1,4 +1,4 @@
-/* lane.c: the life of a batch: claim, send, acknowledge.
+/* sender.c: the life of a batch: claim, send, acknowledge.
  *
  * Happy path: two round trips for each batch: one to Redis, which ends the last batch and claims the next,
  * one to the store. With fewer than BATCH_SIZE entries queued one lane asks again a few times within
@@ -20,9 +20,9 @@
  *   needed; only the first one counts.
  * - The lease is lost to another worker: the batch is his.
  */
-#include "lane.h"
+#include "sender.h"
 
-#include "outcome.h"
+#include "store_result.h"
 
 #include <stdlib.h>
 

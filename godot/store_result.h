@@ -1,6 +1,6 @@
-/* outcome.h: what the log store's answer to a batch says about the store and about the batch; pure. */
-#ifndef GODOT_OUTCOME_H
-#define GODOT_OUTCOME_H
+/* store_result.h: what the log store's answer to a batch says about the store and about the batch; pure. */
+#ifndef GODOT_STORE_RESULT_H
+#define GODOT_STORE_RESULT_H
 
 #include <iccm_network.h>
 

@@ -1,6 +1,6 @@
-/* ask.h: what the tools that ask the store (Dewey) for their callers have in common. */
-#ifndef GODOT_ASK_H
-#define GODOT_ASK_H
+/* dewey_call.h: what the tools that ask the store (Dewey) for their callers have in common. */
+#ifndef GODOT_DEWEY_CALL_H
+#define GODOT_DEWEY_CALL_H
 
 #include <iccm_network.h>
 

@@ -1,7 +1,7 @@
-/* outcome.c: see the header. Happy path: no error, ACCEPTED. Failure modes: none; a code that is not known
+/* store_result.c: see the header. Happy path: no error, ACCEPTED. Failure modes: none; a code that is not known
  * counts as AWAY, which costs nothing but time.
  */
-#include "outcome.h"
+#include "store_result.h"
 
 static bool is_tools_own(const mcp_result_t *result) {
   bool own_code = result->status <= MCP_TOOL_ERROR && result->status > MCP_TOOL_ERROR - 100;

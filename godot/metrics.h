@@ -1,6 +1,6 @@
-/* figures.h: what queue and workers have come to, read from Redis once a second for GET /metrics. */
-#ifndef GODOT_FIGURES_H
-#define GODOT_FIGURES_H
+/* metrics.h: what queue and workers have come to, read from Redis once a second for GET /metrics. */
+#ifndef GODOT_METRICS_H
+#define GODOT_METRICS_H
 
 #include "redis_queue.h"
 

@@ -1,8 +1,8 @@
-/* figures.c: see the header. Happy path: one script a second. Failure modes: Redis away: the figures stay as
+/* metrics.c: see the header. Happy path: one script a second. Failure modes: Redis away: the figures stay as
  * they were, and /readyz says why; a Redis that has lost its data begins again, the counters go on from where
  * they are.
  */
-#include "figures.h"
+#include "metrics.h"
 
 enum { READ_MS = 1000 };
 

@@ -1,7 +1,7 @@
-/* spooling.h: when batches of a worker go to its spool, and when they come back. Private to delivery.c and
- * lane.c. */
-#ifndef GODOT_SPOOLING_H
-#define GODOT_SPOOLING_H
+/* spool_control.h: when batches of a worker go to its spool, and when they come back. Private to delivery.c and
+ * sender.c. */
+#ifndef GODOT_SPOOL_CONTROL_H
+#define GODOT_SPOOL_CONTROL_H
 
 #include "spool.h"
 

@@ -1,12 +1,12 @@
-/* lane.h: one batch after the other on its way to the log store, and what all lanes of a worker share.
- * Private to delivery.c and lane.c. */
-#ifndef GODOT_LANE_H
-#define GODOT_LANE_H
+/* sender.h: one batch after the other on its way to the log store, and what all lanes of a worker share.
+ * Private to delivery.c and sender.c. */
+#ifndef GODOT_SENDER_H
+#define GODOT_SENDER_H
 
 #include "batch.h"
 #include "config.h"
 #include "redis_queue.h"
-#include "spooling.h"
+#include "spool_control.h"
 
 #include <iccm_network.h>
 #include <uv.h>

@@ -1,4 +1,4 @@
-/* spooling.c: see the header.
+/* spool_control.c: see the header.
  *
  * Happy path: with the store away and the queue at SAVE_ABOVE per cent, the oldest batch is on disk before it
  * leaves Redis; with the store back and the queue below REPLAY_BELOW it becomes a batch in Redis again, and
@@ -7,9 +7,9 @@
  * Killed between two steps: the batch is in both places, and the store knows its ids; or it is in Redis, and
  * Redis knows from where it came.
  */
-#include "spooling.h"
+#include "spool_control.h"
 
-#include "lane.h"
+#include "sender.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
-/* ask.c: see ask.h. */
-#include "ask.h"
+/* dewey_call.c: see dewey_call.h. */
+#include "dewey_call.h"
 
 yyjson_mut_doc *ask_with(yyjson_val *args, const char *const *names) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
