@@ -137,7 +137,7 @@ yyjson_mut_doc *batch_request(batch_t *batch) {
   return NULL;
 }
 
-static void bury(batch_item_t *item, const char *reason) {
+static void dead_letter(batch_item_t *item, const char *reason) {
   item->fate = DEAD;
   snprintf(item->reason, sizeof item->reason, "%s", reason);
 }
@@ -167,7 +167,7 @@ void batch_stored(batch_t *batch, yyjson_val *answer) {
     rejection = find_rejection(rejected, position++);
     if (rejection != NULL) {
       const char *reason = yyjson_get_str(yyjson_obj_get(rejection, "reason"));
-      bury(item, reason == NULL ? "rejected by the log store" : reason);
+      dead_letter(item, reason == NULL ? "rejected by the log store" : reason);
       continue;
     }
     item->fate = STORED;
@@ -191,7 +191,7 @@ void batch_refused(batch_t *batch, const char *reason, bool for_good) {
   if (range->to - range->from > 1) {
     split(batch, range);
   } else {
-    bury(first, reason);
+    dead_letter(first, reason);
     first->refused_at = batch->clock;
     if (!for_good)
       first->fate = SUSPECT;
@@ -227,38 +227,38 @@ static int add_letter(queue_text_t *letter, const batch_item_t *item) {
 }
 
 /* Letters stand in front, what goes back behind them, the newest first. */
-int batch_conclude(const batch_t *batch, batch_verdict_t *verdict) {
-  queue_verdict_t *out = &verdict->verdict;
+int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
+  queue_ack_t *out = &ack->queue_ack;
   int status = 0;
-  memset(verdict, 0, sizeof *verdict);
-  verdict->texts = calloc(batch->count + 1, sizeof *verdict->texts);
-  if (verdict->texts == NULL)
+  memset(ack, 0, sizeof *ack);
+  ack->texts = calloc(batch->count + 1, sizeof *ack->texts);
+  if (ack->texts == NULL)
     return UV_ENOMEM;
   out->n = batch->n;
   out->redacted = batch->redacted;
-  out->dead = verdict->texts;
+  out->dead = ack->texts;
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
     const batch_item_t *item = &batch->items[i];
     if (item->fate != GONE)
       out->bytes += item->queued_len;
     out->stored += item->fate == STORED;
     if (is_dead(batch, item))
-      status = add_letter(&verdict->texts[out->dead_count++], item);
+      status = add_letter(&ack->texts[out->dead_count++], item);
   }
-  out->back = verdict->texts + out->dead_count;
+  out->back = ack->texts + out->dead_count;
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
     const batch_item_t *item = &batch->items[i];
     if (item->fate == SUSPECT && !is_dead(batch, item))
-      verdict->texts[out->dead_count + out->back_count++] = (queue_text_t){item->text, item->len};
+      ack->texts[out->dead_count + out->back_count++] = (queue_text_t){item->text, item->len};
   }
   if (status != 0)
-    batch_verdict_deinit(verdict);
+    batch_ack_deinit(ack);
   return status;
 }
 
-void batch_verdict_deinit(batch_verdict_t *verdict) {
-  for (size_t i = 0; i < verdict->verdict.dead_count; i++)
-    free((void *)(uintptr_t)verdict->texts[i].text); /* the letters are ours, what goes back is the batch's */
-  free(verdict->texts);
-  memset(verdict, 0, sizeof *verdict);
+void batch_ack_deinit(batch_ack_t *ack) {
+  for (size_t i = 0; i < ack->queue_ack.dead_count; i++)
+    free((void *)(uintptr_t)ack->texts[i].text); /* the letters are ours, what goes back is the batch's */
+  free(ack->texts);
+  memset(ack, 0, sizeof *ack);
 }

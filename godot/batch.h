@@ -30,10 +30,10 @@ typedef struct batch {
 } batch_t;
 
 /* What became of a batch, in the form that Redis takes. */
-typedef struct batch_verdict {
-  queue_verdict_t verdict;
+typedef struct batch_ack {
+  queue_ack_t queue_ack;
   queue_text_t *texts; /* ours; the letters belong to it, too */
-} batch_verdict_t;
+} batch_ack_t;
 
 /* Takes over what the queue handed out, copied; what is no entry is a dead letter already. UV_ENOMEM. */
 int batch_init(batch_t *batch, const queue_batch_t *from);
@@ -64,7 +64,7 @@ size_t batch_rest(const batch_t *batch, queue_text_t *texts);
 void batch_rest_saved(batch_t *batch);
 
 /* Of a finished batch. UV_ENOMEM. */
-int batch_conclude(const batch_t *batch, batch_verdict_t *verdict);
-void batch_verdict_deinit(batch_verdict_t *verdict);
+int batch_conclude(const batch_t *batch, batch_ack_t *ack);
+void batch_ack_deinit(batch_ack_t *ack);
 
 #endif

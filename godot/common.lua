@@ -1,6 +1,6 @@
 -- What the other scripts share; it stands in front of each of them. KEYS[1] is the queue: its head is the newest
--- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <condemned> <worker>
--- <process>.<lane> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when
+-- entry. A batch that a worker holds under a lease is a list, too: a header "<claimed at, us> <to drop> <worker>
+-- <process>.<sender> <1: may be stored already>", then its entries, newest first, so that an entry keeps its index when
 -- older ones go.
 -- logs:inflight: batch numbers with the end of their leases (us). logs:state: next_batch, instance, bytes (of queued
 -- and leased entries, an estimate that the worker corrects), unreported, first and last (drops that the log does not
@@ -25,12 +25,12 @@ local function batch_key(n) return 'logs:batch:' .. n end
 local function read_header(n)
   local header = redis.call('LINDEX', batch_key(n), 0)
   if not header then return nil end
-  local claimed, condemned, worker, token, sent = string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {n = n, claimed = claimed, condemned = tonumber(condemned), worker = worker, token = token, sent = sent}
+  local claimed, to_drop, worker, token, sent = string.match(header, '^(%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {n = n, claimed = claimed, to_drop = tonumber(to_drop), worker = worker, token = token, sent = sent}
 end
 
 local function header_of(batch)
-  return table.concat({batch.claimed, text(batch.condemned), batch.worker, batch.token, batch.sent}, ' ')
+  return table.concat({batch.claimed, text(batch.to_drop), batch.worker, batch.token, batch.sent}, ' ')
 end
 
 local function write_header(batch) redis.call('LSET', batch_key(batch.n), 0, header_of(batch)) end
@@ -71,13 +71,13 @@ local function drop_queued(entries, bytes)
   return #gone, freed
 end
 
--- The leased batches, oldest first, and how many entries they hold that are not condemned.
+-- The leased batches, oldest first, and how many entries they hold that are not to be dropped.
 local function leased()
   local batches, live = {}, 0
   for _, n in ipairs(redis.call('ZRANGE', inflight, 0, -1)) do
     local batch = read_header(n)
     if batch then
-      batch.live = entries_of(n) - batch.condemned
+      batch.live = entries_of(n) - batch.to_drop
       live = live + batch.live
       batches[#batches + 1] = batch
     end
@@ -95,9 +95,9 @@ local function fill(max, max_bytes)
 end
 
 -- Brings queued and leased entries below their bounds, the oldest first, as far as one step may (drop_queued). A leased
--- entry may be on its way to the store at this moment, so it is only condemned here: it no longer counts, and whoever holds
+-- entry may be on its way to the store at this moment, so it is only marked here: it no longer counts, and whoever holds
 -- the batch drops and counts it if he learns that it was not stored. The bound in bytes takes queued entries only, since
--- condemning frees no memory. How many entries are left.
+-- marking frees no memory. How many entries are left.
 local function enforce(max, max_bytes)
   local batches, live = leased()
   local queued = redis.call('LLEN', queue)
@@ -105,7 +105,7 @@ local function enforce(max, max_bytes)
   for _, batch in ipairs(batches) do
     local gone = math.min(over, batch.live)
     if gone > 0 then
-      batch.condemned = batch.condemned + gone
+      batch.to_drop = batch.to_drop + gone
       write_header(batch)
       over, live = over - gone, live - gone
     end

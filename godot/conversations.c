@@ -60,8 +60,8 @@ const char conversation_store_messages_bulk_schema[] =
 
 /* data and words: of the store's error. */
 static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *words) {
-  if (ask_was_refused(status))
-    ask_end_refused(call, status, data, words);
+  if (dewey_call_was_refused(status))
+    dewey_call_end_refused(call, status, data, words);
   else if (status == MCP_ELOST || status == MCP_EBUSY || status == MCP_ETIMEOUT)
     mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
                               "before you try again");
@@ -90,7 +90,7 @@ static void ask(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson
 /* False: the call was ended with what went wrong. */
 static bool was_stored(mcp_call_t *call, const mcp_result_t *result) {
   if (result->is_error)
-    ask_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
+    dewey_call_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
   else if (result->status != 0)
     end_not_stored(call, result->status, result->value, result->message);
   return !result->is_error && result->status == 0;
@@ -122,7 +122,7 @@ static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg
 
 void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"session_id", "metadata", NULL};
-  ask(call, arg, "dewey_begin_conversation", ask_with(args, names), on_begun);
+  ask(call, arg, "dewey_begin_conversation", dewey_call_with(args, names), on_begun);
 }
 
 static void on_stored(mcp_client_t *client, const mcp_result_t *result, void *arg) {
@@ -138,7 +138,7 @@ void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
   yyjson_mut_doc_set_root(doc, kept);
   yyjson_mut_obj_add_val(doc, kept, "conversation_id",
                          yyjson_val_mut_copy(doc, yyjson_obj_get(args, "conversation_id")));
-  ask(call, arg, "dewey_store_message", ask_with(args, names), on_stored);
+  ask(call, arg, "dewey_store_message", dewey_call_with(args, names), on_stored);
 }
 
 /* ---- A file of them ---- */
@@ -283,7 +283,7 @@ static void store_many(mcp_call_t *call, const tools_t *tools, yyjson_mut_doc *a
   yyjson_doc *answer;
   int status = mcp_call_wait_from(call, tools->store_url, "dewey_store_messages_bulk", asked, MANY_TIMEOUT_MS,
                                   &answer);
-  if (status != 0 && !ask_was_refused(status) && status != MCP_ECANCELED)
+  if (status != 0 && !dewey_call_was_refused(status) && status != MCP_ECANCELED)
     mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
   if (status == 0)
     reply_many(call, yyjson_doc_get_root(answer));
@@ -296,7 +296,7 @@ static void store_many(mcp_call_t *call, const tools_t *tools, yyjson_mut_doc *a
 
 static void store_from(mcp_call_t *call, yyjson_val *args, yyjson_val *path, tools_t *tools) {
   static const char *const names[] = {"messages", "conversation_id", "session_id", "metadata", NULL};
-  yyjson_mut_doc *asked = ask_with(args, path != NULL ? names + 1 : names);
+  yyjson_mut_doc *asked = dewey_call_with(args, path != NULL ? names + 1 : names);
   text_t text = {.call = call, .tools = tools};
   if (asked == NULL)
     end_no_memory(call);

@@ -1,7 +1,7 @@
-/* delivery.c: the lanes of a worker, its connection to the store, start and end.
+/* delivery.c: the senders of a worker, its connection to the store, start and end.
  *
- * Happy path: connect, let all lanes run; at the end each gives its lease back. Failure modes: Redis or the
- * store away: the lanes wait and are told when it is back. An answer that is due at the end is waited for,
+ * Happy path: connect, let all senders run; at the end each gives its lease back. Failure modes: Redis or the
+ * store away: the senders wait and are told when it is back. An answer that is due at the end is waited for,
  * for STOP_MS.
  */
 #include "delivery.h"
@@ -13,11 +13,11 @@
 
 enum { STOP_MS = 2000 };
 
-/* Those lanes go on for which this was missing. */
+/* Those senders go on for which this was missing. */
 static void go_on(delivery_t *delivery, missing_t missing) {
-  for (int i = 0; i < delivery->lane_count; i++)
-    if (delivery->lanes[i].missing == missing)
-      lane_go_on(&delivery->lanes[i]);
+  for (int i = 0; i < delivery->sender_count; i++)
+    if (delivery->senders[i].missing == missing)
+      sender_go_on(&delivery->senders[i]);
 }
 
 void delivery_redis_up(delivery_t *delivery) {
@@ -26,15 +26,15 @@ void delivery_redis_up(delivery_t *delivery) {
 
 void delivery_fill(delivery_t *delivery, int64_t fill) {
   delivery->fill = fill;
-  delivery->spooling.failed = false;
-  for (int i = 0; i < delivery->lane_count; i++)
-    if (delivery->lanes[i].missing == STORE && spooling_is_wanted(&delivery->lanes[i]))
-      lane_go_on(&delivery->lanes[i]);
-  spooling_replay(delivery);
+  delivery->control.failed = false;
+  for (int i = 0; i < delivery->sender_count; i++)
+    if (delivery->senders[i].missing == STORE && spool_control_is_wanted(&delivery->senders[i]))
+      sender_go_on(&delivery->senders[i]);
+  spool_control_replay(delivery);
 }
 
 int64_t delivery_spooled(const delivery_t *delivery) {
-  return delivery->spooling.bytes;
+  return delivery->control.bytes;
 }
 
 static void on_store_state(mcp_client_t *client, int status, const char *reason, void *arg) {
@@ -58,24 +58,24 @@ delivery_t *delivery_new(uv_loop_t *loop, const config_t *config, queue_t *queue
   delivery->config = config;
   delivery->queue = queue;
   delivery->store = store;
-  delivery->lane_count = config->batches_in_flight;
-  for (int i = 0; i < delivery->lane_count; i++)
-    lane_init(&delivery->lanes[i], delivery, i);
+  delivery->sender_count = config->batches_in_flight;
+  for (int i = 0; i < delivery->sender_count; i++)
+    sender_init(&delivery->senders[i], delivery, i);
   uv_timer_init(loop, &delivery->stop);
   delivery->stop.data = delivery;
-  delivery->open = 2 * delivery->lane_count + 2;
+  delivery->open = 2 * delivery->sender_count + 2;
   return delivery;
 }
 
 int delivery_start(delivery_t *delivery) {
-  int status = spooling_open(delivery);
+  int status = spool_control_open(delivery);
   if (status != 0)
     return status;
   snprintf(delivery->store_reason, sizeof delivery->store_reason, "not connected yet");
   mcp_client_on_state(delivery->store, on_store_state, delivery);
   delivery->empty_ms = uv_now(delivery->loop);
-  for (int i = 0; i < delivery->lane_count; i++)
-    lane_start(&delivery->lanes[i]);
+  for (int i = 0; i < delivery->sender_count; i++)
+    sender_start(&delivery->senders[i]);
   return mcp_client_connect(delivery->store);
 }
 
@@ -86,9 +86,9 @@ void delivery_release(delivery_t *delivery) {
     delivery->on_stopped(delivery->stopped_arg);
 }
 
-static void on_lane_handle_closed(uv_handle_t *handle) {
-  const lane_t *lane = handle->data;
-  delivery_release(lane->delivery);
+static void on_sender_handle_closed(uv_handle_t *handle) {
+  const sender_t *sender = handle->data;
+  delivery_release(sender->delivery);
 }
 
 static void on_stop_closed(uv_handle_t *handle) {
@@ -102,24 +102,24 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
 
 static void close_all(delivery_t *delivery) {
   delivery->closed = true;
-  for (int i = 0; i < delivery->lane_count; i++) {
-    uv_close((uv_handle_t *)&delivery->lanes[i].pause, on_lane_handle_closed);
-    uv_close((uv_handle_t *)&delivery->lanes[i].lease, on_lane_handle_closed);
+  for (int i = 0; i < delivery->sender_count; i++) {
+    uv_close((uv_handle_t *)&delivery->senders[i].pause, on_sender_handle_closed);
+    uv_close((uv_handle_t *)&delivery->senders[i].lease, on_sender_handle_closed);
   }
   uv_close((uv_handle_t *)&delivery->stop, on_stop_closed);
   if (mcp_client_close(delivery->store, on_client_closed, delivery) != 0)
     delivery_release(delivery);
 }
 
-void delivery_lane_ended(delivery_t *delivery) {
-  if (++delivery->lanes_ended == delivery->lane_count)
+void delivery_sender_ended(delivery_t *delivery) {
+  if (++delivery->senders_ended == delivery->sender_count)
     close_all(delivery);
 }
 
 static void on_stop_over(uv_timer_t *timer) {
   delivery_t *delivery = timer->data;
-  for (int i = 0; i < delivery->lane_count; i++)
-    lane_let_go(&delivery->lanes[i]);
+  for (int i = 0; i < delivery->sender_count; i++)
+    sender_let_go(&delivery->senders[i]);
   close_all(delivery);
 }
 
@@ -128,14 +128,14 @@ void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg) {
   delivery->on_stopped = cb;
   delivery->stopped_arg = arg;
   uv_timer_start(&delivery->stop, on_stop_over, STOP_MS, 0);
-  for (int i = 0; i < delivery->lane_count; i++)
-    lane_stop(&delivery->lanes[i]);
+  for (int i = 0; i < delivery->sender_count; i++)
+    sender_stop(&delivery->senders[i]);
 }
 
 void delivery_free(delivery_t *delivery) {
-  for (int i = 0; i < delivery->lane_count; i++)
-    lane_deinit(&delivery->lanes[i]);
-  spooling_close(delivery);
+  for (int i = 0; i < delivery->sender_count; i++)
+    sender_deinit(&delivery->senders[i]);
+  spool_control_close(delivery);
   mcp_client_free(delivery->store);
   free(delivery);
 }

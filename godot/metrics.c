@@ -1,4 +1,4 @@
-/* metrics.c: see the header. Happy path: one script a second. Failure modes: Redis away: the figures stay as
+/* metrics.c: see the header. Happy path: one script a second. Failure modes: Redis away: the metrics stay as
  * they were, and /readyz says why; a Redis that has lost its data begins again, the counters go on from where
  * they are.
  */
@@ -10,7 +10,7 @@ static const struct {
   int type;
   const char *name, *help;
   double unit;
-} table[QUEUE_FIGURES] = {
+} table[QUEUE_METRICS] = {
     {MCP_GAUGE, "godot_queued_entries", "Entries in the queue that no worker holds.", 1},
     {MCP_GAUGE, "godot_leased_entries", "Entries that a worker holds.", 1},
     {MCP_GAUGE, "godot_queue_bytes", "Memory of both in Redis.", 1},
@@ -26,33 +26,33 @@ static const struct {
      1}, /* by workers; tools.c adds the server's own */
 };
 
-static void on_figures(int status, const int64_t *values, void *arg) {
-  figures_t *figures = arg;
-  figures->asking = false;
-  for (int i = 0; status == 0 && i < QUEUE_FIGURES; i++) {
+static void on_metrics(int status, const int64_t *values, void *arg) {
+  metrics_t *metrics = arg;
+  metrics->asking = false;
+  for (int i = 0; status == 0 && i < QUEUE_METRICS; i++) {
     if (table[i].type == MCP_GAUGE)
-      mcp_metric_set(figures->metrics[i], NULL, (double)values[i] * table[i].unit);
-    else if (values[i] > figures->last[i])
-      mcp_metric_add(figures->metrics[i], NULL, (double)(values[i] - figures->last[i]) * table[i].unit);
-    figures->last[i] = values[i];
+      mcp_metric_set(metrics->exported[i], NULL, (double)values[i] * table[i].unit);
+    else if (values[i] > metrics->last[i])
+      mcp_metric_add(metrics->exported[i], NULL, (double)(values[i] - metrics->last[i]) * table[i].unit);
+    metrics->last[i] = values[i];
   }
 }
 
 static void on_timer(uv_timer_t *timer) {
-  figures_t *figures = timer->data;
-  if (!figures->asking)
-    figures->asking = queue_figures(figures->queue, on_figures, figures) == 0;
+  metrics_t *metrics = timer->data;
+  if (!metrics->asking)
+    metrics->asking = queue_metrics(metrics->queue, on_metrics, metrics) == 0;
 }
 
-void figures_start(figures_t *figures, uv_loop_t *loop, mcp_server_t *server, queue_t *queue) {
-  figures->queue = queue;
-  for (int i = 0; i < QUEUE_FIGURES; i++)
-    figures->metrics[i] = mcp_server_metric(server, table[i].type, table[i].name, table[i].help, NULL);
-  uv_timer_init(loop, &figures->timer);
-  figures->timer.data = figures;
-  uv_timer_start(&figures->timer, on_timer, 0, READ_MS);
+void metrics_start(metrics_t *metrics, uv_loop_t *loop, mcp_server_t *server, queue_t *queue) {
+  metrics->queue = queue;
+  for (int i = 0; i < QUEUE_METRICS; i++)
+    metrics->exported[i] = mcp_server_metric(server, table[i].type, table[i].name, table[i].help, NULL);
+  uv_timer_init(loop, &metrics->timer);
+  metrics->timer.data = metrics;
+  uv_timer_start(&metrics->timer, on_timer, 0, READ_MS);
 }
 
-void figures_stop(figures_t *figures) {
-  uv_close((uv_handle_t *)&figures->timer, NULL);
+void metrics_stop(metrics_t *metrics) {
+  uv_close((uv_handle_t *)&metrics->timer, NULL);
 }

@@ -7,18 +7,18 @@
 #include <iccm_network.h>
 #include <uv.h>
 
-typedef struct figures {
+typedef struct metrics {
   queue_t *queue; /* borrowed */
   uv_timer_t timer;
-  mcp_metric_t *metrics[QUEUE_FIGURES]; /* the server's */
-  int64_t last[QUEUE_FIGURES];
+  mcp_metric_t *exported[QUEUE_METRICS]; /* the server's */
+  int64_t last[QUEUE_METRICS];
   bool asking;
-} figures_t;
+} metrics_t;
 
 /* Once the queue is there, before the server starts. */
-void figures_start(figures_t *figures, uv_loop_t *loop, mcp_server_t *server, queue_t *queue);
+void metrics_start(metrics_t *metrics, uv_loop_t *loop, mcp_server_t *server, queue_t *queue);
 
 /* Before queue and server go. */
-void figures_stop(figures_t *figures);
+void metrics_stop(metrics_t *metrics);
 
 #endif

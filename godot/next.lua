@@ -1,6 +1,6 @@
 -- Ends one batch and claims the next, in one go: one round trip and one fsync for both. Asked again because the
 -- answer was lost, it ends nothing twice and finds the batch that it had claimed.
--- ARGV: worker, token ("<process>.<lane>"), 1 for a worker that has just started, length of a lease (us), an instance id to use where
+-- ARGV: worker, token ("<process>.<sender>"), 1 for a worker that has just started, length of a lease (us), an instance id to use where
 -- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
 -- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
 -- the batch that is done ("": none), its bytes, how many of its entries are dead letters, how many are stored, how often
@@ -14,7 +14,7 @@ local fewest, most, full = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8
 local done, done_bytes, deaths = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
 local now = now_us()
 
-local function bury(letters)
+local function add_dead_letters(letters)
   if #letters == 0 then return end
   redis.call('LPUSH', dead_letters, unpack(letters))
   add('dead', #letters)
@@ -46,7 +46,7 @@ local function finish()
   add('redacted', ARGV[18])
   add('batches', 1)
   add('batch_us', now - batch.claimed)
-  bury(letters)
+  add_dead_letters(letters)
   put_back(back)
 end
 
@@ -79,7 +79,7 @@ local function take_over()
 end
 
 local function claim()
-  local batch = {n = text(add('next_batch', 1)), claimed = text(now), condemned = 0, worker = worker, token = token, sent = '0'}
+  local batch = {n = text(add('next_batch', 1)), claimed = text(now), to_drop = 0, worker = worker, token = token, sent = '0'}
   local entries, bytes = {}, 0
   while #entries < most and bytes < full do
     local entry = redis.call('LMOVE', queue, batch_key(batch.n), 'RIGHT', 'LEFT')

@@ -8,7 +8,7 @@
  * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_ELOST, nothing new is
  * taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says nothing
  * for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone with
- * UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the figures' script, which
+ * UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the metrics' script, which
  * pushes one and takes it back, was run.
  */
 #include "redis_queue.h"
@@ -54,7 +54,7 @@ static const char dead_script[] =
 #include "common.lua.inc"
 #include "dead.lua.inc"
     ;
-static const char figures_script[] =
+static const char metrics_script[] =
 #include "common.lua.inc"
 #include "metrics.lua.inc"
     ;
@@ -75,7 +75,7 @@ typedef struct waiting {
     queue_next_cb next;
     queue_renew_cb renew;
     queue_trim_cb trim;
-    queue_figures_cb figures;
+    queue_metrics_cb metrics;
     queue_dead_cb dead;
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
@@ -99,14 +99,14 @@ struct queue {
   conn_t work, news;         /* steps; changes of levels */
   queue_levels_cb on_levels; /* NULL: news is not in use */
   bool up;                   /* work is connected, and the levels are known */
-  char token[MCP_UUID_SIZE]; /* names this process in leases, with a lane behind it */
+  char token[MCP_UUID_SIZE]; /* names this process in leases, with a sender behind it */
   bool settled;              /* nothing is left of the life before of the worker of this name */
   levels_t levels;
   uv_timer_t watch;
   queue_state_cb on_state, on_refusal; /* on_refusal NULL: nobody asks */
   void *state_arg;
   bool refusing; /* Redis refused a step, and none has worked since */
-  bool trying;   /* the figures that are asked for try to push */
+  bool trying;   /* the metrics that are asked for try to push */
   bool closing;
   redis_disk_t disk;
   char reason[160]; /* why it is not up, as Redis' link said last */
@@ -413,32 +413,32 @@ static void on_next(queue_t *queue, const waiting_t *waiting, int status, const 
   }
 }
 
-static void add_verdict(command_t *command, const queue_verdict_t *verdict) {
-  add_text(command, verdict->n);
-  add_int(command, (int64_t)verdict->bytes);
-  add_int(command, (int64_t)verdict->dead_count);
-  add_int(command, (int64_t)verdict->stored);
-  add_int(command, verdict->retried);
-  add_int(command, (int64_t)verdict->redacted);
-  add_texts(command, verdict->dead, verdict->dead_count);
-  add_texts(command, verdict->back, verdict->back_count);
+static void add_ack(command_t *command, const queue_ack_t *ack) {
+  add_text(command, ack->n);
+  add_int(command, (int64_t)ack->bytes);
+  add_int(command, (int64_t)ack->dead_count);
+  add_int(command, (int64_t)ack->stored);
+  add_int(command, ack->retried);
+  add_int(command, (int64_t)ack->redacted);
+  add_texts(command, ack->dead, ack->dead_count);
+  add_texts(command, ack->back, ack->back_count);
 }
 
-/* Whose lease it is: "<process>.<lane>". */
-static void add_token(const queue_t *queue, command_t *command, int lane) {
+/* Whose lease it is: "<process>.<sender>". */
+static void add_token(const queue_t *queue, command_t *command, int sender) {
   char token[MCP_UUID_SIZE + 16];
-  add_bytes(command, token, (size_t)snprintf(token, sizeof token, "%s.%d", queue->token, lane));
+  add_bytes(command, token, (size_t)snprintf(token, sizeof token, "%s.%d", queue->token, sender));
 }
 
-int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t fewest, int64_t most,
+int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewest, int64_t most,
                queue_next_cb cb, void *arg) {
-  static const queue_verdict_t none = {.n = ""};
-  const queue_verdict_t *done = verdict == NULL ? &none : verdict;
+  static const queue_ack_t none = {.n = ""};
+  const queue_ack_t *done = ack == NULL ? &none : ack;
   char instance[MCP_UUID_SIZE];
   command_t command = begin(queue, next_script, 18 + done->dead_count + done->back_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
-  add_token(queue, &command, lane);
+  add_token(queue, &command, sender);
   add_int(&command, !queue->settled);
   add_int(&command, QUEUE_LEASE_MS * INT64_C(1000));
   add_text(&command, instance);
@@ -448,15 +448,15 @@ int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t
   add_bounds(queue, &command);
   add_int(&command, QUEUE_MAX_DEAD);
   add_int(&command, QUEUE_MAX_DEAD_BYTES);
-  add_verdict(&command, done);
+  add_ack(&command, done);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
 }
 
-static command_t lease_command(const queue_t *queue, int lane, const char *n, int64_t lease_ms,
+static command_t lease_command(const queue_t *queue, int sender, const char *n, int64_t lease_ms,
                                bool not_stored) {
   command_t command = begin(queue, renew_script, 6);
   add_text(&command, n);
-  add_token(queue, &command, lane);
+  add_token(queue, &command, sender);
   add_int(&command, lease_ms * 1000);
   add_int(&command, not_stored);
   add_bounds(queue, &command);
@@ -471,13 +471,13 @@ static void on_renewed(queue_t *queue, const waiting_t *waiting, int status, con
     waiting->cb.renew(status, 0, 0, waiting->arg);
 }
 
-int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
-  command_t command = lease_command(queue, lane, n, QUEUE_LEASE_MS, not_stored);
+int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
+  command_t command = lease_command(queue, sender, n, QUEUE_LEASE_MS, not_stored);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
 }
 
-int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg) {
-  command_t command = lease_command(queue, lane, n, 0, false);
+int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg) {
+  command_t command = lease_command(queue, sender, n, 0, false);
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
@@ -548,20 +548,20 @@ int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int
   return ask_step(queue, &command, &(waiting_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
 }
 
-static void on_figures(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
-  int64_t values[QUEUE_FIGURES] = {0};
+static void on_metrics(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+  int64_t values[QUEUE_METRICS] = {0};
   if (status == 0 && queue->trying)
     judge(queue, NULL);
-  for (int i = 0; status == 0 && i < QUEUE_FIGURES; i++)
+  for (int i = 0; status == 0 && i < QUEUE_METRICS; i++)
     values[i] = int_of(reply->element[i]);
-  waiting->cb.figures(status, values, waiting->arg);
+  waiting->cb.metrics(status, values, waiting->arg);
 }
 
-int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg) {
-  command_t command = begin(queue, figures_script, 1);
+int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
+  command_t command = begin(queue, metrics_script, 1);
   queue->trying = queue->refusing;
   add_int(&command, queue->trying);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_figures, .cb.figures = cb, .arg = arg});
+  return ask_step(queue, &command, &(waiting_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg) {

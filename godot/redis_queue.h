@@ -25,7 +25,7 @@ enum {
   QUEUE_MAX_LEVELS = 10000, /* components with a level of their own */
   QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest go */
   QUEUE_NUMBER_SIZE = 24,
-  QUEUE_FIGURES = 12,
+  QUEUE_METRICS = 12,
 };
 #define QUEUE_FULL_BATCH_BYTES                                                                               \
   (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
@@ -47,7 +47,7 @@ typedef struct queue_batch {
 } queue_batch_t;
 
 /* What became of a batch. Borrowed during the call. */
-typedef struct queue_verdict {
+typedef struct queue_ack {
   const char *n;
   size_t bytes;             /* of its entries */
   size_t stored;            /* how many the store has confirmed */
@@ -57,7 +57,7 @@ typedef struct queue_verdict {
   size_t dead_count;
   const queue_text_t *back; /* entries for the old end of the queue, newest first */
   size_t back_count;
-} queue_verdict_t;
+} queue_ack_t;
 
 /* Drops that no log line names yet. */
 typedef struct queue_drops {
@@ -76,8 +76,8 @@ typedef void (*queue_renew_cb)(int status, int64_t entries, int64_t fill, void *
 typedef void (*queue_unspool_cb)(int status, bool taken, void *arg);
 typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
 
-/* As godot/metrics.lua lists them, QUEUE_FIGURES of them, borrowed. */
-typedef void (*queue_figures_cb)(int status, const int64_t *values, void *arg);
+/* As godot/metrics.lua lists them, QUEUE_METRICS of them, borrowed. */
+typedef void (*queue_metrics_cb)(int status, const int64_t *values, void *arg);
 
 /* Borrowed until the callback returns. */
 typedef struct queue_letters {
@@ -96,7 +96,7 @@ queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
 void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_levels, void *arg);
 
 /* Before start. Tells, with start's arg, when Redis begins to refuse steps (read-only, out of memory, a key
- * of a wrong type), and NULL when one has worked again: queue_figures tries while it refuses. */
+ * of a wrong type), and NULL when one has worked again: queue_metrics tries while it refuses. */
 void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal);
 
 /* Ends and frees it: steps still waiting end with MCP_ELOST within the call; then cb, once. */
@@ -108,15 +108,15 @@ bool queue_is_up(const queue_t *queue);
  * as one step may: what others have pushed beyond them goes with the next ones. */
 int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
-/* Ends a batch (verdict, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
- * most 0: none is wanted). After MCP_ELOST it may be asked again with the same verdict. A process holds
- * one batch for each lane, which is any number. */
-int queue_next(queue_t *queue, int lane, const queue_verdict_t *verdict, int64_t fewest, int64_t most,
+/* Ends a batch (ack, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
+ * most 0: none is wanted). After MCP_ELOST it may be asked again with the same ack. A process holds
+ * one batch for each sender, which is any number. */
+int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewest, int64_t most,
                queue_next_cb cb, void *arg);
 
 /* Keeps the lease of a batch. not_stored: the caller knows that no entry of it is stored, so what has been
  * pushed out by newer entries goes now, from the old end; entries says what is left. */
-int queue_renew(queue_t *queue, int lane, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
+int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queue_renew_cb cb, void *arg);
 
 /* Makes a batch of entries that this worker had spooled, the oldest first, for whoever asks next; none where
  * this place of this segment, or a later one, has become one already. taken false: most such batches wait;
@@ -125,7 +125,7 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
                   const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg);
 
 /* Gives the batch to whoever asks next. */
-int queue_release(queue_t *queue, int lane, const char *n, queue_done_cb cb, void *arg);
+int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg);
 
 /* Keeps the bounds for those who push without asking, a piece in each step. spooled: what stands on this
  * worker's disk, in bytes.
@@ -138,7 +138,7 @@ int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int
                void *arg);
 
 /* What queue and workers have come to. It also finds out whether Redis takes what is written. */
-int queue_figures(queue_t *queue, queue_figures_cb cb, void *arg);
+int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg);
 
 /* Queues the line that names drops, unless there have been more meanwhile. */
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg);

@@ -1,4 +1,4 @@
-/* sender.h: one batch after the other on its way to the log store, and what all lanes of a worker share.
+/* sender.h: one batch after the other on its way to the log store, and what all senders of a worker share.
  * Private to delivery.c and sender.c. */
 #ifndef GODOT_SENDER_H
 #define GODOT_SENDER_H
@@ -12,20 +12,20 @@
 #include <uv.h>
 
 typedef struct delivery delivery_t;
-typedef struct lane lane_t;
-typedef void (*step_cb)(lane_t *lane);
+typedef struct sender sender_t;
+typedef void (*step_cb)(sender_t *sender);
 typedef enum missing { NOTHING, REDIS, STORE, TURN, WORK } missing_t;
 
-struct lane {
+struct sender {
   delivery_t *delivery;
   int number;
   batch_t batch;
-  bool holding;            /* batch is ours, and not acknowledged yet */
-  bool uncertain;          /* an answer of the store was lost: the batch may be stored */
-  batch_verdict_t verdict; /* of a finished batch, until Redis has it */
-  bool concluded;          /* verdict is set */
-  unsigned failures;       /* of the store, in a row */
-  unsigned retries;        /* of this batch */
+  bool holding;      /* batch is ours, and not acknowledged yet */
+  bool uncertain;    /* an answer of the store was lost: the batch may be stored */
+  batch_ack_t ack;   /* of a finished batch, until Redis has it */
+  bool concluded;    /* ack is set */
+  unsigned failures; /* of the store, in a row */
+  unsigned retries;  /* of this batch */
   bool asking;       /* an answer of Redis or of the store is due: exactly one of this and paused is set */
   step_cb paused;    /* the step to go on with, by timer or when what is missing is there; NULL: none */
   missing_t missing; /* while paused */
@@ -40,17 +40,18 @@ struct delivery {
   mcp_client_t *store;
   bool store_up;          /* connected */
   char store_reason[160]; /* why not */
-  lane_t lanes[CONFIG_MAX_IN_FLIGHT];
-  int lane_count;
-  lane_t *alone; /* the store has failed with this lane's batch: no other may send meanwhile; NULL: all may */
-  int sending;   /* lanes that wait for an answer of the store */
-  lane_t *poller;    /* asks again and again whether there is work; NULL: nobody has to */
+  sender_t senders[CONFIG_MAX_IN_FLIGHT];
+  int sender_count;
+  sender_t
+      *alone;  /* the store has failed with this sender's batch: no other may send meanwhile; NULL: all may */
+  int sending; /* senders that wait for an answer of the store */
+  sender_t *poller;  /* asks again and again whether there is work; NULL: nobody has to */
   uint64_t empty_ms; /* when there was nothing last */
   bool waits;        /* since then entries have come, fewer than a batch */
-  spooling_t spooling;
+  spool_control_t control;
   int64_t fill; /* how full the queue was when last seen, in per cent */
   uv_timer_t stop;
-  int lanes_ended;
+  int senders_ended;
   int open; /* handles and client to be closed, and work under way */
   bool stopping;
   bool closed; /* nothing is waited for any more: callbacks that still come are void */
@@ -58,27 +59,27 @@ struct delivery {
   void *stopped_arg;
 };
 
-void lane_init(lane_t *lane, delivery_t *delivery, int number);
-void lane_start(lane_t *lane);
+void sender_init(sender_t *sender, delivery_t *delivery, int number);
+void sender_start(sender_t *sender);
 
 /* What is missing where it says so has come. */
-void lane_go_on(lane_t *lane);
+void sender_go_on(sender_t *sender);
 
 /* What is left of its batch has gone to the spool (0), or stays. */
-void lane_saved(lane_t *lane, int status);
+void sender_saved(sender_t *sender, int status);
 
-/* The last step, unless an answer is due: whoever asks next gets the batch. delivery_lane_ended() follows,
+/* The last step, unless an answer is due: whoever asks next gets the batch. delivery_sender_ended() follows,
  * once. */
-void lane_stop(lane_t *lane);
+void sender_stop(sender_t *sender);
 
 /* Gives the lease back without waiting for it. */
-void lane_let_go(lane_t *lane);
+void sender_let_go(sender_t *sender);
 
 /* Frees what it holds. */
-void lane_deinit(lane_t *lane);
+void sender_deinit(sender_t *sender);
 
-/* delivery.c's part: a lane has ended; one of what is open has. */
-void delivery_lane_ended(delivery_t *delivery);
+/* delivery.c's part: a sender has ended; one of what is open has. */
+void delivery_sender_ended(delivery_t *delivery);
 void delivery_release(delivery_t *delivery);
 
 #endif

@@ -19,7 +19,7 @@ typedef struct godot {
   uv_loop_t loop;
   config_t config;
   tools_t tools;
-  figures_t figures;
+  metrics_t metrics;
   store_watch_t watch;
   dead_t dead;
   mcp_server_t *server;
@@ -67,7 +67,7 @@ static void on_server_stopped(mcp_server_t *server, void *arg) {
   (void)server;
   godot->open = 2;
   tools_close(&godot->tools);
-  figures_stop(&godot->figures);
+  metrics_stop(&godot->metrics);
   store_watch_stop(&godot->watch);
   queue_close(godot->tools.queue, on_queue_closed, godot);
   if (mcp_client_close(godot->tools.store, on_store_closed, godot) != 0)
@@ -92,7 +92,7 @@ static int make(godot_t *godot) {
   if (dead_add_tools(&godot->dead, godot->server, godot->tools.queue) != 0)
     return 1;
   tools_init(&godot->tools, &godot->loop, godot->server);
-  figures_start(&godot->figures, &godot->loop, godot->server, godot->tools.queue);
+  metrics_start(&godot->metrics, &godot->loop, godot->server, godot->tools.queue);
   store_watch_start(&godot->watch, &godot->loop, godot->server, godot->tools.store);
   mcp_client_set_fail_fast(godot->tools.store, true);
   mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);

@@ -1,5 +1,5 @@
-/* store_result.c: see the header. Happy path: no error, ACCEPTED. Failure modes: none; a code that is not known
- * counts as AWAY, which costs nothing but time.
+/* store_result.c: see the header. Happy path: no error, STORE_RESULT_ACCEPTED. Failure modes: none; a code
+ * that is not known counts as STORE_RESULT_UNAVAILABLE, which costs nothing but time.
  */
 #include "store_result.h"
 
@@ -14,28 +14,28 @@ static bool blames_no_entry(const mcp_result_t *result) {
   return yyjson_is_true(yyjson_obj_get(result->value, "retry"));
 }
 
-outcome_t outcome_of(const mcp_result_t *result) {
+store_result_t store_result_of(const mcp_result_t *result) {
   if (is_tools_own(result))
-    return blames_no_entry(result) ? AWAY : ILL;
+    return blames_no_entry(result) ? STORE_RESULT_UNAVAILABLE : STORE_RESULT_AMBIGUOUS;
   switch (result->status) {
   case 0:
-    return ACCEPTED;
+    return STORE_RESULT_ACCEPTED;
   case MCP_INVALID_PARAMS:
   case MCP_ETOOBIG:
   case MCP_EANSWER:
-    return REFUSED;
+    return STORE_RESULT_REFUSED;
   case MCP_PARSE_ERROR:
   case MCP_INVALID_REQUEST:
   case MCP_INTERNAL_ERROR:
-    return ILL;
+    return STORE_RESULT_AMBIGUOUS;
   case MCP_ELOST:
-    return LOST;
+    return STORE_RESULT_LOST;
   default:
-    return AWAY;
+    return STORE_RESULT_UNAVAILABLE;
   }
 }
 
-bool outcome_surely_not_stored(const mcp_result_t *result) {
+bool store_result_surely_not_stored(const mcp_result_t *result) {
   if (is_tools_own(result)) /* its transaction was given up */
     return true;
   switch (result->status) {

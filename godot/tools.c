@@ -213,9 +213,9 @@ static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, vo
   mcp_call_t *call = arg;
   (void)client;
   if (result->is_error)
-    ask_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
-  else if (ask_was_refused(result->status))
-    ask_end_refused(call, result->status, result->value, result->message);
+    dewey_call_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
+  else if (dewey_call_was_refused(result->status))
+    dewey_call_end_refused(call, result->status, result->value, result->message);
   else if (result->status != 0 || result->text == NULL)
     mcp_call_tool_error(call, STORE_AWAY);
   else
@@ -233,7 +233,7 @@ static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, 
 static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"trace_id", "component", "level", "start_time", "end_time",
                                       "limit",    "search",    "data",  "cursor",     NULL};
-  yyjson_mut_doc *picked = ask_with(args, names);
+  yyjson_mut_doc *picked = dewey_call_with(args, names);
   yyjson_mut_val *root = yyjson_mut_doc_get_root(picked);
   if (picked != NULL && yyjson_mut_obj_get(root, "limit") == NULL)
     yyjson_mut_obj_add_int(picked, root, "limit", 100);
@@ -242,7 +242,7 @@ static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"component", "before_time", "level", "dry_run", NULL};
-  ask_store(call, arg, "dewey_clear_logs", ask_with(args, names));
+  ask_store(call, arg, "dewey_clear_logs", dewey_call_with(args, names));
 }
 
 /* ---- The table ---- */

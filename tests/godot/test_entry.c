@@ -305,7 +305,7 @@ Test(letter, holds_no_secrets) {
   static const char list[] = "[{\"token\":\"hunter2\"}]";
   char deep[256] = "{\"password\":\"hunter2\",\"a\":";
   queue_text_t entries[2] = {{list, sizeof list - 1}};
-  batch_verdict_t verdict;
+  batch_ack_t ack;
   batch_t batch;
   for (int i = 0; i < ENTRY_MAX_DEPTH; i++)
     strcat(deep, "[");
@@ -316,14 +316,14 @@ Test(letter, holds_no_secrets) {
   cr_assert_eq(
       batch_init(&batch, &(queue_batch_t){.n = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
       0);
-  cr_assert_eq(batch_conclude(&batch, &verdict), 0);
-  cr_assert_eq(verdict.verdict.dead_count, 2);
-  cr_assert_eq(verdict.verdict.redacted, 2);
+  cr_assert_eq(batch_conclude(&batch, &ack), 0);
+  cr_assert_eq(ack.queue_ack.dead_count, 2);
+  cr_assert_eq(ack.queue_ack.redacted, 2);
   for (int i = 0; i < 2; i++) {
-    const char *letter = verdict.verdict.dead[i].text;
+    const char *letter = ack.queue_ack.dead[i].text;
     cr_expect(strstr(letter, "hunter2") == NULL && strstr(letter, "[REDACTED]") != NULL, "%s", letter);
   }
-  batch_verdict_deinit(&verdict);
+  batch_ack_deinit(&ack);
   batch_deinit(&batch);
   expect_no_leak();
 }
@@ -415,19 +415,19 @@ static void stored(batch_t *batch, const char *answer) {
 
 /* Ends a batch: so many letters, and which entries go back, newest first. */
 static void concluded(batch_t *batch, size_t dead, const char *back) {
-  batch_verdict_t verdict;
+  batch_ack_t ack;
   cr_assert(batch_finished(batch));
   cr_assert_null(batch_request(batch));
-  cr_assert_eq(batch_conclude(batch, &verdict), 0);
-  cr_assert_eq(verdict.verdict.dead_count, dead);
-  cr_assert_eq(verdict.verdict.back_count, strlen(back));
+  cr_assert_eq(batch_conclude(batch, &ack), 0);
+  cr_assert_eq(ack.queue_ack.dead_count, dead);
+  cr_assert_eq(ack.queue_ack.back_count, strlen(back));
   for (size_t i = 0; back[i] != '\0'; i++) {
     char wanted[32];
     snprintf(wanted, sizeof wanted, "{\"message\":\"%c\",\"id\":", back[i]);
-    cr_assert_eq(strncmp(verdict.verdict.back[i].text, wanted, strlen(wanted)), 0,
+    cr_assert_eq(strncmp(ack.queue_ack.back[i].text, wanted, strlen(wanted)), 0,
                  "it keeps the id it was given");
   }
-  batch_verdict_deinit(&verdict);
+  batch_ack_deinit(&ack);
   batch_deinit(batch);
   expect_no_leak();
 }

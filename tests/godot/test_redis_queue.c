@@ -149,22 +149,22 @@ static void on_next(int status, const queue_batch_t *batch, int64_t queued, void
   on_done(status, arg);
 }
 
-static answer_t next_of_lane(bench_t *bench, queue_t *queue, int lane, const queue_verdict_t *verdict,
-                             int fewest, int most) {
+static answer_t next_of_sender(bench_t *bench, queue_t *queue, int sender, const queue_ack_t *ack, int fewest,
+                               int most) {
   answer_t answer = {0};
-  cr_assert_eq(queue_next(queue, lane, verdict, fewest, most, on_next, &answer), 0);
+  cr_assert_eq(queue_next(queue, sender, ack, fewest, most, on_next, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer;
 }
 
-static answer_t next(bench_t *bench, queue_t *queue, const queue_verdict_t *verdict, int fewest, int most) {
-  return next_of_lane(bench, queue, 0, verdict, fewest, most);
+static answer_t next(bench_t *bench, queue_t *queue, const queue_ack_t *ack, int fewest, int most) {
+  return next_of_sender(bench, queue, 0, ack, fewest, most);
 }
 
 static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *n) {
-  const queue_verdict_t verdict = {.n = n};
-  return next(bench, queue, &verdict, 0, 0);
+  const queue_ack_t ack = {.n = n};
+  return next(bench, queue, &ack, 0, 0);
 }
 
 static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
@@ -307,7 +307,7 @@ Test(claim, acknowledging_and_claiming_is_one_step) {
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
   first = next(&bench, bench.queue, NULL, 1, 2);
-  second = next(&bench, bench.queue, &(queue_verdict_t){.n = first.n}, 1, 2);
+  second = next(&bench, bench.queue, &(queue_ack_t){.n = first.n}, 1, 2);
   cr_assert_str_neq(first.n, second.n);
   cr_assert_str_eq(second.entries[1], "{\"message\":\"3\"}");
   cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", first.n), 0);
@@ -321,13 +321,13 @@ Test(claim, acknowledging_and_claiming_is_one_step) {
 Test(claim, an_answer_that_was_lost_costs_nothing) {
   bench_t bench;
   answer_t first, again, third;
-  queue_verdict_t verdict;
+  queue_ack_t ack;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
   first = next(&bench, bench.queue, NULL, 1, 2);
-  verdict = (queue_verdict_t){.n = first.n};
-  again = next(&bench, bench.queue, &verdict, 1, 2);
-  third = next(&bench, bench.queue, &verdict, 1, 2);
+  ack = (queue_ack_t){.n = first.n};
+  again = next(&bench, bench.queue, &ack, 1, 2);
+  third = next(&bench, bench.queue, &ack, 1, 2);
   cr_assert_str_eq(again.n, third.n, "the batch that was claimed is found again");
   cr_assert_not(third.sent_before);
   cr_assert_eq(queued(&bench), 0);
@@ -340,7 +340,7 @@ Test(claim, the_instance_stays_the_same) {
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 2);
   first = next(&bench, bench.queue, NULL, 1, 1);
-  second = next(&bench, bench.queue, &(queue_verdict_t){.n = first.n}, 1, 1);
+  second = next(&bench, bench.queue, &(queue_ack_t){.n = first.n}, 1, 1);
   cr_assert_str_eq(first.instance, second.instance);
   close_bench(&bench);
 }
@@ -385,31 +385,31 @@ Test(lease, a_restarted_worker_takes_its_own_back_at_once) {
   close_bench(&bench);
 }
 
-Test(lease, each_lane_has_its_own) {
+Test(lease, each_sender_has_its_own) {
   bench_t bench;
   answer_t first, second;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
-  first = next_of_lane(&bench, bench.queue, 1, NULL, 1, 2);
-  second = next_of_lane(&bench, bench.queue, 2, NULL, 1, 2);
+  first = next_of_sender(&bench, bench.queue, 1, NULL, 1, 2);
+  second = next_of_sender(&bench, bench.queue, 2, NULL, 1, 2);
   cr_assert_str_neq(first.n, second.n);
-  cr_assert_str_eq(next_of_lane(&bench, bench.queue, 2, NULL, 1, 2).n, second.n, "its answer was lost");
-  cr_assert_str_eq(next_of_lane(&bench, bench.queue, 1, NULL, 1, 2).n, first.n);
-  next_of_lane(&bench, bench.queue, 1, &(queue_verdict_t){.n = second.n}, 0, 0);
-  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 2, "it is not this lane's to end");
+  cr_assert_str_eq(next_of_sender(&bench, bench.queue, 2, NULL, 1, 2).n, second.n, "its answer was lost");
+  cr_assert_str_eq(next_of_sender(&bench, bench.queue, 1, NULL, 1, 2).n, first.n);
+  next_of_sender(&bench, bench.queue, 1, &(queue_ack_t){.n = second.n}, 0, 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 2, "it is not this sender's to end");
   close_bench(&bench);
 }
 
-Test(lease, all_lanes_of_a_restarted_worker_are_taken_back_at_once) {
+Test(lease, all_senders_of_a_restarted_worker_are_taken_back_at_once) {
   bench_t bench;
   answer_t taken[2], held[2];
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
   for (int i = 0; i < 2; i++)
-    held[i] = next_of_lane(&bench, bench.queue, i, NULL, 1, 2);
+    held[i] = next_of_sender(&bench, bench.queue, i, NULL, 1, 2);
   open_other(&bench, &bench.config); /* the same name */
   for (int i = 0; i < 2; i++) {
-    taken[i] = next_of_lane(&bench, bench.other, i, NULL, 1, 2);
+    taken[i] = next_of_sender(&bench, bench.other, i, NULL, 1, 2);
     cr_assert_str_eq(taken[i].n, held[i].n);
     cr_assert(taken[i].sent_before);
   }
@@ -489,12 +489,12 @@ Test(unspool, each_place_becomes_one_batch_and_goes_first) {
   cr_assert(unspool(&bench, "b", 0), "another segment");
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 3);
   cr_assert_not(unspool(&bench, "b", 7), "no more than three wait");
-  for (int lane = 0; lane < 3; lane++) {
-    batch = next_of_lane(&bench, bench.queue, lane, NULL, 1, 2);
+  for (int sender = 0; sender < 3; sender++) {
+    batch = next_of_sender(&bench, bench.queue, sender, NULL, 1, 2);
     cr_assert_eq(batch.count, 2);
     cr_assert_str_eq(batch.entries[1], "old");
     cr_assert(batch.sent_before);
-    cr_assert_eq(atoi(batch.n), lane + 1);
+    cr_assert_eq(atoi(batch.n), sender + 1);
   }
   cr_assert(unspool(&bench, "b", 7));
   close_bench(&bench);
@@ -531,7 +531,7 @@ Test(bound, the_oldest_batch_goes_first_then_the_next_then_what_is_queued) {
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 10);
   for (int i = 0; i < 2; i++)
-    batches[i] = next_of_lane(&bench, bench.queue, i, NULL, 1, 2);
+    batches[i] = next_of_sender(&bench, bench.queue, i, NULL, 1, 2);
   push(&bench, 11, 2);
   push(&bench, 13, 1);
   push(&bench, 14, 2);
@@ -670,19 +670,19 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
   close_bench(&bench);
 }
 
-/* ---- Verdicts ---- */
+/* ---- Acknowledgements ---- */
 
-Test(verdict, dead_letters_and_entries_that_go_back) {
+Test(ack, dead_letters_and_entries_that_go_back) {
   bench_t bench;
   answer_t batch;
   const queue_text_t dead[] = {{"letter", 6}}, back[] = {{"newer", 5}, {"older", 5}};
-  queue_verdict_t verdict;
+  queue_ack_t ack;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
   batch = next(&bench, bench.queue, NULL, 1, 3);
-  verdict = (queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 1, .back = back, .back_count = 2};
-  next(&bench, bench.queue, &verdict, 0, 0);
-  next(&bench, bench.queue, &verdict, 0, 0); /* the answer may have been lost */
+  ack = (queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 1, .back = back, .back_count = 2};
+  next(&bench, bench.queue, &ack, 0, 0);
+  next(&bench, bench.queue, &ack, 0, 0); /* the answer may have been lost */
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 1);
   cr_assert_eq(redis_process_int(&bench.redis, "HGET logs:state dead"), 1);
   cr_assert_eq(queued(&bench), 3);
@@ -691,7 +691,7 @@ Test(verdict, dead_letters_and_entries_that_go_back) {
   close_bench(&bench);
 }
 
-Test(verdict, dead_letters_are_bounded) {
+Test(ack, dead_letters_are_bounded) {
   bench_t bench;
   answer_t batch;
   const queue_text_t dead[] = {{"letter", 6}};
@@ -700,14 +700,14 @@ Test(verdict, dead_letters_are_bounded) {
                     "for i = 1, 10000 do redis.call('LPUSH', 'logs:dead', 'old') end return 1");
   push(&bench, 1, 1);
   batch = next(&bench, bench.queue, NULL, 1, 1);
-  next(&bench, bench.queue, &(queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 1}, 0, 0);
+  next(&bench, bench.queue, &(queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 1}, 0, 0);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), QUEUE_MAX_DEAD);
   cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:dead 0"), "letter");
   close_bench(&bench);
 }
 
 /* What is measured is what stands there, not what the newest would come to if all were as large. */
-Test(verdict, large_dead_letters_cost_no_small_ones) {
+Test(ack, large_dead_letters_cost_no_small_ones) {
   bench_t bench;
   answer_t batch;
   static char text[64 << 10];
@@ -718,7 +718,7 @@ Test(verdict, large_dead_letters_cost_no_small_ones) {
                     "for i = 1, 9000 do redis.call('LPUSH', 'logs:dead', string.rep('x', 512)) end return 1");
   push(&bench, 1, 5);
   batch = next(&bench, bench.queue, NULL, 1, 5);
-  next(&bench, bench.queue, &(queue_verdict_t){.n = batch.n, .dead = dead, .dead_count = 5}, 0, 0);
+  next(&bench, bench.queue, &(queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 5}, 0, 0);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 9005);
   close_bench(&bench);
 }
