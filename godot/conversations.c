@@ -12,10 +12,11 @@
 #include "conversations.h"
 
 #include "dewey_call.h"
-#include "tools.h"
+#include "tool_names.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #define STORE_AWAY "conversation store unavailable, retry"
 
@@ -30,12 +31,12 @@ enum {
   FILES_AT_ONCE = 2 /* of the largest size: the memory for all that are being read */
 };
 
-const char conversation_begin_schema[] =
+static const char begin_schema[] =
     "{\"type\":\"object\",\"properties\":{"
     "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID to group conversations\"},"
     "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata as key-value pairs\"}}}";
 
-const char conversation_store_message_schema[] =
+static const char store_message_schema[] =
     "{\"type\":\"object\",\"properties\":{"
     "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
     "\"role\":{\"type\":\"string\",\"enum\":[\"user\",\"assistant\",\"system\",\"tool\"],"
@@ -46,7 +47,7 @@ const char conversation_store_message_schema[] =
     "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata (e.g., model, tokens, timing)\"}},"
     "\"required\":[\"conversation_id\",\"role\",\"content\"]}";
 
-const char conversation_store_messages_bulk_schema[] =
+static const char store_messages_bulk_schema[] =
     "{\"type\":\"object\",\"properties\":{"
     "\"messages\":{\"type\":\"array\",\"description\":\"Array of message objects with role and content "
     "(inline)\",\"items\":{\"type\":\"object\"}},"
@@ -79,10 +80,11 @@ static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
 
 /* ---- One at a time ---- */
 
-static void ask(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args,
-                mcp_result_cb cb) {
-  int status = args == NULL ? UV_ENOMEM
-                            : mcp_client_call_from(call, tools->store, tool, args, ONE_TIMEOUT_MS, cb, call);
+static void ask(mcp_call_t *call, const conversations_t *conversations, const char *tool,
+                yyjson_mut_doc *args, mcp_result_cb cb) {
+  int status = args == NULL
+                   ? UV_ENOMEM
+                   : mcp_client_call_from(call, conversations->store, tool, args, ONE_TIMEOUT_MS, cb, call);
   if (status != 0)
     end_not_stored(call, status, NULL, NULL);
 }
@@ -120,7 +122,7 @@ static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg
   answer_with(arg, result, names);
 }
 
-void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
+static void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"session_id", "metadata", NULL};
   ask(call, arg, "dewey_begin_conversation", dewey_call_with(args, names), on_begun);
 }
@@ -131,7 +133,7 @@ static void on_stored(mcp_client_t *client, const mcp_result_t *result, void *ar
   answer_with(arg, result, names);
 }
 
-void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
+static void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"conversation_id", "role", "content", "turn_number", "metadata", NULL};
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *kept = yyjson_mut_obj(doc);
@@ -146,16 +148,16 @@ void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* The entries of a file, put together as the text of an array. */
 typedef struct text {
   mcp_call_t *call;
-  tools_t *tools;
+  conversations_t *conversations;
   char *bytes;          /* owned */
-  size_t len, capacity; /* the latter counts in tools->reading_bytes, until the call ends */
+  size_t len, capacity; /* the latter counts in conversations->reading_bytes, until the call ends */
 } text_t;
 
-static void end_too_large(mcp_call_t *call, const tools_t *tools) {
+static void end_too_large(mcp_call_t *call, const conversations_t *conversations) {
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
                 "the messages take more than the %zu bytes that one call can carry: send them in parts, the "
                 "later ones with the conversation_id that the first is answered with",
-                tools->max_message_bytes);
+                conversations->max_message_bytes);
 }
 
 static void end_no_memory(mcp_call_t *call) {
@@ -164,10 +166,10 @@ static void end_no_memory(mcp_call_t *call) {
 
 /* False: there is no room for len more; the call was ended. */
 static bool make_room(text_t *text, size_t len) {
-  const size_t max = text->tools->max_message_bytes;
+  const size_t max = text->conversations->max_message_bytes;
   size_t capacity = text->capacity > 0 ? text->capacity : FIRST_CAPACITY;
   if (len > max - text->len) {
-    end_too_large(text->call, text->tools);
+    end_too_large(text->call, text->conversations);
     return false;
   }
   while (capacity < text->len + len)
@@ -176,7 +178,7 @@ static bool make_room(text_t *text, size_t len) {
     capacity = max;
   size_t more = capacity - text->capacity;
   text->capacity = capacity;
-  if (atomic_fetch_add(&text->tools->reading_bytes, more) + more > FILES_AT_ONCE * max) {
+  if (atomic_fetch_add(&text->conversations->reading_bytes, more) + more > FILES_AT_ONCE * max) {
     mcp_call_tool_error(text->call, "busy with other files of messages, retry later");
     return false;
   }
@@ -220,8 +222,8 @@ static bool read_entries(text_t *text, const char *path, mcp_entries_t *entries)
 }
 
 /* NULL: the call was ended. */
-static mcp_entries_t *open_file(mcp_call_t *call, const tools_t *tools, yyjson_val *path) {
-  int file = mcp_open_beneath(tools->import_paths, yyjson_get_str(path), yyjson_get_len(path));
+static mcp_entries_t *open_file(mcp_call_t *call, const conversations_t *conversations, yyjson_val *path) {
+  int file = mcp_open_beneath(conversations->import_paths, yyjson_get_str(path), yyjson_get_len(path));
   mcp_entries_t *entries = file >= 0 ? mcp_entries_new(file) : NULL;
   if (file == MCP_EOUTSIDE)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (GODOT_IMPORT_PATHS)",
@@ -235,7 +237,7 @@ static mcp_entries_t *open_file(mcp_call_t *call, const tools_t *tools, yyjson_v
 
 /* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
 static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
-  mcp_entries_t *entries = open_file(text->call, text->tools, path);
+  mcp_entries_t *entries = open_file(text->call, text->conversations, path);
   bool added = entries != NULL && read_entries(text, yyjson_get_str(path), entries);
   mcp_entries_free(entries);
   if (added) {
@@ -279,44 +281,66 @@ static void reply_many(mcp_call_t *call, yyjson_val *stored) {
 }
 
 /* asked is stolen. */
-static void store_many(mcp_call_t *call, const tools_t *tools, yyjson_mut_doc *asked) {
+static void store_many(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *asked) {
   yyjson_doc *answer;
-  int status = mcp_call_wait_from(call, tools->store_url, "dewey_store_messages_bulk", asked, MANY_TIMEOUT_MS,
-                                  &answer);
+  int status = mcp_call_wait_from(call, conversations->store_url, "dewey_store_messages_bulk", asked,
+                                  MANY_TIMEOUT_MS, &answer);
   if (status != 0 && !dewey_call_was_refused(status) && status != MCP_ECANCELED)
     mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
   if (status == 0)
     reply_many(call, yyjson_doc_get_root(answer));
   else if (status == MCP_ETOOBIG)
-    end_too_large(call, tools);
+    end_too_large(call, conversations);
   else
     end_not_stored(call, status, yyjson_doc_get_root(answer), mcp_last_error());
   yyjson_doc_free(answer);
 }
 
-static void store_from(mcp_call_t *call, yyjson_val *args, yyjson_val *path, tools_t *tools) {
+static void store_from(mcp_call_t *call, yyjson_val *args, yyjson_val *path, conversations_t *conversations) {
   static const char *const names[] = {"messages", "conversation_id", "session_id", "metadata", NULL};
   yyjson_mut_doc *asked = dewey_call_with(args, path != NULL ? names + 1 : names);
-  text_t text = {.call = call, .tools = tools};
+  text_t text = {.call = call, .conversations = conversations};
   if (asked == NULL)
     end_no_memory(call);
   else if (path != NULL && !add_file(&text, path, asked))
     yyjson_mut_doc_free(asked);
   else
-    store_many(call, tools, asked);
-  atomic_fetch_sub(&tools->reading_bytes, text.capacity);
+    store_many(call, conversations, asked);
+  atomic_fetch_sub(&conversations->reading_bytes, text.capacity);
 }
 
-void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
-  tools_t *tools = arg;
+static void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
+  conversations_t *conversations = arg;
   yyjson_val *path = yyjson_obj_get(args, "messages_file");
   bool named = yyjson_is_str(path), given = yyjson_arr_size(yyjson_obj_get(args, "messages")) > 0;
   if (named && given)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "give messages or messages_file, not both");
   else if (!named && !given)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "give messages, at least one, or messages_file");
-  else if (!atomic_load(&tools->store_is_up))
+  else if (!atomic_load(&conversations->store_is_up))
     mcp_call_tool_error(call, STORE_AWAY);
   else
-    store_from(call, args, named ? path : NULL, tools);
+    store_from(call, args, named ? path : NULL, conversations);
+}
+
+/* ---- The tools ---- */
+
+int conversations_add_tools(conversations_t *conversations, mcp_server_t *server) {
+  static const mcp_tool_t table[] = {
+      {.name = "conversation_begin",
+       .description = "Start a new conversation and return its ID",
+       .input_schema = begin_schema,
+       .handler = conversation_begin},
+      {.name = "conversation_store_message",
+       .description = "Store a single message in a conversation",
+       .input_schema = store_message_schema,
+       .handler = conversation_store_message},
+      {.name = "conversation_store_messages_bulk",
+       .description =
+           "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
+       .input_schema = store_messages_bulk_schema,
+       .handler = conversation_store_messages_bulk,
+       .flags = MCP_TOOL_BLOCKING},
+  };
+  return tool_names_add(server, table, sizeof table / sizeof table[0], conversations);
 }

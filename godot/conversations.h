@@ -1,15 +1,24 @@
 /* conversations.h: the tools conversation_begin, conversation_store_message and
- * conversation_store_messages_bulk, with tools_t as their arg. */
+ * conversation_store_messages_bulk, which the store answers. */
 #ifndef GODOT_CONVERSATIONS_H
 #define GODOT_CONVERSATIONS_H
 
 #include <iccm_network.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 
-extern const char conversation_begin_schema[], conversation_store_message_schema[];
-void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg);
-void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg);
+/* What the tools work with. Client and texts are borrowed, and set before the tools are added. */
+typedef struct conversations {
+  mcp_client_t *store;
+  const char *store_url;       /* for calls that have a connection of their own */
+  const char *import_paths;    /* where messages_file may lie, as mcp_open_beneath() wants it */
+  size_t max_message_bytes;    /* which is also what the store takes */
+  atomic_bool store_is_up;     /* as far as is known */
+  atomic_size_t reading_bytes; /* memory for files of messages, of all calls */
+} conversations_t;
 
-extern const char conversation_store_messages_bulk_schema[];
-void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args, void *arg); /* blocks */
+/* Gives them to a server that has not started. Nonzero: no memory. */
+int conversations_add_tools(conversations_t *conversations, mcp_server_t *server);
 
 #endif

@@ -7,6 +7,7 @@
  * tools say so.
  */
 #include "config.h"
+#include "conversations.h"
 #include "dead.h"
 #include "metrics.h"
 #include "store_watch.h"
@@ -19,6 +20,7 @@ typedef struct godot {
   uv_loop_t loop;
   config_t config;
   tools_t tools;
+  conversations_t conversations;
   metrics_t metrics;
   store_watch_t watch;
   dead_t dead;
@@ -35,7 +37,7 @@ static void on_redis(const char *reason, void *arg) {
 static void on_store(mcp_client_t *client, int status, const char *reason, void *arg) {
   godot_t *godot = arg;
   (void)client;
-  atomic_store(&godot->tools.store_is_up, status == 0);
+  atomic_store(&godot->conversations.store_is_up, status == 0);
   mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
 }
 
@@ -79,19 +81,31 @@ static void on_stop(void *arg) {
   mcp_server_stop(godot->server, on_server_stopped, godot);
 }
 
+/* Each with what it works with, in the order in which tools/list names them. */
+static int add_tools(godot_t *godot) {
+  const config_t *config = &godot->config;
+  int status = tools_start(&godot->tools, &godot->loop, godot->server);
+  godot->conversations.store = godot->tools.store;
+  godot->conversations.store_url = config->dewey_url;
+  godot->conversations.import_paths = config->import_paths;
+  godot->conversations.max_message_bytes = config->max_message_bytes;
+  if (status == 0)
+    status = conversations_add_tools(&godot->conversations, godot->server);
+  if (status == 0)
+    status = dead_add_tools(&godot->dead, godot->server, godot->tools.queue);
+  return status;
+}
+
 static int make(godot_t *godot) {
+  static const mcp_tool_t none[] = {MCP_TOOL_END};
   const config_t *config = &godot->config;
   godot->tools.queue = queue_new(&godot->loop, config);
   godot->tools.store = mcp_client_new(&godot->loop, config->dewey_url);
-  godot->tools.store_url = config->dewey_url;
-  godot->tools.import_paths = config->import_paths;
-  godot->tools.max_message_bytes = config->max_message_bytes;
-  godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, tools_table(&godot->tools));
+  godot->server = mcp_server_new("godot", GODOT_VERSION, config->port, none);
   if (godot->tools.queue == NULL || godot->tools.store == NULL || godot->server == NULL)
     return 1;
-  if (dead_add_tools(&godot->dead, godot->server, godot->tools.queue) != 0)
+  if (add_tools(godot) != 0)
     return 1;
-  tools_init(&godot->tools, &godot->loop, godot->server);
   metrics_start(&godot->metrics, &godot->loop, godot->server, godot->tools.queue);
   store_watch_start(&godot->watch, &godot->loop, godot->server, godot->tools.store);
   mcp_client_set_fail_fast(godot->tools.store, true);

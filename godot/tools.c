@@ -1,5 +1,4 @@
-/* tools.c: logger_log, logger_query, logger_clear, logger_set_level, and the table of all tools, each also
- * under its older name godot_….
+/* tools.c: logger_log, logger_query, logger_clear, logger_set_level and godot_remove_level.
  *
  * Happy path of logger_log: check, give the entry its key, gather; before the loop waits again, all that one
  * turn has gathered is one step in Redis, and all callers are answered when Redis has it. The queries are
@@ -12,8 +11,8 @@
 #include "tools.h"
 
 #include "dewey_call.h"
-#include "conversations.h"
 #include "entry.h"
+#include "tool_names.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,7 +244,9 @@ static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   ask_store(call, arg, "dewey_clear_logs", dewey_call_with(args, names));
 }
 
-/* ---- The table ---- */
+/* ---- The tools ---- */
+
+enum { BY_ARGUMENTS = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
 
 static const char log_schema[] =
     "{\"type\":\"object\",\"properties\":{"
@@ -287,44 +288,51 @@ static const char level_unlisted[] = "{\"level\":{\"type\":\"string\"}}";
 static const char remove_level_schema[] =
     "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"}},\"required\":[\"component\"]}";
 
-#define BOTH(name, description, schema, handler, flags)                                                      \
-  {name, description, schema, handler, NULL, flags}, {                                                       \
-    "godot_" name, description, schema, handler, NULL, (flags) | MCP_TOOL_UNLISTED                           \
-  }
+static const mcp_tool_t table[] = {
+    {.name = "logger_log",
+     .description = "Push a log entry to the logging queue",
+     .input_schema = log_schema,
+     .handler = logger_log,
+     .flags = MCP_TOOL_LOG_TRAFFIC,
+     .unlisted_properties = level_unlisted},
+    {.name = "logger_query",
+     .description = "Query logs from storage (proxies to Dewey)",
+     .input_schema = query_schema,
+     .handler = logger_query,
+     .flags = BY_ARGUMENTS},
+    {.name = "logger_clear",
+     .description = "Clear logs from storage (proxies to Dewey)",
+     .input_schema = clear_schema,
+     .handler = logger_clear,
+     .flags = BY_ARGUMENTS,
+     .unlisted_properties = clear_unlisted},
+    {.name = "logger_set_level",
+     .description = "Set log level for a component",
+     .input_schema = set_level_schema,
+     .handler = logger_set_level,
+     .flags = BY_ARGUMENTS,
+     .unlisted_properties = level_unlisted},
+};
 
-const mcp_tool_t *tools_table(tools_t *tools) {
-  enum { BY_ARGUMENTS = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
-  static mcp_tool_t table[] = {
-      BOTH("logger_log", "Push a log entry to the logging queue", log_schema, logger_log,
-           MCP_TOOL_LOG_TRAFFIC),
-      BOTH("logger_query", "Query logs from storage (proxies to Dewey)", query_schema, logger_query,
-           BY_ARGUMENTS),
-      BOTH("logger_clear", "Clear logs from storage (proxies to Dewey)", clear_schema, logger_clear,
-           BY_ARGUMENTS),
-      BOTH("logger_set_level", "Set log level for a component", set_level_schema, logger_set_level,
-           BY_ARGUMENTS),
-      {"godot_remove_level", "Remove a component's log level", remove_level_schema, remove_level, NULL,
-       BY_ARGUMENTS | MCP_TOOL_UNLISTED},
-      BOTH("conversation_begin", "Start a new conversation and return its ID", conversation_begin_schema,
-           conversation_begin, 0),
-      BOTH("conversation_store_message", "Store a single message in a conversation",
-           conversation_store_message_schema, conversation_store_message, 0),
-      BOTH("conversation_store_messages_bulk",
-           "Store multiple messages at once (up to 1000). Supports file references for large payloads.",
-           conversation_store_messages_bulk_schema, conversation_store_messages_bulk, MCP_TOOL_BLOCKING),
-      MCP_TOOL_END};
-  for (mcp_tool_t *tool = table; tool->name != NULL; tool++) {
-    tool->arg = tools;
-    if (tool->handler == logger_clear)
-      tool->unlisted_properties = clear_unlisted;
-    if (tool->handler == logger_log || tool->handler == logger_set_level)
-      tool->unlisted_properties = level_unlisted;
-  }
-  return table;
+/* Has one name only. */
+static const mcp_tool_t remove_level_tool = {.name = "godot_remove_level",
+                                             .description = "Remove a component's log level",
+                                             .input_schema = remove_level_schema,
+                                             .handler = remove_level,
+                                             .flags = BY_ARGUMENTS | MCP_TOOL_UNLISTED};
+
+static int add_tools(tools_t *tools, mcp_server_t *server) {
+  mcp_tool_t tool = remove_level_tool;
+  int status = tool_names_add(server, table, sizeof table / sizeof table[0], tools);
+  tool.arg = tools;
+  return status != 0 ? status : mcp_server_add_tool(server, &tool);
 }
 
-void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
+int tools_start(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
   static const char *const outcomes[] = {"accepted", "below_level", "refused", "unavailable", NULL};
+  int status = add_tools(tools, server);
+  if (status != 0)
+    return status;
   tools->entries =
       mcp_server_counter(server, "godot_entries_total", "Entries sent to logger_log, by what became of them.",
                          "outcome", outcomes);
@@ -332,6 +340,7 @@ void tools_init(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
                                        "Members of entries whose values were redacted.", NULL, NULL);
   uv_prepare_init(loop, &tools->flush);
   tools->flush.data = tools;
+  return 0;
 }
 
 void tools_close(tools_t *tools) {
