@@ -1,4 +1,5 @@
-/* delivery.h: brings batches from the queue to the log store, several at a time, for ever. */
+/* delivery.h: brings batches from the queue to the log store, several at a time, as long as the worker runs.
+ */
 #ifndef GODOT_DELIVERY_H
 #define GODOT_DELIVERY_H
 

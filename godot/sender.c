@@ -1,29 +1,31 @@
-/* sender.c: the life of a batch: claim, send, acknowledge.
+/* sender.c: the life of a batch: claim, send, acknowledge; and whose turn it is.
  *
  * Happy path: two round trips for each batch: one to Redis, which ends the last batch and claims the next,
  * one to the store. With fewer than BATCH_SIZE entries queued one sender asks again a few times within
  * BATCH_TIMEOUT_MS, then takes what there is; the others wait until it has found something.
  *
  * Failure modes:
- * - The store is away or ill: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries with growing
- *   delays, then probes at the greatest delay, for ever, and at once when the connection is back. Meanwhile
- *   the oldest batch that failed is sent alone, and one sender alone claims more: one probe at a time, a
- *   connection that is lost is never blamed on another sender's entries, and an entry that goes back to the
- *   queue meets others there.
+ * - The store is unavailable or fails: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries with
+ * growing delays, then probes at the greatest delay, for ever, and at once when the connection is back.
+ * Meanwhile the oldest batch that failed is sent alone, and one sender alone claims more: one probe at a
+ * time, a connection that is lost is never blamed on another sender's entries, and an entry that goes back to
+ * the queue meets others there.
  * - Newer entries have pushed entries of the batch out: before each attempt they are dropped and counted,
  *   if it is certain that none of the batch was stored. Where an answer was lost it is not, and all are sent
  *   again: the store knows their ids.
  * - The store says that it is full or busy: as away, and no entry is blamed.
  * - The store refuses the batch: at once (-32602), or as often as it is retried, by an error or by losing the
  *   connection: it is sent in halves (batch.c).
- * - Redis is away: whatever is next waits until it is back. The ack on a batch is given as often as
- *   needed; only the first one counts.
+ * - Redis is away: the next step waits until it is back. A batch is acknowledged as often as needed; only the
+ *   first time counts.
  * - The lease is lost to another worker: the batch is his.
  */
 #include "sender.h"
 
 #include "store_result.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { RENEW_MS = QUEUE_LEASE_MS / 3 };
@@ -31,51 +33,72 @@ enum { RENEW_MS = QUEUE_LEASE_MS / 3 };
 static void ask_next(sender_t *sender);
 static void send_next(sender_t *sender);
 static void renew_and_send(sender_t *sender);
+static void stop(sender_t *sender);
+
+/* A step leads from work to one of the other states, and back from all of them but the end. */
+static void set_state(sender_t *sender, sender_state_t state) {
+  assert(sender->state != SENDER_ENDED && (sender->state == SENDER_AT_WORK) != (state == SENDER_AT_WORK));
+  sender->state = state;
+}
+
+static bool is_stopping(const senders_t *all) {
+  return all->state >= SENDERS_STOPPING;
+}
+
+/* An answer has come. False: too late, it is void. */
+static bool is_answered(sender_t *sender) {
+  set_state(sender, SENDER_AT_WORK);
+  return sender->all->state != SENDERS_CLOSED;
+}
 
 /* ---- Going on later ---- */
 
-void sender_go_on(sender_t *sender) {
-  step_cb step = sender->paused;
-  sender->paused = NULL;
-  sender->missing = NOTHING;
-  uv_timer_stop(&sender->pause);
-  step(sender);
+static void go_on(sender_t *sender) {
+  uv_timer_stop(&sender->pause_timer);
+  set_state(sender, SENDER_AT_WORK);
+  sender->next(sender);
 }
 
 static void on_pause_over(uv_timer_t *timer) {
-  sender_go_on(timer->data);
+  go_on(timer->data);
 }
 
-static void go_on_in(sender_t *sender, uint64_t ms, step_cb step) {
-  if (sender->delivery->stopping) {
-    sender_stop(sender);
+static void go_on_in(sender_t *sender, uint64_t ms, sender_step_cb next) {
+  if (is_stopping(sender->all)) {
+    stop(sender);
     return;
   }
-  sender->paused = step;
-  uv_timer_start(&sender->pause, on_pause_over, ms, 0);
+  set_state(sender, SENDER_PAUSED);
+  sender->pause = SENDER_FOR_TIME;
+  sender->next = next;
+  uv_timer_start(&sender->pause_timer, on_pause_over, ms, 0);
 }
 
-/* Another sender goes on with this one when the time has come. */
-static void wait_for(sender_t *sender, missing_t missing, step_cb step) {
-  go_on_in(sender, 0, step);
-  if (sender->paused == NULL)
+static bool is_paused_for(const sender_t *sender, sender_pause_t pause) {
+  return sender->state == SENDER_PAUSED && sender->pause == pause;
+}
+
+/* Somebody goes on with this one when the time has come. */
+static void wait_for(sender_t *sender, sender_pause_t pause, sender_step_cb next) {
+  go_on_in(sender, 0, next);
+  if (sender->state != SENDER_PAUSED)
     return;
-  sender->missing = missing;
-  uv_timer_stop(&sender->pause);
+  sender->pause = pause;
+  uv_timer_stop(&sender->pause_timer);
 }
 
 /* In the next turn of the loop, since whoever finds out is in the middle of something. */
 static void wake(sender_t *sender) {
-  sender->missing = NOTHING;
-  uv_timer_start(&sender->pause, on_pause_over, 0, 0);
+  sender->pause = SENDER_FOR_TIME;
+  uv_timer_start(&sender->pause_timer, on_pause_over, 0, 0);
 }
 
 /* Redis has failed a step: again when it is back, or in a second where it only refused. */
-static void go_on_with_redis(sender_t *sender, step_cb step) {
-  if (queue_is_up(sender->delivery->queue))
-    go_on_in(sender, 1000, step);
+static void go_on_with_redis(sender_t *sender, sender_step_cb next) {
+  if (queue_is_up(sender->all->with.queue))
+    go_on_in(sender, 1000, next);
   else
-    wait_for(sender, REDIS, step);
+    wait_for(sender, SENDER_FOR_REDIS, next);
 }
 
 /* ---- Whose turn it is to send ---- */
@@ -86,38 +109,39 @@ static bool is_older(const sender_t *sender, const sender_t *other) {
 
 /* A sender whose batch has failed sends alone, the oldest batch first. */
 static bool has_turn(sender_t *sender) {
-  delivery_t *delivery = sender->delivery;
-  if (sender->failures > 0 && is_older(sender, delivery->alone))
-    delivery->alone = sender;
-  return delivery->alone == NULL || (delivery->alone == sender && delivery->sending == 0);
+  senders_t *all = sender->all;
+  if (sender->failures > 0 && is_older(sender, all->alone))
+    all->alone = sender;
+  return all->alone == NULL || (all->alone == sender && all->sending == 0);
 }
 
 /* Something has changed: those who have their turn now go on. */
-static void pass_turn(delivery_t *delivery) {
-  for (int i = 0; i < delivery->sender_count; i++)
-    if (delivery->senders[i].missing == TURN)
-      has_turn(&delivery->senders[i]); /* the oldest comes first, wherever it stands */
-  for (int i = 0; i < delivery->sender_count; i++)
-    if (delivery->senders[i].missing == TURN && has_turn(&delivery->senders[i]))
-      wake(&delivery->senders[i]);
+static void pass_turn(senders_t *all) {
+  for (int i = 0; i < all->count; i++)
+    if (is_paused_for(&all->list[i], SENDER_FOR_TURN))
+      has_turn(&all->list[i]); /* the oldest comes first, wherever it stands */
+  for (int i = 0; i < all->count; i++)
+    if (is_paused_for(&all->list[i], SENDER_FOR_TURN) && has_turn(&all->list[i]))
+      wake(&all->list[i]);
 }
 
 static void end_turn(sender_t *sender) {
-  if (sender->delivery->alone != sender)
+  if (sender->all->alone != sender)
     return;
-  sender->delivery->alone = NULL;
-  pass_turn(sender->delivery);
+  sender->all->alone = NULL;
+  pass_turn(sender->all);
 }
 
 /* ---- Claiming ---- */
 
 static void drop_batch(sender_t *sender) {
-  if (sender->concluded)
+  if (sender->has == SENDER_HAS_ACK)
     batch_ack_deinit(&sender->ack);
-  if (sender->holding)
+  if (sender->has != SENDER_HAS_NONE)
     batch_deinit(&sender->batch);
-  sender->concluded = sender->holding = sender->uncertain = false;
-  uv_timer_stop(&sender->lease);
+  sender->has = SENDER_HAS_NONE;
+  sender->uncertain = false;
+  uv_timer_stop(&sender->lease_timer);
 }
 
 static void on_kept(int status, int64_t entries, int64_t fill, void *arg) {
@@ -129,45 +153,46 @@ static void on_kept(int status, int64_t entries, int64_t fill, void *arg) {
 
 static void on_lease(uv_timer_t *timer) {
   sender_t *sender = timer->data;
-  queue_renew(sender->delivery->queue, sender->number, sender->batch.n, false, on_kept, NULL);
+  queue_renew(sender->all->with.queue, sender->number, sender->batch.n, false, on_kept, NULL);
 }
 
 /* Where there is work for one there may be work for another. */
 static void call_another(sender_t *sender) {
-  delivery_t *delivery = sender->delivery;
-  if (delivery->poller == sender)
-    delivery->poller = NULL;
-  for (int i = 0; i < delivery->sender_count; i++)
-    if (delivery->senders[i].missing == WORK) {
-      wake(&delivery->senders[i]);
+  senders_t *all = sender->all;
+  if (all->poller == sender)
+    all->poller = NULL;
+  for (int i = 0; i < all->count; i++)
+    if (is_paused_for(&all->list[i], SENDER_FOR_WORK)) {
+      wake(&all->list[i]);
       return;
     }
 }
 
 static void take(sender_t *sender, const queue_batch_t *batch) {
-  sender->delivery->waits = false;
-  sender->delivery->empty_ms = uv_now(sender->delivery->loop);
+  sender->all->waits = false;
+  sender->all->empty_ms = uv_now(sender->all->with.loop);
   if (batch_init(&sender->batch, batch) != 0) { /* UNTESTED, no memory: it is found again by its token */
     go_on_in(sender, 1000, ask_next);
     return;
   }
-  sender->holding = true;
+  assert(sender->has == SENDER_HAS_NONE);
+  sender->has = SENDER_HAS_BATCH;
   sender->uncertain = batch->sent_before;
   sender->retries = 0;
-  uv_timer_start(&sender->lease, on_lease, RENEW_MS, RENEW_MS);
+  uv_timer_start(&sender->lease_timer, on_lease, RENEW_MS, RENEW_MS);
   call_another(sender);
   send_next(sender);
 }
 
-static uint64_t poll_ms(const delivery_t *delivery) {
-  return delivery->config->batch_timeout_ms / 4 + 1;
+static uint64_t poll_ms(const senders_t *all) {
+  return all->with.config->batch_timeout_ms / 4 + 1;
 }
 
 /* While the store fails, the first sender that has seen it alone. */
 static bool may_claim(const sender_t *sender) {
-  for (int i = 0; i < sender->delivery->sender_count; i++)
-    if (sender->delivery->senders[i].failures > 0)
-      return &sender->delivery->senders[i] == sender;
+  for (int i = 0; i < sender->all->count; i++)
+    if (sender->all->list[i].failures > 0)
+      return &sender->all->list[i] == sender;
   return true;
 }
 
@@ -175,27 +200,26 @@ static bool may_claim(const sender_t *sender) {
  * recovered. */
 static void stand_by(sender_t *sender) {
   sender->failures = 0;
-  wait_for(sender, WORK, ask_next);
+  wait_for(sender, SENDER_FOR_WORK, ask_next);
 }
 
 /* Nothing was claimed. An entry that is there now came after the last time that there was none. */
 static void wait_for_more(sender_t *sender, int64_t queued) {
-  delivery_t *delivery = sender->delivery;
+  senders_t *all = sender->all;
   if (queued == 0)
-    delivery->empty_ms = uv_now(delivery->loop);
-  delivery->waits = queued > 0;
-  if (delivery->poller == NULL || !may_claim(delivery->poller))
-    delivery->poller = sender;
-  if (delivery->poller == sender)
-    go_on_in(sender, poll_ms(delivery), ask_next);
+    all->empty_ms = uv_now(all->with.loop);
+  all->waits = queued > 0;
+  if (all->poller == NULL || !may_claim(all->poller))
+    all->poller = sender;
+  if (all->poller == sender)
+    go_on_in(sender, poll_ms(all), ask_next);
   else
     stand_by(sender);
 }
 
 static void on_next(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
   sender_t *sender = arg;
-  sender->asking = false;
-  if (sender->delivery->closed)
+  if (!is_answered(sender))
     return;
   if (status != 0) {
     go_on_with_redis(sender, ask_next);
@@ -209,22 +233,24 @@ static void on_next(int status, const queue_batch_t *batch, int64_t queued, void
 }
 
 static void ask_next(sender_t *sender) {
-  delivery_t *delivery = sender->delivery;
-  const config_t *config = delivery->config;
-  uint64_t waited_ms = uv_now(delivery->loop) - delivery->empty_ms + poll_ms(delivery);
-  bool due = delivery->waits && waited_ms >= config->batch_timeout_ms;
-  int64_t most = delivery->stopping || !may_claim(sender) ? 0 : config->batch_size;
-  int status = queue_next(delivery->queue, sender->number, sender->concluded ? &sender->ack.queue_ack : NULL,
+  senders_t *all = sender->all;
+  const config_t *config = all->with.config;
+  uint64_t waited_ms = uv_now(all->with.loop) - all->empty_ms + poll_ms(all);
+  bool due = all->waits && waited_ms >= config->batch_timeout_ms;
+  int64_t most = is_stopping(all) || !may_claim(sender) ? 0 : config->batch_size;
+  int status = queue_next(all->with.queue, sender->number,
+                          sender->has == SENDER_HAS_ACK ? &sender->ack.queue_ack : NULL,
                           due ? 1 : config->batch_size, most, on_next, sender);
-  sender->asking = status == 0;
-  if (status != 0)
+  if (status == 0)
+    set_state(sender, SENDER_ASKING);
+  else
     go_on_with_redis(sender, ask_next);
 }
 
 /* ---- Sending ---- */
 
 static uint64_t delay_ms(const sender_t *sender) {
-  const config_t *config = sender->delivery->config;
+  const config_t *config = sender->all->with.config;
   uint64_t delay = config->retry_initial_ms;
   for (unsigned i = 1; i < sender->failures && delay < config->retry_max_ms; i++)
     delay *= 2;
@@ -234,11 +260,11 @@ static uint64_t delay_ms(const sender_t *sender) {
 }
 
 static void count_failure(sender_t *sender, const mcp_result_t *result) {
-  delivery_t *delivery = sender->delivery;
+  senders_t *all = sender->all;
   sender->failures++;
-  if (sender->failures == 1 && delivery->alone == NULL)
+  if (sender->failures == 1 && all->alone == NULL)
     mcp_log(MCP_LOG_WARN, "worker", "the log store does not take a batch, trying again: %s", result->message);
-  if (sender->failures == (unsigned)delivery->config->retry_max_attempts + 1)
+  if (sender->failures == (unsigned)all->with.config->retry_max_attempts + 1)
     mcp_log(MCP_LOG_WARN, "worker", "the log store still does not take it; it is kept, and tried for ever");
   has_turn(sender); /* from now on */
 }
@@ -254,27 +280,35 @@ static void conclude(sender_t *sender) {
     go_on_in(sender, 1000, conclude);
     return;
   }
-  sender->concluded = true;
+  assert(sender->has == SENDER_HAS_BATCH);
+  sender->has = SENDER_HAS_ACK;
   sender->ack.queue_ack.retried = sender->retries;
   end_turn(sender);
-  spool_control_replay(sender->delivery);
+  sender->all->with.on_done(sender->all->with.arg);
   if (sender->ack.queue_ack.dead_count > 0)
     mcp_log(MCP_LOG_WARN, "worker", "%zu entries refused, moved to logs:dead",
             sender->ack.queue_ack.dead_count);
-  if (sender->ack.queue_ack.back_count > 0 && !sender->delivery->stopping)
+  if (sender->ack.queue_ack.back_count > 0 && !is_stopping(sender->all))
     go_on_in(sender, delay_ms(sender), ask_next);
   else
     ask_next(sender);
+}
+
+/* Whether the batch in hand belongs on disk: the store is away, and the queue nearly full. */
+static bool should_save(const sender_t *sender) {
+  const senders_t *all = sender->all;
+  bool away = !all->store_up || sender->failures > (unsigned)all->with.config->retry_max_attempts;
+  return away && spool_control_has_room(all->with.spool);
 }
 
 /* Again in a while, or as soon as a store that is away has come back; at once where the batch can go to disk.
  */
 static void retry(sender_t *sender, store_result_t store_result) {
   sender->retries++;
-  go_on_in(sender, spool_control_is_wanted(sender) ? 0 : delay_ms(sender), renew_and_send);
+  go_on_in(sender, should_save(sender) ? 0 : delay_ms(sender), renew_and_send);
   if ((store_result == STORE_RESULT_UNAVAILABLE || store_result == STORE_RESULT_LOST) &&
-      sender->paused != NULL)
-    sender->missing = STORE;
+      sender->state == SENDER_PAUSED)
+    sender->pause = SENDER_FOR_STORE; /* or by the timer */
 }
 
 static void handle_failure(sender_t *sender, const mcp_result_t *result, store_result_t store_result) {
@@ -283,7 +317,7 @@ static void handle_failure(sender_t *sender, const mcp_result_t *result, store_r
   if (store_result != STORE_RESULT_REFUSED)
     count_failure(sender, result);
   persists =
-      sender->batch.halved || sender->failures > (unsigned)sender->delivery->config->retry_max_attempts;
+      sender->batch.halved || sender->failures > (unsigned)sender->all->with.config->retry_max_attempts;
   if (store_result == STORE_RESULT_REFUSED || (store_result != STORE_RESULT_UNAVAILABLE && persists))
     batch_refused(&sender->batch, result->message, store_result == STORE_RESULT_REFUSED);
   if (store_result == STORE_RESULT_REFUSED || (store_result == STORE_RESULT_AMBIGUOUS && persists))
@@ -298,8 +332,9 @@ static void handle(sender_t *sender, const mcp_result_t *result) {
     count_success(sender);
     batch_stored(&sender->batch, result->value);
     send_next(sender);
-  } else if (result->status == MCP_EFULL && sender->delivery->sending > 0) {
-    wait_for(sender, TURN, renew_and_send); /* the other senders' large batches are still on their way */
+  } else if (result->status == MCP_EFULL && sender->all->sending > 0) {
+    wait_for(sender, SENDER_FOR_TURN,
+             renew_and_send); /* the other senders' large batches are still on their way */
   } else {
     handle_failure(sender, result, store_result);
   }
@@ -308,12 +343,11 @@ static void handle(sender_t *sender, const mcp_result_t *result) {
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   sender_t *sender = arg;
   (void)client;
-  sender->asking = false;
-  sender->delivery->sending--;
-  if (sender->delivery->closed)
+  sender->all->sending--;
+  if (!is_answered(sender))
     return;
   handle(sender, result);
-  pass_turn(sender->delivery);
+  pass_turn(sender->all);
 }
 
 /* What a call would come to that cannot be sent; nothing is sent while the connection is known to be away, so
@@ -323,56 +357,59 @@ static void handle_unsent(sender_t *sender, int status, const char *reason) {
 }
 
 static void call_store(sender_t *sender) {
-  delivery_t *delivery = sender->delivery;
+  senders_t *all = sender->all;
   yyjson_mut_doc *request = batch_request(&sender->batch);
   int status;
   if (request == NULL) { /* UNTESTED, no memory */
     go_on_in(sender, 1000, send_next);
     return;
   }
-  status = mcp_client_call(delivery->store, "dewey_store_logs_batch", request,
-                           delivery->config->dewey_timeout_ms, on_answer, sender);
-  sender->asking = status == 0;
-  if (status == 0)
-    delivery->sending++;
-  else
+  status = mcp_client_call(all->with.store, "dewey_store_logs_batch", request,
+                           all->with.config->dewey_timeout_ms, on_answer, sender);
+  if (status != 0) {
     handle_unsent(sender, status, mcp_strerror(status));
+    return;
+  }
+  set_state(sender, SENDER_ASKING);
+  all->sending++;
 }
 
 static void send_next(sender_t *sender) {
-  delivery_t *delivery = sender->delivery;
+  senders_t *all = sender->all;
   if (batch_finished(&sender->batch))
     conclude(sender);
-  else if (delivery->stopping)
-    sender_stop(sender);
+  else if (is_stopping(all))
+    stop(sender);
   else if (!has_turn(sender))
-    wait_for(sender, TURN, renew_and_send);
-  else if (!delivery->store_up)
-    handle_unsent(sender, MCP_ECONNECT, delivery->store_reason);
+    wait_for(sender, SENDER_FOR_TURN, renew_and_send);
+  else if (!all->store_up)
+    handle_unsent(sender, MCP_ECONNECT, all->store_reason);
   else
     call_store(sender);
 }
 
-static void send_or_save(sender_t *sender) {
-  bool saving = !batch_finished(&sender->batch) && !sender->delivery->stopping && has_turn(sender) &&
-                spool_control_is_wanted(sender) && spool_control_save(sender);
-  if (saving)
-    sender->asking = true;
-  else
-    send_next(sender);
-}
-
-void sender_saved(sender_t *sender, int status) {
-  sender->asking = false;
+static void on_saved(int status, void *arg) {
+  sender_t *sender = arg;
+  if (!is_answered(sender))
+    return;
   if (status == 0)
     batch_rest_saved(&sender->batch);
   send_next(sender);
 }
 
+static void send_or_save(sender_t *sender) {
+  bool saving = !batch_finished(&sender->batch) && !is_stopping(sender->all) && has_turn(sender) &&
+                should_save(sender) &&
+                spool_control_save(sender->all->with.spool, &sender->batch, on_saved, sender);
+  if (saving)
+    set_state(sender, SENDER_ASKING);
+  else
+    send_next(sender);
+}
+
 static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
   sender_t *sender = arg;
-  sender->asking = false;
-  if (sender->delivery->closed)
+  if (!is_answered(sender))
     return;
   if (status != 0) {
     go_on_with_redis(sender, renew_and_send);
@@ -382,7 +419,7 @@ static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
     end_turn(sender);
     go_on_in(sender, 0, ask_next);
   } else {
-    sender->delivery->fill = fill;
+    spool_control_set_fill(sender->all->with.spool, fill);
     batch_keep_newest(&sender->batch, (size_t)entries);
     send_or_save(sender);
   }
@@ -391,48 +428,99 @@ static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
 static void renew_and_send(sender_t *sender) {
   bool not_stored = !sender->uncertain && !sender->batch.any_stored;
   int status =
-      queue_renew(sender->delivery->queue, sender->number, sender->batch.n, not_stored, on_renewed, sender);
-  sender->asking = status == 0;
-  if (status != 0)
+      queue_renew(sender->all->with.queue, sender->number, sender->batch.n, not_stored, on_renewed, sender);
+  if (status == 0)
+    set_state(sender, SENDER_ASKING);
+  else
     go_on_with_redis(sender, renew_and_send);
 }
 
 /* ---- Life ---- */
 
-void sender_init(sender_t *sender, delivery_t *delivery, int number) {
-  sender->delivery = delivery;
-  sender->number = number;
-  uv_timer_init(delivery->loop, &sender->pause);
-  uv_timer_init(delivery->loop, &sender->lease);
-  sender->pause.data = sender->lease.data = sender;
+static void senders_advance(senders_t *senders, senders_state_t state) {
+  assert(state == senders->state + 1);
+  senders->state = state;
 }
 
-void sender_start(sender_t *sender) {
-  go_on_with_redis(sender, ask_next);
+void senders_init(senders_t *senders, const senders_setup_t *with) {
+  *senders = (senders_t){.with = *with, .count = with->config->batches_in_flight};
+  snprintf(senders->store_reason, sizeof senders->store_reason, "not connected yet");
+  for (int i = 0; i < senders->count; i++) {
+    sender_t *sender = &senders->list[i];
+    sender->all = senders;
+    sender->number = i;
+    uv_timer_init(with->loop, &sender->pause_timer);
+    uv_timer_init(with->loop, &sender->lease_timer);
+    sender->pause_timer.data = sender->lease_timer.data = sender;
+  }
+}
+
+void senders_start(senders_t *senders) {
+  senders_advance(senders, SENDERS_RUNNING);
+  senders->empty_ms = uv_now(senders->with.loop);
+  for (int i = 0; i < senders->count; i++)
+    go_on_with_redis(&senders->list[i], ask_next);
+}
+
+/* Those go on that pause for this. */
+static void go_on_all(senders_t *senders, sender_pause_t pause) {
+  for (int i = 0; i < senders->count; i++)
+    if (is_paused_for(&senders->list[i], pause))
+      go_on(&senders->list[i]);
+}
+
+void senders_redis_up(senders_t *senders) {
+  go_on_all(senders, SENDER_FOR_REDIS);
+}
+
+void senders_store_changed(senders_t *senders, bool up, const char *reason) {
+  senders->store_up = up;
+  snprintf(senders->store_reason, sizeof senders->store_reason, "%s", reason == NULL ? "" : reason);
+  if (up)
+    go_on_all(senders, SENDER_FOR_STORE);
+}
+
+void senders_try_spool(senders_t *senders) {
+  for (int i = 0; i < senders->count; i++)
+    if (is_paused_for(&senders->list[i], SENDER_FOR_STORE) && should_save(&senders->list[i]))
+      go_on(&senders->list[i]);
+}
+
+bool senders_store_works(const senders_t *senders) {
+  return senders->store_up && senders->alone == NULL;
 }
 
 static void end(sender_t *sender) {
-  sender->ended = true;
-  delivery_sender_ended(sender->delivery);
+  senders_t *all = sender->all;
+  set_state(sender, SENDER_ENDED);
+  if (++all->ended == all->count)
+    all->with.on_ended(all->with.arg);
 }
 
 static void on_given_back(int status, void *arg) {
   sender_t *sender = arg;
   (void)status;
-  if (!sender->delivery->closed)
+  if (is_answered(sender))
     end(sender);
 }
 
-void sender_stop(sender_t *sender) {
-  if (sender->asking || sender->ended)
+static void stop(sender_t *sender) {
+  if (sender->state == SENDER_ASKING || sender->state == SENDER_ENDED)
     return;
-  sender->paused = NULL;
-  sender->missing = NOTHING;
-  uv_timer_stop(&sender->pause);
-  sender->asking = sender->holding && queue_release(sender->delivery->queue, sender->number, sender->batch.n,
-                                                    on_given_back, sender) == 0;
-  if (!sender->asking)
+  uv_timer_stop(&sender->pause_timer);
+  if (sender->state == SENDER_PAUSED)
+    set_state(sender, SENDER_AT_WORK);
+  if (sender->has != SENDER_HAS_NONE &&
+      queue_release(sender->all->with.queue, sender->number, sender->batch.n, on_given_back, sender) == 0)
+    set_state(sender, SENDER_ASKING);
+  else
     end(sender);
+}
+
+void senders_stop(senders_t *senders) {
+  senders_advance(senders, SENDERS_STOPPING);
+  for (int i = 0; i < senders->count; i++)
+    stop(&senders->list[i]);
 }
 
 static void on_let_go(int status, void *arg) {
@@ -440,11 +528,33 @@ static void on_let_go(int status, void *arg) {
   (void)arg;
 }
 
-void sender_let_go(sender_t *sender) {
-  if (sender->holding)
-    queue_release(sender->delivery->queue, sender->number, sender->batch.n, on_let_go, NULL);
+void senders_let_go(senders_t *senders) {
+  for (int i = 0; i < senders->count; i++) {
+    const sender_t *sender = &senders->list[i];
+    if (sender->has != SENDER_HAS_NONE)
+      queue_release(senders->with.queue, sender->number, sender->batch.n, on_let_go, NULL);
+  }
 }
 
-void sender_deinit(sender_t *sender) {
-  drop_batch(sender);
+static void on_timer_closed(uv_handle_t *handle) {
+  const sender_t *sender = handle->data;
+  senders_t *all = sender->all;
+  if (--all->open == 0)
+    all->on_closed(all->closed_arg);
+}
+
+void senders_close(senders_t *senders, void (*cb)(void *arg), void *arg) {
+  senders_advance(senders, SENDERS_CLOSED);
+  senders->on_closed = cb;
+  senders->closed_arg = arg;
+  senders->open = 2 * senders->count;
+  for (int i = 0; i < senders->count; i++) {
+    uv_close((uv_handle_t *)&senders->list[i].pause_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&senders->list[i].lease_timer, on_timer_closed);
+  }
+}
+
+void senders_deinit(senders_t *senders) {
+  for (int i = 0; i < senders->count; i++)
+    drop_batch(&senders->list[i]);
 }

@@ -1,5 +1,5 @@
-/* sender.h: one batch after the other on its way to the log store, and what all senders of a worker share.
- * Private to delivery.c and sender.c. */
+/* sender.h: the senders of a worker, each of which brings one batch after the other from the queue to the log
+ * store; they share its connection and take turns while it fails. */
 #ifndef GODOT_SENDER_H
 #define GODOT_SENDER_H
 
@@ -9,77 +9,110 @@
 #include "spool_control.h"
 
 #include <iccm_network.h>
+#include <stdbool.h>
 #include <uv.h>
 
-typedef struct delivery delivery_t;
 typedef struct sender sender_t;
-typedef void (*step_cb)(sender_t *sender);
-typedef enum missing { NOTHING, REDIS, STORE, TURN, WORK } missing_t;
+typedef struct senders senders_t;
+typedef void (*sender_step_cb)(sender_t *sender);
+
+typedef enum sender_state {
+  SENDER_AT_WORK, /* within a step */
+  SENDER_ASKING,  /* an answer of Redis, of the store or of the spool is due */
+  SENDER_PAUSED,  /* goes on with next, see its pause */
+  SENDER_ENDED    /* has given back what it held, for good */
+} sender_state_t;
+
+/* What one that pauses goes on for. */
+typedef enum sender_pause {
+  SENDER_FOR_TIME,  /* the timer alone */
+  SENDER_FOR_REDIS, /* Redis is back */
+  SENDER_FOR_STORE, /* the store is back, or the timer */
+  SENDER_FOR_TURN,  /* it may send */
+  SENDER_FOR_WORK   /* another sender has found some */
+} sender_pause_t;
+
+typedef enum sender_batch {
+  SENDER_HAS_NONE,
+  SENDER_HAS_BATCH, /* batch is ours */
+  SENDER_HAS_ACK    /* batch is finished, and ack is what Redis has to learn of it */
+} sender_batch_t;
 
 struct sender {
-  delivery_t *delivery;
+  senders_t *all;
   int number;
+  sender_state_t state;
+  sender_pause_t pause;
+  sender_step_cb next;
+  sender_batch_t has;
   batch_t batch;
-  bool holding;      /* batch is ours, and not acknowledged yet */
+  batch_ack_t ack;
   bool uncertain;    /* an answer of the store was lost: the batch may be stored */
-  batch_ack_t ack;   /* of a finished batch, until Redis has it */
-  bool concluded;    /* ack is set */
   unsigned failures; /* of the store, in a row */
   unsigned retries;  /* of this batch */
-  bool asking;       /* an answer of Redis or of the store is due: exactly one of this and paused is set */
-  step_cb paused;    /* the step to go on with, by timer or when what is missing is there; NULL: none */
-  missing_t missing; /* while paused */
-  uv_timer_t pause, lease;
-  bool ended; /* has given back what it held, for good */
+  uv_timer_t pause_timer, lease_timer;
 };
 
-struct delivery {
+/* What senders work with, borrowed, and whom they tell, with arg. */
+typedef struct senders_setup {
   uv_loop_t *loop;
-  const config_t *config; /* borrowed */
-  queue_t *queue;         /* borrowed */
+  const config_t *config;
+  queue_t *queue;
   mcp_client_t *store;
+  spool_control_t *spool;
+  void (*on_done)(void *arg);  /* a batch is through: is the store well? */
+  void (*on_ended)(void *arg); /* all have given back what they held; once, unless they are closed before */
+  void *arg;
+} senders_setup_t;
+
+typedef enum senders_state { SENDERS_NEW, SENDERS_RUNNING, SENDERS_STOPPING, SENDERS_CLOSED } senders_state_t;
+
+struct senders {
+  senders_setup_t with;
+  senders_state_t state; /* SENDERS_CLOSED: callbacks that still come are void */
+  sender_t list[CONFIG_MAX_IN_FLIGHT];
+  int count;
   bool store_up;          /* connected */
   char store_reason[160]; /* why not */
-  sender_t senders[CONFIG_MAX_IN_FLIGHT];
-  int sender_count;
   sender_t
-      *alone;  /* the store has failed with this sender's batch: no other may send meanwhile; NULL: all may */
-  int sending; /* senders that wait for an answer of the store */
+      *alone;  /* the store has failed with this one's batch: no other may send meanwhile; NULL: all may */
+  int sending; /* how many wait for an answer of the store */
   sender_t *poller;  /* asks again and again whether there is work; NULL: nobody has to */
   uint64_t empty_ms; /* when there was nothing last */
   bool waits;        /* since then entries have come, fewer than a batch */
-  spool_control_t control;
-  int64_t fill; /* how full the queue was when last seen, in per cent */
-  uv_timer_t stop;
-  int senders_ended;
-  int open; /* handles and client to be closed, and work under way */
-  bool stopping;
-  bool closed; /* nothing is waited for any more: callbacks that still come are void */
-  void (*on_stopped)(void *arg);
-  void *stopped_arg;
+  int ended;
+  int open; /* timers to be closed */
+  void (*on_closed)(void *arg);
+  void *closed_arg;
 };
 
-void sender_init(sender_t *sender, delivery_t *delivery, int number);
-void sender_start(sender_t *sender);
+/* As many as config says. */
+void senders_init(senders_t *senders, const senders_setup_t *with);
+void senders_start(senders_t *senders);
 
-/* What is missing where it says so has come. */
-void sender_go_on(sender_t *sender);
+/* Redis is there (again). */
+void senders_redis_up(senders_t *senders);
 
-/* What is left of its batch has gone to the spool (0), or stays. */
-void sender_saved(sender_t *sender, int status);
+/* The connection to the store has come or gone; reason: why it has gone. */
+void senders_store_changed(senders_t *senders, bool up, const char *reason);
 
-/* The last step, unless an answer is due: whoever asks next gets the batch. delivery_sender_ended() follows,
- * once. */
-void sender_stop(sender_t *sender);
+/* Those that wait for the store look at once whether the spool has room for their batches. */
+void senders_try_spool(senders_t *senders);
 
-/* Gives the lease back without waiting for it. */
-void sender_let_go(sender_t *sender);
+/* Whether the store is there, and no batch has failed there. */
+bool senders_store_works(const senders_t *senders);
 
-/* Frees what it holds. */
-void sender_deinit(sender_t *sender);
+/* The last step of each, unless an answer is due: whoever asks next gets the batch. on_ended follows, once.
+ */
+void senders_stop(senders_t *senders);
 
-/* delivery.c's part: a sender has ended; one of what is open has. */
-void delivery_sender_ended(delivery_t *delivery);
-void delivery_release(delivery_t *delivery);
+/* After stop: gives the leases back without waiting for it. */
+void senders_let_go(senders_t *senders);
+
+/* After stop: waits for no answer any more. cb, once. */
+void senders_close(senders_t *senders, void (*cb)(void *arg), void *arg);
+
+/* Of those that are closed, when the queue is, too. */
+void senders_deinit(senders_t *senders);
 
 #endif

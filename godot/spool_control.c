@@ -1,7 +1,7 @@
 /* spool_control.c: see the header.
  *
  * Happy path: with the store away and the queue at SAVE_ABOVE per cent, the oldest batch is on disk before it
- * leaves Redis; with the store back and the queue below REPLAY_BELOW it becomes a batch in Redis again, and
+ * leaves Redis; with the store back and the queue below RESTORE_BELOW it becomes a batch in Redis again, and
  * is preferred to what is queued; one for each sender may wait there. Failure modes: the disk is full or
  * fails: the batch stays in Redis, where the bound is kept by dropping the oldest; it is tried again in a
  * second. Killed between two steps: the batch is in both places, and the store knows its ids; or it is in
@@ -9,49 +9,70 @@
  */
 #include "spool_control.h"
 
-#include "sender.h"
-
+#include <assert.h>
+#include <iccm_network.h>
 #include <stdlib.h>
 
-enum { SAVE_ABOVE = 80, REPLAY_BELOW = 90 };
+enum { SAVE_ABOVE = 80, RESTORE_BELOW = 90 };
 
-int spool_control_open(delivery_t *delivery) {
-  const config_t *config = delivery->config;
+/* Everything begins and ends in SPOOL_IDLE; what was read may be restored. */
+static void set_state(spool_control_t *control, spool_state_t state) {
+  assert((control->state == SPOOL_IDLE) != (state == SPOOL_IDLE) ||
+         (control->state == SPOOL_READING && state == SPOOL_RESTORING));
+  assert(control->state != SPOOL_OFF && state != SPOOL_OFF);
+  control->state = state;
+}
+
+int spool_control_open(spool_control_t *control, uv_loop_t *loop, const config_t *config, queue_t *queue,
+                       spool_control_cb on_restored, void *arg) {
+  *control = (spool_control_t){.loop = loop,
+                               .queue = queue,
+                               .max_waiting = config->batches_in_flight,
+                               .on_restored = on_restored,
+                               .arg = arg};
   if (config->spool_max_bytes == 0)
     return 0;
-  delivery->control.spool = spool_open(config->spool_dir, config->worker_name, config->spool_max_bytes);
-  delivery->control.work.data = delivery;
-  if (delivery->control.spool == NULL)
+  control->spool = spool_open(config->spool_dir, config->worker_name, config->spool_max_bytes);
+  if (control->spool == NULL)
     return UV_EIO;
-  delivery->control.bytes = spool_bytes(delivery->control.spool);
+  control->work.data = control;
+  control->state = SPOOL_IDLE;
+  control->bytes = spool_bytes(control->spool);
   return 0;
 }
 
-void spool_control_close(delivery_t *delivery) {
-  spool_close(delivery->control.spool);
+void spool_control_deinit(spool_control_t *control) {
+  spool_close(control->spool);
 }
 
-/* Starts a job that the delivery does not end before. */
-static bool start(delivery_t *delivery, uv_work_cb job, uv_after_work_cb then) {
-  if (uv_queue_work(delivery->loop, &delivery->control.work, job, then) != 0)
+void spool_control_set_fill(spool_control_t *control, int64_t fill) {
+  control->fill = fill;
+}
+
+void spool_control_retry(spool_control_t *control) {
+  control->failed = false;
+}
+
+int64_t spool_control_bytes(const spool_control_t *control) {
+  return control->bytes;
+}
+
+/* Starts a job that the control does not end before. */
+static bool start(spool_control_t *control, spool_state_t state, uv_work_cb job, uv_after_work_cb then) {
+  if (uv_queue_work(control->loop, &control->work, job, then) != 0)
     return false;
-  delivery->control.busy = true;
-  delivery->open++;
+  set_state(control, state);
   return true;
 }
 
 /* ---- To the disk ---- */
 
-bool spool_control_is_wanted(const sender_t *sender) {
-  const delivery_t *delivery = sender->delivery;
-  const spool_control_t *control = &delivery->control;
-  bool away = !delivery->store_up || sender->failures > (unsigned)delivery->config->retry_max_attempts;
-  return control->spool != NULL && !control->busy && !control->failed && away && delivery->fill >= SAVE_ABOVE;
+bool spool_control_has_room(const spool_control_t *control) {
+  return control->state == SPOOL_IDLE && !control->stopped && !control->failed && control->fill >= SAVE_ABOVE;
 }
 
 static void save(uv_work_t *work) {
-  delivery_t *delivery = work->data;
-  spool_control_t *control = &delivery->control;
+  spool_control_t *control = work->data;
   control->status = spool_append(control->spool, control->texts, control->count);
 }
 
@@ -65,27 +86,29 @@ static void tell(spool_control_t *control) {
 }
 
 static void on_saved(uv_work_t *work, int status) {
-  delivery_t *delivery = work->data;
-  spool_control_t *control = &delivery->control;
+  spool_control_t *control = work->data;
   (void)status; /* it is never cancelled */
-  control->busy = false;
+  set_state(control, SPOOL_IDLE);
   control->bytes = spool_bytes(control->spool);
   free(control->texts);
   control->texts = NULL;
   tell(control);
-  if (!delivery->closed)
-    sender_saved(control->sender, control->status);
-  delivery_release(delivery);
+  if (control->on_closed == NULL)
+    control->saved(control->status, control->saved_arg);
+  else
+    control->on_closed(control->closed_arg);
 }
 
-bool spool_control_save(sender_t *sender) {
-  spool_control_t *control = &sender->delivery->control;
-  control->texts = calloc(sender->batch.count + 1, sizeof *control->texts);
+bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_saved_cb saved, void *arg) {
+  if (!spool_control_has_room(control))
+    return false;
+  control->texts = calloc(batch->count + 1, sizeof *control->texts);
   if (control->texts == NULL)
     return false;
-  control->count = batch_rest(&sender->batch, control->texts);
-  control->sender = sender;
-  if (control->count > 0 && start(sender->delivery, save, on_saved))
+  control->count = batch_rest(batch, control->texts);
+  control->saved = saved;
+  control->saved_arg = arg;
+  if (control->count > 0 && start(control, SPOOL_SAVING, save, on_saved))
     return true;
   free(control->texts);
   control->texts = NULL;
@@ -95,46 +118,67 @@ bool spool_control_save(sender_t *sender) {
 /* ---- And back ---- */
 
 static void peek(uv_work_t *work) {
-  delivery_t *delivery = work->data;
-  spool_control_t *control = &delivery->control;
-  if (control->restored)
+  spool_control_t *control = work->data;
+  control->status = 0;
+  if (control->oldest == SPOOL_READ) /* it had to wait */
+    return;
+  if (control->oldest == SPOOL_RESTORED)
     spool_drop(control->spool);
-  else if (control->status == 0 && control->record.count > 0)
-    return; /* it had to wait */
-  control->restored = false;
+  control->oldest = SPOOL_UNKNOWN;
   control->status = spool_peek(control->spool, &control->record);
+  if (control->status == 0 && control->record.count > 0)
+    control->oldest = SPOOL_READ;
 }
 
 static void on_restored(int status, bool taken, void *arg) {
-  delivery_t *delivery = arg;
-  delivery->control.busy = false;
-  delivery->control.restored = taken;
-  if (status == 0 && taken)
-    spool_control_replay(delivery);
+  spool_control_t *control = arg;
+  set_state(control, SPOOL_IDLE);
+  if (taken)
+    control->oldest = SPOOL_RESTORED;
+  if (status == 0 && taken && !control->stopped)
+    control->on_restored(control->arg);
+}
+
+/* Whether it is on its way to Redis. */
+static bool give_to_redis(spool_control_t *control) {
+  const spool_record_t *record = &control->record;
+  return control->oldest == SPOOL_READ && control->on_closed == NULL &&
+         queue_unspool(control->queue, record->segment, record->offset, control->max_waiting, record->entries,
+                       record->count, on_restored, control) == 0;
 }
 
 static void on_peeked(uv_work_t *work, int status) {
-  delivery_t *delivery = work->data;
-  spool_control_t *control = &delivery->control;
-  const spool_record_t *record = &control->record;
+  spool_control_t *control = work->data;
+  bool none = control->status == 0 && control->oldest == SPOOL_UNKNOWN;
   (void)status;
   control->bytes = spool_bytes(control->spool);
-  control->busy = control->status == 0 && record->count > 0 && !delivery->closed &&
-                  queue_unspool(delivery->queue, record->segment, record->offset, delivery->sender_count,
-                                record->entries, record->count, on_restored, delivery) == 0;
+  set_state(control, give_to_redis(control) ? SPOOL_RESTORING : SPOOL_IDLE);
   if (control->status != 0)
     mcp_log(MCP_LOG_WARN, "spool", "cannot be read: %s", uv_strerror(control->status));
-  else if (record->count == 0 && control->told)
+  else if (none && control->told)
     mcp_log(MCP_LOG_INFO, "spool", "all that was on disk is in Redis again");
-  control->told = control->told && record->count > 0;
-  delivery_release(delivery);
+  control->told = control->told && !none;
+  if (control->on_closed != NULL)
+    control->on_closed(control->closed_arg);
 }
 
-void spool_control_replay(delivery_t *delivery) {
-  const spool_control_t *control = &delivery->control;
-  bool calm = delivery->store_up && delivery->alone == NULL && delivery->fill < REPLAY_BELOW;
-  if (control->spool == NULL || control->busy || delivery->stopping || !calm ||
-      !queue_is_up(delivery->queue) || spool_is_empty(control->spool))
+void spool_control_restore(spool_control_t *control) {
+  if (control->state != SPOOL_IDLE || control->stopped || control->fill >= RESTORE_BELOW ||
+      !queue_is_up(control->queue) || spool_is_empty(control->spool))
     return;
-  start(delivery, peek, on_peeked);
+  start(control, SPOOL_READING, peek, on_peeked);
+}
+
+/* ---- End ---- */
+
+void spool_control_stop(spool_control_t *control) {
+  control->stopped = true;
+}
+
+void spool_control_close(spool_control_t *control, spool_control_cb cb, void *arg) {
+  assert(control->stopped && control->on_closed == NULL);
+  control->on_closed = cb;
+  control->closed_arg = arg;
+  if (control->state != SPOOL_SAVING && control->state != SPOOL_READING)
+    cb(arg);
 }
