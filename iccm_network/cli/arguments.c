@@ -14,7 +14,7 @@
 #include <string.h>
 #include "arguments.h"
 #include <iccm_network.h>
-#include "print.h"
+#include "checked.h"
 #include "schema_types.h"
 
 enum { INPUT_LIMIT = 200 * 1024 * 1024, CHUNK = 64 * 1024 };

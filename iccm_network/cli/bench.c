@@ -13,6 +13,10 @@
 #include <sys/resource.h>
 #include "arguments.h"
 #include "bench_report.h"
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
+#include "histogram.h"
 #include "prepare.h"
 #include "report.h"
 #include "sync_client.h"

@@ -5,6 +5,9 @@
 #include <unistd.h>
 #include <uv.h>
 #include "bench_report.h"
+#include "exit_codes.h"
+#include "histogram.h"
+#include "print.h"
 #include "report.h"
 
 static double seconds_of(struct timeval time) {

@@ -2,8 +2,9 @@
 #ifndef ICCM_CLI_BENCH_REPORT_H
 #define ICCM_CLI_BENCH_REPORT_H
 
-#include "cli.h"
 #include "histogram.h"
+#include "options.h"
+#include "print.h"
 
 enum { BENCH_CODES = 8, BENCH_MESSAGE_SIZE = 160 };
 

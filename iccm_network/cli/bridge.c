@@ -14,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/utf8.h"
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
 #include "report.h"
 #include "sync_client.h"
 

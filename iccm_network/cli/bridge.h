@@ -3,8 +3,9 @@
 #ifndef ICCM_CLI_BRIDGE_H
 #define ICCM_CLI_BRIDGE_H
 
+#include <iccm_network.h>
 #include "client/client.h"
-#include "cli.h"
+#include "options.h"
 #include "stdio_transport.h"
 #include "bridge_pending.h"
 

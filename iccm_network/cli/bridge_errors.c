@@ -1,6 +1,8 @@
 /* bridge_errors.c: what the bridge says itself: lines for people on standard error, and answers to the host
  * in the server's stead, each with a cause for programs and what to do for people. */
 #include "bridge.h"
+#include "checked.h"
+#include "print.h"
 
 #include <poll.h>
 #include <stdarg.h>

@@ -4,10 +4,11 @@
  * each connection with. Failure: what is no message, has an id in use, or is one too many is answered here;
  * what the host has cancelled gets no answer at all; answers to what nobody asks any more are dropped. */
 #include "bridge.h"
+#include "checked.h"
+#include "exit_codes.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "print.h"
 
 /* ---- sending --------------------------------------------------------------------------------------- */
 

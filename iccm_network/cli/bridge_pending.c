@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "mcp/ids.h"
-#include "print.h"
+#include "checked.h"
 
 bridge_pending_t *bridge_pending_add(bridge_pending_list_t *list, const char *id, size_t id_len,
                                      uint64_t deadline_ms) {

@@ -4,10 +4,10 @@
  * with the connection go the requests that were sent over it, in both directions; what nobody answers fails
  * in time. */
 #include "bridge.h"
+#include "checked.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include "print.h"
 
 /* ---- from the server ------------------------------------------------------------------------------- */
 

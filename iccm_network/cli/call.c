@@ -5,8 +5,11 @@
  */
 #include <string.h>
 #include "arguments.h"
+#include "commands.h"
 #include "logline.h"
 #include "prepare.h"
+#include "print.h"
+#include "print_value.h"
 #include "report.h"
 #include "sync_client.h"
 

@@ -14,8 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 #include "canary_stats.h"
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
+#include "print.h"
 #include "report.h"
 #include "log_query.h"
+#include "sync_client.h"
 
 enum { TICK_MS = 1000, TICKS_PER_REPORT = 60, TICKS_PER_TROUBLE = 10, MAX_LINES = 100000 };
 

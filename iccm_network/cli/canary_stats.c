@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "print.h"
+#include "checked.h"
 
 static const int64_t keep_us = 3600000000, give_up_us = 86400000000;
 

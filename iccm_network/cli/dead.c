@@ -7,9 +7,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
 #include "logline.h"
+#include "print.h"
 #include "report.h"
 #include "log_query.h"
+#include "sync_client.h"
 
 enum { PAGE = 100, MAX_LETTERS = 1000000, MESSAGE_SIZE = 512 };
 

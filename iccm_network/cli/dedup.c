@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "print.h"
+#include "checked.h"
 
 enum { SMALLEST = 1024 };
 

@@ -1,6 +1,6 @@
 /* diagnoses.c: the table of all that `iccm doctor` can tell, in words for whoever sees it the first time. */
 #include "diagnoses.h"
-#include "cli.h"
+#include "exit_codes.h"
 
 #define FAILED(id, code, name, why, what_to_do) [id] = {VERDICT_FAILED, code, name, why, what_to_do}
 #define WARNING(id, name, why, what_to_do) [id] = {VERDICT_WARNING, ICCM_OK, name, why, what_to_do}

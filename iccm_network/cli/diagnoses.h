@@ -76,7 +76,7 @@ typedef enum diagnosis_id {
 
 typedef struct diagnosis {
   verdict_t verdict;
-  int exit_code;    /* of cli.h; counts where the verdict is VERDICT_FAILED */
+  int exit_code;    /* of exit_codes.h; counts where the verdict is VERDICT_FAILED */
   const char *name; /* for programs: stays the same when the words get better */
   const char *why;  /* "": nothing to say */
   const char *what_to_do;

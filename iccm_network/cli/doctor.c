@@ -4,10 +4,18 @@
  * stage behind which nothing makes sense ends the run. Every stage has a limit of its own, all of them
  * together --timeout.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include "transport/auth.h"
-#include "doctor.h"
+#include "checked.h"
+#include "commands.h"
+#include "doctor_reach.h"
+#include "doctor_stage.h"
+#include "doctor_talk.h"
+#include "doctor_tls.h"
+#include "doctor_upgrade.h"
+#include "exit_codes.h"
+#include "findings.h"
+#include "raw_conn.h"
 #include "report.h"
 
 static const struct {
@@ -18,34 +26,6 @@ static const struct {
     {"upgrade", doctor_upgrade},     {"initialize", doctor_initialize},    {"tools/list", doctor_list_tools},
     {"pings", doctor_ping},          {"large message", doctor_send_large}, {"bad JSON", doctor_send_bad_json},
 };
-
-diagnosis_id_t doctor_late(const doctor_t *doctor, diagnosis_id_t diagnosis) {
-  if (net_left_ms(&doctor->net) > 0)
-    return diagnosis;
-  return doctor->talk != NULL ? DIAGNOSIS_NO_TIME : DIAGNOSIS_NO_TIME_TO_CONNECT;
-}
-
-double doctor_ms(const doctor_t *doctor) {
-  return (double)(uv_hrtime() - doctor->began_ns) / 1e6;
-}
-
-void doctor_add(doctor_t *doctor, diagnosis_id_t diagnosis, const char *address, double ms,
-                const char *format, ...) {
-  findings_t *findings = &doctor->findings;
-  va_list args;
-  if (findings->count == FINDINGS_MAX) /* UNTESTED: more than all stages can find at DOCTOR_MAX_ADDRESSES */
-    return;
-  finding_t *finding = &findings->list[findings->count++];
-  *finding = (finding_t){.stage = doctor->stage, .diagnosis = diagnosis_of(diagnosis), .ms = ms};
-  snprintf(finding->address, sizeof finding->address, "%s", address != NULL ? address : "");
-  va_start(args, format);
-  vsnprintf(finding->what, sizeof finding->what, format, args);
-  va_end(args);
-  if (doctor->options->json)
-    return;
-  finding_print(doctor->out, finding);
-  fflush(doctor->out->file);
-}
 
 static void run_stages(doctor_t *doctor) {
   bool go_on = true;

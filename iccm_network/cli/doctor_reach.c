@@ -6,7 +6,9 @@
  */
 #include <arpa/inet.h>
 #include <string.h>
-#include "doctor.h"
+#include "doctor_reach.h"
+#include "doctor_stage.h"
+#include "raw_conn.h"
 
 enum { NAME_MS = 5000, CONNECT_MS = 5000, PROBE_MS = 1000 };
 

@@ -6,7 +6,10 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "doctor.h"
+#include "checked.h"
+#include "doctor_stage.h"
+#include "doctor_talk.h"
+#include "raw_conn.h"
 
 enum {
   AGAIN_MS = 2000, /* for each step of connecting again */

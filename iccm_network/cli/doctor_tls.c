@@ -3,7 +3,9 @@
  * Happy path: version and certificate are shown. Failure: OpenSSL's reason is named for what it is; an
  * address that failed is not spoken to any more.
  */
-#include "doctor.h"
+#include "doctor_stage.h"
+#include "doctor_tls.h"
+#include "raw_conn.h"
 
 enum { SECURE_MS = 5000 };
 

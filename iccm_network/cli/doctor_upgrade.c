@@ -5,7 +5,9 @@
  */
 #include <string.h>
 #include <strings.h>
-#include "doctor.h"
+#include "doctor_stage.h"
+#include "doctor_upgrade.h"
+#include "raw_conn.h"
 
 enum { UPGRADE_MS = 4000, BODY_MS = 300, TLS_MS = 1500, SHOWN_LINE = 90 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include "transport/auth.h"
 #include "base/mem.h"
+#include "checked.h"
 #include "raw_conn.h"
 
 enum { MAX_ADDRESSES = 8, CONNECT_MS = 5000 };

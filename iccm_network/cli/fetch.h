@@ -2,8 +2,9 @@
 #ifndef ICCM_CLI_FETCH_H
 #define ICCM_CLI_FETCH_H
 
+#include <iccm_network.h>
+#include "options.h"
 #include "base/buf.h"
-#include "cli.h"
 
 enum { FETCH_MAX_BYTES = 20 << 20, FETCH_PROBLEM_SIZE = 600 };
 

@@ -8,8 +8,10 @@
  * What a peer said stands in `what` and goes through print_line(), which makes it safe.
  */
 #include <string.h>
-#include "cli.h"
+#include "checked.h"
+#include "exit_codes.h"
 #include "findings.h"
+#include "print.h"
 
 enum { STAGE_COLUMN = 9, WHAT_COLUMN = 24, TIME_COLUMN = 82 };
 

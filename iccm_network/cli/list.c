@@ -1,6 +1,9 @@
 /* list.c: `iccm list URL`. Prints the tools of all pages together. */
+#include "commands.h"
+#include "print.h"
 #include "report.h"
 #include "sync_client.h"
+#include "tools_view.h"
 
 typedef struct listing {
   const print_t *out;

@@ -19,6 +19,10 @@
 #include "transport/stream.h"
 #include "transport/upgrade.h"
 #include "transport/ws.h"
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
+#include "print.h"
 #include "report.h"
 
 enum {

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
+#include "sync_client.h"
 
 enum { PAGE_ROWS = 1000 };
 

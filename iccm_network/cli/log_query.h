@@ -2,6 +2,7 @@
 #ifndef ICCM_CLI_LOG_QUERY_H
 #define ICCM_CLI_LOG_QUERY_H
 
+#include "options.h"
 #include "sync_client.h"
 
 /* What to read. Texts are borrowed; NULL: whatever. */

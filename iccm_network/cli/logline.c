@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
+#include "print.h"
 
 enum { TIME_COLUMNS = 23, LEVEL_COLUMNS = 5 };
 

@@ -11,11 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "checked.h"
+#include "commands.h"
+#include "print.h"
 #include "relative_time.h"
 #include "logline.h"
 #include "report.h"
 #include "log_query.h"
 #include "dedup.h"
+#include "sync_client.h"
 
 enum {
   LINES = 100,

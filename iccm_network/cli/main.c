@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include "cli.h"
+#include "commands.h"
+#include "exit_codes.h"
+#include "print.h"
 #include "report.h"
 
 enum { DEFAULT_WIDTH = 80, ANY_WORDS = INT_MAX };

@@ -5,6 +5,9 @@
  * connection that it made. Stops at the first that fails.
  */
 #include <stdlib.h>
+#include "checked.h"
+#include "commands.h"
+#include "exit_codes.h"
 #include "report.h"
 #include "sync_client.h"
 

@@ -8,7 +8,9 @@
 #include <string.h>
 #include "arguments.h"
 #include "base/names.h"
+#include "print.h"
 #include "report.h"
+#include "sync_client.h"
 
 enum { LIST_MAX_MS = 2000, LIST_SHARE = 4 }; /* time for the schema, and what part of all it may be */
 

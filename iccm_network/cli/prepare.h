@@ -2,6 +2,7 @@
 #ifndef ICCM_CLI_PREPARE_H
 #define ICCM_CLI_PREPARE_H
 
+#include "print.h"
 #include "sync_client.h"
 
 /* Asks the server for the schema of the tool of the client's options, which arguments were read from: gives

@@ -10,9 +10,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <wchar.h>
 #include <iccm_network.h>
+#include "checked.h"
 #include "print.h"
 
 enum { MIN_TEXT_COLUMNS = 20 };
@@ -24,15 +24,6 @@ typedef struct glyph {
   size_t len;
   size_t columns;
 } glyph_t;
-
-void *checked(void *memory) {
-  static const char message[] = "iccm: out of memory\n";
-  if (memory == NULL) { /* UNTESTED: needs memory to run out */
-    (void)!write(STDERR_FILENO, message, sizeof message - 1);
-    _exit(1);
-  }
-  return memory;
-}
 
 /* The code of a character that is valid UTF-8. */
 static uint32_t code_of(const char *shown) {
@@ -158,16 +149,4 @@ void print_json(const print_t *print, yyjson_val *value, bool indented) {
   print_text(print, text, len); /* control characters are left in strings only, where \u is JSON */
   fputc('\n', print->file);
   free(text);
-}
-
-void print_value(const print_t *print, yyjson_val *value) {
-  if (yyjson_is_str(value)) {
-    const char *text = yyjson_get_str(value);
-    size_t len = yyjson_get_len(value);
-    print_text(print, text, len);
-    if (len == 0 || text[len - 1] != '\n')
-      fputc('\n', print->file);
-  } else if (!print_table(print, value)) {
-    print_json(print, value, true);
-  }
 }

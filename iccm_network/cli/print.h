@@ -13,9 +13,6 @@ typedef struct print {
   bool colour;
 } print_t;
 
-/* Ends the program with one line when memory is NULL, else returns it: a command has nothing better to do. */
-void *checked(void *memory);
-
 /* The columns that one line of text takes on a terminal, escapes included. */
 size_t print_columns(const char *text, size_t len);
 
@@ -42,15 +39,5 @@ void print_plain(const print_t *print);
 /* A value as JSON and a newline, on one line or indented; NULL: null. The escapes are JSON's: it stays valid.
  */
 void print_json(const print_t *print, yyjson_val *value, bool indented);
-
-/* A value for people: text as it is, an array of flat objects as a table, else indented JSON. */
-void print_value(const print_t *print, yyjson_val *value);
-
-/* The table of a non-empty array of objects; false, and nothing printed, when rows is no such thing, too
- * deep or too wide for a table. */
-bool print_table(const print_t *print, yyjson_val *rows);
-
-/* The answer of tools/list: names, descriptions, arguments. */
-void print_tools(const print_t *print, yyjson_val *tools);
 
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
 #include "print.h"
 
 enum { MAX_VALUE = 4096, MAX_NAME = 256 };

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "transport/auth.h"
 #include "mcp/jsonrpc.h"
-#include "print.h"
+#include "checked.h"
 #include "raw_conn.h"
 
 enum { MAX_MESSAGE = 64 << 20, NS_PER_MS = 1000000, POLITE_MS = 300 };

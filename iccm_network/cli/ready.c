@@ -1,5 +1,7 @@
 /* ready.c: `iccm ready URL`. Whether a server has all that it needs, as its page /readyz tells it. */
 #include <string.h>
+#include "commands.h"
+#include "exit_codes.h"
 #include "fetch.h"
 #include "report.h"
 

@@ -7,6 +7,9 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
+#include "exit_codes.h"
+#include "print.h"
 #include "report.h"
 
 enum { USAGE_SIZE = 512 };

@@ -2,7 +2,9 @@
 #ifndef ICCM_CLI_REPORT_H
 #define ICCM_CLI_REPORT_H
 
-#include "cli.h"
+#include <iccm_network.h>
+#include "options.h"
+#include "print.h"
 
 /* What a result that is not a success means. reached: how far the connection came. */
 int report_exit_code(const mcp_result_t *result, mcp_stage_t reached);

@@ -1,5 +1,8 @@
 /* stats.c: `iccm stats URL`. Reads a server's counters at /metrics and shows them as tables. */
+#include "commands.h"
+#include "exit_codes.h"
 #include "fetch.h"
+#include "print.h"
 #include "report.h"
 #include "stats_view.h"
 

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "checked.h"
+#include "print.h"
+#include "print_value.h"
 #include "prometheus_parser.h"
 
 enum { MAX_TIME_S = 0x7fffffff };

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-#include "print.h"
+#include "checked.h"
 
 enum { KEEP_LINE = 1 << 20, NO_LIMIT = 1 << 30 };
 

@@ -3,7 +3,9 @@
 #define ICCM_CLI_SYNC_CLIENT_H
 
 #include <uv.h>
-#include "cli.h"
+#include <iccm_network.h>
+#include "options.h"
+#include "print.h"
 
 typedef struct sync_client {
   uv_loop_t loop;

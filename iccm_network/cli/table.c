@@ -10,7 +10,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
 #include "print.h"
+#include "table.h"
 
 enum { MAX_COLUMNS = 64, GAP = 2, NARROWEST = 4, UUID_WIDTH = 36, SHORT_UUID_WIDTH = 8 };
 

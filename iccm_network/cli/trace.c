@@ -1,7 +1,12 @@
 /* trace.c: `iccm trace ID [URL]`. Shows the lines that Godot has of one trace as a tree of calls. */
 #include <string.h>
+#include "commands.h"
+#include "exit_codes.h"
+#include "print.h"
 #include "report.h"
 #include "log_query.h"
+#include "sync_client.h"
+#include "trace_tree.h"
 #include "trace_view.h"
 
 enum { MAX_LINES = 10000 };

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
 #include "logline.h"
 
 static trace_node_t *add_node(trace_tree_t *tree, trace_kind_t kind, int64_t time_us) {

@@ -3,7 +3,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
 #include "logline.h"
+#include "print.h"
+#include "trace_tree.h"
 
 enum { TIME_COLUMNS = 12, MAX_INDENT = 40 };
 

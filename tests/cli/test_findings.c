@@ -1,6 +1,6 @@
 /* What `iccm doctor` says of its findings: all causes have words, a failure counts and a warning does not,
  * and nothing that a peer said gets to the terminal as it is. */
-#include "cli.h"
+#include "exit_codes.h"
 #include "cli_test.h"
 #include "findings.h"
 

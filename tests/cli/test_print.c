@@ -1,6 +1,9 @@
 /* What peers send and what of it reaches a terminal. */
 #include <locale.h>
 #include "cli_test.h"
+#include "print_value.h"
+#include "table.h"
+#include "tools_view.h"
 
 static void use_utf8(void) {
   setlocale(LC_CTYPE, "C.UTF-8");

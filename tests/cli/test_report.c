@@ -1,5 +1,6 @@
 /* Which result ends `iccm` with which exit code, and what is said about it. */
 #include "cli_test.h"
+#include "exit_codes.h"
 #include "report.h"
 
 static const struct {

@@ -1,4 +1,4 @@
-/* tools.c: the answer of tools/list for people.
+/* tools_view.c: the answer of tools/list for people.
  *
  *     echo
  *       Answers its arguments as they came.
@@ -9,7 +9,9 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include "checked.h"
 #include "print.h"
+#include "tools_view.h"
 
 enum { TOOL_INDENT = 2, ARGUMENT_INDENT = 4, NARROW_INDENT = 6, GAP = 2, NAME_COLUMNS = 28, KIND_SIZE = 48 };
 /* With less room beside name and kind, descriptions go on lines of their own. */

@@ -1,12 +1,14 @@
-/* doctor.h: what the files of `iccm doctor` share: the findings, and what the stages work on. */
-#ifndef ICCM_CLI_DOCTOR_H
-#define ICCM_CLI_DOCTOR_H
+/* doctor_stage.h: what the stages of `iccm doctor` work on, and how they add what they find. */
+#ifndef ICCM_CLI_DOCTOR_STAGE_H
+#define ICCM_CLI_DOCTOR_STAGE_H
 
+#include <iccm_network.h>
 #include <stddef.h>
 #include "transport/url.h"
 #include "diagnoses.h"
-#include "cli.h"
 #include "findings.h"
+#include "options.h"
+#include "print.h"
 #include "raw_conn.h"
 
 enum { DOCTOR_MAX_ADDRESSES = 16 };
@@ -27,16 +29,6 @@ typedef struct doctor {
 
 /* A stage adds its findings and says whether those behind it make sense. */
 typedef bool (*doctor_stage_cb)(doctor_t *doctor);
-
-bool doctor_find_addresses(doctor_t *doctor);
-bool doctor_connect(doctor_t *doctor);
-bool doctor_secure(doctor_t *doctor);
-bool doctor_upgrade(doctor_t *doctor);
-bool doctor_initialize(doctor_t *doctor);
-bool doctor_list_tools(doctor_t *doctor);
-bool doctor_ping(doctor_t *doctor);
-bool doctor_send_large(doctor_t *doctor);
-bool doctor_send_bad_json(doctor_t *doctor);
 
 /* Adds what the stage that runs found, and shows it. address: NULL, none in particular; ms: how long it took.
  */

@@ -1,0 +1,9 @@
+/* doctor_tls.h: the stage of `iccm doctor` that begins TLS. */
+#ifndef ICCM_CLI_DOCTOR_TLS_H
+#define ICCM_CLI_DOCTOR_TLS_H
+
+#include "doctor_stage.h"
+
+bool doctor_secure(doctor_t *doctor);
+
+#endif
