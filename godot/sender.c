@@ -5,11 +5,11 @@
  * BATCH_TIMEOUT_MS, then takes what there is; the others wait until it has found something.
  *
  * Failure modes:
- * - The store is unavailable or fails: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries with
- * growing delays, then probes at the greatest delay, for ever, and at once when the connection is back.
- * Meanwhile the oldest batch that failed is sent alone, and one sender alone claims more: one probe at a
- * time, a connection that is lost is never blamed on another sender's entries, and an entry that goes back to
- * the queue meets others there.
+ * - The store is unavailable or fails: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries
+ *   with growing delays, then probes at the greatest delay, for ever, and at once when the connection is
+ *   back. Meanwhile the oldest batch that failed is sent alone, and one sender alone claims more: one probe
+ *   at a time, a connection that is lost is never blamed on another sender's entries, and an entry that goes
+ *   back to the queue meets others there.
  * - Newer entries have pushed entries of the batch out: before each attempt they are dropped and counted,
  *   if it is certain that none of the batch was stored. Where an answer was lost it is not, and all are sent
  *   again: the store knows their ids.

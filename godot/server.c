@@ -10,6 +10,7 @@
 #include "conversations.h"
 #include "dead.h"
 #include "metrics.h"
+#include "redis_queue.h"
 #include "store_watch.h"
 #include "tools.h"
 

@@ -4,8 +4,10 @@
  * name what was dropped in the log itself; on SIGTERM give the lease back and exit with 0. Failure modes: a
  * bad setting ends the program at the start with one line; Redis or the store away are waited for.
  */
+#include "config.h"
 #include "delivery.h"
 #include "entry.h"
+#include "redis_queue.h"
 
 #include <iccm_network.h>
 #include <stdlib.h>

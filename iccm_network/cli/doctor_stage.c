@@ -1,4 +1,4 @@
-/* doctor_stage.c: see doctor_stage.h. */
+/* doctor_stage.c: see doctor_stage.h. Failure: a finding beyond FINDINGS_MAX is not kept. */
 #include "doctor_stage.h"
 
 #include <stdarg.h>

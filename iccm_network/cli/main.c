@@ -1,8 +1,8 @@
 /* main.c: `iccm`, the command-line client. Options, the table of commands, and how the process ends.
  *
- * Every way out gives one of the exit codes in cli.h. SIGINT ends at once with 130 (`canary` sums up first).
- * A reader of stdout that leaves early (`iccm … | head`) is no error; output that cannot be written for
- * another reason is.
+ * Every way out gives one of the exit codes in exit_codes.h. SIGINT ends at once with 130 (`canary` sums up
+ * first). A reader of stdout that leaves early (`iccm … | head`) is no error; output that cannot be written
+ * for another reason is.
  */
 #include <errno.h>
 #include <fcntl.h>
