@@ -41,6 +41,13 @@ class Copy(unittest.TestCase):
         self.include("iccm_network/server/pool.h", "server/conn.h")
         self.expect("iccm_network/server/pool includes conn, which stands below it in overview.md")
 
+    def test_modules_below_in_the_tables_of_programs(self):
+        self.include("godot/spool_control.c", "sender.h")
+        self.include("iccm_network/cli/print.c", "table.h")
+        self.assertEqual(sorted(layers.problems(self.place)),
+                         ["godot/spool_control includes sender, which stands below it in overview.md",
+                          "iccm_network/cli/print includes table, which stands below it in overview.md"])
+
     def test_a_service_that_looks_below_the_public_header(self):
         self.include("godot/levels.c", "base/buf.h")
         found = list(layers.problems(self.place))
