@@ -67,9 +67,9 @@ static const char set_level_script[] =
     ;
 
 /* A question that Redis has not answered yet. */
-typedef struct waiting {
-  struct waiting *next;
-  void (*on_reply)(queue_t *queue, const struct waiting *waiting, int status, const redisReply *reply);
+typedef struct request {
+  struct request *next;
+  void (*on_reply)(queue_t *queue, const struct request *request, int status, const redisReply *reply);
   union {
     queue_done_cb done;
     queue_next_cb next;
@@ -82,14 +82,14 @@ typedef struct waiting {
   void *arg;
   bool is_step;  /* of the queue's work: what Redis says to it tells whether it is of use */
   bool is_quiet; /* Redis may refuse it */
-} waiting_t;
+} request_t;
 
 /* One connection to Redis. */
 typedef struct conn {
   queue_t *queue;
   redis_link_t link;
   redisReader *reader;     /* ours, while the link is up */
-  waiting_t *first, *last; /* ours, in the order of sending */
+  request_t *first, *last; /* ours, in the order of sending */
   unsigned silent; /* looks of the watch since Redis last said something, or was first asked after that */
 } conn_t;
 
@@ -178,32 +178,32 @@ static command_t begin(const queue_t *queue, const char *script, size_t argument
 /* ---- Questions and answers ---- */
 
 /* Sends a command (stolen) and remembers what waits for its answer (copied). */
-static int ask(conn_t *conn, command_t *command, const waiting_t *question) {
-  waiting_t *waiting = command->failed ? NULL : malloc(sizeof *waiting);
+static int ask(conn_t *conn, command_t *command, const request_t *question) {
+  request_t *request = command->failed ? NULL : malloc(sizeof *request);
   int status;
-  if (waiting == NULL) {
+  if (request == NULL) {
     free(command->bytes);
     return UV_ENOMEM;
   }
-  *waiting = *question;
-  waiting->next = NULL;
+  *request = *question;
+  request->next = NULL;
   status = redis_link_send(&conn->link, command->bytes, command->len);
   if (status != 0) {
-    free(waiting);
+    free(request);
     return MCP_ESTATE;
   }
   if (conn->first == NULL) {
     conn->silent = 0;
-    conn->first = waiting;
+    conn->first = request;
   } else {
-    conn->last->next = waiting;
+    conn->last->next = request;
   }
-  conn->last = waiting;
+  conn->last = request;
   return 0;
 }
 
-static int ask_step(queue_t *queue, command_t *command, const waiting_t *question) {
-  waiting_t step = *question;
+static int ask_step(queue_t *queue, command_t *command, const request_t *question) {
+  request_t step = *question;
   step.is_step = true;
   if (queue->up)
     return ask(&queue->work, command, &step);
@@ -233,42 +233,42 @@ static void judge(queue_t *queue, const char *refusal) {
 
 /* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
 static void end_first(conn_t *conn, const redisReply *reply) {
-  waiting_t *waiting = conn->first;
+  request_t *request = conn->first;
   int status = reply == NULL ? MCP_ELOST : 0;
-  conn->first = waiting->next;
+  conn->first = request->next;
   if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-    if (!waiting->is_quiet)
+    if (!request->is_quiet)
       mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
     status = UV_EPROTO;
-    if (waiting->is_step)
+    if (request->is_step)
       judge(conn->queue, reply->str);
   }
-  waiting->on_reply(conn->queue, waiting, status, reply);
-  free(waiting);
+  request->on_reply(conn->queue, request, status, reply);
+  free(request);
 }
 
 static void end_all(conn_t *conn) {
-  waiting_t *waiting = conn->first;
+  request_t *request = conn->first;
   conn->first = NULL; /* callbacks find nothing to wait behind */
-  while (waiting != NULL) {
-    conn_t lost = {.queue = conn->queue, .first = waiting};
+  while (request != NULL) {
+    conn_t lost = {.queue = conn->queue, .first = request};
     end_first(&lost, NULL);
-    waiting = lost.first;
+    request = lost.first;
   }
 }
 
-static void on_done(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_done(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)queue;
   (void)reply;
-  if (waiting->cb.done != NULL)
-    waiting->cb.done(status, waiting->arg);
+  if (request->cb.done != NULL)
+    request->cb.done(status, request->arg);
 }
 
 static int ping(conn_t *conn) {
   command_t command = {0};
   append_size(&command, '*', 1);
   add_text(&command, "PING");
-  return ask(conn, &command, &(waiting_t){.on_reply = on_done});
+  return ask(conn, &command, &(request_t){.on_reply = on_done});
 }
 
 /* Looks are counted, not time: while this process did not run, or one message took it long, Redis' answer
@@ -298,8 +298,8 @@ static int take_levels(queue_t *queue, const redisReply *reply) {
   return status;
 }
 
-static void on_directory(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
-  (void)waiting;
+static void on_directory(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
+  (void)request;
   if (status == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
     redis_disk_learn(&queue->disk, reply->element[1]->str, reply->element[1]->len);
 }
@@ -310,12 +310,12 @@ static void ask_for_directory(queue_t *queue) {
   add_text(&command, "CONFIG");
   add_text(&command, "GET");
   add_text(&command, "dir");
-  ask(&queue->work, &command, &(waiting_t){.on_reply = on_directory, .is_quiet = true});
+  ask(&queue->work, &command, &(request_t){.on_reply = on_directory, .is_quiet = true});
 }
 
 /* The first answer of a connection: from now on steps are taken. */
-static void on_levels_loaded(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
-  (void)waiting;
+static void on_levels_loaded(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
+  (void)request;
   if (status == 0)
     status = take_levels(queue, reply);
   if (status == 0 && !queue->up) {
@@ -334,13 +334,13 @@ static void load_levels(queue_t *queue) {
   append_size(&command, '*', 2);
   add_text(&command, "HGETALL");
   add_text(&command, LEVELS_KEY);
-  ask(&queue->work, &command, &(waiting_t){.on_reply = on_levels_loaded});
+  ask(&queue->work, &command, &(request_t){.on_reply = on_levels_loaded});
 }
 
-static void on_level_set(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_level_set(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status == 0)
     status = reply->type == REDIS_REPLY_ARRAY ? take_levels(queue, reply) : MCP_EFULL;
-  waiting->cb.done(status, waiting->arg);
+  request->cb.done(status, request->arg);
 }
 
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
@@ -349,7 +349,7 @@ int queue_set_level(queue_t *queue, const char *component, size_t len, const cha
   add_bytes(&command, component, len);
   add_text(&command, level);
   add_int(&command, QUEUE_MAX_LEVELS);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_level_set, .cb.done = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_level_set, .cb.done = cb, .arg = arg});
 }
 
 int queue_level(const queue_t *queue, const char *component, size_t len) {
@@ -363,17 +363,17 @@ static void add_bounds(const queue_t *queue, command_t *command) {
   add_int(command, queue->config->max_queue_bytes);
 }
 
-static void on_pushed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_pushed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status == 0)
     judge(queue, NULL);
-  on_done(queue, waiting, status, reply);
+  on_done(queue, request, status, reply);
 }
 
 int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
   command_t command = begin(queue, push_script, 2 + count);
   add_bounds(queue, &command);
   add_texts(&command, entries, count);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_pushed, .cb.done = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_pushed, .cb.done = cb, .arg = arg});
 }
 
 static int64_t int_of(const redisReply *reply) {
@@ -383,7 +383,7 @@ static int64_t int_of(const redisReply *reply) {
 }
 
 /* Batch, claimed at, instance, sent before, entries. */
-static void hand_over(const waiting_t *waiting, const redisReply *reply) {
+static void hand_over(const request_t *request, const redisReply *reply) {
   enum { FIXED = 4 };
   queue_batch_t batch = {.claimed_us = int_of(reply->element[1]),
                          .instance = reply->element[2]->str,
@@ -392,24 +392,24 @@ static void hand_over(const waiting_t *waiting, const redisReply *reply) {
   snprintf(batch.n, sizeof batch.n, "%s", reply->element[0]->str);
   batch.entries = calloc(batch.count + 1, sizeof *batch.entries);
   if (batch.entries == NULL) { /* the next claim finds the batch again by its token */
-    waiting->cb.next(UV_ENOMEM, NULL, 0, waiting->arg);
+    request->cb.next(UV_ENOMEM, NULL, 0, request->arg);
     return;
   }
   for (size_t i = 0; i < batch.count; i++)
     batch.entries[i] = (queue_text_t){reply->element[FIXED + i]->str, reply->element[FIXED + i]->len};
-  waiting->cb.next(0, &batch, 0, waiting->arg);
+  request->cb.next(0, &batch, 0, request->arg);
   free(batch.entries);
 }
 
-static void on_next(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_next(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status != 0) {
-    waiting->cb.next(status, NULL, 0, waiting->arg);
+    request->cb.next(status, NULL, 0, request->arg);
   } else if (reply->element[0]->type == REDIS_REPLY_INTEGER) {
     queue->settled = queue->settled || reply->element[2]->integer != 0;
-    waiting->cb.next(0, NULL, reply->element[1]->integer, waiting->arg);
+    request->cb.next(0, NULL, reply->element[1]->integer, request->arg);
   } else {
     queue->settled = queue->settled || int_of(reply->element[3]) == 0;
-    hand_over(waiting, reply);
+    hand_over(request, reply);
   }
 }
 
@@ -449,7 +449,7 @@ int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewes
   add_int(&command, QUEUE_MAX_DEAD);
   add_int(&command, QUEUE_MAX_DEAD_BYTES);
   add_ack(&command, done);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
 }
 
 static command_t lease_command(const queue_t *queue, int sender, const char *n, int64_t lease_ms,
@@ -463,27 +463,27 @@ static command_t lease_command(const queue_t *queue, int sender, const char *n, 
   return command;
 }
 
-static void on_renewed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_renewed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)queue;
   if (status == 0)
-    waiting->cb.renew(0, int_of(reply->element[0]), int_of(reply->element[1]), waiting->arg);
+    request->cb.renew(0, int_of(reply->element[0]), int_of(reply->element[1]), request->arg);
   else
-    waiting->cb.renew(status, 0, 0, waiting->arg);
+    request->cb.renew(status, 0, 0, request->arg);
 }
 
 int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
   command_t command = lease_command(queue, sender, n, QUEUE_LEASE_MS, not_stored);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
 }
 
 int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg) {
   command_t command = lease_command(queue, sender, n, 0, false);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
-static void on_unspooled(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_unspooled(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)queue;
-  waiting->cb.unspool(status, status == 0 && int_of(reply) != 0, waiting->arg);
+  request->cb.unspool(status, status == 0 && int_of(reply) != 0, request->arg);
 }
 
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
@@ -495,10 +495,10 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
   add_int(&command, most);
   for (size_t i = count; i-- > 0;)
     add_texts(&command, &entries[i], 1);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
 }
 
-static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_trimmed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   queue_drops_t drops = {0};
   (void)queue;
   if (status == 0) {
@@ -509,7 +509,7 @@ static void on_trimmed(queue_t *queue, const waiting_t *waiting, int status, con
     drops.fill = int_of(reply->element[4]);
     drops.more = int_of(reply->element[5]) != 0;
   }
-  waiting->cb.trim(status, &drops, waiting->arg);
+  request->cb.trim(status, &drops, request->arg);
 }
 
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
@@ -517,10 +517,10 @@ int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
   add_bounds(queue, &command);
   add_text(&command, queue->config->worker_name);
   add_int(&command, spooled);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
 }
 
-static void on_dead(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_dead(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   enum { FIXED = 3 };
   queue_letters_t letters = {0};
   (void)queue;
@@ -533,7 +533,7 @@ static void on_dead(queue_t *queue, const waiting_t *waiting, int status, const 
   }
   for (size_t i = FIXED; status == 0 && i < reply->elements; i++)
     letters.texts[letters.count++] = (queue_text_t){reply->element[i]->str, reply->element[i]->len};
-  waiting->cb.dead(status, &letters, waiting->arg);
+  request->cb.dead(status, &letters, request->arg);
   free(letters.texts);
 }
 
@@ -545,23 +545,23 @@ int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int
   add_int(&command, skip);
   add_int(&command, bytes);
   add_bounds(queue, &command);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
 }
 
-static void on_metrics(queue_t *queue, const waiting_t *waiting, int status, const redisReply *reply) {
+static void on_metrics(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   int64_t values[QUEUE_METRICS] = {0};
   if (status == 0 && queue->trying)
     judge(queue, NULL);
   for (int i = 0; status == 0 && i < QUEUE_METRICS; i++)
     values[i] = int_of(reply->element[i]);
-  waiting->cb.metrics(status, values, waiting->arg);
+  request->cb.metrics(status, values, request->arg);
 }
 
 int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
   command_t command = begin(queue, metrics_script, 1);
   queue->trying = queue->refusing;
   add_int(&command, queue->trying);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
 int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg) {
@@ -569,7 +569,7 @@ int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, 
   add_int(&command, drops->count);
   add_int(&command, drops->last_us);
   add_texts(&command, &line, 1);
-  return ask_step(queue, &command, &(waiting_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+  return ask_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
 /* ---- Connections ---- */
@@ -623,7 +623,7 @@ static void on_news_up(void *arg) {
   append_size(&command, '*', 2);
   add_text(&command, "SUBSCRIBE");
   add_text(&command, LEVELS_KEY);
-  if (ask(conn, &command, &(waiting_t){.on_reply = on_done}) != 0 || conn->reader == NULL)
+  if (ask(conn, &command, &(request_t){.on_reply = on_done}) != 0 || conn->reader == NULL)
     redis_link_reset(&conn->link, "no memory");
   else
     load_levels(conn->queue); /* what changed while nobody listened */
