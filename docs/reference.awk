@@ -46,8 +46,8 @@ comment != "" { documented($0) }
     text = $0
     sub(/^[^"]*"/, "", text)
     sub(/"\).*$/, "", text)
-    codes = codes "  " part[2] " = " part[3] ", /**< " text " */\n"
+    codes = codes "  " part[2] " = " (part[3] ~ /^E/ ? "-" : "") part[3] ", /**< " text " */\n"
 }
 /MCP_ERROR_ENUM$|define MCP_ERROR_ENUM/ { next }
-/^  MCP_ERROR_MAP\(/ { printf "%s", codes; ended = 1; next }
+/^  MCP_(SYSTEM_)?ERROR_MAP\(/ { printf "%s", codes; codes = ""; ended = 1; next }
 { print declaration($0); trailing = /[^ ].*\/\*/ && !/\*\// }

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 typedef enum fate {
   PENDING, /* to be sent */
@@ -41,7 +40,7 @@ static int take_item(batch_t *batch, batch_item_t *item, const queue_text_t *fou
     item->text = entry_redact(found->text, found->len, &item->len, &redacted);
   }
   batch->redacted += redacted;
-  return item->text != NULL ? 0 : UV_ENOMEM;
+  return item->text != NULL ? 0 : MCP_ENOMEM;
 }
 
 int batch_init(batch_t *batch, const queue_batch_t *from) {
@@ -53,7 +52,7 @@ int batch_init(batch_t *batch, const queue_batch_t *from) {
   batch->items = calloc(from->count + 1, sizeof *batch->items);
   batch->ranges = calloc(3 * from->count + 2, sizeof *batch->ranges); /* a binary tree, and confront() */
   if (batch->items == NULL || batch->ranges == NULL)
-    status = UV_ENOMEM;
+    status = MCP_ENOMEM;
   else
     batch->count = from->count;
   for (size_t i = 0; i < from->count && status == 0; i++) {
@@ -223,7 +222,7 @@ static bool is_dead(const batch_t *batch, const batch_item_t *item) {
 
 static int add_letter(queue_text_t *letter, const batch_item_t *item) {
   letter->text = entry_dead_letter(item->text, item->len, item->reason, mcp_time_now_us(), &letter->len);
-  return letter->text == NULL ? UV_ENOMEM : 0;
+  return letter->text == NULL ? MCP_ENOMEM : 0;
 }
 
 /* Letters stand in front, what goes back behind them, the newest first. */
@@ -233,7 +232,7 @@ int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
   memset(ack, 0, sizeof *ack);
   ack->texts = calloc(batch->count + 1, sizeof *ack->texts);
   if (ack->texts == NULL)
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   out->n = batch->n;
   out->redacted = batch->redacted;
   out->dead = ack->texts;

@@ -35,7 +35,7 @@ typedef struct batch_ack {
   queue_text_t *texts; /* ours; the letters belong to it, too */
 } batch_ack_t;
 
-/* Takes over what the queue handed out, copied; what is no entry is a dead letter already. UV_ENOMEM. */
+/* Takes over what the queue handed out, copied; what is no entry is a dead letter already. MCP_ENOMEM. */
 int batch_init(batch_t *batch, const queue_batch_t *from);
 void batch_deinit(batch_t *batch);
 
@@ -63,7 +63,7 @@ size_t batch_rest(const batch_t *batch, queue_text_t *texts);
 /* All of that is safe elsewhere: the batch is finished. */
 void batch_rest_saved(batch_t *batch);
 
-/* Of a finished batch. UV_ENOMEM. */
+/* Of a finished batch. MCP_ENOMEM. */
 int batch_conclude(const batch_t *batch, batch_ack_t *ack);
 void batch_ack_deinit(batch_ack_t *ack);
 

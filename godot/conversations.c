@@ -83,7 +83,7 @@ static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
 static void ask(mcp_call_t *call, const conversations_t *conversations, const char *tool,
                 yyjson_mut_doc *args, mcp_result_cb cb) {
   int status = args == NULL
-                   ? UV_ENOMEM
+                   ? MCP_ENOMEM
                    : mcp_client_call_from(call, conversations->store, tool, args, ONE_TIMEOUT_MS, cb, call);
   if (status != 0)
     end_not_stored(call, status, NULL, NULL);

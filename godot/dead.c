@@ -10,7 +10,6 @@
 #include "dead.h"
 
 #include <stdlib.h>
-#include <uv.h>
 
 #define STRING(number) #number
 #define TEXT(number) STRING(number)

@@ -8,7 +8,6 @@
 #include <iccm_network.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uv.h>
 
 struct level {
   char *component; /* ours, not ended by NUL */
@@ -34,7 +33,7 @@ void levels_deinit(levels_t *levels) {
 int levels_reset(levels_t *levels, size_t capacity) {
   struct level *items = calloc(capacity + 1, sizeof *items);
   if (items == NULL)
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   levels_deinit(levels);
   levels->items = items;
   return 0;
@@ -47,7 +46,7 @@ int levels_add(levels_t *levels, const char *component, size_t len, const char *
     return 0;
   item->component = malloc(len + 1);
   if (item->component == NULL)
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   memcpy(item->component, component, len);
   item->len = len;
   levels->count++;

@@ -9,11 +9,11 @@ typedef struct levels {
   size_t count;
 } levels_t;
 
-/* Makes room for so many and forgets what there was. UV_ENOMEM leaves everything as it was. */
+/* Makes room for so many and forgets what there was. MCP_ENOMEM leaves everything as it was. */
 int levels_reset(levels_t *levels, size_t capacity);
 void levels_deinit(levels_t *levels);
 
-/* Adds one within the capacity, copied; a level that is none of ours is left out. UV_ENOMEM. */
+/* Adds one within the capacity, copied; a level that is none of ours is left out. MCP_ENOMEM. */
 int levels_add(levels_t *levels, const char *component, size_t len, const char *level);
 void levels_sort(levels_t *levels);
 

@@ -137,7 +137,7 @@ static int open_socket(redis_link_t *link, const struct sockaddr *address) {
   socket_t *socket = calloc(1, sizeof *socket);
   int status;
   if (socket == NULL)
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   status = uv_tcp_init(link->loop, &socket->tcp);
   if (status != 0) {
     free(socket);
@@ -214,7 +214,7 @@ static void on_written(uv_write_t *request, int status) {
 int redis_link_send(redis_link_t *link, char *bytes, size_t len) {
   write_t *write = link->up ? calloc(1, sizeof *write) : NULL;
   uv_buf_t buf = {.base = bytes, .len = len};
-  int status = link->up ? UV_ENOMEM : UV_ENOTCONN;
+  int status = link->up ? MCP_ENOMEM : UV_ENOTCONN;
   if (write != NULL) {
     write->bytes = bytes;
     write->request.data = write;

@@ -183,7 +183,7 @@ static int ask(conn_t *conn, command_t *command, const request_t *question) {
   int status;
   if (request == NULL) {
     free(command->bytes);
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   }
   *request = *question;
   request->next = NULL;
@@ -392,7 +392,7 @@ static void hand_over(const request_t *request, const redisReply *reply) {
   snprintf(batch.n, sizeof batch.n, "%s", reply->element[0]->str);
   batch.entries = calloc(batch.count + 1, sizeof *batch.entries);
   if (batch.entries == NULL) { /* the next claim finds the batch again by its token */
-    request->cb.next(UV_ENOMEM, NULL, 0, request->arg);
+    request->cb.next(MCP_ENOMEM, NULL, 0, request->arg);
     return;
   }
   for (size_t i = 0; i < batch.count; i++)
@@ -529,7 +529,7 @@ static void on_dead(queue_t *queue, const request_t *request, int status, const 
     letters.seen = int_of(reply->element[1]);
     letters.moved = int_of(reply->element[2]);
     letters.texts = calloc(reply->elements - FIXED + 1, sizeof *letters.texts);
-    status = letters.texts == NULL ? UV_ENOMEM : 0;
+    status = letters.texts == NULL ? MCP_ENOMEM : 0;
   }
   for (size_t i = FIXED; status == 0 && i < reply->elements; i++)
     letters.texts[letters.count++] = (queue_text_t){reply->element[i]->str, reply->element[i]->len};

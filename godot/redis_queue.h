@@ -1,9 +1,9 @@
 /* redis_queue.h: the queue of log entries in Redis, as scripts that do each step in one go.
  *
  * All functions run on the loop's thread. Where one answers nonzero its callback never fires (MCP_ESTATE:
- * Redis is not there; UV_ENOMEM); where it answers 0 the callback fires once, later, with status 0, MCP_ELOST
- * (the connection went or Redis was silent: the step may have been done or not) or UV_EPROTO (Redis refused;
- * the log says why, and so does queue_on_refusal). */
+ * Redis is not there; MCP_ENOMEM); where it answers 0 the callback fires once, later, with status 0,
+ * MCP_ELOST (the connection went or Redis was silent: the step may have been done or not) or UV_EPROTO (Redis
+ * refused; the log says why, and so does queue_on_refusal). */
 #ifndef GODOT_REDIS_QUEUE_H
 #define GODOT_REDIS_QUEUE_H
 

@@ -127,7 +127,7 @@ static int add_segment(spool_t *spool, const segment_t *segment) {
     size_t room = 2 * spool->room + 8;
     segment_t *grown = realloc(spool->segments, room * sizeof *grown);
     if (grown == NULL)
-      return UV_ENOMEM;
+      return MCP_ENOMEM;
     spool->segments = grown;
     spool->room = room;
   }
@@ -169,8 +169,8 @@ static void put_oldest_aside(spool_t *spool) {
 
 /* ---- Reading ---- */
 
-/* Reads and checks the record at an offset; its payload is malloc's. UV_ENOMEM; UV_EOF: it is incomplete, and
- * the last one; UV_EIO: damaged. */
+/* Reads and checks the record at an offset; its payload is malloc's. MCP_ENOMEM; UV_EOF: it is incomplete,
+ * and the last one; MCP_EIO: damaged. */
 static int read_record(int fd, int64_t offset, int64_t size, char **payload, uint32_t *len) {
   char head[HEAD];
   int64_t left = size - offset - HEAD;
@@ -178,22 +178,22 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
   if (left < 0)
     return UV_EOF;
   if (!read_at(fd, head, HEAD, offset))
-    return UV_EIO;
+    return MCP_EIO;
   *len = get_u32(head);
   if (left < *len)
     return UV_EOF;
   if (*len == 0) /* there is no such record, but zeros on a disk that lost its power look like one */
-    return UV_EIO;
+    return MCP_EIO;
   *payload = malloc(*len + 1);
   if (*payload == NULL)
-    return UV_ENOMEM;
+    return MCP_ENOMEM;
   whole = read_at(fd, *payload, *len, offset + HEAD) &&
           crc32c((const unsigned char *)*payload, *len) == get_u32(head + 4);
   if (whole)
     return 0;
   free(*payload);
   *payload = NULL;
-  return left == *len ? UV_EOF : UV_EIO;
+  return left == *len ? UV_EOF : MCP_EIO;
 }
 
 /* The entries of a payload. 0: it holds none, or cannot be read. */
@@ -220,7 +220,7 @@ static void forget_record(spool_t *spool) {
   spool->peeked = 0;
 }
 
-/* The record at the reader's place. UV_ENOMEM; else nonzero: it is damaged. */
+/* The record at the reader's place. MCP_ENOMEM; else nonzero: it is damaged. */
 static int load(spool_t *spool, spool_record_t *record) {
   uint32_t len;
   size_t count;
@@ -231,7 +231,7 @@ static int load(spool_t *spool, spool_record_t *record) {
   spool->list = count == 0 ? NULL : calloc(count, sizeof *spool->list);
   if (spool->list == NULL) {
     forget_record(spool);
-    return count == 0 ? UV_EIO : UV_ENOMEM;
+    return count == 0 ? MCP_EIO : MCP_ENOMEM;
   }
   parse(spool->payload, len, spool->list);
   spool->peeked = HEAD + (int64_t)len;
@@ -249,7 +249,7 @@ int spool_peek(spool_t *spool, spool_record_t *record) {
       return -errno;
     if (spool->offset < spool->segments[0].size) {
       int status = load(spool, record);
-      if (status == 0 || status == UV_ENOMEM)
+      if (status == 0 || status == MCP_ENOMEM)
         return status;
       put_oldest_aside(spool);
     } else {
@@ -337,7 +337,7 @@ static int write_record(spool_t *spool, const char *bytes, size_t len) {
 int spool_append(spool_t *spool, const queue_text_t *entries, size_t count) {
   size_t len = 0;
   char *bytes = make_record(entries, count, &len);
-  int status = bytes == NULL ? UV_ENOMEM : UV_ENOSPC;
+  int status = bytes == NULL ? MCP_ENOMEM : MCP_ENOSPC;
   if (bytes != NULL && len <= MAX_RECORD_BYTES && spool->bytes + (int64_t)len <= spool->max_bytes)
     status = write_record(spool, bytes, len);
   free(bytes);
@@ -390,7 +390,7 @@ static int cut_newest(spool_t *spool) {
     free(payload);
     whole += HEAD + (int64_t)len;
   }
-  if (status != UV_ENOMEM)
+  if (status != MCP_ENOMEM)
     status = status == UV_EOF ? 0 : 1; /* what is damaged is for spool_peek() to find */
   if (status == 0 && whole < newest->size) {
     mcp_log(MCP_LOG_WARN, "spool", "%" PRId64 " bytes that were not written to their end are cut off",
@@ -428,7 +428,7 @@ static int prepare(spool_t *spool, const char *directory, const char *name) {
 
 spool_t *spool_open(const char *directory, const char *name, int64_t max_bytes) {
   spool_t *spool = calloc(1, sizeof *spool);
-  int status = UV_ENOMEM;
+  int status = MCP_ENOMEM;
   if (spool != NULL) {
     spool->dir = spool->writer = spool->reader = -1;
     spool->max_bytes = max_bytes;

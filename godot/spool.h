@@ -23,8 +23,8 @@ typedef struct spool_record {
 spool_t *spool_open(const char *directory, const char *name, int64_t max_bytes);
 void spool_close(spool_t *spool); /* NULL is fine */
 
-/* On disk when this answers 0. UV_ENOSPC: it would have more than max_bytes, or the disk has no room;
- * UV_ENOMEM, other errors of files: then it may be found later or not. */
+/* On disk when this answers 0. MCP_ENOSPC: it would have more than max_bytes, or the disk has no room;
+ * MCP_ENOMEM, other errors of files: then it may be found later or not. */
 int spool_append(spool_t *spool, const queue_text_t *entries, size_t count);
 
 /* What cannot be read is put aside as <segment>.bad and told to the log. Nonzero: nothing can be read now. */

@@ -34,7 +34,7 @@ int spool_control_open(spool_control_t *control, uv_loop_t *loop, const config_t
     return 0;
   control->spool = spool_open(config->spool_dir, config->worker_name, config->spool_max_bytes);
   if (control->spool == NULL)
-    return UV_EIO;
+    return MCP_EIO;
   control->work.data = control;
   control->state = SPOOL_IDLE;
   control->bytes = spool_bytes(control->spool);

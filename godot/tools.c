@@ -222,7 +222,7 @@ static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, vo
 }
 
 static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
-  int status = args == NULL ? UV_ENOMEM
+  int status = args == NULL ? MCP_ENOMEM
                             : mcp_client_call_from(call, tools->store, tool, args, STORE_TIMEOUT_MS,
                                                    on_store_answer, call);
   if (status != 0)

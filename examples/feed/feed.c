@@ -182,7 +182,7 @@ static void attempt(line_t *line) {
   uint64_t now_ms = uv_now(&feeder->loop);
   uint64_t left_ms = line->deadline_ms > now_ms ? line->deadline_ms - now_ms : 1;
   yyjson_mut_doc *args = arguments(line);
-  int status = args == NULL ? UV_ENOMEM
+  int status = args == NULL ? MCP_ENOMEM
                             : mcp_client_call(feeder->client, "logger_log", args,
                                               left_ms < ATTEMPT_MS ? left_ms : ATTEMPT_MS, on_answer, line);
   if (status != 0)

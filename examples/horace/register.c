@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uv.h>
 
 enum { ATTEMPTS = 3 };
 
@@ -360,15 +359,15 @@ static bool is_utf8(yyjson_mut_doc *doc, const char *path) {
 
 /* Why a file cannot be opened for its caller: false. */
 static bool not_found(horace_t *horace, int code, trouble_t *trouble) {
-  if (code == UV_ENOENT || code == UV_ENOTDIR)
+  if (code == MCP_ENOENT || code == MCP_ENOTDIR)
     return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
-  if (code == MCP_ENOTFILE || code == UV_ENXIO)
+  if (code == MCP_ENOTFILE || code == MCP_ENXIO)
     return trouble_say(trouble, "INVALID_PATH", "that is no regular file");
-  if (code == UV_EACCES || code == UV_EPERM)
+  if (code == MCP_EACCES || code == MCP_EPERM)
     return trouble_say(trouble, "INVALID_PATH", "Horace may not read that file");
-  if (code == UV_ENAMETOOLONG)
+  if (code == MCP_ENAMETOOLONG)
     return trouble_say(trouble, "INVALID_PATH", "the path of that file is too long");
-  if (code == MCP_EOUTSIDE || code == UV_ELOOP)
+  if (code == MCP_EOUTSIDE || code == MCP_ELOOP)
     return trouble_say(trouble, "INVALID_PATH", "file_path has to lead to a file below %s",
                        horace->storage.below);
   return trouble_disk(trouble, code, "opening the file");

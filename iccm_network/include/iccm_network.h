@@ -22,6 +22,7 @@
 #ifndef ICCM_NETWORK_H
 #define ICCM_NETWORK_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,8 +56,8 @@ typedef struct mcp_client mcp_client_t; /* calls those of one peer */
 typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its answer */
 
 /* ---- Errors -------------------------------------------------------------------------------------------
- * One int holds them all: libuv's and errno's (-4095 to -1), the library's (below), and JSON-RPC's
- * (-32768 to -32000), which come from a peer or go to one. */
+ * One int holds them all: the system's (-4095 to -1: a negative errno, which is also libuv's code), the
+ * library's (-5099 to -5000), and JSON-RPC's (-32768 to -32000), which come from a peer or go to one. */
 #define MCP_ERROR_MAP(X)                                                                                     \
   X(MCP_EURL, -5000, "the address is not of the form ws://host:port/path")                                   \
   X(MCP_ESTATE, -5001, "not possible in this state")                                                         \
@@ -92,6 +93,30 @@ enum {
   MCP_TOOL_ERROR = -32000 /* a tool may choose another from -32000 to -32099 */
 };
 
+/* The system's errors that a caller may want to tell apart; functions may return others of the system, too. A
+ * code is the negative of its errno: MCP_EINVAL is -EINVAL. */
+#define MCP_SYSTEM_ERROR_MAP(X)                                                                              \
+  X(MCP_EINVAL, EINVAL, "invalid argument")                                                                  \
+  X(MCP_ENOMEM, ENOMEM, "not enough memory")                                                                 \
+  X(MCP_EAGAIN, EAGAIN, "resource temporarily unavailable")                                                  \
+  X(MCP_EADDRINUSE, EADDRINUSE, "address already in use")                                                    \
+  X(MCP_EACCES, EACCES, "permission denied")                                                                 \
+  X(MCP_EPERM, EPERM, "operation not permitted")                                                             \
+  X(MCP_ENOENT, ENOENT, "no such file or directory")                                                         \
+  X(MCP_ENOTDIR, ENOTDIR, "not a directory")                                                                 \
+  X(MCP_ENAMETOOLONG, ENAMETOOLONG, "name too long")                                                         \
+  X(MCP_ELOOP, ELOOP, "too many symbolic links encountered")                                                 \
+  X(MCP_ENXIO, ENXIO, "no such device or address")                                                           \
+  X(MCP_EMFILE, EMFILE, "too many open files")                                                               \
+  X(MCP_ENOSPC, ENOSPC, "no space left on device")                                                           \
+  X(MCP_EIO, EIO, "i/o error")
+
+enum {
+#define MCP_ERROR_ENUM(name, number, text) name = (-(number)),
+  MCP_SYSTEM_ERROR_MAP(MCP_ERROR_ENUM)
+#undef MCP_ERROR_ENUM
+};
+
 /* The text of a code: never NULL, never freed. Any thread. */
 const char *mcp_strerror(int code);
 
@@ -121,7 +146,7 @@ void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3,
 void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format,
                   ...) MCP_PRINTF(5, 6);
 
-/* One more name whose values are secrets, for the whole process: before the first server starts. UV_EINVAL:
+/* One more name whose values are secrets, for the whole process: before the first server starts. MCP_EINVAL:
  * not 1 to 63 bytes with a letter or digit; MCP_EFULL: more than 59 were added. */
 int mcp_log_redact(const char *name);
 
@@ -204,7 +229,7 @@ void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24
 
 /* Reads ISO 8601 as services write it: date and time parted by T or blank, with seconds or without, with a
  * fraction of any length or none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is
- * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. UV_EINVAL otherwise,
+ * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. MCP_EINVAL otherwise,
  * also for days and hours that do not exist. MCP_TIME_FORM is for the words about that. */
 #define MCP_TIME_FORM "a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"
 int mcp_time_parse(const char *text, size_t len, int64_t *us);
@@ -214,11 +239,11 @@ int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
 
 /* Version 7 (RFC 9562): sorts by time, rising within this process. */
 void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
-/* Any version, to lower case; UV_EINVAL. */
+/* Any version, to lower case; MCP_EINVAL. */
 int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
-/* The time inside a version 7; UV_EINVAL for any other. */
+/* The time inside a version 7; MCP_EINVAL for any other. */
 int mcp_uuid_time_us(const char *uuid, int64_t *us);
-/* Version 5: the same namespace (a UUID) and name give the same id. UV_EINVAL where space is no UUID. */
+/* Version 5: the same namespace (a UUID) and name give the same id. MCP_EINVAL where space is no UUID. */
 int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
 
 /* ---- Text of other programs -------------------------------------------------------------------------- */
@@ -242,8 +267,8 @@ yyjson_doc *mcp_json_read(const char *text, size_t len);
  * directories, "/a:/b c" ("": none), and does not leave it, by ".." or by a link; links that stay below are
  * followed where the kernel has openat2(2), else none is. A descriptor (close-on-exec) that the caller
  * closes, or MCP_EOUTSIDE, which says nothing about whether there is such a file; MCP_ENOTFILE: a directory,
- * fifo or device; UV_EAGAIN: another process holds a lease on the file; or libuv's code, as of open(2):
- * UV_ENOENT, UV_EACCES, … */
+ * fifo or device; MCP_EAGAIN: another process holds a lease on the file; or the system's code, as of open(2):
+ * MCP_ENOENT, MCP_EACCES, … */
 int mcp_open_beneath(const char *directories, const char *path, size_t len);
 
 /* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,
@@ -323,7 +348,7 @@ typedef struct mcp_tool {
 mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools);
 
 /* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
- * UV_EINVAL for a value out of range, UV_ENOMEM. */
+ * MCP_EINVAL for a value out of range, MCP_ENOMEM. */
 int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
 /* For all that peers send and what is made of it: messages, parsed arguments, answers that wait; 1 GiB; 1 MiB
  * to 1 TiB, at least five times the message limit. Beyond a quarter of it connections that hold more than
@@ -349,12 +374,12 @@ int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
  * that is offered, which browsers can; else 401. NULL: none is asked for. With one, peers outside private
  * networks are admitted, too, and of the pages /healthz and the status of /readyz alone are for everybody.
  * Without this call ICCM_AUTH_TOKEN says it. 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end, else
- * UV_EINVAL; it is not kept, only its digest. */
+ * MCP_EINVAL; it is not kept, only its digest. */
 int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 /* Serves in TLS 1.2 and 1.3 (wss://, https:// for the pages) and in clear no longer. Files in PEM: the
  * certificate, behind it those between it and its authority; and its private key, without a password. SIGHUP
  * makes new connections get what the files hold by then; where that cannot be used the log says why, and all
- * stays as it was. Both NULL: in clear. Without this call ICCM_TLS_CERT and ICCM_TLS_KEY say it. UV_EINVAL:
+ * stays as it was. Both NULL: in clear. Without this call ICCM_TLS_CERT and ICCM_TLS_KEY say it. MCP_EINVAL:
  * mcp_last_error() says what is wrong with which file. */
 int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 /* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get
@@ -372,14 +397,14 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
  * become lines by themselves, but for calls of tools with MCP_TOOL_LOG_TRAFFIC, and for what their handlers
  * log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
  * A line that is sent again, to whichever address, has the id and created_at that it had. MCP_ESTATE after
- * start, MCP_EURL, UV_ENOMEM. */
+ * start, MCP_EURL, MCP_ENOMEM. */
 int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
 /* Clients that declare the experimental capability of this name in initialize (an object) are told, by
  * notifications of the method "notifications/<name>", what cb makes of the params of their initialize
  * (borrowed): right behind the answer, and again after each mcp_server_notice_changed(). cb's document goes
  * to the library; NULL: nothing is told now. It runs when output is written. One a server, between new and
- * start: else MCP_ESTATE; UV_EINVAL: not 1 to 128 bytes of UTF-8; UV_ENOMEM. An initialize of over 4 KiB is
+ * start: else MCP_ESTATE; MCP_EINVAL: not 1 to 128 bytes of UTF-8; MCP_ENOMEM. An initialize of over 4 KiB is
  * not kept, and its sender told nothing. */
 typedef yyjson_mut_doc *(*mcp_notice_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
 int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg);
@@ -388,7 +413,7 @@ void mcp_server_notice_changed(mcp_server_t *server);
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
  * words for an operator, which anybody who reaches the port can read unless there is a token. While anything
  * is missing GET /readyz answers 503 and lists need and reason. That it goes or comes back is logged. Both
- * are copied. Any thread, until the server is freed. 0 or UV_ENOMEM: then nothing has changed. */
+ * are copied. Any thread, until the server is freed. 0 or MCP_ENOMEM: then nothing has changed. */
 int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
 
 /* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
@@ -429,14 +454,14 @@ void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value)
 
 /* One tool more, or one less, at any time but while the server stops. Connections of 2025-03-26 or newer are
  * told (notifications/tools/list_changed); calls in flight of a tool that goes end normally, with its arg.
- * add: errors of a tool as in new, MCP_ETOOL (the log says what is wrong), UV_EINVAL (no name). remove:
- * UV_ENOENT. Both: UV_ENOMEM, MCP_ESTATE; then nothing has changed. */
+ * add: errors of a tool as in new, MCP_ETOOL (the log says what is wrong), MCP_EINVAL (no name). remove:
+ * MCP_ENOENT. Both: MCP_ENOMEM, MCP_ESTATE; then nothing has changed. */
 int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
 int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
- * not start, which the log says, too (libuv's code: UV_EADDRINUSE, UV_EACCES, …); or MCP_ETIMEOUT: it has
- * stopped, but a blocking handler is still running, so that what it works with must not be freed: end the
+ * not start, which the log says, too (the system's code: MCP_EADDRINUSE, MCP_EACCES, …); or MCP_ETIMEOUT: it
+ * has stopped, but a blocking handler is still running, so that what it works with must not be freed: end the
  * process. */
 int mcp_server_run(mcp_server_t *server);
 
@@ -468,8 +493,8 @@ void mcp_server_free(mcp_server_t *server);
 
 /* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
  * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For
- * programs that hold more than one server: mcp_server_run() is this around one. 0, or libuv's code, which the
- * log says, too. */
+ * programs that hold more than one server: mcp_server_run() is this around one. 0, or the system's code,
+ * which the log says, too. */
 int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
 /* ---- Calls -----------------------------------------------------------------------------------------
@@ -499,8 +524,8 @@ yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
 
 /* Tells how far the call is, where its caller asked for that (_meta.progressToken) and has not gone: progress
  * rises with each call, total 0 or less is unknown, message may be NULL. Costs little: the newest is sent
- * every 50 ms, and what is left right before the answer. 0; UV_EINVAL: not rising, not a number, not UTF-8;
- * UV_ENOMEM; MCP_ESTATE: nobody waits any more. */
+ * every 50 ms, and what is left right before the answer. 0; MCP_EINVAL: not rising, not a number, not UTF-8;
+ * MCP_ENOMEM; MCP_ESTATE: nobody waits any more. */
 int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
 
 /* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over,
@@ -579,11 +604,11 @@ mcp_stage_t mcp_client_stage(const mcp_client_t *client);
 /* Settings, before the first call. */
 int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
 /* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN.
- * MCP_ESTATE after the first call; UV_EINVAL: not as mcp_server_set_auth_token() wants it; UV_ENOMEM. */
+ * MCP_ESTATE after the first call; MCP_EINVAL: not as mcp_server_set_auth_token() wants it; MCP_ENOMEM. */
 int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
 /* For wss:// addresses. Whom to trust instead of whom the machine does: a file of certificates in PEM; NULL:
  * the machine's. Without this call it is ICCM_TLS_CA. And whether the peer's certificate is looked at (true):
- * without that anybody on the way can pretend to be the peer. MCP_ESTATE after the first call; UV_EINVAL:
+ * without that anybody on the way can pretend to be the peer. MCP_ESTATE after the first call; MCP_EINVAL:
  * mcp_last_error() says what is wrong with the file. */
 int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
 int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
@@ -605,16 +630,17 @@ typedef void (*mcp_notification_cb)(mcp_client_t *client, const char *method, yy
 void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg);
 
 /* The trace id, copied, of the calls that are made from now on by mcp_client_call(): for programs with which
- * a trace begins. NULL: none. UV_EINVAL: not 1 to 128 bytes of UTF-8. */
+ * a trace begins. NULL: none. MCP_EINVAL: not 1 to 128 bytes of UTF-8. */
 int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
 
 /* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. timeout_ms covers
  * everything: connecting, handshake, answer; 0: 30,000. Nonzero: cb never fires (MCP_EFULL: 1,024 calls or 16
- * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; UV_ENOMEM). 0: cb fires once, later, with
- * the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and may
- * have served it all the same), MCP_ELOST (sent, and the connection went: the call may have been served),
+ * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; MCP_ENOMEM). 0: cb fires once, later,
+ * with the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and
+ * may have served it all the same), MCP_ELOST (sent, and the connection went: the call may have been served),
  * MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for more at the moment), MCP_ECLOSED,
- * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, UV_ENOMEM. */
+ * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM.
+ */
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
                     mcp_result_cb cb, void *arg);
 
@@ -646,8 +672,8 @@ int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *too
                          uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once
- * (may be NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; UV_ENOMEM, it was
- * never used: then it can be freed). */
+ * (may be NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; MCP_ENOMEM, it
+ * was never used: then it can be freed). */
 int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
 
 /* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
@@ -656,7 +682,7 @@ void mcp_client_free(mcp_client_t *client);
 /* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop,
  * which would stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what
  * mcp_result_t calls value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the
- * result says isError, MCP_EURL, MCP_EENV, UV_EINVAL (trace_id, ICCM_TLS_CA), and mcp_last_error() has the
+ * result says isError, MCP_EURL, MCP_EENV, MCP_EINVAL (trace_id, ICCM_TLS_CA), and mcp_last_error() has the
  * words; *answer then holds what came with the error, or NULL. A peer that cannot be reached fails the call
  * at once. After timeout_ms (0: 30,000) it takes at most another second to say farewell, but a look-up of a
  * name that has begun is waited for: the system's resolver has limits of its own. */

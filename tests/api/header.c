@@ -5,7 +5,7 @@
 static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
-  (void)mcp_call_fail(call, MCP_TOOL_ERROR, NULL, "%s", mcp_strerror(MCP_ESTATE));
+  (void)mcp_call_fail(call, MCP_TOOL_ERROR, NULL, "%s", mcp_strerror(MCP_EINVAL));
 }
 
 static const mcp_tool_t tools[] = {
@@ -18,7 +18,7 @@ static const struct error {
   const char *name;
   int code;
   const char *text;
-} errors[] = {MCP_ERROR_MAP(NAME_OF)};
+} errors[] = {MCP_ERROR_MAP(NAME_OF) MCP_SYSTEM_ERROR_MAP(NAME_OF)};
 
 int main(void) {
   char uuid[MCP_UUID_SIZE], time[MCP_TIME_SIZE];

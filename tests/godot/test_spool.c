@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
+#include <iccm_network.h>
 #include <waiting.h>
 
 enum { PLENTY = 1 << 30, KILLS = 100 };
@@ -159,7 +159,7 @@ Test(spool, is_bounded) {
   int count = 0;
   for (; status == 0; count += status == 0)
     status = append(spool, count, 100);
-  cr_assert_eq(status, UV_ENOSPC);
+  cr_assert_eq(status, MCP_ENOSPC);
   cr_assert_eq(count, 8);
   cr_assert_leq(spool_bytes(spool), 1000);
   for (int i = 0; i < count; i++)
