@@ -5,6 +5,7 @@
 
 function marked(text) { # "/* " to "/** ", and what Doxygen would read as its own made literal
     sub(/\/\*/, "/**", text)
+    gsub(/\\/, "&&", text)
     gsub(/<[a-z.]+>/, "\\\\&", text)
     gsub(/[ (]#/, "&\\#", text)
     gsub(/#\\#/, "\\#", text)

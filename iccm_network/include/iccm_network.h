@@ -35,8 +35,11 @@ extern "C" {
 #if defined(__GNUC__)
 /* Lets the compiler check the arguments of a printf-like function. */
 #define MCP_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+/* Marks a function that the shared library exports. */
+#define MCP_EXPORT __attribute__((__visibility__("default")))
 #else
 #define MCP_PRINTF(text, first)
+#define MCP_EXPORT
 #endif
 
 /* ---- Version ---------------------------------------------------------------------------------------
@@ -47,7 +50,7 @@ extern "C" {
 #define MCP_VERSION "0.1.0"
 
 /* The version of the library that is linked at run time, as text: never NULL, never freed. Any thread. */
-const char *mcp_version(void);
+MCP_EXPORT const char *mcp_version(void);
 
 struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
 
@@ -118,11 +121,11 @@ enum {
 };
 
 /* The text of a code: never NULL, never freed. Any thread. */
-const char *mcp_strerror(int code);
+MCP_EXPORT const char *mcp_strerror(int code);
 
 /* Why the last mcp_..._new() or mcp_json_read() of this thread returned NULL, or mcp_call_wait() failed: one
  * line, valid until the next one. Any thread. */
-const char *mcp_last_error(void);
+MCP_EXPORT const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
 
@@ -136,24 +139,24 @@ enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR }
  * as that takes it; up to 10,000 lines and 8 MiB wait, then the oldest are dropped, counted and reported.
  * What a crash leaves in memory is lost. The message is cut at 8 KiB. What a handler says before it returns
  * or ends its call belongs to that call, and has its trace id and span; later there is mcp_call_log(). */
-void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
+MCP_EXPORT void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
 
 /* The same with a trace id (NULL: none; Godot gets none of over 128 bytes) and data, borrowed, of which
  * secrets are taken out first: the value of each member, at any depth, whose name is or ends in password,
  * token, api_key, authorization, secret or a name added by mcp_log_redact() becomes "[REDACTED]"; case and
  * what joins words do not matter (accessToken, API-KEY). Data of over 128 KiB is replaced by its size. Any
  * thread. */
-void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format,
-                  ...) MCP_PRINTF(5, 6);
+MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data,
+                             const char *format, ...) MCP_PRINTF(5, 6);
 
 /* One more name whose values are secrets, for the whole process: before the first server starts. MCP_EINVAL:
  * not 1 to 63 bytes with a letter or digit; MCP_EFULL: more than 59 were added. */
-int mcp_log_redact(const char *name);
+MCP_EXPORT int mcp_log_redact(const char *name);
 
 /* Takes the same secrets out of a value, for a program that passes on what others log: how many there were,
  * without those that are "[REDACTED]" already. NULL: none. Arrays and objects below level 64 are replaced as
  * a whole. Any thread. */
-size_t mcp_redact(yyjson_mut_val *value);
+MCP_EXPORT size_t mcp_redact(yyjson_mut_val *value);
 
 /* Writes to shown an address or the value of a setting as it may be shown and logged, cut to 200 bytes:
  * returns shown. "[REDACTED]" replaces all in front of an @ (or %40), which may be a user's name and
@@ -161,27 +164,27 @@ size_t mcp_redact(yyjson_mut_val *value);
  * with a private key in PEM, or of a setting whose name (NULL: it has none) is a secret's, as for
  * mcp_log_data(). Paths, which begin with / or ., keep @, ? and #. Any thread. */
 enum { MCP_SHOWN_SIZE = 201 };
-const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]);
+MCP_EXPORT const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]);
 
 /* Makes text from elsewhere safe to be shown to people, as the log and iccm do. Takes one character off the
  * len (at least 1) bytes of text and answers how many of them that was; shown is what to print instead, ended
  * by NUL: the character, or for control characters (C0, DEL, C1), marks that reorder text or end its line,
  * and bytes that are no UTF-8 an escape: \n, \u009b, \xff. Any thread. */
 enum { MCP_PRINTABLE_SIZE = 8 };
-size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE_SIZE]);
+MCP_EXPORT size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE_SIZE]);
 
 /* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
  * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called
  * where the line is made, on any thread, must not block, and gets a borrowed text on one line, safe to be
  * shown (mcp_printable_next()): message, data, trace id. Call it before anything else. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
-void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
+MCP_EXPORT void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
 
 /* "INFO" -> MCP_LOG_INFO, in upper or lower case or both; -1 for anything else, also for a JSON value that is
  * no string, and NULL. And back; NULL where it is none. Any thread. */
-int mcp_log_level(const char *name);
-int mcp_log_level_of(yyjson_val *value);
-const char *mcp_log_level_name(int level);
+MCP_EXPORT int mcp_log_level(const char *name);
+MCP_EXPORT int mcp_log_level_of(yyjson_val *value);
+MCP_EXPORT const char *mcp_log_level_name(int level);
 
 /* The functions of an allocator, which do what those of C of the same names do. */
 typedef struct mcp_allocator {
@@ -193,64 +196,67 @@ typedef struct mcp_allocator {
 
 /* Takes all memory of the library from the given functions (copied), which must be callable on any thread.
  * Before anything else; MCP_ESTATE afterwards. */
-int mcp_set_allocator(const mcp_allocator_t *allocator);
+MCP_EXPORT int mcp_set_allocator(const mcp_allocator_t *allocator);
 
 /* ---- Environment ------------------------------------------------------------------------------------
  * For a component's own settings. Unset or empty means fallback. A value that cannot be read, or lies
  * outside of min to max, gives MCP_EENV, leaves *out alone and logs one line that names variable, value and
  * what is allowed: end the program then. */
-int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
-int mcp_env_bool(const char *name, bool fallback, bool *out);     /* 0, 1, true, false, yes, no, on, off */
-const char *mcp_env_text(const char *name, const char *fallback); /* borrowed from the environment */
+MCP_EXPORT int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
+/* 0, 1, true, false, yes, no, on, off, in upper or lower case. */
+MCP_EXPORT int mcp_env_bool(const char *name, bool fallback, bool *out);
+/* Borrowed from the environment. */
+MCP_EXPORT const char *mcp_env_text(const char *name, const char *fallback);
 /* Directories for mcp_open_beneath(), "/a:/b c", absolute each; unset or empty: "", none. Borrowed. */
-int mcp_env_directories(const char *name, const char **out);
+MCP_EXPORT int mcp_env_directories(const char *name, const char **out);
 /* Where a component keeps something: the variable's value, or else the file of this name in the data
  * directory, ICCM_DATA (./data), which is made where it is missing. Written to path, of size bytes. MCP_EENV,
  * with path left alone: it does not fit, or the directory cannot be made. */
-int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
+MCP_EXPORT int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
 /* Logs a warning for each variable of the environment that looks like a misspelt one of this system
  * (ICCM_AUTH_TOKN), with the nearest that exists; never its value. Once in a process: later calls do nothing.
  * mcp_service_options() and mcp_server_new() call it; other programs do so in main. Any thread, while none
  * changes the environment. */
-void mcp_env_check(void);
+MCP_EXPORT void mcp_env_check(void);
 
 /* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
  * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on
  * stdout; 2, the arguments are others, and one line on stderr says so; 1, stdout takes nothing. */
-int mcp_service_options(int argc, char **argv, const char *name, const char *version, const char *help);
+MCP_EXPORT int mcp_service_options(int argc, char **argv, const char *name, const char *version,
+                                   const char *help);
 
 /* ---- Times and ids -----------------------------------------------------------------------------------
  * Any thread. Points in time are microseconds since 1970-01-01T00:00:00Z. */
 
 enum { MCP_TIME_SIZE = 28, MCP_UUID_SIZE = 37 }; /* with the NUL */
 
-int64_t mcp_time_now_us(void);                              /* the time of this moment */
-void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
+MCP_EXPORT int64_t mcp_time_now_us(void);                              /* the time of this moment */
+MCP_EXPORT void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
 
 /* Reads ISO 8601 as services write it: date and time parted by T or blank, with seconds or without, with a
  * fraction of any length or none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is
  * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. MCP_EINVAL otherwise,
  * also for days and hours that do not exist. MCP_TIME_FORM is for the words about that. */
 #define MCP_TIME_FORM "a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"
-int mcp_time_parse(const char *text, size_t len, int64_t *us);
+MCP_EXPORT int mcp_time_parse(const char *text, size_t len, int64_t *us);
 /* The same where the text is the last moment of a range: a date alone is meant to its end, the day's last
  * microsecond. What deletes all that is older than a time takes mcp_time_parse(), which spares that day. */
-int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
+MCP_EXPORT int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
 
 /* Version 7 (RFC 9562): sorts by time, rising within this process. */
-void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
+MCP_EXPORT void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
 /* Any version, to lower case; MCP_EINVAL. */
-int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
+MCP_EXPORT int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
 /* The time inside a version 7; MCP_EINVAL for any other. */
-int mcp_uuid_time_us(const char *uuid, int64_t *us);
+MCP_EXPORT int mcp_uuid_time_us(const char *uuid, int64_t *us);
 /* Version 5: the same namespace (a UUID) and name give the same id. MCP_EINVAL where space is no UUID. */
-int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
+MCP_EXPORT int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
 
 /* ---- Text of other programs -------------------------------------------------------------------------- */
 
 /* Where a text begins: 3 behind the byte order mark (EF BB BF) that some programs write in front of UTF-8,
  * else 0. Any thread. */
-size_t mcp_text_start(const char *text, size_t len);
+MCP_EXPORT size_t mcp_text_start(const char *text, size_t len);
 
 /* ---- JSON inside of JSON -----------------------------------------------------------------------------
  * Arguments and answers come checked. Text that may hold JSON again, from a peer, a file or a database, is
@@ -258,7 +264,7 @@ size_t mcp_text_start(const char *text, size_t len);
  * is passed over, and half a surrogate pair (\ud83d alone) becomes U+FFFD. Integers beyond 64 bits and
  * numbers beyond a double keep their digits: yyjson_is_raw() is true for them, and they are written as they
  * came. NULL: mcp_last_error() says why. Freed by yyjson_doc_free(). Any thread. */
-yyjson_doc *mcp_json_read(const char *text, size_t len);
+MCP_EXPORT yyjson_doc *mcp_json_read(const char *text, size_t len);
 
 /* ---- Files that callers name ------------------------------------------------------------------------
  * Any thread; but opening and reading block, so that they belong on the pool (MCP_TOOL_BLOCKING). */
@@ -269,7 +275,7 @@ yyjson_doc *mcp_json_read(const char *text, size_t len);
  * closes, or MCP_EOUTSIDE, which says nothing about whether there is such a file; MCP_ENOTFILE: a directory,
  * fifo or device; MCP_EAGAIN: another process holds a lease on the file; or the system's code, as of open(2):
  * MCP_ENOENT, MCP_EACCES, … */
-int mcp_open_beneath(const char *directories, const char *path, size_t len);
+MCP_EXPORT int mcp_open_beneath(const char *directories, const char *path, size_t len);
 
 /* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,
  * as JSON Lines do. At most 200 MiB of a file and 1,000,000 entries, of 16 MiB and 56 levels each; memory is
@@ -277,19 +283,19 @@ int mcp_open_beneath(const char *directories, const char *path, size_t len);
 typedef struct mcp_entries mcp_entries_t;
 
 /* Reads from a descriptor, which is stolen, from where it stands. NULL: no memory. */
-mcp_entries_t *mcp_entries_new(int file);
+MCP_EXPORT mcp_entries_t *mcp_entries_new(int file);
 
 /* The next entry; text, unless NULL, is how it stands in the file, of *len bytes. Both are borrowed until the
  * next call. In both NUL and halves of surrogate pairs, which not every store can hold, are U+FFFD. NULL:
  * there is none, now and ever after; mcp_entries_problem() says whether that is all. */
-yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len);
+MCP_EXPORT yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len);
 
 /* Why no more entries come, in words for whoever named the file ("entry 3, line 4, is no valid JSON: …");
  * NULL: the file was read to its end, or there is more. Borrowed. */
-const char *mcp_entries_problem(const mcp_entries_t *entries);
+MCP_EXPORT const char *mcp_entries_problem(const mcp_entries_t *entries);
 
 /* Closes the file, too. NULL is fine. */
-void mcp_entries_free(mcp_entries_t *entries);
+MCP_EXPORT void mcp_entries_free(mcp_entries_t *entries);
 
 /* ---- Tools ----------------------------------------------------------------------------------------- */
 
@@ -345,51 +351,57 @@ typedef struct mcp_tool {
  * handlers' args stay borrowed. It listens on all IPv4 and IPv6 addresses of the machine; port 0 picks a free
  * one. Reads ICCM_... from the environment (docs/api.md). NULL: bad name, port, tool or environment, or no
  * memory; mcp_last_error() and the log say which. */
-mcp_server_t *mcp_server_new(const char *name, const char *version, int port, const mcp_tool_t *tools);
+MCP_EXPORT mcp_server_t *mcp_server_new(const char *name, const char *version, int port,
+                                        const mcp_tool_t *tools);
 
 /* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
  * MCP_EINVAL for a value out of range, MCP_ENOMEM. */
-int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+/* The largest message that is taken: 16 MiB; 1 KiB to 200 MiB. ICCM_MAX_MESSAGE_BYTES. */
+MCP_EXPORT int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);
 /* For all that peers send and what is made of it: messages, parsed arguments, answers that wait; 1 GiB; 1 MiB
  * to 1 TiB, at least five times the message limit. Beyond a quarter of it connections that hold more than
  * their share are not read from; where it is used up those that hold most are closed with 1013.
  * ICCM_MAX_MEMORY_BYTES. */
-int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes);
-int mcp_server_set_max_connections(mcp_server_t *server, int connections); /* 1024 */
-int mcp_server_set_allow_public(mcp_server_t *server, bool allow); /* peers outside private networks: false */
+MCP_EXPORT int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes);
+/* 1,024; 1 to 1,000,000. ICCM_MAX_CONNECTIONS. */
+MCP_EXPORT int mcp_server_set_max_connections(mcp_server_t *server, int connections);
+/* Whether peers outside private networks are admitted: false. ICCM_ALLOW_PUBLIC. */
+MCP_EXPORT int mcp_server_set_allow_public(mcp_server_t *server, bool allow);
 /* Shares its port with other servers of the same user that do so, too: the kernel spreads new connections
  * over them (SO_REUSEPORT). Port 0 still picks a free one, which is shared with nobody. Without this call
  * ICCM_REUSEPORT says it; false. */
-int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
+MCP_EXPORT int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
 /* Pages of browsers that may ask without the token: the server's own may, and those whose Origin is in this
  * list, "scheme://host:port" each, parted by commas; "*" admits any. Without this call ICCM_ALLOWED_ORIGINS
  * says it; NULL: none. */
-int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins);
+MCP_EXPORT int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins);
 /* Names in Host that pages, and GET for what it shows, may use without the token, parted by commas; "*"
  * admits any. Addresses, localhost, names without a dot and names that end in .localhost, .local, .internal,
  * .svc or .cluster.local need not be listed. Any other could be a page's own name, bound anew to this
  * machine: 403. Without this call ICCM_ALLOWED_HOSTS says it; NULL: none. */
-int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
+MCP_EXPORT int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
 /* The token that whoever connects has to send, as Authorization: Bearer or as a subprotocol mcp.auth.<token>
  * that is offered, which browsers can; else 401. NULL: none is asked for. With one, peers outside private
  * networks are admitted, too, and of the pages /healthz and the status of /readyz alone are for everybody.
  * Without this call ICCM_AUTH_TOKEN says it. 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end, else
  * MCP_EINVAL; it is not kept, only its digest. */
-int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
+MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
 /* Serves in TLS 1.2 and 1.3 (wss://, https:// for the pages) and in clear no longer. Files in PEM: the
  * certificate, behind it those between it and its authority; and its private key, without a password. SIGHUP
  * makes new connections get what the files hold by then; where that cannot be used the log says why, and all
  * stays as it was. Both NULL: in clear. Without this call ICCM_TLS_CERT and ICCM_TLS_KEY say it. MCP_EINVAL:
  * mcp_last_error() says what is wrong with which file. */
-int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
+MCP_EXPORT int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
 /* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get
  * 503. And how many messages are taken from one connection in a second: it is not read from until the second
  * is over. 0: any number; to 1,000,000. Without these calls ICCM_MAX_CONNECTS_PER_SECOND and
- * ICCM_MAX_MESSAGES_PER_SECOND say it. */
-int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects); /* 0; try 10,000 */
-int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages); /* the same */
-int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);  /* 300,000: answers -32603 */
-int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms); /* 3,000 */
+ * ICCM_MAX_MESSAGES_PER_SECOND say it; 0. Where a limit is wanted, 10,000 is one to begin with. */
+MCP_EXPORT int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects);
+MCP_EXPORT int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages);
+/* The deadline of a call, which is answered -32603 when it has passed: 300,000. */
+MCP_EXPORT int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
+/* How long a stop waits for calls in flight: 3,000. */
+MCP_EXPORT int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
 /* Where the server's log lines go besides stderr: to logger_log of a Godot, with the server's name as
  * component; an address or several, as of mcp_client_new(). NULL: nowhere. Without this call it is as of
@@ -398,7 +410,7 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
  * log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
  * A line that is sent again, to whichever address, has the id and created_at that it had. MCP_ESTATE after
  * start, MCP_EURL, MCP_ENOMEM. */
-int mcp_server_set_log_url(mcp_server_t *server, const char *url);
+MCP_EXPORT int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
 /* Clients that declare the experimental capability of this name in initialize (an object) are told, by
  * notifications of the method "notifications/<name>", what cb makes of the params of their initialize
@@ -407,14 +419,15 @@ int mcp_server_set_log_url(mcp_server_t *server, const char *url);
  * start: else MCP_ESTATE; MCP_EINVAL: not 1 to 128 bytes of UTF-8; MCP_ENOMEM. An initialize of over 4 KiB is
  * not kept, and its sender told nothing. */
 typedef yyjson_mut_doc *(*mcp_notice_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
-int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg);
-void mcp_server_notice_changed(mcp_server_t *server);
+MCP_EXPORT int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb,
+                                     void *arg);
+MCP_EXPORT void mcp_server_notice_changed(mcp_server_t *server);
 
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
  * words for an operator, which anybody who reaches the port can read unless there is a token. While anything
  * is missing GET /readyz answers 503 and lists need and reason. That it goes or comes back is logged. Both
  * are copied. Any thread, until the server is freed. 0 or MCP_ENOMEM: then nothing has changed. */
-int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
+MCP_EXPORT int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
 
 /* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
  *
@@ -435,43 +448,44 @@ enum {
  * metric lives as long as its server, and as calls that outlive it. At any time, any thread. NULL: a name,
  * text or type that is wrong, a name in use for something else, 256 metrics there already, or no memory;
  * mcp_last_error() and the log say which. */
-mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help,
-                                const char *label);
+MCP_EXPORT mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help,
+                                           const char *label);
 
 /* The same for a counter whose label's values, up to a NULL, are known from the start: each is shown as 0
  * from then on, so that a scraper sees the first one counted as a rise. label and values NULL: the counter
  * has none. */
-mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const char *help, const char *label,
-                                 const char *const *values);
+MCP_EXPORT mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const char *help,
+                                            const char *label, const char *const *values);
 
 /* Counts. label_value, copied, says under which value of the metric's label; without effect where it has
  * none. Beyond 100 values, and for one that is NULL, longer than 128 bytes or not UTF-8, "other" is counted.
  * value is added to a counter or gauge, observed by a histogram; one that is not finite, or negative but for
  * a gauge, is not taken. metric NULL: nothing happens. Any thread, and no lock but for a value's first time.
  */
-void mcp_metric_add(mcp_metric_t *metric, const char *label_value, double value);
-void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value); /* the same; gauges alone */
+MCP_EXPORT void mcp_metric_add(mcp_metric_t *metric, const char *label_value, double value);
+/* The same, but sets the value. Gauges alone. */
+MCP_EXPORT void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value);
 
 /* One tool more, or one less, at any time but while the server stops. Connections of 2025-03-26 or newer are
  * told (notifications/tools/list_changed); calls in flight of a tool that goes end normally, with its arg.
  * add: errors of a tool as in new, MCP_ETOOL (the log says what is wrong), MCP_EINVAL (no name). remove:
  * MCP_ENOENT. Both: MCP_ENOMEM, MCP_ESTATE; then nothing has changed. */
-int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
-int mcp_server_remove_tool(mcp_server_t *server, const char *name);
+MCP_EXPORT int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
+MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
 /* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
  * not start, which the log says, too (the system's code: MCP_EADDRINUSE, MCP_EACCES, …); or MCP_ETIMEOUT: it
  * has stopped, but a blocking handler is still running, so that what it works with must not be freed: end the
  * process. */
-int mcp_server_run(mcp_server_t *server);
+MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 
 /* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one
  * nothing listens, and the loop has to run once more before it is closed. The loop must outlive the server.
  */
-int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
+MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
 /* The port in use, also after port 0; before start the one given to new. */
-int mcp_server_port(const mcp_server_t *server);
+MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 
 /* Stops: accepts no more connections, lets calls in flight finish within the shutdown timeout, closes
  * connections with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Calls
@@ -480,38 +494,39 @@ int mcp_server_port(const mcp_server_t *server);
  * Nonzero: cb never fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended
  * by then must still be ended; their memory lives until they are. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
-int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
+MCP_EXPORT int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
 
 /* Calls cb every interval_ms from the start (the first time interval_ms after it) until the server stops, on
  * the thread of the server's loop: a cb that blocks keeps the server from serving. Several may be added, 64
  * at most, each for all starts that follow. MCP_ESTATE: the server is started; MCP_EFULL: 64 were added;
- * UV_EINVAL: interval_ms is 0; UV_ENOMEM. */
-int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg);
+ * MCP_EINVAL: interval_ms is 0; MCP_ENOMEM. */
+MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb,
+                                    void *arg);
 
 /* Frees a server that was never started or has been stopped (in or after its cb). NULL is fine. */
-void mcp_server_free(mcp_server_t *server);
+MCP_EXPORT void mcp_server_free(mcp_server_t *server);
 
 /* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
  * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For
  * programs that hold more than one server: mcp_server_run() is this around one. 0, or the system's code,
  * which the log says, too. */
-int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
+MCP_EXPORT int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
 /* ---- Calls -----------------------------------------------------------------------------------------
  * All of these on the loop's thread; for a MCP_TOOL_BLOCKING tool instead on the pool thread of its handler.
  */
 
 /* The request's trace id, or NULL (params._meta.trace_id, _meta.traceparent, X-Trace-ID). Borrowed. */
-const char *mcp_call_trace_id(const mcp_call_t *call);
+MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
 
 /* One line of the log about this call: with its trace id, its span and its parent's; data: a value of
  * mcp_call_doc(), or NULL. Otherwise as mcp_log_data(); of a tool with MCP_TOOL_LOG_TRAFFIC it goes to stderr
  * alone. */
-void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...)
+MCP_EXPORT void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
 
 /* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
-yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
+MCP_EXPORT yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
 
 /* The names of the call's arguments that its tool does not know (see MCP_TOOL_STRICT): an array of
  * mcp_call_doc(), or NULL where it knows all. For tools that keep what they know, and name the rest in their
@@ -520,22 +535,22 @@ yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
  *     yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
  *
  * which adds nothing where it is NULL. An argument that is null counts as not given. */
-yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
+MCP_EXPORT yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
 
 /* Tells how far the call is, where its caller asked for that (_meta.progressToken) and has not gone: progress
  * rises with each call, total 0 or less is unknown, message may be NULL. Costs little: the newest is sent
  * every 50 ms, and what is left right before the answer. 0; MCP_EINVAL: not rising, not a number, not UTF-8;
  * MCP_ENOMEM; MCP_ESTATE: nobody waits any more. */
-int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
+MCP_EXPORT int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
 
 /* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over,
  * that of a stopping server (the shutdown timeout) too. The call has to be ended all the same. */
-bool mcp_call_cancelled(const mcp_call_t *call);
+MCP_EXPORT bool mcp_call_cancelled(const mcp_call_t *call);
 
 /* Calls cb when that happens, on the loop's thread, at most once, never after the call was ended. At once
  * (that is: in the loop's next turn) when it has happened already. Not for MCP_TOOL_BLOCKING tools: these ask
  * mcp_call_cancelled(). */
-void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
+MCP_EXPORT void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
 
 /* The five ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
  * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or
@@ -549,12 +564,13 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
  * they, and those of 2024-11-05, get the first block's text as a JSON-RPC error -32000. tool_error: the
  * tool ran and could not do it; words for the caller, no paths, no SQL. fail: a JSON-RPC error of its own
  * code, with data (a value of mcp_call_doc(), or NULL). */
-int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
-int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
-int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured,
-                           bool is_error);
-int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MCP_PRINTF(2, 3);
-int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...) MCP_PRINTF(4, 5);
+MCP_EXPORT int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
+MCP_EXPORT int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
+MCP_EXPORT int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured,
+                                      bool is_error);
+MCP_EXPORT int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MCP_PRINTF(2, 3);
+MCP_EXPORT int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...)
+    MCP_PRINTF(4, 5);
 
 /* ---- Client ---------------------------------------------------------------------------------------- */
 
@@ -581,12 +597,12 @@ typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, 
  * same share of its time for each. (In a path or query a comma parts only where ws:// or wss:// follows.)
  * Where ICCM_AUTH_TOKEN is set it sends that token to whoever it connects to. NULL: MCP_EURL, MCP_EENV or no
  * memory, see mcp_last_error(). */
-mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
+MCP_EXPORT mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
 
 /* The same to Godot, where GODOT_URL says that it is. Where that is not set: at ws://godot-mcp:9060, or while
  * that name cannot be resolved, which is tried at each attempt to connect, at ws://localhost:9060; the token
  * goes to neither but on this machine's loopback, and by the name godot-mcp never. */
-mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
+MCP_EXPORT mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
 
 /* How far a client has come with the connection that it has or is making, or else came with its last attempt.
  * In the loop's thread. */
@@ -599,39 +615,41 @@ typedef enum mcp_stage {
   MCP_STAGE_INITIALIZE, /* WebSocket is spoken; MCP's initialize is not answered */
   MCP_STAGE_OPEN
 } mcp_stage_t;
-mcp_stage_t mcp_client_stage(const mcp_client_t *client);
 
-/* Settings, before the first call. */
-int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes); /* 16 MiB; 1 KiB to 200 MiB */
+/* How far the client has come. On the loop's thread. */
+MCP_EXPORT mcp_stage_t mcp_client_stage(const mcp_client_t *client);
+
+/* Settings, before the first call. The largest message that is taken: 16 MiB; 1 KiB to 200 MiB. */
+MCP_EXPORT int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes);
 /* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN.
  * MCP_ESTATE after the first call; MCP_EINVAL: not as mcp_server_set_auth_token() wants it; MCP_ENOMEM. */
-int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
+MCP_EXPORT int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
 /* For wss:// addresses. Whom to trust instead of whom the machine does: a file of certificates in PEM; NULL:
  * the machine's. Without this call it is ICCM_TLS_CA. And whether the peer's certificate is looked at (true):
  * without that anybody on the way can pretend to be the peer. MCP_ESTATE after the first call; MCP_EINVAL:
  * mcp_last_error() says what is wrong with the file. */
-int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
-int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
+MCP_EXPORT int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
+MCP_EXPORT int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
 /* A failed attempt to connect fails the calls that wait for it, and while the peer is known to be away calls
  * fail at once, instead of waiting for a connection up to their deadline. */
-int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
+MCP_EXPORT int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
 
 /* Connects now and keeps connected, for ever, until close: for components whose peer should be there. */
-int mcp_client_connect(mcp_client_t *client);
+MCP_EXPORT int mcp_client_connect(mcp_client_t *client);
 
 /* Tells when the connection is there (status 0, reason NULL) and when it is not (status: why; reason: one
  * line, borrowed): at each change, and after each failed attempt. */
 typedef void (*mcp_client_state_cb)(mcp_client_t *client, int status, const char *reason, void *arg);
-void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg);
+MCP_EXPORT void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg);
 
 /* Tells each notification that the peer sends; params: NULL where there are none. Both are borrowed until cb
  * returns. NULL: they are dropped, as before. */
 typedef void (*mcp_notification_cb)(mcp_client_t *client, const char *method, yyjson_val *params, void *arg);
-void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg);
+MCP_EXPORT void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg);
 
 /* The trace id, copied, of the calls that are made from now on by mcp_client_call(): for programs with which
  * a trace begins. NULL: none. MCP_EINVAL: not 1 to 128 bytes of UTF-8. */
-int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
+MCP_EXPORT int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
 
 /* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. timeout_ms covers
  * everything: connecting, handshake, answer; 0: 30,000. Nonzero: cb never fires (MCP_EFULL: 1,024 calls or 16
@@ -641,26 +659,28 @@ int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
  * MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for more at the moment), MCP_ECLOSED,
  * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM.
  */
-int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                    mcp_result_cb cb, void *arg);
+MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
+                               uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL.
  */
-int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
-                       mcp_result_cb cb, void *arg);
+MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
+                                  uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* tools/list, page by page, as one array: value; else as mcp_client_request(), timeout_ms covers all pages.
  * Also MCP_EPROTOCOL: what came is no list, or one that does not end (1,000 pages, or one that names itself
  * as the next); MCP_ETOOBIG: it takes more than 64 MiB of memory. mcp_client_last_id() is its first page's
  * alone. */
-int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+MCP_EXPORT int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+
+/* The id of the call or request that was made last; 0: none was made yet. Ids are never used again. */
+MCP_EXPORT uint64_t mcp_client_last_id(const mcp_client_t *client);
 
 /* Gives up a call or request, by the id that mcp_client_last_id() gave right after it was made: its cb fires
  * later, once, with MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may
  * have served it all the same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already;
  * MCP_ECLOSED. */
-uint64_t mcp_client_last_id(const mcp_client_t *client); /* 0: none was made yet; ids are never used again */
-int mcp_client_cancel(mcp_client_t *client, uint64_t id);
+MCP_EXPORT int mcp_client_cancel(mcp_client_t *client, uint64_t id);
 
 /* Calls a tool while serving call, for it: the peer hears call's trace id, and when call's caller leaves or
  * cancels, or call's deadline passes, this call is cancelled too (as by mcp_client_cancel()). Once the
@@ -668,16 +688,16 @@ int mcp_client_cancel(mcp_client_t *client, uint64_t id);
  * so arg must not depend on call then. client has to be on the loop that serves call; not for
  * MCP_TOOL_BLOCKING tools (MCP_ESTATE). Nonzero as above, and MCP_ECANCELED: nobody waits for call any more;
  * cb never fires then, and call still has to be ended. */
-int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
-                         uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+MCP_EXPORT int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool,
+                                    yyjson_mut_doc *args, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once
  * (may be NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; MCP_ENOMEM, it
  * was never used: then it can be freed). */
-int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
+MCP_EXPORT int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
 
 /* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
-void mcp_client_free(mcp_client_t *client);
+MCP_EXPORT void mcp_client_free(mcp_client_t *client);
 
 /* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop,
  * which would stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what
@@ -686,8 +706,8 @@ void mcp_client_free(mcp_client_t *client);
  * words; *answer then holds what came with the error, or NULL. A peer that cannot be reached fails the call
  * at once. After timeout_ms (0: 30,000) it takes at most another second to say farewell, but a look-up of a
  * name that has begun is waited for: the system's resolver has limits of its own. */
-int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                  const char *trace_id, yyjson_doc **answer);
+MCP_EXPORT int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
+                             const char *trace_id, yyjson_doc **answer);
 
 /* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call. The peer receives call's trace id and
  * span. When the caller of call leaves or cancels, when call's deadline passes, or when its server stops and
@@ -700,8 +720,8 @@ int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint6
  * cancellation.
  * Messages may be as large as those of call's server, or 16 MiB where that takes less; of mcp_call_wait()
  * they are 16 MiB at most. Pool thread; the loop that serves call has to run meanwhile. */
-int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
-                       uint64_t timeout_ms, yyjson_doc **answer);
+MCP_EXPORT int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
+                                  uint64_t timeout_ms, yyjson_doc **answer);
 
 /* ---- Tests -------------------------------------------------------------------------------------------- */
 
@@ -712,7 +732,8 @@ int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjs
  * yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_ESTATE (the
  * server is started), and mcp_last_error() has the message; *answer then holds what came with the error, or
  * NULL. Any thread but one that runs a loop. */
-int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args, yyjson_doc **answer);
+MCP_EXPORT int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args,
+                                    yyjson_doc **answer);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
-"""The shared library exports what the header declares, what symbols.txt lists, and nothing else.
+"""The shared library exports what its version script lists, each name of which a header declares with MCP_EXPORT.
 
-symbols.txt is what users' programs are linked against: a name that goes from it breaks them, so a change of it is
+The version script is what users' programs are linked against: a name that is taken away breaks them, so a change of it is
 deliberate.
 """
 import os
@@ -10,18 +10,19 @@ from pathlib import Path
 
 from services import SOURCE, finished
 
-LISTED = set((Path(__file__).parent / "symbols.txt").read_text().split())
-
-
-HEADER = (SOURCE / "iccm_network/include/iccm_network.h").read_text()
+HEADERS = {path.name: path.read_text() for path in (SOURCE / "iccm_network/include").glob("*.h")}
+LISTED = re.findall(r"^  (\w+);$", (SOURCE / "iccm_network/iccm_network.map").read_text(), re.M)
 
 
 def declared():
-    """The functions of the header: names in front of a parenthesis, without comments, macros and callback types."""
-    text = HEADER
-    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
-    text = re.sub(r"^#.*(\\\n.*)*$", "", text, flags=re.M)
-    return set(re.findall(r"\b(mcp_\w+)\(", text))
+    """The functions of the headers: names in front of a parenthesis, without comments, macros and callback types; and
+    whether MCP_EXPORT stands in front."""
+    for text in HEADERS.values():
+        text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+        text = re.sub(r"^#.*(\\\n.*)*$", "", text, flags=re.M)
+        for statement in re.split(r"[;{}]", text):
+            for name in re.findall(r"\b(mcp_\w+)\(", statement):
+                yield name, statement.split()[0] == "MCP_EXPORT"
 
 
 def exported():
@@ -32,18 +33,25 @@ def exported():
 
 
 class Symbols(unittest.TestCase):
-    def test_header_declares_what_is_listed(self):
-        self.assertEqual(declared(), LISTED)
+    def test_headers_declare_what_is_listed(self):
+        self.assertEqual(sorted(declared()), [(name, True) for name in LISTED], "sorted, each name once")
 
     def test_library_exports_what_is_listed_and_functions_alone(self):
         self.assertEqual(exported(), {("T", name) for name in LISTED})
 
+    def test_no_other_function_is_visible(self):
+        """Not even to programs that the static library is linked into, and which export their own."""
+        result = finished(["readelf", "--symbols", "--wide", os.environ["TEST_STATIC_LIBRARY"]])
+        assert result.returncode == 0, result.stderr
+        visible = re.findall(r"(?:GLOBAL|WEAK) +DEFAULT +\d+ (\w+)$", result.stdout, re.M)
+        self.assertEqual(set(visible), set(LISTED))
+
     def test_errors_have_names_of_the_header(self):
-        self.assertEqual(re.findall(r"UV_E\w+", HEADER), [])
-        defined = set(re.findall(r"^  X\((MCP_E\w+), ", HEADER, re.M))
+        text = "".join(HEADERS.values())
+        self.assertEqual(re.findall(r"UV_E\w+", text), [])
+        defined = set(re.findall(r"^  X\((MCP_E\w+), ", text, re.M))
         self.assertIn("MCP_EINVAL", defined)
-        # "MCP_ERROR_MAP" and what it is made of are macros
-        named = {name for name in re.findall(r"\bMCP_E\w+", HEADER) if not name.startswith("MCP_ERROR_")}
+        named = {name for name in re.findall(r"\bMCP_E\w+", text) if not name.startswith(("MCP_ERROR_", "MCP_EXPORT"))}
         self.assertEqual(named, defined)
 
 
