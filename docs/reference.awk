@@ -1,4 +1,4 @@
-# The header as Doxygen wants it, whose comments are plain ones: awk -f reference.awk iccm_network.h
+# A header as Doxygen wants it, whose comments are plain ones: awk -f reference.awk iccm_network.h
 #
 # A comment documents all declarations that follow it up to the next blank line; one that a blank line follows is about
 # a section and stays plain; one behind code is about that code. The error codes, which a macro makes, are written out.
@@ -14,7 +14,7 @@ function marked(text) { # "/* " to "/** ", and what Doxygen would read as its ow
 }
 
 function declaration(line) {
-    if (line ~ /^ *(#(ifdef|if|else|endif|include|define ICCM_NETWORK_H)|extern "C"|[{}])/)
+    if (line ~ /^ *(#(ifdef|if|else|endif|include|define ICCM_[A-Z]+_H)|extern "C"|[{}])/)
         return line
     behind = index(line, "/*")
     starts = ended

@@ -8,6 +8,7 @@
 
 #include "entry.h"
 
+#include <iccm_service.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <string.h>
 
 #define MIB (INT64_C(1024) * 1024)

@@ -14,6 +14,7 @@
 #include "dewey_call.h"
 #include "tool_names.h"
 
+#include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>

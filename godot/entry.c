@@ -8,6 +8,7 @@
 
 #include "secrets.h"
 
+#include <iccm_service.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <hiredis/hiredis.h>
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
  */
 #include "secrets.h"
 
+#include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
 

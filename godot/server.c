@@ -15,6 +15,7 @@
 #include "tools.h"
 
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <uv.h>
 
 typedef struct godot {

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

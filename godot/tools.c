@@ -14,6 +14,7 @@
 #include "entry.h"
 #include "tool_names.h"
 
+#include <iccm_service.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -10,6 +10,7 @@
 #include "redis_queue.h"
 
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <stdlib.h>
 #include <uv.h>
 

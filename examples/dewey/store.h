@@ -8,6 +8,8 @@
 
 #include "stores.h"
 
+#include <iccm_service.h>
+
 /* One line of the log: as it is stored, and as it is read. */
 typedef struct log_entry {
   char id[MCP_UUID_SIZE];

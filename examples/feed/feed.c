@@ -14,6 +14,7 @@
  *
  * Exit status: 0 every line was accepted, 1 not all of them, 2 wrong usage. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <fcntl.h>

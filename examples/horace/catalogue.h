@@ -7,6 +7,8 @@
 #include "kinds.h"
 #include "storage.h"
 
+#include <iccm_service.h>
+
 /* What the catalogue's database is made of, and its statements. */
 extern const db_plan_t catalogue_plan;
 

@@ -15,6 +15,7 @@
 #include <fts.h>
 #include <getopt.h>
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>

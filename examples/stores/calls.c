@@ -2,6 +2,7 @@
 #include "calls.h"
 #include "texts.h"
 
+#include <iccm_service.h>
 #include <stdlib.h>
 
 static bool nobody_waits(void *arg) {

@@ -3,6 +3,7 @@
 #include "monotonic.h"
 
 #include <iccm_network.h>
+#include <iccm_service.h>
 
 bool clock_guard_doubts(int64_t last_us, int64_t now_us) {
   return last_us != INT64_MIN &&

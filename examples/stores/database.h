@@ -4,6 +4,8 @@
 
 #include "stores.h"
 
+#include <iccm_service.h>
+
 typedef struct database {
   pq_place_t postgresql; /* borrowed from the environment and from us; host NULL: SQLite */
   char path[4096];       /* of SQLite's file */

@@ -14,6 +14,8 @@
 
 #include "stores.h"
 
+#include <iccm_service.h>
+
 typedef struct db db_t;
 typedef struct db_conn db_conn_t; /* one connection, in a transaction */
 

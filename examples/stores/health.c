@@ -7,6 +7,7 @@
 #include "health.h"
 #include "monotonic.h"
 
+#include <iccm_service.h>
 #include <stdio.h>
 
 /* What is counted as an error, by store_code. */

@@ -3,6 +3,7 @@
 #define STORES_IDS_H
 
 #include <iccm_network.h>
+#include <iccm_service.h>
 
 enum { ID_BYTES = 16 };
 

@@ -8,6 +8,7 @@
 #include "base/beneath.h"
 
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,6 +4,7 @@
  * with 0; anything else ends it with 2 and one line on stderr. Failure: a stdout that takes nothing (a full
  * disk, a closed pipe) ends it with 1, so that a script does not take silence for an answer. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -8,6 +8,7 @@
  * that names the entry by its number. */
 #include "base/surrogates.h"
 #include "base/json.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <stdio.h>

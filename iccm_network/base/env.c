@@ -3,7 +3,7 @@
  * Unset and empty are the same: the fallback. A value that cannot be read is logged with what would be
  * allowed, and MCP_EENV returned; a program that went on with a guess would serve on the wrong port or lose
  * its data's limit. */
-#include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -2,6 +2,7 @@
 #include "base/excerpt.h"
 
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <string.h>
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/surrogates.h"
+#include "iccm_service.h"
 
 #include <string.h>
 #include <uv.h>

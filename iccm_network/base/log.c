@@ -7,7 +7,9 @@
 #include "base/log.h"
 
 #include "base/redact.h"
+#include "base/settings.h"
 #include "base/utf8.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -74,7 +76,7 @@ int mcp__log_threshold(void) {
   int level = atomic_load_explicit(&threshold, memory_order_relaxed);
   if (level != LEVEL_UNSET)
     return level;
-  level = mcp_log_level(getenv("LOG_LEVEL"));
+  level = mcp_log_level(mcp__setting("LOG_LEVEL"));
   if (level < 0) /* unset; or none, which programs refuse at their start */
     level = MCP_LOG_INFO;
   atomic_store(&threshold, level);

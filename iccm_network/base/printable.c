@@ -5,6 +5,7 @@
  * each on its own, become escapes, so that no text can move the cursor, set the title, forge a line or hide a
  * part of itself. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "base/redact.h"
 
 #include "base/json.h"
+#include "iccm_service.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

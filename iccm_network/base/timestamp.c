@@ -4,6 +4,7 @@
  * refused, a number outside is written as the nearest end. A clock that counts seconds from 1970 cannot hold
  * a leap second (:60), which is read as the second behind it. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,6 +5,7 @@
  * back, so ids of this process rise strictly, on all threads together. Without randomness from the kernel the
  * 62 bits come from clock and process id: still unique here, and nearly so elsewhere. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <errno.h>
 #include <openssl/evp.h>

@@ -5,9 +5,10 @@
  * hardly anything parts it from one of ours, or where it begins as ours alone do. Orchestrators make
  * variables from the names of services: DEWEY_SERVICE_HOST, DEWEY_PORT_9020_TCP. Values are never shown.
  */
-#include "iccm_network.h"
+#include "iccm_service.h"
 
 #include "base/names.h"
+#include "base/settings.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -118,7 +119,7 @@ static void check(const char *name, size_t len) {
 
 void mcp_env_check(void) {
   static atomic_flag done = ATOMIC_FLAG_INIT;
-  if (atomic_flag_test_and_set(&done))
+  if (!mcp__settings_read() || atomic_flag_test_and_set(&done))
     return;
   for (char **variable = environ; variable != NULL && *variable != NULL; variable++) {
     char name[NAME_MAX_BYTES + 1] = "";

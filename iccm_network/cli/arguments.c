@@ -8,6 +8,7 @@
  * again with it. Numbers beyond 64 bits keep their digits. Failures: not JSON, not an object, a word without
  * =, an empty key, a key twice, text that is not UTF-8, an input larger than INPUT_LIMIT.
  */
+#include <iccm_service.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -9,6 +9,8 @@
 #include "stdio_transport.h"
 #include "bridge_pending.h"
 
+#include <iccm_service.h>
+
 enum {
   MAX_MESSAGE = 16 << 20, /* of either side */
   MAX_WAITING = 1024,     /* messages of the host, and requests of the server */

@@ -3,6 +3,7 @@
  * The answer is the value that the library found in the result, lines of a log as `iccm logs` shows them;
  * where the result is a text that is not JSON, or several parts, the parts are printed one after the other.
  */
+#include <iccm_service.h>
 #include <string.h>
 #include "arguments.h"
 #include "commands.h"

@@ -10,6 +10,7 @@
  * but its time, SIGINT, SIGTERM, or a reader of its output that has gone: Godot away is told, once each time,
  * and counted.
  */
+#include <iccm_service.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>

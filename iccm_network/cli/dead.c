@@ -5,6 +5,7 @@
  * that never end are stopped by the client's deadline.
  */
 #include <errno.h>
+#include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
 #include "checked.h"

@@ -4,6 +4,7 @@
  * stage behind which nothing makes sense ends the run. Every stage has a limit of its own, all of them
  * together --timeout.
  */
+#include <iccm_service.h>
 #include <stdlib.h>
 #include "transport/auth.h"
 #include "checked.h"

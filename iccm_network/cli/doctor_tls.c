@@ -7,6 +7,8 @@
 #include "doctor_tls.h"
 #include "raw_conn.h"
 
+#include <iccm_service.h>
+
 enum { SECURE_MS = 5000 };
 
 static bool all_secured(void *arg) {

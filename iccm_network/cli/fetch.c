@@ -6,6 +6,7 @@
  */
 #include "fetch.h"
 
+#include <iccm_service.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

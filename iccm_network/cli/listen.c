@@ -7,6 +7,7 @@
  * and what waits to be sent are limited. Ends with Ctrl-C, or when its output is no longer read.
  */
 #include <arpa/inet.h>
+#include <iccm_service.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>

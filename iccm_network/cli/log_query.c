@@ -3,6 +3,7 @@
  * dropped; an answer of another shape is a broken protocol. */
 #include "log_query.h"
 
+#include <iccm_service.h>
 #include <stdlib.h>
 #include <string.h>
 #include "checked.h"

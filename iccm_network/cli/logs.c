@@ -7,6 +7,7 @@
  * Failure: of the first queries: reported, and the end. Later ones: one line on stderr, and the next attempt
  * a second later, from the same place. A reader of stdout that has gone ends it.
  */
+#include <iccm_service.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <iccm_service.h>
 #include <limits.h>
 #include <locale.h>
 #include <signal.h>

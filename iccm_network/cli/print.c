@@ -7,6 +7,7 @@
  * Writing errors stay in the FILE and are looked at once, by main.
  */
 #define _GNU_SOURCE /* wcwidth() */
+#include <iccm_service.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

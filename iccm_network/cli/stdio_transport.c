@@ -7,6 +7,7 @@
 #include "stdio_transport.h"
 
 #include <errno.h>
+#include <iccm_service.h>
 #include <string.h>
 #include <unistd.h>
 #include "checked.h"

@@ -4,6 +4,7 @@
  * stages and all requests of a client. Ending closes the connection properly, but waits for that only so
  * long: the answer is there already, and a peer or a resolver that hangs must not keep the command.
  */
+#include <iccm_service.h>
 #include <string.h>
 #include <unistd.h>
 #include "report.h"

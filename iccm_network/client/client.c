@@ -9,6 +9,7 @@
 #include "client/client.h"
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "base/excerpt.h"
 #include "mcp/ids.h"
 #include "transport/peer_addr.h"
@@ -592,7 +593,7 @@ static int read_environment(mcp_client_t *client) {
   int status = mcp__token_of_environment(&token);
   if (status == 0)
     status = set_token(client, token);
-  return status == 0 ? set_tls_ca(client, mcp_env_text("ICCM_TLS_CA", NULL)) : status;
+  return status == 0 ? set_tls_ca(client, mcp__setting("ICCM_TLS_CA")) : status;
 }
 
 static int take_places(mcp_client_t *client, const mcp__url_t *urls, unsigned count) {
@@ -663,7 +664,7 @@ mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url) {
 
 mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop) {
   mcp_client_t *client;
-  mcp__client_new(loop, mcp_env_text("GODOT_URL", NULL), &client);
+  mcp__client_new(loop, mcp__setting("GODOT_URL"), &client);
   return client;
 }
 

@@ -14,6 +14,7 @@
 #include "base/log_ring.h"
 #include "base/redact.h"
 #include "base/utf8.h"
+#include "iccm_service.h"
 
 #include <assert.h>
 #include <limits.h>

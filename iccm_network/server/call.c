@@ -10,6 +10,7 @@
 #include "server/call.h"
 
 #include "mcp/content.h"
+#include "iccm_service.h"
 
 #include <assert.h>
 #include <math.h>

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/utf8.h"
+#include "iccm_service.h"
 
 #include <assert.h>
 #include <signal.h>

@@ -7,6 +7,7 @@
 #include "server/server_log.h"
 
 #include "base/error.h"
+#include "iccm_service.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -4,8 +4,10 @@
 #include "server/server.h"
 
 #include "base/error.h"
+#include "base/settings.h"
 #include "base/utf8.h"
 #include "transport/url.h"
+#include "iccm_service.h"
 
 #include <string.h>
 
@@ -28,6 +30,12 @@ static int read_token(mcp_server_t *server) {
   return status == 0 ? mcp__auth_set(&server->conns.auth, token) : status;
 }
 
+static void take_defaults(mcp_server_t *server) {
+  server->max_message = DEFAULT_MAX_MESSAGE;
+  server->max_memory = DEFAULT_MAX_MEMORY;
+  server->conns.max_connections = DEFAULT_CONNECTIONS;
+}
+
 static int read_limits(mcp_server_t *server) {
   int64_t message = 0, memory = 0, connections = 0, connects = 0, messages = 0;
   int status = read_token(server);
@@ -36,11 +44,12 @@ static int read_limits(mcp_server_t *server) {
   if (status != 0)
     return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
-  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", DEFAULT_MAX_MESSAGE, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
+  if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", (int64_t)server->max_message, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
                   &message) != 0 ||
-      mcp_env_int("ICCM_MAX_MEMORY_BYTES", DEFAULT_MAX_MEMORY, MIN_MAX_MEMORY, MAX_MAX_MEMORY, &memory) !=
+      mcp_env_int("ICCM_MAX_MEMORY_BYTES", (int64_t)server->max_memory, MIN_MAX_MEMORY, MAX_MAX_MEMORY,
+                  &memory) != 0 ||
+      mcp_env_int("ICCM_MAX_CONNECTIONS", server->conns.max_connections, 1, MAX_CONNECTIONS, &connections) !=
           0 ||
-      mcp_env_int("ICCM_MAX_CONNECTIONS", DEFAULT_CONNECTIONS, 1, MAX_CONNECTIONS, &connections) != 0 ||
       mcp_env_int("ICCM_MAX_CONNECTS_PER_SECOND", 0, 0, MAX_RATE, &connects) != 0 ||
       mcp_env_int("ICCM_MAX_MESSAGES_PER_SECOND", 0, 0, MAX_RATE, &messages) != 0 ||
       mcp_env_bool("ICCM_ALLOW_PUBLIC", false, &server->conns.allow_public) != 0 ||
@@ -98,6 +107,9 @@ static int read_logging(mcp_server_t *server) {
 }
 
 int mcp__server_read_environment(mcp_server_t *server) {
+  take_defaults(server);
+  if (!mcp__settings_read())
+    return 0;
   int status = read_limits(server);
   return status == 0 ? read_logging(server) : status;
 }

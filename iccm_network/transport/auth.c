@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "iccm_network.h"
 #include "base/mem.h"
+#include "base/settings.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -25,7 +26,7 @@ bool mcp__token_valid(const char *token) {
 }
 
 int mcp__token_of_environment(const char **token) {
-  *token = mcp_env_text("ICCM_AUTH_TOKEN", NULL);
+  *token = mcp__setting("ICCM_AUTH_TOKEN");
   if (*token == NULL || mcp__token_valid(*token))
     return 0;
   mcp__set_last_error(

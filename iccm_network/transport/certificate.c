@@ -2,6 +2,7 @@
 #include "transport/certificate.h"
 
 #include "base/error.h"
+#include "base/settings.h"
 
 #include <signal.h>
 
@@ -33,8 +34,7 @@ int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file,
 }
 
 int mcp__certificate_of_environment(mcp__certificate_t *certificate) {
-  return mcp__certificate_set(certificate, mcp_env_text("ICCM_TLS_CERT", NULL),
-                              mcp_env_text("ICCM_TLS_KEY", NULL));
+  return mcp__certificate_set(certificate, mcp__setting("ICCM_TLS_CERT"), mcp__setting("ICCM_TLS_KEY"));
 }
 
 void mcp__certificate_deinit(mcp__certificate_t *certificate) {

@@ -5,6 +5,7 @@
  * and 1.3, no renegotiation, no sessions: connections last, and what is not kept cannot be stolen. Failure: a
  * fault, named and in words that say what to do; a connection that had one is of no use any more. */
 #include "transport/tls.h"
+#include "iccm_service.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>

@@ -2,6 +2,7 @@
 #include "transport/url.h"
 
 #include "iccm_network.h"
+#include "iccm_service.h"
 #include "base/mem.h"
 #include "base/redact.h"
 

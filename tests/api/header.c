@@ -1,6 +1,7 @@
 /* header.c: the public header alone, as strict C99 with every warning an error; and what users make of its
  * macros. */
 #include <iccm_network.h>
+#include <iccm_service.h>
 
 static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;

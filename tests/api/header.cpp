@@ -1,5 +1,6 @@
 /* header.cpp: the same as C++17. */
 #include <iccm_network.h>
+#include <iccm_service.h>
 
 static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;

@@ -1,6 +1,6 @@
-"""The reference of the API can be made from the header, in which no symbol is without a comment.
+"""The reference of the API can be made from the headers, in which no symbol is without a comment.
 
-What Doxygen says about the header as it is counts as much as that it complains where a comment is missing.
+What Doxygen says about the headers as they are counts as much as that it complains where a comment is missing.
 """
 import re
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from services import BUILD, SOURCE, finished
 
-HEADER = SOURCE / "iccm_network/include/iccm_network.h"
+HEADERS = {path.name: path.read_text() for path in (SOURCE / "iccm_network/include").glob("*.h")}
 THERE = shutil.which("doxygen") is not None
 if not THERE:
     print("NOT RUN: reference: there is no doxygen")
@@ -18,30 +18,33 @@ if not THERE:
 
 @unittest.skipUnless(THERE, "no doxygen")
 class Reference(unittest.TestCase):
-    def make(self, header):
-        """Makes the reference of a header; answers what Doxygen complained about, and the pages."""
+    def make(self, headers):
+        """Makes the reference of the headers; answers what Doxygen complained about, and the pages."""
         directory = Path(tempfile.mkdtemp(prefix="iccm-reference-"))
         self.addCleanup(shutil.rmtree, directory)
-        (directory / HEADER.name).write_text(header)
+        for name, text in headers.items():
+            (directory / name).write_text(text)
         settings = (BUILD / "docs/Doxyfile").read_text() + (
-            f'INPUT = "{directory / HEADER.name}"\nOUTPUT_DIRECTORY = "{directory}"\n')
+            f'INPUT = "{directory}"\nOUTPUT_DIRECTORY = "{directory}"\n')
         (directory / "Doxyfile").write_text(settings)
         result = finished(["doxygen", directory / "Doxyfile"])
         self.assertEqual(result.returncode != 0, result.stderr != "", result.stderr)
         return result.stderr, "".join(page.read_text() for page in (directory / "html").glob("*.html"))
 
     def test_every_symbol_is_documented(self):
-        complaints, pages = self.make(HEADER.read_text())
+        complaints, pages = self.make(HEADERS)
         self.assertEqual(complaints, "")
-        for name in re.findall(r"\bmcp_\w+(?=\()|\bMCP_E\w+(?=,)", re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.S)):
+        code = re.sub(r"/\*.*?\*/", "", "".join(HEADERS.values()), flags=re.S)
+        for name in re.findall(r"\bmcp_\w+(?=\()|\bMCP_E\w+(?=,)", code):
             self.assertIn(name, pages)
         self.assertIn("no address of the host accepted the connection", pages)
 
     def test_a_symbol_without_a_comment_is_refused(self):
         for added in "int mcp_bare(int number);", "typedef struct mcp_bare {\n  int number;\n} mcp_bare_t;", "#define MCP_BARE 1":
             with self.subTest(added):
-                header = HEADER.read_text().replace("\n#ifdef __cplusplus\n}", f"\n{added}\n\n#ifdef __cplusplus\n}}")
-                self.assertRegex(self.make(header)[0], r"(?i)mcp_bare.* is not documented")
+                for name, text in HEADERS.items():
+                    changed = text.replace("\n#ifdef __cplusplus\n}", f"\n{added}\n\n#ifdef __cplusplus\n}}")
+                    self.assertRegex(self.make(HEADERS | {name: changed})[0], r"(?i)mcp_bare.* is not documented")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <iccm_network.h>
+#include <iccm_service.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

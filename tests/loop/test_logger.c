@@ -6,6 +6,7 @@
 #include "scene.h"
 
 #include <dlfcn.h>
+#include <iccm_service.h>
 #include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -1161,6 +1162,23 @@ Test(logger, godot_that_is_named_and_away) {
   cr_assert_eq(mcp_client_close(client, tell_closed, &status), 0);
   RUN_UNTIL(status == MCP_ECLOSED);
   mcp_client_free(client);
+  close_scene();
+}
+
+/* Where the environment is ignored lines are shipped to an address that was set, and nowhere else. */
+Test(logger, godot_where_the_environment_is_ignored) {
+  open_godot();
+  setenv("GODOT_URL", godot.url, 1);
+  mcp_ignore_environment();
+  mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
+  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  mcp_log(MCP_LOG_ERROR, "stage", "kept here");
+  stage_stop(server); /* which ships what is left */
+  cr_expect_eq(godot.trap->accepted, 0);
+  server = start_named("stage");
+  settle();
+  cr_expect_null(line_of("kept here"));
+  stage_stop(server);
   close_scene();
 }
 

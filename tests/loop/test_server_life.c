@@ -798,6 +798,43 @@ Test(server_life, environment_that_cannot_be_read) {
   scene_close();
 }
 
+Test(server_life, environment_that_is_ignored) {
+  static const char *const names[] = {"ICCM_MAX_MESSAGE_BYTES",
+                                      "ICCM_MAX_MEMORY_BYTES",
+                                      "ICCM_MAX_CONNECTIONS",
+                                      "ICCM_MAX_CONNECTS_PER_SECOND",
+                                      "ICCM_MAX_MESSAGES_PER_SECOND",
+                                      "ICCM_ALLOW_PUBLIC",
+                                      "ICCM_REUSEPORT",
+                                      "LOG_LEVEL",
+                                      "LOGGING_ENABLED",
+                                      "GODOT_URL",
+                                      "ICCM_AUTH_TOKEN",
+                                      "ICCM_TLS_CERT",
+                                      "ICCM_TLS_KEY",
+                                      "ICCM_TLS_CA",
+                                      "ICCM_DATAA"};
+  scene_open();
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    setenv(names[i], "/no such thing", 1);
+  mcp_ignore_environment();
+  server = stage_start();
+  wire_t *wire = wire_open(mcp_server_port(server)); /* without a token */
+  wire_call(wire, 1, "now", "{}");
+  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  mcp_client_t *client = client_to(mcp_server_port(server));
+  client_end(client);
+  client = mcp_client_new(&scene_loop, "wss://localhost:1"); /* which would read ICCM_TLS_CA */
+  cr_assert_not_null(client, "%s", mcp_last_error());
+  mcp_client_free(client);
+  client = mcp_client_new_godot(&scene_loop);
+  cr_assert_not_null(client, "%s", mcp_last_error());
+  mcp_client_free(client);
+  stage_stop(server);
+  cr_expect_not(scene_logged("no such thing") || scene_logged("ICCM_"), "%s", scene_log());
+  scene_close();
+}
+
 Test(server_life, environment_that_is_used_and_setters_that_win) {
   scene_open();
   setenv("ICCM_MAX_CONNECTIONS", "1", 1);

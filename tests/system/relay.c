@@ -6,6 +6,7 @@
  * component at URL do the work. Failure modes: what the other one refuses, ask refuses.
  */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <stdlib.h>
 #include <uv.h>

@@ -9,6 +9,7 @@
  * breaks its promise where it is told to.
  */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <stdlib.h>
 #include <string.h>

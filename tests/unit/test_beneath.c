@@ -4,6 +4,7 @@
 #include "base/beneath.h"
 
 #include "iccm_network.h"
+#include "iccm_service.h"
 #include "leaks.h"
 
 #include <dlfcn.h>

@@ -1,5 +1,6 @@
 /* test_cmdline.c: what the command line of a service says, where, and the status it ends with. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>

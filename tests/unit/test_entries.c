@@ -1,6 +1,7 @@
 /* test_entries.c: entries of files, however these are written and read, and what is wrong with them. */
 #define _GNU_SOURCE /* memfd_create */
 #include "iccm_network.h"
+#include "iccm_service.h"
 #include "leaks.h"
 #include "scarce.h"
 

@@ -1,5 +1,6 @@
 /* test_env.c: what is read, and the line that names what is not. mcp_log is the test's own. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <criterion/criterion.h>
 #include <stdarg.h>

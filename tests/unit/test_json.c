@@ -3,6 +3,7 @@
 #include "leaks.h"
 
 #include <criterion/criterion.h>
+#include <iccm_service.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

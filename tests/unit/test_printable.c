@@ -1,5 +1,6 @@
 /* test_printable.c: what of a text a terminal is shown. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

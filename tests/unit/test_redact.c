@@ -4,6 +4,7 @@
 #include "leaks.h"
 #include "scarce.h"
 
+#include <iccm_service.h>
 #include <string.h>
 #include <uv.h>
 

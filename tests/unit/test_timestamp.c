@@ -1,6 +1,7 @@
 /* test_timestamp.c: both directions against known points in time, each form that services write, what is
  * refused, and all days of 9,999 years there and back. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 #include "leaks.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,7 @@
 /* test_uuid.c: form, order and uniqueness of new ids, also without randomness; parsing; name-based ids
  * against published values. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 #include "leaks.h"
 
 #include <criterion/criterion.h>

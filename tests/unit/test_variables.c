@@ -1,5 +1,6 @@
 /* test_variables.c: which names of variables are taken for misspelt ones. mcp_log is the test's own. */
 #include "iccm_network.h"
+#include "iccm_service.h"
 
 #include <criterion/criterion.h>
 #include <stdarg.h>
