@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
-#define INPUT "{\"type\":\"object\",\"properties\":{\"to\":{\"type\":\"integer\"}},\"required\":[\"to\"]}"
+#define INPUT MCP_JSON({"type": "object", "properties": {"to": {"type": "integer"}}, "required": ["to"]})
 static mcp_call_t *waiting; /* for a second caller of meet */
 
 static void disk(mcp_call_t *call, yyjson_val *args, void *arg) { /* on a thread */
@@ -16,7 +16,7 @@ static void disk(mcp_call_t *call, yyjson_val *args, void *arg) { /* on a thread
 }
 
 static void count(mcp_call_t *call, yyjson_val *args, void *arg) {
-  int64_t done = 0, to = yyjson_get_sint(yyjson_obj_get(args, "to"));
+  int64_t done = 0, to = mcp_arg_int(args, "to", 0);
   (void)arg;
   for (; done < to && !mcp_call_cancelled(call); done++) {
     usleep(10000);

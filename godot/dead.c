@@ -139,11 +139,6 @@ static void go_on(dead_t *dead) {
   }
 }
 
-static int64_t number_of(yyjson_val *args, const char *name, int64_t fallback) {
-  yyjson_val *value = yyjson_obj_get(args, name);
-  return yyjson_is_num(value) ? (int64_t)yyjson_get_num(value) : fallback;
-}
-
 static void begin(mcp_call_t *call, yyjson_val *args, dead_t *dead, kind_t kind) {
   job_t *job = calloc(1, sizeof *job);
   if (job == NULL) {
@@ -152,8 +147,8 @@ static void begin(mcp_call_t *call, yyjson_val *args, dead_t *dead, kind_t kind)
   }
   job->call = call;
   job->kind = kind;
-  job->left = number_of(args, "limit", kind == LIST ? MOST : QUEUE_MAX_DEAD);
-  job->skip = number_of(args, "offset", 0);
+  job->left = mcp_arg_int(args, "limit", kind == LIST ? MOST : QUEUE_MAX_DEAD);
+  job->skip = mcp_arg_int(args, "offset", 0);
   append(dead, job);
   go_on(dead);
 }

@@ -74,8 +74,8 @@ static bool on_set_row(const startup_context_t *row, void *arg) {
 }
 
 static bool read_context(mcp_call_t *call, yyjson_val *args, startup_context_t *out) {
-  yyjson_val *active = yyjson_obj_get(args, "set_active");
-  *out = (startup_context_t){.is_active = !yyjson_is_false(active), .updated_at = mcp_time_now_us()};
+  *out = (startup_context_t){.is_active = mcp_arg_bool(args, "set_active", true),
+                             .updated_at = mcp_time_now_us()};
   mcp_uuid_new(out->id);
   if (!name_arg(call, args, "name", NAME_MAX_BYTES, &out->name) ||
       !name_arg(call, args, "content", CONTENT_MAX_BYTES, &out->content))
@@ -116,7 +116,7 @@ static bool on_listed(const startup_context_t *row, void *arg) {
 
 static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  bool with_content = yyjson_is_true(yyjson_obj_get(args, "include_content"));
+  bool with_content = mcp_arg_bool(args, "include_content", false);
   answer_t answer = answer_begin(call, "contexts", dewey->figures.rows, "contexts");
   store_error_t error;
   int code =

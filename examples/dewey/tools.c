@@ -458,7 +458,7 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!without_nul(call, &what.component) || !level_arg(call, args, &what.level) ||
       !before_arg(call, dewey, args, &what.before_us))
     return;
-  if (yyjson_is_true(yyjson_obj_get(args, "dry_run")))
+  if (mcp_arg_bool(args, "dry_run", false))
     count_all(call, dewey, &what);
   else
     clear_some(call, dewey, &what);

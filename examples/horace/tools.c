@@ -257,7 +257,7 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!read_search(call, horace, args, &search, collection))
     return;
   shown_t shown = shown_begin(call, horace, false);
-  if (yyjson_is_true(yyjson_obj_get(args, "all_paths")))
+  if (mcp_arg_bool(args, "all_paths", false))
     shown.most_paths = ALL_PATHS_MAX;
   int code = search_run(horace->db, &search, until_left(call), on_file, &shown, &total, &error);
   if (code != STORE_OK) {
@@ -318,7 +318,7 @@ static void on_info(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id))
     return;
   shown_t shown = shown_begin(call, horace, true);
-  int code = read_info(horace, id, yyjson_is_true(yyjson_obj_get(args, "include_versions")), &shown, &error);
+  int code = read_info(horace, id, mcp_arg_bool(args, "include_versions", false), &shown, &error);
   if (code == STORE_OK) {
     mcp_metric_add(horace->figures.rows, "files", 1);
     mcp_call_reply(call, shown.file);
@@ -466,7 +466,7 @@ static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
       !wishes_read(call, horace, metadata, true, &wishes))
     return;
-  if (!file_update(horace, id, &wishes, yyjson_is_true(yyjson_obj_get(args, "check_for_changes")),
+  if (!file_update(horace, id, &wishes, mcp_arg_bool(args, "check_for_changes", false),
                    until_left(call), &record, &created, &trouble)) {
     end_trouble(call, &trouble);
     return;

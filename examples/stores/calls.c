@@ -48,7 +48,7 @@ void end_too_large(mcp_call_t *call, const char *advice) {
 }
 
 bool force_arg(mcp_call_t *call, yyjson_val *args) {
-  if (yyjson_is_true(yyjson_obj_get(args, "force")))
+  if (mcp_arg_bool(args, "force", false))
     return true;
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
                 "nothing was deleted: that cannot be undone, and needs force");
@@ -56,8 +56,9 @@ bool force_arg(mcp_call_t *call, yyjson_val *args) {
 }
 
 text_t text_arg(yyjson_val *args, const char *name) {
-  yyjson_val *value = yyjson_obj_get(args, name);
-  return (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+  text_t text;
+  text.ptr = mcp_arg_text(args, name, NULL, &text.len);
+  return text;
 }
 
 bool without_nul(mcp_call_t *call, text_t *text) {

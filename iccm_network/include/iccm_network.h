@@ -216,6 +216,13 @@ enum {
                                a property whose schema has properties of its own, these */
 };
 
+/* JSON as a C string, written without escapes: MCP_JSON({"type": "object"}) is "{\"type\": \"object\"}". A
+ * line break outside of strings becomes a blank; comments are left out. JSON that is wrong is refused where
+ * it is used. Not for the parameter of another macro, in which the compiler may have replaced true already;
+ * and where the compiler keeps to C99 strictly, not for more than 4,095 bytes or for trigraphs such as ??= in
+ * strings. */
+#define MCP_JSON(...) #__VA_ARGS__
+
 /* One tool of a server. */
 typedef struct mcp_tool {
   const char *name;         /* 1 to 128 of A-Z a-z 0-9 _ - . */
@@ -401,6 +408,24 @@ MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, 
 /* Frees a server that was never started or has been stopped (in or after its cb). NULL is fine. */
 MCP_EXPORT void mcp_server_free(mcp_server_t *server);
 
+/* ---- Arguments of a call -----------------------------------------------------------------------------
+ * By their names, in the args of a handler, which fulfil the tool's input_schema. fallback is returned where
+ * the argument is not given or is null, and where it is not of the type, as an input_schema that does not ask
+ * for the type lets through. Any thread, until the call is ended. */
+
+/* A string, borrowed, in UTF-8 and with a NUL behind it. It may also hold NUL: *len is its length in bytes,
+ * or that of fallback, which is 0 for NULL. len may be NULL. */
+MCP_EXPORT const char *mcp_arg_text(yyjson_val *args, const char *name, const char *fallback, size_t *len);
+
+/* An integer, however it was written (3.0, 1e1). One of more than 64 bits is INT64_MAX or INT64_MIN. */
+MCP_EXPORT int64_t mcp_arg_int(yyjson_val *args, const char *name, int64_t fallback);
+
+/* A number. One that is too large for a double is DBL_MAX or -DBL_MAX. */
+MCP_EXPORT double mcp_arg_number(yyjson_val *args, const char *name, double fallback);
+
+/* true or false. */
+MCP_EXPORT bool mcp_arg_bool(yyjson_val *args, const char *name, bool fallback);
+
 /* ---- Calls -----------------------------------------------------------------------------------------
  * All of these on the loop's thread; for a MCP_TOOL_BLOCKING tool instead on the pool thread of its handler.
  */
@@ -463,7 +488,8 @@ MCP_EXPORT int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, c
 
 /* ---- Client ---------------------------------------------------------------------------------------- */
 
-/* What came of a call. Everything is borrowed until the callback returns. */
+/* What came of a call. Everything is borrowed until the callback returns. Later versions may add members at
+ * its end. */
 typedef struct mcp_result {
   int status;        /* 0: answered; else a code: the library's, libuv's, or the peer's JSON-RPC error */
   bool is_error;     /* answered by a result that says isError */

@@ -10,8 +10,10 @@ static void on_call(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static const mcp_tool_t tools[] = {
-    {.name = "tool", .handler = on_call, .flags = MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED},
-    MCP_TOOL_END,
+    {.name = "tool",
+     .input_schema = MCP_JSON({"type": "object", "properties": {"a": true}}), .handler = on_call,
+                               .flags = MCP_TOOL_BLOCKING | MCP_TOOL_UNLISTED},
+     MCP_TOOL_END,
 };
 
 #define NAME_OF(name, code, text) {#name, name, text},
