@@ -21,12 +21,15 @@ static void std_free(void *memory, void *arg) {
   free(memory);
 }
 
-static mcp_allocator_t allocator = {std_malloc, std_realloc, std_free, NULL};
+static mcp_allocator_t allocator = {.malloc_cb = std_malloc, .realloc_cb = std_realloc, .free_cb = std_free};
 static atomic_bool in_use; /* something was allocated: too late to change */
 
 int mcp_set_allocator(const mcp_allocator_t *given) {
   if (atomic_load(&in_use))
     return MCP_ESTATE;
+  for (size_t i = 0; i < sizeof given->reserved / sizeof *given->reserved; i++)
+    if (given->reserved[i] != NULL)
+      return MCP_EINVAL;
   allocator = *given;
   return 0;
 }

@@ -17,6 +17,12 @@
  * - One thread a loop. Functions are called on the loop's thread unless they say "any thread"; inside the
  *   handler of a MCP_TOOL_BLOCKING tool, which runs on a thread of the server's pool, those that say "pool
  *   thread" may be called.
+ * - A struct that a caller fills ends in a member called reserved, which has to be zero, as any initializer
+ *   leaves it. A member that a later version adds takes a part of its place, where zero means what was done
+ *   before: a program runs with a later library without being compiled again. A reserved member that is not
+ *   zero is refused: the program was compiled for a later version than the library's.
+ * - A struct that the library fills may get members at its end: keep pointers to it, and do not copy it by
+ *   its size.
  * - The library ignores SIGPIPE for the process: a write after a reset must not end it.
  */
 #ifndef ICCM_NETWORK_H
@@ -172,10 +178,11 @@ typedef struct mcp_allocator {
   void *(*realloc_cb)(void *memory, size_t size, void *arg); /* NULL: no memory, and the old stays */
   void (*free_cb)(void *memory, void *arg);                  /* memory is not NULL */
   void *arg;                                                 /* passed to all three */
+  const void *reserved[4];                                   /* zero */
 } mcp_allocator_t;
 
 /* Takes all memory of the library from the given functions (copied), which must be callable on any thread.
- * Before anything else; MCP_ESTATE afterwards. */
+ * Before anything else; MCP_ESTATE afterwards. MCP_EINVAL: a reserved member is not zero. */
 MCP_EXPORT int mcp_set_allocator(const mcp_allocator_t *allocator);
 
 /* Keeps the library from reading its variables of the environment (ICCM_..., GODOT_URL, LOG_LEVEL,
@@ -241,11 +248,17 @@ typedef struct mcp_tool {
   const char *unlisted_properties; /* JSON object: more properties of input_schema, which are checked like its
                                       own, but not shown by tools/list. One that input_schema has, too, is
                                       shown as there, and checked as here */
+  const void *reserved[6];         /* zero */
 } mcp_tool_t;
 
 /* Ends a table of tools. */
+#ifdef __cplusplus
 #define MCP_TOOL_END                                                                                         \
-  { NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL }
+  {}
+#else
+#define MCP_TOOL_END                                                                                         \
+  { 0 }
+#endif
 
 /* ---- Server ---------------------------------------------------------------------------------------- */
 

@@ -62,6 +62,14 @@ static bool text_is_fine(const char *text) {
   return text == NULL || mcp__utf8_valid(text, strlen(text));
 }
 
+/* Else the program was compiled for a later version, which has more members. */
+static bool is_known(const mcp_tool_t *given) {
+  for (size_t i = 0; i < sizeof given->reserved / sizeof *given->reserved; i++)
+    if (given->reserved[i] != NULL)
+      return false;
+  return true;
+}
+
 static int is_wrong(const making_t *making, const char *member, const char *place) {
   snprintf(making->problem, making->problem_size, "tool %s: %s %s", making->given->name, member, place);
   return MCP_ETOOL;
@@ -265,7 +273,10 @@ static int make(const mcp_tool_t *given, mcp__tool_t **out, char *problem, size_
                       : given->handler == NULL            ? "it has no handler"
                       : !text_is_fine(given->description) ? "its description is not valid UTF-8"
                       : !text_is_fine(given->title)       ? "its title is not valid UTF-8"
-                                                          : NULL;
+                      : !is_known(given)
+                          ? "its reserved members are not zero: initialize the whole struct, or use "
+                            "the version of the library that the program was compiled for"
+                          : NULL;
   if (wrong != NULL)
     return refuse_tool(&making, wrong);
   mcp__tool_t *tool = making.tool = mcp__calloc(sizeof *tool);

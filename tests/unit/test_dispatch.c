@@ -665,6 +665,9 @@ Test(dispatch, tools_that_are_refused) {
       {{NAME_128 "a", NULL, NULL, no_handler, NULL, 0},
        "tool \"" NAME_128 "a\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
       {{"echo", NULL, NULL, no_handler, NULL, 0}, "tool \"echo\": it is there twice"},
+      {{"later", .handler = no_handler, .reserved = {NULL, given}},
+       "tool \"later\": its reserved members are not zero: initialize the whole struct, or use the version of the "
+       "library that the program was compiled for"},
       {{"a", NULL, NULL, NULL, NULL, 0}, "tool \"a\": it has no handler"},
       {{"a", "\xff", NULL, no_handler, NULL, 0}, "tool \"a\": its description is not valid UTF-8"},
       {{"a", NULL, "{", no_handler, NULL, 0},
