@@ -14,11 +14,15 @@ function marked(text) { # "/* " to "/** ", and what Doxygen would read as its ow
 }
 
 function declaration(line) {
-    if (line ~ /^ *(#(ifdef|if|else|endif|include|define ICCM_[A-Z]+_H)|extern "C"|[{}])/)
+    if (line ~ /^ *(#(ifdef|if|else|endif|include|define ICCM_[A-Z]+_H)|extern "C"|[{}])/) {
+        ended = ended || line ~ /^ *#/
         return line
+    }
     behind = index(line, "/*")
     starts = ended
-    ended = line !~ /\\$/ && (line ~ /[;{,]$/ || line ~ /^#define/ || behind > 0)
+    code = behind > 0 ? substr(line, 1, behind - 1) : line
+    open += gsub(/\(/, "", code) - gsub(/\)/, "", code)
+    ended = open == 0 && line !~ /\\$/ && (line ~ /[;{,]$/ || line ~ /^#define/ || behind > 0)
     if (behind > 0)
         return substr(line, 1, behind - 1) "/**<" marked(substr(line, behind + 2))
     return starts && doc != "" ? doc "\n" line : line

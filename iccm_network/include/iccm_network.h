@@ -270,8 +270,8 @@ MCP_EXPORT mcp_server_t *mcp_server_new(const char *name, const char *version, i
                                         const mcp_tool_t *tools);
 
 /* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
- * MCP_EINVAL for a value out of range, MCP_ENOMEM. */
-/* The largest message that is taken: 16 MiB; 1 KiB to 200 MiB. ICCM_MAX_MESSAGE_BYTES. */
+ * MCP_EINVAL for a value out of range, MCP_ENOMEM. The largest message that is taken: 16 MiB; 1 KiB to
+ * 200 MiB. ICCM_MAX_MESSAGE_BYTES. */
 MCP_EXPORT int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);
 /* For all that peers send and what is made of it: messages, parsed arguments, answers that wait; 1 GiB; 1 MiB
  * to 1 TiB, at least five times the message limit. Beyond a quarter of it connections that hold more than
