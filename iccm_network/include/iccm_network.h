@@ -414,9 +414,9 @@ MCP_EXPORT int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg
 /* Calls cb every interval_ms from the start (the first time interval_ms after it) until the server stops, on
  * the thread of the server's loop: a cb that blocks keeps the server from serving. Several may be added, 64
  * at most, each for all starts that follow. MCP_ESTATE: the server is started; MCP_EFULL: 64 were added;
- * MCP_EINVAL: interval_ms is 0; MCP_ENOMEM. */
-MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb,
-                                    void *arg);
+ * MCP_EINVAL: interval_ms is 0; MCP_ENOMEM.
+ */
+MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg);
 
 /* Frees a server that was never started or has been stopped (in or after its cb). NULL is fine. */
 MCP_EXPORT void mcp_server_free(mcp_server_t *server);
