@@ -33,30 +33,50 @@ enum {
 };
 
 static const char begin_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID to group conversations\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata as key-value pairs\"}}}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "session_id": {"type": "string", "description": "Optional session ID to group conversations"},
+    "metadata": {"type": "object", "description": "Optional metadata as key-value pairs"}
+  }
+});
 
-static const char store_message_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
-    "\"role\":{\"type\":\"string\",\"enum\":[\"user\",\"assistant\",\"system\",\"tool\"],"
-    "\"description\":\"Message role\"},"
-    "\"content\":{\"type\":\"string\",\"description\":\"Message content\"},"
-    "\"turn_number\":{\"type\":\"integer\","
-    "\"description\":\"Optional turn number (auto-increments if not provided)\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata (e.g., model, tokens, timing)\"}},"
-    "\"required\":[\"conversation_id\",\"role\",\"content\"]}";
+static const char store_message_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "conversation_id": {"type": "string", "description": "UUID of the conversation"},
+    "role": {
+      "type": "string",
+      "enum": ["user", "assistant", "system", "tool"],
+      "description": "Message role"
+    },
+    "content": {"type": "string", "description": "Message content"},
+    "turn_number": {
+      "type": "integer",
+      "description": "Optional turn number (auto-increments if not provided)"
+    },
+    "metadata": {"type": "object", "description": "Optional metadata (e.g., model, tokens, timing)"}
+  },
+  "required": ["conversation_id", "role", "content"]
+});
 
-static const char store_messages_bulk_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"messages\":{\"type\":\"array\",\"description\":\"Array of message objects with role and content "
-    "(inline)\",\"items\":{\"type\":\"object\"}},"
-    "\"messages_file\":{\"type\":\"string\",\"description\":\"Path to JSON file containing message array "
-    "(file reference - industry standard for large payloads)\"},"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"Optional existing conversation ID\"},"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID for new conversation\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata for new conversation\"}}}";
+static const char store_messages_bulk_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "messages": {
+      "type": "array",
+      "description": "Array of message objects with role and content (inline)",
+      "items": {"type": "object"}
+    },
+    "messages_file": {
+      "type": "string",
+      "description": "Path to JSON file containing message array (file reference - industry standard for large payloads)"
+    },
+    "conversation_id": {"type": "string", "description": "Optional existing conversation ID"},
+    "session_id": {"type": "string", "description": "Optional session ID for new conversation"},
+    "metadata": {"type": "object", "description": "Optional metadata for new conversation"}
+  }
+});
 
 /* ---- What came of it ---- */
 

@@ -249,45 +249,70 @@ static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 enum { BY_ARGUMENTS = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
 
-static const char log_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"component\":{\"type\":\"string\",\"description\":\"Component name\"},"
-    "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\","
-    "\"error\",\"warn\",\"info\",\"debug\",\"trace\"]},"
-    "\"message\":{\"type\":\"string\",\"description\":\"Log message\"},"
-    "\"trace_id\":{\"type\":\"string\",\"description\":\"Optional trace ID for correlation\"},"
-    "\"data\":{\"type\":\"object\",\"description\":\"Optional structured data\"},"
-    "\"id\":{\"type\":\"string\",\"description\":\"Optional UUID: the same entry sent again with it is "
-    "stored once\"},"
-    "\"created_at\":{\"type\":\"string\",\"description\":\"Optional time of the event (ISO 8601)\"}},"
-    "\"required\":[\"component\",\"level\",\"message\"]}";
+static const char log_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "component": {"type": "string", "description": "Component name"},
+    "level": {
+      "type": "string",
+      "enum": ["ERROR", "WARN", "INFO", "DEBUG", "TRACE", "error", "warn", "info", "debug", "trace"]
+    },
+    "message": {"type": "string", "description": "Log message"},
+    "trace_id": {"type": "string", "description": "Optional trace ID for correlation"},
+    "data": {"type": "object", "description": "Optional structured data"},
+    "id": {
+      "type": "string",
+      "description": "Optional UUID: the same entry sent again with it is stored once"
+    },
+    "created_at": {"type": "string", "description": "Optional time of the event (ISO 8601)"}
+  },
+  "required": ["component", "level", "message"]
+});
 
-static const char query_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"trace_id\":{\"type\":\"string\"},\"component\":{\"type\":\"string\"},\"level\":{\"type\":\"string\"},"
-    "\"start_time\":{\"type\":\"string\"},\"end_time\":{\"type\":\"string\"},"
-    "\"limit\":{\"type\":\"integer\",\"default\":100},"
-    "\"search\":{\"type\":\"string\",\"description\":\"Full-text search in message\"},"
-    "\"data\":{\"type\":\"object\",\"description\":\"JSON that an entry's data contains\"},"
-    "\"cursor\":{\"type\":\"string\",\"description\":\"Page by page: empty for the first, then "
-    "next_cursor\"}}}";
+static const char query_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "trace_id": {"type": "string"},
+    "component": {"type": "string"},
+    "level": {"type": "string"},
+    "start_time": {"type": "string"},
+    "end_time": {"type": "string"},
+    "limit": {"type": "integer", "default": 100},
+    "search": {"type": "string", "description": "Full-text search in message"},
+    "data": {"type": "object", "description": "JSON that an entry's data contains"},
+    "cursor": {"type": "string", "description": "Page by page: empty for the first, then next_cursor"}
+  }
+});
 
-static const char clear_schema[] = "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"},"
-                                   "\"before_time\":{\"type\":\"string\"},"
-                                   "\"level\":{\"type\":\"string\"}}}";
+static const char clear_schema[] =
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "component": {"type": "string"},
+    "before_time": {"type": "string"},
+    "level": {"type": "string"}
+  }
+});
 
-static const char clear_unlisted[] = "{\"dry_run\":{\"type\":\"boolean\"}}";
+static const char clear_unlisted[] = MCP_JSON({"dry_run": {"type": "boolean"}});
 
-static const char set_level_schema[] =
-    "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"},"
-    "\"level\":{\"type\":\"string\",\"enum\":[\"ERROR\",\"WARN\",\"INFO\",\"DEBUG\",\"TRACE\"]}},"
-    "\"required\":[\"component\",\"level\"]}";
+static const char set_level_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "component": {"type": "string"},
+    "level": {"type": "string", "enum": ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]}
+  },
+  "required": ["component", "level"]
+});
 
 /* The listed enums name not all spellings that are taken. */
-static const char level_unlisted[] = "{\"level\":{\"type\":\"string\"}}";
+static const char level_unlisted[] = MCP_JSON({"level": {"type": "string"}});
 
-static const char remove_level_schema[] =
-    "{\"type\":\"object\",\"properties\":{\"component\":{\"type\":\"string\"}},\"required\":[\"component\"]}";
+static const char remove_level_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {"component": {"type": "string"}},
+  "required": ["component"]
+});
 
 static const mcp_tool_t table[] = {
     {.name = "logger_log",

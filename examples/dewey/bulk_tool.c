@@ -9,16 +9,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char bulk_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"messages\":{\"type\":\"array\",\"description\":\"Array of message objects with role and content "
-    "(inline)\",\"items\":{\"type\":\"object\"}},"
-    "\"messages_file\":{\"type\":\"string\",\"description\":\"Path to JSON file containing message array "
-    "(file "
-    "reference - industry standard for large payloads)\"},"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"Optional existing conversation ID\"},"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID for new conversation\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata for new conversation\"}}}";
+const char bulk_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "messages": {
+      "type": "array",
+      "description": "Array of message objects with role and content (inline)",
+      "items": {"type": "object"}
+    },
+    "messages_file": {
+      "type": "string",
+      "description": "Path to JSON file containing message array (file reference - industry standard for large payloads)"
+    },
+    "conversation_id": {"type": "string", "description": "Optional existing conversation ID"},
+    "session_id": {"type": "string", "description": "Optional session ID for new conversation"},
+    "metadata": {"type": "object", "description": "Optional metadata for new conversation"}
+  }
+});
 
 /* One call while its messages are stored. */
 typedef struct bulk {

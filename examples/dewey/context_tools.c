@@ -8,25 +8,37 @@
 enum { NAME_MAX_BYTES = 256, CONTENT_MAX_BYTES = 1024 * 1024 };
 
 static const char get_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"name\":{\"type\":\"string\",\"description\":\"Optional context name (defaults to active)\"}}}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {"name": {"type": "string", "description": "Optional context name (defaults to active)"}}
+});
 
-static const char set_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"name\":{\"type\":\"string\",\"description\":\"Context name\"},"
-    "\"content\":{\"type\":\"string\",\"description\":\"Context content\"},"
-    "\"set_active\":{\"type\":\"boolean\",\"description\":\"Make this the active context\"}},"
-    "\"required\":[\"name\",\"content\"]}";
+static const char set_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "name": {"type": "string", "description": "Context name"},
+    "content": {"type": "string", "description": "Context content"},
+    "set_active": {"type": "boolean", "description": "Make this the active context"}
+  },
+  "required": ["name", "content"]
+});
 
-static const char list_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"include_content\":{\"type\":\"boolean\",\"description\":\"Include full content (default false)\"}}}";
+static const char list_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "include_content": {"type": "boolean", "description": "Include full content (default false)"}
+  }
+});
 
 static const char delete_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"name\":{\"type\":\"string\",\"description\":\"Context name\"},"
-    "\"force\":{\"type\":\"boolean\",\"description\":\"Force delete without confirmation\"}},"
-    "\"required\":[\"name\"]}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "name": {"type": "string", "description": "Context name"},
+    "force": {"type": "boolean", "description": "Force delete without confirmation"}
+  },
+  "required": ["name"]
+});
 
 /* Writes a row into object; its content only where it was asked for. */
 static void add_context(yyjson_mut_doc *doc, yyjson_mut_val *object, const startup_context_t *row) {

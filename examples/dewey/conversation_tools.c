@@ -19,46 +19,64 @@ enum {
 };
 
 static const char begin_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID to group conversations\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata as key-value pairs\"}}}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "session_id": {"type": "string", "description": "Optional session ID to group conversations"},
+    "metadata": {"type": "object", "description": "Optional metadata as key-value pairs"}
+  }
+});
 
-static const char store_message_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
-    "\"role\":{\"type\":\"string\",\"description\":\"Role: user, assistant, or system\"},"
-    "\"content\":{\"type\":\"string\",\"description\":\"Message content\"},"
-    "\"turn_number\":{\"type\":\"integer\",\"description\":\"Optional turn number\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"Optional metadata\"}},"
-    "\"required\":[\"conversation_id\",\"role\",\"content\"]}";
+static const char store_message_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "conversation_id": {"type": "string", "description": "UUID of the conversation"},
+    "role": {"type": "string", "description": "Role: user, assistant, or system"},
+    "content": {"type": "string", "description": "Message content"},
+    "turn_number": {"type": "integer", "description": "Optional turn number"},
+    "metadata": {"type": "object", "description": "Optional metadata"}
+  },
+  "required": ["conversation_id", "role", "content"]
+});
 
-static const char get_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"}},"
-    "\"required\":[\"conversation_id\"]}";
+static const char get_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {"conversation_id": {"type": "string", "description": "UUID of the conversation"}},
+  "required": ["conversation_id"]
+});
 
-static const char list_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID filter\"},"
-    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (default 20)\"},"
-    "\"offset\":{\"type\":\"integer\",\"description\":\"Number to skip (default 0)\"},"
-    "\"sort_by\":{\"type\":\"string\",\"description\":\"Sort field: created_at or updated_at\"}}}";
+static const char list_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "session_id": {"type": "string", "description": "Optional session ID filter"},
+    "limit": {"type": "integer", "description": "Maximum results (default 20)"},
+    "offset": {"type": "integer", "description": "Number to skip (default 0)"},
+    "sort_by": {"type": "string", "description": "Sort field: created_at or updated_at"}
+  }
+});
 
 static const char delete_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"conversation_id\":{\"type\":\"string\",\"description\":\"UUID of the conversation\"},"
-    "\"force\":{\"type\":\"boolean\",\"description\":\"Force delete without confirmation\"}},"
-    "\"required\":[\"conversation_id\"]}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "conversation_id": {"type": "string", "description": "UUID of the conversation"},
+    "force": {"type": "boolean", "description": "Force delete without confirmation"}
+  },
+  "required": ["conversation_id"]
+});
 
-static const char search_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"query\":{\"type\":\"string\",\"description\":\"Search query string\"},"
-    "\"session_id\":{\"type\":\"string\",\"description\":\"Optional session ID filter\"},"
-    "\"start_date\":{\"type\":\"string\",\"description\":\"Optional start date (ISO format)\"},"
-    "\"end_date\":{\"type\":\"string\",\"description\":\"Optional end date (ISO format)\"},"
-    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (default 20)\"},"
-    "\"offset\":{\"type\":\"integer\",\"description\":\"Number to skip (default 0)\"}},"
-    "\"required\":[\"query\"]}";
+static const char search_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "query": {"type": "string", "description": "Search query string"},
+    "session_id": {"type": "string", "description": "Optional session ID filter"},
+    "start_date": {"type": "string", "description": "Optional start date (ISO format)"},
+    "end_date": {"type": "string", "description": "Optional end date (ISO format)"},
+    "limit": {"type": "integer", "description": "Maximum results (default 20)"},
+    "offset": {"type": "integer", "description": "Number to skip (default 0)"}
+  },
+  "required": ["query"]
+});
 
 /* ---- What several of them need ---- */
 

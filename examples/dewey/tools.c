@@ -35,35 +35,45 @@ enum {
 };
 
 static const char store_logs_batch_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"logs\":{\"type\":\"array\",\"items\":{\"type\":\"object\"},\"maxItems\":1000}},"
-    "\"required\":[\"logs\"]}";
+    MCP_JSON({
+  "type": "object",
+  "properties": {"logs": {"type": "array", "items": {"type": "object"}, "maxItems": 1000}},
+  "required": ["logs"]
+});
 
-static const char query_logs_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"trace_id\":{\"type\":\"string\",\"description\":\"Filter by trace ID\"},"
-    "\"component\":{\"type\":\"string\",\"description\":\"Filter by component name\"},"
-    "\"level\":{\"type\":\"string\",\"description\":\"Minimum log level (TRACE, DEBUG, INFO, WARN, ERROR)\"},"
-    "\"start_time\":{\"type\":\"string\",\"description\":\"Start time filter (ISO format)\"},"
-    "\"end_time\":{\"type\":\"string\",\"description\":\"End time filter (ISO format)\"},"
-    "\"search\":{\"type\":\"string\",\"description\":\"Full-text search in message\"},"
-    "\"data\":{\"type\":\"object\",\"description\":\"Only logs whose data contains this JSON\"},"
-    "\"cursor\":{\"type\":\"string\",\"description\":\"Read in pages: empty for the first page, then the "
-    "next_cursor "
-    "of the page before\"},"
-    "\"limit\":{\"type\":\"integer\",\"description\":\"Maximum results (1-1000, default 100)\"}}}";
+static const char query_logs_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "trace_id": {"type": "string", "description": "Filter by trace ID"},
+    "component": {"type": "string", "description": "Filter by component name"},
+    "level": {"type": "string", "description": "Minimum log level (TRACE, DEBUG, INFO, WARN, ERROR)"},
+    "start_time": {"type": "string", "description": "Start time filter (ISO format)"},
+    "end_time": {"type": "string", "description": "End time filter (ISO format)"},
+    "search": {"type": "string", "description": "Full-text search in message"},
+    "data": {"type": "object", "description": "Only logs whose data contains this JSON"},
+    "cursor": {
+      "type": "string",
+      "description": "Read in pages: empty for the first page, then the next_cursor of the page before"
+    },
+    "limit": {"type": "integer", "description": "Maximum results (1-1000, default 100)"}
+  }
+});
 
-static const char clear_logs_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"before_time\":{\"type\":\"string\",\"description\":\"Clear logs older than this (ISO format; default: "
-    "older than "
-    "the retention)\"},"
-    "\"component\":{\"type\":\"string\",\"description\":\"Clear logs of this component only\"},"
-    "\"level\":{\"type\":\"string\",\"description\":\"Clear logs of this level only\"}}}";
+static const char clear_logs_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "before_time": {
+      "type": "string",
+      "description": "Clear logs older than this (ISO format; default: older than the retention)"
+    },
+    "component": {"type": "string", "description": "Clear logs of this component only"},
+    "level": {"type": "string", "description": "Clear logs of this level only"}
+  }
+});
 
-static const char clear_logs_unlisted[] = "{\"dry_run\":{\"type\":\"boolean\"}}";
+static const char clear_logs_unlisted[] = MCP_JSON({"dry_run": {"type": "boolean"}});
 
-static const char get_log_stats_schema[] = "{\"type\":\"object\",\"properties\":{}}";
+static const char get_log_stats_schema[] = MCP_JSON({"type": "object", "properties": {}});
 
 int64_t dewey_retention_us(const dewey_t *dewey, int64_t now_us) {
   return now_us - dewey->retention_days * 24 * 3600 * 1000000;

@@ -7,16 +7,22 @@
 
 enum { DESCRIPTION_MAX_BYTES = 4096, FILE_IDS_MAX = 1000, LIST_LIMIT = 50, LIST_LIMIT_MAX = 1000 };
 
-const char create_collection_schema[] = "{\"type\":\"object\",\"properties\":{"
-                                        "\"name\":{\"type\":\"string\"},"
-                                        "\"description\":{\"type\":\"string\"},"
-                                        "\"file_ids\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-                                        "\"metadata\":{\"type\":\"object\"}},"
-                                        "\"required\":[\"name\"]}";
+const char create_collection_schema[] =
+    MCP_JSON({
+  "type": "object",
+  "properties": {
+    "name": {"type": "string"},
+    "description": {"type": "string"},
+    "file_ids": {"type": "array", "items": {"type": "string"}},
+    "metadata": {"type": "object"}
+  },
+  "required": ["name"]
+});
 
-const char list_collections_schema[] = "{\"type\":\"object\",\"properties\":{"
-                                       "\"limit\":{\"type\":\"integer\"},"
-                                       "\"offset\":{\"type\":\"integer\"}}}";
+const char list_collections_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {"limit": {"type": "integer"}, "offset": {"type": "integer"}}
+});
 
 static const char doing[] = "reading the catalogue";
 

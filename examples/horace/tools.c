@@ -19,16 +19,24 @@ enum {
   ALL_PATHS_MAX = 10000  /* where all were asked for */
 };
 
-static const char register_schema[] =
-    "{\"type\":\"object\",\"properties\":{"
-    "\"file_path\":{\"type\":\"string\",\"description\":\"Absolute path to file in /mnt/irina_storage/\"},"
-    "\"metadata\":{\"type\":\"object\",\"description\":\"File metadata\",\"properties\":{"
-    "\"owner\":{\"type\":\"string\"},"
-    "\"purpose\":{\"type\":\"string\"},"
-    "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
-    "\"collection\":{\"type\":\"string\"},"
-    "\"correlation_id\":{\"type\":\"string\"}}}},"
-    "\"required\":[\"file_path\",\"metadata\"]}";
+static const char register_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "file_path": {"type": "string", "description": "Absolute path to file in /mnt/irina_storage/"},
+    "metadata": {
+      "type": "object",
+      "description": "File metadata",
+      "properties": {
+        "owner": {"type": "string"},
+        "purpose": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "collection": {"type": "string"},
+        "correlation_id": {"type": "string"}
+      }
+    }
+  },
+  "required": ["file_path", "metadata"]
+});
 
 #define FILTERS                                                                                              \
   "\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"                                           \
@@ -47,28 +55,34 @@ static const char register_schema[] =
   "\"order\":{\"type\":\"string\",\"enum\":[\"asc\",\"desc\"]}"
 
 /* For the command scan, which registers what has none of them. */
-static const char search_unlisted[] = "{\"all_paths\":{\"type\":\"boolean\"}}";
+static const char search_unlisted[] = MCP_JSON({"all_paths": {"type": "boolean"}});
 
 static const char search_schema[] =
     "{\"type\":\"object\",\"properties\":{" FILTERS ","
     "\"query\":{\"type\":\"object\",\"description\":\"The same arguments, nested\",\"properties\":{" FILTERS
     "}}}}";
 
-static const char info_schema[] = "{\"type\":\"object\",\"properties\":{"
-                                  "\"file_id\":{\"type\":\"string\"},"
-                                  "\"include_versions\":{\"type\":\"boolean\"}},"
-                                  "\"required\":[\"file_id\"]}";
+static const char info_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {"file_id": {"type": "string"}, "include_versions": {"type": "boolean"}},
+  "required": ["file_id"]
+});
 
-static const char update_schema[] = "{\"type\":\"object\",\"properties\":{"
-                                    "\"file_id\":{\"type\":\"string\"},"
-                                    "\"metadata\":{\"type\":\"object\"},"
-                                    "\"check_for_changes\":{\"type\":\"boolean\"}},"
-                                    "\"required\":[\"file_id\"]}";
+static const char update_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {
+    "file_id": {"type": "string"},
+    "metadata": {"type": "object"},
+    "check_for_changes": {"type": "boolean"}
+  },
+  "required": ["file_id"]
+});
 
-static const char restore_schema[] = "{\"type\":\"object\",\"properties\":{"
-                                     "\"file_id\":{\"type\":\"string\"},"
-                                     "\"version\":{\"type\":\"integer\"}},"
-                                     "\"required\":[\"file_id\",\"version\"]}";
+static const char restore_schema[] = MCP_JSON({
+  "type": "object",
+  "properties": {"file_id": {"type": "string"}, "version": {"type": "integer"}},
+  "required": ["file_id", "version"]
+});
 
 /* ---- What all of them do ---- */
 
