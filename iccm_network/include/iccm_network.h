@@ -655,8 +655,8 @@ MCP_EXPORT int mcp_call_wait_from(mcp_call_t *call, const char *url, const char 
 
 /* Calls a tool of a server of this process and waits for the answer, for tests of tools: no port is opened.
  * The server is not started, and can be started or called again afterwards. Arguments are checked, and the
- * handler runs, as in a server that serves; a blocking one runs on a thread. Timers do not run, and no line is
- * shipped to Godot. args is stolen, may be NULL. 0: *answer is what mcp_result_t calls value, freed by
+ * handler runs, as in a server that serves; a blocking one runs on a thread. Timers do not run, and no line
+ * is shipped to Godot. args is stolen, may be NULL. 0: *answer is what mcp_result_t calls value, freed by
  * yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_ESTATE (the
  * server is started), and mcp_last_error() has the message; *answer then holds what came with the error, or
  * NULL. Any thread but one that runs a loop. */
