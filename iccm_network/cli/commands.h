@@ -19,5 +19,6 @@ int ready_run(const options_t *options, const print_t *out);
 int trace_run(const options_t *options, const print_t *out);
 int canary_run(const options_t *options, const print_t *out);
 int dead_run(const options_t *options, const print_t *out);
+int new_run(const options_t *options, const print_t *out);
 
 #endif

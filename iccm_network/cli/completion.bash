@@ -35,7 +35,7 @@ _iccm() {
   *)
     command=$(_iccm_command)
     case $command in
-    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead' ;;
+    '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new' ;;
     call | bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;

@@ -204,6 +204,14 @@ static const command_t commands[] = {
      "--json: of list a line for each: {\"at\",\"reason\",\"entry\",\"id\"}; entry_base64\n"
      "where the entry is no text, cut_from where it is not whole. Of the others\n"
      "{\"replayed\",\"kept\"} or {\"discarded\"}\n"},
+    {"new", 1, 1, 0, new_run,
+     "Usage: iccm new NAME\n\n"
+     "Writes a component to start from into a new directory NAME: its source with two\n"
+     "tools, a test that calls them, meson.build, a systemd unit and a README.md that\n"
+     "says how to build and run it. Prints the paths of the files. NAME has 1 to 64\n"
+     "letters, digits, - and _, and begins with a letter or _. Nothing that exists is\n"
+     "overwritten.\n\n"
+     "--json: {\"files\":[]}\n"},
 };
 
 static const char general_help[] =
@@ -223,6 +231,7 @@ static const char general_help[] =
     "  iccm trace ID [URL]                      one request across components\n"
     "  iccm canary [URL]                        watch over Godot's log\n"
     "  iccm dead list|replay|discard [N] [URL]  entries that the store refused\n"
+    "  iccm new NAME                            write a component to start from\n"
     "  iccm COMMAND --help                      more about a command\n";
 
 static const char common_help[] =
