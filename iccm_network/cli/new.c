@@ -4,15 +4,17 @@
  * their paths are printed. Failure: an invalid name; a directory or file that exists; a place that cannot be
  * written. Nothing is overwritten, and what was written is removed again; signals wait until that is done.
  */
+#include "checked.h"
+#include "commands.h"
+#include "report.h"
+
 #include <errno.h>
+#include <iccm_service.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "checked.h"
-#include "commands.h"
-#include "report.h"
 
 #define PLACEHOLDER "NAME"
 #define DIGITS "0123456789"
