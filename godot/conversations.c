@@ -103,9 +103,11 @@ static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
 
 static void ask(mcp_call_t *call, const conversations_t *conversations, const char *tool,
                 yyjson_mut_doc *args, mcp_result_cb cb) {
-  int status = args == NULL
-                   ? MCP_ENOMEM
-                   : mcp_client_call_from(call, conversations->store, tool, args, ONE_TIMEOUT_MS, cb, call);
+  int status =
+      args == NULL
+          ? MCP_ENOMEM
+          : mcp_client_call(conversations->store, tool, args,
+                            &(mcp_call_options_t){.timeout_ms = ONE_TIMEOUT_MS, .parent = call}, cb, call);
   if (status != 0)
     end_not_stored(call, status, NULL, NULL);
 }
@@ -303,9 +305,10 @@ static void reply_many(mcp_call_t *call, yyjson_val *stored) {
 
 /* asked is stolen. */
 static void store_many(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *asked) {
+  mcp_call_options_t options = {.timeout_ms = MANY_TIMEOUT_MS, .parent = call};
   yyjson_doc *answer;
-  int status = mcp_call_wait_from(call, conversations->store_url, "dewey_store_messages_bulk", asked,
-                                  MANY_TIMEOUT_MS, &answer);
+  int status = mcp_sync_client_call(conversations->waiting_store, "dewey_store_messages_bulk", asked,
+                                    &options, &answer);
   if (status != 0 && !dewey_call_was_refused(status) && status != MCP_ECANCELED)
     mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
   if (status == 0)

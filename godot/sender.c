@@ -365,7 +365,8 @@ static void call_store(sender_t *sender) {
     return;
   }
   status = mcp_client_call(all->with.store, "dewey_store_logs_batch", request,
-                           all->with.config->dewey_timeout_ms, on_answer, sender);
+                           &(mcp_call_options_t){.timeout_ms = all->with.config->dewey_timeout_ms}, on_answer,
+                           sender);
   if (status != 0) {
     handle_unsent(sender, status, mcp_strerror(status));
     return;

@@ -48,7 +48,8 @@ static void on_levels(void *arg) {
   mcp_server_notice_changed(godot->server);
 }
 
-/* Store and queue end the calls that still wait for them before they are closed. */
+/* Store and queue end the calls that still wait for them before they are closed. waiting_store stays: a
+ * handler that the stop has left to itself may still use it. */
 static void release(godot_t *godot) {
   if (--godot->open > 0)
     return;
@@ -88,9 +89,11 @@ static int add_tools(godot_t *godot) {
   const config_t *config = &godot->config;
   int status = tools_start(&godot->tools, &godot->loop, godot->server);
   godot->conversations.store = godot->tools.store;
-  godot->conversations.store_url = config->dewey_url;
+  godot->conversations.waiting_store = mcp_sync_client_new(config->dewey_url);
   godot->conversations.import_paths = config->import_paths;
   godot->conversations.max_message_bytes = config->max_message_bytes;
+  if (godot->conversations.waiting_store == NULL)
+    status = UV_ENOMEM; /* the other client has found the address fine */
   if (status == 0)
     status = conversations_add_tools(&godot->conversations, godot->server);
   if (status == 0)

@@ -24,7 +24,8 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
 static void on_timer(uv_timer_t *timer) {
   store_watch_t *watch = timer->data;
   if (!watch->asking)
-    watch->asking = mcp_client_call(watch->store, "dewey_ready", NULL, ANSWER_MS, on_answer, watch) == 0;
+    watch->asking = mcp_client_call(watch->store, "dewey_ready", NULL,
+                                    &(mcp_call_options_t){.timeout_ms = ANSWER_MS}, on_answer, watch) == 0;
 }
 
 void store_watch_start(store_watch_t *watch, uv_loop_t *loop, mcp_server_t *server, mcp_client_t *store) {

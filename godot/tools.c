@@ -223,9 +223,11 @@ static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, vo
 }
 
 static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
-  int status = args == NULL ? MCP_ENOMEM
-                            : mcp_client_call_from(call, tools->store, tool, args, STORE_TIMEOUT_MS,
-                                                   on_store_answer, call);
+  int status = args == NULL
+                   ? MCP_ENOMEM
+                   : mcp_client_call(tools->store, tool, args,
+                                     &(mcp_call_options_t){.timeout_ms = STORE_TIMEOUT_MS, .parent = call},
+                                     on_store_answer, call);
   if (status != 0)
     mcp_call_tool_error(call, STORE_AWAY);
 }

@@ -183,9 +183,12 @@ static void attempt(line_t *line) {
   uint64_t now_ms = uv_now(&feeder->loop);
   uint64_t left_ms = line->deadline_ms > now_ms ? line->deadline_ms - now_ms : 1;
   yyjson_mut_doc *args = arguments(line);
-  int status = args == NULL ? MCP_ENOMEM
-                            : mcp_client_call(feeder->client, "logger_log", args,
-                                              left_ms < ATTEMPT_MS ? left_ms : ATTEMPT_MS, on_answer, line);
+  int status =
+      args == NULL
+          ? MCP_ENOMEM
+          : mcp_client_call(feeder->client, "logger_log", args,
+                            &(mcp_call_options_t){.timeout_ms = left_ms < ATTEMPT_MS ? left_ms : ATTEMPT_MS},
+                            on_answer, line);
   if (status != 0)
     try_again(line, status, mcp_strerror(status));
 }

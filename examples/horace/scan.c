@@ -176,8 +176,8 @@ static void register_one(scan_t *scan, const char *path) {
   yyjson_mut_doc_set_root(doc, root);
   yyjson_mut_obj_add_str(doc, root, "file_path", path);
   yyjson_mut_obj_add_obj(doc, root, "metadata");
-  int code =
-      mcp_client_call(scan->client, "horace_register_file", doc, REGISTER_MS, on_registered, registering);
+  int code = mcp_client_call(scan->client, "horace_register_file", doc,
+                             &(mcp_call_options_t){.timeout_ms = REGISTER_MS}, on_registered, registering);
   if (code != 0) /* the path is all of it that is not ours */
     end_one(registering, code == MCP_EANSWER ? "the name of that file is not UTF-8" : mcp_strerror(code));
 }
@@ -328,7 +328,8 @@ static void ask_for_page(scan_t *scan) {
   yyjson_mut_obj_add_true(doc, root, "all_paths");
   yyjson_mut_obj_add_int(doc, root, "limit", PAGE);
   yyjson_mut_obj_add_int(doc, root, "offset", scan->offset);
-  if (mcp_client_call(scan->client, "horace_search_files", doc, SEARCH_MS, on_page, scan) != 0) {
+  if (mcp_client_call(scan->client, "horace_search_files", doc,
+                      &(mcp_call_options_t){.timeout_ms = SEARCH_MS}, on_page, scan) != 0) {
     scan->broken = true;
     finish(scan);
   }

@@ -62,8 +62,9 @@ static int start_call(slot_t *slot, uint64_t now_ns) {
   bench_t *bench = slot->bench;
   yyjson_mut_doc *arguments = checked(yyjson_mut_doc_mut_copy(bench->arguments, NULL));
   slot->began_ns = now_ns;
-  int status = mcp_client_call(slot->client, bench->options->tool, arguments, bench->options->timeout_ms,
-                               on_answer, slot);
+  int status =
+      mcp_client_call(slot->client, bench->options->tool, arguments,
+                      &(mcp_call_options_t){.timeout_ms = bench->options->timeout_ms}, on_answer, slot);
   slot->resting = status != 0;
   if (status == 0)
     bench->in_flight++;

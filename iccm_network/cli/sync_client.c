@@ -92,20 +92,24 @@ static void finish(sync_request_t *request, int status) {
 void sync_client_call(sync_client_t *sync, const char *tool, yyjson_mut_doc *params, sync_client_cb cb,
                       void *arg) {
   sync_request_t request = {sync, cb, arg};
-  finish(&request, mcp_client_call(sync->client, tool, params, left_ms(sync), on_result, &request));
+  finish(&request, mcp_client_call(sync->client, tool, params,
+                                   &(mcp_call_options_t){.timeout_ms = left_ms(sync)}, on_result, &request));
 }
 
 void sync_client_request(sync_client_t *sync, const char *method, yyjson_mut_doc *params, sync_client_cb cb,
                          void *arg) {
   sync_request_t request = {sync, cb, arg};
-  finish(&request, mcp_client_request(sync->client, method, params, left_ms(sync), on_result, &request));
+  finish(&request,
+         mcp_client_request(sync->client, method, params, &(mcp_call_options_t){.timeout_ms = left_ms(sync)},
+                            on_result, &request));
 }
 
 void sync_client_list_tools(sync_client_t *sync, uint64_t max_ms, sync_client_cb cb, void *arg) {
   sync_request_t request = {sync, cb, arg};
   uint64_t left = left_ms(sync);
   uint64_t timeout_ms = max_ms > 0 && max_ms < left ? max_ms : left;
-  finish(&request, mcp_client_list_tools(sync->client, timeout_ms, on_result, &request));
+  finish(&request, mcp_client_list_tools(sync->client, &(mcp_call_options_t){.timeout_ms = timeout_ms},
+                                         on_result, &request));
 }
 
 mcp_stage_t sync_client_reached(const sync_client_t *sync) {

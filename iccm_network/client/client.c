@@ -516,6 +516,17 @@ static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
   }
 }
 
+static void on_notification(mcp_client_t *client, const mcp__message_t *message) {
+  if (client->state >= CLOSING)
+    return;
+  bool is_progress = yyjson_equals_str(message->method, "notifications/progress");
+  if (is_progress && mcp__requests_progress(&client->requests, message->params))
+    return;
+  if (client->on_notification != NULL)
+    client->on_notification(client, yyjson_get_str(message->method), message->params,
+                            client->on_notification_arg);
+}
+
 static void keep_beginning(mcp_client_t *client) {
   size_t len = client->text.len < sizeof client->begun ? client->text.len : sizeof client->begun - 1;
   memcpy(client->begun, client->text.data, len);
@@ -547,9 +558,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     on_request(client, &message);
     break;
   case MCP__NOTIFICATION:
-    if (client->on_notification != NULL && client->state < CLOSING)
-      client->on_notification(client, yyjson_get_str(message.method), message.params,
-                              client->on_notification_arg);
+    on_notification(client, &message);
     break;
   case MCP__INVALID:
     on_unreadable(client, &message);
@@ -765,9 +774,13 @@ void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, vo
   client->on_notification_arg = arg;
 }
 
+static bool is_trace_id(const char *text) {
+  size_t len = strlen(text);
+  return len >= 1 && len <= MAX_TRACE_BYTES && mcp__utf8_valid(text, len);
+}
+
 int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id) {
-  size_t len = trace_id != NULL ? strlen(trace_id) : 0;
-  if (trace_id != NULL && (len < 1 || len > MAX_TRACE_BYTES || !mcp__utf8_valid(trace_id, len)))
+  if (trace_id != NULL && !is_trace_id(trace_id))
     return UV_EINVAL;
   snprintf(client->trace_id, sizeof client->trace_id, "%s", trace_id != NULL ? trace_id : "");
   return 0;
@@ -803,10 +816,6 @@ int mcp_client_connect(mcp_client_t *client) {
   return 0;
 }
 
-uint64_t mcp_client_last_id(const mcp_client_t *client) {
-  return client->requests.last_made_id;
-}
-
 int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
   if (client->state >= CLOSING)
     return MCP_ECLOSED;
@@ -830,32 +839,59 @@ int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *
   return status;
 }
 
-int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                    mcp_result_cb cb, void *arg) {
-  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
-  order.trace_id = *client->trace_id != '\0' ? client->trace_id : NULL;
-  return mcp__client_make(client, &order, args);
+int mcp__order_take(mcp__order_t *order, const mcp_call_options_t *options) {
+  if (options == NULL)
+    return 0;
+  for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
+    if (options->reserved[i] != NULL)
+      return UV_EINVAL;
+  if (options->trace_id != NULL && (options->parent != NULL || !is_trace_id(options->trace_id)))
+    return UV_EINVAL;
+  order->timeout_ms = options->timeout_ms;
+  order->trace_id = options->trace_id;
+  order->progress_cb = options->progress_cb;
+  order->progress_arg = options->progress_arg;
+  order->id = options->id;
+  if (options->parent != NULL) {
+    const mcp__parent_t *parent = mcp__parent_of(options->parent);
+    order->trace_id = parent->trace.id;
+    order->span = parent->trace.span;
+  }
+  return 0;
 }
 
-int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
-                         uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
-  mcp__order_t order = {.method = "tools/call", .tool = tool, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
-  mcp__parent_t *parent = mcp__parent_of(call);
-  int status = mcp__parent_may_adopt(parent);
+/* The same with the parent, whose child the request becomes. */
+static int take_all(mcp__order_t *order, const mcp_call_options_t *options) {
+  int status = mcp__order_take(order, options);
+  if (status != 0 || options == NULL || options->parent == NULL)
+    return status;
+  order->parent = mcp__parent_of(options->parent);
+  return mcp__parent_may_adopt(order->parent);
+}
+
+static int make(mcp_client_t *client, mcp__order_t *order, const mcp_call_options_t *options,
+                yyjson_mut_doc *params) {
+  int status = take_all(order, options);
   if (status != 0) {
-    yyjson_mut_doc_free(args);
+    yyjson_mut_doc_free(params);
     return status;
   }
-  order.parent = parent;
-  order.span = parent->trace.span;
-  order.trace_id = parent->trace.id;
-  return mcp__client_make(client, &order, args);
+  bool inherits = order->tool != NULL && order->trace_id == NULL && order->parent == NULL;
+  if (inherits && *client->trace_id != '\0')
+    order->trace_id = client->trace_id;
+  return mcp__client_make(client, order, params);
 }
 
-int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params, uint64_t timeout_ms,
-                       mcp_result_cb cb, void *arg) {
-  mcp__order_t order = {.method = method, .timeout_ms = timeout_ms, .cb = cb, .arg = arg};
-  return mcp__client_make(client, &order, params);
+int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
+                    const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
+  mcp__order_t order = {.method = "tools/call", .tool = tool, .cb = cb, .arg = arg};
+  return make(client, &order, options, args);
+}
+
+int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
+                       const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
+  mcp__order_t order = {.method = method, .cb = cb, .arg = arg};
+  return make(client, &order, options, params);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */

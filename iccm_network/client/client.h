@@ -59,9 +59,8 @@ typedef struct mcp__requests {
   mcp__pending_t pending;
   struct mcp__request *first, *last; /* not sent, oldest first */
   size_t unsent, unsent_bytes;
-  unsigned notices;      /* sent over this link: some peers answer each of them by an error */
-  uint64_t last_id;      /* also of initialize, … */
-  uint64_t last_made_id; /* … this one not */
+  unsigned notices; /* sent over this link: some peers answer each of them by an error */
+  uint64_t last_id; /* also of initialize */
 } mcp__requests_t;
 
 /* What is asked of a peer, but for the arguments. */
@@ -74,7 +73,14 @@ typedef struct mcp__order {
   int refused; /* it is not sent and fails with this code, though later; 0: it is not */
   mcp_result_cb cb;
   void *arg;
+  mcp_progress_cb progress_cb; /* NULL: the peer is not asked for progress */
+  void *progress_arg;
+  uint64_t *id; /* where the id is put; NULL: nowhere */
 } mcp__order_t;
+
+/* Takes all of the options into the order but for the parent, of which only trace and span are taken. NULL:
+ * there are none. 0 or UV_EINVAL. Any thread that may use the parent. */
+int mcp__order_take(mcp__order_t *order, const mcp_call_options_t *options);
 
 /* params is stolen. Nonzero: the order's cb does not fire. Nothing is called back from inside of any of
  * these, but from fail, expire and answer. */
@@ -86,6 +92,8 @@ void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link);
  * where it says nothing that can be used; false: nobody waits for it. */
 bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_t *message,
                           mcp__arena_t *arena);
+/* A report of progress; params: its parameters. false: its token is none of this client's. */
+bool mcp__requests_progress(mcp__requests_t *all, yyjson_val *params);
 bool mcp__requests_wait(const mcp__requests_t *all); /* whether any that was sent has no answer yet */
 void mcp__requests_expire(mcp__requests_t *all, uint64_t now_ms); /* ends those whose deadline has passed */
 uint64_t mcp__requests_due(const mcp__requests_t *all);           /* the next deadline; UINT64_MAX: none */

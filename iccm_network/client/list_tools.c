@@ -3,16 +3,22 @@
  * Happy path: each page's tools are copied behind those of the pages before, and the next page is asked for
  * with what is left of the time; the last one names no other, and the whole goes to the caller as one array.
  * Failure: a page that fails ends the listing with its code; a list that has no end in sight, or that is
- * larger than it may be, ends it too. */
+ * larger than it may be, ends it too. Each page is a child of the listing's parent, as long as that has not
+ * ended. */
+#include "client/client.h"
+
 #include "base/arena.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <uv.h>
 
 enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PER_MS = 1000000 };
 
 typedef struct listing {
+  mcp__child_t child;   /* knows whether the parent is still there */
+  const char *trace_id; /* in tools' memory */
+  uint64_t span;
   mcp_result_cb cb;
   void *arg;
   uint64_t timeout_ms, deadline_ns;
@@ -23,6 +29,7 @@ typedef struct listing {
 } listing_t;
 
 static void listing_free(listing_t *listing) {
+  mcp__child_leave(&listing->child);
   mcp__arena_deinit(&listing->arena);
   mcp__free(listing);
 }
@@ -60,11 +67,18 @@ static uint64_t left_ms(const listing_t *listing) {
   return now_ns < listing->deadline_ns ? (listing->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 1;
 }
 
-static int ask(mcp_client_t *client, listing_t *listing) {
-  uint64_t timeout_ms = listing->timeout_ms;
+static int ask(mcp_client_t *client, listing_t *listing, uint64_t *id) {
+  mcp__order_t order = {.method = "tools/list",
+                        .trace_id = listing->trace_id,
+                        .parent = listing->child.parent,
+                        .span = listing->span,
+                        .timeout_ms = listing->timeout_ms,
+                        .cb = on_page,
+                        .arg = listing,
+                        .id = id};
   yyjson_mut_doc *params = NULL;
   if (listing->cursor != NULL) {
-    timeout_ms = left_ms(listing);
+    order.timeout_ms = left_ms(listing);
     params = yyjson_mut_doc_new(&mcp__json_alc);
     yyjson_mut_val *root = yyjson_mut_obj(params);
     yyjson_mut_doc_set_root(params, root);
@@ -73,7 +87,7 @@ static int ask(mcp_client_t *client, listing_t *listing) {
       return UV_ENOMEM;
     }
   }
-  return mcp_client_request(client, "tools/list", params, timeout_ms, on_page, listing);
+  return mcp__client_make(client, &order, params);
 }
 
 /* The words name the time for all pages, of which a later one has had less. */
@@ -130,22 +144,45 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     fail(client, listing, MCP_EPROTOCOL, "the list of tools does not end");
   else if (listing->arena.failed)
     fail_for_memory(client, listing);
-  else if ((status = ask(client, listing)) != 0)
+  else if ((status = ask(client, listing, NULL)) != 0)
     fail(client, listing, status, mcp_strerror(status));
 }
 
-int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg) {
-  listing_t *listing = mcp__calloc(sizeof *listing);
+/* The page that is on its way is cancelled by itself. */
+static void on_cancel(mcp__child_t *child) {
+  (void)child;
+}
+
+/* What the order says of a parent. */
+static int take_parent(listing_t *listing, const mcp__order_t *order, mcp_call_t *call) {
+  mcp__parent_t *parent = call != NULL ? mcp__parent_of(call) : NULL;
+  int status = parent != NULL ? mcp__parent_may_adopt(parent) : 0;
+  if (order->trace_id != NULL)
+    listing->trace_id = yyjson_mut_get_str(yyjson_mut_strcpy(listing->tools, order->trace_id));
+  listing->span = order->span;
+  listing->child.on_cancel = on_cancel;
+  if (status == 0 && parent != NULL)
+    mcp__parent_adopt(parent, &listing->child);
+  return status;
+}
+
+int mcp_client_list_tools(mcp_client_t *client, const mcp_call_options_t *options, mcp_result_cb cb,
+                          void *arg) {
+  mcp__order_t order = {0};
+  int status = mcp__order_take(&order, options);
+  listing_t *listing = status == 0 ? mcp__calloc(sizeof *listing) : NULL;
   if (listing == NULL)
-    return UV_ENOMEM;
+    return status != 0 ? status : UV_ENOMEM;
   listing->cb = cb;
   listing->arg = arg;
-  listing->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
+  listing->timeout_ms = order.timeout_ms > 0 ? order.timeout_ms : DEFAULT_TIMEOUT_MS;
   listing->deadline_ns = uv_hrtime() + listing->timeout_ms * NS_PER_MS;
   mcp__arena_init(&listing->arena, MAX_BYTES);
   listing->tools = yyjson_mut_doc_new(&listing->arena.alc);
   yyjson_mut_doc_set_root(listing->tools, yyjson_mut_arr(listing->tools));
-  int status = listing->arena.failed ? UV_ENOMEM : ask(client, listing);
+  status = take_parent(listing, &order, options != NULL ? options->parent : NULL);
+  if (status == 0)
+    status = listing->arena.failed ? UV_ENOMEM : ask(client, listing, order.id);
   if (status != 0)
     listing_free(listing);
   return status;

@@ -365,7 +365,8 @@ static bool send_line(flight_t *flight) {
   yyjson_mut_doc *args = make_args(flight);
   int status = UV_ENOMEM;
   if (args != NULL)
-    status = mcp_client_call(logger->client, "logger_log", args, MCP__LOGGER_CALL_MS, on_answer, flight);
+    status = mcp_client_call(logger->client, "logger_log", args,
+                             &(mcp_call_options_t){.timeout_ms = MCP__LOGGER_CALL_MS}, on_answer, flight);
   flight->state = status == 0 ? SENT : WAITING;
   if (is_final(status))
     refuse(flight, mcp_strerror(status));

@@ -12,8 +12,10 @@
 #include "base/utf8.h"
 #include "mcp/result.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -21,8 +23,13 @@ enum {
   MAX_WAITING = 1024,
   MAX_WAITING_BYTES = 16 << 20,
   SEND_AGAIN_MS = 50,
-  ENVELOPE_BYTES = 512 /* around the parameters, mostly */
+  ENVELOPE_BYTES = 512,   /* around the parameters, mostly */
+  MAX_REPORT_BYTES = 1024 /* of a progress message */
 };
+
+/* Begins the progress tokens that are made here: others may stand in a caller's own params. */
+#define TOKEN "iccm-"
+enum { TOKEN_SIZE = sizeof TOKEN + 20 };
 
 typedef struct mcp__request {
   mcp__waiting_t waiting; /* first member: what the table knows of it */
@@ -30,6 +37,9 @@ typedef struct mcp__request {
   mcp__requests_t *all;
   mcp_result_cb cb;
   void *arg;
+  mcp_progress_cb progress_cb; /* NULL: the peer was not asked for progress */
+  void *progress_arg;
+  double progress;                  /* the last report's */
   mcp__buf_t text;                  /* the message, until it is sent */
   struct mcp__request *prev, *next; /* of those that are not sent */
   uint64_t timeout_ms;
@@ -216,6 +226,57 @@ bool mcp__requests_answer(mcp__requests_t *all, uint64_t id, const mcp__message_
   return true;
 }
 
+/* ---- progress -------------------------------------------------------------------------------------- */
+
+static void write_token(uint64_t id, char token[TOKEN_SIZE]) {
+  snprintf(token, TOKEN_SIZE, TOKEN "%llu", (unsigned long long)id);
+}
+
+/* Whether the token was made here, of the request id. */
+static bool read_token(yyjson_val *token, uint64_t *id) {
+  char same[TOKEN_SIZE];
+  const char *text = yyjson_get_str(token);
+  size_t len = strlen(TOKEN);
+  if (text == NULL || strncmp(text, TOKEN, len) != 0)
+    return false;
+  *id = strtoull(text + len, NULL, 10);
+  write_token(*id, same);
+  return yyjson_equals_str(token, same);
+}
+
+/* NULL: there is none. cut is where it is put if it is too long. */
+static const char *message_of(yyjson_val *params, char cut[MAX_REPORT_BYTES + 1]) {
+  yyjson_val *message = yyjson_obj_get(params, "message");
+  const char *text = yyjson_get_str(message);
+  size_t len = MAX_REPORT_BYTES;
+  if (text == NULL || yyjson_get_len(message) <= len)
+    return text;
+  while (((unsigned char)text[len] & 0xc0) == 0x80) /* not inside of a character */
+    len--;
+  memcpy(cut, text, len);
+  cut[len] = '\0';
+  return cut;
+}
+
+bool mcp__requests_progress(mcp__requests_t *all, yyjson_val *params) {
+  uint64_t id;
+  char cut[MAX_REPORT_BYTES + 1];
+  if (!read_token(yyjson_obj_get(params, "progressToken"), &id))
+    return false;
+  mcp__waiting_t *waiting = mcp__pending_find(&all->pending, id);
+  request_t *request = waiting != NULL ? request_of(waiting) : NULL;
+  if (request == NULL || request->progress_cb == NULL || request->refused != 0)
+    return true; /* it comes late */
+  yyjson_val *value = yyjson_obj_get(params, "progress");
+  double progress = yyjson_get_num(value), total = yyjson_get_num(yyjson_obj_get(params, "total"));
+  if (!yyjson_is_num(value) || !isfinite(progress) || !(progress > request->progress))
+    return true;
+  request->progress = progress;
+  mcp_progress_t report = {progress, isfinite(total) && total > 0 ? total : 0, message_of(params, cut)};
+  request->progress_cb(all->client, &report, request->progress_arg);
+  return true;
+}
+
 /* ---- cancelling ------------------------------------------------------------------------------------ */
 
 static void cancel(request_t *request) {
@@ -271,24 +332,38 @@ static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeou
   return 0;
 }
 
-static int write_meta(mcp__buf_t *out, const mcp__order_t *order) {
-  int status = mcp__buf_puts(out, ",\"_meta\":{\"trace_id\":");
-  status = mcp__buf_join(status, mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id)));
-  if (order->span != 0) {
+static bool has_meta(const mcp__order_t *order) {
+  return order->trace_id != NULL || order->progress_cb != NULL;
+}
+
+static int write_meta(mcp__buf_t *out, const mcp__order_t *order, uint64_t id) {
+  const char *comma = "";
+  int status = mcp__buf_puts(out, ",\"_meta\":{");
+  if (order->trace_id != NULL) {
+    status = mcp__buf_join(status, mcp__buf_puts(out, "\"trace_id\":"));
+    status = mcp__buf_join(status, mcp__buf_json_string(out, order->trace_id, strlen(order->trace_id)));
+    comma = ",";
+  }
+  if (order->trace_id != NULL && order->span != 0) {
     char span[MCP__SPAN_SIZE];
     mcp__span_write(order->span, span);
     status = mcp__buf_join(status, mcp__buf_printf(out, ",\"span_id\":\"%s\"", span));
   }
+  if (order->progress_cb != NULL) {
+    char token[TOKEN_SIZE];
+    write_token(id, token);
+    status = mcp__buf_join(status, mcp__buf_printf(out, "%s\"progressToken\":\"%s\"", comma, token));
+  }
   return mcp__buf_join(status, mcp__buf_puts(out, "}"));
 }
 
-static int write_call(mcp__buf_t *out, const mcp__order_t *order, const char *args, size_t len) {
+static int write_call(mcp__buf_t *out, const mcp__order_t *order, uint64_t id, const char *args, size_t len) {
   int status = mcp__buf_puts(out, ",\"params\":{\"name\":");
   status = mcp__buf_join(status, mcp__buf_json_string(out, order->tool, strlen(order->tool)));
   status = mcp__buf_join(status, mcp__buf_puts(out, ",\"arguments\":"));
   status = mcp__buf_join(status, len > 0 ? mcp__buf_append(out, args, len) : mcp__buf_puts(out, "{}"));
-  if (order->trace_id != NULL)
-    status = mcp__buf_join(status, write_meta(out, order));
+  if (has_meta(order))
+    status = mcp__buf_join(status, write_meta(out, order, id));
   return mcp__buf_join(status, mcp__buf_puts(out, "}}"));
 }
 
@@ -300,7 +375,7 @@ static int write_request(request_t *request, const mcp__order_t *order, const ch
   if (order->tool == NULL)
     return mcp__jsonrpc_request(text, request->waiting.id, order->method, params, len);
   int status = mcp__jsonrpc_begin_request(text, request->waiting.id, order->method);
-  return mcp__buf_join(status, write_call(text, order, params, len));
+  return mcp__buf_join(status, write_call(text, order, request->waiting.id, params, len));
 }
 
 static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
@@ -313,6 +388,39 @@ static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
   if (*text != NULL)
     return 0;
   return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
+}
+
+/* The same as write_meta() for other methods, whose params are the caller's. */
+static bool put_meta(yyjson_mut_doc *doc, yyjson_mut_val *meta, const mcp__order_t *order, uint64_t id) {
+  char span[MCP__SPAN_SIZE], token[TOKEN_SIZE];
+  bool ok = true;
+  if (order->trace_id != NULL)
+    ok = yyjson_mut_obj_put(meta, yyjson_mut_str(doc, "trace_id"), yyjson_mut_strcpy(doc, order->trace_id));
+  if (order->trace_id != NULL && order->span != 0) {
+    mcp__span_write(order->span, span);
+    ok = ok && yyjson_mut_obj_put(meta, yyjson_mut_str(doc, "span_id"), yyjson_mut_strcpy(doc, span));
+  }
+  if (order->progress_cb != NULL) {
+    write_token(id, token);
+    ok = ok && yyjson_mut_obj_put(meta, yyjson_mut_str(doc, "progressToken"), yyjson_mut_strcpy(doc, token));
+  }
+  return ok;
+}
+
+static int add_meta(yyjson_mut_doc **params, const mcp__order_t *order, uint64_t id) {
+  if (*params == NULL)
+    *params = yyjson_mut_doc_new(&mcp__json_alc);
+  yyjson_mut_val *root = yyjson_mut_doc_get_root(*params);
+  if (root == NULL)
+    yyjson_mut_doc_set_root(*params, root = yyjson_mut_obj(*params));
+  if (root == NULL)
+    return UV_ENOMEM;
+  yyjson_mut_val *meta = yyjson_mut_obj_get(root, "_meta");
+  if (!yyjson_mut_is_obj(root) || (meta != NULL && !yyjson_mut_is_obj(meta)))
+    return UV_EINVAL;
+  if (meta == NULL)
+    meta = yyjson_mut_obj_add_obj(*params, root, "_meta");
+  return meta != NULL && put_meta(*params, meta, order, id) ? 0 : UV_ENOMEM;
 }
 
 static int check_order(const mcp__requests_t *all, const mcp__order_t *order) {
@@ -335,6 +443,9 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char
                          .child.on_cancel = on_parent_cancelled,
                          .cb = order->cb,
                          .arg = order->arg,
+                         .progress_cb = order->progress_cb,
+                         .progress_arg = order->progress_arg,
+                         .progress = -INFINITY,
                          .is_tool = order->tool != NULL,
                          .is_initialize = strcmp(order->method, "initialize") == 0,
                          .refused = order->refused};
@@ -348,7 +459,8 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char
     mcp__free(request);
     return status;
   }
-  all->last_made_id = request->waiting.id;
+  if (order->id != NULL)
+    *order->id = request->waiting.id;
   if (order->parent != NULL)
     mcp__parent_adopt(order->parent, &request->child);
   return 0;
@@ -358,6 +470,8 @@ int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_m
   char *text = NULL;
   size_t len = 0;
   int status = check_order(all, order);
+  if (status == 0 && order->tool == NULL && has_meta(order))
+    status = add_meta(&params, order, all->last_id + 1);
   if (status == 0)
     status = serialise(params, &text, &len);
   yyjson_mut_doc_free(params);

@@ -129,8 +129,8 @@ enum {
 /* The text of a code: never NULL, never freed. Any thread. */
 MCP_EXPORT const char *mcp_strerror(int code);
 
-/* Why the last mcp_..._new() or mcp_json_read() of this thread returned NULL, or mcp_call_wait() failed: one
- * line, valid until the next one. Any thread. */
+/* Why the last mcp_..._new() or mcp_json_read() of this thread returned NULL, or mcp_sync_client_call()
+ * failed: one line, valid until the next one. Any thread. */
 MCP_EXPORT const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
@@ -579,45 +579,73 @@ MCP_EXPORT void mcp_client_on_notification(mcp_client_t *client, mcp_notificatio
  * a trace begins. NULL: none. MCP_EINVAL: not 1 to 128 bytes of UTF-8. */
 MCP_EXPORT int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
 
-/* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. timeout_ms covers
- * everything: connecting, handshake, answer; 0: 30,000. Nonzero: cb never fires (MCP_EFULL: 1,024 calls or 16
- * MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED; MCP_EANSWER; MCP_ENOMEM). 0: cb fires once, later,
- * with the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by notifications/cancelled, and
- * may have served it all the same), MCP_ELOST (sent, and the connection went: the call may have been served),
- * MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for more at the moment), MCP_ECLOSED,
- * MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM.
- */
+/* How far a call is, as its server reports it. Everything is borrowed until the callback returns. */
+typedef struct mcp_progress {
+  double progress;     /* rises from one report of a call to the next */
+  double total;        /* what progress rises to; 0 where that is unknown */
+  const char *message; /* cut at 1,024 bytes; NULL where there is none */
+} mcp_progress_t;
+typedef void (*mcp_progress_cb)(mcp_client_t *client, const mcp_progress_t *progress, void *arg);
+
+/* How a call is made. NULL instead of options, and each member that is zero, is the default. Set members by
+ * name ({.timeout_ms = 5000}): later versions use the reserved members, which have to be zero (MCP_EINVAL
+ * otherwise). The options, and all they point to but parent, are read before the call is made and may go
+ * then. */
+typedef struct mcp_call_options {
+  /* Covers connecting, handshake and answer. 0 is 30,000. */
+  uint64_t timeout_ms;
+  /* 1 to 128 bytes of UTF-8. NULL is the trace id of parent; without parent it is that of
+   * mcp_client_set_trace_id(). Not together with parent. MCP_EINVAL otherwise. */
+  const char *trace_id;
+  /* The call that is being served and needs this one. The peer receives parent's trace id and span. When the
+   * caller of parent leaves or cancels, or the deadline of parent passes, this call is cancelled too, as by
+   * mcp_client_cancel(). Once the handler has ended parent, the two are independent: this call goes on, so
+   * its arg and progress_arg must not depend on parent then. */
+  mcp_call_t *parent;
+  /* Asks the peer for reports of its progress (_meta.progressToken) and receives them: after the function
+   * that made the call has returned, and before the call ends. Reports whose progress does not rise are
+   * dropped. Without this the peer is not asked. */
+  mcp_progress_cb progress_cb;
+  void *progress_arg;
+  /* Where the id for mcp_client_cancel() is put. Ids begin at 1 and are not used again. */
+  uint64_t *id;
+  const void *reserved[4]; /* zero */
+} mcp_call_options_t;
+
+/* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. options: may be
+ * NULL. A parent is served by the loop of this client, and its tool is not MCP_TOOL_BLOCKING, for which there
+ * is mcp_sync_client_call().
+ *
+ * Nonzero: cb never fires. MCP_EFULL: 1,024 calls or 16 MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED;
+ * MCP_EANSWER; MCP_EINVAL: the options; MCP_ENOMEM; MCP_ECANCELED: nobody waits for the parent any more;
+ * MCP_ESTATE: the tool of the parent is MCP_TOOL_BLOCKING. A parent still has to be ended.
+ *
+ * 0: cb fires once, later, with the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by
+ * notifications/cancelled, and may have served it all the same), MCP_ELOST (sent, and the connection went:
+ * the call may have been served), MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for
+ * more at the moment), MCP_ECLOSED, MCP_ECANCELED, MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE,
+ * MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM. */
 MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
-                               uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+                               const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
 /* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL.
- */
+ * A trace id is sent only where options have one or a parent. Options that are sent to the peer replace
+ * those of params._meta, and params has to be an object then (MCP_EINVAL). */
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
-                                  uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+                                  const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
-/* tools/list, page by page, as one array: value; else as mcp_client_request(), timeout_ms covers all pages.
- * Also MCP_EPROTOCOL: what came is no list, or one that does not end (1,000 pages, or one that names itself
- * as the next); MCP_ETOOBIG: it takes more than 64 MiB of memory. mcp_client_last_id() is its first page's
- * alone. */
-MCP_EXPORT int mcp_client_list_tools(mcp_client_t *client, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
+/* tools/list, page by page, as one array: value; else as mcp_client_request(). The options are those of all
+ * pages together, without progress, and the id is that of the first page. Also MCP_EPROTOCOL: what came is no
+ * list, or one that does not end (1,000 pages, or one that names itself as the next); MCP_ETOOBIG: it takes
+ * more than 64 MiB of memory. */
+MCP_EXPORT int mcp_client_list_tools(mcp_client_t *client, const mcp_call_options_t *options,
+                                     mcp_result_cb cb, void *arg);
 
-/* The id of the call or request that was made last; 0: none was made yet. Ids are never used again. */
-MCP_EXPORT uint64_t mcp_client_last_id(const mcp_client_t *client);
-
-/* Gives up a call or request, by the id that mcp_client_last_id() gave right after it was made: its cb fires
- * later, once, with MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may
- * have served it all the same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already;
- * MCP_ECLOSED. */
+/* Gives up a call or request, by the id that its options asked for: its cb fires later, once, with
+ * MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may have served it
+ * all the same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already; MCP_ECLOSED.
+ */
 MCP_EXPORT int mcp_client_cancel(mcp_client_t *client, uint64_t id);
-
-/* Calls a tool while serving call, for it: the peer hears call's trace id, and when call's caller leaves or
- * cancels, or call's deadline passes, this call is cancelled too (as by mcp_client_cancel()). Once the
- * handler has ended call, the two have nothing to do with each other any more: this one goes on to its end,
- * so arg must not depend on call then. client has to be on the loop that serves call; not for
- * MCP_TOOL_BLOCKING tools (MCP_ESTATE). Nonzero as above, and MCP_ECANCELED: nobody waits for call any more;
- * cb never fires then, and call still has to be ended. */
-MCP_EXPORT int mcp_client_call_from(mcp_call_t *call, mcp_client_t *client, const char *tool,
-                                    yyjson_mut_doc *args, uint64_t timeout_ms, mcp_result_cb cb, void *arg);
 
 /* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once
  * (may be NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; MCP_ENOMEM, it
@@ -627,29 +655,56 @@ MCP_EXPORT int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *ar
 /* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
 MCP_EXPORT void mcp_client_free(mcp_client_t *client);
 
-/* A call for programs without a loop: connects, calls, waits, closes. Any thread but one that runs a loop,
- * which would stand still; pool thread. args is stolen, may be NULL; trace_id may be NULL. 0: *answer is what
- * mcp_result_t calls value, freed by yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the
- * result says isError, MCP_EURL, MCP_EENV, MCP_EINVAL (trace_id, ICCM_TLS_CA), and mcp_last_error() has the
- * words; *answer then holds what came with the error, or NULL. A peer that cannot be reached fails the call
- * at once. After timeout_ms (0: 30,000) it takes at most another second to say farewell, but a look-up of a
- * name that has begun is waited for: the system's resolver has limits of its own. */
-MCP_EXPORT int mcp_call_wait(const char *url, const char *tool, yyjson_mut_doc *args, uint64_t timeout_ms,
-                             const char *trace_id, yyjson_doc **answer);
+/* ---- Blocking client ------------------------------------------------------------------------------- */
 
-/* The same from the handler of a MCP_TOOL_BLOCKING tool, for its call. The peer receives call's trace id and
- * span. When the caller of call leaves or cancels, when call's deadline passes, or when its server stops and
- * the shutdown timeout is over, this one ends with MCP_ECANCELED.
- * All such calls of a server to the same url share one connection, which the server's loop opens with the
- * first of them, keeps open (it answers pings) and closes when the server stops. Where the connection has
- * ended, the next call opens it again; a call that was sent before its end was noticed fails with MCP_ELOST,
- * and the peer may have served it. The server's stop waits for the look-up of a name that has begun. A server
- * keeps connections for the first 16 urls; calls to others connect each time, and then end within 50 ms of a
- * cancellation.
- * Messages may be as large as those of call's server, or 16 MiB where that takes less; of mcp_call_wait()
- * they are 16 MiB at most. Pool thread; the loop that serves call has to run meanwhile. */
-MCP_EXPORT int mcp_call_wait_from(mcp_call_t *call, const char *url, const char *tool, yyjson_mut_doc *args,
-                                  uint64_t timeout_ms, yyjson_doc **answer);
+/* A client for code that waits for the answer: programs without a loop, and handlers of MCP_TOOL_BLOCKING
+ * tools. url: as for mcp_client_new(). The call opens the connection, which stays open for the next one.
+ * Returns NULL without memory or where url is no address; see mcp_last_error(). Any thread. */
+typedef struct mcp_sync_client mcp_sync_client_t;
+MCP_EXPORT mcp_sync_client_t *mcp_sync_client_new(const char *url);
+
+/* Calls a tool and waits for the answer. args is stolen, may be NULL; options as for mcp_client_call(),
+ * without id.
+ *
+ * Returns 0, and *answer is what mcp_result_t calls value. Otherwise returns a code as a call's,
+ * MCP_TOOL_ERROR where the result says isError, MCP_EENV or MCP_EINVAL (the options, ICCM_TLS_CA), and
+ * mcp_last_error() has the message; *answer then holds what came with the error, or NULL. Free *answer by
+ * yyjson_doc_free(). A peer that cannot be reached fails the call at once. A connection that ended since the
+ * last call is opened again; a call that was sent before its end was noticed fails with MCP_ELOST, and the
+ * peer may have served it. progress_cb runs on the thread that waits, with NULL as its client; reports that
+ * come faster than it returns are replaced by the newest.
+ *
+ * Without a parent: any thread but one that runs a loop, which would stand still; one call of a client at a
+ * time. The connection is used only while a call waits, so a peer that sends pings may close it in between.
+ * Messages may have 16 MiB. A look-up of a name that has begun is waited for beyond timeout_ms: the system's
+ * resolver has its own limits.
+ *
+ * With a parent, whose tool is MCP_TOOL_BLOCKING (MCP_ESTATE otherwise): pool thread, any number of calls at
+ * a time; the loop that serves parent has to run meanwhile. MCP_ECANCELED also when the server of parent
+ * stops and the shutdown timeout is over. The server's loop holds the connection, one for each url, which all
+ * handlers share, answers pings and closes it when the server stops. The server's stop waits for the look-up
+ * of a name that has begun. A server holds connections to the first 16 urls; calls to others connect each
+ * time, and then end within 50 ms of a cancellation. Messages may be as large as those of parent's server, or
+ * 16 MiB where that takes less. */
+MCP_EXPORT int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
+                                    const mcp_call_options_t *options, yyjson_doc **answer);
+
+/* Closes the connection, which takes up to 1 s, and frees the client. NULL is fine. While no call waits: a
+ * handler that was still at work when its server had stopped may begin one, so where there are such handlers
+ * the client has to stay until the process ends. */
+MCP_EXPORT void mcp_sync_client_free(mcp_sync_client_t *client);
+
+/* ---- Tests -------------------------------------------------------------------------------------------- */
+
+/* Calls a tool of a server of this process and waits for the answer, for tests of tools: no port is opened.
+ * The server is not started, and can be started or called again afterwards. Arguments are checked, and the
+ * handler runs, as in a server that serves; a blocking one runs on a thread. Timers do not run, and no line
+ * is shipped to Godot. args is stolen, may be NULL. 0: *answer is what mcp_result_t calls value, freed by
+ * yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_ESTATE (the
+ * server is started), and mcp_last_error() has the message; *answer then holds what came with the error, or
+ * NULL. Any thread but one that runs a loop. */
+MCP_EXPORT int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args,
+                                    yyjson_doc **answer);
 
 /* ---- Tests -------------------------------------------------------------------------------------------- */
 

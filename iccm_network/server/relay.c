@@ -21,6 +21,12 @@ typedef struct mcp__upstream {
 
 typedef enum verdict { ENDED, NEEDS_CLIENT, NO_ROOM } verdict_t;
 
+/* A report of progress on its way to the thread that waits; the text of message stands behind it. */
+typedef struct report {
+  mcp_progress_t progress;
+  char message[];
+} report_t;
+
 /* On the stack of the thread that waits for it. */
 typedef struct errand {
   mcp__errand_t base; /* first member */
@@ -33,7 +39,8 @@ typedef struct errand {
   uv_loop_t *loop;        /* where the offer has to be */
   verdict_t verdict;
   int status;
-  uv_sem_t done;
+  _Atomic(report_t *) report; /* the newest that the thread has not taken; NULL: none */
+  uv_sem_t news;              /* counts: a report where there was none, and the end, which is the last */
 } errand_t;
 
 static errand_t *errand_of(mcp__errand_t *base) {
@@ -45,13 +52,30 @@ static errand_t *errand_of(mcp__errand_t *base) {
 static void end(errand_t *errand, verdict_t verdict, int status) {
   errand->verdict = verdict;
   errand->status = status;
-  uv_sem_post(&errand->done); /* the errand is gone from here on */
+  uv_sem_post(&errand->news); /* the errand is gone from here on */
 }
 
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   errand_t *errand = arg;
   errand->order->cb(client, result, errand->order->arg);
   end(errand, ENDED, 0);
+}
+
+/* Without memory it is dropped, as one is that another follows soon. */
+static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  errand_t *errand = arg;
+  size_t size = progress->message != NULL ? strlen(progress->message) + 1 : 0;
+  report_t *report = mcp__calloc(sizeof *report + size);
+  (void)client;
+  if (report == NULL)
+    return;
+  report->progress = *progress;
+  if (progress->message != NULL)
+    report->progress.message = memcpy(report->message, progress->message, size);
+  report_t *before = atomic_exchange(&errand->report, report);
+  if (before == NULL)
+    uv_sem_post(&errand->news);
+  mcp__free(before);
 }
 
 static upstream_t *find(mcp__relay_t *relay, const char *url) {
@@ -92,6 +116,9 @@ static void begin(mcp__relay_t *relay, errand_t *errand) {
   order.parent = errand->parent;
   order.cb = on_result;
   order.arg = errand;
+  if (order.progress_cb != NULL)
+    order.progress_cb = on_progress;
+  order.progress_arg = errand;
   yyjson_mut_doc *params = errand->params;
   errand->params = NULL;
   mcp__client_hurry(upstream->client, 0); /* each call finds out anew whether the peer is there */
@@ -181,10 +208,21 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg) {
 
 /* ---- on a thread of the pool ----------------------------------------------------------------------- */
 
+/* Each report that has come before the end is told before it: news counts both. */
+static void wait_for_end(errand_t *errand) {
+  report_t *report;
+  uv_sem_wait(&errand->news);
+  while ((report = atomic_exchange(&errand->report, NULL)) != NULL) {
+    errand->order->progress_cb(NULL, &report->progress, errand->order->progress_arg);
+    mcp__free(report);
+    uv_sem_wait(&errand->news);
+  }
+}
+
 static void hand_over(mcp__pool_t *pool, errand_t *errand) {
   errand->verdict = ENDED;
   if (mcp__pool_send(pool, &errand->base))
-    uv_sem_wait(&errand->done);
+    wait_for_end(errand);
   else
     errand->status = MCP_ECANCELED;
   if (errand->status != 0)
@@ -210,7 +248,7 @@ bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, 
                      const mcp__order_t *order, yyjson_mut_doc *params, int *status) {
   errand_t errand = {
       .parent = parent, .url = url, .max_message = max_message, .order = order, .params = params};
-  if (uv_sem_init(&errand.done, 0) != 0) /* UNTESTED: on Linux it does not fail */
+  if (uv_sem_init(&errand.news, 0) != 0) /* UNTESTED: on Linux it does not fail */
     return false;
   hand_over(pool, &errand);
   if (errand.verdict == NEEDS_CLIENT) {
@@ -218,7 +256,7 @@ bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, 
     if (errand.status == 0)
       hand_over(pool, &errand);
   }
-  uv_sem_destroy(&errand.done);
+  uv_sem_destroy(&errand.news);
   free_upstream(errand.offer); /* NULL where the relay has taken it */
   if (errand.verdict != NO_ROOM)
     yyjson_mut_doc_free(errand.params);

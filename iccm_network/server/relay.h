@@ -28,7 +28,8 @@ void mcp__relay_stop(mcp__relay_t *relay);
 void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg); /* the same; cb fires once */
 
 /* Makes a call for the parent, which the pool serves, and waits for its end; on a thread of the pool. *status
- * 0: the order's cb was called, on the loop's thread, before this returns. Else it is not, and
+ * 0: the order's cb was called, on the loop's thread, before this returns, and progress_cb before that on the
+ * thread that waits. Else it is not, and
  * mcp_last_error() says why: a code of mcp_client_call() or mcp__client_new(), or MCP_ECANCELED. params is
  * stolen. false: the relay has no client to spare for this address; nothing was done, and params is the
  * caller's. */

@@ -4,7 +4,7 @@
  * is memory brings the request and keeps the response. Failure: the call's code, with the message in
  * mcp_last_error(). */
 #include "base/error.h"
-#include "client/sync_call.h"
+#include "client/sync_client.h"
 #include "mcp/result.h"
 #include "server/server.h"
 

@@ -77,6 +77,13 @@ void play_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
            result->text != NULL ? result->text : "");
 }
 
+static void on_report(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  request_t *request = arg;
+  (void)client;
+  REQUIRE(request->made && request->fired == 0, "progress %g outside of its call", progress->progress);
+  request->reports++;
+}
+
 static void was_made(request_t *request, int status) {
   request->status = status;
   request->made = status == 0;
@@ -91,7 +98,9 @@ void play_call(mcp_client_t *client, const char *tool, const char *args, uint64_
   bool echoes = strcmp(tool, "echo") == 0 || strcmp(tool, "strict") == 0 || strcmp(tool, "block") == 0;
   if (echoes)
     request->expected = yyjson_read(args != NULL ? args : "{}", args != NULL ? strlen(args) : 2, 0);
-  was_made(request, mcp_client_call(client, tool, args != NULL ? play_json(args) : NULL, timeout_ms,
+  mcp_call_options_t options = {
+      .timeout_ms = timeout_ms, .progress_cb = on_report, .progress_arg = request, .id = &request->id};
+  was_made(request, mcp_client_call(client, tool, args != NULL ? play_json(args) : NULL, &options,
                                     play_result, request));
   if (!request->made) {
     yyjson_doc_free(request->expected);
@@ -102,14 +111,14 @@ void play_call(mcp_client_t *client, const char *tool, const char *args, uint64_
 void play_request(mcp_client_t *client, const char *method, const char *params, request_t *request) {
   *request = (request_t){.status = UV_ENOMEM};
   if (client != NULL)
-    was_made(request, mcp_client_request(client, method, params != NULL ? play_json(params) : NULL, 0,
+    was_made(request, mcp_client_request(client, method, params != NULL ? play_json(params) : NULL, NULL,
                                          play_result, request));
 }
 
 void play_list(mcp_client_t *client, request_t *request) {
   *request = (request_t){.status = UV_ENOMEM};
   if (client != NULL)
-    was_made(request, mcp_client_list_tools(client, 0, play_result, request));
+    was_made(request, mcp_client_list_tools(client, NULL, play_result, request));
 }
 
 static bool all_ended(const request_t *requests, size_t count) {
@@ -264,7 +273,8 @@ static void relay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   yyjson_mut_doc_set_root(copy, yyjson_val_mut_copy(copy, args));
   int status = play_upstream != NULL
-                   ? mcp_client_call_from(call, play_upstream, "echo", copy, 0, on_relayed, call)
+                   ? mcp_client_call(play_upstream, "echo", copy, &(mcp_call_options_t){.parent = call},
+                                     on_relayed, call)
                    : MCP_ECLOSED;
   if (play_upstream == NULL)
     yyjson_mut_doc_free(copy);
@@ -279,17 +289,25 @@ static void block_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
 }
 
-/* Asks another from its thread: args.url, and there echo. */
+static void pass_on(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  (void)client;
+  mcp_call_progress(arg, progress->progress, progress->total, progress->message);
+}
+
+/* Asks another from its thread: args.url, and there progress. */
 static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
-  yyjson_doc *answer;
+  mcp_call_options_t options = {
+      .timeout_ms = 5000, .parent = call, .progress_cb = pass_on, .progress_arg = call};
+  yyjson_doc *answer = NULL;
   (void)arg;
-  int status =
-      mcp_call_wait_from(call, yyjson_get_str(yyjson_obj_get(args, "url")), "echo", NULL, 5000, &answer);
+  mcp_sync_client_t *client = mcp_sync_client_new(yyjson_get_str(yyjson_obj_get(args, "url")));
+  int status = client != NULL ? mcp_sync_client_call(client, "progress", NULL, &options, &answer) : UV_ENOMEM;
   if (status == 0)
     mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(answer)));
   else
     mcp_call_tool_error(call, "%s: %s", mcp_strerror(status), mcp_last_error());
   yyjson_doc_free(answer);
+  mcp_sync_client_free(client);
 }
 
 static void take_line(mcp_call_t *call, yyjson_val *args, void *arg) {

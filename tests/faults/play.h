@@ -66,6 +66,8 @@ typedef struct request {
   unsigned fired;
   int status; /* of the making, then of the end */
   bool is_error;
+  uint64_t id;      /* 0 until it is made */
+  unsigned reports; /* of its progress */
   char message[200];
   char text[200];
 } request_t;

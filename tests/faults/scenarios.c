@@ -200,11 +200,10 @@ static void give_up(play_t *play) {
   client = play_client(play, "127.0.0.1", play->server);
   play_call(client, "hold", NULL, 200, &requests[0]);
   play_call(client, "hold", NULL, 0, &requests[1]);
-  uint64_t id = client != NULL ? mcp_client_last_id(client) : 0;
   play_call(client, "echo", NULL, 0, &requests[2]);
   play_wait(&requests[2], 1);
   if (requests[1].made)
-    mcp_client_cancel(client, id);
+    mcp_client_cancel(client, requests[1].id);
   play_wait(requests, 3);
   expect_status(play, &requests[0], MCP_ETIMEOUT);
   expect_status(play, &requests[1], MCP_ECANCELED);

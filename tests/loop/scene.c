@@ -200,7 +200,7 @@ void scene_close(void) {
 
 /* ---- tools ------------------------------------------------------------------------------------------- */
 
-static void now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+void stage_now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   stage.now_count++;
   mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
@@ -332,7 +332,7 @@ size_t stage_gate_done(void) {
 /* ---- the server ---------------------------------------------------------------------------------------- */
 
 static const mcp_tool_t tools[] = {
-    {"now", "answers its arguments at once", NULL, now_tool, NULL, 0},
+    {"now", "answers its arguments at once", NULL, stage_now_tool, NULL, 0},
     {"hold", "is answered when the test says so", NULL, hold_tool, NULL, 0},
     {"delay", "answers after ms", "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\"}}}",
      delay_tool, NULL, 0},

@@ -16,6 +16,9 @@ extern uv_loop_t scene_loop;
 void scene_open(void);
 void scene_close(void);
 
+/* The options of a call with that time-out, in this expression's block. */
+#define WITHIN(ms) (&(mcp_call_options_t){.timeout_ms = (ms)})
+
 enum { PATIENT_MS = 3600000 }; /* a time-out of what has to succeed: an hour */
 
 /* Turns the loop until the condition holds; fails the test after the limit of waiting.h, or where the loop
@@ -136,6 +139,7 @@ void stage_on_stopped(mcp_server_t *server, void *arg);
 int stage_end_held(size_t index); /* answers {"held":index}: what ending it gave */
 void stage_gate(bool open);
 void stage_gate_tool(mcp_call_t *call, yyjson_val *args, void *arg); /* waits for it */
+void stage_now_tool(mcp_call_t *call, yyjson_val *args, void *arg);  /* answers its arguments */
 size_t stage_at_gate(void);
 size_t stage_gate_done(void);
 

@@ -160,7 +160,7 @@ static bool play(play_t *play) {
   snprintf(url, sizeof url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
   play->client = mcp_client_new(&loop, url);
   uv_thread_create(&play->thread, log_from_thread, NULL);
-  mcp_client_call(play->client, "say", NULL, 0, on_said, play);
+  mcp_client_call(play->client, "say", NULL, NULL, on_said, play);
   uv_run(&loop, UV_RUN_DEFAULT);
   mcp_client_free(play->client);
   mcp_server_free(play->server);

@@ -7,8 +7,9 @@
 
 static void call(mcp_client_t *client, const char *tool, const char *args, uint64_t timeout_ms,
                  outcome_t *outcome) {
-  cr_assert_eq(
-      mcp_client_call(client, tool, args != NULL ? args_of(args) : NULL, timeout_ms, outcome_cb, outcome), 0);
+  cr_assert_eq(mcp_client_call(client, tool, args != NULL ? args_of(args) : NULL, WITHIN(timeout_ms),
+                               outcome_cb, outcome),
+               0);
   cr_assert_eq(outcome->fired, 0, "called back from inside of the call");
 }
 
@@ -26,7 +27,7 @@ Test(client_calls, answers_and_failures_of_a_real_server) {
   call(client, "fail", "{\"how\":\"code\"}", 0, &code);
   call(client, "missing", NULL, 0, &missing);
   call(client, "block", "{\"b\":2}", 0, &block);
-  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 0, outcome_cb, &list), 0);
+  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, NULL, outcome_cb, &list), 0);
   RUN_UNTIL(now.fired && none.fired && fail.fired && code.fired && missing.fired && block.fired &&
             list.fired);
   cr_assert_eq(now.status, 0);
@@ -91,7 +92,8 @@ static void make_one(mcp_client_t *client) {
   char args[32];
   snprintf(args, sizeof args, "{\"ms\":%d}", rand() % 20);
   const char *tool = index % 4 == 0 ? "block" : index % 4 == 1 ? "now" : "delay";
-  cr_assert_eq(mcp_client_call(client, tool, args_of(args), PATIENT_MS, on_one, (void *)(uintptr_t)index), 0);
+  cr_assert_eq(
+      mcp_client_call(client, tool, args_of(args), WITHIN(PATIENT_MS), on_one, (void *)(uintptr_t)index), 0);
 }
 
 Test(client_calls, ten_thousand_calls_with_random_delays) {
@@ -177,14 +179,14 @@ static unsigned chained;
 static void chain(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   cr_assert_eq(result->status, 0);
   if (++chained < 100)
-    cr_assert_eq(mcp_client_call(client, "now", NULL, 0, chain, arg), 0);
+    cr_assert_eq(mcp_client_call(client, "now", NULL, NULL, chain, arg), 0);
 }
 
 Test(client_calls, calls_made_in_callbacks) {
   scene_open();
   mcp_server_t *server = stage_start();
   mcp_client_t *client = client_to(mcp_server_port(server));
-  cr_assert_eq(mcp_client_call(client, "now", NULL, 0, chain, NULL), 0);
+  cr_assert_eq(mcp_client_call(client, "now", NULL, NULL, chain, NULL), 0);
   RUN_UNTIL(chained == 100);
   client_end(client);
   stage_stop(server);
@@ -203,11 +205,11 @@ Test(client_calls, refused_before_they_are_made) {
   yyjson_mut_doc *args = yyjson_mut_doc_new(NULL);
   yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
   yyjson_mut_obj_add_strn(args, yyjson_mut_doc_get_root(args), "text", big, sizeof big);
-  cr_assert_eq(mcp_client_call(client, "now", args, 0, outcome_cb, &outcome), MCP_ETOOBIG);
+  cr_assert_eq(mcp_client_call(client, "now", args, NULL, outcome_cb, &outcome), MCP_ETOOBIG);
   args = yyjson_mut_doc_new(NULL);
   yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
   yyjson_mut_obj_add_str(args, yyjson_mut_doc_get_root(args), "text", "\xff");
-  cr_assert_eq(mcp_client_call(client, "now", args, 0, outcome_cb, &outcome), MCP_EANSWER);
+  cr_assert_eq(mcp_client_call(client, "now", args, NULL, outcome_cb, &outcome), MCP_EANSWER);
   cr_assert_eq(mcp_client_set_max_message_bytes(client, 4096), MCP_ESTATE);
   cr_assert_eq(mcp_client_set_fail_fast(client, true), MCP_ESTATE);
   scene_run_ms(50);
@@ -223,7 +225,7 @@ Test(client_calls, a_tool_name_of_any_text) {
   mcp_client_t *client = client_to(mcp_server_port(server));
   outcome_t quoted = {0}, broken = {0};
   call(client, "a\"b\\c\n", NULL, 0, &quoted);
-  int status = mcp_client_call(client, "\xff", NULL, PATIENT_MS, outcome_cb, &broken);
+  int status = mcp_client_call(client, "\xff", NULL, WITHIN(PATIENT_MS), outcome_cb, &broken);
   RUN_UNTIL(quoted.fired);
   cr_assert_eq(quoted.status, MCP_METHOD_NOT_FOUND);
   cr_assert_neq(status, 0,

@@ -40,12 +40,24 @@ static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   unsigned fired = proxy.child.fired;
   proxy.served++;
   proxy.parent = call;
-  proxy.refused = mcp_client_call_from(call, proxy.client, tool, NULL, 0, on_child, &proxy.child);
+  proxy.refused = mcp_client_call(proxy.client, tool, NULL, &(mcp_call_options_t){.parent = call}, on_child,
+                                  &proxy.child);
   cr_assert_eq(proxy.child.fired, fired, "called back from inside of the call");
   if (proxy.refused != 0) {
     proxy.parent = NULL;
     mcp_call_tool_error(call, "refused");
   }
+}
+
+/* Lists the tools of the stage for its call, which is ended at once where the arguments say so. */
+static void list_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+  mcp_call_options_t options = {.parent = call};
+  (void)arg;
+  proxy.parent = call;
+  proxy.keep = true;
+  proxy.refused = mcp_client_list_tools(proxy.client, &options, on_child, &proxy.child);
+  if (yyjson_get_bool(yyjson_obj_get(args, "end")))
+    mcp_call_reply_text(call, "1", 1);
 }
 
 static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -55,21 +67,33 @@ static void wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   proxy.parent = call;
 }
 
+static void pass_on(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  (void)client;
+  mcp_call_progress(arg, progress->progress, progress->total, progress->message);
+}
+
 /* On a thread of the pool: of the stage, or where the arguments say. */
 static void ask_and_wait_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   char url[64];
-  yyjson_doc *answer;
+  yyjson_doc *answer = NULL;
   yyjson_val *port = yyjson_obj_get(args, "port");
   (void)arg;
   snprintf(url, sizeof url, "127.0.0.1:%d", port != NULL ? yyjson_get_int(port) : proxy.port);
-  int status = mcp_call_wait_from(call, url, yyjson_get_str(yyjson_obj_get(args, "tool")), NULL,
-                                  yyjson_get_uint(yyjson_obj_get(args, "timeout_ms")), &answer);
+  mcp_call_options_t options = {.timeout_ms = yyjson_get_uint(yyjson_obj_get(args, "timeout_ms")),
+                                .parent = call,
+                                .progress_arg = call};
+  if (yyjson_get_bool(yyjson_obj_get(args, "progress")))
+    options.progress_cb = pass_on;
+  mcp_sync_client_t *client = mcp_sync_client_new(url);
+  const char *tool = yyjson_get_str(yyjson_obj_get(args, "tool"));
+  int status = client != NULL ? mcp_sync_client_call(client, tool, NULL, &options, &answer) : MCP_EURL;
   atomic_store(&proxy.waited, status);
   if (status == 0)
     mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), yyjson_doc_get_root(answer)));
   else
     mcp_call_tool_error(call, "%d: %s", status, mcp_last_error());
   yyjson_doc_free(answer);
+  mcp_sync_client_free(client);
   atomic_fetch_add(&proxy.waits, 1);
 }
 
@@ -86,6 +110,8 @@ static const mcp_tool_t tools[] = {
     {"ask_late", "the same, once the test says so", NULL, ask_late_tool, NULL, MCP_TOOL_BLOCKING},
     {"ask", "calls a tool of the stage", NULL, ask_tool, NULL, 0},
     {"ask_blocking", "may not", NULL, ask_tool, NULL, MCP_TOOL_BLOCKING},
+    {"list", "lists the tools of the stage", NULL, list_tool, NULL, 0},
+    {"list_blocking", "may not", NULL, list_tool, NULL, MCP_TOOL_BLOCKING},
     {"wait", "is ended by the test", NULL, wait_tool, NULL, 0},
     MCP_TOOL_END,
 };
@@ -350,6 +376,57 @@ Test(client_children, that_block_time_out_alone) {
   scene_close();
 }
 
+static void ask_with_progress(int id, int port) {
+  wire_text(caller,
+            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"ask_and_wait\","
+            "\"arguments\":{\"tool\":\"now\",\"port\":%d,\"progress\":true},"
+            "\"_meta\":{\"progressToken\":\"mine\"}}}",
+            id, port);
+}
+
+/* The caller has been told of the progress, by its own token. */
+static bool was_told(int progress) {
+  char words[128];
+  snprintf(words, sizeof words, "\"progressToken\":\"mine\",\"progress\":%d,\"total\":9,\"message\":\"m%d\"}",
+           progress, progress);
+  for (size_t i = 0; i < caller->count; i++)
+    if (strstr(caller->messages[i], words) != NULL)
+      return true;
+  return false;
+}
+
+static void report_to_proxy(const trap_t *trap, int progress) {
+  wire_text(
+      trap->last,
+      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"iccm-%d\","
+      "\"progress\":%d,\"total\":9,\"message\":\"m%d\"}}",
+      message_id(trap->last->messages[trap->last->count - 1]), progress, progress);
+}
+
+/* By the handler's thread, to the caller of its call; the last one also where the answer follows at once. */
+Test(client_children, that_block_pass_progress_on) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  ask_with_progress(1, trap->port);
+  RUN_UNTIL(asked_of(trap) == 1);
+  report_to_proxy(trap, 1);
+  RUN_UNTIL(was_told(1));
+  for (int i = 2; i < 9; i++)
+    report_to_proxy(trap, i);
+  answer_asked(trap, 0);
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert(was_told(8));
+  ask_with_progress(2, trap->port); /* ends with the last report on its way */
+  RUN_UNTIL(asked_of(trap) == 2);
+  report_to_proxy(trap, 1);
+  cancel(2);
+  RUN_UNTIL(atomic_load(&proxy.waits) == 2);
+  cr_assert_eq(atomic_load(&proxy.waited), MCP_ECANCELED);
+  close_proxy();
+  scene_close();
+}
+
 Test(client_children, that_block_need_an_address) {
   scene_open();
   open_proxy(trap_open(script_upgrade, NULL)->port);
@@ -519,9 +596,66 @@ Test(client_children, are_refused_once_nobody_waits) {
   RUN_UNTIL(proxy.served == 1);
   wire_close(caller);
   RUN_UNTIL(mcp_call_cancelled(proxy.parent));
-  cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, "now", args_of("{}"), 0, on_child, NULL),
+  cr_assert_eq(mcp_client_call(proxy.client, "now", args_of("{}"),
+                               &(mcp_call_options_t){.parent = proxy.parent}, on_child, NULL),
                MCP_ECANCELED);
   cr_assert_eq(mcp_call_reply_text(proxy.parent, "1", 1), MCP_ESTATE);
+  close_all();
+}
+
+/* Two pages; what is sent for the first and, where the parent is still there, for the second, carries its
+ * trace. */
+static void list_two_pages(trap_t *trap, const char *args) {
+  wire_text(caller,
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+            "call\",\"params\":{\"name\":\"list\",\"arguments\":%s,"
+            "\"_meta\":{\"trace_id\":\"a trace\"}}}",
+            args);
+  RUN_UNTIL(asked_of(trap) == 1);
+  cr_assert_not_null(strstr(trap->last->messages[2], "\"trace_id\":\"a trace\",\"span_id\":\""));
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"tools\":[],\"nextCursor\":\"2\"}}",
+            message_id(trap->last->messages[2]));
+  RUN_UNTIL(asked_of(trap) == 2);
+  const char *second = trap->last->messages[3];
+  cr_assert(strstr(second, "\"cursor\":\"2\"") != NULL && strstr(second, "\"trace_id\":\"a trace\"") != NULL,
+            "%s", second);
+}
+
+Test(client_children, that_list_tools_end_with_their_parent) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  list_two_pages(trap, "{}");
+  cancel(1);
+  RUN_UNTIL(proxy.child.fired);
+  cr_assert_eq(proxy.child.status, MCP_ECANCELED);
+  RUN_UNTIL(asked_of(trap) == 3);
+  cr_assert_not_null(strstr(trap->last->messages[4], "notifications/cancelled"));
+  mcp_call_reply_text(proxy.parent, "1", 1);
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_list_tools_outlive_a_parent_that_has_ended) {
+  scene_open();
+  trap_t *trap = trap_open(script_upgrade, NULL);
+  open_proxy(trap->port);
+  list_two_pages(trap, "{\"end\":true}");
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  wire_text(trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"tools\":[]}}",
+            message_id(trap->last->messages[3]));
+  RUN_UNTIL(proxy.child.fired);
+  cr_assert_eq(proxy.child.status, 0);
+  close_proxy();
+  scene_close();
+}
+
+Test(client_children, that_list_tools_are_refused_on_the_pool) {
+  open_all();
+  wire_call(caller, 1, "list_blocking", "{\"end\":true}");
+  RUN_UNTIL(wire_answers(caller, 1) == 1);
+  cr_assert_eq(proxy.refused, MCP_ESTATE);
+  cr_assert_eq(proxy.child.fired, 0);
   close_all();
 }
 
@@ -543,8 +677,9 @@ Test(client_children, of_one_parent_end_each_once) {
   wire_call(caller, 1, "wait", "{}");
   RUN_UNTIL(proxy.served == 1);
   for (int i = 0; i < CHILDREN; i++)
-    cr_assert_eq(mcp_client_call_from(proxy.parent, proxy.client, i == 2 ? "now" : "hold", NULL,
-                                      i == 3 ? 50 : 0, outcome_cb, &children[i]),
+    cr_assert_eq(mcp_client_call(proxy.client, i == 2 ? "now" : "hold", NULL,
+                                 &(mcp_call_options_t){.timeout_ms = i == 3 ? 50 : 0, .parent = proxy.parent},
+                                 outcome_cb, &children[i]),
                  0);
   RUN_UNTIL(children[2].fired && stage.held_count == CHILDREN - 1);
   scene_pass_ms(50);

@@ -12,7 +12,7 @@ static mcp_client_t *client;
 
 static void call(const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
   *outcome = (outcome_t){0};
-  cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
+  cr_assert_eq(mcp_client_call(client, tool, NULL, WITHIN(timeout_ms), outcome_cb, outcome), 0);
   cr_assert_eq(outcome->fired, 0, "called back from inside of the call");
 }
 
@@ -91,7 +91,7 @@ static void retry_at_once(mcp_client_t *from, const mcp_result_t *result, void *
     return;
   cr_assert_eq(result->status, MCP_ECONNECT);
   if (++retries < 100000)
-    cr_assert_eq(mcp_client_call(from, "x", NULL, 0, retry_at_once, arg), 0);
+    cr_assert_eq(mcp_client_call(from, "x", NULL, NULL, retry_at_once, arg), 0);
 }
 
 static void on_check(uv_check_t *check) {
@@ -107,7 +107,7 @@ Test(client_failures, calls_made_again_in_their_failures_let_the_loop_turn) {
   uv_check_start(&check, on_check);
   client = client_to(trap_free_port());
   mcp_client_set_fail_fast(client, true);
-  mcp_client_call(client, "x", NULL, 0, retry_at_once, NULL);
+  mcp_client_call(client, "x", NULL, NULL, retry_at_once, NULL);
   RUN_UNTIL(retries >= 10);
   cr_assert_lt(retries, 50, "%u calls in a few turns of the loop", retries);
   RUN_UNTIL(turns_at_retry > 20);
@@ -461,7 +461,7 @@ static void call_again(mcp_client_t *from, const mcp_result_t *result, void *arg
   cr_assert_eq(result->status, MCP_ELOST);
   (*(unsigned *)arg)++;
   if (*(unsigned *)arg == 1)
-    cr_assert_eq(mcp_client_call(from, "again", NULL, PATIENT_MS, outcome_cb, &again), 0);
+    cr_assert_eq(mcp_client_call(from, "again", NULL, WITHIN(PATIENT_MS), outcome_cb, &again), 0);
 }
 
 Test(client_failures, a_call_made_in_the_failure_is_sent_by_the_next_connection) {
@@ -473,7 +473,7 @@ Test(client_failures, a_call_made_in_the_failure_is_sent_by_the_next_connection)
   client = client_to(trap->port);
   unsigned fired = 0;
   for (int i = 0; i < 5; i++)
-    mcp_client_call(client, "x", NULL, 0, call_again, &fired);
+    mcp_client_call(client, "x", NULL, NULL, call_again, &fired);
   RUN_UNTIL(trap->last != NULL && trap->last->count >= 7);
   wire_close(trap->last);
   RUN_UNTIL(fired == 5);

@@ -9,7 +9,7 @@ static mcp_client_t *client;
 
 static void call(const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
   *outcome = (outcome_t){0};
-  cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
+  cr_assert_eq(mcp_client_call(client, tool, NULL, WITHIN(timeout_ms), outcome_cb, outcome), 0);
 }
 
 Test(client_life, addresses_that_are_none) {
@@ -50,11 +50,11 @@ Test(client_life, after_close_nothing_is_taken) {
   bool closed = false;
   cr_assert_eq(mcp_client_close(client, on_closed, &closed), 0);
   cr_assert_eq(mcp_client_close(client, on_closed, &closed), MCP_ESTATE);
-  cr_assert_eq(mcp_client_call(client, "now", args_of("{}"), 0, outcome_cb, &outcome), MCP_ECLOSED);
+  cr_assert_eq(mcp_client_call(client, "now", args_of("{}"), NULL, outcome_cb, &outcome), MCP_ECLOSED);
   cr_assert_eq(mcp_client_connect(client), MCP_ECLOSED);
   RUN_UNTIL(closed);
   cr_assert_eq(mcp_client_close(client, on_closed, &closed), MCP_ESTATE);
-  cr_assert_eq(mcp_client_call(client, "now", args_of("{}"), 0, outcome_cb, &outcome), MCP_ECLOSED);
+  cr_assert_eq(mcp_client_call(client, "now", args_of("{}"), NULL, outcome_cb, &outcome), MCP_ECLOSED);
   mcp_client_free(client);
   cr_assert_eq(outcome.fired, 1);
   stage_stop(server);
@@ -191,7 +191,7 @@ Test(client_life, closed_in_a_callback_of_an_answer) {
   client = client_to(mcp_server_port(server));
   bool closed = false;
   for (int i = 0; i < 10; i++)
-    mcp_client_call(client, "now", NULL, 0, close_in_callback, &closed);
+    mcp_client_call(client, "now", NULL, NULL, close_in_callback, &closed);
   RUN_UNTIL(closed);
   cr_assert_eq(close_calls, 10);
   mcp_client_free(client);
@@ -205,7 +205,7 @@ Test(client_life, closed_in_a_callback_of_a_failure) {
   mcp_client_set_fail_fast(client, true);
   bool closed = false;
   for (int i = 0; i < 10; i++)
-    mcp_client_call(client, "now", NULL, 0, close_in_callback, &closed);
+    mcp_client_call(client, "now", NULL, NULL, close_in_callback, &closed);
   RUN_UNTIL(closed);
   cr_assert_eq(close_calls, 10);
   mcp_client_free(client);
@@ -218,7 +218,7 @@ Test(client_life, closed_in_a_callback_of_a_lost_connection) {
   client = client_to(trap->port);
   bool closed = false;
   for (int i = 0; i < 10; i++)
-    mcp_client_call(client, "now", NULL, 0, close_in_callback, &closed);
+    mcp_client_call(client, "now", NULL, NULL, close_in_callback, &closed);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 12);
   wire_reset(trap->last);
   RUN_UNTIL(closed);
@@ -361,7 +361,7 @@ Test(client_life, no_more_than_1024_calls_wait) {
   outcome_t outcomes[WAITING] = {0}, refused = {0};
   for (int i = 0; i < WAITING; i++)
     call("x", 0, &outcomes[i]);
-  cr_assert_eq(mcp_client_call(client, "x", args_of("{}"), 0, outcome_cb, &refused), MCP_EFULL);
+  cr_assert_eq(mcp_client_call(client, "x", args_of("{}"), NULL, outcome_cb, &refused), MCP_EFULL);
   client_end(client);
   for (int i = 0; i < WAITING; i++)
     cr_assert(outcomes[i].fired == 1 && outcomes[i].status == MCP_ECLOSED);
@@ -381,7 +381,7 @@ static yyjson_mut_doc *a_mebibyte(void) {
 static int fill(outcome_t *outcomes, size_t *made) {
   int status = 0;
   for (*made = 0; status == 0 && *made < 60; *made += status == 0)
-    status = mcp_client_call(client, "x", a_mebibyte(), PATIENT_MS, outcome_cb, &outcomes[*made]);
+    status = mcp_client_call(client, "x", a_mebibyte(), WITHIN(PATIENT_MS), outcome_cb, &outcomes[*made]);
   return status;
 }
 

@@ -8,8 +8,10 @@
 #include <string.h>
 
 static uint64_t call(mcp_client_t *client, const char *tool, uint64_t timeout_ms, outcome_t *outcome) {
-  cr_assert_eq(mcp_client_call(client, tool, NULL, timeout_ms, outcome_cb, outcome), 0);
-  return mcp_client_last_id(client);
+  uint64_t id = 0;
+  mcp_call_options_t options = {.timeout_ms = timeout_ms, .id = &id};
+  cr_assert_eq(mcp_client_call(client, tool, NULL, &options, outcome_cb, outcome), 0);
+  return id;
 }
 
 /* ---- cancelling ---- */
@@ -19,7 +21,6 @@ Test(client_more, cancels_a_call_that_was_sent) {
   scene_open();
   mcp_server_t *server = stage_start();
   mcp_client_t *client = client_to(mcp_server_port(server));
-  cr_assert_eq(mcp_client_last_id(client), 0);
   call(client, "hold", 0, &kept);
   uint64_t id = call(client, "hold", 0, &cancelled);
   RUN_UNTIL(stage.held_count == 2);
@@ -75,7 +76,7 @@ Test(client_more, cancels_while_the_connection_is_being_lost) {
   scene_open();
   trap_t *trap = trap_open(script_upgrade, NULL);
   mcp_client_t *client = client_to(trap->port);
-  cr_assert_eq(mcp_client_call(client, "a", NULL, 0, cancel_other, &id), 0);
+  cr_assert_eq(mcp_client_call(client, "a", NULL, NULL, cancel_other, &id), 0);
   id = call(client, "b", 0, &second);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 4);
   wire_reset(trap->last);
@@ -99,7 +100,7 @@ Test(client_more, an_answer_behind_a_cancel_is_not_heard) {
   scene_open();
   trap_t *trap = trap_open(script_upgrade, NULL);
   mcp_client_t *client = client_to(trap->port);
-  cr_assert_eq(mcp_client_call(client, "a", NULL, 0, cancel_next, &id), 0);
+  cr_assert_eq(mcp_client_call(client, "a", NULL, NULL, cancel_next, &id), 0);
   id = call(client, "b", 0, &second);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 4);
   for (size_t i = 2; i < 4; i++)
@@ -173,8 +174,9 @@ Test(client_more, the_peer_hears_of_a_deadline_once) {
   uint64_t late_id = call(client, "late", 150, &late);
   uint64_t cancelled_id = call(client, "cancelled", 150, &cancelled);
   cr_assert_eq(mcp_client_cancel(client, cancelled_id), 0);
-  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, 150, outcome_cb, &listing), 0);
-  uint64_t listing_id = mcp_client_last_id(client);
+  uint64_t listing_id = 0;
+  mcp_call_options_t options = {.timeout_ms = 150, .id = &listing_id};
+  cr_assert_eq(mcp_client_request(client, "tools/list", NULL, &options, outcome_cb, &listing), 0);
   RUN_UNTIL(trap->last->count == 7); /* three calls, and that one was cancelled */
   scene_pass_ms(150);
   RUN_UNTIL(late.fired && listing.fired && cancelled.fired);
@@ -235,7 +237,7 @@ Test(client_more, an_initialize_of_ones_own_is_not_cancelled) {
   call(client, "first", 0, &other); /* the trap answers nothing but the first initialize */
   RUN_UNTIL(trap->last != NULL && trap->last->count == 3);
   trap->last->on_input = NULL;
-  cr_assert_eq(mcp_client_request(client, "initialize", NULL, 100, outcome_cb, &own), 0);
+  cr_assert_eq(mcp_client_request(client, "initialize", NULL, WITHIN(100), outcome_cb, &own), 0);
   RUN_UNTIL(own.fired);
   cr_assert_eq(own.status, MCP_ETIMEOUT);
   wire_settle(trap->last);
@@ -373,7 +375,7 @@ static void on_listed(mcp_client_t *client, const mcp_result_t *result, void *ar
 
 static void list(int port, uint64_t timeout_ms, outcome_t *outcome) {
   mcp_client_t *client = client_to(port);
-  cr_assert_eq(mcp_client_list_tools(client, timeout_ms, on_listed, outcome), 0);
+  cr_assert_eq(mcp_client_list_tools(client, WITHIN(timeout_ms), on_listed, outcome), 0);
   cr_assert_eq(outcome->fired, 0);
   RUN_UNTIL(outcome->fired);
   client_end(client);
@@ -485,15 +487,17 @@ typedef struct blocking {
 
 static void block(void *arg) {
   blocking_t *blocking = arg;
+  mcp_call_options_t options = {.timeout_ms = blocking->timeout_ms, .trace_id = blocking->trace_id};
+  yyjson_mut_doc *args = blocking->args != NULL ? args_of(blocking->args) : NULL;
   yyjson_doc *answer;
-  blocking->status =
-      mcp_call_wait(blocking->url, blocking->tool, blocking->args != NULL ? args_of(blocking->args) : NULL,
-                    blocking->timeout_ms, blocking->trace_id, &answer);
+  mcp_sync_client_t *client = mcp_sync_client_new(blocking->url);
+  blocking->status = mcp_sync_client_call(client, blocking->tool, args, &options, &answer);
   char *text = answer != NULL ? yyjson_write(answer, 0, NULL) : NULL;
   snprintf(blocking->answer, sizeof blocking->answer, "%s", text != NULL ? text : "");
   snprintf(blocking->words, sizeof blocking->words, "%s", mcp_last_error());
   free(text);
   yyjson_doc_free(answer);
+  mcp_sync_client_free(client);
   atomic_store(&blocking->done, true);
 }
 
@@ -566,9 +570,9 @@ Test(client_more, a_call_that_blocks_in_vain) {
   wait_for(&blocking, trap_free_port());
   cr_assert_eq(blocking.status, MCP_ECONNECT);
   cr_assert_not_null(strstr(blocking.words, "refused"), "%s", blocking.words);
-  strcpy(blocking.url, "http://x");
-  wait_for(&blocking, 0);
-  cr_assert_eq(blocking.status, MCP_EURL);
+  cr_assert_null(mcp_sync_client_new("http://x"));
+  cr_assert_not_null(strstr(mcp_last_error(), "http://x"), "%s", mcp_last_error());
+  cr_assert_null(mcp_sync_client_new(NULL));
   blocking.trace_id = "";
   wait_for(&blocking, 1);
   cr_assert_eq(blocking.status, UV_EINVAL);

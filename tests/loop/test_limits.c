@@ -657,7 +657,7 @@ static void on_notification(mcp_client_t *client, const char *method, yyjson_val
 
 static mcp_client_t *call_into(trap_t *trap, uint64_t timeout_ms) {
   mcp_client_t *client = client_to(trap->port);
-  cr_assert_eq(mcp_client_call(client, "x", NULL, timeout_ms, outcome_cb, &outcome), 0);
+  cr_assert_eq(mcp_client_call(client, "x", NULL, WITHIN(timeout_ms), outcome_cb, &outcome), 0);
   RUN_UNTIL(trap->last != NULL && trap->last->count == 3); /* initialize, initialized, the call */
   return client;
 }
@@ -712,14 +712,14 @@ Test(limits, a_client_without_descriptors_is_told_and_comes_back) {
   mcp_client_t *client = client_to(port());
   mcp_client_set_fail_fast(client, true);
   rlim_t before = allow_descriptors(3);
-  cr_assert_eq(mcp_client_call(client, "now", NULL, PATIENT_MS, outcome_cb, &outcome), 0);
+  cr_assert_eq(mcp_client_call(client, "now", NULL, WITHIN(PATIENT_MS), outcome_cb, &outcome), 0);
   RUN_UNTIL(outcome.fired);
   cr_expect_eq(outcome.status, MCP_ECONNECT, "%d %s", outcome.status, outcome.message);
   wire_settle(bystander);
   allow_descriptors(before);
   for (outcome.status = -1; outcome.status != 0;) {
     outcome.fired = 0;
-    cr_assert_eq(mcp_client_call(client, "now", NULL, PATIENT_MS, outcome_cb, &outcome), 0);
+    cr_assert_eq(mcp_client_call(client, "now", NULL, WITHIN(PATIENT_MS), outcome_cb, &outcome), 0);
     RUN_UNTIL(outcome.fired);
   }
   client_end(client);

@@ -723,7 +723,7 @@ Test(logger, a_hello_that_is_not_answered) {
   mcp_client_t *patient = client_to(godot.trap->port); /* with a client's five seconds */
   outcome_t outcome = {0};
   mcp_client_set_fail_fast(patient, true);
-  cr_assert_eq(mcp_client_call(patient, "now", NULL, PATIENT_MS, outcome_cb, &outcome), 0);
+  cr_assert_eq(mcp_client_call(patient, "now", NULL, WITHIN(PATIENT_MS), outcome_cb, &outcome), 0);
   RUN_UNTIL(first->ended);
   cr_expect_geq(scene_ms() - began, 900);
   cr_expect_eq(outcome.fired, 0, "log shipping waited as long as any client");
@@ -925,7 +925,8 @@ static void on_onward(mcp_client_t *client, const mcp_result_t *result, void *ar
 static void relay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
-  cr_assert_eq(mcp_client_call_from(call, onward, "now", NULL, 0, on_onward, call), 0);
+  cr_assert_eq(mcp_client_call(onward, "now", NULL, &(mcp_call_options_t){.parent = call}, on_onward, call),
+               0);
 }
 
 Test(logger, spans_of_a_call_and_of_those_made_for_it) {
@@ -1154,7 +1155,7 @@ Test(logger, godot_that_is_named_and_away) {
   atomic_store(&usual.name_port, trap_free_port());
   mcp_client_t *client = mcp_client_new_godot(&scene_loop);
   cr_assert_eq(mcp_client_set_fail_fast(client, true), 0);
-  cr_assert_eq(mcp_client_call(client, "logger_query", NULL, 0, keep_status, &status), 0);
+  cr_assert_eq(mcp_client_call(client, "logger_query", NULL, NULL, keep_status, &status), 0);
   RUN_UNTIL(status != 0);
   cr_expect_eq(status, MCP_ECONNECT);
   cr_expect_eq(godot.trap->accepted, 0);

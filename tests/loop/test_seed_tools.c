@@ -65,7 +65,7 @@ static void list_and_compare(definitions_t *defined) {
   mcp_server_t *server = server_of(defined);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   mcp_client_t *client = client_to(mcp_server_port(server));
-  cr_assert_eq(mcp_client_list_tools(client, 0, on_listed, defined), 0);
+  cr_assert_eq(mcp_client_list_tools(client, NULL, on_listed, defined), 0);
   RUN_UNTIL(defined->listed);
   client_end(client);
   stage_stop(server);

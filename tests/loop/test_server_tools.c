@@ -578,7 +578,7 @@ Test(server_tools, our_client_gets_all_pages) {
   bool done = false;
   open_wordy();
   mcp_client_t *client = client_to(mcp_server_port(server));
-  cr_assert_eq(mcp_client_list_tools(client, 0, on_names, &done), 0);
+  cr_assert_eq(mcp_client_list_tools(client, NULL, on_names, &done), 0);
   RUN_UNTIL(done);
   cr_expect_str_eq(names, "0123456789", "%s", names);
   client_end(client);

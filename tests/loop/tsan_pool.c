@@ -90,11 +90,22 @@ static void slow_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   atomic_fetch_sub(&in_handlers, 1);
 }
 
+static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  (void)client;
+  mcp_call_progress(arg, progress->progress, progress->total, progress->message);
+}
+
 static void ask_one(mcp_call_t *call, const char *url, const char *tool, uint64_t timeout_ms) {
+  mcp_call_options_t options = {
+      .timeout_ms = timeout_ms, .parent = call, .progress_cb = on_progress, .progress_arg = call};
   yyjson_doc *answer = NULL;
-  if (mcp_call_wait_from(call, url, tool, NULL, timeout_ms, &answer) == 0)
+  mcp_sync_client_t *client = mcp_sync_client_new(url);
+  if (client == NULL)
+    return;
+  if (mcp_sync_client_call(client, tool, NULL, &options, &answer) == 0)
     atomic_fetch_add(&asked, 1);
   yyjson_doc_free(answer);
+  mcp_sync_client_free(client);
 }
 
 /* Waits for another server's answers, over connections that handlers share: by two names, once in vain, once
@@ -271,8 +282,10 @@ static void make_one(play_t *play) {
   yyjson_mut_obj_add_uint(args, meta, "progressToken", number); /* read where the tool's name is the method */
   const char *name = names[number % 6];
   int status = strcmp(name, "slow") == 0
-                   ? mcp_client_request(play->client, name, args, timeout_ms, on_result, play)
-                   : mcp_client_call(play->client, name, args, timeout_ms, on_result, play);
+                   ? mcp_client_request(play->client, name, args,
+                                        &(mcp_call_options_t){.timeout_ms = timeout_ms}, on_result, play)
+                   : mcp_client_call(play->client, name, args,
+                                     &(mcp_call_options_t){.timeout_ms = timeout_ms}, on_result, play);
   if (status != 0)
     play->strange++, play->ended++;
 }

@@ -67,7 +67,8 @@ static void begin(const char *url) {
   yyjson_mut_obj_add_uint(args, root, "n", conversation->number);
   mcp_client_t *client = mcp_client_new(&loop, url);
   if (client == NULL || mcp_client_set_fail_fast(client, true) != 0 ||
-      mcp_client_call(client, "echo", args, timeout_ms, on_result, conversation) != 0) {
+      mcp_client_call(client, "echo", args, &(mcp_call_options_t){.timeout_ms = timeout_ms}, on_result,
+                      conversation) != 0) {
     fprintf(stderr, "%s cannot be called: %s\n", url, mcp_last_error());
     exit(USAGE);
   }

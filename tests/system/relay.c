@@ -38,8 +38,9 @@ static void ask_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   note(call, args, "asks for");
   yyjson_mut_doc_set_root(doc, yyjson_val_mut_copy(doc, args));
-  int status =
-      other != NULL ? mcp_client_call_from(call, other, "work", doc, 0, on_worked, call) : MCP_ESTATE;
+  int status = other != NULL ? mcp_client_call(other, "work", doc, &(mcp_call_options_t){.parent = call},
+                                               on_worked, call)
+                             : MCP_ESTATE;
   if (status != 0)
     mcp_call_tool_error(call, "%s", mcp_strerror(status));
 }

@@ -1,0 +1,188 @@
+/* sync_client.c: calls that block, over a loop and a client that the calls of one sync client share.
+ *
+ * Happy path: the first call makes the loop and the client, and connects. The loop runs until the answer is
+ * there, which is copied out of the client's memory; then it stands still until the next call, which first
+ * lets it see all that has arrived meanwhile: where the connection has ended, the call opens another. Where
+ * the call is made for another one that is being served, a timer looks now and then whether that one was
+ * cancelled. Failure: the code of the call, and its words for mcp_last_error(). */
+#include "client/sync_client.h"
+
+#include "base/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LOOK_MS = 50, DEFAULT_MAX_MESSAGE = 16 << 20 };
+
+struct mcp_sync_client {
+  mcp_client_t *client; /* NULL: there is no loop either */
+  uv_loop_t loop;
+  uv_timer_t look; /* at the parent of a call */
+  size_t max_message;
+  char url[];
+};
+
+typedef struct sync_call {
+  mcp__sync_result_t result;
+  bool ended;
+  mcp_client_t *client;
+  uint64_t id;
+  const mcp__parent_t *parent; /* NULL: none */
+  mcp_progress_cb progress_cb;
+  void *progress_arg;
+} sync_call_t;
+
+void mcp__sync_keep(mcp__sync_result_t *kept, const mcp_result_t *result) {
+  kept->status = result->is_error ? MCP_TOOL_ERROR : result->status;
+  kept->answer = yyjson_mut_doc_new(&mcp__json_alc);
+  yyjson_mut_doc_set_root(kept->answer, yyjson_val_mut_copy(kept->answer, result->value));
+  snprintf(kept->words, sizeof kept->words, "%s", kept->status != 0 ? result->message : "");
+}
+
+int mcp__sync_finish(mcp__sync_result_t *kept, yyjson_doc **answer) {
+  *answer = yyjson_mut_doc_imut_copy(kept->answer, &mcp__json_alc); /* NULL where it has no root */
+  yyjson_mut_doc_free(kept->answer);
+  if (kept->status == 0 && *answer == NULL) {
+    kept->status = UV_ENOMEM;
+    snprintf(kept->words, sizeof kept->words, "out of memory");
+  }
+  if (kept->status != 0)
+    mcp__set_last_error("%s", kept->words);
+  return kept->status;
+}
+
+/* ---- one call -------------------------------------------------------------------------------------- */
+
+static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  sync_call_t *call = arg;
+  (void)client;
+  mcp__sync_keep(&call->result, result);
+  call->ended = true;
+}
+
+static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
+  sync_call_t *call = arg;
+  (void)client;
+  call->progress_cb(NULL, progress, call->progress_arg);
+}
+
+static void on_look(uv_timer_t *look) {
+  sync_call_t *call = look->data;
+  if (atomic_load(&call->parent->cancelled))
+    mcp_client_cancel(call->client, call->id); /* again: no harm */
+}
+
+static int open_client(mcp_sync_client_t *sync) {
+  if (sync->client != NULL)
+    return 0;
+  int status = uv_loop_init(&sync->loop);
+  if (status != 0) { /* UNTESTED: needs a process without descriptors */
+    mcp__set_last_error("no event loop: %s", mcp_strerror(status));
+    return status;
+  }
+  status = mcp__client_new(&sync->loop, sync->url, &sync->client);
+  if (status != 0) {
+    uv_loop_close(&sync->loop);
+    return status;
+  }
+  uv_timer_init(&sync->loop, &sync->look);
+  mcp_client_set_fail_fast(sync->client, true);
+  mcp_client_set_max_message_bytes(sync->client, sync->max_message);
+  return 0;
+}
+
+/* Each call finds out anew whether the peer is there; the first turn of the loop is for its timers, of which
+ * some are long due, the second for what has arrived. */
+static void catch_up(mcp_sync_client_t *sync) {
+  uv_run(&sync->loop, UV_RUN_NOWAIT);
+  uv_run(&sync->loop, UV_RUN_NOWAIT);
+  mcp__client_hurry(sync->client, 0);
+}
+
+static int run(mcp_sync_client_t *sync, sync_call_t *call, mcp__order_t *order, yyjson_mut_doc *args) {
+  call->client = sync->client;
+  catch_up(sync);
+  int status = mcp__client_make(sync->client, order, args);
+  if (status != 0) {
+    mcp__set_last_error("%s", mcp_strerror(status));
+    return status;
+  }
+  sync->look.data = call;
+  if (call->parent != NULL)
+    uv_timer_start(&sync->look, on_look, 0, LOOK_MS);
+  while (!call->ended)
+    uv_run(&sync->loop, UV_RUN_ONCE);
+  uv_timer_stop(&sync->look);
+  uv_run(&sync->loop, UV_RUN_NOWAIT); /* sends what the end of the call has left to say */
+  return 0;
+}
+
+int mcp__sync_client_call(mcp_sync_client_t *sync, mcp__order_t *order, const mcp__parent_t *parent,
+                          yyjson_mut_doc *args, yyjson_doc **answer) {
+  sync_call_t call = {
+      .parent = parent, .progress_cb = order->progress_cb, .progress_arg = order->progress_arg};
+  *answer = NULL;
+  order->cb = on_answer;
+  order->arg = &call;
+  order->id = &call.id;
+  if (order->progress_cb != NULL)
+    order->progress_cb = on_progress;
+  order->progress_arg = &call;
+  int status = open_client(sync);
+  if (status != 0) {
+    yyjson_mut_doc_free(args);
+    return status;
+  }
+  status = run(sync, &call, order, args);
+  return status != 0 ? status : mcp__sync_finish(&call.result, answer);
+}
+
+/* ---- the client ------------------------------------------------------------------------------------ */
+
+static bool check_url(const char *url) {
+  char problem[320];
+  mcp__url_t *urls;
+  unsigned count;
+  mcp__set_last_error("out of memory");
+  int status = mcp__urls_parse(url, &urls, &count, problem, sizeof problem);
+  if (status == MCP_EURL)
+    mcp__set_last_error("%s", problem);
+  mcp__free(urls);
+  return status == 0;
+}
+
+mcp_sync_client_t *mcp_sync_client_new(const char *url) {
+  const char *place = url != NULL ? url : "";
+  size_t size = strlen(place) + 1;
+  if (!check_url(place))
+    return NULL;
+  mcp_sync_client_t *sync = mcp__calloc(sizeof *sync + size);
+  if (sync == NULL) {
+    mcp__set_last_error("out of memory");
+    return NULL;
+  }
+  memcpy(sync->url, place, size);
+  sync->max_message = DEFAULT_MAX_MESSAGE;
+  return sync;
+}
+
+const char *mcp__sync_client_url(const mcp_sync_client_t *sync) {
+  return sync->url;
+}
+
+void mcp__sync_client_set_max_message_bytes(mcp_sync_client_t *sync, size_t bytes) {
+  sync->max_message = bytes;
+}
+
+void mcp_sync_client_free(mcp_sync_client_t *sync) {
+  if (sync == NULL)
+    return;
+  if (sync->client != NULL) {
+    uv_close((uv_handle_t *)&sync->look, NULL);
+    mcp_client_close(sync->client, NULL, NULL);
+    uv_run(&sync->loop, UV_RUN_DEFAULT);
+    mcp_client_free(sync->client);
+    uv_loop_close(&sync->loop);
+  }
+  mcp__free(sync);
+}

@@ -1,0 +1,62 @@
+/* sync_client_call.c: the call of a sync client, with or without a call that it is made for.
+ *
+ * A blocking handler calls over the relay, whose connection all handlers of the server share; where the relay
+ * has none to spare for this address, over a connection for this call alone. Without a parent it is the
+ * client's own connection. Failure: the code of the call, and its words for mcp_last_error(). */
+#include "base/error.h"
+#include "client/sync_client.h"
+#include "server/call.h"
+
+enum { LEAST_MAX_MESSAGE = 16 << 20 };
+
+/* On the loop's thread. */
+static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  (void)client;
+  mcp__sync_keep(arg, result);
+}
+
+/* Who makes a call for another one can send on what that one brought. */
+static size_t max_message_of(const mcp__parent_t *parent) {
+  return parent->max_message > LEAST_MAX_MESSAGE ? parent->max_message : LEAST_MAX_MESSAGE;
+}
+
+static int call_alone(const char *url, mcp__parent_t *parent, mcp__order_t *order, yyjson_mut_doc *args,
+                      yyjson_doc **answer) {
+  mcp_sync_client_t *alone = mcp_sync_client_new(url);
+  if (alone == NULL) {
+    yyjson_mut_doc_free(args);
+    return UV_ENOMEM; /* the address is one: a client has it */
+  }
+  mcp__sync_client_set_max_message_bytes(alone, max_message_of(parent));
+  int status = mcp__sync_client_call(alone, order, parent, args, answer);
+  mcp_sync_client_free(alone);
+  return status;
+}
+
+static int call_for(mcp_call_t *call, const char *url, mcp__order_t *order, yyjson_mut_doc *args,
+                    yyjson_doc **answer) {
+  mcp__sync_result_t result = {0};
+  int status;
+  order->cb = on_result;
+  order->arg = &result;
+  if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), order, args, &status))
+    return call_alone(url, &call->parent, order, args, answer);
+  return status != 0 ? status : mcp__sync_finish(&result, answer);
+}
+
+int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
+                         const mcp_call_options_t *options, yyjson_doc **answer) {
+  mcp__order_t order = {.method = "tools/call", .tool = tool};
+  mcp_call_t *parent = options != NULL ? options->parent : NULL;
+  int status = mcp__order_take(&order, options);
+  *answer = NULL;
+  if (status == 0 && parent != NULL && !parent->parent.on_pool)
+    status = MCP_ESTATE;
+  if (status != 0) {
+    yyjson_mut_doc_free(args);
+    mcp__set_last_error("%s", mcp_strerror(status));
+    return status;
+  }
+  return parent != NULL ? call_for(parent, mcp__sync_client_url(client), &order, args, answer)
+                        : mcp__sync_client_call(client, &order, NULL, args, answer);
+}
