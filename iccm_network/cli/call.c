@@ -11,12 +11,14 @@
 #include "prepare.h"
 #include "print.h"
 #include "print_value.h"
+#include "progress.h"
 #include "report.h"
 #include "sync_client.h"
 
 typedef struct calling {
   const print_t *out;
   int code;
+  progress_t progress;
 } calling_t;
 
 /* ---- The answer ---- */
@@ -44,8 +46,15 @@ static void print_answer(const print_t *out, const mcp_result_t *result) {
   }
 }
 
+static void on_progress(mcp_client_t *client, const mcp_progress_t *report, void *arg) {
+  calling_t *calling = arg;
+  (void)client;
+  progress_show(&calling->progress, report);
+}
+
 static void on_answer(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   calling_t *calling = arg;
+  progress_end(&calling->progress);
   if (result->status != 0 || result->is_error)
     calling->code =
         report_failure(sync->options, calling->out, sync->options->tool, result, sync_client_reached(sync));
@@ -97,6 +106,9 @@ int call_run(const options_t *options, const print_t *out) {
       return code;
   } else {
     sync_client_renew(&sync);
+    progress_begin(&calling.progress);
+    sync.progress_cb = options->progress ? on_progress : NULL;
+    sync.progress_arg = &calling;
     sync_client_call(&sync, options->tool, arguments, on_answer, &calling);
   }
   return sync_client_end(&sync, calling.code);

@@ -36,7 +36,8 @@ _iccm() {
     command=$(_iccm_command)
     case $command in
     '') words='list call ping bench doctor bridge listen logs stats ready trace canary dead new' ;;
-    call | bridge) options+=' --trace' ;;
+    call) options+=' --progress --trace' ;;
+    bridge) options+=' --trace' ;;
     ping) options+=' --count' ;;
     bench) options+=' --connections --in-flight --seconds --server-pid' ;;
     logs) options+=' --component --level --trace --text --since --until --lines --follow' ;;

@@ -43,7 +43,8 @@ enum option_id {
   OPTION_UNTIL,
   OPTION_LINES,
   OPTION_FOLLOW,
-  OPTION_LATE
+  OPTION_LATE,
+  OPTION_PROGRESS
 };
 
 #define BIT(id) (1u << ((id)-OPTION_HELP))
@@ -70,6 +71,7 @@ static const struct option option_table[] = {
     {"lines", required_argument, NULL, OPTION_LINES},
     {"follow", no_argument, NULL, OPTION_FOLLOW},
     {"late", required_argument, NULL, OPTION_LATE},
+    {"progress", no_argument, NULL, OPTION_PROGRESS},
     {NULL, 0, NULL, 0},
 };
 
@@ -98,11 +100,13 @@ static const command_t commands[] = {
     {"list", 0, 1, 0, list_run,
      "Usage: iccm list [URL]\n\n"
      "Shows the server's tools and what arguments they take. URL: as of iccm logs.\n"},
-    {"call", 2, ANY_WORDS, BIT(OPTION_TRACE), call_run,
-     "Usage: iccm call [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
+    {"call", 2, ANY_WORDS, BIT(OPTION_TRACE) | BIT(OPTION_PROGRESS), call_run,
+     "Usage: iccm call [--progress] [--trace ID] URL TOOL [JSON | - | key=value ...]\n\n"
      "Calls a tool and prints its answer: lines of a log as iccm logs does, rows as a\n"
      "table, whose cells a tab parts where it is not for a terminal; with --json as it\n"
      "came.\n\n"
+     "  --progress         shows on standard error how far the call is, if the server\n"
+     "                     reports it: a bar on a terminal, else a line a change\n"
      "  --trace ID         the trace id of the call, at most 128 bytes; new: makes one\n"
      "                     and tells it on standard error\n\n" ARGUMENTS_HELP},
     {"ping", 1, 1, BIT(OPTION_COUNT), ping_run,
@@ -342,6 +346,9 @@ static const char *take_option(options_t *options, int id, const char *value) {
     return parse_int(value, 1, 1000000, &options->lines) ? NULL : "takes a number from 1 to 1000000";
   case OPTION_FOLLOW:
     options->follow = true;
+    return NULL;
+  case OPTION_PROGRESS:
+    options->progress = true;
     return NULL;
   case OPTION_SERVER_PID:
     return parse_int(value, 1, INT_MAX, &options->server_pid) ? NULL : "takes the id of a process";

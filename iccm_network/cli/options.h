@@ -23,6 +23,7 @@ typedef struct options {
   const char *component, *level, *text, *since, *until; /* of logs; NULL: not given */
   int lines;                                            /* 0: not given */
   bool follow;
+  bool progress; /* of call: shown */
   double late; /* seconds */
   bool ends;   /* after seconds, which were given */
 } options_t;

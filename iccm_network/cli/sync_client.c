@@ -92,8 +92,9 @@ static void finish(sync_request_t *request, int status) {
 void sync_client_call(sync_client_t *sync, const char *tool, yyjson_mut_doc *params, sync_client_cb cb,
                       void *arg) {
   sync_request_t request = {sync, cb, arg};
-  finish(&request, mcp_client_call(sync->client, tool, params,
-                                   &(mcp_call_options_t){.timeout_ms = left_ms(sync)}, on_result, &request));
+  mcp_call_options_t call_options = {
+      .timeout_ms = left_ms(sync), .progress_cb = sync->progress_cb, .progress_arg = sync->progress_arg};
+  finish(&request, mcp_client_call(sync->client, tool, params, &call_options, on_result, &request));
 }
 
 void sync_client_request(sync_client_t *sync, const char *method, yyjson_mut_doc *params, sync_client_cb cb,

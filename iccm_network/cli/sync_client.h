@@ -13,6 +13,8 @@ typedef struct sync_client {
   const options_t *options; /* borrowed */
   uint64_t deadline_ns; /* of uv_hrtime(): options->timeout_ms after the first request; 0: there was none */
   bool connected;       /* a connection came about, at least once */
+  mcp_progress_cb progress_cb; /* of sync_client_call(); NULL: servers are not asked for progress */
+  void *progress_arg;
 } sync_client_t;
 
 typedef void (*sync_client_cb)(sync_client_t *sync, const mcp_result_t *result, void *arg);

@@ -5,7 +5,8 @@ in a thread of its own; the connection is closed when serve returns. Leaving sto
 
 `mcp(answer)` makes a serve that speaks MCP on WebSocket: answer(method, params) gives the result, an exception Answer
 with an error or with raw text, SILENCE, or LEAVE. So does initialize, which answers as it should unless told otherwise;
-pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notices has a text to send.
+pings and bad JSON are answered unless pongs or parse_errors is false, notifications only where notices has a text to send. A request that
+asks for progress gets a notification for each of progress, its params without the token.
 """
 import base64
 import hashlib
@@ -127,7 +128,7 @@ def initialized(_method, params):
     }
 
 
-def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=None, **handshake):
+def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=None, progress=(), **handshake):
     def serve(link):
         upgrade(link, **handshake)
         stream = link.makefile("rb")
@@ -152,6 +153,10 @@ def mcp(answer, initialize=initialized, pongs=True, parse_errors=True, notices=N
                     send_text(link, notices)
                 continue
             reply = {"jsonrpc": "2.0", "id": request["id"]}
+            token = ((request.get("params") or {}).get("_meta") or {}).get("progressToken")
+            for report in progress if token is not None else ():
+                params = {"progressToken": token} | report
+                send_text(link, json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}))
             try:
                 result = initialize if request["method"] == "initialize" else answer
                 result = result(request["method"], request.get("params"))

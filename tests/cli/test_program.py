@@ -57,11 +57,11 @@ def iccm_late(*words, told="no answer"):
     return growing(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
 
 
-def on_terminal(columns, *words, env=None):
-    """Code and what appears on a terminal of so many columns."""
+def on_terminal(columns, *words, env=None, streams=("stdin", "stdout")):
+    """Code and what appears on a terminal of so many columns, which has these streams."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = start(*words, stdin=slave, stdout=slave, env=env or {})
+    process = start(*words, **dict.fromkeys(streams, slave), env=env or {})
     os.close(slave)
     shown = b""
     while select.select([master], [], [], WAIT_S)[0]:
@@ -131,6 +131,8 @@ class Usage(Case):
             (("call", "127.0.0.1:1", "echo", "--trace", ""), "--trace takes 1 to 128 bytes"),
             (("call", "127.0.0.1:1", "echo", "--trace", 129 * "t"), "--trace takes 1 to 128 bytes"),
             (("list", "127.0.0.1:1", "--trace", "t"), "--trace is no option of iccm list"),
+            (("bench", "127.0.0.1:1", "echo", "--progress"), "--progress is no option of iccm bench"),
+            (("call", "127.0.0.1:1", "echo", "--progress=yes"), "--progress=yes is not an option"),
             (("call", "127.0.0.1:1", "echo", "{"), "not valid JSON"),
             (("call", "127.0.0.1:1", "echo", "word"), "word.*neither key=value nor"),
             (("call", "127.0.0.1:1", "echo", "a:=word"), "a:=word.*not valid JSON"),
@@ -614,6 +616,38 @@ class Answers(Case):
         self.assertEqual((given.out, given.err, made.out), ("1\n", "", "1\n"))
         self.assertRegex(made.err, r"\Atrace [0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}\n\Z")
         self.assertEqual(metas, [None, {"trace_id": "mine"}, {"trace_id": made.err.split()[1]}])
+
+    def test_progress(self):
+        reports = [
+            {"progress": 1, "total": 4, "message": "a\tb\x1b[2J"},
+            {"progress": 1.001, "total": 4, "message": "a\tb\x1b[2J"},  # looks the same
+            {"progress": 2, "total": 4},
+            {"progress": 9, "total": 4, "message": 60 * "ä"},
+            {"progress": 10},
+            {"progress": 10.5, "message": "half"},
+        ]
+        asked = []
+        lines = [r" 25 % a\tb\u001b[2J", " 50 %", "100 % " + 60 * "ä", "10", "10.5 half"]
+        with Peer(mcp(lambda _, params: asked.append("progressToken" in params.get("_meta", {})) or text_result(1), progress=reports)) as peer:
+            plain = iccm("call", peer.url, "x")
+            piped = iccm("call", "--progress", peer.url, "x")
+            code, shown = on_terminal(30, "call", "--progress", peer.url, "x", streams=("stdin", "stdout", "stderr"))
+            narrow = on_terminal(10, "call", "--progress", peer.url, "x", streams=("stderr",))[1]
+        self.assertEqual((plain.out, plain.err), ("1\n", ""))
+        self.assertEqual((piped.code, piped.out, piped.err.splitlines()), (OK, "1\n", lines))
+        bars = [r"[##........]  25 % a\tb…", "[#####.....]  50 %", "[##########] 100 % " + 9 * "ä" + "…"]
+        self.assertEqual((code, shown.split("\r\x1b[K")), (OK, ["", *bars, *lines[3:], "1\n"]))
+        self.assertEqual(narrow.split("\r\x1b[K")[1:4], [" 25 % a…", " 50 %", "100 % ää…"])
+        self.assertEqual(asked, [False, True, True, True])
+
+    def test_progress_of_a_call_that_fails(self):
+        def answer(_method, _params):
+            raise Answer(error={"code": -32000, "message": "broken"})
+
+        with Peer(mcp(answer, progress=[{"progress": 1, "total": 2, "message": "working"}])) as peer:
+            outcome = iccm("call", "--progress", peer.url, "x")
+        self.assertEqual((outcome.code, outcome.out), (TOOL, ""))
+        self.assertRegex(outcome.err, r"\A 50 % working\niccm: [^\n]*broken[^\n]*\n\Z")
 
     def test_table_is_cut_to_the_terminal(self):
         rows = [{"id": 1, "message": "x" * 100}]

@@ -3,6 +3,7 @@
 #include "play.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +134,7 @@ static void on_note(mcp_client_t *from, const char *method, yyjson_val *params, 
   "\"1\"}}"
 
 static void hear_progress(play_t *play) {
-  request_t requests[2];
+  request_t requests[3];
   notes = 0;
   client = play_client(play, "127.0.0.1", play->server);
   if (client != NULL)
@@ -142,8 +143,10 @@ static void hear_progress(play_t *play) {
                "{\"name\":\"progress\",\"arguments\":{},\"_meta\":{\"progressToken\":7}}", &requests[0]);
   play_request(client, "tools/call", "{\"name\":\"block\",\"arguments\":{},\"_meta\":{\"progressToken\":8}}",
                &requests[1]);
-  expect_all(play, requests, 2);
+  play_call(client, "progress", NULL, 0, &requests[2]);
+  expect_all(play, requests, 3);
   REQUIRE(!play->faultless || notes >= 2, "%u notifications", notes);
+  REQUIRE(!play->faultless || requests[2].reports >= 1, "no report");
   play_close(client);
 }
 
@@ -193,6 +196,49 @@ static void ask_from_pool(play_t *play) {
   play_call(client, "ask", args, 0, &request);
   expect_all(play, &request, 1);
   play_close(client);
+}
+
+/* A program without a loop, which is a thread here. */
+typedef struct loopless {
+  char url[64];
+  bool faultless;
+  unsigned reports;
+  atomic_bool done;
+} loopless_t;
+
+static void on_report(mcp_client_t *from, const mcp_progress_t *progress, void *arg) {
+  loopless_t *loopless = arg;
+  REQUIRE(from == NULL && progress->total == 2, "another's progress");
+  loopless->reports++;
+}
+
+static void call_without_a_loop(void *arg) {
+  loopless_t *loopless = arg;
+  mcp_sync_client_t *sync = mcp_sync_client_new(loopless->url);
+  REQUIRE(sync != NULL || (*mcp_last_error() != '\0' && !loopless->faultless), "%s", mcp_last_error());
+  for (int i = 0; sync != NULL && i < 2; i++) {
+    mcp_call_options_t options = {
+        .timeout_ms = 5000, .trace_id = "t", .progress_cb = on_report, .progress_arg = loopless};
+    yyjson_doc *answer = NULL;
+    int status = mcp_sync_client_call(sync, "progress", play_json("{}"), &options, &answer);
+    REQUIRE(status != 0 || answer != NULL, "no answer");
+    REQUIRE(status == 0 || (*mcp_last_error() != '\0' && !loopless->faultless), "%d: %s", status,
+            mcp_last_error());
+    yyjson_doc_free(answer);
+  }
+  mcp_sync_client_free(sync);
+  atomic_store(&loopless->done, true);
+}
+
+static void call_from_a_thread(play_t *play) {
+  uv_thread_t thread;
+  loopless_t loopless = {.faultless = play->faultless};
+  snprintf(loopless.url, sizeof loopless.url, "ws://127.0.0.1:%d", mcp_server_port(play->server));
+  if (uv_thread_create(&thread, call_without_a_loop, &loopless) != 0)
+    return;
+  PLAY_UNTIL(atomic_load(&loopless.done));
+  uv_thread_join(&thread);
+  REQUIRE(!play->faultless || loopless.reports >= 2, "%u reports", loopless.reports);
 }
 
 static void give_up(play_t *play) {
@@ -578,6 +624,7 @@ const scenario_t scenarios[] = {
     {"tools", false, false, NULL, hear_of_tools, remove_late},
     {"children", true, true, NULL, call_through, NULL},
     {"pool", true, true, NULL, ask_from_pool, NULL},
+    {"loopless", true, true, NULL, call_from_a_thread, NULL},
     {"giving up", false, false, NULL, give_up, NULL},
     {"log", false, true, NULL, start_to_ship, NULL},
     {"shipping", false, true, ship_three, ship_more, still_ship},
