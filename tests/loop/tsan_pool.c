@@ -191,6 +191,7 @@ static void take_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
 static void greet_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
+  mcp_call_progress(call, 1, 2, "about to greet"); /* which ask_one() passes on */
   mcp_call_reply_text(call, "\"hello\"", 7);
 }
 
