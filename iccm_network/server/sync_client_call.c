@@ -50,6 +50,7 @@ int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut
   mcp_call_t *parent = options != NULL ? options->parent : NULL;
   int status = mcp__order_take(&order, options);
   *answer = NULL;
+  order.id = NULL; /* nobody could use it */
   if (status == 0 && parent != NULL && !parent->parent.on_pool)
     status = MCP_ESTATE;
   if (status != 0) {
