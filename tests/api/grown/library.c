@@ -5,7 +5,7 @@
 #include "iccm_network.h"
 
 sizes_t library_sizes(void) {
-  return (sizes_t){sizeof(mcp_tool_t), sizeof(mcp_allocator_t)};
+  return (sizes_t){sizeof(mcp_tool_t), sizeof(mcp_allocator_t), sizeof(mcp_call_options_t)};
 }
 
 size_t library_count(const void *tools) {
@@ -15,6 +15,8 @@ size_t library_count(const void *tools) {
   return count;
 }
 
-/* The allocator has the member, too. */
+/* The others have the member, too. */
 _Static_assert(offsetof(mcp_allocator_t, added) < offsetof(mcp_allocator_t, reserved),
+               "it stands before what is left");
+_Static_assert(offsetof(mcp_call_options_t, added) < offsetof(mcp_call_options_t, reserved),
                "it stands before what is left");

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 typedef struct sizes {
-  size_t tool, allocator;
+  size_t tool, allocator, call_options;
 } sizes_t;
 sizes_t library_sizes(void);
 

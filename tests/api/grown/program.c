@@ -10,6 +10,8 @@
 /* A change here breaks programs: a new member takes the place of reserved ones. */
 #if UINTPTR_MAX == UINT64_MAX
 _Static_assert(sizeof(mcp_tool_t) == 136 && offsetof(mcp_tool_t, reserved) == 88, "mcp_tool_t has changed");
+_Static_assert(sizeof(mcp_call_options_t) == 80 && offsetof(mcp_call_options_t, reserved) == 48,
+               "mcp_call_options_t has changed");
 _Static_assert(sizeof(mcp_allocator_t) == 64 && offsetof(mcp_allocator_t, reserved) == 32,
                "mcp_allocator_t has changed");
 #endif
@@ -57,11 +59,13 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
     answers++;
 }
 
+static const mcp_call_options_t patient = {.timeout_ms = 3600000};
+
 static int call(mcp_client_t *client, const char *tool, const char *args, int *expected) {
   yyjson_doc *read = mcp_json_read(args, strlen(args));
   yyjson_mut_doc *copy = yyjson_doc_mut_copy(read, NULL);
   yyjson_doc_free(read);
-  return mcp_client_call(client, tool, copy, 3600000, on_answer, expected);
+  return mcp_client_call(client, tool, copy, &patient, on_answer, expected);
 }
 
 static int call_all(uv_loop_t *loop, mcp_server_t *server) {
@@ -89,7 +93,7 @@ int main(void) {
   const mcp_allocator_t allocator = {take, retake, give, &memory};
   sizes_t sizes = library_sizes();
   if (sizes.tool != sizeof(mcp_tool_t) || sizes.allocator != sizeof(mcp_allocator_t) ||
-      library_count(tools) != 2)
+      sizes.call_options != sizeof(mcp_call_options_t) || library_count(tools) != 2)
     return 1;
   if (mcp_set_allocator(&allocator) != 0)
     return 2;
