@@ -29,12 +29,13 @@ static int failed(const char *what) {
 static int call_itself(uv_loop_t *loop) {
   char url[64];
   int status = 1;
+  const mcp_call_options_t patient = {.timeout_ms = 3600000};
   mcp_server_t *server = mcp_server_new("embedded", "1", 0, tools);
   if (server == NULL || mcp_server_start(server, loop) != 0)
     return failed("server");
   snprintf(url, sizeof url, "127.0.0.1:%d", mcp_server_port(server));
   mcp_client_t *client = mcp_client_new(loop, url);
-  if (client == NULL || mcp_client_call(client, "now", NULL, 3600000, on_answer, &status) != 0)
+  if (client == NULL || mcp_client_call(client, "now", NULL, &patient, on_answer, &status) != 0)
     return failed("client");
   while (status == 1)
     uv_run(loop, UV_RUN_ONCE);
