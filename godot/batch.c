@@ -31,14 +31,14 @@ struct batch_item {
   char reason[ENTRY_REASON_SIZE];
 };
 
-static int take_item(batch_t *batch, batch_item_t *item, const queue_text_t *found,
+static int take_item(batch_t *batch, batch_item_t *item, const mcp_text_t *found,
                      const entry_place_t *place) {
   size_t redacted = 0;
   item->queued_len = found->len;
-  item->text = entry_adopt(found->text, found->len, place, &item->len, &redacted, item->reason);
+  item->text = entry_adopt(found->ptr, found->len, place, &item->len, &redacted, item->reason);
   if (item->text == NULL) {
     item->fate = DEAD;
-    item->text = entry_redact(found->text, found->len, &item->len, &redacted);
+    item->text = entry_redact(found->ptr, found->len, &item->len, &redacted);
   }
   batch->redacted += redacted;
   return item->text != NULL ? 0 : MCP_ENOMEM;
@@ -203,11 +203,11 @@ static bool is_rest(const batch_item_t *item) {
   return item->fate == PENDING || item->fate == SUSPECT;
 }
 
-size_t batch_rest(const batch_t *batch, queue_text_t *texts) {
+size_t batch_rest(const batch_t *batch, mcp_text_t *texts) {
   size_t count = 0;
   for (size_t i = 0; i < batch->count; i++)
     if (is_rest(&batch->items[i]))
-      texts[count++] = (queue_text_t){batch->items[i].text, batch->items[i].len};
+      texts[count++] = (mcp_text_t){batch->items[i].text, batch->items[i].len};
   return count;
 }
 
@@ -221,9 +221,9 @@ static bool is_dead(const batch_t *batch, const batch_item_t *item) {
   return item->fate == DEAD || (item->fate == SUSPECT && item->refused_at < batch->last_success);
 }
 
-static int add_letter(queue_text_t *letter, const batch_item_t *item) {
-  letter->text = entry_dead_letter(item->text, item->len, item->reason, mcp_time_now_us(), &letter->len);
-  return letter->text == NULL ? MCP_ENOMEM : 0;
+static int add_letter(mcp_text_t *letter, const batch_item_t *item) {
+  letter->ptr = entry_dead_letter(item->text, item->len, item->reason, mcp_time_now_us(), &letter->len);
+  return letter->ptr == NULL ? MCP_ENOMEM : 0;
 }
 
 /* Letters stand in front, what goes back behind them, the newest first. */
@@ -249,7 +249,7 @@ int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
     const batch_item_t *item = &batch->items[i];
     if (item->fate == SUSPECT && !is_dead(batch, item))
-      ack->texts[out->dead_count + out->back_count++] = (queue_text_t){item->text, item->len};
+      ack->texts[out->dead_count + out->back_count++] = (mcp_text_t){item->text, item->len};
   }
   if (status != 0)
     batch_ack_deinit(ack);
@@ -258,7 +258,7 @@ int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
 
 void batch_ack_deinit(batch_ack_t *ack) {
   for (size_t i = 0; i < ack->queue_ack.dead_count; i++)
-    free((void *)(uintptr_t)ack->texts[i].text); /* the letters are ours, what goes back is the batch's */
+    free((void *)(uintptr_t)ack->texts[i].ptr); /* the letters are ours, what goes back is the batch's */
   free(ack->texts);
   memset(ack, 0, sizeof *ack);
 }

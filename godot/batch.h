@@ -32,7 +32,7 @@ typedef struct batch {
 /* What became of a batch, in the form that Redis takes. */
 typedef struct batch_ack {
   queue_ack_t queue_ack;
-  queue_text_t *texts; /* ours; the letters belong to it, too */
+  mcp_text_t *texts; /* ours; the letters belong to it, too */
 } batch_ack_t;
 
 /* Takes over what the queue handed out, copied; what is no entry is a dead letter already. MCP_ENOMEM. */
@@ -58,7 +58,7 @@ void batch_refused(batch_t *batch, const char *reason, bool for_good);
 
 /* What has not been stored yet, into texts with room for batch->count, the oldest first, borrowed; how many.
  */
-size_t batch_rest(const batch_t *batch, queue_text_t *texts);
+size_t batch_rest(const batch_t *batch, mcp_text_t *texts);
 
 /* All of that is safe elsewhere: the batch is finished. */
 void batch_rest_saved(batch_t *batch);

@@ -33,8 +33,8 @@ typedef struct dead_job {
 /* ---- list ---- */
 
 /* The letter as it is kept, and the id of its entry. */
-static yyjson_mut_val *show(yyjson_mut_doc *doc, const queue_text_t *text) {
-  yyjson_doc *letter = mcp_json_read(text->text, text->len);
+static yyjson_mut_val *show(yyjson_mut_doc *doc, const mcp_text_t *text) {
+  yyjson_doc *letter = mcp_json_read(text->ptr, text->len);
   yyjson_val *root = yyjson_doc_get_root(letter), *entry = yyjson_obj_get(root, "entry");
   yyjson_doc *inner = mcp_json_read(yyjson_get_str(entry), yyjson_get_len(entry));
   yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(inner), "id");

@@ -160,9 +160,9 @@ static void add_int(command_t *command, int64_t number) {
   add_bytes(command, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
 }
 
-static void add_texts(command_t *command, const queue_text_t *texts, size_t count) {
+static void add_texts(command_t *command, const mcp_text_t *texts, size_t count) {
   for (size_t i = 0; i < count; i++)
-    add_bytes(command, texts[i].text, texts[i].len);
+    add_bytes(command, texts[i].ptr, texts[i].len);
 }
 
 /* EVAL of a script with one key and so many arguments, which the caller adds. */
@@ -370,7 +370,7 @@ static void on_pushed(queue_t *queue, const request_t *request, int status, cons
   on_done(queue, request, status, reply);
 }
 
-int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
+int queue_push(queue_t *queue, const mcp_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
   command_t command = begin(queue, push_script, 2 + count);
   add_bounds(queue, &command);
   add_texts(&command, entries, count);
@@ -397,7 +397,7 @@ static void hand_over(const request_t *request, const redisReply *reply) {
     return;
   }
   for (size_t i = 0; i < batch.count; i++)
-    batch.entries[i] = (queue_text_t){reply->element[FIXED + i]->str, reply->element[FIXED + i]->len};
+    batch.entries[i] = (mcp_text_t){reply->element[FIXED + i]->str, reply->element[FIXED + i]->len};
   request->cb.next(0, &batch, 0, request->arg);
   free(batch.entries);
 }
@@ -488,7 +488,7 @@ static void on_unspooled(queue_t *queue, const request_t *request, int status, c
 }
 
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
-                  const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
+                  const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
   command_t command = begin(queue, unspool_script, 4 + count);
   add_text(&command, queue->config->worker_name);
   add_text(&command, segment);
@@ -533,7 +533,7 @@ static void on_dead(queue_t *queue, const request_t *request, int status, const 
     status = letters.texts == NULL ? MCP_ENOMEM : 0;
   }
   for (size_t i = FIXED; status == 0 && i < reply->elements; i++)
-    letters.texts[letters.count++] = (queue_text_t){reply->element[i]->str, reply->element[i]->len};
+    letters.texts[letters.count++] = (mcp_text_t){reply->element[i]->str, reply->element[i]->len};
   request->cb.dead(status, &letters, request->arg);
   free(letters.texts);
 }
@@ -565,7 +565,7 @@ int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
   return ask_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
-int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg) {
+int queue_report(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb, void *arg) {
   command_t command = begin(queue, report_script, 3);
   add_int(&command, drops->count);
   add_int(&command, drops->last_us);

@@ -7,6 +7,7 @@
 #ifndef GODOT_REDIS_QUEUE_H
 #define GODOT_REDIS_QUEUE_H
 
+#include <iccm_service.h>
 #include "config.h"
 
 #include <stdbool.h>
@@ -31,31 +32,26 @@ enum {
   (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
 #define QUEUE_MAX_DEAD_BYTES (INT64_C(256) << 20)
 
-typedef struct queue_text {
-  const char *text;
-  size_t len;
-} queue_text_t;
-
 /* A batch under lease. Borrowed until the callback returns. */
 typedef struct queue_batch {
   char n[QUEUE_NUMBER_SIZE]; /* its number */
   int64_t claimed_us;        /* when it was claimed first */
   const char *instance;      /* the UUID of this Redis' data */
   bool sent_before;          /* somebody else held it: it may be stored already */
-  queue_text_t *entries;     /* newest first */
+  mcp_text_t *entries;       /* newest first */
   size_t count;
 } queue_batch_t;
 
 /* What became of a batch. Borrowed during the call. */
 typedef struct queue_ack {
   const char *n;
-  size_t bytes;             /* of its entries */
-  size_t stored;            /* how many the store has confirmed */
-  unsigned retried;         /* how often it was sent once more */
-  size_t redacted;          /* how many members lost their values here */
-  const queue_text_t *dead; /* letters for logs:dead */
+  size_t bytes;           /* of its entries */
+  size_t stored;          /* how many the store has confirmed */
+  unsigned retried;       /* how often it was sent once more */
+  size_t redacted;        /* how many members lost their values here */
+  const mcp_text_t *dead; /* letters for logs:dead */
   size_t dead_count;
-  const queue_text_t *back; /* entries for the old end of the queue, newest first */
+  const mcp_text_t *back; /* entries for the old end of the queue, newest first */
   size_t back_count;
 } queue_ack_t;
 
@@ -82,7 +78,7 @@ typedef void (*queue_metrics_cb)(int status, const int64_t *values, void *arg);
 /* Borrowed until the callback returns. */
 typedef struct queue_letters {
   int64_t total, seen, moved;
-  queue_text_t *texts; /* of "list" */
+  mcp_text_t *texts; /* of "list" */
   size_t count;
 } queue_letters_t;
 typedef void (*queue_dead_cb)(int status, const queue_letters_t *letters, void *arg);
@@ -106,7 +102,7 @@ bool queue_is_up(const queue_t *queue);
 
 /* Queues 1 to QUEUE_MAX_PUSH entries, the oldest first, all or none. Bounds are kept in the same step, as far
  * as one step may: what others have pushed beyond them goes with the next ones. */
-int queue_push(queue_t *queue, const queue_text_t *entries, size_t count, queue_done_cb cb, void *arg);
+int queue_push(queue_t *queue, const mcp_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
 /* Ends a batch (ack, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
  * most 0: none is wanted). After MCP_ELOST it may be asked again with the same ack. A process holds
@@ -122,7 +118,7 @@ int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queu
  * this place of this segment, or a later one, has become one already. taken false: most such batches wait;
  * later. */
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
-                  const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg);
+                  const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg);
 
 /* Gives the batch to whoever asks next. */
 int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg);
@@ -141,7 +137,7 @@ int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int
 int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg);
 
 /* Queues the line that names drops, unless there have been more meanwhile. */
-int queue_report(queue_t *queue, const queue_drops_t *drops, queue_text_t line, queue_done_cb cb, void *arg);
+int queue_report(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb, void *arg);
 
 /* The least level that is queued for a component: MCP_LOG_..., or -1: all are. */
 int queue_level(const queue_t *queue, const char *component, size_t len);

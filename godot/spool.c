@@ -47,12 +47,12 @@ struct spool {
   int64_t max_bytes, bytes;
   segment_t *segments; /* ours, the oldest first */
   size_t count, room;
-  int writer;         /* of the newest segment; -1: the next record begins one */
-  int reader;         /* of the oldest; -1: not open */
-  int64_t offset;     /* of what is read next there */
-  int64_t peeked;     /* bytes of the record that was peeked at; 0: none */
-  char *payload;      /* ours: of that record */
-  queue_text_t *list; /* ours: its entries */
+  int writer;       /* of the newest segment; -1: the next record begins one */
+  int reader;       /* of the oldest; -1: not open */
+  int64_t offset;   /* of what is read next there */
+  int64_t peeked;   /* bytes of the record that was peeked at; 0: none */
+  char *payload;    /* ours: of that record */
+  mcp_text_t *list; /* ours: its entries */
 };
 
 /* ---- Bytes ---- */
@@ -198,7 +198,7 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
 }
 
 /* The entries of a payload. 0: it holds none, or cannot be read. */
-static size_t parse(const char *payload, size_t len, queue_text_t *list) {
+static size_t parse(const char *payload, size_t len, mcp_text_t *list) {
   size_t count = 0;
   for (size_t at = 0; at < len;) {
     size_t left = len - at;
@@ -206,7 +206,7 @@ static size_t parse(const char *payload, size_t len, queue_text_t *list) {
     if (left < 4 || size > left - 4)
       return 0;
     if (list != NULL)
-      list[count] = (queue_text_t){payload + at + 4, size};
+      list[count] = (mcp_text_t){payload + at + 4, size};
     count++;
     at += 4 + size;
   }
@@ -295,7 +295,7 @@ static int begin_segment(spool_t *spool) {
 }
 
 /* malloc's; NULL: no memory. */
-static char *make_record(const queue_text_t *entries, size_t count, size_t *len) {
+static char *make_record(const mcp_text_t *entries, size_t count, size_t *len) {
   size_t payload = 0, at = HEAD;
   char *bytes;
   for (size_t i = 0; i < count; i++)
@@ -305,7 +305,7 @@ static char *make_record(const queue_text_t *entries, size_t count, size_t *len)
     return NULL;
   for (size_t i = 0; i < count; i++) {
     put_u32(bytes + at, entries[i].len);
-    memcpy(bytes + at + 4, entries[i].text, entries[i].len);
+    memcpy(bytes + at + 4, entries[i].ptr, entries[i].len);
     at += 4 + entries[i].len;
   }
   put_u32(bytes, payload);
@@ -335,7 +335,7 @@ static int write_record(spool_t *spool, const char *bytes, size_t len) {
   return status;
 }
 
-int spool_append(spool_t *spool, const queue_text_t *entries, size_t count) {
+int spool_append(spool_t *spool, const mcp_text_t *entries, size_t count) {
   size_t len = 0;
   char *bytes = make_record(entries, count, &len);
   int status = bytes == NULL ? MCP_ENOMEM : MCP_ENOSPC;

@@ -12,10 +12,10 @@ typedef struct spool spool_t;
 
 /* The oldest batch. Borrowed until it is dropped, or the next one is peeked at. */
 typedef struct spool_record {
-  const char *segment;         /* its id */
-  int64_t offset;              /* where it stands there; grows within a segment */
-  const queue_text_t *entries; /* the oldest first */
-  size_t count;                /* 0: there is none */
+  const char *segment;       /* its id */
+  int64_t offset;            /* where it stands there; grows within a segment */
+  const mcp_text_t *entries; /* the oldest first */
+  size_t count;              /* 0: there is none */
 } spool_record_t;
 
 /* Makes directory/name where it is missing, and holds it against other processes. What a process that was
@@ -25,7 +25,7 @@ void spool_close(spool_t *spool); /* NULL is fine */
 
 /* On disk when this answers 0. MCP_ENOSPC: it would have more than max_bytes, or the disk has no room;
  * MCP_ENOMEM, other errors of files: then it may be found later or not. */
-int spool_append(spool_t *spool, const queue_text_t *entries, size_t count);
+int spool_append(spool_t *spool, const mcp_text_t *entries, size_t count);
 
 /* What cannot be read is put aside as <segment>.bad and told to the log. Nonzero: nothing can be read now. */
 int spool_peek(spool_t *spool, spool_record_t *record);

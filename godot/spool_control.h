@@ -45,7 +45,7 @@ typedef struct spool_control {
   bool stopped;          /* nothing begins any more */
   uv_work_t work;
   int status;           /* of the work */
-  queue_text_t *texts;  /* ours: of the batch being saved; their bytes are the batch's */
+  mcp_text_t *texts;    /* ours: of the batch being saved; their bytes are the batch's */
   size_t count;         /* of texts */
   spool_saved_cb saved; /* of the batch being saved */
   void *saved_arg;

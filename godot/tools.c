@@ -32,7 +32,7 @@ typedef struct group {
   tools_t *tools;
   size_t count, bytes;
   mcp_call_t *calls[QUEUE_MAX_PUSH];
-  queue_text_t entries[QUEUE_MAX_PUSH]; /* texts are ours until they are sent */
+  mcp_text_t entries[QUEUE_MAX_PUSH]; /* texts are ours until they are sent */
 } group_t;
 
 /* ---- logger_log ---- */
@@ -76,7 +76,7 @@ static void flush(tools_t *tools) {
   uv_prepare_stop(&tools->flush);
   status = queue_push(tools->queue, group->entries, group->count, on_pushed, group);
   for (size_t i = 0; i < group->count; i++)
-    free((void *)(uintptr_t)group->entries[i].text);
+    free((void *)(uintptr_t)group->entries[i].ptr);
   if (status != 0)
     on_pushed(status, group);
 }
@@ -113,7 +113,7 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
     return;
   }
   group->calls[group->count] = call;
-  group->entries[group->count++] = (queue_text_t){text, len};
+  group->entries[group->count++] = (mcp_text_t){text, len};
   group->bytes += len;
   tools->unanswered_bytes += len;
 }

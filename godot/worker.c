@@ -35,7 +35,7 @@ static void trim(worker_t *worker);
 
 static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   worker_t *worker = arg;
-  queue_text_t line;
+  mcp_text_t line;
   char *text;
   if (status == 0)
     delivery_fill(worker->delivery, drops->fill);
@@ -46,7 +46,7 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
   if (text == NULL)
     return;
-  line.text = text;
+  line.ptr = text;
   queue_report(worker->queue, drops, line, on_reported, NULL);
   free(text);
 }

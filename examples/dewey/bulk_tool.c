@@ -120,7 +120,7 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   }
 }
 
-static bool open_file(bulk_t *bulk, const char *directories, text_t path) {
+static bool open_file(bulk_t *bulk, const char *directories, mcp_text_t path) {
   const char *slash = strrchr(path.ptr, '/');
   bulk->name = slash != NULL ? slash + 1 : path.ptr;
   int file = mcp_open_beneath(directories, path.ptr, path.len);
@@ -137,7 +137,7 @@ static bool open_file(bulk_t *bulk, const char *directories, text_t path) {
 /* The messages, of which there has to be one. */
 static bool source_args(bulk_t *bulk, const dewey_t *dewey, yyjson_val *args) {
   yyjson_val *messages = yyjson_obj_get(args, "messages");
-  text_t path = text_arg(args, "messages_file");
+  mcp_text_t path = text_arg(args, "messages_file");
   if (path.ptr != NULL && yyjson_arr_size(messages) > 0)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "give messages or messages_file, not both");
   else if (path.ptr != NULL)

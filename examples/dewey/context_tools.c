@@ -61,7 +61,7 @@ static bool on_got(const startup_context_t *row, void *arg) {
 
 static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  text_t name;
+  mcp_text_t name;
   if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name))
     return;
   answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "contexts");
@@ -140,7 +140,7 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  text_t name;
+  mcp_text_t name;
   if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name) || !force_arg(call, args))
     return;
   store_error_t error;

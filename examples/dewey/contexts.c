@@ -25,7 +25,7 @@ static bool on_context(const db_row_t *row, void *arg) {
 }
 
 /* Reads the context with this name; name missing: the active one. */
-static int give(db_conn_t *conn, text_t name, reading_t *reading, store_error_t *error) {
+static int give(db_conn_t *conn, mcp_text_t name, reading_t *reading, store_error_t *error) {
   db_params_t params = {.count = 0};
   if (name.ptr == NULL)
     return db_each(conn, SQL_CONTEXT_ACTIVE, NULL, on_context, reading, NULL, "reading the active context",
@@ -68,7 +68,7 @@ int context_set(store_t *store, const startup_context_t *context, store_context_
   return store_db_end(store, conn, code, error);
 }
 
-int context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error) {
+int context_get(store_t *store, mcp_text_t name, store_context_cb cb, void *arg, store_error_t *error) {
   reading_t reading = {cb, arg, false};
   int code;
   db_conn_t *conn = begin(store, DB_READ_ONCE, STORE_NEVER, &code, error);
@@ -92,7 +92,7 @@ int context_list(store_t *store, bool with_content, store_stop_t stop, store_con
   return db_end(conn, code, error);
 }
 
-int context_remove(store_t *store, text_t name, store_error_t *error) {
+int context_remove(store_t *store, mcp_text_t name, store_error_t *error) {
   db_params_t params = {.count = 0};
   int64_t deleted = 0;
   int code;

@@ -81,14 +81,14 @@ static const char search_schema[] = MCP_JSON({
 /* ---- What several of them need ---- */
 
 bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]) {
-  text_t text = text_arg(args, "conversation_id");
+  mcp_text_t text = text_arg(args, "conversation_id");
   if (mcp_uuid_parse(text.ptr, text.len, id) == 0)
     return true;
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "conversation_id is not a UUID");
   return false;
 }
 
-static bool session_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+static bool session_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
   return name_arg(call, args, "session_id", SESSION_ID_MAX_BYTES, out);
 }
 
@@ -292,7 +292,7 @@ static bool on_found(const found_message_t *row, void *arg) {
 }
 
 /* At least one word. */
-static bool words_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+static bool words_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
   if (!name_arg(call, args, "query", QUERY_MAX_BYTES, out))
     return false;
   for (size_t i = 0; i < out->len; i++) {

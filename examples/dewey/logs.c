@@ -61,8 +61,8 @@ static yyjson_val *get(yyjson_val *object, const char *name) {
 }
 
 /* The text of a value, NUL replaced by U+FFFD. False: no memory. */
-static bool read_text(log_batch_t *batch, yyjson_val *value, text_t *text) {
-  *text = (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+static bool read_text(log_batch_t *batch, yyjson_val *value, mcp_text_t *text) {
+  *text = (mcp_text_t){yyjson_get_str(value), yyjson_get_len(value)};
   if (!text_has_nul(*text))
     return true;
   return keep(batch, text_replace_nul(text));
@@ -88,8 +88,8 @@ static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *le
 }
 
 /* kept_time: the created_at that was replaced, else NULL. False: no memory. */
-static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_time, text_t *text) {
-  *text = (text_t){NULL, 0};
+static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_time, mcp_text_t *text) {
+  *text = (mcp_text_t){NULL, 0};
   if (data == NULL && kept_time == NULL)
     return true;
   size_t len;
@@ -97,7 +97,7 @@ static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_tim
                                  : yyjson_val_write(data, YYJSON_WRITE_NOFLAG, &len);
   if (!keep(batch, json))
     return false;
-  *text = (text_t){json, json_replace_nul(json, len)};
+  *text = (mcp_text_t){json, json_replace_nul(json, len)};
   return true;
 }
 
@@ -167,7 +167,7 @@ int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const c
 
 /* ---- Writing ---- */
 
-static yyjson_mut_val *text_json(yyjson_mut_doc *doc, text_t text) {
+static yyjson_mut_val *text_json(yyjson_mut_doc *doc, mcp_text_t text) {
   return text.ptr != NULL ? yyjson_mut_strncpy(doc, text.ptr, text.len) : yyjson_mut_null(doc);
 }
 
@@ -192,7 +192,7 @@ void log_cursor_format(const log_entry_t *row, char cursor[LOG_CURSOR_SIZE]) {
   snprintf(cursor, LOG_CURSOR_SIZE, "%lld_%s", (long long)row->created_at, row->id);
 }
 
-bool log_cursor_parse(text_t cursor, int64_t *created_at, char id[MCP_UUID_SIZE]) {
+bool log_cursor_parse(mcp_text_t cursor, int64_t *created_at, char id[MCP_UUID_SIZE]) {
   char text[LOG_CURSOR_SIZE], again[LOG_CURSOR_SIZE];
   log_entry_t row;
   if (cursor.len >= sizeof text)

@@ -35,6 +35,6 @@ size_t log_row_wire_bytes(const log_entry_t *row);
 /* A place in the order of rows, as a text that callers hand back. Parsing: false where it is none of ours. */
 enum { LOG_CURSOR_SIZE = 64 };
 void log_cursor_format(const log_entry_t *row, char cursor[LOG_CURSOR_SIZE]);
-bool log_cursor_parse(text_t cursor, int64_t *created_at, char id[MCP_UUID_SIZE]);
+bool log_cursor_parse(mcp_text_t cursor, int64_t *created_at, char id[MCP_UUID_SIZE]);
 
 #endif

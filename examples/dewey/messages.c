@@ -15,7 +15,7 @@ const char *message_role_name(int role) {
   return roles[role];
 }
 
-int message_role(text_t name) {
+int message_role(mcp_text_t name) {
   for (int role = 0; role < MESSAGE_ROLES; role++) {
     if (name.ptr != NULL && strlen(roles[role]) == name.len && memcmp(roles[role], name.ptr, name.len) == 0)
       return role;
@@ -30,23 +30,23 @@ void message_deinit(message_in_t *in) {
   free(in->metadata);
 }
 
-bool json_to_store(yyjson_val *value, char **block, text_t *text) {
+bool json_to_store(yyjson_val *value, char **block, mcp_text_t *text) {
   size_t len;
-  *text = (text_t){NULL, 0};
+  *text = (mcp_text_t){NULL, 0};
   *block = NULL;
   if (value == NULL || yyjson_is_null(value))
     return true;
   *block = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &len);
   if (*block != NULL)
-    *text = (text_t){*block, json_replace_nul(*block, len)};
+    *text = (mcp_text_t){*block, json_replace_nul(*block, len)};
   return *block != NULL;
 }
 
 static bool read_content(message_in_t *in, yyjson_val *content) {
-  text_t *text = &in->message.content;
+  mcp_text_t *text = &in->message.content;
   if (!yyjson_is_str(content))
     return json_to_store(content, &in->content, text);
-  *text = (text_t){yyjson_get_str(content), yyjson_get_len(content)};
+  *text = (mcp_text_t){yyjson_get_str(content), yyjson_get_len(content)};
   if (text_has_nul(*text))
     in->content = text_replace_nul(text);
   return !text_has_nul(*text);
@@ -73,7 +73,7 @@ static yyjson_val *given(yyjson_val *object, const char *name) {
 }
 
 static int known_role(yyjson_val *role) { /* -1: none */
-  return message_role((text_t){yyjson_get_str(role), yyjson_get_len(role)});
+  return message_role((mcp_text_t){yyjson_get_str(role), yyjson_get_len(role)});
 }
 
 static int role_of(yyjson_val *object) {
@@ -164,7 +164,7 @@ static int make_plain(message_in_t *in, yyjson_val *entry, const char *time, int
   yyjson_mut_doc_free(doc);
   if (in->metadata == NULL)
     return MESSAGE_NO_MEMORY;
-  in->message.metadata = (text_t){in->metadata, json_replace_nul(in->metadata, len)};
+  in->message.metadata = (mcp_text_t){in->metadata, json_replace_nul(in->metadata, len)};
   return judge_size(in);
 }
 
@@ -175,11 +175,11 @@ int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us) {
   if (!yyjson_is_obj(inner) && given(entry, "role") != NULL && content != NULL)
     return make_plain(in, entry, time, created_at);
   int role = ROLE_SYSTEM;
-  text_t otherwise = {"unknown", 7};
+  mcp_text_t otherwise = {"unknown", 7};
   if (yyjson_is_obj(inner)) {
     role = role_of(inner);
     content = given(inner, "content");
-    otherwise = (text_t){"NA", 2};
+    otherwise = (mcp_text_t){"NA", 2};
     if (time == NULL)
       find_time(inner, now_us, &created_at);
   } else {

@@ -28,10 +28,10 @@ int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *me
 int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us);
 
 /* The text of JSON to be stored, in *block, to be freed; NULL: missing. False: no memory. */
-bool json_to_store(yyjson_val *value, char **block, text_t *text);
+bool json_to_store(yyjson_val *value, char **block, mcp_text_t *text);
 
 const char *message_role_name(int role);
-int message_role(text_t name); /* -1: none */
+int message_role(mcp_text_t name); /* -1: none */
 
 /* A row as the caller sees it, made in doc, and at most how many bytes it takes there. */
 yyjson_mut_val *message_json(yyjson_mut_doc *doc, const message_t *row);

@@ -15,34 +15,34 @@
 #include <string.h>
 
 typedef struct mark {
-  text_t from, upto; /* snapshots; upto missing: today's is to be read */
-  text_t number;     /* missing: from the first line on */
+  mcp_text_t from, upto; /* snapshots; upto missing: today's is to be read */
+  mcp_text_t number;     /* missing: from the first line on */
   char id[MCP_UUID_SIZE];
 } mark_t;
 
 /* ---- Marks ---- */
 
-static bool take_char(text_t *rest, char wanted) {
+static bool take_char(mcp_text_t *rest, char wanted) {
   if (rest->len == 0 || rest->ptr[0] != wanted)
     return false;
-  *rest = (text_t){rest->ptr + 1, rest->len - 1};
+  *rest = (mcp_text_t){rest->ptr + 1, rest->len - 1};
   return true;
 }
 
 /* A number below 2^63; false: there is none. */
-static bool take_number(text_t *rest, int64_t *number) {
+static bool take_number(mcp_text_t *rest, int64_t *number) {
   size_t digits = 0;
   for (*number = 0; digits < rest->len && rest->ptr[digits] >= '0' && rest->ptr[digits] <= '9'; digits++) {
     if (*number > (INT64_MAX - 9) / 10)
       return false;
     *number = *number * 10 + (rest->ptr[digits] - '0');
   }
-  *rest = (text_t){rest->ptr + digits, rest->len - digits};
+  *rest = (mcp_text_t){rest->ptr + digits, rest->len - digits};
   return digits > 0;
 }
 
 /* Whether PostgreSQL takes it: what it refused would be taken for a failure of the store. */
-static bool is_snapshot(text_t rest) {
+static bool is_snapshot(mcp_text_t rest) {
   int64_t low, high, running, last;
   if (!take_number(&rest, &low) || low == 0 || !take_char(&rest, ':') || !take_number(&rest, &high) ||
       high < low || !take_char(&rest, ':'))
@@ -57,16 +57,16 @@ static bool is_snapshot(text_t rest) {
 }
 
 /* What stands before the next '/', which is passed. */
-static text_t take_part(text_t *rest) {
+static mcp_text_t take_part(mcp_text_t *rest) {
   const char *end = memchr(rest->ptr, '/', rest->len);
-  text_t part = {rest->ptr, end != NULL ? (size_t)(end - rest->ptr) : rest->len};
+  mcp_text_t part = {rest->ptr, end != NULL ? (size_t)(end - rest->ptr) : rest->len};
   size_t passed = end != NULL ? part.len + 1 : part.len;
-  *rest = (text_t){rest->ptr + passed, rest->len - passed};
+  *rest = (mcp_text_t){rest->ptr + passed, rest->len - passed};
   return part;
 }
 
 /* False: it is none. */
-static bool read_mark(text_t text, mark_t *mark) {
+static bool read_mark(mcp_text_t text, mark_t *mark) {
   int64_t number;
   *mark = (mark_t){.from = take_part(&text)};
   if (!is_snapshot(mark->from))
@@ -75,7 +75,7 @@ static bool read_mark(text_t text, mark_t *mark) {
     return true;
   mark->upto = take_part(&text);
   mark->number = take_part(&text);
-  text_t digits = mark->number;
+  mcp_text_t digits = mark->number;
   return is_snapshot(mark->upto) && take_number(&digits, &number) && digits.len == 0 &&
          mcp_uuid_parse(text.ptr, text.len, mark->id) == 0;
 }
@@ -93,7 +93,7 @@ typedef struct arriving {
 static enum pq_row on_row(const PGresult *result, void *arg) {
   arriving_t *arriving = arg;
   log_entry_t row;
-  text_t number = pq_text(result, PQ_LOG_COLUMNS);
+  mcp_text_t number = pq_text(result, PQ_LOG_COLUMNS);
   if (!pq_log_row(result, &row) || number.ptr == NULL)
     return PQ_STRANGE;
   arriving->more = !arriving->cb(&row, arriving->arg);
@@ -105,7 +105,7 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
 }
 
 static enum pq_row on_snapshot(const PGresult *result, void *arg) {
-  text_t found = pq_text(result, 0);
+  mcp_text_t found = pq_text(result, 0);
   int len = snprintf(arg, LOG_MARK_SIZE, "%.*s", (int)found.len, found.ptr != NULL ? found.ptr : "");
   return len > 0 && len < LOG_MARK_SIZE ? PQ_ENOUGH : PQ_STRANGE;
 }
@@ -122,7 +122,7 @@ static int read_rows(pq_conn_t *conn, const log_filter_t *filter, const pq_searc
 }
 
 /* Whether a mark comes from a time that the database has not seen, which has lost its newest transactions. */
-static bool is_from_ahead(text_t from, text_t today) {
+static bool is_from_ahead(mcp_text_t from, mcp_text_t today) {
   int64_t low, high, high_today;
   return take_number(&from, &low) && take_char(&from, ':') && take_number(&from, &high) &&
          take_number(&today, &low) && take_char(&today, ':') && take_number(&today, &high_today) &&
@@ -135,7 +135,7 @@ static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t
   mark_t mark = *asked;
   int code = pq_each_sql(conn, "SELECT pg_current_snapshot()::text", NULL, on_snapshot, today, NULL,
                          "reading the snapshot", error);
-  text_t now = {today, code == STORE_OK ? strlen(today) : 0};
+  mcp_text_t now = {today, code == STORE_OK ? strlen(today) : 0};
   if (code != STORE_OK)
     return code;
   if (mark.upto.ptr == NULL)
@@ -151,7 +151,7 @@ static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t
   return code;
 }
 
-int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t text, store_stop_t stop,
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t text, store_stop_t stop,
                     store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   arriving_t arriving = {.cb = cb, .arg = arg};
@@ -162,7 +162,7 @@ int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t text, sto
   if (text.len > 0 && !read_mark(text, &mark))
     return STORE_NONE;
   if (text_has_nul(filter->component) || text_has_nul(filter->trace_id)) { /* no line has such a one */
-    possible.component = possible.trace_id = (text_t){NULL, 0};
+    possible.component = possible.trace_id = (mcp_text_t){NULL, 0};
     possible.limit = 0;
   }
   pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);

@@ -83,7 +83,7 @@ static int make_days(pq_conn_t *conn, int64_t now_us, store_error_t *error) {
 enum { INDEX_MS = 5 * 60 * 1000, NAME_SIZE = 64 };
 
 static enum pq_row on_name(const PGresult *result, void *arg) {
-  text_t name = pq_text(result, 0);
+  mcp_text_t name = pq_text(result, 0);
   snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
   return PQ_ENOUGH;
 }

@@ -91,7 +91,7 @@ int pq_words_make(pq_conn_t *conn, store_error_t *error) {
 enum { INDEX_MS = 24 * 60 * 60 * 1000, NAME_SIZE = 64, SQL_SIZE = 6 * NAME_SIZE };
 
 static enum pq_row on_name(const PGresult *result, void *arg) {
-  text_t name = pq_text(result, 0);
+  mcp_text_t name = pq_text(result, 0);
   snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
   return PQ_ENOUGH;
 }
@@ -197,16 +197,16 @@ static int find_state(pq_store_t *store, pq_conn_t *conn, bool *old, store_error
 }
 
 /* The text with blanks for NUL, which PostgreSQL's texts cannot hold; false: no memory. */
-static bool read_old(pq_search_t *search, text_t wanted) {
+static bool read_old(pq_search_t *search, mcp_text_t wanted) {
   char *copy = search->copies[0] = malloc(wanted.len + 1);
   for (size_t i = 0; copy != NULL && i < wanted.len; i++)
     copy[i] = wanted.ptr[i] != '\0' ? wanted.ptr[i] : ' ';
-  search->words = (text_t){copy, wanted.len};
+  search->words = (mcp_text_t){copy, wanted.len};
   return copy != NULL;
 }
 
 /* " a \n b c " as "a & b & c", whose words need no quotes. */
-static text_t write_query(const char *pieces, char *out) {
+static mcp_text_t write_query(const char *pieces, char *out) {
   size_t len = 0;
   bool inside = false;
   for (const char *c = pieces; *c != '\0'; c++) {
@@ -217,11 +217,11 @@ static text_t write_query(const char *pieces, char *out) {
       out[len++] = *c;
     inside = letter;
   }
-  return (text_t){out, len};
+  return (mcp_text_t){out, len};
 }
 
 /* Of several words each: " a \n b c \n d e " as "% b c %\n% d e %", whose words need no escapes. */
-static text_t write_phrases(const char *pieces, char *out) {
+static mcp_text_t write_phrases(const char *pieces, char *out) {
   size_t len = 0;
   for (const char *piece = pieces; *piece != '\0';) {
     size_t size = strcspn(piece, "\n"), first = strcspn(piece + 1, " ") + 2;
@@ -229,24 +229,24 @@ static text_t write_phrases(const char *pieces, char *out) {
       len += (size_t)sprintf(out + len, "%s%%%.*s%%", len > 0 ? "\n" : "", (int)size, piece);
     piece += piece[size] == '\n' ? size + 1 : size;
   }
-  return (text_t){len > 0 ? out : NULL, len};
+  return (mcp_text_t){len > 0 ? out : NULL, len};
 }
 
 /* False: no memory. */
-static bool read_new(pq_search_t *search, text_t wanted) {
+static bool read_new(pq_search_t *search, mcp_text_t wanted) {
   char *pieces = search->copies[0] = words_searched(wanted);
   size_t room = pieces != NULL ? 3 * strlen(pieces) + 1 : 0;
   search->copies[1] = room > 0 ? malloc(room) : NULL;
   search->copies[2] = room > 0 ? malloc(room) : NULL;
   if (search->copies[1] == NULL || search->copies[2] == NULL)
     return false;
-  search->pieces = (text_t){pieces, strlen(pieces)};
+  search->pieces = (mcp_text_t){pieces, strlen(pieces)};
   search->words = write_query(pieces, search->copies[1]);
   search->phrases = write_phrases(pieces, search->copies[2]);
   return true;
 }
 
-int pq_search_init(pq_search_t *search, pq_store_t *store, pq_conn_t *conn, text_t wanted,
+int pq_search_init(pq_search_t *search, pq_store_t *store, pq_conn_t *conn, mcp_text_t wanted,
                    store_error_t *error) {
   *search = (pq_search_t){.old = false};
   int code = wanted.len > 0 ? find_state(store, conn, &search->old, error) : STORE_OK;
@@ -261,11 +261,11 @@ void pq_search_deinit(pq_search_t *search) {
     free(search->copies[i]);
 }
 
-int pq_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+int pq_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                   store_error_t *error) {
   pq_search_t words;
   int code = pq_search_init(&words, (pq_store_t *)self, db_pq_conn(conn), wanted, error);
-  const text_t texts[WORD_TEXTS] = {words.words, words.phrases, words.pieces};
+  const mcp_text_t texts[WORD_TEXTS] = {words.words, words.phrases, words.pieces};
   search->count = words.old ? PQ_SEARCH_COUNT_OLD : PQ_SEARCH_COUNT;
   search->find = words.old ? PQ_SEARCH_OLD : PQ_SEARCH;
   for (int i = 0; i < WORD_TEXTS; i++) {

@@ -155,7 +155,7 @@ static void on_words(sqlite3_context *context, int count, sqlite3_value **values
   (void)count;
   const char *text = (const char *)sqlite3_value_text(values[0]);
   size_t len;
-  char *plain = words_plain((text_t){text != NULL ? text : "", (size_t)sqlite3_value_bytes(values[0])},
+  char *plain = words_plain((mcp_text_t){text != NULL ? text : "", (size_t)sqlite3_value_bytes(values[0])},
                             (size_t)sqlite3_value_int(values[1]), &len);
   if (plain != NULL)
     sqlite3_result_text64(context, plain, len, free, SQLITE_UTF8);

@@ -48,7 +48,7 @@ typedef struct query {
   int count;
 } query_t;
 
-static bool given(text_t text) {
+static bool given(mcp_text_t text) {
   return text.ptr != NULL;
 }
 

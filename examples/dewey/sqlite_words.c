@@ -15,7 +15,7 @@ enum { STEP_MS = 20, ROWS_FIRST = 16, ROWS_MAX = 4096, BLOCKS = 500 };
 
 /* ---- Searches ---- */
 
-char *match_words(text_t search) {
+char *match_words(mcp_text_t search) {
   char *pieces = search.len > 0 ? words_searched(search) : calloc(1, 1);
   char *match = pieces != NULL ? malloc(3 * strlen(pieces) + 3) : NULL, *out = match;
   if (match != NULL && search.len > 0)
@@ -32,7 +32,7 @@ char *match_words(text_t search) {
   return match;
 }
 
-char *match_old_words(text_t search) {
+char *match_old_words(mcp_text_t search) {
   char *words = malloc(search.len * 3 + 3), *out = words;
   if (words == NULL)
     return NULL;
@@ -74,7 +74,7 @@ int read_words_state(conn_t *conn, words_state_t *state, store_error_t *error) {
                    error);
 }
 
-int sqlite_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+int sqlite_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                       store_error_t *error) {
   words_state_t state;
   (void)self;
@@ -89,7 +89,7 @@ int sqlite_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_sea
   search->count = both ? SQL_SEARCH_COUNT_BOTH : SQL_SEARCH_COUNT;
   search->find = both ? SQL_SEARCH_BOTH : SQL_SEARCH;
   for (int i = 0; i < 2; i++)
-    search->texts[i] = (text_t){search->owned[i], strlen(search->owned[i])};
+    search->texts[i] = (mcp_text_t){search->owned[i], strlen(search->owned[i])};
   return code;
 }
 

@@ -11,13 +11,13 @@
 
 /* The search for FTS5, to be freed: each piece becomes a phrase, in quotes, so that nothing that is typed is
  * an operator of its language; "": nothing is searched for. NULL: no memory. */
-char *match_words(text_t search);
+char *match_words(mcp_text_t search);
 
 /* The same for the older indexes, which part words by themselves. */
-char *match_old_words(text_t search);
+char *match_old_words(mcp_text_t search);
 
 /* The store's read_words_cb. Text 0 is for the new index, text 1 for the older one. */
-int sqlite_read_words(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+int sqlite_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                       store_error_t *error);
 
 /* The numbers up to which rows stand in the older indexes, in the transaction that is open; 0: none does. */

@@ -15,18 +15,18 @@ typedef struct log_entry {
   char id[MCP_UUID_SIZE];
   int64_t created_at; /* microseconds since 1970 */
   int level;          /* MCP_LOG_... */
-  text_t component;
-  text_t message;
-  text_t trace_id; /* may be missing */
-  text_t data;     /* JSON; may be missing */
-  bool seek;       /* where it is to be stored: a line of this id that is stored has the time to be used */
+  mcp_text_t component;
+  mcp_text_t message;
+  mcp_text_t trace_id; /* may be missing */
+  mcp_text_t data;     /* JSON; may be missing */
+  bool seek; /* where it is to be stored: a line of this id that is stored has the time to be used */
 } log_entry_t;
 
 typedef struct log_filter {
-  text_t trace_id;
-  text_t component;
-  text_t search; /* words that must all occur in the message; any characters are fine */
-  text_t data;   /* a JSON object that the row's data must contain */
+  mcp_text_t trace_id;
+  mcp_text_t component;
+  mcp_text_t search; /* words that must all occur in the message; any characters are fine */
+  mcp_text_t data;   /* a JSON object that the row's data must contain */
   int min_level;
   int64_t start_us, end_us; /* both included */
   bool after;               /* only rows that come after this one: */
@@ -40,7 +40,7 @@ enum { LOG_MARK_SIZE = 16 * 1024 };
 
 typedef struct log_clear {
   int64_t before_us; /* not included */
-  text_t component;
+  mcp_text_t component;
   int level; /* this one alone; -1: all */
 } log_clear_t;
 
@@ -57,8 +57,8 @@ enum { TURN_MAX = INT32_MAX }; /* turns count from 1 */
 
 typedef struct conversation {
   char id[MCP_UUID_SIZE];
-  text_t session_id; /* may be missing */
-  text_t metadata;   /* JSON; may be missing */
+  mcp_text_t session_id; /* may be missing */
+  mcp_text_t metadata;   /* JSON; may be missing */
   int64_t created_at, updated_at;
   int64_t messages; /* how many it has; only where it is read */
 } conversation_t;
@@ -68,20 +68,20 @@ typedef struct message {
   char id[MCP_UUID_SIZE];
   int64_t turn; /* 0, where it is to be stored: the one after the last */
   int role;     /* enum message_role */
-  text_t content;
-  text_t metadata; /* JSON; may be missing */
+  mcp_text_t content;
+  mcp_text_t metadata; /* JSON; may be missing */
   int64_t created_at;
 } message_t;
 
 typedef struct conversation_page {
-  text_t session_id; /* of this session alone; missing: all */
-  bool by_updated;   /* newest update first, else newest first */
+  mcp_text_t session_id; /* of this session alone; missing: all */
+  bool by_updated;       /* newest update first, else newest first */
   int64_t limit, offset;
 } conversation_page_t;
 
 typedef struct message_search {
-  text_t words;             /* that must all occur in the content; any characters are fine */
-  text_t session_id;        /* in this session alone; missing: in all */
+  mcp_text_t words;         /* that must all occur in the content; any characters are fine */
+  mcp_text_t session_id;    /* in this session alone; missing: in all */
   int64_t start_us, end_us; /* both included */
   int64_t limit, offset;
 } message_search_t;
@@ -96,7 +96,7 @@ typedef struct found_message {
 /* What a session may begin with. */
 typedef struct startup_context {
   char id[MCP_UUID_SIZE];
-  text_t name, content; /* content missing: it was not asked for */
+  mcp_text_t name, content; /* content missing: it was not asked for */
   bool is_active;
   int64_t created_at, updated_at;
 } startup_context_t;
@@ -104,7 +104,7 @@ typedef struct startup_context {
 /* Gets one row, borrowed until it returns; false: no more rows are wanted. */
 typedef bool (*store_row_cb)(const log_entry_t *row, void *arg);
 /* Gets a component and a number of its rows; may be called several times in a row for the same component. */
-typedef void (*store_count_cb)(text_t component, int64_t count, void *arg);
+typedef void (*store_count_cb)(mcp_text_t component, int64_t count, void *arg);
 
 /* Gives the next message to be stored, borrowed until it is asked again: 1; 0: there is none; -1: store none
  * of them. */
@@ -129,8 +129,8 @@ struct store {
    * once, in whatever order what stored them has ended; next is the mark behind the last one that cb has
    * taken: where cb says false, the row is not taken. An empty mark: from now on. STORE_NONE: mark is none.
    */
-  int (*arrived)(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop, store_row_cb cb,
-                 void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
+  int (*arrived)(store_t *store, const log_filter_t *filter, mcp_text_t mark, store_stop_t stop,
+                 store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
   /* Deletes in steps of their own transactions, between which others get their turn; *deleted counts what is
    * gone, also when it ends early. */
   int (*clear)(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
@@ -163,11 +163,11 @@ struct store {
   int (*set_context)(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
                      store_error_t *error);
   /* Gives the context of this name; name missing: the active one. STORE_NONE. */
-  int (*get_context)(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error);
+  int (*get_context)(store_t *store, mcp_text_t name, store_context_cb cb, void *arg, store_error_t *error);
   /* Gives all of them by name. */
   int (*list_contexts)(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
                        store_error_t *error);
-  int (*remove_context)(store_t *store, text_t name, store_error_t *error); /* STORE_NONE */
+  int (*remove_context)(store_t *store, mcp_text_t name, store_error_t *error); /* STORE_NONE */
   /* Writes a little and reads a little: STORE_OK where both work. A store that needs preparing is prepared
    * by this, which may take a while; until then the other functions fail. */
   int (*check)(store_t *store, size_t room, store_stop_t stop, store_error_t *error);

@@ -41,14 +41,14 @@ enum shared_statement {
 enum { WORD_TEXTS = 3 };
 typedef struct word_search {
   int count, find; /* statements with $1, $2 times, $3 session, $4 limit, $5 offset, $6 to $8 texts */
-  text_t texts[WORD_TEXTS]; /* as the store's statements expect them; missing: null */
-  char *owned[WORD_TEXTS];  /* to be freed */
+  mcp_text_t texts[WORD_TEXTS]; /* as the store's statements expect them; missing: null */
+  char *owned[WORD_TEXTS];      /* to be freed */
 } word_search_t;
 
 typedef struct store_db store_db_t;
 /* Reads the words that a caller searches for, in the transaction of the search. The caller frees owned, also
  * after a failure. */
-typedef int (*read_words_cb)(store_db_t *self, db_conn_t *conn, text_t wanted, word_search_t *search,
+typedef int (*read_words_cb)(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                              store_error_t *error);
 
 struct store_db {
@@ -79,9 +79,9 @@ int conversation_search(store_t *store, const message_search_t *wanted, store_st
 
 int context_set(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
                 store_error_t *error);
-int context_get(store_t *store, text_t name, store_context_cb cb, void *arg, store_error_t *error);
+int context_get(store_t *store, mcp_text_t name, store_context_cb cb, void *arg, store_error_t *error);
 int context_list(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
                  store_error_t *error);
-int context_remove(store_t *store, text_t name, store_error_t *error);
+int context_remove(store_t *store, mcp_text_t name, store_error_t *error);
 
 #endif

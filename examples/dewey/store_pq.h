@@ -19,7 +19,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
                   store_error_t *error);
 int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
                   store_error_t *error);
-int pq_logs_arrived(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop,
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, store_stop_t stop,
                     store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
 int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
                   store_error_t *error);

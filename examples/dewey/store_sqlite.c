@@ -125,7 +125,7 @@ static int on_query(store_t *store, const log_filter_t *filter, store_stop_t sto
 }
 
 /* The number of a line, as on_arrived writes it; false: it is none. */
-static bool seq_parse(text_t text, int64_t *seq) {
+static bool seq_parse(mcp_text_t text, int64_t *seq) {
   *seq = 0;
   for (size_t i = 0; i < text.len; i++) {
     if (text.ptr[i] < '0' || text.ptr[i] > '9' || *seq > (INT64_MAX - 9) / 10)
@@ -135,7 +135,7 @@ static bool seq_parse(text_t text, int64_t *seq) {
   return true;
 }
 
-static int on_arrived(store_t *store, const log_filter_t *filter, text_t mark, store_stop_t stop,
+static int on_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, store_stop_t stop,
                       store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int64_t place = INT64_MAX;

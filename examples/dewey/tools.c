@@ -98,7 +98,7 @@ static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
 static void add_refused(yyjson_mut_doc *doc, yyjson_mut_val *refused, size_t index, yyjson_val *entry,
                         const char *reason) {
   yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, refused);
-  text_t id = text_arg(entry, "id");
+  mcp_text_t id = text_arg(entry, "id");
   yyjson_mut_obj_add_uint(doc, item, "index", index);
   if (id.ptr != NULL && id.len <= REFUSED_ID_MAX_BYTES)
     yyjson_mut_obj_add_strncpy(doc, item, "id", id.ptr, id.len);
@@ -248,7 +248,7 @@ static bool on_row(const log_entry_t *row, void *arg) {
   return true;
 }
 
-static bool search_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
+static bool search_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
   *out = text_arg(args, "search");
   if (out->len <= SEARCH_MAX_BYTES)
     return true;
@@ -257,7 +257,7 @@ static bool search_arg(mcp_call_t *call, yyjson_val *args, text_t *out) {
 }
 
 /* data as JSON text in *json (to be freed), and in the filter. */
-static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, text_t *out) {
+static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, mcp_text_t *out) {
   yyjson_val *value = yyjson_obj_get(args, "data");
   if (!yyjson_is_obj(value))
     return true;
@@ -274,14 +274,14 @@ static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, text_t *ou
 
 /* "arrival" asks for the lines that arrive from now on, "arrival:" and the store's mark for those since.
  * False: neither. */
-static bool is_arrival(text_t cursor, text_t *mark) {
+static bool is_arrival(mcp_text_t cursor, mcp_text_t *mark) {
   const size_t len = sizeof ARRIVAL - 1;
   if (cursor.len < len || memcmp(cursor.ptr, ARRIVAL, len) != 0)
     return false;
-  *mark = (text_t){cursor.ptr + len, cursor.len - len};
+  *mark = (mcp_text_t){cursor.ptr + len, cursor.len - len};
   if (mark->len == 0)
     return true;
-  *mark = (text_t){mark->ptr + 1, mark->len - 1};
+  *mark = (mcp_text_t){mark->ptr + 1, mark->len - 1};
   return mark->ptr[-1] == ':' && mark->len > 0;
 }
 
@@ -289,8 +289,8 @@ static void refuse_cursor(mcp_call_t *call) {
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "cursor is not one that was answered here");
 }
 
-static bool cursor_arg(mcp_call_t *call, text_t cursor, log_filter_t *filter) {
-  text_t mark;
+static bool cursor_arg(mcp_call_t *call, mcp_text_t cursor, log_filter_t *filter) {
+  mcp_text_t mark;
   filter->after = cursor.len > 0 && !is_arrival(cursor, &mark);
   if (!filter->after || log_cursor_parse(cursor, &filter->after_us, filter->after_id))
     return true;
@@ -342,10 +342,10 @@ static void reply_arrived(page_t *page, const char *mark) {
 }
 
 /* The code of the store; STORE_OK: the call was answered. */
-static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, text_t cursor,
+static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, mcp_text_t cursor,
                  store_error_t *error) {
   char next[LOG_MARK_SIZE];
-  text_t mark;
+  mcp_text_t mark;
   store_t *store = dewey->store;
   bool arrival = is_arrival(cursor, &mark);
   if (arrival && mark.len >= LOG_MARK_SIZE)
@@ -365,7 +365,7 @@ static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, text_
 
 static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
-  text_t cursor = text_arg(args, "cursor");
+  mcp_text_t cursor = text_arg(args, "cursor");
   char *json = NULL;
   log_filter_t filter;
   if (read_filter(call, args, &filter, &json)) {
@@ -488,7 +488,7 @@ static void add_count(yyjson_mut_val *sum, int64_t count) {
   yyjson_mut_set_sint(sum, yyjson_mut_get_sint(sum) + count);
 }
 
-static void on_count(text_t component, int64_t count, void *arg) {
+static void on_count(mcp_text_t component, int64_t count, void *arg) {
   counts_t *counts = arg;
   if (yyjson_mut_equals_strn(counts->last_key, component.ptr, component.len)) {
     add_count(counts->last_sum, count);

@@ -107,7 +107,7 @@ static char *plain_of_ascii(const char *bytes, size_t count, size_t *len) {
 /* ---- Unicode ---- */
 
 /* A blank where there is no character. */
-static size_t next_char(text_t text, size_t at, utf8proc_int32_t *c) {
+static size_t next_char(mcp_text_t text, size_t at, utf8proc_int32_t *c) {
   utf8proc_ssize_t len =
       utf8proc_iterate((const utf8proc_uint8_t *)text.ptr + at, (utf8proc_ssize_t)(text.len - at), c);
   if (len > 0)
@@ -116,7 +116,7 @@ static size_t next_char(text_t text, size_t at, utf8proc_int32_t *c) {
   return 1;
 }
 
-static bool is_long(text_t given) {
+static bool is_long(mcp_text_t given) {
   size_t chars = 0;
   for (size_t at = 0; at < given.len && chars <= SHORT_MAX; chars++) {
     utf8proc_int32_t c;
@@ -126,7 +126,7 @@ static bool is_long(text_t given) {
 }
 
 /* The text's beginning, as step 1 of words.h makes it; NULL: no memory. */
-static utf8proc_uint8_t *limit_marks(text_t given, size_t max, size_t *len) {
+static utf8proc_uint8_t *limit_marks(mcp_text_t given, size_t max, size_t *len) {
   size_t marks = 0, most = given.len / 4 < max ? given.len : 4 * max;
   bool limits = is_long(given);
   utf8proc_uint8_t *out = malloc(most + most / MARKED_MAX + 1);
@@ -195,7 +195,7 @@ static char *write_words(const utf8proc_int32_t *chars, size_t count, size_t *le
   return plain.out != NULL ? end_plain(&plain, len) : NULL;
 }
 
-static char *plain_of_unicode(text_t given, size_t max, size_t *len) {
+static char *plain_of_unicode(mcp_text_t given, size_t max, size_t *len) {
   size_t bytes = 0, count = 0;
   utf8proc_uint8_t *text = limit_marks(given, max, &bytes);
   utf8proc_int32_t *chars = text != NULL ? decompose(text, bytes, &count) : NULL;
@@ -205,7 +205,7 @@ static char *plain_of_unicode(text_t given, size_t max, size_t *len) {
   return plain;
 }
 
-char *words_plain(text_t given, size_t max, size_t *len) {
+char *words_plain(mcp_text_t given, size_t max, size_t *len) {
   size_t count = given.len < max ? given.len : max;
   return is_ascii(given.ptr, count) ? plain_of_ascii(given.ptr, count, len)
                                     : plain_of_unicode(given, max, len);
@@ -221,7 +221,7 @@ static bool is_blank(utf8proc_int32_t c) {
 }
 
 /* Where the piece ends that begins at a place, and the blank behind it. */
-static size_t end_of_piece(text_t search, size_t at, size_t *next) {
+static size_t end_of_piece(mcp_text_t search, size_t at, size_t *next) {
   for (*next = at; at < search.len; at = *next) {
     utf8proc_int32_t c;
     *next = at + next_char(search, at, &c);
@@ -232,7 +232,7 @@ static size_t end_of_piece(text_t search, size_t at, size_t *next) {
 }
 
 /* Appends a piece's plain text, unless it has no word; false: no memory. */
-static bool add_piece(char **all, size_t *len, text_t piece) {
+static bool add_piece(char **all, size_t *len, mcp_text_t piece) {
   size_t more;
   char *plain = words_plain(piece, WORDS_OF_LINE, &more);
   char *larger = plain != NULL && more > 1 ? realloc(*all, *len + 1 + more + 1) : *all;
@@ -248,13 +248,13 @@ static bool add_piece(char **all, size_t *len, text_t piece) {
   return fine;
 }
 
-char *words_searched(text_t search) {
+char *words_searched(mcp_text_t search) {
   char *all = calloc(1, 1);
   size_t len = 0, next;
   bool fine = all != NULL;
   for (size_t at = 0; fine && at < search.len; at = next) {
     size_t end = end_of_piece(search, at, &next);
-    fine = add_piece(&all, &len, (text_t){search.ptr + at, end - at});
+    fine = add_piece(&all, &len, (mcp_text_t){search.ptr + at, end - at});
   }
   if (fine)
     return all;

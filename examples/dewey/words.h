@@ -22,11 +22,11 @@
 
 /* The plain text of the first max characters, to be freed; *len does not count the NUL behind it. Bytes that
  * are no UTF-8 part words, as NUL does. NULL: no memory. */
-char *words_plain(text_t given, size_t max, size_t *len);
+char *words_plain(mcp_text_t given, size_t max, size_t *len);
 
 /* Text that is searched for, between white space, each piece as its plain text, with a line feed between two
  * of them: "Café x-y ->" gives " cafe \n x y ". Found is what has all pieces, the words of each side by side;
  * "" finds nothing. To be freed. NULL: no memory. */
-char *words_searched(text_t search);
+char *words_searched(mcp_text_t search);
 
 #endif

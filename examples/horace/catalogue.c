@@ -7,11 +7,11 @@
 
 const char *const file_statuses[FILE_STATUSES] = {"active", "archived", "deleted"};
 
-static text_t text_of(const char *text) {
-  return (text_t){text, strlen(text)};
+static mcp_text_t text_of(const char *text) {
+  return (mcp_text_t){text, strlen(text)};
 }
 
-int file_status_of(text_t name) {
+int file_status_of(mcp_text_t name) {
   for (int i = 0; i < FILE_STATUSES; i++)
     if (name.len == strlen(file_statuses[i]) && memcmp(name.ptr, file_statuses[i], name.len) == 0)
       return i;
@@ -30,7 +30,7 @@ static int read_rows(db_t *db, enum catalogue_statement which, const db_params_t
   return db_end(conn, db_each(conn, which, params, cb, arg, NULL, "reading the catalogue", error), error);
 }
 
-static void copy_text(char *to, size_t size, text_t text) {
+static void copy_text(char *to, size_t size, mcp_text_t text) {
   snprintf(to, size, "%.*s", (int)text.len, text.ptr != NULL ? text.ptr : "");
 }
 
@@ -57,7 +57,7 @@ static void read_record(const db_row_t *row, record_t *record) {
 
 static bool on_record(const db_row_t *row, void *arg) {
   record_t *record = arg;
-  text_t metadata = db_text(row, 10);
+  mcp_text_t metadata = db_text(row, 10);
   read_record(row, record);
   record->metadata = metadata.ptr != NULL ? strndup(metadata.ptr, metadata.len) : NULL;
   return false;
@@ -183,7 +183,7 @@ static bool on_id(const db_row_t *row, void *arg) {
   return false;
 }
 
-int catalogue_find_collection(db_t *db, text_t name, bool or_id, char id[MCP_UUID_SIZE],
+int catalogue_find_collection(db_t *db, mcp_text_t name, bool or_id, char id[MCP_UUID_SIZE],
                               store_error_t *error) {
   char as_id[MCP_UUID_SIZE];
   db_params_t params = {.count = 0};
@@ -267,7 +267,7 @@ static int insert_tags(db_conn_t *conn, const char *id, yyjson_mut_val *tags, st
   yyjson_mut_val *tag;
   yyjson_mut_arr_foreach(tags, i, count, tag) {
     db_params_t params = {.count = 0};
-    db_add_text(&params, (text_t){yyjson_mut_get_str(tag), yyjson_mut_get_len(tag)});
+    db_add_text(&params, (mcp_text_t){yyjson_mut_get_str(tag), yyjson_mut_get_len(tag)});
     db_add_id(&params, id);
     if (code == STORE_OK)
       code = change(conn, SQL_TAG_INSERT, &params, error);
@@ -280,7 +280,7 @@ static int set_tags(db_conn_t *conn, const char *id, yyjson_mut_val *tags, store
   char *json = yyjson_mut_val_write(tags, 0, &len);
   db_params_t params = {.count = 0};
   db_add_id(&params, id);
-  db_add_text(&params, (text_t){json, len});
+  db_add_text(&params, (mcp_text_t){json, len});
   int code = STORE_FAILED;
   error->brief = "no memory";
   snprintf(error->text, sizeof error->text, "%s", error->brief);

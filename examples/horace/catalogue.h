@@ -14,7 +14,7 @@ extern const db_plan_t catalogue_plan;
 
 enum file_status { FILE_ACTIVE, FILE_ARCHIVED, FILE_DELETED, FILE_STATUSES };
 extern const char *const file_statuses[FILE_STATUSES];
-int file_status_of(text_t name); /* -1: none */
+int file_status_of(mcp_text_t name); /* -1: none */
 
 /* A file of the catalogue, as work on it needs it. */
 typedef struct record {
@@ -107,14 +107,14 @@ int catalogue_expired(db_t *db, int64_t before_us, id_list_t *list, store_error_
 
 /* What is written beside the bytes. Texts that are missing stay as they are, empty ones are removed. */
 typedef struct details {
-  text_t owner, purpose, correlation_id;
+  mcp_text_t owner, purpose, correlation_id;
   yyjson_mut_val *tags;   /* an array of texts, no two alike; NULL: they stay */
   const char *collection; /* its id, or "" for none; NULL: stays */
-  text_t metadata;        /* JSON */
+  mcp_text_t metadata;    /* JSON */
 } details_t;
 
 /* The collection of this name, or of this id where there is none of the name. STORE_NONE. */
-int catalogue_find_collection(db_t *db, text_t name, bool or_id, char id[MCP_UUID_SIZE],
+int catalogue_find_collection(db_t *db, mcp_text_t name, bool or_id, char id[MCP_UUID_SIZE],
                               store_error_t *error);
 
 /* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while

@@ -79,9 +79,9 @@ bool change_prepare(const record_t *record, wishes_t *wishes, trouble_t *trouble
   if (len > METADATA_MAX_BYTES)
     return trouble_say(trouble, "METADATA_TOO_LARGE", "metadata would be larger than %d KiB",
                        METADATA_MAX_BYTES / 1024);
-  wishes->details.metadata = (text_t){yyjson_mut_get_str(kept), len};
+  wishes->details.metadata = (mcp_text_t){yyjson_mut_get_str(kept), len};
   if (yyjson_mut_obj_size(all) == 0)
-    wishes->details.metadata = (text_t){"", 0};
+    wishes->details.metadata = (mcp_text_t){"", 0};
   return true;
 }
 

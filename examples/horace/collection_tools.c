@@ -54,7 +54,7 @@ static bool on_collection(const db_row_t *row, void *arg) {
 
 typedef struct creating {
   char id[MCP_UUID_SIZE];
-  text_t name, description, metadata;
+  mcp_text_t name, description, metadata;
   yyjson_val *file_ids;
   char missing[MCP_UUID_SIZE]; /* a file that is not there */
 } creating_t;

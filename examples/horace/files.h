@@ -30,8 +30,8 @@ typedef struct wishes {
 
 /* record is as it is afterwards, for record_deinit(); of a duplicate, or where it was renamed, it is the file
  * that has the bytes, and the wishes are not heard. */
-bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
-                   enum file_outcome *outcome, trouble_t *trouble);
+bool file_register(horace_t *horace, mcp_text_t file_path, wishes_t *wishes, store_stop_t stop,
+                   record_t *record, enum file_outcome *outcome, trouble_t *trouble);
 
 /* Fulfils wishes; check: makes a version where the bytes have changed. *created: its number, or 0. */
 bool file_update(horace_t *horace, const char *id, wishes_t *wishes, bool check, store_stop_t stop,

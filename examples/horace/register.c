@@ -373,7 +373,7 @@ static bool not_found(horace_t *horace, int code, trouble_t *trouble) {
   return trouble_disk(trouble, code, "opening the file");
 }
 
-static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
+static bool find_file(horace_t *horace, mcp_text_t file_path, yyjson_mut_doc *doc, found_file_t *found,
                       trouble_t *trouble) {
   int code = storage_find(&horace->storage, file_path.ptr, file_path.len, found);
   if (code != 0)
@@ -384,8 +384,8 @@ static bool find_file(horace_t *horace, text_t file_path, yyjson_mut_doc *doc, f
   return trouble_say(trouble, "INVALID_PATH", "the name of that file is not UTF-8");
 }
 
-bool file_register(horace_t *horace, text_t file_path, wishes_t *wishes, store_stop_t stop, record_t *record,
-                   enum file_outcome *outcome, trouble_t *trouble) {
+bool file_register(horace_t *horace, mcp_text_t file_path, wishes_t *wishes, store_stop_t stop,
+                   record_t *record, enum file_outcome *outcome, trouble_t *trouble) {
   found_file_t found;
   if (!find_file(horace, file_path, wishes->doc, &found, trouble))
     return false;

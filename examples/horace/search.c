@@ -38,7 +38,7 @@ static void add_condition(sql_t *sql, const char *piece) {
       (size_t)snprintf(sql->text + sql->len, sizeof sql->text - sql->len, "%s$%d", piece, sql->params.count);
 }
 
-static void where_text(sql_t *sql, const char *piece, text_t value) {
+static void where_text(sql_t *sql, const char *piece, mcp_text_t value) {
   db_add_text(&sql->params, value);
   add_condition(sql, piece);
 }
@@ -54,22 +54,22 @@ static void where_time(sql_t *sql, const char *piece, int64_t us) {
 }
 
 /* "image/" + '*': whatever sorts from "image/" to before "image0", the character behind the slash. */
-static void where_kind_begins(sql_t *sql, text_t type) {
+static void where_kind_begins(sql_t *sql, mcp_text_t type) {
   snprintf(sql->type[0], KIND_SIZE, "%.*s", (int)type.len - 1, type.ptr);
   snprintf(sql->type[1], KIND_SIZE, "%.*s0", (int)type.len - 2, type.ptr);
-  where_text(sql, " AND f.mime_type >= ", (text_t){sql->type[0], strlen(sql->type[0])});
-  where_text(sql, " AND f.mime_type < ", (text_t){sql->type[1], strlen(sql->type[1])});
+  where_text(sql, " AND f.mime_type >= ", (mcp_text_t){sql->type[0], strlen(sql->type[0])});
+  where_text(sql, " AND f.mime_type < ", (mcp_text_t){sql->type[1], strlen(sql->type[1])});
 }
 
-static void where_extension(sql_t *sql, text_t type) {
+static void where_extension(sql_t *sql, mcp_text_t type) {
   bool dot = type.ptr[0] == '.';
   size_t len = type.len - dot;
   for (size_t i = 0; i < len && i < KIND_SIZE; i++)
     sql->type[0][i] = (char)tolower((unsigned char)type.ptr[i + dot]);
-  where_text(sql, " AND f.extension = ", (text_t){sql->type[0], len});
+  where_text(sql, " AND f.extension = ", (mcp_text_t){sql->type[0], len});
 }
 
-static void where_type(sql_t *sql, text_t type) {
+static void where_type(sql_t *sql, mcp_text_t type) {
   if (type.len >= 2 && memcmp(type.ptr + type.len - 2, "/*", 2) == 0)
     where_kind_begins(sql, type);
   else if (memchr(type.ptr, '/', type.len) != NULL)
@@ -93,7 +93,7 @@ static void where(sql_t *sql, const search_t *search, bool many) {
   add(sql, " FROM horace_files f WHERE true");
   if (search->status >= 0)
     where_text(sql, " AND f.status = ",
-               (text_t){file_statuses[search->status], strlen(file_statuses[search->status])});
+               (mcp_text_t){file_statuses[search->status], strlen(file_statuses[search->status])});
   if (search->owner.ptr != NULL)
     where_text(sql, " AND f.owner = ", search->owner);
   if (search->file_type.ptr != NULL)

@@ -21,9 +21,9 @@ extern const char *const search_sorts[SORTS]; /* as callers name them */
 /* What a file has to fulfil; what is missing is not asked for. */
 typedef struct search {
   int tag_count;
-  text_t tags[SEARCH_TAGS_MAX]; /* all of them; no two alike */
-  text_t owner;
-  text_t file_type;                      /* "text/csv", "image/" + '*', "csv" or ".csv" */
+  mcp_text_t tags[SEARCH_TAGS_MAX]; /* all of them; no two alike */
+  mcp_text_t owner;
+  mcp_text_t file_type;                  /* "text/csv", "image/" + '*', "csv" or ".csv" */
   const char *collection;                /* its id */
   int64_t created_after, created_before; /* both included */
   int64_t min_size, max_size;

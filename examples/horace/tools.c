@@ -62,7 +62,8 @@ static const char search_schema[] =
     "\"query\":{\"type\":\"object\",\"description\":\"The same arguments, nested\",\"properties\":{" FILTERS
     "}}}}";
 
-static const char info_schema[] = MCP_JSON({
+static const char info_schema[] =
+    MCP_JSON({
   "type": "object",
   "properties": {"file_id": {"type": "string"}, "include_versions": {"type": "boolean"}},
   "required": ["file_id"]
@@ -133,7 +134,7 @@ static void add_whole(shown_t *shown, const db_row_t *row) {
     add_json(shown->doc, shown->file, "metadata", db_text(row, 14));
 }
 
-static void add_row_path(shown_t *shown, const char *name, text_t path) {
+static void add_row_path(shown_t *shown, const char *name, mcp_text_t path) {
   char text[STORAGE_PATH_SIZE];
   snprintf(text, sizeof text, "%.*s", (int)path.len, path.ptr);
   add_path(shown->doc, shown->file, name, shown->horace, text);
@@ -160,7 +161,7 @@ static void add_file(shown_t *shown, const db_row_t *row) {
     add_whole(shown, row);
 }
 
-static void add_other_path(shown_t *shown, text_t path) {
+static void add_other_path(shown_t *shown, mcp_text_t path) {
   yyjson_mut_val *paths = yyjson_mut_obj_get(shown->file, "other_paths");
   char whole[2 * STORAGE_PATH_SIZE];
   if (paths == NULL)
@@ -209,7 +210,7 @@ static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *searc
   if (yyjson_arr_size(tags) > SEARCH_TAGS_MAX)
     return refuse(call, "tags are more than 16");
   yyjson_arr_foreach(tags, i, count, tag) {
-    search->tags[i] = (text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
+    search->tags[i] = (mcp_text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
     if (!without_nul(call, &search->tags[i]))
       return false;
     search->tag_count++;
@@ -218,7 +219,7 @@ static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *searc
 }
 
 static bool read_search_status(mcp_call_t *call, yyjson_val *args, search_t *search) {
-  text_t status = text_arg(holder(args, "status"), "status");
+  mcp_text_t status = text_arg(holder(args, "status"), "status");
   if (status.ptr == NULL)
     return true;
   search->status = file_status_of(status);
@@ -480,8 +481,8 @@ static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
       !wishes_read(call, horace, metadata, true, &wishes))
     return;
-  if (!file_update(horace, id, &wishes, mcp_arg_bool(args, "check_for_changes", false),
-                   until_left(call), &record, &created, &trouble)) {
+  if (!file_update(horace, id, &wishes, mcp_arg_bool(args, "check_for_changes", false), until_left(call),
+                   &record, &created, &trouble)) {
     end_trouble(call, &trouble);
     return;
   }

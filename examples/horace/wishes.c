@@ -35,9 +35,9 @@ bool file_id_arg(mcp_call_t *call, yyjson_val *value, char id[MCP_UUID_SIZE]) {
   return false;
 }
 
-bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, text_t *json) {
+bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, mcp_text_t *json) {
   yyjson_val *value = yyjson_obj_get(args, name);
-  *json = (text_t){NULL, 0};
+  *json = (mcp_text_t){NULL, 0};
   if (value == NULL || yyjson_is_null(value))
     return true;
   size_t len = 0;
@@ -45,12 +45,12 @@ bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, text_t *js
   yyjson_mut_val *kept =
       text != NULL && len <= METADATA_MAX_BYTES ? yyjson_mut_strncpy(mcp_call_doc(call), text, len) : NULL;
   free(text);
-  *json = (text_t){yyjson_mut_get_str(kept), len};
+  *json = (mcp_text_t){yyjson_mut_get_str(kept), len};
   return kept != NULL || refuse(call, name, "is too large");
 }
 
 bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char id[MCP_UUID_SIZE]) {
-  text_t text = {yyjson_get_str(name), yyjson_get_len(name)};
+  mcp_text_t text = {yyjson_get_str(name), yyjson_get_len(name)};
   trouble_t trouble;
   store_error_t error;
   if (!without_nul(call, &text))
@@ -69,14 +69,16 @@ bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char i
 }
 
 /* A text that is given, or null, which removes it. */
-static bool read_text(mcp_call_t *call, const char *name, yyjson_val *value, size_t max_bytes, text_t *text) {
-  *text = yyjson_is_null(value) ? (text_t){"", 0} : (text_t){yyjson_get_str(value), yyjson_get_len(value)};
+static bool read_text(mcp_call_t *call, const char *name, yyjson_val *value, size_t max_bytes,
+                      mcp_text_t *text) {
+  *text = yyjson_is_null(value) ? (mcp_text_t){"", 0}
+                                : (mcp_text_t){yyjson_get_str(value), yyjson_get_len(value)};
   if (text->ptr == NULL)
     return refuse(call, name, "must be a text");
   return text->len <= max_bytes ? without_nul(call, text) : refuse(call, name, "is too long");
 }
 
-static bool has_tag(yyjson_mut_val *tags, text_t tag) {
+static bool has_tag(yyjson_mut_val *tags, mcp_text_t tag) {
   size_t i, count;
   yyjson_mut_val *other;
   yyjson_mut_arr_foreach(tags, i, count, other) {
@@ -102,7 +104,7 @@ static bool read_tags(mcp_call_t *call, yyjson_val *value, wishes_t *wishes) {
   yyjson_arr_foreach(value, i, count, tag) {
     if (!is_tag(tag))
       return refuse(call, "tags", "must be texts of 1 to 128 bytes");
-    text_t text = {yyjson_get_str(tag), yyjson_get_len(tag)};
+    mcp_text_t text = {yyjson_get_str(tag), yyjson_get_len(tag)};
     if (!without_nul(call, &text))
       return false;
     if (!has_tag(wishes->details.tags, text))
@@ -123,7 +125,7 @@ static bool read_collection(mcp_call_t *call, horace_t *horace, yyjson_val *valu
 
 static bool read_status(mcp_call_t *call, yyjson_val *value, wishes_t *wishes) {
   wishes->status =
-      yyjson_is_str(value) ? file_status_of((text_t){yyjson_get_str(value), yyjson_get_len(value)}) : -1;
+      yyjson_is_str(value) ? file_status_of((mcp_text_t){yyjson_get_str(value), yyjson_get_len(value)}) : -1;
   return wishes->status >= 0 || refuse(call, "status", "must be active, archived or deleted");
 }
 

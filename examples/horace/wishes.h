@@ -18,7 +18,7 @@ bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char i
 bool file_id_arg(mcp_call_t *call, yyjson_val *value, char id[MCP_UUID_SIZE]);
 
 /* An object as JSON in the call's memory; ptr NULL: it is missing. False: the call has been ended. */
-bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, text_t *json);
+bool object_arg(mcp_call_t *call, yyjson_val *args, const char *name, mcp_text_t *json);
 
 /* Ends a call that came to nothing: error -32000, with data.error_code. */
 void end_trouble(mcp_call_t *call, const trouble_t *trouble);

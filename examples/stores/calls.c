@@ -55,13 +55,13 @@ bool force_arg(mcp_call_t *call, yyjson_val *args) {
   return false;
 }
 
-text_t text_arg(yyjson_val *args, const char *name) {
-  text_t text;
+mcp_text_t text_arg(yyjson_val *args, const char *name) {
+  mcp_text_t text;
   text.ptr = mcp_arg_text(args, name, NULL, &text.len);
   return text;
 }
 
-bool without_nul(mcp_call_t *call, text_t *text) {
+bool without_nul(mcp_call_t *call, mcp_text_t *text) {
   if (!text_has_nul(*text))
     return true;
   char *copy = text_replace_nul(text);
@@ -73,7 +73,7 @@ bool without_nul(mcp_call_t *call, text_t *text) {
   return kept != NULL;
 }
 
-bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out) {
+bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, mcp_text_t *out) {
   *out = text_arg(args, name);
   if (!without_nul(call, out))
     return false;
@@ -85,7 +85,7 @@ bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_b
 
 static bool read_time(mcp_call_t *call, yyjson_val *args, const char *name,
                       int (*parse)(const char *, size_t, int64_t *), int64_t *out) {
-  text_t text = text_arg(args, name);
+  mcp_text_t text = text_arg(args, name);
   if (text.ptr == NULL || parse(text.ptr, text.len, out) == 0)
     return true;
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s is not " MCP_TIME_FORM, name);
@@ -124,14 +124,14 @@ void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, con
   yyjson_mut_obj_add_strcpy(doc, object, name, text);
 }
 
-void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t text) {
+void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t text) {
   if (text.ptr != NULL)
     yyjson_mut_obj_add_strncpy(doc, object, name, text.ptr, text.len);
   else
     yyjson_mut_obj_add_null(doc, object, name);
 }
 
-void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t json) {
+void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t json) {
   yyjson_mut_obj_add_val(doc, object, name,
                          json.ptr != NULL ? yyjson_mut_rawncpy(doc, json.ptr, json.len)
                                           : yyjson_mut_null(doc));

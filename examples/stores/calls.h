@@ -18,11 +18,11 @@ void end_too_large(mcp_call_t *call, const char *advice);
 
 /* Optional arguments; ptr NULL, or *out as it was, where one is not given. False: the call has been ended
  * with the reason. */
-text_t text_arg(yyjson_val *args, const char *name);
+mcp_text_t text_arg(yyjson_val *args, const char *name);
 /* Replaces each NUL, in the call's memory. False: the call has been ended. */
-bool without_nul(mcp_call_t *call, text_t *text);
+bool without_nul(mcp_call_t *call, mcp_text_t *text);
 /* The same, done already; no longer than max_bytes then. */
-bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, text_t *out);
+bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, mcp_text_t *out);
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
 /* The last moment of what is sought: a date alone is meant to its end. */
 bool end_time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
@@ -47,7 +47,7 @@ void answer_end(answer_t *answer, health_t *health, int code, const char *doing,
 
 /* Parts of answers; what is missing (time NULL, text.ptr NULL) is null. json: a JSON text as it stands. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us);
-void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t text);
-void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, text_t json);
+void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t text);
+void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t json);
 
 #endif

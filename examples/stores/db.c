@@ -154,7 +154,7 @@ static void add(db_params_t *params, db_param_t value) {
   params->count++;
 }
 
-void db_add_text(db_params_t *params, text_t text) {
+void db_add_text(db_params_t *params, mcp_text_t text) {
   add(params, (db_param_t){.type = DB_TEXT, .is_null = text.ptr == NULL, .text = text});
 }
 
@@ -184,7 +184,7 @@ bool db_is_null(const db_row_t *row, int column) {
   return row->asked->driver->is_null(row, column);
 }
 
-text_t db_text(const db_row_t *row, int column) {
+mcp_text_t db_text(const db_row_t *row, int column) {
   return row->asked->driver->text(row, column);
 }
 

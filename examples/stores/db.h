@@ -86,7 +86,7 @@ enum db_type { DB_TEXT, DB_INT, DB_BOOL, DB_TIME, DB_ID };
 typedef struct db_param {
   enum db_type type;
   bool is_null;
-  text_t text;
+  mcp_text_t text;
   int64_t number;
   const char *id;
 } db_param_t;
@@ -99,7 +99,7 @@ typedef struct db_params {
   db_param_t values[DB_PARAMS_MAX];
 } db_params_t;
 
-void db_add_text(db_params_t *params, text_t text); /* missing: null. UTF-8 without NUL, see texts.h */
+void db_add_text(db_params_t *params, mcp_text_t text); /* missing: null. UTF-8 without NUL, see texts.h */
 void db_add_int(db_params_t *params, int64_t value);
 void db_add_bool(db_params_t *params, bool value);
 void db_add_time(db_params_t *params,
@@ -112,8 +112,8 @@ void db_add_null(db_params_t *params, enum db_type type);
 typedef struct db_row db_row_t;
 
 bool db_is_null(const db_row_t *row, int column);
-text_t db_text(const db_row_t *row, int column); /* ptr NULL: null */
-int64_t db_int(const db_row_t *row, int column); /* this and the next: 0, false where it is null */
+mcp_text_t db_text(const db_row_t *row, int column); /* ptr NULL: null */
+int64_t db_int(const db_row_t *row, int column);     /* this and the next: 0, false where it is null */
 bool db_bool(const db_row_t *row, int column);
 double db_double(const db_row_t *row, int column);
 int64_t db_time(const db_row_t *row, int column);

@@ -33,7 +33,7 @@ typedef struct db_driver {
   /* The same for all rows of asked->source; asked->params are the shared ones. */
   int (*rows)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
   bool (*is_null)(const db_row_t *row, int column);
-  text_t (*text)(const db_row_t *row, int column);
+  mcp_text_t (*text)(const db_row_t *row, int column);
   int64_t (*integer)(const db_row_t *row, int column);
   bool (*boolean)(const db_row_t *row, int column);
   double (*number)(const db_row_t *row, int column);

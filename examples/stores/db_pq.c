@@ -188,7 +188,7 @@ static bool is_null(const db_row_t *row, int column) {
   return PQgetisnull(row->result, 0, column);
 }
 
-static text_t text(const db_row_t *row, int column) {
+static mcp_text_t text(const db_row_t *row, int column) {
   return pq_text(row->result, column);
 }
 

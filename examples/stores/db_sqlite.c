@@ -120,7 +120,7 @@ static bool is_null(const db_row_t *row, int column) {
   return sqlite3_column_type(row->statement, column) == SQLITE_NULL;
 }
 
-static text_t text(const db_row_t *row, int column) {
+static mcp_text_t text(const db_row_t *row, int column) {
   return column_text(row->statement, column);
 }
 

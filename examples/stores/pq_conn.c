@@ -467,15 +467,15 @@ int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
 
 /* ---- Values ---- */
 
-text_t pq_text(const PGresult *result, int column) {
+mcp_text_t pq_text(const PGresult *result, int column) {
   if (PQgetisnull(result, 0, column))
-    return (text_t){NULL, 0};
-  return (text_t){PQgetvalue(result, 0, column), (size_t)PQgetlength(result, 0, column)};
+    return (mcp_text_t){NULL, 0};
+  return (mcp_text_t){PQgetvalue(result, 0, column), (size_t)PQgetlength(result, 0, column)};
 }
 
-text_t pq_json(const PGresult *result, int column) {
-  text_t text = pq_text(result, column);
-  return text.ptr != NULL && text.len > 0 ? (text_t){text.ptr + 1, text.len - 1}
+mcp_text_t pq_json(const PGresult *result, int column) {
+  mcp_text_t text = pq_text(result, column);
+  return text.ptr != NULL && text.len > 0 ? (mcp_text_t){text.ptr + 1, text.len - 1}
                                           : text; /* behind its version */
 }
 

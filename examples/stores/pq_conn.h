@@ -75,8 +75,8 @@ int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *e
 int pq_no_memory(pq_conn_t *conn, store_error_t *error);
 
 /* The values of a row, which are in the binary form; columns are counted from 0. */
-text_t pq_text(const PGresult *result, int column); /* ptr NULL: it is null */
-text_t pq_json(const PGresult *result, int column);
+mcp_text_t pq_text(const PGresult *result, int column); /* ptr NULL: it is null */
+mcp_text_t pq_json(const PGresult *result, int column);
 int64_t pq_int(const PGresult *result, int column); /* bigint or integer */
 double pq_double(const PGresult *result, int column);
 bool pq_bool(const PGresult *result, int column);

@@ -38,7 +38,7 @@ static void add_copy(pq_params_t *params, const void *value, size_t len) {
   add(params, (const char *)copy, len);
 }
 
-void pq_add_text(pq_params_t *params, text_t text) {
+void pq_add_text(pq_params_t *params, mcp_text_t text) {
   add(params, text.ptr, text.ptr != NULL ? text.len : 0);
 }
 
@@ -101,7 +101,7 @@ static void put_item(pq_array_t *array, const void *bytes, size_t len) {
   array->count++;
 }
 
-void pq_append_text(pq_array_t *array, text_t text) {
+void pq_append_text(pq_array_t *array, mcp_text_t text) {
   put_item(array, text.ptr, text.len);
 }
 

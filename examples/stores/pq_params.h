@@ -17,7 +17,7 @@ typedef struct pq_params {
   unsigned char copies[PQ_PARAMS_MAX][ID_BYTES];
 } pq_params_t;
 
-void pq_add_text(pq_params_t *params, text_t text); /* one that is missing is null; json is a text, too */
+void pq_add_text(pq_params_t *params, mcp_text_t text); /* one that is missing is null; json is a text, too */
 void pq_add_int(pq_params_t *params, int64_t value);
 void pq_add_bool(pq_params_t *params, bool value);
 void pq_add_time(pq_params_t *params, int64_t us); /* INT64_MIN and INT64_MAX: the infinities */
@@ -40,7 +40,7 @@ typedef struct pq_array {
   bool no_memory;
 } pq_array_t;
 
-void pq_append_text(pq_array_t *array, text_t text);
+void pq_append_text(pq_array_t *array, mcp_text_t text);
 void pq_append_int(pq_array_t *array, int64_t value);
 void pq_append_time(pq_array_t *array, int64_t us);
 void pq_append_bool(pq_array_t *array, bool value);

@@ -1,10 +1,10 @@
 /* sqlite_conn.c: see sqlite_conn.h.
  *
- * Opening: see to it that other users cannot read the file, set up the connection (WAL, synchronous=FULL: what was committed is on the disk), then, as the
- * writer, make the schema or bring it up to date in one transaction (sqlite_migrate.c). Two programs may do
- * this at once: the second waits for the first and finds the work done. Fails on a file that cannot be opened
- * or written, that is no database, or that holds somebody else's tables or those of a newer version: nothing
- * in it is touched then.
+ * Opening: see to it that other users cannot read the file, set up the connection (WAL, synchronous=FULL:
+ * what was committed is on the disk), then, as the writer, make the schema or bring it up to date in one
+ * transaction (sqlite_migrate.c). Two programs may do this at once: the second waits for the first and finds
+ * the work done. Fails on a file that cannot be opened or written, that is no database, or that holds
+ * somebody else's tables or those of a newer version: nothing in it is touched then.
  *
  * What is committed to a file that was removed, or replaced by another, would be gone at the next start: a
  * commit first looks whether the file and its journal are still where they were, and fails where they are
@@ -200,14 +200,14 @@ bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
   return true;
 }
 
-void bind_text(sqlite3_stmt *statement, int place, text_t text) {
+void bind_text(sqlite3_stmt *statement, int place, mcp_text_t text) {
   if (text.ptr != NULL)
     sqlite3_bind_text64(statement, place, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-text_t column_text(sqlite3_stmt *statement, int column) {
+mcp_text_t column_text(sqlite3_stmt *statement, int column) {
   const char *ptr = (const char *)sqlite3_column_text(statement, column);
-  return (text_t){ptr, (size_t)sqlite3_column_bytes(statement, column)};
+  return (mcp_text_t){ptr, (size_t)sqlite3_column_bytes(statement, column)};
 }
 
 /* ---- Opening ---- */
@@ -299,8 +299,8 @@ static void close_to_others(const char *path) {
   struct stat about;
   if (stat(path, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
       chmod(path, about.st_mode & (S_IRWXU | S_IRWXG)) != 0)
-    mcp_log(MCP_LOG_WARN, "store", "%s is open to all users of this machine, which cannot be changed: %s", path,
-            strerror(errno));
+    mcp_log(MCP_LOG_WARN, "store", "%s is open to all users of this machine, which cannot be changed: %s",
+            path, strerror(errno));
 }
 
 /* What is stored is for this user and his group alone. SQLite makes the files beside a new one with its mode.

@@ -82,7 +82,7 @@ void bind_id(sqlite3_stmt *statement, int place, const char *id);
 bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]); /* false: it is none */
 
 /* Text that is not given is NULL in SQL; both borrow. */
-void bind_text(sqlite3_stmt *statement, int place, text_t text);
-text_t column_text(sqlite3_stmt *statement, int column);
+void bind_text(sqlite3_stmt *statement, int place, mcp_text_t text);
+mcp_text_t column_text(sqlite3_stmt *statement, int column);
 
 #endif

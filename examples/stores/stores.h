@@ -6,7 +6,7 @@
 #ifndef STORES_H
 #define STORES_H
 
-#include <iccm_network.h>
+#include <iccm_service.h>
 
 enum store_code {
   STORE_OK,
@@ -30,12 +30,6 @@ typedef struct store_error {
   char text[256];
   const char *brief; /* with STORE_FAILED: the kind of failure, never freed */
 } store_error_t;
-
-/* Text with its length, never owned; ptr NULL: not given. */
-typedef struct text {
-  const char *ptr;
-  size_t len;
-} text_t;
 
 /* Asked now and then during long work and waits; true ends it with STORE_STOPPED. cb NULL: never. */
 typedef struct store_stop {

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool text_has_nul(text_t text) {
+bool text_has_nul(mcp_text_t text) {
   return text.ptr != NULL && memchr(text.ptr, '\0', text.len) != NULL;
 }
 
-char *text_replace_nul(text_t *text) {
+char *text_replace_nul(mcp_text_t *text) {
   char *copy = malloc(text->len * 3), *out = copy;
   if (copy == NULL)
     return NULL;
@@ -20,7 +20,7 @@ char *text_replace_nul(text_t *text) {
       out += 3;
     }
   }
-  *text = (text_t){copy, (size_t)(out - copy)};
+  *text = (mcp_text_t){copy, (size_t)(out - copy)};
   return copy;
 }
 
@@ -41,7 +41,7 @@ size_t json_replace_nul(char *json, size_t len) {
   return out;
 }
 
-size_t text_json_bytes(text_t text, bool twice) {
+size_t text_json_bytes(mcp_text_t text, bool twice) {
   size_t quotes = 0, shorts = 0, controls = 0;
   for (size_t i = 0; i < text.len; i++) {
     unsigned char c = (unsigned char)text.ptr[i];

@@ -9,10 +9,14 @@
 #include "client/client.h"
 
 #include "base/error.h"
-#include "base/settings.h"
 #include "base/excerpt.h"
+#include "base/settings.h"
+#include "base/utf8.h"
 #include "mcp/ids.h"
+#include "transport/auth.h"
+#include "transport/connector.h"
 #include "transport/peer_addr.h"
+#include "iccm_service.h"
 #include "transport/rate_limit.h"
 
 #include <signal.h>
@@ -718,18 +722,13 @@ void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward
   client->forward = forward;
 }
 
-typedef struct text {
-  const char *data;
-  size_t len;
-} text_t;
-
 static int write_text(mcp__buf_t *out, void *what) {
-  const text_t *text = what;
-  return mcp__buf_append(out, text->data, text->len);
+  const mcp_text_t *text = what;
+  return mcp__buf_append(out, text->ptr, text->len);
 }
 
 int mcp__client_send(mcp_client_t *client, const char *text, size_t len) {
-  text_t what = {text, len};
+  mcp_text_t what = {text, len};
   return client->state == OPEN ? mcp__link_send(client->link, write_text, &what) : MCP_ESTATE;
 }
 

@@ -6,7 +6,10 @@
  * of it. Where the peer has closed or broke the protocol, the last words are written and input is discarded
  * until its end, for up to a second: a connection with input unread would be reset, and the close lost with
  * it. */
-#include "client/client.h"
+#include "client/link.h"
+
+#include "transport/upgrade.h"
+#include "transport/ws.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * with the connection that it was sent over, or because it was cancelled; whatever comes first ends it, once,
  * and a peer that may still be at work on it is told. Nothing is called back from inside of making or
  * cancelling: what is due at once is due in the timer's next turn. */
-#include "client/client.h"
+#include "client/request.h"
 
 #include "base/excerpt.h"
 #include "base/span.h"

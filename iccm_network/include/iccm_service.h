@@ -105,6 +105,14 @@ MCP_EXPORT const char *mcp_entries_problem(const mcp_entries_t *entries);
 /* Closes the file, too. NULL is fine. */
 MCP_EXPORT void mcp_entries_free(mcp_entries_t *entries);
 
+/* ---- Text --------------------------------------------------------------------------------------------- */
+
+/* A text with its length, which belongs to somebody else; ptr is NULL where there is none. */
+typedef struct mcp_text {
+  const char *ptr;
+  size_t len;
+} mcp_text_t;
+
 /* ---- Text of other programs -------------------------------------------------------------------------- */
 
 /* Where a text begins: 3 behind the byte order mark (EF BB BF) that some programs write in front of UTF-8,

@@ -9,6 +9,7 @@
  * and nothing can leak. */
 #include "server/call.h"
 
+#include "base/utf8.h"
 #include "mcp/content.h"
 #include "iccm_service.h"
 
@@ -410,24 +411,19 @@ static int render_failure(mcp__buf_t *out, const mcp__addressee_t *to, const voi
                                   failure->data_len);
 }
 
-typedef struct json_text {
-  const char *json;
-  size_t len;
-} json_text_t;
-
 static int render_result(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
-  const json_text_t *text = what;
-  return mcp__answer_result(out, to, text->json, text->len);
+  const mcp_text_t *text = what;
+  return mcp__answer_result(out, to, text->ptr, text->len);
 }
 
 typedef struct content {
-  json_text_t blocks, structured; /* structured.json NULL: none */
+  mcp_text_t blocks, structured; /* structured.ptr NULL: none */
   bool is_error;
 } content_t;
 
 static int render_content(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
   const content_t *content = what;
-  return mcp__answer_content(out, to, content->blocks.json, content->blocks.len, content->structured.json,
+  return mcp__answer_content(out, to, content->blocks.ptr, content->blocks.len, content->structured.ptr,
                              content->structured.len, content->is_error);
 }
 
@@ -526,11 +522,11 @@ static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
 }
 
 /* Whether a result is what the tool's output schema promises; else problem names the place. */
-static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_t size) {
+static bool fits(mcp_call_t *call, const mcp_text_t *text, char *problem, size_t size) {
   if (call->tool->output == NULL)
     return true;
   mcp__json_error_t error;
-  yyjson_doc *doc = mcp__json_read(text->json, text->len, &mcp__json_alc, &error);
+  yyjson_doc *doc = mcp__json_read(text->ptr, text->len, &mcp__json_alc, &error);
   if (doc == NULL)
     snprintf(problem, size, "cannot be checked: %s", error.words);
   bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
@@ -538,17 +534,17 @@ static bool fits(mcp_call_t *call, const json_text_t *text, char *problem, size_
   return fine;
 }
 
-static int end_with_result(mcp_call_t *call, const json_text_t *text) {
+static int end_with_result(mcp_call_t *call, const mcp_text_t *text) {
   char problem[MESSAGE_BYTES];
   if (!fits(call, text, problem, sizeof problem))
     return end_unfit(call, "output_schema", problem);
   return end_call(call, render_result, text, 0);
 }
 
-static json_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
-  json_text_t text = {NULL, 0};
+static mcp_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
+  mcp_text_t text = {NULL, 0};
   if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
-    text.json = yyjson_mut_val_write_opts(value, 0, &call->arena.alc, &text.len, NULL);
+    text.ptr = yyjson_mut_val_write_opts(value, 0, &call->arena.alc, &text.len, NULL);
   return text;
 }
 
@@ -575,22 +571,22 @@ int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
   const char *wrong = wrong_text(json, len);
   if (wrong != NULL)
     return end_unwritable(call, wrong);
-  json_text_t text = {json, len};
+  mcp_text_t text = {json, len};
   return end_with_result(call, &text);
 }
 
 int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
   if (is_second_end(call))
     return MCP_ESTATE;
-  json_text_t text = write_value(call, result);
-  return text.json != NULL ? end_with_result(call, &text) : end_unwritable(call, not_made);
+  mcp_text_t text = write_value(call, result);
+  return text.ptr != NULL ? end_with_result(call, &text) : end_unwritable(call, not_made);
 }
 
 /* To those who look at error alone: the first text, and the rest as data. */
 static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const content_t *content) {
-  const json_text_t *data = content->structured.json != NULL ? &content->structured : &content->blocks;
+  const mcp_text_t *data = content->structured.ptr != NULL ? &content->structured : &content->blocks;
   yyjson_mut_val *text = yyjson_mut_obj_get(yyjson_mut_arr_get_first(blocks), "text");
-  failure_t failure = {MCP_TOOL_ERROR, yyjson_mut_get_str(text), data->json, data->len};
+  failure_t failure = {MCP_TOOL_ERROR, yyjson_mut_get_str(text), data->ptr, data->len};
   if (failure.text == NULL)
     failure.text = mcp_strerror(MCP_TOOL_ERROR);
   return end_failing(call, &failure, 0);
@@ -604,7 +600,7 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
   content_t content = {.blocks = write_value(call, blocks), .is_error = is_error};
   if (structured != NULL)
     content.structured = write_value(call, structured);
-  if (content.blocks.json == NULL || (structured != NULL && content.structured.json == NULL))
+  if (content.blocks.ptr == NULL || (structured != NULL && content.structured.ptr == NULL))
     return end_unwritable(call, not_made);
   if (!mcp__content_check(blocks, problem, sizeof problem))
     return end_unfit(call, "content", problem);

@@ -69,8 +69,8 @@ void remove_directory(void) {
   rmdir(test_directory);
 }
 
-text_t text(const char *words) {
-  return (text_t){words, strlen(words)};
+mcp_text_t text(const char *words) {
+  return (mcp_text_t){words, strlen(words)};
 }
 
 int64_t time_of(int n) {

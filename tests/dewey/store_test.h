@@ -48,7 +48,7 @@ void open_store(void);
 void reopen(void);
 store_t *new_store(void);
 
-text_t text(const char *words);
+mcp_text_t text(const char *words);
 
 /* Entry number n: its own id, a time that many seconds after the first one's, INFO of "alpha", "message n".
  */

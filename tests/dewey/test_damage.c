@@ -41,12 +41,12 @@ static void ask_everything(void) {
   }
   for (int i = 0; i < 4; i++) {
     const conversation_page_t page = {
-        .limit = 100, .by_updated = i % 2, .session_id = i < 2 ? text("s") : (text_t){NULL, 0}};
+        .limit = 100, .by_updated = i % 2, .session_id = i < 2 ? text("s") : (mcp_text_t){NULL, 0}};
     test_store->list(test_store, &page, never, on_any_conversation, NULL, &total, &test_error);
   }
   test_store->search(test_store, &search, never, on_any_found, NULL, &total, &test_error);
   test_store->list_contexts(test_store, true, never, on_any_context, NULL, &test_error);
-  test_store->get_context(test_store, (text_t){NULL, 0}, on_any_context, NULL, &test_error);
+  test_store->get_context(test_store, (mcp_text_t){NULL, 0}, on_any_context, NULL, &test_error);
   test_store->set_context(test_store, &context, on_any_context, NULL, &test_error);
   test_store->remove_context(test_store, context.name, &test_error);
   id_of(1, id);

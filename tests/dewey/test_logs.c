@@ -44,7 +44,7 @@ static log_entry_t *last_entry(void) {
   return &batch.entries[batch.count - 1];
 }
 
-static void assert_text(text_t got, const char *wanted) {
+static void assert_text(mcp_text_t got, const char *wanted) {
   if (wanted == NULL)
     cr_assert_null(got.ptr);
   else
@@ -240,7 +240,7 @@ CASE(logs, a_row_is_written_with_its_age) {
             "\"level\":\"INFO\",\"message\":\"message 1\",\"data\":{\"a\":[1]},"
             "\"created_at\":\"2025-11-21T04:40:01.000000Z\",\"age\":2.5}");
   free(json);
-  row.trace_id = row.data = (text_t){NULL, 0};
+  row.trace_id = row.data = (mcp_text_t){NULL, 0};
   json = row_json(&row, row.created_at);
   cr_assert_not_null(strstr(json, "\"trace_id\":null,"));
   cr_assert_not_null(strstr(json, "\"data\":null,"));
@@ -296,7 +296,8 @@ CASE(logs, nothing_else_is_a_cursor) {
   char id[MCP_UUID_SIZE];
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
     cr_expect_not(log_cursor_parse(text(wrong[i]), &created_at, id), "%s", wrong[i]);
-  cr_expect_not(log_cursor_parse((text_t){"1_00000000-0000-4000-8000-000000000001\0", 39}, &created_at, id));
+  cr_expect_not(
+      log_cursor_parse((mcp_text_t){"1_00000000-0000-4000-8000-000000000001\0", 39}, &created_at, id));
 }
 
 /* ---- Containing ---- */

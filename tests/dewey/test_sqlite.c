@@ -24,7 +24,7 @@ static bool on_any_row(const log_entry_t *row, void *arg) {
   return true;
 }
 
-static void on_any_count(text_t component, int64_t count, void *arg) {
+static void on_any_count(mcp_text_t component, int64_t count, void *arg) {
   (void)component, (void)count, (void)arg;
 }
 

@@ -40,7 +40,7 @@ CASE(store, the_same_id_at_another_time_is_another_line) {
   cr_assert_eq(find_all(everything()), 2);
 }
 
-static bool same_json(text_t a, text_t b) {
+static bool same_json(mcp_text_t a, mcp_text_t b) {
   yyjson_doc *docs[] = {a.ptr != NULL ? yyjson_read(a.ptr, a.len, 0) : NULL,
                         b.ptr != NULL ? yyjson_read(b.ptr, b.len, 0) : NULL};
   bool same = docs[0] == NULL || docs[1] == NULL
@@ -56,8 +56,8 @@ static bool compare_row(const log_entry_t *row, void *arg) {
   cr_expect_str_eq(row->id, wanted->id);
   cr_expect_eq(row->created_at, wanted->created_at);
   cr_expect_eq(row->level, wanted->level);
-  const text_t got[] = {row->component, row->message, row->trace_id};
-  const text_t want[] = {wanted->component, wanted->message, wanted->trace_id};
+  const mcp_text_t got[] = {row->component, row->message, row->trace_id};
+  const mcp_text_t want[] = {wanted->component, wanted->message, wanted->trace_id};
   cr_expect(same_json(row->data, wanted->data));
   for (int i = 0; i < 3; i++) {
     cr_expect_eq(got[i].ptr == NULL, want[i].ptr == NULL, "text %d", i);
@@ -108,7 +108,7 @@ CASE(store, a_large_message_is_stored_whole_and_indexed_at_its_beginning) {
   memcpy(message + 65536 - 6, "inside", 6);
   memcpy(message + LEN - 7, "outside", 7);
   log_entry_t one = entry(1);
-  one.message = (text_t){message, LEN};
+  one.message = (mcp_text_t){message, LEN};
   assert_comes_back(one);
   log_filter_t filter = everything();
   filter.search = text("beginning inside");
@@ -146,7 +146,7 @@ CASE(store, component_trace_and_time_filter) {
   for (int i = 0; i < 8; i++) {
     log_entry_t one = entry(i);
     one.component = text(i % 2 ? "alpha" : "beta");
-    one.trace_id = i < 4 ? text("t1") : i < 6 ? text("t2") : (text_t){NULL, 0};
+    one.trace_id = i < 4 ? text("t1") : i < 6 ? text("t2") : (mcp_text_t){NULL, 0};
     store_one(one);
   }
   log_filter_t filter = everything();
@@ -154,7 +154,7 @@ CASE(store, component_trace_and_time_filter) {
   ASSERT_FINDS(filter, "6 4 2 0");
   filter.trace_id = text("t1");
   ASSERT_FINDS(filter, "2 0");
-  filter.component = (text_t){NULL, 0};
+  filter.component = (mcp_text_t){NULL, 0};
   ASSERT_FINDS(filter, "3 2 1 0");
   filter = everything();
   filter.start_us = time_of(3);
@@ -176,7 +176,7 @@ CASE(store, the_level_is_a_minimum) {
   const char *const expected[] = {"9 8 7 6 5 4 3 2 1 0", "9 8 7 6 4 3 2 1", "9 8 7 4 3 2", "9 8 4 3", "9 4"};
   const char *const of_alpha[] = {"4 3 2 1 0", "4 3 2 1", "4 3 2", "4 3", "4"};
   for (filter.min_level = MCP_LOG_TRACE; filter.min_level <= MCP_LOG_ERROR; filter.min_level++) {
-    filter.component = (text_t){NULL, 0};
+    filter.component = (mcp_text_t){NULL, 0};
     ASSERT_FINDS(filter, expected[filter.min_level]);
     filter.component = text("alpha");
     ASSERT_FINDS(filter, of_alpha[filter.min_level]);
@@ -247,7 +247,7 @@ CASE(store, a_search_for_blanks_finds_nothing_and_many_words_are_fine) {
   log_filter_t filter = everything();
   filter.search = text(" \t ");
   ASSERT_FINDS(filter, "");
-  filter.search = (text_t){"\0message\0", 9};
+  filter.search = (mcp_text_t){"\0message\0", 9};
   ASSERT_FINDS(filter, "2 1 0");
   char words[1025];
   for (int i = 0; i < 1024; i++)
@@ -295,7 +295,7 @@ CASE(store, data_finds_rows_that_contain_it) {
                               "{\"a\":-0.0,\"c\":{\"a\":7}}"};
   for (int i = 0; i < 8; i++) {
     log_entry_t one = entry(i);
-    one.data = data[i] != NULL ? text(data[i]) : (text_t){NULL, 0};
+    one.data = data[i] != NULL ? text(data[i]) : (mcp_text_t){NULL, 0};
     store_one(one);
   }
   const char *const wanted[][2] = {{"{}", "7 6 5 2 1 0"},
@@ -338,7 +338,7 @@ CASE(store, data_with_many_values_is_found_by_each) {
     ASSERT_FINDS(filter, "1");
     filter.search = text("message");
     ASSERT_FINDS(filter, "1");
-    filter.search = (text_t){NULL, 0};
+    filter.search = (mcp_text_t){NULL, 0};
     sprintf(wanted, "{\"k%d\":%d}", i, i + 1);
     filter.data = text(wanted);
     ASSERT_FINDS(filter, "");
@@ -374,7 +374,7 @@ CASE(store, all_combinations_of_filters_work) {
   store_one(one);
   for (int mask = 0; mask < 16 * 5; mask++) {
     log_filter_t filter = everything();
-    const text_t none = {NULL, 0};
+    const mcp_text_t none = {NULL, 0};
     filter.component = mask & 1 ? text("alpha") : none;
     filter.trace_id = mask & 2 ? text("t") : none;
     filter.search = mask & 4 ? text("message") : none;
@@ -512,7 +512,7 @@ CASE(store, what_would_be_cleared_is_counted) {
     store_for_clearing();
     log_clear_t what = {.before_us = mask & 1 ? time_of(6) : INT64_MAX,
                         .level = mask & 2 ? MCP_LOG_INFO : -1};
-    what.component = mask & 4 ? text("beta") : (text_t){NULL, 0};
+    what.component = mask & 4 ? text("beta") : (mcp_text_t){NULL, 0};
     uint64_t counted = count(what);
     cr_expect_eq(find_all(everything()), 10, "mask %d", mask);
     cr_expect_eq(clear(what), counted, "mask %d", mask);
@@ -541,7 +541,7 @@ CASE(store, clear_ends_between_its_steps_when_told) {
 
 /* ---- Statistics ---- */
 
-static void on_count(text_t component, int64_t count, void *arg) {
+static void on_count(mcp_text_t component, int64_t count, void *arg) {
   int64_t *counts = arg;
   counts[component.ptr[0] - 'a'] += count;
 }

@@ -19,7 +19,7 @@ enum { TEXT_MAX = 400 * 1024 };
 /* ---- Plain texts ---- */
 
 /* The plain text of a line, in a place of its own. */
-static const char *plain_of(text_t given) {
+static const char *plain_of(mcp_text_t given) {
   static char copy[TEXT_MAX * 3];
   size_t len;
   char *plain = words_plain(given, WORDS_OF_LINE, &len);
@@ -69,15 +69,15 @@ CASE(words, plain_texts_are_words_behind_blanks) {
     cr_expect_str_eq(plain_of(text(again)), again);
     free(again);
   }
-  cr_expect_str_eq(plain_of((text_t){"a\0b\0\0", 5}), " a b ");
+  cr_expect_str_eq(plain_of((mcp_text_t){"a\0b\0\0", 5}), " a b ");
 }
 
 CASE(words, long_words_are_cut_and_long_texts_end) {
   static char letters[WORDS_OF_LINE + 2];
   memset(letters, 'x', sizeof letters - 1);
-  cr_expect_eq(strcspn(plain_of((text_t){letters, 255}) + 1, " "), 255);
-  cr_expect_eq(strlen(plain_of((text_t){letters, 255})), 257);
-  cr_expect_eq(strlen(plain_of((text_t){letters, 256})), 259);
+  cr_expect_eq(strcspn(plain_of((mcp_text_t){letters, 255}) + 1, " "), 255);
+  cr_expect_eq(strlen(plain_of((mcp_text_t){letters, 255})), 257);
+  cr_expect_eq(strlen(plain_of((mcp_text_t){letters, 256})), 259);
   memset(letters, ' ', sizeof letters - 1);
   letters[WORDS_OF_LINE - 1] = 'a';
   letters[WORDS_OF_LINE] = 'b';
@@ -97,7 +97,7 @@ CASE(words, texts_of_any_bytes_are_taken) {
       memcpy(bytes + len, piece, strlen(piece));
       len += strlen(piece);
     }
-    const char *plain = plain_of((text_t){bytes, len});
+    const char *plain = plain_of((mcp_text_t){bytes, len});
     utf8proc_int32_t c;
     for (size_t i = 0, next; plain[i] != '\0'; i += next) {
       next = (size_t)utf8proc_iterate((const utf8proc_uint8_t *)plain + i, -1, &c);
@@ -356,7 +356,7 @@ static bool on_any_found(const found_message_t *row, void *arg) {
   return true;
 }
 
-static int64_t find_messages(text_t words, text_t session) {
+static int64_t find_messages(mcp_text_t words, mcp_text_t session) {
   const message_search_t search = {
       .words = words, .session_id = session, .start_us = INT64_MIN, .end_us = INT64_MAX, .limit = 100};
   int64_t total = -1;
@@ -416,6 +416,6 @@ CASE(words, nothing_without_a_word_is_found_beside_data) {
   cr_expect_eq(find_all(filter), 1, "nothing is searched for");
   filter.search = text("->");
   cr_expect_eq(find_all(filter), 0);
-  filter.search = (text_t){"\0", 1};
+  filter.search = (mcp_text_t){"\0", 1};
   cr_expect_eq(find_all(filter), 0);
 }

@@ -305,7 +305,7 @@ Test(letter, holds_the_entry_whatever_it_is) {
 Test(letter, holds_no_secrets) {
   static const char list[] = "[{\"token\":\"hunter2\"}]";
   char deep[256] = "{\"password\":\"hunter2\",\"a\":";
-  queue_text_t entries[2] = {{list, sizeof list - 1}};
+  mcp_text_t entries[2] = {{list, sizeof list - 1}};
   batch_ack_t ack;
   batch_t batch;
   for (int i = 0; i < ENTRY_MAX_DEPTH; i++)
@@ -313,7 +313,7 @@ Test(letter, holds_no_secrets) {
   for (int i = 0; i < ENTRY_MAX_DEPTH; i++)
     strcat(deep, "]");
   strcat(deep, "}");
-  entries[1] = (queue_text_t){deep, strlen(deep)};
+  entries[1] = (mcp_text_t){deep, strlen(deep)};
   cr_assert_eq(
       batch_init(&batch, &(queue_batch_t){.n = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
       0);
@@ -321,7 +321,7 @@ Test(letter, holds_no_secrets) {
   cr_assert_eq(ack.queue_ack.dead_count, 2);
   cr_assert_eq(ack.queue_ack.redacted, 2);
   for (int i = 0; i < 2; i++) {
-    const char *letter = ack.queue_ack.dead[i].text;
+    const char *letter = ack.queue_ack.dead[i].ptr;
     cr_expect(strstr(letter, "hunter2") == NULL && strstr(letter, "[REDACTED]") != NULL, "%s", letter);
   }
   batch_ack_deinit(&ack);
@@ -380,13 +380,13 @@ enum { MOST = 16 };
 /* A batch of entries with messages 0 (the oldest) to count - 1; "!" for what is not JSON. */
 static void open_batch(batch_t *batch, size_t count, const char *broken) {
   static char texts[MOST][64];
-  static queue_text_t entries[MOST];
+  static mcp_text_t entries[MOST];
   queue_batch_t from = {
       .n = "7", .claimed_us = NOW_US, .instance = INSTANCE, .entries = entries, .count = count};
   for (size_t i = 0; i < count; i++) {
     size_t index = count - 1 - i;
     snprintf(texts[index], sizeof texts[index], broken[i] == '!' ? "!%zu" : "{\"message\":\"%zu\"}", i);
-    entries[index] = (queue_text_t){texts[index], strlen(texts[index])};
+    entries[index] = (mcp_text_t){texts[index], strlen(texts[index])};
   }
   cr_assert_eq(batch_init(batch, &from), 0);
 }
@@ -425,7 +425,7 @@ static void concluded(batch_t *batch, size_t dead, const char *back) {
   for (size_t i = 0; back[i] != '\0'; i++) {
     char wanted[32];
     snprintf(wanted, sizeof wanted, "{\"message\":\"%c\",\"id\":", back[i]);
-    cr_assert_eq(strncmp(ack.queue_ack.back[i].text, wanted, strlen(wanted)), 0,
+    cr_assert_eq(strncmp(ack.queue_ack.back[i].ptr, wanted, strlen(wanted)), 0,
                  "it keeps the id it was given");
   }
   batch_ack_deinit(&ack);

@@ -123,11 +123,11 @@ static void on_done(int status, void *arg) {
 
 static answer_t push(bench_t *bench, int first, int count) {
   static char texts[QUEUE_MAX_PUSH][32];
-  static queue_text_t entries[QUEUE_MAX_PUSH];
+  static mcp_text_t entries[QUEUE_MAX_PUSH];
   answer_t answer = {0};
   for (int i = 0; i < count; i++)
-    entries[i] = (queue_text_t){
-        texts[i], (size_t)snprintf(texts[i], sizeof texts[i], "{\"message\":\"%d\"}", first + i)};
+    entries[i] = (mcp_text_t){texts[i],
+                              (size_t)snprintf(texts[i], sizeof texts[i], "{\"message\":\"%d\"}", first + i)};
   cr_assert_eq(queue_push(bench->queue, entries, (size_t)count, on_done, &answer), 0);
   cr_assert_not(answer.done, "answered within the call");
   run_until(bench, &answer.done);
@@ -140,7 +140,7 @@ static void on_next(int status, const queue_batch_t *batch, int64_t queued, void
   for (size_t i = 0; batch != NULL && i < batch->count; i++)
     if (i < 8)
       snprintf(answer->entries[i], sizeof answer->entries[i], "%.*s", (int)batch->entries[i].len,
-               batch->entries[i].text);
+               batch->entries[i].ptr);
   if (batch != NULL) {
     answer->count = batch->count;
     answer->sent_before = batch->sent_before;
@@ -471,7 +471,7 @@ static void on_unspooled(int status, bool taken, void *arg) {
 }
 
 static bool unspool(bench_t *bench, const char *segment, int64_t offset) {
-  const queue_text_t entries[] = {{"old", 3}, {"new", 3}};
+  const mcp_text_t entries[] = {{"old", 3}, {"new", 3}};
   answer_t answer = {0};
   cr_assert_eq(queue_unspool(bench->queue, segment, offset, 3, entries, 2, on_unspooled, &answer), 0);
   run_until(bench, &answer.done);
@@ -631,7 +631,7 @@ Test(bound, drops_are_reported_once) {
   bench_t bench;
   queue_drops_t drops;
   answer_t reported = {0}, late = {0};
-  const queue_text_t line = {"{\"message\":\"line\"}", 18};
+  const mcp_text_t line = {"{\"message\":\"line\"}", 18};
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 12);
   acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 5).n);
@@ -652,14 +652,14 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
   bench_t bench;
   queue_drops_t drops, again;
   answer_t reported = {0};
-  queue_text_t line;
+  mcp_text_t line;
   char *text;
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 12);
   acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 10).n);
   drops = trim(&bench);
   text = entry_drops(drops.count, drops.first_us, drops.last_us, &line.len);
-  line.text = text;
+  line.ptr = text;
   cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &reported), 0);
   run_until(&bench, &reported.done);
   free(text);
@@ -676,7 +676,7 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
 Test(ack, dead_letters_and_entries_that_go_back) {
   bench_t bench;
   answer_t batch;
-  const queue_text_t dead[] = {{"letter", 6}}, back[] = {{"newer", 5}, {"older", 5}};
+  const mcp_text_t dead[] = {{"letter", 6}}, back[] = {{"newer", 5}, {"older", 5}};
   queue_ack_t ack;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
@@ -695,7 +695,7 @@ Test(ack, dead_letters_and_entries_that_go_back) {
 Test(ack, dead_letters_are_bounded) {
   bench_t bench;
   answer_t batch;
-  const queue_text_t dead[] = {{"letter", 6}};
+  const mcp_text_t dead[] = {{"letter", 6}};
   open_bench(&bench, 100, 1 << 20);
   redis_process_int(&bench.redis, "EVAL %s 0",
                     "for i = 1, 10000 do redis.call('LPUSH', 'logs:dead', 'old') end return 1");
@@ -712,7 +712,7 @@ Test(ack, large_dead_letters_cost_no_small_ones) {
   bench_t bench;
   answer_t batch;
   static char text[64 << 10];
-  const queue_text_t large = {text, sizeof text}, dead[] = {large, large, large, large, large};
+  const mcp_text_t large = {text, sizeof text}, dead[] = {large, large, large, large, large};
   memset(text, 'x', sizeof text);
   open_bench(&bench, 100, 1 << 20);
   redis_process_int(&bench.redis, "EVAL %s 0",
@@ -783,7 +783,7 @@ Test(redis, forgets_its_scripts) {
 Test(redis, killed_and_started_again) {
   bench_t bench;
   answer_t lost = {0};
-  const queue_text_t entry = {"{}", 2};
+  const mcp_text_t entry = {"{}", 2};
   bool down = false;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 3);
@@ -805,7 +805,7 @@ Test(redis, killed_and_started_again) {
 Test(redis, silent) {
   bench_t bench;
   answer_t answer = {0};
-  const queue_text_t entry = {"{}", 2};
+  const mcp_text_t entry = {"{}", 2};
   open_bench(&bench, 100, 1 << 20);
   kill(bench.redis.pid, SIGSTOP);
   cr_assert_eq(queue_push(bench.queue, &entry, 1, on_done, &answer), 0);

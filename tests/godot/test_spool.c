@@ -67,7 +67,7 @@ Test(spool, is_closed_to_others_also_where_it_was_open) {
 static int append(spool_t *spool, int number, size_t len) {
   char text[16];
   char *filler = calloc(1, len + 1);
-  const queue_text_t entries[] = {{text, (size_t)snprintf(text, sizeof text, "%d", number)}, {filler, len}};
+  const mcp_text_t entries[] = {{text, (size_t)snprintf(text, sizeof text, "%d", number)}, {filler, len}};
   int status = spool_append(spool, entries, 2);
   free(filler);
   return status;
@@ -82,7 +82,7 @@ static int peek(spool_t *spool) {
     return -1;
   cr_assert_eq(record.count, 2);
   cr_assert_lt(record.entries[0].len, sizeof text);
-  memcpy(text, record.entries[0].text, record.entries[0].len);
+  memcpy(text, record.entries[0].ptr, record.entries[0].len);
   return atoi(text);
 }
 

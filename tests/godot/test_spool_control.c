@@ -28,7 +28,7 @@ bool queue_is_up(const queue_t *queue) {
 }
 
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
-                  const queue_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
+                  const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
   size_t len = 0;
   (void)queue;
   (void)segment;
@@ -37,7 +37,7 @@ int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t m
   cr_assert_not(redis.pending, "one at a time");
   for (size_t i = 0; i < count; i++)
     len += (size_t)snprintf(redis.entries + len, sizeof redis.entries - len, "%.*s", (int)entries[i].len,
-                            entries[i].text);
+                            entries[i].ptr);
   redis.asked++;
   redis.pending = true;
   redis.cb = cb;
@@ -81,7 +81,7 @@ static void run(owner_t *owner) {
 }
 
 static void begin(owner_t *owner, int64_t max_bytes) {
-  queue_text_t entries[] = {{ENTRY("new"), sizeof ENTRY("new") - 1}, {ENTRY("old"), sizeof ENTRY("old") - 1}};
+  mcp_text_t entries[] = {{ENTRY("new"), sizeof ENTRY("new") - 1}, {ENTRY("old"), sizeof ENTRY("old") - 1}};
   const queue_batch_t batch = {
       .n = "1", .instance = "01234567-89ab-7def-8123-456789abcdef", .entries = entries, .count = 2};
   memset(owner, 0, sizeof *owner);

@@ -101,8 +101,8 @@ void end_of_test(void) {
   expect_no_leak();
 }
 
-text_t text(const char *words) {
-  return (text_t){words, words != NULL ? strlen(words) : 0};
+mcp_text_t text(const char *words) {
+  return (mcp_text_t){words, words != NULL ? strlen(words) : 0};
 }
 
 const char *id_of(int n) {

@@ -44,8 +44,8 @@ db_t *open_with(const db_plan_t *plan);
 /* Runs SQL as another program would, in the test's place. */
 void run_aside(const char *sql);
 
-text_t text(const char *words); /* NULL: missing */
-const char *id_of(int n);       /* in one of some places, in turn */
+mcp_text_t text(const char *words); /* NULL: missing */
+const char *id_of(int n);           /* in one of some places, in turn */
 
 /* A transaction that has begun. */
 db_conn_t *begin(enum db_mode mode);

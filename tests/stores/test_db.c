@@ -21,7 +21,7 @@ typedef struct thing {
 
 static bool on_thing(const db_row_t *row, void *arg) {
   thing_t *thing = arg;
-  text_t name = db_text(row, 1);
+  mcp_text_t name = db_text(row, 1);
   thing->rows++;
   cr_expect(db_id(row, 0, thing->id));
   snprintf(thing->name, sizeof thing->name, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
@@ -131,7 +131,7 @@ typedef struct names {
 
 static bool on_name(const db_row_t *row, void *arg) {
   names_t *names = arg;
-  text_t name = db_text(row, 0);
+  mcp_text_t name = db_text(row, 0);
   size_t used = strlen(names->text);
   snprintf(names->text + used, sizeof names->text - used, "%.*s ", (int)name.len, name.ptr);
   return --names->enough != 0;
