@@ -706,18 +706,6 @@ MCP_EXPORT void mcp_sync_client_free(mcp_sync_client_t *client);
 MCP_EXPORT int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args,
                                     yyjson_doc **answer);
 
-/* ---- Tests -------------------------------------------------------------------------------------------- */
-
-/* Calls a tool of a server of this process and waits for the answer, for tests of tools: no port is opened.
- * The server is not started, and can be started or called again afterwards. Arguments are checked, and the
- * handler runs, as in a server that serves; a blocking one runs on a thread. Timers do not run, and no line
- * is shipped to Godot. args is stolen, may be NULL. 0: *answer is what mcp_result_t calls value, freed by
- * yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_ESTATE (the
- * server is started), and mcp_last_error() has the message; *answer then holds what came with the error, or
- * NULL. Any thread but one that runs a loop. */
-MCP_EXPORT int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args,
-                                    yyjson_doc **answer);
-
 #ifdef __cplusplus
 }
 #endif
