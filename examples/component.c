@@ -45,9 +45,9 @@ static void meet(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 static const mcp_tool_t tools[] = {
-    {.name = "disk", .handler = disk, .flags = MCP_TOOL_BLOCKING},
-    {.name = "meet", .handler = meet},
-    {.name = "count", .handler = count, .flags = MCP_TOOL_BLOCKING, .input_schema = INPUT},
+    {"disk", "Free bytes of the root file system", .handler = disk, .flags = MCP_TOOL_BLOCKING},
+    {"meet", "Answers two callers at once", .handler = meet},
+    {"count", "Counts, and tells its progress", INPUT, count, .flags = MCP_TOOL_BLOCKING},
     MCP_TOOL_END,
 };
 

@@ -81,35 +81,40 @@ static int begin(sync_client_t *sync, const options_t *options, const print_t *o
   return code;
 }
 
+static void call(sync_client_t *sync, calling_t *calling, yyjson_mut_doc *arguments) {
+  sync_client_renew(sync);
+  progress_begin(&calling->progress);
+  sync->progress_cb = sync->options->progress ? on_progress : NULL;
+  sync->progress_arg = calling;
+  sync_client_call(sync, sync->options->tool, arguments, on_answer, calling);
+}
+
 int call_run(const options_t *options, const print_t *out) {
-  sync_client_t sync;
+  sync_client_t syncs[2],
+      *sync = syncs; /* the second where asking for the list has cost the first connection */
   calling_t calling = {.out = out};
   char error[ARGUMENTS_ERROR_SIZE], uuid[MCP_UUID_SIZE];
   yyjson_mut_doc *arguments = arguments_parse(options->word_count, options->words, stdin, error);
   if (arguments == NULL)
     return report_usage(options, out, "%s", error);
   const char *trace = choose_trace(options->trace, uuid);
-  int code = begin(&sync, options, out, trace);
+  int code = begin(sync, options, out, trace);
   if (code != 0) {
     yyjson_mut_doc_free(arguments);
     return code;
   }
   bool lost = false;
-  calling.code = prepare_arguments(&sync, out, arguments, &lost);
+  calling.code = prepare_arguments(sync, out, arguments, &lost);
   if (lost) {
-    sync_client_end(&sync, 0);
-    code = begin(&sync, options, out, trace);
+    sync = &syncs[1];
+    code = begin(sync, options, out, trace);
   }
-  if (code != 0 || calling.code != 0) {
+  if (code == 0 && calling.code == 0)
+    call(sync, &calling, arguments);
+  else
     yyjson_mut_doc_free(arguments);
-    if (code != 0)
-      return code;
-  } else {
-    sync_client_renew(&sync);
-    progress_begin(&calling.progress);
-    sync.progress_cb = options->progress ? on_progress : NULL;
-    sync.progress_arg = &calling;
-    sync_client_call(&sync, options->tool, arguments, on_answer, &calling);
-  }
-  return sync_client_end(&sync, calling.code);
+  if (code == 0)
+    code = sync_client_end(sync, calling.code);
+  /* Last, since a peer that is slow to close may end the process here. */
+  return lost ? sync_client_end(&syncs[0], code) : code;
 }

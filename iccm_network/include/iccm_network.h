@@ -213,10 +213,10 @@ enum {
                                the call before it returns (else the call fails with MCP_INTERNAL_ERROR) */
   MCP_TOOL_LOG_TRAFFIC = 2, /* calls are log traffic themselves and never become log lines */
   MCP_TOOL_UNLISTED = 4,    /* served, but not shown by tools/list: an alias */
-  MCP_TOOL_WAITS = 16,      /* with MCP_TOOL_BLOCKING: the handler may wait for others of its kind, as for the
-                               one writer of a database. Calls of all such tools have six of the pool's eight
-                               threads at most, so that others are served meanwhile; further ones wait for
-                               their turn */
+  MCP_TOOL_WAITS = 16,      /* with MCP_TOOL_BLOCKING: the handler may wait for long: for others of its kind,
+                               as for the one writer of a database, or for another service. Calls of all such tools
+                               have six of the pool's eight      threads at most, so that others are served meanwhile;
+                               further ones wait for      their turn */
   MCP_TOOL_STRICT = 8       /* refuses arguments that it does not know with MCP_INVALID_PARAMS, and names the
                                nearest known one: for tools that read, change or delete by their arguments.
                                Known are the properties of its schema and those of unlisted_properties; within

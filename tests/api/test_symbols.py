@@ -6,7 +6,6 @@ deliberate.
 import os
 import re
 import unittest
-from pathlib import Path
 
 from services import SOURCE, finished
 

@@ -607,6 +607,13 @@ class Answers(Case):
             outcome = iccm("call", "--timeout", "2", peer.url, "x", "a=1")
         self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "1\n", ""), outcome)
 
+    def test_a_list_that_is_none_holds_up_no_call(self):
+        for listed in ({}, [], {"tools": {}}):
+            # the peer does not answer a close: what was done before must not end the command
+            with Peer(mcp(lambda method, _, listed=listed: listed if method == "tools/list" else text_result(1))) as peer, self.subTest(listed=listed):
+                outcome = iccm("call", peer.url, "x", "a=1")
+                self.assertEqual((outcome.code, outcome.out), (OK, "1\n"), outcome)
+
     def test_trace(self):
         metas = []
         with Peer(mcp(lambda _, params: metas.append(params.get("_meta")) or text_result(1))) as peer:
