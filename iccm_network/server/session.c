@@ -119,10 +119,11 @@ void mcp__session_tell(mcp__session_t *session) {
   static const char changed[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
   if (session->tools_changed && write_message(session, NULL, NULL, render_text, changed) == 0)
     session->tools_changed = false;
-  if (session->notice_due &&
-      session->initialize != NULL) /* else another initialize came after the one that asked */
-    write_message(session, NULL, NULL, render_notice, session);
-  session->notice_due = false;
+  if (!session->notice_due)
+    return;
+  /* Without initialize another one came after the one that asked. Without room or memory it stays due. */
+  int status = session->initialize != NULL ? write_message(session, NULL, NULL, render_notice, session) : 0;
+  session->notice_due = status == UV_ENOMEM;
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */

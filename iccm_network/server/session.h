@@ -59,24 +59,29 @@ struct mcp__session {
   bool examined;      /* by iccm doctor: what it gets as an error is no refusal to be counted */
 };
 
-/* A zeroed session begins; address, account and peer of its caller are set by the transport. */
+/* Begins a zeroed session. The transport then sets the address of its caller, which it holds and gives back,
+ * and the parent of its account. */
 void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const mcp__transport_t *transport,
                        mcp__peer_t *peer, void *arg);
-void mcp__session_close(mcp__session_t *session); /* abandons its calls; again is fine */
+/* Abandons its calls, for each of which the transport's left is called; again is fine. Before deinit. */
+void mcp__session_close(mcp__session_t *session);
 void mcp__session_deinit(mcp__session_t *session);
 
 /* The trace id for calls that bring none, copied; one that is too long or no UTF-8 is ignored. */
 void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id);
 
-/* A message that came, in call->text of a call that mcp__call_take() gave. May answer, run a handler, and
- * close the session. */
+/* A message that came, in call->text of a call that mcp__call_take() gave, with MCP__JSON_PADDING bytes of
+ * room behind it, and within the size that the transport allows. The session owns the call from now on. May
+ * answer, run a handler, and close the session. origin has to live until the session is closed. */
 void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin);
 size_t mcp__session_parse_memory(size_t max_message); /* what one message may need while it is parsed */
 
 /* So many calls wait that no more messages are to be read. Of calls that nobody waits for none is forgotten
  * when their peer disconnects: what comes behind them is not read before they have begun. */
 bool mcp__session_is_full(const mcp__session_t *session);
-void mcp__session_begin_waiting(mcp__session_t *session); /* calls that may begin now */
+/* Begins calls in their order, up to the first whose origin has no room for an answer. The transport calls it
+ * when there may be room: after left, and when output was written. */
+void mcp__session_begin_waiting(mcp__session_t *session);
 
 /* What the peer is to be told unasked. The transport is woken, and then calls mcp__session_tell(), right
  * before it writes: so several changes are told once. */

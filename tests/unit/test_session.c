@@ -313,6 +313,10 @@ Test(session, the_notice_comes_after_the_answer_and_at_each_change) {
       "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/clock\",\"params\":\"2025-11-25\"}\n";
   cr_assert_str_eq(desk.said[UNASKED], told);
   mcp__session_notice_changed(&desk.session);
+  desk.refuses = true;
+  mcp__session_tell(&desk.session);
+  cr_assert_str_eq(desk.said[UNASKED], told);
+  desk.refuses = false; /* it is still due */
   mcp__session_tell(&desk.session);
   cr_assert_eq(strlen(desk.said[UNASKED]), 2 * (sizeof told - 1));
 }
