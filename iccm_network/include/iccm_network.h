@@ -215,8 +215,8 @@ enum {
   MCP_TOOL_UNLISTED = 4,    /* served, but not shown by tools/list: an alias */
   MCP_TOOL_WAITS = 16,      /* with MCP_TOOL_BLOCKING: the handler may wait for long: for others of its kind,
                                as for the one writer of a database, or for another service. Calls of all such tools
-                               have six of the pool's eight      threads at most, so that others are served meanwhile;
-                               further ones wait for      their turn */
+                               have six of the pool's eight      threads at most, so that others are served
+                               meanwhile;      further ones wait for      their turn */
   MCP_TOOL_STRICT = 8       /* refuses arguments that it does not know with MCP_INVALID_PARAMS, and names the
                                nearest known one: for tools that read, change or delete by their arguments.
                                Known are the properties of its schema and those of unlisted_properties; within
@@ -405,7 +405,8 @@ MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 /* Stops: accepts no more connections, lets calls in flight finish within the shutdown timeout, closes
  * connections with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Calls
  * that arrive meanwhile are not begun and get the error "the server is stopping, retry later" (-32000, with
- * data.retry true). Log lines that are left are then shipped, for as long again, while Godot takes them.
+ * data.retry true); those in flight when the timeout is over get "the server is stopping" (-32603). Log lines
+ * that are left are then shipped, for as long again, while Godot takes them.
  * Nonzero: cb never fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended
  * by then must still be ended; their memory lives until they are. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
