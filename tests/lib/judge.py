@@ -196,7 +196,8 @@ class Judged(AsyncCase):
             newest = key
 
     async def fresh_entry(self, caller):
-        entry = {"component": "fresh", "level": "INFO", "message": "at the end", "id": str(uuid.uuid4())}
+        entry = {"component": "fresh", "level": "INFO", "message": "at the end"}
+        entry |= {"id": str(uuid.uuid4()), "created_at": datetime.now(timezone.utc).isoformat()}  # once, however often it is sent
 
         async def is_taken():
             try:
