@@ -373,6 +373,15 @@ Test(schema, members) {
   CHECK_ROWS(rows);
 }
 
+/* Where the end is … any will do: what PCRE2 says differs from version to version. */
+static bool is_as_expected(yyjson_val *expected, const char *problem) {
+  static const char any[] = "…";
+  size_t len = yyjson_get_len(expected), begin = len >= sizeof any - 1 ? len - (sizeof any - 1) : 0;
+  if (strcmp(yyjson_get_str(expected) + begin, any) != 0)
+    return yyjson_equals_str(expected, problem);
+  return strncmp(yyjson_get_str(expected), problem, begin) == 0 && problem[begin] != '\0';
+}
+
 /* A line of data/schema.jsonl: a schema, and either cases, each a value with its problem or null, or what is
  * malformed in it. */
 static void check_line(const char *line) {
@@ -382,7 +391,7 @@ static void check_line(const char *line) {
   yyjson_val *root = yyjson_doc_get_root(doc), *malformed = yyjson_obj_get(root, "malformed"), *one;
   int status = mcp__schema_new(yyjson_obj_get(root, "schema"), &schema, problem, sizeof problem);
   cr_expect_eq(status, malformed == NULL ? 0 : -EINVAL, "%s\n%s", line, problem);
-  cr_expect(malformed == NULL || yyjson_equals_str(malformed, problem), "%s\n  got %s", line, problem);
+  cr_expect(malformed == NULL || is_as_expected(malformed, problem), "%s\n  got %s", line, problem);
   size_t index, max;
   yyjson_arr_foreach(yyjson_obj_get(root, "cases"), index, max, one) {
     yyjson_val *expected = yyjson_arr_get(one, 1);
