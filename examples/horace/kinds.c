@@ -184,8 +184,10 @@ static enum bytes_are judge(const char *head, size_t len, bool text, const char 
 static void decide(const char *path, enum bytes_are bytes, char kind[KIND_SIZE]) {
   char extension[EXTENSION_SIZE];
   kinds_extension(path, extension);
-  if (bytes == TEXT && strcmp(kind, UNKNOWN) == 0)
-    snprintf(kind, KIND_SIZE, "text/plain");
+  static const char *const as_such[] = {
+      [TEXT] = "text/plain", [ZIP] = "application/zip", [OLE] = "application/x-ole-storage"};
+  if (bytes < sizeof as_such / sizeof *as_such && as_such[bytes] != NULL && strcmp(kind, UNKNOWN) == 0)
+    snprintf(kind, KIND_SIZE, "%s", as_such[bytes]); /* libmagic's versions differ in what they recognise */
   for (size_t i = 0; bytes != CLEAR && i < sizeof by_extension / sizeof by_extension[0]; i++) {
     if ((bytes == NOTHING || bytes == by_extension[i].bytes) &&
         strcmp(by_extension[i].extension, extension) == 0) {
