@@ -107,7 +107,12 @@ class Model:
             code = await refused(self.caller, "horace_register_file", **arguments)
             self.test.assertEqual(code, "FILE_NOT_FOUND")
             return
+        renamed = self.renamed(record, data)
         answer = await self.caller.call("horace_register_file", arguments)
+        if renamed:
+            self.test.assertEqual(set(answer), {"file_id", "message"})
+            self.move(renamed[answer["file_id"]], path)
+            return
         if record is not None:
             self.test.assertEqual(answer["file_id"], record.file_id)
             self.registered_again(record, data, answer)
@@ -119,6 +124,21 @@ class Model:
         else:
             self.records[path] = Record(answer["file_id"], path, data)
             self.check_registered(self.records[path], answer)
+
+    def renamed(self, known, data):
+        """Those that a file with these bytes may have been: they are gone from their paths. known: what its path has."""
+        if known is not None and (known.status != "deleted" or known.data == data):
+            return {}
+        return {
+            one.file_id: one
+            for one in self.records.values()
+            if one is not known and one.status == "active" and one.data == data and self.present(one.path) is None
+        }
+
+    def move(self, record, path):
+        self.records.pop(record.path)
+        record.path = path
+        self.records[path] = record  # a deleted one leaves its place
 
     def registered_again(self, record, data, answer):
         was_deleted, record.status = record.status == "deleted", "active"
