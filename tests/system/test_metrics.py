@@ -191,7 +191,7 @@ class Dewey(AsyncCase):
         return by_label(scrape(port), "dewey", self.NOTHING)
 
     async def test_counts_log_lines(self):
-        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+        with Alone("dewey", DEWEY_MCP_PORT=0, LOG_RETENTION_DAYS=36500) as dewey:  # these lines are old
             began = time.time()
             self.assertEqual(self.figures(dewey.port), self.NOTHING)
             async with Caller(dewey.url) as caller:
@@ -204,8 +204,8 @@ class Dewey(AsyncCase):
                 await caller.call("dewey_store_logs_batch", {"logs": []})
                 self.assertEqual(len(await caller.call("dewey_query_logs", {"level": "WARN"})), 2)
                 self.assertEqual(len(await caller.call("dewey_query_logs", {"level": "ERROR"})), 1)
-                await caller.call("dewey_clear_logs", {"level": "INFO"})
-                await caller.call("dewey_clear_logs", {})
+                await caller.call("dewey_clear_logs", {"level": "INFO", "before_time": "2025-01-01"})
+                await caller.call("dewey_clear_logs", {"before_time": "2025-01-01"})
             wanted = {"log_entries": {"stored": 3, "duplicate": 3, "rejected": 2},
                       "log_deleted": {"retention": 0, "clear": 3}, "rows": self.NOTHING["rows"] | {"logs": 3}}
             self.assertEqual(self.figures(dewey.port), self.NOTHING | wanted)
