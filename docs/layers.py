@@ -90,13 +90,13 @@ def check_library(source, found):
 
 def check_programs(source, found):
     for folder in PROGRAMS:
-        there, rows = modules(source / folder), found.get(folder)
-        yield from check_rows(folder, rows, there) if rows is not None else ()
+        there, rows = modules(source / folder), found.get(folder, [])
+        yield from check_rows(folder, rows, there)
         for module, files in there.items():
             for name in included(files):
                 if name.split("/")[0] in LAYERS and not (folder.endswith("/cli") and LOOK_BELOW.fullmatch(module)):
                     yield f"{folder}/{module} includes {name}, which is the library's own"
-                elif rows is not None and name.removesuffix(".h") in there:
+                elif name.removesuffix(".h") in there:
                     yield from check_sideways(folder, rows, module, name.removesuffix(".h"))
 
 

@@ -8,7 +8,7 @@
 static _Thread_local char last_error[512];
 
 #define IS_SAME(name, number, text)                                                                          \
-  _Static_assert((int)name == (int)UV_##number, "libuv's code and the header's differ");
+  _Static_assert((int)(name) == (int)UV_##number, "libuv's code and the header's differ");
 MCP_SYSTEM_ERROR_MAP(IS_SAME)
 #undef IS_SAME
 

@@ -99,10 +99,16 @@ static void catch_up(mcp_sync_client_t *sync) {
   mcp__client_hurry(sync->client, 0);
 }
 
-static int run(mcp_sync_client_t *sync, sync_call_t *call, mcp__order_t *order, yyjson_mut_doc *args) {
+static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__order_t *given, yyjson_mut_doc *args) {
+  mcp__order_t order = *given;
+  order.cb = on_answer;
+  order.arg = order.progress_arg = call;
+  order.id = &call->id;
+  if (order.progress_cb != NULL)
+    order.progress_cb = on_progress;
   call->client = sync->client;
   catch_up(sync);
-  int status = mcp__client_make(sync->client, order, args);
+  int status = mcp__client_make(sync->client, &order, args);
   if (status != 0) {
     mcp__set_last_error("%s", mcp_strerror(status));
     return status;
@@ -117,17 +123,11 @@ static int run(mcp_sync_client_t *sync, sync_call_t *call, mcp__order_t *order, 
   return 0;
 }
 
-int mcp__sync_client_call(mcp_sync_client_t *sync, mcp__order_t *order, const mcp__parent_t *parent,
+int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__order_t *order, const mcp__parent_t *parent,
                           yyjson_mut_doc *args, yyjson_doc **answer) {
   sync_call_t call = {
       .parent = parent, .progress_cb = order->progress_cb, .progress_arg = order->progress_arg};
   *answer = NULL;
-  order->cb = on_answer;
-  order->arg = &call;
-  order->id = &call.id;
-  if (order->progress_cb != NULL)
-    order->progress_cb = on_progress;
-  order->progress_arg = &call;
   int status = open_client(sync);
   if (status != 0) {
     yyjson_mut_doc_free(args);

@@ -325,9 +325,8 @@ static void ignore_pool_closed(void *arg) {
   (void)arg;
 }
 
-static int refuse_start(mcp_server_t *server, int status) {
-  mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
-  mcp__listener_close(&server->listener);
+/* What was opened before is closed again. */
+static int give_up(mcp_server_t *server, int status) {
   if (server->service.calls.pool != NULL)
     mcp__pool_close(server->service.calls.pool, ignore_pool_closed, NULL);
   server->service.calls.pool = NULL;
@@ -351,7 +350,7 @@ int mcp__server_start_alone(mcp_server_t *server, uv_loop_t *loop) {
   server->service.calls.pool = NULL;
   int status = mcp__server_open(server, loop);
   if (status != 0)
-    return refuse_start(server, status);
+    return give_up(server, status);
   server->alone = true;
   begin_running(server);
   return 0;
@@ -369,8 +368,11 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   int status = mcp__listener_open(&server->listener, &server->port);
   if (status == 0)
     status = mcp__server_open(server, loop);
-  if (status != 0)
-    return refuse_start(server, status);
+  if (status != 0) {
+    mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
+    mcp__listener_close(&server->listener);
+    return give_up(server, status);
+  }
   warn_of_settings(server);
   server->alone = false;
   begin_running(server);

@@ -20,7 +20,7 @@ static size_t max_message_of(const mcp__parent_t *parent) {
   return parent->max_message > LEAST_MAX_MESSAGE ? parent->max_message : LEAST_MAX_MESSAGE;
 }
 
-static int call_alone(const char *url, mcp__parent_t *parent, mcp__order_t *order, yyjson_mut_doc *args,
+static int call_alone(const char *url, mcp__parent_t *parent, const mcp__order_t *order, yyjson_mut_doc *args,
                       yyjson_doc **answer) {
   mcp_sync_client_t *alone = mcp_sync_client_new(url);
   if (alone == NULL) {
@@ -33,14 +33,15 @@ static int call_alone(const char *url, mcp__parent_t *parent, mcp__order_t *orde
   return status;
 }
 
-static int call_for(mcp_call_t *call, const char *url, mcp__order_t *order, yyjson_mut_doc *args,
+static int call_for(mcp_call_t *call, const char *url, const mcp__order_t *given, yyjson_mut_doc *args,
                     yyjson_doc **answer) {
   mcp__sync_result_t result = {0};
+  mcp__order_t order = *given;
   int status;
-  order->cb = on_result;
-  order->arg = &result;
-  if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), order, args, &status))
-    return call_alone(url, &call->parent, order, args, answer);
+  order.cb = on_result;
+  order.arg = &result;
+  if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), &order, args, &status))
+    return call_alone(url, &call->parent, given, args, answer);
   return status != 0 ? status : mcp__sync_finish(&result, answer);
 }
 
