@@ -150,7 +150,7 @@ static int read_worker(config_t *config) {
 
 static int check_log_level(void) {
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
-  if (mcp_log_level(level) >= 0)
+  if (mcp_log_level_parse(level) >= 0)
     return 0;
   char shown[MCP_SHOWN_SIZE];
   mcp_log(MCP_LOG_ERROR, "config", "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR are allowed",

@@ -84,7 +84,7 @@ static const char store_messages_bulk_schema[] = MCP_JSON({
 static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *words) {
   if (dewey_call_was_refused(status))
     dewey_call_end_refused(call, status, data, words);
-  else if (status == MCP_ELOST || status == MCP_EBUSY || status == MCP_ETIMEOUT)
+  else if (status == MCP_EDISCONNECTED || status == MCP_EBUSY || status == MCP_ETIMEOUT)
     mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
                               "before you try again");
   else
@@ -224,19 +224,19 @@ static bool append(text_t *text, char before, const char *entry, size_t len) {
 }
 
 /* False: the call was ended. */
-static bool read_entries(text_t *text, const char *path, mcp_entries_t *entries) {
+static bool read_entries(text_t *text, const char *path, mcp_json_reader_t *entries) {
   const char *slash = strrchr(path, '/'); /* its directories are the operator's */
   const char *entry;
   size_t len;
-  while (!mcp_call_cancelled(text->call) && mcp_entries_next(entries, &entry, &len) != NULL) {
+  while (!mcp_call_cancelled(text->call) && mcp_json_reader_next(entries, &entry, &len) != NULL) {
     if (!append(text, text->len == 0 ? '[' : ',', entry, len))
       return false;
   }
   if (mcp_call_cancelled(text->call))
     mcp_call_tool_error(text->call, "nobody waited any more");
-  else if (mcp_entries_problem(entries) != NULL)
+  else if (mcp_json_reader_error(entries) != NULL)
     mcp_call_tool_error(text->call, "messages_file \"%s\": %s", slash != NULL ? slash + 1 : path,
-                        mcp_entries_problem(entries));
+                        mcp_json_reader_error(entries));
   else if (text->len == 0)
     mcp_call_tool_error(text->call, "messages_file holds no messages");
   else
@@ -245,10 +245,11 @@ static bool read_entries(text_t *text, const char *path, mcp_entries_t *entries)
 }
 
 /* NULL: the call was ended. */
-static mcp_entries_t *open_file(mcp_call_t *call, const conversations_t *conversations, yyjson_val *path) {
+static mcp_json_reader_t *open_file(mcp_call_t *call, const conversations_t *conversations,
+                                    yyjson_val *path) {
   int file = mcp_open_beneath(conversations->import_paths, yyjson_get_str(path), yyjson_get_len(path));
-  mcp_entries_t *entries = file >= 0 ? mcp_entries_new(file) : NULL;
-  if (file == MCP_EOUTSIDE)
+  mcp_json_reader_t *entries = file >= 0 ? mcp_json_reader_new(file) : NULL;
+  if (file == MCP_EPATH)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (GODOT_IMPORT_PATHS)",
                   mcp_strerror(file));
   else if (file < 0)
@@ -260,9 +261,9 @@ static mcp_entries_t *open_file(mcp_call_t *call, const conversations_t *convers
 
 /* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
 static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
-  mcp_entries_t *entries = open_file(text->call, text->conversations, path);
+  mcp_json_reader_t *entries = open_file(text->call, text->conversations, path);
   bool added = entries != NULL && read_entries(text, yyjson_get_str(path), entries);
-  mcp_entries_free(entries);
+  mcp_json_reader_free(entries);
   if (added) {
     yyjson_mut_val *messages = yyjson_mut_rawncpy(asked, text->bytes, text->len);
     added = yyjson_mut_obj_add_val(asked, yyjson_mut_doc_get_root(asked), "messages", messages);

@@ -57,7 +57,7 @@ static bool shallow(yyjson_val *value, int levels) {
 
 /* "info" -> "INFO"; NULL for what is no level. */
 static const char *level_name(yyjson_val *value) {
-  return mcp_log_level_name(mcp_log_level_of(value));
+  return mcp_log_level_name(mcp_log_level_from_json(value));
 }
 
 static void put(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yyjson_mut_val *value) {
@@ -220,7 +220,7 @@ static char *complete(yyjson_mut_doc *doc, yyjson_val *entry, const entry_place_
   char name[64];
   if (!read_id(id, key.id)) {
     int name_len = snprintf(name, sizeof name, "%s/%zu", place->batch, place->index);
-    mcp_uuid_of_name(place->instance, name, (size_t)name_len, key.id);
+    mcp_uuid_v5(place->instance, name, (size_t)name_len, key.id);
     keep_original(doc, copy, "original_id", yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(copy, "id")));
   }
   if (!read_time(created_at, &key.created_us)) {
@@ -277,7 +277,7 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
 
 char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
                   char reason[ENTRY_REASON_SIZE]) {
-  size_t start = mcp_text_start(text, len); /* it becomes a part of a larger text */
+  size_t start = mcp_bom_length(text, len); /* it becomes a part of a larger text */
   text += start;
   len -= start;
   yyjson_doc *doc = mcp_json_read(text, len);

@@ -41,7 +41,7 @@ int levels_reset(levels_t *levels, size_t capacity) {
 
 int levels_add(levels_t *levels, const char *component, size_t len, const char *level) {
   struct level *item = &levels->items[levels->count];
-  item->level = mcp_log_level(level);
+  item->level = mcp_log_level_parse(level);
   if (item->level < 0)
     return 0;
   item->component = malloc(len + 1);

@@ -5,11 +5,11 @@
  * has forgotten its scripts does not matter; answers come in the order of the questions. A second connection,
  * where wanted, hears when another Godot changed a level.
  *
- * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_ELOST, nothing new is
- * taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says nothing
- * for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone with
- * UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the metrics' script, which
- * pushes one and takes it back, was run.
+ * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_EDISCONNECTED, nothing
+ * new is taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says
+ * nothing for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone
+ * with UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the metrics' script,
+ * which pushes one and takes it back, was run.
  */
 #include "redis_queue.h"
 
@@ -235,7 +235,7 @@ static void judge(queue_t *queue, const char *refusal) {
 /* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
 static void end_first(conn_t *conn, const redisReply *reply) {
   request_t *request = conn->first;
-  int status = reply == NULL ? MCP_ELOST : 0;
+  int status = reply == NULL ? MCP_EDISCONNECTED : 0;
   conn->first = request->next;
   if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
     if (!request->is_quiet)
@@ -340,7 +340,7 @@ static void load_levels(queue_t *queue) {
 
 static void on_level_set(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status == 0)
-    status = reply->type == REDIS_REPLY_ARRAY ? take_levels(queue, reply) : MCP_EFULL;
+    status = reply->type == REDIS_REPLY_ARRAY ? take_levels(queue, reply) : MCP_ELIMIT;
   request->cb.done(status, request->arg);
 }
 

@@ -2,8 +2,8 @@
  *
  * All functions run on the loop's thread. Where one answers nonzero its callback never fires (MCP_ESTATE:
  * Redis is not there; MCP_ENOMEM); where it answers 0 the callback fires once, later, with status 0,
- * MCP_ELOST (the connection went or Redis was silent: the step may have been done or not) or UV_EPROTO (Redis
- * refused; the log says why, and so does queue_on_refusal). */
+ * MCP_EDISCONNECTED (the connection went or Redis was silent: the step may have been done or not) or
+ * UV_EPROTO (Redis refused; the log says why, and so does queue_on_refusal). */
 #ifndef GODOT_REDIS_QUEUE_H
 #define GODOT_REDIS_QUEUE_H
 
@@ -95,7 +95,7 @@ void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_lev
  * of a wrong type), and NULL when one has worked again: queue_metrics tries while it refuses. */
 void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal);
 
-/* Ends and frees it: steps still waiting end with MCP_ELOST within the call; then cb, once. */
+/* Ends and frees it: steps still waiting end with MCP_EDISCONNECTED within the call; then cb, once. */
 void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
 
 bool queue_is_up(const queue_t *queue);
@@ -105,7 +105,7 @@ bool queue_is_up(const queue_t *queue);
 int queue_push(queue_t *queue, const mcp_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
 /* Ends a batch (ack, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
- * most 0: none is wanted). After MCP_ELOST it may be asked again with the same ack. A process holds
+ * most 0: none is wanted). After MCP_EDISCONNECTED it may be asked again with the same ack. A process holds
  * one batch for each sender, which is any number. */
 int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewest, int64_t most,
                queue_next_cb cb, void *arg);
@@ -141,8 +141,8 @@ int queue_report(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, qu
 
 /* The least level that is queued for a component: MCP_LOG_..., or -1: all are. */
 int queue_level(const queue_t *queue, const char *component, size_t len);
-/* level "": from now on the component has none. The callback's status may also be MCP_EFULL: QUEUE_MAX_LEVELS
- * components have one. */
+/* level "": from now on the component has none. The callback's status may also be MCP_ELIMIT:
+ * QUEUE_MAX_LEVELS components have one. */
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
                     void *arg);
 

@@ -332,7 +332,7 @@ static void handle(sender_t *sender, const mcp_result_t *result) {
     count_success(sender);
     batch_stored(&sender->batch, result->value);
     send_next(sender);
-  } else if (result->status == MCP_EFULL && sender->all->sending > 0) {
+  } else if (result->status == MCP_ELIMIT && sender->all->sending > 0) {
     wait_for(sender, SENDER_FOR_TURN,
              renew_and_send); /* the other senders' large batches are still on their way */
   } else {

@@ -33,19 +33,19 @@ typedef struct godot {
 /* Whether Redis is there, and whether it takes what is written. Changes are logged by the server. */
 static void on_redis(const char *reason, void *arg) {
   godot_t *godot = arg;
-  mcp_server_set_need(godot->server, "redis", reason);
+  mcp_server_set_dependency(godot->server, "redis", reason);
 }
 
 static void on_store(mcp_client_t *client, int status, const char *reason, void *arg) {
   godot_t *godot = arg;
   (void)client;
   atomic_store(&godot->conversations.store_is_up, status == 0);
-  mcp_server_set_need(godot->server, "dewey", status == 0 ? NULL : reason);
+  mcp_server_set_dependency(godot->server, "dewey", status == 0 ? NULL : reason);
 }
 
 static void on_levels(void *arg) {
   godot_t *godot = arg;
-  mcp_server_notice_changed(godot->server);
+  mcp_server_notify(godot->server);
 }
 
 /* Store and queue end the calls that still wait for them before they are closed. waiting_store stays: a
@@ -118,9 +118,9 @@ static int make(godot_t *godot) {
   mcp_client_on_state(godot->tools.store, on_store, godot);
   mcp_server_set_max_message_bytes(godot->server, config->max_message_bytes);
   mcp_server_set_log_url(godot->server, NULL); /* to itself: each line would make others */
-  mcp_server_set_notice(godot->server, "iccm/log_level", tools_level_notice, &godot->tools);
-  mcp_server_set_need(godot->server, "redis", "not connected yet");
-  mcp_server_set_need(godot->server, "dewey", "not connected yet");
+  mcp_server_set_experimental_capability(godot->server, "iccm/log_level", tools_level_notice, &godot->tools);
+  mcp_server_set_dependency(godot->server, "redis", "not connected yet");
+  mcp_server_set_dependency(godot->server, "dewey", "not connected yet");
   return 0;
 }
 
@@ -137,7 +137,7 @@ static int start(godot_t *godot) {
 
 int main(int argc, char **argv) {
   static godot_t godot;
-  int status = mcp_service_options(argc, argv, "godot-server", GODOT_VERSION, config_server_help);
+  int status = mcp_service_command_line(argc, argv, "godot-server", GODOT_VERSION, config_server_help);
   if (status >= 0)
     return status;
   if (start(&godot) != 0)

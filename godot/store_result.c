@@ -22,13 +22,13 @@ store_result_t store_result_of(const mcp_result_t *result) {
     return STORE_RESULT_ACCEPTED;
   case MCP_INVALID_PARAMS:
   case MCP_ETOOBIG:
-  case MCP_EANSWER:
+  case MCP_EENCODE:
     return STORE_RESULT_REFUSED;
   case MCP_PARSE_ERROR:
   case MCP_INVALID_REQUEST:
   case MCP_INTERNAL_ERROR:
     return STORE_RESULT_AMBIGUOUS;
-  case MCP_ELOST:
+  case MCP_EDISCONNECTED:
     return STORE_RESULT_LOST;
   default:
     return STORE_RESULT_UNAVAILABLE;
@@ -44,7 +44,7 @@ bool store_result_surely_not_stored(const mcp_result_t *result) {
   case MCP_ETLS:
   case MCP_EUPGRADE:
   case MCP_EREFUSED:
-  case MCP_EFULL:
+  case MCP_ELIMIT:
   case MCP_ETOOBIG:
   case MCP_METHOD_NOT_FOUND:
   case MCP_INVALID_PARAMS:

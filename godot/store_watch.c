@@ -13,12 +13,12 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   (void)client;
   watch->asking = false;
   if (result->is_error || result->status == MCP_TOOL_ERROR)
-    mcp_server_set_need(watch->server, "dewey", result->message);
+    mcp_server_set_dependency(watch->server, "dewey", result->message);
   else if (result->status == MCP_ETIMEOUT)
-    mcp_server_set_need(watch->server, "dewey", "the log store does not answer");
+    mcp_server_set_dependency(watch->server, "dewey", "the log store does not answer");
   else if (result->status == 0 || result->status == MCP_METHOD_NOT_FOUND ||
            result->status == MCP_INVALID_PARAMS)
-    mcp_server_set_need(watch->server, "dewey", NULL);
+    mcp_server_set_dependency(watch->server, "dewey", NULL);
 }
 
 static void on_timer(uv_timer_t *timer) {

@@ -120,7 +120,7 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
 
 static bool below_its_level(const tools_t *tools, yyjson_val *args) {
   yyjson_val *component = yyjson_obj_get(args, "component");
-  int level = mcp_log_level_of(yyjson_obj_get(args, "level"));
+  int level = mcp_log_level_from_json(yyjson_obj_get(args, "level"));
   return level < queue_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component));
 }
 
@@ -146,7 +146,7 @@ static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void on_level_set(int status, void *arg) {
   mcp_call_t *call = arg;
-  if (status == MCP_EFULL)
+  if (status == MCP_ELIMIT)
     mcp_call_tool_error(call, "%d components have a level already (godot_remove_level removes one)",
                         QUEUE_MAX_LEVELS);
   else if (status == UV_EPROTO)
@@ -178,7 +178,7 @@ static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, c
 }
 
 static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
-  const char *level = mcp_log_level_name(mcp_log_level_of(yyjson_obj_get(args, "level")));
+  const char *level = mcp_log_level_name(mcp_log_level_from_json(yyjson_obj_get(args, "level")));
   if (level != NULL)
     set_level(call, arg, yyjson_obj_get(args, "component"), level);
   else

@@ -22,7 +22,7 @@ typedef struct tools {
 int tools_start(tools_t *tools, uv_loop_t *loop, mcp_server_t *server);
 
 /* What a client that declares iccm/log_level is told: the level of its component (the capability's own, else
- * the client's name), or null. For mcp_server_set_notice(), with tools as arg. */
+ * the client's name), or null. For mcp_server_set_experimental_capability(), with tools as arg. */
 yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg);
 
 /* Ends all that wait for Redis, once the server has stopped. */

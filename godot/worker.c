@@ -121,7 +121,7 @@ static int start(worker_t *worker) {
 
 int main(int argc, char **argv) {
   static worker_t worker;
-  int status = mcp_service_options(argc, argv, "godot-worker", GODOT_VERSION, config_worker_help);
+  int status = mcp_service_command_line(argc, argv, "godot-worker", GODOT_VERSION, config_worker_help);
   if (status >= 0)
     return status;
   if (start(&worker) != 0)

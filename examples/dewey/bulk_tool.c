@@ -31,10 +31,10 @@ const char bulk_schema[] = MCP_JSON({
 typedef struct bulk {
   mcp_call_t *call;
   yyjson_arr_iter entries;
-  mcp_entries_t *file; /* where they are not in the call, else NULL */
-  const char *name;    /* of that, without its directories */
-  message_in_t in;     /* the message given last */
-  int verdict;         /* on it */
+  mcp_json_reader_t *file; /* where they are not in the call, else NULL */
+  const char *name;        /* of that, without its directories */
+  message_in_t in;         /* the message given last */
+  int verdict;             /* on it */
   int64_t now_us;
   yyjson_mut_val *ids; /* of all that were given */
 } bulk_t;
@@ -53,17 +53,17 @@ static int on_next(message_t *message, void *arg) {
   bulk_t *bulk = arg;
   if (mcp_call_cancelled(bulk->call))
     return -1;
-  yyjson_val *entry =
-      bulk->file != NULL ? mcp_entries_next(bulk->file, NULL, NULL) : yyjson_arr_iter_next(&bulk->entries);
+  yyjson_val *entry = bulk->file != NULL ? mcp_json_reader_next(bulk->file, NULL, NULL)
+                                         : yyjson_arr_iter_next(&bulk->entries);
   if (entry != NULL)
     return give(bulk, entry, message);
   bool none = yyjson_mut_arr_size(bulk->ids) == 0; /* only a file can turn out to hold none */
-  return bulk->file != NULL && (none || mcp_entries_problem(bulk->file) != NULL) ? -1 : 0;
+  return bulk->file != NULL && (none || mcp_json_reader_error(bulk->file) != NULL) ? -1 : 0;
 }
 
 /* Why the source ended early. */
 static void end_refused(bulk_t *bulk) {
-  const char *problem = bulk->file != NULL ? mcp_entries_problem(bulk->file) : NULL;
+  const char *problem = bulk->file != NULL ? mcp_json_reader_error(bulk->file) : NULL;
   if (bulk->verdict == MESSAGE_TOO_LARGE)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
                   yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
@@ -124,12 +124,12 @@ static bool open_file(bulk_t *bulk, const char *directories, mcp_text_t path) {
   const char *slash = strrchr(path.ptr, '/');
   bulk->name = slash != NULL ? slash + 1 : path.ptr;
   int file = mcp_open_beneath(directories, path.ptr, path.len);
-  if (file == MCP_EOUTSIDE)
+  if (file == MCP_EPATH)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (DEWEY_IMPORT_PATHS)",
                   mcp_strerror(file));
   else if (file < 0)
     mcp_call_tool_error(bulk->call, "messages_file: %s", mcp_strerror(file));
-  else if ((bulk->file = mcp_entries_new(file)) == NULL)
+  else if ((bulk->file = mcp_json_reader_new(file)) == NULL)
     end_no_memory(bulk->call);
   return bulk->file != NULL;
 }
@@ -159,7 +159,7 @@ void on_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
                     : conversation_id_arg(call, args, conversation.id);
   if (fine && source_args(&bulk, dewey, args))
     store_all(&bulk, dewey, &conversation, begin, args);
-  mcp_entries_free(bulk.file);
+  mcp_json_reader_free(bulk.file);
   message_deinit(&bulk.in);
   free(block);
 }

@@ -134,7 +134,7 @@ static const char *judge(yyjson_val *value, log_entry_t *entry) {
     return "component must have at most 256 bytes";
   if (!yyjson_is_str(yyjson_obj_get(value, "message")))
     return "message is required and must be a text";
-  entry->level = mcp_log_level_of(yyjson_obj_get(value, "level"));
+  entry->level = mcp_log_level_from_json(yyjson_obj_get(value, "level"));
   if (entry->level < 0)
     return "level must be one of TRACE, DEBUG, INFO, WARN, ERROR";
   if (trace_id != NULL && (!yyjson_is_str(trace_id) || yyjson_get_len(trace_id) > TRACE_ID_MAX_BYTES))

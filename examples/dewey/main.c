@@ -156,7 +156,7 @@ static int resume_retention(const settings_t *settings) {
 int main(int argc, char **argv) {
   static settings_t settings;
   bool resumes = argc == 2 && strcmp(argv[1], "--resume-retention") == 0;
-  int status = resumes ? -1 : mcp_service_options(argc, argv, "dewey", DEWEY_VERSION, help);
+  int status = resumes ? -1 : mcp_service_command_line(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */

@@ -84,7 +84,7 @@ static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
   yyjson_val *value = yyjson_obj_get(args, "level");
   if (!yyjson_is_str(value))
     return true;
-  int level = mcp_log_level_of(value);
+  int level = mcp_log_level_from_json(value);
   if (level >= 0)
     *out = level;
   else

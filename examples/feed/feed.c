@@ -121,7 +121,7 @@ static bool is_final(int status) {
   case MCP_METHOD_NOT_FOUND:
   case MCP_INVALID_PARAMS:
   case MCP_EREFUSED:
-  case MCP_EANSWER:
+  case MCP_EENCODE:
   case MCP_ETOOBIG:
     return true;
   default:
@@ -204,7 +204,7 @@ static void start_line(feeder_t *feeder, const char *text, size_t len) {
   line->deadline_ms = uv_now(&feeder->loop) + feeder->patience_ms;
   line->pause_ms = PAUSE_MS;
   if (line->text == NULL)
-    try_again(line, MCP_EANSWER, "no memory");
+    try_again(line, MCP_EENCODE, "no memory");
   else
     attempt(line);
 }
@@ -269,7 +269,7 @@ static void pump(feeder_t *feeder) {
   feeder->pumping = true;
   for (size_t len; feeder->in_flight < IN_FLIGHT && (len = next_entry(feeder)) != 0;) {
     const char *text = feeder->buffer + feeder->start;
-    size_t mark = feeder->count == 0 ? mcp_text_start(text, len) : 0;
+    size_t mark = feeder->count == 0 ? mcp_bom_length(text, len) : 0;
     feeder->start += len;
     feeder->count++;
     text += mark;
@@ -314,7 +314,7 @@ static int usage(const char *what, const char *why) {
 /* Help or version: the exit status. */
 static int say(char *option) {
   char name[] = "feed", *words[] = {name, option, NULL};
-  return mcp_service_options(2, words, name, FEED_VERSION, help);
+  return mcp_service_command_line(2, words, name, FEED_VERSION, help);
 }
 
 /* Takes one option. -1: go on; else the exit status. */
@@ -329,7 +329,7 @@ static int take_option(feeder_t *feeder, int option, char **argv) {
     feeder->component = optarg;
     return -1;
   case 'l':
-    feeder->level = mcp_log_level_name(mcp_log_level(optarg));
+    feeder->level = mcp_log_level_name(mcp_log_level_parse(optarg));
     return feeder->level != NULL ? -1 : usage("--level", " takes TRACE, DEBUG, INFO, WARN or ERROR");
   case 'd': {
     long seconds = strtol(optarg, &end, 10);

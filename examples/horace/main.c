@@ -71,7 +71,7 @@ typedef struct keeping {
 static bool look_at_storage(keeping_t *keeping) {
   int failing = storage_check(&keeping->horace->storage);
   if (failing != keeping->failing) {
-    mcp_server_set_need(keeping->server, "storage", failing != 0 ? storage_words(failing) : NULL);
+    mcp_server_set_dependency(keeping->server, "storage", failing != 0 ? storage_words(failing) : NULL);
     if (failing != 0)
       mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", storage_words(failing));
   }
@@ -185,7 +185,7 @@ int main(int argc, char **argv) {
   if (argc > 1 && strcmp(argv[1], "scan") == 0)
     return scan_main(argc - 1, argv + 1);
   bool resumes = argc == 2 && strcmp(argv[1], "--resume-retention") == 0;
-  int status = resumes ? -1 : mcp_service_options(argc, argv, "horace", HORACE_VERSION, help);
+  int status = resumes ? -1 : mcp_service_command_line(argc, argv, "horace", HORACE_VERSION, help);
   if (status >= 0)
     return status;
   signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */

@@ -361,13 +361,13 @@ static bool is_utf8(yyjson_mut_doc *doc, const char *path) {
 static bool not_found(horace_t *horace, int code, trouble_t *trouble) {
   if (code == MCP_ENOENT || code == MCP_ENOTDIR)
     return trouble_say(trouble, "FILE_NOT_FOUND", "there is no such file");
-  if (code == MCP_ENOTFILE || code == MCP_ENXIO)
+  if (code == MCP_ENOTREGULAR || code == MCP_ENXIO)
     return trouble_say(trouble, "INVALID_PATH", "that is no regular file");
   if (code == MCP_EACCES || code == MCP_EPERM)
     return trouble_say(trouble, "INVALID_PATH", "Horace may not read that file");
   if (code == MCP_ENAMETOOLONG)
     return trouble_say(trouble, "INVALID_PATH", "the path of that file is too long");
-  if (code == MCP_EOUTSIDE || code == MCP_ELOOP)
+  if (code == MCP_EPATH || code == MCP_ELOOP)
     return trouble_say(trouble, "INVALID_PATH", "file_path has to lead to a file below %s",
                        horace->storage.below);
   return trouble_disk(trouble, code, "opening the file");

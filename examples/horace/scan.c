@@ -179,7 +179,7 @@ static void register_one(scan_t *scan, const char *path) {
   int code = mcp_client_call(scan->client, "horace_register_file", doc,
                              &(mcp_call_options_t){.timeout_ms = REGISTER_MS}, on_registered, registering);
   if (code != 0) /* the path is all of it that is not ours */
-    end_one(registering, code == MCP_EANSWER ? "the name of that file is not UTF-8" : mcp_strerror(code));
+    end_one(registering, code == MCP_EENCODE ? "the name of that file is not UTF-8" : mcp_strerror(code));
 }
 
 /* Keeps some on their way. */

@@ -224,7 +224,7 @@ static int find_once(const storage_t *storage, const char *whole, size_t len, fo
   if (found->file < 0)
     return found->file;
   if (read_mount(found->file, &mount) != 0 || mount != storage->mount)
-    code = MCP_EOUTSIDE;
+    code = MCP_EPATH;
   else if (!read_path(storage, found->file, found->path) || !is_at(storage, found->file, found->path))
     code = -EAGAIN;
   else if (strlen(found->path) > STORAGE_PATH_MAX_BYTES)
@@ -239,7 +239,7 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
   bool absolute = len > 0 && file_path[0] == '/';
   size_t below = absolute ? 0 : strlen(storage->below) + 1;
   if (len == 0 || len + below >= sizeof whole || memchr(file_path, '\0', len) != NULL)
-    return MCP_EOUTSIDE;
+    return MCP_EPATH;
   if (!absolute)
     snprintf(whole, sizeof whole, "%s/", storage->below);
   memcpy(whole + below, file_path, len);

@@ -48,9 +48,9 @@ typedef struct found_file {
   char path[STORAGE_PATH_SIZE];
 } found_file_t;
 
-/* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EOUTSIDE; -ESTALE;
- * MCP_ENOTFILE; or the system's code, MCP_ENOENT and others; MCP_EAGAIN: another process replaces it all the
- * time, or holds a lease on it (fcntl(2)). */
+/* Finds what a caller calls file_path: absolute below files/, or relative to it. 0; MCP_EPATH; -ESTALE;
+ * MCP_ENOTREGULAR; or the system's code, MCP_ENOENT and others; MCP_EAGAIN: another process replaces it all
+ * the time, or holds a lease on it (fcntl(2)). */
 int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found);
 
 /* Opens the file at a path for reading: a descriptor, or -errno; -ENOENT also where the path leads elsewhere

@@ -44,7 +44,7 @@ const char *health_failing(health_t *health) {
 static void tell(health_t *health) {
   const char *reason = reason_of(health);
   if (health->server != NULL)
-    mcp_server_set_need(health->server, "store", reason);
+    mcp_server_set_dependency(health->server, "store", reason);
   mcp_metric_set(health->failing_now, NULL, reason != NULL);
   if (reason == NULL)
     worked(health);

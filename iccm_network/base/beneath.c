@@ -72,7 +72,7 @@ static int regular_file(int file) {
   if (fstat(file, &status) != 0)
     code = -errno;
   else if (!S_ISREG(status.st_mode))
-    code = MCP_ENOTFILE;
+    code = MCP_ENOTREGULAR;
   if (code == 0)
     return file;
   close(file);
@@ -88,14 +88,14 @@ static int open_below(const char *root, const char *path) {
     file = mcp__beneath_walk(directory, path);
   close(directory);
   if (file == -ELOOP || file == -EXDEV)
-    return MCP_EOUTSIDE;
+    return MCP_EPATH;
   return file < 0 ? file : regular_file(file);
 }
 
 int mcp_open_beneath(const char *directories, const char *path, size_t len) {
   char text[PATH_SIZE], root[PATH_SIZE];
   if (len >= sizeof text || memchr(path, '\0', len) != NULL)
-    return MCP_EOUTSIDE;
+    return MCP_EPATH;
   memcpy(text, path, len);
   text[len] = '\0';
   for (const char *at = directories; *at != '\0';) {
@@ -106,10 +106,10 @@ int mcp_open_beneath(const char *directories, const char *path, size_t len) {
       memcpy(root, at, size);
       root[size] = '\0';
       const char *below = text + bare + strspn(text + bare, "/");
-      return *below != '\0' ? open_below(root, below) : MCP_ENOTFILE;
+      return *below != '\0' ? open_below(root, below) : MCP_ENOTREGULAR;
     }
     at += size;
     at += *at == ':';
   }
-  return MCP_EOUTSIDE;
+  return MCP_EPATH;
 }

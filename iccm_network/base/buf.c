@@ -49,7 +49,7 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
     cap = need;
   const mcp__gate_t *gate = cap > MCP__GATE_FROM_BYTES ? buf->gate : NULL;
   if (gate != NULL && !gate->has_room(cap - buf->cap, gate->arg))
-    return MCP_EFULL;
+    return MCP_ELIMIT;
   char *data = move(buf, cap);
   if (data == NULL)
     return UV_ENOMEM;

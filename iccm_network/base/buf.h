@@ -23,8 +23,8 @@ typedef struct mcp__buf {
 void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate);
 void mcp__buf_deinit(mcp__buf_t *buf); /* empty and usable afterwards */
 
-/* Room for extra bytes behind len: 0, MCP_ETOOBIG (the maximum), MCP_EFULL (the gate) or UV_ENOMEM; unchanged
- * on failure. */
+/* Room for extra bytes behind len: 0, MCP_ETOOBIG (the maximum), MCP_ELIMIT (the gate) or UV_ENOMEM;
+ * unchanged on failure. */
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra);
 int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
 int mcp__buf_puts(mcp__buf_t *buf, const char *text);

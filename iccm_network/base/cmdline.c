@@ -14,7 +14,7 @@ static bool is_option(const char *argument, const char *shorter, const char *lon
   return strcmp(argument, shorter) == 0 || strcmp(argument, longer) == 0;
 }
 
-int mcp_service_options(int argc, char **argv, const char *name, const char *version, const char *help) {
+int mcp_service_command_line(int argc, char **argv, const char *name, const char *version, const char *help) {
   if (argc < 2) {
     mcp_env_check();
     return -1;

@@ -25,7 +25,7 @@ enum {
   ENTRY_MAX_DEPTH = 56 /* so that a message with it is no deeper than peers read */
 };
 
-struct mcp_entries {
+struct mcp_json_reader {
   int file; /* owned */
   char *bytes;
   size_t begin, end, capacity; /* what was read and not given yet stands from begin to end */
@@ -38,8 +38,8 @@ struct mcp_entries {
   char problem[256];           /* why there are no more; empty: that is all */
 };
 
-mcp_entries_t *mcp_entries_new(int file) {
-  mcp_entries_t *entries = mcp__calloc(sizeof *entries);
+mcp_json_reader_t *mcp_json_reader_new(int file) {
+  mcp_json_reader_t *entries = mcp__calloc(sizeof *entries);
   if (entries == NULL) {
     close(file);
     return NULL;
@@ -49,7 +49,7 @@ mcp_entries_t *mcp_entries_new(int file) {
   return entries;
 }
 
-void mcp_entries_free(mcp_entries_t *entries) {
+void mcp_json_reader_free(mcp_json_reader_t *entries) {
   if (entries == NULL)
     return;
   yyjson_doc_free(entries->doc);
@@ -58,18 +58,18 @@ void mcp_entries_free(mcp_entries_t *entries) {
   mcp__free(entries);
 }
 
-const char *mcp_entries_problem(const mcp_entries_t *entries) {
+const char *mcp_json_reader_error(const mcp_json_reader_t *entries) {
   return entries->problem[0] != '\0' ? entries->problem : NULL;
 }
 
-static bool fail(mcp_entries_t *entries, const char *reason) {
+static bool fail(mcp_json_reader_t *entries, const char *reason) {
   snprintf(entries->problem, sizeof entries->problem, "entry %zu, line %zu, %s", entries->count + 1,
            entries->line, reason);
   return false;
 }
 
 /* Steps over bytes. */
-static void pass(mcp_entries_t *entries, size_t len) {
+static void pass(mcp_json_reader_t *entries, size_t len) {
   const char *at = entries->bytes + entries->begin, *end = at + len;
   entries->begin += len;
   while ((at = memchr(at, '\n', (size_t)(end - at))) != NULL) {
@@ -83,7 +83,7 @@ static const char no_memory[] = "needs more memory than there is";
 /* ---- Reading ---- */
 
 /* Makes room behind end: by moving what is left to the front, else by twice the memory. */
-static bool make_room(mcp_entries_t *entries) {
+static bool make_room(mcp_json_reader_t *entries) {
   if (entries->begin > 0) {
     memmove(entries->bytes, entries->bytes + entries->begin, entries->end - entries->begin);
     entries->end -= entries->begin;
@@ -103,7 +103,7 @@ static bool make_room(mcp_entries_t *entries) {
 }
 
 /* Reads more; at the end of the file there is none, and at_end is set. */
-static bool read_more(mcp_entries_t *entries) {
+static bool read_more(mcp_json_reader_t *entries) {
   ssize_t got;
   if (!make_room(entries))
     return false;
@@ -124,7 +124,7 @@ static bool read_more(mcp_entries_t *entries) {
 enum { NO_BYTE = -1 };
 
 /* The next byte that is no blank, which begin then points to, or NO_BYTE. */
-static int skip_blanks(mcp_entries_t *entries) {
+static int skip_blanks(mcp_json_reader_t *entries) {
   for (;;) {
     while (entries->begin < entries->end) {
       char c = entries->bytes[entries->begin];
@@ -138,12 +138,12 @@ static int skip_blanks(mcp_entries_t *entries) {
 }
 
 /* A byte order mark at the beginning of the file. */
-static void skip_mark(mcp_entries_t *entries) {
+static void skip_mark(mcp_json_reader_t *entries) {
   bool more = true;
   while (more && entries->end - entries->begin < MARK_BYTES && !entries->at_end)
     more = read_more(entries);
   if (entries->bytes != NULL)
-    entries->begin += mcp_text_start(entries->bytes + entries->begin, entries->end - entries->begin);
+    entries->begin += mcp_bom_length(entries->bytes + entries->begin, entries->end - entries->begin);
 }
 
 /* ---- One entry ---- */
@@ -175,7 +175,7 @@ static bool ends_with(place_t *place, char c) {
 }
 
 /* The length of the entry at begin; 0: it does not end, or not soon enough. */
-static size_t find_end(mcp_entries_t *entries) {
+static size_t find_end(mcp_json_reader_t *entries) {
   place_t place = {.depth = 0};
   for (size_t at = 0;; at++) {
     if (at == ENTRY_MAX_BYTES)
@@ -193,7 +193,7 @@ static size_t find_end(mcp_entries_t *entries) {
   }
 }
 
-static void fail_to_parse(mcp_entries_t *entries, const mcp__json_error_t *error) {
+static void fail_to_parse(mcp_json_reader_t *entries, const mcp__json_error_t *error) {
   char reason[160];
   snprintf(reason, sizeof reason, "is no valid JSON: %s",
            error->detail != NULL ? error->detail : error->words);
@@ -201,7 +201,7 @@ static void fail_to_parse(mcp_entries_t *entries, const mcp__json_error_t *error
   fail(entries, reason);
 }
 
-static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
+static yyjson_val *parse(mcp_json_reader_t *entries, size_t len) {
   mcp__json_error_t error;
   char *text = entries->bytes + entries->begin;
   mcp__mend_escapes(text, len, true);
@@ -219,7 +219,7 @@ static yyjson_val *parse(mcp_entries_t *entries, size_t len) {
 /* ---- The list ---- */
 
 /* Steps over the bracket or comma before an entry. False: there is no entry. */
-static bool step_to_entry(mcp_entries_t *entries) {
+static bool step_to_entry(mcp_json_reader_t *entries) {
   if (!entries->started)
     skip_mark(entries);
   int c = skip_blanks(entries);
@@ -241,12 +241,12 @@ static bool step_to_entry(mcp_entries_t *entries) {
 }
 
 /* Behind the end there is nothing. */
-static void expect_end(mcp_entries_t *entries) {
+static void expect_end(mcp_json_reader_t *entries) {
   if (entries->problem[0] == '\0' && skip_blanks(entries) != NO_BYTE)
     fail(entries, "stands behind the end of the array");
 }
 
-yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len) {
+yyjson_val *mcp_json_reader_next(mcp_json_reader_t *entries, const char **text, size_t *len) {
   yyjson_doc_free(entries->doc);
   entries->doc = NULL;
   if (entries->ended || entries->problem[0] != '\0')

@@ -41,7 +41,7 @@ static yyjson_doc *refuse(yyjson_doc *doc, const char *words, mcp__json_error_t 
   return NULL;
 }
 
-size_t mcp_text_start(const char *text, size_t len) {
+size_t mcp_bom_length(const char *text, size_t len) {
   static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF */
   size_t size = sizeof mark - 1;
   return len >= size && memcmp(text, mark, size) == 0 ? size : 0;
@@ -49,7 +49,7 @@ size_t mcp_text_start(const char *text, size_t len) {
 
 static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yyjson_alc *alc,
                         mcp__json_error_t *error, yyjson_read_err *found) {
-  size_t start = mcp_text_start(text, len);
+  size_t start = mcp_bom_length(text, len);
   char *json = start > 0 ? text + start : text; /* which may be NULL */
   yyjson_doc *doc = yyjson_read_opts(json, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
   if (doc != NULL)

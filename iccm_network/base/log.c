@@ -54,11 +54,11 @@ static int find_level(const char *text, size_t len) {
   return -1;
 }
 
-int mcp_log_level(const char *name) {
+int mcp_log_level_parse(const char *name) {
   return name != NULL ? find_level(name, strlen(name)) : -1;
 }
 
-int mcp_log_level_of(yyjson_val *value) {
+int mcp_log_level_from_json(yyjson_val *value) {
   return yyjson_is_str(value) ? find_level(yyjson_get_str(value), yyjson_get_len(value)) : -1;
 }
 
@@ -66,7 +66,7 @@ const char *mcp_log_level_name(int level) {
   return level >= MCP_LOG_TRACE && level <= MCP_LOG_ERROR ? level_names[level] : NULL;
 }
 
-void mcp_set_log(mcp_log_cb cb, int min_level, void *arg) {
+void mcp_set_log_handler(mcp_log_cb cb, int min_level, void *arg) {
   hook = cb;
   hook_arg = arg;
   atomic_store(&threshold, min_level);
@@ -76,7 +76,7 @@ int mcp__log_threshold(void) {
   int level = atomic_load_explicit(&threshold, memory_order_relaxed);
   if (level != LEVEL_UNSET)
     return level;
-  level = mcp_log_level(mcp__setting("LOG_LEVEL"));
+  level = mcp_log_level_parse(mcp__setting("LOG_LEVEL"));
   if (level < 0) /* unset; or none, which programs refuse at their start */
     level = MCP_LOG_INFO;
   atomic_store(&threshold, level);

@@ -271,7 +271,7 @@ int mcp__metrics_add(mcp__metrics_t *metrics, int type, const char *name, const 
     status = UV_EEXIST;
   } else if (made == NULL && metrics->count == MCP__METRICS_MAX) {
     *problem = "there are 256 metrics already";
-    status = MCP_EFULL;
+    status = MCP_ELIMIT;
   } else if (made == NULL) {
     made = new_metric(type, name, help, label);
     status = append(metrics, made, problem);

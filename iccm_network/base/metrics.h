@@ -54,7 +54,7 @@ mcp__metrics_t *mcp__metrics_hold(mcp__metrics_t *metrics);
 void mcp__metrics_release(mcp__metrics_t *metrics); /* any thread; NULL is fine */
 
 /* See mcp_server_metric(). Any thread. 0; UV_EINVAL: type, name, help or label; UV_EEXIST: something else has
- * the name; MCP_EFULL; UV_ENOMEM. problem has the words. */
+ * the name; MCP_ELIMIT; UV_ENOMEM. problem has the words. */
 int mcp__metrics_add(mcp__metrics_t *metrics, int type, const char *name, const char *help, const char *label,
                      mcp_metric_t **metric, const char **problem);
 

@@ -39,7 +39,7 @@ int mcp_log_redact(const char *name) {
   if (len == 0 || len >= NAME_BYTES || squeeze(name, len, squeezed) == 0)
     return UV_EINVAL;
   if (count == MAX_NAMES)
-    return MCP_EFULL;
+    return MCP_ELIMIT;
   memcpy(names[count], squeezed, NAME_BYTES);
   atomic_store(&name_count, count + 1);
   return 0;

@@ -127,7 +127,7 @@ static bool sha1(const uint8_t space[UUID_BYTES], const void *name, size_t len, 
   return fine;
 }
 
-int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]) {
+int mcp_uuid_v5(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]) {
   uint8_t bytes[UUID_BYTES], digest[SHA1_BYTES];
   if (from_text(space, strnlen(space, MCP_UUID_SIZE), bytes) != 0)
     return -EINVAL;

@@ -161,7 +161,7 @@ int bridge_run(const options_t *options, const print_t *out) {
   bridge_t *bridge = checked(calloc(1, sizeof *bridge));
   mcp__forward_t forward = {bridge_on_hello, bridge_on_text, bridge};
   bridge->options = options;
-  mcp_set_log(on_log, options->verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, NULL);
+  mcp_set_log_handler(on_log, options->verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, NULL);
   if (!set_trace(bridge)) {
     free(bridge);
     return report_usage(options, out, "--trace takes 1 to 128 bytes of UTF-8");

@@ -69,7 +69,7 @@ static bool is_initialize(const mcp__message_t *message) {
 
 /* What is said to the server from the next connection on. */
 static void set_hello(bridge_t *bridge, char *hello) {
-  mcp__client_set_hello(bridge->client, hello);
+  mcp__client_set_initialize_params(bridge->client, hello);
   free(bridge->hello);
   bridge->hello = hello;
 }

@@ -72,7 +72,7 @@ static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
 void bridge_on_text(const char *text, size_t len, void *arg) {
   bridge_t *bridge = arg;
   mcp__message_t message;
-  size_t start = mcp_text_start(text, len);
+  size_t start = mcp_bom_length(text, len);
   text += start;
   len -= start;
   bridge_take_apart(bridge, text, len, &message);

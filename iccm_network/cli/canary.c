@@ -124,7 +124,8 @@ static yyjson_mut_doc *make_line(const canary_t *canary, int64_t now_us) {
 static void on_logged(sync_client_t *sync, const mcp_result_t *result, void *arg) {
   canary_t *canary = arg;
   bool failed = result->status != 0 || result->is_error;
-  bool unsure = result->status == MCP_ETIMEOUT || result->status == MCP_ELOST || result->status == MCP_EBUSY;
+  bool unsure =
+      result->status == MCP_ETIMEOUT || result->status == MCP_EDISCONNECTED || result->status == MCP_EBUSY;
   canary_stats_answered(&canary->stats, canary->number,
                         !failed  ? CANARY_ACCEPTED
                         : unsure ? CANARY_UNSURE

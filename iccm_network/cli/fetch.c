@@ -79,7 +79,7 @@ static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) 
   int http = head.status;
   mcp__head_deinit(&head);
   if (state == MCP__HEAD_MORE)
-    return fail(fetched, MCP_ELOST, "the server closed before it had answered");
+    return fail(fetched, MCP_EDISCONNECTED, "the server closed before it had answered");
   if (state == MCP__HEAD_BAD)
     return fail(fetched, MCP_EPROTOCOL, "what came is no HTTP");
   fetched->http = http;
@@ -88,7 +88,7 @@ static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) 
   if (http != 200)
     return fail(fetched, MCP_EPROTOCOL, "the server answered HTTP %d to GET %s", http, path);
   if (conn->status != UV_EOF)
-    return fail(fetched, MCP_ELOST, "the connection was lost: %s", uv_strerror(conn->status));
+    return fail(fetched, MCP_EDISCONNECTED, "the connection was lost: %s", uv_strerror(conn->status));
   return true;
 }
 

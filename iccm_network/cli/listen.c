@@ -276,20 +276,20 @@ static void refuse(guest_t *guest, int status, const char *problem) {
 }
 
 /* As a server without a token does: a page in somebody's browser is no guest. */
-static const char *origin_problem(const guest_t *guest, mcp__wish_t wish) {
+static const char *origin_problem(const guest_t *guest, mcp__http_request_kind_t wish) {
   const mcp__origins_t admitted = {(char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_ORIGINS", NULL),
                                    (char *)(uintptr_t)mcp_env_text("ICCM_ALLOWED_HOSTS", NULL)};
   return mcp__origins_problem(&admitted, &guest->head, wish, false);
 }
 
 static void on_head_done(guest_t *guest) {
-  mcp__wish_t wish = mcp__head_wish(&guest->head);
+  mcp__http_request_kind_t wish = mcp__head_request_kind(&guest->head);
   const char *strange = origin_problem(guest, wish);
-  if (wish == MCP__WISH_WRONG) {
+  if (wish == MCP__HTTP_WRONG) {
     refuse(guest, guest->head.status, guest->head.problem);
   } else if (strange != NULL) {
     refuse(guest, 403, strange);
-  } else if (wish != MCP__WISH_WEBSOCKET) {
+  } else if (wish != MCP__HTTP_WEBSOCKET) {
     refuse(guest, 426, "this is no upgrade to WebSocket");
   } else {
     size_t begin = guest->stream.out.len;

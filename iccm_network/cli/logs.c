@@ -132,7 +132,7 @@ static bool read_time(const char *text, int (*parse)(const char *, size_t, int64
 
 int logs_run(const options_t *options, const print_t *out) {
   logs_t logs = {.options = log_query_options(options), .out = out};
-  int level = mcp_log_level(options->level);
+  int level = mcp_log_level_parse(options->level);
   logs.filter = (log_query_filter_t){.component = options->component,
                                      .level = mcp_log_level_name(level),
                                      .trace = options->trace,

@@ -489,9 +489,9 @@ int main(int argc, char **argv) {
   setlocale(LC_CTYPE, "C.UTF-8"); /* wcwidth() */
   parse(&parsed, argc, argv);
   print_t out = standard_output(), err = {.file = stderr};
-  mcp_set_log(on_warning, MCP_LOG_WARN, &err);
+  mcp_set_log_handler(on_warning, MCP_LOG_WARN, &err);
   mcp_env_check();
   /* Commands report errors themselves: the library's own lines are shown only when asked for. */
-  mcp_set_log(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
+  mcp_set_log_handler(on_log, parsed.options.verbose ? MCP_LOG_TRACE : MCP_LOG_ERROR + 1, &err);
   return report_output(run_command(&parsed, &out, argc - optind, argv + optind));
 }

@@ -81,8 +81,9 @@ static void on_tools(sync_client_t *sync, const mcp_result_t *result, void *arg)
   if (result->status != 0 && result->status != MCP_ETIMEOUT && !sync->connected)
     preparing->code =
         report_failure(options, preparing->out, options->tool, result, sync_client_reached(sync));
-  preparing->lost = sync->connected && (result->status == MCP_ELOST || result->status == MCP_EPROTOCOL ||
-                                        result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
+  preparing->lost =
+      sync->connected && (result->status == MCP_EDISCONNECTED || result->status == MCP_EPROTOCOL ||
+                          result->status == MCP_ETOOBIG || result->status == MCP_EBUSY);
   if (result->status != 0)
     return;
   yyjson_arr_foreach(result->value, i, max, tool) {

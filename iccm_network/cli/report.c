@@ -22,7 +22,7 @@ typedef struct meaning {
 
 static const meaning_t meanings[] = {
     {MCP_EURL, ICCM_USAGE, "an address looks like ws://host:port"},
-    {MCP_EANSWER, ICCM_USAGE, ""},
+    {MCP_EENCODE, ICCM_USAGE, ""},
     {MCP_EENV, ICCM_USAGE, ""},
     {MCP_ERESOLVE, ICCM_UNREACHABLE, "check the host's name, or give its address"},
     {MCP_ECONNECT, ICCM_UNREACHABLE, "is the server running, and is this its port?"},
@@ -35,7 +35,8 @@ static const meaning_t meanings[] = {
     {MCP_EPROTOCOL, ICCM_PROTOCOL, "--verbose shows more"},
     {MCP_ETOOBIG, ICCM_PROTOCOL, "ask for less at once"},
     {MCP_EBUSY, ICCM_PROTOCOL, "it may have been served all the same; try again in a moment"},
-    {MCP_ELOST, ICCM_PROTOCOL, "it may have been served all the same; the server's log says why it closed"},
+    {MCP_EDISCONNECTED, ICCM_PROTOCOL,
+     "it may have been served all the same; the server's log says why it closed"},
     {MCP_METHOD_NOT_FOUND, ICCM_PROTOCOL, "`iccm list` shows what the server has"},
     {MCP_INVALID_PARAMS, ICCM_PROTOCOL, "`iccm list` shows what the tool takes"},
 };

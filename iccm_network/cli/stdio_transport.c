@@ -17,7 +17,7 @@ enum { KEEP_LINE = 1 << 20, NO_LIMIT = 1 << 30 };
 /* ---- input ----------------------------------------------------------------------------------------- */
 
 static void end_line(stdio_transport_t *transport) {
-  size_t start = mcp_text_start(transport->line.data, transport->line.len);
+  size_t start = mcp_bom_length(transport->line.data, transport->line.len);
   if (transport->too_long)
     transport->events->on_long(transport->arg);
   else if (transport->line.len > start)

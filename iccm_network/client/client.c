@@ -445,7 +445,7 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
   bool without_id = message->id_value == NULL && message->error != NULL;
   if (client->state == HANDSHAKING && (id == client->initialize_id || without_id)) {
     if (client->forward != NULL)
-      client->forward->on_hello(message, client->forward->arg);
+      client->forward->on_initialize(message, client->forward->arg);
     on_initialized(client);
     return;
   }
@@ -710,7 +710,7 @@ int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
   return 0;
 }
 
-void mcp__client_set_hello(mcp_client_t *client, const char *hello) {
+void mcp__client_set_initialize_params(mcp_client_t *client, const char *hello) {
   client->hello = hello;
 }
 
@@ -822,14 +822,14 @@ int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
 }
 
 /* A request connects the client where it never was, or is no longer, connected. */
-int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params) {
+int mcp__client_make(mcp_client_t *client, mcp__request_spec_t *order, yyjson_mut_doc *params) {
   int status = activate(client);
   if (status != 0) {
     yyjson_mut_doc_free(params);
     return status;
   }
   if (client->state == BACKOFF && client->fail_fast)
-    order->refused = client->status == MCP_ELOST || client->status == MCP_EBUSY
+    order->refused = client->status == MCP_EDISCONNECTED || client->status == MCP_EBUSY
                          ? MCP_ECONNECT
                          : client->status; /* never sent */
   status = mcp__requests_make(&client->requests, order, params);
@@ -838,7 +838,7 @@ int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *
   return status;
 }
 
-int mcp__order_take(mcp__order_t *order, const mcp_call_options_t *options) {
+int mcp__request_spec_take(mcp__request_spec_t *order, const mcp_call_options_t *options) {
   if (options == NULL)
     return 0;
   for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
@@ -860,15 +860,15 @@ int mcp__order_take(mcp__order_t *order, const mcp_call_options_t *options) {
 }
 
 /* The same with the parent, whose child the request becomes. */
-static int take_all(mcp__order_t *order, const mcp_call_options_t *options) {
-  int status = mcp__order_take(order, options);
+static int take_all(mcp__request_spec_t *order, const mcp_call_options_t *options) {
+  int status = mcp__request_spec_take(order, options);
   if (status != 0 || options == NULL || options->parent == NULL)
     return status;
   order->parent = mcp__parent_of(options->parent);
   return mcp__parent_may_adopt(order->parent);
 }
 
-static int make(mcp_client_t *client, mcp__order_t *order, const mcp_call_options_t *options,
+static int make(mcp_client_t *client, mcp__request_spec_t *order, const mcp_call_options_t *options,
                 yyjson_mut_doc *params) {
   int status = take_all(order, options);
   if (status != 0) {
@@ -883,13 +883,13 @@ static int make(mcp_client_t *client, mcp__order_t *order, const mcp_call_option
 
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                     const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
-  mcp__order_t order = {.method = "tools/call", .tool = tool, .cb = cb, .arg = arg};
+  mcp__request_spec_t order = {.method = "tools/call", .tool = tool, .cb = cb, .arg = arg};
   return make(client, &order, options, args);
 }
 
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                        const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
-  mcp__order_t order = {.method = method, .cb = cb, .arg = arg};
+  mcp__request_spec_t order = {.method = method, .cb = cb, .arg = arg};
   return make(client, &order, options, params);
 }
 

@@ -10,11 +10,11 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
 
 /* Makes what the order says, connecting where that is needed; params is stolen. Nonzero: its cb does not
  * fire. */
-int mcp__client_make(mcp_client_t *client, mcp__order_t *order, yyjson_mut_doc *params);
+int mcp__client_make(mcp_client_t *client, mcp__request_spec_t *order, yyjson_mut_doc *params);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,
  * borrowed. */
-void mcp__client_set_hello(mcp_client_t *client, const char *hello);
+void mcp__client_set_initialize_params(mcp_client_t *client, const char *hello);
 /* For everything from the name to initialize. */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 
@@ -23,7 +23,7 @@ void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
  */
 typedef struct mcp__forward {
   /* To initialize: before on_state tells of the connection. */
-  void (*on_hello)(const mcp__message_t *answer, void *arg);
+  void (*on_initialize)(const mcp__message_t *answer, void *arg);
   void (*on_text)(const char *text, size_t len, void *arg); /* each message after it, as it came; borrowed */
   void *arg;
 } mcp__forward_t;

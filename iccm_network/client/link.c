@@ -78,7 +78,7 @@ static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
 
 static int why_ended(int code, bool clean) {
   if (clean)
-    return code == MCP__CLOSE_BUSY ? MCP_EBUSY : MCP_ELOST;
+    return code == MCP__CLOSE_BUSY ? MCP_EBUSY : MCP_EDISCONNECTED;
   return code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : code == MCP__CLOSE_INTERNAL ? UV_ENOMEM : MCP_EPROTOCOL;
 }
 
@@ -147,7 +147,7 @@ static void on_end(mcp__stream_t *stream, int status) {
                      : status == MCP_ETLS ? stream->tls->problem
                                           : mcp_strerror(status);
   bool secured = stream->tls == NULL || stream->tls->open;
-  lose(link, !secured ? MCP_ETLS : link->head != NULL ? MCP_EUPGRADE : MCP_ELOST, what);
+  lose(link, !secured ? MCP_ETLS : link->head != NULL ? MCP_EUPGRADE : MCP_EDISCONNECTED, what);
 }
 
 static void before_write(mcp__stream_t *stream) {
@@ -237,7 +237,7 @@ int mcp__link_send(mcp__link_t *link, int (*write)(mcp__buf_t *out, void *what),
   mcp__buf_t *out = &link->stream->out;
   size_t begin = mcp__ws_begin(&link->ws);
   if (begin == SIZE_MAX)
-    return link->ws.close_sent ? MCP_ELOST : UV_ENOMEM;
+    return link->ws.close_sent ? MCP_EDISCONNECTED : UV_ENOMEM;
   int status = write(out, what);
   if (status == 0)
     status = mcp__ws_end(&link->ws, begin);
@@ -274,7 +274,7 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   if (link->pinged_ms != 0) {
     if (now_ms - link->pinged_ms < PONG_MS)
       return link->pinged_ms + PONG_MS;
-    lose(link, MCP_ELOST, "the peer does not answer pings");
+    lose(link, MCP_EDISCONNECTED, "the peer does not answer pings");
     return now_ms + PONG_MS;
   }
   if (now_ms - link->read_ms < PING_MS || link->head != NULL)

@@ -68,14 +68,14 @@ static uint64_t left_ms(const listing_t *listing) {
 }
 
 static int ask(mcp_client_t *client, listing_t *listing, uint64_t *id) {
-  mcp__order_t order = {.method = "tools/list",
-                        .trace_id = listing->trace_id,
-                        .parent = listing->child.parent,
-                        .span = listing->span,
-                        .timeout_ms = listing->timeout_ms,
-                        .cb = on_page,
-                        .arg = listing,
-                        .id = id};
+  mcp__request_spec_t order = {.method = "tools/list",
+                               .trace_id = listing->trace_id,
+                               .parent = listing->child.parent,
+                               .span = listing->span,
+                               .timeout_ms = listing->timeout_ms,
+                               .cb = on_page,
+                               .arg = listing,
+                               .id = id};
   yyjson_mut_doc *params = NULL;
   if (listing->cursor != NULL) {
     order.timeout_ms = left_ms(listing);
@@ -154,7 +154,7 @@ static void on_cancel(mcp__child_t *child) {
 }
 
 /* What the order says of a parent. */
-static int take_parent(listing_t *listing, const mcp__order_t *order, mcp_call_t *call) {
+static int take_parent(listing_t *listing, const mcp__request_spec_t *order, mcp_call_t *call) {
   mcp__parent_t *parent = call != NULL ? mcp__parent_of(call) : NULL;
   int status = parent != NULL ? mcp__parent_may_adopt(parent) : 0;
   if (order->trace_id != NULL)
@@ -168,8 +168,8 @@ static int take_parent(listing_t *listing, const mcp__order_t *order, mcp_call_t
 
 int mcp_client_list_tools(mcp_client_t *client, const mcp_call_options_t *options, mcp_result_cb cb,
                           void *arg) {
-  mcp__order_t order = {0};
-  int status = mcp__order_take(&order, options);
+  mcp__request_spec_t order = {0};
+  int status = mcp__request_spec_take(&order, options);
   listing_t *listing = status == 0 ? mcp__calloc(sizeof *listing) : NULL;
   if (listing == NULL)
     return status != 0 ? status : UV_ENOMEM;

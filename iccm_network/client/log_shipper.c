@@ -302,7 +302,7 @@ static void refuse(flight_t *flight, const char *why) {
 
 static bool is_final(int status) { /* asking again would bring the same answer */
   return status == MCP_INVALID_PARAMS || status == MCP_INVALID_REQUEST || status == MCP_METHOD_NOT_FOUND ||
-         status == MCP_ETOOBIG || status == MCP_EANSWER || status == MCP_PARSE_ERROR;
+         status == MCP_ETOOBIG || status == MCP_EENCODE || status == MCP_PARSE_ERROR;
 }
 
 static uint64_t at_least(uint64_t ms) {
@@ -414,7 +414,7 @@ static void on_notification(mcp_client_t *client, const char *method, yyjson_val
   if (strcmp(method, "notifications/iccm/log_level") != 0 ||
       (component != NULL && !yyjson_equals_str(component, logger->component)))
     return;
-  int level = mcp_log_level_of(yyjson_obj_get(params, "level"));
+  int level = mcp_log_level_from_json(yyjson_obj_get(params, "level"));
   pthread_mutex_lock(&registry_lock);
   atomic_store(&logger->level, level >= 0 ? level : logger->own_level);
   publish_levels();
@@ -564,7 +564,7 @@ static int make_client(mcp__logger_t *logger, const char *version, const char *u
   if (logger->hello == NULL ||
       mcp__client_new(&logger->loop, *url != '\0' ? url : NULL, &logger->client) != 0)
     return UV_ENOMEM;
-  mcp__client_set_hello(logger->client, logger->hello);
+  mcp__client_set_initialize_params(logger->client, logger->hello);
   mcp__client_set_connect_ms(logger->client, MCP__LOGGER_CONNECT_MS);
   mcp_client_on_state(logger->client, on_state, logger);
   mcp_client_on_notification(logger->client, on_notification, logger);

@@ -312,8 +312,8 @@ int mcp__requests_cancel(mcp__requests_t *all, uint64_t id) {
 
 static int check_room(const mcp__requests_t *all) {
   if (all->link != NULL)
-    return mcp__link_backlog(all->link) > MAX_WAITING_BYTES ? MCP_EFULL : 0;
-  return all->unsent >= MAX_WAITING || all->unsent_bytes > MAX_WAITING_BYTES ? MCP_EFULL : 0;
+    return mcp__link_backlog(all->link) > MAX_WAITING_BYTES ? MCP_ELIMIT : 0;
+  return all->unsent >= MAX_WAITING || all->unsent_bytes > MAX_WAITING_BYTES ? MCP_ELIMIT : 0;
 }
 
 static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeout_ms) {
@@ -332,11 +332,11 @@ static int add_request(mcp__requests_t *all, request_t *request, uint64_t timeou
   return 0;
 }
 
-static bool has_meta(const mcp__order_t *order) {
+static bool has_meta(const mcp__request_spec_t *order) {
   return order->trace_id != NULL || order->progress_cb != NULL;
 }
 
-static int write_meta(mcp__buf_t *out, const mcp__order_t *order, uint64_t id) {
+static int write_meta(mcp__buf_t *out, const mcp__request_spec_t *order, uint64_t id) {
   const char *comma = "";
   int status = mcp__buf_puts(out, ",\"_meta\":{");
   if (order->trace_id != NULL) {
@@ -357,7 +357,8 @@ static int write_meta(mcp__buf_t *out, const mcp__order_t *order, uint64_t id) {
   return mcp__buf_join(status, mcp__buf_puts(out, "}"));
 }
 
-static int write_call(mcp__buf_t *out, const mcp__order_t *order, uint64_t id, const char *args, size_t len) {
+static int write_call(mcp__buf_t *out, const mcp__request_spec_t *order, uint64_t id, const char *args,
+                      size_t len) {
   int status = mcp__buf_puts(out, ",\"params\":{\"name\":");
   status = mcp__buf_join(status, mcp__buf_json_string(out, order->tool, strlen(order->tool)));
   status = mcp__buf_join(status, mcp__buf_puts(out, ",\"arguments\":"));
@@ -368,7 +369,8 @@ static int write_call(mcp__buf_t *out, const mcp__order_t *order, uint64_t id, c
 }
 
 /* What a request is made of: params is JSON text, of a tool the arguments. */
-static int write_request(request_t *request, const mcp__order_t *order, const char *params, size_t len) {
+static int write_request(request_t *request, const mcp__request_spec_t *order, const char *params,
+                         size_t len) {
   mcp__buf_t *text = &request->text;
   mcp__buf_reserve(text,
                    len + ENVELOPE_BYTES); /* at once, since it may be large; appending says what fails */
@@ -387,11 +389,12 @@ static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
   *text = yyjson_mut_write_opts(doc, 0, &mcp__json_alc, len, &error);
   if (*text != NULL)
     return 0;
-  return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EANSWER;
+  return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EENCODE;
 }
 
 /* The same as write_meta() for other methods, whose params are the caller's. */
-static bool put_meta(yyjson_mut_doc *doc, yyjson_mut_val *meta, const mcp__order_t *order, uint64_t id) {
+static bool put_meta(yyjson_mut_doc *doc, yyjson_mut_val *meta, const mcp__request_spec_t *order,
+                     uint64_t id) {
   char span[MCP__SPAN_SIZE], token[TOKEN_SIZE];
   bool ok = true;
   if (order->trace_id != NULL)
@@ -407,7 +410,7 @@ static bool put_meta(yyjson_mut_doc *doc, yyjson_mut_val *meta, const mcp__order
   return ok;
 }
 
-static int add_meta(yyjson_mut_doc **params, const mcp__order_t *order, uint64_t id) {
+static int add_meta(yyjson_mut_doc **params, const mcp__request_spec_t *order, uint64_t id) {
   if (*params == NULL)
     *params = yyjson_mut_doc_new(&mcp__json_alc);
   yyjson_mut_val *root = yyjson_mut_doc_get_root(*params);
@@ -423,16 +426,16 @@ static int add_meta(yyjson_mut_doc **params, const mcp__order_t *order, uint64_t
   return meta != NULL && put_meta(*params, meta, order, id) ? 0 : UV_ENOMEM;
 }
 
-static int check_order(const mcp__requests_t *all, const mcp__order_t *order) {
+static int check_order(const mcp__requests_t *all, const mcp__request_spec_t *order) {
   const char *name = order->tool != NULL ? order->tool : order->method;
   int status = check_room(all);
   if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
-    status = MCP_EANSWER; /* the peer would close, and take every other call with it */
+    status = MCP_EENCODE; /* the peer would close, and take every other call with it */
   return status;
 }
 
 /* params, which may be large, is freed as soon as it stands in the request. */
-static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char *params, size_t len) {
+static int add_new_request(mcp__requests_t *all, const mcp__request_spec_t *order, char *params, size_t len) {
   request_t *request = mcp__calloc(sizeof *request);
   if (request == NULL) {
     mcp__free(params);
@@ -466,7 +469,7 @@ static int add_new_request(mcp__requests_t *all, const mcp__order_t *order, char
   return 0;
 }
 
-int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params) {
+int mcp__requests_make(mcp__requests_t *all, const mcp__request_spec_t *order, yyjson_mut_doc *params) {
   char *text = NULL;
   size_t len = 0;
   int status = check_order(all, order);

@@ -26,7 +26,7 @@ typedef struct mcp__requests {
 } mcp__requests_t;
 
 /* What is asked of a peer, but for the arguments. */
-typedef struct mcp__order {
+typedef struct mcp__request_spec {
   const char *method, *tool; /* tool: NULL where it is no call */
   const char *trace_id;      /* NULL: none */
   mcp__parent_t *parent;     /* it ends with this one; NULL: none */
@@ -38,15 +38,15 @@ typedef struct mcp__order {
   mcp_progress_cb progress_cb; /* NULL: the peer is not asked for progress */
   void *progress_arg;
   uint64_t *id; /* where the id is put; NULL: nowhere */
-} mcp__order_t;
+} mcp__request_spec_t;
 
 /* Takes all of the options into the order but for the parent, of which only trace and span are taken. NULL:
  * there are none. 0 or UV_EINVAL. Any thread that may use the parent. */
-int mcp__order_take(mcp__order_t *order, const mcp_call_options_t *options);
+int mcp__request_spec_take(mcp__request_spec_t *order, const mcp_call_options_t *options);
 
 /* params is stolen. Nonzero: the order's cb does not fire. Nothing is called back from inside of any of
  * these, but from fail, expire and answer. */
-int mcp__requests_make(mcp__requests_t *all, const mcp__order_t *order, yyjson_mut_doc *params);
+int mcp__requests_make(mcp__requests_t *all, const mcp__request_spec_t *order, yyjson_mut_doc *params);
 int mcp__requests_cancel(mcp__requests_t *all, uint64_t id); /* MCP_ESTATE: it has ended, or its end is due */
 /* Sends what waits; NULL: from now on they wait. */
 void mcp__requests_use(mcp__requests_t *all, mcp__link_t *link);

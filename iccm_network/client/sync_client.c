@@ -99,8 +99,9 @@ static void catch_up(mcp_sync_client_t *sync) {
   mcp__client_hurry(sync->client, 0);
 }
 
-static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__order_t *given, yyjson_mut_doc *args) {
-  mcp__order_t order = *given;
+static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__request_spec_t *given,
+               yyjson_mut_doc *args) {
+  mcp__request_spec_t order = *given;
   order.cb = on_answer;
   order.arg = order.progress_arg = call;
   order.id = &call->id;
@@ -123,8 +124,8 @@ static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__order_t *g
   return 0;
 }
 
-int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__order_t *order, const mcp__parent_t *parent,
-                          yyjson_mut_doc *args, yyjson_doc **answer) {
+int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__request_spec_t *order,
+                          const mcp__parent_t *parent, yyjson_mut_doc *args, yyjson_doc **answer) {
   sync_call_t call = {
       .parent = parent, .progress_cb = order->progress_cb, .progress_arg = order->progress_arg};
   *answer = NULL;

@@ -24,7 +24,7 @@ void mcp__sync_client_set_max_message_bytes(mcp_sync_client_t *client, size_t by
 /* Calls over the client's own connection, and waits. order: its cb, arg and id do not
  * count; progress_cb gets NULL as the client. parent: the call is cancelled within 50 ms of it; NULL: none.
  * args is stolen. A code of mcp_client_call() or mcp__client_new(), as by mcp__sync_finish(). */
-int mcp__sync_client_call(mcp_sync_client_t *client, const mcp__order_t *order, const mcp__parent_t *parent,
-                          yyjson_mut_doc *args, yyjson_doc **answer);
+int mcp__sync_client_call(mcp_sync_client_t *client, const mcp__request_spec_t *order,
+                          const mcp__parent_t *parent, yyjson_mut_doc *args, yyjson_doc **answer);
 
 #endif

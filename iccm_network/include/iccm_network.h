@@ -72,21 +72,21 @@ typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its ans
   X(MCP_ESTATE, -5001, "not possible in this state")                                                         \
   X(MCP_ECLOSED, -5002, "closed on this side")                                                               \
   X(MCP_ETIMEOUT, -5003, "no answer in time")                                                                \
-  X(MCP_ELOST, -5004, "the connection was lost before the answer came")                                      \
+  X(MCP_EDISCONNECTED, -5004, "the connection was lost before the answer came")                              \
   X(MCP_ERESOLVE, -5005, "the host name could not be resolved")                                              \
   X(MCP_ECONNECT, -5006, "no address of the host accepted the connection")                                   \
   X(MCP_EUPGRADE, -5007, "the peer does not speak WebSocket at this address")                                \
   X(MCP_EREFUSED, -5008, "the peer refused the connection (401 or 403)")                                     \
   X(MCP_EPROTOCOL, -5009, "the peer broke a rule of the protocol")                                           \
-  X(MCP_EFULL, -5010, "too many calls are waiting")                                                          \
+  X(MCP_ELIMIT, -5010, "too many calls are waiting")                                                         \
   X(MCP_ETOOBIG, -5011, "the message is larger than the limit")                                              \
-  X(MCP_EANSWER, -5012, "the value cannot be written as JSON")                                               \
+  X(MCP_EENCODE, -5012, "the value cannot be written as JSON")                                               \
   X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
   X(MCP_ETOOL, -5014, "a tool's definition is wrong")                                                        \
   X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
   X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")             \
-  X(MCP_EOUTSIDE, -5017, "not an absolute path below a directory that may be read, or one that leads out")   \
-  X(MCP_ENOTFILE, -5018, "not a regular file")                                                               \
+  X(MCP_EPATH, -5017, "not an absolute path below a directory that may be read, or one that leads out")      \
+  X(MCP_ENOTREGULAR, -5018, "not a regular file")                                                            \
   X(MCP_EBUSY, -5019, "the peer is busy and closed the connection, retry later")
 
 enum {
@@ -156,7 +156,7 @@ MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, 
                              const char *format, ...) MCP_PRINTF(5, 6);
 
 /* One more name whose values are secrets, for the whole process: before the first server starts. MCP_EINVAL:
- * not 1 to 63 bytes with a letter or digit; MCP_EFULL: more than 59 were added. */
+ * not 1 to 63 bytes with a letter or digit; MCP_ELIMIT: more than 59 were added. */
 MCP_EXPORT int mcp_log_redact(const char *name);
 
 /* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
@@ -164,12 +164,12 @@ MCP_EXPORT int mcp_log_redact(const char *name);
  * where the line is made, on any thread, must not block, and gets a borrowed text on one line, safe to be
  * shown (mcp_printable_next()): message, data, trace id. Call it before anything else. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
-MCP_EXPORT void mcp_set_log(mcp_log_cb cb, int min_level, void *arg);
+MCP_EXPORT void mcp_set_log_handler(mcp_log_cb cb, int min_level, void *arg);
 
 /* "INFO" -> MCP_LOG_INFO, in upper or lower case or both; -1 for anything else, also for a JSON value that is
  * no string, and NULL. And back; NULL where it is none. Any thread. */
-MCP_EXPORT int mcp_log_level(const char *name);
-MCP_EXPORT int mcp_log_level_of(yyjson_val *value);
+MCP_EXPORT int mcp_log_level_parse(const char *name);
+MCP_EXPORT int mcp_log_level_from_json(yyjson_val *value);
 MCP_EXPORT const char *mcp_log_level_name(int level);
 
 /* The functions of an allocator, which do what those of C of the same names do. */
@@ -329,20 +329,20 @@ MCP_EXPORT int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
 /* Clients that declare the experimental capability of this name in initialize (an object) are told, by
  * notifications of the method "notifications/<name>", what cb makes of the params of their initialize
- * (borrowed): right behind the answer, and again after each mcp_server_notice_changed(). cb's document goes
+ * (borrowed): right behind the answer, and again after each mcp_server_notify(). cb's document goes
  * to the library; NULL: nothing is told now. It runs when output is written. One a server, between new and
  * start: else MCP_ESTATE; MCP_EINVAL: not 1 to 128 bytes of UTF-8; MCP_ENOMEM. An initialize of over 4 KiB is
  * not kept, and its sender told nothing. */
-typedef yyjson_mut_doc *(*mcp_notice_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
-MCP_EXPORT int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb,
-                                     void *arg);
-MCP_EXPORT void mcp_server_notice_changed(mcp_server_t *server);
+typedef yyjson_mut_doc *(*mcp_capability_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
+MCP_EXPORT int mcp_server_set_experimental_capability(mcp_server_t *server, const char *capability,
+                                                      mcp_capability_cb cb, void *arg);
+MCP_EXPORT void mcp_server_notify(mcp_server_t *server);
 
 /* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
  * words for an operator, which anybody who reaches the port can read unless there is a token. While anything
  * is missing GET /readyz answers 503 and lists need and reason. That it goes or comes back is logged. Both
  * are copied. Any thread, until the server is freed. 0 or MCP_ENOMEM: then nothing has changed. */
-MCP_EXPORT int mcp_server_set_need(mcp_server_t *server, const char *need, const char *reason);
+MCP_EXPORT int mcp_server_set_dependency(mcp_server_t *server, const char *need, const char *reason);
 
 /* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
  *
@@ -414,7 +414,7 @@ MCP_EXPORT int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg
 
 /* Calls cb every interval_ms from the start (the first time interval_ms after it) until the server stops, on
  * the thread of the server's loop: a cb that blocks keeps the server from serving. Several may be added, 64
- * at most, each for all starts that follow. MCP_ESTATE: the server is started; MCP_EFULL: 64 were added;
+ * at most, each for all starts that follow. MCP_ESTATE: the server is started; MCP_ELIMIT: 64 were added;
  * MCP_EINVAL: interval_ms is 0; MCP_ENOMEM.
  */
 MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg);
@@ -481,7 +481,7 @@ MCP_EXPORT bool mcp_call_cancelled(const mcp_call_t *call);
 MCP_EXPORT void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
 
 /* The five ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
- * MCP_EANSWER where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or
+ * MCP_EENCODE where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or
  * is not what it should be (output_schema, content; the log names the place): the caller gets -32603;
  * MCP_ESTATE where nobody waited any more. reply: result is a value of mcp_call_doc(). reply_text: a JSON
  * text, copied as it stands; that it is valid is the handler's word, which builds without NDEBUG check. A
@@ -617,14 +617,14 @@ typedef struct mcp_call_options {
  * NULL. A parent is served by the loop of this client, and its tool is not MCP_TOOL_BLOCKING, for which there
  * is mcp_sync_client_call().
  *
- * Nonzero: cb never fires. MCP_EFULL: 1,024 calls or 16 MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED;
- * MCP_EANSWER; MCP_EINVAL: the options; MCP_ENOMEM; MCP_ECANCELED: nobody waits for the parent any more;
+ * Nonzero: cb never fires. MCP_ELIMIT: 1,024 calls or 16 MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED;
+ * MCP_EENCODE; MCP_EINVAL: the options; MCP_ENOMEM; MCP_ECANCELED: nobody waits for the parent any more;
  * MCP_ESTATE: the tool of the parent is MCP_TOOL_BLOCKING. A parent still has to be ended.
  *
  * 0: cb fires once, later, with the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by
- * notifications/cancelled, and may have served it all the same), MCP_ELOST (sent, and the connection went:
- * the call may have been served), MCP_EBUSY (the same, and the peer closed with 1013: it has no memory for
- * more at the moment), MCP_ECLOSED, MCP_ECANCELED, MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE,
+ * notifications/cancelled, and may have served it all the same), MCP_EDISCONNECTED (sent, and the connection
+ * went: the call may have been served), MCP_EBUSY (the same, and the peer closed with 1013: it has no memory
+ * for more at the moment), MCP_ECLOSED, MCP_ECANCELED, MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE,
  * MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM. */
 MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                                const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
@@ -671,9 +671,9 @@ MCP_EXPORT mcp_sync_client_t *mcp_sync_client_new(const char *url);
  * MCP_TOOL_ERROR where the result says isError, MCP_EENV or MCP_EINVAL (the options, ICCM_TLS_CA), and
  * mcp_last_error() has the message; *answer then holds what came with the error, or NULL. Free *answer by
  * yyjson_doc_free(). A peer that cannot be reached fails the call at once. A connection that ended since the
- * last call is opened again; a call that was sent before its end was noticed fails with MCP_ELOST, and the
- * peer may have served it. progress_cb runs on the thread that waits, with NULL as its client; reports that
- * come faster than it returns are replaced by the newest.
+ * last call is opened again; a call that was sent before its end was noticed fails with MCP_EDISCONNECTED,
+ * and the peer may have served it. progress_cb runs on the thread that waits, with NULL as its client;
+ * reports that come faster than it returns are replaced by the newest.
  *
  * Without a parent: any thread but one that runs a loop, which would stand still; one call of a client at a
  * time. The connection is used only while a call waits, so a peer that sends pings may close it in between.

@@ -29,8 +29,8 @@ MCP_EXPORT int mcp_env_directories(const char *name, const char **out);
 MCP_EXPORT int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
 /* Logs a warning for each variable of the environment that looks like a misspelt one of this system
  * (ICCM_AUTH_TOKN), with the nearest that exists; never its value. Once in a process: later calls do nothing.
- * mcp_service_options() and mcp_server_new() call it; other programs do so in main. Any thread, while none
- * changes the environment. */
+ * mcp_service_command_line() and mcp_server_new() call it; other programs do so in main. Any thread, while
+ * none changes the environment. */
 MCP_EXPORT void mcp_env_check(void);
 
 /* ---- Command line and loop --------------------------------------------------------------------------- */
@@ -38,8 +38,8 @@ MCP_EXPORT void mcp_env_check(void);
 /* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
  * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on
  * stdout; 2, the arguments are others, and one line on stderr says so; 1, stdout takes nothing. */
-MCP_EXPORT int mcp_service_options(int argc, char **argv, const char *name, const char *version,
-                                   const char *help);
+MCP_EXPORT int mcp_service_command_line(int argc, char **argv, const char *name, const char *version,
+                                        const char *help);
 
 /* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
  * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For
@@ -72,7 +72,7 @@ MCP_EXPORT int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_S
 /* The time inside a version 7; MCP_EINVAL for any other. */
 MCP_EXPORT int mcp_uuid_time_us(const char *uuid, int64_t *us);
 /* Version 5: the same namespace (a UUID) and name give the same id. MCP_EINVAL where space is no UUID. */
-MCP_EXPORT int mcp_uuid_of_name(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
+MCP_EXPORT int mcp_uuid_v5(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
 
 /* ---- Files that callers name ------------------------------------------------------------------------
  * Any thread; but opening and reading block, so that they belong on the pool (MCP_TOOL_BLOCKING). */
@@ -80,7 +80,7 @@ MCP_EXPORT int mcp_uuid_of_name(const char *space, const void *name, size_t len,
 /* Opens a file for reading whose path, absolute, comes from a caller: only where it begins with one of the
  * directories, "/a:/b c" ("": none), and does not leave it, by ".." or by a link; links that stay below are
  * followed where the kernel has openat2(2), else none is. A descriptor (close-on-exec) that the caller
- * closes, or MCP_EOUTSIDE, which says nothing about whether there is such a file; MCP_ENOTFILE: a directory,
+ * closes, or MCP_EPATH, which says nothing about whether there is such a file; MCP_ENOTREGULAR: a directory,
  * fifo or device; MCP_EAGAIN: another process holds a lease on the file; or the system's code, as of open(2):
  * MCP_ENOENT, MCP_EACCES, … */
 MCP_EXPORT int mcp_open_beneath(const char *directories, const char *path, size_t len);
@@ -88,22 +88,22 @@ MCP_EXPORT int mcp_open_beneath(const char *directories, const char *path, size_
 /* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,
  * as JSON Lines do. At most 200 MiB of a file and 1,000,000 entries, of 16 MiB and 56 levels each; memory is
  * taken for one entry. One thread at a time. */
-typedef struct mcp_entries mcp_entries_t;
+typedef struct mcp_json_reader mcp_json_reader_t;
 
 /* Reads from a descriptor, which is stolen, from where it stands. NULL: no memory. */
-MCP_EXPORT mcp_entries_t *mcp_entries_new(int file);
+MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int file);
 
 /* The next entry; text, unless NULL, is how it stands in the file, of *len bytes. Both are borrowed until the
  * next call. In both NUL and halves of surrogate pairs, which not every store can hold, are U+FFFD. NULL:
- * there is none, now and ever after; mcp_entries_problem() says whether that is all. */
-MCP_EXPORT yyjson_val *mcp_entries_next(mcp_entries_t *entries, const char **text, size_t *len);
+ * there is none, now and ever after; mcp_json_reader_error() says whether that is all. */
+MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *entries, const char **text, size_t *len);
 
 /* Why no more entries come, in words for whoever named the file ("entry 3, line 4, is no valid JSON: …");
  * NULL: the file was read to its end, or there is more. Borrowed. */
-MCP_EXPORT const char *mcp_entries_problem(const mcp_entries_t *entries);
+MCP_EXPORT const char *mcp_json_reader_error(const mcp_json_reader_t *entries);
 
 /* Closes the file, too. NULL is fine. */
-MCP_EXPORT void mcp_entries_free(mcp_entries_t *entries);
+MCP_EXPORT void mcp_json_reader_free(mcp_json_reader_t *entries);
 
 /* ---- Text --------------------------------------------------------------------------------------------- */
 
@@ -117,7 +117,7 @@ typedef struct mcp_text {
 
 /* Where a text begins: 3 behind the byte order mark (EF BB BF) that some programs write in front of UTF-8,
  * else 0. Any thread. */
-MCP_EXPORT size_t mcp_text_start(const char *text, size_t len);
+MCP_EXPORT size_t mcp_bom_length(const char *text, size_t len);
 
 /* Takes the secrets that mcp_log_data() takes out of a value, for a program that passes on what others log:
  * how many there were, without those that are "[REDACTED]" already. NULL: none. Arrays and objects below

@@ -17,7 +17,7 @@ enum { SHOWN_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 5
 
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 
-static void refuse(mcp__outcome_t *outcome, int code, const char *problem) {
+static void refuse(mcp__dispatch_result_t *outcome, int code, const char *problem) {
   outcome->action = MCP__DO_REFUSE;
   outcome->code = code;
   outcome->problem = problem;
@@ -30,7 +30,7 @@ static char *problem_text(mcp__arena_t *arena) {
   return text;
 }
 
-static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyjson_val *name,
+static void refuse_name(mcp__dispatch_result_t *outcome, int code, const char *what, yyjson_val *name,
                         mcp__arena_t *arena) {
   char *text = problem_text(arena);
   size_t len = yyjson_get_len(name);
@@ -40,7 +40,7 @@ static void refuse_name(mcp__outcome_t *outcome, int code, const char *what, yyj
   refuse(outcome, code, shown ? text : what);
 }
 
-static void refuse_version(mcp__outcome_t *outcome, yyjson_val *requested, mcp__arena_t *arena) {
+static void refuse_version(mcp__dispatch_result_t *outcome, yyjson_val *requested, mcp__arena_t *arena) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
   yyjson_mut_val *supported = yyjson_mut_obj_add_arr(doc, data, "supported");
@@ -53,7 +53,7 @@ static void refuse_version(mcp__outcome_t *outcome, yyjson_val *requested, mcp__
 
 /* A request of the revisions from 2026-07-28 on names its revision itself, and needs no initialize: until one
  * of them is served it learns which are. Whether it is refused. */
-static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
   yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
   if (version == NULL)
@@ -70,13 +70,13 @@ static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_
   return true;
 }
 
-static mcp__revision_t agree(yyjson_val *params) {
+static mcp__protocol_version_t agree(yyjson_val *params) {
   yyjson_val *wanted = yyjson_obj_get(params, "protocolVersion");
   if (!yyjson_is_str(wanted))
     return MCP__2024_11_05;
   for (int i = 0; i <= MCP__2025_11_25; i++)
     if (yyjson_equals_str(wanted, revisions[i]))
-      return (mcp__revision_t)i;
+      return (mcp__protocol_version_t)i;
   return MCP__2025_11_25;
 }
 
@@ -85,8 +85,8 @@ static yyjson_val *asked_for(yyjson_val *params, const char *capability) {
   return yyjson_obj_get(yyjson_obj_get(capabilities, "experimental"), capability);
 }
 
-static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__outcome_t *outcome) {
+static void on_initialize(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *outcome) {
   outcome->revision = agree(params);
   if (self->notice != NULL && yyjson_is_obj(asked_for(params, self->notice)))
     outcome->hello = params;
@@ -108,8 +108,8 @@ static void on_initialize(const mcp__identity_t *self, yyjson_val *params, mcp__
   outcome->action = MCP__DO_ANSWER;
 }
 
-static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                    mcp__outcome_t *outcome) {
+static void on_ping(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                    mcp__dispatch_result_t *outcome) {
   (void)self;
   (void)params;
   (void)arena;
@@ -119,8 +119,8 @@ static void on_ping(const mcp__identity_t *self, yyjson_val *params, mcp__arena_
 }
 
 /* asks for nothing, but may come with an id all the same */
-static void on_initialized(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                           mcp__outcome_t *outcome) {
+static void on_initialized(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                           mcp__dispatch_result_t *outcome) {
   outcome->initialized = true;
   on_ping(self, params, arena, outcome);
 }
@@ -146,8 +146,8 @@ static const char *end_of_page(uint64_t next, mcp__arena_t *arena) {
   return text;
 }
 
-static void on_tools_list(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__outcome_t *outcome) {
+static void on_tools_list(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *outcome) {
   uint64_t cursor;
   mcp__page_t page;
   /* outputSchema promises structuredContent, which is sent from this revision on */
@@ -187,7 +187,7 @@ static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
   return parent;
 }
 
-static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__outcome_t *outcome) {
+static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
   if (meta == NULL)
     return;
@@ -249,7 +249,7 @@ static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
 }
 
 static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
-                 mcp__outcome_t *outcome) {
+                 mcp__dispatch_result_t *outcome) {
   outcome->tool = tool;
   args = arguments_or_empty(args, arena);
   char *problem = problem_text(arena);
@@ -269,8 +269,8 @@ static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__a
   outcome->progress_token = progress_token(params, arena);
 }
 
-static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__outcome_t *outcome) {
+static void on_tools_call(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *outcome) {
   yyjson_val *name = yyjson_obj_get(params, "name");
   if (!yyjson_is_str(name)) {
     refuse(outcome, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
@@ -284,8 +284,8 @@ static void on_tools_call(const mcp__identity_t *self, yyjson_val *params, mcp__
                 "unknown tool", name, arena);
 }
 
-static void on_cancelled(const mcp__identity_t *self, yyjson_val *params, mcp__arena_t *arena,
-                         mcp__outcome_t *outcome) {
+static void on_cancelled(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
+                         mcp__dispatch_result_t *outcome) {
   (void)self;
   yyjson_val *id = yyjson_obj_get(params, "requestId"); /* it lies behind its key */
   if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &outcome->cancel_id, &outcome->cancel_id_len))
@@ -294,7 +294,7 @@ static void on_cancelled(const mcp__identity_t *self, yyjson_val *params, mcp__a
 
 typedef struct method {
   const char *name;
-  void (*serve)(const mcp__identity_t *, yyjson_val *, mcp__arena_t *, mcp__outcome_t *);
+  void (*serve)(const mcp__server_info_t *, yyjson_val *, mcp__arena_t *, mcp__dispatch_result_t *);
 } method_t;
 
 static const method_t methods[] = {
@@ -313,9 +313,10 @@ static const method_t *find_method(yyjson_val *name) {
   return NULL;
 }
 
-void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const mcp__message_t *message,
-                   mcp__arena_t *arena, mcp__outcome_t *outcome) {
-  *outcome = (mcp__outcome_t){.action = MCP__DO_NOTHING, .revision = revision, .before = "", .after = ""};
+void mcp__dispatch(const mcp__server_info_t *self, mcp__protocol_version_t revision,
+                   const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
+  *outcome =
+      (mcp__dispatch_result_t){.action = MCP__DO_NOTHING, .revision = revision, .before = "", .after = ""};
   if (message->kind == MCP__RESPONSE)
     return; /* this server asks its clients nothing */
   if (message->kind == MCP__INVALID) {

@@ -15,9 +15,9 @@ typedef enum mcp__action {
 } mcp__action_t;
 
 /* Everything points into the message, the tools, or the arena. */
-typedef struct mcp__outcome {
+typedef struct mcp__dispatch_result {
   mcp__action_t action;
-  mcp__revision_t
+  mcp__protocol_version_t
       revision; /* what the answer has to follow; for the next message where it came by a handshake */
   const char *result;
   size_t result_len;
@@ -37,19 +37,19 @@ typedef struct mcp__outcome {
   bool initialized;      /* the peer says that it is ready for what it did not ask for */
   const char *cancel_id; /* JSON text, see ids.h */
   size_t cancel_id_len;
-} mcp__outcome_t;
+} mcp__dispatch_result_t;
 
 /* Who answers. */
-typedef struct mcp__identity {
+typedef struct mcp__server_info {
   const char *name, *version;
   const mcp__tools_t *tools;
   const char *notice; /* the experimental capability that clients may ask for; NULL: none */
-} mcp__identity_t;
+} mcp__server_info_t;
 
 /* Decides on a message; revision is what the peer has agreed on before, 2024-11-05 where it never did.
  * Notifications lead to the same outcomes as requests: whoever asks sees from message->kind that nothing may
  * be sent. */
-void mcp__dispatch(const mcp__identity_t *self, mcp__revision_t revision, const mcp__message_t *message,
-                   mcp__arena_t *arena, mcp__outcome_t *outcome);
+void mcp__dispatch(const mcp__server_info_t *self, mcp__protocol_version_t revision,
+                   const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *outcome);
 
 #endif

@@ -11,7 +11,7 @@ static int content(mcp__buf_t *buf, const char *text, size_t len) {
   return mcp__buf_join(status, mcp__buf_puts(buf, "}]"));
 }
 
-static int structured(mcp__buf_t *buf, mcp__revision_t revision, const char *json, size_t len) {
+static int structured(mcp__buf_t *buf, mcp__protocol_version_t revision, const char *json, size_t len) {
   size_t begin = 0;
   while (begin < len && memchr(" \t\r\n", json[begin], 4) != NULL)
     begin++;
@@ -21,7 +21,7 @@ static int structured(mcp__buf_t *buf, mcp__revision_t revision, const char *jso
   return mcp__buf_join(status, mcp__buf_append(buf, json, len));
 }
 
-int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *json, size_t len) {
+int mcp__response_result(mcp__buf_t *buf, const mcp__response_context_t *to, const char *json, size_t len) {
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   if (to->direct) {
     status = mcp__buf_join(status, mcp__buf_append(buf, json, len));
@@ -32,8 +32,8 @@ int mcp__answer_result(mcp__buf_t *buf, const mcp__addressee_t *to, const char *
   return mcp__buf_join(status, mcp__buf_puts(buf, "}}"));
 }
 
-int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char *blocks, size_t len,
-                        const char *object, size_t object_len, bool is_error) {
+int mcp__response_content(mcp__buf_t *buf, const mcp__response_context_t *to, const char *blocks, size_t len,
+                          const char *object, size_t object_len, bool is_error) {
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   if (to->direct) {
     status = mcp__buf_join(
@@ -47,8 +47,8 @@ int mcp__answer_content(mcp__buf_t *buf, const mcp__addressee_t *to, const char 
   return mcp__buf_join(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
 }
 
-int mcp__answer_tool_error(mcp__buf_t *buf, const mcp__addressee_t *to, int code, const char *text,
-                           const char *data, size_t data_len) {
+int mcp__response_tool_error(mcp__buf_t *buf, const mcp__response_context_t *to, int code, const char *text,
+                             const char *data, size_t data_len) {
   if (to->direct || to->revision == MCP__2024_11_05)
     return mcp__jsonrpc_error(buf, to->id, to->id_len, code, text, data, data_len);
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
@@ -65,7 +65,7 @@ static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *
     yyjson_mut_obj_add_real(doc, object, key, value);
 }
 
-char *mcp__answer_progress(const char *token, double progress, double total, const char *message) {
+char *mcp__response_progress(const char *token, double progress, double total, const char *message) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&mcp__json_alc);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);

@@ -379,7 +379,7 @@ int mcp_call_progress(mcp_call_t *call, double progress, double total, const cha
   call->progress_last = progress;
   if (call->progress_token == NULL)
     return 0;
-  char *text = mcp__answer_progress(call->progress_token, progress, total, message);
+  char *text = mcp__response_progress(call->progress_token, progress, total, message);
   if (text == NULL)
     return UV_ENOMEM;
   char *before = atomic_exchange(&call->progress, text);
@@ -403,17 +403,17 @@ static bool is_tool_code(int code) {
   return code <= MCP_TOOL_ERROR && code >= -32099;
 }
 
-static int render_failure(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_failure(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   const failure_t *failure = what;
-  return is_tool_code(failure->code)
-             ? mcp__answer_tool_error(out, to, failure->code, failure->text, failure->data, failure->data_len)
-             : mcp__jsonrpc_error(out, to->id, to->id_len, failure->code, failure->text, failure->data,
-                                  failure->data_len);
+  return is_tool_code(failure->code) ? mcp__response_tool_error(out, to, failure->code, failure->text,
+                                                                failure->data, failure->data_len)
+                                     : mcp__jsonrpc_error(out, to->id, to->id_len, failure->code,
+                                                          failure->text, failure->data, failure->data_len);
 }
 
-static int render_result(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   const mcp_text_t *text = what;
-  return mcp__answer_result(out, to, text->ptr, text->len);
+  return mcp__response_result(out, to, text->ptr, text->len);
 }
 
 typedef struct content {
@@ -421,13 +421,13 @@ typedef struct content {
   bool is_error;
 } content_t;
 
-static int render_content(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_content(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   const content_t *content = what;
-  return mcp__answer_content(out, to, content->blocks.ptr, content->blocks.len, content->structured.ptr,
-                             content->structured.len, content->is_error);
+  return mcp__response_content(out, to, content->blocks.ptr, content->blocks.len, content->structured.ptr,
+                               content->structured.len, content->is_error);
 }
 
-static int render_ready(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_ready(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   const mcp__buf_t *response = what;
   (void)to;
   if (response->len == 0)
@@ -470,7 +470,7 @@ static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what
   if (rendered != 0) {
     call->response.len = 0;
     call->status = MCP__CALL_ERROR;
-    status = MCP_EANSWER;
+    status = MCP_EENCODE;
     note_failure(call, &unwritable);
     if (render_failure(&call->response, &call->to, &unwritable) != 0)
       call->response.len = 0;
@@ -495,7 +495,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     sent = caller->events->answer(caller, call->origin, &call->to, render, what);
   if (sent != 0 && sent != MCP_ESTATE) {
     call->status = MCP__CALL_ERROR;
-    status = MCP_EANSWER;
+    status = MCP_EENCODE;
   } else if (status == 0) {
     status = sent;
   }
@@ -510,7 +510,7 @@ static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
 
 static int end_unwritable(mcp_call_t *call, const char *why) {
   mcp_log(MCP_LOG_ERROR, "call", "the result of the tool %s cannot be written: %s", call->tool->name, why);
-  return end_failing(call, &unwritable, MCP_EANSWER);
+  return end_failing(call, &unwritable, MCP_EENCODE);
 }
 
 /* ---- results --------------------------------------------------------------------------------------- */
@@ -518,7 +518,7 @@ static int end_unwritable(mcp_call_t *call, const char *why) {
 static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
   mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
   static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
-  return end_failing(call, &unfit, MCP_EANSWER);
+  return end_failing(call, &unfit, MCP_EENCODE);
 }
 
 /* Whether a result is what the tool's output schema promises; else problem names the place. */
@@ -639,7 +639,7 @@ static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const ch
   failure_t failure = {.code = code, .text = text};
   if (data != NULL && !call->arena.failed)
     failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
-  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EANSWER : 0);
+  return end_failing(call, &failure, data != NULL && failure.data == NULL ? MCP_EENCODE : 0);
 }
 
 int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) {
@@ -778,7 +778,7 @@ static void run_on_pool(mcp_call_t *call) {
   if (status == 0)
     return;
   call->parent.on_pool = false;
-  end_busy(call, status == MCP_EFULL ? "busy, retry later" : "no thread for the tool, retry later");
+  end_busy(call, status == MCP_ELIMIT ? "busy, retry later" : "no thread for the tool, retry later");
 }
 
 static void begin(mcp_call_t *call) {

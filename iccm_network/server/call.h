@@ -28,14 +28,14 @@ enum {
 typedef struct mcp__caller mcp__caller_t;
 
 /* Appends one answer to out; 0, or why it cannot. */
-typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__addressee_t *to, const void *what);
+typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__response_context_t *to, const void *what);
 
 /* What calls need of the session that their caller has. */
 typedef struct mcp__caller_events {
   /* Sends one answer to where the request came from. Where it cannot be rendered an internal error is sent
    * instead: nonzero says so; MCP_ESTATE: none can be sent any more. May end other calls of the
    * caller. */
-  int (*answer)(mcp__caller_t *caller, void *origin, const mcp__addressee_t *to, mcp__render_cb render,
+  int (*answer)(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to, mcp__render_cb render,
                 const void *what);
   void (*notify)(mcp__caller_t *caller, void *origin, const char *text); /* may be left out: no room */
   void (*left)(mcp__caller_t *caller); /* it has one call less, in flight or waiting */
@@ -102,7 +102,7 @@ struct mcp_call {
   mcp__account_t *account; /* who is charged for all of that: the caller or, once it has lost that, … */
   mcp__address_t *address; /* … the address; held */
   size_t charged;
-  mcp__addressee_t to;
+  mcp__response_context_t to;
   mcp__tool_t *tool; /* held: it may be removed meanwhile, and the thread may outlive the server */
   yyjson_val *args;
   int failure;                /* 0, or the code that it ended with, … */

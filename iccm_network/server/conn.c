@@ -211,7 +211,7 @@ static void end_handshake(mcp__conn_t *conn) {
   mcp__buf_init(&words, 1024, NULL);
   mcp__write_plain(&words, 400,
                    "this port speaks TLS: use wss:// instead of ws://, https:// instead of http://\n");
-  mcp__stream_last_words(&conn->stream, &words);
+  mcp__stream_write_plain_now(&conn->stream, &words);
   mcp__buf_deinit(&words);
 }
 
@@ -417,17 +417,17 @@ static void open_websocket(mcp__conn_t *conn) {
 
 static void on_head(mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
-  mcp__wish_t wish = mcp__head_wish(conn->head);
+  mcp__http_request_kind_t wish = mcp__head_request_kind(conn->head);
   const char *denied = mcp__auth_problem(&all->auth, conn->head), *strange = NULL;
   if (!all->auth.wanted || denied != NULL) /* a page has the token only from somebody who may come in */
     strange = mcp__origins_problem(&all->origins, conn->head, wish, conn->stream.tls != NULL);
-  if (wish == MCP__WISH_WRONG)
+  if (wish == MCP__HTTP_WRONG)
     refuse(conn, conn->head->status, conn->head->problem);
   else if (strange != NULL)
     refuse(conn, 403, strange);
-  else if (wish == MCP__WISH_OPTIONS)
+  else if (wish == MCP__HTTP_OPTIONS)
     answer_options(conn);
-  else if (wish == MCP__WISH_GET)
+  else if (wish == MCP__HTTP_GET)
     answer_get(conn, denied);
   else if (denied != NULL)
     refuse(conn, 401, denied);
@@ -718,7 +718,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
 
 /* Last words may be long, as /metrics is: a peer that goes on taking them gets them all. */
 static bool is_taking(mcp__conn_t *conn, uint64_t age_ms) {
-  size_t before = conn->stalled_bytes, bytes = mcp__stream_untaken(&conn->stream);
+  size_t before = conn->stalled_bytes, bytes = mcp__stream_unacked(&conn->stream);
   conn->stalled_bytes = bytes;
   return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS &&
          !conn->all->stopping;
@@ -781,7 +781,7 @@ void mcp__conns_tools_changed(mcp__conns_t *all) {
     mcp__session_tools_changed(&conn->session);
 }
 
-void mcp__conns_notice_changed(mcp__conns_t *all) {
+void mcp__conns_notify(mcp__conns_t *all) {
   for (mcp__conn_t *conn = all->first; conn != NULL; conn = conn->next)
-    mcp__session_notice_changed(&conn->session);
+    mcp__session_notify(&conn->session);
 }

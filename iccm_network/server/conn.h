@@ -108,6 +108,6 @@ void mcp__conns_tick(mcp__conns_t *all); /* every MCP__TICK_MS, or earlier */
 void mcp__conns_stop(mcp__conns_t *all, bool at_once);
 size_t mcp__conns_count_open(const mcp__conns_t *all);
 void mcp__conns_tools_changed(mcp__conns_t *all);
-void mcp__conns_notice_changed(mcp__conns_t *all);
+void mcp__conns_notify(mcp__conns_t *all);
 
 #endif

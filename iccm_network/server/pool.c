@@ -212,10 +212,10 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   int status = 0;
   uv_mutex_lock(&pool->mutex);
   if (pool->waiting[job->waits] >= MCP__POOL_MAX_WAITING)
-    status = MCP_EFULL;
+    status = MCP_ELIMIT;
   else if (pool->idle <= pool->waiting[0] + pool->waiting[1] && pool->threads < MCP__POOL_THREADS)
     status = start_thread(pool);
-  if (status != 0 && status != MCP_EFULL && pool->threads > 0)
+  if (status != 0 && status != MCP_ELIMIT && pool->threads > 0)
     status = 0; /* those that are there have to do */
   if (status == 0) {
     job->next = NULL;

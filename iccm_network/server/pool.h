@@ -35,7 +35,7 @@ typedef struct mcp__pool_events {
 
 /* Threads are made as jobs come. NULL: no memory. The pool alone does not keep the loop alive. */
 mcp__pool_t *mcp__pool_new(uv_loop_t *loop, const mcp__pool_events_t *events, void *owner);
-/* 0; MCP_EFULL; or libuv's, where no thread can be made. */
+/* 0; MCP_ELIMIT; or libuv's, where no thread can be made. */
 int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job);
 
 /* Has news called soon, before done of jobs that are still at work: on their threads. Nothing where it is

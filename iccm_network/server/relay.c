@@ -33,7 +33,7 @@ typedef struct errand {
   mcp__parent_t *parent;
   const char *url;
   size_t max_message; /* of a client for it */
-  const mcp__order_t *order;
+  const mcp__request_spec_t *order;
   yyjson_mut_doc *params; /* NULL once they are stolen */
   upstream_t *offer;      /* made for the relay; NULL: none, or taken */
   uv_loop_t *loop;        /* where the offer has to be */
@@ -112,7 +112,7 @@ static void begin(mcp__relay_t *relay, errand_t *errand) {
     end(errand, relay->count < MCP__RELAY_ADDRESSES ? NEEDS_CLIENT : NO_ROOM, 0);
     return;
   }
-  mcp__order_t order = *errand->order;
+  mcp__request_spec_t order = *errand->order;
   order.parent = errand->parent;
   order.cb = on_result;
   order.arg = errand;
@@ -245,7 +245,7 @@ static int make_offer(errand_t *errand) {
 }
 
 bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
-                     const mcp__order_t *order, yyjson_mut_doc *params, int *status) {
+                     const mcp__request_spec_t *order, yyjson_mut_doc *params, int *status) {
   errand_t errand = {
       .parent = parent, .url = url, .max_message = max_message, .order = order, .params = params};
   if (uv_sem_init(&errand.news, 0) != 0) /* UNTESTED: on Linux it does not fail */

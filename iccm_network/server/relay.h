@@ -34,6 +34,6 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg); /*
  * stolen. false: the relay has no client to spare for this address; nothing was done, and params is the
  * caller's. */
 bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
-                     const mcp__order_t *order, yyjson_mut_doc *params, int *status);
+                     const mcp__request_spec_t *order, yyjson_mut_doc *params, int *status);
 
 #endif

@@ -61,7 +61,7 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   server->port = port;
   server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
   server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
-  server->service.identity = (mcp__identity_t){server->name, server->version, &server->tools, NULL};
+  server->service.identity = (mcp__server_info_t){server->name, server->version, &server->tools, NULL};
   return status;
 }
 
@@ -110,11 +110,11 @@ void mcp_server_free(mcp_server_t *server) {
 
 /* ---- what a component tells ------------------------------------------------------------------------- */
 
-void mcp_server_notice_changed(mcp_server_t *server) {
-  mcp__conns_notice_changed(&server->conns);
+void mcp_server_notify(mcp_server_t *server) {
+  mcp__conns_notify(&server->conns);
 }
 
-int mcp_server_set_need(mcp_server_t *server, const char *name, const char *reason) {
+int mcp_server_set_dependency(mcp_server_t *server, const char *name, const char *reason) {
   bool changed = false;
   int status = mcp__readiness_set(&server->readiness, name, reason, &changed);
   if (changed) /* without a lock: a log handler may do what it wants */

@@ -92,7 +92,7 @@ static int keep_log_url(mcp_server_t *server, const char *url) {
 static int read_logging(mcp_server_t *server) {
   bool enabled;
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
-  if (mcp_log_level(level) < 0) {
+  if (mcp_log_level_parse(level) < 0) {
     char shown[MCP_SHOWN_SIZE];
     mcp__set_last_error("LOG_LEVEL is \"%s\": TRACE, DEBUG, INFO, WARN or ERROR is needed",
                         mcp_redact_setting("LOG_LEVEL", level, shown));
@@ -243,7 +243,8 @@ int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_
                                         : mcp__timers_add(&server->timers, server, interval_ms, cb, arg);
 }
 
-int mcp_server_set_notice(mcp_server_t *server, const char *capability, mcp_notice_cb cb, void *arg) {
+int mcp_server_set_experimental_capability(mcp_server_t *server, const char *capability, mcp_capability_cb cb,
+                                           void *arg) {
   if (mcp__server_is_started(server) || server->notice != NULL)
     return MCP_ESTATE;
   size_t len = strlen(capability);

@@ -22,21 +22,21 @@ static bool is_open(const mcp__session_t *session) {
 
 /* ---- answers --------------------------------------------------------------------------------------- */
 
-static int write_message(mcp__session_t *session, void *origin, const mcp__addressee_t *to,
+static int write_message(mcp__session_t *session, void *origin, const mcp__response_context_t *to,
                          mcp__render_cb render, const void *what) {
   size_t at;
   mcp__buf_t *out = session->transport->begin(session, origin, &at);
   return out != NULL ? session->transport->end(session, origin, at, render(out, to, what)) : UV_ENOMEM;
 }
 
-static int render_internal_error(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   (void)what;
   return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL,
                             0);
 }
 
-static int answer(mcp__caller_t *caller, void *origin, const mcp__addressee_t *to, mcp__render_cb render,
-                  const void *what) {
+static int answer(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
+                  mcp__render_cb render, const void *what) {
   mcp__session_t *session = session_of(caller);
   if (!is_open(session))
     return MCP_ESTATE;
@@ -47,7 +47,7 @@ static int answer(mcp__caller_t *caller, void *origin, const mcp__addressee_t *t
   return status;
 }
 
-static int render_text(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_text(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   (void)to;
   return mcp__buf_puts(out, what);
 }
@@ -74,7 +74,7 @@ void mcp__session_tools_changed(mcp__session_t *session) {
   session->transport->wake(session, NULL);
 }
 
-void mcp__session_notice_changed(mcp__session_t *session) {
+void mcp__session_notify(mcp__session_t *session) {
   if (!is_open(session) || session->initialize == NULL)
     return;
   session->notice_due = true;
@@ -91,10 +91,10 @@ static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
     mcp__free(text);
     session->initialize = NULL;
   }
-  mcp__session_notice_changed(session);
+  mcp__session_notify(session);
 }
 
-static int render_notice(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
+static int render_notice(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   const mcp__session_t *session = what;
   const mcp__service_t *service = session->service;
   size_t len = 0;
@@ -128,8 +128,8 @@ void mcp__session_tell(mcp__session_t *session) {
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
-static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const void *what) {
-  const mcp__outcome_t *outcome = what;
+static int render_outcome(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const mcp__dispatch_result_t *outcome = what;
   if (outcome->action == MCP__DO_ANSWER) {
     int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
     status = mcp__buf_join(status, mcp__buf_puts(out, outcome->before));
@@ -138,12 +138,12 @@ static int render_outcome(mcp__buf_t *out, const mcp__addressee_t *to, const voi
     return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
   if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
-    return mcp__answer_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
+    return mcp__response_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
   return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, outcome->data,
                             outcome->data_len);
 }
 
-static void refuse_twice(mcp__outcome_t *outcome) {
+static void refuse_twice(mcp__dispatch_result_t *outcome) {
   outcome->action = MCP__DO_REFUSE;
   outcome->code = MCP_INVALID_REQUEST;
   outcome->problem = "a call with this id is still in flight";
@@ -164,7 +164,7 @@ static const char *copy_trace_id(const mcp__session_t *session, mcp__arena_t *ar
   return copy != NULL ? memcpy(copy, session->trace_id, size) : NULL; /* the call may outlive the session */
 }
 
-static void run(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_t *outcome) {
+static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *outcome) {
   call->to.direct = outcome->direct;
   call->to.shaped = outcome->tool->output != NULL;
   call->tool = mcp__tool_hold(outcome->tool);
@@ -177,7 +177,7 @@ static void run(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_t 
 }
 
 /* What is no call is done with at once. */
-static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_t *outcome) {
+static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *outcome) {
   mcp__caller_t *caller = &session->caller;
   const char *trace_id = call->parent.trace.id;
   if (outcome->action == MCP__DO_REFUSE_CALL)
@@ -194,13 +194,14 @@ static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__outcome_
 }
 
 static void act(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
-                mcp__outcome_t *outcome) {
+                mcp__dispatch_result_t *outcome) {
   call->silent = message->kind == MCP__NOTIFICATION || message->kind == MCP__RESPONSE;
   call->id_hash = mcp__id_hash(message->id, message->id_len);
   if (message->kind == MCP__REQUEST &&
       mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
     refuse_twice(outcome);
-  call->to = (mcp__addressee_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
+  call->to =
+      (mcp__response_context_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
   call->parent.trace.id =
       outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(session, &call->arena);
   if (!call->silent)
@@ -229,7 +230,7 @@ size_t mcp__session_parse_memory(size_t max_message) {
 void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin) {
   size_t max_message = session->service->calls.max_message;
   mcp__message_t message;
-  mcp__outcome_t outcome;
+  mcp__dispatch_result_t outcome;
   call->origin = origin;
   call->arena.max = mcp__session_parse_memory(max_message);
   memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
@@ -262,7 +263,7 @@ static void begin_next(mcp__session_t *session) {
     mcp__call_begin(call); /* may have ended it, and others */
     return;
   }
-  mcp__outcome_t outcome = {0};
+  mcp__dispatch_result_t outcome = {0};
   refuse_twice(&outcome);
   mcp__count_refusal(&session->service->counts, outcome.code);
   answer(&session->caller, call->origin, &call->to, render_outcome, &outcome);

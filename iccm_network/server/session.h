@@ -37,8 +37,8 @@ typedef struct mcp__transport {
 
 /* What the sessions of a server have in common. */
 typedef struct mcp__service {
-  mcp__identity_t identity; /* whose tools these are; notice: the capability that clients may ask for */
-  mcp_notice_cb notice_cb;
+  mcp__server_info_t identity; /* whose tools these are; notice: the capability that clients may ask for */
+  mcp_capability_cb notice_cb;
   void *notice_arg;
   mcp_server_t *server; /* for notice_cb */
   mcp__calls_t calls;
@@ -50,7 +50,7 @@ struct mcp__session {
   const mcp__transport_t *transport;
   void *arg; /* the transport's */
   mcp__service_t *service;
-  mcp__revision_t revision;
+  mcp__protocol_version_t revision;
   char *trace_id;   /* of calls that bring none; NULL: none */
   char *initialize; /* the params of an initialize that asks for the notice; NULL: none did */
   bool notice_due;
@@ -86,7 +86,7 @@ void mcp__session_begin_waiting(mcp__session_t *session);
 /* What the peer is to be told unasked. The transport is woken, and then calls mcp__session_tell(), right
  * before it writes: so several changes are told once. */
 void mcp__session_tools_changed(mcp__session_t *session);
-void mcp__session_notice_changed(mcp__session_t *session);
+void mcp__session_notify(mcp__session_t *session);
 void mcp__session_tell(mcp__session_t *session);
 
 #endif

@@ -20,8 +20,8 @@ static size_t max_message_of(const mcp__parent_t *parent) {
   return parent->max_message > LEAST_MAX_MESSAGE ? parent->max_message : LEAST_MAX_MESSAGE;
 }
 
-static int call_alone(const char *url, mcp__parent_t *parent, const mcp__order_t *order, yyjson_mut_doc *args,
-                      yyjson_doc **answer) {
+static int call_alone(const char *url, mcp__parent_t *parent, const mcp__request_spec_t *order,
+                      yyjson_mut_doc *args, yyjson_doc **answer) {
   mcp_sync_client_t *alone = mcp_sync_client_new(url);
   if (alone == NULL) {
     yyjson_mut_doc_free(args);
@@ -33,10 +33,10 @@ static int call_alone(const char *url, mcp__parent_t *parent, const mcp__order_t
   return status;
 }
 
-static int call_for(mcp_call_t *call, const char *url, const mcp__order_t *given, yyjson_mut_doc *args,
+static int call_for(mcp_call_t *call, const char *url, const mcp__request_spec_t *given, yyjson_mut_doc *args,
                     yyjson_doc **answer) {
   mcp__sync_result_t result = {0};
-  mcp__order_t order = *given;
+  mcp__request_spec_t order = *given;
   int status;
   order.cb = on_result;
   order.arg = &result;
@@ -47,9 +47,9 @@ static int call_for(mcp_call_t *call, const char *url, const mcp__order_t *given
 
 int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
                          const mcp_call_options_t *options, yyjson_doc **answer) {
-  mcp__order_t order = {.method = "tools/call", .tool = tool};
+  mcp__request_spec_t order = {.method = "tools/call", .tool = tool};
   mcp_call_t *parent = options != NULL ? options->parent : NULL;
-  int status = mcp__order_take(&order, options);
+  int status = mcp__request_spec_take(&order, options);
   *answer = NULL;
   order.id = NULL; /* nobody could use it */
   if (status == 0 && parent != NULL && !parent->parent.on_pool)

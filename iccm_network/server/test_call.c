@@ -98,7 +98,7 @@ static int write_request(mcp__buf_t *text, const char *tool, yyjson_mut_doc *arg
   yyjson_mut_val *root = yyjson_mut_doc_get_root(args);
   char *json = root != NULL ? yyjson_mut_val_write_opts(root, 0, &mcp__json_alc, &len, NULL) : NULL;
   if (root != NULL && json == NULL)
-    return MCP_EANSWER;
+    return MCP_EENCODE;
   int status = mcp__jsonrpc_begin_request(text, 1, "tools/call");
   status = mcp__buf_join(status, mcp__buf_puts(text, ",\"params\":{\"name\":"));
   status = mcp__buf_join(status, mcp__buf_json_string(text, tool, strlen(tool)));

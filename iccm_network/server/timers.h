@@ -14,7 +14,7 @@ typedef struct mcp__timers {
   int open; /* handles on a loop: all, from start to close */
 } mcp__timers_t;
 
-/* For the next start. 0; MCP_EFULL; UV_EINVAL: interval_ms is 0; UV_ENOMEM. */
+/* For the next start. 0; MCP_ELIMIT; UV_EINVAL: interval_ms is 0; UV_ENOMEM. */
 int mcp__timers_add(mcp__timers_t *timers, mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb,
                     void *arg);
 void mcp__timers_start(mcp__timers_t *timers, uv_loop_t *loop);

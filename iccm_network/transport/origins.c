@@ -199,10 +199,10 @@ static bool is_health(const mcp__head_t *head) { /* nothing there is worth hidin
   return mcp__head_path_is(head, "/healthz") || mcp__head_path_is(head, "/readyz");
 }
 
-const char *mcp__origins_problem(const mcp__origins_t *admitted, const mcp__head_t *head, mcp__wish_t wish,
-                                 bool tls) {
+const char *mcp__origins_problem(const mcp__origins_t *admitted, const mcp__head_t *head,
+                                 mcp__http_request_kind_t wish, bool tls) {
   const char *origin = mcp__head_value(head, MCP__H_ORIGIN);
-  bool shows = wish == MCP__WISH_GET && !is_health(head);
+  bool shows = wish == MCP__HTTP_GET && !is_health(head);
   if ((origin != NULL || shows) && !is_host_admitted(admitted->hosts, head))
     return "a page may have given this name in Host to the server: add it to ICCM_ALLOWED_HOSTS of the "
            "server, "

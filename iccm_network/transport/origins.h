@@ -11,9 +11,10 @@ typedef struct mcp__origins {
   char *hosts;   /* names each */
 } mcp__origins_t;
 
-/* For a request without a valid token: NULL, or why it is refused with 403. wish is its mcp__head_wish(). */
-const char *mcp__origins_problem(const mcp__origins_t *admitted, const mcp__head_t *head, mcp__wish_t wish,
-                                 bool tls);
+/* For a request without a valid token: NULL, or why it is refused with 403. wish is its
+ * mcp__head_request_kind(). */
+const char *mcp__origins_problem(const mcp__origins_t *admitted, const mcp__head_t *head,
+                                 mcp__http_request_kind_t wish, bool tls);
 
 /* The next entry of a list, without blanks around it; NULL: there is no more. */
 const char *mcp__origins_next(const char **list, size_t *len);

@@ -74,7 +74,7 @@ static bool on_plain(void *arg, const char *data, size_t len) {
 static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
   int status = mcp__tls_feed(stream->tls, data, len, on_plain, stream);
   if (status == MCP_ETLS)
-    mcp__stream_last_words(stream, &stream->tls->out); /* an alert */
+    mcp__stream_write_plain_now(stream, &stream->tls->out); /* an alert */
   else if (status == UV_EOF)
     mcp__stream_flush(stream); /* what came in one piece with the end is answered, as in clear */
   if (status != 0)
@@ -234,7 +234,7 @@ void mcp__stream_flush(mcp__stream_t *stream) {
   }
 }
 
-void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words) {
+void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *words) {
   size_t done;
   if (!stream->closing && stream->writing.len == 0)
     try_write(stream, words, &done);
@@ -245,7 +245,7 @@ size_t mcp__stream_backlog(const mcp__stream_t *stream) {
   return stream->out.len + encrypted + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
 }
 
-size_t mcp__stream_untaken(const mcp__stream_t *stream) {
+size_t mcp__stream_unacked(const mcp__stream_t *stream) {
   uv_os_fd_t fd;
   int unacknowledged =
       0; /* libuv hears of room for more only when a third of the kernel's megabytes is free */

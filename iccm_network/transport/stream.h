@@ -60,9 +60,9 @@ void mcp__stream_read(mcp__stream_t *stream, bool on);
 void mcp__stream_dirty(mcp__stream_t *stream);
 void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting for the loop's turn */
 /* In clear, as far as they go at once. */
-void mcp__stream_last_words(mcp__stream_t *stream, const mcp__buf_t *words);
+void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *words);
 size_t mcp__stream_backlog(const mcp__stream_t *stream); /* bytes that the kernel has not taken yet */
-size_t mcp__stream_untaken(const mcp__stream_t *stream); /* that the peer's kernel has not: a system call */
+size_t mcp__stream_unacked(const mcp__stream_t *stream); /* that the peer's kernel has not: a system call */
 size_t mcp__stream_memory(const mcp__stream_t *stream);  /* of what waits to be written */
 void mcp__stream_finish(mcp__stream_t *stream);          /* write what is there, then FIN */
 void mcp__stream_close(mcp__stream_t *stream);           /* at once; again is fine */

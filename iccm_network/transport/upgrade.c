@@ -253,9 +253,9 @@ bool mcp__head_has_token(const char *list, const char *token) {
   return false;
 }
 
-static mcp__wish_t wrong(mcp__head_t *head, int status, const char *problem) {
+static mcp__http_request_kind_t wrong(mcp__head_t *head, int status, const char *problem) {
   bad(head, status, problem);
-  return MCP__WISH_WRONG;
+  return MCP__HTTP_WRONG;
 }
 
 static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two equal signs */
@@ -264,7 +264,7 @@ static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two e
          strcmp(key + 22, "==") == 0;
 }
 
-mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
+mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
   const llhttp_t *parser = &head->parser;
   bool websocket =
       parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
@@ -277,7 +277,7 @@ mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
   if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
     return wrong(head, 400, "exactly one Host header is needed");
   if (!websocket)
-    return parser->method == HTTP_OPTIONS ? MCP__WISH_OPTIONS : MCP__WISH_GET;
+    return parser->method == HTTP_OPTIONS ? MCP__HTTP_OPTIONS : MCP__HTTP_GET;
   if (parser->http_minor == 0)
     return wrong(head, 400, "a WebSocket needs HTTP/1.1");
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
@@ -286,7 +286,7 @@ mcp__wish_t mcp__head_wish(mcp__head_t *head) { /* RFC 6455 section 4.2.1 */
     return wrong(head, 426, "Sec-WebSocket-Version must be 13");
   if (head->given[MCP__H_KEY] != 1 || !is_key(mcp__head_value(head, MCP__H_KEY)))
     return wrong(head, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
-  return MCP__WISH_WEBSOCKET;
+  return MCP__HTTP_WEBSOCKET;
 }
 
 void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]) { /* RFC 6455 section 4.2.2, 5.4 */

@@ -68,11 +68,16 @@ bool mcp__head_is_bodiless(const mcp__head_t *head); /* HEAD: the answer is that
 /* Whether the text holds the token in its comma-separated list, upper and lower case alike. */
 bool mcp__head_has_token(const char *list, const char *token);
 
-/* What a complete request asks for. MCP__WISH_GET is a page, also by HEAD. */
-typedef enum mcp__wish { MCP__WISH_WEBSOCKET, MCP__WISH_GET, MCP__WISH_OPTIONS, MCP__WISH_WRONG } mcp__wish_t;
+/* What a complete request asks for. MCP__HTTP_GET is a page, also by HEAD. */
+typedef enum mcp__http_request_kind {
+  MCP__HTTP_WEBSOCKET,
+  MCP__HTTP_GET,
+  MCP__HTTP_OPTIONS,
+  MCP__HTTP_WRONG
+} mcp__http_request_kind_t;
 
-/* MCP__WISH_WRONG: head->status and head->problem say what to answer. */
-mcp__wish_t mcp__head_wish(mcp__head_t *head);
+/* MCP__HTTP_WRONG: head->status and head->problem say what to answer. */
+mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head);
 
 void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]);
 

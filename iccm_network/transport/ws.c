@@ -186,7 +186,7 @@ static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
     return 0;
   case MCP_ETOOBIG:
     return MCP__CLOSE_TOO_BIG;
-  case MCP_EFULL:
+  case MCP_ELIMIT:
     return MCP__CLOSE_BUSY;
   default:
     return MCP__CLOSE_INTERNAL;

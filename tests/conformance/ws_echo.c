@@ -69,7 +69,7 @@ static bool upgraded(peer_t *peer, const char *data, size_t len, size_t *used) {
     peer->open =
         state == MCP__HEAD_DONE && mcp__check_switching(&peer->head, peer->key, problem, sizeof problem) == 0;
   else
-    peer->open = state == MCP__HEAD_DONE && mcp__head_wish(&peer->head) == MCP__WISH_WEBSOCKET &&
+    peer->open = state == MCP__HEAD_DONE && mcp__head_request_kind(&peer->head) == MCP__HTTP_WEBSOCKET &&
                  mcp__write_switching(&peer->stream.out, &peer->head) == 0;
   if (!peer->open)
     mcp__stream_close(&peer->stream);

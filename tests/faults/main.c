@@ -103,7 +103,7 @@ static void count_all(const scenario_t *scenario) {
 
 _Noreturn static void child(const scenario_t *scenario, const fault_t *begin, bool alone) {
   fault_t fault = *begin;
-  mcp_set_log(ignore_line, MCP_LOG_TRACE, NULL);
+  mcp_set_log_handler(ignore_line, MCP_LOG_TRACE, NULL);
   faults_use();
   REQUIRE(uv_loop_init(&loop) == 0, "no loop");
   count_all(scenario);

@@ -38,8 +38,8 @@ static void live(play_t *play) {
   mcp_server_set_allowed_origins(server, "https://here.example");
   mcp_server_set_allowed_hosts(server, "here.example");
   mcp_server_set_max_connects_per_second(server, 10);
-  mcp_server_set_need(server, "store", "not there");
-  mcp_server_set_need(server, "store", NULL);
+  mcp_server_set_dependency(server, "store", "not there");
+  mcp_server_set_dependency(server, "store", NULL);
   mcp_metric_add(mcp_server_metric(server, MCP_COUNTER, "brief_total", "Calls.", "kind"), "a", 1);
   int status = mcp_server_start(server, play->loop);
   REQUIRE(*mcp_strerror(status) != '\0', "status %d has no words", status);
@@ -374,9 +374,9 @@ static void expect_http(const play_t *play, const mcp_server_t *server, const ch
 }
 
 static void ask_pages(play_t *play) {
-  mcp_server_set_need(play->server, "store", "away");
+  mcp_server_set_dependency(play->server, "store", "away");
   expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "503");
-  mcp_server_set_need(play->server, "store", NULL);
+  mcp_server_set_dependency(play->server, "store", NULL);
   expect_http(play, play->server, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
   expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
   expect_http(play, play->server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "200");
@@ -384,7 +384,7 @@ static void ask_pages(play_t *play) {
 }
 
 static void ask_pages_again(play_t *play) {
-  mcp_server_set_need(play->server, "store", NULL);
+  mcp_server_set_dependency(play->server, "store", NULL);
   expect_http(play, play->server, "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n", "200");
   expect_http(play, play->server, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "200");
 }

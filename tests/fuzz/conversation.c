@@ -88,7 +88,7 @@ size_t mcp__stream_backlog(const mcp__stream_t *of) {
   return of->out.len;
 }
 
-size_t mcp__stream_untaken(const mcp__stream_t *of) {
+size_t mcp__stream_unacked(const mcp__stream_t *of) {
   return of->out.len;
 }
 
@@ -119,7 +119,7 @@ int mcp__stream_start_tls(mcp__stream_t *of, mcp__tls_context_t *context, const 
   return UV_ENOMEM; /* nobody asks for it here */
 }
 
-void mcp__stream_last_words(mcp__stream_t *of, const mcp__buf_t *words) {
+void mcp__stream_write_plain_now(mcp__stream_t *of, const mcp__buf_t *words) {
   (void)of;
   (void)words;
 }
@@ -218,11 +218,11 @@ static yyjson_mut_doc *notice(mcp_server_t *server, yyjson_val *initialize, void
 
 /* As mcp_server_start() leaves it, but without listeners and without a thread for the log. */
 static mcp_server_t *start(void) {
-  mcp_set_log(check_line, MCP_LOG_TRACE, NULL);
+  mcp_set_log_handler(check_line, MCP_LOG_TRACE, NULL);
   FUZZ_CHECK(uv_loop_init(&loop) == 0);
   mcp_server_t *server = mcp_server_new("fuzzed", "1", 0, tools);
   FUZZ_CHECK(server != NULL && mcp_server_set_max_message_bytes(server, MAX_MESSAGE) == 0);
-  FUZZ_CHECK(mcp_server_set_notice(server, "clock", notice, NULL) == 0);
+  FUZZ_CHECK(mcp_server_set_experimental_capability(server, "clock", notice, NULL) == 0);
   FUZZ_CHECK(mcp__server_open(server, &loop) == 0);
   server->conns.memory.max = PLENTY;
   mcp__buf_init(&sent, PLENTY, NULL);

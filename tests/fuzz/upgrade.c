@@ -25,13 +25,13 @@ static bool feed(const char *piece, size_t len, void *arg) {
 }
 
 static void say_request(mcp__head_t *head, mcp__buf_t *said) {
-  mcp__wish_t wish = mcp__head_wish(head);
+  mcp__http_request_kind_t wish = mcp__head_request_kind(head);
   mcp__buf_printf(said, "wish %d of %s\n", wish, mcp__head_url(head));
-  if (wish == MCP__WISH_WEBSOCKET)
+  if (wish == MCP__HTTP_WEBSOCKET)
     FUZZ_CHECK(mcp__write_switching(said, head) == 0);
-  else if (wish == MCP__WISH_WRONG)
+  else if (wish == MCP__HTTP_WRONG)
     FUZZ_CHECK(mcp__write_plain(said, head->status, head->problem) == 0);
-  else if (wish == MCP__WISH_OPTIONS)
+  else if (wish == MCP__HTTP_OPTIONS)
     FUZZ_CHECK(mcp__write_options(said) == 0);
   const mcp__origins_t admitted = {.origins = (char[]){"http://a/,null"}, .hosts = (char[]){"b.example:1"}};
   const char *problem = mcp__origins_problem(&admitted, head, wish, false);

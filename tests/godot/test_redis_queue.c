@@ -790,7 +790,7 @@ Test(redis, killed_and_started_again) {
   redis_process_kill(&bench.redis);
   if (queue_push(bench.queue, &entry, 1, on_done, &lost) == 0) {
     run_until(&bench, &lost.done);
-    cr_assert_eq(lost.status, MCP_ELOST);
+    cr_assert_eq(lost.status, MCP_EDISCONNECTED);
   }
   down = !queue_is_up(bench.queue);
   cr_assert(down);
@@ -810,7 +810,7 @@ Test(redis, silent) {
   kill(bench.redis.pid, SIGSTOP);
   cr_assert_eq(queue_push(bench.queue, &entry, 1, on_done, &answer), 0);
   run_until(&bench, &answer.done);
-  cr_assert_eq(answer.status, MCP_ELOST);
+  cr_assert_eq(answer.status, MCP_EDISCONNECTED);
   kill(bench.redis.pid, SIGCONT);
   run_until(&bench, &bench.up);
   cr_assert_eq(push(&bench, 1, 1).status, 0);
@@ -878,7 +878,7 @@ Test(levels, are_bounded) {
                     "for i = 1, 10000 do redis.call('HSET', 'logger_config:levels', i, 'INFO') end return 1");
   cr_assert_eq(queue_set_level(bench.queue, "one more", 8, "WARN", on_done, &answer), 0);
   run_until(&bench, &answer.done);
-  cr_assert_eq(answer.status, MCP_EFULL);
+  cr_assert_eq(answer.status, MCP_ELIMIT);
   set_level(&bench, bench.queue, "17", "WARN");
   cr_assert_eq(queue_level(bench.queue, "17", 2), MCP_LOG_WARN);
   set_level(&bench, bench.queue, "17", "");

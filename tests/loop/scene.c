@@ -57,7 +57,7 @@ static void on_wake(uv_timer_t *timer) {
 void scene_open(void) {
   uv_mutex_init(&mutex);
   uv_cond_init(&gate_moved);
-  mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
+  mcp_set_log_handler(on_log, MCP_LOG_TRACE, NULL);
   cr_assert_eq(uv_loop_init(&scene_loop), 0);
   uv_timer_init(&scene_loop, &waker);
   uv_timer_start(&waker, on_wake, TURN_MS, TURN_MS);

@@ -209,7 +209,7 @@ Test(client_calls, refused_before_they_are_made) {
   args = yyjson_mut_doc_new(NULL);
   yyjson_mut_doc_set_root(args, yyjson_mut_obj(args));
   yyjson_mut_obj_add_str(args, yyjson_mut_doc_get_root(args), "text", "\xff");
-  cr_assert_eq(mcp_client_call(client, "now", args, NULL, outcome_cb, &outcome), MCP_EANSWER);
+  cr_assert_eq(mcp_client_call(client, "now", args, NULL, outcome_cb, &outcome), MCP_EENCODE);
   cr_assert_eq(mcp_client_set_max_message_bytes(client, 4096), MCP_ESTATE);
   cr_assert_eq(mcp_client_set_fail_fast(client, true), MCP_ESTATE);
   scene_run_ms(50);

@@ -285,8 +285,8 @@ Test(client_failures, a_peer_that_leaves_at_each_step) {
     mcp_client_set_fail_fast(client, true);
     outcome_t outcome = call_at_once("x");
     int status = outcome.status;
-    cr_assert(step >= 3 ? status == MCP_ELOST || (step == 3 && status == MCP_EUPGRADE)
-                        : status == MCP_EUPGRADE || status == MCP_ELOST,
+    cr_assert(step >= 3 ? status == MCP_EDISCONNECTED || (step == 3 && status == MCP_EUPGRADE)
+                        : status == MCP_EUPGRADE || status == MCP_EDISCONNECTED,
               "step %d: %d %s", step, status, outcome.message);
     client_end(client);
     trap_close(trap);
@@ -315,8 +315,8 @@ Test(client_failures, close_codes_of_the_peer) {
     client = client_to(trap->port);
     outcome_t outcome = call_and_wait("x", PATIENT_MS);
     snprintf(number, sizeof number, "%d", code);
-    cr_assert_eq(outcome.status, code == 1013 ? MCP_EBUSY : MCP_ELOST, "%d: %d %s", code, outcome.status,
-                 outcome.message);
+    cr_assert_eq(outcome.status, code == 1013 ? MCP_EBUSY : MCP_EDISCONNECTED, "%d: %d %s", code,
+                 outcome.status, outcome.message);
     cr_assert_not_null(strstr(outcome.message, number), "%s", outcome.message);
     cr_assert_not_null(strstr(outcome.message, "bye!"), "%s", outcome.message);
     RUN_UNTIL(trap->last->ended);
@@ -424,7 +424,7 @@ Test(client_failures, a_lost_connection_fails_what_was_sent_at_once) {
   RUN_UNTIL(sent[0].fired && sent[1].fired && sent[2].fired);
   scene_release_clock();
   for (int i = 0; i < 3; i++)
-    cr_assert_eq(sent[i].status, MCP_ELOST);
+    cr_assert_eq(sent[i].status, MCP_EDISCONNECTED);
   call("y", PATIENT_MS, &later); /* waits for the next connection */
   RUN_UNTIL(trap->accepted == 2 && trap->last->count >= 3);
   cr_assert_not_null(strstr(trap->last->messages[2], "\"y\""));
@@ -458,7 +458,7 @@ Test(client_failures, what_was_not_sent_goes_with_the_next_connection) {
 static outcome_t again;
 
 static void call_again(mcp_client_t *from, const mcp_result_t *result, void *arg) {
-  cr_assert_eq(result->status, MCP_ELOST);
+  cr_assert_eq(result->status, MCP_EDISCONNECTED);
   (*(unsigned *)arg)++;
   if (*(unsigned *)arg == 1)
     cr_assert_eq(mcp_client_call(from, "again", NULL, WITHIN(PATIENT_MS), outcome_cb, &again), 0);

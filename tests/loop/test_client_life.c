@@ -361,7 +361,7 @@ Test(client_life, no_more_than_1024_calls_wait) {
   outcome_t outcomes[WAITING] = {0}, refused = {0};
   for (int i = 0; i < WAITING; i++)
     call("x", 0, &outcomes[i]);
-  cr_assert_eq(mcp_client_call(client, "x", args_of("{}"), NULL, outcome_cb, &refused), MCP_EFULL);
+  cr_assert_eq(mcp_client_call(client, "x", args_of("{}"), NULL, outcome_cb, &refused), MCP_ELIMIT);
   client_end(client);
   for (int i = 0; i < WAITING; i++)
     cr_assert(outcomes[i].fired == 1 && outcomes[i].status == MCP_ECLOSED);
@@ -390,7 +390,7 @@ Test(client_life, no_more_than_16_mib_wait) {
   client = client_to(trap_free_port());
   outcome_t outcomes[60] = {0};
   size_t made;
-  cr_assert_eq(fill(outcomes, &made), MCP_EFULL);
+  cr_assert_eq(fill(outcomes, &made), MCP_ELIMIT);
   cr_assert(made >= 15 && made <= 17, "%zu", made);
   client_end(client);
   for (size_t i = 0; i < made; i++)
@@ -407,7 +407,7 @@ Test(client_life, no_more_than_16_mib_wait_for_a_peer_that_does_not_read) {
   wire_read(trap->last, false);
   outcome_t outcomes[60] = {0};
   size_t made;
-  cr_assert_eq(fill(outcomes, &made), MCP_EFULL);
+  cr_assert_eq(fill(outcomes, &made), MCP_ELIMIT);
   cr_assert_leq(made, 30u, "%zu", made);
   client_end(client);
   for (size_t i = 0; i < made; i++)

@@ -64,7 +64,7 @@ Test(client_more, cancels_before_the_connection_is_there) {
 }
 
 static void cancel_other(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  cr_assert_eq(result->status, MCP_ELOST);
+  cr_assert_eq(result->status, MCP_EDISCONNECTED);
   cr_assert_eq(mcp_client_cancel(client, *(uint64_t *)arg), 0);
   *(uint64_t *)arg = 0;
 }

@@ -166,7 +166,7 @@ Test(client_sync, goes_on_after_a_call_that_failed) {
   RUN_UNTIL(trap->last->count == 5);
   wire_close(trap->last);
   end(&blocking, thread);
-  cr_assert_eq(blocking.status, MCP_ELOST, "%s", blocking.words);
+  cr_assert_eq(blocking.status, MCP_EDISCONNECTED, "%s", blocking.words);
   trap->script = script_answer;
   expect_call(&blocking, 1);
   cr_assert_eq(trap->accepted, 2);

@@ -691,7 +691,7 @@ Test(limits, a_client_asks_after_20_s_and_waits_20_s) {
   cr_expect_eq(outcome.fired, 0);
   scene_pass_ms(3000);
   RUN_UNTIL(outcome.fired);
-  cr_expect_eq(outcome.status, MCP_ELOST);
+  cr_expect_eq(outcome.status, MCP_EDISCONNECTED);
   cr_expect_not_null(strstr(outcome.message, "pings"), "%s", outcome.message);
   client_end(client);
   scene_close();

@@ -524,7 +524,7 @@ static void count_shown(int level, const char *part, const char *text, void *arg
 
 Test(logger, godot_says_from_which_level_on) {
   open_godot();
-  mcp_set_log(count_shown, MCP_LOG_INFO, NULL);
+  mcp_set_log_handler(count_shown, MCP_LOG_INFO, NULL);
   mcp_server_t *server = start_named("stage");
   RUN_UNTIL(line_of("Server running") != NULL);
   expect_shipped_from(MCP_LOG_INFO);
@@ -1020,9 +1020,9 @@ Test(logger, the_notice_goes_to_those_who_asked) {
   scene_open();
   mcp_server_t *server = stage_server();
   mcp_server_set_log_url(server, NULL);
-  cr_assert_eq(mcp_server_set_notice(server, "", on_notice, NULL), UV_EINVAL);
-  cr_assert_eq(mcp_server_set_notice(server, "x/news", on_notice, NULL), 0);
-  cr_assert_eq(mcp_server_set_notice(server, "y", on_notice, NULL), MCP_ESTATE);
+  cr_assert_eq(mcp_server_set_experimental_capability(server, "", on_notice, NULL), UV_EINVAL);
+  cr_assert_eq(mcp_server_set_experimental_capability(server, "x/news", on_notice, NULL), 0);
+  cr_assert_eq(mcp_server_set_experimental_capability(server, "y", on_notice, NULL), MCP_ESTATE);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   wire_t *asks = wire_to(server), *does_not = wire_to(server);
   wire_text(does_not, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
@@ -1030,8 +1030,8 @@ Test(logger, the_notice_goes_to_those_who_asked) {
   RUN_UNTIL(news(asks) == 1);
   cr_expect_eq(wire_answers(asks, 1), 1);
   cr_expect_str_eq(asks->messages[1], NEWS, "behind the answer");
-  mcp_server_notice_changed(server);
-  mcp_server_notice_changed(server);
+  mcp_server_notify(server);
+  mcp_server_notify(server);
   RUN_UNTIL(news(asks) == 2);
   wire_settle(asks);
   wire_settle(does_not);
@@ -1046,7 +1046,7 @@ Test(logger, the_notice_after_an_initialize_that_is_too_large) {
   scene_open();
   mcp_server_t *server = stage_server();
   mcp_server_set_log_url(server, NULL);
-  cr_assert_eq(mcp_server_set_notice(server, "x/news", on_notice, NULL), 0);
+  cr_assert_eq(mcp_server_set_experimental_capability(server, "x/news", on_notice, NULL), 0);
   cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
   wire_t *wire = wire_to(server);
   char frames[2 * ASK_BYTES];
@@ -1054,7 +1054,7 @@ Test(logger, the_notice_after_an_initialize_that_is_too_large) {
   len += ask(frames + len, 2, 8000); /* both in one piece */
   wire_send(wire, frames, len);
   RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
-  mcp_server_notice_changed(server);
+  mcp_server_notify(server);
   wire_settle(wire);
   cr_expect_eq(news(wire), notices);
   cr_expect_leq(notices, 1);

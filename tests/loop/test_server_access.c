@@ -92,7 +92,7 @@ Test(server_access, pages_that_are_open) {
   expect_status(GET_WITH("/healthz", ""), "200");
   expect_status(GET_WITH("/readyz", ""), "200");
   expect_status(GET_WITH("/metrics", BEARER), "200");
-  mcp_server_set_need(server, "database", "10.1.2.3 is away");
+  mcp_server_set_dependency(server, "database", "10.1.2.3 is away");
   const char *answer = answer_to(GET_WITH("/readyz", WRONG));
   cr_expect_not_null(strstr(answer, " 503 "), "%s", answer);
   cr_expect_null(strstr(answer, "10.1.2.3"), "%s", answer);
@@ -204,7 +204,7 @@ Test(server_access, head_is_get_without_the_body) {
   expect_head_of("/readyz");
   expect_head_of("/");
   expect_head_of("/any");
-  mcp_server_set_need(server, "store", "is away");
+  mcp_server_set_dependency(server, "store", "is away");
   expect_head_of("/readyz");
   expect_status("HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "200");
   const char *answer = answer_to("HEAD /metrics HTTP/1.1\r\nHost: evil.example\r\n\r\n");

@@ -417,13 +417,13 @@ static yyjson_mut_val *make_nothing(yyjson_mut_doc *doc) {
 
 Test(server_calls, unwritable_results_are_internal_errors) {
   open_with(0);
-  cr_assert_eq(end_with(make_nan), MCP_EANSWER);
-  cr_assert_eq(end_with(make_infinite), MCP_EANSWER);
-  cr_assert_eq(end_with(make_bad_text), MCP_EANSWER);
-  cr_assert_eq(end_with(make_nothing), MCP_EANSWER);
+  cr_assert_eq(end_with(make_nan), MCP_EENCODE);
+  cr_assert_eq(end_with(make_infinite), MCP_EENCODE);
+  cr_assert_eq(end_with(make_bad_text), MCP_EENCODE);
+  cr_assert_eq(end_with(make_nothing), MCP_EENCODE);
   wire_call(peer, 100, "hold", "{}");
   RUN_UNTIL(stage.held_count == 5);
-  cr_assert_eq(mcp_call_reply_text(stage.held[4], "\"\xc3\"", 3), MCP_EANSWER);
+  cr_assert_eq(mcp_call_reply_text(stage.held[4], "\"\xc3\"", 3), MCP_EENCODE);
   wire_settle(peer);
   cr_assert(wire_says(peer, 100, "-32603"));
   close_all();
@@ -440,7 +440,7 @@ Test(server_calls, failures_with_unwritable_parts) {
   open_with(0);
   mcp_call_t *call = hold_next(1);
   yyjson_mut_val *data = yyjson_mut_real(mcp_call_doc(call), NAN);
-  cr_assert_eq(mcp_call_fail(call, -32001, data, "with bad data"), MCP_EANSWER);
+  cr_assert_eq(mcp_call_fail(call, -32001, data, "with bad data"), MCP_EENCODE);
   cr_assert_eq(mcp_call_tool_error(hold_next(2), "bad \xff text"), 0);
   char *text = malloc(5000); /* longer than any message, and cut inside of a character */
   for (size_t i = 0; i < 4998; i += 2)
@@ -579,14 +579,14 @@ Test(server_calls, answers_without_a_text_are_errors) {
   RUN_UNTIL(stage.held_count == CALLS);
   const char *volatile none = NULL; /* no compiler is to see it, or to know tool_error's format */
   int (*const tool_error)(mcp_call_t *, const char *, ...) = mcp_call_tool_error;
-  cr_assert_eq(mcp_call_reply_text(stage.held[0], none, 4), MCP_EANSWER);
-  cr_assert_eq(mcp_call_reply(stage.held[1], NULL), MCP_EANSWER);
-  cr_assert_eq(mcp_call_reply_content(stage.held[2], NULL, NULL, false), MCP_EANSWER);
+  cr_assert_eq(mcp_call_reply_text(stage.held[0], none, 4), MCP_EENCODE);
+  cr_assert_eq(mcp_call_reply(stage.held[1], NULL), MCP_EENCODE);
+  cr_assert_eq(mcp_call_reply_content(stage.held[2], NULL, NULL, false), MCP_EENCODE);
   cr_assert_eq(tool_error(stage.held[3], none), 0);
 #ifdef NDEBUG
   mcp_call_reply_text(stage.held[4], "{}", 2);
 #else
-  cr_assert_eq(mcp_call_reply_text(stage.held[4], "{\"a\":nan}", 9), MCP_EANSWER);
+  cr_assert_eq(mcp_call_reply_text(stage.held[4], "{\"a\":nan}", 9), MCP_EENCODE);
 #endif
   memset(stage.held, 0, CALLS * sizeof stage.held[0]);
   wire_settle(peer);

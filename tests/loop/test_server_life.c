@@ -186,7 +186,7 @@ Test(server_life, timers_run_from_each_start_to_its_stop) {
   }
   for (int i = 2; i < 64; i++)
     cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), 0);
-  cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), MCP_EFULL);
+  cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), MCP_ELIMIT);
   mcp_server_free(server);
   scene_close();
 }
@@ -687,15 +687,15 @@ Test(server_life, needs_and_readyz) {
   server = stage_start();
   static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
   cr_assert_not_null(strstr(get(readyz), " 200 "));
-  mcp_server_set_need(server, "database", "it sleeps");
-  mcp_server_set_need(server, "queue", "it is full");
+  mcp_server_set_dependency(server, "database", "it sleeps");
+  mcp_server_set_dependency(server, "queue", "it is full");
   const char *text = get(readyz);
   cr_assert_not_null(strstr(text, " 503 "), "%s", text);
   cr_assert_not_null(strstr(text, "database: it sleeps"), "%s", text);
   cr_assert_not_null(strstr(text, "queue: it is full"), "%s", text);
-  mcp_server_set_need(server, "database", NULL);
+  mcp_server_set_dependency(server, "database", NULL);
   cr_assert_null(strstr(get(readyz), "database"));
-  mcp_server_set_need(server, "queue", NULL);
+  mcp_server_set_dependency(server, "queue", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
   cr_assert_not_null(strstr(get("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
   cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "stage 1.2.3"));
@@ -711,11 +711,11 @@ static void tell(void *arg) {
   static const char *const names[TELLERS] = {"a", "b", "c", "d"};
   const char *own = names[*(const int *)arg];
   for (int i = 0; i < TELLINGS; i++) {
-    cr_assert_eq(mcp_server_set_need(server, own, i % 3 == 0 ? NULL : own), 0);
-    cr_assert_eq(mcp_server_set_need(server, "shared", i % 2 == 0 ? NULL : own), 0);
+    cr_assert_eq(mcp_server_set_dependency(server, own, i % 3 == 0 ? NULL : own), 0);
+    cr_assert_eq(mcp_server_set_dependency(server, "shared", i % 2 == 0 ? NULL : own), 0);
   }
-  mcp_server_set_need(server, own, *own == 'c' ? "is away" : NULL);
-  mcp_server_set_need(server, "shared", NULL);
+  mcp_server_set_dependency(server, own, *own == 'c' ? "is away" : NULL);
+  mcp_server_set_dependency(server, "shared", NULL);
 }
 
 Test(server_life, needs_from_any_thread) {
@@ -737,7 +737,7 @@ Test(server_life, needs_from_any_thread) {
   cr_assert_not_null(strstr(text, "\r\n\r\nc: is away\n"), "%s", text);
   cr_assert_null(strstr(text, "shared"), "%s", text);
   cr_assert(scene_logged("c: c"));
-  mcp_server_set_need(server, "c", NULL);
+  mcp_server_set_dependency(server, "c", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
   cr_assert(scene_logged("c: there"));
   stage_stop(server);

@@ -236,7 +236,7 @@ Test(server_metrics, refusals_by_reason) {
   wire_text(peer, "{");
   wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}}");
   RUN_UNTIL(peer->count == 2);
-  mcp_server_set_need(server, "store", "is away");
+  mcp_server_set_dependency(server, "store", "is away");
   end_with("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
   scrape();
   static const char *const reasons[] = {"400", "403", "405", "1003", "1007", "-32700", "-32602"};

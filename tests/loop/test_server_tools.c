@@ -127,7 +127,7 @@ Test(server_tools, a_result_of_another_shape_is_an_internal_error) {
     for (int id = 0; id < (int)(sizeof rows / sizeof *rows); id++) {
       ask(id, rows[id][0], rows[id][1]);
       cr_expect(wire_says(peer, id, "\"code\":-32603"), "%s", wire_answer(peer, id));
-      cr_expect_eq(status, MCP_EANSWER);
+      cr_expect_eq(status, MCP_EENCODE);
     }
     cr_expect(scene_logged("a result of the tool shaped: output_schema /n: \"5\" is not an integer"));
     cr_expect(scene_logged("a result of the tool shaped_on_pool: output_schema /n: 1.5 is not an integer"));
@@ -237,7 +237,7 @@ Test(server_tools, wrong_content_is_an_internal_error) {
     snprintf(args, sizeof args, "{\"content\":%s}", rows[id][0]);
     ask(id, "content", args);
     cr_expect(wire_says(peer, id, "\"code\":-32603"), "%s", wire_answer(peer, id));
-    cr_expect_eq(status, MCP_EANSWER);
+    cr_expect_eq(status, MCP_EENCODE);
     snprintf(logged, sizeof logged, "a result of the tool content: content %s", rows[id][1]);
     cr_expect(scene_logged(logged), "%s", logged);
   }

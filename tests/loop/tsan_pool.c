@@ -161,7 +161,7 @@ static void watch(void *arg) {
   play_t *play = arg;
   int port = mcp_server_port(play->server);
   for (unsigned i = 0; !atomic_load(&play->over); i++) {
-    mcp_server_set_need(play->server, "store", i % 2 == 0 ? "away" : NULL);
+    mcp_server_set_dependency(play->server, "store", i % 2 == 0 ? "away" : NULL);
     atomic_fetch_add(&watched, get(port, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"));
     atomic_fetch_add(&watched, get(port, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"));
     usleep(2000);
@@ -209,7 +209,7 @@ static yyjson_mut_doc *tell_level(mcp_server_t *server, yyjson_val *initialize, 
 }
 
 static void on_news(uv_timer_t *timer) {
-  mcp_server_notice_changed(((play_t *)timer->data)->godot);
+  mcp_server_notify(((play_t *)timer->data)->godot);
 }
 
 static bool start_godot(play_t *play, uv_loop_t *loop, char url[64]) {
@@ -219,7 +219,7 @@ static bool start_godot(play_t *play, uv_loop_t *loop, char url[64]) {
       MCP_TOOL_END};
   play->godot = mcp_server_new("godot", "1", 0, take);
   mcp_server_set_log_url(play->godot, NULL);
-  mcp_server_set_notice(play->godot, "iccm/log_level", tell_level, NULL);
+  mcp_server_set_experimental_capability(play->godot, "iccm/log_level", tell_level, NULL);
   if (mcp_server_start(play->godot, loop) != 0)
     return false;
   snprintf(url, 64, "ws://127.0.0.1:%d", mcp_server_port(play->godot));
@@ -328,7 +328,7 @@ int main(int argc, char **argv) {
   unsigned failed = 0;
   bool hooked = argc > 1; /* else to stderr, from a thread of the library's */
   if (hooked)
-    mcp_set_log(on_log, MCP_LOG_TRACE, NULL);
+    mcp_set_log_handler(on_log, MCP_LOG_TRACE, NULL);
   alarm((unsigned)(2 * wait_limit_ms() / 1000));
   for (int i = 0; i < LOGGERS; i++)
     uv_thread_create(&threads[i], log_all_the_time, parts[i]);

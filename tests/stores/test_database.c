@@ -112,9 +112,9 @@ static bool takes(const char *hosts, const char *ports, const char *variable) {
   setenv("SHELF_DB_HOST", hosts, 1);
   setenv("SHELF_DB_PORT", ports, 1);
   lines_logged = 0;
-  mcp_set_log(on_line, MCP_LOG_TRACE, NULL);
+  mcp_set_log_handler(on_line, MCP_LOG_TRACE, NULL);
   bool taken = read_it();
-  mcp_set_log(NULL, MCP_LOG_INFO, NULL);
+  mcp_set_log_handler(NULL, MCP_LOG_INFO, NULL);
   cr_expect_eq(lines_logged, taken ? 0 : 1);
   cr_expect(taken || strncmp(last_line, variable, strlen(variable)) == 0, "%s", last_line);
   return taken;

@@ -25,7 +25,7 @@ PATIENCE_MS = int(WAIT_S * 1000)
 LARGE = 2_000_000  # bytes
 UPGRADE = 120  # bytes: both halves of it are longer
 HANDSHAKE = 500  # TLS's
-MCP_ETIMEOUT, MCP_ELOST, MCP_EUPGRADE, MCP_ETLS = -5003, -5004, -5007, -5016
+MCP_ETIMEOUT, MCP_EDISCONNECTED, MCP_EUPGRADE, MCP_ETLS = -5003, -5004, -5007, -5016
 
 
 def descriptors(program):
@@ -113,7 +113,7 @@ class OurClient(FaultCase):
         await self.released()
         early = {end for (_, at), end in zip(places, ends) if at < UPGRADE}
         self.assertNotIn(0, early)
-        ends = {MCP_ETIMEOUT, MCP_EUPGRADE} if fault != "reset" else {MCP_EUPGRADE, MCP_ELOST}
+        ends = {MCP_ETIMEOUT, MCP_EUPGRADE} if fault != "reset" else {MCP_EUPGRADE, MCP_EDISCONNECTED}
         self.assertLessEqual(early, ends | self.more_ends)
 
     async def test_stalls(self):

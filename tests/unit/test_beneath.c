@@ -102,41 +102,41 @@ Test(beneath, files_below_alone) {
   cr_expect_eq(opened("%s/in:%s/out", "%s/out/secret"), 0);
   cr_expect_eq(opened("%s/in", "%s/in/none"), -ENOENT);
   cr_expect_eq(opened("%s/gone", "%s/gone/a"), -ENOENT);
-  cr_expect_eq(opened("", "%s/in/a"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/out/secret"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/out/none"), MCP_EOUTSIDE, "the same as if it were there");
-  cr_expect_eq(opened("%s/i", "%s/in/a"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/in/../out/secret"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "in/a"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", ""), MCP_EOUTSIDE);
+  cr_expect_eq(opened("", "%s/in/a"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/out/secret"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/out/none"), MCP_EPATH, "the same as if it were there");
+  cr_expect_eq(opened("%s/i", "%s/in/a"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/in/../out/secret"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "in/a"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", ""), MCP_EPATH);
 }
 
 Test(beneath, paths_that_are_none) {
   char path[512], *end = path + snprintf(path, sizeof path, "%s/in/a", directory);
   cr_expect_eq(closed(mcp_open_beneath(directory, path, (size_t)(end - path))), 0);
-  cr_expect_eq(mcp_open_beneath(directory, path, (size_t)(end - path) + 1), MCP_EOUTSIDE, "a NUL in it");
-  cr_expect_eq(mcp_open_beneath(directory, path, 0), MCP_EOUTSIDE);
+  cr_expect_eq(mcp_open_beneath(directory, path, (size_t)(end - path) + 1), MCP_EPATH, "a NUL in it");
+  cr_expect_eq(mcp_open_beneath(directory, path, 0), MCP_EPATH);
   char *endless = malloc(100000);
   memset(endless, 'a', 100000);
   endless[0] = '/';
-  cr_expect_eq(mcp_open_beneath("/", endless, 100000), MCP_EOUTSIDE);
+  cr_expect_eq(mcp_open_beneath("/", endless, 100000), MCP_EPATH);
   cr_expect_eq(mcp_open_beneath("/", endless, 4095), -ENAMETOOLONG);
   free(endless);
 }
 
 Test(beneath, regular_files_alone) {
-  cr_expect_eq(opened("%s/in", "%s/in"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/in/"), MCP_ENOTFILE);
-  cr_expect_eq(opened("%s/in", "%s/in/sub"), MCP_ENOTFILE);
-  cr_expect_eq(opened("%s/in", "%s/in/fifo"), MCP_ENOTFILE, "without waiting for who writes to it");
-  cr_expect_eq(opened("/dev", "/dev/null"), MCP_ENOTFILE);
+  cr_expect_eq(opened("%s/in", "%s/in"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/in/"), MCP_ENOTREGULAR);
+  cr_expect_eq(opened("%s/in", "%s/in/sub"), MCP_ENOTREGULAR);
+  cr_expect_eq(opened("%s/in", "%s/in/fifo"), MCP_ENOTREGULAR, "without waiting for who writes to it");
+  cr_expect_eq(opened("/dev", "/dev/null"), MCP_ENOTREGULAR);
 }
 
 Test(beneath, links_lead_nowhere_else) {
-  cr_expect_eq(opened("%s/in", "%s/in/to"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/in/away/secret"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/in/magic/etc/passwd"), MCP_EOUTSIDE);
-  cr_expect_eq(opened("%s/in", "%s/in/loop"), MCP_EOUTSIDE);
+  cr_expect_eq(opened("%s/in", "%s/in/to"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/in/away/secret"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/in/magic/etc/passwd"), MCP_EPATH);
+  cr_expect_eq(opened("%s/in", "%s/in/loop"), MCP_EPATH);
 }
 
 Test(beneath, both_ways_agree_but_for_links_inside) {

@@ -52,7 +52,7 @@ Test(buf, a_gate_is_asked_for_what_is_large) {
   cr_expect_eq(porter.asked, 1);
   cr_expect_eq(porter.room, 1000 * KIB - (buf.cap - MCP__GATE_FROM_BYTES), "asked for what is added");
   size_t cap = buf.cap;
-  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room + 1), MCP_EFULL);
+  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room + 1), MCP_ELIMIT);
   cr_expect_eq(buf.cap, cap);
   cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room), 0);
   mcp__buf_deinit(&buf);

@@ -24,7 +24,7 @@ static int options(const char *const words[3]) {
     snprintf(text[argc], sizeof text[argc], "%s", words[argc]);
     argv[argc] = text[argc];
   }
-  return mcp_service_options(argc, argv, "depot", "1.2.3", HELP);
+  return mcp_service_command_line(argc, argv, "depot", "1.2.3", HELP);
 }
 
 static void expect(const char *const words[3], int status, const char *out, const char *err) {

@@ -30,7 +30,7 @@ typedef struct decided {
   mcp__arena_t arena;
   char *text;
   mcp__message_t message;
-  mcp__outcome_t outcome;
+  mcp__dispatch_result_t outcome;
 } decided_t;
 
 static const char *notice; /* that the server offers */
@@ -59,10 +59,10 @@ static const mcp_tool_t strict[] = {
 
 static const mcp_tool_t *served = given;
 
-static void decide(decided_t *decided, mcp__revision_t revision, const char *text, size_t len) {
+static void decide(decided_t *decided, mcp__protocol_version_t revision, const char *text, size_t len) {
   char problem[400] = "";
   cr_assert_eq(mcp__tools_init(&decided->tools, served, problem, sizeof problem), 0, "%s", problem);
-  mcp__identity_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
+  mcp__server_info_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
   mcp__arena_init(&decided->arena, 1 << 20);
   decided->text = calloc(1, len + MCP__JSON_PADDING);
   memcpy(decided->text, text, len);
@@ -87,7 +87,7 @@ typedef struct row {
   int code;
 } row_t;
 
-static const char *said(const mcp__outcome_t *outcome) {
+static const char *said(const mcp__dispatch_result_t *outcome) {
   return outcome->action == MCP__DO_CALL ? outcome->tool->name
          : outcome->problem != NULL      ? outcome->problem
          : outcome->result != NULL       ? outcome->result
@@ -95,7 +95,7 @@ static const char *said(const mcp__outcome_t *outcome) {
 }
 
 /* The whole result of an answer, to be freed. */
-static char *whole(const mcp__outcome_t *outcome) {
+static char *whole(const mcp__dispatch_result_t *outcome) {
   size_t before = strlen(outcome->before), after = strlen(outcome->after);
   char *text = malloc(before + outcome->result_len + after + 1);
   memcpy(text, outcome->before, before);
@@ -104,17 +104,17 @@ static char *whole(const mcp__outcome_t *outcome) {
   return text;
 }
 
-static bool answers(const mcp__outcome_t *outcome, const char *expected) {
+static bool answers(const mcp__dispatch_result_t *outcome, const char *expected) {
   char *text = outcome->action == MCP__DO_ANSWER ? whole(outcome) : NULL;
   bool same = text != NULL && strcmp(text, expected) == 0;
   free(text);
   return same;
 }
 
-static void check_row(const row_t *row, mcp__revision_t revision) {
+static void check_row(const row_t *row, mcp__protocol_version_t revision) {
   decided_t decided;
   decide(&decided, revision, row->text, strlen(row->text));
-  const mcp__outcome_t *outcome = &decided.outcome;
+  const mcp__dispatch_result_t *outcome = &decided.outcome;
   cr_expect_eq(outcome->action, row->action, "%s: action %d, %s", row->text, outcome->action, said(outcome));
   cr_expect_eq(outcome->code, row->code, "%s: code %d", row->text, outcome->code);
   cr_expect_eq(outcome->revision, revision, "%s", row->text);
@@ -205,7 +205,7 @@ Test(dispatch, the_same_on_every_revision) {
       {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}", MCP__DO_NOTHING, "", 0},
   };
   for (int revision = MCP__2024_11_05; revision <= MCP__2025_11_25; revision++)
-    CHECK_ROWS(rows, (mcp__revision_t)revision);
+    CHECK_ROWS(rows, (mcp__protocol_version_t)revision);
   expect_no_leak();
 }
 
@@ -231,7 +231,7 @@ Test(dispatch, unknown_tools) {
 Test(dispatch, initialize) {
   static const struct {
     const char *text, *version;
-    mcp__revision_t revision;
+    mcp__protocol_version_t revision;
   } rows[] = {
       {M("\"initialize\""), "2024-11-05", MCP__2024_11_05},
       {M("\"initialize\",\"params\":null"), "2024-11-05", MCP__2024_11_05},
@@ -252,7 +252,7 @@ Test(dispatch, initialize) {
     for (int before = MCP__2024_11_05; before <= MCP__2025_11_25; before++) { /* repeated, it counts anew */
       decided_t decided;
       char expected[300];
-      decide(&decided, (mcp__revision_t)before, rows[i].text, strlen(rows[i].text));
+      decide(&decided, (mcp__protocol_version_t)before, rows[i].text, strlen(rows[i].text));
       int len = snprintf(expected, sizeof expected,
                          "{\"protocolVersion\":\"%s\",\"capabilities\":{\"tools\":{%s}},"
                          "\"serverInfo\":{\"name\":\"a \\\"server\\\"\",\"version\":\"1.2.3\"}}",
@@ -532,7 +532,7 @@ Test(dispatch, notifications_of_progress) {
       {1e300, 1e301, NULL, PROGRESS("\"progressToken\":0,\"progress\":1e300,\"total\":1e301")},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    char *text = mcp__answer_progress("0", rows[i].progress, rows[i].total, rows[i].message);
+    char *text = mcp__response_progress("0", rows[i].progress, rows[i].total, rows[i].message);
     cr_expect_str_eq(text, rows[i].text, "%s", text);
     mcp__free(text);
   }
@@ -541,13 +541,13 @@ Test(dispatch, notifications_of_progress) {
 
 /* As the transport does it, with tools that answer what they were given. NULL: nothing is sent. */
 static int render(const decided_t *decided, mcp__buf_t *out) {
-  const mcp__outcome_t *outcome = &decided->outcome;
+  const mcp__dispatch_result_t *outcome = &decided->outcome;
   const mcp__message_t *message = &decided->message;
-  mcp__addressee_t to = {message->id, message->id_len, outcome->revision, outcome->direct, false};
+  mcp__response_context_t to = {message->id, message->id_len, outcome->revision, outcome->direct, false};
   if (outcome->action == MCP__DO_CALL) {
     size_t len;
     char *args = yyjson_val_write(outcome->args, 0, &len);
-    int status = mcp__answer_result(out, &to, args, len);
+    int status = mcp__response_result(out, &to, args, len);
     free(args);
     return status;
   }
@@ -559,7 +559,7 @@ static int render(const decided_t *decided, mcp__buf_t *out) {
     return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
   return outcome->action == MCP__DO_REFUSE_CALL && to.revision >= MCP__2025_11_25
-             ? mcp__answer_tool_error(out, &to, outcome->code, outcome->problem, NULL, 0)
+             ? mcp__response_tool_error(out, &to, outcome->code, outcome->problem, NULL, 0)
              : mcp__jsonrpc_error(out, to.id, to.id_len, outcome->code, outcome->problem, NULL, 0);
 }
 
@@ -571,7 +571,7 @@ static void replay(const char *line) {
   int revision = yyjson_get_int(yyjson_obj_get(root, "revision"));
   cr_assert(yyjson_is_str(message) && (yyjson_is_str(answer) || yyjson_is_null(answer)), "%s", line);
   decided_t decided;
-  decide(&decided, (mcp__revision_t)revision, yyjson_get_str(message), yyjson_get_len(message));
+  decide(&decided, (mcp__protocol_version_t)revision, yyjson_get_str(message), yyjson_get_len(message));
   mcp__buf_t out;
   mcp__buf_init(&out, 100000, NULL);
   bool silent = decided.message.kind == MCP__NOTIFICATION || decided.message.kind == MCP__RESPONSE;
@@ -666,7 +666,8 @@ Test(dispatch, tools_that_are_refused) {
        "tool \"" NAME_128 "a\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
       {{"echo", NULL, NULL, no_handler, NULL, 0}, "tool \"echo\": it is there twice"},
       {{"later", .handler = no_handler, .reserved = {NULL, given}},
-       "tool \"later\": its reserved members are not zero: initialize the whole struct, or use the version of the "
+       "tool \"later\": its reserved members are not zero: initialize the whole struct, or use the version "
+       "of the "
        "library that the program was compiled for"},
       {{"a", NULL, NULL, NULL, NULL, 0}, "tool \"a\": it has no handler"},
       {{"a", "\xff", NULL, no_handler, NULL, 0}, "tool \"a\": its description is not valid UTF-8"},
@@ -729,10 +730,10 @@ static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, MCP_TO
                                        MCP_TOOL_END};
 
 /* What tools/list answers, to be freed; NULL: the cursor, which is JSON text, is refused. */
-static char *list(const mcp__tools_t *tools, mcp__revision_t revision, const char *cursor) {
-  mcp__identity_t self = {"s", "1", tools};
+static char *list(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *cursor) {
+  mcp__server_info_t self = {"s", "1", tools};
   mcp__arena_t arena;
-  mcp__outcome_t outcome;
+  mcp__dispatch_result_t outcome;
   mcp__message_t message;
   char text[200];
   snprintf(text, sizeof text - MCP__JSON_PADDING, M("\"tools/list\",\"params\":{\"cursor\":%s}"), cursor);
@@ -747,7 +748,7 @@ static char *list(const mcp__tools_t *tools, mcp__revision_t revision, const cha
   return answer;
 }
 
-static void expect_list(const mcp__tools_t *tools, mcp__revision_t revision, const char *expected) {
+static void expect_list(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *expected) {
   char *text = list(tools, revision, "null");
   cr_expect_str_eq(text, expected, "revision %d: %s", (int)revision, text);
   free(text);
@@ -854,7 +855,7 @@ static mcp_tool_t tool_of(const char *name, size_t bytes, const char *output_sch
 }
 
 /* "a b" for a page of these two tools, "a b > 2" where it names the cursor "2"; "refused". */
-static const char *page(const mcp__tools_t *tools, mcp__revision_t revision, const char *cursor) {
+static const char *page(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *cursor) {
   static char words[300];
   size_t index, count, len = 0;
   yyjson_val *tool;
@@ -955,9 +956,9 @@ Test(dispatch, a_page_when_memory_runs_out) {
   mcp__tools_t tools;
   mcp__arena_t arena;
   mcp__message_t message;
-  mcp__outcome_t outcome;
+  mcp__dispatch_result_t outcome;
   make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", REST + 1, NULL), MCP_TOOL_END});
-  mcp__identity_t self = {"s", "1", &tools};
+  mcp__server_info_t self = {"s", "1", &tools};
   mcp__arena_init(&arena, 4096);
   mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
   while (mcp__arena_alloc(&arena, 16) != NULL) {
@@ -1047,14 +1048,14 @@ Test(dispatch, memory_that_runs_out) {
       decided_t decided = {0};
       char problem[400];
       cr_assert_eq(mcp__tools_init(&decided.tools, given, problem, sizeof problem), 0);
-      mcp__identity_t self = {"a", "1", &decided.tools};
+      mcp__server_info_t self = {"a", "1", &decided.tools};
       mcp__arena_init(&decided.arena, 4096);
       decided.text = calloc(1, strlen(texts[i]) + MCP__JSON_PADDING);
       memcpy(decided.text, texts[i], strlen(texts[i]));
       mcp__arena_alloc(&decided.arena, filled);
       mcp__jsonrpc_parse(decided.text, strlen(texts[i]), 1000, &decided.arena, &decided.message);
       mcp__dispatch(&self, MCP__2024_11_05, &decided.message, &decided.arena, &decided.outcome);
-      const mcp__outcome_t *outcome = &decided.outcome;
+      const mcp__dispatch_result_t *outcome = &decided.outcome;
       cr_expect_neq(outcome->action, MCP__DO_NOTHING);
       if (outcome->action == MCP__DO_ANSWER) {
         char *text = whole(outcome);

@@ -27,26 +27,26 @@ static void add(const char *text, size_t len) {
 
 /* Gives all entries of the descriptor, as "{...}{...}" and behind them "!problem". */
 static const char *give_all(int file) {
-  mcp_entries_t *entries = mcp_entries_new(file);
+  mcp_json_reader_t *entries = mcp_json_reader_new(file);
   const char *text, *problem;
   size_t len;
   given[0] = '\0';
-  for (yyjson_val *entry; (entry = mcp_entries_next(entries, &text, &len)) != NULL;) {
+  for (yyjson_val *entry; (entry = mcp_json_reader_next(entries, &text, &len)) != NULL;) {
     char *json = yyjson_val_write(entry, 0, NULL);
     yyjson_doc *again = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
     cr_expect(yyjson_equals(entry, yyjson_doc_get_root(again)), "the text is the entry");
-    cr_expect_null(mcp_entries_problem(entries));
+    cr_expect_null(mcp_json_reader_error(entries));
     add(json, strlen(json));
     yyjson_doc_free(again);
     free(json);
   }
-  cr_expect_null(mcp_entries_next(entries, NULL, NULL), "the end stays the end");
-  problem = mcp_entries_problem(entries);
+  cr_expect_null(mcp_json_reader_next(entries, NULL, NULL), "the end stays the end");
+  problem = mcp_json_reader_error(entries);
   if (problem != NULL) {
     add("!", 1);
     add(problem, strlen(problem));
   }
-  mcp_entries_free(entries);
+  mcp_json_reader_free(entries);
   return given;
 }
 
@@ -185,32 +185,32 @@ Test(entries, as_many_as_is_said) {
   for (size_t i = 0; i <= MAX; i++)
     memcpy(many + 2 * i, "{}", 2);
   for (size_t extra = 0; extra <= 1; extra++) {
-    mcp_entries_t *entries = mcp_entries_new(file_of(many, 2 * (MAX + extra)));
+    mcp_json_reader_t *entries = mcp_json_reader_new(file_of(many, 2 * (MAX + extra)));
     size_t count = 0;
-    while (mcp_entries_next(entries, NULL, NULL) != NULL)
+    while (mcp_json_reader_next(entries, NULL, NULL) != NULL)
       count++;
     cr_expect_eq(count, MAX);
-    const char *problem = mcp_entries_problem(entries);
+    const char *problem = mcp_json_reader_error(entries);
     cr_expect_eq(problem != NULL, extra == 1);
     cr_expect(problem == NULL || strstr(problem, "is one too many: 1,000,000 are taken") != NULL);
-    mcp_entries_free(entries);
+    mcp_json_reader_free(entries);
   }
   free(many);
-  mcp_entries_free(NULL);
+  mcp_json_reader_free(NULL);
   expect_no_leak();
 }
 
 Test(entries, of_a_file_that_changes_while_it_is_read) {
   static const char first[] = "{\"a\":1}\n", second[] = "{\"a\":2}\n";
   int file = file_of(first, strlen(first)), same = dup(file);
-  mcp_entries_t *entries = mcp_entries_new(file);
-  cr_expect_not_null(mcp_entries_next(entries, NULL, NULL));
+  mcp_json_reader_t *entries = mcp_json_reader_new(file);
+  cr_expect_not_null(mcp_json_reader_next(entries, NULL, NULL));
   cr_assert_eq(pwrite(same, second, strlen(second), (off_t)strlen(first)), (ssize_t)strlen(second));
-  cr_expect_not_null(mcp_entries_next(entries, NULL, NULL), "what was added meanwhile");
+  cr_expect_not_null(mcp_json_reader_next(entries, NULL, NULL), "what was added meanwhile");
   cr_assert_eq(ftruncate(same, 0), 0);
-  cr_expect_null(mcp_entries_next(entries, NULL, NULL));
-  cr_expect_null(mcp_entries_problem(entries));
-  mcp_entries_free(entries);
+  cr_expect_null(mcp_json_reader_next(entries, NULL, NULL));
+  cr_expect_null(mcp_json_reader_error(entries));
+  mcp_json_reader_free(entries);
   close(same);
   expect_no_leak();
 }
@@ -218,13 +218,13 @@ Test(entries, of_a_file_that_changes_while_it_is_read) {
 Test(entries, memory_that_runs_out_is_a_problem) {
   use_scarce_memory();
   memory.allowed = 0;
-  cr_expect_null(mcp_entries_new(dup(0)), "and the descriptor is closed");
+  cr_expect_null(mcp_json_reader_new(dup(0)), "and the descriptor is closed");
   for (int allowed = 1; allowed < 3; allowed++) {
     memory.allowed = allowed;
-    mcp_entries_t *entries = mcp_entries_new(file_of("{}", 2));
-    cr_expect_null(mcp_entries_next(entries, NULL, NULL));
-    cr_expect_str_eq(mcp_entries_problem(entries), "entry 1, line 1, needs more memory than there is");
-    mcp_entries_free(entries);
+    mcp_json_reader_t *entries = mcp_json_reader_new(file_of("{}", 2));
+    cr_expect_null(mcp_json_reader_next(entries, NULL, NULL));
+    cr_expect_str_eq(mcp_json_reader_error(entries), "entry 1, line 1, needs more memory than there is");
+    mcp_json_reader_free(entries);
   }
   cr_expect_eq(memory.live, 0);
 }

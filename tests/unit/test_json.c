@@ -106,9 +106,9 @@ Test(json, a_byte_order_mark_in_front_is_passed_over) {
   cr_expect_not_null(problem_of("\xef\xbb\xbf\xef\xbb\xbf{}"));
   cr_expect_not_null(problem_of(" \xef\xbb\xbf{}"));
   cr_expect_not_null(problem_of("\xef\xbb\xbf"));
-  cr_expect_eq(mcp_text_start("\xef\xbb\xbf", 3), 3);
-  cr_expect_eq(mcp_text_start("\xef\xbb\xbf", 2), 0);
-  cr_expect_eq(mcp_text_start(NULL, 0), 0);
+  cr_expect_eq(mcp_bom_length("\xef\xbb\xbf", 3), 3);
+  cr_expect_eq(mcp_bom_length("\xef\xbb\xbf", 2), 0);
+  cr_expect_eq(mcp_bom_length(NULL, 0), 0);
 }
 
 Test(json, what_is_wrong) {

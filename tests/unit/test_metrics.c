@@ -209,7 +209,7 @@ Test(metrics, too_many_metrics) {
   }
   mcp_metric_t *metric = NULL;
   const char *problem;
-  cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, "more", "h", NULL, &metric, &problem), MCP_EFULL);
+  cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, "more", "h", NULL, &metric, &problem), MCP_ELIMIT);
   make(MCP_COUNTER, name, NULL); /* which is there */
 }
 

@@ -20,8 +20,8 @@ static const char *problem_of(const char *request) {
   cr_assert_eq(mcp__head_init(&head, true), 0);
   cr_assert_eq(mcp__head_feed(&head, request, strlen(request), &used), MCP__HEAD_DONE, "%s: %s", request,
                head.problem);
-  mcp__wish_t wish = mcp__head_wish(&head);
-  cr_assert_neq(wish, MCP__WISH_WRONG, "%s: %s", request, head.problem);
+  mcp__http_request_kind_t wish = mcp__head_request_kind(&head);
+  cr_assert_neq(wish, MCP__HTTP_WRONG, "%s: %s", request, head.problem);
   const char *problem = mcp__origins_problem(&admitted, &head, wish, tls);
   mcp__head_deinit(&head);
   return problem;

@@ -125,7 +125,7 @@ static void open_desk(void) {
   cr_assert_eq(mcp__tools_init(&desk.tools, tools, problem, sizeof problem), 0, "%s", problem);
   desk.memory.max = 64 << 20;
   desk.log.component = "desk";
-  desk.service.identity = (mcp__identity_t){"desk", "1", &desk.tools, "clock"};
+  desk.service.identity = (mcp__server_info_t){"desk", "1", &desk.tools, "clock"};
   desk.service.notice_cb = notice;
   mcp__calls_t *calls = &desk.service.calls;
   calls->loop = &desk.loop;
@@ -312,7 +312,7 @@ Test(session, the_notice_comes_after_the_answer_and_at_each_change) {
   static const char told[] =
       "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/clock\",\"params\":\"2025-11-25\"}\n";
   cr_assert_str_eq(desk.said[UNASKED], told);
-  mcp__session_notice_changed(&desk.session);
+  mcp__session_notify(&desk.session);
   desk.refuses = true;
   mcp__session_tell(&desk.session);
   cr_assert_str_eq(desk.said[UNASKED], told);

@@ -43,20 +43,20 @@ static mcp__head_state_t feed(mcp__head_t *head, const char *text, size_t len, s
 typedef struct row {
   const char *head;
   mcp__head_state_t state;
-  mcp__wish_t wish;
+  mcp__http_request_kind_t wish;
   int status;
 } row_t;
 
 #define SOCKET(head)                                                                                         \
-  { head, MCP__HEAD_DONE, MCP__WISH_WEBSOCKET, 0 }
+  { head, MCP__HEAD_DONE, MCP__HTTP_WEBSOCKET, 0 }
 #define PLAIN(head)                                                                                          \
-  { head, MCP__HEAD_DONE, MCP__WISH_GET, 0 }
+  { head, MCP__HEAD_DONE, MCP__HTTP_GET, 0 }
 #define OPTIONS(head)                                                                                        \
-  { head, MCP__HEAD_DONE, MCP__WISH_OPTIONS, 0 }
+  { head, MCP__HEAD_DONE, MCP__HTTP_OPTIONS, 0 }
 #define WRONG(head, status)                                                                                  \
-  { head, MCP__HEAD_DONE, MCP__WISH_WRONG, status }
+  { head, MCP__HEAD_DONE, MCP__HTTP_WRONG, status }
 #define BAD(head, status)                                                                                    \
-  { head, MCP__HEAD_BAD, MCP__WISH_WRONG, status }
+  { head, MCP__HEAD_BAD, MCP__HTTP_WRONG, status }
 
 static void check_fed(const row_t *row, const char *text, size_t len, size_t first, size_t step) {
   mcp__head_t head;
@@ -65,10 +65,10 @@ static void check_fed(const row_t *row, const char *text, size_t len, size_t fir
   mcp__head_state_t state = feed(&head, text, len, first, step, &used);
   cr_expect_eq(state, row->state, "%s from %zu by %zu: state %d", row->head, first, step, state);
   if (state == MCP__HEAD_DONE) {
-    mcp__wish_t wish = mcp__head_wish(&head);
+    mcp__http_request_kind_t wish = mcp__head_request_kind(&head);
     cr_expect_eq(wish, row->wish, "%s: wish %d, %s", row->head, wish, head.problem);
     const char *url = mcp__head_url(&head);
-    cr_expect(wish == MCP__WISH_WRONG || strncmp(strchr(row->head, ' ') + 1, url, strlen(url)) == 0, "%s",
+    cr_expect(wish == MCP__HTTP_WRONG || strncmp(strchr(row->head, ' ') + 1, url, strlen(url)) == 0, "%s",
               url);
     cr_expect_eq(used, strlen(row->head), "%s from %zu by %zu: %zu used", row->head, first, step, used);
   }
@@ -248,9 +248,9 @@ Test(upgrade, no_http) {
       BAD(GET HOST "X: a\nY: b\r\n\r\n", 400),
       BAD(GET HOST "X: a\x01\r\n\r\n", 400),
       BAD("GET / HTTP/1.1\nHost: h\n\n", 400),
-      {GET HOST UPGRADE CONNECTION KEY VERSION, MCP__HEAD_MORE, MCP__WISH_WRONG, 0},
-      {"G", MCP__HEAD_MORE, MCP__WISH_WRONG, 0},
-      {"\r\n\r\n", MCP__HEAD_MORE, MCP__WISH_WRONG, 0},
+      {GET HOST UPGRADE CONNECTION KEY VERSION, MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
+      {"G", MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
+      {"\r\n\r\n", MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
   };
   CHECK_ROWS(rows);
   row_t nul = BAD("GET / HTTP/1.1\r\nX: a", 400);
@@ -297,7 +297,7 @@ Test(upgrade, values) {
   cr_expect_eq(head.given[MCP__H_ORIGIN], 2);
   cr_expect_eq(head.given[MCP__H_PROTOCOL], 3);
   cr_expect_eq(head.given[MCP__H_ACCEPT], 0);
-  cr_expect_eq(mcp__head_wish(&head), MCP__WISH_WEBSOCKET, "%s", head.problem);
+  cr_expect_eq(mcp__head_request_kind(&head), MCP__HTTP_WEBSOCKET, "%s", head.problem);
   mcp__head_deinit(&head);
   expect_no_leak();
 }
@@ -520,7 +520,7 @@ Test(upgrade, both_sides_agree) {
     cr_assert_eq(mcp__write_upgrade(&out, "[::1]:9060", "/a?b", key, i % 2 == 0 ? NULL : "t-0/="), 0);
     cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
     open_head(&request, out.data, true);
-    cr_assert_eq(mcp__head_wish(&request), MCP__WISH_WEBSOCKET, "%s", request.problem);
+    cr_assert_eq(mcp__head_request_kind(&request), MCP__HTTP_WEBSOCKET, "%s", request.problem);
     cr_expect_str_eq(mcp__head_url(&request), "/a?b");
     expect_value(&request, MCP__H_HOST, "[::1]:9060");
     expect_value(&request, MCP__H_AUTHORIZATION, i % 2 == 0 ? NULL : "Bearer t-0/=");

@@ -177,17 +177,17 @@ Test(uuid, time_inside) {
 Test(uuid, of_name) {
   static const char dns[] = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
   char uuid[MCP_UUID_SIZE] = "left alone", other[MCP_UUID_SIZE];
-  cr_expect_eq(mcp_uuid_of_name("not a uuid", "a", 1, uuid), -EINVAL);
+  cr_expect_eq(mcp_uuid_v5("not a uuid", "a", 1, uuid), -EINVAL);
   cr_expect_str_eq(uuid, "left alone");
-  cr_assert_eq(mcp_uuid_of_name(dns, "www.example.com", 15, uuid), 0);
+  cr_assert_eq(mcp_uuid_v5(dns, "www.example.com", 15, uuid), 0);
   cr_expect_str_eq(uuid, "2ed6657d-e927-568b-95e1-2665a8aea6a2"); /* RFC 9562 appendix A.4 */
-  cr_assert_eq(mcp_uuid_of_name("6BA7B810-9DAD-11D1-80B4-00C04FD430C8", "www.example.com", 15, other), 0);
+  cr_assert_eq(mcp_uuid_v5("6BA7B810-9DAD-11D1-80B4-00C04FD430C8", "www.example.com", 15, other), 0);
   cr_expect_str_eq(other, uuid);
-  cr_assert_eq(mcp_uuid_of_name(dns, "python.org", 10, uuid), 0);
+  cr_assert_eq(mcp_uuid_v5(dns, "python.org", 10, uuid), 0);
   cr_expect_str_eq(uuid, "886313e1-3b8a-5372-9b90-0c9aee199e5d");
-  cr_assert_eq(mcp_uuid_of_name(dns, "", 0, uuid), 0);
+  cr_assert_eq(mcp_uuid_v5(dns, "", 0, uuid), 0);
   expect_version(uuid, '5');
-  cr_assert_eq(mcp_uuid_of_name(dns, "\0", 1, other), 0);
+  cr_assert_eq(mcp_uuid_v5(dns, "\0", 1, other), 0);
   cr_expect_str_neq(other, uuid);
   expect_no_leak();
 }
