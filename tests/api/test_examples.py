@@ -15,7 +15,7 @@ import unittest
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from services import INHERITED, PROGRAMS, SOURCE, WAIT_S, Place, finished, http_get, until
+from services import INHERITED_ENV, PROGRAMS, SOURCE, WAIT_S, ProgramGroup, http_get, run_program, wait_until
 
 LIBRARY = Path(os.environ["TEST_LIBRARY"])
 PAGES = ["api.md", "migration.md"]
@@ -59,7 +59,7 @@ class Session:
         command = [*os.environ["TEST_CC"].split(), "-std=gnu11" if "<uv.h>" in text else "-std=c99", "-Wall", "-Wextra",
                    "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror", f"-I{SOURCE / 'iccm_network/include'}", source, LIBRARY,
                    "-lyyjson", "-luv", "-o", source.with_suffix("")]
-        result = finished(command + ([] if sanitizers == "none" else [f"-fsanitize={sanitizers}"]))
+        result = run_program(command + ([] if sanitizers == "none" else [f"-fsanitize={sanitizers}"]))
         assert result.returncode == 0, result.stderr
         return source.with_suffix("")
 
@@ -82,7 +82,7 @@ class Session:
         if words[0] == "curl":
             address = urlsplit("http://" + words[1])
             return http_get(address.port, path=address.path).body.decode()
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        inherited = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
         result = subprocess.run([self.path_of(words[0]), *words[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, timeout=WAIT_S,
                                 env=inherited | self.place.settings | settings)
@@ -102,7 +102,7 @@ class Examples(unittest.TestCase):
                      for line in expected.splitlines(keepends=True)]
             pattern = "".join(lines)
             if words[0] == "cat":  # a log: its lines come a little later
-                until(lambda: re.fullmatch(pattern, session.run(words)), command)
+                wait_until(lambda: re.fullmatch(pattern, session.run(words)), command)
                 continue
             said = session.run(words)
             if re.fullmatch(pattern, said) is None:
@@ -113,7 +113,7 @@ class Examples(unittest.TestCase):
             text = (SOURCE / "docs" / page).read_text()
             programs = programs_of(text)
             for console in blocks(text, "console"):
-                with (self.subTest(page=page, session=console), Place(LD_LIBRARY_PATH=LIBRARY.parent) as place,
+                with (self.subTest(page=page, session=console), ProgramGroup(LD_LIBRARY_PATH=LIBRARY.parent) as place,
                       contextlib.chdir(place.directory)):
                     self.play(Session(place, programs), console)
 
@@ -138,7 +138,7 @@ class Examples(unittest.TestCase):
 
     def test_nothing_of_the_network_is_in_horace(self):
         (command,) = re.findall(r"^    (grep .*)$", (SOURCE / "docs/migration.md").read_text(), re.M)
-        result = finished(["sh", "-c", command], cwd=SOURCE)
+        result = run_program(["sh", "-c", command], cwd=SOURCE)
         self.assertEqual((result.returncode, result.stdout, result.stderr), (1, "", ""))
 
 

@@ -12,12 +12,12 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from caller import Caller, CallError, ask, connect, request, tool_call
-from services import BUILD, SOURCE, WAIT_S, Place, finished
+from caller import CallError, Caller, connect, request, round_trip, tool_call
+from services import BUILD, SOURCE, WAIT_S, ProgramGroup, run_program
 
 
 def run(*command, **options):
-    result = finished(command, 120, **options)
+    result = run_program(command, 120, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
 
@@ -83,22 +83,22 @@ class Installed(unittest.TestCase):
             async with Caller(f"ws://localhost:{port}") as caller:
                 return await caller.call(tool, given)
 
-        with Place(LD_LIBRARY_PATH=self.libraries) as place:
+        with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as place:
             server = place.add("program", program).start()
-            return asyncio.run(ask(server.port()))
+            return asyncio.run(round_trip(server.port()))
 
     def use_component(self, program):
         """Calls each of the component's tools; hears progress, and sees that a cancelled call ends early."""
-        with Place(LD_LIBRARY_PATH=self.libraries) as place:
+        with ProgramGroup(LD_LIBRARY_PATH=self.libraries) as place:
             component = place.add("component", program, "0").start()
             asyncio.run(self.call_tools(f"ws://localhost:{component.port()}"))
             component.wait_for(r"count: cancelled$")
 
     async def call_tools(self, url):
         async with connect(url) as ws:
-            self.assertGreater(result(await ask(ws, tool_call(1, "disk"))), 0)
+            self.assertGreater(result(await round_trip(ws, tool_call(1, "disk"))), 0)
             await ws.send(json.dumps(tool_call(2, "meet")))
-            self.assertEqual((await ask(ws, request(3, "ping")))["id"], 3, "the first to meet is answered later")
+            self.assertEqual((await round_trip(ws, request(3, "ping")))["id"], 3, "the first to meet is answered later")
             await ws.send(json.dumps(tool_call(4, "meet")))
             met = [await hear(ws) for _ in range(2)]
             self.assertEqual([(answer["id"], result(answer)) for answer in met], [(2, "met"), (4, "met")])
@@ -158,7 +158,7 @@ class Installed(unittest.TestCase):
             + description)
         sanitizers = os.environ["TEST_SANITIZE"]
         flags = [] if sanitizers == "none" else [f"-DCMAKE_C_FLAGS=-fsanitize={sanitizers}"]
-        configured = finished(["cmake", "-S", directory, "-B", directory, *flags,
+        configured = run_program(["cmake", "-S", directory, "-B", directory, *flags,
                                f"-DCMAKE_PREFIX_PATH={self.libraries.parents[1]};{self.libraries.parent}", *options], 120)
         if configured.returncode == 0:
             run("cmake", "--build", directory)

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from services import BUILD, SOURCE, finished
+from services import BUILD, SOURCE, run_program
 
 PROGRAMS = "dewey", "feed", "godot-server", "godot-worker", "horace", "iccm"
 UNITS = "dewey", "godot-redis", "godot-server", "godot-worker", "horace"
@@ -25,7 +25,7 @@ if not RELEASE.exists():
 
 
 def run(*command, **options):
-    result = finished(command, 120, **options)
+    result = run_program(command, 120, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
 
@@ -113,7 +113,7 @@ class Programs(unittest.TestCase):
     def test_pages_are_well_formed(self):
         for name in PROGRAMS:
             with self.subTest(name):
-                result = finished(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", self.page(name)])
+                result = run_program(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", self.page(name)])
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
         if shutil.which("mandoc") is not None:
             run("mandoc", "-T", "lint", "-W", "warning", *map(self.page, PROGRAMS))
@@ -139,7 +139,7 @@ class Programs(unittest.TestCase):
     @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
     def test_units_pass_the_checks_of_systemd(self):
         units = list(self.units())
-        result = finished(["systemd-analyze", "verify", "--man=no", *units])
+        result = run_program(["systemd-analyze", "verify", "--man=no", *units])
         self.assertEqual(result.returncode, 0, result.stderr)
         complaints = [line for line in result.stderr.splitlines() if any(unit.name in line for unit in units)]
         self.assertEqual(complaints, [])
@@ -156,7 +156,7 @@ class Programs(unittest.TestCase):
                 if unit.stem in ("dewey", "godot-server", "horace"):
                     with self.subTest(unit.name, drop_in=drop_in):
                         unit.write_text(f"{unit.read_text()}\n{drop_in}")
-                        result = finished(["systemd-analyze", "verify", "--man=no", unit])
+                        result = run_program(["systemd-analyze", "verify", "--man=no", unit])
                         self.assertEqual((result.returncode, [line for line in result.stderr.splitlines() if unit.name in line]), (0, []))
 
 

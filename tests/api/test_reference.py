@@ -8,7 +8,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from services import BUILD, SOURCE, finished
+from services import BUILD, SOURCE, run_program
 
 HEADERS = {path.name: path.read_text() for path in (SOURCE / "iccm_network/include").glob("*.h")}
 THERE = shutil.which("doxygen") is not None
@@ -27,7 +27,7 @@ class Reference(unittest.TestCase):
         settings = (BUILD / "docs/Doxyfile").read_text() + (
             f'INPUT = "{directory}"\nOUTPUT_DIRECTORY = "{directory}"\n')
         (directory / "Doxyfile").write_text(settings)
-        result = finished(["doxygen", directory / "Doxyfile"])
+        result = run_program(["doxygen", directory / "Doxyfile"])
         self.assertEqual(result.returncode != 0, result.stderr != "", result.stderr)
         return result.stderr, "".join(page.read_text() for page in (directory / "html").glob("*.html"))
 

@@ -7,7 +7,7 @@ import os
 import re
 import unittest
 
-from services import SOURCE, finished
+from services import SOURCE, run_program
 
 HEADERS = {path.name: path.read_text() for path in (SOURCE / "iccm_network/include").glob("*.h")}
 LISTED = re.findall(r"^  (\w+);$", (SOURCE / "iccm_network/iccm_network.map").read_text(), re.M)
@@ -25,7 +25,7 @@ def declared():
 
 
 def exported():
-    result = finished(["nm", "-D", "--defined-only", os.environ["TEST_LIBRARY"]])
+    result = run_program(["nm", "-D", "--defined-only", os.environ["TEST_LIBRARY"]])
     assert result.returncode == 0, result.stderr
     symbols = (line.split() for line in result.stdout.splitlines())
     return {(kind, name.split("@")[0]) for _, kind, name in symbols if kind != "A"}
@@ -40,7 +40,7 @@ class Symbols(unittest.TestCase):
 
     def test_no_other_function_is_visible(self):
         """Not even to programs that the static library is linked into, and which export their own."""
-        result = finished(["readelf", "--symbols", "--wide", os.environ["TEST_STATIC_LIBRARY"]])
+        result = run_program(["readelf", "--symbols", "--wide", os.environ["TEST_STATIC_LIBRARY"]])
         assert result.returncode == 0, result.stderr
         visible = re.findall(r"(?:GLOBAL|WEAK) +DEFAULT +\d+ (\w+)$", result.stdout, re.M)
         self.assertEqual(set(visible), set(LISTED))

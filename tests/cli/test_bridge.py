@@ -15,7 +15,18 @@ import time
 import unittest
 
 from peer import Peer, plain_http, read_frame, silent, upgrade
-from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, finished, free_port, growing, main, until
+from services import (
+    INHERITED_ENV,
+    PROGRAMS,
+    SANITIZER_REPORT,
+    WAIT_S,
+    SingleServer,
+    free_port,
+    growing_timeout,
+    main,
+    run_program,
+    wait_until,
+)
 
 MIB = 1 << 20
 HELLO = {"protocolVersion": "2025-06-18", "capabilities": {"roots": {}}, "clientInfo": {"name": "host", "version": "7"}}
@@ -35,7 +46,7 @@ def notification(method, **params):
 
 
 def start(*words, env=None, **options):
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | (env or {})
+    environment = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ} | (env or {})
     command = ["setpriv", "--pdeathsig", "KILL", PROGRAMS["iccm"], "bridge", *map(str, words)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, **({"stdin": pipe, "stdout": pipe, "stderr": pipe} | options))
@@ -90,13 +101,13 @@ class Bridge:
         return "".join(self.errors)
 
     def wait_for(self, text):
-        until(lambda: text in self.told(), f"{text!r} in {self.told()!r}")
+        wait_until(lambda: text in self.told(), f"{text!r} in {self.told()!r}")
 
     def wait(self):
         code = self.process.wait(WAIT_S)
         for thread in self.threads:
             thread.join(WAIT_S)
-        assert not REPORT.search(self.told()), self.told()
+        assert not SANITIZER_REPORT.search(self.told()), self.told()
         return code
 
     def __enter__(self):
@@ -191,7 +202,7 @@ class Case(unittest.TestCase):
             with Bridge(url, "--timeout", seconds) as bridge:
                 return bridge.begin()
 
-        return growing(seconds, begin, lambda answer: re.search(pattern, str(answer)))
+        return growing_timeout(seconds, begin, lambda answer: re.search(pattern, str(answer)))
 
     def long_enough(self, seconds):
         """A time-out, of so many seconds at least, within which a bridge begins on this machine."""
@@ -209,7 +220,7 @@ class Case(unittest.TestCase):
 
 class Passes(Case):
     def test_a_session_with_a_real_server(self):
-        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+        with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
             answer = bridge.begin()
             self.assertEqual((answer["id"], answer["result"]["protocolVersion"]), (0, "2025-06-18"))
             self.assertEqual(answer["result"]["serverInfo"]["name"], "echo")
@@ -222,7 +233,7 @@ class Passes(Case):
         self.assertEqual(bridge.told(), f"iccm: connected to {echo.url}\n")
 
     def test_without_initialize(self):
-        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+        with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
             self.assertEqual(bridge.ask(request(5, "ping")), {"jsonrpc": "2.0", "id": 5, "result": {}})
             self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
 
@@ -413,7 +424,7 @@ class Passes(Case):
             bridge.hear()
 
     def test_token(self):
-        with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
             with Bridge(echo.url, "--token", "right") as bridge:
                 self.assertIn("result", bridge.begin())
             with Bridge(echo.url, env={"ICCM_AUTH_TOKEN": "right"}) as bridge:
@@ -422,10 +433,10 @@ class Passes(Case):
                 self.expect_cause(bridge.begin(), 0, "refused", "401")
 
     def test_tls(self):
-        with Alone("echo", "0") as clear:
-            self.assertEqual(finished([PROGRAMS["certificates"], clear.directory]).returncode, 0)
+        with SingleServer("echo", "0") as clear:
+            self.assertEqual(run_program([PROGRAMS["certificates"], clear.directory]).returncode, 0)
             files = {name: os.path.join(clear.directory, f"{name}.pem") for name in ("good", "key", "ca")}
-            with Alone("echo", "0", ICCM_TLS_CERT=files["good"], ICCM_TLS_KEY=files["key"]) as echo:
+            with SingleServer("echo", "0", ICCM_TLS_CERT=files["good"], ICCM_TLS_KEY=files["key"]) as echo:
                 url = f"wss://localhost:{echo.port}"
                 with Bridge(url, env={"ICCM_TLS_CA": files["ca"]}) as bridge:
                     self.assertEqual(bridge.begin()["result"]["serverInfo"]["name"], "echo")
@@ -438,7 +449,7 @@ class Passes(Case):
 
 class Restarts(Case):
     def test_a_server_that_is_killed_and_comes_back(self):
-        with Alone("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
+        with SingleServer("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
             bridge.begin()
             for _ in range(3):
                 bridge.send(call(1, "later", ms=600000, steps=1), call(2, "sleep", ms=600000), request(3, "ping"))
@@ -453,7 +464,7 @@ class Restarts(Case):
 
     def test_each_request_is_answered_once_whenever_the_server_goes(self):
         count, kills = 6000, 4
-        with Alone("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
+        with SingleServer("slow_server", str(free_port())) as server, Bridge(server.url) as bridge:
             bridge.begin()
 
             def ask():
@@ -512,22 +523,22 @@ class Restarts(Case):
         def try_soon(why):
             """Two attempts follow each other sooner than the client's own delay lets them."""
             first = len(came)
-            until(lambda: any(after - before < 2.5 for before, after in zip(came[first:], came[first + 1 :])), why)
+            wait_until(lambda: any(after - before < 2.5 for before, after in zip(came[first:], came[first + 1 :])), why)
 
         with Peer(lambda _: came.append(time.monotonic())) as peer, Bridge(peer.url) as bridge:
             bridge.send(request(1, "ping"))
-            until(lambda: len(came) == 7, "attempts")
+            wait_until(lambda: len(came) == 7, "attempts")
             try_soon("where the client's own delay would be 6.4 s, half of it more or less")
             count = len(came)
             bridge.send(notification("notifications/cancelled", requestId=1))
-            until(lambda: len(came) > count, "another attempt")
+            wait_until(lambda: len(came) > count, "another attempt")
             bridge.send(request(2, "ping"))
             try_soon("where it would be 25.6 s")
             bridge.send(notification("notifications/cancelled", requestId=2))
 
     def test_a_server_that_starts_later_than_the_host(self):
         port = free_port()
-        with Alone("echo", str(port)) as echo:
+        with SingleServer("echo", str(port)) as echo:
             echo.program.kill()
             with Bridge(echo.url) as bridge:
                 bridge.send(request(0, "initialize", **HELLO), notification("notifications/initialized"), request(1, "ping"))
@@ -565,7 +576,7 @@ class Fails(Case):
             self.assertEqual(bridge.hear()["method"], "notifications/progress", "the late answer is dropped")
 
     def test_lines_that_are_no_messages(self):
-        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+        with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
             bridge.begin()
             bridge.send("", "\r", "   x", "[]", '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', "1", '{"id":1}')
             for code in (-32700, -32600, -32600, -32600):
@@ -611,7 +622,7 @@ class Fails(Case):
 
 class Ends(Case):
     def test_answers_are_awaited(self):
-        with Alone("slow_server", "0") as server, Bridge(server.url) as bridge:
+        with SingleServer("slow_server", "0") as server, Bridge(server.url) as bridge:
             bridge.begin()
             bridge.send(call(1, "sleep", ms=500))
             bridge.process.stdin.write(json.dumps(request(2, "ping")).encode())  # without a newline
@@ -638,20 +649,20 @@ class Ends(Case):
         return "".join(json.dumps(each) + "\n" for each in (request(0, "initialize", **HELLO), request(1, "ping"))).encode()
 
     def test_files(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             source, target = os.path.join(echo.directory, "in"), os.path.join(echo.directory, "out")
             with open(source, "wb") as file:
                 file.write(self.conversation())
             with open(source, "rb") as stdin, open(target, "wb") as stdout:
                 process = start(echo.url, stdin=stdin, stdout=stdout)
                 errors = process.communicate(timeout=WAIT_S)[1]
-            self.assertEqual((process.returncode, REPORT.search(errors.decode())), (0, None))
+            self.assertEqual((process.returncode, SANITIZER_REPORT.search(errors.decode())), (0, None))
             with open(target, encoding="utf-8") as file:
                 self.assertEqual([json.loads(line)["id"] for line in file], [0, 1])
 
     def test_a_terminal(self):
         master, slave = pty.openpty()
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             process = start(echo.url, stdin=slave)
             os.write(master, self.conversation())
             self.assertEqual([json.loads(process.stdout.readline())["id"] for _ in range(2)], [0, 1])
@@ -663,7 +674,7 @@ class Ends(Case):
 
     def test_a_socket(self):
         ours, its = socket.socketpair()
-        with Alone("echo", "0") as echo, ours, its:
+        with SingleServer("echo", "0") as echo, ours, its:
             process = start(echo.url, stdin=its, stdout=its)
             ours.sendall(self.conversation())
             lines = ours.makefile("rb")
@@ -677,7 +688,7 @@ class Ends(Case):
         for closed, code in (("<&-", 0), ("<&- >&-", 0), (">&-", 1), ("2>&-", 0), ("0>&1", 1), ("< /", 1), ("> /dev/full", 1)):
             words = ["bash", "-c", f'"$0" bridge --timeout 0.1 127.0.0.1:{free_port()} {closed}', PROGRAMS["iccm"]]
             run = subprocess.run(words, input=self.conversation(), capture_output=True, timeout=WAIT_S)
-            self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (closed, run))
+            self.assertEqual((run.returncode, SANITIZER_REPORT.search(run.stderr.decode())), (code, None), (closed, run))
 
     def test_usage(self):
         for words, pattern in (
@@ -696,7 +707,7 @@ class Ends(Case):
 
 class Limits(Case):
     def test_a_long_line(self):
-        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+        with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
             bridge.begin()
             text = json.dumps(request(1, "ping"))
             self.assertEqual(bridge.ask(text + (16 * MIB - len(text)) * " ")["result"], {})
@@ -704,7 +715,7 @@ class Limits(Case):
             self.assertEqual(bridge.ask(text)["result"], {})
 
     def test_a_long_id(self):
-        with Alone("echo", "0") as echo, Bridge(echo.url) as bridge:
+        with SingleServer("echo", "0") as echo, Bridge(echo.url) as bridge:
             self.assertEqual(bridge.ask(request(1022 * "x", "ping"))["id"], 1022 * "x")
             self.expect_error(bridge.ask(request(1023 * "x", "ping")), None, -32600, "1,024")
 
@@ -753,7 +764,7 @@ class Limits(Case):
                     stood[:] = len(said), time.monotonic()
                 return time.monotonic() - stood[1] > 1
 
-            until(stands, "the server is held up")
+            wait_until(stands, "the server is held up")
             self.assertLess(len(said), count)
             self.assertLess(self.memory(bridge.process) - before, 48 * MIB)
             bridge.read()

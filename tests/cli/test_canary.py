@@ -4,7 +4,7 @@ import signal
 import uuid
 
 from peer import SILENCE, Answer, Peer, mcp, text_result
-from services import WAIT_S, System, free_port, growing, main, until
+from services import WAIT_S, System, free_port, growing_timeout, main, wait_until
 from test_program import INTERRUPTED, OK, TOOL, UNREACHABLE, USAGE, Case, iccm, start
 
 OK_ANSWER = text_result({"status": "ok"})
@@ -46,7 +46,7 @@ class Canary(Case):
             last = json.loads(outcome.out.splitlines()[-1])
             return last["logged"] > 1 and last["late"] == 0
 
-        outcome = growing(1.5, run, enough)
+        outcome = growing_timeout(1.5, run, enough)
         last = self.summary(outcome, code, late=0, **wanted)
         self.assertEqual(last["logged"] - last["read"], unread)
         return outcome
@@ -65,7 +65,7 @@ class Canary(Case):
             self.assertEqual([json.loads(row)["data"]["number"] for row in rows], list(range(last["logged"])))
             process = start("canary", env={"GODOT_URL": system.godot_url})
             stored = lambda: int(json.loads(iccm("call", "--json", system.dewey_url, "dewey_get_log_stats").out)["total_count"])
-            until(lambda: stored() >= 4, "the first line is stored")
+            wait_until(lambda: stored() >= 4, "the first line is stored")
             system.godot.kill()
             self.assertIn(b"iccm: Godot fails: ", process.stderr.readline())
             system.godot.start()
@@ -105,7 +105,7 @@ class Canary(Case):
         with Peer(mcp(answer)) as peer:
             words = ("--timeout", "3", "--seconds", "60", "--late", WAIT_S, "--json")
             process = start("canary", *words, peer.url)
-            until(lambda: len(numbers) >= 3, "three lines")
+            wait_until(lambda: len(numbers) >= 3, "three lines")
             self.assertIn(b"queue unavailable", process.stderr.readline())
             code, out, _ = self.stopped(process, signal.SIGTERM)
             self.assertEqual(code, OK, out)
@@ -115,7 +115,7 @@ class Canary(Case):
     def test_its_end(self):
         with log_that(lambda lines, _: lines) as peer:
             process = start("canary", "--json", peer.url)
-            until(peer.seen.is_set, "a connection")
+            wait_until(peer.seen.is_set, "a connection")
             code, out, err = self.stopped(process, signal.SIGINT)
             self.assertEqual((code, err), (INTERRUPTED, ""))
             self.assertEqual(json.loads(out)["event"], "summary")

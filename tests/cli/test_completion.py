@@ -3,7 +3,7 @@ import re
 import subprocess
 import unittest
 
-from services import PROGRAMS, SOURCE, finished, main
+from services import PROGRAMS, SOURCE, main, run_program
 
 SCRIPT = SOURCE / "iccm_network/cli/completion.bash"
 ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _iccm; printf "%s\\n" "${COMPREPLY[@]}"'
@@ -11,7 +11,7 @@ ASK = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 
 
 def offered(*words):
     """What is offered for the last word."""
-    run = finished(["bash", "-u", "-c", ASK, "bash", SCRIPT, "iccm", *words])
+    run = run_program(["bash", "-u", "-c", ASK, "bash", SCRIPT, "iccm", *words])
     assert (run.returncode, run.stderr) == (0, ""), run
     return run.stdout.split()
 
@@ -65,7 +65,7 @@ class Completion(unittest.TestCase):
             self.assertEqual(offered(*words), [])
 
     def test_bash_takes_it(self):
-        run = finished(["bash", "-c", f'source "{SCRIPT}"; complete -p iccm'])
+        run = run_program(["bash", "-c", f'source "{SCRIPT}"; complete -p iccm'])
         self.assertEqual(run.stdout, "complete -F _iccm iccm\n")
 
 

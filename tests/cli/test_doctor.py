@@ -16,9 +16,9 @@ import unittest
 
 import websockets
 
-from network import OtherNetwork, has_ipv6
+from network_namespace import NetworkNamespace, has_ipv6
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, read_frame, silent, text_result, upgrade
-from services import PROGRAMS, REPORT, WAIT_S, Alone, System, free_port, growing, main
+from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, SingleServer, System, free_port, growing_timeout, main
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TIMEOUT = 0, 1, 2, 3, 4, 6
 STAGES = ["name", "connect", "tls", "upgrade", "initialize", "tools/list", "pings", "large message", "bad JSON"]
@@ -61,7 +61,7 @@ class Case(unittest.TestCase):
             for run in runs:
                 run.kill()
         self.assertEqual(problem + problem_2, "")
-        self.assertFalse(REPORT.search(text + report))
+        self.assertFalse(SANITIZER_REPORT.search(text + report))
         self.assertEqual(runs[0].returncode, runs[1].returncode, text + report)
         return self.check(Report(text, runs[0].returncode, json.loads(report), time.monotonic() - began), url)
 
@@ -125,12 +125,12 @@ class Healthy(Case):
         self.assertEqual(set(STAGES) - {"tls"}, {each["stage"] for each in report.findings})
 
     def test_echo(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             self.expect_healthy(echo.url)
             self.expect_healthy(f"localhost:{echo.port}/any/path")
 
     def test_a_token(self):
-        with Alone("echo", "0", ICCM_AUTH_TOKEN="word") as echo:
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN="word") as echo:
             report = self.examine(echo.url, "--token", "word")
             self.assertEqual((report.code, report.names), (OK, []), report.text)
             for options in (), ("--token", "another"):
@@ -140,7 +140,7 @@ class Healthy(Case):
         with System() as system:
             system.start()
             self.expect_healthy(system.godot_url)
-            self.assertEqual(system.redis_count("LLEN", "logger:queue"), 0)
+            self.assertEqual(system.redis_int("LLEN", "logger:queue"), 0)
 
     def test_peers_of_the_tests(self):
         """Also as other programs are: they answer notifications, name no extension, send hints first."""
@@ -181,7 +181,7 @@ class ConnectAfar(Case):
     """From another network, or to it."""
 
     def setUp(self):
-        self.other = self.enterContext(OtherNetwork())
+        self.other = self.enterContext(NetworkNamespace())
         self.other.addresses(f"{OUTSIDE}/24", f"{INSIDE}/24")
         self.within = ("ip", "netns", "exec", self.other.name)
 
@@ -206,7 +206,7 @@ class ConnectAfar(Case):
     def test_name_of_a_dead_and_a_living_container(self):
         self.other.names(f"{NOBODY} {NAME}", f"{OUTSIDE} {NAME}")
         self.drop_packets_to(NOBODY)
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             report = self.examine(f"ws://{NAME}:{echo.port}", within=self.within)
         words = (NOBODY, "also stands for an address where nothing answers", "/etc/hosts")
         self.expect(report, OK, "dead_other_accepts", "connect", *words)
@@ -258,7 +258,7 @@ class ConnectAfar(Case):
 
     def test_public_address(self):
         self.other.addresses("203.0.113.1/24", "203.0.113.2/24")
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             report = self.examine(f"ws://203.0.113.1:{echo.port}", within=self.within)
         words = ("HTTP/1.1 403", "does not admit callers from here", "ICCM_ALLOW_PUBLIC=1")
         self.expect(report, REFUSED, "forbidden", "upgrade", *words)
@@ -373,7 +373,7 @@ class Tls(Case):
     def serving(self, certificate="good.pem", **settings):
         """A server of the library's, which speaks TLS."""
         files = {"ICCM_TLS_CERT": f"{self.place}/{certificate}", "ICCM_TLS_KEY": f"{self.place}/key.pem"}
-        server = self.enterContext(Alone("echo", "0", **(files | settings)))
+        server = self.enterContext(SingleServer("echo", "0", **(files | settings)))
         return f"wss://localhost:{server.port}"
 
     def expect_tls(self, url, name, *words, code=PROTOCOL, **environment):
@@ -393,18 +393,18 @@ class Tls(Case):
 
     def test_certificates(self):
         self.expect_tls(self.serving("expired.pem"), "tls_expired", "has expired", "Renew it")
-        self.expect_tls(self.serving("early.pem"), "tls_not_yet", "not valid yet", "date -u")
-        self.expect_tls(self.serving("elsewhere.pem"), "tls_wrong_name", "is for elsewhere.example", "another server")
-        self.expect_tls(self.serving("own.pem"), "tls_untrusted", "signed by itself", "ICCM_TLS_CA")
+        self.expect_tls(self.serving("not_yet_valid.pem"), "tls_not_yet", "not valid yet", "date -u")
+        self.expect_tls(self.serving("other_host.pem"), "tls_wrong_name", "is for elsewhere.example", "another server")
+        self.expect_tls(self.serving("self_signed.pem"), "tls_untrusted", "signed by itself", "ICCM_TLS_CA")
         self.expect_tls(self.serving(), "tls_untrusted", "ca-certificates", ICCM_TLS_CA="")
-        self.assertEqual(self.examine(self.serving("own.pem"), "--insecure", env=self.environment).code, OK)
+        self.assertEqual(self.examine(self.serving("self_signed.pem"), "--insecure", env=self.environment).code, OK)
 
     def test_file_of_authorities(self):
         key = f"{self.place}/key.pem"
         self.expect_tls(self.serving(), "tls_ca", "unset it", code=USAGE, ICCM_TLS_CA=key)
 
     def test_no_tls_there(self):
-        clear = self.enterContext(Alone("echo", "0"))
+        clear = self.enterContext(SingleServer("echo", "0"))
         self.expect_tls(f"wss://localhost:{clear.port}", "tls_not_spoken", "plain text here", "Use ws://")
         with Peer(says(b"SSH-2.0-OpenSSH_9.2p1\r\n")) as peer:
             self.expect_tls(peer.url.replace("ws", "wss", 1), "tls_not_spoken")
@@ -614,14 +614,14 @@ class Time(Case):
     def test_a_limit_for_everything(self):
         serve = mcp(lambda *_: SILENCE, pongs=False, parse_errors=False)
         with Peer(serve) as peer:
-            report = growing(1, lambda seconds: self.examine(peer.url, "--timeout", seconds), lambda report: report.code != UNREACHABLE)
+            report = growing_timeout(1, lambda seconds: self.examine(peer.url, "--timeout", seconds), lambda report: report.code != UNREACHABLE)
         self.expect(report, TIMEOUT, "no_time", "tools/list", "--timeout SECONDS")
         with Peer(silent) as peer:
             report = self.examine(peer.url, "--timeout", "0.5")
         self.expect(report, UNREACHABLE, "no_time_to_connect", "upgrade", "--timeout SECONDS")
 
     def test_no_time_at_all(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             report = self.examine(echo.url, "--timeout", "0.001")
         self.expect(report, UNREACHABLE, "no_time_to_connect", report.findings[-1]["stage"])
 

@@ -7,12 +7,12 @@ import struct
 import subprocess
 import unittest
 
-from network import OtherNetwork
-from services import PROGRAMS, REPORT, WAIT_S, Place, free_port, main, until
+from network_namespace import NetworkNamespace
+from services import PROGRAMS, SANITIZER_REPORT, WAIT_S, ProgramGroup, free_port, main, wait_until
 
 
 
-class Listen(Place):
+class Listen(ProgramGroup):
     """`with Listen() as it:` runs it on it.port; it.shown() is what it printed so far."""
 
     def __init__(self, *options):
@@ -219,12 +219,12 @@ class Limits(unittest.TestCase):
                 self.assertTrue(read_to_end(link).startswith(b"HTTP/1.1 503 "))
             links.pop().close()
             it.wait_for("^#64 - left")
-            until(lambda: iccm("ping", f"127.0.0.1:{it.port}").returncode == 0, "a place is free again")
+            wait_until(lambda: iccm("ping", f"127.0.0.1:{it.port}").returncode == 0, "a place is free again")
             for link in links:
                 link.close()
 
     def test_a_public_address_is_refused(self):
-        with OtherNetwork() as other, Listen() as it:
+        with NetworkNamespace() as other, Listen() as it:
             other.addresses("203.0.113.1/24", "203.0.113.2/24")
             run = other.run(PROGRAMS["iccm"], "ping", f"203.0.113.1:{it.port}")
             self.assertEqual(run.returncode, 3, run.stderr)
@@ -236,7 +236,7 @@ class Usage(unittest.TestCase):
         run = iccm("listen", "--json", *words)
         self.assertEqual((run.returncode, json.loads(run.stdout)["error"]["exit_code"]), (1, 1), run.stderr)
         self.assertRegex(run.stderr, pattern)
-        self.assertFalse(REPORT.search(run.stderr))
+        self.assertFalse(SANITIZER_REPORT.search(run.stderr))
 
     def test_ports(self):
         for word in ("x", "-1", "65536", "90 0", ""):
@@ -258,7 +258,7 @@ class Usage(unittest.TestCase):
 
     def test_by_number(self):
         port = free_port()
-        with Place() as place:
+        with ProgramGroup() as place:
             program = place.add("iccm-listen", PROGRAMS["iccm"], "listen", port).start()
             self.assertEqual(program.wait_for(r"listening on port (\d+) of all addresses")[1], str(port))
             self.assertEqual(iccm("ping", f"127.0.0.1:{port}").returncode, 0)

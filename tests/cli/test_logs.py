@@ -7,9 +7,9 @@ import signal
 import time
 import uuid
 
-from network import OtherNetwork
+from network_namespace import NetworkNamespace
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, text_result
-from services import PROGRAMS, WAIT_S, Program, System, free_port, growing, main, until
+from services import PROGRAMS, WAIT_S, Program, System, free_port, growing_timeout, main, wait_until
 from test_program import INTERRUPTED, OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, on_terminal, start
 
 
@@ -38,10 +38,10 @@ class Following:
         return self.path.read_text().splitlines()
 
     def wait_for(self, text):
-        until(lambda: any(text in line for line in self.lines()), f"a line with {text}")
+        wait_until(lambda: any(text in line for line in self.lines()), f"a line with {text}")
 
     def told(self, text):
-        until(lambda: text in self.program.log.read_text(), f"{text} on stderr")
+        wait_until(lambda: text in self.program.log.read_text(), f"{text} on stderr")
 
     def __enter__(self):
         return self
@@ -175,7 +175,7 @@ class OddPeers(Case):
 
         peer, _ = godot(rows_of)
         with peer:
-            outcome = growing(0.3, lambda seconds: iccm("logs", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
+            outcome = growing_timeout(0.3, lambda seconds: iccm("logs", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
         self.assertEqual(outcome.code, TIMEOUT, outcome)
         self.assertRegex(outcome.err, r"127\.0\.0\.1:\d+: no answer within [1-9]\d*00 ms")
 
@@ -222,7 +222,7 @@ class OddPeers(Case):
 
     def test_godot_where_it_is_unless_set(self):
         """By name where that is known, else on this machine."""
-        with OtherNetwork() as other:
+        with NetworkNamespace() as other:
             other.names("127.0.0.1 localhost")
             run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
             self.assertEqual(run.returncode, UNREACHABLE, run)
@@ -253,7 +253,7 @@ class OddPeers(Case):
         peer, asked = godot(rows_of)
         with peer, System() as place, Following(place.directory, peer.url) as following:
             following.wait_for("late")
-            until(lambda: [one["cursor"] for one in asked].count("3") >= 2, "two more queries")
+            wait_until(lambda: [one["cursor"] for one in asked].count("3") >= 2, "two more queries")
             self.assertEqual([line.split(": ", 1)[1] for line in following.lines()], ["first", "of tomorrow", "late"])
             errors = following.program.log.read_text()
             self.assertEqual(errors.count("no answer from Godot"), 1, errors)
@@ -273,7 +273,7 @@ class OddPeers(Case):
                 reader, writer = os.pipe()
                 process = start("logs", "-f", peer.url, stdout=writer)
                 os.close(writer)
-                until(lambda: len(asked) >= 3, "three queries")
+                wait_until(lambda: len(asked) >= 3, "three queries")
                 os.close(reader)
                 self.assertEqual(process.wait(WAIT_S), OK)
                 self.assertEqual(process.stderr.read(), b"")

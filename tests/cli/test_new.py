@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from services import BUILD, SOURCE, Place, finished, main
+from services import BUILD, SOURCE, ProgramGroup, main, run_program
 from test_program import OK, PROTOCOL, USAGE, Case, iccm
 
 TEMPLATE = SOURCE / "iccm_network/cli/template"
@@ -17,7 +17,7 @@ if shutil.which("systemd-analyze") is None:
 
 
 def run(*command, **options):
-    result = finished(command, **options)
+    result = run_program(command, **options)
     assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result.stdout
 
@@ -60,7 +60,7 @@ class Component(Directory):
             env=environment)
         run("meson", "compile", "-C", "build", cwd=self.source, env=environment)
         self.assertRegex(run("meson", "test", "-C", "build", cwd=self.source, env=environment), r"(?m)^Ok: +1")
-        with Place(MCP_PORT=0, LD_LIBRARY_PATH=BUILD / "iccm_network") as place:
+        with ProgramGroup(MCP_PORT=0, LD_LIBRARY_PATH=BUILD / "iccm_network") as place:
             server = f"localhost:{place.add('component', build / 'my-part_2').start().port()}"
             self.assertEqual(json.loads(iccm("call", "--json", server, "greet", "name=Ada").out),
                              {"greeting": "hello", "to": "Ada"})
@@ -72,7 +72,7 @@ class Component(Directory):
     def test_its_unit_passes_the_checks_of_systemd(self):
         unit = self.source / "my-part_2.service"
         unit.write_text(unit.read_text().replace("ExecStart=my-part_2", "ExecStart=true"))
-        self.assertEqual(finished(["systemd-analyze", "verify", "--man=no", unit]).stderr.count(unit.name), 0)
+        self.assertEqual(run_program(["systemd-analyze", "verify", "--man=no", unit]).stderr.count(unit.name), 0)
         run("systemd-analyze", "security", "--offline=true", f"--threshold={MAX_EXPOSURE}", "--no-pager", unit)
 
 

@@ -15,13 +15,23 @@ import time
 import unittest
 
 from peer import LEAVE, SILENCE, Answer, Peer, mcp, plain_http, silent, text_result
-from services import INHERITED, PROGRAMS, REPORT, WAIT_S, Alone, free_port, growing, http_get, main
+from services import (
+    INHERITED_ENV,
+    PROGRAMS,
+    SANITIZER_REPORT,
+    WAIT_S,
+    SingleServer,
+    free_port,
+    growing_timeout,
+    http_get,
+    main,
+)
 
 OK, USAGE, PROTOCOL, REFUSED, UNREACHABLE, TOOL, TIMEOUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
 
 def start(*words, **options):
-    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
     environment |= options.pop("env", {})
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.Popen(
@@ -34,7 +44,7 @@ def start(*words, **options):
 class Outcome:
     def __init__(self, code, out, err):
         self.code, self.out, self.err = code, out.decode(), err.decode()
-        assert not REPORT.search(self.err), self.err
+        assert not SANITIZER_REPORT.search(self.err), self.err
 
     def __repr__(self):
         return f"code {self.code}\nstdout: {self.out}\nstderr: {self.err}"
@@ -54,7 +64,7 @@ def iccm(*words, stdin=None, **options):
 
 def iccm_late(*words, told="no answer"):
     """With a time-out that is over soon, and after what is told then."""
-    return growing(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
+    return growing_timeout(0.3, lambda seconds: iccm(*words, "--timeout", seconds), lambda outcome: told in outcome.err)
 
 
 def on_terminal(columns, *words, env=None, streams=("stdin", "stdout")):
@@ -155,7 +165,7 @@ class Echo(Case):
 
     @classmethod
     def setUpClass(cls):
-        cls.echo = Alone("echo", "0").__enter__()
+        cls.echo = SingleServer("echo", "0").__enter__()
         cls.addClassCleanup(cls.echo.__exit__, None, None, None)
         cls.url = cls.echo.url
 
@@ -297,7 +307,7 @@ class Echo(Case):
             for command in ("list", "ping", "doctor", "bench --seconds 0.1", "call"):
                 words = f'"$0" {command} {self.url} {"echo" if command[0] in "bc" else ""} {closed}'
                 run = subprocess.run(["bash", "-c", words, PROGRAMS["iccm"]], capture_output=True, timeout=WAIT_S)
-                self.assertEqual((run.returncode, REPORT.search(run.stderr.decode())), (code, None), (words, run))
+                self.assertEqual((run.returncode, SANITIZER_REPORT.search(run.stderr.decode())), (code, None), (words, run))
 
     def test_terminal_gets_colours_and_wrapping(self):
         code, shown = on_terminal(40, "list", self.url)
@@ -344,7 +354,7 @@ class Token(Case):
 
     @classmethod
     def setUpClass(cls):
-        cls.url = cls.enterClassContext(Alone("echo", "0", ICCM_AUTH_TOKEN=cls.TOKEN)).url
+        cls.url = cls.enterClassContext(SingleServer("echo", "0", ICCM_AUTH_TOKEN=cls.TOKEN)).url
 
     def test_every_command_sends_it(self):
         for words in (("list", self.url), ("ping", "--count", 1, self.url), ("call", self.url, "echo", "a=1"),
@@ -443,7 +453,7 @@ class BadPeers(Case):
             return {"tools": [], "nextCursor": "more"}
 
         with Peer(mcp(answer)) as peer:
-            outcome = growing(0.3, lambda seconds: iccm("list", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
+            outcome = growing_timeout(0.3, lambda seconds: iccm("list", peer.url, "--timeout", seconds), lambda outcome: "no answer" in outcome.err)
         self.expect(outcome, TIMEOUT, r"127\.0\.0\.1:\d+: no answer within [1-9]\d*00 ms")
 
     def test_refused(self):
@@ -696,7 +706,7 @@ class Answers(Case):
             return iccm("bench", "--connections", 1, "--in-flight", 2, "--seconds", seconds, peer.url, "x", *words)
 
         with Peer(mcp(answer)) as peer:
-            return growing(1, run, lambda _: calls > 100)
+            return growing_timeout(1, run, lambda _: calls > 100)
 
     def test_bench_counts_errors_by_code(self):
         def fail():

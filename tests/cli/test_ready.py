@@ -2,13 +2,13 @@
 import json
 
 from peer import Peer, plain_http, silent
-from services import PROGRAMS, Alone, Place, System, finished, free_port, main, until
+from services import PROGRAMS, ProgramGroup, SingleServer, System, free_port, main, run_program, wait_until
 from test_program import OK, PROTOCOL, TIMEOUT, TOOL, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
 
 class Ready(Case):
     def test_a_server_that_needs_nothing(self):
-        with Alone("echo", "0", ICCM_AUTH_TOKEN="open-sesame") as echo:
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN="open-sesame") as echo:
             outcome = iccm("ready", echo.url)
             self.assertEqual((outcome.code, outcome.out, outcome.err), (OK, "ready\n", ""))
             self.assertEqual(json.loads(iccm("ready", "--json", echo.url).out), {"ready": True})
@@ -17,20 +17,20 @@ class Ready(Case):
         with System() as system:
             system.godot.start().wait_for("listening on port")
             self.expect(iccm("ready", system.godot_url), TOOL, "iccm: not ready: ")
-            until(lambda: iccm("ready", system.godot_url).err.count("onnection refused") == 2, "both are refused")
+            wait_until(lambda: iccm("ready", system.godot_url).err.count("onnection refused") == 2, "both are refused")
             err = iccm("ready", system.godot_url).err
             self.assertRegex(err, r"\Aiccm: not ready: dewey: [^;\n]*refused[^;\n]*; redis: [^;\n]*refused[^;\n]*\n\Z")
             self.expect_json_error(iccm("ready", "--json", system.godot_url), TOOL)
             system.start_redis()
-            until(lambda: "redis" not in iccm("ready", system.godot_url).err, "Redis is there")
+            wait_until(lambda: "redis" not in iccm("ready", system.godot_url).err, "Redis is there")
             system.start_dewey()
-            until(lambda: iccm("ready", system.godot_url).code == OK, "all is there")
+            wait_until(lambda: iccm("ready", system.godot_url).code == OK, "all is there")
 
     def test_tls(self):
-        with Place() as place:
-            finished([PROGRAMS["certificates"], place.directory], check=True)
+        with ProgramGroup() as place:
+            run_program([PROGRAMS["certificates"], place.directory], check=True)
             certificate, key = (place.directory / f"{name}.pem" for name in ("good", "key"))
-            with Alone("echo", "0", ICCM_TLS_CERT=certificate, ICCM_TLS_KEY=key) as echo:
+            with SingleServer("echo", "0", ICCM_TLS_CERT=certificate, ICCM_TLS_KEY=key) as echo:
                 url = f"wss://localhost:{echo.port}"
                 self.assertEqual(iccm("ready", "--insecure", url).code, OK)
                 self.expect(iccm("ready", url), PROTOCOL, "certificate")

@@ -3,7 +3,7 @@ none of ours."""
 import json
 
 from peer import Peer, plain_http, silent
-from services import PROGRAMS, Alone, Place, finished, free_port, main
+from services import PROGRAMS, ProgramGroup, SingleServer, free_port, main, run_program
 from test_program import OK, PROTOCOL, REFUSED, TIMEOUT, UNREACHABLE, USAGE, Case, iccm, iccm_late
 
 
@@ -17,7 +17,7 @@ def answering(body, head="HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"):
 
 class Real(Case):
     def test_counters(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             for _ in range(3):
                 self.assertEqual(iccm("call", echo.url, "echo", "text=x").code, OK)
             outcome = iccm("stats", "--json", echo.url)
@@ -34,7 +34,7 @@ class Real(Case):
             self.assertRegex(outcome.out, r"(?m)^tool\tok\tmean_ms\tp50_ms\tp90_ms\tp99_ms\necho\t3\t")
 
     def test_dewey(self):
-        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+        with SingleServer("dewey", DEWEY_MCP_PORT=0) as dewey:
             logs = '[{"component":"c","level":"INFO","message":"m"},{"component":"c","level":"LOUD","message":"m"}]'
             self.assertEqual(iccm("call", dewey.url, "dewey_store_logs_batch", f"logs={logs}").code, OK)
             outcome = iccm("stats", dewey.url)
@@ -45,17 +45,17 @@ class Real(Case):
                 self.assertRegex(outcome.out, rf"(?m)^{shown}$")
 
     def test_token(self):
-        with Alone("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN="right") as echo:
             self.expect(iccm("stats", echo.url), REFUSED, "401")
             self.expect(iccm("stats", "--token", "wrong", echo.url), REFUSED, "401")
             self.expect(iccm("stats", "--token", "no token", echo.url), USAGE, "ICCM_AUTH_TOKEN")
             self.assertEqual(iccm("stats", "--token", "right", echo.url).code, OK)
 
     def test_tls(self):
-        with Place() as place:
-            finished([PROGRAMS["certificates"], place.directory], check=True)
+        with ProgramGroup() as place:
+            run_program([PROGRAMS["certificates"], place.directory], check=True)
             certificate, key, ca = (place.directory / f"{name}.pem" for name in ("good", "key", "ca"))
-            with Alone("echo", "0", ICCM_TLS_CERT=certificate, ICCM_TLS_KEY=key) as echo:
+            with SingleServer("echo", "0", ICCM_TLS_CERT=certificate, ICCM_TLS_KEY=key) as echo:
                 url = f"wss://localhost:{echo.port}"
                 outcome = iccm("stats", url, env={"ICCM_TLS_CA": str(ca)})
                 self.assertEqual(outcome.code, OK, outcome)

@@ -3,7 +3,7 @@ import json
 import uuid
 
 from peer import Peer, mcp, text_result
-from services import BUILD, System, main, until
+from services import BUILD, System, main, wait_until
 from test_program import OK, TOOL, UNREACHABLE, USAGE, Case, free_port, iccm
 
 RELAY = BUILD / "tests/system/relay"
@@ -32,10 +32,10 @@ class Trace(Case):
                     tree = json.loads(iccm("trace", "--json", trace, system.godot_url).out)
                     return tree if len(tree["calls"]) == 2 and len(tree["lines"]) >= 2 else None
 
-                tree = until(rows, "both components' lines")
+                tree = wait_until(rows, "both components' lines")
                 return tree if [call["outcome"] for call in tree["calls"]] == ["ok", "ok"] else None
 
-            tree = until(whole, "calls at TRACE")
+            tree = wait_until(whole, "calls at TRACE")
             outer, inner = tree["calls"]
             self.assertEqual([(call["component"], call["tool"], call["depth"]) for call in tree["calls"]],
                              [("first", "ask", 0), ("second", "work", 1)])

@@ -25,7 +25,7 @@ import subprocess
 import time
 import unittest
 
-from services import BUILD, PROGRAMS, REPORT, SOURCE, WAIT_S, Place, main
+from services import BUILD, PROGRAMS, SANITIZER_REPORT, SOURCE, WAIT_S, ProgramGroup, main
 
 CONTINUED, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 AT_ONCE = 8
@@ -371,7 +371,7 @@ class Role:
     program = BUILD / "tests/conformance/ws_echo"
 
     def setUp(self):
-        self.place = self.enterContext(Place())
+        self.place = self.enterContext(ProgramGroup())
         self.start()
 
     def cases(self):
@@ -482,7 +482,7 @@ class AsMcpClient(Role, unittest.TestCase):
                 yield wire
             listener.close()  # it may try again
             said = client.communicate(timeout=WAIT_S)[1]
-        if client.returncode <= 0 or REPORT.search(said):
+        if client.returncode <= 0 or SANITIZER_REPORT.search(said):
             raise Broken(f"the client ended with {client.returncode}: {said}")
 
 

@@ -24,7 +24,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from services import SOURCE, WAIT_S, finished, until
+from services import SOURCE, WAIT_S, run_program, wait_until
 
 BASE = "debian:trixie-slim"
 STORE = Path(os.environ.get("CONTAINER_STORE", SOURCE / "build-container"))
@@ -37,7 +37,7 @@ class Unable(Exception):
 
 
 def checked(command, seconds=WAIT_S, **options):
-    run = finished(command, seconds, **options)
+    run = run_program(command, seconds, **options)
     assert run.returncode == 0, f"{' '.join(map(str, command))}: {run.stdout[-4000:]}{run.stderr[-4000:]}"
     return run.stdout.strip()
 
@@ -57,7 +57,7 @@ class Engine:
         if shutil.which(self.program) is None:
             return "not installed"
         try:
-            run = finished([self.program, "run", "--rm", BASE, "true"], FETCH_S)
+            run = run_program([self.program, "run", "--rm", BASE, "true"], FETCH_S)
         except subprocess.TimeoutExpired:
             return f"{BASE} did not run within {FETCH_S} s"
         return None if run.returncode == 0 else (run.stderr.strip().splitlines() or ["it fails"])[-1]
@@ -101,7 +101,7 @@ class Engine:
 
     def execute(self, name, *words):
         """Runs a command in there, as its user; answers how it ended."""
-        return finished([self.program, "exec", f"{SHARED}-{name}", *words])
+        return run_program([self.program, "exec", f"{SHARED}-{name}", *words])
 
     def ended(self, name):
         """Its exit status; None: it runs."""
@@ -112,13 +112,13 @@ class Engine:
         self("kill", "--signal", str(int(number)), f"{SHARED}-{name}")
 
     def output(self, name):
-        run = finished([self.program, "logs", f"{SHARED}-{name}"])
+        run = run_program([self.program, "logs", f"{SHARED}-{name}"])
         return run.stdout + run.stderr
 
     def remove(self, name):
         if name in self.containers:
-            finished([self.program, "kill", f"{SHARED}-{name}"])  # podman's rm would ask it to end, and wait
-            finished([self.program, "rm", "--force", "--volumes", f"{SHARED}-{name}"])
+            run_program([self.program, "kill", f"{SHARED}-{name}"])  # podman's rm would ask it to end, and wait
+            run_program([self.program, "rm", "--force", "--volumes", f"{SHARED}-{name}"])
             self.containers.discard(name)
 
 
@@ -230,10 +230,10 @@ class Chroot:
     def able(self):
         if os.getuid() != 0:
             return "it needs root"
-        run = finished([SOURCE / ".ci/install", "container"], BUILD_S)
+        run = run_program([SOURCE / ".ci/install", "container"], BUILD_S)
         if run.returncode != 0:
             return (run.stderr.strip().splitlines() or ["buildah and debootstrap cannot be installed"])[-1]
-        run = finished(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "mount", "-t", "proc", "proc", "/proc"])
+        run = run_program(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "mount", "-t", "proc", "proc", "/proc"])
         if run.returncode != 0:
             return f"no namespaces: {run.stderr.strip()}"
         unshare(CLONE_NEWNS)
@@ -258,7 +258,7 @@ class Chroot:
             return None
         with tempfile.TemporaryDirectory(prefix="iccm-base-") as place:
             root = Path(place) / "root"
-            run = finished(["debootstrap", "--variant=minbase", BASE.partition(":")[2].partition("-")[0], root, mirror()], BUILD_S)
+            run = run_program(["debootstrap", "--variant=minbase", BASE.partition(":")[2].partition("-")[0], root, mirror()], BUILD_S)
             if run.returncode != 0:
                 return f"debootstrap: {(run.stdout + run.stderr).strip().splitlines()[-1]}"
             (root / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
@@ -329,13 +329,13 @@ class Chroot:
         if volume is not None and not os.listdir(volume):
             os.chown(volume, *owner(self.config(tag)))
         self.containers[name] = running = Running(self, name, tag, volume, command, environment)
-        until(lambda: running.is_inside() or running.process.poll() is not None, f"{name} has begun")
+        wait_until(lambda: running.is_inside() or running.process.poll() is not None, f"{name} has begun")
 
     def execute(self, name, *words):
         running = self.containers[name]
         enter = ["nsenter", f"--target={running.first()}", "--mount", "--pid", "--net", "--ipc", "--uts", "--root"]
         user = [f"--setuid={running.user}", f"--setgid={running.group}"]
-        return finished([*enter, *user, *running.words, *words])
+        return run_program([*enter, *user, *running.words, *words])
 
     def ended(self, name):
         status = self.containers[name].process.poll()
@@ -382,5 +382,5 @@ def find_engine():
 def stopped(engine, name):
     """Stops it as engines do; answers its status."""
     engine.signal(name, signal.SIGTERM)
-    until(lambda: engine.ended(name) is not None, f"{name} ends on SIGTERM: {engine.output(name)[-2000:]}")
+    wait_until(lambda: engine.ended(name) is not None, f"{name} ends on SIGTERM: {engine.output(name)[-2000:]}")
     return engine.ended(name)

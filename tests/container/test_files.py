@@ -5,7 +5,7 @@ import shutil
 import socket
 import unittest
 
-from services import PROGRAMS, SOURCE, WAIT_S, Place, finished, free_port, main, until
+from services import PROGRAMS, SOURCE, WAIT_S, ProgramGroup, free_port, main, run_program, wait_until
 
 DOCKERFILES = {
     "godot": SOURCE / "godot/Dockerfile",
@@ -113,10 +113,10 @@ class Compose(unittest.TestCase):
     def test_it_is_well_formed(self):
         command = ["docker-compose", "--file", COMPOSE, "config"]
         environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
-        fine = finished(command, env=environment | {"DEWEY_DB_PASSWORD": "of the test"})
+        fine = run_program(command, env=environment | {"DEWEY_DB_PASSWORD": "of the test"})
         self.assertEqual(fine.returncode, 0, fine.stderr)
         self.assertRegex(fine.stdout, r"(?m)^  iccm_network:\n    name: iccm_network$")
-        without = finished(command, env=environment)
+        without = run_program(command, env=environment)
         self.assertNotEqual(without.returncode, 0)
         self.assertIn("the password of the database", without.stderr)
 
@@ -140,11 +140,11 @@ class Settings(unittest.TestCase):
                 self.assertTrue(program in PROGRAMS or f"godot/{program}" in sum(copied, []), program)
 
     def test_redis_is_what_the_promise_needs(self):
-        with Place() as place:
+        with ProgramGroup() as place:
             port = free_port()
             redis = place.add("redis", "redis-server", SOURCE / "godot/redis.conf", "--port", port, "--dir", place.directory)
             redis.start()
-            until(lambda: setting(port, "port") == str(port), "Redis answers")
+            wait_until(lambda: setting(port, "port") == str(port), "Redis answers")
             self.assertEqual({name: setting(port, name) for name in REDIS}, REDIS)
 
 

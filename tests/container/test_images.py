@@ -13,7 +13,7 @@ import sys
 import unittest
 
 from engines import BASE, Unable, find_engine, stopped
-from services import main, until
+from services import main, wait_until
 
 GODOT, DEWEY, HORACE = "iccm/godot", "iccm/dewey", "iccm/horace"
 URL = "ws://godot-mcp:9060"
@@ -38,13 +38,13 @@ def iccm(*words):
 def log(component, message):
     """Tries until it is accepted: what was answered "ok" has to arrive."""
     words = "call", URL, "logger_log", f"component={component}", "level=INFO", f"message={message}"
-    until(lambda: iccm(*words).returncode == 0, f"an entry of {component} is accepted")
+    wait_until(lambda: iccm(*words).returncode == 0, f"an entry of {component} is accepted")
 
 
 def stored(component):
     """Tries until it is answered: an engine's names may lag behind when a container was made anew."""
     words = "call", URL, "logger_query", f"component={component}", "limit=1000"
-    run = until(lambda: (answer := iccm(*words)).returncode == 0 and answer, f"a query for {component} is answered")
+    run = wait_until(lambda: (answer := iccm(*words)).returncode == 0 and answer, f"a query for {component} is answered")
     return [row["message"] for row in json.loads(run.stdout)][::-1]
 
 
@@ -65,7 +65,7 @@ def until_healthy(name, tag):
         assert engine.ended(name) is None, f"{name} has ended with {engine.ended(name)}: {engine.output(name)[-4000:]}"
         return health(name, tag)[0]
 
-    until(healthy, f"{name} is healthy")
+    wait_until(healthy, f"{name} is healthy")
 
 
 class Images(unittest.TestCase):
@@ -108,20 +108,20 @@ class Images(unittest.TestCase):
     def test_used_from_another_network_namespace(self):
         self.start()
         log("caller", "from elsewhere")
-        until(lambda: stored("caller") == ["from elsewhere"], "the entry is stored")
+        wait_until(lambda: stored("caller") == ["from elsewhere"], "the entry is stored")
         for url in URL, "ws://dewey:9020":
             run = iccm("doctor", url)
             self.assertEqual(run.returncode, 0, run.stdout)
             self.assertEqual(json.loads(run.stdout)["problems"], 0)
         # Dewey's own lines come by the name that GODOT_URL has unless set
-        until(lambda: stored("dewey"), "Dewey's own lines are stored")
+        wait_until(lambda: stored("dewey"), "Dewey's own lines are stored")
         connecting = engine.execute("caller", "bash", "-c", "exec 3<>/dev/tcp/godot-mcp/6379")
         self.assertIn("refused", connecting.stderr, "Redis is for Godot alone")
 
     def test_with_a_token(self):
         self.start(ICCM_AUTH_TOKEN="open-sesame")
         log("caller", "with a token")
-        until(lambda: stored("caller") == ["with a token"], "the entry is stored")
+        wait_until(lambda: stored("caller") == ["with a token"], "the entry is stored")
         self.assertEqual(iccm("--token", "wrong", "list", URL).returncode, 3)
         self.assertNotIn("open-sesame", engine.output("godot-mcp") + engine.output("dewey"))
 
@@ -133,8 +133,8 @@ class Images(unittest.TestCase):
             inside("godot-mcp", "sh", "-c", f"kill -9 {killed}")
             sent.append(f"after {program}")
             log("kills", sent[-1])
-            until(lambda: pid_of("godot-mcp", program) not in (None, killed), f"{program} comes back")
-        until(lambda: len(stored("kills")) >= len(sent), "everything is stored")
+            wait_until(lambda: pid_of("godot-mcp", program) not in (None, killed), f"{program} comes back")
+        wait_until(lambda: len(stored("kills")) >= len(sent), "everything is stored")
         self.assertEqual(sorted(stored("kills")), sorted(sent))
         until_healthy("godot-mcp", GODOT)
         self.assertIsNone(engine.ended("godot-mcp"))
@@ -142,31 +142,31 @@ class Images(unittest.TestCase):
     def test_what_was_accepted_is_kept_across_a_stop_a_kill_and_a_restart_of_both(self):
         self.start()
         log("kept", "stored before")
-        until(lambda: stored("kept") == ["stored before"], "the first is stored")
+        wait_until(lambda: stored("kept") == ["stored before"], "the first is stored")
         self.assertEqual(stopped(engine, "dewey"), 0)
         log("kept", "before the stop")
         self.assertEqual(stopped(engine, "godot-mcp"), 0)
         self.godot()
         log("kept", "before the kill")
         engine.signal("godot-mcp", signal.SIGKILL)
-        until(lambda: engine.ended("godot-mcp") is not None, "the container ends")
+        wait_until(lambda: engine.ended("godot-mcp") is not None, "the container ends")
         self.godot()
         self.dewey()
         wanted = ["before the kill", "before the stop", "stored before"]
         until_healthy("godot-mcp", GODOT)
-        until(lambda: len(stored("kept")) >= len(wanted), "everything is stored")
+        wait_until(lambda: len(stored("kept")) >= len(wanted), "everything is stored")
         self.assertEqual(sorted(stored("kept")), wanted)
 
     def test_the_health_check_says_what_is_missing(self):
         self.start()
         self.assertEqual(stopped(engine, "dewey"), 0)
-        until(lambda: not health("godot-mcp", GODOT)[0], "unhealthy without Dewey")
+        wait_until(lambda: not health("godot-mcp", GODOT)[0], "unhealthy without Dewey")
         self.assertRegex(health("godot-mcp", GODOT)[1], r"not ready: .*dewey: ")
         self.dewey()
         until_healthy("godot-mcp", GODOT)
         redis = pid_of("godot-mcp", "redis-server")
         inside("godot-mcp", "sh", "-c", f"kill -STOP {redis}")
-        until(lambda: not health("godot-mcp", GODOT)[0], "unhealthy without Redis")
+        wait_until(lambda: not health("godot-mcp", GODOT)[0], "unhealthy without Redis")
         self.assertRegex(health("godot-mcp", GODOT)[1], r"not ready: .*redis: ")
         inside("godot-mcp", "sh", "-c", f"kill -CONT {redis}")
         until_healthy("godot-mcp", GODOT)
@@ -187,7 +187,7 @@ class Images(unittest.TestCase):
         self.assertEqual(self.ask_horace("horace_register_file", file_path="a.txt", metadata={})["version"], 2)
         self.assertIn("1 registered", inside("horace", "horace", "scan"))
         engine.signal("horace", signal.SIGKILL)
-        until(lambda: engine.ended("horace") is not None, "the container ends")
+        wait_until(lambda: engine.ended("horace") is not None, "the container ends")
         self.horace()
         restored = self.ask_horace("horace_restore_version", file_id=registered["file_id"], version=1)
         self.assertEqual(restored["new_version_created"], 3)
@@ -207,13 +207,13 @@ class Images(unittest.TestCase):
         self.start()
         before = pid_of("godot-mcp", "godot-server")
         engine.signal("godot-mcp", signal.SIGHUP)
-        until(lambda: pid_of("godot-mcp", "godot-server") not in (None, before), "another server")
+        wait_until(lambda: pid_of("godot-mcp", "godot-server") not in (None, before), "another server")
         until_healthy("godot-mcp", GODOT)
         log("hup", "goes on")
-        until(lambda: stored("hup") == ["goes on"], "the entry is stored")
+        wait_until(lambda: stored("hup") == ["goes on"], "the entry is stored")
 
     def refused(self, name):
-        until(lambda: engine.ended(name) is not None, f"{name} ends")
+        wait_until(lambda: engine.ended(name) is not None, f"{name} ends")
         self.assertEqual(engine.ended(name), 1)
         lines = engine.output(name).splitlines()
         self.assertEqual(len(lines), 1, lines)
@@ -228,7 +228,7 @@ class Images(unittest.TestCase):
     def test_a_volume_of_somebody_else(self):
         spoil = "touch /data/theirs && chmod 755 /data"
         engine.run("second", BASE, self.volumes["godot-mcp"], ["sh", "-c", spoil])
-        until(lambda: engine.ended("second") == 0, "the volume is spoilt")
+        wait_until(lambda: engine.ended("second") == 0, "the volume is spoilt")
         self.godot()
         self.assertRegex(self.refused("godot-mcp"), r"^godot/start: user 9060 cannot write to /data")
 

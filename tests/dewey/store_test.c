@@ -24,7 +24,7 @@ void make_directory(void) {
 }
 
 store_t *new_store(void) {
-  store_t *store = on_postgresql() ? store_pq_open(postgresql_place(), &test_error)
+  store_t *store = on_postgresql() ? store_pq_open(postgresql_conninfo(), &test_error)
                                    : store_sqlite_open(test_path, &test_error);
   if (store == NULL || store->check(store, 0, never, &test_error) == STORE_OK)
     return store;

@@ -14,7 +14,7 @@ import uuid
 
 import test_program
 from caller import CallError
-from services import PROGRAMS, WAIT_S, eventually, main
+from services import PROGRAMS, WAIT_S, main, wait_until_async
 from test_program import TOOL_ERROR, iso
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -378,7 +378,7 @@ class Files(Case):
         """An import that is in the middle of its file when this returns."""
         importing = asyncio.create_task(self.store(self.write_large(50)))
         journal = self.dewey.directory / "dewey.db-wal"
-        await eventually(lambda: journal.exists() and journal.stat().st_size >= 1_000_000, "the store is written to")
+        await wait_until_async(lambda: journal.exists() and journal.stat().st_size >= 1_000_000, "the store is written to")
         return importing
 
     async def assert_nothing_stored(self):

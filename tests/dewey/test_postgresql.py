@@ -12,17 +12,17 @@ import socket
 import subprocess
 import unittest
 
-from caller import Caller, CallError, ask, connect
+from caller import CallError, Caller, connect, round_trip
 from disk import SmallDisk
-from postgresql import Postgresql, programs, psql, psql_environment
-from services import SOURCE, Alone, eventually, free_port, http_get, main, until, wait_ready
+from postgresql import Postgresql, bin_directory, psql, psql_environment
+from services import SOURCE, SingleServer, free_port, http_get, main, wait_ready, wait_until, wait_until_async
 from test_program import line
 
 LEGACY = (SOURCE / "tests/data/legacy.sql").read_text()
 TOOL_ERROR = -32000
 
 
-class Dewey(Alone):
+class Dewey(SingleServer):
     def __init__(self, server, **settings):
         super().__init__("dewey", DEWEY_MCP_PORT=0, **(server.environment() | settings))
 
@@ -33,7 +33,7 @@ class Dewey(Alone):
 class Case(unittest.IsolatedAsyncioTestCase):
     @classmethod
     def setUpClass(cls):
-        if programs() is None:
+        if bin_directory() is None:
             raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
         cls.server = Postgresql()
         cls.addClassCleanup(cls.server.close)
@@ -49,7 +49,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
     @contextlib.contextmanager
     def transaction(self, sql):
         """A transaction that has run this and is committed at the end."""
-        words = [str(programs() / "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", self.database]
+        words = [str(bin_directory() / "psql"), "-Xq", "-v", "ON_ERROR_STOP=1", self.database]
         place = psql_environment(**self.server.environment())
         with subprocess.Popen(words, env=place, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as session:
             session.stdin.write(f"BEGIN; {sql}; SELECT 'begun';\n")
@@ -80,7 +80,7 @@ class Away(Case):
         other = Postgresql()
         self.addCleanup(other.close)
         dewey = self.enterContext(Dewey(other, DEWEY_DB_NAME="postgres"))
-        until(lambda: "the database cannot be reached" in dewey.reason(), "the reason in /readyz")
+        wait_until(lambda: "the database cannot be reached" in dewey.reason(), "the reason in /readyz")
         async with Caller(dewey.url) as caller:
             with self.assertRaises(CallError) as raised:
                 await self.store(caller, line())
@@ -107,7 +107,7 @@ class Away(Case):
             ({"DEWEY_DB_PORT": str(free_port())}, "the database cannot be reached"),
         ]:
             with Dewey(self.server, **({"DEWEY_DB_NAME": self.database} | settings)) as dewey:
-                until(lambda: words in dewey.reason(), f"{words!r} in /readyz")
+                wait_until(lambda: words in dewey.reason(), f"{words!r} in /readyz")
                 self.assertNotIn(self.server.password, dewey.program.output())
 
     async def test_restarts_and_kills_lose_nothing_that_was_acknowledged(self):
@@ -127,7 +127,7 @@ class Away(Case):
                     await asyncio.sleep(0.02)
 
         async def more_than(count):
-            await eventually(lambda: len(stored) >= count, f"{count} lines are stored")
+            await wait_until_async(lambda: len(stored) >= count, f"{count} lines are stored")
 
         tasks = [asyncio.create_task(store_for_ever()) for _ in range(4)]
         for end in (server.kill, server.stop, server.kill):
@@ -168,7 +168,7 @@ class Away(Case):
         with self.transaction("LOCK TABLE logs"):
             storing = asyncio.create_task(self.store(caller, line("behind the lock")))
             waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            await eventually(lambda: self.sql(waits) != "0", "somebody who waits for the lock")
+            await wait_until_async(lambda: self.sql(waits) != "0", "somebody who waits for the lock")
         self.assertEqual(await storing, 1)
         self.assertEqual(http_get(dewey.port, path="/readyz").status, 200)
 
@@ -268,11 +268,11 @@ class Tables(Case):
         with self.transaction("SELECT count(*) FROM logs"):
             dewey = self.dewey()
             tries = lambda: dewey.program.output().count("bringing the database up to date")
-            until(lambda: tries() >= 2, "two attempts")
+            wait_until(lambda: tries() >= 2, "two attempts")
             self.sql(store)
             self.assertIn("not been", dewey.reason())
         caller = await self.caller(dewey)
-        until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the indexes")
+        wait_until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the indexes")
         self.assertEqual(self.sql(files), before)
         self.assertEqual(self.sql("SELECT count(*), count(arrival) FROM logs"), "2|0")
         cursor = (await caller.call("dewey_query_logs", {"cursor": "arrival"}))["next_cursor"]
@@ -281,7 +281,7 @@ class Tables(Case):
         self.assertEqual([row["message"] for row in page["logs"]], ["new"])
         self.sql("DROP INDEX logs_other_arrival")
         self.dewey()
-        until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the index")
+        wait_until(lambda: self.sql("SELECT dewey_day_to_index() IS NULL") == "t", "the index")
 
     def make_version_2(self, lines=400):
         """Tables of version 2 with a line and a message for each number, on several days."""
@@ -330,7 +330,7 @@ class Tables(Case):
         self.assertEqual(self.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "0")
         self.assertNotEqual(self.sql("SELECT to_regclass('dewey_logs_words')"), "", "a search of before may be on its way")
         self.sql("UPDATE dewey_schema SET words_at = words_at - interval '1 hour'")
-        until(lambda: self.sql("SELECT to_regclass('dewey_logs_words')") == "", "the end of the older index")
+        wait_until(lambda: self.sql("SELECT to_regclass('dewey_logs_words')") == "", "the end of the older index")
         self.assertEqual(self.sql("SELECT count(*) FROM pg_attribute WHERE attname = 'words' AND attrelid = 'messages'::regclass"), "0")
         self.assertEqual(self.sql("SELECT dewey_words_state()"), "0")
         self.assertEqual([row for row in self.sql(files).split("\n") if row in before.split("\n")], before.split("\n"))
@@ -343,7 +343,7 @@ class Tables(Case):
         while self.sql("SELECT to_regclass('dewey_logs_plain')") == "" or self.sql("SELECT words_at IS NULL FROM dewey_schema") == "t":
             dewey = self.dewey()
             wait_ready(dewey.port)
-            until(lambda: "indexing the words" in dewey.program.output() or self.sql("SELECT words_at FROM dewey_schema") != "",
+            wait_until(lambda: "indexing the words" in dewey.program.output() or self.sql("SELECT words_at FROM dewey_schema") != "",
                   "the beginning of an index")  # fmt: skip
             dewey.program.kill()
         caller = await self.caller(self.dewey())
@@ -353,7 +353,7 @@ class Tables(Case):
     async def test_a_server_without_icu_is_named(self):
         self.sql("DELETE FROM pg_collation WHERE collname = 'und-x-icu'")
         dewey = self.dewey()
-        until(lambda: "without ICU" in dewey.reason(), "the reason in /readyz")
+        wait_until(lambda: "without ICU" in dewey.reason(), "the reason in /readyz")
         self.assertEqual(self.sql("SELECT to_regclass('logs') IS NULL"), "t")
 
     async def test_data_that_jsonb_cannot_hold_is_kept_as_text(self):
@@ -362,7 +362,7 @@ class Tables(Case):
         entries = [line(data={"n": 77}), line(data={"a": 1})]
         asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": {"logs": entries}})
         async with connect(dewey.url) as ws:
-            answer = await ask(ws, asked.replace(": 77}", ": 1e300000}"))
+            answer = await round_trip(ws, asked.replace(": 77}", ": 1e300000}"))
         self.assertEqual(answer["result"]["inserted_count"], 2, answer)
         kinds = self.sql("SELECT jsonb_typeof(data), data FROM logs ORDER BY 1").split("\n")
         self.assertEqual(kinds, ['object|{"a": 1}', 'string|"{\\"n\\":1e300000}"'])
@@ -384,7 +384,7 @@ class Tables(Case):
             wait_ready(dewey.port)
         self.sql("UPDATE dewey_schema SET version = 99")
         dewey = self.dewey()
-        until(lambda: "newer version" in dewey.reason(), "the reason in /readyz")
+        wait_until(lambda: "newer version" in dewey.reason(), "the reason in /readyz")
 
     async def test_tables_of_another_program_are_left_alone(self):
         self.sql("CREATE TABLE logs(x integer)")

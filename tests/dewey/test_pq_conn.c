@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
 static const char streams[] = "SELECT n::bigint FROM generate_series(1, 1000000000) AS n";
@@ -18,7 +18,7 @@ static pq_conn_t conn = {.plan = &plan};
 static int64_t number;
 
 static void connect_to(void) {
-  cr_assert_eq(pq_connect(&conn, postgresql_place(), &test_error), STORE_OK, "%s", test_error.text);
+  cr_assert_eq(pq_connect(&conn, postgresql_conninfo(), &test_error), STORE_OK, "%s", test_error.text);
 }
 
 TestSuite(pq_conn, .init = connect_to);
@@ -45,7 +45,7 @@ Test(pq_conn, a_query_ends_at_its_deadline_also_while_rows_come) {
 
 Test(pq_conn, of_several_hosts_the_first_that_answers_is_used_and_kept) {
   char ports[64];
-  pq_place_t several = *postgresql_place();
+  pq_place_t several = *postgresql_conninfo();
   snprintf(ports, sizeof ports, "1,%s,1", several.port);
   several.host = "127.0.0.1,127.0.0.1,127.0.0.1";
   several.port = ports;
@@ -60,7 +60,7 @@ Test(pq_conn, of_several_hosts_the_first_that_answers_is_used_and_kept) {
 }
 
 Test(pq_conn, a_statement_that_stores_has_the_time_of_its_place) {
-  pq_place_t hasty = *postgresql_place();
+  pq_place_t hasty = *postgresql_conninfo();
   hasty.limit_ms = 100;
   pq_disconnect(&conn);
   cr_assert_eq(pq_connect(&conn, &hasty, &test_error), STORE_OK, "%s", test_error.text);
@@ -101,7 +101,7 @@ static bool after_some(void *arg) {
 Test(pq_conn, a_server_that_says_nothing_is_called_that_and_left_when_told) {
   char ports[32];
   int port, times = 3, file = listen_only(&port);
-  pq_place_t silent = *postgresql_place();
+  pq_place_t silent = *postgresql_conninfo();
   snprintf(ports, sizeof ports, "1,%d", port);
   silent.host = "127.0.0.1,127.0.0.1";
   silent.port = ports;

@@ -16,10 +16,10 @@ import unittest
 import unittest.mock
 import uuid
 
-from caller import Caller, CallError, ask, connect
+from caller import CallError, Caller, connect, round_trip
 from disk import SmallDisk
 from postgresql import psql
-from services import PROGRAMS, TRIES, WAIT_S, Alone, finished, http_get, main, until, wait_ready
+from services import ATTEMPTS, PROGRAMS, WAIT_S, SingleServer, http_get, main, run_program, wait_ready, wait_until
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
 ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
@@ -51,7 +51,7 @@ def figure(port, name):
     raise AssertionError(f"no {name} in /metrics")
 
 
-class Dewey(Alone):
+class Dewey(SingleServer):
     """With DEWEY_DB_HOST in the environment (tests/lib/postgresql.py) on a database of its own there, else on SQLite."""
 
     def __init__(self, **settings):
@@ -224,9 +224,9 @@ class Storing(Case):
         async with connect(self.dewey.url) as ws:
             message = {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": {"logs": [line()]}}
             wanted = {"status": "ok", "inserted_count": 1, "duplicates": 0, "rejected": []}
-            self.assertEqual(await ask(ws, message), {"jsonrpc": "2.0", "id": 1, "result": wanted})
+            self.assertEqual(await round_trip(ws, message), {"jsonrpc": "2.0", "id": 1, "result": wanted})
             message = {"jsonrpc": "2.0", "id": 2, "method": "dewey_query_logs", "params": {}}
-            self.assertEqual(len((await ask(ws, message))["result"]), 1)
+            self.assertEqual(len((await round_trip(ws, message))["result"]), 1)
 
 
 class Querying(Case):
@@ -323,7 +323,7 @@ class Querying(Case):
         asked = {"jsonrpc": "2.0", "id": 1, "method": "dewey_query_logs", "params": {"data": {"a": {"n": 77}}}}
         async with connect(self.dewey.url) as ws:
             for number in ("1e400", "-1e999999999", "1" * 1100, "1" * 1101):
-                answer = await ask(ws, json.dumps(asked).replace("77", number))
+                answer = await round_trip(ws, json.dumps(asked).replace("77", number))
                 self.assertTrue("result" in answer or answer["error"]["code"] == INVALID_PARAMS, answer)
                 self.assertEqual("result" in answer, number != "1" * 1101 and "result" in answer, number[:20])
         self.assertEqual(http_get(self.dewey.port, path="/readyz").status, 200, "a caller's number is no failure of the store")
@@ -343,7 +343,7 @@ class Pages(Case):
         async with connect(self.dewey.url, max_size=PYTHONS_LIMIT) as ws:
             while cursor is not None:
                 params = {"name": "dewey_query_logs", "arguments": arguments | {"cursor": cursor}}
-                answer = await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+                answer = await round_trip(ws, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
                 page = json.loads(answer["result"]["content"][0]["text"])
                 self.assertEqual(list(page), ["logs", "next_cursor"])
                 rows, cursor, count = rows + page["logs"], page["next_cursor"], count + 1
@@ -484,7 +484,7 @@ class Clearing(Case):
     async def test_storing_goes_on_while_much_is_cleared(self):
         """What is stored is answered before the clearing that was asked for before it."""
         stored = 0
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             ended = await self.store_while_clearing()
             stored += ended.count("stored")
             self.assertEqual((await self.stats())["total_count"], stored)
@@ -552,10 +552,10 @@ class Clocks(Case):
         self.assertTrue(self.last_day(False), "a partition was made by a clock that may be wrong")
         self.dewey.restart()
         self.dewey.program.wait_for("no old log lines are removed for 24 hours")
-        run = finished([PROGRAMS["dewey"], "--resume-retention"], env=self.dewey.settings)
+        run = run_program([PROGRAMS["dewey"], "--resume-retention"], env=self.dewey.settings)
         self.assertEqual((run.returncode, run.stdout), (0, "log lines older than 7 days are removed by this machine's clock\n"))
         self.dewey.program.wait_for("removed 2 log lines older than 7 days")
-        until(lambda: self.last_day(True), "the partition")
+        wait_until(lambda: self.last_day(True), "the partition")
         self.assertEqual(figure(self.dewey.port, "dewey_retention_held"), 0)
         async with Caller(self.dewey.url) as caller:
             rows = await caller.call("dewey_query_logs")
@@ -997,7 +997,7 @@ class Settings(unittest.IsolatedAsyncioTestCase):
         with Dewey(ICCM_MAX_MESSAGE_BYTES=100_000) as place:
             async with connect(place.url) as ws:
                 params = {"logs": [line("x" * 90_000)]}
-                answer = await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": params})
+                answer = await round_trip(ws, {"jsonrpc": "2.0", "id": 1, "method": "dewey_store_logs_batch", "params": params})
                 self.assertEqual(answer["result"]["inserted_count"], 1)
                 await ws.send("x" * 100_001)
                 await asyncio.wait_for(ws.wait_closed(), WAIT_S)
@@ -1026,7 +1026,7 @@ class Stopping(Case):
         self.assertEqual(self.caller.ws.close_code, 1012)
 
     async def test_a_query_ends_when_nobody_waits_for_it(self):
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             query = await self.start_long_query()
             await self.caller.ws.close()
             with self.assertRaises(ConnectionError):
@@ -1044,7 +1044,7 @@ class Stopping(Case):
         """Within what engines wait, though those that store would wait for longer, as would the check of the store."""
         other = sqlite3.connect(self.dewey.database, isolation_level=None)
         self.addCleanup(other.close)
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             other.execute("BEGIN IMMEDIATE")
             calls = [asyncio.create_task(self.store(line())) for _ in range(20)]
             await self.caller.request("ping")

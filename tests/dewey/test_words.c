@@ -115,7 +115,7 @@ typedef struct texts {
 } texts_t;
 
 static PGconn *connect_postgresql(void) {
-  const pq_place_t *place = postgresql_place();
+  const pq_place_t *place = postgresql_conninfo();
   PGconn *pg = PQsetdbLogin(place->host, place->port, NULL, NULL, place->name, place->user, place->password);
   cr_assert_eq(PQstatus(pg), CONNECTION_OK, "%s", PQerrorMessage(pg));
   return pg;

@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { LATE_MS = 10000, LONG = 10, VARIANTS = 6, STRIDE = 13, LONG_STRIDE = 199 };
 

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { BYSTANDING = 3 };
 

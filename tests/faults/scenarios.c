@@ -501,7 +501,7 @@ static mcp_server_t *make_secured(play_t *play, int port) {
 static mcp_client_t *make_secured_client(play_t *play, int port) {
   char url[64];
   snprintf(url, sizeof url, "wss://127.0.0.1:%d/", port);
-  setenv("ICCM_TLS_CA", file("own.pem"), 1); /* quicker than whom the machine trusts */
+  setenv("ICCM_TLS_CA", file("self_signed.pem"), 1); /* quicker than whom the machine trusts */
   mcp_client_t *made = play_client_at(play, url);
   unsetenv("ICCM_TLS_CA");
   int status = made != NULL ? mcp_client_set_tls_ca(made, file("ca.pem")) : UV_ENOMEM;

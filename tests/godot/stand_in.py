@@ -9,8 +9,8 @@ import socket
 
 import websockets
 
-from caller import SERVING
-from services import WAIT_S, System, eventually, http_get
+from caller import SERVER_OPTIONS
+from services import WAIT_S, System, http_get, wait_until_async
 
 
 class Refuse(Exception):
@@ -37,7 +37,7 @@ class StandIn:
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
     async def open(self):
-        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, **SERVING)
+        self.server = await websockets.serve(self.serve, "127.0.0.1", self.port, **SERVER_OPTIONS)
 
     async def close(self):
         if self.server is not None:
@@ -157,10 +157,10 @@ class Parts(System):
         return self.number("LLEN", "logs:queue") + self.number("ZCARD", "logs:inflight") == 0
 
     async def until(self, condition, what):
-        await eventually(condition, what)
+        await wait_until_async(condition, what)
 
     async def drained(self):
-        await eventually(self.is_empty, "the queue is empty")
+        await wait_until_async(self.is_empty, "the queue is empty")
 
 
 def read_answer(file):

@@ -11,7 +11,7 @@ import tempfile
 import uuid
 
 from caller import CallError, Caller
-from services import AsyncCase, eventually, is_ready, main, sooner, wait_ready
+from services import AsyncTestCase, is_ready, main, retry_within, wait_ready, wait_until_async
 from stand_in import Parts, Refuse, Vanish
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -32,7 +32,7 @@ STORED = [
 ]
 
 
-class Case(AsyncCase):
+class Case(AsyncTestCase):
     SETTINGS = {}
 
     async def asyncSetUp(self):
@@ -133,13 +133,13 @@ class Talking(WithDewey):
     async def test_it_is_there_again_when_the_store_is(self):
         await asyncio.to_thread(self.parts.dewey.stop)
         self.assertIn(await self.refused(-32000, "begin"), (AWAY, UNSURE))
-        await eventually(lambda: not is_ready(self.parts.godot_port), "/readyz names the store")
+        await wait_until_async(lambda: not is_ready(self.parts.godot_port), "/readyz names the store")
         for tool, arguments in (
             ("begin", {}),
             ("store_messages_bulk", {"messages": MIXED}),
             ("store_messages_bulk", {"messages_file": self.write("[{}]")}),
         ):
-            self.assertEqual(await sooner(4, lambda: self.refused(-32000, tool, **arguments)), AWAY)
+            self.assertEqual(await retry_within(4, lambda: self.refused(-32000, tool, **arguments)), AWAY)
         await asyncio.to_thread(self.parts.start_dewey)
         await asyncio.to_thread(wait_ready, self.parts.godot_port)
         self.assertEqual((await self.tool("store_messages_bulk", messages=MIXED))["messages_stored"], 4)
@@ -215,7 +215,7 @@ class Many(WithDewey):
         path = self.write("".join(map(json.dumps, entries)))
         call = asyncio.create_task(self.tool("store_messages_bulk", messages_file=path))
         log = pathlib.Path(self.parts.directory) / "dewey.db-wal"
-        await eventually(lambda: call.done() or log.exists() and log.stat().st_size > 2**20, "Dewey writes")
+        await wait_until_async(lambda: call.done() or log.exists() and log.stat().st_size > 2**20, "Dewey writes")
         self.parts.dewey.kill()
         try:
             answer = await call
@@ -333,7 +333,7 @@ class StandIn(WithStandIn):
     async def test_a_silent_store_keeps_nobody_else_waiting(self):
         self.spoken, self.store.run = asyncio.Event(), self.silence
         calls = [asyncio.create_task(self.refused(-32603, name, **arguments)) for name, arguments, _ in self.CALLS]
-        await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+        await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
         entry = {"component": "c", "level": "INFO", "message": "m"}
         self.assertEqual((await self.caller.call("logger_log", entry))["status"], "ok")
         self.spoken.set()
@@ -343,15 +343,15 @@ class StandIn(WithStandIn):
         self.spoken, self.store.run = asyncio.Event(), self.silence
         async with Caller(self.parts.godot_url) as leaving:
             calls = [asyncio.create_task(leaving.call(f"conversation_{name}", arguments)) for name, arguments, _ in self.CALLS]
-            await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+            await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
         await asyncio.gather(*calls, return_exceptions=True)
-        await eventually(lambda: self.store.notices.count("notifications/cancelled") == 3, "the store is told")
+        await wait_until_async(lambda: self.store.notices.count("notifications/cancelled") == 3, "the store is told")
         self.spoken.set()
 
     async def test_it_ends_while_the_store_owes_answers(self):
         self.spoken, self.store.run = asyncio.Event(), self.silence
         calls = [asyncio.create_task(self.tool(name, **arguments)) for name, arguments, _ in self.CALLS]
-        await eventually(lambda: len(self.store.calls) == 3, "all are asked")
+        await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
         await asyncio.to_thread(self.parts.godot.stop)
         self.spoken.set()
         for answer in await asyncio.gather(*calls, return_exceptions=True):
@@ -372,7 +372,7 @@ class Crowded(WithStandIn):
         self.spoken, self.store.run = asyncio.Event(), self.silence
         path = self.write(json.dumps({"role": "user", "content": "x" * 900_000}))
         calls = [asyncio.create_task(self.refused(-32603, "store_messages_bulk", messages_file=path)) for _ in range(2)]
-        await eventually(lambda: len(self.store.calls) == 2, "two are sent on")
+        await wait_until_async(lambda: len(self.store.calls) == 2, "two are sent on")
         words = await self.refused(-32000, "store_messages_bulk", messages_file=path)
         self.assertEqual(words, "busy with other files of messages, retry later")
         self.spoken.set()

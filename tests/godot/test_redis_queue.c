@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 typedef struct bench {
   uv_loop_t loop;

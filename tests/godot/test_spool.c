@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <iccm_network.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { PLENTY = 1 << 30, KILLS = 100 };
 

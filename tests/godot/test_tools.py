@@ -7,8 +7,8 @@ import subprocess
 import unittest
 import uuid
 
-from caller import CallError, Caller, ask, connect
-from services import PROGRAMS, WAIT_S, eventually, free_port, http_get, main, sooner, wait_ready
+from caller import CallError, Caller, connect, round_trip
+from services import PROGRAMS, WAIT_S, free_port, http_get, main, retry_within, wait_ready, wait_until_async
 from stand_in import Parts, Refuse
 
 ENTRY = {"component": "c", "level": "INFO", "message": "m"}
@@ -173,7 +173,7 @@ class Levels(ServerCase):
 
     async def test_are_heard_of_and_outlive_the_server(self):
         port = free_port()
-        second = self.parts.another("godot-server", "second", MCP_PORT=str(port)).start()
+        second = self.parts.add_instance("godot-server", "second", MCP_PORT=str(port)).start()
         await asyncio.to_thread(wait_ready, port)
         async with Caller(f"ws://127.0.0.1:{port}") as other:
             await other.call("logger_set_level", {"component": "c", "level": "ERROR"})
@@ -276,7 +276,7 @@ class Store(ServerCase):
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "the query took too long")
         await self.parts.stand_in.close()
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "log store unavailable, retry")
-        at_once = await sooner(4, lambda: self.refused(-32000, "logger_clear", {}))  # an answer is waited for 8 s
+        at_once = await retry_within(4, lambda: self.refused(-32000, "logger_clear", {}))  # an answer is waited for 8 s
         self.assertEqual(at_once, "log store unavailable, retry")
 
 
@@ -289,10 +289,10 @@ class Readiness(ServerCase):
 
         self.assertEqual(http_get(port, path="/readyz").status, 200)
         await self.parts.stand_in.close()
-        await eventually(lambda: "dewey" in body(), "/readyz names the store")
+        await wait_until_async(lambda: "dewey" in body(), "/readyz names the store")
         self.assertNotIn("redis", body())
         self.parts.redis.kill()
-        await eventually(lambda: "redis" in body(), "/readyz names Redis")
+        await wait_until_async(lambda: "redis" in body(), "/readyz names Redis")
         self.assertEqual(http_get(port, path="/healthz").status, 200)
         self.assertEqual(await self.refused(-32000, "logger_log", ENTRY), "queue unavailable, retry")
         self.parts.start_redis()
@@ -304,7 +304,7 @@ class Readiness(ServerCase):
         return http_get(self.parts.godot_port, path="/readyz").body.decode()
 
     async def test_a_redis_that_refuses_is_named_with_calls_and_without(self):
-        ask, port = self.parts.ask, self.parts.godot_port
+        round_trip, port = self.parts.ask, self.parts.godot_port
         for broken, healed, words, calls in (
             (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY", True),
             (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM", False),
@@ -313,19 +313,19 @@ class Readiness(ServerCase):
             (("SET", "logs:inflight", "x"), ("DEL", "logs:inflight"), "WRONGTYPE", True),
         ):
             with self.subTest(broken=broken):
-                ask("DEL", "logs:queue", "logs:state", "logs:inflight")
-                ask(*broken)
+                round_trip("DEL", "logs:queue", "logs:state", "logs:inflight")
+                round_trip(*broken)
                 if calls:
                     await self.refused(-32000, "logger_log", ENTRY)
                     self.assertIn("redis: Redis refuses: ", self.reason())
-                await eventually(lambda: f"redis: Redis refuses: {words}" in self.reason(), "/readyz says so")
-                ask(*healed)
+                await wait_until_async(lambda: f"redis: Redis refuses: {words}" in self.reason(), "/readyz says so")
+                round_trip(*healed)
                 await asyncio.to_thread(wait_ready, port)
                 self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
 
     async def test_a_store_that_does_not_work_is_named(self):
         self.parts.stand_in.unready = {"code": -32000, "message": "the database cannot be reached"}
-        await eventually(lambda: self.reason() == "dewey: the database cannot be reached\n", "/readyz names it")
+        await wait_until_async(lambda: self.reason() == "dewey: the database cannot be reached\n", "/readyz names it")
         self.parts.stand_in.unready = None
         await asyncio.to_thread(wait_ready, self.parts.godot_port)
 
@@ -353,7 +353,7 @@ class Readiness(ServerCase):
         calls = [asyncio.create_task(self.caller.call("logger_log", ENTRY)) for _ in range(60)]
         await asyncio.sleep(0)  # they are sent
         async with connect(self.parts.godot_url) as ws:
-            await ask(ws, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+            await round_trip(ws, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
             self.parts.godot.signal(signal.SIGTERM)
             done = await asyncio.gather(*calls, return_exceptions=True)
         self.assertEqual(await asyncio.to_thread(self.parts.godot.wait), 0)

@@ -9,7 +9,7 @@ import uuid
 from datetime import datetime, timezone
 
 from caller import CallError, Caller
-from services import PROGRAMS, finished, main, wait_ready
+from services import PROGRAMS, main, run_program, wait_ready
 from stand_in import Parts, Refuse, Vanish
 
 KILLS = int(os.environ.get("TEST_KILLS", 40))  # of the worker with its spool
@@ -326,7 +326,7 @@ class DeadLetters(WorkerCase):
 
     async def dead(self, *words, status=0):
         environment = {"GODOT_URL": self.parts.godot_url, "PATH": os.environ["PATH"]}
-        run = await asyncio.to_thread(finished, [PROGRAMS["iccm"], "dead", *words], env=environment)
+        run = await asyncio.to_thread(run_program, [PROGRAMS["iccm"], "dead", *words], env=environment)
         self.assertEqual(run.returncode, status, run.stderr)
         return run
 
@@ -478,7 +478,7 @@ class Away(WorkerCase):
         await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await asyncio.to_thread(self.parts.worker.stop)
         await self.store.open()
-        other = self.parts.another("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        other = self.parts.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
         await self.stored_all(10)
         await asyncio.to_thread(other.stop)
 
@@ -503,7 +503,7 @@ class Away(WorkerCase):
     async def test_two_workers(self):
         await self.store.open()
         self.parts.worker.start()
-        other = self.parts.another("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        other = self.parts.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
         for round_ in range(10):
             self.parts.push(*entries(200, 200 * round_))
             other.kill()
@@ -567,7 +567,7 @@ class Spool(WorkerCase):
 
     async def test_a_full_spool_leaves_the_bound_in_force(self):
         await asyncio.to_thread(self.parts.worker.stop)
-        small = self.parts.another("godot-worker", "small", GODOT_SPOOL_MAX_BYTES="40000").start()
+        small = self.parts.add_instance("godot-worker", "small", GODOT_SPOOL_MAX_BYTES="40000").start()
         for first in range(0, 3000, 50):
             self.parts.push(*entries(50, first))
             await asyncio.sleep(0.005)
@@ -582,13 +582,13 @@ class Spool(WorkerCase):
         await asyncio.to_thread(small.stop)
 
     async def test_a_directory_that_cannot_be_used_is_said_at_once(self):
-        bad = self.parts.another("godot-worker", "bad", GODOT_SPOOL_DIR="/dev/null/spool").start()
+        bad = self.parts.add_instance("godot-worker", "bad", GODOT_SPOOL_DIR="/dev/null/spool").start()
         self.assertEqual(await asyncio.to_thread(bad.wait), 1)
         self.assertIn("/dev/null/spool", bad.output())
 
     async def test_the_data_directory_is_made(self):
         data = self.parts.directory / "new"
-        worker = self.parts.another("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
+        worker = self.parts.add_instance("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
         await asyncio.to_thread(worker.wait_for, "Redis is there")
         self.assertTrue((data / "spool" / "new").is_dir())
         await asyncio.to_thread(worker.stop)

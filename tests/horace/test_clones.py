@@ -5,8 +5,8 @@ import struct
 
 from caller import Caller
 from disk import CloningDisk
-from horace import Horace, info, look, versions_of
-from services import AsyncCase, main
+from horace import Horace, info, snapshot, versions_of
+from services import AsyncTestCase, main
 
 FIEMAP, SYNC, LAST, SHARED = 0xC020660B, 1, 1, 0x2000  # linux/fiemap.h
 EXTENTS_MAX = 64
@@ -27,7 +27,7 @@ def shares_blocks(path):
     return all(flag & SHARED for flag in flags)
 
 
-class Clones(AsyncCase):
+class Clones(AsyncTestCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.disk = self.enterContext(CloningDisk())
@@ -72,7 +72,7 @@ class Clones(AsyncCase):
         file_id = (await self.register(first))["file_id"]
         await self.register(second)
         await self.caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
-        await look(self.caller, self.horace)
+        await snapshot(self.caller, self.horace)
         self.assertEqual(self.file.read_bytes(), first)
         self.assertTrue(shares_blocks(self.file))
 

@@ -15,8 +15,8 @@ import time
 import unittest
 
 from caller import Caller
-from horace import FILES, Horace, digest, look
-from services import BUILD, AsyncCase, is_ready, main, until
+from horace import FILES, Horace, sha256, snapshot
+from services import BUILD, AsyncTestCase, is_ready, main, wait_until
 
 WHICH = os.environ.get("TEST_KILLS", "")
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
@@ -34,7 +34,7 @@ class KilledHorace(Horace):
             self.program.start()
         finally:
             self.program.command = command
-        until(lambda: self.program.process.poll() is not None or self.listens(), "horace is ready")
+        wait_until(lambda: self.program.process.poll() is not None or self.listens(), "horace is ready")
         return self.program.process.poll() is None
 
     def listens(self):
@@ -127,12 +127,12 @@ OPERATIONS = [
 def brief(value):
     """The same without bytes and ids, to be compared and read by people."""
     if isinstance(value, bytes):
-        return f"{len(value)} bytes, {digest(value)[:8]}"
+        return f"{len(value)} bytes, {sha256(value)[:8]}"
     return {key: brief(one) for key, one in value.items() if key != "ids"} if isinstance(value, dict) else value
 
 
 async def until_async(condition, what):
-    await asyncio.to_thread(until, condition, what)
+    await asyncio.to_thread(wait_until, condition, what)
 
 
 class Scene:
@@ -164,10 +164,10 @@ class Scene:
             await self.operation.prepare(caller, self.horace)
         self.use_copy()
         async with self.running() as caller:
-            state = await look(caller, self.horace)
+            state = await snapshot(caller, self.horace)
             self.before, self.ids = brief(state), state["ids"]
             await self.operation.run(caller, self.ids)
-            self.after = brief(await look(caller, self.horace))
+            self.after = brief(await snapshot(caller, self.horace))
         self.allowed = [self.before, self.after]
 
     async def kill(self, number, again):
@@ -190,7 +190,7 @@ class Scene:
         with self.test.subTest(self.operation.name, seed=SEED, said=said, again=again):
             self.check_raw()
             if again and self.horace.trace(f"+{again}"):
-                await asyncio.to_thread(self.horace.wait_settled)
+                await asyncio.to_thread(self.horace.wait_idle)
             if again:
                 self.horace.end()
                 self.check_raw()
@@ -206,16 +206,16 @@ class Scene:
 
     async def check_repaired(self):
         async with self.running() as caller:
-            found = await look(caller, self.horace)
+            found = await snapshot(caller, self.horace)
             state = brief(found)
             self.test.assertIn(state, self.allowed)
             if self.operation.tool == "horace_restore_version" and state == self.after:
                 return  # another restore makes another version
             await self.operation.run(caller, found["ids"])
-            self.test.assertEqual(brief(await look(caller, self.horace)), self.after)
+            self.test.assertEqual(brief(await snapshot(caller, self.horace)), self.after)
 
 
-class Kills(AsyncCase):
+class Kills(AsyncTestCase):
     maxDiff = 2000
 
     async def play(self, operation):
@@ -279,7 +279,7 @@ class RemovalScene(Scene):
             self.check_raw()
             async with self.running() as caller:
                 await until_async(lambda: not self.remains(), "the file is removed")
-                self.test.assertEqual(brief(await look(caller, self.horace)), self.after)
+                self.test.assertEqual(brief(await snapshot(caller, self.horace)), self.after)
         return killed
 
     def remains(self):

@@ -13,10 +13,22 @@ import subprocess
 import time
 import unittest
 
-from caller import Caller, CallError
-from horace import ON_POSTGRESQL, Horace, info, look, refused
-from postgresql import programs, psql, psql_environment
-from services import PROGRAMS, TRIES, WAIT_S, AsyncCase, eventually, finished, http_get, is_ready, main, meanwhile, until
+from caller import CallError, Caller
+from horace import ON_POSTGRESQL, Horace, expect_error, info, snapshot
+from postgresql import bin_directory, psql, psql_environment
+from services import (
+    ATTEMPTS,
+    PROGRAMS,
+    WAIT_S,
+    AsyncTestCase,
+    http_get,
+    in_background,
+    is_ready,
+    main,
+    run_program,
+    wait_until,
+    wait_until_async,
+)
 
 INVALID_PARAMS, FICLONE = -32602, 0x40049409
 
@@ -34,7 +46,7 @@ def run_in_catalogue(horace, sql):
         database.execute(sql)
 
 
-class Case(AsyncCase):
+class Case(AsyncTestCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.horace = self.enterContext(Horace())
@@ -78,7 +90,7 @@ class Texts(Case):
                 if longest:
                     self.assertEqual((await self.register(path))["size"], 10)
                 else:
-                    self.assertEqual(await refused(self.caller, "horace_register_file", file_path=path, metadata={}), "INVALID_PATH")
+                    self.assertEqual(await expect_error(self.caller, "horace_register_file", file_path=path, metadata={}), "INVALID_PATH")
                 self.assertTrue(is_ready(self.horace.port))
 
     def make(self, path, data):
@@ -115,7 +127,7 @@ class States(Case):
         self.assertEqual((await self.write("a", b"one"))["file_id"], file_id)
         (self.files / "a").unlink()
         await self.set_status(file_id, "active")
-        self.assertEqual((await look(self.caller, self.horace))["a"]["versions"], {1: b"one"})
+        self.assertEqual((await snapshot(self.caller, self.horace))["a"]["versions"], {1: b"one"})
 
     async def test_a_path_where_others_bytes_were(self):
         """Once they are gone, the file whose own path it is comes back there."""
@@ -154,7 +166,7 @@ class Damaged(Case):
         with contextlib.closing(sqlite3.connect(self.horace.storage / "horace.db")) as database, database:
             database.execute("UPDATE horace_files SET id = x'01'")
             database.execute("UPDATE horace_paths SET file = x'01'")
-        self.assertEqual(await refused(self.caller, "horace_register_file", file_path="a", metadata={}), "STORE_UNAVAILABLE")
+        self.assertEqual(await expect_error(self.caller, "horace_register_file", file_path="a", metadata={}), "STORE_UNAVAILABLE")
 
 
 class Sizes(Case):
@@ -167,7 +179,7 @@ class Sizes(Case):
                 size += 4096
                 os.truncate(path, size)
 
-        return meanwhile(run)
+        return in_background(run)
 
     def make_sparse(self, name, size):
         (self.files / name).touch()
@@ -177,12 +189,12 @@ class Sizes(Case):
         """Nobody can keep up with that."""
         self.make_sparse("log", 32 << 20)
         with self.growing(self.files / "log"):
-            for _ in range(TRIES):
+            for _ in range(ATTEMPTS):
                 with contextlib.suppress(AssertionError):  # it was registered: the machine has had no time for its growing
-                    code = await refused(self.caller, "horace_register_file", file_path="log", metadata={})
+                    code = await expect_error(self.caller, "horace_register_file", file_path="log", metadata={})
                     break
         self.assertEqual(code, "FILE_BUSY")
-        self.assertFalse(self.horace.under_way())
+        self.assertFalse(self.horace.staged_files())
 
     async def test_more_holes_than_room(self):
         """Refused before the disk is full of them."""
@@ -190,15 +202,15 @@ class Sizes(Case):
         self.make_sparse("holes", size)
         if self.can_clone("holes"):
             raise unittest.SkipTest("files share their blocks here, holes too")
-        self.assertEqual(await refused(self.caller, "horace_register_file", file_path="holes", metadata={}), "STORAGE_FULL")
-        self.assertFalse(self.horace.under_way())
+        self.assertEqual(await expect_error(self.caller, "horace_register_file", file_path="holes", metadata={}), "STORAGE_FULL")
+        self.assertFalse(self.horace.staged_files())
         self.assertGreater((await self.write("a", b"one"))["size"], 0)
 
     async def test_a_limit_on_the_size_of_files(self):
         """As a full disk: whoever runs horace has to do something."""
         resource.prlimit(self.horace.program.process.pid, resource.RLIMIT_FSIZE, (4 << 20, 4 << 20))
         (self.files / "a").write_bytes(bytes(5 << 20))
-        self.assertEqual(await refused(self.caller, "horace_register_file", file_path="a", metadata={}), "STORAGE_FULL")
+        self.assertEqual(await expect_error(self.caller, "horace_register_file", file_path="a", metadata={}), "STORAGE_FULL")
         self.assertEqual((await self.write("b", b"one"))["size"], 3)
 
     def can_clone(self, name):
@@ -216,7 +228,7 @@ class Sizes(Case):
         self.make_sparse("a", 1 << 40)
         set_in_catalogue(self.horace, f"size = {1 << 40}, deleted_at = {'to_timestamp(1)' if ON_POSTGRESQL else 1}")
         self.horace.restart()
-        until(lambda: f"{file_id}.purge" in self.horace.under_way(), "it is being removed")
+        wait_until(lambda: f"{file_id}.purge" in self.horace.staged_files(), "it is being removed")
         self.horace.program.stop()
         self.assertEqual((self.files / "a").stat().st_size, 1 << 40)
 
@@ -235,10 +247,10 @@ class Clocks(Case):
         self.assertTrue(held())
         self.caller = await Caller(self.horace.url).__aenter__()
         self.assertEqual((await self.search(status="deleted"))["total_count"], 1)
-        run = finished([PROGRAMS["horace"], "--resume-retention"], env=self.horace.settings)
+        run = run_program([PROGRAMS["horace"], "--resume-retention"], env=self.horace.settings)
         self.assertEqual((run.returncode, run.stdout), (0, "files deleted 30 days ago are removed by this machine's clock\n"))
         self.horace.program.wait_for("deleted 30 days ago")
-        until(lambda: not held(), "that it is no longer held")
+        wait_until(lambda: not held(), "that it is no longer held")
         self.assertEqual((await self.search(status="all"))["total_count"], 0)
 
 
@@ -261,9 +273,9 @@ class Removing(Case):
             async def one_is_left():
                 return (await self.search(status="deleted"))["total_count"] == 1
 
-            await eventually(one_is_left, "the other is removed")
+            await wait_until_async(one_is_left, "the other is removed")
             self.assertEqual([found["file_id"] for found in (await self.search(status="all"))["results"]], [stuck])
-        self.assertEqual(self.horace.under_way(), [f"{stuck}.purge"])
+        self.assertEqual(self.horace.staged_files(), [f"{stuck}.purge"])
 
 
 # A commit waits for a lock, and does not mind that nobody waits for it any more: as one whose disk does not answer.
@@ -278,7 +290,7 @@ CREATE CONSTRAINT TRIGGER wait AFTER UPDATE OF status ON horace_files DEFERRABLE
 """
 
 
-class Commits(AsyncCase):
+class Commits(AsyncTestCase):
     """Horace is killed while the database commits; when it has started and looks what became of it, that goes on still."""
 
     async def asyncSetUp(self):
@@ -305,7 +317,7 @@ class Commits(AsyncCase):
     def commits_held(self):
         """What is committed waits until the end."""
         psql(SLOW_COMMITS, self.database)
-        words = [programs() / "psql", "-XqAt", "-d", self.database]
+        words = [bin_directory() / "psql", "-XqAt", "-d", self.database]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=psql_environment()) as holder:
             holder.stdin.write("SELECT pg_advisory_lock(7);\n\\echo held\n")
             holder.stdin.flush()
@@ -313,7 +325,7 @@ class Commits(AsyncCase):
                 pass
             yield
             holder.stdin.close()
-        until(lambda: not self.waiting(), "everything is committed")
+        wait_until(lambda: not self.waiting(), "everything is committed")
 
     async def commit_late(self, call):
         with self.commits_held():
@@ -324,18 +336,18 @@ class Commits(AsyncCase):
             with self.assertRaises(ConnectionError):
                 await working
             self.horace.restart()
-            self.assertTrue(any(self.restart_s() < 8 for _ in range(TRIES)), "it waits to the end of lock_timeout")
+            self.assertTrue(any(self.restart_s() < 8 for _ in range(ATTEMPTS)), "it waits to the end of lock_timeout")
 
     def restart_s(self):
         """How long it takes while Horace looks what became of the commit."""
-        until(lambda: self.waiting() > 1 or not self.horace.under_way(), "horace looks what became of it")
+        wait_until(lambda: self.waiting() > 1 or not self.horace.staged_files(), "horace looks what became of it")
         began = time.monotonic()
         self.horace.restart()
         return time.monotonic() - began
 
     async def look(self):
         async with Caller(self.horace.url) as caller:
-            return await look(caller, self.horace)
+            return await snapshot(caller, self.horace)
 
     async def test_a_new_file(self):
         await self.commit_late(self.register("one"))

@@ -12,10 +12,10 @@ import stat
 import time
 import unittest
 
-from caller import Caller, CallError
-from disk import SmallDisk, at_opening, own_mounts
-from horace import ARCHIVE, FILES, ON_POSTGRESQL, VERSIONS, WORK, Horace, info, look, records, refused
-from services import WAIT_S, AsyncCase, Place, finished, main, meanwhile
+from caller import CallError, Caller
+from disk import SmallDisk, on_file_open, unshare_mounts
+from horace import ARCHIVE, FILES, ON_POSTGRESQL, VERSIONS, WORK, Horace, expect_error, info, records, snapshot
+from services import WAIT_S, AsyncTestCase, ProgramGroup, in_background, main, run_program
 
 SECRET = b"SECRET of somebody else\n" * 1000
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -25,7 +25,7 @@ RACE_S = float(os.environ.get("TEST_SECONDS", 1))
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Case(AsyncCase):
+class Case(AsyncTestCase):
     """A horace, and beside its storage a directory with a secret, which must be the same at the end."""
 
     async def asyncSetUp(self):
@@ -39,7 +39,7 @@ class Case(AsyncCase):
             (self.outside / name).write_bytes(SECRET)
 
     async def asyncTearDown(self):
-        self.horace.wait_settled()
+        self.horace.wait_idle()
         found = {path.name: path.read_bytes() for path in self.outside.iterdir()}
         self.assertEqual(found, {"a.txt": SECRET, "secret": SECRET})
         for name, data in self.horace.tree().items():
@@ -63,7 +63,7 @@ class Case(AsyncCase):
     async def assert_refused(self, path, *codes):
         """With one of the codes, if there are any, else with any that a path may be refused with."""
         with self.subTest(path=str(path)[:100]):
-            code = await refused(self.caller, "horace_register_file", file_path=str(path), metadata={})
+            code = await expect_error(self.caller, "horace_register_file", file_path=str(path), metadata={})
             self.assertIn(code, codes or REFUSED)
 
     async def assert_nothing_known(self):
@@ -191,40 +191,40 @@ class Refused(Case):
         return await self.caller.call("horace_register_file", {"file_path": path, "metadata": {}})
 
     async def test_a_mount_inside(self):
-        own_mounts()
+        unshare_mounts()
         place = self.files / "mounted"
         place.mkdir()
-        mounted = finished(["mount", "--bind", self.outside, place])
+        mounted = run_program(["mount", "--bind", self.outside, place])
         if mounted.returncode != 0:
             raise unittest.SkipTest(f"no mounts here: {mounted.stderr.strip()}")
-        self.addCleanup(finished, ["umount", "--lazy", place])
+        self.addCleanup(run_program, ["umount", "--lazy", place])
         with Horace() as inner:  # one that lives in our namespace, where the mount is seen
             inner_place = inner.files / "mounted"
             inner_place.mkdir()
-            finished(["mount", "--bind", self.outside, inner_place]).check_returncode()
+            run_program(["mount", "--bind", self.outside, inner_place]).check_returncode()
             try:
                 (inner.files / "link").symlink_to("mounted/secret")
                 async with Caller(inner.url) as caller:
                     for path in ("mounted/secret", "link", inner_place / "a.txt", "mounted/../mounted/secret"):
-                        code = await refused(caller, "horace_register_file", file_path=str(path), metadata={})
+                        code = await expect_error(caller, "horace_register_file", file_path=str(path), metadata={})
                         self.assertEqual(code, "INVALID_PATH", path)
                     self.assertEqual(await records(caller), [])
             finally:
-                finished(["umount", "--lazy", inner_place]).check_returncode()
+                run_program(["umount", "--lazy", inner_place]).check_returncode()
 
     def test_files_that_are_a_mount(self):
         """Bytes go from one of the storage's directories to another by renaming."""
-        with SmallDisk(1 << 20) as disk, Place() as place:
+        with SmallDisk(1 << 20) as disk, ProgramGroup() as place:
             files = place.directory / "storage/files"
             files.mkdir(parents=True)
-            finished(["mount", "--bind", disk.path, files]).check_returncode()
+            run_program(["mount", "--bind", disk.path, files]).check_returncode()
             try:
                 settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(files.parent)}
-                horace = place.another("horace", "horace", **settings).start()
+                horace = place.add_instance("horace", "horace", **settings).start()
                 self.assertEqual(horace.wait(), 1)
                 self.assertIn("have to be on one file system", horace.output())
             finally:
-                finished(["umount", "--lazy", files]).check_returncode()
+                run_program(["umount", "--lazy", files]).check_returncode()
 
 
 class Followed(Case):
@@ -247,7 +247,7 @@ class Followed(Case):
                  "\x01\x7f", "...", "x" * 255, ".hidden", "a;b", "$(x)", "\U0001f600"]  # fmt: skip
         for name in names:
             await self.versions(name, f"one {name}", f"two {name}")
-        state = await look(self.caller, self.horace)
+        state = await snapshot(self.caller, self.horace)
         for name in names:
             self.assertEqual(state[name]["versions"], {1: f"one {name}".encode(), 2: f"two {name}".encode()})
         for known in await records(self.caller):
@@ -328,13 +328,13 @@ class Replaced(Case):
                 (self.beside / f"{self.replaced}").rename(self.files / "a")
                 self.replaced += 1
 
-        return at_opening(self.files, replace)
+        return on_file_open(self.files, replace)
 
     async def test_a_few_times(self):
         with self.replacing(5):
             answer = await self.register("a")
         self.assertEqual((self.replaced, answer["version"]), (5, 1))
-        self.assertEqual((await look(self.caller, self.horace))["a"]["versions"], {1: b"number 4"})
+        self.assertEqual((await snapshot(self.caller, self.horace))["a"]["versions"], {1: b"number 4"})
 
     async def test_again_and_again(self):
         with self.replacing(300), self.assertRaises(CallError) as raised:
@@ -355,7 +355,7 @@ class Replaced(Case):
         with open(self.files / "a", "r+b") as file:
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
             for tool, arguments in (("horace_update_file", {"check_for_changes": True}), ("horace_restore_version", {"version": 1})):
-                self.assertEqual(await refused(self.caller, tool, file_id=file_id, **arguments), "FILE_BUSY")
+                self.assertEqual(await expect_error(self.caller, tool, file_id=file_id, **arguments), "FILE_BUSY")
 
 
 class Races(Case):
@@ -376,7 +376,7 @@ class Races(Case):
                     self.exchange(one, other)
                     times += 1
 
-        with meanwhile(run):
+        with in_background(run):
             yield
         self.assertGreater(times, 10)
 
@@ -407,7 +407,7 @@ class Races(Case):
         with self.exchanging(one, other):
             await asyncio.gather(*(work() for _ in range(4)))
         self.assertGreater(done, 10, codes)
-        self.horace.wait_settled()
+        self.horace.wait_idle()
 
     async def test_a_directory_and_a_link_out(self):
         (self.files / "link").symlink_to(self.outside)

@@ -23,25 +23,25 @@ from pathlib import Path
 
 import websockets
 
-from caller import Caller, CallError, ask, connect, request, tool_call
-from disk import SmallDisk, own_mounts
-from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, digest, info, look, versions_of
-from postgresql import Postgresql, programs, psql
+from caller import CallError, Caller, connect, request, round_trip, tool_call
+from disk import SmallDisk, unshare_mounts
+from horace import FILES, ON_POSTGRESQL, REGISTERED, VERSIONS, WORK, Horace, info, sha256, snapshot, versions_of
+from postgresql import Postgresql, bin_directory, psql
 from services import (
-    INHERITED,
+    INHERITED_ENV,
     PROGRAMS,
-    REPORT,
+    SANITIZER_REPORT,
     WAIT_S,
-    AsyncCase,
+    AsyncTestCase,
     System,
-    eventually,
-    finished,
     free_port,
     http_get,
+    in_background,
     main,
-    meanwhile,
-    until,
+    run_program,
     wait_ready,
+    wait_until,
+    wait_until_async,
 )
 
 INVALID_PARAMS, TOOL_ERROR = -32602, -32000
@@ -96,7 +96,7 @@ TOOLS = {
 }  # fmt: skip
 
 
-class Case(AsyncCase):
+class Case(AsyncTestCase):
     """Each test has a Horace of its own."""
 
     maxDiff = None
@@ -220,16 +220,16 @@ class Protocol(Case):
     async def test_callers_that_skip_initialize_and_direct_calls(self):
         path = str(self.put("a.txt", "text"))
         async with connect(self.horace.url) as ws:
-            answer = await ask(ws, tool_call(1, "horace_register_file", file_path=path, metadata={}))
+            answer = await round_trip(ws, tool_call(1, "horace_register_file", file_path=path, metadata={}))
             text = json.loads(answer["result"]["content"][0]["text"])
-            direct = await ask(ws, request(2, "horace_register_file", file_path=path, metadata={}))
+            direct = await round_trip(ws, request(2, "horace_register_file", file_path=path, metadata={}))
             self.assertEqual(direct["result"]["file_id"], text["file_id"])
-            (row,) = (await ask(ws, request(3, "horace_search_files", owner=None)))["result"]["results"]
+            (row,) = (await round_trip(ws, request(3, "horace_search_files", owner=None)))["result"]["results"]
             self.assertEqual(row["path"], path)
-            missing = (await ask(ws, request(4, "horace_get_file_info", file_id=str(uuid.uuid4()))))["error"]
+            missing = (await round_trip(ws, request(4, "horace_get_file_info", file_id=str(uuid.uuid4()))))["error"]
             self.assertEqual((missing["code"], missing["data"]), (TOOL_ERROR, {"error_code": "FILE_NOT_FOUND"}))
-            self.assertEqual((await ask(ws, request(5, "horace_purge")))["error"]["code"], -32601)
-            self.assertEqual((await ask(ws, request(6, "horace_restore_version", version=1)))["error"]["code"], INVALID_PARAMS)
+            self.assertEqual((await round_trip(ws, request(5, "horace_purge")))["error"]["code"], -32601)
+            self.assertEqual((await round_trip(ws, request(6, "horace_restore_version", version=1)))["error"]["code"], INVALID_PARAMS)
 
     async def test_null_is_not_given(self):
         file_id = await self.new("a.txt", "text", owner=None, purpose=None, tags=None, collection=None, correlation_id=None)
@@ -248,8 +248,8 @@ class Protocol(Case):
     async def test_newer_callers_get_failures_as_results(self):
         async with connect(self.horace.url) as ws:
             params = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
-            await ask(ws, request(1, "initialize", **params))
-            result = (await ask(ws, tool_call(2, "horace_register_file", file_path="nothing", metadata={})))["result"]
+            await round_trip(ws, request(1, "initialize", **params))
+            result = (await round_trip(ws, tool_call(2, "horace_register_file", file_path="nothing", metadata={})))["result"]
             self.assertTrue(result["isError"])
             self.assertIn("FILE_NOT_FOUND", json.dumps(result))
 
@@ -261,7 +261,7 @@ class Registering(Case):
         self.assertEqual(list(answer), ["file_id", "checksum", "size", "mime_type", "registered_at", "version"])
         self.assertEqual(uuid.UUID(answer["file_id"]).version, 7)
         self.assertRegex(answer["registered_at"], TIME)
-        wanted = {"checksum": digest(b"a,b\n1,2\n"), "size": 8, "mime_type": "text/csv", "version": 1}
+        wanted = {"checksum": sha256(b"a,b\n1,2\n"), "size": 8, "mime_type": "text/csv", "version": 1}
         self.assertEqual({name: answer[name] for name in wanted}, wanted)
         shown = await self.info(answer["file_id"])
         self.assertEqual(list(shown), FOUND + ["status", "correlation_id", "current_version", "metadata", "versions"])
@@ -573,14 +573,14 @@ class Duplicates(Case):
         await asyncio.gather(*(pair(number) for number in range(20)))
         rows = (await self.search())["results"]
         self.assertEqual([len(row["other_paths"]) for row in rows], [1] * 20)
-        await look(self.caller, self.horace)
+        await snapshot(self.caller, self.horace)
 
     async def test_one_path_by_many_at_once(self):
         path = str(self.put("a.txt", "text" * 1000))
         answers = await asyncio.gather(*(self.register(path) for _ in range(20)))
         self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
         self.assertEqual(sum("version" in answer for answer in answers), 1)
-        await look(self.caller, self.horace)
+        await snapshot(self.caller, self.horace)
 
 
 class Searching(Case):
@@ -711,7 +711,7 @@ class Changing(Case):
         asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
         for number in ("1e400", "1e300000"):
             async with connect(self.horace.url) as ws:
-                answer = await ask(ws, asked.replace(": 77}", f": {number}}}"))
+                answer = await round_trip(ws, asked.replace(": 77}", f": {number}}}"))
             self.assertTrue("result" in answer or answer["error"]["code"] == INVALID_PARAMS, answer)
             self.assertEqual((await self.update(file_id, purpose="later"))["updated_fields"], ["purpose"])
         self.assertEqual((await self.info(file_id))["owner"], "me")
@@ -755,7 +755,7 @@ class Changing(Case):
             await self.assert_refused("horace_restore_version", {"file_id": file_id, "version": 1}, "damaged", error_code="VERSION_DAMAGED")
             self.assertEqual((self.files / "a.txt").read_bytes(), b"two")
             self.assertEqual((await self.info(file_id))["current_version"], 2)
-        self.horace.wait_settled()
+        self.horace.wait_idle()
 
     async def test_mode_is_kept(self):
         file_id = await self.new("a.txt", "one")
@@ -882,7 +882,7 @@ class States(Case):
         self.assertFalse(archived.exists())
         self.assertEqual((self.files / "d/a.txt").read_bytes(), b"text")
         self.assertEqual(await self.found(tags=["t"]), ["a.txt"])
-        await look(self.caller, self.horace)
+        await snapshot(self.caller, self.horace)
 
     async def test_the_path_of_an_archived_file_is_free(self):
         file_id = await self.new("a.txt", "old")
@@ -900,7 +900,7 @@ class States(Case):
         await self.update(other, status="archived")
         await self.update(file_id, status="active")
         self.assertEqual((self.files / "a.txt").read_bytes(), b"old")
-        self.horace.wait_settled()
+        self.horace.wait_idle()
 
     async def test_the_bytes_of_an_archived_file_are_known(self):
         file_id = await self.new("a.txt", "text")
@@ -944,7 +944,7 @@ class States(Case):
             self.horace.program.wait_for(rf"removed {name} \({ids[name]}\)")
         self.assertEqual(await self.found(status="all"), ["d"])
         await self.assert_refused("horace_get_file_info", {"file_id": ids["a"]}, "", error_code="FILE_NOT_FOUND")
-        state = await look(self.caller, self.horace)  # and no version or archived file is left
+        state = await snapshot(self.caller, self.horace)  # and no version or archived file is left
         self.assertEqual(set(state["files"]), {f"{FILES}/{name}" for name in ("b", "d", "copy of a")})
         self.assertEqual((self.files / "b").read_bytes(), b"somebody else's by now")
         self.assertIn('horace_files_total{to="removed"} 3', http_get(self.horace.port, path="/metrics").body.decode())
@@ -957,7 +957,7 @@ class Large(Case):
     async def register_slowly(self, caller, path):
         """A task that registers a file, whose copying has begun when this returns."""
         task = asyncio.create_task(caller.call("horace_register_file", {"file_path": str(path), "metadata": {}}))
-        await eventually(lambda: task.done() or self.horace.under_way(), "copying has begun")
+        await wait_until_async(lambda: task.done() or self.horace.staged_files(), "copying has begun")
         self.assertFalse(task.done())
         return task
 
@@ -994,7 +994,7 @@ class Large(Case):
             async with Caller(self.horace.url) as other:
                 task = await self.register_slowly(other, path)
                 await leave(other)
-                await asyncio.to_thread(self.horace.wait_settled)
+                await asyncio.to_thread(self.horace.wait_idle)
                 task.cancel()
             self.assertEqual((await self.search(status="all"))["total_count"], 0)
             self.assertEqual([name for name in self.horace.tree() if not name.startswith(FILES)], [])
@@ -1014,8 +1014,8 @@ class Large(Case):
         with contextlib.suppress(CallError, ConnectionError):
             await task
         await self.again()
-        await asyncio.to_thread(self.horace.wait_settled)
-        await look(self.caller, self.horace)
+        await asyncio.to_thread(self.horace.wait_idle)
+        await snapshot(self.caller, self.horace)
 
 
 class Busy(Case):
@@ -1036,7 +1036,7 @@ class Busy(Case):
                             os.pwrite(file.fileno(), bytes([letter]) * self.SIZE, 0)
                         ended.wait(chance.choice((0, 0, 0.1)))
 
-        return meanwhile(run)
+        return in_background(run)
 
     def assert_state(self, data):
         """Of one moment: one letter, or one that has been written over a part of the letter before. In which order the
@@ -1068,7 +1068,7 @@ class Busy(Case):
         versions_of(self.horace, await self.info(file_id))
         self.assertLessEqual(codes, {"FILE_BUSY"})
         print(f"{(await self.info(file_id))['version']} versions of a file that was written to; refused: {codes}", flush=True)
-        self.horace.wait_settled()
+        self.horace.wait_idle()
 
     async def test_no_version_is_torn(self):
         await self.work_on(mapped=False)
@@ -1077,14 +1077,14 @@ class Busy(Case):
         await self.work_on(mapped=True)  # whose times do not change with every byte
 
 
-class Logs(AsyncCase):
+class Logs(AsyncTestCase):
     async def test_what_is_done_is_found_in_the_log(self):
         with System() as system:
             system.start()
             storage = system.directory / "storage"
             (storage / FILES).mkdir(parents=True)
             settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(storage), "GODOT_URL": system.godot_url, "LOGGING_ENABLED": "true"}
-            horace = system.another("horace", "horace", **settings).start()
+            horace = system.add_instance("horace", "horace", **settings).start()
             wait_ready(horace.port())
             async with Caller(f"ws://127.0.0.1:{horace.port()}") as caller:
                 for data in ("one", "two"):
@@ -1098,11 +1098,11 @@ class Logs(AsyncCase):
             rows = []
 
             def read():
-                run = finished([PROGRAMS["iccm"], "logs", "--json", "--component", "horace", system.godot_url])
+                run = run_program([PROGRAMS["iccm"], "logs", "--json", "--component", "horace", system.godot_url])
                 rows[:] = [json.loads(line) for line in run.stdout.splitlines()]
                 return set(wanted) <= {row["message"] for row in rows}
 
-            await asyncio.to_thread(until, read, "Horace's lines in the log")
+            await asyncio.to_thread(wait_until, read, "Horace's lines in the log")
             said = {row["message"]: row for row in rows}
             self.assertEqual({row["component"] for row in rows}, {"horace"})
             self.assertEqual([said[message]["level"] for message in wanted], ["INFO", "INFO", "INFO", "ERROR"])
@@ -1116,7 +1116,7 @@ class Scan(Case):
     def scan(self, *words, **more):
         environment = os.environ | {"HORACE_STORAGE_PATH": str(self.horace.storage)} | more
         words = words or (self.horace.url,)
-        return finished([PROGRAMS["horace"], "scan", *words], env=environment)
+        return run_program([PROGRAMS["horace"], "scan", *words], env=environment)
 
     async def scanned(self, *words, **more):
         return await asyncio.to_thread(lambda: self.scan(*words, **more))
@@ -1193,7 +1193,7 @@ class Scan(Case):
             self.assertEqual((run.returncode, run.stdout), (code, ""), words)
             self.assertRegex(run.stderr, r"horace|HORACE_")
         environment = {name: value for name, value in os.environ.items() if name != "HORACE_STORAGE_PATH"}
-        run = finished([PROGRAMS["horace"], "scan", self.horace.url], env=environment)
+        run = run_program([PROGRAMS["horace"], "scan", self.horace.url], env=environment)
         self.assertEqual((run.returncode, "HORACE_STORAGE_PATH" in run.stderr), (1, True))
         self.assertEqual(await self.found(), [])
 
@@ -1234,15 +1234,15 @@ class Scan(Case):
         self.assertEqual(len((await self.search())["results"][0]["other_paths"]), 100)
 
     async def test_loops_mounts_and_depths_are_left_and_the_rest_registered(self):
-        own_mounts()
+        unshare_mounts()
         for name in ("d/good", "bound/not", "single"):
             self.put(name, f"bytes of {name}")
         (self.files / "d/loop").symlink_to("..")
         (self.files / "d/up").mkdir()
         (self.files / "d/alone").touch()
         for what, where in ((self.files / "bound", "d/up"), (self.files / "single", "d/alone")):
-            finished(["mount", "--bind", what, self.files / where]).check_returncode()
-            self.addCleanup(finished, ["umount", self.files / where])
+            run_program(["mount", "--bind", what, self.files / where]).check_returncode()
+            self.addCleanup(run_program, ["umount", self.files / where])
         at = os.open(self.files, os.O_RDONLY)
         for _ in range(30):  # 30 names of 200 bytes
             os.mkdir("x" * 200, dir_fd=at)
@@ -1311,7 +1311,7 @@ class Scan(Case):
         self.assertTrue(shown.endswith(b"\n"))
 
 
-class Disks(AsyncCase):
+class Disks(AsyncTestCase):
     async def refused(self, caller, path, *codes):
         with self.assertRaises(CallError) as raised:
             await caller.call("horace_register_file", {"file_path": str(path), "metadata": {}})
@@ -1330,22 +1330,22 @@ class Disks(AsyncCase):
                 for name, size in (("small", 10), ("large", 1 << 20)):
                     (horace.files / name).write_bytes(name.encode() * (size // len(name)))
                 await caller.call("horace_register_file", {"file_path": "small", "metadata": {}})
-                before = await look(caller, horace)
+                before = await snapshot(caller, horace)
                 (horace.files / "other").write_bytes(b"other" * 10)
                 for leave in (1 << 19, 0):
                     disk.fill(leave=leave)
                     await self.refused(caller, "large", "STORAGE_FULL")
-                    horace.wait_settled()
+                    horace.wait_idle()
                 await self.refused(caller, "other", "STORAGE_FULL", "STORE_UNAVAILABLE")
                 with self.assertRaises(CallError):
                     await caller.call("horace_create_collection", {"name": "c"})
-                found = await look(caller, horace)
+                found = await snapshot(caller, horace)
                 self.assertEqual([found[name] for name in ("ids", "small")], [before[name] for name in ("ids", "small")])
                 disk.empty()
                 for name in ("large", "other"):
                     self.assertEqual((await caller.call("horace_register_file", {"file_path": name, "metadata": {}}))["version"], 1)
                 await caller.call("horace_create_collection", {"name": "c"})
-                await look(caller, horace)
+                await snapshot(caller, horace)
             wait_ready(horace.port)
             horace.program.stop()  # before its disk goes
 
@@ -1376,7 +1376,7 @@ class Disks(AsyncCase):
             await asyncio.to_thread(wait_ready, horace.port, 503)
             said = http_get(horace.port, path="/readyz").body.decode()
             self.assertIn("storage: the storage's directories were moved or replaced: put them back, or restart Horace\n", said)
-            run = await asyncio.to_thread(finished, [PROGRAMS["horace"], "scan", horace.url], env=os.environ | {"HORACE_STORAGE_PATH": str(horace.storage)})
+            run = await asyncio.to_thread(run_program, [PROGRAMS["horace"], "scan", horace.url], env=os.environ | {"HORACE_STORAGE_PATH": str(horace.storage)})
             self.assertEqual((run.returncode, "moved or replaced" in run.stderr), (1, True), run)
             shutil.rmtree(horace.storage / name)
             (horace.storage / "aside").rename(horace.storage / name)
@@ -1384,7 +1384,7 @@ class Disks(AsyncCase):
             async with Caller(horace.url) as caller:
                 again = await caller.call("horace_register_file", {"file_path": "a", "metadata": {}})
                 self.assertEqual(again["version"], 3)
-                await look(caller, horace)
+                await snapshot(caller, horace)
 
     async def exchange(self, caller, horace, name):
         file, aside = horace.files / "a", horace.storage / "aside"
@@ -1436,12 +1436,12 @@ class Disks(AsyncCase):
             await asyncio.to_thread(wait_ready, horace.port)
             async with Caller(horace.url) as caller:
                 self.assertEqual((await caller.call("horace_register_file", {"file_path": "a", "metadata": {}}))["version"], 1)
-                await look(caller, horace)
+                await snapshot(caller, horace)
 
 
-class Away(AsyncCase):
+class Away(AsyncTestCase):
     async def test_postgresql_that_is_killed_loses_nothing(self):
-        if programs() is None:
+        if bin_directory() is None:
             raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
         server = Postgresql()
         self.addCleanup(server.close)
@@ -1465,7 +1465,7 @@ class Away(AsyncCase):
 
         async def more(count):
             goal = len(known) + count
-            await eventually(lambda: len(known) >= goal, f"{count} more are registered")
+            await wait_until_async(lambda: len(known) >= goal, f"{count} more are registered")
 
         tasks = [asyncio.create_task(register_for_ever(worker)) for worker in range(4)]
         await more(40)
@@ -1475,24 +1475,24 @@ class Away(AsyncCase):
         ending.set()
         await asyncio.gather(*tasks)
         await asyncio.to_thread(wait_ready, horace.port)
-        await asyncio.to_thread(horace.wait_settled)
-        state = await look(caller, horace)
+        await asyncio.to_thread(horace.wait_idle)
+        state = await snapshot(caller, horace)
         self.assertEqual(known.items() - state["ids"].items(), set())
         for name in known:
             newest = max(state[name]["versions"])
             self.assertEqual(state[name]["versions"][newest], (horace.files / name).read_bytes())
 
 
-class Settings(AsyncCase):
+class Settings(AsyncTestCase):
     def run_horace(self, *arguments, **environment):
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ} | environment
-        return finished([PROGRAMS["horace"], *arguments], env=environment)
+        environment = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ} | environment
+        return run_program([PROGRAMS["horace"], *arguments], env=environment)
 
     def assert_ends(self, words, **environment):
         run = self.run_horace(**{"HORACE_MCP_PORT": "0", "LOGGING_ENABLED": "false"} | environment)
         self.assertEqual((run.returncode, run.stdout), (1, ""), run.stderr)
         self.assertIn(words, run.stderr)
-        self.assertNotRegex(run.stderr, REPORT)
+        self.assertNotRegex(run.stderr, SANITIZER_REPORT)
         return run.stderr
 
     def test_help_and_version(self):

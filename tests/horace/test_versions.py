@@ -10,9 +10,9 @@ import os
 import random
 import uuid
 
-from caller import Caller, CallError
-from horace import FILES, REGISTERED, Horace, digest, info, look, records, refused, versions_of
-from services import AsyncCase, main
+from caller import CallError, Caller
+from horace import FILES, REGISTERED, Horace, expect_error, info, records, sha256, snapshot, versions_of
+from services import AsyncTestCase, main
 
 STEPS = int(os.environ.get("TEST_STEPS", 100))
 KILLS = int(os.environ.get("TEST_KILLS", 4))
@@ -104,7 +104,7 @@ class Model:
         self.done.append(f"register {path}")
         arguments = {"file_path": self.chance.choice((path, str(self.horace.files / path))), "metadata": {"owner": "me"}}
         if data is None:
-            code = await refused(self.caller, "horace_register_file", **arguments)
+            code = await expect_error(self.caller, "horace_register_file", **arguments)
             self.test.assertEqual(code, "FILE_NOT_FOUND")
             return
         renamed = self.renamed(record, data)
@@ -152,7 +152,7 @@ class Model:
     def check_registered(self, record, answer):
         self.test.assertEqual(set(answer), REGISTERED)
         said = [answer[key] for key in ("file_id", "version", "checksum", "size")]
-        self.test.assertEqual(said, [record.file_id, record.current, digest(record.data), len(record.data)])
+        self.test.assertEqual(said, [record.file_id, record.current, sha256(record.data), len(record.data)])
 
     async def update(self):
         record = self.some("active")
@@ -163,7 +163,7 @@ class Model:
         self.done.append(f"update {record.path}" + ", check" * check)
         arguments = {"file_id": record.file_id, "metadata": {"purpose": purpose}, "check_for_changes": check}
         if check and data is None:
-            self.test.assertEqual(await refused(self.caller, "horace_update_file", **arguments), "FILE_MISSING")
+            self.test.assertEqual(await expect_error(self.caller, "horace_update_file", **arguments), "FILE_MISSING")
             return
         answer = await self.caller.call("horace_update_file", arguments)
         changed = check and data != record.data
@@ -188,7 +188,7 @@ class Model:
         self.done.append(f"restore {record.path} to {version}")
         arguments = {"file_id": record.file_id, "version": version}
         if version not in record.versions:
-            code = await refused(self.caller, "horace_restore_version", **arguments)
+            code = await expect_error(self.caller, "horace_restore_version", **arguments)
             self.test.assertEqual(code, "VERSION_NOT_FOUND")
             return
         data = record.versions[version]
@@ -240,7 +240,7 @@ class Model:
 
     async def check(self):
         present = {f"{FILES}/{path}": data for path in self.paths if (data := self.present(path)) is not None}
-        state = await look(self.caller, self.horace)
+        state = await snapshot(self.caller, self.horace)
         ids = {record.path: record.file_id for record in self.records.values()}
         said = [state.pop(key) for key in ("files", "collections", "ids")]
         self.test.assertEqual(said, [present, {}, ids])
@@ -303,7 +303,7 @@ class Worker:
             test.assertIn(present, (self.record.data, self.next.data))
 
 
-class Versions(AsyncCase):
+class Versions(AsyncTestCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.horace = self.enterContext(Horace(HORACE_VERSION_COUNT=KEPT))
@@ -345,7 +345,7 @@ class Versions(AsyncCase):
 
         done = await asyncio.gather(*(work(number) for number in range(12)))
         async with Caller(self.horace.url) as caller:
-            state = await look(caller, self.horace)
+            state = await snapshot(caller, self.horace)
         self.assertEqual({one.path: state[one.path]["versions"] for one in done}, {one.path: one.versions for one in done})
 
     async def test_killed_at_work(self):
@@ -361,7 +361,7 @@ class Versions(AsyncCase):
             await asyncio.gather(*working)
             self.horace.restart()
             async with Caller(self.horace.url) as caller:
-                state = await look(caller, self.horace)
+                state = await snapshot(caller, self.horace)
             for worker in workers:
                 with self.subTest(worker.name, seed=SEED):
                     worker.check(self, state)
@@ -392,7 +392,7 @@ class Versions(AsyncCase):
         self.assertEqual(len({answer["file_id"] for answer in answers}), 1)
         self.assertEqual(sum("version" in answer and answer["version"] == 1 for answer in answers), 1)
         async with Caller(self.horace.url) as caller:
-            kept = (await look(caller, self.horace))["one"]["versions"]
+            kept = (await snapshot(caller, self.horace))["one"]["versions"]
             self.assertEqual(len(kept), KEPT)
             self.assertEqual(sorted(kept), list(range(min(kept), min(kept) + KEPT)))
 
@@ -419,13 +419,13 @@ class Versions(AsyncCase):
             kept = self.horace.storage / self.horace.version_path(file_id, 1)
             kept.chmod(0o600)
             kept.write_text("eno")
-            code = await refused(caller, "horace_restore_version", file_id=file_id, version=1)
+            code = await expect_error(caller, "horace_restore_version", file_id=file_id, version=1)
             self.assertEqual((code, file.read_text()), ("VERSION_DAMAGED", "two"))
             kept.unlink()
-            code = await refused(caller, "horace_restore_version", file_id=file_id, version=1)
+            code = await expect_error(caller, "horace_restore_version", file_id=file_id, version=1)
             self.assertEqual((code, file.read_text()), ("VERSION_DAMAGED", "two"))
             self.assertEqual((await info(caller, file_id))["current_version"], 2)
-            self.horace.wait_settled()
+            self.horace.wait_idle()
 
     async def test_a_restore_whose_version_is_pruned_by_what_is_kept_before_it(self):
         """The present is kept as version 4, which leaves no room for version 1: it is restored all the same."""
@@ -437,7 +437,7 @@ class Versions(AsyncCase):
             file.write_text("present")
             answer = await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
             self.assertEqual((answer["new_version_created"], file.read_text()), (5, "one"))
-            versions = (await look(caller, self.horace))["a"]["versions"]
+            versions = (await snapshot(caller, self.horace))["a"]["versions"]
             self.assertEqual(versions, {3: b"three", 4: b"present", 5: b"one"})
 
     async def test_a_path_that_is_taken_meanwhile(self):
@@ -451,9 +451,9 @@ class Versions(AsyncCase):
             self.assertFalse(file.exists())
             for take in (file.touch, file.mkdir, lambda: os.mkfifo(file), lambda: file.symlink_to("nowhere")):
                 take()
-                before = await look(caller, self.horace)
-                self.assertEqual(await refused(caller, "horace_update_file", **arguments), "PATH_TAKEN")
-                self.assertEqual(await look(caller, self.horace), before)
+                before = await snapshot(caller, self.horace)
+                self.assertEqual(await expect_error(caller, "horace_update_file", **arguments), "PATH_TAKEN")
+                self.assertEqual(await snapshot(caller, self.horace), before)
                 file.rmdir() if file.is_dir() else file.unlink()
             await caller.call("horace_update_file", arguments)
             self.assertEqual(file.read_text(), "old")

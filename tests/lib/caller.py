@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from services import WAIT_S
 
 # For a server as for connect(), where it has such a limit.
-SERVING = {"max_size": None, "ping_interval": None, "close_timeout": WAIT_S}
-SERVING |= {"open_timeout": WAIT_S} if int(websockets.__version__.partition(".")[0]) >= 13 else {}
+SERVER_OPTIONS = {"max_size": None, "ping_interval": None, "close_timeout": WAIT_S}
+SERVER_OPTIONS |= {"open_timeout": WAIT_S} if int(websockets.__version__.partition(".")[0]) >= 13 else {}
 os.environ["no_proxy"] = "*"  # newer websockets would ask a proxy that the environment names, also for loopback
 
 
@@ -43,7 +43,7 @@ def connect(url, **options):
     return websockets.connect(url, **options)
 
 
-async def ask(ws, message):
+async def round_trip(ws, message):
     """Sends a message (an object, or text as it is), and answers the next one that comes."""
     await ws.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
     return json.loads(await asyncio.wait_for(ws.recv(), WAIT_S))
@@ -106,7 +106,7 @@ class Caller:
         return json.loads(content[0]["text"])
 
 
-async def read_rows(caller, tool="logger_query", **filters):
+async def read_log_rows(caller, tool="logger_query", **filters):
     """Every row of Godot's log, page by page."""
     cursor = ""
     while cursor is not None:

@@ -78,10 +78,10 @@ void make_certificates(const char *dir) {
     int from_days, until_days;
   } leaves[] = {{"good.pem", here, -1, 10},
                 {"expired.pem", here, -10, -1},
-                {"early.pem", here, 1, 10},
-                {"elsewhere.pem", "DNS:elsewhere.example", -1, 10},
-                {"star.pem", "DNS:*.star.example,DNS:a*.half.example", -1, 10},
-                {"odd.pem", "DER:30:03:87:01:7f", -1, 10}};
+                {"not_yet_valid.pem", here, 1, 10},
+                {"other_host.pem", "DNS:elsewhere.example", -1, 10},
+                {"wildcard.pem", "DNS:*.star.example,DNS:a*.half.example", -1, 10},
+                {"bad_ip.pem", "DER:30:03:87:01:7f", -1, 10}};
   EVP_PKEY *key = EVP_EC_gen("P-256"), *other = EVP_EC_gen("P-256");
   MUST(key != NULL && other != NULL);
   X509 *authority = make("Test Authority", NULL, NULL, key, -1, 10);
@@ -93,7 +93,7 @@ void make_certificates(const char *dir) {
     X509_free(leaf);
   }
   X509 *own = make("localhost", here, NULL, key, -1, 10);
-  write_chain(dir, "own.pem", own, NULL);
+  write_chain(dir, "self_signed.pem", own, NULL);
   write_key(dir, "key.pem", key, NULL);
   write_key(dir, "other.key.pem", other, NULL);
   write_key(dir, "locked.key.pem", key, "secret");
@@ -105,9 +105,9 @@ void make_certificates(const char *dir) {
 }
 
 void remove_certificates(const char *dir) {
-  static const char *const names[] = {"ca.pem",        "good.pem",      "expired.pem",   "early.pem",
-                                      "elsewhere.pem", "own.pem",       "odd.pem",       "star.pem",
-                                      "key.pem",       "other.key.pem", "locked.key.pem"};
+  static const char *const names[] = {
+      "ca.pem",     "good.pem",     "expired.pem", "not_yet_valid.pem", "other_host.pem", "self_signed.pem",
+      "bad_ip.pem", "wildcard.pem", "key.pem",     "other.key.pem",     "locked.key.pem"};
   char path[512];
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     snprintf(path, sizeof path, "%s/%s", dir, names[i]);

@@ -11,7 +11,7 @@ bool on_postgresql(void) {
   return getenv("DEWEY_DB_HOST") != NULL;
 }
 
-const pq_place_t *postgresql_place(void) {
+const pq_place_t *postgresql_conninfo(void) {
   static pq_place_t place;
   place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
                        .port = getenv("DEWEY_DB_PORT"),
@@ -22,7 +22,7 @@ const pq_place_t *postgresql_place(void) {
 }
 
 void run_on_postgresql(const char *sql) {
-  const pq_place_t *place = postgresql_place();
+  const pq_place_t *place = postgresql_conninfo();
   PGconn *pg = PQsetdbLogin(place->host, place->port, NULL, NULL, place->name, place->user, place->password);
   PGresult *result = PQexec(pg, sql);
   ExecStatusType status = PQresultStatus(result);

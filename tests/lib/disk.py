@@ -15,14 +15,14 @@ import threading
 import unittest
 from pathlib import Path
 
-from services import finished
+from services import run_program
 
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 1 << 14, 1 << 18
 FAN_CLASS_CONTENT, FAN_MARK_ADD, FAN_OPEN_PERM, FAN_EVENT_ON_CHILD, FAN_ALLOW = 4, 1, 0x10000, 0x08000000, 1
 AT_FDCWD = -100
 
 
-def own_mounts():
+def unshare_mounts():
     """From here on nobody else sees what this process mounts, and nothing is left of it at its end."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS) != 0 or libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
@@ -36,16 +36,16 @@ class Disk:
         self.mount = mount
 
     def __enter__(self):
-        own_mounts()
+        unshare_mounts()
         self.path = Path(tempfile.mkdtemp(prefix="iccm-disk-"))
-        mounted = finished(["mount", *self.mount, self.path])
+        mounted = run_program(["mount", *self.mount, self.path])
         if mounted.returncode != 0:
             self.path.rmdir()
             raise unittest.SkipTest(f"no mounts here: {mounted.stderr.strip()}")
         return self
 
     def __exit__(self, *_):
-        finished(["umount", "--lazy", self.path]).check_returncode()
+        run_program(["umount", "--lazy", self.path]).check_returncode()
         self.path.rmdir()
 
     def room(self):
@@ -87,14 +87,14 @@ class CloningDisk(Disk):
         try:
             if program is None:
                 raise unittest.SkipTest("no mkfs.xfs and no mkfs.btrfs here")
-            finished([program, "-q", self.image]).check_returncode()
+            run_program([program, "-q", self.image]).check_returncode()
             return super().__enter__()
         finally:
             self.image.unlink()  # the mount holds it
 
 
 @contextlib.contextmanager
-def at_opening(directory, act):
+def on_file_open(directory, act):
     libc = ctypes.CDLL(None, use_errno=True)
     events = libc.fanotify_init(FAN_CLASS_CONTENT, os.O_RDONLY)
     mask = ctypes.c_uint64(FAN_OPEN_PERM | FAN_EVENT_ON_CHILD)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from caller import CallError
 from postgresql import psql
-from services import Alone, until, wait_ready
+from services import SingleServer, wait_ready, wait_until
 
 ON_POSTGRESQL = "DEWEY_DB_HOST" in os.environ
 FILES, VERSIONS, ARCHIVE, WORK = "files", ".horace_versions", ".horace_archive", ".horace_work"
@@ -30,11 +30,11 @@ def new_database():
     return given | {"HORACE_DB_NAME": name}
 
 
-def digest(data):
+def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-class Horace(Alone):
+class Horace(SingleServer):
     def __init__(self, **settings):
         super().__init__("horace", HORACE_MCP_PORT=0, **(new_database() | settings))
         self.use(self.directory.resolve() / "storage")
@@ -65,12 +65,12 @@ class Horace(Alone):
                         found[str(path.relative_to(self.storage))] = path.read_bytes()
         return found
 
-    def under_way(self):
+    def staged_files(self):
         """What stands in the work directory; nothing, once what was done is done."""
         return os.listdir(self.storage / WORK)
 
-    def wait_settled(self):
-        until(lambda: not self.under_way(), "nothing is under way")
+    def wait_idle(self):
+        wait_until(lambda: not self.staged_files(), "nothing is under way")
 
     def version_path(self, file_id, version):
         return f"{VERSIONS}/{file_id[-2:]}/{file_id}.{version}"
@@ -79,7 +79,7 @@ class Horace(Alone):
         return f"{ARCHIVE}/{file_id[-2:]}/{file_id}"
 
 
-async def refused(caller, tool, **arguments):
+async def expect_error(caller, tool, **arguments):
     """Calls what must fail as a tool; the code that it answers with."""
     try:
         answer = await caller.call(tool, arguments)
@@ -100,7 +100,7 @@ def versions_of(horace, answer):
         number, path = version["version"], Path(version["path"])
         assert str(path) == f"{horace.storage}/{horace.version_path(answer['file_id'], number)}", path
         kept[number] = path.read_bytes()
-        assert version["size"] == len(kept[number]) and version["checksum"] == digest(kept[number]), (path, version)
+        assert version["size"] == len(kept[number]) and version["checksum"] == sha256(kept[number]), (path, version)
     newest = answer["versions"][0]
     assert [version["version"] for version in answer["versions"]] == sorted(kept, reverse=True), answer
     for name in ("checksum", "size", "version"):
@@ -116,18 +116,18 @@ async def records(caller):
     return [await info(caller, result["file_id"]) for result in found["results"]]
 
 
-def strays(horace, known, tree):
+def unexpected_files(horace, known, tree):
     """What stands in the storage's own directories and belongs to nobody, or is missing there."""
     wanted = {horace.archive_path(answer["file_id"]) for answer in known if answer["status"] == "archived"}
     wanted |= {horace.version_path(answer["file_id"], kept["version"]) for answer in known for kept in answer["versions"]}
     return {name for name in tree if not name.startswith(f"{FILES}/")} ^ wanted
 
 
-async def look(caller, horace):
+async def snapshot(caller, horace):
     """All that is known and kept; but for the ids, what does not change from run to run: no times."""
-    horace.wait_settled()
+    horace.wait_idle()
     known, tree, state = await records(caller), horace.tree(), {"ids": {}}
-    assert not strays(horace, known, tree), strays(horace, known, tree)
+    assert not unexpected_files(horace, known, tree), unexpected_files(horace, known, tree)
     for answer in known:
         name = answer["path"].removeprefix(f"{horace.files}/")
         assert name not in state, f"two records of {name}"

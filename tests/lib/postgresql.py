@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from services import WAIT_S, free_port, until
+from services import WAIT_S, free_port, wait_until
 
 SETTINGS = {
     "fsync": "off",
@@ -30,13 +30,13 @@ SETTINGS = {
 ORPHANS = "pre-existing shared memory block"  # says one that starts before the last of its killed predecessor are gone
 
 
-def programs():
+def bin_directory():
     """The directory with initdb, postgres and createdb of the newest version; None: there is none."""
     found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
     return max((path.parent for path in found), key=lambda path: int(path.parts[-2]), default=None)
 
 
-def as_server(*command):
+def as_server_user(*command):
     """The command as the server's user, to be ended with us."""
     user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", "--pdeathsig", "KILL", *user, *(str(word) for word in command)]
@@ -48,7 +48,7 @@ class Postgresql:
 
     def __init__(self, primary=None, **settings):
         self.place = Path(tempfile.mkdtemp(prefix="postgresql-"))
-        self.data, self.bin, self.process = self.place / "data", programs(), None
+        self.data, self.bin, self.process = self.place / "data", bin_directory(), None
         self.port, self.password = free_port(), primary.password if primary else secrets.token_hex(8)
         self.settings = SETTINGS | {"port": str(self.port), "unix_socket_directories": str(self.place)} | settings
         (self.place / "password").write_text(self.password)
@@ -61,12 +61,12 @@ class Postgresql:
     def make(self):
         words = [f"--pwfile={self.place}/password", "--auth=scram-sha-256", "--username=dewey", "--encoding=UTF8"]
         words += ["--locale=C.UTF-8", "--no-sync", "-D", self.data]
-        subprocess.run(as_server(self.bin / "initdb", *words), check=True, stdout=subprocess.DEVNULL, cwd="/")
+        subprocess.run(as_server_user(self.bin / "initdb", *words), check=True, stdout=subprocess.DEVNULL, cwd="/")
 
     def copy(self, primary):
         words = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-D", self.data]
         environment = psql_environment(**primary.environment())
-        subprocess.run(as_server(self.bin / "pg_basebackup", *words), check=True, env=environment, cwd="/")
+        subprocess.run(as_server_user(self.bin / "pg_basebackup", *words), check=True, env=environment, cwd="/")
 
     def environment(self):
         return {
@@ -80,20 +80,20 @@ class Postgresql:
         deadline = time.monotonic() + WAIT_S
         self.spawn()
         while not self.answers():
-            if self.process.poll() is not None and self.said(ORPHANS):
+            if self.process.poll() is not None and self.log_text(ORPHANS):
                 self.spawn()
             elif self.process.poll() is not None or time.monotonic() > deadline:
-                sys.exit("PostgreSQL did not start:\n" + self.said()[-4000:])
+                sys.exit("PostgreSQL did not start:\n" + self.log_text()[-4000:])
             time.sleep(0.05)
         return self
 
     def spawn(self):
         options = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        command = as_server(self.bin / "postgres", "-D", self.data, *options)
+        command = as_server_user(self.bin / "postgres", "-D", self.data, *options)
         with (self.place / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
 
-    def said(self, words=""):
+    def log_text(self, words=""):
         """What it wrote since its last start, if the words are among it."""
         text = (self.place / "log").read_text(errors="replace")
         return text if words in text else ""
@@ -121,7 +121,7 @@ class Postgresql:
         shutil.rmtree(self.place, ignore_errors=True)
 
 
-class Pair:
+class ReplicatedPair:
     """A primary and a standby that streams from it; one is waited for by the other unless synchronous is False."""
 
     def __init__(self, synchronous=True):
@@ -131,12 +131,12 @@ class Pair:
 
     def start_standby(self):
         self.standby.start()
-        self.until_it_says("t", "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
+        self.wait_until_query("t", "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
 
-    def until_it_says(self, wanted, sql):
-        until(lambda: psql(sql, **self.primary.environment()) == wanted, f"{wanted} from the primary, asked {sql}")
+    def wait_until_query(self, wanted, sql):
+        wait_until(lambda: psql(sql, **self.primary.environment()) == wanted, f"{wanted} from the primary, asked {sql}")
 
-    def waits(self, sql="count(*)"):
+    def sync_waits(self, sql="count(*)"):
         """Asks those who wait for the standby."""
         return psql(f"SELECT {sql} FROM pg_stat_activity WHERE wait_event = 'SyncRep'", **self.primary.environment())
 
@@ -171,14 +171,14 @@ def psql_environment(**environment):
 def psql(sql, database="postgres", **environment):
     """Runs SQL on the server that the environment names; what it answers, as text."""
     words = psql_environment(**environment)
-    command = [programs() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database]
+    command = [bin_directory() / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database]
     run = subprocess.run(command, input=sql, env=words, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return run.stdout.strip()
 
 
 def main(command):
-    if programs() is None:
+    if bin_directory() is None:
         print(f"NOT RUN: {command[-1]}: there is no PostgreSQL below /usr/lib/postgresql")
         print("0 passed, 0 failed, 1 not run")
         return 0

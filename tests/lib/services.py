@@ -42,7 +42,7 @@ PROGRAMS = {
     "certificates": BUILD / "tests/certificates",
     "slow_server": BUILD / "tests/system/slow_server",
 }
-INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")
+INHERITED_ENV = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "LLVM_PROFILE_FILE")
 REDIS_SETTINGS = {
     "bind": "127.0.0.1",
     "appendonly": "yes",
@@ -55,14 +55,14 @@ REDIS_SETTINGS = {
 WAIT_S = 60 * float(os.environ.get("TEST_TIMEOUT_MULTIPLIER", "1"))
 # Of what a program does sooner than a limit of its own says: a slow machine may spoil all of them but one, and what waits
 # for that limit is never sooner.
-TRIES = 10
-REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
+ATTEMPTS = 10
+SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer")
 # What npm says where there is no network, or none that it trusts.
 NO_REGISTRY = re.compile(r"\b(ECONN\w+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|\w*CERT\w*|UNABLE_TO_\w+)\b")
 
 
 @contextlib.contextmanager
-def meanwhile(run):
+def in_background(run):
     """Has run(ended) at work in a thread until the end, of which the event tells it."""
     ended = threading.Event()
     thread = threading.Thread(target=run, args=(ended,))
@@ -74,7 +74,7 @@ def meanwhile(run):
         thread.join()
 
 
-def until(condition, what, seconds=WAIT_S):
+def wait_until(condition, what, seconds=WAIT_S):
     """Polls condition until it is true, and answers its value. No test has a limit of its own; measurements may."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -84,7 +84,7 @@ def until(condition, what, seconds=WAIT_S):
     return value
 
 
-async def eventually(condition, what):
+async def wait_until_async(condition, what):
     """The same while the loop serves on; condition, called in a thread, may answer a coroutine."""
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -96,9 +96,9 @@ async def eventually(condition, what):
         await asyncio.sleep(0.01)
 
 
-async def sooner(limit_s, call):
+async def retry_within(limit_s, call):
     """Makes a call, whose answer takes less time than a limit of the program's own, in one of the tries at least; its answer."""
-    for _ in range(TRIES):
+    for _ in range(ATTEMPTS):
         began = time.monotonic()
         answer = await call()
         if time.monotonic() - began < limit_s:
@@ -106,7 +106,7 @@ async def sooner(limit_s, call):
     raise AssertionError(f"never within {limit_s} s")
 
 
-def growing(seconds, run, enough):
+def growing_timeout(seconds, run, enough):
     """run(seconds) with a time-out of a program's own, and again with twice as much until that was enough for this machine;
     its answer."""
     while not enough(answer := run(seconds)) and seconds < WAIT_S:
@@ -129,7 +129,7 @@ def free_port():
                 continue
 
 
-def finished(command, seconds=WAIT_S, **options):
+def run_program(command, seconds=WAIT_S, **options):
     """Runs a program to its end, without input; answers what it said and how it ended."""
     command = [str(word) for word in command]
     return subprocess.run(
@@ -151,7 +151,7 @@ class Program:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self.command],
-                env={name: os.environ[name] for name in INHERITED if name in os.environ} | self.environment,
+                env={name: os.environ[name] for name in INHERITED_ENV if name in os.environ} | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -170,10 +170,10 @@ class Program:
         def found():
             match = re.search(pattern, self.output(), re.M)
             if match is None and self.process.poll() is not None:
-                raise AssertionError(self.explain(f"ended with {self.process.returncode} before {pattern!r}"))
+                raise AssertionError(self.failure_text(f"ended with {self.process.returncode} before {pattern!r}"))
             return match
 
-        return until(found, f"{pattern!r} in the log of {self.name}")
+        return wait_until(found, f"{pattern!r} in the log of {self.name}")
 
     def port(self):
         return int(self.wait_for(r"listening on port (\d+)")[1])
@@ -192,7 +192,7 @@ class Program:
             status = self.process.wait(WAIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(self.explain(f"still ran {WAIT_S:.0f} s after it should have ended")) from None
+            raise AssertionError(self.failure_text(f"still ran {WAIT_S:.0f} s after it should have ended")) from None
         self.process = None
         return status
 
@@ -204,17 +204,17 @@ class Program:
         self.signal(signal.SIGTERM)
         status = self.wait()
         if status != 0 and not (status == -signal.SIGTERM and not self.output()):
-            raise AssertionError(self.explain(f"ended with {status}"))
+            raise AssertionError(self.failure_text(f"ended with {status}"))
 
-    def check_reports(self):
-        if self.log.exists() and (report := REPORT.search(self.log.read_text(errors="replace"))):
-            raise AssertionError(self.explain(report[0]))
+    def check_sanitizer_report(self):
+        if self.log.exists() and (report := SANITIZER_REPORT.search(self.log.read_text(errors="replace"))):
+            raise AssertionError(self.failure_text(report[0]))
 
-    def explain(self, what):
+    def failure_text(self, what):
         return f"{self.name}: {what}; the end of its log:\n{self.log.read_text(errors='replace')[-4000:]}"
 
 
-class Place:
+class ProgramGroup:
     """A directory and the programs that write there; both end with it.
 
     Settings are environment variables for all its programs: System(MAX_QUEUE_SIZE=10).
@@ -231,7 +231,7 @@ class Place:
         self.programs.append(program)
         return program
 
-    def another(self, name, label, **settings):
+    def add_instance(self, name, label, **settings):
         """One more of a program, with settings of its own; it is ended before the others."""
         program = self.add(label, PROGRAMS[name])
         program.environment = program.environment | settings
@@ -246,7 +246,7 @@ class Place:
             if error is None:
                 for program in self.programs:
                     program.stop()
-                    program.check_reports()
+                    program.check_sanitizer_report()
         except BaseException as problem:
             error = problem
             raise
@@ -255,12 +255,12 @@ class Place:
                 if program.process is not None:
                     program.kill()
                 if error is not None and program.log.exists():
-                    print(program.explain("the test failed"), file=sys.stderr)
+                    print(program.failure_text("the test failed"), file=sys.stderr)
             shutil.rmtree(self.directory)
 
 
-class Alone(Place):
-    """One server that needs no other part: Alone("echo", "0"); its port in .port, its address in .url."""
+class SingleServer(ProgramGroup):
+    """One server that needs no other part: SingleServer("echo", "0"); its port in .port, its address in .url."""
 
     def __init__(self, name, *arguments, **settings):
         super().__init__(**settings)
@@ -277,7 +277,7 @@ class Alone(Place):
         return self
 
 
-class System(Place):
+class System(ProgramGroup):
     """The parts of one ICCM installation, on free ports; a test starts what it needs of them."""
 
     def __init__(self, **settings):
@@ -300,7 +300,7 @@ class System(Place):
         start = SOURCE / "godot/godot-redis"
         self.redis = self.add("redis", start, self.directory, "--port", self.redis_port, *redis)
 
-    def another(self, name, label, **settings):
+    def add_instance(self, name, label, **settings):
         """One more of a program, with settings of its own."""
         program = self.add(label, PROGRAMS[name])
         program.environment = program.environment | settings
@@ -309,7 +309,7 @@ class System(Place):
 
     def start_redis(self):
         self.redis.start()
-        until(lambda: self.redis_ask("PING") == "PONG", "Redis answers")
+        wait_until(lambda: self.redis_command("PING") == "PONG", "Redis answers")
 
     def start_dewey(self):
         self.dewey.start()
@@ -324,7 +324,7 @@ class System(Place):
         wait_ready(self.godot_port)
         return self
 
-    def redis_ask(self, *words):
+    def redis_command(self, *words):
         """One command; its answer, where that is a single value, as text. None: no Redis, or no value."""
         try:
             with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as link:
@@ -337,11 +337,11 @@ class System(Place):
         except OSError:
             return None
 
-    def redis_count(self, *words):
-        return int(self.redis_ask(*words) or 0)
+    def redis_int(self, *words):
+        return int(self.redis_command(*words) or 0)
 
 
-class HttpAnswer:
+class HttpResponse:
     """What a server said before it closed, or before patience ended (then closed is false)."""
 
     def __init__(self, raw, closed, seconds):
@@ -367,21 +367,21 @@ def http(port, request, seconds=WAIT_S, host="127.0.0.1"):
             pass
         except ConnectionError:
             closed = True
-    return HttpAnswer(raw, closed, time.monotonic() - began)
+    return HttpResponse(raw, closed, time.monotonic() - began)
 
 
 def http_get(port, *headers, path="/", host="127.0.0.1"):
-    return http(port, head(port, host, path, "Connection: close", *headers), host=host)
+    return http(port, request_head(port, host, path, "Connection: close", *headers), host=host)
 
 
-def upgrade(port, *headers, path="/", host="127.0.0.1"):
+def websocket_upgrade(port, *headers, path="/", host="127.0.0.1"):
     """Asks for a WebSocket, and answers what the server said to that."""
     fixed = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 1.3
-    return http(port, head(port, host, path, *fixed, key, *headers), host=host)
+    return http(port, request_head(port, host, path, *fixed, key, *headers), host=host)
 
 
-def head(port, host, path, *headers):
+def request_head(port, host, path, *headers):
     return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}:{port}", *headers, "", ""]).encode()
 
 
@@ -393,10 +393,10 @@ def is_ready(port, wanted=200):
 
 
 def wait_ready(port, wanted=200):
-    until(lambda: is_ready(port, wanted), f"{wanted} from /readyz on port {port}")
+    wait_until(lambda: is_ready(port, wanted), f"{wanted} from /readyz on port {port}")
 
 
-def node_peers():
+def npm_peers():
     """The directory of tests/peers with its packages installed, made below the build directory when it is not there
     yet or the list of packages has changed. Skips the test where npm or its registry is out of reach."""
     if shutil.which("npm") is None:
@@ -413,7 +413,7 @@ def node_peers():
         if not done.exists() or done.read_bytes() != wanted:
             command = ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]
             command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
-            run = finished(command, seconds=5 * WAIT_S, cwd=place)
+            run = run_program(command, seconds=5 * WAIT_S, cwd=place)
             if run.returncode != 0 and (cause := NO_REGISTRY.search(run.stderr)):
                 raise unittest.SkipTest(f"npm's registry cannot be reached: {cause[0]}")
             assert run.returncode == 0, run.stderr
@@ -421,7 +421,7 @@ def node_peers():
     return place
 
 
-class AsyncCase(unittest.IsolatedAsyncioTestCase):
+class AsyncTestCase(unittest.IsolatedAsyncioTestCase):
     """Without asyncio's debugging, which makes it several times slower."""
 
     async def asyncSetUp(self):

@@ -1,13 +1,13 @@
 """A peer that has its TLS in memory and its socket in its own hands, and so decides which bytes travel, and when.
 
-Happy path: `with Peer(port, context) as peer: peer.shake_hands().upgrade().say(text_frame(json))`.
+Happy path: `with TlsPeer(port, context) as peer: peer.handshake().upgrade().send(text_frame(json))`.
 Failure modes: a server that closes in the handshake raises; later it ends what is read.
 """
 import socket
 import ssl
 import struct
 
-from services import WAIT_S, head
+from services import WAIT_S, request_head
 
 MIB = 1 << 20
 
@@ -24,7 +24,7 @@ def text_frame(text):
     return size + bytes(4) + data
 
 
-class InClear:
+class PlainTransport:
     """What ssl's object does, doing nothing."""
 
     def __init__(self, incoming, outgoing):
@@ -39,14 +39,14 @@ class InClear:
         return self.incoming.read(size)
 
 
-class Peer:
+class TlsPeer:
     """context None: in clear."""
 
     def __init__(self, port, context):
         self.link = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
         self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = InClear(self.incoming, self.outgoing)
+        self.tls = PlainTransport(self.incoming, self.outgoing)
         if context is not None:
             self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
@@ -61,7 +61,7 @@ class Peer:
         for at in range(0, len(data), piece):
             self.link.sendall(data[at : at + piece])
 
-    def hear(self):
+    def receive(self):
         """More of the server's bytes; False: that was all."""
         try:
             data = self.link.recv(MIB)
@@ -71,7 +71,7 @@ class Peer:
             self.incoming.write(data)
         return data != b""
 
-    def shake_hands(self, piece=MIB):
+    def handshake(self, piece=MIB):
         while True:
             try:
                 self.tls.do_handshake()
@@ -79,10 +79,10 @@ class Peer:
                 return self
             except ssl.SSLWantReadError:
                 self.flush(piece)
-                if not self.hear():
+                if not self.receive():
                     raise ConnectionError("closed in the handshake") from None
 
-    def say(self, data, piece=MIB):
+    def send(self, data, piece=MIB):
         self.tls.write(data)
         self.flush(piece)
 
@@ -103,7 +103,7 @@ class Peer:
                 if not piece:
                     break
             except ssl.SSLWantReadError:
-                if not self.hear():
+                if not self.receive():
                     break
             except ssl.SSLError:
                 break
@@ -111,6 +111,6 @@ class Peer:
 
     def upgrade(self):
         headers = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"]
-        self.say(head(1, "localhost", "/", *headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
+        self.send(request_head(1, "localhost", "/", *headers, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
         assert b" 101 " in self.read(b"\r\n\r\n")
         return self

@@ -20,7 +20,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 #include <uv.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { LINES = 5000, LOCKS_MAX = LINES / 5, NOT_RUN = 77 };
 

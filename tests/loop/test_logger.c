@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_NEXT */
 #endif
-#include "scene.h"
+#include "fixture.h"
 
 #include <dlfcn.h>
 #include <iccm_service.h>
@@ -25,7 +25,7 @@ typedef struct line {
 } line_t;
 
 static struct {
-  trap_t *trap;
+  fake_server_t *fake;
   char url[64];
   enum { TAKES, REFUSES, SILENT, MUTE, AWAY } mood; /* MUTE: not even a hello is answered */
   int code;                                         /* with which it refuses */
@@ -36,7 +36,7 @@ static struct {
   yyjson_doc *docs[LINES_MAX];
   size_t count;
   struct {
-    wire_t *wire;
+    raw_client_t *peer;
     size_t seen, unanswered, most;
   } links[LINKS_MAX];
 } godot;
@@ -58,7 +58,7 @@ static line_t *keep_line(yyjson_doc *doc) {
   return line;
 }
 
-static void answer_line(wire_t *wire, size_t link, int id, line_t *line) {
+static void answer_line(raw_client_t *peer, size_t link, int id, line_t *line) {
   bool refused = godot.mood == REFUSES && (godot.victim == NULL || strcmp(line->message, godot.victim) == 0);
   if (++godot.links[link].unanswered > godot.links[link].most)
     godot.links[link].most = godot.links[link].unanswered;
@@ -66,15 +66,15 @@ static void answer_line(wire_t *wire, size_t link, int id, line_t *line) {
     return;
   godot.links[link].unanswered--;
   if (refused) {
-    wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"error\":{\"code\":%d,\"message\":\"no\"}}", id,
-              godot.code);
+    raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"error\":{\"code\":%d,\"message\":\"no\"}}",
+                         id, godot.code);
     return;
   }
   line->taken = true;
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[]}}", id);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[]}}", id);
 }
 
-static void take_message(wire_t *wire, size_t link, const char *text) {
+static void take_message(raw_client_t *peer, size_t link, const char *text) {
   yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
   cr_assert_not_null(doc, "%s", text);
   yyjson_val *root = yyjson_doc_get_root(doc);
@@ -82,7 +82,7 @@ static void take_message(wire_t *wire, size_t link, const char *text) {
   int id = yyjson_get_int(yyjson_obj_get(root, "id"));
   if (strcmp(method, "tools/call") == 0) {
     cr_assert(yyjson_equals_str(yyjson_ptr_get(root, "/params/name"), "logger_log"));
-    answer_line(wire, link, id, keep_line(doc));
+    answer_line(peer, link, id, keep_line(doc));
     return;
   }
   if (strcmp(method, "initialize") == 0) {
@@ -90,33 +90,34 @@ static void take_message(wire_t *wire, size_t link, const char *text) {
     godot.hello = yyjson_val_write(yyjson_obj_get(root, "params"), 0, NULL);
     godot.hellos++;
     if (godot.mood != MUTE)
-      wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}}", id);
+      raw_client_send_text(
+          peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"protocolVersion\":\"2024-11-05\"}}", id);
   }
   yyjson_doc_free(doc);
 }
 
-static void script_godot(wire_t *wire) {
+static void script_godot(raw_client_t *peer) {
   size_t link = 0;
-  while (godot.links[link].wire != NULL && godot.links[link].wire != wire)
+  while (godot.links[link].peer != NULL && godot.links[link].peer != peer)
     link++;
   cr_assert_lt(link, LINKS_MAX);
-  godot.links[link].wire = wire;
+  godot.links[link].peer = peer;
   if (godot.mood == AWAY) {
-    wire_close(wire);
+    raw_client_close(peer);
     return;
   }
-  if (wire->head != NULL && strncmp(wire->head, "GET", 3) == 0) {
-    wire_accept_upgrade(wire);
-    memcpy(wire->head, "---", 3); /* answered */
+  if (peer->head != NULL && strncmp(peer->head, "GET", 3) == 0) {
+    raw_client_accept_upgrade(peer);
+    memcpy(peer->head, "---", 3); /* answered */
   }
-  while (godot.links[link].seen < wire->count)
-    take_message(wire, link, wire->messages[godot.links[link].seen++]);
+  while (godot.links[link].seen < peer->count)
+    take_message(peer, link, peer->messages[godot.links[link].seen++]);
 }
 
 static void open_godot(void) {
-  scene_open();
-  godot.trap = trap_open(script_godot, NULL);
-  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", godot.trap->port);
+  fixture_setup();
+  godot.fake = fake_server_open(script_godot, NULL);
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", godot.fake->port);
 }
 
 static void close_scene(void) {
@@ -125,7 +126,7 @@ static void close_scene(void) {
     yyjson_doc_free(godot.docs[i]);
   }
   free(godot.hello);
-  scene_close();
+  fixture_teardown();
 }
 
 static line_t *line_from(size_t begin, const char *message) {
@@ -163,12 +164,12 @@ static void settle(void) {
 }
 
 static void say(const char *notification) { /* and it was heard: a pong comes after it */
-  wire_t *wire = godot.trap->last;
-  size_t pongs = wire->pongs;
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":%s}",
-            notification);
-  wire_frame(wire, 9, "", 0);
-  RUN_UNTIL(wire->pongs > pongs);
+  raw_client_t *peer = godot.fake->last;
+  size_t pongs = peer->pongs;
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/iccm/log_level\",\"params\":%s}", notification);
+  raw_client_send_frame(peer, 9, "", 0);
+  RUN_UNTIL(peer->pongs > pongs);
 }
 
 /* ---- a server that logs ------------------------------------------------------------------------------ */
@@ -224,7 +225,7 @@ static mcp_server_t *start_named(const char *name) {
   mcp_server_t *server = mcp_server_new(name, "1.2.3", 0, tools);
   cr_assert_not_null(server, "%s", mcp_last_error());
   cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   cr_assert_eq(mcp_server_set_log_url(server, NULL), MCP_ESTATE);
   return server;
 }
@@ -234,8 +235,8 @@ static mcp_server_t *start(void) {
   return start_named("stage");
 }
 
-static wire_t *wire_to(mcp_server_t *server) {
-  return wire_open(mcp_server_port(server));
+static raw_client_t *raw_client_to(mcp_server_t *server) {
+  return raw_client_open(mcp_server_port(server));
 }
 
 static const char *member(const line_t *line,
@@ -271,20 +272,20 @@ Test(logger, it_says_whose_lines_these_are) {
   char port[16];
   snprintf(port, sizeof port, "%d", mcp_server_port(server));
   cr_expect_str_eq(member(line_of("Server running"), "port"), port);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 Test(logger, a_call_from_its_request_to_its_end) {
   mcp_server_t *server = start();
   int64_t before_us = mcp_time_now_us();
-  wire_t *wire = wire_to(server);
-  wire_text(
-      wire,
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_send_text(
+      peer,
       "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\",\"params\":{\"name\":\"now\",\"arguments\":{"
       "\"a\":[{\"api-key\":\"hush\"}],\"secret\":\"hush\"},\"_meta\":{\"trace_id\":\"t-1\",\"span_id\":"
       "\"up\"}}}");
-  RUN_UNTIL(wire_answers(wire, 7) == 1);
+  RUN_UNTIL(raw_client_count_responses(peer, 7) == 1);
   settle();
   static const struct {
     const char *message, *level;
@@ -314,19 +315,19 @@ Test(logger, a_call_from_its_request_to_its_end) {
   cr_expect_str_eq(member(ended, "span_id"), member(started, "span_id"));
   cr_expect_str_eq(member(ended, "success"), "true");
   cr_expect_str_neq(member(ended, "duration_ms"), "");
-  cr_expect(!scene_logged("hush") && scene_logged("[REDACTED]"));
-  wire_close(wire);
+  cr_expect(!fixture_logged("hush") && fixture_logged("[REDACTED]"));
+  raw_client_close(peer);
   RUN_UNTIL(line_of("Client disconnected") != NULL);
   cr_expect_str_eq(member(line_of("Client disconnected"), "requests"), "1");
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 Test(logger, errors) {
   mcp_server_t *server = start();
-  wire_t *wire = wire_to(server);
-  wire_call(wire, 1, "fail", "{}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_call(peer, 1, "fail", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   settle();
   size_t begin = godot.count;
   const line_t *line = line_of("Tool error");
@@ -335,9 +336,9 @@ Test(logger, errors) {
   cr_expect_str_eq(member(line, "error"), "\"cannot do it\"");
   cr_expect_str_eq(member(line, "code"), "-32000");
   cr_expect_null(line_of("Tool call completed"));
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"fail\",\"params\":{\"n\":\"x\","
-                  "\"_meta\":{\"trace_id\":\"t-2\"}}}"); /* does not fit its schema */
-  RUN_UNTIL(wire_answers(wire, 2) == 1);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"fail\",\"params\":{\"n\":\"x\","
+                             "\"_meta\":{\"trace_id\":\"t-2\"}}}"); /* does not fit its schema */
+  RUN_UNTIL(raw_client_count_responses(peer, 2) == 1);
   settle();
   line = line_from(begin, "Tool error");
   cr_assert_not_null(line);
@@ -345,7 +346,7 @@ Test(logger, errors) {
   cr_expect_str_eq(member(line, "code"), "-32602");
   cr_expect_str_eq(member(line, "tool_name"), "\"fail\"");
   cr_expect(line->trace_id != NULL && strcmp(line->trace_id, "t-2") == 0);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -374,18 +375,18 @@ static void expect_said(const char *who, const char *trace_id) {
 
 Test(logger, what_handlers_say) {
   mcp_server_t *server = start();
-  wire_t *wire = wire_to(server);
-  wire_text(wire,
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":{\"_meta\":{\"trace_id\":\"a\"}}}");
-  wire_text(
-      wire,
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"say\",\"params\":{\"_meta\":{\"trace_id\":\"a\"}}}");
+  raw_client_send_text(
+      peer,
       "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"say_pool\",\"params\":{\"_meta\":{\"trace_id\":\"b\"}}}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1 && raw_client_count_responses(peer, 2) == 1);
   settle();
   expect_said("say", "a");
   expect_said("pool", "b");
-  cr_expect(!scene_logged("hush"));
-  stage_stop(server);
+  cr_expect(!fixture_logged("hush"));
+  test_server_stop(server);
   close_scene();
 }
 
@@ -393,29 +394,29 @@ Test(logger, what_handlers_say) {
  * time. */
 Test(logger, who_only_looks_is_not_shipped) {
   mcp_server_t *server = start();
-  wire_t *looker = wire_to(server), *caller = wire_to(server);
-  wire_t *both[] = {looker, caller};
+  raw_client_t *looker = raw_client_to(server), *caller = raw_client_to(server);
+  raw_client_t *both[] = {looker, caller};
   for (int i = 0; i < 2; i++) {
-    wire_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
-    wire_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}");
-    wire_call(both[i], 3, "traffic", "{}");
-    wire_call(both[i], 4, "traffic_pool", "{}");
-    wire_call(both[i], 5, "bad_traffic", "{}");
-    wire_call(both[i], 6, "unknown", "{}");
-    RUN_UNTIL(wire_answers(both[i], 4) == 1 && wire_answers(both[i], 6) == 1);
+    raw_client_send_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
+    raw_client_send_text(both[i], "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\"}");
+    raw_client_call(both[i], 3, "traffic", "{}");
+    raw_client_call(both[i], 4, "traffic_pool", "{}");
+    raw_client_call(both[i], 5, "bad_traffic", "{}");
+    raw_client_call(both[i], 6, "unknown", "{}");
+    RUN_UNTIL(raw_client_count_responses(both[i], 4) == 1 && raw_client_count_responses(both[i], 6) == 1);
   }
   settle();
   for (size_t i = 0; i < godot.count; i++)
     cr_expect(strcmp(godot.lines[i].message, "Server running") == 0 ||
                   strncmp(godot.lines[i].message, "mark", 4) == 0,
               "%s %s", godot.lines[i].message, godot.lines[i].data);
-  cr_expect(scene_logged("Client connected") && scene_logged("traffic of the call"));
-  cr_expect(scene_logged("poolish traffic by the way") && !scene_logged("hush"));
+  cr_expect(fixture_logged("Client connected") && fixture_logged("traffic of the call"));
+  cr_expect(fixture_logged("poolish traffic by the way") && !fixture_logged("hush"));
   int64_t quiet_until_us = godot.lines[godot.count - 1].created_us;
-  wire_call(caller, 7, "now", "{}");
-  RUN_UNTIL(wire_answers(caller, 7) == 1);
-  wire_close(looker);
-  wire_close(caller);
+  raw_client_call(caller, 7, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(caller, 7) == 1);
+  raw_client_close(looker);
+  raw_client_close(caller);
   RUN_UNTIL(line_of("Client disconnected") != NULL);
   settle();
   cr_assert_eq(lines_of("Client connected"), 1);
@@ -423,31 +424,31 @@ Test(logger, who_only_looks_is_not_shipped) {
   cr_expect_eq(lines_of("Client disconnected"), 1);
   cr_expect_eq(lines_of("Tool call completed"), 1);
   cr_expect_eq(lines_of("MCP request received"), 1);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 /* A thread of the pool that has served log traffic is not dumb for ever. */
 Test(logger, after_log_traffic_a_thread_is_heard_again) {
   mcp_server_t *server = start();
-  wire_t *wire = wire_to(server);
+  raw_client_t *peer = raw_client_to(server);
   for (int i = 0; i < 32; i++)
-    wire_call(wire, i, i % 2 == 0 ? "traffic_pool" : "say_pool", "{}");
-  RUN_UNTIL(wire->count == 32);
-  wire_call(wire, 100, "traffic", "{}");
-  wire_call(wire, 101, "say", "{}");
-  RUN_UNTIL(wire->count == 34);
+    raw_client_call(peer, i, i % 2 == 0 ? "traffic_pool" : "say_pool", "{}");
+  RUN_UNTIL(peer->count == 32);
+  raw_client_call(peer, 100, "traffic", "{}");
+  raw_client_call(peer, 101, "say", "{}");
+  RUN_UNTIL(peer->count == 34);
   settle();
   cr_expect_eq(lines_of("pool by the way"), 16);
   cr_expect_eq(lines_of("pool of the call"), 16);
   cr_expect_eq(lines_of("say by the way"), 1);
   cr_expect_eq(lines_of("poolish traffic by the way") + lines_of("traffic by the way"), 0);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 static void log_data(const char *json, const char *trace_id, const char *message) {
-  yyjson_mut_doc *doc = args_of(json);
+  yyjson_mut_doc *doc = parse_args(json);
   mcp_log_data(MCP_LOG_INFO, "stage", trace_id, yyjson_mut_doc_get_root(doc), "%s", message);
   yyjson_mut_doc_free(doc);
 }
@@ -491,8 +492,8 @@ Test(logger, data_of_all_kinds) {
   cr_expect_not_null(line_of("? not ?? text\n\x01"));
   cr_expect_null(line_of("no level"));
   cr_expect_eq(strlen(godot.lines[godot.count - 2].message), 8191);
-  cr_expect(!scene_logged("hush"));
-  stage_stop(server);
+  cr_expect(!fixture_logged("hush"));
+  test_server_stop(server);
   free(large);
   free(deep);
   close_scene();
@@ -544,7 +545,7 @@ Test(logger, godot_says_from_which_level_on) {
   expect_shipped_from(MCP_LOG_DEBUG);
   say("[]");
   expect_shipped_from(MCP_LOG_INFO);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -567,7 +568,7 @@ Test(logger, a_line_that_cannot_be_taken_now_comes_again_with_its_id) {
   const line_t *first = line_of("again");
   for (size_t i = 0; i < godot.count; i++)
     cr_expect_eq(strcmp(godot.lines[i].id, first->id) == 0, strcmp(godot.lines[i].message, "again") == 0);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -598,8 +599,8 @@ Test(logger, a_line_that_is_refused_is_counted_and_told) {
   cr_expect_eq(lines_of("bad"), 2);
   cr_expect_eq(lines_of("good"), 1);
   cr_expect_eq(reported(true), 2);
-  cr_expect(scene_logged("a log line was refused and is lost"));
-  stage_stop(server);
+  cr_expect(fixture_logged("a log line was refused and is lost"));
+  test_server_stop(server);
   close_scene();
 }
 
@@ -614,7 +615,7 @@ Test(logger, a_line_that_breaks_godot_does_not_hold_up_the_others) {
   RUN_UNTIL(reported(true) == 1);
   cr_expect_eq(lines_of("bad"), 3);
   cr_expect_eq(lines_of("good"), 1);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -628,14 +629,14 @@ Test(logger, who_refuses_everything_is_not_asked_for_ever) {
     mcp_log(MCP_LOG_INFO, "stage", "line %d", i);
   RUN_UNTIL(line_of("line 99") != NULL);
   RUN_UNTIL(reported(false) >= 100);
-  scene_run_ms(300); /* six turns of the logger, in which nothing more comes */
+  fixture_run_ms(300); /* six turns of the logger, in which nothing more comes */
   size_t settled = godot.count;
   cr_expect_leq(settled - begin, 200);
-  scene_run_ms(300);
+  fixture_run_ms(300);
   cr_expect_eq(godot.count, settled);
   godot.mood = TAKES;
   settle();
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -669,12 +670,12 @@ Test(logger, lines_on_their_way_when_the_connection_goes) {
   godot.mood = SILENT;
   log_numbers(0, 300);
   RUN_UNTIL(godot.count == begin + 64);
-  scene_run_ms(150);
+  fixture_run_ms(150);
   cr_expect_eq(godot.count, begin + 64);
-  wire_reset(godot.trap->last);
+  raw_client_reset(godot.fake->last);
   RUN_UNTIL(godot.count >= begin + 128); /* no less unanswered */
   godot.mood = TAKES;
-  wire_close(godot.trap->last);
+  raw_client_close(godot.fake->last);
   RUN_UNTIL(times_taken(299) == 1);
   for (int i = 0; i < 300; i++)
     cr_assert_eq(times_taken(i), 1, "%d", i);
@@ -689,7 +690,7 @@ Test(logger, lines_on_their_way_when_the_connection_goes) {
     cr_assert_eq(times, 3, "%s", first->message);
   }
   cr_expect_eq(most_unanswered(), 64);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -697,7 +698,7 @@ Test(logger, more_than_it_can_keep_while_godot_is_away) {
   open_godot();
   godot.mood = AWAY;
   mcp_server_t *server = start_named("stage");
-  RUN_UNTIL(godot.trap->accepted > 0);
+  RUN_UNTIL(godot.fake->accepted > 0);
   log_numbers(0, 10499); /* and "Server running" */
   godot.mood = TAKES;
   RUN_UNTIL(godot.count > 10000 && line_of("line 10498") != NULL);
@@ -708,7 +709,7 @@ Test(logger, more_than_it_can_keep_while_godot_is_away) {
   cr_expect_not_null(line_of("line 499"));
   cr_expect_eq(godot.count, 10002); /* the report, and the mark */
   cr_expect_eq(most_unanswered() <= 64, true);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -716,21 +717,21 @@ Test(logger, more_than_it_can_keep_while_godot_is_away) {
 Test(logger, a_hello_that_is_not_answered) {
   open_godot();
   godot.mood = MUTE;
-  uint64_t began = scene_ms();
+  uint64_t began = fixture_clock_ms();
   mcp_server_t *server = start_named("stage");
   RUN_UNTIL(godot.hellos == 1);
-  wire_t *first = godot.trap->last;
-  mcp_client_t *patient = client_to(godot.trap->port); /* with a client's five seconds */
-  outcome_t outcome = {0};
+  raw_client_t *first = godot.fake->last;
+  mcp_client_t *patient = client_new_to(godot.fake->port); /* with a client's five seconds */
+  call_record_t record = {0};
   mcp_client_set_fail_fast(patient, true);
-  cr_assert_eq(mcp_client_call(patient, "now", NULL, WITHIN(PATIENT_MS), outcome_cb, &outcome), 0);
+  cr_assert_eq(mcp_client_call(patient, "now", NULL, WITHIN(LONG_TIMEOUT_MS), record_result, &record), 0);
   RUN_UNTIL(first->ended);
-  cr_expect_geq(scene_ms() - began, 900);
-  cr_expect_eq(outcome.fired, 0, "log shipping waited as long as any client");
-  client_end(patient);
+  cr_expect_geq(fixture_clock_ms() - began, 900);
+  cr_expect_eq(record.fired, 0, "log shipping waited as long as any client");
+  client_close_and_free(patient);
   godot.mood = TAKES;
   RUN_UNTIL(line_of("Server running") != NULL);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -739,8 +740,8 @@ Test(logger, a_hello_that_is_not_answered) {
 static mcp_server_t *start_patient(void) { /* what waits for the limit of a stop waits for an hour */
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
-  cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, PATIENT_MS), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, LONG_TIMEOUT_MS), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   return server;
 }
 
@@ -749,7 +750,7 @@ Test(logger, what_is_left_is_shipped_at_the_stop) {
   mcp_server_t *server = start_patient();
   settle();
   log_numbers(0, 1000);
-  stage_stop(server);
+  test_server_stop(server);
   cr_expect_not_null(line_of("Server stopping"));
   cr_expect_not_null(line_of("Server stopped"));
   for (int i = 0; i < 1000; i++)
@@ -759,23 +760,23 @@ Test(logger, what_is_left_is_shipped_at_the_stop) {
 
 Test(logger, a_stop_does_not_wait_for_a_godot_that_is_not_there) {
   open_godot();
-  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", trap_free_port());
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", unused_port());
   mcp_server_t *server = start_patient();
   log_numbers(0, 1000);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 Test(logger, a_stop_does_not_wait_for_one_that_never_says_hello) {
-  scene_open();
-  trap_t *trap = trap_open(script_silent, NULL);
-  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", trap->port);
+  fixture_setup();
+  fake_server_t *fake = fake_server_open(script_silent, NULL);
+  snprintf(godot.url, sizeof godot.url, "ws://127.0.0.1:%d", fake->port);
   mcp_server_t *server = start_patient();
-  RUN_UNTIL(trap->accepted > 0);
-  wire_t *wire = wire_to(server);
-  wire_call(wire, 1, "now", "{}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1);
-  stage_stop(server);
+  RUN_UNTIL(fake->accepted > 0);
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_call(peer, 1, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -784,13 +785,13 @@ Test(logger, a_stop_waits_a_second_for_one_that_does_not_answer) {
   settle();
   godot.mood = SILENT;
   log_numbers(0, 1000);
-  wire_t *wire = wire_to(server);
-  wire_call(wire, 1, "now", "{}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1);
-  wire_close(wire);
-  uint64_t began = scene_ms();
-  stage_stop(server);
-  cr_expect_geq(scene_ms() - began, 900);
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_call(peer, 1, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  raw_client_close(peer);
+  uint64_t began = fixture_clock_ms();
+  test_server_stop(server);
+  cr_expect_geq(fixture_clock_ms() - began, 900);
   close_scene();
 }
 
@@ -800,8 +801,8 @@ static void answer_oldest(void) { /* of those that were met with silence */
     next++;
   yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(godot.docs[next]), "id");
   godot.lines[next].taken = true;
-  wire_text(godot.trap->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[]}}",
-            yyjson_get_int(id));
+  raw_client_send_text(godot.fake->last, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"result\":{\"content\":[]}}",
+                       yyjson_get_int(id));
 }
 
 /* A second of silence would end it; 2.4 s in which lines are taken do not. */
@@ -813,13 +814,13 @@ Test(logger, a_stop_waits_for_one_that_takes_lines_slowly) {
   size_t begin = godot.count;
   log_numbers(0, LINES);
   RUN_UNTIL(godot.count == begin + 64);
-  stage.stopped = false;
-  scene_hold_clock();
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  while (!scene_logged("Server stopped"))
-    scene_pass_ms(1);
+  test_server.stopped = false;
+  fixture_freeze_clock();
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  while (!fixture_logged("Server stopped"))
+    fixture_advance_ms(1);
   for (size_t i = 0; i < SLOW; i++) {
-    scene_leap_ms(400);
+    fixture_jump_ms(400);
     answer_oldest();
     RUN_UNTIL(godot.count == begin + 64 + i + 1); /* it has heard, and sends the next one */
   }
@@ -827,8 +828,8 @@ Test(logger, a_stop_waits_for_one_that_takes_lines_slowly) {
   for (int i = 0; i < 64; i++)
     answer_oldest();
   RUN_UNTIL(times_taken(LINES - 1) == 1);
-  scene_release_clock();
-  RUN_UNTIL(stage.stopped);
+  fixture_unfreeze_clock();
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
   for (int i = 0; i < LINES; i++)
     cr_assert_eq(times_taken(i), 1, "%d", i);
@@ -840,19 +841,19 @@ Test(logger, stopped_while_it_connects_and_started_again) {
   mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, godot.url), 0);
   for (int i = 0; i < 20; i++) {
-    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
     for (int turns = 0; turns < i; turns++)
-      scene_turn_once();
+      fixture_iterate_once();
     mcp_log(MCP_LOG_INFO, "stage", "round %d", i);
-    stage.stopped = false;
-    cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-    RUN_UNTIL(stage.stopped);
+    test_server.stopped = false;
+    cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+    RUN_UNTIL(test_server.stopped);
     mcp_log(MCP_LOG_INFO, "stage", "nobody ships this");
   }
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
   cr_expect_null(line_of("nobody ships this"));
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -884,16 +885,16 @@ Test(logger, lines_of_many_threads) {
       times[atoi(godot.lines[i].message + 5)]++;
   for (size_t i = 0; i < THREADS * EACH; i++)
     cr_assert_eq(times[i], 1, "%zu", i);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 Test(logger, two_servers_of_one_process) {
   open_godot();
   mcp_server_t *first = start_named("first"), *second = start_named("second");
-  wire_t *wire = wire_to(second);
-  wire_call(wire, 1, "say", "{}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1);
+  raw_client_t *peer = raw_client_to(second);
+  raw_client_call(peer, 1, "say", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   mcp_log(MCP_LOG_INFO, "first", "of the first");
   mcp_log(MCP_LOG_INFO, "second", "of the second");
   mcp_log(MCP_LOG_INFO, "neither", "of neither");
@@ -906,11 +907,11 @@ Test(logger, two_servers_of_one_process) {
   cr_expect_str_eq(line_of("Client connected")->component, "second");
   cr_expect_eq(lines_of("Server running"), 2);
   cr_expect_eq(godot.hellos, 2);
-  stage_stop(first);
+  test_server_stop(first);
   mcp_log(MCP_LOG_INFO, "neither", "of neither then");
   RUN_UNTIL(line_of("of neither then") != NULL);
   cr_expect_str_eq(line_of("of neither then")->component, "second");
-  stage_stop(second);
+  test_server_stop(second);
   close_scene();
 }
 
@@ -934,12 +935,12 @@ Test(logger, spans_of_a_call_and_of_those_made_for_it) {
   mcp_server_t *outer = start_named("outer"), *inner = start_named("inner");
   const mcp_tool_t relay = {.name = "relay", .handler = relay_tool};
   cr_assert_eq(mcp_server_add_tool(outer, &relay), 0);
-  onward = client_to(mcp_server_port(inner));
-  wire_t *wire = wire_to(outer);
-  wire_text(
-      wire,
+  onward = client_new_to(mcp_server_port(inner));
+  raw_client_t *peer = raw_client_to(outer);
+  raw_client_send_text(
+      peer,
       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"relay\",\"params\":{\"_meta\":{\"trace_id\":\"t\"}}}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1 && lines_of("Tool call completed") == 2);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1 && lines_of("Tool call completed") == 2);
   const line_t *lines[2] = {NULL, NULL}; /* outer's, inner's */
   for (size_t i = 0; i < godot.count; i++)
     if (strcmp(godot.lines[i].message, "Tool call completed") == 0)
@@ -950,9 +951,9 @@ Test(logger, spans_of_a_call_and_of_those_made_for_it) {
   cr_expect_str_eq(member(lines[0], "parent_span_id"), "");
   cr_expect_str_eq(member(lines[1], "parent_span_id"), member(lines[0], "span_id"));
   cr_expect_str_neq(member(lines[1], "span_id"), member(lines[0], "span_id"));
-  client_end(onward);
-  stage_stop(outer);
-  stage_stop(inner);
+  client_close_and_free(onward);
+  test_server_stop(outer);
+  test_server_stop(inner);
   close_scene();
 }
 
@@ -962,15 +963,15 @@ Test(logger, a_call_that_outlives_its_server) {
   mcp_server_t *server = mcp_server_new("stage", "1", 0, tools);
   mcp_server_set_log_url(server, godot.url);
   mcp_server_set_shutdown_timeout_ms(server, 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  wire_t *wire = wire_to(server);
-  wire_call(wire, 1, "keep", "{}");
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  raw_client_t *peer = raw_client_to(server);
+  raw_client_call(peer, 1, "keep", "{}");
   RUN_UNTIL(kept != NULL);
   settle();
-  stage_stop(server);
+  test_server_stop(server);
   cr_expect_not_null(line_of("Tool error"));
   mcp_call_log(kept, MCP_LOG_INFO, NULL, "still here");
-  cr_expect(scene_logged("still here"));
+  cr_expect(fixture_logged("still here"));
   mcp_call_reply_text(kept, "1", 1);
   close_scene();
 }
@@ -985,7 +986,7 @@ static yyjson_mut_doc *on_notice(mcp_server_t *server, yyjson_val *initialize, v
   (void)arg;
   cr_assert(yyjson_is_obj(yyjson_obj_get(initialize, "capabilities")));
   notices++;
-  return args_of("{\"level\":\"WARN\"}");
+  return parse_args("{\"level\":\"WARN\"}");
 }
 
 enum { ASK_BYTES = 16384 };
@@ -1002,63 +1003,63 @@ static size_t ask(char *frame, int id, int padding) {
   return (size_t)len + 8;
 }
 
-static void ask_for_news(wire_t *wire, int id) {
+static void ask_for_news(raw_client_t *peer, int id) {
   char frame[ASK_BYTES];
-  wire_send(wire, frame, ask(frame, id, 50));
+  raw_client_send(peer, frame, ask(frame, id, 50));
 }
 
 #define NEWS "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x/news\",\"params\":{\"level\":\"WARN\"}}"
 
-static size_t news(const wire_t *wire) {
+static size_t news(const raw_client_t *peer) {
   size_t count = 0;
-  for (size_t i = 0; i < wire->count; i++)
-    count += strcmp(wire->messages[i], NEWS) == 0;
+  for (size_t i = 0; i < peer->count; i++)
+    count += strcmp(peer->messages[i], NEWS) == 0;
   return count;
 }
 
 Test(logger, the_notice_goes_to_those_who_asked) {
-  scene_open();
-  mcp_server_t *server = stage_server();
+  fixture_setup();
+  mcp_server_t *server = test_server_new();
   mcp_server_set_log_url(server, NULL);
   cr_assert_eq(mcp_server_set_experimental_capability(server, "", on_notice, NULL), UV_EINVAL);
   cr_assert_eq(mcp_server_set_experimental_capability(server, "x/news", on_notice, NULL), 0);
   cr_assert_eq(mcp_server_set_experimental_capability(server, "y", on_notice, NULL), MCP_ESTATE);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  wire_t *asks = wire_to(server), *does_not = wire_to(server);
-  wire_text(does_not, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  raw_client_t *asks = raw_client_to(server), *does_not = raw_client_to(server);
+  raw_client_send_text(does_not, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{}}");
   ask_for_news(asks, 1);
   RUN_UNTIL(news(asks) == 1);
-  cr_expect_eq(wire_answers(asks, 1), 1);
+  cr_expect_eq(raw_client_count_responses(asks, 1), 1);
   cr_expect_str_eq(asks->messages[1], NEWS, "behind the answer");
   mcp_server_notify(server);
   mcp_server_notify(server);
   RUN_UNTIL(news(asks) == 2);
-  wire_settle(asks);
-  wire_settle(does_not);
+  raw_client_sync(asks);
+  raw_client_sync(does_not);
   cr_expect_eq(news(asks), 2);
   cr_expect_eq(news(does_not), 0);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
 /* An initialize that is too large to be kept takes the place of one that was. */
 Test(logger, the_notice_after_an_initialize_that_is_too_large) {
-  scene_open();
-  mcp_server_t *server = stage_server();
+  fixture_setup();
+  mcp_server_t *server = test_server_new();
   mcp_server_set_log_url(server, NULL);
   cr_assert_eq(mcp_server_set_experimental_capability(server, "x/news", on_notice, NULL), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  wire_t *wire = wire_to(server);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  raw_client_t *peer = raw_client_to(server);
   char frames[2 * ASK_BYTES];
   size_t len = ask(frames, 1, 50);
   len += ask(frames + len, 2, 8000); /* both in one piece */
-  wire_send(wire, frames, len);
-  RUN_UNTIL(wire_answers(wire, 1) == 1 && wire_answers(wire, 2) == 1);
+  raw_client_send(peer, frames, len);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1 && raw_client_count_responses(peer, 2) == 1);
   mcp_server_notify(server);
-  wire_settle(wire);
-  cr_expect_eq(news(wire), notices);
+  raw_client_sync(peer);
+  cr_expect_eq(news(peer), notices);
   cr_expect_leq(notices, 1);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -1093,25 +1094,25 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 /* It is asked once, however often connecting is tried: else its threads would all be taken, and the component
  * could look up no name itself. */
 Test(logger, a_look_up_that_hangs_is_not_begun_again) {
-  scene_open();
+  fixture_setup();
   uv_sem_init(&resolver, 0);
-  mcp_server_t *server = stage_server();
+  mcp_server_t *server = test_server_new();
   cr_assert_eq(mcp_server_set_log_url(server, "ws://slow.test:1"), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   RUN_UNTIL(atomic_load(&look_ups) == 1);
-  scene_run_ms(3500); /* attempts end after a second; the next one follows within a few tenths */
+  fixture_run_ms(3500); /* attempts end after a second; the next one follows within a few tenths */
   cr_assert_eq(atomic_load(&look_ups), 1);
-  stage_stop(server);                /* while the look-up still hangs */
+  test_server_stop(server);          /* while the look-up still hangs */
   for (unsigned i = 0; i < 100; i++) /* for the one that is under way */
     uv_sem_post(&resolver);
-  scene_close();
+  fixture_teardown();
 }
 
 /* ---- where Godot is ----------------------------------------------------------------------------------- */
 
 static bool head_has(const char *words) {
-  const wire_t *wire = godot.trap->last;
-  return wire != NULL && wire->head != NULL && strstr(wire->head, words) != NULL;
+  const raw_client_t *peer = godot.fake->last;
+  return peer != NULL && peer->head != NULL && strstr(peer->head, words) != NULL;
 }
 
 /* Unless it was set: by name where that is known, which is asked each time; and a name that nobody has set
@@ -1120,18 +1121,18 @@ Test(logger, godot_where_it_is_unless_set) {
   open_godot();
   unsetenv("GODOT_URL");
   setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
-  atomic_store(&usual.port, godot.trap->port);
+  atomic_store(&usual.port, godot.fake->port);
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
-  cr_expect(head_has("Host: localhost:9060\r\n"), "%s", godot.trap->last->head);
-  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.trap->last->head);
-  atomic_store(&usual.name_port, godot.trap->port);
-  wire_close(godot.trap->last);
+  cr_expect(head_has("Host: localhost:9060\r\n"), "%s", godot.fake->last->head);
+  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.fake->last->head);
+  atomic_store(&usual.name_port, godot.fake->port);
+  raw_client_close(godot.fake->last);
   settle();
-  cr_expect(head_has("Host: godot-mcp:9060\r\n"), "%s", godot.trap->last->head);
-  cr_expect_not(head_has("hunter"), "%s", godot.trap->last->head);
-  stage_stop(server);
+  cr_expect(head_has("Host: godot-mcp:9060\r\n"), "%s", godot.fake->last->head);
+  cr_expect_not(head_has("hunter"), "%s", godot.fake->last->head);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -1151,14 +1152,14 @@ Test(logger, godot_that_is_named_and_away) {
   int status = 0;
   open_godot();
   unsetenv("GODOT_URL");
-  atomic_store(&usual.port, godot.trap->port);
-  atomic_store(&usual.name_port, trap_free_port());
-  mcp_client_t *client = mcp_client_new_godot(&scene_loop);
+  atomic_store(&usual.port, godot.fake->port);
+  atomic_store(&usual.name_port, unused_port());
+  mcp_client_t *client = mcp_client_new_godot(&fixture_loop);
   cr_assert_eq(mcp_client_set_fail_fast(client, true), 0);
   cr_assert_eq(mcp_client_call(client, "logger_query", NULL, NULL, keep_status, &status), 0);
   RUN_UNTIL(status != 0);
   cr_expect_eq(status, MCP_ECONNECT);
-  cr_expect_eq(godot.trap->accepted, 0);
+  cr_expect_eq(godot.fake->accepted, 0);
   status = 0;
   cr_assert_eq(mcp_client_close(client, tell_closed, &status), 0);
   RUN_UNTIL(status == MCP_ECLOSED);
@@ -1172,14 +1173,14 @@ Test(logger, godot_where_the_environment_is_ignored) {
   setenv("GODOT_URL", godot.url, 1);
   mcp_ignore_environment();
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   mcp_log(MCP_LOG_ERROR, "stage", "kept here");
-  stage_stop(server); /* which ships what is left */
-  cr_expect_eq(godot.trap->accepted, 0);
+  test_server_stop(server); /* which ships what is left */
+  cr_expect_eq(godot.fake->accepted, 0);
   server = start_named("stage");
   settle();
   cr_expect_null(line_of("kept here"));
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -1188,13 +1189,13 @@ Test(logger, a_name_that_was_set_gets_the_token) {
   open_godot();
   setenv("GODOT_URL", "ws://godot-mcp:9060", 1);
   setenv("ICCM_AUTH_TOKEN", "hunter-2", 1);
-  atomic_store(&usual.port, godot.trap->port);
-  atomic_store(&usual.name_port, godot.trap->port);
+  atomic_store(&usual.port, godot.fake->port);
+  atomic_store(&usual.name_port, godot.fake->port);
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
-  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.trap->last->head);
-  stage_stop(server);
+  cr_expect(head_has("Authorization: Bearer hunter-2\r\n"), "%s", godot.fake->last->head);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -1202,28 +1203,28 @@ Test(logger, a_name_that_was_set_gets_the_token) {
 Test(logger, several_addresses) {
   char list[128];
   open_godot();
-  trap_t *first = godot.trap;
-  godot.trap = trap_open(script_godot, NULL);
-  snprintf(list, sizeof list, "ws://127.0.0.1:%d, 127.0.0.1:%d,ws://127.0.0.1:%d", trap_free_port(),
-           first->port, godot.trap->port);
+  fake_server_t *first = godot.fake;
+  godot.fake = fake_server_open(script_godot, NULL);
+  snprintf(list, sizeof list, "ws://127.0.0.1:%d, 127.0.0.1:%d,ws://127.0.0.1:%d", unused_port(), first->port,
+           godot.fake->port);
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, list), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
-  cr_expect_eq(godot.trap->accepted, 0);
+  cr_expect_eq(godot.fake->accepted, 0);
   godot.mood = SILENT;
   mcp_log(MCP_LOG_INFO, "stage", "once");
   RUN_UNTIL(lines_of("once") == 1);
-  wire_t *wire = first->last;
-  trap_close(first);
+  raw_client_t *peer = first->last;
+  fake_server_close(first);
   godot.mood = TAKES;
-  wire_reset(wire);
+  raw_client_reset(peer);
   RUN_UNTIL(lines_of("once") == 2);
-  cr_expect_eq(godot.trap->accepted, 1);
+  cr_expect_eq(godot.fake->accepted, 1);
   const line_t *before = line_of("once"), *after = line_from((size_t)(before - godot.lines) + 1, "once");
   cr_expect_str_eq(after->id, before->id);
   cr_expect_str_eq(after->created_at, before->created_at);
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }
 
@@ -1231,13 +1232,13 @@ Test(logger, several_addresses) {
 Test(logger, an_address_that_says_nothing) {
   char list[128];
   open_godot();
-  trap_t *silent = trap_open(NULL, NULL);
-  snprintf(list, sizeof list, "ws://127.0.0.1:%d,ws://127.0.0.1:%d", silent->port, godot.trap->port);
+  fake_server_t *silent = fake_server_open(NULL, NULL);
+  snprintf(list, sizeof list, "ws://127.0.0.1:%d,ws://127.0.0.1:%d", silent->port, godot.fake->port);
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
   cr_assert_eq(mcp_server_set_log_url(server, list), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   settle();
   cr_expect_eq(silent->accepted, 1); /* within the first attempt */
-  stage_stop(server);
+  test_server_stop(server);
   close_scene();
 }

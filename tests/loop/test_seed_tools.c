@@ -1,7 +1,7 @@
 /* test_seed_tools.c: the tools that components of this family defined before there was this library, word for
  * word (tests/data/seed_tools.json): a server of each component takes them, and lists them as they were
  * defined. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,13 +63,13 @@ static void on_listed(mcp_client_t *client, const mcp_result_t *result, void *ar
 
 static void list_and_compare(definitions_t *defined) {
   mcp_server_t *server = server_of(defined);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  mcp_client_t *client = client_to(mcp_server_port(server));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  mcp_client_t *client = client_new_to(mcp_server_port(server));
   cr_assert_eq(mcp_client_list_tools(client, NULL, on_listed, defined), 0);
   RUN_UNTIL(defined->listed);
-  client_end(client);
-  stage_stop(server);
-  cr_expect_not(scene_logged("not a keyword"), "%s: %s", defined->component, scene_log());
+  client_close_and_free(client);
+  test_server_stop(server);
+  cr_expect_not(fixture_logged("not a keyword"), "%s: %s", defined->component, fixture_log());
 }
 
 /* Those of one component stand together in the file. Answers how many components there are. */
@@ -93,10 +93,10 @@ Test(seed_tools, are_taken_and_listed_word_for_word) {
   definitions_t components[COMPONENTS] = {0};
   yyjson_doc *file = yyjson_read_file(TEST_DATA "/seed_tools.json", 0, NULL, NULL);
   cr_assert_eq(yyjson_arr_size(yyjson_doc_get_root(file)), 40, "%s", TEST_DATA "/seed_tools.json");
-  scene_open();
+  fixture_setup();
   cr_assert_eq(read_definitions(yyjson_doc_get_root(file), components), COMPONENTS);
   for (size_t i = 0; i < COMPONENTS; i++)
     list_and_compare(&components[i]);
   yyjson_doc_free(file);
-  scene_close();
+  fixture_teardown();
 }

@@ -1,5 +1,5 @@
 /* test_server_calls.c: each request gets exactly one answer, whatever its handler and its peer do. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <locale.h>
 #include <math.h>
@@ -8,106 +8,106 @@
 #include <unistd.h>
 
 static mcp_server_t *server;
-static wire_t *peer;
+static raw_client_t *peer;
 
 static void open_with(uint64_t call_timeout_ms) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   if (call_timeout_ms > 0)
     cr_assert_eq(mcp_server_set_call_timeout_ms(server, call_timeout_ms), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  peer = wire_open(mcp_server_port(server));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  peer = raw_client_open(mcp_server_port(server));
 }
 
 static void close_all(void) {
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_calls, answered_at_once) {
   open_with(0);
-  wire_call(peer, 1, "now", "{\"a\":[1,2.5,null]}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1, "{\\\"a\\\":[1,2.5,null]}"));
+  raw_client_call(peer, 1, "now", "{\"a\":[1,2.5,null]}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1, "{\\\"a\\\":[1,2.5,null]}"));
   close_all();
 }
 
 /* The schema of delay asks for an integer: its handler gets one. */
 Test(server_calls, whole_numbers_are_integers) {
   open_with(0);
-  scene_hold_clock();
-  wire_call(peer, 1, "delay", "{\"ms\":5e1,\"other\":1.0}");
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 1), 0);
-  scene_pass_ms(60);
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  scene_release_clock();
+  fixture_freeze_clock();
+  raw_client_call(peer, 1, "delay", "{\"ms\":5e1,\"other\":1.0}");
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 0);
+  fixture_advance_ms(60);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  fixture_unfreeze_clock();
   close_all();
 }
 
 Test(server_calls, answered_later_in_any_order) {
   open_with(0);
   for (int id = 0; id < 3; id++)
-    wire_call(peer, id, "hold", "{}");
-  wire_settle(peer); /* overtakes all three */
+    raw_client_call(peer, id, "hold", "{}");
+  raw_client_sync(peer); /* overtakes all three */
   cr_assert_eq(peer->count, 1);
-  cr_assert_eq(stage.held_count, 3);
+  cr_assert_eq(test_server.held_count, 3);
   for (size_t i = 3; i-- > 0;)
-    cr_assert_eq(stage_end_held(i), 0);
-  wire_settle(peer);
+    cr_assert_eq(test_server_end_held(i), 0);
+  raw_client_sync(peer);
   for (int id = 0; id < 3; id++)
-    cr_assert_eq(wire_answers(peer, id), 1);
-  cr_assert(wire_says(peer, 1, "{\\\"held\\\":1}"));
-  cr_assert_eq(stage.cancels, 0);
+    cr_assert_eq(raw_client_count_responses(peer, id), 1);
+  cr_assert(raw_client_response_has(peer, 1, "{\\\"held\\\":1}"));
+  cr_assert_eq(test_server.cancels, 0);
   close_all();
 }
 
 Test(server_calls, never_answered_times_out_once) {
   open_with(50);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  cr_assert(wire_says(peer, 1, "-32603"));
-  cr_assert(wire_says(peer, 1, "timed out"));
-  cr_assert_eq(stage.cancels, 1);
-  cr_assert(mcp_call_cancelled(stage.held[0]));
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 1), 1);
-  cr_assert_eq(stage.cancels, 1);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  cr_assert(raw_client_response_has(peer, 1, "-32603"));
+  cr_assert(raw_client_response_has(peer, 1, "timed out"));
+  cr_assert_eq(test_server.cancels, 1);
+  cr_assert(mcp_call_cancelled(test_server.held[0]));
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 1);
+  cr_assert_eq(test_server.cancels, 1);
   close_all();
 }
 
 Test(server_calls, timed_out_and_never_ended_until_after_the_stop) {
   open_with(50);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.cancels == 1);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  RUN_UNTIL(stage.stopped);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.cancels == 1);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
-  yyjson_mut_doc *doc = mcp_call_doc(stage.held[0]); /* the call's memory outlives the server */
-  cr_assert_eq(mcp_call_reply(stage.held[0], yyjson_mut_str(doc, "late")), MCP_ESTATE);
-  scene_close();
+  yyjson_mut_doc *doc = mcp_call_doc(test_server.held[0]); /* the call's memory outlives the server */
+  cr_assert_eq(mcp_call_reply(test_server.held[0], yyjson_mut_str(doc, "late")), MCP_ESTATE);
+  fixture_teardown();
 }
 
 Test(server_calls, peer_leaves_before_the_answer) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  wire_call(peer, 2, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 2);
-  wire_close(peer);
-  RUN_UNTIL(stage.cancels == 2);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
-  cr_assert_eq(stage_end_held(1), MCP_ESTATE);
+  raw_client_call(peer, 1, "hold", "{}");
+  raw_client_call(peer, 2, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 2);
+  raw_client_close(peer);
+  RUN_UNTIL(test_server.cancels == 2);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
+  cr_assert_eq(test_server_end_held(1), MCP_ESTATE);
   close_all();
 }
 
 Test(server_calls, peer_resets_before_the_answer) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  wire_reset(peer);
-  RUN_UNTIL(stage.cancels == 1);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  raw_client_reset(peer);
+  RUN_UNTIL(test_server.cancels == 1);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
   close_all();
 }
 
@@ -120,11 +120,11 @@ Test(server_calls, ended_inside_on_cancel) {
   open_with(0);
   int statuses[3] = {1, 1, 1};
   for (int i = 0; i < 3; i++)
-    wire_call(peer, i, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 3);
+    raw_client_call(peer, i, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 3);
   for (int i = 0; i < 3; i++)
-    mcp_call_on_cancel(stage.held[i], end_on_cancel, &statuses[i]);
-  wire_close(peer);
+    mcp_call_on_cancel(test_server.held[i], end_on_cancel, &statuses[i]);
+  raw_client_close(peer);
   RUN_UNTIL(statuses[0] != 1 && statuses[1] != 1 && statuses[2] != 1);
   for (int i = 0; i < 3; i++)
     cr_assert_eq(statuses[i], MCP_ESTATE);
@@ -136,19 +136,19 @@ static unsigned siblings_ended, siblings_waited_for;
 static void end_siblings(mcp_call_t *call, void *arg) {
   (void)call;
   (void)arg;
-  for (size_t i = 0; i < stage.held_count; i++)
-    if (stage.held[i] != NULL)
-      siblings_waited_for += stage_end_held(i) != MCP_ESTATE, siblings_ended++;
+  for (size_t i = 0; i < test_server.held_count; i++)
+    if (test_server.held[i] != NULL)
+      siblings_waited_for += test_server_end_held(i) != MCP_ESTATE, siblings_ended++;
 }
 
 Test(server_calls, on_cancel_may_end_all_calls_of_the_connection) {
   open_with(0);
   for (int i = 0; i < 4; i++)
-    wire_call(peer, i, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 4);
+    raw_client_call(peer, i, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 4);
   for (int i = 0; i < 4; i++)
-    mcp_call_on_cancel(stage.held[i], end_siblings, NULL);
-  wire_close(peer);
+    mcp_call_on_cancel(test_server.held[i], end_siblings, NULL);
+  raw_client_close(peer);
   RUN_UNTIL(siblings_ended == 4);
   cr_assert_eq(siblings_waited_for, 0); /* nobody waits: that is no fault of the values */
   close_all();
@@ -156,27 +156,27 @@ Test(server_calls, on_cancel_may_end_all_calls_of_the_connection) {
 
 Test(server_calls, cancelled_by_the_peer) {
   open_with(0);
-  wire_call(peer, 7, "hold", "{}");
-  wire_call(peer, 8, "hold", "{}");
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":7}}");
-  wire_settle(peer);
-  cr_assert_eq(stage.cancels, 1);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
-  cr_assert_eq(stage_end_held(1), 0);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 7), 0);
-  cr_assert_eq(wire_answers(peer, 8), 1);
+  raw_client_call(peer, 7, "hold", "{}");
+  raw_client_call(peer, 8, "hold", "{}");
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":7}}");
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.cancels, 1);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
+  cr_assert_eq(test_server_end_held(1), 0);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 7), 0);
+  cr_assert_eq(raw_client_count_responses(peer, 8), 1);
   close_all();
 }
 
 static void hold(const char *id) {
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"hold\"}", id);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"method\":\"hold\"}", id);
 }
 
 static void give_up(const char *id) {
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}", id);
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}", id);
 }
 
 /* JSON knows one number 100, however it is written; the text "1" is no number. */
@@ -195,10 +195,10 @@ Test(server_calls, cancelled_by_the_value_of_the_id) {
     hold(ids[i][0]);
   for (size_t i = 0; i < IDS; i++)
     give_up(ids[i][1]);
-  wire_settle(peer);
-  cr_assert_eq(stage.cancels, IDS);
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.cancels, IDS);
   for (size_t i = 0; i < IDS; i++)
-    cr_assert_eq(stage_end_held(i), MCP_ESTATE, "%s", ids[i][0]);
+    cr_assert_eq(test_server_end_held(i), MCP_ESTATE, "%s", ids[i][0]);
   cr_assert_eq(peer->count, 1);
   close_all();
 }
@@ -212,11 +212,11 @@ Test(server_calls, not_cancelled_by_another_value_of_the_id) {
                                        "-1",    "null"};
   for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
     give_up(others[i]);
-  wire_settle(peer);
-  cr_assert_eq(stage.cancels, 0);
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.cancels, 0);
   for (size_t i = 0; i < 3; i++)
-    cr_assert_eq(stage_end_held(i), 0);
-  wire_settle(peer);
+    cr_assert_eq(test_server_end_held(i), 0);
+  raw_client_sync(peer);
   close_all();
 }
 
@@ -224,82 +224,85 @@ Test(server_calls, an_id_of_the_same_value_in_flight_is_refused) {
   open_with(0);
   hold("5");
   hold("5.0");
-  wire_settle(peer);
-  cr_assert_eq(stage.held_count, 1);
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.held_count, 1);
   cr_assert_not_null(strstr(peer->messages[0], "\"id\":5.0,\"error\":{\"code\":-32600"), "%s",
                      peer->messages[0]);
-  cr_assert_eq(stage_end_held(0), 0);
+  cr_assert_eq(test_server_end_held(0), 0);
   close_all();
 }
 
 Test(server_calls, cancelling_what_is_not_there_is_harmless) {
   open_with(0);
-  wire_call(peer, 1, "now", "{}");
+  raw_client_call(peer, 1, "now", "{}");
   const char *const ids[] = {"1", "\"1\"", "null", "{}", "1e400", "[1]"};
   for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
-    wire_text(peer,
-              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}",
-              ids[i]);
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\"}");
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 1), 1);
+    raw_client_send_text(
+        peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%s}}",
+        ids[i]);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\"}");
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 1);
   cr_assert_leq(peer->count, 3); /* the call's answer, the ping's; one for what could not be parsed */
   close_all();
 }
 
 Test(server_calls, a_close_frame_cancels_what_is_in_flight) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  wire_frame(peer, 8, "\x03\xe8", 2);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  raw_client_send_frame(peer, 8, "\x03\xe8", 2);
   RUN_UNTIL(peer->ended);
   cr_assert_eq(peer->close_code, 1000);
-  cr_assert_eq(stage.cancels, 1);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
+  cr_assert_eq(test_server.cancels, 1);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
   cr_assert_eq(peer->count, 0);
   close_all();
 }
 
 Test(server_calls, an_id_may_be_used_again_after_cancelling) {
   open_with(0);
-  wire_call(peer, 7, "hold", "{}");
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":7}}");
-  wire_call(peer, 7, "now", "{}");
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 7), 1);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 7), 1);
+  raw_client_call(peer, 7, "hold", "{}");
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":7}}");
+  raw_client_call(peer, 7, "now", "{}");
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 7), 1);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 7), 1);
   close_all();
 }
 
 Test(server_calls, the_same_id_in_flight_is_refused) {
   open_with(0);
-  wire_call(peer, 5, "hold", "{}");
-  wire_call(peer, 5, "now", "{}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 5, "-32600"));
-  cr_assert_eq(stage.now_count, 0);
-  cr_assert_eq(stage_end_held(0), 0);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 5), 2); /* the refusal, and the first call's own */
+  raw_client_call(peer, 5, "hold", "{}");
+  raw_client_call(peer, 5, "now", "{}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 5, "-32600"));
+  cr_assert_eq(test_server.now_count, 0);
+  cr_assert_eq(test_server_end_held(0), 0);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 5), 2); /* the refusal, and the first call's own */
   close_all();
 }
 
 Test(server_calls, notifications_are_never_answered) {
   open_with(0);
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"now\"}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"hold\"}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"forget\"}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"block\"}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"fail\",\"params\":{\"how\":\"x\"}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"nothing\"}");
-  RUN_UNTIL(stage.held_count == 1 && scene_logged("without ending its call"));
-  stage_end_held(0);
-  wire_settle(peer);
-  wire_settle(peer);
-  cr_assert_eq(stage.now_count, 1);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"now\"}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"hold\"}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"forget\"}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"block\"}}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"fail\",\"params\":{\"how\":\"x\"}}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"nothing\"}");
+  RUN_UNTIL(test_server.held_count == 1 && fixture_logged("without ending its call"));
+  test_server_end_held(0);
+  raw_client_sync(peer);
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.now_count, 1);
   cr_assert_eq(peer->count, 2);
   close_all();
 }
@@ -315,15 +318,15 @@ static void on_late(mcp_call_t *call, void *arg) {
 
 Test(server_calls, on_cancel_given_too_late_fires_in_the_next_turn) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  wire_close(peer);
-  RUN_UNTIL(stage.cancels == 1);
-  too_late = stage.held[0];
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  raw_client_close(peer);
+  RUN_UNTIL(test_server.cancels == 1);
+  too_late = test_server.held[0];
   mcp_call_on_cancel(too_late, on_late, NULL);
   cr_assert_eq(late_fired, 0);
   RUN_UNTIL(late_fired == 1);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
   close_all();
   cr_assert_eq(late_fired, 1);
 }
@@ -336,26 +339,26 @@ static void give_again(mcp_call_t *call, void *arg) {
 Test(server_calls, on_cancel_given_again_in_itself_lets_the_loop_turn) {
   open_with(0);
   for (int id = 0; id < 3; id++)
-    wire_call(peer, id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 3);
+    raw_client_call(peer, id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 3);
   for (int i = 0; i < 3; i++)
-    mcp_call_on_cancel(stage.held[i], give_again, NULL);
-  wire_close(peer);
+    mcp_call_on_cancel(test_server.held[i], give_again, NULL);
+  raw_client_close(peer);
   RUN_UNTIL(late_fired >= 9);
   for (size_t i = 0; i < 3; i++)
-    cr_assert_eq(stage_end_held(i), MCP_ESTATE);
+    cr_assert_eq(test_server_end_held(i), MCP_ESTATE);
   close_all();
 }
 
 Test(server_calls, on_cancel_given_too_late_does_not_fire_after_the_end) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  wire_close(peer);
-  RUN_UNTIL(stage.cancels == 1);
-  mcp_call_on_cancel(stage.held[0], on_late, NULL);
-  stage_end_held(0);
-  scene_run_ms(50);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  raw_client_close(peer);
+  RUN_UNTIL(test_server.cancels == 1);
+  mcp_call_on_cancel(test_server.held[0], on_late, NULL);
+  test_server_end_held(0);
+  fixture_run_ms(50);
   cr_assert_eq(late_fired, 0);
   close_all();
 }
@@ -364,40 +367,40 @@ Test(server_calls, on_cancel_given_too_late_does_not_fire_after_the_end) {
  */
 
 static void call_with_meta(int id, const char *meta) {
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/"
-            "call\",\"params\":{\"name\":\"trace\",\"_meta\":%s}}",
-            id, meta);
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/"
+                       "call\",\"params\":{\"name\":\"trace\",\"_meta\":%s}}",
+                       id, meta);
 }
 
 Test(server_calls, trace_ids_by_their_rank) {
   open_with(0);
-  peer = wire_connect(mcp_server_port(server));
+  peer = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(peer->connected);
-  wire_puts(peer,
-            "GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Trace-ID: header\r\n"
+  raw_client_puts(
+      peer, "GET / HTTP/1.1\r\nHost: t\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX-Trace-ID: header\r\n"
             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
   RUN_UNTIL(peer->head != NULL);
   call_with_meta(1, "{\"traceparent\":\"parent\",\"trace_id\":\"own\"}");
   call_with_meta(2, "{\"traceparent\":\"parent\"}");
   call_with_meta(3, "{\"trace_id\":5}");
   RUN_UNTIL(peer->count == 3);
-  cr_assert(wire_says(peer, 1, "\\\"own\\\""));
-  cr_assert(wire_says(peer, 2, "\\\"parent\\\""));
-  cr_assert(wire_says(peer, 3, "\\\"header\\\""));
+  cr_assert(raw_client_response_has(peer, 1, "\\\"own\\\""));
+  cr_assert(raw_client_response_has(peer, 2, "\\\"parent\\\""));
+  cr_assert(raw_client_response_has(peer, 3, "\\\"header\\\""));
   close_all();
 }
 
 /* ---- values that cannot be written ------------------------------------------------------------------- */
 
 static int end_with(yyjson_mut_val *(*make)(yyjson_mut_doc *doc)) {
-  size_t index = stage.held_count;
-  wire_call(peer, (int)index, "hold", "{}");
-  RUN_UNTIL(stage.held_count == index + 1);
-  mcp_call_t *call = stage.held[index];
+  size_t index = test_server.held_count;
+  raw_client_call(peer, (int)index, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == index + 1);
+  mcp_call_t *call = test_server.held[index];
   int status = mcp_call_reply(call, make(mcp_call_doc(call)));
-  wire_settle(peer);
-  cr_assert(wire_says(peer, (int)index, "-32603"));
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, (int)index, "-32603"));
   return status;
 }
 
@@ -421,19 +424,19 @@ Test(server_calls, unwritable_results_are_internal_errors) {
   cr_assert_eq(end_with(make_infinite), MCP_EENCODE);
   cr_assert_eq(end_with(make_bad_text), MCP_EENCODE);
   cr_assert_eq(end_with(make_nothing), MCP_EENCODE);
-  wire_call(peer, 100, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 5);
-  cr_assert_eq(mcp_call_reply_text(stage.held[4], "\"\xc3\"", 3), MCP_EENCODE);
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 100, "-32603"));
+  raw_client_call(peer, 100, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 5);
+  cr_assert_eq(mcp_call_reply_text(test_server.held[4], "\"\xc3\"", 3), MCP_EENCODE);
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 100, "-32603"));
   close_all();
 }
 
 static mcp_call_t *hold_next(int id) {
-  size_t index = stage.held_count;
-  wire_call(peer, id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == index + 1);
-  return stage.held[index];
+  size_t index = test_server.held_count;
+  raw_client_call(peer, id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == index + 1);
+  return test_server.held[index];
 }
 
 Test(server_calls, failures_with_unwritable_parts) {
@@ -448,81 +451,84 @@ Test(server_calls, failures_with_unwritable_parts) {
   cr_assert_eq(mcp_call_tool_error(hold_next(3), "x%s", text), 0);
   cr_assert_eq(mcp_call_tool_error(hold_next(4), "%s", text), 0);
   free(text);
-  wire_settle(peer);
+  raw_client_sync(peer);
   for (int id = 1; id <= 4; id++)
-    cr_assert_eq(wire_answers(peer, id), 1, "id %d", id);
-  cr_assert(wire_says(peer, 3, "\xc3\xa4"));
+    cr_assert_eq(raw_client_count_responses(peer, id), 1, "id %d", id);
+  cr_assert(raw_client_response_has(peer, 3, "\xc3\xa4"));
   close_all();
 }
 
 /* ---- the shape of failures, by revision --------------------------------------------------------------- */
 
 static void initialize(const char *revision) {
-  wire_text(
+  raw_client_send_text(
       peer,
       "{\"jsonrpc\":\"2.0\",\"id\":1000,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\"}}",
       revision);
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1000, revision));
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1000, revision));
 }
 
 Test(server_calls, failures_are_errors_without_initialize) {
   open_with(0);
-  wire_call(peer, 1, "fail", "{\"how\":\"it\"}");
-  wire_call(peer, 2, "fail", "{\"how\":\"code\"}");
-  wire_call(peer, 3, "fail", "{}");
-  wire_call(peer, 4, "missing", "{}");
-  wire_call(peer, 5, "now", "{\"a\":1}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"now\",\"params\":{\"b\":2}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"fail\",\"params\":{\"how\":\"it\"}}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1, "\"error\":{\"code\":-32000,\"message\":\"cannot do it\"}"));
-  cr_assert(wire_says(peer, 2, "\"error\":{\"code\":-32042,\"message\":\"number 42\",\"data\":\"why\"}"));
-  cr_assert(wire_says(peer, 3, "-32602"));
-  cr_assert(wire_says(peer, 4, "-32601"));
-  cr_assert_null(strstr(wire_answer(peer, 5), "structuredContent"));
-  cr_assert(wire_says(peer, 6, "\"result\":{\"b\":2}"));
-  cr_assert(wire_says(peer, 7, "\"error\":{\"code\":-32000"));
+  raw_client_call(peer, 1, "fail", "{\"how\":\"it\"}");
+  raw_client_call(peer, 2, "fail", "{\"how\":\"code\"}");
+  raw_client_call(peer, 3, "fail", "{}");
+  raw_client_call(peer, 4, "missing", "{}");
+  raw_client_call(peer, 5, "now", "{\"a\":1}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":6,\"method\":\"now\",\"params\":{\"b\":2}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"fail\",\"params\":{\"how\":\"it\"}}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1, "\"error\":{\"code\":-32000,\"message\":\"cannot do it\"}"));
+  cr_assert(raw_client_response_has(
+      peer, 2, "\"error\":{\"code\":-32042,\"message\":\"number 42\",\"data\":\"why\"}"));
+  cr_assert(raw_client_response_has(peer, 3, "-32602"));
+  cr_assert(raw_client_response_has(peer, 4, "-32601"));
+  cr_assert_null(strstr(raw_client_response(peer, 5), "structuredContent"));
+  cr_assert(raw_client_response_has(peer, 6, "\"result\":{\"b\":2}"));
+  cr_assert(raw_client_response_has(peer, 7, "\"error\":{\"code\":-32000"));
   close_all();
 }
 
 Test(server_calls, failures_are_results_from_2025_03_26_on) {
   open_with(0);
   initialize("2025-03-26");
-  wire_call(peer, 1, "fail", "{\"how\":\"it\"}");
-  wire_call(peer, 2, "fail", "{\"how\":\"internal\"}");
-  wire_call(peer, 3, "missing", "{}");
-  wire_call(peer, 4, "now", "{\"a\":1}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"fail\",\"params\":{\"how\":\"it\"}}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1, "\"isError\":true"));
-  cr_assert(wire_says(peer, 1, "cannot do it"));
-  cr_assert(wire_says(peer, 2, "-32603"));
-  cr_assert(wire_says(peer, 3, "-32602"));
-  cr_assert_null(strstr(wire_answer(peer, 4), "structuredContent"));
-  cr_assert(wire_says(peer, 5, "\"error\":{\"code\":-32000"));
+  raw_client_call(peer, 1, "fail", "{\"how\":\"it\"}");
+  raw_client_call(peer, 2, "fail", "{\"how\":\"internal\"}");
+  raw_client_call(peer, 3, "missing", "{}");
+  raw_client_call(peer, 4, "now", "{\"a\":1}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"fail\",\"params\":{\"how\":\"it\"}}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1, "\"isError\":true"));
+  cr_assert(raw_client_response_has(peer, 1, "cannot do it"));
+  cr_assert(raw_client_response_has(peer, 2, "-32603"));
+  cr_assert(raw_client_response_has(peer, 3, "-32602"));
+  cr_assert_null(strstr(raw_client_response(peer, 4), "structuredContent"));
+  cr_assert(raw_client_response_has(peer, 5, "\"error\":{\"code\":-32000"));
   close_all();
 }
 
 Test(server_calls, structured_content_from_2025_06_18_on) {
   open_with(0);
   initialize("2025-06-18");
-  wire_call(peer, 1, "now", "{\"a\":1}");
-  wire_call(peer, 2, "big", "{\"bytes\":3}");
-  wire_call(peer, 3, "fail", "{}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1, "\"structuredContent\":{\"a\":1}"));
-  cr_assert_null(strstr(wire_answer(peer, 2), "structuredContent")); /* an object or nothing */
-  cr_assert(wire_says(peer, 3, "\"error\":{\"code\":-32602"));
+  raw_client_call(peer, 1, "now", "{\"a\":1}");
+  raw_client_call(peer, 2, "big", "{\"bytes\":3}");
+  raw_client_call(peer, 3, "fail", "{}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1, "\"structuredContent\":{\"a\":1}"));
+  cr_assert_null(strstr(raw_client_response(peer, 2), "structuredContent")); /* an object or nothing */
+  cr_assert(raw_client_response_has(peer, 3, "\"error\":{\"code\":-32602"));
   close_all();
 }
 
 Test(server_calls, wrong_arguments_are_results_from_2025_11_25_on) {
   open_with(0);
   initialize("2025-11-25");
-  wire_call(peer, 3, "fail", "{}");
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 3, "\"isError\":true"));
+  raw_client_call(peer, 3, "fail", "{}");
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 3, "\"isError\":true"));
   close_all();
 }
 
@@ -540,34 +546,34 @@ static void twice_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 Test(server_calls, ended_twice_on_the_pool_is_told) {
-  scene_open();
+  fixture_setup();
   static const mcp_tool_t tools[] = {{"twice", "", NULL, twice_tool, NULL, MCP_TOOL_BLOCKING}, MCP_TOOL_END};
   server = mcp_server_new("twice", "1", 0, tools);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  peer = wire_open(mcp_server_port(server));
-  wire_call(peer, 1, "twice", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) > 0);
-  wire_settle(peer);
-  cr_assert(wire_says(peer, 1, "\"text\":\"1\""));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  peer = raw_client_open(mcp_server_port(server));
+  raw_client_call(peer, 1, "twice", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) > 0);
+  raw_client_sync(peer);
+  cr_assert(raw_client_response_has(peer, 1, "\"text\":\"1\""));
   cr_assert(twice_status_ok);
-  cr_assert(scene_logged("ended twice"));
+  cr_assert(fixture_logged("ended twice"));
   close_all();
 }
 
 Test(server_calls, ended_twice_on_the_loop_is_told) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  mcp_call_t *call = stage.held[0];
-  cr_assert_eq(stage_end_held(0), 0);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  mcp_call_t *call = test_server.held[0];
+  cr_assert_eq(test_server_end_held(0), 0);
   cr_assert_eq(mcp_call_reply_text(call, "1", 1), MCP_ESTATE);
   cr_assert_eq(mcp_call_reply(call, NULL), MCP_ESTATE);
   cr_assert_eq(mcp_call_reply_content(call, NULL, NULL, false), MCP_ESTATE);
   cr_assert_eq(mcp_call_tool_error(call, "no"), MCP_ESTATE);
   cr_assert_eq(mcp_call_fail(call, MCP_TOOL_ERROR, NULL, "no"), MCP_ESTATE);
-  cr_assert(scene_logged("a call of the tool hold was ended twice"));
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 1), 1);
+  cr_assert(fixture_logged("a call of the tool hold was ended twice"));
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 1);
   close_all();
 }
 
@@ -575,30 +581,30 @@ Test(server_calls, answers_without_a_text_are_errors) {
   enum { CALLS = 5 };
   open_with(0);
   for (int id = 0; id < CALLS; id++)
-    wire_call(peer, id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == CALLS);
+    raw_client_call(peer, id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == CALLS);
   const char *volatile none = NULL; /* no compiler is to see it, or to know tool_error's format */
   int (*const tool_error)(mcp_call_t *, const char *, ...) = mcp_call_tool_error;
-  cr_assert_eq(mcp_call_reply_text(stage.held[0], none, 4), MCP_EENCODE);
-  cr_assert_eq(mcp_call_reply(stage.held[1], NULL), MCP_EENCODE);
-  cr_assert_eq(mcp_call_reply_content(stage.held[2], NULL, NULL, false), MCP_EENCODE);
-  cr_assert_eq(tool_error(stage.held[3], none), 0);
+  cr_assert_eq(mcp_call_reply_text(test_server.held[0], none, 4), MCP_EENCODE);
+  cr_assert_eq(mcp_call_reply(test_server.held[1], NULL), MCP_EENCODE);
+  cr_assert_eq(mcp_call_reply_content(test_server.held[2], NULL, NULL, false), MCP_EENCODE);
+  cr_assert_eq(tool_error(test_server.held[3], none), 0);
 #ifdef NDEBUG
-  mcp_call_reply_text(stage.held[4], "{}", 2);
+  mcp_call_reply_text(test_server.held[4], "{}", 2);
 #else
-  cr_assert_eq(mcp_call_reply_text(stage.held[4], "{\"a\":nan}", 9), MCP_EENCODE);
+  cr_assert_eq(mcp_call_reply_text(test_server.held[4], "{\"a\":nan}", 9), MCP_EENCODE);
 #endif
-  memset(stage.held, 0, CALLS * sizeof stage.held[0]);
-  wire_settle(peer);
+  memset(test_server.held, 0, CALLS * sizeof test_server.held[0]);
+  raw_client_sync(peer);
   for (int id = 0; id < 3; id++)
-    cr_assert(wire_says(peer, id, "-32603"));
-  cr_assert(wire_says(peer, 3, "-32000"));
+    cr_assert(raw_client_response_has(peer, id, "-32603"));
+  cr_assert(raw_client_response_has(peer, 3, "-32000"));
 #ifndef NDEBUG
-  cr_assert(wire_says(peer, 4, "-32603"));
-  cr_assert(scene_logged("the result of the tool hold cannot be written: not valid JSON"));
+  cr_assert(raw_client_response_has(peer, 4, "-32603"));
+  cr_assert(fixture_logged("the result of the tool hold cannot be written: not valid JSON"));
 #endif
-  cr_assert(scene_logged("the result of the tool hold cannot be written: it is NULL"));
-  cr_assert(scene_logged("a call of the tool hold failed with NULL for a text"));
+  cr_assert(fixture_logged("the result of the tool hold cannot be written: it is NULL"));
+  cr_assert(fixture_logged("a call of the tool hold failed with NULL for a text"));
   close_all();
 }
 
@@ -613,9 +619,9 @@ Test(server_calls, a_handler_that_keeps_the_loop_is_named) {
   open_with(0);
   const mcp_tool_t tool = {.name = "sleeping", .handler = sleeping_tool};
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
-  wire_call(peer, 1, "sleeping", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  cr_assert(scene_logged("the handler of the tool sleeping kept the loop for "));
+  raw_client_call(peer, 1, "sleeping", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  cr_assert(fixture_logged("the handler of the tool sleeping kept the loop for "));
   close_all();
 }
 
@@ -638,11 +644,11 @@ Test(server_calls, durations_have_a_point_in_every_locale) {
   snprintf(number, sizeof number, "%.1f", 0.5);
   cr_assert_str_eq(number, "0,5");
   open_with(0);
-  wire_call(peer, 1, "now", "{\"a\":1.5}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  cr_assert(wire_says(peer, 1, "1.5"));
-  RUN_UNTIL(scene_logged("\"duration_ms\":"));
-  const char *at = strstr(scene_log(), "\"duration_ms\":") + 14;
+  raw_client_call(peer, 1, "now", "{\"a\":1.5}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  cr_assert(raw_client_response_has(peer, 1, "1.5"));
+  RUN_UNTIL(fixture_logged("\"duration_ms\":"));
+  const char *at = strstr(fixture_log(), "\"duration_ms\":") + 14;
   at += strspn(at, "0123456789");
   cr_assert_eq(*at, '.', "%s", at);
   close_all();
@@ -651,23 +657,23 @@ Test(server_calls, durations_have_a_point_in_every_locale) {
 Test(server_calls, many_calls_that_are_never_ended_do_not_stall_the_loop) {
   open_with(60000);
   enum { PEERS = 400, EACH = 64 }; /* two descriptors each, of 1,024 on a bare machine */
-  wire_t *peers[PEERS];
+  raw_client_t *peers[PEERS];
   for (int i = 0; i < PEERS; i++)
-    peers[i] = wire_open(mcp_server_port(server));
-  scene_hold_clock();
-  uint64_t began = scene_real_ms();
+    peers[i] = raw_client_open(mcp_server_port(server));
+  fixture_freeze_clock();
+  uint64_t began = fixture_real_clock_ms();
   for (int i = 0; i < PEERS; i++)
     for (int id = 1; id <= EACH; id++)
-      wire_call(peers[i], id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == (size_t)PEERS * EACH);
-  uint64_t begun = scene_real_ms();
-  scene_leap_ms(61000);
-  RUN_UNTIL(stage.cancels == (size_t)PEERS * EACH);
-  uint64_t ended = scene_real_ms();
-  wire_settle(peer);
+      raw_client_call(peers[i], id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == (size_t)PEERS * EACH);
+  uint64_t begun = fixture_real_clock_ms();
+  fixture_jump_ms(61000);
+  RUN_UNTIL(test_server.cancels == (size_t)PEERS * EACH);
+  uint64_t ended = fixture_real_clock_ms();
+  raw_client_sync(peer);
   cr_assert_leq(ended - begun, 3 * (begun - began), "beginning them took %d ms, ending them %d ms",
                 (int)(begun - began), (int)(ended - begun));
-  for (size_t i = 0; i < stage.held_count; i++)
-    cr_assert_eq(stage_end_held(i), MCP_ESTATE);
+  for (size_t i = 0; i < test_server.held_count; i++)
+    cr_assert_eq(test_server_end_held(i), MCP_ESTATE);
   close_all();
 }

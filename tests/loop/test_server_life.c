@@ -1,5 +1,5 @@
 /* test_server_life.c: made, started, stopped, started again; who may come in; and what HTTP is told. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,120 +14,123 @@ static mcp_server_t *server;
  */
 
 Test(server_life, a_stop_waits_for_calls_and_closes_with_1012) {
-  scene_open();
-  server = stage_start();
-  wire_t *idle = wire_open(mcp_server_port(server)), *busy = wire_open(mcp_server_port(server));
-  wire_call(busy, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), MCP_ESTATE);
+  fixture_setup();
+  server = test_server_start();
+  raw_client_t *idle = raw_client_open(mcp_server_port(server)),
+               *busy = raw_client_open(mcp_server_port(server));
+  raw_client_call(busy, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), MCP_ESTATE);
   RUN_UNTIL(idle->ended);
   cr_assert_eq(idle->close_code, 1012);
-  wire_t *late = wire_connect(mcp_server_port(server));
+  raw_client_t *late = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(late->connected || late->ended);
   cr_assert(!late->connected);
-  cr_assert(!busy->ended && !stage.stopped);
-  cr_assert_eq(stage_end_held(0), 0);
-  RUN_UNTIL(stage.stopped);
-  cr_assert(wire_says(busy, 1, "held"));
+  cr_assert(!busy->ended && !test_server.stopped);
+  cr_assert_eq(test_server_end_held(0), 0);
+  RUN_UNTIL(test_server.stopped);
+  cr_assert(raw_client_response_has(busy, 1, "held"));
   cr_assert_eq(busy->close_code, 1012);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), MCP_ESTATE);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), MCP_ESTATE);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, a_stop_ends_calls_after_its_timeout) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_shutdown_timeout_ms(server, 100);
-  mcp_server_start(server, &scene_loop);
-  wire_t *peer = wire_open(mcp_server_port(server));
-  wire_call(peer, 1, "hold", "{}");
-  wire_call(peer, 2, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 2);
-  stage_stop(server); /* though nobody ends them */
-  cr_assert(wire_says(peer, 1, "-32603"));
-  cr_assert(wire_says(peer, 2, "-32603"));
+  mcp_server_start(server, &fixture_loop);
+  raw_client_t *peer = raw_client_open(mcp_server_port(server));
+  raw_client_call(peer, 1, "hold", "{}");
+  raw_client_call(peer, 2, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 2);
+  test_server_stop(server); /* though nobody ends them */
+  cr_assert(raw_client_response_has(peer, 1, "-32603"));
+  cr_assert(raw_client_response_has(peer, 2, "-32603"));
   cr_assert_eq(peer->close_code, 1012);
-  cr_assert_eq(stage.cancels, 2);
-  cr_assert_eq(stage_end_held(0), MCP_ESTATE);
-  cr_assert_eq(stage_end_held(1), MCP_ESTATE);
-  scene_close();
+  cr_assert_eq(test_server.cancels, 2);
+  cr_assert_eq(test_server_end_held(0), MCP_ESTATE);
+  cr_assert_eq(test_server_end_held(1), MCP_ESTATE);
+  fixture_teardown();
 }
 
 /* Requests that had arrived before the stop, and were not read yet, and others that come while one is waited
  * for. */
 Test(server_life, a_stop_answers_what_arrives) {
   enum { CALLS = 10 };
-  scene_open();
-  server = stage_server();
-  mcp_server_set_shutdown_timeout_ms(server, PATIENT_MS);
-  mcp_server_start(server, &scene_loop);
-  wire_t *busy = wire_open(mcp_server_port(server)), *idle = wire_open(mcp_server_port(server));
-  wire_call(busy, 100, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
-  wire_settle(idle);
-  stage.stopped = false;
+  fixture_setup();
+  server = test_server_new();
+  mcp_server_set_shutdown_timeout_ms(server, LONG_TIMEOUT_MS);
+  mcp_server_start(server, &fixture_loop);
+  raw_client_t *busy = raw_client_open(mcp_server_port(server)),
+               *idle = raw_client_open(mcp_server_port(server));
+  raw_client_call(busy, 100, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
+  raw_client_sync(idle);
+  test_server.stopped = false;
   for (int id = 0; id < CALLS; id++)
-    wire_call(idle, id, "now", "{}"); /* the loop does not turn before the stop */
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+    raw_client_call(idle, id, "now", "{}"); /* the loop does not turn before the stop */
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
   RUN_UNTIL(idle->ended);
   for (int id = 0; id < CALLS; id++)
-    cr_assert(wire_says(idle, id, "the server is stopping"));
+    cr_assert(raw_client_response_has(idle, id, "the server is stopping"));
   cr_assert_eq(idle->close_code, 1012);
-  wire_call(busy, 101, "now", "{}");
-  RUN_UNTIL(wire_answers(busy, 101) == 1);
-  cr_assert(wire_says(busy, 101, "the server is stopping, retry later"));
-  cr_assert(wire_says(busy, 101, "\"retry\":true"));
-  wire_settle(busy); /* what is no call is served as ever */
-  stage_end_held(0);
-  RUN_UNTIL(stage.stopped);
-  cr_assert(wire_says(busy, 100, "held"));
+  raw_client_call(busy, 101, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(busy, 101) == 1);
+  cr_assert(raw_client_response_has(busy, 101, "the server is stopping, retry later"));
+  cr_assert(raw_client_response_has(busy, 101, "\"retry\":true"));
+  raw_client_sync(busy); /* what is no call is served as ever */
+  test_server_end_held(0);
+  RUN_UNTIL(test_server.stopped);
+  cr_assert(raw_client_response_has(busy, 100, "held"));
   cr_assert_eq(busy->close_code, 1012);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, a_stop_is_not_held_up_by_peers) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_shutdown_timeout_ms(server, 100);
-  mcp_server_start(server, &scene_loop);
+  mcp_server_start(server, &fixture_loop);
   int port = mcp_server_port(server);
-  wire_t *deaf = wire_open(port), *mute = wire_connect(port), *half = wire_open(port);
+  raw_client_t *deaf = raw_client_open(port), *mute = raw_client_connect(port), *half = raw_client_open(port);
   RUN_UNTIL(mute->connected);
-  wire_read(deaf, false); /* never sees the close */
+  raw_client_set_reading(deaf, false); /* never sees the close */
   for (int id = 0; id < 50; id++)
-    wire_call(deaf, id, "big", "{\"bytes\":1000000}");
-  wire_send(half, "\x81\xfe", 2); /* a frame begun */
-  scene_run_ms(50);
-  stage.stopped = false;
-  scene_hold_clock();
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  scene_pass_ms(3000); /* the calls' timeout, the second after a close, and how exactly limits are kept */
-  scene_release_clock();
-  RUN_UNTIL(stage.stopped);
+    raw_client_call(deaf, id, "big", "{\"bytes\":1000000}");
+  raw_client_send(half, "\x81\xfe", 2); /* a frame begun */
+  fixture_run_ms(50);
+  test_server.stopped = false;
+  fixture_freeze_clock();
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  fixture_advance_ms(
+      3000); /* the calls' timeout, the second after a close, and how exactly limits are kept */
+  fixture_unfreeze_clock();
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, a_stop_without_a_callback) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   cr_assert_eq(mcp_server_stop(server, NULL, NULL), 0);
-  RUN_UNTIL(scene_logged("Server stopped"));
+  RUN_UNTIL(fixture_logged("Server stopped"));
   cr_assert_eq(mcp_server_stop(server, NULL, NULL), MCP_ESTATE);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, stopped_before_the_loop_turned) {
-  scene_open();
-  server = stage_start();
-  wire_t *early = wire_connect(mcp_server_port(server));
-  stage_stop(server);
+  fixture_setup();
+  server = test_server_start();
+  raw_client_t *early = raw_client_connect(mcp_server_port(server));
+  test_server_stop(server);
   RUN_UNTIL(early->ended);
-  scene_close();
+  fixture_teardown();
 }
 
 static unsigned starts;
@@ -135,21 +138,21 @@ static unsigned starts;
 static void start_in_callback(mcp_server_t *stopped, void *arg) {
   (void)arg;
   starts++;
-  cr_assert_eq(mcp_server_start(stopped, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(stopped, &fixture_loop), 0);
 }
 
 Test(server_life, started_again_in_the_stop_callback) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   for (unsigned round = 1; round <= 3; round++) {
-    wire_t *peer = wire_open(mcp_server_port(server));
-    wire_call(peer, 1, "block", "{}");
+    raw_client_t *peer = raw_client_open(mcp_server_port(server));
+    raw_client_call(peer, 1, "block", "{}");
     RUN_UNTIL(peer->count == 1);
     cr_assert_eq(mcp_server_stop(server, start_in_callback, NULL), 0);
     RUN_UNTIL(starts == round);
   }
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 /* ---- timers ---- */
@@ -167,17 +170,17 @@ static void on_timer(mcp_server_t *of, void *arg) {
 }
 
 Test(server_life, timers_run_from_each_start_to_its_stop) {
-  scene_open();
-  scene_hold_clock();
-  server = stage_server();
+  fixture_setup();
+  fixture_freeze_clock();
+  server = test_server_new();
   cr_assert_eq(mcp_server_add_timer(server, 0, on_timer, &fired[0]), UV_EINVAL);
   cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), 0);
   cr_assert_eq(mcp_server_add_timer(server, 3000, on_timer, &fired[1]), 0);
   for (unsigned round = 1; round <= 2; round++) {
-    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
     cr_assert_eq(mcp_server_add_timer(server, 1, on_timer, &fired[0]), MCP_ESTATE);
     for (int second = 0; second < 3; second++)
-      scene_pass_ms(1000);
+      fixture_advance_ms(1000);
     cr_assert_eq(fired[0], 3 * round);
     cr_assert_eq(fired[1], round);
     bool stopped = false;
@@ -188,7 +191,7 @@ Test(server_life, timers_run_from_each_start_to_its_stop) {
     cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), 0);
   cr_assert_eq(mcp_server_add_timer(server, 1000, on_timer, &fired[0]), MCP_ELIMIT);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 static void free_in_callback(mcp_server_t *stopped, void *arg) {
@@ -197,25 +200,25 @@ static void free_in_callback(mcp_server_t *stopped, void *arg) {
 }
 
 Test(server_life, freed_in_the_stop_callback) {
-  scene_open();
-  server = stage_start();
-  wire_t *peer = wire_open(mcp_server_port(server));
-  wire_call(peer, 1, "block", "{}"); /* with a pool */
+  fixture_setup();
+  server = test_server_start();
+  raw_client_t *peer = raw_client_open(mcp_server_port(server));
+  raw_client_call(peer, 1, "block", "{}"); /* with a pool */
   RUN_UNTIL(peer->count == 1);
   bool freed = false;
   mcp_server_stop(server, free_in_callback, &freed);
   RUN_UNTIL(freed);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, freeing_a_running_server_is_refused) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   mcp_server_free(server);
-  wire_settle(wire_open(mcp_server_port(server)));
-  stage_stop(server);
+  raw_client_sync(raw_client_open(mcp_server_port(server)));
+  test_server_stop(server);
   mcp_server_free(NULL);
-  scene_close();
+  fixture_teardown();
 }
 
 static void stop_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -230,18 +233,18 @@ static void stop_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void stop_from_handler(const char *args, uint64_t shutdown_timeout_ms, bool answered) {
   bool freed = false;
-  scene_open();
+  fixture_setup();
   const mcp_tool_t tools[] = {{"stop", "", NULL, stop_tool, &freed, 0}, MCP_TOOL_END};
   server = mcp_server_new("stop", "1", 0, tools);
   mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms);
-  mcp_server_start(server, &scene_loop);
-  wire_t *peer = wire_open(mcp_server_port(server));
+  mcp_server_start(server, &fixture_loop);
+  raw_client_t *peer = raw_client_open(mcp_server_port(server));
   for (int id = 1; id <= 3; id++) /* the others come in the same piece of input */
-    wire_call(peer, id, id == 1 ? "stop" : "missing", args);
+    raw_client_call(peer, id, id == 1 ? "stop" : "missing", args);
   RUN_UNTIL(freed);
-  cr_assert(wire_says(peer, 1, answered ? "\"result\"" : "-32603"));
+  cr_assert(raw_client_response_has(peer, 1, answered ? "\"result\"" : "-32603"));
   cr_assert_eq(peer->close_code, 1012);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, stopped_from_inside_a_handler) {
@@ -261,21 +264,21 @@ static void stop_and_end(mcp_call_t *call, void *arg) {
 
 static void stop_from_on_cancel(uint64_t shutdown_timeout_ms, uint64_t call_timeout_ms, bool leave) {
   bool freed = false;
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms);
   mcp_server_set_call_timeout_ms(server, call_timeout_ms);
-  mcp_server_start(server, &scene_loop);
-  wire_t *peer = wire_open(mcp_server_port(server));
+  mcp_server_start(server, &fixture_loop);
+  raw_client_t *peer = raw_client_open(mcp_server_port(server));
   for (int id = 1; id <= 3; id++)
-    wire_call(peer, id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 3);
+    raw_client_call(peer, id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 3);
   for (int i = 0; i < 3; i++)
-    mcp_call_on_cancel(stage.held[i], stop_and_end, &freed);
+    mcp_call_on_cancel(test_server.held[i], stop_and_end, &freed);
   if (leave)
-    wire_reset(peer);
+    raw_client_reset(peer);
   RUN_UNTIL(freed);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, stopped_from_on_cancel) {
@@ -293,48 +296,48 @@ Test(server_life, stopped_from_on_cancel_of_a_timeout_without_patience) {
 
 Test(server_life, stopped_from_a_late_on_cancel) {
   bool freed = false;
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_shutdown_timeout_ms(server, 0);
-  mcp_server_start(server, &scene_loop);
-  size_t handles = scene_handles();
-  wire_t *peer = wire_open(mcp_server_port(server));
+  mcp_server_start(server, &fixture_loop);
+  size_t handles = fixture_handle_count();
+  raw_client_t *peer = raw_client_open(mcp_server_port(server));
   for (int id = 0; id < 3; id++)
-    wire_call(peer, id, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 3);
-  wire_reset(peer);
-  RUN_UNTIL(stage.cancels == 3);
-  RUN_UNTIL(scene_handles() == handles); /* the connection is gone altogether */
-  mcp_call_on_cancel(stage.held[0], stop_and_end, &freed);
+    raw_client_call(peer, id, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 3);
+  raw_client_reset(peer);
+  RUN_UNTIL(test_server.cancels == 3);
+  RUN_UNTIL(fixture_handle_count() == handles); /* the connection is gone altogether */
+  mcp_call_on_cancel(test_server.held[0], stop_and_end, &freed);
   RUN_UNTIL(freed);
-  cr_assert_eq(stage_end_held(1), MCP_ESTATE);
-  cr_assert_eq(stage_end_held(2), MCP_ESTATE);
-  scene_close();
+  cr_assert_eq(test_server_end_held(1), MCP_ESTATE);
+  cr_assert_eq(test_server_end_held(2), MCP_ESTATE);
+  fixture_teardown();
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------
  */
 
 Test(server_life, started_again_on_the_same_loop) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   int port = mcp_server_port(server);
   for (int round = 0; round < 3; round++) {
-    wire_t *peer = wire_open(port);
-    wire_call(peer, 1, "block", "{}");
-    wire_call(peer, 2, "now", "{}");
+    raw_client_t *peer = raw_client_open(port);
+    raw_client_call(peer, 1, "block", "{}");
+    raw_client_call(peer, 2, "now", "{}");
     RUN_UNTIL(peer->count == 2);
-    stage.stopped = false;
-    cr_assert_eq(mcp_server_start(server, &scene_loop), MCP_ESTATE);
-    cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-    cr_assert_eq(mcp_server_start(server, &scene_loop), MCP_ESTATE);
-    RUN_UNTIL(stage.stopped);
+    test_server.stopped = false;
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), MCP_ESTATE);
+    cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), MCP_ESTATE);
+    RUN_UNTIL(test_server.stopped);
     cr_assert_eq(peer->close_code, 1012);
-    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
     cr_assert_eq(mcp_server_port(server), port);
   }
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static const mcp_tool_t blocking[] = {
@@ -343,66 +346,67 @@ static const mcp_tool_t blocking[] = {
 };
 
 Test(server_life, a_port_in_use) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   mcp_server_t *second = mcp_server_new("second", "1", mcp_server_port(server), blocking);
-  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  cr_assert_eq(mcp_server_start(second, &fixture_loop), UV_EADDRINUSE);
   cr_assert_eq(mcp_server_stop(second, NULL, NULL), MCP_ESTATE);
-  stage_stop(server);
-  cr_assert_eq(mcp_server_start(second, &scene_loop), 0); /* free now */
-  stage_stop(second);
-  scene_close();
+  test_server_stop(server);
+  cr_assert_eq(mcp_server_start(second, &fixture_loop), 0); /* free now */
+  test_server_stop(second);
+  fixture_teardown();
 }
 
 Test(server_life, a_port_in_use_and_freed_at_once) {
-  scene_open();
-  trap_t *trap = trap_open(NULL, NULL); /* 127.0.0.1 alone is taken */
-  mcp_server_t *second = mcp_server_new("second", "1", trap->port, blocking);
-  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  fixture_setup();
+  fake_server_t *fake = fake_server_open(NULL, NULL); /* 127.0.0.1 alone is taken */
+  mcp_server_t *second = mcp_server_new("second", "1", fake->port, blocking);
+  cr_assert_eq(mcp_server_start(second, &fixture_loop), UV_EADDRINUSE);
   mcp_server_free(second); /* its listeners are still closing */
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, run_says_why_it_cannot_start) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   mcp_server_t *second = mcp_server_new("second", "1", mcp_server_port(server), blocking);
   cr_assert_eq(mcp_server_run(second), UV_EADDRINUSE);
-  cr_expect(scene_logged("cannot listen on port"));
+  cr_expect(fixture_logged("cannot listen on port"));
   mcp_server_free(second);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, run_says_that_there_is_no_descriptor_for_its_loop) {
   struct rlimit limit, none;
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   mcp_server_t *second = mcp_server_new("second", "1", 0, blocking);
   cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
   none = (struct rlimit){3, limit.rlim_max};
   cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
   cr_expect_eq(mcp_server_run(second), UV_EMFILE);
   cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  cr_expect(scene_logged("cannot run: too many open files"));
+  cr_expect(fixture_logged("cannot run: too many open files"));
   mcp_server_free(second);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, port_0_is_the_same_on_ipv4_and_ipv6) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   cr_assert_gt(mcp_server_port(server), 0);
-  wire_t *four = wire_connect(mcp_server_port(server)), *six = wire_connect6(mcp_server_port(server));
+  raw_client_t *four = raw_client_connect(mcp_server_port(server)),
+               *six = raw_client_connect6(mcp_server_port(server));
   RUN_UNTIL((four->connected || four->ended) && (six->connected || six->ended));
   cr_assert(four->connected);
   if (six->status == UV_EADDRNOTAVAIL || six->status == UV_EAFNOSUPPORT)
     printf("NOT RUN: ::1, since there is no IPv6 here\n");
   else
     cr_assert(six->connected, "%s", uv_strerror(six->status));
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static void say_who(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -414,15 +418,15 @@ static void say_who(mcp_call_t *call, yyjson_val *args, void *arg) {
 }
 
 Test(server_life, two_servers_in_one_loop) {
-  scene_open();
-  server = stage_start();
-  mcp_server_t *second = stage_start();
+  fixture_setup();
+  server = test_server_start();
+  mcp_server_t *second = test_server_start();
   cr_assert_neq(mcp_server_port(server), mcp_server_port(second));
-  wire_settle(wire_open(mcp_server_port(server)));
-  stage_stop(server);
-  wire_settle(wire_open(mcp_server_port(second)));
-  stage_stop(second);
-  scene_close();
+  raw_client_sync(raw_client_open(mcp_server_port(server)));
+  test_server_stop(server);
+  raw_client_sync(raw_client_open(mcp_server_port(second)));
+  test_server_stop(second);
+  fixture_teardown();
 }
 
 /* A server whose tool "who" answers its name. */
@@ -438,165 +442,166 @@ static mcp_server_t *sharing(const char *name, int port, bool share) {
 }
 
 /* Opens connections, over IPv6 where that is wanted and there, until both have answered. */
-static void both_answer(int port, wire_t *(*connect_by)(int port)) {
+static void both_answer(int port, raw_client_t *(*connect_by)(int port)) {
   bool one = false, two = false;
   for (int i = 0; i < 1000 && !(one && two); i++) {
-    wire_t *peer = connect_by(port);
+    raw_client_t *peer = connect_by(port);
     RUN_UNTIL(peer->connected || peer->ended);
     if (peer->ended) {
       printf("NOT RUN: ::1, since there is no IPv6 here\n");
       return;
     }
-    wire_upgrade(peer);
+    raw_client_upgrade(peer);
     RUN_UNTIL(peer->head != NULL);
-    wire_call(peer, 1, "who", "{}");
+    raw_client_call(peer, 1, "who", "{}");
     RUN_UNTIL(peer->count == 1);
-    one |= wire_says(peer, 1, "one");
-    two |= wire_says(peer, 1, "two");
-    wire_close(peer);
+    one |= raw_client_response_has(peer, 1, "one");
+    two |= raw_client_response_has(peer, 1, "two");
+    raw_client_close(peer);
   }
   cr_assert(one && two);
 }
 
 static void play_sharing(mcp_server_t *one, mcp_server_t *two) {
-  cr_assert_eq(mcp_server_start(one, &scene_loop), 0);
-  cr_assert_eq(mcp_server_start(two, &scene_loop), 0);
-  both_answer(mcp_server_port(one), wire_connect);
-  both_answer(mcp_server_port(one), wire_connect6);
+  cr_assert_eq(mcp_server_start(one, &fixture_loop), 0);
+  cr_assert_eq(mcp_server_start(two, &fixture_loop), 0);
+  both_answer(mcp_server_port(one), raw_client_connect);
+  both_answer(mcp_server_port(one), raw_client_connect6);
   int port = mcp_server_port(one);
-  stage_stop(one);
+  test_server_stop(one);
   for (int i = 0; i < 20; i++) { /* all of them come to the one that is left */
-    wire_t *peer = wire_open(port);
-    wire_call(peer, 1, "who", "{}");
-    RUN_UNTIL(wire_says(peer, 1, "two"));
-    wire_close(peer);
+    raw_client_t *peer = raw_client_open(port);
+    raw_client_call(peer, 1, "who", "{}");
+    RUN_UNTIL(raw_client_response_has(peer, 1, "two"));
+    raw_client_close(peer);
   }
-  stage_stop(two);
+  test_server_stop(two);
 }
 
 Test(server_life, two_servers_on_one_port) {
-  scene_open();
-  int port = trap_free_port();
+  fixture_setup();
+  int port = unused_port();
   play_sharing(sharing("one", port, true), sharing("two", port, true));
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, two_servers_on_one_port_by_the_environment) {
-  scene_open();
-  int port = trap_free_port();
+  fixture_setup();
+  int port = unused_port();
   setenv("ICCM_REUSEPORT", "1", 1);
   play_sharing(named("one", port), named("two", port));
   server = sharing("alone", port, false); /* the setter wins */
   mcp_server_t *second = named("second", port);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  cr_assert_eq(mcp_server_start(second, &fixture_loop), UV_EADDRINUSE);
   mcp_server_free(second);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, a_port_is_shared_by_both_or_not_at_all) {
-  scene_open();
-  int port = trap_free_port();
+  fixture_setup();
+  int port = unused_port();
   char words[64];
   snprintf(words, sizeof words, "cannot listen on port %d: address already in use", port);
   for (int which = 0; which < 3; which++) {
     server = sharing("one", port, which == 1);
     mcp_server_t *second = sharing("second", port, which == 2);
-    cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-    cr_assert_eq(mcp_server_start(second, &scene_loop), UV_EADDRINUSE);
-    cr_assert(scene_logged(words));
+    cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+    cr_assert_eq(mcp_server_start(second, &fixture_loop), UV_EADDRINUSE);
+    cr_assert(fixture_logged(words));
     mcp_server_free(second);
-    stage_stop(server);
+    test_server_stop(server);
   }
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, port_0_is_shared_with_nobody) {
-  scene_open();
+  fixture_setup();
   mcp_server_t *servers[20];
   for (int i = 0; i < 20; i++) {
     servers[i] = sharing("one", 0, true);
-    cr_assert_eq(mcp_server_start(servers[i], &scene_loop), 0);
+    cr_assert_eq(mcp_server_start(servers[i], &fixture_loop), 0);
     for (int k = 0; k < i; k++)
       cr_assert_neq(mcp_server_port(servers[i]), mcp_server_port(servers[k]));
   }
   mcp_server_t *guest = sharing("guest", mcp_server_port(servers[0]), true);
-  cr_assert_eq(mcp_server_start(guest, &scene_loop), UV_EADDRINUSE);
+  cr_assert_eq(mcp_server_start(guest, &fixture_loop), UV_EADDRINUSE);
   mcp_server_free(guest);
   for (int i = 0; i < 20; i++)
-    stage_stop(servers[i]);
-  scene_close();
+    test_server_stop(servers[i]);
+  fixture_teardown();
 }
 
 /* ---- who may come in
  * ---------------------------------------------------------------------------------------- */
 
 Test(server_life, beyond_max_connections_is_503_until_one_leaves) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_max_connections(server, 2);
-  mcp_server_start(server, &scene_loop);
+  mcp_server_start(server, &fixture_loop);
   int port = mcp_server_port(server);
-  wire_t *first = wire_open(port);
-  wire_open(port);
+  raw_client_t *first = raw_client_open(port);
+  raw_client_open(port);
   for (int i = 0; i < 300; i++) { /* more than may be in handshake, too */
-    wire_t *third = wire_connect(port);
+    raw_client_t *third = raw_client_connect(port);
     RUN_UNTIL(third->connected);
-    wire_upgrade(third);
+    raw_client_upgrade(third);
     RUN_UNTIL(third->ended);
     cr_assert_not_null(third->head);
     cr_assert_not_null(strstr(third->head, " 503 "), "%s", third->head);
     cr_assert_not_null(strstr(third->head, "Retry-After"), "%s", third->head);
   }
-  wire_settle(first);
-  size_t handles = scene_handles();
-  wire_close(first);
-  RUN_UNTIL(scene_handles() == handles - 2); /* its own, and the server's */
-  wire_settle(wire_open(port));
-  stage_stop(server);
-  scene_close();
+  raw_client_sync(first);
+  size_t handles = fixture_handle_count();
+  raw_client_close(first);
+  RUN_UNTIL(fixture_handle_count() == handles - 2); /* its own, and the server's */
+  raw_client_sync(raw_client_open(port));
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, a_peer_that_asks_for_nothing_is_sent_away) {
-  scene_open();
-  server = stage_start();
-  wire_t *mute = wire_connect(mcp_server_port(server)), *slow = wire_connect(mcp_server_port(server));
+  fixture_setup();
+  server = test_server_start();
+  raw_client_t *mute = raw_client_connect(mcp_server_port(server)),
+               *slow = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(mute->connected && slow->connected);
-  scene_hold_clock();
-  uint64_t began = scene_ms();
+  fixture_freeze_clock();
+  uint64_t began = fixture_clock_ms();
   while (!slow->ended) { /* a byte now and then buys no time */
-    wire_send(slow, "G", scene_ms() == began);
-    scene_pass_ms(100);
+    raw_client_send(slow, "G", fixture_clock_ms() == began);
+    fixture_advance_ms(100);
   }
   RUN_UNTIL(mute->ended);
-  cr_assert(scene_ms() - began > 4900 && scene_ms() - began < 7000);
+  cr_assert(fixture_clock_ms() - began > 4900 && fixture_clock_ms() - began < 7000);
   cr_assert_not_null(mute->head);
   cr_assert_not_null(strstr(mute->head, " 408 "), "%s", mute->head);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, many_connections_come_and_go) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   for (int round = 0; round < 10; round++) {
-    wire_t *peers[100];
+    raw_client_t *peers[100];
     for (int i = 0; i < 100; i++)
-      peers[i] = wire_open(mcp_server_port(server));
+      peers[i] = raw_client_open(mcp_server_port(server));
     for (int i = 0; i < 100; i++) {
-      wire_call(peers[i], 1, "now", "{}");
+      raw_client_call(peers[i], 1, "now", "{}");
       if (i % 2 == 0)
-        wire_reset(peers[i]);
+        raw_client_reset(peers[i]);
     }
     for (int i = 1; i < 100; i += 2) {
-      wire_settle(peers[i]);
-      wire_close(peers[i]);
+      raw_client_sync(peers[i]);
+      raw_client_close(peers[i]);
     }
   }
-  wire_settle(wire_open(mcp_server_port(server)));
-  stage_stop(server);
-  scene_close();
+  raw_client_sync(raw_client_open(mcp_server_port(server)));
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static void limit_descriptors(rlim_t most) {
@@ -605,26 +610,26 @@ static void limit_descriptors(rlim_t most) {
 }
 
 Test(server_life, few_descriptors_lower_the_connections) {
-  scene_open();
+  fixture_setup();
   limit_descriptors(256);
-  server = stage_start();
-  cr_assert(scene_logged("descriptors are allowed"));
+  server = test_server_start();
+  cr_assert(fixture_logged("descriptors are allowed"));
   for (int i = 0; i < 256 - 128 - 64; i++)
-    wire_open(mcp_server_port(server));
-  wire_t *more = wire_connect(mcp_server_port(server));
+    raw_client_open(mcp_server_port(server));
+  raw_client_t *more = raw_client_connect(mcp_server_port(server));
   RUN_UNTIL(more->ended);
   cr_assert_not_null(strstr(more->head, " 503 "), "%s", more->head);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static void wait_until_it_listens(void) {
   for (bool there = false; !there;) {
-    wire_t *wire = wire_connect(mcp_server_port(server));
-    RUN_UNTIL(wire->connected || wire->ended);
-    there = wire->connected;
-    wire_close(wire);
-    scene_run_ms(50);
+    raw_client_t *peer = raw_client_connect(mcp_server_port(server));
+    RUN_UNTIL(peer->connected || peer->ended);
+    there = peer->connected;
+    raw_client_close(peer);
+    fixture_run_ms(50);
   }
 }
 
@@ -634,9 +639,9 @@ static void wait_until_it_listens(void) {
 static void play_without_descriptors(bool reserve_taken) {
   enum { PEERS = 20 };
   int sockets[PEERS];
-  scene_open();
-  server = stage_start();
-  wire_t *old = wire_open(mcp_server_port(server));
+  fixture_setup();
+  server = test_server_start();
+  raw_client_t *old = raw_client_open(mcp_server_port(server));
   struct sockaddr_in address;
   uv_ip4_addr("127.0.0.1", mcp_server_port(server), &address);
   for (int i = 0; i < PEERS; i++) {
@@ -649,18 +654,18 @@ static void play_without_descriptors(bool reserve_taken) {
   limit.rlim_cur = (rlim_t)sockets[PEERS - 1] + 1;
   setrlimit(RLIMIT_NOFILE, &limit);
   if (reserve_taken)
-    scene_loop.emfile_fd = -1;
-  wire_settle(old);
-  scene_run_ms(200);
-  wire_settle(old);
+    fixture_loop.emfile_fd = -1;
+  raw_client_sync(old);
+  fixture_run_ms(200);
+  raw_client_sync(old);
   limit.rlim_cur = before;
   setrlimit(RLIMIT_NOFILE, &limit);
   for (int i = 0; i < PEERS; i++)
     close(sockets[i]);
   wait_until_it_listens();
-  wire_settle(wire_open(mcp_server_port(server)));
-  stage_stop(server);
-  scene_close();
+  raw_client_sync(raw_client_open(mcp_server_port(server)));
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, no_descriptors_left) {
@@ -672,19 +677,19 @@ Test(server_life, no_descriptors_left_at_all) {
 }
 
 static const char *get(const char *request) {
-  wire_t *wire = wire_connect(mcp_server_port(server));
-  RUN_UNTIL(wire->connected);
-  wire_puts(wire, request);
-  RUN_UNTIL(wire->ended);
-  cr_assert_not_null(wire->head, "no answer to %s", request);
+  raw_client_t *peer = raw_client_connect(mcp_server_port(server));
+  RUN_UNTIL(peer->connected);
+  raw_client_puts(peer, request);
+  RUN_UNTIL(peer->ended);
+  cr_assert_not_null(peer->head, "no answer to %s", request);
   static char text[4096];
-  snprintf(text, sizeof text, "%s%s", wire->head, wire->in != NULL ? wire->in : "");
+  snprintf(text, sizeof text, "%s%s", peer->head, peer->in != NULL ? peer->in : "");
   return text;
 }
 
 Test(server_life, needs_and_readyz) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   static const char readyz[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
   cr_assert_not_null(strstr(get(readyz), " 200 "));
   mcp_server_set_dependency(server, "database", "it sleeps");
@@ -701,8 +706,8 @@ Test(server_life, needs_and_readyz) {
   cr_assert_not_null(strstr(get("GET /any HTTP/1.1\r\nHost: x\r\n\r\n"), "stage 1.2.3"));
   cr_assert_not_null(strstr(get("POST / HTTP/1.1\r\nHost: x\r\n\r\n"), " 4"));
   cr_assert_not_null(strstr(get("junk\r\n\r\n"), " 400 "));
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 enum { TELLERS = 4, TELLINGS = 500 };
@@ -719,8 +724,8 @@ static void tell(void *arg) {
 }
 
 Test(server_life, needs_from_any_thread) {
-  scene_open();
-  server = stage_start();
+  fixture_setup();
+  server = test_server_start();
   uv_thread_t threads[TELLERS];
   int numbers[TELLERS];
   for (int i = 0; i < TELLERS; i++) {
@@ -736,31 +741,31 @@ Test(server_life, needs_from_any_thread) {
   cr_assert_not_null(strstr(text, " 503 "), "%s", text);
   cr_assert_not_null(strstr(text, "\r\n\r\nc: is away\n"), "%s", text);
   cr_assert_null(strstr(text, "shared"), "%s", text);
-  cr_assert(scene_logged("c: c"));
+  cr_assert(fixture_logged("c: c"));
   mcp_server_set_dependency(server, "c", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
-  cr_assert(scene_logged("c: there"));
-  stage_stop(server);
-  scene_close();
+  cr_assert(fixture_logged("c: there"));
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_life, origins) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   mcp_server_set_allowed_origins(server, "http://fine, http://good");
-  mcp_server_start(server, &scene_loop);
+  mcp_server_start(server, &fixture_loop);
 #define UPGRADE_FROM(origin)                                                                                 \
   "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"  \
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: " origin "\r\n\r\n"
   cr_assert_not_null(strstr(get(UPGRADE_FROM("http://evil")), " 403 "));
   cr_assert_not_null(strstr(get(UPGRADE_FROM("null")), " 403 "));
-  wire_t *wire = wire_connect(mcp_server_port(server));
-  RUN_UNTIL(wire->connected);
-  wire_puts(wire, UPGRADE_FROM("http://good"));
-  RUN_UNTIL(wire->head != NULL);
-  cr_assert_not_null(strstr(wire->head, " 101 "));
-  stage_stop(server);
-  scene_close();
+  raw_client_t *peer = raw_client_connect(mcp_server_port(server));
+  RUN_UNTIL(peer->connected);
+  raw_client_puts(peer, UPGRADE_FROM("http://good"));
+  RUN_UNTIL(peer->head != NULL);
+  cr_assert_not_null(strstr(peer->head, " 101 "));
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 /* ---- what is refused when a server is made
@@ -771,12 +776,12 @@ static void refused(const char *name, const char *value) {
   cr_assert_null(mcp_server_new("x", "1", 0, blocking), "%s=%s", name, value);
   cr_assert(strstr(mcp_last_error(), "environment") != NULL || strstr(mcp_last_error(), name) != NULL, "%s",
             mcp_last_error());
-  cr_assert(scene_logged(name), "%s", name);
+  cr_assert(fixture_logged(name), "%s", name);
   unsetenv(name);
 }
 
 Test(server_life, environment_that_cannot_be_read) {
-  scene_open();
+  fixture_setup();
   refused("ICCM_MAX_MESSAGE_BYTES", "abc");
   refused("ICCM_MAX_MESSAGE_BYTES", "-1");
   refused("ICCM_MAX_MEMORY_BYTES", "1048575");
@@ -791,11 +796,11 @@ Test(server_life, environment_that_cannot_be_read) {
   refused("LOGGING_ENABLED", "maybe");
   refused("GODOT_URL", "http://godot");
   refused("ICCM_AUTH_TOKEN", "hush hush");
-  cr_assert(strstr(mcp_last_error(), "hush") == NULL && !scene_logged("hush"));
+  cr_assert(strstr(mcp_last_error(), "hush") == NULL && !fixture_logged("hush"));
   refused("ICCM_TLS_CERT", "file"); /* not supported: never pretend */
-  server = stage_server();
+  server = test_server_new();
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_life, environment_that_is_ignored) {
@@ -814,41 +819,41 @@ Test(server_life, environment_that_is_ignored) {
                                       "ICCM_TLS_KEY",
                                       "ICCM_TLS_CA",
                                       "ICCM_DATAA"};
-  scene_open();
+  fixture_setup();
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     setenv(names[i], "/no such thing", 1);
   mcp_ignore_environment();
-  server = stage_start();
-  wire_t *wire = wire_open(mcp_server_port(server)); /* without a token */
-  wire_call(wire, 1, "now", "{}");
-  RUN_UNTIL(wire_answers(wire, 1) == 1);
-  mcp_client_t *client = client_to(mcp_server_port(server));
-  client_end(client);
-  client = mcp_client_new(&scene_loop, "wss://localhost:1"); /* which would read ICCM_TLS_CA */
+  server = test_server_start();
+  raw_client_t *peer = raw_client_open(mcp_server_port(server)); /* without a token */
+  raw_client_call(peer, 1, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  mcp_client_t *client = client_new_to(mcp_server_port(server));
+  client_close_and_free(client);
+  client = mcp_client_new(&fixture_loop, "wss://localhost:1"); /* which would read ICCM_TLS_CA */
   cr_assert_not_null(client, "%s", mcp_last_error());
   mcp_client_free(client);
-  client = mcp_client_new_godot(&scene_loop);
+  client = mcp_client_new_godot(&fixture_loop);
   cr_assert_not_null(client, "%s", mcp_last_error());
   mcp_client_free(client);
-  stage_stop(server);
-  cr_expect_not(scene_logged("no such thing") || scene_logged("ICCM_"), "%s", scene_log());
-  scene_close();
+  test_server_stop(server);
+  cr_expect_not(fixture_logged("no such thing") || fixture_logged("ICCM_"), "%s", fixture_log());
+  fixture_teardown();
 }
 
 Test(server_life, environment_that_is_used_and_setters_that_win) {
-  scene_open();
+  fixture_setup();
   setenv("ICCM_MAX_CONNECTIONS", "1", 1);
-  server = stage_start();
-  wire_open(mcp_server_port(server));
+  server = test_server_start();
+  raw_client_open(mcp_server_port(server));
   cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 503 "));
-  stage_stop(server);
-  server = stage_server();
+  test_server_stop(server);
+  server = test_server_new();
   mcp_server_set_max_connections(server, 2);
-  mcp_server_start(server, &scene_loop);
-  wire_open(mcp_server_port(server));
+  mcp_server_start(server, &fixture_loop);
+  raw_client_open(mcp_server_port(server));
   cr_assert_not_null(strstr(get("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), " 200 "));
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static void bad_tool(const char *name, const char *schema, mcp_tool_cb handler) {
@@ -858,7 +863,7 @@ static void bad_tool(const char *name, const char *schema, mcp_tool_cb handler) 
 }
 
 Test(server_life, bad_names_ports_and_tools) {
-  scene_open();
+  fixture_setup();
   cr_assert_null(mcp_server_new(NULL, "1", 0, blocking));
   cr_assert_null(mcp_server_new("", "1", 0, blocking));
   char name[258] = "";
@@ -881,5 +886,5 @@ Test(server_life, bad_names_ports_and_tools) {
   const mcp_tool_t twins[] = {
       {"x", "", NULL, stop_tool, NULL, 0}, {"x", "", NULL, stop_tool, NULL, 0}, MCP_TOOL_END};
   cr_assert_null(mcp_server_new("x", "1", 0, twins));
-  scene_close();
+  fixture_teardown();
 }

@@ -1,6 +1,6 @@
 /* test_server_metrics.c: GET /metrics: each way to end a call, each refusal, and what the component counts
  * itself. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -13,40 +13,40 @@
 enum { IN_FLIGHT = 64, POOL_ROOM = 8 + 1024 };
 
 static mcp_server_t *server;
-static wire_t *peer;
+static raw_client_t *peer;
 static char *page;
 
 static void open_with(uint64_t call_timeout_ms) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   if (call_timeout_ms > 0)
     cr_assert_eq(mcp_server_set_call_timeout_ms(server, call_timeout_ms), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  peer = wire_open(mcp_server_port(server));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  peer = raw_client_open(mcp_server_port(server));
 }
 
 static void close_all(void) {
   free(page);
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 /* Everything that is answered, its length checked against the head. */
 static const char *scrape(void) {
   static const char length[] = "Content-Length: ";
-  wire_t *wire = wire_connect(mcp_server_port(server));
-  RUN_UNTIL(wire->connected);
-  wire_puts(wire, "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n");
-  RUN_UNTIL(wire->ended);
-  cr_assert_not_null(wire->head);
-  cr_assert_not_null(strstr(wire->head, " 200 OK\r\n"), "%s", wire->head);
-  cr_assert_not_null(strstr(wire->head, "Content-Type: text/plain; version=0.0.4"), "%s", wire->head);
-  cr_assert_eq(strtoul(strstr(wire->head, length) + sizeof length - 1, NULL, 10), wire->in_len);
+  raw_client_t *client = raw_client_connect(mcp_server_port(server));
+  RUN_UNTIL(client->connected);
+  raw_client_puts(client, "GET /metrics?x=y HTTP/1.1\r\nHost: x\r\n\r\n");
+  RUN_UNTIL(client->ended);
+  cr_assert_not_null(client->head);
+  cr_assert_not_null(strstr(client->head, " 200 OK\r\n"), "%s", client->head);
+  cr_assert_not_null(strstr(client->head, "Content-Type: text/plain; version=0.0.4"), "%s", client->head);
+  cr_assert_eq(strtoul(strstr(client->head, length) + sizeof length - 1, NULL, 10), client->in_len);
   free(page);
-  page = malloc(wire->in_len + 2);
+  page = malloc(client->in_len + 2);
   page[0] = '\n';
-  memcpy(page + 1, wire->in, wire->in_len);
-  page[wire->in_len + 1] = '\0';
+  memcpy(page + 1, client->in, client->in_len);
+  page[client->in_len + 1] = '\0';
   return page;
 }
 
@@ -92,19 +92,19 @@ Test(server_metrics, everything_is_there_from_the_start) {
 
 Test(server_metrics, calls_by_tool_and_outcome) {
   open_with(0);
-  wire_call(peer, 1, "now", "{}");
-  wire_call(peer, 2, "now", "{}");
-  wire_call(peer, 3, "block", "{}");
-  wire_call(peer, 4, "fail", "{\"how\":\"code\"}");
-  wire_call(peer, 5, "fail", "{\"how\":\"words\"}");
-  wire_call(peer, 6, "fail", "{\"how\":\"internal\"}");
-  wire_call(peer, 7, "fail", "{}");
-  wire_call(peer, 8, "forget", "{}");
-  wire_call(peer, 9, "nobody_knows_it", "{}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"now\",\"params\":{}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"now\",\"params\":{}}");
-  wire_call(peer, 11, "hold", "{}");
-  RUN_UNTIL(peer->count == 10 && stage.held_count == 1);
+  raw_client_call(peer, 1, "now", "{}");
+  raw_client_call(peer, 2, "now", "{}");
+  raw_client_call(peer, 3, "block", "{}");
+  raw_client_call(peer, 4, "fail", "{\"how\":\"code\"}");
+  raw_client_call(peer, 5, "fail", "{\"how\":\"words\"}");
+  raw_client_call(peer, 6, "fail", "{\"how\":\"internal\"}");
+  raw_client_call(peer, 7, "fail", "{}");
+  raw_client_call(peer, 8, "forget", "{}");
+  raw_client_call(peer, 9, "nobody_knows_it", "{}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"now\",\"params\":{}}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"now\",\"params\":{}}");
+  raw_client_call(peer, 11, "hold", "{}");
+  RUN_UNTIL(peer->count == 10 && test_server.held_count == 1);
   scrape();
   cr_expect_eq(calls("now", "ok"), 4);
   cr_expect_eq(calls("block", "ok"), 1);
@@ -119,7 +119,7 @@ Test(server_metrics, calls_by_tool_and_outcome) {
   cr_expect_eq(calls("hold", "ok"), 0);
   cr_expect_null(strstr(page, "nobody_knows_it"));
   cr_expect_eq(refusals("-32601"), 1);
-  stage_end_held(0);
+  test_server_end_held(0);
   scrape();
   cr_expect_eq(calls("hold", "ok"), 1);
   cr_expect_eq(value_of("iccm_calls_in_flight"), 0);
@@ -128,16 +128,16 @@ Test(server_metrics, calls_by_tool_and_outcome) {
 
 Test(server_metrics, cancelled_left_and_timed_out) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
-  wire_t *leaves = wire_open(mcp_server_port(server));
-  wire_call(leaves, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 2);
-  wire_close(leaves);
-  RUN_UNTIL(stage.cancels == 2);
-  stage_end_held(0);
-  stage_end_held(1);
+  raw_client_call(peer, 1, "hold", "{}");
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  raw_client_t *leaves = raw_client_open(mcp_server_port(server));
+  raw_client_call(leaves, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 2);
+  raw_client_close(leaves);
+  RUN_UNTIL(test_server.cancels == 2);
+  test_server_end_held(0);
+  test_server_end_held(1);
   scrape();
   cr_expect_eq(calls("hold", "cancelled"), 2);
   cr_expect_eq(calls("hold", "ok"), 0);
@@ -148,12 +148,12 @@ Test(server_metrics, cancelled_left_and_timed_out) {
 
 Test(server_metrics, timed_out_counts_once_and_at_the_deadline) {
   open_with(50);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   scrape();
   cr_expect_eq(calls("hold", "timed_out"), 1);
   cr_expect_eq(value_of("iccm_calls_in_flight"), 1);
-  stage_end_held(0);
+  test_server_end_held(0);
   scrape();
   cr_expect_eq(calls("hold", "timed_out"), 1);
   cr_expect_eq(calls("hold", "cancelled"), 0);
@@ -168,15 +168,15 @@ Test(server_metrics, more_than_the_pool_takes_is_busy) {
   open_with(0);
   size_t sent = 0;
   for (size_t i = 0; i < POOL_ROOM / IN_FLIGHT + 1; i++) {
-    wire_t *wire = wire_open(mcp_server_port(server));
+    raw_client_t *client = raw_client_open(mcp_server_port(server));
     for (int id = 0; id < IN_FLIGHT; id++, sent++)
-      wire_call(wire, id, "gate", "{}");
+      raw_client_call(client, id, "gate", "{}");
   }
   double busy = (double)(sent - POOL_ROOM);
   RUN_UNTIL((scrape(), calls("gate", "busy") == busy));
   cr_expect_eq(took("count", "gate"), 0);
   cr_expect_eq(value_of("iccm_calls_in_flight"), POOL_ROOM);
-  stage_gate(true);
+  test_server_set_gate(true);
   RUN_UNTIL((scrape(), calls("gate", "ok") == POOL_ROOM));
   cr_expect_eq(calls("gate", "busy"), busy);
   close_all();
@@ -184,9 +184,9 @@ Test(server_metrics, more_than_the_pool_takes_is_busy) {
 
 Test(server_metrics, durations) {
   open_with(0);
-  wire_call(peer, 1, "delay", "{\"ms\":40}");
-  wire_call(peer, 2, "now", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  raw_client_call(peer, 1, "delay", "{\"ms\":40}");
+  raw_client_call(peer, 2, "now", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   scrape();
   cr_expect_gt(took("sum", "delay"), 0.035);
   cr_expect_lt(took("sum", "delay"), 20);
@@ -201,8 +201,8 @@ Test(server_metrics, bytes) {
   open_with(0);
   scrape();
   double received = value_of("iccm_received_bytes_total"), sent = value_of("iccm_sent_bytes_total");
-  wire_call(peer, 1, "big", "{\"bytes\":100000}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  raw_client_call(peer, 1, "big", "{\"bytes\":100000}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   scrape();
   cr_expect_gt(value_of("iccm_received_bytes_total"), received + 80);
   cr_expect_lt(value_of("iccm_received_bytes_total"), received + 1000);
@@ -212,10 +212,10 @@ Test(server_metrics, bytes) {
 }
 
 static void end_with(const char *request) {
-  wire_t *wire = wire_connect(mcp_server_port(server));
-  RUN_UNTIL(wire->connected);
-  wire_puts(wire, request);
-  RUN_UNTIL(wire->ended);
+  raw_client_t *client = raw_client_connect(mcp_server_port(server));
+  RUN_UNTIL(client->connected);
+  raw_client_puts(client, request);
+  RUN_UNTIL(client->ended);
 }
 
 Test(server_metrics, refusals_by_reason) {
@@ -224,17 +224,17 @@ Test(server_metrics, refusals_by_reason) {
   end_with("POST / HTTP/1.1\r\nHost: x\r\n\r\n");
   end_with("GET / HTTP/1.1\r\nHost: x\r\nOrigin: https://evil.example\r\n\r\n");
   end_with("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-  wire_t *wire = wire_open(mcp_server_port(server));
-  wire_frame(wire, 2, "binary", 6);
-  RUN_UNTIL(wire->ended);
-  wire = wire_open(mcp_server_port(server));
-  wire_frame(wire, 1, "\xff", 1);
-  RUN_UNTIL(wire->ended);
-  wire = wire_open(mcp_server_port(server));
-  wire_frame(wire, 8, "\x03\xe8", 2);
-  RUN_UNTIL(wire->ended);
-  wire_text(peer, "{");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}}");
+  raw_client_t *client = raw_client_open(mcp_server_port(server));
+  raw_client_send_frame(client, 2, "binary", 6);
+  RUN_UNTIL(client->ended);
+  client = raw_client_open(mcp_server_port(server));
+  raw_client_send_frame(client, 1, "\xff", 1);
+  RUN_UNTIL(client->ended);
+  client = raw_client_open(mcp_server_port(server));
+  raw_client_send_frame(client, 8, "\x03\xe8", 2);
+  RUN_UNTIL(client->ended);
+  raw_client_send_text(peer, "{");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{}}");
   RUN_UNTIL(peer->count == 2);
   mcp_server_set_dependency(server, "store", "is away");
   end_with("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -250,14 +250,14 @@ Test(server_metrics, refusals_by_reason) {
 
 Test(server_metrics, tools_that_go_take_their_counts_along) {
   open_with(0);
-  wire_call(peer, 1, "hold", "{}");
-  RUN_UNTIL(stage.held_count == 1);
+  raw_client_call(peer, 1, "hold", "{}");
+  RUN_UNTIL(test_server.held_count == 1);
   cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
   scrape();
   cr_expect_eq(calls("hold", "ok"), -1);
   cr_expect_eq(value_of("iccm_calls_in_flight"), 1);
-  stage_end_held(0);
-  wire_settle(peer);
+  test_server_end_held(0);
+  raw_client_sync(peer);
   scrape();
   cr_expect_eq(calls("hold", "ok"), -1);
   close_all();
@@ -279,7 +279,7 @@ Test(server_metrics, of_the_component) {
   cr_expect_eq(value_of("took_seconds_bucket{le=\"0.3\"}"), 1);
   cr_expect_null(mcp_server_metric(server, MCP_COUNTER, "iccm_mine", "No.", NULL));
   cr_expect_not_null(strstr(mcp_last_error(), "iccm_mine"));
-  cr_expect(scene_logged("iccm_mine"));
+  cr_expect(fixture_logged("iccm_mine"));
   cr_expect_null(mcp_server_metric(server, MCP_GAUGE, "rows_total", "No.", "level"));
   cr_expect_null(mcp_server_metric(server, MCP_GAUGE, NULL, "No.", NULL));
   close_all();
@@ -323,19 +323,19 @@ Test(server_metrics, a_handler_that_outlives_its_server_may_count) {
   const mcp_tool_t tool = {.name = "late", .handler = on_late, .flags = MCP_TOOL_BLOCKING};
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
   late = mcp_server_metric(server, MCP_COUNTER, "late_total", "Late.", "when");
-  wire_call(peer, 1, "late", "{}");
+  raw_client_call(peer, 1, "late", "{}");
   RUN_UNTIL(atomic_load(&waits) == 1);
-  stage_stop(server);
+  test_server_stop(server);
   atomic_store(&may_count, true);
   RUN_UNTIL(atomic_load(&has_counted));
-  scene_close();
+  fixture_teardown();
 }
 
 Test(server_metrics, other_tools_keep_theirs_when_one_comes_or_goes) {
   open_with(0);
   const mcp_tool_t tool = {.name = "late", .handler = on_late};
-  wire_call(peer, 1, "now", "{}");
-  wire_settle(peer);
+  raw_client_call(peer, 1, "now", "{}");
+  raw_client_sync(peer);
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
   cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
   scrape();
@@ -366,7 +366,7 @@ Test(server_metrics, a_long_answer_comes_whole) {
   scrape();
   cr_expect_gt(strlen(page), 6 << 20);
   cr_expect_not_null(strstr(page, "\nmetric_249{label=\"0000099\\\"\\\""));
-  wire_settle(peer);
+  raw_client_sync(peer);
   close_all();
 }
 
@@ -386,14 +386,14 @@ static void read_slowly(void *arg) {
   struct sockaddr_in address;
   int small = STEP, link = socket(AF_INET, SOCK_STREAM, 0);
   char *piece = malloc(STEP);
-  uint64_t began = scene_ms();
+  uint64_t began = fixture_clock_ms();
   setsockopt(link, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
   uv_ip4_addr("127.0.0.1", reader->port, &address);
   bool sent = connect(link, (struct sockaddr *)&address, sizeof address) == 0 &&
               send(link, request, sizeof request - 1, 0) == sizeof request - 1;
   for (ssize_t len; sent && (len = recv(link, piece, STEP, 0)) > 0; reader->bytes += (size_t)len)
     uv_sleep(reader->bytes < SLOW ? 150 : 5);
-  reader->ms = scene_ms() - began;
+  reader->ms = fixture_clock_ms() - began;
   close(link);
   free(piece);
   atomic_store(&reader->done, true);
@@ -416,14 +416,14 @@ Test(server_metrics, a_slow_reader_gets_it_whole) {
 Test(server_metrics, beyond_its_bound_it_says_so) {
   open_with(0);
   fill(60, MCP_HISTOGRAM);
-  wire_t *wire = wire_connect(mcp_server_port(server));
-  RUN_UNTIL(wire->connected);
-  wire_puts(wire, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-  RUN_UNTIL(wire->ended);
-  cr_assert_not_null(wire->head);
-  cr_expect_not_null(strstr(wire->head, " 500 "), "%s", wire->head);
-  cr_expect_not_null(wire->in);
-  cr_expect(scene_logged("/metrics"));
-  wire_settle(peer);
+  raw_client_t *client = raw_client_connect(mcp_server_port(server));
+  RUN_UNTIL(client->connected);
+  raw_client_puts(client, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  RUN_UNTIL(client->ended);
+  cr_assert_not_null(client->head);
+  cr_expect_not_null(strstr(client->head, " 500 "), "%s", client->head);
+  cr_expect_not_null(client->in);
+  cr_expect(fixture_logged("/metrics"));
+  raw_client_sync(peer);
   close_all();
 }

@@ -1,6 +1,6 @@
 /* test_server_pool.c: blocking tools. They answer from threads, hold up nobody, and may outlive their server.
  */
-#include "scene.h"
+#include "fixture.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -10,54 +10,54 @@
 enum { THREADS = 8, WAITING = 1024, IN_FLIGHT = 64 };
 
 static mcp_server_t *server;
-static wire_t *peer;
+static raw_client_t *peer;
 
 static void open_with(uint64_t call_timeout_ms, uint64_t shutdown_timeout_ms) {
-  scene_open();
-  server = stage_server();
+  fixture_setup();
+  server = test_server_new();
   if (call_timeout_ms > 0)
     cr_assert_eq(mcp_server_set_call_timeout_ms(server, call_timeout_ms), 0);
   cr_assert_eq(mcp_server_set_shutdown_timeout_ms(server, shutdown_timeout_ms), 0);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  peer = wire_open(mcp_server_port(server));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  peer = raw_client_open(mcp_server_port(server));
 }
 
 static void close_all(void) {
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 Test(server_pool, answers) {
   open_with(0, 3000);
   for (int id = 0; id < 200; id++)
-    wire_call(peer, id, "block", "{\"deep\":[1,{\"a\":\"b\"}]}");
+    raw_client_call(peer, id, "block", "{\"deep\":[1,{\"a\":\"b\"}]}");
   RUN_UNTIL(peer->count == 200);
-  wire_settle(peer);
+  raw_client_sync(peer);
   for (int id = 0; id < 200; id++)
-    cr_assert(wire_says(peer, id, "\\\"deep\\\""));
+    cr_assert(raw_client_response_has(peer, id, "\\\"deep\\\""));
   close_all();
 }
 
 Test(server_pool, a_forgotten_answer_is_an_internal_error) {
   open_with(0, 3000);
-  wire_call(peer, 1, "forget", "{}");
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  cr_assert(wire_says(peer, 1, "-32603"));
+  raw_client_call(peer, 1, "forget", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  cr_assert(raw_client_response_has(peer, 1, "-32603"));
   close_all();
 }
 
 Test(server_pool, slow_ones_do_not_stop_the_loop) {
   open_with(0, 3000);
   for (int id = 0; id < 2 * THREADS; id++)
-    wire_call(peer, id, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == THREADS);
-  wire_call(peer, 100, "now", "{}");
-  wire_frame(peer, 9, "hi", 2);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 100), 1);
+    raw_client_call(peer, id, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == THREADS);
+  raw_client_call(peer, 100, "now", "{}");
+  raw_client_send_frame(peer, 9, "hi", 2);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 100), 1);
   cr_assert_eq(peer->pongs, 1);
   cr_assert_eq(peer->count, 2);
-  stage_gate(true);
+  test_server_set_gate(true);
   RUN_UNTIL(peer->count == 2 + 2 * THREADS);
   close_all();
 }
@@ -66,44 +66,44 @@ Test(server_pool, slow_ones_do_not_stop_the_loop) {
 Test(server_pool, those_that_wait_for_others_leave_threads) {
   enum { WAITERS = 6, CALLS = 20 };
   static const mcp_tool_t tool = {
-      .name = "queue", .handler = stage_gate_tool, .flags = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS};
+      .name = "queue", .handler = test_server_gate_tool, .flags = MCP_TOOL_BLOCKING | MCP_TOOL_WAITS};
   open_with(0, 3000);
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
   for (int id = 0; id < CALLS; id++)
-    wire_call(peer, id, "queue", "{}");
-  RUN_UNTIL(stage_at_gate() == WAITERS);
+    raw_client_call(peer, id, "queue", "{}");
+  RUN_UNTIL(test_server_at_gate() == WAITERS);
   for (int id = CALLS; id < 2 * CALLS; id++)
-    wire_call(peer, id, "block", "{}");
+    raw_client_call(peer, id, "block", "{}");
   RUN_UNTIL(peer->count == CALLS);
   for (int id = CALLS; id < 2 * CALLS; id++)
-    cr_assert_eq(wire_answers(peer, id), 1);
-  cr_assert_eq(stage_at_gate(), WAITERS);
-  stage_gate(true);
+    cr_assert_eq(raw_client_count_responses(peer, id), 1);
+  cr_assert_eq(test_server_at_gate(), WAITERS);
+  test_server_set_gate(true);
   RUN_UNTIL(peer->count == 2 * CALLS);
-  wire_settle(peer);
+  raw_client_sync(peer);
   for (int id = 0; id < CALLS; id++)
-    cr_assert(wire_says(peer, id, "through"));
+    cr_assert(raw_client_response_has(peer, id, "through"));
   close_all();
 }
 
-static size_t messages_of(wire_t *const *wires, size_t count) {
+static size_t messages_of(raw_client_t *const *peers, size_t count) {
   size_t messages = 0;
   for (size_t i = 0; i < count; i++)
-    messages += wires[i]->count;
+    messages += peers[i]->count;
   return messages;
 }
 
 Test(server_pool, beyond_those_that_may_wait_they_are_busy) {
   open_with(0, 3000);
   enum { PEERS = (THREADS + WAITING) / IN_FLIGHT + 1 };
-  wire_t *peers[PEERS];
+  raw_client_t *peers[PEERS];
   size_t busy = 0, answers = 0;
   for (int i = 0; i < PEERS; i++) {
-    peers[i] = wire_open(mcp_server_port(server));
+    peers[i] = raw_client_open(mcp_server_port(server));
     for (int id = 0; id < IN_FLIGHT; id++)
-      wire_call(peers[i], id, "gate", "{}");
+      raw_client_call(peers[i], id, "gate", "{}");
     if (i == 0)
-      RUN_UNTIL(stage_at_gate() == THREADS);
+      RUN_UNTIL(test_server_at_gate() == THREADS);
   }
   enum { BUSY = PEERS * IN_FLIGHT - THREADS - WAITING };
   RUN_UNTIL(messages_of(peers, PEERS) == BUSY);
@@ -112,11 +112,11 @@ Test(server_pool, beyond_those_that_may_wait_they_are_busy) {
       busy += strstr(peers[i]->messages[each], "-32000") != NULL &&
               strstr(peers[i]->messages[each], "\"retry\":true") != NULL;
   cr_assert_eq(busy, BUSY);
-  stage_gate(true);
+  test_server_set_gate(true);
   for (int i = 0; i < PEERS; i++) {
     RUN_UNTIL(peers[i]->count == IN_FLIGHT);
     for (int id = 0; id < IN_FLIGHT; id++)
-      answers += wire_answers(peers[i], id);
+      answers += raw_client_count_responses(peers[i], id);
   }
   cr_assert_eq(answers, (size_t)PEERS * IN_FLIGHT);
   close_all();
@@ -127,9 +127,9 @@ Test(server_pool, ten_thousand_calls_at_once_are_all_answered) {
   enum { CALLS = 10000 };
   open_with(0, 3000);
   for (int id = 0; id < CALLS; id++)
-    wire_call(peer, id, "block", "{}");
+    raw_client_call(peer, id, "block", "{}");
   RUN_UNTIL(peer->count == CALLS);
-  wire_settle(peer);
+  raw_client_sync(peer);
   for (int id = 0; id < CALLS; id++)
     cr_assert_null(strstr(peer->messages[id], "error"), "%s", peer->messages[id]);
   close_all();
@@ -139,79 +139,79 @@ Test(server_pool, calls_given_up_before_a_thread_has_taken_them_do_not_begin) {
   enum { CALLS = 200 };
   open_with(0, 3000);
   for (int id = 0; id < CALLS; id++)
-    wire_call(peer, id, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == THREADS);
+    raw_client_call(peer, id, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == THREADS);
   for (int id = 0; id < CALLS - 1; id++)
-    wire_text(peer,
-              "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
-              id);
-  wire_settle(peer);
-  stage_gate(true);
+    raw_client_send_text(
+        peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":%d}}",
+        id);
+  raw_client_sync(peer);
+  test_server_set_gate(true);
   RUN_UNTIL(peer->count == 2); /* that of settling, and this */
-  cr_assert(wire_says(peer, CALLS - 1, "through"));
-  RUN_UNTIL(stage_gate_done() >= THREADS + 1); /* a thread counts after it has answered */
+  cr_assert(raw_client_response_has(peer, CALLS - 1, "through"));
+  RUN_UNTIL(test_server_gate_done() >= THREADS + 1); /* a thread counts after it has answered */
   close_all();
-  cr_assert_eq(stage_gate_done(), THREADS + 1);
+  cr_assert_eq(test_server_gate_done(), THREADS + 1);
 }
 
 Test(server_pool, times_out_and_the_late_end_is_harmless) {
   open_with(50, 3000);
-  wire_call(peer, 1, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == 1);
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
-  cr_assert(wire_says(peer, 1, "timed out"));
-  stage_gate(true);
-  RUN_UNTIL(stage_gate_done() == 1);
-  cr_assert_eq(stage.gate_status, MCP_ESTATE);
-  wire_settle(peer);
-  cr_assert_eq(wire_answers(peer, 1), 1);
+  raw_client_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == 1);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
+  cr_assert(raw_client_response_has(peer, 1, "timed out"));
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server_gate_done() == 1);
+  cr_assert_eq(test_server.gate_status, MCP_ESTATE);
+  raw_client_sync(peer);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 1);
   close_all();
 }
 
 Test(server_pool, the_peer_leaves_meanwhile) {
   open_with(0, 3000);
   for (int id = 0; id < 20; id++)
-    wire_call(peer, id, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == THREADS);
-  wire_reset(peer);
-  RUN_UNTIL(scene_logged("Client disconnected"));
-  stage_gate(true);
-  RUN_UNTIL(stage_gate_done() == 20);
-  cr_assert_eq(stage.gate_status, MCP_ESTATE);
+    raw_client_call(peer, id, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == THREADS);
+  raw_client_reset(peer);
+  RUN_UNTIL(fixture_logged("Client disconnected"));
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server_gate_done() == 20);
+  cr_assert_eq(test_server.gate_status, MCP_ESTATE);
   close_all();
 }
 
 Test(server_pool, cancelled_by_the_peer) {
   open_with(0, 3000);
-  wire_call(peer, 1, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == 1);
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
-  wire_settle(peer);
-  stage_gate(true);
-  RUN_UNTIL(stage_gate_done() == 1);
-  wire_settle(peer);
-  cr_assert_eq(stage.gate_status, MCP_ESTATE);
-  cr_assert_eq(wire_answers(peer, 1), 0);
+  raw_client_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == 1);
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  raw_client_sync(peer);
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server_gate_done() == 1);
+  raw_client_sync(peer);
+  cr_assert_eq(test_server.gate_status, MCP_ESTATE);
+  cr_assert_eq(raw_client_count_responses(peer, 1), 0);
   close_all();
 }
 
 Test(server_pool, a_stop_lets_them_finish) {
-  open_with(0, PATIENT_MS);
+  open_with(0, LONG_TIMEOUT_MS);
   for (int id = 0; id < 20; id++)
-    wire_call(peer, id, "gate", "{}");
-  wire_settle(peer);
-  RUN_UNTIL(stage_at_gate() == THREADS);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  scene_run_ms(50);
-  cr_assert(!stage.stopped);
-  stage_gate(true);
-  RUN_UNTIL(stage.stopped);
+    raw_client_call(peer, id, "gate", "{}");
+  raw_client_sync(peer);
+  RUN_UNTIL(test_server_at_gate() == THREADS);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  fixture_run_ms(50);
+  cr_assert(!test_server.stopped);
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
   for (int id = 0; id < 20; id++)
-    cr_assert(wire_says(peer, id, "through"));
+    cr_assert(raw_client_response_has(peer, id, "through"));
   cr_assert_eq(peer->close_code, 1012);
-  scene_close();
+  fixture_teardown();
 }
 
 static pthread_key_t key;
@@ -235,7 +235,7 @@ Test(server_pool, a_stop_sees_idle_threads_to_their_end) {
   cr_assert_eq(pthread_key_create(&key, on_thread_leaves), 0);
   open_with(0, 3000);
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
-  wire_call(peer, 1, "note", "{}");
+  raw_client_call(peer, 1, "note", "{}");
   RUN_UNTIL(peer->count == 1);
   close_all();
   cr_assert_eq(threads_left, 1);
@@ -246,32 +246,32 @@ Test(server_pool, a_stop_sees_idle_threads_to_their_end) {
 Test(server_pool, a_stop_does_not_wait_for_those_that_never_return) {
   open_with(0, 100);
   for (int id = 0; id < 20; id++)
-    wire_call(peer, id, "gate", "{}");
-  wire_settle(peer);
-  RUN_UNTIL(stage_at_gate() == THREADS);
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  RUN_UNTIL(stage.stopped); /* while the handlers wait for the gate */
+    raw_client_call(peer, id, "gate", "{}");
+  raw_client_sync(peer);
+  RUN_UNTIL(test_server_at_gate() == THREADS);
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  RUN_UNTIL(test_server.stopped); /* while the handlers wait for the gate */
   mcp_server_free(server);
   for (int id = 0; id < 20; id++)
-    cr_assert(wire_says(peer, id, "the server is stopping"));
-  cr_assert_eq(stage_at_gate(), THREADS);
-  stage_gate(true);
-  RUN_UNTIL(stage_gate_done() == THREADS); /* the others were dropped */
-  cr_assert_eq(stage.gate_status, MCP_ESTATE);
-  scene_close();
+    cr_assert(raw_client_response_has(peer, id, "the server is stopping"));
+  cr_assert_eq(test_server_at_gate(), THREADS);
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server_gate_done() == THREADS); /* the others were dropped */
+  cr_assert_eq(test_server.gate_status, MCP_ESTATE);
+  fixture_teardown();
 }
 
 Test(server_pool, a_new_server_while_old_handlers_still_run) {
   open_with(0, 0);
-  wire_call(peer, 1, "gate", "{}");
-  RUN_UNTIL(stage_at_gate() == 1);
-  stage_stop(server);
-  server = stage_start();
-  peer = wire_open(mcp_server_port(server));
-  wire_call(peer, 2, "block", "{}");
-  RUN_UNTIL(wire_answers(peer, 2) == 1);
-  stage_gate(true);
-  RUN_UNTIL(stage_gate_done() == 1);
-  stage_stop(server);
-  scene_close();
+  raw_client_call(peer, 1, "gate", "{}");
+  RUN_UNTIL(test_server_at_gate() == 1);
+  test_server_stop(server);
+  server = test_server_start();
+  peer = raw_client_open(mcp_server_port(server));
+  raw_client_call(peer, 2, "block", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 2) == 1);
+  test_server_set_gate(true);
+  RUN_UNTIL(test_server_gate_done() == 1);
+  test_server_stop(server);
+  fixture_teardown();
 }

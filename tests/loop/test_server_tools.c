@@ -1,13 +1,13 @@
 /* test_server_tools.c: what tools may promise and answer, on each revision: results of a promised shape,
  * content of all types, progress; tools that come and go; and lists of more than one page. */
-#include "scene.h"
+#include "fixture.h"
 
 #include <pool_threads.h>
 #include <stdio.h>
 #include <string.h>
 
 static mcp_server_t *server;
-static wire_t *peer;
+static raw_client_t *peer;
 static int status; /* what ending the last call gave */
 
 static void reply_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -63,34 +63,34 @@ static const mcp_tool_t tools[] = {
 static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 enum { INITIALIZE = 1000000 };
 
-static wire_t *open_peer(const char *revision) {
-  wire_t *wire = wire_open(mcp_server_port(server));
-  wire_text(
-      wire,
+static raw_client_t *open_peer(const char *revision) {
+  raw_client_t *client = raw_client_open(mcp_server_port(server));
+  raw_client_send_text(
+      client,
       "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"%s\"}}",
       INITIALIZE, revision);
-  wire_text(wire, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
-  wire_settle(wire);
-  cr_assert_eq(wire_answers(wire, INITIALIZE), 1);
-  return wire;
+  raw_client_send_text(client, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}");
+  raw_client_sync(client);
+  cr_assert_eq(raw_client_count_responses(client, INITIALIZE), 1);
+  return client;
 }
 
 static void open_with(const char *revision) {
-  scene_open();
+  fixture_setup();
   server = mcp_server_new("tools", "1", 0, tools);
   cr_assert_not_null(server, "%s", mcp_last_error());
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   peer = open_peer(revision);
 }
 
 static void close_all(void) {
-  stage_stop(server);
-  scene_close();
+  test_server_stop(server);
+  fixture_teardown();
 }
 
 static void ask(int id, const char *tool, const char *args) {
-  wire_call(peer, id, tool, args);
-  RUN_UNTIL(wire_answers(peer, id) == 1);
+  raw_client_call(peer, id, tool, args);
+  RUN_UNTIL(raw_client_count_responses(peer, id) == 1);
 }
 
 #define FITS "\"content\":[{\"type\":\"text\",\"text\":\"{\\\"n\\\":5}\"}]"
@@ -102,9 +102,10 @@ Test(server_tools, a_result_of_the_promised_shape) {
     ask(2, "shaped_on_pool", "{\"result\":{\"n\":5}}");
     ask(3, "shaped_text", "{\"text\":\"{\\\"n\\\":5}\"}");
     for (int id = 1; id <= 3; id++) {
-      cr_expect(wire_says(peer, id, FITS), "%s: %s", revisions[i], wire_answer(peer, id));
-      cr_expect_eq(wire_says(peer, id, "\"structuredContent\":{\"n\":5}"), i >= 2, "%s",
-                   wire_answer(peer, id));
+      cr_expect(raw_client_response_has(peer, id, FITS), "%s: %s", revisions[i],
+                raw_client_response(peer, id));
+      cr_expect_eq(raw_client_response_has(peer, id, "\"structuredContent\":{\"n\":5}"), i >= 2, "%s",
+                   raw_client_response(peer, id));
     }
     close_all();
   }
@@ -126,13 +127,13 @@ Test(server_tools, a_result_of_another_shape_is_an_internal_error) {
     open_with(revisions[i]);
     for (int id = 0; id < (int)(sizeof rows / sizeof *rows); id++) {
       ask(id, rows[id][0], rows[id][1]);
-      cr_expect(wire_says(peer, id, "\"code\":-32603"), "%s", wire_answer(peer, id));
+      cr_expect(raw_client_response_has(peer, id, "\"code\":-32603"), "%s", raw_client_response(peer, id));
       cr_expect_eq(status, MCP_EENCODE);
     }
-    cr_expect(scene_logged("a result of the tool shaped: output_schema /n: \"5\" is not an integer"));
-    cr_expect(scene_logged("a result of the tool shaped_on_pool: output_schema /n: 1.5 is not an integer"));
+    cr_expect(fixture_logged("a result of the tool shaped: output_schema /n: \"5\" is not an integer"));
+    cr_expect(fixture_logged("a result of the tool shaped_on_pool: output_schema /n: 1.5 is not an integer"));
     cr_expect(
-        scene_logged("a result of the tool shaped_content: structured is required by its output_schema"));
+        fixture_logged("a result of the tool shaped_content: structured is required by its output_schema"));
     close_all();
   }
 }
@@ -147,13 +148,14 @@ Test(server_tools, what_a_tool_does_not_know_is_named_in_its_answer) {
   };
   open_with("2024-11-05");
   for (int id = 0; id < (int)(sizeof rows / sizeof *rows); id++) {
-    wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\",\"params\":%s}", id, rows[id][0],
-              rows[id][1]);
-    RUN_UNTIL(wire_answers(peer, id) == 1);
-    cr_expect(wire_says(peer, id, rows[id][2]), "%s", wire_answer(peer, id));
+    raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"%s\",\"params\":%s}", id,
+                         rows[id][0], rows[id][1]);
+    RUN_UNTIL(raw_client_count_responses(peer, id) == 1);
+    cr_expect(raw_client_response_has(peer, id, rows[id][2]), "%s", raw_client_response(peer, id));
   }
   ask(100, "keep", "{\"n\":1,\"_meta\":{}}");
-  cr_expect(wire_says(peer, 100, "{\\\"ignored\\\":[\\\"_meta\\\"]}"), "%s", wire_answer(peer, 100));
+  cr_expect(raw_client_response_has(peer, 100, "{\\\"ignored\\\":[\\\"_meta\\\"]}"), "%s",
+            raw_client_response(peer, 100));
   close_all();
 }
 
@@ -161,10 +163,11 @@ Test(server_tools, what_a_tool_does_not_know_is_named_in_its_answer) {
 Test(server_tools, a_failure_need_not_have_the_shape) {
   open_with("2025-06-18");
   ask(1, "shaped_failure", "{\"n\":\"x\"}");
-  cr_expect(wire_says(peer, 1, "\"isError\":true"), "%s", wire_answer(peer, 1));
-  cr_expect(!wire_says(peer, 1, "structuredContent"), "%s", wire_answer(peer, 1));
+  cr_expect(raw_client_response_has(peer, 1, "\"isError\":true"), "%s", raw_client_response(peer, 1));
+  cr_expect(!raw_client_response_has(peer, 1, "structuredContent"), "%s", raw_client_response(peer, 1));
   ask(2, "shaped_content", "{\"content\":[],\"structured\":{\"n\":[]},\"is_error\":true}");
-  cr_expect(wire_says(peer, 2, "{\"content\":[],\"isError\":true}"), "%s", wire_answer(peer, 2));
+  cr_expect(raw_client_response_has(peer, 2, "{\"content\":[],\"isError\":true}"), "%s",
+            raw_client_response(peer, 2));
   close_all();
 }
 
@@ -182,16 +185,18 @@ Test(server_tools, content_of_all_types) {
     ask(2, "content_on_pool", "{\"content\":" BLOCKS "}");
     ask(3, "content", "{\"content\":" BLOCKS ",\"structured\":{\"a\":1}}");
     for (int id = 1; id <= 2; id++)
-      cr_expect(wire_says(peer, id, "\"result\":{\"content\":" BLOCKS "}}"), "%s", wire_answer(peer, id));
-    cr_expect(wire_says(peer, 3,
-                        i >= 2 ? "\"content\":" BLOCKS ",\"structuredContent\":{\"a\":1}}}"
-                               : "\"content\":" BLOCKS "}}"),
-              "%s", wire_answer(peer, 3));
+      cr_expect(raw_client_response_has(peer, id, "\"result\":{\"content\":" BLOCKS "}}"), "%s",
+                raw_client_response(peer, id));
+    cr_expect(raw_client_response_has(peer, 3,
+                                      i >= 2 ? "\"content\":" BLOCKS ",\"structuredContent\":{\"a\":1}}}"
+                                             : "\"content\":" BLOCKS "}}"),
+              "%s", raw_client_response(peer, 3));
     ask(4, "content", "{\"content\":" BLOCKS ",\"is_error\":true}");
-    cr_expect(wire_says(peer, 4,
-                        i >= 1 ? "\"content\":" BLOCKS ",\"isError\":true}}"
-                               : "\"error\":{\"code\":-32000,\"message\":\"a\",\"data\":" BLOCKS "}"),
-              "%s", wire_answer(peer, 4));
+    cr_expect(raw_client_response_has(peer, 4,
+                                      i >= 1 ? "\"content\":" BLOCKS ",\"isError\":true}}"
+                                             : "\"error\":{\"code\":-32000,\"message\":\"a\",\"data\":" BLOCKS
+                                               "}"),
+              "%s", raw_client_response(peer, 4));
     cr_expect_eq(status, 0);
     close_all();
   }
@@ -199,17 +204,20 @@ Test(server_tools, content_of_all_types) {
 
 Test(server_tools, content_for_direct_calls) {
   open_with("2025-11-25");
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"content\",\"params\":{\"content\":" BLOCKS "}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"content\",\"params\":{\"content\":[],"
-                  "\"structured\":{\"a\":1}}}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"content\",\"params\":{\"content\":[],"
-                  "\"structured\":{\"a\":1},\"is_error\":true}}");
-  wire_settle(peer);
-  cr_expect(wire_says(peer, 1, "\"result\":" BLOCKS "}"), "%s", wire_answer(peer, 1));
-  cr_expect(wire_says(peer, 2, "\"result\":{\"a\":1}}"), "%s", wire_answer(peer, 2));
-  cr_expect(wire_says(peer, 3, "\"error\":{\"code\":-32000,\"message\":\"tool error\",\"data\":{\"a\":1}}"),
-            "%s", wire_answer(peer, 3));
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"content\",\"params\":{\"content\":" BLOCKS "}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"content\",\"params\":{\"content\":[],"
+                       "\"structured\":{\"a\":1}}}");
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"content\",\"params\":{\"content\":[],"
+                       "\"structured\":{\"a\":1},\"is_error\":true}}");
+  raw_client_sync(peer);
+  cr_expect(raw_client_response_has(peer, 1, "\"result\":" BLOCKS "}"), "%s", raw_client_response(peer, 1));
+  cr_expect(raw_client_response_has(peer, 2, "\"result\":{\"a\":1}}"), "%s", raw_client_response(peer, 2));
+  cr_expect(raw_client_response_has(
+                peer, 3, "\"error\":{\"code\":-32000,\"message\":\"tool error\",\"data\":{\"a\":1}}"),
+            "%s", raw_client_response(peer, 3));
   close_all();
 }
 
@@ -236,14 +244,14 @@ Test(server_tools, wrong_content_is_an_internal_error) {
     char args[300], logged[200];
     snprintf(args, sizeof args, "{\"content\":%s}", rows[id][0]);
     ask(id, "content", args);
-    cr_expect(wire_says(peer, id, "\"code\":-32603"), "%s", wire_answer(peer, id));
+    cr_expect(raw_client_response_has(peer, id, "\"code\":-32603"), "%s", raw_client_response(peer, id));
     cr_expect_eq(status, MCP_EENCODE);
     snprintf(logged, sizeof logged, "a result of the tool content: content %s", rows[id][1]);
-    cr_expect(scene_logged(logged), "%s", logged);
+    cr_expect(fixture_logged(logged), "%s", logged);
   }
   ask(100, "content", "{\"content\":[],\"structured\":[]}");
-  cr_expect(wire_says(peer, 100, "\"code\":-32603"));
-  cr_expect(scene_logged("a result of the tool content: structured must be an object"));
+  cr_expect(raw_client_response_has(peer, 100, "\"code\":-32603"));
+  cr_expect(fixture_logged("a result of the tool content: structured must be an object"));
   close_all();
 }
 
@@ -295,21 +303,21 @@ static void open_for_progress(void) {
 }
 
 static void call_with_token(int id, const char *tool, const char *token) {
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\","
-            "\"_meta\":{\"progressToken\":%s}}}",
-            id, tool, token);
+  raw_client_send_text(peer,
+                       "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\","
+                       "\"_meta\":{\"progressToken\":%s}}}",
+                       id, tool, token);
 }
 
-static size_t count_words(const wire_t *wire, const char *words) {
+static size_t count_words(const raw_client_t *client, const char *words) {
   size_t count = 0;
-  for (size_t i = 0; i < wire->count; i++)
-    count += strstr(wire->messages[i], words) != NULL;
+  for (size_t i = 0; i < client->count; i++)
+    count += strstr(client->messages[i], words) != NULL;
   return count;
 }
 
-static bool last_says(const wire_t *wire, size_t back, const char *words) {
-  return wire->count > back && strstr(wire->messages[wire->count - 1 - back], words) != NULL;
+static bool last_says(const raw_client_t *client, size_t back, const char *words) {
+  return client->count > back && strstr(client->messages[client->count - 1 - back], words) != NULL;
 }
 
 Test(server_tools, progress_comes_before_the_answer) {
@@ -318,7 +326,7 @@ Test(server_tools, progress_comes_before_the_answer) {
   for (int id = 0; id < 6; id++) {
     char words[200];
     call_with_token(id, id < 3 ? "steps" : "pool_steps", tokens[id % 3]);
-    RUN_UNTIL(wire_answers(peer, id) == 1);
+    RUN_UNTIL(raw_client_count_responses(peer, id) == 1);
     snprintf(
         words, sizeof words,
         "\"method\":\"notifications/progress\",\"params\":{\"progressToken\":%s,\"progress\":%d,\"total\":%d,"
@@ -334,12 +342,12 @@ Test(server_tools, progress_comes_before_the_answer) {
 Test(server_tools, no_progress_for_those_who_did_not_ask) {
   open_for_progress();
   size_t before = peer->count;
-  wire_call(peer, 1, "steps", "{}");
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"steps\","
-                  "\"_meta\":{\"progressToken\":1}}}");
-  wire_call(peer, 2, "pool_steps", "{}");
-  RUN_UNTIL(wire_answers(peer, 2) == 1);
-  scene_run_ms(100);
+  raw_client_call(peer, 1, "steps", "{}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"method\":\"tools/call\",\"params\":{\"name\":\"steps\","
+                             "\"_meta\":{\"progressToken\":1}}}");
+  raw_client_call(peer, 2, "pool_steps", "{}");
+  RUN_UNTIL(raw_client_count_responses(peer, 2) == 1);
+  fixture_run_ms(100);
   cr_expect_eq(peer->count, before + 2);
   uv_sem_destroy(&go_on);
   close_all();
@@ -350,7 +358,7 @@ Test(server_tools, progress_while_the_call_goes_on) {
   call_with_token(1, "wait", "1");
   RUN_UNTIL(count_words(peer, "\"progressToken\":1,\"progress\":1}") == 1);
   call_with_token(2, "hold", "2");
-  wire_settle(peer);
+  raw_client_sync(peer);
   cr_assert_eq(mcp_call_progress(held, 0.5, 0, NULL), 0);
   RUN_UNTIL(count_words(peer, "\"progressToken\":2,\"progress\":0.5}") == 1);
   cr_expect_eq(mcp_call_progress(held, 0.5, 0, NULL), UV_EINVAL);
@@ -358,11 +366,11 @@ Test(server_tools, progress_while_the_call_goes_on) {
   cr_expect_eq(mcp_call_progress(held, 0.0 / 0.0, 0, NULL), UV_EINVAL);
   cr_expect_eq(mcp_call_progress(held, 1, 1.0 / 0.0, NULL), UV_EINVAL);
   cr_expect_eq(mcp_call_progress(held, 1, 0, "\xff"), UV_EINVAL);
-  scene_run_ms(100);
-  wire_settle(peer);
+  fixture_run_ms(100);
+  raw_client_sync(peer);
   cr_expect_eq(count_words(peer, "progress\":"), 2);
   uv_sem_post(&go_on);
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   cr_expect_eq(count_words(peer, "\"progressToken\":1,\"progress\":2}"), 1);
   mcp_call_reply_text(held, "1", 1);
   uv_sem_destroy(&go_on);
@@ -372,18 +380,18 @@ Test(server_tools, progress_while_the_call_goes_on) {
 Test(server_tools, progress_is_not_sent_more_often_than_people_look) {
   open_for_progress();
   call_with_token(1, "hold", "1");
-  wire_settle(peer);
+  raw_client_sync(peer);
   double told = 0;
-  scene_hold_clock();
+  fixture_freeze_clock();
   for (int ms = 0; ms < 300; ms++) {
     cr_assert_eq(mcp_call_progress(held, ++told, 0, NULL), 0);
-    scene_pass_ms(1);
+    fixture_advance_ms(1);
   }
-  wire_settle(peer);
+  raw_client_sync(peer);
   size_t most = 300 / 50 + 2, sent = count_words(peer, "notifications/progress");
   cr_expect(sent >= 2 && sent <= most, "%zu of %.0f, at most %zu", sent, told, most);
   mcp_call_reply_text(held, "1", 1);
-  wire_settle(peer);
+  raw_client_sync(peer);
   char words[60];
   snprintf(words, sizeof words, "\"progress\":%.0f}", told);
   cr_expect_eq(count_words(peer, words), 1, "the newest was lost");
@@ -394,18 +402,18 @@ Test(server_tools, progress_is_not_sent_more_often_than_people_look) {
 Test(server_tools, no_progress_after_a_cancel) {
   open_for_progress();
   call_with_token(1, "hold", "1");
-  wire_settle(peer);
+  raw_client_sync(peer);
   cr_expect_eq(mcp_call_progress(held, 1, 0, NULL), 0);
   RUN_UNTIL(count_words(peer, "notifications/progress") == 1);
   cr_expect_eq(mcp_call_progress(held, 2, 0, NULL), 0); /* waits for its time, and is overtaken */
-  wire_text(peer,
-            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
-  wire_settle(peer);
+  raw_client_send_text(
+      peer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1}}");
+  raw_client_sync(peer);
   cr_assert(mcp_call_cancelled(held));
   size_t before = count_words(peer, "notifications/progress");
   cr_expect_eq(mcp_call_progress(held, 3, 0, NULL), MCP_ESTATE);
-  scene_run_ms(120);
-  wire_settle(peer);
+  fixture_run_ms(120);
+  raw_client_sync(peer);
   cr_expect_eq(count_words(peer, "notifications/progress"), before);
   cr_expect_eq(count_words(peer, "\"progress\":3"), 0);
   cr_expect_eq(mcp_call_reply_text(held, "1", 1), MCP_ESTATE);
@@ -418,15 +426,15 @@ Test(server_tools, progress_from_a_thread_that_outlives_the_server) {
   call_with_token(1, "wait", "1");
   RUN_UNTIL(count_words(peer, "notifications/progress") == 1);
   mcp_server_t *gone = server;
-  stage.stopped = false;
-  cr_assert_eq(mcp_server_stop(gone, stage_on_stopped, NULL), 0);
-  RUN_UNTIL(stage.stopped);
+  test_server.stopped = false;
+  cr_assert_eq(mcp_server_stop(gone, test_server_on_stopped, NULL), 0);
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(gone);
   uv_sem_post(&go_on);
   RUN_UNTIL(pool_threads() == 0); /* it ends its call and leaves the pool */
   cr_expect_eq(status, MCP_ESTATE);
   uv_sem_destroy(&go_on);
-  scene_close();
+  fixture_teardown();
 }
 
 /* ---- tools that come and go -------------------------------------------------------------------------- */
@@ -436,7 +444,7 @@ Test(server_tools, progress_from_a_thread_that_outlives_the_server) {
 static void expect_notice(const char *words, bool expected) {
   char line[256];
   snprintf(line, sizeof line, "tool %s", words);
-  cr_expect_eq(scene_logged(line), expected, "%s in:\n%s", line, scene_log());
+  cr_expect_eq(fixture_logged(line), expected, "%s in:\n%s", line, fixture_log());
 }
 
 /* A rule that is dropped because its name has a slip is named when the server starts, or the tool comes. */
@@ -453,9 +461,9 @@ Test(server_tools, a_slip_in_a_schema_is_a_warning) {
   mcp_tool_t later = {.name = "later",
                       .input_schema = "{\"type\":\"object\",\"allOf\":[{\"$refs\":1}]}",
                       .handler = hold_tool};
-  scene_open();
+  fixture_setup();
   server = mcp_server_new("tools", "1", 0, given);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   expect_notice("slip: input_schema /propertis: not a keyword of JSON Schema; the nearest is \"properties\"",
                 true);
   expect_notice(
@@ -473,32 +481,34 @@ Test(server_tools, a_slip_in_a_schema_is_a_warning) {
 
 Test(server_tools, those_who_know_of_changes_are_told_once_a_turn) {
   open_with("2025-03-26");
-  wire_t *old = open_peer("2024-11-05"), *raw = wire_open(mcp_server_port(server));
-  wire_t *early = wire_open(mcp_server_port(server)), *newest = open_peer("2025-11-25");
-  wire_text(early, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
-                   "\"2025-11-25\"}}"); /* and not initialized yet */
-  wire_settle(early);
+  raw_client_t *old = open_peer("2024-11-05"), *raw = raw_client_open(mcp_server_port(server));
+  raw_client_t *early = raw_client_open(mcp_server_port(server)), *newest = open_peer("2025-11-25");
+  raw_client_send_text(
+      early, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+             "\"2025-11-25\"}}"); /* and not initialized yet */
+  raw_client_sync(early);
   cr_assert_eq(mcp_server_add_tool(server, &hold), 0);
   cr_assert_eq(mcp_server_add_tool(server, &steps), 0);
   cr_assert_eq(mcp_server_remove_tool(server, "content"), 0);
   cr_assert_eq(mcp_server_remove_tool(server, "content"), UV_ENOENT);
   cr_assert_eq(mcp_server_add_tool(server, &steps), MCP_ETOOL);
-  cr_expect(scene_logged("tool \"steps\": it is there twice"));
+  cr_expect(fixture_logged("tool \"steps\": it is there twice"));
   cr_assert_eq(mcp_server_add_tool(server, &(mcp_tool_t){.handler = hold_tool}), UV_EINVAL);
-  wire_t *all[] = {peer, newest, old, raw, early};
+  raw_client_t *all[] = {peer, newest, old, raw, early};
   for (size_t i = 0; i < 5; i++) {
-    wire_settle(all[i]);
+    raw_client_sync(all[i]);
     cr_expect_eq(count_words(all[i], CHANGED), i < 2 ? 1 : 0, "peer %zu: %zu", i,
                  count_words(all[i], CHANGED));
   }
   cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
   RUN_UNTIL(count_words(peer, CHANGED) == 2);
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/list\"}");
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/list\"}");
   ask(6, "steps", "{}");
   ask(7, "hold", "{}");
-  cr_expect(wire_says(peer, 5, "\"name\":\"steps\"") && !wire_says(peer, 5, "\"name\":\"hold\""));
-  cr_expect(wire_says(peer, 6, "\"result\""));
-  cr_expect(wire_says(peer, 7, "unknown tool: hold"));
+  cr_expect(raw_client_response_has(peer, 5, "\"name\":\"steps\"") &&
+            !raw_client_response_has(peer, 5, "\"name\":\"hold\""));
+  cr_expect(raw_client_response_has(peer, 6, "\"result\""));
+  cr_expect(raw_client_response_has(peer, 7, "unknown tool: hold"));
   close_all();
 }
 
@@ -510,31 +520,31 @@ Test(server_tools, calls_of_a_tool_that_goes_end_normally) {
   cr_assert_eq(mcp_server_remove_tool(server, "wait"), 0);
   cr_assert_eq(mcp_server_remove_tool(server, "hold"), 0);
   uv_sem_post(&go_on);
-  RUN_UNTIL(wire_answers(peer, 1) == 1);
+  RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
   cr_expect_eq(mcp_call_reply_text(held, "1", 1), 0);
-  RUN_UNTIL(wire_answers(peer, 2) == 1);
-  cr_expect(wire_says(peer, 1, "\"result\"") && wire_says(peer, 2, "\"result\""));
+  RUN_UNTIL(raw_client_count_responses(peer, 2) == 1);
+  cr_expect(raw_client_response_has(peer, 1, "\"result\"") && raw_client_response_has(peer, 2, "\"result\""));
   uv_sem_destroy(&go_on);
   close_all();
 }
 
 Test(server_tools, a_blocking_tool_comes_to_a_server_that_had_none) {
   static const mcp_tool_t none[] = {MCP_TOOL_END};
-  scene_open();
+  fixture_setup();
   server = mcp_server_new("bare", "1", 0, none);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
-  peer = wire_open(mcp_server_port(server));
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
+  peer = raw_client_open(mcp_server_port(server));
   ask(1, "pool_steps", "{}");
-  cr_expect(wire_says(peer, 1, "unknown tool"));
+  cr_expect(raw_client_response_has(peer, 1, "unknown tool"));
   cr_assert_eq(mcp_server_add_tool(server, &pool_steps), 0);
   ask(2, "pool_steps", "{}");
-  cr_expect(wire_says(peer, 2, "\"result\""));
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
+  cr_expect(raw_client_response_has(peer, 2, "\"result\""));
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
   cr_expect_eq(mcp_server_add_tool(server, &hold), MCP_ESTATE);
   cr_expect_eq(mcp_server_remove_tool(server, "pool_steps"), MCP_ESTATE);
-  RUN_UNTIL(stage.stopped);
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
-  scene_close();
+  fixture_teardown();
 }
 
 /* ---- lists of more than one page --------------------------------------------------------------------- */
@@ -551,9 +561,9 @@ static void add_wordy(const char *name) {
 static void open_wordy(void) {
   static const mcp_tool_t none[] = {MCP_TOOL_END};
   memset(words, 'w', WORDS);
-  scene_open();
+  fixture_setup();
   server = mcp_server_new("wordy", "1", 0, none);
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   for (int i = 0; i < MANY; i++)
     add_wordy((char[]){(char)('0' + i), '\0'});
   peer = open_peer("2025-06-18");
@@ -577,21 +587,21 @@ static void on_names(mcp_client_t *client, const mcp_result_t *result, void *arg
 Test(server_tools, our_client_gets_all_pages) {
   bool done = false;
   open_wordy();
-  mcp_client_t *client = client_to(mcp_server_port(server));
+  mcp_client_t *client = client_new_to(mcp_server_port(server));
   cr_assert_eq(mcp_client_list_tools(client, NULL, on_names, &done), 0);
   RUN_UNTIL(done);
   cr_expect_str_eq(names, "0123456789", "%s", names);
-  client_end(client);
+  client_close_and_free(client);
   close_all();
 }
 
 /* Appends the names on the page behind a cursor and takes the next one's in its place; false: it was the
  * last. */
 static bool turn_page(int id, char cursor[32]) {
-  wire_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/list\",\"params\":{%s%s%s}}", id,
-            *cursor != '\0' ? "\"cursor\":\"" : "", cursor, *cursor != '\0' ? "\"" : "");
-  RUN_UNTIL(wire_answers(peer, id) == 1);
-  const char *answer = wire_answer(peer, id);
+  raw_client_send_text(peer, "{\"jsonrpc\":\"2.0\",\"id\":%d,\"method\":\"tools/list\",\"params\":{%s%s%s}}",
+                       id, *cursor != '\0' ? "\"cursor\":\"" : "", cursor, *cursor != '\0' ? "\"" : "");
+  RUN_UNTIL(raw_client_count_responses(peer, id) == 1);
+  const char *answer = raw_client_response(peer, id);
   cr_expect_lt(strlen(answer), CLOSES_AT);
   yyjson_doc *doc = yyjson_read(answer, strlen(answer), 0);
   yyjson_val *result = yyjson_obj_get(yyjson_doc_get_root(doc), "result");
@@ -625,7 +635,7 @@ Test(server_tools, pages_while_tools_come_and_go) {
   cr_expect_eq(*names, expected[first]);
   snprintf(cursor, sizeof cursor, "n");
   turn_page(21, cursor);
-  cr_expect(wire_says(peer, 21,
-                      "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
+  cr_expect(raw_client_response_has(
+      peer, 21, "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
   close_all();
 }

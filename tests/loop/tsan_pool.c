@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { ROUNDS = 12, CALLS = 300, TOGETHER = 60, LOGGERS = 3, LEVEL_MS = 5 };
 

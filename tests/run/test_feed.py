@@ -7,7 +7,7 @@ import unittest
 
 import websockets
 
-from services import BUILD, PROGRAMS, WAIT_S, System, free_port, main, until
+from services import BUILD, PROGRAMS, WAIT_S, System, free_port, main, wait_until
 
 FEED = BUILD / "examples/feed/feed"
 
@@ -38,7 +38,7 @@ class Feeding(unittest.TestCase):
             run = feed(system.godot_url, text=b"\xef\xbb\xbf" + text)  # with a byte order mark, as some editors write it
             self.assertEqual(run.returncode, 0, run.stderr)
             self.assertRegex(run.stdout, rb"\A13 lines accepted as feed in \d+\.\d s, 0 refused, 0 not delivered\n\Z")
-            until(lambda: len(everything(system)) == 13, "everything is stored")
+            wait_until(lambda: len(everything(system)) == 13, "everything is stored")
             messages = everything(system)
         marks = "\ufffd\ufffd(\ufffd\ufffd\ufffd"
         self.assertEqual(messages[:3], ["of Windows", "\r", "a\rb"])
@@ -62,7 +62,7 @@ class Feeding(unittest.TestCase):
                 out, _ = process.communicate(timeout=WAIT_S)
             self.assertEqual(process.returncode, 0, out)
             self.assertIn(b"20000 lines accepted", out)
-            until(lambda: len(everything(system)) >= len(lines), "everything is stored")
+            wait_until(lambda: len(everything(system)) >= len(lines), "everything is stored")
             self.assertEqual(sorted(everything(system)), sorted(lines))
 
     def test_an_entry_that_will_never_be_accepted_is_passed_over(self):

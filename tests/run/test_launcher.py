@@ -16,7 +16,19 @@ import time
 import unittest
 from pathlib import Path
 
-from services import BUILD, INHERITED, PROGRAMS, REPORT, SOURCE, WAIT_S, finished, free_port, main, until, upgrade
+from services import (
+    BUILD,
+    INHERITED_ENV,
+    PROGRAMS,
+    SANITIZER_REPORT,
+    SOURCE,
+    WAIT_S,
+    free_port,
+    main,
+    run_program,
+    wait_until,
+    websocket_upgrade,
+)
 
 KILLED = "supervisord has not stopped within 4 s, and is killed"
 SLOW_TOOL = """#!/bin/sh
@@ -40,7 +52,7 @@ class Run:
 
     def __init__(self, data=None):
         self.place = Path(tempfile.mkdtemp(prefix="iccm run "))
-        self.environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        self.environment = {name: os.environ[name] for name in INHERITED_ENV if name in os.environ}
         self.environment |= {name: str(free_port()) for name in ("MCP_PORT", "REDIS_PORT", "DEWEY_MCP_PORT")}
         self.environment["ICCM_DATA"] = str(data or self.place / "data")
         self.build, self.process = BUILD, None
@@ -78,7 +90,7 @@ class Run:
         self.environment["PATH"] = f"{tools}:{os.environ['PATH']}"
 
     def waits(self):
-        until((self.place / "tools/waits").exists, "the command begins")
+        wait_until((self.place / "tools/waits").exists, "the command begins")
 
     def goes_on(self):
         (self.place / "tools/wait").unlink()
@@ -105,7 +117,7 @@ class Run:
                 raise AssertionError(f"ended with {self.process.returncode}: {self.output('err')[-4000:]}")
             return "Ctrl-C" in self.output()
 
-        until(serving, "the launcher serves")
+        wait_until(serving, "the launcher serves")
         return self
 
     def left(self):
@@ -129,12 +141,12 @@ class Run:
             commands = self.left().items()
             return next((pid for pid, words in commands if program in map(base_name, words.split(" ")[:2])), None)
 
-        return until(find, f"{program} runs")
+        return wait_until(find, f"{program} runs")
 
     def ended(self):
         """Waits for the end of the launcher and of everything it started, and answers its status."""
         status = self.process.wait(WAIT_S)
-        until(lambda: not self.left(), f"nothing left of {self.left()}")
+        wait_until(lambda: not self.left(), f"nothing left of {self.left()}")
         return status
 
     def refused(self):
@@ -150,7 +162,7 @@ class Run:
 
     def call(self, url, tool, *arguments):
         command = [PROGRAMS["iccm"], "--json", "call", url, tool, *arguments]
-        run = finished(command, env=self.environment)
+        run = run_program(command, env=self.environment)
         assert run.returncode == 0, run.stdout + run.stderr
         return json.loads(run.stdout)
 
@@ -174,7 +186,7 @@ class Serving(unittest.TestCase):
 
             message = "a line of the test's own"
             run.call(run.godot, "logger_log", "component=mine", "level=INFO", f"message={message}")
-            rows = until(lambda: run.call(run.godot, "logger_query", "component=mine"), "the line is stored")
+            rows = wait_until(lambda: run.call(run.godot, "logger_query", "component=mine"), "the line is stored")
             self.assertEqual([row["message"] for row in rows], [message])
 
             run.process.terminate()
@@ -183,7 +195,7 @@ class Serving(unittest.TestCase):
             if KILLED not in log:  # by a machine that is too slow
                 for program in "godot-server", "godot-worker", "redis", "dewey":
                     self.assertIn(f"stopped: {program} (exit status 0)", log)
-            self.assertIsNone(REPORT.search(log))
+            self.assertIsNone(SANITIZER_REPORT.search(log))
 
     def test_with_a_token(self):
         with Run() as run:
@@ -192,7 +204,7 @@ class Serving(unittest.TestCase):
             component = re.search(r"^(\d+) lines accepted as (\w+)\b", run.output(), re.M)[2]
             self.assertGreater(run.stored(component), 0)
             for port in "MCP_PORT", "DEWEY_MCP_PORT":
-                self.assertEqual(upgrade(int(run.environment[port])).status, 401)
+                self.assertEqual(websocket_upgrade(int(run.environment[port])).status, 401)
             run.process.terminate()
             self.assertEqual(run.ended(), 0)
             self.assertNotIn("open-sesame", run.output() + run.output("err"))
@@ -225,7 +237,7 @@ class Serving(unittest.TestCase):
             one.up()
             two.up()
             one.call(one.godot, "logger_log", "component=mine", "level=INFO", "message=only here")
-            until(lambda: one.stored("mine") == 1, "stored")
+            wait_until(lambda: one.stored("mine") == 1, "stored")
             self.assertEqual(two.stored("mine"), 0)
             third.start()
             self.assertEqual(third.process.wait(WAIT_S), 1)
@@ -242,12 +254,12 @@ class Serving(unittest.TestCase):
             for program in "redis-server", "dewey", "godot-worker", "godot-server":
                 os.kill(run.pid_of(program), signal.SIGKILL)
                 gone = f"exited: {program.replace('redis-server', 'redis')} "
-                until(lambda: gone in run.output("err"), f"supervisord says that {program} has ended")
+                wait_until(lambda: gone in run.output("err"), f"supervisord says that {program} has ended")
                 feed = [BUILD / "examples/feed/feed", "--component", f"after {program}", run.godot]
                 fed = subprocess.run(feed, input=b"once\n", stdout=subprocess.DEVNULL, timeout=WAIT_S)
                 self.assertEqual(fed.returncode, 0)
             for program in "redis-server", "dewey", "godot-worker", "godot-server":
-                until(lambda: run.stored(f"after {program}") == 1, f"the line sent after {program} was killed")
+                wait_until(lambda: run.stored(f"after {program}") == 1, f"the line sent after {program} was killed")
 
 
 class Ending(unittest.TestCase):
@@ -361,7 +373,7 @@ class Refusing(unittest.TestCase):
                     (tools / "sudo").unlink()
                     if shutil.which("sudo", path=environment["PATH"]):
                         continue
-                ended = finished([script, "run"], env=environment)
+                ended = run_program([script, "run"], env=environment)
                 self.assertEqual((ended.returncode, ended.stdout), (1, ""))
                 self.assertIn("libyyjson-dev", ended.stderr)
                 self.assertEqual(ended.stderr.splitlines()[-1], f"install: only root can install them; run: {command}")

@@ -31,8 +31,8 @@ import uuid
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from caller import CallError, Caller, read_rows, tool_call  # noqa: E402
-from services import PROGRAMS, WAIT_S, Alone, System, finished, http_get, until  # noqa: E402
+from caller import CallError, Caller, read_log_rows, tool_call  # noqa: E402
+from services import PROGRAMS, WAIT_S, SingleServer, System, http_get, run_program, wait_until  # noqa: E402
 
 MIB = 1 << 20
 SLACK_MIB, SLACK = 12, 0.1  # that memory may have grown by: allocators keep what they have had, …
@@ -80,7 +80,7 @@ class Watch:
 
     def end(self):
         name = self.program.name
-        until(lambda: Usage(self.program).descriptors <= self.before.descriptors, f"{name} closes its descriptors")
+        wait_until(lambda: Usage(self.program).descriptors <= self.before.descriptors, f"{name} closes its descriptors")
         allowed = self.before.memory * (1 + SLACK) + self.slack_mib * MIB
         after = Usage(self.program)
         assert after.memory <= allowed, f"{name} had {self.before}, and has {after}"
@@ -107,10 +107,10 @@ def echo(options, **settings):
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         context = None
         if options.tls:
-            finished([PROGRAMS["certificates"], place]).check_returncode()
+            run_program([PROGRAMS["certificates"], place]).check_returncode()
             settings |= {"ICCM_TLS_CERT": f"{place}/good.pem", "ICCM_TLS_KEY": f"{place}/key.pem"}
             context = ssl.create_default_context(cafile=f"{place}/ca.pem")
-        yield stack.enter_context(Alone("echo", "0", **SANITIZERS, **settings)), context
+        yield stack.enter_context(SingleServer("echo", "0", **SANITIZERS, **settings)), context
 
 
 def peer(port, context):
@@ -224,11 +224,11 @@ def visit_in_threads(port, context, count):
 def run_connects(options):
     with echo(options) as (server, context):
         visit_in_threads(server.port, context, 100 * len(VISITS))
-        until(lambda: connections(server.port, context) == 0, "all connections have gone")
+        wait_until(lambda: connections(server.port, context) == 0, "all connections have gone")
         watch, began = Watch(server.program), time.monotonic()
         before = connections(server.port, context, "iccm_connections_total")
         visit_in_threads(server.port, context, options.amount)
-        until(lambda: connections(server.port, context) == 0, "all connections have gone")
+        wait_until(lambda: connections(server.port, context) == 0, "all connections have gone")
         seconds = time.monotonic() - began
         upgraded_count = connections(server.port, context, "iccm_connections_total") - before
         assert upgraded_count >= options.amount * 6 // len(VISITS) - THREADS * len(VISITS), upgraded_count
@@ -268,7 +268,7 @@ def run_idle(options):
     with echo(options, ICCM_MAX_CONNECTIONS=options.amount + 100) as (server, context):
         empty = Usage(server.program)
         Crowd(server.port, context, options.amount).close()  # an allocator keeps for the next what the first has had
-        until(lambda: connections(server.port, context) == 0, "all connections have gone")
+        wait_until(lambda: connections(server.port, context) == 0, "all connections have gone")
         watch = Watch(server.program)
         crowd = Crowd(server.port, context, options.amount)
         full, calls, until_s = Usage(server.program), 0, time.monotonic() + options.seconds
@@ -280,7 +280,7 @@ def run_idle(options):
             assert connections(server.port, context) == options.amount + 1
         each = (full.memory - empty.memory) / options.amount / 1024
         crowd.close()
-        until(lambda: connections(server.port, context) == 0, "all connections have gone")
+        wait_until(lambda: connections(server.port, context) == 0, "all connections have gone")
         said = f"{options.amount} idle for {options.seconds} s, {each:.1f} KiB each, {crowd.pings} pings answered"
         return f"{said}, {calls} calls of another served meanwhile; {watch.end()}"
 
@@ -337,7 +337,7 @@ class Load:
     async def stored(self):
         """How many lines there are, and how many of them twice."""
         async with Caller(self.system.godot_url) as caller:
-            ids = [row["id"] async for row in read_rows(caller, trace_id=self.trace)]
+            ids = [row["id"] async for row in read_log_rows(caller, trace_id=self.trace)]
             return len(ids), len(ids) - len(set(ids))
 
 
@@ -345,12 +345,12 @@ def run_mixed(options):
     with System(**SANITIZERS) as system:
         system.start()
         asyncio.run(Load(system, max(2, options.seconds / 10)).run())  # until everything has what it needs
-        until(lambda: system.redis_count("LLEN", "logs:queue") == 0, "the queue is empty", 2 * WAIT_S)
+        wait_until(lambda: system.redis_int("LLEN", "logs:queue") == 0, "the queue is empty", 2 * WAIT_S)
         watches = [Watch(system.godot), Watch(system.worker), Watch(system.dewey, SLACK_DEWEY_MIB)]
         load = Load(system, options.seconds)
         asyncio.run(load.run())
         stored = twice = 0
-        until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored", 5 * WAIT_S)
+        wait_until(lambda: asyncio.run(load.stored())[0] >= load.acknowledged, "what was acknowledged is stored", 5 * WAIT_S)
         stored, twice = asyncio.run(load.stored())
         assert (stored, twice) == (load.acknowledged, 0), f"{load.acknowledged} acknowledged, {stored} stored, {twice} twice"
         said = f"{options.seconds} s, {stored} lines acknowledged, all stored once; {load.asked} queries, "

@@ -69,7 +69,7 @@ void make_place(void) {
 
 db_t *open_unchecked(const db_plan_t *plan) {
   test_error = (store_error_t){.text = ""};
-  return on_postgresql() ? db_open_pq(postgresql_place(), plan, &test_error)
+  return on_postgresql() ? db_open_pq(postgresql_conninfo(), plan, &test_error)
                          : db_open_sqlite(path, plan, &test_error);
 }
 

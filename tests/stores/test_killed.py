@@ -6,14 +6,14 @@ import select
 import subprocess
 import unittest
 
-from postgresql import Postgresql, programs
+from postgresql import Postgresql, bin_directory
 from services import BUILD, WAIT_S, main
 
 OK, FAILED = "0", "7"  # of store_code
 AWAY = "the database cannot be reached"
 
 
-@unittest.skipIf(programs() is None, "there is no PostgreSQL below /usr/lib/postgresql")
+@unittest.skipIf(bin_directory() is None, "there is no PostgreSQL below /usr/lib/postgresql")
 class Killed(unittest.TestCase):
     def setUp(self):
         self.server = Postgresql().start()

@@ -80,7 +80,7 @@ class Definitions(unittest.TestCase):
 
     def test_horace(self):
         settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(self.system.directory / "storage")}
-        self.compare(self.system.another("horace", "horace", **settings), defined("horace"), {*defined("horace")})
+        self.compare(self.system.add_instance("horace", "horace", **settings), defined("horace"), {*defined("horace")})
 
 
 class ErrorCodes(unittest.TestCase):

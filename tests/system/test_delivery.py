@@ -2,7 +2,7 @@
 queue overflowed; every drop is counted and named in the log.
 
 Callers log steadily over several connections, with many calls in flight. On the way programs end by SIGKILL, and come
-back, and judge.py says what has to be true then:
+back, and log_audit.py says what has to be true then:
 
   Delivery    the worker alone, always with a batch in hand, and Dewey for a while; no caller may notice
   Kills       any of Redis, Godot's server, two workers and Dewey, at random moments, also several at a time; with room
@@ -24,9 +24,9 @@ import random
 import time
 import uuid
 
-from caller import CallError, Caller, read_rows
-from judge import ACKNOWLEDGED, COMPONENT, QUICK, STORED, Book, Judged, Load
-from services import PROGRAMS, AsyncCase, System, eventually, finished, is_ready, main, sooner
+from caller import CallError, Caller, read_log_rows
+from log_audit import ACKNOWLEDGED, COMPONENT, FAST_RETRIES, STORED, LineTracker, LogAuditCase, LogLoad
+from services import PROGRAMS, AsyncTestCase, System, is_ready, main, retry_within, run_program, wait_until_async
 
 LINES = int(os.environ.get("TEST_LINES", 50000))
 WORKER_KILLS = int(os.environ.get("TEST_WORKER_KILLS", 10))
@@ -65,7 +65,7 @@ async def kill_worker(system, load):
 async def has_batch(system):
     """Waits until the worker holds a batch: within a second, unless the queue is empty."""
     for _ in range(500):
-        if system.redis_count("ZCARD", "logs:inflight") > 0:
+        if system.redis_int("ZCARD", "logs:inflight") > 0:
             return True
         await asyncio.sleep(0.002)
     return False
@@ -83,7 +83,7 @@ async def kill_at_random(victims, load):
             if not alive:
                 continue
             victim = min(alive, key=lambda program: (deaths[program.name], chance.random()))
-            assert victim.process.poll() is None, victim.explain("ended by itself")
+            assert victim.process.poll() is None, victim.failure_text("ended by itself")
             victim.kill()
             deaths[victim.name] += 1
             group.create_task(start_again(victim, GONE_S * chance.random() ** 4))
@@ -96,51 +96,51 @@ async def start_again(victim, after_s):
     victim.start()
 
 
-class Delivery(Judged):
+class Delivery(LogAuditCase):
     async def test_every_line_arrives_once(self):
         with System() as system:
             system.start()
-            book = Book()
-            load = Load(system.godot_url, book, LINES)
+            tracker = LineTracker()
+            load = LogLoad(system.godot_url, tracker, LINES)
             began = time.monotonic()
             async with asyncio.TaskGroup() as group:
                 sent = group.create_task(load.run())
                 held = group.create_task(kill_worker(system, load))
             self.assertEqual(load.failed, 0, "callers noticed something")
             self.assertEqual(load.acknowledged, LINES)
-            self.assertEqual(await self.judge(system, book), 0)
+            self.assertEqual(await self.audit(system, tracker), 0)
             print(
                 f"{LINES} lines: acknowledged after {sent.result() - began:.1f} s, stored and read after "
                 f"{time.monotonic() - began:.1f} s; {WORKER_KILLS} kills of the worker ({held.result()} with a batch "
-                f"in hand), Dewey away {AWAY_S:.0f} s, {book.sent - load.acknowledged} sent twice",
+                f"in hand), Dewey away {AWAY_S:.0f} s, {tracker.sent - load.acknowledged} sent twice",
                 flush=True,
             )
 
 
-class Kills(Judged):
+class Kills(LogAuditCase):
     """What was acknowledged survives whatever is killed."""
 
     async def killed(self, **settings):
         print(f"TEST_SEED={SEED}", flush=True)
-        with System(**(QUICK | settings)) as system:
+        with System(**(FAST_RETRIES | settings)) as system:
             system.redis.command += REWRITING
-            second = system.another("godot-worker", "second-worker", GODOT_WORKER_NAME="second")
+            second = system.add_instance("godot-worker", "second-worker", GODOT_WORKER_NAME="second")
             system.start()
             second.start()
-            book = Book()
-            load = Load(system.godot_url, book, rate=RATE)
+            tracker = LineTracker()
+            load = LogLoad(system.godot_url, tracker, rate=RATE)
             victims = [system.redis, system.godot, system.worker, second, system.dewey]
             if "ICCM_REUSEPORT" in settings:
-                victims.append(system.another("godot-server", "second-server").start())
+                victims.append(system.add_instance("godot-server", "second-server").start())
                 victims[-1].port()  # waits until it listens
             async with asyncio.TaskGroup() as group:
                 group.create_task(load.run())
                 deaths = group.create_task(kill_at_random(victims, load))
-            dropped = await self.judge(system, book)
-            counts = book.counts()
+            dropped = await self.audit(system, tracker)
+            counts = tracker.counts()
             to_disk = sum(worker.log.read_text().count(TO_DISK) for worker in (system.worker, second))
             print(
-                f"{sum(deaths.result().values())} kills {deaths.result()}; {len(book.known)} lines: "
+                f"{sum(deaths.result().values())} kills {deaths.result()}; {len(tracker.known)} lines: "
                 f"{counts[ACKNOWLEDGED | STORED]} acknowledged and stored, {counts[ACKNOWLEDGED]} acknowledged and "
                 f"not, {counts[STORED]} stored though not acknowledged, {counts[0]} neither; {dropped} were dropped; "
                 f"{to_disk} times to disk; {load.failed} calls failed",
@@ -161,7 +161,7 @@ class Kills(Judged):
         await self.killed(MAX_QUEUE_SIZE=1000, BATCH_SIZE=20, GODOT_SPOOL_MAX_BYTES=1 << 30)
 
 
-class Overflow(Judged):
+class Overflow(LogAuditCase):
     async def test_exactly_the_newest_are_left(self):
         bound = FLOOD * 2 // 3
         with System(**({} if bound == DEFAULT_BOUND else {"MAX_QUEUE_SIZE": bound})) as system:
@@ -170,15 +170,15 @@ class Overflow(Judged):
             path = system.directory / "lines"
             path.write_text("".join(f"line {number}\n" for number in range(FLOOD)))
             fed = await asyncio.to_thread(
-                finished, [PROGRAMS["feed"], "--component", COMPONENT, system.godot_url, path]
+                run_program, [PROGRAMS["feed"], "--component", COMPONENT, system.godot_url, path]
             )
             self.assertIn(f"{FLOOD} lines accepted", fed.stdout, fed.stderr)
             system.dewey.start()
             await self.drained(system)
-            self.assertEqual(system.redis_count("GET", "logs:dropped"), FLOOD - bound)
+            self.assertEqual(system.redis_int("GET", "logs:dropped"), FLOOD - bound)
             async with Caller(system.godot_url) as caller:
-                messages = [row["message"] async for row in read_rows(caller, component=COMPONENT)]
-                said = [row async for row in read_rows(caller, component="godot")]
+                messages = [row["message"] async for row in read_log_rows(caller, component=COMPONENT)]
+                said = [row async for row in read_log_rows(caller, component="godot")]
             newest = [f"line {number}" for number in reversed(range(FLOOD - bound, FLOOD))]
             self.assertTrue(messages == newest, f"{len(messages)}, from {messages[:1]} to {messages[-1:]}")
             self.assertEqual(sum(row["data"]["dropped"] for row in said), FLOOD - bound)
@@ -188,7 +188,7 @@ class Overflow(Judged):
             print(f"{FLOOD} lines with Dewey away: {len(messages)} left, {FLOOD - bound} dropped, {said[0]['message']}")
 
 
-class Ahead(AsyncCase):
+class Ahead(AsyncTestCase):
     async def test_a_time_far_ahead_is_stored_once_whichever_way_the_line_comes(self):
         entry = {"component": "ahead", "level": "INFO", "message": "m", "created_at": "9999-12-31T23:59:59Z"}
         ids = [str(uuid.uuid4()) for _ in range(3)]
@@ -198,9 +198,9 @@ class Ahead(AsyncCase):
                 for _ in range(2):
                     await godot.call("logger_log", entry | {"id": ids[0]})
                     pushed = json.dumps(entry | {"id": ids[1]}).encode()
-                    system.redis_ask("LPUSH", "logs:queue", json.dumps(pushed.decode()).replace(" ", ""))
+                    system.redis_command("LPUSH", "logs:queue", json.dumps(pushed.decode()).replace(" ", ""))
                     await dewey.call("dewey_store_logs_batch", {"logs": [entry | {"id": ids[2]}]})
-                    while system.redis_count("LLEN", "logs:queue") + system.redis_count("ZCARD", "logs:inflight") > 0:
+                    while system.redis_int("LLEN", "logs:queue") + system.redis_int("ZCARD", "logs:inflight") > 0:
                         await asyncio.sleep(0.02)
                 rows = await godot.call("logger_query", {"component": "ahead"})
                 self.assertEqual(sorted(row["id"] for row in rows), sorted(ids))
@@ -211,20 +211,20 @@ class Ahead(AsyncCase):
                 self.assertEqual(await godot.call("logger_clear", clear), {"status": "ok", "deleted_count": 3})
 
 
-class Outage(AsyncCase):
+class Outage(AsyncTestCase):
     async def test_a_query_without_dewey_fails_at_once(self):
         with System() as system:
             system.start()
             await asyncio.to_thread(system.dewey.stop)
             async with Caller(system.godot_url) as caller:
-                await eventually(lambda: not is_ready(system.godot_port), "Godot knows that Dewey is away")
+                await wait_until_async(lambda: not is_ready(system.godot_port), "Godot knows that Dewey is away")
 
                 async def refused():
                     with self.assertRaises(CallError) as caught:
                         await caller.call("logger_query", {"limit": 1})
                     self.assertEqual(caught.exception.code, -32000)
 
-                await sooner(4, refused)  # an answer is waited for 8 s
+                await retry_within(4, refused)  # an answer is waited for 8 s
                 entry = {"component": "outage", "level": "INFO", "message": "meanwhile"}
                 self.assertEqual((await caller.call("logger_log", entry))["message"], "Log entry queued.")
                 system.dewey.start()
@@ -233,7 +233,7 @@ class Outage(AsyncCase):
                     with contextlib.suppress(CallError):
                         return await caller.call("logger_query", {"component": "outage"})
 
-                rows = await eventually(stored, "what came meanwhile is stored")
+                rows = await wait_until_async(stored, "what came meanwhile is stored")
                 self.assertEqual([row["message"] for row in rows], ["meanwhile"])
 
     async def test_without_redis_nothing_is_ok(self):
@@ -248,14 +248,14 @@ class Outage(AsyncCase):
                 self.assertEqual(caught.exception.code, -32000)
                 self.assertEqual(caught.exception.message, "queue unavailable, retry")
                 system.start_redis()
-                await eventually(lambda: is_ready(system.godot_port), "Godot is ready again")
+                await wait_until_async(lambda: is_ready(system.godot_port), "Godot is ready again")
                 await caller.call("logger_log", entry | {"message": "after"})
 
                 async def both():
                     rows = await caller.call("logger_query", {"component": "no redis"})
                     return {row["message"] for row in rows} == {"before", "after"}
 
-                await eventually(both, "both lines are stored, and nothing else")
+                await wait_until_async(both, "both lines are stored, and nothing else")
 
     async def test_a_transaction_that_a_kill_left_half_written_takes_nothing_with_it(self):
         half = b"*1\r\n$5\r\nMULTI\r\n*2\r\n$4\r\nRPOP\r\n$10\r\nlogs:queue\r\n*3\r\n$5\r\nLPU"
@@ -269,7 +269,7 @@ class Outage(AsyncCase):
                     with (system.directory / "appendonlydir/appendonly.aof.1.incr.aof").open("ab") as file:
                         file.write(half)
                 system.start_redis()
-            self.assertEqual(system.redis_count("LLEN", "logs:queue"), 2)
+            self.assertEqual(system.redis_int("LLEN", "logs:queue"), 2)
 
     async def queued(self, system, message):
         """Once Godot has found Redis, the entry is taken."""
@@ -279,7 +279,7 @@ class Outage(AsyncCase):
                 async with Caller(system.godot_url) as caller:
                     return await caller.call("logger_log", {"component": "half", "level": "INFO", "message": message})
 
-        await eventually(taken, "Godot finds Redis")
+        await wait_until_async(taken, "Godot finds Redis")
 
 
 if __name__ == "__main__":

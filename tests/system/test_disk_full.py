@@ -1,5 +1,5 @@
 """Disks that are full, Redis', Dewey's and the spool's, while callers log, and that of Horace's storage: who asks is told so, everything goes on by
-itself when there is room again, and nothing acknowledged is lost (judge.py).
+itself when there is room again, and nothing acknowledged is lost (log_audit.py).
 
 Redis with appendfsync always ends when it cannot write; the test starts it again, as a supervisor does. The environment
 moves size and chance: TEST_TIMES (4), how often Dewey's disk is full in turn, and TEST_SEED.
@@ -12,8 +12,8 @@ import uuid
 
 from caller import CallError, Caller
 from disk import SmallDisk
-from judge import QUICK, Book, Judged, Load
-from services import Alone, System, eventually, http_get, main
+from log_audit import FAST_RETRIES, LineTracker, LogAuditCase, LogLoad
+from services import SingleServer, System, http_get, main, wait_until_async
 
 TIMES = int(os.environ.get("TEST_TIMES", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
@@ -32,7 +32,7 @@ def ready_text(port):
 @contextlib.asynccontextmanager
 async def callers(system, rate=500):
     """Log until the body ends; before it begins, some lines have been acknowledged."""
-    load = Load(system.godot_url, Book(), rate=rate)
+    load = LogLoad(system.godot_url, LineTracker(), rate=rate)
     running = asyncio.create_task(load.run())
     try:
         await acknowledged(load, 100)
@@ -48,12 +48,12 @@ async def stored(system, count):
         async def are_stored():
             return len(await caller.call("logger_query", {"component": "delivery", "limit": count})) == count
 
-        await eventually(are_stored, f"{count} lines are stored")
+        await wait_until_async(are_stored, f"{count} lines are stored")
 
 
 async def acknowledged(load, more):
     goal = load.acknowledged + more
-    await eventually(lambda: load.acknowledged >= goal, f"{more} more lines are acknowledged")
+    await wait_until_async(lambda: load.acknowledged >= goal, f"{more} more lines are acknowledged")
 
 
 class Supervisor:
@@ -78,20 +78,20 @@ class Supervisor:
                 self.starts += 1
 
 
-class DiskFull(Judged):
+class DiskFull(LogAuditCase):
     async def test_of_redis(self):
-        with SmallDisk(32 << 20) as disk, System(**QUICK) as system:
+        with SmallDisk(32 << 20) as disk, System(**FAST_RETRIES) as system:
             system.redis.command[1] = str(disk.path)
             system.start()
             async with Supervisor(system.redis) as supervisor:
                 async with callers(system) as load:
                     disk.fill()
-                    await eventually(lambda: load.failed, "a call is told")
-                    await eventually(lambda: "redis: disk full: " in ready_text(system.godot_port), "/readyz says so")
-                    await eventually(lambda: supervisor.starts >= 3, "Redis ends again and again")
+                    await wait_until_async(lambda: load.failed, "a call is told")
+                    await wait_until_async(lambda: "redis: disk full: " in ready_text(system.godot_port), "/readyz says so")
+                    await wait_until_async(lambda: supervisor.starts >= 3, "Redis ends again and again")
                     disk.empty()
                     await acknowledged(load, 500)
-                self.assertEqual(await self.judge(system, load.book), 0)
+                self.assertEqual(await self.audit(system, load.tracker), 0)
             print(
                 f"{load.acknowledged} acknowledged, {load.failed} calls failed, "
                 f"{supervisor.starts} starts of Redis"
@@ -99,33 +99,33 @@ class DiskFull(Judged):
 
     async def test_of_a_redis_that_refuses(self):
         # with another appendfsync it goes on, and answers with errno's words
-        with SmallDisk(32 << 20) as disk, System(**QUICK) as system:
+        with SmallDisk(32 << 20) as disk, System(**FAST_RETRIES) as system:
             system.redis.command[1] = str(disk.path)
             system.redis.command += ["--appendfsync", "everysec"]
             system.start()
             async with callers(system) as load:
                 disk.fill()
-                await eventually(lambda: "redis: Redis refuses: disk full: MISCONF" in ready_text(system.godot_port), "/readyz says so")
+                await wait_until_async(lambda: "redis: Redis refuses: disk full: MISCONF" in ready_text(system.godot_port), "/readyz says so")
                 disk.empty()
                 await acknowledged(load, 100)
 
     async def test_of_dewey(self):
-        with SmallDisk(64 << 20) as disk, System(**QUICK) as system:
+        with SmallDisk(64 << 20) as disk, System(**FAST_RETRIES) as system:
             system.settings["DEWEY_DB_PATH"] = str(disk.path / "dewey.db")
             system.start()
             async with callers(system) as load:
                 await stored(system, 10)
                 disk.fill()
-                said = await eventually(lambda: ready_text(system.dewey_port), "/readyz says so")
+                said = await wait_until_async(lambda: ready_text(system.dewey_port), "/readyz says so")
                 self.assertEqual(said, "store: disk full\n")
-                await eventually(lambda: "dewey: disk full\n" == ready_text(system.godot_port), "/readyz of Godot says so, too")
+                await wait_until_async(lambda: "dewey: disk full\n" == ready_text(system.godot_port), "/readyz of Godot says so, too")
                 await self.refused(system)
                 await stored(system, 10) # reading goes on
                 await acknowledged(load, 500)
-                await eventually(lambda: "it is kept, and tried for ever" in system.worker.output(), "retries end")
+                await wait_until_async(lambda: "it is kept, and tried for ever" in system.worker.output(), "retries end")
                 disk.empty()
                 await acknowledged(load, 500)
-            self.assertEqual(await self.judge(system, load.book), 0)
+            self.assertEqual(await self.audit(system, load.tracker), 0)
             self.assertEqual(load.failed, 0)
             print(f"/readyz said {said.strip()!r}; {load.acknowledged} acknowledged")
 
@@ -133,7 +133,7 @@ class DiskFull(Judged):
         # while some entries find room and others do not, none must be taken for the cause and put aside
         print(f"TEST_SEED={SEED}", flush=True)
         chance, impatient = random.Random(SEED), {"RETRY_MAX_ATTEMPTS": 1, "BATCH_SIZE": 20}
-        with SmallDisk(256 << 20) as disk, System(**(QUICK | impatient)) as system:
+        with SmallDisk(256 << 20) as disk, System(**(FAST_RETRIES | impatient)) as system:
             system.settings["DEWEY_DB_PATH"] = str(disk.path / "dewey.db")
             system.start()
             async with callers(system) as load:
@@ -142,27 +142,27 @@ class DiskFull(Judged):
                     await asyncio.sleep(chance.uniform(0.1, 1))
                     disk.empty()
                     await asyncio.sleep(chance.uniform(0, 0.2))
-            self.assertEqual(await self.judge(system, load.book), 0)
+            self.assertEqual(await self.audit(system, load.tracker), 0)
             print(f"{TIMES} times full; {load.acknowledged} acknowledged")
 
     async def test_of_the_spool(self):
         # with Dewey away: what finds room goes to disk, the rest stays in Redis
         settings = {"MAX_QUEUE_SIZE": 1000, "BATCH_SIZE": 20, "GODOT_SPOOL_MAX_BYTES": 1 << 30}
-        with SmallDisk(16 << 20) as disk, System(GODOT_SPOOL_DIR=disk.path, **(QUICK | settings)) as system:
+        with SmallDisk(16 << 20) as disk, System(GODOT_SPOOL_DIR=disk.path, **(FAST_RETRIES | settings)) as system:
             system.start()
             async with callers(system) as load:
                 system.dewey.kill()
                 disk.fill(leave=100_000)
-                await eventually(lambda: SPOOL_FULL in system.worker.output(), "the worker says that it is full")
+                await wait_until_async(lambda: SPOOL_FULL in system.worker.output(), "the worker says that it is full")
                 refused = disk.used()
                 disk.empty()
-                await eventually(lambda: disk.used() > refused + 100_000, "the spool goes on")
+                await wait_until_async(lambda: disk.used() > refused + 100_000, "the spool goes on")
             system.dewey.start()
-            dropped = await self.judge(system, load.book)
+            dropped = await self.audit(system, load.tracker)
             print(f"{load.acknowledged} acknowledged, {dropped} dropped")
 
     async def test_of_horaces_storage(self):
-        with SmallDisk(8 << 20) as disk, Alone("horace", HORACE_MCP_PORT=0, HORACE_STORAGE_PATH=disk.path) as horace:
+        with SmallDisk(8 << 20) as disk, SingleServer("horace", HORACE_MCP_PORT=0, HORACE_STORAGE_PATH=disk.path) as horace:
             file, work = disk.path / "files/a.bin", disk.path / ".horace_work"
             file.write_bytes(b"1" * 300_000)
             async with Caller(horace.url) as caller:
@@ -172,12 +172,12 @@ class DiskFull(Judged):
                 disk.fill()
                 await self.refused_by_horace(caller, "horace_register_file", file_path="a.bin", metadata={})
                 await self.refused_by_horace(caller, "horace_restore_version", file_id=file_id, version=1)
-                said = await eventually(lambda: ready_text(horace.port), "/readyz says so")
+                said = await wait_until_async(lambda: ready_text(horace.port), "/readyz says so")
                 self.assertRegex(said, "\\A((storage|store): disk full\n)+\\Z")
                 self.assertEqual((await caller.call("horace_search_files"))["results"][0]["version"], 1)
                 self.assertEqual((file.read_bytes(), [*work.iterdir()]), (b"2" * 300_000, []))
                 disk.empty()
-                await eventually(lambda: not ready_text(horace.port), "it is ready again")
+                await wait_until_async(lambda: not ready_text(horace.port), "it is ready again")
                 restored = await caller.call("horace_restore_version", {"file_id": file_id, "version": 1})
                 self.assertEqual((restored["new_version_created"], file.read_bytes()), (3, b"1" * 300_000))
             print(f"/readyz said {said.strip()!r}")

@@ -13,8 +13,8 @@ import os
 import ssl
 
 from caller import Caller, connect, tool_call
-from faults import BREAKS, Faults, SecuredFaults
-from services import PROGRAMS, WAIT_S, Alone, AsyncCase, Place, eventually, finished, main
+from faulty_proxy import BREAKING_FAULTS, FaultyProxy, FaultyTlsProxy
+from services import PROGRAMS, WAIT_S, AsyncTestCase, ProgramGroup, SingleServer, main, run_program, wait_until_async
 
 ALL = os.environ.get("FAULTS") == "all"
 STRIDE = 1 if ALL else 29  # bytes between two places
@@ -58,7 +58,7 @@ class Bystander:
             assert self.calls > 0
 
 
-class FaultCase(AsyncCase):
+class FaultCase(AsyncTestCase):
     stride, more_ends = STRIDE, set()
 
     async def asyncSetUp(self):
@@ -68,13 +68,13 @@ class FaultCase(AsyncCase):
 
     async def start(self):
         self.environment, self.tls = {}, {}
-        self.server = self.enterContext(Alone("echo", "0"))
+        self.server = self.enterContext(SingleServer("echo", "0"))
         self.bystander = await self.enterAsyncContext(Bystander(self.server.url))
-        self.faults = await self.enterAsyncContext(Faults(self.server.port))
+        self.faults = await self.enterAsyncContext(FaultyProxy(self.server.port))
 
     async def released(self):
         """Waits until the server has nothing left of the conversations."""
-        await eventually(lambda: descriptors(self.server.program) <= self.at_rest, "the server lets go of connections that are over")
+        await wait_until_async(lambda: descriptors(self.server.program) <= self.at_rest, "the server lets go of connections that are over")
 
     async def converse(self, urls, timeout_ms=TIMEOUT_MS):
         """Plays each in the library's client: answers the statuses of the calls, all of which have ended."""
@@ -166,7 +166,7 @@ class StockPeer(FaultCase):
 
     async def test_breaks(self):
         places = (await self.places(self.play))[:: 1 if ALL else 2]
-        for fault in BREAKS:
+        for fault in BREAKING_FAULTS:
             with self.subTest(fault):
                 await self.play([self.faults.url(fault, *place) for place in places])
                 await self.faults.release()
@@ -175,7 +175,7 @@ class StockPeer(FaultCase):
     async def test_breaks_inside_large_messages(self):
         self.text = "large" * (LARGE // 5)
         places = [(direction, at) for direction in DIRECTIONS for at in (1000, LARGE // 2, LARGE)]
-        for fault in BREAKS:
+        for fault in BREAKING_FAULTS:
             with self.subTest(fault):
                 answers = await self.play([self.faults.url(fault, *place) for place in places])
                 self.assertNotIn(1, [len(got) for got in answers] if fault != "junk" else [])
@@ -196,16 +196,16 @@ class Secured:
     stride, more_ends = 1 if ALL else 199, {MCP_ETLS}
 
     async def start(self):
-        place = self.enterContext(Place()).directory
-        made = finished([PROGRAMS["certificates"], place])
+        place = self.enterContext(ProgramGroup()).directory
+        made = run_program([PROGRAMS["certificates"], place])
         self.assertEqual(made.returncode, 0, made.stderr)
         files = {"ICCM_TLS_CERT": place / "good.pem", "ICCM_TLS_KEY": place / "key.pem"}
         self.environment = {"ICCM_TLS_CA": str(place / "ca.pem")}
         self.tls = {"ssl": ssl.create_default_context(cafile=place / "ca.pem")}
-        self.server = self.enterContext(Alone("echo", "0", **files))
+        self.server = self.enterContext(SingleServer("echo", "0", **files))
         url = f"wss://127.0.0.1:{self.server.port}"
         self.bystander = await self.enterAsyncContext(Bystander(url, **self.tls))
-        self.faults = await self.enterAsyncContext(SecuredFaults(self.server.port))
+        self.faults = await self.enterAsyncContext(FaultyTlsProxy(self.server.port))
 
 
 class OurSecuredClient(Secured, OurClient):

@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 from caller import Caller, connect
-from services import AsyncCase, System, main, wait_ready
+from services import AsyncTestCase, System, main, wait_ready
 
 FORWARDER = Path(__file__).with_name("forwarder.py")
 ENTRY = {"component": "relayed", "level": "INFO", "message": "through the relay"}
 
 
-class Relayed(AsyncCase):
+class Relayed(AsyncTestCase):
     def setUp(self):
         self.system = self.enterContext(System())
         self.system.start()

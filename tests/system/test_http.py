@@ -5,8 +5,20 @@ import signal
 import socket
 import unittest
 
-from caller import Caller, ask, close_code, connect, request, tool_call
-from services import WAIT_S, Alone, AsyncCase, System, http, http_get, is_ready, main, until, upgrade, wait_ready
+from caller import Caller, close_code, connect, request, round_trip, tool_call
+from services import (
+    WAIT_S,
+    AsyncTestCase,
+    SingleServer,
+    System,
+    http,
+    http_get,
+    is_ready,
+    main,
+    wait_ready,
+    wait_until,
+    websocket_upgrade,
+)
 
 CALL = tool_call(1, "echo", a=1)
 
@@ -14,7 +26,7 @@ CALL = tool_call(1, "echo", a=1)
 class Plain(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.port = cls.enterClassContext(Alone("echo", "0")).port
+        cls.port = cls.enterClassContext(SingleServer("echo", "0")).port
 
     def test_health_and_readiness(self):
         self.assertEqual(http_get(self.port, path="/healthz").status, 200)
@@ -35,7 +47,7 @@ class Plain(unittest.TestCase):
         for path in ("/healthz", "/readyz", "/metrics", "/", ""):
             self.assertEqual(http_get(self.port, path=f"http://127.0.0.1:{self.port}{path}").status, 200, path)
         self.assertEqual(http_get(self.port, path="http://localhost/readyz/").status, 404)
-        self.assertEqual(upgrade(self.port, path=f"ws://127.0.0.1:{self.port}/any").status, 101)
+        self.assertEqual(websocket_upgrade(self.port, path=f"ws://127.0.0.1:{self.port}/any").status, 101)
 
     def test_other_methods_are_answered(self):
         expected = {"HEAD": 200, "OPTIONS": 204, "POST": 405, "DELETE": 405, "PUT": 405, "TRACE": 405}
@@ -68,8 +80,8 @@ class Plain(unittest.TestCase):
             self.assertGreater(answer.seconds, 4)
 
     def test_headers_have_a_limit(self):
-        for send, own in ((http_get, 2), (upgrade, 5)):  # so many headers each sends itself
-            fine = 101 if send is upgrade else 200
+        for send, own in ((http_get, 2), (websocket_upgrade, 5)):  # so many headers each sends itself
+            fine = 101 if send is websocket_upgrade else 200
             path = {"path": "/healthz"}
             self.assertEqual(send(self.port, *["X-A: b"] * (64 - own), **path).status, fine)
             self.assertEqual(send(self.port, *["X-A: b"] * (65 - own), **path).status, 431)
@@ -91,64 +103,64 @@ class Plain(unittest.TestCase):
             self.assertTrue(answer.closed, rest)
 
     def test_the_accept_key_and_the_subprotocol(self):
-        answer = upgrade(self.port, path="/any/path?x=1")
+        answer = websocket_upgrade(self.port, path="/any/path?x=1")
         self.assertEqual(answer.status, 101)
         self.assertEqual(answer.headers["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")  # RFC 6455 1.3
         self.assertNotIn("sec-websocket-protocol", answer.headers)
         self.assertNotIn("sec-websocket-extensions", answer.headers)
         for offer in ("mcp", "other, mcp", "mcp, other"):
-            answer = upgrade(self.port, f"Sec-WebSocket-Protocol: {offer}")
+            answer = websocket_upgrade(self.port, f"Sec-WebSocket-Protocol: {offer}")
             self.assertEqual(answer.headers.get("sec-websocket-protocol"), "mcp", offer)
-        answer = upgrade(self.port, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
+        answer = websocket_upgrade(self.port, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")
         self.assertEqual(answer.status, 101)
         self.assertNotIn("sec-websocket-extensions", answer.headers)
 
 
-class Settings(AsyncCase):
+class Settings(AsyncTestCase):
     def test_an_origin_must_be_listed(self):
-        with Alone("echo", "0") as echo:
-            self.assertEqual(upgrade(echo.port).status, 101)
-            self.assertEqual(upgrade(echo.port, "Origin: http://localhost").status, 403)
-        with Alone("echo", "0", ICCM_ALLOWED_ORIGINS="http://a.example,https://b.example:8443") as echo:
-            self.assertEqual(upgrade(echo.port, "Origin: http://a.example").status, 101)
-            self.assertEqual(upgrade(echo.port, "Origin: https://b.example:8443").status, 101)
-            self.assertEqual(upgrade(echo.port, "Origin: http://a.example/").status, 101)
+        with SingleServer("echo", "0") as echo:
+            self.assertEqual(websocket_upgrade(echo.port).status, 101)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: http://localhost").status, 403)
+        with SingleServer("echo", "0", ICCM_ALLOWED_ORIGINS="http://a.example,https://b.example:8443") as echo:
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: http://a.example").status, 101)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: https://b.example:8443").status, 101)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: http://a.example/").status, 101)
             for origin in ("http://c.example", "https://a.example", "http://a.example.c.example", "null"):
-                self.assertEqual(upgrade(echo.port, f"Origin: {origin}").status, 403, origin)
-        with Alone("echo", "0", ICCM_ALLOWED_ORIGINS="*") as echo:
-            self.assertEqual(upgrade(echo.port, "Origin: null").status, 101)
+                self.assertEqual(websocket_upgrade(echo.port, f"Origin: {origin}").status, 403, origin)
+        with SingleServer("echo", "0", ICCM_ALLOWED_ORIGINS="*") as echo:
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: null").status, 101)
 
     async def test_libraries_that_invent_an_origin(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             # Python's websocket-client, libwebsockets, and Go's x/net/websocket as its documentation uses it
             for origin in (f"http://127.0.0.1:{echo.port}", "http://127.0.0.1", "http://127.0.0.1/"):
                 async with connect(echo.url, origin=origin) as ws:
-                    self.assertIn("result", await ask(ws, CALL), origin)
+                    self.assertIn("result", await round_trip(ws, CALL), origin)
 
     async def test_connections_have_a_limit(self):
-        with Alone("echo", "0", ICCM_MAX_CONNECTIONS=3) as echo:
+        with SingleServer("echo", "0", ICCM_MAX_CONNECTIONS=3) as echo:
             sockets = [await connect(echo.url) for _ in range(3)]
-            answer = await asyncio.to_thread(upgrade, echo.port)
+            answer = await asyncio.to_thread(websocket_upgrade, echo.port)
             self.assertEqual(answer.status, 503)
             self.assertTrue(answer.headers["retry-after"].isdigit())
             self.assertTrue(answer.closed)
             for ws in sockets:
-                self.assertIn("result", await ask(ws, CALL))
+                self.assertIn("result", await round_trip(ws, CALL))
                 await ws.close()
-            await asyncio.to_thread(until, lambda: upgrade(echo.port).status == 101, "there is room again")
+            await asyncio.to_thread(wait_until, lambda: websocket_upgrade(echo.port).status == 101, "there is room again")
 
     async def test_messages_have_a_limit(self):
-        with Alone("echo", "0", ICCM_MAX_MESSAGE_BYTES=100000) as echo:
+        with SingleServer("echo", "0", ICCM_MAX_MESSAGE_BYTES=100000) as echo:
             text = json.dumps(CALL)
             async with connect(echo.url) as ws:
-                self.assertIn("result", await ask(ws, text + " " * (100000 - len(text))))
+                self.assertIn("result", await round_trip(ws, text + " " * (100000 - len(text))))
                 await ws.send(text + " " * (100001 - len(text)))
                 self.assertEqual(await close_code(ws), 1009)
             async with connect(echo.url) as ws:
                 await ws.send(" " * 60000 for _ in range(3))  # in fragments, each of them allowed
                 self.assertEqual(await close_code(ws), 1009)
             async with connect(echo.url) as ws:
-                self.assertIn("result", await ask(ws, CALL))
+                self.assertIn("result", await round_trip(ws, CALL))
 
     def test_a_setting_that_cannot_be_read_ends_the_program(self):
         for name, value in (
@@ -156,7 +168,7 @@ class Settings(AsyncCase):
             ("ICCM_MAX_MESSAGE_BYTES", "-1"),
             ("ICCM_ALLOW_PUBLIC", "perhaps"),
         ):
-            with Alone("echo", "0") as echo:
+            with SingleServer("echo", "0") as echo:
                 echo.settings[name] = value
                 broken = echo.add("echo-broken", *echo.program.command)
                 broken.start()
@@ -165,23 +177,23 @@ class Settings(AsyncCase):
                 self.assertIn(value, broken.output())
 
     def test_a_port_in_use_ends_the_program(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             second = echo.add("echo-second", echo.program.command[0], echo.port)
             second.start()
             self.assertNotEqual(second.wait(), 0)
             self.assertIn(str(echo.port), second.output())
 
 
-class Connections(AsyncCase):
+class Connections(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
-        cls.url = cls.enterClassContext(Alone("echo", "0")).url
+        cls.url = cls.enterClassContext(SingleServer("echo", "0")).url
 
     async def test_any_path_and_the_subprotocol(self):
         for path in ("", "/", "/mcp", "/a/b/c?d=e%20f"):
             async with connect(self.url + path, subprotocols=["mcp"]) as ws:
                 self.assertEqual(ws.subprotocol, "mcp")
-                self.assertIn("result", await ask(ws, CALL))
+                self.assertIn("result", await round_trip(ws, CALL))
 
     async def test_binary_is_refused(self):
         async with connect(self.url) as ws:
@@ -218,14 +230,14 @@ class Connections(AsyncCase):
                 self.assertEqual((await caller.call("echo", {"value": value}))["value"], value)
 
 
-class Shutdown(AsyncCase):
+class Shutdown(AsyncTestCase):
     async def test_calls_in_flight_are_finished_first(self):
         for number in (signal.SIGTERM, signal.SIGINT):
-            with Alone("slow_server", "0") as server:
+            with SingleServer("slow_server", "0") as server:
                 async with connect(server.url) as ws, connect(server.url) as idle:
                     for tool in ("later", "sleep"):
                         await ws.send(json.dumps(tool_call(tool, tool, ms=1000)))
-                    await ask(idle, request(1, "ping"))
+                    await round_trip(idle, request(1, "ping"))
                     await asyncio.wait_for(await ws.ping(), WAIT_S)  # the calls have been read
                     server.program.signal(number)
                     answers = [json.loads(await asyncio.wait_for(ws.recv(), WAIT_S)) for _ in range(2)]
@@ -236,7 +248,7 @@ class Shutdown(AsyncCase):
                 self.assertEqual(await asyncio.to_thread(server.program.wait), 0)
 
     async def test_a_call_that_takes_too_long_is_not_waited_for(self):
-        with Alone("slow_server", "0") as server:
+        with SingleServer("slow_server", "0") as server:
             async with connect(server.url) as ws:
                 await ws.send(json.dumps(tool_call(1, "later", ms=600_000)))
                 await asyncio.wait_for(await ws.ping(), WAIT_S)
@@ -247,12 +259,12 @@ class Shutdown(AsyncCase):
             self.assertEqual(await asyncio.to_thread(server.program.wait), 0)
 
     async def test_a_second_signal_ends_it_at_once(self):
-        with Alone("slow_server", "0") as server:
+        with SingleServer("slow_server", "0") as server:
             async with connect(server.url) as ws:
                 await ws.send(json.dumps(tool_call(1, "later", ms=60000)))
                 await asyncio.wait_for(await ws.ping(), WAIT_S)
                 server.program.signal(signal.SIGTERM)
-                await asyncio.to_thread(until, lambda: not connects(server.port), "it stops listening")
+                await asyncio.to_thread(wait_until, lambda: not connects(server.port), "it stops listening")
                 server.program.signal(signal.SIGTERM)
                 self.assertEqual(await asyncio.to_thread(server.program.wait), 128 + signal.SIGTERM)
 
@@ -269,7 +281,7 @@ class Readiness(unittest.TestCase):
     def test_what_is_missing_is_named(self):
         with System() as system:
             system.godot.start()
-            until(lambda: is_ready(system.godot_port, 503), "Godot listens first")
+            wait_until(lambda: is_ready(system.godot_port, 503), "Godot listens first")
             self.assertEqual(http_get(system.godot_port, path="/healthz").status, 200)
             self.assert_missing(system, "redis", "dewey")
             system.start_redis()
@@ -294,9 +306,9 @@ class Readiness(unittest.TestCase):
             self.assertEqual(answer.status, 503)
             return answer.body.decode().lower()
 
-        until(lambda: all(name in text() for name in missing), f"{missing} is named as missing")
+        wait_until(lambda: all(name in text() for name in missing), f"{missing} is named as missing")
         if there:
-            until(lambda: there not in text(), f"{there} is not named any more")
+            wait_until(lambda: there not in text(), f"{there} is not named any more")
 
 
 if __name__ == "__main__":

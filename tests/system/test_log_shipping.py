@@ -17,22 +17,22 @@ from pathlib import Path
 
 from caller import Caller
 from services import (
+    ATTEMPTS,
     BUILD,
     PROGRAMS,
-    TRIES,
     WAIT_S,
-    Alone,
-    AsyncCase,
-    Place,
+    AsyncTestCase,
+    ProgramGroup,
+    SingleServer,
     System,
-    eventually,
-    finished,
     free_port,
     main,
-    until,
+    run_program,
     wait_ready,
+    wait_until,
+    wait_until_async,
 )
-from test_network import OtherNetwork
+from test_network import NetworkNamespace
 
 LINES = int(os.environ.get("TEST_LINES", 1000))
 RELAY = BUILD / "tests/system/relay"
@@ -73,14 +73,14 @@ def url_of(program):
     return f"ws://127.0.0.1:{program.port()}"
 
 
-class Levels(AsyncCase):
+class Levels(AsyncTestCase):
     WITHIN_S, ROUNDS = 1.0, 10  # of which a busy machine may spoil all but one
 
     async def shipped(self, godot, caller, component):
         """Makes a call, and answers whether lines at TRACE came of it: they stand before the one at INFO."""
         trace = f"try {time.monotonic()}"
         await call_as(caller, "work", {"subject": "one"}, trace)
-        await eventually(lambda: everything(godot, trace_id=trace, level="INFO"), f"{component}'s line")
+        await wait_until_async(lambda: everything(godot, trace_id=trace, level="INFO"), f"{component}'s line")
         rows = await everything(godot, trace_id=trace)
         self.assertEqual({row["component"] for row in rows}, {component})
         return any(row["message"] == "Tool call started" for row in rows)
@@ -95,7 +95,7 @@ class Levels(AsyncCase):
                 if await self.shipped(godot, caller, component) == (level == "TRACE"):
                     quick.add(level)
                 else:
-                    await eventually(lambda: self.is_at(level, godot, caller, component), f"{component} obeys {level}")
+                    await wait_until_async(lambda: self.is_at(level, godot, caller, component), f"{component} obeys {level}")
             if len(quick) == 2:
                 return
         self.fail(f"{component} obeys later than {self.WITHIN_S} s: {quick}")
@@ -106,7 +106,7 @@ class Levels(AsyncCase):
     async def test_two_godots(self):
         with Shipping() as system:
             port = free_port()
-            other = system.another("godot-server", "godot-server-2", MCP_PORT=str(port))
+            other = system.add_instance("godot-server", "godot-server-2", MCP_PORT=str(port))
             other_url = f"ws://127.0.0.1:{port}"
             system.start()
             other.start()
@@ -119,7 +119,7 @@ class Levels(AsyncCase):
                     group.create_task(self.obeys(setter, godot, to_far, "far"))
 
 
-class Traces(AsyncCase):
+class Traces(AsyncTestCase):
     async def test_a_request_through_two_components(self):
         secrets = {
             "subject": "one",
@@ -132,7 +132,7 @@ class Traces(AsyncCase):
             first = system.component("first", RELAY, "first", 0, url_of(second))
             async with Caller(url_of(first)) as caller, Caller(system.godot_url) as godot:
                 await call_as(caller, "ask", secrets, "before")
-                await eventually(lambda: everything(godot, trace_id="before", component="second"), "lines at INFO")
+                await wait_until_async(lambda: everything(godot, trace_id="before", component="second"), "lines at INFO")
                 for name in ("first", "second"):
                     await godot.call("logger_set_level", {"component": name, "level": "TRACE"})
 
@@ -140,18 +140,18 @@ class Traces(AsyncCase):
                     trace = f"try {time.monotonic()}"
                     await call_as(caller, "ask", secrets, trace)
                     for name in ("first", "second"):  # whose line at INFO comes behind this one at TRACE
-                        await eventually(lambda: everything(godot, trace_id=trace, component=name, level="INFO"), name)
+                        await wait_until_async(lambda: everything(godot, trace_id=trace, component=name, level="INFO"), name)
                     rows = await everything(godot, trace_id=trace)
                     return len({row["component"] for row in rows if row["message"] == "Tool call started"}) == 2
 
-                await eventually(both_heard, "both components ship from TRACE on")
+                await wait_until_async(both_heard, "both components ship from TRACE on")
                 await call_as(caller, "ask", secrets, "the trace")
 
                 async def whole():
                     rows = await everything(godot, trace_id="the trace")
                     return rows if len(rows) >= 8 else None
 
-                rows = await eventually(whole, "eight lines of the trace")
+                rows = await wait_until_async(whole, "eight lines of the trace")
                 self.check_trace(rows)
                 before = await everything(godot, trace_id="before")
                 self.assertEqual([row["message"] for row in before], ["asks for one", "works on one"])
@@ -160,10 +160,10 @@ class Traces(AsyncCase):
                 async def dumb():
                     trace = f"try {time.monotonic()}"
                     await call_as(caller, "ask", secrets, trace)
-                    await eventually(lambda: everything(godot, trace_id=trace, component="second"), "the second one's")
+                    await wait_until_async(lambda: everything(godot, trace_id=trace, component="second"), "the second one's")
                     return not await everything(godot, trace_id=trace, component="first")
 
-                await eventually(dumb, "the first component ships errors alone")
+                await wait_until_async(dumb, "the first component ships errors alone")
             for program in (first, second):
                 self.assertNotIn("hush", program.output())
 
@@ -191,7 +191,7 @@ class Traces(AsyncCase):
         self.assertNotEqual(inner, outer)
 
 
-class Delivery(AsyncCase):
+class Delivery(AsyncTestCase):
     async def test_godot_is_killed_and_comes_back(self):
         with Shipping().start() as system:
             program = system.component("worker-like", RELAY, "worker-like", 0)
@@ -208,21 +208,21 @@ class Delivery(AsyncCase):
                         rows = await everything(godot, component="worker-like")
                         return rows if any(row["message"] == f"works on {LINES - 1:06}" for row in rows) else None
 
-                    await eventually(all_there, "the last line")
-                    await eventually(lambda: self.drained(system), "an empty queue")
+                    await wait_until_async(all_there, "the last line")
+                    await wait_until_async(lambda: self.drained(system), "an empty queue")
                     rows = await everything(godot, component="worker-like")
             said = [row["message"] for row in rows if row["message"].startswith("works on")]
             self.assertEqual(sorted(said), [f"works on {number:06}" for number in range(LINES)])
             self.assertEqual(len({row["id"] for row in rows}), len(rows))
 
     async def drained(self, system):
-        return system.redis_count("LLEN", "logs:queue") == 0
+        return system.redis_int("LLEN", "logs:queue") == 0
 
     async def test_what_is_said_last_arrives(self):
         with Shipping().start() as system:
             program = system.component("brief", RELAY, "brief", 0)
             async with Caller(url_of(program)) as caller, Caller(system.godot_url) as godot:
-                await eventually(lambda: everything(godot, component="brief"), "the first line")
+                await wait_until_async(lambda: everything(godot, component="brief"), "the first line")
                 await caller.call("work", {"subject": "last"})
                 program.stop()
 
@@ -230,7 +230,7 @@ class Delivery(AsyncCase):
                     rows = await everything(godot, component="brief")
                     return rows if rows[-1]["message"] == "Server stopped" else None
 
-                said = [row["message"] for row in await eventually(stopped, "the last line")]
+                said = [row["message"] for row in await wait_until_async(stopped, "the last line")]
                 self.assertIn("works on last", said)
                 self.assertIn("Server stopping", said)
 
@@ -239,7 +239,7 @@ class Delivery(AsyncCase):
             system.dewey.environment = system.settings | system.shipping | {"LOG_LEVEL": "TRACE"}
             system.start()
             async with Caller(system.godot_url) as godot, Caller(system.dewey_url) as dewey:
-                await eventually(lambda: everything(godot, component="dewey"), "Dewey's first line")
+                await wait_until_async(lambda: everything(godot, component="dewey"), "Dewey's first line")
                 for batch in range(10):
                     for number in range(20):
                         entry = {"component": "busy", "level": "INFO", "message": f"{batch}.{number}"}
@@ -249,9 +249,9 @@ class Delivery(AsyncCase):
                         stats = await dewey.call("dewey_get_log_stats")
                         return stats["count_by_component"].get("busy") == 20 * (batch + 1)
 
-                    await eventually(stored, f"batch {batch} in the store")
+                    await wait_until_async(stored, f"batch {batch} in the store")
                     await dewey.call("dewey_query_logs", {"component": "busy", "limit": 1})
-                await eventually(lambda: Delivery.drained(self, system), "an empty queue")
+                await wait_until_async(lambda: Delivery.drained(self, system), "an empty queue")
                 stats = await dewey.call("dewey_get_log_stats")
                 said = [row["message"] for row in await everything(godot, component="dewey")]
                 self.assertNotIn("Client connected", said)
@@ -272,17 +272,17 @@ class Delivery(AsyncCase):
                     rows = await everything(godot, component="slow")
                     return [row for row in rows if row["message"] == "Tool call started"]
 
-                [row] = await eventually(started, "the call's line")
+                [row] = await wait_until_async(started, "the call's line")
                 self.assertIn(GONE, json.dumps(row["data"]))
             self.assertNotIn("was refused", program.output())
 
 
-class Away(AsyncCase):
+class Away(AsyncTestCase):
     """A component whose Godot is not there, or not worth having."""
 
     async def serves(self, url, **settings):
         """Calls are answered at once, and so is SIGTERM."""
-        for _ in range(TRIES):
+        for _ in range(ATTEMPTS):
             call_s, stop_s = await self.longest(url, **settings)
             if call_s < 0.8 and stop_s < 2.5:
                 return
@@ -290,7 +290,7 @@ class Away(AsyncCase):
 
     async def longest(self, url, **settings):
         """Seconds that a call took, and that the end took."""
-        with Alone("echo", "0", GODOT_URL=url, **{"LOGGING_ENABLED": "true", "LOG_LEVEL": "TRACE"} | settings) as echo:
+        with SingleServer("echo", "0", GODOT_URL=url, **{"LOGGING_ENABLED": "true", "LOG_LEVEL": "TRACE"} | settings) as echo:
             slowest, end = 0, time.monotonic() + 3  # longer than the first attempts to connect take
             async with Caller(echo.url) as caller:
                 while time.monotonic() < end:
@@ -312,7 +312,7 @@ class Away(AsyncCase):
         await self.serves("ws://godot.invalid:9060")
 
     async def test_a_network_that_swallows_everything(self):
-        with OtherNetwork() as other:
+        with NetworkNamespace() as other:
             other.addresses("10.231.78.1/24", "10.231.78.2/24")
             other.make("-n", other.name, "addr", "del", "10.231.78.2/24", "dev", other.inside)
             other.make("neigh", "add", "10.231.78.2", "lladdr", "02:00:00:00:00:02", "dev", other.outside)
@@ -329,8 +329,8 @@ class Away(AsyncCase):
 
 class Settings(unittest.TestCase):
     def refused(self, command, variable, value, allowed):
-        with Place(**{variable: value}) as place:
-            run = finished(command, env={"PATH": os.environ["PATH"]} | place.settings)
+        with ProgramGroup(**{variable: value}) as place:
+            run = run_program(command, env={"PATH": os.environ["PATH"]} | place.settings)
         lines = run.stderr.splitlines()
         self.assertEqual((run.returncode, len(lines)), (1, 1), run.stderr)
         for words in (variable, value, allowed):
@@ -349,7 +349,7 @@ class Settings(unittest.TestCase):
                 self.refused(command, "LOG_LEVEL", "LOUD", "TRACE, DEBUG, INFO, WARN or ERROR")
 
 
-class NobodyReads(AsyncCase):
+class NobodyReads(AsyncTestCase):
     """stderr is a pipe that is full."""
 
     def small_pipe(self, filled):
@@ -370,7 +370,7 @@ class NobodyReads(AsyncCase):
         process = subprocess.Popen([PROGRAMS["echo"], str(port)], stderr=writer, env=environment)
         os.close(writer)
         try:
-            until(lambda: self.listens(port), "the server listens")
+            wait_until(lambda: self.listens(port), "the server listens")
             async with Caller(f"ws://127.0.0.1:{port}") as caller:
                 for number in range(300):
                     self.assertEqual(await caller.call("echo", {"n": number}), {"n": number})
@@ -404,7 +404,7 @@ class NobodyReads(AsyncCase):
         process = subprocess.Popen([PROGRAMS["godot-worker"]], stderr=writer, env=environment)
         os.close(writer)
         try:
-            until(lambda: self.catches(process.pid, signal.SIGTERM), "the worker runs")
+            wait_until(lambda: self.catches(process.pid, signal.SIGTERM), "the worker runs")
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(WAIT_S), 0)
         finally:

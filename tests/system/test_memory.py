@@ -4,7 +4,7 @@ import resource
 import unittest
 
 from caller import CallError, Caller
-from services import System, eventually, main
+from services import System, main, wait_until_async
 
 MESSAGE = 200 * 2**20
 CALLERS, AT_ONCE = 1000, 50
@@ -52,7 +52,7 @@ class Memory(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(str(error), "-32000: queue unavailable, retry")
                 return False
 
-        await eventually(taken, "the line is taken")
+        await wait_until_async(taken, "the line is taken")
 
     async def import_messages(self):
         async with Caller(self.system.godot_url, max_size=None, ping_interval=None) as caller:

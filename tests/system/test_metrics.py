@@ -5,8 +5,18 @@ import time
 import unittest
 import uuid
 
-from caller import Caller, CallError
-from services import WAIT_S, Alone, AsyncCase, Place, System, http_get, main, until, upgrade
+from caller import CallError, Caller
+from services import (
+    WAIT_S,
+    AsyncTestCase,
+    ProgramGroup,
+    SingleServer,
+    System,
+    http_get,
+    main,
+    wait_until,
+    websocket_upgrade,
+)
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\["\\n])*)"'
@@ -93,13 +103,13 @@ class Parser(unittest.TestCase):
             parse('# HELP a h\n# TYPE a histogram\na_bucket{le="1"} 2\na_bucket{le="+Inf"} 1\na_sum 1\na_count 1\n')
 
 
-class Echo(AsyncCase):
+class Echo(AsyncTestCase):
     async def test_counts_what_happened(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             before = scrape(echo.port)
             self.assertEqual(value(before, "iccm_connections"), 0)
             self.assertEqual(value(before, "iccm_calls_total", tool="echo", outcome="ok"), 0)
-            self.assertEqual(upgrade(echo.port, "Origin: https://elsewhere.example").status, 403)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: https://elsewhere.example").status, 403)
             async with Caller(echo.url) as caller:
                 for _ in range(10):
                     await caller.call("echo", {"a": 1})
@@ -118,7 +128,7 @@ class Echo(AsyncCase):
                 self.assertGreater(value(after, name), value(before, name))
 
 
-class Godot(AsyncCase):
+class Godot(AsyncTestCase):
     """What its server and its worker have done, at the server."""
 
     async def test_counts_entries_on_all_their_ways(self):
@@ -132,8 +142,8 @@ class Godot(AsyncCase):
                     await caller.call("logger_log", entry | {"id": "no UUID"})
                 await caller.call("logger_set_level", {"component": "quiet", "level": "ERROR"})
                 await caller.call("logger_log", entry | {"component": "quiet"})
-            system.redis_ask("LPUSH", "logs:queue", "nothing")
-            metrics = until(lambda: self.seen(system, stored=5, dead=1), "all is counted")
+            system.redis_command("LPUSH", "logs:queue", "nothing")
+            metrics = wait_until(lambda: self.seen(system, stored=5, dead=1), "all is counted")
             for outcome, count in {"accepted": 5, "refused": 1, "below_level": 1, "unavailable": 0}.items():
                 self.assertEqual(value(metrics, "godot_entries_total", outcome=outcome), count)
             self.assertEqual(value(metrics, "godot_dead_letters"), 1)
@@ -148,16 +158,16 @@ class Godot(AsyncCase):
             system.godot.start()
             system.worker.start()
             system.godot.port()
-            until(lambda: b"redis" not in http_get(system.godot_port, path="/readyz").body, "Godot has found Redis")
+            wait_until(lambda: b"redis" not in http_get(system.godot_port, path="/readyz").body, "Godot has found Redis")
             async with Caller(system.godot_url) as caller:
                 for number in range(14):
                     await caller.call("logger_log", {"component": "c", "level": "INFO", "message": str(number)})
-            metrics = until(lambda: self.seen(system, dropped=4), "all is counted")
+            metrics = wait_until(lambda: self.seen(system, dropped=4), "all is counted")
             waiting = value(metrics, "godot_queued_entries") + value(metrics, "godot_leased_entries")
             self.assertEqual(waiting, 10)
             self.assertEqual(value(metrics, "godot_stored_total"), 0)
             system.start_dewey()
-            metrics = until(lambda: self.seen(system, stored=11), "all is stored, and the line that names the drops")
+            metrics = wait_until(lambda: self.seen(system, stored=11), "all is stored, and the line that names the drops")
             self.assertGreater(value(metrics, "godot_retried_total"), 0)
 
     def seen(self, system, **totals):
@@ -175,7 +185,7 @@ def by_label(metrics, prefix, names):
     }
 
 
-class Dewey(AsyncCase):
+class Dewey(AsyncTestCase):
     """What its tools have done with the store."""
 
     NOTHING = {
@@ -191,7 +201,7 @@ class Dewey(AsyncCase):
         return by_label(scrape(port), "dewey", self.NOTHING)
 
     async def test_counts_log_lines(self):
-        with Alone("dewey", DEWEY_MCP_PORT=0, LOG_RETENTION_DAYS=36500) as dewey:  # these lines are old
+        with SingleServer("dewey", DEWEY_MCP_PORT=0, LOG_RETENTION_DAYS=36500) as dewey:  # these lines are old
             began = time.time()
             self.assertEqual(self.figures(dewey.port), self.NOTHING)
             async with Caller(dewey.url) as caller:
@@ -215,7 +225,7 @@ class Dewey(AsyncCase):
             self.assertTrue(began - 1 < value(metrics, "dewey_store_worked_timestamp_seconds") < time.time() + 1)
 
     async def test_counts_conversations(self):
-        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+        with SingleServer("dewey", DEWEY_MCP_PORT=0) as dewey:
             async with Caller(dewey.url) as caller:
                 first = (await caller.call("dewey_begin_conversation"))["conversation_id"]
                 message = {"role": "user", "content": "hello"}
@@ -235,7 +245,7 @@ class Dewey(AsyncCase):
             self.assertEqual(self.figures(dewey.port), self.NOTHING | wanted)
 
 
-class Horace(AsyncCase):
+class Horace(AsyncTestCase):
     """What became of files."""
 
     NOTHING = {
@@ -247,10 +257,10 @@ class Horace(AsyncCase):
     }
 
     async def test_counts_files_and_versions(self):
-        with Place() as place:
+        with ProgramGroup() as place:
             storage = place.directory / "storage"
             settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(storage), "HORACE_VERSION_COUNT": "2"}
-            port = place.another("horace", "horace", **settings).start().port()
+            port = place.add_instance("horace", "horace", **settings).start().port()
             self.assertEqual(by_label(scrape(port), "horace", self.NOTHING), self.NOTHING)
             async with Caller(f"ws://127.0.0.1:{port}") as caller:
                 for text in "one", "one", "two", "three":  # of the three versions two are left

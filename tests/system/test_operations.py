@@ -10,10 +10,21 @@ import unittest
 from contextlib import closing
 from pathlib import Path
 
-from caller import Caller, read_rows
-from judge import Judged
-from postgresql import Postgresql, programs, psql
-from services import PROGRAMS, SOURCE, Alone, Place, System, finished, http_get, main, until, wait_ready
+from caller import Caller, read_log_rows
+from log_audit import LogAuditCase
+from postgresql import Postgresql, bin_directory, psql
+from services import (
+    PROGRAMS,
+    SOURCE,
+    ProgramGroup,
+    SingleServer,
+    System,
+    http_get,
+    main,
+    run_program,
+    wait_ready,
+    wait_until,
+)
 
 PAGE = (SOURCE / "docs/operations.md").read_text()
 TOOLS = (SOURCE / "docs/tools.md").read_text()
@@ -35,7 +46,7 @@ def vacuum_of(service):
 def another_horace(place, label="horace", **settings):
     """Started, with a storage of its own unless settings say otherwise."""
     settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(place.directory / "storage")} | settings
-    return place.another("horace", label, **settings).start()
+    return place.add_instance("horace", label, **settings).start()
 
 
 class Table:
@@ -92,7 +103,7 @@ class Variables(unittest.TestCase):
         for program in PROGRAMS_WITH_PAGES:
             with self.subTest(program):
                 said = manual(program)
-                helped = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", finished([PROGRAMS[program], "--help"]).stdout)
+                helped = re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", run_program([PROGRAMS[program], "--help"]).stdout)
                 self.assertGreater(len(helped), 2)
                 self.assertEqual(set(helped) - set(self.table.names), set())
                 self.assertEqual(self.table.of(program), set(said))
@@ -108,7 +119,7 @@ class Figures(unittest.TestCase):
             horace = another_horace(system)
             system.start()
             ports = horace.port(), system.dewey_port, system.godot_port
-            shown = until(lambda: self.shown(ports), "Godot's figures of the queue")
+            shown = wait_until(lambda: self.shown(ports), "Godot's figures of the queue")
         self.assertGreater(len(named), 20)
         self.assertEqual(named - set(re.findall(r"^# TYPE (\w+) ", shown, re.M)), set())
 
@@ -117,7 +128,7 @@ class Figures(unittest.TestCase):
         return text if "\ngodot_queued_entries " in text else None
 
 
-class Backups(Judged):
+class Backups(LogAuditCase):
     """What was acknowledged before a backup begins is in it, while storing goes on beside it."""
 
     async def store_around(self, store, work):
@@ -147,7 +158,7 @@ class Backups(Judged):
             "logger_log", {"component": "backup", "level": "INFO", "message": f"line {number}"})
 
     async def numbers(self, caller, **how):
-        return sorted([int(row["message"].split()[1]) async for row in read_rows(caller, component="backup", **how)])
+        return sorted([int(row["message"].split()[1]) async for row in read_log_rows(caller, component="backup", **how)])
 
     async def check(self, dewey):
         """It has what was stored before the backup, finds it, and takes more."""
@@ -165,7 +176,7 @@ class Backups(Judged):
 
     async def test_sqlite(self):
         statement = vacuum_of("dewey")
-        with Alone("dewey", DEWEY_MCP_PORT=0) as dewey:
+        with SingleServer("dewey", DEWEY_MCP_PORT=0) as dewey:
             copy = f"{dewey.directory}/copy-of-"
 
             def back_up():
@@ -174,34 +185,34 @@ class Backups(Judged):
 
             async with Caller(dewey.url) as caller:
                 await self.store_around(self.in_dewey(caller), back_up)
-            with Alone("dewey", DEWEY_MCP_PORT=0, DEWEY_DB_PATH=copy + "dewey.db") as restored:
+            with SingleServer("dewey", DEWEY_MCP_PORT=0, DEWEY_DB_PATH=copy + "dewey.db") as restored:
                 await self.check(restored)
 
-    @unittest.skipIf(programs() is None, "there is no PostgreSQL below /usr/lib/postgresql")
+    @unittest.skipIf(bin_directory() is None, "there is no PostgreSQL below /usr/lib/postgresql")
     async def test_postgresql(self):
         server = Postgresql()
         self.addCleanup(server.close)
         settings = server.start().environment() | {"DEWEY_MCP_PORT": 0}
         psql("CREATE DATABASE dewey", **server.environment())
-        words = os.environ | {"PGPASSWORD": server.password, "PATH": f"{programs()}:{os.environ['PATH']}"}
+        words = os.environ | {"PGPASSWORD": server.password, "PATH": f"{bin_directory()}:{os.environ['PATH']}"}
 
         def run(command):
             command = command.replace("-h db", f"-h 127.0.0.1 -p {server.port}").replace("/backup/", f"{server.place}/")
-            done = finished(["sh", "-c", command], env=words)
+            done = run_program(["sh", "-c", command], env=words)
             self.assertEqual(done.returncode, 0, done.stderr)
 
-        with Alone("dewey", **settings) as dewey:
+        with SingleServer("dewey", **settings) as dewey:
             wait_ready(dewey.port)
             async with Caller(dewey.url) as caller:
                 await self.store_around(self.in_dewey(caller), lambda: run(*commands("pg_dump")))
         for command in commands("createdb") + commands("pg_restore"):
             run(command)
-        with Alone("dewey", **settings | {"DEWEY_DB_NAME": "restored"}) as restored:
+        with SingleServer("dewey", **settings | {"DEWEY_DB_NAME": "restored"}) as restored:
             await self.check(restored)
 
     async def test_horace(self):
         """Versions are made while it is copied; each one that the copy knows can be had from it."""
-        with Place() as place:
+        with ProgramGroup() as place:
             backup = place.directory / "backup"
             backup.mkdir()
             horace = another_horace(place, HORACE_VERSION_COUNT="1000")
@@ -209,7 +220,7 @@ class Backups(Judged):
 
             def run(command):
                 command = command.replace("/var/lib/horace", str(place.directory / "storage"))
-                return finished(["sh", "-c", command.replace("/backup", str(backup))])
+                return run_program(["sh", "-c", command.replace("/backup", str(backup))])
 
             def back_up():
                 with closing(sqlite3.connect(place.directory / "storage/horace.db")) as database:
@@ -266,7 +277,7 @@ class Backups(Judged):
         asked = command.split(" | grep ")
         words = ["redis-cli", "-p", system.redis_port, *asked[0].split()[1:]]
         wanted = "OK" if len(asked) == 1 else f"{asked[1].strip()}:0"
-        until(lambda: wanted in finished(words).stdout, command)
+        wait_until(lambda: wanted in run_program(words).stdout, command)
 
 
 if __name__ == "__main__":

@@ -2,22 +2,22 @@
 import json
 
 from caller import Caller
-from services import Alone, AsyncCase, System, finished, main, node_peers, until
+from services import AsyncTestCase, SingleServer, System, main, npm_peers, run_program, wait_until
 
 VALUE = {"text": "a\u00fc\u20ac\U0001f600\n\"\\", "list": [1, -2.5, None, True, {}], "large": 9007199254740991}
 
 
 def typescript(url, tool, arguments):
-    run = finished(["node", "ts_client.mjs", url, tool, json.dumps(arguments)], cwd=node_peers())
+    run = run_program(["node", "ts_client.mjs", url, tool, json.dumps(arguments)], cwd=npm_peers())
     if run.returncode != 0:
         raise AssertionError(run.stderr)
     return json.loads(run.stdout)
 
 
-class Echo(AsyncCase):
+class Echo(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
-        cls.url = cls.enterClassContext(Alone("echo", "0")).url
+        cls.url = cls.enterClassContext(SingleServer("echo", "0")).url
 
     async def test_websockets_lists_and_calls(self):
         async with Caller(self.url, subprotocols=["mcp"]) as caller:
@@ -39,7 +39,7 @@ class Echo(AsyncCase):
         self.assertEqual(said["unknown"], -32602)
 
 
-class Godot(AsyncCase):
+class Godot(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
         cls.system = cls.enterClassContext(System())
@@ -56,7 +56,7 @@ class Godot(AsyncCase):
             self.assertFalse(result.get("isError", False), result)
             return json.loads(result["content"][0]["text"])
 
-        (row,) = until(rows, "the entry is stored")
+        (row,) = wait_until(rows, "the entry is stored")
         self.assertEqual({name: row[name] for name in entry}, entry)
         async with Caller(self.system.godot_url) as caller:
             self.assertEqual((await caller.call("logger_query", {"component": "typescript"}))[0]["id"], row["id"])

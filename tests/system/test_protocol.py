@@ -9,8 +9,8 @@ import re
 import signal
 import time
 
-from caller import Caller, CallError, ask, connect, request, tool_call
-from services import WAIT_S, Alone, AsyncCase, System, eventually, main, wait_ready
+from caller import CallError, Caller, connect, request, round_trip, tool_call
+from services import WAIT_S, AsyncTestCase, SingleServer, System, main, wait_ready, wait_until_async
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 NEWER = VERSIONS[1:]
@@ -19,7 +19,7 @@ IDS = (*NUMBERS.split(), '""', '"0"', '"9007199254740993"', '"a b"', '"\u00fc\\u
 
 
 async def initialize(ws, version):
-    answer = await ask(ws, request("init", "initialize", protocolVersion=version, capabilities={}, clientInfo={}))
+    answer = await round_trip(ws, request("init", "initialize", protocolVersion=version, capabilities={}, clientInfo={}))
     await ws.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
     return answer["result"]
 
@@ -28,10 +28,10 @@ async def answers(ws, count):
     return [json.loads(await asyncio.wait_for(ws.recv(), WAIT_S)) for _ in range(count)]
 
 
-class SlowServerCase(AsyncCase):
+class SlowServerCase(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
-        cls.url = cls.enterClassContext(Alone("slow_server", "0")).url
+        cls.url = cls.enterClassContext(SingleServer("slow_server", "0")).url
 
 
 class Versions(SlowServerCase):
@@ -50,63 +50,63 @@ class Versions(SlowServerCase):
     async def test_initialize_without_params_is_the_oldest(self):
         for message in (request(1, "initialize"), request(1, "initialize") | {"params": {}}):
             async with connect(self.url) as ws:
-                self.assertEqual((await ask(ws, message))["result"]["protocolVersion"], VERSIONS[0])
-                self.assertEqual((await ask(ws, tool_call(2, "no_such_tool")))["error"]["code"], -32601)
+                self.assertEqual((await round_trip(ws, message))["result"]["protocolVersion"], VERSIONS[0])
+                self.assertEqual((await round_trip(ws, tool_call(2, "no_such_tool")))["error"]["code"], -32601)
 
     async def test_an_unknown_tool_has_the_code_of_the_version(self):
         for version in (None, *VERSIONS):
             async with connect(self.url) as ws:
                 if version:
                     await initialize(ws, version)
-                code = (await ask(ws, tool_call(1, "no_such_tool")))["error"]["code"]
+                code = (await round_trip(ws, tool_call(1, "no_such_tool")))["error"]["code"]
                 self.assertEqual(code, -32602 if version in NEWER else -32601, version)
-                self.assertEqual((await ask(ws, request(2, "no_such_tool")))["error"]["code"], -32601, version)
+                self.assertEqual((await round_trip(ws, request(2, "no_such_tool")))["error"]["code"], -32601, version)
 
     async def test_a_tool_that_fails_has_the_shape_of_the_version(self):
         for version in (None, *VERSIONS):
             async with connect(self.url) as ws:
                 if version:
                     await initialize(ws, version)
-                answer = await ask(ws, tool_call(1, "refuse"))
+                answer = await round_trip(ws, tool_call(1, "refuse"))
                 if version in NEWER:
                     self.assertTrue(answer["result"]["isError"], version)
                     self.assertEqual(answer["result"]["content"][0]["text"], "refused on purpose")
                 else:
                     self.assertEqual(answer["error"], {"code": -32000, "message": "refused on purpose"}, version)
-                direct = await ask(ws, request(2, "refuse"))
+                direct = await round_trip(ws, request(2, "refuse"))
                 self.assertEqual(direct["error"], {"code": -32000, "message": "refused on purpose"}, version)
 
     async def test_a_tool_may_choose_code_and_data(self):
         wanted = {"code": -32050, "message": "failed on purpose", "data": {"error_code": "ON_PURPOSE"}}
         async with connect(self.url) as ws:
-            self.assertEqual((await ask(ws, tool_call(1, "fail")))["error"], wanted)
-            self.assertEqual((await ask(ws, request(2, "fail")))["error"], wanted)
+            self.assertEqual((await round_trip(ws, tool_call(1, "fail")))["error"], wanted)
+            self.assertEqual((await round_trip(ws, request(2, "fail")))["error"], wanted)
 
 
 class Messages(SlowServerCase):
     async def test_nothing_needs_initialize(self):
         async with connect(self.url) as ws:
-            self.assertEqual((await ask(ws, request(1, "ping")))["result"], {})
-            tools = (await ask(ws, request(2, "tools/list")))["result"]["tools"]
+            self.assertEqual((await round_trip(ws, request(1, "ping")))["result"], {})
+            tools = (await round_trip(ws, request(2, "tools/list")))["result"]["tools"]
             names = {tool["name"] for tool in tools}
             self.assertEqual(names, {"sleep", "later", "forget", "refuse", "fail", "nonsense", "shaped"})
             for tool in tools:
                 self.assertEqual(tool["inputSchema"]["type"], "object")
-            answer = await ask(ws, tool_call(3, "later", ms=0))
+            answer = await round_trip(ws, tool_call(3, "later", ms=0))
             self.assertEqual(json.loads(answer["result"]["content"][0]["text"]), {"ms": 0})
             self.assertFalse(answer["result"].get("isError", False))
 
     async def test_a_direct_call_answers_the_bare_result(self):
         async with connect(self.url) as ws:
-            self.assertEqual(await ask(ws, request(1, "later", ms=1)), {"jsonrpc": "2.0", "id": 1, "result": {"ms": 1}})
-            self.assertEqual((await ask(ws, request(2, "sleep", ms=1)))["result"], {"ms": 1})
-            self.assertEqual((await ask(ws, request(3, "later")))["error"]["code"], -32602)
+            self.assertEqual(await round_trip(ws, request(1, "later", ms=1)), {"jsonrpc": "2.0", "id": 1, "result": {"ms": 1}})
+            self.assertEqual((await round_trip(ws, request(2, "sleep", ms=1)))["result"], {"ms": 1})
+            self.assertEqual((await round_trip(ws, request(3, "later")))["error"]["code"], -32602)
 
     async def test_junk_is_answered_with_parse_error(self):
         async with connect(self.url) as ws:
             half, deep = json.dumps(request(1, "ping"))[:-1], "[" * 65 + "]" * 65
             for text in ("{", "hello", "", "{'a':1}", half, half + "}}", deep):
-                answer = await ask(ws, text)
+                answer = await round_trip(ws, text)
                 self.assertEqual((answer["error"]["code"], answer["id"]), (-32700, None), text)
 
     async def test_json_that_is_no_request_is_invalid(self):
@@ -122,7 +122,7 @@ class Messages(SlowServerCase):
                 ('{"jsonrpc":"2.0","id":true,"method":"ping"}', None),
                 ('{"jsonrpc":"2.0","id":[5],"method":"ping"}', None),
             ):
-                answer = await ask(ws, text)
+                answer = await round_trip(ws, text)
                 self.assertEqual((answer["error"]["code"], answer["id"]), (-32600, number), text)
 
     async def test_wrong_params_are_named(self):
@@ -132,7 +132,7 @@ class Messages(SlowServerCase):
                 {"name": 1},
                 *({"name": "later", "arguments": wrong} for wrong in ([], {}, {"ms": "1"}, {"ms": -1})),
             ):
-                answer = await ask(ws, request(1, "tools/call") | {"params": params})
+                answer = await round_trip(ws, request(1, "tools/call") | {"params": params})
                 self.assertEqual((answer["error"]["code"], answer["id"]), (-32602, 1), params)
             self.assertIn("ms", answer["error"]["message"])
 
@@ -172,8 +172,8 @@ class Messages(SlowServerCase):
     async def test_what_a_handler_does_wrong_is_an_internal_error(self):
         async with connect(self.url) as ws:
             for tool in ("forget", "nonsense"):
-                self.assertEqual((await ask(ws, tool_call(1, tool)))["error"]["code"], -32603, tool)
-                self.assertEqual((await ask(ws, request(2, tool)))["error"]["code"], -32603, tool)
+                self.assertEqual((await round_trip(ws, tool_call(1, tool)))["error"]["code"], -32603, tool)
+                self.assertEqual((await round_trip(ws, request(2, tool)))["error"]["code"], -32603, tool)
 
 
 class InFlight(SlowServerCase):
@@ -206,7 +206,7 @@ class InFlight(SlowServerCase):
 
         async with connect(self.url) as other:
             working = asyncio.create_task(self.all_of(calls, lambda came: came[0]["id"] == "ping"))
-            self.assertEqual((await ask(other, request("ping", "ping")))["id"], "ping")
+            self.assertEqual((await round_trip(other, request("ping", "ping")))["id"], "ping")
             first, *rest = [answer["id"] for answer in await working]
         self.assertEqual((first, set(rest)), ("ping", set(range(20))))
 
@@ -225,7 +225,7 @@ class InFlight(SlowServerCase):
         self.assertEqual((second["id"], "result" in second), (1, True))
         async with connect(self.url) as ws:
             for _ in range(2):
-                self.assertIn("result", await ask(ws, tool_call(1, "later", ms=0)))
+                self.assertIn("result", await round_trip(ws, tool_call(1, "later", ms=0)))
 
     async def test_a_peer_may_leave_at_any_time(self):
         for tool in ("later", "sleep"):
@@ -236,10 +236,10 @@ class InFlight(SlowServerCase):
                     if not polite:
                         ws.transport.abort()
         async with connect(self.url) as ws:
-            self.assertEqual((await ask(ws, tool_call(1, "sleep", ms=150)))["id"], 1)
+            self.assertEqual((await round_trip(ws, tool_call(1, "sleep", ms=150)))["id"], 1)
 
 
-class Godot(AsyncCase):
+class Godot(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
         cls.system = cls.enterClassContext(System())
@@ -247,7 +247,7 @@ class Godot(AsyncCase):
 
     async def stored(self, caller, **filters):
         """The rows of a query, once there are any."""
-        return await eventually(lambda: caller.call("logger_query", filters), f"something is stored for {filters}")
+        return await wait_until_async(lambda: caller.call("logger_query", filters), f"something is stored for {filters}")
 
     async def test_the_tools_are_listed(self):
         async with Caller(self.system.godot_url) as caller:

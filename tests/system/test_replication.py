@@ -10,11 +10,21 @@ import unittest
 import uuid
 from datetime import datetime, timezone
 
-from caller import Caller, CallError
+from caller import CallError, Caller
 from horace import Horace
-from judge import QUICK, Book, Judged, Load
-from postgresql import Pair, programs, psql
-from services import WAIT_S, Alone, AsyncCase, System, eventually, is_ready, main, until, wait_ready
+from log_audit import FAST_RETRIES, LineTracker, LogAuditCase, LogLoad
+from postgresql import ReplicatedPair, bin_directory, psql
+from services import (
+    WAIT_S,
+    AsyncTestCase,
+    SingleServer,
+    System,
+    is_ready,
+    main,
+    wait_ready,
+    wait_until,
+    wait_until_async,
+)
 
 POOL_MAX = 4  # examples/stores/conn_pool.h: connections that write
 
@@ -24,18 +34,18 @@ def line(message):
     return {"id": str(uuid.uuid4()), "created_at": created, "component": "test", "level": "INFO", "message": message}
 
 
-class Replicated(AsyncCase):
+class Replicated(AsyncTestCase):
     @classmethod
     def setUpClass(cls):
-        if programs() is None:
+        if bin_directory() is None:
             raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
 
     def start_pair(self, **settings):
-        self.pair = Pair(**settings)
+        self.pair = ReplicatedPair(**settings)
         self.addCleanup(self.pair.close)
 
     async def start_dewey(self, **settings):
-        alone = self.enterContext(Alone("dewey", DEWEY_MCP_PORT=0, **(self.pair.environment() | settings)))
+        alone = self.enterContext(SingleServer("dewey", DEWEY_MCP_PORT=0, **(self.pair.environment() | settings)))
         self.dewey_port = alone.port
         wait_ready(alone.port)
         self.dewey = await self.enterAsyncContext(Caller(alone.url))
@@ -106,7 +116,7 @@ class Lost(Replicated):
         self.pair.primary.kill()
         self.pair.primary.start()
         await self.all_refused(calls)
-        self.assertTrue(self.store.under_way(), "settled on the word of the primary alone")
+        self.assertTrue(self.store.staged_files(), "settled on the word of the primary alone")
         self.assertTrue(is_ready(self.dewey_port, 503))
         self.assertEqual(len(await self.dewey.call("dewey_query_logs", {})), 20)
         self.pair.start_standby()
@@ -146,7 +156,7 @@ class Waits(Replicated):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.pair = Pair()
+        cls.pair = ReplicatedPair()
         cls.addClassCleanup(cls.pair.close)
 
     def setUp(self):
@@ -160,46 +170,46 @@ class Waits(Replicated):
         self.pair.standby.kill()
         refused = asyncio.create_task(self.all_refused(calls))
         while not refused.done():
-            await asyncio.to_thread(self.pair.waits, "pg_cancel_backend(pid)")
+            await asyncio.to_thread(self.pair.sync_waits, "pg_cancel_backend(pid)")
             await asyncio.sleep(0.05)
         await refused
         self.assertEqual(len(await self.dewey.call("dewey_query_logs", {"search": "cancelled"})), 10)
         answered = asyncio.create_task(self.all_answered(calls))
-        await eventually(lambda: self.pair.waits() == "3", "three that wait")
-        await asyncio.to_thread(self.pair.waits, "pg_cancel_backend(pid)")
+        await wait_until_async(lambda: self.pair.sync_waits() == "3", "three that wait")
+        await asyncio.to_thread(self.pair.sync_waits, "pg_cancel_backend(pid)")
         self.pair.start_standby()  # on this thread, with which it ends
         logs, _, file = await answered
         self.assertEqual((logs["inserted_count"], logs["duplicates"], set(file)), (0, 10, {"file_id", "message"}))
-        until(lambda: self.on_standby("SELECT count(*) FROM horace_files") == "1", "the standby has replayed it")
+        wait_until(lambda: self.on_standby("SELECT count(*) FROM horace_files") == "1", "the standby has replayed it")
         self.assert_on_standby("cancelled")
-        self.assertFalse(self.store.under_way())
+        self.assertFalse(self.store.staged_files())
 
     async def test_waits_that_were_given_up_do_not_pile_up(self):
         await self.start_dewey(DEWEY_DB_TIMEOUT=1)
         self.pair.standby.kill()
         for _ in range(3):
             await self.all_refused([(self.dewey, "dewey_store_logs_batch", {"logs": [line("of no test")]}) for _ in range(POOL_MAX)])
-        until(lambda: int(self.pair.waits()) <= 2 * POOL_MAX, "fewer that wait than have given up")
+        wait_until(lambda: int(self.pair.sync_waits()) <= 2 * POOL_MAX, "fewer that wait than have given up")
 
 
-class Promoted(Replicated, Judged):
+class Promoted(Replicated, LogAuditCase):
     async def test_nothing_is_lost_or_doubled_when_the_standby_takes_over_under_load(self):
         self.start_pair()
-        system = self.enterContext(System(**(QUICK | self.pair.environment()))).start()
-        book = Book()
-        load = Load(system.godot_url, book, rate=1000)
+        system = self.enterContext(System(**(FAST_RETRIES | self.pair.environment()))).start()
+        tracker = LineTracker()
+        load = LogLoad(system.godot_url, tracker, rate=1000)
         async with asyncio.TaskGroup() as group:
             group.create_task(load.run())
             await self.stored(500)
             await asyncio.to_thread(self.pair.lose_primary)
             await self.stored(1000)
             load.ended = True
-        self.assertEqual(await self.judge(system, book), 0)
+        self.assertEqual(await self.audit(system, tracker), 0)
 
     async def stored(self, count):
         """On the standby, whatever it is by now."""
         asked = "SELECT count(*) FROM logs"
-        await eventually(lambda: int(self.on_standby(asked)) > count, f"more than {count} lines")
+        await wait_until_async(lambda: int(self.on_standby(asked)) > count, f"more than {count} lines")
 
 
 if __name__ == "__main__":

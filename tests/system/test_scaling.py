@@ -9,18 +9,18 @@ import uuid
 from datetime import datetime, timezone
 
 from caller import Caller
-from judge import ACKNOWLEDGED, QUICK, Book, Judged, Load
-from postgresql import Postgresql, programs, psql
-from services import System, eventually, main, wait_ready
+from log_audit import ACKNOWLEDGED, FAST_RETRIES, LineTracker, LogAuditCase, LogLoad
+from postgresql import Postgresql, bin_directory, psql
+from services import System, main, wait_ready, wait_until_async
 
 RATE = 2000  # lines a second at each
 MORE = 400
 
 
-class Scaling(Judged):
+class Scaling(LogAuditCase):
     @classmethod
     def setUpClass(cls):
-        if programs() is None:
+        if bin_directory() is None:
             raise unittest.SkipTest("there is no PostgreSQL below /usr/lib/postgresql")
         cls.server = Postgresql()
         cls.addClassCleanup(cls.server.close)
@@ -29,15 +29,15 @@ class Scaling(Judged):
     def setUp(self):
         database = f"d_{self._testMethodName[5:25]}"
         psql(f"CREATE DATABASE {database}", **self.server.environment())
-        settings = QUICK | self.server.environment() | {"DEWEY_DB_NAME": database}
+        settings = FAST_RETRIES | self.server.environment() | {"DEWEY_DB_NAME": database}
         self.north = self.enterContext(System(**settings))
         self.south = self.enterContext(System(**settings))
         for system in (self.north, self.south):
             system.start()
 
     async def test_each_line_is_stored_once_and_read_through_either(self):
-        book = Book()  # one for both: each line has a number of its own
-        loads = [Load(system.godot_url, book, rate=RATE) for system in (self.north, self.south)]
+        tracker = LineTracker()  # one for both: each line has a number of its own
+        loads = [LogLoad(system.godot_url, tracker, rate=RATE) for system in (self.north, self.south)]
         async with asyncio.TaskGroup() as group:
             for load in loads:
                 group.create_task(load.run())
@@ -45,11 +45,11 @@ class Scaling(Judged):
             for load in loads:
                 load.ended = True
         await self.drained(self.south)
-        self.assertEqual(await self.judge(self.north, book), 0)
-        book.known = bytearray(known & ACKNOWLEDGED for known in book.known)
+        self.assertEqual(await self.audit(self.north, tracker), 0)
+        tracker.known = bytearray(known & ACKNOWLEDGED for known in tracker.known)
         async with Caller(self.south.godot_url) as caller:
-            await self.read_back(caller, book)
-        self.assertEqual(book.count(ACKNOWLEDGED), 0, "read through one Godot, not through the other")
+            await self.read_back(caller, tracker)
+        self.assertEqual(tracker.count(ACKNOWLEDGED), 0, "read through one Godot, not through the other")
 
     async def disturb(self, north, south):
         """While one side cannot store, it goes on accepting, and the other goes on altogether."""
@@ -67,7 +67,7 @@ class Scaling(Judged):
 
     async def more(self, load):
         goal = load.acknowledged + MORE
-        await eventually(lambda: load.acknowledged >= goal, f"{MORE} more lines are acknowledged")
+        await wait_until_async(lambda: load.acknowledged >= goal, f"{MORE} more lines are acknowledged")
 
     async def test_what_they_share_and_what_not(self):
         for system in (self.north, self.south):

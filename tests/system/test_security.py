@@ -8,7 +8,20 @@ import tempfile
 import unittest
 
 from caller import Caller, connect
-from services import PROGRAMS, Alone, AsyncCase, Program, System, finished, free_port, http_get, main, meanwhile, until, upgrade
+from services import (
+    PROGRAMS,
+    AsyncTestCase,
+    Program,
+    SingleServer,
+    System,
+    free_port,
+    http_get,
+    in_background,
+    main,
+    run_program,
+    wait_until,
+    websocket_upgrade,
+)
 from services import http as raw_http
 
 TOKEN = "open-sesame/1="
@@ -47,7 +60,7 @@ def found_in_memory(program, text):
 
 def iccm(*words, token=None):
     """Exit code, and what it printed or complained about."""
-    run = finished([PROGRAMS["iccm"], "--json", *words], env={"ICCM_AUTH_TOKEN": token} if token else {})
+    run = run_program([PROGRAMS["iccm"], "--json", *words], env={"ICCM_AUTH_TOKEN": token} if token else {})
     return run.returncode, json.loads(run.stdout)
 
 
@@ -61,7 +74,7 @@ def stored(url, token, **filters):
     return answer
 
 
-class Whole(AsyncCase):
+class Whole(AsyncTestCase):
     def start(self, token=TOKEN, **settings):
         system = self.enterContext(System(ICCM_AUTH_TOKEN=token, **settings))
         system.settings["GODOT_URL"] = system.godot_url
@@ -85,8 +98,8 @@ class Whole(AsyncCase):
             answer = await caller.call("logger_log", {"component": "test", "level": "INFO", "message": "by socket"})
             self.assertEqual(answer["status"], "ok")
         self.assertEqual(log_line(system.godot_url, "by iccm", SPEAKABLE)[0], 0)
-        until(lambda: len(stored(system.godot_url, SPEAKABLE, component="test")) == 2, "the worker has stored both")
-        until(lambda: stored(system.godot_url, SPEAKABLE, component="dewey"), "Dewey's own lines have come, too")
+        wait_until(lambda: len(stored(system.godot_url, SPEAKABLE, component="test")) == 2, "the worker has stored both")
+        wait_until(lambda: stored(system.godot_url, SPEAKABLE, component="dewey"), "Dewey's own lines have come, too")
         self.assert_not_logged(system, SPEAKABLE)
         self.assert_not_in_metrics(system, SPEAKABLE)
 
@@ -94,10 +107,10 @@ class Whole(AsyncCase):
         system = self.start()
         for port, url in ((system.godot_port, system.godot_url), (system.dewey_port, system.dewey_url)):
             for headers in ((), (bearer(HUSHED),), (f"Sec-WebSocket-Protocol: mcp, mcp.auth.{HUSHED}",)):
-                answer = upgrade(port, *headers)
+                answer = websocket_upgrade(port, *headers)
                 self.assertEqual(answer.status, 401)
                 self.assertRegex(answer.headers["www-authenticate"], r"\ABearer\b")
-            self.assertEqual(upgrade(port, bearer(TOKEN)).status, 101)
+            self.assertEqual(websocket_upgrade(port, bearer(TOKEN)).status, 101)
             for token in (None, HUSHED):
                 code, answer = iccm("list", url, token=token)
                 self.assertEqual((code, answer["error"]["exit_code"]), (3, 3))
@@ -116,14 +129,14 @@ class Whole(AsyncCase):
                 self.assertEqual(http_get(port, path=path).status, 401)
                 self.assertEqual(http_get(port, bearer(TOKEN), path=path).status, 200)
         system.dewey.kill()
-        until(lambda: http_get(system.godot_port, path="/readyz").status == 503, "Godot notices")
+        wait_until(lambda: http_get(system.godot_port, path="/readyz").status == 503, "Godot notices")
         self.assertNotIn(b"dewey", http_get(system.godot_port, path="/readyz").body)
         self.assertIn(b"dewey", http_get(system.godot_port, bearer(TOKEN), path="/readyz").body)
 
     def test_a_worker_with_another_token_loses_nothing(self):
         system = self.start()
         self.assertEqual(log_line(system.godot_url, "first", TOKEN)[0], 0)
-        until(lambda: len(stored(system.godot_url, TOKEN, component="test")) == 1, "the worker works")
+        wait_until(lambda: len(stored(system.godot_url, TOKEN, component="test")) == 1, "the worker works")
         system.worker.stop()
         system.worker.environment = system.settings | {"ICCM_AUTH_TOKEN": HUSHED}
         system.worker.start()
@@ -133,13 +146,13 @@ class Whole(AsyncCase):
         system.worker.stop()
         system.worker.environment = system.settings
         system.worker.start()
-        until(lambda: len(stored(system.godot_url, TOKEN, component="test")) == 2, "it is stored")
+        wait_until(lambda: len(stored(system.godot_url, TOKEN, component="test")) == 2, "it is stored")
         self.assert_not_logged(system, TOKEN, HUSHED)
 
 
 class Programs(unittest.TestCase):
     def test_what_is_no_token_ends_each_of_them(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             for name in "echo", "dewey", "godot-server", "godot-worker", "horace":
                 program = echo.add(f"{name}-broken", PROGRAMS[name], *(["0"] if name == "echo" else []))
                 program.environment = echo.settings | {"ICCM_AUTH_TOKEN": "hush hush", "DEWEY_MCP_PORT": "0", "HORACE_MCP_PORT": "0",
@@ -151,7 +164,7 @@ class Programs(unittest.TestCase):
 
     def test_no_password_of_an_address_is_shown(self):
         addresses = "ws://u:hush@127.0.0.1:1", "ws://u:hush%40127.0.0.1:1", "ws://127.0.0.1:0/?token=hush", "ws://u:hu?sh@127.0.0.1:1"
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             settings = {"DEWEY_MCP_PORT": "0", "HORACE_MCP_PORT": "0", "MCP_PORT": "0", "REDIS_PORT": str(free_port()),
                         "HORACE_STORAGE_PATH": str(echo.directory)}
             for name, variable, told in (
@@ -185,7 +198,7 @@ class Programs(unittest.TestCase):
                         self.assertIn("[REDACTED]", program.output())
 
     def test_a_worker_names_its_store_without_the_query(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             worker = echo.add("worker", PROGRAMS["godot-worker"])
             worker.environment = echo.settings | {"REDIS_PORT": str(free_port()), "DEWEY_MCP_URL": f"ws://127.0.0.1:{free_port()}/p?token=hush"}
             worker.start()
@@ -195,14 +208,14 @@ class Programs(unittest.TestCase):
     def test_no_memory_keeps_a_token_that_was_sent(self):
         """Neither the server's nor that of a client, which has its own for the next connection, but nothing of what it sent."""
         token = "hush-" + "memory" * 5
-        with Alone("echo", "0") as place:
-            self.assertEqual(finished([PROGRAMS["certificates"], place.directory]).returncode, 0)
+        with SingleServer("echo", "0") as place:
+            self.assertEqual(run_program([PROGRAMS["certificates"], place.directory]).returncode, 0)
             pem = lambda name: str(place.directory / f"{name}.pem")
             for scheme, settings in ("ws", {}), ("wss", {"ICCM_TLS_CERT": pem("good"), "ICCM_TLS_KEY": pem("key")}):
-                with self.subTest(scheme=scheme), Alone("echo", "0", ICCM_AUTH_TOKEN=token, **settings) as echo:
+                with self.subTest(scheme=scheme), SingleServer("echo", "0", ICCM_AUTH_TOKEN=token, **settings) as echo:
                     for offer in OFFERS if scheme == "ws" else ():
-                        self.assertEqual(upgrade(echo.port, *(each.format(token) for each in offer)).status, 101)
-                        self.assertEqual(upgrade(echo.port, *(each.format(token + "x") for each in offer)).status, 401)
+                        self.assertEqual(websocket_upgrade(echo.port, *(each.format(token) for each in offer)).status, 101)
+                        self.assertEqual(websocket_upgrade(echo.port, *(each.format(token + "x") for each in offer)).status, 401)
                     client = echo.add("client", PROGRAMS["echo"], "0")
                     client.environment = echo.settings | {"ICCM_TLS_CA": pem("ca"), "LOGGING_ENABLED": "true",
                                                           "GODOT_URL": f"{scheme}://localhost:{echo.port}"}
@@ -255,27 +268,27 @@ def pages(port, ear=0):
     """Serves PAGE, and keeps what was asked for and reported."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), Pages) as server:
         server.ear, server.heard = ear, []
-        with meanwhile(lambda ended: server.serve_forever(0.01)):
+        with in_background(lambda ended: server.serve_forever(0.01)):
             try:
                 yield server
             finally:
                 server.shutdown()
 
 
-class Browsers(AsyncCase):
+class Browsers(AsyncTestCase):
     async def test_a_token_admits_any_page(self):
         offer = f"Sec-WebSocket-Protocol: mcp, mcp.auth.{SPEAKABLE}"
-        with Alone("echo", "0", ICCM_AUTH_TOKEN=SPEAKABLE, ICCM_ALLOWED_ORIGINS="http://fine") as echo:
-            self.assertEqual(upgrade(echo.port, offer, "Origin: http://evil").status, 101)
-            self.assertEqual(upgrade(echo.port, bearer(SPEAKABLE), "Origin: http://evil").status, 101)
-            self.assertEqual(upgrade(echo.port, bearer(HUSHED), "Origin: http://evil").status, 403)
-            self.assertEqual(upgrade(echo.port, "Origin: http://evil").status, 403)
-            self.assertEqual(upgrade(echo.port, "Origin: http://fine").status, 401)
+        with SingleServer("echo", "0", ICCM_AUTH_TOKEN=SPEAKABLE, ICCM_ALLOWED_ORIGINS="http://fine") as echo:
+            self.assertEqual(websocket_upgrade(echo.port, offer, "Origin: http://evil").status, 101)
+            self.assertEqual(websocket_upgrade(echo.port, bearer(SPEAKABLE), "Origin: http://evil").status, 101)
+            self.assertEqual(websocket_upgrade(echo.port, bearer(HUSHED), "Origin: http://evil").status, 403)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: http://evil").status, 403)
+            self.assertEqual(websocket_upgrade(echo.port, "Origin: http://fine").status, 401)
             async with connect(echo.url, origin="http://fine", subprotocols=["mcp", f"mcp.auth.{SPEAKABLE}"]) as ws:
                 self.assertEqual(ws.subprotocol, "mcp")
 
     def test_a_name_that_was_bound_anew_sees_nothing(self):
-        with Alone("echo", "0") as echo:
+        with SingleServer("echo", "0") as echo:
             for path in "/metrics", "/", "/other":
                 answer = self.get(echo.port, path, "evil.example")
                 self.assertEqual(answer.status, 403)
@@ -285,7 +298,7 @@ class Browsers(AsyncCase):
                 self.assertEqual(self.get(echo.port, path, "evil.example").status, 200)
             for host in "localhost", f"127.0.0.1:{echo.port}", "[::1]", "echo", "echo.iccm.svc.cluster.local":
                 self.assertEqual(self.get(echo.port, "/metrics", host).status, 200, host)
-        with Alone("echo", "0", ICCM_ALLOWED_HOSTS="echo.example.com") as echo:
+        with SingleServer("echo", "0", ICCM_ALLOWED_HOSTS="echo.example.com") as echo:
             self.assertEqual(self.get(echo.port, "/metrics", f"echo.example.com:{echo.port}").status, 200)
             self.assertEqual(self.get(echo.port, "/metrics", "evil.example").status, 403)
 
@@ -307,9 +320,9 @@ class Browsers(AsyncCase):
             with pages(port, ear.server_port) as own:
                 browser = Program("chromium", [*command, f"http://{host}:{port}/"], home, {"HOME": home}).start()
                 self.addCleanup(browser.kill)
-                until(lambda: own.heard, "the page has been asked for")
-            with Alone("echo", port):
-                return until(lambda: ear.heard, "the page has seen something")[0]
+                wait_until(lambda: own.heard, "the page has been asked for")
+            with SingleServer("echo", port):
+                return wait_until(lambda: ear.heard, "the page has seen something")[0]
 
 
 if __name__ == "__main__":

@@ -10,16 +10,27 @@ import time
 import urllib.request
 from pathlib import Path
 
-from caller import SERVING, Caller, connect, tool_call
-from services import PROGRAMS, WAIT_S, Alone, AsyncCase, System, finished, http, http_get, main, until
+from caller import SERVER_OPTIONS, Caller, connect, tool_call
+from services import (
+    PROGRAMS,
+    WAIT_S,
+    AsyncTestCase,
+    SingleServer,
+    System,
+    http,
+    http_get,
+    main,
+    run_program,
+    wait_until,
+)
 
 HANDSHAKE_S = 5
 
 
-class Case(AsyncCase):
+class Case(AsyncTestCase):
     def setUp(self):
-        self.place = Path(self.enterContext(Alone("echo", "0")).directory)  # ends with the server in clear
-        made = finished([PROGRAMS["certificates"], self.place])
+        self.place = Path(self.enterContext(SingleServer("echo", "0")).directory)  # ends with the server in clear
+        made = run_program([PROGRAMS["certificates"], self.place])
         self.assertEqual(made.returncode, 0, made.stderr)
         self.trusting = ssl.create_default_context(cafile=self.place / "ca.pem")
 
@@ -27,7 +38,7 @@ class Case(AsyncCase):
         return {"ICCM_TLS_CERT": self.place / certificate, "ICCM_TLS_KEY": self.place / key}
 
     def serve(self, name="echo", *arguments, **settings):
-        server = self.enterContext(Alone(name, *(arguments or ("0",)), **(self.settings() | settings)))
+        server = self.enterContext(SingleServer(name, *(arguments or ("0",)), **(self.settings() | settings)))
         server.url = f"wss://localhost:{server.port}"
         return server
 
@@ -41,7 +52,7 @@ class Case(AsyncCase):
     def iccm(self, *words, ca="ca.pem", **environment):
         """Exit code, and what it printed or complained about; whom this machine trusts where ca is None."""
         env = {"ICCM_TLS_CA": str(self.place / ca)} if ca else {}
-        run = finished([PROGRAMS["iccm"], "--json", *words], env=env | environment)
+        run = run_program([PROGRAMS["iccm"], "--json", *words], env=env | environment)
         return run.returncode, json.loads(run.stdout)
 
     def assert_refused(self, answer, exit_code, *words):
@@ -105,7 +116,7 @@ class Server(Case):
             lines = re.findall(r"refused (\d+(?= peers)|127\.0\.0\.1:\d+).* in TLS's handshake", server.program.output())
             return len(lines), sum(1 if ":" in who else int(who) for who in lines)
 
-        until(lambda: told()[1] == 40, "all have been told of")
+        wait_until(lambda: told()[1] == 40, "all have been told of")
         self.assertLessEqual(told()[0], time.monotonic() - began + 1)
         server.program.wait_for(r"refused \d+ peers in TLS's handshake, the last of them 127\.0\.0\.1:\d+: the peer does not")
 
@@ -149,7 +160,7 @@ class Server(Case):
             (self.settings(key="locked.key.pem"), "without a password"),
         ):
             env = {name: str(value) for name, value in settings.items()} | {"LOGGING_ENABLED": "false"}
-            run = finished([PROGRAMS["echo"], "0"], env=env)
+            run = run_program([PROGRAMS["echo"], "0"], env=env)
             self.assertEqual(run.returncode, 1)
             self.assertIn(words, run.stderr)
 
@@ -172,7 +183,7 @@ class Reload(Case):
         server = self.serve(**self.settings("used.good.pem", "used.key.pem"))
         before = self.until_date(server)
         async with self.caller(server) as caller:
-            shutil.copy(self.place / "elsewhere.pem", self.place / "used.good.pem")
+            shutil.copy(self.place / "other_host.pem", self.place / "used.good.pem")
             self.assertEqual(self.until_date(server), before, "not before the signal")
             server.program.signal(signal.SIGHUP)
             server.program.wait_for("the certificate was read again")
@@ -185,7 +196,7 @@ class Reload(Case):
         self.assertEqual(self.until_date(server), after)
         shutil.copy(self.place / "good.pem", self.place / "used.good.pem")
         server.program.signal(signal.SIGHUP)
-        until(lambda: self.until_date(server) == before, "the first certificate is back")
+        wait_until(lambda: self.until_date(server) == before, "the first certificate is back")
         async with self.caller(server) as caller:
             self.assertEqual(await caller.call("echo", {}), {})
 
@@ -209,7 +220,7 @@ class Client(Case):
         context.load_cert_chain(self.place / certificate, self.place / "key.pem")
         for name, value in options.items():
             setattr(context, name, value)
-        server = await websockets.serve(answer, "127.0.0.1", 0, ssl=context, **SERVING)
+        server = await websockets.serve(answer, "127.0.0.1", 0, ssl=context, **SERVER_OPTIONS)
         self.addAsyncCleanup(server.wait_closed)
         self.addCleanup(server.close)
         return f"wss://localhost:{server.sockets[0].getsockname()[1]}"
@@ -228,9 +239,9 @@ class Client(Case):
     async def test_certificates(self):
         for certificate, words in (
             ("expired.pem", "has expired"),
-            ("early.pem", "clocks"),
-            ("elsewhere.pem", "is for elsewhere.example"),
-            ("own.pem", "ICCM_TLS_CA"),
+            ("not_yet_valid.pem", "clocks"),
+            ("other_host.pem", "is for elsewhere.example"),
+            ("self_signed.pem", "ICCM_TLS_CA"),
         ):
             url = await self.foreign(certificate)
             self.assert_refused(await self.run_iccm("call", url, "t"), 2, words)
@@ -241,7 +252,7 @@ class Client(Case):
         self.assertEqual((await self.run_iccm("call", url, "t", ca="ca.pem"))[0], 0)
 
     async def test_one_speaks_tls_and_the_other_does_not(self):
-        clear = self.enterContext(Alone("echo", "0"))
+        clear = self.enterContext(SingleServer("echo", "0"))
         secured = self.serve()
         self.assert_refused(self.iccm("list", f"wss://localhost:{clear.port}"), 2, "use ws://")
         self.assert_refused(self.iccm("list", f"ws://localhost:{secured.port}"), 2, "wss://")
@@ -273,8 +284,8 @@ class Whole(Case):
             return code == 0 and answer
 
         self.assertEqual(self.iccm("call", url, "logger_log", "component=test", "level=INFO", "message=secured")[0], 0)
-        until(lambda: lines("test"), "the line has come through")
-        until(lambda: lines("dewey"), "Dewey's own lines have, too")
+        wait_until(lambda: lines("test"), "the line has come through")
+        wait_until(lambda: lines("dewey"), "Dewey's own lines have, too")
 
 
 if __name__ == "__main__":

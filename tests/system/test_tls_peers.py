@@ -13,8 +13,19 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from caller import tool_call
-from services import PROGRAMS, TRIES, WAIT_S, Alone, Place, finished, growing, head, main, until
-from tls_peer import MIB, Peer, text_frame
+from services import (
+    ATTEMPTS,
+    PROGRAMS,
+    WAIT_S,
+    ProgramGroup,
+    SingleServer,
+    growing_timeout,
+    main,
+    request_head,
+    run_program,
+    wait_until,
+)
+from tls_peer import MIB, TlsPeer, text_frame
 
 RECORD = {"change_cipher_spec": 20, "alert": 21, "handshake": 22}
 TLS_1_0 = 0x0301  # what the first records of all versions say
@@ -28,16 +39,16 @@ class Case(unittest.TestCase):
     program, arguments = "echo", ("0",)
 
     def setUp(self):
-        place = self.enterContext(Place())
+        place = self.enterContext(ProgramGroup())
         self.directory = place.directory
-        made = finished([PROGRAMS["certificates"], self.directory])
+        made = run_program([PROGRAMS["certificates"], self.directory])
         self.assertEqual(made.returncode, 0, made.stderr)
         self.context = ssl.create_default_context(cafile=self.directory / "ca.pem")
         settings = {"ICCM_TLS_CERT": self.directory / "good.pem", "ICCM_TLS_KEY": self.directory / "key.pem"}
-        self.server = self.enterContext(Alone(self.program, *self.arguments, **settings))
+        self.server = self.enterContext(SingleServer(self.program, *self.arguments, **settings))
 
     def peer(self):
-        return self.enterContext(Peer(self.server.port, self.context))
+        return self.enterContext(TlsPeer(self.server.port, self.context))
 
     def hello(self):
         outgoing = ssl.MemoryBIO()
@@ -48,8 +59,8 @@ class Case(unittest.TestCase):
 
     def ask(self, text='{"a":1}', name="echo"):
         """One call by a peer that nothing is wrong with."""
-        with Peer(self.server.port, self.context) as peer:
-            peer.shake_hands().upgrade().say(text_frame(json.dumps(tool_call(1, name, **json.loads(text)))))
+        with TlsPeer(self.server.port, self.context) as peer:
+            peer.handshake().upgrade().send(text_frame(json.dumps(tool_call(1, name, **json.loads(text)))))
             self.assertIn(b'"result"', peer.read(b'"id":1'))
 
 
@@ -57,14 +68,14 @@ class Ends(Case):
     """A peer that says with its last request that nothing follows gets the answer, as it would in clear."""
 
     def test_close_notify_behind_a_request(self):
-        peer = self.peer().shake_hands()
-        peer.tls.write(head(1, "localhost", "/healthz"))
+        peer = self.peer().handshake()
+        peer.tls.write(request_head(1, "localhost", "/healthz"))
         peer.end()
         peer.flush()
         self.assertIn(b"alive", peer.read())
 
     def test_close_notify_behind_a_call(self):
-        peer = self.peer().shake_hands().upgrade()
+        peer = self.peer().handshake().upgrade()
         peer.tls.write(text_frame(json.dumps(tool_call(7, "echo", text="last"))))
         peer.end()
         peer.flush()
@@ -84,7 +95,7 @@ class Floods(Case):
         except ConnectionError:
             pass
         peer.link.settimeout(WAIT_S)
-        while peer.hear():
+        while peer.receive():
             pass
         return peer.incoming.read()
 
@@ -112,12 +123,12 @@ class Floods(Case):
             return int(pages.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def test_byte_by_byte(self):
-        peer = self.peer().shake_hands(1).upgrade()
-        peer.say(text_frame(json.dumps(tool_call(1, "echo", text="slow"))), 1)
+        peer = self.peer().handshake(1).upgrade()
+        peer.send(text_frame(json.dumps(tool_call(1, "echo", text="slow"))), 1)
         self.assertIn(b"slow", peer.read(b'"id":1'))
 
     def test_behind_the_end(self):
-        peer = self.peer().shake_hands().upgrade()
+        peer = self.peer().handshake().upgrade()
         peer.end()
         peer.flush()
         peer.link.sendall(b"\x17\x03\x03\x40\x00" + b"x" * 16384)
@@ -125,7 +136,7 @@ class Floods(Case):
         self.ask()
 
     def test_junk_behind_the_upgrade(self):
-        peer = self.peer().shake_hands().upgrade()
+        peer = self.peer().handshake().upgrade()
         peer.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
         peer.read()
         self.server.program.wait_for(
@@ -133,24 +144,24 @@ class Floods(Case):
         )
 
     def test_two_requests_at_once(self):
-        peer = self.peer().shake_hands()
-        peer.say(2 * head(1, "localhost", "/healthz"))
+        peer = self.peer().handshake()
+        peer.send(2 * request_head(1, "localhost", "/healthz"))
         self.assertEqual(peer.read().count(b"HTTP/1.1 "), 1)
 
 
 class Lives(Case):
     def test_stops_amid_handshakes(self):
         """At each of their stages; nobody who says nothing keeps it, which would be for 5 s."""
-        self.assertTrue(any(self.stop_amid_handshakes() < 3 for _ in range(TRIES)))
+        self.assertTrue(any(self.stop_amid_handshakes() < 3 for _ in range(ATTEMPTS)))
 
     def stop_amid_handshakes(self):
         """Answers how long it took."""
         hello = self.hello()
         for said in (b"", hello[:50], hello, hello + b"\x14\x03\x03\x00\x01\x01"):
             self.peer().link.sendall(said)
-        self.peer().shake_hands()
-        self.peer().shake_hands().say(b"GET / HT")
-        self.peer().shake_hands().upgrade()
+        self.peer().handshake()
+        self.peer().handshake().send(b"GET / HT")
+        self.peer().handshake().upgrade()
         self.ask()
         began = time.monotonic()
         self.server.program.stop()
@@ -172,7 +183,7 @@ class Lives(Case):
             try:
                 for number in range(30):
                     self.server.program.signal(signal.SIGHUP)
-                    until(lambda: self.told("certificate was read again") > number, "the certificate is read again")
+                    wait_until(lambda: self.told("certificate was read again") > number, "the certificate is read again")
             finally:
                 over.set()
             for asker in askers:
@@ -191,7 +202,7 @@ class Lives(Case):
                 told = self.told(words)
                 spoil()
                 self.server.program.signal(signal.SIGHUP)
-                until(lambda: self.told(words) > told, "it is told")
+                wait_until(lambda: self.told(words) > told, "it is told")
                 self.ask()
             path.rmdir()
             path.write_bytes(kept)
@@ -202,7 +213,7 @@ class SlowReaders(Case):
 
     def test_answers_that_nobody_takes(self):
         """More than 32 MiB of them at once: closed, and the peer is told, if it looks in time."""
-        peer = growing(1.5, self.ask_all, bool)
+        peer = growing_timeout(1.5, self.ask_all, bool)
         self.server.program.wait_for("answers are not being read")
         peer.link.settimeout(WAIT_S)
         said = peer.read()
@@ -212,11 +223,11 @@ class SlowReaders(Case):
 
     def ask_all(self, seconds):
         """A peer that has sent all calls before the first is answered; None: so many seconds were not enough."""
-        peer, ends, text = self.peer().shake_hands().upgrade(), time.monotonic() + seconds, "z" * MIB
+        peer, ends, text = self.peer().handshake().upgrade(), time.monotonic() + seconds, "z" * MIB
         try:
             for number in range(50):
                 peer.link.settimeout(max(0.001, ends - time.monotonic()))
-                peer.say(text_frame(json.dumps(tool_call(number, "later", ms=int(seconds * 1000), text=text))))
+                peer.send(text_frame(json.dumps(tool_call(number, "later", ms=int(seconds * 1000), text=text))))
             return peer
         except TimeoutError:
             peer.link.close()
@@ -254,7 +265,7 @@ class Servers(Case):
     def call(self, port):
         """Exit code and words of a client that calls."""
         command = [PROGRAMS["iccm"], "--json", "call", f"wss://localhost:{port}", "echo"]
-        run = finished(command, env={"ICCM_TLS_CA": str(self.directory / "ca.pem")})
+        run = run_program(command, env={"ICCM_TLS_CA": str(self.directory / "ca.pem")})
         return run.returncode, json.loads(run.stdout)["error"]["message"]
 
     def expect_failure(self, play, words, **options):
@@ -304,7 +315,7 @@ class Servers(Case):
         with socket.create_server(("127.0.0.1", 0)) as godot:
             godot.settimeout(WAIT_S)
             url = f"wss://127.0.0.1:{godot.getsockname()[1]}"
-            with Alone("echo", "0", GODOT_URL=url, **settings) as component:
+            with SingleServer("echo", "0", GODOT_URL=url, **settings) as component:
                 with godot.accept()[0] as link:
                     self.assertTrue(link.recv(1))
                     component.program.stop()

@@ -13,7 +13,7 @@ import unittest
 from collections import Counter
 
 from caller import Caller
-from services import SOURCE, System, main, until
+from services import SOURCE, System, main, wait_until
 
 PAGE = SOURCE / "docs/tools.md"
 CALLS = json.loads((SOURCE / "tests/data/tool_calls.json").read_text())
@@ -149,7 +149,7 @@ class Players:
             params = {"name": call["tool"], "arguments": words.real(call["arguments"])}
             answer = await self.callers[call["server"]].request("tools/call", params)
             if call["tool"] == "logger_log":  # the next may want to read it
-                until(self.all_is_stored, "the line is stored")
+                wait_until(self.all_is_stored, "the line is stored")
             if "result" in answer:
                 (content,) = answer["result"]["content"]
                 content["text"] = json.dumps(words.comparable(json.loads(content["text"])))
@@ -165,7 +165,7 @@ class Players:
 
     def all_is_stored(self):
         """From the queue lines go under a lease, and from there to the store."""
-        return self.system.redis_ask("LLEN", "logs:queue") == self.system.redis_ask("ZCARD", "logs:inflight") == "0"
+        return self.system.redis_command("LLEN", "logs:queue") == self.system.redis_command("ZCARD", "logs:inflight") == "0"
 
 
 async def page_of(system, horace_url):
@@ -193,7 +193,7 @@ def storage_of(system):
 
 def make():
     with System(LOG_RETENTION_DAYS=36500) as system:
-        horace = system.another("horace", "horace", HORACE_MCP_PORT="0", HORACE_STORAGE_PATH=str(storage_of(system)))
+        horace = system.add_instance("horace", "horace", HORACE_MCP_PORT="0", HORACE_STORAGE_PATH=str(storage_of(system)))
         port = horace.start().port()
         return asyncio.run(page_of(system.start(), f"ws://127.0.0.1:{port}"))
 

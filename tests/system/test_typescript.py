@@ -8,7 +8,17 @@ import re
 import subprocess
 import unittest
 
-from services import PROGRAMS, WAIT_S, Alone, Place, finished, free_port, main, node_peers, upgrade
+from services import (
+    PROGRAMS,
+    WAIT_S,
+    ProgramGroup,
+    SingleServer,
+    free_port,
+    main,
+    npm_peers,
+    run_program,
+    websocket_upgrade,
+)
 
 NEWEST = "2025-11-25"
 
@@ -16,7 +26,7 @@ NEWEST = "2025-11-25"
 def start(case, url):
     command = ["setpriv", "--pdeathsig", "KILL", "node", "ts_rows.mjs", case, url]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=node_peers(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(command, cwd=npm_peers(), stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
 
 def told(process):
@@ -32,7 +42,7 @@ def told(process):
 
 
 def iccm(*words):
-    run = finished([PROGRAMS["iccm"], *words])
+    run = run_program([PROGRAMS["iccm"], *words])
     assert run.returncode == 0, run
     return run.stdout
 
@@ -40,8 +50,8 @@ def iccm(*words):
 class Asked(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        node_peers()
-        cls.server = cls.enterClassContext(Alone("slow_server", "0"))
+        npm_peers()
+        cls.server = cls.enterClassContext(SingleServer("slow_server", "0"))
         cls.idle = start("idle", cls.server.url)  # for 20 s, beside the others
         cls.addClassCleanup(cls.idle.kill)
 
@@ -62,7 +72,7 @@ class Asked(unittest.TestCase):
         self.assertRegex(seen["none"], "no subprotocol")
         self.assertRegex(seen["other"], "invalid subprotocol")
         for offer in ("mcp", "mcp.version.1, mcp", "mcp,other"):
-            reply = upgrade(self.server.port, f"Sec-WebSocket-Protocol: {offer}")
+            reply = websocket_upgrade(self.server.port, f"Sec-WebSocket-Protocol: {offer}")
             lines = reply.raw.partition(b"\r\n\r\n")[0].decode().split("\r\n")
             said = [line for line in lines if re.match("sec-websocket-(protocol|extensions)", line, re.I)]
             self.assertEqual(said, ["Sec-WebSocket-Protocol: mcp"], offer)
@@ -143,10 +153,10 @@ class AskedOfOneAlone(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        node_peers()
+        npm_peers()
 
     def test_a_lost_connection_comes_back_with_a_new_initialize(self):
-        with Alone("slow_server", str(free_port())) as server:
+        with SingleServer("slow_server", str(free_port())) as server:
             client = start("lost", server.url)
             self.addCleanup(client.kill)
             self.assertEqual(client.stdout.readline(), "in flight\n", "see its end")
@@ -159,7 +169,7 @@ class AskedOfOneAlone(unittest.TestCase):
         self.assertEqual(seen["sent"], ["initialize", "notifications/initialized", "tools/call"])
 
     def test_20_mb_are_fine_and_beyond_either_limit_is_1009(self):
-        with Alone("slow_server", "0", ICCM_MAX_MESSAGE_BYTES=64 << 20) as server:
+        with SingleServer("slow_server", "0", ICCM_MAX_MESSAGE_BYTES=64 << 20) as server:
             seen = told(start("large", server.url))
         self.assertEqual(seen["fine"]["length"], len('{"ms":0,"text":""}') + 20_000_000)
         self.assertEqual((seen["ours"]["length"], seen["ours"]["closed"]), (None, 1009))
@@ -172,8 +182,8 @@ class Ours(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        place = cls.enterClassContext(Place())
-        program = place.add("ts-server", "node", node_peers() / "ts_server.mjs", "0")
+        place = cls.enterClassContext(ProgramGroup())
+        program = place.add("ts-server", "node", npm_peers() / "ts_server.mjs", "0")
         cls.url = f"ws://127.0.0.1:{program.start().port()}"
 
     def test_it_answers_when_it_is_asked_back(self):
@@ -189,9 +199,9 @@ class Ours(unittest.TestCase):
 class Bridged(unittest.TestCase):
     def test_a_stdio_host_outlives_its_server(self):
         command = ["setpriv", "--pdeathsig", "KILL", "node", "ts_stdio.mjs", PROGRAMS["iccm"], "bridge"]
-        with Alone("slow_server", str(free_port())) as server:
+        with SingleServer("slow_server", str(free_port())) as server:
             host = subprocess.Popen(
-                [*command, server.url], cwd=node_peers(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+                [*command, server.url], cwd=npm_peers(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
             )
             try:
                 self.assertEqual(host.stdout.readline(), "calling\n")

@@ -1,7 +1,7 @@
 /* test_arena.c: borders of chunks and of the maximum, growing in place, reset, memory that runs out. */
 #include "base/arena.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <string.h>
 
@@ -104,7 +104,7 @@ Test(arena, reset_keeps_one_chunk_and_forgets_the_failure) {
               {{CHUNK, CHUNK, CHUNK}, CHUNK},
               {{10, 2 * CHUNK, 10}, CHUNK},
               {{2 * CHUNK, 10, 10}, 0}}; /* a large one is not worth keeping */
-  use_scarce_memory();
+  use_failing_allocator();
   memory.allowed = 1000;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mcp__arena_t arena;
@@ -131,7 +131,7 @@ Test(arena, reset_keeps_one_chunk_and_forgets_the_failure) {
 
 /* What grows beyond its chunk leaves nothing behind. */
 Test(arena, a_large_piece_takes_its_chunk_with_it) {
-  use_scarce_memory();
+  use_failing_allocator();
   memory.allowed = 1000;
   mcp__arena_t arena;
   mcp__arena_init(&arena, 1 << 20);
@@ -184,7 +184,7 @@ Test(arena, trim) {
 
 /* yyjson goes on without the member that did not fit: only failed tells. */
 Test(arena, memory_that_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   long allocations = 0;
   for (bool complete = false; !complete; allocations++) {
     mcp__arena_t arena;

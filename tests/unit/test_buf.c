@@ -1,7 +1,7 @@
 /* test_buf.c: maxima and gates from both sides, JSON strings read again, swaps, memory that runs out. */
 #include "base/buf.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <string.h>
 #include <uv.h>
@@ -167,7 +167,7 @@ Test(buf, json_strings_without_room) {
 }
 
 Test(buf, memory_that_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   for (long allocations = 0; allocations < 14; allocations++) {
     mcp__buf_t buf;
     mcp__buf_init(&buf, 10000 * KIB, NULL);

@@ -3,7 +3,7 @@
 #include "mcp/dispatch.h"
 #include "leaks.h"
 #include "base/mem.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -792,7 +792,7 @@ Test(dispatch, tools_come_and_go) {
 
 /* A change that cannot be made leaves everything as it was. */
 Test(dispatch, tools_come_and_go_when_memory_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   mcp__tools_t tools;
   char problem[400] = "";
   memory.allowed = 1000;
@@ -1001,7 +1001,7 @@ Test(dispatch, cursors_outlive_changes) {
 }
 
 Test(dispatch, tools_when_memory_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   for (int once = 0; once < 2; once++) {
     int status = UV_ENOMEM;
     memory.once = once == 1;

@@ -3,7 +3,7 @@
 #include "iccm_network.h"
 #include "iccm_service.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -216,7 +216,7 @@ Test(entries, of_a_file_that_changes_while_it_is_read) {
 }
 
 Test(entries, memory_that_runs_out_is_a_problem) {
-  use_scarce_memory();
+  use_failing_allocator();
   memory.allowed = 0;
   cr_expect_null(mcp_json_reader_new(dup(0)), "and the descriptor is closed");
   for (int allowed = 1; allowed < 3; allowed++) {

@@ -2,7 +2,7 @@
  * changed at each byte; what is written, read again. */
 #include "mcp/jsonrpc.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -439,7 +439,7 @@ Test(jsonrpc, memory_that_runs_out) {
   strcpy(texts[2], "{" J ",\"method\":\"m\",\"id\":\"");
   append(texts[2], "i", 8000); /* written again, it needs a chunk of its own */
   append(texts[2], "\"}", 1);
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t i = 0; i < 3; i++)
     for (int once = 0; once < 2; once++) {
       bool fine = false;

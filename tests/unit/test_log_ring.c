@@ -2,7 +2,7 @@
  */
 #include "base/log_ring.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -184,7 +184,7 @@ Test(lines, a_line_that_no_memory_is_there_for_stays) {
   mcp__lines_t lines;
   mcp__buf_t text;
   mcp__entry_t in = {.part = "p", .message = "m"}, out;
-  use_scarce_memory();
+  use_failing_allocator();
   mcp__buf_init(&text, 4096, NULL);
   cr_assert_eq(mcp__lines_init(&lines, 1024, 10), UV_ENOMEM);
   memory.allowed = 1;

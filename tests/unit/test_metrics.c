@@ -2,7 +2,7 @@
  * once. */
 #include "base/metrics.h"
 
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -292,7 +292,7 @@ Test(metrics, who_holds_them_may_count) {
 /* ---- without memory ---- */
 
 Test(without_memory, counts_as_other_and_makes_nothing) {
-  use_scarce_memory();
+  use_failing_allocator();
   cr_assert_null(mcp__metrics_new());
   memory.allowed = 100000;
   open_all();

@@ -1,7 +1,7 @@
 /* test_pagination.c: pages around the bound, and cursors that outlive what they were given for. */
 #include "leaks.h"
 #include "mcp/pagination.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -122,7 +122,7 @@ Test(pages, every_cursor) {
 
 Test(pages, memory_that_runs_out) {
   mcp__pages_t pages;
-  use_scarce_memory();
+  use_failing_allocator();
   cr_expect_eq(mcp__pages_init(&pages, 2), UV_ENOMEM);
   memory.allowed = 2;
   cr_assert_eq(mcp__pages_init(&pages, 2), 0);

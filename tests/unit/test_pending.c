@@ -2,7 +2,7 @@
  */
 #include "client/pending.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <string.h>
 #include <uv.h>
@@ -119,7 +119,7 @@ Test(pending, ids_of_64_bits) {
 }
 
 Test(pending, memory_that_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   for (long allocations = 0; allocations < 6; allocations++) {
     static mcp__waiting_t entries[ENTRIES];
     mcp__pending_t pending = {0};

@@ -2,7 +2,7 @@
  */
 #include "base/redact.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <iccm_service.h>
 #include <string.h>
@@ -216,7 +216,7 @@ Test(redact, memory_that_runs_out) {
   static const char text[] = "{\"a\":[{\"password\":\"hush\"}],\"b\":1}";
   mcp__buf_t out;
   int status = UV_ENOMEM;
-  use_scarce_memory();
+  use_failing_allocator();
   for (long allowed = 0; status != 0; allowed++) {
     memory.allowed = allowed;
     mcp__buf_init(&out, 1 << 20, NULL);

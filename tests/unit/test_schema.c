@@ -2,7 +2,7 @@
  * cuts, memory that runs out, threads. */
 #include "schema/schema.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 #include "schema/schema_uri.h"
 
 #include <criterion/criterion.h>
@@ -1080,7 +1080,7 @@ Test(schema, checks_whose_memory_runs_out) {
   static const char *const schemas[] = {"{\"uniqueItems\": true}", "{\"items\": {\"pattern\": \"^(a|b)*$\"}}",
                                         "{\"anyOf\": [{\"items\": true}], \"unevaluatedItems\": false}"};
   char *values[] = {numbers("%zu", 100, "-1"), repeated("[\"", "ab", 2000, "\"]"), numbers("%zu", 2000, "1")};
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t i = 0; i < 3; i++) {
     char problem[64] = "";
     mcp__schema_t *schema = NULL;
@@ -1116,7 +1116,7 @@ static bool compiles_within(const char *json, long allocations) {
 }
 
 Test(schema, memory_that_runs_out) {
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t count = 1; count <= 130; count++) { /* so that each kind of piece meets the end of a chunk */
     char *json = many_required(count);
     long allocations = 0;
@@ -1144,7 +1144,7 @@ Test(schema, memory_that_runs_out_for_each_keyword) {
       "\"$ref\": \"#/allOf/1/x\", \"$dynamicRef\": \"#d\", \"unevaluatedItems\": {}, \"propertis\": {}},"
       "{\"$id\": \"i\", \"$dynamicAnchor\": \"n\", \"not\": {\"$dynamicRef\": \"i#n\"}}"
       "]}";
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t count = 0; count < 300; count++) { /* so that each kind of piece meets the end of a chunk */
     char *json = repeated("{\"allOf\": [{\"anyOf\": [{}", ",{}", count, each);
     long allocations = 0;
@@ -1167,7 +1167,7 @@ Test(schema, a_check_needs_no_memory) {
       {"{\"anyOf\": [{\"type\": \"string\"}, {\"required\": [\"a\"]}]}", "{}",
        "/: {} fits none of the 2 allowed forms; the closest: /a: required, not given"},
   };
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     char problem[128];
     mcp__schema_t *schema = NULL;

@@ -2,7 +2,7 @@
  * origin that it is for. */
 #include "server/session.h"
 #include "leaks.h"
-#include "waiting.h"
+#include "wait_limit.h"
 
 #include <stdio.h>
 #include <string.h>

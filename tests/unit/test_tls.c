@@ -3,7 +3,7 @@
 
 #include "certificates.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <criterion/criterion.h>
 #include <openssl/ssl.h>
@@ -180,7 +180,7 @@ Test(tls, a_name_with_a_star) {
               {"ab.half.example", false},
               {"a.star.example.evil.example", false}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    open_both("star.pem", rows[i].host);
+    open_both("wildcard.pem", rows[i].host);
     talk(MAX_OUT);
     cr_expect_eq(client.tls->open, rows[i].fits, "%s: %s", rows[i].host, client.tls->problem);
     cr_expect_eq(client.tls->fault, rows[i].fits ? MCP__TLS_OK : MCP__TLS_WRONG_NAME);
@@ -272,7 +272,7 @@ static void expect_fault(const char *cert, const char *ca, const char *host, mcp
     client = (side_t){0};
     mcp__buf_init(&client.plain, MAX_OUT, NULL);
     mcp__buf_init(&client.heard, MAX_OUT, NULL);
-    open_client("own.pem", host, true); /* trusts somebody else */
+    open_client("self_signed.pem", host, true); /* trusts somebody else */
   }
   say(&client, "secret");
   talk(MAX_OUT);
@@ -290,18 +290,18 @@ static void expect_fault(const char *cert, const char *ca, const char *host, mcp
 
 Test(tls, certificates_that_are_not_accepted) {
   expect_fault("expired.pem", "ca.pem", "localhost", MCP__TLS_EXPIRED, "has expired");
-  expect_fault("early.pem", "ca.pem", "localhost", MCP__TLS_NOT_YET, "clocks");
-  expect_fault("elsewhere.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for elsewhere.example");
+  expect_fault("not_yet_valid.pem", "ca.pem", "localhost", MCP__TLS_NOT_YET, "clocks");
+  expect_fault("other_host.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for elsewhere.example");
   expect_fault("good.pem", "ca.pem", "127.0.0.2", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
   expect_fault("good.pem", "ca.pem", "example.org", MCP__TLS_WRONG_NAME, "is for localhost, 127.0.0.1, ::1");
-  expect_fault("odd.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for ?,");
-  expect_fault("own.pem", "ca.pem", "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
+  expect_fault("bad_ip.pem", "ca.pem", "localhost", MCP__TLS_WRONG_NAME, "is for ?,");
+  expect_fault("self_signed.pem", "ca.pem", "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
   expect_fault("good.pem", NULL, "localhost", MCP__TLS_UNTRUSTED, "ICCM_TLS_CA");
   expect_no_leak();
 }
 
 Test(tls, whoever_does_not_look_connects_to_anybody) {
-  static const char *const certs[] = {"expired.pem", "elsewhere.pem", "own.pem"};
+  static const char *const certs[] = {"expired.pem", "other_host.pem", "self_signed.pem"};
   for (size_t i = 0; i < 3; i++) {
     open_both(certs[i], "localhost");
     mcp__tls_free(client.tls);
@@ -461,7 +461,7 @@ Test(tls, files_that_cannot_be_used) {
 /* ---- memory -------------------------------------------------------------------------------------------- */
 
 Test(tls, without_memory) {
-  use_scarce_memory();
+  use_failing_allocator();
   memory.allowed = 1000000;
   open_both("good.pem", "localhost");
   bool made = false;

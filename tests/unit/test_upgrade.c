@@ -2,7 +2,7 @@
  * once; limits from both sides. */
 #include "transport/upgrade.h"
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -638,7 +638,7 @@ Test(upgrade, memory_that_runs_out) {
       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
       "\r\n" END;
-  use_scarce_memory();
+  use_failing_allocator();
   int status = UV_ENOMEM;
   for (long allocations = 0; status != 0; allocations++) {
     mcp__head_t head;

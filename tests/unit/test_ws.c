@@ -6,7 +6,7 @@
  * for a message, "<1000 bye>" for a clean end and "!<1002 why>" for any other. */
 #include "mcp/jsonrpc.h" /* MCP__JSON_PADDING */
 #include "leaks.h"
-#include "scarce.h"
+#include "out_of_memory.h"
 #include "transport/ws.h"
 
 #include <stdio.h>
@@ -791,7 +791,7 @@ Test(ws, no_room_to_send) {
 Test(ws, no_memory_for_an_empty_message) {
   static side_t side;
   static const char *const scripts[] = {"81", "01 80"};
-  use_scarce_memory();
+  use_failing_allocator();
   for (size_t i = 0; i < 2; i++) {
     bytes_t input = {0};
     put_script(&input, scripts[i], true);
@@ -808,7 +808,7 @@ Test(ws, no_memory_for_an_empty_message) {
 Test(ws, memory_that_runs_out) { /* ours: wslay has memory of its own */
   static side_t side;
   static const char script[] = "81*5000 01*9000 80*9000 89(p) 81*60000 88[1000]";
-  use_scarce_memory();
+  use_failing_allocator();
   bool complete = false;
   for (long allocations = 0; !complete; allocations++)
     for (int once = 1; once >= 0; once--) {

@@ -9,11 +9,11 @@ import socket
 import unittest
 from pathlib import Path
 
-from services import finished
+from services import run_program
 
 
 def ip(*words):
-    return finished(["ip", *words])
+    return run_program(["ip", *words])
 
 
 def has_ipv6():
@@ -25,7 +25,7 @@ def has_ipv6():
         return False
 
 
-class OtherNetwork:
+class NetworkNamespace:
     """A namespace with addresses on both ends of a veth pair; gone on leaving."""
 
     def __init__(self):
@@ -69,4 +69,4 @@ class OtherNetwork:
         (self.hosts / "hosts").write_text("\n".join(lines) + "\n")
 
     def run(self, *command):
-        return finished(["ip", "netns", "exec", self.name, *command])
+        return run_program(["ip", "netns", "exec", self.name, *command])

@@ -15,13 +15,13 @@ from caller import connect
 from services import WAIT_S
 
 
-def halving(number):
+def geometric(number):
     """0 to 19, each half as often as the one before, in no order."""
     mixed = (number * 2654435761 >> 7) % 2**19 + 2**19
     return (mixed & -mixed).bit_length() - 1
 
 
-async def ask(ws, tool, arguments):
+async def direct_call(ws, tool, arguments):
     """A direct call; arguments and answer are JSON as they travel."""
     await ws.send(f'{{"jsonrpc":"2.0","id":1,"method":"{tool}","params":{arguments}}}')
     answer = await asyncio.wait_for(ws.recv(), WAIT_S)
@@ -29,7 +29,7 @@ async def ask(ws, tool, arguments):
     return answer
 
 
-async def timed(waited):
+async def elapsed_ms(waited):
     """Milliseconds."""
     began = time.monotonic()
     await waited
@@ -56,9 +56,9 @@ async def print_times(url, tool, queries, rounds, count=len, servers=()):
     async with connect(url) as ws:
         for name, share, filters in queries:
             arguments = json.dumps(filters)
-            found = count(json.loads(await ask(ws, tool, arguments))["result"])
+            found = count(json.loads(await direct_call(ws, tool, arguments))["result"])
             before = cpu_ms(servers)
-            times = [await timed(ask(ws, tool, arguments)) for _ in range(rounds)]
+            times = [await elapsed_ms(direct_call(ws, tool, arguments)) for _ in range(rounds)]
             cpu = (cpu_ms(servers) - before) / rounds
             print(f"  {name:36} {share:>12} {found:6} {statistics.median(times):10.1f} {max(times):10.1f} {cpu:9.1f}", flush=True)
             slowest = max(slowest, statistics.median(times))

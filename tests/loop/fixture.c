@@ -1,5 +1,5 @@
-/* scene.c: the loop, the log, the server that is tested, and results of clients. */
-#include "scene_parts.h"
+/* fixture.c: the loop, the log, the server that is tested, and results of clients. */
+#include "fixture_internal.h"
 
 #include <leaks.h>
 #include <poll.h>
@@ -11,12 +11,12 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
-#include <waiting.h>
+#include <wait_limit.h>
 
 enum { TURN_MS = 20, STEP_MS = 500, MAX_TURNS = 3000000, LOG_BYTES = 1 << 18 };
 
-uv_loop_t scene_loop;
-stage_t stage;
+uv_loop_t fixture_loop;
+test_server_t test_server;
 
 static uv_timer_t waker; /* the loop turns at least that often while a test waits */
 static uint64_t wait_began;
@@ -37,14 +37,14 @@ static void on_log(int level, const char *part, const char *text, void *arg) {
   uv_mutex_unlock(&mutex);
 }
 
-bool scene_logged(const char *words) {
+bool fixture_logged(const char *words) {
   uv_mutex_lock(&mutex);
   bool found = strstr(logged, words) != NULL;
   uv_mutex_unlock(&mutex);
   return found;
 }
 
-const char *scene_log(void) {
+const char *fixture_log(void) {
   return logged;
 }
 
@@ -54,17 +54,17 @@ static void on_wake(uv_timer_t *timer) {
   (void)timer;
 }
 
-void scene_open(void) {
+void fixture_setup(void) {
   uv_mutex_init(&mutex);
   uv_cond_init(&gate_moved);
   mcp_set_log_handler(on_log, MCP_LOG_TRACE, NULL);
-  cr_assert_eq(uv_loop_init(&scene_loop), 0);
-  uv_timer_init(&scene_loop, &waker);
+  cr_assert_eq(uv_loop_init(&fixture_loop), 0);
+  uv_timer_init(&fixture_loop, &waker);
   uv_timer_start(&waker, on_wake, TURN_MS, TURN_MS);
   uv_unref((uv_handle_t *)&waker);
 }
 
-uint64_t scene_ms(void) {
+uint64_t fixture_clock_ms(void) {
   return uv_hrtime() / 1000000;
 }
 
@@ -80,7 +80,7 @@ static int64_t real_ns(clockid_t clock) {
   return (int64_t)now.tv_sec * BILLION + now.tv_nsec;
 }
 
-uint64_t scene_real_ms(void) {
+uint64_t fixture_real_clock_ms(void) {
   return (uint64_t)real_ns(CLOCK_MONOTONIC) / MILLION;
 }
 
@@ -95,34 +95,34 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
   return 0;
 }
 
-void scene_hold_clock(void) {
+void fixture_freeze_clock(void) {
   atomic_store(&held_ns, real_ns(CLOCK_MONOTONIC));
 }
 
-void scene_release_clock(void) {
+void fixture_unfreeze_clock(void) {
   int64_t held = atomic_load(&held_ns);
   if (held > 0)
     atomic_fetch_add(&ahead_ns, held - real_ns(CLOCK_MONOTONIC));
   atomic_store(&held_ns, 0);
 }
 
-void scene_leap_ms(uint64_t ms) {
+void fixture_jump_ms(uint64_t ms) {
   atomic_fetch_add(&ahead_ns, (int64_t)ms * MILLION);
 }
 
-void scene_pass_ms(uint64_t ms) {
+void fixture_advance_ms(uint64_t ms) {
   for (uint64_t step; ms > 0; ms -= step) { /* no more at once than timers are apart */
     step = ms < STEP_MS ? ms : STEP_MS;
-    scene_leap_ms(step);
+    fixture_jump_ms(step);
     for (int turn = 0; turn < 4; turn++) /* what is due, what the peer says to it, … */
-      uv_run(&scene_loop, UV_RUN_NOWAIT);
+      uv_run(&fixture_loop, UV_RUN_NOWAIT);
   }
 }
 
 /* ---- the loop's turns --------------------------------------------------------------------------------- */
 
-void scene_wait_begins(void) {
-  wait_began = scene_real_ms();
+void fixture_wait_start(void) {
+  wait_began = fixture_real_clock_ms();
   turns = 0;
   uv_ref((uv_handle_t *)&waker);
 }
@@ -130,28 +130,28 @@ void scene_wait_begins(void) {
 /* While the clock stands still libuv would wait for ever for its next timer: others wait for it then. */
 static void turn(void) {
   if (atomic_load(&held_ns) == 0) {
-    uv_run(&scene_loop, UV_RUN_ONCE);
+    uv_run(&fixture_loop, UV_RUN_ONCE);
     return;
   }
-  struct pollfd ready = {.fd = uv_backend_fd(&scene_loop), .events = POLLIN};
-  uv_run(&scene_loop, UV_RUN_NOWAIT);
+  struct pollfd ready = {.fd = uv_backend_fd(&fixture_loop), .events = POLLIN};
+  uv_run(&fixture_loop, UV_RUN_NOWAIT);
   poll(&ready, 1, 1);
 }
 
-void scene_turn(const char *condition, const char *file, int line) {
+void fixture_iterate(const char *condition, const char *file, int line) {
   turn();
-  if (++turns > MAX_TURNS || scene_real_ms() - wait_began > wait_limit_ms())
+  if (++turns > MAX_TURNS || fixture_real_clock_ms() - wait_began > wait_limit_ms())
     cr_assert_fail("%s:%d: in vain for %s (%u turns)", file, line, condition, turns);
 }
 
-void scene_turn_once(void) {
-  scene_wait_begins();
-  scene_turn("one turn", __FILE__, __LINE__);
+void fixture_iterate_once(void) {
+  fixture_wait_start();
+  fixture_iterate("one turn", __FILE__, __LINE__);
 }
 
-void scene_run_ms(uint64_t ms) {
-  uint64_t began = scene_real_ms();
-  RUN_UNTIL(scene_real_ms() - began >= ms);
+void fixture_run_ms(uint64_t ms) {
+  uint64_t began = fixture_real_clock_ms();
+  RUN_UNTIL(fixture_real_clock_ms() - began >= ms);
 }
 
 static void count_handle(uv_handle_t *handle, void *arg) {
@@ -159,9 +159,9 @@ static void count_handle(uv_handle_t *handle, void *arg) {
   ++*(size_t *)arg;
 }
 
-size_t scene_handles(void) {
+size_t fixture_handle_count(void) {
   size_t count = 0;
-  uv_walk(&scene_loop, count_handle, &count);
+  uv_walk(&fixture_loop, count_handle, &count);
   return count;
 }
 
@@ -176,54 +176,54 @@ static void list_handle(uv_handle_t *handle, void *arg) {
 /* Those that ended their calls behind a stop leave the pool after that. A search for leaks beside them may
  * find some that are none, or hang: https://github.com/google/sanitizers/issues/1330 */
 static void wait_for_threads(void) {
-  uint64_t began = scene_real_ms();
+  uint64_t began = fixture_real_clock_ms();
   while (pool_threads() > 0) {
-    cr_assert_lt(scene_real_ms() - began, wait_limit_ms(), "a handler has not returned");
+    cr_assert_lt(fixture_real_clock_ms() - began, wait_limit_ms(), "a handler has not returned");
     usleep(1000);
   }
 }
 
-void scene_close(void) {
-  wires_close();
+void fixture_teardown(void) {
+  raw_clients_close();
   uv_close((uv_handle_t *)&waker, NULL);
-  uint64_t began = scene_real_ms();
-  while (uv_run(&scene_loop, UV_RUN_NOWAIT) != 0 && scene_real_ms() - began < wait_limit_ms()) {
+  uint64_t began = fixture_real_clock_ms();
+  while (uv_run(&fixture_loop, UV_RUN_NOWAIT) != 0 && fixture_real_clock_ms() - began < wait_limit_ms()) {
   }
-  if (uv_loop_close(&scene_loop) != 0) {
-    uv_walk(&scene_loop, list_handle, NULL);
+  if (uv_loop_close(&fixture_loop) != 0) {
+    uv_walk(&fixture_loop, list_handle, NULL);
     cr_assert_fail("handles are still open");
   }
-  wires_free();
+  raw_clients_free();
   wait_for_threads();
   expect_no_leak();
 }
 
 /* ---- tools ------------------------------------------------------------------------------------------- */
 
-void stage_now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+void test_server_now_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
-  stage.now_count++;
+  test_server.now_count++;
   mcp_call_reply(call, yyjson_val_mut_copy(mcp_call_doc(call), args));
 }
 
 static void on_held_cancelled(mcp_call_t *call, void *arg) {
   (void)arg;
   cr_assert(mcp_call_cancelled(call));
-  stage.cancels++;
+  test_server.cancels++;
 }
 
 static void hold_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
-  cr_assert_lt(stage.held_count, HELD_MAX);
-  stage.held[stage.held_count++] = call;
+  cr_assert_lt(test_server.held_count, HELD_MAX);
+  test_server.held[test_server.held_count++] = call;
   mcp_call_on_cancel(call, on_held_cancelled, NULL);
 }
 
-int stage_end_held(size_t index) {
+int test_server_end_held(size_t index) {
   char text[32];
-  mcp_call_t *call = stage.held[index];
-  stage.held[index] = NULL;
+  mcp_call_t *call = test_server.held[index];
+  test_server.held[index] = NULL;
   snprintf(text, sizeof text, "{\"held\":%zu}", index);
   return mcp_call_reply_text(call, text, strlen(text));
 }
@@ -247,7 +247,7 @@ static void delay_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   delayed_t *delayed = malloc(sizeof *delayed);
   delayed->call = call;
-  uv_timer_init(&scene_loop, &delayed->timer);
+  uv_timer_init(&fixture_loop, &delayed->timer);
   uv_timer_start(&delayed->timer, on_delay_over, yyjson_get_uint(yyjson_obj_get(args, "ms")), 0);
 }
 
@@ -292,25 +292,25 @@ static void forget_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
 }
 
-void stage_gate_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
+void test_server_gate_tool(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   (void)arg;
   uv_mutex_lock(&mutex);
-  stage.at_gate++;
-  while (!stage.gate_open)
+  test_server.at_gate++;
+  while (!test_server.gate_open)
     uv_cond_wait(&gate_moved, &mutex);
-  stage.at_gate--;
+  test_server.at_gate--;
   uv_mutex_unlock(&mutex);
   int status = mcp_call_reply_text(call, "\"through\"", 9);
   uv_mutex_lock(&mutex);
-  stage.gate_status = status;
-  stage.gate_done++;
+  test_server.gate_status = status;
+  test_server.gate_done++;
   uv_mutex_unlock(&mutex);
 }
 
-void stage_gate(bool open) {
+void test_server_set_gate(bool open) {
   uv_mutex_lock(&mutex);
-  stage.gate_open = open;
+  test_server.gate_open = open;
   uv_cond_broadcast(&gate_moved);
   uv_mutex_unlock(&mutex);
 }
@@ -322,17 +322,17 @@ static size_t read_locked(const size_t *number) {
   return copy;
 }
 
-size_t stage_at_gate(void) {
-  return read_locked(&stage.at_gate);
+size_t test_server_at_gate(void) {
+  return read_locked(&test_server.at_gate);
 }
-size_t stage_gate_done(void) {
-  return read_locked(&stage.gate_done);
+size_t test_server_gate_done(void) {
+  return read_locked(&test_server.gate_done);
 }
 
 /* ---- the server ---------------------------------------------------------------------------------------- */
 
 static const mcp_tool_t tools[] = {
-    {"now", "answers its arguments at once", NULL, stage_now_tool, NULL, 0},
+    {"now", "answers its arguments at once", NULL, test_server_now_tool, NULL, 0},
     {"hold", "is answered when the test says so", NULL, hold_tool, NULL, 0},
     {"delay", "answers after ms", "{\"type\":\"object\",\"properties\":{\"ms\":{\"type\":\"integer\"}}}",
      delay_tool, NULL, 0},
@@ -341,61 +341,61 @@ static const mcp_tool_t tools[] = {
     {"trace", "answers its trace id", NULL, trace_tool, NULL, MCP_TOOL_BLOCKING},
     {"block", "answers its arguments on the pool", NULL, block_tool, NULL, MCP_TOOL_BLOCKING},
     {"forget", "does not end its call", NULL, forget_tool, NULL, MCP_TOOL_BLOCKING},
-    {"gate", "waits for the test on the pool", NULL, stage_gate_tool, NULL, MCP_TOOL_BLOCKING},
+    {"gate", "waits for the test on the pool", NULL, test_server_gate_tool, NULL, MCP_TOOL_BLOCKING},
     MCP_TOOL_END,
 };
 
-mcp_server_t *stage_server(void) {
+mcp_server_t *test_server_new(void) {
   mcp_server_t *server = mcp_server_new("stage", "1.2.3", 0, tools);
   cr_assert_not_null(server, "%s", mcp_last_error());
   return server;
 }
 
-mcp_server_t *stage_start(void) {
-  mcp_server_t *server = stage_server();
-  cr_assert_eq(mcp_server_start(server, &scene_loop), 0);
+mcp_server_t *test_server_start(void) {
+  mcp_server_t *server = test_server_new();
+  cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
   return server;
 }
 
-void stage_on_stopped(mcp_server_t *server, void *arg) {
+void test_server_on_stopped(mcp_server_t *server, void *arg) {
   (void)server;
   (void)arg;
-  cr_assert(!stage.stopped, "stopped twice");
-  stage.stopped = true;
+  cr_assert(!test_server.stopped, "stopped twice");
+  test_server.stopped = true;
 }
 
-void stage_stop(mcp_server_t *server) {
-  scene_release_clock();
-  stage.stopped = false;
-  cr_assert_eq(mcp_server_stop(server, stage_on_stopped, NULL), 0);
-  cr_assert(!stage.stopped, "called back from inside of stop");
-  RUN_UNTIL(stage.stopped);
+void test_server_stop(mcp_server_t *server) {
+  fixture_unfreeze_clock();
+  test_server.stopped = false;
+  cr_assert_eq(mcp_server_stop(server, test_server_on_stopped, NULL), 0);
+  cr_assert(!test_server.stopped, "called back from inside of stop");
+  RUN_UNTIL(test_server.stopped);
   mcp_server_free(server);
 }
 
 /* ---- clients ---------------------------------------------------------------------------------------------
  */
 
-static unsigned outcomes;
+static unsigned records;
 
-void outcome_cb(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  outcome_t *outcome = arg;
+void record_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+  call_record_t *record = arg;
   (void)client;
-  outcome->fired++;
-  outcome->status = result->status;
-  outcome->is_error = result->is_error;
-  outcome->order = ++outcomes;
-  snprintf(outcome->text, sizeof outcome->text, "%.*s", (int)result->text_len,
+  record->fired++;
+  record->status = result->status;
+  record->is_error = result->is_error;
+  record->order = ++records;
+  snprintf(record->text, sizeof record->text, "%.*s", (int)result->text_len,
            result->text != NULL ? result->text : "");
-  snprintf(outcome->message, sizeof outcome->message, "%s", result->message != NULL ? result->message : "");
+  snprintf(record->message, sizeof record->message, "%s", result->message != NULL ? result->message : "");
   cr_assert((result->status != 0 || result->is_error) == (result->message != NULL), "status %d",
             result->status);
 }
 
-mcp_client_t *client_to(int port) {
+mcp_client_t *client_new_to(int port) {
   char url[64];
   snprintf(url, sizeof url, "ws://127.0.0.1:%d/", port);
-  mcp_client_t *client = mcp_client_new(&scene_loop, url);
+  mcp_client_t *client = mcp_client_new(&fixture_loop, url);
   cr_assert_not_null(client);
   return client;
 }
@@ -405,15 +405,15 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
   mcp_client_free(client);
 }
 
-void client_end(mcp_client_t *client) {
+void client_close_and_free(mcp_client_t *client) {
   bool closed = false;
-  scene_release_clock();
+  fixture_unfreeze_clock();
   cr_assert_eq(mcp_client_close(client, on_client_closed, &closed), 0);
   cr_assert(!closed, "called back from inside of close");
   RUN_UNTIL(closed);
 }
 
-yyjson_mut_doc *args_of(const char *json) {
+yyjson_mut_doc *parse_args(const char *json) {
   yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
   yyjson_mut_doc *args = yyjson_doc_mut_copy(doc, NULL);
   yyjson_doc_free(doc);

@@ -1,7 +1,8 @@
-/* waiting.h: how long a test waits for something before it fails: 60 s, times TEST_TIMEOUT_MULTIPLIER where
- * that is set. Nothing else in a test depends on the machine's speed. services.py has the same for Python. */
-#ifndef WAITING_H
-#define WAITING_H
+/* wait_limit.h: how long a test waits for something before it fails: 60 s, times TEST_TIMEOUT_MULTIPLIER
+ * where that is set. Nothing else in a test depends on the machine's speed. services.py has the same for
+ * Python. */
+#ifndef WAIT_LIMIT_H
+#define WAIT_LIMIT_H
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 """Callers who log, and the judge of what became of their lines.
 
-Happy path: a Load logs lines of a Book while the test does its worst; then a Judged test case waits until nothing is
+Happy path: a LogLoad logs lines of a LineTracker while the test does its worst; then a LogAuditCase waits until nothing is
 on its way any more, and reads everything back through logger_query, page by page. The judge: each line acknowledged is
 stored, or its drop was counted; each stored line was sent, has the payload it had but for secrets, and is there once; every drop is
 named in the log; there are no dead letters; a fresh entry gets through. A call fails with the connection, or with words
@@ -20,8 +20,8 @@ from pathlib import Path
 
 from websockets.exceptions import WebSocketException
 
-from caller import CallError, Caller, read_rows
-from services import AsyncCase, eventually, is_ready
+from caller import CallError, Caller, read_log_rows
+from services import AsyncTestCase, is_ready, wait_until_async
 
 CONNECTIONS, IN_FLIGHT = 8, 32
 COMPONENT = "delivery"
@@ -30,11 +30,11 @@ TAILS = ("", " plain", ' "quoted" \\ and \t tab', " \u00e4\u00f6 \u4e2d\u6587 \U
 ID = "5ee0da7a-0000-8000-8000-"  # and the number
 ACKNOWLEDGED, STORED = 1, 2
 UNAVAILABLE = "-32000: queue unavailable, retry"
-QUICK = {"RETRY_INITIAL_DELAY": "0.1", "RETRY_MAX_DELAY": "1"}  # settings of a System
+FAST_RETRIES = {"RETRY_INITIAL_DELAY": "0.1", "RETRY_MAX_DELAY": "1"}  # settings of a System
 logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each call on a connection that is gone
 
 
-class Book:
+class LineTracker:
     """The lines by their numbers, and what is known of each: a byte a line, so that hours of them fit."""
 
     def __init__(self):
@@ -84,11 +84,11 @@ def time_of(row):
     return datetime.fromisoformat(row["created_at"].replace("Z", "+00:00"))
 
 
-class Load:
+class LogLoad:
     """Callers. A call that failed is made again, as it was, by every other of them; the rest have given up."""
 
-    def __init__(self, url, book, lines=None, rate=None):
-        self.url, self.book, self.lines = url, book, lines
+    def __init__(self, url, tracker, lines=None, rate=None):
+        self.url, self.tracker, self.lines = url, tracker, lines
         self.pause_s = CONNECTIONS * IN_FLIGHT / rate if rate else 0
         self.again, self.acknowledged, self.failed, self.ended = deque(), 0, 0, False
 
@@ -98,25 +98,25 @@ class Load:
                 group.create_task(self.connection())
         return time.monotonic()
 
-    def goes_on(self):
-        return not self.ended and (self.lines is None or self.again or len(self.book.known) < self.lines)
+    def has_more(self):
+        return not self.ended and (self.lines is None or self.again or len(self.tracker.known) < self.lines)
 
     async def connection(self):
-        while self.goes_on():
+        while self.has_more():
             try:
                 async with Caller(self.url) as caller, asyncio.TaskGroup() as group:
                     for _ in range(IN_FLIGHT):
-                        group.create_task(self.lane(caller))
+                        group.create_task(self.send_lines(caller))
             except (OSError, WebSocketException):  # not there, or gone before it was a WebSocket
                 await asyncio.sleep(0.05)
 
-    async def lane(self, caller):
-        while self.goes_on():
-            number = self.again.popleft() if self.again else self.book.issue()
+    async def send_lines(self, caller):
+        while self.has_more():
+            number = self.again.popleft() if self.again else self.tracker.issue()
             try:
                 for _ in range(1 + (number % 500 == 1)):  # one as a caller that missed the answer
                     await self.log(caller, number)
-                self.book.known[number] |= ACKNOWLEDGED
+                self.tracker.known[number] |= ACKNOWLEDGED
                 self.acknowledged += 1
                 await asyncio.sleep(self.pause_s * random.random() * 2)
             except CallError as error:
@@ -128,8 +128,8 @@ class Load:
                 return
 
     async def log(self, caller, number):
-        self.book.sent += 1
-        answer = await caller.call("logger_log", self.book.entry(number))
+        self.tracker.sent += 1
+        answer = await caller.call("logger_log", self.tracker.entry(number))
         assert answer == {"status": "ok", "message": "Log entry queued."}, answer
 
     def fail(self, number):
@@ -142,42 +142,42 @@ class Load:
             await asyncio.sleep(0.002)
 
 
-class Judged(AsyncCase):
+class LogAuditCase(AsyncTestCase):
     async def drained(self, system):
         """Nothing is on its way any more, and all drops are named. Looked at twice, since entries move meanwhile."""
 
         def is_done():
-            named = system.redis_ask("HGET", "logs:state", "unreported") is None
+            named = system.redis_command("HGET", "logs:state", "unreported") is None
             spool = Path(system.settings.get("GODOT_SPOOL_DIR", system.directory / "spool"))
             on_disk = any(file.stat().st_size for file in spool.glob("*/*"))
-            return named and not on_disk and system.redis_count("LLEN", "logs:queue") == 0 == leases()
+            return named and not on_disk and system.redis_int("LLEN", "logs:queue") == 0 == leases()
 
         def leases():
-            return system.redis_count("ZCARD", "logs:inflight")
+            return system.redis_int("ZCARD", "logs:inflight")
 
         def is_over():
             return is_ready(system.godot_port) and is_done() and is_done()
 
-        await eventually(is_over, "the queue is drained, and Godot has found Dewey again")
+        await wait_until_async(is_over, "the queue is drained, and Godot has found Dewey again")
 
-    async def judge(self, system, book):
+    async def audit(self, system, tracker):
         """Answers how many entries were dropped."""
         await self.drained(system)
-        dropped = system.redis_count("GET", "logs:dropped")
+        dropped = system.redis_int("GET", "logs:dropped")
         async with Caller(system.godot_url) as caller:
-            await self.answered(caller)
-            await self.read_back(caller, book)
-            named = [row["data"]["dropped"] async for row in read_rows(caller, component="godot")]
+            await self.wait_answered(caller)
+            await self.read_back(caller, tracker)
+            named = [row["data"]["dropped"] async for row in read_log_rows(caller, component="godot")]
             await self.fresh_entry(caller)
         self.assertEqual(sum(named), dropped, "drops that the log names")
-        missing, stored = book.count(ACKNOWLEDGED), book.count(STORED, STORED)
-        first = [n for n, known in enumerate(book.known) if known == ACKNOWLEDGED][:5] if missing else []
+        missing, stored = tracker.count(ACKNOWLEDGED), tracker.count(STORED, STORED)
+        first = [n for n, known in enumerate(tracker.known) if known == ACKNOWLEDGED][:5] if missing else []
         self.assertLessEqual(missing, dropped, f"acknowledged, but neither stored nor dropped; the first are {first}")
-        self.assertLessEqual(dropped, book.sent - stored, "drops of what is stored, or was never sent")
-        self.assertEqual(system.redis_count("LLEN", "logs:dead"), 0)
+        self.assertLessEqual(dropped, tracker.sent - stored, "drops of what is stored, or was never sent")
+        self.assertEqual(system.redis_int("LLEN", "logs:dead"), 0)
         return dropped
 
-    async def answered(self, caller):
+    async def wait_answered(self, caller):
         """Of several servers on one port the one that is ready need not be the one that this caller has met."""
 
         async def answers():
@@ -185,12 +185,12 @@ class Judged(AsyncCase):
                 await caller.call("logger_query", {"limit": 1})
                 return True
 
-        await eventually(answers, "a query is answered")
+        await wait_until_async(answers, "a query is answered")
 
-    async def read_back(self, caller, book):
+    async def read_back(self, caller, tracker):
         newest = None
-        async for row in read_rows(caller, component=COMPONENT):
-            self.assertIsNone(book.take(row), row)
+        async for row in read_log_rows(caller, component=COMPONENT):
+            self.assertIsNone(tracker.take(row), row)
             key = (time_of(row), row["id"])
             self.assertTrue(newest is None or key < newest, "newest first")
             newest = key
@@ -206,6 +206,6 @@ class Judged(AsyncCase):
                 if "retry" not in error.message:
                     raise
 
-        await eventually(is_taken, "a fresh entry is taken")
-        rows = await eventually(lambda: caller.call("logger_query", {"component": "fresh"}), "a fresh entry gets through")
+        await wait_until_async(is_taken, "a fresh entry is taken")
+        rows = await wait_until_async(lambda: caller.call("logger_query", {"component": "fresh"}), "a fresh entry gets through")
         self.assertEqual([row["message"] for row in rows], ["at the end"])

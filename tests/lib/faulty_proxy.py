@@ -1,6 +1,6 @@
 """A TCP proxy that breaks connections on purpose, each in the way and at the byte that its client asks for.
 
-Happy path: `async with Faults(port) as faults:` takes clients on faults.port of 127.0.0.1 and connects each of them to
+Happy path: `async with FaultyProxy(port) as faults:` takes clients on faults.port of 127.0.0.1 and connects each of them to
 port. What is to go wrong stands in the path of the request that a client begins with, so that one proxy plays all cases
 at the same time: faults.url("reset", "up", 17) is /reset/up/17. up is what goes to the server, down what comes back.
 
@@ -13,7 +13,7 @@ at the same time: faults.url("reset", "up", 17) is /reset/up/17. up is what goes
     junk N      N bytes pass, then bytes that nobody sent, then the rest
     vanish N    N bytes pass, then nothing goes either way, and nobody is told, until release()
 
-In TLS there is no path to be seen: SecuredFaults gives each case a port of its own instead.
+In TLS there is no path to be seen: FaultyTlsProxy gives each case a port of its own instead.
 
 Failure modes: a server that does not accept resets the client; leaving the block ends whatever is still there.
 """
@@ -23,7 +23,7 @@ import socket
 import struct
 from functools import partial
 
-BREAKS = ("stall", "half", "reset", "junk", "vanish")
+BREAKING_FAULTS = ("stall", "half", "reset", "junk", "vanish")
 CHUNK = 65536
 
 
@@ -76,7 +76,7 @@ class Link:
         chunk, passed = chunk or await reader.read(CHUNK), 0
         while chunk:
             self.faults.count(self.path, direction, len(chunk))
-            if fault in BREAKS and passed + len(chunk) >= self.at:
+            if fault in BREAKING_FAULTS and passed + len(chunk) >= self.at:
                 await self.write(writer, chunk[: self.at - passed], "none")
                 chunk = await self.break_at(fault, reader, writer, chunk[self.at - passed :])
                 fault = "none"
@@ -117,7 +117,7 @@ class Vanished(Exception):
     pass
 
 
-class Faults:
+class FaultyProxy:
     def __init__(self, server_port):
         self.server_port, self.released = server_port, asyncio.Event()
         self.links, self.passed = set(), {}
@@ -161,7 +161,7 @@ class Faults:
         self.released.clear()
 
 
-class SecuredFaults(Faults):
+class FaultyTlsProxy(FaultyProxy):
     async def __aenter__(self):
         self.listeners = []
         return self
