@@ -43,7 +43,7 @@ static void run_stages(doctor_t *doctor) {
 static int examine(doctor_t *doctor) {
   uint64_t began_ns = uv_hrtime();
   const findings_t *findings = &doctor->findings;
-  char whole[MCP__AUTHORITY_SIZE + MCP__PATH_SIZE + 8], url[MCP_SHOWN_SIZE];
+  char whole[MCP__URL_AUTHORITY_SIZE + MCP__URL_PATH_SIZE + 8], url[MCP_SHOWN_SIZE];
   snprintf(whole, sizeof whole, "%s://%s%s", doctor->url.tls ? "wss" : "ws", doctor->url.authority,
            doctor->url.path);
   if (!doctor->options->json)
@@ -66,7 +66,7 @@ int doctor_run(const options_t *options, const print_t *out) {
   int code, status;
   if (mcp__url_parse(options->url, &doctor->url, problem, sizeof problem) != 0)
     code = report_usage(options, out, "%s", problem);
-  else if (mcp__token_of_environment(&token) != 0) /* clients would not set out with it */
+  else if (mcp__token_from_environment(&token) != 0) /* clients would not set out with it */
     code = report_usage(options, out, "%s", mcp_last_error());
   else if ((status = net_init(&doctor->net, options->timeout_ms)) != 0) /* UNTESTED: as above */
     code = report_usage(options, out, "no event loop: %s", uv_strerror(status));

@@ -97,7 +97,7 @@ static bool judge(const raw_conn_t *conn, const char *path, fetched_t *fetched) 
 static bool ask(raw_conn_t *conn, const mcp__url_t *url, bool trusted, const char *path, fetched_t *fetched) {
   char request[2048];
   const char *token = NULL;
-  if (mcp__token_of_environment(&token) != 0)
+  if (mcp__token_from_environment(&token) != 0)
     return fail(fetched, MCP_EENV, "%s", mcp_last_error());
   if (!trusted && !mcp__peer_is_loopback((const struct sockaddr *)&conn->address))
     token = NULL;
@@ -150,7 +150,7 @@ bool fetch(const options_t *options, const char *path, fetched_t *fetched) {
   const char *given = options->url != NULL ? options->url : mcp_env_text("GODOT_URL", NULL);
   *fetched = (fetched_t){.status = 0};
   mcp__buf_init(&fetched->answer, FETCH_MAX_BYTES, NULL);
-  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__GODOT_PLACES, &urls, &count,
+  fetched->status = mcp__urls_parse(given != NULL ? given : MCP__URL_GODOT_DEFAULTS, &urls, &count,
                                     fetched->problem, sizeof fetched->problem);
   bool ok = fetched->status == 0 && fetch_from(options, urls, count, given != NULL, path, fetched);
   mcp__free(urls);

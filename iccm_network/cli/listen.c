@@ -285,7 +285,7 @@ static const char *origin_problem(const guest_t *guest, mcp__http_request_kind_t
 static void on_head_done(guest_t *guest) {
   mcp__http_request_kind_t wish = mcp__head_request_kind(&guest->head);
   const char *strange = origin_problem(guest, wish);
-  if (wish == MCP__HTTP_WRONG) {
+  if (wish == MCP__HTTP_INVALID) {
     refuse(guest, guest->head.status, guest->head.problem);
   } else if (strange != NULL) {
     refuse(guest, 403, strange);

@@ -356,13 +356,13 @@ void raw_conn_upgrade(raw_conn_t *conn, const mcp__url_t *url) {
                                        .on_end = on_close,
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
-  if (mcp__head_init(&conn->head, false) != 0 || mcp__new_key(conn->key) != 0) {
+  if (mcp__head_init(&conn->head, false) != 0 || mcp__upgrade_new_key(conn->key) != 0) {
     raw_conn_end(conn, UV_ENOMEM); /* UNTESTED: needs memory to run out */
     return;
   }
   conn->began_ns = uv_hrtime();
   const char *token;
-  mcp__token_of_environment(&token); /* the doctor has judged it */
+  mcp__token_from_environment(&token); /* the doctor has judged it */
   mcp__write_upgrade(&conn->out, url->authority, url->path, conn->key, token);
   uv_read_start((uv_stream_t *)&conn->tcp, on_alloc, on_read);
   flush(conn);

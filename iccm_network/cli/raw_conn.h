@@ -53,7 +53,7 @@ struct raw_conn {
   mcp__buf_t *whole; /* borrowed; NULL: none. What is kept in first, to the end; when it is full the
                         connection ends */
   mcp__head_t head;
-  char key[MCP__KEY_SIZE];
+  char key[MCP__UPGRADE_KEY_SIZE];
   mcp__head_state_t head_state;
   int switch_status; /* of mcp__check_switching() */
   char problem[256]; /* its words */
@@ -68,7 +68,7 @@ struct raw_conn {
   bool pong;          /* one came */
   int close_code;     /* 0: no close came, and we sent none */
   bool close_is_theirs;
-  char close_reason[MCP__REASON_MAX + 1];
+  char close_reason[MCP__WS_REASON_MAX + 1];
 };
 
 int net_init(net_t *net, uint64_t timeout_ms); /* 0 or libuv's code */

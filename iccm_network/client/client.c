@@ -82,7 +82,7 @@ struct mcp_client {
   uint64_t initialize_id;
   mcp__buf_t text;               /* of the message being taken apart, which changes it … */
   char begun[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
-  mcp__tally_t invalid;          /* of what were no messages */
+  mcp__log_throttle_t invalid;   /* of what were no messages */
   mcp__arena_t arena;
   mcp_stage_t reached; /* by the attempt that ended last */
   int status;          /* why there is no connection */
@@ -100,8 +100,8 @@ static void wake_at(mcp_client_t *client, uint64_t ms);
 mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
   switch (client->state) {
   case CONNECTING:
-    return client->unresolved || client->place->connector.resolving != NULL ? MCP_STAGE_RESOLVING
-                                                                            : MCP_STAGE_CONNECTING;
+    return client->unresolved || client->place->connector.lookup != NULL ? MCP_STAGE_RESOLVING
+                                                                         : MCP_STAGE_CONNECTING;
   case HANDSHAKING:
     return client->link != NULL ? mcp__link_stage(client->link) : client->reached;
   case OPEN:
@@ -297,7 +297,7 @@ static void start_place(mcp_client_t *client, place_t *place) {
   client->unresolved = false;
   client->state = CONNECTING;
   client->stage_ms = now_ms + connect_ms(client);
-  client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+  client->address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
   wake_at(client, client->address_ms);
   int status = mcp__connector_start(&place->connector, place->url.address, place->url.port);
   if (status != 0)
@@ -314,13 +314,13 @@ static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
   if (now_ms >= client->stage_ms) {
     char problem[320];
     mcp__connector_t *connector = &client->place->connector;
-    client->unresolved = connector->resolving != NULL;
+    client->unresolved = connector->lookup != NULL;
     mcp__connector_cancel(connector);
     snprintf(problem, sizeof problem, "not connected within %d ms%s%s", (int)connect_ms(client),
              *connector->problem != '\0' ? "; " : "", connector->problem);
     went_wrong(client, MCP_ECONNECT, problem);
   } else if (now_ms >= client->address_ms) {
-    client->address_ms = now_ms + MCP__NEXT_ADDRESS_MS;
+    client->address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
     mcp__connector_try_next(&client->place->connector);
   }
 }
@@ -394,7 +394,7 @@ static void wake_at(mcp_client_t *client, uint64_t ms) {
 /* A server can send as many as it likes. */
 static void tell_invalid(mcp_client_t *client, const char *problem) {
   client->invalid.count++;
-  uint64_t count = mcp__tally_take(&client->invalid, uv_now(client->loop));
+  uint64_t count = mcp__log_throttle_take(&client->invalid, uv_now(client->loop));
   if (count > 0)
     mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
             client->place->url.authority, problem, (unsigned long long)count);
@@ -603,7 +603,7 @@ static int set_tls_ca(mcp_client_t *client, const char *ca_file) {
 
 static int read_environment(mcp_client_t *client) {
   const char *token;
-  int status = mcp__token_of_environment(&token);
+  int status = mcp__token_from_environment(&token);
   if (status == 0)
     status = set_token(client, token);
   return status == 0 ? set_tls_ca(client, mcp__setting("ICCM_TLS_CA")) : status;
@@ -641,7 +641,7 @@ static int set_places(mcp_client_t *client, const char *list) {
 
 static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
   client->is_default = url == NULL;
-  int status = set_places(client, url != NULL ? url : MCP__GODOT_PLACES);
+  int status = set_places(client, url != NULL ? url : MCP__URL_GODOT_DEFAULTS);
   if (status == 0)
     status = read_environment(client);
   client->loop = loop;

@@ -21,7 +21,7 @@ struct mcp__link {
   const mcp__link_events_t *events;
   void *arg;
   mcp__head_t *head; /* until WebSocket is spoken */
-  char key[MCP__KEY_SIZE];
+  char key[MCP__UPGRADE_KEY_SIZE];
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
   uint64_t read_ms, pinged_ms; /* pinged_ms 0: no ping is out */
@@ -193,7 +193,7 @@ static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
 
 static bool write_upgrade(mcp__link_t *link, const mcp__link_to_t *to) {
   mcp__stream_t *stream = link->stream;
-  if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__new_key(link->key) != 0 ||
+  if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__upgrade_new_key(link->key) != 0 ||
       (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0))
     return false;
   mcp__stream_set_secret(stream, to->token != NULL);

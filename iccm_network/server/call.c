@@ -30,11 +30,11 @@ static mcp__call_state_t state_of(const mcp_call_t *call) {
 }
 
 static void enter(mcp_call_t *call, mcp__call_state_t state) {
-  static const unsigned from[] = {[MCP__CALL_SPARE] =
-                                      1u << MCP__CALL_TAKEN | 1u << MCP__CALL_WAITING | 1u << MCP__CALL_ENDED,
-                                  [MCP__CALL_TAKEN] = 1u << MCP__CALL_SPARE,
-                                  [MCP__CALL_WAITING] = 1u << MCP__CALL_TAKEN,
-                                  [MCP__CALL_RUNNING] = 1u << MCP__CALL_TAKEN | 1u << MCP__CALL_WAITING,
+  static const unsigned from[] = {[MCP__CALL_SPARE] = 1u << MCP__CALL_ACQUIRED | 1u << MCP__CALL_WAITING |
+                                                      1u << MCP__CALL_ENDED,
+                                  [MCP__CALL_ACQUIRED] = 1u << MCP__CALL_SPARE,
+                                  [MCP__CALL_WAITING] = 1u << MCP__CALL_ACQUIRED,
+                                  [MCP__CALL_RUNNING] = 1u << MCP__CALL_ACQUIRED | 1u << MCP__CALL_WAITING,
                                   [MCP__CALL_ENDED] = 1u << MCP__CALL_RUNNING};
   assert((from[state] >> state_of(call) & 1) != 0);
   (void)from;
@@ -64,20 +64,20 @@ static mcp_call_t *take_spare(mcp__calls_t *calls) {
   if (call == NULL)
     return NULL;
   mcp__buf_init(&call->text, calls->max_message + MCP__JSON_PADDING, NULL);
-  mcp__buf_init(&call->response, MCP__MAX_OUT, NULL);
+  mcp__buf_init(&call->response, MCP__CALL_MAX_OUT, NULL);
   mcp__arena_init(&call->arena, 0);
   call->calls = calls;
   call->parent.max_message = calls->max_message;
   return call;
 }
 
-mcp_call_t *mcp__call_take(mcp__caller_t *caller) {
+mcp_call_t *mcp__call_acquire(mcp__caller_t *caller) {
   mcp_call_t *call = take_spare(caller->calls);
   if (call == NULL)
     return NULL;
   mcp__tool_release(call->tool);
   call->tool = NULL;
-  enter(call, MCP__CALL_TAKEN);
+  enter(call, MCP__CALL_ACQUIRED);
   call->account = &caller->account;
   call->address = caller->address;
   if (call->address != NULL)
@@ -109,7 +109,7 @@ static void free_call(mcp_call_t *call) {
   mcp__free(call);
 }
 
-void mcp__call_give_back(mcp_call_t *call) {
+void mcp__call_release(mcp_call_t *call) {
   mcp__log_leave(&call->parent.trace); /* what its handler says from now on is about something else */
   mcp__calls_t *calls = call->calls;
   if (calls == NULL) {
@@ -122,9 +122,9 @@ void mcp__call_give_back(mcp_call_t *call) {
   mcp__free(atomic_exchange(&call->progress, NULL));
   mcp__arena_reset(&call->arena);
   call->text.len = 0;
-  mcp__buf_clear(&call->response, MCP__KEPT_RESPONSE_BYTES);
+  mcp__buf_clear(&call->response, MCP__CALL_KEPT_RESPONSE_BYTES);
   size_t bytes = memory_of(call);
-  if (calls->spare_count >= MCP__SPARE_CALLS || calls->spare_bytes + bytes > MCP__SPARE_BYTES) {
+  if (calls->spare_count >= MCP__CALLS_SPARE_MAX || calls->spare_bytes + bytes > MCP__CALLS_SPARE_BYTES) {
     free_call(call);
     return;
   }
@@ -132,11 +132,11 @@ void mcp__call_give_back(mcp_call_t *call) {
   call->doc = NULL;
   call->on_cancel = NULL;
   enter(call, MCP__CALL_SPARE); /* its tool stays until it is taken again: a handler may end it once more */
-  call->silent = call->parent.on_pool = false;
+  call->no_response = call->parent.on_pool = false;
   call->failure = 0;
   call->failure_text = NULL;
   atomic_store_explicit(&call->parent.cancelled, false, memory_order_relaxed);
-  atomic_store_explicit(&call->unwanted, false, memory_order_relaxed);
+  atomic_store_explicit(&call->do_not_start, false, memory_order_relaxed);
   call->next = calls->spare;
   calls->spare = call;
   calls->spare_count++;
@@ -157,7 +157,7 @@ void mcp__calls_free_spare(mcp__calls_t *calls) {
 static void join_server(mcp_call_t *call) {
   mcp__calls_t *calls = call->calls;
   call->started_ms = uv_now(calls->loop);
-  call->started_ns = calls->counts->now_ns;
+  call->started_ns = calls->counters->now_ns;
   call->counted = false;
   call->status = MCP__CALL_OK;
   call->older = calls->newest;
@@ -186,7 +186,7 @@ static void join_waiting(mcp_call_t *call) {
   caller->last_waiting = call;
   caller->waiting_count++;
   caller->waiting_bytes += call->text.len;
-  caller->waiting_silent += call->silent;
+  caller->waiting_no_response += call->no_response;
 }
 
 static void leave_waiting(mcp_call_t *call) {
@@ -196,7 +196,7 @@ static void leave_waiting(mcp_call_t *call) {
   call->prev = call->next = NULL;
   caller->waiting_count--;
   caller->waiting_bytes -= call->text.len;
-  caller->waiting_silent -= call->silent;
+  caller->waiting_no_response -= call->no_response;
 }
 
 static void leave_in_flight(mcp_call_t *call) {
@@ -220,7 +220,7 @@ static void leave_caller(mcp_call_t *call) {
   call->caller = NULL;
   caller->account.used -= call->charged;
   call->account = caller->account.parent;
-  caller->events->left(caller);
+  caller->events->call_removed(caller);
 }
 
 static void leave_server(mcp_call_t *call) {
@@ -235,7 +235,8 @@ static void leave_server(mcp_call_t *call) {
 }
 
 static bool has_id(const mcp_call_t *call, uint32_t hash, const char *id, size_t id_len) {
-  return call->id_hash == hash && !call->silent && mcp__id_same(call->to.id, call->to.id_len, id, id_len);
+  return call->id_hash == hash && !call->no_response &&
+         mcp__id_same(call->to.id, call->to.id_len, id, id_len);
 }
 
 mcp_call_t *mcp__caller_find(const mcp__caller_t *caller, uint32_t hash, const char *id, size_t id_len) {
@@ -262,8 +263,8 @@ static mcp__call_event_t event_of(const mcp_call_t *call) {
 
 static void log_end(const mcp_call_t *call, int failure, const char *text) {
   mcp__call_event_t event = event_of(call);
-  mcp__event_call_ended(&event, atomic_load(&call->parent.cancelled), failure, text,
-                        call->calls->counts->now_ns - call->started_ns);
+  mcp__server_log_call_ended(&event, atomic_load(&call->parent.cancelled), failure, text,
+                             call->calls->counters->now_ns - call->started_ns);
 }
 
 /* Once for each call that was run: false where it has been counted before, or its server has gone. */
@@ -276,7 +277,7 @@ static bool count(mcp_call_t *call, mcp__call_status_t status) {
   if (status == MCP__CALL_BUSY || is_waiting(call))
     return true;
   uint64_t now_ns = uv_hrtime();
-  call->calls->counts->now_ns = now_ns;
+  call->calls->counters->now_ns = now_ns;
   double seconds = (double)(now_ns - call->started_ns) * 1e-9;
   counts->times.buckets[mcp__bucket_of(seconds)]++;
   counts->times.sum_s += seconds;
@@ -290,7 +291,7 @@ static void finish(mcp_call_t *call) { /* ended, and its answer is written */
     log_end(call, call->failure, call->failure_text);
   leave_caller(call);
   leave_server(call);
-  mcp__call_give_back(call);
+  mcp__call_release(call);
   if (calls != NULL)
     calls->on_ended(calls->arg);
 }
@@ -304,7 +305,7 @@ static void detach(mcp_call_t *call) {
 
 void mcp__calls_detach(mcp__calls_t *calls) {
   while (calls->oldest != NULL) {
-    calls->left_behind |= calls->oldest->parent.on_pool;
+    calls->handler_left_running |= calls->oldest->parent.on_pool;
     detach(calls->oldest);
   }
 }
@@ -331,7 +332,7 @@ void mcp__call_abandon(mcp_call_t *call) {
 }
 
 void mcp__call_cancel(mcp_call_t *call) {
-  atomic_store(&call->unwanted, true);
+  atomic_store(&call->do_not_start, true);
   cancel(call);
 }
 
@@ -362,12 +363,12 @@ void mcp__calls_send_progress(uv_timer_t *timer) {
     send_progress(call);
 }
 
-static void on_news(void *owner) {
+static void on_progress_ready(void *owner) {
   mcp__calls_t *calls = owner;
   uint64_t since_ms = uv_now(calls->loop) - calls->progress_ms;
   if (!uv_is_active((uv_handle_t *)&calls->progress))
     uv_timer_start(&calls->progress, mcp__calls_send_progress,
-                   since_ms < MCP__PROGRESS_MS ? MCP__PROGRESS_MS - since_ms : 0, 0);
+                   since_ms < MCP__CALL_PROGRESS_MS ? MCP__CALL_PROGRESS_MS - since_ms : 0, 0);
 }
 
 int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message) {
@@ -385,9 +386,9 @@ int mcp_call_progress(mcp_call_t *call, double progress, double total, const cha
   char *before = atomic_exchange(&call->progress, text);
   mcp__free(before);
   if (before == NULL && call->parent.on_pool)
-    mcp__pool_news(call->pool);
+    mcp__pool_notify(call->pool);
   else if (before == NULL && call->calls != NULL)
-    on_news(call->calls);
+    on_progress_ready(call->calls);
   return 0;
 }
 
@@ -436,7 +437,7 @@ static int render_ready(mcp__buf_t *out, const mcp__response_context_t *to, cons
 }
 
 /* For the log, once the call is over; for nobody where no memory is left for the words. */
-static void note_failure(mcp_call_t *call, const failure_t *failure) {
+static void record_failure(mcp_call_t *call, const failure_t *failure) {
   size_t size = strlen(failure->text) + 1;
   char *copy = mcp__arena_alloc(&call->arena, size);
   if (copy != NULL)
@@ -466,12 +467,12 @@ static bool is_second_end(const mcp_call_t *call) {
 
 /* The answer is kept until the job is back on the loop. */
 static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
-  int rendered = call->silent ? 0 : render(&call->response, &call->to, what);
+  int rendered = call->no_response ? 0 : render(&call->response, &call->to, what);
   if (rendered != 0) {
     call->response.len = 0;
     call->status = MCP__CALL_ERROR;
     status = MCP_EENCODE;
-    note_failure(call, &unwritable);
+    record_failure(call, &unwritable);
     if (render_failure(&call->response, &call->to, &unwritable) != 0)
       call->response.len = 0;
   }
@@ -491,8 +492,8 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   int sent = 0;
   if (caller == NULL || atomic_load(&call->parent.cancelled))
     sent = MCP_ESTATE;
-  else if (!call->silent)
-    sent = caller->events->answer(caller, call->origin, &call->to, render, what);
+  else if (!call->no_response)
+    sent = caller->events->respond(caller, call->origin, &call->to, render, what);
   if (sent != 0 && sent != MCP_ESTATE) {
     call->status = MCP__CALL_ERROR;
     status = MCP_EENCODE;
@@ -504,7 +505,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
 }
 
 static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
-  note_failure(call, failure);
+  record_failure(call, failure);
   return end_call(call, render_failure, failure, status);
 }
 
@@ -515,14 +516,15 @@ static int end_unwritable(mcp_call_t *call, const char *why) {
 
 /* ---- results --------------------------------------------------------------------------------------- */
 
-static int end_unfit(mcp_call_t *call, const char *member, const char *place) {
+static int end_invalid_result(mcp_call_t *call, const char *member, const char *place) {
   mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
-  static const failure_t unfit = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be", NULL, 0};
-  return end_failing(call, &unfit, MCP_EENCODE);
+  static const failure_t invalid_result = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be",
+                                           NULL, 0};
+  return end_failing(call, &invalid_result, MCP_EENCODE);
 }
 
 /* Whether a result is what the tool's output schema promises; else problem names the place. */
-static bool fits(mcp_call_t *call, const mcp_text_t *text, char *problem, size_t size) {
+static bool matches_output_schema(mcp_call_t *call, const mcp_text_t *text, char *problem, size_t size) {
   if (call->tool->output == NULL)
     return true;
   mcp__json_error_t error;
@@ -536,8 +538,8 @@ static bool fits(mcp_call_t *call, const mcp_text_t *text, char *problem, size_t
 
 static int end_with_result(mcp_call_t *call, const mcp_text_t *text) {
   char problem[MESSAGE_BYTES];
-  if (!fits(call, text, problem, sizeof problem))
-    return end_unfit(call, "output_schema", problem);
+  if (!matches_output_schema(call, text, problem, sizeof problem))
+    return end_invalid_result(call, "output_schema", problem);
   return end_call(call, render_result, text, 0);
 }
 
@@ -548,10 +550,11 @@ static mcp_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
   return text;
 }
 
-static const char not_made[] = "it is NULL, holds invalid UTF-8 or a number that is none, or memory ran out";
+static const char not_serializable[] =
+    "it is NULL, holds invalid UTF-8 or a number that is none, or memory ran out";
 
 /* Why a text is no result; NULL: it is one. That it is JSON is looked at in builds for debugging alone. */
-static const char *wrong_text(const char *json, size_t len) {
+static const char *json_text_problem(const char *json, size_t len) {
   if (json == NULL)
     return "it is NULL";
   if (!mcp__utf8_valid(json, len))
@@ -568,9 +571,9 @@ static const char *wrong_text(const char *json, size_t len) {
 int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len) {
   if (is_second_end(call))
     return MCP_ESTATE;
-  const char *wrong = wrong_text(json, len);
-  if (wrong != NULL)
-    return end_unwritable(call, wrong);
+  const char *problem = json_text_problem(json, len);
+  if (problem != NULL)
+    return end_unwritable(call, problem);
   mcp_text_t text = {json, len};
   return end_with_result(call, &text);
 }
@@ -579,7 +582,7 @@ int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
   if (is_second_end(call))
     return MCP_ESTATE;
   mcp_text_t text = write_value(call, result);
-  return text.ptr != NULL ? end_with_result(call, &text) : end_unwritable(call, not_made);
+  return text.ptr != NULL ? end_with_result(call, &text) : end_unwritable(call, not_serializable);
 }
 
 /* To those who look at error alone: the first text, and the rest as data. */
@@ -601,23 +604,24 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
   if (structured != NULL)
     content.structured = write_value(call, structured);
   if (content.blocks.ptr == NULL || (structured != NULL && content.structured.ptr == NULL))
-    return end_unwritable(call, not_made);
+    return end_unwritable(call, not_serializable);
   if (!mcp__content_check(blocks, problem, sizeof problem))
-    return end_unfit(call, "content", problem);
+    return end_invalid_result(call, "content", problem);
   if (structured != NULL && !yyjson_mut_is_obj(structured))
-    return end_unfit(call, "structured", "must be an object");
+    return end_invalid_result(call, "structured", "must be an object");
   if (is_error && (call->to.direct || call->to.revision == MCP__2024_11_05))
     return end_with_error(call, blocks, &content);
   if (!is_error && structured == NULL && call->tool->output != NULL)
-    return end_unfit(call, "structured", "is required by its output_schema");
-  if (!is_error && structured != NULL && !fits(call, &content.structured, problem, sizeof problem))
-    return end_unfit(call, "output_schema", problem);
+    return end_invalid_result(call, "structured", "is required by its output_schema");
+  if (!is_error && structured != NULL &&
+      !matches_output_schema(call, &content.structured, problem, sizeof problem))
+    return end_invalid_result(call, "output_schema", problem);
   return end_call(call, render_content, &content, 0);
 }
 
 /* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own.
  */
-static void keep_valid(char *text, int code) {
+static void make_valid_utf8(char *text, int code) {
   size_t len = strlen(text);
   for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
     text[--len] = '\0';
@@ -635,7 +639,7 @@ static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const ch
     mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with NULL for a text", call->tool->name);
   if (format == NULL)
     snprintf(text, sizeof text, "%s", mcp_strerror(code));
-  keep_valid(text, code);
+  make_valid_utf8(text, code);
   failure_t failure = {.code = code, .text = text};
   if (data != NULL && !call->arena.failed)
     failure.data = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &failure.data_len, NULL);
@@ -664,9 +668,9 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
   if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : MCP__CALL_TIMED_OUT))
     log_end(call, failure.code, why);
   leave_caller(call); /* first, as in end_call() */
-  if (caller != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
-    caller->events->answer(caller, call->origin, &call->to, render_failure, &failure);
-  atomic_store(&call->unwanted, true);
+  if (caller != NULL && !call->no_response && !atomic_load(&call->parent.cancelled))
+    caller->events->respond(caller, call->origin, &call->to, render_failure, &failure);
+  atomic_store(&call->do_not_start, true);
   mcp__call_abandon(call);
 }
 
@@ -689,8 +693,8 @@ static mcp_call_t *call_of(mcp__job_t *job) {
 }
 
 /* Meanwhile the server answered nobody, not even pings. */
-static void tell_blocked(const mcp__tool_t *tool, uint64_t ns) {
-  if (ns > MCP__BLOCKED_MS * UINT64_C(1000000))
+static void warn_if_blocked(const mcp__tool_t *tool, uint64_t ns) {
+  if (ns > MCP__CALL_BLOCKED_MS * UINT64_C(1000000))
     mcp_log(MCP_LOG_WARN, "call",
             "the handler of the tool %s kept the loop for %llu ms: one that blocks needs MCP_TOOL_BLOCKING",
             tool->name, (unsigned long long)ns / 1000000);
@@ -710,7 +714,7 @@ static void run_handler(mcp_call_t *call) {
   handler(call, call->args, tool->arg);
   mcp__log_leave(&call->parent.trace); /* the call may have ended, but the address is good enough for this */
   if (on_loop)
-    tell_blocked(tool, uv_hrtime() - began_ns);
+    warn_if_blocked(tool, uv_hrtime() - began_ns);
   mcp__tool_release(tool);
   if (is_log_traffic)
     mcp__logger_be_quiet(false);
@@ -718,7 +722,7 @@ static void run_handler(mcp_call_t *call) {
 
 static void work(mcp__job_t *job) {
   mcp_call_t *call = call_of(job);
-  if (atomic_load(&call->unwanted) && !call->silent) {
+  if (atomic_load(&call->do_not_start) && !call->no_response) {
     enter(call, MCP__CALL_ENDED); /* before it began */
     return;
   }
@@ -739,8 +743,8 @@ static void done(mcp__job_t *job) {
   mcp__call_charge(call);
   send_progress(call);
   mcp__caller_t *caller = call->caller;
-  if (caller != NULL && !call->silent && !atomic_load(&call->parent.cancelled))
-    caller->events->answer(caller, call->origin, &call->to, render_ready, &call->response);
+  if (caller != NULL && !call->no_response && !atomic_load(&call->parent.cancelled))
+    caller->events->respond(caller, call->origin, &call->to, render_ready, &call->response);
   finish(call);
 }
 
@@ -748,13 +752,13 @@ static void orphan(mcp__job_t *job) {
   free_call(call_of(job));
 }
 
-static void on_errand(void *owner, mcp__errand_t *errand) {
+static void on_loop_task(void *owner, mcp__loop_task_t *task) {
   mcp__calls_t *calls = owner;
-  mcp__relay_take(&calls->relay, errand);
+  mcp__relay_take(&calls->relay, task);
 }
 
-int mcp__calls_need_pool(mcp__calls_t *calls) {
-  static const mcp__pool_events_t events = {work, done, on_news, on_errand, orphan};
+int mcp__calls_ensure_pool(mcp__calls_t *calls) {
+  static const mcp__pool_events_t events = {work, done, on_progress_ready, on_loop_task, orphan};
   if (calls->pool == NULL)
     calls->pool = mcp__pool_new(calls->loop, &events, calls);
   return calls->pool != NULL ? 0 : UV_ENOMEM;
@@ -785,12 +789,12 @@ static void begin(mcp_call_t *call) {
   mcp__calls_t *calls = call->calls;
   enter(call, MCP__CALL_RUNNING);
   join_in_flight(call);
-  if (calls->stopping || calls->running > MCP__MAX_CALLS) {
+  if (calls->stopping || calls->running > MCP__CALLS_MAX) {
     end_busy(call, calls->stopping ? "the server is stopping, retry later" : "busy, retry later");
     return;
   }
   mcp__call_event_t event = event_of(call);
-  mcp__event_call_started(&event, call->args, call->text.len, &call->arena.alc);
+  mcp__server_log_call_started(&event, call->args, call->text.len, &call->arena.alc);
   if ((call->tool->flags & MCP_TOOL_BLOCKING) == 0)
     run_handler(call);
   else
@@ -798,7 +802,7 @@ static void begin(mcp_call_t *call) {
 }
 
 bool mcp__call_may_begin(const mcp__caller_t *caller) { /* when the server stops, to be told so */
-  return caller->in_flight_count < MCP__MAX_IN_FLIGHT || caller->calls->stopping;
+  return caller->in_flight_count < MCP__CALLER_MAX_IN_FLIGHT || caller->calls->stopping;
 }
 
 /* One behind the other: none overtakes those that wait already. */

@@ -15,14 +15,14 @@
 #include "server/server_metrics.h"
 
 enum {
-  MCP__PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
-  MCP__BLOCKED_MS = 200, /* a handler that keeps the loop for longer is named in the log */
-  MCP__MAX_OUT = 1 << 30,
-  MCP__MAX_IN_FLIGHT = 64,    /* of one caller */
-  MCP__MAX_CALLS = 65536,     /* of the whole server, those included for which nobody waits any more */
-  MCP__SPARE_BYTES = 8 << 20, /* memory kept for calls to come */
-  MCP__SPARE_CALLS = 4096,
-  MCP__KEPT_RESPONSE_BYTES = 4096 /* of that, for the response of one */
+  MCP__CALL_PROGRESS_MS = 50, /* between two notifications of a call; the newest counts */
+  MCP__CALL_BLOCKED_MS = 200, /* a handler that keeps the loop for longer is named in the log */
+  MCP__CALL_MAX_OUT = 1 << 30,
+  MCP__CALLER_MAX_IN_FLIGHT = 64,   /* of one caller */
+  MCP__CALLS_MAX = 65536,           /* of the whole server, those included for which nobody waits any more */
+  MCP__CALLS_SPARE_BYTES = 8 << 20, /* memory kept for calls to come */
+  MCP__CALLS_SPARE_MAX = 4096,
+  MCP__CALL_KEPT_RESPONSE_BYTES = 4096 /* of that, for the response of one */
 };
 
 typedef struct mcp__caller mcp__caller_t;
@@ -35,10 +35,10 @@ typedef struct mcp__caller_events {
   /* Sends one answer to where the request came from. Where it cannot be rendered an internal error is sent
    * instead: nonzero says so; MCP_ESTATE: none can be sent any more. May end other calls of the
    * caller. */
-  int (*answer)(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to, mcp__render_cb render,
-                const void *what);
+  int (*respond)(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
+                 mcp__render_cb render, const void *what);
   void (*notify)(mcp__caller_t *caller, void *origin, const char *text); /* may be left out: no room */
-  void (*left)(mcp__caller_t *caller); /* it has one call less, in flight or waiting */
+  void (*call_removed)(mcp__caller_t *caller); /* it has one call less, in flight or waiting */
 } mcp__caller_events_t;
 
 /* All calls of one server. */
@@ -47,7 +47,7 @@ typedef struct mcp__calls {
   size_t max_message;
   mcp__budget_t *memory;
   mcp__server_log_t *log;
-  mcp__counts_t *counts;
+  mcp__server_counters_t *counters;
   mcp__metrics_t *metrics;     /* the component's own */
   mcp__pool_t *pool;           /* NULL without blocking tools */
   mcp__relay_t relay;          /* what these ask of other servers */
@@ -60,7 +60,7 @@ typedef struct mcp__calls {
   uv_timer_t late_cancels;     /* runs mcp_call_on_cancel callbacks that were given too late */
   uv_timer_t progress;         /* sends the progress that handlers have reported */
   uint64_t progress_ms;        /* when it did last */
-  bool left_behind;            /* a blocking handler was still running when the server had stopped */
+  bool handler_left_running;   /* a blocking handler was still running when the server had stopped */
   void (*on_ended)(void *arg); /* a call has ended */
   void *arg;
 } mcp__calls_t;
@@ -76,15 +76,15 @@ struct mcp__caller {
   unsigned in_flight_count;
   mcp_call_t *waiting, *last_waiting;  /* calls that have not begun, in order, … */
   size_t waiting_count, waiting_bytes; /* … how many, of how much text, … */
-  size_t waiting_silent;               /* … and of these, those that nobody waits for */
+  size_t waiting_no_response;          /* … and of these, those that nobody waits for */
 };
 
 typedef enum mcp__call_state {
   MCP__CALL_SPARE,
-  MCP__CALL_TAKEN,   /* holds a message, which may be something else than a call */
-  MCP__CALL_WAITING, /* for others of its caller to end; its handler has not seen it */
-  MCP__CALL_RUNNING, /* its handler has to end it */
-  MCP__CALL_ENDED    /* by its handler */
+  MCP__CALL_ACQUIRED, /* holds a message, which may be something else than a call */
+  MCP__CALL_WAITING,  /* for others of its caller to end; its handler has not seen it */
+  MCP__CALL_RUNNING,  /* its handler has to end it */
+  MCP__CALL_ENDED     /* by its handler */
 } mcp__call_state_t;
 
 struct mcp_call {
@@ -115,10 +115,10 @@ struct mcp_call {
   yyjson_mut_doc *doc;        /* in the arena; NULL until asked for */
   void (*on_cancel)(mcp_call_t *call, void *arg);
   void *on_cancel_arg;
-  atomic_bool unwanted; /* its caller has cancelled it, or was told that it timed out: if it has not begun it
-                           never does */
-  uint32_t id_hash;     /* see ids.h */
-  bool silent;          /* a notification: no answer is sent */
+  atomic_bool do_not_start; /* its caller has cancelled it, or was told that it timed out: if it has not begun
+                           it never does */
+  uint32_t id_hash;         /* see ids.h */
+  bool no_response;         /* a notification: no answer is sent */
   bool counted;
   mcp__metrics_t *metrics; /* held by a call that its server has left behind, whose handler may count */
   _Atomic(mcp__call_state_t) state; /* ended on the pool's thread, else used on the loop's */
@@ -127,9 +127,9 @@ struct mcp_call {
 };
 
 /* A call with room for a message in text; NULL: no memory. */
-mcp_call_t *mcp__call_take(mcp__caller_t *caller);
+mcp_call_t *mcp__call_acquire(mcp__caller_t *caller);
 void mcp__call_charge(mcp_call_t *call); /* what it holds has changed */
-void mcp__call_give_back(mcp_call_t *call);
+void mcp__call_release(mcp_call_t *call);
 void mcp__call_run(mcp_call_t *call, mcp__caller_t *caller); /* hands it to its handler, now or in its turn */
 bool mcp__call_may_begin(const mcp__caller_t *caller);
 void mcp__call_begin(mcp_call_t *call); /* one that waited: its turn has come */
@@ -149,7 +149,7 @@ void mcp__calls_open(mcp__calls_t *calls); /* the members up to stopping are set
 void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why);
 void mcp__calls_detach(mcp__calls_t *calls); /* from a server that goes before their end */
 void mcp__calls_free_spare(mcp__calls_t *calls);
-int mcp__calls_need_pool(mcp__calls_t *calls);    /* makes one where there is none; 0 or UV_ENOMEM */
+int mcp__calls_ensure_pool(mcp__calls_t *calls);  /* makes one where there is none; 0 or UV_ENOMEM */
 void mcp__calls_send_progress(uv_timer_t *timer); /* data: the calls */
 
 #endif

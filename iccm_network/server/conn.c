@@ -39,7 +39,7 @@ static const mcp__account_t *account_of(const mcp__conn_t *conn) {
 static void charge(mcp__conn_t *conn) {
   size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap;
   if (conn->session.caller.address != NULL)
-    mcp__account_charge(&conn->session.caller.account, &conn->charged,
+    mcp__account_charge(&conn->session.caller.account, &conn->charged_bytes,
                         conn->state == MCP__CONN_CLOSED ? 0 : now);
 }
 
@@ -56,29 +56,29 @@ static void drop_handshake(mcp__conn_t *conn) {
 }
 
 static void close_session(mcp__conn_t *conn) {
-  if (conn->kept != NULL)
-    mcp__call_give_back(conn->kept);
-  conn->kept = NULL;
+  if (conn->deferred != NULL)
+    mcp__call_release(conn->deferred);
+  conn->deferred = NULL;
   mcp__session_close(&conn->session);
 }
 
 /* Who is not let in takes its answer without keeping others out; where too many do, the oldest has had its
  * time. */
-static void give_up_place(mcp__conn_t *conn) {
+static void move_to_rejected(mcp__conn_t *conn) {
   mcp__conns_t *all = conn->all;
-  mcp__conn_t **own = all->leaving;
-  all->placed -= conn->placed;
-  conn->placed = false;
-  for (size_t i = 0; i < MCP__MAX_LEAVING && *own != NULL; i++)
-    if (all->leaving[i] == NULL || all->leaving[i]->since_ms < (*own)->since_ms)
-      own = &all->leaving[i];
-  mcp__conn_t *oldest = *own;
+  mcp__conn_t **entry = all->rejected;
+  all->slots_used -= conn->has_slot;
+  conn->has_slot = false;
+  for (size_t i = 0; i < MCP__CONN_MAX_REJECTED && *entry != NULL; i++)
+    if (all->rejected[i] == NULL || all->rejected[i]->since_ms < (*entry)->since_ms)
+      entry = &all->rejected[i];
+  mcp__conn_t *oldest = *entry;
   if (oldest != NULL) {
     mcp__stream_flush(&oldest->stream);
     close_now(oldest);
   }
-  *own = conn;
-  conn->leaving = own;
+  *entry = conn;
+  conn->rejected = entry;
 }
 
 /* The last words are in out: write them, say that nothing follows, and wait for the peer to go. */
@@ -86,7 +86,7 @@ static void start_closing(mcp__conn_t *conn) {
   if (conn->state >= MCP__CONN_CLOSING)
     return;
   if (conn->state == MCP__CONN_HANDSHAKE)
-    give_up_place(conn);
+    move_to_rejected(conn);
   drop_handshake(conn);
   enter(conn, MCP__CONN_CLOSING);
   conn->stalled_bytes = 0;
@@ -102,10 +102,10 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->state == MCP__CONN_CLOSED)
     return;
   if (conn->state == MCP__CONN_OPEN)
-    mcp__event_disconnected(&conn->peer, MCP_LOG_DEBUG, 0, "");
+    mcp__server_log_disconnected(&conn->peer, MCP_LOG_DEBUG, 0, "");
   drop_handshake(conn);
-  if (conn->leaving != NULL)
-    *conn->leaving = NULL;
+  if (conn->rejected != NULL)
+    *conn->rejected = NULL;
   enter(conn, MCP__CONN_CLOSED);
   charge(conn); /* what libuv still holds is freed in this turn of the loop */
   close_session(conn);
@@ -115,20 +115,20 @@ static void close_now(mcp__conn_t *conn) {
 static void close_with(mcp__conn_t *conn, int code, const char *reason) {
   if (conn->state != MCP__CONN_OPEN)
     return;
-  mcp__event_disconnected(&conn->peer, code == MCP__CLOSE_RESTART ? MCP_LOG_DEBUG : MCP_LOG_WARN, code,
-                          reason);
+  mcp__server_log_disconnected(&conn->peer, code == MCP__CLOSE_RESTART ? MCP_LOG_DEBUG : MCP_LOG_WARN, code,
+                               reason);
   if (code != MCP__CLOSE_RESTART)
-    mcp__count_refusal(&conn->all->service->counts, code);
+    mcp__count_refusal(&conn->all->service->counters, code);
   mcp__ws_close(&conn->ws, code, reason);
   start_closing(conn);
 }
 
-static void leave_all(mcp__conn_t *conn) {
+static void unlink_conn(mcp__conn_t *conn) {
   mcp__conns_t *all = conn->all;
   *(conn->prev != NULL ? &conn->prev->next : &all->first) = conn->next;
   if (conn->next != NULL)
     conn->next->prev = conn->prev;
-  all->placed -= conn->placed;
+  all->slots_used -= conn->has_slot;
 }
 
 static void on_closed(mcp__stream_t *stream) {
@@ -139,32 +139,32 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__session_deinit(&conn->session);
   if (conn->session.caller.address != NULL)
     mcp__budget_part(&all->memory, conn->session.caller.address);
-  leave_all(conn);
+  unlink_conn(conn);
   mcp__free(conn);
-  all->on_gone(all->arg);
+  all->on_conn_closed(all->arg);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* It may be a while until it takes its last words, and they would keep what it does not read: then it goes
  * without. */
-static void give_way(mcp__conn_t *conn) {
-  bool unread = mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE;
+static void evict(mcp__conn_t *conn) {
+  bool unread = mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE;
   close_with(conn, MCP__CLOSE_BUSY, busy);
   if (unread)
     close_now(conn);
 }
 
 /* Whether something is gained where it goes: calls in flight keep their memory to their end. */
-static bool could_give_way(const mcp__conn_t *conn) {
+static bool can_evict(const mcp__conn_t *conn) {
   return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__GATE_FROM_BYTES ||
-                                           mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE);
+                                           mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE);
 }
 
 static mcp__conn_t *heaviest_other(mcp__conn_t *conn, size_t more) {
   mcp__conn_t *heaviest = NULL;
   for (mcp__conn_t *other = conn->all->first; other != NULL; other = other->next)
-    if (other != conn && could_give_way(other) &&
+    if (other != conn && can_evict(other) &&
         mcp__budget_outweighs(account_of(other), account_of(conn), more) &&
         (heaviest == NULL || account_of(other)->used > account_of(heaviest)->used))
       heaviest = other;
@@ -177,13 +177,13 @@ static bool make_room(mcp__conn_t *conn, size_t more) {
     mcp__conn_t *heaviest = heaviest_other(conn, more);
     if (heaviest == NULL)
       return false;
-    give_way(heaviest);
+    evict(heaviest);
   }
   return true;
 }
 
-static void note_room(mcp__conn_t *conn, bool there) {
-  if (there)
+static void note_memory(mcp__conn_t *conn, bool available) {
+  if (available)
     conn->starved_ms = 0;
   else if (conn->starved_ms == 0)
     conn->starved_ms = now(conn);
@@ -193,26 +193,26 @@ static void note_room(mcp__conn_t *conn, bool there) {
 static bool has_room(size_t more, void *arg) {
   mcp__conn_t *conn = arg;
   charge(conn);
-  bool there = make_room(conn, more);
-  note_room(conn, there);
-  return there;
+  bool available = make_room(conn, more);
+  note_memory(conn, available);
+  return available;
 }
 
 /* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's
  * alert. */
-static void end_handshake(mcp__conn_t *conn) {
+static void reject_tls_handshake(mcp__conn_t *conn) {
   static const char in_handshake[] = " in TLS's handshake";
   const mcp__tls_t *tls = conn->stream.tls;
-  mcp__buf_t words;
-  mcp__event_summed(&conn->peer, now(conn), in_handshake, "refused", in_handshake, tls->problem);
-  mcp__count_refusal(&conn->all->service->counts, MCP_ETLS);
-  if (tls->fault != MCP__TLS_NOT_SPOKEN)
+  mcp__buf_t message;
+  mcp__server_log_throttled(&conn->peer, now(conn), in_handshake, "refused", in_handshake, tls->problem);
+  mcp__count_refusal(&conn->all->service->counters, MCP_ETLS);
+  if (tls->fault != MCP__TLS_OTHER_PROTOCOL)
     return;
-  mcp__buf_init(&words, 1024, NULL);
-  mcp__write_plain(&words, 400,
+  mcp__buf_init(&message, 1024, NULL);
+  mcp__write_plain(&message, 400,
                    "this port speaks TLS: use wss:// instead of ws://, https:// instead of http://\n");
-  mcp__stream_write_plain_now(&conn->stream, &words);
-  mcp__buf_deinit(&words);
+  mcp__stream_write_plain_now(&conn->stream, &message);
+  mcp__buf_deinit(&message);
 }
 
 /* End of file and errors alike: without a close frame there is nothing to answer. */
@@ -220,9 +220,9 @@ static void on_end(mcp__stream_t *stream, int status) {
   static const char broken[] = " for what it sent in TLS";
   mcp__conn_t *conn = conn_of(stream);
   if (status == MCP_ETLS && !stream->tls->open)
-    end_handshake(conn);
+    reject_tls_handshake(conn);
   else if (status == MCP_ETLS)
-    mcp__event_summed(&conn->peer, now(conn), broken, "closed", broken, stream->tls->problem);
+    mcp__server_log_throttled(&conn->peer, now(conn), broken, "closed", broken, stream->tls->problem);
   close_now(conn);
 }
 
@@ -253,8 +253,8 @@ static int end_message(mcp__session_t *session, void *origin, size_t at, int sta
     status = mcp__ws_end(&conn->ws, at);
   if (status != 0)
     out->len = at;
-  else if (len > conn->largest_answer)
-    conn->largest_answer = len;
+  else if (len > conn->largest_response)
+    conn->largest_response = len;
   return status;
 }
 
@@ -265,12 +265,12 @@ static void wake(mcp__session_t *session, void *origin) {
   mcp__stream_dirty(&conn->stream);
   charge(conn);
   if (!mcp__budget_has(&conn->all->memory, 0))
-    conn->all->look_soon(conn->all->arg); /* when what the kernel takes at once is written */
+    conn->all->request_tick(conn->all->arg); /* when what the kernel takes at once is written */
 }
 
 static bool has_output_room(const mcp__session_t *session, void *origin) {
   (void)origin;
-  return mcp__stream_backlog(&conn_of_session(session)->stream) <= MCP__BACKLOG_PAUSE;
+  return mcp__stream_backlog(&conn_of_session(session)->stream) <= MCP__CONN_BACKLOG_PAUSE;
 }
 
 static void fail(mcp__session_t *session, const char *reason) {
@@ -279,39 +279,40 @@ static void fail(mcp__session_t *session, const char *reason) {
 
 /* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every
  * answer resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
-static void call_left(mcp__session_t *session) {
+static void call_removed(mcp__session_t *session) {
   mcp__conn_t *conn = conn_of_session(session);
   if (conn->ws.paused || session->caller.waiting != NULL)
     mcp__stream_dirty(&conn->stream);
 }
 
 static const mcp__transport_t transport = {is_open,         begin_message, end_message, wake,
-                                           has_output_room, fail,          call_left};
+                                           has_output_room, fail,          call_removed};
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
 static void count_message(mcp__conn_t *conn) {
-  if (conn->second != conn->all->second)
-    conn->messages = 0;
-  conn->second = conn->all->second;
-  conn->messages += conn->all->max_messages > 0;
+  if (conn->window != conn->all->window)
+    conn->window_messages = 0;
+  conn->window = conn->all->window;
+  conn->window_messages += conn->all->max_messages > 0;
 }
 
-static bool too_hasty(const mcp__conn_t *conn) {
+static bool over_message_rate(const mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
-  return all->max_messages > 0 && conn->second == all->second && conn->messages >= all->max_messages;
+  return all->max_messages > 0 && conn->window == all->window && conn->window_messages >= all->max_messages;
 }
 
 /* While it has calls: their end gives memory back, and resumes. */
-static bool holds_too_much(const mcp__conn_t *conn) {
+static bool over_memory_share(const mcp__conn_t *conn) {
   const mcp__caller_t *caller = &conn->session.caller;
   return (caller->in_flight != NULL || caller->waiting != NULL) &&
          mcp__budget_is_over(&conn->all->memory, caller->address, &caller->account);
 }
 
 static bool should_pause(const mcp__conn_t *conn) {
-  return mcp__session_is_full(&conn->session) || mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE ||
-         too_hasty(conn) || holds_too_much(conn);
+  return mcp__session_is_full(&conn->session) ||
+         mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE || over_message_rate(conn) ||
+         over_memory_share(conn);
 }
 
 /* Small messages are not refused for the sake of others. */
@@ -320,22 +321,22 @@ static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
     return true;
   mcp__call_charge(call);
   size_t most = mcp__session_parse_memory(conn->ws_config.max_message);
-  bool fine = mcp__budget_has(&conn->all->memory, most) ||
-              make_room(conn, mcp__jsonrpc_memory(call->text.data, call->text.len));
-  note_room(conn, fine);
-  return fine;
+  bool granted = mcp__budget_has(&conn->all->memory, most) ||
+                 make_room(conn, mcp__jsonrpc_memory(call->text.data, call->text.len));
+  note_memory(conn, granted);
+  return granted;
 }
 
 /* Without memory to parse a message it is kept as it is, and nothing else is read, until there is some. */
-static void serve_or_keep(mcp__conn_t *conn, mcp_call_t *call) {
-  bool fine = may_parse(conn, call);
+static void serve_or_defer(mcp__conn_t *conn, mcp_call_t *call) {
+  bool granted = may_parse(conn, call);
   if (conn->state != MCP__CONN_OPEN) /* what had to give way has ended it */
-    mcp__call_give_back(call);
-  else if (fine)
+    mcp__call_release(call);
+  else if (granted)
     mcp__session_serve(&conn->session, call, conn);
   else
-    conn->kept = call;
-  if (conn->kept != NULL || should_pause(conn))
+    conn->deferred = call;
+  if (conn->deferred != NULL || should_pause(conn))
     mcp__ws_pause(&conn->ws, true);
 }
 
@@ -346,29 +347,29 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
     return; /* closed while this piece of input was taken apart */
   count_message(conn);
   conn->message_ms = 0; /* whatever comes now is another */
-  mcp_call_t *call = mcp__call_take(&conn->session.caller);
+  mcp_call_t *call = mcp__call_acquire(&conn->session.caller);
   if (call == NULL) {
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
     return;
   }
   mcp__buf_swap(&call->text, text);
-  serve_or_keep(conn, call);
+  serve_or_defer(conn, call);
 }
 
 static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__conn_t *conn = arg;
   if (conn->state != MCP__CONN_OPEN)
     return; /* the peer answers our close */
-  mcp__event_disconnected(&conn->peer, clean ? MCP_LOG_DEBUG : MCP_LOG_WARN, code, reason);
+  mcp__server_log_disconnected(&conn->peer, clean ? MCP_LOG_DEBUG : MCP_LOG_WARN, code, reason);
   if (!clean)
-    mcp__count_refusal(&conn->all->service->counts, code);
+    mcp__count_refusal(&conn->all->service->counters, code);
   start_closing(conn);
 }
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
 /* HEAD gets what GET would, without the body (RFC 9110 section 9.3.2). */
-static void answer_page(mcp__conn_t *conn, int status, const char *type, const char *body, size_t len) {
+static void respond_page(mcp__conn_t *conn, int status, const char *type, const char *body, size_t len) {
   mcp__buf_t *out = &conn->stream.out;
   int written = mcp__write_body(out, status, type, body, len); /* without memory there is only the end */
   if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
@@ -379,25 +380,25 @@ static void answer_page(mcp__conn_t *conn, int status, const char *type, const c
 static void refuse(mcp__conn_t *conn, int status, const char *text) {
   char how[32];
   snprintf(how, sizeof how, " with %d", status);
-  mcp__event_summed(&conn->peer, now(conn), text, "refused", how, text);
-  mcp__count_refusal(&conn->all->service->counts, status);
-  answer_page(conn, status, MCP__PLAIN, text, strlen(text));
+  mcp__server_log_throttled(&conn->peer, now(conn), text, "refused", how, text);
+  mcp__count_refusal(&conn->all->service->counters, status);
+  respond_page(conn, status, MCP__HTTP_PLAIN_TEXT, text, strlen(text));
 }
 
 /* denied: why the request is not one with the token; NULL: it is, or none is required. */
-static void answer_get(mcp__conn_t *conn, const char *denied) {
-  mcp__http_request_t request = {conn->head, denied == NULL, conn->stream.tls != NULL};
+static void respond_get(mcp__conn_t *conn, const char *auth_problem) {
+  mcp__http_request_t request = {conn->head, auth_problem == NULL, conn->stream.tls != NULL};
   mcp__http_response_t response;
   if (!mcp__pages_answer(&conn->all->site, &request, &response)) {
-    refuse(conn, 401, denied);
+    refuse(conn, 401, auth_problem);
     return;
   }
-  answer_page(conn, response.status, response.type, response.body.data, response.body.len);
+  respond_page(conn, response.status, response.type, response.body.data, response.body.len);
   mcp__buf_deinit(&response.body);
 }
 
 /* The same for each path, and to everybody: monitors ask so. */
-static void answer_options(mcp__conn_t *conn) {
+static void respond_options(mcp__conn_t *conn) {
   mcp__write_options(&conn->stream.out);
   start_closing(conn);
 }
@@ -411,26 +412,27 @@ static void open_websocket(mcp__conn_t *conn) {
   mcp__stream_dirty(&conn->stream);
   drop_handshake(conn);
   enter(conn, MCP__CONN_OPEN);
-  conn->all->service->counts.connections++;
-  mcp__event_connected(&conn->peer);
+  conn->all->service->counters.connections++;
+  mcp__server_log_connected(&conn->peer);
 }
 
 static void on_head(mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
-  mcp__http_request_kind_t wish = mcp__head_request_kind(conn->head);
-  const char *denied = mcp__auth_problem(&all->auth, conn->head), *strange = NULL;
-  if (!all->auth.wanted || denied != NULL) /* a page has the token only from somebody who may come in */
-    strange = mcp__origins_problem(&all->origins, conn->head, wish, conn->stream.tls != NULL);
-  if (wish == MCP__HTTP_WRONG)
+  mcp__http_request_kind_t kind = mcp__head_request_kind(conn->head);
+  const char *auth_problem = mcp__auth_problem(&all->auth, conn->head), *origin_problem = NULL;
+  if (!all->auth.required ||
+      auth_problem != NULL) /* a page has the token only from somebody who may come in */
+    origin_problem = mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
+  if (kind == MCP__HTTP_INVALID)
     refuse(conn, conn->head->status, conn->head->problem);
-  else if (strange != NULL)
-    refuse(conn, 403, strange);
-  else if (wish == MCP__HTTP_OPTIONS)
-    answer_options(conn);
-  else if (wish == MCP__HTTP_GET)
-    answer_get(conn, denied);
-  else if (denied != NULL)
-    refuse(conn, 401, denied);
+  else if (origin_problem != NULL)
+    refuse(conn, 403, origin_problem);
+  else if (kind == MCP__HTTP_OPTIONS)
+    respond_options(conn);
+  else if (kind == MCP__HTTP_GET)
+    respond_get(conn, auth_problem);
+  else if (auth_problem != NULL)
+    refuse(conn, 401, auth_problem);
   else
     open_websocket(conn);
 }
@@ -454,7 +456,7 @@ static size_t take_head(mcp__conn_t *conn, const char *data, size_t len) {
 
 static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   size_t used = 0;
-  conn->all->service->counts.now_ns = uv_hrtime();
+  conn->all->service->counters.now_ns = uv_hrtime();
   if (conn->state == MCP__CONN_HANDSHAKE)
     used = take_head(conn, data, len);
   if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL where nothing was held back */
@@ -483,10 +485,10 @@ static void try_resume(mcp__conn_t *conn) {
   if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn))
     return;
   mcp__ws_pause(&conn->ws, false);
-  mcp_call_t *kept = conn->kept;
-  conn->kept = NULL;
-  if (kept != NULL)
-    serve_or_keep(conn, kept);
+  mcp_call_t *deferred = conn->deferred;
+  conn->deferred = NULL;
+  if (deferred != NULL)
+    serve_or_defer(conn, deferred);
   if (conn->state != MCP__CONN_OPEN || conn->ws.paused)
     return;
   mcp__buf_t input = conn->input;
@@ -505,7 +507,7 @@ static void before_write(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
   if (conn->state != MCP__CONN_OPEN)
     return;
-  mcp__session_tell(&conn->session);
+  mcp__session_write_notifications(&conn->session);
   mcp__ws_flush_pong(&conn->ws);
 }
 
@@ -521,19 +523,19 @@ static const mcp__stream_events_t events = {on_data, on_end, before_write, on_wr
 
 /* ---- accepting ---------------------------------------------------------------------------- */
 
-static bool connects_too_often(mcp__conns_t *all, const struct sockaddr *address) {
+static bool over_connect_rate(mcp__conns_t *all, const struct sockaddr *address) {
   uint64_t secret = 0;
-  if (all->rates == NULL)
+  if (all->connect_rate == NULL)
     return false;
   uv_random(NULL, NULL, &secret, sizeof secret, 0, NULL);
-  uint32_t count = mcp__rates_count(all->rates, address, uv_now(all->loop), secret);
+  uint32_t count = mcp__rate_limit_count(all->connect_rate, address, uv_now(all->loop), secret);
   return count > (uint32_t)all->max_connects;
 }
 
 /* Whether there is one for a handshake. Peers that say nothing keep nobody out: the oldest makes room. */
-static bool has_place(mcp__conns_t *all) {
+static bool find_slot(mcp__conns_t *all) {
   mcp__conn_t *oldest = NULL;
-  if (all->handshakes < MCP__MAX_HANDSHAKES && all->placed < all->max_connections)
+  if (all->handshakes < MCP__CONN_MAX_HANDSHAKES && all->slots_used < all->max_connections)
     return true;
   int left = all->handshakes;
   for (mcp__conn_t *conn = all->first; conn != NULL && left > 0; conn = conn->next) { /* the newest first */
@@ -542,33 +544,33 @@ static bool has_place(mcp__conns_t *all) {
     oldest = conn;
     left--;
   }
-  if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__HANDSHAKE_SURE_MS)
+  if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__CONN_HANDSHAKE_MIN_MS)
     return false;
   refuse(oldest, 408, "no complete request while others waited for this one's place\n");
   return true;
 }
 
 /* NULL: it may come in. Asked last whether there is a place: that may cost another its own. */
-static const char *problem_with(mcp__conns_t *all, const struct sockaddr *address, int *status) {
+static const char *admission_problem(mcp__conns_t *all, const struct sockaddr *address, int *status) {
   *status = 403;
-  if (!all->allow_public && !all->auth.wanted && !mcp__peer_is_private(address))
+  if (!all->allow_public && !all->auth.required && !mcp__peer_is_private(address))
     return "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits "
            "others\n";
   *status = 503;
-  if (connects_too_often(all, address))
+  if (over_connect_rate(all, address))
     return "too many connections from this address in a second, retry later\n";
-  return has_place(all) ? NULL : "too many connections, retry later\n";
+  return find_slot(all) ? NULL : "too many connections, retry later\n";
 }
 
 static void refuse_or_begin(mcp__conn_t *conn, const struct sockaddr *address) {
   int status;
-  const char *problem = problem_with(conn->all, address, &status);
+  const char *problem = admission_problem(conn->all, address, &status);
   if (problem != NULL) {
     refuse(conn, status, problem);
     return;
   }
-  conn->placed = true;
-  conn->all->placed++;
+  conn->has_slot = true;
+  conn->all->slots_used++;
   conn->head = mcp__malloc(sizeof *conn->head);
   if (conn->head == NULL || mcp__head_init(conn->head, true) != 0) {
     mcp__free(conn->head);
@@ -619,7 +621,7 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
   mcp__ws_init(&conn->ws, &conn->ws_config);
   mcp__session_init(&conn->session, all->service, &transport, &conn->peer, conn);
   /* A record may have come in part before what is read at once. */
-  mcp__buf_init(&conn->input, MCP__INPUT_BYTES + MCP__TLS_RECORD, NULL);
+  mcp__buf_init(&conn->input, MCP__STREAM_INPUT_BYTES + MCP__TLS_RECORD, NULL);
   conn->next = all->first;
   if (all->first != NULL)
     all->first->prev = conn;
@@ -629,7 +631,7 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
 int mcp__conns_accept(mcp__conns_t *all, uv_stream_t *listener) {
   mcp__conn_t *conn = mcp__calloc(sizeof *conn);
   int status =
-      conn != NULL ? mcp__stream_init(&conn->stream, &all->io, MCP__MAX_OUT, &events, conn) : UV_ENOMEM;
+      conn != NULL ? mcp__stream_init(&conn->stream, &all->io, MCP__CALL_MAX_OUT, &events, conn) : UV_ENOMEM;
   if (status != 0) {
     mcp__free(conn);
     return status;
@@ -644,45 +646,48 @@ int mcp__conns_accept(mcp__conns_t *all, uv_stream_t *listener) {
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
-static bool stalled(mcp__conn_t *conn, uint64_t now_ms) {
+static bool is_write_stalled(mcp__conn_t *conn, uint64_t now_ms) {
   size_t bytes = mcp__stream_backlog(&conn->stream) - conn->stream.out.len;
   if (bytes == 0 || bytes != conn->stalled_bytes || conn->stalled_ms == 0) {
     conn->stalled_bytes = bytes;
     conn->stalled_ms = bytes > 0 ? now_ms : 0;
     return false;
   }
-  return now_ms - conn->stalled_ms > MCP__WRITE_STALL_MS;
+  return now_ms - conn->stalled_ms > MCP__CONN_WRITE_STALL_MS;
 }
 
 /* A message that comes, but so slowly that it would hold its memory for ever. What stands between its
  * fragments is no part of it. */
-static bool drips(mcp__conn_t *conn, uint64_t now_ms) {
+static bool is_trickling(mcp__conn_t *conn, uint64_t now_ms) {
   size_t len = conn->ws.message.len;
   if (!mcp__ws_in_message(&conn->ws)) {
     conn->message_ms = 0;
-  } else if (conn->message_ms == 0 || (len - conn->message_len >= MCP__MESSAGE_LEAST &&
-                                       len - conn->message_len >= conn->message_len / MCP__MESSAGE_PART)) {
+  } else if (conn->message_ms == 0 ||
+             (len - conn->message_len >= MCP__CONN_MESSAGE_MIN_BYTES &&
+              len - conn->message_len >= conn->message_len / MCP__CONN_MESSAGE_MIN_PART)) {
     conn->message_ms = now_ms;
     conn->message_len = len;
   }
-  return conn->message_ms != 0 && now_ms - conn->message_ms > MCP__MESSAGE_STALL_MS;
+  return conn->message_ms != 0 && now_ms - conn->message_ms > MCP__CONN_MESSAGE_STALL_MS;
 }
 
 static bool backlog_too_large(const mcp__conn_t *conn) {
-  size_t most = conn->largest_answer > MCP__BACKLOG_CLOSE / 2 ? conn->largest_answer * 2 : MCP__BACKLOG_CLOSE;
+  size_t most = conn->largest_response > MCP__CONN_BACKLOG_CLOSE / 2 ? conn->largest_response * 2
+                                                                     : MCP__CONN_BACKLOG_CLOSE;
   return mcp__stream_backlog(&conn->stream) > most;
 }
 
 /* Memory is used up, and this one holds more than its share in answers that it does not take. */
-static bool hoards(const mcp__conn_t *conn) {
-  return !mcp__budget_has(&conn->all->memory, 0) && mcp__stream_backlog(&conn->stream) > MCP__BACKLOG_PAUSE &&
+static bool over_output_share(const mcp__conn_t *conn) {
+  return !mcp__budget_has(&conn->all->memory, 0) &&
+         mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE &&
          mcp__budget_is_over(&conn->all->memory, conn->session.caller.address, account_of(conn));
 }
 
 /* Where there is room by now for as much again its turn has come. */
 static bool is_starved(const mcp__conn_t *conn, uint64_t now_ms) {
-  return conn->starved_ms != 0 && now_ms - conn->starved_ms > MCP__MEMORY_STALL_MS &&
-         (conn->kept != NULL || !mcp__budget_has(&conn->all->memory, account_of(conn)->used));
+  return conn->starved_ms != 0 && now_ms - conn->starved_ms > MCP__CONN_MEMORY_STALL_MS &&
+         (conn->deferred != NULL || !mcp__budget_has(&conn->all->memory, account_of(conn)->used));
 }
 
 static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
@@ -691,36 +696,37 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t quiet = now_ms - conn->read_ms;
   if ((conn->ws.paused && !should_pause(conn)) || (caller->waiting != NULL && mcp__call_may_begin(caller)))
     mcp__stream_dirty(&conn->stream); /* its second is over: what is written next resumes, be it nothing */
-  if (stalled(conn, now_ms) || backlog_too_large(conn)) {
+  if (is_write_stalled(conn, now_ms) || backlog_too_large(conn)) {
     close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
-  } else if (hoards(conn) || is_starved(conn, now_ms)) {
-    give_way(conn);
+  } else if (over_output_share(conn) || is_starved(conn, now_ms)) {
+    evict(conn);
   } else if (!conn->stream.reading) {
     conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
     conn->message_ms = 0;
-  } else if (drips(conn, now_ms)) {
+  } else if (is_trickling(conn, now_ms)) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
                "a message came too slowly: in 30 s neither its end nor 32 KiB and a sixteenth of it");
-  } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__PONG_MS) {
-    mcp__event_summed(&conn->peer, now(conn), silent, "closed", silent, "it does not answer pings");
+  } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__CONN_PONG_MS) {
+    mcp__server_log_throttled(&conn->peer, now(conn), silent, "closed", silent, "it does not answer pings");
     close_now(conn);
-  } else if (conn->pinged_ms == 0 && quiet > MCP__PING_MS && mcp__ws_ping(&conn->ws) == 0) {
+  } else if (conn->pinged_ms == 0 && quiet > MCP__CONN_PING_MS && mcp__ws_ping(&conn->ws) == 0) {
     conn->pinged_ms = now_ms;
     mcp__stream_dirty(&conn->stream);
   }
-  if (conn->state == MCP__CONN_OPEN && quiet > MCP__TICK_MS) { /* an idle connection keeps little memory */
+  if (conn->state == MCP__CONN_OPEN &&
+      quiet > MCP__CONN_TICK_MS) { /* an idle connection keeps little memory */
     if (!mcp__ws_in_message(&conn->ws))
-      mcp__buf_clear(&conn->ws.message, MCP__KEEP_BYTES);
+      mcp__buf_clear(&conn->ws.message, MCP__STREAM_KEEP_BYTES);
     mcp__stream_trim(&conn->stream);
     charge(conn);
   }
 }
 
 /* Last words may be long, as /metrics is: a peer that goes on taking them gets them all. */
-static bool is_taking(mcp__conn_t *conn, uint64_t age_ms) {
+static bool is_draining(mcp__conn_t *conn, uint64_t age_ms) {
   size_t before = conn->stalled_bytes, bytes = mcp__stream_unacked(&conn->stream);
   conn->stalled_bytes = bytes;
-  return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__WRITE_STALL_MS &&
+  return bytes > 0 && (before == 0 || bytes < before) && age_ms <= MCP__CONN_WRITE_STALL_MS &&
          !conn->all->stopping;
 }
 
@@ -728,9 +734,9 @@ static void tick(mcp__conn_t *conn, uint64_t now_ms) {
   uint64_t age = now_ms - conn->since_ms;
   if (conn->state == MCP__CONN_OPEN)
     tick_open(conn, now_ms);
-  else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__HANDSHAKE_MS)
+  else if (conn->state == MCP__CONN_HANDSHAKE && age > MCP__CONN_HANDSHAKE_MS)
     refuse(conn, 408, "no complete request within 5 s\n");
-  else if (conn->state == MCP__CONN_CLOSING && !is_taking(conn, age) && age > MCP__DRAIN_MS)
+  else if (conn->state == MCP__CONN_CLOSING && !is_draining(conn, age) && age > MCP__CONN_DRAIN_MS)
     close_now(conn);
 }
 
@@ -752,9 +758,9 @@ int mcp__conns_open(mcp__conns_t *all) {
 
 void mcp__conns_tick(mcp__conns_t *all) {
   uint64_t now_ms = uv_now(all->loop);
-  if (now_ms - all->second_ms >= MCP__RATE_MS) {
-    all->second_ms = now_ms;
-    all->second++;
+  if (now_ms - all->window_begin_ms >= MCP__RATE_LIMIT_WINDOW_MS) {
+    all->window_begin_ms = now_ms;
+    all->window++;
   }
   for (mcp__conn_t *conn = all->first, *next; conn != NULL; conn = next) {
     next = conn->next;

@@ -6,17 +6,17 @@
 
 enum { MAX_READY = 64 << 10, MAX_METRICS = 16 << 20, MAX_PLAIN = 1024 };
 
-typedef void (*handler_t)(const mcp__site_t *site, const mcp__http_request_t *request,
+typedef void (*handler_t)(const mcp__http_site_t *site, const mcp__http_request_t *request,
                           mcp__http_response_t *response);
 
 static void plain(mcp__http_response_t *response, int status, const char *text) {
   response->status = status;
-  response->type = MCP__PLAIN;
+  response->type = MCP__HTTP_PLAIN_TEXT;
   mcp__buf_init(&response->body, MAX_PLAIN, NULL);
   mcp__buf_puts(&response->body, text);
 }
 
-static void healthz(const mcp__site_t *site, const mcp__http_request_t *request,
+static void healthz(const mcp__http_site_t *site, const mcp__http_request_t *request,
                     mcp__http_response_t *response) {
   (void)site;
   (void)request;
@@ -24,15 +24,15 @@ static void healthz(const mcp__site_t *site, const mcp__http_request_t *request,
 }
 
 /* Health checks need no token; the reasons, though, are for those who have it. */
-static void readyz(const mcp__site_t *site, const mcp__http_request_t *request,
+static void readyz(const mcp__http_site_t *site, const mcp__http_request_t *request,
                    mcp__http_response_t *response) {
   mcp__buf_t *text = &response->body;
-  response->type = MCP__PLAIN;
+  response->type = MCP__HTTP_PLAIN_TEXT;
   mcp__buf_init(text, MAX_READY, NULL);
   mcp__buf_puts(text, *site->stopping ? "the server is stopping\n" : "");
   bool ready = mcp__readiness_write(site->readiness, text) && !*site->stopping;
   response->status = ready ? 200 : 503;
-  if (ready || request->trusted) {
+  if (ready || request->authorized) {
     mcp__buf_puts(text, ready ? "ready\n" : "");
     return;
   }
@@ -40,7 +40,7 @@ static void readyz(const mcp__site_t *site, const mcp__http_request_t *request,
   plain(response, 503, "not ready; who sends the token is told why\n");
 }
 
-static void metrics(const mcp__site_t *site, const mcp__http_request_t *request,
+static void metrics(const mcp__http_site_t *site, const mcp__http_request_t *request,
                     mcp__http_response_t *response) {
   (void)request;
   response->status = 200;
@@ -54,7 +54,7 @@ static void metrics(const mcp__site_t *site, const mcp__http_request_t *request,
   plain(response, 500, "the metrics are larger than 16 MiB, or there is no memory for them\n");
 }
 
-static void describe(const mcp__site_t *site, const mcp__http_request_t *request,
+static void describe(const mcp__http_site_t *site, const mcp__http_request_t *request,
                      mcp__http_response_t *response, int status) {
   const char *s = request->tls ? "s" : "";
   plain(response, status, "");
@@ -66,12 +66,12 @@ static void describe(const mcp__site_t *site, const mcp__http_request_t *request
       site->name, site->version, s, s);
 }
 
-static void root(const mcp__site_t *site, const mcp__http_request_t *request,
+static void root(const mcp__http_site_t *site, const mcp__http_request_t *request,
                  mcp__http_response_t *response) {
   describe(site, request, response, 200);
 }
 
-static void not_found(const mcp__site_t *site, const mcp__http_request_t *request,
+static void not_found(const mcp__http_site_t *site, const mcp__http_request_t *request,
                       mcp__http_response_t *response) {
   describe(site, request, response, 404);
 }
@@ -80,7 +80,7 @@ static void not_found(const mcp__site_t *site, const mcp__http_request_t *reques
 static const struct route {
   llhttp_method_t method;
   const char *path; /* NULL: any other */
-  bool open;        /* needs no token */
+  bool is_public;   /* needs no token */
   handler_t handler;
 } routes[] = {
     {HTTP_GET, "/healthz", true, healthz},  {HTTP_GET, "/readyz", true, readyz},
@@ -88,12 +88,12 @@ static const struct route {
     {HTTP_GET, NULL, false, not_found},
 };
 
-bool mcp__pages_answer(const mcp__site_t *site, const mcp__http_request_t *request,
+bool mcp__pages_answer(const mcp__http_site_t *site, const mcp__http_request_t *request,
                        mcp__http_response_t *response) {
   const struct route *route = routes;
   while (route->path != NULL && !mcp__head_path_is(request->head, route->path))
     route++;
-  if (!route->open && !request->trusted)
+  if (!route->is_public && !request->authorized)
     return false;
   route->handler(site, request, response);
   return true;

@@ -6,17 +6,17 @@
 #include "transport/upgrade.h"
 
 /* What the pages tell of. */
-typedef struct mcp__site {
+typedef struct mcp__http_site {
   const char *name, *version;
   mcp__readiness_t *readiness;
   const bool *stopping;
   int (*write_metrics)(mcp__buf_t *out, void *arg); /* 0, MCP_ETOOBIG, UV_ENOMEM */
   void *arg;
-} mcp__site_t;
+} mcp__http_site_t;
 
 typedef struct mcp__http_request {
   const mcp__head_t *head;
-  bool trusted; /* it has the token, or none is required */
+  bool authorized; /* it has the token, or none is required */
   bool tls;
 } mcp__http_request_t;
 
@@ -27,7 +27,7 @@ typedef struct mcp__http_response {
 } mcp__http_response_t;
 
 /* Answers a complete GET or HEAD. false: this page is for trusted requests alone; nothing was written. */
-bool mcp__pages_answer(const mcp__site_t *site, const mcp__http_request_t *request,
+bool mcp__pages_answer(const mcp__http_site_t *site, const mcp__http_request_t *request,
                        mcp__http_response_t *response);
 
 #endif

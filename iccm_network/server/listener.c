@@ -65,11 +65,11 @@ static int listen_on(mcp__listener_t *listener, int which, const struct sockaddr
   return status == 0 ? uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection) : status;
 }
 
-static bool means_no_ipv6(int status) {
+static bool is_ipv6_unavailable(int status) {
   return status == UV_EAFNOSUPPORT || status == UV_EADDRNOTAVAIL || status == UV_EPROTONOSUPPORT;
 }
 
-static int find_bound(uv_tcp_t *tcp, int *port) {
+static int get_bound_port(uv_tcp_t *tcp, int *port) {
   struct sockaddr_storage address;
   int len = sizeof address;
   int status = uv_tcp_getsockname(tcp, (struct sockaddr *)&address, &len);
@@ -79,17 +79,17 @@ static int find_bound(uv_tcp_t *tcp, int *port) {
 }
 
 /* 0.0.0.0 first, then [::] on the same port: localhost means ::1 in many containers. */
-static int listen_everywhere(mcp__listener_t *listener, int port, int *bound) {
-  struct sockaddr_in four;
-  struct sockaddr_in6 six;
-  uv_ip4_addr("0.0.0.0", port, &four);
-  int status = listen_on(listener, 0, (struct sockaddr *)&four, 0);
+static int listen_on_all(mcp__listener_t *listener, int port, int *bound) {
+  struct sockaddr_in ipv4;
+  struct sockaddr_in6 ipv6;
+  uv_ip4_addr("0.0.0.0", port, &ipv4);
+  int status = listen_on(listener, 0, (struct sockaddr *)&ipv4, 0);
   if (status == 0)
-    status = find_bound(listener->sockets[0], bound);
+    status = get_bound_port(listener->sockets[0], bound);
   if (status == 0) {
-    uv_ip6_addr("::", *bound, &six);
-    status = listen_on(listener, 1, (struct sockaddr *)&six, UV_TCP_IPV6ONLY);
-    if (means_no_ipv6(status)) {
+    uv_ip6_addr("::", *bound, &ipv6);
+    status = listen_on(listener, 1, (struct sockaddr *)&ipv6, UV_TCP_IPV6ONLY);
+    if (is_ipv6_unavailable(status)) {
       close_socket(listener, 1);
       status = 0;
     }
@@ -105,7 +105,7 @@ int mcp__listener_open(mcp__listener_t *listener, int *port) {
   if (*port == 0)
     listener->reuseport = false; /* a port that is shared has to be known before */
   for (int tries = *port == 0 ? PORT_TRIES : 1; status == UV_EADDRINUSE && tries > 0; tries--)
-    status = listen_everywhere(listener, *port, &bound);
+    status = listen_on_all(listener, *port, &bound);
   if (status == 0)
     *port = bound;
   return status;
@@ -113,7 +113,7 @@ int mcp__listener_open(mcp__listener_t *listener, int *port) {
 
 bool mcp__listener_resume(mcp__listener_t *listener, int port) {
   int bound;
-  if (listener->paused && listen_everywhere(listener, port, &bound) == 0)
+  if (listener->paused && listen_on_all(listener, port, &bound) == 0)
     listener->paused = false;
   return !listener->paused;
 }

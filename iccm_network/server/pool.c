@@ -25,20 +25,20 @@ struct mcp__pool {
   uv_async_t async;
   const mcp__pool_events_t *events;
   void *owner; /* for news */
-  bool news;
-  mcp__errand_t *errand, *last_errand; /* for the loop; oldest first */
-  mcp__job_t *first, **end;            /* waiting; where the next one is put */
-  mcp__job_t *finished;                /* for the loop; newest first */
-  unsigned waiting[2];                 /* of those that wait for nobody, and that do */
-  unsigned idle, threads, waiters;     /* waiters: threads at work that may wait for others */
-  thread_t all[MCP__POOL_THREADS];     /* of these there are threads */
-  unsigned users;                      /* threads, and the owner: the last one frees */
+  bool notify_pending;
+  mcp__loop_task_t *task, *last_task; /* for the loop; oldest first */
+  mcp__job_t *first, **end;           /* waiting; where the next one is put */
+  mcp__job_t *finished;               /* for the loop; newest first */
+  unsigned waiting[2];                /* of those that wait for nobody, and that do */
+  unsigned idle, threads, waiters;    /* waiters: threads at work that may wait for others */
+  thread_t all[MCP__POOL_THREADS];    /* of these there are threads */
+  unsigned users;                     /* threads, and the owner: the last one frees */
   bool closed;
   void (*on_closed)(void *arg);
   void *arg;
 };
 
-static void leave(mcp__pool_t *pool) { /* with the mutex held, which is given up */
+static void unref(mcp__pool_t *pool) { /* with the mutex held, which is given up */
   bool last = --pool->users == 0;
   uv_mutex_unlock(&pool->mutex);
   if (!last)
@@ -49,25 +49,25 @@ static void leave(mcp__pool_t *pool) { /* with the mutex held, which is given up
 }
 
 /* With the mutex held: where the first job stands that may begin now; NULL there: none. */
-static mcp__job_t **next_place(mcp__pool_t *pool) {
-  mcp__job_t **place = &pool->first;
-  while (*place != NULL && (*place)->waits && pool->waiters == MCP__POOL_WAITERS)
-    place = &(*place)->next;
-  return place;
+static mcp__job_t **next_runnable(mcp__pool_t *pool) {
+  mcp__job_t **link = &pool->first;
+  while (*link != NULL && (*link)->waits && pool->waiters == MCP__POOL_WAITERS)
+    link = &(*link)->next;
+  return link;
 }
 
 static mcp__job_t *take(mcp__pool_t *pool) { /* with the mutex held; NULL: the pool is closed */
-  mcp__job_t **place, *job;
-  while (*(place = next_place(pool)) == NULL && !pool->closed) {
+  mcp__job_t **link, *job;
+  while (*(link = next_runnable(pool)) == NULL && !pool->closed) {
     pool->idle++;
     uv_cond_wait(&pool->wake, &pool->mutex);
     pool->idle--;
   }
-  if ((job = *place) == NULL)
+  if ((job = *link) == NULL)
     return NULL;
-  *place = job->next;
-  if (*place == NULL)
-    pool->end = place;
+  *link = job->next;
+  if (*link == NULL)
+    pool->end = link;
   pool->waiting[job->waits]--;
   pool->waiters += job->waits;
   return job;
@@ -96,7 +96,7 @@ static void *thread_main(void *arg) {
       uv_async_send(&pool->async);
     }
   }
-  leave(pool);
+  unref(pool);
   return NULL;
 }
 
@@ -121,17 +121,17 @@ static mcp__job_t *take_finished(mcp__pool_t *pool) {
   return jobs;
 }
 
-static mcp__errand_t *take_errands(mcp__pool_t *pool) {
-  mcp__errand_t *errands = pool->errand;
-  pool->errand = NULL;
-  return errands;
+static mcp__loop_task_t *take_tasks(mcp__pool_t *pool) {
+  mcp__loop_task_t *tasks = pool->task;
+  pool->task = NULL;
+  return tasks;
 }
 
-static void run_errands(mcp__pool_t *pool, mcp__errand_t *errand) {
-  while (errand != NULL) {
-    mcp__errand_t *next = errand->next;
-    pool->events->errand(pool->owner, errand);
-    errand = next;
+static void run_tasks(mcp__pool_t *pool, mcp__loop_task_t *task) {
+  while (task != NULL) {
+    mcp__loop_task_t *next = task->next;
+    pool->events->task(pool->owner, task);
+    task = next;
   }
 }
 
@@ -139,32 +139,32 @@ static void on_async(uv_async_t *async) {
   mcp__pool_t *pool = async->data;
   uv_mutex_lock(&pool->mutex);
   mcp__job_t *jobs = take_finished(pool);
-  mcp__errand_t *errands = take_errands(pool);
-  bool news = pool->news;
-  pool->news = false;
+  mcp__loop_task_t *tasks = take_tasks(pool);
+  bool notify_pending = pool->notify_pending;
+  pool->notify_pending = false;
   uv_mutex_unlock(&pool->mutex);
-  if (news)
-    pool->events->news(pool->owner);
-  run_errands(pool, errands);
+  if (notify_pending)
+    pool->events->notified(pool->owner);
+  run_tasks(pool, tasks);
   finish(pool, jobs);
 }
 
-void mcp__pool_news(mcp__pool_t *pool) {
+void mcp__pool_notify(mcp__pool_t *pool) {
   uv_mutex_lock(&pool->mutex);
   if (!pool->closed) {
-    pool->news = true;
+    pool->notify_pending = true;
     uv_async_send(&pool->async);
   }
   uv_mutex_unlock(&pool->mutex);
 }
 
-bool mcp__pool_send(mcp__pool_t *pool, mcp__errand_t *errand) {
+bool mcp__pool_post(mcp__pool_t *pool, mcp__loop_task_t *task) {
   uv_mutex_lock(&pool->mutex);
   bool open = !pool->closed;
   if (open) {
-    errand->next = NULL;
-    *(pool->errand != NULL ? &pool->last_errand->next : &pool->errand) = errand;
-    pool->last_errand = errand;
+    task->next = NULL;
+    *(pool->task != NULL ? &pool->last_task->next : &pool->task) = task;
+    pool->last_task = task;
     uv_async_send(&pool->async);
   }
   uv_mutex_unlock(&pool->mutex);
@@ -229,7 +229,7 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   return status;
 }
 
-static void part_with_threads(mcp__pool_t *pool) { /* closed, so that none begins another job */
+static void join_threads(mcp__pool_t *pool) { /* closed, so that none begins another job */
   for (unsigned i = 0; i < pool->threads; i++) {
     uv_mutex_lock(&pool->mutex);
     bool at_work = pool->all[i].at_work;
@@ -245,9 +245,9 @@ static void on_async_closed(uv_handle_t *handle) {
   mcp__pool_t *pool = handle->data;
   void (*cb)(void *arg) = pool->on_closed;
   void *arg = pool->arg;
-  part_with_threads(pool);
+  join_threads(pool);
   uv_mutex_lock(&pool->mutex);
-  leave(pool);
+  unref(pool);
   cb(arg);
 }
 
@@ -258,13 +258,13 @@ void mcp__pool_close(mcp__pool_t *pool, void (*cb)(void *arg), void *arg) {
   pool->arg = arg;
   mcp__job_t *waiting = pool->first;
   mcp__job_t *finished = take_finished(pool);
-  mcp__errand_t *errands = take_errands(pool);
+  mcp__loop_task_t *tasks = take_tasks(pool);
   pool->first = NULL;
   pool->end = &pool->first;
   pool->waiting[0] = pool->waiting[1] = 0;
   uv_cond_broadcast(&pool->wake);
   uv_mutex_unlock(&pool->mutex);
-  run_errands(pool, errands);
+  run_tasks(pool, tasks);
   finish(pool, finished);
   while (waiting != NULL) {
     mcp__job_t *next = waiting->next;

@@ -18,17 +18,17 @@ typedef struct mcp__job {
 } mcp__job_t;
 
 /* A thread of the pool wants it done on the loop's. */
-typedef struct mcp__errand {
-  struct mcp__errand *next;
-} mcp__errand_t;
+typedef struct mcp__loop_task {
+  struct mcp__loop_task *next;
+} mcp__loop_task_t;
 
 typedef struct mcp__pool mcp__pool_t;
 
 typedef struct mcp__pool_events {
   void (*work)(mcp__job_t *job); /* on a thread of the pool */
   void (*done)(mcp__job_t *job); /* on the loop's thread, once each, also for dropped ones */
-  void (*news)(void *owner);     /* on the loop's thread, after mcp__pool_news() */
-  void (*errand)(void *owner, mcp__errand_t *errand); /* on the loop's thread, once each, in order */
+  void (*notified)(void *owner); /* on the loop's thread, after mcp__pool_notify() */
+  void (*task)(void *owner, mcp__loop_task_t *task); /* on the loop's thread, once each, in order */
   /* Instead of done, on the pool's thread: work ended after the pool was closed. */
   void (*orphan)(mcp__job_t *job);
 } mcp__pool_events_t;
@@ -40,9 +40,9 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job);
 
 /* Has news called soon, before done of jobs that are still at work: on their threads. Nothing where it is
  * closed. */
-void mcp__pool_news(mcp__pool_t *pool);
+void mcp__pool_notify(mcp__pool_t *pool);
 /* Hands it to the loop's thread; on a thread of the pool. false: the pool is closed, nothing is done. */
-bool mcp__pool_send(mcp__pool_t *pool, mcp__errand_t *errand);
+bool mcp__pool_post(mcp__pool_t *pool, mcp__loop_task_t *task);
 
 /* Drops what waits (done and errand are called from here), sees threads that are idle to their end and leaves
  * the others to themselves, then calls cb once from the loop; the pool is gone then. */

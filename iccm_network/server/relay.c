@@ -19,7 +19,7 @@ typedef struct mcp__upstream {
   char url[];
 } upstream_t;
 
-typedef enum verdict { ENDED, NEEDS_CLIENT, NO_ROOM } verdict_t;
+typedef enum handover { ENDED, NEEDS_CLIENT, NO_ROOM } handover_t;
 
 /* A report of progress on its way to the thread that waits; the text of message stands behind it. */
 typedef struct report {
@@ -28,42 +28,42 @@ typedef struct report {
 } report_t;
 
 /* On the stack of the thread that waits for it. */
-typedef struct errand {
-  mcp__errand_t base; /* first member */
+typedef struct relay_call {
+  mcp__loop_task_t base; /* first member */
   mcp__parent_t *parent;
   const char *url;
   size_t max_message; /* of a client for it */
-  const mcp__request_spec_t *order;
-  yyjson_mut_doc *params; /* NULL once they are stolen */
-  upstream_t *offer;      /* made for the relay; NULL: none, or taken */
-  uv_loop_t *loop;        /* where the offer has to be */
-  verdict_t verdict;
+  const mcp__request_spec_t *spec;
+  yyjson_mut_doc *params;   /* NULL once they are stolen */
+  upstream_t *new_upstream; /* made for the relay; NULL: none, or taken */
+  uv_loop_t *loop;          /* where the offer has to be */
+  handover_t handover;
   int status;
   _Atomic(report_t *) report; /* the newest that the thread has not taken; NULL: none */
-  uv_sem_t news;              /* counts: a report where there was none, and the end, which is the last */
-} errand_t;
+  uv_sem_t wake;              /* counts: a report where there was none, and the end, which is the last */
+} relay_call_t;
 
-static errand_t *errand_of(mcp__errand_t *base) {
-  return (errand_t *)(void *)base;
+static relay_call_t *relay_call_of(mcp__loop_task_t *base) {
+  return (relay_call_t *)(void *)base;
 }
 
 /* ---- on the loop's thread -------------------------------------------------------------------------- */
 
-static void end(errand_t *errand, verdict_t verdict, int status) {
-  errand->verdict = verdict;
-  errand->status = status;
-  uv_sem_post(&errand->news); /* the errand is gone from here on */
+static void end(relay_call_t *call, handover_t handover, int status) {
+  call->handover = handover;
+  call->status = status;
+  uv_sem_post(&call->wake); /* the errand is gone from here on */
 }
 
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
-  errand_t *errand = arg;
-  errand->order->cb(client, result, errand->order->arg);
-  end(errand, ENDED, 0);
+  relay_call_t *call = arg;
+  call->spec->cb(client, result, call->spec->arg);
+  end(call, ENDED, 0);
 }
 
 /* Without memory it is dropped, as one is that another follows soon. */
 static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
-  errand_t *errand = arg;
+  relay_call_t *call = arg;
   size_t size = progress->message != NULL ? strlen(progress->message) + 1 : 0;
   report_t *report = mcp__calloc(sizeof *report + size);
   (void)client;
@@ -72,9 +72,9 @@ static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, vo
   report->progress = *progress;
   if (progress->message != NULL)
     report->progress.message = memcpy(report->message, progress->message, size);
-  report_t *before = atomic_exchange(&errand->report, report);
+  report_t *before = atomic_exchange(&call->report, report);
   if (before == NULL)
-    uv_sem_post(&errand->news);
+    uv_sem_post(&call->wake);
   mcp__free(before);
 }
 
@@ -86,11 +86,11 @@ static upstream_t *find(mcp__relay_t *relay, const char *url) {
 }
 
 /* NULL: none is offered, or there is no room for it. */
-static upstream_t *take_offer(mcp__relay_t *relay, errand_t *errand) {
-  upstream_t *upstream = errand->offer;
-  if (upstream == NULL || relay->count >= MCP__RELAY_ADDRESSES)
+static upstream_t *adopt_upstream(mcp__relay_t *relay, relay_call_t *call) {
+  upstream_t *upstream = call->new_upstream;
+  if (upstream == NULL || relay->count >= MCP__RELAY_MAX_CLIENTS)
     return NULL;
-  errand->offer = NULL;
+  call->new_upstream = NULL;
   upstream->relay = relay;
   upstream->next = relay->upstreams;
   relay->upstreams = upstream;
@@ -99,41 +99,41 @@ static upstream_t *take_offer(mcp__relay_t *relay, errand_t *errand) {
   return upstream;
 }
 
-static void begin(mcp__relay_t *relay, errand_t *errand) {
-  if (relay->closed || atomic_load(&errand->parent->cancelled)) {
-    end(errand, ENDED, MCP_ECANCELED);
+static void begin(mcp__relay_t *relay, relay_call_t *call) {
+  if (relay->closed || atomic_load(&call->parent->cancelled)) {
+    end(call, ENDED, MCP_ECANCELED);
     return;
   }
-  upstream_t *upstream = find(relay, errand->url);
+  upstream_t *upstream = find(relay, call->url);
   if (upstream == NULL)
-    upstream = take_offer(relay, errand);
+    upstream = adopt_upstream(relay, call);
   if (upstream == NULL) {
-    errand->loop = relay->loop;
-    end(errand, relay->count < MCP__RELAY_ADDRESSES ? NEEDS_CLIENT : NO_ROOM, 0);
+    call->loop = relay->loop;
+    end(call, relay->count < MCP__RELAY_MAX_CLIENTS ? NEEDS_CLIENT : NO_ROOM, 0);
     return;
   }
-  mcp__request_spec_t order = *errand->order;
-  order.parent = errand->parent;
-  order.cb = on_result;
-  order.arg = errand;
-  if (order.progress_cb != NULL)
-    order.progress_cb = on_progress;
-  order.progress_arg = errand;
-  yyjson_mut_doc *params = errand->params;
-  errand->params = NULL;
+  mcp__request_spec_t spec = *call->spec;
+  spec.parent = call->parent;
+  spec.cb = on_result;
+  spec.arg = call;
+  if (spec.progress_cb != NULL)
+    spec.progress_cb = on_progress;
+  spec.progress_arg = call;
+  yyjson_mut_doc *params = call->params;
+  call->params = NULL;
   mcp__client_hurry(upstream->client, 0); /* each call finds out anew whether the peer is there */
-  int status = mcp__client_make(upstream->client, &order, params);
+  int status = mcp__client_make(upstream->client, &spec, params);
   if (status != 0)
-    end(errand, ENDED, status);
+    end(call, ENDED, status);
 }
 
 static void begin_all(mcp__relay_t *relay) {
-  mcp__errand_t *errand = relay->first;
+  mcp__loop_task_t *task = relay->first;
   relay->first = NULL;
-  while (errand != NULL) {
-    mcp__errand_t *next = errand->next;
-    begin(relay, errand_of(errand));
-    errand = next;
+  while (task != NULL) {
+    mcp__loop_task_t *next = task->next;
+    begin(relay, relay_call_of(task));
+    task = next;
   }
 }
 
@@ -143,10 +143,10 @@ static void on_timer(uv_timer_t *timer) {
 
 /* The call is made once the loop has seen all that has arrived: where the connection has ended by then, it
  * is not used. */
-void mcp__relay_take(mcp__relay_t *relay, mcp__errand_t *errand) {
-  errand->next = NULL;
-  *(relay->first != NULL ? &relay->last->next : &relay->first) = errand;
-  relay->last = errand;
+void mcp__relay_take(mcp__relay_t *relay, mcp__loop_task_t *task) {
+  task->next = NULL;
+  *(relay->first != NULL ? &relay->last->next : &relay->first) = task;
+  relay->last = task;
   if (relay->closed)
     begin_all(relay); /* refuses it */
   else
@@ -168,7 +168,7 @@ static void free_upstream(upstream_t *upstream) {
   mcp__free(upstream);
 }
 
-static void one_closed(mcp__relay_t *relay) {
+static void handle_closed(mcp__relay_t *relay) {
   if (--relay->open_handles == 0 && relay->on_closed != NULL)
     relay->on_closed(relay->arg);
 }
@@ -178,11 +178,11 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
   mcp__relay_t *relay = upstream->relay;
   (void)client;
   free_upstream(upstream);
-  one_closed(relay);
+  handle_closed(relay);
 }
 
 static void on_timer_closed(uv_handle_t *timer) {
-  one_closed(timer->data);
+  handle_closed(timer->data);
 }
 
 void mcp__relay_stop(mcp__relay_t *relay) {
@@ -209,57 +209,57 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg) {
 /* ---- on a thread of the pool ----------------------------------------------------------------------- */
 
 /* Each report that has come before the end is told before it: news counts both. */
-static void wait_for_end(errand_t *errand) {
+static void wait_for_end(relay_call_t *call) {
   report_t *report;
-  uv_sem_wait(&errand->news);
-  while ((report = atomic_exchange(&errand->report, NULL)) != NULL) {
-    errand->order->progress_cb(NULL, &report->progress, errand->order->progress_arg);
+  uv_sem_wait(&call->wake);
+  while ((report = atomic_exchange(&call->report, NULL)) != NULL) {
+    call->spec->progress_cb(NULL, &report->progress, call->spec->progress_arg);
     mcp__free(report);
-    uv_sem_wait(&errand->news);
+    uv_sem_wait(&call->wake);
   }
 }
 
-static void hand_over(mcp__pool_t *pool, errand_t *errand) {
-  errand->verdict = ENDED;
-  if (mcp__pool_send(pool, &errand->base))
-    wait_for_end(errand);
+static void hand_over(mcp__pool_t *pool, relay_call_t *call) {
+  call->handover = ENDED;
+  if (mcp__pool_post(pool, &call->base))
+    wait_for_end(call);
   else
-    errand->status = MCP_ECANCELED;
-  if (errand->status != 0)
-    mcp__set_last_error("%s", mcp_strerror(errand->status));
+    call->status = MCP_ECANCELED;
+  if (call->status != 0)
+    mcp__set_last_error("%s", mcp_strerror(call->status));
 }
 
-static int make_offer(errand_t *errand) {
-  size_t size = strlen(errand->url) + 1;
+static int make_upstream(relay_call_t *call) {
+  size_t size = strlen(call->url) + 1;
   mcp__set_last_error("out of memory");
-  errand->offer = mcp__calloc(sizeof *errand->offer + size);
-  if (errand->offer == NULL)
+  call->new_upstream = mcp__calloc(sizeof *call->new_upstream + size);
+  if (call->new_upstream == NULL)
     return UV_ENOMEM;
-  memcpy(errand->offer->url, errand->url, size);
-  int status = mcp__client_new(errand->loop, errand->url, &errand->offer->client);
+  memcpy(call->new_upstream->url, call->url, size);
+  int status = mcp__client_new(call->loop, call->url, &call->new_upstream->client);
   if (status != 0)
     return status;
-  mcp_client_set_fail_fast(errand->offer->client, true);
-  mcp_client_set_max_message_bytes(errand->offer->client, errand->max_message);
+  mcp_client_set_fail_fast(call->new_upstream->client, true);
+  mcp_client_set_max_message_bytes(call->new_upstream->client, call->max_message);
   return 0;
 }
 
 bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
-                     const mcp__request_spec_t *order, yyjson_mut_doc *params, int *status) {
-  errand_t errand = {
-      .parent = parent, .url = url, .max_message = max_message, .order = order, .params = params};
-  if (uv_sem_init(&errand.news, 0) != 0) /* UNTESTED: on Linux it does not fail */
+                     const mcp__request_spec_t *spec, yyjson_mut_doc *params, int *status) {
+  relay_call_t call = {
+      .parent = parent, .url = url, .max_message = max_message, .spec = spec, .params = params};
+  if (uv_sem_init(&call.wake, 0) != 0) /* UNTESTED: on Linux it does not fail */
     return false;
-  hand_over(pool, &errand);
-  if (errand.verdict == NEEDS_CLIENT) {
-    errand.status = make_offer(&errand);
-    if (errand.status == 0)
-      hand_over(pool, &errand);
+  hand_over(pool, &call);
+  if (call.handover == NEEDS_CLIENT) {
+    call.status = make_upstream(&call);
+    if (call.status == 0)
+      hand_over(pool, &call);
   }
-  uv_sem_destroy(&errand.news);
-  free_upstream(errand.offer); /* NULL where the relay has taken it */
-  if (errand.verdict != NO_ROOM)
-    yyjson_mut_doc_free(errand.params);
-  *status = errand.status;
-  return errand.verdict != NO_ROOM;
+  uv_sem_destroy(&call.wake);
+  free_upstream(call.new_upstream); /* NULL where the relay has taken it */
+  if (call.handover != NO_ROOM)
+    yyjson_mut_doc_free(call.params);
+  *status = call.status;
+  return call.handover != NO_ROOM;
 }

@@ -6,14 +6,14 @@
 #include "client/client.h"
 #include "server/pool.h"
 
-enum { MCP__RELAY_ADDRESSES = 16 };
+enum { MCP__RELAY_MAX_CLIENTS = 16 };
 
 typedef struct mcp__relay {
   uv_loop_t *loop;
   struct mcp__upstream *upstreams; /* one for each address */
   unsigned count;                  /* how many these are */
   uv_timer_t timer;                /* begins what has been handed over */
-  mcp__errand_t *first, *last;     /* oldest first */
+  mcp__loop_task_t *first, *last;  /* oldest first */
   bool closed;
   int open_handles;             /* clients included */
   void (*on_closed)(void *arg); /* NULL until mcp__relay_close() */
@@ -22,7 +22,7 @@ typedef struct mcp__relay {
 
 /* On the loop's thread. */
 void mcp__relay_open(mcp__relay_t *relay, uv_loop_t *loop);
-void mcp__relay_take(mcp__relay_t *relay, mcp__errand_t *errand); /* of mcp__relay_call(), from the pool */
+void mcp__relay_take(mcp__relay_t *relay, mcp__loop_task_t *task); /* of mcp__relay_call(), from the pool */
 /* Begins no more calls and closes the clients. Parents are cancelled before; what is left ends then. */
 void mcp__relay_stop(mcp__relay_t *relay);
 void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg); /* the same; cb fires once */
@@ -34,6 +34,6 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg); /*
  * stolen. false: the relay has no client to spare for this address; nothing was done, and params is the
  * caller's. */
 bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, size_t max_message,
-                     const mcp__request_spec_t *order, yyjson_mut_doc *params, int *status);
+                     const mcp__request_spec_t *spec, yyjson_mut_doc *params, int *status);
 
 #endif

@@ -61,7 +61,7 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   server->port = port;
   server->call_timeout_ms = DEFAULT_CALL_TIMEOUT_MS;
   server->shutdown_timeout_ms = DEFAULT_SHUTDOWN_TIMEOUT_MS;
-  server->service.identity = (mcp__server_info_t){server->name, server->version, &server->tools, NULL};
+  server->service.server_info = (mcp__server_info_t){server->name, server->version, &server->tools, NULL};
   return status;
 }
 
@@ -164,7 +164,7 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
     return UV_EINVAL;
   bool is_running = mcp__server_is_started(server);
   int status = is_running && (tool->flags & MCP_TOOL_BLOCKING) != 0 /* else start makes one */
-                   ? mcp__calls_need_pool(&server->service.calls)
+                   ? mcp__calls_ensure_pool(&server->service.calls)
                    : 0;
   if (status == 0)
     status = mcp__tools_add(&server->tools, tool, problem, sizeof problem);
@@ -196,9 +196,9 @@ static int on_connection(uv_stream_t *socket, void *arg) {
   return mcp__conns_accept(&server->conns, socket);
 }
 
-static void fit_descriptors(mcp_server_t *server) {
+static void raise_descriptor_limit(mcp_server_t *server) {
   struct rlimit limit;
-  rlim_t wanted = (rlim_t)server->conns.max_connections + MCP__MAX_LEAVING + SPARE_DESCRIPTORS;
+  rlim_t wanted = (rlim_t)server->conns.max_connections + MCP__CONN_MAX_REJECTED + SPARE_DESCRIPTORS;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
     return;
   limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -206,59 +206,60 @@ static void fit_descriptors(mcp_server_t *server) {
     getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur >= wanted)
     return;
-  rlim_t taken = MCP__MAX_LEAVING + SPARE_DESCRIPTORS;
+  rlim_t taken = MCP__CONN_MAX_REJECTED + SPARE_DESCRIPTORS;
   server->conns.max_connections = limit.rlim_cur > taken ? (int)(limit.rlim_cur - taken) : 1;
   mcp_log(MCP_LOG_WARN, server->name, "only %llu descriptors are allowed (ulimit -n): at most %d connections",
           (unsigned long long)limit.rlim_cur, server->conns.max_connections);
 }
 
 /* Of a list in the settings, what a typing error makes useless. */
-static void warn_of_entries(const mcp_server_t *server, const char *list, const char *variable,
-                            bool (*can_be)(const char *entry, size_t len), const char *needed) {
+static void warn_of_invalid_entries(const mcp_server_t *server, const char *list, const char *variable,
+                                    bool (*is_valid)(const char *entry, size_t len), const char *expected) {
   size_t len;
   for (const char *entry; (entry = mcp__origins_next(&list, &len)) != NULL;) {
     char text[ENTRY_SIZE], shown[MCP_SHOWN_SIZE];
     snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), entry);
-    if (!can_be(entry, len))
+    if (!is_valid(entry, len))
       mcp_log(MCP_LOG_WARN, server->name, "%s: \"%s\" is never sent: %s is needed", variable,
-              mcp_redact_setting(variable, text, shown), needed);
+              mcp_redact_setting(variable, text, shown), expected);
   }
 }
 
 static void check_stop(mcp_server_t *server);
 static void on_tick(uv_timer_t *timer);
 
-static void listen_again(mcp_server_t *server) {
+static void resume_listening(mcp_server_t *server) {
   if (mcp__listener_resume(&server->listener, server->port))
     mcp_log(MCP_LOG_INFO, server->name, "listening again on port %d", server->port);
 }
 
 /* Connections without a call in flight are closed once the loop has turned twice since the stop: requests
  * that had arrived by then have been read and get an answer. */
-static void settle_stop(mcp_server_t *server) {
-  server->settled = ++server->stop_ticks > 1;
-  uv_timer_start(&server->tick, on_tick, server->settled ? MCP__TICK_MS : STOP_TICK_MS, MCP__TICK_MS);
+static void drain_arrived(mcp_server_t *server) {
+  server->drained = ++server->stop_ticks > 1;
+  uv_timer_start(&server->tick, on_tick, server->drained ? MCP__CONN_TICK_MS : STOP_TICK_MS,
+                 MCP__CONN_TICK_MS);
 }
 
 static void on_tick(uv_timer_t *timer) {
   mcp_server_t *server = timer->data;
   if (server->listener.paused && server->state == MCP__SERVER_RUNNING)
-    listen_again(server);
+    resume_listening(server);
   mcp__calls_time_out(&server->service.calls, server->call_timeout_ms, "timed out");
   mcp__conns_tick(&server->conns);
-  if (server->state == MCP__SERVER_STOPPING && !server->settled)
-    settle_stop(server);
-  mcp__event_sums(&server->log, uv_now(server->loop));
+  if (server->state == MCP__SERVER_STOPPING && !server->drained)
+    drain_arrived(server);
+  mcp__server_log_flush(&server->log, uv_now(server->loop));
   check_stop(server);
 }
 
-static void look_soon(void *arg) {
+static void request_tick(void *arg) {
   mcp_server_t *server = arg;
   if (server->state == MCP__SERVER_RUNNING && uv_timer_get_due_in(&server->tick) > 1)
-    uv_timer_start(&server->tick, on_tick, 1, MCP__TICK_MS);
+    uv_timer_start(&server->tick, on_tick, 1, MCP__CONN_TICK_MS);
 }
 
-static void on_conn_gone(void *arg) {
+static void on_conn_closed(void *arg) {
   mcp_server_t *server = arg;
   if (server->state == MCP__SERVER_STOPPING && server->conns.first == NULL)
     check_stop(server);
@@ -272,45 +273,45 @@ static void on_call_ended(void *arg) {
 
 static int write_metrics(mcp__buf_t *out, void *arg) {
   const mcp_server_t *server = arg;
-  const mcp__measured_t measured = {.open_connections = mcp__conns_count_open(&server->conns),
-                                    .calls_in_flight = server->service.calls.running,
-                                    .memory_bytes = server->conns.memory.all.used,
-                                    .received_bytes = server->conns.io.received,
-                                    .sent_bytes = server->conns.io.sent,
-                                    .lines = mcp__logger_counts(server->log.logger)};
-  return mcp__write_metrics(out, &measured, &server->service.counts, &server->tools, server->metrics);
+  const mcp__server_gauges_t gauges = {.open_connections = mcp__conns_count_open(&server->conns),
+                                       .calls_in_flight = server->service.calls.running,
+                                       .memory_bytes = server->conns.memory.all.used,
+                                       .received_bytes = server->conns.io.received,
+                                       .sent_bytes = server->conns.io.sent,
+                                       .lines = mcp__logger_counts(server->log.logger)};
+  return mcp__write_metrics(out, &gauges, &server->service.counters, &server->tools, server->metrics);
 }
 
 /* Tells the parts of each other. */
 static void connect_parts(mcp_server_t *server) {
   mcp__calls_t *calls = &server->service.calls;
   mcp__conns_t *conns = &server->conns;
-  size_t least = (1 + MCP__PARSE_MEMORY) * server->max_message; /* what one message may need */
+  size_t least = (1 + MCP__SESSION_PARSE_FACTOR) * server->max_message; /* what one message may need */
   server->log.component = server->name;
   server->service.server = server;
   *calls = (mcp__calls_t){.loop = server->loop,
                           .max_message = server->max_message,
                           .memory = &conns->memory,
                           .log = &server->log,
-                          .counts = &server->service.counts,
+                          .counters = &server->service.counters,
                           .metrics = server->metrics,
                           .on_ended = on_call_ended,
                           .arg = server};
   conns->loop = server->loop;
   conns->service = &server->service;
-  conns->site = (mcp__site_t){server->name,     server->version, &server->readiness,
-                              &conns->stopping, write_metrics,   server};
+  conns->site = (mcp__http_site_t){server->name,     server->version, &server->readiness,
+                                   &conns->stopping, write_metrics,   server};
   conns->log = &server->log;
   conns->memory = (mcp__budget_t){.max = server->max_memory > least ? server->max_memory : least};
-  conns->look_soon = look_soon;
-  conns->on_gone = on_conn_gone;
+  conns->request_tick = request_tick;
+  conns->on_conn_closed = on_conn_closed;
   conns->arg = server;
 }
 
 int mcp__server_open(mcp_server_t *server, uv_loop_t *loop) {
   server->loop = loop;
   connect_parts(server);
-  int status = mcp__tools_any_blocking(&server->tools) ? mcp__calls_need_pool(&server->service.calls) : 0;
+  int status = mcp__tools_any_blocking(&server->tools) ? mcp__calls_ensure_pool(&server->service.calls) : 0;
   if (status == 0)
     status = mcp__conns_open(&server->conns);
   if (status != 0)
@@ -326,7 +327,7 @@ static void ignore_pool_closed(void *arg) {
 }
 
 /* What was opened before is closed again. */
-static int give_up(mcp_server_t *server, int status) {
+static int abort_start(mcp_server_t *server, int status) {
   if (server->service.calls.pool != NULL)
     mcp__pool_close(server->service.calls.pool, ignore_pool_closed, NULL);
   server->service.calls.pool = NULL;
@@ -334,24 +335,24 @@ static int give_up(mcp_server_t *server, int status) {
 }
 
 static void warn_of_settings(mcp_server_t *server) {
-  fit_descriptors(server);
-  warn_of_entries(server, server->conns.origins.origins, "ICCM_ALLOWED_ORIGINS", mcp__origins_can_be,
-                  "scheme://host:port, without a path,");
-  warn_of_entries(server, server->conns.origins.hosts, "ICCM_ALLOWED_HOSTS", mcp__origins_can_be_host,
-                  "a host's name");
+  raise_descriptor_limit(server);
+  warn_of_invalid_entries(server, server->conns.origins.origins, "ICCM_ALLOWED_ORIGINS",
+                          mcp__origins_valid_origin, "scheme://host:port, without a path,");
+  warn_of_invalid_entries(server, server->conns.origins.hosts, "ICCM_ALLOWED_HOSTS", mcp__origins_valid_host,
+                          "a host's name");
 }
 
 static void begin_running(mcp_server_t *server) {
   enter(server, MCP__SERVER_RUNNING);
-  uv_timer_start(&server->tick, on_tick, MCP__TICK_MS, MCP__TICK_MS);
+  uv_timer_start(&server->tick, on_tick, MCP__CONN_TICK_MS, MCP__CONN_TICK_MS);
 }
 
-int mcp__server_start_alone(mcp_server_t *server, uv_loop_t *loop) {
+int mcp__server_start_without_listener(mcp_server_t *server, uv_loop_t *loop) {
   server->service.calls.pool = NULL;
   int status = mcp__server_open(server, loop);
   if (status != 0)
-    return give_up(server, status);
-  server->alone = true;
+    return abort_start(server, status);
+  server->without_listener = true;
   begin_running(server);
   return 0;
 }
@@ -371,10 +372,10 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   if (status != 0) {
     mcp_log(MCP_LOG_ERROR, server->name, "cannot listen on port %d: %s", server->port, mcp_strerror(status));
     mcp__listener_close(&server->listener);
-    return give_up(server, status);
+    return abort_start(server, status);
   }
   warn_of_settings(server);
-  server->alone = false;
+  server->without_listener = false;
   begin_running(server);
   mcp__timers_start(&server->timers, loop);
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
@@ -383,7 +384,7 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
     mcp_log(MCP_LOG_WARN, server->name, "no memory or thread for log shipping: lines go to stderr alone");
   for (size_t i = 0; i < server->tools.count; i++)
     warn_of_tool(server, server->tools.table[i]);
-  mcp__event_running(&server->log, server->port);
+  mcp__server_log_running(&server->log, server->port);
   return 0;
 }
 
@@ -398,15 +399,15 @@ static void on_logger_stopped(void *arg) {
 }
 
 /* The log goes last, with the last line. */
-static void one_closed(mcp_server_t *server) {
+static void handle_closed(mcp_server_t *server) {
   if (--server->open_handles > 0)
     return;
   mcp__io_deinit(&server->conns.io);
   mcp__calls_free_spare(&server->service.calls);
   server->service.calls.pool = NULL;
-  mcp__event_sums(&server->log, UINT64_MAX);
-  if (!server->alone)
-    mcp__event_server(&server->log, "Server stopped");
+  mcp__server_log_flush(&server->log, UINT64_MAX);
+  if (!server->without_listener)
+    mcp__server_log_message(&server->log, "Server stopped");
   if (server->log.logger != NULL)
     mcp__logger_stop(server->log.logger, server->shutdown_timeout_ms, on_logger_stopped, server);
   else
@@ -414,16 +415,16 @@ static void one_closed(mcp_server_t *server) {
 }
 
 static void on_handle_closed(uv_handle_t *handle) {
-  one_closed(handle->data);
+  handle_closed(handle->data);
 }
 
 static void on_calls_timer_closed(uv_handle_t *handle) {
   const mcp__calls_t *calls = handle->data;
-  one_closed(calls->arg);
+  handle_closed(calls->arg);
 }
 
 static void on_part_closed(void *arg) {
-  one_closed(arg);
+  handle_closed(arg);
 }
 
 static void close_handles(mcp_server_t *server) {
@@ -433,7 +434,7 @@ static void close_handles(mcp_server_t *server) {
   mcp__calls_detach(calls);
   server->open_handles =
       5 + certificate->watched + (calls->pool != NULL) + mcp__timers_close(&server->timers, on_handle_closed);
-  certificate->hangup.data = server;
+  certificate->sighup.data = server;
   mcp__certificate_unwatch(certificate, on_handle_closed);
   uv_close((uv_handle_t *)&server->tick, on_handle_closed);
   uv_close((uv_handle_t *)&calls->late_cancels, on_calls_timer_closed);
@@ -449,13 +450,13 @@ static void check_stop(mcp_server_t *server) {
   if (server->state != MCP__SERVER_STOPPING)
     return;
   uint64_t waited_ms = uv_now(server->loop) - server->stop_ms;
-  bool patience_over = waited_ms >= server->shutdown_timeout_ms;
-  if (patience_over) {
+  bool timed_out = waited_ms >= server->shutdown_timeout_ms;
+  if (timed_out) {
     mcp__calls_time_out(calls, 0, "the server is stopping");
     mcp__relay_stop(&calls->relay);
   }
-  if (patience_over || server->settled)
-    mcp__conns_stop(&server->conns, patience_over);
+  if (timed_out || server->drained)
+    mcp__conns_stop(&server->conns, timed_out);
   if (server->conns.first == NULL && server->state == MCP__SERVER_STOPPING &&
       (calls->oldest == NULL || waited_ms >= server->shutdown_timeout_ms + CANCELLED_GRACE_MS))
     close_handles(server);
@@ -464,17 +465,17 @@ static void check_stop(mcp_server_t *server) {
 int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg) {
   if (server->state != MCP__SERVER_RUNNING)
     return MCP_ESTATE;
-  if (!server->alone)
-    mcp__event_server(&server->log, "Server stopping");
+  if (!server->without_listener)
+    mcp__server_log_message(&server->log, "Server stopping");
   enter(server, MCP__SERVER_STOPPING);
   server->stop_ms = uv_now(server->loop);
   server->on_stopped = cb;
   server->on_stopped_arg = arg;
   mcp__listener_close(&server->listener);
   mcp__timers_stop(&server->timers);
-  server->settled = false;
+  server->drained = false;
   server->stop_ticks = 0;
-  uv_timer_start(&server->tick, on_tick, STOP_TICK_MS, MCP__TICK_MS);
+  uv_timer_start(&server->tick, on_tick, STOP_TICK_MS, MCP__CONN_TICK_MS);
   check_stop(server);
   return 0;
 }
@@ -539,5 +540,5 @@ int mcp_server_run(mcp_server_t *server) {
   else
     uv_run(&loop, UV_RUN_DEFAULT); /* closes what start had opened */
   uv_loop_close(&loop);
-  return status == 0 && server->service.calls.left_behind ? MCP_ETIMEOUT : status;
+  return status == 0 && server->service.calls.handler_left_running ? MCP_ETIMEOUT : status;
 }

@@ -17,7 +17,7 @@ struct mcp_server {
   mcp__server_state_t state;
   char *name, *version;
   int port;
-  bool alone; /* started without a port, for one call of a test */
+  bool without_listener; /* started without a port, for one call of a test */
   mcp__tools_t tools;
   mcp__readiness_t readiness;
   mcp__metrics_t *metrics; /* those that the component made */
@@ -26,7 +26,7 @@ struct mcp_server {
   uint64_t call_timeout_ms, shutdown_timeout_ms;
   char *log_url; /* NULL: nothing is shipped; "": it was not set */
   mcp__timers_t timers;
-  char *notice; /* a capability that clients may ask for; NULL: none */
+  char *capability; /* a capability that clients may ask for; NULL: none */
   /* while started */
   uv_loop_t *loop;
   mcp__listener_t listener;
@@ -37,7 +37,7 @@ struct mcp_server {
   int open_handles;
   uint64_t stop_ms;
   unsigned stop_ticks; /* so many since the stop, until … */
-  bool settled;        /* … what had arrived before it has been read */
+  bool drained;        /* … what had arrived before it has been read */
   mcp_server_cb on_stopped;
   void *on_stopped_arg;
 };
@@ -53,6 +53,6 @@ static inline bool mcp__server_is_started(const mcp_server_t *server) {
 /* The parts of a server that is being started, without listeners and log. 0 or UV_ENOMEM. */
 int mcp__server_open(mcp_server_t *server, uv_loop_t *loop);
 /* mcp_server_start() without a port, timers, and lines of the log about the server itself. */
-int mcp__server_start_alone(mcp_server_t *server, uv_loop_t *loop);
+int mcp__server_start_without_listener(mcp_server_t *server, uv_loop_t *loop);
 
 #endif

@@ -18,39 +18,39 @@ enum { DATA_BYTES = 64 << 10, MAX_ARGUMENT_BYTES = 4096 };
 typedef struct data {
   mcp__buf_t text;
   int status;
-} data_t;
+} event_data_t;
 
-static void begin(data_t *data) {
+static void begin(event_data_t *data) {
   mcp__buf_init(&data->text, DATA_BYTES, NULL);
   data->status = mcp__buf_puts(&data->text, "{");
 }
 
-static void add_key(data_t *data, const char *key) {
+static void add_key(event_data_t *data, const char *key) {
   int status = mcp__buf_printf(&data->text, "%s\"%s\":", data->text.len > 1 ? "," : "", key);
   data->status = mcp__buf_join(data->status, status);
 }
 
-static void add_text(data_t *data, const char *key, const char *text) {
+static void add_text(event_data_t *data, const char *key, const char *text) {
   add_key(data, key);
   data->status = mcp__buf_join(data->status, mcp__buf_json_string(&data->text, text, strlen(text)));
 }
 
-static void add_json(data_t *data, const char *key, const char *json) {
+static void add_json(event_data_t *data, const char *key, const char *json) {
   add_key(data, key);
   data->status = mcp__buf_join(data->status, mcp__buf_puts(&data->text, json));
 }
 
-static void add_number(data_t *data, const char *key, long long number) {
+static void add_number(event_data_t *data, const char *key, long long number) {
   add_key(data, key);
   data->status = mcp__buf_join(data->status, mcp__buf_printf(&data->text, "%lld", number));
 }
 
-static void add_ms(data_t *data, const char *key, uint64_t ns) {
+static void add_ms(event_data_t *data, const char *key, uint64_t ns) {
   add_key(data, key);
   data->status = mcp__buf_join(data->status, mcp__buf_thousandths(&data->text, (ns + 500) / 1000));
 }
 
-static void log_line(mcp__server_log_t *log, mcp__entry_t *entry, data_t *data, unsigned where) {
+static void log_line(mcp__server_log_t *log, mcp__entry_t *entry, event_data_t *data, unsigned where) {
   entry->part = log->component;
   if (entry->time_us == 0)
     entry->time_us = mcp_time_now_us();
@@ -67,21 +67,21 @@ static unsigned where(const mcp__peer_t *peer) {
   return peer->log_shipping ? MCP__SHOW | MCP__SHIP : MCP__SHOW;
 }
 
-static void tell(mcp__server_log_t *log, const char *message, unsigned to) {
+static void log_message(mcp__server_log_t *log, const char *message, unsigned to) {
   mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = message};
   log_line(log, &entry, NULL, to);
 }
 
-void mcp__event_server(mcp__server_log_t *log, const char *message) {
-  tell(log, message, MCP__SHOW | MCP__SHIP);
+void mcp__server_log_message(mcp__server_log_t *log, const char *message) {
+  log_message(log, message, MCP__SHOW | MCP__SHIP);
 }
 
-void mcp__event_running(mcp__server_log_t *log, int port) {
+void mcp__server_log_running(mcp__server_log_t *log, int port) {
   mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = "Server running"};
-  char words[64]; /* for people, and for scripts that look for the port */
-  data_t data;
-  snprintf(words, sizeof words, "Server running: listening on port %d", port);
-  tell(log, words, MCP__SHOW);
+  char cause[64]; /* for people, and for scripts that look for the port */
+  event_data_t data;
+  snprintf(cause, sizeof cause, "Server running: listening on port %d", port);
+  log_message(log, cause, MCP__SHOW);
   begin(&data);
   add_number(&data, "port", port);
   log_line(log, &entry, &data, MCP__SHIP);
@@ -89,31 +89,31 @@ void mcp__event_running(mcp__server_log_t *log, int port) {
 
 /* ---- connections ------------------------------------------------------------------------------------ */
 
-static void connected(const mcp__peer_t *peer, unsigned to) {
+static void log_connected(const mcp__peer_t *peer, unsigned to) {
   mcp__entry_t entry = {.level = MCP_LOG_DEBUG, .message = "Client connected", .time_us = peer->since_us};
-  data_t data;
+  event_data_t data;
   begin(&data);
   add_text(&data, "client", peer->name);
   log_line(peer->log, &entry, &data, to);
 }
 
-void mcp__event_connected(mcp__peer_t *peer) {
+void mcp__server_log_connected(mcp__peer_t *peer) {
   peer->since_us = mcp_time_now_us();
   if (mcp__logger_wants(peer->log->logger, MCP_LOG_DEBUG))
-    connected(peer, MCP__SHOW);
+    log_connected(peer, MCP__SHOW);
 }
 
-static void begin_to_ship(mcp__peer_t *peer) {
+static void start_shipping(mcp__peer_t *peer) {
   if (peer->log_shipping)
     return;
   peer->log_shipping = true;
   if (mcp__logger_wants(peer->log->logger, MCP_LOG_DEBUG))
-    connected(peer, MCP__SHIP);
+    log_connected(peer, MCP__SHIP);
 }
 
-void mcp__event_disconnected(const mcp__peer_t *peer, int level, int code, const char *reason) {
+void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code, const char *reason) {
   mcp__entry_t entry = {.level = level, .message = "Client disconnected"};
-  data_t data;
+  event_data_t data;
   if (!mcp__logger_wants(peer->log->logger, level))
     return;
   begin(&data);
@@ -129,44 +129,44 @@ void mcp__event_disconnected(const mcp__peer_t *peer, int level, int code, const
 
 /* ---- what is summed up ------------------------------------------------------------------------------- */
 
-static void tell_sum(const mcp__server_log_t *log, mcp__refusal_t *refusal, uint64_t now_ms) {
-  uint64_t count = mcp__tally_take(&refusal->tally, now_ms);
+static void log_refusal(const mcp__server_log_t *log, mcp__refusal_t *refusal, uint64_t now_ms) {
+  uint64_t count = mcp__log_throttle_take(&refusal->throttle, now_ms);
   if (count == 1)
-    mcp_log(MCP_LOG_WARN, log->component, "%s %s%s: %s", refusal->done, refusal->peer, refusal->how,
-            refusal->words);
+    mcp_log(MCP_LOG_WARN, log->component, "%s %s%s: %s", refusal->verb, refusal->peer, refusal->detail,
+            refusal->cause);
   else if (count > 1)
-    mcp_log(MCP_LOG_WARN, log->component, "%s %llu peers%s, the last of them %s: %s", refusal->done,
-            (unsigned long long)count, refusal->how, refusal->peer, refusal->words);
+    mcp_log(MCP_LOG_WARN, log->component, "%s %llu peers%s, the last of them %s: %s", refusal->verb,
+            (unsigned long long)count, refusal->detail, refusal->peer, refusal->cause);
 }
 
-void mcp__event_summed(const mcp__peer_t *peer, uint64_t now_ms, const char *reason, const char *done,
-                       const char *how, const char *words) {
-  mcp__refusal_t *refusal = peer->log->refusals, *last = refusal + MCP__MAX_REFUSALS - 1;
+void mcp__server_log_throttled(const mcp__peer_t *peer, uint64_t now_ms, const char *reason, const char *verb,
+                               const char *detail, const char *cause) {
+  mcp__refusal_t *refusal = peer->log->refusals, *last = refusal + MCP__SERVER_LOG_MAX_REASONS - 1;
   while (refusal < last && refusal->reason != NULL && refusal->reason != reason)
     refusal++;
   refusal->reason = reason;
-  refusal->tally.count++;
-  snprintf(refusal->done, sizeof refusal->done, "%s", done);
-  snprintf(refusal->how, sizeof refusal->how, "%s", how);
+  refusal->throttle.count++;
+  snprintf(refusal->verb, sizeof refusal->verb, "%s", verb);
+  snprintf(refusal->detail, sizeof refusal->detail, "%s", detail);
   snprintf(refusal->peer, sizeof refusal->peer, "%s", peer->name);
-  snprintf(refusal->words, sizeof refusal->words, "%.*s", (int)strcspn(words, "\n"), words);
-  tell_sum(peer->log, refusal, now_ms);
+  snprintf(refusal->cause, sizeof refusal->cause, "%.*s", (int)strcspn(cause, "\n"), cause);
+  log_refusal(peer->log, refusal, now_ms);
 }
 
-void mcp__event_sums(mcp__server_log_t *log, uint64_t now_ms) {
-  for (size_t i = 0; i < MCP__MAX_REFUSALS && log->refusals[i].reason != NULL; i++)
-    tell_sum(log, &log->refusals[i], now_ms);
+void mcp__server_log_flush(mcp__server_log_t *log, uint64_t now_ms) {
+  for (size_t i = 0; i < MCP__SERVER_LOG_MAX_REASONS && log->refusals[i].reason != NULL; i++)
+    log_refusal(log, &log->refusals[i], now_ms);
 }
 
 /* ---- requests and calls ----------------------------------------------------------------------------- */
 
-void mcp__event_request(mcp__peer_t *peer, const char *trace_id, const mcp__message_t *message,
-                        const mcp__tool_t *tool) {
+void mcp__server_log_request(mcp__peer_t *peer, const char *trace_id, const mcp__message_t *message,
+                             const mcp__tool_t *tool) {
   mcp__entry_t entry = {.level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = trace_id};
-  data_t data;
+  event_data_t data;
   peer->requests++;
   if (tool != NULL && !mcp__is_log_traffic(tool))
-    begin_to_ship(peer);
+    start_shipping(peer);
   if (mcp__is_log_traffic(tool) || !mcp__logger_wants(peer->log->logger, MCP_LOG_TRACE))
     return;
   begin(&data);
@@ -180,10 +180,10 @@ void mcp__event_request(mcp__peer_t *peer, const char *trace_id, const mcp__mess
   log_line(peer->log, &entry, &data, where(peer));
 }
 
-void mcp__event_refused(const mcp__peer_t *peer, const char *trace_id, const mcp__tool_t *tool, int code,
-                        const char *problem) {
+void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id, const mcp__tool_t *tool,
+                                  int code, const char *problem) {
   mcp__entry_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = trace_id};
-  data_t data;
+  event_data_t data;
   if (mcp__is_log_traffic(tool) || !mcp__logger_wants(peer->log->logger, MCP_LOG_WARN))
     return;
   begin(&data);
@@ -195,7 +195,7 @@ void mcp__event_refused(const mcp__peer_t *peer, const char *trace_id, const mcp
 }
 
 /* Of a call: who, what, and its place in the trace. */
-static void begin_call(data_t *data, mcp__entry_t *entry, const mcp__call_event_t *call,
+static void begin_call(event_data_t *data, mcp__entry_t *entry, const mcp__call_event_t *call,
                        char span[MCP__SPAN_SIZE]) {
   mcp__span_write(call->trace->span, span);
   entry->trace_id = call->trace->id;
@@ -207,11 +207,11 @@ static void begin_call(data_t *data, mcp__entry_t *entry, const mcp__call_event_
     add_text(data, "client", call->peer->name);
 }
 
-void mcp__event_call_started(const mcp__call_event_t *call, yyjson_val *args, size_t message_bytes,
-                             const yyjson_alc *alc) {
+void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *args, size_t message_bytes,
+                                  const yyjson_alc *alc) {
   mcp__entry_t entry = {.level = MCP_LOG_TRACE, .message = "Tool call started"};
   char span[MCP__SPAN_SIZE], *text = NULL;
-  data_t data;
+  event_data_t data;
   if (mcp__is_log_traffic(call->tool) || !mcp__logger_wants(call->log->logger, MCP_LOG_TRACE))
     return;
   begin_call(&data, &entry, call, span);
@@ -231,13 +231,13 @@ static int level_of(int failure) {
              : MCP_LOG_ERROR;
 }
 
-void mcp__event_call_ended(const mcp__call_event_t *call, bool cancelled, int failure, const char *text,
-                           uint64_t duration_ns) {
+void mcp__server_log_call_ended(const mcp__call_event_t *call, bool cancelled, int failure, const char *text,
+                                uint64_t duration_ns) {
   bool failed = failure != 0 && !cancelled;
   int level = failed ? level_of(failure) : MCP_LOG_TRACE;
   mcp__entry_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
   char span[MCP__SPAN_SIZE];
-  data_t data;
+  event_data_t data;
   if (mcp__is_log_traffic(call->tool) || !mcp__logger_wants(call->log->logger, level))
     return;
   begin_call(&data, &entry, call, span);

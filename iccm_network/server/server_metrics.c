@@ -5,70 +5,70 @@
 
 #include <stdio.h>
 
-static const int reasons[MCP__REFUSALS - 1] = {400,
-                                               401,
-                                               403,
-                                               405,
-                                               408,
-                                               426,
-                                               431,
-                                               503,
-                                               505, /* HTTP, before the upgrade */
-                                               1002,
-                                               1003,
-                                               1007,
-                                               1008,
-                                               1009,
-                                               1011,
-                                               1013, /* WebSocket */
-                                               MCP_PARSE_ERROR,
-                                               MCP_INVALID_REQUEST,
-                                               MCP_METHOD_NOT_FOUND,
-                                               MCP_INVALID_PARAMS,
-                                               MCP_INTERNAL_ERROR,
-                                               MCP_ETLS};
+static const int reasons[MCP__REFUSAL_REASONS - 1] = {400,
+                                                      401,
+                                                      403,
+                                                      405,
+                                                      408,
+                                                      426,
+                                                      431,
+                                                      503,
+                                                      505, /* HTTP, before the upgrade */
+                                                      1002,
+                                                      1003,
+                                                      1007,
+                                                      1008,
+                                                      1009,
+                                                      1011,
+                                                      1013, /* WebSocket */
+                                                      MCP_PARSE_ERROR,
+                                                      MCP_INVALID_REQUEST,
+                                                      MCP_METHOD_NOT_FOUND,
+                                                      MCP_INVALID_PARAMS,
+                                                      MCP_INTERNAL_ERROR,
+                                                      MCP_ETLS};
 
-void mcp__count_refusal(mcp__counts_t *counts, int reason) {
+void mcp__count_refusal(mcp__server_counters_t *counters, int reason) {
   size_t i = 0;
-  while (i < MCP__REFUSALS - 1 && reasons[i] != reason)
+  while (i < MCP__REFUSAL_REASONS - 1 && reasons[i] != reason)
     i++;
-  counts->refusals[i]++;
+  counters->refusals[i]++;
 }
 
 /* ---- /metrics -------------------------------------------------------------------------------------- */
 
-static int write_one(mcp__buf_t *out, const char *name, int type, const char *help, double value) {
+static int write_metric(mcp__buf_t *out, const char *name, int type, const char *help, double value) {
   int status = mcp__expose_head(out, name, type, help);
   return mcp__buf_join(status, mcp__expose(out, name, NULL, 0, value));
 }
 
-static int write_refusals(const mcp__counts_t *counts, mcp__buf_t *out) {
+static int write_refusals(const mcp__server_counters_t *counters, mcp__buf_t *out) {
   static const char name[] = "iccm_refusals_total";
   int status = mcp__expose_head(
       out, name, MCP_COUNTER,
       "Refused, by HTTP status, WebSocket close code or JSON-RPC error code, or in TLS's handshake.");
-  for (size_t i = 0; i < MCP__REFUSALS; i++) {
+  for (size_t i = 0; i < MCP__REFUSAL_REASONS; i++) {
     char reason[16] = "other";
-    if (i < MCP__REFUSALS - 1 && reasons[i] == MCP_ETLS)
+    if (i < MCP__REFUSAL_REASONS - 1 && reasons[i] == MCP_ETLS)
       snprintf(reason, sizeof reason, "tls");
-    else if (i < MCP__REFUSALS - 1)
+    else if (i < MCP__REFUSAL_REASONS - 1)
       snprintf(reason, sizeof reason, "%d", reasons[i]);
     const mcp__label_t label = {"reason", reason};
-    if (counts->refusals[i] > 0)
-      status = mcp__buf_join(status, mcp__expose(out, name, &label, 1, (double)counts->refusals[i]));
+    if (counters->refusals[i] > 0)
+      status = mcp__buf_join(status, mcp__expose(out, name, &label, 1, (double)counters->refusals[i]));
   }
   return status;
 }
 
 static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_calls_total";
-  static const char *const outcomes[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",  "timed_out",
+  static const char *const statuses[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",  "timed_out",
                                                            "cancelled", "busy",       "invalid"};
   int status = mcp__expose_head(out, name, MCP_COUNTER, "Calls that have ended, by tool and outcome.");
   for (size_t i = 0; i < tools->count; i++) {
-    for (size_t how = 0; how < MCP__CALL_STATUSES; how++) {
-      const mcp__label_t labels[] = {{"tool", tools->table[i]->name}, {"outcome", outcomes[how]}};
-      double value = (double)tools->table[i]->counts.calls[how];
+    for (size_t status_index = 0; status_index < MCP__CALL_STATUSES; status_index++) {
+      const mcp__label_t labels[] = {{"tool", tools->table[i]->name}, {"outcome", statuses[status_index]}};
+      double value = (double)tools->table[i]->counts.calls[status_index];
       status = mcp__buf_join(status, mcp__expose(out, name, labels, 2, value));
     }
   }
@@ -94,32 +94,34 @@ static int write_lines(const mcp__logger_counts_t *lines, mcp__buf_t *out) {
   return mcp__buf_join(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
 }
 
-int mcp__write_metrics(mcp__buf_t *out, const mcp__measured_t *measured, const mcp__counts_t *counts,
-                       const mcp__tools_t *tools, mcp__metrics_t *own) {
+int mcp__write_metrics(mcp__buf_t *out, const mcp__server_gauges_t *gauges,
+                       const mcp__server_counters_t *counters, const mcp__tools_t *tools,
+                       mcp__metrics_t *component_metrics) {
   const struct {
     const char *name;
     int type;
     const char *help;
     double value;
-  } ones[] = {
+  } metrics[] = {
       {"iccm_connections", MCP_GAUGE, "WebSocket connections that are open.",
-       (double)measured->open_connections},
+       (double)gauges->open_connections},
       {"iccm_connections_total", MCP_COUNTER, "WebSocket connections that were opened.",
-       (double)counts->connections},
-      {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)measured->calls_in_flight},
+       (double)counters->connections},
+      {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)gauges->calls_in_flight},
       {"iccm_memory_bytes", MCP_GAUGE, "Memory held for messages, calls and answers.",
-       (double)measured->memory_bytes},
+       (double)gauges->memory_bytes},
       {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.",
-       (double)measured->received_bytes},
+       (double)gauges->received_bytes},
       {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.",
-       (double)measured->sent_bytes},
+       (double)gauges->sent_bytes},
   };
   int status = 0;
-  for (size_t i = 0; i < sizeof ones / sizeof *ones; i++)
-    status = mcp__buf_join(status, write_one(out, ones[i].name, ones[i].type, ones[i].help, ones[i].value));
-  status = mcp__buf_join(status, write_refusals(counts, out));
-  status = mcp__buf_join(status, write_lines(&measured->lines, out));
+  for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+    status = mcp__buf_join(
+        status, write_metric(out, metrics[i].name, metrics[i].type, metrics[i].help, metrics[i].value));
+  status = mcp__buf_join(status, write_refusals(counters, out));
+  status = mcp__buf_join(status, write_lines(&gauges->lines, out));
   status = mcp__buf_join(status, write_calls(tools, out));
   status = mcp__buf_join(status, write_durations(tools, out));
-  return mcp__buf_join(status, mcp__metrics_write(own, out));
+  return mcp__buf_join(status, mcp__metrics_write(component_metrics, out));
 }

@@ -26,7 +26,7 @@ static const int64_t MAX_MAX_MEMORY = (int64_t)1 << 40;
 
 static int read_token(mcp_server_t *server) {
   const char *token;
-  int status = mcp__token_of_environment(&token);
+  int status = mcp__token_from_environment(&token);
   return status == 0 ? mcp__auth_set(&server->conns.auth, token) : status;
 }
 
@@ -40,7 +40,7 @@ static int read_limits(mcp_server_t *server) {
   int64_t message = 0, memory = 0, connections = 0, connects = 0, messages = 0;
   int status = read_token(server);
   if (status == 0)
-    status = mcp__certificate_of_environment(&server->conns.certificate);
+    status = mcp__certificate_from_environment(&server->conns.certificate);
   if (status != 0)
     return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
   mcp__set_last_error("a variable of the environment cannot be read; the log says which");
@@ -80,7 +80,7 @@ static int check_urls(const char *name, const char *list) {
   return status;
 }
 
-static int keep_log_url(mcp_server_t *server, const char *url) {
+static int set_log_url(mcp_server_t *server, const char *url) {
   char *copy = url != NULL ? mcp__strdup(url) : NULL;
   if (url != NULL && copy == NULL)
     return UV_ENOMEM;
@@ -103,7 +103,7 @@ static int read_logging(mcp_server_t *server) {
     return MCP_EENV;
   const char *url = mcp_env_text("GODOT_URL", NULL);
   int status = url != NULL ? check_urls("GODOT_URL: ", url) : 0; /* also where it is not wanted */
-  return status == 0 && enabled ? keep_log_url(server, url != NULL ? url : "") : status;
+  return status == 0 && enabled ? set_log_url(server, url != NULL ? url : "") : status;
 }
 
 int mcp__server_read_environment(mcp_server_t *server) {
@@ -119,9 +119,9 @@ void mcp__server_free_settings(mcp_server_t *server) {
   mcp__free(server->conns.origins.hosts);
   mcp__auth_wipe(&server->conns.auth);
   mcp__certificate_deinit(&server->conns.certificate);
-  mcp__free(server->conns.rates);
+  mcp__free(server->conns.connect_rate);
   mcp__free(server->log_url);
-  mcp__free(server->notice);
+  mcp__free(server->capability);
 }
 
 int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes) {
@@ -165,14 +165,14 @@ int mcp_server_set_reuseport(mcp_server_t *server, bool reuse) {
   return 0;
 }
 
-static int set_list(mcp_server_t *server, char **own, const char *list) {
+static int set_list(mcp_server_t *server, char **setting, const char *list) {
   char *copy = NULL;
   if (mcp__server_is_started(server))
     return MCP_ESTATE;
   if (list != NULL && (copy = mcp__strdup(list)) == NULL)
     return UV_ENOMEM;
-  mcp__free(*own);
-  *own = copy;
+  mcp__free(*setting);
+  *setting = copy;
   return 0;
 }
 
@@ -199,11 +199,11 @@ int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects) {
     return MCP_ESTATE;
   if (connects < 0 || connects > MAX_RATE)
     return UV_EINVAL;
-  mcp__rates_t *rates = connects > 0 ? mcp__calloc(sizeof *rates) : NULL;
-  if (connects > 0 && rates == NULL)
+  mcp__rate_limit_t *rate = connects > 0 ? mcp__calloc(sizeof *rate) : NULL;
+  if (connects > 0 && rate == NULL)
     return UV_ENOMEM;
-  mcp__free(server->conns.rates);
-  server->conns.rates = rates;
+  mcp__free(server->conns.connect_rate);
+  server->conns.connect_rate = rate;
   server->conns.max_connects = connects;
   return 0;
 }
@@ -235,7 +235,7 @@ int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms
 
 int mcp_server_set_log_url(mcp_server_t *server, const char *url) {
   int status = mcp__server_is_started(server) ? MCP_ESTATE : url != NULL ? check_urls("", url) : 0;
-  return status == 0 ? keep_log_url(server, url) : status;
+  return status == 0 ? set_log_url(server, url) : status;
 }
 
 int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg) {
@@ -245,16 +245,16 @@ int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_
 
 int mcp_server_set_experimental_capability(mcp_server_t *server, const char *capability, mcp_capability_cb cb,
                                            void *arg) {
-  if (mcp__server_is_started(server) || server->notice != NULL)
+  if (mcp__server_is_started(server) || server->capability != NULL)
     return MCP_ESTATE;
   size_t len = strlen(capability);
-  if (len == 0 || len > MCP__NOTICE_BYTES || !mcp__utf8_valid(capability, len))
+  if (len == 0 || len > MCP__SESSION_CAPABILITY_BYTES || !mcp__utf8_valid(capability, len))
     return UV_EINVAL;
-  server->notice = mcp__strdup(capability);
-  if (server->notice == NULL)
+  server->capability = mcp__strdup(capability);
+  if (server->capability == NULL)
     return UV_ENOMEM;
-  server->service.identity.notice = server->notice;
-  server->service.notice_cb = cb;
-  server->service.notice_arg = arg;
+  server->service.server_info.notice = server->capability;
+  server->service.capability_cb = cb;
+  server->service.capability_arg = arg;
   return 0;
 }

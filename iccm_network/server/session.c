@@ -35,8 +35,8 @@ static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t 
                             0);
 }
 
-static int answer(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
-                  mcp__render_cb render, const void *what) {
+static int respond(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
+                   mcp__render_cb render, const void *what) {
   mcp__session_t *session = session_of(caller);
   if (!is_open(session))
     return MCP_ESTATE;
@@ -60,24 +60,24 @@ static void notify(mcp__caller_t *caller, void *origin, const char *text) {
   session->transport->wake(session, origin);
 }
 
-static void left(mcp__caller_t *caller) {
+static void call_removed(mcp__caller_t *caller) {
   mcp__session_t *session = session_of(caller);
-  session->transport->left(session);
+  session->transport->call_removed(session);
 }
 
 /* ---- what is told unasked --------------------------------------------------------------------------- */
 
 void mcp__session_tools_changed(mcp__session_t *session) {
-  if (!is_open(session) || !session->initialized || session->revision < MCP__2025_03_26)
+  if (!is_open(session) || !session->initialized || session->protocol_version < MCP__2025_03_26)
     return;
   session->tools_changed = true;
   session->transport->wake(session, NULL);
 }
 
 void mcp__session_notify(mcp__session_t *session) {
-  if (!is_open(session) || session->initialize == NULL)
+  if (!is_open(session) || session->initialize_params == NULL)
     return;
-  session->notice_due = true;
+  session->notification_due = true;
   session->transport->wake(session, NULL);
 }
 
@@ -85,28 +85,29 @@ void mcp__session_notify(mcp__session_t *session) {
 static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
   size_t len = 0;
   char *text = yyjson_val_write_opts(params, 0, &mcp__json_alc, &len, NULL);
-  mcp__free(session->initialize);
-  session->initialize = text;
-  if (len > MCP__INITIALIZE_BYTES) {
+  mcp__free(session->initialize_params);
+  session->initialize_params = text;
+  if (len > MCP__SESSION_INITIALIZE_BYTES) {
     mcp__free(text);
-    session->initialize = NULL;
+    session->initialize_params = NULL;
   }
   mcp__session_notify(session);
 }
 
-static int render_notice(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+static int render_capability_notification(mcp__buf_t *out, const mcp__response_context_t *to,
+                                          const void *what) {
   const mcp__session_t *session = what;
   const mcp__service_t *service = session->service;
   size_t len = 0;
-  char method[MCP__NOTICE_BYTES + sizeof "notifications/"];
+  char method[MCP__SESSION_CAPABILITY_BYTES + sizeof "notifications/"];
   (void)to;
-  snprintf(method, sizeof method, "notifications/%s", service->identity.notice);
+  snprintf(method, sizeof method, "notifications/%s", service->server_info.notice);
   mcp__json_error_t error;
   yyjson_doc *params =
-      mcp__json_read(session->initialize, strlen(session->initialize), &mcp__json_alc, &error);
+      mcp__json_read(session->initialize_params, strlen(session->initialize_params), &mcp__json_alc, &error);
   yyjson_mut_doc *doc = NULL;
   if (params != NULL)
-    doc = service->notice_cb(service->server, yyjson_doc_get_root(params), service->notice_arg);
+    doc = service->capability_cb(service->server, yyjson_doc_get_root(params), service->capability_arg);
   char *text = doc != NULL ? yyjson_mut_write_opts(doc, 0, &mcp__json_alc, &len, NULL) : NULL;
   int status = text != NULL ? mcp__jsonrpc_request(out, 0, method, text, len) : UV_ECANCELED;
   mcp__free(text);
@@ -115,38 +116,40 @@ static int render_notice(mcp__buf_t *out, const mcp__response_context_t *to, con
   return status;
 }
 
-void mcp__session_tell(mcp__session_t *session) {
+void mcp__session_write_notifications(mcp__session_t *session) {
   static const char changed[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}";
   if (session->tools_changed && write_message(session, NULL, NULL, render_text, changed) == 0)
     session->tools_changed = false;
-  if (!session->notice_due)
+  if (!session->notification_due)
     return;
   /* Without initialize another one came after the one that asked. Without room or memory it stays due. */
-  int status = session->initialize != NULL ? write_message(session, NULL, NULL, render_notice, session) : 0;
-  session->notice_due = status == UV_ENOMEM;
+  int status = session->initialize_params != NULL
+                   ? write_message(session, NULL, NULL, render_capability_notification, session)
+                   : 0;
+  session->notification_due = status == UV_ENOMEM;
 }
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
-static int render_outcome(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const mcp__dispatch_result_t *outcome = what;
-  if (outcome->action == MCP__DO_ANSWER) {
+static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+  const mcp__dispatch_result_t *result = what;
+  if (result->action == MCP__DO_ANSWER) {
     int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
-    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->before));
-    status = mcp__buf_join(status, mcp__buf_append(out, outcome->result, outcome->result_len));
-    status = mcp__buf_join(status, mcp__buf_puts(out, outcome->after));
+    status = mcp__buf_join(status, mcp__buf_puts(out, result->before));
+    status = mcp__buf_join(status, mcp__buf_append(out, result->result, result->result_len));
+    status = mcp__buf_join(status, mcp__buf_puts(out, result->after));
     return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
-  if (outcome->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
-    return mcp__response_tool_error(out, to, outcome->code, outcome->problem, NULL, 0);
-  return mcp__jsonrpc_error(out, to->id, to->id_len, outcome->code, outcome->problem, outcome->data,
-                            outcome->data_len);
+  if (result->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
+    return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
+  return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
+                            result->data_len);
 }
 
-static void refuse_twice(mcp__dispatch_result_t *outcome) {
-  outcome->action = MCP__DO_REFUSE;
-  outcome->code = MCP_INVALID_REQUEST;
-  outcome->problem = "a call with this id is still in flight";
+static void refuse_duplicate_id(mcp__dispatch_result_t *result) {
+  result->action = MCP__DO_REFUSE;
+  result->code = MCP_INVALID_REQUEST;
+  result->problem = "a call with this id is still in flight";
 }
 
 static void cancel(mcp__session_t *session, const char *id, size_t id_len) {
@@ -164,57 +167,55 @@ static const char *copy_trace_id(const mcp__session_t *session, mcp__arena_t *ar
   return copy != NULL ? memcpy(copy, session->trace_id, size) : NULL; /* the call may outlive the session */
 }
 
-static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *outcome) {
-  call->to.direct = outcome->direct;
-  call->to.shaped = outcome->tool->output != NULL;
-  call->tool = mcp__tool_hold(outcome->tool);
-  call->args = outcome->args;
-  call->progress_token = call->silent ? NULL : outcome->progress_token;
+static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
+  call->to.direct = result->direct;
+  call->to.shaped = result->tool->output != NULL;
+  call->tool = mcp__tool_hold(result->tool);
+  call->args = result->args;
+  call->progress_token = call->no_response ? NULL : result->progress_token;
   call->progress_last = -INFINITY;
   call->parent.trace.span = mcp__span_new();
-  call->parent.trace.parent_span_id = outcome->parent_span_id;
+  call->parent.trace.parent_span_id = result->parent_span_id;
   mcp__call_run(call, &session->caller); /* may have ended it */
 }
 
 /* What is no call is done with at once. */
-static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *outcome) {
+static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
   mcp__caller_t *caller = &session->caller;
   const char *trace_id = call->parent.trace.id;
-  if (outcome->action == MCP__DO_REFUSE_CALL)
-    outcome->tool->counts.calls[MCP__CALL_INVALID]++;
-  else if (outcome->action == MCP__DO_REFUSE && !session->examined)
-    mcp__count_refusal(&session->service->counts, outcome->code);
-  if (outcome->tool != NULL)
-    mcp__event_refused(caller->peer, trace_id, outcome->tool, outcome->code, outcome->problem);
-  if (!call->silent)
-    answer(caller, call->origin, &call->to, render_outcome, outcome);
-  session->examined = session->examined || outcome->examined;
-  if (outcome->hello != NULL)
-    keep_initialize(session, outcome->hello);
+  if (result->action == MCP__DO_REFUSE_CALL)
+    result->tool->counts.calls[MCP__CALL_INVALID]++;
+  else if (result->action == MCP__DO_REFUSE && !session->from_doctor)
+    mcp__count_refusal(&session->service->counters, result->code);
+  if (result->tool != NULL)
+    mcp__server_log_call_refused(caller->peer, trace_id, result->tool, result->code, result->problem);
+  if (!call->no_response)
+    respond(caller, call->origin, &call->to, render_dispatch_result, result);
+  session->from_doctor = session->from_doctor || result->examined;
+  if (result->hello != NULL)
+    keep_initialize(session, result->hello);
 }
 
-static void act(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
-                mcp__dispatch_result_t *outcome) {
-  call->silent = message->kind == MCP__NOTIFICATION || message->kind == MCP__RESPONSE;
+static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
+                   mcp__dispatch_result_t *result) {
+  call->no_response = message->kind == MCP__NOTIFICATION || message->kind == MCP__RESPONSE;
   call->id_hash = mcp__id_hash(message->id, message->id_len);
   if (message->kind == MCP__REQUEST &&
       mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
-    refuse_twice(outcome);
-  call->to =
-      (mcp__response_context_t){message->id, message->id_len, outcome->revision, outcome->direct, false};
-  call->parent.trace.id =
-      outcome->trace_id != NULL ? outcome->trace_id : copy_trace_id(session, &call->arena);
-  if (!call->silent)
-    mcp__event_request(session->caller.peer, call->parent.trace.id, message, outcome->tool);
-  if (outcome->action == MCP__DO_CALL) {
-    run(session, call, outcome);
+    refuse_duplicate_id(result);
+  call->to = (mcp__response_context_t){message->id, message->id_len, result->revision, result->direct, false};
+  call->parent.trace.id = result->trace_id != NULL ? result->trace_id : copy_trace_id(session, &call->arena);
+  if (!call->no_response)
+    mcp__server_log_request(session->caller.peer, call->parent.trace.id, message, result->tool);
+  if (result->action == MCP__DO_CALL) {
+    run(session, call, result);
     return;
   }
-  if (outcome->action == MCP__DO_CANCEL)
-    cancel(session, outcome->cancel_id, outcome->cancel_id_len);
-  else if (outcome->action != MCP__DO_NOTHING)
-    reply(session, call, outcome);
-  mcp__call_give_back(call);
+  if (result->action == MCP__DO_CANCEL)
+    cancel(session, result->cancel_id, result->cancel_id_len);
+  else if (result->action != MCP__DO_NOTHING)
+    reply(session, call, result);
+  mcp__call_release(call);
 }
 
 static size_t max_values(size_t max_message) { /* a million for each 16 MiB */
@@ -223,50 +224,50 @@ static size_t max_values(size_t max_message) { /* a million for each 16 MiB */
 }
 
 size_t mcp__session_parse_memory(size_t max_message) {
-  size_t most = MCP__PARSE_MEMORY * max_message;
-  return most < MCP__PARSE_MEMORY_MIN ? MCP__PARSE_MEMORY_MIN : most;
+  size_t most = MCP__SESSION_PARSE_FACTOR * max_message;
+  return most < MCP__SESSION_PARSE_MEMORY_MIN ? MCP__SESSION_PARSE_MEMORY_MIN : most;
 }
 
 void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin) {
   size_t max_message = session->service->calls.max_message;
   mcp__message_t message;
-  mcp__dispatch_result_t outcome;
+  mcp__dispatch_result_t result;
   call->origin = origin;
   call->arena.max = mcp__session_parse_memory(max_message);
   memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(max_message), &call->arena, &message);
   if (message.kind == MCP__INVALID &&
       call->arena.starved) { /* its sender would wait for an answer with its id */
-    mcp__call_give_back(call);
+    mcp__call_release(call);
     session->transport->fail(session, "out of memory for a message");
     return;
   }
-  mcp__dispatch(&session->service->identity, session->revision, &message, &call->arena, &outcome);
+  mcp__dispatch(&session->service->server_info, session->protocol_version, &message, &call->arena, &result);
   if (message.kind == MCP__REQUEST)
-    session->revision = outcome.revision;
-  session->initialized |= outcome.initialized;
-  act(session, call, &message, &outcome);
+    session->protocol_version = result.revision;
+  session->initialized |= result.initialized;
+  act_on(session, call, &message, &result);
 }
 
 /* ---- calls that wait -------------------------------------------------------------------------------- */
 
 bool mcp__session_is_full(const mcp__session_t *session) {
   const mcp__caller_t *caller = &session->caller;
-  return caller->waiting_count >= MCP__MAX_WAITING || caller->waiting_bytes >= MCP__WAITING_BYTES ||
-         caller->waiting_silent > 0;
+  return caller->waiting_count >= MCP__SESSION_MAX_WAITING ||
+         caller->waiting_bytes >= MCP__SESSION_WAITING_BYTES || caller->waiting_no_response > 0;
 }
 
 static void begin_next(mcp__session_t *session) {
   mcp_call_t *call = session->caller.waiting;
-  if (call->silent ||
+  if (call->no_response ||
       mcp__caller_find(&session->caller, call->id_hash, call->to.id, call->to.id_len) == NULL) {
     mcp__call_begin(call); /* may have ended it, and others */
     return;
   }
-  mcp__dispatch_result_t outcome = {0};
-  refuse_twice(&outcome);
-  mcp__count_refusal(&session->service->counts, outcome.code);
-  answer(&session->caller, call->origin, &call->to, render_outcome, &outcome);
+  mcp__dispatch_result_t result = {0};
+  refuse_duplicate_id(&result);
+  mcp__count_refusal(&session->service->counters, result.code);
+  respond(&session->caller, call->origin, &call->to, render_dispatch_result, &result);
   mcp__call_abandon(call);
 }
 
@@ -281,7 +282,7 @@ void mcp__session_begin_waiting(mcp__session_t *session) {
 
 void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const mcp__transport_t *transport,
                        mcp__peer_t *peer, void *arg) {
-  static const mcp__caller_events_t events = {answer, notify, left};
+  static const mcp__caller_events_t events = {respond, notify, call_removed};
   session->caller.events = &events;
   session->caller.calls = &service->calls;
   session->caller.peer = peer;
@@ -304,5 +305,5 @@ void mcp__session_close(mcp__session_t *session) {
 
 void mcp__session_deinit(mcp__session_t *session) {
   mcp__free(session->trace_id);
-  mcp__free(session->initialize);
+  mcp__free(session->initialize_params);
 }

@@ -11,12 +11,13 @@
 #include "server/call.h"
 
 enum {
-  MCP__MAX_WAITING = 16384,     /* calls of a caller that were read and have not begun, and … */
-  MCP__WAITING_BYTES = 4 << 20, /* … bytes of their text, the last one's excepted; then it is not read from */
-  MCP__PARSE_MEMORY = 4,        /* times the message limit: what one message may need while it is parsed */
-  MCP__PARSE_MEMORY_MIN = 1 << 20,
-  MCP__INITIALIZE_BYTES = 4096, /* of an initialize that is kept */
-  MCP__NOTICE_BYTES = 128       /* of a capability's name */
+  MCP__SESSION_MAX_WAITING = 16384, /* calls of a caller that were read and have not begun, and … */
+  MCP__SESSION_WAITING_BYTES =
+      4 << 20, /* … bytes of their text, the last one's excepted; then it is not read from */
+  MCP__SESSION_PARSE_FACTOR = 4, /* times the message limit: what one message may need while it is parsed */
+  MCP__SESSION_PARSE_MEMORY_MIN = 1 << 20,
+  MCP__SESSION_INITIALIZE_BYTES = 4096, /* of an initialize that is kept */
+  MCP__SESSION_CAPABILITY_BYTES = 128   /* of a capability's name */
 };
 
 typedef struct mcp__session mcp__session_t;
@@ -27,22 +28,22 @@ typedef struct mcp__transport {
   mcp__buf_t *(*begin)(mcp__session_t *session, void *origin, size_t *at);
   /* Sends what was appended; where status is not 0 takes it back instead. status, or why it is not sent. */
   int (*end)(mcp__session_t *session, void *origin, size_t at, int status);
-  /* The output has changed, or mcp__session_tell() has something to write: send soon. */
+  /* The output has changed, or mcp__session_write_notifications() has something to write: send soon. */
   void (*wake)(mcp__session_t *session, void *origin);
   bool (*has_room)(const mcp__session_t *session, void *origin); /* for what may be left out */
   /* It cannot be served any more: close it. reason: a constant. */
   void (*fail)(mcp__session_t *session, const char *reason);
-  void (*left)(mcp__session_t *session); /* one call less: there may be room for more */
+  void (*call_removed)(mcp__session_t *session); /* one call less: there may be room for more */
 } mcp__transport_t;
 
 /* What the sessions of a server have in common. */
 typedef struct mcp__service {
-  mcp__server_info_t identity; /* whose tools these are; notice: the capability that clients may ask for */
-  mcp_capability_cb notice_cb;
-  void *notice_arg;
+  mcp__server_info_t server_info; /* whose tools these are; notice: the capability that clients may ask for */
+  mcp_capability_cb capability_cb;
+  void *capability_arg;
   mcp_server_t *server; /* for notice_cb */
   mcp__calls_t calls;
-  mcp__counts_t counts;
+  mcp__server_counters_t counters;
 } mcp__service_t;
 
 struct mcp__session {
@@ -50,13 +51,13 @@ struct mcp__session {
   const mcp__transport_t *transport;
   void *arg; /* the transport's */
   mcp__service_t *service;
-  mcp__protocol_version_t revision;
-  char *trace_id;   /* of calls that bring none; NULL: none */
-  char *initialize; /* the params of an initialize that asks for the notice; NULL: none did */
-  bool notice_due;
+  mcp__protocol_version_t protocol_version;
+  char *trace_id;          /* of calls that bring none; NULL: none */
+  char *initialize_params; /* the params of an initialize that asks for the notice; NULL: none did */
+  bool notification_due;
   bool tools_changed; /* and the peer has to be told, from 2025-03-26 on */
   bool initialized;   /* the peer has said so */
-  bool examined;      /* by iccm doctor: what it gets as an error is no refusal to be counted */
+  bool from_doctor;   /* by iccm doctor: what it gets as an error is no refusal to be counted */
 };
 
 /* Begins a zeroed session. The transport then sets the address of its caller, which it holds and gives back,
@@ -70,7 +71,7 @@ void mcp__session_deinit(mcp__session_t *session);
 /* The trace id for calls that bring none, copied; one that is too long or no UTF-8 is ignored. */
 void mcp__session_set_trace_id(mcp__session_t *session, const char *trace_id);
 
-/* A message that came, in call->text of a call that mcp__call_take() gave, with MCP__JSON_PADDING bytes of
+/* A message that came, in call->text of a call that mcp__call_acquire() gave, with MCP__JSON_PADDING bytes of
  * room behind it, and within the size that the transport allows. The session owns the call from now on. May
  * answer, run a handler, and close the session. origin has to live until the session is closed. */
 void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin);
@@ -83,10 +84,10 @@ bool mcp__session_is_full(const mcp__session_t *session);
  * when there may be room: after left, and when output was written. */
 void mcp__session_begin_waiting(mcp__session_t *session);
 
-/* What the peer is to be told unasked. The transport is woken, and then calls mcp__session_tell(), right
- * before it writes: so several changes are told once. */
+/* What the peer is to be told unasked. The transport is woken, and then calls
+ * mcp__session_write_notifications(), right before it writes: so several changes are told once. */
 void mcp__session_tools_changed(mcp__session_t *session);
 void mcp__session_notify(mcp__session_t *session);
-void mcp__session_tell(mcp__session_t *session);
+void mcp__session_write_notifications(mcp__session_t *session);
 
 #endif

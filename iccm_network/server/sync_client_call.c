@@ -7,7 +7,7 @@
 #include "client/sync_client.h"
 #include "server/call.h"
 
-enum { LEAST_MAX_MESSAGE = 16 << 20 };
+enum { MIN_MAX_MESSAGE = 16 << 20 };
 
 /* On the loop's thread. */
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
@@ -17,41 +17,41 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
 
 /* Who makes a call for another one can send on what that one brought. */
 static size_t max_message_of(const mcp__parent_t *parent) {
-  return parent->max_message > LEAST_MAX_MESSAGE ? parent->max_message : LEAST_MAX_MESSAGE;
+  return parent->max_message > MIN_MAX_MESSAGE ? parent->max_message : MIN_MAX_MESSAGE;
 }
 
-static int call_alone(const char *url, mcp__parent_t *parent, const mcp__request_spec_t *order,
-                      yyjson_mut_doc *args, yyjson_doc **answer) {
-  mcp_sync_client_t *alone = mcp_sync_client_new(url);
-  if (alone == NULL) {
+static int call_over_own_client(const char *url, mcp__parent_t *parent, const mcp__request_spec_t *spec,
+                                yyjson_mut_doc *args, yyjson_doc **answer) {
+  mcp_sync_client_t *own_client = mcp_sync_client_new(url);
+  if (own_client == NULL) {
     yyjson_mut_doc_free(args);
     return UV_ENOMEM; /* the address is one: a client has it */
   }
-  mcp__sync_client_set_max_message_bytes(alone, max_message_of(parent));
-  int status = mcp__sync_client_call(alone, order, parent, args, answer);
-  mcp_sync_client_free(alone);
+  mcp__sync_client_set_max_message_bytes(own_client, max_message_of(parent));
+  int status = mcp__sync_client_call(own_client, spec, parent, args, answer);
+  mcp_sync_client_free(own_client);
   return status;
 }
 
-static int call_for(mcp_call_t *call, const char *url, const mcp__request_spec_t *given, yyjson_mut_doc *args,
-                    yyjson_doc **answer) {
+static int call_over_relay(mcp_call_t *call, const char *url, const mcp__request_spec_t *given,
+                           yyjson_mut_doc *args, yyjson_doc **answer) {
   mcp__sync_result_t result = {0};
-  mcp__request_spec_t order = *given;
+  mcp__request_spec_t spec = *given;
   int status;
-  order.cb = on_result;
-  order.arg = &result;
-  if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), &order, args, &status))
-    return call_alone(url, &call->parent, given, args, answer);
+  spec.cb = on_result;
+  spec.arg = &result;
+  if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), &spec, args, &status))
+    return call_over_own_client(url, &call->parent, given, args, answer);
   return status != 0 ? status : mcp__sync_finish(&result, answer);
 }
 
 int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
                          const mcp_call_options_t *options, yyjson_doc **answer) {
-  mcp__request_spec_t order = {.method = "tools/call", .tool = tool};
+  mcp__request_spec_t spec = {.method = "tools/call", .tool = tool};
   mcp_call_t *parent = options != NULL ? options->parent : NULL;
-  int status = mcp__request_spec_take(&order, options);
+  int status = mcp__request_spec_take(&spec, options);
   *answer = NULL;
-  order.id = NULL; /* nobody could use it */
+  spec.id = NULL; /* nobody could use it */
   if (status == 0 && parent != NULL && !parent->parent.on_pool)
     status = MCP_ESTATE;
   if (status != 0) {
@@ -59,6 +59,6 @@ int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut
     mcp__set_last_error("%s", mcp_strerror(status));
     return status;
   }
-  return parent != NULL ? call_for(parent, mcp__sync_client_url(client), &order, args, answer)
-                        : mcp__sync_client_call(client, &order, NULL, args, answer);
+  return parent != NULL ? call_over_relay(parent, mcp__sync_client_url(client), &spec, args, answer)
+                        : mcp__sync_client_call(client, &spec, NULL, args, answer);
 }

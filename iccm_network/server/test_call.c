@@ -85,11 +85,11 @@ static bool has_room(const mcp__session_t *session, void *origin) {
   return true;
 }
 
-static void left(mcp__session_t *session) {
+static void call_removed(mcp__session_t *session) {
   (void)session;
 }
 
-static const mcp__transport_t transport = {is_open, begin, end, wake, has_room, fail, left};
+static const mcp__transport_t transport = {is_open, begin, end, wake, has_room, fail, call_removed};
 
 /* ---- the request ---- */
 
@@ -110,26 +110,26 @@ static int write_request(mcp__buf_t *text, const char *tool, yyjson_mut_doc *arg
 }
 
 static int serve(test_call_t *call, const char *tool, yyjson_mut_doc *args) {
-  mcp_call_t *request = mcp__call_take(&call->session.caller);
+  mcp_call_t *request = mcp__call_acquire(&call->session.caller);
   int status = request != NULL ? write_request(&request->text, tool, args) : UV_ENOMEM;
   yyjson_mut_doc_free(args);
-  call->server->service.counts.now_ns = uv_hrtime();
+  call->server->service.counters.now_ns = uv_hrtime();
   if (status == 0)
     mcp__session_serve(&call->session, request, NULL);
   else if (request != NULL)
-    mcp__call_give_back(request);
+    mcp__call_release(request);
   return status;
 }
 
 static int run(test_call_t *call, uv_loop_t *loop, const char *tool, yyjson_mut_doc *args) {
-  int status = mcp__server_start_alone(call->server, loop);
+  int status = mcp__server_start_without_listener(call->server, loop);
   if (status != 0) {
     yyjson_mut_doc_free(args);
     return status;
   }
   call->peer.log = &call->server->log;
   mcp__session_init(&call->session, &call->server->service, &transport, &call->peer, call);
-  call->session.revision = MCP__2025_06_18; /* refused arguments are a JSON-RPC error there */
+  call->session.protocol_version = MCP__2025_06_18; /* refused arguments are a JSON-RPC error there */
   status = serve(call, tool, args);
   if (status != 0)
     mcp_server_stop(call->server, NULL, NULL);
@@ -146,7 +146,7 @@ int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc 
   if (status != 0) {
     yyjson_mut_doc_free(args);
   } else {
-    mcp__buf_init(&call.out, MCP__MAX_OUT, NULL);
+    mcp__buf_init(&call.out, MCP__CALL_MAX_OUT, NULL);
     status = run(&call, &loop, tool, args);
     mcp__buf_deinit(&call.out);
     uv_loop_close(&loop);

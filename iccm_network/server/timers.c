@@ -14,7 +14,7 @@ int mcp__timers_add(mcp__timers_t *timers, mcp_server_t *server, uint64_t interv
                     void *arg) {
   if (interval_ms == 0)
     return UV_EINVAL;
-  if (timers->count >= MCP__MAX_TIMERS)
+  if (timers->count >= MCP__TIMERS_MAX)
     return MCP_ELIMIT;
   server_timer_t *timer = mcp__calloc(sizeof *timer);
   if (timer == NULL)

@@ -6,7 +6,7 @@
 
 #include <uv.h>
 
-enum { MCP__MAX_TIMERS = 64 };
+enum { MCP__TIMERS_MAX = 64 };
 
 typedef struct mcp__timers {
   struct mcp__timer *first;

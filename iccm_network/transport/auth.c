@@ -22,10 +22,10 @@ static const char scheme[] = "Bearer ", subprotocol[] = "mcp.auth.";
 bool mcp__token_valid(const char *token) {
   size_t len = strlen(token);
   size_t body = strspn(token, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/");
-  return body > 0 && len <= MCP__TOKEN_MAX && body + strspn(token + body, "=") == len;
+  return body > 0 && len <= MCP__AUTH_TOKEN_MAX && body + strspn(token + body, "=") == len;
 }
 
-int mcp__token_of_environment(const char **token) {
+int mcp__token_from_environment(const char **token) {
   *token = mcp__setting("ICCM_AUTH_TOKEN");
   if (*token == NULL || mcp__token_valid(*token))
     return 0;
@@ -40,12 +40,12 @@ void mcp__token_free(char *token) {
   mcp__free(token);
 }
 
-static bool digest_of(const char *text, size_t len, unsigned char digest[MCP__TOKEN_DIGEST]) {
+static bool digest_of(const char *text, size_t len, unsigned char digest[MCP__AUTH_DIGEST_SIZE]) {
   return EVP_Digest(text, len, digest, NULL, EVP_sha256(), NULL) == 1;
 }
 
 int mcp__auth_set(mcp__auth_t *auth, const char *token) {
-  mcp__auth_t new = {.wanted = token != NULL};
+  mcp__auth_t new = {.required = token != NULL};
   if (token != NULL && !mcp__token_valid(token))
     return UV_EINVAL;
   if (token != NULL && !digest_of(token, strlen(token), new.digest))
@@ -59,7 +59,7 @@ void mcp__auth_wipe(mcp__auth_t *auth) {
 }
 
 static bool is_token(const mcp__auth_t *auth, const char *text, size_t len) {
-  unsigned char digest[MCP__TOKEN_DIGEST];
+  unsigned char digest[MCP__AUTH_DIGEST_SIZE];
   return digest_of(text, len, digest) && CRYPTO_memcmp(digest, auth->digest, sizeof digest) == 0;
 }
 
@@ -86,8 +86,8 @@ static bool in_subprotocols(const mcp__auth_t *auth, const char *list) {
 const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head) {
   const char *header = mcp__head_value(head, MCP__H_AUTHORIZATION);
   const char *protocols = mcp__head_value(head, MCP__H_PROTOCOL);
-  if (!auth->wanted ||
-      (header != NULL && head->given[MCP__H_AUTHORIZATION] == 1 && in_header(auth, header)) ||
+  if (!auth->required ||
+      (header != NULL && head->occurrences[MCP__H_AUTHORIZATION] == 1 && in_header(auth, header)) ||
       (protocols != NULL && in_subprotocols(auth, protocols)))
     return NULL;
   if (header != NULL || (protocols != NULL && strstr(protocols, subprotocol) != NULL))

@@ -6,14 +6,14 @@
 #include "transport/upgrade.h"
 
 enum {
-  MCP__TOKEN_MAX = 512, /* bytes; with what stands in front of it, it fits a header that is looked at */
-  MCP__TOKEN_DIGEST = 32
+  MCP__AUTH_TOKEN_MAX = 512, /* bytes; with what stands in front of it, it fits a header that is looked at */
+  MCP__AUTH_DIGEST_SIZE = 32
 };
 
 /* A server's: of the token the digest alone is kept. A zeroed one asks for none. */
 typedef struct mcp__auth {
-  bool wanted;
-  unsigned char digest[MCP__TOKEN_DIGEST];
+  bool required;
+  unsigned char digest[MCP__AUTH_DIGEST_SIZE];
 } mcp__auth_t;
 
 /* Whether a text can be a token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end (RFC 6750 section 2.1).
@@ -21,7 +21,7 @@ typedef struct mcp__auth {
 bool mcp__token_valid(const char *token);
 
 /* ICCM_AUTH_TOKEN, borrowed, or NULL: 0; or MCP_EENV and mcp_last_error() where it is not valid. */
-int mcp__token_of_environment(const char **token);
+int mcp__token_from_environment(const char **token);
 
 void mcp__token_free(char *token); /* wiped first; NULL is fine */
 

@@ -33,7 +33,7 @@ int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file,
   return 0;
 }
 
-int mcp__certificate_of_environment(mcp__certificate_t *certificate) {
+int mcp__certificate_from_environment(mcp__certificate_t *certificate) {
   return mcp__certificate_set(certificate, mcp__setting("ICCM_TLS_CERT"), mcp__setting("ICCM_TLS_KEY"));
 }
 
@@ -47,7 +47,7 @@ void mcp__certificate_deinit(mcp__certificate_t *certificate) {
 
 static void reload(uv_signal_t *handle, int number) {
   mcp__certificate_t *certificate =
-      (mcp__certificate_t *)((char *)handle - offsetof(mcp__certificate_t, hangup));
+      (mcp__certificate_t *)((char *)handle - offsetof(mcp__certificate_t, sighup));
   char problem[512];
   mcp__tls_context_t *context;
   (void)number;
@@ -66,11 +66,11 @@ void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, co
   certificate->owner = owner;
   if (certificate->context == NULL)
     return;
-  int status = uv_signal_init(loop, &certificate->hangup);
+  int status = uv_signal_init(loop, &certificate->sighup);
   certificate->watched = status == 0;
   if (status == 0) {
-    uv_unref((uv_handle_t *)&certificate->hangup);
-    status = uv_signal_start(&certificate->hangup, reload, SIGHUP);
+    uv_unref((uv_handle_t *)&certificate->sighup);
+    status = uv_signal_start(&certificate->sighup, reload, SIGHUP);
   }
   if (status != 0)
     mcp_log(MCP_LOG_WARN, owner, "SIGHUP will not read the certificate again: %s", mcp_strerror(status));
@@ -78,6 +78,6 @@ void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, co
 
 void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb) {
   if (certificate->watched)
-    uv_close((uv_handle_t *)&certificate->hangup, cb);
+    uv_close((uv_handle_t *)&certificate->sighup, cb);
   certificate->watched = false;
 }

@@ -20,11 +20,11 @@ typedef struct mcp__attempt {
   bool running;
 } attempt_t;
 
-typedef struct mcp__resolving { /* outlives a cancelled connector: a look-up cannot always be taken back */
+typedef struct mcp__lookup { /* outlives a cancelled connector: a look-up cannot always be taken back */
   uv_getaddrinfo_t request;
   mcp__connector_t *connector; /* NULL: its owner has gone */
   bool wanted;                 /* somebody waits for it */
-} resolving_t;
+} lookup_t;
 
 static void attempt_closed(mcp__stream_t *stream) {
   attempt_t *attempt = (attempt_t *)(void *)stream;
@@ -53,7 +53,7 @@ static void close_others(mcp__connector_t *connector) {
   connector->tried = connector->count;
 }
 
-static void failed(mcp__connector_t *connector, const struct sockaddr *address, int status) {
+static void record_failure(mcp__connector_t *connector, const struct sockaddr *address, int status) {
   char name[MCP__PEER_NAME_SIZE];
   mcp__peer_name(address, name);
   connector->status = MCP_ECONNECT;
@@ -77,14 +77,14 @@ static void on_connect(uv_connect_t *request, int status) {
     connector->on_done(&attempt->stream, 0, NULL, connector->arg);
     return;
   }
-  failed(connector, attempt->stream.arg, status);
+  record_failure(connector, attempt->stream.arg, status);
   mcp__stream_close(&attempt->stream);
   if (connector->running == 0)
     mcp__connector_try_next(connector);
 }
 
 /* One more address; false: it failed before it began. */
-static bool try_one(mcp__connector_t *connector) {
+static bool try_address(mcp__connector_t *connector) {
   struct sockaddr *address = (struct sockaddr *)&connector->addresses[connector->tried++];
   attempt_t *attempt = mcp__calloc(sizeof *attempt);
   int status = UV_ENOMEM;
@@ -92,7 +92,7 @@ static bool try_one(mcp__connector_t *connector) {
     status = mcp__stream_init(&attempt->stream, connector->io, SIZE_MAX / 4, &attempt_events, address);
   if (status != 0) {
     mcp__free(attempt);
-    failed(connector, address, status);
+    record_failure(connector, address, status);
     return false;
   }
   attempt->connector = connector;
@@ -100,7 +100,7 @@ static bool try_one(mcp__connector_t *connector) {
   connector->attempts = attempt;
   status = uv_tcp_connect(&attempt->request, &attempt->stream.tcp, address, on_connect);
   if (status != 0) {
-    failed(connector, address, status);
+    record_failure(connector, address, status);
     mcp__stream_close(&attempt->stream);
     return false;
   }
@@ -110,10 +110,10 @@ static bool try_one(mcp__connector_t *connector) {
 }
 
 void mcp__connector_try_next(mcp__connector_t *connector) {
-  if (connector->resolving != NULL)
+  if (connector->lookup != NULL)
     return;
   while (connector->tried < connector->count)
-    if (try_one(connector))
+    if (try_address(connector))
       return;
   if (connector->running == 0 && connector->count > 0) {
     connector->count = 0;
@@ -122,14 +122,14 @@ void mcp__connector_try_next(mcp__connector_t *connector) {
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list) {
-  resolving_t *resolving = (resolving_t *)((char *)request - offsetof(resolving_t, request));
-  mcp__connector_t *connector = resolving->connector;
-  bool wanted = resolving->wanted;
-  mcp__free(resolving);
+  lookup_t *lookup = (lookup_t *)((char *)request - offsetof(lookup_t, request));
+  mcp__connector_t *connector = lookup->connector;
+  bool wanted = lookup->wanted;
+  mcp__free(lookup);
   if (connector != NULL)
-    connector->resolving = NULL;
+    connector->lookup = NULL;
   if (wanted) {
-    for (struct addrinfo *each = list; each != NULL && connector->count < MCP__MAX_ADDRESSES;
+    for (struct addrinfo *each = list; each != NULL && connector->count < MCP__CONNECTOR_MAX_ADDRESSES;
          each = each->ai_next)
       memcpy(&connector->addresses[connector->count++], each->ai_addr, each->ai_addrlen);
     if (connector->count == 0) {
@@ -146,23 +146,23 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 static int resolve(mcp__connector_t *connector, const char *host, int port) {
   char service[8];
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-  if (connector->resolving != NULL) {
-    connector->resolving->wanted = true;
+  if (connector->lookup != NULL) {
+    connector->lookup->wanted = true;
     return 0;
   }
-  resolving_t *resolving = mcp__calloc(sizeof *resolving);
-  if (resolving == NULL)
+  lookup_t *lookup = mcp__calloc(sizeof *lookup);
+  if (lookup == NULL)
     return UV_ENOMEM;
   snprintf(service, sizeof service, "%d", port);
   int status =
-      uv_getaddrinfo(connector->io->prepare.loop, &resolving->request, on_resolved, host, service, &hints);
+      uv_getaddrinfo(connector->io->prepare.loop, &lookup->request, on_resolved, host, service, &hints);
   if (status != 0) {
-    mcp__free(resolving);
+    mcp__free(lookup);
     return status;
   }
-  resolving->connector = connector;
-  resolving->wanted = true;
-  connector->resolving = resolving;
+  lookup->connector = connector;
+  lookup->wanted = true;
+  connector->lookup = lookup;
   return 0;
 }
 
@@ -179,20 +179,20 @@ int mcp__connector_start(mcp__connector_t *connector, const char *host, int port
     return status != 0 ? MCP_ERESOLVE : 0;
   }
   connector->count = 1;
-  return try_one(connector) ? 0 : connector->status;
+  return try_address(connector) ? 0 : connector->status;
 }
 
-static void leave_look_up(mcp__connector_t *connector) {
-  connector->resolving->connector = NULL;
-  connector->resolving->wanted = false;
-  connector->resolving = NULL;
+static void abandon_lookup(mcp__connector_t *connector) {
+  connector->lookup->connector = NULL;
+  connector->lookup->wanted = false;
+  connector->lookup = NULL;
 }
 
 void mcp__connector_cancel(mcp__connector_t *connector) {
-  if (connector->resolving != NULL) {
-    connector->resolving->wanted = false;
-    if (uv_cancel((uv_req_t *)&connector->resolving->request) == 0)
-      leave_look_up(connector);
+  if (connector->lookup != NULL) {
+    connector->lookup->wanted = false;
+    if (uv_cancel((uv_req_t *)&connector->lookup->request) == 0)
+      abandon_lookup(connector);
   }
   close_others(connector);
   connector->count = connector->tried = 0;
@@ -200,6 +200,6 @@ void mcp__connector_cancel(mcp__connector_t *connector) {
 
 void mcp__connector_close(mcp__connector_t *connector) {
   mcp__connector_cancel(connector);
-  if (connector->resolving != NULL)
-    leave_look_up(connector);
+  if (connector->lookup != NULL)
+    abandon_lookup(connector);
 }

@@ -13,13 +13,13 @@ typedef struct mcp__origins {
 
 /* For a request without a valid token: NULL, or why it is refused with 403. wish is its
  * mcp__head_request_kind(). */
-const char *mcp__origins_problem(const mcp__origins_t *admitted, const mcp__head_t *head,
-                                 mcp__http_request_kind_t wish, bool tls);
+const char *mcp__origins_problem(const mcp__origins_t *allowed, const mcp__head_t *head,
+                                 mcp__http_request_kind_t kind, bool tls);
 
 /* The next entry of a list, without blanks around it; NULL: there is no more. */
 const char *mcp__origins_next(const char **list, size_t *len);
 /* Whether any request can have it. */
-bool mcp__origins_can_be(const char *origin, size_t len);
-bool mcp__origins_can_be_host(const char *host, size_t len);
+bool mcp__origins_valid_origin(const char *origin, size_t len);
+bool mcp__origins_valid_host(const char *host, size_t len);
 
 #endif

@@ -13,24 +13,24 @@ static uint64_t mix(uint64_t x) {
   return x ^ (x >> 33);
 }
 
-uint32_t mcp__rates_count(mcp__rates_t *rates, const struct sockaddr *address, uint64_t now_ms,
-                          uint64_t secret) {
-  if (rates->secret == 0 || now_ms - rates->since_ms >= MCP__RATE_MS) {
-    memset(rates->counts, 0, sizeof rates->counts);
-    rates->since_ms = now_ms;
-    rates->secret = secret | 1;
+uint32_t mcp__rate_limit_count(mcp__rate_limit_t *limit, const struct sockaddr *address, uint64_t now_ms,
+                               uint64_t secret) {
+  if (limit->secret == 0 || now_ms - limit->since_ms >= MCP__RATE_LIMIT_WINDOW_MS) {
+    memset(limit->counts, 0, sizeof limit->counts);
+    limit->since_ms = now_ms;
+    limit->secret = secret | 1;
   }
-  uint32_t *count =
-      &rates->counts[mix(mix(mcp__peer_network(address) ^ rates->secret) + rates->secret) % MCP__RATES_SLOTS];
+  uint32_t *count = &limit->counts[mix(mix(mcp__peer_network(address) ^ limit->secret) + limit->secret) %
+                                   MCP__RATE_LIMIT_SLOTS];
   *count += *count < UINT32_MAX;
   return *count;
 }
 
-uint64_t mcp__tally_take(mcp__tally_t *tally, uint64_t now_ms) {
-  uint64_t count = tally->count;
-  if (count == 0 || now_ms < tally->next_ms)
+uint64_t mcp__log_throttle_take(mcp__log_throttle_t *throttle, uint64_t now_ms) {
+  uint64_t count = throttle->count;
+  if (count == 0 || now_ms < throttle->next_ms)
     return 0;
-  tally->count = 0;
-  tally->next_ms = now_ms + MCP__RATE_MS;
+  throttle->count = 0;
+  throttle->next_ms = now_ms + MCP__RATE_LIMIT_WINDOW_MS;
   return count;
 }

@@ -14,12 +14,12 @@
 #include <sys/ioctl.h>
 
 static void remove_dirty(mcp__stream_t *stream) {
-  if (stream->to_dirty == NULL)
+  if (stream->dirty_link == NULL)
     return;
-  *stream->to_dirty = stream->next_dirty;
+  *stream->dirty_link = stream->next_dirty;
   if (stream->next_dirty != NULL)
-    stream->next_dirty->to_dirty = stream->to_dirty;
-  stream->to_dirty = NULL;
+    stream->next_dirty->dirty_link = stream->dirty_link;
+  stream->dirty_link = NULL;
 }
 
 static void on_prepare(uv_prepare_t *prepare) {
@@ -33,7 +33,7 @@ static void on_prepare(uv_prepare_t *prepare) {
 
 int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
   io->dirty = NULL;
-  io->input = mcp__malloc(MCP__INPUT_BYTES);
+  io->input = mcp__malloc(MCP__STREAM_INPUT_BYTES);
   if (io->input == NULL)
     return UV_ENOMEM;
   uv_prepare_init(loop, &io->prepare);
@@ -62,7 +62,7 @@ static void fail(mcp__stream_t *stream, int status) {
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   mcp__stream_t *stream = handle->data;
   (void)suggested;
-  *buf = uv_buf_init(stream->io->input, MCP__INPUT_BYTES);
+  *buf = uv_buf_init(stream->io->input, MCP__STREAM_INPUT_BYTES);
 }
 
 static bool on_plain(void *arg, const char *data, size_t len) {
@@ -143,12 +143,12 @@ void mcp__stream_read(mcp__stream_t *stream, bool on) {
 }
 
 void mcp__stream_dirty(mcp__stream_t *stream) {
-  if (stream->to_dirty != NULL || stream->closing)
+  if (stream->dirty_link != NULL || stream->closing)
     return;
   stream->next_dirty = stream->io->dirty;
-  stream->to_dirty = &stream->io->dirty;
+  stream->dirty_link = &stream->io->dirty;
   if (stream->next_dirty != NULL)
-    stream->next_dirty->to_dirty = &stream->next_dirty;
+    stream->next_dirty->dirty_link = &stream->next_dirty;
   stream->io->dirty = stream;
 }
 
@@ -157,9 +157,9 @@ static void on_shutdown(uv_shutdown_t *request, int status) {
   (void)status;
 }
 
-static void written(mcp__stream_t *stream) {
-  if (stream->finish) {
-    stream->finish = false;
+static void on_output_empty(mcp__stream_t *stream) {
+  if (stream->fin_pending) {
+    stream->fin_pending = false;
     uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shutdown);
   }
   if (stream->events->on_written != NULL)
@@ -192,7 +192,7 @@ static int encrypt(mcp__stream_t *stream, mcp__buf_t **ready) {
   int status = stream->tls != NULL ? mcp__tls_write(stream->tls, &stream->out) : 0;
   if (stream->secret && stream->out.len < len)
     OPENSSL_cleanse(stream->out.data + stream->out.len, len - stream->out.len);
-  if (stream->tls != NULL && stream->finish && stream->out.len == 0)
+  if (stream->tls != NULL && stream->fin_pending && stream->out.len == 0)
     mcp__tls_close(stream->tls);
   return status;
 }
@@ -230,14 +230,14 @@ void mcp__stream_flush(mcp__stream_t *stream) {
       OPENSSL_cleanse(ready->data, ready->len);
     ready->len = 0;
     if (stream->out.len == 0) /* else it waits for the handshake */
-      written(stream);
+      on_output_empty(stream);
   }
 }
 
-void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *words) {
+void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *message) {
   size_t done;
   if (!stream->closing && stream->writing.len == 0)
-    try_write(stream, words, &done);
+    try_write(stream, message, &done);
 }
 
 size_t mcp__stream_backlog(const mcp__stream_t *stream) {
@@ -259,7 +259,7 @@ size_t mcp__stream_memory(const mcp__stream_t *stream) {
 }
 
 void mcp__stream_finish(mcp__stream_t *stream) {
-  stream->finish = true;
+  stream->fin_pending = true;
   mcp__stream_dirty(stream);
 }
 
@@ -283,7 +283,7 @@ void mcp__stream_close(mcp__stream_t *stream) {
 
 void mcp__stream_trim(mcp__stream_t *stream) {
   if (stream->out.len == 0)
-    mcp__buf_clear(&stream->out, MCP__KEEP_BYTES);
+    mcp__buf_clear(&stream->out, MCP__STREAM_KEEP_BYTES);
   if (stream->tls != NULL && stream->tls->out.len == 0)
     mcp__buf_clear(&stream->tls->out, 0);
 }

@@ -7,7 +7,7 @@
 
 #include <uv.h>
 
-enum { MCP__INPUT_BYTES = 128 * 1024, MCP__KEEP_BYTES = 4096 };
+enum { MCP__STREAM_INPUT_BYTES = 128 * 1024, MCP__STREAM_KEEP_BYTES = 4096 };
 
 typedef struct mcp__stream mcp__stream_t;
 
@@ -15,7 +15,7 @@ typedef struct mcp__stream mcp__stream_t;
 typedef struct mcp__io {
   uv_prepare_t prepare; /* runs right before the loop waits, so after everything that can make output */
   mcp__stream_t *dirty;
-  char *input;             /* MCP__INPUT_BYTES */
+  char *input;             /* MCP__STREAM_INPUT_BYTES */
   uint64_t received, sent; /* bytes; sent: handed to the system */
 } mcp__io_t;
 
@@ -39,12 +39,12 @@ struct mcp__stream {
   mcp__io_t *io;
   const mcp__stream_events_t *events;
   void *arg;
-  mcp__buf_t out;                        /* append here, then mcp__stream_dirty() */
-  mcp__buf_t writing;                    /* what libuv holds at the moment */
-  mcp__tls_t *tls;                       /* NULL: in clear */
-  mcp__stream_t *next_dirty, **to_dirty; /* in io->dirty; to_dirty NULL: not in it */
-  bool reading, closing, ended, finish;  /* finish: shut writing down once out is empty */
-  bool secret;                           /* see mcp__stream_set_secret() */
+  mcp__buf_t out;                            /* append here, then mcp__stream_dirty() */
+  mcp__buf_t writing;                        /* what libuv holds at the moment */
+  mcp__tls_t *tls;                           /* NULL: in clear */
+  mcp__stream_t *next_dirty, **dirty_link;   /* in io->dirty; to_dirty NULL: not in it */
+  bool reading, closing, ended, fin_pending; /* finish: shut writing down once out is empty */
+  bool secret;                               /* see mcp__stream_set_secret() */
 };
 
 /* The stream must not move until on_closed; nonzero: nothing to close. */
@@ -60,7 +60,7 @@ void mcp__stream_read(mcp__stream_t *stream, bool on);
 void mcp__stream_dirty(mcp__stream_t *stream);
 void mcp__stream_flush(mcp__stream_t *stream); /* writes now, without waiting for the loop's turn */
 /* In clear, as far as they go at once. */
-void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *words);
+void mcp__stream_write_plain_now(mcp__stream_t *stream, const mcp__buf_t *message);
 size_t mcp__stream_backlog(const mcp__stream_t *stream); /* bytes that the kernel has not taken yet */
 size_t mcp__stream_unacked(const mcp__stream_t *stream); /* that the peer's kernel has not: a system call */
 size_t mcp__stream_memory(const mcp__stream_t *stream);  /* of what waits to be written */

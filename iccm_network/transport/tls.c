@@ -97,8 +97,8 @@ static SSL_CTX *new_context(const SSL_METHOD *side) {
   return context;
 }
 
-static int wrong(SSL_CTX *context, char *problem, size_t size, const char *what, const char *file,
-                 const char *why) {
+static int file_error(SSL_CTX *context, char *problem, size_t size, const char *what, const char *file,
+                      const char *why) {
   char shown[MCP_SHOWN_SIZE];
   snprintf(problem, size, "%s \"%s\": %.150s", what, mcp_redact_setting(NULL, file, shown), why);
   SSL_CTX_free(context);
@@ -113,11 +113,12 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
   if (new == NULL)
     return UV_ENOMEM;
   if (SSL_CTX_use_certificate_chain_file(new, cert_file) != 1)
-    return wrong(new, problem, size, "no certificate in PEM can be read from", cert_file, first_reason());
+    return file_error(new, problem, size, "no certificate in PEM can be read from", cert_file,
+                      first_reason());
   if (SSL_CTX_use_PrivateKey_file(new, key_file, SSL_FILETYPE_PEM) != 1)
-    return wrong(new, problem, size,
-                 "no private key in PEM, without a password, that fits the certificate can be read from",
-                 key_file, first_reason());
+    return file_error(new, problem, size,
+                      "no private key in PEM, without a password, that fits the certificate can be read from",
+                      key_file, first_reason());
   *problem = '\0';
   if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(new))) < 0)
     snprintf(problem, size, "the certificate in \"%.200s\" has expired: clients will refuse it", cert_file);
@@ -127,7 +128,7 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
 
 /* What OpenSSL finds out about a certificate it keeps for good, and be it that there was no memory to find
  * out: it does that now, since amid a handshake it would make all that follow fail. */
-static void know_trusted(SSL_CTX *context) {
+static void cache_trusted_purposes(SSL_CTX *context) {
   STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
   for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
     X509 *certificate = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
@@ -144,8 +145,8 @@ int mcp__tls_client(const char *ca_file, mcp__tls_context_t **context, char *pro
   if (ca_file == NULL)
     SSL_CTX_set_default_verify_paths(new); /* where there are none, nobody is trusted */
   else if (SSL_CTX_load_verify_locations(new, ca_file, NULL) != 1)
-    return wrong(new, problem, size, "no certificates in PEM can be read from", ca_file, first_reason());
-  know_trusted(new);
+    return file_error(new, problem, size, "no certificates in PEM can be read from", ca_file, first_reason());
+  cache_trusted_purposes(new);
   ERR_clear_error();
   *context = new;
   return 0;
@@ -158,7 +159,7 @@ void mcp__tls_release(mcp__tls_context_t *context) {
 /* ---- words ----------------------------------------------------------------------------------------- */
 
 /* A part of a text that a peer chose: what could not be shown becomes a question mark. */
-static void add_shown(char *text, size_t size, const char *format, const char *data, int len) {
+static void append_printable(char *text, size_t size, const char *format, const char *data, int len) {
   size_t at = strlen(text);
   char shown[128];
   snprintf(shown, sizeof shown, "%.*s", len, data);
@@ -168,37 +169,38 @@ static void add_shown(char *text, size_t size, const char *format, const char *d
   snprintf(text + at, size - at, format, shown);
 }
 
-static void add_address(char *text, size_t size, const ASN1_OCTET_STRING *address) {
+static void append_address(char *text, size_t size, const ASN1_OCTET_STRING *address) {
   char name[INET6_ADDRSTRLEN] = "?";
   int len = ASN1_STRING_length(address); /* whatever the peer wrote: OpenSSL does not look */
   if (len == 4 || len == 16)
     uv_inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(address), name, sizeof name);
-  add_shown(text, size, *text != '\0' ? ", %s" : "%s", name, (int)strlen(name));
+  append_printable(text, size, *text != '\0' ? ", %s" : "%s", name, (int)strlen(name));
 }
 
-static void add_common_name(char *text, size_t size, const X509_NAME *whose) {
+static void append_common_name(char *text, size_t size, const X509_NAME *name_entry) {
   char name[128] = "nobody";
-  X509_NAME_get_text_by_NID(whose, NID_commonName, name, sizeof name);
-  add_shown(text, size, "%s", name, (int)strlen(name));
+  X509_NAME_get_text_by_NID(name_entry, NID_commonName, name, sizeof name);
+  append_printable(text, size, "%s", name, (int)strlen(name));
 }
 
-static void names_of(X509 *certificate, char *text, size_t size) {
+static void write_names(X509 *certificate, char *text, size_t size) {
   GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
   *text = '\0';
   for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
     const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
     if (name->type == GEN_DNS)
-      add_shown(text, size, *text != '\0' ? ", %s" : "%s",
-                (const char *)ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
+      append_printable(text, size, *text != '\0' ? ", %s" : "%s",
+                       (const char *)ASN1_STRING_get0_data(name->d.dNSName),
+                       ASN1_STRING_length(name->d.dNSName));
     else if (name->type == GEN_IPADD)
-      add_address(text, size, name->d.iPAddress);
+      append_address(text, size, name->d.iPAddress);
   }
   GENERAL_NAMES_free(names);
   if (*text == '\0')
-    add_common_name(text, size, X509_get_subject_name(certificate));
+    append_common_name(text, size, X509_get_subject_name(certificate));
 }
 
-static void day_of(const ASN1_TIME *time, char text[16]) {
+static void write_date(const ASN1_TIME *time, char text[16]) {
   struct tm parts;
   snprintf(text, 16, "?");
   if (ASN1_TIME_to_tm(time, &parts) == 1)
@@ -212,9 +214,9 @@ void mcp__tls_describe(const mcp__tls_t *tls, char *text, size_t size) {
   if (certificate == NULL)
     return;
   size_t at = strlen(text);
-  names_of(certificate, names, sizeof names);
-  add_common_name(issuer, sizeof issuer, X509_get_issuer_name(certificate));
-  day_of(X509_get0_notAfter(certificate), until);
+  write_names(certificate, names, sizeof names);
+  append_common_name(issuer, sizeof issuer, X509_get_issuer_name(certificate));
+  write_date(X509_get0_notAfter(certificate), until);
   snprintf(text + at, size - at, "; its certificate is for %s, signed by %s, valid until %s", names, issuer,
            until);
 }
@@ -228,28 +230,28 @@ static int fail(mcp__tls_t *tls, mcp__tls_fault_t fault, const char *format, con
 }
 
 /* Asked by OpenSSL about each certificate on the way to one that is trusted. */
-static int judge_certificate(int good, X509_STORE_CTX *chain) {
+static int verify_certificate(int valid, X509_STORE_CTX *chain) {
   SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
   mcp__tls_t *tls = BIO_get_data(SSL_get_rbio(ssl));
   X509 *certificate = X509_STORE_CTX_get_current_cert(chain);
-  int verdict = X509_STORE_CTX_get_error(chain);
+  int error = X509_STORE_CTX_get_error(chain);
   char text[160] = "?";
-  if (good)
+  if (valid)
     return 1;
-  switch (verdict) {
+  switch (error) {
   case X509_V_ERR_CERT_HAS_EXPIRED:
-    day_of(X509_get0_notAfter(certificate), text);
+    write_date(X509_get0_notAfter(certificate), text);
     fail(tls, MCP__TLS_EXPIRED, "the peer's certificate, or one above it, was valid until %s and has expired",
          text);
     break;
   case X509_V_ERR_CERT_NOT_YET_VALID:
-    day_of(X509_get0_notBefore(certificate), text);
+    write_date(X509_get0_notBefore(certificate), text);
     fail(tls, MCP__TLS_NOT_YET,
          "the peer's certificate, or one above it, is valid from %s on: compare the clocks", text);
     break;
   case X509_V_ERR_HOSTNAME_MISMATCH:
   case X509_V_ERR_IP_ADDRESS_MISMATCH:
-    names_of(certificate, text, sizeof text);
+    write_names(certificate, text, sizeof text);
     fail(tls, MCP__TLS_WRONG_NAME, "the peer's certificate is for %s, which is not the host of this address",
          text);
     break;
@@ -261,11 +263,11 @@ static int judge_certificate(int good, X509_STORE_CTX *chain) {
     fail(tls, MCP__TLS_UNTRUSTED,
          "the peer's certificate is signed by nobody who is trusted here (%s): ICCM_TLS_CA names the file "
          "with whom to trust",
-         X509_verify_cert_error_string(verdict));
+         X509_verify_cert_error_string(error));
     break;
   default:
-    fail(tls, MCP__TLS_UNFIT, "the peer's certificate is not accepted: %s",
-         X509_verify_cert_error_string(verdict));
+    fail(tls, MCP__TLS_BAD_CERTIFICATE, "the peer's certificate is not accepted: %s",
+         X509_verify_cert_error_string(error));
   }
   return 0;
 }
@@ -282,7 +284,7 @@ static bool is_other_protocol(const SSL *ssl, int reason) {
 }
 
 /* After a call of OpenSSL's that did not succeed: 0 where it needs more input. */
-static int judge(mcp__tls_t *tls, int result) {
+static int handle_ssl_error(mcp__tls_t *tls, int result) {
   int kind = SSL_get_error(tls->ssl, result);
   if (kind == SSL_ERROR_WANT_READ)
     return 0;
@@ -293,7 +295,7 @@ static int judge(mcp__tls_t *tls, int result) {
   unsigned long error = ERR_peek_last_error();
   int reason = ERR_GET_REASON(error);
   if (!tls->open && is_other_protocol(tls->ssl, reason))
-    return fail(tls, MCP__TLS_NOT_SPOKEN, "the peer does not speak TLS at this port%s",
+    return fail(tls, MCP__TLS_OTHER_PROTOCOL, "the peer does not speak TLS at this port%s",
                 tls->host != NULL ? ": use ws://" : "");
   if (reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
     return fail(tls, MCP__TLS_REFUSED, "the peer refused: %s", last_reason());
@@ -304,18 +306,18 @@ static int judge(mcp__tls_t *tls, int result) {
 
 /* ---- one connection -------------------------------------------------------------------------------- */
 
-static int shake_hands(mcp__tls_t *tls) {
+static int do_handshake(mcp__tls_t *tls) {
   ERR_clear_error();
   int result = SSL_do_handshake(tls->ssl);
   if (result != 1)
-    return judge(tls, result);
+    return handle_ssl_error(tls, result);
   tls->open = true;
   return 0;
 }
 
 /* As it is in a certificate: an address without its zone (RFC 4007 section 11), a name without the root's
  * dot, which is no part of what is told, either (RFC 6066 section 3). */
-static void plain_host(const char *host, char plain[256]) {
+static void certificate_host(const char *host, char plain[256]) {
   size_t len = strchr(host, ':') != NULL ? strcspn(host, "%") : strlen(host);
   bool rooted = len > 1 && host[len - 1] == '.';
   snprintf(plain, 256, "%.*s", (int)(len - rooted), host);
@@ -323,7 +325,7 @@ static void plain_host(const char *host, char plain[256]) {
 
 static bool expect_host(mcp__tls_t *tls) {
   char host[256];
-  plain_host(tls->host, host);
+  certificate_host(tls->host, host);
   X509_VERIFY_PARAM *params = SSL_get0_param(tls->ssl);
   X509_VERIFY_PARAM_set_hostflags(params, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   if (X509_VERIFY_PARAM_set1_ip_asc(params, host) == 1)
@@ -346,8 +348,8 @@ static bool set_up(mcp__tls_t *tls, mcp__tls_context_t *context, bool verify) {
     return true;
   }
   SSL_set_connect_state(tls->ssl);
-  SSL_set_verify(tls->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, verify ? judge_certificate : NULL);
-  return expect_host(tls) && shake_hands(tls) == 0;
+  SSL_set_verify(tls->ssl, verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, verify ? verify_certificate : NULL);
+  return expect_host(tls) && do_handshake(tls) == 0;
 }
 
 mcp__tls_t *mcp__tls_new(mcp__tls_context_t *context, const char *host, bool verify, size_t max_out) {
@@ -380,7 +382,7 @@ int mcp__tls_feed(mcp__tls_t *tls, const char *data, size_t len,
     return MCP_ETLS;
   tls->in = data;
   tls->in_len = len;
-  int status = tls->open ? 0 : shake_hands(tls), result = 1;
+  int status = tls->open ? 0 : do_handshake(tls), result = 1;
   bool wanted = status == 0 && tls->open;
   while (wanted) {
     ERR_clear_error();
@@ -391,7 +393,7 @@ int mcp__tls_feed(mcp__tls_t *tls, const char *data, size_t len,
       OPENSSL_cleanse(plain, got);
   }
   if (result != 1)
-    status = judge(tls, result);
+    status = handle_ssl_error(tls, result);
   tls->in_len = 0;
   ERR_clear_error();
   return status;
@@ -414,7 +416,7 @@ int mcp__tls_write(mcp__tls_t *tls, mcp__buf_t *plain) {
   plain->len = 0;
   if (result == 1)
     return 0;
-  judge(tls, result);
+  handle_ssl_error(tls, result);
   ERR_clear_error();
   return tls->fault != MCP__TLS_OK ? MCP_ETLS : fail(tls, MCP__TLS_FAILED, "%s", "it cannot be written to");
 }

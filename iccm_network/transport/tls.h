@@ -19,14 +19,14 @@ void mcp__tls_release(mcp__tls_context_t *context); /* NULL is fine */
 
 typedef enum mcp__tls_fault {
   MCP__TLS_OK,
-  MCP__TLS_NOT_SPOKEN, /* by the peer, whose first bytes are something else */
-  MCP__TLS_EXPIRED,    /* the peer's certificate; … */
-  MCP__TLS_NOT_YET,    /* … it is not valid yet; … */
-  MCP__TLS_UNTRUSTED,  /* … nobody who is trusted has signed it; … */
-  MCP__TLS_WRONG_NAME, /* … it is another host's; … */
-  MCP__TLS_UNFIT,      /* … or something else is wrong with it */
-  MCP__TLS_REFUSED,    /* the peer refused, and said so */
-  MCP__TLS_FAILED      /* anything else: no version or cipher in common, a broken record, no memory */
+  MCP__TLS_OTHER_PROTOCOL,  /* by the peer, whose first bytes are something else */
+  MCP__TLS_EXPIRED,         /* the peer's certificate; … */
+  MCP__TLS_NOT_YET,         /* … it is not valid yet; … */
+  MCP__TLS_UNTRUSTED,       /* … nobody who is trusted has signed it; … */
+  MCP__TLS_WRONG_NAME,      /* … it is another host's; … */
+  MCP__TLS_BAD_CERTIFICATE, /* … or something else is wrong with it */
+  MCP__TLS_REFUSED,         /* the peer refused, and said so */
+  MCP__TLS_FAILED           /* anything else: no version or cipher in common, a broken record, no memory */
 } mcp__tls_fault_t;
 
 typedef struct mcp__tls {

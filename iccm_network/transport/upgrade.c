@@ -29,14 +29,15 @@ static const char *const names[MCP__H_COUNT] = {
     [MCP__H_TRACE_ID] = "X-Trace-ID",
 };
 
-static int bad(mcp__head_t *head, int status, const char *problem) {
+static int set_error(mcp__head_t *head, int status, const char *problem) {
   head->status = status;
   head->problem = problem;
   return -1;
 }
 
 static int keep(mcp__head_t *head, const char *at, size_t len) {
-  return mcp__buf_append(&head->text, at, len) == 0 ? 0 : bad(head, 431, "the request's head is too large");
+  return mcp__buf_append(&head->text, at, len) == 0 ? 0
+                                                    : set_error(head, 431, "the request's head is too large");
 }
 
 static int on_url(llhttp_t *parser, const char *at, size_t len) {
@@ -57,7 +58,7 @@ static int on_header_field(llhttp_t *parser, const char *at, size_t len) {
 static int on_field_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
   if (++head->headers > MCP__HEAD_MAX_HEADERS)
-    return bad(head, 431, "more than 64 headers");
+    return set_error(head, 431, "more than 64 headers");
   int status = keep(head, "", 1);
   head->value_begin = head->text.len;
   return status;
@@ -67,7 +68,7 @@ static int on_header_value(llhttp_t *parser, const char *at, size_t len) {
   return keep(parser->data, at, len);
 }
 
-static mcp__header_t which(const char *name) {
+static mcp__header_t find_header(const char *name) {
   int i = 0;
   while (i < MCP__H_COUNT && strcasecmp(name, names[i]) != 0)
     i++;
@@ -84,7 +85,7 @@ static bool is_list(mcp__header_t header) {
 static int on_value_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
   mcp__buf_t *text = &head->text;
-  mcp__header_t header = which(text->data + head->name_begin);
+  mcp__header_t header = find_header(text->data + head->name_begin);
   while (text->len > head->value_begin &&
          (text->data[text->len - 1] == ' ' || text->data[text->len - 1] == '\t'))
     text->len--;
@@ -92,19 +93,19 @@ static int on_value_complete(llhttp_t *parser) {
   if (keep(head, "", 1) != 0)
     return -1;
   if (header == MCP__H_COUNT ||
-      (header == MCP__H_AUTHORIZATION && len > MCP__VALUE_MAX)) { /* no token of ours */
+      (header == MCP__H_AUTHORIZATION && len > MCP__HEAD_MAX_VALUE)) { /* no token of ours */
     text->len = head->name_begin;
     return 0;
   }
-  if (len > MCP__VALUE_MAX)
-    return bad(head, 431, "a header is too long");
-  head->given[header]++;
+  if (len > MCP__HEAD_MAX_VALUE)
+    return set_error(head, 431, "a header is too long");
+  head->occurrences[header]++;
   if (head->value[header] != 0 && is_list(header)) {
-    char joined[2 * MCP__VALUE_MAX];
+    char joined[2 * MCP__HEAD_MAX_VALUE];
     int joined_len = snprintf(joined, sizeof joined, "%s, %s", mcp__head_value(head, header),
                               text->data + head->value_begin);
-    if (joined_len > MCP__VALUE_MAX)
-      return bad(head, 431, "a header is too long");
+    if (joined_len > MCP__HEAD_MAX_VALUE)
+      return set_error(head, 431, "a header is too long");
     text->len = head->name_begin;
     head->value[header] = text->len + 1;
     head->name_begin += (size_t)joined_len + 1;
@@ -162,12 +163,12 @@ static bool is_interim(const mcp__head_t *head) {
 }
 
 /* What is kept of it goes; what it took of the size stays counted. */
-static void forget_interim(mcp__head_t *head) {
+static void discard_interim(mcp__head_t *head) {
   head->interim++;
   head->headers = 0;
   head->text.len = head->name_begin = head->value_begin = 0;
   memset(head->value, 0, sizeof head->value);
-  memset(head->given, 0, sizeof head->given);
+  memset(head->occurrences, 0, sizeof head->occurrences);
   begin_head(head, HTTP_RESPONSE);
 }
 
@@ -184,7 +185,7 @@ mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len
   size_t take = len < room ? len : room;
   llhttp_errno_t error = feed_one(head, data, take, used);
   while (error == HPE_PAUSED_UPGRADE && is_interim(head)) {
-    forget_interim(head);
+    discard_interim(head);
     error = feed_one(head, data + *used, take - *used, &took);
     *used += took;
   }
@@ -196,9 +197,9 @@ mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len
   if (error == HPE_OK && head->bytes < MCP__HEAD_MAX_BYTES)
     return MCP__HEAD_MORE;
   if (error == HPE_OK)
-    bad(head, 431, "the request's head is larger than 8 KiB");
+    set_error(head, 431, "the request's head is larger than 8 KiB");
   else if (head->problem == NULL)
-    bad(head, 400, "this is not a valid HTTP request");
+    set_error(head, 400, "this is not a valid HTTP request");
   return MCP__HEAD_BAD;
 }
 
@@ -211,13 +212,13 @@ const char *mcp__head_url(const mcp__head_t *head) {
 }
 
 /* Behind the scheme of an absolute target; NULL: it has none. */
-static const char *behind_scheme(const char *url) {
+static const char *after_scheme(const char *url) {
   size_t len = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.");
   return len > 0 && strncmp(url + len, "://", 3) == 0 ? url + len + 3 : NULL;
 }
 
 bool mcp__head_path_is(const mcp__head_t *head, const char *path) {
-  const char *url = mcp__head_url(head), *authority = behind_scheme(url);
+  const char *url = mcp__head_url(head), *authority = after_scheme(url);
   if (authority != NULL)
     url = authority + strcspn(authority, "/?#");
   size_t len = strcspn(url, "?#");
@@ -227,7 +228,7 @@ bool mcp__head_path_is(const mcp__head_t *head, const char *path) {
 }
 
 const char *mcp__head_authority(const mcp__head_t *head, size_t *len) {
-  const char *authority = behind_scheme(mcp__head_url(head));
+  const char *authority = after_scheme(mcp__head_url(head));
   if (authority == NULL)
     authority = mcp__head_value(head, MCP__H_HOST);
   *len = authority != NULL ? strcspn(authority, "/?#") : 0;
@@ -253,9 +254,9 @@ bool mcp__head_has_token(const char *list, const char *token) {
   return false;
 }
 
-static mcp__http_request_kind_t wrong(mcp__head_t *head, int status, const char *problem) {
-  bad(head, status, problem);
-  return MCP__HTTP_WRONG;
+static mcp__http_request_kind_t invalid_request(mcp__head_t *head, int status, const char *problem) {
+  set_error(head, status, problem);
+  return MCP__HTTP_INVALID;
 }
 
 static bool is_key(const char *key) { /* 16 bytes in base64: 22 digits and two equal signs */
@@ -269,28 +270,29 @@ mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head) { /* RFC 6455
   bool websocket =
       parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
   if (parser->http_major != 1 || parser->http_minor > 1)
-    return wrong(head, 505, "HTTP/1.1 is spoken here");
+    return invalid_request(head, 505, "HTTP/1.1 is spoken here");
   if (parser->method != HTTP_GET && parser->method != HTTP_HEAD && parser->method != HTTP_OPTIONS)
-    return wrong(head, 405, "only " METHODS " are served here");
+    return invalid_request(head, 405, "only " METHODS " are served here");
   if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
-    return wrong(head, 400, "a request with a body is not served here");
-  if (parser->http_minor == 1 && head->given[MCP__H_HOST] != 1)
-    return wrong(head, 400, "exactly one Host header is needed");
+    return invalid_request(head, 400, "a request with a body is not served here");
+  if (parser->http_minor == 1 && head->occurrences[MCP__H_HOST] != 1)
+    return invalid_request(head, 400, "exactly one Host header is needed");
   if (!websocket)
     return parser->method == HTTP_OPTIONS ? MCP__HTTP_OPTIONS : MCP__HTTP_GET;
   if (parser->http_minor == 0)
-    return wrong(head, 400, "a WebSocket needs HTTP/1.1");
+    return invalid_request(head, 400, "a WebSocket needs HTTP/1.1");
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
-    return wrong(head, 400, "Connection: Upgrade is missing");
-  if (head->given[MCP__H_VERSION] != 1 || strcmp(mcp__head_value(head, MCP__H_VERSION), "13") != 0)
-    return wrong(head, 426, "Sec-WebSocket-Version must be 13");
-  if (head->given[MCP__H_KEY] != 1 || !is_key(mcp__head_value(head, MCP__H_KEY)))
-    return wrong(head, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
+    return invalid_request(head, 400, "Connection: Upgrade is missing");
+  if (head->occurrences[MCP__H_VERSION] != 1 || strcmp(mcp__head_value(head, MCP__H_VERSION), "13") != 0)
+    return invalid_request(head, 426, "Sec-WebSocket-Version must be 13");
+  if (head->occurrences[MCP__H_KEY] != 1 || !is_key(mcp__head_value(head, MCP__H_KEY)))
+    return invalid_request(head, 400, "Sec-WebSocket-Key must be 16 bytes in base64");
   return MCP__HTTP_WEBSOCKET;
 }
 
-void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]) { /* RFC 6455 section 4.2.2, 5.4 */
-  char text[MCP__KEY_SIZE + 36];
+void mcp__websocket_accept(const char *key,
+                           char accept[MCP__UPGRADE_ACCEPT_SIZE]) { /* RFC 6455 section 4.2.2, 5.4 */
+  char text[MCP__UPGRADE_KEY_SIZE + 36];
   unsigned char digest[20];
   int len = snprintf(text, sizeof text, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
   EVP_Digest(text, (size_t)len, digest, NULL, EVP_sha1(), NULL);
@@ -298,7 +300,7 @@ void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]) { /* 
 }
 
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head) {
-  char accept[MCP__ACCEPT_SIZE];
+  char accept[MCP__UPGRADE_ACCEPT_SIZE];
   mcp__websocket_accept(mcp__head_value(head, MCP__H_KEY), accept);
   bool mcp = mcp__head_has_token(mcp__head_value(head, MCP__H_PROTOCOL), "mcp");
   return mcp__buf_printf(out,
@@ -351,10 +353,10 @@ int mcp__write_options(mcp__buf_t *out) {
 }
 
 int mcp__write_plain(mcp__buf_t *out, int status, const char *text) {
-  return mcp__write_body(out, status, MCP__PLAIN, text, strlen(text));
+  return mcp__write_body(out, status, MCP__HTTP_PLAIN_TEXT, text, strlen(text));
 }
 
-int mcp__new_key(char key[MCP__KEY_SIZE]) {
+int mcp__upgrade_new_key(char key[MCP__UPGRADE_KEY_SIZE]) {
   unsigned char bytes[16];
   if (RAND_bytes(bytes, sizeof bytes) != 1)
     return UV_EIO;
@@ -378,17 +380,17 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
 }
 
 /* Whether a list names anything: one that is empty stands for none (RFC 9110 section 5.6.1). */
-static bool names_any(const char *list) {
+static bool is_non_empty_list(const char *list) {
   return list != NULL && list[strspn(list, " \t,")] != '\0';
 }
 
 /* RFC 6455 section 4.1. */
 int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem, size_t size) {
-  char accept[MCP__ACCEPT_SIZE];
+  char accept[MCP__UPGRADE_ACCEPT_SIZE];
   mcp__websocket_accept(key, accept);
   const char *got = mcp__head_value(head, MCP__H_ACCEPT);
   const char *protocol = mcp__head_value(head, MCP__H_PROTOCOL);
-  const char *wrong_part = NULL;
+  const char *violation = NULL;
   if (head->status == 401 || head->status == 403) {
     snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
              head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()"
@@ -401,15 +403,15 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   }
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket") ||
       !mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
-    wrong_part = "without Upgrade: websocket and Connection: Upgrade";
-  else if (head->given[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
-    wrong_part = "with a wrong Sec-WebSocket-Accept";
-  else if (names_any(mcp__head_value(head, MCP__H_EXTENSIONS)))
-    wrong_part = "with an extension that was not offered";
-  else if (names_any(protocol) && strcmp(protocol, "mcp") != 0)
-    wrong_part = "with a subprotocol that was not offered";
-  if (wrong_part == NULL)
+    violation = "without Upgrade: websocket and Connection: Upgrade";
+  else if (head->occurrences[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
+    violation = "with a wrong Sec-WebSocket-Accept";
+  else if (is_non_empty_list(mcp__head_value(head, MCP__H_EXTENSIONS)))
+    violation = "with an extension that was not offered";
+  else if (is_non_empty_list(protocol) && strcmp(protocol, "mcp") != 0)
+    violation = "with a subprotocol that was not offered";
+  if (violation == NULL)
     return 0;
-  snprintf(problem, size, "the peer answered 101 %s", wrong_part);
+  snprintf(problem, size, "the peer answered 101 %s", violation);
   return MCP_EUPGRADE;
 }

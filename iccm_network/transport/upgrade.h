@@ -9,10 +9,10 @@
 enum {
   MCP__HEAD_MAX_BYTES = 8192,
   MCP__HEAD_MAX_HEADERS = 64,
-  MCP__HEAD_MAX_INTERIM = 8, /* answers 1xx before the final one, which are within the bytes of the head */
-  MCP__KEY_SIZE = 25,        /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
-  MCP__ACCEPT_SIZE = 29,     /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
-  MCP__VALUE_MAX =
+  MCP__HEAD_MAX_INTERIM = 8,  /* answers 1xx before the final one, which are within the bytes of the head */
+  MCP__UPGRADE_KEY_SIZE = 25, /* Sec-WebSocket-Key: base64 of 16 bytes, with the NUL */
+  MCP__UPGRADE_ACCEPT_SIZE = 29, /* Sec-WebSocket-Accept: base64 of 20 bytes, with the NUL */
+  MCP__HEAD_MAX_VALUE =
       1024, /* one header of interest; a longer one is refused with 431, but Authorization is not kept */
 };
 
@@ -43,10 +43,10 @@ typedef struct mcp__head {
   unsigned interim;      /* of an answer: those that were passed over */
   size_t name_begin;     /* of the header under way, in text */
   size_t value_begin;
-  size_t value[MCP__H_COUNT];   /* offset in text + 1; 0: not given */
-  unsigned given[MCP__H_COUNT]; /* how often */
-  size_t url;                   /* offset in text + 1 */
-  int status;                   /* MCP__HEAD_BAD: 400 or 431; an answer: its status */
+  size_t value[MCP__H_COUNT];         /* offset in text + 1; 0: not given */
+  unsigned occurrences[MCP__H_COUNT]; /* how often */
+  size_t url;                         /* offset in text + 1 */
+  int status;                         /* MCP__HEAD_BAD: 400 or 431; an answer: its status */
   const char *problem;
 } mcp__head_t;
 
@@ -73,15 +73,15 @@ typedef enum mcp__http_request_kind {
   MCP__HTTP_WEBSOCKET,
   MCP__HTTP_GET,
   MCP__HTTP_OPTIONS,
-  MCP__HTTP_WRONG
+  MCP__HTTP_INVALID
 } mcp__http_request_kind_t;
 
-/* MCP__HTTP_WRONG: head->status and head->problem say what to answer. */
+/* MCP__HTTP_INVALID: head->status and head->problem say what to answer. */
 mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head);
 
-void mcp__websocket_accept(const char *key, char accept[MCP__ACCEPT_SIZE]);
+void mcp__websocket_accept(const char *key, char accept[MCP__UPGRADE_ACCEPT_SIZE]);
 
-#define MCP__PLAIN "text/plain; charset=utf-8"
+#define MCP__HTTP_PLAIN_TEXT "text/plain; charset=utf-8"
 
 /* The server's answers. text is the body of a plain one, which says Connection: close. */
 int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head);
@@ -91,7 +91,7 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
 int mcp__write_options(mcp__buf_t *out);
 
 /* The client's side. */
-int mcp__new_key(char key[MCP__KEY_SIZE]);
+int mcp__upgrade_new_key(char key[MCP__UPGRADE_KEY_SIZE]);
 int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path, const char *key,
                        const char *token); /* NULL: none */
 /* 0, MCP_EREFUSED or MCP_EUPGRADE with the problem in words. */

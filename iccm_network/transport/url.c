@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <uv.h>
 
-static int wrong(const char *text, const char *why, char *problem, size_t size) {
+static int url_error(const char *text, const char *why, char *problem, size_t size) {
   char shown[MCP_SHOWN_SIZE];
   snprintf(problem, size, "\"%s\": %s", mcp_redact_setting(NULL, text, shown), why);
   return MCP_EURL;
@@ -61,14 +61,14 @@ static bool has_user(const char *at) {
   return false;
 }
 
-static bool printable(const char *text) {
+static bool is_printable(const char *text) {
   while ((unsigned char)*text > 0x20 && (unsigned char)*text < 0x7f)
     text++;
   return *text == '\0';
 }
 
 /* False: a % without a zone behind it. */
-static bool take_host(const char *host, size_t len, mcp__url_t *url) {
+static bool set_host(const char *host, size_t len, mcp__url_t *url) {
   const char *percent = memchr(host, '%', len);
   size_t bare = percent != NULL && memchr(host, ':', len) != NULL ? (size_t)(percent - host) : len;
   size_t mark = bare == len ? 0 : len - bare >= 3 && memcmp(percent, "%25", 3) == 0 ? 3 : 1;
@@ -81,17 +81,18 @@ static bool take_host(const char *host, size_t len, mcp__url_t *url) {
 int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size) {
   const char *rest;
   size_t host_len;
-  if (text == NULL || !printable(text))
-    return wrong(text != NULL ? text : "", "not an address of the form ws://host:port/path", problem, size);
+  if (text == NULL || !is_printable(text))
+    return url_error(text != NULL ? text : "", "not an address of the form ws://host:port/path", problem,
+                     size);
   const char *at = skip_scheme(text, &url->tls);
   if (at == NULL)
-    return wrong(text, "the scheme must be ws:// or wss://", problem, size);
+    return url_error(text, "the scheme must be ws:// or wss://", problem, size);
   if (has_user(at))
-    return wrong(text, "a user name or password does not belong in the address", problem, size);
+    return url_error(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
   if (host_len == 0 || host_len >= sizeof url->host)
-    return wrong(text, "the host's name is missing or too long (an IPv6 address stands in brackets)", problem,
-                 size);
+    return url_error(text, "the host's name is missing or too long (an IPv6 address stands in brackets)",
+                     problem, size);
   url->port = url->tls ? 443 : 80;
   if (*rest == ':') {
     size_t len = strcspn(++rest, "/?#");
@@ -99,53 +100,53 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
     rest += len;
   }
   if (url->port < 0)
-    return wrong(text, "the port must be a number from 1 to 65535", problem, size);
+    return url_error(text, "the port must be a number from 1 to 65535", problem, size);
   size_t path_len = strcspn(rest, "#");
   if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') || path_len + 2 > sizeof url->path)
-    return wrong(text, "what follows the host is not a path, or is too long", problem, size);
-  if (!take_host(host, host_len, url))
-    return wrong(text, "the zone of the address is missing or empty behind its %", problem, size);
+    return url_error(text, "what follows the host is not a path, or is too long", problem, size);
+  if (!set_host(host, host_len, url))
+    return url_error(text, "the zone of the address is missing or empty behind its %", problem, size);
   snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
-  bool six = strchr(url->host, ':') != NULL;
-  snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", six ? "[" : "", url->host, six ? "]" : "",
-           url->port);
+  bool is_ipv6 = strchr(url->host, ':') != NULL;
+  snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", is_ipv6 ? "[" : "", url->host,
+           is_ipv6 ? "]" : "", url->port);
   return 0;
 }
 
 /* ---- lists ----------------------------------------------------------------------------------------- */
 
-static bool begins_address(const char *text) {
+static bool begins_url(const char *text) {
   text += strspn(text, " \t");
   return strncasecmp(text, "ws://", 5) == 0 || strncasecmp(text, "wss://", 6) == 0;
 }
 
 /* Of the first address of a list. */
-static size_t first_len(const char *list) {
+static size_t first_url_len(const char *list) {
   size_t host = strcspn(list, ",/?#"); /* where it ends; or the scheme */
   if (host > 0 && strncmp(list + host - 1, "://", 3) == 0)
     host += 2 + strcspn(list + host + 2, ",/?#");
   size_t at = host;
-  while (list[at] != '\0' && (list[at] != ',' || (at > host && !begins_address(list + at + 1))))
+  while (list[at] != '\0' && (list[at] != ',' || (at > host && !begins_url(list + at + 1))))
     at++;
   return at;
 }
 
 static int parse_next(const char *at, size_t len, mcp__url_t *url, char *problem, size_t size) {
-  char text[MCP__AUTHORITY_SIZE + 2 * MCP__PATH_SIZE];
+  char text[MCP__URL_AUTHORITY_SIZE + 2 * MCP__URL_PATH_SIZE];
   snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), at);
   return mcp__url_parse(text, url, problem, size);
 }
 
 int mcp__urls_parse(const char *list, mcp__url_t **urls, unsigned *count, char *problem, size_t size) {
-  mcp__url_t *all = mcp__calloc(MCP__MAX_URLS * sizeof *all);
+  mcp__url_t *all = mcp__calloc(MCP__URL_MAX_COUNT * sizeof *all);
   int status = all != NULL ? 0 : UV_ENOMEM;
   *count = 0;
   while (status == 0) {
-    size_t len = first_len(list), end = len;
+    size_t len = first_url_len(list), end = len;
     while (list[len] == ',' && end > 0 && strchr(" \t", list[end - 1]) != NULL)
       end--;
-    if (*count == MCP__MAX_URLS) {
-      snprintf(problem, size, "more than %d addresses", MCP__MAX_URLS);
+    if (*count == MCP__URL_MAX_COUNT) {
+      snprintf(problem, size, "more than %d addresses", MCP__URL_MAX_COUNT);
       status = MCP_EURL;
     } else {
       status = parse_next(list, end, &all[(*count)++], problem, size);

@@ -49,11 +49,11 @@ bool mcp__ws_in_message(const mcp__ws_t *ws) {
 /* ---- out ------------------------------------------------------------------------------------------- */
 
 static void apply_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], unsigned at) {
-  uint8_t turned[8];
+  uint8_t rotated[8];
   uint64_t mask_word, word;
   for (unsigned i = 0; i < 8; i++)
-    turned[i] = mask[(at + i) & 3];
-  memcpy(&mask_word, turned, 8);
+    rotated[i] = mask[(at + i) & 3];
+  memcpy(&mask_word, rotated, 8);
   size_t i = 0;
   for (; i + 8 <= len; i += 8) {
     memcpy(&word, from + i, 8);
@@ -61,7 +61,7 @@ static void apply_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8
     memcpy(to + i, &word, 8);
   }
   for (; i < len; i++)
-    to[i] = from[i] ^ turned[i & 7];
+    to[i] = from[i] ^ rotated[i & 7];
 }
 
 static size_t put_head(uint8_t *to, uint8_t first, uint64_t len, bool masked) {
@@ -77,18 +77,18 @@ static size_t put_head(uint8_t *to, uint8_t first, uint64_t len, bool masked) {
 size_t mcp__ws_begin(mcp__ws_t *ws) {
   mcp__buf_t *out = ws->config->out;
   mcp__ws_flush_pong(ws); /* the ping came before what is said now */
-  if (ws->close_sent || mcp__buf_reserve(out, MCP__FRAME_HEAD_MAX) != 0)
+  if (ws->close_sent || mcp__buf_reserve(out, MCP__WS_HEAD_MAX) != 0)
     return SIZE_MAX;
   size_t begin = out->len;
-  out->len += MCP__FRAME_HEAD_MAX; /* the longest head; end() closes the gap */
+  out->len += MCP__WS_HEAD_MAX; /* the longest head; end() closes the gap */
   return begin;
 }
 
 /* Writes the head in front of a payload of which only now the length is known. */
 static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   mcp__buf_t *out = ws->config->out;
-  uint8_t *at = (uint8_t *)out->data + begin, *payload = at + MCP__FRAME_HEAD_MAX;
-  size_t len = out->len - begin - MCP__FRAME_HEAD_MAX;
+  uint8_t *at = (uint8_t *)out->data + begin, *payload = at + MCP__WS_HEAD_MAX;
+  size_t len = out->len - begin - MCP__WS_HEAD_MAX;
   uint8_t mask[4];
   if (ws->config->client && RAND_bytes(mask, sizeof mask) != 1) { /* RFC 6455 section 5.3: unpredictable */
     out->len = begin;
@@ -134,12 +134,13 @@ void mcp__ws_flush_pong(mcp__ws_t *ws) {
 }
 
 int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
-  uint8_t payload[MCP__CONTROL_MAX];
+  uint8_t payload[MCP__WS_CONTROL_MAX];
   size_t len = 0, reason_len = strlen(reason);
   if (code != MCP__CLOSE_NO_CODE) {
     payload[0] = (uint8_t)(code >> 8);
     payload[1] = (uint8_t)code;
-    len = 2 + (reason_len < MCP__REASON_MAX ? reason_len : MCP__REASON_MAX); /* reasons of ours are ASCII */
+    len = 2 +
+          (reason_len < MCP__WS_REASON_MAX ? reason_len : MCP__WS_REASON_MAX); /* reasons of ours are ASCII */
     memcpy(payload + 2, reason, len - 2);
   }
   int status = send_control(ws, OP_CLOSE, payload, len);
@@ -165,7 +166,7 @@ static void fail(mcp__ws_t *ws, int code, const char *reason) {
   end(ws, code, reason, false);
 }
 
-static const char *words(int code) {
+static const char *close_reason(int code) {
   switch (code) {
   case MCP__CLOSE_UNSUPPORTED:
     return "text messages only";
@@ -198,7 +199,7 @@ static void deliver(mcp__ws_t *ws, bool binary) {
   ws->utf8 = (mcp__utf8_t){0};
   int code = grow(ws, 0); /* the padding */
   if (code != 0) {
-    fail(ws, code, words(code));
+    fail(ws, code, close_reason(code));
     return;
   }
   ws->config->on_message(&ws->message, binary, ws->config->arg);
@@ -209,13 +210,13 @@ static void deliver(mcp__ws_t *ws, bool binary) {
 
 static ssize_t on_wslay_read(wslay_event_context_ptr ctx, uint8_t *to, size_t len, int flags, void *arg) {
   mcp__ws_t *ws = arg;
-  size_t there = (size_t)(ws->slice_end - ws->slice);
+  size_t available = (size_t)(ws->slice_end - ws->slice);
   (void)flags;
-  if (there == 0) {
+  if (available == 0) {
     wslay_event_set_error(ctx, WSLAY_ERR_WOULDBLOCK);
     return -1;
   }
-  size_t take = len < there ? len : there;
+  size_t take = len < available ? len : available;
   memcpy(to, ws->slice, take);
   ws->slice += take;
   return (ssize_t)take;
@@ -246,7 +247,7 @@ static void on_wslay_frame(wslay_event_context_ptr ctx,
   (void)ctx;
   if (frame->opcode == OP_BINARY && !ws->config->binary)
     ws->fail = MCP__CLOSE_UNSUPPORTED;
-  else if (++ws->fragments > MCP__MAX_FRAGMENTS ||
+  else if (++ws->fragments > MCP__WS_MAX_FRAGMENTS ||
            frame->payload_length > ws->config->max_message - ws->message.len)
     ws->fail = MCP__CLOSE_TOO_BIG;
 }
@@ -284,9 +285,9 @@ static bool wslay_ready(mcp__ws_t *ws) {
   return true;
 }
 
-static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+static void feed_wslay(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   if (!wslay_ready(ws)) {
-    fail(ws, MCP__CLOSE_INTERNAL, words(MCP__CLOSE_INTERNAL));
+    fail(ws, MCP__CLOSE_INTERNAL, close_reason(MCP__CLOSE_INTERNAL));
     return;
   }
   ws->slice = data;
@@ -303,7 +304,7 @@ static void judge(mcp__ws_t *ws, const uint8_t *data, size_t len) {
     wslay_event_send(ws->wslay);
   }
   if (ws->fail != 0) {
-    fail(ws, ws->fail, words(ws->fail));
+    fail(ws, ws->fail, close_reason(ws->fail));
   } else if (complete) {
     wslay_event_context_free(ws->wslay);
     ws->wslay = NULL;
@@ -333,17 +334,17 @@ static bool read_head(const uint8_t *data, size_t len, frame_t *frame) { /* fals
   return true;
 }
 
-static bool plain(const mcp__ws_t *ws, const frame_t *frame) {
+static bool is_well_formed(const mcp__ws_t *ws, const frame_t *frame) {
   return frame->shortest && frame->masked != ws->config->client;
 }
 
 static bool is_text(const mcp__ws_t *ws, const frame_t *frame) {
-  return frame->first == (FIN | OP_TEXT) && plain(ws, frame) && ws->wslay == NULL;
+  return frame->first == (FIN | OP_TEXT) && is_well_formed(ws, frame) && ws->wslay == NULL;
 }
 
 static bool is_control(const mcp__ws_t *ws, const frame_t *frame) {
   return frame->first >= (FIN | OP_CLOSE) && frame->first <= (FIN | OP_PONG) &&
-         frame->len <= MCP__CONTROL_MAX && plain(ws, frame);
+         frame->len <= MCP__WS_CONTROL_MAX && is_well_formed(ws, frame);
 }
 
 static bool code_is_valid(int code) { /* RFC 6455 section 7.4, and 1012 to 1014 of its registry */
@@ -358,7 +359,7 @@ static void on_close(mcp__ws_t *ws, const uint8_t *payload, size_t len) {
   } else if (len > 2 && !mcp__utf8_valid(payload + 2, len - 2)) {
     fail(ws, MCP__CLOSE_INVALID_TEXT, "the reason is not valid UTF-8");
   } else {
-    char reason[MCP__REASON_MAX + 1] = "";
+    char reason[MCP__WS_REASON_MAX + 1] = "";
     if (len > 2)
       memcpy(reason, payload + 2, len - 2);
     if (!ws->close_sent)
@@ -368,14 +369,14 @@ static void on_close(mcp__ws_t *ws, const uint8_t *payload, size_t len) {
 }
 
 static void on_control(mcp__ws_t *ws, const frame_t *frame, const uint8_t *data) {
-  uint8_t payload[MCP__CONTROL_MAX];
+  uint8_t payload[MCP__WS_CONTROL_MAX];
   apply_mask(payload, data, (size_t)frame->len, frame->mask, 0);
   switch (frame->first & 15) {
   case OP_CLOSE:
     on_close(ws, payload, (size_t)frame->len);
     break;
   case OP_PING: /* while out is not taken, one pong for the newest (RFC 6455 section 5.5.3) */
-    if (ws->config->out->len < MCP__PONG_ROOM)
+    if (ws->config->out->len < MCP__WS_PONG_MAX_BACKLOG)
       mcp__ws_flush_pong(ws);
     memcpy(ws->pong, payload, (size_t)frame->len);
     ws->pong_len = (uint8_t)frame->len;
@@ -394,7 +395,7 @@ static void on_text(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   bool valid = mcp__utf8_feed(&ws->utf8, to, len) && (len < ws->remaining || ws->utf8.missing == 0);
   ws->remaining -= len;
   if (!valid) {
-    fail(ws, MCP__CLOSE_INVALID_TEXT, words(MCP__CLOSE_INVALID_TEXT));
+    fail(ws, MCP__CLOSE_INVALID_TEXT, close_reason(MCP__CLOSE_INVALID_TEXT));
   } else if (ws->remaining == 0) {
     ws->in_text = false;
     deliver(ws, false);
@@ -424,11 +425,11 @@ static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
     ws->mask_at = 0;
     ws->in_text = true;
     if (frame.len > ws->config->max_message)
-      fail(ws, MCP__CLOSE_TOO_BIG, words(MCP__CLOSE_TOO_BIG));
+      fail(ws, MCP__CLOSE_TOO_BIG, close_reason(MCP__CLOSE_TOO_BIG));
     else if (frame.len == 0)
       on_empty_text(ws);
   } else {
-    judge(ws, data, frame.head_len);
+    feed_wslay(ws, data, frame.head_len);
   }
   return frame.head_len;
 }
@@ -441,27 +442,27 @@ static size_t on_payload(mcp__ws_t *ws, const uint8_t *data, size_t len) {
     return 0;
   }
   if (code != 0) {
-    fail(ws, code, words(code));
+    fail(ws, code, close_reason(code));
   } else if (ws->in_text) {
     on_text(ws, data, take);
   } else {
     ws->remaining -= take;
-    judge(ws, data, take);
+    feed_wslay(ws, data, take);
   }
   return take;
 }
 
 /* A head, or a control frame, that came in pieces: completed in ws->head, which holds the longest of them. */
-static size_t on_pieces(mcp__ws_t *ws, const uint8_t *data, size_t len) {
-  size_t had = ws->head_len, room = sizeof ws->head - had, take = len < room ? len : room;
-  memcpy(ws->head + had, data, take);
-  size_t used = on_frame(ws, ws->head, had + take);
+static size_t on_partial_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
+  size_t old_len = ws->head_len, room = sizeof ws->head - old_len, take = len < room ? len : room;
+  memcpy(ws->head + old_len, data, take);
+  size_t used = on_frame(ws, ws->head, old_len + take);
   if (used == 0) {
-    ws->head_len = (uint8_t)(had + take);
+    ws->head_len = (uint8_t)(old_len + take);
     return take;
   }
   ws->head_len = 0;
-  return used - had;
+  return used - old_len;
 }
 
 size_t mcp__ws_feed(mcp__ws_t *ws, const uint8_t *data, size_t len) {
@@ -470,7 +471,7 @@ size_t mcp__ws_feed(mcp__ws_t *ws, const uint8_t *data, size_t len) {
     if (ws->remaining > 0) {
       at += on_payload(ws, data + at, len - at);
     } else if (ws->head_len > 0) {
-      at += on_pieces(ws, data + at, len - at);
+      at += on_partial_frame(ws, data + at, len - at);
     } else {
       size_t used = on_frame(ws, data + at, len - at);
       if (used == 0) {

@@ -25,11 +25,11 @@ enum {
   MCP__CLOSE_RESTART = 1012,
   MCP__CLOSE_BUSY = 1013, /* again later */
 
-  MCP__CONTROL_MAX = 125,      /* RFC 6455 section 5.5 */
-  MCP__FRAME_HEAD_MAX = 14,    /* two bytes, 64 bits of length, mask */
-  MCP__MAX_FRAGMENTS = 131072, /* of one message */
-  MCP__REASON_MAX = 123,
-  MCP__PONG_ROOM = 4096 /* with so much in out already, only the newest ping is answered */
+  MCP__WS_CONTROL_MAX = 125,      /* RFC 6455 section 5.5 */
+  MCP__WS_HEAD_MAX = 14,          /* two bytes, 64 bits of length, mask */
+  MCP__WS_MAX_FRAGMENTS = 131072, /* of one message */
+  MCP__WS_REASON_MAX = 123,
+  MCP__WS_PONG_MAX_BACKLOG = 4096 /* with so much in out already, only the newest ping is answered */
 };
 
 typedef struct mcp__ws mcp__ws_t;
@@ -60,10 +60,10 @@ struct mcp__ws {
   mcp__utf8_t utf8;
   uint8_t mask[4];
   uint8_t mask_at;                                      /* which of its bytes is next */
-  uint8_t head[MCP__FRAME_HEAD_MAX + MCP__CONTROL_MAX]; /* a frame's beginning that came without the rest */
+  uint8_t head[MCP__WS_HEAD_MAX + MCP__WS_CONTROL_MAX]; /* a frame's beginning that came without the rest */
   uint8_t head_len;
   uint8_t pong_len;
-  uint8_t pong[MCP__CONTROL_MAX]; /* the newest ping's payload */
+  uint8_t pong[MCP__WS_CONTROL_MAX]; /* the newest ping's payload */
   bool pong_due;
   bool in_text;    /* the frame under way is a whole text message */
   bool close_sent; /* nothing more may be sent */

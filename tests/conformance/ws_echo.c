@@ -36,7 +36,7 @@ typedef struct peer {
   uv_connect_t connect;
   mcp__head_t head;
   bool open;
-  char key[MCP__KEY_SIZE];
+  char key[MCP__UPGRADE_KEY_SIZE];
   mcp__ws_t ws;
   mcp__ws_config_t config;
 } peer_t;
@@ -145,7 +145,7 @@ static void on_connection(uv_stream_t *listener, int status) {
 
 static void on_connect(uv_connect_t *request, int status) {
   peer_t *peer = request->handle->data; /* the stream is the peer's first member */
-  if (status != 0 || mcp__new_key(peer->key) != 0 ||
+  if (status != 0 || mcp__upgrade_new_key(peer->key) != 0 ||
       mcp__write_upgrade(&peer->stream.out, "127.0.0.1", "/", peer->key, NULL) != 0) {
     mcp__stream_close(&peer->stream);
     return;

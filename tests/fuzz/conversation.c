@@ -322,7 +322,7 @@ static void converse(mcp_server_t *server, const mcp__buf_t *input, fuzz_cut_t c
   end_waiting();
   const mcp__calls_t *calls = &server->service.calls;
   FUZZ_CHECK(stream == NULL && server->conns.first == NULL && calls->running == 0 && calls->oldest == NULL);
-  FUZZ_CHECK(server->conns.placed == 0 && server->conns.handshakes == 0);
+  FUZZ_CHECK(server->conns.slots_used == 0 && server->conns.handshakes == 0);
   FUZZ_CHECK(sent.len > 13 && memcmp(sent.data, "HTTP/1.1 101 ", 13) == 0);
   size_t head = 4;
   while (memcmp(sent.data + head - 4, "\r\n\r\n", 4) != 0)

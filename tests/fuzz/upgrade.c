@@ -29,7 +29,7 @@ static void say_request(mcp__head_t *head, mcp__buf_t *said) {
   mcp__buf_printf(said, "wish %d of %s\n", wish, mcp__head_url(head));
   if (wish == MCP__HTTP_WEBSOCKET)
     FUZZ_CHECK(mcp__write_switching(said, head) == 0);
-  else if (wish == MCP__HTTP_WRONG)
+  else if (wish == MCP__HTTP_INVALID)
     FUZZ_CHECK(mcp__write_plain(said, head->status, head->problem) == 0);
   else if (wish == MCP__HTTP_OPTIONS)
     FUZZ_CHECK(mcp__write_options(said) == 0);
@@ -55,9 +55,9 @@ static void say(reading_t *reading, bool is_request, mcp__buf_t *said) {
     mcp__buf_printf(said, " %zu bytes, %zu headers\n", reading->used, head->headers);
     for (int i = 0; i < MCP__H_COUNT; i++) {
       const char *value = mcp__head_value(head, (mcp__header_t)i);
-      FUZZ_CHECK((value != NULL) == (head->given[i] > 0));
-      FUZZ_CHECK(value == NULL || strlen(value) <= MCP__VALUE_MAX);
-      mcp__buf_printf(said, "%u %s\n", head->given[i], value != NULL ? value : "");
+      FUZZ_CHECK((value != NULL) == (head->occurrences[i] > 0));
+      FUZZ_CHECK(value == NULL || strlen(value) <= MCP__HEAD_MAX_VALUE);
+      mcp__buf_printf(said, "%u %s\n", head->occurrences[i], value != NULL ? value : "");
     }
     if (is_request)
       say_request(head, said);

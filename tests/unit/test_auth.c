@@ -22,14 +22,14 @@ Test(auth, what_can_be_a_token) {
   static const char *const valid[] = {"a", "0", TOKEN, "secret", "A=", "-", "/"};
   static const char *const invalid[] = {"",      "=",   "==",   "a=b", "a b", " a",        "a ",    "a\n",
                                         "a\r\n", "a,b", "a\"b", "a\\", "a;b", "a\xc3\xa4", "a\x7f", "a\t"};
-  char text[MCP__TOKEN_MAX + 2];
+  char text[MCP__AUTH_TOKEN_MAX + 2];
   for (size_t i = 0; i < sizeof valid / sizeof *valid; i++)
     cr_expect(mcp__token_valid(valid[i]), "%s", valid[i]);
   for (size_t i = 0; i < sizeof invalid / sizeof *invalid; i++)
     cr_expect(!mcp__token_valid(invalid[i]), "%s", invalid[i]);
-  snprintf(text, sizeof text, "%0*d", MCP__TOKEN_MAX, 0);
+  snprintf(text, sizeof text, "%0*d", MCP__AUTH_TOKEN_MAX, 0);
   cr_expect(mcp__token_valid(text));
-  snprintf(text, sizeof text, "%0*d", MCP__TOKEN_MAX + 1, 0);
+  snprintf(text, sizeof text, "%0*d", MCP__AUTH_TOKEN_MAX + 1, 0);
   cr_expect(!mcp__token_valid(text));
 }
 
@@ -111,8 +111,8 @@ Test(auth, nothing_is_asked_for) {
 }
 
 Test(auth, the_longest_token_fits_both_places) {
-  char token[MCP__TOKEN_MAX + 1], headers[2000];
-  snprintf(token, sizeof token, "%0*d", MCP__TOKEN_MAX, 0);
+  char token[MCP__AUTH_TOKEN_MAX + 1], headers[2000];
+  snprintf(token, sizeof token, "%0*d", MCP__AUTH_TOKEN_MAX, 0);
   snprintf(headers, sizeof headers, "Authorization: Bearer %s\r\n", token);
   cr_expect_null(problem_of(token, headers));
   snprintf(headers, sizeof headers, "Sec-WebSocket-Protocol: mcp, mcp.auth.%s\r\n", token);
@@ -136,22 +136,22 @@ Test(auth, settings) {
   cr_expect_eq(mcp__auth_set(&auth, "not fine"), UV_EINVAL);
   cr_expect_eq(memcmp(&auth, &before, sizeof auth), 0, "unchanged");
   cr_expect_eq(mcp__auth_set(&auth, NULL), 0);
-  cr_expect(!auth.wanted);
+  cr_expect(!auth.required);
 }
 
 Test(auth, environment) {
   const char *token;
   unsetenv("ICCM_AUTH_TOKEN");
-  cr_expect_eq(mcp__token_of_environment(&token), 0);
+  cr_expect_eq(mcp__token_from_environment(&token), 0);
   cr_expect_null(token);
   setenv("ICCM_AUTH_TOKEN", "", 1);
-  cr_expect_eq(mcp__token_of_environment(&token), 0);
+  cr_expect_eq(mcp__token_from_environment(&token), 0);
   cr_expect_null(token);
   setenv("ICCM_AUTH_TOKEN", TOKEN, 1);
-  cr_expect_eq(mcp__token_of_environment(&token), 0);
+  cr_expect_eq(mcp__token_from_environment(&token), 0);
   cr_expect_str_eq(token, TOKEN);
   setenv("ICCM_AUTH_TOKEN", "hush hush", 1);
-  cr_expect_eq(mcp__token_of_environment(&token), MCP_EENV);
+  cr_expect_eq(mcp__token_from_environment(&token), MCP_EENV);
   cr_expect_not_null(strstr(mcp_last_error(), "ICCM_AUTH_TOKEN"));
   cr_expect_null(strstr(mcp_last_error(), "hush"), "%s", mcp_last_error());
 }

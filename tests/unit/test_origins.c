@@ -21,7 +21,7 @@ static const char *problem_of(const char *request) {
   cr_assert_eq(mcp__head_feed(&head, request, strlen(request), &used), MCP__HEAD_DONE, "%s: %s", request,
                head.problem);
   mcp__http_request_kind_t wish = mcp__head_request_kind(&head);
-  cr_assert_neq(wish, MCP__HTTP_WRONG, "%s: %s", request, head.problem);
+  cr_assert_neq(wish, MCP__HTTP_INVALID, "%s: %s", request, head.problem);
   const char *problem = mcp__origins_problem(&admitted, &head, wish, tls);
   mcp__head_deinit(&head);
   return problem;
@@ -235,11 +235,11 @@ Test(origins, entries_that_never_match) {
   static const char *const wrong_hosts[] = {
       "http://a.example", "*.example", "a.example/", "a:b", "a:", "a b"};
   for (size_t i = 0; i < sizeof origins / sizeof *origins; i++)
-    cr_expect(mcp__origins_can_be(origins[i], strlen(origins[i])), "%s", origins[i]);
+    cr_expect(mcp__origins_valid_origin(origins[i], strlen(origins[i])), "%s", origins[i]);
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-    cr_expect(!mcp__origins_can_be(wrong[i], strlen(wrong[i])), "%s", wrong[i]);
+    cr_expect(!mcp__origins_valid_origin(wrong[i], strlen(wrong[i])), "%s", wrong[i]);
   for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
-    cr_expect(mcp__origins_can_be_host(hosts[i], strlen(hosts[i])), "%s", hosts[i]);
+    cr_expect(mcp__origins_valid_host(hosts[i], strlen(hosts[i])), "%s", hosts[i]);
   for (size_t i = 0; i < sizeof wrong_hosts / sizeof *wrong_hosts; i++)
-    cr_expect(!mcp__origins_can_be_host(wrong_hosts[i], strlen(wrong_hosts[i])), "%s", wrong_hosts[i]);
+    cr_expect(!mcp__origins_valid_host(wrong_hosts[i], strlen(wrong_hosts[i])), "%s", wrong_hosts[i]);
 }

@@ -7,7 +7,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
-static mcp__rates_t rates;
+static mcp__rate_limit_t rates;
 
 static uint32_t count(const char *text, uint64_t now_ms) {
   struct sockaddr_storage storage = {0};
@@ -22,7 +22,8 @@ static uint32_t count(const char *text, uint64_t now_ms) {
     six->sin6_family = AF_INET6;
     six->sin6_port = port++;
   }
-  return mcp__rates_count(&rates, (const struct sockaddr *)&storage, now_ms, 0x9e3779b97f4a7c15u + now_ms);
+  return mcp__rate_limit_count(&rates, (const struct sockaddr *)&storage, now_ms,
+                               0x9e3779b97f4a7c15u + now_ms);
 }
 
 Test(rates, each_address_for_itself) {
@@ -63,19 +64,19 @@ Test(rates, a_second_forgets_who_shared_a_slot) { /* so many come that all slots
 
 Test(rates, counting_ends_somewhere) {
   count("10.0.0.1", 0);
-  for (size_t i = 0; i < MCP__RATES_SLOTS; i++)
+  for (size_t i = 0; i < MCP__RATE_LIMIT_SLOTS; i++)
     rates.counts[i] = UINT32_MAX - 1;
   cr_expect_eq(count("10.0.0.1", 1), UINT32_MAX);
   cr_expect_eq(count("10.0.0.1", 1), UINT32_MAX);
 }
 
 Test(rates, a_line_a_second_tells_of_all) {
-  mcp__tally_t tally = {0};
+  mcp__log_throttle_t tally = {0};
   uint64_t told = 0;
-  cr_expect_eq(mcp__tally_take(&tally, 0), 0, "nothing has been");
+  cr_expect_eq(mcp__log_throttle_take(&tally, 0), 0, "nothing has been");
   for (uint64_t now_ms = 5000; now_ms < 8000; now_ms++) {
     tally.count += 10;
-    uint64_t count = mcp__tally_take(&tally, now_ms);
+    uint64_t count = mcp__log_throttle_take(&tally, now_ms);
     cr_expect_eq(count,
                  now_ms == 5000       ? 10
                  : now_ms % 1000 == 0 ? 10000
@@ -83,10 +84,10 @@ Test(rates, a_line_a_second_tells_of_all) {
                  "%d at %d", (int)count, (int)now_ms);
     told += count;
   }
-  cr_expect_eq(mcp__tally_take(&tally, 7999), 0, "the second is not over");
-  told += mcp__tally_take(&tally, 8000);
+  cr_expect_eq(mcp__log_throttle_take(&tally, 7999), 0, "the second is not over");
+  told += mcp__log_throttle_take(&tally, 8000);
   cr_expect_eq(told, 30000);
-  cr_expect_eq(mcp__tally_take(&tally, 9000), 0);
+  cr_expect_eq(mcp__log_throttle_take(&tally, 9000), 0);
   tally.count++;
-  cr_expect_eq(mcp__tally_take(&tally, 9000), 1, "at once, after a second without any");
+  cr_expect_eq(mcp__log_throttle_take(&tally, 9000), 1, "at once, after a second without any");
 }

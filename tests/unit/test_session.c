@@ -125,16 +125,16 @@ static void open_desk(void) {
   cr_assert_eq(mcp__tools_init(&desk.tools, tools, problem, sizeof problem), 0, "%s", problem);
   desk.memory.max = 64 << 20;
   desk.log.component = "desk";
-  desk.service.identity = (mcp__server_info_t){"desk", "1", &desk.tools, "clock"};
-  desk.service.notice_cb = notice;
+  desk.service.server_info = (mcp__server_info_t){"desk", "1", &desk.tools, "clock"};
+  desk.service.capability_cb = notice;
   mcp__calls_t *calls = &desk.service.calls;
   calls->loop = &desk.loop;
   calls->max_message = 1 << 20;
   calls->memory = &desk.memory;
   calls->log = &desk.log;
-  calls->counts = &desk.service.counts;
+  calls->counters = &desk.service.counters;
   calls->on_ended = on_ended;
-  cr_assert_eq(mcp__calls_need_pool(calls), 0);
+  cr_assert_eq(mcp__calls_ensure_pool(calls), 0);
   mcp__calls_open(calls);
   mcp__buf_init(&desk.out, SPACE, NULL);
   desk.peer.log = &desk.log;
@@ -168,7 +168,7 @@ static void close_desk(void) {
 TestSuite(session, .init = open_desk, .fini = close_desk);
 
 static void hand_in(int origin, const char *text) {
-  mcp_call_t *call = mcp__call_take(&desk.session.caller);
+  mcp_call_t *call = mcp__call_acquire(&desk.session.caller);
   cr_assert_not_null(call);
   cr_assert_eq(mcp__buf_reserve(&call->text, strlen(text) + MCP__JSON_PADDING), 0);
   cr_assert_eq(mcp__buf_append(&call->text, text, strlen(text)), 0);
@@ -242,15 +242,15 @@ Test(session, a_cancellation_may_come_over_another_origin) {
 }
 
 Test(session, the_65th_call_waits_and_begins_in_its_turn) {
-  for (int id = 1; id <= MCP__MAX_IN_FLIGHT + 2; id++)
+  for (int id = 1; id <= MCP__CALLER_MAX_IN_FLIGHT + 2; id++)
     call_tool(1, id, "keep");
-  cr_assert_eq(desk.kept_count, MCP__MAX_IN_FLIGHT);
+  cr_assert_eq(desk.kept_count, MCP__CALLER_MAX_IN_FLIGHT);
   cr_assert_eq(desk.session.caller.waiting_count, 2);
   cr_assert(!mcp__session_is_full(&desk.session));
   mcp_call_reply_text(desk.kept[0], "1", 1);
   cr_assert_gt(desk.left, 0, "the transport looks for room");
   mcp__session_begin_waiting(&desk.session);
-  cr_assert_eq(desk.kept_count, MCP__MAX_IN_FLIGHT + 1);
+  cr_assert_eq(desk.kept_count, MCP__CALLER_MAX_IN_FLIGHT + 1);
   cr_assert_eq(desk.session.caller.waiting_count, 1);
   desk.kept[0] = NULL;
 }
@@ -292,15 +292,15 @@ Test(session, an_answer_that_cannot_be_sent_fails_it_once) {
 
 Test(session, changes_are_told_once_and_unasked) {
   mcp__session_tools_changed(&desk.session);
-  mcp__session_tell(&desk.session);
+  mcp__session_write_notifications(&desk.session);
   cr_assert_str_empty(desk.said[UNASKED], "not before it has said that it is ready");
   initialize("{}");
   desk.woken = 0;
   mcp__session_tools_changed(&desk.session);
   mcp__session_tools_changed(&desk.session);
   cr_assert_eq(desk.woken, 2);
-  mcp__session_tell(&desk.session);
-  mcp__session_tell(&desk.session);
+  mcp__session_write_notifications(&desk.session);
+  mcp__session_write_notifications(&desk.session);
   cr_assert_str_eq(desk.said[UNASKED],
                    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n");
 }
@@ -308,16 +308,16 @@ Test(session, changes_are_told_once_and_unasked) {
 Test(session, the_notice_comes_after_the_answer_and_at_each_change) {
   initialize("{\"experimental\":{\"clock\":{}}}");
   cr_assert_str_empty(desk.said[UNASKED]);
-  mcp__session_tell(&desk.session);
+  mcp__session_write_notifications(&desk.session);
   static const char told[] =
       "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/clock\",\"params\":\"2025-11-25\"}\n";
   cr_assert_str_eq(desk.said[UNASKED], told);
   mcp__session_notify(&desk.session);
   desk.refuses = true;
-  mcp__session_tell(&desk.session);
+  mcp__session_write_notifications(&desk.session);
   cr_assert_str_eq(desk.said[UNASKED], told);
   desk.refuses = false; /* it is still due */
-  mcp__session_tell(&desk.session);
+  mcp__session_write_notifications(&desk.session);
   cr_assert_eq(strlen(desk.said[UNASKED]), 2 * (sizeof told - 1));
 }
 

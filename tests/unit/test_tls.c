@@ -340,9 +340,9 @@ Test(tls, a_peer_that_speaks_something_else) {
   for (size_t i = 0; i < sizeof junk / sizeof *junk; i++) {
     open_both("good.pem", "localhost");
     cr_expect_eq(mcp__tls_feed(server.tls, junk[i], strlen(junk[i]), hear, &server), MCP_ETLS);
-    cr_expect_eq(server.tls->fault, MCP__TLS_NOT_SPOKEN, "%zu: %s", i, server.tls->problem);
+    cr_expect_eq(server.tls->fault, MCP__TLS_OTHER_PROTOCOL, "%zu: %s", i, server.tls->problem);
     cr_expect_eq(mcp__tls_feed(client.tls, junk[i], strlen(junk[i]), hear, &client), MCP_ETLS);
-    cr_expect_eq(client.tls->fault, MCP__TLS_NOT_SPOKEN, "%zu: %s", i, client.tls->problem);
+    cr_expect_eq(client.tls->fault, MCP__TLS_OTHER_PROTOCOL, "%zu: %s", i, client.tls->problem);
     cr_expect_not_null(strstr(client.tls->problem, "use ws://"), "%s", client.tls->problem);
     close_side(&server);
     close_side(&client);

@@ -54,9 +54,9 @@ typedef struct row {
 #define OPTIONS(head)                                                                                        \
   { head, MCP__HEAD_DONE, MCP__HTTP_OPTIONS, 0 }
 #define WRONG(head, status)                                                                                  \
-  { head, MCP__HEAD_DONE, MCP__HTTP_WRONG, status }
+  { head, MCP__HEAD_DONE, MCP__HTTP_INVALID, status }
 #define BAD(head, status)                                                                                    \
-  { head, MCP__HEAD_BAD, MCP__HTTP_WRONG, status }
+  { head, MCP__HEAD_BAD, MCP__HTTP_INVALID, status }
 
 static void check_fed(const row_t *row, const char *text, size_t len, size_t first, size_t step) {
   mcp__head_t head;
@@ -68,7 +68,7 @@ static void check_fed(const row_t *row, const char *text, size_t len, size_t fir
     mcp__http_request_kind_t wish = mcp__head_request_kind(&head);
     cr_expect_eq(wish, row->wish, "%s: wish %d, %s", row->head, wish, head.problem);
     const char *url = mcp__head_url(&head);
-    cr_expect(wish == MCP__HTTP_WRONG || strncmp(strchr(row->head, ' ') + 1, url, strlen(url)) == 0, "%s",
+    cr_expect(wish == MCP__HTTP_INVALID || strncmp(strchr(row->head, ' ') + 1, url, strlen(url)) == 0, "%s",
               url);
     cr_expect_eq(used, strlen(row->head), "%s from %zu by %zu: %zu used", row->head, first, step, used);
   }
@@ -248,9 +248,9 @@ Test(upgrade, no_http) {
       BAD(GET HOST "X: a\nY: b\r\n\r\n", 400),
       BAD(GET HOST "X: a\x01\r\n\r\n", 400),
       BAD("GET / HTTP/1.1\nHost: h\n\n", 400),
-      {GET HOST UPGRADE CONNECTION KEY VERSION, MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
-      {"G", MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
-      {"\r\n\r\n", MCP__HEAD_MORE, MCP__HTTP_WRONG, 0},
+      {GET HOST UPGRADE CONNECTION KEY VERSION, MCP__HEAD_MORE, MCP__HTTP_INVALID, 0},
+      {"G", MCP__HEAD_MORE, MCP__HTTP_INVALID, 0},
+      {"\r\n\r\n", MCP__HEAD_MORE, MCP__HTTP_INVALID, 0},
   };
   CHECK_ROWS(rows);
   row_t nul = BAD("GET / HTTP/1.1\r\nX: a", 400);
@@ -294,9 +294,9 @@ Test(upgrade, values) {
   expect_value(&head, MCP__H_KEY, NONCE);
   expect_value(&head, MCP__H_EXTENSIONS, NULL);
   expect_value(&head, MCP__H_ACCEPT, NULL);
-  cr_expect_eq(head.given[MCP__H_ORIGIN], 2);
-  cr_expect_eq(head.given[MCP__H_PROTOCOL], 3);
-  cr_expect_eq(head.given[MCP__H_ACCEPT], 0);
+  cr_expect_eq(head.occurrences[MCP__H_ORIGIN], 2);
+  cr_expect_eq(head.occurrences[MCP__H_PROTOCOL], 3);
+  cr_expect_eq(head.occurrences[MCP__H_ACCEPT], 0);
   cr_expect_eq(mcp__head_request_kind(&head), MCP__HTTP_WEBSOCKET, "%s", head.problem);
   mcp__head_deinit(&head);
   expect_no_leak();
@@ -374,16 +374,16 @@ Test(upgrade, number_of_headers) {
 
 Test(upgrade, length_of_a_value) {
   static const char *const names[] = {"Origin", "Upgrade", "Sec-WebSocket-Key", "X-Trace-ID", "Host"};
-  for (int len = MCP__VALUE_MAX - 2; len < MCP__VALUE_MAX + 3; len++)
+  for (int len = MCP__HEAD_MAX_VALUE - 2; len < MCP__HEAD_MAX_VALUE + 3; len++)
     for (size_t i = 0; i < 5; i++) {
       char text[2000];
       snprintf(text, sizeof text, GET "%s: %0*d\r\n\r\n", names[i], len, 0);
-      cr_expect_eq(status_of(text, true), len <= MCP__VALUE_MAX ? 0 : 431, "%s of %d", names[i], len);
+      cr_expect_eq(status_of(text, true), len <= MCP__HEAD_MAX_VALUE ? 0 : 431, "%s of %d", names[i], len);
     }
   for (int len = 400; len < 700; len++) { /* two lines of one list */
     char text[3000];
     snprintf(text, sizeof text, GET "Upgrade: %0*d\r\nUpgrade: %0*d\r\n\r\n", len, 0, len, 0);
-    cr_expect_eq(status_of(text, true), 2 * len + 2 <= MCP__VALUE_MAX ? 0 : 431, "two of %d", len);
+    cr_expect_eq(status_of(text, true), 2 * len + 2 <= MCP__HEAD_MAX_VALUE ? 0 : 431, "two of %d", len);
   }
   char text[3000];
   snprintf(text, sizeof text, GET "X-Other: %02000d\r\n\r\n", 0);
@@ -408,7 +408,7 @@ Test(upgrade, many_lines_of_one_list) {
 }
 
 Test(upgrade, accept) {
-  char accept[MCP__ACCEPT_SIZE];
+  char accept[MCP__UPGRADE_ACCEPT_SIZE];
   mcp__websocket_accept(NONCE, accept);
   cr_expect_str_eq(accept, ACCEPT); /* RFC 6455 section 1.3 */
 }
@@ -512,11 +512,11 @@ Test(upgrade, targets) {
 
 Test(upgrade, both_sides_agree) {
   for (int i = 0; i < 100; i++) {
-    char key[MCP__KEY_SIZE], problem[200];
+    char key[MCP__UPGRADE_KEY_SIZE], problem[200];
     mcp__buf_t out;
     mcp__head_t request, answer;
     mcp__buf_init(&out, 10000, NULL);
-    cr_assert_eq(mcp__new_key(key), 0);
+    cr_assert_eq(mcp__upgrade_new_key(key), 0);
     cr_assert_eq(mcp__write_upgrade(&out, "[::1]:9060", "/a?b", key, i % 2 == 0 ? NULL : "t-0/="), 0);
     cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
     open_head(&request, out.data, true);

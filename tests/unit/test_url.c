@@ -270,20 +270,20 @@ Test(url, lengths) {
   static char text[3000];
   mcp__url_t url;
   char problem[64]; /* shorter than the text: cut */
-  for (int len = MCP__HOST_SIZE - 3; len < MCP__HOST_SIZE + 3; len++) {
+  for (int len = MCP__URL_HOST_SIZE - 3; len < MCP__URL_HOST_SIZE + 3; len++) {
     snprintf(text, sizeof text, "ws://%0*d:65535", len, 0);
     int status = mcp__url_parse(text, &url, problem, sizeof problem);
-    cr_expect_eq(status, len < MCP__HOST_SIZE ? 0 : MCP_EURL, "host of %d bytes", len);
+    cr_expect_eq(status, len < MCP__URL_HOST_SIZE ? 0 : MCP_EURL, "host of %d bytes", len);
     cr_expect(status != 0 || (strlen(url.host) == (size_t)len && strlen(url.authority) == (size_t)len + 6));
     cr_expect(status == 0 || strlen(problem) == sizeof problem - 1);
   }
   memset(text, ':', sizeof text);
-  snprintf(text + MCP__HOST_SIZE, 20, "]:65535");
+  snprintf(text + MCP__URL_HOST_SIZE, 20, "]:65535");
   text[0] = '[';
   cr_expect_eq(mcp__url_parse(text, &url, problem, sizeof problem), 0);
-  cr_expect_eq(strlen(url.authority), MCP__HOST_SIZE - 1 + 2 + 6);
+  cr_expect_eq(strlen(url.authority), MCP__URL_HOST_SIZE - 1 + 2 + 6);
   for (int len = 1; len < 2000; len++) {
-    bool long_one = len > MCP__PATH_SIZE - 2;
+    bool long_one = len > MCP__URL_PATH_SIZE - 2;
     snprintf(text, sizeof text, "h/%0*d", len - 1, 0);
     text[len + 1] = '\0';
     cr_expect_eq(mcp__url_parse(text, &url, problem, sizeof problem), long_one ? MCP_EURL : 0, "path of %d",

@@ -543,9 +543,9 @@ static void check_fragments(size_t count, const char *said) {
 }
 
 Test(ws, number_of_fragments) {
-  check_fragments(MCP__MAX_FRAGMENTS - 1, "\"ab\" \"c\" ");
-  check_fragments(MCP__MAX_FRAGMENTS, "\"ab\" \"c\" ");
-  check_fragments(MCP__MAX_FRAGMENTS + 1, "!<" TOO_BIG ">");
+  check_fragments(MCP__WS_MAX_FRAGMENTS - 1, "\"ab\" \"c\" ");
+  check_fragments(MCP__WS_MAX_FRAGMENTS, "\"ab\" \"c\" ");
+  check_fragments(MCP__WS_MAX_FRAGMENTS + 1, "!<" TOO_BIG ">");
   expect_no_leak();
 }
 
@@ -710,7 +710,7 @@ Test(ws, pings_that_pile_up) {
   side_init(&side, false, LIMIT);
   feed(&side, input.data, input.len);
   mcp__ws_flush_pong(&side.ws);
-  cr_expect_lt(side.out.len, MCP__PONG_ROOM + 2 * (2 + MCP__CONTROL_MAX));
+  cr_expect_lt(side.out.len, MCP__WS_PONG_MAX_BACKLOG + 2 * (2 + MCP__WS_CONTROL_MAX));
   cr_expect_eq(memcmp(side.out.data + side.out.len - 8, "\x8a\6newest", 8), 0);
   side_deinit(&side);
   free(input.data);
@@ -762,7 +762,7 @@ Test(ws, reasons) {
   for (int i = 0; i < 3; i++) {
     side_init(&side, false, LIMIT);
     cr_assert_eq(mcp__ws_close(&side.ws, i == 0 ? MCP__CLOSE_NO_CODE : 1008, i == 1 ? "" : reason), 0);
-    cr_expect_eq(side.out.len, i == 0 ? 2 : i == 1 ? 4 : 2 + MCP__CONTROL_MAX);
+    cr_expect_eq(side.out.len, i == 0 ? 2 : i == 1 ? 4 : 2 + MCP__WS_CONTROL_MAX);
     describe(output, sizeof output, &side.out, false);
     side_deinit(&side);
   }
