@@ -1,12 +1,12 @@
-/* call.c: one tools/call, from its message to its answer.
+/* call.c: one tools/call, from its message to its response.
  *
- * Happy path: the connection takes a call, parses the message into it, and runs it; the handler ends it, now
- * or later; the answer is written to the connection and the call goes back to the spare ones with its memory.
- * A blocking handler runs on the pool: its answer is rendered there and written when the job is back on the
- * loop. Failure: when the peer leaves, cancels or the deadline passes, the call loses its connection and its
- * handler is told; it still has to end it, which then frees and no more. One that has not begun by then never
- * does. So each call is ended exactly once,
- * and nothing can leak. */
+ * Happy path: the connection acquires a call, parses the message into it, and runs it. The handler ends it,
+ * now or later. The response is written to the connection, and the call is released with its memory for
+ * reuse. A blocking handler runs on the pool: its response is rendered there and written when the job is back
+ * on the loop. Failure: when the peer disconnects or cancels, or the deadline passes, the call is detached
+ * from its connection and its handler is notified. The handler still has to end the call, which then only
+ * frees it. A call that has not begun by then never does. Hence each call is ended exactly once, and nothing
+ * leaks. */
 #include "server/call.h"
 
 #include "base/utf8.h"
@@ -45,7 +45,7 @@ static bool is_waiting(const mcp_call_t *call) {
   return state_of(call) == MCP__CALL_WAITING;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- allocation ------------------------------------------------------------------------------------ */
 
 static size_t memory_of(const mcp_call_t *call) {
   return sizeof *call + call->text.cap + call->response.cap + call->arena.used;
@@ -110,7 +110,7 @@ static void free_call(mcp_call_t *call) {
 }
 
 void mcp__call_release(mcp_call_t *call) {
-  mcp__log_leave(&call->parent.trace); /* what its handler says from now on is about something else */
+  mcp__log_leave(&call->parent.trace); /* later log lines of the thread do not belong to this call */
   mcp__calls_t *calls = call->calls;
   if (calls == NULL) {
     free_call(call);
@@ -131,7 +131,8 @@ void mcp__call_release(mcp_call_t *call) {
   call->caller = NULL;
   call->doc = NULL;
   call->on_cancel = NULL;
-  enter(call, MCP__CALL_SPARE); /* its tool stays until it is taken again: a handler may end it once more */
+  enter(call,
+        MCP__CALL_SPARE); /* keeps its tool until it is acquired again, for the log line of a second end */
   call->no_response = call->parent.on_pool = false;
   call->failure = 0;
   call->failure_text = NULL;
@@ -208,7 +209,7 @@ static void leave_in_flight(mcp_call_t *call) {
   caller->in_flight_count--;
 }
 
-/* What it still holds is its address's from now on. */
+/* Removes the call from its caller. Its memory is then charged to the address. */
 static void leave_caller(mcp_call_t *call) {
   mcp__caller_t *caller = call->caller;
   if (caller == NULL)
@@ -254,7 +255,7 @@ mcp_call_t *mcp__caller_find_waiting(const mcp__caller_t *caller, uint32_t hash,
   return NULL;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- end of a call --------------------------------------------------------------------------------- */
 
 static mcp__call_event_t event_of(const mcp_call_t *call) {
   return (mcp__call_event_t){call->calls->log, call->tool, &call->parent.trace,
@@ -267,7 +268,7 @@ static void log_end(const mcp_call_t *call, int failure, const char *text) {
                              call->calls->counters->now_ns - call->started_ns);
 }
 
-/* Once for each call that was run: false where it has been counted before, or its server has gone. */
+/* Counts each call once. Returns false if it was counted before, or its server has gone. */
 static bool count(mcp_call_t *call, mcp__call_status_t status) {
   if (call->calls == NULL || call->counted)
     return false;
@@ -284,7 +285,7 @@ static bool count(mcp_call_t *call, mcp__call_status_t status) {
   return true;
 }
 
-static void finish(mcp_call_t *call) { /* ended, and its answer is written */
+static void finish(mcp_call_t *call) { /* it has ended, and its response is written */
   mcp__calls_t *calls = call->calls;
   mcp__parent_leave_children(&call->parent);
   if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : call->status))
@@ -312,7 +313,7 @@ void mcp__calls_detach(mcp__calls_t *calls) {
 
 /* ---- cancellation ---------------------------------------------------------------------------------- */
 
-/* No handler owes the end of one that waits. */
+/* No handler has to end a waiting call. */
 static void cancel(mcp_call_t *call) {
   atomic_store(&call->parent.cancelled, true);
   if (is_waiting(call)) {
@@ -345,8 +346,8 @@ void mcp__caller_abandon(mcp__caller_t *caller) {
 
 /* ---- progress -------------------------------------------------------------------------------------- */
 
-/* What a handler tells is kept in its call, the newest only, until the loop's thread sends it: at times of
- * its own, or right before the answer. */
+/* A call keeps only its newest progress, until the loop's thread sends it: periodically, or right before the
+ * response. */
 static void send_progress(mcp_call_t *call) {
   if (atomic_load(&call->progress) == NULL)
     return;
@@ -392,7 +393,7 @@ int mcp_call_progress(mcp_call_t *call, double progress, double total, const cha
   return 0;
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------------- */
 
 typedef struct tool_failure {
   int code;
@@ -432,11 +433,11 @@ static int render_ready(mcp__buf_t *out, const mcp__response_context_t *to, cons
   const mcp__buf_t *response = what;
   (void)to;
   if (response->len == 0)
-    return UV_ENOMEM; /* there was none even to say so */
+    return UV_ENOMEM; /* there was no memory for the error response either */
   return mcp__buf_append(out, response->data, response->len);
 }
 
-/* For the log, once the call is over; for nobody where no memory is left for the words. */
+/* For the log, once the call has ended. Without memory the message is lost. */
 static void record_failure(mcp_call_t *call, const failure_t *failure) {
   size_t size = strlen(failure->text) + 1;
   char *copy = mcp__arena_alloc(&call->arena, size);
@@ -456,7 +457,7 @@ static mcp__call_status_t status_of(mcp__render_cb render, const void *what) {
 
 static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
 
-/* Whether a handler ends a call that it has ended: nothing of the call but its tool may be looked at. */
+/* Whether a handler ends a call twice. Then only the tool of the call may be accessed. */
 static bool is_second_end(const mcp_call_t *call) {
   if (state_of(call) == MCP__CALL_RUNNING)
     return false;
@@ -465,7 +466,7 @@ static bool is_second_end(const mcp_call_t *call) {
   return true;
 }
 
-/* The answer is kept until the job is back on the loop. */
+/* Keeps the response until the job is back on the loop. */
 static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
   int rendered = call->no_response ? 0 : render(&call->response, &call->to, what);
   if (rendered != 0) {
@@ -479,7 +480,7 @@ static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what
   return status != 0 ? status : atomic_load(&call->parent.cancelled) ? MCP_ESTATE : 0;
 }
 
-/* Every ending comes through here, once. */
+/* Ends each call, once. */
 static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
   enter(call, MCP__CALL_ENDED);
   if (call->status != MCP__CALL_BUSY)
@@ -488,7 +489,8 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
     return end_on_pool(call, render, what, status);
   mcp__caller_t *caller = call->caller;
   send_progress(call);
-  leave_caller(call); /* first: without memory for the answer the session is closed, and abandons its calls */
+  leave_caller(
+      call); /* first: without memory for the response the session is closed, which abandons its calls */
   int sent = 0;
   if (caller == NULL || atomic_load(&call->parent.cancelled))
     sent = MCP_ESTATE;
@@ -523,7 +525,7 @@ static int end_invalid_result(mcp_call_t *call, const char *member, const char *
   return end_failing(call, &invalid_result, MCP_EENCODE);
 }
 
-/* Whether a result is what the tool's output schema promises; else problem names the place. */
+/* Whether a result matches the tool's output schema; otherwise problem holds the violation. */
 static bool matches_output_schema(mcp_call_t *call, const mcp_text_t *text, char *problem, size_t size) {
   if (call->tool->output == NULL)
     return true;
@@ -545,15 +547,15 @@ static int end_with_result(mcp_call_t *call, const mcp_text_t *text) {
 
 static mcp_text_t write_value(mcp_call_t *call, yyjson_mut_val *value) {
   mcp_text_t text = {NULL, 0};
-  if (!call->arena.failed) /* else members are missing: yyjson builds on without them */
+  if (!call->arena.failed) /* otherwise members are missing: yyjson ignores failed allocations */
     text.ptr = yyjson_mut_val_write_opts(value, 0, &call->arena.alc, &text.len, NULL);
   return text;
 }
 
 static const char not_serializable[] =
-    "it is NULL, holds invalid UTF-8 or a number that is none, or memory ran out";
+    "it is NULL, contains invalid UTF-8 or a non-finite number, or memory is exhausted";
 
-/* Why a text is no result; NULL: it is one. That it is JSON is looked at in builds for debugging alone. */
+/* Returns why a text is no valid result, or NULL. Only debug builds check that it is JSON. */
 static const char *json_text_problem(const char *json, size_t len) {
   if (json == NULL)
     return "it is NULL";
@@ -585,7 +587,7 @@ int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result) {
   return text.ptr != NULL ? end_with_result(call, &text) : end_unwritable(call, not_serializable);
 }
 
-/* To those who look at error alone: the first text, and the rest as data. */
+/* For callers that only read error: its message is the first text, its data the rest. */
 static int end_with_error(mcp_call_t *call, yyjson_mut_val *blocks, const content_t *content) {
   const mcp_text_t *data = content->structured.ptr != NULL ? &content->structured : &content->blocks;
   yyjson_mut_val *text = yyjson_mut_obj_get(yyjson_mut_arr_get_first(blocks), "text");
@@ -619,8 +621,8 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
   return end_call(call, render_content, &content, 0);
 }
 
-/* A text that was cut may end inside a character; one that is invalid elsewhere gives way to the code's own.
- */
+/* Removes a character that truncation has cut. A text that is invalid elsewhere is replaced by the message of
+ * its code. */
 static void make_valid_utf8(char *text, int code) {
   size_t len = strlen(text);
   for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
@@ -636,7 +638,7 @@ static int end_failed(mcp_call_t *call, int code, yyjson_mut_val *data, const ch
   if (format != NULL)
     vsnprintf(text, sizeof text, format, args);
   else
-    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with NULL for a text", call->tool->name);
+    mcp_log(MCP_LOG_ERROR, "call", "a call of the tool %s failed with the message NULL", call->tool->name);
   if (format == NULL)
     snprintf(text, sizeof text, "%s", mcp_strerror(code));
   make_valid_utf8(text, code);
@@ -681,7 +683,7 @@ void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why) 
     if (age_ms > 0 && now_ms - call->started_ms <= age_ms)
       return;
     calls->next = call->newer;
-    if (call->caller != NULL || call->on_cancel != NULL) /* or that was given late */
+    if (call->caller != NULL || call->on_cancel != NULL) /* or on_cancel was set after the cancellation */
       mcp__call_time_out(call, why);
   }
 }
@@ -692,15 +694,15 @@ static mcp_call_t *call_of(mcp__job_t *job) {
   return (mcp_call_t *)(void *)((char *)job - offsetof(mcp_call_t, job));
 }
 
-/* Meanwhile the server answered nobody, not even pings. */
+/* While blocked, the server responds to no peer, not even to pings. */
 static void warn_if_blocked(const mcp__tool_t *tool, uint64_t ns) {
   if (ns > MCP__CALL_BLOCKED_MS * UINT64_C(1000000))
     mcp_log(MCP_LOG_WARN, "call",
-            "the handler of the tool %s kept the loop for %llu ms: one that blocks needs MCP_TOOL_BLOCKING",
-            tool->name, (unsigned long long)ns / 1000000);
+            "the handler of the tool %s blocked the loop for %llu ms: set MCP_TOOL_BLOCKING", tool->name,
+            (unsigned long long)ns / 1000000);
 }
 
-/* What a handler of log traffic says is not shipped: it would make more of it. */
+/* Log lines of handlers of log traffic are not shipped: they would cause more log traffic. */
 static void run_handler(mcp_call_t *call) {
   mcp__tool_t *tool = call->tool;
   bool is_log_traffic = mcp__is_log_traffic(tool);
@@ -712,7 +714,7 @@ static void run_handler(mcp_call_t *call) {
   uint64_t began_ns = on_loop ? uv_hrtime() : 0;
   mcp__log_enter(&call->parent.trace);
   handler(call, call->args, tool->arg);
-  mcp__log_leave(&call->parent.trace); /* the call may have ended, but the address is good enough for this */
+  mcp__log_leave(&call->parent.trace); /* the call may have ended; only its address is used */
   if (on_loop)
     warn_if_blocked(tool, uv_hrtime() - began_ns);
   mcp__tool_release(tool);
@@ -764,7 +766,7 @@ int mcp__calls_ensure_pool(mcp__calls_t *calls) {
   return calls->pool != NULL ? 0 : UV_ENOMEM;
 }
 
-/* data.retry: nothing is wrong with the call. */
+/* data.retry tells the caller that the call itself is valid. */
 static void end_busy(mcp_call_t *call, const char *text) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
@@ -801,14 +803,14 @@ static void begin(mcp_call_t *call) {
     run_on_pool(call);
 }
 
-bool mcp__call_may_begin(const mcp__caller_t *caller) { /* when the server stops, to be told so */
+bool mcp__call_may_begin(const mcp__caller_t *caller) { /* also when the server stops, to be refused */
   return caller->in_flight_count < MCP__CALLER_MAX_IN_FLIGHT || caller->calls->stopping;
 }
 
-/* One behind the other: none overtakes those that wait already. */
+/* Keeps the order: no call overtakes waiting ones. */
 void mcp__call_run(mcp_call_t *call, mcp__caller_t *caller) {
   call->caller = caller;
-  call->arena.max = SIZE_MAX / 4; /* the message had its bound; the answer's size is up to the handler */
+  call->arena.max = SIZE_MAX / 4; /* the message was limited; the handler decides the size of the response */
   mcp__call_charge(call);
   join_server(call);
   if (caller->waiting == NULL && mcp__call_may_begin(caller))
@@ -822,7 +824,7 @@ void mcp__call_begin(mcp_call_t *call) {
   begin(call);
 }
 
-/* ---- what handlers ask of their call ---------------------------------------------------------------- */
+/* ---- API for handlers ------------------------------------------------------------------------------- */
 
 const char *mcp_call_trace_id(const mcp_call_t *call) {
   return call->parent.trace.id;
@@ -867,7 +869,8 @@ void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg
   call->on_cancel = cb;
   call->on_cancel_arg = arg;
   if (atomic_load(&call->parent.cancelled) && call->calls != NULL)
-    uv_timer_start(&call->calls->late_cancels, fire_late_cancels, 1, 0); /* 0 may be the same turn still */
+    uv_timer_start(&call->calls->late_cancels, fire_late_cancels, 1,
+                   0); /* 0 could fire in this loop iteration */
 }
 
 void mcp__calls_open(mcp__calls_t *calls) {

@@ -1,10 +1,10 @@
 /* conn.c: one connection of a server.
  *
- * Happy path: the head of the upgrade comes in, is judged and answered with 101; from then on each message is
- * handed to the session. Reading pauses while too many calls wait, too much output does, or memory is scarce,
- * so that a peer's haste costs the peer alone. Failure: a plain HTTP answer before the upgrade, a close frame
- * behind it; both are written, input is discarded for up to a second, and the connection goes. Calls in
- * flight lose their session and go on to their end. */
+ * Happy path: the upgrade request is received, checked and answered with 101. From then on each message is
+ * passed to the session. Reading pauses while too many calls wait, too much output is pending, or memory is
+ * scarce, so that a fast peer delays only itself. Failure: an HTTP response before the upgrade, a close frame
+ * after it. Both are written, input is discarded for up to a second, and the connection is closed. Calls in
+ * flight lose their session and run to their end. */
 #include "server/conn.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@ static const char busy[] = "busy: the memory for messages is used up, retry late
 
 static void close_now(mcp__conn_t *conn);
 
-/* From one state to a later one: HANDSHAKE, OPEN, CLOSING, CLOSED. */
+/* States only advance: HANDSHAKE, OPEN, CLOSING, CLOSED. */
 static void enter(mcp__conn_t *conn, mcp__conn_state_t state) {
   assert(state > conn->state);
   conn->state = state;
@@ -35,7 +35,7 @@ static const mcp__account_t *account_of(const mcp__conn_t *conn) {
   return &conn->session.caller.account;
 }
 
-/* What its buffers hold may have changed. */
+/* Updates the account after buffers may have changed. */
 static void charge(mcp__conn_t *conn) {
   size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap;
   if (conn->session.caller.address != NULL)
@@ -43,7 +43,7 @@ static void charge(mcp__conn_t *conn) {
                         conn->state == MCP__CONN_CLOSED ? 0 : now);
 }
 
-/* ---- ending ---------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------------- */
 
 static void drop_handshake(mcp__conn_t *conn) {
   if (conn->head == NULL)
@@ -62,8 +62,8 @@ static void close_session(mcp__conn_t *conn) {
   mcp__session_close(&conn->session);
 }
 
-/* Who is not let in takes its answer without keeping others out; where too many do, the oldest has had its
- * time. */
+/* A refused connection gives up its slot while its response is written. If there are too many, the oldest is
+ * closed. */
 static void move_to_rejected(mcp__conn_t *conn) {
   mcp__conns_t *all = conn->all;
   mcp__conn_t **entry = all->rejected;
@@ -81,7 +81,7 @@ static void move_to_rejected(mcp__conn_t *conn) {
   conn->rejected = entry;
 }
 
-/* The last words are in out: write them, say that nothing follows, and wait for the peer to go. */
+/* The final output is in out: writes it and FIN, and waits for the peer to close. */
 static void start_closing(mcp__conn_t *conn) {
   if (conn->state >= MCP__CONN_CLOSING)
     return;
@@ -107,7 +107,7 @@ static void close_now(mcp__conn_t *conn) {
   if (conn->rejected != NULL)
     *conn->rejected = NULL;
   enter(conn, MCP__CONN_CLOSED);
-  charge(conn); /* what libuv still holds is freed in this turn of the loop */
+  charge(conn); /* libuv frees the rest in this loop iteration */
   close_session(conn);
   mcp__stream_close(&conn->stream);
 }
@@ -146,8 +146,8 @@ static void on_closed(mcp__stream_t *stream) {
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
-/* It may be a while until it takes its last words, and they would keep what it does not read: then it goes
- * without. */
+/* Closes a connection to free its memory. If the peer does not read, the close frame is dropped together with
+ * the backlog. */
 static void evict(mcp__conn_t *conn) {
   bool unread = mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE;
   close_with(conn, MCP__CLOSE_BUSY, busy);
@@ -155,7 +155,7 @@ static void evict(mcp__conn_t *conn) {
     close_now(conn);
 }
 
-/* Whether something is gained where it goes: calls in flight keep their memory to their end. */
+/* Whether closing it frees memory: calls in flight keep theirs until they end. */
 static bool can_evict(const mcp__conn_t *conn) {
   return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__GATE_FROM_BYTES ||
                                            mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE);
@@ -171,7 +171,7 @@ static mcp__conn_t *heaviest_other(mcp__conn_t *conn, size_t more) {
   return heaviest;
 }
 
-/* Who would still hold more than this one gives way to it. */
+/* Evicts connections that hold more memory than this one would. */
 static bool make_room(mcp__conn_t *conn, size_t more) {
   while (!mcp__budget_has(&conn->all->memory, more)) {
     mcp__conn_t *heaviest = heaviest_other(conn, more);
@@ -189,7 +189,7 @@ static void note_memory(mcp__conn_t *conn, bool available) {
     conn->starved_ms = now(conn);
 }
 
-/* The gate of the buffer that a message is received into. */
+/* Gate of the buffer into which a message is received. */
 static bool has_room(size_t more, void *arg) {
   mcp__conn_t *conn = arg;
   charge(conn);
@@ -198,8 +198,7 @@ static bool has_room(size_t more, void *arg) {
   return available;
 }
 
-/* No HTTP is spoken in TLS's handshake; whoever tries gets an answer that he can read, all others OpenSSL's
- * alert. */
+/* A peer that speaks HTTP to a TLS port gets a readable response; others get OpenSSL's alert. */
 static void reject_tls_handshake(mcp__conn_t *conn) {
   static const char in_handshake[] = " in TLS's handshake";
   const mcp__tls_t *tls = conn->stream.tls;
@@ -215,7 +214,7 @@ static void reject_tls_handshake(mcp__conn_t *conn) {
   mcp__buf_deinit(&message);
 }
 
-/* End of file and errors alike: without a close frame there is nothing to answer. */
+/* End of file or an error: without a close frame no answer is due. */
 static void on_end(mcp__stream_t *stream, int status) {
   static const char broken[] = " for what it sent in TLS";
   mcp__conn_t *conn = conn_of(stream);
@@ -226,7 +225,7 @@ static void on_end(mcp__stream_t *stream, int status) {
   close_now(conn);
 }
 
-/* ---- the session's transport ------------------------------------------------------------------------
+/* ---- transport of the session -----------------------------------------------------------------------
  * All messages of the session come over this connection: origins are not looked at. */
 
 static mcp__conn_t *conn_of_session(const mcp__session_t *session) {
@@ -258,14 +257,15 @@ static int end_message(mcp__session_t *session, void *origin, size_t at, int sta
   return status;
 }
 
-/* Backlog is looked at when the loop has turned: a burst of answers that the kernel takes at once is none. */
+/* The backlog is checked at the end of the loop iteration, because the kernel may accept a burst of responses
+ * at once. */
 static void wake(mcp__session_t *session, void *origin) {
   mcp__conn_t *conn = conn_of_session(session);
   (void)origin;
   mcp__stream_dirty(&conn->stream);
   charge(conn);
   if (!mcp__budget_has(&conn->all->memory, 0))
-    conn->all->request_tick(conn->all->arg); /* when what the kernel takes at once is written */
+    conn->all->request_tick(conn->all->arg); /* after the kernel has accepted what it can */
 }
 
 static bool has_output_room(const mcp__session_t *session, void *origin) {
@@ -277,8 +277,8 @@ static void fail(mcp__session_t *session, const char *reason) {
   close_with(conn_of_session(session), MCP__CLOSE_INTERNAL, reason);
 }
 
-/* Not from here: a handler that answers at once would be inside mcp__ws_feed(). The write that follows every
- * answer resumes; a call that goes without one (cancelled, silent) makes the stream dirty for that. */
+/* Must not resume here: a handler that responds at once runs inside mcp__ws_feed(). The write after each
+ * response resumes. A call without a response marks the stream dirty for that. */
 static void call_removed(mcp__session_t *session) {
   mcp__conn_t *conn = conn_of_session(session);
   if (conn->ws.paused || session->caller.waiting != NULL)
@@ -302,7 +302,7 @@ static bool over_message_rate(const mcp__conn_t *conn) {
   return all->max_messages > 0 && conn->window == all->window && conn->window_messages >= all->max_messages;
 }
 
-/* While it has calls: their end gives memory back, and resumes. */
+/* Only while it has calls: their end frees memory and resumes. */
 static bool over_memory_share(const mcp__conn_t *conn) {
   const mcp__caller_t *caller = &conn->session.caller;
   return (caller->in_flight != NULL || caller->waiting != NULL) &&
@@ -315,7 +315,7 @@ static bool should_pause(const mcp__conn_t *conn) {
          over_memory_share(conn);
 }
 
-/* Small messages are not refused for the sake of others. */
+/* Small messages are never refused to save memory for others. */
 static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
   if (call->text.len <= MCP__GATE_FROM_BYTES)
     return true;
@@ -327,10 +327,10 @@ static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
   return granted;
 }
 
-/* Without memory to parse a message it is kept as it is, and nothing else is read, until there is some. */
+/* Without memory to parse a message, keeps it unparsed and pauses until there is memory. */
 static void serve_or_defer(mcp__conn_t *conn, mcp_call_t *call) {
   bool granted = may_parse(conn, call);
-  if (conn->state != MCP__CONN_OPEN) /* what had to give way has ended it */
+  if (conn->state != MCP__CONN_OPEN) /* closed by an eviction */
     mcp__call_release(call);
   else if (granted)
     mcp__session_serve(&conn->session, call, conn);
@@ -344,9 +344,9 @@ static void on_message(mcp__buf_t *text, bool binary, void *arg) {
   mcp__conn_t *conn = arg;
   (void)binary;
   if (conn->state != MCP__CONN_OPEN)
-    return; /* closed while this piece of input was taken apart */
+    return; /* closed while this input was processed */
   count_message(conn);
-  conn->message_ms = 0; /* whatever comes now is another */
+  conn->message_ms = 0; /* further input belongs to the next message */
   mcp_call_t *call = mcp__call_acquire(&conn->session.caller);
   if (call == NULL) {
     close_with(conn, MCP__CLOSE_INTERNAL, "out of memory for a call");
@@ -368,10 +368,10 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
 
 /* ---- handshake ------------------------------------------------------------------------------------- */
 
-/* HEAD gets what GET would, without the body (RFC 9110 section 9.3.2). */
+/* HEAD gets the response to GET without the body (RFC 9110 section 9.3.2). */
 static void respond_page(mcp__conn_t *conn, int status, const char *type, const char *body, size_t len) {
   mcp__buf_t *out = &conn->stream.out;
-  int written = mcp__write_body(out, status, type, body, len); /* without memory there is only the end */
+  int written = mcp__write_body(out, status, type, body, len); /* without memory the connection just ends */
   if (written == 0 && conn->head != NULL && mcp__head_is_bodiless(conn->head))
     out->len -= len;
   start_closing(conn);
@@ -385,7 +385,7 @@ static void refuse(mcp__conn_t *conn, int status, const char *text) {
   respond_page(conn, status, MCP__HTTP_PLAIN_TEXT, text, strlen(text));
 }
 
-/* denied: why the request is not one with the token; NULL: it is, or none is required. */
+/* auth_problem: why the token is missing or wrong; NULL: the request is authorized. */
 static void respond_get(mcp__conn_t *conn, const char *auth_problem) {
   mcp__http_request_t request = {conn->head, auth_problem == NULL, conn->stream.tls != NULL};
   mcp__http_response_t response;
@@ -397,7 +397,7 @@ static void respond_get(mcp__conn_t *conn, const char *auth_problem) {
   mcp__buf_deinit(&response.body);
 }
 
-/* The same for each path, and to everybody: monitors ask so. */
+/* The same for every path and peer, because monitors use it. */
 static void respond_options(mcp__conn_t *conn) {
   mcp__write_options(&conn->stream.out);
   start_closing(conn);
@@ -420,8 +420,7 @@ static void on_head(mcp__conn_t *conn) {
   const mcp__conns_t *all = conn->all;
   mcp__http_request_kind_t kind = mcp__head_request_kind(conn->head);
   const char *auth_problem = mcp__auth_problem(&all->auth, conn->head), *origin_problem = NULL;
-  if (!all->auth.required ||
-      auth_problem != NULL) /* a page has the token only from somebody who may come in */
+  if (!all->auth.required || auth_problem != NULL) /* only an authorized peer can give a page the token */
     origin_problem = mcp__origins_problem(&all->origins, conn->head, kind, conn->stream.tls != NULL);
   if (kind == MCP__HTTP_INVALID)
     refuse(conn, conn->head->status, conn->head->problem);
@@ -459,7 +458,7 @@ static size_t take(mcp__conn_t *conn, const char *data, size_t len) {
   conn->all->service->counters.now_ns = uv_hrtime();
   if (conn->state == MCP__CONN_HANDSHAKE)
     used = take_head(conn, data, len);
-  if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL where nothing was held back */
+  if (conn->state == MCP__CONN_OPEN && used < len) /* data is NULL if no input was kept */
     used += mcp__ws_feed(&conn->ws, (const uint8_t *)data + used, len - used);
   if (conn->ws.pong_due)
     mcp__stream_dirty(&conn->stream);
@@ -479,7 +478,7 @@ static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__stream_read(&conn->stream, false); /* until try_resume() */
 }
 
-/* Goes on with what was read before the pause, once there is room for more calls and output. */
+/* Processes input kept during the pause, once there is room for more calls and output. */
 static void try_resume(mcp__conn_t *conn) {
   mcp__session_begin_waiting(&conn->session);
   if (conn->state != MCP__CONN_OPEN || !conn->ws.paused || should_pause(conn))
@@ -515,7 +514,7 @@ static void on_written(mcp__stream_t *stream) {
   mcp__conn_t *conn = conn_of(stream);
   conn->stalled_ms = 0;
   if (conn->state == MCP__CONN_CLOSING && !conn->all->stopping)
-    conn->since_ms = now(conn); /* the last words are out only now */
+    conn->since_ms = now(conn); /* restarts the drain time: the final output has just been written */
   try_resume(conn);
 }
 
@@ -532,13 +531,14 @@ static bool over_connect_rate(mcp__conns_t *all, const struct sockaddr *address)
   return count > (uint32_t)all->max_connects;
 }
 
-/* Whether there is one for a handshake. Peers that say nothing keep nobody out: the oldest makes room. */
+/* Whether there is a slot for a handshake. If not, the oldest handshake is evicted, so that silent peers
+ * cannot block others. */
 static bool find_slot(mcp__conns_t *all) {
   mcp__conn_t *oldest = NULL;
   if (all->handshakes < MCP__CONN_MAX_HANDSHAKES && all->slots_used < all->max_connections)
     return true;
   int left = all->handshakes;
-  for (mcp__conn_t *conn = all->first; conn != NULL && left > 0; conn = conn->next) { /* the newest first */
+  for (mcp__conn_t *conn = all->first; conn != NULL && left > 0; conn = conn->next) { /* newest first */
     if (conn->head == NULL)
       continue;
     oldest = conn;
@@ -546,16 +546,17 @@ static bool find_slot(mcp__conns_t *all) {
   }
   if (oldest == NULL || now(oldest) - oldest->since_ms < MCP__CONN_HANDSHAKE_MIN_MS)
     return false;
-  refuse(oldest, 408, "no complete request while others waited for this one's place\n");
+  refuse(oldest, 408, "no complete request, and the slot is needed for another connection\n");
   return true;
 }
 
-/* NULL: it may come in. Asked last whether there is a place: that may cost another its own. */
+/* Returns NULL if the peer may connect, else the text of the refusal. Checks the slot last, because that may
+ * evict another handshake. */
 static const char *admission_problem(mcp__conns_t *all, const struct sockaddr *address, int *status) {
   *status = 403;
   if (!all->allow_public && !all->auth.required && !mcp__peer_is_private(address))
-    return "only private addresses may connect; ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server admits "
-           "others\n";
+    return "only private addresses may connect: set ICCM_AUTH_TOKEN or ICCM_ALLOW_PUBLIC=1 on the server to "
+           "admit others\n";
   *status = 503;
   if (over_connect_rate(all, address))
     return "too many connections from this address in a second, retry later\n";
@@ -620,7 +621,7 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
                                        .arg = conn};
   mcp__ws_init(&conn->ws, &conn->ws_config);
   mcp__session_init(&conn->session, all->service, &transport, &conn->peer, conn);
-  /* A record may have come in part before what is read at once. */
+  /* Part of a TLS record may have arrived before the current read. */
   mcp__buf_init(&conn->input, MCP__STREAM_INPUT_BYTES + MCP__TLS_RECORD, NULL);
   conn->next = all->first;
   if (all->first != NULL)
@@ -644,7 +645,7 @@ int mcp__conns_accept(mcp__conns_t *all, uv_stream_t *listener) {
   return 0;
 }
 
-/* ---- time ------------------------------------------------------------------------------------------ */
+/* ---- timeouts -------------------------------------------------------------------------------------- */
 
 static bool is_write_stalled(mcp__conn_t *conn, uint64_t now_ms) {
   size_t bytes = mcp__stream_backlog(&conn->stream) - conn->stream.out.len;
@@ -656,8 +657,8 @@ static bool is_write_stalled(mcp__conn_t *conn, uint64_t now_ms) {
   return now_ms - conn->stalled_ms > MCP__CONN_WRITE_STALL_MS;
 }
 
-/* A message that comes, but so slowly that it would hold its memory for ever. What stands between its
- * fragments is no part of it. */
+/* Whether a message arrives so slowly that it would hold its memory indefinitely. Control frames between its
+ * fragments do not count. */
 static bool is_trickling(mcp__conn_t *conn, uint64_t now_ms) {
   size_t len = conn->ws.message.len;
   if (!mcp__ws_in_message(&conn->ws)) {
@@ -677,14 +678,14 @@ static bool backlog_too_large(const mcp__conn_t *conn) {
   return mcp__stream_backlog(&conn->stream) > most;
 }
 
-/* Memory is used up, and this one holds more than its share in answers that it does not take. */
+/* Memory is used up, and this connection holds more than its share in unread responses. */
 static bool over_output_share(const mcp__conn_t *conn) {
   return !mcp__budget_has(&conn->all->memory, 0) &&
          mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE &&
          mcp__budget_is_over(&conn->all->memory, conn->session.caller.address, account_of(conn));
 }
 
-/* Where there is room by now for as much again its turn has come. */
+/* Not starved if memory for as much again is free: then its turn has come. */
 static bool is_starved(const mcp__conn_t *conn, uint64_t now_ms) {
   return conn->starved_ms != 0 && now_ms - conn->starved_ms > MCP__CONN_MEMORY_STALL_MS &&
          (conn->deferred != NULL || !mcp__budget_has(&conn->all->memory, account_of(conn)->used));
@@ -695,13 +696,13 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   const mcp__caller_t *caller = &conn->session.caller;
   uint64_t quiet = now_ms - conn->read_ms;
   if ((conn->ws.paused && !should_pause(conn)) || (caller->waiting != NULL && mcp__call_may_begin(caller)))
-    mcp__stream_dirty(&conn->stream); /* its second is over: what is written next resumes, be it nothing */
+    mcp__stream_dirty(&conn->stream); /* the window has ended: the next write, even an empty one, resumes */
   if (is_write_stalled(conn, now_ms) || backlog_too_large(conn)) {
     close_with(conn, MCP__CLOSE_POLICY, "answers are not being read");
   } else if (over_output_share(conn) || is_starved(conn, now_ms)) {
     evict(conn);
   } else if (!conn->stream.reading) {
-    conn->read_ms = now_ms; /* paused from here: that nothing comes says nothing */
+    conn->read_ms = now_ms; /* reading is paused by the server: silence is expected */
     conn->message_ms = 0;
   } else if (is_trickling(conn, now_ms)) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
@@ -722,7 +723,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
   }
 }
 
-/* Last words may be long, as /metrics is: a peer that goes on taking them gets them all. */
+/* Final output may be large, for example /metrics: it is written as long as the peer reads. */
 static bool is_draining(mcp__conn_t *conn, uint64_t age_ms) {
   size_t before = conn->stalled_bytes, bytes = mcp__stream_unacked(&conn->stream);
   conn->stalled_bytes = bytes;
@@ -749,7 +750,7 @@ static void stop(mcp__conn_t *conn, bool at_once) {
     close_with(conn, MCP__CLOSE_RESTART, "the server is stopping");
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------- */
+/* ---- all connections ------------------------------------------------------------------------------- */
 
 int mcp__conns_open(mcp__conns_t *all) {
   all->io.prepare.data = all->arg;

@@ -1,5 +1,5 @@
-/* conn.h: the connections of a server, from accept to the end of TCP: HTTP head, WebSocket, limits over
- * time. What MCP knows of the peer is in the session that each has. */
+/* conn.h: the connections of a server, from accept to the end of TCP: HTTP head, WebSocket, time limits. Each
+ * connection has a session, which handles MCP. */
 #ifndef MCP_CONN_H
 #define MCP_CONN_H
 
@@ -13,27 +13,27 @@
 #include "transport/ws.h"
 
 enum {
-  MCP__CONN_TICK_MS = 500, /* how exact the limits below are kept */
+  MCP__CONN_TICK_MS = 500, /* resolution of the time limits below */
   MCP__CONN_HANDSHAKE_MS = 5000,
-  MCP__CONN_HANDSHAKE_MIN_MS = 500, /* then, where all places are taken, one may be asked to make room */
+  MCP__CONN_HANDSHAKE_MIN_MS = 500, /* after that a handshake may be evicted if no slot is free */
   MCP__CONN_PING_MS = 20000,
   MCP__CONN_PONG_MS = 20000,
-  MCP__CONN_MESSAGE_STALL_MS = 30000,     /* in which a message that was begun ends, … */
-  MCP__CONN_MESSAGE_MIN_BYTES = 32 << 10, /* … or so many bytes of it come, and … */
-  MCP__CONN_MESSAGE_MIN_PART = 16,        /* … such a part of what has come before */
-  MCP__CONN_MEMORY_STALL_MS = 30000, /* in which there is memory for a message, or its connection is closed */
+  MCP__CONN_MESSAGE_STALL_MS = 30000,     /* a message has to end within this time, */
+  MCP__CONN_MESSAGE_MIN_BYTES = 32 << 10, /* or to grow by so many bytes */
+  MCP__CONN_MESSAGE_MIN_PART = 16,        /* and by this fraction of what was received before */
+  MCP__CONN_MEMORY_STALL_MS = 30000, /* time to wait for message memory before the connection is closed */
   MCP__CONN_WRITE_STALL_MS = 30000,
-  MCP__CONN_DRAIN_MS =
-      1000, /* input is discarded that long after a close, else the peer sees a reset instead */
+  /* Input is discarded for this time after a close; otherwise the peer would see a reset. */
+  MCP__CONN_DRAIN_MS = 1000,
   MCP__CONN_MAX_HANDSHAKES = 128,
-  MCP__CONN_MAX_REJECTED = 128, /* connections that are answered and not let in; then the oldest go */
+  MCP__CONN_MAX_REJECTED = 128, /* connections that get a refusal; beyond that the oldest are closed */
   MCP__CONN_BACKLOG_PAUSE = 1 << 20,
   MCP__CONN_BACKLOG_CLOSE = 32 << 20
 };
 
 typedef struct mcp__conn mcp__conn_t;
 
-/* All connections of one server, and what they have in common. */
+/* All connections of one server, and their shared state. */
 typedef struct mcp__conns {
   /* settings */
   int max_connections;
@@ -41,32 +41,32 @@ typedef struct mcp__conns {
   mcp__origins_t origins;
   mcp__auth_t auth;
   mcp__certificate_t certificate;
-  int max_connects;                /* of one address in a second … */
-  mcp__rate_limit_t *connect_rate; /* … and how many there were; NULL: they are not counted */
-  int max_messages;                /* of one connection in a second; 0: any number */
+  int max_connects;                /* of one address in a second */
+  mcp__rate_limit_t *connect_rate; /* counters for max_connects; NULL: no limit */
+  int max_messages;                /* of one connection in a second; 0: no limit */
   /* while started */
   uv_loop_t *loop;
   mcp__io_t io;
   mcp__service_t *service;
   mcp__http_site_t site;
   mcp__server_log_t *log;
-  mcp__budget_t memory; /* of all that peers sent and that is made of it */
+  mcp__budget_t memory; /* limit for data received from peers, and for everything derived from it */
   mcp__conn_t *first;
-  int slots_used; /* how many of these have a place: they are in their handshake, or let in */
+  int slots_used; /* connections in their handshake or open */
   int handshakes;
-  mcp__conn_t
-      *rejected[MCP__CONN_MAX_REJECTED]; /* these have none: they were answered and not let in; NULL: free */
-  uint64_t window, window_begin_ms;      /* a number, and when it began: two ticks each */
+  /* connections without a slot that get a refusal; NULL: free */
+  mcp__conn_t *rejected[MCP__CONN_MAX_REJECTED];
+  uint64_t window, window_begin_ms; /* number and start of the window for max_messages: two ticks */
   bool stopping;
-  void (*request_tick)(void *arg);   /* mcp__conns_tick() is wanted when the loop turns */
-  void (*on_conn_closed)(void *arg); /* one has gone; its memory is freed */
+  void (*request_tick)(void *arg);   /* requests mcp__conns_tick() in the next loop iteration */
+  void (*on_conn_closed)(void *arg); /* one was closed and freed */
   void *arg;
 } mcp__conns_t;
 
 typedef enum mcp__conn_state {
   MCP__CONN_HANDSHAKE,
   MCP__CONN_OPEN,
-  MCP__CONN_CLOSING, /* a close was written: input is discarded, then the end */
+  MCP__CONN_CLOSING, /* a close was written: input is discarded until the end */
   MCP__CONN_CLOSED
 } mcp__conn_state_t;
 
@@ -75,38 +75,39 @@ struct mcp__conn {
   mcp__conns_t *all;
   mcp__conn_t *prev, *next;
   mcp__conn_state_t state;
-  mcp__head_t *head; /* while in handshake */
+  mcp__head_t *head; /* during the handshake */
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
-  mcp__buf_t input; /* read, but not taken yet, since the connection is paused */
+  mcp__buf_t input; /* read but not processed, because the connection is paused */
   mcp__session_t session;
   mcp__peer_t peer;
-  size_t charged_bytes; /* to the session's account, for the buffers */
-  uint64_t starved_ms;  /* since when there is no memory for its message; 0: there is */
-  mcp_call_t *deferred; /* holds a message that there is no memory to parse; else NULL */
+  size_t charged_bytes; /* charged to the session's account, for the buffers */
+  uint64_t starved_ms;  /* since when memory for its message is missing; 0: not missing */
+  mcp_call_t *deferred; /* holds a message that waits for memory to be parsed; else NULL */
   mcp__gate_t gate;
-  uint64_t window;     /* of all, in which … */
-  int window_messages; /* … so many have come; counted where they are limited */
-  uint64_t since_ms;   /* of the state */
-  uint64_t read_ms;    /* something came */
-  uint64_t message_ms; /* since when a message is coming, or its last MCP__CONN_MESSAGE_MIN_BYTES bytes were
-                          there; 0: none is … */
-  size_t message_len;  /* … and how much of it was there then */
-  uint64_t pinged_ms;  /* 0: no ping is out */
-  uint64_t stalled_ms; /* the peer takes nothing since; 0: it does */
+  /* number of the window in which window_messages arrived */
+  uint64_t window;
+  int window_messages; /* counted if max_messages is set */
+  uint64_t since_ms;   /* start of the state */
+  uint64_t read_ms;    /* time of the last input */
+  /* Start of the current message, or time of its last sufficient progress; 0: no message is incomplete. */
+  uint64_t message_ms;
+  size_t message_len;  /* bytes of the message at message_ms */
+  uint64_t pinged_ms;  /* 0: no ping is outstanding */
+  uint64_t stalled_ms; /* since when the peer has not read; 0: it reads */
   size_t stalled_bytes;
   size_t largest_response;
-  bool has_slot;          /* in all->placed */
-  mcp__conn_t **rejected; /* its own in all->leaving; NULL: none */
+  bool has_slot;          /* counted in all->slots_used */
+  mcp__conn_t **rejected; /* its entry of all->rejected; NULL: none */
 };
 
-/* The settings and the members up to memory are set; the others are zero. 0 or UV_ENOMEM; then it has to be
- * closed. */
+/* Set the settings and the members up to memory first, zero the others. Returns 0, or UV_ENOMEM: then do not
+ * close it. */
 int mcp__conns_open(mcp__conns_t *all);
-/* 0; else the connection waits in the listener, which is of no use any more. */
+/* Returns 0; otherwise the connection stays in the listener, which has to be closed. */
 int mcp__conns_accept(mcp__conns_t *all, uv_stream_t *listener);
-void mcp__conns_tick(mcp__conns_t *all); /* every MCP__CONN_TICK_MS, or earlier */
-/* Closes with 1012 those without a call in flight, or all at once. */
+void mcp__conns_tick(mcp__conns_t *all); /* call every MCP__CONN_TICK_MS, or earlier */
+/* Closes with 1012 the connections without a call in flight, or all if at_once. */
 void mcp__conns_stop(mcp__conns_t *all, bool at_once);
 size_t mcp__conns_count_open(const mcp__conns_t *all);
 void mcp__conns_tools_changed(mcp__conns_t *all);

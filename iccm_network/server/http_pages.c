@@ -1,5 +1,5 @@
-/* http_pages.c: one table of routes. A handler fills the response; without memory for its body the response
- * is a 500 that needs none. */
+/* http_pages.c: the table of routes and their handlers. Without memory for its body, a response becomes a 500
+ * with a constant body. */
 #include "server/http_pages.h"
 
 #include <string.h>
@@ -23,7 +23,7 @@ static void healthz(const mcp__http_site_t *site, const mcp__http_request_t *req
   plain(response, 200, "alive\n");
 }
 
-/* Health checks need no token; the reasons, though, are for those who have it. */
+/* Health checks need no token, but the reasons are shown only to authorized requests. */
 static void readyz(const mcp__http_site_t *site, const mcp__http_request_t *request,
                    mcp__http_response_t *response) {
   mcp__buf_t *text = &response->body;
@@ -37,7 +37,7 @@ static void readyz(const mcp__http_site_t *site, const mcp__http_request_t *requ
     return;
   }
   mcp__buf_deinit(text);
-  plain(response, 503, "not ready; who sends the token is told why\n");
+  plain(response, 503, "not ready; send the token to see the cause\n");
 }
 
 static void metrics(const mcp__http_site_t *site, const mcp__http_request_t *request,
@@ -51,7 +51,7 @@ static void metrics(const mcp__http_site_t *site, const mcp__http_request_t *req
     return;
   mcp_log(MCP_LOG_ERROR, site->name, "/metrics: %s", mcp_strerror(status));
   mcp__buf_deinit(&response->body);
-  plain(response, 500, "the metrics are larger than 16 MiB, or there is no memory for them\n");
+  plain(response, 500, "the metrics are larger than 16 MiB, or memory is exhausted\n");
 }
 
 static void describe(const mcp__http_site_t *site, const mcp__http_request_t *request,
@@ -61,8 +61,8 @@ static void describe(const mcp__http_site_t *site, const mcp__http_request_t *re
   mcp__buf_printf(
       &response->body,
       "%.100s %.100s: an MCP server, JSON-RPC 2.0 over WebSocket.\n"
-      "Connect to this address with ws%s:// instead of http%s://. GET /healthz, /readyz and /metrics "
-      "tell more.\n",
+      "Connect to this address with ws%s:// instead of http%s://. See also GET /healthz, /readyz and "
+      "/metrics.\n",
       site->name, site->version, s, s);
 }
 
@@ -76,11 +76,11 @@ static void not_found(const mcp__http_site_t *site, const mcp__http_request_t *r
   describe(site, request, response, 404);
 }
 
-/* Methods: GET, which HEAD is, too. OPTIONS is the same for all paths, and answered before. */
+/* GET includes HEAD. OPTIONS is answered before, for all paths. */
 static const struct route {
   llhttp_method_t method;
-  const char *path; /* NULL: any other */
-  bool is_public;   /* needs no token */
+  const char *path; /* NULL: any other path */
+  bool is_public;   /* requires no token */
   handler_t handler;
 } routes[] = {
     {HTTP_GET, "/healthz", true, healthz},  {HTTP_GET, "/readyz", true, readyz},

@@ -1,11 +1,11 @@
-/* http_pages.h: the HTTP pages of a server: which there are, and what each answers. Knows no connection. */
+/* http_pages.h: the HTTP pages of a server and their responses; independent of connections. */
 #ifndef MCP_HTTP_PAGES_H
 #define MCP_HTTP_PAGES_H
 
 #include "server/readiness.h"
 #include "transport/upgrade.h"
 
-/* What the pages tell of. */
+/* Data shown by the pages. */
 typedef struct mcp__http_site {
   const char *name, *version;
   mcp__readiness_t *readiness;
@@ -16,17 +16,18 @@ typedef struct mcp__http_site {
 
 typedef struct mcp__http_request {
   const mcp__head_t *head;
-  bool authorized; /* it has the token, or none is required */
+  bool authorized; /* it carries the token, or none is required */
   bool tls;
 } mcp__http_request_t;
 
 typedef struct mcp__http_response {
   int status;
   const char *type;
-  mcp__buf_t body; /* the caller's to deinit */
+  mcp__buf_t body; /* the caller calls deinit */
 } mcp__http_response_t;
 
-/* Answers a complete GET or HEAD. false: this page is for trusted requests alone; nothing was written. */
+/* Responds to a complete GET or HEAD. Returns false, without a response, if the page requires an authorized
+ * request. */
 bool mcp__pages_answer(const mcp__http_site_t *site, const mcp__http_request_t *request,
                        mcp__http_response_t *response);
 

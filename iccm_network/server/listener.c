@@ -1,15 +1,15 @@
-/* listener.c: listening on all addresses of one port.
+/* listener.c: listens on all addresses of one port.
  *
- * Happy path: both sockets listen, and each connection is handed on. Failure: what could not be opened is
- * closed again. Without a descriptor for a new connection libuv would ask the kernel again before anything
- * else, for ever, and nothing could give one back; and as long as it holds a connection that was not taken
- * it asks for no other. So the sockets are closed, and opened again later. */
+ * Happy path: both sockets listen, and each connection is passed on. Failure: sockets opened so far are
+ * closed. If no descriptor is free for a new connection, libuv would retry accept before all other events, so
+ * that no descriptor could be freed; and while it holds an unaccepted connection, it accepts no other.
+ * Therefore the sockets are closed, and opened again later. */
 #include "server/listener.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
-enum { BACKLOG = 1024, PORT_TRIES = 16 /* port 0 may pick one that another program has on [::] */ };
+enum { BACKLOG = 1024, PORT_TRIES = 16 /* port 0 may pick a port that another program uses on [::] */ };
 
 static void on_socket_closed(uv_handle_t *handle) {
   mcp__free(handle);
@@ -32,13 +32,13 @@ static void on_connection(uv_stream_t *socket, int status) {
     status = listener->on_connection(socket, listener->arg);
   if (status == 0)
     return;
-  mcp_log(MCP_LOG_ERROR, listener->component, "accepting a connection: %s; not listening for a moment",
+  mcp_log(MCP_LOG_ERROR, listener->component, "cannot accept a connection: %s; pausing",
           mcp_strerror(status));
   mcp__listener_close(listener);
   listener->paused = true;
 }
 
-/* Lets other servers that want it, too, and are the same user's listen on this port. */
+/* Lets other servers of the same user listen on this port. */
 static int share_port(uv_tcp_t *tcp) {
   uv_os_fd_t fd;
   int on = 1, status = uv_fileno((uv_handle_t *)tcp, &fd);
@@ -51,7 +51,7 @@ static int listen_on(mcp__listener_t *listener, int which, const struct sockaddr
   uv_tcp_t *tcp = mcp__malloc(sizeof *tcp);
   if (tcp == NULL)
     return UV_ENOMEM;
-  int status = uv_tcp_init_ex(listener->loop, tcp, address->sa_family); /* with a socket already */
+  int status = uv_tcp_init_ex(listener->loop, tcp, address->sa_family); /* creates the socket at once */
   if (status != 0) {
     mcp__free(tcp);
     return status;
@@ -78,7 +78,7 @@ static int get_bound_port(uv_tcp_t *tcp, int *port) {
   return status;
 }
 
-/* 0.0.0.0 first, then [::] on the same port: localhost means ::1 in many containers. */
+/* 0.0.0.0 first, then [::] on the same port: localhost is ::1 in many containers. */
 static int listen_on_all(mcp__listener_t *listener, int port, int *bound) {
   struct sockaddr_in ipv4;
   struct sockaddr_in6 ipv6;
@@ -103,7 +103,7 @@ int mcp__listener_open(mcp__listener_t *listener, int *port) {
   int bound = *port, status = UV_EADDRINUSE;
   listener->paused = false;
   if (*port == 0)
-    listener->reuseport = false; /* a port that is shared has to be known before */
+    listener->reuseport = false; /* a shared port has to be fixed */
   for (int tries = *port == 0 ? PORT_TRIES : 1; status == UV_EADDRINUSE && tries > 0; tries--)
     status = listen_on_all(listener, *port, &bound);
   if (status == 0)

@@ -1,13 +1,12 @@
-/* pool.c: a queue of jobs, threads that take them, and an async handle that brings them back to the loop,
- * and what they want done there.
+/* pool.c: a queue of jobs, threads that run them, and an async handle that returns them and other tasks to
+ * the loop.
  *
- * Jobs that may wait for others never have all threads: where they have as many as they may, those behind
- * them in the queue overtake.
+ * Jobs that may wait for other servers never occupy all threads: at their limit, later jobs in the queue
+ * overtake them.
  *
- * A closed pool waits for threads that have nothing to do, which end at once: none of them is still leaving
- * when the process exits. A handler that never returns cannot be ended from outside; so that it holds up
- * nobody, a thread that is at work is let go: what the pool shares with it is freed by the last one that
- * leaves. */
+ * A closed pool joins its idle threads, which end at once, so that none is still exiting when the process
+ * exits. A handler that never returns cannot be stopped; therefore a busy thread is detached, and the last
+ * user frees the state shared with it. */
 #define _GNU_SOURCE /* pthread_setname_np() */
 #include "server/pool.h"
 
@@ -24,21 +23,21 @@ struct mcp__pool {
   uv_cond_t wake;
   uv_async_t async;
   const mcp__pool_events_t *events;
-  void *owner; /* for news */
+  void *owner; /* for the callbacks */
   bool notify_pending;
   mcp__loop_task_t *task, *last_task; /* for the loop; oldest first */
-  mcp__job_t *first, **end;           /* waiting; where the next one is put */
+  mcp__job_t *first, **end;           /* queue; end: where the next job is linked */
   mcp__job_t *finished;               /* for the loop; newest first */
-  unsigned waiting[2];                /* of those that wait for nobody, and that do */
-  unsigned idle, threads, waiters;    /* waiters: threads at work that may wait for others */
-  thread_t all[MCP__POOL_THREADS];    /* of these there are threads */
-  unsigned users;                     /* threads, and the owner: the last one frees */
+  unsigned waiting[2];                /* queued jobs: without and with waits */
+  unsigned idle, threads, waiters;    /* waiters: busy threads with a job that waits */
+  thread_t all[MCP__POOL_THREADS];    /* the first threads entries are in use */
+  unsigned users;                     /* threads and the owner; the last one frees */
   bool closed;
   void (*on_closed)(void *arg);
   void *arg;
 };
 
-static void unref(mcp__pool_t *pool) { /* with the mutex held, which is given up */
+static void unref(mcp__pool_t *pool) { /* called with the mutex held, which it unlocks */
   bool last = --pool->users == 0;
   uv_mutex_unlock(&pool->mutex);
   if (!last)
@@ -48,7 +47,8 @@ static void unref(mcp__pool_t *pool) { /* with the mutex held, which is given up
   mcp__free(pool);
 }
 
-/* With the mutex held: where the first job stands that may begin now; NULL there: none. */
+/* With the mutex held: returns the link of the first job that may begin; it contains NULL if there is none.
+ */
 static mcp__job_t **next_runnable(mcp__pool_t *pool) {
   mcp__job_t **link = &pool->first;
   while (*link != NULL && (*link)->waits && pool->waiters == MCP__POOL_WAITERS)
@@ -85,7 +85,7 @@ static void *thread_main(void *arg) {
     pool->events->work(job);
     uv_mutex_lock(&pool->mutex);
     pool->waiters -= waits;
-    thread->at_work = pool->closed; /* then it was let go */
+    thread->at_work = pool->closed; /* then it was detached */
     if (pool->closed) {
       uv_mutex_unlock(&pool->mutex);
       pool->events->orphan(job);
@@ -216,7 +216,7 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   else if (pool->idle <= pool->waiting[0] + pool->waiting[1] && pool->threads < MCP__POOL_THREADS)
     status = start_thread(pool);
   if (status != 0 && status != MCP_ELIMIT && pool->threads > 0)
-    status = 0; /* those that are there have to do */
+    status = 0; /* the existing threads suffice */
   if (status == 0) {
     job->next = NULL;
     job->dropped = false;
@@ -229,7 +229,7 @@ int mcp__pool_submit(mcp__pool_t *pool, mcp__job_t *job) {
   return status;
 }
 
-static void join_threads(mcp__pool_t *pool) { /* closed, so that none begins another job */
+static void join_threads(mcp__pool_t *pool) { /* the pool is closed: no thread begins another job */
   for (unsigned i = 0; i < pool->threads; i++) {
     uv_mutex_lock(&pool->mutex);
     bool at_work = pool->all[i].at_work;

@@ -1,12 +1,12 @@
-/* readiness.c: a short list under a mutex, since dependencies are set on any thread and read on the loop's.
- */
+/* readiness.c: a short list under a mutex, because dependencies are set on any thread and read on the loop's
+ * thread. */
 #include "server/readiness.h"
 
 #include <string.h>
 
 struct mcp__dependency {
   mcp__dependency_t *next;
-  char *name, *reason; /* reason NULL: it is available */
+  char *name, *reason; /* reason NULL: available */
 };
 
 int mcp__readiness_init(mcp__readiness_t *readiness) {
@@ -25,7 +25,7 @@ void mcp__readiness_deinit(mcp__readiness_t *readiness) {
   uv_mutex_destroy(&readiness->mutex);
 }
 
-/* NULL: no memory. */
+/* Returns NULL if out of memory. */
 static mcp__dependency_t *find_or_add(mcp__readiness_t *readiness, const char *name) {
   mcp__dependency_t *found = readiness->dependencies;
   while (found != NULL && strcmp(found->name, name) != 0)
@@ -51,7 +51,7 @@ int mcp__readiness_set(mcp__readiness_t *readiness, const char *name, const char
     return UV_ENOMEM;
   uv_mutex_lock(&readiness->mutex);
   mcp__dependency_t *dependency = find_or_add(readiness, name);
-  char *before = copy; /* to be freed: what was there, or what could not be kept */
+  char *before = copy; /* to be freed: the old value, or the new one on failure */
   if (dependency != NULL) {
     before = dependency->reason;
     dependency->reason = copy;

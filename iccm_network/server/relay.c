@@ -1,11 +1,11 @@
-/* relay.c: calls of blocking handlers, over clients that their server has on its loop.
+/* relay.c: calls of blocking handlers, over clients on their server's loop.
  *
- * Happy path: a handler's thread hands its call to the loop, which finds the client for its address, makes
- * the call and wakes the thread when it has ended. Where there is no client yet, the thread makes one, since
- * that may read files, and hands it over with its call. Failure: a call ends as any client's does. It is a
- * child of the one being served, so it is cancelled with that one. A stop cancels those before it closes the
- * clients; the relay, or later the pool, refuses what is handed over after that. So each thread is woken
- * exactly once. */
+ * Happy path: a handler's thread passes its call to the loop, which finds the client for its address, makes
+ * the call and wakes the thread at its end. If there is no client yet, the thread creates one, because that
+ * may read files, and passes it along with its call. Failure: a call ends like that of any client. It is a
+ * child of the call being served and is cancelled with it. A stop cancels those calls before it closes the
+ * clients; the relay, or later the pool, refuses calls after that. Hence each thread is woken exactly once.
+ */
 #include "server/relay.h"
 
 #include "base/error.h"
@@ -21,7 +21,7 @@ typedef struct mcp__upstream {
 
 typedef enum handover { ENDED, NEEDS_CLIENT, NO_ROOM } handover_t;
 
-/* A report of progress on its way to the thread that waits; the text of message stands behind it. */
+/* Progress on its way to the waiting thread, followed by the text of message. */
 typedef struct report {
   mcp_progress_t progress;
   char message[];
@@ -32,15 +32,15 @@ typedef struct relay_call {
   mcp__loop_task_t base; /* first member */
   mcp__parent_t *parent;
   const char *url;
-  size_t max_message; /* of a client for it */
+  size_t max_message; /* for a new client */
   const mcp__request_spec_t *spec;
-  yyjson_mut_doc *params;   /* NULL once they are stolen */
-  upstream_t *new_upstream; /* made for the relay; NULL: none, or taken */
-  uv_loop_t *loop;          /* where the offer has to be */
+  yyjson_mut_doc *params;   /* NULL once consumed */
+  upstream_t *new_upstream; /* created for the relay; NULL: none, or adopted */
+  uv_loop_t *loop;          /* for new_upstream */
   handover_t handover;
   int status;
-  _Atomic(report_t *) report; /* the newest that the thread has not taken; NULL: none */
-  uv_sem_t wake;              /* counts: a report where there was none, and the end, which is the last */
+  _Atomic(report_t *) report; /* newest report not yet taken by the thread; NULL: none */
+  uv_sem_t wake;              /* counts reports that replaced none, and the end, which comes last */
 } relay_call_t;
 
 static relay_call_t *relay_call_of(mcp__loop_task_t *base) {
@@ -52,7 +52,7 @@ static relay_call_t *relay_call_of(mcp__loop_task_t *base) {
 static void end(relay_call_t *call, handover_t handover, int status) {
   call->handover = handover;
   call->status = status;
-  uv_sem_post(&call->wake); /* the errand is gone from here on */
+  uv_sem_post(&call->wake); /* the thread may free the call now */
 }
 
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
@@ -61,7 +61,7 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
   end(call, ENDED, 0);
 }
 
-/* Without memory it is dropped, as one is that another follows soon. */
+/* Without memory the report is dropped; another one follows soon. */
 static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, void *arg) {
   relay_call_t *call = arg;
   size_t size = progress->message != NULL ? strlen(progress->message) + 1 : 0;
@@ -85,7 +85,7 @@ static upstream_t *find(mcp__relay_t *relay, const char *url) {
   return upstream;
 }
 
-/* NULL: none is offered, or there is no room for it. */
+/* Returns NULL if there is no new_upstream, or no room for it. */
 static upstream_t *adopt_upstream(mcp__relay_t *relay, relay_call_t *call) {
   upstream_t *upstream = call->new_upstream;
   if (upstream == NULL || relay->count >= MCP__RELAY_MAX_CLIENTS)
@@ -121,7 +121,7 @@ static void begin(mcp__relay_t *relay, relay_call_t *call) {
   spec.progress_arg = call;
   yyjson_mut_doc *params = call->params;
   call->params = NULL;
-  mcp__client_hurry(upstream->client, 0); /* each call finds out anew whether the peer is there */
+  mcp__client_hurry(upstream->client, 0); /* each call tries to connect at once */
   int status = mcp__client_make(upstream->client, &spec, params);
   if (status != 0)
     end(call, ENDED, status);
@@ -141,8 +141,8 @@ static void on_timer(uv_timer_t *timer) {
   begin_all(timer->data);
 }
 
-/* The call is made once the loop has seen all that has arrived: where the connection has ended by then, it
- * is not used. */
+/* Makes the call after the loop has processed pending input, so that a connection that has ended is not used.
+ */
 void mcp__relay_take(mcp__relay_t *relay, mcp__loop_task_t *task) {
   task->next = NULL;
   *(relay->first != NULL ? &relay->last->next : &relay->first) = task;
@@ -159,7 +159,7 @@ void mcp__relay_open(mcp__relay_t *relay, uv_loop_t *loop) {
   relay->timer.data = relay;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- stop ------------------------------------------------------------------------------------------ */
 
 static void free_upstream(upstream_t *upstream) {
   if (upstream == NULL)
@@ -208,7 +208,7 @@ void mcp__relay_close(mcp__relay_t *relay, void (*cb)(void *arg), void *arg) {
 
 /* ---- on a thread of the pool ----------------------------------------------------------------------- */
 
-/* Each report that has come before the end is told before it: news counts both. */
+/* Reports progress that arrived before the end; wake counts both. */
 static void wait_for_end(relay_call_t *call) {
   report_t *report;
   uv_sem_wait(&call->wake);
@@ -248,7 +248,7 @@ bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, 
                      const mcp__request_spec_t *spec, yyjson_mut_doc *params, int *status) {
   relay_call_t call = {
       .parent = parent, .url = url, .max_message = max_message, .spec = spec, .params = params};
-  if (uv_sem_init(&call.wake, 0) != 0) /* UNTESTED: on Linux it does not fail */
+  if (uv_sem_init(&call.wake, 0) != 0) /* UNTESTED: does not fail on Linux */
     return false;
   hand_over(pool, &call);
   if (call.handover == NEEDS_CLIENT) {
@@ -257,7 +257,7 @@ bool mcp__relay_call(mcp__pool_t *pool, mcp__parent_t *parent, const char *url, 
       hand_over(pool, &call);
   }
   uv_sem_destroy(&call.wake);
-  free_upstream(call.new_upstream); /* NULL where the relay has taken it */
+  free_upstream(call.new_upstream); /* NULL if adopted */
   if (call.handover != NO_ROOM)
     yyjson_mut_doc_free(call.params);
   *status = call.status;

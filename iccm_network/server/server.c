@@ -1,10 +1,10 @@
-/* server.c: a server's life: made, listening, stopping.
+/* server.c: the states of a server: created, listening, stopping.
  *
- * Happy path: mcp_server_new() checks and copies everything that can be wrong about tools and environment;
- * start binds to all addresses and listens; a timer keeps the limits of connections and calls; stop closes
- * the listeners, waits for calls in flight, closes connections with 1012, and then the handles. Failure: what
- * start could not do is undone, and the code says why; a stop takes the shutdown timeout and a second at the
- * most, whatever handlers and peers do. */
+ * Happy path: mcp_server_new() checks and copies tools and environment. Start binds to all addresses and
+ * listens. A timer enforces the limits of connections and calls. Stop closes the listeners, waits for calls
+ * in flight, closes connections with 1012, and then the handles. Failure: a failed start is undone and
+ * returns the cause. A stop takes at most the shutdown timeout and a second, whatever handlers and peers do.
+ */
 #include "server/server.h"
 
 #include "base/error.h"
@@ -19,16 +19,17 @@
 #include <unistd.h>
 
 enum {
-  NAME_MAX_BYTES = 256, /* Godot takes no lines of a component with a longer one */
+  NAME_MAX_BYTES = 256, /* Godot rejects lines with a longer component name */
   DEFAULT_CALL_TIMEOUT_MS = 300000,
   DEFAULT_SHUTDOWN_TIMEOUT_MS = 3000,
   STOP_TICK_MS = 1,
-  SPARE_DESCRIPTORS = 64,   /* for the loop, the log, a client or two */
-  CANCELLED_GRACE_MS = 500, /* for handlers that ask mcp_call_cancelled() to end after the shutdown timeout */
-  ENTRY_SIZE = 1024         /* of a list in the settings, as far as it is shown */
+  SPARE_DESCRIPTORS = 64, /* for the loop, the log, and one or two clients */
+  /* time after the shutdown timeout for handlers that poll mcp_call_cancelled() */
+  CANCELLED_GRACE_MS = 500,
+  ENTRY_SIZE = 1024 /* longest entry of a settings list in a log line */
 };
 
-/* IDLE, RUNNING, STOPPING, CLOSING, and IDLE again. */
+/* IDLE, RUNNING, STOPPING, CLOSING, IDLE. */
 static void enter(mcp_server_t *server, mcp__server_state_t state) {
   assert(state == MCP__SERVER_IDLE ? server->state == MCP__SERVER_CLOSING : state == server->state + 1);
   server->state = state;
@@ -43,8 +44,8 @@ static int set_up(mcp_server_t *server, const char *name, const char *version, i
   if (name == NULL || *name == '\0' || strlen(name) > NAME_MAX_BYTES || version == NULL || tools == NULL ||
       port < 0 || port > 65535 || !mcp__utf8_valid(name, strlen(name)) ||
       !mcp__utf8_valid(version, strlen(version))) {
-    mcp__set_last_error(
-        "a server needs a name of 1 to 256 bytes and a version in UTF-8, tools, and a port from 0 to 65535");
+    mcp__set_last_error("invalid server: expected a name of 1 to 256 bytes and a version in UTF-8, tools, "
+                        "and a port from 0 to 65535");
     return UV_EINVAL;
   }
   int status = mcp__server_read_environment(server);
@@ -85,7 +86,7 @@ mcp_server_t *mcp_server_new(const char *name, const char *version, int port, co
   int status = server != NULL ? set_up(server, name, version, port, tools) : UV_ENOMEM;
   if (status == 0)
     return server;
-  if (status != MCP_EENV) /* which is logged where it is found */
+  if (status != MCP_EENV) /* already logged */
     mcp_log(MCP_LOG_ERROR, name != NULL ? name : "server", "%s", mcp_last_error());
   mcp_server_free(server);
   return NULL;
@@ -108,7 +109,7 @@ void mcp_server_free(mcp_server_t *server) {
   mcp__free(server);
 }
 
-/* ---- what a component tells ------------------------------------------------------------------------- */
+/* ---- component state -------------------------------------------------------------------------------- */
 
 void mcp_server_notify(mcp_server_t *server) {
   mcp__conns_notify(&server->conns);
@@ -117,9 +118,9 @@ void mcp_server_notify(mcp_server_t *server) {
 int mcp_server_set_dependency(mcp_server_t *server, const char *name, const char *reason) {
   bool changed = false;
   int status = mcp__readiness_set(&server->readiness, name, reason, &changed);
-  if (changed) /* without a lock: a log handler may do what it wants */
+  if (changed) /* without a lock: a log handler may call anything */
     mcp_log(reason == NULL ? MCP_LOG_INFO : MCP_LOG_WARN, server->name, "%s: %s", name,
-            reason == NULL ? "there" : reason);
+            reason == NULL ? "available" : reason);
   return status;
 }
 
@@ -142,7 +143,7 @@ mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const c
   return metric;
 }
 
-/* ---- tools that come and go ------------------------------------------------------------------------- */
+/* ---- tools at run time ------------------------------------------------------------------------------ */
 
 static void warn_of_schema(const mcp_server_t *server, const char *tool, const char *member,
                            const mcp__schema_t *schema) {
@@ -163,7 +164,7 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
   if (tool->name == NULL)
     return UV_EINVAL;
   bool is_running = mcp__server_is_started(server);
-  int status = is_running && (tool->flags & MCP_TOOL_BLOCKING) != 0 /* else start makes one */
+  int status = is_running && (tool->flags & MCP_TOOL_BLOCKING) != 0 /* otherwise start does */
                    ? mcp__calls_ensure_pool(&server->service.calls)
                    : 0;
   if (status == 0)
@@ -172,7 +173,7 @@ int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool) {
     mcp_log(MCP_LOG_ERROR, server->name, "%s", problem);
     return status;
   }
-  if (is_running) /* else when it starts */
+  if (is_running) /* otherwise start does */
     warn_of_tool(server, mcp__tools_find(&server->tools, tool->name, strlen(tool->name)));
   mcp__conns_tools_changed(&server->conns);
   return 0;
@@ -212,7 +213,7 @@ static void raise_descriptor_limit(mcp_server_t *server) {
           (unsigned long long)limit.rlim_cur, server->conns.max_connections);
 }
 
-/* Of a list in the settings, what a typing error makes useless. */
+/* Warns of entries in a settings list that cannot match any request. */
 static void warn_of_invalid_entries(const mcp_server_t *server, const char *list, const char *variable,
                                     bool (*is_valid)(const char *entry, size_t len), const char *expected) {
   size_t len;
@@ -220,7 +221,7 @@ static void warn_of_invalid_entries(const mcp_server_t *server, const char *list
     char text[ENTRY_SIZE], shown[MCP_SHOWN_SIZE];
     snprintf(text, sizeof text, "%.*s", (int)(len < sizeof text ? len : sizeof text - 1), entry);
     if (!is_valid(entry, len))
-      mcp_log(MCP_LOG_WARN, server->name, "%s: \"%s\" is never sent: %s is needed", variable,
+      mcp_log(MCP_LOG_WARN, server->name, "%s: \"%s\" cannot match any request: expected %s", variable,
               mcp_redact_setting(variable, text, shown), expected);
   }
 }
@@ -233,8 +234,8 @@ static void resume_listening(mcp_server_t *server) {
     mcp_log(MCP_LOG_INFO, server->name, "listening again on port %d", server->port);
 }
 
-/* Connections without a call in flight are closed once the loop has turned twice since the stop: requests
- * that had arrived by then have been read and get an answer. */
+/* Connections without a call in flight are closed after two loop iterations, so that requests which had
+ * arrived before the stop are read and answered. */
 static void drain_arrived(mcp_server_t *server) {
   server->drained = ++server->stop_ticks > 1;
   uv_timer_start(&server->tick, on_tick, server->drained ? MCP__CONN_TICK_MS : STOP_TICK_MS,
@@ -282,11 +283,11 @@ static int write_metrics(mcp__buf_t *out, void *arg) {
   return mcp__write_metrics(out, &gauges, &server->service.counters, &server->tools, server->metrics);
 }
 
-/* Tells the parts of each other. */
+/* Sets the references between the parts. */
 static void connect_parts(mcp_server_t *server) {
   mcp__calls_t *calls = &server->service.calls;
   mcp__conns_t *conns = &server->conns;
-  size_t least = (1 + MCP__SESSION_PARSE_FACTOR) * server->max_message; /* what one message may need */
+  size_t least = (1 + MCP__SESSION_PARSE_FACTOR) * server->max_message; /* for one message */
   server->log.component = server->name;
   server->service.server = server;
   *calls = (mcp__calls_t){.loop = server->loop,
@@ -326,7 +327,7 @@ static void ignore_pool_closed(void *arg) {
   (void)arg;
 }
 
-/* What was opened before is closed again. */
+/* Closes what was opened before. */
 static int abort_start(mcp_server_t *server, int status) {
   if (server->service.calls.pool != NULL)
     mcp__pool_close(server->service.calls.pool, ignore_pool_closed, NULL);
@@ -337,9 +338,9 @@ static int abort_start(mcp_server_t *server, int status) {
 static void warn_of_settings(mcp_server_t *server) {
   raise_descriptor_limit(server);
   warn_of_invalid_entries(server, server->conns.origins.origins, "ICCM_ALLOWED_ORIGINS",
-                          mcp__origins_valid_origin, "scheme://host:port, without a path,");
+                          mcp__origins_valid_origin, "scheme://host:port without a path");
   warn_of_invalid_entries(server, server->conns.origins.hosts, "ICCM_ALLOWED_HOSTS", mcp__origins_valid_host,
-                          "a host's name");
+                          "a host name");
 }
 
 static void begin_running(mcp_server_t *server) {
@@ -381,7 +382,8 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
   server->log.logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
   if (server->log.logger == NULL)
-    mcp_log(MCP_LOG_WARN, server->name, "no memory or thread for log shipping: lines go to stderr alone");
+    mcp_log(MCP_LOG_WARN, server->name,
+            "cannot ship log lines: no memory or thread; writing them to stderr only");
   for (size_t i = 0; i < server->tools.count; i++)
     warn_of_tool(server, server->tools.table[i]);
   mcp__server_log_running(&server->log, server->port);
@@ -398,7 +400,7 @@ static void on_logger_stopped(void *arg) {
     server->on_stopped(server, server->on_stopped_arg);
 }
 
-/* The log goes last, with the last line. */
+/* The log is closed last, after the last line. */
 static void handle_closed(mcp_server_t *server) {
   if (--server->open_handles > 0)
     return;
@@ -440,7 +442,7 @@ static void close_handles(mcp_server_t *server) {
   uv_close((uv_handle_t *)&calls->late_cancels, on_calls_timer_closed);
   uv_close((uv_handle_t *)&calls->progress, on_calls_timer_closed);
   mcp__io_close(&server->conns.io, on_handle_closed);
-  mcp__relay_close(&calls->relay, on_part_closed, server); /* before the pool: what comes then is refused */
+  mcp__relay_close(&calls->relay, on_part_closed, server); /* before the pool: refuses later calls */
   if (calls->pool != NULL)
     mcp__pool_close(calls->pool, on_part_closed, server);
 }
@@ -511,15 +513,15 @@ int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg) 
     if (failed != 0)
       status = failed;
   }
-  if (status != 0) { /* UNTESTED: libuv's pipe for signals is there since the loop was made */
-    mcp_log(MCP_LOG_ERROR, "loop", "no signal could end it: %s", mcp_strerror(status));
+  if (status != 0) { /* UNTESTED: libuv's signal pipe exists since the loop was created */
+    mcp_log(MCP_LOG_ERROR, "loop", "cannot install signal handlers: %s", mcp_strerror(status));
     on_stop(arg);
   }
   uv_run(loop, UV_RUN_DEFAULT);
   for (int i = 0; i < 2; i++)
     if (signals.handles[i].type == UV_SIGNAL)
       uv_close((uv_handle_t *)&signals.handles[i], NULL);
-  uv_run(loop, UV_RUN_DEFAULT); /* what is closed is gone before its memory is */
+  uv_run(loop, UV_RUN_DEFAULT); /* runs the close callbacks before the handles are freed */
   return status;
 }
 
@@ -538,7 +540,7 @@ int mcp_server_run(mcp_server_t *server) {
   if (status == 0)
     status = mcp_loop_run(&loop, stop_server, server);
   else
-    uv_run(&loop, UV_RUN_DEFAULT); /* closes what start had opened */
+    uv_run(&loop, UV_RUN_DEFAULT); /* closes the handles that start has opened */
   uv_loop_close(&loop);
   return status == 0 && server->service.calls.handler_left_running ? MCP_ETIMEOUT : status;
 }

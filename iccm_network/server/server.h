@@ -1,4 +1,4 @@
-/* server.h: a server: its settings, and its life from start to stop. */
+/* server.h: a server, its settings and its states. */
 #ifndef MCP_SERVER_H
 #define MCP_SERVER_H
 
@@ -9,24 +9,24 @@
 typedef enum mcp__server_state {
   MCP__SERVER_IDLE,
   MCP__SERVER_RUNNING,
-  MCP__SERVER_STOPPING, /* calls end, and then connections */
-  MCP__SERVER_CLOSING   /* connections have gone; handles and the log follow */
+  MCP__SERVER_STOPPING, /* calls end, then connections */
+  MCP__SERVER_CLOSING   /* connections are closed; handles and the log follow */
 } mcp__server_state_t;
 
 struct mcp_server {
   mcp__server_state_t state;
   char *name, *version;
   int port;
-  bool without_listener; /* started without a port, for one call of a test */
+  bool without_listener; /* started by mcp_server_test_call(), without a port */
   mcp__tools_t tools;
   mcp__readiness_t readiness;
-  mcp__metrics_t *metrics; /* those that the component made */
+  mcp__metrics_t *metrics; /* metrics of the component */
   /* settings; those of conns, too */
   size_t max_message, max_memory;
   uint64_t call_timeout_ms, shutdown_timeout_ms;
-  char *log_url; /* NULL: nothing is shipped; "": it was not set */
+  char *log_url; /* NULL: nothing is shipped; "": the default */
   mcp__timers_t timers;
-  char *capability; /* a capability that clients may ask for; NULL: none */
+  char *capability; /* experimental capability of the server; NULL: none */
   /* while started */
   uv_loop_t *loop;
   mcp__listener_t listener;
@@ -36,23 +36,24 @@ struct mcp_server {
   uv_timer_t tick;
   int open_handles;
   uint64_t stop_ms;
-  unsigned stop_ticks; /* so many since the stop, until … */
-  bool drained;        /* … what had arrived before it has been read */
+  unsigned stop_ticks; /* ticks since the stop until drained */
+  bool drained;        /* requests that arrived before the stop have been read */
   mcp_server_cb on_stopped;
   void *on_stopped_arg;
 };
 
-/* Of the environment. 0; MCP_EENV, which is logged; else mcp_last_error() has the words. */
+/* Reads the settings from environment variables. Returns 0; MCP_EENV, already logged; or another error with
+ * mcp_last_error(). */
 int mcp__server_read_environment(mcp_server_t *server);
-/* Frees what the settings hold. */
+/* Frees the memory of the settings. */
 void mcp__server_free_settings(mcp_server_t *server);
 static inline bool mcp__server_is_started(const mcp_server_t *server) {
   return server->state != MCP__SERVER_IDLE;
 }
 
-/* The parts of a server that is being started, without listeners and log. 0 or UV_ENOMEM. */
+/* Opens the parts of a server except listeners and log. Returns 0 or UV_ENOMEM. */
 int mcp__server_open(mcp_server_t *server, uv_loop_t *loop);
-/* mcp_server_start() without a port, timers, and lines of the log about the server itself. */
+/* Like mcp_server_start(), without a port, timers, and log lines about the server itself. */
 int mcp__server_start_without_listener(mcp_server_t *server, uv_loop_t *loop);
 
 #endif

@@ -1,9 +1,9 @@
-/* server_log.c: what a server tells the log: of its connections, its requests and its calls.
+/* server_log.c: see server_log.h.
  *
- * Each event is a line with a fixed message and data that say who, what and how long; the names are those
- * that ICCM's components have always used. Calls of tools that are log traffic are passed over, and a
- * connection's own events are shipped only once it has made another call: what stores the log would otherwise
- * feed it. Failure: without memory a line goes without its data. */
+ * Each event is a line with a fixed message and data about the peer, the tool and the duration; the names are
+ * those used by all ICCM components. Calls of tools that are log traffic are not logged, and events of a
+ * connection are shipped only after another call: otherwise the log store would log itself. Failure: without
+ * memory a line has no data. */
 #include "server/server_log.h"
 
 #include "base/error.h"
@@ -14,7 +14,7 @@
 
 enum { DATA_BYTES = 64 << 10, MAX_ARGUMENT_BYTES = 4096 };
 
-/* Data is put together without a look at each step: what failed is left out as a whole. */
+/* Data of a line. Errors are collected in status; on error the whole data is omitted. */
 typedef struct data {
   mcp__buf_t text;
   int status;
@@ -78,7 +78,7 @@ void mcp__server_log_message(mcp__server_log_t *log, const char *message) {
 
 void mcp__server_log_running(mcp__server_log_t *log, int port) {
   mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = "Server running"};
-  char cause[64]; /* for people, and for scripts that look for the port */
+  char cause[64]; /* for people, and for scripts that parse the port */
   event_data_t data;
   snprintf(cause, sizeof cause, "Server running: listening on port %d", port);
   log_message(log, cause, MCP__SHOW);
@@ -127,7 +127,7 @@ void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code, 
   log_line(peer->log, &entry, &data, where(peer));
 }
 
-/* ---- what is summed up ------------------------------------------------------------------------------- */
+/* ---- throttled lines --------------------------------------------------------------------------------- */
 
 static void log_refusal(const mcp__server_log_t *log, mcp__refusal_t *refusal, uint64_t now_ms) {
   uint64_t count = mcp__log_throttle_take(&refusal->throttle, now_ms);
@@ -194,7 +194,7 @@ void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id,
   log_line(peer->log, &entry, &data, where(peer));
 }
 
-/* Of a call: who, what, and its place in the trace. */
+/* Begins the data of a call: its tool, peer and trace. */
 static void begin_call(event_data_t *data, mcp__entry_t *entry, const mcp__call_event_t *call,
                        char span[MCP__SPAN_SIZE]) {
   mcp__span_write(call->trace->span, span);
@@ -224,7 +224,7 @@ void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *arg
   log_line(call->log, &entry, &data, MCP__SHOW | MCP__SHIP);
 }
 
-/* What the caller did wrong is no error of the component. */
+/* An error of the caller is only a warning for the component. */
 static int level_of(int failure) {
   return failure == MCP_INVALID_PARAMS || failure == MCP_METHOD_NOT_FOUND || failure == MCP_INVALID_REQUEST
              ? MCP_LOG_WARN

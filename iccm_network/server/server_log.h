@@ -1,4 +1,4 @@
-/* server_log.h: the lines that a server logs of its connections, requests and calls. */
+/* server_log.h: log lines of a server about its connections, requests and calls. */
 #ifndef MCP_SERVER_LOG_H
 #define MCP_SERVER_LOG_H
 
@@ -9,62 +9,62 @@
 #include "transport/rate_limit.h"
 
 enum {
-  MCP__SERVER_LOG_MAX_REASONS = 64, /* reasons with lines of their own; there are fewer */
+  MCP__SERVER_LOG_MAX_REASONS = 64, /* reasons with separate lines; fewer are in use */
   MCP__SERVER_LOG_CAUSE_SIZE = 160
 };
 
-/* Of one reason: what its next line in the log tells. */
+/* The pending log line for one reason. */
 typedef struct mcp__refusal {
-  const char *reason; /* a constant; NULL: there has been none */
+  const char *reason; /* a constant; NULL: unused */
   mcp__log_throttle_t throttle;
   char verb[32], detail[32], peer[MCP__PEER_NAME_SIZE], cause[MCP__SERVER_LOG_CAUSE_SIZE];
 } mcp__refusal_t;
 
 typedef struct mcp__server_log {
   const char *component; /* borrowed */
-  mcp__logger_t *logger; /* NULL: lines are shown as they are made */
+  mcp__logger_t *logger; /* NULL: lines are printed only */
   mcp__refusal_t refusals[MCP__SERVER_LOG_MAX_REASONS];
 } mcp__server_log_t;
 
-/* A peer of the server, as its lines name it. */
+/* A peer of the server, as named in log lines. */
 typedef struct mcp__peer {
   mcp__server_log_t *log;
   char name[MCP__PEER_NAME_SIZE];
-  int64_t since_us; /* when it was connected, by the calendar */
+  int64_t since_us; /* time of connection, since the epoch */
   uint64_t requests;
-  bool log_shipping; /* it has made a call that is not log traffic: its events are shipped */
+  bool log_shipping; /* its events are shipped, because it made a call that is not log traffic */
 } mcp__peer_t;
 
 void mcp__server_log_running(mcp__server_log_t *log, int port);
 void mcp__server_log_message(mcp__server_log_t *log, const char *message);
 void mcp__server_log_connected(mcp__peer_t *peer);
 void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code,
-                                  const char *reason); /* 0: none */
+                                  const char *reason); /* code 0: none */
 
-/* What befell a peer that may make it happen again and again: "done PEERhow: words", one line a second for
- * each reason, which is a constant; a line for more than one says how many. */
+/* Logs an event that a peer can repeat at will: "verb PEERdetail: cause", at most one line a second for each
+ * reason, which is a constant. A line for several events carries their number. */
 void mcp__server_log_throttled(const mcp__peer_t *peer, uint64_t now_ms, const char *reason, const char *verb,
                                const char *detail, const char *cause);
-void mcp__server_log_flush(mcp__server_log_t *log, uint64_t now_ms); /* writes the lines that are due */
+void mcp__server_log_flush(mcp__server_log_t *log, uint64_t now_ms); /* writes pending lines */
 
-/* tool NULL: it is no call of one. */
+/* tool NULL: not a tool call. */
 void mcp__server_log_request(mcp__peer_t *peer, const char *trace_id, const mcp__message_t *message,
                              const mcp__tool_t *tool);
 void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id, const mcp__tool_t *tool,
                                   int code, const char *problem);
 
-/* A call, as its lines name it. */
+/* A call, as named in log lines. */
 typedef struct mcp__call_event {
   mcp__server_log_t *log;
   const mcp__tool_t *tool;
   const mcp__trace_t *trace;
-  const mcp__peer_t *peer; /* NULL: it has gone */
+  const mcp__peer_t *peer; /* NULL: it has disconnected */
 } mcp__call_event_t;
 
-/* message_bytes: of the request, whose arguments are written with alc where it is short. */
+/* message_bytes: size of the request. Arguments of short requests are logged, serialized with alc. */
 void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *args, size_t message_bytes,
                                   const yyjson_alc *alc);
-/* failure 0: none; text: its words, or NULL. */
+/* failure: error code, or 0. text: its message, or NULL. */
 void mcp__server_log_call_ended(const mcp__call_event_t *call, bool cancelled, int failure, const char *text,
                                 uint64_t duration_ns);
 

@@ -1,6 +1,5 @@
-/* server_metrics.c: see server_metrics.h. Labels come from fixed lists and from the server's own tools: a
- * peer can make none.
- */
+/* server_metrics.c: see server_metrics.h. Label values come from fixed lists and the server's own tools: a
+ * peer cannot create any. */
 #include "server/server_metrics.h"
 
 #include <stdio.h>

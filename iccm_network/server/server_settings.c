@@ -1,6 +1,6 @@
-/* server_settings.c: a server's settings: from the environment, and by functions before the start.
+/* server_settings.c: settings of a server from the environment, and by functions before the start.
  *
- * Failure: a value that cannot be used changes nothing, and is told by its code. */
+ * Failure: an invalid value changes nothing, and its error code is returned. */
 #include "server/server.h"
 
 #include "base/error.h"
@@ -42,8 +42,9 @@ static int read_limits(mcp_server_t *server) {
   if (status == 0)
     status = mcp__certificate_from_environment(&server->conns.certificate);
   if (status != 0)
-    return status == UV_ENOMEM ? status : UV_EINVAL; /* the words are in mcp_last_error(), and nowhere yet */
-  mcp__set_last_error("a variable of the environment cannot be read; the log says which");
+    return status == UV_ENOMEM ? status
+                               : UV_EINVAL; /* mcp_last_error() holds the message, which is not logged yet */
+  mcp__set_last_error("invalid environment variable; see the log");
   if (mcp_env_int("ICCM_MAX_MESSAGE_BYTES", (int64_t)server->max_message, MIN_MAX_MESSAGE, MAX_MAX_MESSAGE,
                   &message) != 0 ||
       mcp_env_int("ICCM_MAX_MEMORY_BYTES", (int64_t)server->max_memory, MIN_MAX_MEMORY, MAX_MAX_MEMORY,
@@ -75,8 +76,7 @@ static int check_urls(const char *name, const char *list) {
   int status = mcp__urls_parse(list, &urls, &count, problem, sizeof problem);
   mcp__free(urls);
   if (status == MCP_EURL)
-    mcp__set_last_error("%s%s: ws://host:port is needed, or several of these parted by commas", name,
-                        problem);
+    mcp__set_last_error("%s%s: expected ws://host:port, or several separated by commas", name, problem);
   return status;
 }
 
@@ -94,15 +94,15 @@ static int read_logging(mcp_server_t *server) {
   const char *level = mcp_env_text("LOG_LEVEL", "INFO");
   if (mcp_log_level_parse(level) < 0) {
     char shown[MCP_SHOWN_SIZE];
-    mcp__set_last_error("LOG_LEVEL is \"%s\": TRACE, DEBUG, INFO, WARN or ERROR is needed",
+    mcp__set_last_error("invalid LOG_LEVEL \"%s\": expected TRACE, DEBUG, INFO, WARN or ERROR",
                         mcp_redact_setting("LOG_LEVEL", level, shown));
     return UV_EINVAL;
   }
-  mcp__set_last_error("LOGGING_ENABLED cannot be read; the log says why");
+  mcp__set_last_error("invalid LOGGING_ENABLED; see the log");
   if (mcp_env_bool("LOGGING_ENABLED", true, &enabled) != 0)
     return MCP_EENV;
   const char *url = mcp_env_text("GODOT_URL", NULL);
-  int status = url != NULL ? check_urls("GODOT_URL: ", url) : 0; /* also where it is not wanted */
+  int status = url != NULL ? check_urls("GODOT_URL: ", url) : 0; /* checked even if logging is disabled */
   return status == 0 && enabled ? set_log_url(server, url != NULL ? url : "") : status;
 }
 

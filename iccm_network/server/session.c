@@ -1,9 +1,9 @@
-/* session.c: messages of one caller, from their text to what follows from them.
+/* session.c: processes the messages of one caller.
  *
- * Happy path: a message is parsed into the call that holds it and dispatched; it is either answered at once,
- * or run as a call whose answer comes when it is ready. Calls beyond 64 wait for others to end. Failure: a
- * message that cannot be parsed or dispatched is answered with its error; without memory the session is
- * failed, and its transport closes it. */
+ * Happy path: a message is parsed into the call that holds it and dispatched. It is answered at once, or run
+ * as a call whose response follows. Calls beyond 64 wait for others to end. Failure: a message that cannot be
+ * parsed or dispatched gets an error response. If memory is exhausted the session fails, and its transport
+ * closes it. */
 #include "server/session.h"
 
 #include "base/utf8.h"
@@ -20,7 +20,7 @@ static bool is_open(const mcp__session_t *session) {
   return session->transport->is_open(session);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------------- */
 
 static int write_message(mcp__session_t *session, void *origin, const mcp__response_context_t *to,
                          mcp__render_cb render, const void *what) {
@@ -31,7 +31,7 @@ static int write_message(mcp__session_t *session, void *origin, const mcp__respo
 
 static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
   (void)what;
-  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "the answer could not be made", NULL,
+  return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "cannot create the response", NULL,
                             0);
 }
 
@@ -42,7 +42,7 @@ static int respond(mcp__caller_t *caller, void *origin, const mcp__response_cont
     return MCP_ESTATE;
   int status = write_message(session, origin, to, render, what);
   if (status != 0 && write_message(session, origin, to, render_internal_error, NULL) != 0)
-    session->transport->fail(session, "out of memory for an answer");
+    session->transport->fail(session, "out of memory for a response");
   session->transport->wake(session, origin);
   return status;
 }
@@ -65,7 +65,7 @@ static void call_removed(mcp__caller_t *caller) {
   session->transport->call_removed(session);
 }
 
-/* ---- what is told unasked --------------------------------------------------------------------------- */
+/* ---- notifications ---------------------------------------------------------------------------------- */
 
 void mcp__session_tools_changed(mcp__session_t *session) {
   if (!is_open(session) || !session->initialized || session->protocol_version < MCP__2025_03_26)
@@ -81,7 +81,8 @@ void mcp__session_notify(mcp__session_t *session) {
   session->transport->wake(session, NULL);
 }
 
-/* Whoever asks for the notice is told at once, behind the answer, and whenever there is another. */
+/* A peer that requests the capability gets a notification right after the response, and at each later change.
+ */
 static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
   size_t len = 0;
   char *text = yyjson_val_write_opts(params, 0, &mcp__json_alc, &len, NULL);
@@ -122,7 +123,7 @@ void mcp__session_write_notifications(mcp__session_t *session) {
     session->tools_changed = false;
   if (!session->notification_due)
     return;
-  /* Without initialize another one came after the one that asked. Without room or memory it stays due. */
+  /* Without params: a later initialize did not request it. Without room or memory it stays due. */
   int status = session->initialize_params != NULL
                    ? write_message(session, NULL, NULL, render_capability_notification, session)
                    : 0;
@@ -140,7 +141,7 @@ static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t
     status = mcp__buf_join(status, mcp__buf_puts(out, result->after));
     return mcp__buf_join(status, mcp__buf_puts(out, "}"));
   }
-  if (result->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* as that revision asks */
+  if (result->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* required by that version */
     return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
   return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
                             result->data_len);
@@ -179,7 +180,7 @@ static void run(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_r
   mcp__call_run(call, &session->caller); /* may have ended it */
 }
 
-/* What is no call is done with at once. */
+/* Responds to a message that is no call. */
 static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch_result_t *result) {
   mcp__caller_t *caller = &session->caller;
   const char *trace_id = call->parent.trace.id;
@@ -237,7 +238,7 @@ void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin)
   memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(max_message), &call->arena, &message);
   if (message.kind == MCP__INVALID &&
-      call->arena.starved) { /* its sender would wait for an answer with its id */
+      call->arena.starved) { /* its sender would wait for a response with its id */
     mcp__call_release(call);
     session->transport->fail(session, "out of memory for a message");
     return;
@@ -249,7 +250,7 @@ void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin)
   act_on(session, call, &message, &result);
 }
 
-/* ---- calls that wait -------------------------------------------------------------------------------- */
+/* ---- waiting calls ---------------------------------------------------------------------------------- */
 
 bool mcp__session_is_full(const mcp__session_t *session) {
   const mcp__caller_t *caller = &session->caller;
@@ -278,7 +279,7 @@ void mcp__session_begin_waiting(mcp__session_t *session) {
     begin_next(session);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life cycle ------------------------------------------------------------------------------------ */
 
 void mcp__session_init(mcp__session_t *session, mcp__service_t *service, const mcp__transport_t *transport,
                        mcp__peer_t *peer, void *arg) {

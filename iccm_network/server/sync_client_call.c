@@ -1,8 +1,8 @@
-/* sync_client_call.c: the call of a sync client, with or without a call that it is made for.
+/* sync_client_call.c: a call of a sync client, with or without a parent call.
  *
- * A blocking handler calls over the relay, whose connection all handlers of the server share; where the relay
- * has none to spare for this address, over a connection for this call alone. Without a parent it is the
- * client's own connection. Failure: the code of the call, and its words for mcp_last_error(). */
+ * A blocking handler calls through the relay, whose connections all handlers of the server share. If the
+ * relay has no client left for this address, the call gets a connection of its own. Without a parent it uses
+ * the client's connection. Failure: the code of the call, with the message in mcp_last_error(). */
 #include "base/error.h"
 #include "client/sync_client.h"
 #include "server/call.h"
@@ -15,7 +15,7 @@ static void on_result(mcp_client_t *client, const mcp_result_t *result, void *ar
   mcp__sync_keep(arg, result);
 }
 
-/* Who makes a call for another one can send on what that one brought. */
+/* A child call may forward everything that its parent received. */
 static size_t max_message_of(const mcp__parent_t *parent) {
   return parent->max_message > MIN_MAX_MESSAGE ? parent->max_message : MIN_MAX_MESSAGE;
 }
@@ -25,7 +25,7 @@ static int call_over_own_client(const char *url, mcp__parent_t *parent, const mc
   mcp_sync_client_t *own_client = mcp_sync_client_new(url);
   if (own_client == NULL) {
     yyjson_mut_doc_free(args);
-    return UV_ENOMEM; /* the address is one: a client has it */
+    return UV_ENOMEM; /* out of memory, because the address is valid: a client has it */
   }
   mcp__sync_client_set_max_message_bytes(own_client, max_message_of(parent));
   int status = mcp__sync_client_call(own_client, spec, parent, args, answer);
@@ -51,7 +51,7 @@ int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut
   mcp_call_t *parent = options != NULL ? options->parent : NULL;
   int status = mcp__request_spec_take(&spec, options);
   *answer = NULL;
-  spec.id = NULL; /* nobody could use it */
+  spec.id = NULL; /* the caller could not use it */
   if (status == 0 && parent != NULL && !parent->parent.on_pool)
     status = MCP_ESTATE;
   if (status != 0) {

@@ -1,7 +1,7 @@
-/* test_call.c: a tool of a server called in the same process, for tests.
+/* test_call.c: calls a tool of a server in the same process, for tests.
  *
- * The server runs on a loop of its own for the time of the call, without listening; a session whose transport
- * is memory brings the request and keeps the response. Failure: the call's code, with the message in
+ * For the call the server runs on a separate loop without listening. A session with an in-memory transport
+ * delivers the request and stores the response. Failure: the code of the call, with the message in
  * mcp_last_error(). */
 #include "base/error.h"
 #include "client/sync_client.h"
@@ -55,7 +55,7 @@ static void take(test_call_t *call, mcp__arena_t *arena) {
   if (message.kind == MCP__RESPONSE)
     mcp__result_read(&message, true, arena, &result);
   if (message.kind == MCP__INVALID || arena->failed)
-    result = (mcp_result_t){.status = UV_ENOMEM, .message = "out of memory for the answer"};
+    result = (mcp_result_t){.status = UV_ENOMEM, .message = "out of memory for the response"};
   finish(call, &result);
 }
 
@@ -129,7 +129,7 @@ static int run(test_call_t *call, uv_loop_t *loop, const char *tool, yyjson_mut_
   }
   call->peer.log = &call->server->log;
   mcp__session_init(&call->session, &call->server->service, &transport, &call->peer, call);
-  call->session.protocol_version = MCP__2025_06_18; /* refused arguments are a JSON-RPC error there */
+  call->session.protocol_version = MCP__2025_06_18; /* which reports invalid arguments as a JSON-RPC error */
   status = serve(call, tool, args);
   if (status != 0)
     mcp_server_stop(call->server, NULL, NULL);

@@ -1,4 +1,4 @@
-/* timers.c: a list of libuv's timers, made before the start and kept until the server is freed. */
+/* timers.c: a list of libuv timers, created before the start and kept until the server is freed. */
 #include "server/timers.h"
 
 typedef struct mcp__timer {

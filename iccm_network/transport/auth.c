@@ -1,9 +1,8 @@
-/* auth.c: one token for everybody who may come in, from ICCM_AUTH_TOKEN or a setter.
+/* auth.c: one token for all clients, from ICCM_AUTH_TOKEN or a setter.
  *
- * Happy path: the upgrade has it as Authorization: Bearer, or, from a browser, which cannot set that header,
- * as a subprotocol of its own. What was offered is digested like the server's own, and digests are compared
- * in constant time: how long it takes depends on what the peer has sent and on nothing else. Failure: what
- * cannot be digested is not the token. */
+ * Happy path: the upgrade carries the token as Authorization: Bearer. Browsers, which cannot set that header,
+ * send it as a subprotocol. Both tokens are hashed and the digests are compared in constant time, so the
+ * duration depends only on the input. Failure: a token that cannot be hashed is rejected. */
 #include "transport/auth.h"
 
 #include "base/error.h"
@@ -30,7 +29,7 @@ int mcp__token_from_environment(const char **token) {
   if (*token == NULL || mcp__token_valid(*token))
     return 0;
   mcp__set_last_error(
-      "ICCM_AUTH_TOKEN is no token: 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end are needed");
+      "invalid ICCM_AUTH_TOKEN: expected 1 to 512 characters of A-Z a-z 0-9 - . _ ~ + / with = at the end");
   return MCP_EENV;
 }
 
@@ -63,7 +62,7 @@ static bool is_token(const mcp__auth_t *auth, const char *text, size_t len) {
   return digest_of(text, len, digest) && CRYPTO_memcmp(digest, auth->digest, sizeof digest) == 0;
 }
 
-/* RFC 9110 section 11.4: the scheme in any case. */
+/* RFC 9110 section 11.4: the scheme is case-insensitive. */
 static bool in_header(const mcp__auth_t *auth, const char *value) {
   if (strncasecmp(value, scheme, sizeof scheme - 1) != 0)
     return false;
@@ -91,6 +90,7 @@ const char *mcp__auth_problem(const mcp__auth_t *auth, const mcp__head_t *head) 
       (protocols != NULL && in_subprotocols(auth, protocols)))
     return NULL;
   if (header != NULL || (protocols != NULL && strstr(protocols, subprotocol) != NULL))
-    return "this is not the token of this server\n";
-  return "this server wants its token: Authorization: Bearer, or subprotocol mcp.auth.<token>\n";
+    return "invalid token for this server\n";
+  return "this server requires a token: send Authorization: Bearer <token>, or the subprotocol "
+         "mcp.auth.<token>\n";
 }

@@ -1,4 +1,4 @@
-/* certificate.c: see certificate.h. Connections that are there keep the certificate that they began with. */
+/* certificate.c: see certificate.h. Open connections keep their certificate. */
 #include "transport/certificate.h"
 
 #include "base/error.h"
@@ -11,7 +11,8 @@ int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file,
   mcp__certificate_t new = {0};
   if (cert_file != NULL || key_file != NULL) {
     if (cert_file == NULL || key_file == NULL) {
-      mcp__set_last_error("TLS needs a certificate and its key: ICCM_TLS_CERT and ICCM_TLS_KEY, or neither");
+      mcp__set_last_error(
+          "TLS requires a certificate and its key: set both ICCM_TLS_CERT and ICCM_TLS_KEY, or neither");
       return UV_EINVAL;
     }
     int status = mcp__tls_server(cert_file, key_file, &new.context, problem, sizeof problem);
@@ -53,13 +54,14 @@ static void reload(uv_signal_t *handle, int number) {
   (void)number;
   if (mcp__tls_server(certificate->cert_file, certificate->key_file, &context, problem, sizeof problem) !=
       0) {
-    mcp_log(MCP_LOG_ERROR, certificate->owner, "SIGHUP: the certificate stays what it was: %s", problem);
+    mcp_log(MCP_LOG_ERROR, certificate->owner,
+            "SIGHUP: cannot reload the certificate, keeping the old one: %s", problem);
     return;
   }
   mcp__tls_release(certificate->context);
   certificate->context = context;
   mcp_log(*problem != '\0' ? MCP_LOG_WARN : MCP_LOG_INFO, certificate->owner,
-          "SIGHUP: the certificate was read again%s%s", *problem != '\0' ? "; " : "", problem);
+          "SIGHUP: certificate reloaded%s%s", *problem != '\0' ? "; " : "", problem);
 }
 
 void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner) {
@@ -73,7 +75,7 @@ void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, co
     status = uv_signal_start(&certificate->sighup, reload, SIGHUP);
   }
   if (status != 0)
-    mcp_log(MCP_LOG_WARN, owner, "SIGHUP will not read the certificate again: %s", mcp_strerror(status));
+    mcp_log(MCP_LOG_WARN, owner, "cannot reload the certificate at SIGHUP: %s", mcp_strerror(status));
 }
 
 void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb) {

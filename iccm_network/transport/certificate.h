@@ -1,4 +1,4 @@
-/* certificate.h: who a server is, in TLS: two files, read again at SIGHUP. */
+/* certificate.h: a server's TLS certificate and private key, read from two files and again at SIGHUP. */
 #ifndef MCP_CERTIFICATE_H
 #define MCP_CERTIFICATE_H
 
@@ -8,21 +8,21 @@
 
 typedef struct mcp__certificate {
   char *cert_file, *key_file;
-  mcp__tls_context_t *context; /* NULL: there is none, and no TLS */
-  const char *owner;           /* for the log; borrowed while it is watched */
+  mcp__tls_context_t *context; /* NULL: no certificate, TLS is off */
+  const char *owner;           /* name for the log; borrowed while watched */
   uv_signal_t sighup;
-  bool watched; /* hangup is open */
+  bool watched; /* sighup is open */
 } mcp__certificate_t;
 
-/* In place of what was there; both NULL: none. A zeroed one is empty. 0; UV_EINVAL, with the words in
- * mcp_last_error(); UV_ENOMEM. */
+/* Replaces the certificate; both NULL: removes it. A zeroed one is empty. Returns 0, UV_ENOMEM, or UV_EINVAL
+ * with the cause in mcp_last_error(). */
 int mcp__certificate_set(mcp__certificate_t *certificate, const char *cert_file, const char *key_file);
-int mcp__certificate_from_environment(mcp__certificate_t *certificate); /* ICCM_TLS_CERT and _KEY */
+int mcp__certificate_from_environment(mcp__certificate_t *certificate); /* ICCM_TLS_CERT, ICCM_TLS_KEY */
 void mcp__certificate_deinit(mcp__certificate_t *certificate);
 
-/* Between these SIGHUP makes new connections get what the files hold then; what cannot be used leaves all as
- * it was. cb gets the handle, whose data is the caller's; without TLS nothing is watched, and cb does not
- * fire. */
+/* Between watch and unwatch, SIGHUP reads the files again for new connections. If they are invalid, the old
+ * certificate stays. cb gets the signal handle, whose data belongs to the caller. Without TLS nothing is
+ * watched and cb is not called. */
 void mcp__certificate_watch(mcp__certificate_t *certificate, uv_loop_t *loop, const char *owner);
 void mcp__certificate_unwatch(mcp__certificate_t *certificate, uv_close_cb cb);
 

@@ -1,10 +1,10 @@
-/* connector.c: name look-up and the race of addresses.
+/* connector.c: name look-up, and parallel connection attempts.
  *
- * Happy path: the name is looked up on libuv's pool, the first address is tried, each further one when the
- * one before has failed or has been silent for a quarter of a second; the first that answers wins, the others
- * are closed. Failure: all have failed, and the last reason is told. The deadline is the caller's, who
- * cancels; a look-up that cannot be taken back then serves the next start, since a resolver that does not
- * answer would otherwise be asked again and again, and hold up whoever else wants to know a name. */
+ * Happy path: libuv's thread pool resolves the name. The first address is tried; each further one when the
+ * previous one has failed or has not answered for 250 ms. The first established connection wins, the others
+ * are closed. Failure: all attempts have failed, and the last cause is reported. The caller cancels at its
+ * deadline. A look-up that cannot be cancelled serves the next start: otherwise a resolver that does not
+ * answer would be queried repeatedly and occupy all threads. */
 #include "transport/connector.h"
 
 #include "transport/peer_addr.h"
@@ -13,17 +13,18 @@
 #include <string.h>
 
 typedef struct mcp__attempt {
-  mcp__stream_t stream; /* first member: who gets the stream frees the attempt */
+  mcp__stream_t stream; /* first member: the receiver of the stream frees the attempt */
   uv_connect_t request;
   mcp__connector_t *connector;
   struct mcp__attempt *next;
   bool running;
 } attempt_t;
 
-typedef struct mcp__lookup { /* outlives a cancelled connector: a look-up cannot always be taken back */
+/* Outlives a cancelled connector, because a look-up cannot always be cancelled. */
+typedef struct mcp__lookup {
   uv_getaddrinfo_t request;
-  mcp__connector_t *connector; /* NULL: its owner has gone */
-  bool wanted;                 /* somebody waits for it */
+  mcp__connector_t *connector; /* NULL: the connector was closed */
+  bool wanted;                 /* its result is needed */
 } lookup_t;
 
 static void attempt_closed(mcp__stream_t *stream) {
@@ -64,7 +65,7 @@ static void on_connect(uv_connect_t *request, int status) {
   attempt_t *attempt = (attempt_t *)((char *)request - offsetof(attempt_t, request));
   mcp__connector_t *connector = attempt->connector;
   if (!attempt->running)
-    return; /* lost the race, or cancelled */
+    return; /* another attempt won, or cancelled */
   attempt->running = false;
   connector->running--;
   if (status == 0) {
@@ -83,7 +84,7 @@ static void on_connect(uv_connect_t *request, int status) {
     mcp__connector_try_next(connector);
 }
 
-/* One more address; false: it failed before it began. */
+/* Tries one more address. Returns false if it failed at once. */
 static bool try_address(mcp__connector_t *connector) {
   struct sockaddr *address = (struct sockaddr *)&connector->addresses[connector->tried++];
   attempt_t *attempt = mcp__calloc(sizeof *attempt);
@@ -133,8 +134,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
          each = each->ai_next)
       memcpy(&connector->addresses[connector->count++], each->ai_addr, each->ai_addrlen);
     if (connector->count == 0) {
-      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
-               status != 0 ? mcp_strerror(status) : "it has no address");
+      snprintf(connector->problem, sizeof connector->problem, "cannot resolve the host name: %s",
+               status != 0 ? mcp_strerror(status) : "no address");
       connector->on_done(NULL, MCP_ERESOLVE, connector->problem, connector->arg);
     } else {
       mcp__connector_try_next(connector);
@@ -174,7 +175,7 @@ int mcp__connector_start(mcp__connector_t *connector, const char *host, int port
       uv_ip6_addr(host, port, (struct sockaddr_in6 *)(void *)first) != 0) {
     int status = resolve(connector, host, port);
     if (status != 0)
-      snprintf(connector->problem, sizeof connector->problem, "the name cannot be resolved: %s",
+      snprintf(connector->problem, sizeof connector->problem, "cannot resolve the host name: %s",
                mcp_strerror(status));
     return status != 0 ? MCP_ERESOLVE : 0;
   }

@@ -1,10 +1,10 @@
 /* origins.c: see origins.h.
  *
- * Happy path: most programs send no Origin, and may use any name for the server. A page of the server's own
- * sends the server's scheme, host and port; so do libraries that invent an Origin, some of them without the
- * port. Failure: of a page from elsewhere, Origin is another. A page whose own name was bound anew to this
- * machine has the right Origin, and over http its GET has none; but its name is one that everybody could have
- * registered, and such names are refused unless they are listed. */
+ * Happy path: most programs send no Origin and may use any name for the server. The server's own pages send
+ * its scheme, host and port; so do libraries that generate an Origin, some of them without the port. Failure:
+ * a page of another site has a different Origin. After DNS rebinding a page has a matching Origin, and its
+ * GET over http has none; but its host name is a public one, and public names are refused unless they are
+ * listed. */
 #include "transport/origins.h"
 
 #include <arpa/inet.h>
@@ -14,7 +14,7 @@
 typedef struct authority {
   const char *host;
   size_t host_len;
-  const char *port; /* behind the colon; NULL: not given */
+  const char *port; /* after the colon; NULL: absent */
   size_t port_len;
 } authority_t;
 
@@ -26,7 +26,7 @@ static bool equals(const char *text, size_t len, const char *word) {
   return equals_n(text, len, word, strlen(word));
 }
 
-/* "host", "host:port"; an IPv6 address stands in brackets, which are part of the host here. */
+/* Parses "host" or "host:port". The brackets of an IPv6 address are part of the host. */
 static authority_t split_authority(const char *text, size_t len) {
   const char *bracket = len > 0 && *text == '[' ? memchr(text, ']', len) : NULL;
   const char *from = bracket != NULL ? bracket : text;
@@ -58,12 +58,12 @@ static bool is_name(const char *host, size_t len) {
   return true;
 }
 
-static bool has_valid_port(authority_t parts) { /* or none */
+static bool has_valid_port(authority_t parts) { /* or no port */
   return parts.port == NULL ||
          (parts.port_len > 0 && parts.port_len <= 5 && strspn(parts.port, "0123456789") >= parts.port_len);
 }
 
-static size_t without_root_dot(const char *host, size_t len) { /* that of the root */
+static size_t without_root_dot(const char *host, size_t len) { /* of a fully qualified name */
   return len > 0 && host[len - 1] == '.' ? len - 1 : len;
 }
 
@@ -96,13 +96,13 @@ static bool is_listed_host(const char *list, const char *host, size_t len) {
   return false;
 }
 
-/* Whether nobody can have bound the name of this machine to it but those who run it: an address, or a name
- * that no public DNS gives to a stranger. */
+/* Whether the host cannot be the target of DNS rebinding: an address, or a name that public DNS does not
+ * resolve. */
 static bool is_host_admitted(const char *list, const mcp__head_t *head) {
   static const char *const suffixes[] = {".localhost", ".local", ".internal", ".svc", ".cluster.local"};
   size_t len;
   const char *authority = mcp__head_authority(head, &len);
-  if (authority == NULL) /* HTTP/1.0, which no browser speaks */
+  if (authority == NULL) /* HTTP/1.0, which no browser sends */
     return true;
   authority_t parts = split_authority(authority, len);
   if (is_literal(parts) || is_listed_host(list, "*", 1))
@@ -126,7 +126,7 @@ bool mcp__origins_valid_host(const char *host, size_t len) {
 
 /* ---- Origin -------------------------------------------------------------------------------------------- */
 
-static const char *after_scheme(const char *origin, size_t len) { /* NULL: it has none */
+static const char *after_scheme(const char *origin, size_t len) { /* NULL: no scheme */
   for (size_t i = 1; i + 3 <= len; i++)
     if (memcmp(origin + i, "://", 3) == 0)
       return origin + i + 3;
@@ -138,7 +138,7 @@ static bool is_scheme(const char *origin, const char *authority_begin, const cha
   return equals(origin, len, http) || equals(origin, len, ws);
 }
 
-/* Without a slash at its end, and without the port that its scheme has anyway. */
+/* Length without a trailing slash and without the default port of the scheme. */
 static size_t normalized_len(const char *origin, size_t len) {
   if (len > 0 && origin[len - 1] == '/')
     len--;
@@ -168,8 +168,8 @@ static bool same_port(authority_t a, authority_t b, bool tls) {
                   b.port != NULL ? b.port_len : strlen(default_port));
 }
 
-/* The request's own scheme, host and port. Any port will do where the host can be nobody else's: libraries
- * leave it out. */
+/* Whether the Origin has the request's scheme, host and port. The port may differ if the host is this
+ * machine, because libraries omit it. */
 static bool is_same_origin(const mcp__head_t *head, bool tls, const char *origin, size_t len) {
   size_t authority_len;
   const char *authority = mcp__head_authority(head, &authority_len);
@@ -197,9 +197,9 @@ bool mcp__origins_valid_origin(const char *origin, size_t len) {
   return authority_begin >= end;
 }
 
-/* ---- both ---------------------------------------------------------------------------------------------- */
+/* ---- Host and Origin ----------------------------------------------------------------------------------- */
 
-static bool is_health_path(const mcp__head_t *head) { /* nothing there is worth hiding */
+static bool is_health_path(const mcp__head_t *head) { /* public pages */
   return mcp__head_path_is(head, "/healthz") || mcp__head_path_is(head, "/readyz");
 }
 
@@ -208,15 +208,13 @@ const char *mcp__origins_problem(const mcp__origins_t *allowed, const mcp__head_
   const char *origin = mcp__head_value(head, MCP__H_ORIGIN);
   bool is_private_page = kind == MCP__HTTP_GET && !is_health_path(head);
   if ((origin != NULL || is_private_page) && !is_host_admitted(allowed->hosts, head))
-    return "a page may have given this name in Host to the server: add it to ICCM_ALLOWED_HOSTS of the "
-           "server, "
-           "or send the token\n";
+    return "possible DNS rebinding: add this Host to ICCM_ALLOWED_HOSTS of the server, or send the token\n";
   if (origin == NULL)
     return NULL;
   size_t len = normalized_len(origin, strlen(origin));
   if (head->occurrences[MCP__H_ORIGIN] == 1 &&
       (is_listed(allowed->origins, origin, len) || is_same_origin(head, tls, origin, len)))
     return NULL;
-  return "this Origin is not the server's own: add it to ICCM_ALLOWED_ORIGINS of the server, or send the "
+  return "the Origin header is not the server's: add it to ICCM_ALLOWED_ORIGINS of the server, or send the "
          "token\n";
 }

@@ -1,4 +1,4 @@
-/* peer_addr.c: private and public addresses, and their names. */
+/* peer_addr.c: see peer_addr.h. */
 #include "transport/peer_addr.h"
 
 #include <arpa/inet.h>

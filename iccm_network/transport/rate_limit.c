@@ -1,12 +1,11 @@
-/* rate_limit.c: see rate_limit.h. A second begins with the first address that comes when the one before is
- * over. */
+/* rate_limit.c: see rate_limit.h. A second begins with the first address after the previous one. */
 #include "transport/rate_limit.h"
 
 #include "transport/peer_addr.h"
 
 #include <string.h>
 
-/* The finalizer of MurmurHash3: each bit of x changes half of the result's. */
+/* The finalizer of MurmurHash3: flipping one bit of x flips half of the result's bits. */
 static uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 33)) * 0xff51afd7ed558ccdu;
   x = (x ^ (x >> 33)) * 0xc4ceb9fe1a85ec53u;

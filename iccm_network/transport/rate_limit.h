@@ -1,5 +1,5 @@
-/* rate_limit.h: how often each address has come within a second, in memory that does not grow with their
- * number; and lines of the log that tell of many at once; pure. */
+/* rate_limit.h: counts connections of each address per second in constant memory, and throttles log lines;
+ * pure. */
 #ifndef MCP_RATE_LIMIT_H
 #define MCP_RATE_LIMIT_H
 
@@ -8,29 +8,29 @@
 
 enum { MCP__RATE_LIMIT_SLOTS = 16384, MCP__RATE_LIMIT_WINDOW_MS = 1000 };
 
-/* Addresses are counted in slots that a secret picks, another one each second: two addresses that share a
- * slot, and with it their count, do so for that second alone, and nobody can choose with whom. A zeroed one
- * has counted nobody. */
+/* Counts addresses in hash slots. The hash is keyed with a secret that changes each second: addresses that
+ * collide share a count for one second only, and a peer cannot choose with whom it collides. Valid when
+ * zeroed. */
 typedef struct mcp__rate_limit {
-  uint64_t since_ms; /* when this second began */
-  uint64_t secret;   /* of this second; 0: none has begun */
+  uint64_t since_ms; /* start of the current second */
+  uint64_t secret;   /* hash key of the current second; 0: none has begun */
   uint32_t counts[MCP__RATE_LIMIT_SLOTS];
 } mcp__rate_limit_t;
 
-/* Counts an address, and says how often it has come in this second. Of IPv6 the network of 64 bits counts,
- * since whoever has one address there has them all. secret: a new random number, used where a second begins.
- */
+/* Counts an address and returns its count in the current second. An IPv6 address is counted by its /64
+ * network, because a peer usually owns the whole network. secret: a fresh random number, used as the key if a
+ * new second begins. */
 uint32_t mcp__rate_limit_count(mcp__rate_limit_t *limit, const struct sockaddr *address, uint64_t now_ms,
                                uint64_t secret);
 
-/* What peers can cause as often as they like has one line of the log a second, with a count. A zeroed one has
- * counted nothing. */
+/* Limits an event that peers can trigger to one log line a second, which carries the count. Valid when
+ * zeroed. */
 typedef struct mcp__log_throttle {
-  uint64_t next_ms; /* no line before */
-  uint64_t count;   /* of what no line has told yet; whoever counts adds to it */
+  uint64_t next_ms; /* earliest time of the next line */
+  uint64_t count;   /* events not logged yet; the owner increments it */
 } mcp__log_throttle_t;
 
-/* How many a line tells now: 0: none, or the second is not over. */
+/* Returns the number of events that a line has to report now; 0: none, or the second has not elapsed. */
 uint64_t mcp__log_throttle_take(mcp__log_throttle_t *throttle, uint64_t now_ms);
 
 #endif

@@ -1,10 +1,10 @@
 /* stream.c: the only file that reads from and writes to a socket.
  *
- * Happy path: answers are appended to out by whoever has some; before the loop waits again everything goes
- * out in one uv_try_write for each connection. What the kernel does not take is moved aside and written by
- * uv_write, while new output gathers behind it. In TLS, what came is decrypted before it is told, and what
- * gathered is encrypted right before it is written, as soon as the handshake is over. Failure: a read or
- * write error ends the stream once, through on_end; nothing is freed before on_closed. */
+ * Happy path: owners append to out. Before the loop polls again, each connection writes its output with one
+ * uv_try_write(). The rest that the kernel does not accept is moved to writing and written by uv_write(),
+ * while new output collects in out. In TLS, input is decrypted before on_data, and output is encrypted right
+ * before it is written, once the handshake is complete. Failure: a read or write error ends the stream once,
+ * through on_end; nothing is freed before on_closed. */
 #include "transport/stream.h"
 
 #include <limits.h>
@@ -38,7 +38,7 @@ int mcp__io_init(mcp__io_t *io, uv_loop_t *loop) {
     return UV_ENOMEM;
   uv_prepare_init(loop, &io->prepare);
   uv_prepare_start(&io->prepare, on_prepare);
-  uv_unref((uv_handle_t *)&io->prepare); /* the streams keep the loop alive */
+  uv_unref((uv_handle_t *)&io->prepare); /* only streams keep the loop alive */
   return 0;
 }
 
@@ -76,7 +76,7 @@ static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
   if (status == MCP_ETLS)
     mcp__stream_write_plain_now(stream, &stream->tls->out); /* an alert */
   else if (status == UV_EOF)
-    mcp__stream_flush(stream); /* what came in one piece with the end is answered, as in clear */
+    mcp__stream_flush(stream); /* responds to input that arrived together with the end, as without TLS */
   if (status != 0)
     fail(stream, status);
   else if (stream->tls->out.len > 0 || stream->out.len > 0)
@@ -85,7 +85,7 @@ static void decrypt(mcp__stream_t *stream, const char *data, size_t len) {
 
 static void on_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf) {
   mcp__stream_t *stream = handle->data;
-  bool secret = stream->secret; /* it may end now */
+  bool secret = stream->secret; /* on_data may reset it */
   if (len > 0) {
     stream->io->received += (size_t)len;
     if (stream->tls != NULL)
@@ -114,7 +114,7 @@ int mcp__stream_init(mcp__stream_t *stream, mcp__io_t *io, size_t max_out, const
 
 int mcp__stream_start_tls(mcp__stream_t *stream, mcp__tls_context_t *context, const char *host, bool verify) {
   size_t max_out =
-      stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record has a head and a tag, too */
+      stream->out.max + stream->out.max / 64 + MCP__TLS_RECORD; /* each record adds a header and a tag */
   stream->tls = mcp__tls_new(context, host, verify, max_out);
   if (stream->tls == NULL)
     return UV_ENOMEM;
@@ -153,7 +153,7 @@ void mcp__stream_dirty(mcp__stream_t *stream) {
 }
 
 static void on_shutdown(uv_shutdown_t *request, int status) {
-  (void)request; /* the peer's end of file follows, or its owner's patience ends */
+  (void)request; /* the peer's end of file follows, or the owner's timeout */
   (void)status;
 }
 
@@ -185,7 +185,7 @@ static void write_rest(mcp__stream_t *stream, mcp__buf_t *ready, size_t done) {
   }
 }
 
-/* What can go to the socket now. */
+/* Sets *ready to the bytes that can be written now. */
 static int encrypt(mcp__stream_t *stream, mcp__buf_t **ready) {
   size_t len = stream->out.len;
   *ready = stream->tls != NULL ? &stream->tls->out : &stream->out;
@@ -197,7 +197,7 @@ static int encrypt(mcp__stream_t *stream, mcp__buf_t **ready) {
   return status;
 }
 
-/* How much of it the kernel has taken. */
+/* Sets *done to the number of bytes that the kernel has accepted. */
 static int try_write(mcp__stream_t *stream, const mcp__buf_t *ready, size_t *done) {
   *done = 0;
   if (ready->len == 0)
@@ -215,7 +215,7 @@ void mcp__stream_flush(mcp__stream_t *stream) {
   mcp__buf_t *ready;
   size_t done;
   if (stream->closing || stream->ended || stream->writing.len > 0)
-    return; /* on_write goes on */
+    return; /* on_write() continues */
   if (stream->events->before_write != NULL)
     stream->events->before_write(stream);
   int status = encrypt(stream, &ready);
@@ -229,7 +229,7 @@ void mcp__stream_flush(mcp__stream_t *stream) {
     if (stream->secret && ready->len > 0)
       OPENSSL_cleanse(ready->data, ready->len);
     ready->len = 0;
-    if (stream->out.len == 0) /* else it waits for the handshake */
+    if (stream->out.len == 0) /* otherwise it waits for the handshake */
       on_output_empty(stream);
   }
 }
@@ -247,8 +247,9 @@ size_t mcp__stream_backlog(const mcp__stream_t *stream) {
 
 size_t mcp__stream_unacked(const mcp__stream_t *stream) {
   uv_os_fd_t fd;
-  int unacknowledged =
-      0; /* libuv hears of room for more only when a third of the kernel's megabytes is free */
+  /* The kernel reports room for more only when a third of its send buffer, which may be megabytes, is free.
+   */
+  int unacknowledged = 0;
   if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) == 0)
     (void)ioctl(fd, SIOCOUTQ, &unacknowledged);
   return mcp__stream_backlog(stream) + (size_t)unacknowledged;

@@ -1,9 +1,10 @@
 /* tls.c: OpenSSL between two buffers.
  *
- * Happy path: a BIO of this file's own lets OpenSSL read what was fed and append to out, so that it knows no
- * socket and never waits; the handshake goes on with each feed, after it plain text comes out. TLS 1.2
- * and 1.3, no renegotiation, no sessions: connections last, and what is not kept cannot be stolen. Failure: a
- * fault, named and in words that say what to do; a connection that had one is of no use any more. */
+ * Happy path: a custom BIO lets OpenSSL read the input and append to out, so that it uses no socket and never
+ * blocks. Each feed continues the handshake; after it, plain text is returned. TLS 1.2 and 1.3, without
+ * renegotiation and session resumption: connections are long-lived, and session keys that are not stored
+ * cannot leak. Failure: a fault with a message that names the remedy; the connection cannot be used
+ * afterwards. */
 #include "transport/tls.h"
 #include "iccm_service.h"
 
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <uv.h>
 
-/* ---- the BIO --------------------------------------------------------------------------------------- */
+/* ---- BIO ------------------------------------------------------------------------------------------- */
 
 static int bio_read(BIO *bio, char *to, size_t size, size_t *got) {
   mcp__tls_t *tls = BIO_get_data(bio);
@@ -42,7 +43,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
   (void)bio;
   (void)number;
   (void)pointer;
-  return command == BIO_CTRL_FLUSH; /* nothing is held back; all else is for other kinds */
+  return command == BIO_CTRL_FLUSH; /* nothing is buffered; other commands do not apply */
 }
 
 static BIO_METHOD *method;
@@ -60,19 +61,18 @@ static void make_method(void) {
 
 static const char *last_reason(void) {
   const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-  return reason != NULL ? reason : "no reason is known";
+  return reason != NULL ? reason : "unknown cause";
 }
 
-/* Why a file cannot be used: the first of what OpenSSL gathered, behind which it says that something was
- * wrong. */
+/* The cause why a file cannot be used: the first error in OpenSSL's queue, because later ones are generic. */
 static const char *first_reason(void) {
   unsigned long error = ERR_peek_error();
   const char *reason =
       ERR_SYSTEM_ERROR(error) ? uv_strerror(-ERR_GET_REASON(error)) : ERR_reason_error_string(error);
-  return reason != NULL ? reason : "no reason is known";
+  return reason != NULL ? reason : "unknown cause";
 }
 
-/* Never asks the terminal. */
+/* Never prompts on the terminal. */
 static int no_password(char *to, int size, int writing, void *arg) {
   (void)to;
   (void)size;
@@ -113,11 +113,10 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
   if (new == NULL)
     return UV_ENOMEM;
   if (SSL_CTX_use_certificate_chain_file(new, cert_file) != 1)
-    return file_error(new, problem, size, "no certificate in PEM can be read from", cert_file,
-                      first_reason());
+    return file_error(new, problem, size, "cannot read a PEM certificate from", cert_file, first_reason());
   if (SSL_CTX_use_PrivateKey_file(new, key_file, SSL_FILETYPE_PEM) != 1)
     return file_error(new, problem, size,
-                      "no private key in PEM, without a password, that fits the certificate can be read from",
+                      "cannot read a PEM private key, without a password and matching the certificate, from",
                       key_file, first_reason());
   *problem = '\0';
   if (X509_cmp_current_time(X509_get0_notAfter(SSL_CTX_get0_certificate(new))) < 0)
@@ -126,8 +125,8 @@ int mcp__tls_server(const char *cert_file, const char *key_file, mcp__tls_contex
   return 0;
 }
 
-/* What OpenSSL finds out about a certificate it keeps for good, and be it that there was no memory to find
- * out: it does that now, since amid a handshake it would make all that follow fail. */
+/* OpenSSL caches the properties of a certificate, even a failure for lack of memory. Computed here, because a
+ * failure during a handshake would break all later ones. */
 static void cache_trusted_purposes(SSL_CTX *context) {
   STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
   for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
@@ -143,9 +142,9 @@ int mcp__tls_client(const char *ca_file, mcp__tls_context_t **context, char *pro
   if (new == NULL)
     return UV_ENOMEM;
   if (ca_file == NULL)
-    SSL_CTX_set_default_verify_paths(new); /* where there are none, nobody is trusted */
+    SSL_CTX_set_default_verify_paths(new); /* without such paths no peer is trusted */
   else if (SSL_CTX_load_verify_locations(new, ca_file, NULL) != 1)
-    return file_error(new, problem, size, "no certificates in PEM can be read from", ca_file, first_reason());
+    return file_error(new, problem, size, "cannot read PEM certificates from", ca_file, first_reason());
   cache_trusted_purposes(new);
   ERR_clear_error();
   *context = new;
@@ -156,9 +155,9 @@ void mcp__tls_release(mcp__tls_context_t *context) {
   SSL_CTX_free(context);
 }
 
-/* ---- words ----------------------------------------------------------------------------------------- */
+/* ---- descriptions ---------------------------------------------------------------------------------- */
 
-/* A part of a text that a peer chose: what could not be shown becomes a question mark. */
+/* Appends text chosen by a peer, with unprintable characters replaced by question marks. */
 static void append_printable(char *text, size_t size, const char *format, const char *data, int len) {
   size_t at = strlen(text);
   char shown[128];
@@ -171,7 +170,7 @@ static void append_printable(char *text, size_t size, const char *format, const 
 
 static void append_address(char *text, size_t size, const ASN1_OCTET_STRING *address) {
   char name[INET6_ADDRSTRLEN] = "?";
-  int len = ASN1_STRING_length(address); /* whatever the peer wrote: OpenSSL does not look */
+  int len = ASN1_STRING_length(address); /* any length: OpenSSL does not check it */
   if (len == 4 || len == 16)
     uv_inet_ntop(len == 4 ? AF_INET : AF_INET6, ASN1_STRING_get0_data(address), name, sizeof name);
   append_printable(text, size, *text != '\0' ? ", %s" : "%s", name, (int)strlen(name));
@@ -229,7 +228,7 @@ static int fail(mcp__tls_t *tls, mcp__tls_fault_t fault, const char *format, con
   return MCP_ETLS;
 }
 
-/* Asked by OpenSSL about each certificate on the way to one that is trusted. */
+/* Called by OpenSSL for each certificate of the chain. */
 static int verify_certificate(int valid, X509_STORE_CTX *chain) {
   SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
   mcp__tls_t *tls = BIO_get_data(SSL_get_rbio(ssl));
@@ -252,7 +251,7 @@ static int verify_certificate(int valid, X509_STORE_CTX *chain) {
   case X509_V_ERR_HOSTNAME_MISMATCH:
   case X509_V_ERR_IP_ADDRESS_MISMATCH:
     write_names(certificate, text, sizeof text);
-    fail(tls, MCP__TLS_WRONG_NAME, "the peer's certificate is for %s, which is not the host of this address",
+    fail(tls, MCP__TLS_WRONG_NAME, "the peer's certificate is for %s, not for the host of this address",
          text);
     break;
   case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -261,8 +260,7 @@ static int verify_certificate(int valid, X509_STORE_CTX *chain) {
   case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
   case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     fail(tls, MCP__TLS_UNTRUSTED,
-         "the peer's certificate is signed by nobody who is trusted here (%s): ICCM_TLS_CA names the file "
-         "with whom to trust",
+         "the peer's certificate is not signed by a trusted CA (%s): set ICCM_TLS_CA to the file of the CA",
          X509_verify_cert_error_string(error));
     break;
   default:
@@ -272,8 +270,7 @@ static int verify_certificate(int valid, X509_STORE_CTX *chain) {
   return 0;
 }
 
-/* A peer that speaks something else shows as a record of a version that there is none of, before a cipher was
- * chosen. */
+/* Before a cipher is chosen, another protocol appears to OpenSSL as an invalid record or version. */
 static bool is_other_protocol(const SSL *ssl, int reason) {
   if (SSL_get_pending_cipher(ssl) != NULL)
     return false;
@@ -283,7 +280,7 @@ static bool is_other_protocol(const SSL *ssl, int reason) {
          reason == SSL_R_UNKNOWN_PROTOCOL;
 }
 
-/* After a call of OpenSSL's that did not succeed: 0 where it needs more input. */
+/* Handles a failed OpenSSL call. Returns 0 if it needs more input. */
 static int handle_ssl_error(mcp__tls_t *tls, int result) {
   int kind = SSL_get_error(tls->ssl, result);
   if (kind == SSL_ERROR_WANT_READ)
@@ -291,7 +288,7 @@ static int handle_ssl_error(mcp__tls_t *tls, int result) {
   if (kind == SSL_ERROR_ZERO_RETURN)
     return UV_EOF;
   if (tls->fault != MCP__TLS_OK)
-    return MCP_ETLS; /* the certificate's */
+    return MCP_ETLS; /* set by verify_certificate() */
   unsigned long error = ERR_peek_last_error();
   int reason = ERR_GET_REASON(error);
   if (!tls->open && is_other_protocol(tls->ssl, reason))
@@ -304,7 +301,7 @@ static int handle_ssl_error(mcp__tls_t *tls, int result) {
   return fail(tls, MCP__TLS_FAILED, "%s", "out of memory");
 }
 
-/* ---- one connection -------------------------------------------------------------------------------- */
+/* ---- connection ------------------------------------------------------------------------------------ */
 
 static int do_handshake(mcp__tls_t *tls) {
   ERR_clear_error();
@@ -315,8 +312,8 @@ static int do_handshake(mcp__tls_t *tls) {
   return 0;
 }
 
-/* As it is in a certificate: an address without its zone (RFC 4007 section 11), a name without the root's
- * dot, which is no part of what is told, either (RFC 6066 section 3). */
+/* The host as in certificates: an address without its zone (RFC 4007 section 11), a name without the final
+ * dot, which SNI omits, too (RFC 6066 section 3). */
 static void certificate_host(const char *host, char plain[256]) {
   size_t len = strchr(host, ':') != NULL ? strcspn(host, "%") : strlen(host);
   bool rooted = len > 1 && host[len - 1] == '.';
@@ -329,7 +326,7 @@ static bool expect_host(mcp__tls_t *tls) {
   X509_VERIFY_PARAM *params = SSL_get0_param(tls->ssl);
   X509_VERIFY_PARAM_set_hostflags(params, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
   if (X509_VERIFY_PARAM_set1_ip_asc(params, host) == 1)
-    return true; /* an address, which is never sent as a name (RFC 6066 section 3) */
+    return true; /* an address, which is never sent as SNI (RFC 6066 section 3) */
   return X509_VERIFY_PARAM_set1_host(params, host, 0) == 1 && SSL_set_tlsext_host_name(tls->ssl, host) == 1;
 }
 
@@ -386,7 +383,7 @@ int mcp__tls_feed(mcp__tls_t *tls, const char *data, size_t len,
   bool wanted = status == 0 && tls->open;
   while (wanted) {
     ERR_clear_error();
-    bool secret = tls->secret; /* it may end now */
+    bool secret = tls->secret; /* take may reset it */
     result = SSL_read_ex(tls->ssl, plain, sizeof plain, &got);
     wanted = result == 1 && take(arg, plain, got);
     if (secret && result == 1)
@@ -418,7 +415,8 @@ int mcp__tls_write(mcp__tls_t *tls, mcp__buf_t *plain) {
     return 0;
   handle_ssl_error(tls, result);
   ERR_clear_error();
-  return tls->fault != MCP__TLS_OK ? MCP_ETLS : fail(tls, MCP__TLS_FAILED, "%s", "it cannot be written to");
+  return tls->fault != MCP__TLS_OK ? MCP_ETLS
+                                   : fail(tls, MCP__TLS_FAILED, "%s", "cannot write to the connection");
 }
 
 void mcp__tls_close(mcp__tls_t *tls) {

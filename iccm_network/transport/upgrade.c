@@ -1,8 +1,9 @@
-/* upgrade.c: HTTP heads through llhttp.
+/* upgrade.c: parses HTTP heads with llhttp.
  *
- * Happy path: bytes are fed as they come, headers of interest are kept, and at the end of the head the caller
- * asks what is wished. llhttp knows the grammar and refuses what could be read in two ways; counts and sizes
- * are watched here, since it has no limits of its own. Failure: MCP__HEAD_BAD with the status to answer. */
+ * Happy path: bytes are fed as they arrive, headers of interest are stored, and at the end of the head the
+ * caller gets the kind of the request. llhttp checks the grammar and rejects ambiguous input. Counts and
+ * sizes are limited here, because llhttp has no limits. Failure: MCP__HEAD_BAD with the status of the
+ * response. */
 #include "transport/upgrade.h"
 
 #include <openssl/crypto.h>
@@ -37,7 +38,7 @@ static int set_error(mcp__head_t *head, int status, const char *problem) {
 
 static int keep(mcp__head_t *head, const char *at, size_t len) {
   return mcp__buf_append(&head->text, at, len) == 0 ? 0
-                                                    : set_error(head, 431, "the request's head is too large");
+                                                    : set_error(head, 431, "the request head is too large");
 }
 
 static int on_url(llhttp_t *parser, const char *at, size_t len) {
@@ -80,8 +81,8 @@ static bool is_list(mcp__header_t header) {
          header == MCP__H_EXTENSIONS;
 }
 
-/* The text is cut back to what is kept: a value that is of no interest leaves nothing, a second line of a
- * list is joined to the first (RFC 9110 section 5.3). */
+/* Truncates text to the stored values: discards a header of no interest, and joins repeated lines of a list
+ * header (RFC 9110 section 5.3). */
 static int on_value_complete(llhttp_t *parser) {
   mcp__head_t *head = parser->data;
   mcp__buf_t *text = &head->text;
@@ -93,7 +94,7 @@ static int on_value_complete(llhttp_t *parser) {
   if (keep(head, "", 1) != 0)
     return -1;
   if (header == MCP__H_COUNT ||
-      (header == MCP__H_AUTHORIZATION && len > MCP__HEAD_MAX_VALUE)) { /* no token of ours */
+      (header == MCP__H_AUTHORIZATION && len > MCP__HEAD_MAX_VALUE)) { /* too long for a token */
     text->len = head->name_begin;
     return 0;
   }
@@ -120,7 +121,7 @@ static int on_value_complete(llhttp_t *parser) {
 
 static int on_headers_complete(llhttp_t *parser) {
   (void)parser;
-  return 2; /* stop behind the head, whatever it is (HPE_PAUSED_UPGRADE) */
+  return 2; /* always stop after the head (HPE_PAUSED_UPGRADE) */
 }
 
 static int on_message_begin_of_headers(llhttp_t *parser) {
@@ -137,7 +138,7 @@ static void begin_head(mcp__head_t *head, llhttp_type_t type) {
 int mcp__head_init(mcp__head_t *head, bool is_request) {
   memset(head, 0, sizeof *head);
   mcp__buf_init(&head->text, MCP__HEAD_MAX_BYTES * 2, NULL);
-  head->text.wipe = true; /* a token may stand there */
+  head->text.wipe = true; /* it may contain a token */
   llhttp_settings_init(&head->settings);
   head->settings.on_url = on_url;
   head->settings.on_url_complete = on_url_complete;
@@ -155,14 +156,14 @@ void mcp__head_deinit(mcp__head_t *head) {
   mcp__buf_deinit(&head->text);
 }
 
-/* RFC 9110 section 15.2: answers of the class 1xx come before the final one and are passed over, here up to
- * MCP__HEAD_MAX_INTERIM. 101 is the last that is HTTP. */
+/* RFC 9110 section 15.2: 1xx responses come before the final one; up to MCP__HEAD_MAX_INTERIM are skipped.
+ * 101 is final here. */
 static bool is_interim(const mcp__head_t *head) {
   return head->parser.type == HTTP_RESPONSE && head->parser.status_code < 200 &&
          head->parser.status_code != 101 && head->interim < MCP__HEAD_MAX_INTERIM;
 }
 
-/* What is kept of it goes; what it took of the size stays counted. */
+/* Discards the stored values; the bytes stay counted. */
 static void discard_interim(mcp__head_t *head) {
   head->interim++;
   head->headers = 0;
@@ -172,7 +173,7 @@ static void discard_interim(mcp__head_t *head) {
   begin_head(head, HTTP_RESPONSE);
 }
 
-/* The end of one head, or all that there is: llhttp's verdict. */
+/* Feeds llhttp up to the end of one head, or all input. */
 static llhttp_errno_t feed_one(mcp__head_t *head, const char *data, size_t len, size_t *used) {
   llhttp_errno_t error = llhttp_execute(&head->parser, data, len);
   *used = error == HPE_PAUSED_UPGRADE ? (size_t)(llhttp_get_error_pos(&head->parser) - data) : len;
@@ -197,9 +198,9 @@ mcp__head_state_t mcp__head_feed(mcp__head_t *head, const char *data, size_t len
   if (error == HPE_OK && head->bytes < MCP__HEAD_MAX_BYTES)
     return MCP__HEAD_MORE;
   if (error == HPE_OK)
-    set_error(head, 431, "the request's head is larger than 8 KiB");
+    set_error(head, 431, "the request head is larger than 8 KiB");
   else if (head->problem == NULL)
-    set_error(head, 400, "this is not a valid HTTP request");
+    set_error(head, 400, "invalid HTTP request");
   return MCP__HEAD_BAD;
 }
 
@@ -211,7 +212,7 @@ const char *mcp__head_url(const mcp__head_t *head) {
   return head->url != 0 ? head->text.data + head->url - 1 : "/";
 }
 
-/* Behind the scheme of an absolute target; NULL: it has none. */
+/* Returns the text after the scheme of an absolute target; NULL: no scheme. */
 static const char *after_scheme(const char *url) {
   size_t len = strspn(url, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-.");
   return len > 0 && strncmp(url + len, "://", 3) == 0 ? url + len + 3 : NULL;
@@ -270,17 +271,17 @@ mcp__http_request_kind_t mcp__head_request_kind(mcp__head_t *head) { /* RFC 6455
   bool websocket =
       parser->method == HTTP_GET && mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket");
   if (parser->http_major != 1 || parser->http_minor > 1)
-    return invalid_request(head, 505, "HTTP/1.1 is spoken here");
+    return invalid_request(head, 505, "unsupported HTTP version: use HTTP/1.1");
   if (parser->method != HTTP_GET && parser->method != HTTP_HEAD && parser->method != HTTP_OPTIONS)
-    return invalid_request(head, 405, "only " METHODS " are served here");
+    return invalid_request(head, 405, "unsupported method: use " METHODS);
   if ((parser->flags & F_TRANSFER_ENCODING) != 0 || parser->content_length != 0)
-    return invalid_request(head, 400, "a request with a body is not served here");
+    return invalid_request(head, 400, "a request body is not supported");
   if (parser->http_minor == 1 && head->occurrences[MCP__H_HOST] != 1)
-    return invalid_request(head, 400, "exactly one Host header is needed");
+    return invalid_request(head, 400, "exactly one Host header is required");
   if (!websocket)
     return parser->method == HTTP_OPTIONS ? MCP__HTTP_OPTIONS : MCP__HTTP_GET;
   if (parser->http_minor == 0)
-    return invalid_request(head, 400, "a WebSocket needs HTTP/1.1");
+    return invalid_request(head, 400, "a WebSocket requires HTTP/1.1");
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
     return invalid_request(head, 400, "Connection: Upgrade is missing");
   if (head->occurrences[MCP__H_VERSION] != 1 || strcmp(mcp__head_value(head, MCP__H_VERSION), "13") != 0)
@@ -309,7 +310,7 @@ int mcp__write_switching(mcp__buf_t *out, const mcp__head_t *head) {
                          accept, mcp ? "Sec-WebSocket-Protocol: mcp\r\n" : "");
 }
 
-static const char *reason_phrase(int status) { /* of what is answered here */
+static const char *reason_phrase(int status) { /* of the statuses sent here */
   static const struct {
     int status;
     const char *phrase;
@@ -379,7 +380,7 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
   return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
 }
 
-/* Whether a list names anything: one that is empty stands for none (RFC 9110 section 5.6.1). */
+/* Whether a list has an element; an empty list is valid (RFC 9110 section 5.6.1). */
 static bool is_non_empty_list(const char *list) {
   return list != NULL && list[strspn(list, " \t,")] != '\0';
 }
@@ -393,7 +394,7 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   const char *violation = NULL;
   if (head->status == 401 || head->status == 403) {
     snprintf(problem, size, "the peer answered %d %s%s", head->status, reason_phrase(head->status),
-             head->status == 401 ? ": it wants its token in ICCM_AUTH_TOKEN or by mcp_client_set_auth_token()"
+             head->status == 401 ? ": set its token with ICCM_AUTH_TOKEN or mcp_client_set_auth_token()"
                                  : "");
     return MCP_EREFUSED;
   }
@@ -404,7 +405,7 @@ int mcp__check_switching(const mcp__head_t *head, const char *key, char *problem
   if (!mcp__head_has_token(mcp__head_value(head, MCP__H_UPGRADE), "websocket") ||
       !mcp__head_has_token(mcp__head_value(head, MCP__H_CONNECTION), "upgrade"))
     violation = "without Upgrade: websocket and Connection: Upgrade";
-  else if (head->occurrences[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* section 11.3.3 */
+  else if (head->occurrences[MCP__H_ACCEPT] != 1 || strcmp(got, accept) != 0) /* item 4 */
     violation = "with a wrong Sec-WebSocket-Accept";
   else if (is_non_empty_list(mcp__head_value(head, MCP__H_EXTENSIONS)))
     violation = "with an extension that was not offered";

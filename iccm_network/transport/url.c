@@ -1,4 +1,4 @@
-/* url.c: addresses as people write them, and lists of them. */
+/* url.c: see url.h. */
 #include "transport/url.h"
 
 #include "iccm_network.h"
@@ -18,9 +18,9 @@ static int url_error(const char *text, const char *why, char *problem, size_t si
   return MCP_EURL;
 }
 
-/* What follows the scheme; NULL: it is another one. */
+/* Returns the text after the scheme; NULL: unsupported scheme. */
 static const char *skip_scheme(const char *text, bool *tls) {
-  const char *end = text + strcspn(text, ":/?#"); /* a "://" further on belongs to the path */
+  const char *end = text + strcspn(text, ":/?#"); /* a later "://" belongs to the path */
   *tls = end - text == 3 && strncasecmp(text, "wss", 3) == 0;
   if (strncmp(end, "://", 3) != 0) {
     *tls = false;
@@ -29,7 +29,7 @@ static const char *skip_scheme(const char *text, bool *tls) {
   return *tls || (end - text == 2 && strncasecmp(text, "ws", 2) == 0) ? end + 3 : NULL;
 }
 
-static int read_port(const char *text, size_t len) { /* -1: not one */
+static int read_port(const char *text, size_t len) { /* -1: invalid */
   char digits[6];
   if (len == 0 || len > 5 || strspn(text, "0123456789") < len)
     return -1;
@@ -39,7 +39,7 @@ static int read_port(const char *text, size_t len) { /* -1: not one */
   return port >= 1 && port <= 65535 ? port : -1;
 }
 
-/* The host's first byte and length; *rest is what follows it. */
+/* Returns the start of the host and its length; *rest is the text after it. */
 static const char *find_host(const char *at, size_t *len, const char **rest) {
   if (*at == '[') {
     size_t inside = strcspn(++at, "]/?#");
@@ -54,7 +54,7 @@ static const char *find_host(const char *at, size_t *len, const char **rest) {
 }
 
 static bool has_user(const char *at) {
-  size_t len = strcspn(at, "/?#"), i = *at == '[' ? strcspn(at, "]/?#") : 0; /* a zone may be %40 */
+  size_t len = strcspn(at, "/?#"), i = *at == '[' ? strcspn(at, "]/?#") : 0; /* a zone may contain %40 */
   for (; i < len; i++)
     if (mcp__redact_is_at(at + i))
       return true;
@@ -67,7 +67,7 @@ static bool is_printable(const char *text) {
   return *text == '\0';
 }
 
-/* False: a % without a zone behind it. */
+/* Returns false for a % without a zone. */
 static bool set_host(const char *host, size_t len, mcp__url_t *url) {
   const char *percent = memchr(host, '%', len);
   size_t bare = percent != NULL && memchr(host, ':', len) != NULL ? (size_t)(percent - host) : len;
@@ -91,8 +91,8 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
     return url_error(text, "a user name or password does not belong in the address", problem, size);
   const char *host = find_host(at, &host_len, &rest);
   if (host_len == 0 || host_len >= sizeof url->host)
-    return url_error(text, "the host's name is missing or too long (an IPv6 address stands in brackets)",
-                     problem, size);
+    return url_error(text, "the host name is missing or too long (put an IPv6 address in brackets)", problem,
+                     size);
   url->port = url->tls ? 443 : 80;
   if (*rest == ':') {
     size_t len = strcspn(++rest, "/?#");
@@ -113,16 +113,16 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
   return 0;
 }
 
-/* ---- lists ----------------------------------------------------------------------------------------- */
+/* ---- lists of URLs --------------------------------------------------------------------------------- */
 
 static bool begins_url(const char *text) {
   text += strspn(text, " \t");
   return strncasecmp(text, "ws://", 5) == 0 || strncasecmp(text, "wss://", 6) == 0;
 }
 
-/* Of the first address of a list. */
+/* Length of the first URL in a list. */
 static size_t first_url_len(const char *list) {
-  size_t host = strcspn(list, ",/?#"); /* where it ends; or the scheme */
+  size_t host = strcspn(list, ",/?#"); /* end of the host, or of the scheme */
   if (host > 0 && strncmp(list + host - 1, "://", 3) == 0)
     host += 2 + strcspn(list + host + 2, ",/?#");
   size_t at = host;

@@ -1,11 +1,10 @@
 /* ws.c: WebSocket framing.
  *
- * Happy path: a frame's head is read; a whole text message is unmasked by words into the message buffer,
- * checked for UTF-8 on the way, and handed up; a ping's payload waits as the one pong that is due, which goes
- * to out before anything else does. Failure: anything else goes to wslay, frame by frame; when it finds a
- * rule broken, or a limit is exceeded, a close frame that says so goes to out behind the answers already
- * there, and all further input is discarded. Memory follows what has arrived, never the length that a frame's
- * head claims. */
+ * Happy path: a frame head is parsed; a whole text message is unmasked in 64-bit words into the message
+ * buffer, checked for UTF-8 and delivered. The payload of a ping is kept for the one pending pong, which is
+ * written to out before anything else. Failure: all other input is passed to wslay, frame by frame. If wslay
+ * finds a violation, or a limit is exceeded, a close frame with the cause is appended to out, and further
+ * input is discarded. Memory grows with received bytes, never with the length that a frame head declares. */
 #include "transport/ws.h"
 
 #include "base/json.h" /* MCP__JSON_PADDING */
@@ -46,7 +45,7 @@ bool mcp__ws_in_message(const mcp__ws_t *ws) {
   return ws->remaining > 0 || ws->in_text || ws->wslay != NULL || ws->head_len > 0;
 }
 
-/* ---- out ------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------------- */
 
 static void apply_mask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], unsigned at) {
   uint8_t rotated[8];
@@ -76,15 +75,15 @@ static size_t put_head(uint8_t *to, uint8_t first, uint64_t len, bool masked) {
 
 size_t mcp__ws_begin(mcp__ws_t *ws) {
   mcp__buf_t *out = ws->config->out;
-  mcp__ws_flush_pong(ws); /* the ping came before what is said now */
+  mcp__ws_flush_pong(ws); /* the ping was received before this message */
   if (ws->close_sent || mcp__buf_reserve(out, MCP__WS_HEAD_MAX) != 0)
     return SIZE_MAX;
   size_t begin = out->len;
-  out->len += MCP__WS_HEAD_MAX; /* the longest head; end() closes the gap */
+  out->len += MCP__WS_HEAD_MAX; /* the longest head; finish() closes the gap */
   return begin;
 }
 
-/* Writes the head in front of a payload of which only now the length is known. */
+/* Writes the head in front of a payload, whose length is known only now. */
 static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   mcp__buf_t *out = ws->config->out;
   uint8_t *at = (uint8_t *)out->data + begin, *payload = at + MCP__WS_HEAD_MAX;
@@ -98,7 +97,7 @@ static int finish(mcp__ws_t *ws, size_t begin, uint8_t first) {
   if (ws->config->client) {
     memcpy(at + head_len, mask, 4);
     head_len += 4;
-    /* Towards lower addresses: reads are never behind writes. */
+    /* To lower addresses: writes never overtake reads. */
     apply_mask(at + head_len, payload, len, mask, 0);
   } else {
     memmove(at + head_len, payload, len);
@@ -139,8 +138,7 @@ int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
   if (code != MCP__CLOSE_NO_CODE) {
     payload[0] = (uint8_t)(code >> 8);
     payload[1] = (uint8_t)code;
-    len = 2 +
-          (reason_len < MCP__WS_REASON_MAX ? reason_len : MCP__WS_REASON_MAX); /* reasons of ours are ASCII */
+    len = 2 + (reason_len < MCP__WS_REASON_MAX ? reason_len : MCP__WS_REASON_MAX); /* our reasons are ASCII */
     memcpy(payload + 2, reason, len - 2);
   }
   int status = send_control(ws, OP_CLOSE, payload, len);
@@ -148,7 +146,7 @@ int mcp__ws_close(mcp__ws_t *ws, int code, const char *reason) {
   return status;
 }
 
-/* ---- in -------------------------------------------------------------------------------------------- */
+/* ---- input ----------------------------------------------------------------------------------------- */
 
 static void end(mcp__ws_t *ws, int code, const char *reason, bool clean) {
   if (ws->ended)
@@ -181,7 +179,7 @@ static const char *close_reason(int code) {
   }
 }
 
-static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
+static int grow(mcp__ws_t *ws, size_t len) { /* returns a close code, or 0 */
   switch (mcp__buf_reserve(&ws->message, len + MCP__JSON_PADDING)) {
   case 0:
     return 0;
@@ -197,7 +195,7 @@ static int grow(mcp__ws_t *ws, size_t len) { /* a close code, or 0 */
 static void deliver(mcp__ws_t *ws, bool binary) {
   ws->fragments = 0;
   ws->utf8 = (mcp__utf8_t){0};
-  int code = grow(ws, 0); /* the padding */
+  int code = grow(ws, 0); /* for the padding */
   if (code != 0) {
     fail(ws, code, close_reason(code));
     return;
@@ -206,7 +204,7 @@ static void deliver(mcp__ws_t *ws, bool binary) {
   ws->message.len = 0;
 }
 
-/* -- what wslay judges */
+/* -- input that wslay parses */
 
 static ssize_t on_wslay_read(wslay_event_context_ptr ctx, uint8_t *to, size_t len, int flags, void *arg) {
   mcp__ws_t *ws = arg;
@@ -222,22 +220,21 @@ static ssize_t on_wslay_read(wslay_event_context_ptr ctx, uint8_t *to, size_t le
   return (ssize_t)take;
 }
 
-/* The only thing that is ever written by wslay is the close that it thinks is due: the code is taken from it.
- */
+/* wslay only ever writes the close frame that it considers due: its code is taken from here. */
 static ssize_t on_wslay_write(wslay_event_context_ptr ctx, const uint8_t *data, size_t len, int flags,
                               void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
   (void)flags;
   if (len == 2 && ws->fail == MCP__CLOSE_PROTOCOL && (data[0] & 0x80) == 0)
-    ws->fail = data[0] << 8 | data[1]; /* a payload written by itself */
+    ws->fail = data[0] << 8 | data[1]; /* wslay writes the payload separately */
   return (ssize_t)len;
 }
 
 static int on_wslay_mask(wslay_event_context_ptr ctx, uint8_t *to, size_t len, void *arg) {
   (void)ctx;
   (void)arg;
-  memset(to, 0, len); /* never reaches the network */
+  memset(to, 0, len); /* never sent */
   return 0;
 }
 
@@ -256,7 +253,7 @@ static void on_wslay_chunk(wslay_event_context_ptr ctx,
                            const struct wslay_event_on_frame_recv_chunk_arg *chunk, void *arg) {
   mcp__ws_t *ws = arg;
   (void)ctx;
-  if (ws->fail == 0) /* on_payload() has made room */
+  if (ws->fail == 0) /* on_payload() has reserved the memory */
     mcp__buf_append(&ws->message, chunk->data, chunk->data_length);
 }
 
@@ -265,9 +262,9 @@ static void on_wslay_message(wslay_event_context_ptr ctx, const struct wslay_eve
   mcp__ws_t *ws = arg;
   (void)ctx;
   ws->binary = message->opcode == OP_BINARY;
-  ws->slice = ws->slice_end; /* the frame was its last */
+  ws->slice = ws->slice_end; /* the frame was the last of the message */
   if (ws->fail == 0)
-    ws->fail = -1; /* a message is complete; see judge() */
+    ws->fail = -1; /* a message is complete; see feed_wslay() */
 }
 
 static const struct wslay_event_callbacks wslay_callbacks = {
@@ -300,7 +297,7 @@ static void feed_wslay(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   if (ws->fail == 0 && (status != 0 || wslay_event_want_write(ws->wslay))) {
     ws->fail = status == WSLAY_ERR_NOMEM
                    ? MCP__CLOSE_INTERNAL
-                   : MCP__CLOSE_PROTOCOL; /* unless the close that it queued says something else */
+                   : MCP__CLOSE_PROTOCOL; /* unless wslay's close frame has another code */
     wslay_event_send(ws->wslay);
   }
   if (ws->fail != 0) {
@@ -312,7 +309,7 @@ static void feed_wslay(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   }
 }
 
-/* -- what is taken apart here */
+/* -- input that is parsed here */
 
 static bool read_head(const uint8_t *data, size_t len, frame_t *frame) { /* false: more bytes are needed */
   if (len < 2)
@@ -347,7 +344,7 @@ static bool is_control(const mcp__ws_t *ws, const frame_t *frame) {
          frame->len <= MCP__WS_CONTROL_MAX && is_well_formed(ws, frame);
 }
 
-static bool code_is_valid(int code) { /* RFC 6455 section 7.4, and 1012 to 1014 of its registry */
+static bool code_is_valid(int code) { /* RFC 6455 section 7.4, and 1012 to 1014 of the IANA registry */
   return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
          (code >= 3000 && code <= 4999);
 }
@@ -375,14 +372,14 @@ static void on_control(mcp__ws_t *ws, const frame_t *frame, const uint8_t *data)
   case OP_CLOSE:
     on_close(ws, payload, (size_t)frame->len);
     break;
-  case OP_PING: /* while out is not taken, one pong for the newest (RFC 6455 section 5.5.3) */
+  case OP_PING: /* under backlog, one pong for the newest ping (RFC 6455 section 5.5.3) */
     if (ws->config->out->len < MCP__WS_PONG_MAX_BACKLOG)
       mcp__ws_flush_pong(ws);
     memcpy(ws->pong, payload, (size_t)frame->len);
     ws->pong_len = (uint8_t)frame->len;
     ws->pong_due = true;
     break;
-  default: /* a pong: that something came is all it says */
+  default: /* a pong: needs no action */
     break;
   }
 }
@@ -407,8 +404,8 @@ static void on_empty_text(mcp__ws_t *ws) {
   deliver(ws, false);
 }
 
-/* Begins the frame whose head is at data, or takes it whole. Returns what was used; 0: more bytes are needed.
- */
+/* Parses the frame head at data, and a whole control frame. Returns the bytes consumed; 0: more bytes are
+ * needed. */
 static size_t on_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   frame_t frame;
   if (!read_head(data, len, &frame))
@@ -438,7 +435,7 @@ static size_t on_payload(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   size_t take = len < ws->remaining ? len : (size_t)ws->remaining;
   int code = grow(ws, take);
   if (code == MCP__CLOSE_BUSY) {
-    ws->paused = true; /* what follows is the owner's to decide */
+    ws->paused = true; /* the owner decides when to continue */
     return 0;
   }
   if (code != 0) {
@@ -452,7 +449,7 @@ static size_t on_payload(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   return take;
 }
 
-/* A head, or a control frame, that came in pieces: completed in ws->head, which holds the longest of them. */
+/* Completes in ws->head a head or control frame that arrived in pieces. */
 static size_t on_partial_frame(mcp__ws_t *ws, const uint8_t *data, size_t len) {
   size_t old_len = ws->head_len, room = sizeof ws->head - old_len, take = len < room ? len : room;
   memcpy(ws->head + old_len, data, take);

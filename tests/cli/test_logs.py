@@ -226,7 +226,7 @@ class OddPeers(Case):
             other.names("127.0.0.1 localhost")
             run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
             self.assertEqual(run.returncode, UNREACHABLE, run)
-            self.assertRegex(run.stderr, r"godot-mcp:9060: the name cannot be resolved: .*; localhost:9060: 127\.0\.0\.1:9060: ")
+            self.assertRegex(run.stderr, r"godot-mcp:9060: cannot resolve the host name: .*; localhost:9060: 127\.0\.0\.1:9060: ")
             (other.hosts / "hosts").write_text("127.0.0.1 localhost godot-mcp\n")
             run = other.run("env", "-u", "GODOT_URL", PROGRAMS["iccm"], "logs")
             self.assertEqual(run.returncode, UNREACHABLE, run)

@@ -384,7 +384,7 @@ class Token(Case):
         for text in ("hush hush", "hush\r\nX-Evil: 1", "hush," + 512 * "x", 513 * "x"):
             for command in "list", "doctor":
                 for outcome in (iccm(command, "--token", text, self.url), iccm(command, self.url, env={"ICCM_AUTH_TOKEN": text})):
-                    self.expect(outcome, USAGE, "ICCM_AUTH_TOKEN is no token")
+                    self.expect(outcome, USAGE, "invalid ICCM_AUTH_TOKEN")
                     self.assertNotIn("hush", outcome.err)
 
     def test_it_is_in_no_line(self):

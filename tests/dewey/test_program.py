@@ -835,7 +835,7 @@ class Sqlite(Case):
         await self.store(line("after"))
         self.assertEqual(self.readiness(), (200, "ready\n"))
         self.assertEqual(figure(self.dewey.port, "dewey_store_failing"), 0)
-        self.dewey.program.wait_for("store: there")
+        self.dewey.program.wait_for("store: available")
 
     async def test_a_store_that_fails_is_found_well_without_a_call(self):
         pid = self.dewey.program.process.pid

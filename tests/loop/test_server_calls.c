@@ -604,7 +604,7 @@ Test(server_calls, answers_without_a_text_are_errors) {
   cr_assert(fixture_logged("the result of the tool hold cannot be written: not valid JSON"));
 #endif
   cr_assert(fixture_logged("the result of the tool hold cannot be written: it is NULL"));
-  cr_assert(fixture_logged("a call of the tool hold failed with NULL for a text"));
+  cr_assert(fixture_logged("a call of the tool hold failed with the message NULL"));
   close_all();
 }
 
@@ -621,7 +621,7 @@ Test(server_calls, a_handler_that_keeps_the_loop_is_named) {
   cr_assert_eq(mcp_server_add_tool(server, &tool), 0);
   raw_client_call(peer, 1, "sleeping", "{}");
   RUN_UNTIL(raw_client_count_responses(peer, 1) == 1);
-  cr_assert(fixture_logged("the handler of the tool sleeping kept the loop for "));
+  cr_assert(fixture_logged("the handler of the tool sleeping blocked the loop for "));
   close_all();
 }
 

@@ -744,7 +744,7 @@ Test(server_life, needs_from_any_thread) {
   cr_assert(fixture_logged("c: c"));
   mcp_server_set_dependency(server, "c", NULL);
   cr_assert_not_null(strstr(get(readyz), " 200 "));
-  cr_assert(fixture_logged("c: there"));
+  cr_assert(fixture_logged("c: available"));
   test_server_stop(server);
   fixture_teardown();
 }

@@ -183,7 +183,7 @@ class Lives(Case):
             try:
                 for number in range(30):
                     self.server.program.signal(signal.SIGHUP)
-                    wait_until(lambda: self.told("certificate was read again") > number, "the certificate is read again")
+                    wait_until(lambda: self.told("certificate reloaded") > number, "the certificate is read again")
             finally:
                 over.set()
             for asker in askers:
@@ -198,7 +198,7 @@ class Lives(Case):
         for path in cert, key:
             kept = path.read_bytes()
             for spoil in path.unlink, path.touch, lambda: (path.unlink(), path.mkdir()):
-                words = f"ERROR .*SIGHUP: the certificate stays what it was.*{path.name}"
+                words = f"ERROR .*SIGHUP: cannot reload the certificate, keeping the old one.*{path.name}"
                 told = self.told(words)
                 spoil()
                 self.server.program.signal(signal.SIGHUP)

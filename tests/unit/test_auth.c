@@ -73,7 +73,7 @@ Test(auth, requests_that_have_none) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     const char *problem = problem_of(TOKEN, rows[i]);
     cr_assert_not_null(problem, "%s", rows[i]);
-    cr_expect_not_null(strstr(problem, "wants its token"), "%s: %s", rows[i], problem);
+    cr_expect_not_null(strstr(problem, "requires a token"), "%s: %s", rows[i], problem);
   }
 }
 
@@ -100,7 +100,7 @@ Test(auth, requests_that_have_another) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     const char *problem = problem_of(TOKEN, rows[i]);
     cr_assert_not_null(problem, "%s", rows[i]);
-    cr_expect_not_null(strstr(problem, "not the token"), "%s: %s", rows[i], problem);
+    cr_expect_not_null(strstr(problem, "invalid token"), "%s: %s", rows[i], problem);
     cr_expect_null(strstr(problem, TOKEN));
   }
 }

@@ -597,7 +597,7 @@ Test(upgrade, the_clients_check) {
       {"HTTP/1.0 503 Busy\r\n" END, "the peer answered HTTP 503 instead of switching to WebSocket",
        MCP_EUPGRADE},
       {"HTTP/1.1 401 No\r\nTransfer-Encoding: chunked\r\n" END,
-       "the peer answered 401 Unauthorized: it wants its token in ICCM_AUTH_TOKEN or by "
+       "the peer answered 401 Unauthorized: set its token with ICCM_AUTH_TOKEN or "
        "mcp_client_set_auth_token()",
        MCP_EREFUSED},
       {"HTTP/1.1 403 No\r\n" END, "the peer answered 403 Forbidden", MCP_EREFUSED},

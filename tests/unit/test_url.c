@@ -118,7 +118,7 @@ Test(url, in_tls_or_not) {
 
 #define FORM "not an address of the form ws://host:port/path"
 #define SCHEME "the scheme must be ws:// or wss://"
-#define HOST "the host's name is missing or too long (an IPv6 address stands in brackets)"
+#define HOST "the host name is missing or too long (put an IPv6 address in brackets)"
 #define PORT "the port must be a number from 1 to 65535"
 #define USER "a user name or password does not belong in the address"
 #define PATH "what follows the host is not a path, or is too long"
