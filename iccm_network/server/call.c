@@ -22,8 +22,8 @@
 enum { MESSAGE_BYTES = 1024 };
 
 /* ---- state -----------------------------------------------------------------------------------------
- * SPARE -> TAKEN -> WAITING -> RUNNING -> ENDED -> SPARE; one that holds no call goes from TAKEN back to
- * SPARE, one that nobody waits for any more from WAITING or, with its server gone, from RUNNING. */
+ * SPARE -> ACQUIRED -> WAITING -> RUNNING -> ENDED -> SPARE. A message that is no call returns from ACQUIRED
+ * to SPARE, a cancelled call from WAITING. A call whose server has gone is freed without a transition. */
 
 static mcp__call_state_t state_of(const mcp_call_t *call) {
   return atomic_load_explicit(&call->state, memory_order_relaxed);
@@ -405,16 +405,16 @@ static bool is_tool_code(int code) {
   return code <= MCP_TOOL_ERROR && code >= -32099;
 }
 
-static int render_failure(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const failure_t *failure = what;
+static int render_failure(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  const failure_t *failure = value;
   return is_tool_code(failure->code) ? mcp__response_tool_error(out, to, failure->code, failure->text,
                                                                 failure->data, failure->data_len)
                                      : mcp__jsonrpc_error(out, to->id, to->id_len, failure->code,
                                                           failure->text, failure->data, failure->data_len);
 }
 
-static int render_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const mcp_text_t *text = what;
+static int render_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  const mcp_text_t *text = value;
   return mcp__response_result(out, to, text->ptr, text->len);
 }
 
@@ -423,14 +423,14 @@ typedef struct content {
   bool is_error;
 } content_t;
 
-static int render_content(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const content_t *content = what;
+static int render_content(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  const content_t *content = value;
   return mcp__response_content(out, to, content->blocks.ptr, content->blocks.len, content->structured.ptr,
                                content->structured.len, content->is_error);
 }
 
-static int render_ready(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const mcp__buf_t *response = what;
+static int render_ready(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  const mcp__buf_t *response = value;
   (void)to;
   if (response->len == 0)
     return UV_ENOMEM; /* there was no memory for the error response either */
@@ -447,15 +447,15 @@ static void record_failure(mcp_call_t *call, const failure_t *failure) {
   call->failure = failure->code;
 }
 
-static mcp__call_status_t status_of(mcp__render_cb render, const void *what) {
+static mcp__call_status_t status_of(mcp__render_cb render, const void *value) {
   if (render == render_content)
-    return ((const content_t *)what)->is_error ? MCP__CALL_TOOL_ERROR : MCP__CALL_OK;
+    return ((const content_t *)value)->is_error ? MCP__CALL_TOOL_ERROR : MCP__CALL_OK;
   if (render != render_failure)
     return MCP__CALL_OK;
-  return is_tool_code(((const failure_t *)what)->code) ? MCP__CALL_TOOL_ERROR : MCP__CALL_ERROR;
+  return is_tool_code(((const failure_t *)value)->code) ? MCP__CALL_TOOL_ERROR : MCP__CALL_ERROR;
 }
 
-static const failure_t unwritable = {MCP_INTERNAL_ERROR, "the result cannot be written as JSON", NULL, 0};
+static const failure_t unwritable = {MCP_INTERNAL_ERROR, "cannot serialize the result as JSON", NULL, 0};
 
 /* Whether a handler ends a call twice. Then only the tool of the call may be accessed. */
 static bool is_second_end(const mcp_call_t *call) {
@@ -467,8 +467,8 @@ static bool is_second_end(const mcp_call_t *call) {
 }
 
 /* Keeps the response until the job is back on the loop. */
-static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
-  int rendered = call->no_response ? 0 : render(&call->response, &call->to, what);
+static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *value, int status) {
+  int rendered = call->no_response ? 0 : render(&call->response, &call->to, value);
   if (rendered != 0) {
     call->response.len = 0;
     call->status = MCP__CALL_ERROR;
@@ -481,12 +481,12 @@ static int end_on_pool(mcp_call_t *call, mcp__render_cb render, const void *what
 }
 
 /* Ends each call, once. */
-static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, int status) {
+static int end_call(mcp_call_t *call, mcp__render_cb render, const void *value, int status) {
   enter(call, MCP__CALL_ENDED);
   if (call->status != MCP__CALL_BUSY)
-    call->status = status_of(render, what);
+    call->status = status_of(render, value);
   if (call->parent.on_pool)
-    return end_on_pool(call, render, what, status);
+    return end_on_pool(call, render, value, status);
   mcp__caller_t *caller = call->caller;
   send_progress(call);
   leave_caller(
@@ -495,7 +495,7 @@ static int end_call(mcp_call_t *call, mcp__render_cb render, const void *what, i
   if (caller == NULL || atomic_load(&call->parent.cancelled))
     sent = MCP_ESTATE;
   else if (!call->no_response)
-    sent = caller->events->respond(caller, call->origin, &call->to, render, what);
+    sent = caller->events->respond(caller, call->origin, &call->to, render, value);
   if (sent != 0 && sent != MCP_ESTATE) {
     call->status = MCP__CALL_ERROR;
     status = MCP_EENCODE;
@@ -511,8 +511,8 @@ static int end_failing(mcp_call_t *call, const failure_t *failure, int status) {
   return end_call(call, render_failure, failure, status);
 }
 
-static int end_unwritable(mcp_call_t *call, const char *why) {
-  mcp_log(MCP_LOG_ERROR, "call", "the result of the tool %s cannot be written: %s", call->tool->name, why);
+static int end_unwritable(mcp_call_t *call, const char *reason) {
+  mcp_log(MCP_LOG_ERROR, "call", "the result of the tool %s cannot be written: %s", call->tool->name, reason);
   return end_failing(call, &unwritable, MCP_EENCODE);
 }
 
@@ -520,8 +520,8 @@ static int end_unwritable(mcp_call_t *call, const char *why) {
 
 static int end_invalid_result(mcp_call_t *call, const char *member, const char *place) {
   mcp_log(MCP_LOG_ERROR, "call", "a result of the tool %s: %s %s", call->tool->name, member, place);
-  static const failure_t invalid_result = {MCP_INTERNAL_ERROR, "the tool's result is not what it should be",
-                                           NULL, 0};
+  static const failure_t invalid_result = {MCP_INTERNAL_ERROR, "the tool returned an invalid result", NULL,
+                                           0};
   return end_failing(call, &invalid_result, MCP_EENCODE);
 }
 
@@ -664,11 +664,11 @@ int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *
   return status;
 }
 
-void mcp__call_time_out(mcp_call_t *call, const char *why) {
-  failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = why};
+void mcp__call_time_out(mcp_call_t *call, const char *reason) {
+  failure_t failure = {.code = MCP_INTERNAL_ERROR, .text = reason};
   mcp__caller_t *caller = call->caller;
   if (count(call, atomic_load(&call->parent.cancelled) ? MCP__CALL_CANCELLED : MCP__CALL_TIMED_OUT))
-    log_end(call, failure.code, why);
+    log_end(call, failure.code, reason);
   leave_caller(call); /* first, as in end_call() */
   if (caller != NULL && !call->no_response && !atomic_load(&call->parent.cancelled))
     caller->events->respond(caller, call->origin, &call->to, render_failure, &failure);
@@ -676,7 +676,7 @@ void mcp__call_time_out(mcp_call_t *call, const char *why) {
   mcp__call_abandon(call);
 }
 
-void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why) {
+void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *reason) {
   uint64_t now_ms = uv_now(calls->loop);
   calls->next = calls->oldest;
   for (mcp_call_t *call; (call = calls->next) != NULL;) {
@@ -684,7 +684,7 @@ void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why) 
       return;
     calls->next = call->newer;
     if (call->caller != NULL || call->on_cancel != NULL) /* or on_cancel was set after the cancellation */
-      mcp__call_time_out(call, why);
+      mcp__call_time_out(call, reason);
   }
 }
 
@@ -731,7 +731,7 @@ static void work(mcp__job_t *job) {
   run_handler(call);
   if (state_of(call) == MCP__CALL_RUNNING) {
     mcp_log(MCP_LOG_ERROR, "call", "the blocking tool %s returned without ending its call", call->tool->name);
-    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool gave no answer");
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the tool returned no result");
   }
 }
 

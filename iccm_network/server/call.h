@@ -28,7 +28,7 @@ enum {
 typedef struct mcp__caller mcp__caller_t;
 
 /* Appends one response to out. Returns 0 or an error. */
-typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__response_context_t *to, const void *what);
+typedef int (*mcp__render_cb)(mcp__buf_t *out, const mcp__response_context_t *to, const void *value);
 
 /* Implemented by the session of a caller. */
 typedef struct mcp__caller_events {
@@ -36,7 +36,7 @@ typedef struct mcp__caller_events {
    * returns nonzero. Returns MCP_ESTATE if no response can be sent any more. May end other calls of the
    * caller. */
   int (*respond)(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
-                 mcp__render_cb render, const void *what);
+                 mcp__render_cb render, const void *value);
   void (*notify)(mcp__caller_t *caller, void *origin, const char *text); /* dropped if there is no room */
   void (*call_removed)(mcp__caller_t *caller); /* one call fewer, in flight or waiting */
 } mcp__caller_events_t;
@@ -138,8 +138,8 @@ void mcp__call_begin(mcp_call_t *call); /* starts a waiting call */
 /* Cancels for the caller, which expects no response. A call in flight stays until its handler ends it; a
  * waiting call ends now. */
 void mcp__call_cancel(mcp_call_t *call);
-void mcp__call_abandon(mcp_call_t *call);                   /* cancels, because the caller has gone */
-void mcp__call_time_out(mcp_call_t *call, const char *why); /* sends -32603, then abandons */
+void mcp__call_abandon(mcp_call_t *call);                      /* cancels, because the caller has gone */
+void mcp__call_time_out(mcp_call_t *call, const char *reason); /* sends -32603, then abandons */
 
 /* Finds a call by id and its mcp__id_hash(): in flight and not cancelled, or waiting. NULL: none. */
 mcp_call_t *mcp__caller_find(const mcp__caller_t *caller, uint32_t hash, const char *id, size_t id_len);
@@ -149,7 +149,7 @@ void mcp__caller_abandon(mcp__caller_t *caller); /* abandons all calls of the ca
 
 void mcp__calls_open(mcp__calls_t *calls); /* set the members up to stopping, zero the others */
 /* Times out all calls older than age_ms, or all if age_ms is 0. A call stays until its handler ends it. */
-void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *why);
+void mcp__calls_time_out(mcp__calls_t *calls, uint64_t age_ms, const char *reason);
 void mcp__calls_detach(mcp__calls_t *calls); /* from a server that is freed before they end */
 void mcp__calls_free_spare(mcp__calls_t *calls);
 int mcp__calls_ensure_pool(mcp__calls_t *calls);  /* creates the pool if needed; 0 or UV_ENOMEM */

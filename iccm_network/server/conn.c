@@ -200,7 +200,7 @@ static bool has_room(size_t more, void *arg) {
 
 /* A peer that speaks HTTP to a TLS port gets a readable response; others get OpenSSL's alert. */
 static void reject_tls_handshake(mcp__conn_t *conn) {
-  static const char in_handshake[] = " in TLS's handshake";
+  static const char in_handshake[] = " in the TLS handshake";
   const mcp__tls_t *tls = conn->stream.tls;
   mcp__buf_t message;
   mcp__server_log_throttled(&conn->peer, now(conn), in_handshake, "refused", in_handshake, tls->problem);
@@ -216,7 +216,7 @@ static void reject_tls_handshake(mcp__conn_t *conn) {
 
 /* End of file or an error: without a close frame no answer is due. */
 static void on_end(mcp__stream_t *stream, int status) {
-  static const char broken[] = " for what it sent in TLS";
+  static const char broken[] = " for a TLS error";
   mcp__conn_t *conn = conn_of(stream);
   if (status == MCP_ETLS && !stream->tls->open)
     reject_tls_handshake(conn);
@@ -226,7 +226,7 @@ static void on_end(mcp__stream_t *stream, int status) {
 }
 
 /* ---- transport of the session -----------------------------------------------------------------------
- * All messages of the session come over this connection: origins are not looked at. */
+ * All messages of the session arrive on this connection: origins are ignored. */
 
 static mcp__conn_t *conn_of_session(const mcp__session_t *session) {
   return session->arg;
@@ -692,7 +692,7 @@ static bool is_starved(const mcp__conn_t *conn, uint64_t now_ms) {
 }
 
 static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
-  static const char silent[] = " for its silence";
+  static const char silent[] = " for inactivity";
   const mcp__caller_t *caller = &conn->session.caller;
   uint64_t quiet = now_ms - conn->read_ms;
   if ((conn->ws.paused && !should_pause(conn)) || (caller->waiting != NULL && mcp__call_may_begin(caller)))
@@ -706,7 +706,7 @@ static void tick_open(mcp__conn_t *conn, uint64_t now_ms) {
     conn->message_ms = 0;
   } else if (is_trickling(conn, now_ms)) {
     close_with(conn, MCP__CLOSE_PROTOCOL,
-               "a message came too slowly: in 30 s neither its end nor 32 KiB and a sixteenth of it");
+               "message too slow: in 30 s neither complete nor 32 KiB and a sixteenth more");
   } else if (conn->pinged_ms != 0 && now_ms - conn->pinged_ms > MCP__CONN_PONG_MS) {
     mcp__server_log_throttled(&conn->peer, now(conn), silent, "closed", silent, "it does not answer pings");
     close_now(conn);

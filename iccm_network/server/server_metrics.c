@@ -45,7 +45,7 @@ static int write_refusals(const mcp__server_counters_t *counters, mcp__buf_t *ou
   static const char name[] = "iccm_refusals_total";
   int status = mcp__expose_head(
       out, name, MCP_COUNTER,
-      "Refused, by HTTP status, WebSocket close code or JSON-RPC error code, or in TLS's handshake.");
+      "Refusals by HTTP status, WebSocket close code or JSON-RPC error code; tls: TLS handshakes.");
   for (size_t i = 0; i < MCP__REFUSAL_REASONS; i++) {
     char reason[16] = "other";
     if (i < MCP__REFUSAL_REASONS - 1 && reasons[i] == MCP_ETLS)
@@ -76,8 +76,7 @@ static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
 
 static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_call_duration_seconds";
-  int status =
-      mcp__expose_head(out, name, MCP_HISTOGRAM, "How long calls took from message to end, by tool.");
+  int status = mcp__expose_head(out, name, MCP_HISTOGRAM, "Duration of calls from message to end, by tool.");
   for (size_t i = 0; i < tools->count; i++) {
     const mcp__label_t label = {"tool", tools->table[i]->name};
     status = mcp__buf_join(status, mcp__expose_times(out, name, &label, 1, &tools->table[i]->counts.times));
@@ -88,7 +87,7 @@ static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
 static int write_lines(const mcp__logger_counts_t *lines, mcp__buf_t *out) {
   static const char name[] = "iccm_log_lines_total";
   const mcp__label_t shipped = {"outcome", "shipped"}, dropped = {"outcome", "dropped"};
-  int status = mcp__expose_head(out, name, MCP_COUNTER, "Log lines for Godot: taken by it, or dropped.");
+  int status = mcp__expose_head(out, name, MCP_COUNTER, "Log lines for Godot, shipped or dropped.");
   status = mcp__buf_join(status, mcp__expose(out, name, &shipped, 1, (double)lines->shipped));
   return mcp__buf_join(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
 }
@@ -107,12 +106,11 @@ int mcp__write_metrics(mcp__buf_t *out, const mcp__server_gauges_t *gauges,
       {"iccm_connections_total", MCP_COUNTER, "WebSocket connections that were opened.",
        (double)counters->connections},
       {"iccm_calls_in_flight", MCP_GAUGE, "Calls that have not ended.", (double)gauges->calls_in_flight},
-      {"iccm_memory_bytes", MCP_GAUGE, "Memory held for messages, calls and answers.",
+      {"iccm_memory_bytes", MCP_GAUGE, "Memory held for messages, calls and responses.",
        (double)gauges->memory_bytes},
       {"iccm_received_bytes_total", MCP_COUNTER, "Bytes read from connections.",
        (double)gauges->received_bytes},
-      {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes handed to the system for connections.",
-       (double)gauges->sent_bytes},
+      {"iccm_sent_bytes_total", MCP_COUNTER, "Bytes written to connections.", (double)gauges->sent_bytes},
   };
   int status = 0;
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)

@@ -23,33 +23,33 @@ static bool is_open(const mcp__session_t *session) {
 /* ---- responses ------------------------------------------------------------------------------------- */
 
 static int write_message(mcp__session_t *session, void *origin, const mcp__response_context_t *to,
-                         mcp__render_cb render, const void *what) {
+                         mcp__render_cb render, const void *value) {
   size_t at;
   mcp__buf_t *out = session->transport->begin(session, origin, &at);
-  return out != NULL ? session->transport->end(session, origin, at, render(out, to, what)) : UV_ENOMEM;
+  return out != NULL ? session->transport->end(session, origin, at, render(out, to, value)) : UV_ENOMEM;
 }
 
-static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  (void)what;
+static int render_internal_error(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  (void)value;
   return mcp__jsonrpc_error(out, to->id, to->id_len, MCP_INTERNAL_ERROR, "cannot create the response", NULL,
                             0);
 }
 
 static int respond(mcp__caller_t *caller, void *origin, const mcp__response_context_t *to,
-                   mcp__render_cb render, const void *what) {
+                   mcp__render_cb render, const void *value) {
   mcp__session_t *session = session_of(caller);
   if (!is_open(session))
     return MCP_ESTATE;
-  int status = write_message(session, origin, to, render, what);
+  int status = write_message(session, origin, to, render, value);
   if (status != 0 && write_message(session, origin, to, render_internal_error, NULL) != 0)
     session->transport->fail(session, "out of memory for a response");
   session->transport->wake(session, origin);
   return status;
 }
 
-static int render_text(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
+static int render_text(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
   (void)to;
-  return mcp__buf_puts(out, what);
+  return mcp__buf_puts(out, value);
 }
 
 static void notify(mcp__caller_t *caller, void *origin, const char *text) {
@@ -96,8 +96,8 @@ static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
 }
 
 static int render_capability_notification(mcp__buf_t *out, const mcp__response_context_t *to,
-                                          const void *what) {
-  const mcp__session_t *session = what;
+                                          const void *value) {
+  const mcp__session_t *session = value;
   const mcp__service_t *service = session->service;
   size_t len = 0;
   char method[MCP__SESSION_CAPABILITY_BYTES + sizeof "notifications/"];
@@ -132,8 +132,8 @@ void mcp__session_write_notifications(mcp__session_t *session) {
 
 /* ---- messages -------------------------------------------------------------------------------------- */
 
-static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *what) {
-  const mcp__dispatch_result_t *result = what;
+static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
+  const mcp__dispatch_result_t *result = value;
   if (result->action == MCP__DO_ANSWER) {
     int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
     status = mcp__buf_join(status, mcp__buf_puts(out, result->before));

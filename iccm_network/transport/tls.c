@@ -97,10 +97,10 @@ static SSL_CTX *new_context(const SSL_METHOD *side) {
   return context;
 }
 
-static int file_error(SSL_CTX *context, char *problem, size_t size, const char *what, const char *file,
-                      const char *why) {
+static int file_error(SSL_CTX *context, char *problem, size_t size, const char *message, const char *file,
+                      const char *cause) {
   char shown[MCP_SHOWN_SIZE];
-  snprintf(problem, size, "%s \"%s\": %.150s", what, mcp_redact_setting(NULL, file, shown), why);
+  snprintf(problem, size, "%s \"%s\": %.150s", message, mcp_redact_setting(NULL, file, shown), cause);
   SSL_CTX_free(context);
   ERR_clear_error();
   return UV_EINVAL;

@@ -12,9 +12,9 @@
 #include <strings.h>
 #include <uv.h>
 
-static int url_error(const char *text, const char *why, char *problem, size_t size) {
+static int url_error(const char *text, const char *cause, char *problem, size_t size) {
   char shown[MCP_SHOWN_SIZE];
-  snprintf(problem, size, "\"%s\": %s", mcp_redact_setting(NULL, text, shown), why);
+  snprintf(problem, size, "\"%s\": %s", mcp_redact_setting(NULL, text, shown), cause);
   return MCP_EURL;
 }
 
@@ -103,9 +103,9 @@ int mcp__url_parse(const char *text, mcp__url_t *url, char *problem, size_t size
     return url_error(text, "the port must be a number from 1 to 65535", problem, size);
   size_t path_len = strcspn(rest, "#");
   if ((*rest != '\0' && *rest != '/' && *rest != '?' && *rest != '#') || path_len + 2 > sizeof url->path)
-    return url_error(text, "what follows the host is not a path, or is too long", problem, size);
+    return url_error(text, "invalid or too long path after the host", problem, size);
   if (!set_host(host, host_len, url))
-    return url_error(text, "the zone of the address is missing or empty behind its %", problem, size);
+    return url_error(text, "missing zone after the % of the address", problem, size);
   snprintf(url->path, sizeof url->path, "%s%.*s", *rest == '/' ? "" : "/", (int)path_len, rest);
   bool is_ipv6 = strchr(url->host, ':') != NULL;
   snprintf(url->authority, sizeof url->authority, "%s%s%s:%d", is_ipv6 ? "[" : "", url->host,

@@ -103,7 +103,7 @@ class Server(Case):
         self.assertEqual((answer.status, answer.closed), (400, True))
         self.assertIn(b"wss://", answer.body)
         self.assertRegex(self.get(server, "/metrics")[1], r'iccm_refusals_total\{reason="tls"\} 1\n')
-        server.program.wait_for(r"refused 127\.0\.0\.1:\d+ in TLS's handshake: the peer does not speak TLS")
+        server.program.wait_for(r"refused 127\.0\.0\.1:\d+ in the TLS handshake: the peer does not speak TLS")
 
     def test_refusals_are_summed_up(self):
         """One line a second tells of all, whoever comes how often."""
@@ -113,12 +113,12 @@ class Server(Case):
             http_get(server.port)
 
         def told():
-            lines = re.findall(r"refused (\d+(?= peers)|127\.0\.0\.1:\d+).* in TLS's handshake", server.program.output())
+            lines = re.findall(r"refused (\d+(?= peers)|127\.0\.0\.1:\d+).* in the TLS handshake", server.program.output())
             return len(lines), sum(1 if ":" in who else int(who) for who in lines)
 
         wait_until(lambda: told()[1] == 40, "all have been told of")
         self.assertLessEqual(told()[0], time.monotonic() - began + 1)
-        server.program.wait_for(r"refused \d+ peers in TLS's handshake, the last of them 127\.0\.0\.1:\d+: the peer does not")
+        server.program.wait_for(r"refused \d+ peers in the TLS handshake, the last of them 127\.0\.0\.1:\d+: the peer does not")
 
     def test_junk_and_silence(self):
         """At each place of the handshake; another client is served meanwhile."""

@@ -140,7 +140,7 @@ class Floods(Case):
         peer.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
         peer.read()
         self.server.program.wait_for(
-            r"WARN  echo: closed 127\.0\.0\.1:\d+ for what it sent in TLS: TLS failed: (wrong version number|record layer failure)"
+            r"WARN  echo: closed 127\.0\.0\.1:\d+ for a TLS error: TLS failed: (wrong version number|record layer failure)"
         )
 
     def test_two_requests_at_once(self):

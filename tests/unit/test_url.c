@@ -121,7 +121,7 @@ Test(url, in_tls_or_not) {
 #define HOST "the host name is missing or too long (put an IPv6 address in brackets)"
 #define PORT "the port must be a number from 1 to 65535"
 #define USER "a user name or password does not belong in the address"
-#define PATH "what follows the host is not a path, or is too long"
+#define PATH "invalid or too long path after the host"
 
 Test(url, bad_ones) {
   static const struct {
