@@ -53,7 +53,7 @@ typedef struct mcp__calls {
   mcp__relay_t relay;          /* calls of blocking tools to other servers */
   bool stopping;               /* calls that have not begun are refused */
   mcp_call_t *oldest, *newest; /* list of calls that have not ended */
-  size_t running;              /* of these, calls that are not waiting */
+  size_t running;              /* calls that have not ended and are not waiting */
   mcp_call_t *next;            /* next call of an iteration, because a callback may end any call */
   mcp_call_t *spare;
   size_t spare_count, spare_bytes;
@@ -75,8 +75,8 @@ struct mcp__caller {
   mcp_call_t *in_flight;
   unsigned in_flight_count;
   mcp_call_t *waiting, *last_waiting;  /* calls that have not begun, in order */
-  size_t waiting_count, waiting_bytes; /* their number and the size of their text */
-  size_t waiting_no_response;          /* of these, calls that get no response */
+  size_t waiting_count, waiting_bytes; /* number and text size of waiting calls */
+  size_t waiting_no_response;          /* waiting calls that get no response */
 };
 
 typedef enum mcp__call_state {
@@ -96,7 +96,7 @@ struct mcp_call {
   mcp_call_t *prev, *next;   /* of the same caller: in flight, or waiting */
   mcp_call_t *older, *newer; /* of the server */
   uint64_t started_ms;
-  uint64_t started_ns; /* the same, for the duration */
+  uint64_t started_ns; /* start time, to measure the duration */
   mcp__buf_t text;     /* the message; id, args and trace point into it */
   mcp__arena_t arena;
   /* Account for this memory: of the caller, or of its address once the caller has gone. */
@@ -107,7 +107,7 @@ struct mcp_call {
   mcp__tool_t *tool; /* held: it may be removed, and the thread may outlive the server */
   yyjson_val *args;
   int failure;                /* 0, or the error code of the call */
-  const char *failure_text;   /* its message, in the arena */
+  const char *failure_text;   /* message of the failure, in the arena */
   mcp__logger_t *logger;      /* held while parent.on_pool */
   const char *progress_token; /* JSON text in the arena; NULL: the caller wants no progress */
   double progress_last;       /* values have to increase */

@@ -389,7 +389,7 @@ static void refuse(mcp__conn_t *conn, int status, const char *text) {
 static void respond_get(mcp__conn_t *conn, const char *auth_problem) {
   mcp__http_request_t request = {conn->head, auth_problem == NULL, conn->stream.tls != NULL};
   mcp__http_response_t response;
-  if (!mcp__pages_answer(&conn->all->site, &request, &response)) {
+  if (!mcp__pages_respond(&conn->all->site, &request, &response)) {
     refuse(conn, 401, auth_problem);
     return;
   }

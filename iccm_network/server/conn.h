@@ -18,9 +18,9 @@ enum {
   MCP__CONN_HANDSHAKE_MIN_MS = 500, /* after that a handshake may be evicted if no slot is free */
   MCP__CONN_PING_MS = 20000,
   MCP__CONN_PONG_MS = 20000,
-  MCP__CONN_MESSAGE_STALL_MS = 30000,     /* a message has to end within this time, */
-  MCP__CONN_MESSAGE_MIN_BYTES = 32 << 10, /* or to grow by so many bytes */
-  MCP__CONN_MESSAGE_MIN_PART = 16,        /* and by this fraction of what was received before */
+  MCP__CONN_MESSAGE_STALL_MS = 30000,     /* an incomplete message has to progress within this time */
+  MCP__CONN_MESSAGE_MIN_BYTES = 32 << 10, /* minimum progress in bytes */
+  MCP__CONN_MESSAGE_MIN_PART = 16,        /* minimum progress: 1/16 of the bytes received before */
   MCP__CONN_MEMORY_STALL_MS = 30000, /* time to wait for message memory before the connection is closed */
   MCP__CONN_WRITE_STALL_MS = 30000,
   /* Input is discarded for this time after a close; otherwise the peer would see a reset. */
@@ -85,9 +85,9 @@ struct mcp__conn {
   uint64_t starved_ms;  /* since when memory for its message is missing; 0: not missing */
   mcp_call_t *deferred; /* holds a message that waits for memory to be parsed; else NULL */
   mcp__gate_t gate;
-  /* number of the window in which window_messages arrived */
+  /* Number of the window of window_messages. */
   uint64_t window;
-  int window_messages; /* counted if max_messages is set */
+  int window_messages; /* messages in that window; counted if max_messages is set */
   uint64_t since_ms;   /* start of the state */
   uint64_t read_ms;    /* time of the last input */
   /* Start of the current message, or time of its last sufficient progress; 0: no message is incomplete. */

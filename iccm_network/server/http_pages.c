@@ -88,8 +88,8 @@ static const struct route {
     {HTTP_GET, NULL, false, not_found},
 };
 
-bool mcp__pages_answer(const mcp__http_site_t *site, const mcp__http_request_t *request,
-                       mcp__http_response_t *response) {
+bool mcp__pages_respond(const mcp__http_site_t *site, const mcp__http_request_t *request,
+                        mcp__http_response_t *response) {
   const struct route *route = routes;
   while (route->path != NULL && !mcp__head_path_is(request->head, route->path))
     route++;

@@ -28,7 +28,7 @@ typedef struct mcp__http_response {
 
 /* Responds to a complete GET or HEAD. Returns false, without a response, if the page requires an authorized
  * request. */
-bool mcp__pages_answer(const mcp__http_site_t *site, const mcp__http_request_t *request,
-                       mcp__http_response_t *response);
+bool mcp__pages_respond(const mcp__http_site_t *site, const mcp__http_request_t *request,
+                        mcp__http_response_t *response);
 
 #endif

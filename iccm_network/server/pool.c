@@ -47,8 +47,7 @@ static void unref(mcp__pool_t *pool) { /* called with the mutex held, which it u
   mcp__free(pool);
 }
 
-/* With the mutex held: returns the link of the first job that may begin; it contains NULL if there is none.
- */
+/* With the mutex held: returns the link of the first job that may begin; it holds NULL if none may. */
 static mcp__job_t **next_runnable(mcp__pool_t *pool) {
   mcp__job_t **link = &pool->first;
   while (*link != NULL && (*link)->waits && pool->waiters == MCP__POOL_WAITERS)

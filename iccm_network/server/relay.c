@@ -4,8 +4,7 @@
  * the call and wakes the thread at its end. If there is no client yet, the thread creates one, because that
  * may read files, and passes it along with its call. Failure: a call ends like that of any client. It is a
  * child of the call being served and is cancelled with it. A stop cancels those calls before it closes the
- * clients; the relay, or later the pool, refuses calls after that. Hence each thread is woken exactly once.
- */
+ * clients; the relay, or later the pool, refuses later calls. Hence each thread is woken exactly once. */
 #include "server/relay.h"
 
 #include "base/error.h"
@@ -141,8 +140,7 @@ static void on_timer(uv_timer_t *timer) {
   begin_all(timer->data);
 }
 
-/* Makes the call after the loop has processed pending input, so that a connection that has ended is not used.
- */
+/* Makes the call after the loop has processed pending input, so that an ended connection is not used. */
 void mcp__relay_take(mcp__relay_t *relay, mcp__loop_task_t *task) {
   task->next = NULL;
   *(relay->first != NULL ? &relay->last->next : &relay->first) = task;

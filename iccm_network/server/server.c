@@ -3,7 +3,7 @@
  * Happy path: mcp_server_new() checks and copies tools and environment. Start binds to all addresses and
  * listens. A timer enforces the limits of connections and calls. Stop closes the listeners, waits for calls
  * in flight, closes connections with 1012, and then the handles. Failure: a failed start is undone and
- * returns the cause. A stop takes at most the shutdown timeout and a second, whatever handlers and peers do.
+ * returns the cause. A stop takes at most the shutdown timeout plus a second, whatever handlers and peers do.
  */
 #include "server/server.h"
 

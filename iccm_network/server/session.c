@@ -81,7 +81,7 @@ void mcp__session_notify(mcp__session_t *session) {
   session->transport->wake(session, NULL);
 }
 
-/* A peer that requests the capability gets a notification right after the response, and at each later change.
+/* A peer that requests the capability gets a notification right after the response and at each later change.
  */
 static void keep_initialize(mcp__session_t *session, yyjson_val *params) {
   size_t len = 0;

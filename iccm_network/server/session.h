@@ -14,7 +14,7 @@
 enum {
   MCP__SESSION_MAX_WAITING = 16384, /* calls of a caller that were read and have not begun */
   MCP__SESSION_WAITING_BYTES =
-      4 << 20,                   /* size of their text, without the last one; beyond that reading stops */
+      4 << 20, /* text size of waiting calls, without the last one; beyond that reading stops */
   MCP__SESSION_PARSE_FACTOR = 4, /* times the message limit: memory for parsing one message */
   MCP__SESSION_PARSE_MEMORY_MIN = 1 << 20,
   MCP__SESSION_INITIALIZE_BYTES = 4096, /* limit for stored initialize params */
@@ -25,8 +25,7 @@ typedef struct mcp__session mcp__session_t;
 
 typedef struct mcp__transport {
   bool (*is_open)(const mcp__session_t *session); /* messages can be sent */
-  /* Returns the buffer to which the text of a message is appended; NULL: cannot send. *at is passed to end.
-   */
+  /* Returns the buffer to which the text of a message is appended; NULL: cannot send. end gets *at. */
   mcp__buf_t *(*begin)(mcp__session_t *session, void *origin, size_t *at);
   /* Sends the appended text, or discards it if status is not 0. Returns status or the error of sending. */
   int (*end)(mcp__session_t *session, void *origin, size_t at, int status);
@@ -58,7 +57,7 @@ struct mcp__session {
   /* params of an initialize that requests the experimental capability; NULL: none did */
   char *initialize_params;
   bool notification_due;
-  bool tools_changed; /* and the peer has to be notified, from 2025-03-26 on */
+  bool tools_changed; /* the peer has to be notified (from 2025-03-26 on) */
   bool initialized;   /* the peer sent notifications/initialized */
   bool from_doctor;   /* the peer is iccm doctor: its errors are not counted as refusals */
 };
