@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { CHUNK_BYTES = 4096, ALIGN = 16, WORTH_TRIMMING = 64 << 10 };
+enum { CHUNK_BYTES = 4096, ALIGN = 16, TRIM_FROM_BYTES = 64 << 10 };
 
 typedef struct mcp__chunk {
   struct mcp__chunk *next;
@@ -15,7 +15,7 @@ typedef struct mcp__chunk {
   _Alignas(ALIGN) char data[];
 } chunk_t;
 
-static size_t aligned(size_t size) {
+static size_t align_up(size_t size) {
   return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
@@ -24,7 +24,7 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
     arena->failed = true;
     return NULL;
   }
-  size = aligned(size);
+  size = align_up(size);
   chunk_t *chunk = arena->chunks;
   if (chunk == NULL || size > chunk->cap - chunk->used) {
     size_t cap = size > CHUNK_BYTES ? size : CHUNK_BYTES;
@@ -32,7 +32,7 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
     chunk = allowed ? mcp__malloc(sizeof *chunk + cap) : NULL;
     if (chunk == NULL) {
       arena->failed = true;
-      arena->starved |= allowed;
+      arena->out_of_memory |= allowed;
       return NULL;
     }
     *chunk = (chunk_t){.next = arena->chunks, .cap = cap};
@@ -52,7 +52,7 @@ static void *resize_chunk(mcp__arena_t *arena, size_t cap) {
   chunk_t *moved = allowed ? mcp__realloc(chunk, sizeof *chunk + cap) : NULL;
   if (moved == NULL) {
     arena->failed = true;
-    arena->starved |= allowed;
+    arena->out_of_memory |= allowed;
     return NULL;
   }
   arena->used += cap - moved->cap;
@@ -62,7 +62,7 @@ static void *resize_chunk(mcp__arena_t *arena, size_t cap) {
 }
 
 static bool is_newest(const chunk_t *chunk, const void *memory, size_t size) {
-  return chunk != NULL && (const char *)memory + aligned(size) == chunk->data + chunk->used;
+  return chunk != NULL && (const char *)memory + align_up(size) == chunk->data + chunk->used;
 }
 
 static void *json_malloc(void *ctx, size_t size) {
@@ -74,12 +74,12 @@ static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size)
   chunk_t *chunk = arena->chunks;
   if (is_newest(chunk, memory, old_size) && size <= arena->max) {
     size_t begin = (size_t)((char *)memory - chunk->data);
-    if (aligned(size) <= chunk->cap - begin) {
-      chunk->used = begin + aligned(size);
+    if (align_up(size) <= chunk->cap - begin) {
+      chunk->used = begin + align_up(size);
       return memory;
     }
     if (begin == 0 && chunk->cap > CHUNK_BYTES)
-      return resize_chunk(arena, aligned(size));
+      return resize_chunk(arena, align_up(size));
   }
   void *moved = mcp__arena_alloc(arena, size);
   return moved != NULL ? memcpy(moved, memory, old_size < size ? old_size : size) : NULL;
@@ -87,13 +87,13 @@ static void *json_realloc(void *ctx, void *memory, size_t old_size, size_t size)
 
 void *mcp__arena_trim(mcp__arena_t *arena, void *memory, size_t size) {
   chunk_t *chunk = arena->chunks;
-  if (chunk == NULL || memory != chunk->data || chunk->cap <= WORTH_TRIMMING ||
-      aligned(size) > chunk->cap / 2)
+  if (chunk == NULL || memory != chunk->data || chunk->cap <= TRIM_FROM_BYTES ||
+      align_up(size) > chunk->cap / 2)
     return memory;
-  bool failed = arena->failed, starved = arena->starved;
-  void *moved = resize_chunk(arena, aligned(size));
+  bool failed = arena->failed, out_of_memory = arena->out_of_memory;
+  void *moved = resize_chunk(arena, align_up(size));
   arena->failed = failed; /* without memory to move it to, it stays where it is */
-  arena->starved = starved;
+  arena->out_of_memory = out_of_memory;
   return moved != NULL ? moved : memory;
 }
 
@@ -128,5 +128,5 @@ void mcp__arena_reset(mcp__arena_t *arena) {
   free_down_to(arena, last);
   if (last != NULL)
     last->used = 0;
-  arena->failed = arena->starved = false;
+  arena->failed = arena->out_of_memory = false;
 }

@@ -7,9 +7,9 @@
 typedef struct mcp__arena {
   struct mcp__chunk *chunks; /* newest first; the last of the list stays over a reset */
   size_t used, max;          /* bytes in chunks; never over max */
-  bool failed;    /* a request was refused since the last reset: yyjson builds on without the member */
-  bool starved;   /* … though max allowed it: there is no memory */
-  yyjson_alc alc; /* this arena, for yyjson */
+  bool failed;        /* a request was refused since the last reset: yyjson builds on without the member */
+  bool out_of_memory; /* … though max allowed it: there is no memory */
+  yyjson_alc alc;     /* this arena, for yyjson */
 } mcp__arena_t;
 
 void mcp__arena_init(mcp__arena_t *arena, size_t max); /* the arena must not move afterwards */

@@ -32,7 +32,7 @@ int mcp__beneath_resolve(int directory, const char *path) {
 }
 
 /* One step down from directory, which is closed; name need not end in NUL. */
-static int step(int directory, const char *name, size_t len, int flags) {
+static int open_component(int directory, const char *name, size_t len, int flags) {
   char text[256];
   int next = -ENAMETOOLONG;
   if (len < sizeof text) {
@@ -46,24 +46,24 @@ static int step(int directory, const char *name, size_t len, int flags) {
 }
 
 int mcp__beneath_walk(int directory, const char *path) {
-  int at = fcntl(directory, F_DUPFD_CLOEXEC, 0);
-  if (at < 0)
+  int fd = fcntl(directory, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0)
     return -errno;
-  while (at >= 0) {
+  while (fd >= 0) {
     path += strspn(path, "/");
     size_t len = strcspn(path, "/");
     bool last = path[len] == '\0';
     if (len == 2 && memcmp(path, "..", 2) == 0) {
-      close(at);
+      close(fd);
       return -EXDEV;
     }
-    at = step(at, path, len, last ? FILE_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC);
+    fd = open_component(fd, path, len, last ? FILE_FLAGS : O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (last)
-      return at;
+      return fd;
     path += len;
   }
   /* not a directory to pass through: a link, which O_DIRECTORY | O_NOFOLLOW calls that too */
-  return at == -ENOTDIR ? -EXDEV : at;
+  return fd == -ENOTDIR ? -EXDEV : fd;
 }
 
 static int regular_file(int file) {
@@ -98,18 +98,18 @@ int mcp_open_beneath(const char *directories, const char *path, size_t len) {
     return MCP_EPATH;
   memcpy(text, path, len);
   text[len] = '\0';
-  for (const char *at = directories; *at != '\0';) {
-    size_t size = strcspn(at, ":"), bare = size;
-    while (bare > 0 && at[bare - 1] == '/')
-      bare--;
-    if (size < sizeof root && strncmp(text, at, bare) == 0 && text[bare] == '/') {
-      memcpy(root, at, size);
-      root[size] = '\0';
-      const char *below = text + bare + strspn(text + bare, "/");
+  for (const char *entry = directories; *entry != '\0';) {
+    size_t entry_len = strcspn(entry, ":"), root_len = entry_len;
+    while (root_len > 0 && entry[root_len - 1] == '/')
+      root_len--;
+    if (entry_len < sizeof root && strncmp(text, entry, root_len) == 0 && text[root_len] == '/') {
+      memcpy(root, entry, entry_len);
+      root[entry_len] = '\0';
+      const char *below = text + root_len + strspn(text + root_len, "/");
       return *below != '\0' ? open_below(root, below) : MCP_ENOTREGULAR;
     }
-    at += size;
-    at += *at == ':';
+    entry += entry_len;
+    entry += *entry == ':';
   }
   return MCP_EPATH;
 }

@@ -3,16 +3,16 @@
 
 #include "base/mem.h"
 
-mcp__address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network) {
-  mcp__address_t *address = budget->addresses;
+mcp__budget_address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network) {
+  mcp__budget_address_t *address = budget->addresses;
   while (address != NULL && address->network != network)
     address = address->next;
   if (address == NULL) {
     address = mcp__malloc(sizeof *address);
     if (address == NULL)
       return NULL;
-    *address =
-        (mcp__address_t){.account = {.parent = &budget->all}, .next = budget->addresses, .network = network};
+    *address = (mcp__budget_address_t){
+        .account = {.parent = &budget->all}, .next = budget->addresses, .network = network};
     budget->addresses = address;
   }
   budget->active += address->connections == 0;
@@ -21,29 +21,30 @@ mcp__address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network) {
   return address;
 }
 
-void mcp__budget_part(mcp__budget_t *budget, mcp__address_t *address) {
+void mcp__budget_leave(mcp__budget_t *budget, mcp__budget_address_t *address) {
   address->connections--;
   budget->active -= address->connections == 0;
   mcp__budget_release(budget, address);
 }
 
-void mcp__budget_release(mcp__budget_t *budget, mcp__address_t *address) {
+void mcp__budget_release(mcp__budget_t *budget, mcp__budget_address_t *address) {
   if (--address->users > 0)
     return;
-  mcp__address_t **at = &budget->addresses;
+  mcp__budget_address_t **at = &budget->addresses;
   while (*at != address)
     at = &(*at)->next;
   *at = address->next;
   mcp__free(address);
 }
 
-bool mcp__budget_is_over(const mcp__budget_t *budget, const mcp__address_t *address,
-                         const mcp__account_t *account) {
-  size_t calm = budget->max / MCP__BUDGET_CALM;
-  return budget->all.used > calm && account->used > calm / budget->active / address->connections;
+bool mcp__budget_exceeds_share(const mcp__budget_t *budget, const mcp__budget_address_t *address,
+                               const mcp__budget_account_t *account) {
+  size_t threshold = budget->max / MCP__BUDGET_THRESHOLD_DIVISOR;
+  return budget->all.used > threshold && account->used > threshold / budget->active / address->connections;
 }
 
-bool mcp__budget_outweighs(const mcp__account_t *heavy, const mcp__account_t *account, size_t more) {
+bool mcp__budget_outweighs(const mcp__budget_account_t *heavy, const mcp__budget_account_t *account,
+                           size_t more) {
   if (heavy->parent != account->parent) {
     heavy = heavy->parent;
     account = account->parent;

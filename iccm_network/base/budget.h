@@ -11,39 +11,39 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MCP__BUDGET_CALM = 4 }; /* up to this part of all memory nobody has to do with a share */
+enum { MCP__BUDGET_THRESHOLD_DIVISOR = 4 }; /* up to this part of all memory nobody has to do with a share */
 
-typedef struct mcp__account {
-  struct mcp__account *parent;
+typedef struct mcp__budget_account {
+  struct mcp__budget_account *parent;
   size_t used;
-} mcp__account_t;
+} mcp__budget_account_t;
 
-typedef struct mcp__address {
-  mcp__account_t account;
-  struct mcp__address *next;
+typedef struct mcp__budget_address {
+  mcp__budget_account_t account;
+  struct mcp__budget_address *next;
   uint64_t network;   /* see mcp__peer_network() */
   size_t connections; /* that are there */
   size_t users;       /* these, and whatever of connections that have gone still holds memory */
-} mcp__address_t;
+} mcp__budget_address_t;
 
 typedef struct mcp__budget {
-  mcp__account_t all;
+  mcp__budget_account_t all;
   size_t max;
-  mcp__address_t *addresses;
+  mcp__budget_address_t *addresses;
   size_t active; /* addresses with connections */
 } mcp__budget_t;
 
 /* A connection comes from an address: its entry, or NULL where there is no memory. Each join is followed by a
  * part, and each hold by a release. */
-mcp__address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network);
-void mcp__budget_part(mcp__budget_t *budget, mcp__address_t *address);
-void mcp__budget_release(mcp__budget_t *budget, mcp__address_t *address);
-static inline void mcp__budget_hold(mcp__address_t *address) {
+mcp__budget_address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network);
+void mcp__budget_leave(mcp__budget_t *budget, mcp__budget_address_t *address);
+void mcp__budget_release(mcp__budget_t *budget, mcp__budget_address_t *address);
+static inline void mcp__budget_hold(mcp__budget_address_t *address) {
   address->users++;
 }
 
 /* Who was charged for *charged bytes holds now bytes instead. */
-static inline void mcp__account_charge(mcp__account_t *account, size_t *charged, size_t now) {
+static inline void mcp__budget_charge(mcp__budget_account_t *account, size_t *charged, size_t now) {
   size_t more = now - *charged; /* or less: unsigned sums come out right */
   if (more == 0)
     return;
@@ -58,11 +58,12 @@ static inline bool mcp__budget_has(const mcp__budget_t *budget, size_t more) {
 
 /* Whether memory gets scarce and a connection of the address holds more than its share of what is held
  * calmly: the same for each address, and of that the same for each of its connections. */
-bool mcp__budget_is_over(const mcp__budget_t *budget, const mcp__address_t *address,
-                         const mcp__account_t *account);
+bool mcp__budget_exceeds_share(const mcp__budget_t *budget, const mcp__budget_address_t *address,
+                               const mcp__budget_account_t *account);
 
 /* Where there is no room for more bytes of one connection: whether another one is to give way to it. It is
  * where its address holds twice what the other one's would then or, within one address, it does itself. */
-bool mcp__budget_outweighs(const mcp__account_t *heavy, const mcp__account_t *account, size_t more);
+bool mcp__budget_outweighs(const mcp__budget_account_t *heavy, const mcp__budget_account_t *account,
+                           size_t more);
 
 #endif

@@ -10,29 +10,29 @@
 
 enum { FIRST_CAP = 256 };
 
-void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate) {
-  *buf = (mcp__buf_t){.max = max, .gate = gate};
+void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__buf_quota_t *quota) {
+  *buf = (mcp__buf_t){.max = max, .quota = quota};
 }
 
-static void give_back(const mcp__buf_t *buf) {
+static void free_data(const mcp__buf_t *buf) {
   if (buf->wipe && buf->cap > 0)
     OPENSSL_cleanse(buf->data, buf->cap);
   mcp__free(buf->data);
 }
 
 void mcp__buf_deinit(mcp__buf_t *buf) {
-  give_back(buf);
-  *buf = (mcp__buf_t){.max = buf->max, .gate = buf->gate, .wipe = buf->wipe};
+  free_data(buf);
+  *buf = (mcp__buf_t){.max = buf->max, .quota = buf->quota, .wipe = buf->wipe};
 }
 
 /* realloc() would leave what it moves. */
-static char *move(const mcp__buf_t *buf, size_t cap) {
+static char *resize(const mcp__buf_t *buf, size_t cap) {
   char *data = buf->wipe ? mcp__malloc(cap) : mcp__realloc(buf->data, cap);
   if (!buf->wipe || data == NULL)
     return data;
   if (buf->len > 0)
     memcpy(data, buf->data, buf->len);
-  give_back(buf);
+  free_data(buf);
   return data;
 }
 
@@ -47,10 +47,10 @@ int mcp__buf_reserve(mcp__buf_t *buf, size_t extra) {
     cap = buf->max;
   if (cap < need)
     cap = need;
-  const mcp__gate_t *gate = cap > MCP__GATE_FROM_BYTES ? buf->gate : NULL;
-  if (gate != NULL && !gate->has_room(cap - buf->cap, gate->arg))
+  const mcp__buf_quota_t *quota = cap > MCP__BUF_QUOTA_FROM_BYTES ? buf->quota : NULL;
+  if (quota != NULL && !quota->has_room(cap - buf->cap, quota->arg))
     return MCP_ELIMIT;
-  char *data = move(buf, cap);
+  char *data = resize(buf, cap);
   if (data == NULL)
     return UV_ENOMEM;
   buf->data = data;
@@ -91,7 +91,7 @@ static const char escapes[256] = {'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',  
                                   'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',          'u', 'u',
                                   'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\'};
 
-static char *escape(char *to, unsigned char byte) {
+static char *append_escape(char *to, unsigned char byte) {
   static const char hex[] = "0123456789abcdef";
   *to++ = '\\';
   *to++ = escapes[byte];
@@ -122,7 +122,7 @@ int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
       if (escapes[byte] == 0)
         *to++ = (char)byte;
       else
-        to = escape(to, byte);
+        to = append_escape(to, byte);
     }
     buf->len = (size_t)(to - buf->data);
     text += step;
@@ -145,6 +145,6 @@ void mcp__buf_clear(mcp__buf_t *buf, size_t keep) {
 
 void mcp__buf_swap(mcp__buf_t *a, mcp__buf_t *b) {
   mcp__buf_t old = *a;
-  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->gate, a->wipe};
-  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->gate, b->wipe};
+  *a = (mcp__buf_t){b->data, b->len, b->cap, a->max, a->quota, a->wipe};
+  *b = (mcp__buf_t){old.data, old.len, old.cap, b->max, b->quota, b->wipe};
 }

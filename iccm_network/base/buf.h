@@ -6,24 +6,24 @@
 
 /* Asked before a buffer grows and is large then. Small ones need nobody's leave: when large messages have
  * taken all memory, ordinary ones still get through. */
-enum { MCP__GATE_FROM_BYTES = 64 * 1024 };
-typedef struct mcp__gate {
+enum { MCP__BUF_QUOTA_FROM_BYTES = 64 * 1024 };
+typedef struct mcp__buf_quota {
   bool (*has_room)(size_t more, void *arg); /* for so many more bytes */
   void *arg;
-} mcp__gate_t;
+} mcp__buf_quota_t;
 
 typedef struct mcp__buf {
   char *data; /* owned; NULL while cap is 0 */
   size_t len, cap;
-  size_t max;              /* len never exceeds it */
-  const mcp__gate_t *gate; /* borrowed; may be NULL */
-  bool wipe;               /* memory is wiped before it is given back */
+  size_t max;                    /* len never exceeds it */
+  const mcp__buf_quota_t *quota; /* borrowed; may be NULL */
+  bool wipe;                     /* memory is wiped before it is given back */
 } mcp__buf_t;
 
-void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__gate_t *gate);
+void mcp__buf_init(mcp__buf_t *buf, size_t max, const mcp__buf_quota_t *quota);
 void mcp__buf_deinit(mcp__buf_t *buf); /* empty and usable afterwards */
 
-/* Room for extra bytes behind len: 0, MCP_ETOOBIG (the maximum), MCP_ELIMIT (the gate) or UV_ENOMEM;
+/* Room for extra bytes behind len: 0, MCP_ETOOBIG (the maximum), MCP_ELIMIT (the quota) or UV_ENOMEM;
  * unchanged on failure. */
 int mcp__buf_reserve(mcp__buf_t *buf, size_t extra);
 int mcp__buf_append(mcp__buf_t *buf, const void *data, size_t len);
@@ -35,7 +35,7 @@ int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count);
 
 /* Of two steps the first one's failure: a text may be put together without looking at each step, since what
  * was appended after a failure is thrown away with the rest. */
-static inline int mcp__buf_join(int before, int after) {
+static inline int mcp__buf_first_error(int before, int after) {
   return before != 0 ? before : after;
 }
 

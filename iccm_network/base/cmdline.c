@@ -24,8 +24,8 @@ int mcp_service_command_line(int argc, char **argv, const char *name, const char
     fprintf(stderr, "%s: wrong arguments; --help says what there is\n", name);
     return 2;
   }
-  int said = helps ? fputs(help, stdout) : printf("%s %s\n", name, version);
-  if (said >= 0 && fflush(stdout) == 0)
+  int written = helps ? fputs(help, stdout) : printf("%s %s\n", name, version);
+  if (written >= 0 && fflush(stdout) == 0)
     return 0;
   fprintf(stderr, "%s: cannot write: %s\n", name, strerror(errno));
   return 1;

@@ -21,17 +21,17 @@ const char *mcp_env_text(const char *name, const char *fallback) {
 }
 
 /* The value as it may be logged: without what is not printable ASCII, which may be anything here. */
-static const char *shown(const char *name, const char *value, char text[MCP_SHOWN_SIZE]) {
-  mcp_redact_setting(name, value, text);
-  text[SHOWN_BYTES] = '\0';
-  for (char *at = text; *at != '\0'; at++)
+static const char *printable_value(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]) {
+  mcp_redact_setting(name, value, shown);
+  shown[SHOWN_BYTES] = '\0';
+  for (char *at = shown; *at != '\0'; at++)
     if (*at < ' ' || *at > '~')
       *at = '?';
-  return text;
+  return shown;
 }
 
 /* Decimal digits, a minus in front or not, and nothing else. */
-static bool read_whole(const char *value, int64_t *out) {
+static bool parse_integer(const char *value, int64_t *out) {
   const char *digit = *value == '-' ? value + 1 : value;
   if (*digit < '0' || *digit > '9') /* strtoll would pass over blanks and take a plus */
     return false;
@@ -47,10 +47,10 @@ static bool read_whole(const char *value, int64_t *out) {
 int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out) {
   const char *value = mcp_env_text(name, NULL);
   int64_t number = fallback;
-  if (value != NULL && (!read_whole(value, &number) || number < min || number > max)) {
-    char text[MCP_SHOWN_SIZE];
+  if (value != NULL && (!parse_integer(value, &number) || number < min || number > max)) {
+    char shown[MCP_SHOWN_SIZE];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a whole number from %" PRId64 " to %" PRId64 " is needed",
-            name, shown(name, value, text), min, max);
+            name, printable_value(name, value, shown), min, max);
     return MCP_EENV;
   }
   *out = number;
@@ -71,14 +71,14 @@ int mcp_env_bool(const char *name, bool fallback, bool *out) {
       return 0;
     }
   }
-  char text[MCP_SHOWN_SIZE];
+  char shown[MCP_SHOWN_SIZE];
   mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
-          shown(name, value, text));
+          printable_value(name, value, shown));
   return MCP_EENV;
 }
 
 /* Absolute each, and something between two colons. */
-static bool are_directories(const char *value) {
+static bool are_absolute_directories(const char *value) {
   while (*value == '/') {
     value += strcspn(value, ":");
     if (*value == '\0')
@@ -90,10 +90,10 @@ static bool are_directories(const char *value) {
 
 int mcp_env_directories(const char *name, const char **out) {
   const char *value = mcp_env_text(name, "");
-  if (*value != '\0' && !are_directories(value)) {
-    char text[MCP_SHOWN_SIZE];
+  if (*value != '\0' && !are_absolute_directories(value)) {
+    char shown[MCP_SHOWN_SIZE];
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": absolute directories are needed, parted by colons", name,
-            shown(name, value, text));
+            printable_value(name, value, shown));
     return MCP_EENV;
   }
   *out = value;
@@ -103,15 +103,16 @@ int mcp_env_directories(const char *name, const char **out) {
 int mcp_env_data_path(const char *name, const char *file, char *path, size_t size) {
   const char *given = mcp_env_text(name, NULL), *directory = mcp_env_text("ICCM_DATA", "./data");
   size_t len = given != NULL ? strlen(given) : strlen(directory) + 1 + strlen(file);
-  char text[MCP_SHOWN_SIZE];
+  char shown[MCP_SHOWN_SIZE];
   if (len >= size) {
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a path of less than %zu bytes is needed",
-            given != NULL ? name : "ICCM_DATA", shown(name, given != NULL ? given : directory, text), size);
+            given != NULL ? name : "ICCM_DATA",
+            printable_value(name, given != NULL ? given : directory, shown), size);
     return MCP_EENV;
   }
   if (given == NULL && mkdir(directory, 0750) != 0 && errno != EEXIST) {
     mcp_log(MCP_LOG_ERROR, "env", "ICCM_DATA is \"%s\": that directory cannot be made: %s",
-            shown(name, directory, text), strerror(errno));
+            printable_value(name, directory, shown), strerror(errno));
     return MCP_EENV;
   }
   if (given != NULL)

@@ -35,16 +35,16 @@ static bool too_deep(yyjson_doc *doc) {
   return false;
 }
 
-static yyjson_doc *refuse(yyjson_doc *doc, const char *words, mcp__json_error_t *error) {
+static yyjson_doc *fail(yyjson_doc *doc, const char *message, mcp__json_error_t *error) {
   yyjson_doc_free(doc);
-  *error = (mcp__json_error_t){.status = MCP_PARSE_ERROR, .words = words};
+  *error = (mcp__json_error_t){.status = MCP_PARSE_ERROR, .message = message};
   return NULL;
 }
 
 size_t mcp_bom_length(const char *text, size_t len) {
-  static const char mark[] = "\xef\xbb\xbf"; /* U+FEFF */
-  size_t size = sizeof mark - 1;
-  return len >= size && memcmp(text, mark, size) == 0 ? size : 0;
+  static const char bom[] = "\xef\xbb\xbf"; /* U+FEFF */
+  size_t size = sizeof bom - 1;
+  return len >= size && memcmp(text, bom, size) == 0 ? size : 0;
 }
 
 static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yyjson_alc *alc,
@@ -53,26 +53,26 @@ static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yy
   char *json = start > 0 ? text + start : text; /* which may be NULL */
   yyjson_doc *doc = yyjson_read_opts(json, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
   if (doc != NULL)
-    return too_deep(doc) ? refuse(doc, "nested deeper than 64 levels", error) : doc;
-  refuse(NULL, "not valid JSON", error);
+    return too_deep(doc) ? fail(doc, "nested deeper than 64 levels", error) : doc;
+  fail(NULL, "not valid JSON", error);
   error->detail = found->msg;
   error->at = start + found->pos;
   if (found->code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
-    *error = (mcp__json_error_t){.status = UV_ENOMEM, .words = "out of memory"};
+    *error = (mcp__json_error_t){.status = UV_ENOMEM, .message = "out of memory"};
   return NULL;
 }
 
 /* Once more, without halves of surrogate pairs, which may be what is wrong. */
-static yyjson_doc *read_mended(const char *text, size_t len, const yyjson_alc *alc,
-                               mcp__json_error_t *error) {
+static yyjson_doc *read_replacing_surrogates(const char *text, size_t len, const yyjson_alc *alc,
+                                             mcp__json_error_t *error) {
   yyjson_read_err found;
   char *copy = mcp__malloc(len + 1);
   if (copy == NULL) {
-    *error = (mcp__json_error_t){.status = UV_ENOMEM, .words = "out of memory"};
+    *error = (mcp__json_error_t){.status = UV_ENOMEM, .message = "out of memory"};
     return NULL;
   }
   memcpy(copy, text, len);
-  mcp__mend_escapes(copy, len, false);
+  mcp__replace_lone_surrogates(copy, len, false);
   yyjson_doc *doc = read(copy, len, 0, alc, error, &found);
   mcp__free(copy);
   return doc;
@@ -83,15 +83,16 @@ yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, 
   yyjson_doc *doc =
       read((char *)(uintptr_t)text, len, 0, alc, error, &found); /* not in place: text stays as it is */
   if (doc == NULL && found.code == YYJSON_READ_ERROR_INVALID_STRING)
-    doc = read_mended(text, len, alc, error);
+    doc = read_replacing_surrogates(text, len, alc, error);
   if (yyjson_doc_get_val_count(doc) > MCP__JSON_MAX_VALUES)
-    return refuse(doc, "more than 12,500,000 values", error);
+    return fail(doc, "more than 12,500,000 values", error);
   return doc;
 }
 
 yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error) {
   yyjson_read_err found;
-  mcp__mend_escapes(text, len, false); /* later is too late: the text is changed up to where it fails */
+  mcp__replace_lone_surrogates(text, len,
+                               false); /* later is too late: the text is changed up to where it fails */
   return read(text, len, YYJSON_READ_INSITU, alc, error, &found);
 }
 
@@ -99,9 +100,9 @@ yyjson_doc *mcp_json_read(const char *text, size_t len) {
   mcp__json_error_t error;
   yyjson_doc *doc = mcp__json_read(text, len, &mcp__json_alc, &error);
   if (doc == NULL && error.detail != NULL)
-    mcp__set_last_error("%s at byte %zu: %s", error.words, error.at + 1, error.detail);
+    mcp__set_last_error("%s at byte %zu: %s", error.message, error.at + 1, error.detail);
   else if (doc == NULL)
-    mcp__set_last_error("%s", error.words);
+    mcp__set_last_error("%s", error.message);
   return doc;
 }
 

@@ -13,10 +13,10 @@ enum {
 
 /* Why a text was not read. */
 typedef struct mcp__json_error {
-  int status;         /* UV_ENOMEM, or MCP_PARSE_ERROR */
-  const char *words;  /* what is wrong, never freed; of UV_ENOMEM "out of memory" */
-  const char *detail; /* more of it, where the text is no JSON; else NULL */
-  size_t at;          /* the byte where that was found, from 0 */
+  int status;          /* UV_ENOMEM, or MCP_PARSE_ERROR */
+  const char *message; /* what is wrong, never freed; of UV_ENOMEM "out of memory" */
+  const char *detail;  /* more of it, where the text is no JSON; else NULL */
+  size_t at;           /* the byte where that was found, from 0 */
 } mcp__json_error_t;
 
 /* The text's document in the allocator's memory. A byte order mark in front of it is passed over, halves of

@@ -23,24 +23,24 @@
 #include <unistd.h>
 
 enum {
-  SHOWN_BYTES = 1 << 20,
-  POOR_BYTES = 1024,
-  PATIENCE_MS = 200, /* with a stderr that nobody reads, where no server runs */
+  LINE_MAX_BYTES = 1 << 20,
+  FALLBACK_BYTES = 1024,
+  STDERR_TIMEOUT_MS = 200, /* with a stderr that nobody reads, where no server runs */
   LEVEL_UNSET = -1,
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
 
 static const char *const level_names[] = {"TRACE", "DEBUG", "INFO", "WARN", "ERROR"};
 
-static mcp_log_cb hook;
-static void *hook_arg;
+static mcp_log_cb handler;
+static void *handler_arg;
 static atomic_int threshold = LEVEL_UNSET;
-static _Thread_local const mcp__trace_t *doing;
+static _Thread_local const mcp__trace_t *current_trace;
 static _Atomic(mcp__log_route_cb) route_cb;
-static atomic_int route_lowest = LEVEL_NONE;
+static atomic_int route_min_level = LEVEL_NONE;
 
 /* Letters of ASCII in any case, whatever the process's locale takes for one. */
-static bool is_name_of(const char *name, const char *text, size_t len) {
+static bool equals_level_name(const char *name, const char *text, size_t len) {
   for (size_t i = 0; i < len && name[i] != '\0'; i++)
     if ((text[i] & ~0x20) != name[i])
       return false;
@@ -49,7 +49,7 @@ static bool is_name_of(const char *name, const char *text, size_t len) {
 
 static int find_level(const char *text, size_t len) {
   for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++)
-    if (is_name_of(level_names[level], text, len))
+    if (equals_level_name(level_names[level], text, len))
       return level;
   return -1;
 }
@@ -67,8 +67,8 @@ const char *mcp_log_level_name(int level) {
 }
 
 void mcp_set_log_handler(mcp_log_cb cb, int min_level, void *arg) {
-  hook = cb;
-  hook_arg = arg;
+  handler = cb;
+  handler_arg = arg;
   atomic_store(&threshold, min_level);
 }
 
@@ -83,13 +83,13 @@ int mcp__log_threshold(void) {
   return level;
 }
 
-bool mcp__log_is_hooked(void) {
-  return hook != NULL;
+bool mcp__log_has_handler(void) {
+  return handler != NULL;
 }
 
 /* ---- showing --------------------------------------------------------------------------------------- */
 
-static size_t plain_len(const char *text, size_t len) {
+static size_t printable_ascii_len(const char *text, size_t len) {
   size_t plain = 0;
   while (plain < len && text[plain] >= 0x20 && text[plain] < 0x7f)
     plain++;
@@ -97,11 +97,11 @@ static size_t plain_len(const char *text, size_t len) {
 }
 
 /* As a terminal may be shown it; most text is plain. */
-static int put_printable(mcp__buf_t *out, const char *text, size_t len) {
+static int append_printable(mcp__buf_t *out, const char *text, size_t len) {
   char shown[MCP_PRINTABLE_SIZE];
   int status = 0;
   for (size_t used; len > 0 && status == 0; text += used, len -= used) {
-    used = plain_len(text, len);
+    used = printable_ascii_len(text, len);
     if (used > 0) {
       status = mcp__buf_append(out, text, used);
     } else {
@@ -113,51 +113,51 @@ static int put_printable(mcp__buf_t *out, const char *text, size_t len) {
 }
 
 /* Without its secrets: JSON has escapes for most of what a terminal may not be shown. */
-static int put_data(mcp__buf_t *out, const char *json, size_t len) {
+static int append_data(mcp__buf_t *out, const char *json, size_t len) {
   size_t begin = out->len;
   int status = mcp__redact_text(out, json, len);
-  if (status != 0 || plain_len(out->data + begin, out->len - begin) == out->len - begin)
+  if (status != 0 || printable_ascii_len(out->data + begin, out->len - begin) == out->len - begin)
     return status;
   mcp__buf_t copy;
   mcp__buf_init(&copy, out->max, NULL);
   status = mcp__buf_append(&copy, out->data + begin, out->len - begin);
   out->len = begin;
   if (status == 0)
-    status = put_printable(out, copy.data, copy.len);
+    status = append_printable(out, copy.data, copy.len);
   mcp__buf_deinit(&copy);
   return status;
 }
 
-static int write_words(mcp__buf_t *out, const mcp__entry_t *entry) {
-  int status = put_printable(out, entry->message, strlen(entry->message));
+static int append_message(mcp__buf_t *out, const mcp__log_record_t *record) {
+  int status = append_printable(out, record->message, strlen(record->message));
   size_t whole = out->len;
-  if (entry->data != NULL &&
-      (mcp__buf_puts(out, " ") != 0 || put_data(out, entry->data, entry->data_len) != 0))
+  if (record->data != NULL &&
+      (mcp__buf_puts(out, " ") != 0 || append_data(out, record->data, record->data_len) != 0))
     out->len = whole; /* nothing of it is better than some of it, which might be a secret */
-  if (entry->trace_id != NULL) {
+  if (record->trace_id != NULL) {
     mcp__buf_puts(out, " [");
-    put_printable(out, entry->trace_id, strlen(entry->trace_id));
+    append_printable(out, record->trace_id, strlen(record->trace_id));
     mcp__buf_puts(out, "]");
   }
   return status;
 }
 
-int mcp__log_write(mcp__buf_t *out, const mcp__entry_t *entry) {
+int mcp__log_format_record(mcp__buf_t *out, const mcp__log_record_t *record) {
   char time[MCP_TIME_SIZE];
-  mcp_time_format(entry->time_us, time);
-  int status = mcp__buf_printf(out, "%s %-5s ", time, level_names[entry->level]);
-  status = mcp__buf_join(status, put_printable(out, entry->part, strlen(entry->part)));
-  status = mcp__buf_join(status, mcp__buf_puts(out, ": "));
-  status = mcp__buf_join(status, write_words(out, entry));
-  return mcp__buf_join(status, mcp__buf_puts(out, "\n"));
+  mcp_time_format(record->time_us, time);
+  int status = mcp__buf_printf(out, "%s %-5s ", time, level_names[record->level]);
+  status = mcp__buf_first_error(status, append_printable(out, record->part, strlen(record->part)));
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, ": "));
+  status = mcp__buf_first_error(status, append_message(out, record));
+  return mcp__buf_first_error(status, mcp__buf_puts(out, "\n"));
 }
 
 /* A pipe that can be written to takes PIPE_BUF bytes without keeping its writer waiting. */
-size_t mcp__log_put(const char *text, size_t len, int patience_ms) {
+size_t mcp__log_write_stderr(const char *text, size_t len, int timeout_ms) {
   struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
   size_t done = 0;
   while (done < len) {
-    if (poll(&writable, 1, patience_ms) != 1)
+    if (poll(&writable, 1, timeout_ms) != 1)
       break;
     size_t piece = len - done < PIPE_BUF ? len - done : PIPE_BUF;
     ssize_t written = write(STDERR_FILENO, text + done, piece);
@@ -168,59 +168,59 @@ size_t mcp__log_put(const char *text, size_t len, int patience_ms) {
   return done;
 }
 
-static void show_here(const char *line, size_t len) {
+static void write_line_to_stderr(const char *line, size_t len) {
   flockfile(stderr); /* one line at a time */
-  mcp__log_put(line, len, PATIENCE_MS);
+  mcp__log_write_stderr(line, len, STDERR_TIMEOUT_MS);
   funlockfile(stderr);
 }
 
 /* Without memory: the message, as far as it fits. */
-static size_t write_poorly(const char *message, char line[POOR_BYTES]) {
+static size_t format_without_memory(const char *message, char line[FALLBACK_BYTES]) {
   char shown[MCP_PRINTABLE_SIZE];
   size_t len = 0;
   line[0] = '\0';
-  for (size_t left = strlen(message), used; left > 0 && len + sizeof shown < POOR_BYTES;
+  for (size_t left = strlen(message), used; left > 0 && len + sizeof shown < FALLBACK_BYTES;
        message += used, left -= used) {
     used = mcp_printable_next(message, left, shown);
-    len += (size_t)snprintf(line + len, POOR_BYTES - len, "%s", shown);
+    len += (size_t)snprintf(line + len, FALLBACK_BYTES - len, "%s", shown);
   }
   return len;
 }
 
-void mcp__log_show(const mcp__entry_t *entry) {
-  char line[POOR_BYTES + 1];
+void mcp__log_show(const mcp__log_record_t *record) {
+  char line[FALLBACK_BYTES + 1];
   mcp__buf_t out;
-  mcp__buf_init(&out, SHOWN_BYTES, NULL);
-  if (hook != NULL) {
-    bool whole = write_words(&out, entry) == 0 && mcp__buf_append(&out, "", 1) == 0;
+  mcp__buf_init(&out, LINE_MAX_BYTES, NULL);
+  if (handler != NULL) {
+    bool whole = append_message(&out, record) == 0 && mcp__buf_append(&out, "", 1) == 0;
     if (!whole)
-      write_poorly(entry->message, line);
-    hook(entry->level, entry->part, whole ? out.data : line, hook_arg);
-  } else if (mcp__log_write(&out, entry) == 0) {
-    show_here(out.data, out.len);
+      format_without_memory(record->message, line);
+    handler(record->level, record->part, whole ? out.data : line, handler_arg);
+  } else if (mcp__log_format_record(&out, record) == 0) {
+    write_line_to_stderr(out.data, out.len);
   } else {
-    size_t len = write_poorly(entry->message, line);
+    size_t len = format_without_memory(record->message, line);
     line[len++] = '\n';
-    show_here(line, len);
+    write_line_to_stderr(line, len);
   }
   mcp__buf_deinit(&out);
 }
 
 /* ---- making ---------------------------------------------------------------------------------------- */
 
-void mcp__log_set_route(mcp__log_route_cb route, int lowest) {
+void mcp__log_set_route(mcp__log_route_cb route, int min_level) {
   atomic_store(&route_cb, route);
-  atomic_store(&route_lowest, route != NULL ? lowest : LEVEL_NONE);
+  atomic_store(&route_min_level, route != NULL ? min_level : LEVEL_NONE);
 }
 
-static bool is_wanted(int level) {
+static bool is_enabled(int level) {
   return mcp_log_level_name(level) != NULL &&
          (level >= mcp__log_threshold() ||
-          level >= atomic_load_explicit(&route_lowest, memory_order_relaxed));
+          level >= atomic_load_explicit(&route_min_level, memory_order_relaxed));
 }
 
 /* A text that was cut may end inside a character; what is invalid elsewhere is not ours to guess at. */
-static void make_valid(char *text) {
+static void make_valid_utf8(char *text) {
   size_t len = strlen(text);
   for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)
     len--;
@@ -233,71 +233,72 @@ static void make_valid(char *text) {
       *at = '?';
 }
 
-void mcp__log_format(char text[MCP__LOG_MESSAGE_BYTES], const char *format, va_list args) {
+void mcp__log_format_message(char text[MCP__LOG_MESSAGE_BYTES], const char *format, va_list args) {
   vsnprintf(text, MCP__LOG_MESSAGE_BYTES, format, args);
-  make_valid(text);
+  make_valid_utf8(text);
 }
 
-void mcp__log_add_data(mcp__entry_t *entry, const char *json, size_t len, char note[MCP__LOG_NOTE_BYTES]) {
-  entry->data = json;
-  entry->data_len = len;
+void mcp__log_add_data(mcp__log_record_t *record, const char *json, size_t len,
+                       char note[MCP__LOG_NOTE_BYTES]) {
+  record->data = json;
+  record->data_len = len;
   if (json == NULL || len <= MCP__LOG_DATA_BYTES)
     return;
-  entry->data = note;
-  entry->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
+  record->data = note;
+  record->data_len = (size_t)snprintf(note, MCP__LOG_NOTE_BYTES, "{\"data_bytes\":%zu}", len);
 }
 
-void mcp__log_enter(const mcp__trace_t *trace) {
-  doing = trace;
+void mcp__log_set_trace(const mcp__trace_t *trace) {
+  current_trace = trace;
 }
 
-void mcp__log_leave(const mcp__trace_t *trace) {
-  if (doing == trace)
-    doing = NULL;
+void mcp__log_clear_trace(const mcp__trace_t *trace) {
+  if (current_trace == trace)
+    current_trace = NULL;
 }
 
-static void make_line(mcp__entry_t entry, const char *format, va_list args) {
+static void emit(mcp__log_record_t record, const char *format, va_list args) {
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
-  if (entry.part == NULL)
-    entry.part = "log";
-  if (doing != NULL && entry.trace_id == NULL) {
-    mcp__span_write(doing->span, span);
-    entry.trace_id = doing->id;
-    entry.span_id = span;
-    entry.parent_span_id = doing->parent_span_id;
+  if (record.part == NULL)
+    record.part = "log";
+  if (current_trace != NULL && record.trace_id == NULL) {
+    mcp__span_write(current_trace->span, span);
+    record.trace_id = current_trace->id;
+    record.span_id = span;
+    record.parent_span_id = current_trace->parent_span_id;
   }
   mcp__log_route_cb route = atomic_load(&route_cb);
-  mcp__log_format(text, format, args);
-  entry.message = text;
-  entry.time_us = mcp_time_now_us();
+  mcp__log_format_message(text, format, args);
+  record.message = text;
+  record.time_us = mcp_time_now_us();
   if (route != NULL)
-    route(&entry);
-  else if (entry.level >= mcp__log_threshold())
-    mcp__log_show(&entry);
+    route(&record);
+  else if (record.level >= mcp__log_threshold())
+    mcp__log_show(&record);
 }
 
 void mcp_log(int level, const char *part, const char *format, ...) {
-  if (!is_wanted(level))
+  if (!is_enabled(level))
     return;
-  mcp__entry_t entry = {.level = level, .part = part};
+  mcp__log_record_t record = {.level = level, .part = part};
   va_list args;
   va_start(args, format);
-  make_line(entry, format, args);
+  emit(record, format, args);
   va_end(args);
 }
 
 void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data, const char *format,
                   ...) {
-  if (!is_wanted(level))
+  if (!is_enabled(level))
     return;
-  mcp__entry_t entry = {.level = level, .part = part, .trace_id = trace_id};
+  mcp__log_record_t record = {.level = level, .part = part, .trace_id = trace_id};
   char note[MCP__LOG_NOTE_BYTES];
   size_t len = 0;
   char *json = data != NULL ? yyjson_mut_val_write_opts(data, 0, &mcp__json_alc, &len, NULL) : NULL;
-  mcp__log_add_data(&entry, json, len, note);
+  mcp__log_add_data(&record, json, len, note);
   va_list args;
   va_start(args, format);
-  make_line(entry, format, args);
+  emit(record, format, args);
   va_end(args);
   mcp__free(json);
 }

@@ -9,106 +9,106 @@
 #include <string.h>
 #include <uv.h>
 
-enum { TEXTS = 6 };
+enum { TEXT_COUNT = 6 };
 
-typedef struct record {
+typedef struct header {
   size_t size; /* with its texts, rounded up */
   int level;
   int64_t time_us;
-  size_t lens[TEXTS]; /* with the NUL; 0: NULL */
-} record_t;
+  size_t lens[TEXT_COUNT]; /* with the NUL; 0: NULL */
+} header_t;
 
-int mcp__lines_init(mcp__lines_t *lines, size_t max_bytes, size_t max_count) {
-  *lines = (mcp__lines_t){.memory = mcp__malloc(max_bytes), .size = max_bytes, .max_count = max_count};
-  return lines->memory != NULL ? 0 : UV_ENOMEM;
+int mcp__log_ring_init(mcp__log_ring_t *ring, size_t max_bytes, size_t max_count) {
+  *ring = (mcp__log_ring_t){.memory = mcp__malloc(max_bytes), .size = max_bytes, .max_count = max_count};
+  return ring->memory != NULL ? 0 : UV_ENOMEM;
 }
 
-void mcp__lines_deinit(mcp__lines_t *lines) {
-  mcp__free(lines->memory);
-  *lines = (mcp__lines_t){0};
+void mcp__log_ring_deinit(mcp__log_ring_t *ring) {
+  mcp__free(ring->memory);
+  *ring = (mcp__log_ring_t){0};
 }
 
-static size_t fill(record_t *record, const mcp__entry_t *entry, const char *texts[TEXTS]) {
-  const char *all[TEXTS] = {entry->part,    entry->message,        entry->trace_id,
-                            entry->span_id, entry->parent_span_id, entry->data};
-  *record = (record_t){.size = sizeof *record, .level = entry->level, .time_us = entry->time_us};
-  for (int i = 0; i < TEXTS; i++) {
+static size_t make_header(header_t *header, const mcp__log_record_t *record, const char *texts[TEXT_COUNT]) {
+  const char *all[TEXT_COUNT] = {record->part,    record->message,        record->trace_id,
+                                 record->span_id, record->parent_span_id, record->data};
+  *header = (header_t){.size = sizeof *header, .level = record->level, .time_us = record->time_us};
+  for (int i = 0; i < TEXT_COUNT; i++) {
     texts[i] = all[i];
     if (all[i] != NULL)
-      record->lens[i] = (i == TEXTS - 1 ? entry->data_len : strlen(all[i])) + 1;
-    record->size += record->lens[i];
+      header->lens[i] = (i == TEXT_COUNT - 1 ? record->data_len : strlen(all[i])) + 1;
+    header->size += header->lens[i];
   }
-  record->size = (record->size + alignof(record_t) - 1) / alignof(record_t) * alignof(record_t);
-  return record->size;
+  header->size = (header->size + alignof(header_t) - 1) / alignof(header_t) * alignof(header_t);
+  return header->size;
 }
 
-static size_t oldest_size(const mcp__lines_t *lines) {
-  record_t record;
-  memcpy(&record, lines->memory + lines->first, sizeof record);
-  return record.size;
+static size_t oldest_size(const mcp__log_ring_t *ring) {
+  header_t header;
+  memcpy(&header, ring->memory + ring->begin, sizeof header);
+  return header.size;
 }
 
-static void leave_oldest(mcp__lines_t *lines) {
-  lines->first += oldest_size(lines);
-  if (lines->wrapped != 0 && lines->first == lines->wrapped)
-    lines->first = lines->wrapped = 0;
-  if (--lines->count == 0)
-    lines->first = lines->behind = lines->wrapped = 0;
+static void drop_oldest(mcp__log_ring_t *ring) {
+  ring->begin += oldest_size(ring);
+  if (ring->wrapped != 0 && ring->begin == ring->wrapped)
+    ring->begin = ring->wrapped = 0;
+  if (--ring->count == 0)
+    ring->begin = ring->end = ring->wrapped = 0;
 }
 
-static bool find_room(mcp__lines_t *lines, size_t size) {
-  if (lines->wrapped != 0)
-    return lines->first - lines->behind >= size;
-  if (lines->size - lines->behind >= size)
+static bool make_contiguous(mcp__log_ring_t *ring, size_t size) {
+  if (ring->wrapped != 0)
+    return ring->begin - ring->end >= size;
+  if (ring->size - ring->end >= size)
     return true;
-  if (lines->first < size)
+  if (ring->begin < size)
     return false;
-  lines->wrapped = lines->behind;
-  lines->behind = 0;
+  ring->wrapped = ring->end;
+  ring->end = 0;
   return true;
 }
 
-void mcp__lines_push(mcp__lines_t *lines, const mcp__entry_t *entry) {
-  record_t record;
-  const char *texts[TEXTS];
-  size_t size = fill(&record, entry, texts);
-  if (size > lines->size) {
-    lines->dropped++;
+void mcp__log_ring_push(mcp__log_ring_t *ring, const mcp__log_record_t *record) {
+  header_t header;
+  const char *texts[TEXT_COUNT];
+  size_t size = make_header(&header, record, texts);
+  if (size > ring->size) {
+    ring->dropped++;
     return;
   }
-  while (lines->count == lines->max_count || !find_room(lines, size)) {
-    leave_oldest(lines);
-    lines->dropped++;
+  while (ring->count == ring->max_count || !make_contiguous(ring, size)) {
+    drop_oldest(ring);
+    ring->dropped++;
   }
-  char *to = lines->memory + lines->behind;
-  memcpy(to, &record, sizeof record);
-  to += sizeof record;
-  for (int i = 0; i < TEXTS; i++) {
-    if (record.lens[i] == 0)
+  char *to = ring->memory + ring->end;
+  memcpy(to, &header, sizeof header);
+  to += sizeof header;
+  for (int i = 0; i < TEXT_COUNT; i++) {
+    if (header.lens[i] == 0)
       continue;
-    memcpy(to, texts[i], record.lens[i] - 1);
-    to[record.lens[i] - 1] = '\0';
-    to += record.lens[i];
+    memcpy(to, texts[i], header.lens[i] - 1);
+    to[header.lens[i] - 1] = '\0';
+    to += header.lens[i];
   }
-  lines->behind += size;
-  lines->count++;
+  ring->end += size;
+  ring->count++;
 }
 
-bool mcp__lines_pop(mcp__lines_t *lines, mcp__entry_t *entry, mcp__buf_t *memory) {
-  record_t record;
-  const char *texts[TEXTS] = {NULL};
+bool mcp__log_ring_pop(mcp__log_ring_t *ring, mcp__log_record_t *record, mcp__buf_t *memory) {
+  header_t header;
+  const char *texts[TEXT_COUNT] = {NULL};
   memory->len = 0;
-  if (lines->count == 0 || mcp__buf_append(memory, lines->memory + lines->first, oldest_size(lines)) != 0)
+  if (ring->count == 0 || mcp__buf_append(memory, ring->memory + ring->begin, oldest_size(ring)) != 0)
     return false;
-  leave_oldest(lines);
-  memcpy(&record, memory->data, sizeof record);
-  const char *from = memory->data + sizeof record;
-  for (int i = 0; i < TEXTS; i++) {
-    texts[i] = record.lens[i] > 0 ? from : NULL;
-    from += record.lens[i];
+  drop_oldest(ring);
+  memcpy(&header, memory->data, sizeof header);
+  const char *from = memory->data + sizeof header;
+  for (int i = 0; i < TEXT_COUNT; i++) {
+    texts[i] = header.lens[i] > 0 ? from : NULL;
+    from += header.lens[i];
   }
-  *entry = (mcp__entry_t){record.level, record.time_us, texts[0],
-                          texts[1],     texts[2],       texts[3],
-                          texts[4],     texts[5],       record.lens[5] > 0 ? record.lens[5] - 1 : 0};
+  *record = (mcp__log_record_t){header.level, header.time_us, texts[0],
+                                texts[1],     texts[2],       texts[3],
+                                texts[4],     texts[5],       header.lens[5] > 0 ? header.lens[5] - 1 : 0};
   return true;
 }

@@ -5,22 +5,22 @@
 
 #include "base/log.h"
 
-typedef struct mcp__lines {
+typedef struct mcp__log_ring {
   char *memory;
   size_t size;
-  size_t first, behind; /* the oldest line, and where the next one goes */
-  size_t wrapped;       /* the lines end here and go on at 0; 0: they do not */
+  size_t begin, end; /* the oldest line, and where the next one goes */
+  size_t wrapped;    /* the lines end here and go on at 0; 0: they do not */
   size_t count, max_count;
   uint64_t dropped; /* in all */
-} mcp__lines_t;
+} mcp__log_ring_t;
 
-int mcp__lines_init(mcp__lines_t *lines, size_t max_bytes, size_t max_count); /* 0 or UV_ENOMEM */
-void mcp__lines_deinit(mcp__lines_t *lines);                                  /* a zeroed one is fine */
+int mcp__log_ring_init(mcp__log_ring_t *ring, size_t max_bytes, size_t max_count); /* 0 or UV_ENOMEM */
+void mcp__log_ring_deinit(mcp__log_ring_t *ring);                                  /* a zeroed one is fine */
 
-void mcp__lines_push(mcp__lines_t *lines, const mcp__entry_t *entry); /* copied */
+void mcp__log_ring_push(mcp__log_ring_t *ring, const mcp__log_record_t *record); /* copied */
 
 /* Takes the oldest out; entry points into memory then. False: there is none, or no memory for it (it stays).
  */
-bool mcp__lines_pop(mcp__lines_t *lines, mcp__entry_t *entry, mcp__buf_t *memory);
+bool mcp__log_ring_pop(mcp__log_ring_t *ring, mcp__log_record_t *record, mcp__buf_t *memory);
 
 #endif

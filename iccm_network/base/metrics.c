@@ -16,16 +16,16 @@
 
 enum { SLOTS = 64 };
 
-static const double bounds_s[MCP__BUCKETS] = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1,     0.3,
-                                              1,      3,      10,    30,    100,  300,  INFINITY};
-static const char *const bound_texts[MCP__BUCKETS] = {"0.0001", "0.0003", "0.001", "0.003", "0.01",
-                                                      "0.03",   "0.1",    "0.3",   "1",     "3",
-                                                      "10",     "30",     "100",   "300",   "+Inf"};
+static const double bounds_s[MCP__METRICS_BUCKETS] = {0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1,     0.3,
+                                                      1,      3,      10,    30,    100,  300,  INFINITY};
+static const char *const bound_texts[MCP__METRICS_BUCKETS] = {"0.0001", "0.0003", "0.001", "0.003", "0.01",
+                                                              "0.03",   "0.1",    "0.3",   "1",     "3",
+                                                              "10",     "30",     "100",   "300",   "+Inf"};
 
 typedef struct series {
   struct series *next;  /* of the same slot; set before anybody sees it */
   _Atomic double value; /* a histogram's sum */
-  _Atomic uint64_t buckets[MCP__BUCKETS];
+  _Atomic uint64_t buckets[MCP__METRICS_BUCKETS];
   char label_value[];
 } series_t;
 
@@ -34,8 +34,8 @@ struct mcp_metric {
   mcp__metrics_t *metrics;
   int type;
   char *name, *help, *label; /* label NULL: none */
-  series_t *rest;            /* without a label the only series, else the one of "other" */
-  atomic_bool rest_used;
+  series_t *other_series;    /* without a label the only series, else the one of "other" */
+  atomic_bool other_used;
   atomic_uint count; /* of label values */
   _Atomic(series_t *) slots[SLOTS];
 };
@@ -44,35 +44,36 @@ static const char other[] = "other";
 
 /* ---- text ------------------------------------------------------------------------------------------ */
 
-size_t mcp__bucket_of(double seconds) {
+size_t mcp__histogram_bucket(double seconds) {
   size_t bucket = 0;
-  while (bucket < MCP__BUCKETS - 1 && seconds > bounds_s[bucket])
+  while (bucket < MCP__METRICS_BUCKETS - 1 && seconds > bounds_s[bucket])
     bucket++;
   return bucket;
 }
 
-static int put_escaped(mcp__buf_t *out, const char *text, const char *special) {
+static int append_escaped(mcp__buf_t *out, const char *text, const char *special) {
   int status = 0;
   while (status == 0 && *text != '\0') {
     size_t plain = strcspn(text, special);
     status = mcp__buf_append(out, text, plain);
     text += plain;
     if (*text != '\0')
-      status = mcp__buf_join(status, mcp__buf_append(out, (char[]){'\\', *text == '\n' ? 'n' : *text}, 2));
+      status =
+          mcp__buf_first_error(status, mcp__buf_append(out, (char[]){'\\', *text == '\n' ? 'n' : *text}, 2));
     text += *text != '\0';
   }
   return status;
 }
 
-int mcp__expose_head(mcp__buf_t *out, const char *name, int type, const char *help) {
+int mcp__expose_header(mcp__buf_t *out, const char *name, int type, const char *help) {
   static const char *const types[] = {"counter", "gauge", "histogram"};
   int status = mcp__buf_printf(out, "# HELP %s ", name);
-  status = mcp__buf_join(status, put_escaped(out, help, "\\\n"));
-  return mcp__buf_join(status, mcp__buf_printf(out, "\n# TYPE %s %s\n", name, types[type]));
+  status = mcp__buf_first_error(status, append_escaped(out, help, "\\\n"));
+  return mcp__buf_first_error(status, mcp__buf_printf(out, "\n# TYPE %s %s\n", name, types[type]));
 }
 
 /* A fraction is written by yyjson: as short as it can be, and with a point in every locale. */
-static int put_number(mcp__buf_t *out, double value) {
+static int append_number(mcp__buf_t *out, double value) {
   const double exact = 9007199254740992.0; /* 2^53: below it every integer is one */
   if (value > -exact && value < exact && value == (double)(int64_t)value) {
     char digits[32];
@@ -87,43 +88,43 @@ static int put_number(mcp__buf_t *out, double value) {
   return status;
 }
 
-static int put_label(mcp__buf_t *out, const char *before, const mcp__label_t *label) {
+static int append_label(mcp__buf_t *out, const char *before, const mcp__label_t *label) {
   int status = mcp__buf_puts(out, before);
-  status = mcp__buf_join(status, mcp__buf_puts(out, label->name));
-  status = mcp__buf_join(status, mcp__buf_append(out, "=\"", 2));
-  status = mcp__buf_join(status, put_escaped(out, label->value, "\\\n\""));
-  return mcp__buf_join(status, mcp__buf_append(out, "\"", 1));
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, label->name));
+  status = mcp__buf_first_error(status, mcp__buf_append(out, "=\"", 2));
+  status = mcp__buf_first_error(status, append_escaped(out, label->value, "\\\n\""));
+  return mcp__buf_first_error(status, mcp__buf_append(out, "\"", 1));
 }
 
-static int put_sample(mcp__buf_t *out, const char *name, const char *suffix, const mcp__label_t *labels,
-                      size_t count, const char *bound, double value) {
+static int append_sample(mcp__buf_t *out, const char *name, const char *suffix, const mcp__label_t *labels,
+                         size_t count, const char *bound, double value) {
   const mcp__label_t le = {"le", bound};
   int status = mcp__buf_puts(out, name);
-  status = mcp__buf_join(status, mcp__buf_puts(out, suffix));
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, suffix));
   for (size_t i = 0; i < count; i++)
-    status = mcp__buf_join(status, put_label(out, i == 0 ? "{" : ",", &labels[i]));
+    status = mcp__buf_first_error(status, append_label(out, i == 0 ? "{" : ",", &labels[i]));
   if (bound != NULL)
-    status = mcp__buf_join(status, put_label(out, count == 0 ? "{" : ",", &le));
+    status = mcp__buf_first_error(status, append_label(out, count == 0 ? "{" : ",", &le));
   if (bound != NULL || count > 0)
-    status = mcp__buf_join(status, mcp__buf_append(out, "}", 1));
-  return mcp__buf_join(status, put_number(out, value));
+    status = mcp__buf_first_error(status, mcp__buf_append(out, "}", 1));
+  return mcp__buf_first_error(status, append_number(out, value));
 }
 
 int mcp__expose(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count, double value) {
-  return put_sample(out, name, "", labels, count, NULL, value);
+  return append_sample(out, name, "", labels, count, NULL, value);
 }
 
-int mcp__expose_times(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count,
-                      const mcp__times_t *times) {
+int mcp__expose_histogram(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count,
+                          const mcp__duration_histogram_t *times) {
   uint64_t sum = 0; /* buckets are shown with all that is below them */
   int status = 0;
-  for (size_t i = 0; i < MCP__BUCKETS; i++) {
+  for (size_t i = 0; i < MCP__METRICS_BUCKETS; i++) {
     sum += times->buckets[i];
-    status =
-        mcp__buf_join(status, put_sample(out, name, "_bucket", labels, count, bound_texts[i], (double)sum));
+    status = mcp__buf_first_error(
+        status, append_sample(out, name, "_bucket", labels, count, bound_texts[i], (double)sum));
   }
-  status = mcp__buf_join(status, put_sample(out, name, "_sum", labels, count, NULL, times->sum_s));
-  return mcp__buf_join(status, put_sample(out, name, "_count", labels, count, NULL, (double)sum));
+  status = mcp__buf_first_error(status, append_sample(out, name, "_sum", labels, count, NULL, times->sum_s));
+  return mcp__buf_first_error(status, append_sample(out, name, "_count", labels, count, NULL, (double)sum));
 }
 
 /* ---- making ---------------------------------------------------------------------------------------- */
@@ -135,7 +136,7 @@ static void free_metric(mcp_metric_t *metric) {
       mcp__free(series);
     }
   }
-  mcp__free(metric->rest);
+  mcp__free(metric->other_series);
   mcp__free(metric->name);
   mcp__free(metric->help);
   mcp__free(metric->label);
@@ -184,43 +185,44 @@ static mcp_metric_t *new_metric(int type, const char *name, const char *help, co
   metric->name = mcp__strdup(name);
   metric->help = mcp__strdup(help);
   metric->label = label != NULL ? mcp__strdup(label) : NULL;
-  metric->rest = new_series(other);
+  metric->other_series = new_series(other);
   if (metric->name != NULL && metric->help != NULL && (metric->label != NULL) == (label != NULL) &&
-      metric->rest != NULL)
+      metric->other_series != NULL)
     return metric;
   free_metric(metric);
   return NULL;
 }
 
 /* Letters, digits, _ and what more may stand there; no digit in front. */
-static bool is_name(const char *name, const char *more) {
-  size_t len = name != NULL ? strnlen(name, MCP__METRIC_NAME_BYTES + 1) : 0;
+static bool is_valid_name(const char *name, const char *extra) {
+  size_t len = name != NULL ? strnlen(name, MCP__METRICS_NAME_BYTES + 1) : 0;
   for (size_t i = 0; i < len; i++) {
     bool letter = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') || name[i] == '_';
     bool digit = name[i] >= '0' && name[i] <= '9' && i > 0;
-    if (!letter && !digit && strchr(more, name[i]) == NULL)
+    if (!letter && !digit && strchr(extra, name[i]) == NULL)
       return false;
   }
-  return len > 0 && len <= MCP__METRIC_NAME_BYTES;
+  return len > 0 && len <= MCP__METRICS_NAME_BYTES;
 }
 
-static const char *what_is_wrong(int type, const char *name, const char *help, const char *label) {
+static const char *find_argument_error(int type, const char *name, const char *help, const char *label) {
   if (type != MCP_COUNTER && type != MCP_GAUGE && type != MCP_HISTOGRAM)
     return "the type must be MCP_COUNTER, MCP_GAUGE or MCP_HISTOGRAM";
-  if (!is_name(name, ":"))
+  if (!is_valid_name(name, ":"))
     return "the name must be 1 to 128 of A-Z a-z 0-9 _ : and begin with none of the digits";
   if (strncmp(name, "iccm_", 5) == 0)
     return "names that begin with iccm_ are the library's";
-  if (help == NULL || strlen(help) > MCP__METRIC_HELP_BYTES || !mcp__utf8_valid(help, strlen(help)))
+  if (help == NULL || strlen(help) > MCP__METRICS_HELP_BYTES || !mcp__utf8_valid(help, strlen(help)))
     return "the help must be UTF-8 of at most 1,024 bytes";
-  if (label != NULL && (!is_name(label, "") || strncmp(label, "__", 2) == 0 || strcmp(label, "le") == 0))
+  if (label != NULL &&
+      (!is_valid_name(label, "") || strncmp(label, "__", 2) == 0 || strcmp(label, "le") == 0))
     return "the label must be 1 to 128 of A-Z a-z 0-9 _, begin with none of the digits, nor with __, and not "
            "be le";
   return NULL;
 }
 
 /* Whether a sample of a histogram, which is what the metric may be, has the name. */
-static bool has_sample(int type, const char *metric_name, const char *name) {
+static bool is_sample_name(int type, const char *metric_name, const char *name) {
   size_t len = strlen(metric_name);
   if (type != MCP_HISTOGRAM || strncmp(metric_name, name, len) != 0)
     return false;
@@ -235,19 +237,20 @@ static bool is_same(const mcp_metric_t *metric, int type, const char *label) {
 }
 
 /* NULL: nothing is in the way, or *problem. */
-static mcp_metric_t *look_up(mcp__metrics_t *metrics, int type, const char *name, const char *label,
-                             const char **problem) {
+static mcp_metric_t *find_metric(mcp__metrics_t *metrics, int type, const char *name, const char *label,
+                                 const char **problem) {
   for (mcp_metric_t *metric = metrics->first; metric != NULL; metric = metric->next) {
     bool same_name = strcmp(metric->name, name) == 0;
     if (same_name && is_same(metric, type, label))
       return metric;
-    if (same_name || has_sample(metric->type, metric->name, name) || has_sample(type, name, metric->name))
+    if (same_name || is_sample_name(metric->type, metric->name, name) ||
+        is_sample_name(type, name, metric->name))
       *problem = "another metric has the name already";
   }
   return NULL;
 }
 
-static int append(mcp__metrics_t *metrics, mcp_metric_t *metric, const char **problem) {
+static int append_metric(mcp__metrics_t *metrics, mcp_metric_t *metric, const char **problem) {
   if (metric == NULL) {
     *problem = "out of memory";
     return UV_ENOMEM;
@@ -262,39 +265,39 @@ static int append(mcp__metrics_t *metrics, mcp_metric_t *metric, const char **pr
 int mcp__metrics_add(mcp__metrics_t *metrics, int type, const char *name, const char *help, const char *label,
                      mcp_metric_t **metric, const char **problem) {
   int status = 0;
-  *problem = what_is_wrong(type, name, help, label);
+  *problem = find_argument_error(type, name, help, label);
   if (*problem != NULL)
     return UV_EINVAL;
   uv_mutex_lock(&metrics->mutex);
-  mcp_metric_t *made = look_up(metrics, type, name, label, problem);
+  mcp_metric_t *found = find_metric(metrics, type, name, label, problem);
   if (*problem != NULL) {
     status = UV_EEXIST;
-  } else if (made == NULL && metrics->count == MCP__METRICS_MAX) {
+  } else if (found == NULL && metrics->count == MCP__METRICS_MAX) {
     *problem = "there are 256 metrics already";
     status = MCP_ELIMIT;
-  } else if (made == NULL) {
-    made = new_metric(type, name, help, label);
-    status = append(metrics, made, problem);
+  } else if (found == NULL) {
+    found = new_metric(type, name, help, label);
+    status = append_metric(metrics, found, problem);
   }
   uv_mutex_unlock(&metrics->mutex);
   if (status == 0)
-    *metric = made;
+    *metric = found;
   return status;
 }
 
 /* ---- counting -------------------------------------------------------------------------------------- */
 
-static series_t *find_in(mcp_metric_t *metric, size_t slot, const char *value) {
+static series_t *find_in_slot(mcp_metric_t *metric, size_t slot, const char *value) {
   series_t *series = atomic_load_explicit(&metric->slots[slot], memory_order_acquire);
   while (series != NULL && strcmp(series->label_value, value) != 0)
     series = series->next;
   return series;
 }
 
-static series_t *make_in(mcp_metric_t *metric, size_t slot, const char *value) {
+static series_t *add_to_slot(mcp_metric_t *metric, size_t slot, const char *value) {
   uv_mutex_lock(&metric->metrics->mutex);
-  series_t *series = find_in(metric, slot, value); /* somebody may have been faster */
-  if (series == NULL && atomic_load(&metric->count) < MCP__LABEL_VALUES_MAX &&
+  series_t *series = find_in_slot(metric, slot, value); /* somebody may have been faster */
+  if (series == NULL && atomic_load(&metric->count) < MCP__METRICS_LABEL_VALUES_MAX &&
       (series = new_series(value)) != NULL) {
     atomic_fetch_add(&metric->count, 1);
     series->next = atomic_load(&metric->slots[slot]);
@@ -313,22 +316,24 @@ static size_t slot_of(const char *value, size_t len) { /* FNV-1a */
 
 static series_t *find(mcp_metric_t *metric, const char *value) {
   if (metric->label == NULL)
-    return metric->rest;
-  size_t len = value != NULL ? strnlen(value, MCP__LABEL_VALUE_BYTES + 1) : MCP__LABEL_VALUE_BYTES + 1;
+    return metric->other_series;
+  size_t len =
+      value != NULL ? strnlen(value, MCP__METRICS_LABEL_VALUE_BYTES + 1) : MCP__METRICS_LABEL_VALUE_BYTES + 1;
   series_t *series = NULL;
-  if (len <= MCP__LABEL_VALUE_BYTES && strcmp(value, other) != 0) {
+  if (len <= MCP__METRICS_LABEL_VALUE_BYTES && strcmp(value, other) != 0) {
     size_t slot = slot_of(value, len);
-    series = find_in(metric, slot, value);
-    if (series == NULL && atomic_load(&metric->count) < MCP__LABEL_VALUES_MAX && mcp__utf8_valid(value, len))
-      series = make_in(metric, slot, value);
+    series = find_in_slot(metric, slot, value);
+    if (series == NULL && atomic_load(&metric->count) < MCP__METRICS_LABEL_VALUES_MAX &&
+        mcp__utf8_valid(value, len))
+      series = add_to_slot(metric, slot, value);
   }
   if (series != NULL)
     return series;
-  atomic_store_explicit(&metric->rest_used, true, memory_order_relaxed);
-  return metric->rest;
+  atomic_store_explicit(&metric->other_used, true, memory_order_relaxed);
+  return metric->other_series;
 }
 
-static void add_to(_Atomic double *sum, double value) {
+static void atomic_add(_Atomic double *sum, double value) {
   double before = atomic_load_explicit(sum, memory_order_relaxed);
   while (!atomic_compare_exchange_weak_explicit(sum, &before, before + value, memory_order_relaxed,
                                                 memory_order_relaxed))
@@ -340,8 +345,8 @@ void mcp_metric_add(mcp_metric_t *metric, const char *label_value, double value)
     return;
   series_t *series = find(metric, label_value);
   if (metric->type == MCP_HISTOGRAM)
-    atomic_fetch_add_explicit(&series->buckets[mcp__bucket_of(value)], 1, memory_order_relaxed);
-  add_to(&series->value, value);
+    atomic_fetch_add_explicit(&series->buckets[mcp__histogram_bucket(value)], 1, memory_order_relaxed);
+  atomic_add(&series->value, value);
 }
 
 void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value) {
@@ -357,19 +362,19 @@ static int write_series(const mcp_metric_t *metric, series_t *series, mcp__buf_t
   double value = atomic_load_explicit(&series->value, memory_order_relaxed);
   if (metric->type != MCP_HISTOGRAM)
     return mcp__expose(out, metric->name, &label, labels, value);
-  mcp__times_t times = {.sum_s = value};
-  for (size_t i = 0; i < MCP__BUCKETS; i++)
+  mcp__duration_histogram_t times = {.sum_s = value};
+  for (size_t i = 0; i < MCP__METRICS_BUCKETS; i++)
     times.buckets[i] = atomic_load_explicit(&series->buckets[i], memory_order_relaxed);
-  return mcp__expose_times(out, metric->name, &label, labels, &times);
+  return mcp__expose_histogram(out, metric->name, &label, labels, &times);
 }
 
 static int write_metric(mcp_metric_t *metric, mcp__buf_t *out) {
-  int status = mcp__expose_head(out, metric->name, metric->type, metric->help);
+  int status = mcp__expose_header(out, metric->name, metric->type, metric->help);
   for (size_t i = 0; i < SLOTS; i++)
     for (series_t *series = atomic_load(&metric->slots[i]); series != NULL; series = series->next)
-      status = mcp__buf_join(status, write_series(metric, series, out));
-  if (metric->label == NULL || atomic_load(&metric->rest_used))
-    status = mcp__buf_join(status, write_series(metric, metric->rest, out));
+      status = mcp__buf_first_error(status, write_series(metric, series, out));
+  if (metric->label == NULL || atomic_load(&metric->other_used))
+    status = mcp__buf_first_error(status, write_series(metric, metric->other_series, out));
   return status;
 }
 

@@ -9,12 +9,12 @@
 #include <uv.h>
 
 enum {
-  MCP__METRICS_MAX = 256,       /* of one registry */
-  MCP__LABEL_VALUES_MAX = 100,  /* of one metric; what comes beyond is counted as "other" */
-  MCP__LABEL_VALUE_BYTES = 128, /* the same */
-  MCP__METRIC_NAME_BYTES = 128,
-  MCP__METRIC_HELP_BYTES = 1024,
-  MCP__BUCKETS = 15 /* of a histogram, the last one without an upper bound */
+  MCP__METRICS_MAX = 256,               /* of one registry */
+  MCP__METRICS_LABEL_VALUES_MAX = 100,  /* of one metric; what comes beyond is counted as "other" */
+  MCP__METRICS_LABEL_VALUE_BYTES = 128, /* the same */
+  MCP__METRICS_NAME_BYTES = 128,
+  MCP__METRICS_HELP_BYTES = 1024,
+  MCP__METRICS_BUCKETS = 15 /* of a histogram, the last one without an upper bound */
 };
 
 /* ---- text ---- */
@@ -24,19 +24,19 @@ typedef struct mcp__label {
 } mcp__label_t;
 
 /* How long something took: how often, by bucket, and altogether. One thread. */
-typedef struct mcp__times {
-  uint64_t buckets[MCP__BUCKETS]; /* each without those before it */
+typedef struct mcp__duration_histogram {
+  uint64_t buckets[MCP__METRICS_BUCKETS]; /* each without those before it */
   double sum_s;
-} mcp__times_t;
+} mcp__duration_histogram_t;
 
-size_t mcp__bucket_of(double seconds);
+size_t mcp__histogram_bucket(double seconds);
 
 /* The two lines in front of a metric's samples; type is MCP_COUNTER, … Then a sample, and those of a
  * histogram. All: 0, MCP_ETOOBIG, UV_ENOMEM. */
-int mcp__expose_head(mcp__buf_t *out, const char *name, int type, const char *help);
+int mcp__expose_header(mcp__buf_t *out, const char *name, int type, const char *help);
 int mcp__expose(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count, double value);
-int mcp__expose_times(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count,
-                      const mcp__times_t *times);
+int mcp__expose_histogram(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count,
+                          const mcp__duration_histogram_t *times);
 
 /* ---- what a component counts ---- */
 

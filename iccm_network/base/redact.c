@@ -18,47 +18,47 @@ static char names[MAX_NAMES][NAME_BYTES] = {"password", "token", "apikey", "auth
 static atomic_uint name_count = 5; /* grows after a name is whole, so that any thread may read */
 
 /* The last NAME_BYTES - 1 count. */
-static size_t squeeze(const char *key, size_t len, char squeezed[NAME_BYTES]) {
+static size_t normalize_name(const char *key, size_t len, char normalized[NAME_BYTES]) {
   size_t count = 0;
   for (size_t i = len; i > 0 && count < NAME_BYTES - 1; i--) {
     char c = key[i - 1];
     if (c >= 'A' && c <= 'Z')
       c = (char)(c - 'A' + 'a');
     if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (unsigned char)c >= 0x80)
-      squeezed[NAME_BYTES - 2 - count++] = c;
+      normalized[NAME_BYTES - 2 - count++] = c;
   }
-  memmove(squeezed, squeezed + NAME_BYTES - 1 - count, count);
-  squeezed[count] = '\0';
+  memmove(normalized, normalized + NAME_BYTES - 1 - count, count);
+  normalized[count] = '\0';
   return count;
 }
 
 int mcp_log_redact(const char *name) {
   unsigned count = atomic_load(&name_count);
   size_t len = name != NULL ? strlen(name) : 0;
-  char squeezed[NAME_BYTES];
-  if (len == 0 || len >= NAME_BYTES || squeeze(name, len, squeezed) == 0)
+  char normalized[NAME_BYTES];
+  if (len == 0 || len >= NAME_BYTES || normalize_name(name, len, normalized) == 0)
     return UV_EINVAL;
   if (count == MAX_NAMES)
     return MCP_ELIMIT;
-  memcpy(names[count], squeezed, NAME_BYTES);
+  memcpy(names[count], normalized, NAME_BYTES);
   atomic_store(&name_count, count + 1);
   return 0;
 }
 
-bool mcp__redact_names(const char *key, size_t len) {
-  char squeezed[NAME_BYTES];
-  size_t count = squeeze(key, len, squeezed);
+bool mcp__redact_is_secret_name(const char *key, size_t len) {
+  char normalized[NAME_BYTES];
+  size_t count = normalize_name(key, len, normalized);
   unsigned all = atomic_load(&name_count);
   for (unsigned i = 0; i < all; i++) {
     size_t name_len = strlen(names[i]);
-    if (count >= name_len && memcmp(squeezed + count - name_len, names[i], name_len) == 0)
+    if (count >= name_len && memcmp(normalized + count - name_len, names[i], name_len) == 0)
       return true;
   }
   return false;
 }
 
 /* How many that was: what is out already counts no more. */
-static size_t take_out(yyjson_mut_val *value) {
+static size_t redact_value(yyjson_mut_val *value) {
   if (yyjson_mut_equals_str(value, MCP__REDACTED))
     return 0;
   yyjson_mut_set_str(value, MCP__REDACTED);
@@ -66,23 +66,23 @@ static size_t take_out(yyjson_mut_val *value) {
 }
 
 static size_t redact(yyjson_mut_val *value, unsigned levels) {
-  size_t index, count, taken = 0;
+  size_t index, count, redacted = 0;
   yyjson_mut_val *key, *member;
   if (levels == 0 && yyjson_mut_is_ctn(value)) {
-    taken = take_out(value);
+    redacted = redact_value(value);
   } else if (yyjson_mut_is_obj(value)) {
     yyjson_mut_obj_foreach(value, index, count, key, member) {
-      if (mcp__redact_names(yyjson_mut_get_str(key), yyjson_mut_get_len(key)))
-        taken += take_out(member);
+      if (mcp__redact_is_secret_name(yyjson_mut_get_str(key), yyjson_mut_get_len(key)))
+        redacted += redact_value(member);
       else
-        taken += redact(member, levels - 1);
+        redacted += redact(member, levels - 1);
     }
   } else if (yyjson_mut_is_arr(value)) {
     yyjson_mut_arr_foreach(value, index, count, member) {
-      taken += redact(member, levels - 1);
+      redacted += redact(member, levels - 1);
     }
   }
-  return taken;
+  return redacted;
 }
 
 void mcp__redact(yyjson_mut_val *value) {
@@ -95,7 +95,7 @@ size_t mcp_redact(yyjson_mut_val *value) {
 
 /* ---- addresses and settings ------------------------------------------------------------------------ */
 
-bool mcp__redact_is_at(const char *text) {
+bool mcp__redact_is_at_sign(const char *text) {
   if (*text != '%')
     return *text == '@';
   for (text++; strncmp(text, "25", 2) == 0;) /* encoded more than once */
@@ -109,7 +109,7 @@ static const char *find_secret(const char *text) {
     const char *name = equals;
     while (name > text && strchr(" \t,;/?&", name[-1]) == NULL)
       name--;
-    if (mcp__redact_names(name, (size_t)(equals - name)))
+    if (mcp__redact_is_secret_name(name, (size_t)(equals - name)))
       return equals + 1;
   }
   return NULL;
@@ -117,10 +117,10 @@ static const char *find_secret(const char *text) {
 
 /* The part of it that may be a user's name and password, all in front of the last @: from *begin on, of so
  * many bytes. */
-static size_t find_user(const char *text, const char **begin) {
+static size_t find_userinfo(const char *text, const char **begin) {
   const char *slashes = strstr(text, "://"), *last = NULL;
   for (const char *at = text; *at != '\0'; at++)
-    if (mcp__redact_is_at(at))
+    if (mcp__redact_is_at_sign(at))
       last = at;
   *begin = slashes != NULL && (last == NULL || last > slashes) ? slashes + 3 : text;
   return last != NULL && last > *begin ? (size_t)(last - *begin) : 0;
@@ -129,13 +129,14 @@ static size_t find_user(const char *text, const char **begin) {
 const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]) {
   bool is_path = (*value == '/' && value[1] != '/') || *value == '.';
   const char *rest = value, *secret = find_secret(value);
-  size_t user = is_path ? 0 : find_user(value, &rest);
+  size_t user = is_path ? 0 : find_userinfo(value, &rest);
   if (secret != NULL && secret < rest) {
     rest = value;
     user = 0;
   }
   size_t query = strcspn(rest, is_path ? "" : "?#");
-  if ((name != NULL && mcp__redact_names(name, strlen(name))) || strstr(value, "-----BEGIN ") != NULL)
+  if ((name != NULL && mcp__redact_is_secret_name(name, strlen(name))) ||
+      strstr(value, "-----BEGIN ") != NULL)
     snprintf(shown, MCP_SHOWN_SIZE, "%s", MCP__REDACTED);
   else if (user > 0 && query < user) /* a password, or the @ of a query: nobody can say */
     snprintf(shown, MCP_SHOWN_SIZE, "%.*s%s", (int)(rest - value), value, MCP__REDACTED);

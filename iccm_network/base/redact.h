@@ -7,7 +7,7 @@
 
 /* Whether the value of a member of this name is a secret: its words, whatever their case and what joins them,
  * are or end in a name on the list: accessToken, API-Key, db_password. */
-bool mcp__redact_names(const char *key, size_t len);
+bool mcp__redact_is_secret_name(const char *key, size_t len);
 
 #define MCP__REDACTED "[REDACTED]"
 
@@ -18,7 +18,7 @@ void mcp__redact(yyjson_mut_val *value);
 
 /* Whether an @ begins the text, encoded or not: what stands in front of it in an address may be a password.
  */
-bool mcp__redact_is_at(const char *text);
+bool mcp__redact_is_at_sign(const char *text);
 
 /* Appends JSON text with the secrets taken out: 0, UV_ENOMEM, MCP_ETOOBIG, or UV_EINVAL where it is no JSON.
  */

@@ -5,7 +5,7 @@
 #include "iccm_network.h"
 
 /* False once mcp_ignore_environment() was called. Any thread. */
-bool mcp__settings_read(void);
+bool mcp__settings_enabled(void);
 /* NULL: the variable is unset or empty, or is not read. Borrowed from the environment. Any thread. */
 const char *mcp__setting(const char *name);
 

@@ -11,21 +11,21 @@
 #include <time.h>
 
 static atomic_ullong counter;
-static atomic_bool begun;
+static atomic_bool seeded;
 
-static void begin(void) { /* by two threads at once: the same as by one, a little later */
+static void seed(void) { /* by two threads at once: the same as by one, a little later */
   uint64_t start = 0;
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   if (getrandom(&start, sizeof start, GRND_NONBLOCK) != (ssize_t)sizeof start)
     start = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
   atomic_fetch_add(&counter, start);
-  atomic_store(&begun, true);
+  atomic_store(&seeded, true);
 }
 
 uint64_t mcp__span_new(void) {
-  if (!atomic_load_explicit(&begun, memory_order_relaxed))
-    begin();
+  if (!atomic_load_explicit(&seeded, memory_order_relaxed))
+    seed();
   uint64_t z = atomic_fetch_add_explicit(&counter, 0x9e3779b97f4a7c15u, memory_order_relaxed);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;

@@ -4,14 +4,14 @@
 
 #include <string.h>
 
-enum { ESCAPE = 6 /* bytes of \uXXXX */ };
+enum { ESCAPE_BYTES = 6 /* bytes of \uXXXX */ };
 
 /* The number that \uXXXX stands for; -1: it is none. */
 static int unit_at(const char *text, size_t len) {
   int unit = 0;
-  if (len < ESCAPE || text[0] != '\\' || text[1] != 'u')
+  if (len < ESCAPE_BYTES || text[0] != '\\' || text[1] != 'u')
     return -1;
-  for (int i = 2; i < ESCAPE; i++) {
+  for (int i = 2; i < ESCAPE_BYTES; i++) {
     char c = text[i], letter = (char)(c | 0x20);
     int digit = c >= '0' && c <= '9' ? c - '0' : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
     if (digit < 0)
@@ -30,19 +30,19 @@ static bool is_low(int unit) {
 }
 
 /* Mends the escape at text; the bytes of it, with its other half. */
-static size_t mend(char *text, size_t len, bool nul_too) {
+static size_t replace_if_lone(char *text, size_t len, bool replace_nul) {
   int unit = unit_at(text, len);
   if (unit < 0)
     return 2; /* a backslash, and what it escapes */
-  if (is_high(unit) && is_low(unit_at(text + ESCAPE, len - ESCAPE)))
-    return (size_t)2 * ESCAPE;
-  if (is_high(unit) || is_low(unit) || (unit == 0 && nul_too))
-    memcpy(text, "\\ufffd", ESCAPE);
-  return ESCAPE;
+  if (is_high(unit) && is_low(unit_at(text + ESCAPE_BYTES, len - ESCAPE_BYTES)))
+    return (size_t)2 * ESCAPE_BYTES;
+  if (is_high(unit) || is_low(unit) || (unit == 0 && replace_nul))
+    memcpy(text, "\\ufffd", ESCAPE_BYTES);
+  return ESCAPE_BYTES;
 }
 
-void mcp__mend_escapes(char *text, size_t len, bool nul_too) {
+void mcp__replace_lone_surrogates(char *text, size_t len, bool replace_nul) {
   char *end = text + len;
   while (text < end && (text = memchr(text, '\\', (size_t)(end - text))) != NULL)
-    text += mend(text, (size_t)(end - text), nul_too);
+    text += replace_if_lone(text, (size_t)(end - text), replace_nul);
 }

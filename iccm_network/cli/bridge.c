@@ -88,7 +88,7 @@ static void on_prepare(uv_prepare_t *prepare) {
   if (bridge->stdio.broken != 0)
     end_without_output(bridge);
   size_t backlog = stdio_transport_backlog(&bridge->stdio);
-  mcp__client_read(bridge->client, backlog < MAX_BACKLOG);
+  mcp__client_set_reading(bridge->client, backlog < MAX_BACKLOG);
   stdio_transport_read(&bridge->stdio, backlog < MAX_ANSWERS && !bridge->input_ended &&
                                            mcp__client_backlog(bridge->client) < MAX_BACKLOG);
   if (bridge->input_ended && bridge->asked.count == 0) {

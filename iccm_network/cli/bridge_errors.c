@@ -66,12 +66,12 @@ void bridge_tell_cause(bridge_t *bridge, const char *id, size_t id_len, const br
   mcp__buf_t data = bridge_buf(), text = bridge_buf();
   const char *url = bridge->url; /* ASCII, as all that is read as an address */
   int status = mcp__buf_printf(&data, "{\"cause\":\"%s\",\"to_do\":", cause->name);
-  status = mcp__buf_join(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
-  status = mcp__buf_join(status, mcp__buf_puts(&data, ",\"url\":"));
-  status = mcp__buf_join(status, mcp__buf_json_string(&data, url, strlen(url)));
-  status = mcp__buf_join(status, mcp__buf_puts(&data, "}"));
-  status = mcp__buf_join(status,
-                         mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, problem, data.data, data.len));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(&data, cause->to_do, strlen(cause->to_do)));
+  status = mcp__buf_first_error(status, mcp__buf_puts(&data, ",\"url\":"));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(&data, url, strlen(url)));
+  status = mcp__buf_first_error(status, mcp__buf_puts(&data, "}"));
+  status = mcp__buf_first_error(
+      status, mcp__jsonrpc_error(&text, id, id_len, MCP_TOOL_ERROR, problem, data.data, data.len));
   mcp__buf_deinit(&data);
   bridge_tell(bridge, &text, status);
 }

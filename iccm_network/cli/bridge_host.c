@@ -25,7 +25,7 @@ void bridge_send_pending(bridge_t *bridge) {
 
 /* Where there is no connection; somebody waits for it. */
 static void connect_soon(bridge_t *bridge) {
-  mcp__client_hurry(bridge->client, HURRY_MS);
+  mcp__client_retry_within(bridge->client, HURRY_MS);
   if (bridge->started)
     return;
   bridge->started = true;
@@ -135,8 +135,8 @@ static int trace_member(const bridge_t *bridge, const mcp__message_t *message, c
   if (next == NULL) /* {}: behind its brace; a name with that letter is another one */
     *at = (size_t)((const char *)memchr(text + *at, '{', len - *at) - text) + 1;
   int status = mcp__buf_puts(out, wraps ? "\"_meta\":{\"trace_id\":" : "\"trace_id\":");
-  status = mcp__buf_join(status, mcp__buf_json_string(out, bridge->trace, strlen(bridge->trace)));
-  return mcp__buf_join(status, mcp__buf_puts(out, wraps ? "}," : next != NULL ? "," : ""));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(out, bridge->trace, strlen(bridge->trace)));
+  return mcp__buf_first_error(status, mcp__buf_puts(out, wraps ? "}," : next != NULL ? "," : ""));
 }
 
 /* Owned; the call's text with the trace id; empty: it stays as it is. */
@@ -147,8 +147,8 @@ static mcp__buf_t with_trace(const bridge_t *bridge, const mcp__message_t *messa
   int status = trace_member(bridge, message, text, len, &at, &member);
   if (status == 0 && member.len > 0) {
     status = mcp__buf_append(&whole, text, at);
-    status = mcp__buf_join(status, mcp__buf_append(&whole, member.data, member.len));
-    status = mcp__buf_join(status, mcp__buf_append(&whole, text + at, len - at));
+    status = mcp__buf_first_error(status, mcp__buf_append(&whole, member.data, member.len));
+    status = mcp__buf_first_error(status, mcp__buf_append(&whole, text + at, len - at));
   }
   mcp__buf_deinit(&member);
   if (status != 0)

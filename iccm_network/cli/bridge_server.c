@@ -29,7 +29,8 @@ static void on_answer(bridge_t *bridge, const mcp__message_t *message, const cha
   bridge_pending_t *pending = bridge_pending_find(&bridge->asked, message->id, message->id_len);
   if (message->result == NULL && message->error == NULL) {
     on_unreadable(bridge, "an answer with neither a result nor an error");
-  } else if (message->id_value == NULL && !mcp__jsonrpc_answers_notice(message->has_id, message->error)) {
+  } else if (message->id_value == NULL &&
+             !mcp__jsonrpc_may_answer_notification(message->has_id, message->error)) {
     on_unreadable(bridge, "an answer without an id");
   } else if (pending == NULL || !bridge_is_sent(pending)) {
     mcp_log(MCP_LOG_DEBUG, "bridge", "an answer that nobody waits for: %.*s", (int)(len < 200 ? len : 200),
@@ -63,7 +64,7 @@ static void on_server_request(bridge_t *bridge, const mcp__message_t *message, c
 static void on_invalid(bridge_t *bridge, const mcp__message_t *message) {
   if (bridge->arena.failed)
     mcp__client_drop(bridge->client, MCP_ETOOBIG, "no memory to read what the server sent");
-  else if (message->asks)
+  else if (message->has_method)
     bridge_say("the server sent what is no message: %s", message->problem);
   else
     on_unreadable(bridge, message->problem);
@@ -104,8 +105,8 @@ void bridge_on_hello(const mcp__message_t *answer, void *arg) {
     mcp__buf_t text = bridge_buf();
     int status = mcp__buf_printf(&text, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"%s\":", (int)each->id_len,
                                  each->id, is_error ? "error" : "result");
-    status = mcp__buf_join(status, mcp__buf_puts(&text, value));
-    status = mcp__buf_join(status, mcp__buf_puts(&text, "}"));
+    status = mcp__buf_first_error(status, mcp__buf_puts(&text, value));
+    status = mcp__buf_first_error(status, mcp__buf_puts(&text, "}"));
     bridge_tell(bridge, &text, status);
     bridge_pending_remove(&bridge->asked, each);
   }
@@ -119,8 +120,8 @@ static int write_cancelled(mcp__buf_t *text, const bridge_pending_t *pending, co
   mcp__buf_t params = bridge_buf();
   int status = mcp__buf_printf(&params, "{\"requestId\":%.*s,\"reason\":\"%s\"}", (int)pending->id_len,
                                pending->id, reason);
-  status = mcp__buf_join(status,
-                         mcp__jsonrpc_request(text, 0, "notifications/cancelled", params.data, params.len));
+  status = mcp__buf_first_error(
+      status, mcp__jsonrpc_request(text, 0, "notifications/cancelled", params.data, params.len));
   mcp__buf_deinit(&params);
   return status;
 }
@@ -159,7 +160,7 @@ void bridge_on_state(mcp_client_t *client, int status, const char *reason, void 
   take_back_asks(bridge);
   if (bridge->asked.first !=
       NULL) /* before the client's own delay, which may be longer than theirs, is over */
-    mcp__client_hurry(bridge->client, HURRY_MS);
+    mcp__client_retry_within(bridge->client, HURRY_MS);
 }
 
 /* ---- time ------------------------------------------------------------------------------------------ */

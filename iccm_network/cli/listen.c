@@ -130,7 +130,7 @@ static size_t secret_at(const char *line, size_t at, size_t len) {
 }
 
 static bool has_secret(const char *name, size_t len) {
-  return mcp__redact_names(name, len) || (len == 6 && strncasecmp(name, "cookie", len) == 0);
+  return mcp__redact_is_secret_name(name, len) || (len == 6 && strncasecmp(name, "cookie", len) == 0);
 }
 
 /* One line of a head, without what is nobody's business: values of headers with a secret's name, folded ones
@@ -223,9 +223,9 @@ static int write_answer(mcp__buf_t *out, const mcp__message_t *message) {
   if (result == NULL)
     return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND, unknown, NULL, 0);
   int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
-  status = mcp__buf_join(status, mcp__buf_puts(out, result));
+  status = mcp__buf_first_error(status, mcp__buf_puts(out, result));
   free(result);
-  return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+  return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
 }
 
 static void answer(guest_t *guest, const mcp__message_t *message) {

@@ -7,7 +7,7 @@
 
 #include <string.h>
 #include "arguments.h"
-#include "base/names.h"
+#include "base/edit_distance.h"
 #include "print.h"
 #include "report.h"
 #include "sync_client.h"
@@ -26,8 +26,8 @@ static const char *nearest_property(yyjson_val *properties, yyjson_mut_val *name
   size_t i, max, least = SIZE_MAX;
   yyjson_val *key, *property;
   yyjson_obj_foreach(properties, i, max, key, property) {
-    size_t distance = mcp__names_distance(yyjson_mut_get_str(name), yyjson_mut_get_len(name),
-                                          yyjson_get_str(key), yyjson_get_len(key));
+    size_t distance = mcp__edit_distance_indel(yyjson_mut_get_str(name), yyjson_mut_get_len(name),
+                                               yyjson_get_str(key), yyjson_get_len(key));
     if (distance < least) {
       nearest = yyjson_get_str(key);
       least = distance;

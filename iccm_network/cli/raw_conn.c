@@ -230,7 +230,7 @@ static bool is_answer(const raw_conn_t *conn, yyjson_val *root) {
   if (yyjson_obj_get(root, "result") == NULL && error == NULL)
     return false;
   if (id == NULL || yyjson_is_null(id))
-    return conn->without_id || !mcp__jsonrpc_answers_notice(id != NULL, error);
+    return conn->without_id || !mcp__jsonrpc_may_answer_notification(id != NULL, error);
   return yyjson_is_num(id) && yyjson_get_num(id) == (double)conn->last_id;
 }
 

@@ -29,8 +29,8 @@ enum {
   MAX_MAX_MESSAGE = 200 << 20,
   CONNECT_MS = 5000,   /* all addresses together, name look-up included */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
-  HELD_MS = 1000,      /* a connection that was lost sooner is one more failed attempt */
-  KEEP_TEXT_BYTES = 1 << 20,
+  STABLE_MS = 1000,    /* a connection that was lost sooner is one more failed attempt */
+  TEXT_KEEP_BYTES = 1 << 20,
   MAX_REPLY_BYTES = 32 << 20, /* that wait, behind the largest message: of calls there is less */
   MAX_TRACE_BYTES = 128,
   NEVER_MS = 3600000 /* the longest sleep: nothing is due */
@@ -39,29 +39,29 @@ enum {
 typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
 
 /* Where the peer may be. */
-typedef struct place {
+typedef struct endpoint {
   mcp__url_t url;
   mcp__connector_t connector;
-} place_t;
+} endpoint_t;
 
 /* Where Godot is unless it was set: at the first, or where that name cannot be resolved, at the second. */
 
 struct mcp_client {
   uv_loop_t *loop;
-  place_t *places; /* in the order in which they are tried */
-  unsigned place_count;
-  place_t *place;          /* the one that is tried, or connected to */
+  endpoint_t *endpoints; /* in the order in which they are tried */
+  unsigned endpoint_count;
+  endpoint_t *endpoint;    /* the one that is tried, or connected to */
   char *name;              /* of all places, for people */
   bool is_default;         /* nobody has set them: a token is for this machine alone */
-  bool unresolved;         /* place's name is not known yet */
+  bool name_unresolved;    /* place's name is not known yet */
   char *token;             /* NULL: none */
   mcp__tls_context_t *tls; /* NULL: in clear */
   bool verify;
   size_t max_message;
-  const char *hello;             /* the params of initialize */
+  const char *initialize_params; /* the params of initialize */
   const mcp__forward_t *forward; /* NULL: what comes is for this client */
-  uint64_t connect_ms;  /* for the connection and all that comes before the first call; 0: stage by stage */
-  bool fail_fast, keep; /* keep: connected without being asked for it by a call */
+  uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
+  bool fail_fast, stay_connected; /* keep: connected without being asked for it by a call */
   mcp_client_state_cb on_state;
   void *on_state_arg;
   mcp_notification_cb on_notification;
@@ -71,23 +71,23 @@ struct mcp_client {
   bool active; /* handles are open */
   mcp__io_t io;
   uv_timer_t timer;
-  uint64_t due_ms;     /* when the timer fires */
-  uint64_t stage_ms;   /* when the state has lasted too long, or is over (BACKOFF) */
-  uint64_t address_ms; /* CONNECTING: when another address is tried */
-  unsigned attempts;   /* since a connection last held, or answered */
-  uint64_t open_ms;    /* when it was there */
+  uint64_t due_ms;            /* when the timer fires */
+  uint64_t stage_deadline_ms; /* when the state has lasted too long, or is over (BACKOFF) */
+  uint64_t next_address_ms;   /* CONNECTING: when another address is tried */
+  unsigned attempts;          /* since a connection last held, or answered */
+  uint64_t opened_ms;         /* when it was there */
   mcp__link_t *link;
   unsigned links; /* not freed yet */
   mcp__requests_t requests;
   uint64_t initialize_id;
-  mcp__buf_t text;               /* of the message being taken apart, which changes it … */
-  char begun[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
-  mcp__log_throttle_t invalid;   /* of what were no messages */
+  mcp__buf_t text;                    /* of the message being taken apart, which changes it … */
+  char text_start[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
+  mcp__log_throttle_t invalid_messages;   /* of what were no messages */
   mcp__arena_t arena;
-  mcp_stage_t reached; /* by the attempt that ended last */
-  int status;          /* why there is no connection */
-  char problem[512];   /* the same in words */
-  char tried[512];     /* what has come of this attempt's places so far */
+  mcp_stage_t last_stage;   /* by the attempt that ended last */
+  int status;               /* why there is no connection */
+  char problem[512];        /* the same in words */
+  char attempt_errors[512]; /* what has come of this attempt's places so far */
   mcp_client_cb on_closed;
   void *on_closed_arg;
   int open_handles;
@@ -100,29 +100,29 @@ static void wake_at(mcp_client_t *client, uint64_t ms);
 mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
   switch (client->state) {
   case CONNECTING:
-    return client->unresolved || client->place->connector.lookup != NULL ? MCP_STAGE_RESOLVING
+    return client->name_unresolved || client->endpoint->connector.lookup != NULL ? MCP_STAGE_RESOLVING
                                                                          : MCP_STAGE_CONNECTING;
   case HANDSHAKING:
-    return client->link != NULL ? mcp__link_stage(client->link) : client->reached;
+    return client->link != NULL ? mcp__link_stage(client->link) : client->last_stage;
   case OPEN:
     return MCP_STAGE_OPEN;
   default:
-    return client->reached;
+    return client->last_stage;
   }
 }
 
 /* What the handshake waits for. */
-static const char *missing(const mcp_client_t *client) {
-  static const char *const words[] = {
+static const char *describe_handshake(const mcp_client_t *client) {
+  static const char *const descriptions[] = {
       [MCP_STAGE_TLS] = "the server has accepted the connection, and not answered the TLS handshake",
       [MCP_STAGE_UPGRADE] =
           "the server has accepted the connection, and not answered the upgrade to WebSocket",
       [MCP_STAGE_INITIALIZE] = "the server has accepted the connection and WebSocket, and not answered "
                                "initialize"};
-  return words[mcp_client_stage(client)];
+  return descriptions[mcp_client_stage(client)];
 }
 
-static void tell_state(mcp_client_t *client, int status) {
+static void notify_state(mcp_client_t *client, int status) {
   if (client->on_state != NULL && client->state < CLOSING)
     client->on_state(client, status, status != 0 ? client->problem : NULL, client->on_state_arg);
 }
@@ -131,49 +131,49 @@ static void back_off(mcp_client_t *client) {
   uint32_t chance = 0;
   uv_random(NULL, NULL, &chance, sizeof chance, 0, NULL);
   client->state = BACKOFF;
-  client->stage_ms = uv_now(client->loop) + mcp__backoff_ms(client->attempts, chance);
+  client->stage_deadline_ms = uv_now(client->loop) + mcp__backoff_ms(client->attempts, chance);
   if (client->attempts < UINT16_MAX)
     client->attempts++;
-  wake_at(client, client->stage_ms);
+  wake_at(client, client->stage_deadline_ms);
 }
 
-static void start_place(mcp_client_t *client, place_t *place);
+static void start_endpoint(mcp_client_t *client, endpoint_t *endpoint);
 
-static void add_tried(mcp_client_t *client, const char *problem) {
-  size_t len = strlen(client->tried), size = sizeof client->tried - len;
-  if (client->place_count > 1)
-    snprintf(client->tried + len, size, "%s%s: %s", len > 0 ? "; " : "", client->place->url.authority,
-             problem);
+static void add_attempt_error(mcp_client_t *client, const char *problem) {
+  size_t len = strlen(client->attempt_errors), size = sizeof client->attempt_errors - len;
+  if (client->endpoint_count > 1)
+    snprintf(client->attempt_errors + len, size, "%s%s: %s", len > 0 ? "; " : "",
+             client->endpoint->url.authority, problem);
   else
-    snprintf(client->tried, size, "%s", problem);
+    snprintf(client->attempt_errors, size, "%s", problem);
 }
 
 /* Whether another place is tried instead: of the default ones only where the first has no address. */
-static bool try_next_place(mcp_client_t *client, int status) {
-  bool is_last = client->place + 1 == client->places + client->place_count;
-  if (is_last || (client->is_default && status != MCP_ERESOLVE && !client->unresolved))
+static bool try_next_endpoint(mcp_client_t *client, int status) {
+  bool is_last = client->endpoint + 1 == client->endpoints + client->endpoint_count;
+  if (is_last || (client->is_default && status != MCP_ERESOLVE && !client->name_unresolved))
     return false;
-  start_place(client, client->place + 1);
+  start_endpoint(client, client->endpoint + 1);
   return true;
 }
 
 /* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the
  * attempt was their hope and no other is wanted. */
-static void went_wrong(mcp_client_t *client, int status, const char *problem) {
+static void connection_failed(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
     return;
-  client->reached = mcp_client_stage(client);
+  client->last_stage = mcp_client_stage(client);
   client->link = NULL;
   if (!was_open) {
-    add_tried(client, problem);
-    if (try_next_place(client, status))
+    add_attempt_error(client, problem);
+    if (try_next_endpoint(client, status))
       return;
-    problem = client->tried;
+    problem = client->attempt_errors;
   }
-  if (was_open && uv_now(client->loop) - client->open_ms >= HELD_MS)
+  if (was_open && uv_now(client->loop) - client->opened_ms >= STABLE_MS)
     client->attempts = 0;
-  mcp__requests_use(&client->requests, NULL);
+  mcp__requests_set_link(&client->requests, NULL);
   client->status = status;
   snprintf(client->problem, sizeof client->problem, "%s", problem);
   mcp_log(MCP_LOG_DEBUG, "client", "%s: %s", client->name, client->problem);
@@ -181,26 +181,27 @@ static void went_wrong(mcp_client_t *client, int status, const char *problem) {
   mcp__requests_fail(&client->requests, true, status, problem);
   if (client->fail_fast && !was_open)
     mcp__requests_fail(&client->requests, false, status, problem);
-  tell_state(client, status);
+  notify_state(client, status);
 }
 
 static void drop_link(mcp_client_t *client, int status, const char *problem) {
   mcp__link_t *link = client->link;
-  client->reached = mcp_client_stage(client);
+  client->last_stage = mcp_client_stage(client);
   client->link = NULL;
   if (link != NULL)
     mcp__link_close(link, false);
-  went_wrong(client, status, problem);
+  connection_failed(client, status, problem);
 }
 
 /* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
-static const char default_hello[] =
+static const char default_initialize_params[] =
     "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
     "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
 
 static int write_initialize(mcp__buf_t *out, void *what) {
   mcp_client_t *client = what;
-  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", client->hello, strlen(client->hello));
+  return mcp__jsonrpc_request(out, client->initialize_id, "initialize", client->initialize_params,
+                              strlen(client->initialize_params));
 }
 
 static int write_initialized(mcp__buf_t *out, void *what) {
@@ -221,18 +222,18 @@ static void on_initialized(mcp_client_t *client) { /* whatever was answered: old
     return;
   }
   client->state = OPEN;
-  client->requests.notices = 1; /* that one */
-  client->open_ms = uv_now(client->loop);
+  client->requests.notifications = 1; /* that one */
+  client->opened_ms = uv_now(client->loop);
   *client->problem = '\0';
-  mcp__requests_use(&client->requests, client->link);
-  tell_state(client, 0);
+  mcp__requests_set_link(&client->requests, client->link);
+  notify_state(client, 0);
 }
 
 /* What this place gets: one that nobody has named gets the token on this machine alone. */
-static const char *token_for(const mcp_client_t *client, const mcp__stream_t *stream) {
+static const char *token_for_endpoint(const mcp_client_t *client, const mcp__stream_t *stream) {
   struct sockaddr_storage peer;
   int size = sizeof peer;
-  bool here = client->place > client->places &&
+  bool here = client->endpoint > client->endpoints &&
               uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&peer, &size) == 0 &&
               mcp__peer_is_loopback((struct sockaddr *)&peer);
   return !client->is_default || here ? client->token : NULL;
@@ -240,21 +241,21 @@ static const char *token_for(const mcp_client_t *client, const mcp__stream_t *st
 
 static void on_link_lost(int status, const char *problem, void *arg) {
   mcp_client_t *client = arg;
-  char words[640];
+  char reason[640];
   bool withheld = status == MCP_EREFUSED && client->is_default && client->token != NULL;
-  snprintf(words, sizeof words, "%s%s", problem,
+  snprintf(reason, sizeof reason, "%s%s", problem,
            withheld ? " (the token is sent to an address in GODOT_URL, or to this machine)" : "");
-  went_wrong(client, status, words);
+  connection_failed(client, status, reason);
 }
 
-static void check_closed(mcp_client_t *client);
+static void finish_close_if_idle(mcp_client_t *client);
 
 static void on_link_freed(void *arg) {
   mcp_client_t *client = arg;
   client->links--;
   if (client->state == CLOSING)
     client->link = NULL;
-  check_closed(client);
+  finish_close_if_idle(client);
 }
 
 static void on_link_message(mcp__buf_t *text, void *arg);
@@ -264,100 +265,100 @@ static const mcp__link_events_t link_events = {on_link_open, on_link_message, on
 static void on_connector_done(mcp__stream_t *stream, int status, const char *problem, void *arg) {
   mcp_client_t *client = arg;
   if (stream == NULL) {
-    went_wrong(client, status, problem);
+    connection_failed(client, status, problem);
     return;
   }
-  const mcp__url_t *url = &client->place->url;
-  const mcp__link_to_t to = {url, token_for(client, stream), url->tls ? client->tls : NULL, client->verify,
-                             client->max_message};
+  const mcp__url_t *url = &client->endpoint->url;
+  const mcp__link_config_t to = {url, token_for_endpoint(client, stream), url->tls ? client->tls : NULL,
+                                 client->verify, client->max_message};
   client->link = mcp__link_new(stream, &to, &link_events, client);
   if (client->link == NULL) {
-    went_wrong(client, UV_ENOMEM, "out of memory");
+    connection_failed(client, UV_ENOMEM, "out of memory");
     return;
   }
   client->links++;
   client->state = HANDSHAKING;
   if (client->connect_ms == 0)
-    client->stage_ms = uv_now(client->loop) + HANDSHAKE_MS / client->place_count;
-  wake_at(client, client->stage_ms);
+    client->stage_deadline_ms = uv_now(client->loop) + HANDSHAKE_MS / client->endpoint_count;
+  wake_at(client, client->stage_deadline_ms);
 }
 
 static void on_connector_idle(void *arg) {
-  check_closed(arg);
+  finish_close_if_idle(arg);
 }
 
 /* All places have the same share of the time for one attempt. */
 static uint64_t connect_ms(const mcp_client_t *client) {
-  return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->place_count;
+  return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->endpoint_count;
 }
 
-static void start_place(mcp_client_t *client, place_t *place) {
+static void start_endpoint(mcp_client_t *client, endpoint_t *endpoint) {
   uint64_t now_ms = uv_now(client->loop);
-  client->place = place;
-  client->unresolved = false;
+  client->endpoint = endpoint;
+  client->name_unresolved = false;
   client->state = CONNECTING;
-  client->stage_ms = now_ms + connect_ms(client);
-  client->address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
-  wake_at(client, client->address_ms);
-  int status = mcp__connector_start(&place->connector, place->url.address, place->url.port);
+  client->stage_deadline_ms = now_ms + connect_ms(client);
+  client->next_address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
+  wake_at(client, client->next_address_ms);
+  int status = mcp__connector_start(&endpoint->connector, endpoint->url.address, endpoint->url.port);
   if (status != 0)
-    went_wrong(client, status, place->connector.problem);
+    connection_failed(client, status, endpoint->connector.problem);
 }
 
-static bool wanted(const mcp_client_t *client) {
-  return client->keep || client->requests.first != NULL;
+static bool wants_connection(const mcp_client_t *client) {
+  return client->stay_connected || client->requests.first != NULL;
 }
 
 /* ---- time ------------------------------------------------------------------------------------------ */
 
 static void tick_connecting(mcp_client_t *client, uint64_t now_ms) {
-  if (now_ms >= client->stage_ms) {
+  if (now_ms >= client->stage_deadline_ms) {
     char problem[320];
-    mcp__connector_t *connector = &client->place->connector;
-    client->unresolved = connector->lookup != NULL;
+    mcp__connector_t *connector = &client->endpoint->connector;
+    client->name_unresolved = connector->lookup != NULL;
     mcp__connector_cancel(connector);
     snprintf(problem, sizeof problem, "not connected within %d ms%s%s", (int)connect_ms(client),
              *connector->problem != '\0' ? "; " : "", connector->problem);
-    went_wrong(client, MCP_ECONNECT, problem);
-  } else if (now_ms >= client->address_ms) {
-    client->address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
-    mcp__connector_try_next(&client->place->connector);
+    connection_failed(client, MCP_ECONNECT, problem);
+  } else if (now_ms >= client->next_address_ms) {
+    client->next_address_ms = now_ms + MCP__CONNECTOR_NEXT_ADDRESS_MS;
+    mcp__connector_try_next(&client->endpoint->connector);
   }
 }
 
 static void tick_state(mcp_client_t *client, uint64_t now_ms) {
   switch (client->state) {
   case BACKOFF:
-    if (now_ms >= client->stage_ms)
+    if (now_ms >= client->stage_deadline_ms)
       client->state = IDLE;
     break;
   case CONNECTING:
     tick_connecting(client, now_ms);
     break;
   case HANDSHAKING:
-    if (now_ms >= client->stage_ms) {
+    if (now_ms >= client->stage_deadline_ms) {
       char problem[160];
-      snprintf(problem, sizeof problem, "no complete handshake in time: %s", missing(client));
+      snprintf(problem, sizeof problem, "no complete handshake in time: %s", describe_handshake(client));
       drop_link(client, MCP_EUPGRADE, problem);
     }
     break;
   default:
     break;
   }
-  if (client->state == IDLE && wanted(client)) {
-    *client->tried = '\0';
-    start_place(client, client->places);
+  if (client->state == IDLE && wants_connection(client)) {
+    *client->attempt_errors = '\0';
+    start_endpoint(client, client->endpoints);
   }
 }
 
 static uint64_t next_due(const mcp_client_t *client, uint64_t now_ms, uint64_t link_ms) {
-  uint64_t due = now_ms + NEVER_MS, request_ms = mcp__requests_due(&client->requests);
+  uint64_t due = now_ms + NEVER_MS, request_ms = mcp__requests_next_deadline(&client->requests);
   if (request_ms < due)
     due = request_ms;
-  if (client->state >= BACKOFF && client->state <= HANDSHAKING && client->stage_ms < due)
-    due = client->stage_ms;
-  if (client->state == CONNECTING && client->address_ms < due)
-    due = client->address_ms;
+  if (client->state >= BACKOFF && client->state <= HANDSHAKING && client->stage_deadline_ms < due)
+    due = client->stage_deadline_ms;
+  if (client->state == CONNECTING && client->next_address_ms < due)
+    due = client->next_address_ms;
   return client->link != NULL && link_ms < due ? link_ms : due;
 }
 
@@ -370,7 +371,7 @@ static void on_timer(uv_timer_t *timer) {
     mcp__requests_fail(&client->requests, false, MCP_ECLOSED, "the client was closed");
   }
   if (client->state == HANDSHAKING) /* for those that end now */
-    snprintf(client->problem, sizeof client->problem, "%s", missing(client));
+    snprintf(client->problem, sizeof client->problem, "%s", describe_handshake(client));
   mcp__requests_expire(&client->requests, now_ms);
   if (client->link != NULL && client->state != HANDSHAKING)
     link_ms = mcp__link_tick(client->link, now_ms);
@@ -378,7 +379,7 @@ static void on_timer(uv_timer_t *timer) {
   uint64_t due_ms = next_due(client, now_ms, link_ms);
   /* Due now, it would run again before the loop goes on. */
   wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1);
-  check_closed(client);
+  finish_close_if_idle(client);
 }
 
 static void wake_at(mcp_client_t *client, uint64_t ms) {
@@ -392,30 +393,31 @@ static void wake_at(mcp_client_t *client, uint64_t ms) {
 /* ---- answers --------------------------------------------------------------------------------------- */
 
 /* A server can send as many as it likes. */
-static void tell_invalid(mcp_client_t *client, const char *problem) {
-  client->invalid.count++;
-  uint64_t count = mcp__log_throttle_take(&client->invalid, uv_now(client->loop));
+static void log_invalid_message(mcp_client_t *client, const char *problem) {
+  client->invalid_messages.count++;
+  uint64_t count = mcp__log_throttle_take(&client->invalid_messages, uv_now(client->loop));
   if (count > 0)
     mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
-            client->place->url.authority, problem, (unsigned long long)count);
+            client->endpoint->url.authority, problem, (unsigned long long)count);
 }
 
 /* Whose answer it was is unknown, and its caller waits for it: all that were sent fail, initialize too. */
-static void fail_for(mcp_client_t *client, const char *problem) {
-  tell_invalid(client, problem);
-  if (client->state == HANDSHAKING || (client->state == OPEN && mcp__requests_wait(&client->requests)))
+static void fail_unmatched(mcp_client_t *client, const char *problem) {
+  log_invalid_message(client, problem);
+  if (client->state == HANDSHAKING ||
+      (client->state == OPEN && mcp__requests_any_in_flight(&client->requests)))
     drop_link(client, MCP_EPROTOCOL, problem);
 }
 
 /* An answer whose id no call has or had. */
-static void on_stray(mcp_client_t *client, const mcp__message_t *message) {
+static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *message) {
   char problem[320], excerpt[MCP__EXCERPT_SIZE];
   yyjson_val *text = yyjson_obj_get(message->error, "message");
-  bool is_notice = mcp__jsonrpc_answers_notice(message->has_id, message->error);
-  if (message->id_value == NULL && is_notice && client->requests.notices > 0) {
-    client->requests.notices--;
+  bool may_answer_notification = mcp__jsonrpc_may_answer_notification(message->has_id, message->error);
+  if (message->id_value == NULL && may_answer_notification && client->requests.notifications > 0) {
+    client->requests.notifications--;
     mcp_log(MCP_LOG_DEBUG, "client", "%s: an error without an id, as an answer to a notification",
-            client->place->url.authority);
+            client->endpoint->url.authority);
     return;
   }
   if (message->id_value != NULL)
@@ -429,7 +431,7 @@ static void on_stray(mcp_client_t *client, const mcp__message_t *message) {
              yyjson_get_int(yyjson_obj_get(message->error, "code")), excerpt);
   else
     snprintf(problem, sizeof problem, "the peer sent an answer without the id of a call");
-  fail_for(client, problem);
+  fail_unmatched(client, problem);
 }
 
 /* 0: no id that this client gives. */
@@ -449,12 +451,12 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
     on_initialized(client);
     return;
   }
-  if (mcp__requests_answer(&client->requests, id, message, &client->arena))
+  if (mcp__requests_on_response(&client->requests, id, message, &client->arena))
     client->attempts = 0; /* a peer that answers is there, however soon it goes */
   else if (id != 0 && id <= client->requests.last_id)
-    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->place->url.authority);
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->endpoint->url.authority);
   else
-    on_stray(client, message);
+    on_unmatched_response(client, message);
 }
 
 typedef struct reply {
@@ -482,7 +484,8 @@ static void on_request(mcp_client_t *client, const mcp__message_t *message) {
 }
 
 /* Where the text is no JSON: from there on it is as it came, though it was read in place. */
-static void describe(const mcp_client_t *client, const mcp__message_t *message, char *problem, size_t size) {
+static void describe_unreadable(const mcp_client_t *client, const mcp__message_t *message, char *problem,
+                                size_t size) {
   static const char begin[] = "the peer sent an answer that cannot be read: ";
   char excerpt[MCP__EXCERPT_SIZE];
   const mcp__buf_t *text = &client->text;
@@ -494,7 +497,7 @@ static void describe(const mcp_client_t *client, const mcp__message_t *message, 
   } else if (message->result != NULL || message->error != NULL || message->code == MCP_PARSE_ERROR) {
     snprintf(problem, size, "%s%s", begin, message->problem);
   } else {
-    mcp__excerpt(excerpt, client->begun, strlen(client->begun));
+    mcp__excerpt(excerpt, client->text_start, strlen(client->text_start));
     snprintf(problem, size, "%sit is neither a request nor an answer: %s", begin, excerpt);
   }
 }
@@ -502,21 +505,21 @@ static void describe(const mcp_client_t *client, const mcp__message_t *message, 
 /* Some servers begin with a greeting, which may be anything: before initialize is answered only what looks
  * like a message is taken for the answer. */
 static bool may_be_greeting(const mcp_client_t *client, const mcp__message_t *message) {
-  const char *at = client->begun + strspn(client->begun, " \t");
+  const char *at = client->text_start + strspn(client->text_start, " \t");
   return *at != '[' && (*at != '{' || message->code != MCP_PARSE_ERROR);
 }
 
 static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
   char problem[320];
-  describe(client, message, problem, sizeof problem);
+  describe_unreadable(client, message, problem, sizeof problem);
   if (client->arena.failed) {
-    tell_invalid(client, message->problem);
-    drop_link(client, client->arena.starved ? UV_ENOMEM : MCP_ETOOBIG,
+    log_invalid_message(client, message->problem);
+    drop_link(client, client->arena.out_of_memory ? UV_ENOMEM : MCP_ETOOBIG,
               "no memory to read what the peer sent");
-  } else if (message->asks || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
-    tell_invalid(client, message->problem);
+  } else if (message->has_method || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
+    log_invalid_message(client, message->problem);
   } else {
-    fail_for(client, problem);
+    fail_unmatched(client, problem);
   }
 }
 
@@ -524,17 +527,18 @@ static void on_notification(mcp_client_t *client, const mcp__message_t *message)
   if (client->state >= CLOSING)
     return;
   bool is_progress = yyjson_equals_str(message->method, "notifications/progress");
-  if (is_progress && mcp__requests_progress(&client->requests, message->params))
+  if (is_progress && mcp__requests_on_progress(&client->requests, message->params))
     return;
   if (client->on_notification != NULL)
     client->on_notification(client, yyjson_get_str(message->method), message->params,
                             client->on_notification_arg);
 }
 
-static void keep_beginning(mcp_client_t *client) {
-  size_t len = client->text.len < sizeof client->begun ? client->text.len : sizeof client->begun - 1;
-  memcpy(client->begun, client->text.data, len);
-  client->begun[len] = '\0';
+static void save_text_start(mcp_client_t *client) {
+  size_t len =
+      client->text.len < sizeof client->text_start ? client->text.len : sizeof client->text_start - 1;
+  memcpy(client->text_start, client->text.data, len);
+  client->text_start[len] = '\0';
 }
 
 static void on_link_message(mcp__buf_t *text, void *arg) {
@@ -542,7 +546,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp__message_t message;
   if (client->forward != NULL && client->state != HANDSHAKING) {
     client->forward->on_text(text->data, text->len, client->forward->arg);
-    mcp__buf_clear(text, KEEP_TEXT_BYTES);
+    mcp__buf_clear(text, TEXT_KEEP_BYTES);
     return;
   }
   mcp__buf_t mine =
@@ -550,9 +554,9 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
   mcp__buf_swap(&mine, text);
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
-  keep_beginning(client);
+  save_text_start(client);
   mcp__jsonrpc_parse(client->text.data, client->text.len, SIZE_MAX, &client->arena, &message);
-  if (mcp__jsonrpc_is_empty_answer(&message))
+  if (mcp__jsonrpc_is_empty_response(&message))
     message.kind = MCP__RESPONSE;
   switch (message.kind) {
   case MCP__RESPONSE:
@@ -569,7 +573,7 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     break;
   }
   mcp__arena_reset(&client->arena);
-  mcp__buf_clear(&client->text, KEEP_TEXT_BYTES);
+  mcp__buf_clear(&client->text, TEXT_KEEP_BYTES);
 }
 
 /* ---- the API --------------------------------------------------------------------------------------- */
@@ -587,8 +591,8 @@ static int set_tls_ca(mcp_client_t *client, const char *ca_file) {
   char problem[512];
   mcp__tls_context_t *context;
   bool needed = false;
-  for (unsigned i = 0; i < client->place_count; i++)
-    needed = needed || client->places[i].url.tls;
+  for (unsigned i = 0; i < client->endpoint_count; i++)
+    needed = needed || client->endpoints[i].url.tls;
   if (!needed)
     return 0;
   int status = mcp__tls_client(ca_file, &context, problem, sizeof problem);
@@ -609,24 +613,24 @@ static int read_environment(mcp_client_t *client) {
   return status == 0 ? set_tls_ca(client, mcp__setting("ICCM_TLS_CA")) : status;
 }
 
-static int take_places(mcp_client_t *client, const mcp__url_t *urls, unsigned count) {
-  client->places = mcp__calloc(count * sizeof *client->places);
+static int set_endpoint_list(mcp_client_t *client, const mcp__url_t *urls, unsigned count) {
+  client->endpoints = mcp__calloc(count * sizeof *client->endpoints);
   client->name = mcp__calloc(count * sizeof urls->authority);
-  if (client->places == NULL || client->name == NULL)
+  if (client->endpoints == NULL || client->name == NULL)
     return UV_ENOMEM;
   char *end = client->name;
   for (unsigned i = 0; i < count; i++) {
-    client->places[i].url = urls[i];
-    client->places[i].connector = (mcp__connector_t){
+    client->endpoints[i].url = urls[i];
+    client->endpoints[i].connector = (mcp__connector_t){
         .io = &client->io, .on_done = on_connector_done, .on_idle = on_connector_idle, .arg = client};
     end = stpcpy(stpcpy(end, i > 0 ? "," : ""), urls[i].authority);
   }
-  client->place = client->places;
-  client->place_count = count;
+  client->endpoint = client->endpoints;
+  client->endpoint_count = count;
   return 0;
 }
 
-static int set_places(mcp_client_t *client, const char *list) {
+static int parse_endpoints(mcp_client_t *client, const char *list) {
   char problem[320];
   mcp__url_t *urls;
   unsigned count;
@@ -634,19 +638,19 @@ static int set_places(mcp_client_t *client, const char *list) {
   if (status == MCP_EURL)
     mcp__set_last_error("%s", problem);
   if (status == 0)
-    status = take_places(client, urls, count);
+    status = set_endpoint_list(client, urls, count);
   mcp__free(urls);
   return status;
 }
 
 static int set_up(mcp_client_t *client, struct uv_loop_s *loop, const char *url) {
   client->is_default = url == NULL;
-  int status = set_places(client, url != NULL ? url : MCP__URL_GODOT_DEFAULTS);
+  int status = parse_endpoints(client, url != NULL ? url : MCP__URL_GODOT_DEFAULTS);
   if (status == 0)
     status = read_environment(client);
   client->loop = loop;
   client->verify = true;
-  client->hello = default_hello;
+  client->initialize_params = default_initialize_params;
   client->due_ms = UINT64_MAX;
   mcp_client_set_max_message_bytes(client, DEFAULT_MAX_MESSAGE);
   return status;
@@ -710,8 +714,8 @@ int mcp_client_set_tls_verify(mcp_client_t *client, bool verify) {
   return 0;
 }
 
-void mcp__client_set_initialize_params(mcp_client_t *client, const char *hello) {
-  client->hello = hello;
+void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params) {
+  client->initialize_params = initialize_params;
 }
 
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms) {
@@ -736,9 +740,9 @@ size_t mcp__client_backlog(const mcp_client_t *client) {
   return client->state == OPEN ? mcp__link_backlog(client->link) : 0;
 }
 
-void mcp__client_read(mcp_client_t *client, bool on) {
+void mcp__client_set_reading(mcp_client_t *client, bool on) {
   if (client->state == OPEN)
-    mcp__link_read(client->link, on);
+    mcp__link_set_reading(client->link, on);
 }
 
 void mcp__client_drop(mcp_client_t *client, int status, const char *problem) {
@@ -746,13 +750,13 @@ void mcp__client_drop(mcp_client_t *client, int status, const char *problem) {
     drop_link(client, status, problem);
 }
 
-void mcp__client_hurry(mcp_client_t *client, uint64_t ms) {
+void mcp__client_retry_within(mcp_client_t *client, uint64_t ms) {
   uint64_t by_ms = uv_now(client->loop) + ms;
   if (client->state == BACKOFF && ms == 0)
     client->state = IDLE;
-  if (client->state != BACKOFF || client->stage_ms <= by_ms)
+  if (client->state != BACKOFF || client->stage_deadline_ms <= by_ms)
     return;
-  client->stage_ms = by_ms;
+  client->stage_deadline_ms = by_ms;
   wake_at(client, by_ms);
 }
 
@@ -810,7 +814,7 @@ int mcp_client_connect(mcp_client_t *client) {
   int status = activate(client);
   if (status != 0)
     return status;
-  client->keep = true;
+  client->stay_connected = true;
   wake_at(client, 0);
   return 0;
 }
@@ -822,23 +826,23 @@ int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
 }
 
 /* A request connects the client where it never was, or is no longer, connected. */
-int mcp__client_make(mcp_client_t *client, mcp__request_spec_t *order, yyjson_mut_doc *params) {
+int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yyjson_mut_doc *params) {
   int status = activate(client);
   if (status != 0) {
     yyjson_mut_doc_free(params);
     return status;
   }
   if (client->state == BACKOFF && client->fail_fast)
-    order->refused = client->status == MCP_EDISCONNECTED || client->status == MCP_EBUSY
-                         ? MCP_ECONNECT
-                         : client->status; /* never sent */
-  status = mcp__requests_make(&client->requests, order, params);
+    spec->fail_code = client->status == MCP_EDISCONNECTED || client->status == MCP_EBUSY
+                          ? MCP_ECONNECT
+                          : client->status; /* never sent */
+  status = mcp__requests_add(&client->requests, spec, params);
   if (status == 0 && client->state == IDLE)
     wake_at(client, 0);
   return status;
 }
 
-int mcp__request_spec_take(mcp__request_spec_t *order, const mcp_call_options_t *options) {
+int mcp__request_spec_set_options(mcp__request_spec_t *spec, const mcp_call_options_t *options) {
   if (options == NULL)
     return 0;
   for (size_t i = 0; i < sizeof options->reserved / sizeof options->reserved[0]; i++)
@@ -846,51 +850,51 @@ int mcp__request_spec_take(mcp__request_spec_t *order, const mcp_call_options_t 
       return UV_EINVAL;
   if (options->trace_id != NULL && (options->parent != NULL || !is_trace_id(options->trace_id)))
     return UV_EINVAL;
-  order->timeout_ms = options->timeout_ms;
-  order->trace_id = options->trace_id;
-  order->progress_cb = options->progress_cb;
-  order->progress_arg = options->progress_arg;
-  order->id = options->id;
+  spec->timeout_ms = options->timeout_ms;
+  spec->trace_id = options->trace_id;
+  spec->progress_cb = options->progress_cb;
+  spec->progress_arg = options->progress_arg;
+  spec->id = options->id;
   if (options->parent != NULL) {
     const mcp__parent_t *parent = mcp__parent_of(options->parent);
-    order->trace_id = parent->trace.id;
-    order->span = parent->trace.span;
+    spec->trace_id = parent->trace.id;
+    spec->span = parent->trace.span;
   }
   return 0;
 }
 
 /* The same with the parent, whose child the request becomes. */
-static int take_all(mcp__request_spec_t *order, const mcp_call_options_t *options) {
-  int status = mcp__request_spec_take(order, options);
+static int set_options_and_parent(mcp__request_spec_t *spec, const mcp_call_options_t *options) {
+  int status = mcp__request_spec_set_options(spec, options);
   if (status != 0 || options == NULL || options->parent == NULL)
     return status;
-  order->parent = mcp__parent_of(options->parent);
-  return mcp__parent_may_adopt(order->parent);
+  spec->parent = mcp__parent_of(options->parent);
+  return mcp__parent_may_adopt(spec->parent);
 }
 
-static int make(mcp_client_t *client, mcp__request_spec_t *order, const mcp_call_options_t *options,
-                yyjson_mut_doc *params) {
-  int status = take_all(order, options);
+static int send_with_options(mcp_client_t *client, mcp__request_spec_t *spec,
+                             const mcp_call_options_t *options, yyjson_mut_doc *params) {
+  int status = set_options_and_parent(spec, options);
   if (status != 0) {
     yyjson_mut_doc_free(params);
     return status;
   }
-  bool inherits = order->tool != NULL && order->trace_id == NULL && order->parent == NULL;
+  bool inherits = spec->tool != NULL && spec->trace_id == NULL && spec->parent == NULL;
   if (inherits && *client->trace_id != '\0')
-    order->trace_id = client->trace_id;
-  return mcp__client_make(client, order, params);
+    spec->trace_id = client->trace_id;
+  return mcp__client_send_request(client, spec, params);
 }
 
 int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                     const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
-  mcp__request_spec_t order = {.method = "tools/call", .tool = tool, .cb = cb, .arg = arg};
-  return make(client, &order, options, args);
+  mcp__request_spec_t spec = {.method = "tools/call", .tool = tool, .cb = cb, .arg = arg};
+  return send_with_options(client, &spec, options, args);
 }
 
 int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                        const mcp_call_options_t *options, mcp_result_cb cb, void *arg) {
-  mcp__request_spec_t order = {.method = method, .cb = cb, .arg = arg};
-  return make(client, &order, options, params);
+  mcp__request_spec_t spec = {.method = method, .cb = cb, .arg = arg};
+  return send_with_options(client, &spec, options, params);
 }
 
 /* ---- the end --------------------------------------------------------------------------------------- */
@@ -907,13 +911,13 @@ static void on_handle_closed(uv_handle_t *handle) {
 }
 
 static bool is_idle(const mcp_client_t *client) {
-  for (unsigned i = 0; i < client->place_count; i++)
-    if (!mcp__connector_is_idle(&client->places[i].connector))
+  for (unsigned i = 0; i < client->endpoint_count; i++)
+    if (!mcp__connector_is_idle(&client->endpoints[i].connector))
       return false;
   return true;
 }
 
-static void check_closed(mcp_client_t *client) {
+static void finish_close_if_idle(mcp_client_t *client) {
   if (client->state != CLOSING || client->links > 0 || client->requests.pending.count > 0 ||
       !is_idle(client) || uv_is_closing((uv_handle_t *)&client->timer))
     return;
@@ -930,11 +934,11 @@ int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg) {
   bool open = client->state == OPEN;
   client->state = CLOSING;
   client->requests.closed = true;
-  mcp__requests_use(&client->requests, NULL);
+  mcp__requests_set_link(&client->requests, NULL);
   client->on_closed = cb;
   client->on_closed_arg = arg;
-  for (unsigned i = 0; i < client->place_count; i++)
-    mcp__connector_close(&client->places[i].connector);
+  for (unsigned i = 0; i < client->endpoint_count; i++)
+    mcp__connector_close(&client->endpoints[i].connector);
   if (client->link != NULL)
     mcp__link_close(client->link, open);
   wake_at(client, 0);
@@ -949,7 +953,7 @@ void mcp_client_free(mcp_client_t *client) {
     return;
   }
   mcp__token_free(client->token);
-  mcp__free(client->places);
+  mcp__free(client->endpoints);
   mcp__free(client->name);
   mcp__tls_release(client->tls);
   mcp__pending_deinit(&client->requests.pending);

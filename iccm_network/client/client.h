@@ -10,11 +10,11 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **clie
 
 /* Makes what the order says, connecting where that is needed; params is stolen. Nonzero: its cb does not
  * fire. */
-int mcp__client_make(mcp_client_t *client, mcp__request_spec_t *order, yyjson_mut_doc *params);
+int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yyjson_mut_doc *params);
 
 /* What only the library itself sets, before the first call. hello: the params of initialize as JSON text,
  * borrowed. */
-void mcp__client_set_initialize_params(mcp_client_t *client, const char *hello);
+void mcp__client_set_initialize_params(mcp_client_t *client, const char *initialize_params);
 /* For everything from the name to initialize. */
 void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
 
@@ -23,7 +23,7 @@ void mcp__client_set_connect_ms(mcp_client_t *client, uint64_t ms);
  */
 typedef struct mcp__forward {
   /* To initialize: before on_state tells of the connection. */
-  void (*on_initialize)(const mcp__message_t *answer, void *arg);
+  void (*on_initialize)(const mcp__message_t *response, void *arg);
   void (*on_text)(const char *text, size_t len, void *arg); /* each message after it, as it came; borrowed */
   void *arg;
 } mcp__forward_t;
@@ -31,11 +31,11 @@ typedef struct mcp__forward {
 void mcp__client_set_forward(mcp_client_t *client, const mcp__forward_t *forward);
 /* MCP_ESTATE: not connected; UV_ENOMEM. */
 int mcp__client_send(mcp_client_t *client, const char *text, size_t len);
-size_t mcp__client_backlog(const mcp_client_t *client); /* bytes that the peer has not taken yet */
-void mcp__client_read(mcp_client_t *client, bool on);   /* of this connection; the next begins with on */
+size_t mcp__client_backlog(const mcp_client_t *client);      /* bytes that the peer has not taken yet */
+void mcp__client_set_reading(mcp_client_t *client, bool on); /* of this connection; the next begins with on */
 /* The peer's fault: the next follows. */
 void mcp__client_drop(mcp_client_t *client, int status, const char *problem);
 /* No longer than that before the next attempt; 0: what is asked next makes one. */
-void mcp__client_hurry(mcp_client_t *client, uint64_t ms);
+void mcp__client_retry_within(mcp_client_t *client, uint64_t ms);
 
 #endif

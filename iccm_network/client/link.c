@@ -31,11 +31,11 @@ struct mcp__link {
   bool lost; /* nothing is told any more */
 };
 
-static uint64_t now(const mcp__link_t *link) {
+static uint64_t now_ms_of(const mcp__link_t *link) {
   return uv_now(link->stream->tcp.loop);
 }
 
-static void tell_lost(mcp__link_t *link, int status, const char *problem) {
+static void report_lost(mcp__link_t *link, int status, const char *problem) {
   mcp__ws_pause(&link->ws, true);
   if (link->lost)
     return;
@@ -45,7 +45,7 @@ static void tell_lost(mcp__link_t *link, int status, const char *problem) {
 
 static void lose(mcp__link_t *link, int status, const char *problem) {
   mcp__stream_close(link->stream);
-  tell_lost(link, status, problem);
+  report_lost(link, status, problem);
 }
 
 static void on_drained(uv_timer_t *drain) {
@@ -76,7 +76,7 @@ static void on_ws_message(mcp__buf_t *text, bool binary, void *arg) {
     link->events->on_message(text, link->arg);
 }
 
-static int why_ended(int code, bool clean) {
+static int status_of_close(int code, bool clean) {
   if (clean)
     return code == MCP__CLOSE_BUSY ? MCP_EBUSY : MCP_EDISCONNECTED;
   return code == MCP__CLOSE_TOO_BIG ? MCP_ETOOBIG : code == MCP__CLOSE_INTERNAL ? UV_ENOMEM : MCP_EPROTOCOL;
@@ -85,7 +85,7 @@ static int why_ended(int code, bool clean) {
 static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   mcp__link_t *link = arg;
   char problem[256];
-  int status = why_ended(code, clean);
+  int status = status_of_close(code, clean);
   snprintf(problem, sizeof problem, "%s %d%s%s",
            clean                 ? "the peer closed with"
            : status == UV_ENOMEM ? "no memory for what the peer sent, closed with"
@@ -95,12 +95,12 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
     mcp__stream_close(link->stream); /* ours was answered: nothing follows */
   else
     start_draining(link);
-  tell_lost(link, status, problem);
+  report_lost(link, status, problem);
 }
 
 /* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is
  * there. */
-static void add_line(char *problem, size_t size, const char *body, size_t len) {
+static void append_body_line(char *problem, size_t size, const char *body, size_t len) {
   size_t at = strlen(problem), end = 0;
   while (end < len && end < 120 && (unsigned char)body[end] >= 0x20 && (unsigned char)body[end] < 0x7f)
     end++;
@@ -119,7 +119,7 @@ static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
     status = mcp__check_switching(link->head, link->key, problem, sizeof problem);
   if (status != 0) {
     if (state == MCP__HEAD_DONE)
-      add_line(problem, sizeof problem, data + used, len - used);
+      append_body_line(problem, sizeof problem, data + used, len - used);
     lose(link, status, problem);
     return len;
   }
@@ -131,7 +131,7 @@ static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__link_t *link = stream->arg;
   size_t used = 0;
-  link->read_ms = now(link);
+  link->read_ms = now_ms_of(link);
   link->pinged_ms = 0;
   if (link->head != NULL)
     used = on_head(link, data, len);
@@ -185,23 +185,25 @@ static void free_stream(mcp__stream_t *stream) {
 
 static const mcp__stream_events_t unlinked_events = {.on_closed = free_stream};
 
-static void hear_nothing(void *arg) {
+static void ignore_freed(void *arg) {
   (void)arg;
 }
 
-static const mcp__link_events_t deaf = {.on_freed = hear_nothing};
+static const mcp__link_events_t ignore_events = {.on_freed = ignore_freed};
 
-static bool write_upgrade(mcp__link_t *link, const mcp__link_to_t *to) {
+static bool write_upgrade(mcp__link_t *link, const mcp__link_config_t *config) {
   mcp__stream_t *stream = link->stream;
   if (link->head == NULL || mcp__head_init(link->head, false) != 0 || mcp__upgrade_new_key(link->key) != 0 ||
-      (to->tls != NULL && mcp__stream_start_tls(stream, to->tls, to->url->host, to->verify) != 0))
+      (config->tls != NULL &&
+       mcp__stream_start_tls(stream, config->tls, config->url->host, config->verify) != 0))
     return false;
-  mcp__stream_set_secret(stream, to->token != NULL);
-  return mcp__write_upgrade(&stream->out, to->url->authority, to->url->path, link->key, to->token) == 0;
+  mcp__stream_set_secret(stream, config->token != NULL);
+  return mcp__write_upgrade(&stream->out, config->url->authority, config->url->path, link->key,
+                            config->token) == 0;
 }
 
-mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, const mcp__link_events_t *events,
-                           void *arg) {
+mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_config_t *config,
+                           const mcp__link_events_t *events, void *arg) {
   mcp__link_t *link = mcp__calloc(sizeof *link);
   if (link == NULL) {
     stream->events = &unlinked_events;
@@ -212,7 +214,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
   link->events = events;
   link->arg = arg;
   link->ws_config = (mcp__ws_config_t){.client = true,
-                                       .max_message = to->max_message,
+                                       .max_message = config->max_message,
                                        .out = &stream->out,
                                        .on_message = on_ws_message,
                                        .on_end = on_ws_end,
@@ -220,11 +222,11 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_to_t *to, cons
   mcp__ws_init(&link->ws, &link->ws_config);
   stream->events = &stream_events;
   stream->arg = link;
-  link->read_ms = now(link);
+  link->read_ms = now_ms_of(link);
   link->head = mcp__malloc(sizeof *link->head);
-  if (!write_upgrade(link, to)) {
+  if (!write_upgrade(link, config)) {
     link->lost = true;
-    link->events = &deaf;
+    link->events = &ignore_events;
     mcp__stream_close(stream);
     return NULL;
   }
@@ -256,11 +258,11 @@ mcp_stage_t mcp__link_stage(const mcp__link_t *link) {
   return !secured ? MCP_STAGE_TLS : link->head != NULL ? MCP_STAGE_UPGRADE : MCP_STAGE_INITIALIZE;
 }
 
-void mcp__link_read(mcp__link_t *link, bool on) {
+void mcp__link_set_reading(mcp__link_t *link, bool on) {
   if (on == link->stream->reading)
     return;
   mcp__stream_read(link->stream, on);
-  link->read_ms = now(link); /* silence counts from here */
+  link->read_ms = now_ms_of(link); /* silence counts from here */
   link->pinged_ms = 0;
 }
 
@@ -287,13 +289,13 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   return now_ms + PONG_MS;
 }
 
-void mcp__link_close(mcp__link_t *link, bool politely) {
+void mcp__link_close(mcp__link_t *link, bool with_close_frame) {
   link->lost = true;
-  if (!politely || link->head != NULL || mcp__ws_close(&link->ws, MCP__CLOSE_NORMAL, "") != 0) {
+  if (!with_close_frame || link->head != NULL || mcp__ws_close(&link->ws, MCP__CLOSE_NORMAL, "") != 0) {
     mcp__ws_pause(&link->ws, true);
     mcp__stream_close(link->stream);
     return;
   }
-  link->closing_ms = now(link);
+  link->closing_ms = now_ms_of(link);
   mcp__stream_dirty(link->stream);
 }

@@ -44,18 +44,18 @@ static void fail(mcp_client_t *client, listing_t *listing, int status, const cha
   finish(client, listing, &result);
 }
 
-static void fail_for_memory(mcp_client_t *client, listing_t *listing) {
-  if (listing->arena.starved)
+static void fail_out_of_memory(mcp_client_t *client, listing_t *listing) {
+  if (listing->arena.out_of_memory)
     fail(client, listing, UV_ENOMEM, "no memory for the list of tools");
   else
     fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
 }
 
-static void deliver(mcp_client_t *client, listing_t *listing) {
+static void finish_with_list(mcp_client_t *client, listing_t *listing) {
   yyjson_doc *whole = yyjson_mut_doc_imut_copy(listing->tools, &listing->arena.alc);
   mcp_result_t result = {.value = yyjson_doc_get_root(whole)};
   if (whole == NULL)
-    fail_for_memory(client, listing);
+    fail_out_of_memory(client, listing);
   else
     finish(client, listing, &result);
 }
@@ -67,18 +67,18 @@ static uint64_t left_ms(const listing_t *listing) {
   return now_ns < listing->deadline_ns ? (listing->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 1;
 }
 
-static int ask(mcp_client_t *client, listing_t *listing, uint64_t *id) {
-  mcp__request_spec_t order = {.method = "tools/list",
-                               .trace_id = listing->trace_id,
-                               .parent = listing->child.parent,
-                               .span = listing->span,
-                               .timeout_ms = listing->timeout_ms,
-                               .cb = on_page,
-                               .arg = listing,
-                               .id = id};
+static int request_page(mcp_client_t *client, listing_t *listing, uint64_t *id) {
+  mcp__request_spec_t spec = {.method = "tools/list",
+                              .trace_id = listing->trace_id,
+                              .parent = listing->child.parent,
+                              .span = listing->span,
+                              .timeout_ms = listing->timeout_ms,
+                              .cb = on_page,
+                              .arg = listing,
+                              .id = id};
   yyjson_mut_doc *params = NULL;
   if (listing->cursor != NULL) {
-    order.timeout_ms = left_ms(listing);
+    spec.timeout_ms = left_ms(listing);
     params = yyjson_mut_doc_new(&mcp__json_alc);
     yyjson_mut_val *root = yyjson_mut_obj(params);
     yyjson_mut_doc_set_root(params, root);
@@ -87,19 +87,19 @@ static int ask(mcp_client_t *client, listing_t *listing, uint64_t *id) {
       return UV_ENOMEM;
     }
   }
-  return mcp__client_make(client, &order, params);
+  return mcp__client_send_request(client, &spec, params);
 }
 
 /* The words name the time for all pages, of which a later one has had less. */
-static void fail_late(mcp_client_t *client, listing_t *listing, const char *message) {
-  char words[640];
+static void fail_timeout(mcp_client_t *client, listing_t *listing, const char *message) {
+  char message_text[640];
   const char *end = strstr(message, "no answer within ");
-  snprintf(words, sizeof words, "%.*sno answer within %llu ms", end != NULL ? (int)(end - message) : 0,
-           message, (unsigned long long)listing->timeout_ms);
-  fail(client, listing, MCP_ETIMEOUT, words);
+  snprintf(message_text, sizeof message_text, "%.*sno answer within %llu ms",
+           end != NULL ? (int)(end - message) : 0, message, (unsigned long long)listing->timeout_ms);
+  fail(client, listing, MCP_ETIMEOUT, message_text);
 }
 
-static void take_tools(listing_t *listing, yyjson_val *tools) {
+static void append_tools(listing_t *listing, yyjson_val *tools) {
   size_t index, count;
   yyjson_val *tool;
   yyjson_arr_foreach(tools, index, count, tool) {
@@ -108,7 +108,7 @@ static void take_tools(listing_t *listing, yyjson_val *tools) {
 }
 
 /* Whether the list goes on from here; a cursor that came before, or too many, means that it never ends. */
-static int take_cursor(listing_t *listing, yyjson_val *cursor) {
+static int set_cursor(listing_t *listing, yyjson_val *cursor) {
   if (++listing->pages == MAX_PAGES)
     return MCP_EPROTOCOL;
   if (listing->cursor != NULL &&
@@ -124,7 +124,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_val *cursor = yyjson_obj_get(result->value, "nextCursor");
   int status;
   if (result->status == MCP_ETIMEOUT && listing->cursor != NULL) {
-    fail_late(client, listing, result->message);
+    fail_timeout(client, listing, result->message);
     return;
   }
   if (result->status != 0) {
@@ -135,16 +135,16 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     fail(client, listing, MCP_EPROTOCOL, "the answer to tools/list holds no array of tools");
     return;
   }
-  take_tools(listing, tools);
+  append_tools(listing, tools);
   if (listing->arena.failed)
-    fail_for_memory(client, listing);
+    fail_out_of_memory(client, listing);
   else if (yyjson_get_len(cursor) == 0 || !yyjson_is_str(cursor))
-    deliver(client, listing);
-  else if (take_cursor(listing, cursor) != 0)
+    finish_with_list(client, listing);
+  else if (set_cursor(listing, cursor) != 0)
     fail(client, listing, MCP_EPROTOCOL, "the list of tools does not end");
   else if (listing->arena.failed)
-    fail_for_memory(client, listing);
-  else if ((status = ask(client, listing, NULL)) != 0)
+    fail_out_of_memory(client, listing);
+  else if ((status = request_page(client, listing, NULL)) != 0)
     fail(client, listing, status, mcp_strerror(status));
 }
 
@@ -154,12 +154,12 @@ static void on_cancel(mcp__child_t *child) {
 }
 
 /* What the order says of a parent. */
-static int take_parent(listing_t *listing, const mcp__request_spec_t *order, mcp_call_t *call) {
+static int set_parent(listing_t *listing, const mcp__request_spec_t *spec, mcp_call_t *call) {
   mcp__parent_t *parent = call != NULL ? mcp__parent_of(call) : NULL;
   int status = parent != NULL ? mcp__parent_may_adopt(parent) : 0;
-  if (order->trace_id != NULL)
-    listing->trace_id = yyjson_mut_get_str(yyjson_mut_strcpy(listing->tools, order->trace_id));
-  listing->span = order->span;
+  if (spec->trace_id != NULL)
+    listing->trace_id = yyjson_mut_get_str(yyjson_mut_strcpy(listing->tools, spec->trace_id));
+  listing->span = spec->span;
   listing->child.on_cancel = on_cancel;
   if (status == 0 && parent != NULL)
     mcp__parent_adopt(parent, &listing->child);
@@ -168,21 +168,21 @@ static int take_parent(listing_t *listing, const mcp__request_spec_t *order, mcp
 
 int mcp_client_list_tools(mcp_client_t *client, const mcp_call_options_t *options, mcp_result_cb cb,
                           void *arg) {
-  mcp__request_spec_t order = {0};
-  int status = mcp__request_spec_take(&order, options);
+  mcp__request_spec_t spec = {0};
+  int status = mcp__request_spec_set_options(&spec, options);
   listing_t *listing = status == 0 ? mcp__calloc(sizeof *listing) : NULL;
   if (listing == NULL)
     return status != 0 ? status : UV_ENOMEM;
   listing->cb = cb;
   listing->arg = arg;
-  listing->timeout_ms = order.timeout_ms > 0 ? order.timeout_ms : DEFAULT_TIMEOUT_MS;
+  listing->timeout_ms = spec.timeout_ms > 0 ? spec.timeout_ms : DEFAULT_TIMEOUT_MS;
   listing->deadline_ns = uv_hrtime() + listing->timeout_ms * NS_PER_MS;
   mcp__arena_init(&listing->arena, MAX_BYTES);
   listing->tools = yyjson_mut_doc_new(&listing->arena.alc);
   yyjson_mut_doc_set_root(listing->tools, yyjson_mut_arr(listing->tools));
-  status = take_parent(listing, &order, options != NULL ? options->parent : NULL);
+  status = set_parent(listing, &spec, options != NULL ? options->parent : NULL);
   if (status == 0)
-    status = listing->arena.failed ? UV_ENOMEM : ask(client, listing, order.id);
+    status = listing->arena.failed ? UV_ENOMEM : request_page(client, listing, spec.id);
   if (status != 0)
     listing_free(listing);
   return status;

@@ -6,7 +6,7 @@
 
 enum { FIRST_SLOTS = 16, BACKOFF_MIN_MS = 100, BACKOFF_MAX_MS = 30000 };
 
-static mcp__waiting_t **slot_of(const mcp__pending_t *pending, uint64_t id) {
+static mcp__pending_call_t **slot_of(const mcp__pending_t *pending, uint64_t id) {
   return &pending->slots[id & (pending->slot_count - 1)];
 }
 
@@ -15,9 +15,9 @@ static int grow(mcp__pending_t *pending) {
   larger.slots = mcp__calloc(larger.slot_count * sizeof *larger.slots);
   if (larger.slots == NULL)
     return UV_ENOMEM;
-  for (mcp__waiting_t *each = pending->first; each != NULL; each = each->next) {
-    mcp__waiting_t **slot = slot_of(&larger, each->id);
-    each->next_same = *slot;
+  for (mcp__pending_call_t *each = pending->first; each != NULL; each = each->next) {
+    mcp__pending_call_t **slot = slot_of(&larger, each->id);
+    each->next_in_slot = *slot;
     *slot = each;
   }
   mcp__free(pending->slots);
@@ -26,37 +26,37 @@ static int grow(mcp__pending_t *pending) {
   return 0;
 }
 
-int mcp__pending_add(mcp__pending_t *pending, mcp__waiting_t *waiting) {
+int mcp__pending_add(mcp__pending_t *pending, mcp__pending_call_t *call) {
   if (pending->count >= pending->slot_count && grow(pending) != 0)
     return UV_ENOMEM;
-  mcp__waiting_t **slot = slot_of(pending, waiting->id);
-  waiting->next_same = *slot;
-  *slot = waiting;
-  mcp__waiting_t *before = pending->last;
-  while (before != NULL && before->deadline_ms > waiting->deadline_ms)
+  mcp__pending_call_t **slot = slot_of(pending, call->id);
+  call->next_in_slot = *slot;
+  *slot = call;
+  mcp__pending_call_t *before = pending->last;
+  while (before != NULL && before->deadline_ms > call->deadline_ms)
     before = before->prev;
-  waiting->prev = before;
-  waiting->next = before != NULL ? before->next : pending->first;
-  *(before != NULL ? &before->next : &pending->first) = waiting;
-  *(waiting->next != NULL ? &waiting->next->prev : &pending->last) = waiting;
+  call->prev = before;
+  call->next = before != NULL ? before->next : pending->first;
+  *(before != NULL ? &before->next : &pending->first) = call;
+  *(call->next != NULL ? &call->next->prev : &pending->last) = call;
   pending->count++;
   return 0;
 }
 
-mcp__waiting_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id) {
-  mcp__waiting_t *waiting = pending->slot_count > 0 ? *slot_of(pending, id) : NULL;
-  while (waiting != NULL && waiting->id != id)
-    waiting = waiting->next_same;
-  return waiting;
+mcp__pending_call_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id) {
+  mcp__pending_call_t *call = pending->slot_count > 0 ? *slot_of(pending, id) : NULL;
+  while (call != NULL && call->id != id)
+    call = call->next_in_slot;
+  return call;
 }
 
-void mcp__pending_remove(mcp__pending_t *pending, mcp__waiting_t *waiting) {
-  mcp__waiting_t **same = slot_of(pending, waiting->id);
-  while (*same != waiting)
-    same = &(*same)->next_same;
-  *same = waiting->next_same;
-  *(waiting->prev != NULL ? &waiting->prev->next : &pending->first) = waiting->next;
-  *(waiting->next != NULL ? &waiting->next->prev : &pending->last) = waiting->prev;
+void mcp__pending_remove(mcp__pending_t *pending, mcp__pending_call_t *call) {
+  mcp__pending_call_t **slot_end = slot_of(pending, call->id);
+  while (*slot_end != call)
+    slot_end = &(*slot_end)->next_in_slot;
+  *slot_end = call->next_in_slot;
+  *(call->prev != NULL ? &call->prev->next : &pending->first) = call->next;
+  *(call->next != NULL ? &call->next->prev : &pending->last) = call->prev;
   pending->count--;
 }
 

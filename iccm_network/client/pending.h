@@ -5,23 +5,23 @@
 
 #include "base/mem.h"
 
-typedef struct mcp__waiting {
+typedef struct mcp__pending_call {
   uint64_t id;
   uint64_t deadline_ms;
-  struct mcp__waiting *next_same;   /* in the same slot of the table */
-  struct mcp__waiting *prev, *next; /* by deadline, the earliest first */
-} mcp__waiting_t;
+  struct mcp__pending_call *next_in_slot; /* in the same slot of the table */
+  struct mcp__pending_call *prev, *next;  /* by deadline, the earliest first */
+} mcp__pending_call_t;
 
 typedef struct mcp__pending {
-  mcp__waiting_t **slots;
+  mcp__pending_call_t **slots;
   size_t slot_count, count; /* slot_count is a power of two, or 0 */
-  mcp__waiting_t *first, *last;
+  mcp__pending_call_t *first, *last;
 } mcp__pending_t;
 
 /* Id and deadline are set; 0 or UV_ENOMEM. */
-int mcp__pending_add(mcp__pending_t *pending, mcp__waiting_t *waiting);
-mcp__waiting_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id);
-void mcp__pending_remove(mcp__pending_t *pending, mcp__waiting_t *waiting);
+int mcp__pending_add(mcp__pending_t *pending, mcp__pending_call_t *call);
+mcp__pending_call_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id);
+void mcp__pending_remove(mcp__pending_t *pending, mcp__pending_call_t *call);
 void mcp__pending_deinit(mcp__pending_t *pending); /* empty by then */
 
 /* The delay before try number attempt (0, 1, …) to connect again: 0.1 s doubling to 30 s, with a jitter of 50

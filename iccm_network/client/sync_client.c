@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOK_MS = 50, DEFAULT_MAX_MESSAGE = 16 << 20 };
+enum { CANCEL_POLL_MS = 50, DEFAULT_MAX_MESSAGE = 16 << 20 };
 
 struct mcp_sync_client {
   mcp_client_t *client; /* NULL: there is no loop either */
   uv_loop_t loop;
-  uv_timer_t look; /* at the parent of a call */
+  uv_timer_t poll_timer; /* at the parent of a call */
   size_t max_message;
   char url[];
 };
@@ -32,31 +32,31 @@ typedef struct sync_call {
   void *progress_arg;
 } sync_call_t;
 
-void mcp__sync_keep(mcp__sync_result_t *kept, const mcp_result_t *result) {
+void mcp__sync_result_store(mcp__sync_result_t *kept, const mcp_result_t *result) {
   kept->status = result->is_error ? MCP_TOOL_ERROR : result->status;
-  kept->answer = yyjson_mut_doc_new(&mcp__json_alc);
-  yyjson_mut_doc_set_root(kept->answer, yyjson_val_mut_copy(kept->answer, result->value));
-  snprintf(kept->words, sizeof kept->words, "%s", kept->status != 0 ? result->message : "");
+  kept->response = yyjson_mut_doc_new(&mcp__json_alc);
+  yyjson_mut_doc_set_root(kept->response, yyjson_val_mut_copy(kept->response, result->value));
+  snprintf(kept->message, sizeof kept->message, "%s", kept->status != 0 ? result->message : "");
 }
 
-int mcp__sync_finish(mcp__sync_result_t *kept, yyjson_doc **answer) {
-  *answer = yyjson_mut_doc_imut_copy(kept->answer, &mcp__json_alc); /* NULL where it has no root */
-  yyjson_mut_doc_free(kept->answer);
-  if (kept->status == 0 && *answer == NULL) {
+int mcp__sync_result_take(mcp__sync_result_t *kept, yyjson_doc **response) {
+  *response = yyjson_mut_doc_imut_copy(kept->response, &mcp__json_alc); /* NULL where it has no root */
+  yyjson_mut_doc_free(kept->response);
+  if (kept->status == 0 && *response == NULL) {
     kept->status = UV_ENOMEM;
-    snprintf(kept->words, sizeof kept->words, "out of memory");
+    snprintf(kept->message, sizeof kept->message, "out of memory");
   }
   if (kept->status != 0)
-    mcp__set_last_error("%s", kept->words);
+    mcp__set_last_error("%s", kept->message);
   return kept->status;
 }
 
 /* ---- one call -------------------------------------------------------------------------------------- */
 
-static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+static void on_response(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   sync_call_t *call = arg;
   (void)client;
-  mcp__sync_keep(&call->result, result);
+  mcp__sync_result_store(&call->result, result);
   call->ended = true;
 }
 
@@ -66,8 +66,8 @@ static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, vo
   call->progress_cb(NULL, progress, call->progress_arg);
 }
 
-static void on_look(uv_timer_t *look) {
-  sync_call_t *call = look->data;
+static void on_poll(uv_timer_t *poll_timer) {
+  sync_call_t *call = poll_timer->data;
   if (atomic_load(&call->parent->cancelled))
     mcp_client_cancel(call->client, call->id); /* again: no harm */
 }
@@ -85,7 +85,7 @@ static int open_client(mcp_sync_client_t *sync) {
     uv_loop_close(&sync->loop);
     return status;
   }
-  uv_timer_init(&sync->loop, &sync->look);
+  uv_timer_init(&sync->loop, &sync->poll_timer);
   mcp_client_set_fail_fast(sync->client, true);
   mcp_client_set_max_message_bytes(sync->client, sync->max_message);
   return 0;
@@ -96,46 +96,45 @@ static int open_client(mcp_sync_client_t *sync) {
 static void catch_up(mcp_sync_client_t *sync) {
   uv_run(&sync->loop, UV_RUN_NOWAIT);
   uv_run(&sync->loop, UV_RUN_NOWAIT);
-  mcp__client_hurry(sync->client, 0);
+  mcp__client_retry_within(sync->client, 0);
 }
 
 static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__request_spec_t *given,
                yyjson_mut_doc *args) {
-  mcp__request_spec_t order = *given;
-  order.cb = on_answer;
-  order.arg = order.progress_arg = call;
-  order.id = &call->id;
-  if (order.progress_cb != NULL)
-    order.progress_cb = on_progress;
+  mcp__request_spec_t spec = *given;
+  spec.cb = on_response;
+  spec.arg = spec.progress_arg = call;
+  spec.id = &call->id;
+  if (spec.progress_cb != NULL)
+    spec.progress_cb = on_progress;
   call->client = sync->client;
   catch_up(sync);
-  int status = mcp__client_make(sync->client, &order, args);
+  int status = mcp__client_send_request(sync->client, &spec, args);
   if (status != 0) {
     mcp__set_last_error("%s", mcp_strerror(status));
     return status;
   }
-  sync->look.data = call;
+  sync->poll_timer.data = call;
   if (call->parent != NULL)
-    uv_timer_start(&sync->look, on_look, 0, LOOK_MS);
+    uv_timer_start(&sync->poll_timer, on_poll, 0, CANCEL_POLL_MS);
   while (!call->ended)
     uv_run(&sync->loop, UV_RUN_ONCE);
-  uv_timer_stop(&sync->look);
+  uv_timer_stop(&sync->poll_timer);
   uv_run(&sync->loop, UV_RUN_NOWAIT); /* sends what the end of the call has left to say */
   return 0;
 }
 
-int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__request_spec_t *order,
-                          const mcp__parent_t *parent, yyjson_mut_doc *args, yyjson_doc **answer) {
-  sync_call_t call = {
-      .parent = parent, .progress_cb = order->progress_cb, .progress_arg = order->progress_arg};
-  *answer = NULL;
+int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__request_spec_t *spec,
+                          const mcp__parent_t *parent, yyjson_mut_doc *args, yyjson_doc **response) {
+  sync_call_t call = {.parent = parent, .progress_cb = spec->progress_cb, .progress_arg = spec->progress_arg};
+  *response = NULL;
   int status = open_client(sync);
   if (status != 0) {
     yyjson_mut_doc_free(args);
     return status;
   }
-  status = run(sync, &call, order, args);
-  return status != 0 ? status : mcp__sync_finish(&call.result, answer);
+  status = run(sync, &call, spec, args);
+  return status != 0 ? status : mcp__sync_result_take(&call.result, response);
 }
 
 /* ---- the client ------------------------------------------------------------------------------------ */
@@ -179,7 +178,7 @@ void mcp_sync_client_free(mcp_sync_client_t *sync) {
   if (sync == NULL)
     return;
   if (sync->client != NULL) {
-    uv_close((uv_handle_t *)&sync->look, NULL);
+    uv_close((uv_handle_t *)&sync->poll_timer, NULL);
     mcp_client_close(sync->client, NULL, NULL);
     uv_run(&sync->loop, UV_RUN_DEFAULT);
     mcp_client_free(sync->client);

@@ -7,11 +7,11 @@
 
 enum { MEMBERS = 2 };
 
-typedef enum form { NOTHING, TEXT, DATA } form_t;
+typedef enum member_form { NOTHING, TEXT, DATA } form_t;
 
 typedef struct member {
   const char *name;
-  form_t form;
+  form_t member_form;
 } member_t;
 
 static const struct {
@@ -37,7 +37,7 @@ static const char *wrong_member(yyjson_mut_val *object, const member_t *member) 
   yyjson_mut_val *value = yyjson_mut_obj_get(object, member->name);
   if (!yyjson_mut_is_str(value))
     return "required, a string";
-  return member->form == DATA && !is_base64(value) ? "is not base64" : NULL;
+  return member->member_form == DATA && !is_base64(value) ? "is not base64" : NULL;
 }
 
 static bool refuse(char *problem, size_t size, size_t index, const char *member, const char *why) {

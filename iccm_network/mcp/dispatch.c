@@ -13,116 +13,119 @@
 #include <string.h>
 
 enum { UNSUPPORTED_VERSION = -32022 }; /* MCP 2026-07-28 */
-enum { SHOWN_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
+enum { QUOTED_MAX_BYTES = 128, PROGRESS_TOKEN_MAX_BYTES = 1024, PROBLEM_BYTES = 512, CURSOR_BYTES = 21 };
 
-static const char *const revisions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
+static const char *const protocol_versions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
 
-static void refuse(mcp__dispatch_result_t *outcome, int code, const char *problem) {
-  outcome->action = MCP__DO_REFUSE;
-  outcome->code = code;
-  outcome->problem = problem;
+static void refuse(mcp__dispatch_result_t *result, int code, const char *problem) {
+  result->action = MCP__DO_REFUSE;
+  result->code = code;
+  result->problem = problem;
 }
 
-static char *problem_text(mcp__arena_t *arena) {
+static char *new_problem_text(mcp__arena_t *arena) {
   char *text = mcp__arena_alloc(arena, PROBLEM_BYTES);
   if (text != NULL)
     *text = '\0';
   return text;
 }
 
-static void refuse_name(mcp__dispatch_result_t *outcome, int code, const char *what, yyjson_val *name,
+static void refuse_name(mcp__dispatch_result_t *result, int code, const char *what, yyjson_val *name,
                         mcp__arena_t *arena) {
-  char *text = problem_text(arena);
+  char *text = new_problem_text(arena);
   size_t len = yyjson_get_len(name);
-  bool shown = text != NULL && len <= SHOWN_MAX_BYTES; /* longer ones would be cut inside a character */
+  bool shown = text != NULL && len <= QUOTED_MAX_BYTES; /* longer ones would be cut inside a character */
   if (shown)
     snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
-  refuse(outcome, code, shown ? text : what);
+  refuse(result, code, shown ? text : what);
 }
 
-static void refuse_version(mcp__dispatch_result_t *outcome, yyjson_val *requested, mcp__arena_t *arena) {
+static void refuse_version(mcp__dispatch_result_t *result, yyjson_val *requested, mcp__arena_t *arena) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
   yyjson_mut_val *supported = yyjson_mut_obj_add_arr(doc, data, "supported");
   for (int i = MCP__2025_11_25; i >= 0; i--)
-    yyjson_mut_arr_add_str(doc, supported, revisions[i]);
+    yyjson_mut_arr_add_str(doc, supported, protocol_versions[i]);
   yyjson_mut_obj_add_val(doc, data, "requested", yyjson_val_mut_copy(doc, requested));
-  refuse(outcome, UNSUPPORTED_VERSION, "unsupported protocol version");
-  outcome->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &outcome->data_len, NULL);
+  refuse(result, UNSUPPORTED_VERSION, "unsupported protocol version");
+  result->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &result->data_len, NULL);
 }
 
 /* A request of the revisions from 2026-07-28 on names its revision itself, and needs no initialize: until one
  * of them is served it learns which are. Whether it is refused. */
-static bool refuse_modern(yyjson_val *params, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
+static bool refuse_unsupported_version(yyjson_val *params, mcp__arena_t *arena,
+                                       mcp__dispatch_result_t *result) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
   yyjson_val *version = meta != NULL ? yyjson_obj_get(meta, "io.modelcontextprotocol/protocolVersion") : NULL;
   if (version == NULL)
     return false;
-  if (!yyjson_is_str(version) || yyjson_get_len(version) > SHOWN_MAX_BYTES) {
-    refuse(outcome, MCP_INVALID_PARAMS,
+  if (!yyjson_is_str(version) || yyjson_get_len(version) > QUOTED_MAX_BYTES) {
+    refuse(result, MCP_INVALID_PARAMS,
            "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string");
     return true;
   }
   for (int i = 0; i <= MCP__2025_11_25; i++)
-    if (yyjson_equals_str(version, revisions[i]))
+    if (yyjson_equals_str(version, protocol_versions[i]))
       return false;
-  refuse_version(outcome, version, arena);
+  refuse_version(result, version, arena);
   return true;
 }
 
-static mcp__protocol_version_t agree(yyjson_val *params) {
+static mcp__protocol_version_t negotiate_version(yyjson_val *params) {
   yyjson_val *wanted = yyjson_obj_get(params, "protocolVersion");
   if (!yyjson_is_str(wanted))
     return MCP__2024_11_05;
   for (int i = 0; i <= MCP__2025_11_25; i++)
-    if (yyjson_equals_str(wanted, revisions[i]))
+    if (yyjson_equals_str(wanted, protocol_versions[i]))
       return (mcp__protocol_version_t)i;
   return MCP__2025_11_25;
 }
 
-static yyjson_val *asked_for(yyjson_val *params, const char *capability) {
+static yyjson_val *experimental_capability(yyjson_val *params, const char *capability) {
   yyjson_val *capabilities = yyjson_obj_get(params, "capabilities");
   return yyjson_obj_get(yyjson_obj_get(capabilities, "experimental"), capability);
 }
 
-static void on_initialize(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__dispatch_result_t *outcome) {
-  outcome->revision = agree(params);
-  if (self->notice != NULL && yyjson_is_obj(asked_for(params, self->notice)))
-    outcome->hello = params;
-  outcome->examined = yyjson_is_obj(asked_for(params, "iccm/doctor"));
+static void on_initialize(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *result) {
+  result->protocol_version = negotiate_version(params);
+  if (server->experimental_capability != NULL &&
+      yyjson_is_obj(experimental_capability(params, server->experimental_capability)))
+    result->initialize_params = params;
+  result->is_doctor = yyjson_is_obj(experimental_capability(params, "iccm/doctor"));
   yyjson_mut_doc *doc = yyjson_mut_doc_new(&arena->alc);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);
-  yyjson_mut_obj_add_str(doc, root, "protocolVersion", revisions[outcome->revision]);
+  yyjson_mut_obj_add_str(doc, root, "protocolVersion", protocol_versions[result->protocol_version]);
   yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
   yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
-  if (outcome->revision >= MCP__2025_03_26) /* older peers take the next message for their answer */
+  if (result->protocol_version >= MCP__2025_03_26) /* older peers take the next message for their answer */
     yyjson_mut_obj_add_bool(doc, tools, "listChanged", true);
-  if (outcome->hello != NULL)
-    yyjson_mut_obj_add_obj(doc, yyjson_mut_obj_add_obj(doc, capabilities, "experimental"), self->notice);
+  if (result->initialize_params != NULL)
+    yyjson_mut_obj_add_obj(doc, yyjson_mut_obj_add_obj(doc, capabilities, "experimental"),
+                           server->experimental_capability);
   yyjson_mut_val *info = yyjson_mut_obj_add_obj(doc, root, "serverInfo");
-  yyjson_mut_obj_add_str(doc, info, "name", self->name);
-  yyjson_mut_obj_add_str(doc, info, "version", self->version);
-  outcome->result = yyjson_mut_write_opts(doc, 0, &arena->alc, &outcome->result_len, NULL);
-  outcome->action = MCP__DO_ANSWER;
+  yyjson_mut_obj_add_str(doc, info, "name", server->name);
+  yyjson_mut_obj_add_str(doc, info, "version", server->version);
+  result->json = yyjson_mut_write_opts(doc, 0, &arena->alc, &result->json_len, NULL);
+  result->action = MCP__DO_RESPOND;
 }
 
-static void on_ping(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                    mcp__dispatch_result_t *outcome) {
-  (void)self;
+static void on_ping(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                    mcp__dispatch_result_t *result) {
+  (void)server;
   (void)params;
   (void)arena;
-  outcome->action = MCP__DO_ANSWER;
-  outcome->result = "{}";
-  outcome->result_len = 2;
+  result->action = MCP__DO_RESPOND;
+  result->json = "{}";
+  result->json_len = 2;
 }
 
 /* asks for nothing, but may come with an id all the same */
-static void on_initialized(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                           mcp__dispatch_result_t *outcome) {
-  outcome->initialized = true;
-  on_ping(self, params, arena, outcome);
+static void on_initialized(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                           mcp__dispatch_result_t *result) {
+  result->initialized = true;
+  on_ping(server, params, arena, result);
 }
 
 /* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first
@@ -139,33 +142,33 @@ static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
   return true;
 }
 
-static const char *end_of_page(uint64_t next, mcp__arena_t *arena) {
+static const char *page_suffix(uint64_t next, mcp__arena_t *arena) {
   char *text = mcp__arena_alloc(arena, CURSOR_BYTES + 32);
   if (text != NULL)
     snprintf(text, CURSOR_BYTES + 32, "],\"nextCursor\":\"%llu\"}", (unsigned long long)next);
   return text;
 }
 
-static void on_tools_list(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__dispatch_result_t *outcome) {
+static void on_tools_list(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *result) {
   uint64_t cursor;
   mcp__page_t page;
   /* outputSchema promises structuredContent, which is sent from this revision on */
-  bool with_output = outcome->revision >= MCP__2025_06_18;
+  bool with_output = result->protocol_version >= MCP__2025_06_18;
   if (!read_cursor(yyjson_obj_get(params, "cursor"), &cursor) ||
-      !mcp__tools_page(self->tools, with_output, cursor, &page)) {
-    refuse(outcome, MCP_INVALID_PARAMS,
+      !mcp__tools_page(server->tools, with_output, cursor, &page)) {
+    refuse(result, MCP_INVALID_PARAMS,
            "/cursor: not one of this server's; without a cursor the list begins anew");
     return;
   }
-  outcome->action = MCP__DO_ANSWER;
-  outcome->before = "{\"tools\":[";
-  outcome->result = page.text;
-  outcome->result_len = page.len;
-  outcome->after = page.next == 0 ? "]}" : end_of_page(page.next, arena);
+  result->action = MCP__DO_RESPOND;
+  result->json_prefix = "{\"tools\":[";
+  result->json = page.text;
+  result->json_len = page.len;
+  result->json_suffix = page.next == 0 ? "]}" : page_suffix(page.next, arena);
 }
 
-static const char *short_text(yyjson_val *meta, const char *key) {
+static const char *trace_text(yyjson_val *meta, const char *key) {
   yyjson_val *id = yyjson_obj_get(meta, key);
   size_t len = yyjson_get_len(id);
   bool fine = yyjson_is_str(id) && len > 0 && len <= MCP__TRACE_ID_BYTES && strlen(yyjson_get_str(id)) == len;
@@ -173,7 +176,7 @@ static const char *short_text(yyjson_val *meta, const char *key) {
 }
 
 /* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits; a parent of zeros is none. */
-static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
+static const char *parent_of_traceparent(const char *traceparent, mcp__arena_t *arena) {
   static const char digits[] = "0123456789abcdef";
   bool fine = traceparent != NULL && strlen(traceparent) >= 55 && strspn(traceparent, digits) == 2 &&
               traceparent[2] == '-' && strspn(traceparent + 3, digits) == 32 && traceparent[35] == '-' &&
@@ -187,17 +190,17 @@ static const char *parent_of(const char *traceparent, mcp__arena_t *arena) {
   return parent;
 }
 
-static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
+static void read_trace(yyjson_val *params, mcp__arena_t *arena, mcp__dispatch_result_t *result) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
   if (meta == NULL)
     return;
-  const char *traceparent = short_text(meta, "traceparent");
-  outcome->trace_id = short_text(meta, "trace_id");
-  if (outcome->trace_id == NULL)
-    outcome->trace_id = traceparent;
-  outcome->parent_span_id = short_text(meta, "span_id");
-  if (outcome->parent_span_id == NULL)
-    outcome->parent_span_id = parent_of(traceparent, arena);
+  const char *traceparent = trace_text(meta, "traceparent");
+  result->trace_id = trace_text(meta, "trace_id");
+  if (result->trace_id == NULL)
+    result->trace_id = traceparent;
+  result->parent_span_id = trace_text(meta, "span_id");
+  if (result->parent_span_id == NULL)
+    result->parent_span_id = parent_of_traceparent(traceparent, arena);
 }
 
 /* As it came, since the caller compares it: an integer of any size, or a string. */
@@ -249,47 +252,48 @@ static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
 }
 
 static void call(mcp__tool_t *tool, yyjson_val *args, yyjson_val *params, mcp__arena_t *arena,
-                 mcp__dispatch_result_t *outcome) {
-  outcome->tool = tool;
+                 mcp__dispatch_result_t *result) {
+  result->tool = tool;
   args = arguments_or_empty(args, arena);
-  char *problem = problem_text(arena);
+  char *problem = new_problem_text(arena);
   if (args == NULL || problem == NULL || arena->failed) {
-    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+    refuse(result, MCP_INTERNAL_ERROR, "out of memory");
     return;
   }
-  outcome->tool = tool;
-  read_trace(params, arena, outcome);
+  result->tool = tool;
+  read_trace(params, arena, result);
   if (!mcp__schema_check(tool->schema, args, problem, PROBLEM_BYTES)) {
-    refuse(outcome, MCP_INVALID_PARAMS, problem);
-    outcome->action = MCP__DO_REFUSE_CALL;
+    refuse(result, MCP_INVALID_PARAMS, problem);
+    result->action = MCP__DO_REFUSE_CALL;
     return;
   }
-  outcome->action = MCP__DO_CALL;
-  outcome->args = args;
-  outcome->progress_token = progress_token(params, arena);
+  result->action = MCP__DO_CALL;
+  result->args = args;
+  result->progress_token = progress_token(params, arena);
 }
 
-static void on_tools_call(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                          mcp__dispatch_result_t *outcome) {
+static void on_tools_call(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                          mcp__dispatch_result_t *result) {
   yyjson_val *name = yyjson_obj_get(params, "name");
   if (!yyjson_is_str(name)) {
-    refuse(outcome, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
+    refuse(result, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
     return;
   }
-  mcp__tool_t *tool = mcp__tools_find(self->tools, yyjson_get_str(name), yyjson_get_len(name));
+  mcp__tool_t *tool = mcp__tools_find(server->tools, yyjson_get_str(name), yyjson_get_len(name));
   if (tool != NULL)
-    call(tool, yyjson_obj_get(params, "arguments"), params, arena, outcome);
+    call(tool, yyjson_obj_get(params, "arguments"), params, arena, result);
   else
-    refuse_name(outcome, outcome->revision == MCP__2024_11_05 ? MCP_METHOD_NOT_FOUND : MCP_INVALID_PARAMS,
+    refuse_name(result,
+                result->protocol_version == MCP__2024_11_05 ? MCP_METHOD_NOT_FOUND : MCP_INVALID_PARAMS,
                 "unknown tool", name, arena);
 }
 
-static void on_cancelled(const mcp__server_info_t *self, yyjson_val *params, mcp__arena_t *arena,
-                         mcp__dispatch_result_t *outcome) {
-  (void)self;
+static void on_cancelled(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
+                         mcp__dispatch_result_t *result) {
+  (void)server;
   yyjson_val *id = yyjson_obj_get(params, "requestId"); /* it lies behind its key */
-  if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &outcome->cancel_id, &outcome->cancel_id_len))
-    outcome->action = MCP__DO_CANCEL;
+  if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &result->cancel_id, &result->cancel_id_len))
+    result->action = MCP__DO_CANCEL;
 }
 
 typedef struct method {
@@ -313,35 +317,35 @@ static const method_t *find_method(yyjson_val *name) {
   return NULL;
 }
 
-void mcp__dispatch(const mcp__server_info_t *self, mcp__protocol_version_t revision,
-                   const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *outcome) {
-  *outcome =
-      (mcp__dispatch_result_t){.action = MCP__DO_NOTHING, .revision = revision, .before = "", .after = ""};
+void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t protocol_version,
+                   const mcp__message_t *message, mcp__arena_t *arena, mcp__dispatch_result_t *result) {
+  *result = (mcp__dispatch_result_t){
+      .action = MCP__DO_NOTHING, .protocol_version = protocol_version, .json_prefix = "", .json_suffix = ""};
   if (message->kind == MCP__RESPONSE)
     return; /* this server asks its clients nothing */
   if (message->kind == MCP__INVALID) {
-    refuse(outcome, message->code, message->problem);
+    refuse(result, message->code, message->problem);
     return;
   }
   const method_t *method = find_method(message->method);
-  if (message->kind == MCP__REQUEST && refuse_modern(message->params, arena, outcome))
+  if (message->kind == MCP__REQUEST && refuse_unsupported_version(message->params, arena, result))
     return;
   if (method != NULL && yyjson_is_arr(message->params)) {
-    refuse(outcome, MCP_INVALID_PARAMS, "params must be an object, not an array");
+    refuse(result, MCP_INVALID_PARAMS, "params must be an object, not an array");
   } else if (method != NULL) {
-    method->serve(self, message->params, arena, outcome);
+    method->serve(server, message->params, arena, result);
   } else {
     mcp__tool_t *tool =
-        mcp__tools_find(self->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
-    outcome->direct = true;
+        mcp__tools_find(server->tools, yyjson_get_str(message->method), yyjson_get_len(message->method));
+    result->direct = true;
     if (tool != NULL)
-      call(tool, without_meta(message->params, arena), message->params, arena, outcome);
+      call(tool, without_meta(message->params, arena), message->params, arena, result);
     else
-      refuse_name(outcome, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
+      refuse_name(result, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
   }
-  bool is_silent = outcome->action == MCP__DO_NOTHING || outcome->action == MCP__DO_CANCEL;
+  bool is_silent = result->action == MCP__DO_NOTHING || result->action == MCP__DO_CANCEL;
   if (is_silent && message->kind == MCP__REQUEST) /* every request gets an answer */
-    refuse(outcome, MCP_INVALID_REQUEST, "a notification has no id");
-  if (arena->failed && outcome->action == MCP__DO_ANSWER)
-    refuse(outcome, MCP_INTERNAL_ERROR, "out of memory");
+    refuse(result, MCP_INVALID_REQUEST, "a notification has no id");
+  if (arena->failed && result->action == MCP__DO_RESPOND)
+    refuse(result, MCP_INTERNAL_ERROR, "out of memory");
 }

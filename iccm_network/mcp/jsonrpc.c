@@ -23,7 +23,7 @@ static bool is_blank(char c) {
 }
 
 /* The digits of a number still stand behind its key: in place yyjson changes strings alone. */
-static bool number_text(yyjson_val *key, const char **id, size_t *id_len) {
+static bool number_as_received(yyjson_val *key, const char **id, size_t *id_len) {
   const char *at = yyjson_get_str(key) + yyjson_get_len(key) + 1; /* + 1: the quote, now NUL */
   while (is_blank(*at))
     at++;
@@ -37,7 +37,7 @@ static bool number_text(yyjson_val *key, const char **id, size_t *id_len) {
   return len > 0;
 }
 
-static bool written_text(yyjson_val *value, mcp__arena_t *arena, const char **id, size_t *id_len) {
+static bool write_id(yyjson_val *value, mcp__arena_t *arena, const char **id, size_t *id_len) {
   size_t len;
   char *text = yyjson_val_write_opts(value, 0, &arena->alc, &len, NULL);
   if (text == NULL)
@@ -52,7 +52,7 @@ bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, co
   bool is_number = yyjson_is_num(value) || yyjson_is_raw(value);
   if (!is_number && !yyjson_is_str(value))
     return false;
-  return (is_number && number_text(key, id, id_len)) || written_text(value, arena, id, id_len);
+  return (is_number && number_as_received(key, id, id_len)) || write_id(value, arena, id, id_len);
 }
 
 static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
@@ -64,15 +64,15 @@ static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp
 
 typedef struct envelope {
   yyjson_val *jsonrpc, *method, *params, *id_key, *id, *result, *error;
-  bool twice; /* a member was given more than once */
+  bool has_duplicate; /* a member was given more than once */
 } envelope_t;
 
 static void set_once(yyjson_val **member, yyjson_val *value, envelope_t *envelope) {
-  envelope->twice |= *member != NULL;
+  envelope->has_duplicate |= *member != NULL;
   *member = value;
 }
 
-static void gather(yyjson_val *root, envelope_t *envelope) {
+static void read_envelope(yyjson_val *root, envelope_t *envelope) {
   size_t index, count;
   yyjson_val *key, *value;
   yyjson_obj_foreach(root, index, count, key, value) {
@@ -94,20 +94,20 @@ static void gather(yyjson_val *root, envelope_t *envelope) {
 }
 
 /* "error": null beside a result is no error, and the other way round. */
-static void take_answer(const envelope_t *envelope, mcp__message_t *message) {
+static void take_result_or_error(const envelope_t *envelope, mcp__message_t *message) {
   bool no_error = yyjson_is_null(envelope->error);
   message->error = no_error ? NULL : envelope->error;
   message->result = message->error != NULL && yyjson_is_null(envelope->result) ? NULL : envelope->result;
 }
 
-static void judge(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_t *message) {
+static void classify(const envelope_t *envelope, mcp__arena_t *arena, mcp__message_t *message) {
   bool is_response = envelope->method == NULL && (envelope->result != NULL || envelope->error != NULL);
   bool id_is_fine = envelope->id == NULL || keep_id(envelope->id_key, envelope->id, arena, message);
   message->kind = is_response ? MCP__RESPONSE : envelope->id == NULL ? MCP__NOTIFICATION : MCP__REQUEST;
   message->has_id = envelope->id != NULL;
-  message->asks = envelope->method != NULL;
-  take_answer(envelope, message);
-  if (envelope->twice)
+  message->has_method = envelope->method != NULL;
+  take_result_or_error(envelope, message);
+  if (envelope->has_duplicate)
     invalid(message, MCP_INVALID_REQUEST, "a member of the message is given twice");
   else if (is_response)
     return; /* an error response may carry the id null */
@@ -151,7 +151,7 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
     bool no_memory = error.status == UV_ENOMEM;
     message->detail = error.detail;
     message->at = error.at;
-    invalid(message, no_memory ? MCP_INVALID_REQUEST : error.status, no_memory ? too_large : error.words);
+    invalid(message, no_memory ? MCP_INVALID_REQUEST : error.status, no_memory ? too_large : error.message);
     return;
   }
   doc = trim(doc, arena);
@@ -163,18 +163,18 @@ void mcp__jsonrpc_parse(char *text, size_t len, size_t max_values, mcp__arena_t 
     return;
   }
   envelope_t envelope = {0};
-  gather(root, &envelope);
-  judge(&envelope, arena, message);
+  read_envelope(root, &envelope);
+  classify(&envelope, arena, message);
   if (yyjson_doc_get_val_count(doc) > max_values)
     invalid(message, MCP_INVALID_REQUEST, "too many values in one message");
 }
 
-bool mcp__jsonrpc_is_empty_answer(const mcp__message_t *message) {
-  return message->kind == MCP__INVALID && message->id_value != NULL && !message->asks &&
+bool mcp__jsonrpc_is_empty_response(const mcp__message_t *message) {
+  return message->kind == MCP__INVALID && message->id_value != NULL && !message->has_method &&
          message->result == NULL && message->error == NULL;
 }
 
-bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error) {
+bool mcp__jsonrpc_may_answer_notification(bool has_id, yyjson_val *error) {
   yyjson_val *code = yyjson_obj_get(error, "code");
   return error != NULL && (!has_id || yyjson_get_sint(code) == MCP_METHOD_NOT_FOUND) &&
          yyjson_get_sint(code) != MCP_PARSE_ERROR;
@@ -182,36 +182,36 @@ bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error) {
 
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
-  status = mcp__buf_join(status, mcp__buf_append(buf, id, id_len));
-  return mcp__buf_join(status, mcp__buf_puts(buf, ",\"result\":"));
+  status = mcp__buf_first_error(status, mcp__buf_append(buf, id, id_len));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, ",\"result\":"));
 }
 
 int mcp__jsonrpc_error(mcp__buf_t *buf, const char *id, size_t id_len, int code, const char *text,
                        const char *data, size_t data_len) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",\"id\":");
-  status = mcp__buf_join(status, mcp__buf_append(buf, id, id_len));
-  status = mcp__buf_join(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));
-  status = mcp__buf_join(status, mcp__buf_json_string(buf, text, strlen(text)));
+  status = mcp__buf_first_error(status, mcp__buf_append(buf, id, id_len));
+  status = mcp__buf_first_error(status, mcp__buf_printf(buf, ",\"error\":{\"code\":%d,\"message\":", code));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(buf, text, strlen(text)));
   if (data != NULL) {
-    status = mcp__buf_join(status, mcp__buf_puts(buf, ",\"data\":"));
-    status = mcp__buf_join(status, mcp__buf_append(buf, data, data_len));
+    status = mcp__buf_first_error(status, mcp__buf_puts(buf, ",\"data\":"));
+    status = mcp__buf_first_error(status, mcp__buf_append(buf, data, data_len));
   }
-  return mcp__buf_join(status, mcp__buf_puts(buf, "}}"));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}}"));
 }
 
 int mcp__jsonrpc_begin_request(mcp__buf_t *buf, uint64_t id, const char *method) {
   int status = mcp__buf_puts(buf, "{\"jsonrpc\":\"2.0\",");
   if (id != 0)
-    status = mcp__buf_join(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
-  status = mcp__buf_join(status, mcp__buf_puts(buf, "\"method\":"));
-  return mcp__buf_join(status, mcp__buf_json_string(buf, method, strlen(method)));
+    status = mcp__buf_first_error(status, mcp__buf_printf(buf, "\"id\":%llu,", (unsigned long long)id));
+  status = mcp__buf_first_error(status, mcp__buf_puts(buf, "\"method\":"));
+  return mcp__buf_first_error(status, mcp__buf_json_string(buf, method, strlen(method)));
 }
 
 int mcp__jsonrpc_request(mcp__buf_t *buf, uint64_t id, const char *method, const char *params, size_t len) {
   int status = mcp__jsonrpc_begin_request(buf, id, method);
   if (len > 0) {
-    status = mcp__buf_join(status, mcp__buf_puts(buf, ",\"params\":"));
-    status = mcp__buf_join(status, mcp__buf_append(buf, params, len));
+    status = mcp__buf_first_error(status, mcp__buf_puts(buf, ",\"params\":"));
+    status = mcp__buf_first_error(status, mcp__buf_append(buf, params, len));
   }
-  return mcp__buf_join(status, mcp__buf_puts(buf, "}"));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}"));
 }

@@ -15,7 +15,7 @@ typedef struct mcp__message {
   size_t id_len;
   yyjson_val *id_value; /* NULL: none */
   bool has_id;          /* a member of that name, be it null */
-  bool asks;            /* it has a method: a request or a notification, however wrong */
+  bool has_method;      /* it has a method: a request or a notification, however wrong */
   yyjson_val *method;   /* request, notification: a string */
   yyjson_val *params;   /* object or array, or NULL */
   yyjson_val *result;   /* response: this … */
@@ -41,12 +41,12 @@ bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, co
                      size_t *id_len);
 
 /* Whether an invalid message has an id, and neither a method, a result nor an error. */
-bool mcp__jsonrpc_is_empty_answer(const mcp__message_t *message);
+bool mcp__jsonrpc_is_empty_response(const mcp__message_t *message);
 
 /* Whether an error is what a peer may have answered a notification with, which gets no answer: it has no id
  * at all, or null and says that it knows no such method. Else it is about a request whose id could not be
  * read. */
-bool mcp__jsonrpc_answers_notice(bool has_id, yyjson_val *error);
+bool mcp__jsonrpc_may_answer_notification(bool has_id, yyjson_val *error);
 
 /* A response's beginning up to where the result's JSON goes; a '}' ends it. */
 int mcp__jsonrpc_begin_result(mcp__buf_t *buf, const char *id, size_t id_len);

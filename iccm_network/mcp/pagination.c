@@ -41,7 +41,7 @@ void mcp__pages_cut(mcp__pages_t *pages) {
   for (size_t begin = 0, end = 0; begin < pages->count; begin++) {
     if (end == begin)
       end++;
-    while (end < pages->count && bytes(pages, begin, end + 1) <= MCP__PAGE_BYTES)
+    while (end < pages->count && bytes(pages, begin, end + 1) <= MCP__PAGES_MAX_BYTES)
       end++;
     pages->entries[begin].page_end = end;
     if (end < pages->count)
@@ -49,7 +49,7 @@ void mcp__pages_cut(mcp__pages_t *pages) {
   }
 }
 
-mcp__page_t mcp__pages_behind(const mcp__pages_t *pages, uint64_t cursor) {
+mcp__page_t mcp__pages_after(const mcp__pages_t *pages, uint64_t cursor) {
   size_t begin = 0, above = pages->count;
   while (begin < above) {
     size_t middle = begin + (above - begin) / 2;

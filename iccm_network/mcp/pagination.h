@@ -9,7 +9,7 @@
 #include "base/buf.h"
 
 /* What the entries of a page take together, unless it is a single one: many clients close at 1 MiB. */
-enum { MCP__PAGE_BYTES = 900 << 10 };
+enum { MCP__PAGES_MAX_BYTES = 900 << 10 };
 
 typedef struct mcp__page_entry {
   uint64_t number;
@@ -38,6 +38,6 @@ void mcp__pages_deinit(mcp__pages_t *pages);               /* a zeroed one is fi
 int mcp__pages_begin_entry(mcp__pages_t *pages, uint64_t number);
 void mcp__pages_cut(mcp__pages_t *pages);
 
-mcp__page_t mcp__pages_behind(const mcp__pages_t *pages, uint64_t cursor); /* 0: the first page */
+mcp__page_t mcp__pages_after(const mcp__pages_t *pages, uint64_t cursor); /* 0: the first page */
 
 #endif

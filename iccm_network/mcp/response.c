@@ -7,55 +7,56 @@
 
 static int content(mcp__buf_t *buf, const char *text, size_t len) {
   int status = mcp__buf_puts(buf, "{\"content\":[{\"type\":\"text\",\"text\":");
-  status = mcp__buf_join(status, mcp__buf_json_string(buf, text, len));
-  return mcp__buf_join(status, mcp__buf_puts(buf, "}]"));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(buf, text, len));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}]"));
 }
 
-static int structured(mcp__buf_t *buf, mcp__protocol_version_t revision, const char *json, size_t len) {
+static int structured(mcp__buf_t *buf, mcp__protocol_version_t protocol_version, const char *json,
+                      size_t len) {
   size_t begin = 0;
   while (begin < len && memchr(" \t\r\n", json[begin], 4) != NULL)
     begin++;
-  if (revision < MCP__2025_06_18 || begin == len || json[begin] != '{')
+  if (protocol_version < MCP__2025_06_18 || begin == len || json[begin] != '{')
     return 0;
   int status = mcp__buf_puts(buf, ",\"structuredContent\":");
-  return mcp__buf_join(status, mcp__buf_append(buf, json, len));
+  return mcp__buf_first_error(status, mcp__buf_append(buf, json, len));
 }
 
 int mcp__response_result(mcp__buf_t *buf, const mcp__response_context_t *to, const char *json, size_t len) {
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   if (to->direct) {
-    status = mcp__buf_join(status, mcp__buf_append(buf, json, len));
-    return mcp__buf_join(status, mcp__buf_puts(buf, "}"));
+    status = mcp__buf_first_error(status, mcp__buf_append(buf, json, len));
+    return mcp__buf_first_error(status, mcp__buf_puts(buf, "}"));
   }
-  status = mcp__buf_join(status, content(buf, json, len));
-  status = mcp__buf_join(status, structured(buf, to->revision, json, len));
-  return mcp__buf_join(status, mcp__buf_puts(buf, "}}"));
+  status = mcp__buf_first_error(status, content(buf, json, len));
+  status = mcp__buf_first_error(status, structured(buf, to->protocol_version, json, len));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, "}}"));
 }
 
 int mcp__response_content(mcp__buf_t *buf, const mcp__response_context_t *to, const char *blocks, size_t len,
                           const char *object, size_t object_len, bool is_error) {
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
   if (to->direct) {
-    status = mcp__buf_join(
+    status = mcp__buf_first_error(
         status, mcp__buf_append(buf, object != NULL ? object : blocks, object != NULL ? object_len : len));
-    return mcp__buf_join(status, mcp__buf_puts(buf, "}"));
+    return mcp__buf_first_error(status, mcp__buf_puts(buf, "}"));
   }
-  status = mcp__buf_join(status, mcp__buf_puts(buf, "{\"content\":"));
-  status = mcp__buf_join(status, mcp__buf_append(buf, blocks, len));
+  status = mcp__buf_first_error(status, mcp__buf_puts(buf, "{\"content\":"));
+  status = mcp__buf_first_error(status, mcp__buf_append(buf, blocks, len));
   if (!is_error || !to->shaped)
-    status = mcp__buf_join(status, structured(buf, to->revision, object, object_len));
-  return mcp__buf_join(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
+    status = mcp__buf_first_error(status, structured(buf, to->protocol_version, object, object_len));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, is_error ? ",\"isError\":true}}" : "}}"));
 }
 
 int mcp__response_tool_error(mcp__buf_t *buf, const mcp__response_context_t *to, int code, const char *text,
                              const char *data, size_t data_len) {
-  if (to->direct || to->revision == MCP__2024_11_05)
+  if (to->direct || to->protocol_version == MCP__2024_11_05)
     return mcp__jsonrpc_error(buf, to->id, to->id_len, code, text, data, data_len);
   int status = mcp__jsonrpc_begin_result(buf, to->id, to->id_len);
-  status = mcp__buf_join(status, content(buf, text, strlen(text)));
+  status = mcp__buf_first_error(status, content(buf, text, strlen(text)));
   if (!to->shaped)
-    status = mcp__buf_join(status, structured(buf, to->revision, data, data_len));
-  return mcp__buf_join(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
+    status = mcp__buf_first_error(status, structured(buf, to->protocol_version, data, data_len));
+  return mcp__buf_first_error(status, mcp__buf_puts(buf, ",\"isError\":true}}"));
 }
 
 static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, double value) {

@@ -16,7 +16,7 @@ typedef enum mcp__protocol_version {
 typedef struct mcp__response_context {
   const char *id;
   size_t id_len;
-  mcp__protocol_version_t revision;
+  mcp__protocol_version_t protocol_version;
   bool direct; /* the tool's name was the method: the bare result is wanted */
   bool shaped; /* the tool has an output schema: what is not its result is no structuredContent */
 } mcp__response_context_t;

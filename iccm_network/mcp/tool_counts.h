@@ -17,7 +17,7 @@ typedef enum mcp__call_status {
 
 typedef struct mcp__tool_counts {
   uint64_t calls[MCP__CALL_STATUSES];
-  mcp__times_t times; /* of those that a handler has seen */
+  mcp__duration_histogram_t times; /* of those that a handler has seen */
 } mcp__tool_counts_t;
 
 #endif

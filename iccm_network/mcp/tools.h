@@ -12,8 +12,8 @@ typedef struct mcp__tool {
   char *name;
   uint64_t number;                /* rises from tool to tool of a table, and is never used again */
   mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
-  mcp__buf_t shown;               /* its entry in tools/list up to, but not with, … */
-  mcp__buf_t shown_output;        /* … its outputSchema and the last brace */
+  mcp__buf_t list_entry;          /* its entry in tools/list up to, but not with, … */
+  mcp__buf_t list_entry_output;   /* … its outputSchema and the last brace */
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;

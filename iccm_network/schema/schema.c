@@ -19,41 +19,41 @@
 struct mcp__schema {
   mcp__arena_t arena; /* holds all below */
   const mcp__node_t *root;
-  mcp__notices_t notices;
+  mcp__schema_warnings_t warnings;
 };
 
-static const mcp__place_t root_place;
+static const mcp__location_t root_place;
 
 /* ---- Checking ---- */
 
-bool mcp__check_give_up(mcp__check_t *check, const mcp__place_t *at, const char *words) {
+bool mcp__check_give_up(mcp__check_t *check, const mcp__location_t *at, const char *message) {
   check->gave_up = true;
-  mcp__problem_clear(check->text);
-  mcp__problem_begin(check->text, at, NULL, "given up, ");
-  mcp__problem_put(check->text, words);
+  mcp__schema_error_clear(check->text);
+  mcp__schema_error_begin(check->text, at, NULL, "given up, ");
+  mcp__schema_error_put(check->text, message);
   return false;
 }
 
-bool mcp__check_spend(mcp__check_t *check, const mcp__place_t *at, uint64_t steps) {
+bool mcp__check_spend(mcp__check_t *check, const mcp__location_t *at, uint64_t steps) {
   if (check->steps <= steps)
     return mcp__check_give_up(check, at, "the check takes too many steps");
   check->steps -= steps;
   return true;
 }
 
-static bool check_node(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+static bool check_node(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
   bool fine = mcp__check_spend(check, at, node->count + 1);
   if (fine && check->depth == 0)
     return mcp__check_give_up(check, at, "schemas are applied within each other too deeply");
   check->depth--;
   for (size_t i = 0; fine && i < node->count; i++)
-    fine = node->steps[i].check(&node->steps[i], value, at, check);
+    fine = node->validators[i].check(&node->validators[i], value, at, check);
   check->depth++;
   return fine;
 }
 
-static bool check_in_scope(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+static bool check_in_scope(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
                            mcp__check_t *check, const mcp__scope_t *up) {
   const mcp__scope_t *outer = check->scope;
   mcp__scope_t scope = {node, up};
@@ -63,56 +63,58 @@ static bool check_in_scope(const mcp__node_t *node, yyjson_val *value, const mcp
   return fine;
 }
 
-bool mcp__check_value(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+bool mcp__check_value(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
                       mcp__check_t *check) {
   return node->count == 0 || check_in_scope(node, value, at, check, NULL);
 }
 
-bool mcp__check_in_place(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
+bool mcp__check_in_place(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
                          mcp__check_t *check) {
   return node->count == 0 || check_in_scope(node, value, at, check, check->scope);
 }
 
-bool mcp__refuse_count(mcp__problem_t *problem, const mcp__place_t *at, uint64_t count, const char *words,
-                       uint64_t bound) {
-  mcp__problem_begin(problem, at, NULL, "");
-  mcp__problem_put_number(problem, count);
-  mcp__problem_put(problem, words);
-  mcp__problem_put_number(problem, bound);
+bool mcp__refuse_count(mcp__schema_error_t *error, const mcp__location_t *at, uint64_t count,
+                       const char *message, uint64_t bound) {
+  mcp__schema_error_begin(error, at, NULL, "");
+  mcp__schema_error_put_number(error, count);
+  mcp__schema_error_put(error, message);
+  mcp__schema_error_put_number(error, bound);
   return false;
 }
 
-static bool check_nothing(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_nothing(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  (void)step;
+  (void)validator;
   (void)value;
-  return mcp__problem_begin(check->problem, at, NULL, "not allowed");
+  return mcp__schema_error_begin(check->error, at, NULL, "not allowed");
 }
 
 /* ---- Compiling ---- */
 
-int mcp__malformed(mcp__compiler_t *compiler, const mcp__place_t *at, yyjson_val *value, const char *words) {
-  mcp__problem_begin(compiler->problem, at, value, words);
+int mcp__malformed(mcp__compiler_t *compiler, const mcp__location_t *at, yyjson_val *value,
+                   const char *message) {
+  mcp__schema_error_begin(compiler->error, at, value, message);
   return -EINVAL;
 }
 
-mcp__site_t mcp__site(yyjson_val *schema, const mcp__place_t *at, const char *keyword) {
+mcp__keyword_t mcp__keyword_find(yyjson_val *schema, const mcp__location_t *at, const char *keyword) {
   size_t len = strlen(keyword);
-  return (mcp__site_t){schema, yyjson_obj_getn(schema, keyword, len), at,
-                       mcp__place_member(at, keyword, len)};
+  return (mcp__keyword_t){schema, yyjson_obj_getn(schema, keyword, len), at,
+                          mcp__location_member(at, keyword, len)};
 }
 
-int mcp__compile_count(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  yyjson_val *value = site->value;
+int mcp__compile_count(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                       mcp__validator_t *validator) {
+  yyjson_val *value = keyword->value;
   double count = mcp__json_is_number(value) ? mcp__json_as_real(value) : -1;
   if (!mcp__json_is_number(value) || !mcp__json_is_whole(value) || count < 0 || count >= 0x1p63)
-    return mcp__malformed(compiler, &site->here, value, " is not a whole number from 0");
-  step->count = (uint64_t)count;
+    return mcp__malformed(compiler, &keyword->location, value, " is not a whole number from 0");
+  validator->count = (uint64_t)count;
   return 0;
 }
 
-int mcp__compile_list(mcp__compiler_t *compiler, yyjson_val *schemas, const mcp__place_t *at,
-                      mcp__list_t *out) {
+int mcp__compile_list(mcp__compiler_t *compiler, yyjson_val *schemas, const mcp__location_t *at,
+                      mcp__node_list_t *out) {
   size_t index, max;
   yyjson_val *schema;
   if (!yyjson_is_arr(schemas))
@@ -122,19 +124,19 @@ int mcp__compile_list(mcp__compiler_t *compiler, yyjson_val *schemas, const mcp_
   if (out->nodes == NULL)
     return -ENOMEM;
   yyjson_arr_foreach(schemas, index, max, schema) {
-    mcp__place_t here = mcp__place_element(at, index);
-    int status = mcp__compile_node(compiler, schema, &here, &out->nodes[index]);
+    mcp__location_t location = mcp__location_element(at, index);
+    int status = mcp__compile_node(compiler, schema, &location, &out->nodes[index]);
     if (status != 0)
       return status;
   }
   return 0;
 }
 
-static bool find_keyword(yyjson_val *schema, const mcp__place_t *at, const mcp__rule_t *rule,
-                         mcp__site_t *site) {
-  for (size_t i = 0; i < MCP__RULE_KEYWORDS && rule->keywords[i] != NULL; i++) {
-    *site = mcp__site(schema, at, rule->keywords[i]);
-    if (site->value != NULL)
+static bool find_keyword(yyjson_val *schema, const mcp__location_t *at, const mcp__rule_t *rule,
+                         mcp__keyword_t *keyword) {
+  for (size_t i = 0; i < MCP__SCHEMA_RULE_KEYWORDS && rule->keywords[i] != NULL; i++) {
+    *keyword = mcp__keyword_find(schema, at, rule->keywords[i]);
+    if (keyword->value != NULL)
       return true;
   }
   return false;
@@ -152,82 +154,83 @@ static const mcp__rule_t *const tables[] = {mcp__scalar_rules,
 const char *mcp__rule_keyword(size_t index) {
   for (const mcp__rule_t *const *table = tables; *table != NULL; table++)
     for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
-      for (size_t i = 0; i < MCP__RULE_KEYWORDS && rule->keywords[i] != NULL; i++)
+      for (size_t i = 0; i < MCP__SCHEMA_RULE_KEYWORDS && rule->keywords[i] != NULL; i++)
         if (index-- == 0)
           return rule->keywords[i];
   return NULL;
 }
 
-static size_t count_rules(const mcp__rule_t *const *table, yyjson_val *schema, const mcp__place_t *at) {
-  mcp__site_t site;
+static size_t count_rules(const mcp__rule_t *const *table, yyjson_val *schema, const mcp__location_t *at) {
+  mcp__keyword_t keyword;
   size_t count = 0;
   for (; *table != NULL; table++)
     for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++)
-      count += find_keyword(schema, at, rule, &site);
+      count += find_keyword(schema, at, rule, &keyword);
   return count;
 }
 
-static int compile_steps(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
-                         mcp__node_t *node) {
-  const mcp__rule_t *const *table = mcp__ref_is_alone(compiler, schema) ? alone : tables;
-  mcp__step_t *steps = mcp__arena_alloc(compiler->arena, count_rules(table, schema, at) * sizeof *steps);
+static int compile_validators(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
+                              mcp__node_t *node) {
+  const mcp__rule_t *const *table = mcp__ref_ignores_siblings(compiler, schema) ? alone : tables;
+  mcp__validator_t *validators =
+      mcp__arena_alloc(compiler->arena, count_rules(table, schema, at) * sizeof *validators);
   size_t count = 0;
-  if (steps == NULL)
+  if (validators == NULL)
     return -ENOMEM;
   for (; *table != NULL; table++) {
     for (const mcp__rule_t *rule = *table; rule->keywords[0] != NULL; rule++) {
-      mcp__site_t site;
-      if (!find_keyword(schema, at, rule, &site))
+      mcp__keyword_t keyword;
+      if (!find_keyword(schema, at, rule, &keyword))
         continue;
-      bool collects = compiler->collects && rule->collect != NULL;
-      steps[count] = (mcp__step_t){.check = collects ? rule->collect : rule->check};
-      int status = rule->compile(compiler, &site, &steps[count]);
+      bool tracks_evaluated = compiler->tracks_evaluated && rule->check_tracking != NULL;
+      validators[count] = (mcp__validator_t){.check = tracks_evaluated ? rule->check_tracking : rule->check};
+      int status = rule->compile(compiler, &keyword, &validators[count]);
       if (status != 0)
         return status;
-      count += steps[count].check != NULL;
+      count += validators[count].check != NULL;
     }
   }
-  *node = (mcp__node_t){steps, count, compiler->resource};
+  *node = (mcp__node_t){validators, count, compiler->resource};
   return 0;
 }
 
 /* Puts a node with the single step around another. */
 static int wrap(const mcp__compiler_t *compiler, mcp__check_cb check, const mcp__node_t **node) {
   mcp__node_t *outer = mcp__arena_alloc(compiler->arena, sizeof *outer);
-  mcp__step_t *step = mcp__arena_alloc(compiler->arena, sizeof *step);
-  if (outer == NULL || step == NULL)
+  mcp__validator_t *validator = mcp__arena_alloc(compiler->arena, sizeof *validator);
+  if (outer == NULL || validator == NULL)
     return -ENOMEM;
-  *step = (mcp__step_t){.check = check, .node = *node};
-  *outer = (mcp__node_t){step, 1, (*node)->resource};
+  *validator = (mcp__validator_t){.check = check, .node = *node};
+  *outer = (mcp__node_t){validator, 1, (*node)->resource};
   *node = outer;
   return 0;
 }
 
-static bool asks_for_marks(yyjson_val *schema) {
+static bool has_unevaluated_keyword(yyjson_val *schema) {
   return yyjson_obj_get(schema, "unevaluatedProperties") != NULL ||
          yyjson_obj_get(schema, "unevaluatedItems") != NULL;
 }
 
 /* An object, in whose resource the compiler is now. */
-static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at, bool enters,
-                          const mcp__node_t **out) {
+static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
+                          bool enters, const mcp__node_t **out) {
   mcp__node_t *node = mcp__arena_alloc(compiler->arena, sizeof *node);
   if (node == NULL)
     return -ENOMEM;
-  int status = compile_steps(compiler, schema, at, node);
+  int status = compile_validators(compiler, schema, at, node);
   *out = node;
-  if (status == 0 && asks_for_marks(schema))
-    status = wrap(compiler, mcp__check_collecting, out);
+  if (status == 0 && has_unevaluated_keyword(schema))
+    status = wrap(compiler, mcp__check_tracking_evaluated, out);
   if (status == 0 && enters)
-    status = wrap(compiler, mcp__check_enter, out);
+    status = wrap(compiler, mcp__check_in_resource, out);
   if (status == 0)
-    status = mcp__notice_keywords(compiler, schema, at);
+    status = mcp__schema_warn_misspelled(compiler, schema, at);
   return status;
 }
 
-int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                       const mcp__node_t **out) {
-  static const mcp__step_t refuse_all = {.check = check_nothing};
+  static const mcp__validator_t refuse_all = {.check = check_nothing};
   static const mcp__node_t anything = {NULL, 0, NULL}, nothing = {&refuse_all, 1, NULL};
   if (yyjson_is_bool(schema)) {
     *out = yyjson_is_true(schema) ? &anything : &nothing;
@@ -236,12 +239,12 @@ int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__
   if (!yyjson_is_obj(schema))
     return mcp__malformed(compiler, at, schema, " is not a schema");
   const mcp__resource_t *outer = compiler->resource;
-  mcp__spot_t *spot = &compiler->spots[schema - compiler->root];
+  mcp__subschema_t *subschema = &compiler->subschemas[schema - compiler->root];
   int status = mcp__enter_resource(compiler, schema, at);
   if (status == 0)
     status = compile_object(compiler, schema, at, compiler->dynamic && compiler->resource != outer, out);
   if (status == 0)
-    *spot = (mcp__spot_t){*out, compiler->resource};
+    *subschema = (mcp__subschema_t){*out, compiler->resource};
   compiler->resource = outer;
   return status;
 }
@@ -289,51 +292,51 @@ static size_t values_in(yyjson_val *value) { /* itself included; they lie one be
   return (size_t)(unsafe_yyjson_get_next(value) - value);
 }
 
-static bool refuse_number(mcp__problem_t *problem, size_t digits) {
-  mcp__problem_begin(problem, &root_place, NULL, "a number has ");
-  mcp__problem_put_number(problem, digits);
-  mcp__problem_put(problem, " digits, more than ");
-  mcp__problem_put_number(problem, MCP__JSON_MAX_DIGITS);
+static bool refuse_number(mcp__schema_error_t *error, size_t digits) {
+  mcp__schema_error_begin(error, &root_place, NULL, "a number has ");
+  mcp__schema_error_put_number(error, digits);
+  mcp__schema_error_put(error, " digits, more than ");
+  mcp__schema_error_put_number(error, MCP__JSON_MAX_DIGITS);
   return false;
 }
 
-static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__problem_t *problem) {
-  mcp__compiler_t compiler = {.arena = &made->arena, .problem = problem, .notices = &made->notices};
+static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__schema_error_t *error) {
+  mcp__compiler_t compiler = {.arena = &made->arena, .error = error, .warnings = &made->warnings};
   if (schema == NULL)
     return mcp__malformed(&compiler, &root_place, NULL, "no schema");
   if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling go as deep as it does */
     mcp__malformed(&compiler, &root_place, NULL, "nested deeper than ");
-    mcp__problem_put_number(problem, MCP__SCHEMA_MAX_DEPTH);
+    mcp__schema_error_put_number(error, MCP__SCHEMA_MAX_DEPTH);
     return -EINVAL;
   }
   size_t digits = mcp__json_long_number(schema);
   if (digits > 0) {
-    refuse_number(problem, digits);
+    refuse_number(error, digits);
     return -EINVAL;
   }
   compiler.root = copy_into(&made->arena, schema);
-  compiler.spots =
-      compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.spots) : NULL;
-  if (compiler.spots == NULL)
+  compiler.subschemas =
+      compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.subschemas) : NULL;
+  if (compiler.subschemas == NULL)
     return -ENOMEM;
-  compiler.collects =
+  compiler.tracks_evaluated =
       has_name(compiler.root, "unevaluatedProperties") || has_name(compiler.root, "unevaluatedItems");
   compiler.dynamic = has_name(compiler.root, "$dynamicRef") || has_name(compiler.root, "$recursiveRef");
   int status = mcp__compile_node(&compiler, compiler.root, &root_place, &made->root);
   if (status == 0)
     status = mcp__resolve_refs(&compiler);
-  mcp__free(compiler.spots);
+  mcp__free(compiler.subschemas);
   return status;
 }
 
-int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size) {
-  mcp__problem_t text;
-  mcp__problem_init(&text, problem, problem_size);
+int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *error, size_t error_size) {
+  mcp__schema_error_t text;
+  mcp__schema_error_init(&text, error, error_size);
   text.of_schema = true;
   mcp__schema_t *made = mcp__malloc(sizeof *made);
   if (made == NULL)
     return -ENOMEM;
-  made->notices = (mcp__notices_t){0};
+  made->warnings = (mcp__schema_warnings_t){0};
   mcp__arena_init(&made->arena, SIZE_MAX / 2); /* as large as its author made the schema */
   int status = compile(made, schema, &text);
   if (status == 0)
@@ -343,10 +346,10 @@ int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size
   return status;
 }
 
-bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size) {
-  mcp__problem_t text;
-  mcp__problem_init(&text, problem, problem_size);
-  mcp__check_t check = {.problem = &text,
+bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *error, size_t error_size) {
+  mcp__schema_error_t text;
+  mcp__schema_error_init(&text, error, error_size);
+  mcp__check_t check = {.error = &text,
                         .text = &text,
                         .steps =
                             MCP__SCHEMA_MAX_STEPS + MCP__SCHEMA_STEPS_PER_VALUE * (uint64_t)values_in(value),
@@ -355,14 +358,14 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *pro
   if (digits > 0) /* what rules do with one takes a time that grows with them */
     return refuse_number(&text, digits);
   bool fine = mcp__check_value(schema->root, value, &root_place, &check);
-  if (fine && check.integers > 0)
+  if (fine && check.marked_integers > 0)
     mcp__integers_convert(value);
-  mcp__integers_forget(value, &check.integers, 0);
+  mcp__integers_unmark(value, &check.marked_integers, 0);
   return fine;
 }
 
-const char *mcp__schema_notice(const mcp__schema_t *schema, size_t index) {
-  return index < schema->notices.count ? schema->notices.texts[index] : NULL;
+const char *mcp__schema_warning(const mcp__schema_t *schema, size_t index) {
+  return index < schema->warnings.count ? schema->warnings.texts[index] : NULL;
 }
 
 bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len) {

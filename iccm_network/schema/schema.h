@@ -35,7 +35,7 @@ typedef struct mcp__schema mcp__schema_t;
 /* Compiles a schema, an object or a boolean, which is copied. 0, UV_ENOMEM, or UV_EINVAL: then problem (cut
  * to problem_size with its NUL, which may be 0) says where in the schema, as a JSON Pointer, and what is
  * wrong. */
-int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size_t problem_size);
+int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *error, size_t problem_size);
 
 /* Whether value fulfils the schema; true: numbers of up to 64 bits to which a type without "number" applies
  * have become integers, however they were written (3.0, 1e1). False: problem names the first place that does
@@ -43,12 +43,12 @@ int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *problem, size
  * check beyond its limits has no verdict, and counts as false. Value is as yyjson reads it, also with
  * YYJSON_READ_BIGNUM_AS_RAW. Any thread. Nothing is allocated but for uniqueItems on more than 16 items and
  * for patterns that backtrack far: that is given back before it returns. */
-bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *problem, size_t problem_size);
+bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *error, size_t problem_size);
 
 /* What is suspicious in the schema though it is valid: names that are no keyword but differ from one by a
  * slip. Of them the index-th: its place as a JSON Pointer and which keyword is near, of at most 16; NULL:
  * there are no more. Lives as long as the schema. */
-const char *mcp__schema_notice(const mcp__schema_t *schema, size_t index);
+const char *mcp__schema_warning(const mcp__schema_t *schema, size_t index);
 
 /* Whether the schema itself has the name among its properties. */
 bool mcp__schema_has_property(const mcp__schema_t *schema, const char *name, size_t len);

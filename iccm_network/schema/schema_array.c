@@ -1,24 +1,24 @@
 /* schema_array.c: keywords of arrays but for uniqueItems: counts, items by position and the rest, contains.
  */
 #include "schema/schema_integers.h"
-#include "schema/schema_marks.h"
+#include "schema/schema_evaluated.h"
 
 #include <errno.h>
 
 /* ---- minItems, maxItems ---- */
 
-static bool check_min_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_min_items(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                             mcp__check_t *check) {
-  return !yyjson_is_arr(value) || yyjson_arr_size(value) >= step->count ||
-         mcp__refuse_count(check->problem, at, yyjson_arr_size(value), " items are less than the minimum ",
-                           step->count);
+  return !yyjson_is_arr(value) || yyjson_arr_size(value) >= validator->count ||
+         mcp__refuse_count(check->error, at, yyjson_arr_size(value), " items are less than the minimum ",
+                           validator->count);
 }
 
-static bool check_max_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_max_items(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                             mcp__check_t *check) {
-  return !yyjson_is_arr(value) || yyjson_arr_size(value) <= step->count ||
-         mcp__refuse_count(check->problem, at, yyjson_arr_size(value), " items are more than the maximum ",
-                           step->count);
+  return !yyjson_is_arr(value) || yyjson_arr_size(value) <= validator->count ||
+         mcp__refuse_count(check->error, at, yyjson_arr_size(value), " items are more than the maximum ",
+                           validator->count);
 }
 
 /* ---- prefixItems, items, additionalItems ----
@@ -26,57 +26,59 @@ static bool check_max_items(const mcp__step_t *step, yyjson_val *value, const mc
  * items. */
 
 typedef struct items {
-  mcp__list_t first;
+  mcp__node_list_t first;
   const mcp__node_t *rest; /* NULL: anything */
 } items_t;
 
-static int compile_items(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  mcp__site_t first = mcp__site(site->schema, site->at, "prefixItems");
-  mcp__site_t rest = mcp__site(site->schema, site->at, "items");
+static int compile_items(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                         mcp__validator_t *validator) {
+  mcp__keyword_t first = mcp__keyword_find(keyword->schema, keyword->at, "prefixItems");
+  mcp__keyword_t rest = mcp__keyword_find(keyword->schema, keyword->at, "items");
   items_t *items = mcp__arena_alloc(compiler->arena, sizeof *items);
   if (items == NULL)
     return -ENOMEM;
   if (first.value == NULL && yyjson_is_arr(rest.value)) {
     first = rest;
-    rest = mcp__site(site->schema, site->at, "additionalItems");
+    rest = mcp__keyword_find(keyword->schema, keyword->at, "additionalItems");
   }
   *items = (items_t){{NULL, 0}, NULL};
-  step->data = items;
-  int status = first.value != NULL ? mcp__compile_list(compiler, first.value, &first.here, &items->first) : 0;
+  validator->data = items;
+  int status =
+      first.value != NULL ? mcp__compile_list(compiler, first.value, &first.location, &items->first) : 0;
   if (status == 0 && rest.value != NULL)
-    status = mcp__compile_node(compiler, rest.value, &rest.here, &items->rest);
+    status = mcp__compile_node(compiler, rest.value, &rest.location, &items->rest);
   return status;
 }
 
 /* Marks are NULL in a schema that collects none. */
-MCP__FOR_BOTH bool judge_items(const items_t *items, yyjson_val *value, const mcp__place_t *at,
-                               mcp__check_t *check, mcp__marks_t *marks) {
+MCP__SCHEMA_INLINE bool judge_items(const items_t *items, yyjson_val *value, const mcp__location_t *at,
+                                    mcp__check_t *check, mcp__evaluated_t *evaluated) {
   size_t index, max;
   yyjson_val *element;
   yyjson_arr_foreach(value, index, max, element) {
-    mcp__place_t here = mcp__place_element(at, index);
+    mcp__location_t location = mcp__location_element(at, index);
     const mcp__node_t *node = index < items->first.count ? items->first.nodes[index] : items->rest;
     if (node == NULL)
       break;
-    if (!mcp__check_value(node, element, &here, check))
+    if (!mcp__check_value(node, element, &location, check))
       return false;
-    if (marks != NULL)
-      mcp__marks_set(marks, index);
+    if (evaluated != NULL)
+      mcp__evaluated_set(evaluated, index);
   }
   return true;
 }
 
-static bool check_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_items(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  return !yyjson_is_arr(value) || judge_items(step->data, value, at, check, NULL);
+  return !yyjson_is_arr(value) || judge_items(validator->data, value, at, check, NULL);
 }
 
-static bool check_items_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                   mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
-  check->marks = NULL; /* these are the value's, not its elements' */
-  bool fine = !yyjson_is_arr(value) || judge_items(step->data, value, at, check, marks);
-  check->marks = marks;
+static bool check_items_tracking(const mcp__validator_t *validator, yyjson_val *value,
+                                 const mcp__location_t *at, mcp__check_t *check) {
+  mcp__evaluated_t *evaluated = check->evaluated;
+  check->evaluated = NULL; /* these are the value's, not its elements' */
+  bool fine = !yyjson_is_arr(value) || judge_items(validator->data, value, at, check, evaluated);
+  check->evaluated = evaluated;
   return fine;
 }
 
@@ -87,94 +89,97 @@ typedef struct contained {
   uint64_t min, max;
 } contained_t;
 
-static int compile_bound(mcp__compiler_t *compiler, const mcp__site_t *site, const char *keyword,
+static int compile_bound(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, const char *name,
                          uint64_t *bound) {
-  mcp__step_t read = {.count = *bound};
-  mcp__site_t here = mcp__site(site->schema, site->at, keyword);
-  int status = here.value != NULL ? mcp__compile_count(compiler, &here, &read) : 0;
+  mcp__validator_t read = {.count = *bound};
+  mcp__keyword_t location = mcp__keyword_find(keyword->schema, keyword->at, name);
+  int status = location.value != NULL ? mcp__compile_count(compiler, &location, &read) : 0;
   *bound = read.count;
   return status;
 }
 
-static int compile_contains(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  mcp__site_t contains = mcp__site(site->schema, site->at, "contains");
+static int compile_contains(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                            mcp__validator_t *validator) {
+  mcp__keyword_t contains = mcp__keyword_find(keyword->schema, keyword->at, "contains");
   contained_t *contained = mcp__arena_alloc(compiler->arena, sizeof *contained);
   if (contained == NULL)
     return -ENOMEM;
   *contained = (contained_t){NULL, 1, UINT64_MAX};
-  step->data = contained;
-  int status = compile_bound(compiler, site, "minContains", &contained->min);
+  validator->data = contained;
+  int status = compile_bound(compiler, keyword, "minContains", &contained->min);
   if (status == 0)
-    status = compile_bound(compiler, site, "maxContains", &contained->max);
+    status = compile_bound(compiler, keyword, "maxContains", &contained->max);
   if (contains.value == NULL)
-    step->check = NULL; /* the bounds alone say nothing */
+    validator->check = NULL; /* the bounds alone say nothing */
   else if (status == 0)
-    status = mcp__compile_node(compiler, contains.value, &contains.here, &contained->node);
+    status = mcp__compile_node(compiler, contains.value, &contains.location, &contained->node);
   return status;
 }
 
 /* How many elements fit; where there are no marks to set, only until that is decided. */
-MCP__FOR_BOTH size_t count_fits(const contained_t *contained, yyjson_val *value, const mcp__place_t *at,
-                                mcp__check_t *check, mcp__marks_t *marks) {
-  mcp__problem_t *outer = check->problem, silent;
+MCP__SCHEMA_INLINE size_t count_fits(const contained_t *contained, yyjson_val *value,
+                                     const mcp__location_t *at, mcp__check_t *check,
+                                     mcp__evaluated_t *evaluated) {
+  mcp__schema_error_t *outer = check->error, silent;
   size_t index, max, fits = 0;
   yyjson_val *element;
-  mcp__problem_init(&silent, NULL, 0);
-  check->problem = &silent;
+  mcp__schema_error_init(&silent, NULL, 0);
+  check->error = &silent;
   yyjson_arr_foreach(value, index, max, element) {
-    bool enough = fits >= contained->min && contained->max == UINT64_MAX && marks == NULL;
+    bool enough = fits >= contained->min && contained->max == UINT64_MAX && evaluated == NULL;
     if (check->gave_up || fits > contained->max || enough)
       break;
-    mcp__place_t here = mcp__place_element(at, index);
-    uint64_t integers = check->integers;
-    if (!mcp__check_value(contained->node, element, &here, check)) {
-      mcp__integers_forget(element, &check->integers, integers);
+    mcp__location_t location = mcp__location_element(at, index);
+    uint64_t marked_integers = check->marked_integers;
+    if (!mcp__check_value(contained->node, element, &location, check)) {
+      mcp__integers_unmark(element, &check->marked_integers, marked_integers);
       continue;
     }
     fits++;
-    if (marks != NULL)
-      mcp__marks_set(marks, index);
+    if (evaluated != NULL)
+      mcp__evaluated_set(evaluated, index);
   }
-  check->problem = outer;
+  check->error = outer;
   return fits;
 }
 
-static bool judge_count(const contained_t *contained, size_t fits, const mcp__place_t *at,
+static bool judge_count(const contained_t *contained, size_t fits, const mcp__location_t *at,
                         mcp__check_t *check) {
   if (check->gave_up)
     return false;
   if (fits > contained->max)
-    return mcp__refuse_count(check->problem, at, fits,
+    return mcp__refuse_count(check->error, at, fits,
                              " items that fit \"contains\" are more than the maximum ", contained->max);
   return fits >= contained->min ||
-         mcp__refuse_count(check->problem, at, fits,
-                           " items that fit \"contains\" are less than the minimum ", contained->min);
+         mcp__refuse_count(check->error, at, fits, " items that fit \"contains\" are less than the minimum ",
+                           contained->min);
 }
 
-static bool check_contains(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_contains(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                            mcp__check_t *check) {
   return !yyjson_is_arr(value) ||
-         judge_count(step->data, count_fits(step->data, value, at, check, NULL), at, check);
+         judge_count(validator->data, count_fits(validator->data, value, at, check, NULL), at, check);
 }
 
-static bool check_contains_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                      mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
+static bool check_contains_tracking(const mcp__validator_t *validator, yyjson_val *value,
+                                    const mcp__location_t *at, mcp__check_t *check) {
+  mcp__evaluated_t *evaluated = check->evaluated;
   if (!yyjson_is_arr(value))
     return true;
-  check->marks = NULL;
-  size_t fits = count_fits(step->data, value, at, check, marks);
-  check->marks = marks;
-  return judge_count(step->data, fits, at, check);
+  check->evaluated = NULL;
+  size_t fits = count_fits(validator->data, value, at, check, evaluated);
+  check->evaluated = evaluated;
+  return judge_count(validator->data, fits, at, check);
 }
 
 /* ---- uniqueItems ---- */
 
-static int compile_unique(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (!yyjson_is_bool(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not a boolean");
-  if (yyjson_is_false(site->value))
-    step->check = NULL;
+static int compile_unique(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                          mcp__validator_t *validator) {
+  if (!yyjson_is_bool(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not a boolean");
+  if (yyjson_is_false(keyword->value))
+    validator->check = NULL;
   return 0;
 }
 
@@ -182,7 +187,7 @@ const mcp__rule_t mcp__array_rules[] = {
     {{"minItems"}, mcp__compile_count, check_min_items, NULL},
     {{"maxItems"}, mcp__compile_count, check_max_items, NULL},
     {{"uniqueItems"}, compile_unique, mcp__check_unique, NULL},
-    {{"prefixItems", "items", "additionalItems"}, compile_items, check_items, check_items_collecting},
-    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains, check_contains_collecting},
+    {{"prefixItems", "items", "additionalItems"}, compile_items, check_items, check_items_tracking},
+    {{"contains", "minContains", "maxContains"}, compile_contains, check_contains, check_contains_tracking},
     {{NULL}, NULL, NULL, NULL},
 };

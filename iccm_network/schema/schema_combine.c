@@ -5,38 +5,40 @@
  * not fail by const or enum, which tell kinds of things apart; it is tried once more to have its words. When
  * all fail at the value itself, each says why. */
 #include "schema/schema_integers.h"
-#include "schema/schema_marks.h"
+#include "schema/schema_evaluated.h"
 
 #include <errno.h>
 
 /* Whether the schema fits; no problem is told. Sets closeness when it does not. False also when the check
  * gave up. In a schema that collects, what this one evaluates counts when it fits. */
-MCP__FOR_BOTH bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
-                        mcp__check_t *check, unsigned *closeness, bool collects) {
-  mcp__problem_t *outer = check->problem, silent;
-  uint64_t integers = check->integers;
-  mcp__problem_init(&silent, NULL, 0);
-  check->problem = &silent;
-  bool fine = collects ? mcp__marks_fit(node, value, at, check) : mcp__check_in_place(node, value, at, check);
-  check->problem = outer;
+MCP__SCHEMA_INLINE bool fits(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
+                             mcp__check_t *check, unsigned *closeness, bool tracks_evaluated) {
+  mcp__schema_error_t *outer = check->error, silent;
+  uint64_t marked_integers = check->marked_integers;
+  mcp__schema_error_init(&silent, NULL, 0);
+  check->error = &silent;
+  bool fine = tracks_evaluated ? mcp__evaluated_check(node, value, at, check)
+                               : mcp__check_in_place(node, value, at, check);
+  check->error = outer;
   if (!fine)
-    mcp__integers_forget(value, &check->integers, integers);
+    mcp__integers_unmark(value, &check->marked_integers, marked_integers);
   *closeness = silent.closeness;
   return fine;
 }
 
 /* ---- allOf ---- */
 
-static int compile_forms(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (yyjson_is_arr(site->value) && yyjson_arr_size(site->value) == 0)
-    return mcp__malformed(compiler, &site->here, site->value, " holds no schema");
-  return mcp__compile_list(compiler, site->value, &site->here, &step->list);
+static int compile_forms(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                         mcp__validator_t *validator) {
+  if (yyjson_is_arr(keyword->value) && yyjson_arr_size(keyword->value) == 0)
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " holds no schema");
+  return mcp__compile_list(compiler, keyword->value, &keyword->location, &validator->list);
 }
 
-bool mcp__check_all_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+bool mcp__check_all_of(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
-  for (size_t i = 0; i < step->list.count; i++)
-    if (!mcp__check_in_place(step->list.nodes[i], value, at, check))
+  for (size_t i = 0; i < validator->list.count; i++)
+    if (!mcp__check_in_place(validator->list.nodes[i], value, at, check))
       return false;
   return true;
 }
@@ -44,50 +46,50 @@ bool mcp__check_all_of(const mcp__step_t *step, yyjson_val *value, const mcp__pl
 /* ---- anyOf, oneOf ---- */
 
 /* Why each form does not fit, parted by semicolons. */
-static bool say_each(const mcp__list_t *forms, yyjson_val *value, const mcp__place_t *at,
+static bool say_each(const mcp__node_list_t *forms, yyjson_val *value, const mcp__location_t *at,
                      mcp__check_t *check) {
   enum { MAX_BYTES = 256 };
-  bool bare = check->problem->bare;
-  size_t outer = mcp__problem_begin_cut(check->problem, MAX_BYTES);
-  for (size_t i = 0; i < forms->count && !check->problem->cut; i++) {
-    mcp__problem_put(check->problem, i == 0 ? ": " : "; ");
-    check->problem->bare = true;
+  bool bare = check->error->bare;
+  size_t outer = mcp__schema_error_begin_cut(check->error, MAX_BYTES);
+  for (size_t i = 0; i < forms->count && !check->error->cut; i++) {
+    mcp__schema_error_put(check->error, i == 0 ? ": " : "; ");
+    check->error->bare = true;
     mcp__check_in_place(forms->nodes[i], value, at, check);
     if (check->gave_up) /* its text stands there instead, with limits of its own */
       return false;
   }
-  check->problem->bare = bare;
-  mcp__problem_end_cut(check->problem, outer);
+  check->error->bare = bare;
+  mcp__schema_error_end_cut(check->error, outer);
   return false;
 }
 
-static bool refuse_all(const mcp__list_t *forms, size_t closest, unsigned closeness, yyjson_val *value,
-                       const mcp__place_t *at, mcp__check_t *check) {
-  mcp__problem_t *problem = check->problem;
-  if (problem->size == 0) {
-    problem->closeness = closeness;
+static bool refuse_all(const mcp__node_list_t *forms, size_t closest, unsigned closeness, yyjson_val *value,
+                       const mcp__location_t *at, mcp__check_t *check) {
+  mcp__schema_error_t *error = check->error;
+  if (error->size == 0) {
+    error->closeness = closeness;
     return false;
   }
   if (forms->count == 1)
     return mcp__check_in_place(forms->nodes[0], value, at, check);
-  mcp__problem_begin(problem, at, value, " fits none of the ");
-  mcp__problem_put_number(problem, forms->count);
-  mcp__problem_put(problem, " allowed forms");
-  if (closeness <= mcp__place_closeness(at))
+  mcp__schema_error_begin(error, at, value, " fits none of the ");
+  mcp__schema_error_put_number(error, forms->count);
+  mcp__schema_error_put(error, " allowed forms");
+  if (closeness <= mcp__location_closeness(at))
     return say_each(forms, value, at, check);
-  mcp__problem_put(problem, "; the closest: ");
+  mcp__schema_error_put(error, "; the closest: ");
   return mcp__check_in_place(forms->nodes[closest], value, at, check);
 }
 
-MCP__FOR_BOTH bool judge_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                mcp__check_t *check, bool collects) {
+MCP__SCHEMA_INLINE bool judge_any_of(const mcp__validator_t *validator, yyjson_val *value,
+                                     const mcp__location_t *at, mcp__check_t *check, bool tracks_evaluated) {
   size_t closest = 0;
   unsigned most = 0, closeness;
   bool found = false;
-  for (size_t i = 0; i < step->list.count; i++) {
-    if (fits(step->list.nodes[i], value, at, check, &closeness, collects)) {
+  for (size_t i = 0; i < validator->list.count; i++) {
+    if (fits(validator->list.nodes[i], value, at, check, &closeness, tracks_evaluated)) {
       found = true;
-      if (!collects || check->marks == NULL) /* others that fit would change nothing */
+      if (!tracks_evaluated || check->evaluated == NULL) /* others that fit would change nothing */
         return true;
     } else if (check->gave_up) {
       return false;
@@ -96,38 +98,38 @@ MCP__FOR_BOTH bool judge_any_of(const mcp__step_t *step, yyjson_val *value, cons
       closest = i;
     }
   }
-  return found || refuse_all(&step->list, closest, most, value, at, check);
+  return found || refuse_all(&validator->list, closest, most, value, at, check);
 }
 
-static bool check_any_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_any_of(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                          mcp__check_t *check) {
-  return judge_any_of(step, value, at, check, false);
+  return judge_any_of(validator, value, at, check, false);
 }
 
-static bool any_of_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                              mcp__check_t *check) {
-  return judge_any_of(step, value, at, check, true);
+static bool any_of_tracking(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                            mcp__check_t *check) {
+  return judge_any_of(validator, value, at, check, true);
 }
 
-static bool refuse_two(size_t first, size_t second, yyjson_val *value, const mcp__place_t *at,
+static bool refuse_two(size_t first, size_t second, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
-  mcp__problem_begin(check->problem, at, value, " fits both oneOf/");
-  mcp__problem_put_number(check->problem, first);
-  mcp__problem_put(check->problem, " and oneOf/");
-  mcp__problem_put_number(check->problem, second);
-  mcp__problem_put(check->problem, ", of which only one may fit");
+  mcp__schema_error_begin(check->error, at, value, " fits both oneOf/");
+  mcp__schema_error_put_number(check->error, first);
+  mcp__schema_error_put(check->error, " and oneOf/");
+  mcp__schema_error_put_number(check->error, second);
+  mcp__schema_error_put(check->error, ", of which only one may fit");
   return false;
 }
 
-MCP__FOR_BOTH bool judge_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                mcp__check_t *check, bool collects) {
-  size_t closest = 0, found = step->list.count;
+MCP__SCHEMA_INLINE bool judge_one_of(const mcp__validator_t *validator, yyjson_val *value,
+                                     const mcp__location_t *at, mcp__check_t *check, bool tracks_evaluated) {
+  size_t closest = 0, found = validator->list.count;
   unsigned most = 0, closeness;
-  for (size_t i = 0; i < step->list.count; i++) {
-    bool fine = fits(step->list.nodes[i], value, at, check, &closeness, collects);
+  for (size_t i = 0; i < validator->list.count; i++) {
+    bool fine = fits(validator->list.nodes[i], value, at, check, &closeness, tracks_evaluated);
     if (check->gave_up)
       return false;
-    if (fine && found < step->list.count)
+    if (fine && found < validator->list.count)
       return refuse_two(found, i, value, at, check);
     if (fine) {
       found = i;
@@ -136,40 +138,41 @@ MCP__FOR_BOTH bool judge_one_of(const mcp__step_t *step, yyjson_val *value, cons
       closest = i;
     }
   }
-  return found < step->list.count || refuse_all(&step->list, closest, most, value, at, check);
+  return found < validator->list.count || refuse_all(&validator->list, closest, most, value, at, check);
 }
 
-static bool check_one_of(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_one_of(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                          mcp__check_t *check) {
-  return judge_one_of(step, value, at, check, false);
+  return judge_one_of(validator, value, at, check, false);
 }
 
-static bool one_of_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                              mcp__check_t *check) {
-  return judge_one_of(step, value, at, check, true);
+static bool one_of_tracking(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                            mcp__check_t *check) {
+  return judge_one_of(validator, value, at, check, true);
 }
 
 /* ---- not ---- */
 
-static int compile_not(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  return mcp__compile_node(compiler, site->value, &site->here, &step->node);
+static int compile_not(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                       mcp__validator_t *validator) {
+  return mcp__compile_node(compiler, keyword->value, &keyword->location, &validator->node);
 }
 
-static bool check_not(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_not(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                       mcp__check_t *check) {
   unsigned closeness;
-  if (!fits(step->node, value, at, check, &closeness, false))
+  if (!fits(validator->node, value, at, check, &closeness, false))
     return !check->gave_up;
-  return mcp__problem_begin(check->problem, at, value, " fits the form that \"not\" excludes");
+  return mcp__schema_error_begin(check->error, at, value, " fits the form that \"not\" excludes");
 }
 
 /* What a schema evaluates that must not fit counts nowhere. */
-static bool not_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                           mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
-  check->marks = NULL;
-  bool fine = check_not(step, value, at, check);
-  check->marks = marks;
+static bool not_tracking(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                         mcp__check_t *check) {
+  mcp__evaluated_t *evaluated = check->evaluated;
+  check->evaluated = NULL;
+  bool fine = check_not(validator, value, at, check);
+  check->evaluated = evaluated;
   return fine;
 }
 
@@ -179,7 +182,7 @@ typedef struct condition {
   const mcp__node_t *condition, *then, *otherwise; /* NULL: anything */
 } condition_t;
 
-static int compile_if(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+static int compile_if(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, mcp__validator_t *validator) {
   condition_t *condition = mcp__arena_alloc(compiler->arena, sizeof *condition);
   if (condition == NULL)
     return -ENOMEM;
@@ -189,42 +192,43 @@ static int compile_if(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__s
     const mcp__node_t **node;
   } parts[] = {{"if", &condition->condition}, {"then", &condition->then}, {"else", &condition->otherwise}};
   for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-    mcp__site_t part = mcp__site(site->schema, site->at, parts[i].keyword);
-    int status = part.value != NULL ? mcp__compile_node(compiler, part.value, &part.here, parts[i].node) : 0;
+    mcp__keyword_t part = mcp__keyword_find(keyword->schema, keyword->at, parts[i].keyword);
+    int status =
+        part.value != NULL ? mcp__compile_node(compiler, part.value, &part.location, parts[i].node) : 0;
     if (status != 0)
       return status;
   }
-  step->data = condition;
-  bool idle = condition->then == NULL && condition->otherwise == NULL && !compiler->collects;
+  validator->data = condition;
+  bool idle = condition->then == NULL && condition->otherwise == NULL && !compiler->tracks_evaluated;
   if (condition->condition == NULL || idle)
-    step->check = NULL;
+    validator->check = NULL;
   return 0;
 }
 
-MCP__FOR_BOTH bool judge_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                            mcp__check_t *check, bool collects) {
-  const condition_t *condition = step->data;
+MCP__SCHEMA_INLINE bool judge_if(const mcp__validator_t *validator, yyjson_val *value,
+                                 const mcp__location_t *at, mcp__check_t *check, bool tracks_evaluated) {
+  const condition_t *condition = validator->data;
   unsigned closeness;
-  bool fine = fits(condition->condition, value, at, check, &closeness, collects);
+  bool fine = fits(condition->condition, value, at, check, &closeness, tracks_evaluated);
   const mcp__node_t *node = fine ? condition->then : condition->otherwise;
   return !check->gave_up && (node == NULL || mcp__check_in_place(node, value, at, check));
 }
 
-static bool check_if(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_if(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                      mcp__check_t *check) {
-  return judge_if(step, value, at, check, false);
+  return judge_if(validator, value, at, check, false);
 }
 
-static bool if_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                          mcp__check_t *check) {
-  return judge_if(step, value, at, check, true);
+static bool if_tracking(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                        mcp__check_t *check) {
+  return judge_if(validator, value, at, check, true);
 }
 
 const mcp__rule_t mcp__combine_rules[] = {
     {{"allOf"}, compile_forms, mcp__check_all_of, NULL},
-    {{"anyOf"}, compile_forms, check_any_of, any_of_collecting},
-    {{"oneOf"}, compile_forms, check_one_of, one_of_collecting},
-    {{"not"}, compile_not, check_not, not_collecting},
-    {{"if", "then", "else"}, compile_if, check_if, if_collecting},
+    {{"anyOf"}, compile_forms, check_any_of, any_of_tracking},
+    {{"oneOf"}, compile_forms, check_one_of, one_of_tracking},
+    {{"not"}, compile_not, check_not, not_tracking},
+    {{"if", "then", "else"}, compile_if, check_if, if_tracking},
     {{NULL}, NULL, NULL, NULL},
 };

@@ -62,7 +62,7 @@ static bool wrong(reader_t *reader, const char *at, const char *words) {
 }
 
 static void put(reader_t *reader, const char *text) {
-  reader->status = mcp__buf_join(reader->status, mcp__buf_puts(reader->out, text));
+  reader->status = mcp__buf_first_error(reader->status, mcp__buf_puts(reader->out, text));
 }
 
 static bool is_plain(uint32_t code) {
@@ -76,7 +76,8 @@ static bool is_half(uint32_t code) {
 
 static void put_character(reader_t *reader, uint32_t code) {
   const char *format = is_plain(code) && code < 0x80 ? "%c" : "\\x{%x}";
-  reader->status = mcp__buf_join(reader->status, mcp__buf_printf(reader->out, format, code)); /* NOLINT */
+  reader->status =
+      mcp__buf_first_error(reader->status, mcp__buf_printf(reader->out, format, code)); /* NOLINT */
 }
 
 static bool skip(reader_t *reader, const char *prefix) {
@@ -385,7 +386,7 @@ static bool read_quantifier(reader_t *reader, const char *start) { /* up to here
     return wrong(reader, start, "quantifier does not follow a repeatable item");
   skip(reader, "?");
   reader->status =
-      mcp__buf_join(reader->status, mcp__buf_append(reader->out, start, (size_t)(reader->at - start)));
+      mcp__buf_first_error(reader->status, mcp__buf_append(reader->out, start, (size_t)(reader->at - start)));
   reader->repeatable = false;
   return true;
 }
@@ -399,7 +400,8 @@ static void put_item(reader_t *reader, const item_t *item) {
   } else if (item->kind == CHARACTER) {
     put_character(reader, item->code);
   } else if (item->kind == GROUP) {
-    reader->status = mcp__buf_join(reader->status, mcp__buf_printf(reader->out, "\\g{%u}", item->code));
+    reader->status =
+        mcp__buf_first_error(reader->status, mcp__buf_printf(reader->out, "\\g{%u}", item->code));
   } else if (item->kind == SPACE || item->kind == NOT_SPACE) {
     put(reader, "[");
     put_set(reader, item);

@@ -2,23 +2,23 @@
  * its tag, and nothing in those above. */
 #include "schema/schema_integers.h"
 
-static uint64_t note_of(const yyjson_val *value) {
+static uint64_t mark_of(const yyjson_val *value) {
   return (value->tag & YYJSON_TAG_MASK) == (YYJSON_TYPE_NUM | YYJSON_SUBTYPE_REAL)
              ? value->tag >> YYJSON_TAG_BIT
              : 0;
 }
 
-void mcp__integers_note(yyjson_val *real, uint64_t *count) {
+void mcp__integers_mark(yyjson_val *real, uint64_t *count) {
   double number = unsafe_yyjson_get_real(real);
-  if (note_of(real) == 0 && number >= -0x1p63 && number < 0x1p64)
+  if (mark_of(real) == 0 && number >= -0x1p63 && number < 0x1p64)
     real->tag |= ++*count << YYJSON_TAG_BIT;
 }
 
-void mcp__integers_forget(yyjson_val *value, uint64_t *count, uint64_t mark) {
+void mcp__integers_unmark(yyjson_val *value, uint64_t *count, uint64_t mark) {
   if (*count == mark)
     return;
   for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
-    if (note_of(value) > mark)
+    if (mark_of(value) > mark)
       value->tag &= YYJSON_TAG_MASK;
   *count = mark;
 }
@@ -33,6 +33,6 @@ static void convert(yyjson_val *value) {
 
 void mcp__integers_convert(yyjson_val *value) {
   for (const yyjson_val *end = unsafe_yyjson_get_next(value); value < end; value++)
-    if (note_of(value) > 0)
+    if (mark_of(value) > 0)
       convert(value);
 }

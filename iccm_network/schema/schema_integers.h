@@ -9,10 +9,10 @@
 #include "base/mem.h"
 
 /* Notes a number that yyjson read as a double, as the next after *count. Beyond 64 bits it stays as it is. */
-void mcp__integers_note(yyjson_val *real, uint64_t *count);
+void mcp__integers_mark(yyjson_val *real, uint64_t *count);
 
 /* Forgets the notes in value that were made after the first mark ones. */
-void mcp__integers_forget(yyjson_val *value, uint64_t *count, uint64_t mark);
+void mcp__integers_unmark(yyjson_val *value, uint64_t *count, uint64_t mark);
 
 /* Makes integers of those in value that are noted, without their notes. */
 void mcp__integers_convert(yyjson_val *value);

@@ -1,6 +1,6 @@
 /* schema_object.c: keywords of objects, and what null means for a property (the rule stands in schema.h). */
-#include "base/names.h"
-#include "schema/schema_marks.h"
+#include "base/edit_distance.h"
+#include "schema/schema_evaluated.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,60 +63,60 @@ static const member_t *find_member(const members_t *members, const char *name, s
 
 /* ---- Compiling ---- */
 
-static int add_properties(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+static int add_properties(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, members_t *members) {
   size_t index, max;
   yyjson_val *key, *schema;
-  if (site->value == NULL)
+  if (keyword->value == NULL)
     return 0;
-  if (!yyjson_is_obj(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
-  yyjson_obj_foreach(site->value, index, max, key, schema) {
+  if (!yyjson_is_obj(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not an object");
+  yyjson_obj_foreach(keyword->value, index, max, key, schema) {
     member_t *member = &members->list[members->count++];
     *member = (member_t){yyjson_get_str(key), yyjson_get_len(key), NULL, OPTIONAL};
-    mcp__place_t here = mcp__place_member(&site->here, member->name, member->len);
-    int status = mcp__compile_node(compiler, schema, &here, &member->node);
+    mcp__location_t location = mcp__location_member(&keyword->location, member->name, member->len);
+    int status = mcp__compile_node(compiler, schema, &location, &member->node);
     if (status != 0)
       return status;
   }
   return 0;
 }
 
-static int check_names(mcp__compiler_t *compiler, yyjson_val *names, const mcp__place_t *at) {
+static int check_names(mcp__compiler_t *compiler, yyjson_val *names, const mcp__location_t *at) {
   size_t index, max;
   yyjson_val *name;
   if (!yyjson_is_arr(names))
     return mcp__malformed(compiler, at, names, " is not an array");
   yyjson_arr_foreach(names, index, max, name) {
-    mcp__place_t here = mcp__place_element(at, index);
+    mcp__location_t location = mcp__location_element(at, index);
     if (!yyjson_is_str(name))
-      return mcp__malformed(compiler, &here, name, " is not a string");
+      return mcp__malformed(compiler, &location, name, " is not a string");
   }
   return 0;
 }
 
-static int add_required(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+static int add_required(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, members_t *members) {
   size_t index, max;
   yyjson_val *name;
-  if (site->value == NULL)
+  if (keyword->value == NULL)
     return 0;
-  int status = check_names(compiler, site->value, &site->here);
+  int status = check_names(compiler, keyword->value, &keyword->location);
   if (status != 0)
     return status;
-  if (yyjson_arr_size(site->value) > MCP__SCHEMA_MAX_REQUIRED) {
-    mcp__refuse_count(compiler->problem, &site->here, yyjson_arr_size(site->value),
+  if (yyjson_arr_size(keyword->value) > MCP__SCHEMA_MAX_REQUIRED) {
+    mcp__refuse_count(compiler->error, &keyword->location, yyjson_arr_size(keyword->value),
                       " names are more than the maximum ", MCP__SCHEMA_MAX_REQUIRED);
     return -EINVAL;
   }
-  yyjson_arr_foreach(site->value, index, max, name) {
+  yyjson_arr_foreach(keyword->value, index, max, name) {
     members->list[members->count++] = (member_t){yyjson_get_str(name), yyjson_get_len(name), NULL, index};
   }
-  members->required = site->value;
+  members->required = keyword->value;
   members->required_count = max;
   return 0;
 }
 
 /* Makes one member of the two that a name has when it stands in both properties and required. */
-static int merge_members(mcp__compiler_t *compiler, const mcp__place_t *at, members_t *members) {
+static int merge_members(mcp__compiler_t *compiler, const mcp__location_t *at, members_t *members) {
   size_t count = 0;
   qsort(members->list, members->count, sizeof *members->list, order_of_members);
   for (size_t i = 0; i < members->count; i++) {
@@ -128,10 +128,10 @@ static int merge_members(mcp__compiler_t *compiler, const mcp__place_t *at, memb
     }
     bool twice = last->node != NULL && next->node != NULL;
     if (twice || (last->rank != OPTIONAL && next->rank != OPTIONAL)) {
-      mcp__problem_begin(compiler->problem, at, NULL, "");
-      mcp__problem_put_string(compiler->problem, next->name, next->len);
-      mcp__problem_put(compiler->problem,
-                       twice ? " stands in properties twice" : " stands in required twice");
+      mcp__schema_error_begin(compiler->error, at, NULL, "");
+      mcp__schema_error_put_string(compiler->error, next->name, next->len);
+      mcp__schema_error_put(compiler->error,
+                            twice ? " stands in properties twice" : " stands in required twice");
       return -EINVAL;
     }
     last->node = last->node != NULL ? last->node : next->node;
@@ -141,53 +141,55 @@ static int merge_members(mcp__compiler_t *compiler, const mcp__place_t *at, memb
   return 0;
 }
 
-static int add_matchers(mcp__compiler_t *compiler, const mcp__site_t *site, members_t *members) {
+static int add_matchers(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, members_t *members) {
   size_t index, max;
   yyjson_val *key, *schema;
-  if (site->value == NULL)
+  if (keyword->value == NULL)
     return 0;
-  if (!yyjson_is_obj(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  if (!yyjson_is_obj(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not an object");
   members->matchers =
-      mcp__arena_alloc(compiler->arena, yyjson_obj_size(site->value) * sizeof *members->matchers);
+      mcp__arena_alloc(compiler->arena, yyjson_obj_size(keyword->value) * sizeof *members->matchers);
   if (members->matchers == NULL)
     return -ENOMEM;
-  yyjson_obj_foreach(site->value, index, max, key, schema) {
+  yyjson_obj_foreach(keyword->value, index, max, key, schema) {
     matcher_t *matcher = &members->matchers[members->matcher_count++];
-    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
-    int status = mcp__compile_pattern(compiler, key, &here, &matcher->pattern);
+    mcp__location_t location =
+        mcp__location_member(&keyword->location, yyjson_get_str(key), yyjson_get_len(key));
+    int status = mcp__compile_pattern(compiler, key, &location, &matcher->pattern);
     if (status == 0)
-      status = mcp__compile_node(compiler, schema, &here, &matcher->node);
+      status = mcp__compile_node(compiler, schema, &location, &matcher->node);
     if (status != 0)
       return status;
   }
   return 0;
 }
 
-static int add_schema(mcp__compiler_t *compiler, const mcp__site_t *site, const mcp__node_t **out) {
-  return site->value != NULL ? mcp__compile_node(compiler, site->value, &site->here, out) : 0;
+static int add_schema(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, const mcp__node_t **out) {
+  return keyword->value != NULL ? mcp__compile_node(compiler, keyword->value, &keyword->location, out) : 0;
 }
 
 /* One rule: whether null counts as given depends on required, and what is additional on properties and
  * patterns. */
-static int compile_members(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  mcp__site_t properties = mcp__site(site->schema, site->at, "properties");
-  mcp__site_t required = mcp__site(site->schema, site->at, "required");
-  mcp__site_t patterns = mcp__site(site->schema, site->at, "patternProperties");
-  mcp__site_t others = mcp__site(site->schema, site->at, "additionalProperties");
-  mcp__site_t names = mcp__site(site->schema, site->at, "propertyNames");
+static int compile_members(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                           mcp__validator_t *validator) {
+  mcp__keyword_t properties = mcp__keyword_find(keyword->schema, keyword->at, "properties");
+  mcp__keyword_t required = mcp__keyword_find(keyword->schema, keyword->at, "required");
+  mcp__keyword_t patterns = mcp__keyword_find(keyword->schema, keyword->at, "patternProperties");
+  mcp__keyword_t others = mcp__keyword_find(keyword->schema, keyword->at, "additionalProperties");
+  mcp__keyword_t names = mcp__keyword_find(keyword->schema, keyword->at, "propertyNames");
   size_t most = yyjson_obj_size(properties.value) + yyjson_arr_size(required.value);
   members_t *members = mcp__arena_alloc(compiler->arena, sizeof *members);
   member_t *list = mcp__arena_alloc(compiler->arena, most * sizeof *list);
   if (members == NULL || list == NULL)
     return -ENOMEM;
   *members = (members_t){.list = list, .closed = yyjson_is_false(others.value)};
-  step->data = members;
+  validator->data = members;
   int status = add_properties(compiler, &properties, members);
   if (status == 0)
     status = add_required(compiler, &required, members);
   if (status == 0)
-    status = merge_members(compiler, site->at, members);
+    status = merge_members(compiler, keyword->at, members);
   if (status == 0)
     status = add_matchers(compiler, &patterns, members);
   if (status == 0)
@@ -197,13 +199,13 @@ static int compile_members(mcp__compiler_t *compiler, const mcp__site_t *site, m
 
 /* ---- What is given ---- */
 
-static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_members(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check);
-static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                     mcp__check_t *check);
+static bool check_members_tracking(const mcp__validator_t *validator, yyjson_val *value,
+                                   const mcp__location_t *at, mcp__check_t *check);
 
-static bool is_members(const mcp__step_t *step) {
-  return step->check == check_members || step->check == check_members_collecting;
+static bool is_members(const mcp__validator_t *validator) {
+  return validator->check == check_members || validator->check == check_members_tracking;
 }
 
 /* Whether the schema requires the name, or has it among its properties; itself or by what it applies always.
@@ -218,16 +220,16 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
   check->depth--;
   bool found = false;
   for (size_t i = 0; !found && i < node->count; i++) {
-    const mcp__step_t *step = &node->steps[i];
+    const mcp__validator_t *validator = &node->validators[i];
     const mcp__node_t *applied;
-    if (is_members(step)) {
-      const member_t *member = find_member(step->data, name, len);
+    if (is_members(validator)) {
+      const member_t *member = find_member(validator->data, name, len);
       found = member != NULL && (required ? member->rank != OPTIONAL : member->node != NULL);
-    } else if ((applied = mcp__step_applies(step, check)) != NULL) {
+    } else if ((applied = mcp__validator_applies(validator, check)) != NULL) {
       found = mentions(applied, name, len, required, check);
-    } else if (step->check == mcp__check_all_of) {
-      for (size_t j = 0; !found && j < step->list.count; j++)
-        found = mentions(step->list.nodes[j], name, len, required, check);
+    } else if (validator->check == mcp__check_all_of) {
+      for (size_t j = 0; !found && j < validator->list.count; j++)
+        found = mentions(validator->list.nodes[j], name, len, required, check);
     }
   }
   check->depth++;
@@ -236,12 +238,12 @@ static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool
 
 bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t len) {
   const member_t *member = NULL;
-  while (node->count == 1 &&
-         (node->steps[0].check == mcp__check_enter || node->steps[0].check == mcp__check_collecting))
-    node = node->steps[0].node; /* what was put around it */
+  while (node->count == 1 && (node->validators[0].check == mcp__check_in_resource ||
+                              node->validators[0].check == mcp__check_tracking_evaluated))
+    node = node->validators[0].node; /* what was put around it */
   for (size_t i = 0; i < node->count; i++)
-    if (is_members(&node->steps[i]))
-      member = find_member(node->steps[i].data, name, len);
+    if (is_members(&node->validators[i]))
+      member = find_member(node->validators[i].data, name, len);
   return member != NULL && member->node != NULL;
 }
 
@@ -274,26 +276,26 @@ static bool see(uint64_t seen[SEEN_WORDS], size_t rank) {
 }
 
 /* Names the first required member that is not in seen; there is one. */
-static bool refuse_missing(const members_t *members, uint64_t seen[SEEN_WORDS], const mcp__place_t *at,
+static bool refuse_missing(const members_t *members, uint64_t seen[SEEN_WORDS], const mcp__location_t *at,
                            mcp__check_t *check) {
   size_t rank = 0;
   while (!see(seen, rank))
     rank++;
   yyjson_val *name = yyjson_arr_get(members->required, rank);
-  mcp__place_t here = mcp__place_member(at, yyjson_get_str(name), yyjson_get_len(name));
-  return mcp__problem_begin(check->problem, &here, NULL, "required, not given");
+  mcp__location_t location = mcp__location_member(at, yyjson_get_str(name), yyjson_get_len(name));
+  return mcp__schema_error_begin(check->error, &location, NULL, "required, not given");
 }
 
-static bool check_name(const members_t *members, yyjson_val *key, const mcp__place_t *at,
+static bool check_name(const members_t *members, yyjson_val *key, const mcp__location_t *at,
                        mcp__check_t *check) {
-  mcp__place_t here = *at;
-  here.is_name = true;
-  return members->names == NULL || mcp__check_value(members->names, key, &here, check);
+  mcp__location_t location = *at;
+  location.is_name = true;
+  return members->names == NULL || mcp__check_value(members->names, key, &location, check);
 }
 
 /* Applies what patterns say; matched tells whether any did. */
-MCP__FOR_BOTH bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
-                                  const mcp__place_t *at, mcp__check_t *check, bool *matched) {
+MCP__SCHEMA_INLINE bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
+                                       const mcp__location_t *at, mcp__check_t *check, bool *matched) {
   for (size_t i = 0; i < members->matcher_count; i++) {
     if (mcp__check_matches(&members->matchers[i].pattern, key, at, check)) {
       *matched = true;
@@ -312,7 +314,7 @@ static const member_t *nearest_property(const members_t *members, const char *na
   size_t least = SIZE_MAX;
   for (size_t i = 0; i < members->count; i++) {
     const member_t *member = &members->list[i];
-    size_t distance = mcp__names_distance(name, len, member->name, member->len);
+    size_t distance = mcp__edit_distance_indel(name, len, member->name, member->len);
     if (member->node != NULL && distance < least) {
       nearest = member;
       least = distance;
@@ -321,20 +323,20 @@ static const member_t *nearest_property(const members_t *members, const char *na
   return nearest;
 }
 
-static bool refuse_unknown(const members_t *members, const mcp__place_t *at, mcp__check_t *check) {
-  const member_t *nearest = check->problem->size > 0 ? nearest_property(members, at->name, at->number) : NULL;
-  mcp__problem_begin(check->problem, at, NULL, "not allowed");
+static bool refuse_unknown(const members_t *members, const mcp__location_t *at, mcp__check_t *check) {
+  const member_t *nearest = check->error->size > 0 ? nearest_property(members, at->name, at->number) : NULL;
+  mcp__schema_error_begin(check->error, at, NULL, "not allowed");
   if (nearest != NULL) {
-    mcp__problem_put(check->problem, "; the nearest known name is ");
-    mcp__problem_put_string(check->problem, nearest->name, nearest->len);
+    mcp__schema_error_put(check->error, "; the nearest known name is ");
+    mcp__schema_error_put_string(check->error, nearest->name, nearest->len);
   }
   return false;
 }
 
-/* Sets evaluated when a keyword judged the member, by its name or as one of the others. */
-MCP__FOR_BOTH bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
-                                yyjson_val *item, const mcp__place_t *at, mcp__check_t *check,
-                                bool *evaluated) {
+/* Sets *is_evaluated when a keyword judged the member, by its name or as one of the others. */
+MCP__SCHEMA_INLINE bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
+                                     yyjson_val *item, const mcp__location_t *at, mcp__check_t *check,
+                                     bool *is_evaluated) {
   bool known = member != NULL && member->node != NULL;
   if (known && !mcp__check_value(member->node, item, at, check))
     return false;
@@ -344,7 +346,7 @@ MCP__FOR_BOTH bool check_member(const members_t *members, const member_t *member
     return refuse_unknown(members, at, check);
   if (!known && members->others != NULL && !mcp__check_value(members->others, item, at, check))
     return false;
-  *evaluated = known || members->others != NULL;
+  *is_evaluated = known || members->others != NULL;
   return check_name(members, key, at, check);
 }
 
@@ -357,7 +359,7 @@ static bool is_property(mcp__check_t *check, const char *name, size_t len) {
 }
 
 /* A member that is null and does not count as given: only patterns judge it, unless it is a property. */
-static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *item, const mcp__place_t *at,
+static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *item, const mcp__location_t *at,
                        mcp__check_t *check) {
   bool matched;
   return members->matcher_count == 0 || is_property(check, at->name, at->number) ||
@@ -365,41 +367,41 @@ static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *it
 }
 
 /* Marks are NULL in a schema that collects none. */
-MCP__FOR_BOTH bool judge_members(const members_t *members, yyjson_val *value, const mcp__place_t *at,
-                                 mcp__check_t *check, mcp__marks_t *marks) {
+MCP__SCHEMA_INLINE bool judge_members(const members_t *members, yyjson_val *value, const mcp__location_t *at,
+                                      mcp__check_t *check, mcp__evaluated_t *evaluated) {
   uint64_t seen[SEEN_WORDS] = {0};
   size_t index, max, given = 0;
   yyjson_val *key, *item;
   yyjson_obj_foreach(value, index, max, key, item) {
-    mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
-    bool evaluated = false;
-    if (yyjson_is_null(item) && !null_counts(check, here.name, here.number)) {
-      if (!check_null(members, key, item, &here, check) || !mcp__check_spend(check, at, 0))
+    mcp__location_t location = mcp__location_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    bool is_evaluated = false;
+    if (yyjson_is_null(item) && !null_counts(check, location.name, location.number)) {
+      if (!check_null(members, key, item, &location, check) || !mcp__check_spend(check, at, 0))
         return false;
       continue;
     }
-    const member_t *member = find_member(members, here.name, here.number);
+    const member_t *member = find_member(members, location.name, location.number);
     if (member != NULL && member->rank != OPTIONAL)
       given += see(seen, member->rank);
-    if (!check_member(members, member, key, item, &here, check, &evaluated))
+    if (!check_member(members, member, key, item, &location, check, &is_evaluated))
       return false;
-    if (marks != NULL && evaluated)
-      mcp__marks_set(marks, index);
+    if (evaluated != NULL && is_evaluated)
+      mcp__evaluated_set(evaluated, index);
   }
   return given == members->required_count || refuse_missing(members, seen, at, check);
 }
 
-static bool check_members(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_members(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  return !yyjson_is_obj(value) || judge_members(step->data, value, at, check, NULL);
+  return !yyjson_is_obj(value) || judge_members(validator->data, value, at, check, NULL);
 }
 
-static bool check_members_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                     mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
-  check->marks = NULL; /* these are the value's, not its members' */
-  bool fine = !yyjson_is_obj(value) || judge_members(step->data, value, at, check, marks);
-  check->marks = marks;
+static bool check_members_tracking(const mcp__validator_t *validator, yyjson_val *value,
+                                   const mcp__location_t *at, mcp__check_t *check) {
+  mcp__evaluated_t *evaluated = check->evaluated;
+  check->evaluated = NULL; /* these are the value's, not its members' */
+  bool fine = !yyjson_is_obj(value) || judge_members(validator->data, value, at, check, evaluated);
+  check->evaluated = evaluated;
   return fine;
 }
 
@@ -415,26 +417,28 @@ static uint64_t count_given(mcp__check_t *check, yyjson_val *object) {
   return count;
 }
 
-static bool check_min_properties(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                 mcp__check_t *check) {
+static bool check_min_properties(const mcp__validator_t *validator, yyjson_val *value,
+                                 const mcp__location_t *at, mcp__check_t *check) {
   if (!yyjson_is_obj(value))
     return true;
   uint64_t count = count_given(check, value);
   if (!mcp__check_spend(check, at, yyjson_obj_size(value) / 4))
     return false;
-  return count >= step->count ||
-         mcp__refuse_count(check->problem, at, count, " properties are less than the minimum ", step->count);
+  return count >= validator->count ||
+         mcp__refuse_count(check->error, at, count, " properties are less than the minimum ",
+                           validator->count);
 }
 
-static bool check_max_properties(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                                 mcp__check_t *check) {
+static bool check_max_properties(const mcp__validator_t *validator, yyjson_val *value,
+                                 const mcp__location_t *at, mcp__check_t *check) {
   if (!yyjson_is_obj(value))
     return true;
   uint64_t count = count_given(check, value);
   if (!mcp__check_spend(check, at, yyjson_obj_size(value) / 4))
     return false;
-  return count <= step->count ||
-         mcp__refuse_count(check->problem, at, count, " properties are more than the maximum ", step->count);
+  return count <= validator->count ||
+         mcp__refuse_count(check->error, at, count, " properties are more than the maximum ",
+                           validator->count);
 }
 
 /* ---- dependentRequired, dependentSchemas, dependencies ---- */
@@ -450,34 +454,36 @@ typedef struct dependents {
   size_t count;
 } dependents_t;
 
-static int compile_dependents(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+static int compile_dependents(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                              mcp__validator_t *validator) {
   size_t index, max;
   yyjson_val *key, *value;
-  if (!yyjson_is_obj(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
+  if (!yyjson_is_obj(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not an object");
   dependents_t *dependents = mcp__arena_alloc(compiler->arena, sizeof *dependents);
-  dependent_t *list = mcp__arena_alloc(compiler->arena, yyjson_obj_size(site->value) * sizeof *list);
+  dependent_t *list = mcp__arena_alloc(compiler->arena, yyjson_obj_size(keyword->value) * sizeof *list);
   if (dependents == NULL || list == NULL)
     return -ENOMEM;
-  *dependents = (dependents_t){list, yyjson_obj_size(site->value)};
-  step->data = dependents;
-  bool schemas = strcmp(site->here.name, "dependentSchemas") == 0;
-  bool either = strcmp(site->here.name, "dependencies") == 0;
-  yyjson_obj_foreach(site->value, index, max, key, value) {
-    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
+  *dependents = (dependents_t){list, yyjson_obj_size(keyword->value)};
+  validator->data = dependents;
+  bool schemas = strcmp(keyword->location.name, "dependentSchemas") == 0;
+  bool either = strcmp(keyword->location.name, "dependencies") == 0;
+  yyjson_obj_foreach(keyword->value, index, max, key, value) {
+    mcp__location_t location =
+        mcp__location_member(&keyword->location, yyjson_get_str(key), yyjson_get_len(key));
     list[index] = (dependent_t){.name = key};
     int status;
     if (schemas || (either && !yyjson_is_arr(value)))
-      status = mcp__compile_node(compiler, value, &here, &list[index].node);
+      status = mcp__compile_node(compiler, value, &location, &list[index].node);
     else
-      status = check_names(compiler, list[index].others = value, &here);
+      status = check_names(compiler, list[index].others = value, &location);
     if (status != 0)
       return status;
   }
   return 0;
 }
 
-static bool check_others(const dependent_t *dependent, yyjson_val *object, const mcp__place_t *at,
+static bool check_others(const dependent_t *dependent, yyjson_val *object, const mcp__location_t *at,
                          mcp__check_t *check) {
   size_t index, max;
   yyjson_val *name;
@@ -487,18 +493,18 @@ static bool check_others(const dependent_t *dependent, yyjson_val *object, const
       return false;
     if (given)
       continue;
-    mcp__place_t here = mcp__place_member(at, yyjson_get_str(name), yyjson_get_len(name));
-    mcp__problem_begin(check->problem, &here, NULL, "required with ");
-    mcp__problem_put_value(check->problem, dependent->name);
-    mcp__problem_put(check->problem, ", not given");
+    mcp__location_t location = mcp__location_member(at, yyjson_get_str(name), yyjson_get_len(name));
+    mcp__schema_error_begin(check->error, &location, NULL, "required with ");
+    mcp__schema_error_put_value(check->error, dependent->name);
+    mcp__schema_error_put(check->error, ", not given");
     return false;
   }
   return true;
 }
 
-static bool check_dependents(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_dependents(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
-  const dependents_t *dependents = step->data;
+  const dependents_t *dependents = validator->data;
   if (!yyjson_is_obj(value))
     return true;
   for (size_t i = 0; i < dependents->count; i++) {
@@ -521,7 +527,7 @@ const mcp__rule_t mcp__object_rules[] = {
     {{"properties", "required", "additionalProperties", "patternProperties", "propertyNames"},
      compile_members,
      check_members,
-     check_members_collecting},
+     check_members_tracking},
     {{"dependentRequired"}, compile_dependents, check_dependents, NULL},
     {{"dependentSchemas"}, compile_dependents, check_dependents, NULL},
     {{"dependencies"}, compile_dependents, check_dependents, NULL},

@@ -30,7 +30,7 @@ typedef struct mcp__anchor {
 typedef struct mcp__ref {
   yyjson_val *text;
   const mcp__resource_t *resource; /* that it stands in */
-  mcp__step_t *step;
+  mcp__validator_t *validator;
   const mcp__node_t *node; /* that it leads to, once it is resolved */
   bool may_be_dynamic;     /* $dynamicRef, $recursiveRef */
   const anchor_t *anchor;  /* by which it was found; NULL: by its place */
@@ -40,22 +40,22 @@ typedef struct mcp__ref {
 /* ---- Places ---- */
 
 typedef struct path {
-  mcp__place_t places[MCP__SCHEMA_MAX_DEPTH + 2]; /* the root's, and one for each value below */
+  mcp__location_t places[MCP__SCHEMA_MAX_DEPTH + 2]; /* the root's, and one for each value below */
   size_t count;
 } path_t;
 
 /* The value in container that is target, or holds it: values lie one behind the other. */
-static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target, const mcp__place_t *at,
-                                mcp__place_t *place) {
+static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target, const mcp__location_t *at,
+                                mcp__location_t *place) {
   size_t index, max;
   yyjson_val *key, *item;
   yyjson_arr_foreach(container, index, max, item) {
-    *place = mcp__place_element(at, index);
+    *place = mcp__location_element(at, index);
     if (target < unsafe_yyjson_get_next(item))
       return item;
   }
   yyjson_obj_foreach(container, index, max, key, item) {
-    *place = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    *place = mcp__location_member(at, yyjson_get_str(key), yyjson_get_len(key));
     if (target < unsafe_yyjson_get_next(item))
       return item;
   }
@@ -63,14 +63,14 @@ static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target,
 }
 
 /* The place of the target; the resource is set to the innermost one on the way there. */
-static const mcp__place_t *find_path(const mcp__compiler_t *compiler, yyjson_val *target, path_t *path,
-                                     const mcp__resource_t **resource) {
-  path->places[0] = (mcp__place_t){NULL, NULL, 0, false};
+static const mcp__location_t *find_path(const mcp__compiler_t *compiler, yyjson_val *target, path_t *path,
+                                        const mcp__resource_t **resource) {
+  path->places[0] = (mcp__location_t){NULL, NULL, 0, false};
   path->count = 1;
   for (yyjson_val *at = compiler->root;; path->count++) {
-    const mcp__spot_t *spot = &compiler->spots[at - compiler->root];
-    if (spot->resource != NULL)
-      *resource = spot->resource;
+    const mcp__subschema_t *subschema = &compiler->subschemas[at - compiler->root];
+    if (subschema->resource != NULL)
+      *resource = subschema->resource;
     if (at == target)
       return &path->places[path->count - 1];
     at = step_towards(at, target, &path->places[path->count - 1], &path->places[path->count]);
@@ -78,10 +78,10 @@ static const mcp__place_t *find_path(const mcp__compiler_t *compiler, yyjson_val
 }
 
 /* Begins the problem of a reference. */
-static int refuse_ref(mcp__compiler_t *compiler, yyjson_val *text, const char *words) {
+static int refuse_ref(mcp__compiler_t *compiler, yyjson_val *text, const char *message) {
   path_t path;
   const mcp__resource_t *resource;
-  return mcp__malformed(compiler, find_path(compiler, text, &path, &resource), text, words);
+  return mcp__malformed(compiler, find_path(compiler, text, &path, &resource), text, message);
 }
 
 /* ---- Anchors ---- */
@@ -95,40 +95,43 @@ static const anchor_t *find_anchor(const mcp__compiler_t *compiler, const mcp__r
   return anchor;
 }
 
-static int add_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, const char *name, size_t len,
+static int add_anchor(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, const char *name, size_t len,
                       bool dynamic) {
   const anchor_t *known = find_anchor(compiler, compiler->resource, name, len);
-  if (known != NULL && known->schema != site->schema)
-    return mcp__malformed(compiler, &site->here, site->value, " names another place already");
+  if (known != NULL && known->schema != keyword->schema)
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " names another place already");
   anchor_t *anchor = mcp__arena_alloc(compiler->arena, sizeof *anchor);
   if (anchor == NULL)
     return -ENOMEM;
-  *anchor = (anchor_t){compiler->resource, site->schema, name, len, dynamic, compiler->anchors};
+  *anchor = (anchor_t){compiler->resource, keyword->schema, name, len, dynamic, compiler->anchors};
   compiler->anchors = anchor;
   return 0;
 }
 
-static int compile_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  bool dynamic = strcmp(site->here.name, "$dynamicAnchor") == 0;
-  step->check = NULL;
-  if (!yyjson_is_str(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not a string");
-  return add_anchor(compiler, site, yyjson_get_str(site->value), yyjson_get_len(site->value), dynamic);
+static int compile_anchor(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                          mcp__validator_t *validator) {
+  bool dynamic = strcmp(keyword->location.name, "$dynamicAnchor") == 0;
+  validator->check = NULL;
+  if (!yyjson_is_str(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not a string");
+  return add_anchor(compiler, keyword, yyjson_get_str(keyword->value), yyjson_get_len(keyword->value),
+                    dynamic);
 }
 
-static int compile_recursive_anchor(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  step->check = NULL;
-  return yyjson_is_true(site->value) ? add_anchor(compiler, site, "", 0, true) : 0;
+static int compile_recursive_anchor(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                                    mcp__validator_t *validator) {
+  validator->check = NULL;
+  return yyjson_is_true(keyword->value) ? add_anchor(compiler, keyword, "", 0, true) : 0;
 }
 
 /* ---- Resources ---- */
 
 /* Sets what the schema's $schema means for its resource, where it has one. */
-static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at,
+static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                         mcp__resource_t *resource) {
   static const struct {
     const char *name;
-    bool ref_alone;
+    bool ref_ignores_siblings;
   } dialects[] = {{"json-schema.org/schema", false},
                   {"json-schema.org/draft/2020-12/schema", false},
                   {"json-schema.org/draft/2019-09/schema", false},
@@ -136,39 +139,39 @@ static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp
                   {"json-schema.org/draft-07/schema", true},
                   {"json-schema.org/draft-06/schema", true},
                   {"json-schema.org/draft-04/schema", true}};
-  mcp__site_t site = mcp__site(schema, at, "$schema");
-  const char *text = yyjson_get_str(site.value);
-  if (site.value == NULL)
+  mcp__keyword_t keyword = mcp__keyword_find(schema, at, "$schema");
+  const char *text = yyjson_get_str(keyword.value);
+  if (keyword.value == NULL)
     return 0;
   if (text == NULL)
-    return mcp__malformed(compiler, &site.here, site.value, " is not a string");
+    return mcp__malformed(compiler, &keyword.location, keyword.value, " is not a string");
   const char *name = strncmp(text, "http", 4) == 0 ? strstr(text, "://") : NULL;
   for (size_t i = 0; name != NULL && i < sizeof dialects / sizeof dialects[0]; i++) {
     size_t len = strlen(dialects[i].name);
     if (strncmp(name + 3, dialects[i].name, len) == 0 &&
         (name[3 + len] == '\0' || strcmp(name + 3 + len, "#") == 0)) {
-      resource->ref_alone = dialects[i].ref_alone;
+      resource->ref_ignores_siblings = dialects[i].ref_ignores_siblings;
       return 0;
     }
   }
   return mcp__malformed(
-      compiler, &site.here, site.value,
+      compiler, &keyword.location, keyword.value,
       " is a metaschema that is not known: name draft 2020-12 or draft-07, or leave it out");
 }
 
-bool mcp__ref_is_alone(const mcp__compiler_t *compiler, yyjson_val *schema) {
-  return compiler->resource->ref_alone && yyjson_is_str(yyjson_obj_get(schema, "$ref"));
+bool mcp__ref_ignores_siblings(const mcp__compiler_t *compiler, yyjson_val *schema) {
+  return compiler->resource->ref_ignores_siblings && yyjson_is_str(yyjson_obj_get(schema, "$ref"));
 }
 
 /* Begins a resource with an $id, which may be NULL for the root; id->value is a string otherwise. */
-static int add_resource(mcp__compiler_t *compiler, const mcp__site_t *id) {
+static int add_resource(mcp__compiler_t *compiler, const mcp__keyword_t *id) {
   const mcp__resource_t *outer = compiler->resource;
   mcp__resource_t *resource = mcp__arena_alloc(compiler->arena, sizeof *resource);
   const char *fragment = "";
   if (resource == NULL)
     return -ENOMEM;
   *resource = (mcp__resource_t){outer != NULL ? outer->uri : "", id->schema,
-                                outer != NULL && outer->ref_alone, compiler->resources};
+                                outer != NULL && outer->ref_ignores_siblings, compiler->resources};
   int status = 0;
   if (id->value != NULL)
     status = mcp__uri_resolve(compiler->arena, resource->uri, yyjson_get_str(id->value), &resource->uri,
@@ -181,15 +184,16 @@ static int add_resource(mcp__compiler_t *compiler, const mcp__site_t *id) {
   return *fragment != '\0' ? add_anchor(compiler, id, fragment, strlen(fragment), false) : 0;
 }
 
-int mcp__enter_resource(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at) {
+int mcp__enter_resource(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at) {
   bool is_root = compiler->resource == NULL;
-  mcp__site_t id = mcp__site(schema, at, "$id");
+  mcp__keyword_t id = mcp__keyword_find(schema, at, "$id");
   const char *text = yyjson_get_str(id.value);
   if (id.value != NULL && (text == NULL || strlen(text) != yyjson_get_len(id.value)))
-    return mcp__malformed(compiler, &id.here, id.value, text == NULL ? " is not a string" : " is not a URI");
+    return mcp__malformed(compiler, &id.location, id.value,
+                          text == NULL ? " is not a string" : " is not a URI");
   if (is_root)
     return add_resource(compiler, &id);
-  if (text == NULL || mcp__ref_is_alone(compiler, schema))
+  if (text == NULL || mcp__ref_ignores_siblings(compiler, schema))
     return 0;
   if (*text != '#')
     return add_resource(compiler, &id);
@@ -198,45 +202,51 @@ int mcp__enter_resource(mcp__compiler_t *compiler, yyjson_val *schema, const mcp
 
 /* ---- Compiling ---- */
 
-static int compile_definitions(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+static int compile_definitions(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                               mcp__validator_t *validator) {
   size_t index, max;
   yyjson_val *key, *schema;
   const mcp__node_t *node;
-  step->check = NULL;
-  if (!yyjson_is_obj(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not an object");
-  yyjson_obj_foreach(site->value, index, max, key, schema) {
-    mcp__place_t here = mcp__place_member(&site->here, yyjson_get_str(key), yyjson_get_len(key));
-    int status = mcp__compile_node(compiler, schema, &here, &node);
+  validator->check = NULL;
+  if (!yyjson_is_obj(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not an object");
+  yyjson_obj_foreach(keyword->value, index, max, key, schema) {
+    mcp__location_t location =
+        mcp__location_member(&keyword->location, yyjson_get_str(key), yyjson_get_len(key));
+    int status = mcp__compile_node(compiler, schema, &location, &node);
     if (status != 0)
       return status;
   }
   return 0;
 }
 
-static int compile_ref(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (!yyjson_is_str(site->value) || strlen(yyjson_get_str(site->value)) != yyjson_get_len(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not a reference");
+static int compile_ref(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                       mcp__validator_t *validator) {
+  if (!yyjson_is_str(keyword->value) ||
+      strlen(yyjson_get_str(keyword->value)) != yyjson_get_len(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not a reference");
   ref_t *ref = mcp__arena_alloc(compiler->arena, sizeof *ref);
   if (ref == NULL)
     return -ENOMEM;
-  *ref = (ref_t){.text = site->value,
+  *ref = (ref_t){.text = keyword->value,
                  .resource = compiler->resource,
-                 .step = step,
-                 .may_be_dynamic = strcmp(site->here.name, "$ref") != 0,
+                 .validator = validator,
+                 .may_be_dynamic = strcmp(keyword->location.name, "$ref") != 0,
                  .next = compiler->refs};
   compiler->refs = ref;
-  step->node = NULL;
+  validator->node = NULL;
   return 0;
 }
 
 /* ---- Checking ---- */
 
-bool mcp__check_ref(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check) {
-  return mcp__check_in_place(step->node, value, at, check);
+bool mcp__check_ref(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                    mcp__check_t *check) {
+  return mcp__check_in_place(validator->node, value, at, check);
 }
 
-static bool enter(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check) {
+static bool enter(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
+                  mcp__check_t *check) {
   const mcp__entered_t *outer = check->entered;
   mcp__entered_t entered = {node->resource, outer};
   check->entered = &entered;
@@ -245,9 +255,9 @@ static bool enter(const mcp__node_t *node, yyjson_val *value, const mcp__place_t
   return fine;
 }
 
-bool mcp__check_enter(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                      mcp__check_t *check) {
-  return enter(step->node, value, at, check);
+bool mcp__check_in_resource(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                            mcp__check_t *check) {
+  return enter(validator->node, value, at, check);
 }
 
 typedef struct choices { /* of a dynamic reference */
@@ -255,8 +265,8 @@ typedef struct choices { /* of a dynamic reference */
   size_t count;
 } choices_t;
 
-const mcp__node_t *mcp__dynamic_target(const mcp__step_t *step, const mcp__check_t *check) {
-  const choices_t *choices = step->data;
+const mcp__node_t *mcp__dynamic_target(const mcp__validator_t *validator, const mcp__check_t *check) {
+  const choices_t *choices = validator->data;
   const mcp__node_t *target = choices->nodes[0];
   for (const mcp__entered_t *entered = check->entered; entered != NULL; entered = entered->up)
     for (size_t i = 0; i < choices->count; i++)
@@ -265,12 +275,12 @@ const mcp__node_t *mcp__dynamic_target(const mcp__step_t *step, const mcp__check
   return target;
 }
 
-bool mcp__check_dynamic(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+bool mcp__check_dynamic(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  const choices_t *choices = step->data;
+  const choices_t *choices = validator->data;
   uint64_t entered = MCP__SCHEMA_MAX_NESTED_CHECKS - check->depth; /* at most */
   return mcp__check_spend(check, at, entered * choices->count / 16) &&
-         enter(mcp__dynamic_target(step, check), value, at, check);
+         enter(mcp__dynamic_target(validator, check), value, at, check);
 }
 
 /* ---- Resolving ---- */
@@ -296,10 +306,10 @@ static size_t decode_percent(char *text) {
 static int refuse_document(mcp__compiler_t *compiler, const ref_t *ref, const char *uri) {
   bool metaschema = strstr(uri, "://json-schema.org/draft") != NULL;
   refuse_ref(compiler, ref->text, metaschema ? " leads to the metaschema " : " leads to the document ");
-  mcp__problem_put_string(compiler->problem, uri, strlen(uri));
-  mcp__problem_put(compiler->problem, ", which is not part of this schema");
+  mcp__schema_error_put_string(compiler->error, uri, strlen(uri));
+  mcp__schema_error_put(compiler->error, ", which is not part of this schema");
   if (!metaschema)
-    mcp__problem_put(compiler->problem, ": put it below $defs with its $id");
+    mcp__schema_error_put(compiler->error, ": put it below $defs with its $id");
   return -EINVAL;
 }
 
@@ -341,10 +351,10 @@ static int find_target(const mcp__compiler_t *compiler, const mcp__resource_t *r
 /* The node of a value, which is compiled unless it has been. */
 static int node_of(mcp__compiler_t *compiler, yyjson_val *target, const mcp__node_t **out) {
   path_t path;
-  *out = compiler->spots[target - compiler->root].node;
+  *out = compiler->subschemas[target - compiler->root].node;
   if (*out != NULL)
     return 0;
-  const mcp__place_t *at = find_path(compiler, target, &path, &compiler->resource);
+  const mcp__location_t *at = find_path(compiler, target, &path, &compiler->resource);
   return mcp__compile_node(compiler, target, at, out);
 }
 
@@ -387,9 +397,9 @@ static int link_dynamic(const mcp__compiler_t *compiler, const ref_t *ref) {
   choices->count = 1;
   for (const anchor_t *each = compiler->anchors; each != NULL; each = each->next)
     if (each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0)
-      choices->nodes[choices->count++] = compiler->spots[each->schema - compiler->root].node;
-  ref->step->data = choices;
-  ref->step->check = mcp__check_dynamic;
+      choices->nodes[choices->count++] = compiler->subschemas[each->schema - compiler->root].node;
+  ref->validator->data = choices;
+  ref->validator->check = mcp__check_dynamic;
   return 0;
 }
 
@@ -398,17 +408,17 @@ static int link_ref(const mcp__compiler_t *compiler, const ref_t *ref) {
   if (ref->may_be_dynamic && ref->anchor != NULL && ref->anchor->dynamic)
     return link_dynamic(compiler, ref);
   bool leaves = ref->node->resource != NULL && ref->node->resource != ref->resource;
-  ref->step->check = compiler->dynamic && leaves ? mcp__check_enter : mcp__check_ref;
-  ref->step->node = ref->node;
+  ref->validator->check = compiler->dynamic && leaves ? mcp__check_in_resource : mcp__check_ref;
+  ref->validator->node = ref->node;
   return 0;
 }
 
 static const mcp__node_t *next_by_ref(const mcp__node_t *node) {
   static const mcp__check_t nothing_entered;
   for (size_t i = 0; i < node->count; i++) {
-    const mcp__step_t *step = &node->steps[i];
-    const mcp__node_t *next = mcp__step_applies(step, &nothing_entered);
-    if (next != NULL && step->check != mcp__check_dynamic)
+    const mcp__validator_t *validator = &node->validators[i];
+    const mcp__node_t *next = mcp__validator_applies(validator, &nothing_entered);
+    if (next != NULL && validator->check != mcp__check_dynamic)
       return next;
   }
   return NULL;

@@ -47,7 +47,7 @@ static unsigned types_of(yyjson_val *value) {
   }
 }
 
-static int add_type(mcp__compiler_t *compiler, yyjson_val *name, const mcp__place_t *at, unsigned *set) {
+static int add_type(mcp__compiler_t *compiler, yyjson_val *name, const mcp__location_t *at, unsigned *set) {
   for (size_t i = 0; i < TYPES; i++) {
     if (yyjson_equals_str(name, types[i].name)) {
       *set |= types[i].type;
@@ -57,151 +57,159 @@ static int add_type(mcp__compiler_t *compiler, yyjson_val *name, const mcp__plac
   return mcp__malformed(compiler, at, name, " is not the name of a type");
 }
 
-static int add_nullable(mcp__compiler_t *compiler, const mcp__site_t *site, unsigned *set) {
-  mcp__site_t nullable =
-      mcp__site(site->schema, site->at, "nullable"); /* OpenAPI 3.0.3: it is part of type */
+static int add_nullable(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, unsigned *set) {
+  mcp__keyword_t nullable =
+      mcp__keyword_find(keyword->schema, keyword->at, "nullable"); /* OpenAPI 3.0.3: it is part of type */
   if (nullable.value != NULL && !yyjson_is_bool(nullable.value))
-    return mcp__malformed(compiler, &nullable.here, nullable.value, " is not a boolean");
+    return mcp__malformed(compiler, &nullable.location, nullable.value, " is not a boolean");
   *set |= yyjson_is_true(nullable.value) ? OF_NULL : 0;
   return 0;
 }
 
-static int compile_type(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+static int compile_type(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                        mcp__validator_t *validator) {
   size_t index, max;
   yyjson_val *name;
-  step->types = 0;
-  int status = add_nullable(compiler, site, &step->types);
+  validator->types = 0;
+  int status = add_nullable(compiler, keyword, &validator->types);
   if (status != 0)
     return status;
-  if (!yyjson_is_arr(site->value))
-    return add_type(compiler, site->value, &site->here, &step->types);
-  yyjson_arr_foreach(site->value, index, max, name) {
-    mcp__place_t element = mcp__place_element(&site->here, index);
-    if ((status = add_type(compiler, name, &element, &step->types)) != 0)
+  if (!yyjson_is_arr(keyword->value))
+    return add_type(compiler, keyword->value, &keyword->location, &validator->types);
+  yyjson_arr_foreach(keyword->value, index, max, name) {
+    mcp__location_t element = mcp__location_element(&keyword->location, index);
+    if ((status = add_type(compiler, name, &element, &validator->types)) != 0)
       return status;
   }
-  return max > 0 ? 0 : mcp__malformed(compiler, &site->here, site->value, " allows nothing");
+  return max > 0 ? 0 : mcp__malformed(compiler, &keyword->location, keyword->value, " allows nothing");
 }
 
-static bool check_type(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_type(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
-  if ((types_of(value) & step->types) != 0) {
-    if (yyjson_is_real(value) && (step->types & OF_NUMBER) == 0)
-      mcp__integers_note(value, &check->integers);
+  if ((types_of(value) & validator->types) != 0) {
+    if (yyjson_is_real(value) && (validator->types & OF_NUMBER) == 0)
+      mcp__integers_mark(value, &check->marked_integers);
     return true;
   }
-  mcp__problem_begin(check->problem, at, value, " is not ");
-  unsigned left = step->types;
+  mcp__schema_error_begin(check->error, at, value, " is not ");
+  unsigned left = validator->types;
   for (size_t i = 0; i < TYPES; i++) {
     if ((left & types[i].type) == 0)
       continue;
-    mcp__problem_put(check->problem, types[i].words);
+    mcp__schema_error_put(check->error, types[i].words);
     left &= ~types[i].type;
-    mcp__problem_put(check->problem, left == 0 ? "" : (left & (left - 1)) == 0 ? " or " : ", ");
+    mcp__schema_error_put(check->error, left == 0 ? "" : (left & (left - 1)) == 0 ? " or " : ", ");
   }
   return false;
 }
 
 /* ---- enum, const ---- */
 
-static int compile_enum(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  step->value = site->value;
-  return yyjson_is_arr(step->value) ? 0
-                                    : mcp__malformed(compiler, &site->here, step->value, " is not an array");
+static int compile_enum(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                        mcp__validator_t *validator) {
+  validator->value = keyword->value;
+  return yyjson_is_arr(validator->value)
+             ? 0
+             : mcp__malformed(compiler, &keyword->location, validator->value, " is not an array");
 }
 
-static bool check_enum(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_enum(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
   size_t index, max;
   yyjson_val *choice;
-  yyjson_arr_foreach(step->value, index, max, choice) {
+  yyjson_arr_foreach(validator->value, index, max, choice) {
     if (mcp__json_same(choice, value, &check->steps))
       return true;
   }
   if (!mcp__check_spend(check, at, 0))
     return false;
-  if (yyjson_arr_size(step->value) == 0)
-    return mcp__problem_begin_other(check->problem, at, value, " is not allowed: \"enum\" is empty");
-  mcp__problem_begin_other(check->problem, at, value, " is not one of ");
-  mcp__problem_put_values(check->problem, step->value);
+  if (yyjson_arr_size(validator->value) == 0)
+    return mcp__schema_error_begin_other(check->error, at, value, " is not allowed: \"enum\" is empty");
+  mcp__schema_error_begin_other(check->error, at, value, " is not one of ");
+  mcp__schema_error_put_values(check->error, validator->value);
   return false;
 }
 
-static int compile_const(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
+static int compile_const(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                         mcp__validator_t *validator) {
   (void)compiler;
-  step->value = site->value;
+  validator->value = keyword->value;
   return 0;
 }
 
-static bool check_const(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_const(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  if (mcp__json_same(step->value, value, &check->steps))
+  if (mcp__json_same(validator->value, value, &check->steps))
     return true;
   if (!mcp__check_spend(check, at, 0))
     return false;
-  mcp__problem_begin_other(check->problem, at, value, " is not ");
-  mcp__problem_put_value(check->problem, step->value);
+  mcp__schema_error_begin_other(check->error, at, value, " is not ");
+  mcp__schema_error_put_value(check->error, validator->value);
   return false;
 }
 
 /* ---- minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf ---- */
 
-static int compile_bound(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  step->value = site->value;
-  return mcp__json_is_number(step->value)
+static int compile_bound(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                         mcp__validator_t *validator) {
+  validator->value = keyword->value;
+  return mcp__json_is_number(validator->value)
              ? 0
-             : mcp__malformed(compiler, &site->here, step->value, " is not a number");
+             : mcp__malformed(compiler, &keyword->location, validator->value, " is not a number");
 }
 
 /* A boolean belongs to draft-04, and is read with the bound beside it. */
-static int compile_exclusive(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (!yyjson_is_bool(site->value))
-    return compile_bound(compiler, site, step);
-  step->check = NULL;
+static int compile_exclusive(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                             mcp__validator_t *validator) {
+  if (!yyjson_is_bool(keyword->value))
+    return compile_bound(compiler, keyword, validator);
+  validator->check = NULL;
   return 0;
 }
 
-static bool refuse_bound(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                         mcp__check_t *check, const char *words) {
-  mcp__problem_begin(check->problem, at, value, words);
-  mcp__problem_put_value(check->problem, step->value);
+static bool refuse_bound(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
+                         mcp__check_t *check, const char *message) {
+  mcp__schema_error_begin(check->error, at, value, message);
+  mcp__schema_error_put_value(check->error, validator->value);
   return false;
 }
 
-static bool check_minimum(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_minimum(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  return !mcp__json_is_number(value) || mcp__json_order(value, step->value) >= 0 ||
-         refuse_bound(step, value, at, check, " is less than the minimum ");
+  return !mcp__json_is_number(value) || mcp__json_order(value, validator->value) >= 0 ||
+         refuse_bound(validator, value, at, check, " is less than the minimum ");
 }
 
-static bool check_maximum(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_maximum(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  return !mcp__json_is_number(value) || mcp__json_order(value, step->value) <= 0 ||
-         refuse_bound(step, value, at, check, " is greater than the maximum ");
+  return !mcp__json_is_number(value) || mcp__json_order(value, validator->value) <= 0 ||
+         refuse_bound(validator, value, at, check, " is greater than the maximum ");
 }
 
-static bool check_above(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_above(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  return !mcp__json_is_number(value) || mcp__json_order(value, step->value) > 0 ||
-         refuse_bound(step, value, at, check, " is not greater than ");
+  return !mcp__json_is_number(value) || mcp__json_order(value, validator->value) > 0 ||
+         refuse_bound(validator, value, at, check, " is not greater than ");
 }
 
-static bool check_below(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_below(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  return !mcp__json_is_number(value) || mcp__json_order(value, step->value) < 0 ||
-         refuse_bound(step, value, at, check, " is not less than ");
+  return !mcp__json_is_number(value) || mcp__json_order(value, validator->value) < 0 ||
+         refuse_bound(validator, value, at, check, " is not less than ");
 }
 
-static int compile_minimum(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (yyjson_is_true(yyjson_obj_get(site->schema, "exclusiveMinimum")))
-    step->check = check_above;
-  return compile_bound(compiler, site, step);
+static int compile_minimum(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                           mcp__validator_t *validator) {
+  if (yyjson_is_true(yyjson_obj_get(keyword->schema, "exclusiveMinimum")))
+    validator->check = check_above;
+  return compile_bound(compiler, keyword, validator);
 }
 
-static int compile_maximum(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (yyjson_is_true(yyjson_obj_get(site->schema, "exclusiveMaximum")))
-    step->check = check_below;
-  return compile_bound(compiler, site, step);
+static int compile_maximum(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                           mcp__validator_t *validator) {
+  if (yyjson_is_true(yyjson_obj_get(keyword->schema, "exclusiveMaximum")))
+    validator->check = check_below;
+  return compile_bound(compiler, keyword, validator);
 }
 
 typedef struct multiple {
@@ -209,27 +217,29 @@ typedef struct multiple {
   yyjson_val *value;
 } multiple_t;
 
-static int compile_multiple(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  yyjson_val *value = site->value;
+static int compile_multiple(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                            mcp__validator_t *validator) {
+  yyjson_val *value = keyword->value;
   if (!mcp__json_is_number(value) || mcp__json_as_real(value) <= 0)
-    return mcp__malformed(compiler, &site->here, value, " is not a number greater than 0");
+    return mcp__malformed(compiler, &keyword->location, value, " is not a number greater than 0");
   multiple_t *multiple = mcp__arena_alloc(compiler->arena, sizeof *multiple);
   if (multiple == NULL)
     return -ENOMEM;
   multiple->value = value;
-  step->data = multiple;
+  validator->data = multiple;
   return mcp__decimal_read(value, &multiple->divisor) && multiple->divisor.digits > 0
              ? 0
-             : mcp__malformed(compiler, &site->here, value, " has more digits than multipleOf can use");
+             : mcp__malformed(compiler, &keyword->location, value,
+                              " has more digits than multipleOf can use");
 }
 
-static bool check_multiple(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_multiple(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                            mcp__check_t *check) {
-  const multiple_t *multiple = step->data;
+  const multiple_t *multiple = validator->data;
   if (!mcp__json_is_number(value) || mcp__decimal_divides(&multiple->divisor, value))
     return true;
-  mcp__problem_begin(check->problem, at, value, " is not a multiple of ");
-  mcp__problem_put_value(check->problem, multiple->value);
+  mcp__schema_error_begin(check->error, at, value, " is not a multiple of ");
+  mcp__schema_error_put_value(check->error, multiple->value);
   return false;
 }
 
@@ -245,44 +255,46 @@ static size_t characters_in(yyjson_val *string) {
   return count;
 }
 
-static bool check_min_length(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_min_length(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
   if (!yyjson_is_str(value))
     return true;
   if (!mcp__check_spend(check, at, yyjson_get_len(value) / BYTES_PER_STEP))
     return false;
   size_t count = characters_in(value);
-  return count >= step->count ||
-         mcp__refuse_count(check->problem, at, count, " characters are less than the minimum ", step->count);
+  return count >= validator->count ||
+         mcp__refuse_count(check->error, at, count, " characters are less than the minimum ",
+                           validator->count);
 }
 
-static bool check_max_length(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_max_length(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
   if (!yyjson_is_str(value))
     return true;
   if (!mcp__check_spend(check, at, yyjson_get_len(value) / BYTES_PER_STEP))
     return false;
   size_t count = characters_in(value);
-  return count <= step->count ||
-         mcp__refuse_count(check->problem, at, count, " characters are more than the maximum ", step->count);
+  return count <= validator->count ||
+         mcp__refuse_count(check->error, at, count, " characters are more than the maximum ",
+                           validator->count);
 }
 
-int mcp__compile_pattern(mcp__compiler_t *compiler, yyjson_val *text, const mcp__place_t *at,
+int mcp__compile_pattern(mcp__compiler_t *compiler, yyjson_val *text, const mcp__location_t *at,
                          mcp__pattern_t *out) {
   char message[256];
   int status = mcp__pattern_new(compiler->arena, text, out, message, sizeof message);
   return status == -EINVAL ? mcp__malformed(compiler, at, text, message) : status;
 }
 
-static bool give_up_pattern(const mcp__pattern_t *pattern, const mcp__place_t *at, mcp__check_t *check,
-                            const char *words) {
+static bool give_up_pattern(const mcp__pattern_t *pattern, const mcp__location_t *at, mcp__check_t *check,
+                            const char *message) {
   mcp__check_give_up(check, at, "the pattern ");
-  mcp__problem_put_string(check->text, yyjson_get_str(pattern->text), yyjson_get_len(pattern->text));
-  mcp__problem_put(check->text, words);
+  mcp__schema_error_put_string(check->text, yyjson_get_str(pattern->text), yyjson_get_len(pattern->text));
+  mcp__schema_error_put(check->text, message);
   return false;
 }
 
-bool mcp__check_matches(const mcp__pattern_t *pattern, yyjson_val *string, const mcp__place_t *at,
+bool mcp__check_matches(const mcp__pattern_t *pattern, yyjson_val *string, const mcp__location_t *at,
                         mcp__check_t *check) {
   if (!mcp__check_spend(check, at, 1 + yyjson_get_len(string) / BYTES_PER_STEP))
     return false;
@@ -300,23 +312,25 @@ bool mcp__check_matches(const mcp__pattern_t *pattern, yyjson_val *string, const
   }
 }
 
-static int compile_pattern(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  if (!yyjson_is_str(site->value))
-    return mcp__malformed(compiler, &site->here, site->value, " is not a string");
+static int compile_pattern(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                           mcp__validator_t *validator) {
+  if (!yyjson_is_str(keyword->value))
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is not a string");
   mcp__pattern_t *pattern = mcp__arena_alloc(compiler->arena, sizeof *pattern);
-  step->data = pattern;
-  return pattern != NULL ? mcp__compile_pattern(compiler, site->value, &site->here, pattern) : -ENOMEM;
+  validator->data = pattern;
+  return pattern != NULL ? mcp__compile_pattern(compiler, keyword->value, &keyword->location, pattern)
+                         : -ENOMEM;
 }
 
-static bool check_pattern(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_pattern(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  const mcp__pattern_t *pattern = step->data;
+  const mcp__pattern_t *pattern = validator->data;
   if (!yyjson_is_str(value) || mcp__check_matches(pattern, value, at, check))
     return true;
   if (check->gave_up)
     return false;
-  mcp__problem_begin(check->problem, at, value, " does not match the pattern ");
-  mcp__problem_put_value(check->problem, pattern->text);
+  mcp__schema_error_begin(check->error, at, value, " does not match the pattern ");
+  mcp__schema_error_put_value(check->error, pattern->text);
   return false;
 }
 

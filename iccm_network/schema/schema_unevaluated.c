@@ -7,7 +7,7 @@
  * keywords somewhere is compiled to set marks; all others pay nothing. Marks for up to 1,024 members lie on
  * the stack; more of them cost steps and come from the heap, and where that is used up the check has no
  * verdict. */
-#include "schema/schema_marks.h"
+#include "schema/schema_evaluated.h"
 
 #include <string.h>
 
@@ -17,123 +17,127 @@ static size_t words_of(size_t count) {
   return (count + BITS - 1) / BITS;
 }
 
-bool mcp__marks_open(mcp__marks_t *marks, size_t count, const mcp__place_t *at, mcp__check_t *check) {
+bool mcp__evaluated_open(mcp__evaluated_t *evaluated, size_t count, const mcp__location_t *at,
+                         mcp__check_t *check) {
   size_t words = words_of(count);
-  marks->words = marks->few;
-  marks->count = count;
-  if (words <= MCP__MARKS_FEW) {
-    memset(marks->few, 0, words * sizeof *marks->few);
+  evaluated->words = evaluated->few;
+  evaluated->count = count;
+  if (words <= MCP__EVALUATED_INLINE_WORDS) {
+    memset(evaluated->few, 0, words * sizeof *evaluated->few);
     return true;
   }
   if (!mcp__check_spend(check, at, count / MARKS_PER_STEP))
     return false;
-  marks->words = mcp__calloc(words * sizeof *marks->words);
-  return marks->words != NULL || mcp__check_give_up(check, at, "out of memory");
+  evaluated->words = mcp__calloc(words * sizeof *evaluated->words);
+  return evaluated->words != NULL || mcp__check_give_up(check, at, "out of memory");
 }
 
-void mcp__marks_close(mcp__marks_t *marks) {
-  if (marks->words != marks->few)
-    mcp__free(marks->words);
+void mcp__evaluated_close(mcp__evaluated_t *evaluated) {
+  if (evaluated->words != evaluated->few)
+    mcp__free(evaluated->words);
 }
 
-static bool has_mark(const mcp__marks_t *marks, size_t index) {
-  return (marks->words[index / BITS] >> index % BITS & 1) != 0;
+static bool has_mark(const mcp__evaluated_t *evaluated, size_t index) {
+  return (evaluated->words[index / BITS] >> index % BITS & 1) != 0;
 }
 
-static void merge(mcp__marks_t *into, const mcp__marks_t *from) {
+static void merge(mcp__evaluated_t *into, const mcp__evaluated_t *from) {
   for (size_t i = 0; i < words_of(from->count); i++)
     into->words[i] |= from->words[i];
 }
 
-static bool check_with(mcp__marks_t *own, const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at,
-                       mcp__check_t *check) {
-  mcp__marks_t *outer = check->marks;
-  check->marks = own;
+static bool check_with(mcp__evaluated_t *own, const mcp__node_t *node, yyjson_val *value,
+                       const mcp__location_t *at, mcp__check_t *check) {
+  mcp__evaluated_t *outer = check->evaluated;
+  check->evaluated = own;
   bool fine = mcp__check_in_place(node, value, at, check);
-  check->marks = outer;
+  check->evaluated = outer;
   if (fine && outer != NULL)
     merge(outer, own);
   return fine;
 }
 
-bool mcp__marks_fit(const mcp__node_t *node, yyjson_val *value, const mcp__place_t *at, mcp__check_t *check) {
-  mcp__marks_t own;
-  if (check->marks == NULL)
+bool mcp__evaluated_check(const mcp__node_t *node, yyjson_val *value, const mcp__location_t *at,
+                          mcp__check_t *check) {
+  mcp__evaluated_t own;
+  if (check->evaluated == NULL)
     return mcp__check_in_place(node, value, at, check);
-  if (!mcp__marks_open(&own, check->marks->count, at, check))
+  if (!mcp__evaluated_open(&own, check->evaluated->count, at, check))
     return false;
   bool fine = check_with(&own, node, value, at, check);
-  mcp__marks_close(&own);
+  mcp__evaluated_close(&own);
   return fine;
 }
 
-bool mcp__check_collecting(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
-                           mcp__check_t *check) {
-  mcp__marks_t own;
+bool mcp__check_tracking_evaluated(const mcp__validator_t *validator, yyjson_val *value,
+                                   const mcp__location_t *at, mcp__check_t *check) {
+  mcp__evaluated_t own;
   size_t count = yyjson_is_ctn(value) ? yyjson_get_len(value) : 0;
-  if (!mcp__marks_open(&own, count, at, check))
+  if (!mcp__evaluated_open(&own, count, at, check))
     return false;
-  bool fine = check_with(&own, step->node, value, at, check);
-  mcp__marks_close(&own);
+  bool fine = check_with(&own, validator->node, value, at, check);
+  mcp__evaluated_close(&own);
   return fine;
 }
 
 /* ---- The keywords ---- */
 
-static int compile_unevaluated(mcp__compiler_t *compiler, const mcp__site_t *site, mcp__step_t *step) {
-  return mcp__compile_node(compiler, site->value, &site->here, &step->node);
+static int compile_unevaluated(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
+                               mcp__validator_t *validator) {
+  return mcp__compile_node(compiler, keyword->value, &keyword->location, &validator->node);
 }
 
 /* Judges a member or an element that may have a mark, and gives it one. */
-static bool judge(const mcp__node_t *node, size_t index, yyjson_val *item, const mcp__place_t *at,
-                  mcp__marks_t *marks, mcp__check_t *check) {
-  if (has_mark(marks, index))
+static bool judge(const mcp__node_t *node, size_t index, yyjson_val *item, const mcp__location_t *at,
+                  mcp__evaluated_t *evaluated, mcp__check_t *check) {
+  if (has_mark(evaluated, index))
     return true;
-  mcp__marks_set(marks, index);
+  mcp__evaluated_set(evaluated, index);
   return mcp__check_value(node, item, at, check);
 }
 
-static bool judge_members(const mcp__step_t *step, yyjson_val *object, const mcp__place_t *at,
-                          mcp__marks_t *marks, mcp__check_t *check) {
+static bool judge_members(const mcp__validator_t *validator, yyjson_val *object, const mcp__location_t *at,
+                          mcp__evaluated_t *evaluated, mcp__check_t *check) {
   size_t index, max;
   yyjson_val *key, *item;
   yyjson_obj_foreach(object, index, max, key, item) {
-    mcp__place_t here = mcp__place_member(at, yyjson_get_str(key), yyjson_get_len(key));
-    if (mcp__check_is_given(check, key, item) && !judge(step->node, index, item, &here, marks, check))
+    mcp__location_t location = mcp__location_member(at, yyjson_get_str(key), yyjson_get_len(key));
+    if (mcp__check_is_given(check, key, item) &&
+        !judge(validator->node, index, item, &location, evaluated, check))
       return false;
   }
   return true;
 }
 
-static bool judge_elements(const mcp__step_t *step, yyjson_val *array, const mcp__place_t *at,
-                           mcp__marks_t *marks, mcp__check_t *check) {
+static bool judge_elements(const mcp__validator_t *validator, yyjson_val *array, const mcp__location_t *at,
+                           mcp__evaluated_t *evaluated, mcp__check_t *check) {
   size_t index, max;
   yyjson_val *item;
   yyjson_arr_foreach(array, index, max, item) {
-    mcp__place_t here = mcp__place_element(at, index);
-    if (!judge(step->node, index, item, &here, marks, check))
+    mcp__location_t location = mcp__location_element(at, index);
+    if (!judge(validator->node, index, item, &location, evaluated, check))
       return false;
   }
   return true;
 }
 
-static bool check_properties(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_properties(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
-  check->marks = NULL; /* what its members evaluate are others' members */
-  bool fine = !yyjson_is_obj(value) || (judge_members(step, value, at, marks, check) &&
-                                        mcp__check_spend(check, at, marks->count / MARKS_PER_STEP));
-  check->marks = marks;
+  mcp__evaluated_t *evaluated = check->evaluated;
+  check->evaluated = NULL; /* what its members evaluate are others' members */
+  bool fine = !yyjson_is_obj(value) || (judge_members(validator, value, at, evaluated, check) &&
+                                        mcp__check_spend(check, at, evaluated->count / MARKS_PER_STEP));
+  check->evaluated = evaluated;
   return fine;
 }
 
-static bool check_items(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+static bool check_items(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  mcp__marks_t *marks = check->marks;
-  check->marks = NULL;
-  bool fine = !yyjson_is_arr(value) || (judge_elements(step, value, at, marks, check) &&
-                                        mcp__check_spend(check, at, marks->count / MARKS_PER_STEP));
-  check->marks = marks;
+  mcp__evaluated_t *evaluated = check->evaluated;
+  check->evaluated = NULL;
+  bool fine = !yyjson_is_arr(value) || (judge_elements(validator, value, at, evaluated, check) &&
+                                        mcp__check_spend(check, at, evaluated->count / MARKS_PER_STEP));
+  check->evaluated = evaluated;
   return fine;
 }
 

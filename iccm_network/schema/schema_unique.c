@@ -10,16 +10,16 @@
 
 enum { FEW = 16 };
 
-static bool refuse_equal(const mcp__place_t *at, mcp__check_t *check, size_t first, size_t second) {
-  mcp__problem_begin(check->problem, at, NULL, "the items ");
-  mcp__problem_put_number(check->problem, first);
-  mcp__problem_put(check->problem, " and ");
-  mcp__problem_put_number(check->problem, second);
-  mcp__problem_put(check->problem, " are equal");
+static bool refuse_equal(const mcp__location_t *at, mcp__check_t *check, size_t first, size_t second) {
+  mcp__schema_error_begin(check->error, at, NULL, "the items ");
+  mcp__schema_error_put_number(check->error, first);
+  mcp__schema_error_put(check->error, " and ");
+  mcp__schema_error_put_number(check->error, second);
+  mcp__schema_error_put(check->error, " are equal");
   return false;
 }
 
-static bool check_few(yyjson_val *array, const mcp__place_t *at, mcp__check_t *check) {
+static bool check_few(yyjson_val *array, const mcp__location_t *at, mcp__check_t *check) {
   yyjson_val *items[FEW], *item;
   size_t index, max;
   yyjson_arr_foreach(array, index, max, item) {
@@ -53,7 +53,7 @@ static const slot_t *enter(slot_t *table, size_t size, yyjson_val *item, size_t 
   return NULL;
 }
 
-static bool check_many(yyjson_val *array, const mcp__place_t *at, mcp__check_t *check) {
+static bool check_many(yyjson_val *array, const mcp__location_t *at, mcp__check_t *check) {
   size_t index, max, size = (size_t)4 * FEW;
   yyjson_val *item;
   while (size < 2 * yyjson_arr_size(array)) /* at most half full */
@@ -73,16 +73,16 @@ static bool check_many(yyjson_val *array, const mcp__place_t *at, mcp__check_t *
   return fine;
 }
 
-bool mcp__check_unique(const mcp__step_t *step, yyjson_val *value, const mcp__place_t *at,
+bool mcp__check_unique(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                        mcp__check_t *check) {
-  (void)step;
+  (void)validator;
   if (!yyjson_is_arr(value))
     return true;
   if (yyjson_arr_size(value) <= FEW)
     return check_few(value, at, check);
   if (yyjson_arr_size(value) > MCP__SCHEMA_MAX_UNIQUE) {
     mcp__check_give_up(check, at, "more items than uniqueItems compares: ");
-    mcp__problem_put_number(check->text, MCP__SCHEMA_MAX_UNIQUE);
+    mcp__schema_error_put_number(check->text, MCP__SCHEMA_MAX_UNIQUE);
     return false;
   }
   return check_many(value, at, check);

@@ -87,20 +87,20 @@ mcp_call_t *mcp__call_acquire(mcp__caller_t *caller) {
 
 void mcp__call_charge(mcp_call_t *call) {
   if (call->address != NULL)
-    mcp__account_charge(call->account, &call->charged, memory_of(call));
+    mcp__budget_charge(call->account, &call->charged, memory_of(call));
 }
 
 static void discharge(mcp_call_t *call) {
   if (call->address == NULL)
     return;
-  mcp__account_charge(call->account, &call->charged, 0);
+  mcp__budget_charge(call->account, &call->charged, 0);
   mcp__budget_release(call->calls->memory, call->address);
   call->address = NULL;
 }
 
 static void free_call(mcp_call_t *call) {
   mcp__tool_release(call->tool);
-  mcp__logger_release(call->logger);
+  mcp__log_shipper_release(call->logger);
   mcp__metrics_release(call->metrics);
   mcp__free(atomic_load(&call->progress));
   mcp__buf_deinit(&call->text);
@@ -110,14 +110,14 @@ static void free_call(mcp_call_t *call) {
 }
 
 void mcp__call_release(mcp_call_t *call) {
-  mcp__log_leave(&call->parent.trace); /* later log lines of the thread do not belong to this call */
+  mcp__log_clear_trace(&call->parent.trace); /* later log lines of the thread do not belong to this call */
   mcp__calls_t *calls = call->calls;
   if (calls == NULL) {
     free_call(call);
     return;
   }
   discharge(call);
-  mcp__logger_release(call->logger);
+  mcp__log_shipper_release(call->logger);
   call->logger = NULL;
   mcp__free(atomic_exchange(&call->progress, NULL));
   mcp__arena_reset(&call->arena);
@@ -280,7 +280,7 @@ static bool count(mcp_call_t *call, mcp__call_status_t status) {
   uint64_t now_ns = uv_hrtime();
   call->calls->counters->now_ns = now_ns;
   double seconds = (double)(now_ns - call->started_ns) * 1e-9;
-  counts->times.buckets[mcp__bucket_of(seconds)]++;
+  counts->times.buckets[mcp__histogram_bucket(seconds)]++;
   counts->times.sum_s += seconds;
   return true;
 }
@@ -532,7 +532,7 @@ static bool matches_output_schema(mcp_call_t *call, const mcp_text_t *text, char
   mcp__json_error_t error;
   yyjson_doc *doc = mcp__json_read(text->ptr, text->len, &mcp__json_alc, &error);
   if (doc == NULL)
-    snprintf(problem, size, "cannot be checked: %s", error.words);
+    snprintf(problem, size, "cannot be checked: %s", error.message);
   bool fine = doc != NULL && mcp__schema_check(call->tool->output, yyjson_doc_get_root(doc), problem, size);
   yyjson_doc_free(doc);
   return fine;
@@ -565,7 +565,7 @@ static const char *json_text_problem(const char *json, size_t len) {
   mcp__json_error_t error = {0};
   yyjson_doc_free(mcp__json_read(json, len, &mcp__json_alc, &error));
   if (error.detail != NULL)
-    return error.words;
+    return error.message;
 #endif
   return NULL;
 }
@@ -611,7 +611,7 @@ int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *blocks, yyjson_mut_
     return end_invalid_result(call, "content", problem);
   if (structured != NULL && !yyjson_mut_is_obj(structured))
     return end_invalid_result(call, "structured", "must be an object");
-  if (is_error && (call->to.direct || call->to.revision == MCP__2024_11_05))
+  if (is_error && (call->to.direct || call->to.protocol_version == MCP__2024_11_05))
     return end_with_error(call, blocks, &content);
   if (!is_error && structured == NULL && call->tool->output != NULL)
     return end_invalid_result(call, "structured", "is required by its output_schema");
@@ -708,18 +708,19 @@ static void run_handler(mcp_call_t *call) {
   bool is_log_traffic = mcp__is_log_traffic(tool);
   mcp_tool_cb handler = tool->handler;
   if (is_log_traffic)
-    mcp__logger_be_quiet(true);
+    mcp__log_shipper_mute(true);
   mcp__tool_hold(tool); /* the call may end */
   bool on_loop = !call->parent.on_pool;
   uint64_t began_ns = on_loop ? uv_hrtime() : 0;
-  mcp__log_enter(&call->parent.trace);
+  mcp__log_set_trace(&call->parent.trace);
   handler(call, call->args, tool->arg);
-  mcp__log_leave(&call->parent.trace); /* the call may have ended; only its address is used */
+  mcp__log_clear_trace(
+      &call->parent.trace); /* the call may have ended; only its address is used */
   if (on_loop)
     warn_if_blocked(tool, uv_hrtime() - began_ns);
   mcp__tool_release(tool);
   if (is_log_traffic)
-    mcp__logger_be_quiet(false);
+    mcp__log_shipper_mute(false);
 }
 
 static void work(mcp__job_t *job) {
@@ -778,7 +779,7 @@ static void end_busy(mcp_call_t *call, const char *text) {
 static void run_on_pool(mcp_call_t *call) {
   call->parent.on_pool = true;
   call->job.waits = (call->tool->flags & MCP_TOOL_WAITS) != 0;
-  call->logger = mcp__logger_hold(call->calls->log->logger); /* the handler may outlive the server */
+  call->logger = mcp__log_shipper_hold(call->calls->log->logger); /* the handler may outlive the server */
   call->pool = call->calls->pool;
   int status = mcp__pool_submit(call->pool, &call->job);
   if (status == 0)
@@ -881,28 +882,29 @@ void mcp__calls_open(mcp__calls_t *calls) {
 }
 
 void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...) {
-  mcp__logger_t *logger = call->parent.on_pool  ? call->logger
-                          : call->calls != NULL ? call->calls->log->logger
-                                                : NULL;
-  if (mcp_log_level_name(level) == NULL || !mcp__logger_wants(logger, level))
+  mcp__log_shipper_t *logger = call->parent.on_pool  ? call->logger
+                               : call->calls != NULL ? call->calls->log->logger
+                                                     : NULL;
+  if (mcp_log_level_name(level) == NULL || !mcp__log_shipper_wants(logger, level))
     return;
   char text[MCP__LOG_MESSAGE_BYTES], span[MCP__SPAN_SIZE];
   mcp__span_write(call->parent.trace.span, span);
-  mcp__entry_t entry = {.level = level,
-                        .time_us = mcp_time_now_us(),
-                        .part = logger != NULL ? mcp__logger_component(logger) : call->tool->name,
-                        .message = text,
-                        .trace_id = call->parent.trace.id,
-                        .span_id = span,
-                        .parent_span_id = call->parent.trace.parent_span_id};
+  mcp__log_record_t entry = {.level = level,
+                             .time_us = mcp_time_now_us(),
+                             .part = logger != NULL ? mcp__log_shipper_component(logger) : call->tool->name,
+                             .message = text,
+                             .trace_id = call->parent.trace.id,
+                             .span_id = span,
+                             .parent_span_id = call->parent.trace.parent_span_id};
   va_list args;
   va_start(args, format);
-  mcp__log_format(text, format, args);
+  mcp__log_format_message(text, format, args);
   va_end(args);
   char note[MCP__LOG_NOTE_BYTES], *json = NULL;
   size_t len = 0;
   if (data != NULL && !call->arena.failed)
     json = yyjson_mut_val_write_opts(data, 0, &call->arena.alc, &len, NULL);
   mcp__log_add_data(&entry, json, len, note);
-  mcp__logger_log(logger, &entry, mcp__is_log_traffic(call->tool) ? MCP__SHOW : MCP__SHOW | MCP__SHIP);
+  mcp__log_shipper_log(logger, &entry,
+                       mcp__is_log_traffic(call->tool) ? MCP__LOG_SHOW : MCP__LOG_SHOW | MCP__LOG_SHIP);
 }

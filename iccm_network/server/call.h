@@ -70,8 +70,8 @@ struct mcp__caller {
   const mcp__caller_events_t *events;
   mcp__calls_t *calls;
   mcp__peer_t *peer;
-  mcp__account_t account;  /* memory charged to the caller, including its calls */
-  mcp__address_t *address; /* held; NULL until known */
+  mcp__budget_account_t account;  /* memory charged to the caller, including its calls */
+  mcp__budget_address_t *address; /* held; NULL until known */
   mcp_call_t *in_flight;
   unsigned in_flight_count;
   mcp_call_t *waiting, *last_waiting;  /* calls that have not begun, in order */
@@ -100,15 +100,16 @@ struct mcp_call {
   mcp__buf_t text;     /* the message; id, args and trace point into it */
   mcp__arena_t arena;
   /* Account for this memory: of the caller, or of its address once the caller has gone. */
-  mcp__account_t *account;
-  mcp__address_t *address; /* held */
+  mcp__budget_account_t
+      *account;
+  mcp__budget_address_t *address; /* held */
   size_t charged;
   mcp__response_context_t to;
   mcp__tool_t *tool; /* held: it may be removed, and the thread may outlive the server */
   yyjson_val *args;
   int failure;                /* 0, or the error code of the call */
   const char *failure_text;   /* message of the failure, in the arena */
-  mcp__logger_t *logger;      /* held while parent.on_pool */
+  mcp__log_shipper_t *logger; /* held while parent.on_pool */
   const char *progress_token; /* JSON text in the arena; NULL: the caller wants no progress */
   double progress_last;       /* values have to increase */
   _Atomic(char *) progress;   /* newest notification for the loop's thread to send; NULL: none */

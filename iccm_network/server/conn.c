@@ -31,7 +31,7 @@ static uint64_t now(const mcp__conn_t *conn) {
   return uv_now(conn->all->loop);
 }
 
-static const mcp__account_t *account_of(const mcp__conn_t *conn) {
+static const mcp__budget_account_t *account_of(const mcp__conn_t *conn) {
   return &conn->session.caller.account;
 }
 
@@ -39,8 +39,8 @@ static const mcp__account_t *account_of(const mcp__conn_t *conn) {
 static void charge(mcp__conn_t *conn) {
   size_t now = mcp__stream_memory(&conn->stream) + conn->ws.message.cap + conn->input.cap;
   if (conn->session.caller.address != NULL)
-    mcp__account_charge(&conn->session.caller.account, &conn->charged_bytes,
-                        conn->state == MCP__CONN_CLOSED ? 0 : now);
+    mcp__budget_charge(&conn->session.caller.account, &conn->charged_bytes,
+                       conn->state == MCP__CONN_CLOSED ? 0 : now);
 }
 
 /* ---- closing --------------------------------------------------------------------------------------- */
@@ -138,7 +138,7 @@ static void on_closed(mcp__stream_t *stream) {
   mcp__buf_deinit(&conn->input);
   mcp__session_deinit(&conn->session);
   if (conn->session.caller.address != NULL)
-    mcp__budget_part(&all->memory, conn->session.caller.address);
+    mcp__budget_leave(&all->memory, conn->session.caller.address);
   unlink_conn(conn);
   mcp__free(conn);
   all->on_conn_closed(all->arg);
@@ -157,7 +157,7 @@ static void evict(mcp__conn_t *conn) {
 
 /* Whether closing it frees memory: calls in flight keep theirs until they end. */
 static bool can_evict(const mcp__conn_t *conn) {
-  return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__GATE_FROM_BYTES ||
+  return conn->state == MCP__CONN_OPEN && (conn->ws.message.cap > MCP__BUF_QUOTA_FROM_BYTES ||
                                            mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE);
 }
 
@@ -306,7 +306,7 @@ static bool over_message_rate(const mcp__conn_t *conn) {
 static bool over_memory_share(const mcp__conn_t *conn) {
   const mcp__caller_t *caller = &conn->session.caller;
   return (caller->in_flight != NULL || caller->waiting != NULL) &&
-         mcp__budget_is_over(&conn->all->memory, caller->address, &caller->account);
+         mcp__budget_exceeds_share(&conn->all->memory, caller->address, &caller->account);
 }
 
 static bool should_pause(const mcp__conn_t *conn) {
@@ -317,7 +317,7 @@ static bool should_pause(const mcp__conn_t *conn) {
 
 /* Small messages are never refused to save memory for others. */
 static bool may_parse(mcp__conn_t *conn, mcp_call_t *call) {
-  if (call->text.len <= MCP__GATE_FROM_BYTES)
+  if (call->text.len <= MCP__BUF_QUOTA_FROM_BYTES)
     return true;
   mcp__call_charge(call);
   size_t most = mcp__session_parse_memory(conn->ws_config.max_message);
@@ -612,7 +612,7 @@ static void init(mcp__conn_t *conn, mcp__conns_t *all) {
   conn->all = all;
   conn->peer.log = all->log;
   conn->since_ms = conn->read_ms = uv_now(all->loop);
-  conn->gate = (mcp__gate_t){has_room, conn};
+  conn->gate = (mcp__buf_quota_t){has_room, conn};
   conn->ws_config = (mcp__ws_config_t){.max_message = all->service->calls.max_message,
                                        .gate = &conn->gate,
                                        .out = &conn->stream.out,
@@ -682,7 +682,7 @@ static bool backlog_too_large(const mcp__conn_t *conn) {
 static bool over_output_share(const mcp__conn_t *conn) {
   return !mcp__budget_has(&conn->all->memory, 0) &&
          mcp__stream_backlog(&conn->stream) > MCP__CONN_BACKLOG_PAUSE &&
-         mcp__budget_is_over(&conn->all->memory, conn->session.caller.address, account_of(conn));
+         mcp__budget_exceeds_share(&conn->all->memory, conn->session.caller.address, account_of(conn));
 }
 
 /* Not starved if memory for as much again is free: then its turn has come. */

@@ -120,8 +120,8 @@ static void begin(mcp__relay_t *relay, relay_call_t *call) {
   spec.progress_arg = call;
   yyjson_mut_doc *params = call->params;
   call->params = NULL;
-  mcp__client_hurry(upstream->client, 0); /* each call tries to connect at once */
-  int status = mcp__client_make(upstream->client, &spec, params);
+  mcp__client_retry_within(upstream->client, 0); /* each call tries to connect at once */
+  int status = mcp__client_send_request(upstream->client, &spec, params);
   if (status != 0)
     end(call, ENDED, status);
 }

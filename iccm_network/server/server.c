@@ -148,7 +148,7 @@ mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const c
 static void warn_of_schema(const mcp_server_t *server, const char *tool, const char *member,
                            const mcp__schema_t *schema) {
   const char *notice;
-  for (size_t i = 0; schema != NULL && (notice = mcp__schema_notice(schema, i)) != NULL; i++)
+  for (size_t i = 0; schema != NULL && (notice = mcp__schema_warning(schema, i)) != NULL; i++)
     mcp_log(MCP_LOG_WARN, server->name, "tool %s: %s %s", tool, member, notice);
 }
 
@@ -279,7 +279,7 @@ static int write_metrics(mcp__buf_t *out, void *arg) {
                                        .memory_bytes = server->conns.memory.all.used,
                                        .received_bytes = server->conns.io.received,
                                        .sent_bytes = server->conns.io.sent,
-                                       .lines = mcp__logger_counts(server->log.logger)};
+                                       .lines = mcp__log_shipper_counts(server->log.logger)};
   return mcp__write_metrics(out, &gauges, &server->service.counters, &server->tools, server->metrics);
 }
 
@@ -380,7 +380,7 @@ int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop) {
   begin_running(server);
   mcp__timers_start(&server->timers, loop);
   mcp__certificate_watch(&server->conns.certificate, loop, server->name);
-  server->log.logger = mcp__logger_new(loop, server->name, server->version, server->log_url);
+  server->log.logger = mcp__log_shipper_new(loop, server->name, server->version, server->log_url);
   if (server->log.logger == NULL)
     mcp_log(MCP_LOG_WARN, server->name,
             "cannot ship log lines: no memory or thread; writing them to stderr only");
@@ -411,7 +411,7 @@ static void handle_closed(mcp_server_t *server) {
   if (!server->without_listener)
     mcp__server_log_message(&server->log, "Server stopped");
   if (server->log.logger != NULL)
-    mcp__logger_stop(server->log.logger, server->shutdown_timeout_ms, on_logger_stopped, server);
+    mcp__log_shipper_stop(server->log.logger, server->shutdown_timeout_ms, on_logger_stopped, server);
   else
     on_logger_stopped(server);
 }

@@ -27,70 +27,71 @@ static void begin(event_data_t *data) {
 
 static void add_key(event_data_t *data, const char *key) {
   int status = mcp__buf_printf(&data->text, "%s\"%s\":", data->text.len > 1 ? "," : "", key);
-  data->status = mcp__buf_join(data->status, status);
+  data->status = mcp__buf_first_error(data->status, status);
 }
 
 static void add_text(event_data_t *data, const char *key, const char *text) {
   add_key(data, key);
-  data->status = mcp__buf_join(data->status, mcp__buf_json_string(&data->text, text, strlen(text)));
+  data->status = mcp__buf_first_error(data->status, mcp__buf_json_string(&data->text, text, strlen(text)));
 }
 
 static void add_json(event_data_t *data, const char *key, const char *json) {
   add_key(data, key);
-  data->status = mcp__buf_join(data->status, mcp__buf_puts(&data->text, json));
+  data->status = mcp__buf_first_error(data->status, mcp__buf_puts(&data->text, json));
 }
 
 static void add_number(event_data_t *data, const char *key, long long number) {
   add_key(data, key);
-  data->status = mcp__buf_join(data->status, mcp__buf_printf(&data->text, "%lld", number));
+  data->status = mcp__buf_first_error(data->status, mcp__buf_printf(&data->text, "%lld", number));
 }
 
 static void add_ms(event_data_t *data, const char *key, uint64_t ns) {
   add_key(data, key);
-  data->status = mcp__buf_join(data->status, mcp__buf_thousandths(&data->text, (ns + 500) / 1000));
+  data->status = mcp__buf_first_error(data->status, mcp__buf_thousandths(&data->text, (ns + 500) / 1000));
 }
 
-static void log_line(mcp__server_log_t *log, mcp__entry_t *entry, event_data_t *data, unsigned where) {
+static void log_line(mcp__server_log_t *log, mcp__log_record_t *entry, event_data_t *data, unsigned where) {
   entry->part = log->component;
   if (entry->time_us == 0)
     entry->time_us = mcp_time_now_us();
-  if (data != NULL && mcp__buf_join(data->status, mcp__buf_puts(&data->text, "}")) == 0) {
+  if (data != NULL && mcp__buf_first_error(data->status, mcp__buf_puts(&data->text, "}")) == 0) {
     entry->data = data->text.data;
     entry->data_len = data->text.len;
   }
-  mcp__logger_log(log->logger, entry, where);
+  mcp__log_shipper_log(log->logger, entry, where);
   if (data != NULL)
     mcp__buf_deinit(&data->text);
 }
 
 static unsigned where(const mcp__peer_t *peer) {
-  return peer->log_shipping ? MCP__SHOW | MCP__SHIP : MCP__SHOW;
+  return peer->log_shipping ? MCP__LOG_SHOW | MCP__LOG_SHIP : MCP__LOG_SHOW;
 }
 
 static void log_message(mcp__server_log_t *log, const char *message, unsigned to) {
-  mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = message};
+  mcp__log_record_t entry = {.level = MCP_LOG_INFO, .message = message};
   log_line(log, &entry, NULL, to);
 }
 
 void mcp__server_log_message(mcp__server_log_t *log, const char *message) {
-  log_message(log, message, MCP__SHOW | MCP__SHIP);
+  log_message(log, message, MCP__LOG_SHOW | MCP__LOG_SHIP);
 }
 
 void mcp__server_log_running(mcp__server_log_t *log, int port) {
-  mcp__entry_t entry = {.level = MCP_LOG_INFO, .message = "Server running"};
+  mcp__log_record_t entry = {.level = MCP_LOG_INFO, .message = "Server running"};
   char cause[64]; /* for people, and for scripts that parse the port */
   event_data_t data;
   snprintf(cause, sizeof cause, "Server running: listening on port %d", port);
-  log_message(log, cause, MCP__SHOW);
+  log_message(log, cause, MCP__LOG_SHOW);
   begin(&data);
   add_number(&data, "port", port);
-  log_line(log, &entry, &data, MCP__SHIP);
+  log_line(log, &entry, &data, MCP__LOG_SHIP);
 }
 
 /* ---- connections ------------------------------------------------------------------------------------ */
 
 static void log_connected(const mcp__peer_t *peer, unsigned to) {
-  mcp__entry_t entry = {.level = MCP_LOG_DEBUG, .message = "Client connected", .time_us = peer->since_us};
+  mcp__log_record_t entry = {
+      .level = MCP_LOG_DEBUG, .message = "Client connected", .time_us = peer->since_us};
   event_data_t data;
   begin(&data);
   add_text(&data, "client", peer->name);
@@ -99,22 +100,22 @@ static void log_connected(const mcp__peer_t *peer, unsigned to) {
 
 void mcp__server_log_connected(mcp__peer_t *peer) {
   peer->since_us = mcp_time_now_us();
-  if (mcp__logger_wants(peer->log->logger, MCP_LOG_DEBUG))
-    log_connected(peer, MCP__SHOW);
+  if (mcp__log_shipper_wants(peer->log->logger, MCP_LOG_DEBUG))
+    log_connected(peer, MCP__LOG_SHOW);
 }
 
 static void start_shipping(mcp__peer_t *peer) {
   if (peer->log_shipping)
     return;
   peer->log_shipping = true;
-  if (mcp__logger_wants(peer->log->logger, MCP_LOG_DEBUG))
-    log_connected(peer, MCP__SHIP);
+  if (mcp__log_shipper_wants(peer->log->logger, MCP_LOG_DEBUG))
+    log_connected(peer, MCP__LOG_SHIP);
 }
 
 void mcp__server_log_disconnected(const mcp__peer_t *peer, int level, int code, const char *reason) {
-  mcp__entry_t entry = {.level = level, .message = "Client disconnected"};
+  mcp__log_record_t entry = {.level = level, .message = "Client disconnected"};
   event_data_t data;
-  if (!mcp__logger_wants(peer->log->logger, level))
+  if (!mcp__log_shipper_wants(peer->log->logger, level))
     return;
   begin(&data);
   add_text(&data, "client", peer->name);
@@ -162,12 +163,12 @@ void mcp__server_log_flush(mcp__server_log_t *log, uint64_t now_ms) {
 
 void mcp__server_log_request(mcp__peer_t *peer, const char *trace_id, const mcp__message_t *message,
                              const mcp__tool_t *tool) {
-  mcp__entry_t entry = {.level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = trace_id};
+  mcp__log_record_t entry = {.level = MCP_LOG_TRACE, .message = "MCP request received", .trace_id = trace_id};
   event_data_t data;
   peer->requests++;
   if (tool != NULL && !mcp__is_log_traffic(tool))
     start_shipping(peer);
-  if (mcp__is_log_traffic(tool) || !mcp__logger_wants(peer->log->logger, MCP_LOG_TRACE))
+  if (mcp__is_log_traffic(tool) || !mcp__log_shipper_wants(peer->log->logger, MCP_LOG_TRACE))
     return;
   begin(&data);
   add_text(&data, "client", peer->name);
@@ -175,16 +176,17 @@ void mcp__server_log_request(mcp__peer_t *peer, const char *trace_id, const mcp_
     add_text(&data, "method", yyjson_get_str(message->method));
   if (message->id_len <= MAX_ARGUMENT_BYTES) {
     add_key(&data, "id");
-    data.status = mcp__buf_join(data.status, mcp__buf_append(&data.text, message->id, message->id_len));
+    data.status =
+        mcp__buf_first_error(data.status, mcp__buf_append(&data.text, message->id, message->id_len));
   }
   log_line(peer->log, &entry, &data, where(peer));
 }
 
 void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id, const mcp__tool_t *tool,
                                   int code, const char *problem) {
-  mcp__entry_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = trace_id};
+  mcp__log_record_t entry = {.level = MCP_LOG_WARN, .message = "Tool error", .trace_id = trace_id};
   event_data_t data;
-  if (mcp__is_log_traffic(tool) || !mcp__logger_wants(peer->log->logger, MCP_LOG_WARN))
+  if (mcp__is_log_traffic(tool) || !mcp__log_shipper_wants(peer->log->logger, MCP_LOG_WARN))
     return;
   begin(&data);
   add_text(&data, "tool_name", tool->name);
@@ -195,7 +197,7 @@ void mcp__server_log_call_refused(const mcp__peer_t *peer, const char *trace_id,
 }
 
 /* Begins the data of a call: its tool, peer and trace. */
-static void begin_call(event_data_t *data, mcp__entry_t *entry, const mcp__call_event_t *call,
+static void begin_call(event_data_t *data, mcp__log_record_t *entry, const mcp__call_event_t *call,
                        char span[MCP__SPAN_SIZE]) {
   mcp__span_write(call->trace->span, span);
   entry->trace_id = call->trace->id;
@@ -209,10 +211,10 @@ static void begin_call(event_data_t *data, mcp__entry_t *entry, const mcp__call_
 
 void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *args, size_t message_bytes,
                                   const yyjson_alc *alc) {
-  mcp__entry_t entry = {.level = MCP_LOG_TRACE, .message = "Tool call started"};
+  mcp__log_record_t entry = {.level = MCP_LOG_TRACE, .message = "Tool call started"};
   char span[MCP__SPAN_SIZE], *text = NULL;
   event_data_t data;
-  if (mcp__is_log_traffic(call->tool) || !mcp__logger_wants(call->log->logger, MCP_LOG_TRACE))
+  if (mcp__is_log_traffic(call->tool) || !mcp__log_shipper_wants(call->log->logger, MCP_LOG_TRACE))
     return;
   begin_call(&data, &entry, call, span);
   if (message_bytes <= MAX_ARGUMENT_BYTES)
@@ -221,7 +223,7 @@ void mcp__server_log_call_started(const mcp__call_event_t *call, yyjson_val *arg
     add_json(&data, "arguments", text);
   else
     add_number(&data, "message_bytes", (long long)message_bytes);
-  log_line(call->log, &entry, &data, MCP__SHOW | MCP__SHIP);
+  log_line(call->log, &entry, &data, MCP__LOG_SHOW | MCP__LOG_SHIP);
 }
 
 /* An error of the caller is only a warning for the component. */
@@ -235,10 +237,10 @@ void mcp__server_log_call_ended(const mcp__call_event_t *call, bool cancelled, i
                                 uint64_t duration_ns) {
   bool failed = failure != 0 && !cancelled;
   int level = failed ? level_of(failure) : MCP_LOG_TRACE;
-  mcp__entry_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
+  mcp__log_record_t entry = {.level = level, .message = failed ? "Tool error" : "Tool call completed"};
   char span[MCP__SPAN_SIZE];
   event_data_t data;
-  if (mcp__is_log_traffic(call->tool) || !mcp__logger_wants(call->log->logger, level))
+  if (mcp__is_log_traffic(call->tool) || !mcp__log_shipper_wants(call->log->logger, level))
     return;
   begin_call(&data, &entry, call, span);
   if (failed) {
@@ -250,5 +252,5 @@ void mcp__server_log_call_ended(const mcp__call_event_t *call, bool cancelled, i
       add_json(&data, "cancelled", "true");
   }
   add_ms(&data, "duration_ms", duration_ns);
-  log_line(call->log, &entry, &data, MCP__SHOW | MCP__SHIP);
+  log_line(call->log, &entry, &data, MCP__LOG_SHOW | MCP__LOG_SHIP);
 }

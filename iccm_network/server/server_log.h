@@ -21,8 +21,8 @@ typedef struct mcp__refusal {
 } mcp__refusal_t;
 
 typedef struct mcp__server_log {
-  const char *component; /* borrowed */
-  mcp__logger_t *logger; /* NULL: lines are printed only */
+  const char *component;      /* borrowed */
+  mcp__log_shipper_t *logger; /* NULL: lines are printed only */
   mcp__refusal_t refusals[MCP__SERVER_LOG_MAX_REASONS];
 } mcp__server_log_t;
 

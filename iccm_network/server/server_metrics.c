@@ -37,13 +37,13 @@ void mcp__count_refusal(mcp__server_counters_t *counters, int reason) {
 /* ---- /metrics -------------------------------------------------------------------------------------- */
 
 static int write_metric(mcp__buf_t *out, const char *name, int type, const char *help, double value) {
-  int status = mcp__expose_head(out, name, type, help);
-  return mcp__buf_join(status, mcp__expose(out, name, NULL, 0, value));
+  int status = mcp__expose_header(out, name, type, help);
+  return mcp__buf_first_error(status, mcp__expose(out, name, NULL, 0, value));
 }
 
 static int write_refusals(const mcp__server_counters_t *counters, mcp__buf_t *out) {
   static const char name[] = "iccm_refusals_total";
-  int status = mcp__expose_head(
+  int status = mcp__expose_header(
       out, name, MCP_COUNTER,
       "Refusals by HTTP status, WebSocket close code or JSON-RPC error code; tls: TLS handshakes.");
   for (size_t i = 0; i < MCP__REFUSAL_REASONS; i++) {
@@ -54,7 +54,7 @@ static int write_refusals(const mcp__server_counters_t *counters, mcp__buf_t *ou
       snprintf(reason, sizeof reason, "%d", reasons[i]);
     const mcp__label_t label = {"reason", reason};
     if (counters->refusals[i] > 0)
-      status = mcp__buf_join(status, mcp__expose(out, name, &label, 1, (double)counters->refusals[i]));
+      status = mcp__buf_first_error(status, mcp__expose(out, name, &label, 1, (double)counters->refusals[i]));
   }
   return status;
 }
@@ -63,12 +63,12 @@ static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_calls_total";
   static const char *const statuses[MCP__CALL_STATUSES] = {"ok",        "tool_error", "error",  "timed_out",
                                                            "cancelled", "busy",       "invalid"};
-  int status = mcp__expose_head(out, name, MCP_COUNTER, "Calls that have ended, by tool and outcome.");
+  int status = mcp__expose_header(out, name, MCP_COUNTER, "Calls that have ended, by tool and outcome.");
   for (size_t i = 0; i < tools->count; i++) {
     for (size_t status_index = 0; status_index < MCP__CALL_STATUSES; status_index++) {
       const mcp__label_t labels[] = {{"tool", tools->table[i]->name}, {"outcome", statuses[status_index]}};
       double value = (double)tools->table[i]->counts.calls[status_index];
-      status = mcp__buf_join(status, mcp__expose(out, name, labels, 2, value));
+      status = mcp__buf_first_error(status, mcp__expose(out, name, labels, 2, value));
     }
   }
   return status;
@@ -76,20 +76,21 @@ static int write_calls(const mcp__tools_t *tools, mcp__buf_t *out) {
 
 static int write_durations(const mcp__tools_t *tools, mcp__buf_t *out) {
   static const char name[] = "iccm_call_duration_seconds";
-  int status = mcp__expose_head(out, name, MCP_HISTOGRAM, "Duration of calls from message to end, by tool.");
+  int status = mcp__expose_header(out, name, MCP_HISTOGRAM, "Duration of calls from message to end, by tool.");
   for (size_t i = 0; i < tools->count; i++) {
     const mcp__label_t label = {"tool", tools->table[i]->name};
-    status = mcp__buf_join(status, mcp__expose_times(out, name, &label, 1, &tools->table[i]->counts.times));
+    status = mcp__buf_first_error(
+        status, mcp__expose_histogram(out, name, &label, 1, &tools->table[i]->counts.times));
   }
   return status;
 }
 
-static int write_lines(const mcp__logger_counts_t *lines, mcp__buf_t *out) {
+static int write_lines(const mcp__log_shipper_counts_t *lines, mcp__buf_t *out) {
   static const char name[] = "iccm_log_lines_total";
   const mcp__label_t shipped = {"outcome", "shipped"}, dropped = {"outcome", "dropped"};
-  int status = mcp__expose_head(out, name, MCP_COUNTER, "Log lines for Godot, shipped or dropped.");
-  status = mcp__buf_join(status, mcp__expose(out, name, &shipped, 1, (double)lines->shipped));
-  return mcp__buf_join(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
+  int status = mcp__expose_header(out, name, MCP_COUNTER, "Log lines for Godot, shipped or dropped.");
+  status = mcp__buf_first_error(status, mcp__expose(out, name, &shipped, 1, (double)lines->shipped));
+  return mcp__buf_first_error(status, mcp__expose(out, name, &dropped, 1, (double)lines->dropped));
 }
 
 int mcp__write_metrics(mcp__buf_t *out, const mcp__server_gauges_t *gauges,
@@ -114,11 +115,12 @@ int mcp__write_metrics(mcp__buf_t *out, const mcp__server_gauges_t *gauges,
   };
   int status = 0;
   for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
-    status = mcp__buf_join(
+    status =
+        mcp__buf_first_error(
         status, write_metric(out, metrics[i].name, metrics[i].type, metrics[i].help, metrics[i].value));
-  status = mcp__buf_join(status, write_refusals(counters, out));
-  status = mcp__buf_join(status, write_lines(&gauges->lines, out));
-  status = mcp__buf_join(status, write_calls(tools, out));
-  status = mcp__buf_join(status, write_durations(tools, out));
-  return mcp__buf_join(status, mcp__metrics_write(component_metrics, out));
+  status = mcp__buf_first_error(status, write_refusals(counters, out));
+  status = mcp__buf_first_error(status, write_lines(&gauges->lines, out));
+  status = mcp__buf_first_error(status, write_calls(tools, out));
+  status = mcp__buf_first_error(status, write_durations(tools, out));
+  return mcp__buf_first_error(status, mcp__metrics_write(component_metrics, out));
 }

@@ -24,7 +24,7 @@ void mcp__count_refusal(mcp__server_counters_t *counters, int reason);
 typedef struct mcp__server_gauges {
   size_t open_connections, calls_in_flight, memory_bytes;
   uint64_t received_bytes, sent_bytes;
-  mcp__logger_counts_t lines;
+  mcp__log_shipper_counts_t lines;
 } mcp__server_gauges_t;
 
 /* Appends the whole page. component_metrics: metrics of the component. Returns 0, MCP_ETOOBIG or UV_ENOMEM.

@@ -108,7 +108,7 @@ static int read_logging(mcp_server_t *server) {
 
 int mcp__server_read_environment(mcp_server_t *server) {
   take_defaults(server);
-  if (!mcp__settings_read())
+  if (!mcp__settings_enabled())
     return 0;
   int status = read_limits(server);
   return status == 0 ? read_logging(server) : status;
@@ -253,7 +253,7 @@ int mcp_server_set_experimental_capability(mcp_server_t *server, const char *cap
   server->capability = mcp__strdup(capability);
   if (server->capability == NULL)
     return UV_ENOMEM;
-  server->service.server_info.notice = server->capability;
+  server->service.server_info.experimental_capability = server->capability;
   server->service.capability_cb = cb;
   server->service.capability_arg = arg;
   return 0;

@@ -102,7 +102,7 @@ static int render_capability_notification(mcp__buf_t *out, const mcp__response_c
   size_t len = 0;
   char method[MCP__SESSION_CAPABILITY_BYTES + sizeof "notifications/"];
   (void)to;
-  snprintf(method, sizeof method, "notifications/%s", service->server_info.notice);
+  snprintf(method, sizeof method, "notifications/%s", service->server_info.experimental_capability);
   mcp__json_error_t error;
   yyjson_doc *params =
       mcp__json_read(session->initialize_params, strlen(session->initialize_params), &mcp__json_alc, &error);
@@ -134,14 +134,15 @@ void mcp__session_write_notifications(mcp__session_t *session) {
 
 static int render_dispatch_result(mcp__buf_t *out, const mcp__response_context_t *to, const void *value) {
   const mcp__dispatch_result_t *result = value;
-  if (result->action == MCP__DO_ANSWER) {
+  if (result->action == MCP__DO_RESPOND) {
     int status = mcp__jsonrpc_begin_result(out, to->id, to->id_len);
-    status = mcp__buf_join(status, mcp__buf_puts(out, result->before));
-    status = mcp__buf_join(status, mcp__buf_append(out, result->result, result->result_len));
-    status = mcp__buf_join(status, mcp__buf_puts(out, result->after));
-    return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_prefix));
+    status = mcp__buf_first_error(status, mcp__buf_append(out, result->json, result->json_len));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, result->json_suffix));
+    return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
   }
-  if (result->action == MCP__DO_REFUSE_CALL && to->revision >= MCP__2025_11_25) /* required by that version */
+  if (result->action == MCP__DO_REFUSE_CALL &&
+      to->protocol_version >= MCP__2025_11_25) /* required by that version */
     return mcp__response_tool_error(out, to, result->code, result->problem, NULL, 0);
   return mcp__jsonrpc_error(out, to->id, to->id_len, result->code, result->problem, result->data,
                             result->data_len);
@@ -192,9 +193,9 @@ static void reply(mcp__session_t *session, mcp_call_t *call, const mcp__dispatch
     mcp__server_log_call_refused(caller->peer, trace_id, result->tool, result->code, result->problem);
   if (!call->no_response)
     respond(caller, call->origin, &call->to, render_dispatch_result, result);
-  session->from_doctor = session->from_doctor || result->examined;
-  if (result->hello != NULL)
-    keep_initialize(session, result->hello);
+  session->from_doctor = session->from_doctor || result->is_doctor;
+  if (result->initialize_params != NULL)
+    keep_initialize(session, result->initialize_params);
 }
 
 static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message_t *message,
@@ -204,7 +205,8 @@ static void act_on(mcp__session_t *session, mcp_call_t *call, const mcp__message
   if (message->kind == MCP__REQUEST &&
       mcp__caller_find(&session->caller, call->id_hash, message->id, message->id_len) != NULL)
     refuse_duplicate_id(result);
-  call->to = (mcp__response_context_t){message->id, message->id_len, result->revision, result->direct, false};
+  call->to = (mcp__response_context_t){message->id, message->id_len, result->protocol_version,
+                                       result->direct, false};
   call->parent.trace.id = result->trace_id != NULL ? result->trace_id : copy_trace_id(session, &call->arena);
   if (!call->no_response)
     mcp__server_log_request(session->caller.peer, call->parent.trace.id, message, result->tool);
@@ -238,14 +240,14 @@ void mcp__session_serve(mcp__session_t *session, mcp_call_t *call, void *origin)
   memset(call->text.data + call->text.len, 0, MCP__JSON_PADDING);
   mcp__jsonrpc_parse(call->text.data, call->text.len, max_values(max_message), &call->arena, &message);
   if (message.kind == MCP__INVALID &&
-      call->arena.starved) { /* its sender would wait for a response with its id */
+      call->arena.out_of_memory) { /* its sender would wait for a response with its id */
     mcp__call_release(call);
     session->transport->fail(session, "out of memory for a message");
     return;
   }
   mcp__dispatch(&session->service->server_info, session->protocol_version, &message, &call->arena, &result);
   if (message.kind == MCP__REQUEST)
-    session->protocol_version = result.revision;
+    session->protocol_version = result.protocol_version;
   session->initialized |= result.initialized;
   act_on(session, call, &message, &result);
 }

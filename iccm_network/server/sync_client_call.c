@@ -12,7 +12,7 @@ enum { MIN_MAX_MESSAGE = 16 << 20 };
 /* On the loop's thread. */
 static void on_result(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   (void)client;
-  mcp__sync_keep(arg, result);
+  mcp__sync_result_store(arg, result);
 }
 
 /* A child call may forward everything that its parent received. */
@@ -42,14 +42,14 @@ static int call_over_relay(mcp_call_t *call, const char *url, const mcp__request
   spec.arg = &result;
   if (!mcp__relay_call(call->pool, &call->parent, url, max_message_of(&call->parent), &spec, args, &status))
     return call_over_own_client(url, &call->parent, given, args, answer);
-  return status != 0 ? status : mcp__sync_finish(&result, answer);
+  return status != 0 ? status : mcp__sync_result_take(&result, answer);
 }
 
 int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
                          const mcp_call_options_t *options, yyjson_doc **answer) {
   mcp__request_spec_t spec = {.method = "tools/call", .tool = tool};
   mcp_call_t *parent = options != NULL ? options->parent : NULL;
-  int status = mcp__request_spec_take(&spec, options);
+  int status = mcp__request_spec_set_options(&spec, options);
   *answer = NULL;
   spec.id = NULL; /* the caller could not use it */
   if (status == 0 && parent != NULL && !parent->parent.on_pool)

@@ -28,7 +28,7 @@ static bool is_open(const mcp__session_t *session) {
 
 static void finish(test_call_t *call, const mcp_result_t *result) {
   call->answered = true;
-  mcp__sync_keep(&call->result, result);
+  mcp__sync_result_store(&call->result, result);
   mcp_server_stop(call->server, NULL, NULL);
 }
 
@@ -100,13 +100,14 @@ static int write_request(mcp__buf_t *text, const char *tool, yyjson_mut_doc *arg
   if (root != NULL && json == NULL)
     return MCP_EENCODE;
   int status = mcp__jsonrpc_begin_request(text, 1, "tools/call");
-  status = mcp__buf_join(status, mcp__buf_puts(text, ",\"params\":{\"name\":"));
-  status = mcp__buf_join(status, mcp__buf_json_string(text, tool, strlen(tool)));
-  status = mcp__buf_join(status, mcp__buf_puts(text, ",\"arguments\":"));
-  status = mcp__buf_join(status, json != NULL ? mcp__buf_append(text, json, len) : mcp__buf_puts(text, "{}"));
+  status = mcp__buf_first_error(status, mcp__buf_puts(text, ",\"params\":{\"name\":"));
+  status = mcp__buf_first_error(status, mcp__buf_json_string(text, tool, strlen(tool)));
+  status = mcp__buf_first_error(status, mcp__buf_puts(text, ",\"arguments\":"));
+  status = mcp__buf_first_error(status,
+                                json != NULL ? mcp__buf_append(text, json, len) : mcp__buf_puts(text, "{}"));
   mcp__free(json);
-  status = mcp__buf_join(status, mcp__buf_puts(text, "}}"));
-  return mcp__buf_join(status, mcp__buf_reserve(text, MCP__JSON_PADDING));
+  status = mcp__buf_first_error(status, mcp__buf_puts(text, "}}"));
+  return mcp__buf_first_error(status, mcp__buf_reserve(text, MCP__JSON_PADDING));
 }
 
 static int serve(test_call_t *call, const char *tool, yyjson_mut_doc *args) {
@@ -152,7 +153,7 @@ int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc 
     uv_loop_close(&loop);
   }
   if (status == 0)
-    return mcp__sync_finish(&call.result, answer);
+    return mcp__sync_result_take(&call.result, answer);
   mcp__set_last_error("%s", mcp_strerror(status));
   return status;
 }

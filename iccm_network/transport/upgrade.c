@@ -343,7 +343,7 @@ int mcp__write_body(mcp__buf_t *out, int status, const char *type, const char *b
                                 : status == 405 ? "Allow: " METHODS "\r\n"
                                 : status == 503 ? "Retry-After: 1\r\n"
                                                 : "");
-  written = mcp__buf_join(written, mcp__buf_append(out, body, len));
+  written = mcp__buf_first_error(written, mcp__buf_append(out, body, len));
   if (written != 0)
     out->len = begin; /* all or nothing */
   return written;
@@ -373,11 +373,11 @@ int mcp__write_upgrade(mcp__buf_t *out, const char *authority, const char *path,
                       "Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mcp\r\n",
                       path, authority, key);
   if (token != NULL) { /* printf() would leave it on the stack */
-    status = mcp__buf_join(status, mcp__buf_puts(out, "Authorization: Bearer "));
-    status = mcp__buf_join(status, mcp__buf_puts(out, token));
-    status = mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, "Authorization: Bearer "));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, token));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
   }
-  return mcp__buf_join(status, mcp__buf_puts(out, "\r\n"));
+  return mcp__buf_first_error(status, mcp__buf_puts(out, "\r\n"));
 }
 
 /* Whether a list has an element; an empty list is valid (RFC 9110 section 5.6.1). */

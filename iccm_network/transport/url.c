@@ -56,7 +56,7 @@ static const char *find_host(const char *at, size_t *len, const char **rest) {
 static bool has_user(const char *at) {
   size_t len = strcspn(at, "/?#"), i = *at == '[' ? strcspn(at, "]/?#") : 0; /* a zone may contain %40 */
   for (; i < len; i++)
-    if (mcp__redact_is_at(at + i))
+    if (mcp__redact_is_at_sign(at + i))
       return true;
   return false;
 }

@@ -95,7 +95,7 @@ class Variables(unittest.TestCase):
         self.assertEqual(self.table.of("components"), read_in("iccm_network/**/*.c", leave_out="/cli/"))
 
     def test_all_of_them_are_known_where_others_are_warned_of(self):
-        listed = (SOURCE / "iccm_network/base/variables.c").read_text().split("known[] = {")[1].split("}")[0]
+        listed = (SOURCE / "iccm_network/base/env_check.c").read_text().split("known_variables[] = {")[1].split("}")[0]
         self.assertEqual(sorted([*re.findall(r'"([A-Z_]+)"', listed), "NO_COLOR"]), sorted(self.table.names))
 
     def test_it_says_what_manual_pages_and_help_say(self):

@@ -147,11 +147,11 @@ Test(arena, a_large_piece_takes_its_chunk_with_it) {
     cr_expect(text[0] == 'x' && text[2 * CHUNK - 1] == 'x');
   }
   cr_expect_null(alc->realloc(alc->ctx, text, 64 * CHUNK, 1 << 20), "the other chunk counts, too");
-  cr_expect(arena.failed && !arena.starved);
+  cr_expect(arena.failed && !arena.out_of_memory);
   arena.failed = false;
   memory.allowed = 0;
   cr_expect_null(alc->realloc(alc->ctx, text, 64 * CHUNK, 65 * CHUNK));
-  cr_expect(arena.failed && arena.starved);
+  cr_expect(arena.failed && arena.out_of_memory);
   memory.allowed = 1000;
   cr_expect(text[0] == 'x' && text[2 * CHUNK - 1] == 'x', "still there");
   memset(small, 1, 10);

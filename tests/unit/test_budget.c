@@ -8,8 +8,8 @@ enum { KIB = 1024 };
 
 /* A connection, and for how much it is charged. */
 typedef struct conn {
-  mcp__address_t *address;
-  mcp__account_t account;
+  mcp__budget_address_t *address;
+  mcp__budget_account_t account;
   size_t charged;
 } conn_t;
 
@@ -22,16 +22,16 @@ static conn_t join(uint64_t network) {
 }
 
 static void hold(conn_t *conn, size_t bytes) {
-  mcp__account_charge(&conn->account, &conn->charged, bytes);
+  mcp__budget_charge(&conn->account, &conn->charged, bytes);
 }
 
 static void part(conn_t *conn) {
   hold(conn, 0);
-  mcp__budget_part(&budget, conn->address);
+  mcp__budget_leave(&budget, conn->address);
 }
 
 static bool is_over(const conn_t *conn) {
-  return mcp__budget_is_over(&budget, conn->address, &conn->account);
+  return mcp__budget_exceeds_share(&budget, conn->address, &conn->account);
 }
 
 Test(budget, what_is_held_counts_to_connection_address_and_server) {
@@ -59,16 +59,16 @@ Test(budget, what_is_held_counts_to_connection_address_and_server) {
 Test(budget, what_outlives_its_connection_stays_the_addresss) {
   budget = (mcp__budget_t){.max = 1000 * KIB};
   conn_t conn = join(1);
-  mcp__address_t *address = conn.address;
+  mcp__budget_address_t *address = conn.address;
   size_t charged = 0;
-  mcp__account_charge(&address->account, &charged, 700);
+  mcp__budget_charge(&address->account, &charged, 700);
   mcp__budget_hold(address);
   part(&conn);
   cr_expect_eq(budget.active, 0);
   conn_t again = join(1);
   cr_expect_eq(again.address, address);
   part(&again);
-  mcp__account_charge(&address->account, &charged, 0);
+  mcp__budget_charge(&address->account, &charged, 0);
   mcp__budget_release(&budget, address);
   cr_expect_null(budget.addresses);
   expect_no_leak();

@@ -43,25 +43,25 @@ static bool has_room(size_t more, void *arg) {
 
 Test(buf, a_gate_is_asked_for_what_is_large) {
   porter_t porter = {1000 * KIB, 0};
-  const mcp__gate_t gate = {has_room, &porter};
+  const mcp__buf_quota_t quota = {has_room, &porter};
   mcp__buf_t buf;
-  mcp__buf_init(&buf, 100000 * KIB, &gate);
-  cr_expect_eq(mcp__buf_reserve(&buf, MCP__GATE_FROM_BYTES), 0);
+  mcp__buf_init(&buf, 100000 * KIB, &quota);
+  cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUF_QUOTA_FROM_BYTES), 0);
   cr_expect_eq(porter.asked, 0);
-  cr_expect_eq(mcp__buf_reserve(&buf, MCP__GATE_FROM_BYTES + 1), 0);
+  cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUF_QUOTA_FROM_BYTES + 1), 0);
   cr_expect_eq(porter.asked, 1);
-  cr_expect_eq(porter.room, 1000 * KIB - (buf.cap - MCP__GATE_FROM_BYTES), "asked for what is added");
+  cr_expect_eq(porter.room, 1000 * KIB - (buf.cap - MCP__BUF_QUOTA_FROM_BYTES), "asked for what is added");
   size_t cap = buf.cap;
   cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room + 1), MCP_ELIMIT);
   cr_expect_eq(buf.cap, cap);
   cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room), 0);
   mcp__buf_deinit(&buf);
-  cr_expect_eq(buf.gate, &gate, "it stays");
+  cr_expect_eq(buf.quota, &quota, "it stays");
   expect_no_leak();
 }
 
 Test(buf, swap) {
-  const mcp__gate_t mine = {has_room, NULL}, theirs = {has_room, NULL};
+  const mcp__buf_quota_t mine = {has_room, NULL}, theirs = {has_room, NULL};
   mcp__buf_t a, b;
   mcp__buf_init(&a, 30 * KIB, &mine);
   mcp__buf_init(&b, 20 * KIB, &theirs);
@@ -74,8 +74,8 @@ Test(buf, swap) {
   cr_expect_eq(memcmp(b.data, "aaaa", 4), 0);
   cr_expect_eq(a.max, 30 * KIB);
   cr_expect_eq(b.max, 20 * KIB);
-  cr_expect_eq(a.gate, &mine);
-  cr_expect_eq(b.gate, &theirs);
+  cr_expect_eq(a.quota, &mine);
+  cr_expect_eq(b.quota, &theirs);
   mcp__buf_deinit(&a);
   mcp__buf_deinit(&b);
   expect_no_leak();

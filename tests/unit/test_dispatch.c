@@ -30,7 +30,7 @@ typedef struct decided {
   mcp__arena_t arena;
   char *text;
   mcp__message_t message;
-  mcp__dispatch_result_t outcome;
+  mcp__dispatch_result_t result;
 } decided_t;
 
 static const char *notice; /* that the server offers */
@@ -59,7 +59,8 @@ static const mcp_tool_t strict[] = {
 
 static const mcp_tool_t *served = given;
 
-static void decide(decided_t *decided, mcp__protocol_version_t revision, const char *text, size_t len) {
+static void decide(decided_t *decided, mcp__protocol_version_t protocol_version, const char *text,
+                   size_t len) {
   char problem[400] = "";
   cr_assert_eq(mcp__tools_init(&decided->tools, served, problem, sizeof problem), 0, "%s", problem);
   mcp__server_info_t self = {"a \"server\"", "1.2.3", &decided->tools, notice};
@@ -67,7 +68,7 @@ static void decide(decided_t *decided, mcp__protocol_version_t revision, const c
   decided->text = calloc(1, len + MCP__JSON_PADDING);
   memcpy(decided->text, text, len);
   mcp__jsonrpc_parse(decided->text, len, 10000, &decided->arena, &decided->message);
-  mcp__dispatch(&self, revision, &decided->message, &decided->arena, &decided->outcome);
+  mcp__dispatch(&self, protocol_version, &decided->message, &decided->arena, &decided->result);
 }
 
 static void decided_deinit(decided_t *decided) {
@@ -87,47 +88,47 @@ typedef struct row {
   int code;
 } row_t;
 
-static const char *said(const mcp__dispatch_result_t *outcome) {
-  return outcome->action == MCP__DO_CALL ? outcome->tool->name
-         : outcome->problem != NULL      ? outcome->problem
-         : outcome->result != NULL       ? outcome->result
-                                         : "";
+static const char *said(const mcp__dispatch_result_t *result) {
+  return result->action == MCP__DO_CALL ? result->tool->name
+         : result->problem != NULL      ? result->problem
+         : result->json != NULL         ? result->json
+                                        : "";
 }
 
 /* The whole result of an answer, to be freed. */
-static char *whole(const mcp__dispatch_result_t *outcome) {
-  size_t before = strlen(outcome->before), after = strlen(outcome->after);
-  char *text = malloc(before + outcome->result_len + after + 1);
-  memcpy(text, outcome->before, before);
-  memcpy(text + before, outcome->result, outcome->result_len);
-  memcpy(text + before + outcome->result_len, outcome->after, after + 1);
+static char *whole(const mcp__dispatch_result_t *result) {
+  size_t before = strlen(result->json_prefix), after = strlen(result->json_suffix);
+  char *text = malloc(before + result->json_len + after + 1);
+  memcpy(text, result->json_prefix, before);
+  memcpy(text + before, result->json, result->json_len);
+  memcpy(text + before + result->json_len, result->json_suffix, after + 1);
   return text;
 }
 
-static bool answers(const mcp__dispatch_result_t *outcome, const char *expected) {
-  char *text = outcome->action == MCP__DO_ANSWER ? whole(outcome) : NULL;
+static bool answers(const mcp__dispatch_result_t *result, const char *expected) {
+  char *text = result->action == MCP__DO_RESPOND ? whole(result) : NULL;
   bool same = text != NULL && strcmp(text, expected) == 0;
   free(text);
   return same;
 }
 
-static void check_row(const row_t *row, mcp__protocol_version_t revision) {
+static void check_row(const row_t *row, mcp__protocol_version_t protocol_version) {
   decided_t decided;
-  decide(&decided, revision, row->text, strlen(row->text));
-  const mcp__dispatch_result_t *outcome = &decided.outcome;
-  cr_expect_eq(outcome->action, row->action, "%s: action %d, %s", row->text, outcome->action, said(outcome));
-  cr_expect_eq(outcome->code, row->code, "%s: code %d", row->text, outcome->code);
-  cr_expect_eq(outcome->revision, revision, "%s", row->text);
+  decide(&decided, protocol_version, row->text, strlen(row->text));
+  const mcp__dispatch_result_t *result = &decided.result;
+  cr_expect_eq(result->action, row->action, "%s: action %d, %s", row->text, result->action, said(result));
+  cr_expect_eq(result->code, row->code, "%s: code %d", row->text, result->code);
+  cr_expect_eq(result->protocol_version, protocol_version, "%s", row->text);
   bool same =
-      outcome->action == MCP__DO_ANSWER ? answers(outcome, row->says) : strcmp(said(outcome), row->says) == 0;
-  cr_expect(same, "%s: %s", row->text, said(outcome));
-  cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args), "%s", row->text);
+      result->action == MCP__DO_RESPOND ? answers(result, row->says) : strcmp(said(result), row->says) == 0;
+  cr_expect(same, "%s: %s", row->text, said(result));
+  cr_expect(result->action != MCP__DO_CALL || yyjson_is_obj(result->args), "%s", row->text);
   decided_deinit(&decided);
 }
 
-#define CHECK_ROWS(rows, revision)                                                                           \
+#define CHECK_ROWS(rows, protocol_version)                                                                   \
   for (size_t i_ = 0; i_ < sizeof(rows) / sizeof(rows)[0]; i_++)                                             \
-  check_row(&(rows)[i_], revision)
+  check_row(&(rows)[i_], protocol_version)
 
 #define LIST                                                                                                 \
   "{\"tools\":[{\"name\":\"echo\",\"description\":\"Says it again\",\"inputSchema\":" VALUE "},"             \
@@ -141,14 +142,14 @@ static void check_row(const row_t *row, mcp__protocol_version_t revision) {
 
 Test(dispatch, the_same_on_every_revision) {
   static const row_t rows[] = {
-      {M("\"ping\""), MCP__DO_ANSWER, "{}", 0},
-      {M("\"ping\",\"params\":null"), MCP__DO_ANSWER, "{}", 0},
-      {M("\"ping\",\"params\":{\"x\":1}"), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\""), MCP__DO_RESPOND, "{}", 0},
+      {M("\"ping\",\"params\":null"), MCP__DO_RESPOND, "{}", 0},
+      {M("\"ping\",\"params\":{\"x\":1}"), MCP__DO_RESPOND, "{}", 0},
       {M("\"ping\",\"params\":[]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS},
-      {M("\"notifications/initialized\""), MCP__DO_ANSWER, "{}", 0},
-      {M("\"tools/list\""), MCP__DO_ANSWER, LIST, 0},
-      {M("\"tools/list\",\"params\":{}"), MCP__DO_ANSWER, LIST, 0},
-      {M("\"tools/list\",\"params\":{\"cursor\":null}"), MCP__DO_ANSWER, LIST, 0},
+      {M("\"notifications/initialized\""), MCP__DO_RESPOND, "{}", 0},
+      {M("\"tools/list\""), MCP__DO_RESPOND, LIST, 0},
+      {M("\"tools/list\",\"params\":{}"), MCP__DO_RESPOND, LIST, 0},
+      {M("\"tools/list\",\"params\":{\"cursor\":null}"), MCP__DO_RESPOND, LIST, 0},
       {M("\"tools/list\",\"params\":{\"cursor\":\"2\"}"), MCP__DO_REFUSE, CURSOR, MCP_INVALID_PARAMS},
       {M("\"tools/list\",\"params\":{\"cursor\":5}"), MCP__DO_REFUSE, CURSOR, MCP_INVALID_PARAMS},
       {M("\"tools/list\",\"params\":[1]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS},
@@ -204,8 +205,8 @@ Test(dispatch, the_same_on_every_revision) {
       {"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", MCP__DO_NOTHING, "", 0},
       {"{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{}}", MCP__DO_NOTHING, "", 0},
   };
-  for (int revision = MCP__2024_11_05; revision <= MCP__2025_11_25; revision++)
-    CHECK_ROWS(rows, (mcp__protocol_version_t)revision);
+  for (int protocol_version = MCP__2024_11_05; protocol_version <= MCP__2025_11_25; protocol_version++)
+    CHECK_ROWS(rows, (mcp__protocol_version_t)protocol_version);
   expect_no_leak();
 }
 
@@ -231,7 +232,7 @@ Test(dispatch, unknown_tools) {
 Test(dispatch, initialize) {
   static const struct {
     const char *text, *version;
-    mcp__protocol_version_t revision;
+    mcp__protocol_version_t protocol_version;
   } rows[] = {
       {M("\"initialize\""), "2024-11-05", MCP__2024_11_05},
       {M("\"initialize\",\"params\":null"), "2024-11-05", MCP__2024_11_05},
@@ -256,11 +257,12 @@ Test(dispatch, initialize) {
       int len = snprintf(expected, sizeof expected,
                          "{\"protocolVersion\":\"%s\",\"capabilities\":{\"tools\":{%s}},"
                          "\"serverInfo\":{\"name\":\"a \\\"server\\\"\",\"version\":\"1.2.3\"}}",
-                         rows[i].version, rows[i].revision >= MCP__2025_03_26 ? "\"listChanged\":true" : "");
-      cr_expect_eq(decided.outcome.action, MCP__DO_ANSWER);
-      cr_expect_eq(decided.outcome.revision, rows[i].revision, "%s", rows[i].text);
-      cr_expect_eq(decided.outcome.result_len, (size_t)len);
-      cr_expect_str_eq(decided.outcome.result, expected);
+                         rows[i].version,
+                         rows[i].protocol_version >= MCP__2025_03_26 ? "\"listChanged\":true" : "");
+      cr_expect_eq(decided.result.action, MCP__DO_RESPOND);
+      cr_expect_eq(decided.result.protocol_version, rows[i].protocol_version, "%s", rows[i].text);
+      cr_expect_eq(decided.result.json_len, (size_t)len);
+      cr_expect_str_eq(decided.result.json, expected);
       decided_deinit(&decided);
     }
   static const row_t array = {M("\"initialize\",\"params\":[]"), MCP__DO_REFUSE, ARRAY, MCP_INVALID_PARAMS};
@@ -290,9 +292,9 @@ Test(dispatch, cancellation) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     decided_t decided;
     decide(&decided, MCP__2025_03_26, rows[i].text, strlen(rows[i].text));
-    cr_expect_eq(decided.outcome.action, rows[i].action, "%s", rows[i].text);
+    cr_expect_eq(decided.result.action, rows[i].action, "%s", rows[i].text);
     cr_expect(rows[i].action != MCP__DO_CANCEL ||
-                  (decided.outcome.cancel_id_len == 1 && *decided.outcome.cancel_id == '5'),
+                  (decided.result.cancel_id_len == 1 && *decided.result.cancel_id == '5'),
               "%s", rows[i].text);
     decided_deinit(&decided);
   }
@@ -311,9 +313,9 @@ Test(dispatch, direct_calls) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     decided_t decided;
     decide(&decided, MCP__2025_06_18, rows[i].text, strlen(rows[i].text));
-    cr_expect_eq(decided.outcome.direct, rows[i].direct, "%s", rows[i].text);
+    cr_expect_eq(decided.result.direct, rows[i].direct, "%s", rows[i].text);
     if (strstr(rows[i].text, "\"a\":1") != NULL)
-      cr_expect_eq(yyjson_get_int(yyjson_obj_get(decided.outcome.args, "a")), 1);
+      cr_expect_eq(yyjson_get_int(yyjson_obj_get(decided.result.args, "a")), 1);
     decided_deinit(&decided);
   }
   expect_no_leak();
@@ -330,9 +332,9 @@ Test(dispatch, revisions_that_are_not_served) {
     snprintf(text, sizeof text,
              "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\"," MODERN("\"2026-07-28\"") "}", methods[i]);
     decide(&decided, MCP__2024_11_05, text, strlen(text));
-    cr_expect_eq(decided.outcome.action, MCP__DO_REFUSE, "%s", text);
-    cr_expect_eq(decided.outcome.code, -32022);
-    cr_expect_str_eq(decided.outcome.data,
+    cr_expect_eq(decided.result.action, MCP__DO_REFUSE, "%s", text);
+    cr_expect_eq(decided.result.code, -32022);
+    cr_expect_str_eq(decided.result.data,
                      "{\"supported\":[\"2025-11-25\",\"2025-06-18\",\"2025-03-26\",\"2024-11-05\"],"
                      "\"requested\":\"2026-07-28\"}");
     decided_deinit(&decided);
@@ -341,8 +343,8 @@ Test(dispatch, revisions_that_are_not_served) {
       {M("\"ping\"," MODERN("7")), MCP__DO_REFUSE,
        "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string",
        MCP_INVALID_PARAMS},
-      {M("\"ping\"," MODERN("\"2025-11-25\"")), MCP__DO_ANSWER, "{}", 0},
-      {M("\"ping\",\"params\":{\"_meta\":{}}"), MCP__DO_ANSWER, "{}", 0},
+      {M("\"ping\"," MODERN("\"2025-11-25\"")), MCP__DO_RESPOND, "{}", 0},
+      {M("\"ping\",\"params\":{\"_meta\":{}}"), MCP__DO_RESPOND, "{}", 0},
   };
   CHECK_ROWS(rows, MCP__2025_06_18);
   expect_no_leak();
@@ -352,7 +354,7 @@ Test(dispatch, revisions_that_are_not_served) {
 Test(dispatch, no_arguments) {
   decided_t decided;
   decide(&decided, MCP__2024_11_05, M("\"any\""), strlen(M("\"any\"")));
-  yyjson_val *args = decided.outcome.args;
+  yyjson_val *args = decided.result.args;
   size_t index, count, seen = 0, len = 0;
   yyjson_val *key, *value;
   cr_assert(yyjson_is_obj(args));
@@ -403,8 +405,8 @@ Test(dispatch, trace_ids) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     decided_t decided;
     decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
-    cr_assert_eq(decided.outcome.action, MCP__DO_CALL, "%s", rows[i].text);
-    const char *got = decided.outcome.trace_id;
+    cr_assert_eq(decided.result.action, MCP__DO_CALL, "%s", rows[i].text);
+    const char *got = decided.result.trace_id;
     cr_expect(rows[i].trace_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].trace_id) == 0,
               "%s: %s", rows[i].text, got);
     decided_deinit(&decided);
@@ -448,8 +450,8 @@ Test(dispatch, parent_spans) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     decided_t decided;
     decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
-    cr_assert_eq(decided.outcome.action, MCP__DO_CALL, "%s", rows[i].text);
-    const char *got = decided.outcome.parent_span_id;
+    cr_assert_eq(decided.result.action, MCP__DO_CALL, "%s", rows[i].text);
+    const char *got = decided.result.parent_span_id;
     cr_expect(rows[i].span_id == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].span_id) == 0,
               "%s: %s", rows[i].text, got);
     decided_deinit(&decided);
@@ -481,11 +483,11 @@ Test(dispatch, the_notice) {
     bool offered = i % 2 == 0, told = offered && rows[i / 2].asks;
     notice = offered ? "x/news" : NULL;
     decide(&decided, MCP__2024_11_05, rows[i / 2].text, strlen(rows[i / 2].text));
-    cr_assert_eq(decided.outcome.action, MCP__DO_ANSWER);
-    cr_expect_eq(decided.outcome.hello != NULL, told, "%s", rows[i / 2].text);
-    cr_expect(!told || yyjson_obj_get(decided.outcome.hello, "clientInfo") != NULL);
-    cr_expect_eq(strstr(decided.outcome.result, "\"experimental\":{\"x/news\":{}}") != NULL, told, "%s",
-                 decided.outcome.result);
+    cr_assert_eq(decided.result.action, MCP__DO_RESPOND);
+    cr_expect_eq(decided.result.initialize_params != NULL, told, "%s", rows[i / 2].text);
+    cr_expect(!told || yyjson_obj_get(decided.result.initialize_params, "clientInfo") != NULL);
+    cr_expect_eq(strstr(decided.result.json, "\"experimental\":{\"x/news\":{}}") != NULL, told, "%s",
+                 decided.result.json);
     decided_deinit(&decided);
   }
   expect_no_leak();
@@ -511,7 +513,7 @@ Test(dispatch, progress_tokens) {
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     decided_t decided;
     decide(&decided, MCP__2024_11_05, rows[i].text, strlen(rows[i].text));
-    const char *got = decided.outcome.progress_token;
+    const char *got = decided.result.progress_token;
     cr_expect(rows[i].token == NULL ? got == NULL : got != NULL && strcmp(got, rows[i].token) == 0, "%s: %s",
               rows[i].text, got);
     decided_deinit(&decided);
@@ -541,26 +543,27 @@ Test(dispatch, notifications_of_progress) {
 
 /* As the transport does it, with tools that answer what they were given. NULL: nothing is sent. */
 static int render(const decided_t *decided, mcp__buf_t *out) {
-  const mcp__dispatch_result_t *outcome = &decided->outcome;
+  const mcp__dispatch_result_t *result = &decided->result;
   const mcp__message_t *message = &decided->message;
-  mcp__response_context_t to = {message->id, message->id_len, outcome->revision, outcome->direct, false};
-  if (outcome->action == MCP__DO_CALL) {
+  mcp__response_context_t to = {message->id, message->id_len, result->protocol_version, result->direct,
+                                false};
+  if (result->action == MCP__DO_CALL) {
     size_t len;
-    char *args = yyjson_val_write(outcome->args, 0, &len);
+    char *args = yyjson_val_write(result->args, 0, &len);
     int status = mcp__response_result(out, &to, args, len);
     free(args);
     return status;
   }
-  if (outcome->action == MCP__DO_ANSWER) {
-    char *text = whole(outcome);
+  if (result->action == MCP__DO_RESPOND) {
+    char *text = whole(result);
     int status = mcp__jsonrpc_begin_result(out, to.id, to.id_len);
-    status = mcp__buf_join(status, mcp__buf_puts(out, text));
+    status = mcp__buf_first_error(status, mcp__buf_puts(out, text));
     free(text);
-    return mcp__buf_join(status, mcp__buf_puts(out, "}"));
+    return mcp__buf_first_error(status, mcp__buf_puts(out, "}"));
   }
-  return outcome->action == MCP__DO_REFUSE_CALL && to.revision >= MCP__2025_11_25
-             ? mcp__response_tool_error(out, &to, outcome->code, outcome->problem, NULL, 0)
-             : mcp__jsonrpc_error(out, to.id, to.id_len, outcome->code, outcome->problem, NULL, 0);
+  return result->action == MCP__DO_REFUSE_CALL && to.protocol_version >= MCP__2025_11_25
+             ? mcp__response_tool_error(out, &to, result->code, result->problem, NULL, 0)
+             : mcp__jsonrpc_error(out, to.id, to.id_len, result->code, result->problem, NULL, 0);
 }
 
 static void replay(const char *line) {
@@ -568,14 +571,15 @@ static void replay(const char *line) {
   cr_assert_not_null(doc, "%s", line);
   yyjson_val *root = yyjson_doc_get_root(doc), *message = yyjson_obj_get(root, "message");
   yyjson_val *answer = yyjson_obj_get(root, "answer");
-  int revision = yyjson_get_int(yyjson_obj_get(root, "revision"));
+  int protocol_version = yyjson_get_int(yyjson_obj_get(root, "revision"));
   cr_assert(yyjson_is_str(message) && (yyjson_is_str(answer) || yyjson_is_null(answer)), "%s", line);
   decided_t decided;
-  decide(&decided, (mcp__protocol_version_t)revision, yyjson_get_str(message), yyjson_get_len(message));
+  decide(&decided, (mcp__protocol_version_t)protocol_version, yyjson_get_str(message),
+         yyjson_get_len(message));
   mcp__buf_t out;
   mcp__buf_init(&out, 100000, NULL);
   bool silent = decided.message.kind == MCP__NOTIFICATION || decided.message.kind == MCP__RESPONSE;
-  cr_assert(silent || decided.outcome.action < MCP__DO_CANCEL, "a request without an answer: %s", line);
+  cr_assert(silent || decided.result.action < MCP__DO_CANCEL, "a request without an answer: %s", line);
   if (!silent)
     cr_assert_eq(render(&decided, &out), 0);
   cr_assert_eq(mcp__buf_append(&out, "", 1), 0);
@@ -643,7 +647,7 @@ Test(dispatch, meta_is_no_argument_of_a_direct_call) {
     char text[200];
     snprintf(text, sizeof text, M("\"any\",\"params\":%s"), rows[i].params);
     decide(&decided, MCP__2024_11_05, text, strlen(text));
-    char *args = yyjson_val_write(decided.outcome.args, 0, NULL);
+    char *args = yyjson_val_write(decided.result.args, 0, NULL);
     cr_expect_str_eq(args, rows[i].args, "%s: %s", rows[i].params, args);
     free(args);
     decided_deinit(&decided);
@@ -730,27 +734,28 @@ static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, MCP_TO
                                        MCP_TOOL_END};
 
 /* What tools/list answers, to be freed; NULL: the cursor, which is JSON text, is refused. */
-static char *list(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *cursor) {
+static char *list(const mcp__tools_t *tools, mcp__protocol_version_t protocol_version, const char *cursor) {
   mcp__server_info_t self = {"s", "1", tools};
   mcp__arena_t arena;
-  mcp__dispatch_result_t outcome;
+  mcp__dispatch_result_t result;
   mcp__message_t message;
   char text[200];
   snprintf(text, sizeof text - MCP__JSON_PADDING, M("\"tools/list\",\"params\":{\"cursor\":%s}"), cursor);
   memset(text + strlen(text), 0, MCP__JSON_PADDING);
   mcp__arena_init(&arena, 1 << 20);
   mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
-  mcp__dispatch(&self, revision, &message, &arena, &outcome);
-  cr_assert(outcome.action == MCP__DO_ANSWER ||
-            (outcome.code == MCP_INVALID_PARAMS && strcmp(outcome.problem, CURSOR) == 0));
-  char *answer = outcome.action == MCP__DO_ANSWER ? whole(&outcome) : NULL;
+  mcp__dispatch(&self, protocol_version, &message, &arena, &result);
+  cr_assert(result.action == MCP__DO_RESPOND ||
+            (result.code == MCP_INVALID_PARAMS && strcmp(result.problem, CURSOR) == 0));
+  char *answer = result.action == MCP__DO_RESPOND ? whole(&result) : NULL;
   mcp__arena_deinit(&arena);
   return answer;
 }
 
-static void expect_list(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *expected) {
-  char *text = list(tools, revision, "null");
-  cr_expect_str_eq(text, expected, "revision %d: %s", (int)revision, text);
+static void expect_list(const mcp__tools_t *tools, mcp__protocol_version_t protocol_version,
+                        const char *expected) {
+  char *text = list(tools, protocol_version, "null");
+  cr_expect_str_eq(text, expected, "revision %d: %s", (int)protocol_version, text);
   free(text);
 }
 
@@ -844,22 +849,23 @@ Test(dispatch, many_tools) {
 
 /* ---- pages ---- */
 
-static char filler[MCP__PAGE_BYTES + 1];
+static char filler[MCP__PAGES_MAX_BYTES + 1];
 
 /* A tool that takes bytes in a list: the envelope that ENTRY shows, and a description. */
 static mcp_tool_t tool_of(const char *name, size_t bytes, const char *output_schema) {
-  memset(filler, 'x', MCP__PAGE_BYTES);
+  memset(filler, 'x', MCP__PAGES_MAX_BYTES);
   size_t len = bytes - (strlen(ENTRY("")) + strlen(name));
-  return (mcp_tool_t){name, filler + MCP__PAGE_BYTES - len, NULL, no_handler, NULL,
+  return (mcp_tool_t){name, filler + MCP__PAGES_MAX_BYTES - len, NULL, no_handler, NULL,
                       0,    .output_schema = output_schema};
 }
 
 /* "a b" for a page of these two tools, "a b > 2" where it names the cursor "2"; "refused". */
-static const char *page(const mcp__tools_t *tools, mcp__protocol_version_t revision, const char *cursor) {
+static const char *page(const mcp__tools_t *tools, mcp__protocol_version_t protocol_version,
+                        const char *cursor) {
   static char words[300];
   size_t index, count, len = 0;
   yyjson_val *tool;
-  char *text = list(tools, revision, cursor);
+  char *text = list(tools, protocol_version, cursor);
   snprintf(words, sizeof words, "%s", text != NULL ? "" : "refused");
   if (text == NULL)
     return words;
@@ -876,10 +882,11 @@ static const char *page(const mcp__tools_t *tools, mcp__protocol_version_t revis
   return words;
 }
 
-#define EXPECT_PAGE(tools, revision, cursor, expected)                                                       \
-  cr_expect_str_eq(page(tools, revision, cursor), expected, "%s: %s", cursor, page(tools, revision, cursor))
+#define EXPECT_PAGE(tools, protocol_version, cursor, expected)                                               \
+  cr_expect_str_eq(page(tools, protocol_version, cursor), expected, "%s: %s", cursor,                        \
+                   page(tools, protocol_version, cursor))
 
-enum { HALF = (MCP__PAGE_BYTES - 1) / 2, REST = MCP__PAGE_BYTES - 1 - HALF };
+enum { HALF = (MCP__PAGES_MAX_BYTES - 1) / 2, REST = MCP__PAGES_MAX_BYTES - 1 - HALF };
 
 static void make_tools(mcp__tools_t *tools, const mcp_tool_t *table) {
   char problem[400] = "";
@@ -956,16 +963,16 @@ Test(dispatch, a_page_when_memory_runs_out) {
   mcp__tools_t tools;
   mcp__arena_t arena;
   mcp__message_t message;
-  mcp__dispatch_result_t outcome;
+  mcp__dispatch_result_t result;
   make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", REST + 1, NULL), MCP_TOOL_END});
   mcp__server_info_t self = {"s", "1", &tools};
   mcp__arena_init(&arena, 4096);
   mcp__jsonrpc_parse(text, strlen(text), 1000, &arena, &message);
   while (mcp__arena_alloc(&arena, 16) != NULL) {
   }
-  mcp__dispatch(&self, MCP__2025_11_25, &message, &arena, &outcome);
-  cr_expect_eq(outcome.action, MCP__DO_REFUSE);
-  cr_expect_eq(outcome.code, MCP_INTERNAL_ERROR);
+  mcp__dispatch(&self, MCP__2025_11_25, &message, &arena, &result);
+  cr_expect_eq(result.action, MCP__DO_REFUSE);
+  cr_expect_eq(result.code, MCP_INTERNAL_ERROR);
   mcp__arena_deinit(&arena);
   mcp__tools_deinit(&tools);
   expect_no_leak();
@@ -1054,20 +1061,20 @@ Test(dispatch, memory_that_runs_out) {
       memcpy(decided.text, texts[i], strlen(texts[i]));
       mcp__arena_alloc(&decided.arena, filled);
       mcp__jsonrpc_parse(decided.text, strlen(texts[i]), 1000, &decided.arena, &decided.message);
-      mcp__dispatch(&self, MCP__2024_11_05, &decided.message, &decided.arena, &decided.outcome);
-      const mcp__dispatch_result_t *outcome = &decided.outcome;
-      cr_expect_neq(outcome->action, MCP__DO_NOTHING);
-      if (outcome->action == MCP__DO_ANSWER) {
-        char *text = whole(outcome);
+      mcp__dispatch(&self, MCP__2024_11_05, &decided.message, &decided.arena, &decided.result);
+      const mcp__dispatch_result_t *result = &decided.result;
+      cr_expect_neq(result->action, MCP__DO_NOTHING);
+      if (result->action == MCP__DO_RESPOND) {
+        char *text = whole(result);
         yyjson_doc *doc = yyjson_read(text, strlen(text), 0);
         cr_expect_not_null(doc, "%s with %zu", texts[i], filled);
         yyjson_doc_free(doc);
         free(text);
       }
-      cr_expect(outcome->action != MCP__DO_REFUSE || (outcome->code != 0 && outcome->problem != NULL));
-      cr_expect(outcome->action != MCP__DO_CALL || yyjson_is_obj(outcome->args));
-      cr_expect(outcome->action != MCP__DO_CALL || strstr(texts[i], "value") == NULL ||
-                yyjson_obj_size(outcome->args) == 1);
+      cr_expect(result->action != MCP__DO_REFUSE || (result->code != 0 && result->problem != NULL));
+      cr_expect(result->action != MCP__DO_CALL || yyjson_is_obj(result->args));
+      cr_expect(result->action != MCP__DO_CALL || strstr(texts[i], "value") == NULL ||
+                yyjson_obj_size(result->args) == 1);
       decided_deinit(&decided);
     }
   expect_no_leak();

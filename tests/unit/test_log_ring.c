@@ -19,7 +19,7 @@ static bool same_text(const char *a, const char *b) {
   return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
 }
 
-static void expect_same(const mcp__entry_t *got, const mcp__entry_t *wanted) {
+static void expect_same(const mcp__log_record_t *got, const mcp__log_record_t *wanted) {
   cr_assert(got->level == wanted->level && got->time_us == wanted->time_us);
   cr_assert(same_text(got->part, wanted->part) && same_text(got->message, wanted->message),
             "%s: %s not %s: %s", got->part, got->message, wanted->part, wanted->message);
@@ -31,71 +31,71 @@ static void expect_same(const mcp__entry_t *got, const mcp__entry_t *wanted) {
 }
 
 Test(lines, every_text_there_or_not) {
-  mcp__lines_t lines;
+  mcp__log_ring_t lines;
   mcp__buf_t text;
   mcp__buf_init(&text, 1 << 20, NULL);
-  cr_assert_eq(mcp__lines_init(&lines, 4096, 10), 0);
+  cr_assert_eq(mcp__log_ring_init(&lines, 4096, 10), 0);
   for (unsigned there = 0; there < 64; there++) {
-    mcp__entry_t in = {.level = (int)there % 5,
-                       .time_us = INT64_MAX - there,
-                       .part = there & 1 ? "part" : NULL,
-                       .message = there & 2 ? "" : NULL,
-                       .trace_id = there & 4 ? "trace" : NULL,
-                       .span_id = there & 8 ? "0123456789abcdef" : NULL,
-                       .parent_span_id = there & 16 ? "p" : NULL,
-                       .data = there & 32 ? "{\"a\":1} not this" : NULL,
-                       .data_len = there & 32 ? 7 : 0};
-    mcp__entry_t out;
-    mcp__lines_push(&lines, &in);
-    cr_assert(mcp__lines_pop(&lines, &out, &text));
+    mcp__log_record_t in = {.level = (int)there % 5,
+                            .time_us = INT64_MAX - there,
+                            .part = there & 1 ? "part" : NULL,
+                            .message = there & 2 ? "" : NULL,
+                            .trace_id = there & 4 ? "trace" : NULL,
+                            .span_id = there & 8 ? "0123456789abcdef" : NULL,
+                            .parent_span_id = there & 16 ? "p" : NULL,
+                            .data = there & 32 ? "{\"a\":1} not this" : NULL,
+                            .data_len = there & 32 ? 7 : 0};
+    mcp__log_record_t out;
+    mcp__log_ring_push(&lines, &in);
+    cr_assert(mcp__log_ring_pop(&lines, &out, &text));
     expect_same(&out, &in);
     cr_assert(out.data == NULL || out.data[out.data_len] == '\0');
-    cr_assert(!mcp__lines_pop(&lines, &out, &text));
+    cr_assert(!mcp__log_ring_pop(&lines, &out, &text));
   }
   cr_assert_eq(lines.dropped, 0);
-  mcp__lines_deinit(&lines);
-  mcp__lines_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
   mcp__buf_deinit(&text);
   expect_no_leak();
 }
 
 Test(lines, more_than_may_wait_push_out_the_oldest) {
-  mcp__lines_t lines;
+  mcp__log_ring_t lines;
   mcp__buf_t text;
-  mcp__entry_t entry = {.part = "p", .message = "m"};
+  mcp__log_record_t entry = {.part = "p", .message = "m"};
   mcp__buf_init(&text, 4096, NULL);
-  cr_assert_eq(mcp__lines_init(&lines, 1 << 20, 100), 0);
+  cr_assert_eq(mcp__log_ring_init(&lines, 1 << 20, 100), 0);
   for (int i = 0; i < 250; i++) {
     entry.time_us = i;
-    mcp__lines_push(&lines, &entry);
+    mcp__log_ring_push(&lines, &entry);
     cr_assert_eq(lines.dropped, (uint64_t)(i < 100 ? 0 : i - 99));
     cr_assert_eq(lines.count, (size_t)(i < 100 ? i + 1 : 100));
   }
   for (int i = 150; i < 250; i++) {
-    cr_assert(mcp__lines_pop(&lines, &entry, &text));
+    cr_assert(mcp__log_ring_pop(&lines, &entry, &text));
     cr_assert_eq(entry.time_us, i);
   }
-  cr_assert(!mcp__lines_pop(&lines, &entry, &text));
+  cr_assert(!mcp__log_ring_pop(&lines, &entry, &text));
   cr_assert_eq(lines.dropped, 150);
-  mcp__lines_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
   mcp__buf_deinit(&text);
 }
 
 Test(lines, one_that_is_larger_than_all_room_is_dropped_itself) {
-  mcp__lines_t lines;
+  mcp__log_ring_t lines;
   mcp__buf_t text;
   char words[2048];
   memset(words, 'x', sizeof words);
   words[sizeof words - 1] = '\0';
-  mcp__entry_t small = {.part = "p", .message = "small"}, large = {.part = "p", .message = words}, out;
+  mcp__log_record_t small = {.part = "p", .message = "small"}, large = {.part = "p", .message = words}, out;
   mcp__buf_init(&text, 4096, NULL);
-  cr_assert_eq(mcp__lines_init(&lines, 1024, 100), 0);
-  mcp__lines_push(&lines, &small);
-  mcp__lines_push(&lines, &large);
+  cr_assert_eq(mcp__log_ring_init(&lines, 1024, 100), 0);
+  mcp__log_ring_push(&lines, &small);
+  mcp__log_ring_push(&lines, &large);
   cr_assert(lines.count == 1 && lines.dropped == 1);
-  cr_assert(mcp__lines_pop(&lines, &out, &text));
+  cr_assert(mcp__log_ring_pop(&lines, &out, &text));
   expect_same(&out, &small);
-  mcp__lines_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
   mcp__buf_deinit(&text);
 }
 
@@ -113,32 +113,32 @@ typedef struct model {
 
 static char filler[3000];
 
-static mcp__entry_t entry_of(int64_t number, size_t len) {
-  return (mcp__entry_t){.level = (int)(number % 5),
-                        .time_us = number,
-                        .part = "part",
-                        .message = filler + sizeof filler - 1 - len,
-                        .data = number % 3 == 0 ? filler : NULL,
-                        .data_len = number % 3 == 0 ? len / 2 : 0};
+static mcp__log_record_t entry_of(int64_t number, size_t len) {
+  return (mcp__log_record_t){.level = (int)(number % 5),
+                             .time_us = number,
+                             .part = "part",
+                             .message = filler + sizeof filler - 1 - len,
+                             .data = number % 3 == 0 ? filler : NULL,
+                             .data_len = number % 3 == 0 ? len / 2 : 0};
 }
 
-static void pop_both(mcp__lines_t *lines, model_t *model, mcp__buf_t *text) {
-  mcp__entry_t out;
-  bool popped = mcp__lines_pop(lines, &out, text);
+static void pop_both(mcp__log_ring_t *lines, model_t *model, mcp__buf_t *text) {
+  mcp__log_record_t out;
+  bool popped = mcp__log_ring_pop(lines, &out, text);
   cr_assert_eq(popped, model->first < model->behind);
   if (!popped)
     return;
-  mcp__entry_t wanted = entry_of(model->items[model->first].number, model->items[model->first].len);
+  mcp__log_record_t wanted = entry_of(model->items[model->first].number, model->items[model->first].len);
   expect_same(&out, &wanted);
   model->first++;
 }
 
 /* What goes is the oldest: the pops that follow tell. No line is as large as the ring. */
-static void push_both(mcp__lines_t *lines, model_t *model, int64_t number, size_t len) {
-  mcp__entry_t entry = entry_of(number, len);
+static void push_both(mcp__log_ring_t *lines, model_t *model, int64_t number, size_t len) {
+  mcp__log_record_t entry = entry_of(number, len);
   uint64_t before = lines->dropped;
   size_t waiting = model->behind - model->first;
-  mcp__lines_push(lines, &entry);
+  mcp__log_ring_push(lines, &entry);
   uint64_t dropped = lines->dropped - before;
   model->items[model->behind].number = number;
   model->items[model->behind++].len = len;
@@ -149,11 +149,11 @@ static void push_both(mcp__lines_t *lines, model_t *model, int64_t number, size_
 
 static void play(size_t bytes, size_t max_count, uint32_t seed) {
   static model_t model;
-  mcp__lines_t lines;
+  mcp__log_ring_t lines;
   mcp__buf_t text;
   model.first = model.behind = 0;
   mcp__buf_init(&text, 1 << 16, NULL);
-  cr_assert_eq(mcp__lines_init(&lines, bytes, max_count), 0);
+  cr_assert_eq(mcp__log_ring_init(&lines, bytes, max_count), 0);
   for (int64_t number = 0; number < MODEL; number++) {
     push_both(&lines, &model, number, next_random(&seed) % (bytes / 4));
     for (uint32_t pops = next_random(&seed) % 4; pops > 1; pops--)
@@ -167,7 +167,7 @@ static void play(size_t bytes, size_t max_count, uint32_t seed) {
     pop_both(&lines, &model, &text);
   pop_both(&lines, &model, &text);
   cr_assert_eq(lines.count, 0);
-  mcp__lines_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
   mcp__buf_deinit(&text);
 }
 
@@ -181,21 +181,21 @@ Test(lines, as_a_plain_list_does_at_every_size) {
 }
 
 Test(lines, a_line_that_no_memory_is_there_for_stays) {
-  mcp__lines_t lines;
+  mcp__log_ring_t lines;
   mcp__buf_t text;
-  mcp__entry_t in = {.part = "p", .message = "m"}, out;
+  mcp__log_record_t in = {.part = "p", .message = "m"}, out;
   use_failing_allocator();
   mcp__buf_init(&text, 4096, NULL);
-  cr_assert_eq(mcp__lines_init(&lines, 1024, 10), UV_ENOMEM);
+  cr_assert_eq(mcp__log_ring_init(&lines, 1024, 10), UV_ENOMEM);
   memory.allowed = 1;
-  cr_assert_eq(mcp__lines_init(&lines, 1024, 10), 0);
-  mcp__lines_push(&lines, &in);
-  cr_assert(!mcp__lines_pop(&lines, &out, &text));
+  cr_assert_eq(mcp__log_ring_init(&lines, 1024, 10), 0);
+  mcp__log_ring_push(&lines, &in);
+  cr_assert(!mcp__log_ring_pop(&lines, &out, &text));
   cr_assert_eq(lines.count, 1);
   memory.allowed = 1;
-  cr_assert(mcp__lines_pop(&lines, &out, &text));
+  cr_assert(mcp__log_ring_pop(&lines, &out, &text));
   expect_same(&out, &in);
   mcp__buf_deinit(&text);
-  mcp__lines_deinit(&lines);
+  mcp__log_ring_deinit(&lines);
   cr_assert_eq(memory.live, 0);
 }

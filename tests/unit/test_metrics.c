@@ -216,7 +216,7 @@ Test(metrics, too_many_metrics) {
 Test(metrics, what_counts_as_other) {
   mcp_metric_t *metric = make(MCP_COUNTER, "n", "l");
   char value[200];
-  for (int i = 0; i < MCP__LABEL_VALUES_MAX; i++) {
+  for (int i = 0; i < MCP__METRICS_LABEL_VALUES_MAX; i++) {
     snprintf(value, sizeof value, "v%d", i);
     mcp_metric_add(metric, value, 1);
   }

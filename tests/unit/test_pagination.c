@@ -36,15 +36,15 @@ static const char *numbers_on(const mcp__page_t *page) {
 }
 
 static void expect_page(const mcp__pages_t *pages, uint64_t cursor, const char *numbers, uint64_t next) {
-  mcp__page_t page = mcp__pages_behind(pages, cursor);
+  mcp__page_t page = mcp__pages_after(pages, cursor);
   cr_expect_str_eq(numbers_on(&page), numbers, "behind %llu: %s", (unsigned long long)cursor,
                    numbers_on(&page));
   cr_expect_eq(page.next, next, "behind %llu: %llu", (unsigned long long)cursor,
                (unsigned long long)page.next);
-  cr_expect(page.len <= MCP__PAGE_BYTES || strchr(numbers, ',') == NULL, "%zu bytes", page.len);
+  cr_expect(page.len <= MCP__PAGES_MAX_BYTES || strchr(numbers, ',') == NULL, "%zu bytes", page.len);
 }
 
-enum { HALF = (MCP__PAGE_BYTES - 1) / 2, REST = MCP__PAGE_BYTES - 1 - HALF };
+enum { HALF = (MCP__PAGES_MAX_BYTES - 1) / 2, REST = MCP__PAGES_MAX_BYTES - 1 - HALF };
 
 Test(pages, none) {
   mcp__pages_t pages;
@@ -61,7 +61,7 @@ Test(pages, the_bound) {
   mcp__pages_t pages;
   make(&pages, numbers, (const size_t[]){HALF, REST}, 2); /* with the comma just as much as a page may hold */
   expect_page(&pages, 0, "1,2", 0);
-  cr_expect_eq(mcp__pages_behind(&pages, 0).len, MCP__PAGE_BYTES);
+  cr_expect_eq(mcp__pages_after(&pages, 0).len, MCP__PAGES_MAX_BYTES);
   cr_expect_eq(pages.last_cursor, 0);
   mcp__pages_deinit(&pages);
   make(&pages, numbers, (const size_t[]){HALF, REST + 1}, 2);
@@ -74,7 +74,7 @@ Test(pages, the_bound) {
 
 Test(pages, an_entry_larger_than_a_page) {
   static const uint64_t numbers[] = {3, 5, 8, 9};
-  static const size_t sizes[] = {10, MCP__PAGE_BYTES * 2, 10, MCP__PAGE_BYTES + 1};
+  static const size_t sizes[] = {10, MCP__PAGES_MAX_BYTES * 2, 10, MCP__PAGES_MAX_BYTES + 1};
   mcp__pages_t pages;
   make(&pages, numbers, sizes, 4);
   expect_page(&pages, 0, "3", 3);
@@ -95,7 +95,7 @@ Test(pages, every_cursor) {
   mcp__pages_t pages;
   for (size_t i = 0; i < COUNT; i++) {
     numbers[i] = 3 * i + 1; /* of three, two have gone */
-    sizes[i] = 10 + i * 7919 % 17 * (MCP__PAGE_BYTES / 20);
+    sizes[i] = 10 + i * 7919 % 17 * (MCP__PAGES_MAX_BYTES / 20);
   }
   make(&pages, numbers, sizes, COUNT);
   for (uint64_t from = 0; from <= numbers[COUNT - 1]; from++) {
@@ -103,8 +103,8 @@ Test(pages, every_cursor) {
     size_t expected = (size_t)(from + 2) / 3;
     do {
       char text[1000];
-      mcp__page_t page = mcp__pages_behind(&pages, cursor);
-      cr_assert_leq(page.len, MCP__PAGE_BYTES);
+      mcp__page_t page = mcp__pages_after(&pages, cursor);
+      cr_assert_leq(page.len, MCP__PAGES_MAX_BYTES);
       snprintf(text, sizeof text, "%s", numbers_on(&page));
       for (char *at = text; *at != '\0'; expected++) {
         cr_assert_lt(expected, COUNT);

@@ -18,14 +18,14 @@ enum { ENTRIES = 400 };
 
 typedef struct model {
   mcp__pending_t pending;
-  mcp__waiting_t entries[ENTRIES]; /* id 0: not in pending */
+  mcp__pending_call_t entries[ENTRIES]; /* id 0: not in pending */
   uint64_t last_id;
 } model_t;
 
 static void expect_agreement(const model_t *model) {
   size_t count = 0;
-  const mcp__waiting_t *before = NULL;
-  for (const mcp__waiting_t *each = model->pending.first; each != NULL; each = each->next) {
+  const mcp__pending_call_t *before = NULL;
+  for (const mcp__pending_call_t *each = model->pending.first; each != NULL; each = each->next) {
     cr_assert_eq(each->prev, before);
     if (before != NULL) { /* added later: behind those with the same deadline */
       cr_assert_leq(before->deadline_ms, each->deadline_ms);
@@ -45,7 +45,7 @@ static void expect_agreement(const model_t *model) {
 }
 
 static void step(model_t *model, uint32_t *random) {
-  mcp__waiting_t *entry = &model->entries[next_random(random) % ENTRIES];
+  mcp__pending_call_t *entry = &model->entries[next_random(random) % ENTRIES];
   if (entry->id != 0) {
     uint64_t id = entry->id;
     mcp__pending_remove(&model->pending, entry);
@@ -85,10 +85,10 @@ Test(pending, random_operations) {
 Test(pending, earliest_first) {
   static const uint64_t deadlines[] = {50, 10, 30, 30, UINT64_MAX, 0, 50, 10};
   static const uint64_t order[] = {6, 2, 8, 3, 4, 1, 7, 5};
-  mcp__waiting_t entries[8];
+  mcp__pending_call_t entries[8];
   mcp__pending_t pending = {0};
   for (size_t i = 0; i < 8; i++) {
-    entries[i] = (mcp__waiting_t){.id = i + 1, .deadline_ms = deadlines[i]};
+    entries[i] = (mcp__pending_call_t){.id = i + 1, .deadline_ms = deadlines[i]};
     cr_assert_eq(mcp__pending_add(&pending, &entries[i]), 0);
   }
   for (size_t i = 0; i < 8; i++) {
@@ -102,10 +102,10 @@ Test(pending, earliest_first) {
 
 Test(pending, ids_of_64_bits) {
   static const uint64_t ids[] = {UINT64_MAX, UINT64_MAX - 16, 16, 32, UINT64_C(1) << 32, UINT64_C(1) << 63};
-  mcp__waiting_t entries[6];
+  mcp__pending_call_t entries[6];
   mcp__pending_t pending = {0};
   for (size_t i = 0; i < 6; i++) {
-    entries[i] = (mcp__waiting_t){.id = ids[i]};
+    entries[i] = (mcp__pending_call_t){.id = ids[i]};
     cr_assert_eq(mcp__pending_add(&pending, &entries[i]), 0);
   }
   for (size_t i = 0; i < 6; i++) {
@@ -121,12 +121,12 @@ Test(pending, ids_of_64_bits) {
 Test(pending, memory_that_runs_out) {
   use_failing_allocator();
   for (long allocations = 0; allocations < 6; allocations++) {
-    static mcp__waiting_t entries[ENTRIES];
+    static mcp__pending_call_t entries[ENTRIES];
     mcp__pending_t pending = {0};
     size_t added = 0;
     memory.allowed = allocations;
     for (; added < ENTRIES; added++) {
-      entries[added] = (mcp__waiting_t){.id = added + 1, .deadline_ms = 5};
+      entries[added] = (mcp__pending_call_t){.id = added + 1, .deadline_ms = 5};
       if (mcp__pending_add(&pending, &entries[added]) != 0)
         break;
     }

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 static bool is_secret(const char *name) {
-  return mcp__redact_names(name, strlen(name));
+  return mcp__redact_is_secret_name(name, strlen(name));
 }
 
 Test(redact, names_of_secrets) {
@@ -44,15 +44,15 @@ Test(redact, names_of_any_length) {
   for (size_t len = 8; len < sizeof name; len++) {
     memset(name, len % 2 == 0 ? 'x' : '_', len - 8);
     memcpy(name + len - 8, "Pass-wor", 8);
-    cr_assert(!mcp__redact_names(name, len), "%zu", len);
-    cr_assert(mcp__redact_names("password", 8));
+    cr_assert(!mcp__redact_is_secret_name(name, len), "%zu", len);
+    cr_assert(mcp__redact_is_secret_name("password", 8));
     memcpy(name + len - 8, "password", 8);
-    cr_assert(mcp__redact_names(name, len), "%zu", len);
+    cr_assert(mcp__redact_is_secret_name(name, len), "%zu", len);
     memset(name + 8, '_', len - 8); /* what joins words does not use up what is looked at */
     memcpy(name, "password", 8);
-    cr_assert(mcp__redact_names(name, len), "%zu", len);
+    cr_assert(mcp__redact_is_secret_name(name, len), "%zu", len);
   }
-  cr_assert(mcp__redact_names("a\0password", 10)); /* NUL joins words as well as a blank */
+  cr_assert(mcp__redact_is_secret_name("a\0password", 10)); /* NUL joins words as well as a blank */
 }
 
 /* ---- addresses and settings ---------------------------------------------------------------------------- */

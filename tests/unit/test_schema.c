@@ -516,11 +516,11 @@ Test(schema, slips) {
              rows[i][0], rows[i][1] != NULL ? rows[i][1] : "");
     mcp__schema_t *schema = NULL;
     cr_assert_eq(compile(json, &schema, problem, sizeof problem), 0, "%s: %s", json, problem);
-    const char *notice = mcp__schema_notice(schema, 0);
+    const char *notice = mcp__schema_warning(schema, 0);
     cr_expect_eq(notice != NULL, rows[i][1] != NULL, "%s: %s", rows[i][0], notice != NULL ? notice : "none");
     if (notice != NULL && rows[i][1] != NULL)
       cr_expect_str_eq(notice, expected);
-    cr_expect_null(mcp__schema_notice(schema, 1));
+    cr_expect_null(mcp__schema_warning(schema, 1));
     mcp__schema_free(schema);
   }
   expect_no_leak();
@@ -532,8 +532,8 @@ Test(schema, no_more_than_16_slips_are_noticed) {
   char problem[256] = "", *json = repeated("{\"allOf\": [true", ",{\"requierd\": 1}", 20, "]}");
   mcp__schema_t *schema = NULL;
   cr_assert_eq(compile(json, &schema, problem, sizeof problem), 0, "%s", problem);
-  cr_expect_not_null(mcp__schema_notice(schema, 15));
-  cr_expect_null(mcp__schema_notice(schema, 16));
+  cr_expect_not_null(mcp__schema_warning(schema, 15));
+  cr_expect_null(mcp__schema_warning(schema, 16));
   mcp__schema_free(schema);
   free(json);
   expect_no_leak();

@@ -1,8 +1,8 @@
-/* schema_notice.c: JSON Schema passes over names that it does not know, so that a slip (`requierd`) drops a
+/* schema_warnings.c: JSON Schema passes over names that it does not know, so that a slip (`requierd`) drops a
  * rule silently. A name is noted that is no keyword, but becomes one by one or two slips, or by other
  * capitals. Keywords that others define, and words that are meant as they stand, are no slips. */
-#include "schema/schema_notice.h"
-#include "base/names.h"
+#include "schema/schema_warnings.h"
+#include "base/edit_distance.h"
 #include "schema/schema_rules.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ static bool is_among(const char *const *words, const char *name) {
 
 typedef struct nearest {
   const char *name;
-  size_t len, slips, common;
+  size_t len, distance, common;
   const char *word; /* NULL: none is near */
 } nearest_t;
 
@@ -93,11 +93,12 @@ static size_t common_start(const char *a, const char *b) {
 /* Of words as near as each other the one with the longer common beginning is taken. */
 static void compare(nearest_t *nearest, const char *word) {
   size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2, common = common_start(nearest->name, word);
-  size_t slips = mcp__names_slips(nearest->name, nearest->len, word, len); /* 0: other capitals */
-  if (slips > most || slips > nearest->slips || (slips == nearest->slips && common <= nearest->common))
+  size_t distance = mcp__edit_distance_osa(nearest->name, nearest->len, word, len); /* 0: other capitals */
+  if (distance > most || distance > nearest->distance ||
+      (distance == nearest->distance && common <= nearest->common))
     return;
   nearest->word = word;
-  nearest->slips = slips;
+  nearest->distance = distance;
   nearest->common = common;
 }
 
@@ -110,7 +111,7 @@ static bool is_known(const char *name) {
 }
 
 /* The keyword that was meant; NULL: the name is one, or may be meant as it stands. */
-static const char *find_slip(const char *name, size_t len) {
+static const char *find_misspelled(const char *name, size_t len) {
   nearest_t nearest = {name, len, SIZE_MAX, 0, NULL};
   if (is_known(name))
     return NULL;
@@ -121,28 +122,28 @@ static const char *find_slip(const char *name, size_t len) {
   return nearest.word;
 }
 
-static int note(mcp__compiler_t *compiler, const mcp__place_t *at, const char *word) {
-  mcp__notices_t *notices = compiler->notices;
-  mcp__problem_t text;
+static int add_warning(mcp__compiler_t *compiler, const mcp__location_t *at, const char *word) {
+  mcp__schema_warnings_t *warnings = compiler->warnings;
+  mcp__schema_error_t text;
   char *memory = mcp__arena_alloc(compiler->arena, TEXT_BYTES);
   if (memory == NULL)
     return -ENOMEM;
-  mcp__problem_init(&text, memory, TEXT_BYTES);
-  mcp__problem_begin(&text, at, NULL, "not a keyword of JSON Schema; the nearest is ");
-  mcp__problem_put_string(&text, word, strlen(word));
-  notices->texts[notices->count++] = memory;
+  mcp__schema_error_init(&text, memory, TEXT_BYTES);
+  mcp__schema_error_begin(&text, at, NULL, "not a keyword of JSON Schema; the nearest is ");
+  mcp__schema_error_put_string(&text, word, strlen(word));
+  warnings->texts[warnings->count++] = memory;
   return 0;
 }
 
-int mcp__notice_keywords(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__place_t *at) {
+int mcp__schema_warn_misspelled(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at) {
   size_t index, max;
   yyjson_val *key, *value;
   yyjson_obj_foreach(schema, index, max, key, value) {
-    const char *name = unsafe_yyjson_get_str(key), *word = find_slip(name, yyjson_get_len(key));
-    if (word == NULL || compiler->notices->count == MCP__SCHEMA_MAX_NOTICES)
+    const char *name = unsafe_yyjson_get_str(key), *word = find_misspelled(name, yyjson_get_len(key));
+    if (word == NULL || compiler->warnings->count == MCP__SCHEMA_MAX_WARNINGS)
       continue;
-    mcp__place_t here = mcp__place_member(at, name, yyjson_get_len(key));
-    int status = note(compiler, &here, word);
+    mcp__location_t here = mcp__location_member(at, name, yyjson_get_len(key));
+    int status = add_warning(compiler, &here, word);
     if (status != 0)
       return status;
   }

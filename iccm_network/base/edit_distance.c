@@ -1,9 +1,9 @@
 /* names.c: see names.h. */
-#include "base/names.h"
+#include "base/edit_distance.h"
 
 enum { COMPARED_BYTES = 64 };
 
-size_t mcp__names_distance(const char *a, size_t a_len, const char *b, size_t b_len) {
+size_t mcp__edit_distance_indel(const char *a, size_t a_len, const char *b, size_t b_len) {
   size_t common[COMPARED_BYTES + 1] = {0}; /* the longest common subsequence with each beginning of b */
   a_len = a_len < COMPARED_BYTES ? a_len : COMPARED_BYTES;
   b_len = b_len < COMPARED_BYTES ? b_len : COMPARED_BYTES;
@@ -21,15 +21,15 @@ size_t mcp__names_distance(const char *a, size_t a_len, const char *b, size_t b_
   return a_len + b_len - 2 * common[b_len];
 }
 
-static size_t least(size_t a, size_t b) {
+static size_t min_of(size_t a, size_t b) {
   return a < b ? a : b;
 }
 
-static char small(char letter) {
+static char to_lower(char letter) {
   return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter;
 }
 
-size_t mcp__names_slips(const char *a, size_t a_len, const char *b, size_t b_len) {
+size_t mcp__edit_distance_osa(const char *a, size_t a_len, const char *b, size_t b_len) {
   size_t rows[3]
              [COMPARED_BYTES + 1]; /* from beginnings of a, of which the last three are kept, to those of b */
   if (a_len > COMPARED_BYTES || b_len > COMPARED_BYTES)
@@ -42,9 +42,11 @@ size_t mcp__names_slips(const char *a, size_t a_len, const char *b, size_t b_len
         row[j] = i + j;
         continue;
       }
-      row[j] = least(least(last[j], row[j - 1]) + 1, last[j - 1] + (small(a[i - 1]) != small(b[j - 1])));
-      if (i > 1 && j > 1 && small(a[i - 1]) == small(b[j - 2]) && small(a[i - 2]) == small(b[j - 1]))
-        row[j] = least(row[j], before[j - 2] + 1);
+      row[j] =
+          min_of(min_of(last[j], row[j - 1]) + 1, last[j - 1] + (to_lower(a[i - 1]) != to_lower(b[j - 1])));
+      if (i > 1 && j > 1 && to_lower(a[i - 1]) == to_lower(b[j - 2]) &&
+          to_lower(a[i - 2]) == to_lower(b[j - 1]))
+        row[j] = min_of(row[j], before[j - 2] + 1);
     }
   }
   return rows[a_len % 3][b_len];
