@@ -1,8 +1,8 @@
 /* arena.c: bump allocation in chunks.
  *
- * A call's document, answer and small copies live here and die together. The newest piece can grow and shrink
- * in place, which is what yyjson's reader and writer do most; a large one takes its chunk with it, so that
- * nothing is left behind. */
+ * The arena of a call holds its parsed document, its response and small copies, and is reset as a whole. The
+ * newest allocation can grow and shrink in place, which is what yyjson's reader and writer do most. A large
+ * allocation has a chunk to itself, which is reallocated with it, so that no unused chunk is left. */
 #include "base/arena.h"
 
 #include <string.h>
@@ -20,7 +20,7 @@ static size_t align_up(size_t size) {
 }
 
 void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
-  if (size > arena->max) { /* also keeps the sums below from wrapping */
+  if (size > arena->max) { /* also prevents overflow of the sums below */
     arena->failed = true;
     return NULL;
   }
@@ -44,8 +44,8 @@ void *mcp__arena_alloc(mcp__arena_t *arena, size_t size) {
   return memory;
 }
 
-/* A piece that has a chunk to itself: the whole chunk grows or shrinks, and may move. NULL: it stays as it
- * was. */
+/* Grows or shrinks an allocation that has a chunk to itself; the chunk may move. Returns NULL and leaves the
+ * allocation unchanged on failure. */
 static void *resize_chunk(mcp__arena_t *arena, size_t cap) {
   chunk_t *chunk = arena->chunks;
   bool allowed = arena->used - chunk->cap + cap <= arena->max;
@@ -92,12 +92,12 @@ void *mcp__arena_trim(mcp__arena_t *arena, void *memory, size_t size) {
     return memory;
   bool failed = arena->failed, out_of_memory = arena->out_of_memory;
   void *moved = resize_chunk(arena, align_up(size));
-  arena->failed = failed; /* without memory to move it to, it stays where it is */
+  arena->failed = failed; /* if it cannot be reallocated, it stays unchanged */
   arena->out_of_memory = out_of_memory;
   return moved != NULL ? moved : memory;
 }
 
-static void json_free(void *ctx, void *memory) { /* taken back by reset */
+static void json_free(void *ctx, void *memory) { /* memory is freed by reset and deinit */
   (void)ctx;
   (void)memory;
 }

@@ -1,9 +1,8 @@
-/* beneath.c: files that callers name are opened below directories that the operator allows, and nowhere else.
+/* beneath.c: opens files named by callers, only below directories that the operator allows.
  *
- * Happy path: the path begins with one of the directories, and the kernel opens the rest below that. Which
- * file it is is decided while it is opened, not by looking at the path before: a link put there in between
- * would lead out. Failure: whoever asks for a file outside learns nothing about it, not even whether there is
- * one. */
+ * Happy path: the path begins with one of the directories, and the kernel opens the rest relative to it with
+ * RESOLVE_BENEATH. The check happens during the open, not before it, so that a symbolic link created in
+ * between cannot escape. Failure: for a path outside, the error does not reveal whether the file exists. */
 #define _GNU_SOURCE /* O_PATH */
 #include "base/beneath.h"
 
@@ -20,7 +19,7 @@
 
 enum { FILE_FLAGS = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, PATH_SIZE = 4096, ATTEMPTS = 100 };
 
-/* The kernel gives EAGAIN in two cases: something was renamed while it resolved "..", and another attempt
+/* The kernel returns EAGAIN in two cases: a component was renamed while ".." was resolved, where a retry
  * succeeds; or another process holds a lease on the file (fcntl(2)), which may last. */
 int mcp__beneath_resolve(int directory, const char *path) {
   struct open_how how = {.flags = FILE_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
@@ -31,7 +30,7 @@ int mcp__beneath_resolve(int directory, const char *path) {
   return file < 0 ? -errno : (int)file;
 }
 
-/* One step down from directory, which is closed; name need not end in NUL. */
+/* Opens a component of a path and closes directory. name need not end in NUL. */
 static int open_component(int directory, const char *name, size_t len, int flags) {
   char text[256];
   int next = -ENAMETOOLONG;
@@ -62,7 +61,7 @@ int mcp__beneath_walk(int directory, const char *path) {
       return fd;
     path += len;
   }
-  /* not a directory to pass through: a link, which O_DIRECTORY | O_NOFOLLOW calls that too */
+  /* O_DIRECTORY | O_NOFOLLOW reports a symbolic link as ENOTDIR */
   return fd == -ENOTDIR ? -EXDEV : fd;
 }
 

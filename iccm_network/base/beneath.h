@@ -1,12 +1,12 @@
-/* beneath.h: the two ways in which mcp_open_beneath() opens the part of a path that is below a directory. */
+/* beneath.h: the two implementations of mcp_open_beneath() for the part of a path below the directory. */
 #ifndef MCP_BENEATH_H
 #define MCP_BENEATH_H
 
-/* By the kernel's own rule. A descriptor, or as open(2) says; -ENOSYS or -EPERM: there is no such rule here.
- */
+/* Opens with openat2(2) and RESOLVE_BENEATH. Returns a descriptor or a negative errno; -ENOSYS or -EPERM:
+ * openat2 is not available. */
 int mcp__beneath_resolve(int directory, const char *path);
 
-/* Step by step, following no link at all; -EXDEV: one of them is a link, or "..". */
+/* Opens component by component without following symbolic links. -EXDEV: a component is a link or "..". */
 int mcp__beneath_walk(int directory, const char *path);
 
 #endif

@@ -1,9 +1,10 @@
-/* budget.h: memory for what peers sent and what is made of it: how much there is, who holds how much of it,
- * and who has to give way. Knows no connection; used on one thread.
+/* budget.h: accounts for memory that holds received messages and the data made from them: the total, the
+ * usage of each address and connection, and the connection to close when memory is short. It does not know
+ * connections. Single-threaded.
  *
- * An account is a connection's, an address's or the server's; what one holds counts to its parent, too.
- * Memory is counted by its owner, which says how much it holds whenever that may have changed: so counting
- * costs a few additions for each message, whatever its size. */
+ * An account belongs to a connection, an address or the server; its usage counts for its parent as well. The
+ * owner of memory reports its current size after each change, so accounting costs a few additions for each
+ * message, whatever its size. */
 #ifndef MCP_BUDGET_H
 #define MCP_BUDGET_H
 
@@ -11,7 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MCP__BUDGET_THRESHOLD_DIVISOR = 4 }; /* up to this part of all memory nobody has to do with a share */
+/* no shares apply while the usage is at most max divided by this */
+enum { MCP__BUDGET_THRESHOLD_DIVISOR = 4 };
 
 typedef struct mcp__budget_account {
   struct mcp__budget_account *parent;
@@ -22,8 +24,9 @@ typedef struct mcp__budget_address {
   mcp__budget_account_t account;
   struct mcp__budget_address *next;
   uint64_t network;   /* see mcp__peer_network() */
-  size_t connections; /* that are there */
-  size_t users;       /* these, and whatever of connections that have gone still holds memory */
+  size_t connections; /* open ones */
+  /* The connections, and objects of closed connections that still hold memory. */
+  size_t users;
 } mcp__budget_address_t;
 
 typedef struct mcp__budget {
@@ -33,8 +36,8 @@ typedef struct mcp__budget {
   size_t active; /* addresses with connections */
 } mcp__budget_t;
 
-/* A connection comes from an address: its entry, or NULL where there is no memory. Each join is followed by a
- * part, and each hold by a release. */
+/* Adds a connection from an address and returns the entry of the address; NULL: out of memory. Each join
+ * needs a leave, each hold a release. */
 mcp__budget_address_t *mcp__budget_join(mcp__budget_t *budget, uint64_t network);
 void mcp__budget_leave(mcp__budget_t *budget, mcp__budget_address_t *address);
 void mcp__budget_release(mcp__budget_t *budget, mcp__budget_address_t *address);
@@ -42,9 +45,9 @@ static inline void mcp__budget_hold(mcp__budget_address_t *address) {
   address->users++;
 }
 
-/* Who was charged for *charged bytes holds now bytes instead. */
+/* Changes the usage of an account and its parents from *charged to now bytes, and sets *charged. */
 static inline void mcp__budget_charge(mcp__budget_account_t *account, size_t *charged, size_t now) {
-  size_t more = now - *charged; /* or less: unsigned sums come out right */
+  size_t more = now - *charged; /* may be negative: unsigned arithmetic wraps correctly */
   if (more == 0)
     return;
   *charged = now;
@@ -56,13 +59,14 @@ static inline bool mcp__budget_has(const mcp__budget_t *budget, size_t more) {
   return budget->all.used <= budget->max && more <= budget->max - budget->all.used;
 }
 
-/* Whether memory gets scarce and a connection of the address holds more than its share of what is held
- * calmly: the same for each address, and of that the same for each of its connections. */
+/* Whether usage is above the threshold and the connection holds more than its share. The threshold is divided
+ * equally among addresses with connections, and the share of an address equally among its connections. */
 bool mcp__budget_exceeds_share(const mcp__budget_t *budget, const mcp__budget_address_t *address,
                                const mcp__budget_account_t *account);
 
-/* Where there is no room for more bytes of one connection: whether another one is to give way to it. It is
- * where its address holds twice what the other one's would then or, within one address, it does itself. */
+/* Whether the connection heavy has to be closed to make room for more bytes of another one. True if its
+ * address holds twice what the address of the other one would hold or, within one address, if the connection
+ * itself does. */
 bool mcp__budget_outweighs(const mcp__budget_account_t *heavy, const mcp__budget_account_t *account,
                            size_t more);
 

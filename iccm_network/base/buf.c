@@ -1,4 +1,4 @@
-/* buf.c: a byte buffer that cannot be made without its maximum. */
+/* buf.c: see buf.h. */
 #include "base/buf.h"
 
 #include <inttypes.h>
@@ -25,7 +25,7 @@ void mcp__buf_deinit(mcp__buf_t *buf) {
   *buf = (mcp__buf_t){.max = buf->max, .quota = buf->quota, .wipe = buf->wipe};
 }
 
-/* realloc() would leave what it moves. */
+/* realloc() would not wipe the old memory */
 static char *resize(const mcp__buf_t *buf, size_t cap) {
   char *data = buf->wipe ? mcp__malloc(cap) : mcp__realloc(buf->data, cap);
   if (!buf->wipe || data == NULL)
@@ -76,7 +76,7 @@ int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
   va_start(args, format);
   va_copy(again, args);
   int len = vsnprintf(NULL, 0, format, args);
-  int status = mcp__buf_reserve(buf, (size_t)len + 1); /* vsnprintf ends with a NUL that does not count */
+  int status = mcp__buf_reserve(buf, (size_t)len + 1); /* vsnprintf also writes a NUL */
   if (status == 0) {
     vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
     buf->len += (size_t)len;
@@ -86,7 +86,8 @@ int mcp__buf_printf(mcp__buf_t *buf, const char *format, ...) {
   return status;
 }
 
-/* Behind the backslash: a letter, 'u' for \u00XX, 0 where no escape is needed (RFC 8259 section 7). */
+/* The character after the backslash: a letter, 'u' for \u00XX, 0 where no escape is needed (RFC 8259 section
+ * 7). */
 static const char escapes[256] = {'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b',         't',          'n', 'u',
                                   'f', 'r', 'u', 'u', 'u', 'u', 'u', 'u', 'u',         'u',          'u', 'u',
                                   'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', ['"'] = '"', ['\\'] = '\\'};
@@ -109,7 +110,7 @@ int mcp__buf_thousandths(mcp__buf_t *buf, uint64_t count) {
 }
 
 int mcp__buf_json_string(mcp__buf_t *buf, const char *text, size_t len) {
-  enum { STEP = 4096, WORST = 6 }; /* room is made by the step: a long text is not reserved sixfold */
+  enum { STEP = 4096, WORST = 6 }; /* reserve step by step: a long text is not reserved sixfold */
   int status = mcp__buf_append(buf, "\"", 1);
   while (status == 0 && len > 0) {
     size_t step = len < STEP ? len : STEP;

@@ -1,8 +1,8 @@
-/* cmdline.c: the command line of a service, whose settings come from the environment.
+/* cmdline.c: the command line of a service, which is configured by environment variables.
  *
- * Happy path: no argument at all, and the program goes on. --help and --version are said on stdout and end it
- * with 0; anything else ends it with 2 and one line on stderr. Failure: a stdout that takes nothing (a full
- * disk, a closed pipe) ends it with 1, so that a script does not take silence for an answer. */
+ * Happy path: no argument; the program continues. --help and --version print to stdout and exit with 0.
+ * Anything else prints one line to stderr and exits with 2. Failure: if stdout cannot be written (full disk,
+ * closed pipe), the exit status is 1, so that a script notices. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -21,7 +21,7 @@ int mcp_service_command_line(int argc, char **argv, const char *name, const char
   }
   bool helps = is_option(argv[1], "-h", "--help");
   if (argc > 2 || (!helps && !is_option(argv[1], "-V", "--version"))) {
-    fprintf(stderr, "%s: wrong arguments; --help says what there is\n", name);
+    fprintf(stderr, "%s: invalid arguments; see --help\n", name);
     return 2;
   }
   int written = helps ? fputs(help, stdout) : printf("%s %s\n", name, version);

@@ -1,10 +1,11 @@
-/* names.c: see names.h. */
+/* edit_distance.c: see edit_distance.h. */
 #include "base/edit_distance.h"
 
 enum { COMPARED_BYTES = 64 };
 
 size_t mcp__edit_distance_indel(const char *a, size_t a_len, const char *b, size_t b_len) {
-  size_t common[COMPARED_BYTES + 1] = {0}; /* the longest common subsequence with each beginning of b */
+  /* lengths of the longest common subsequence with each prefix of b */
+  size_t common[COMPARED_BYTES + 1] = {0};
   a_len = a_len < COMPARED_BYTES ? a_len : COMPARED_BYTES;
   b_len = b_len < COMPARED_BYTES ? b_len : COMPARED_BYTES;
   for (size_t i = 0; i < a_len; i++) {
@@ -31,7 +32,8 @@ static char to_lower(char letter) {
 
 size_t mcp__edit_distance_osa(const char *a, size_t a_len, const char *b, size_t b_len) {
   size_t rows[3]
-             [COMPARED_BYTES + 1]; /* from beginnings of a, of which the last three are kept, to those of b */
+             /* Distances from the prefixes of a, of which the last three are kept, to those of b. */
+             [COMPARED_BYTES + 1];
   if (a_len > COMPARED_BYTES || b_len > COMPARED_BYTES)
     return SIZE_MAX;
   for (size_t i = 0; i <= a_len; i++) {

@@ -1,8 +1,8 @@
-/* env.c: a component's settings from the environment.
+/* env.c: reads a component's settings from the environment.
  *
- * Unset and empty are the same: the fallback. A value that cannot be read is logged with what would be
- * allowed, and MCP_EENV returned; a program that went on with a guess would serve on the wrong port or lose
- * its data's limit. */
+ * An empty variable counts as unset and gives the fallback. An invalid value is logged with the allowed
+ * values, and MCP_EENV is returned: a program that continued with a guess could listen on the wrong port or
+ * lose the limit of its data. */
 #include "iccm_service.h"
 
 #include <errno.h>
@@ -13,14 +13,14 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { SHOWN_BYTES = 64 /* of a value in the log */ };
+enum { SHOWN_BYTES = 64 /* of a value in a log line */ };
 
 const char *mcp_env_text(const char *name, const char *fallback) {
   const char *value = getenv(name);
   return value != NULL && *value != '\0' ? value : fallback;
 }
 
-/* The value as it may be logged: without what is not printable ASCII, which may be anything here. */
+/* The value for a log line: secrets redacted, bytes that are not printable ASCII as '?'. */
 static const char *printable_value(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]) {
   mcp_redact_setting(name, value, shown);
   shown[SHOWN_BYTES] = '\0';
@@ -30,10 +30,10 @@ static const char *printable_value(const char *name, const char *value, char sho
   return shown;
 }
 
-/* Decimal digits, a minus in front or not, and nothing else. */
+/* Accepts decimal digits with an optional leading minus only. */
 static bool parse_integer(const char *value, int64_t *out) {
   const char *digit = *value == '-' ? value + 1 : value;
-  if (*digit < '0' || *digit > '9') /* strtoll would pass over blanks and take a plus */
+  if (*digit < '0' || *digit > '9') /* strtoll would accept leading blanks and a plus */
     return false;
   char *end;
   errno = 0;
@@ -49,8 +49,8 @@ int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, in
   int64_t number = fallback;
   if (value != NULL && (!parse_integer(value, &number) || number < min || number > max)) {
     char shown[MCP_SHOWN_SIZE];
-    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a whole number from %" PRId64 " to %" PRId64 " is needed",
-            name, printable_value(name, value, shown), min, max);
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": expected a whole number from %" PRId64 " to %" PRId64, name,
+            printable_value(name, value, shown), min, max);
     return MCP_EENV;
   }
   *out = number;
@@ -58,7 +58,7 @@ int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, in
 }
 
 int mcp_env_bool(const char *name, bool fallback, bool *out) {
-  /* Odd ones are true. */
+  /* Words at odd indices are true. */
   static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
   const char *value = mcp_env_text(name, NULL);
   if (value == NULL) {
@@ -72,12 +72,12 @@ int mcp_env_bool(const char *name, bool fallback, bool *out) {
     }
   }
   char shown[MCP_SHOWN_SIZE];
-  mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": 1, true, yes, on, 0, false, no or off is needed", name,
+  mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": expected 1, true, yes, on, 0, false, no or off", name,
           printable_value(name, value, shown));
   return MCP_EENV;
 }
 
-/* Absolute each, and something between two colons. */
+/* All are absolute paths separated by single colons. */
 static bool are_absolute_directories(const char *value) {
   while (*value == '/') {
     value += strcspn(value, ":");
@@ -92,7 +92,7 @@ int mcp_env_directories(const char *name, const char **out) {
   const char *value = mcp_env_text(name, "");
   if (*value != '\0' && !are_absolute_directories(value)) {
     char shown[MCP_SHOWN_SIZE];
-    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": absolute directories are needed, parted by colons", name,
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": expected absolute directories separated by colons", name,
             printable_value(name, value, shown));
     return MCP_EENV;
   }
@@ -105,13 +105,13 @@ int mcp_env_data_path(const char *name, const char *file, char *path, size_t siz
   size_t len = given != NULL ? strlen(given) : strlen(directory) + 1 + strlen(file);
   char shown[MCP_SHOWN_SIZE];
   if (len >= size) {
-    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a path of less than %zu bytes is needed",
+    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": expected a path of less than %zu bytes",
             given != NULL ? name : "ICCM_DATA",
             printable_value(name, given != NULL ? given : directory, shown), size);
     return MCP_EENV;
   }
   if (given == NULL && mkdir(directory, 0750) != 0 && errno != EEXIST) {
-    mcp_log(MCP_LOG_ERROR, "env", "ICCM_DATA is \"%s\": that directory cannot be made: %s",
+    mcp_log(MCP_LOG_ERROR, "env", "ICCM_DATA is \"%s\": cannot create this directory: %s",
             printable_value(name, directory, shown), strerror(errno));
     return MCP_EENV;
   }

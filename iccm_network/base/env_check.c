@@ -1,10 +1,9 @@
-/* variables.c: variables of the environment that are misspelt.
+/* env_check.c: warns about misspelled environment variables.
  *
- * A misspelt name is a setting that does not hold, and nothing else would say so. Variables of others share
- * the environment, and with it the names of queues, logs and databases: a name counts as misspelt where
- * hardly anything parts it from one of ours, or where it begins as ours alone do. Orchestrators make
- * variables from the names of services: DEWEY_SERVICE_HOST, DEWEY_PORT_9020_TCP. Values are never shown.
- */
+ * A misspelled variable is a setting without effect that nothing else reports. Other programs share the
+ * environment, with names of queues, logs and databases: a name counts as misspelled if it is very close to a
+ * known name, or if it has a prefix that only this system uses. Orchestrators set variables named after
+ * services: DEWEY_SERVICE_HOST, DEWEY_PORT_9020_TCP. Values are never logged. */
 #include "iccm_service.h"
 
 #include "base/edit_distance.h"
@@ -17,8 +16,8 @@ enum { NAME_MAX_BYTES = 64, MAX_DISTANCE = 2, SHORT_NAME_BYTES = 10 };
 
 extern char **environ;
 
-/* Those of all programs of this system, as docs/operations.md has them: one program may be started with
- * another's. */
+/* The variables of all programs of this system (docs/operations.md): a program may run with the variables of
+ * another. */
 static const char *const known_variables[] = {"BATCH_SIZE",
                                               "BATCH_TIMEOUT_MS",
                                               "DEWEY_CONNECT_TIMEOUT",
@@ -83,7 +82,8 @@ static size_t count_underscores(const char *name, size_t len) {
   return count;
 }
 
-/* A short name of ours may be another's with a letter more; LOGLEVEL is none of ours. */
+/* A short known name plus one letter may belong to another program: LOGLEVEL is not a misspelled LOG_LEVEL.
+ */
 static bool is_misspelt(const char *name, size_t len, const char *nearest, size_t distance) {
   size_t nearest_len = strlen(nearest);
   return distance <= MAX_DISTANCE &&
@@ -115,7 +115,7 @@ static void check_name(const char *name, size_t len) {
     }
   }
   if (least > 0 && (has_own_prefix(name) || is_misspelt(name, len, nearest, least)))
-    mcp_log(MCP_LOG_WARN, "env", "%s is no variable of this system; the nearest one is %s", name, nearest);
+    mcp_log(MCP_LOG_WARN, "env", "%s is not a known environment variable; did you mean %s?", name, nearest);
 }
 
 void mcp_env_check(void) {

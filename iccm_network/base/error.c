@@ -1,4 +1,4 @@
-/* error.c: a text for every code that the library hands out. */
+/* error.c: a text for every error code of the library. */
 #include "base/error.h"
 
 #include <stdarg.h>

@@ -1,11 +1,11 @@
 /* json.c: see json.h.
  *
- * Text in a peer's answer, in a file or in a database may hold JSON again; whoever reads that one has to be
- * as careful as with the first: yyjson itself reads any depth, and what copies or compares its values
- * recurses. So all of them read here. A half of a surrogate pair becomes U+FFFD: peers whose strings can hold
- * one send it, and one such character must not cost the text; UTF-8's byte order mark in front of the text is
- * passed over. Failure: text that is no JSON, is nested too deeply, holds too many
- * values, or for which there is no memory is not read at all. */
+ * Text in a peer's response, in a file or in a database may contain JSON again, and each such text needs the
+ * same limits: yyjson reads any depth, and functions that copy or compare values recurse. Therefore all JSON
+ * is read here. A lone surrogate becomes U+FFFD: peers whose strings can hold one send it, and one such
+ * character must not make the text unreadable. A UTF-8 byte order mark at the beginning is skipped. Failure:
+ * text that is not JSON, is nested too deeply, has too many values, or does not fit into memory is not read
+ * at all. */
 #include "base/json.h"
 
 #include "base/error.h"
@@ -15,8 +15,8 @@
 #include <string.h>
 #include <uv.h>
 
-/* yyjson keeps its values in one flat array in which each container knows where it ends, so the depth needs
- * no recursion. */
+/* yyjson stores its values in one flat array in which each container knows its end, so measuring the depth
+ * needs no recursion. */
 static bool too_deep(yyjson_doc *doc) {
   size_t count = yyjson_doc_get_val_count(doc), depth = 0;
   if (count <= MCP__JSON_MAX_DEPTH)
@@ -50,7 +50,7 @@ size_t mcp_bom_length(const char *text, size_t len) {
 static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yyjson_alc *alc,
                         mcp__json_error_t *error, yyjson_read_err *found) {
   size_t start = mcp_bom_length(text, len);
-  char *json = start > 0 ? text + start : text; /* which may be NULL */
+  char *json = start > 0 ? text + start : text; /* json may be NULL */
   yyjson_doc *doc = yyjson_read_opts(json, len - start, flags | YYJSON_READ_BIGNUM_AS_RAW, alc, found);
   if (doc != NULL)
     return too_deep(doc) ? fail(doc, "nested deeper than 64 levels", error) : doc;
@@ -62,7 +62,7 @@ static yyjson_doc *read(char *text, size_t len, yyjson_read_flag flags, const yy
   return NULL;
 }
 
-/* Once more, without halves of surrogate pairs, which may be what is wrong. */
+/* Reads a copy in which lone surrogates are replaced, since these may be the error. */
 static yyjson_doc *read_replacing_surrogates(const char *text, size_t len, const yyjson_alc *alc,
                                              mcp__json_error_t *error) {
   yyjson_read_err found;
@@ -81,7 +81,7 @@ static yyjson_doc *read_replacing_surrogates(const char *text, size_t len, const
 yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error) {
   yyjson_read_err found = {0};
   yyjson_doc *doc =
-      read((char *)(uintptr_t)text, len, 0, alc, error, &found); /* not in place: text stays as it is */
+      read((char *)(uintptr_t)text, len, 0, alc, error, &found); /* not in place: text is not changed */
   if (doc == NULL && found.code == YYJSON_READ_ERROR_INVALID_STRING)
     doc = read_replacing_surrogates(text, len, alc, error);
   if (yyjson_doc_get_val_count(doc) > MCP__JSON_MAX_VALUES)
@@ -91,8 +91,8 @@ yyjson_doc *mcp__json_read(const char *text, size_t len, const yyjson_alc *alc, 
 
 yyjson_doc *mcp__json_read_in_place(char *text, size_t len, const yyjson_alc *alc, mcp__json_error_t *error) {
   yyjson_read_err found;
-  mcp__replace_lone_surrogates(text, len,
-                               false); /* later is too late: the text is changed up to where it fails */
+  /* Before reading: a failed read leaves the text partly changed. */
+  mcp__replace_lone_surrogates(text, len, false);
   return read(text, len, YYJSON_READ_INSITU, alc, error, &found);
 }
 

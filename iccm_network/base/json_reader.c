@@ -1,11 +1,11 @@
-/* entries.c: the entries of a JSON array, or of a file of JSON Lines, one at a time from a descriptor.
+/* json_reader.c: reads the entries of a JSON array, or of a JSON Lines file, one at a time from a descriptor.
  *
- * Happy path: the file begins with [ (an array) or with { (values one after the other). The end of each entry
- * is found by counting brackets outside of strings; the entry alone is then parsed. So no more than the
- * largest entry is in memory, twice at most, and the file may change while it is read: what was read counts.
+ * Happy path: the file begins with [ (an array) or with { (a sequence of values). The end of an entry is
+ * found by counting brackets outside of strings; then only that entry is parsed. At most twice the largest
+ * entry is in memory, and the file may change while it is read.
  *
- * Failure: whatever is not an object, not JSON, too large, too deep or too much ends the list with a problem
- * that names the entry by its number. */
+ * Failure: an entry that is not an object, not JSON, too large or too deep, or one entry too many, ends the
+ * list with an error that names the entry by its number. */
 #include "base/surrogates.h"
 #include "base/json.h"
 #include "iccm_service.h"
@@ -22,20 +22,21 @@ enum {
   MAX_BYTES = 200 * 1024 * 1024, /* of the file */
   MAX_COUNT = 1000 * 1000,
   ENTRY_MAX_BYTES = 16 * 1024 * 1024,
-  ENTRY_MAX_DEPTH = 56 /* so that a message with it is no deeper than peers read */
+  ENTRY_MAX_DEPTH = 56 /* a message that contains it is no deeper than peers accept */
 };
 
 struct mcp_json_reader {
   int file; /* owned */
   char *bytes;
-  size_t begin, end, capacity;             /* what was read and not given yet stands from begin to end */
-  size_t total_read;                       /* from the file so far */
-  size_t count;                            /* of entries given */
-  size_t line;                             /* that begin stands in, from 1 */
-  bool list_started, is_array, list_ended; /* the list */
-  bool end_of_file;                        /* of the file */
-  yyjson_doc *doc;                         /* the entry given last */
-  char error[256];                         /* why there are no more; empty: that is all */
+  /* The bytes read but not yet returned are from begin to end. */
+  size_t begin, end, capacity;
+  size_t total_read; /* bytes read from the file so far */
+  size_t count;      /* entries returned */
+  size_t line;       /* line number of begin, from 1 */
+  bool list_started, is_array, list_ended;
+  bool end_of_file;
+  yyjson_doc *doc; /* of the entry returned last */
+  char error[256]; /* why the list ended; empty: no error */
 };
 
 mcp_json_reader_t *mcp_json_reader_new(int file) {
@@ -68,7 +69,7 @@ static bool fail(mcp_json_reader_t *reader, const char *reason) {
   return false;
 }
 
-/* Steps over bytes. */
+/* Advances begin by len bytes and counts lines. */
 static void advance(mcp_json_reader_t *reader, size_t len) {
   const char *at = reader->bytes + reader->begin, *end = at + len;
   reader->begin += len;
@@ -78,11 +79,11 @@ static void advance(mcp_json_reader_t *reader, size_t len) {
   }
 }
 
-static const char no_memory[] = "needs more memory than there is";
+static const char no_memory[] = "cannot be read: out of memory";
 
 /* ---- Reading ---- */
 
-/* Makes room behind end: by moving what is left to the front, else by twice the memory. */
+/* Makes room after end: moves the remaining bytes to the front, or doubles the buffer. */
 static bool make_room(mcp_json_reader_t *reader) {
   if (reader->begin > 0) {
     memmove(reader->bytes, reader->bytes + reader->begin, reader->end - reader->begin);
@@ -102,7 +103,7 @@ static bool make_room(mcp_json_reader_t *reader) {
   return true;
 }
 
-/* Reads more; at the end of the file there is none, and at_end is set. */
+/* Reads more bytes; sets end_of_file at the end of the file. */
 static bool read_more(mcp_json_reader_t *reader) {
   ssize_t got;
   if (!make_room(reader))
@@ -123,7 +124,7 @@ static bool read_more(mcp_json_reader_t *reader) {
 
 enum { NO_BYTE = -1 };
 
-/* The next byte that is no blank, which begin then points to, or NO_BYTE. */
+/* The next byte that is not whitespace, at begin; or NO_BYTE. */
 static int skip_whitespace(mcp_json_reader_t *reader) {
   for (;;) {
     while (reader->begin < reader->end) {
@@ -137,7 +138,7 @@ static int skip_whitespace(mcp_json_reader_t *reader) {
   }
 }
 
-/* A byte order mark at the beginning of the file. */
+/* Skips a byte order mark at the beginning of the file. */
 static void skip_bom(mcp_json_reader_t *reader) {
   bool more = true;
   while (more && reader->end - reader->begin < BOM_BYTES && !reader->end_of_file)
@@ -148,7 +149,7 @@ static void skip_bom(mcp_json_reader_t *reader) {
 
 /* ---- One entry ---- */
 
-/* A place inside of an entry. */
+/* The scanner's state within an entry. */
 typedef struct state {
   int depth;
   bool in_string, escaped;
@@ -174,7 +175,7 @@ static bool ends_entry(scan_state_t *state, char c) {
   return state->depth == 0;
 }
 
-/* The length of the entry at begin; 0: it does not end, or not soon enough. */
+/* The length of the entry at begin; 0: it is incomplete or too large. */
 static size_t find_end(mcp_json_reader_t *reader) {
   scan_state_t state = {.depth = 0};
   for (size_t at = 0;; at++) {
@@ -184,7 +185,7 @@ static size_t find_end(mcp_json_reader_t *reader) {
       if (!read_more(reader))
         return 0;
       if (reader->end_of_file)
-        return fail(reader, "does not end");
+        return fail(reader, "is incomplete");
     }
     if (ends_entry(&state, reader->bytes[reader->begin + at]))
       return at + 1;
@@ -195,7 +196,7 @@ static size_t find_end(mcp_json_reader_t *reader) {
 
 static void fail_parse(mcp_json_reader_t *reader, const mcp__json_error_t *error) {
   char reason[160];
-  snprintf(reason, sizeof reason, "is no valid JSON: %s",
+  snprintf(reason, sizeof reason, "is not valid JSON: %s",
            error->detail != NULL ? error->detail : error->message);
   advance(reader, error->at);
   fail(reader, reason);
@@ -218,7 +219,7 @@ static yyjson_val *parse(mcp_json_reader_t *reader, size_t len) {
 
 /* ---- The list ---- */
 
-/* Steps over the bracket or comma before an entry. False: there is no entry. */
+/* Skips the bracket or comma before an entry. False: there is no further entry. */
 static bool skip_to_entry(mcp_json_reader_t *reader) {
   if (!reader->list_started)
     skip_bom(reader);
@@ -233,17 +234,18 @@ static bool skip_to_entry(mcp_json_reader_t *reader) {
   } else if (reader->is_array) {
     if (c != ',' && c != ']')
       return reader->error[0] == '\0' &&
-             fail(reader, c == NO_BYTE ? "is missing, or the end of the array" : "is not parted by a comma");
+             fail(reader, c == NO_BYTE ? "is missing: expected a comma or the end of the array"
+                                       : "does not follow a comma");
     reader->begin++;
     return c == ',';
   }
   return c != NO_BYTE;
 }
 
-/* Behind the end there is nothing. */
+/* Only whitespace may follow the end. */
 static void expect_end(mcp_json_reader_t *reader) {
   if (reader->error[0] == '\0' && skip_whitespace(reader) != NO_BYTE)
-    fail(reader, "stands behind the end of the array");
+    fail(reader, "follows the end of the array");
 }
 
 yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, size_t *len) {
@@ -258,9 +260,9 @@ yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, s
   }
   int c = skip_whitespace(reader);
   if (reader->error[0] == '\0' && c != '{')
-    fail(reader, "is not an object: expected is a JSON array of objects, or one object a line");
+    fail(reader, "is not an object; expected a JSON array of objects or one object per line");
   if (reader->count == MAX_COUNT)
-    fail(reader, "is one too many: 1,000,000 are taken");
+    fail(reader, "exceeds the limit of 1,000,000 entries");
   size_t bytes = reader->error[0] == '\0' ? find_end(reader) : 0;
   if (bytes == 0)
     return NULL;

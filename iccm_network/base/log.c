@@ -1,9 +1,10 @@
-/* log.c: lines of the log, up to stderr or the hook that somebody put in its place.
+/* log.c: see log.h.
  *
- * Happy path: a line below what is wanted anywhere costs a comparison; any other is made on the stack, cut
- * there, and goes to whoever takes lines (log_shipper.h), or is shown at once. On its way to a terminal it is
- * made printable, so that nothing a peer sent can forge a second line or drive it. Failure: without
- * memory the words go, without the data; a stderr that nobody reads costs a moment, and then the line. */
+ * Happy path: a record below all levels costs one comparison. Any other is built on the stack, truncated
+ * there, and passed to the route (log_shipper.h) or written at once. Text for a terminal is made printable,
+ * so that received text cannot forge a second line or control the terminal. Failure: without memory the
+ * message is written without its data; if nobody reads stderr, the thread waits up to STDERR_TIMEOUT_MS and
+ * the line is lost. */
 #include "base/log.h"
 
 #include "base/redact.h"
@@ -25,7 +26,7 @@
 enum {
   LINE_MAX_BYTES = 1 << 20,
   FALLBACK_BYTES = 1024,
-  STDERR_TIMEOUT_MS = 200, /* with a stderr that nobody reads, where no server runs */
+  STDERR_TIMEOUT_MS = 200, /* for a stderr that nobody reads, where no server runs */
   LEVEL_UNSET = -1,
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
@@ -39,7 +40,7 @@ static _Thread_local const mcp__trace_t *current_trace;
 static _Atomic(mcp__log_route_cb) route_cb;
 static atomic_int route_min_level = LEVEL_NONE;
 
-/* Letters of ASCII in any case, whatever the process's locale takes for one. */
+/* Compares ASCII letters without case, independently of the locale. */
 static bool equals_level_name(const char *name, const char *text, size_t len) {
   for (size_t i = 0; i < len && name[i] != '\0'; i++)
     if ((text[i] & ~0x20) != name[i])
@@ -77,7 +78,7 @@ int mcp__log_threshold(void) {
   if (level != LEVEL_UNSET)
     return level;
   level = mcp_log_level_parse(mcp__setting("LOG_LEVEL"));
-  if (level < 0) /* unset; or none, which programs refuse at their start */
+  if (level < 0) /* unset or invalid; programs reject an invalid value at their start */
     level = MCP_LOG_INFO;
   atomic_store(&threshold, level);
   return level;
@@ -87,7 +88,7 @@ bool mcp__log_has_handler(void) {
   return handler != NULL;
 }
 
-/* ---- showing --------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------------- */
 
 static size_t printable_ascii_len(const char *text, size_t len) {
   size_t plain = 0;
@@ -96,7 +97,7 @@ static size_t printable_ascii_len(const char *text, size_t len) {
   return plain;
 }
 
-/* As a terminal may be shown it; most text is plain. */
+/* Text for a terminal; most text is plain ASCII. */
 static int append_printable(mcp__buf_t *out, const char *text, size_t len) {
   char shown[MCP_PRINTABLE_SIZE];
   int status = 0;
@@ -112,7 +113,7 @@ static int append_printable(mcp__buf_t *out, const char *text, size_t len) {
   return status;
 }
 
-/* Without its secrets: JSON has escapes for most of what a terminal may not be shown. */
+/* Data with its secrets redacted. JSON escapes most characters that a terminal must not receive. */
 static int append_data(mcp__buf_t *out, const char *json, size_t len) {
   size_t begin = out->len;
   int status = mcp__redact_text(out, json, len);
@@ -133,7 +134,7 @@ static int append_message(mcp__buf_t *out, const mcp__log_record_t *record) {
   size_t whole = out->len;
   if (record->data != NULL &&
       (mcp__buf_puts(out, " ") != 0 || append_data(out, record->data, record->data_len) != 0))
-    out->len = whole; /* nothing of it is better than some of it, which might be a secret */
+    out->len = whole; /* omit the data completely: a part might contain a secret */
   if (record->trace_id != NULL) {
     mcp__buf_puts(out, " [");
     append_printable(out, record->trace_id, strlen(record->trace_id));
@@ -152,7 +153,7 @@ int mcp__log_format_record(mcp__buf_t *out, const mcp__log_record_t *record) {
   return mcp__buf_first_error(status, mcp__buf_puts(out, "\n"));
 }
 
-/* A pipe that can be written to takes PIPE_BUF bytes without keeping its writer waiting. */
+/* A writable pipe accepts PIPE_BUF bytes without blocking. */
 size_t mcp__log_write_stderr(const char *text, size_t len, int timeout_ms) {
   struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
   size_t done = 0;
@@ -174,7 +175,7 @@ static void write_line_to_stderr(const char *line, size_t len) {
   funlockfile(stderr);
 }
 
-/* Without memory: the message, as far as it fits. */
+/* Formats without allocating: as much of the message as fits. */
 static size_t format_without_memory(const char *message, char line[FALLBACK_BYTES]) {
   char shown[MCP_PRINTABLE_SIZE];
   size_t len = 0;
@@ -206,7 +207,7 @@ void mcp__log_show(const mcp__log_record_t *record) {
   mcp__buf_deinit(&out);
 }
 
-/* ---- making ---------------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------------------- */
 
 void mcp__log_set_route(mcp__log_route_cb route, int min_level) {
   atomic_store(&route_cb, route);
@@ -219,7 +220,7 @@ static bool is_enabled(int level) {
           level >= atomic_load_explicit(&route_min_level, memory_order_relaxed));
 }
 
-/* A text that was cut may end inside a character; what is invalid elsewhere is not ours to guess at. */
+/* Truncation may have cut a character. Other invalid bytes become '?'. */
 static void make_valid_utf8(char *text) {
   size_t len = strlen(text);
   for (int cut = 0; cut < 4 && !mcp__utf8_valid(text, len) && len > 0; cut++)

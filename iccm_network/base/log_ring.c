@@ -1,8 +1,8 @@
-/* log_ring.c: a ring of bytes that holds lines, each in one piece.
+/* log_ring.c: a ring of bytes; each record is contiguous.
  *
- * Happy path: a line is copied behind the last one, and out again when its turn comes; an empty ring starts
- * over, so that few lines touch little memory. Failure: a line that finds no room pushes out the oldest; one
- * that is larger than the whole ring is dropped itself. */
+ * Happy path: a record is copied after the last one, and out again later. An empty ring starts at offset 0
+ * again, so that few records touch little memory. Failure: a record without room drops the oldest ones; a
+ * record larger than the ring is dropped itself. */
 #include "base/log_ring.h"
 
 #include <stdalign.h>
@@ -12,7 +12,7 @@
 enum { TEXT_COUNT = 6 };
 
 typedef struct header {
-  size_t size; /* with its texts, rounded up */
+  size_t size; /* with its texts, aligned */
   int level;
   int64_t time_us;
   size_t lens[TEXT_COUNT]; /* with the NUL; 0: NULL */

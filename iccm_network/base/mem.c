@@ -1,5 +1,5 @@
-/* mem.c: one place through which all memory of the library comes, so that a user can bring an allocator of
- * his own and the tests can make each allocation fail. */
+/* mem.c: all memory of the library is allocated here, so that a program can set its own allocator, and tests
+ * can make each allocation fail. */
 #include "base/mem.h"
 
 #include <stdatomic.h>
@@ -22,7 +22,7 @@ static void std_free(void *memory, void *arg) {
 }
 
 static mcp_allocator_t allocator = {.malloc_cb = std_malloc, .realloc_cb = std_realloc, .free_cb = std_free};
-static atomic_bool in_use; /* something was allocated: too late to change */
+static atomic_bool in_use; /* memory was allocated: the allocator can no longer be changed */
 
 int mcp_set_allocator(const mcp_allocator_t *given) {
   if (atomic_load(&in_use))

@@ -1,4 +1,4 @@
-/* mem.h: the library's memory; nothing else calls malloc, realloc or free. */
+/* mem.h: the library's allocator; nothing else calls malloc, realloc or free. */
 #ifndef MCP_MEM_H
 #define MCP_MEM_H
 
@@ -10,6 +10,6 @@ void *mcp__realloc(void *memory, size_t size);
 void mcp__free(void *memory); /* NULL is fine */
 char *mcp__strdup(const char *text);
 
-extern const yyjson_alc mcp__json_alc; /* the same memory for yyjson */
+extern const yyjson_alc mcp__json_alc; /* the same allocator for yyjson */
 
 #endif

@@ -1,10 +1,10 @@
 /* metrics.c: see metrics.h.
  *
- * Happy path: a metric is made once, under the mutex, and never goes before its registry; counting finds the
- * series of the label value in a table that only grows, without a lock, and adds to it atomically. Writing
- * walks over all of them while others count on. Failure: whatever a label value can do wrong (too many, too
- * long, not UTF-8, no memory for it) counts as "other", so that sums stay true; numbers that would spoil a
- * sum are not taken. */
+ * Happy path: a metric is created once, under the mutex, and lives as long as its registry. Counting finds
+ * the series of a label value without a lock, in a table that only grows, and adds atomically. Writing
+ * iterates over all series while other threads count. Failure: a label value that is too long, not UTF-8, one
+ * too many, or has no memory counts as "other", so that sums stay correct; values that would corrupt a sum
+ * are ignored. */
 #include "base/metrics.h"
 
 #include "base/utf8.h"
@@ -23,8 +23,8 @@ static const char *const bound_texts[MCP__METRICS_BUCKETS] = {"0.0001", "0.0003"
                                                               "10",     "30",     "100",   "300",   "+Inf"};
 
 typedef struct series {
-  struct series *next;  /* of the same slot; set before anybody sees it */
-  _Atomic double value; /* a histogram's sum */
+  struct series *next;  /* of the same slot; set before the series is published */
+  _Atomic double value; /* of a histogram the sum */
   _Atomic uint64_t buckets[MCP__METRICS_BUCKETS];
   char label_value[];
 } series_t;
@@ -34,7 +34,7 @@ struct mcp_metric {
   mcp__metrics_t *metrics;
   int type;
   char *name, *help, *label; /* label NULL: none */
-  series_t *other_series;    /* without a label the only series, else the one of "other" */
+  series_t *other_series;    /* the only series of a metric without a label, else the series of "other" */
   atomic_bool other_used;
   atomic_uint count; /* of label values */
   _Atomic(series_t *) slots[SLOTS];
@@ -42,7 +42,7 @@ struct mcp_metric {
 
 static const char other[] = "other";
 
-/* ---- text ------------------------------------------------------------------------------------------ */
+/* ---- exposition text ------------------------------------------------------------------------------- */
 
 size_t mcp__histogram_bucket(double seconds) {
   size_t bucket = 0;
@@ -72,15 +72,15 @@ int mcp__expose_header(mcp__buf_t *out, const char *name, int type, const char *
   return mcp__buf_first_error(status, mcp__buf_printf(out, "\n# TYPE %s %s\n", name, types[type]));
 }
 
-/* A fraction is written by yyjson: as short as it can be, and with a point in every locale. */
+/* yyjson writes fractions: in the shortest form, and with a point in every locale. */
 static int append_number(mcp__buf_t *out, double value) {
-  const double exact = 9007199254740992.0; /* 2^53: below it every integer is one */
+  const double exact = 9007199254740992.0; /* 2^53: a double holds every integer below it */
   if (value > -exact && value < exact && value == (double)(int64_t)value) {
     char digits[32];
     int len = snprintf(digits, sizeof digits, " %" PRId64 "\n", (int64_t)value);
     return mcp__buf_append(out, digits, (size_t)len);
   }
-  yyjson_val number = {0}; /* one that is a container cannot be set */
+  yyjson_val number = {0}; /* zeroed: yyjson_set_real() rejects containers */
   yyjson_set_real(&number, value);
   char *text = yyjson_val_write_opts(&number, 0, &mcp__json_alc, NULL, NULL);
   int status = text != NULL ? mcp__buf_printf(out, " %s\n", text) : UV_ENOMEM;
@@ -116,7 +116,7 @@ int mcp__expose(mcp__buf_t *out, const char *name, const mcp__label_t *labels, s
 
 int mcp__expose_histogram(mcp__buf_t *out, const char *name, const mcp__label_t *labels, size_t count,
                           const mcp__duration_histogram_t *times) {
-  uint64_t sum = 0; /* buckets are shown with all that is below them */
+  uint64_t sum = 0; /* buckets are written cumulatively */
   int status = 0;
   for (size_t i = 0; i < MCP__METRICS_BUCKETS; i++) {
     sum += times->buckets[i];
@@ -127,7 +127,7 @@ int mcp__expose_histogram(mcp__buf_t *out, const char *name, const mcp__label_t 
   return mcp__buf_first_error(status, append_sample(out, name, "_count", labels, count, NULL, (double)sum));
 }
 
-/* ---- making ---------------------------------------------------------------------------------------- */
+/* ---- registration ---------------------------------------------------------------------------------- */
 
 static void free_metric(mcp_metric_t *metric) {
   for (size_t i = 0; i < SLOTS; i++) {
@@ -193,7 +193,7 @@ static mcp_metric_t *new_metric(int type, const char *name, const char *help, co
   return NULL;
 }
 
-/* Letters, digits, _ and what more may stand there; no digit in front. */
+/* Letters, digits, _ and the characters in extra; no digit first. */
 static bool is_valid_name(const char *name, const char *extra) {
   size_t len = name != NULL ? strnlen(name, MCP__METRICS_NAME_BYTES + 1) : 0;
   for (size_t i = 0; i < len; i++) {
@@ -209,9 +209,9 @@ static const char *find_argument_error(int type, const char *name, const char *h
   if (type != MCP_COUNTER && type != MCP_GAUGE && type != MCP_HISTOGRAM)
     return "the type must be MCP_COUNTER, MCP_GAUGE or MCP_HISTOGRAM";
   if (!is_valid_name(name, ":"))
-    return "the name must be 1 to 128 of A-Z a-z 0-9 _ : and begin with none of the digits";
+    return "the name must be 1 to 128 of A-Z a-z 0-9 _ : and must not begin with a digit";
   if (strncmp(name, "iccm_", 5) == 0)
-    return "names that begin with iccm_ are the library's";
+    return "names that begin with iccm_ are reserved for the library";
   if (help == NULL || strlen(help) > MCP__METRICS_HELP_BYTES || !mcp__utf8_valid(help, strlen(help)))
     return "the help must be UTF-8 of at most 1,024 bytes";
   if (label != NULL &&
@@ -221,7 +221,7 @@ static const char *find_argument_error(int type, const char *name, const char *h
   return NULL;
 }
 
-/* Whether a sample of a histogram, which is what the metric may be, has the name. */
+/* Whether name is the name of a sample of the metric, which is a histogram. */
 static bool is_sample_name(int type, const char *metric_name, const char *name) {
   size_t len = strlen(metric_name);
   if (type != MCP_HISTOGRAM || strncmp(metric_name, name, len) != 0)
@@ -236,7 +236,7 @@ static bool is_same(const mcp_metric_t *metric, int type, const char *label) {
   return metric->type == type && same_label;
 }
 
-/* NULL: nothing is in the way, or *problem. */
+/* Returns the metric with this name, type and label. NULL: there is none, or *problem is set. */
 static mcp_metric_t *find_metric(mcp__metrics_t *metrics, int type, const char *name, const char *label,
                                  const char **problem) {
   for (mcp_metric_t *metric = metrics->first; metric != NULL; metric = metric->next) {
@@ -245,7 +245,7 @@ static mcp_metric_t *find_metric(mcp__metrics_t *metrics, int type, const char *
       return metric;
     if (same_name || is_sample_name(metric->type, metric->name, name) ||
         is_sample_name(type, name, metric->name))
-      *problem = "another metric has the name already";
+      *problem = "another metric already has this name";
   }
   return NULL;
 }
@@ -273,7 +273,7 @@ int mcp__metrics_add(mcp__metrics_t *metrics, int type, const char *name, const 
   if (*problem != NULL) {
     status = UV_EEXIST;
   } else if (found == NULL && metrics->count == MCP__METRICS_MAX) {
-    *problem = "there are 256 metrics already";
+    *problem = "the limit of 256 metrics is reached";
     status = MCP_ELIMIT;
   } else if (found == NULL) {
     found = new_metric(type, name, help, label);
@@ -296,7 +296,7 @@ static series_t *find_in_slot(mcp_metric_t *metric, size_t slot, const char *val
 
 static series_t *add_to_slot(mcp_metric_t *metric, size_t slot, const char *value) {
   uv_mutex_lock(&metric->metrics->mutex);
-  series_t *series = find_in_slot(metric, slot, value); /* somebody may have been faster */
+  series_t *series = find_in_slot(metric, slot, value); /* another thread may have created it */
   if (series == NULL && atomic_load(&metric->count) < MCP__METRICS_LABEL_VALUES_MAX &&
       (series = new_series(value)) != NULL) {
     atomic_fetch_add(&metric->count, 1);

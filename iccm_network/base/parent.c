@@ -1,5 +1,5 @@
-/* parent.c: the list of a call's children. A child leaves it once: when it ends, when its parent ends, or
- * when its parent is cancelled. */
+/* parent.c: the list of a call's children. A child leaves the list once: when it ends, when its parent ends,
+ * or when its parent is cancelled. */
 #include "base/parent.h"
 
 int mcp__parent_may_adopt(const mcp__parent_t *parent) {

@@ -1,7 +1,7 @@
-/* parent.h: a call that is being served, as seen by those who make calls for it.
+/* parent.h: the part of a call being served that the client layer needs.
  *
- * It is a leaf: clients (who make calls for it) and servers (who serve it) both know it, and not each other.
- * Used on the thread of the loop that serves the call, unless a function says otherwise. */
+ * Both clients (which make calls for it) and servers (which serve it) include this header, and not each
+ * other. Use it on the thread of the loop that serves the call, unless a function says otherwise. */
 #ifndef MCP_PARENT_H
 #define MCP_PARENT_H
 
@@ -10,11 +10,11 @@
 
 #include <stdatomic.h>
 
-/* A call that is made for another one. */
+/* A client call that is made while a call is served. */
 typedef struct mcp__child {
   struct mcp__child *prev, *next; /* of the same parent */
   struct mcp__parent *parent;     /* NULL: none, or it has ended */
-  /* The parent was cancelled. The child has left it by then. */
+  /* Called when the parent is cancelled. The child has already left its parent. */
   void (*on_cancel)(struct mcp__child *child);
 } mcp__child_t;
 
@@ -22,21 +22,21 @@ typedef struct mcp__child {
 typedef struct mcp__parent {
   mcp__child_t *children; /* that have not ended */
   mcp__trace_t trace;
-  size_t max_message;    /* of its server; any thread */
-  atomic_bool cancelled; /* nobody waits for its answer; any thread */
-  bool on_pool;          /* its handler runs on a thread of the pool */
+  size_t max_message;    /* maximum message size of its server; any thread */
+  atomic_bool cancelled; /* the response is no longer wanted; any thread */
+  bool on_pool;          /* its handler runs on a pool thread */
 } mcp__parent_t;
 
 static inline mcp__parent_t *mcp__parent_of(mcp_call_t *call) {
   return (mcp__parent_t *)(void *)call;
 }
 
-/* 0; MCP_ECANCELED: the parent was cancelled; MCP_ESTATE: another thread serves it. */
+/* 0; MCP_ECANCELED: the parent was cancelled; MCP_ESTATE: the parent runs on a pool thread. */
 int mcp__parent_may_adopt(const mcp__parent_t *parent);
-void mcp__parent_adopt(mcp__parent_t *parent, mcp__child_t *child); /* on_cancel is set */
-void mcp__parent_leave_children(mcp__parent_t *parent);             /* it has ended */
+void mcp__parent_adopt(mcp__parent_t *parent, mcp__child_t *child); /* on_cancel must be set */
+void mcp__parent_leave_children(mcp__parent_t *parent);             /* the parent has ended */
 void mcp__parent_cancel_children(mcp__parent_t *parent);
 
-void mcp__child_leave(mcp__child_t *child); /* does nothing where there is no parent */
+void mcp__child_leave(mcp__child_t *child); /* no effect without a parent */
 
 #endif

@@ -1,9 +1,9 @@
-/* printable.c: text from elsewhere, made safe for a terminal, character by character.
+/* printable.c: makes received text safe for a terminal, character by character.
  *
- * Happy path: a character that is valid UTF-8 and that a terminal shows stays as it is. Failure: control
- * characters (C0, DEL, C1), marks that reorder text or end its line, and bytes that are no UTF-8 (RFC 3629),
- * each on its own, become escapes, so that no text can move the cursor, set the title, forge a line or hide a
- * part of itself. */
+ * Happy path: a valid UTF-8 character that a terminal can display is unchanged. Failure: control characters
+ * (C0, DEL, C1), characters that reorder text or end a line, and invalid bytes (RFC 3629) become escapes,
+ * each one separately. So no text can move the cursor, set the title, forge a line or hide a part of itself.
+ */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -30,7 +30,7 @@ static size_t decode(const unsigned char *text, size_t len, uint32_t *code) {
   return need;
 }
 
-/* Unicode's Bidi_Control, and what ends a line. */
+/* Unicode's Bidi_Control, and the line and paragraph separators. */
 static bool reorders(uint32_t code) {
   return code == 0x061c || code == 0x200e || code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
          (code >= 0x2066 && code <= 0x2069);

@@ -1,7 +1,7 @@
-/* redact.c: secrets in JSON, and in addresses and settings.
+/* redact.c: see redact.h.
  *
- * Happy path: each member's name is compared, letters and digits alone and in lower case, with the ends that
- * secrets' names have. Failure: none; a value that lies too deep to be looked at is taken out unseen. */
+ * Happy path: the letters and digits of each member name, in lower case, are compared with the suffixes that
+ * names of secrets have. Failure: none; a value that is too deep to examine is redacted. */
 #include "base/redact.h"
 
 #include "base/json.h"
@@ -12,12 +12,12 @@
 #include <string.h>
 #include <uv.h>
 
-enum { MAX_NAMES = 64, NAME_BYTES = 64, MESSAGE_DEPTH = 64 /* of what a peer may send */ };
+enum { MAX_NAMES = 64, NAME_BYTES = 64, MESSAGE_DEPTH = 64 /* the depth of received messages */ };
 
 static char names[MAX_NAMES][NAME_BYTES] = {"password", "token", "apikey", "authorization", "secret"};
-static atomic_uint name_count = 5; /* grows after a name is whole, so that any thread may read */
+static atomic_uint name_count = 5; /* incremented after the name is complete, so that any thread may read */
 
-/* The last NAME_BYTES - 1 count. */
+/* Keeps the last NAME_BYTES - 1 characters. */
 static size_t normalize_name(const char *key, size_t len, char normalized[NAME_BYTES]) {
   size_t count = 0;
   for (size_t i = len; i > 0 && count < NAME_BYTES - 1; i--) {
@@ -57,7 +57,7 @@ bool mcp__redact_is_secret_name(const char *key, size_t len) {
   return false;
 }
 
-/* How many that was: what is out already counts no more. */
+/* Returns the number of values redacted now: 0 if it already was. */
 static size_t redact_value(yyjson_mut_val *value) {
   if (yyjson_mut_equals_str(value, MCP__REDACTED))
     return 0;
@@ -93,17 +93,17 @@ size_t mcp_redact(yyjson_mut_val *value) {
   return redact(value, MESSAGE_DEPTH);
 }
 
-/* ---- addresses and settings ------------------------------------------------------------------------ */
+/* ---- URLs and settings ----------------------------------------------------------------------------- */
 
 bool mcp__redact_is_at_sign(const char *text) {
   if (*text != '%')
     return *text == '@';
-  for (text++; strncmp(text, "25", 2) == 0;) /* encoded more than once */
+  for (text++; strncmp(text, "25", 2) == 0;) /* percent-encoded more than once */
     text += 2;
   return strncmp(text, "40", 2) == 0;
 }
 
-/* Behind the = of the first name=value of a secret; NULL: there is none. */
+/* Points after the = of the first name=value of a secret; NULL: there is none. */
 static const char *find_secret(const char *text) {
   for (const char *equals = text; (equals = strchr(equals, '=')) != NULL; equals++) {
     const char *name = equals;
@@ -115,8 +115,7 @@ static const char *find_secret(const char *text) {
   return NULL;
 }
 
-/* The part of it that may be a user's name and password, all in front of the last @: from *begin on, of so
- * many bytes. */
+/* The userinfo of a URL: the bytes from *begin up to the last @; returns their number. */
 static size_t find_userinfo(const char *text, const char **begin) {
   const char *slashes = strstr(text, "://"), *last = NULL;
   for (const char *at = text; *at != '\0'; at++)
@@ -138,7 +137,8 @@ const char *mcp_redact_setting(const char *name, const char *value, char shown[M
   if ((name != NULL && mcp__redact_is_secret_name(name, strlen(name))) ||
       strstr(value, "-----BEGIN ") != NULL)
     snprintf(shown, MCP_SHOWN_SIZE, "%s", MCP__REDACTED);
-  else if (user > 0 && query < user) /* a password, or the @ of a query: nobody can say */
+  /* ambiguous: a password that contains ? or #, or a query that contains @ */
+  else if (user > 0 && query < user)
     snprintf(shown, MCP_SHOWN_SIZE, "%.*s%s", (int)(rest - value), value, MCP__REDACTED);
   else {
     const char *behind = rest + user, *end = rest[query] != '\0' ? rest + query + 1 : rest + query;
@@ -157,7 +157,7 @@ int mcp__redact_text(mcp__buf_t *out, const char *json, size_t len) {
   yyjson_doc *doc = mcp__json_read(json, len, &mcp__json_alc, &error);
   if (doc == NULL && (error.detail != NULL || error.status == UV_ENOMEM))
     return error.detail != NULL ? UV_EINVAL : UV_ENOMEM;
-  if (doc == NULL) /* beyond a limit of the reader: it goes unseen */
+  if (doc == NULL) /* beyond a limit of the reader: redact all */
     return mcp__buf_puts(out, "\"" MCP__REDACTED "\"");
   yyjson_mut_doc *copy = yyjson_doc_mut_copy(doc, &mcp__json_alc);
   yyjson_doc_free(doc);

@@ -1,6 +1,6 @@
-/* span.c: a counter that begins at random and steps by an odd constant, with its bits well mixed
- * (SplitMix64): unique in this process, and in all likelihood elsewhere. Failure: without randomness from the
- * kernel it begins at the time. */
+/* span.c: a counter that starts at a random value, is incremented by an odd constant, and is mixed
+ * (SplitMix64). Ids are unique in this process and very likely unique across processes. Failure: without
+ * kernel randomness the counter starts at the current time. */
 #include "base/span.h"
 
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 static atomic_ullong counter;
 static atomic_bool seeded;
 
-static void seed(void) { /* by two threads at once: the same as by one, a little later */
+static void seed(void) { /* safe if two threads run it at the same time */
   uint64_t start = 0;
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);

@@ -1,12 +1,12 @@
-/* surrogates.c: see surrogates.h. Where there is no backslash nothing is looked at twice; outside of strings,
- * where a backslash is wrong in any case, it does not matter what becomes of it. */
+/* surrogates.c: see surrogates.h. Text without a backslash is scanned once. Outside of strings, where a
+ * backslash is an error anyway, the result does not matter. */
 #include "base/surrogates.h"
 
 #include <string.h>
 
 enum { ESCAPE_BYTES = 6 /* bytes of \uXXXX */ };
 
-/* The number that \uXXXX stands for; -1: it is none. */
+/* The code unit of \uXXXX; -1: not an escape. */
 static int unit_at(const char *text, size_t len) {
   int unit = 0;
   if (len < ESCAPE_BYTES || text[0] != '\\' || text[1] != 'u')
@@ -29,11 +29,11 @@ static bool is_low(int unit) {
   return unit >= 0xdc00 && unit < 0xe000;
 }
 
-/* Mends the escape at text; the bytes of it, with its other half. */
+/* Replaces the escape at text if it is a lone surrogate. Returns the length of the escape, or of the pair. */
 static size_t replace_if_lone(char *text, size_t len, bool replace_nul) {
   int unit = unit_at(text, len);
   if (unit < 0)
-    return 2; /* a backslash, and what it escapes */
+    return 2; /* a backslash and the escaped character */
   if (is_high(unit) && is_low(unit_at(text + ESCAPE_BYTES, len - ESCAPE_BYTES)))
     return (size_t)2 * ESCAPE_BYTES;
   if (is_high(unit) || is_low(unit) || (unit == 0 && replace_nul))

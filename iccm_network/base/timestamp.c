@@ -1,8 +1,7 @@
-/* timestamp.c: points in time as ISO 8601 text and back, by arithmetic on civil days alone.
+/* timestamp.c: formats and parses ISO 8601 times.
  *
- * Neither locale nor time zone of the process plays a part. Years are 0001 to 9999; a text outside of them is
- * refused, a number outside is written as the nearest end. A clock that counts seconds from 1970 cannot hold
- * a leap second (:60), which is read as the second behind it. */
+ * The process's locale and time zone have no effect. Years are 0001 to 9999: text outside of this range is
+ * rejected, numbers are clamped. Unix time has no leap seconds: :60 is read as the following second. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -24,8 +23,9 @@ int64_t mcp_time_now_us(void) {
   return (int64_t)now.tv_sec * SECOND + now.tv_nsec / 1000;
 }
 
-/* Days are counted in years that begin in March, so that a leap day comes last; 400 years have 146,097 days,
- * and the months from March have 30.6 days on average, in the order that 153 days for 5 months give. */
+/* Days are counted in years that begin in March, so that a leap day is the last day. 400 years have 146,097
+ * days, and the months from March have 30.6 days on average, which the formula with 153 days for 5 months
+ * distributes. */
 enum { DAYS_OF_400_YEARS = 146097, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
 
 static int64_t days_of_date(int64_t year, int64_t month, int64_t day) {
@@ -55,7 +55,7 @@ static char *put(char *to, int64_t number, int width, char after) {
 
 void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]) {
   us = us < first_us ? first_us : us > last_us ? last_us : us;
-  /* Nothing is negative. */
+  /* All values below are not negative. */
   int64_t days = (us - first_us) / DAY, rest = (us - first_us) % DAY, year, month, day;
   date_of_days(days + first_us / DAY, &year, &month, &day);
   text = put(text, year, 4, '-');
@@ -107,7 +107,7 @@ static bool take_date(reader_t *reader, int64_t *us) {
   return true;
 }
 
-/* Behind a dot or comma: one digit at least; the seventh and later ones are cut off. */
+/* After a dot or comma: at least one digit; digits after the sixth are ignored. */
 static bool take_fraction(reader_t *reader, int64_t *us) {
   if (!is_digit(reader))
     return false;
@@ -116,7 +116,7 @@ static bool take_fraction(reader_t *reader, int64_t *us) {
   return true;
 }
 
-/* hh:mm, hh:mm:ss, hh:mm:ss.f; 24:00 with zeros alone is the end of the day. */
+/* hh:mm, hh:mm:ss or hh:mm:ss.f; 24:00 with zeros only is the end of the day. */
 static bool take_time(reader_t *reader, int64_t *us) {
   int64_t hour, minute, second = 0, fraction = 0;
   if (!take_number(reader, 2, 0, 24, &hour) || !take(reader, ':') || !take_number(reader, 2, 0, 59, &minute))
@@ -124,14 +124,14 @@ static bool take_time(reader_t *reader, int64_t *us) {
   if (take(reader, ':') && (!take_number(reader, 2, 0, 60, &second) ||
                             ((take(reader, '.') || take(reader, ',')) && !take_fraction(reader, &fraction))))
     return false;
-  if (second == 60) /* its fraction would reach into the second behind that */
+  if (second == 60) /* a fraction would reach into the next second */
     fraction = 0;
   int64_t of_hour = minute * MINUTE + second * SECOND + fraction;
   *us += hour * HOUR + of_hour;
   return hour < 24 || of_hour == 0;
 }
 
-/* Z, +hh:mm, +hhmm, +hh, with minus too; or nothing. Local time minus its offset is UTC. */
+/* Z, +hh:mm, +hhmm or +hh, also with minus; or nothing. UTC is local time minus the offset. */
 static bool take_offset(reader_t *reader, int64_t *us) {
   if (reader->at == reader->end || take(reader, 'Z') || take(reader, 'z'))
     return true;
@@ -147,7 +147,7 @@ static bool take_offset(reader_t *reader, int64_t *us) {
   return true;
 }
 
-/* of_day: what a date alone means, counted from its midnight. */
+/* of_day: the time of day, in microseconds, of a date without a time. */
 static int parse(const char *text, size_t len, int64_t of_day, int64_t *us) {
   reader_t reader = {text, text + len};
   int64_t found;

@@ -1,4 +1,4 @@
-/* utf8.c: which bytes may follow which (RFC 3629 section 4), word by word where a text is ASCII. */
+/* utf8.c: a state machine of RFC 3629 section 4, with a fast path of eight ASCII bytes at a time. */
 #include "base/utf8.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ static bool begin(mcp__utf8_t *state, uint8_t byte) {
   } else if (byte >= 0xe0 && byte <= 0xef) {
     state->missing = 2;
     if (byte == 0xe0)
-      state->low = 0xa0; /* shorter form exists */
+      state->low = 0xa0; /* rejects overlong forms */
     if (byte == 0xed)
       state->high = 0x9f; /* surrogates */
   } else if (byte >= 0xf0 && byte <= 0xf4) {
@@ -41,7 +41,7 @@ static const uint8_t *skip_ascii(const uint8_t *at, const uint8_t *end) {
 
 bool mcp__utf8_feed(mcp__utf8_t *state, const void *data, size_t len) {
   if (len == 0)
-    return true; /* data may be NULL */
+    return true;
   const uint8_t *at = data, *end = at + len;
   while (at < end) {
     if (state->missing > 0) {

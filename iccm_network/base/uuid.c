@@ -1,9 +1,10 @@
 /* uuid.c: UUIDs of version 7 and version 5 (RFC 9562).
  *
- * Version 7 holds the milliseconds, 12 bits of the millisecond's fraction (section 6.2, method 3) and 62
- * random bits. The first 60 bits are a clock of 244 ns ticks that is stepped on where it stands still or goes
- * back, so ids of this process rise strictly, on all threads together. Without randomness from the kernel the
- * 62 bits come from clock and process id: still unique here, and nearly so elsewhere. */
+ * Version 7 holds the milliseconds, 12 bits of the fraction of the millisecond (section 6.2, method 3) and 62
+ * random bits. The first 60 bits are a clock with ticks of 244 ns; if the clock has not advanced, the last
+ * tick is incremented. So the ids of this process are strictly increasing across all threads. Without kernel
+ * randomness the 62 bits come from the clock and the process id: still unique in this process, and nearly so
+ * elsewhere. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -63,7 +64,7 @@ static void set_version(uint8_t bytes[UUID_BYTES], unsigned version) {
   bytes[8] = (uint8_t)(0x80 | (bytes[8] & 0x3f)); /* the variant of RFC 9562 */
 }
 
-/* Milliseconds << 12 | 4096ths of the millisecond, never twice the same. */
+/* Milliseconds << 12 | 4096ths of the millisecond, never the same value twice. */
 static uint64_t next_tick(void) {
   static _Atomic uint64_t last;
   struct timespec now;
@@ -80,7 +81,7 @@ static uint64_t random_bits(uint64_t tick) {
   uint64_t bits;
   if (getrandom(&bits, sizeof bits, 0) == (ssize_t)sizeof bits)
     return bits;
-  bits = tick ^ (uint64_t)getpid() << 40; /* spread over all bits: splitmix64's finisher */
+  bits = tick ^ (uint64_t)getpid() << 40; /* mixed with the finalizer of SplitMix64 */
   bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
   bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
   return bits ^ bits >> 31;
@@ -106,7 +107,8 @@ int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]) {
   return status;
 }
 
-/* To the millisecond: what follows is a fraction with us, but chance with other makers. */
+/* Precise to the millisecond: the following bits are a fraction here, but random bits in other
+ * implementations. */
 int mcp_uuid_time_us(const char *uuid, int64_t *us) {
   uint8_t bytes[UUID_BYTES];
   if (from_text(uuid, strnlen(uuid, MCP_UUID_SIZE), bytes) != 0 || bytes[6] >> 4 != 7 || bytes[8] >> 6 != 2)
@@ -132,7 +134,7 @@ int mcp_uuid_v5(const char *space, const void *name, size_t len, char uuid[MCP_U
   if (from_text(space, strnlen(space, MCP_UUID_SIZE), bytes) != 0)
     return -EINVAL;
   if (!sha1(bytes, name, len, digest))
-    return -ENOMEM; /* UNTESTED: OpenSSL takes its memory by itself */
+    return -ENOMEM; /* UNTESTED: OpenSSL has its own allocator */
   set_version(digest, 5);
   to_text(digest, uuid);
   return 0;

@@ -1,4 +1,4 @@
-/* version.c: the version of the library that is linked, which need not be that of the header. */
+/* version.c: the version of the linked library, which may differ from that of the header. */
 #include "iccm_network.h"
 
 const char *mcp_version(void) {

@@ -1,11 +1,11 @@
-/* test_arena.c: borders of chunks and of the maximum, growing in place, reset, memory that runs out. */
+/* test_arena.c: limits of chunks and of the maximum, growing in place, reset, out of memory. */
 #include "base/arena.h"
 #include "leaks.h"
 #include "out_of_memory.h"
 
 #include <string.h>
 
-enum { CHUNK = 4096 }; /* what is taken at least */
+enum { CHUNK = 4096 }; /* minimum size of a chunk */
 
 Test(arena, pieces_are_aligned_and_apart) {
   mcp__arena_t arena;
@@ -39,7 +39,7 @@ Test(arena, maximum) {
       {10000, 9984, true},
       {10000, 10000, true},
       {10000, 10001, false},
-      {9999, 9999, false}, /* rounded up it is too much */
+      {9999, 9999, false}, /* too large after rounding up */
       {10000, SIZE_MAX, false},
       {10000, SIZE_MAX - 15, false},
       {SIZE_MAX / 2, SIZE_MAX, false},
@@ -103,7 +103,7 @@ Test(arena, reset_keeps_one_chunk_and_forgets_the_failure) {
   } rows[] = {{{10, 10, 10}, CHUNK},
               {{CHUNK, CHUNK, CHUNK}, CHUNK},
               {{10, 2 * CHUNK, 10}, CHUNK},
-              {{2 * CHUNK, 10, 10}, 0}}; /* a large one is not worth keeping */
+              {{2 * CHUNK, 10, 10}, 0}}; /* large chunks are not kept */
   use_failing_allocator();
   memory.allowed = 1000;
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -129,7 +129,7 @@ Test(arena, reset_keeps_one_chunk_and_forgets_the_failure) {
   expect_no_leak();
 }
 
-/* What grows beyond its chunk leaves nothing behind. */
+/* Growing beyond a chunk leaves no unused chunk. */
 Test(arena, a_large_piece_takes_its_chunk_with_it) {
   use_failing_allocator();
   memory.allowed = 1000;
@@ -164,8 +164,8 @@ Test(arena, trim) {
     size_t size, used, left;
   } rows[] = {{100 * CHUNK, 10 * CHUNK, 10 * CHUNK},
               {100 * CHUNK, 1, 16},
-              {100 * CHUNK, 60 * CHUNK, 100 * CHUNK}, /* no more than a half is given back */
-              {10 * CHUNK, 1, 10 * CHUNK}};           /* a small one is not worth it */
+              {100 * CHUNK, 60 * CHUNK, 100 * CHUNK}, /* trimmed only if at least half is unused */
+              {10 * CHUNK, 1, 10 * CHUNK}};           /* small chunks are not trimmed */
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     mcp__arena_t arena;
     mcp__arena_init(&arena, 1 << 20);
@@ -182,7 +182,7 @@ Test(arena, trim) {
   expect_no_leak();
 }
 
-/* yyjson goes on without the member that did not fit: only failed tells. */
+/* yyjson continues without a member that failed: only arena.failed shows it. */
 Test(arena, memory_that_runs_out) {
   use_failing_allocator();
   long allocations = 0;

@@ -1,4 +1,4 @@
-/* test_budget.c: who holds how much, whose share is used up, and who gives way. */
+/* test_budget.c: usage by account, shares, and which connection is closed. */
 #include "base/budget.h"
 #include "leaks.h"
 
@@ -6,7 +6,7 @@
 
 enum { KIB = 1024 };
 
-/* A connection, and for how much it is charged. */
+/* A connection and its charged bytes. */
 typedef struct conn {
   mcp__budget_address_t *address;
   mcp__budget_account_t account;
@@ -89,7 +89,7 @@ Test(budget, room) {
   expect_no_leak();
 }
 
-/* Up to a quarter of all memory whoever is there may hold all of it. */
+/* Below a quarter of the maximum no share applies. */
 Test(budget, shares) {
   budget = (mcp__budget_t){.max = 4000 * KIB};
   conn_t alone = join(1);

@@ -1,4 +1,4 @@
-/* test_buf.c: maxima and gates from both sides, JSON strings read again, swaps, memory that runs out. */
+/* test_buf.c: maxima and quotas from both sides, JSON strings read back, swaps, out of memory. */
 #include "base/buf.h"
 #include "leaks.h"
 #include "out_of_memory.h"
@@ -28,33 +28,34 @@ Test(buf, maximum) {
 
 enum { KIB = 1024 };
 
-typedef struct porter {
+typedef struct quota_state {
   size_t room, asked;
-} porter_t;
+} quota_t;
 
 static bool has_room(size_t more, void *arg) {
-  porter_t *porter = arg;
-  porter->asked++;
-  if (more > porter->room)
+  quota_t *quota_state = arg;
+  quota_state->asked++;
+  if (more > quota_state->room)
     return false;
-  porter->room -= more;
+  quota_state->room -= more;
   return true;
 }
 
-Test(buf, a_gate_is_asked_for_what_is_large) {
-  porter_t porter = {1000 * KIB, 0};
-  const mcp__buf_quota_t quota = {has_room, &porter};
+Test(buf, a_quota_is_asked_for_large_buffers) {
+  quota_t quota_state = {1000 * KIB, 0};
+  const mcp__buf_quota_t quota = {has_room, &quota_state};
   mcp__buf_t buf;
   mcp__buf_init(&buf, 100000 * KIB, &quota);
   cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUF_QUOTA_FROM_BYTES), 0);
-  cr_expect_eq(porter.asked, 0);
+  cr_expect_eq(quota_state.asked, 0);
   cr_expect_eq(mcp__buf_reserve(&buf, MCP__BUF_QUOTA_FROM_BYTES + 1), 0);
-  cr_expect_eq(porter.asked, 1);
-  cr_expect_eq(porter.room, 1000 * KIB - (buf.cap - MCP__BUF_QUOTA_FROM_BYTES), "asked for what is added");
+  cr_expect_eq(quota_state.asked, 1);
+  cr_expect_eq(quota_state.room, 1000 * KIB - (buf.cap - MCP__BUF_QUOTA_FROM_BYTES),
+               "asked for what is added");
   size_t cap = buf.cap;
-  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room + 1), MCP_ELIMIT);
+  cr_expect_eq(mcp__buf_reserve(&buf, cap + quota_state.room + 1), MCP_ELIMIT);
   cr_expect_eq(buf.cap, cap);
-  cr_expect_eq(mcp__buf_reserve(&buf, cap + porter.room), 0);
+  cr_expect_eq(mcp__buf_reserve(&buf, cap + quota_state.room), 0);
   mcp__buf_deinit(&buf);
   cr_expect_eq(buf.quota, &quota, "it stays");
   expect_no_leak();
@@ -135,7 +136,7 @@ Test(buf, json_strings) {
   expect_read_again(each, len + 9);
   expect_read_again("", 0);
   static char large[20000];
-  for (size_t around = 4094; around < 4099; around++) { /* where it goes step by step */
+  for (size_t around = 4094; around < 4099; around++) { /* around the reserve step */
     memset(large, '"', sizeof large);
     expect_read_again(large, around);
     memset(large, 1, sizeof large);
@@ -153,7 +154,7 @@ Test(buf, json_strings) {
   expect_no_leak();
 }
 
-/* Room is made for the longest form: it may be refused early, but never written beyond the maximum. */
+/* Space is reserved for the worst case: it may fail early, but never writes beyond the maximum. */
 Test(buf, json_strings_without_room) {
   for (size_t max = 0; max < 100; max++) {
     mcp__buf_t buf;

@@ -1,4 +1,4 @@
-/* test_cmdline.c: what the command line of a service says, where, and the status it ends with. */
+/* test_cmdline.c: output and exit status of a service's command line. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -7,14 +7,14 @@
 #include <stdio.h>
 
 void mcp_log(int level, const char *part, const char *format,
-             ...) { /* of variables that are misspelt: here none */
+             ...) { /* there are no misspelled variables here */
   (void)level;
   (void)part;
   (void)format;
 }
 
 #define HELP "usage: depot [--help]\n\n100% of it.\n"
-#define WRONG "depot: wrong arguments; --help says what there is\n"
+#define WRONG "depot: invalid arguments; see --help\n"
 
 /* The program's name and up to two arguments. */
 static int options(const char *const words[3]) {

@@ -39,7 +39,7 @@ static void expect_logged(const char *line) {
   cr_expect(line == NULL || logged.level == MCP_LOG_ERROR);
 }
 
-#define PORT " a whole number from 0 to 65535 is needed"
+#define PORT " expected a whole number from 0 to 65535"
 
 Test(env, whole_numbers) {
   static const struct {
@@ -97,8 +97,8 @@ Test(env, numbers_of_64_bits) {
     cr_expect_eq(mcp_env_int("MCP_PORT", 0, INT64_MIN, INT64_MAX, &number), rows[i].status);
     cr_expect_eq(number, rows[i].number, "%s", rows[i].value);
   }
-  expect_logged("MCP_PORT is \"-9223372036854775809\": a whole number from -9223372036854775808 to "
-                "9223372036854775807 is needed");
+  expect_logged("MCP_PORT is \"-9223372036854775809\": expected a whole number from -9223372036854775808 to "
+                "9223372036854775807");
 }
 
 Test(env, fallback_need_not_lie_between) { /* -1 may mean: not set */
@@ -127,7 +127,7 @@ Test(env, booleans) {
   bool flag = false;
   set("maybe");
   cr_expect_eq(mcp_env_bool("MCP_PORT", true, &flag), MCP_EENV);
-  expect_logged("MCP_PORT is \"maybe\": 1, true, yes, on, 0, false, no or off is needed");
+  expect_logged("MCP_PORT is \"maybe\": expected 1, true, yes, on, 0, false, no or off");
   cr_expect_eq(flag, false, "left alone");
   for (int fallback = 0; fallback < 2; fallback++) {
     set(fallback == 0 ? "" : NULL);
@@ -161,7 +161,7 @@ Test(env, directories) {
     directories = "untouched";
     cr_expect_eq(mcp_env_directories("MCP_PORT", &directories), MCP_EENV);
     cr_expect_str_eq(directories, "untouched");
-    snprintf(line, sizeof line, "MCP_PORT is \"%s\": absolute directories are needed, parted by colons",
+    snprintf(line, sizeof line, "MCP_PORT is \"%s\": expected absolute directories separated by colons",
              wrong[i]);
     expect_logged(line);
   }
@@ -180,7 +180,7 @@ Test(env, secrets_are_not_shown) {
   cr_expect_eq(mcp_env_directories("DOOR_TOKEN", &directories), MCP_EENV);
   cr_expect_eq(mcp_env_data_path("DOOR_TOKEN", "f", path, sizeof path), MCP_EENV);
   cr_expect_eq(logged.lines, 4);
-  cr_expect_str_eq(logged.text, "DOOR_TOKEN is \"[REDACTED]\": a path of less than 4 bytes is needed");
+  cr_expect_str_eq(logged.text, "DOOR_TOKEN is \"[REDACTED]\": expected a path of less than 4 bytes");
   cr_expect_null(strstr(all_logged, value), "%s", all_logged);
 }
 
@@ -228,7 +228,7 @@ Test(env_data_path, given_and_nothing_is_made) {
 Test(env_data_path, that_cannot_be_made) {
   setenv("ICCM_DATA", "/dev/null/data", 1);
   cr_expect_eq(data_path(), MCP_EENV);
-  expect_logged("ICCM_DATA is \"/dev/null/data\": that directory cannot be made: Not a directory");
+  expect_logged("ICCM_DATA is \"/dev/null/data\": cannot create this directory: Not a directory");
   cr_expect_str_eq(place.path, "untouched");
 }
 

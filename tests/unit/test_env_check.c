@@ -1,4 +1,4 @@
-/* test_variables.c: which names of variables are taken for misspelt ones. mcp_log is the test's own. */
+/* test_env_check.c: which names of variables count as misspelled. mcp_log is defined here. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -21,7 +21,7 @@ void mcp_log(int level, const char *part, const char *format, ...) {
   cr_expect_eq(level, MCP_LOG_WARN);
 }
 
-/* Each test runs in a process of its own, for the check is made once. */
+/* Each test runs in its own process, since the check runs once per process. */
 static void check(const char *const *names, size_t count) {
   clearenv();
   for (size_t i = 0; i < count; i++)
@@ -29,7 +29,7 @@ static void check(const char *const *names, size_t count) {
   mcp_env_check();
 }
 
-Test(variables, that_are_misspelt_are_warned_of) {
+Test(env_check, that_are_misspelt_are_warned_of) {
   static const char *const pairs[][2] = {{"MAX_QUEU_SIZE", "MAX_QUEUE_SIZE"},
                                          {"ICCM_AUTH_TOKN", "ICCM_AUTH_TOKEN"},
                                          {"DEWEY_DB_HOSTT", "DEWEY_DB_HOST"},
@@ -46,14 +46,14 @@ Test(variables, that_are_misspelt_are_warned_of) {
   check(names, COUNT);
   for (size_t i = 0; i < COUNT; i++) {
     char line[256];
-    snprintf(line, sizeof line, "%s is no variable of this system; the nearest one is %s\n", pairs[i][0],
+    snprintf(line, sizeof line, "%s is not a known environment variable; did you mean %s?\n", pairs[i][0],
              pairs[i][1]);
     cr_expect_not_null(strstr(logged, line), "%s in: %s", line, logged);
   }
   cr_expect_null(strstr(logged, "s3cret"));
 }
 
-Test(variables, of_this_system_and_of_others_are_not) {
+Test(env_check, of_this_system_and_of_others_are_not) {
   static const char *const names[] = {
       "MCP_PORT", "DEWEY_MCP_PORT", "DEWEY_DB_PASSWORD", "HORACE_DB_TIMEOUT", "ICCM_DATA", "GODOT_URL",
       "LOG_LEVEL",
@@ -62,16 +62,16 @@ Test(variables, of_this_system_and_of_others_are_not) {
       "MCP_HOST", "MCP_TIMEOUT", "REDIS_URL", "REDIS_PASSWORD", "REDIS_DB", "BATCH", "RETRY_DELAY",
       "MAX_RETRIES", "PATH", "HOME", "PGHOST", "PGPASSFILE", "DB_HOST", "HORACE", "DEWEY", "TOKEN",
       "AUTH_TOKEN",
-      /* of an orchestrator, of services with these names */
+      /* set by an orchestrator for services with these names */
       "DEWEY_SERVICE_HOST", "DEWEY_SERVICE_PORT", "DEWEY_PORT", "DEWEY_PORT_9020_TCP",
       "DEWEY_PORT_9020_TCP_ADDR", "HORACE_SERVICE_PORT_WS", "ICCM_GODOT_SERVICE_HOST", "DEWEY_ENV_LOG_LEVEL"};
   check(names, sizeof names / sizeof *names);
   cr_expect_str_eq(logged, "");
 }
 
-Test(variables, are_checked_once) {
+Test(env_check, are_checked_once) {
   static const char *const names[] = {"ICCM_NOTHING"};
   check(names, 1);
   mcp_env_check();
-  cr_expect_str_eq(logged, "ICCM_NOTHING is no variable of this system; the nearest one is ICCM_DATA\n");
+  cr_expect_str_eq(logged, "ICCM_NOTHING is not a known environment variable; did you mean ICCM_DATA?\n");
 }

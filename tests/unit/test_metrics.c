@@ -1,5 +1,4 @@
-/* test_metrics.c: what is written for a scraper, to the letter; the bounds; and counting from many threads at
- * once. */
+/* test_metrics.c: the exact exposition text, limits, and counting from many threads at once. */
 #include "base/metrics.h"
 
 #include "out_of_memory.h"
@@ -210,7 +209,7 @@ Test(metrics, too_many_metrics) {
   mcp_metric_t *metric = NULL;
   const char *problem;
   cr_assert_eq(mcp__metrics_add(metrics, MCP_COUNTER, "more", "h", NULL, &metric, &problem), MCP_ELIMIT);
-  make(MCP_COUNTER, name, NULL); /* which is there */
+  make(MCP_COUNTER, name, NULL); /* exists already */
 }
 
 Test(metrics, what_counts_as_other) {
@@ -289,7 +288,7 @@ Test(metrics, who_holds_them_may_count) {
   mcp__metrics_release(NULL);
 }
 
-/* ---- without memory ---- */
+/* ---- out of memory ---- */
 
 Test(without_memory, counts_as_other_and_makes_nothing) {
   use_failing_allocator();

@@ -1,5 +1,4 @@
-/* test_redact.c: which names are secrets' names, what is taken out of which JSON, and names that are added.
- */
+/* test_redact.c: which names are names of secrets, redaction of JSON, and names added by a program. */
 #include "base/redact.h"
 #include "leaks.h"
 #include "out_of_memory.h"
@@ -48,11 +47,11 @@ Test(redact, names_of_any_length) {
     cr_assert(mcp__redact_is_secret_name("password", 8));
     memcpy(name + len - 8, "password", 8);
     cr_assert(mcp__redact_is_secret_name(name, len), "%zu", len);
-    memset(name + 8, '_', len - 8); /* what joins words does not use up what is looked at */
+    memset(name + 8, '_', len - 8); /* separators do not count towards the limit */
     memcpy(name, "password", 8);
     cr_assert(mcp__redact_is_secret_name(name, len), "%zu", len);
   }
-  cr_assert(mcp__redact_is_secret_name("a\0password", 10)); /* NUL joins words as well as a blank */
+  cr_assert(mcp__redact_is_secret_name("a\0password", 10)); /* NUL is a separator, like a blank */
 }
 
 /* ---- addresses and settings ---------------------------------------------------------------------------- */
@@ -151,7 +150,7 @@ Test(redact, what_does_not_fit_is_not_begun) {
   mcp__buf_deinit(&out);
 }
 
-/* That many levels of {"a": around a secret. */
+/* Nested {"a": around a secret. */
 static char *nest(int levels) {
   char *text = malloc((size_t)levels * 6 + 32);
   *text = '\0';
@@ -181,7 +180,7 @@ Test(redact, what_lies_too_deep_goes_unseen) {
   }
 }
 
-/* For programs that pass on what others log. */
+/* For programs that forward log entries of others. */
 Test(redact, how_many_were_taken_out) {
   static const struct {
     const char *json;
@@ -199,7 +198,7 @@ Test(redact, how_many_were_taken_out) {
     yyjson_doc_free(doc);
   }
   cr_expect_eq(mcp_redact(NULL), 0);
-  for (int levels = 64; levels <= 65; levels++) { /* what lies deeper is not looked into, but taken out */
+  for (int levels = 64; levels <= 65; levels++) { /* deeper values are redacted as a whole */
     yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
     yyjson_mut_val *value = yyjson_mut_arr(doc);
     for (int i = 1; i < levels; i++) {
@@ -221,7 +220,7 @@ Test(redact, memory_that_runs_out) {
     memory.allowed = allowed;
     mcp__buf_init(&out, 1 << 20, NULL);
     status = mcp__redact_text(&out, text, sizeof text - 1);
-    cr_assert(status == 0 || out.len == 0, "after %ld", allowed); /* never half of it, never unredacted */
+    cr_assert(status == 0 || out.len == 0, "after %ld", allowed); /* never a part of it, never unredacted */
     mcp__buf_deinit(&out);
     cr_assert_eq(memory.live, 0);
     cr_assert_lt(allowed, 100);
