@@ -1,12 +1,12 @@
-/* schema.c: JSON Schema, compiled once and then checked without a look at the schema's text.
+/* schema.c: compiles a JSON Schema once; checks do not read its text again.
  *
- * A schema becomes a node, a list of steps; each step is one rule of the tables that occurs in it, in the
- * tables' order. A new keyword is a row in the table of its file (schema_scalar.c, _array.c, _object.c,
- * _combine.c, _ref.c, _unevaluated.c): how its value is compiled, and how the step checks. Everything
- * compiled, and the copy of the schema that names and enum values are borrowed from, lies in one arena. The
- * first rule that a value breaks ends the check; places are kept as a list on the stack, and become text only
- * then. A check counts its steps and how deep it is nested, and gives up beyond the limits. A malformed
- * schema is refused with its place; failing for want of memory leaves nothing behind. */
+ * A schema becomes a node, a list of validators; each validator is one rule of the tables that occurs in it,
+ * in the order of the tables. A new keyword is a row in the table of its file (schema_scalar.c, _array.c,
+ * _object.c, _combine.c, _ref.c, _unevaluated.c): a function that compiles its value, and one that checks.
+ * All compiled data, and the copy of the schema that names and enum values are borrowed from, are in one
+ * arena. The first violated rule ends the check. Locations are a linked list on the stack, and become text
+ * only for an error. A check counts its steps and its nesting, and gives up beyond the limits. A malformed
+ * schema is rejected with the location of the error; out of memory leaves nothing behind. */
 #include "schema/schema.h"
 #include "base/json.h"
 #include "schema/schema_compare.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 
 struct mcp__schema {
-  mcp__arena_t arena; /* holds all below */
+  mcp__arena_t arena; /* holds all members below */
   const mcp__node_t *root;
   mcp__schema_warnings_t warnings;
 };
@@ -29,7 +29,7 @@ static const mcp__location_t root_place;
 bool mcp__check_give_up(mcp__check_t *check, const mcp__location_t *at, const char *message) {
   check->gave_up = true;
   mcp__schema_error_clear(check->text);
-  mcp__schema_error_begin(check->text, at, NULL, "given up, ");
+  mcp__schema_error_begin(check->text, at, NULL, "gave up: ");
   mcp__schema_error_put(check->text, message);
   return false;
 }
@@ -45,7 +45,7 @@ static bool check_node(const mcp__node_t *node, yyjson_val *value, const mcp__lo
                        mcp__check_t *check) {
   bool fine = mcp__check_spend(check, at, node->count + 1);
   if (fine && check->depth == 0)
-    return mcp__check_give_up(check, at, "schemas are applied within each other too deeply");
+    return mcp__check_give_up(check, at, "schemas are nested too deeply during the check");
   check->depth--;
   for (size_t i = 0; fine && i < node->count; i++)
     fine = node->validators[i].check(&node->validators[i], value, at, check);
@@ -142,7 +142,8 @@ static bool find_keyword(yyjson_val *schema, const mcp__location_t *at, const mc
   return false;
 }
 
-static const mcp__rule_t *const alone[] = {mcp__ref_rules, NULL}; /* where keywords beside $ref say nothing */
+static const mcp__rule_t *const ref_only_tables[] = {mcp__ref_rules,
+                                                     NULL}; /* where $ref ignores other keywords */
 static const mcp__rule_t *const tables[] = {mcp__scalar_rules,
                                             mcp__array_rules,
                                             mcp__object_rules,
@@ -171,7 +172,7 @@ static size_t count_rules(const mcp__rule_t *const *table, yyjson_val *schema, c
 
 static int compile_validators(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                               mcp__node_t *node) {
-  const mcp__rule_t *const *table = mcp__ref_ignores_siblings(compiler, schema) ? alone : tables;
+  const mcp__rule_t *const *table = mcp__ref_ignores_siblings(compiler, schema) ? ref_only_tables : tables;
   mcp__validator_t *validators =
       mcp__arena_alloc(compiler->arena, count_rules(table, schema, at) * sizeof *validators);
   size_t count = 0;
@@ -194,7 +195,7 @@ static int compile_validators(mcp__compiler_t *compiler, yyjson_val *schema, con
   return 0;
 }
 
-/* Puts a node with the single step around another. */
+/* Wraps a node in another one with a single validator. */
 static int wrap(const mcp__compiler_t *compiler, mcp__check_cb check, const mcp__node_t **node) {
   mcp__node_t *outer = mcp__arena_alloc(compiler->arena, sizeof *outer);
   mcp__validator_t *validator = mcp__arena_alloc(compiler->arena, sizeof *validator);
@@ -211,7 +212,7 @@ static bool has_unevaluated_keyword(yyjson_val *schema) {
          yyjson_obj_get(schema, "unevaluatedItems") != NULL;
 }
 
-/* An object, in whose resource the compiler is now. */
+/* Compiles an object; the compiler is in its resource. */
 static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                           bool enters, const mcp__node_t **out) {
   mcp__node_t *node = mcp__arena_alloc(compiler->arena, sizeof *node);
@@ -230,8 +231,8 @@ static int compile_object(mcp__compiler_t *compiler, yyjson_val *schema, const m
 
 int mcp__compile_node(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                       const mcp__node_t **out) {
-  static const mcp__validator_t refuse_all = {.check = check_nothing};
-  static const mcp__node_t anything = {NULL, 0, NULL}, nothing = {&refuse_all, 1, NULL};
+  static const mcp__validator_t refuse_all_alternatives = {.check = check_nothing};
+  static const mcp__node_t anything = {NULL, 0, NULL}, nothing = {&refuse_all_alternatives, 1, NULL};
   if (yyjson_is_bool(schema)) {
     *out = yyjson_is_true(schema) ? &anything : &nothing;
     return 0;
@@ -265,30 +266,30 @@ static bool deeper_than(yyjson_val *value, unsigned levels) {
   return false;
 }
 
-/* Whether it is the name of a member, wherever that stands. */
-static bool has_name(yyjson_val *value, const char *name) {
+/* Whether name is the name of a member at any depth. */
+static bool has_member_name(yyjson_val *value, const char *name) {
   size_t index, max;
   yyjson_val *key, *item;
   yyjson_arr_foreach(value, index, max, item) {
-    if (has_name(item, name))
+    if (has_member_name(item, name))
       return true;
   }
   yyjson_obj_foreach(value, index, max, key, item) {
-    if (yyjson_equals_str(key, name) || has_name(item, name))
+    if (yyjson_equals_str(key, name) || has_member_name(item, name))
       return true;
   }
   return false;
 }
 
 static yyjson_val *copy_into(mcp__arena_t *arena, yyjson_val *value) {
-  yyjson_mut_doc *middle = yyjson_mut_doc_new(&mcp__json_alc); /* yyjson has no direct way */
+  yyjson_mut_doc *middle = yyjson_mut_doc_new(&mcp__json_alc); /* yyjson cannot copy directly */
   yyjson_mut_val *copy = yyjson_val_mut_copy(middle, value);
   yyjson_doc *doc = copy != NULL ? yyjson_mut_val_imut_copy(copy, &arena->alc) : NULL;
   yyjson_mut_doc_free(middle);
   return yyjson_doc_get_root(doc);
 }
 
-static size_t values_in(yyjson_val *value) { /* itself included; they lie one behind the other */
+static size_t values_in(yyjson_val *value) { /* including itself; yyjson stores them one after the other */
   return (size_t)(unsafe_yyjson_get_next(value) - value);
 }
 
@@ -304,7 +305,7 @@ static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__schema_error_t 
   mcp__compiler_t compiler = {.arena = &made->arena, .error = error, .warnings = &made->warnings};
   if (schema == NULL)
     return mcp__malformed(&compiler, &root_place, NULL, "no schema");
-  if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling go as deep as it does */
+  if (deeper_than(schema, MCP__SCHEMA_MAX_DEPTH)) { /* copying and compiling recurse */
     mcp__malformed(&compiler, &root_place, NULL, "nested deeper than ");
     mcp__schema_error_put_number(error, MCP__SCHEMA_MAX_DEPTH);
     return -EINVAL;
@@ -319,9 +320,10 @@ static int compile(mcp__schema_t *made, yyjson_val *schema, mcp__schema_error_t 
       compiler.root != NULL ? mcp__calloc(values_in(compiler.root) * sizeof *compiler.subschemas) : NULL;
   if (compiler.subschemas == NULL)
     return -ENOMEM;
-  compiler.tracks_evaluated =
-      has_name(compiler.root, "unevaluatedProperties") || has_name(compiler.root, "unevaluatedItems");
-  compiler.dynamic = has_name(compiler.root, "$dynamicRef") || has_name(compiler.root, "$recursiveRef");
+  compiler.tracks_evaluated = has_member_name(compiler.root, "unevaluatedProperties") ||
+                              has_member_name(compiler.root, "unevaluatedItems");
+  compiler.dynamic =
+      has_member_name(compiler.root, "$dynamicRef") || has_member_name(compiler.root, "$recursiveRef");
   int status = mcp__compile_node(&compiler, compiler.root, &root_place, &made->root);
   if (status == 0)
     status = mcp__resolve_refs(&compiler);
@@ -337,7 +339,7 @@ int mcp__schema_new(yyjson_val *schema, mcp__schema_t **out, char *error, size_t
   if (made == NULL)
     return -ENOMEM;
   made->warnings = (mcp__schema_warnings_t){0};
-  mcp__arena_init(&made->arena, SIZE_MAX / 2); /* as large as its author made the schema */
+  mcp__arena_init(&made->arena, SIZE_MAX / 2); /* no limit: the schema comes from the component's author */
   int status = compile(made, schema, &text);
   if (status == 0)
     *out = made;
@@ -355,7 +357,7 @@ bool mcp__schema_check(const mcp__schema_t *schema, yyjson_val *value, char *err
                             MCP__SCHEMA_MAX_STEPS + MCP__SCHEMA_STEPS_PER_VALUE * (uint64_t)values_in(value),
                         .depth = MCP__SCHEMA_MAX_NESTED_CHECKS};
   size_t digits = mcp__json_long_number(value);
-  if (digits > 0) /* what rules do with one takes a time that grows with them */
+  if (digits > 0) /* rules take time proportional to the number of digits */
     return refuse_number(&text, digits);
   bool fine = mcp__check_value(schema->root, value, &root_place, &check);
   if (fine && check.marked_integers > 0)

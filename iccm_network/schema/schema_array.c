@@ -1,5 +1,4 @@
-/* schema_array.c: keywords of arrays but for uniqueItems: counts, items by position and the rest, contains.
- */
+/* schema_array.c: array keywords except uniqueItems: counts, items by position, other items, contains. */
 #include "schema/schema_integers.h"
 #include "schema/schema_evaluated.h"
 
@@ -22,8 +21,8 @@ static bool check_max_items(const mcp__validator_t *validator, yyjson_val *value
 }
 
 /* ---- prefixItems, items, additionalItems ----
- * One rule: in draft-07 an array of schemas in items is what prefixItems is now, and additionalItems is
- * items. */
+ *
+ * One rule: in draft-07 an array of schemas in items means prefixItems, and additionalItems means items. */
 
 typedef struct items {
   mcp__node_list_t first;
@@ -50,9 +49,9 @@ static int compile_items(mcp__compiler_t *compiler, const mcp__keyword_t *keywor
   return status;
 }
 
-/* Marks are NULL in a schema that collects none. */
-MCP__SCHEMA_INLINE bool judge_items(const items_t *items, yyjson_val *value, const mcp__location_t *at,
-                                    mcp__check_t *check, mcp__evaluated_t *evaluated) {
+/* evaluated is NULL if the schema does not track. */
+MCP__SCHEMA_INLINE bool validate_items(const items_t *items, yyjson_val *value, const mcp__location_t *at,
+                                       mcp__check_t *check, mcp__evaluated_t *evaluated) {
   size_t index, max;
   yyjson_val *element;
   yyjson_arr_foreach(value, index, max, element) {
@@ -70,14 +69,14 @@ MCP__SCHEMA_INLINE bool judge_items(const items_t *items, yyjson_val *value, con
 
 static bool check_items(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                         mcp__check_t *check) {
-  return !yyjson_is_arr(value) || judge_items(validator->data, value, at, check, NULL);
+  return !yyjson_is_arr(value) || validate_items(validator->data, value, at, check, NULL);
 }
 
 static bool check_items_tracking(const mcp__validator_t *validator, yyjson_val *value,
                                  const mcp__location_t *at, mcp__check_t *check) {
   mcp__evaluated_t *evaluated = check->evaluated;
-  check->evaluated = NULL; /* these are the value's, not its elements' */
-  bool fine = !yyjson_is_arr(value) || judge_items(validator->data, value, at, check, evaluated);
+  check->evaluated = NULL; /* the set belongs to the value, not to its elements */
+  bool fine = !yyjson_is_arr(value) || validate_items(validator->data, value, at, check, evaluated);
   check->evaluated = evaluated;
   return fine;
 }
@@ -92,8 +91,8 @@ typedef struct contained {
 static int compile_bound(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, const char *name,
                          uint64_t *bound) {
   mcp__validator_t read = {.count = *bound};
-  mcp__keyword_t location = mcp__keyword_find(keyword->schema, keyword->at, name);
-  int status = location.value != NULL ? mcp__compile_count(compiler, &location, &read) : 0;
+  mcp__keyword_t found = mcp__keyword_find(keyword->schema, keyword->at, name);
+  int status = found.value != NULL ? mcp__compile_count(compiler, &found, &read) : 0;
   *bound = read.count;
   return status;
 }
@@ -110,24 +109,24 @@ static int compile_contains(mcp__compiler_t *compiler, const mcp__keyword_t *key
   if (status == 0)
     status = compile_bound(compiler, keyword, "maxContains", &contained->max);
   if (contains.value == NULL)
-    validator->check = NULL; /* the bounds alone say nothing */
+    validator->check = NULL; /* without contains the bounds have no effect */
   else if (status == 0)
     status = mcp__compile_node(compiler, contains.value, &contains.location, &contained->node);
   return status;
 }
 
-/* How many elements fit; where there are no marks to set, only until that is decided. */
-MCP__SCHEMA_INLINE size_t count_fits(const contained_t *contained, yyjson_val *value,
-                                     const mcp__location_t *at, mcp__check_t *check,
-                                     mcp__evaluated_t *evaluated) {
+/* Counts the matching elements; without tracking, only until the result is decided. */
+MCP__SCHEMA_INLINE size_t count_matches(const contained_t *contained, yyjson_val *value,
+                                        const mcp__location_t *at, mcp__check_t *check,
+                                        mcp__evaluated_t *evaluated) {
   mcp__schema_error_t *outer = check->error, silent;
-  size_t index, max, fits = 0;
+  size_t index, max, matches = 0;
   yyjson_val *element;
   mcp__schema_error_init(&silent, NULL, 0);
   check->error = &silent;
   yyjson_arr_foreach(value, index, max, element) {
-    bool enough = fits >= contained->min && contained->max == UINT64_MAX && evaluated == NULL;
-    if (check->gave_up || fits > contained->max || enough)
+    bool enough = matches >= contained->min && contained->max == UINT64_MAX && evaluated == NULL;
+    if (check->gave_up || matches > contained->max || enough)
       break;
     mcp__location_t location = mcp__location_element(at, index);
     uint64_t marked_integers = check->marked_integers;
@@ -135,30 +134,30 @@ MCP__SCHEMA_INLINE size_t count_fits(const contained_t *contained, yyjson_val *v
       mcp__integers_unmark(element, &check->marked_integers, marked_integers);
       continue;
     }
-    fits++;
+    matches++;
     if (evaluated != NULL)
       mcp__evaluated_set(evaluated, index);
   }
   check->error = outer;
-  return fits;
+  return matches;
 }
 
-static bool judge_count(const contained_t *contained, size_t fits, const mcp__location_t *at,
-                        mcp__check_t *check) {
+static bool validate_count(const contained_t *contained, size_t matches, const mcp__location_t *at,
+                           mcp__check_t *check) {
   if (check->gave_up)
     return false;
-  if (fits > contained->max)
-    return mcp__refuse_count(check->error, at, fits,
+  if (matches > contained->max)
+    return mcp__refuse_count(check->error, at, matches,
                              " items that fit \"contains\" are more than the maximum ", contained->max);
-  return fits >= contained->min ||
-         mcp__refuse_count(check->error, at, fits, " items that fit \"contains\" are less than the minimum ",
-                           contained->min);
+  return matches >= contained->min ||
+         mcp__refuse_count(check->error, at, matches,
+                           " items that fit \"contains\" are less than the minimum ", contained->min);
 }
 
 static bool check_contains(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                            mcp__check_t *check) {
   return !yyjson_is_arr(value) ||
-         judge_count(validator->data, count_fits(validator->data, value, at, check, NULL), at, check);
+         validate_count(validator->data, count_matches(validator->data, value, at, check, NULL), at, check);
 }
 
 static bool check_contains_tracking(const mcp__validator_t *validator, yyjson_val *value,
@@ -167,9 +166,9 @@ static bool check_contains_tracking(const mcp__validator_t *validator, yyjson_va
   if (!yyjson_is_arr(value))
     return true;
   check->evaluated = NULL;
-  size_t fits = count_fits(validator->data, value, at, check, evaluated);
+  size_t matches = count_matches(validator->data, value, at, check, evaluated);
   check->evaluated = evaluated;
-  return judge_count(validator->data, fits, at, check);
+  return validate_count(validator->data, matches, at, check);
 }
 
 /* ---- uniqueItems ---- */

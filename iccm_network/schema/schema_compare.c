@@ -1,8 +1,8 @@
 /* schema_compare.c: order, equality and hashes of JSON values.
  *
- * Integers of 64 bits and doubles compare exactly, with each other too. Numbers beyond both, which yyjson
- * leaves as text (raw), compare as doubles; two of them are equal when their texts are. Equality and hashes
- * count their steps, and end early without a result when these run out. */
+ * Integers of 64 bits and doubles are compared exactly, also with each other. Numbers beyond both, which
+ * yyjson keeps as text (raw), are ordered as doubles; two of them are equal if their texts are. Equality and
+ * hashes count their steps, and end early without a result if these run out. */
 #include "schema/schema_compare.h"
 
 #include <string.h>
@@ -72,7 +72,7 @@ const char *mcp__json_scalar_text(yyjson_val *scalar, char memory[MCP__JSON_SCAL
     return yyjson_get_raw(scalar);
   yyjson_alc_pool_init(&alc, memory, MCP__JSON_SCALAR_BYTES);
   const char *text = yyjson_val_write_opts(scalar, YYJSON_WRITE_ALLOW_INF_AND_NAN, &alc, NULL, NULL);
-  return text != NULL ? text : "?"; /* UNTESTED NULL: yyjson asks for less than 100 bytes for one of these */
+  return text != NULL ? text : "?"; /* UNTESTED NULL: yyjson needs less than 100 bytes for these */
 }
 
 /* ---- Equality and hashes ---- */
@@ -86,7 +86,7 @@ static bool spend(uint64_t *steps, uint64_t count) {
 
 static bool same(yyjson_val *a, yyjson_val *b, unsigned levels, uint64_t *steps);
 
-static bool same_text(yyjson_val *a, yyjson_val *b, uint64_t *steps) { /* also of raw numbers */
+static bool same_text(yyjson_val *a, yyjson_val *b, uint64_t *steps) { /* also for raw numbers */
   size_t len = unsafe_yyjson_get_len(a);
   return len == unsafe_yyjson_get_len(b) && spend(steps, len / BYTES_PER_STEP) &&
          memcmp(unsafe_yyjson_get_str(a), unsafe_yyjson_get_str(b), len) == 0;
@@ -105,7 +105,7 @@ static bool same_elements(yyjson_val *a, yyjson_val *b, unsigned levels, uint64_
   return true;
 }
 
-/* Looks on from where the last name was found: at once in objects of the same order. */
+/* Continues the search after the last member found: immediate if both objects have the same order. */
 static yyjson_val *find_member(yyjson_obj_iter *members, yyjson_val *key, uint64_t *steps) {
   size_t before = members->idx, size = members->max;
   yyjson_val *found = yyjson_obj_iter_getn(members, yyjson_get_str(key), yyjson_get_len(key));
@@ -130,7 +130,7 @@ static bool same_members(yyjson_val *a, yyjson_val *b, unsigned levels, uint64_t
 static bool same(yyjson_val *a, yyjson_val *b, unsigned levels, uint64_t *steps) {
   if (!spend(steps, levels > 0 ? 1 : UINT64_MAX))
     return false;
-  if (yyjson_is_raw(a) && yyjson_is_raw(b)) /* as doubles, two large integers could be one */
+  if (yyjson_is_raw(a) && yyjson_is_raw(b)) /* as doubles, two different large integers could be equal */
     return same_text(a, b, steps);
   if (mcp__json_is_number(a) && mcp__json_is_number(b))
     return mcp__json_order(a, b) == 0;
@@ -174,7 +174,7 @@ static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len, uint64_
 
 static uint64_t hash_number(double real) {
   uint64_t word;
-  real = real == 0 ? 0 : real; /* -0 is equal to it */
+  real = real == 0 ? 0 : real; /* -0 equals 0 */
   memcpy(&word, &real, sizeof word);
   return mix(YYJSON_TYPE_NUM, word);
 }
@@ -195,7 +195,7 @@ static uint64_t hash(yyjson_val *value, unsigned levels, uint64_t *steps) {
       sum = mix(sum, hash(item, levels - 1, steps));
     }
     return sum;
-  case YYJSON_TYPE_OBJ: /* a sum, which does not see the order */
+  case YYJSON_TYPE_OBJ: /* a sum is independent of the order */
     yyjson_obj_foreach(value, index, max, key, item) {
       uint64_t name = hash_bytes(0, yyjson_get_str(key), yyjson_get_len(key), steps);
       sum += mix(name, hash(item, levels - 1, steps));

@@ -1,21 +1,21 @@
 /* schema_decimal.c: whether one number is a multiple of another, in decimal.
  *
- * 0.3 is three times 0.1 to whoever wrote it, though it is not for doubles. A double stands for the shortest
- * decimal that reads as it, which is what was written, if with at most 15 digits. Nothing is rounded: with D
- * * 10^p for the number and M * 10^q for the divisor, neither D nor M ending in 0, the number is a multiple
- * when q <= p and M divides D * 10^(p-q), which is found modulo M. (With q > p it would take 10 to divide D.)
- */
+ * Users expect 0.3 to be a multiple of 0.1, which it is not in doubles. A double stands for the shortest
+ * decimal that reads as it, which is the number as written if it has at most 15 digits. Nothing is rounded:
+ * with D * 10^p for the number and M * 10^q for the divisor, neither D nor M ending in 0, the number is a
+ * multiple if q <= p and M divides D * 10^(p-q), which is computed modulo M. (With q > p, 10 would have to
+ * divide D.) */
 #include "schema/schema_decimal.h"
 #include "schema/schema_compare.h"
 
 #include <string.h>
 
 typedef struct digits { /* a number's text, after its sign */
-  const char *end;      /* behind the last digit that is not 0; NULL: the number is 0 */
+  const char *end;      /* after the last digit that is not 0; NULL: the number is 0 */
   int64_t exponent;     /* of that digit */
 } digits_t;
 
-static int64_t read_exponent(const char *at) { /* behind "e"; beyond a billion it does not matter */
+static int64_t read_exponent(const char *at) { /* after "e"; exact values beyond a billion do not matter */
   bool negative = *at == '-';
   int64_t exponent = 0;
   at += *at == '-' || *at == '+';
@@ -26,7 +26,7 @@ static int64_t read_exponent(const char *at) { /* behind "e"; beyond a billion i
 
 static digits_t find_digits(const char *text) {
   digits_t digits = {NULL, 0};
-  /* Digits before the point, in all, and up to the last that counts. */
+  /* Digits before the point, in total, and up to the last one that is not 0. */
   int64_t whole = 0, count = 0, last = 0;
   bool fraction = false;
   for (; (*text >= '0' && *text <= '9') || *text == '.'; text++) {

@@ -1,10 +1,10 @@
-/* schema_ecma.c: takes an expression of ECMA-262 apart and puts it together for PCRE2.
+/* schema_ecma.c: translates ECMA-262 regular expressions to PCRE2.
  *
- * It goes through the text once, and writes every character that could mean something to PCRE2 alone as a
- * code: so \Q, (?i), POSIX classes, possessive quantifiers and the like never reach it with that meaning.
- * What is not ECMA-262 is refused with its place. Groups get numbers instead of names. Half a surrogate pair
- * is a character that never occurs. Lookbehinds have to be of fixed length for PCRE2, which then refuses
- * others itself. Failing for want of memory is noticed at the end: appending goes on until then. */
+ * The text is read once. Every character that only PCRE2 could interpret is written as a code: so \Q, (?i),
+ * POSIX classes, possessive quantifiers and the like never reach PCRE2 with that meaning. Syntax that is not
+ * ECMA-262 is rejected with its offset. Groups get numbers instead of names. A lone surrogate is a character
+ * that never occurs. PCRE2 requires lookbehinds of fixed length and rejects others itself. Out of memory is
+ * detected at the end: appending continues until then. */
 #include "schema/schema_ecma.h"
 #include "schema/schema_ecma_properties.h"
 
@@ -15,10 +15,10 @@ typedef struct reader {
   const char *start, *at, *end;
   mcp__buf_t *out;
   int status;
-  const char *words; /* NULL: nothing is wrong so far */
-  unsigned groups;   /* of the whole text */
-  unsigned opened;   /* of them, those before here */
-  unsigned nested;   /* groups of any kind that are not closed yet */
+  const char *words; /* NULL: no error so far */
+  unsigned groups;   /* in the whole text */
+  unsigned opened;   /* opened before the current position */
+  unsigned nested;   /* open groups of any kind */
   bool repeatable;   /* the last item may have a quantifier */
 } reader_t;
 
@@ -29,16 +29,16 @@ typedef enum kind {
   NOT_SPACE,
   PROPERTY,
   BOUNDARY, /* \b, \B */
-  GROUP     /* a reference to one */
+  GROUP     /* a back reference */
 } kind_t;
 
 typedef struct item {
   kind_t kind;
-  uint32_t code; /* of the character; the number of the group; the letter of others */
+  uint32_t code; /* character code, group number, or the letter of other items */
   char property[MCP__ECMA_PROPERTY_BYTES];
 } item_t;
 
-/* ECMA-262 12.2 and 12.3: WhiteSpace and LineTerminator, and all but these. */
+/* ECMA-262 12.2 and 12.3: WhiteSpace and LineTerminator, and the complement. */
 static const char spaces[] =
     "\\x{9}-\\x{d}\\x{20}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
     "\\x{205f}\\x{3000}\\x{feff}";
@@ -46,7 +46,7 @@ static const char not_spaces[] =
     "\\x{0}-\\x{8}\\x{e}-\\x{1f}\\x{21}-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}"
     "\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{d7ff}\\x{e000}-\\x{fefe}"
     "\\x{ff00}-\\x{10ffff}";
-static const char never[] = "(?:(?!))"; /* "[]" would lose its quantifier */
+static const char never[] = "(?:(?!))"; /* "[]" could not have a quantifier */
 static const char not_line_ends[] = "[^\\n\\r\\x{2028}\\x{2029}]";
 
 enum { HIGH_FIRST = 0xd800, LOW_FIRST = 0xdc00, LOW_LAST = 0xdfff, LAST = 0x10ffff };
@@ -101,14 +101,14 @@ static uint32_t read_character(reader_t *reader) { /* of UTF-8 */
   return code;
 }
 
-static int digit(char text) { /* 16: it is none */
+static int digit(char text) { /* 16: not a digit */
   int small = text | 0x20;
   if (text >= '0' && text <= '9')
     return text - '0';
   return small >= 'a' && small <= 'f' ? small - 'a' + 10 : 16;
 }
 
-/* So many hexadecimal digits. */
+/* Reads exactly count hexadecimal digits. */
 static bool read_hex(reader_t *reader, size_t count, uint32_t *code) {
   *code = 0;
   for (size_t i = 0; i < count; i++) {
@@ -122,7 +122,7 @@ static bool read_hex(reader_t *reader, size_t count, uint32_t *code) {
 
 /* ---- Escapes ---- */
 
-static bool read_braced(reader_t *reader, uint32_t *code) { /* behind \u{ */
+static bool read_braced(reader_t *reader, uint32_t *code) { /* after \u{ */
   const char *start = reader->at;
   *code = 0;
   while (digit(next(reader)) < 16 && *code <= LAST)
@@ -130,7 +130,7 @@ static bool read_braced(reader_t *reader, uint32_t *code) { /* behind \u{ */
   return reader->at > start && *code <= LAST && skip(reader, "}");
 }
 
-static bool read_unicode(reader_t *reader, uint32_t *code) { /* behind \u */
+static bool read_unicode(reader_t *reader, uint32_t *code) { /* after \u */
   uint32_t low;
   if (skip(reader, "{"))
     return read_braced(reader, code);
@@ -146,7 +146,7 @@ static bool read_unicode(reader_t *reader, uint32_t *code) { /* behind \u */
   return true;
 }
 
-static bool read_property(reader_t *reader, char letter, item_t *item) { /* behind \p or \P */
+static bool read_property(reader_t *reader, char letter, item_t *item) { /* after \p or \P */
   const char *name = reader->at + 1;
   const char *close = next(reader) == '{' ? memchr(name, '}', (size_t)(reader->end - name)) : NULL;
   item->kind = PROPERTY;
@@ -156,7 +156,7 @@ static bool read_property(reader_t *reader, char letter, item_t *item) { /* behi
   return true;
 }
 
-/* The name between "<" and ">", which is passed; its length, or 0. */
+/* Reads the name between "<" and ">"; returns its length, or 0. */
 static size_t read_name(reader_t *reader, const char **name) {
   *name = reader->at;
   while (reader->at < reader->end && (is_plain((unsigned char)*reader->at) || *reader->at == '$'))
@@ -165,7 +165,8 @@ static size_t read_name(reader_t *reader, const char **name) {
   return skip(reader, ">") && (**name < '0' || **name > '9') ? len : 0;
 }
 
-/* Goes through all groups that capture: the number of that of the name, 0: there is none; and of all. */
+/* Scans all capturing groups. Returns the number of the group with the name, or 0; *count is the number of
+ * groups. */
 static unsigned find_group(const reader_t *reader, const char *name, size_t len, unsigned *count) {
   reader_t scan = *reader;
   bool in_class = false;
@@ -189,7 +190,7 @@ static unsigned find_group(const reader_t *reader, const char *name, size_t len,
   return found;
 }
 
-static bool read_reference(reader_t *reader, item_t *item) { /* at \k's "<", or at a number */
+static bool read_reference(reader_t *reader, item_t *item) { /* at the "<" of \k, or at a number */
   const char *name;
   unsigned count;
   item->kind = GROUP;
@@ -248,12 +249,12 @@ static bool read_letter(reader_t *reader, char letter, bool in_class, item_t *it
     return read_code(reader, letter, item);
   item->kind = in_class ? CHARACTER : BOUNDARY;
   item->code = in_class ? '\b' : (unsigned char)letter;
-  return !in_class || letter == 'b' || wrong(reader, start, "\\B stands in a class");
+  return !in_class || letter == 'b' || wrong(reader, start, "\\B in a class");
 }
 
-static bool read_escape(reader_t *reader, bool in_class, item_t *item) { /* behind the backslash */
+static bool read_escape(reader_t *reader, bool in_class, item_t *item) { /* after the backslash */
   if (reader->at >= reader->end)
-    return wrong(reader, reader->at, "\\ stands at the end");
+    return wrong(reader, reader->at, "\\ at the end");
   if (!in_class && (next(reader) == 'k' || (next(reader) >= '1' && next(reader) <= '9'))) {
     const char *start = reader->at - 1;
     reader->at += next(reader) == 'k';
@@ -275,7 +276,7 @@ static bool read_member(reader_t *reader, item_t *item) {
   return true;
 }
 
-/* Without halves of surrogate pairs, which PCRE2 refuses as an end. */
+/* Omits surrogates, which PCRE2 rejects as the end of a range. */
 static void put_range(reader_t *reader, uint32_t low, uint32_t high) {
   low = is_half(low) ? LOW_LAST + 1 : low;
   high = is_half(high) ? HIGH_FIRST - 1 : high;
@@ -296,7 +297,7 @@ static void put_set(reader_t *reader, const item_t *item) { /* within a class */
                                         : type);
 }
 
-static bool read_class(reader_t *reader) { /* behind [ */
+static bool read_class(reader_t *reader) { /* after [ */
   bool inverted = skip(reader, "^");
   put(reader, inverted ? "[^" : "[");
   size_t before = reader->out->len;
@@ -329,7 +330,7 @@ static bool read_class(reader_t *reader) { /* behind [ */
 
 /* ---- Groups and quantifiers ---- */
 
-static bool open_group(reader_t *reader) { /* behind ( */
+static bool open_group(reader_t *reader) { /* after ( */
   static const char *const kinds[] = {"?:", "?=", "?!", "?<=", "?<!"};
   const char *start = reader->at - 1, *name;
   unsigned count;
@@ -351,19 +352,19 @@ static bool open_group(reader_t *reader) { /* behind ( */
     return wrong(reader, start, "unknown kind of group");
   size_t len = read_name(reader, &name);
   if (len == 0)
-    return wrong(reader, start, "a name of a group is needed, of letters, digits, _ and $");
+    return wrong(reader, start, "a group name must consist of letters, digits, _ and $");
   return find_group(reader, name, len, &count) == reader->opened ||
          wrong(reader, start, "two groups have the same name");
 }
 
-/* Digits, which may be many: they are written as they are. */
+/* Skips digits of any number: they are copied unchanged. */
 static const char *pass_digits(const reader_t *reader, const char *at) {
   while (at < reader->end && *at >= '0' && *at <= '9')
     at++;
   return at;
 }
 
-/* The end of a quantifier in braces; NULL: it is none. */
+/* The end of a quantifier in braces; NULL: not a quantifier. */
 static const char *find_braces(const reader_t *reader) {
   const char *at = pass_digits(reader, reader->at + 1);
   if (at == reader->at + 1)
@@ -373,7 +374,7 @@ static const char *find_braces(const reader_t *reader) {
   return at < reader->end && *at == '}' ? at + 1 : NULL;
 }
 
-/* Reads a quantifier, which is at hand when it returns true. */
+/* Skips a quantifier; false if there is none. */
 static bool skip_quantifier(reader_t *reader) {
   const char *close = next(reader) == '{' ? find_braces(reader) : NULL;
   if (close != NULL)
@@ -391,7 +392,7 @@ static bool read_quantifier(reader_t *reader, const char *start) { /* up to here
   return true;
 }
 
-/* ---- The whole ---- */
+/* ---- The expression ---- */
 
 static void put_item(reader_t *reader, const item_t *item) {
   reader->repeatable = item->kind != BOUNDARY;
@@ -411,7 +412,7 @@ static void put_item(reader_t *reader, const item_t *item) {
   }
 }
 
-/* At the beginning of an alternative that may match anywhere, .* changes nothing but the work. */
+/* A leading .* of an alternative that may match anywhere only adds work. */
 static void skip_idle_start(reader_t *reader) {
   while (reader->nested == 0 && skip(reader, ".*"))
     skip(reader, "?");

@@ -1,12 +1,13 @@
 /* schema_ecma_properties.c: names of ECMA-262 22.2.2.9, tables 67 to 69. PCRE2 has the binary properties
- * under the same names but for CWKCF and Assigned, general categories by their short names, and scripts; it
- * is laxer with the spelling, and has names that ECMA-262 has not, so that each is looked up here first. */
+ * under the same names except CWKCF and Assigned, general categories by their short names, and scripts. It is
+ * less strict about the spelling and has names that ECMA-262 has not, so each name is looked up here first.
+ */
 #include "schema/schema_ecma_properties.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *const categories[][3] = {/* short, long, another */
+static const char *const categories[][3] = {/* short, long, alternative */
                                             {"L&", "LC", "Cased_Letter"},
                                             {"Pe", "Close_Punctuation", ""},
                                             {"Pc", "Connector_Punctuation", ""},
@@ -161,7 +162,7 @@ static const char *find_binary(const char *name) {
   return NULL;
 }
 
-/* Latin, Old_Italic, Nko, Grek: words that begin with a capital, parted by "_". */
+/* Latin, Old_Italic, Nko, Grek: capitalized words, separated by "_". */
 static bool is_like_script(const char *name) {
   bool begins = true;
   for (; *name != '\0'; name++) {
@@ -173,7 +174,7 @@ static bool is_like_script(const char *name) {
   return !begins;
 }
 
-/* The value behind "=", where the text has one of the names before it. */
+/* The value after "=", if the text begins with one of the names. */
 static const char *value_of(const char *text, const char *name, const char *abbreviation) {
   size_t len = strcspn(text, "=");
   bool named = (strlen(name) == len && memcmp(text, name, len) == 0) ||

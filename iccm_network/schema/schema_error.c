@@ -1,9 +1,9 @@
-/* schema_error.c: says what is wrong where, in a buffer of fixed size.
+/* schema_error.c: builds an error text in a buffer of fixed size.
  *
- * Text is written piece by piece, and a piece is at most one character or escape, so that a cut never splits
- * one. Once a piece did not fit nothing more is taken; values, names and lists are cut earlier, with dots,
- * for the sake of what follows them. A value that belongs to a secret's name is never shown, wherever in the
- * value at hand it lies: words go to logs. Nothing here can fail. */
+ * Text is written in pieces of at most one character or escape, so that truncation never splits one. After a
+ * piece that did not fit, nothing is added; values, names and lists are truncated earlier, with "…", to leave
+ * room for the following text. A value under a secret's name is never shown, at any depth, since errors are
+ * logged. Nothing here can fail. */
 #include "schema/schema_error.h"
 #include "base/redact.h"
 #include "schema/schema_compare.h"
@@ -45,8 +45,7 @@ void mcp__schema_error_put(mcp__schema_error_t *error, const char *ascii) {
     put_piece(error, ascii, 1);
 }
 
-/* What was cut before stays so: the limit to go back to is used
- * up. */
+/* Text that was already truncated stays truncated: the outer limit is used up. */
 size_t mcp__schema_error_begin_cut(mcp__schema_error_t *error, size_t max) {
   size_t outer = error->cut ? error->len : error->limit;
   if (max < error->limit - error->len)
@@ -78,7 +77,8 @@ static unsigned control_code(const char *at, size_t len) {
   return lead == 0xc2 && next < 0xa0 ? next : 0x100;
 }
 
-/* UTF-8 with control characters as \u00xx, and the characters of special as the strings of escapes. */
+/* Writes UTF-8 text; control characters as \u00xx, and each character of special as the string of escapes at
+ * its index. */
 static void put_escaped(mcp__schema_error_t *error, const char *at, size_t len, const char *special,
                         const char *const *escapes) {
   const char *end = at + len;
@@ -109,7 +109,7 @@ static bool is_secret(const mcp__schema_error_t *error, const char *name, size_t
   return !error->of_schema && mcp__redact_is_secret_name(name, len);
 }
 
-/* As JSON. Each level writes a byte first, so the text's limit bounds the recursion too. */
+/* Writes JSON. Each level writes a byte first, so the limit of the text also bounds the recursion. */
 static void put_json(mcp__schema_error_t *error, yyjson_val *value) {
   size_t index, max;
   yyjson_val *key, *item;
@@ -199,7 +199,7 @@ static void put_place(mcp__schema_error_t *error, const mcp__location_t *at) { /
   mcp__schema_error_end_cut(error, outer);
 }
 
-/* A name that is judged is shown by its place, too. */
+/* If a name itself is checked, it is part of the location and shown anyway. */
 static bool lies_in_secret(const mcp__schema_error_t *error, const mcp__location_t *at) {
   for (const mcp__location_t *each = at->is_name ? at->up : at; each->up != NULL; each = each->up)
     if (each->name != NULL && is_secret(error, each->name, each->number))

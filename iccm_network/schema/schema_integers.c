@@ -1,5 +1,5 @@
-/* schema_integers.c: see schema_integers.h. yyjson keeps type and subtype of a number in the lowest 8 bits of
- * its tag, and nothing in those above. */
+/* schema_integers.c: see schema_integers.h. yyjson stores the type and subtype of a number in the lowest 8
+ * bits of its tag and does not use the other bits; marks are stored there. */
 #include "schema/schema_integers.h"
 
 static uint64_t mark_of(const yyjson_val *value) {

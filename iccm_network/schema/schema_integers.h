@@ -1,20 +1,21 @@
-/* schema_integers.h: numbers that are whole but have a point or an exponent, as 3.0 or 1e1, where a schema
- * wants integers: they become integers, so that handlers need not know of the other spelling.
+/* schema_integers.h: converts whole numbers that are written with a point or an exponent, such as 3.0 or 1e1,
+ * to integers where a schema wants integers, so that handlers need not handle them.
  *
- * A check notes them as it meets them, in the unused bits of the numbers themselves, and takes back what a
- * form noted that does not fit; once the whole value fits they are converted. */
+ * A check marks them in unused bits of the numbers themselves, and removes the marks of alternatives that do
+ * not match. When the whole value is valid, marked numbers are converted. */
 #ifndef MCP_SCHEMA_INTEGERS_H
 #define MCP_SCHEMA_INTEGERS_H
 
 #include "base/mem.h"
 
-/* Notes a number that yyjson read as a double, as the next after *count. Beyond 64 bits it stays as it is. */
+/* Marks a number that yyjson read as a double, with the number ++*count. Numbers beyond 64 bits are not
+ * marked. */
 void mcp__integers_mark(yyjson_val *real, uint64_t *count);
 
-/* Forgets the notes in value that were made after the first mark ones. */
+/* Removes the marks in value that are greater than mark, and sets *count to mark. */
 void mcp__integers_unmark(yyjson_val *value, uint64_t *count, uint64_t mark);
 
-/* Makes integers of those in value that are noted, without their notes. */
+/* Converts the marked numbers in value to integers and removes their marks. */
 void mcp__integers_convert(yyjson_val *value);
 
 #endif

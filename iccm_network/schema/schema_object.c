@@ -1,4 +1,4 @@
-/* schema_object.c: keywords of objects, and what null means for a property (the rule stands in schema.h). */
+/* schema_object.c: object keywords, and the meaning of null for a property (the rule is in schema.h). */
 #include "base/edit_distance.h"
 #include "schema/schema_evaluated.h"
 
@@ -11,7 +11,7 @@ enum { SEEN_WORDS = MCP__SCHEMA_MAX_REQUIRED / 64, OPTIONAL = MCP__SCHEMA_MAX_RE
 typedef struct member {
   const char *name; /* in the schema's copy */
   size_t len;
-  const mcp__node_t *node; /* NULL: required only */
+  const mcp__node_t *node; /* NULL: only required */
   size_t rank;             /* index in required, or OPTIONAL */
 } member_t;
 
@@ -27,7 +27,7 @@ typedef struct members {
   size_t required_count;
   matcher_t *matchers;
   size_t matcher_count;
-  const mcp__node_t *others; /* NULL: anything; for members that are neither in list nor matched */
+  const mcp__node_t *others; /* for members that are neither in list nor matched; NULL: anything */
   bool closed;               /* nothing */
   const mcp__node_t *names;  /* NULL: any */
 } members_t;
@@ -115,7 +115,7 @@ static int add_required(mcp__compiler_t *compiler, const mcp__keyword_t *keyword
   return 0;
 }
 
-/* Makes one member of the two that a name has when it stands in both properties and required. */
+/* Merges the two members of a name that is in both properties and required. */
 static int merge_members(mcp__compiler_t *compiler, const mcp__location_t *at, members_t *members) {
   size_t count = 0;
   qsort(members->list, members->count, sizeof *members->list, order_of_members);
@@ -130,8 +130,7 @@ static int merge_members(mcp__compiler_t *compiler, const mcp__location_t *at, m
     if (twice || (last->rank != OPTIONAL && next->rank != OPTIONAL)) {
       mcp__schema_error_begin(compiler->error, at, NULL, "");
       mcp__schema_error_put_string(compiler->error, next->name, next->len);
-      mcp__schema_error_put(compiler->error,
-                            twice ? " stands in properties twice" : " stands in required twice");
+      mcp__schema_error_put(compiler->error, twice ? " is twice in properties" : " is twice in required");
       return -EINVAL;
     }
     last->node = last->node != NULL ? last->node : next->node;
@@ -169,8 +168,8 @@ static int add_schema(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, 
   return keyword->value != NULL ? mcp__compile_node(compiler, keyword->value, &keyword->location, out) : 0;
 }
 
-/* One rule: whether null counts as given depends on required, and what is additional on properties and
- * patterns. */
+/* One rule for all these keywords: whether null counts as given depends on required; which members are
+ * additional depends on properties and patternProperties. */
 static int compile_members(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
                            mcp__validator_t *validator) {
   mcp__keyword_t properties = mcp__keyword_find(keyword->schema, keyword->at, "properties");
@@ -197,7 +196,7 @@ static int compile_members(mcp__compiler_t *compiler, const mcp__keyword_t *keyw
   return status == 0 ? add_schema(compiler, &names, &members->names) : status;
 }
 
-/* ---- What is given ---- */
+/* ---- Given members ---- */
 
 static bool check_members(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check);
@@ -208,12 +207,12 @@ static bool is_members(const mcp__validator_t *validator) {
   return validator->check == check_members || validator->check == check_members_tracking;
 }
 
-/* Whether the schema requires the name, or has it among its properties; itself or by what it applies always.
- */
+/* Whether the schema requires the name, or has it in its properties; the schema itself or one that it always
+ * applies. */
 static bool mentions(const mcp__node_t *node, const char *name, size_t len, bool required,
                      mcp__check_t *check) {
   if (check->depth == 0 || check->steps <= node->count) {
-    check->steps = 0; /* whoever asked gives up when he spends the next */
+    check->steps = 0; /* the caller gives up when it spends the next step */
     return false;
   }
   check->steps -= node->count;
@@ -240,7 +239,7 @@ bool mcp__node_has_property(const mcp__node_t *node, const char *name, size_t le
   const member_t *member = NULL;
   while (node->count == 1 && (node->validators[0].check == mcp__check_in_resource ||
                               node->validators[0].check == mcp__check_tracking_evaluated))
-    node = node->validators[0].node; /* what was put around it */
+    node = node->validators[0].node; /* the wrapping nodes */
   for (size_t i = 0; i < node->count; i++)
     if (is_members(&node->validators[i]))
       member = find_member(node->validators[i].data, name, len);
@@ -267,19 +266,19 @@ static bool is_given(mcp__check_t *check, yyjson_val *object, yyjson_val *name) 
 
 /* ---- Checking ---- */
 
-/* Whether the required member is seen for the first time: names may come twice. */
-static bool see(uint64_t seen[SEEN_WORDS], size_t rank) {
+/* Whether the required member is seen for the first time: names may occur twice. */
+static bool mark_seen(uint64_t seen[SEEN_WORDS], size_t rank) {
   uint64_t bit = UINT64_C(1) << rank % 64;
   bool first = (seen[rank / 64] & bit) == 0;
   seen[rank / 64] |= bit;
   return first;
 }
 
-/* Names the first required member that is not in seen; there is one. */
+/* Reports the first required member that is not in seen; there is one. */
 static bool refuse_missing(const members_t *members, uint64_t seen[SEEN_WORDS], const mcp__location_t *at,
                            mcp__check_t *check) {
   size_t rank = 0;
-  while (!see(seen, rank))
+  while (!mark_seen(seen, rank))
     rank++;
   yyjson_val *name = yyjson_arr_get(members->required, rank);
   mcp__location_t location = mcp__location_member(at, yyjson_get_str(name), yyjson_get_len(name));
@@ -293,7 +292,7 @@ static bool check_name(const members_t *members, yyjson_val *key, const mcp__loc
   return members->names == NULL || mcp__check_value(members->names, key, &location, check);
 }
 
-/* Applies what patterns say; matched tells whether any did. */
+/* Checks patternProperties; *matched is set if any pattern matched. */
 MCP__SCHEMA_INLINE bool check_patterns(const members_t *members, yyjson_val *key, yyjson_val *item,
                                        const mcp__location_t *at, mcp__check_t *check, bool *matched) {
   for (size_t i = 0; i < members->matcher_count; i++) {
@@ -308,7 +307,7 @@ MCP__SCHEMA_INLINE bool check_patterns(const members_t *members, yyjson_val *key
   return true;
 }
 
-/* Of the properties; NULL: there are none. */
+/* The property with the nearest name; NULL: there are none. */
 static const member_t *nearest_property(const members_t *members, const char *name, size_t len) {
   const member_t *nearest = NULL;
   size_t least = SIZE_MAX;
@@ -327,13 +326,14 @@ static bool refuse_unknown(const members_t *members, const mcp__location_t *at, 
   const member_t *nearest = check->error->size > 0 ? nearest_property(members, at->name, at->number) : NULL;
   mcp__schema_error_begin(check->error, at, NULL, "not allowed");
   if (nearest != NULL) {
-    mcp__schema_error_put(check->error, "; the nearest known name is ");
+    mcp__schema_error_put(check->error, "; did you mean ");
     mcp__schema_error_put_string(check->error, nearest->name, nearest->len);
+    mcp__schema_error_put(check->error, "?");
   }
   return false;
 }
 
-/* Sets *is_evaluated when a keyword judged the member, by its name or as one of the others. */
+/* Sets *is_evaluated if a keyword checked the member, by name, by pattern or as an additional one. */
 MCP__SCHEMA_INLINE bool check_member(const members_t *members, const member_t *member, yyjson_val *key,
                                      yyjson_val *item, const mcp__location_t *at, mcp__check_t *check,
                                      bool *is_evaluated) {
@@ -350,7 +350,7 @@ MCP__SCHEMA_INLINE bool check_member(const members_t *members, const member_t *m
   return check_name(members, key, at, check);
 }
 
-/* Whether a schema for the object has the name among its properties. */
+/* Whether a schema for the object has the name in its properties. */
 static bool is_property(mcp__check_t *check, const char *name, size_t len) {
   for (const mcp__scope_t *scope = check->scope; scope != NULL; scope = scope->up)
     if (mentions(scope->node, name, len, false, check))
@@ -358,7 +358,7 @@ static bool is_property(mcp__check_t *check, const char *name, size_t len) {
   return false;
 }
 
-/* A member that is null and does not count as given: only patterns judge it, unless it is a property. */
+/* A member that is null and does not count as given: only patterns check it, unless it is a property. */
 static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *item, const mcp__location_t *at,
                        mcp__check_t *check) {
   bool matched;
@@ -366,9 +366,10 @@ static bool check_null(const members_t *members, yyjson_val *key, yyjson_val *it
          check_patterns(members, key, item, at, check, &matched);
 }
 
-/* Marks are NULL in a schema that collects none. */
-MCP__SCHEMA_INLINE bool judge_members(const members_t *members, yyjson_val *value, const mcp__location_t *at,
-                                      mcp__check_t *check, mcp__evaluated_t *evaluated) {
+/* evaluated is NULL if the schema does not track. */
+MCP__SCHEMA_INLINE bool validate_members(const members_t *members, yyjson_val *value,
+                                         const mcp__location_t *at, mcp__check_t *check,
+                                         mcp__evaluated_t *evaluated) {
   uint64_t seen[SEEN_WORDS] = {0};
   size_t index, max, given = 0;
   yyjson_val *key, *item;
@@ -382,7 +383,7 @@ MCP__SCHEMA_INLINE bool judge_members(const members_t *members, yyjson_val *valu
     }
     const member_t *member = find_member(members, location.name, location.number);
     if (member != NULL && member->rank != OPTIONAL)
-      given += see(seen, member->rank);
+      given += mark_seen(seen, member->rank);
     if (!check_member(members, member, key, item, &location, check, &is_evaluated))
       return false;
     if (evaluated != NULL && is_evaluated)
@@ -393,14 +394,14 @@ MCP__SCHEMA_INLINE bool judge_members(const members_t *members, yyjson_val *valu
 
 static bool check_members(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                           mcp__check_t *check) {
-  return !yyjson_is_obj(value) || judge_members(validator->data, value, at, check, NULL);
+  return !yyjson_is_obj(value) || validate_members(validator->data, value, at, check, NULL);
 }
 
 static bool check_members_tracking(const mcp__validator_t *validator, yyjson_val *value,
                                    const mcp__location_t *at, mcp__check_t *check) {
   mcp__evaluated_t *evaluated = check->evaluated;
-  check->evaluated = NULL; /* these are the value's, not its members' */
-  bool fine = !yyjson_is_obj(value) || judge_members(validator->data, value, at, check, evaluated);
+  check->evaluated = NULL; /* the set belongs to the value, not to its members */
+  bool fine = !yyjson_is_obj(value) || validate_members(validator->data, value, at, check, evaluated);
   check->evaluated = evaluated;
   return fine;
 }
@@ -483,8 +484,8 @@ static int compile_dependents(mcp__compiler_t *compiler, const mcp__keyword_t *k
   return 0;
 }
 
-static bool check_others(const dependent_t *dependent, yyjson_val *object, const mcp__location_t *at,
-                         mcp__check_t *check) {
+static bool check_required_names(const dependent_t *dependent, yyjson_val *object, const mcp__location_t *at,
+                                 mcp__check_t *check) {
   size_t index, max;
   yyjson_val *name;
   yyjson_arr_foreach(dependent->others, index, max, name) {
@@ -514,7 +515,7 @@ static bool check_dependents(const mcp__validator_t *validator, yyjson_val *valu
       return false;
     if (!given)
       continue;
-    if (!check_others(dependent, value, at, check) ||
+    if (!check_required_names(dependent, value, at, check) ||
         (dependent->node != NULL && !mcp__check_in_place(dependent->node, value, at, check)))
       return false;
   }

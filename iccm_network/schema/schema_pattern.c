@@ -1,11 +1,11 @@
-/* schema_pattern.c: regular expressions of ECMA-262 on PCRE2, which gets them rewritten (schema_ecma.c).
+/* schema_pattern.c: ECMA-262 regular expressions on PCRE2, translated by schema_ecma.c.
  *
- * PCRE2's own match limit counts anew from each position where a match may start, and does not see how far
- * one item ran; so an expression is compiled with a callout before every item, and each callout takes a step,
- * and one more for every 64 bytes that the match moved since the last. When no steps are left the match ends
- * there. What it takes to go back is kept in a buffer on the stack, and on the heap when that is full, up to
- * a limit. The just-in-time compiler is not used: it knows neither of these bounds, and wants memory that is
- * both writable and executable. */
+ * PCRE2's own match limit restarts at each position where a match may start, and does not count how far one
+ * item ran. So an expression is compiled with a callout before every item; each callout takes one step, and
+ * one more for every 64 bytes that the match moved since the last. When no steps are left, the match ends.
+ * Backtracking data is kept in a buffer on the stack, and on the heap when that is full, up to a limit. The
+ * just-in-time compiler is not used: it supports neither of these limits, and needs memory that is both
+ * writable and executable. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "schema/schema_pattern.h"
 #include "schema/schema.h"
@@ -16,14 +16,14 @@
 #include <stdio.h>
 
 enum {
-  STACK_BYTES = 22528, /* PCRE2 begins with 20 KiB of frames, and some hundred bytes beside them */
+  STACK_BYTES = 22528, /* PCRE2 starts with 20 KiB of frames and some hundred bytes beside them */
   BYTES_PER_STEP = 64,
   WORDS_BYTES = 128,
   OPTIONS = PCRE2_UTF | PCRE2_AUTO_CALLOUT | PCRE2_DOLLAR_ENDONLY | PCRE2_ALLOW_EMPTY_CLASS |
             PCRE2_MATCH_UNSET_BACKREF | PCRE2_NEVER_BACKSLASH_C
 };
 
-/* ---- Compiling: all of it in the arena, which takes it back ---- */
+/* ---- Compiling: all memory is from the arena ---- */
 
 static void *alloc_in_arena(size_t size, void *arena) {
   return mcp__arena_alloc(arena, size);
@@ -41,7 +41,7 @@ static int compile(mcp__arena_t *arena, const mcp__buf_t *text, struct pcre2_rea
   if (context == NULL)
     return -ENOMEM;
   int error;
-  size_t offset; /* in the rewritten text, which its author does not know */
+  size_t offset; /* an offset in the translated text, which its author does not know */
   *code = pcre2_compile((PCRE2_SPTR)(text->len > 0 ? text->data : ""), text->len, OPTIONS, &error, &offset,
                         context);
   if (*code != NULL)
@@ -73,7 +73,7 @@ int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out,
 
 typedef struct scratch {
   size_t used;
-  bool failed; /* the heap had nothing left */
+  bool failed; /* the heap was used up */
   _Alignas(16) char bytes[STACK_BYTES];
 } scratch_t;
 
@@ -98,7 +98,7 @@ static void scratch_free(void *memory, void *arg) {
 }
 
 typedef struct progress {
-  uint64_t steps; /* that are left */
+  uint64_t steps; /* steps left */
   size_t position;
 } progress_t;
 
@@ -130,7 +130,7 @@ static mcp__match_t find(const mcp__pattern_t *pattern, yyjson_val *string, prog
   pcre2_match_context_free(context);
   pcre2_match_data_free(data);
   pcre2_general_context_free(general);
-  if (status >= 0) /* 0: there was no room for the groups, which nobody asks for */
+  if (status >= 0) /* 0: no room for the groups, which are not needed */
     return MCP__MATCH_FOUND;
   if (status == PCRE2_ERROR_NOMATCH)
     return MCP__MATCH_NONE;

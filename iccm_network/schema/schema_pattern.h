@@ -1,4 +1,4 @@
-/* schema_pattern.h: regular expressions on PCRE2, whose work and memory are bounded. */
+/* schema_pattern.h: regular expressions on PCRE2 with limits on work and memory. */
 #ifndef MCP_SCHEMA_PATTERN_H
 #define MCP_SCHEMA_PATTERN_H
 
@@ -18,11 +18,11 @@ typedef enum mcp__match {
 } mcp__match_t;
 
 /* Compiles the expression, a string, into the arena. 0, -ENOMEM, or -EINVAL: then message (cut to size)
- * continues a sentence that began with the expression. */
+ * continues a sentence that begins with the expression. */
 int mcp__pattern_new(mcp__arena_t *arena, yyjson_val *text, mcp__pattern_t *out, char *message, size_t size);
 
-/* Whether the expression occurs anywhere in the string, which is valid UTF-8. Takes what it used from steps.
- */
+/* Whether the expression matches anywhere in the string, which must be valid UTF-8. Decrements *steps by the
+ * work done. */
 mcp__match_t mcp__pattern_find(const mcp__pattern_t *pattern, yyjson_val *string, uint64_t *steps);
 
 #endif

@@ -1,16 +1,16 @@
 /* schema_ref.c: $id, $defs, anchors, and $ref to places in the same schema.
  *
- * The root, and each schema below it with an $id, is a resource: it has a URI, which references lead to, and
- * anchors of its own. While the schema is compiled, resources, anchors and references are only noted.
- * Afterwards each reference is resolved against the URI of its resource and followed to the node of its
- * target, which is compiled now when it stands where no keyword looks for a schema. So the recursion stays
- * within the schema's depth whatever refers to what. Nothing is loaded: a reference to a document that the
- * schema does not contain is refused with its name, and so is a $schema that is not known. A reference that
- * leads back to itself is refused; other circles end with the value, or at the limits of a check.
+ * The root, and each subschema with an $id, is a resource: it has a URI, which references refer to, and its
+ * own anchors. While the schema is compiled, resources, anchors and references are only recorded. Afterwards
+ * each reference is resolved against the URI of its resource and followed to the node of its target; a target
+ * in a place where no keyword expects a schema is compiled now. So the recursion is limited by the schema's
+ * depth, whatever the references. Nothing is downloaded: a reference to a document that the schema does not
+ * contain is rejected with its name, and so is an unknown $schema. A reference to itself is rejected; other
+ * cycles end with the value, or at the limits of a check.
  *
- * $dynamicRef to a $dynamicAnchor, and $recursiveRef, take the anchor of that name in the outermost resource
- * that led to them. So in a schema with one of these, nodes that begin a resource, and references from one
- * resource to another, note during a check which resource was entered. */
+ * $dynamicRef to a $dynamicAnchor, and $recursiveRef, use the anchor of that name in the outermost resource
+ * of the dynamic scope. So in a schema with one of these, nodes that begin a resource, and references from
+ * one resource to another, record the entered resource during a check. */
 #include "schema/schema_compare.h"
 #include "schema/schema_rules.h"
 #include "schema/schema_uri.h"
@@ -29,22 +29,22 @@ typedef struct mcp__anchor {
 
 typedef struct mcp__ref {
   yyjson_val *text;
-  const mcp__resource_t *resource; /* that it stands in */
+  const mcp__resource_t *resource; /* the resource that contains it */
   mcp__validator_t *validator;
-  const mcp__node_t *node; /* that it leads to, once it is resolved */
+  const mcp__node_t *node; /* the target, once it is resolved */
   bool may_be_dynamic;     /* $dynamicRef, $recursiveRef */
-  const anchor_t *anchor;  /* by which it was found; NULL: by its place */
+  const anchor_t *anchor;  /* the anchor that it used; NULL: a JSON Pointer */
   struct mcp__ref *next;
 } ref_t;
 
 /* ---- Places ---- */
 
 typedef struct path {
-  mcp__location_t places[MCP__SCHEMA_MAX_DEPTH + 2]; /* the root's, and one for each value below */
+  mcp__location_t places[MCP__SCHEMA_MAX_DEPTH + 2]; /* the root's, and one for each nested value */
   size_t count;
 } path_t;
 
-/* The value in container that is target, or holds it: values lie one behind the other. */
+/* The value in container that is target or contains it: yyjson stores values one after the other. */
 static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target, const mcp__location_t *at,
                                 mcp__location_t *place) {
   size_t index, max;
@@ -62,7 +62,7 @@ static yyjson_val *step_towards(yyjson_val *container, const yyjson_val *target,
   return NULL; /* UNTESTED: target is in container */
 }
 
-/* The place of the target; the resource is set to the innermost one on the way there. */
+/* The location of the target; *resource is set to the innermost resource that contains it. */
 static const mcp__location_t *find_path(const mcp__compiler_t *compiler, yyjson_val *target, path_t *path,
                                         const mcp__resource_t **resource) {
   path->places[0] = (mcp__location_t){NULL, NULL, 0, false};
@@ -77,7 +77,7 @@ static const mcp__location_t *find_path(const mcp__compiler_t *compiler, yyjson_
   }
 }
 
-/* Begins the problem of a reference. */
+/* Begins an error about a reference. */
 static int refuse_ref(mcp__compiler_t *compiler, yyjson_val *text, const char *message) {
   path_t path;
   const mcp__resource_t *resource;
@@ -99,7 +99,7 @@ static int add_anchor(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, 
                       bool dynamic) {
   const anchor_t *known = find_anchor(compiler, compiler->resource, name, len);
   if (known != NULL && known->schema != keyword->schema)
-    return mcp__malformed(compiler, &keyword->location, keyword->value, " names another place already");
+    return mcp__malformed(compiler, &keyword->location, keyword->value, " is already used for another place");
   anchor_t *anchor = mcp__arena_alloc(compiler->arena, sizeof *anchor);
   if (anchor == NULL)
     return -ENOMEM;
@@ -126,7 +126,7 @@ static int compile_recursive_anchor(mcp__compiler_t *compiler, const mcp__keywor
 
 /* ---- Resources ---- */
 
-/* Sets what the schema's $schema means for its resource, where it has one. */
+/* Applies the schema's $schema, if there is one, to its resource. */
 static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp__location_t *at,
                         mcp__resource_t *resource) {
   static const struct {
@@ -154,16 +154,15 @@ static int read_dialect(mcp__compiler_t *compiler, yyjson_val *schema, const mcp
       return 0;
     }
   }
-  return mcp__malformed(
-      compiler, &keyword.location, keyword.value,
-      " is a metaschema that is not known: name draft 2020-12 or draft-07, or leave it out");
+  return mcp__malformed(compiler, &keyword.location, keyword.value,
+                        " is an unknown metaschema; use draft 2020-12 or draft-07, or omit $schema");
 }
 
 bool mcp__ref_ignores_siblings(const mcp__compiler_t *compiler, yyjson_val *schema) {
   return compiler->resource->ref_ignores_siblings && yyjson_is_str(yyjson_obj_get(schema, "$ref"));
 }
 
-/* Begins a resource with an $id, which may be NULL for the root; id->value is a string otherwise. */
+/* Begins a resource with an $id; id->value is a string, or NULL for a root without $id. */
 static int add_resource(mcp__compiler_t *compiler, const mcp__keyword_t *id) {
   const mcp__resource_t *outer = compiler->resource;
   mcp__resource_t *resource = mcp__arena_alloc(compiler->arena, sizeof *resource);
@@ -292,7 +291,7 @@ static int hex_digit(char digit) {
   return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* Undoes %xx, in place of the copy; the length. */
+/* Decodes %xx in place; returns the length. */
 static size_t decode_percent(char *text) {
   size_t len = 0;
   for (const char *at = text; *at != '\0'; at++) {
@@ -303,9 +302,9 @@ static size_t decode_percent(char *text) {
   return len;
 }
 
-static int refuse_document(mcp__compiler_t *compiler, const ref_t *ref, const char *uri) {
+static int refuse_external_ref(mcp__compiler_t *compiler, const ref_t *ref, const char *uri) {
   bool metaschema = strstr(uri, "://json-schema.org/draft") != NULL;
-  refuse_ref(compiler, ref->text, metaschema ? " leads to the metaschema " : " leads to the document ");
+  refuse_ref(compiler, ref->text, metaschema ? " refers to the metaschema " : " refers to the document ");
   mcp__schema_error_put_string(compiler->error, uri, strlen(uri));
   mcp__schema_error_put(compiler->error, ", which is not part of this schema");
   if (!metaschema)
@@ -313,8 +312,8 @@ static int refuse_document(mcp__compiler_t *compiler, const ref_t *ref, const ch
   return -EINVAL;
 }
 
-/* Of several schemas with the same $id, which generators make by writing out a type wherever it is used, any
- * is as good as the other as long as they are equal. */
+/* Several schemas may have the same $id, since generators repeat a type wherever it is used: any of them will
+ * do if they are equal. */
 static int find_resource(mcp__compiler_t *compiler, const ref_t *ref, const char *uri,
                          const mcp__resource_t **out) {
   const mcp__resource_t *found = NULL;
@@ -323,14 +322,14 @@ static int find_resource(mcp__compiler_t *compiler, const ref_t *ref, const char
     if (each->uri != uri && strcmp(each->uri, uri) != 0)
       continue;
     if (found != NULL && !mcp__json_same(found->schema, each->schema, &steps))
-      return refuse_ref(compiler, ref->text, " leads to two schemas with that $id, which differ");
+      return refuse_ref(compiler, ref->text, " refers to two different schemas with that $id");
     found = each;
   }
   *out = found;
-  return found != NULL ? 0 : refuse_document(compiler, ref, uri);
+  return found != NULL ? 0 : refuse_external_ref(compiler, ref, uri);
 }
 
-/* 0 with the value, NULL when there is none, or -ENOMEM. Sets the anchor when it was found by one. */
+/* Sets *out to the target, NULL if there is none, and *anchor if an anchor was used. 0 or -ENOMEM. */
 static int find_target(const mcp__compiler_t *compiler, const mcp__resource_t *resource, const char *fragment,
                        yyjson_val **out, const anchor_t **anchor) {
   size_t size = strlen(fragment) + 1;
@@ -348,7 +347,7 @@ static int find_target(const mcp__compiler_t *compiler, const mcp__resource_t *r
   return 0;
 }
 
-/* The node of a value, which is compiled unless it has been. */
+/* The node of a value; compiles it if needed. */
 static int node_of(mcp__compiler_t *compiler, yyjson_val *target, const mcp__node_t **out) {
   path_t path;
   *out = compiler->subschemas[target - compiler->root].node;
@@ -371,39 +370,41 @@ static int resolve(mcp__compiler_t *compiler, ref_t *ref) {
   if (status != 0)
     return status;
   if (target == NULL)
-    return refuse_ref(compiler, ref->text, " leads nowhere");
+    return refuse_ref(compiler, ref->text, " cannot be resolved");
   ref->anchor = anchor;
   return node_of(compiler, target, &ref->node);
 }
 
-static size_t count_choices(const mcp__compiler_t *compiler, const anchor_t *like) {
+static size_t count_choices(const mcp__compiler_t *compiler, const anchor_t *target_anchor) {
   size_t count = 0;
   for (const anchor_t *each = compiler->anchors; each != NULL; each = each->next)
-    count += each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0;
+    count += each->dynamic && each->len == target_anchor->len &&
+             memcmp(each->name, target_anchor->name, target_anchor->len) == 0;
   return count;
 }
 
-/* The first choice is the node that the reference leads to where no resource entered has such an anchor. */
+/* The first choice is the target if no entered resource has such an anchor. */
 static int link_dynamic(const mcp__compiler_t *compiler, const ref_t *ref) {
-  const anchor_t *like = ref->anchor;
+  const anchor_t *target_anchor = ref->anchor;
   choices_t *choices = mcp__arena_alloc(compiler->arena, sizeof *choices);
   if (choices == NULL)
     return -ENOMEM;
-  choices->nodes =
-      mcp__arena_alloc(compiler->arena, (1 + count_choices(compiler, like)) * sizeof *choices->nodes);
+  choices->nodes = mcp__arena_alloc(compiler->arena,
+                                    (1 + count_choices(compiler, target_anchor)) * sizeof *choices->nodes);
   if (choices->nodes == NULL)
     return -ENOMEM;
   choices->nodes[0] = ref->node;
   choices->count = 1;
   for (const anchor_t *each = compiler->anchors; each != NULL; each = each->next)
-    if (each->dynamic && each->len == like->len && memcmp(each->name, like->name, like->len) == 0)
+    if (each->dynamic && each->len == target_anchor->len &&
+        memcmp(each->name, target_anchor->name, target_anchor->len) == 0)
       choices->nodes[choices->count++] = compiler->subschemas[each->schema - compiler->root].node;
   ref->validator->data = choices;
   ref->validator->check = mcp__check_dynamic;
   return 0;
 }
 
-/* Makes the step lead to what was found. */
+/* Sets the validator to the resolved target. */
 static int link_ref(const mcp__compiler_t *compiler, const ref_t *ref) {
   if (ref->may_be_dynamic && ref->anchor != NULL && ref->anchor->dynamic)
     return link_dynamic(compiler, ref);
@@ -424,8 +425,9 @@ static const mcp__node_t *next_by_ref(const mcp__node_t *node) {
   return NULL;
 }
 
-/* Whether following references alone comes back to where it was: by a walker and one of twice the speed. */
-static bool runs_in_a_circle(const mcp__node_t *slow) {
+/* Whether following only references returns to the same node (cycle detection with a slow and a fast
+ * pointer). */
+static bool is_cyclic(const mcp__node_t *slow) {
   const mcp__node_t *fast = slow;
   while (fast != NULL && (fast = next_by_ref(fast)) != NULL && (fast = next_by_ref(fast)) != NULL) {
     slow = next_by_ref(slow);
@@ -437,7 +439,7 @@ static bool runs_in_a_circle(const mcp__node_t *slow) {
 
 int mcp__resolve_refs(mcp__compiler_t *compiler) {
   ref_t *resolved = NULL;
-  while (compiler->refs != NULL) { /* compiling a target may bring more */
+  while (compiler->refs != NULL) { /* compiling a target may add references */
     ref_t *ref = compiler->refs;
     compiler->refs = ref->next;
     int status = resolve(compiler, ref);
@@ -452,8 +454,8 @@ int mcp__resolve_refs(mcp__compiler_t *compiler) {
       return status;
   }
   for (const ref_t *ref = resolved; ref != NULL; ref = ref->next)
-    if (runs_in_a_circle(ref->node))
-      return refuse_ref(compiler, ref->text, " leads back to itself");
+    if (is_cyclic(ref->node))
+      return refuse_ref(compiler, ref->text, " refers to itself");
   return 0;
 }
 

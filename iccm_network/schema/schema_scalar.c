@@ -1,5 +1,4 @@
-/* schema_scalar.c: keywords that look at a value alone: type, enum, const, and those of numbers and of
- * strings. */
+/* schema_scalar.c: keywords that check a value alone: type, enum, const, and those of numbers and strings. */
 #include "schema/schema_compare.h"
 #include "schema/schema_decimal.h"
 #include "schema/schema_integers.h"
@@ -58,8 +57,8 @@ static int add_type(mcp__compiler_t *compiler, yyjson_val *name, const mcp__loca
 }
 
 static int add_nullable(mcp__compiler_t *compiler, const mcp__keyword_t *keyword, unsigned *set) {
-  mcp__keyword_t nullable =
-      mcp__keyword_find(keyword->schema, keyword->at, "nullable"); /* OpenAPI 3.0.3: it is part of type */
+  /* OpenAPI 3.0.3: nullable is part of type */
+  mcp__keyword_t nullable = mcp__keyword_find(keyword->schema, keyword->at, "nullable");
   if (nullable.value != NULL && !yyjson_is_bool(nullable.value))
     return mcp__malformed(compiler, &nullable.location, nullable.value, " is not a boolean");
   *set |= yyjson_is_true(nullable.value) ? OF_NULL : 0;
@@ -158,7 +157,7 @@ static int compile_bound(mcp__compiler_t *compiler, const mcp__keyword_t *keywor
              : mcp__malformed(compiler, &keyword->location, validator->value, " is not a number");
 }
 
-/* A boolean belongs to draft-04, and is read with the bound beside it. */
+/* A boolean is from draft-04, and is compiled with minimum or maximum. */
 static int compile_exclusive(mcp__compiler_t *compiler, const mcp__keyword_t *keyword,
                              mcp__validator_t *validator) {
   if (!yyjson_is_bool(keyword->value))

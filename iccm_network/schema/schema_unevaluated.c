@@ -1,17 +1,16 @@
 /* schema_unevaluated.c: unevaluatedProperties and unevaluatedItems.
  *
- * A schema with one of them becomes a node around the rest of it, which opens marks for the value's members
- * or elements; the rules that evaluate some of them set the marks, and the step of the keyword, the last one,
- * judges what has none. Marks that were made by a schema that does not fit are dropped: such schemas (of
- * anyOf, oneOf, if) get marks of their own, which are merged when they fit. Only a schema that has one of the
- * keywords somewhere is compiled to set marks; all others pay nothing. Marks for up to 1,024 members lie on
- * the stack; more of them cost steps and come from the heap, and where that is used up the check has no
- * verdict. */
+ * A schema with one of them is wrapped in a node that opens a bit set for the value's members or elements.
+ * Rules that evaluate some of them set bits, and the validator of the keyword, the last one, checks those
+ * without a bit. Bits set by a schema that does not match are discarded: such schemas (of anyOf, oneOf, if)
+ * get their own bit set, which is merged if they match. Only a schema that contains one of the keywords is
+ * compiled to track; all others have no cost. Up to 1,024 bits are stored on the stack; more of them cost
+ * steps and are allocated on the heap, and if that fails the check has no verdict. */
 #include "schema/schema_evaluated.h"
 
 #include <string.h>
 
-enum { BITS = 64, MARKS_PER_STEP = 8 };
+enum { BITS = 64, BITS_PER_STEP = 8 };
 
 static size_t words_of(size_t count) {
   return (count + BITS - 1) / BITS;
@@ -20,24 +19,24 @@ static size_t words_of(size_t count) {
 bool mcp__evaluated_open(mcp__evaluated_t *evaluated, size_t count, const mcp__location_t *at,
                          mcp__check_t *check) {
   size_t words = words_of(count);
-  evaluated->words = evaluated->few;
+  evaluated->words = evaluated->inline_words;
   evaluated->count = count;
   if (words <= MCP__EVALUATED_INLINE_WORDS) {
-    memset(evaluated->few, 0, words * sizeof *evaluated->few);
+    memset(evaluated->inline_words, 0, words * sizeof *evaluated->inline_words);
     return true;
   }
-  if (!mcp__check_spend(check, at, count / MARKS_PER_STEP))
+  if (!mcp__check_spend(check, at, count / BITS_PER_STEP))
     return false;
   evaluated->words = mcp__calloc(words * sizeof *evaluated->words);
   return evaluated->words != NULL || mcp__check_give_up(check, at, "out of memory");
 }
 
 void mcp__evaluated_close(mcp__evaluated_t *evaluated) {
-  if (evaluated->words != evaluated->few)
+  if (evaluated->words != evaluated->inline_words)
     mcp__free(evaluated->words);
 }
 
-static bool has_mark(const mcp__evaluated_t *evaluated, size_t index) {
+static bool is_evaluated(const mcp__evaluated_t *evaluated, size_t index) {
   return (evaluated->words[index / BITS] >> index % BITS & 1) != 0;
 }
 
@@ -87,35 +86,35 @@ static int compile_unevaluated(mcp__compiler_t *compiler, const mcp__keyword_t *
   return mcp__compile_node(compiler, keyword->value, &keyword->location, &validator->node);
 }
 
-/* Judges a member or an element that may have a mark, and gives it one. */
-static bool judge(const mcp__node_t *node, size_t index, yyjson_val *item, const mcp__location_t *at,
-                  mcp__evaluated_t *evaluated, mcp__check_t *check) {
-  if (has_mark(evaluated, index))
+/* Checks a member or an element that is not evaluated yet, and marks it as evaluated. */
+static bool validate_item(const mcp__node_t *node, size_t index, yyjson_val *item, const mcp__location_t *at,
+                          mcp__evaluated_t *evaluated, mcp__check_t *check) {
+  if (is_evaluated(evaluated, index))
     return true;
   mcp__evaluated_set(evaluated, index);
   return mcp__check_value(node, item, at, check);
 }
 
-static bool judge_members(const mcp__validator_t *validator, yyjson_val *object, const mcp__location_t *at,
-                          mcp__evaluated_t *evaluated, mcp__check_t *check) {
+static bool validate_members(const mcp__validator_t *validator, yyjson_val *object, const mcp__location_t *at,
+                             mcp__evaluated_t *evaluated, mcp__check_t *check) {
   size_t index, max;
   yyjson_val *key, *item;
   yyjson_obj_foreach(object, index, max, key, item) {
     mcp__location_t location = mcp__location_member(at, yyjson_get_str(key), yyjson_get_len(key));
     if (mcp__check_is_given(check, key, item) &&
-        !judge(validator->node, index, item, &location, evaluated, check))
+        !validate_item(validator->node, index, item, &location, evaluated, check))
       return false;
   }
   return true;
 }
 
-static bool judge_elements(const mcp__validator_t *validator, yyjson_val *array, const mcp__location_t *at,
-                           mcp__evaluated_t *evaluated, mcp__check_t *check) {
+static bool validate_elements(const mcp__validator_t *validator, yyjson_val *array, const mcp__location_t *at,
+                              mcp__evaluated_t *evaluated, mcp__check_t *check) {
   size_t index, max;
   yyjson_val *item;
   yyjson_arr_foreach(array, index, max, item) {
     mcp__location_t location = mcp__location_element(at, index);
-    if (!judge(validator->node, index, item, &location, evaluated, check))
+    if (!validate_item(validator->node, index, item, &location, evaluated, check))
       return false;
   }
   return true;
@@ -124,9 +123,9 @@ static bool judge_elements(const mcp__validator_t *validator, yyjson_val *array,
 static bool check_properties(const mcp__validator_t *validator, yyjson_val *value, const mcp__location_t *at,
                              mcp__check_t *check) {
   mcp__evaluated_t *evaluated = check->evaluated;
-  check->evaluated = NULL; /* what its members evaluate are others' members */
-  bool fine = !yyjson_is_obj(value) || (judge_members(validator, value, at, evaluated, check) &&
-                                        mcp__check_spend(check, at, evaluated->count / MARKS_PER_STEP));
+  check->evaluated = NULL; /* nested schemas evaluate other members */
+  bool fine = !yyjson_is_obj(value) || (validate_members(validator, value, at, evaluated, check) &&
+                                        mcp__check_spend(check, at, evaluated->count / BITS_PER_STEP));
   check->evaluated = evaluated;
   return fine;
 }
@@ -135,8 +134,8 @@ static bool check_items(const mcp__validator_t *validator, yyjson_val *value, co
                         mcp__check_t *check) {
   mcp__evaluated_t *evaluated = check->evaluated;
   check->evaluated = NULL;
-  bool fine = !yyjson_is_arr(value) || (judge_elements(validator, value, at, evaluated, check) &&
-                                        mcp__check_spend(check, at, evaluated->count / MARKS_PER_STEP));
+  bool fine = !yyjson_is_arr(value) || (validate_elements(validator, value, at, evaluated, check) &&
+                                        mcp__check_spend(check, at, evaluated->count / BITS_PER_STEP));
   check->evaluated = evaluated;
   return fine;
 }

@@ -1,8 +1,8 @@
-/* schema_unique.c: uniqueItems, whose work does not grow with the square of the array.
+/* schema_unique.c: uniqueItems without quadratic work.
  *
- * Few items are compared one by one. More of them go into a table by their hashes, of at most 2 MiB from the
- * heap, given back before the check returns; an array beyond MCP__SCHEMA_MAX_UNIQUE is given up. Whoever
- * makes items that meet in the table uses up the check's steps. */
+ * Few items are compared one by one. More items are put into a hash table of at most 2 MiB on the heap, freed
+ * before the check returns; for an array beyond MCP__SCHEMA_MAX_UNIQUE the check gives up. Hash collisions
+ * use up the check's steps. */
 #include "schema/schema_compare.h"
 #include "schema/schema_rules.h"
 
@@ -34,10 +34,10 @@ static bool check_few(yyjson_val *array, const mcp__location_t *at, mcp__check_t
 typedef struct slot {
   yyjson_val *item; /* NULL: free */
   uint32_t index;
-  uint32_t hash; /* its upper half: most of those that meet here need no look at the items */
+  uint32_t hash; /* the upper half: most colliding items differ in it and are not compared */
 } slot_t;
 
-/* Puts the item into the table, of a power of two. The slot of an equal one, or NULL: there is none so far.
+/* Inserts the item into the table, whose size is a power of two. Returns the slot of an equal item, or NULL.
  */
 static const slot_t *enter(slot_t *table, size_t size, yyjson_val *item, size_t index, uint64_t *steps) {
   uint64_t hash = mcp__json_hash(item, steps);

@@ -1,13 +1,13 @@
-/* schema_uri.c: splits two URIs into their parts, merges these by the rules of RFC 3986 section 5.2, and
- * joins them again. Nothing is decoded or brought to another case: URIs are the same when their text is. It
- * fails for want of memory alone. */
+/* schema_uri.c: splits two URIs into their parts, merges them by the rules of RFC 3986 section 5.2, and joins
+ * them again. Nothing is decoded or changed in case: URIs are equal if their texts are. It fails only if out
+ * of memory. */
 #include "schema/schema_uri.h"
 
 #include <errno.h>
 #include <string.h>
 
 typedef struct piece {
-  const char *at; /* NULL: there is none */
+  const char *at; /* NULL: absent */
   size_t len;
 } piece_t;
 
@@ -54,7 +54,7 @@ static bool starts(const char *text, const char *prefix) {
   return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Removes the dot segments of a path, in place (section 5.2.4); the end of what is left. */
+/* Removes the dot segments of a path in place (section 5.2.4); returns the end. */
 static char *remove_dots(char *path) {
   const char *from = path;
   char *to = path;
@@ -80,7 +80,7 @@ static char *remove_dots(char *path) {
   return to;
 }
 
-/* The directory of the base's path, for a relative path to follow (section 5.2.3). */
+/* The directory of the base's path, for a relative reference (section 5.2.3). */
 static piece_t directory_of(const uri_t *base) {
   size_t len = base->path.len;
   while (len > 0 && base->path.at[len - 1] != '/')
@@ -88,7 +88,7 @@ static piece_t directory_of(const uri_t *base) {
   return len == 0 && base->authority.at != NULL ? (piece_t){"/", 1} : (piece_t){base->path.at, len};
 }
 
-static void merge(const uri_t *base, const uri_t *ref, char *to) { /* section 5.2.2, and 5.3 */
+static void merge(const uri_t *base, const uri_t *ref, char *to) { /* sections 5.2.2 and 5.3 */
   bool absolute = ref->scheme.at != NULL, of_host = absolute || ref->authority.at != NULL;
   bool same = !of_host && ref->path.len == 0;
   piece_t scheme = absolute ? ref->scheme : base->scheme;

@@ -1,6 +1,6 @@
-/* schema_warnings.c: JSON Schema passes over names that it does not know, so that a slip (`requierd`) drops a
- * rule silently. A name is noted that is no keyword, but becomes one by one or two slips, or by other
- * capitals. Keywords that others define, and words that are meant as they stand, are no slips. */
+/* schema_warnings.c: JSON Schema ignores unknown names, so a misspelled keyword (`requierd`) silently
+ * disables a rule. A warning is added for a name that is not a keyword but differs from one by at most two
+ * typos, or by case. Known keywords of other tools, and common words, are excluded. */
 #include "schema/schema_warnings.h"
 #include "base/edit_distance.h"
 #include "schema/schema_rules.h"
@@ -10,7 +10,7 @@
 
 enum { LONG_WORD = 6, TEXT_BYTES = 256 };
 
-/* Of drafts 4 to 2020-12, beside those of the tables. */
+/* Keywords of drafts 4 to 2020-12 without a rule. */
 static const char *const standard[] = {"$comment",
                                        "$id",
                                        "$schema",
@@ -29,7 +29,7 @@ static const char *const standard[] = {"$comment",
                                        "nullable",
                                        NULL};
 
-/* Of others: OpenAPI, Ajv, editors, generators of forms and of code. */
+/* Keywords of OpenAPI, Ajv, editors, and generators of forms and code. */
 static const char *const foreign[] = {"$async",
                                       "$data",
                                       "allowComments",
@@ -80,7 +80,7 @@ static bool is_among(const char *const *words, const char *name) {
 typedef struct nearest {
   const char *name;
   size_t len, distance, common;
-  const char *word; /* NULL: none is near */
+  const char *word; /* NULL: none is close */
 } nearest_t;
 
 static size_t common_start(const char *a, const char *b) {
@@ -90,10 +90,11 @@ static size_t common_start(const char *a, const char *b) {
   return len;
 }
 
-/* Of words as near as each other the one with the longer common beginning is taken. */
+/* Among keywords at the same distance, the one with the longer common prefix is chosen. */
 static void compare(nearest_t *nearest, const char *word) {
   size_t len = strlen(word), most = len < LONG_WORD ? 1 : 2, common = common_start(nearest->name, word);
-  size_t distance = mcp__edit_distance_osa(nearest->name, nearest->len, word, len); /* 0: other capitals */
+  /* 0: differs in case only */
+  size_t distance = mcp__edit_distance_osa(nearest->name, nearest->len, word, len);
   if (distance > most || distance > nearest->distance ||
       (distance == nearest->distance && common <= nearest->common))
     return;
@@ -110,7 +111,7 @@ static bool is_known(const char *name) {
          strncmp(name, "x-", 2) == 0;
 }
 
-/* The keyword that was meant; NULL: the name is one, or may be meant as it stands. */
+/* The keyword that was probably meant; NULL: the name is a keyword, or no keyword is close. */
 static const char *find_misspelled(const char *name, size_t len) {
   nearest_t nearest = {name, len, SIZE_MAX, 0, NULL};
   if (is_known(name))
@@ -129,8 +130,9 @@ static int add_warning(mcp__compiler_t *compiler, const mcp__location_t *at, con
   if (memory == NULL)
     return -ENOMEM;
   mcp__schema_error_init(&text, memory, TEXT_BYTES);
-  mcp__schema_error_begin(&text, at, NULL, "not a keyword of JSON Schema; the nearest is ");
+  mcp__schema_error_begin(&text, at, NULL, "not a JSON Schema keyword; did you mean ");
   mcp__schema_error_put_string(&text, word, strlen(word));
+  mcp__schema_error_put(&text, "?");
   warnings->texts[warnings->count++] = memory;
   return 0;
 }

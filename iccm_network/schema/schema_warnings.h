@@ -1,4 +1,4 @@
-/* schema_warnings.h: names in a schema that look like a keyword which was not spelt right. */
+/* schema_warnings.h: warns about names in a schema that look like misspelled keywords. */
 #ifndef MCP_SCHEMA_WARNINGS_H
 #define MCP_SCHEMA_WARNINGS_H
 
@@ -13,8 +13,8 @@ typedef struct mcp__schema_warnings {
 
 struct mcp__compiler;
 
-/* Notes the members of a schema, an object, whose names are near to a keyword's and none themselves. 0 or
- * -ENOMEM. */
+/* Adds a warning for each member of a schema, an object, whose name is close to a keyword but is not one. 0
+ * or -ENOMEM. */
 int mcp__schema_warn_misspelled(struct mcp__compiler *compiler, yyjson_val *schema,
                                 const mcp__location_t *at);
 

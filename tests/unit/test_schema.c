@@ -1,5 +1,5 @@
-/* test_schema.c: tables of schemas, values and the exact problem, here and in data/schema.jsonl; limits,
- * cuts, memory that runs out, threads. */
+/* test_schema.c: tables of schemas, values and exact errors, here and in data/schema.jsonl; limits, out of
+ * memory, random input. */
 #include "schema/schema.h"
 #include "leaks.h"
 #include "out_of_memory.h"
@@ -17,7 +17,7 @@ static yyjson_doc *read_json(const char *json) {
   return doc;
 }
 
-/* The status of mcp__schema_new; the schema's own document is gone before the schema is used. */
+/* The status of mcp__schema_new(); the document is freed before the schema is used. */
 static int compile(const char *json, mcp__schema_t **out, char *problem, size_t size) {
   yyjson_doc *doc = read_json(json);
   int status = mcp__schema_new(yyjson_doc_get_root(doc), out, problem, size);
@@ -118,7 +118,7 @@ Test(schema, types) {
   CHECK_ROWS(rows);
 }
 
-/* Words go to logs: no value of a secret's name is among them, wherever it lies in what is refused. */
+/* Errors are logged: they show no value of a secret's name, at any depth. */
 Test(schema, secrets_are_not_shown) {
   static const row_t rows[] = {
       {"{\"properties\": {\"password\": {\"pattern\": \"^[a-z]+$\"}}}", "{\"password\": \"Hunter2\"}",
@@ -145,7 +145,7 @@ Test(schema, secrets_are_not_shown) {
   };
   CHECK_ROWS(rows);
   char problem[256];
-  mcp__schema_t *schema = NULL; /* what its author wrote is nobody's secret */
+  mcp__schema_t *schema = NULL; /* values in the schema itself are no secrets */
   cr_assert_eq(
       compile("{\"properties\": {\"token\": {\"type\": \"strin\"}}}", &schema, problem, sizeof problem),
       -EINVAL);
@@ -229,7 +229,7 @@ Test(schema, bounds) {
       {"{\"minimum\": 9007199254740993}", "9007199254740992.0",
        "/: 9007199254740992.0 is less than the minimum 9007199254740993"},
       {"{\"minimum\": -9223372036854775808}", "-9223372036854775809",
-       NULL}, /* beyond 64 bits numbers compare as doubles: these are one */
+       NULL}, /* numbers beyond 64 bits compare as doubles: these are equal */
       {"{\"minimum\": -9223372036854775808}", "-9223372036854780000",
        "/: -9223372036854780000 is less than the minimum -9223372036854775808"},
       {"{\"maximum\": 1000}", "1000", NULL},
@@ -347,10 +347,10 @@ Test(schema, members) {
       {CLOSED, "{}", NULL},
       {CLOSED, "{\"a\": 1, \"bb\": null}", NULL},
       {CLOSED, "{\"bb\": 1}", "/bb: 1 is not null"},
-      {CLOSED, "{\"a\": 1, \"b\": 1}", "/b: not allowed; the nearest known name is \"bb\""},
+      {CLOSED, "{\"a\": 1, \"b\": 1}", "/b: not allowed; did you mean \"bb\"?"},
       {CLOSED, "{\"b\": null}", NULL},
-      {CLOSED, "{\"ab\": 1}", "/ab: not allowed; the nearest known name is \"a\""},
-      {CLOSED, "{\"\": 1}", "/: not allowed; the nearest known name is \"a\""},
+      {CLOSED, "{\"ab\": 1}", "/ab: not allowed; did you mean \"a\"?"},
+      {CLOSED, "{\"\": 1}", "/: not allowed; did you mean \"a\"?"},
       {"{\"additionalProperties\": false}", "{\"a\": 1}", "/a: not allowed"},
       {"{\"additionalProperties\": false}", "[1]", NULL},
       {"{\"additionalProperties\": true}", "{\"a\": 1}", NULL},
@@ -373,7 +373,7 @@ Test(schema, members) {
   CHECK_ROWS(rows);
 }
 
-/* Where the end is … any will do: what PCRE2 says differs from version to version. */
+/* An expected text that ends with … matches any end: PCRE2's messages differ between versions. */
 static bool is_as_expected(yyjson_val *expected, const char *problem) {
   static const char any[] = "…";
   size_t len = yyjson_get_len(expected), begin = len >= sizeof any - 1 ? len - (sizeof any - 1) : 0;
@@ -417,7 +417,7 @@ Test(schema, cases_of_the_table) {
   expect_no_leak();
 }
 
-/* RFC 3986 section 5.4, but for fragments, and bases that are not there or have no hierarchy. */
+/* RFC 3986 section 5.4 without fragments, and bases that are empty or have no hierarchy. */
 Test(schema, references_to_uris) {
   static const char *const rows[][3] = {
       {"http://a/b/c/d;p?q", "g:h", "g:h"},
@@ -467,7 +467,7 @@ Test(schema, references_to_uris) {
   mcp__arena_deinit(&arena);
 }
 
-/* Names that differ from a keyword by a slip are noticed where keywords stand, others are not. */
+/* Misspelled keywords give warnings in the place of keywords; other names do not. */
 Test(schema, slips) {
   static const char *const rows[][2] = {
       {"propertis", "properties"},
@@ -512,7 +512,7 @@ Test(schema, slips) {
              "{\"not\": {\"%s\": %s}, \"properties\": {\"requierd\": {}}, \"enum\": [{\"typ\": 1}], "
              "\"default\": {\"tpye\": 1}, \"examples\": [{\"itmes\": 1}]}",
              rows[i][0], schema_id || *rows[i][0] == '$' ? "\"x\"" : "false");
-    snprintf(expected, sizeof expected, "/not/%s: not a keyword of JSON Schema; the nearest is \"%s\"",
+    snprintf(expected, sizeof expected, "/not/%s: not a JSON Schema keyword; did you mean \"%s\"?",
              rows[i][0], rows[i][1] != NULL ? rows[i][1] : "");
     mcp__schema_t *schema = NULL;
     cr_assert_eq(compile(json, &schema, problem, sizeof problem), 0, "%s: %s", json, problem);
@@ -555,7 +555,7 @@ Test(schema, text_of_problems) {
       {"{\"additionalProperties\": false}", "{\"a/b~c\": 1}", "/a~1b~0c: not allowed"},
       {"{\"additionalProperties\": false}", "{\"a\\nb\\\"c\": 1}", "/a\\u000ab\"c: not allowed"},
       {"{\"additionalProperties\": false}", "{\"" SIXTY "abcde\": 1}", "/" SIXTY "abcd…: not allowed"},
-      {CLOSED, "{\"" SIXTY "abcde\": 1}", "/" SIXTY "abcd…: not allowed; the nearest known name is \"a\""},
+      {CLOSED, "{\"" SIXTY "abcde\": 1}", "/" SIXTY "abcd…: not allowed; did you mean \"a\"?"},
       {"{\"additionalProperties\": false}", "{\"" SIXTY "abcd\": 1}", "/" SIXTY "abcd: not allowed"},
       {"{\"type\": \"null\"}", "\"" SIXTY "ab\"", "/: \"" SIXTY "ab\" is not null"},
       {"{\"type\": \"null\"}", "\"" SIXTY "abc\"", "/: \"" SIXTY "abc… is not null"},
@@ -572,8 +572,7 @@ Test(schema, text_of_problems) {
   CHECK_ROWS(rows);
 }
 
-/* However small the buffer, the text is a beginning of the whole one, or one cut with dots, and valid UTF-8.
- */
+/* For every buffer size the text is a prefix of the complete text, or truncated with "…", and valid UTF-8. */
 Test(schema, every_size_of_buffer) {
   static const char *const value =
       "{\"\xc3\xa4\": {\"list\": [1, {\"\xe2\x82\xac\": \"\xf0\x9f\x98\x80\\n\"}]}}";
@@ -589,7 +588,7 @@ Test(schema, every_size_of_buffer) {
       whole,
       "/\xc3\xa4/list/1: {\"\xe2\x82\xac\": \"\xf0\x9f\x98\x80\\u000a\"} is not one of 1, \"\xc3\xa4\"");
   for (size_t size = 0; size <= sizeof whole; size++) {
-    char *problem = malloc(size); /* of just this size, for AddressSanitizer to see the end */
+    char *problem = malloc(size); /* exactly this size, so that AddressSanitizer detects overflows */
     cr_assert_not(mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, size));
     if (size > 0) {
       cr_assert_lt(strlen(problem), size);
@@ -657,15 +656,14 @@ Test(schema, malformed) {
       {"{\"properties\": null}", "/properties: null is not an object"},
       {"{\"properties\": {\"a\": \"string\"}}", "/properties/a: \"string\" is not a schema"},
       {"{\"properties\": {\"a/b\": {\"minimum\": {}}}}", "/properties/a~1b/minimum: {} is not a number"},
-      {"{\"properties\": {\"a\": {}, \"b\": {}, \"a\": {}}}", "/: \"a\" stands in properties twice"},
-      {"{\"properties\": {\"a\": {}, \"a\": {}}, \"required\": [\"a\"]}",
-       "/: \"a\" stands in properties twice"},
+      {"{\"properties\": {\"a\": {}, \"b\": {}, \"a\": {}}}", "/: \"a\" is twice in properties"},
+      {"{\"properties\": {\"a\": {}, \"a\": {}}, \"required\": [\"a\"]}", "/: \"a\" is twice in properties"},
       {"{\"required\": true}", "/required: true is not an array"},
       {"{\"required\": \"a\"}", "/required: \"a\" is not an array"},
       {"{\"required\": [\"a\", 1]}", "/required/1: 1 is not a string"},
-      {"{\"required\": [\"a\", \"b\", \"a\"]}", "/: \"a\" stands in required twice"},
+      {"{\"required\": [\"a\", \"b\", \"a\"]}", "/: \"a\" is twice in required"},
       {"{\"properties\": {\"x\": {\"properties\": {\"a\": {}}, \"required\": [\"a\", \"a\"]}}}",
-       "/properties/x: \"a\" stands in required twice"},
+       "/properties/x: \"a\" is twice in required"},
       {"{\"additionalProperties\": \"no\"}", "/additionalProperties: \"no\" is not a schema"},
       {"{\"additionalProperties\": {\"enum\": 1}}", "/additionalProperties/enum: 1 is not an array"},
       {"{\"properties\": {\"a\": {\"items\": {\"properties\": {\"b\": {\"required\": {}}}}}}}",
@@ -700,7 +698,7 @@ static char *nested(const char *open, const char *core, const char *close, size_
   return text;
 }
 
-/* What a rule does with digits takes a time that grows with them; those of 1,100 are compared as always. */
+/* Work on digits takes time proportional to their number; up to 1,100 digits are compared exactly. */
 Test(schema, digits_of_numbers) {
   char problem[1024], json[2400];
   mcp__schema_t *schema = NULL;
@@ -736,7 +734,7 @@ Test(schema, depth) {
   char *unknown = malloc(strlen(listed) + 20);
   cr_assert_eq(compile(more, &schema, problem, sizeof problem), -EINVAL);
   cr_assert_str_eq(problem, "/: nested deeper than 128");
-  sprintf(unknown, "{\"default\":%s}", listed); /* also below a keyword that is passed over: it is copied */
+  sprintf(unknown, "{\"default\":%s}", listed); /* also below an ignored keyword, since it is copied */
   cr_assert_eq(compile(unknown, &schema, problem, sizeof problem), -EINVAL);
   cr_assert_eq(compile(most, &schema, problem, sizeof problem), 0);
 
@@ -765,7 +763,7 @@ Test(schema, depth) {
   expect_no_leak();
 }
 
-/* A schema with so many names, all of them required; and a value that has all but one. */
+/* A schema with so many names, all required; and a value that lacks one. */
 static char *many_required(size_t count) {
   char *text = NULL;
   size_t size;
@@ -818,7 +816,7 @@ Test(schema, many_required_names) {
   expect_no_leak();
 }
 
-/* A verdict, or giving up: without a bound some of these would take years. */
+/* A verdict or "gave up": without limits some of these would take years. */
 static void check_bounded(const char *schema_json, char *value, const char *expected) {
   char problem[256] = "";
   mcp__schema_t *schema = NULL;
@@ -845,14 +843,14 @@ static char *repeated(const char *prefix, const char *text, size_t count, const 
   return all;
 }
 
-/* [0, 1, …]: so many numbers, the last one as given. */
+/* [0, 1, …]: an array of count numbers, the last one as given. */
 static char *numbers(const char *format, size_t count, const char *last) {
   char *all = NULL;
   size_t size;
   FILE *file = open_memstream(&all, &size);
   fputs("[", file);
   for (size_t i = 0; i + 1 < count; i++) {
-    fprintf(file, format, i); /* NOLINT: the formats stand below */
+    fprintf(file, format, i); /* NOLINT: the formats are below */
     fputs(",", file);
   }
   fprintf(file, "%s]", last);
@@ -860,7 +858,7 @@ static char *numbers(const char *format, size_t count, const char *last) {
   return all;
 }
 
-#define TOO_MANY_STEPS(pattern) ": given up, the pattern \"" pattern "\" takes too many steps on this text"
+#define TOO_MANY_STEPS(pattern) ": gave up: the pattern \"" pattern "\" takes too many steps on this text"
 
 Test(schema, patterns_are_bounded) {
   check_bounded("{\"pattern\": \"^(a+)+$\"}", repeated("\"", "a", 40, "b\""), TOO_MANY_STEPS("^(a+)+$"));
@@ -871,14 +869,14 @@ Test(schema, patterns_are_bounded) {
   check_bounded("{\"pattern\": \"(.*)*[bc]\"}", repeated("\"", "a", 100000, "\""),
                 TOO_MANY_STEPS("(.*)*[bc]"));
   check_bounded("{\"pattern\": \"^(a|b)*$\"}", repeated("\"", "ab", 500000, "\""),
-                "/: given up, the pattern \"^(a|b)*$\" takes too much memory on this text");
-  check_bounded("{\"pattern\": \"^(a|b)*$\"}", repeated("\"", "ab", 2000, "\""), NULL); /* from the heap */
+                "/: gave up: the pattern \"^(a|b)*$\" takes too much memory on this text");
+  check_bounded("{\"pattern\": \"^(a|b)*$\"}", repeated("\"", "ab", 2000, "\""), NULL); /* on the heap */
   char *alternatives = repeated("{\"pattern\": \"^(x", "|abc", 1000, ")$\"}");
   check_bounded(alternatives, strdup("\"abc\""), NULL);
   free(alternatives);
   check_bounded("{\"pattern\": \"^[\\\\s\\\\S]*$\"}", repeated("\"", "a", 1000000, "\""), NULL);
   check_bounded("{\"not\": {\"pattern\": \"^(a+)+$\"}}", repeated("\"", "a", 40, "b\""),
-                TOO_MANY_STEPS("^(a+)+$")); /* no verdict is not the opposite one */
+                TOO_MANY_STEPS("^(a+)+$")); /* no verdict does not mean that "not" matches */
   check_bounded("{\"anyOf\": [{\"pattern\": \"^(a+)+$\"}, true]}", repeated("\"", "a", 40, "b\""),
                 TOO_MANY_STEPS("^(a+)+$"));
   check_bounded("{\"patternProperties\": {\"^(a+)+$\": false}}", repeated("{\"", "a", 40, "b\": 1}"),
@@ -891,26 +889,26 @@ Test(schema, unique_items_are_bounded) {
   check_bounded("{\"uniqueItems\": true}", numbers("%zu", MCP__SCHEMA_MAX_UNIQUE, "7.0"),
                 "/: the items 7 and 65535 are equal");
   check_bounded("{\"uniqueItems\": true}", numbers("%zu", MCP__SCHEMA_MAX_UNIQUE + 1, "7.0"),
-                "/: given up, more items than uniqueItems compares: 65536");
+                "/: gave up: more items than uniqueItems compares: 65536");
   check_bounded(
       "{\"uniqueItems\": true}", numbers("12345678901234567%06zu", 20000, "1"),
-      "/: given up, the check takes too many steps"); /* all of one hash, as doubles they are equal */
+      "/: gave up: the check takes too many steps"); /* all of one hash, as doubles they are equal */
   char *members = repeated("{\"x\": 0", ",\"a\": 1", 20000, "}"), *pair = malloc(2 * strlen(members) + 8);
-  sprintf(pair, "[%s,%s]", members, members); /* as members of one name */
+  sprintf(pair, "[%s,%s]", members, members); /* as members of the same name */
   free(members);
   check_bounded("{\"uniqueItems\": true}", pair, "/: the items 0 and 1 are equal");
   char *deep = nested("[", "", "]", 100000), *both = malloc(2 * strlen(deep) + 8);
   sprintf(both, "[%s,%s]", deep, deep);
   free(deep);
-  check_bounded("{\"uniqueItems\": true}", both, "/: given up, the check takes too many steps");
+  check_bounded("{\"uniqueItems\": true}", both, "/: gave up: the check takes too many steps");
   char *many = nested("[", "", "]", 100000), *list = malloc(strlen(many) + 64);
   sprintf(list, "[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,%s]", many);
   free(many);
-  check_bounded("{\"uniqueItems\": true}", list, "/: given up, the check takes too many steps");
+  check_bounded("{\"uniqueItems\": true}", list, "/: gave up: the check takes too many steps");
   expect_no_leak();
 }
 
-/* 12 definitions, each of which applies the next one twice: 4,096 ways through them. */
+/* 12 definitions, each of which applies the next one twice: 4,096 paths. */
 static char *doubling(const char *keyword, size_t levels) {
   char *text = NULL;
   size_t size;
@@ -925,7 +923,7 @@ static char *doubling(const char *keyword, size_t levels) {
 }
 
 Test(schema, references_are_bounded) {
-  static const char deep[] = "given up, schemas are applied within each other too deeply";
+  static const char deep[] = "gave up: schemas are nested too deeply during the check";
   char expected[128];
   snprintf(expected, sizeof expected, "/: %s", deep);
   check_bounded("{\"allOf\": [{\"$ref\": \"#\"}]}", strdup("1"), expected);
@@ -934,26 +932,26 @@ Test(schema, references_are_bounded) {
   check_bounded("{\"anyOf\": [{\"type\": \"string\"}, {\"$ref\": \"#\"}]}", strdup("\"a\""), NULL);
   check_bounded("{\"if\": {\"$ref\": \"#\"}, \"else\": true}", strdup("1"), expected);
   check_bounded("{\"allOf\": [{\"$ref\": \"#\"}], \"properties\": {\"a\": true}}", strdup("{\"a\": null}"),
-                "/: given up, the check takes too many steps");
+                "/: gave up: the check takes too many steps");
   check_bounded("{\"items\": {\"$ref\": \"#\"}}", nested("[", "", "]", 250), NULL);
   check_bounded(
       "{\"anyOf\": [{\"items\": {\"$ref\": \"#\"}}, {\"items\": {\"$ref\": \"#\"}}], \"type\": \"array\"}",
-      nested("[", "1", "]", 60), "/0: given up, the check takes too many steps");
+      nested("[", "1", "]", 60), "/0: gave up: the check takes too many steps");
   char *schema = doubling("allOf", 12);
   check_bounded(schema, strdup("\"a\""), NULL);
   check_bounded(schema, strdup("1"), "/: 1 is not a string");
   free(schema);
   schema = doubling("allOf", 40);
-  check_bounded(schema, strdup("\"a\""), "/: given up, the check takes too many steps");
+  check_bounded(schema, strdup("\"a\""), "/: gave up: the check takes too many steps");
   free(schema);
   schema = doubling("oneOf", 40);
-  check_bounded(schema, strdup("null"), "/: given up, the check takes too many steps");
+  check_bounded(schema, strdup("null"), "/: gave up: the check takes too many steps");
   free(schema);
   expect_no_leak();
 }
 
-/* Nothing that is linear is given up, however much there is of it. */
-/* Each level collects what is evaluated for itself, and its forms do. */
+/* Linear work never gives up, whatever its size. */
+/* Each level tracks evaluated members, and so do its alternatives. */
 static char *collecting(const char *keyword, size_t levels, const char *core) {
   char *text = NULL;
   size_t size;
@@ -968,7 +966,7 @@ static char *collecting(const char *keyword, size_t levels, const char *core) {
 }
 
 Test(schema, what_is_evaluated_is_collected_within_bounds) {
-  static const char too_many[] = ": given up, the check takes too many steps";
+  static const char too_many[] = ": gave up: the check takes too many steps";
   check_bounded("{\"prefixItems\": [true], \"contains\": {\"minimum\": 0}, \"unevaluatedItems\": false}",
                 numbers("%zu", 500000, "1"), NULL);
   check_bounded("{\"prefixItems\": [true], \"contains\": {\"minimum\": 0}, \"unevaluatedItems\": false}",
@@ -976,7 +974,7 @@ Test(schema, what_is_evaluated_is_collected_within_bounds) {
   check_bounded("{\"anyOf\": [{\"properties\": {\"x\": true}}, {\"patternProperties\": {\"^a\": true}}], "
                 "\"unevaluatedProperties\": false}",
                 repeated("{\"x\": 0", ",\"a\": 1", 200000, "}"), NULL);
-  for (size_t count = 1023; count <= 1026; count++) { /* on the stack, and from the heap */
+  for (size_t count = 1023; count <= 1026; count++) { /* on the stack and on the heap */
     check_bounded("{\"items\": true, \"unevaluatedItems\": false}", numbers("%zu", count, "1"), NULL);
     check_bounded("{\"anyOf\": [{\"contains\": {\"minimum\": 0}}], \"unevaluatedItems\": false}",
                   numbers("%zu", count, "-1"), ": not allowed");
@@ -999,9 +997,9 @@ Test(schema, what_is_evaluated_is_collected_within_bounds) {
   free(schema);
   check_bounded("{\"$defs\": {\"a\": {\"anyOf\": [{\"$ref\": \"#/$defs/a\"}], \"unevaluatedItems\": false}}, "
                 "\"$ref\": \"#/$defs/a\"}",
-                numbers("%zu", 2000, "1"), "/: given up, schemas are applied within each other too deeply");
+                numbers("%zu", 2000, "1"), "/: gave up: schemas are nested too deeply during the check");
   check_bounded("{\"$id\": \"r\", \"$dynamicAnchor\": \"n\", \"anyOf\": [{\"$dynamicRef\": \"#n\"}]}",
-                strdup("1"), "/: given up, schemas are applied within each other too deeply");
+                strdup("1"), "/: gave up: schemas are nested too deeply during the check");
   expect_no_leak();
 }
 
@@ -1018,7 +1016,7 @@ Test(schema, large_values_are_judged) {
   expect_no_leak();
 }
 
-/* The closest forms are tried again for their words; the steps may end there, too. */
+/* The closest alternative is checked again for its error text; the steps may run out there, too. */
 Test(schema, words_of_forms_are_bounded) {
   mcp__schema_t *schema = NULL;
   cr_assert_eq(
@@ -1028,7 +1026,7 @@ Test(schema, words_of_forms_are_bounded) {
     char problem[512], *value = repeated("\"", "a", count, "bc\"");
     yyjson_doc *doc = read_json(value);
     cr_assert_not(mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem));
-    bool now = strncmp(problem, "/: given up, the pattern ", 25) == 0;
+    bool now = strncmp(problem, "/: gave up: the pattern ", 24) == 0;
     cr_assert(now || (!gave_up && strstr(problem, " fits none of the 2 allowed forms: ") != NULL), "%s",
               problem);
     gave_up = now;
@@ -1040,9 +1038,9 @@ Test(schema, words_of_forms_are_bounded) {
   expect_no_leak();
 }
 
-/* Work that is done without applying a schema is counted, too. */
+/* Work without applying a schema counts as well. */
 Test(schema, each_kind_of_work_is_bounded) {
-  static const char too_many[] = ": given up, the check takes too many steps";
+  static const char too_many[] = ": gave up: the check takes too many steps";
   static const struct {
     const char *keyword, *prefix, *text, *suffix;
   } rows[] = {
@@ -1073,9 +1071,8 @@ Test(schema, each_kind_of_work_is_bounded) {
   expect_no_leak();
 }
 
-/* However the table of uniqueItems, the memory of a match or the marks are refused: no verdict, and nothing
- * left behind.
- */
+/* If the table of uniqueItems, the memory of a match or the bit sets cannot be allocated, there is no
+ * verdict, and no leak. */
 Test(schema, checks_whose_memory_runs_out) {
   static const char *const schemas[] = {"{\"uniqueItems\": true}", "{\"items\": {\"pattern\": \"^(a|b)*$\"}}",
                                         "{\"anyOf\": [{\"items\": true}], \"unevaluatedItems\": false}"};
@@ -1092,7 +1089,7 @@ Test(schema, checks_whose_memory_runs_out) {
     for (bool fine = false; !fine; allocations++) {
       memory.allowed = allocations;
       fine = mcp__schema_check(schema, yyjson_doc_get_root(doc), problem, sizeof problem);
-      cr_assert(fine || strstr(problem, ": given up, out of memory") != NULL, "%s", problem);
+      cr_assert(fine || strstr(problem, ": gave up: out of memory") != NULL, "%s", problem);
       cr_assert_eq(memory.live, live, "after %ld", allocations);
     }
     cr_assert_gt(allocations, 1);
@@ -1103,7 +1100,7 @@ Test(schema, checks_whose_memory_runs_out) {
   expect_no_leak();
 }
 
-/* Whether compiling works with so many allocations; all is given back either way. */
+/* Whether compiling succeeds with so many allocations; all memory is freed either way. */
 static bool compiles_within(const char *json, long allocations) {
   char problem[64];
   mcp__schema_t *schema = NULL;
