@@ -1,4 +1,4 @@
-/* args.c: arguments of a call, which were checked before its handler gets them, by name and type. */
+/* args.c: reads the arguments of a call by name and type, after they were validated. */
 #include "iccm_network.h"
 
 #include <float.h>
@@ -12,18 +12,18 @@ const char *mcp_arg_text(yyjson_val *args, const char *name, const char *fallbac
   return text;
 }
 
-/* A number that neither 64 bits nor a double hold, as it came. */
+/* A number beyond 64 bits and beyond a double, as received. */
 static bool is_negative(yyjson_val *raw) {
   return yyjson_get_raw(raw)[0] == '-';
 }
 
-static int64_t nearest(double number) { /* 2 to the power of 63 is a double, INT64_MAX is none */
+static int64_t nearest(double number) { /* 2^63 is a double, INT64_MAX is not */
   if (number >= -(double)INT64_MIN)
     return INT64_MAX;
   return number < (double)INT64_MIN ? INT64_MIN : (int64_t)number;
 }
 
-static bool is_whole(double number) { /* beyond 2 to the power of 53 all of them are */
+static bool is_whole(double number) { /* every double beyond 2^53 is whole */
   int64_t near = nearest(number);
   return near == INT64_MAX || near == INT64_MIN || (double)near == number;
 }

@@ -1,5 +1,5 @@
-/* content.c: blocks are checked by a table of the members that each type needs: what is more than these is
- * the tool's affair. Members of type DATA are base64. Failure: the first place that is wrong, in words. */
+/* content.c: a table lists the required members of each block type; other members are not checked. Members of
+ * type DATA are base64. Failure: a message for the first error. */
 #include "mcp/content.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ static const struct {
     {"image", {{"data", DATA}, {"mimeType", TEXT}}},
     {"audio", {{"data", DATA}, {"mimeType", TEXT}}},
     {"resource_link", {{"uri", TEXT}, {"name", TEXT}}},
-    {"resource", {{NULL, NOTHING}}}, /* judged by itself */
+    {"resource", {{NULL, NOTHING}}}, /* checked by check_resource() */
 };
 
 static bool is_base64(yyjson_mut_val *value) { /* RFC 4648, 4 */
@@ -36,7 +36,7 @@ static bool is_base64(yyjson_mut_val *value) { /* RFC 4648, 4 */
 static const char *wrong_member(yyjson_mut_val *object, const member_t *member) {
   yyjson_mut_val *value = yyjson_mut_obj_get(object, member->name);
   if (!yyjson_mut_is_str(value))
-    return "required, a string";
+    return "required, must be a string";
   return member->member_form == DATA && !is_base64(value) ? "is not base64" : NULL;
 }
 
@@ -45,18 +45,18 @@ static bool refuse(char *problem, size_t size, size_t index, const char *member,
   return false;
 }
 
-/* An embedded resource: where it is, and what is in it, as text or as base64. */
+/* An embedded resource: its URI, and its contents as text or as base64. */
 static bool check_resource(yyjson_mut_val *block, size_t index, char *problem, size_t size) {
   static const member_t uri = {"uri", TEXT}, text = {"text", TEXT}, blob = {"blob", DATA};
   yyjson_mut_val *resource = yyjson_mut_obj_get(block, "resource");
   if (!yyjson_mut_is_obj(resource))
-    return refuse(problem, size, index, "/resource", "required, an object");
+    return refuse(problem, size, index, "/resource", "required, must be an object");
   const char *wrong = wrong_member(resource, &uri);
   if (wrong != NULL)
     return refuse(problem, size, index, "/resource/uri", wrong);
   if (yyjson_mut_obj_get(resource, "blob") == NULL)
     return wrong_member(resource, &text) == NULL ||
-           refuse(problem, size, index, "/resource", "text or blob is required, a string");
+           refuse(problem, size, index, "/resource", "text or blob is required, must be a string");
   wrong = wrong_member(resource, &blob);
   return wrong == NULL || refuse(problem, size, index, "/resource/blob", wrong);
 }

@@ -1,9 +1,9 @@
 /* dispatch.c: the methods of MCP.
  *
- * Happy path: the method is looked up in a short table, a tools/call is checked against its tool's schema,
- * and the outcome says what the transport has to do. Requests are served at any time: many callers never send
- * initialize, or send it without params; these count as 2024-11-05. Failure: an outcome that refuses, with
- * words for the caller. */
+ * Happy path: the method is looked up in a short table, the arguments of a tools/call are validated against
+ * the schema of its tool, and the result says what the caller has to do. Requests are served at any time:
+ * many clients never send initialize, or send it without params; these get protocol version 2024-11-05.
+ * Failure: a result with an error code and a message for the client. */
 #include "mcp/dispatch.h"
 
 #include "base/span.h"
@@ -34,7 +34,7 @@ static void refuse_name(mcp__dispatch_result_t *result, int code, const char *wh
                         mcp__arena_t *arena) {
   char *text = new_problem_text(arena);
   size_t len = yyjson_get_len(name);
-  bool shown = text != NULL && len <= QUOTED_MAX_BYTES; /* longer ones would be cut inside a character */
+  bool shown = text != NULL && len <= QUOTED_MAX_BYTES; /* a longer one could be cut within a character */
   if (shown)
     snprintf(text, PROBLEM_BYTES, "%s: %s", what, yyjson_get_str(name));
   refuse(result, code, shown ? text : what);
@@ -51,8 +51,8 @@ static void refuse_version(mcp__dispatch_result_t *result, yyjson_val *requested
   result->data = yyjson_mut_val_write_opts(data, 0, &arena->alc, &result->data_len, NULL);
 }
 
-/* A request of the revisions from 2026-07-28 on names its revision itself, and needs no initialize: until one
- * of them is served it learns which are. Whether it is refused. */
+/* Protocol versions from 2026-07-28 on have no initialize: each request names its version. None of them is
+ * supported yet, so the error lists the supported versions. Returns whether the request was refused. */
 static bool refuse_unsupported_version(yyjson_val *params, mcp__arena_t *arena,
                                        mcp__dispatch_result_t *result) {
   yyjson_val *meta = yyjson_obj_get(params, "_meta");
@@ -61,7 +61,7 @@ static bool refuse_unsupported_version(yyjson_val *params, mcp__arena_t *arena,
     return false;
   if (!yyjson_is_str(version) || yyjson_get_len(version) > QUOTED_MAX_BYTES) {
     refuse(result, MCP_INVALID_PARAMS,
-           "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string");
+           "/_meta/io.modelcontextprotocol~1protocolVersion: must be an MCP protocol version, a string");
     return true;
   }
   for (int i = 0; i <= MCP__2025_11_25; i++)
@@ -99,7 +99,7 @@ static void on_initialize(const mcp__server_info_t *server, yyjson_val *params, 
   yyjson_mut_obj_add_str(doc, root, "protocolVersion", protocol_versions[result->protocol_version]);
   yyjson_mut_val *capabilities = yyjson_mut_obj_add_obj(doc, root, "capabilities");
   yyjson_mut_val *tools = yyjson_mut_obj_add_obj(doc, capabilities, "tools");
-  if (result->protocol_version >= MCP__2025_03_26) /* older peers take the next message for their answer */
+  if (result->protocol_version >= MCP__2025_03_26) /* older peers take the next message for the response */
     yyjson_mut_obj_add_bool(doc, tools, "listChanged", true);
   if (result->initialize_params != NULL)
     yyjson_mut_obj_add_obj(doc, yyjson_mut_obj_add_obj(doc, capabilities, "experimental"),
@@ -121,15 +121,15 @@ static void on_ping(const mcp__server_info_t *server, yyjson_val *params, mcp__a
   result->json_len = 2;
 }
 
-/* asks for nothing, but may come with an id all the same */
+/* A notification, which some clients send with an id. */
 static void on_initialized(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
                            mcp__dispatch_result_t *result) {
   result->initialized = true;
   on_ping(server, params, arena, result);
 }
 
-/* A cursor that this server may have given: a number above 0 as end_of_page() writes it. 0: none, the first
- * page. */
+/* Parses a cursor as page_suffix() writes it, a number above 0. *cursor is 0 for the first page. False: not a
+ * cursor of this server. */
 static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
   const char *text = yyjson_get_str(value);
   size_t len = yyjson_get_len(value);
@@ -138,7 +138,7 @@ static bool read_cursor(yyjson_val *value, uint64_t *cursor) {
     return true;
   if (text == NULL || len == 0 || len >= CURSOR_BYTES || strspn(text, "0123456789") != len || *text == '0')
     return false;
-  *cursor = strtoull(text, NULL, 10); /* the highest number where it is above that one */
+  *cursor = strtoull(text, NULL, 10); /* UINT64_MAX on overflow */
   return true;
 }
 
@@ -153,12 +153,11 @@ static void on_tools_list(const mcp__server_info_t *server, yyjson_val *params, 
                           mcp__dispatch_result_t *result) {
   uint64_t cursor;
   mcp__page_t page;
-  /* outputSchema promises structuredContent, which is sent from this revision on */
+  /* outputSchema promises structuredContent, which is sent from this version on */
   bool with_output = result->protocol_version >= MCP__2025_06_18;
   if (!read_cursor(yyjson_obj_get(params, "cursor"), &cursor) ||
       !mcp__tools_page(server->tools, with_output, cursor, &page)) {
-    refuse(result, MCP_INVALID_PARAMS,
-           "/cursor: not one of this server's; without a cursor the list begins anew");
+    refuse(result, MCP_INVALID_PARAMS, "/cursor: unknown cursor; omit it to get the first page");
     return;
   }
   result->action = MCP__DO_RESPOND;
@@ -175,7 +174,8 @@ static const char *trace_text(yyjson_val *meta, const char *key) {
   return fine ? yyjson_get_str(id) : NULL;
 }
 
-/* W3C Trace Context: version-traceid-parentid-flags, in hexadecimal digits; a parent of zeros is none. */
+/* The parent id of a traceparent (W3C Trace Context): version-traceid-parentid-flags, in hexadecimal digits;
+ * NULL if it is invalid or all zeros. */
 static const char *parent_of_traceparent(const char *traceparent, mcp__arena_t *arena) {
   static const char digits[] = "0123456789abcdef";
   bool fine = traceparent != NULL && strlen(traceparent) >= 55 && strspn(traceparent, digits) == 2 &&
@@ -217,7 +217,7 @@ static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
   if (args != NULL && !yyjson_is_null(args))
     return args;
   yyjson_val *empty =
-      mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed ones have something behind them, too */
+      mcp__arena_alloc(arena, 3 * sizeof *empty); /* parsed values also have a value after them */
   if (empty != NULL)
     memset(empty, 0, 3 * sizeof *empty);
   if (empty != NULL) {
@@ -227,7 +227,7 @@ static yyjson_val *arguments_or_empty(yyjson_val *args, mcp__arena_t *arena) {
   return empty;
 }
 
-/* The arguments of a direct call: its params without _meta, which is the request's and no argument. */
+/* The arguments of a direct call: its params without _meta, which belongs to the request. */
 static yyjson_val *without_meta(yyjson_val *params, mcp__arena_t *arena) {
   size_t index, max, count = 0;
   yyjson_val *key, *value;
@@ -276,7 +276,7 @@ static void on_tools_call(const mcp__server_info_t *server, yyjson_val *params, 
                           mcp__dispatch_result_t *result) {
   yyjson_val *name = yyjson_obj_get(params, "name");
   if (!yyjson_is_str(name)) {
-    refuse(result, MCP_INVALID_PARAMS, "/name: the tool's name is required, a string");
+    refuse(result, MCP_INVALID_PARAMS, "/name: required, the name of a tool as a string");
     return;
   }
   mcp__tool_t *tool = mcp__tools_find(server->tools, yyjson_get_str(name), yyjson_get_len(name));
@@ -291,7 +291,7 @@ static void on_tools_call(const mcp__server_info_t *server, yyjson_val *params, 
 static void on_cancelled(const mcp__server_info_t *server, yyjson_val *params, mcp__arena_t *arena,
                          mcp__dispatch_result_t *result) {
   (void)server;
-  yyjson_val *id = yyjson_obj_get(params, "requestId"); /* it lies behind its key */
+  yyjson_val *id = yyjson_obj_get(params, "requestId"); /* yyjson stores a value after its key */
   if (id != NULL && mcp__jsonrpc_id(id - 1, id, arena, &result->cancel_id, &result->cancel_id_len))
     result->action = MCP__DO_CANCEL;
 }
@@ -322,7 +322,7 @@ void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t pro
   *result = (mcp__dispatch_result_t){
       .action = MCP__DO_NOTHING, .protocol_version = protocol_version, .json_prefix = "", .json_suffix = ""};
   if (message->kind == MCP__RESPONSE)
-    return; /* this server asks its clients nothing */
+    return; /* this server sends no requests */
   if (message->kind == MCP__INVALID) {
     refuse(result, message->code, message->problem);
     return;
@@ -344,8 +344,8 @@ void mcp__dispatch(const mcp__server_info_t *server, mcp__protocol_version_t pro
       refuse_name(result, MCP_METHOD_NOT_FOUND, "unknown method", message->method, arena);
   }
   bool is_silent = result->action == MCP__DO_NOTHING || result->action == MCP__DO_CANCEL;
-  if (is_silent && message->kind == MCP__REQUEST) /* every request gets an answer */
-    refuse(result, MCP_INVALID_REQUEST, "a notification has no id");
+  if (is_silent && message->kind == MCP__REQUEST) /* every request gets a response */
+    refuse(result, MCP_INVALID_REQUEST, "a notification must not have an id");
   if (arena->failed && result->action == MCP__DO_RESPOND)
     refuse(result, MCP_INTERNAL_ERROR, "out of memory");
 }

@@ -1,6 +1,6 @@
-/* ids.c: see ids.h. A number is its sign, its digits without the zeros at either end, and the power of ten of
- * the last of these digits: two texts stand for the same number when all three are equal. An exponent beyond
- * 10^17 counts as 10^17. */
+/* ids.c: see ids.h. A number is represented by its sign, its digits without leading and trailing zeros, and
+ * the power of ten of its last digit. Two texts are the same number if all three are equal. An exponent
+ * beyond 10^17 counts as 10^17. */
 #include "mcp/ids.h"
 
 #include <string.h>
@@ -8,15 +8,16 @@
 typedef struct number {
   bool negative;
   const char *digits,
-      *end;         /* from the first digit that is not 0 to behind the last; a point may be between */
-  int64_t exponent; /* of the last digit; 0 has no digits, and exponent 0 */
+      /* From the first digit that is not 0 to after the last; a point may be between them. */
+      *end;
+  int64_t exponent; /* of the last digit; the number 0 has no digits and exponent 0 */
 } number_t;
 
 static bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-static int64_t read_exponent(const char *at, const char *end) { /* behind "e" */
+static int64_t read_exponent(const char *at, const char *end) { /* after "e" */
   const int64_t most = INT64_C(100000000000000000);
   bool negative = at < end && *at == '-';
   int64_t exponent = 0;
@@ -73,7 +74,7 @@ bool mcp__id_same(const char *a, size_t a_len, const char *b, size_t b_len) {
   return left.negative == right.negative && left.exponent == right.exponent && same_digits(&left, &right);
 }
 
-/* FNV-1a: a peer that chooses ids for its sake slows itself. */
+/* FNV-1a: a peer that makes its ids collide only slows down itself. */
 static uint32_t mix(uint32_t hash, const char *at, const char *end) {
   for (; at < end; at++)
     if (*at != '.')

@@ -1,16 +1,15 @@
 /* jsonrpc.c: JSON-RPC 2.0 on yyjson.
  *
- * Happy path: the text is read in place (json), the envelope's members are gone through once, and the id is
- * kept as the bytes it came in, so that 9007199254740993, -0 or 1e2 go back as they were. Failure: a kind of
- * MCP__INVALID with the code of section 5.1 and a text that says what is wrong; the id is still found where
- * there is one, so that the caller can tell which of its requests it was.
- */
+ * Happy path: the text is parsed in place (json.h), the members of the envelope are read in one pass, and the
+ * id is kept as received, so that 9007199254740993, -0 or 1e2 are sent back unchanged. Failure: kind
+ * MCP__INVALID with an error code of section 5.1 and a message. The id is set whenever it can be read, so
+ * that the sender can match the error to its request. */
 #include "mcp/jsonrpc.h"
 
 #include <string.h>
 #include <uv.h>
 
-static const char too_large[] = "the message needs more memory than is allowed for one";
+static const char too_large[] = "the message exceeds the memory limit for one message";
 
 static void invalid(mcp__message_t *message, int code, const char *problem) {
   message->kind = MCP__INVALID;
@@ -22,13 +21,13 @@ static bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* The digits of a number still stand behind its key: in place yyjson changes strings alone. */
+/* The digits of a number are still in the text after its key: parsing in place changes only strings. */
 static bool number_as_received(yyjson_val *key, const char **id, size_t *id_len) {
   const char *at = yyjson_get_str(key) + yyjson_get_len(key) + 1; /* + 1: the quote, now NUL */
   while (is_blank(*at))
     at++;
   if (*at++ != ':')
-    return false; /* the key was written with an escape and is shorter now than it was */
+    return false; /* the key contained an escape and is now shorter than in the text */
   while (is_blank(*at))
     at++;
   size_t len = strcspn(at, ",} \t\n\r");
@@ -57,14 +56,14 @@ bool mcp__jsonrpc_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, co
 
 static bool keep_id(yyjson_val *key, yyjson_val *value, mcp__arena_t *arena, mcp__message_t *message) {
   if (!mcp__jsonrpc_id(key, value, arena, &message->id, &message->id_len))
-    return false; /* it stays null */
+    return false; /* the id stays null */
   message->id_value = value;
   return true;
 }
 
 typedef struct envelope {
   yyjson_val *jsonrpc, *method, *params, *id_key, *id, *result, *error;
-  bool has_duplicate; /* a member was given more than once */
+  bool has_duplicate; /* a member occurs more than once */
 } envelope_t;
 
 static void set_once(yyjson_val **member, yyjson_val *value, envelope_t *envelope) {
@@ -93,7 +92,7 @@ static void read_envelope(yyjson_val *root, envelope_t *envelope) {
   }
 }
 
-/* "error": null beside a result is no error, and the other way round. */
+/* "error": null beside a result is ignored, and vice versa. */
 static void take_result_or_error(const envelope_t *envelope, mcp__message_t *message) {
   bool no_error = yyjson_is_null(envelope->error);
   message->error = no_error ? NULL : envelope->error;
@@ -108,9 +107,9 @@ static void classify(const envelope_t *envelope, mcp__arena_t *arena, mcp__messa
   message->has_method = envelope->method != NULL;
   take_result_or_error(envelope, message);
   if (envelope->has_duplicate)
-    invalid(message, MCP_INVALID_REQUEST, "a member of the message is given twice");
+    invalid(message, MCP_INVALID_REQUEST, "the message has a duplicate member");
   else if (is_response)
-    return; /* an error response may carry the id null */
+    return; /* an error response may have the id null */
   else if (!id_is_fine)
     invalid(message, MCP_INVALID_REQUEST, arena->failed ? too_large : "id must be a string or a number");
   else if (!yyjson_equals_str(envelope->jsonrpc, "2.0"))
@@ -128,15 +127,14 @@ static void classify(const envelope_t *envelope, mcp__arena_t *arena, mcp__messa
 /* yyjson reserves memory for more values than most texts have. */
 static yyjson_doc *trim(yyjson_doc *doc, mcp__arena_t *arena) {
   size_t begin = (size_t)((char *)doc->root - (char *)doc);
-  size_t size =
-      begin + (doc->val_read + 1) * sizeof *doc->root; /* one more: the end of the last value's list */
+  size_t size = begin + (doc->val_read + 1) * sizeof *doc->root; /* + 1: the end of the last value */
   doc = mcp__arena_trim(arena, doc, size);
   doc->root = (yyjson_val *)(void *)((char *)doc + begin);
   return doc;
 }
 
 size_t mcp__jsonrpc_memory(const char *text, size_t len) {
-  size_t values = 2; /* the document's head, too, is in this */
+  size_t values = 2; /* includes the head of the document */
   for (size_t i = 0; i < len; i++)
     values += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
   return (values + 8) * sizeof(yyjson_val);

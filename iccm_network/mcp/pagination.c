@@ -1,8 +1,8 @@
-/* pagination.c: a list that is given out page by page, while its entries come and go.
+/* pagination.c: see pagination.h.
  *
- * Happy path: where the page ends that begins with an entry is worked out once, for all entries; then a page
- * is a look-up of its first one. That may be any, since those around a cursor may have gone after it was
- * given. Failure: memory, while the list is made; a cursor behind everything gives an empty page. */
+ * Happy path: for each entry, the end of a page that begins with it is computed once. A page is then a
+ * look-up of its first entry, which may be any, since the entries around a cursor may have been removed.
+ * Failure: out of memory while the list is built; a cursor after the last entry gives an empty page. */
 #include "mcp/pagination.h"
 
 #include <uv.h>
@@ -10,8 +10,7 @@
 int mcp__pages_init(mcp__pages_t *pages, size_t capacity) {
   *pages = (mcp__pages_t){0};
   mcp__buf_init(&pages->text, SIZE_MAX / 2, NULL);
-  pages->entries =
-      mcp__calloc((capacity + 1) * sizeof *pages->entries); /* one more: where the last one ends */
+  pages->entries = mcp__calloc((capacity + 1) * sizeof *pages->entries); /* + 1: the end of the last entry */
   return pages->entries != NULL ? 0 : UV_ENOMEM;
 }
 
@@ -27,7 +26,7 @@ int mcp__pages_begin_entry(mcp__pages_t *pages, uint64_t number) {
   return status;
 }
 
-/* Of the entries from begin up to, but not with, end; between the two, a comma stands before each begin. */
+/* The size of the entries from begin to end (exclusive); a comma precedes each begin but the first. */
 static size_t bytes(const mcp__pages_t *pages, size_t begin, size_t end) {
   return begin < end ? pages->entries[end].begin - 1 - pages->entries[begin].begin : 0;
 }

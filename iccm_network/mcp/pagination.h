@@ -1,43 +1,44 @@
-/* pagination.h: a list that is given out page by page, while its entries come and go; pure.
+/* pagination.h: a list that is returned in pages while entries are added and removed; pure.
  *
- * Entries stand in the order of their numbers, which rise and are never used again. A cursor is the number of
- * the last entry that its holder has seen: the next page begins behind it, whatever has come or gone
- * meanwhile. */
+ * Entries are ordered by their numbers, which increase and are never reused. A cursor is the number of the
+ * last entry that the client has received: the next page begins after it, whatever was added or removed. */
 #ifndef MCP_PAGINATION_H
 #define MCP_PAGINATION_H
 
 #include "base/buf.h"
 
-/* What the entries of a page take together, unless it is a single one: many clients close at 1 MiB. */
+/* Maximum size of the entries of a page, unless it has a single entry: many clients close the connection at 1
+ * MiB. */
 enum { MCP__PAGES_MAX_BYTES = 900 << 10 };
 
 typedef struct mcp__page_entry {
   uint64_t number;
-  size_t begin;    /* of its text */
-  size_t page_end; /* of the page that it begins: the entry that is not on it any more */
+  size_t begin;    /* offset of its text */
+  size_t page_end; /* index after the last entry of a page that begins here */
 } mcp__page_entry_t;
 
 typedef struct mcp__pages {
-  mcp__buf_t text; /* of all entries, with commas between them: each page is a piece of it */
+  mcp__buf_t text; /* all entries, separated by commas: each page is a slice of it */
   mcp__page_entry_t *entries;
   size_t count;
-  uint64_t last_cursor; /* the highest that a page of these may name; 0: there is only one page */
+  uint64_t last_cursor; /* the highest cursor that any of these pages returns; 0: there is only one page */
 } mcp__pages_t;
 
 typedef struct mcp__page {
-  const char *text; /* borrowed; not ended by NUL */
+  const char *text; /* borrowed; not NUL-terminated */
   size_t len;
-  uint64_t next; /* the next one's cursor; 0: this is the last */
+  uint64_t next; /* cursor of the next page; 0: this is the last page */
 } mcp__page_t;
 
-int mcp__pages_init(mcp__pages_t *pages, size_t capacity); /* 0 or UV_ENOMEM, with nothing to deinit */
-void mcp__pages_deinit(mcp__pages_t *pages);               /* a zeroed one is fine */
+int mcp__pages_init(mcp__pages_t *pages, size_t capacity); /* 0 or UV_ENOMEM with nothing to deinit */
+void mcp__pages_deinit(mcp__pages_t *pages);               /* a zeroed list is fine */
 
-/* Entries are added in the order of their numbers, from 1 on, at most capacity: begun, then put into
- * pages->text by the caller. 0 or UV_ENOMEM. After the last, they are cut into pages. */
+/* Adds an entry; the caller appends its text to pages->text. Numbers must increase, from 1 on; at most
+ * capacity entries. 0 or UV_ENOMEM. After the last entry call mcp__pages_cut(). */
 int mcp__pages_begin_entry(mcp__pages_t *pages, uint64_t number);
 void mcp__pages_cut(mcp__pages_t *pages);
 
-mcp__page_t mcp__pages_after(const mcp__pages_t *pages, uint64_t cursor); /* 0: the first page */
+/* the page after cursor; 0: the first page */
+mcp__page_t mcp__pages_after(const mcp__pages_t *pages, uint64_t cursor);
 
 #endif

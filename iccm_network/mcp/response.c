@@ -1,5 +1,5 @@
-/* response.c: a tool's result travels as a text that holds the JSON, serialised (MCP tools/call), and from
- * 2025-06-18 on as structuredContent beside it, where it is an object. */
+/* response.c: a tool's result is sent as text that contains its JSON (MCP tools/call), and from 2025-06-18 on
+ * also as structuredContent if it is an object. */
 #include "mcp/response.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
-/* tools.c: the tool table, copied and checked when a server is made, so that nothing about it can be wrong
- * later: names, schemas and the pages of tools/list. A change makes a whole new table of the tools and puts
- * it in the old one's place: where memory runs out on the way, nothing has changed. */
+/* tools.c: the tool table, copied and validated when a server is created: names, schemas and the pages of
+ * tools/list. Adding or removing a tool builds a new table that then replaces the old one; if that runs out
+ * of memory, the old table is unchanged. */
 #include "mcp/tools.h"
 
 #include "base/json.h"
@@ -14,7 +14,7 @@ enum { NAME_MAX_BYTES = 128 };
 
 static const char any_object[] = "{\"type\":\"object\"}";
 
-/* What MCP 2025-11-25 says of these members. */
+/* Schemas of these members in MCP 2025-11-25. */
 static const char annotations_rule[] =
     "{\"type\":\"object\",\"properties\":{\"title\":{\"type\":\"string\"},\"readOnlyHint\":{\"type\":"
     "\"boolean\"},"
@@ -62,7 +62,7 @@ static bool is_valid_text(const char *text) {
   return text == NULL || mcp__utf8_valid(text, strlen(text));
 }
 
-/* Else the program was compiled for a later version, which has more members. */
+/* If false, the program was compiled for a later version with more members. */
 static bool has_zero_reserved(const mcp_tool_t *given) {
   for (size_t i = 0; i < sizeof given->reserved / sizeof *given->reserved; i++)
     if (given->reserved[i] != NULL)
@@ -70,12 +70,12 @@ static bool has_zero_reserved(const mcp_tool_t *given) {
   return true;
 }
 
-static int refuse_member(const builder_t *builder, const char *member, const char *location) {
-  snprintf(builder->problem, builder->problem_size, "tool %s: %s %s", builder->given->name, member, location);
+static int refuse_member(const builder_t *builder, const char *member, const char *detail) {
+  snprintf(builder->problem, builder->problem_size, "tool %s: %s %s", builder->given->name, member, detail);
   return MCP_ETOOL;
 }
 
-static int refuse_tool(const builder_t *builder, const char *why) { /* its name may be anything */
+static int refuse_tool(const builder_t *builder, const char *why) { /* the name may be invalid */
   snprintf(builder->problem, builder->problem_size, "tool \"%.140s\": %s", builder->given->name, why);
   return MCP_ETOOL;
 }
@@ -87,12 +87,12 @@ static int read_json(const builder_t *builder, const char *member, const char *t
     return 0;
   if (error.status == UV_ENOMEM)
     return UV_ENOMEM;
-  char location[200];
+  char detail[200];
   if (error.detail != NULL)
-    snprintf(location, sizeof location, "is %s at byte %zu: %s", error.message, error.at, error.detail);
+    snprintf(detail, sizeof detail, "is %s at byte %zu: %s", error.message, error.at, error.detail);
   else
-    snprintf(location, sizeof location, "is %s", error.message);
-  return refuse_member(builder, member, location);
+    snprintf(detail, sizeof detail, "is %s", error.message);
+  return refuse_member(builder, member, detail);
 }
 
 static int append_text(mcp__buf_t *list_entry, const char *key, const char *text) {
@@ -113,11 +113,11 @@ static int append_json(mcp__buf_t *list_entry, const char *key, yyjson_val *valu
 }
 
 static int compile(const builder_t *builder, const char *member, yyjson_val *root, mcp__schema_t **schema) {
-  char location[400] = "";
-  int status = mcp__schema_new(root, schema, location, sizeof location);
+  char detail[400] = "";
+  int status = mcp__schema_new(root, schema, detail, sizeof detail);
   if (status == 0 && !yyjson_equals_str(yyjson_obj_get(root, "type"), "object"))
     return refuse_member(builder, member, "/type: must be \"object\"");
-  return status == 0 || status == UV_ENOMEM ? status : refuse_member(builder, member, location);
+  return status == 0 || status == UV_ENOMEM ? status : refuse_member(builder, member, detail);
 }
 
 static int add_schema(const builder_t *builder, const char *member, const char *text, const char *key,
@@ -133,7 +133,7 @@ static int add_schema(const builder_t *builder, const char *member, const char *
   return status;
 }
 
-/* ---- arguments that are not listed, or not known ---- */
+/* ---- unlisted and unknown arguments ---- */
 
 static bool add_properties(yyjson_mut_doc *doc, yyjson_mut_val *schema, yyjson_val *more) {
   yyjson_mut_val *properties = yyjson_mut_obj_get(schema, "properties");
@@ -162,8 +162,8 @@ static int add_unlisted(const builder_t *builder, yyjson_mut_doc *doc) {
   return status;
 }
 
-/* Allows no members but those that the schema names, and the same in those that are among its properties.
- * False: no memory. */
+/* Disallows members that the schema does not name, also in objects among its properties. False: out of
+ * memory. */
 static bool close_object(yyjson_mut_doc *doc, yyjson_mut_val *schema, bool is_root) {
   size_t index, max;
   yyjson_mut_val *key, *property, *properties = yyjson_mut_obj_get(schema, "properties");
@@ -179,7 +179,7 @@ static bool close_object(yyjson_mut_doc *doc, yyjson_mut_val *schema, bool is_ro
          yyjson_mut_obj_add_false(doc, schema, "additionalProperties");
 }
 
-/* Puts what arguments are checked by in the place of the schema that is listed, where they differ. */
+/* Replaces the listed schema by the one that validates arguments, if they differ. */
 static int derive_input_schema(const builder_t *builder, yyjson_val *listed) {
   const mcp_tool_t *given = builder->given;
   mcp__tool_t *tool = builder->tool;
@@ -221,19 +221,19 @@ static int add_input_schema(const builder_t *builder) {
 static int check_member(const builder_t *builder, const char *member, yyjson_val *value, const char *rule) {
   yyjson_doc *doc;
   mcp__schema_t *schema = NULL;
-  char location[400] = "";
+  char detail[400] = "";
   int status = read_json(builder, member, rule, &doc);
   if (status == 0) {
     status = mcp__schema_new(yyjson_doc_get_root(doc), &schema, NULL, 0);
     yyjson_doc_free(doc);
   }
-  if (status == 0 && !mcp__schema_check(schema, value, location, sizeof location))
-    status = refuse_member(builder, member, location);
+  if (status == 0 && !mcp__schema_check(schema, value, detail, sizeof detail))
+    status = refuse_member(builder, member, detail);
   mcp__schema_free(schema);
   return status;
 }
 
-/* annotations and icons: shown as they were given, once they are what they should be */
+/* Adds annotations or icons as given, after checking them. */
 static int add_checked(const builder_t *builder, const char *member, const char *text, const char *rule) {
   yyjson_doc *doc;
   if (text == NULL)
@@ -269,14 +269,14 @@ static int add_members(const builder_t *builder) {
 
 static int make_tool(const mcp_tool_t *given, mcp__tool_t **out, char *problem, size_t size) {
   builder_t builder = {given, NULL, problem, size};
-  const char *wrong = !is_valid_name(given->name)          ? "a name is 1 to 128 of A-Z a-z 0-9 _ - ."
-                      : given->handler == NULL             ? "it has no handler"
-                      : !is_valid_text(given->description) ? "its description is not valid UTF-8"
-                      : !is_valid_text(given->title)       ? "its title is not valid UTF-8"
-                      : !has_zero_reserved(given)
-                          ? "its reserved members are not zero: initialize the whole struct, or use "
-                            "the version of the library that the program was compiled for"
-                          : NULL;
+  const char *wrong =
+      !is_valid_name(given->name)          ? "the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."
+      : given->handler == NULL             ? "no handler"
+      : !is_valid_text(given->description) ? "the description is not valid UTF-8"
+      : !is_valid_text(given->title)       ? "the title is not valid UTF-8"
+      : !has_zero_reserved(given) ? "reserved members are not zero; initialize the whole struct, or use "
+                                    "the version of the library that the program was compiled for"
+                                  : NULL;
   if (wrong != NULL)
     return refuse_tool(&builder, wrong);
   mcp__tool_t *tool = builder.tool = mcp__calloc(sizeof *tool);
@@ -313,7 +313,7 @@ void mcp__tool_release(mcp__tool_t *tool) {
   mcp__free(tool);
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------------- */
 
 static int build_pages(mcp__pages_t *pages, const mcp__tools_t *tools, bool with_output) {
   int status = mcp__pages_init(pages, tools->count);
@@ -351,8 +351,8 @@ bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t curso
   return true;
 }
 
-/* Completes a table whose tools are there: 0; UV_ENOMEM; or MCP_ETOOL, then *twice has a name that is taken.
- */
+/* Indexes a complete table and builds its pages. 0; UV_ENOMEM; or MCP_ETOOL, then *duplicate is a name that
+ * occurs twice. */
 static int index_table(mcp__tools_t *tools, const char **duplicate) {
   size_t slots = 8;
   while (slots < tools->count * 2)
@@ -375,12 +375,12 @@ static int index_table(mcp__tools_t *tools, const char **duplicate) {
   return build_lists(tools);
 }
 
-/* before: the table that the new one replaces, with numbers that are used; NULL: none */
-static int begin_table(mcp__tools_t *tools, size_t capacity, const mcp__tools_t *before) {
+/* previous: the table that this one replaces, whose numbers are used up; NULL: none */
+static int begin_table(mcp__tools_t *tools, size_t capacity, const mcp__tools_t *previous) {
   *tools = (mcp__tools_t){0};
-  if (before != NULL) {
-    tools->last_number = before->last_number;
-    tools->last_cursor = before->last_cursor;
+  if (previous != NULL) {
+    tools->last_number = previous->last_number;
+    tools->last_cursor = previous->last_cursor;
   }
   tools->table = mcp__calloc((capacity + 1) * sizeof(mcp__tool_t *));
   return tools->table != NULL ? 0 : UV_ENOMEM;
@@ -390,8 +390,7 @@ static void append_tool(mcp__tools_t *tools, mcp__tool_t *tool) {
   tools->table[tools->count++] = tool;
 }
 
-/* Makes what is given, and with what is there already a complete table; what is wrong is in the problem then.
- */
+/* Adds the given tools and completes the table. On error, problem is the message. */
 static int make_table(mcp__tools_t *tools, const mcp_tool_t *given, size_t count, char *problem,
                       size_t problem_size) {
   const char *duplicate = NULL;
@@ -407,7 +406,7 @@ static int make_table(mcp__tools_t *tools, const mcp_tool_t *given, size_t count
   if (status == 0)
     status = index_table(tools, &duplicate);
   if (duplicate != NULL)
-    snprintf(problem, problem_size, "tool \"%s\": it is there twice", duplicate);
+    snprintf(problem, problem_size, "tool \"%s\": duplicate name", duplicate);
   if (status == UV_ENOMEM)
     snprintf(problem, problem_size, "out of memory");
   return status;
@@ -438,7 +437,7 @@ void mcp__tools_deinit(mcp__tools_t *tools) {
   *tools = (mcp__tools_t){0};
 }
 
-/* Puts next in the place of tools where its making has succeeded. */
+/* Replaces tools by next if building it succeeded. */
 static int replace(mcp__tools_t *tools, mcp__tools_t *next, int status) {
   if (status == 0) {
     mcp__tools_t old = *tools;

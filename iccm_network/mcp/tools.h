@@ -1,4 +1,4 @@
-/* tools.h: a server's checked copy of its tool table. */
+/* tools.h: a server's validated copy of its tool table. */
 #ifndef MCP_TOOLS_H
 #define MCP_TOOLS_H
 
@@ -10,15 +10,15 @@
 
 typedef struct mcp__tool {
   char *name;
-  uint64_t number;                /* rises from tool to tool of a table, and is never used again */
-  mcp__schema_t *schema, *output; /* output NULL: nothing is promised about results */
-  mcp__buf_t list_entry;          /* its entry in tools/list up to, but not with, … */
-  mcp__buf_t list_entry_output;   /* … its outputSchema and the last brace */
+  uint64_t number;                /* increases within a table, and is never reused */
+  mcp__schema_t *schema, *output; /* output: of results; NULL: not validated */
+  mcp__buf_t list_entry;          /* its entry in tools/list without outputSchema and the closing brace */
+  mcp__buf_t list_entry_output;   /* its outputSchema member */
   mcp_tool_cb handler;
   void *arg;
   unsigned flags;
   mcp__tool_counts_t counts;
-  atomic_uint users; /* the table, and calls, which may outlive table and server */
+  atomic_uint users; /* reference count: the table, and calls, which may outlive table and server */
 } mcp__tool_t;
 
 typedef struct mcp__tools {
@@ -26,23 +26,23 @@ typedef struct mcp__tools {
   size_t count;
   uint32_t *slots; /* hash table: index into table + 1, or 0 */
   size_t slot_mask;
-  mcp__pages_t lists[2]; /* what tools/list shows; [1] with output schemas */
-  /* Of all times: the highest that was given, and that a page may have named. */
+  mcp__pages_t lists[2]; /* the pages of tools/list; [1] with output schemas */
+  /* The highest tool number and cursor ever used, kept across changes of the table. */
   uint64_t last_number, last_cursor;
 } mcp__tools_t;
 
-/* Copies and checks a table up to MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with the problem naming tool and
- * place. */
+/* Copies and validates a table that ends with MCP_TOOL_END. 0, UV_ENOMEM, or MCP_ETOOL with a problem that
+ * names the tool and the member. */
 int mcp__tools_init(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
-void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed one is fine */
+void mcp__tools_deinit(mcp__tools_t *tools); /* a zeroed table is fine */
 
-/* One more, or one less: 0, errors as above, or UV_ENOENT. After an error everything is as it was. */
+/* Adds or removes a tool. 0, an error as above, or UV_ENOENT. On error the table is unchanged. */
 int mcp__tools_add(mcp__tools_t *tools, const mcp_tool_t *given, char *problem, size_t problem_size);
 int mcp__tools_remove(mcp__tools_t *tools, const char *name);
 
 mcp__tool_t *mcp__tools_find(const mcp__tools_t *tools, const char *name, size_t len);
 
-/* The page of tools/list behind a cursor; 0: the first one. False: no page of this table has ever named that
+/* The page of tools/list after a cursor; 0: the first page. False: no page of this table ever returned this
  * cursor. */
 bool mcp__tools_page(const mcp__tools_t *tools, bool with_output, uint64_t cursor, mcp__page_t *page);
 

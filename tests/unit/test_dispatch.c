@@ -1,5 +1,5 @@
-/* test_dispatch.c: what each message leads to, on each revision; whole exchanges replayed from
- * data/jsonrpc.jsonl. */
+/* test_dispatch.c: the result of each message for each protocol version; whole exchanges replayed from
+ * data/jsonrpc.jsonl; tools/list; out of memory. */
 #include "mcp/dispatch.h"
 #include "leaks.h"
 #include "base/mem.h"
@@ -33,7 +33,7 @@ typedef struct decided {
   mcp__dispatch_result_t result;
 } decided_t;
 
-static const char *notice; /* that the server offers */
+static const char *notice; /* the server's experimental capability */
 
 #define FILTERS "\"component\":{\"type\":\"string\"},\"limit\":{\"type\":\"integer\"}"
 #define QUERY                                                                                                \
@@ -84,7 +84,7 @@ static void decided_deinit(decided_t *decided) {
 typedef struct row {
   const char *text;
   mcp__action_t action;
-  const char *says; /* the answer, the problem, or the tool's name */
+  const char *says; /* the response, the problem, or the tool's name */
   int code;
 } row_t;
 
@@ -95,7 +95,7 @@ static const char *said(const mcp__dispatch_result_t *result) {
                                         : "";
 }
 
-/* The whole result of an answer, to be freed. */
+/* The complete JSON of a result, to be freed. */
 static char *whole(const mcp__dispatch_result_t *result) {
   size_t before = strlen(result->json_prefix), after = strlen(result->json_suffix);
   char *text = malloc(before + result->json_len + after + 1);
@@ -136,8 +136,8 @@ static void check_row(const row_t *row, mcp__protocol_version_t protocol_version
   "{\"name\":\"ping\",\"description\":\"Not reached as a direct "                                            \
   "call\",\"inputSchema\":{\"type\":\"object\"}}]}"
 #define ARRAY "params must be an object, not an array"
-#define NO_NAME "/name: the tool's name is required, a string"
-#define CURSOR "/cursor: not one of this server's; without a cursor the list begins anew"
+#define NO_NAME "/name: required, the name of a tool as a string"
+#define CURSOR "/cursor: unknown cursor; omit it to get the first page"
 #define NO_VALUE "/value: required, not given"
 
 Test(dispatch, the_same_on_every_revision) {
@@ -250,7 +250,8 @@ Test(dispatch, initialize) {
        MCP__2025_11_25},
   };
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-    for (int before = MCP__2024_11_05; before <= MCP__2025_11_25; before++) { /* repeated, it counts anew */
+    /* a repeated initialize negotiates again */
+    for (int before = MCP__2024_11_05; before <= MCP__2025_11_25; before++) {
       decided_t decided;
       char expected[300];
       decide(&decided, (mcp__protocol_version_t)before, rows[i].text, strlen(rows[i].text));
@@ -285,7 +286,7 @@ Test(dispatch, cancellation) {
       {N("\"notifications/cancelled\",\"params\":{}"), MCP__DO_NOTHING},
       {N("\"notifications/cancelled\""), MCP__DO_NOTHING},
       {N("\"notifications/cancelled\",\"params\":[5]"), MCP__DO_REFUSE},
-      /* with an id it is a request, and a request gets an answer */
+      /* with an id it is a request and gets a response */
       {M("\"notifications/cancelled\",\"params\":{\"requestId\":5}"), MCP__DO_REFUSE},
       {M("\"notifications/cancelled\",\"params\":{}"), MCP__DO_REFUSE},
   };
@@ -323,7 +324,7 @@ Test(dispatch, direct_calls) {
 
 #define MODERN(version) "\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":" version "}}"
 
-/* Requests of 2026-07-28 and later, which name their revision and need no initialize. */
+/* Requests of 2026-07-28 and later, which name their protocol version and need no initialize. */
 Test(dispatch, revisions_that_are_not_served) {
   static const char *const methods[] = {"tools/list", "tools/call", "server/discover", "echo", "initialize"};
   for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
@@ -341,7 +342,7 @@ Test(dispatch, revisions_that_are_not_served) {
   }
   static const row_t rows[] = {
       {M("\"ping\"," MODERN("7")), MCP__DO_REFUSE,
-       "/_meta/io.modelcontextprotocol~1protocolVersion: a revision of MCP is needed, a string",
+       "/_meta/io.modelcontextprotocol~1protocolVersion: must be an MCP protocol version, a string",
        MCP_INVALID_PARAMS},
       {M("\"ping\"," MODERN("\"2025-11-25\"")), MCP__DO_RESPOND, "{}", 0},
       {M("\"ping\",\"params\":{\"_meta\":{}}"), MCP__DO_RESPOND, "{}", 0},
@@ -350,7 +351,7 @@ Test(dispatch, revisions_that_are_not_served) {
   expect_no_leak();
 }
 
-/* What stands in for arguments that were not given is an object like any other. */
+/* The empty object for omitted arguments behaves like any other object. */
 Test(dispatch, no_arguments) {
   decided_t decided;
   decide(&decided, MCP__2024_11_05, M("\"any\""), strlen(M("\"any\"")));
@@ -431,7 +432,7 @@ Test(dispatch, parent_spans) {
       {CALL_WITH("{\"span_id\":[\"s\"]}"), NULL},
       {CALL_WITH("{\"span_id\":\"" NAME_128 "a\"}"), NULL},
       {CALL_WITH("{\"span_id\":\"a\\u0000b\"}"), NULL},
-      /* a version to come may have more behind the flags */
+      /* a later version may have more members after the flags */
       {CALL_WITH("{\"traceparent\":\"cc-" TRACE_32 "-b7ad6b7169203331-01-more\"}"), "b7ad6b7169203331"},
       {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b7169203331-0\"}"), NULL},
       {CALL_WITH("{\"traceparent\":\"00-" TRACE_32 "-b7ad6b7169203331-0x\"}"), NULL},
@@ -459,7 +460,7 @@ Test(dispatch, parent_spans) {
   expect_no_leak();
 }
 
-/* Who answers with a notice to offer says so to those who ask for it, and to nobody else. */
+/* The experimental capability is announced only to clients that request it. */
 Test(dispatch, the_notice) {
 #define ASKING(experimental)                                                                                 \
   M("\"initialize\",\"params\":{\"capabilities\":{\"experimental\":" experimental "},\"clientInfo\":{}}")
@@ -541,7 +542,7 @@ Test(dispatch, notifications_of_progress) {
   expect_no_leak();
 }
 
-/* As the transport does it, with tools that answer what they were given. NULL: nothing is sent. */
+/* Responds as the transport does, with tools that return their arguments. NULL: nothing is sent. */
 static int render(const decided_t *decided, mcp__buf_t *out) {
   const mcp__dispatch_result_t *result = &decided->result;
   const mcp__message_t *message = &decided->message;
@@ -600,12 +601,10 @@ Test(dispatch, strict_tools_refuse_what_they_do_not_know) {
       {ARGS("query", "{\"query\":{\"component\":\"a\",\"limit\":null}}"), MCP__DO_CALL, "query", 0},
       {ARGS("query", "{\"dry_run\":true}"), MCP__DO_CALL, "query", 0},
       {ARGS("query", "{\"compnent\":null}"), MCP__DO_CALL, "query", 0},
-      REFUSED("query", "{\"compnent\":\"a\"}",
-              "/compnent: not allowed; the nearest known name is \"component\""),
-      REFUSED("query", "{\"query\":{\"limt\":3}}",
-              "/query/limt: not allowed; the nearest known name is \"limit\""),
-      REFUSED("query", "{\"_meta\":{}}", "/_meta: not allowed; the nearest known name is \"data\""),
-      REFUSED("query", "{\"dryrun\":true}", "/dryrun: not allowed; the nearest known name is \"dry_run\""),
+      REFUSED("query", "{\"compnent\":\"a\"}", "/compnent: not allowed; did you mean \"component\"?"),
+      REFUSED("query", "{\"query\":{\"limt\":3}}", "/query/limt: not allowed; did you mean \"limit\"?"),
+      REFUSED("query", "{\"_meta\":{}}", "/_meta: not allowed; did you mean \"data\"?"),
+      REFUSED("query", "{\"dryrun\":true}", "/dryrun: not allowed; did you mean \"dry_run\"?"),
       REFUSED("query", "{\"dry_run\":\"yes\"}", "/dry_run: \"yes\" is not a boolean"),
       REFUSED("nothing", "{\"a\":1}", "/a: not allowed"),
       {ARGS("lenient", "{\"a\":1}"), MCP__DO_CALL, "lenient", 0},
@@ -614,14 +613,13 @@ Test(dispatch, strict_tools_refuse_what_they_do_not_know) {
       {ARGS("relaxed", "{\"level\":\"Info\"}"), MCP__DO_CALL, "relaxed", 0},
       REFUSED("relaxed", "{\"level\":1}", "/level: 1 is not a string"),
       REFUSED("relaxed", "{}", "/level: required, not given"),
-      REFUSED("relaxed", "{\"level\":\"a\",\"lvl\":1}",
-              "/lvl: not allowed; the nearest known name is \"level\""),
+      REFUSED("relaxed", "{\"level\":\"a\",\"lvl\":1}", "/lvl: not allowed; did you mean \"level\"?"),
       {ARGS("open", "{\"any\":\"a\"}"), MCP__DO_CALL, "open", 0},
       {ARGS("composed", "{\"a\":1}"), MCP__DO_CALL, "composed", 0},
       REFUSED("composed", "{\"b\":1}", "/b: not allowed"),
       {M("\"query\",\"params\":{\"limit\":1}"), MCP__DO_CALL, "query", 0},
       {M("\"query\",\"params\":{\"limt\":1}"), MCP__DO_REFUSE_CALL,
-       "/limt: not allowed; the nearest known name is \"limit\"", MCP_INVALID_PARAMS},
+       "/limt: not allowed; did you mean \"limit\"?", MCP_INVALID_PARAMS},
       {M("\"query\",\"params\":{\"_meta\":{\"trace_id\":[{}]},\"limit\":1,\"query\":{}}"), MCP__DO_CALL,
        "query", 0},
       {M("\"nothing\",\"params\":{\"_meta\":{}}"), MCP__DO_CALL, "nothing", 0},
@@ -663,18 +661,21 @@ Test(dispatch, tools_that_are_refused) {
       {{"a", "\xc3\xa4", "{\"type\":\"object\"}", no_handler, NULL, 0}, NULL},
       {{NAME_128, NULL, NULL, no_handler, NULL, 0}, NULL},
       {{"A-Z_0.9", "", NULL, no_handler, NULL, MCP_TOOL_BLOCKING}, NULL},
-      {{"", NULL, NULL, no_handler, NULL, 0}, "tool \"\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
-      {{"a b", NULL, NULL, no_handler, NULL, 0}, "tool \"a b\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
-      {{"a/b", NULL, NULL, no_handler, NULL, 0}, "tool \"a/b\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
+      {{"", NULL, NULL, no_handler, NULL, 0},
+       "tool \"\": the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."},
+      {{"a b", NULL, NULL, no_handler, NULL, 0},
+       "tool \"a b\": the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."},
+      {{"a/b", NULL, NULL, no_handler, NULL, 0},
+       "tool \"a/b\": the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."},
       {{NAME_128 "a", NULL, NULL, no_handler, NULL, 0},
-       "tool \"" NAME_128 "a\": a name is 1 to 128 of A-Z a-z 0-9 _ - ."},
-      {{"echo", NULL, NULL, no_handler, NULL, 0}, "tool \"echo\": it is there twice"},
+       "tool \"" NAME_128 "a\": the name must be 1 to 128 characters of A-Z a-z 0-9 _ - ."},
+      {{"echo", NULL, NULL, no_handler, NULL, 0}, "tool \"echo\": duplicate name"},
       {{"later", .handler = no_handler, .reserved = {NULL, given}},
-       "tool \"later\": its reserved members are not zero: initialize the whole struct, or use the version "
+       "tool \"later\": reserved members are not zero; initialize the whole struct, or use the version "
        "of the "
        "library that the program was compiled for"},
-      {{"a", NULL, NULL, NULL, NULL, 0}, "tool \"a\": it has no handler"},
-      {{"a", "\xff", NULL, no_handler, NULL, 0}, "tool \"a\": its description is not valid UTF-8"},
+      {{"a", NULL, NULL, NULL, NULL, 0}, "tool \"a\": no handler"},
+      {{"a", "\xff", NULL, no_handler, NULL, 0}, "tool \"a\": the description is not valid UTF-8"},
       {{"a", NULL, "{", no_handler, NULL, 0},
        "tool a: input_schema is not valid JSON at byte 1: unexpected end of data"},
       {{"a", NULL, "true", no_handler, NULL, 0}, "tool a: input_schema /type: must be \"object\""},
@@ -682,7 +683,7 @@ Test(dispatch, tools_that_are_refused) {
       {{"a", NULL, "{\"type\":\"object\",\"required\":1}", no_handler, NULL, 0},
        "tool a: input_schema /required: 1 is not an array"},
       {{"a", NULL, NULL, no_handler, NULL, 0, "T", "{\"type\":\"object\"}", "{}", "[]"}, NULL},
-      {{"a", .handler = no_handler, .title = "\xff"}, "tool \"a\": its title is not valid UTF-8"},
+      {{"a", .handler = no_handler, .title = "\xff"}, "tool \"a\": the title is not valid UTF-8"},
       {{"a", .handler = no_handler, .output_schema = "["},
        "tool a: output_schema is not valid JSON at byte 1: unexpected end of data"},
       {{"a", .handler = no_handler, .output_schema = "{}"},
@@ -733,7 +734,7 @@ static const mcp_tool_t described[] = {{"t", "d", NULL, no_handler, NULL, MCP_TO
                                        {"u", NULL, NULL, no_handler, NULL, 0, .title = NULL},
                                        MCP_TOOL_END};
 
-/* What tools/list answers, to be freed; NULL: the cursor, which is JSON text, is refused. */
+/* The result of tools/list, to be freed; NULL: the cursor, which is JSON text, is rejected. */
 static char *list(const mcp__tools_t *tools, mcp__protocol_version_t protocol_version, const char *cursor) {
   mcp__server_info_t self = {"s", "1", tools};
   mcp__arena_t arena;
@@ -781,7 +782,7 @@ Test(dispatch, tools_come_and_go) {
   cr_expect_eq(mcp__tools_add(&tools, &b, problem, sizeof problem), 0, "%s", problem);
   expect_list(&tools, MCP__2025_11_25, "{\"tools\":[" ENTRY("a") "," ENTRY("b") "]}");
   cr_expect_eq(mcp__tools_add(&tools, &b, problem, sizeof problem), MCP_ETOOL);
-  cr_expect_str_eq(problem, "tool \"b\": it is there twice");
+  cr_expect_str_eq(problem, "tool \"b\": duplicate name");
   cr_expect_eq(mcp__tools_remove(&tools, "c"), UV_ENOENT);
   mcp__tool_t *held = mcp__tool_hold(mcp__tools_find(&tools, "a", 1));
   cr_expect_eq(mcp__tools_remove(&tools, "a"), 0);
@@ -790,12 +791,12 @@ Test(dispatch, tools_come_and_go) {
   cr_expect_eq(mcp__tools_remove(&tools, "b"), 0);
   expect_list(&tools, MCP__2025_11_25, "{\"tools\":[]}");
   mcp__tools_deinit(&tools);
-  cr_expect_str_eq(held->name, "a"); /* whoever holds a tool may go on with it */
+  cr_expect_str_eq(held->name, "a"); /* a held tool stays usable */
   mcp__tool_release(held);
   expect_no_leak();
 }
 
-/* A change that cannot be made leaves everything as it was. */
+/* A failed change leaves the table unchanged. */
 Test(dispatch, tools_come_and_go_when_memory_runs_out) {
   use_failing_allocator();
   mcp__tools_t tools;
@@ -851,7 +852,7 @@ Test(dispatch, many_tools) {
 
 static char filler[MCP__PAGES_MAX_BYTES + 1];
 
-/* A tool that takes bytes in a list: the envelope that ENTRY shows, and a description. */
+/* A tool whose list entry has this size: the envelope of ENTRY and a description. */
 static mcp_tool_t tool_of(const char *name, size_t bytes, const char *output_schema) {
   memset(filler, 'x', MCP__PAGES_MAX_BYTES);
   size_t len = bytes - (strlen(ENTRY("")) + strlen(name));
@@ -912,7 +913,7 @@ Test(dispatch, tools_that_just_fit_a_page) {
   expect_no_leak();
 }
 
-/* What is shown from 2025-06-18 on takes its room there alone. */
+/* Output schemas take up space only from 2025-06-18 on. */
 Test(dispatch, pages_with_and_without_output_schemas) {
   mcp__tools_t tools;
   make_tools(&tools, (mcp_tool_t[]){tool_of("a", HALF, VALUE), tool_of("b", REST, VALUE), MCP_TOOL_END});
@@ -978,29 +979,28 @@ Test(dispatch, a_page_when_memory_runs_out) {
   expect_no_leak();
 }
 
-/* None that stays is lost, and none comes twice, whatever happens between two pages. */
+/* Tools that stay are listed exactly once, whatever changes between two pages. */
 Test(dispatch, cursors_outlive_changes) {
   mcp__tools_t tools;
   make_tools(&tools,
              (mcp_tool_t[]){tool_of("a", HALF, NULL), tool_of("b", HALF, NULL), tool_of("c", HALF, NULL),
                             tool_of("d", HALF, NULL), tool_of("e", HALF, NULL), MCP_TOOL_END});
   EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "a b > 2");
-  cr_assert_eq(mcp__tools_remove(&tools, "a"), 0); /* c would move up beside b */
+  cr_assert_eq(mcp__tools_remove(&tools, "a"), 0); /* c would move up to b */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c d > 4");
-  cr_assert_eq(mcp__tools_remove(&tools, "b"), 0); /* the cursor's own */
+  cr_assert_eq(mcp__tools_remove(&tools, "b"), 0); /* the tool of the cursor */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"2\"", "c d > 4");
-  add_tool(&tools, "a", HALF); /* comes back, as a new one */
+  add_tool(&tools, "a", HALF); /* added again as a new one */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a");
   add_tool(&tools, "f", HALF);
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a > 6");
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"6\"", "f");
   cr_assert_eq(mcp__tools_remove(&tools, "f"), 0);
-  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"6\"", ""); /* which was given when there was more */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "\"6\"", ""); /* returned when there were more tools */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "c d > 4");
   cr_assert_eq(mcp__tools_remove(&tools, "c"), 0);
   cr_assert_eq(mcp__tools_remove(&tools, "d"), 0);
-  EXPECT_PAGE(&tools, MCP__2025_11_25, "null",
-              "e a"); /* those that are left fit one page, as in the beginning */
+  EXPECT_PAGE(&tools, MCP__2025_11_25, "null", "e a"); /* the remaining tools fit one page */
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"4\"", "e a");
   EXPECT_PAGE(&tools, MCP__2025_11_25, "\"7\"", "refused");
   mcp__tools_deinit(&tools);
@@ -1050,8 +1050,7 @@ Test(dispatch, memory_that_runs_out) {
       M("\"nothing\""),
   };
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-    for (size_t filled = 0; filled < 4096;
-         filled += 16) { /* the arena ends in the middle of whatever is made */
+    for (size_t filled = 0; filled < 4096; filled += 16) { /* the arena ends at every position */
       decided_t decided = {0};
       char problem[400];
       cr_assert_eq(mcp__tools_init(&decided.tools, given, problem, sizeof problem), 0);

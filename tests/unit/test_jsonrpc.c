@@ -11,7 +11,7 @@
 enum { MEMORY = 1 << 20, VALUES = 1000 };
 
 typedef struct parsed {
-  char *text; /* with nothing behind the padding, so that ASan sees who reads on */
+  char *text; /* exactly sized, so that ASan detects reads beyond the padding */
   mcp__arena_t arena;
   mcp__message_t message;
 } parsed_t;
@@ -33,12 +33,12 @@ static void parsed_deinit(parsed_t *parsed) {
 #define VERSION "jsonrpc must be \"2.0\""
 #define METHOD "method must be a string"
 #define PARAMS "params must be an object"
-#define TWICE "a member of the message is given twice"
+#define TWICE "the message has a duplicate member"
 #define BATCH "batches are not supported: send one object"
 #define OBJECT "a message must be an object"
 #define DEEP "nested deeper than 64 levels"
 #define MANY "too many values in one message"
-#define TOO_LARGE "the message needs more memory than is allowed for one"
+#define TOO_LARGE "the message exceeds the memory limit for one message"
 
 #define J "\"jsonrpc\":\"2.0\""
 #define CALL(id) "{" J ",\"id\":" id ",\"method\":\"m\"}"
@@ -88,7 +88,7 @@ static void check_rows(const row_t *rows, size_t count) {
 
 #define CHECK_ROWS(rows) check_rows(rows, sizeof(rows) / sizeof(rows)[0])
 
-/* Numbers go back as they came: an id is the peer's own. */
+/* Numbers are returned as received: an id belongs to the peer. */
 Test(jsonrpc, ids) {
   static const row_t rows[] = {
       REQUEST(CALL("0"), "0"),
@@ -233,7 +233,7 @@ Test(jsonrpc, responses) {
       RESPONSE("{" J ",\"error\":{}}", "null"),
       RESPONSE("{" J ",\"result\":{}}", "null"),
       RESPONSE("{" J ",\"id\":[],\"result\":{}}", "null"),
-      RESPONSE("{\"id\":1,\"result\":{}}", "1"), /* taken from peers that leave it out */
+      RESPONSE("{\"id\":1,\"result\":{}}", "1"), /* accepted from peers that omit jsonrpc */
       RESPONSE("{" J ",\"id\":1,\"result\":1,\"error\":null}", "1"),
   };
   CHECK_ROWS(rows);
@@ -317,8 +317,8 @@ static void append(char *text, const char *what, int times) {
     strcat(text, what);
 }
 
-/* The message's own object is the first level. */
-/* What a string of the parameters is read as. */
+/* The message object is the first level. */
+/* How a string in the parameters is read. */
 static void expect_param(const char *json, const char *wanted, size_t len) {
   char text[256];
   parsed_t parsed;
@@ -349,7 +349,7 @@ Test(jsonrpc, halves_of_surrogate_pairs_become_one_character) {
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
     expect_param(rows[i][0], rows[i][1], strlen(rows[i][1]));
-  expect_param("a\\u0000b", "a\0b", 3); /* a character like others */
+  expect_param("a\\u0000b", "a\0b", 3); /* an ordinary character */
 }
 
 Test(jsonrpc, depth) {
@@ -364,7 +364,7 @@ Test(jsonrpc, depth) {
       append(text, "1", 1);
       append(text, kinds[kind].close, pairs);
       append(text, "]}", 1);
-      if (kind == 2) /* the "c":[] of the innermost lies one level deeper */
+      if (kind == 2) /* the innermost "c":[] is one level deeper */
         depth++;
       bool deep = depth > MCP__JSON_MAX_DEPTH;
       row_t row = {text,
@@ -389,7 +389,7 @@ Test(jsonrpc, depth_without_an_envelope) {
     check_row(&row);
   }
   static char wide[5000] = "{" J ",\"id\":5,\"method\":\"m\",\"params\":[0";
-  append(wide, ",[[[]]],{}", 300); /* many, but not deep */
+  append(wide, ",[[[]]],{}", 300); /* many but not deep */
   append(wide, "]}", 1);
   parsed_t parsed;
   parse(&parsed, wide, strlen(wide), 100000, MEMORY);
@@ -437,7 +437,7 @@ Test(jsonrpc, memory_bound) {
 Test(jsonrpc, memory_that_runs_out) {
   static char texts[3][9000] = {CALL("1"), CALL("\"a\"")};
   strcpy(texts[2], "{" J ",\"method\":\"m\",\"id\":\"");
-  append(texts[2], "i", 8000); /* written again, it needs a chunk of its own */
+  append(texts[2], "i", 8000); /* rewritten, it needs its own chunk */
   append(texts[2], "\"}", 1);
   use_failing_allocator();
   for (size_t i = 0; i < 3; i++)
@@ -462,7 +462,7 @@ Test(jsonrpc, memory_that_runs_out) {
   expect_no_leak();
 }
 
-/* Whatever comes, the id is JSON text of a string, a number or null: it goes into an answer as it stands. */
+/* For any input the id is JSON text of a string, a number or null, since it is copied into the response. */
 static void expect_usable(const char *text, size_t len) {
   parsed_t parsed;
   parse(&parsed, text, len, VALUES, MEMORY);
@@ -506,7 +506,7 @@ Test(jsonrpc, changed_at_each_byte) {
         memcpy(text, whole[i], len);
         text[at] = others[other];
         expect_usable(text, len);
-        memmove(text + at, text + at + 1, len - at - 1); /* left out */
+        memmove(text + at, text + at + 1, len - at - 1); /* byte removed */
         expect_usable(text, len - 1);
       }
   expect_no_leak();

@@ -1,4 +1,4 @@
-/* test_pagination.c: pages around the bound, and cursors that outlive what they were given for. */
+/* test_pagination.c: pages around the size limit, and cursors after their entries were removed. */
 #include "leaks.h"
 #include "mcp/pagination.h"
 #include "out_of_memory.h"
@@ -59,7 +59,7 @@ Test(pages, none) {
 Test(pages, the_bound) {
   static const uint64_t numbers[] = {1, 2};
   mcp__pages_t pages;
-  make(&pages, numbers, (const size_t[]){HALF, REST}, 2); /* with the comma just as much as a page may hold */
+  make(&pages, numbers, (const size_t[]){HALF, REST}, 2); /* with the comma exactly the size of a page */
   expect_page(&pages, 0, "1,2", 0);
   cr_expect_eq(mcp__pages_after(&pages, 0).len, MCP__PAGES_MAX_BYTES);
   cr_expect_eq(pages.last_cursor, 0);
@@ -87,14 +87,14 @@ Test(pages, an_entry_larger_than_a_page) {
   expect_no_leak();
 }
 
-/* Wherever a cursor points, what comes behind it comes once and in order. */
+/* From any cursor on, all later entries are returned once and in order. */
 Test(pages, every_cursor) {
   enum { COUNT = 60 };
   uint64_t numbers[COUNT];
   size_t sizes[COUNT];
   mcp__pages_t pages;
   for (size_t i = 0; i < COUNT; i++) {
-    numbers[i] = 3 * i + 1; /* of three, two have gone */
+    numbers[i] = 3 * i + 1; /* two of three are removed */
     sizes[i] = 10 + i * 7919 % 17 * (MCP__PAGES_MAX_BYTES / 20);
   }
   make(&pages, numbers, sizes, COUNT);
