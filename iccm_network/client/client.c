@@ -1,11 +1,11 @@
-/* client.c: the life of a connection to one peer, which comes back by itself while there is something to ask.
+/* client.c: a connection to one peer, with automatic reconnects while there are requests.
  *
- * Happy path: the first call makes the client resolve, connect, upgrade and initialize; calls made meanwhile
- * wait; then they go over the link, and what the peer sends is told apart here. Where there are several
- * places, each attempt begins at the first and goes on to the next when one has failed. Failure: a connection
- * that goes takes the calls that were sent with it, at once and with a code that says so; calls that wait
- * stay until their deadline (or fail with the attempt, where that was asked for) while the client tries
- * again, ever more slowly. One timer serves all deadlines. */
+ * Happy path: the first call makes the client resolve, connect, upgrade and initialize. Calls made meanwhile
+ * wait and are then sent over the link; received messages are dispatched here. With several endpoints, each
+ * attempt starts with the first one and continues with the next when one fails. Failure: a lost connection
+ * fails the requests that were sent, at once and with a code that says so. Unsent requests wait until their
+ * deadline (or fail with the attempt, in fail-fast mode) while the client reconnects with exponential
+ * backoff. One timer serves all deadlines. */
 #include "client/client.h"
 
 #include "base/error.h"
@@ -27,41 +27,40 @@ enum {
   DEFAULT_MAX_MESSAGE = 16 << 20,
   MIN_MAX_MESSAGE = 1024,
   MAX_MAX_MESSAGE = 200 << 20,
-  CONNECT_MS = 5000,   /* all addresses together, name look-up included */
+  CONNECT_MS = 5000,   /* all addresses together, including the name look-up */
   HANDSHAKE_MS = 5000, /* upgrade and initialize */
-  STABLE_MS = 1000,    /* a connection that was lost sooner is one more failed attempt */
+  STABLE_MS = 1000,    /* a connection that is lost sooner counts as a failed attempt */
   TEXT_KEEP_BYTES = 1 << 20,
-  MAX_REPLY_BYTES = 32 << 20, /* that wait, behind the largest message: of calls there is less */
+  MAX_REPLY_BYTES = 32 << 20, /* unsent replies, in addition to the largest message */
   MAX_TRACE_BYTES = 128,
-  NEVER_MS = 3600000 /* the longest sleep: nothing is due */
+  NEVER_MS = 3600000 /* the longest timer: nothing is due */
 };
 
 typedef enum client_state { IDLE, BACKOFF, CONNECTING, HANDSHAKING, OPEN, CLOSING, CLOSED } state_t;
 
-/* Where the peer may be. */
+/* A URL to connect to. */
 typedef struct endpoint {
   mcp__url_t url;
   mcp__connector_t connector;
 } endpoint_t;
 
-/* Where Godot is unless it was set: at the first, or where that name cannot be resolved, at the second. */
-
 struct mcp_client {
   uv_loop_t *loop;
   endpoint_t *endpoints; /* in the order in which they are tried */
   unsigned endpoint_count;
-  endpoint_t *endpoint;    /* the one that is tried, or connected to */
-  char *name;              /* of all places, for people */
-  bool is_default;         /* nobody has set them: a token is for this machine alone */
-  bool name_unresolved;    /* place's name is not known yet */
+  endpoint_t *endpoint;    /* the one being tried or connected */
+  char *name;              /* all endpoints, for messages */
+  bool is_default;         /* the default endpoints: the token is sent to loopback only */
+  bool name_unresolved;    /* the name of endpoint is not resolved yet */
   char *token;             /* NULL: none */
-  mcp__tls_context_t *tls; /* NULL: in clear */
+  mcp__tls_context_t *tls; /* NULL: no TLS */
   bool verify;
   size_t max_message;
   const char *initialize_params; /* the params of initialize */
-  const mcp__forward_t *forward; /* NULL: what comes is for this client */
-  uint64_t connect_ms; /* for the connection and all that comes before the first call; 0: stage by stage */
-  bool fail_fast, stay_connected; /* keep: connected without being asked for it by a call */
+  const mcp__forward_t *forward; /* NULL: messages are handled by this client */
+  /* Time limit for everything before the first call; 0: the default limits of each stage. */
+  uint64_t connect_ms;
+  bool fail_fast, stay_connected; /* stay_connected: connect even without requests */
   mcp_client_state_cb on_state;
   void *on_state_arg;
   mcp_notification_cb on_notification;
@@ -72,22 +71,22 @@ struct mcp_client {
   mcp__io_t io;
   uv_timer_t timer;
   uint64_t due_ms;            /* when the timer fires */
-  uint64_t stage_deadline_ms; /* when the state has lasted too long, or is over (BACKOFF) */
-  uint64_t next_address_ms;   /* CONNECTING: when another address is tried */
-  unsigned attempts;          /* since a connection last held, or answered */
-  uint64_t opened_ms;         /* when it was there */
+  uint64_t stage_deadline_ms; /* when the state times out, or ends (BACKOFF) */
+  uint64_t next_address_ms;   /* CONNECTING: when the next address is tried */
+  unsigned attempts;          /* failed attempts since a connection was stable or answered */
+  uint64_t opened_ms;         /* when the connection opened */
   mcp__link_t *link;
-  unsigned links; /* not freed yet */
+  unsigned links; /* links that are not freed yet */
   mcp__requests_t requests;
   uint64_t initialize_id;
-  mcp__buf_t text;                    /* of the message being taken apart, which changes it … */
-  char text_start[MCP__EXCERPT_SIZE]; /* … and its beginning, as it came */
-  mcp__log_throttle_t invalid_messages;   /* of what were no messages */
+  mcp__buf_t text;                    /* the message being parsed, which modifies it */
+  char text_start[MCP__EXCERPT_SIZE]; /* its beginning, as received */
+  mcp__log_throttle_t invalid_messages;   /* invalid messages since the last log line */
   mcp__arena_t arena;
-  mcp_stage_t last_stage;   /* by the attempt that ended last */
+  mcp_stage_t last_stage;   /* the stage that the last attempt reached */
   int status;               /* why there is no connection */
-  char problem[512];        /* the same in words */
-  char attempt_errors[512]; /* what has come of this attempt's places so far */
+  char problem[512];        /* the same as a message */
+  char attempt_errors[512]; /* the errors of this attempt's endpoints so far */
   mcp_client_cb on_closed;
   void *on_closed_arg;
   int open_handles;
@@ -95,7 +94,7 @@ struct mcp_client {
 
 static void wake_at(mcp_client_t *client, uint64_t ms);
 
-/* ---- the connection's life ------------------------------------------------------------------------- */
+/* ---- connection state ------------------------------------------------------------------------------ */
 
 mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
   switch (client->state) {
@@ -111,14 +110,12 @@ mcp_stage_t mcp_client_stage(const mcp_client_t *client) {
   }
 }
 
-/* What the handshake waits for. */
+/* The step that the handshake waits for. */
 static const char *describe_handshake(const mcp_client_t *client) {
   static const char *const descriptions[] = {
-      [MCP_STAGE_TLS] = "the server has accepted the connection, and not answered the TLS handshake",
-      [MCP_STAGE_UPGRADE] =
-          "the server has accepted the connection, and not answered the upgrade to WebSocket",
-      [MCP_STAGE_INITIALIZE] = "the server has accepted the connection and WebSocket, and not answered "
-                               "initialize"};
+      [MCP_STAGE_TLS] = "the server accepted the connection but did not answer the TLS handshake",
+      [MCP_STAGE_UPGRADE] = "the server accepted the connection but did not answer the WebSocket upgrade",
+      [MCP_STAGE_INITIALIZE] = "the server accepted the WebSocket connection but did not answer initialize"};
   return descriptions[mcp_client_stage(client)];
 }
 
@@ -148,7 +145,8 @@ static void add_attempt_error(mcp_client_t *client, const char *problem) {
     snprintf(client->attempt_errors, size, "%s", problem);
 }
 
-/* Whether another place is tried instead: of the default ones only where the first has no address. */
+/* Whether another endpoint is tried now. The second default endpoint is tried only if the name of the first
+ * has no address. */
 static bool try_next_endpoint(mcp_client_t *client, int status) {
   bool is_last = client->endpoint + 1 == client->endpoints + client->endpoint_count;
   if (is_last || (client->is_default && status != MCP_ERESOLVE && !client->name_unresolved))
@@ -157,8 +155,8 @@ static bool try_next_endpoint(mcp_client_t *client, int status) {
   return true;
 }
 
-/* There is no connection, or no longer: calls that were sent fail; those that wait do so only where the
- * attempt was their hope and no other is wanted. */
+/* There is no connection, or it was lost. Sent requests fail. Unsent requests fail only in fail-fast mode,
+ * after a failed attempt without a further endpoint. */
 static void connection_failed(mcp_client_t *client, int status, const char *problem) {
   bool was_open = client->state == OPEN;
   if (client->state >= CLOSING)
@@ -193,7 +191,7 @@ static void drop_link(mcp_client_t *client, int status, const char *problem) {
   connection_failed(client, status, problem);
 }
 
-/* 2024-11-05 is what all peers of this family speak, and in it a tool's error keeps its own code. */
+/* All ICCM peers support 2024-11-05, and in it a tool's error keeps its own code. */
 static const char default_initialize_params[] =
     "{\"protocolVersion\":\"2024-11-05\",\"capabilities\":{},"
     "\"clientInfo\":{\"name\":\"iccm-network\",\"version\":\"" MCP_VERSION "\"}}";
@@ -216,20 +214,20 @@ static void on_link_open(void *arg) {
     drop_link(client, UV_ENOMEM, "out of memory");
 }
 
-static void on_initialized(mcp_client_t *client) { /* whatever was answered: old peers know no initialize */
+static void on_initialized(mcp_client_t *client) { /* on any response: old peers do not know initialize */
   if (mcp__link_send(client->link, write_initialized, NULL) != 0) {
     drop_link(client, UV_ENOMEM, "out of memory");
     return;
   }
   client->state = OPEN;
-  client->requests.notifications = 1; /* that one */
+  client->requests.notifications = 1; /* notifications/initialized */
   client->opened_ms = uv_now(client->loop);
   *client->problem = '\0';
   mcp__requests_set_link(&client->requests, client->link);
   notify_state(client, 0);
 }
 
-/* What this place gets: one that nobody has named gets the token on this machine alone. */
+/* The token for the endpoint. Of the default endpoints only a later one on loopback gets it. */
 static const char *token_for_endpoint(const mcp_client_t *client, const mcp__stream_t *stream) {
   struct sockaddr_storage peer;
   int size = sizeof peer;
@@ -244,7 +242,8 @@ static void on_link_lost(int status, const char *problem, void *arg) {
   char reason[640];
   bool withheld = status == MCP_EREFUSED && client->is_default && client->token != NULL;
   snprintf(reason, sizeof reason, "%s%s", problem,
-           withheld ? " (the token is sent to an address in GODOT_URL, or to this machine)" : "");
+           withheld ? " (the token is sent only to an address set in GODOT_URL or to a loopback address)"
+                    : "");
   connection_failed(client, status, reason);
 }
 
@@ -287,7 +286,7 @@ static void on_connector_idle(void *arg) {
   finish_close_if_idle(arg);
 }
 
-/* All places have the same share of the time for one attempt. */
+/* Each endpoint gets the same share of the time of an attempt. */
 static uint64_t connect_ms(const mcp_client_t *client) {
   return (client->connect_ms > 0 ? client->connect_ms : CONNECT_MS) / client->endpoint_count;
 }
@@ -338,7 +337,7 @@ static void tick_state(mcp_client_t *client, uint64_t now_ms) {
   case HANDSHAKING:
     if (now_ms >= client->stage_deadline_ms) {
       char problem[160];
-      snprintf(problem, sizeof problem, "no complete handshake in time: %s", describe_handshake(client));
+      snprintf(problem, sizeof problem, "handshake not completed in time: %s", describe_handshake(client));
       drop_link(client, MCP_EUPGRADE, problem);
     }
     break;
@@ -370,38 +369,38 @@ static void on_timer(uv_timer_t *timer) {
     mcp__requests_fail(&client->requests, true, MCP_ECLOSED, "the client was closed");
     mcp__requests_fail(&client->requests, false, MCP_ECLOSED, "the client was closed");
   }
-  if (client->state == HANDSHAKING) /* for those that end now */
+  if (client->state == HANDSHAKING) /* for the requests that expire now */
     snprintf(client->problem, sizeof client->problem, "%s", describe_handshake(client));
   mcp__requests_expire(&client->requests, now_ms);
   if (client->link != NULL && client->state != HANDSHAKING)
     link_ms = mcp__link_tick(client->link, now_ms);
   tick_state(client, now_ms);
   uint64_t due_ms = next_due(client, now_ms, link_ms);
-  /* Due now, it would run again before the loop goes on. */
+  /* At least 1 ms, so that the loop can handle other events. */
   wake_at(client, due_ms > now_ms ? due_ms : now_ms + 1);
   finish_close_if_idle(client);
 }
 
 static void wake_at(mcp_client_t *client, uint64_t ms) {
   if (ms >= client->due_ms || client->open_handles == 0)
-    return; /* waking too early costs nothing */
+    return; /* waking too early is harmless */
   uint64_t now_ms = uv_now(client->loop);
   client->due_ms = ms;
   uv_timer_start(&client->timer, on_timer, ms > now_ms ? ms - now_ms : 0, 0);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- received messages ----------------------------------------------------------------------------- */
 
-/* A server can send as many as it likes. */
+/* Rate-limited, since a server can send any number of them. */
 static void log_invalid_message(mcp_client_t *client, const char *problem) {
   client->invalid_messages.count++;
   uint64_t count = mcp__log_throttle_take(&client->invalid_messages, uv_now(client->loop));
   if (count > 0)
-    mcp_log(MCP_LOG_WARN, "client", "%s sent what is no message: %s (%llu times since this was last said)",
+    mcp_log(MCP_LOG_WARN, "client", "received an invalid message from %s: %s (%llu since the last report)",
             client->endpoint->url.authority, problem, (unsigned long long)count);
 }
 
-/* Whose answer it was is unknown, and its caller waits for it: all that were sent fail, initialize too. */
+/* The message may be the response to any request: all sent requests fail, including initialize. */
 static void fail_unmatched(mcp_client_t *client, const char *problem) {
   log_invalid_message(client, problem);
   if (client->state == HANDSHAKING ||
@@ -409,14 +408,14 @@ static void fail_unmatched(mcp_client_t *client, const char *problem) {
     drop_link(client, MCP_EPROTOCOL, problem);
 }
 
-/* An answer whose id no call has or had. */
+/* A response whose id belongs to no current or past request. */
 static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *message) {
   char problem[320], excerpt[MCP__EXCERPT_SIZE];
   yyjson_val *text = yyjson_obj_get(message->error, "message");
   bool may_answer_notification = mcp__jsonrpc_may_answer_notification(message->has_id, message->error);
   if (message->id_value == NULL && may_answer_notification && client->requests.notifications > 0) {
     client->requests.notifications--;
-    mcp_log(MCP_LOG_DEBUG, "client", "%s: an error without an id, as an answer to a notification",
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: received an error without an id in response to a notification",
             client->endpoint->url.authority);
     return;
   }
@@ -425,16 +424,16 @@ static void on_unmatched_response(mcp_client_t *client, const mcp__message_t *me
   else
     mcp__excerpt(excerpt, yyjson_is_str(text) ? yyjson_get_str(text) : "", yyjson_get_len(text));
   if (message->id_value != NULL)
-    snprintf(problem, sizeof problem, "the peer sent an answer with an id that no call has: %s", excerpt);
+    snprintf(problem, sizeof problem, "the peer sent a response with an unknown id: %s", excerpt);
   else if (message->error != NULL)
-    snprintf(problem, sizeof problem, "the peer sent an error without the id of a call: %d, \"%s\"",
+    snprintf(problem, sizeof problem, "the peer sent an error response without a request id: %d, \"%s\"",
              yyjson_get_int(yyjson_obj_get(message->error, "code")), excerpt);
   else
-    snprintf(problem, sizeof problem, "the peer sent an answer without the id of a call");
+    snprintf(problem, sizeof problem, "the peer sent a response without a request id");
   fail_unmatched(client, problem);
 }
 
-/* 0: no id that this client gives. */
+/* The request id of a response; 0: not an id that this client creates. */
 static uint64_t id_of(const mcp__message_t *message) {
   uint64_t id = 0;
   if (yyjson_is_uint(message->id_value))
@@ -452,9 +451,10 @@ static void on_response(mcp_client_t *client, const mcp__message_t *message) {
     return;
   }
   if (mcp__requests_on_response(&client->requests, id, message, &client->arena))
-    client->attempts = 0; /* a peer that answers is there, however soon it goes */
+    client->attempts = 0; /* a peer that answers is reachable, even if it disconnects soon */
   else if (id != 0 && id <= client->requests.last_id)
-    mcp_log(MCP_LOG_DEBUG, "client", "%s: an answer that nobody waits for", client->endpoint->url.authority);
+    mcp_log(MCP_LOG_DEBUG, "client", "%s: received a response to a request that is no longer pending",
+            client->endpoint->url.authority);
   else
     on_unmatched_response(client, message);
 }
@@ -469,7 +469,7 @@ static int write_reply(mcp__buf_t *out, void *what) {
   const mcp__message_t *message = reply->message;
   if (!reply->is_ping)
     return mcp__jsonrpc_error(out, message->id, message->id_len, MCP_METHOD_NOT_FOUND,
-                              "this client serves ping alone", NULL, 0);
+                              "this client supports only ping", NULL, 0);
   int status = mcp__jsonrpc_begin_result(out, message->id, message->id_len);
   return status == 0 ? mcp__buf_puts(out, "{}}") : status;
 }
@@ -480,13 +480,13 @@ static void on_request(mcp_client_t *client, const mcp__message_t *message) {
     return;
   mcp__link_send(client->link, write_reply, &reply);
   if (mcp__link_backlog(client->link) > MAX_REPLY_BYTES + client->max_message)
-    drop_link(client, MCP_EPROTOCOL, "the peer asks, and does not take the answers");
+    drop_link(client, MCP_EPROTOCOL, "the peer sends requests but does not read the responses");
 }
 
-/* Where the text is no JSON: from there on it is as it came, though it was read in place. */
+/* If the text is not JSON, it is unchanged from the error on, although it was parsed in place. */
 static void describe_unreadable(const mcp_client_t *client, const mcp__message_t *message, char *problem,
                                 size_t size) {
-  static const char begin[] = "the peer sent an answer that cannot be read: ";
+  static const char begin[] = "the peer sent an unreadable response: ";
   char excerpt[MCP__EXCERPT_SIZE];
   const mcp__buf_t *text = &client->text;
   if (message->detail != NULL) {
@@ -498,12 +498,12 @@ static void describe_unreadable(const mcp_client_t *client, const mcp__message_t
     snprintf(problem, size, "%s%s", begin, message->problem);
   } else {
     mcp__excerpt(excerpt, client->text_start, strlen(client->text_start));
-    snprintf(problem, size, "%sit is neither a request nor an answer: %s", begin, excerpt);
+    snprintf(problem, size, "%sneither a request nor a response: %s", begin, excerpt);
   }
 }
 
-/* Some servers begin with a greeting, which may be anything: before initialize is answered only what looks
- * like a message is taken for the answer. */
+/* Some servers send a greeting, which may be any text. Before the response to initialize, only text that
+ * looks like a message is taken for the response. */
 static bool may_be_greeting(const mcp_client_t *client, const mcp__message_t *message) {
   const char *at = client->text_start + strspn(client->text_start, " \t");
   return *at != '[' && (*at != '{' || message->code != MCP_PARSE_ERROR);
@@ -515,7 +515,7 @@ static void on_unreadable(mcp_client_t *client, const mcp__message_t *message) {
   if (client->arena.failed) {
     log_invalid_message(client, message->problem);
     drop_link(client, client->arena.out_of_memory ? UV_ENOMEM : MCP_ETOOBIG,
-              "no memory to read what the peer sent");
+              "out of memory while reading a message from the peer");
   } else if (message->has_method || (client->state == HANDSHAKING && may_be_greeting(client, message))) {
     log_invalid_message(client, message->problem);
   } else {
@@ -549,8 +549,8 @@ static void on_link_message(mcp__buf_t *text, void *arg) {
     mcp__buf_clear(text, TEXT_KEEP_BYTES);
     return;
   }
-  mcp__buf_t mine =
-      client->text; /* held here: a callback may lead to another message only through the loop */
+  /* Swapped into the client: a callback can receive another message only through the loop. */
+  mcp__buf_t mine = client->text;
   mcp__buf_swap(&mine, text);
   client->text = mine;
   memset(client->text.data + client->text.len, 0, MCP__JSON_PADDING);
@@ -664,7 +664,7 @@ int mcp__client_new(struct uv_loop_s *loop, const char *url, mcp_client_t **out)
     return UV_ENOMEM;
   int status = set_up(client, loop, url);
   if (status == 0) {
-    signal(SIGPIPE, SIG_IGN); /* a write after a reset must not end the process */
+    signal(SIGPIPE, SIG_IGN); /* a write after a reset must not terminate the process */
     *out = client;
     return 0;
   }
@@ -692,7 +692,7 @@ int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes) {
     return UV_EINVAL;
   client->max_message = bytes;
   mcp__buf_init(&client->text, bytes + MCP__JSON_PADDING, NULL);
-  /* A tool's answer is parsed twice. */
+  /* A tool's result is parsed twice. */
   mcp__arena_init(&client->arena, 8 * bytes < 1 << 20 ? 1 << 20 : 8 * bytes);
   return 0;
 }
@@ -825,7 +825,7 @@ int mcp_client_cancel(mcp_client_t *client, uint64_t id) {
   return mcp__requests_cancel(&client->requests, id);
 }
 
-/* A request connects the client where it never was, or is no longer, connected. */
+/* Sends a request; connects first if needed. */
 int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yyjson_mut_doc *params) {
   int status = activate(client);
   if (status != 0) {
@@ -835,7 +835,7 @@ int mcp__client_send_request(mcp_client_t *client, mcp__request_spec_t *spec, yy
   if (client->state == BACKOFF && client->fail_fast)
     spec->fail_code = client->status == MCP_EDISCONNECTED || client->status == MCP_EBUSY
                           ? MCP_ECONNECT
-                          : client->status; /* never sent */
+                          : client->status; /* the request is never sent */
   status = mcp__requests_add(&client->requests, spec, params);
   if (status == 0 && client->state == IDLE)
     wake_at(client, 0);
@@ -863,7 +863,7 @@ int mcp__request_spec_set_options(mcp__request_spec_t *spec, const mcp_call_opti
   return 0;
 }
 
-/* The same with the parent, whose child the request becomes. */
+/* Sets the options including the parent, which the request becomes a child of. */
 static int set_options_and_parent(mcp__request_spec_t *spec, const mcp_call_options_t *options) {
   int status = mcp__request_spec_set_options(spec, options);
   if (status != 0 || options == NULL || options->parent == NULL)
@@ -897,7 +897,7 @@ int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc 
   return send_with_options(client, &spec, options, params);
 }
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------------- */
 
 static void on_handle_closed(uv_handle_t *handle) {
   mcp_client_t *client = handle->data;
@@ -949,7 +949,8 @@ void mcp_client_free(mcp_client_t *client) {
   if (client == NULL)
     return;
   if (client->active) {
-    mcp_log(MCP_LOG_ERROR, "client", "mcp_client_free() before the client was closed: nothing is freed");
+    mcp_log(MCP_LOG_ERROR, "client",
+            "mcp_client_free() called before the client was closed; nothing was freed");
     return;
   }
   mcp__token_free(client->token);

@@ -1,11 +1,11 @@
 /* link.c: one connection of a client.
  *
- * Happy path: TLS is begun where it is wanted, the upgrade is written, the answer checked, on_open fires, and
- * messages go both ways; when nothing came for 20 s a ping asks whether the peer is alive. Failure: on_lost
- * says why, once, and the link frees itself when its handles are closed; on_freed is the last that is heard
- * of it. Where the peer has closed or broke the protocol, the last words are written and input is discarded
- * until its end, for up to a second: a connection with input unread would be reset, and the close lost with
- * it. */
+ * Happy path: TLS is started if needed, the upgrade request is sent, its response checked, on_open is called,
+ * and messages are exchanged. After 20 s without data, a ping checks whether the peer is alive. Failure:
+ * on_lost reports the reason, once, and the link frees itself when its handles are closed; on_freed is its
+ * last callback. If the peer closed or violated the protocol, the remaining output is written and input is
+ * discarded until the peer closes, for up to 1 s: closing a socket with unread input would reset the
+ * connection and lose the close frame. */
 #include "client/link.h"
 
 #include "transport/upgrade.h"
@@ -20,18 +20,18 @@ struct mcp__link {
   mcp__stream_t *stream;
   const mcp__link_events_t *events;
   void *arg;
-  mcp__head_t *head; /* until WebSocket is spoken */
+  mcp__head_t *head; /* until the upgrade is complete */
   char key[MCP__UPGRADE_KEY_SIZE];
   mcp__ws_t ws;
   mcp__ws_config_t ws_config;
-  uint64_t read_ms, pinged_ms; /* pinged_ms 0: no ping is out */
-  uint64_t closing_ms;         /* 0: open; else since when our close is out */
+  uint64_t read_ms, pinged_ms; /* pinged_ms 0: no ping is pending */
+  uint64_t closing_ms;         /* when a close frame was sent; 0: open */
   uv_timer_t drain;            /* while draining */
   bool draining;
-  bool lost; /* nothing is told any more */
+  bool lost; /* on_lost was called, or the owner closed the link */
 };
 
-static uint64_t now_ms_of(const mcp__link_t *link) {
+static uint64_t link_now_ms(const mcp__link_t *link) {
   return uv_now(link->stream->tcp.loop);
 }
 
@@ -88,18 +88,17 @@ static void on_ws_end(int code, const char *reason, bool clean, void *arg) {
   int status = status_of_close(code, clean);
   snprintf(problem, sizeof problem, "%s %d%s%s",
            clean                 ? "the peer closed with"
-           : status == UV_ENOMEM ? "no memory for what the peer sent, closed with"
-                                 : "the peer broke the protocol, closed with",
+           : status == UV_ENOMEM ? "out of memory while receiving, closed with"
+                                 : "protocol error by the peer, closed with",
            code, *reason != '\0' ? ": " : "", reason);
   if (link->lost)
-    mcp__stream_close(link->stream); /* ours was answered: nothing follows */
+    mcp__stream_close(link->stream); /* the peer answered our close frame */
   else
     start_draining(link);
   report_lost(link, status, problem);
 }
 
-/* What a peer says for people, where its answer is no switch: the first line of the body, as far as it is
- * there. */
+/* Appends the first line of the body of a failed upgrade response, as far as it was received. */
 static void append_body_line(char *problem, size_t size, const char *body, size_t len) {
   size_t at = strlen(problem), end = 0;
   while (end < len && end < 120 && (unsigned char)body[end] >= 0x20 && (unsigned char)body[end] < 0x7f)
@@ -109,7 +108,7 @@ static void append_body_line(char *problem, size_t size, const char *body, size_
 }
 
 static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
-  char problem[384] = "the peer's answer is not HTTP";
+  char problem[384] = "the peer's response is not HTTP";
   size_t used;
   mcp__head_state_t state = mcp__head_feed(link->head, data, len, &used);
   if (state == MCP__HEAD_MORE)
@@ -131,7 +130,7 @@ static size_t on_head(mcp__link_t *link, const char *data, size_t len) {
 static void on_data(mcp__stream_t *stream, const char *data, size_t len) {
   mcp__link_t *link = stream->arg;
   size_t used = 0;
-  link->read_ms = now_ms_of(link);
+  link->read_ms = link_now_ms(link);
   link->pinged_ms = 0;
   if (link->head != NULL)
     used = on_head(link, data, len);
@@ -222,7 +221,7 @@ mcp__link_t *mcp__link_new(mcp__stream_t *stream, const mcp__link_config_t *conf
   mcp__ws_init(&link->ws, &link->ws_config);
   stream->events = &stream_events;
   stream->arg = link;
-  link->read_ms = now_ms_of(link);
+  link->read_ms = link_now_ms(link);
   link->head = mcp__malloc(sizeof *link->head);
   if (!write_upgrade(link, config)) {
     link->lost = true;
@@ -262,7 +261,7 @@ void mcp__link_set_reading(mcp__link_t *link, bool on) {
   if (on == link->stream->reading)
     return;
   mcp__stream_read(link->stream, on);
-  link->read_ms = now_ms_of(link); /* silence counts from here */
+  link->read_ms = link_now_ms(link); /* the ping interval restarts here */
   link->pinged_ms = 0;
 }
 
@@ -271,7 +270,7 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
     if (now_ms - link->closing_ms < DRAIN_MS)
       return link->closing_ms + DRAIN_MS;
     lose(link, MCP_ECLOSED, "closed");
-    return now_ms + DRAIN_MS; /* never a time that has come already: the timer would not let the loop go on */
+    return now_ms + DRAIN_MS; /* in the future, so that the loop can handle other events */
   }
   if (link->pinged_ms != 0) {
     if (now_ms - link->pinged_ms < PONG_MS)
@@ -281,7 +280,7 @@ uint64_t mcp__link_tick(mcp__link_t *link, uint64_t now_ms) {
   }
   if (now_ms - link->read_ms < PING_MS || link->head != NULL)
     return link->read_ms + PING_MS;
-  if (!link->stream->reading) /* an answer would not be seen */
+  if (!link->stream->reading) /* a pong would not be read */
     return now_ms + PING_MS;
   if (mcp__ws_ping(&link->ws) == 0)
     mcp__stream_dirty(link->stream);
@@ -296,6 +295,6 @@ void mcp__link_close(mcp__link_t *link, bool with_close_frame) {
     mcp__stream_close(link->stream);
     return;
   }
-  link->closing_ms = now_ms_of(link);
+  link->closing_ms = link_now_ms(link);
   mcp__stream_dirty(link->stream);
 }

@@ -1,10 +1,9 @@
-/* list_tools.c: tools/list over all of its pages, on requests of a client.
+/* list_tools.c: tools/list over all pages, by requests of a client.
  *
- * Happy path: each page's tools are copied behind those of the pages before, and the next page is asked for
- * with what is left of the time; the last one names no other, and the whole goes to the caller as one array.
- * Failure: a page that fails ends the listing with its code; a list that has no end in sight, or that is
- * larger than it may be, ends it too. Each page is a child of the listing's parent, as long as that has not
- * ended. */
+ * Happy path: the tools of each page are appended to those of earlier pages, and the next page is requested
+ * with the remaining time. After the last page the caller gets all tools as one array. Failure: a failed page
+ * ends the listing with its error; so does a list with too many pages, a repeated cursor, or too many bytes.
+ * Each page is a child of the listing's parent, until the parent ends. */
 #include "client/client.h"
 
 #include "base/arena.h"
@@ -16,7 +15,7 @@
 enum { MAX_PAGES = 1000, MAX_BYTES = 64 << 20, DEFAULT_TIMEOUT_MS = 30000, NS_PER_MS = 1000000 };
 
 typedef struct listing {
-  mcp__child_t child;   /* knows whether the parent is still there */
+  mcp__child_t child;   /* tracks whether the parent still exists */
   const char *trace_id; /* in tools' memory */
   uint64_t span;
   mcp_result_cb cb;
@@ -24,8 +23,8 @@ typedef struct listing {
   uint64_t timeout_ms, deadline_ns;
   unsigned pages;
   mcp__arena_t arena;
-  yyjson_mut_doc *tools;  /* in the arena: the array of all so far */
-  yyjson_mut_val *cursor; /* in tools' memory: of the page that is asked for; NULL: the first one */
+  yyjson_mut_doc *tools;  /* in the arena: the array of all tools so far */
+  yyjson_mut_val *cursor; /* in the memory of tools: cursor of the requested page; NULL: the first one */
 } listing_t;
 
 static void listing_free(listing_t *listing) {
@@ -46,7 +45,7 @@ static void fail(mcp_client_t *client, listing_t *listing, int status, const cha
 
 static void fail_out_of_memory(mcp_client_t *client, listing_t *listing) {
   if (listing->arena.out_of_memory)
-    fail(client, listing, UV_ENOMEM, "no memory for the list of tools");
+    fail(client, listing, UV_ENOMEM, "out of memory while reading the list of tools");
   else
     fail(client, listing, MCP_ETOOBIG, "the list of tools is larger than the limit");
 }
@@ -90,7 +89,7 @@ static int request_page(mcp_client_t *client, listing_t *listing, uint64_t *id) 
   return mcp__client_send_request(client, &spec, params);
 }
 
-/* The words name the time for all pages, of which a later one has had less. */
+/* The message names the time limit of the whole listing; a later page had less. */
 static void fail_timeout(mcp_client_t *client, listing_t *listing, const char *message) {
   char message_text[640];
   const char *end = strstr(message, "no answer within ");
@@ -107,7 +106,7 @@ static void append_tools(listing_t *listing, yyjson_val *tools) {
   }
 }
 
-/* Whether the list goes on from here; a cursor that came before, or too many, means that it never ends. */
+/* Sets the cursor of the next page. A repeated cursor, or too many pages, means that the list never ends. */
 static int set_cursor(listing_t *listing, yyjson_val *cursor) {
   if (++listing->pages == MAX_PAGES)
     return MCP_EPROTOCOL;
@@ -132,7 +131,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     return;
   }
   if (!yyjson_is_arr(tools)) {
-    fail(client, listing, MCP_EPROTOCOL, "the answer to tools/list holds no array of tools");
+    fail(client, listing, MCP_EPROTOCOL, "the response to tools/list has no array of tools");
     return;
   }
   append_tools(listing, tools);
@@ -148,12 +147,12 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     fail(client, listing, status, mcp_strerror(status));
 }
 
-/* The page that is on its way is cancelled by itself. */
+/* Nothing to do: the request of the page is cancelled as a child itself. */
 static void on_cancel(mcp__child_t *child) {
   (void)child;
 }
 
-/* What the order says of a parent. */
+/* Sets trace and parent of the listing. */
 static int set_parent(listing_t *listing, const mcp__request_spec_t *spec, mcp_call_t *call) {
   mcp__parent_t *parent = call != NULL ? mcp__parent_of(call) : NULL;
   int status = parent != NULL ? mcp__parent_may_adopt(parent) : 0;

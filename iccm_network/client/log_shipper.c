@@ -1,13 +1,13 @@
-/* log_shipper.c: lines from any thread, to stderr and to Godot.
+/* log_shipper.c: see log_shipper.h.
  *
- * Happy path: whoever makes a line copies it into one ring for stderr and one for Godot, under a lock that is
- * held for that copy alone, and goes on; it makes no system call. Every 50 ms a thread of this module's own
- * looks what is there, writes to stderr what it takes, and calls logger_log, 64 lines at a time. Godot tells
- * the level from which on it wants lines of this component. Failure: Godot away, slow or unwilling: lines
- * stay in their ring, the oldest go when it is full, and a line of their own says how many once Godot is
- * back. A line whose answer got lost is sent again with the id it had. stderr that nobody reads: the same.
- * Lines made by this thread itself are never shipped. */
-#define _GNU_SOURCE /* locks that spin for a moment first */
+ * Happy path: the logging thread copies its record into one ring for stderr and one for Godot, under a lock
+ * that is held only for the copy, and makes no system call. Every 50 ms the shipper's thread writes to stderr
+ * as much as it accepts, and calls logger_log for up to 64 records at a time. Godot may set the level from
+ * which on it wants records of this component. Failure: if Godot is unavailable, slow or rejecting, records
+ * stay in their ring; when it is full, the oldest are dropped, and a log line reports their number once Godot
+ * is back. A record whose response was lost is sent again with the same id. A blocked stderr is handled the
+ * same way. Records of the shipper's own thread are never shipped. */
+#define _GNU_SOURCE /* PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP */
 #include "client/log_shipper.h"
 
 #include "client/client.h"
@@ -25,82 +25,83 @@
 #include <string.h>
 
 enum {
-  INITIALIZE_PARAMS_BYTES = 256 << 10, /* of the component's name in it, and of its version */
-  TRACE_ID_BYTES = 128,                /* what Godot takes */
-  STDERR_BUFFER_BYTES = 1 << 20,       /* gathered for stderr */
+  INITIALIZE_PARAMS_BYTES = 256 << 10, /* limit for the component's name, and for its version */
+  TRACE_ID_BYTES = 128,                /* limit of Godot */
+  STDERR_BUFFER_BYTES = 1 << 20,       /* formatted for stderr */
   STOP_TURN_MS = 5,                    /* while it stops */
-  MAX_INTERNAL_ERRORS =
-      3, /* internal errors for one line: it may be the cause, and must not hold up the others */
+  /* Internal errors of Godot for one record before it is dropped: the record may be the cause, and must
+   * not block the others. */
+  MAX_INTERNAL_ERRORS = 3,
   LEVEL_NONE = MCP_LOG_ERROR + 1
 };
 
-/* A line on its way to Godot. */
+/* A record that is being sent to Godot. */
 typedef struct line {
   mcp__log_shipper_t *shipper;
-  enum { LINE_FREE, LINE_RETRY, LINE_SENT } state; /* WAITING: was sent, and has to be again */
+  enum { LINE_FREE, LINE_RETRY, LINE_SENT } state; /* LINE_RETRY: was sent, must be sent again */
   char id[MCP_UUID_SIZE];
-  mcp__log_record_t record; /* points into memory; of a report into text */
+  mcp__log_record_t record; /* points into memory, or of a drop report into report_text */
   mcp__buf_t memory;
-  unsigned internal_errors; /* so many internal errors it has met */
-  bool is_drop_report;      /* of drops; its text is … */
+  unsigned internal_errors; /* number of internal errors for this record */
+  bool is_drop_report;      /* the record reports drops */
   char report_text[160];
 } in_flight_line_t;
 
-/* Of the thread, in this order. */
+/* States of the thread, in this order. */
 typedef enum shipper_state {
   RUNNING,
-  FLUSHING, /* asked to stop: what is left is shown and shipped */
-  ENDING    /* the client closes */
+  FLUSHING, /* stopping: writes and ships the remaining records */
+  ENDING    /* the client is closing */
 } shipper_state_t;
 
 struct mcp__log_shipper {
-  mcp__log_shipper_t *next; /* of those that run */
-  atomic_uint users;        /* the owner, the thread, and whoever holds it */
+  mcp__log_shipper_t *next; /* in the registry */
+  atomic_uint users;        /* reference count: the owner, the thread, and others */
   char *component, *initialize_params;
-  atomic_int level;     /* from which on lines are shipped */
-  int configured_level; /* the same while Godot says nothing */
-  pthread_mutex_t lock; /* for these: */
+  atomic_int level;     /* minimum level for shipping */
+  int configured_level; /* minimum level unless Godot sets one */
+  pthread_mutex_t lock; /* guards the next three members */
   mcp__log_ring_t stderr_ring, ship_ring;
-  bool closed; /* … no more lines are taken */
-  /* the thread's */
+  bool closed; /* no more records are accepted */
+  /* Members used by the thread: */
   uv_loop_t loop;
   uv_timer_t turn;
-  mcp_client_t *client; /* NULL: nothing is shipped */
+  mcp_client_t *client; /* NULL: log shipping is off */
   bool connected, refusal_logged;
-  bool waiting_logged; /* has said that Godot is not there */
+  bool waiting_logged; /* has logged that Godot is unavailable */
   shipper_state_t state;
   uint64_t paused_until_ms, close_deadline_ms;
-  uint64_t flush_limit_ms; /* the limit of a stop, which the owner sets before it wakes the thread */
+  uint64_t flush_limit_ms; /* time limit of a stop; the owner sets it before it wakes the thread */
   uint64_t flush_deadline_ms, progress_deadline_ms;
-  mcp__buf_t out; /* for stderr, formatted */
+  mcp__buf_t out; /* formatted lines for stderr */
   mcp__buf_t memory;
   in_flight_line_t in_flight_lines[MCP__LOG_SHIPPER_IN_FLIGHT];
-  unsigned in_flight_count; /* that are not FREE */
-  uint64_t reported_drops;  /* drops that had been counted when … */
-  int64_t last_report_us;   /* … the last report was made */
+  unsigned in_flight_count; /* number of lines that are not LINE_FREE */
+  uint64_t reported_drops;  /* total drops at the last drop report */
+  int64_t last_report_us;   /* time of the last drop report */
   atomic_ullong shipped_count, refused_count;
-  /* between thread and owner */
+  /* Shared by the thread and the owner: */
   pthread_t thread;
   atomic_bool finished, done_sent;
-  uv_async_t wake, done; /* on the thread's loop, on the owner's */
+  uv_async_t wake, done; /* wake: on the thread's loop; done: on the owner's */
   void (*on_stopped)(void *arg);
   void *arg;
 };
 
 static void set_state(mcp__log_shipper_t *shipper, shipper_state_t state) {
-  assert(state > shipper->state); /* a start that failed goes to ENDING at once */
+  assert(state > shipper->state); /* a failed start goes to ENDING directly */
   shipper->state = state;
 }
 
-static _Thread_local bool muted; /* nothing that this thread says is shipped */
+static _Thread_local bool muted; /* records of this thread are not shipped */
 static pthread_mutex_t registry_lock = PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
 static mcp__log_shipper_t *registry;
 
-/* ---- which loggers run ------------------------------------------------------------------------------ */
+/* ---- registry --------------------------------------------------------------------------------------- */
 
 static void route(const mcp__log_record_t *record);
 
-static void publish_levels(void) { /* with the registry locked */
+static void publish_levels(void) { /* the registry is locked */
   int lowest = LEVEL_NONE;
   for (mcp__log_shipper_t *each = registry; each != NULL; each = each->next)
     if (atomic_load(&each->level) < lowest)
@@ -129,7 +130,7 @@ static void remove_from_registry(mcp__log_shipper_t *shipper) {
   pthread_mutex_unlock(&registry_lock);
 }
 
-/* The one of that name, else the one that has run longest. */
+/* The shipper of that component, else the first one started. */
 static mcp__log_shipper_t *find_shipper(const char *part) {
   pthread_mutex_lock(&registry_lock);
   mcp__log_shipper_t *found = registry;
@@ -150,7 +151,7 @@ static void route(const mcp__log_record_t *record) {
   mcp__log_shipper_release(shipper);
 }
 
-/* ---- lines come ------------------------------------------------------------------------------------- */
+/* ---- accepting records ------------------------------------------------------------------------------ */
 
 bool mcp__log_shipper_wants(const mcp__log_shipper_t *shipper, int level) {
   return level >= mcp__log_threshold() ||
@@ -212,8 +213,7 @@ static void flush_out(mcp__log_shipper_t *shipper) {
   mcp__buf_consume(&shipper->out, mcp__log_write_stderr(shipper->out.data, shipper->out.len, 0));
 }
 
-/* As many as may wait, and no more in one turn: who makes lines faster than this must not keep it from Godot.
- */
+/* At most one full ring in one turn: a thread that logs faster than this must not delay shipping. */
 static void show(mcp__log_shipper_t *shipper) {
   mcp__log_record_t record;
   unsigned left = MCP__LOG_SHIPPER_MAX_LINES;
@@ -233,20 +233,20 @@ static void show(mcp__log_shipper_t *shipper) {
 
 /* ---- to Godot --------------------------------------------------------------------------------------- */
 
-/* Instead of a member of that name, where there is one. */
+/* Sets a member, replacing an existing one. */
 static void put_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *key, const char *text) {
   if (text != NULL && *text != '\0' && mcp__utf8_valid(text, strlen(text)))
     yyjson_mut_obj_put(object, yyjson_mut_str(doc, key), yyjson_mut_strcpy(doc, text));
 }
 
-/* What was given, without its secrets; what is no object becomes one. */
+/* The data of a record with its secrets redacted; a value that is not an object becomes {"value": …}. */
 static yyjson_mut_val *read_data(yyjson_mut_doc *doc, const mcp__log_record_t *record) {
   yyjson_doc *given = NULL;
   mcp__json_error_t error;
   if (record->data != NULL)
     given = mcp__json_read(record->data, record->data_len, &mcp__json_alc, &error);
   yyjson_mut_val *data = given != NULL ? yyjson_val_mut_copy(doc, yyjson_doc_get_root(given)) : NULL;
-  if (given == NULL && record->data != NULL) /* beyond a limit of the reader: it goes unseen */
+  if (given == NULL && record->data != NULL) /* beyond a limit of the reader: redact all */
     data = yyjson_mut_str(doc, MCP__REDACTED);
   yyjson_doc_free(given);
   mcp__redact(data);
@@ -296,15 +296,15 @@ static void release_line(in_flight_line_t *line) {
 
 static void refuse(in_flight_line_t *line, const char *why) {
   mcp__log_shipper_t *shipper = line->shipper;
-  if (!line->is_drop_report) /* else a Godot that refuses everything would be told so for ever */
+  if (!line->is_drop_report) /* otherwise, if Godot rejects everything, it would get reports endlessly */
     atomic_fetch_add(&shipper->refused_count, 1);
-  if (!shipper->refusal_logged) /* once a connection: it may refuse them all */
-    mcp_log(MCP_LOG_WARN, shipper->component, "a log line was refused and is lost: %s", why);
+  if (!shipper->refusal_logged) /* once per connection: it may reject all records */
+    mcp_log(MCP_LOG_WARN, shipper->component, "Godot rejected a log line, which is lost: %s", why);
   shipper->refusal_logged = true;
   release_line(line);
 }
 
-static bool is_permanent(int status) { /* asking again would bring the same answer */
+static bool is_permanent(int status) { /* a retry would fail the same way */
   return status == MCP_INVALID_PARAMS || status == MCP_INVALID_REQUEST || status == MCP_METHOD_NOT_FOUND ||
          status == MCP_ETOOBIG || status == MCP_EENCODE || status == MCP_PARSE_ERROR;
 }
@@ -313,7 +313,8 @@ static uint64_t at_least_flush_ms(uint64_t ms) {
   return ms > MCP__LOG_SHIPPER_FLUSH_MS ? ms : MCP__LOG_SHIPPER_FLUSH_MS;
 }
 
-static void extend_progress_deadline(mcp__log_shipper_t *shipper) { /* which counts once flush_ms is known */
+/* The deadline is only used after flush_limit_ms is set. */
+static void extend_progress_deadline(mcp__log_shipper_t *shipper) {
   if (shipper->state != RUNNING)
     shipper->progress_deadline_ms = uv_now(&shipper->loop) + at_least_flush_ms(shipper->flush_limit_ms / 3);
 }
@@ -337,7 +338,7 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   ship(shipper);
 }
 
-/* A line that says how many went missing since the last one that did. */
+/* Creates a record with the number of drops since the last report, if there are any. */
 static bool take_drop_report(in_flight_line_t *line) {
   mcp__log_shipper_t *shipper = line->shipper;
   uint64_t count = dropped(shipper);
@@ -383,7 +384,7 @@ static bool send_line(in_flight_line_t *line) {
 
 static void ship(mcp__log_shipper_t *shipper) {
   for (int state = LINE_RETRY; state >= LINE_FREE;
-       state = state == LINE_RETRY ? LINE_FREE : -1) { /* what was sent before goes first */
+       state = state == LINE_RETRY ? LINE_FREE : -1) { /* retries first */
     for (int i = 0; i < MCP__LOG_SHIPPER_IN_FLIGHT; i++) {
       in_flight_line_t *line = &shipper->in_flight_lines[i];
       if (!shipper->connected || uv_now(&shipper->loop) < shipper->paused_until_ms)
@@ -401,12 +402,13 @@ static void on_state(mcp_client_t *client, int status, const char *reason, void 
   if (!shipper->connected) {
     if (!shipper->waiting_logged)
       mcp_log(MCP_LOG_WARN, shipper->component,
-              "log lines wait for Godot: %s; LOGGING_ENABLED=false keeps them here", reason);
+              "cannot ship log lines to Godot: %s (set LOGGING_ENABLED=false to disable log shipping)",
+              reason);
     shipper->waiting_logged = true;
     return;
   }
   if (shipper->waiting_logged)
-    mcp_log(MCP_LOG_INFO, shipper->component, "log lines go to Godot");
+    mcp_log(MCP_LOG_INFO, shipper->component, "shipping log lines to Godot");
   shipper->waiting_logged = false;
   shipper->refusal_logged = false;
   shipper->paused_until_ms = 0;
@@ -427,14 +429,14 @@ static void on_notification(mcp_client_t *client, const char *method, yyjson_val
   pthread_mutex_unlock(&registry_lock);
 }
 
-/* ---- its thread ------------------------------------------------------------------------------------- */
+/* ---- thread ----------------------------------------------------------------------------------------- */
 
 static void send_done(mcp__log_shipper_t *shipper) {
   if (!atomic_exchange(&shipper->done_sent, true))
     uv_async_send(&shipper->done);
 }
 
-/* The turn goes on while something else holds the loop: a look-up that hangs. */
+/* The timer keeps running while something else keeps the loop alive, such as a hanging name look-up. */
 static void on_client_closed(mcp_client_t *client, void *arg) {
   mcp__log_shipper_t *shipper = arg;
   mcp_client_free(client);
@@ -450,7 +452,7 @@ static void close_loop(mcp__log_shipper_t *shipper) {
   uv_loop_close(&shipper->loop);
 }
 
-/* Nothing is left, or nothing that would go. */
+/* Nothing is left, or nothing that can be shipped. */
 static bool is_empty(mcp__log_shipper_t *shipper) {
   pthread_mutex_lock(&shipper->lock);
   bool stderr_ring = shipper->stderr_ring.count == 0, ship_ring = shipper->ship_ring.count == 0;
@@ -479,7 +481,7 @@ static void on_turn(uv_timer_t *timer) {
       (is_empty(shipper) || now_ms >= shipper->flush_deadline_ms || now_ms >= shipper->progress_deadline_ms))
     start_closing(shipper);
   else if (shipper->state == ENDING && now_ms >= shipper->close_deadline_ms)
-    send_done(shipper); /* a name is still being looked up, say: whoever stops need not wait for it */
+    send_done(shipper); /* for example a hanging name look-up: the owner need not wait for it */
 }
 
 static void on_wake(uv_async_t *wake) {
@@ -511,8 +513,8 @@ static void on_done_closed(uv_handle_t *handle) {
     cb(arg);
 }
 
-/* A thread that has finished is waited for, which takes no time: one that is just leaving must not meet the
- * end of the process. Any other hangs where it cannot be reached, and is let go. */
+/* A finished thread is joined, which takes no time and avoids that it is still exiting when the process ends.
+ * A hanging thread is detached. */
 static void on_done(uv_async_t *done) {
   mcp__log_shipper_t *shipper = done->data;
   if (atomic_load(&shipper->finished))
@@ -522,7 +524,7 @@ static void on_done(uv_async_t *done) {
   uv_close((uv_handle_t *)done, on_done_closed);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------- */
+/* ---- start and stop --------------------------------------------------------------------------------- */
 
 mcp__log_shipper_t *mcp__log_shipper_hold(mcp__log_shipper_t *shipper) {
   if (shipper != NULL)
@@ -581,7 +583,7 @@ static int make_client(mcp__log_shipper_t *shipper, const char *version, const c
 static int start_thread(mcp__log_shipper_t *shipper) {
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's affair */
+  pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are handled by the program's threads */
   int status = pthread_create(&shipper->thread, NULL, thread_main, shipper);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   return status == 0 ? 0 : uv_translate_sys_error(status);
@@ -630,21 +632,21 @@ mcp__log_shipper_t *mcp__log_shipper_new(uv_loop_t *loop, const char *component,
   mcp__log_shipper_t *shipper = mcp__calloc(sizeof *shipper);
   if (shipper == NULL)
     return NULL;
-  shipper->lock =
-      (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP; /* held so briefly that waiting costs more */
+  /* held so briefly that sleeping would cost more */
+  shipper->lock = (pthread_mutex_t)PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP;
   atomic_store(&shipper->users, 1);
   shipper->last_report_us = mcp_time_now_us();
   if (init_members(shipper, component, url != NULL) != 0 || open_handles(shipper, loop) != 0) {
     mcp__log_shipper_release(shipper);
     return NULL;
   }
-  mcp__log_shipper_hold(shipper); /* the thread's */
+  mcp__log_shipper_hold(shipper); /* the reference of the thread */
   if ((url == NULL || make_client(shipper, version, url) == 0) && start_thread(shipper) == 0) {
     add_to_registry(shipper);
     return shipper;
   }
   start_closing(shipper);
-  thread_main(shipper); /* closes what is open; nothing has begun */
+  thread_main(shipper); /* closes the handles; the thread was not started */
   muted = false;
   uv_close((uv_handle_t *)&shipper->done, on_done_closed);
   return NULL;

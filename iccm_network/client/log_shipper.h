@@ -1,5 +1,5 @@
-/* log_shipper.h: takes lines from any thread without keeping it waiting, and from a thread of its own shows
- * them on stderr and ships them to Godot. */
+/* log_shipper.h: takes log records from any thread without blocking it; its own thread writes them to stderr
+ * and ships them to Godot. */
 #ifndef MCP_LOG_SHIPPER_H
 #define MCP_LOG_SHIPPER_H
 
@@ -9,46 +9,48 @@
 
 enum {
   MCP__LOG_SHIPPER_MAX_LINES = 10000,
-  MCP__LOG_SHIPPER_MAX_BYTES = 8 << 20, /* as many each for stderr and for Godot */
-  MCP__LOG_SHIPPER_TURN_MS = 50,        /* how long a line waits at the most: whoever makes it wakes nobody */
-  MCP__LOG_SHIPPER_CONNECT_MS =
-      1000, /* for name, TCP, upgrade and initialize together; then again, ever more slowly */
+  MCP__LOG_SHIPPER_MAX_BYTES = 8 << 20, /* for stderr, and the same for Godot */
+  MCP__LOG_SHIPPER_TURN_MS = 50,        /* maximum delay of a record; logging does not wake the thread */
+  /* For name look-up, TCP, upgrade and initialize together; then reconnects with backoff. */
+  MCP__LOG_SHIPPER_CONNECT_MS = 1000,
   MCP__LOG_SHIPPER_CALL_MS = 10000,
-  MCP__LOG_SHIPPER_PAUSE_MS = 1000, /* after Godot has said that it cannot take a line now */
-  MCP__LOG_SHIPPER_FLUSH_MS = 1000, /* for what is left when it stops, where no longer limit is given */
-  MCP__LOG_SHIPPER_CLOSE_MS = 500,  /* and for its connection to close: nobody waits any longer */
-  MCP__LOG_SHIPPER_IN_FLIGHT = 64 /* lines on their way; a server takes no more from one connection at once */
+  MCP__LOG_SHIPPER_PAUSE_MS = 1000, /* pause after a temporary error of Godot */
+  MCP__LOG_SHIPPER_FLUSH_MS = 1000, /* minimum time for flushing at the stop */
+  MCP__LOG_SHIPPER_CLOSE_MS = 500,  /* additional time for closing the connection */
+  /* records being sent; a server accepts no more calls at once per connection */
+  MCP__LOG_SHIPPER_IN_FLIGHT = 64
 };
 
 typedef struct mcp__log_shipper mcp__log_shipper_t;
 
-/* Begins: stderr and mcp_log() are its business from now on. component, version: copied. url NULL: nothing is
- * shipped; "": to where Godot is unless that was set. NULL: no memory or no thread; lines are shown as they
- * are made then. */
+/* Starts a shipper, which takes over stderr and mcp_log(). component, version: copied. url NULL: log shipping
+ * is off; "": the default endpoints of Godot. NULL: out of memory or no thread; records are then written
+ * directly. */
 mcp__log_shipper_t *mcp__log_shipper_new(uv_loop_t *loop, const char *component, const char *version,
                                          const char *url);
 
-/* Shows and ships what is left, then calls cb once from the loop. Shipping ends after limit_ms, or once Godot
- * has taken nothing for a third of that (each at least MCP__LOG_SHIPPER_FLUSH_MS); cb comes at the latest
- * MCP__LOG_SHIPPER_CLOSE_MS later. Lines that come meanwhile are shown as they are made. The memory goes with
- * the last hold, of which the one by new is released by this. */
+/* Writes and ships the remaining records, then calls cb once from the loop. Shipping ends after limit_ms, or
+ * when Godot has accepted nothing for a third of that (each at least MCP__LOG_SHIPPER_FLUSH_MS); cb is called
+ * at most MCP__LOG_SHIPPER_CLOSE_MS later. Records logged meanwhile are written directly. Releases the
+ * reference from mcp__log_shipper_new(); the memory is freed with the last reference. */
 void mcp__log_shipper_stop(mcp__log_shipper_t *shipper, uint64_t limit_ms, void (*cb)(void *arg), void *arg);
 
-mcp__log_shipper_t *mcp__log_shipper_hold(mcp__log_shipper_t *shipper); /* NULL is fine, also for … */
-void mcp__log_shipper_release(mcp__log_shipper_t *shipper);             /* any thread */
+mcp__log_shipper_t *mcp__log_shipper_hold(mcp__log_shipper_t *shipper); /* NULL is fine */
+void mcp__log_shipper_release(mcp__log_shipper_t *shipper);             /* any thread; NULL is fine */
 
-/* Any thread; a logger of NULL shows alone. */
+/* Any thread; with a NULL shipper, records are only written to stderr or the handler. */
 enum { MCP__LOG_SHOW = 1, MCP__LOG_SHIP = 2 };
 bool mcp__log_shipper_wants(const mcp__log_shipper_t *shipper, int level);
 void mcp__log_shipper_log(mcp__log_shipper_t *shipper, const mcp__log_record_t *record,
                           unsigned destinations);
 
 const char *mcp__log_shipper_component(const mcp__log_shipper_t *shipper);
-void mcp__log_shipper_mute(bool on); /* nothing that this thread says is shipped: it serves log traffic */
+/* Disables shipping for records of the calling thread, which serves log traffic. */
+void mcp__log_shipper_mute(bool on);
 
 typedef struct mcp__log_shipper_counts {
   uint64_t shipped, dropped;
 } mcp__log_shipper_counts_t;
-mcp__log_shipper_counts_t mcp__log_shipper_counts(mcp__log_shipper_t *shipper); /* of NULL: none */
+mcp__log_shipper_counts_t mcp__log_shipper_counts(mcp__log_shipper_t *shipper); /* all 0 for NULL */
 
 #endif

@@ -1,5 +1,5 @@
-/* pending.c: a hash table on ids that rise one by one, and a list that is sorted from its end: calls with the
- * same time-out, which is nearly all, are added in one step. */
+/* pending.c: a hash table on ids that increase by one, and a list sorted by deadline that is searched from
+ * its end: calls with the same time limit, which are most calls, are added in one step. */
 #include "client/pending.h"
 
 #include <uv.h>

@@ -1,5 +1,5 @@
-/* pending.h: a client's calls that wait for their answer: by id and by deadline; pure: time is an argument.
- */
+/* pending.h: the pending calls of a client by id and by deadline, and the backoff of reconnects; pure: time
+ * is an argument. */
 #ifndef MCP_PENDING_H
 #define MCP_PENDING_H
 
@@ -18,14 +18,14 @@ typedef struct mcp__pending {
   mcp__pending_call_t *first, *last;
 } mcp__pending_t;
 
-/* Id and deadline are set; 0 or UV_ENOMEM. */
+/* id and deadline_ms must be set. 0 or UV_ENOMEM. */
 int mcp__pending_add(mcp__pending_t *pending, mcp__pending_call_t *call);
 mcp__pending_call_t *mcp__pending_find(const mcp__pending_t *pending, uint64_t id);
 void mcp__pending_remove(mcp__pending_t *pending, mcp__pending_call_t *call);
-void mcp__pending_deinit(mcp__pending_t *pending); /* empty by then */
+void mcp__pending_deinit(mcp__pending_t *pending); /* must be empty */
 
-/* The delay before try number attempt (0, 1, …) to connect again: 0.1 s doubling to 30 s, with a jitter of 50
- * % up or down by chance, which is any number. */
+/* The delay before reconnect attempt number attempt (0, 1, …): 0.1 s, doubling up to 30 s, with a jitter of
+ * ±50 %. chance is a random number. */
 uint64_t mcp__backoff_ms(unsigned attempt, uint32_t chance);
 
 #endif

@@ -1,10 +1,10 @@
-/* request.c: what is asked of a client's peer, from its making to its end.
+/* request.c: the requests of a client, from creation to completion.
  *
- * Happy path: a request is written at once; it is sent as soon as there is a link, in the order of making,
- * matched to its answer by id, and finished with what the answer says. Failure: it ends with its deadline,
- * with the connection that it was sent over, or because it was cancelled; whatever comes first ends it, once,
- * and a peer that may still be at work on it is told. Nothing is called back from inside of making or
- * cancelling: what is due at once is due in the timer's next turn. */
+ * Happy path: a request is serialised at once and sent as soon as there is a link, in the order of creation.
+ * Its response is matched by id and passed to its callback. Failure: a request ends when its deadline passes,
+ * when the connection that it was sent over is lost, or when it is cancelled; whichever comes first ends it,
+ * once, and the peer gets notifications/cancelled if it may still be working on it. Creating or cancelling
+ * never calls a callback: a request that has to fail at once fails when the timer fires next. */
 #include "client/request.h"
 
 #include "base/excerpt.h"
@@ -23,29 +23,30 @@ enum {
   MAX_UNSENT = 1024,
   MAX_UNSENT_BYTES = 16 << 20,
   RESEND_MS = 50,
-  ENVELOPE_BYTES = 512,             /* around the parameters, mostly */
-  MAX_PROGRESS_MESSAGE_BYTES = 1024 /* of a progress message */
+  ENVELOPE_BYTES = 512,             /* around the parameters, an estimate */
+  MAX_PROGRESS_MESSAGE_BYTES = 1024 /* of the message in a progress notification */
 };
 
-/* Begins the progress tokens that are made here: others may stand in a caller's own params. */
+/* The prefix of progress tokens created here. Params of a caller may contain other tokens. */
 #define PROGRESS_TOKEN_PREFIX "iccm-"
 enum { PROGRESS_TOKEN_SIZE = sizeof PROGRESS_TOKEN_PREFIX + 20 };
 
 typedef struct mcp__request {
-  mcp__pending_call_t pending_call; /* first member: what the table knows of it */
-  mcp__child_t child;               /* of the call that it is made for */
+  mcp__pending_call_t pending_call; /* must be the first member */
+  mcp__child_t child;               /* link to the call being served that made it */
   mcp__requests_t *requests;
   mcp_result_cb cb;
   void *arg;
-  mcp_progress_cb progress_cb; /* NULL: the peer was not asked for progress */
+  mcp_progress_cb progress_cb; /* NULL: no progress was requested */
   void *progress_arg;
-  double progress;                  /* the last report's */
+  double progress;                  /* of the last notification */
   mcp__buf_t text;                  /* the message, until it is sent */
-  struct mcp__request *prev, *next; /* of those that are not sent */
+  struct mcp__request *prev, *next; /* in the list of unsent requests */
   uint64_t timeout_ms;
-  bool is_tool, is_initialize; /* the latter: which MCP forbids to cancel */
-  bool sent;     /* sent: or cancelled before; not in the list of those that wait for a connection */
-  int fail_code; /* fails in the timer's next turn with this code, and an answer is not looked at any more */
+  bool is_tool, is_initialize; /* is_initialize: MCP forbids to cancel it */
+  bool sent;                   /* sent, or cancelled before that; not in the list of unsent requests */
+  /* If not 0, the request fails with this code when the timer fires next, and a response is ignored. */
+  int fail_code;
 } request_t;
 
 static request_t *request_of(mcp__pending_call_t *pending_call) {
@@ -82,7 +83,7 @@ static void finish(mcp__requests_t *requests, request_t *request, const mcp_resu
 
 static void fail_request(mcp__requests_t *requests, request_t *request, int status, const char *problem) {
   char message[640];
-  if (request->fail_code == MCP_ECANCELED) { /* whatever else has happened since */
+  if (request->fail_code == MCP_ECANCELED) { /* even if something else failed since */
     status = MCP_ECANCELED;
     problem = mcp_strerror(status);
   }
@@ -101,8 +102,7 @@ static int write_cancelled(mcp__buf_t *out, void *arg) {
   return mcp__jsonrpc_request(out, 0, "notifications/cancelled", params, (size_t)len);
 }
 
-/* Nobody waits any more for the answer to what was sent; without memory to say so it goes nowhere all the
- * same. */
+/* Tells the peer that the response is no longer wanted. Best effort: nothing is sent if memory runs out. */
 static void send_cancelled(request_t *request) {
   if (request->requests->link == NULL || request->is_initialize)
     return;
@@ -126,8 +126,8 @@ static void expire_request(mcp__requests_t *requests, request_t *request) {
   }
 }
 
-/* Callbacks may make and end calls, so the list is gone through from its beginning each time; last_id keeps
- * calls that are made meanwhile out of it. */
+/* Callbacks may add and complete requests, so the list is read from its beginning after each one; last_id
+ * excludes requests added meanwhile. */
 void mcp__requests_fail(mcp__requests_t *requests, bool sent, int status, const char *problem) {
   char problem_copy[512];
   uint64_t last_id = requests->last_id;
@@ -150,7 +150,7 @@ static int write_text(mcp__buf_t *out, void *arg) {
 static void send_unsent(mcp__requests_t *requests) {
   while (requests->link != NULL && requests->first != NULL) {
     request_t *request = requests->first;
-    if (mcp__link_send(requests->link, write_text, &request->text) != 0) { /* out of memory, for now */
+    if (mcp__link_send(requests->link, write_text, &request->text) != 0) { /* out of memory: retry later */
       requests->on_due(requests->client, uv_now(requests->loop) + RESEND_MS);
       return;
     }
@@ -161,7 +161,7 @@ static void send_unsent(mcp__requests_t *requests) {
 }
 
 void mcp__requests_expire(mcp__requests_t *requests, uint64_t now_ms) {
-  send_unsent(requests); /* what could not be, for want of memory */
+  send_unsent(requests); /* requests that could not be sent because memory ran out */
   while (requests->pending.first != NULL && requests->pending.first->deadline_ms <= now_ms)
     expire_request(requests, request_of(requests->pending.first));
 }
@@ -182,16 +182,16 @@ uint64_t mcp__requests_next_deadline(const mcp__requests_t *requests) {
   return requests->pending.first != NULL ? requests->pending.first->deadline_ms : UINT64_MAX;
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------------- */
 
-/* What makes an answer none; NULL: it is one. *what is the part of it that shows that. */
+/* Why a response is invalid; NULL: it is valid. *offending is the invalid part. */
 static const char *find_response_error(const request_t *request, const mcp__message_t *message,
                                        yyjson_val **offending) {
   *offending = message->error != NULL ? message->error : message->result;
   if (*offending == NULL)
-    return "the answer has neither a result nor an error";
+    return "the response has neither a result nor an error";
   if (message->error != NULL)
-    return message->result != NULL ? "the answer has both a result and an error: " : NULL;
+    return message->result != NULL ? "the response has both a result and an error: " : NULL;
   return request->is_tool && !yyjson_is_obj(message->result) ? "the result of tools/call is not an object: "
                                                              : NULL;
 }
@@ -211,7 +211,7 @@ bool mcp__requests_on_response(mcp__requests_t *requests, uint64_t id, const mcp
                                mcp__arena_t *arena) {
   mcp__pending_call_t *pending_call = mcp__pending_find(&requests->pending, id);
   if (pending_call == NULL || !request_of(pending_call)->sent || request_of(pending_call)->fail_code != 0)
-    return false; /* its deadline has passed, it was cancelled, or nobody asked */
+    return false; /* it expired, was cancelled, or never existed */
   mcp_result_t result = {0};
   yyjson_val *offending;
   const char *response_error = find_response_error(request_of(pending_call), message, &offending);
@@ -220,9 +220,9 @@ bool mcp__requests_on_response(mcp__requests_t *requests, uint64_t id, const mcp
     return true;
   }
   mcp__result_read(message, request_of(pending_call)->is_tool, arena, &result);
-  if (arena->failed) { /* else value might be another than what it is otherwise */
+  if (arena->failed) { /* the parsed value may be incomplete */
     fail_request(requests, request_of(pending_call), arena->out_of_memory ? UV_ENOMEM : MCP_ETOOBIG,
-                 "no memory to read the answer");
+                 "out of memory while reading the response");
     return true;
   }
   finish(requests, request_of(pending_call), &result);
@@ -235,7 +235,7 @@ static void write_progress_token(uint64_t id, char token[PROGRESS_TOKEN_SIZE]) {
   snprintf(token, PROGRESS_TOKEN_SIZE, PROGRESS_TOKEN_PREFIX "%llu", (unsigned long long)id);
 }
 
-/* Whether the token was made here, of the request id. */
+/* Whether the token was created here; *id is then the id of its request. */
 static bool read_progress_token(yyjson_val *token, uint64_t *id) {
   char same[PROGRESS_TOKEN_SIZE];
   const char *text = yyjson_get_str(token);
@@ -247,14 +247,15 @@ static bool read_progress_token(yyjson_val *token, uint64_t *id) {
   return yyjson_equals_str(token, same);
 }
 
-/* NULL: there is none. cut is where it is put if it is too long. */
+/* The message of a progress notification; NULL: none. cut: a buffer for a message that has to be truncated.
+ */
 static const char *progress_message(yyjson_val *params, char cut[MAX_PROGRESS_MESSAGE_BYTES + 1]) {
   yyjson_val *message = yyjson_obj_get(params, "message");
   const char *text = yyjson_get_str(message);
   size_t len = MAX_PROGRESS_MESSAGE_BYTES;
   if (text == NULL || yyjson_get_len(message) <= len)
     return text;
-  while (((unsigned char)text[len] & 0xc0) == 0x80) /* not inside of a character */
+  while (((unsigned char)text[len] & 0xc0) == 0x80) /* not within a character */
     len--;
   memcpy(cut, text, len);
   cut[len] = '\0';
@@ -269,7 +270,7 @@ bool mcp__requests_on_progress(mcp__requests_t *requests, yyjson_val *params) {
   mcp__pending_call_t *pending_call = mcp__pending_find(&requests->pending, id);
   request_t *request = pending_call != NULL ? request_of(pending_call) : NULL;
   if (request == NULL || request->progress_cb == NULL || request->fail_code != 0)
-    return true; /* it comes late */
+    return true; /* late: the request has ended */
   yyjson_val *value = yyjson_obj_get(params, "progress");
   double progress = yyjson_get_num(value), total = yyjson_get_num(yyjson_obj_get(params, "total"));
   if (!yyjson_is_num(value) || !isfinite(progress) || !(progress > request->progress))
@@ -293,15 +294,14 @@ static void cancel(request_t *request) {
   }
   request->fail_code = MCP_ECANCELED;
   mcp__pending_remove(&requests->pending, &request->pending_call);
-  request->pending_call.deadline_ms = uv_now(requests->loop) + 1; /* as for refused ones, see add_request() */
-  mcp__pending_add(&requests->pending,
-                   &request->pending_call); /* cannot fail: its place in the table is still there */
+  request->pending_call.deadline_ms = uv_now(requests->loop) + 1; /* as in add_request() */
+  mcp__pending_add(&requests->pending, &request->pending_call);   /* cannot fail: the table has room for it */
   requests->on_due(requests->client, request->pending_call.deadline_ms);
 }
 
 static void on_parent_cancelled(mcp__child_t *child) {
   request_t *request = (request_t *)(void *)((char *)child - offsetof(request_t, child));
-  if (!request->requests->closed && request->fail_code == 0) /* else its end is due already */
+  if (!request->requests->closed && request->fail_code == 0) /* otherwise it is about to fail already */
     cancel(request);
 }
 
@@ -313,7 +313,7 @@ int mcp__requests_cancel(mcp__requests_t *requests, uint64_t id) {
   return 0;
 }
 
-/* ---- making ---------------------------------------------------------------------------------------- */
+/* ---- creating -------------------------------------------------------------------------------------- */
 
 static int check_room(const mcp__requests_t *requests) {
   if (requests->link != NULL)
@@ -322,11 +322,11 @@ static int check_room(const mcp__requests_t *requests) {
 }
 
 static int add_request(mcp__requests_t *requests, request_t *request, uint64_t timeout_ms) {
-  uv_update_time(requests->loop); /* the caller may have been busy: its time-out begins now */
+  uv_update_time(requests->loop); /* the caller may have been busy: the time limit starts now */
   uint64_t now_ms = uv_now(requests->loop);
   request->timeout_ms = timeout_ms > 0 ? timeout_ms : DEFAULT_TIMEOUT_MS;
-  /* A refused one fails in another millisecond: due now, a call made in its callback would be due in the same
-   * turn of the timer, and so on for ever. */
+  /* A failing request fails 1 ms later: if it were due now, a request created in its callback would be due in
+   * the same timer turn, and so on endlessly. */
   request->pending_call.deadline_ms = now_ms + (request->fail_code != 0 ? 1 : request->timeout_ms);
   int status = mcp__pending_add(&requests->pending, &request->pending_call);
   if (status != 0)
@@ -373,12 +373,13 @@ static int write_call(mcp__buf_t *out, const mcp__request_spec_t *spec, uint64_t
   return mcp__buf_first_error(status, mcp__buf_puts(out, "}}"));
 }
 
-/* What a request is made of: params is JSON text, of a tool the arguments. */
+/* Serialises a request. params is JSON text; for a tool, the arguments. */
 static int write_request(request_t *request, const mcp__request_spec_t *spec, const char *params,
                          size_t len) {
   mcp__buf_t *text = &request->text;
   mcp__buf_reserve(text,
-                   len + ENVELOPE_BYTES); /* at once, since it may be large; appending says what fails */
+                   /* One allocation, since it may be large; appending reports errors. */
+                   len + ENVELOPE_BYTES);
   if (spec->tool == NULL)
     return mcp__jsonrpc_request(text, request->pending_call.id, spec->method, params, len);
   int status = mcp__jsonrpc_begin_request(text, request->pending_call.id, spec->method);
@@ -397,7 +398,7 @@ static int serialise(yyjson_mut_doc *doc, char **text, size_t *len) {
   return error.code == YYJSON_WRITE_ERROR_MEMORY_ALLOCATION ? UV_ENOMEM : MCP_EENCODE;
 }
 
-/* The same as write_meta() for other methods, whose params are the caller's. */
+/* Like write_meta() for other methods, whose params belong to the caller. */
 static bool put_meta(yyjson_mut_doc *doc, yyjson_mut_val *meta, const mcp__request_spec_t *spec,
                      uint64_t id) {
   char span[MCP__SPAN_SIZE], token[PROGRESS_TOKEN_SIZE];
@@ -435,11 +436,11 @@ static int check_spec(const mcp__requests_t *requests, const mcp__request_spec_t
   const char *name = spec->tool != NULL ? spec->tool : spec->method;
   int status = check_room(requests);
   if (status == 0 && !mcp__utf8_valid(name, strlen(name)))
-    status = MCP_EENCODE; /* the peer would close, and take every other call with it */
+    status = MCP_EENCODE; /* the peer would close the connection, which fails all other calls */
   return status;
 }
 
-/* params, which may be large, is freed as soon as it stands in the request. */
+/* Frees params, which may be large, as soon as it is copied into the request. */
 static int add_new_request(mcp__requests_t *requests, const mcp__request_spec_t *spec, char *params,
                            size_t len) {
   request_t *request = mcp__calloc(sizeof *request);

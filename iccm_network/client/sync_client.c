@@ -1,10 +1,10 @@
-/* sync_client.c: calls that block, over a loop and a client that the calls of one sync client share.
+/* sync_client.c: blocking calls over one loop and one client.
  *
- * Happy path: the first call makes the loop and the client, and connects. The loop runs until the answer is
- * there, which is copied out of the client's memory; then it stands still until the next call, which first
- * lets it see all that has arrived meanwhile: where the connection has ended, the call opens another. Where
- * the call is made for another one that is being served, a timer looks now and then whether that one was
- * cancelled. Failure: the code of the call, and its words for mcp_last_error(). */
+ * Happy path: the first call creates the loop and the client, and connects. The loop runs until the response
+ * is received, which is copied out of the client's memory, and then stops until the next call. That call
+ * first lets the loop process events that arrived meanwhile, and reconnects if the connection was lost. If
+ * the call has a parent, a timer polls whether the parent was cancelled. Failure: the code of the call, and
+ * its message for mcp_last_error(). */
 #include "client/sync_client.h"
 
 #include "base/error.h"
@@ -15,9 +15,9 @@
 enum { CANCEL_POLL_MS = 50, DEFAULT_MAX_MESSAGE = 16 << 20 };
 
 struct mcp_sync_client {
-  mcp_client_t *client; /* NULL: there is no loop either */
+  mcp_client_t *client; /* NULL: the loop is not initialized either */
   uv_loop_t loop;
-  uv_timer_t poll_timer; /* at the parent of a call */
+  uv_timer_t poll_timer; /* polls the parent of a call */
   size_t max_message;
   char url[];
 };
@@ -40,7 +40,7 @@ void mcp__sync_result_store(mcp__sync_result_t *kept, const mcp_result_t *result
 }
 
 int mcp__sync_result_take(mcp__sync_result_t *kept, yyjson_doc **response) {
-  *response = yyjson_mut_doc_imut_copy(kept->response, &mcp__json_alc); /* NULL where it has no root */
+  *response = yyjson_mut_doc_imut_copy(kept->response, &mcp__json_alc); /* NULL if it has no root */
   yyjson_mut_doc_free(kept->response);
   if (kept->status == 0 && *response == NULL) {
     kept->status = UV_ENOMEM;
@@ -69,14 +69,14 @@ static void on_progress(mcp_client_t *client, const mcp_progress_t *progress, vo
 static void on_poll(uv_timer_t *poll_timer) {
   sync_call_t *call = poll_timer->data;
   if (atomic_load(&call->parent->cancelled))
-    mcp_client_cancel(call->client, call->id); /* again: no harm */
+    mcp_client_cancel(call->client, call->id); /* harmless if repeated */
 }
 
 static int open_client(mcp_sync_client_t *sync) {
   if (sync->client != NULL)
     return 0;
   int status = uv_loop_init(&sync->loop);
-  if (status != 0) { /* UNTESTED: needs a process without descriptors */
+  if (status != 0) { /* UNTESTED: needs a process without free descriptors */
     mcp__set_last_error("no event loop: %s", mcp_strerror(status));
     return status;
   }
@@ -91,8 +91,8 @@ static int open_client(mcp_sync_client_t *sync) {
   return 0;
 }
 
-/* Each call finds out anew whether the peer is there; the first turn of the loop is for its timers, of which
- * some are long due, the second for what has arrived. */
+/* Processes events since the last call: the first turn of the loop runs overdue timers, the second handles
+ * received data. Then a reconnect is allowed at once. */
 static void catch_up(mcp_sync_client_t *sync) {
   uv_run(&sync->loop, UV_RUN_NOWAIT);
   uv_run(&sync->loop, UV_RUN_NOWAIT);
@@ -120,7 +120,7 @@ static int run(mcp_sync_client_t *sync, sync_call_t *call, const mcp__request_sp
   while (!call->ended)
     uv_run(&sync->loop, UV_RUN_ONCE);
   uv_timer_stop(&sync->poll_timer);
-  uv_run(&sync->loop, UV_RUN_NOWAIT); /* sends what the end of the call has left to say */
+  uv_run(&sync->loop, UV_RUN_NOWAIT); /* sends remaining output, such as a cancellation */
   return 0;
 }
 
@@ -137,7 +137,7 @@ int mcp__sync_client_call(mcp_sync_client_t *sync, const mcp__request_spec_t *sp
   return status != 0 ? status : mcp__sync_result_take(&call.result, response);
 }
 
-/* ---- the client ------------------------------------------------------------------------------------ */
+/* ---- creation -------------------------------------------------------------------------------------- */
 
 static bool check_url(const char *url) {
   char problem[320];

@@ -218,7 +218,7 @@ class Echo(Case):
     def test_a_variable_that_is_misspelt(self):
         outcome = iccm("list", self.url, env={"ICCM_AUTH_TOKN": "open-sesame"})
         self.assertEqual(outcome.code, OK)
-        self.assertEqual(outcome.err, "iccm: warning: ICCM_AUTH_TOKN is no variable of this system; the nearest one is ICCM_AUTH_TOKEN\n")
+        self.assertEqual(outcome.err, "iccm: warning: ICCM_AUTH_TOKN is not a known environment variable; did you mean ICCM_AUTH_TOKEN?\n")
 
     def test_the_doctor_raises_no_refusals(self):
         refused = lambda: re.findall(r"^iccm_refusals_total\{.*$", http_get(self.echo.port, path="/metrics").body.decode(), re.M)
@@ -424,8 +424,8 @@ class BadPeers(Case):
 
     def test_silent_before_the_upgrade(self):
         with Peer(silent) as peer:
-            for url, words in (peer.url, ("not answered the upgrade", "does it still work")), (
-                peer.url.replace("ws:", "wss:"), ("not answered the TLS handshake", "speak TLS"),
+            for url, words in (peer.url, ("did not answer the WebSocket upgrade", "does it still work")), (
+                peer.url.replace("ws:", "wss:"), ("did not answer the TLS handshake", "speak TLS"),
             ):
                 for command in ("ping", url), ("list", url), ("call", url, "x"), ("bench", url, "x"):
                     outcome = iccm_late(*command, told="accepted the connection")
@@ -434,8 +434,8 @@ class BadPeers(Case):
 
     def test_silent_behind_the_upgrade(self):
         with Peer(mcp(lambda *_: SILENCE, initialize=lambda *_: SILENCE)) as peer:
-            outcome = iccm_late("list", peer.url, told="not answered initialize")
-            self.expect(outcome, TIMEOUT, "not connected within", "not answered initialize", "does it still work")
+            outcome = iccm_late("list", peer.url, told="did not answer initialize")
+            self.expect(outcome, TIMEOUT, "not connected within", "did not answer initialize", "does it still work")
             self.assertNotIn("firewall", outcome.err)
 
     def test_silent_after_the_upgrade(self):

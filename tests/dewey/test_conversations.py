@@ -342,9 +342,9 @@ class Files(Case):
         for content, words in (
             ("", "messages_file holds no messages"),
             ("[]", "messages_file holds no messages"),
-            ("role,content", 'messages_file "file.json": entry 1, line 1, is not an object: expected is a JSON array of objects, or one object a line'),
-            (f"{fine}\n{fine[:-1]}", 'messages_file "file.json": entry 2, line 2, does not end'),
-            (f"[{fine}, {{x}}]", 'messages_file "file.json": entry 2, line 1, is no valid JSON: unexpected character, expected a string for object key'),
+            ("role,content", 'messages_file "file.json": entry 1, line 1, is not an object; expected a JSON array of objects or one object per line'),
+            (f"{fine}\n{fine[:-1]}", 'messages_file "file.json": entry 2, line 2, is incomplete'),
+            (f"[{fine}, {{x}}]", 'messages_file "file.json": entry 2, line 1, is not valid JSON: unexpected character, expected a string for object key'),
             (f'{fine}\n{{"content":"{"x" * MESSAGE_MAX}"}}', 'messages_file "file.json": entry 2, line 2, is larger than 16 MiB'),
         ):
             arguments = {"messages_file": self.write(content)}
@@ -416,7 +416,7 @@ class Files(Case):
             run = subprocess.run([PROGRAMS["dewey"]], env={"DEWEY_IMPORT_PATHS": value}, capture_output=True, text=True,
                                  timeout=WAIT_S)  # fmt: skip
             self.assertEqual(run.returncode, 1)
-            self.assertIn(f'DEWEY_IMPORT_PATHS is "{value}": absolute directories are needed', run.stderr)
+            self.assertIn(f'DEWEY_IMPORT_PATHS is "{value}": expected absolute directories', run.stderr)
 
 
 class Listing(Case):

@@ -112,7 +112,7 @@ class Case(unittest.IsolatedAsyncioTestCase):
 
     async def assert_unknown(self, tool, arguments, unknown, nearest):
         """An argument of that name is refused, in tools/call and in a direct call; null is not given."""
-        words = f"/{unknown}: not allowed" + (f'; the nearest known name is "{nearest}"' if nearest else "")
+        words = f"/{unknown}: not allowed" + (f'; did you mean "{nearest}"?' if nearest else "")
         await self.assert_refused(tool, arguments | {unknown: "x"}, words)
         answer = await self.caller.request(tool, arguments | {unknown: ["x"], "_meta": {"trace_id": "t"}})
         self.assertEqual((answer["error"]["code"], answer["error"]["message"]), (INVALID_PARAMS, words))

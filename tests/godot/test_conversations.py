@@ -179,9 +179,9 @@ class Many(WithDewey):
         for content, words in (
             ("", "messages_file holds no messages"),
             ("[]", "messages_file holds no messages"),
-            ("role,content", 'messages_file "file.json": entry 1, line 1, is not an object: expected is a JSON array of objects, or one object a line'),
-            (f"{fine}\n{fine[:-1]}", 'messages_file "file.json": entry 2, line 2, does not end'),
-            (f"[{fine}, {{x}}]", 'messages_file "file.json": entry 2, line 1, is no valid JSON: unexpected character, expected a string for object key'),
+            ("role,content", 'messages_file "file.json": entry 1, line 1, is not an object; expected a JSON array of objects or one object per line'),
+            (f"{fine}\n{fine[:-1]}", 'messages_file "file.json": entry 2, line 2, is incomplete'),
+            (f"[{fine}, {{x}}]", 'messages_file "file.json": entry 2, line 1, is not valid JSON: unexpected character, expected a string for object key'),
             (f'{fine}\n{{"content":"{"x" * 2**24}"}}', 'messages_file "file.json": entry 2, line 2, is larger than 16 MiB'),
         ):
             self.assertEqual(await self.refused(-32000, "store_messages_bulk", messages_file=self.write(content)), words)

@@ -239,7 +239,7 @@ class Store(ServerCase):
             ("logger_clear", {}, "trace_id", "level"),
             ("logger_set_level", level, "components", "component"),
         ):
-            words = f'/{unknown}: not allowed; the nearest known name is "{nearest}"'
+            words = f'/{unknown}: not allowed; did you mean "{nearest}"?'
             for name in (tool, f"godot_{tool}"):
                 self.assertEqual(await self.refused(-32602, name, known | {unknown: "c"}), words)
                 direct = await self.caller.request(name, known | {unknown: "c"})

@@ -201,7 +201,7 @@ class Protocol(Case):
         ):
             outer, _, inner = unknown.partition("/")
             given = arguments | {outer: {inner: "x"} if inner else "x"}
-            words = f'/{unknown}: not allowed; the nearest known name is "{nearest}"'
+            words = f'/{unknown}: not allowed; did you mean "{nearest}"?'
             await self.assert_refused(f"horace_{tool}", given, words)
             direct = await self.caller.request(f"horace_{tool}", given | {"_meta": {"trace_id": "t"}})
             self.assertEqual((direct["error"]["code"], direct["error"]["message"]), (INVALID_PARAMS, words))

@@ -483,7 +483,7 @@ Test(client_calls, an_answer_that_cannot_be_read_fails_what_was_sent_at_once) {
   answer_format = "{\"jsonrpc\":\"2.0\",\"id\":2,\"id\":2,\"result\":{}}";
   expect_unreadable(script_unreadable, "given twice");
   expect_unreadable(script_deep, "nested deeper than 64 levels");
-  cr_assert(fixture_logged("sent what is no message"));
+  cr_assert(fixture_logged("received an invalid message"));
   fixture_teardown();
 }
 
@@ -556,19 +556,19 @@ Test(client_calls, answers_that_are_none_end_the_call_at_once) {
       {A("\"id\":%d,\"result\":\"done\""), "not an object: \"done\""},
       {A("\"id\":%d,\"result\":[1]"), "not an object: [1]"},
       {A("\"id\":%d,\"result\":null"), "not an object: null"},
-      {"[" A("\"id\":%d," FIVE) "]", "neither a request nor an answer: [{\"jsonrpc\":"},
-      {"[]", "neither a request nor an answer: []"},
-      {"\"done\"", "neither a request nor an answer: \"done\""},
-      {"{\"status\":\"ok\"}", "neither a request nor an answer: {\"status\":\"ok\"}"},
-      {A("\"id\":null," FIVE), "an answer without the id of a call"},
-      {A(FIVE), "an answer without the id of a call"},
+      {"[" A("\"id\":%d," FIVE) "]", "neither a request nor a response: [{\"jsonrpc\":"},
+      {"[]", "neither a request nor a response: []"},
+      {"\"done\"", "neither a request nor a response: \"done\""},
+      {"{\"status\":\"ok\"}", "neither a request nor a response: {\"status\":\"ok\"}"},
+      {A("\"id\":null," FIVE), "a response without a request id"},
+      {A(FIVE), "a response without a request id"},
       {A("\"id\":null,\"error\":{\"code\":-32700,\"message\":\"what?\"}"), "-32700, \"what?\""},
       {A("\"id\":null,\"error\":{\"code\":-32600,\"message\":\"what?\"}"), "-32600, \"what?\""},
       {A("\"error\":{\"code\":-32700,\"message\":\"what?\"}"), "-32700, \"what?\""},
-      {A("\"id\":999," FIVE), "an id that no call has: 999"},
-      {A("\"id\":\"%d\"," FIVE), "an id that no call has: \"1\""},
-      {A("\"id\":%d.5," FIVE), "an id that no call has: 1.5"},
-      {A("\"id\":-%d," FIVE), "an id that no call has: -1"},
+      {A("\"id\":999," FIVE), "an unknown id: 999"},
+      {A("\"id\":\"%d\"," FIVE), "an unknown id: \"1\""},
+      {A("\"id\":%d.5," FIVE), "an unknown id: 1.5"},
+      {A("\"id\":-%d," FIVE), "an unknown id: -1"},
       {"\n<html>\x1b[2J", "<html>\\u001b[2J"},
   };
   fixture_setup();
@@ -580,8 +580,8 @@ Test(client_calls, answers_that_are_none_end_the_call_at_once) {
 Test(client_calls, answers_to_initialize_that_cannot_be_read_end_the_attempt_at_once) {
   fixture_setup();
   expect_fails(A("\"id\":%d,\"result\":{\"x\":NaN}"), NULL, "not valid JSON");
-  expect_fails("[" HELLO "]", NULL, "neither a request nor an answer");
-  expect_fails(A("\"id\":77,\"result\":{}"), NULL, "an id that no call has: 77");
+  expect_fails("[" HELLO "]", NULL, "neither a request nor a response");
+  expect_fails(A("\"id\":77,\"result\":{}"), NULL, "an unknown id: 77");
   fixture_teardown();
 }
 

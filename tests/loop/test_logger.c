@@ -599,7 +599,7 @@ Test(logger, a_line_that_is_refused_is_counted_and_told) {
   cr_expect_eq(lines_of("bad"), 2);
   cr_expect_eq(lines_of("good"), 1);
   cr_expect_eq(reported(true), 2);
-  cr_expect(fixture_logged("a log line was refused and is lost"));
+  cr_expect(fixture_logged("Godot rejected a log line, which is lost"));
   test_server_stop(server);
   close_scene();
 }

@@ -226,15 +226,16 @@ Test(server_tools, wrong_content_is_an_internal_error) {
       {"{}", "/: must be an array"},
       {"[5]", "/0/type: must be"},
       {"[{\"type\":\"text\",\"text\":\"\"},{\"type\":\"video\"}]", "/1/type: must be"},
-      {"[{\"type\":\"text\"}]", "/0/text: required, a string"},
-      {"[{\"type\":\"text\",\"text\":5}]", "/0/text: required, a string"},
-      {"[{\"type\":\"image\",\"data\":\"AAE=\"}]", "/0/mimeType: required, a string"},
+      {"[{\"type\":\"text\"}]", "/0/text: required, must be a string"},
+      {"[{\"type\":\"text\",\"text\":5}]", "/0/text: required, must be a string"},
+      {"[{\"type\":\"image\",\"data\":\"AAE=\"}]", "/0/mimeType: required, must be a string"},
       {"[{\"type\":\"image\",\"data\":\"AA=\",\"mimeType\":\"a/b\"}]", "/0/data: is not base64"},
       {"[{\"type\":\"image\",\"data\":\"A===\",\"mimeType\":\"a/b\"}]", "/0/data: is not base64"},
       {"[{\"type\":\"audio\",\"data\":\"AA=A\",\"mimeType\":\"a/b\"}]", "/0/data: is not base64"},
-      {"[{\"type\":\"resource_link\",\"uri\":\"a:b\"}]", "/0/name: required, a string"},
-      {"[{\"type\":\"resource\"}]", "/0/resource: required, an object"},
-      {"[{\"type\":\"resource\",\"resource\":{\"text\":\"\"}}]", "/0/resource/uri: required, a string"},
+      {"[{\"type\":\"resource_link\",\"uri\":\"a:b\"}]", "/0/name: required, must be a string"},
+      {"[{\"type\":\"resource\"}]", "/0/resource: required, must be an object"},
+      {"[{\"type\":\"resource\",\"resource\":{\"text\":\"\"}}]",
+       "/0/resource/uri: required, must be a string"},
       {"[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\"}}]", "/0/resource: text or blob is required"},
       {"[{\"type\":\"resource\",\"resource\":{\"uri\":\"a:b\",\"blob\":\"?\"}}]",
        "/0/resource/blob: is not base64"},
@@ -464,17 +465,15 @@ Test(server_tools, a_slip_in_a_schema_is_a_warning) {
   fixture_setup();
   server = mcp_server_new("tools", "1", 0, given);
   cr_assert_eq(mcp_server_start(server, &fixture_loop), 0);
-  expect_notice("slip: input_schema /propertis: not a keyword of JSON Schema; the nearest is \"properties\"",
+  expect_notice("slip: input_schema /propertis: not a JSON Schema keyword; did you mean \"properties\"?",
                 true);
-  expect_notice(
-      "slip: input_schema /properties/requierd/minlength: not a keyword of JSON Schema; the nearest is "
-      "\"minLength\"",
-      true);
-  expect_notice("slip: output_schema /Required: not a keyword of JSON Schema; the nearest is \"required\"",
+  expect_notice("slip: input_schema /properties/requierd/minlength: not a JSON Schema keyword; did you mean "
+                "\"minLength\"?",
                 true);
+  expect_notice("slip: output_schema /Required: not a JSON Schema keyword; did you mean \"required\"?", true);
   expect_notice("slip: input_schema /properties/a", false);
   cr_assert_eq(mcp_server_add_tool(server, &later), 0);
-  expect_notice("later: input_schema /allOf/0/$refs: not a keyword of JSON Schema; the nearest is \"$ref\"",
+  expect_notice("later: input_schema /allOf/0/$refs: not a JSON Schema keyword; did you mean \"$ref\"?",
                 true);
   close_all();
 }
@@ -492,7 +491,7 @@ Test(server_tools, those_who_know_of_changes_are_told_once_a_turn) {
   cr_assert_eq(mcp_server_remove_tool(server, "content"), 0);
   cr_assert_eq(mcp_server_remove_tool(server, "content"), UV_ENOENT);
   cr_assert_eq(mcp_server_add_tool(server, &steps), MCP_ETOOL);
-  cr_expect(fixture_logged("tool \"steps\": it is there twice"));
+  cr_expect(fixture_logged("tool \"steps\": duplicate name"));
   cr_assert_eq(mcp_server_add_tool(server, &(mcp_tool_t){.handler = hold_tool}), UV_EINVAL);
   raw_client_t *all[] = {peer, newest, old, raw, early};
   for (size_t i = 0; i < 5; i++) {
@@ -636,6 +635,6 @@ Test(server_tools, pages_while_tools_come_and_go) {
   snprintf(cursor, sizeof cursor, "n");
   turn_page(21, cursor);
   cr_expect(raw_client_response_has(
-      peer, 21, "\"code\":-32602,\"message\":\"/cursor: not one of this server's; without a cursor"));
+      peer, 21, "\"code\":-32602,\"message\":\"/cursor: unknown cursor; omit it"));
   close_all();
 }

@@ -1,4 +1,4 @@
-/* test_pending.c: random operations against a plain model, order of deadlines, delays, memory that runs out.
+/* test_pending.c: random operations compared with a plain model, order of deadlines, backoff, out of memory.
  */
 #include "client/pending.h"
 #include "leaks.h"
@@ -27,7 +27,7 @@ static void expect_agreement(const model_t *model) {
   const mcp__pending_call_t *before = NULL;
   for (const mcp__pending_call_t *each = model->pending.first; each != NULL; each = each->next) {
     cr_assert_eq(each->prev, before);
-    if (before != NULL) { /* added later: behind those with the same deadline */
+    if (before != NULL) { /* added later: after those with the same deadline */
       cr_assert_leq(before->deadline_ms, each->deadline_ms);
       cr_assert(before->deadline_ms < each->deadline_ms || before->id < each->id);
     }
