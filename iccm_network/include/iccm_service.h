@@ -1,7 +1,7 @@
-/* iccm_service.h: what services need beside MCP: settings from the environment, a command line, a loop that
- * ends with a signal, times and ids, files that callers name, and text of other programs made safe. None of
- * it is needed to serve or to call tools. It is in the same library as iccm_network.h, whose conventions hold
- * here, too.
+/* iccm_service.h: helpers for services: settings from the environment, a command line, a loop that ends
+ * with a signal, times and ids, files that callers name, and safe display of foreign text. You need none
+ * of them to serve or to call tools. They are in the same library as iccm_network.h, and its conventions
+ * apply.
  */
 #ifndef ICCM_SERVICE_H
 #define ICCM_SERVICE_H
@@ -13,130 +13,225 @@ extern "C" {
 #endif
 
 /* ---- Environment ------------------------------------------------------------------------------------
- * For a component's own settings. Unset or empty means fallback. A value that cannot be read, or lies
- * outside of min to max, gives MCP_EENV, leaves *out alone and logs one line that names variable, value and
- * what is allowed: end the program then. */
+ * These functions read a component's own settings. A variable that is unset or empty has its default. On
+ * MCP_EENV, end the program: the log has a line that names the variable, its value and the allowed values. */
+
+/* Reads a whole number from an environment variable: decimal digits, with a minus in front if negative.
+ *
+ * *out receives the number, or fallback if the variable is unset or empty. min and max are the smallest
+ * and the largest number allowed. Returns 0, or MCP_EENV if the value is not a number from min to max;
+ * *out then does not change, and the log has one error. Any thread, while no thread changes the
+ * environment. */
 MCP_EXPORT int mcp_env_int(const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
-/* 0, 1, true, false, yes, no, on, off, in upper or lower case. */
+
+/* Reads a boolean from an environment variable: 0, 1, true, false, yes, no, on or off, in upper or lower
+ * case.
+ *
+ * *out receives the boolean, or fallback if the variable is unset or empty. Returns 0, or MCP_EENV if the
+ * value is none of these; *out then does not change, and the log has one error. Any thread, while no
+ * thread changes the environment. */
 MCP_EXPORT int mcp_env_bool(const char *name, bool fallback, bool *out);
-/* Borrowed from the environment. */
+
+/* Returns the text of an environment variable, or fallback if it is unset or empty. The text is borrowed
+ * from the environment; fallback may be NULL. Any thread, while no thread changes the environment. */
 MCP_EXPORT const char *mcp_env_text(const char *name, const char *fallback);
-/* Directories for mcp_open_beneath(), "/a:/b c", absolute each; unset or empty: "", none. Borrowed. */
+
+/* Reads a list of directories for mcp_open_beneath() from an environment variable: absolute paths,
+ * separated by colons ("/a:/b c").
+ *
+ * *out receives the list, borrowed from the environment, or "" if the variable is unset or empty. Returns
+ * 0, or MCP_EENV if an element is not an absolute path; *out then does not change, and the log has one
+ * error. Any thread, while no thread changes the environment. */
 MCP_EXPORT int mcp_env_directories(const char *name, const char **out);
-/* Where a component keeps something: the variable's value, or else the file of this name in the data
- * directory, ICCM_DATA (./data), which is made where it is missing. Written to path, of size bytes. MCP_EENV,
- * with path left alone: it does not fit, or the directory cannot be made. */
+
+/* Determines where a component stores a file. The path is the value of the environment variable name, or,
+ * if that is unset or empty, the given file name in the data directory. The data directory is ICCM_DATA,
+ * default ./data; it is created if it does not exist, but not its parents.
+ *
+ * path receives the path and has size bytes. Returns 0, or MCP_EENV if the path does not fit or the
+ * directory cannot be created; path then does not change, and the log has one error. Any thread, while no
+ * thread changes the environment. */
 MCP_EXPORT int mcp_env_data_path(const char *name, const char *file, char *path, size_t size);
-/* Logs a warning for each variable of the environment that looks like a misspelt one of this system
- * (ICCM_AUTH_TOKN), with the nearest that exists; never its value. Once in a process: later calls do nothing.
- * mcp_service_command_line() and mcp_server_new() call it; other programs do so in main. Any thread, while
- * none changes the environment. */
+
+/* Logs a warning for each environment variable whose name looks like a misspelt variable of this system
+ * (ICCM_AUTH_TOKN), with the nearest valid name, but never its value. The first call in a process does
+ * this; later calls do nothing. mcp_service_command_line() and mcp_server_new() call it; other programs
+ * call it in main. Any thread, while no thread changes the environment. */
 MCP_EXPORT void mcp_env_check(void);
 
 /* ---- Command line and loop --------------------------------------------------------------------------- */
 
-/* The command line of a service, which takes no arguments but --help (-h) and --version (-V): first in main.
- * -1: there are none, go on. Else the status to end with: 0, help as it stands or "name version" is on
- * stdout; 2, the arguments are others, and one line on stderr says so; 1, stdout takes nothing. */
+/* Handles the command line of a service that takes no arguments except --help (-h) and --version (-V).
+ * Call it first in main. name and version are those of the program; help is the text of --help, printed
+ * unchanged.
+ *
+ * Returns -1 if there are no arguments: continue. Otherwise returns the exit status of the program:
+ * - 0: stdout has the help, or "name version".
+ * - 1: stdout cannot be written to; stderr has one line.
+ * - 2: the arguments are invalid; stderr has one line.
+ *
+ * Any thread. */
 MCP_EXPORT int mcp_service_command_line(int argc, char **argv, const char *name, const char *version,
                                         const char *help);
 
-/* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and goes on until the loop has nothing left to
- * do; on_stop has to see to that. A second signal ends the process at once with 128 + its number. For
- * programs that hold more than one server: mcp_server_run() is this around one. 0, or the system's code,
- * which the log says, too. */
+/* Runs a loop until SIGTERM or SIGINT, then calls on_stop once and continues until the loop has nothing
+ * left to do. on_stop must stop everything that keeps the loop alive. A second signal ends the process at
+ * once with status 128 + its number. Use it in programs that run more than one server; mcp_server_run()
+ * does this for one server. loop is borrowed. on_stop runs on the calling thread.
+ *
+ * Returns 0 after the stop, or a system error if the signal handlers cannot be installed: the log has the
+ * reason, and on_stop is called at once. The calling thread becomes the loop thread. */
 MCP_EXPORT int mcp_loop_run(struct uv_loop_s *loop, void (*on_stop)(void *arg), void *arg);
 
 /* ---- Times and ids -----------------------------------------------------------------------------------
- * Any thread. Points in time are microseconds since 1970-01-01T00:00:00Z. */
+ * Points in time are in microseconds since 1970-01-01T00:00:00Z. */
 
-enum { MCP_TIME_SIZE = 28, MCP_UUID_SIZE = 37 }; /* with the NUL */
+/* The sizes of texts in bytes, including the NUL. */
+enum {
+  MCP_TIME_SIZE = 28, /* of mcp_time_format() */
+  MCP_UUID_SIZE = 37  /* of a UUID */
+};
 
-MCP_EXPORT int64_t mcp_time_now_us(void);                              /* the time of this moment */
-MCP_EXPORT void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]); /* "2026-11-21T07:24:07.123456Z" */
+/* Returns the current time. Any thread. */
+MCP_EXPORT int64_t mcp_time_now_us(void);
 
-/* Reads ISO 8601 as services write it: date and time parted by T or blank, with seconds or without, with a
- * fraction of any length or none, with Z, an offset (+02:00, +0200, +02) or neither (UTC); a date alone is
- * its midnight, 24:00 that of the next day, a leap second (:60) the second behind it. MCP_EINVAL otherwise,
- * also for days and hours that do not exist. MCP_TIME_FORM is for the words about that. */
+/* Formats a time as ISO 8601 in UTC, with microseconds: "2026-11-21T07:24:07.123456Z". A time outside of
+ * the years 0001 to 9999 is formatted as the nearest one inside. Any thread. */
+MCP_EXPORT void mcp_time_format(int64_t us, char text[MCP_TIME_SIZE]);
+
+/* The phrase for error messages that names the form of mcp_time_parse(). */
 #define MCP_TIME_FORM "a time in ISO 8601, such as 2026-11-21T07:24:07Z or 2026-11-21"
+
+/* Parses a time in ISO 8601, in the forms that services write:
+ * - date and time are separated by T or a space;
+ * - seconds are optional, and so is their fraction, of any length; digits below a microsecond are dropped;
+ * - the zone is Z, an offset (+02:00, +0200, +02), or missing, which means UTC;
+ * - a date alone means its midnight, 24:00 means that of the next day;
+ * - a leap second (:60) means the following second.
+ *
+ * text has len bytes. *us receives the time. Returns 0, or MCP_EINVAL if text has another form, names a
+ * day or hour that does not exist, or is outside of the years 0001 to 9999; *us then does not change. Any
+ * thread. */
 MCP_EXPORT int mcp_time_parse(const char *text, size_t len, int64_t *us);
-/* The same where the text is the last moment of a range: a date alone is meant to its end, the day's last
- * microsecond. What deletes all that is older than a time takes mcp_time_parse(), which spares that day. */
+
+/* Parses a time as the inclusive end of a range: a date alone means the last microsecond of that day.
+ * Otherwise it is the same as mcp_time_parse(). A function that deletes everything older than a time uses
+ * mcp_time_parse(), which spares that day.
+ *
+ * text has len bytes. *us receives the time. Returns 0, or MCP_EINVAL on the errors of mcp_time_parse();
+ * *us then does not change. Any thread. */
 MCP_EXPORT int mcp_time_parse_end(const char *text, size_t len, int64_t *us);
 
-/* Version 7 (RFC 9562): sorts by time, rising within this process. */
+/* Creates a UUID of version 7 (RFC 9562), which sorts by time. UUIDs of one process are strictly rising,
+ * on all threads together. Any thread. */
 MCP_EXPORT void mcp_uuid_new(char uuid[MCP_UUID_SIZE]);
-/* Any version, to lower case; MCP_EINVAL. */
+
+/* Parses a UUID of any version and converts it to lower case. text has len bytes. uuid receives the
+ * result. Returns 0, or MCP_EINVAL if text is not a UUID. Any thread. */
 MCP_EXPORT int mcp_uuid_parse(const char *text, size_t len, char uuid[MCP_UUID_SIZE]);
-/* The time inside a version 7; MCP_EINVAL for any other. */
+
+/* Extracts the time of a UUID of version 7, with the precision of a millisecond. *us receives it. Returns
+ * 0, or MCP_EINVAL if uuid is not a UUID of version 7. Any thread. */
 MCP_EXPORT int mcp_uuid_time_us(const char *uuid, int64_t *us);
-/* Version 5: the same namespace (a UUID) and name give the same id. MCP_EINVAL where space is no UUID. */
-MCP_EXPORT int mcp_uuid_v5(const char *space, const void *name, size_t len, char uuid[MCP_UUID_SIZE]);
+
+/* Creates the UUID of version 5 (RFC 9562) of a name: the same namespace and name always give the same
+ * UUID. namespace_uuid is any UUID; name has len bytes. Returns 0 or:
+ * - MCP_EINVAL: namespace_uuid is not a UUID.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Any thread. */
+MCP_EXPORT int mcp_uuid_v5(const char *namespace_uuid, const void *name, size_t len,
+                           char uuid[MCP_UUID_SIZE]);
 
 /* ---- Files that callers name ------------------------------------------------------------------------
- * Any thread; but opening and reading block, so that they belong on the pool (MCP_TOOL_BLOCKING). */
+ * Opening and reading block: call these functions on a pool thread (MCP_TOOL_BLOCKING). */
 
-/* Opens a file for reading whose path, absolute, comes from a caller: only where it begins with one of the
- * directories, "/a:/b c" ("": none), and does not leave it, by ".." or by a link; links that stay below are
- * followed where the kernel has openat2(2), else none is. A descriptor (close-on-exec) that the caller
- * closes, or MCP_EPATH, which says nothing about whether there is such a file; MCP_ENOTREGULAR: a directory,
- * fifo or device; MCP_EAGAIN: another process holds a lease on the file; or the system's code, as of open(2):
- * MCP_ENOENT, MCP_EACCES, … */
+/* Opens a file for reading whose path comes from a caller, only if it is inside an allowed directory.
+ *
+ * directories is a list of absolute paths, separated by colons ("/a:/b c"); "" allows none. path has len
+ * bytes; it is absolute and must begin with one of the directories, without leaving it by ".." or by a
+ * link. Links that stay inside are followed if the kernel has openat2(2); otherwise no links are followed.
+ *
+ * Returns a file descriptor (close-on-exec), which you close. On failure returns a code:
+ * - MCP_EPATH: the path is not inside an allowed directory. This does not reveal whether the file exists.
+ * - MCP_ENOTREGULAR: the path is a directory, FIFO or device.
+ * - MCP_EAGAIN: another process holds a lease on the file.
+ * - MCP_ENOENT, MCP_EACCES or another system error, as of open(2).
+ *
+ * Any thread. */
 MCP_EXPORT int mcp_open_beneath(const char *directories, const char *path, size_t len);
 
-/* The entries of a file, objects each, one at a time: of a JSON array, or of values that follow each other,
- * as JSON Lines do. At most 200 MiB of a file and 1,000,000 entries, of 16 MiB and 56 levels each; memory is
- * taken for one entry. One thread at a time. */
+/* A reader of the JSON objects in a file, one at a time: those of a JSON array, or those that follow each
+ * other, as in JSON Lines. It accepts at most 200 MiB of a file and 1,000,000 objects, each of at most 16
+ * MiB and 56 levels. It uses the memory of one object. Created by mcp_json_reader_new(). Any thread, one
+ * at a time. */
 typedef struct mcp_json_reader mcp_json_reader_t;
 
-/* Reads from a descriptor, which is stolen, from where it stands. NULL: no memory. */
-MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int file);
+/* Creates a reader of a file. fd is a file descriptor, which is stolen; the reader begins at its current
+ * position. Returns the reader, which you free by mcp_json_reader_free(), or NULL if memory is exhausted;
+ * fd is then closed. Any thread. */
+MCP_EXPORT mcp_json_reader_t *mcp_json_reader_new(int fd);
 
-/* The next entry; text, unless NULL, is how it stands in the file, of *len bytes. Both are borrowed until the
- * next call. In both NUL and halves of surrogate pairs, which not every store can hold, are U+FFFD. NULL:
- * there is none, now and ever after; mcp_json_reader_error() says whether that is all. */
-MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *entries, const char **text, size_t *len);
+/* Returns the next object of the file. Returns NULL at the end of the file or on an error, and for each
+ * later call; mcp_json_reader_error() distinguishes the two.
+ *
+ * If text is not NULL, *text receives the object as written in the file, and *len its length in bytes. The
+ * object and its text are borrowed until the next call of the reader. In both, NUL and halves of surrogate
+ * pairs, which not every database can store, are replaced by U+FFFD. Any thread, one at a time. */
+MCP_EXPORT yyjson_val *mcp_json_reader_next(mcp_json_reader_t *reader, const char **text, size_t *len);
 
-/* Why no more entries come, in words for whoever named the file ("entry 3, line 4, is no valid JSON: …");
- * NULL: the file was read to its end, or there is more. Borrowed. */
-MCP_EXPORT const char *mcp_json_reader_error(const mcp_json_reader_t *entries);
+/* Returns the error that ended the reading, as a message for the person who named the file ("entry 3, line
+ * 4, is no valid JSON: ..."). Returns NULL if there is none: the end of the file was reached, or there is
+ * more to read. Borrowed until the reader is freed. Any thread, one at a time. */
+MCP_EXPORT const char *mcp_json_reader_error(const mcp_json_reader_t *reader);
 
-/* Closes the file, too. NULL is fine. */
-MCP_EXPORT void mcp_json_reader_free(mcp_json_reader_t *entries);
+/* Frees a reader and closes its file. reader may be NULL. Any thread, one at a time. */
+MCP_EXPORT void mcp_json_reader_free(mcp_json_reader_t *reader);
 
 /* ---- Text --------------------------------------------------------------------------------------------- */
 
-/* A text with its length, which belongs to somebody else; ptr is NULL where there is none. */
+/* A borrowed text with its length. */
 typedef struct mcp_text {
-  const char *ptr;
-  size_t len;
+  const char *ptr; /* the first byte, or NULL if there is no text */
+  size_t len;      /* the length in bytes */
 } mcp_text_t;
 
 /* ---- Text of other programs -------------------------------------------------------------------------- */
 
-/* Where a text begins: 3 behind the byte order mark (EF BB BF) that some programs write in front of UTF-8,
- * else 0. Any thread. */
+/* Returns the length of the byte order mark at the beginning of a text: 3 if the text begins with EF BB
+ * BF, as some programs write in front of UTF-8, otherwise 0. text has len bytes. Any thread. */
 MCP_EXPORT size_t mcp_bom_length(const char *text, size_t len);
 
-/* Takes the secrets that mcp_log_data() takes out of a value, for a program that passes on what others log:
- * how many there were, without those that are "[REDACTED]" already. NULL: none. Arrays and objects below
- * level 64 are replaced as a whole. Any thread. */
+/* Replaces the secrets in a JSON value by "[REDACTED]", with the rules of mcp_log_data(), for a program
+ * that forwards log lines of others. value may be NULL. Arrays and objects below level 64 are replaced
+ * entirely. Returns the number of secrets replaced, not counting those that were "[REDACTED]" already. Any
+ * thread, while no other thread uses the value. */
 MCP_EXPORT size_t mcp_redact(yyjson_mut_val *value);
 
-/* Writes to shown an address or the value of a setting as it may be shown and logged, cut to 200 bytes:
- * returns shown. "[REDACTED]" replaces all in front of an @ (or %40), which may be a user's name and
- * password; the query and the fragment; what follows name= where that is a secret's name; and all of a value
- * with a private key in PEM, or of a setting whose name (NULL: it has none) is a secret's, as for
- * mcp_log_data(). Paths, which begin with / or ., keep @, ? and #. Any thread. */
+/* The size in bytes, including the NUL, of the text of mcp_redact_setting(). */
 enum { MCP_SHOWN_SIZE = 201 };
+
+/* Writes an address, or the value of a setting, to shown without its secrets, cut at 200 bytes.
+ * "[REDACTED]" replaces
+ * - everything in front of an @ (or %40), which may be a user name and password;
+ * - the query and the fragment;
+ * - the text after name= if name is that of a secret;
+ * - the whole value if it contains a private key in PEM, or if name is that of a secret, as for
+ *   mcp_log_data().
+ *
+ * name is the name of the setting, or NULL. A path, which begins with / or ., keeps @, ? and #. Returns
+ * shown. Any thread. */
 MCP_EXPORT const char *mcp_redact_setting(const char *name, const char *value, char shown[MCP_SHOWN_SIZE]);
 
-/* Makes text from elsewhere safe to be shown to people, as the log and iccm do. Takes one character off the
- * len (at least 1) bytes of text and answers how many of them that was; shown is what to print instead, ended
- * by NUL: the character, or for control characters (C0, DEL, C1), marks that reorder text or end its line,
- * and bytes that are no UTF-8 an escape: \n, \u009b, \xff. Any thread. */
+/* The size in bytes, including the NUL, of the text of mcp_printable_next(). */
 enum { MCP_PRINTABLE_SIZE = 8 };
+
+/* Converts the first character of a foreign text to a form that is safe to show to people, as the log and
+ * iccm do. Call it repeatedly to convert a whole text.
+ *
+ * text has len bytes, at least 1. shown receives the character, or an escape (\n, \u009b, \xff) for
+ * control characters (C0, DEL, C1), for marks that reorder text or end its line, and for bytes that are
+ * not UTF-8. Returns the number of bytes of text that were converted. Any thread. */
 MCP_EXPORT size_t mcp_printable_next(const char *text, size_t len, char shown[MCP_PRINTABLE_SIZE]);
 
 #ifdef __cplusplus
