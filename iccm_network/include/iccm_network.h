@@ -1,29 +1,35 @@
-/* iccm_network.h: MCP (JSON-RPC 2.0 over WebSocket) between services.
+/* iccm_network.h: MCP servers and clients (JSON-RPC 2.0 over WebSocket).
  *
- * A component is its tools, their handlers and three lines in main:
+ * A component consists of its tools, their handlers and three lines in main:
  *
  *     mcp_server_t *server = mcp_server_new("echo", "1.0.0", 9000, tools);
  *     int status = mcp_server_run(server);
  *     mcp_server_free(server);
  *
  * Conventions
- * - Functions that return int answer 0 or a negative code; mcp_strerror() names every code.
- * - Text is UTF-8. A pointer that need not end in NUL travels with its length. Times are in milliseconds and
- *   say so in their names.
- * - Ownership words: a "borrowed" pointer stays the other side's; a "stolen" value belongs to the library
- *   from the call on, also when the call fails; everything else is copied.
- * - Callbacks run on the loop's thread, once each, never before the function that they were given to has
- *   returned. The user pointer is always last and called arg.
- * - One thread a loop. Functions are called on the loop's thread unless they say "any thread"; inside the
- *   handler of a MCP_TOOL_BLOCKING tool, which runs on a thread of the server's pool, those that say "pool
- *   thread" may be called.
- * - A struct that a caller fills ends in a member called reserved, which has to be zero, as any initializer
- *   leaves it. A member that a later version adds takes a part of its place, where zero means what was done
- *   before: a program runs with a later library without being compiled again. A reserved member that is not
- *   zero is refused: the program was compiled for a later version than the library's.
- * - A struct that the library fills may get members at its end: keep pointers to it, and do not copy it by
- *   its size.
- * - The library ignores SIGPIPE for the process: a write after a reset must not end it.
+ * - Return values: a function that returns int returns 0 on success and a negative code on failure, unless
+ *   its comment describes another value. mcp_strerror() has a text for each code.
+ * - Text is UTF-8 and ends with NUL. A text with a length parameter need not end with NUL.
+ * - Times: names that end in _ms are milliseconds, names that end in _us are microseconds.
+ * - Ownership: "borrowed" memory belongs to the other side. "Stolen" memory belongs to the library from
+ *   the call on, also when the call fails. Everything else is copied.
+ * - Callbacks run on the loop thread, and never before the function that registered them has returned. A
+ *   callback that reports a result runs exactly once. The user pointer is the last parameter, named arg.
+ *   Exceptions are stated at the callback.
+ * - Threads: the last sentence of a comment names the thread that may call the function:
+ *   - "Any thread": thread-safe.
+ *   - "Loop thread": the thread that runs the loop of the server or client. Before the server is started
+ *     or the client is used: any thread, one at a time.
+ *   - "Pool thread": the thread of the server's pool that runs the handler of a MCP_TOOL_BLOCKING tool.
+ *   - "Thread of the call": the pool thread of the handler if the tool is MCP_TOOL_BLOCKING, otherwise the
+ *     loop thread.
+ * - Structs that a program fills end in a member named reserved, which must be zero, as any initializer
+ *   leaves it. Later versions take new members from its space, and zero means the earlier behaviour, so a
+ *   program runs with a later library without recompilation. A nonzero reserved member is rejected: the
+ *   program was compiled for a later version of the library.
+ * - Structs that the library fills may get members at their end in later versions. Keep pointers to them,
+ *   and do not copy them by their size.
+ * - The library ignores SIGPIPE for the whole process, because a write after a reset must not end it.
  */
 #ifndef ICCM_NETWORK_H
 #define ICCM_NETWORK_H
@@ -39,7 +45,8 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-/* Lets the compiler check the arguments of a printf-like function. */
+/* Lets the compiler check the arguments of a printf-like function: text is the position of the format,
+ * first that of its first argument. */
 #define MCP_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 /* Marks a function that the shared library exports. */
 #define MCP_EXPORT __attribute__((__visibility__("default")))
@@ -48,62 +55,83 @@ extern "C" {
 #define MCP_EXPORT
 #endif
 
-/* ---- Version ---------------------------------------------------------------------------------------
- * Of this header, by semantic versioning. Numbers for #if; MCP_VERSION is the same as text. */
+/* ---- Version --------------------------------------------------------------------------------------- */
+
+/* The major version of this header, by semantic versioning; a number for #if. */
 #define MCP_VERSION_MAJOR 0
+/* The minor version of this header. */
 #define MCP_VERSION_MINOR 1
+/* The patch version of this header. */
 #define MCP_VERSION_PATCH 0
+/* The version of this header as text. */
 #define MCP_VERSION "0.1.0"
 
-/* The version of the library that is linked at run time, as text: never NULL, never freed. Any thread. */
+/* Returns the version of the library that is linked at run time, as text. The text is static: it is never
+ * NULL and must not be freed. Any thread. */
 MCP_EXPORT const char *mcp_version(void);
 
-struct uv_loop_s; /* uv_loop_t; whoever brings a loop of his own includes <uv.h>, which needs gnu11 */
+/* libuv's uv_loop_t. A program that creates its own loop includes <uv.h>, which requires gnu11. */
+struct uv_loop_s;
 
-typedef struct mcp_server mcp_server_t; /* serves tools */
-typedef struct mcp_client mcp_client_t; /* calls those of one peer */
-typedef struct mcp_call mcp_call_t;     /* one tools/call that waits for its answer */
+/* A server, which serves tools. Created by mcp_server_new(). */
+typedef struct mcp_server mcp_server_t;
+
+/* A client, which calls the tools of one peer. Created by mcp_client_new(). */
+typedef struct mcp_client mcp_client_t;
+
+/* One tools/call request that a server has received and not yet responded to. The library passes it to the
+ * tool's handler. */
+typedef struct mcp_call mcp_call_t;
 
 /* ---- Errors -------------------------------------------------------------------------------------------
- * One int holds them all: the system's (-4095 to -1: a negative errno, which is also libuv's code), the
- * library's (-5099 to -5000), and JSON-RPC's (-32768 to -32000), which come from a peer or go to one. */
-#define MCP_ERROR_MAP(X)                                                                                     \
-  X(MCP_EURL, -5000, "the address is not of the form ws://host:port/path")                                   \
-  X(MCP_ESTATE, -5001, "not possible in this state")                                                         \
-  X(MCP_ECLOSED, -5002, "closed on this side")                                                               \
-  X(MCP_ETIMEOUT, -5003, "no answer in time")                                                                \
-  X(MCP_EDISCONNECTED, -5004, "the connection was lost before the answer came")                              \
-  X(MCP_ERESOLVE, -5005, "the host name could not be resolved")                                              \
-  X(MCP_ECONNECT, -5006, "no address of the host accepted the connection")                                   \
-  X(MCP_EUPGRADE, -5007, "the peer does not speak WebSocket at this address")                                \
-  X(MCP_EREFUSED, -5008, "the peer refused the connection (401 or 403)")                                     \
-  X(MCP_EPROTOCOL, -5009, "the peer broke a rule of the protocol")                                           \
-  X(MCP_ELIMIT, -5010, "too many calls are waiting")                                                         \
-  X(MCP_ETOOBIG, -5011, "the message is larger than the limit")                                              \
-  X(MCP_EENCODE, -5012, "the value cannot be written as JSON")                                               \
-  X(MCP_EENV, -5013, "an environment variable holds a value that cannot be read")                            \
-  X(MCP_ETOOL, -5014, "a tool's definition is wrong")                                                        \
-  X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
-  X(MCP_ETLS, -5016, "no TLS with the peer: it speaks none, or its certificate is not accepted")             \
-  X(MCP_EPATH, -5017, "not an absolute path below a directory that may be read, or one that leads out")      \
-  X(MCP_ENOTREGULAR, -5018, "not a regular file")                                                            \
-  X(MCP_EBUSY, -5019, "the peer is busy and closed the connection, retry later")
+ * All codes are in one int, in three ranges: system errors (-4095 to -1: a negative errno, which is also
+ * libuv's code), errors of the library (-5099 to -5000), and JSON-RPC errors (-32768 to -32000), which a peer
+ * sends or receives. */
 
+/* The errors of the library: X(name, code, text) for each. docs/errors.md describes causes and remedies. */
+#define MCP_ERROR_MAP(X)                                                                                     \
+  X(MCP_EURL, -5000, "invalid address: expected ws://host:port/path or wss://host:port/path")                \
+  X(MCP_ESTATE, -5001, "not allowed in the current state")                                                   \
+  X(MCP_ECLOSED, -5002, "the client is closed")                                                              \
+  X(MCP_ETIMEOUT, -5003, "timed out")                                                                        \
+  X(MCP_EDISCONNECTED, -5004, "disconnected before the response arrived: the call may have been served")     \
+  X(MCP_ERESOLVE, -5005, "cannot resolve the host name")                                                     \
+  X(MCP_ECONNECT, -5006, "cannot connect: no address of the host accepted the connection")                   \
+  X(MCP_EUPGRADE, -5007, "the upgrade to WebSocket failed: check host, port and path")                       \
+  X(MCP_EREFUSED, -5008, "the peer refused the connection with 401 or 403: check the token")                 \
+  X(MCP_EPROTOCOL, -5009, "the peer violated the protocol")                                                  \
+  X(MCP_ELIMIT, -5010, "the limit of waiting calls, timers or names is reached")                             \
+  X(MCP_ETOOBIG, -5011, "the message is larger than the limit")                                              \
+  X(MCP_EENCODE, -5012, "the value cannot be encoded as JSON")                                               \
+  X(MCP_EENV, -5013, "an environment variable has an invalid value: see the log")                            \
+  X(MCP_ETOOL, -5014, "invalid definition of a tool: see the log")                                           \
+  X(MCP_ECANCELED, -5015, "the call was cancelled on this side")                                             \
+  X(MCP_ETLS, -5016, "the TLS handshake failed: check the certificate, or use ws://")                        \
+  X(MCP_EPATH, -5017, "not an absolute path inside an allowed directory")                                    \
+  X(MCP_ENOTREGULAR, -5018, "not a regular file")                                                            \
+  X(MCP_EBUSY, -5019, "the peer is busy and closed the connection with 1013: retry later")
+
+/* The errors of the library and of JSON-RPC 2.0. */
 enum {
 #define MCP_ERROR_ENUM(name, code, text) name = (code),
   MCP_ERROR_MAP(MCP_ERROR_ENUM)
 #undef MCP_ERROR_ENUM
-  /* JSON-RPC 2.0 section 5.1 */
+  /* Parse error (JSON-RPC 2.0 section 5.1): the message is not valid JSON. */
   MCP_PARSE_ERROR = -32700,
+  /* Invalid request (JSON-RPC 2.0 section 5.1): the JSON is not a request. */
   MCP_INVALID_REQUEST = -32600,
+  /* Method not found (JSON-RPC 2.0 section 5.1). */
   MCP_METHOD_NOT_FOUND = -32601,
+  /* Invalid params (JSON-RPC 2.0 section 5.1): arguments do not match the tool's schema. */
   MCP_INVALID_PARAMS = -32602,
+  /* Internal error (JSON-RPC 2.0 section 5.1). */
   MCP_INTERNAL_ERROR = -32603,
-  MCP_TOOL_ERROR = -32000 /* a tool may choose another from -32000 to -32099 */
+  /* The tool failed. A tool may choose another code from -32000 to -32099. */
+  MCP_TOOL_ERROR = -32000
 };
 
-/* The system's errors that a caller may want to tell apart; functions may return others of the system, too. A
- * code is the negative of its errno: MCP_EINVAL is -EINVAL. */
+/* The system errors that a caller may want to distinguish: X(name, number, text) for each. Functions may
+ * return other system errors, too. A code is the negative of its errno: MCP_EINVAL is -EINVAL. */
 #define MCP_SYSTEM_ERROR_MAP(X)                                                                              \
   X(MCP_EINVAL, EINVAL, "invalid argument")                                                                  \
   X(MCP_ENOMEM, ENOMEM, "not enough memory")                                                                 \
@@ -120,138 +148,200 @@ enum {
   X(MCP_ENOSPC, ENOSPC, "no space left on device")                                                           \
   X(MCP_EIO, EIO, "i/o error")
 
+/* The system errors. */
 enum {
 #define MCP_ERROR_ENUM(name, number, text) name = (-(number)),
   MCP_SYSTEM_ERROR_MAP(MCP_ERROR_ENUM)
 #undef MCP_ERROR_ENUM
 };
 
-/* The text of a code: never NULL, never freed. Any thread. */
+/* Returns the text of a code. The text is static: it is never NULL and must not be freed. An unknown code
+ * returns "unknown error". Any thread. */
 MCP_EXPORT const char *mcp_strerror(int code);
 
-/* Why the last mcp_..._new() or mcp_json_read() of this thread returned NULL, or mcp_sync_client_call()
- * failed: one line, valid until the next one. Any thread. */
+/* Returns a one-line description of the last error on this thread. These functions set it when they fail:
+ * each mcp_..._new(), mcp_json_read(), mcp_server_metric(), mcp_server_counter(), mcp_server_set_tls(),
+ * mcp_client_set_tls_ca(), mcp_sync_client_call() and mcp_server_test_call(). The text is valid until the
+ * next error on this thread and must not be freed. Any thread. */
 MCP_EXPORT const char *mcp_last_error(void);
 
 /* ---- Logging and memory ---------------------------------------------------------------------------- */
 
-enum { MCP_LOG_TRACE, MCP_LOG_DEBUG, MCP_LOG_INFO, MCP_LOG_WARN, MCP_LOG_ERROR };
+/* The levels of log lines, in rising order. */
+enum {
+  MCP_LOG_TRACE, /* each request and each step of a call */
+  MCP_LOG_DEBUG, /* connections, and details for developers */
+  MCP_LOG_INFO,  /* normal operation; the default minimum */
+  MCP_LOG_WARN,  /* the program continues, but an operator should look */
+  MCP_LOG_ERROR  /* an operation failed */
+};
 
-/* Writes one line to the log: to stderr, and where a server of this process runs to Godot
- * (mcp_server_set_log_url()), as a line of the component that is that server: the one called part, else the
- * first. part (NULL: nothing to say) names where the line comes from
- * ("worker"). Any thread. While a server runs it makes no system call (but where threads log in the very same
- * instant, a lock's): a thread of the library's own has the line on stderr within 50 ms, and in Godot as soon
- * as that takes it; up to 10,000 lines and 8 MiB wait, then the oldest are dropped, counted and reported.
- * What a crash leaves in memory is lost. The message is cut at 8 KiB. What a handler says before it returns
- * or ends its call belongs to that call, and has its trace id and span; later there is mcp_call_log(). */
+/* Writes one line to the log. The line goes to stderr and, while a server of this process runs, also to
+ * Godot (mcp_server_set_log_url()).
+ *
+ * level is a MCP_LOG_... constant. part names the origin of the line, such as "worker"; NULL means "log".
+ * In Godot the line is attributed to the running server named part, or else to the first one started.
+ * format and its arguments are as for printf(); the message is cut at 8 KiB. A line that a handler logs
+ * before it returns or ends its call gets the trace id and the span of that call; later use
+ * mcp_call_log().
+ *
+ * While a server runs, the function makes no system call, except that of a lock when several threads log
+ * at the same instant. A thread of the library writes the line to stderr within 50 ms and sends it to
+ * Godot as soon as Godot accepts it. Up to 10,000 lines and 8 MiB are buffered; beyond that, the oldest
+ * lines are dropped, counted and reported. Lines in memory are lost if the process crashes. Any thread. */
 MCP_EXPORT void mcp_log(int level, const char *part, const char *format, ...) MCP_PRINTF(3, 4);
 
-/* The same with a trace id (NULL: none; Godot gets none of over 128 bytes) and data, borrowed, of which
- * secrets are taken out first: the value of each member, at any depth, whose name is or ends in password,
- * token, api_key, authorization, secret or a name added by mcp_log_redact() becomes "[REDACTED]"; case and
- * what joins words do not matter (accessToken, API-KEY). Data of over 128 KiB is replaced by its size. Any
- * thread. */
+/* Writes one line with a trace id and data to the log, otherwise like mcp_log().
+ *
+ * trace_id may be NULL; Godot receives only trace ids of at most 128 bytes. data may be NULL; it is
+ * borrowed until the function returns. Data of more than 128 KiB is replaced by its size.
+ *
+ * Secrets in data are replaced first: the value of each member, at any depth, whose name is or ends in
+ * password, token, api_key, authorization, secret or a name added by mcp_log_redact() becomes
+ * "[REDACTED]". The comparison ignores case and word separators (accessToken, API-KEY). Any thread. */
 MCP_EXPORT void mcp_log_data(int level, const char *part, const char *trace_id, yyjson_mut_val *data,
                              const char *format, ...) MCP_PRINTF(5, 6);
 
-/* One more name whose values are secrets, for the whole process: before the first server starts. MCP_EINVAL:
- * not 1 to 63 bytes with a letter or digit; MCP_ELIMIT: more than 59 were added. */
+/* Adds a name whose values are secrets, for the whole process. Call it before the first server starts.
+ * name has 1 to 63 bytes, at least one of them a letter or digit. Up to 59 names can be added. Returns 0
+ * or:
+ * - MCP_EINVAL: name is NULL or is not such a name.
+ * - MCP_ELIMIT: 59 names have been added.
+ *
+ * One thread at a time. */
 MCP_EXPORT int mcp_log_redact(const char *name);
 
-/* Sends log lines to cb instead of stderr; NULL: back to stderr. Lines below min_level are not shown;
- * without this call it is LOG_LEVEL from the environment, or INFO. Godot may ask for others. cb is called
- * where the line is made, on any thread, must not block, and gets a borrowed text on one line, safe to be
- * shown (mcp_printable_next()): message, data, trace id. Call it before anything else. */
+/* Receives a log line instead of stderr. text is the message, the data and the trace id on one line, safe
+ * to be shown (see mcp_printable_next()). part and text are borrowed until the callback returns. The
+ * callback runs on the thread that made the line, which may be any thread, and must not block. */
 typedef void (*mcp_log_cb)(int level, const char *part, const char *text, void *arg);
+
+/* Sends log lines to cb instead of stderr. Call it before any other function of the library. cb NULL sends
+ * them to stderr. Lines below min_level, a MCP_LOG_... constant, are not shown. Without this call the
+ * minimum is LOG_LEVEL from the environment, or INFO. Godot may request lines of another level for itself. */
 MCP_EXPORT void mcp_set_log_handler(mcp_log_cb cb, int min_level, void *arg);
 
-/* "INFO" -> MCP_LOG_INFO, in upper or lower case or both; -1 for anything else, also for a JSON value that is
- * no string, and NULL. And back; NULL where it is none. Any thread. */
+/* Converts the name of a level to its MCP_LOG_... constant: "INFO" to MCP_LOG_INFO. Case is ignored.
+ * Returns -1 if name is NULL or not a level. Any thread. */
 MCP_EXPORT int mcp_log_level_parse(const char *name);
+
+/* Converts a JSON string with the name of a level to its MCP_LOG_... constant. Case is ignored. Returns -1
+ * if value is NULL, not a string or not a level. Any thread. */
 MCP_EXPORT int mcp_log_level_from_json(yyjson_val *value);
+
+/* Returns the name of a level in upper case: "INFO" for MCP_LOG_INFO. Returns NULL if level is not a
+ * level. The text is static. Any thread. */
 MCP_EXPORT const char *mcp_log_level_name(int level);
 
-/* The functions of an allocator, which do what those of C of the same names do. */
+/* An allocator: functions that behave like those of C with the same names. They are called on any thread. */
 typedef struct mcp_allocator {
-  void *(*malloc_cb)(size_t size, void *arg);                /* NULL: no memory */
-  void *(*realloc_cb)(void *memory, size_t size, void *arg); /* NULL: no memory, and the old stays */
-  void (*free_cb)(void *memory, void *arg);                  /* memory is not NULL */
-  void *arg;                                                 /* passed to all three */
-  const void *reserved[4];                                   /* zero */
+  /* Allocates size bytes, at least 1. Returns NULL if there is not enough memory. */
+  void *(*malloc_cb)(size_t size, void *arg);
+  /* Resizes memory to size bytes. Returns NULL if there is not enough memory; memory then stays valid. */
+  void *(*realloc_cb)(void *memory, size_t size, void *arg);
+  /* Frees memory, which is not NULL. */
+  void (*free_cb)(void *memory, void *arg);
+  void *arg;               /* passed to all three functions; borrowed */
+  const void *reserved[4]; /* must be zero */
 } mcp_allocator_t;
 
-/* Takes all memory of the library from the given functions (copied), which must be callable on any thread.
- * Before anything else; MCP_ESTATE afterwards. MCP_EINVAL: a reserved member is not zero. */
+/* Takes all memory of the library from the given allocator. Call it before any other function of the
+ * library. allocator is copied; its functions must stay callable on any thread. Returns 0 or:
+ * - MCP_ESTATE: the library has allocated memory already.
+ * - MCP_EINVAL: a reserved member is not zero. */
 MCP_EXPORT int mcp_set_allocator(const mcp_allocator_t *allocator);
 
-/* Keeps the library from reading its variables of the environment (ICCM_..., GODOT_URL, LOG_LEVEL,
- * LOGGING_ENABLED), for a program that embeds it: servers and clients made from then on have the defaults,
- * the log shows INFO and above, and log lines are shipped only where mcp_server_set_log_url() says. Functions
- * that read a variable by its name (iccm_service.h) still do. Before anything else. */
+/* Makes the library ignore its environment variables (ICCM_..., GODOT_URL, LOG_LEVEL, LOGGING_ENABLED),
+ * for a program that embeds it. Call it before any other function of the library. Servers and clients then
+ * have their defaults, the log shows INFO and above, and log lines are sent only to an address set by
+ * mcp_server_set_log_url(). Functions that read a variable by its name (iccm_service.h) still read it. */
 MCP_EXPORT void mcp_ignore_environment(void);
 
-/* ---- JSON inside of JSON -----------------------------------------------------------------------------
- * Arguments and answers come checked. Text that may hold JSON again, from a peer, a file or a database, is
- * read by this, which has the limits of a message: 64 levels, 12,500,000 values. A byte order mark in front
- * is passed over, and half a surrogate pair (\ud83d alone) becomes U+FFFD. Integers beyond 64 bits and
- * numbers beyond a double keep their digits: yyjson_is_raw() is true for them, and they are written as they
- * came. NULL: mcp_last_error() says why. Freed by yyjson_doc_free(). Any thread. */
+/* ---- JSON in text ---------------------------------------------------------------------------------- */
+
+/* Parses JSON from a peer, a file or a database, with the limits of a message: 64 levels and 12,500,000
+ * values. Arguments and results need no such check: the library has parsed them.
+ *
+ * text has len bytes and is borrowed until the function returns. A byte order mark at the beginning is
+ * skipped. Half a surrogate pair (\ud83d alone) becomes U+FFFD. Integers of more than 64 bits and numbers
+ * outside the range of a double keep their digits: yyjson_is_raw() is true for them, and they are written
+ * unchanged.
+ *
+ * Returns a document, which you free by yyjson_doc_free(). Returns NULL if text is not valid JSON, exceeds
+ * a limit or memory is exhausted; mcp_last_error() has the reason. Any thread. */
 MCP_EXPORT yyjson_doc *mcp_json_read(const char *text, size_t len);
 
 /* ---- Tools ----------------------------------------------------------------------------------------- */
 
-/* Serves one call. args is an object that fulfils the tool's input_schema, borrowed until the call is ended.
- * Where that asks for an integer yyjson_is_int() is true, however the number was written (3.0, 1e1), unless
- * it has more than 64 bits. A property that is not required may hold null, which counts as not given. The
- * handler ends the call with exactly one of mcp_call_reply, _reply_text, _reply_content, _tool_error and
- * _fail, now or later, also when the peer has gone meanwhile. */
+/* Handles one call of a tool. args is an object that matches the tool's input_schema, borrowed until the
+ * call has been ended. arg is the arg of the tool.
+ *
+ * Where the schema requires an integer, yyjson_is_int() is true for any spelling (3.0, 1e1), unless the
+ * number has more than 64 bits. A property that is not required may be null, which means that it is not
+ * given.
+ *
+ * The handler must end the call with exactly one of mcp_call_reply(), mcp_call_reply_text(),
+ * mcp_call_reply_content(), mcp_call_tool_error() and mcp_call_fail(), before or after it returns, and
+ * also when the peer has disconnected meanwhile. The handler runs on the loop thread and must not block;
+ * that of a MCP_TOOL_BLOCKING tool runs on a pool thread. */
 typedef void (*mcp_tool_cb)(mcp_call_t *call, yyjson_val *args, void *arg);
 
+/* The flags of a tool. */
 enum {
-  MCP_TOOL_BLOCKING = 1,    /* the handler may block: it runs on a thread of the server's pool and has to end
-                               the call before it returns (else the call fails with MCP_INTERNAL_ERROR) */
-  MCP_TOOL_LOG_TRAFFIC = 2, /* calls are log traffic themselves and never become log lines */
-  MCP_TOOL_UNLISTED = 4,    /* served, but not shown by tools/list: an alias */
-  MCP_TOOL_WAITS = 16,      /* with MCP_TOOL_BLOCKING: the handler may wait for long: for others of its kind,
-                               as for the one writer of a database, or for another service. Calls of all such tools
-                               have six of the pool's eight      threads at most, so that others are served
-                               meanwhile;      further ones wait for      their turn */
-  MCP_TOOL_STRICT = 8       /* refuses arguments that it does not know with MCP_INVALID_PARAMS, and names the
-                               nearest known one: for tools that read, change or delete by their arguments.
-                               Known are the properties of its schema and those of unlisted_properties; within
-                               a property whose schema has properties of its own, these */
+  /* The handler may block. It runs on one of the eight threads of the server's pool and must end the call
+   * before it returns; otherwise the call fails with MCP_INTERNAL_ERROR. */
+  MCP_TOOL_BLOCKING = 1,
+  /* Calls of the tool are log traffic and never become log lines. */
+  MCP_TOOL_LOG_TRAFFIC = 2,
+  /* The tool is served, but tools/list does not show it: an alias. */
+  MCP_TOOL_UNLISTED = 4,
+  /* The tool rejects unknown arguments with MCP_INVALID_PARAMS and names the nearest known one. Use it for
+   * tools that read, change or delete by their arguments. Known are the properties of the input_schema and
+   * of unlisted_properties. Within a property whose schema has properties, those are known. */
+  MCP_TOOL_STRICT = 8,
+  /* Together with MCP_TOOL_BLOCKING: the handler may wait for a long time, for other handlers of this kind
+   * (the single writer of a database) or for another service. All calls of such tools together use at most
+   * six of the pool's eight threads, so that other tools are served meanwhile; further calls wait for a
+   * thread. */
+  MCP_TOOL_WAITS = 16
 };
 
-/* JSON as a C string, written without escapes: MCP_JSON({"type": "object"}) is "{\"type\": \"object\"}". A
- * line break outside of strings becomes a blank; comments are left out. JSON that is wrong is refused where
- * it is used. Not for the parameter of another macro, in which the compiler may have replaced true already;
- * and where the compiler keeps to C99 strictly, not for more than 4,095 bytes or for trigraphs such as ??= in
- * strings. */
+/* Makes a C string of JSON that is written without escapes: MCP_JSON({"a": 1}) is "{\"a\": 1}". A line
+ * break outside of strings becomes a space, and comments are removed. Invalid JSON is rejected by the
+ * function that uses it. Do not use it in an argument of another macro, where the compiler may have
+ * replaced true. With a strict C99 compiler do not use it for more than 4,095 bytes or for trigraphs such
+ * as ??= in strings. */
 #define MCP_JSON(...) #__VA_ARGS__
 
-/* One tool of a server. */
+/* One tool of a server. name and handler are required; the other members may be zero. */
 typedef struct mcp_tool {
-  const char *name;         /* 1 to 128 of A-Z a-z 0-9 _ - . */
-  const char *description;  /* for people and models; NULL: none */
-  const char *input_schema; /* JSON Schema, as text, with "type":"object"; NULL: any object */
-  mcp_tool_cb handler;      /* serves its calls */
-  void *arg;                /* passed to the handler */
-  unsigned flags;           /* MCP_TOOL_... */
-  /* All of these may be left out. Text is UTF-8. */
-  const char *title;         /* for people */
-  const char *output_schema; /* JSON Schema of an object, which every result has to fulfil: one that does not
-                                becomes MCP_INTERNAL_ERROR for the caller and a line in the log. As with
-                                arguments, null counts as not given. tools/list shows it from 2025-06-18 on */
-  const char *annotations;   /* JSON: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title */
-  const char *icons;         /* JSON array of objects: src, mimeType, sizes, theme */
-  const char *unlisted_properties; /* JSON object: more properties of input_schema, which are checked like its
-                                      own, but not shown by tools/list. One that input_schema has, too, is
-                                      shown as there, and checked as here */
-  const void *reserved[6];         /* zero */
+  /* The name: 1 to 128 of A-Z a-z 0-9 _ - . */
+  const char *name;
+  /* The description for people and models. NULL means none. */
+  const char *description;
+  /* The JSON Schema of the arguments, as text; it must have "type":"object". NULL means any object. */
+  const char *input_schema;
+  mcp_tool_cb handler; /* handles the calls */
+  void *arg;           /* passed to the handler; borrowed */
+  unsigned flags;      /* MCP_TOOL_... constants, combined by | */
+  const char *title;   /* the title for people, or NULL */
+  /* The JSON Schema of an object that every result must match. For a result that does not match, the
+   * caller receives MCP_INTERNAL_ERROR, and the log names the mismatch. As in arguments, null means not
+   * given. tools/list shows the schema from protocol version 2025-06-18 on. NULL means none. */
+  const char *output_schema;
+  /* A JSON object with readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title. NULL means
+   * none. */
+  const char *annotations;
+  /* A JSON array of objects with src, mimeType, sizes, theme. NULL means none. */
+  const char *icons;
+  /* A JSON object with more properties of input_schema. They are checked like its own properties, but
+   * tools/list does not show them. A property that is also in input_schema is shown as in input_schema and
+   * checked as here. NULL means none. */
+  const char *unlisted_properties;
+  const void *reserved[6]; /* must be zero */
 } mcp_tool_t;
 
-/* Ends a table of tools. */
+/* The last element of a table of tools. */
 #ifdef __cplusplus
 #define MCP_TOOL_END                                                                                         \
   {}
@@ -262,450 +352,788 @@ typedef struct mcp_tool {
 
 /* ---- Server ---------------------------------------------------------------------------------------- */
 
-/* Makes a server of the tools up to MCP_TOOL_END. Its name has 1 to 256 bytes; everything is copied,
- * handlers' args stay borrowed. It listens on all IPv4 and IPv6 addresses of the machine; port 0 picks a free
- * one. Reads ICCM_... from the environment (docs/api.md), unless mcp_ignore_environment() was called. NULL:
- * bad name, port, tool or environment, or no memory; mcp_last_error() and the log say which. */
+/* Creates a server that offers the tools of a table up to MCP_TOOL_END. It listens, once it is started, on
+ * all IPv4 and IPv6 addresses of the machine.
+ *
+ * name has 1 to 256 bytes; it is also the component of the server's log lines. version is any text. port
+ * is 0 to 65535; port 0 picks a free one (see mcp_server_port()). Everything is copied, except that the
+ * arg of each tool stays borrowed. Reads its settings from the environment (ICCM_..., see docs/api.md),
+ * unless mcp_ignore_environment() was called.
+ *
+ * Returns the server, which you free by mcp_server_free(). Returns NULL if name, version, port, a tool or
+ * an environment variable is invalid, or memory is exhausted; mcp_last_error() and the log have the
+ * reason. Any thread. */
 MCP_EXPORT mcp_server_t *mcp_server_new(const char *name, const char *version, int port,
                                         const mcp_tool_t *tools);
 
-/* Settings, between new and start; each wins over its environment variable. Errors: MCP_ESTATE after start,
- * MCP_EINVAL for a value out of range, MCP_ENOMEM. The largest message that is taken: 16 MiB; 1 KiB to
- * 200 MiB. ICCM_MAX_MESSAGE_BYTES. */
+/* Sets the size of the largest message that the server accepts. The server closes the connection of a
+ * larger one with 1009. bytes is 1 KiB to 200 MiB. Default: ICCM_MAX_MESSAGE_BYTES, or 16 MiB. Returns 0
+ * or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: bytes is out of range.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_message_bytes(mcp_server_t *server, size_t bytes);
-/* For all that peers send and what is made of it: messages, parsed arguments, answers that wait; 1 GiB; 1 MiB
- * to 1 TiB, at least five times the message limit. Beyond a quarter of it connections that hold more than
- * their share are not read from; where it is used up those that hold most are closed with 1013.
- * ICCM_MAX_MEMORY_BYTES. */
+
+/* Sets the memory for everything that peers send and that results from it: messages, parsed arguments and
+ * responses that wait. Beyond a quarter of it, the server does not read from connections that hold more
+ * than their share. When all of it is used, the server closes the connections that hold most with 1013.
+ * bytes is 1 MiB to 1 TiB; the server uses at least five times the message limit. Default:
+ * ICCM_MAX_MEMORY_BYTES, or 1 GiB. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: bytes is out of range.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_memory_bytes(mcp_server_t *server, size_t bytes);
-/* 1,024; 1 to 1,000,000. ICCM_MAX_CONNECTIONS. */
+
+/* Sets the number of connections that may be open at a time; further ones get 503. connections is 1 to
+ * 1,000,000. The server lowers it, with a warning, if the process may not open enough descriptors.
+ * Default: ICCM_MAX_CONNECTIONS, or 1,024. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: connections is out of range.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_connections(mcp_server_t *server, int connections);
-/* Whether peers outside private networks are admitted: false. ICCM_ALLOW_PUBLIC. */
+
+/* Sets whether peers outside private networks may connect without a token. Default: ICCM_ALLOW_PUBLIC, or
+ * false. Returns 0, or MCP_ESTATE if the server has been started. Loop thread. */
 MCP_EXPORT int mcp_server_set_allow_public(mcp_server_t *server, bool allow);
-/* Shares its port with other servers of the same user that do so, too: the kernel spreads new connections
- * over them (SO_REUSEPORT). Port 0 still picks a free one, which is shared with nobody. Without this call
- * ICCM_REUSEPORT says it; false. */
+
+/* Sets whether the server shares its port with other servers of the same user that also set this
+ * (SO_REUSEPORT). The kernel distributes new connections among them. Port 0 still picks a free port, which
+ * is not shared. Default: ICCM_REUSEPORT, or false. Returns 0, or MCP_ESTATE if the server has been
+ * started. Loop thread. */
 MCP_EXPORT int mcp_server_set_reuseport(mcp_server_t *server, bool reuse);
-/* Pages of browsers that may ask without the token: the server's own may, and those whose Origin is in this
- * list, "scheme://host:port" each, parted by commas; "*" admits any. Without this call ICCM_ALLOWED_ORIGINS
- * says it; NULL: none. */
+
+/* Sets the origins whose browser pages may send requests without the token, in addition to the server's
+ * own origin. origins is a list of "scheme://host:port", separated by commas; "*" allows any; NULL allows
+ * no other origin. Default: ICCM_ALLOWED_ORIGINS, or NULL. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_allowed_origins(mcp_server_t *server, const char *origins);
-/* Names in Host that pages, and GET for what it shows, may use without the token, parted by commas; "*"
- * admits any. Addresses, localhost, names without a dot and names that end in .localhost, .local, .internal,
- * .svc or .cluster.local need not be listed. Any other could be a page's own name, bound anew to this
- * machine: 403. Without this call ICCM_ALLOWED_HOSTS says it; NULL: none. */
+
+/* Sets the names that browser pages, and plain GET requests, may use for the server in Host without the
+ * token. hosts is a list of names, separated by commas; "*" allows any; NULL allows no other name.
+ * Addresses, localhost, names without a dot and names that end in .localhost, .local, .internal, .svc or
+ * .cluster.local are always allowed. Any other name gets 403, because a page could have bound its own name
+ * to this machine (DNS rebinding). Default: ICCM_ALLOWED_HOSTS, or NULL. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_allowed_hosts(mcp_server_t *server, const char *hosts);
-/* The token that whoever connects has to send, as Authorization: Bearer or as a subprotocol mcp.auth.<token>
- * that is offered, which browsers can; else 401. NULL: none is asked for. With one, peers outside private
- * networks are admitted, too, and of the pages /healthz and the status of /readyz alone are for everybody.
- * Without this call ICCM_AUTH_TOKEN says it. 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and = at its end, else
- * MCP_EINVAL; it is not kept, only its digest. */
+
+/* Sets the token that peers must send; a peer without it gets 401. A peer sends it as "Authorization:
+ * Bearer", or offers a subprotocol mcp.auth.<token>, which browsers can do. With a token, peers outside
+ * private networks may connect, too, and only /healthz and the status of /readyz are available without it.
+ *
+ * token has 1 to 512 of A-Z a-z 0-9 - . _ ~ + / and may end in =. NULL requires no token. The server keeps
+ * only a digest of it. Default: ICCM_AUTH_TOKEN, or NULL. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: token is invalid.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_auth_token(mcp_server_t *server, const char *token);
-/* Serves in TLS 1.2 and 1.3 (wss://, https:// for the pages) and in clear no longer. Files in PEM: the
- * certificate, behind it those between it and its authority; and its private key, without a password. SIGHUP
- * makes new connections get what the files hold by then; where that cannot be used the log says why, and all
- * stays as it was. Both NULL: in clear. Without this call ICCM_TLS_CERT and ICCM_TLS_KEY say it. MCP_EINVAL:
- * mcp_last_error() says what is wrong with which file. */
+
+/* Makes the server use TLS 1.2 and 1.3 only: wss://, and https:// for the pages. Both files are PEM.
+ * cert_file holds the certificate, followed by the intermediate certificates; key_file holds its private
+ * key, without a password. The server reads the files at this call, and again at SIGHUP: new connections
+ * then use the new content. If that is invalid, the log has the reason and the server continues with the
+ * old content. If both are NULL, the server does not use TLS. Default: ICCM_TLS_CERT and ICCM_TLS_KEY, or
+ * NULL. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: only one of them is NULL, or a file is invalid; mcp_last_error() names the file and the
+ *   reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_tls(mcp_server_t *server, const char *cert_file, const char *key_file);
-/* How many connections one address, of IPv6 one network of 64 bits, may open in a second: those beyond get
- * 503. And how many messages are taken from one connection in a second: it is not read from until the second
- * is over. 0: any number; to 1,000,000. Without these calls ICCM_MAX_CONNECTS_PER_SECOND and
- * ICCM_MAX_MESSAGES_PER_SECOND say it; 0. Where a limit is wanted, 10,000 is one to begin with. */
+
+/* Sets the number of connections that one address may open in a second; further ones get 503. For IPv6 an
+ * address means a network of 64 bits. connects is 0 to 1,000,000; 0 means no limit. If you want a limit,
+ * begin with 10,000. Default: ICCM_MAX_CONNECTS_PER_SECOND, or 0. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: connects is out of range.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_connects_per_second(mcp_server_t *server, int connects);
+
+/* Sets the number of messages that the server accepts from one connection in a second; beyond it the
+ * server does not read from the connection until the second is over. messages is 0 to 1,000,000; 0 means
+ * no limit. If you want a limit, begin with 10,000. Default: ICCM_MAX_MESSAGES_PER_SECOND, or 0. Returns 0
+ * or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: messages is out of range.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_max_messages_per_second(mcp_server_t *server, int messages);
-/* The deadline of a call, which is answered -32603 when it has passed: 300,000. */
+
+/* Sets the time that a call may take. When it has passed, the call is cancelled, and the caller gets
+ * MCP_INTERNAL_ERROR. timeout_ms is at least 1. Default: 300,000; there is no environment variable.
+ * Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: timeout_ms is 0.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_call_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
-/* How long a stop waits for calls in flight: 3,000. */
+
+/* Sets how long a stop waits for calls in flight (see mcp_server_stop()). timeout_ms may be 0. Default:
+ * 3,000; there is no environment variable. Returns 0, or MCP_ESTATE if the server has been started. Loop
+ * thread. */
 MCP_EXPORT int mcp_server_set_shutdown_timeout_ms(mcp_server_t *server, uint64_t timeout_ms);
 
-/* Where the server's log lines go besides stderr: to logger_log of a Godot, with the server's name as
- * component; an address or several, as of mcp_client_new(). NULL: nowhere. Without this call it is as of
- * mcp_client_new_godot(), unless LOGGING_ENABLED is false. Connections, requests, calls and their errors
- * become lines by themselves, but for calls of tools with MCP_TOOL_LOG_TRAFFIC, and for what their handlers
- * log before they return. A Godot that is away or slow costs nobody anything; its lines wait, see mcp_log().
- * A line that is sent again, to whichever address, has the id and created_at that it had. MCP_ESTATE after
- * start, MCP_EURL, MCP_ENOMEM. */
+/* Sets the Godot that receives the server's log lines by its tool logger_log, with the server's name as
+ * component. url is one address or several, as for mcp_client_new(); NULL sends lines to stderr only.
+ * Default: the address of mcp_client_new_godot(), or NULL if LOGGING_ENABLED is false.
+ *
+ * Connections, requests, calls and their errors become log lines automatically, except for calls of tools
+ * with MCP_TOOL_LOG_TRAFFIC and for lines that their handlers log before they return. A Godot that is
+ * unavailable or slow delays nothing; its lines wait, see mcp_log(). A line that is sent again, to the
+ * same or another address, keeps its id and created_at. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EURL: url is not a valid address.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_log_url(mcp_server_t *server, const char *url);
 
-/* Clients that declare the experimental capability of this name in initialize (an object) are told, by
- * notifications of the method "notifications/<name>", what cb makes of the params of their initialize
- * (borrowed): right behind the answer, and again after each mcp_server_notify(). cb's document goes
- * to the library; NULL: nothing is told now. It runs when output is written. One a server, between new and
- * start: else MCP_ESTATE; MCP_EINVAL: not 1 to 128 bytes of UTF-8; MCP_ENOMEM. An initialize of over 4 KiB is
- * not kept, and its sender told nothing. */
-typedef yyjson_mut_doc *(*mcp_capability_cb)(mcp_server_t *server, yyjson_val *initialize, void *arg);
+/* Returns the params of a notification to one client that declared the experimental capability of
+ * mcp_server_set_experimental_capability(), or NULL to send none this time. initialize_params are the
+ * params of that client's initialize request, borrowed until the callback returns. The returned document
+ * is stolen. The callback runs on the loop thread, when the server writes its output. */
+typedef yyjson_mut_doc *(*mcp_capability_cb)(mcp_server_t *server, yyjson_val *initialize_params, void *arg);
+
+/* Sends notifications to clients that declare an experimental capability in initialize. The method is
+ * "notifications/<capability>". Such a client gets one directly after the response to initialize, and one
+ * after each mcp_server_notify(). cb makes the params of each.
+ *
+ * capability has 1 to 128 bytes. The client must declare it as an object. The server keeps initialize
+ * params of at most 4 KiB; a client that sent larger ones gets no notification. A server has at most one
+ * such capability. Returns 0 or:
+ * - MCP_ESTATE: the server has been started, or has a capability already.
+ * - MCP_EINVAL: capability is not 1 to 128 bytes of UTF-8.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_set_experimental_capability(mcp_server_t *server, const char *capability,
                                                       mcp_capability_cb cb, void *arg);
+
+/* Sends the notification of mcp_server_set_experimental_capability() to each client that declared the
+ * capability. Loop thread. */
 MCP_EXPORT void mcp_server_notify(mcp_server_t *server);
 
-/* Says at any time whether something the server needs is there: reason NULL, it is; else why it is not, in
- * words for an operator, which anybody who reaches the port can read unless there is a token. While anything
- * is missing GET /readyz answers 503 and lists need and reason. That it goes or comes back is logged. Both
- * are copied. Any thread, until the server is freed. 0 or MCP_ENOMEM: then nothing has changed. */
-MCP_EXPORT int mcp_server_set_dependency(mcp_server_t *server, const char *need, const char *reason);
-
-/* A number that GET /metrics shows, in the text format of Prometheus, beside the library's own (docs/api.md):
+/* Reports whether a dependency of the server is available. While one is unavailable, GET /readyz returns
+ * 503 and lists the dependencies and their reasons.
  *
- *     heat = mcp_server_metric(server, MCP_GAUGE, "oven_heat_celsius", "How hot it is.", "shelf");
+ * dependency is its name, such as "disk". reason NULL means that it is available; any other text is the
+ * reason for an operator, which everybody who reaches the port can read unless there is a token. Each
+ * change between the two is logged. Returns 0, or MCP_ENOMEM, in which case nothing has changed. Any
+ * thread, until the server is freed. */
+MCP_EXPORT int mcp_server_set_dependency(mcp_server_t *server, const char *dependency, const char *reason);
+
+/* A metric of a server, which GET /metrics shows in the text format of Prometheus, together with those of
+ * the library (docs/api.md):
+ *
+ *     heat = mcp_server_metric(server, MCP_GAUGE, "oven_celsius", "Temperature.", "shelf");
  *     mcp_metric_set(heat, "upper", 180);
- */
+ *
+ * The server owns it: it exists as long as the server, and as long as calls that outlive the server. */
 typedef struct mcp_metric mcp_metric_t;
 
+/* The types of metrics. */
 enum {
-  MCP_COUNTER,  /* only rises */
-  MCP_GAUGE,    /* rises and falls */
-  MCP_HISTOGRAM /* how often, and how long altogether; in seconds, by buckets from 0.0001 to 300 */
+  MCP_COUNTER,  /* a value that only rises */
+  MCP_GAUGE,    /* a value that rises and falls */
+  MCP_HISTOGRAM /* count and sum of durations in seconds, with buckets from 0.0001 to 300 */
 };
 
-/* Makes one, or finds the one that is there of the same type, name and label; help is of the first. name: 1
- * to 128 of A-Z a-z 0-9 _ : without a digit in front, not iccm_...; a counter's ends with _total by custom.
- * label: how the one label is called (no : there, not le, not __...); NULL: none. Everything is copied; the
- * metric lives as long as its server, and as calls that outlive it. At any time, any thread. NULL: a name,
- * text or type that is wrong, a name in use for something else, 256 metrics there already, or no memory;
- * mcp_last_error() and the log say which. */
+/* Creates a metric, or returns the existing one of the same type, name and label, which keeps its help.
+ *
+ * type is MCP_COUNTER, MCP_GAUGE or MCP_HISTOGRAM. name has 1 to 128 of A-Z a-z 0-9 _ : and begins neither
+ * with a digit nor with iccm_; the name of a counter ends in _total by convention. help is at most 1,024
+ * bytes. label is the name of the only label, 1 to 128 of A-Z a-z 0-9 _ , begins neither with a digit nor
+ * with __ and is not le; NULL means no label. A server has at most 256 metrics.
+ *
+ * Returns the metric, which the server owns. Returns NULL if an argument is invalid, the name is in use by
+ * another metric, the limit is reached or memory is exhausted; mcp_last_error() and the log have the
+ * reason. Any thread, at any time. */
 MCP_EXPORT mcp_metric_t *mcp_server_metric(mcp_server_t *server, int type, const char *name, const char *help,
                                            const char *label);
 
-/* The same for a counter whose label's values, up to a NULL, are known from the start: each is shown as 0
- * from then on, so that a scraper sees the first one counted as a rise. label and values NULL: the counter
- * has none. */
+/* Creates a counter whose label values are known, like mcp_server_metric() with MCP_COUNTER. Each value is
+ * shown as 0 from the start, so that a scraper sees the first increment.
+ *
+ * name, help and label are as for mcp_server_metric(). values is an array of label values that ends with
+ * NULL; it is copied. label and values may both be NULL: the counter has no label. Returns the metric, or
+ * NULL on the errors of mcp_server_metric(). Any thread, at any time. */
 MCP_EXPORT mcp_metric_t *mcp_server_counter(mcp_server_t *server, const char *name, const char *help,
                                             const char *label, const char *const *values);
 
-/* Counts. label_value, copied, says under which value of the metric's label; without effect where it has
- * none. Beyond 100 values, and for one that is NULL, longer than 128 bytes or not UTF-8, "other" is counted.
- * value is added to a counter or gauge, observed by a histogram; one that is not finite, or negative but for
- * a gauge, is not taken. metric NULL: nothing happens. Any thread, and no lock but for a value's first time.
- */
+/* Adds value to a counter or gauge, or records it in a histogram. A value that is not finite is ignored,
+ * as is a negative one unless the metric is a gauge.
+ *
+ * metric may be NULL: the call does nothing. label_value is the value of the metric's label; a metric
+ * without label ignores it. A metric has at most 100 label values: further ones, and one that is NULL,
+ * longer than 128 bytes or not UTF-8, count as "other". Any thread; takes a lock only for the first use of
+ * a label value. */
 MCP_EXPORT void mcp_metric_add(mcp_metric_t *metric, const char *label_value, double value);
-/* The same, but sets the value. Gauges alone. */
+
+/* Sets a gauge to value; other types of metrics do not change. A value that is not finite is ignored.
+ * metric may be NULL: the call does nothing. label_value is as for mcp_metric_add(). Any thread; takes a
+ * lock only for the first use of a label value. */
 MCP_EXPORT void mcp_metric_set(mcp_metric_t *metric, const char *label_value, double value);
 
-/* One tool more, or one less, at any time but while the server stops. Connections of 2025-03-26 or newer are
- * told (notifications/tools/list_changed); calls in flight of a tool that goes end normally, with its arg.
- * add: errors of a tool as in new, MCP_ETOOL (the log says what is wrong), MCP_EINVAL (no name). remove:
- * MCP_ENOENT. Both: MCP_ENOMEM, MCP_ESTATE; then nothing has changed. */
+/* Adds a tool to a server, before or after its start. Connections of protocol version 2025-03-26 or newer
+ * receive notifications/tools/list_changed. The tool is copied; its arg is borrowed until the tool is
+ * removed and its calls in flight have been ended, or until the server is freed. Returns 0; on failure
+ * nothing has changed:
+ * - MCP_ESTATE: the server is stopping.
+ * - MCP_EINVAL: the tool has no name.
+ * - MCP_ETOOL: the definition is invalid, or the name is in use; the log has the reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_add_tool(mcp_server_t *server, const mcp_tool_t *tool);
+
+/* Removes a tool from a server, before or after its start. Connections of protocol version 2025-03-26 or
+ * newer receive notifications/tools/list_changed. Calls of the tool that are in flight end normally and
+ * still use its arg. Returns 0; on failure nothing has changed:
+ * - MCP_ESTATE: the server is stopping.
+ * - MCP_ENOENT: no tool has this name.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_remove_tool(mcp_server_t *server, const char *name);
 
-/* Runs the server on a loop of its own until SIGTERM or SIGINT, then stops it gracefully. 0; or why it could
- * not start, which the log says, too (the system's code: MCP_EADDRINUSE, MCP_EACCES, …); or MCP_ETIMEOUT: it
- * has stopped, but a blocking handler is still running, so that what it works with must not be freed: end the
- * process. */
+/* Runs the server on a private loop until SIGTERM or SIGINT, then stops it gracefully. A second signal
+ * ends the process at once with status 128 + its number. Returns 0 after the stop, or a code:
+ * - MCP_ETIMEOUT: the server has stopped, but a blocking handler is still running. Do not free the objects
+ *   that it uses; end the process.
+ * - MCP_ESTATE: the server has been started already.
+ * - MCP_EADDRINUSE, MCP_EACCES, MCP_ENOMEM or another system error: the server could not start; the log
+ *   has the reason.
+ *
+ * The calling thread becomes the loop thread. */
 MCP_EXPORT int mcp_server_run(mcp_server_t *server);
 
-/* Or on a loop of yours: binds and listens at once, serves while the loop runs. Errors as above; after one
- * nothing listens, and the loop has to run once more before it is closed. The loop must outlive the server.
- */
+/* Starts the server on your loop: binds and listens at once, and serves while the loop runs. loop is
+ * borrowed and must outlive the server. Returns 0, or a code; then the server does not listen, and the
+ * loop must run once more before it is closed:
+ * - MCP_ESTATE: the server has been started already.
+ * - MCP_EADDRINUSE, MCP_EACCES, MCP_ENOMEM or another system error: the server could not start; the log
+ *   has the reason.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_start(mcp_server_t *server, struct uv_loop_s *loop);
 
-/* The port in use, also after port 0; before start the one given to new. */
+/* Returns the port of the server. Once it is started this is the port in use, also if it was created with
+ * port 0; before that it is the port given to mcp_server_new(). Loop thread. */
 MCP_EXPORT int mcp_server_port(const mcp_server_t *server);
 
-/* Stops: accepts no more connections, lets calls in flight finish within the shutdown timeout, closes
- * connections with 1012 (service restart), then calls cb once; cb may be NULL and may free the server. Calls
- * that arrive meanwhile are not begun and get the error "the server is stopping, retry later" (-32000, with
- * data.retry true); those in flight when the timeout is over get "the server is stopping" (-32603). Log lines
- * that are left are then shipped, for as long again, while Godot takes them.
- * Nonzero: cb never fires (MCP_ESTATE: not started, or stopping already). Calls that handlers have not ended
- * by then must still be ended; their memory lives until they are. */
+/* Reports an event of a server: the end of a stop, or an interval of a timer. Runs on the loop thread. */
 typedef void (*mcp_server_cb)(mcp_server_t *server, void *arg);
+
+/* Stops the server gracefully, then calls cb once. The server
+ * - accepts no more connections,
+ * - lets calls in flight finish within the shutdown timeout; those that have not get the error "the server
+ *   is stopping" (MCP_INTERNAL_ERROR),
+ * - does not begin calls that arrive meanwhile: they get the error "the server is stopping, retry later"
+ *   (MCP_TOOL_ERROR, with data.retry true),
+ * - closes connections with 1012 (service restart),
+ * - sends the remaining log lines to Godot, for at most the shutdown timeout again, while Godot accepts
+ *   them.
+ *
+ * cb may be NULL, and may free the server. Handlers must still end the calls that they have not ended by
+ * then; the memory of such a call remains until that. Returns 0, or MCP_ESTATE if the server is not
+ * started or is stopping already; cb then never runs. Loop thread. */
 MCP_EXPORT int mcp_server_stop(mcp_server_t *server, mcp_server_cb cb, void *arg);
 
-/* Calls cb every interval_ms from the start (the first time interval_ms after it) until the server stops, on
- * the thread of the server's loop: a cb that blocks keeps the server from serving. Several may be added, 64
- * at most, each for all starts that follow. MCP_ESTATE: the server is started; MCP_ELIMIT: 64 were added;
- * MCP_EINVAL: interval_ms is 0; MCP_ENOMEM.
- */
+/* Calls cb every interval_ms while the server runs, the first time interval_ms after the start. cb runs on
+ * the loop thread and must not block. A server has at most 64 timers; each is used again when the server
+ * is started again. Returns 0 or:
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EINVAL: interval_ms is 0.
+ * - MCP_ELIMIT: the server has 64 timers already.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_server_add_timer(mcp_server_t *server, uint64_t interval_ms, mcp_server_cb cb, void *arg);
 
-/* Frees a server that was never started or has been stopped (in or after its cb). NULL is fine. */
+/* Frees a server that was never started, or that has stopped: in the callback of mcp_server_stop() or
+ * later. A server that still runs is not freed, and the log has an error. server may be NULL. Loop thread. */
 MCP_EXPORT void mcp_server_free(mcp_server_t *server);
 
 /* ---- Arguments of a call -----------------------------------------------------------------------------
- * By their names, in the args of a handler, which fulfil the tool's input_schema. fallback is returned where
- * the argument is not given or is null, and where it is not of the type, as an input_schema that does not ask
- * for the type lets through. Any thread, until the call is ended. */
+ * These functions read an argument by its name from the args of a handler, which match the tool's
+ * input_schema. */
 
-/* A string, borrowed, in UTF-8 and with a NUL behind it. It may also hold NUL: *len is its length in bytes,
- * or that of fallback, which is 0 for NULL. len may be NULL. */
+/* Returns a string argument. Returns fallback if the argument is not given, is null or is not a string,
+ * which an input_schema may permit.
+ *
+ * The text is borrowed until the call is ended, and ends with NUL. It may also contain NUL: *len receives
+ * its length in bytes, or that of fallback, which is 0 for NULL. len may be NULL. Any thread. */
 MCP_EXPORT const char *mcp_arg_text(yyjson_val *args, const char *name, const char *fallback, size_t *len);
 
-/* An integer, however it was written (3.0, 1e1). One of more than 64 bits is INT64_MAX or INT64_MIN. */
+/* Returns an integer argument in any spelling (3.0, 1e1). An integer of more than 64 bits returns
+ * INT64_MAX or INT64_MIN. Returns fallback if the argument is not given, is null or is not an integer,
+ * which an input_schema may permit. Any thread, until the call is ended. */
 MCP_EXPORT int64_t mcp_arg_int(yyjson_val *args, const char *name, int64_t fallback);
 
-/* A number. One that is too large for a double is DBL_MAX or -DBL_MAX. */
+/* Returns a number argument. A number outside the range of a double returns DBL_MAX or -DBL_MAX. Returns
+ * fallback if the argument is not given, is null or is not a number, which an input_schema may permit. Any
+ * thread, until the call is ended. */
 MCP_EXPORT double mcp_arg_number(yyjson_val *args, const char *name, double fallback);
 
-/* true or false. */
+/* Returns a boolean argument. Returns fallback if the argument is not given, is null or is not a boolean,
+ * which an input_schema may permit. Any thread, until the call is ended. */
 MCP_EXPORT bool mcp_arg_bool(yyjson_val *args, const char *name, bool fallback);
 
-/* ---- Calls -----------------------------------------------------------------------------------------
- * All of these on the loop's thread; for a MCP_TOOL_BLOCKING tool instead on the pool thread of its handler.
- */
+/* ---- Calls being served ---------------------------------------------------------------------------- */
 
-/* The request's trace id, or NULL (params._meta.trace_id, _meta.traceparent, X-Trace-ID). Borrowed. */
+/* Returns the trace id of the call, or NULL. It comes from params._meta.trace_id, params._meta.traceparent
+ * or the header X-Trace-ID, in this order. Borrowed until the call is ended. Thread of the call. */
 MCP_EXPORT const char *mcp_call_trace_id(const mcp_call_t *call);
 
-/* One line of the log about this call: with its trace id, its span and its parent's; data: a value of
- * mcp_call_doc(), or NULL. Otherwise as mcp_log_data(); of a tool with MCP_TOOL_LOG_TRAFFIC it goes to stderr
- * alone. */
+/* Writes one line about this call to the log, with its trace id, its span and the span of its parent.
+ *
+ * level, format and secrets in data are as for mcp_log_data(). data is a value of mcp_call_doc(), or NULL.
+ * For a tool with MCP_TOOL_LOG_TRAFFIC the line goes to stderr only. Thread of the call. */
 MCP_EXPORT void mcp_call_log(mcp_call_t *call, int level, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
 
-/* The call's own document: build the answer from it. Its memory is the call's and ends with it. */
+/* Returns the document of the call, in which you build its result. The call owns its memory; it is invalid
+ * once the call is ended. Thread of the call. */
 MCP_EXPORT yyjson_mut_doc *mcp_call_doc(mcp_call_t *call);
 
-/* The names of the call's arguments that its tool does not know (see MCP_TOOL_STRICT): an array of
- * mcp_call_doc(), or NULL where it knows all. For tools that keep what they know, and name the rest in their
- * answer:
+/* Returns the names of the arguments that the tool does not know (see MCP_TOOL_STRICT), as an array of
+ * mcp_call_doc(), or NULL if it knows all of them. An argument that is null counts as not given. A tool
+ * that stores the arguments it knows can list the others in its result:
  *
- *     yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
+ *     yyjson_mut_obj_add_val(doc, result, "ignored", mcp_call_ignored(call));
  *
- * which adds nothing where it is NULL. An argument that is null counts as not given. */
+ * which adds nothing if the value is NULL. Thread of the call. */
 MCP_EXPORT yyjson_mut_val *mcp_call_ignored(mcp_call_t *call);
 
-/* Tells how far the call is, where its caller asked for that (_meta.progressToken) and has not gone: progress
- * rises with each call, total 0 or less is unknown, message may be NULL. Costs little: the newest is sent
- * every 50 ms, and what is left right before the answer. 0; MCP_EINVAL: not rising, not a number, not UTF-8;
- * MCP_ENOMEM; MCP_ESTATE: nobody waits any more. */
+/* Sends a progress notification if the caller supplied a progressToken. The function is cheap: the server
+ * sends the newest report every 50 ms, and the last one directly before the response.
+ *
+ * progress must rise with each call of the function. total is its final value; 0 or less means unknown.
+ * message may be NULL. Returns 0 or:
+ * - MCP_EINVAL: progress does not rise, a number is not finite, or message is not UTF-8.
+ * - MCP_ENOMEM: not enough memory.
+ * - MCP_ESTATE: the call is cancelled (see mcp_call_cancelled()).
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_progress(mcp_call_t *call, double progress, double total, const char *message);
 
-/* Whether nobody waits for the answer any more: the peer has left or has cancelled, or the deadline is over,
- * that of a stopping server (the shutdown timeout) too. The call has to be ended all the same. */
+/* Returns true once the caller has disconnected or cancelled the call, the deadline of the call has
+ * passed, or the shutdown timeout of a stopping server has passed. The handler must still end the call.
+ * Thread of the call. */
 MCP_EXPORT bool mcp_call_cancelled(const mcp_call_t *call);
 
-/* Calls cb when that happens, on the loop's thread, at most once, never after the call was ended. At once
- * (that is: in the loop's next turn) when it has happened already. Not for MCP_TOOL_BLOCKING tools: these ask
- * mcp_call_cancelled(). */
+/* Calls cb when mcp_call_cancelled() becomes true: on the loop thread, at most once, and never after the
+ * call was ended. If it is true already, cb runs in the next iteration of the loop. cb may end the call.
+ * Not for MCP_TOOL_BLOCKING tools, whose handlers poll mcp_call_cancelled(). Loop thread. */
 MCP_EXPORT void mcp_call_on_cancel(mcp_call_t *call, void (*cb)(mcp_call_t *call, void *arg), void *arg);
 
-/* The five ways to end a call. After each of them call, args and document are dead, whatever it returns: 0,
- * MCP_EENCODE where the result could not be written as JSON (invalid UTF-8, not a number, out of memory) or
- * is not what it should be (output_schema, content; the log names the place): the caller gets -32603;
- * MCP_ESTATE where nobody waited any more. reply: result is a value of mcp_call_doc(). reply_text: a JSON
- * text, copied as it stands; that it is valid is the handler's word, which builds without NDEBUG check. A
- * call that is ended twice, NULL for an answer, and a text that is no JSON are named in the log with their
- * tool. reply_content: an array of MCP's content blocks (text, image, audio, resource_link, resource), and
- * an object for structuredContent, required where there is an output_schema, or NULL; values of
- * mcp_call_doc(). Direct calls are answered structured, or where that is NULL the array; with is_error
- * they, and those of 2024-11-05, get the first block's text as a JSON-RPC error -32000. tool_error: the
- * tool ran and could not do it; words for the caller, no paths, no SQL. fail: a JSON-RPC error of its own
- * code, with data (a value of mcp_call_doc(), or NULL). */
+/* Ends the call with a result. result is a value of mcp_call_doc(). When this function has returned, the
+ * call, its arguments and its document are invalid, whatever the return value. Returns 0 or:
+ * - MCP_EENCODE: result is NULL, cannot be encoded as JSON (invalid UTF-8, not a number, out of memory) or
+ *   does not match the output_schema. The caller gets MCP_INTERNAL_ERROR, and the log names the tool and
+ *   the place.
+ * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_reply(mcp_call_t *call, yyjson_mut_val *result);
+
+/* Ends the call with a result that is JSON text of len bytes, which is sent unchanged. The text is copied.
+ * The handler is responsible for its validity, which only builds without NDEBUG check; UTF-8 is always
+ * checked. When this function has returned, the call, its arguments and its document are invalid, whatever
+ * the return value. Returns 0 or:
+ * - MCP_EENCODE: json is NULL, is not valid, or does not match the output_schema. The caller gets
+ *   MCP_INTERNAL_ERROR, and the log names the tool and the place.
+ * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_reply_text(mcp_call_t *call, const char *json, size_t len);
+
+/* Ends the call with MCP content blocks. content is an array of blocks (text, image, audio, resource_link,
+ * resource). structured is an object for structuredContent, or NULL; it is required if the tool has an
+ * output_schema, unless is_error is true. Both are values of mcp_call_doc(). is_error means that the tool
+ * failed.
+ *
+ * A direct call gets structured, or content if that is NULL. With is_error, direct calls and callers of
+ * protocol version 2024-11-05 get a JSON-RPC error MCP_TOOL_ERROR with the text of the first block.
+ *
+ * When this function has returned, the call, its arguments and its document are invalid, whatever the
+ * return value. Returns 0 or:
+ * - MCP_EENCODE: content is NULL, or a value cannot be encoded as JSON (invalid UTF-8, not a number, out
+ *   of memory), is not a valid content block, or does not match the output_schema. The caller gets
+ *   MCP_INTERNAL_ERROR, and the log names the tool and the place.
+ * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_reply_content(mcp_call_t *call, yyjson_mut_val *content, yyjson_mut_val *structured,
                                       bool is_error);
+
+/* Ends the call with a tool error, MCP_TOOL_ERROR: the tool ran, but failed. format and its arguments, as
+ * for printf(), make a message for the caller, cut at 1,023 bytes; it must not contain paths or SQL. The
+ * caller gets a JSON-RPC error on protocol version 2024-11-05 and for direct calls, otherwise a result
+ * with isError.
+ *
+ * When this function has returned, the call, its arguments and its document are invalid, whatever the
+ * return value. Returns 0 or:
+ * - MCP_EENCODE: the response could not be written (out of memory).
+ * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_tool_error(mcp_call_t *call, const char *format, ...) MCP_PRINTF(2, 3);
+
+/* Ends the call with a JSON-RPC error. code is a JSON-RPC code; one from -32000 to -32099 is a tool error,
+ * like that of mcp_call_tool_error(). data is a value of mcp_call_doc(), or NULL. format and its
+ * arguments, as for printf(), make the message, cut at 1,023 bytes.
+ *
+ * When this function has returned, the call, its arguments and its document are invalid, whatever the
+ * return value. Returns 0 or:
+ * - MCP_EENCODE: data cannot be encoded as JSON (invalid UTF-8, not a number, out of memory); the caller
+ *   gets the error without it.
+ * - MCP_ESTATE: the call was cancelled (see mcp_call_cancelled()), or was ended before, which is logged.
+ *
+ * Thread of the call. */
 MCP_EXPORT int mcp_call_fail(mcp_call_t *call, int code, yyjson_mut_val *data, const char *format, ...)
     MCP_PRINTF(4, 5);
 
 /* ---- Client ---------------------------------------------------------------------------------------- */
 
-/* What came of a call. Everything is borrowed until the callback returns. Later versions may add members at
- * its end. */
+/* The result of a call. Everything is borrowed until the callback returns. Later versions may add members
+ * at its end. */
 typedef struct mcp_result {
-  int status;        /* 0: answered; else a code: the library's, libuv's, or the peer's JSON-RPC error */
-  bool is_error;     /* answered by a result that says isError */
-  yyjson_val *value; /* structuredContent, else the first text parsed as JSON, else the whole result; with a
-                        JSON-RPC error its data; may be NULL */
-  const char *text;  /* the first text of the result's content, as it came; NULL where there is none */
-  size_t text_len;
-  const char *message; /* status or is_error: one line for people, never NULL then; else NULL */
+  /* 0: the peer responded with a result. Otherwise a code of the library, a system error, or the code of
+   * the peer's JSON-RPC error. */
+  int status;
+  /* True if the peer responded with a result that has isError: the tool failed. */
+  bool is_error;
+  /* The result's structuredContent; or else its first text, parsed as JSON; or else the whole result.
+   * After a JSON-RPC error: its data. May be NULL. */
+  yyjson_val *value;
+  const char *text; /* the first text of the result's content, unchanged, or NULL */
+  size_t text_len;  /* the length of text in bytes */
+  /* A one-line message for people if status is not 0 or is_error is true; otherwise NULL. */
+  const char *message;
 } mcp_result_t;
 
-/* The client is closed; and what came of a call. */
+/* Reports that a client is closed. Runs on the loop thread. It may free the client. */
 typedef void (*mcp_client_cb)(mcp_client_t *client, void *arg);
+
+/* Reports the result of a call or request. Runs exactly once, on the loop thread. result is borrowed until
+ * the callback returns. */
 typedef void (*mcp_result_cb)(mcp_client_t *client, const mcp_result_t *result, void *arg);
 
-/* A client of "ws://host:port/path" ("host:port" and "host" will do; port 80 unless said), or of "wss://...",
- * which is TLS 1.2 or 1.3 (port 443): the peer has to show a certificate for that host from whoever this
- * machine trusts. It connects with the first call and by itself ever after: all addresses of the name are
- * tried, lost connections come back with exponential backoff and jitter while there is something to send.
- * Up to 8 addresses may stand there, parted by commas: each attempt to connect tries them in turn, with the
- * same share of its time for each. (In a path or query a comma parts only where ws:// or wss:// follows.)
- * Where ICCM_AUTH_TOKEN is set it sends that token to whoever it connects to. NULL: MCP_EURL, MCP_EENV or no
- * memory, see mcp_last_error(). */
+/* Creates a client of one peer. It connects with the first call and then reconnects automatically: it
+ * tries all addresses of the host, and after a lost connection it retries with exponential backoff and
+ * jitter while there are calls to send. If ICCM_AUTH_TOKEN is set, the client sends that token to each
+ * peer it connects to.
+ *
+ * loop is borrowed and must outlive the client. url is "ws://host:port/path"; "host:port" and "host" are
+ * also accepted, and the default port is 80. "wss://..." uses TLS 1.2 or 1.3, with default port 443; the
+ * peer must present a certificate for that host that is signed by an authority in the system trust store.
+ * url may list up to 8 addresses, separated by commas. Each attempt to connect tries them in order, and
+ * each gets the same share of the attempt's time. (In a path or query, a comma separates addresses only if
+ * ws:// or wss:// follows.)
+ *
+ * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
+ * NULL if url is not a valid address, ICCM_AUTH_TOKEN or, for wss://, the file ICCM_TLS_CA is invalid, or
+ * memory is exhausted; mcp_last_error() and the log have the reason. Loop thread. */
 MCP_EXPORT mcp_client_t *mcp_client_new(struct uv_loop_s *loop, const char *url);
 
-/* The same to Godot, where GODOT_URL says that it is. Where that is not set: at ws://godot-mcp:9060, or while
- * that name cannot be resolved, which is tried at each attempt to connect, at ws://localhost:9060; the token
- * goes to neither but on this machine's loopback, and by the name godot-mcp never. */
+/* Creates a client of Godot, like mcp_client_new() with the address in GODOT_URL.
+ *
+ * If GODOT_URL is not set, the address is ws://godot-mcp:9060; if that name cannot be resolved, which each
+ * attempt to connect tries again, it is ws://localhost:9060. At these default addresses the client sends
+ * the token only over the loopback interface, and never to the name godot-mcp.
+ *
+ * Returns the client, which you close by mcp_client_close() and then free by mcp_client_free(). Returns
+ * NULL on the errors of mcp_client_new(); mcp_last_error() and the log have the reason. Loop thread. */
 MCP_EXPORT mcp_client_t *mcp_client_new_godot(struct uv_loop_s *loop);
 
-/* How far a client has come with the connection that it has or is making, or else came with its last attempt.
- * In the loop's thread. */
+/* The stage that the connection of a client has reached. */
 typedef enum mcp_stage {
-  MCP_STAGE_NONE,       /* nothing was tried yet */
-  MCP_STAGE_RESOLVING,  /* the host's name is looked up */
-  MCP_STAGE_CONNECTING, /* no address has accepted the connection */
-  MCP_STAGE_TLS,        /* one has; the TLS handshake is not over */
-  MCP_STAGE_UPGRADE,    /* the upgrade to WebSocket is not answered */
-  MCP_STAGE_INITIALIZE, /* WebSocket is spoken; MCP's initialize is not answered */
-  MCP_STAGE_OPEN
+  MCP_STAGE_NONE,       /* no attempt to connect was made */
+  MCP_STAGE_RESOLVING,  /* resolving the host name */
+  MCP_STAGE_CONNECTING, /* no address has accepted the connection yet */
+  MCP_STAGE_TLS,        /* connected; the TLS handshake has not finished */
+  MCP_STAGE_UPGRADE,    /* the peer has not responded to the upgrade to WebSocket */
+  MCP_STAGE_INITIALIZE, /* WebSocket is open; the peer has not responded to initialize */
+  MCP_STAGE_OPEN        /* open for calls */
 } mcp_stage_t;
 
-/* How far the client has come. On the loop's thread. */
+/* Returns the stage of the current connection or attempt to connect. Without one, returns the stage that
+ * the last attempt reached. Loop thread. */
 MCP_EXPORT mcp_stage_t mcp_client_stage(const mcp_client_t *client);
 
-/* Settings, before the first call. The largest message that is taken: 16 MiB; 1 KiB to 200 MiB. */
+/* Sets the size of the largest message that the client accepts and sends. bytes is 1 KiB to 200 MiB.
+ * Default: 16 MiB; there is no environment variable. Returns 0 or:
+ * - MCP_ESTATE: the client has been used (a call, a request or mcp_client_connect()).
+ * - MCP_EINVAL: bytes is out of range.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_set_max_message_bytes(mcp_client_t *client, size_t bytes);
-/* The token that the peer wants, copied; NULL: none is sent. Without this call it is ICCM_AUTH_TOKEN.
- * MCP_ESTATE after the first call; MCP_EINVAL: not as mcp_server_set_auth_token() wants it; MCP_ENOMEM. */
+
+/* Sets the token that the client sends to its peer. token is as for mcp_server_set_auth_token() and is
+ * copied; NULL sends none. Default: ICCM_AUTH_TOKEN, or NULL. Returns 0 or:
+ * - MCP_ESTATE: the client has been used (a call, a request or mcp_client_connect()).
+ * - MCP_EINVAL: token is invalid.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_set_auth_token(mcp_client_t *client, const char *token);
-/* For wss:// addresses. Whom to trust instead of whom the machine does: a file of certificates in PEM; NULL:
- * the machine's. Without this call it is ICCM_TLS_CA. And whether the peer's certificate is looked at (true):
- * without that anybody on the way can pretend to be the peer. MCP_ESTATE after the first call; MCP_EINVAL:
- * mcp_last_error() says what is wrong with the file. */
+
+/* Sets the authorities whose certificates the client accepts at wss:// addresses. ca_file is a PEM file of
+ * certificates, which is read at once; NULL uses the system trust store. A client without a wss:// address
+ * ignores it. Default: ICCM_TLS_CA, or NULL. Returns 0 or:
+ * - MCP_ESTATE: the client has been used (a call, a request or mcp_client_connect()).
+ * - MCP_EINVAL: the file is invalid; mcp_last_error() has the reason.
+ * - MCP_ENOMEM: not enough memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_set_tls_ca(mcp_client_t *client, const char *ca_file);
+
+/* Sets whether the client verifies the peer's certificate at wss:// addresses. Without verification anyone
+ * in the network path can impersonate the peer. Default: true; there is no environment variable. Returns
+ * 0, or MCP_ESTATE if the client has been used (a call, a request or mcp_client_connect()). Loop thread. */
 MCP_EXPORT int mcp_client_set_tls_verify(mcp_client_t *client, bool verify);
-/* A failed attempt to connect fails the calls that wait for it, and while the peer is known to be away calls
- * fail at once, instead of waiting for a connection up to their deadline. */
+
+/* Sets whether calls fail as soon as the peer is known to be unavailable. If true, a failed attempt to
+ * connect fails the calls that wait for it, and calls that are made before the next attempt fail at once.
+ * If false, calls wait for a connection until their deadline. Default: false; there is no environment
+ * variable. Returns 0, or MCP_ESTATE if the client has been used (a call, a request or
+ * mcp_client_connect()). Loop thread. */
 MCP_EXPORT int mcp_client_set_fail_fast(mcp_client_t *client, bool fail_fast);
 
-/* Connects now and keeps connected, for ever, until close: for components whose peer should be there. */
+/* Connects now and keeps the client connected until it is closed, also without calls. Use it for a peer
+ * that should always be available. Returns 0 or:
+ * - MCP_ECLOSED: the client is closed or closing.
+ * - MCP_ENOMEM or another system error: the client cannot use its loop.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_connect(mcp_client_t *client);
 
-/* Tells when the connection is there (status 0, reason NULL) and when it is not (status: why; reason: one
- * line, borrowed): at each change, and after each failed attempt. */
+/* Reports the state of the connection: at each change, and after each failed attempt to connect. status is
+ * 0 when the connection is open; otherwise it is the code of the failure. reason is a one-line description
+ * of the failure, borrowed until the callback returns, or NULL if status is 0. Runs on the loop thread. */
 typedef void (*mcp_client_state_cb)(mcp_client_t *client, int status, const char *reason, void *arg);
+
+/* Sets the callback that receives the state of the connection. It replaces an earlier one; NULL removes
+ * it. Loop thread. */
 MCP_EXPORT void mcp_client_on_state(mcp_client_t *client, mcp_client_state_cb cb, void *arg);
 
-/* Tells each notification that the peer sends; params: NULL where there are none. Both are borrowed until cb
- * returns. NULL: they are dropped, as before. */
+/* Receives a notification from the peer. params may be NULL. method and params are borrowed until the
+ * callback returns. Runs on the loop thread, once for each notification. */
 typedef void (*mcp_notification_cb)(mcp_client_t *client, const char *method, yyjson_val *params, void *arg);
+
+/* Sets the callback that receives notifications from the peer. It replaces an earlier one. Without a
+ * callback, or with NULL, notifications are dropped. Loop thread. */
 MCP_EXPORT void mcp_client_on_notification(mcp_client_t *client, mcp_notification_cb cb, void *arg);
 
-/* The trace id, copied, of the calls that are made from now on by mcp_client_call(): for programs with which
- * a trace begins. NULL: none. MCP_EINVAL: not 1 to 128 bytes of UTF-8. */
+/* Sets the trace id of all later calls by mcp_client_call() whose options have neither trace_id nor
+ * parent. Use it in programs that begin a trace. trace_id is copied; NULL means none, the default. Returns
+ * 0, or MCP_EINVAL if it is not 1 to 128 bytes of UTF-8. Loop thread. */
 MCP_EXPORT int mcp_client_set_trace_id(mcp_client_t *client, const char *trace_id);
 
-/* How far a call is, as its server reports it. Everything is borrowed until the callback returns. */
+/* A progress report of a call. Everything is borrowed until the callback returns. */
 typedef struct mcp_progress {
   double progress;     /* rises from one report of a call to the next */
-  double total;        /* what progress rises to; 0 where that is unknown */
-  const char *message; /* cut at 1,024 bytes; NULL where there is none */
+  double total;        /* the final value of progress, or 0 if unknown */
+  const char *message; /* cut at 1,024 bytes, or NULL */
 } mcp_progress_t;
+
+/* Receives a progress report of a call. Runs on the loop thread, except for mcp_sync_client_call(), where
+ * it runs on the calling thread with NULL as its client. */
 typedef void (*mcp_progress_cb)(mcp_client_t *client, const mcp_progress_t *progress, void *arg);
 
-/* How a call is made. NULL instead of options, and each member that is zero, is the default. Set members by
- * name ({.timeout_ms = 5000}): later versions use the reserved members, which have to be zero (MCP_EINVAL
- * otherwise). The options, and all they point to but parent, are read before the call is made and may go
- * then. */
+/* The options of a call. A member that is zero has its default, as have all of them if options is NULL.
+ * Set members by name ({.timeout_ms = 5000}), because later versions use the reserved members. The library
+ * reads the options and everything they point to, except parent, before the call is made: they need not
+ * stay valid. */
 typedef struct mcp_call_options {
-  /* Covers connecting, handshake and answer. 0 is 30,000. */
+  /* The time for connecting, handshake and response together. Default: 30,000. */
   uint64_t timeout_ms;
-  /* 1 to 128 bytes of UTF-8. NULL is the trace id of parent; without parent it is that of
-   * mcp_client_set_trace_id(). Not together with parent. MCP_EINVAL otherwise. */
+  /* The trace id, 1 to 128 bytes of UTF-8, otherwise the function returns MCP_EINVAL. Not together with
+   * parent, which has its own. Default: that of mcp_client_set_trace_id(). */
   const char *trace_id;
-  /* The call that is being served and needs this one. The peer receives parent's trace id and span. When the
-   * caller of parent leaves or cancels, or the deadline of parent passes, this call is cancelled too, as by
-   * mcp_client_cancel(). Once the handler has ended parent, the two are independent: this call goes on, so
-   * its arg and progress_arg must not depend on parent then. */
+  /* The call being served that needs this one; borrowed. The peer receives the trace id and the span of
+   * parent. If the caller of parent disconnects or cancels, or the deadline of parent passes, this call is
+   * cancelled as by mcp_client_cancel(). Once the handler has ended parent, the two are independent and
+   * this call continues: arg and progress_arg must not depend on parent then. */
   mcp_call_t *parent;
-  /* Asks the peer for reports of its progress (_meta.progressToken) and receives them: after the function
-   * that made the call has returned, and before the call ends. Reports whose progress does not rise are
-   * dropped. Without this the peer is not asked. */
+  /* Requests progress reports (_meta.progressToken) and receives them: after the function that makes the
+   * call has returned, and before the call ends. Reports whose progress does not rise are dropped.
+   * Default: NULL, no reports are requested. */
   mcp_progress_cb progress_cb;
-  void *progress_arg;
-  /* Where the id for mcp_client_cancel() is put. Ids begin at 1 and are not used again. */
+  void *progress_arg; /* passed to progress_cb; borrowed */
+  /* Receives the id for mcp_client_cancel(). Ids begin at 1 and are never reused. Default: NULL. */
   uint64_t *id;
-  const void *reserved[4]; /* zero */
+  const void *reserved[4]; /* must be zero, otherwise the function returns MCP_EINVAL */
 } mcp_call_options_t;
 
-/* Calls a tool. args: a document whose root is the object of arguments, stolen; NULL: none. options: may be
- * NULL. A parent is served by the loop of this client, and its tool is not MCP_TOOL_BLOCKING, for which there
- * is mcp_sync_client_call().
+/* Calls a tool. args is a document whose root is the object of arguments; it is stolen. NULL means no
+ * arguments. options may be NULL. A parent in the options must be served on the loop of this client, and
+ * its tool must not be MCP_TOOL_BLOCKING (see mcp_sync_client_call()).
  *
- * Nonzero: cb never fires. MCP_ELIMIT: 1,024 calls or 16 MiB wait for a connection; MCP_ETOOBIG; MCP_ECLOSED;
- * MCP_EENCODE; MCP_EINVAL: the options; MCP_ENOMEM; MCP_ECANCELED: nobody waits for the parent any more;
- * MCP_ESTATE: the tool of the parent is MCP_TOOL_BLOCKING. A parent still has to be ended.
+ * Returns 0, and cb runs exactly once; or a code, and cb never runs. The handler must still end a parent
+ * in that case.
+ * - MCP_ELIMIT: 1,024 calls or 16 MiB wait for a connection, or 16 MiB wait to be sent.
+ * - MCP_ETOOBIG: the request is larger than the message limit of the client.
+ * - MCP_ECLOSED: the client is closed or closing.
+ * - MCP_EENCODE: args or the name of the tool cannot be encoded as JSON.
+ * - MCP_EINVAL: the options are invalid.
+ * - MCP_ENOMEM: not enough memory.
+ * - MCP_ECANCELED: the parent is cancelled (see mcp_call_cancelled()).
+ * - MCP_ESTATE: the tool of the parent is MCP_TOOL_BLOCKING.
  *
- * 0: cb fires once, later, with the answer or with MCP_ETIMEOUT (where it was sent, the peer is told by
- * notifications/cancelled, and may have served it all the same), MCP_EDISCONNECTED (sent, and the connection
- * went: the call may have been served), MCP_EBUSY (the same, and the peer closed with 1013: it has no memory
- * for more at the moment), MCP_ECLOSED, MCP_ECANCELED, MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE,
- * MCP_EREFUSED, MCP_EPROTOCOL, MCP_ETOOBIG, MCP_ENOMEM. */
+ * cb receives a result with status 0, a JSON-RPC error of the peer, or one of these:
+ * - MCP_ETIMEOUT: no response within timeout_ms. If the call was sent, the peer receives
+ *   notifications/cancelled and may have served the call.
+ * - MCP_EDISCONNECTED: the connection was lost after the call was sent; the peer may have served the call.
+ * - MCP_EBUSY: like MCP_EDISCONNECTED, and the peer closed with 1013, because it is out of memory at the
+ *   moment.
+ * - MCP_ECLOSED: the client was closed.
+ * - MCP_ECANCELED: the call was cancelled by mcp_client_cancel() or with its parent.
+ * - MCP_ERESOLVE, MCP_ECONNECT, MCP_ETLS, MCP_EUPGRADE, MCP_EREFUSED: the client could not connect.
+ * - MCP_EPROTOCOL: the peer violated the protocol, or the response is invalid.
+ * - MCP_ETOOBIG: the response is larger than the message limit of the client.
+ * - MCP_ENOMEM: not enough memory for the response.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_call(mcp_client_t *client, const char *tool, yyjson_mut_doc *args,
                                const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
-/* The same for any method ("tools/list", "ping"); value is the whole result. params is stolen, may be NULL.
- * A trace id is sent only where options have one or a parent. Options that are sent to the peer replace
- * those of params._meta, and params has to be an object then (MCP_EINVAL). */
+/* Sends a request of any method, such as "tools/list" or "ping". The value that cb receives is the whole
+ * result.
+ *
+ * params is a document; it is stolen. NULL means no params. options may be NULL, as for mcp_client_call().
+ * A trace id is sent only if the options have one or a parent. Options that are sent to the peer replace
+ * those of params._meta; params must then be an object, otherwise the function returns MCP_EINVAL.
+ *
+ * Returns 0, and cb runs exactly once; or a code, and cb never runs. The codes and those that cb receives
+ * are those of mcp_client_call(). Loop thread. */
 MCP_EXPORT int mcp_client_request(mcp_client_t *client, const char *method, yyjson_mut_doc *params,
                                   const mcp_call_options_t *options, mcp_result_cb cb, void *arg);
 
-/* tools/list, page by page, as one array: value; else as mcp_client_request(). The options are those of all
- * pages together, without progress, and the id is that of the first page. Also MCP_EPROTOCOL: what came is no
- * list, or one that does not end (1,000 pages, or one that names itself as the next); MCP_ETOOBIG: it takes
- * more than 64 MiB of memory. */
+/* Requests tools/list, page by page. The value that cb receives is one array of all tools.
+ *
+ * options may be NULL. They apply to all pages together, but progress_cb is ignored. The id is that of the
+ * request for the first page.
+ *
+ * Returns 0, and cb runs exactly once; or a code of mcp_client_call(), and cb never runs. cb receives the
+ * codes of mcp_client_call(); two of them have more causes:
+ * - MCP_EPROTOCOL: the result is not a list, or the list does not end: it has 1,000 pages, or a page names
+ *   itself as the next one.
+ * - MCP_ETOOBIG: the list takes more than 64 MiB of memory.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_list_tools(mcp_client_t *client, const mcp_call_options_t *options,
                                      mcp_result_cb cb, void *arg);
 
-/* Gives up a call or request, by the id that its options asked for: its cb fires later, once, with
- * MCP_ECANCELED; the peer is told (notifications/cancelled) where it has been sent, and may have served it
- * all the same. Nonzero: nothing changes. MCP_ESTATE: it has ended, or its end is due already; MCP_ECLOSED.
- */
+/* Cancels a call or request. Its callback runs later, once, with MCP_ECANCELED. If the call was sent, the
+ * peer receives notifications/cancelled and may have served the call.
+ *
+ * id is the one that the options of the call received. Returns 0; on failure nothing changes:
+ * - MCP_ESTATE: the call has ended, or its callback is due already.
+ * - MCP_ECLOSED: the client is closed or closing.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_cancel(mcp_client_t *client, uint64_t id);
 
-/* Ends the client: calls still waiting fail with MCP_ECLOSED, the connection is closed, then cb fires once
- * (may be NULL, may free the client). Nonzero: cb never fires (MCP_ESTATE, closing already; MCP_ENOMEM, it
- * was never used: then it can be freed). */
+/* Closes the client: fails the calls that still wait with MCP_ECLOSED, closes the connection, then calls
+ * cb once. cb may be NULL, and may free the client. Returns 0; on failure cb never runs:
+ * - MCP_ESTATE: the client is closed or closing already.
+ * - MCP_ENOMEM: not enough memory. The client was never used, and you can free it.
+ *
+ * Loop thread. */
 MCP_EXPORT int mcp_client_close(mcp_client_t *client, mcp_client_cb cb, void *arg);
 
-/* Frees a client that was closed (in or after close's cb), or never used. NULL is fine. */
+/* Frees a client that was never used, or that is closed: in the callback of mcp_client_close() or later. A
+ * client that is in use is not freed, and the log has an error. client may be NULL. Loop thread. */
 MCP_EXPORT void mcp_client_free(mcp_client_t *client);
 
 /* ---- Blocking client ------------------------------------------------------------------------------- */
 
-/* A client for code that waits for the answer: programs without a loop, and handlers of MCP_TOOL_BLOCKING
- * tools. url: as for mcp_client_new(). The call opens the connection, which stays open for the next one.
- * Returns NULL without memory or where url is no address; see mcp_last_error(). Any thread. */
+/* A blocking client, for programs without a loop and for handlers of MCP_TOOL_BLOCKING tools. Created by
+ * mcp_sync_client_new(). */
 typedef struct mcp_sync_client mcp_sync_client_t;
+
+/* Creates a blocking client. It connects with the first call, and the connection stays open for the next
+ * one. url is as for mcp_client_new(). Returns the client, which you free by mcp_sync_client_free().
+ * Returns NULL if url is not a valid address or memory is exhausted; mcp_last_error() has the reason. Any
+ * thread. */
 MCP_EXPORT mcp_sync_client_t *mcp_sync_client_new(const char *url);
 
-/* Calls a tool and waits for the answer. args is stolen, may be NULL; options as for mcp_client_call(),
- * without id.
+/* Calls a tool and blocks until the response arrives. args is a document whose root is the object of
+ * arguments; it is stolen. NULL means no arguments. options may be NULL; they are as for
+ * mcp_client_call(), but id is ignored.
  *
- * Returns 0, and *answer is what mcp_result_t calls value. Otherwise returns a code as a call's,
- * MCP_TOOL_ERROR where the result says isError, MCP_EENV or MCP_EINVAL (the options, ICCM_TLS_CA), and
- * mcp_last_error() has the message; *answer then holds what came with the error, or NULL. Free *answer by
- * yyjson_doc_free(). A peer that cannot be reached fails the call at once. A connection that ended since the
- * last call is opened again; a call that was sent before its end was noticed fails with MCP_EDISCONNECTED,
- * and the peer may have served it. progress_cb runs on the thread that waits, with NULL as its client;
- * reports that come faster than it returns are replaced by the newest.
+ * Returns 0, and *result receives the value of mcp_result_t. On failure returns a code, mcp_last_error()
+ * has the message, and *result receives the value that came with the error, or NULL. Free *result by
+ * yyjson_doc_free(). The codes are the two sets of mcp_client_call(), and:
+ * - MCP_TOOL_ERROR: the result has isError.
+ * - MCP_EENV: ICCM_AUTH_TOKEN is invalid.
+ * - MCP_EINVAL: the options, or the file ICCM_TLS_CA, are invalid.
  *
- * Without a parent: any thread but one that runs a loop, which would stand still; one call of a client at a
- * time. The connection is used only while a call waits, so a peer that sends pings may close it in between.
- * Messages may have 16 MiB. A look-up of a name that has begun is waited for beyond timeout_ms: the system's
- * resolver has its own limits.
+ * A peer that is unavailable fails the call at once. A connection that was lost since the last call is
+ * reopened; a call that was sent before the loss was noticed fails with MCP_EDISCONNECTED, and the peer
+ * may have served it. progress_cb runs on the calling thread, with NULL as its client; if reports arrive
+ * faster than it returns, it receives the newest.
  *
- * With a parent, whose tool is MCP_TOOL_BLOCKING (MCP_ESTATE otherwise): pool thread, any number of calls at
- * a time; the loop that serves parent has to run meanwhile. MCP_ECANCELED also when the server of parent
- * stops and the shutdown timeout is over. The server's loop holds the connection, one for each url, which all
- * handlers share, answers pings and closes it when the server stops. The server's stop waits for the look-up
- * of a name that has begun. A server holds connections to the first 16 urls; calls to others connect each
- * time, and then end within 50 ms of a cancellation. Messages may be as large as those of parent's server, or
- * 16 MiB where that takes less. */
+ * Without a parent in the options:
+ * - Any thread, except one that runs a loop, which would block; one call of a client at a time.
+ * - The connection is used only during a call. A peer that sends pings may close it in between.
+ * - A message has at most 16 MiB.
+ * - A name lookup that has begun may exceed timeout_ms: the system's resolver has its own limits.
+ *
+ * With a parent in the options, whose tool must be MCP_TOOL_BLOCKING (otherwise MCP_ESTATE):
+ * - Pool thread; any number of calls of a client at a time. The loop that serves parent must run
+ *   meanwhile.
+ * - MCP_ECANCELED also means that the server of parent is stopping and its shutdown timeout has passed.
+ * - The server's loop holds the connection, one for each url, which all handlers share. It responds to
+ *   pings, and it closes the connection when the server stops. The stop waits for a name lookup that has
+ *   begun.
+ * - A server holds connections to the first 16 urls. A call to another url connects each time, and ends
+ *   within 50 ms of a cancellation.
+ * - A message has at most 16 MiB, or the message limit of parent's server if that is larger. */
 MCP_EXPORT int mcp_sync_client_call(mcp_sync_client_t *client, const char *tool, yyjson_mut_doc *args,
-                                    const mcp_call_options_t *options, yyjson_doc **answer);
+                                    const mcp_call_options_t *options, yyjson_doc **result);
 
-/* Closes the connection, which takes up to 1 s, and frees the client. NULL is fine. While no call waits: a
- * handler that was still at work when its server had stopped may begin one, so where there are such handlers
- * the client has to stay until the process ends. */
+/* Closes the connection, which takes up to 1 s, and frees the client. client may be NULL. No call may be
+ * running or begin later: a handler that was still running when its server had stopped may begin one, so a
+ * client that such handlers use must exist until the process ends. Any thread, except one that runs a
+ * loop. */
 MCP_EXPORT void mcp_sync_client_free(mcp_sync_client_t *client);
 
-/* ---- Tests -------------------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------------------ */
 
-/* Calls a tool of a server of this process and waits for the answer, for tests of tools: no port is opened.
- * The server is not started, and can be started or called again afterwards. Arguments are checked, and the
- * handler runs, as in a server that serves; a blocking one runs on a thread. Timers do not run, and no line
- * is shipped to Godot. args is stolen, may be NULL. 0: *answer is what mcp_result_t calls value, freed by
- * yyjson_doc_free(). Else a code as a call's, MCP_TOOL_ERROR where the result says isError, MCP_ESTATE (the
- * server is started), and mcp_last_error() has the message; *answer then holds what came with the error, or
- * NULL. Any thread but one that runs a loop. */
+/* Calls a tool of a server in this process and blocks until it responds, for tests of tools. No port is
+ * opened. The server must not be started; it can be started, or called again, afterwards. Arguments are
+ * validated and the handler runs as in a running server; a blocking handler runs on a pool thread. Timers
+ * do not run, and no log line is sent to Godot.
+ *
+ * args is a document whose root is the object of arguments; it is stolen. NULL means no arguments. Returns
+ * 0, and *result receives the value of mcp_result_t. On failure returns a code, mcp_last_error() has the
+ * message, and *result receives the value that came with the error, or NULL. Free *result by
+ * yyjson_doc_free().
+ * - MCP_TOOL_ERROR: the tool failed, or its result has isError.
+ * - MCP_ESTATE: the server has been started.
+ * - MCP_EENCODE: args cannot be encoded as JSON.
+ * - MCP_ENOMEM: not enough memory.
+ * - Another JSON-RPC error, such as MCP_INVALID_PARAMS.
+ *
+ * Any thread, except one that runs a loop. */
 MCP_EXPORT int mcp_server_test_call(mcp_server_t *server, const char *tool, yyjson_mut_doc *args,
-                                    yyjson_doc **answer);
+                                    yyjson_doc **result);
 
 #ifdef __cplusplus
 }

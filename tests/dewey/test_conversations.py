@@ -18,7 +18,7 @@ from services import PROGRAMS, WAIT_S, main, wait_until_async
 from test_program import TOOL_ERROR, iso
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-OUTSIDE = "messages_file: not an absolute path below a directory that may be read"
+OUTSIDE = "messages_file: not an absolute path inside an allowed directory"
 MESSAGE_MAX = 16 * 1024 * 1024
 # AddressSanitizer would keep 256 MiB of what was freed, where memory is measured.
 FREED_AT_ONCE = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"}

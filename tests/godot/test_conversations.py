@@ -15,7 +15,7 @@ from services import AsyncTestCase, is_ready, main, retry_within, wait_ready, wa
 from stand_in import Parts, Refuse, Vanish
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-OUTSIDE = "messages_file: not an absolute path below a directory that may be read"
+OUTSIDE = "messages_file: not an absolute path inside an allowed directory"
 AWAY = "conversation store unavailable, retry"
 UNSURE = "the conversation store was asked and did not answer: it may have stored, look before you try again"
 MIXED = [
