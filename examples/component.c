@@ -1,18 +1,18 @@
-/* component.c: three tools: one blocks, one answers later, one tells its progress and can be cancelled. */
+/* component.c: a blocking tool, a tool that responds later, and a tool with progress and cancellation. */
 #include <iccm_network.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 #define INPUT MCP_JSON({"type": "object", "properties": {"to": {"type": "integer"}}, "required": ["to"]})
-static mcp_call_t *waiting; /* for a second caller of meet */
+static mcp_call_t *waiting; /* the call of meet that waits for a second one */
 
-static void disk(mcp_call_t *call, yyjson_val *args, void *arg) { /* on a thread */
+static void disk(mcp_call_t *call, yyjson_val *args, void *arg) { /* on a pool thread */
   struct statvfs root;
   (void)args, (void)arg;
   if (statvfs("/", &root) == 0)
     mcp_call_reply(call, yyjson_mut_uint(mcp_call_doc(call), (uint64_t)root.f_bavail * root.f_frsize));
   else
-    mcp_call_tool_error(call, "the file system does not answer");
+    mcp_call_tool_error(call, "cannot read the file system");
 }
 
 static void count(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -20,23 +20,23 @@ static void count(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
   for (; done < to && !mcp_call_cancelled(call); done++) {
     usleep(10000);
-    mcp_call_progress(call, (double)done + 1, (double)to, NULL); /* who asked hears it */
+    mcp_call_progress(call, (double)done + 1, (double)to, NULL); /* sent if the caller supplied a token */
   }
   mcp_log(MCP_LOG_INFO, "count", done < to ? "cancelled" : "done");
-  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), done)); /* also where nobody waits any more */
+  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), done)); /* also after a cancellation */
 }
 
-static void on_leave(mcp_call_t *call, void *arg) {
+static void on_cancel(mcp_call_t *call, void *arg) {
   (void)arg;
   waiting = NULL;
-  mcp_call_tool_error(call, "nobody came");
+  mcp_call_tool_error(call, "no second caller");
 }
 
 static void meet(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args, (void)arg;
-  if (waiting == NULL) { /* answered later, when the next one calls */
+  if (waiting == NULL) { /* ended later, by the next call */
     waiting = call;
-    mcp_call_on_cancel(call, on_leave, NULL);
+    mcp_call_on_cancel(call, on_cancel, NULL);
     return;
   }
   mcp_call_reply_text(waiting, "\"met\"", 5);

@@ -1,5 +1,5 @@
-/* echo.c: a server with one tool, echo, which answers its arguments. The port is the first argument; 0 picks
- * a free one, which the log tells. It is what benchmarks and conformance programs talk to. */
+/* echo.c: a server with one tool, echo, which returns its arguments. The argument is the port; 0 picks a free
+ * one, which the log shows. Benchmarks and conformance tests use this server. */
 #include <iccm_network.h>
 
 #include <stdio.h>

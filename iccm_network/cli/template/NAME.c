@@ -1,18 +1,18 @@
-/* NAME.c: an MCP server with two tools. Arguments are checked against the schemas before a handler runs. */
+/* NAME.c: an MCP server with two tools. Arguments are validated against the schemas before a handler runs. */
 #include <iccm_network.h>
 #include <iccm_service.h>
 
-/* Runs on the server's loop, where nothing may block. */
+/* Runs on the thread of the server's loop and must not block. */
 static void greet(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)arg;
-  yyjson_mut_doc *doc = mcp_call_doc(call); /* the answer is built here and lives as long as the call */
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_str(doc, answer, "greeting", "hello");
-  yyjson_mut_obj_add_str(doc, answer, "to", mcp_arg_text(args, "name", "", NULL));
-  mcp_call_reply(call, answer);
+  yyjson_mut_doc *doc = mcp_call_doc(call); /* valid until the call is ended */
+  yyjson_mut_val *result = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, result, "greeting", "hello");
+  yyjson_mut_obj_add_str(doc, result, "to", mcp_arg_text(args, "name", "", NULL));
+  mcp_call_reply(call, result);
 }
 
-/* Runs on a thread, where it may block, and ends early when the caller has cancelled or disconnected. */
+/* Runs on a pool thread and may block. It ends early once the caller has cancelled or disconnected. */
 static void count_primes(mcp_call_t *call, yyjson_val *args, void *arg) {
   int64_t below = mcp_arg_int(args, "below", 0), count = 0;
   (void)arg;
@@ -22,7 +22,7 @@ static void count_primes(mcp_call_t *call, yyjson_val *args, void *arg) {
       factor++;
     count += factor * factor > number;
   }
-  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), count)); /* each call is ended once */
+  mcp_call_reply(call, yyjson_mut_sint(mcp_call_doc(call), count)); /* end each call exactly once */
 }
 
 static const mcp_tool_t tools[] = {
