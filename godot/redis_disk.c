@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-enum { ROOM_BYTES = 1024 * 1024 /* without that much a disk is full */ };
+enum { MIN_FREE_BYTES = 1024 * 1024 /* without that much a disk is full */ };
 
-bool redis_disk_is_here(const char *host) {
+bool redis_disk_is_local(const char *host) {
   return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
 }
 
-void redis_disk_learn(redis_disk_t *disk, const char *directory, size_t len) {
+void redis_disk_set_directory(redis_disk_t *disk, const char *directory, size_t len) {
   disk->directory[0] = '\0';
   if (len >= sizeof disk->directory)
     return;
@@ -20,20 +20,20 @@ void redis_disk_learn(redis_disk_t *disk, const char *directory, size_t len) {
 
 static void on_statfs(uv_fs_t *request) {
   redis_disk_t *disk = request->data;
-  const uv_statfs_t *about = request->ptr;
+  const uv_statfs_t *stat = request->ptr;
   disk->full =
-      request->result == 0 && about->f_bavail < ROOM_BYTES / (about->f_bsize > 0 ? about->f_bsize : 1);
-  disk->looking = false;
+      request->result == 0 && stat->f_bavail < MIN_FREE_BYTES / (stat->f_bsize > 0 ? stat->f_bsize : 1);
+  disk->checking = false;
   uv_fs_req_cleanup(request);
-  disk->on_looked(disk->arg);
+  disk->on_checked(disk->arg);
 }
 
-bool redis_disk_look(redis_disk_t *disk, uv_loop_t *loop, void (*on_looked)(void *arg), void *arg) {
-  if (disk->looking || disk->directory[0] == '\0')
+bool redis_disk_check(redis_disk_t *disk, uv_loop_t *loop, void (*on_checked)(void *arg), void *arg) {
+  if (disk->checking || disk->directory[0] == '\0')
     return false;
-  disk->on_looked = on_looked;
+  disk->on_checked = on_checked;
   disk->arg = arg;
   disk->request.data = disk;
-  disk->looking = uv_fs_statfs(loop, &disk->request, disk->directory, on_statfs) == 0;
-  return disk->looking;
+  disk->checking = uv_fs_statfs(loop, &disk->request, disk->directory, on_statfs) == 0;
+  return disk->checking;
 }

@@ -15,7 +15,7 @@
 
 #include "levels.h"
 #include "redis_disk.h"
-#include "redis_link.h"
+#include "redis_conn.h"
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
@@ -29,7 +29,7 @@
 
 #define LEVELS_KEY "logger_config:levels"
 
-enum { WATCH_MS = 1000 };
+enum { HEALTH_CHECK_MS = 1000 };
 
 static const char push_script[] =
 #include "common.lua.inc"
@@ -81,36 +81,37 @@ typedef struct request {
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
-  bool is_step;  /* of the queue's work: what Redis says to it tells whether it is of use */
-  bool is_quiet; /* Redis may refuse it */
+  bool is_step;        /* of the queue's work: what Redis says to it tells whether it is of use */
+  bool may_be_refused; /* Redis may refuse it */
 } request_t;
 
 /* One connection to Redis. */
-typedef struct conn {
+typedef struct pipeline {
   queue_t *queue;
-  redis_link_t link;
-  redisReader *reader;     /* ours, while the link is up */
+  redis_conn_t conn;
+  redisReader *reader;     /* ours, while the conn is up */
   request_t *first, *last; /* ours, in the order of sending */
-  unsigned silent; /* looks of the watch since Redis last said something, or was first asked after that */
-} conn_t;
+  unsigned
+      silent_checks; /* looks of the watch since Redis last said something, or was first asked after that */
+} pipeline_t;
 
 struct queue {
   uv_loop_t *loop;
   const config_t *config;
-  conn_t work, news;         /* steps; changes of levels */
-  queue_levels_cb on_levels; /* NULL: news is not in use */
-  bool up;                   /* work is connected, and the levels are known */
-  char token[MCP_UUID_SIZE]; /* names this process in leases, with a sender behind it */
-  bool settled;              /* nothing is left of the life before of the worker of this name */
+  pipeline_t commands, subscriber; /* steps; changes of levels */
+  queue_levels_cb on_levels;       /* NULL: news is not in use */
+  bool up;                         /* work is connected, and the levels are known */
+  char token[MCP_UUID_SIZE];       /* names this process in leases, with a sender behind it */
+  bool recovered;                  /* nothing is left of the life before of the worker of this name */
   levels_t levels;
-  uv_timer_t watch;
+  uv_timer_t health_timer;
   queue_state_cb on_state, on_refusal; /* on_refusal NULL: nobody asks */
   void *state_arg;
   bool refusing; /* Redis refused a step, and none has worked since */
-  bool trying;   /* the metrics that are asked for try to push */
+  bool probing;  /* the metrics that are asked for try to push */
   bool closing;
   redis_disk_t disk;
-  char reason[160]; /* why it is not up, as Redis' link said last */
+  char reason[160]; /* why it is not up, as Redis' conn said last */
   int open;         /* links and handles that are not closed yet */
   void (*on_closed)(void *arg);
   void *closed_arg;
@@ -166,7 +167,7 @@ static void add_texts(command_t *command, const mcp_text_t *texts, size_t count)
 }
 
 /* EVAL of a script with one key and so many arguments, which the caller adds. */
-static command_t begin(const queue_t *queue, const char *script, size_t arguments) {
+static command_t script_command(const queue_t *queue, const char *script, size_t arguments) {
   command_t command = {0};
   append_size(&command, '*', 4 + arguments);
   add_text(&command, "EVAL");
@@ -179,35 +180,35 @@ static command_t begin(const queue_t *queue, const char *script, size_t argument
 /* ---- Questions and answers ---- */
 
 /* Sends a command (stolen) and remembers what waits for its answer (copied). */
-static int ask(conn_t *conn, command_t *command, const request_t *question) {
+static int send_request(pipeline_t *pipeline, command_t *command, const request_t *template) {
   request_t *request = command->failed ? NULL : malloc(sizeof *request);
   int status;
   if (request == NULL) {
     free(command->bytes);
     return MCP_ENOMEM;
   }
-  *request = *question;
+  *request = *template;
   request->next = NULL;
-  status = redis_link_send(&conn->link, command->bytes, command->len);
+  status = redis_conn_send(&pipeline->conn, command->bytes, command->len);
   if (status != 0) {
     free(request);
     return MCP_ESTATE;
   }
-  if (conn->first == NULL) {
-    conn->silent = 0;
-    conn->first = request;
+  if (pipeline->first == NULL) {
+    pipeline->silent_checks = 0;
+    pipeline->first = request;
   } else {
-    conn->last->next = request;
+    pipeline->last->next = request;
   }
-  conn->last = request;
+  pipeline->last = request;
   return 0;
 }
 
-static int ask_step(queue_t *queue, command_t *command, const request_t *question) {
-  request_t step = *question;
+static int send_step(queue_t *queue, command_t *command, const request_t *template) {
+  request_t step = *template;
   step.is_step = true;
   if (queue->up)
-    return ask(&queue->work, command, &step);
+    return send_request(&queue->commands, command, &step);
   free(command->bytes);
   return MCP_ESTATE;
 }
@@ -218,7 +219,7 @@ static bool is_disk_full(const char *refusal) {
 }
 
 /* refusal: Redis' words; NULL: it has done what work needs. */
-static void judge(queue_t *queue, const char *refusal) {
+static void set_refusal(queue_t *queue, const char *refusal) {
   bool was_refusing = queue->refusing;
   char reason[160];
   queue->refusing = refusal != NULL;
@@ -233,27 +234,27 @@ static void judge(queue_t *queue, const char *refusal) {
 }
 
 /* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
-static void end_first(conn_t *conn, const redisReply *reply) {
-  request_t *request = conn->first;
+static void complete_first(pipeline_t *pipeline, const redisReply *reply) {
+  request_t *request = pipeline->first;
   int status = reply == NULL ? MCP_EDISCONNECTED : 0;
-  conn->first = request->next;
+  pipeline->first = request->next;
   if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-    if (!request->is_quiet)
+    if (!request->may_be_refused)
       mcp_log(MCP_LOG_ERROR, "redis", "%s", reply->str);
     status = UV_EPROTO;
     if (request->is_step)
-      judge(conn->queue, reply->str);
+      set_refusal(pipeline->queue, reply->str);
   }
-  request->on_reply(conn->queue, request, status, reply);
+  request->on_reply(pipeline->queue, request, status, reply);
   free(request);
 }
 
-static void end_all(conn_t *conn) {
-  request_t *request = conn->first;
-  conn->first = NULL; /* callbacks find nothing to wait behind */
+static void fail_all(pipeline_t *pipeline) {
+  request_t *request = pipeline->first;
+  pipeline->first = NULL; /* callbacks find nothing to wait behind */
   while (request != NULL) {
-    conn_t lost = {.queue = conn->queue, .first = request};
-    end_first(&lost, NULL);
+    pipeline_t lost = {.queue = pipeline->queue, .first = request};
+    complete_first(&lost, NULL);
     request = lost.first;
   }
 }
@@ -265,29 +266,29 @@ static void on_done(queue_t *queue, const request_t *request, int status, const 
     request->cb.done(status, request->arg);
 }
 
-static int ping(conn_t *conn) {
+static int ping(pipeline_t *pipeline) {
   command_t command = {0};
   append_size(&command, '*', 1);
   add_text(&command, "PING");
-  return ask(conn, &command, &(request_t){.on_reply = on_done});
+  return send_request(pipeline, &command, &(request_t){.on_reply = on_done});
 }
 
 /* Looks are counted, not time: while this process did not run, or one message took it long, Redis' answer
  * could not be read, and is read before the next look. */
-static void on_watch(uv_timer_t *timer) {
+static void on_health_timer(uv_timer_t *timer) {
   queue_t *queue = timer->data;
-  conn_t *conns[] = {&queue->work, &queue->news};
+  pipeline_t *pipelines[] = {&queue->commands, &queue->subscriber};
   for (int i = 0; i < 1 + (queue->on_levels != NULL); i++) {
-    if (conns[i]->first == NULL)
-      ping(conns[i]);
-    else if (++conns[i]->silent > QUEUE_SILENCE_MS / WATCH_MS)
-      redis_link_reset(&conns[i]->link, "Redis does not answer");
+    if (pipelines[i]->first == NULL)
+      ping(pipelines[i]);
+    else if (++pipelines[i]->silent_checks > QUEUE_SILENCE_MS / HEALTH_CHECK_MS)
+      redis_conn_reset(&pipelines[i]->conn, "Redis does not answer");
   }
 }
 
 /* ---- Levels ---- */
 
-static int take_levels(queue_t *queue, const redisReply *reply) {
+static int apply_levels(queue_t *queue, const redisReply *reply) {
   int status = levels_reset(&queue->levels, reply->elements / 2);
   for (size_t i = 0; status == 0 && i + 1 < reply->elements; i += 2) {
     const redisReply *component = reply->element[i];
@@ -302,31 +303,31 @@ static int take_levels(queue_t *queue, const redisReply *reply) {
 static void on_directory(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)request;
   if (status == 0 && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-    redis_disk_learn(&queue->disk, reply->element[1]->str, reply->element[1]->len);
+    redis_disk_set_directory(&queue->disk, reply->element[1]->str, reply->element[1]->len);
 }
 
-static void ask_for_directory(queue_t *queue) {
+static void request_directory(queue_t *queue) {
   command_t command = {0};
   append_size(&command, '*', 3);
   add_text(&command, "CONFIG");
   add_text(&command, "GET");
   add_text(&command, "dir");
-  ask(&queue->work, &command, &(request_t){.on_reply = on_directory, .is_quiet = true});
+  send_request(&queue->commands, &command, &(request_t){.on_reply = on_directory, .may_be_refused = true});
 }
 
 /* The first answer of a connection: from now on steps are taken. */
 static void on_levels_loaded(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)request;
   if (status == 0)
-    status = take_levels(queue, reply);
+    status = apply_levels(queue, reply);
   if (status == 0 && !queue->up) {
     queue->up = true;
     queue->disk.full = false;
     queue->on_state(NULL, queue->state_arg);
-    if (redis_disk_is_here(queue->config->redis_host))
-      ask_for_directory(queue);
+    if (redis_disk_is_local(queue->config->redis_host))
+      request_directory(queue);
   } else if (status == UV_EPROTO && !queue->up) {
-    redis_link_reset(&queue->work.link, reply->str); /* "LOADING …": it is there, but not yet of use */
+    redis_conn_reset(&queue->commands.conn, reply->str); /* "LOADING …": it is there, but not yet of use */
   }
 }
 
@@ -335,22 +336,22 @@ static void load_levels(queue_t *queue) {
   append_size(&command, '*', 2);
   add_text(&command, "HGETALL");
   add_text(&command, LEVELS_KEY);
-  ask(&queue->work, &command, &(request_t){.on_reply = on_levels_loaded});
+  send_request(&queue->commands, &command, &(request_t){.on_reply = on_levels_loaded});
 }
 
 static void on_level_set(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status == 0)
-    status = reply->type == REDIS_REPLY_ARRAY ? take_levels(queue, reply) : MCP_ELIMIT;
+    status = reply->type == REDIS_REPLY_ARRAY ? apply_levels(queue, reply) : MCP_ELIMIT;
   request->cb.done(status, request->arg);
 }
 
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
                     void *arg) {
-  command_t command = begin(queue, set_level_script, 3);
+  command_t command = script_command(queue, set_level_script, 3);
   add_bytes(&command, component, len);
   add_text(&command, level);
   add_int(&command, QUEUE_MAX_LEVELS);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_level_set, .cb.done = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_level_set, .cb.done = cb, .arg = arg});
 }
 
 int queue_level(const queue_t *queue, const char *component, size_t len) {
@@ -366,15 +367,15 @@ static void add_bounds(const queue_t *queue, command_t *command) {
 
 static void on_pushed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status == 0)
-    judge(queue, NULL);
+    set_refusal(queue, NULL);
   on_done(queue, request, status, reply);
 }
 
 int queue_push(queue_t *queue, const mcp_text_t *entries, size_t count, queue_done_cb cb, void *arg) {
-  command_t command = begin(queue, push_script, 2 + count);
+  command_t command = script_command(queue, push_script, 2 + count);
   add_bounds(queue, &command);
   add_texts(&command, entries, count);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_pushed, .cb.done = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_pushed, .cb.done = cb, .arg = arg});
 }
 
 static int64_t int_of(const redisReply *reply) {
@@ -384,7 +385,7 @@ static int64_t int_of(const redisReply *reply) {
 }
 
 /* Batch, claimed at, instance, sent before, entries. */
-static void hand_over(const request_t *request, const redisReply *reply) {
+static void deliver_batch(const request_t *request, const redisReply *reply) {
   enum { FIXED = 4 };
   queue_batch_t batch = {.claimed_us = int_of(reply->element[1]),
                          .instance = reply->element[2]->str,
@@ -406,11 +407,11 @@ static void on_next(queue_t *queue, const request_t *request, int status, const 
   if (status != 0) {
     request->cb.next(status, NULL, 0, request->arg);
   } else if (reply->element[0]->type == REDIS_REPLY_INTEGER) {
-    queue->settled = queue->settled || reply->element[2]->integer != 0;
+    queue->recovered = queue->recovered || reply->element[2]->integer != 0;
     request->cb.next(0, NULL, reply->element[1]->integer, request->arg);
   } else {
-    queue->settled = queue->settled || int_of(reply->element[3]) == 0;
-    hand_over(request, reply);
+    queue->recovered = queue->recovered || int_of(reply->element[3]) == 0;
+    deliver_batch(request, reply);
   }
 }
 
@@ -436,11 +437,11 @@ int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewes
   static const queue_ack_t none = {.n = ""};
   const queue_ack_t *done = ack == NULL ? &none : ack;
   char instance[MCP_UUID_SIZE];
-  command_t command = begin(queue, next_script, 18 + done->dead_count + done->back_count);
+  command_t command = script_command(queue, next_script, 18 + done->dead_count + done->back_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
   add_token(queue, &command, sender);
-  add_int(&command, !queue->settled);
+  add_int(&command, !queue->recovered);
   add_int(&command, QUEUE_LEASE_MS * INT64_C(1000));
   add_text(&command, instance);
   add_int(&command, fewest);
@@ -450,12 +451,12 @@ int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewes
   add_int(&command, QUEUE_MAX_DEAD);
   add_int(&command, QUEUE_MAX_DEAD_BYTES);
   add_ack(&command, done);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
 }
 
 static command_t lease_command(const queue_t *queue, int sender, const char *n, int64_t lease_ms,
                                bool not_stored) {
-  command_t command = begin(queue, renew_script, 6);
+  command_t command = script_command(queue, renew_script, 6);
   add_text(&command, n);
   add_token(queue, &command, sender);
   add_int(&command, lease_ms * 1000);
@@ -474,12 +475,12 @@ static void on_renewed(queue_t *queue, const request_t *request, int status, con
 
 int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
   command_t command = lease_command(queue, sender, n, QUEUE_LEASE_MS, not_stored);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
 }
 
 int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg) {
   command_t command = lease_command(queue, sender, n, 0, false);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
 static void on_unspooled(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
@@ -489,14 +490,14 @@ static void on_unspooled(queue_t *queue, const request_t *request, int status, c
 
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
                   const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
-  command_t command = begin(queue, unspool_script, 4 + count);
+  command_t command = script_command(queue, unspool_script, 4 + count);
   add_text(&command, queue->config->worker_name);
   add_text(&command, segment);
   add_int(&command, offset);
   add_int(&command, most);
   for (size_t i = count; i-- > 0;)
     add_texts(&command, &entries[i], 1);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
 }
 
 static void on_trimmed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
@@ -514,11 +515,11 @@ static void on_trimmed(queue_t *queue, const request_t *request, int status, con
 }
 
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
-  command_t command = begin(queue, trim_script, 4);
+  command_t command = script_command(queue, trim_script, 4);
   add_bounds(queue, &command);
   add_text(&command, queue->config->worker_name);
   add_int(&command, spooled);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
 }
 
 static void on_dead(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
@@ -540,42 +541,42 @@ static void on_dead(queue_t *queue, const request_t *request, int status, const 
 
 int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int64_t bytes, queue_dead_cb cb,
                void *arg) {
-  command_t command = begin(queue, dead_script, 6);
+  command_t command = script_command(queue, dead_script, 6);
   add_text(&command, verb);
   add_int(&command, most);
   add_int(&command, skip);
   add_int(&command, bytes);
   add_bounds(queue, &command);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
 }
 
 static void on_metrics(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   int64_t values[QUEUE_METRICS] = {0};
-  if (status == 0 && queue->trying)
-    judge(queue, NULL);
+  if (status == 0 && queue->probing)
+    set_refusal(queue, NULL);
   for (int i = 0; status == 0 && i < QUEUE_METRICS; i++)
     values[i] = int_of(reply->element[i]);
   request->cb.metrics(status, values, request->arg);
 }
 
 int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
-  command_t command = begin(queue, metrics_script, 1);
-  queue->trying = queue->refusing;
-  add_int(&command, queue->trying);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
+  command_t command = script_command(queue, metrics_script, 1);
+  queue->probing = queue->refusing;
+  add_int(&command, queue->probing);
+  return send_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
 int queue_report(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb, void *arg) {
-  command_t command = begin(queue, report_script, 3);
+  command_t command = script_command(queue, report_script, 3);
   add_int(&command, drops->count);
   add_int(&command, drops->last_us);
   add_texts(&command, &line, 1);
-  return ask_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
 /* ---- Connections ---- */
 
-static void tell_down(queue_t *queue) {
+static void report_down(queue_t *queue) {
   char reason[sizeof queue->reason + 16];
   snprintf(reason, sizeof reason, "%s%s", queue->disk.full ? "disk full: " : "", queue->reason);
   queue->on_state(reason, queue->state_arg);
@@ -583,51 +584,51 @@ static void tell_down(queue_t *queue) {
 
 static void release(void *arg);
 
-static void on_disk_looked(void *arg) {
+static void on_disk_checked(void *arg) {
   queue_t *queue = arg;
   if (queue->disk.full && !queue->up && !queue->closing)
-    tell_down(queue);
+    report_down(queue);
   release(queue);
 }
 
-static void go_down(conn_t *conn, const char *reason) {
-  queue_t *queue = conn->queue;
-  if (conn->reader != NULL)
-    redisReaderFree(conn->reader);
-  conn->reader = NULL;
-  if (conn == &queue->work) {
+static void handle_loss(pipeline_t *pipeline, const char *reason) {
+  queue_t *queue = pipeline->queue;
+  if (pipeline->reader != NULL)
+    redisReaderFree(pipeline->reader);
+  pipeline->reader = NULL;
+  if (pipeline == &queue->commands) {
     queue->up = queue->refusing = false;
     snprintf(queue->reason, sizeof queue->reason, "%s", reason);
-    tell_down(queue);
-    queue->open += redis_disk_look(&queue->disk, queue->loop, on_disk_looked, queue);
+    report_down(queue);
+    queue->open += redis_disk_check(&queue->disk, queue->loop, on_disk_checked, queue);
   }
-  end_all(conn);
+  fail_all(pipeline);
 }
 
 static void on_down(const char *reason, void *arg) {
-  go_down(arg, reason);
+  handle_loss(arg, reason);
 }
 
-static void on_work_up(void *arg) {
-  conn_t *conn = arg;
-  conn->reader = redisReaderCreate();
-  if (conn->reader == NULL)
-    redis_link_reset(&conn->link, "no memory");
+static void on_command_conn_up(void *arg) {
+  pipeline_t *pipeline = arg;
+  pipeline->reader = redisReaderCreate();
+  if (pipeline->reader == NULL)
+    redis_conn_reset(&pipeline->conn, "no memory");
   else
-    load_levels(conn->queue);
+    load_levels(pipeline->queue);
 }
 
-static void on_news_up(void *arg) {
-  conn_t *conn = arg;
+static void on_subscriber_conn_up(void *arg) {
+  pipeline_t *pipeline = arg;
   command_t command = {0};
-  conn->reader = redisReaderCreate();
+  pipeline->reader = redisReaderCreate();
   append_size(&command, '*', 2);
   add_text(&command, "SUBSCRIBE");
   add_text(&command, LEVELS_KEY);
-  if (ask(conn, &command, &(request_t){.on_reply = on_done}) != 0 || conn->reader == NULL)
-    redis_link_reset(&conn->link, "no memory");
+  if (send_request(pipeline, &command, &(request_t){.on_reply = on_done}) != 0 || pipeline->reader == NULL)
+    redis_conn_reset(&pipeline->conn, "no memory");
   else
-    load_levels(conn->queue); /* what changed while nobody listened */
+    load_levels(pipeline->queue); /* what changed while nobody listened */
 }
 
 static bool is_message(const redisReply *reply) {
@@ -635,36 +636,36 @@ static bool is_message(const redisReply *reply) {
          reply->element[0]->type == REDIS_REPLY_STRING && strcmp(reply->element[0]->str, "message") == 0;
 }
 
-static void on_reply(conn_t *conn, const redisReply *reply) {
-  if (conn == &conn->queue->news && is_message(reply))
-    load_levels(conn->queue);
-  else if (conn->first != NULL)
-    end_first(conn, reply);
+static void on_reply(pipeline_t *pipeline, const redisReply *reply) {
+  if (pipeline == &pipeline->queue->subscriber && is_message(reply))
+    load_levels(pipeline->queue);
+  else if (pipeline->first != NULL)
+    complete_first(pipeline, reply);
   else
-    redis_link_reset(&conn->link, "Redis answered unasked");
+    redis_conn_reset(&pipeline->conn, "Redis answered unasked");
 }
 
 static void on_bytes(const char *bytes, size_t len, void *arg) {
-  conn_t *conn = arg;
+  pipeline_t *pipeline = arg;
   void *reply = NULL;
-  conn->silent = 0;
-  redisReaderFeed(conn->reader, bytes, len);
-  while (conn->reader != NULL) { /* until nothing is left, or an answer made us give the connection up */
-    if (redisReaderGetReply(conn->reader, &reply) != REDIS_OK) {
-      redis_link_reset(&conn->link, "what Redis says cannot be read");
+  pipeline->silent_checks = 0;
+  redisReaderFeed(pipeline->reader, bytes, len);
+  while (pipeline->reader != NULL) { /* until nothing is left, or an answer made us give the connection up */
+    if (redisReaderGetReply(pipeline->reader, &reply) != REDIS_OK) {
+      redis_conn_reset(&pipeline->conn, "what Redis says cannot be read");
       return;
     }
     if (reply == NULL)
       return;
-    on_reply(conn, reply);
+    on_reply(pipeline, reply);
     freeReplyObject(reply);
   }
 }
 
 /* ---- Life ---- */
 
-static const redis_link_events_t work_events = {on_work_up, on_bytes, on_down};
-static const redis_link_events_t news_events = {on_news_up, on_bytes, on_down};
+static const redis_conn_events_t command_events = {on_command_conn_up, on_bytes, on_down};
+static const redis_conn_events_t subscriber_events = {on_subscriber_conn_up, on_bytes, on_down};
 
 queue_t *queue_new(uv_loop_t *loop, const config_t *config) {
   queue_t *queue = calloc(1, sizeof *queue);
@@ -672,14 +673,14 @@ queue_t *queue_new(uv_loop_t *loop, const config_t *config) {
     return NULL;
   queue->loop = loop;
   queue->config = config;
-  queue->work.queue = queue->news.queue = queue;
+  queue->commands.queue = queue->subscriber.queue = queue;
   mcp_uuid_new(queue->token);
-  redis_link_init(&queue->work.link, loop, config->redis_host, config->redis_port, &work_events,
-                  &queue->work);
-  redis_link_init(&queue->news.link, loop, config->redis_host, config->redis_port, &news_events,
-                  &queue->news);
-  uv_timer_init(loop, &queue->watch);
-  queue->watch.data = queue;
+  redis_conn_init(&queue->commands.conn, loop, config->redis_host, config->redis_port, &command_events,
+                  &queue->commands);
+  redis_conn_init(&queue->subscriber.conn, loop, config->redis_host, config->redis_port, &subscriber_events,
+                  &queue->subscriber);
+  uv_timer_init(loop, &queue->health_timer);
+  queue->health_timer.data = queue;
   queue->open = 3;
   return queue;
 }
@@ -688,10 +689,10 @@ void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_lev
   queue->on_levels = on_levels;
   queue->on_state = on_state;
   queue->state_arg = arg;
-  redis_link_start(&queue->work.link);
+  redis_conn_start(&queue->commands.conn);
   if (on_levels != NULL)
-    redis_link_start(&queue->news.link);
-  uv_timer_start(&queue->watch, on_watch, WATCH_MS, WATCH_MS);
+    redis_conn_start(&queue->subscriber.conn);
+  uv_timer_start(&queue->health_timer, on_health_timer, HEALTH_CHECK_MS, HEALTH_CHECK_MS);
 }
 
 void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal) {
@@ -711,22 +712,22 @@ static void release(void *arg) {
   free(queue);
 }
 
-static void on_watch_closed(uv_handle_t *handle) {
+static void on_health_timer_closed(uv_handle_t *handle) {
   release(handle->data);
 }
 
 void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg) {
-  conn_t *conns[] = {&queue->work, &queue->news};
+  pipeline_t *pipelines[] = {&queue->commands, &queue->subscriber};
   queue->on_closed = cb;
   queue->closed_arg = arg;
   queue->up = false;
   queue->closing = true;
   for (int i = 0; i < 2; i++) {
-    if (conns[i]->reader != NULL)
-      redisReaderFree(conns[i]->reader);
-    conns[i]->reader = NULL;
-    redis_link_close(&conns[i]->link, release, queue);
-    end_all(conns[i]);
+    if (pipelines[i]->reader != NULL)
+      redisReaderFree(pipelines[i]->reader);
+    pipelines[i]->reader = NULL;
+    redis_conn_close(&pipelines[i]->conn, release, queue);
+    fail_all(pipelines[i]);
   }
-  uv_close((uv_handle_t *)&queue->watch, on_watch_closed);
+  uv_close((uv_handle_t *)&queue->health_timer, on_health_timer_closed);
 }
