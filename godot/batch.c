@@ -45,10 +45,10 @@ static int take_item(batch_t *batch, batch_item_t *item, const mcp_text_t *found
 }
 
 int batch_init(batch_t *batch, const queue_batch_t *from) {
-  entry_place_t place = {from->instance, from->n, 0, from->claimed_us};
+  entry_place_t place = {from->instance, from->number, 0, from->claimed_us};
   int status = 0;
   memset(batch, 0, sizeof *batch);
-  memcpy(batch->n, from->n, sizeof batch->n);
+  memcpy(batch->number, from->number, sizeof batch->number);
   batch->sent_before = from->sent_before;
   batch->items = calloc(from->count + 1, sizeof *batch->items);
   batch->ranges = calloc(3 * from->count + 2, sizeof *batch->ranges); /* a binary tree, and confront() */
@@ -234,7 +234,7 @@ int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
   ack->texts = calloc(batch->count + 1, sizeof *ack->texts);
   if (ack->texts == NULL)
     return MCP_ENOMEM;
-  out->n = batch->n;
+  out->batch_number = batch->number;
   out->redacted = batch->redacted;
   out->dead = ack->texts;
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
@@ -245,11 +245,11 @@ int batch_conclude(const batch_t *batch, batch_ack_t *ack) {
     if (is_dead(batch, item))
       status = add_letter(&ack->texts[out->dead_count++], item);
   }
-  out->back = ack->texts + out->dead_count;
+  out->returned = ack->texts + out->dead_count;
   for (size_t i = batch->count; i-- > 0 && status == 0;) {
     const batch_item_t *item = &batch->items[i];
     if (item->fate == SUSPECT && !is_dead(batch, item))
-      ack->texts[out->dead_count + out->back_count++] = (mcp_text_t){item->text, item->len};
+      ack->texts[out->dead_count + out->returned_count++] = (mcp_text_t){item->text, item->len};
   }
   if (status != 0)
     batch_ack_deinit(ack);

@@ -15,7 +15,7 @@ typedef struct batch_range {
 } batch_range_t;
 
 typedef struct batch {
-  char n[QUEUE_NUMBER_SIZE];
+  char number[QUEUE_BATCH_NUMBER_SIZE];
   bool sent_before;    /* may be stored already: somebody has sent it, and nobody knows what came of it */
   batch_item_t *items; /* ours, the oldest first */
   size_t count;

@@ -39,8 +39,8 @@ void delivery_redis_up(delivery_t *delivery) {
   senders_redis_up(&delivery->senders);
 }
 
-void delivery_fill(delivery_t *delivery, int64_t fill) {
-  spool_control_set_fill(&delivery->spool, fill);
+void delivery_fill(delivery_t *delivery, int64_t fill_percent) {
+  spool_control_set_fill(&delivery->spool, fill_percent);
   spool_control_retry(&delivery->spool);
   senders_try_spool(&delivery->senders);
   restore(delivery);

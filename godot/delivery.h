@@ -20,7 +20,7 @@ int delivery_start(delivery_t *delivery);
 void delivery_redis_up(delivery_t *delivery);
 
 /* How full queue and leases are, in per cent; told once a second. */
-void delivery_fill(delivery_t *delivery, int64_t fill);
+void delivery_fill(delivery_t *delivery, int64_t fill_percent);
 
 /* What its spool has on disk, in bytes. */
 int64_t delivery_spooled(const delivery_t *delivery);

@@ -35,9 +35,9 @@ static const char push_script[] =
 #include "common.lua.inc"
 #include "push.lua.inc"
     ;
-static const char next_script[] =
+static const char claim_script[] =
 #include "common.lua.inc"
-#include "next.lua.inc"
+#include "claim.lua.inc"
     ;
 static const char renew_script[] =
 #include "common.lua.inc"
@@ -51,17 +51,17 @@ static const char unspool_script[] =
 #include "common.lua.inc"
 #include "unspool.lua.inc"
     ;
-static const char dead_script[] =
+static const char dead_letters_script[] =
 #include "common.lua.inc"
-#include "dead.lua.inc"
+#include "dead_letters.lua.inc"
     ;
 static const char metrics_script[] =
 #include "common.lua.inc"
 #include "metrics.lua.inc"
     ;
-static const char report_script[] =
+static const char report_drops_script[] =
 #include "common.lua.inc"
-#include "report.lua.inc"
+#include "report_drops.lua.inc"
     ;
 static const char set_level_script[] =
 #include "set_level.lua.inc"
@@ -73,11 +73,11 @@ typedef struct request {
   void (*on_reply)(queue_t *queue, const struct request *request, int status, const redisReply *reply);
   union {
     queue_done_cb done;
-    queue_next_cb next;
+    queue_claim_cb claim;
     queue_renew_cb renew;
     queue_trim_cb trim;
     queue_metrics_cb metrics;
-    queue_dead_cb dead;
+    queue_dead_letters_cb dead_letters;
     queue_unspool_cb unspool;
   } cb; /* the caller's; NULL: nobody asks */
   void *arg;
@@ -391,24 +391,24 @@ static void deliver_batch(const request_t *request, const redisReply *reply) {
                          .instance = reply->element[2]->str,
                          .sent_before = int_of(reply->element[3]) != 0,
                          .count = reply->elements - FIXED};
-  snprintf(batch.n, sizeof batch.n, "%s", reply->element[0]->str);
+  snprintf(batch.number, sizeof batch.number, "%s", reply->element[0]->str);
   batch.entries = calloc(batch.count + 1, sizeof *batch.entries);
   if (batch.entries == NULL) { /* the next claim finds the batch again by its token */
-    request->cb.next(MCP_ENOMEM, NULL, 0, request->arg);
+    request->cb.claim(MCP_ENOMEM, NULL, 0, request->arg);
     return;
   }
   for (size_t i = 0; i < batch.count; i++)
     batch.entries[i] = (mcp_text_t){reply->element[FIXED + i]->str, reply->element[FIXED + i]->len};
-  request->cb.next(0, &batch, 0, request->arg);
+  request->cb.claim(0, &batch, 0, request->arg);
   free(batch.entries);
 }
 
-static void on_next(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
+static void on_claimed(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   if (status != 0) {
-    request->cb.next(status, NULL, 0, request->arg);
+    request->cb.claim(status, NULL, 0, request->arg);
   } else if (reply->element[0]->type == REDIS_REPLY_INTEGER) {
     queue->recovered = queue->recovered || reply->element[2]->integer != 0;
-    request->cb.next(0, NULL, reply->element[1]->integer, request->arg);
+    request->cb.claim(0, NULL, reply->element[1]->integer, request->arg);
   } else {
     queue->recovered = queue->recovered || int_of(reply->element[3]) == 0;
     deliver_batch(request, reply);
@@ -416,14 +416,14 @@ static void on_next(queue_t *queue, const request_t *request, int status, const 
 }
 
 static void add_ack(command_t *command, const queue_ack_t *ack) {
-  add_text(command, ack->n);
+  add_text(command, ack->batch_number);
   add_int(command, (int64_t)ack->bytes);
   add_int(command, (int64_t)ack->dead_count);
   add_int(command, (int64_t)ack->stored);
   add_int(command, ack->retried);
   add_int(command, (int64_t)ack->redacted);
   add_texts(command, ack->dead, ack->dead_count);
-  add_texts(command, ack->back, ack->back_count);
+  add_texts(command, ack->returned, ack->returned_count);
 }
 
 /* Whose lease it is: "<process>.<sender>". */
@@ -432,32 +432,32 @@ static void add_token(const queue_t *queue, command_t *command, int sender) {
   add_bytes(command, token, (size_t)snprintf(token, sizeof token, "%s.%d", queue->token, sender));
 }
 
-int queue_next(queue_t *queue, int sender, const queue_ack_t *ack, int64_t fewest, int64_t most,
-               queue_next_cb cb, void *arg) {
-  static const queue_ack_t none = {.n = ""};
+int queue_claim(queue_t *queue, int sender, const queue_ack_t *ack, int64_t min_entries, int64_t max_entries,
+                queue_claim_cb cb, void *arg) {
+  static const queue_ack_t none = {.batch_number = ""};
   const queue_ack_t *done = ack == NULL ? &none : ack;
   char instance[MCP_UUID_SIZE];
-  command_t command = script_command(queue, next_script, 18 + done->dead_count + done->back_count);
+  command_t command = script_command(queue, claim_script, 18 + done->dead_count + done->returned_count);
   mcp_uuid_new(instance);
   add_text(&command, queue->config->worker_name);
   add_token(queue, &command, sender);
   add_int(&command, !queue->recovered);
   add_int(&command, QUEUE_LEASE_MS * INT64_C(1000));
   add_text(&command, instance);
-  add_int(&command, fewest);
-  add_int(&command, most);
+  add_int(&command, min_entries);
+  add_int(&command, max_entries);
   add_int(&command, QUEUE_FULL_BATCH_BYTES);
   add_bounds(queue, &command);
   add_int(&command, QUEUE_MAX_DEAD);
   add_int(&command, QUEUE_MAX_DEAD_BYTES);
   add_ack(&command, done);
-  return send_step(queue, &command, &(request_t){.on_reply = on_next, .cb.next = cb, .arg = arg});
+  return send_step(queue, &command, &(request_t){.on_reply = on_claimed, .cb.claim = cb, .arg = arg});
 }
 
-static command_t lease_command(const queue_t *queue, int sender, const char *n, int64_t lease_ms,
+static command_t lease_command(const queue_t *queue, int sender, const char *batch_number, int64_t lease_ms,
                                bool not_stored) {
   command_t command = script_command(queue, renew_script, 6);
-  add_text(&command, n);
+  add_text(&command, batch_number);
   add_token(queue, &command, sender);
   add_int(&command, lease_ms * 1000);
   add_int(&command, not_stored);
@@ -473,13 +473,14 @@ static void on_renewed(queue_t *queue, const request_t *request, int status, con
     request->cb.renew(status, 0, 0, request->arg);
 }
 
-int queue_renew(queue_t *queue, int sender, const char *n, bool not_stored, queue_renew_cb cb, void *arg) {
-  command_t command = lease_command(queue, sender, n, QUEUE_LEASE_MS, not_stored);
+int queue_renew(queue_t *queue, int sender, const char *batch_number, bool not_stored, queue_renew_cb cb,
+                void *arg) {
+  command_t command = lease_command(queue, sender, batch_number, QUEUE_LEASE_MS, not_stored);
   return send_step(queue, &command, &(request_t){.on_reply = on_renewed, .cb.renew = cb, .arg = arg});
 }
 
-int queue_release(queue_t *queue, int sender, const char *n, queue_done_cb cb, void *arg) {
-  command_t command = lease_command(queue, sender, n, 0, false);
+int queue_release(queue_t *queue, int sender, const char *batch_number, queue_done_cb cb, void *arg) {
+  command_t command = lease_command(queue, sender, batch_number, 0, false);
   return send_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
@@ -488,13 +489,13 @@ static void on_unspooled(queue_t *queue, const request_t *request, int status, c
   request->cb.unspool(status, status == 0 && int_of(reply) != 0, request->arg);
 }
 
-int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
+int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t max_waiting,
                   const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
   command_t command = script_command(queue, unspool_script, 4 + count);
   add_text(&command, queue->config->worker_name);
   add_text(&command, segment);
   add_int(&command, offset);
-  add_int(&command, most);
+  add_int(&command, max_waiting);
   for (size_t i = count; i-- > 0;)
     add_texts(&command, &entries[i], 1);
   return send_step(queue, &command, &(request_t){.on_reply = on_unspooled, .cb.unspool = cb, .arg = arg});
@@ -507,9 +508,9 @@ static void on_trimmed(queue_t *queue, const request_t *request, int status, con
     drops.count = int_of(reply->element[0]);
     drops.first_us = int_of(reply->element[1]);
     drops.last_us = int_of(reply->element[2]);
-    drops.room = int_of(reply->element[3]) != 0;
-    drops.fill = int_of(reply->element[4]);
-    drops.more = int_of(reply->element[5]) != 0;
+    drops.has_room = int_of(reply->element[3]) != 0;
+    drops.fill_percent = int_of(reply->element[4]);
+    drops.has_more = int_of(reply->element[5]) != 0;
   }
   request->cb.trim(status, &drops, request->arg);
 }
@@ -522,32 +523,33 @@ int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg) {
   return send_step(queue, &command, &(request_t){.on_reply = on_trimmed, .cb.trim = cb, .arg = arg});
 }
 
-static void on_dead(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
+static void on_dead_letters(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   enum { FIXED = 3 };
   queue_letters_t letters = {0};
   (void)queue;
   if (status == 0) {
     letters.total = int_of(reply->element[0]);
-    letters.seen = int_of(reply->element[1]);
+    letters.examined = int_of(reply->element[1]);
     letters.moved = int_of(reply->element[2]);
     letters.texts = calloc(reply->elements - FIXED + 1, sizeof *letters.texts);
     status = letters.texts == NULL ? MCP_ENOMEM : 0;
   }
   for (size_t i = FIXED; status == 0 && i < reply->elements; i++)
     letters.texts[letters.count++] = (mcp_text_t){reply->element[i]->str, reply->element[i]->len};
-  request->cb.dead(status, &letters, request->arg);
+  request->cb.dead_letters(status, &letters, request->arg);
   free(letters.texts);
 }
 
-int queue_dead(queue_t *queue, const char *verb, int64_t most, int64_t skip, int64_t bytes, queue_dead_cb cb,
-               void *arg) {
-  command_t command = script_command(queue, dead_script, 6);
-  add_text(&command, verb);
-  add_int(&command, most);
-  add_int(&command, skip);
-  add_int(&command, bytes);
+int queue_dead_letters(queue_t *queue, const char *action, int64_t max_letters, int64_t offset,
+                       int64_t max_bytes, queue_dead_letters_cb cb, void *arg) {
+  command_t command = script_command(queue, dead_letters_script, 6);
+  add_text(&command, action);
+  add_int(&command, max_letters);
+  add_int(&command, offset);
+  add_int(&command, max_bytes);
   add_bounds(queue, &command);
-  return send_step(queue, &command, &(request_t){.on_reply = on_dead, .cb.dead = cb, .arg = arg});
+  return send_step(queue, &command,
+                   &(request_t){.on_reply = on_dead_letters, .cb.dead_letters = cb, .arg = arg});
 }
 
 static void on_metrics(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
@@ -566,8 +568,9 @@ int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
   return send_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
-int queue_report(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb, void *arg) {
-  command_t command = script_command(queue, report_script, 3);
+int queue_report_drops(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb,
+                       void *arg) {
+  command_t command = script_command(queue, report_drops_script, 3);
   add_int(&command, drops->count);
   add_int(&command, drops->last_us);
   add_texts(&command, &line, 1);

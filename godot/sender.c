@@ -104,7 +104,7 @@ static void go_on_with_redis(sender_t *sender, sender_step_cb next) {
 /* ---- Whose turn it is to send ---- */
 
 static bool is_older(const sender_t *sender, const sender_t *other) {
-  return other == NULL || strtoll(sender->batch.n, NULL, 10) < strtoll(other->batch.n, NULL, 10);
+  return other == NULL || strtoll(sender->batch.number, NULL, 10) < strtoll(other->batch.number, NULL, 10);
 }
 
 /* A sender whose batch has failed sends alone, the oldest batch first. */
@@ -144,16 +144,16 @@ static void drop_batch(sender_t *sender) {
   uv_timer_stop(&sender->lease_timer);
 }
 
-static void on_kept(int status, int64_t entries, int64_t fill, void *arg) {
+static void on_kept(int status, int64_t entries, int64_t fill_percent, void *arg) {
   (void)status;
-  (void)fill;
+  (void)fill_percent;
   (void)entries; /* a lease that was lost shows at the next attempt */
   (void)arg;
 }
 
 static void on_lease(uv_timer_t *timer) {
   sender_t *sender = timer->data;
-  queue_renew(sender->all->with.queue, sender->number, sender->batch.n, false, on_kept, NULL);
+  queue_renew(sender->all->with.queue, sender->number, sender->batch.number, false, on_kept, NULL);
 }
 
 /* Where there is work for one there may be work for another. */
@@ -238,9 +238,9 @@ static void ask_next(sender_t *sender) {
   uint64_t waited_ms = uv_now(all->with.loop) - all->empty_ms + poll_ms(all);
   bool due = all->waits && waited_ms >= config->batch_timeout_ms;
   int64_t most = is_stopping(all) || !may_claim(sender) ? 0 : config->batch_size;
-  int status = queue_next(all->with.queue, sender->number,
-                          sender->has == SENDER_HAS_ACK ? &sender->ack.queue_ack : NULL,
-                          due ? 1 : config->batch_size, most, on_next, sender);
+  int status = queue_claim(all->with.queue, sender->number,
+                           sender->has == SENDER_HAS_ACK ? &sender->ack.queue_ack : NULL,
+                           due ? 1 : config->batch_size, most, on_next, sender);
   if (status == 0)
     set_state(sender, SENDER_ASKING);
   else
@@ -288,7 +288,7 @@ static void conclude(sender_t *sender) {
   if (sender->ack.queue_ack.dead_count > 0)
     mcp_log(MCP_LOG_WARN, "worker", "%zu entries refused, moved to logs:dead",
             sender->ack.queue_ack.dead_count);
-  if (sender->ack.queue_ack.back_count > 0 && !is_stopping(sender->all))
+  if (sender->ack.queue_ack.returned_count > 0 && !is_stopping(sender->all))
     go_on_in(sender, delay_ms(sender), ask_next);
   else
     ask_next(sender);
@@ -408,19 +408,19 @@ static void send_or_save(sender_t *sender) {
     send_next(sender);
 }
 
-static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
+static void on_renewed(int status, int64_t entries, int64_t fill_percent, void *arg) {
   sender_t *sender = arg;
   if (!is_answered(sender))
     return;
   if (status != 0) {
     go_on_with_redis(sender, renew_and_send);
   } else if (entries < 0) {
-    mcp_log(MCP_LOG_WARN, "worker", "another worker has taken batch %s", sender->batch.n);
+    mcp_log(MCP_LOG_WARN, "worker", "another worker has taken batch %s", sender->batch.number);
     drop_batch(sender);
     end_turn(sender);
     go_on_in(sender, 0, ask_next);
   } else {
-    spool_control_set_fill(sender->all->with.spool, fill);
+    spool_control_set_fill(sender->all->with.spool, fill_percent);
     batch_keep_newest(&sender->batch, (size_t)entries);
     send_or_save(sender);
   }
@@ -428,8 +428,8 @@ static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
 
 static void renew_and_send(sender_t *sender) {
   bool not_stored = !sender->uncertain && !sender->batch.any_stored;
-  int status =
-      queue_renew(sender->all->with.queue, sender->number, sender->batch.n, not_stored, on_renewed, sender);
+  int status = queue_renew(sender->all->with.queue, sender->number, sender->batch.number, not_stored,
+                           on_renewed, sender);
   if (status == 0)
     set_state(sender, SENDER_ASKING);
   else
@@ -511,8 +511,8 @@ static void stop(sender_t *sender) {
   uv_timer_stop(&sender->pause_timer);
   if (sender->state == SENDER_PAUSED)
     set_state(sender, SENDER_AT_WORK);
-  if (sender->has != SENDER_HAS_NONE &&
-      queue_release(sender->all->with.queue, sender->number, sender->batch.n, on_given_back, sender) == 0)
+  if (sender->has != SENDER_HAS_NONE && queue_release(sender->all->with.queue, sender->number,
+                                                      sender->batch.number, on_given_back, sender) == 0)
     set_state(sender, SENDER_ASKING);
   else
     end(sender);
@@ -533,7 +533,7 @@ void senders_let_go(senders_t *senders) {
   for (int i = 0; i < senders->count; i++) {
     const sender_t *sender = &senders->list[i];
     if (sender->has != SENDER_HAS_NONE)
-      queue_release(senders->with.queue, sender->number, sender->batch.n, on_let_go, NULL);
+      queue_release(senders->with.queue, sender->number, sender->batch.number, on_let_go, NULL);
   }
 }
 

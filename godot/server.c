@@ -8,7 +8,7 @@
  */
 #include "config.h"
 #include "conversations.h"
-#include "dead.h"
+#include "dead_letters.h"
 #include "metrics.h"
 #include "redis_queue.h"
 #include "store_watch.h"
@@ -25,7 +25,7 @@ typedef struct godot {
   conversations_t conversations;
   metrics_t metrics;
   store_watch_t watch;
-  dead_t dead;
+  dead_letters_t dead_letters;
   mcp_server_t *server;
   int open; /* while stopping: queue and store, unless closed */
 } godot_t;
@@ -97,7 +97,7 @@ static int add_tools(godot_t *godot) {
   if (status == 0)
     status = conversations_add_tools(&godot->conversations, godot->server);
   if (status == 0)
-    status = dead_add_tools(&godot->dead, godot->server, godot->tools.queue);
+    status = dead_letters_add_tools(&godot->dead_letters, godot->server, godot->tools.queue);
   return status;
 }
 

@@ -45,8 +45,8 @@ void spool_control_deinit(spool_control_t *control) {
   spool_close(control->spool);
 }
 
-void spool_control_set_fill(spool_control_t *control, int64_t fill) {
-  control->fill = fill;
+void spool_control_set_fill(spool_control_t *control, int64_t fill_percent) {
+  control->fill_percent = fill_percent;
 }
 
 void spool_control_retry(spool_control_t *control) {
@@ -68,7 +68,8 @@ static bool start(spool_control_t *control, spool_state_t state, uv_work_cb job,
 /* ---- To the disk ---- */
 
 bool spool_control_has_room(const spool_control_t *control) {
-  return control->state == SPOOL_IDLE && !control->stopped && !control->failed && control->fill >= SAVE_ABOVE;
+  return control->state == SPOOL_IDLE && !control->stopped && !control->failed &&
+         control->fill_percent >= SAVE_ABOVE;
 }
 
 static void save(uv_work_t *work) {
@@ -163,7 +164,7 @@ static void on_peeked(uv_work_t *work, int status) {
 }
 
 void spool_control_restore(spool_control_t *control) {
-  if (control->state != SPOOL_IDLE || control->stopped || control->fill >= RESTORE_BELOW ||
+  if (control->state != SPOOL_IDLE || control->stopped || control->fill_percent >= RESTORE_BELOW ||
       !queue_is_up(control->queue) || spool_is_empty(control->spool))
     return;
   start(control, SPOOL_READING, peek, on_peeked);

@@ -38,7 +38,7 @@ typedef struct spool_control {
   spool_state_t state;
   spool_oldest_t oldest;
   spool_record_t record; /* the oldest batch */
-  int64_t fill;          /* how full the queue was when last seen, in per cent */
+  int64_t fill_percent;  /* how full the queue was when last seen, in per cent */
   int64_t bytes;         /* on disk when work was last done */
   bool failed;           /* the last batch could not be saved; until spool_control_retry() */
   bool told;             /* the log knows that batches go to disk */
@@ -62,7 +62,7 @@ int spool_control_open(spool_control_t *control, uv_loop_t *loop, const config_t
 void spool_control_deinit(spool_control_t *control);
 
 /* How full queue and leases are, in per cent. */
-void spool_control_set_fill(spool_control_t *control, int64_t fill);
+void spool_control_set_fill(spool_control_t *control, int64_t fill_percent);
 
 /* After a batch could not be saved: the next one may be tried. */
 void spool_control_retry(spool_control_t *control);

@@ -62,7 +62,7 @@ static void on_pushed(int status, void *arg) {
     if (status == 0)
       reply_ok(group->calls[i], "Log entry queued.");
     else
-      mcp_call_tool_error(group->calls[i], QUEUE_AWAY);
+      mcp_call_tool_error(group->calls[i], QUEUE_UNAVAILABLE);
   }
   free(group);
 }
@@ -109,7 +109,7 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
   if (group == NULL) {
     free(text);
     mcp_metric_add(tools->entries, "unavailable", 1);
-    mcp_call_tool_error(call, QUEUE_AWAY);
+    mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
     return;
   }
   group->calls[group->count] = call;
@@ -152,7 +152,7 @@ static void on_level_set(int status, void *arg) {
   else if (status == UV_EPROTO)
     mcp_call_tool_error(call, "the level could not be set");
   else if (status != 0)
-    mcp_call_tool_error(call, QUEUE_AWAY);
+    mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
   else
     mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
 }
@@ -174,7 +174,7 @@ static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, c
   status = queue_set_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component),
                            level != NULL ? level : "", on_level_set, call);
   if (status != 0)
-    mcp_call_tool_error(call, QUEUE_AWAY);
+    mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
 }
 
 static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {

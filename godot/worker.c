@@ -38,16 +38,16 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   mcp_text_t line;
   char *text;
   if (status == 0)
-    delivery_fill(worker->delivery, drops->fill);
-  if (status == 0 && drops->more)
+    delivery_fill(worker->delivery, drops->fill_percent);
+  if (status == 0 && drops->has_more)
     trim(worker);
-  if (status != 0 || drops->count == 0 || !drops->room)
+  if (status != 0 || drops->count == 0 || !drops->has_room)
     return;
   text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
   if (text == NULL)
     return;
   line.ptr = text;
-  queue_report(worker->queue, drops, line, on_reported, NULL);
+  queue_report_drops(worker->queue, drops, line, on_reported, NULL);
   free(text);
 }
 

@@ -315,7 +315,8 @@ Test(letter, holds_no_secrets) {
   strcat(deep, "}");
   entries[1] = (mcp_text_t){deep, strlen(deep)};
   cr_assert_eq(
-      batch_init(&batch, &(queue_batch_t){.n = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
+      batch_init(&batch,
+                 &(queue_batch_t){.number = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
       0);
   cr_assert_eq(batch_conclude(&batch, &ack), 0);
   cr_assert_eq(ack.queue_ack.dead_count, 2);
@@ -382,7 +383,7 @@ static void open_batch(batch_t *batch, size_t count, const char *broken) {
   static char texts[MOST][64];
   static mcp_text_t entries[MOST];
   queue_batch_t from = {
-      .n = "7", .claimed_us = NOW_US, .instance = INSTANCE, .entries = entries, .count = count};
+      .number = "7", .claimed_us = NOW_US, .instance = INSTANCE, .entries = entries, .count = count};
   for (size_t i = 0; i < count; i++) {
     size_t index = count - 1 - i;
     snprintf(texts[index], sizeof texts[index], broken[i] == '!' ? "!%zu" : "{\"message\":\"%zu\"}", i);
@@ -421,11 +422,11 @@ static void concluded(batch_t *batch, size_t dead, const char *back) {
   cr_assert_null(batch_request(batch));
   cr_assert_eq(batch_conclude(batch, &ack), 0);
   cr_assert_eq(ack.queue_ack.dead_count, dead);
-  cr_assert_eq(ack.queue_ack.back_count, strlen(back));
+  cr_assert_eq(ack.queue_ack.returned_count, strlen(back));
   for (size_t i = 0; back[i] != '\0'; i++) {
     char wanted[32];
     snprintf(wanted, sizeof wanted, "{\"message\":\"%c\",\"id\":", back[i]);
-    cr_assert_eq(strncmp(ack.queue_ack.back[i].ptr, wanted, strlen(wanted)), 0,
+    cr_assert_eq(strncmp(ack.queue_ack.returned[i].ptr, wanted, strlen(wanted)), 0,
                  "it keeps the id it was given");
   }
   batch_ack_deinit(&ack);

@@ -30,14 +30,14 @@ typedef struct bench {
 typedef struct answer {
   bool done;
   int status;
-  char n[QUEUE_NUMBER_SIZE];
+  char number[QUEUE_BATCH_NUMBER_SIZE];
   char instance[MCP_UUID_SIZE];
   bool sent_before;
   char entries[8][64];
   size_t count;
   int64_t queued;
   queue_drops_t drops;
-  int64_t renewed, fill;
+  int64_t renewed, fill_percent;
 } answer_t;
 
 static void on_deadline(uv_timer_t *timer) {
@@ -134,7 +134,7 @@ static answer_t push(bench_t *bench, int first, int count) {
   return answer;
 }
 
-static void on_next(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
+static void on_claimed(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
   answer_t *answer = arg;
   answer->queued = queued;
   for (size_t i = 0; batch != NULL && i < batch->count; i++)
@@ -144,40 +144,41 @@ static void on_next(int status, const queue_batch_t *batch, int64_t queued, void
   if (batch != NULL) {
     answer->count = batch->count;
     answer->sent_before = batch->sent_before;
-    memcpy(answer->n, batch->n, sizeof answer->n);
+    memcpy(answer->number, batch->number, sizeof answer->number);
     snprintf(answer->instance, sizeof answer->instance, "%s", batch->instance);
   }
   on_done(status, arg);
 }
 
-static answer_t next_of_sender(bench_t *bench, queue_t *queue, int sender, const queue_ack_t *ack, int fewest,
-                               int most) {
+static answer_t claim_as_sender(bench_t *bench, queue_t *queue, int sender, const queue_ack_t *ack,
+                                int min_entries, int max_entries) {
   answer_t answer = {0};
-  cr_assert_eq(queue_next(queue, sender, ack, fewest, most, on_next, &answer), 0);
+  cr_assert_eq(queue_claim(queue, sender, ack, min_entries, max_entries, on_claimed, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer;
 }
 
-static answer_t next(bench_t *bench, queue_t *queue, const queue_ack_t *ack, int fewest, int most) {
-  return next_of_sender(bench, queue, 0, ack, fewest, most);
+static answer_t claim(bench_t *bench, queue_t *queue, const queue_ack_t *ack, int min_entries,
+                      int max_entries) {
+  return claim_as_sender(bench, queue, 0, ack, min_entries, max_entries);
 }
 
-static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *n) {
-  const queue_ack_t ack = {.n = n};
-  return next(bench, queue, &ack, 0, 0);
+static answer_t acknowledge(bench_t *bench, queue_t *queue, const char *batch_number) {
+  const queue_ack_t ack = {.batch_number = batch_number};
+  return claim(bench, queue, &ack, 0, 0);
 }
 
-static void on_renewed(int status, int64_t entries, int64_t fill, void *arg) {
+static void on_renewed(int status, int64_t entries, int64_t fill_percent, void *arg) {
   answer_t *answer = arg;
-  answer->fill = fill;
+  answer->fill_percent = fill_percent;
   answer->renewed = entries;
   on_done(status, arg);
 }
 
-static int64_t renew(bench_t *bench, queue_t *queue, const char *n, bool not_stored) {
+static int64_t renew(bench_t *bench, queue_t *queue, const char *batch_number, bool not_stored) {
   answer_t answer = {0};
-  cr_assert_eq(queue_renew(queue, 0, n, not_stored, on_renewed, &answer), 0);
+  cr_assert_eq(queue_renew(queue, 0, batch_number, not_stored, on_renewed, &answer), 0);
   run_until(bench, &answer.done);
   cr_assert_eq(answer.status, 0);
   return answer.renewed;
@@ -265,14 +266,14 @@ Test(claim, takes_the_oldest_under_a_lease) {
   answer_t batch;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 5);
-  batch = next(&bench, bench.queue, NULL, 1, 3);
+  batch = claim(&bench, bench.queue, NULL, 1, 3);
   cr_assert_eq(batch.count, 3);
   cr_assert_str_eq(batch.entries[0], "{\"message\":\"3\"}", "newest first");
   cr_assert_str_eq(batch.entries[2], "{\"message\":\"1\"}");
   cr_assert_not(batch.sent_before);
   cr_assert_eq(queued(&bench), 2);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1);
-  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", batch.n), 1);
+  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", batch.number), 1);
   close_bench(&bench);
 }
 
@@ -280,12 +281,12 @@ Test(claim, waits_for_enough) {
   bench_t bench;
   answer_t batch;
   open_bench(&bench, 100, 1 << 20);
-  cr_assert_eq(next(&bench, bench.queue, NULL, 1, 3).queued, 0);
+  cr_assert_eq(claim(&bench, bench.queue, NULL, 1, 3).queued, 0);
   push(&bench, 1, 2);
-  batch = next(&bench, bench.queue, NULL, 3, 3);
+  batch = claim(&bench, bench.queue, NULL, 3, 3);
   cr_assert_eq(batch.count, 0);
   cr_assert_eq(batch.queued, 2);
-  cr_assert_eq(next(&bench, bench.queue, NULL, 1, 3).count, 2);
+  cr_assert_eq(claim(&bench, bench.queue, NULL, 1, 3).count, 2);
   close_bench(&bench);
 }
 
@@ -296,7 +297,7 @@ Test(claim, ends_when_it_is_full_in_bytes) {
   for (int i = 0; i < 4; i++)
     redis_process_int(&bench.redis, "EVAL %s 1 logs:queue %d",
                       "return redis.call('LPUSH', KEYS[1], string.rep('x', ARGV[1]))", 3 << 20);
-  batch = next(&bench, bench.queue, NULL, 1, 100);
+  batch = claim(&bench, bench.queue, NULL, 1, 100);
   cr_assert_eq(batch.count, 3, "the third one fills it");
   cr_assert_eq(queued(&bench), 1);
   close_bench(&bench);
@@ -307,13 +308,13 @@ Test(claim, acknowledging_and_claiming_is_one_step) {
   answer_t first, second;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
-  first = next(&bench, bench.queue, NULL, 1, 2);
-  second = next(&bench, bench.queue, &(queue_ack_t){.n = first.n}, 1, 2);
-  cr_assert_str_neq(first.n, second.n);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
+  second = claim(&bench, bench.queue, &(queue_ack_t){.batch_number = first.number}, 1, 2);
+  cr_assert_str_neq(first.number, second.number);
   cr_assert_str_eq(second.entries[1], "{\"message\":\"3\"}");
-  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", first.n), 0);
+  cr_assert_eq(redis_process_int(&bench.redis, "EXISTS logs:batch:%s", first.number), 0);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1);
-  acknowledge(&bench, bench.queue, second.n);
+  acknowledge(&bench, bench.queue, second.number);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 0);
   cr_assert_eq(queued(&bench), 0);
   close_bench(&bench);
@@ -325,11 +326,11 @@ Test(claim, an_answer_that_was_lost_costs_nothing) {
   queue_ack_t ack;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
-  first = next(&bench, bench.queue, NULL, 1, 2);
-  ack = (queue_ack_t){.n = first.n};
-  again = next(&bench, bench.queue, &ack, 1, 2);
-  third = next(&bench, bench.queue, &ack, 1, 2);
-  cr_assert_str_eq(again.n, third.n, "the batch that was claimed is found again");
+  first = claim(&bench, bench.queue, NULL, 1, 2);
+  ack = (queue_ack_t){.batch_number = first.number};
+  again = claim(&bench, bench.queue, &ack, 1, 2);
+  third = claim(&bench, bench.queue, &ack, 1, 2);
+  cr_assert_str_eq(again.number, third.number, "the batch that was claimed is found again");
   cr_assert_not(third.sent_before);
   cr_assert_eq(queued(&bench), 0);
   close_bench(&bench);
@@ -340,8 +341,8 @@ Test(claim, the_instance_stays_the_same) {
   answer_t first, second;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 1);
-  second = next(&bench, bench.queue, &(queue_ack_t){.n = first.n}, 1, 1);
+  first = claim(&bench, bench.queue, NULL, 1, 1);
+  second = claim(&bench, bench.queue, &(queue_ack_t){.batch_number = first.number}, 1, 1);
   cr_assert_str_eq(first.instance, second.instance);
   close_bench(&bench);
 }
@@ -357,17 +358,17 @@ Test(lease, keeps_others_away_until_it_ends) {
   other.worker_name = "worker-2";
   open_other(&bench, &other);
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 2);
-  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0);
-  redis_process_int(&bench.redis, "ZADD logs:inflight 1 %s", first.n);
-  taken = next(&bench, bench.other, NULL, 1, 2);
-  cr_assert_str_eq(taken.n, first.n);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
+  cr_assert_eq(claim(&bench, bench.other, NULL, 1, 2).count, 0);
+  redis_process_int(&bench.redis, "ZADD logs:inflight 1 %s", first.number);
+  taken = claim(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.number, first.number);
   cr_assert(taken.sent_before);
   cr_assert_eq(taken.count, 2);
-  cr_assert_eq(renew(&bench, bench.queue, first.n, false), -1, "the first one has lost it");
-  acknowledge(&bench, bench.queue, first.n);
+  cr_assert_eq(renew(&bench, bench.queue, first.number, false), -1, "the first one has lost it");
+  acknowledge(&bench, bench.queue, first.number);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 1, "and cannot acknowledge it");
-  acknowledge(&bench, bench.other, first.n);
+  acknowledge(&bench, bench.other, first.number);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 0);
   close_bench(&bench);
 }
@@ -377,10 +378,10 @@ Test(lease, a_restarted_worker_takes_its_own_back_at_once) {
   answer_t first, taken;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 2);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
   open_other(&bench, &bench.config); /* the same name */
-  taken = next(&bench, bench.other, NULL, 1, 2);
-  cr_assert_str_eq(taken.n, first.n);
+  taken = claim(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.number, first.number);
   cr_assert(taken.sent_before);
   cr_assert_str_eq(taken.entries[1], "{\"message\":\"1\"}");
   close_bench(&bench);
@@ -391,12 +392,13 @@ Test(lease, each_sender_has_its_own) {
   answer_t first, second;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
-  first = next_of_sender(&bench, bench.queue, 1, NULL, 1, 2);
-  second = next_of_sender(&bench, bench.queue, 2, NULL, 1, 2);
-  cr_assert_str_neq(first.n, second.n);
-  cr_assert_str_eq(next_of_sender(&bench, bench.queue, 2, NULL, 1, 2).n, second.n, "its answer was lost");
-  cr_assert_str_eq(next_of_sender(&bench, bench.queue, 1, NULL, 1, 2).n, first.n);
-  next_of_sender(&bench, bench.queue, 1, &(queue_ack_t){.n = second.n}, 0, 0);
+  first = claim_as_sender(&bench, bench.queue, 1, NULL, 1, 2);
+  second = claim_as_sender(&bench, bench.queue, 2, NULL, 1, 2);
+  cr_assert_str_neq(first.number, second.number);
+  cr_assert_str_eq(claim_as_sender(&bench, bench.queue, 2, NULL, 1, 2).number, second.number,
+                   "its answer was lost");
+  cr_assert_str_eq(claim_as_sender(&bench, bench.queue, 1, NULL, 1, 2).number, first.number);
+  claim_as_sender(&bench, bench.queue, 1, &(queue_ack_t){.batch_number = second.number}, 0, 0);
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 2, "it is not this sender's to end");
   close_bench(&bench);
 }
@@ -407,11 +409,11 @@ Test(lease, all_senders_of_a_restarted_worker_are_taken_back_at_once) {
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
   for (int i = 0; i < 2; i++)
-    held[i] = next_of_sender(&bench, bench.queue, i, NULL, 1, 2);
+    held[i] = claim_as_sender(&bench, bench.queue, i, NULL, 1, 2);
   open_other(&bench, &bench.config); /* the same name */
   for (int i = 0; i < 2; i++) {
-    taken[i] = next_of_sender(&bench, bench.other, i, NULL, 1, 2);
-    cr_assert_str_eq(taken[i].n, held[i].n);
+    taken[i] = claim_as_sender(&bench, bench.other, i, NULL, 1, 2);
+    cr_assert_str_eq(taken[i].number, held[i].number);
     cr_assert(taken[i].sent_before);
   }
   close_bench(&bench);
@@ -422,11 +424,11 @@ Test(lease, one_taken_over_may_be_stored_even_where_the_answer_was_lost) {
   answer_t first, taken;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 2);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
   open_other(&bench, &bench.config); /* the same name */
-  next(&bench, bench.other, NULL, 1, 2);
-  taken = next(&bench, bench.other, NULL, 1, 2);
-  cr_assert_str_eq(taken.n, first.n);
+  claim(&bench, bench.other, NULL, 1, 2);
+  taken = claim(&bench, bench.other, NULL, 1, 2);
+  cr_assert_str_eq(taken.number, first.number);
   cr_assert(taken.sent_before);
   close_bench(&bench);
 }
@@ -436,11 +438,11 @@ Test(lease, two_of_one_name_do_not_rob_each_other_for_ever) {
   answer_t first;
   open_bench(&bench, 100, 1 << 20);
   open_other(&bench, &bench.config);
-  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0); /* it has settled */
+  cr_assert_eq(claim(&bench, bench.other, NULL, 1, 2).count, 0); /* it has settled */
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 2);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
   cr_assert_eq(first.count, 2);
-  cr_assert_eq(next(&bench, bench.other, NULL, 1, 2).count, 0);
+  cr_assert_eq(claim(&bench, bench.other, NULL, 1, 2).count, 0);
   close_bench(&bench);
 }
 
@@ -457,10 +459,10 @@ Test(lease, given_back_goes_to_whoever_asks_next) {
   other.worker_name = "worker-2";
   open_other(&bench, &other);
   push(&bench, 1, 2);
-  first = next(&bench, bench.queue, NULL, 1, 2);
-  cr_assert_eq(queue_release(bench.queue, 0, first.n, on_released, &given), 0);
+  first = claim(&bench, bench.queue, NULL, 1, 2);
+  cr_assert_eq(queue_release(bench.queue, 0, first.number, on_released, &given), 0);
   run_until(&bench, &given.done);
-  cr_assert_str_eq(next(&bench, bench.other, NULL, 1, 2).n, first.n);
+  cr_assert_str_eq(claim(&bench, bench.other, NULL, 1, 2).number, first.number);
   close_bench(&bench);
 }
 
@@ -491,11 +493,11 @@ Test(unspool, each_place_becomes_one_batch_and_goes_first) {
   cr_assert_eq(redis_process_int(&bench.redis, "ZCARD logs:inflight"), 3);
   cr_assert_not(unspool(&bench, "b", 7), "no more than three wait");
   for (int sender = 0; sender < 3; sender++) {
-    batch = next_of_sender(&bench, bench.queue, sender, NULL, 1, 2);
+    batch = claim_as_sender(&bench, bench.queue, sender, NULL, 1, 2);
     cr_assert_eq(batch.count, 2);
     cr_assert_str_eq(batch.entries[1], "old");
     cr_assert(batch.sent_before);
-    cr_assert_eq(atoi(batch.n), sender + 1);
+    cr_assert_eq(atoi(batch.number), sender + 1);
   }
   cr_assert(unspool(&bench, "b", 7));
   close_bench(&bench);
@@ -508,20 +510,20 @@ Test(bound, leased_entries_count_and_go_only_when_they_are_not_stored) {
   answer_t batch;
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 10);
-  batch = next(&bench, bench.queue, NULL, 1, 4);
+  batch = claim(&bench, bench.queue, NULL, 1, 4);
   push(&bench, 11, 3);
   cr_assert_eq(queued(&bench), 9, "6 and 3: the leased ones are older");
   cr_assert_eq(number_of(&bench, "logs:dropped"), 0, "they may be stored at this moment");
-  cr_assert_eq(renew(&bench, bench.queue, batch.n, true), 1);
+  cr_assert_eq(renew(&bench, bench.queue, batch.number, true), 1);
   cr_assert_eq(number_of(&bench, "logs:dropped"), 3);
-  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:batch:%s -1", batch.n),
+  cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:batch:%s -1", batch.number),
                    "{\"message\":\"4\"}");
   push(&bench, 14, 2);
   cr_assert_eq(queued(&bench), 10, "the last leased one, and one that is queued");
   cr_assert_eq(number_of(&bench, "logs:dropped"), 4);
-  cr_assert_eq(renew(&bench, bench.queue, batch.n, true), 0);
+  cr_assert_eq(renew(&bench, bench.queue, batch.number, true), 0);
   cr_assert_eq(number_of(&bench, "logs:dropped"), 5);
-  acknowledge(&bench, bench.queue, batch.n);
+  acknowledge(&bench, bench.queue, batch.number);
   cr_assert_eq(queued(&bench), 10);
   close_bench(&bench);
 }
@@ -532,7 +534,7 @@ Test(bound, the_oldest_batch_goes_first_then_the_next_then_what_is_queued) {
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 10);
   for (int i = 0; i < 2; i++)
-    batches[i] = next_of_sender(&bench, bench.queue, i, NULL, 1, 2);
+    batches[i] = claim_as_sender(&bench, bench.queue, i, NULL, 1, 2);
   push(&bench, 11, 2);
   push(&bench, 13, 1);
   push(&bench, 14, 2);
@@ -540,7 +542,7 @@ Test(bound, the_oldest_batch_goes_first_then_the_next_then_what_is_queued) {
   cr_assert_eq(number_of(&bench, "logs:dropped"), 1, "4 leased ones are older");
   for (int i = 0; i < 2; i++) {
     answer_t answer = {0};
-    cr_assert_eq(queue_renew(bench.queue, i, batches[i].n, true, on_renewed, &answer), 0);
+    cr_assert_eq(queue_renew(bench.queue, i, batches[i].number, true, on_renewed, &answer), 0);
     run_until(&bench, &answer.done);
     cr_assert_eq(answer.renewed, 0);
   }
@@ -554,9 +556,9 @@ Test(bound, what_was_stored_meanwhile_is_not_counted_as_dropped) {
   answer_t batch;
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 10);
-  batch = next(&bench, bench.queue, NULL, 1, 4);
+  batch = claim(&bench, bench.queue, NULL, 1, 4);
   push(&bench, 11, 6); /* 16 pushed: 4 are being stored, 10 are queued, 2 have to go */
-  acknowledge(&bench, bench.queue, batch.n);
+  acknowledge(&bench, bench.queue, batch.number);
   cr_assert_eq(queued(&bench), 10);
   cr_assert_eq(number_of(&bench, "logs:dropped"), 2);
   close_bench(&bench);
@@ -572,7 +574,7 @@ Test(bound, holds_for_those_who_push_by_themselves) {
   cr_assert_eq(queued(&bench), 10);
   cr_assert_eq(drops.count, 15);
   cr_assert_leq(drops.first_us, drops.last_us);
-  cr_assert_not(drops.room, "it is at its bound");
+  cr_assert_not(drops.has_room, "it is at its bound");
   cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:queue -1"), "15");
   close_bench(&bench);
 }
@@ -593,7 +595,7 @@ Test(bound, in_bytes_holds_for_those_who_push_by_themselves) {
 /* Trims until it is done; how many steps that took. */
 static int trim_all(bench_t *bench) {
   int steps = 1;
-  while (trim(bench).more)
+  while (trim(bench).has_more)
     steps++;
   return steps;
 }
@@ -606,10 +608,10 @@ Test(bound, a_step_drops_no_more_entries_than_it_may) {
                     "for i = 1, 6000 do redis.call('LPUSH', KEYS[1], i) end return 1");
   drops = trim(&bench);
   cr_assert_eq(drops.count, 5000);
-  cr_assert(drops.more);
+  cr_assert(drops.has_more);
   cr_assert_eq(push(&bench, 1, 1).status, 0);
   cr_assert_eq(queued(&bench), 10);
-  cr_assert_not(trim(&bench).more);
+  cr_assert_not(trim(&bench).has_more);
   cr_assert_eq(number_of(&bench, "logs:dropped"), 5991);
   close_bench(&bench);
 }
@@ -634,15 +636,15 @@ Test(bound, drops_are_reported_once) {
   const mcp_text_t line = {"{\"message\":\"line\"}", 18};
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 12);
-  acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 5).n);
+  acknowledge(&bench, bench.queue, claim(&bench, bench.queue, NULL, 1, 5).number);
   drops = trim(&bench);
   cr_assert_eq(drops.count, 2);
-  cr_assert(drops.room);
-  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &reported), 0);
+  cr_assert(drops.has_room);
+  cr_assert_eq(queue_report_drops(bench.queue, &drops, line, on_done, &reported), 0);
   run_until(&bench, &reported.done);
   cr_assert_eq(queued(&bench), 6);
   cr_assert_eq(trim(&bench).count, 0);
-  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &late), 0);
+  cr_assert_eq(queue_report_drops(bench.queue, &drops, line, on_done, &late), 0);
   run_until(&bench, &late.done);
   cr_assert_eq(queued(&bench), 6, "not twice");
   close_bench(&bench);
@@ -656,11 +658,11 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
   char *text;
   open_bench(&bench, 10, 1 << 20);
   push(&bench, 1, 12);
-  acknowledge(&bench, bench.queue, next(&bench, bench.queue, NULL, 1, 10).n);
+  acknowledge(&bench, bench.queue, claim(&bench, bench.queue, NULL, 1, 10).number);
   drops = trim(&bench);
   text = entry_drops(drops.count, drops.first_us, drops.last_us, &line.len);
   line.ptr = text;
-  cr_assert_eq(queue_report(bench.queue, &drops, line, on_done, &reported), 0);
+  cr_assert_eq(queue_report_drops(bench.queue, &drops, line, on_done, &reported), 0);
   run_until(&bench, &reported.done);
   free(text);
   push(&bench, 13, 11); /* drops the line, and one entry */
@@ -680,10 +682,11 @@ Test(ack, dead_letters_and_entries_that_go_back) {
   queue_ack_t ack;
   open_bench(&bench, 100, 1 << 20);
   push(&bench, 1, 4);
-  batch = next(&bench, bench.queue, NULL, 1, 3);
-  ack = (queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 1, .back = back, .back_count = 2};
-  next(&bench, bench.queue, &ack, 0, 0);
-  next(&bench, bench.queue, &ack, 0, 0); /* the answer may have been lost */
+  batch = claim(&bench, bench.queue, NULL, 1, 3);
+  ack = (queue_ack_t){
+      .batch_number = batch.number, .dead = dead, .dead_count = 1, .returned = back, .returned_count = 2};
+  claim(&bench, bench.queue, &ack, 0, 0);
+  claim(&bench, bench.queue, &ack, 0, 0); /* the answer may have been lost */
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 1);
   cr_assert_eq(redis_process_int(&bench.redis, "HGET logs:state dead"), 1);
   cr_assert_eq(queued(&bench), 3);
@@ -700,8 +703,9 @@ Test(ack, dead_letters_are_bounded) {
   redis_process_int(&bench.redis, "EVAL %s 0",
                     "for i = 1, 10000 do redis.call('LPUSH', 'logs:dead', 'old') end return 1");
   push(&bench, 1, 1);
-  batch = next(&bench, bench.queue, NULL, 1, 1);
-  next(&bench, bench.queue, &(queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 1}, 0, 0);
+  batch = claim(&bench, bench.queue, NULL, 1, 1);
+  claim(&bench, bench.queue, &(queue_ack_t){.batch_number = batch.number, .dead = dead, .dead_count = 1}, 0,
+        0);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), QUEUE_MAX_DEAD);
   cr_assert_str_eq(redis_process_text(&bench.redis, "LINDEX logs:dead 0"), "letter");
   close_bench(&bench);
@@ -718,8 +722,9 @@ Test(ack, large_dead_letters_cost_no_small_ones) {
   redis_process_int(&bench.redis, "EVAL %s 0",
                     "for i = 1, 9000 do redis.call('LPUSH', 'logs:dead', string.rep('x', 512)) end return 1");
   push(&bench, 1, 5);
-  batch = next(&bench, bench.queue, NULL, 1, 5);
-  next(&bench, bench.queue, &(queue_ack_t){.n = batch.n, .dead = dead, .dead_count = 5}, 0, 0);
+  batch = claim(&bench, bench.queue, NULL, 1, 5);
+  claim(&bench, bench.queue, &(queue_ack_t){.batch_number = batch.number, .dead = dead, .dead_count = 5}, 0,
+        0);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 9005);
   close_bench(&bench);
 }
@@ -728,18 +733,20 @@ Test(ack, large_dead_letters_cost_no_small_ones) {
 
 typedef struct letters {
   bool done;
-  int64_t total, seen, moved;
+  int64_t total, examined, moved;
   size_t count;
 } letters_t;
 
 static void on_letters(int status, const queue_letters_t *letters, void *arg) {
   cr_assert_eq(status, 0);
-  *(letters_t *)arg = (letters_t){true, letters->total, letters->seen, letters->moved, letters->count};
+  *(letters_t *)arg = (letters_t){true, letters->total, letters->examined, letters->moved, letters->count};
 }
 
-static letters_t dead_step(bench_t *bench, const char *verb, int64_t most, int64_t skip, int64_t bytes) {
+static letters_t dead_letters_step(bench_t *bench, const char *action, int64_t max_letters, int64_t offset,
+                                   int64_t max_bytes) {
   letters_t answer = {0};
-  cr_assert_eq(queue_dead(bench->queue, verb, most, skip, bytes, on_letters, &answer), 0);
+  cr_assert_eq(queue_dead_letters(bench->queue, action, max_letters, offset, max_bytes, on_letters, &answer),
+               0);
   run_until(bench, &answer.done);
   return answer;
 }
@@ -751,18 +758,18 @@ Test(dead, a_step_reads_no_more_bytes_than_it_may) {
   redis_process_int(&bench.redis, "EVAL %s 0",
                     "local letter = '{\"entry\":\"' .. string.rep('\\\\u0001', 1000) .. '\"}' "
                     "for i = 1, 10 do redis.call('LPUSH', 'logs:dead', letter) end return #letter");
-  answer = dead_step(&bench, "list", 100, 0, 2 * 6012);
+  answer = dead_letters_step(&bench, "list", 100, 0, 2 * 6012);
   cr_assert_eq(answer.total, 10);
   cr_assert_eq(answer.count, 2);
-  cr_assert_eq(dead_step(&bench, "list", 100, 0, 2 * 6012 - 1).count, 1);
-  cr_assert_eq(dead_step(&bench, "list", 100, 0, 1).count, 1, "one in any case");
-  cr_assert_eq(dead_step(&bench, "list", 100, 7, 1 << 20).count, 3);
-  cr_assert_eq(dead_step(&bench, "list", 100, 10, 1 << 20).count, 0);
-  answer = dead_step(&bench, "replay", 100, 0, 2 * 6012);
-  cr_assert_eq(answer.seen, 2);
+  cr_assert_eq(dead_letters_step(&bench, "list", 100, 0, 2 * 6012 - 1).count, 1);
+  cr_assert_eq(dead_letters_step(&bench, "list", 100, 0, 1).count, 1, "one in any case");
+  cr_assert_eq(dead_letters_step(&bench, "list", 100, 7, 1 << 20).count, 3);
+  cr_assert_eq(dead_letters_step(&bench, "list", 100, 10, 1 << 20).count, 0);
+  answer = dead_letters_step(&bench, "replay", 100, 0, 2 * 6012);
+  cr_assert_eq(answer.examined, 2);
   cr_assert_eq(answer.moved, 2);
   cr_assert_eq(queued(&bench), 2);
-  answer = dead_step(&bench, "discard", 3, 0, 1);
+  answer = dead_letters_step(&bench, "discard", 3, 0, 1);
   cr_assert_eq(answer.moved, 3);
   cr_assert_eq(redis_process_int(&bench.redis, "LLEN logs:dead"), 5);
   close_bench(&bench);

@@ -27,13 +27,13 @@ bool queue_is_up(const queue_t *queue) {
   return redis.up;
 }
 
-int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t most,
+int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t max_waiting,
                   const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg) {
   size_t len = 0;
   (void)queue;
   (void)segment;
   (void)offset;
-  cr_assert_eq(most, 3);
+  cr_assert_eq(max_waiting, 3);
   cr_assert_not(redis.pending, "one at a time");
   for (size_t i = 0; i < count; i++)
     len += (size_t)snprintf(redis.entries + len, sizeof redis.entries - len, "%.*s", (int)entries[i].len,
@@ -83,7 +83,7 @@ static void run(owner_t *owner) {
 static void begin(owner_t *owner, int64_t max_bytes) {
   mcp_text_t entries[] = {{ENTRY("new"), sizeof ENTRY("new") - 1}, {ENTRY("old"), sizeof ENTRY("old") - 1}};
   const queue_batch_t batch = {
-      .n = "1", .instance = "01234567-89ab-7def-8123-456789abcdef", .entries = entries, .count = 2};
+      .number = "1", .instance = "01234567-89ab-7def-8123-456789abcdef", .entries = entries, .count = 2};
   memset(owner, 0, sizeof *owner);
   memset(&redis, 0, sizeof redis);
   redis.up = true;

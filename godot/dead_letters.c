@@ -1,5 +1,5 @@
-/* dead.c: what an operator does with dead letters: looks at them, gives them back to the queue, or throws
- * them away.
+/* dead_letters.c: what an operator does with dead letters: looks at them, gives them back to the queue, or
+ * throws them away.
  *
  * Happy path: a page of them is one step in Redis; what moves them goes on piece by piece, from the oldest to
  * the one that was the newest at the start, and answers how many there were. Redis is asked for one step at a
@@ -7,50 +7,50 @@
  * Failure modes: no Redis, or one that goes in the middle: a tool error that says how far it went; a piece is
  * done or not, none is lost, and the call can be made again.
  */
-#include "dead.h"
+#include "dead_letters.h"
 
 #include <stdlib.h>
 
-#define STRING(number) #number
-#define TEXT(number) STRING(number)
-#define MOST 100 /* letters in one step, and PAGE_BYTES of them and one letter */
-#define ANY_NUMBER 1000000
+#define STRINGIFY(number) #number
+#define TO_TEXT(number) STRINGIFY(number)
+#define MAX_LETTERS_PER_STEP 100 /* letters in one step, and MAX_PAGE_BYTES of them and one letter */
+#define MAX_ARGUMENT 1000000
 
-enum { PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
+enum { MAX_PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
 
-typedef enum kind { LIST, REPLAY, DISCARD } kind_t;
+typedef enum action { ACTION_LIST, ACTION_REPLAY, ACTION_DISCARD } action_t;
 
 /* A call that is not answered yet. */
-typedef struct dead_job {
-  struct dead_job *next;
+typedef struct dead_letters_job {
+  struct dead_letters_job *next;
   mcp_call_t *call;
-  kind_t kind;
-  int64_t skip;        /* LIST */
-  int64_t left;        /* letters still to be looked at */
-  int64_t seen, moved; /* so far; not LIST */
+  action_t action;
+  int64_t offset;          /* ACTION_LIST */
+  int64_t remaining;       /* letters still to be looked at */
+  int64_t examined, moved; /* so far; not ACTION_LIST */
 } job_t;
 
 /* ---- list ---- */
 
 /* The letter as it is kept, and the id of its entry. */
-static yyjson_mut_val *show(yyjson_mut_doc *doc, const mcp_text_t *text) {
+static yyjson_mut_val *letter_with_id(yyjson_mut_doc *doc, const mcp_text_t *text) {
   yyjson_doc *letter = mcp_json_read(text->ptr, text->len);
   yyjson_val *root = yyjson_doc_get_root(letter), *entry = yyjson_obj_get(root, "entry");
   yyjson_doc *inner = mcp_json_read(yyjson_get_str(entry), yyjson_get_len(entry));
   yyjson_val *id = yyjson_obj_get(yyjson_doc_get_root(inner), "id");
-  yyjson_mut_val *shown = yyjson_is_obj(root) ? yyjson_val_mut_copy(doc, root) : yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_val(doc, shown, "id",
+  yyjson_mut_val *result = yyjson_is_obj(root) ? yyjson_val_mut_copy(doc, root) : yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_val(doc, result, "id",
                          yyjson_is_str(id) ? yyjson_val_mut_copy(doc, id) : yyjson_mut_null(doc));
   yyjson_doc_free(inner);
   yyjson_doc_free(letter);
-  return shown;
+  return result;
 }
 
 static void reply_page(mcp_call_t *call, const queue_letters_t *letters) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc), *page = yyjson_mut_arr(doc);
   for (size_t i = 0; i < letters->count; i++)
-    yyjson_mut_arr_append(page, show(doc, &letters->texts[i]));
+    yyjson_mut_arr_append(page, letter_with_id(doc, &letters->texts[i]));
   yyjson_mut_obj_add_int(doc, answer, "total", letters->total);
   yyjson_mut_obj_add_val(doc, answer, "letters", page);
   mcp_call_reply(call, answer);
@@ -58,7 +58,7 @@ static void reply_page(mcp_call_t *call, const queue_letters_t *letters) {
 
 static void end_list(job_t *job, int status, const queue_letters_t *letters) {
   if (status != 0)
-    mcp_call_tool_error(job->call, QUEUE_AWAY);
+    mcp_call_tool_error(job->call, QUEUE_UNAVAILABLE);
   else
     reply_page(job->call, letters);
 }
@@ -66,34 +66,34 @@ static void end_list(job_t *job, int status, const queue_letters_t *letters) {
 /* ---- replay and discard ---- */
 
 static void end_move(job_t *job, int status) {
-  const char *done = job->kind == REPLAY ? "replayed" : "discarded";
+  const char *done = job->action == ACTION_REPLAY ? "replayed" : "discarded";
   if (job->moved > 0)
     mcp_log(MCP_LOG_INFO, "godot", "%lld dead letters %s", (long long)job->moved, done);
   if (status != 0) {
-    mcp_call_tool_error(job->call, QUEUE_AWAY "; %lld %s so far", (long long)job->moved, done);
+    mcp_call_tool_error(job->call, QUEUE_UNAVAILABLE "; %lld %s so far", (long long)job->moved, done);
     return;
   }
   yyjson_mut_doc *doc = mcp_call_doc(job->call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_int(doc, answer, done, job->moved);
-  if (job->kind == REPLAY)
-    yyjson_mut_obj_add_int(doc, answer, "kept", job->seen - job->moved);
+  if (job->action == ACTION_REPLAY)
+    yyjson_mut_obj_add_int(doc, answer, "kept", job->examined - job->moved);
   mcp_call_reply(job->call, answer);
 }
 
 /* Whether there is more to do. */
 static bool count_moved(job_t *job, const queue_letters_t *letters) {
-  if (job->seen == 0 && letters->total < job->left)
-    job->left = letters->total; /* later ones, and those that stay, are not looked at again */
-  job->seen += letters->seen;
+  if (job->examined == 0 && letters->total < job->remaining)
+    job->remaining = letters->total; /* later ones, and those that stay, are not looked at again */
+  job->examined += letters->examined;
   job->moved += letters->moved;
-  job->left -= letters->seen;
-  return letters->seen > 0 && job->left > 0;
+  job->remaining -= letters->examined;
+  return letters->examined > 0 && job->remaining > 0;
 }
 
 /* ---- Turns ---- */
 
-static void append(dead_t *dead, job_t *job) {
+static void enqueue(dead_letters_t *dead, job_t *job) {
   job->next = NULL;
   if (dead->first == NULL)
     dead->first = job;
@@ -104,85 +104,90 @@ static void append(dead_t *dead, job_t *job) {
 
 /* A step of the first job has ended, or could not be begun (letters NULL). One with more to do stands at the
  * end then. */
-static void end_step(dead_t *dead, int status, const queue_letters_t *letters) {
+static void end_step(dead_letters_t *dead, int status, const queue_letters_t *letters) {
   job_t *job = dead->first;
   dead->first = job->next;
-  dead->at_work = false;
-  if (job->kind != LIST && status == 0 && count_moved(job, letters)) {
-    append(dead, job);
+  dead->step_pending = false;
+  if (job->action != ACTION_LIST && status == 0 && count_moved(job, letters)) {
+    enqueue(dead, job);
     return;
   }
-  if (job->kind == LIST)
+  if (job->action == ACTION_LIST)
     end_list(job, status, letters);
   else
     end_move(job, status);
   free(job);
 }
 
-static void go_on(dead_t *dead);
+static void start_next_step(dead_letters_t *dead);
 
 static void on_step(int status, const queue_letters_t *letters, void *arg) {
   end_step(arg, status, letters);
-  go_on(arg);
+  start_next_step(arg);
 }
 
 /* Asks for the first job's step, where none is asked for. */
-static void go_on(dead_t *dead) {
-  static const char *const verbs[] = {[LIST] = "list", [REPLAY] = "replay", [DISCARD] = "discard"};
-  while (dead->first != NULL && !dead->at_work) {
+static void start_next_step(dead_letters_t *dead) {
+  static const char *const action_names[] = {
+      [ACTION_LIST] = "list", [ACTION_REPLAY] = "replay", [ACTION_DISCARD] = "discard"};
+  while (dead->first != NULL && !dead->step_pending) {
     const job_t *job = dead->first;
-    int64_t most = job->left < MOST ? job->left : MOST;
-    int status = queue_dead(dead->queue, verbs[job->kind], most, job->skip, PAGE_BYTES, on_step, dead);
-    dead->at_work = status == 0;
+    int64_t max_letters = job->remaining < MAX_LETTERS_PER_STEP ? job->remaining : MAX_LETTERS_PER_STEP;
+    int status = queue_dead_letters(dead->queue, action_names[job->action], max_letters, job->offset,
+                                    MAX_PAGE_BYTES, on_step, dead);
+    dead->step_pending = status == 0;
     if (status != 0)
       end_step(dead, status, NULL);
   }
 }
 
-static void begin(mcp_call_t *call, yyjson_val *args, dead_t *dead, kind_t kind) {
+static void start_job(mcp_call_t *call, yyjson_val *args, dead_letters_t *dead, action_t action) {
   job_t *job = calloc(1, sizeof *job);
   if (job == NULL) {
-    mcp_call_tool_error(call, QUEUE_AWAY);
+    mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
     return;
   }
   job->call = call;
-  job->kind = kind;
-  job->left = mcp_arg_int(args, "limit", kind == LIST ? MOST : QUEUE_MAX_DEAD);
-  job->skip = mcp_arg_int(args, "offset", 0);
-  append(dead, job);
-  go_on(dead);
+  job->action = action;
+  job->remaining = mcp_arg_int(args, "limit", action == ACTION_LIST ? MAX_LETTERS_PER_STEP : QUEUE_MAX_DEAD);
+  job->offset = mcp_arg_int(args, "offset", 0);
+  enqueue(dead, job);
+  start_next_step(dead);
 }
 
 static void list(mcp_call_t *call, yyjson_val *args, void *arg) {
-  begin(call, args, arg, LIST);
+  start_job(call, args, arg, ACTION_LIST);
 }
 
 static void replay(mcp_call_t *call, yyjson_val *args, void *arg) {
-  begin(call, args, arg, REPLAY);
+  start_job(call, args, arg, ACTION_REPLAY);
 }
 
 static void discard(mcp_call_t *call, yyjson_val *args, void *arg) {
-  begin(call, args, arg, DISCARD);
+  start_job(call, args, arg, ACTION_DISCARD);
 }
 
 /* ---- The tools ---- */
 
 static const char limit_schema[] =
     "{\"type\":\"object\",\"properties\":{\"limit\":{\"type\":\"integer\",\"minimum\":1,"
-    "\"maximum\":" TEXT(ANY_NUMBER) ",\"description\":\"So many of the oldest; all unless given\"}}}";
+    "\"maximum\":" TO_TEXT(MAX_ARGUMENT) ",\"description\":\"So many of the oldest; all unless given\"}}}";
 
-int dead_add_tools(dead_t *dead, mcp_server_t *server, queue_t *queue) {
+int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *queue) {
   const mcp_tool_t tools[] = {
       {.name = "godot_dead_list",
        .description = "List dead letters: log entries that the store refuses, the oldest first. A page may "
                       "hold fewer than the limit; offset passes over those that were read",
        .input_schema =
            "{\"type\":\"object\",\"properties\":{"
-           "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" TEXT(
-               MOST) ","
-                     "\"default\":" TEXT(MOST) "},"
-                                               "\"offset\":{\"type\":\"integer\",\"minimum\":0,"
-                                               "\"maximum\":" TEXT(ANY_NUMBER) ",\"default\":0}}}",
+           "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" TO_TEXT(
+               MAX_LETTERS_PER_STEP) ","
+                                     "\"default\":" TO_TEXT(
+                                         MAX_LETTERS_PER_STEP) "},"
+                                                               "\"offset\":{\"type\":\"integer\",\"minimum\":"
+                                                               "0,"
+                                                               "\"maximum\":" TO_TEXT(
+                                                                   MAX_ARGUMENT) ",\"default\":0}}}",
        .handler = list},
       {.name = "godot_dead_replay",
        .description = "Give dead letters back to the queue; those that do not hold their whole entry stay",
@@ -194,7 +199,7 @@ int dead_add_tools(dead_t *dead, mcp_server_t *server, queue_t *queue) {
        .handler = discard},
   };
   int status = 0;
-  *dead = (dead_t){.queue = queue};
+  *dead = (dead_letters_t){.queue = queue};
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
     tool.arg = dead;
