@@ -22,10 +22,10 @@ typedef struct batch {
   size_t redacted;       /* members whose values were taken out */
   batch_range_t *ranges; /* ours: still to be sent, in this order */
   size_t next_range, range_count;
-  bool halved;     /* ranges are parts */
-  bool any_stored; /* the store has taken at least one entry */
-  bool confronted; /* those refused alone have had their second chance */
-  unsigned clock;  /* counts answers: which came first, an entry's refusal or another one's success */
+  bool halved;           /* ranges are parts */
+  bool any_stored;       /* the store has taken at least one entry */
+  bool suspects_retried; /* those refused alone have had their second chance */
+  unsigned answers;      /* counts answers: which came first, an entry's refusal or another one's success */
   unsigned last_success;
 } batch_t;
 
@@ -51,20 +51,20 @@ bool batch_finished(batch_t *batch);
 void batch_stored(batch_t *batch, yyjson_val *answer);
 
 /* The store refused the range as a whole: it is halved, and sent in parts. An entry refused alone is a dead
- * letter at once if for_good. Else it may have been the store that was ill: when everything else is through,
- * such entries are sent once more, and behind them one that is stored already. If the store takes that one,
- * those refused again are dead letters; if not, they go back to the queue. */
-void batch_refused(batch_t *batch, const char *reason, bool for_good);
+ * letter at once if is_permanent. Else it may have been the store that was ill: when everything else is
+ * through, such entries are sent once more, and behind them one that is stored already. If the store takes
+ * that one, those refused again are dead letters; if not, they go back to the queue. */
+void batch_refused(batch_t *batch, const char *reason, bool is_permanent);
 
 /* What has not been stored yet, into texts with room for batch->count, the oldest first, borrowed; how many.
  */
-size_t batch_rest(const batch_t *batch, mcp_text_t *texts);
+size_t batch_unstored(const batch_t *batch, mcp_text_t *texts);
 
 /* All of that is safe elsewhere: the batch is finished. */
-void batch_rest_saved(batch_t *batch);
+void batch_mark_spooled(batch_t *batch);
 
 /* Of a finished batch. MCP_ENOMEM. */
-int batch_conclude(const batch_t *batch, batch_ack_t *ack);
+int batch_make_ack(const batch_t *batch, batch_ack_t *ack);
 void batch_ack_deinit(batch_ack_t *ack);
 
 #endif

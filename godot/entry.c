@@ -6,7 +6,7 @@
  */
 #include "entry.h"
 
-#include "secrets.h"
+#include "text_redact.h"
 
 #include <iccm_service.h>
 #include <inttypes.h>
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct key {
+typedef struct entry_key {
   char id[MCP_UUID_SIZE];
   int64_t created_us;
 } entry_key_t;
@@ -25,7 +25,7 @@ static char *refuse(char reason[ENTRY_REASON_SIZE], const char *text) {
   return NULL;
 }
 
-static bool given(yyjson_val *value) {
+static bool is_given(yyjson_val *value) {
   return value != NULL && !yyjson_is_null(value);
 }
 
@@ -38,7 +38,7 @@ static bool read_time(yyjson_val *value, int64_t *us) {
 }
 
 /* Whether a value nests at most so deep. */
-static bool shallow(yyjson_val *value, int levels) {
+static bool nests_at_most(yyjson_val *value, int levels) {
   size_t i, count;
   yyjson_val *key, *child;
   if (!yyjson_is_ctn(value))
@@ -47,10 +47,10 @@ static bool shallow(yyjson_val *value, int levels) {
     return false;
   if (yyjson_is_arr(value)) {
     yyjson_arr_foreach(value, i, count,
-                       child) if (yyjson_is_ctn(child) && !shallow(child, levels - 1)) return false;
+                       child) if (yyjson_is_ctn(child) && !nests_at_most(child, levels - 1)) return false;
   } else {
     yyjson_obj_foreach(value, i, count, key,
-                       child) if (yyjson_is_ctn(child) && !shallow(child, levels - 1)) return false;
+                       child) if (yyjson_is_ctn(child) && !nests_at_most(child, levels - 1)) return false;
   }
   return true;
 }
@@ -60,7 +60,7 @@ static const char *level_name(yyjson_val *value) {
   return mcp_log_level_name(mcp_log_level_from_json(value));
 }
 
-static void put(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yyjson_mut_val *value) {
+static void put_member(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name, yyjson_mut_val *value) {
   yyjson_mut_obj_put(entry, yyjson_mut_str(doc, name), value);
 }
 
@@ -74,18 +74,18 @@ static void keep_original(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char
   if (!yyjson_mut_is_obj(data) || yyjson_mut_obj_get(data, name) != NULL) {
     yyjson_mut_val *object = yyjson_mut_obj(doc);
     if (data != NULL && !yyjson_mut_is_null(data))
-      put(doc, object, "data", yyjson_mut_val_mut_copy(doc, data));
-    put(doc, entry, "data", object);
+      put_member(doc, object, "data", yyjson_mut_val_mut_copy(doc, data));
+    put_member(doc, entry, "data", object);
     data = object;
   }
-  put(doc, data, name, original);
+  put_member(doc, data, name, original);
 }
 
 static void put_key(yyjson_mut_doc *doc, yyjson_mut_val *entry, const entry_key_t *key) {
   char created_at[MCP_TIME_SIZE];
   mcp_time_format(key->created_us, created_at);
-  put(doc, entry, "id", yyjson_mut_strcpy(doc, key->id));
-  put(doc, entry, "created_at", yyjson_mut_strcpy(doc, created_at));
+  put_member(doc, entry, "id", yyjson_mut_strcpy(doc, key->id));
+  put_member(doc, entry, "created_at", yyjson_mut_strcpy(doc, created_at));
 }
 
 static char *write_and_free(yyjson_mut_doc *doc, size_t *len) {
@@ -100,33 +100,33 @@ static char *write_and_free(yyjson_mut_doc *doc, size_t *len) {
 static const char *choose_key(yyjson_val *args, int64_t now_us, entry_key_t *key) {
   yyjson_val *id = yyjson_obj_get(args, "id"), *created_at = yyjson_obj_get(args, "created_at");
   key->created_us = now_us;
-  if (!given(id))
+  if (!is_given(id))
     mcp_uuid_new(key->id);
   else if (!read_id(id, key->id))
     return "id is not a UUID";
-  if (given(created_at))
+  if (is_given(created_at))
     return read_time(created_at, &key->created_us) ? NULL : "created_at is not " MCP_TIME_FORM;
-  if (given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0)
+  if (is_given(id) && mcp_uuid_time_us(key->id, &key->created_us) != 0)
     return "an id that is not a UUID of version 7 needs created_at";
   return NULL;
 }
 
-static const char *check(yyjson_val *args) {
+static const char *check_arguments(yyjson_val *args) {
   yyjson_val *trace_id = yyjson_obj_get(args, "trace_id");
   if (yyjson_is_str(trace_id) && yyjson_get_len(trace_id) > ENTRY_MAX_TRACE_ID)
     return "trace_id has more than 128 bytes";
   if (yyjson_get_len(yyjson_obj_get(args, "component")) > ENTRY_MAX_COMPONENT)
     return "component has more than 256 bytes";
   if (level_name(yyjson_obj_get(args, "level")) == NULL)
-    return ENTRY_NO_LEVEL;
-  if (!shallow(args, ENTRY_MAX_DEPTH))
+    return ENTRY_INVALID_LEVEL;
+  if (!nests_at_most(args, ENTRY_MAX_DEPTH))
     return "data nests too deep";
   return NULL;
 }
 
 static yyjson_mut_val *copy_of(yyjson_mut_doc *doc, yyjson_val *args, const char *name) {
   yyjson_val *value = yyjson_obj_get(args, name);
-  return given(value) ? yyjson_val_mut_copy(doc, value) : yyjson_mut_null(doc);
+  return is_given(value) ? yyjson_val_mut_copy(doc, value) : yyjson_mut_null(doc);
 }
 
 static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const entry_key_t *key) {
@@ -135,35 +135,35 @@ static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const en
   if (yyjson_mut_is_null(trace) && trace_id != NULL && strlen(trace_id) <= ENTRY_MAX_TRACE_ID)
     trace = yyjson_mut_str(doc, trace_id);
   put_key(doc, entry, key);
-  put(doc, entry, "trace_id", trace);
-  put(doc, entry, "component", copy_of(doc, args, "component"));
-  put(doc, entry, "level", yyjson_mut_str(doc, level_name(yyjson_obj_get(args, "level"))));
-  put(doc, entry, "message", copy_of(doc, args, "message"));
-  put(doc, entry, "data", copy_of(doc, args, "data"));
+  put_member(doc, entry, "trace_id", trace);
+  put_member(doc, entry, "component", copy_of(doc, args, "component"));
+  put_member(doc, entry, "level", yyjson_mut_str(doc, level_name(yyjson_obj_get(args, "level"))));
+  put_member(doc, entry, "message", copy_of(doc, args, "message"));
+  put_member(doc, entry, "data", copy_of(doc, args, "data"));
   yyjson_mut_doc_set_root(doc, entry);
   return doc;
 }
 
 char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len, size_t *redacted,
                 char reason[ENTRY_REASON_SIZE]) {
-  static const char frame[] = /* what does not count: the least that any entry has around its texts */
+  static const char envelope[] = /* what does not count: the least that any entry has around its texts */
       "{\"id\":\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\",\"created_at\":\"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\","
       "\"trace_id\":\"\","
       "\"component\":\"\",\"level\":\"xxxx\",\"message\":\"\",\"data\":}";
   entry_key_t key;
-  const char *wrong = check(args);
+  const char *error = check_arguments(args);
   yyjson_mut_doc *doc;
   char *text;
-  if (wrong == NULL)
-    wrong = choose_key(args, now_us, &key);
-  if (wrong != NULL)
-    return refuse(reason, wrong);
+  if (error == NULL)
+    error = choose_key(args, now_us, &key);
+  if (error != NULL)
+    return refuse(reason, error);
   doc = assemble(args, trace_id, &key);
   *redacted = mcp_redact(yyjson_mut_doc_get_root(doc));
   text = write_and_free(doc, len);
   if (text == NULL)
     return refuse(reason, "the entry cannot be written as JSON");
-  if (*len <= ENTRY_MAX_BYTES + sizeof frame - 1)
+  if (*len <= ENTRY_MAX_BYTES + sizeof envelope - 1)
     return text;
   free(text);
   return refuse(reason, "the log line is larger than 256 KiB");
@@ -181,7 +181,7 @@ static bool is_known(const char *name, size_t len) {
   return false;
 }
 
-static bool all_known(yyjson_val *entry) {
+static bool all_members_known(yyjson_val *entry) {
   size_t i, count;
   yyjson_val *name, *value;
   yyjson_obj_foreach(entry, i, count, name, value) {
@@ -192,35 +192,35 @@ static bool all_known(yyjson_val *entry) {
 }
 
 /* What the store would not keep goes to data. */
-static void keep_others(yyjson_mut_doc *doc, yyjson_mut_val *entry) {
-  yyjson_mut_val *others = yyjson_mut_obj(doc), *name;
+static void move_unknown_members(yyjson_mut_doc *doc, yyjson_mut_val *entry) {
+  yyjson_mut_val *unknown = yyjson_mut_obj(doc), *name;
   yyjson_mut_obj_iter members = yyjson_mut_obj_iter_with(entry);
   while ((name = yyjson_mut_obj_iter_next(&members)) != NULL) {
     if (!is_known(yyjson_mut_get_str(name), yyjson_mut_get_len(name)))
-      yyjson_mut_obj_add(others, name, yyjson_mut_obj_iter_remove(&members));
+      yyjson_mut_obj_add(unknown, name, yyjson_mut_obj_iter_remove(&members));
   }
-  if (yyjson_mut_obj_size(others) > 0)
-    keep_original(doc, entry, "original_members", others);
+  if (yyjson_mut_obj_size(unknown) > 0)
+    keep_original(doc, entry, "original_members", unknown);
 }
 
-static bool in_order(yyjson_val *entry) {
+static bool is_normal(yyjson_val *entry) {
   yyjson_val *level = yyjson_obj_get(entry, "level");
   const char *name = level_name(level);
   char id[MCP_UUID_SIZE];
   int64_t us;
   return read_id(yyjson_obj_get(entry, "id"), id) && read_time(yyjson_obj_get(entry, "created_at"), &us) &&
-         (name == NULL || yyjson_equals_str(level, name)) && all_known(entry);
+         (name == NULL || yyjson_equals_str(level, name)) && all_members_known(entry);
 }
 
-static char *complete(yyjson_mut_doc *doc, yyjson_val *entry, const entry_place_t *place, size_t *len) {
+static char *normalize(yyjson_mut_doc *doc, yyjson_val *entry, const entry_origin_t *origin, size_t *len) {
   yyjson_mut_val *copy = yyjson_mut_doc_get_root(doc);
   yyjson_val *id = yyjson_obj_get(entry, "id"), *created_at = yyjson_obj_get(entry, "created_at");
   const char *level = level_name(yyjson_obj_get(entry, "level"));
-  entry_key_t key = {.created_us = place->claimed_us};
+  entry_key_t key = {.created_us = origin->claimed_us};
   char name[64];
   if (!read_id(id, key.id)) {
-    int name_len = snprintf(name, sizeof name, "%s/%zu", place->batch, place->index);
-    mcp_uuid_v5(place->instance, name, (size_t)name_len, key.id);
+    int name_len = snprintf(name, sizeof name, "%s/%zu", origin->batch, origin->index);
+    mcp_uuid_v5(origin->instance, name, (size_t)name_len, key.id);
     keep_original(doc, copy, "original_id", yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(copy, "id")));
   }
   if (!read_time(created_at, &key.created_us)) {
@@ -228,10 +228,10 @@ static char *complete(yyjson_mut_doc *doc, yyjson_val *entry, const entry_place_
     keep_original(doc, copy, "original_created_at",
                   yyjson_mut_val_mut_copy(doc, yyjson_mut_obj_get(copy, "created_at")));
   }
-  keep_others(doc, copy);
+  move_unknown_members(doc, copy);
   put_key(doc, copy, &key);
   if (level != NULL)
-    put(doc, copy, "level", yyjson_mut_str(doc, level));
+    put_member(doc, copy, "level", yyjson_mut_str(doc, level));
   return yyjson_mut_write(doc, 0, len);
 }
 
@@ -265,7 +265,7 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
   char *out = NULL;
   *out_len = len;
   if (doc == NULL)
-    return secrets_redact(text, len, out_len, redacted);
+    return text_redact(text, len, out_len, redacted);
   if (copy != NULL && *redacted > 0)
     out = yyjson_mut_write(copy, 0, out_len);
   else if (copy != NULL)
@@ -275,8 +275,8 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
   return out;
 }
 
-char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size_t *out_len, size_t *redacted,
-                  char reason[ENTRY_REASON_SIZE]) {
+char *entry_normalize(const char *text, size_t len, const entry_origin_t *origin, size_t *out_len,
+                      size_t *redacted, char reason[ENTRY_REASON_SIZE]) {
   size_t start = mcp_bom_length(text, len); /* it becomes a part of a larger text */
   text += start;
   len -= start;
@@ -287,15 +287,15 @@ char *entry_adopt(const char *text, size_t len, const entry_place_t *place, size
     return refuse(reason, mcp_last_error());
   if (!yyjson_is_obj(entry)) {
     refuse(reason, "not a JSON object");
-  } else if (!shallow(entry, ENTRY_MAX_DEPTH)) {
+  } else if (!nests_at_most(entry, ENTRY_MAX_DEPTH)) {
     refuse(reason, "nests too deep");
   } else {
     yyjson_mut_doc *copy = copy_redacted(entry, redacted);
     *out_len = len;
-    if (copy != NULL && *redacted == 0 && in_order(entry))
+    if (copy != NULL && *redacted == 0 && is_normal(entry))
       out = copy_text(text, len);
     else if (copy != NULL)
-      out = complete(copy, entry, place, out_len);
+      out = normalize(copy, entry, origin, out_len);
     yyjson_mut_doc_free(copy);
     if (out == NULL)
       refuse(reason, "cannot be written as JSON");
@@ -338,7 +338,7 @@ char *entry_dead_letter(const char *text, size_t len, const char *reason, int64_
   return out;
 }
 
-char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_len) {
+char *entry_drop_report(int64_t count, int64_t first_us, int64_t last_us, size_t *out_len) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *entry = yyjson_mut_obj(doc), *data = yyjson_mut_obj(doc);
   entry_key_t key = {.created_us = mcp_time_now_us()};
@@ -346,7 +346,8 @@ char *entry_drops(int64_t count, int64_t first_us, int64_t last_us, size_t *out_
   mcp_uuid_new(key.id);
   mcp_time_format(first_us, first);
   mcp_time_format(last_us, last);
-  put(doc, entry, "godot_drops", yyjson_mut_arr_with_sint64(doc, (const int64_t[]){count, first_us}, 2));
+  put_member(doc, entry, "godot_drops",
+             yyjson_mut_arr_with_sint64(doc, (const int64_t[]){count, first_us}, 2));
   snprintf(message, sizeof message, "%" PRId64 " entries dropped between %s and %s", count, first, last);
   put_key(doc, entry, &key);
   yyjson_mut_obj_add_str(doc, entry, "component", "godot");

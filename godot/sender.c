@@ -276,7 +276,7 @@ static void count_success(sender_t *sender) {
 }
 
 static void conclude(sender_t *sender) {
-  if (batch_conclude(&sender->batch, &sender->ack) != 0) { /* UNTESTED, no memory */
+  if (batch_make_ack(&sender->batch, &sender->ack) != 0) { /* UNTESTED, no memory */
     go_on_in(sender, 1000, conclude);
     return;
   }
@@ -394,7 +394,7 @@ static void on_saved(int status, void *arg) {
   if (!is_answered(sender))
     return;
   if (status == 0)
-    batch_rest_saved(&sender->batch);
+    batch_mark_spooled(&sender->batch);
   send_next(sender);
 }
 

@@ -106,7 +106,7 @@ bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_sa
   control->texts = calloc(batch->count + 1, sizeof *control->texts);
   if (control->texts == NULL)
     return false;
-  control->count = batch_rest(batch, control->texts);
+  control->count = batch_unstored(batch, control->texts);
   control->saved = saved;
   control->saved_arg = arg;
   if (control->count > 0 && start(control, SPOOL_SAVING, save, on_saved))

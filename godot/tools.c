@@ -182,7 +182,7 @@ static void logger_set_level(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (level != NULL)
     set_level(call, arg, yyjson_obj_get(args, "component"), level);
   else
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, ENTRY_NO_LEVEL);
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, ENTRY_INVALID_LEVEL);
 }
 
 static void remove_level(mcp_call_t *call, yyjson_val *args, void *arg) {

@@ -43,7 +43,7 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
     trim(worker);
   if (status != 0 || drops->count == 0 || !drops->has_room)
     return;
-  text = entry_drops(drops->count, drops->first_us, drops->last_us, &line.len);
+  text = entry_drop_report(drops->count, drops->first_us, drops->last_us, &line.len);
   if (text == NULL)
     return;
   line.ptr = text;

@@ -167,9 +167,9 @@ Test(made, holds_no_secrets) {
 /* ---- From the queue ---- */
 
 static yyjson_doc *adopt(const char *text, size_t index, char reason[ENTRY_REASON_SIZE]) {
-  const entry_place_t place = {INSTANCE, "7", index, NOW_US};
+  const entry_origin_t origin = {INSTANCE, "7", index, NOW_US};
   size_t len;
-  char *out = entry_adopt(text, strlen(text), &place, &len, &redacted, reason);
+  char *out = entry_normalize(text, strlen(text), &origin, &len, &redacted, reason);
   yyjson_doc *doc = out == NULL ? NULL : yyjson_read(out, len, 0);
   free(out);
   return doc;
@@ -178,10 +178,10 @@ static yyjson_doc *adopt(const char *text, size_t index, char reason[ENTRY_REASO
 Test(adopted, stays_as_it_is_where_it_is_in_order) {
   static const char text[] =
       "{ \"message\":\"m\",\"id\":\"" V4 "\", \"created_at\":\"2024-01-01\",\"level\":\"INFO\" }";
-  const entry_place_t place = {INSTANCE, "7", 0, NOW_US};
+  const entry_origin_t origin = {INSTANCE, "7", 0, NOW_US};
   char reason[ENTRY_REASON_SIZE];
   size_t len;
-  char *out = entry_adopt(text, sizeof text - 1, &place, &len, &redacted, reason);
+  char *out = entry_normalize(text, sizeof text - 1, &origin, &len, &redacted, reason);
   cr_assert_str_eq(out, text);
   cr_assert_eq(len, sizeof text - 1);
   free(out);
@@ -318,7 +318,7 @@ Test(letter, holds_no_secrets) {
       batch_init(&batch,
                  &(queue_batch_t){.number = "7", .instance = INSTANCE, .entries = entries, .count = 2}),
       0);
-  cr_assert_eq(batch_conclude(&batch, &ack), 0);
+  cr_assert_eq(batch_make_ack(&batch, &ack), 0);
   cr_assert_eq(ack.queue_ack.dead_count, 2);
   cr_assert_eq(ack.queue_ack.redacted, 2);
   for (int i = 0; i < 2; i++) {
@@ -420,7 +420,7 @@ static void concluded(batch_t *batch, size_t dead, const char *back) {
   batch_ack_t ack;
   cr_assert(batch_finished(batch));
   cr_assert_null(batch_request(batch));
-  cr_assert_eq(batch_conclude(batch, &ack), 0);
+  cr_assert_eq(batch_make_ack(batch, &ack), 0);
   cr_assert_eq(ack.queue_ack.dead_count, dead);
   cr_assert_eq(ack.queue_ack.returned_count, strlen(back));
   for (size_t i = 0; back[i] != '\0'; i++) {

@@ -660,7 +660,7 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
   push(&bench, 1, 12);
   acknowledge(&bench, bench.queue, claim(&bench, bench.queue, NULL, 1, 10).number);
   drops = trim(&bench);
-  text = entry_drops(drops.count, drops.first_us, drops.last_us, &line.len);
+  text = entry_drop_report(drops.count, drops.first_us, drops.last_us, &line.len);
   line.ptr = text;
   cr_assert_eq(queue_report_drops(bench.queue, &drops, line, on_done, &reported), 0);
   run_until(&bench, &reported.done);

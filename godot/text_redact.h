@@ -1,6 +1,6 @@
-/* secrets.h: secrets in text that is no JSON. */
-#ifndef GODOT_SECRETS_H
-#define GODOT_SECRETS_H
+/* text_redact.h: secrets in text that is no JSON. */
+#ifndef GODOT_TEXT_REDACT_H
+#define GODOT_TEXT_REDACT_H
 
 #include <iccm_network.h>
 #include <stddef.h>
@@ -9,6 +9,6 @@
  * mcp_redact() knows them) and a colon or =, with or without quotes: JSON that is cut off or has something
  * else in it that JSON does not know, what Python or JavaScript print of an object, name=value. Adds to
  * *redacted how many were replaced. NULL: no memory. */
-char *secrets_redact(const char *text, size_t len, size_t *out_len, size_t *redacted);
+char *text_redact(const char *text, size_t len, size_t *out_len, size_t *redacted);
 
 #endif
