@@ -22,8 +22,8 @@ struct delivery {
   mcp_client_t *store;
   senders_t senders;
   spool_control_t spool;
-  uv_timer_t stop;
-  int open; /* parts to be closed */
+  uv_timer_t stop_timer;
+  int open_parts; /* parts to be closed */
   void (*on_stopped)(void *arg);
   void *stopped_arg;
 };
@@ -39,14 +39,14 @@ void delivery_redis_up(delivery_t *delivery) {
   senders_redis_up(&delivery->senders);
 }
 
-void delivery_fill(delivery_t *delivery, int64_t fill_percent) {
+void delivery_set_fill(delivery_t *delivery, int64_t fill_percent) {
   spool_control_set_fill(&delivery->spool, fill_percent);
   spool_control_retry(&delivery->spool);
   senders_try_spool(&delivery->senders);
   restore(delivery);
 }
 
-int64_t delivery_spooled(const delivery_t *delivery) {
+int64_t delivery_spooled_bytes(const delivery_t *delivery) {
   return spool_control_bytes(&delivery->spool);
 }
 
@@ -75,11 +75,11 @@ delivery_t *delivery_new(uv_loop_t *loop, const config_t *config, queue_t *queue
                                                       .queue = queue,
                                                       .store = store,
                                                       .spool = &delivery->spool,
-                                                      .on_done = restore,
+                                                      .on_batch_done = restore,
                                                       .on_ended = on_senders_ended,
                                                       .arg = delivery});
-  uv_timer_init(loop, &delivery->stop);
-  delivery->stop.data = delivery;
+  uv_timer_init(loop, &delivery->stop_timer);
+  delivery->stop_timer.data = delivery;
   return delivery;
 }
 
@@ -97,11 +97,11 @@ int delivery_start(delivery_t *delivery) {
 
 static void on_part_closed(void *arg) {
   delivery_t *delivery = arg;
-  if (--delivery->open == 0)
+  if (--delivery->open_parts == 0)
     delivery->on_stopped(delivery->stopped_arg);
 }
 
-static void on_stop_closed(uv_handle_t *handle) {
+static void on_stop_timer_closed(uv_handle_t *handle) {
   on_part_closed(handle->data);
 }
 
@@ -111,8 +111,8 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
 }
 
 static void close_all(delivery_t *delivery) {
-  delivery->open = 4;
-  uv_close((uv_handle_t *)&delivery->stop, on_stop_closed);
+  delivery->open_parts = 4;
+  uv_close((uv_handle_t *)&delivery->stop_timer, on_stop_timer_closed);
   senders_close(&delivery->senders, on_part_closed, delivery);
   spool_control_close(&delivery->spool, on_part_closed, delivery);
   if (mcp_client_close(delivery->store, on_client_closed, delivery) != 0)
@@ -123,16 +123,16 @@ static void on_senders_ended(void *arg) {
   close_all(arg);
 }
 
-static void on_stop_over(uv_timer_t *timer) {
+static void on_stop_timer(uv_timer_t *timer) {
   delivery_t *delivery = timer->data;
-  senders_let_go(&delivery->senders);
+  senders_release_leases(&delivery->senders);
   close_all(delivery);
 }
 
 void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg) {
   delivery->on_stopped = cb;
   delivery->stopped_arg = arg;
-  uv_timer_start(&delivery->stop, on_stop_over, STOP_MS, 0);
+  uv_timer_start(&delivery->stop_timer, on_stop_timer, STOP_MS, 0);
   spool_control_stop(&delivery->spool);
   senders_stop(&delivery->senders);
 }

@@ -20,10 +20,10 @@ int delivery_start(delivery_t *delivery);
 void delivery_redis_up(delivery_t *delivery);
 
 /* How full queue and leases are, in per cent; told once a second. */
-void delivery_fill(delivery_t *delivery, int64_t fill_percent);
+void delivery_set_fill(delivery_t *delivery, int64_t fill_percent);
 
 /* What its spool has on disk, in bytes. */
-int64_t delivery_spooled(const delivery_t *delivery);
+int64_t delivery_spooled_bytes(const delivery_t *delivery);
 
 /* Ends: waits a moment for an answer that is due, gives the lease back, then cb, once. */
 void delivery_stop(delivery_t *delivery, void (*cb)(void *arg), void *arg);

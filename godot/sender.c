@@ -30,48 +30,48 @@
 
 enum { RENEW_MS = QUEUE_LEASE_MS / 3 };
 
-static void ask_next(sender_t *sender);
+static void claim_next(sender_t *sender);
 static void send_next(sender_t *sender);
 static void renew_and_send(sender_t *sender);
-static void stop(sender_t *sender);
+static void stop_sender(sender_t *sender);
 
 /* A step leads from work to one of the other states, and back from all of them but the end. */
 static void set_state(sender_t *sender, sender_state_t state) {
-  assert(sender->state != SENDER_ENDED && (sender->state == SENDER_AT_WORK) != (state == SENDER_AT_WORK));
+  assert(sender->state != SENDER_ENDED && (sender->state == SENDER_RUNNING) != (state == SENDER_RUNNING));
   sender->state = state;
 }
 
-static bool is_stopping(const senders_t *all) {
-  return all->state >= SENDERS_STOPPING;
+static bool is_stopping(const senders_t *senders) {
+  return senders->state >= SENDERS_STOPPING;
 }
 
 /* An answer has come. False: too late, it is void. */
-static bool is_answered(sender_t *sender) {
-  set_state(sender, SENDER_AT_WORK);
-  return sender->all->state != SENDERS_CLOSED;
+static bool accept_reply(sender_t *sender) {
+  set_state(sender, SENDER_RUNNING);
+  return sender->senders->state != SENDERS_CLOSED;
 }
 
 /* ---- Going on later ---- */
 
-static void go_on(sender_t *sender) {
+static void resume(sender_t *sender) {
   uv_timer_stop(&sender->pause_timer);
-  set_state(sender, SENDER_AT_WORK);
+  set_state(sender, SENDER_RUNNING);
   sender->next(sender);
 }
 
-static void on_pause_over(uv_timer_t *timer) {
-  go_on(timer->data);
+static void on_pause_timer(uv_timer_t *timer) {
+  resume(timer->data);
 }
 
-static void go_on_in(sender_t *sender, uint64_t ms, sender_step_cb next) {
-  if (is_stopping(sender->all)) {
-    stop(sender);
+static void resume_in(sender_t *sender, uint64_t ms, sender_step_cb next) {
+  if (is_stopping(sender->senders)) {
+    stop_sender(sender);
     return;
   }
   set_state(sender, SENDER_PAUSED);
-  sender->pause = SENDER_FOR_TIME;
+  sender->pause = SENDER_PAUSE_TIMER;
   sender->next = next;
-  uv_timer_start(&sender->pause_timer, on_pause_over, ms, 0);
+  uv_timer_start(&sender->pause_timer, on_pause_timer, ms, 0);
 }
 
 static bool is_paused_for(const sender_t *sender, sender_pause_t pause) {
@@ -80,7 +80,7 @@ static bool is_paused_for(const sender_t *sender, sender_pause_t pause) {
 
 /* Somebody goes on with this one when the time has come. */
 static void wait_for(sender_t *sender, sender_pause_t pause, sender_step_cb next) {
-  go_on_in(sender, 0, next);
+  resume_in(sender, 0, next);
   if (sender->state != SENDER_PAUSED)
     return;
   sender->pause = pause;
@@ -89,16 +89,16 @@ static void wait_for(sender_t *sender, sender_pause_t pause, sender_step_cb next
 
 /* In the next turn of the loop, since whoever finds out is in the middle of something. */
 static void wake(sender_t *sender) {
-  sender->pause = SENDER_FOR_TIME;
-  uv_timer_start(&sender->pause_timer, on_pause_over, 0, 0);
+  sender->pause = SENDER_PAUSE_TIMER;
+  uv_timer_start(&sender->pause_timer, on_pause_timer, 0, 0);
 }
 
 /* Redis has failed a step: again when it is back, or in a second where it only refused. */
-static void go_on_with_redis(sender_t *sender, sender_step_cb next) {
-  if (queue_is_up(sender->all->with.queue))
-    go_on_in(sender, 1000, next);
+static void resume_with_redis(sender_t *sender, sender_step_cb next) {
+  if (queue_is_up(sender->senders->setup.queue))
+    resume_in(sender, 1000, next);
   else
-    wait_for(sender, SENDER_FOR_REDIS, next);
+    wait_for(sender, SENDER_PAUSE_REDIS, next);
 }
 
 /* ---- Whose turn it is to send ---- */
@@ -109,148 +109,149 @@ static bool is_older(const sender_t *sender, const sender_t *other) {
 
 /* A sender whose batch has failed sends alone, the oldest batch first. */
 static bool has_turn(sender_t *sender) {
-  senders_t *all = sender->all;
-  if (sender->failures > 0 && is_older(sender, all->alone))
-    all->alone = sender;
-  return all->alone == NULL || (all->alone == sender && all->sending == 0);
+  senders_t *senders = sender->senders;
+  if (sender->failures > 0 && is_older(sender, senders->exclusive))
+    senders->exclusive = sender;
+  return senders->exclusive == NULL || (senders->exclusive == sender && senders->sends_in_flight == 0);
 }
 
 /* Something has changed: those who have their turn now go on. */
-static void pass_turn(senders_t *all) {
-  for (int i = 0; i < all->count; i++)
-    if (is_paused_for(&all->list[i], SENDER_FOR_TURN))
-      has_turn(&all->list[i]); /* the oldest comes first, wherever it stands */
-  for (int i = 0; i < all->count; i++)
-    if (is_paused_for(&all->list[i], SENDER_FOR_TURN) && has_turn(&all->list[i]))
-      wake(&all->list[i]);
+static void wake_next_turn(senders_t *senders) {
+  for (int i = 0; i < senders->count; i++)
+    if (is_paused_for(&senders->list[i], SENDER_PAUSE_TURN))
+      has_turn(&senders->list[i]); /* the oldest comes first, wherever it stands */
+  for (int i = 0; i < senders->count; i++)
+    if (is_paused_for(&senders->list[i], SENDER_PAUSE_TURN) && has_turn(&senders->list[i]))
+      wake(&senders->list[i]);
 }
 
-static void end_turn(sender_t *sender) {
-  if (sender->all->alone != sender)
+static void release_turn(sender_t *sender) {
+  if (sender->senders->exclusive != sender)
     return;
-  sender->all->alone = NULL;
-  pass_turn(sender->all);
+  sender->senders->exclusive = NULL;
+  wake_next_turn(sender->senders);
 }
 
 /* ---- Claiming ---- */
 
-static void drop_batch(sender_t *sender) {
-  if (sender->has == SENDER_HAS_ACK)
+static void forget_batch(sender_t *sender) {
+  if (sender->holds == SENDER_HOLDS_ACK)
     batch_ack_deinit(&sender->ack);
-  if (sender->has != SENDER_HAS_NONE)
+  if (sender->holds != SENDER_HOLDS_NOTHING)
     batch_deinit(&sender->batch);
-  sender->has = SENDER_HAS_NONE;
-  sender->uncertain = false;
+  sender->holds = SENDER_HOLDS_NOTHING;
+  sender->may_be_stored = false;
   uv_timer_stop(&sender->lease_timer);
 }
 
-static void on_kept(int status, int64_t entries, int64_t fill_percent, void *arg) {
+static void on_lease_renewed(int status, int64_t entries, int64_t fill_percent, void *arg) {
   (void)status;
   (void)fill_percent;
   (void)entries; /* a lease that was lost shows at the next attempt */
   (void)arg;
 }
 
-static void on_lease(uv_timer_t *timer) {
+static void on_lease_timer(uv_timer_t *timer) {
   sender_t *sender = timer->data;
-  queue_renew(sender->all->with.queue, sender->number, sender->batch.number, false, on_kept, NULL);
+  queue_renew(sender->senders->setup.queue, sender->index, sender->batch.number, false, on_lease_renewed,
+              NULL);
 }
 
 /* Where there is work for one there may be work for another. */
-static void call_another(sender_t *sender) {
-  senders_t *all = sender->all;
-  if (all->poller == sender)
-    all->poller = NULL;
-  for (int i = 0; i < all->count; i++)
-    if (is_paused_for(&all->list[i], SENDER_FOR_WORK)) {
-      wake(&all->list[i]);
+static void wake_another(sender_t *sender) {
+  senders_t *senders = sender->senders;
+  if (senders->poller == sender)
+    senders->poller = NULL;
+  for (int i = 0; i < senders->count; i++)
+    if (is_paused_for(&senders->list[i], SENDER_PAUSE_WORK)) {
+      wake(&senders->list[i]);
       return;
     }
 }
 
-static void take(sender_t *sender, const queue_batch_t *batch) {
-  sender->all->waits = false;
-  sender->all->empty_ms = uv_now(sender->all->with.loop);
+static void start_batch(sender_t *sender, const queue_batch_t *batch) {
+  sender->senders->has_waiting_entries = false;
+  sender->senders->last_empty_ms = uv_now(sender->senders->setup.loop);
   if (batch_init(&sender->batch, batch) != 0) { /* UNTESTED, no memory: it is found again by its token */
-    go_on_in(sender, 1000, ask_next);
+    resume_in(sender, 1000, claim_next);
     return;
   }
-  assert(sender->has == SENDER_HAS_NONE);
-  sender->has = SENDER_HAS_BATCH;
-  sender->uncertain = batch->sent_before;
+  assert(sender->holds == SENDER_HOLDS_NOTHING);
+  sender->holds = SENDER_HOLDS_BATCH;
+  sender->may_be_stored = batch->sent_before;
   sender->retries = 0;
-  uv_timer_start(&sender->lease_timer, on_lease, RENEW_MS, RENEW_MS);
-  call_another(sender);
+  uv_timer_start(&sender->lease_timer, on_lease_timer, RENEW_MS, RENEW_MS);
+  wake_another(sender);
   send_next(sender);
 }
 
-static uint64_t poll_ms(const senders_t *all) {
-  return all->with.config->batch_timeout_ms / 4 + 1;
+static uint64_t poll_ms(const senders_t *senders) {
+  return senders->setup.config->batch_timeout_ms / 4 + 1;
 }
 
 /* While the store fails, the first sender that has seen it alone. */
 static bool may_claim(const sender_t *sender) {
-  for (int i = 0; i < sender->all->count; i++)
-    if (sender->all->list[i].failures > 0)
-      return &sender->all->list[i] == sender;
+  for (int i = 0; i < sender->senders->count; i++)
+    if (sender->senders->list[i].failures > 0)
+      return &sender->senders->list[i] == sender;
   return true;
 }
 
 /* What it has seen of the store no longer counts: with nothing in hand it cannot see that the store has
  * recovered. */
-static void stand_by(sender_t *sender) {
+static void wait_for_work(sender_t *sender) {
   sender->failures = 0;
-  wait_for(sender, SENDER_FOR_WORK, ask_next);
+  wait_for(sender, SENDER_PAUSE_WORK, claim_next);
 }
 
 /* Nothing was claimed. An entry that is there now came after the last time that there was none. */
-static void wait_for_more(sender_t *sender, int64_t queued) {
-  senders_t *all = sender->all;
+static void handle_empty_claim(sender_t *sender, int64_t queued) {
+  senders_t *senders = sender->senders;
   if (queued == 0)
-    all->empty_ms = uv_now(all->with.loop);
-  all->waits = queued > 0;
-  if (all->poller == NULL || !may_claim(all->poller))
-    all->poller = sender;
-  if (all->poller == sender)
-    go_on_in(sender, poll_ms(all), ask_next);
+    senders->last_empty_ms = uv_now(senders->setup.loop);
+  senders->has_waiting_entries = queued > 0;
+  if (senders->poller == NULL || !may_claim(senders->poller))
+    senders->poller = sender;
+  if (senders->poller == sender)
+    resume_in(sender, poll_ms(senders), claim_next);
   else
-    stand_by(sender);
+    wait_for_work(sender);
 }
 
-static void on_next(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
+static void on_claimed(int status, const queue_batch_t *batch, int64_t queued, void *arg) {
   sender_t *sender = arg;
-  if (!is_answered(sender))
+  if (!accept_reply(sender))
     return;
   if (status != 0) {
-    go_on_with_redis(sender, ask_next);
+    resume_with_redis(sender, claim_next);
     return;
   }
-  drop_batch(sender);
+  forget_batch(sender);
   if (batch != NULL)
-    take(sender, batch);
+    start_batch(sender, batch);
   else
-    wait_for_more(sender, queued);
+    handle_empty_claim(sender, queued);
 }
 
-static void ask_next(sender_t *sender) {
-  senders_t *all = sender->all;
-  const config_t *config = all->with.config;
-  uint64_t waited_ms = uv_now(all->with.loop) - all->empty_ms + poll_ms(all);
-  bool due = all->waits && waited_ms >= config->batch_timeout_ms;
-  int64_t most = is_stopping(all) || !may_claim(sender) ? 0 : config->batch_size;
-  int status = queue_claim(all->with.queue, sender->number,
-                           sender->has == SENDER_HAS_ACK ? &sender->ack.queue_ack : NULL,
-                           due ? 1 : config->batch_size, most, on_next, sender);
+static void claim_next(sender_t *sender) {
+  senders_t *senders = sender->senders;
+  const config_t *config = senders->setup.config;
+  uint64_t waited_ms = uv_now(senders->setup.loop) - senders->last_empty_ms + poll_ms(senders);
+  bool due = senders->has_waiting_entries && waited_ms >= config->batch_timeout_ms;
+  int64_t max_entries = is_stopping(senders) || !may_claim(sender) ? 0 : config->batch_size;
+  int status = queue_claim(senders->setup.queue, sender->index,
+                           sender->holds == SENDER_HOLDS_ACK ? &sender->ack.queue_ack : NULL,
+                           due ? 1 : config->batch_size, max_entries, on_claimed, sender);
   if (status == 0)
-    set_state(sender, SENDER_ASKING);
+    set_state(sender, SENDER_AWAITING_REPLY);
   else
-    go_on_with_redis(sender, ask_next);
+    resume_with_redis(sender, claim_next);
 }
 
 /* ---- Sending ---- */
 
 static uint64_t delay_ms(const sender_t *sender) {
-  const config_t *config = sender->all->with.config;
+  const config_t *config = sender->senders->setup.config;
   uint64_t delay = config->retry_initial_ms;
   for (unsigned i = 1; i < sender->failures && delay < config->retry_max_ms; i++)
     delay *= 2;
@@ -260,11 +261,11 @@ static uint64_t delay_ms(const sender_t *sender) {
 }
 
 static void count_failure(sender_t *sender, const mcp_result_t *result) {
-  senders_t *all = sender->all;
+  senders_t *senders = sender->senders;
   sender->failures++;
-  if (sender->failures == 1 && all->alone == NULL)
+  if (sender->failures == 1 && senders->exclusive == NULL)
     mcp_log(MCP_LOG_WARN, "worker", "the log store does not take a batch, trying again: %s", result->message);
-  if (sender->failures == (unsigned)all->with.config->retry_max_attempts + 1)
+  if (sender->failures == (unsigned)senders->setup.config->retry_max_attempts + 1)
     mcp_log(MCP_LOG_WARN, "worker", "the log store still does not take it; it is kept, and tried for ever");
   has_turn(sender); /* from now on */
 }
@@ -275,65 +276,66 @@ static void count_success(sender_t *sender) {
   sender->failures = 0;
 }
 
-static void conclude(sender_t *sender) {
+static void acknowledge(sender_t *sender) {
   if (batch_make_ack(&sender->batch, &sender->ack) != 0) { /* UNTESTED, no memory */
-    go_on_in(sender, 1000, conclude);
+    resume_in(sender, 1000, acknowledge);
     return;
   }
-  assert(sender->has == SENDER_HAS_BATCH);
-  sender->has = SENDER_HAS_ACK;
+  assert(sender->holds == SENDER_HOLDS_BATCH);
+  sender->holds = SENDER_HOLDS_ACK;
   sender->ack.queue_ack.retried = sender->retries;
-  end_turn(sender);
-  sender->all->with.on_done(sender->all->with.arg);
+  release_turn(sender);
+  sender->senders->setup.on_batch_done(sender->senders->setup.arg);
   if (sender->ack.queue_ack.dead_count > 0)
     mcp_log(MCP_LOG_WARN, "worker", "%zu entries refused, moved to logs:dead",
             sender->ack.queue_ack.dead_count);
-  if (sender->ack.queue_ack.returned_count > 0 && !is_stopping(sender->all))
-    go_on_in(sender, delay_ms(sender), ask_next);
+  if (sender->ack.queue_ack.returned_count > 0 && !is_stopping(sender->senders))
+    resume_in(sender, delay_ms(sender), claim_next);
   else
-    ask_next(sender);
+    claim_next(sender);
 }
 
 /* Whether the batch in hand belongs on disk: the store is away, and the queue nearly full. */
 static bool should_save(const sender_t *sender) {
-  const senders_t *all = sender->all;
-  bool away = !all->store_up || sender->failures > (unsigned)all->with.config->retry_max_attempts;
-  return away && spool_control_has_room(all->with.spool);
+  const senders_t *senders = sender->senders;
+  bool unavailable =
+      !senders->store_up || sender->failures > (unsigned)senders->setup.config->retry_max_attempts;
+  return unavailable && spool_control_has_room(senders->setup.spool);
 }
 
 /* Again in a while, or as soon as a store that is away has come back; at once where the batch can go to disk.
  */
 static void retry(sender_t *sender, store_result_t store_result) {
   sender->retries++;
-  go_on_in(sender, should_save(sender) ? 0 : delay_ms(sender), renew_and_send);
+  resume_in(sender, should_save(sender) ? 0 : delay_ms(sender), renew_and_send);
   if ((store_result == STORE_RESULT_UNAVAILABLE || store_result == STORE_RESULT_LOST) &&
       sender->state == SENDER_PAUSED)
-    sender->pause = SENDER_FOR_STORE; /* or by the timer */
+    sender->pause = SENDER_PAUSE_STORE; /* or by the timer */
 }
 
 static void handle_failure(sender_t *sender, const mcp_result_t *result, store_result_t store_result) {
   bool persists;
-  sender->uncertain = sender->uncertain || !store_result_surely_not_stored(result);
+  sender->may_be_stored = sender->may_be_stored || !store_result_surely_not_stored(result);
   if (store_result != STORE_RESULT_REFUSED)
     count_failure(sender, result);
   persists =
-      sender->batch.halved || sender->failures > (unsigned)sender->all->with.config->retry_max_attempts;
+      sender->batch.halved || sender->failures > (unsigned)sender->senders->setup.config->retry_max_attempts;
   if (store_result == STORE_RESULT_REFUSED || (store_result != STORE_RESULT_UNAVAILABLE && persists))
     batch_refused(&sender->batch, result->message, store_result == STORE_RESULT_REFUSED);
   if (store_result == STORE_RESULT_REFUSED || (store_result == STORE_RESULT_AMBIGUOUS && persists))
-    go_on_in(sender, 0, send_next);
+    resume_in(sender, 0, send_next);
   else
     retry(sender, store_result);
 }
 
-static void handle(sender_t *sender, const mcp_result_t *result) {
+static void handle_result(sender_t *sender, const mcp_result_t *result) {
   store_result_t store_result = store_result_of(result);
   if (store_result == STORE_RESULT_ACCEPTED) {
     count_success(sender);
     batch_stored(&sender->batch, result->value);
     send_next(sender);
-  } else if (result->status == MCP_ELIMIT && sender->all->sending > 0) {
-    wait_for(sender, SENDER_FOR_TURN,
+  } else if (result->status == MCP_ELIMIT && sender->senders->sends_in_flight > 0) {
+    wait_for(sender, SENDER_PAUSE_TURN,
              renew_and_send); /* the other senders' large batches are still on their way */
   } else {
     handle_failure(sender, result, store_result);
@@ -343,55 +345,55 @@ static void handle(sender_t *sender, const mcp_result_t *result) {
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   sender_t *sender = arg;
   (void)client;
-  sender->all->sending--;
-  if (!is_answered(sender))
+  sender->senders->sends_in_flight--;
+  if (!accept_reply(sender))
     return;
-  handle(sender, result);
-  pass_turn(sender->all);
+  handle_result(sender, result);
+  wake_next_turn(sender->senders);
 }
 
 /* What a call would come to that cannot be sent; nothing is sent while the connection is known to be away, so
  * that an answer that was lost is never mistaken for a question that was never asked. */
 static void handle_unsent(sender_t *sender, int status, const char *reason) {
-  handle(sender, &(mcp_result_t){.status = status, .message = reason});
+  handle_result(sender, &(mcp_result_t){.status = status, .message = reason});
 }
 
 static void call_store(sender_t *sender) {
-  senders_t *all = sender->all;
+  senders_t *senders = sender->senders;
   yyjson_mut_doc *request = batch_request(&sender->batch);
   int status;
   if (request == NULL) { /* UNTESTED, no memory */
-    go_on_in(sender, 1000, send_next);
+    resume_in(sender, 1000, send_next);
     return;
   }
-  status = mcp_client_call(all->with.store, "dewey_store_logs_batch", request,
-                           &(mcp_call_options_t){.timeout_ms = all->with.config->dewey_timeout_ms}, on_answer,
-                           sender);
+  status = mcp_client_call(senders->setup.store, "dewey_store_logs_batch", request,
+                           &(mcp_call_options_t){.timeout_ms = senders->setup.config->dewey_timeout_ms},
+                           on_answer, sender);
   if (status != 0) {
     handle_unsent(sender, status, mcp_strerror(status));
     return;
   }
-  set_state(sender, SENDER_ASKING);
-  all->sending++;
+  set_state(sender, SENDER_AWAITING_REPLY);
+  senders->sends_in_flight++;
 }
 
 static void send_next(sender_t *sender) {
-  senders_t *all = sender->all;
+  senders_t *senders = sender->senders;
   if (batch_finished(&sender->batch))
-    conclude(sender);
-  else if (is_stopping(all))
-    stop(sender);
+    acknowledge(sender);
+  else if (is_stopping(senders))
+    stop_sender(sender);
   else if (!has_turn(sender))
-    wait_for(sender, SENDER_FOR_TURN, renew_and_send);
-  else if (!all->store_up)
-    handle_unsent(sender, MCP_ECONNECT, all->store_reason);
+    wait_for(sender, SENDER_PAUSE_TURN, renew_and_send);
+  else if (!senders->store_up)
+    handle_unsent(sender, MCP_ECONNECT, senders->store_reason);
   else
     call_store(sender);
 }
 
 static void on_saved(int status, void *arg) {
   sender_t *sender = arg;
-  if (!is_answered(sender))
+  if (!accept_reply(sender))
     return;
   if (status == 0)
     batch_mark_spooled(&sender->batch);
@@ -399,156 +401,157 @@ static void on_saved(int status, void *arg) {
 }
 
 static void send_or_save(sender_t *sender) {
-  bool saving = !batch_finished(&sender->batch) && !is_stopping(sender->all) && has_turn(sender) &&
+  bool saving = !batch_finished(&sender->batch) && !is_stopping(sender->senders) && has_turn(sender) &&
                 should_save(sender) &&
-                spool_control_save(sender->all->with.spool, &sender->batch, on_saved, sender);
+                spool_control_save(sender->senders->setup.spool, &sender->batch, on_saved, sender);
   if (saving)
-    set_state(sender, SENDER_ASKING);
+    set_state(sender, SENDER_AWAITING_REPLY);
   else
     send_next(sender);
 }
 
 static void on_renewed(int status, int64_t entries, int64_t fill_percent, void *arg) {
   sender_t *sender = arg;
-  if (!is_answered(sender))
+  if (!accept_reply(sender))
     return;
   if (status != 0) {
-    go_on_with_redis(sender, renew_and_send);
+    resume_with_redis(sender, renew_and_send);
   } else if (entries < 0) {
     mcp_log(MCP_LOG_WARN, "worker", "another worker has taken batch %s", sender->batch.number);
-    drop_batch(sender);
-    end_turn(sender);
-    go_on_in(sender, 0, ask_next);
+    forget_batch(sender);
+    release_turn(sender);
+    resume_in(sender, 0, claim_next);
   } else {
-    spool_control_set_fill(sender->all->with.spool, fill_percent);
+    spool_control_set_fill(sender->senders->setup.spool, fill_percent);
     batch_keep_newest(&sender->batch, (size_t)entries);
     send_or_save(sender);
   }
 }
 
 static void renew_and_send(sender_t *sender) {
-  bool not_stored = !sender->uncertain && !sender->batch.any_stored;
-  int status = queue_renew(sender->all->with.queue, sender->number, sender->batch.number, not_stored,
+  bool not_stored = !sender->may_be_stored && !sender->batch.any_stored;
+  int status = queue_renew(sender->senders->setup.queue, sender->index, sender->batch.number, not_stored,
                            on_renewed, sender);
   if (status == 0)
-    set_state(sender, SENDER_ASKING);
+    set_state(sender, SENDER_AWAITING_REPLY);
   else
-    go_on_with_redis(sender, renew_and_send);
+    resume_with_redis(sender, renew_and_send);
 }
 
 /* ---- Life ---- */
 
-static void senders_advance(senders_t *senders, senders_state_t state) {
+static void set_senders_state(senders_t *senders, senders_state_t state) {
   assert(state == senders->state + 1);
   senders->state = state;
 }
 
-void senders_init(senders_t *senders, const senders_setup_t *with) {
-  *senders = (senders_t){.with = *with, .count = with->config->batches_in_flight};
+void senders_init(senders_t *senders, const senders_setup_t *setup) {
+  *senders = (senders_t){.setup = *setup, .count = setup->config->batches_in_flight};
   snprintf(senders->store_reason, sizeof senders->store_reason, "not connected yet");
   for (int i = 0; i < senders->count; i++) {
     sender_t *sender = &senders->list[i];
-    sender->all = senders;
-    sender->number = i;
-    uv_timer_init(with->loop, &sender->pause_timer);
-    uv_timer_init(with->loop, &sender->lease_timer);
+    sender->senders = senders;
+    sender->index = i;
+    uv_timer_init(setup->loop, &sender->pause_timer);
+    uv_timer_init(setup->loop, &sender->lease_timer);
     sender->pause_timer.data = sender->lease_timer.data = sender;
   }
 }
 
 void senders_start(senders_t *senders) {
-  senders_advance(senders, SENDERS_RUNNING);
-  senders->empty_ms = uv_now(senders->with.loop);
+  set_senders_state(senders, SENDERS_RUNNING);
+  senders->last_empty_ms = uv_now(senders->setup.loop);
   for (int i = 0; i < senders->count; i++)
-    go_on_with_redis(&senders->list[i], ask_next);
+    resume_with_redis(&senders->list[i], claim_next);
 }
 
 /* Those go on that pause for this. */
-static void go_on_all(senders_t *senders, sender_pause_t pause) {
+static void resume_all(senders_t *senders, sender_pause_t pause) {
   for (int i = 0; i < senders->count; i++)
     if (is_paused_for(&senders->list[i], pause))
-      go_on(&senders->list[i]);
+      resume(&senders->list[i]);
 }
 
 void senders_redis_up(senders_t *senders) {
-  go_on_all(senders, SENDER_FOR_REDIS);
+  resume_all(senders, SENDER_PAUSE_REDIS);
 }
 
 void senders_store_changed(senders_t *senders, bool up, const char *reason) {
   senders->store_up = up;
   snprintf(senders->store_reason, sizeof senders->store_reason, "%s", reason == NULL ? "" : reason);
   if (up)
-    go_on_all(senders, SENDER_FOR_STORE);
+    resume_all(senders, SENDER_PAUSE_STORE);
 }
 
 void senders_try_spool(senders_t *senders) {
   for (int i = 0; i < senders->count; i++)
-    if (is_paused_for(&senders->list[i], SENDER_FOR_STORE) && should_save(&senders->list[i]))
-      go_on(&senders->list[i]);
+    if (is_paused_for(&senders->list[i], SENDER_PAUSE_STORE) && should_save(&senders->list[i]))
+      resume(&senders->list[i]);
 }
 
 bool senders_store_works(const senders_t *senders) {
-  return senders->store_up && senders->alone == NULL;
+  return senders->store_up && senders->exclusive == NULL;
 }
 
-static void end(sender_t *sender) {
-  senders_t *all = sender->all;
+static void end_sender(sender_t *sender) {
+  senders_t *senders = sender->senders;
   set_state(sender, SENDER_ENDED);
-  if (++all->ended == all->count)
-    all->with.on_ended(all->with.arg);
+  if (++senders->ended_count == senders->count)
+    senders->setup.on_ended(senders->setup.arg);
 }
 
-static void on_given_back(int status, void *arg) {
+static void on_batch_released(int status, void *arg) {
   sender_t *sender = arg;
   (void)status;
-  if (is_answered(sender))
-    end(sender);
+  if (accept_reply(sender))
+    end_sender(sender);
 }
 
-static void stop(sender_t *sender) {
-  if (sender->state == SENDER_ASKING || sender->state == SENDER_ENDED)
+static void stop_sender(sender_t *sender) {
+  if (sender->state == SENDER_AWAITING_REPLY || sender->state == SENDER_ENDED)
     return;
   uv_timer_stop(&sender->pause_timer);
   if (sender->state == SENDER_PAUSED)
-    set_state(sender, SENDER_AT_WORK);
-  if (sender->has != SENDER_HAS_NONE && queue_release(sender->all->with.queue, sender->number,
-                                                      sender->batch.number, on_given_back, sender) == 0)
-    set_state(sender, SENDER_ASKING);
+    set_state(sender, SENDER_RUNNING);
+  if (sender->holds != SENDER_HOLDS_NOTHING &&
+      queue_release(sender->senders->setup.queue, sender->index, sender->batch.number, on_batch_released,
+                    sender) == 0)
+    set_state(sender, SENDER_AWAITING_REPLY);
   else
-    end(sender);
+    end_sender(sender);
 }
 
 void senders_stop(senders_t *senders) {
-  senders_advance(senders, SENDERS_STOPPING);
+  set_senders_state(senders, SENDERS_STOPPING);
   for (int i = 0; i < senders->count; i++)
-    stop(&senders->list[i]);
+    stop_sender(&senders->list[i]);
 }
 
-static void on_let_go(int status, void *arg) {
+static void on_lease_released(int status, void *arg) {
   (void)status;
   (void)arg;
 }
 
-void senders_let_go(senders_t *senders) {
+void senders_release_leases(senders_t *senders) {
   for (int i = 0; i < senders->count; i++) {
     const sender_t *sender = &senders->list[i];
-    if (sender->has != SENDER_HAS_NONE)
-      queue_release(senders->with.queue, sender->number, sender->batch.number, on_let_go, NULL);
+    if (sender->holds != SENDER_HOLDS_NOTHING)
+      queue_release(senders->setup.queue, sender->index, sender->batch.number, on_lease_released, NULL);
   }
 }
 
 static void on_timer_closed(uv_handle_t *handle) {
   const sender_t *sender = handle->data;
-  senders_t *all = sender->all;
-  if (--all->open == 0)
-    all->on_closed(all->closed_arg);
+  senders_t *senders = sender->senders;
+  if (--senders->open_timers == 0)
+    senders->on_closed(senders->closed_arg);
 }
 
 void senders_close(senders_t *senders, void (*cb)(void *arg), void *arg) {
-  senders_advance(senders, SENDERS_CLOSED);
+  set_senders_state(senders, SENDERS_CLOSED);
   senders->on_closed = cb;
   senders->closed_arg = arg;
-  senders->open = 2 * senders->count;
+  senders->open_timers = 2 * senders->count;
   for (int i = 0; i < senders->count; i++) {
     uv_close((uv_handle_t *)&senders->list[i].pause_timer, on_timer_closed);
     uv_close((uv_handle_t *)&senders->list[i].lease_timer, on_timer_closed);
@@ -557,5 +560,5 @@ void senders_close(senders_t *senders, void (*cb)(void *arg), void *arg) {
 
 void senders_deinit(senders_t *senders) {
   for (int i = 0; i < senders->count; i++)
-    drop_batch(&senders->list[i]);
+    forget_batch(&senders->list[i]);
 }

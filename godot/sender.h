@@ -17,39 +17,39 @@ typedef struct senders senders_t;
 typedef void (*sender_step_cb)(sender_t *sender);
 
 typedef enum sender_state {
-  SENDER_AT_WORK, /* within a step */
-  SENDER_ASKING,  /* an answer of Redis, of the store or of the spool is due */
-  SENDER_PAUSED,  /* goes on with next, see its pause */
-  SENDER_ENDED    /* has given back what it held, for good */
+  SENDER_RUNNING,        /* within a step */
+  SENDER_AWAITING_REPLY, /* an answer of Redis, of the store or of the spool is due */
+  SENDER_PAUSED,         /* goes on with next, see its pause */
+  SENDER_ENDED           /* has given back what it held, for good */
 } sender_state_t;
 
 /* What one that pauses goes on for. */
 typedef enum sender_pause {
-  SENDER_FOR_TIME,  /* the timer alone */
-  SENDER_FOR_REDIS, /* Redis is back */
-  SENDER_FOR_STORE, /* the store is back, or the timer */
-  SENDER_FOR_TURN,  /* it may send */
-  SENDER_FOR_WORK   /* another sender has found some */
+  SENDER_PAUSE_TIMER, /* the timer alone */
+  SENDER_PAUSE_REDIS, /* Redis is back */
+  SENDER_PAUSE_STORE, /* the store is back, or the timer */
+  SENDER_PAUSE_TURN,  /* it may send */
+  SENDER_PAUSE_WORK   /* another sender has found some */
 } sender_pause_t;
 
-typedef enum sender_batch {
-  SENDER_HAS_NONE,
-  SENDER_HAS_BATCH, /* batch is ours */
-  SENDER_HAS_ACK    /* batch is finished, and ack is what Redis has to learn of it */
-} sender_batch_t;
+typedef enum sender_holding {
+  SENDER_HOLDS_NOTHING,
+  SENDER_HOLDS_BATCH, /* batch is ours */
+  SENDER_HOLDS_ACK    /* batch is finished, and ack is what Redis has to learn of it */
+} sender_holding_t;
 
 struct sender {
-  senders_t *all;
-  int number;
+  senders_t *senders;
+  int index;
   sender_state_t state;
   sender_pause_t pause;
   sender_step_cb next;
-  sender_batch_t has;
+  sender_holding_t holds;
   batch_t batch;
   batch_ack_t ack;
-  bool uncertain;    /* an answer of the store was lost: the batch may be stored */
-  unsigned failures; /* of the store, in a row */
-  unsigned retries;  /* of this batch */
+  bool may_be_stored; /* an answer of the store was lost: the batch may be stored */
+  unsigned failures;  /* of the store, in a row */
+  unsigned retries;   /* of this batch */
   uv_timer_t pause_timer, lease_timer;
 };
 
@@ -60,7 +60,7 @@ typedef struct senders_setup {
   queue_t *queue;
   mcp_client_t *store;
   spool_control_t *spool;
-  void (*on_done)(void *arg);  /* a batch is through: is the store well? */
+  void (*on_batch_done)(void *arg); /* a batch is through: is the store well? */
   void (*on_ended)(void *arg); /* all have given back what they held; once, unless they are closed before */
   void *arg;
 } senders_setup_t;
@@ -68,26 +68,26 @@ typedef struct senders_setup {
 typedef enum senders_state { SENDERS_NEW, SENDERS_RUNNING, SENDERS_STOPPING, SENDERS_CLOSED } senders_state_t;
 
 struct senders {
-  senders_setup_t with;
+  senders_setup_t setup;
   senders_state_t state; /* SENDERS_CLOSED: callbacks that still come are void */
   sender_t list[CONFIG_MAX_IN_FLIGHT];
   int count;
   bool store_up;          /* connected */
   char store_reason[160]; /* why not */
   sender_t
-      *alone;  /* the store has failed with this one's batch: no other may send meanwhile; NULL: all may */
-  int sending; /* how many wait for an answer of the store */
-  sender_t *poller;  /* asks again and again whether there is work; NULL: nobody has to */
-  uint64_t empty_ms; /* when there was nothing last */
-  bool waits;        /* since then entries have come, fewer than a batch */
-  int ended;
-  int open; /* timers to be closed */
+      *exclusive; /* the store has failed with this one's batch: no other may send meanwhile; NULL: all may */
+  int sends_in_flight;      /* how many wait for an answer of the store */
+  sender_t *poller;         /* asks again and again whether there is work; NULL: nobody has to */
+  uint64_t last_empty_ms;   /* when there was nothing last */
+  bool has_waiting_entries; /* since then entries have come, fewer than a batch */
+  int ended_count;
+  int open_timers; /* timers to be closed */
   void (*on_closed)(void *arg);
   void *closed_arg;
 };
 
 /* As many as config says. */
-void senders_init(senders_t *senders, const senders_setup_t *with);
+void senders_init(senders_t *senders, const senders_setup_t *setup);
 void senders_start(senders_t *senders);
 
 /* Redis is there (again). */
@@ -107,7 +107,7 @@ bool senders_store_works(const senders_t *senders);
 void senders_stop(senders_t *senders);
 
 /* After stop: gives the leases back without waiting for it. */
-void senders_let_go(senders_t *senders);
+void senders_release_leases(senders_t *senders);
 
 /* After stop: waits for no answer any more. cb, once. */
 void senders_close(senders_t *senders, void (*cb)(void *arg), void *arg);

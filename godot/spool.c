@@ -31,7 +31,7 @@
 
 enum {
   SEGMENT_BYTES = 8 << 20, /* after which the next one begins */
-  HEAD = 8,
+  HEADER_BYTES = 8,
   MAX_RECORD_BYTES = 1 << 30,
   NAME_SIZE = 80
 };
@@ -46,13 +46,13 @@ struct spool {
   int dir; /* its lock is ours */
   int64_t max_bytes, bytes;
   segment_t *segments; /* ours, the oldest first */
-  size_t count, room;
-  int writer;       /* of the newest segment; -1: the next record begins one */
-  int reader;       /* of the oldest; -1: not open */
-  int64_t offset;   /* of what is read next there */
-  int64_t peeked;   /* bytes of the record that was peeked at; 0: none */
-  char *payload;    /* ours: of that record */
-  mcp_text_t *list; /* ours: its entries */
+  size_t count, capacity;
+  int writer;           /* of the newest segment; -1: the next record begins one */
+  int reader;           /* of the oldest; -1: not open */
+  int64_t offset;       /* of what is read next there */
+  int64_t peeked_bytes; /* bytes of the record that was peeked at; 0: none */
+  char *payload;        /* ours: of that record */
+  mcp_text_t *entries;  /* ours: its entries */
 };
 
 /* ---- Bytes ---- */
@@ -108,8 +108,8 @@ static int write_all(int fd, const char *bytes, size_t len) {
 
 /* ---- Segments ---- */
 
-static void name_of(const segment_t *segment, const char *ending, char name[NAME_SIZE]) {
-  snprintf(name, NAME_SIZE, "%016" PRIx64 "-%s.%s", segment->number, segment->id, ending);
+static void name_of(const segment_t *segment, const char *extension, char name[NAME_SIZE]) {
+  snprintf(name, NAME_SIZE, "%016" PRIx64 "-%s.%s", segment->number, segment->id, extension);
 }
 
 static int open_segment(const spool_t *spool, const segment_t *segment, int flags) {
@@ -124,20 +124,20 @@ static int compare(const void *a, const void *b) {
 }
 
 static int add_segment(spool_t *spool, const segment_t *segment) {
-  if (spool->count == spool->room) {
-    size_t room = 2 * spool->room + 8;
-    segment_t *grown = realloc(spool->segments, room * sizeof *grown);
+  if (spool->count == spool->capacity) {
+    size_t capacity = 2 * spool->capacity + 8;
+    segment_t *grown = realloc(spool->segments, capacity * sizeof *grown);
     if (grown == NULL)
       return MCP_ENOMEM;
     spool->segments = grown;
-    spool->room = room;
+    spool->capacity = capacity;
   }
   spool->segments[spool->count++] = *segment;
   return 0;
 }
 
 /* The oldest segment goes from the list. */
-static void shift(spool_t *spool) {
+static void forget_oldest(spool_t *spool) {
   if (spool->count == 1 && spool->writer >= 0) {
     close(spool->writer);
     spool->writer = -1;
@@ -154,18 +154,18 @@ static void remove_oldest(spool_t *spool) {
   name_of(&spool->segments[0], "segment", name);
   spool->bytes -= spool->segments[0].size;
   unlinkat(spool->dir, name, 0); /* else it is read again, and the reader knows it */
-  shift(spool);
+  forget_oldest(spool);
 }
 
 /* Its bytes go on counting, so that it is no way around the bound. */
-static void put_oldest_aside(spool_t *spool) {
+static void quarantine_oldest(spool_t *spool) {
   char name[NAME_SIZE], bad[NAME_SIZE];
   name_of(&spool->segments[0], "segment", name);
   name_of(&spool->segments[0], "bad", bad);
   mcp_log(MCP_LOG_ERROR, "spool", "%s is damaged at byte %" PRId64 "; what follows is kept as %s", name,
           spool->offset, bad);
   renameat(spool->dir, name, spool->dir, bad);
-  shift(spool);
+  forget_oldest(spool);
 }
 
 /* ---- Reading ---- */
@@ -173,12 +173,12 @@ static void put_oldest_aside(spool_t *spool) {
 /* Reads and checks the record at an offset; its payload is malloc's. MCP_ENOMEM; UV_EOF: it is incomplete,
  * and the last one; MCP_EIO: damaged. */
 static int read_record(int fd, int64_t offset, int64_t size, char **payload, uint32_t *len) {
-  char head[HEAD];
-  int64_t left = size - offset - HEAD;
-  bool whole;
+  char head[HEADER_BYTES];
+  int64_t left = size - offset - HEADER_BYTES;
+  bool valid;
   if (left < 0)
     return UV_EOF;
-  if (!read_at(fd, head, HEAD, offset))
+  if (!read_at(fd, head, HEADER_BYTES, offset))
     return MCP_EIO;
   *len = get_u32(head);
   if (left < *len)
@@ -188,9 +188,9 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
   *payload = malloc(*len + 1);
   if (*payload == NULL)
     return MCP_ENOMEM;
-  whole = read_at(fd, *payload, *len, offset + HEAD) &&
+  valid = read_at(fd, *payload, *len, offset + HEADER_BYTES) &&
           crc32c((const unsigned char *)*payload, *len) == get_u32(head + 4);
-  if (whole)
+  if (valid)
     return 0;
   free(*payload);
   *payload = NULL;
@@ -198,27 +198,27 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
 }
 
 /* The entries of a payload. 0: it holds none, or cannot be read. */
-static size_t parse(const char *payload, size_t len, mcp_text_t *list) {
+static size_t parse_entries(const char *payload, size_t len, mcp_text_t *list) {
   size_t count = 0;
-  for (size_t at = 0; at < len;) {
-    size_t left = len - at;
-    uint32_t size = left < 4 ? 0 : get_u32(payload + at);
+  for (size_t pos = 0; pos < len;) {
+    size_t left = len - pos;
+    uint32_t size = left < 4 ? 0 : get_u32(payload + pos);
     if (left < 4 || size > left - 4)
       return 0;
     if (list != NULL)
-      list[count] = (mcp_text_t){payload + at + 4, size};
+      list[count] = (mcp_text_t){payload + pos + 4, size};
     count++;
-    at += 4 + size;
+    pos += 4 + size;
   }
   return count;
 }
 
-static void forget_record(spool_t *spool) {
+static void free_record(spool_t *spool) {
   free(spool->payload);
-  free(spool->list);
+  free(spool->entries);
   spool->payload = NULL;
-  spool->list = NULL;
-  spool->peeked = 0;
+  spool->entries = NULL;
+  spool->peeked_bytes = 0;
 }
 
 /* The record at the reader's place. MCP_ENOMEM; else nonzero: it is damaged. */
@@ -228,21 +228,21 @@ static int load(spool_t *spool, spool_record_t *record) {
   int status = read_record(spool->reader, spool->offset, spool->segments[0].size, &spool->payload, &len);
   if (status != 0)
     return status;
-  count = parse(spool->payload, len, NULL);
-  spool->list = count == 0 ? NULL : calloc(count, sizeof *spool->list);
-  if (spool->list == NULL) {
-    forget_record(spool);
+  count = parse_entries(spool->payload, len, NULL);
+  spool->entries = count == 0 ? NULL : calloc(count, sizeof *spool->entries);
+  if (spool->entries == NULL) {
+    free_record(spool);
     return count == 0 ? MCP_EIO : MCP_ENOMEM;
   }
-  parse(spool->payload, len, spool->list);
-  spool->peeked = HEAD + (int64_t)len;
-  *record = (spool_record_t){spool->segments[0].id, spool->offset, spool->list, count};
+  parse_entries(spool->payload, len, spool->entries);
+  spool->peeked_bytes = HEADER_BYTES + (int64_t)len;
+  *record = (spool_record_t){spool->segments[0].id, spool->offset, spool->entries, count};
   return 0;
 }
 
 int spool_peek(spool_t *spool, spool_record_t *record) {
   memset(record, 0, sizeof *record);
-  forget_record(spool);
+  free_record(spool);
   while (spool->count > 0) {
     if (spool->reader < 0)
       spool->reader = open_segment(spool, &spool->segments[0], O_RDONLY);
@@ -252,7 +252,7 @@ int spool_peek(spool_t *spool, spool_record_t *record) {
       int status = load(spool, record);
       if (status == 0 || status == MCP_ENOMEM)
         return status;
-      put_oldest_aside(spool);
+      quarantine_oldest(spool);
     } else {
       remove_oldest(spool);
     }
@@ -261,10 +261,10 @@ int spool_peek(spool_t *spool, spool_record_t *record) {
 }
 
 void spool_drop(spool_t *spool) {
-  if (spool->peeked == 0)
+  if (spool->peeked_bytes == 0)
     return;
-  spool->offset += spool->peeked;
-  forget_record(spool);
+  spool->offset += spool->peeked_bytes;
+  free_record(spool);
   if (spool->offset == spool->segments[0].size)
     remove_oldest(spool);
 }
@@ -279,7 +279,7 @@ int64_t spool_bytes(const spool_t *spool) {
 
 /* ---- Writing ---- */
 
-static int begin_segment(spool_t *spool) {
+static int create_segment(spool_t *spool) {
   segment_t segment = {.number = spool->count == 0 ? 1 : spool->segments[spool->count - 1].number + 1};
   int status;
   mcp_uuid_new(segment.id);
@@ -296,28 +296,28 @@ static int begin_segment(spool_t *spool) {
 
 /* malloc's; NULL: no memory. */
 static char *make_record(const mcp_text_t *entries, size_t count, size_t *len) {
-  size_t payload = 0, at = HEAD;
+  size_t payload = 0, pos = HEADER_BYTES;
   char *bytes;
   for (size_t i = 0; i < count; i++)
     payload += 4 + entries[i].len;
-  bytes = malloc(HEAD + payload);
+  bytes = malloc(HEADER_BYTES + payload);
   if (bytes == NULL)
     return NULL;
   for (size_t i = 0; i < count; i++) {
-    put_u32(bytes + at, entries[i].len);
-    memcpy(bytes + at + 4, entries[i].ptr, entries[i].len);
-    at += 4 + entries[i].len;
+    put_u32(bytes + pos, entries[i].len);
+    memcpy(bytes + pos + 4, entries[i].ptr, entries[i].len);
+    pos += 4 + entries[i].len;
   }
   put_u32(bytes, payload);
-  put_u32(bytes + 4, crc32c((const unsigned char *)bytes + HEAD, payload));
-  *len = at;
+  put_u32(bytes + 4, crc32c((const unsigned char *)bytes + HEADER_BYTES, payload));
+  *len = pos;
   return bytes;
 }
 
 static int write_record(spool_t *spool, const char *bytes, size_t len) {
   int status = 0;
   if (spool->writer < 0)
-    status = begin_segment(spool);
+    status = create_segment(spool);
   if (status == 0)
     status = write_all(spool->writer, bytes, len);
   if (status == 0 && fdatasync(spool->writer) != 0)
@@ -378,28 +378,28 @@ static int list_segments(spool_t *spool) {
 }
 
 /* Nobody has been told that what stands incomplete at the end of the newest segment is on disk. */
-static int cut_newest(spool_t *spool) {
+static int truncate_newest(spool_t *spool) {
   segment_t *newest = &spool->segments[spool->count - 1];
-  int64_t whole = 0;
+  int64_t valid = 0;
   uint32_t len;
   char *payload;
   int status;
   int fd = open_segment(spool, newest, O_RDWR);
   if (fd < 0)
     return -errno;
-  while ((status = read_record(fd, whole, newest->size, &payload, &len)) == 0) {
+  while ((status = read_record(fd, valid, newest->size, &payload, &len)) == 0) {
     free(payload);
-    whole += HEAD + (int64_t)len;
+    valid += HEADER_BYTES + (int64_t)len;
   }
   if (status != MCP_ENOMEM)
     status = status == UV_EOF ? 0 : 1; /* what is damaged is for spool_peek() to find */
-  if (status == 0 && whole < newest->size) {
+  if (status == 0 && valid < newest->size) {
     mcp_log(MCP_LOG_WARN, "spool", "%" PRId64 " bytes that were not written to their end are cut off",
-            newest->size - whole);
-    if (ftruncate(fd, whole) != 0 || fsync(fd) != 0)
+            newest->size - valid);
+    if (ftruncate(fd, valid) != 0 || fsync(fd) != 0)
       status = -errno;
-    spool->bytes -= newest->size - whole;
-    newest->size = whole;
+    spool->bytes -= newest->size - valid;
+    newest->size = valid;
   }
   close(fd);
   return status == 1 ? 0 : status;
@@ -423,7 +423,7 @@ static int prepare(spool_t *spool, const char *directory, const char *name) {
     mcp_log(MCP_LOG_WARN, "spool", "other users may read %s/%s: %s", directory, name, strerror(errno));
   status = list_segments(spool);
   if (status == 0 && spool->count > 0)
-    status = cut_newest(spool);
+    status = truncate_newest(spool);
   return status;
 }
 
@@ -446,7 +446,7 @@ spool_t *spool_open(const char *directory, const char *name, int64_t max_bytes) 
 void spool_close(spool_t *spool) {
   if (spool == NULL)
     return;
-  forget_record(spool);
+  free_record(spool);
   free(spool->segments);
   if (spool->writer >= 0)
     close(spool->writer);

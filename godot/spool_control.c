@@ -1,11 +1,11 @@
 /* spool_control.c: see the header.
  *
- * Happy path: with the store away and the queue at SAVE_ABOVE per cent, the oldest batch is on disk before it
- * leaves Redis; with the store back and the queue below RESTORE_BELOW it becomes a batch in Redis again, and
- * is preferred to what is queued; one for each sender may wait there. Failure modes: the disk is full or
- * fails: the batch stays in Redis, where the bound is kept by dropping the oldest; it is tried again in a
- * second. Killed between two steps: the batch is in both places, and the store knows its ids; or it is in
- * Redis, and Redis knows from where it came.
+ * Happy path: with the store away and the queue at SAVE_ABOVE_PERCENT per cent, the oldest batch is on disk
+ * before it leaves Redis; with the store back and the queue below RESTORE_BELOW_PERCENT it becomes a batch in
+ * Redis again, and is preferred to what is queued; one for each sender may wait there. Failure modes: the
+ * disk is full or fails: the batch stays in Redis, where the bound is kept by dropping the oldest; it is
+ * tried again in a second. Killed between two steps: the batch is in both places, and the store knows its
+ * ids; or it is in Redis, and Redis knows from where it came.
  */
 #include "spool_control.h"
 
@@ -13,13 +13,13 @@
 #include <iccm_network.h>
 #include <stdlib.h>
 
-enum { SAVE_ABOVE = 80, RESTORE_BELOW = 90 };
+enum { SAVE_ABOVE_PERCENT = 80, RESTORE_BELOW_PERCENT = 90 };
 
-/* Everything begins and ends in SPOOL_IDLE; what was read may be restored. */
-static void set_state(spool_control_t *control, spool_state_t state) {
-  assert((control->state == SPOOL_IDLE) != (state == SPOOL_IDLE) ||
-         (control->state == SPOOL_READING && state == SPOOL_RESTORING));
-  assert(control->state != SPOOL_OFF && state != SPOOL_OFF);
+/* Everything begins and ends in SPOOL_CONTROL_IDLE; what was read may be restored. */
+static void set_state(spool_control_t *control, spool_control_state_t state) {
+  assert((control->state == SPOOL_CONTROL_IDLE) != (state == SPOOL_CONTROL_IDLE) ||
+         (control->state == SPOOL_CONTROL_READING && state == SPOOL_CONTROL_RESTORING));
+  assert(control->state != SPOOL_CONTROL_OFF && state != SPOOL_CONTROL_OFF);
   control->state = state;
 }
 
@@ -36,7 +36,7 @@ int spool_control_open(spool_control_t *control, uv_loop_t *loop, const config_t
   if (control->spool == NULL)
     return MCP_EIO;
   control->work.data = control;
-  control->state = SPOOL_IDLE;
+  control->state = SPOOL_CONTROL_IDLE;
   control->bytes = spool_bytes(control->spool);
   return 0;
 }
@@ -58,7 +58,8 @@ int64_t spool_control_bytes(const spool_control_t *control) {
 }
 
 /* Starts a job that the control does not end before. */
-static bool start(spool_control_t *control, spool_state_t state, uv_work_cb job, uv_after_work_cb then) {
+static bool start(spool_control_t *control, spool_control_state_t state, uv_work_cb job,
+                  uv_after_work_cb then) {
   if (uv_queue_work(control->loop, &control->work, job, then) != 0)
     return false;
   set_state(control, state);
@@ -68,8 +69,8 @@ static bool start(spool_control_t *control, spool_state_t state, uv_work_cb job,
 /* ---- To the disk ---- */
 
 bool spool_control_has_room(const spool_control_t *control) {
-  return control->state == SPOOL_IDLE && !control->stopped && !control->failed &&
-         control->fill_percent >= SAVE_ABOVE;
+  return control->state == SPOOL_CONTROL_IDLE && !control->stopped && !control->failed &&
+         control->fill_percent >= SAVE_ABOVE_PERCENT;
 }
 
 static void save(uv_work_t *work) {
@@ -77,30 +78,31 @@ static void save(uv_work_t *work) {
   control->status = spool_append(control->spool, control->texts, control->count);
 }
 
-static void tell(spool_control_t *control) {
+static void log_saving(spool_control_t *control) {
   if (control->status != 0 && !control->failed)
     mcp_log(MCP_LOG_WARN, "spool", "a batch stays in Redis: %s", uv_strerror(control->status));
-  else if (control->status == 0 && !control->told)
+  else if (control->status == 0 && !control->saving_logged)
     mcp_log(MCP_LOG_WARN, "spool", "the log store is away and the queue nearly full: batches go to disk");
-  control->told = control->told || control->status == 0;
+  control->saving_logged = control->saving_logged || control->status == 0;
   control->failed = control->status != 0;
 }
 
 static void on_saved(uv_work_t *work, int status) {
   spool_control_t *control = work->data;
   (void)status; /* it is never cancelled */
-  set_state(control, SPOOL_IDLE);
+  set_state(control, SPOOL_CONTROL_IDLE);
   control->bytes = spool_bytes(control->spool);
   free(control->texts);
   control->texts = NULL;
-  tell(control);
+  log_saving(control);
   if (control->on_closed == NULL)
     control->saved(control->status, control->saved_arg);
   else
     control->on_closed(control->closed_arg);
 }
 
-bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_saved_cb saved, void *arg) {
+bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_control_saved_cb saved,
+                        void *arg) {
   if (!spool_control_has_room(control))
     return false;
   control->texts = calloc(batch->count + 1, sizeof *control->texts);
@@ -109,7 +111,7 @@ bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_sa
   control->count = batch_unstored(batch, control->texts);
   control->saved = saved;
   control->saved_arg = arg;
-  if (control->count > 0 && start(control, SPOOL_SAVING, save, on_saved))
+  if (control->count > 0 && start(control, SPOOL_CONTROL_SAVING, save, on_saved))
     return true;
   free(control->texts);
   control->texts = NULL;
@@ -121,53 +123,54 @@ bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_sa
 static void peek(uv_work_t *work) {
   spool_control_t *control = work->data;
   control->status = 0;
-  if (control->oldest == SPOOL_READ) /* it had to wait */
+  if (control->oldest == SPOOL_CONTROL_OLDEST_READ) /* it had to wait */
     return;
-  if (control->oldest == SPOOL_RESTORED)
+  if (control->oldest == SPOOL_CONTROL_OLDEST_RESTORED)
     spool_drop(control->spool);
-  control->oldest = SPOOL_UNKNOWN;
+  control->oldest = SPOOL_CONTROL_OLDEST_UNKNOWN;
   control->status = spool_peek(control->spool, &control->record);
   if (control->status == 0 && control->record.count > 0)
-    control->oldest = SPOOL_READ;
+    control->oldest = SPOOL_CONTROL_OLDEST_READ;
 }
 
-static void on_restored(int status, bool taken, void *arg) {
+static void on_restored(int status, bool accepted, void *arg) {
   spool_control_t *control = arg;
-  set_state(control, SPOOL_IDLE);
-  if (taken)
-    control->oldest = SPOOL_RESTORED;
-  if (status == 0 && taken && !control->stopped)
+  set_state(control, SPOOL_CONTROL_IDLE);
+  if (accepted)
+    control->oldest = SPOOL_CONTROL_OLDEST_RESTORED;
+  if (status == 0 && accepted && !control->stopped)
     control->on_restored(control->arg);
 }
 
 /* Whether it is on its way to Redis. */
-static bool give_to_redis(spool_control_t *control) {
+static bool send_to_redis(spool_control_t *control) {
   const spool_record_t *record = &control->record;
-  return control->oldest == SPOOL_READ && control->on_closed == NULL &&
+  return control->oldest == SPOOL_CONTROL_OLDEST_READ && control->on_closed == NULL &&
          queue_unspool(control->queue, record->segment, record->offset, control->max_waiting, record->entries,
                        record->count, on_restored, control) == 0;
 }
 
 static void on_peeked(uv_work_t *work, int status) {
   spool_control_t *control = work->data;
-  bool none = control->status == 0 && control->oldest == SPOOL_UNKNOWN;
+  bool none = control->status == 0 && control->oldest == SPOOL_CONTROL_OLDEST_UNKNOWN;
   (void)status;
   control->bytes = spool_bytes(control->spool);
-  set_state(control, give_to_redis(control) ? SPOOL_RESTORING : SPOOL_IDLE);
+  set_state(control, send_to_redis(control) ? SPOOL_CONTROL_RESTORING : SPOOL_CONTROL_IDLE);
   if (control->status != 0)
     mcp_log(MCP_LOG_WARN, "spool", "cannot be read: %s", uv_strerror(control->status));
-  else if (none && control->told)
+  else if (none && control->saving_logged)
     mcp_log(MCP_LOG_INFO, "spool", "all that was on disk is in Redis again");
-  control->told = control->told && !none;
+  control->saving_logged = control->saving_logged && !none;
   if (control->on_closed != NULL)
     control->on_closed(control->closed_arg);
 }
 
 void spool_control_restore(spool_control_t *control) {
-  if (control->state != SPOOL_IDLE || control->stopped || control->fill_percent >= RESTORE_BELOW ||
-      !queue_is_up(control->queue) || spool_is_empty(control->spool))
+  if (control->state != SPOOL_CONTROL_IDLE || control->stopped ||
+      control->fill_percent >= RESTORE_BELOW_PERCENT || !queue_is_up(control->queue) ||
+      spool_is_empty(control->spool))
     return;
-  start(control, SPOOL_READING, peek, on_peeked);
+  start(control, SPOOL_CONTROL_READING, peek, on_peeked);
 }
 
 /* ---- End ---- */
@@ -180,6 +183,6 @@ void spool_control_close(spool_control_t *control, spool_control_cb cb, void *ar
   assert(control->stopped && control->on_closed == NULL);
   control->on_closed = cb;
   control->closed_arg = arg;
-  if (control->state != SPOOL_SAVING && control->state != SPOOL_READING)
+  if (control->state != SPOOL_CONTROL_SAVING && control->state != SPOOL_CONTROL_READING)
     cb(arg);
 }

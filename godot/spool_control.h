@@ -11,22 +11,22 @@
 #include <stdbool.h>
 #include <uv.h>
 
-typedef enum spool_state {
-  SPOOL_OFF, /* no spool is wanted */
-  SPOOL_IDLE,
-  SPOOL_SAVING,   /* a thread writes a batch */
-  SPOOL_READING,  /* a thread reads the oldest batch */
-  SPOOL_RESTORING /* that batch is on its way to Redis */
-} spool_state_t;
+typedef enum spool_control_state {
+  SPOOL_CONTROL_OFF, /* no spool is wanted */
+  SPOOL_CONTROL_IDLE,
+  SPOOL_CONTROL_SAVING,   /* a thread writes a batch */
+  SPOOL_CONTROL_READING,  /* a thread reads the oldest batch */
+  SPOOL_CONTROL_RESTORING /* that batch is on its way to Redis */
+} spool_control_state_t;
 
-typedef enum spool_oldest {
-  SPOOL_UNKNOWN, /* not read yet, or there is none */
-  SPOOL_READ,    /* record holds it, and Redis does not */
-  SPOOL_RESTORED /* Redis holds it: it is dropped before the next one is read */
-} spool_oldest_t;
+typedef enum spool_control_oldest {
+  SPOOL_CONTROL_OLDEST_UNKNOWN, /* not read yet, or there is none */
+  SPOOL_CONTROL_OLDEST_READ,    /* record holds it, and Redis does not */
+  SPOOL_CONTROL_OLDEST_RESTORED /* Redis holds it: it is dropped before the next one is read */
+} spool_control_oldest_t;
 
 typedef void (*spool_control_cb)(void *arg);
-typedef void (*spool_saved_cb)(int status, void *arg); /* 0: the batch is on disk */
+typedef void (*spool_control_saved_cb)(int status, void *arg); /* 0: the batch is on disk */
 
 typedef struct spool_control {
   uv_loop_t *loop; /* borrowed */
@@ -35,19 +35,19 @@ typedef struct spool_control {
   int max_waiting; /* batches that were brought back and that no sender has claimed yet */
   spool_control_cb on_restored;
   void *arg;
-  spool_state_t state;
-  spool_oldest_t oldest;
+  spool_control_state_t state;
+  spool_control_oldest_t oldest;
   spool_record_t record; /* the oldest batch */
   int64_t fill_percent;  /* how full the queue was when last seen, in per cent */
   int64_t bytes;         /* on disk when work was last done */
   bool failed;           /* the last batch could not be saved; until spool_control_retry() */
-  bool told;             /* the log knows that batches go to disk */
+  bool saving_logged;    /* the log knows that batches go to disk */
   bool stopped;          /* nothing begins any more */
   uv_work_t work;
-  int status;           /* of the work */
-  mcp_text_t *texts;    /* ours: of the batch being saved; their bytes are the batch's */
-  size_t count;         /* of texts */
-  spool_saved_cb saved; /* of the batch being saved */
+  int status;                   /* of the work */
+  mcp_text_t *texts;            /* ours: of the batch being saved; their bytes are the batch's */
+  size_t count;                 /* of texts */
+  spool_control_saved_cb saved; /* of the batch being saved */
   void *saved_arg;
   spool_control_cb on_closed; /* NULL: not being closed */
   void *closed_arg;
@@ -73,7 +73,8 @@ bool spool_control_has_room(const spool_control_t *control);
 
 /* Saves what is left of the batch, borrowed until saved fires, once, unless the spool is closed before.
  * False: not now, there is nothing left, or no memory. */
-bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_saved_cb saved, void *arg);
+bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_control_saved_cb saved,
+                        void *arg);
 
 /* Brings back the oldest batch, where the queue has room and the spool is free. */
 void spool_control_restore(spool_control_t *control);

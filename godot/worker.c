@@ -21,8 +21,8 @@ typedef struct worker {
   config_t config;
   queue_t *queue;
   delivery_t *delivery;
-  uv_timer_t trim;
-  bool redis_known; /* its state has been logged */
+  uv_timer_t trim_timer;
+  bool redis_loss_logged; /* its state has been logged */
   char spool_dir[4096];
 } worker_t;
 
@@ -38,7 +38,7 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   mcp_text_t line;
   char *text;
   if (status == 0)
-    delivery_fill(worker->delivery, drops->fill_percent);
+    delivery_set_fill(worker->delivery, drops->fill_percent);
   if (status == 0 && drops->has_more)
     trim(worker);
   if (status != 0 || drops->count == 0 || !drops->has_room)
@@ -52,10 +52,10 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
 }
 
 static void trim(worker_t *worker) {
-  queue_trim(worker->queue, delivery_spooled(worker->delivery), on_trimmed, worker);
+  queue_trim(worker->queue, delivery_spooled_bytes(worker->delivery), on_trimmed, worker);
 }
 
-static void on_trim(uv_timer_t *timer) {
+static void on_trim_timer(uv_timer_t *timer) {
   trim(timer->data);
 }
 
@@ -63,11 +63,11 @@ static void on_redis(const char *reason, void *arg) {
   worker_t *worker = arg;
   if (reason == NULL) {
     mcp_log(MCP_LOG_INFO, "worker", "Redis is there");
-    worker->redis_known = false;
+    worker->redis_loss_logged = false;
     delivery_redis_up(worker->delivery);
-  } else if (!worker->redis_known) {
+  } else if (!worker->redis_loss_logged) {
     mcp_log(MCP_LOG_WARN, "worker", "%s", reason);
-    worker->redis_known = true;
+    worker->redis_loss_logged = true;
   }
 }
 
@@ -84,11 +84,11 @@ static void on_delivery_stopped(void *arg) {
 static void on_stop(void *arg) {
   worker_t *worker = arg;
   mcp_log(MCP_LOG_INFO, "worker", "stopping");
-  uv_close((uv_handle_t *)&worker->trim, NULL);
+  uv_close((uv_handle_t *)&worker->trim_timer, NULL);
   delivery_stop(worker->delivery, on_delivery_stopped, worker);
 }
 
-static void tell_ways(const config_t *config) {
+static void log_endpoints(const config_t *config) {
   char queue[MCP_SHOWN_SIZE], host[MCP_SHOWN_SIZE], dewey[MCP_SHOWN_SIZE];
   mcp_redact_setting("LOG_QUEUE_NAME", config->queue_name, queue);
   mcp_redact_setting("REDIS_HOST", config->redis_host, host);
@@ -109,13 +109,13 @@ static int start(worker_t *worker) {
       worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);
   if (worker->delivery == NULL) /* the log says why */
     return 1;
-  uv_timer_init(&worker->loop, &worker->trim);
-  worker->trim.data = worker;
-  uv_timer_start(&worker->trim, on_trim, TRIM_MS, TRIM_MS);
+  uv_timer_init(&worker->loop, &worker->trim_timer);
+  worker->trim_timer.data = worker;
+  uv_timer_start(&worker->trim_timer, on_trim_timer, TRIM_MS, TRIM_MS);
   if (delivery_start(worker->delivery) != 0)
     return 1;
   queue_start(worker->queue, on_redis, NULL, worker);
-  tell_ways(&worker->config);
+  log_endpoints(&worker->config);
   return 0;
 }
 
