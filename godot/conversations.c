@@ -19,17 +19,17 @@
 #include <string.h>
 #include <uv.h>
 
-#define STORE_AWAY "conversation store unavailable, retry"
+#define STORE_UNAVAILABLE "conversation store unavailable, retry"
 
 enum {
   /* A store that is at an import lets other writers wait; and a caller who gives up too early, and tries
    * again, has stored twice. */
-  ONE_TIMEOUT_MS = 30000,
+  SINGLE_TIMEOUT_MS = 30000,
   /* A little less than the time after which servers of the library, this one and the store's, end any call.
    */
-  MANY_TIMEOUT_MS = 290000,
+  BULK_TIMEOUT_MS = 290000,
   FIRST_CAPACITY = 64 << 10,
-  FILES_AT_ONCE = 2 /* of the largest size: the memory for all that are being read */
+  MAX_FILES_IN_MEMORY = 2 /* of the largest size: the memory for all that are being read */
 };
 
 static const char begin_schema[] =
@@ -81,14 +81,14 @@ static const char store_messages_bulk_schema[] = MCP_JSON({
 /* ---- What came of it ---- */
 
 /* data and words: of the store's error. */
-static void end_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *words) {
-  if (dewey_call_was_refused(status))
-    dewey_call_end_refused(call, status, data, words);
+static void fail_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *message) {
+  if (dewey_call_is_error_response(status))
+    dewey_call_forward_error(call, status, data, message);
   else if (status == MCP_EDISCONNECTED || status == MCP_EBUSY || status == MCP_ETIMEOUT)
     mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
                               "before you try again");
   else
-    mcp_call_tool_error(call, STORE_AWAY);
+    mcp_call_tool_error(call, STORE_UNAVAILABLE);
 }
 
 /* Ends a call with the answer, complete: or else the store has said something that it should not. */
@@ -101,33 +101,33 @@ static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
 
 /* ---- One at a time ---- */
 
-static void ask(mcp_call_t *call, const conversations_t *conversations, const char *tool,
-                yyjson_mut_doc *args, mcp_result_cb cb) {
+static void call_store(mcp_call_t *call, const conversations_t *conversations, const char *tool,
+                       yyjson_mut_doc *args, mcp_result_cb cb) {
   int status =
       args == NULL
           ? MCP_ENOMEM
           : mcp_client_call(conversations->store, tool, args,
-                            &(mcp_call_options_t){.timeout_ms = ONE_TIMEOUT_MS, .parent = call}, cb, call);
+                            &(mcp_call_options_t){.timeout_ms = SINGLE_TIMEOUT_MS, .parent = call}, cb, call);
   if (status != 0)
-    end_not_stored(call, status, NULL, NULL);
+    fail_not_stored(call, status, NULL, NULL);
 }
 
 /* False: the call was ended with what went wrong. */
-static bool was_stored(mcp_call_t *call, const mcp_result_t *result) {
+static bool check_stored(mcp_call_t *call, const mcp_result_t *result) {
   if (result->is_error)
-    dewey_call_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
+    dewey_call_forward_error(call, MCP_TOOL_ERROR, NULL, result->message);
   else if (result->status != 0)
-    end_not_stored(call, result->status, result->value, result->message);
+    fail_not_stored(call, result->status, result->value, result->message);
   return !result->is_error && result->status == 0;
 }
 
 /* Answers with the members of these names, up to NULL, of what the store has said, or, where it has not, of
  * what the root of the call's document has kept. */
-static void answer_with(mcp_call_t *call, const mcp_result_t *result, const char *const *names) {
+static void reply_with(mcp_call_t *call, const mcp_result_t *result, const char *const *names) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc), *kept = yyjson_mut_doc_get_root(doc);
   bool complete = true;
-  if (!was_stored(call, result))
+  if (!check_stored(call, result))
     return;
   for (; *names != NULL; names++) {
     yyjson_val *said = yyjson_obj_get(result->value, *names);
@@ -139,21 +139,21 @@ static void answer_with(mcp_call_t *call, const mcp_result_t *result, const char
   reply(call, answer, complete);
 }
 
-static void on_begun(mcp_client_t *client, const mcp_result_t *result, void *arg) {
+static void on_conversation_begun(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   static const char *const names[] = {"conversation_id", "session_id", "created_at", NULL};
   (void)client;
-  answer_with(arg, result, names);
+  reply_with(arg, result, names);
 }
 
 static void conversation_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"session_id", "metadata", NULL};
-  ask(call, arg, "dewey_begin_conversation", dewey_call_with(args, names), on_begun);
+  call_store(call, arg, "dewey_begin_conversation", dewey_call_arguments(args, names), on_conversation_begun);
 }
 
 static void on_stored(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   static const char *const names[] = {"message_id", "conversation_id", "turn_number", "created_at", NULL};
   (void)client;
-  answer_with(arg, result, names);
+  reply_with(arg, result, names);
 }
 
 static void conversation_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -163,36 +163,36 @@ static void conversation_store_message(mcp_call_t *call, yyjson_val *args, void 
   yyjson_mut_doc_set_root(doc, kept);
   yyjson_mut_obj_add_val(doc, kept, "conversation_id",
                          yyjson_val_mut_copy(doc, yyjson_obj_get(args, "conversation_id")));
-  ask(call, arg, "dewey_store_message", dewey_call_with(args, names), on_stored);
+  call_store(call, arg, "dewey_store_message", dewey_call_arguments(args, names), on_stored);
 }
 
 /* ---- A file of them ---- */
 
 /* The entries of a file, put together as the text of an array. */
-typedef struct text {
+typedef struct file_text {
   mcp_call_t *call;
   conversations_t *conversations;
   char *bytes;          /* owned */
-  size_t len, capacity; /* the latter counts in conversations->reading_bytes, until the call ends */
-} text_t;
+  size_t len, capacity; /* the latter counts in conversations->file_bytes, until the call ends */
+} file_text_t;
 
-static void end_too_large(mcp_call_t *call, const conversations_t *conversations) {
+static void fail_too_large(mcp_call_t *call, const conversations_t *conversations) {
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
                 "the messages take more than the %zu bytes that one call can carry: send them in parts, the "
                 "later ones with the conversation_id that the first is answered with",
                 conversations->max_message_bytes);
 }
 
-static void end_no_memory(mcp_call_t *call) {
+static void fail_out_of_memory(mcp_call_t *call) {
   mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
 }
 
 /* False: there is no room for len more; the call was ended. */
-static bool make_room(text_t *text, size_t len) {
+static bool reserve(file_text_t *text, size_t len) {
   const size_t max = text->conversations->max_message_bytes;
   size_t capacity = text->capacity > 0 ? text->capacity : FIRST_CAPACITY;
   if (len > max - text->len) {
-    end_too_large(text->call, text->conversations);
+    fail_too_large(text->call, text->conversations);
     return false;
   }
   while (capacity < text->len + len)
@@ -201,42 +201,42 @@ static bool make_room(text_t *text, size_t len) {
     capacity = max;
   size_t more = capacity - text->capacity;
   text->capacity = capacity;
-  if (atomic_fetch_add(&text->conversations->reading_bytes, more) + more > FILES_AT_ONCE * max) {
+  if (atomic_fetch_add(&text->conversations->file_bytes, more) + more > MAX_FILES_IN_MEMORY * max) {
     mcp_call_tool_error(text->call, "busy with other files of messages, retry later");
     return false;
   }
   char *bytes = realloc(text->bytes, capacity);
   if (bytes == NULL)
-    end_no_memory(text->call);
+    fail_out_of_memory(text->call);
   else
     text->bytes = bytes;
   return bytes != NULL;
 }
 
 /* before: what stands in front of it. False: the call was ended. */
-static bool append(text_t *text, char before, const char *entry, size_t len) {
-  if (text->capacity - text->len < 1 + len && !make_room(text, 1 + len))
+static bool append(file_text_t *text, char separator, const char *entry, size_t len) {
+  if (text->capacity - text->len < 1 + len && !reserve(text, 1 + len))
     return false;
-  text->bytes[text->len] = before;
+  text->bytes[text->len] = separator;
   memcpy(text->bytes + text->len + 1, entry, len);
   text->len += 1 + len;
   return true;
 }
 
 /* False: the call was ended. */
-static bool read_entries(text_t *text, const char *path, mcp_json_reader_t *entries) {
+static bool read_messages(file_text_t *text, const char *path, mcp_json_reader_t *reader) {
   const char *slash = strrchr(path, '/'); /* its directories are the operator's */
   const char *entry;
   size_t len;
-  while (!mcp_call_cancelled(text->call) && mcp_json_reader_next(entries, &entry, &len) != NULL) {
+  while (!mcp_call_cancelled(text->call) && mcp_json_reader_next(reader, &entry, &len) != NULL) {
     if (!append(text, text->len == 0 ? '[' : ',', entry, len))
       return false;
   }
   if (mcp_call_cancelled(text->call))
     mcp_call_tool_error(text->call, "nobody waited any more");
-  else if (mcp_json_reader_error(entries) != NULL)
+  else if (mcp_json_reader_error(reader) != NULL)
     mcp_call_tool_error(text->call, "messages_file \"%s\": %s", slash != NULL ? slash + 1 : path,
-                        mcp_json_reader_error(entries));
+                        mcp_json_reader_error(reader));
   else if (text->len == 0)
     mcp_call_tool_error(text->call, "messages_file holds no messages");
   else
@@ -248,40 +248,40 @@ static bool read_entries(text_t *text, const char *path, mcp_json_reader_t *entr
 static mcp_json_reader_t *open_file(mcp_call_t *call, const conversations_t *conversations,
                                     yyjson_val *path) {
   int file = mcp_open_beneath(conversations->import_paths, yyjson_get_str(path), yyjson_get_len(path));
-  mcp_json_reader_t *entries = file >= 0 ? mcp_json_reader_new(file) : NULL;
+  mcp_json_reader_t *reader = file >= 0 ? mcp_json_reader_new(file) : NULL;
   if (file == MCP_EPATH)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "messages_file: %s (GODOT_IMPORT_PATHS)",
                   mcp_strerror(file));
   else if (file < 0)
     mcp_call_tool_error(call, "messages_file: %s", mcp_strerror(file));
-  else if (entries == NULL)
-    end_no_memory(call);
-  return entries;
+  else if (reader == NULL)
+    fail_out_of_memory(call);
+  return reader;
 }
 
 /* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
-static bool add_file(text_t *text, yyjson_val *path, yyjson_mut_doc *asked) {
-  mcp_json_reader_t *entries = open_file(text->call, text->conversations, path);
-  bool added = entries != NULL && read_entries(text, yyjson_get_str(path), entries);
-  mcp_json_reader_free(entries);
+static bool add_file(file_text_t *text, yyjson_val *path, yyjson_mut_doc *request) {
+  mcp_json_reader_t *reader = open_file(text->call, text->conversations, path);
+  bool added = reader != NULL && read_messages(text, yyjson_get_str(path), reader);
+  mcp_json_reader_free(reader);
   if (added) {
-    yyjson_mut_val *messages = yyjson_mut_rawncpy(asked, text->bytes, text->len);
-    added = yyjson_mut_obj_add_val(asked, yyjson_mut_doc_get_root(asked), "messages", messages);
+    yyjson_mut_val *messages = yyjson_mut_rawncpy(request, text->bytes, text->len);
+    added = yyjson_mut_obj_add_val(request, yyjson_mut_doc_get_root(request), "messages", messages);
     if (!added)
-      end_no_memory(text->call);
+      fail_out_of_memory(text->call);
   }
-  free(text->bytes); /* now, since asked has them, too */
+  free(text->bytes); /* now, since request has them, too */
   return added;
 }
 
 /* ---- Many at once ---- */
 
-static bool take(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
+static bool copy_member(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
   return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
 }
 
 /* Names of arguments: those that are not known here, and those that the store did not heed; NULL: none. */
-static yyjson_mut_val *all_ignored(mcp_call_t *call, yyjson_val *stored) {
+static yyjson_mut_val *ignored_names(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *names = mcp_call_ignored(call);
   size_t index, max;
@@ -294,44 +294,45 @@ static yyjson_mut_val *all_ignored(mcp_call_t *call, yyjson_val *stored) {
   return names;
 }
 
-static void reply_many(mcp_call_t *call, yyjson_val *stored) {
+static void reply_bulk(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  bool complete = take(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
-                  take(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
+  bool complete = copy_member(doc, answer, "conversation_id", yyjson_obj_get(stored, "conversation_id")) &&
+                  copy_member(doc, answer, "messages_stored", yyjson_obj_get(stored, "stored")) &&
                   yyjson_mut_obj_add_str(doc, answer, "status", "success");
-  yyjson_mut_obj_add_val(doc, answer, "ignored", all_ignored(call, stored));
+  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored_names(call, stored));
   reply(call, answer, complete);
 }
 
 /* asked is stolen. */
-static void store_many(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *asked) {
-  mcp_call_options_t options = {.timeout_ms = MANY_TIMEOUT_MS, .parent = call};
+static void store_bulk(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *request) {
+  mcp_call_options_t options = {.timeout_ms = BULK_TIMEOUT_MS, .parent = call};
   yyjson_doc *answer;
-  int status = mcp_sync_client_call(conversations->waiting_store, "dewey_store_messages_bulk", asked,
-                                    &options, &answer);
-  if (status != 0 && !dewey_call_was_refused(status) && status != MCP_ECANCELED)
+  int status =
+      mcp_sync_client_call(conversations->sync_store, "dewey_store_messages_bulk", request, &options, &answer);
+  if (status != 0 && !dewey_call_is_error_response(status) && status != MCP_ECANCELED)
     mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
   if (status == 0)
-    reply_many(call, yyjson_doc_get_root(answer));
+    reply_bulk(call, yyjson_doc_get_root(answer));
   else if (status == MCP_ETOOBIG)
-    end_too_large(call, conversations);
+    fail_too_large(call, conversations);
   else
-    end_not_stored(call, status, yyjson_doc_get_root(answer), mcp_last_error());
+    fail_not_stored(call, status, yyjson_doc_get_root(answer), mcp_last_error());
   yyjson_doc_free(answer);
 }
 
-static void store_from(mcp_call_t *call, yyjson_val *args, yyjson_val *path, conversations_t *conversations) {
+static void store_messages(mcp_call_t *call, yyjson_val *args, yyjson_val *path,
+                           conversations_t *conversations) {
   static const char *const names[] = {"messages", "conversation_id", "session_id", "metadata", NULL};
-  yyjson_mut_doc *asked = dewey_call_with(args, path != NULL ? names + 1 : names);
-  text_t text = {.call = call, .conversations = conversations};
-  if (asked == NULL)
-    end_no_memory(call);
-  else if (path != NULL && !add_file(&text, path, asked))
-    yyjson_mut_doc_free(asked);
+  yyjson_mut_doc *request = dewey_call_arguments(args, path != NULL ? names + 1 : names);
+  file_text_t text = {.call = call, .conversations = conversations};
+  if (request == NULL)
+    fail_out_of_memory(call);
+  else if (path != NULL && !add_file(&text, path, request))
+    yyjson_mut_doc_free(request);
   else
-    store_many(call, conversations, asked);
-  atomic_fetch_sub(&conversations->reading_bytes, text.capacity);
+    store_bulk(call, conversations, request);
+  atomic_fetch_sub(&conversations->file_bytes, text.capacity);
 }
 
 static void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -343,9 +344,9 @@ static void conversation_store_messages_bulk(mcp_call_t *call, yyjson_val *args,
   else if (!named && !given)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "give messages, at least one, or messages_file");
   else if (!atomic_load(&conversations->store_is_up))
-    mcp_call_tool_error(call, STORE_AWAY);
+    mcp_call_tool_error(call, STORE_UNAVAILABLE);
   else
-    store_from(call, args, named ? path : NULL, conversations);
+    store_messages(call, args, named ? path : NULL, conversations);
 }
 
 /* ---- The tools ---- */

@@ -1,7 +1,7 @@
 /* dewey_call.c: see dewey_call.h. */
 #include "dewey_call.h"
 
-yyjson_mut_doc *dewey_call_with(yyjson_val *args, const char *const *names) {
+yyjson_mut_doc *dewey_call_arguments(yyjson_val *args, const char *const *names) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *picked = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, picked);
@@ -16,16 +16,16 @@ yyjson_mut_doc *dewey_call_with(yyjson_val *args, const char *const *names) {
   return doc;
 }
 
-bool dewey_call_was_refused(int status) {
+bool dewey_call_is_error_response(int status) {
   return status <= MCP_TOOL_ERROR;
 }
 
 /* Others are about how Godot has asked. */
-static bool is_for_the_caller(int code) {
+static bool is_for_caller(int code) {
   return code == MCP_INVALID_PARAMS || (code <= MCP_TOOL_ERROR && code >= -32099);
 }
 
-void dewey_call_end_refused(mcp_call_t *call, int code, yyjson_val *data, const char *words) {
+void dewey_call_forward_error(mcp_call_t *call, int code, yyjson_val *data, const char *message) {
   yyjson_mut_val *copy = data != NULL ? yyjson_val_mut_copy(mcp_call_doc(call), data) : NULL;
-  mcp_call_fail(call, is_for_the_caller(code) ? code : MCP_TOOL_ERROR, copy, "%s", words);
+  mcp_call_fail(call, is_for_caller(code) ? code : MCP_TOOL_ERROR, copy, "%s", message);
 }

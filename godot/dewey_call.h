@@ -6,13 +6,13 @@
 
 /* A document with those arguments of these names, up to NULL, that were given; NULL: no memory. Any thread.
  */
-yyjson_mut_doc *dewey_call_with(yyjson_val *args, const char *const *names);
+yyjson_mut_doc *dewey_call_arguments(yyjson_val *args, const char *const *names);
 
 /* Whether a status is the store's own error, of JSON-RPC. */
-bool dewey_call_was_refused(int status);
+bool dewey_call_is_error_response(int status);
 
 /* Ends a call that the store has refused: with its words, its data (NULL: none), and its code as far as that
  * says something to Godot's own caller. */
-void dewey_call_end_refused(mcp_call_t *call, int code, yyjson_val *data, const char *words);
+void dewey_call_forward_error(mcp_call_t *call, int code, yyjson_val *data, const char *message);
 
 #endif

@@ -4,7 +4,7 @@
  */
 #include "metrics.h"
 
-enum { READ_MS = 1000 };
+enum { INTERVAL_MS = 1000 };
 
 static const struct {
   int type;
@@ -28,20 +28,20 @@ static const struct {
 
 static void on_metrics(int status, const int64_t *values, void *arg) {
   metrics_t *metrics = arg;
-  metrics->asking = false;
+  metrics->in_flight = false;
   for (int i = 0; status == 0 && i < QUEUE_METRICS; i++) {
     if (table[i].type == MCP_GAUGE)
       mcp_metric_set(metrics->exported[i], NULL, (double)values[i] * table[i].unit);
-    else if (values[i] > metrics->last[i])
-      mcp_metric_add(metrics->exported[i], NULL, (double)(values[i] - metrics->last[i]) * table[i].unit);
-    metrics->last[i] = values[i];
+    else if (values[i] > metrics->previous[i])
+      mcp_metric_add(metrics->exported[i], NULL, (double)(values[i] - metrics->previous[i]) * table[i].unit);
+    metrics->previous[i] = values[i];
   }
 }
 
 static void on_timer(uv_timer_t *timer) {
   metrics_t *metrics = timer->data;
-  if (!metrics->asking)
-    metrics->asking = queue_metrics(metrics->queue, on_metrics, metrics) == 0;
+  if (!metrics->in_flight)
+    metrics->in_flight = queue_metrics(metrics->queue, on_metrics, metrics) == 0;
 }
 
 void metrics_start(metrics_t *metrics, uv_loop_t *loop, mcp_server_t *server, queue_t *queue) {
@@ -50,7 +50,7 @@ void metrics_start(metrics_t *metrics, uv_loop_t *loop, mcp_server_t *server, qu
     metrics->exported[i] = mcp_server_metric(server, table[i].type, table[i].name, table[i].help, NULL);
   uv_timer_init(loop, &metrics->timer);
   metrics->timer.data = metrics;
-  uv_timer_start(&metrics->timer, on_timer, 0, READ_MS);
+  uv_timer_start(&metrics->timer, on_timer, 0, INTERVAL_MS);
 }
 
 void metrics_stop(metrics_t *metrics) {

@@ -11,8 +11,8 @@ typedef struct metrics {
   queue_t *queue; /* borrowed */
   uv_timer_t timer;
   mcp_metric_t *exported[QUEUE_METRICS]; /* the server's */
-  int64_t last[QUEUE_METRICS];
-  bool asking;
+  int64_t previous[QUEUE_METRICS];
+  bool in_flight;
 } metrics_t;
 
 /* Once the queue is there, before the server starts. */

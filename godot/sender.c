@@ -308,14 +308,14 @@ static bool should_save(const sender_t *sender) {
 static void retry(sender_t *sender, store_result_t store_result) {
   sender->retries++;
   resume_in(sender, should_save(sender) ? 0 : delay_ms(sender), renew_and_send);
-  if ((store_result == STORE_RESULT_UNAVAILABLE || store_result == STORE_RESULT_LOST) &&
+  if ((store_result == STORE_RESULT_UNAVAILABLE || store_result == STORE_RESULT_DISCONNECTED) &&
       sender->state == SENDER_PAUSED)
     sender->pause = SENDER_PAUSE_STORE; /* or by the timer */
 }
 
 static void handle_failure(sender_t *sender, const mcp_result_t *result, store_result_t store_result) {
   bool persists;
-  sender->may_be_stored = sender->may_be_stored || !store_result_surely_not_stored(result);
+  sender->may_be_stored = sender->may_be_stored || !store_result_excludes_stored(result);
   if (store_result != STORE_RESULT_REFUSED)
     count_failure(sender, result);
   persists =

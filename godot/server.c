@@ -12,7 +12,7 @@
 #include "metrics.h"
 #include "redis_queue.h"
 #include "store_watch.h"
-#include "tools.h"
+#include "log_tools.h"
 
 #include <iccm_network.h>
 #include <iccm_service.h>
@@ -21,13 +21,13 @@
 typedef struct godot {
   uv_loop_t loop;
   config_t config;
-  tools_t tools;
+  log_tools_t tools;
   conversations_t conversations;
   metrics_t metrics;
   store_watch_t watch;
   dead_letters_t dead_letters;
   mcp_server_t *server;
-  int open; /* while stopping: queue and store, unless closed */
+  int open_parts; /* while stopping: queue and store, unless closed */
 } godot_t;
 
 /* Whether Redis is there, and whether it takes what is written. Changes are logged by the server. */
@@ -48,10 +48,10 @@ static void on_levels(void *arg) {
   mcp_server_notify(godot->server);
 }
 
-/* Store and queue end the calls that still wait for them before they are closed. waiting_store stays: a
+/* Store and queue end the calls that still wait for them before they are closed. sync_store stays: a
  * handler that the stop has left to itself may still use it. */
 static void release(godot_t *godot) {
-  if (--godot->open > 0)
+  if (--godot->open_parts > 0)
     return;
   mcp_client_free(godot->tools.store);
   mcp_server_free(godot->server);
@@ -70,8 +70,8 @@ static void on_queue_closed(void *arg) {
 static void on_server_stopped(mcp_server_t *server, void *arg) {
   godot_t *godot = arg;
   (void)server;
-  godot->open = 2;
-  tools_close(&godot->tools);
+  godot->open_parts = 2;
+  log_tools_close(&godot->tools);
   metrics_stop(&godot->metrics);
   store_watch_stop(&godot->watch);
   queue_close(godot->tools.queue, on_queue_closed, godot);
@@ -87,12 +87,12 @@ static void on_stop(void *arg) {
 /* Each with what it works with, in the order in which tools/list names them. */
 static int add_tools(godot_t *godot) {
   const config_t *config = &godot->config;
-  int status = tools_start(&godot->tools, &godot->loop, godot->server);
+  int status = log_tools_start(&godot->tools, &godot->loop, godot->server);
   godot->conversations.store = godot->tools.store;
-  godot->conversations.waiting_store = mcp_sync_client_new(config->dewey_url);
+  godot->conversations.sync_store = mcp_sync_client_new(config->dewey_url);
   godot->conversations.import_paths = config->import_paths;
   godot->conversations.max_message_bytes = config->max_message_bytes;
-  if (godot->conversations.waiting_store == NULL)
+  if (godot->conversations.sync_store == NULL)
     status = UV_ENOMEM; /* the other client has found the address fine */
   if (status == 0)
     status = conversations_add_tools(&godot->conversations, godot->server);
@@ -101,7 +101,7 @@ static int add_tools(godot_t *godot) {
   return status;
 }
 
-static int make(godot_t *godot) {
+static int create(godot_t *godot) {
   static const mcp_tool_t none[] = {MCP_TOOL_END};
   const config_t *config = &godot->config;
   godot->tools.queue = queue_new(&godot->loop, config);
@@ -118,14 +118,15 @@ static int make(godot_t *godot) {
   mcp_client_on_state(godot->tools.store, on_store, godot);
   mcp_server_set_max_message_bytes(godot->server, config->max_message_bytes);
   mcp_server_set_log_url(godot->server, NULL); /* to itself: each line would make others */
-  mcp_server_set_experimental_capability(godot->server, "iccm/log_level", tools_level_notice, &godot->tools);
+  mcp_server_set_experimental_capability(godot->server, "iccm/log_level", log_tools_level_notification,
+                                         &godot->tools);
   mcp_server_set_dependency(godot->server, "redis", "not connected yet");
   mcp_server_set_dependency(godot->server, "dewey", "not connected yet");
   return 0;
 }
 
 static int start(godot_t *godot) {
-  if (config_read(&godot->config) != 0 || uv_loop_init(&godot->loop) != 0 || make(godot) != 0)
+  if (config_read(&godot->config) != 0 || uv_loop_init(&godot->loop) != 0 || create(godot) != 0)
     return 1;
   if (mcp_server_start(godot->server, &godot->loop) != 0) /* the log says why */
     return 1;

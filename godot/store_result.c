@@ -3,20 +3,20 @@
  */
 #include "store_result.h"
 
-static bool is_tools_own(const mcp_result_t *result) {
+static bool is_tool_error(const mcp_result_t *result) {
   bool own_code = result->status <= MCP_TOOL_ERROR && result->status > MCP_TOOL_ERROR - 100;
   return own_code || (result->status == 0 && result->is_error);
 }
 
 /* A store that is full or busy says so: without that, entries refused while others still found room would be
  * taken for the culprits. */
-static bool blames_no_entry(const mcp_result_t *result) {
+static bool asks_for_retry(const mcp_result_t *result) {
   return yyjson_is_true(yyjson_obj_get(result->value, "retry"));
 }
 
 store_result_t store_result_of(const mcp_result_t *result) {
-  if (is_tools_own(result))
-    return blames_no_entry(result) ? STORE_RESULT_UNAVAILABLE : STORE_RESULT_AMBIGUOUS;
+  if (is_tool_error(result))
+    return asks_for_retry(result) ? STORE_RESULT_UNAVAILABLE : STORE_RESULT_AMBIGUOUS;
   switch (result->status) {
   case 0:
     return STORE_RESULT_ACCEPTED;
@@ -29,14 +29,14 @@ store_result_t store_result_of(const mcp_result_t *result) {
   case MCP_INTERNAL_ERROR:
     return STORE_RESULT_AMBIGUOUS;
   case MCP_EDISCONNECTED:
-    return STORE_RESULT_LOST;
+    return STORE_RESULT_DISCONNECTED;
   default:
     return STORE_RESULT_UNAVAILABLE;
   }
 }
 
-bool store_result_surely_not_stored(const mcp_result_t *result) {
-  if (is_tools_own(result)) /* its transaction was given up */
+bool store_result_excludes_stored(const mcp_result_t *result) {
+  if (is_tool_error(result)) /* its transaction was given up */
     return true;
   switch (result->status) {
   case MCP_ERESOLVE:

@@ -6,12 +6,12 @@
  */
 #include "store_watch.h"
 
-enum { ASK_MS = 1000, ANSWER_MS = 5000 };
+enum { INTERVAL_MS = 1000, TIMEOUT_MS = 5000 };
 
 static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   store_watch_t *watch = arg;
   (void)client;
-  watch->asking = false;
+  watch->in_flight = false;
   if (result->is_error || result->status == MCP_TOOL_ERROR)
     mcp_server_set_dependency(watch->server, "dewey", result->message);
   else if (result->status == MCP_ETIMEOUT)
@@ -23,9 +23,10 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
 
 static void on_timer(uv_timer_t *timer) {
   store_watch_t *watch = timer->data;
-  if (!watch->asking)
-    watch->asking = mcp_client_call(watch->store, "dewey_ready", NULL,
-                                    &(mcp_call_options_t){.timeout_ms = ANSWER_MS}, on_answer, watch) == 0;
+  if (!watch->in_flight)
+    watch->in_flight =
+        mcp_client_call(watch->store, "dewey_ready", NULL, &(mcp_call_options_t){.timeout_ms = TIMEOUT_MS},
+                        on_answer, watch) == 0;
 }
 
 void store_watch_start(store_watch_t *watch, uv_loop_t *loop, mcp_server_t *server, mcp_client_t *store) {
@@ -33,7 +34,7 @@ void store_watch_start(store_watch_t *watch, uv_loop_t *loop, mcp_server_t *serv
   watch->store = store;
   uv_timer_init(loop, &watch->timer);
   watch->timer.data = watch;
-  uv_timer_start(&watch->timer, on_timer, ASK_MS, ASK_MS);
+  uv_timer_start(&watch->timer, on_timer, INTERVAL_MS, INTERVAL_MS);
 }
 
 void store_watch_stop(store_watch_t *watch) {

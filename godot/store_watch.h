@@ -9,7 +9,7 @@ typedef struct store_watch {
   uv_timer_t timer;
   mcp_server_t *server;
   mcp_client_t *store;
-  bool asking;
+  bool in_flight;
 } store_watch_t;
 
 /* Asks the store once a second from now on. Both are borrowed. */

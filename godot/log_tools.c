@@ -1,4 +1,4 @@
-/* tools.c: logger_log, logger_query, logger_clear, logger_set_level and godot_remove_level.
+/* log_tools.c: logger_log, logger_query, logger_clear, logger_set_level and godot_remove_level.
  *
  * Happy path of logger_log: check, give the entry its key, gather; before the loop waits again, all that one
  * turn has gathered is one step in Redis, and all callers are answered when Redis has it. The queries are
@@ -8,7 +8,7 @@
  * entry may be queued or not; with an id a retry does no harm). Store away: an error at once, or after
  * STORE_TIMEOUT_MS.
  */
-#include "tools.h"
+#include "log_tools.h"
 
 #include "dewey_call.h"
 #include "entry.h"
@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STORE_AWAY "log store unavailable, retry"
+#define STORE_UNAVAILABLE "log store unavailable, retry"
 
 enum {
   STORE_TIMEOUT_MS = 8000,
@@ -28,12 +28,12 @@ enum {
 };
 
 /* Calls whose entries are pushed together. */
-typedef struct group {
-  tools_t *tools;
+typedef struct push_group {
+  log_tools_t *tools;
   size_t count, bytes;
   mcp_call_t *calls[QUEUE_MAX_PUSH];
   mcp_text_t entries[QUEUE_MAX_PUSH]; /* texts are ours until they are sent */
-} group_t;
+} push_group_t;
 
 /* ---- logger_log ---- */
 
@@ -55,7 +55,7 @@ static void reply_ok(mcp_call_t *call, const char *message) {
 }
 
 static void on_pushed(int status, void *arg) {
-  group_t *group = arg;
+  push_group_t *group = arg;
   group->tools->unanswered_bytes -= group->bytes;
   mcp_metric_add(group->tools->entries, status == 0 ? "accepted" : "unavailable", (double)group->count);
   for (size_t i = 0; i < group->count; i++) {
@@ -67,13 +67,13 @@ static void on_pushed(int status, void *arg) {
   free(group);
 }
 
-static void flush(tools_t *tools) {
-  group_t *group = tools->gathered;
+static void flush(log_tools_t *tools) {
+  push_group_t *group = tools->pending_group;
   int status;
   if (group == NULL)
     return;
-  tools->gathered = NULL;
-  uv_prepare_stop(&tools->flush);
+  tools->pending_group = NULL;
+  uv_prepare_stop(&tools->flush_prepare);
   status = queue_push(tools->queue, group->entries, group->count, on_pushed, group);
   for (size_t i = 0; i < group->count; i++)
     free((void *)(uintptr_t)group->entries[i].ptr);
@@ -81,31 +81,31 @@ static void flush(tools_t *tools) {
     on_pushed(status, group);
 }
 
-static void on_flush(uv_prepare_t *prepare) {
+static void on_flush_prepare(uv_prepare_t *prepare) {
   flush(prepare->data);
 }
 
 /* The group that still has room for an entry. NULL: no memory. */
-static group_t *group_for(tools_t *tools, size_t len) {
-  group_t *group = tools->gathered;
+static push_group_t *group_with_room(log_tools_t *tools, size_t len) {
+  push_group_t *group = tools->pending_group;
   if (group != NULL && (group->count == QUEUE_MAX_PUSH || group->bytes + len > MAX_PUSH_BYTES))
     flush(tools);
-  if (tools->gathered == NULL) {
+  if (tools->pending_group == NULL) {
     group = malloc(sizeof *group);
     if (group == NULL)
       return NULL;
     group->tools = tools;
     group->count = group->bytes = 0;
-    tools->gathered = group;
-    uv_prepare_start(&tools->flush, on_flush);
+    tools->pending_group = group;
+    uv_prepare_start(&tools->flush_prepare, on_flush_prepare);
   }
-  return tools->gathered;
+  return tools->pending_group;
 }
 
 /* Steals the text. */
-static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
-  bool room = tools->unanswered_bytes + len <= MAX_UNANSWERED_BYTES;
-  group_t *group = room && queue_is_up(tools->queue) ? group_for(tools, len) : NULL;
+static void add_to_group(log_tools_t *tools, mcp_call_t *call, char *text, size_t len) {
+  bool has_room = tools->unanswered_bytes + len <= MAX_UNANSWERED_BYTES;
+  push_group_t *group = has_room && queue_is_up(tools->queue) ? group_with_room(tools, len) : NULL;
   if (group == NULL) {
     free(text);
     mcp_metric_add(tools->entries, "unavailable", 1);
@@ -118,27 +118,27 @@ static void gather(tools_t *tools, mcp_call_t *call, char *text, size_t len) {
   tools->unanswered_bytes += len;
 }
 
-static bool below_its_level(const tools_t *tools, yyjson_val *args) {
+static bool is_below_level(const log_tools_t *tools, yyjson_val *args) {
   yyjson_val *component = yyjson_obj_get(args, "component");
   int level = mcp_log_level_from_json(yyjson_obj_get(args, "level"));
   return level < queue_level(tools->queue, yyjson_get_str(component), yyjson_get_len(component));
 }
 
 static void logger_log(mcp_call_t *call, yyjson_val *args, void *arg) {
-  tools_t *tools = arg;
+  log_tools_t *tools = arg;
   char reason[ENTRY_REASON_SIZE];
   size_t len, redacted = 0;
   char *text = entry_new(args, mcp_call_trace_id(call), mcp_time_now_us(), &len, &redacted, reason);
   if (text == NULL) {
     mcp_metric_add(tools->entries, "refused", 1);
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s", reason);
-  } else if (below_its_level(tools, args)) {
+  } else if (is_below_level(tools, args)) {
     free(text);
     mcp_metric_add(tools->entries, "below_level", 1);
     reply_ok(call, "Below the level of its component; not queued.");
   } else {
     mcp_metric_add(tools->redacted, NULL, (double)redacted);
-    gather(tools, call, text, len);
+    add_to_group(tools, call, text, len);
   }
 }
 
@@ -158,7 +158,7 @@ static void on_level_set(int status, void *arg) {
 }
 
 /* level NULL: the component has none from now on. */
-static void set_level(mcp_call_t *call, tools_t *tools, yyjson_val *component, const char *level) {
+static void set_level(mcp_call_t *call, log_tools_t *tools, yyjson_val *component, const char *level) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   int status;
@@ -189,8 +189,8 @@ static void remove_level(mcp_call_t *call, yyjson_val *args, void *arg) {
   set_level(call, arg, yyjson_obj_get(args, "component"), NULL);
 }
 
-yyjson_mut_doc *tools_level_notice(mcp_server_t *server, yyjson_val *initialize, void *arg) {
-  const tools_t *tools = arg;
+yyjson_mut_doc *log_tools_level_notification(mcp_server_t *server, yyjson_val *initialize, void *arg) {
+  const log_tools_t *tools = arg;
   yyjson_val *component = yyjson_ptr_get(initialize, "/capabilities/experimental/iccm~1log_level/component");
   (void)server;
   if (!yyjson_is_str(component))
@@ -213,43 +213,43 @@ static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, vo
   mcp_call_t *call = arg;
   (void)client;
   if (result->is_error)
-    dewey_call_end_refused(call, MCP_TOOL_ERROR, NULL, result->message);
-  else if (dewey_call_was_refused(result->status))
-    dewey_call_end_refused(call, result->status, result->value, result->message);
+    dewey_call_forward_error(call, MCP_TOOL_ERROR, NULL, result->message);
+  else if (dewey_call_is_error_response(result->status))
+    dewey_call_forward_error(call, result->status, result->value, result->message);
   else if (result->status != 0 || result->text == NULL)
-    mcp_call_tool_error(call, STORE_AWAY);
+    mcp_call_tool_error(call, STORE_UNAVAILABLE);
   else
     mcp_call_reply_text(call, result->text, result->text_len);
 }
 
-static void ask_store(mcp_call_t *call, const tools_t *tools, const char *tool, yyjson_mut_doc *args) {
+static void call_store(mcp_call_t *call, const log_tools_t *tools, const char *tool, yyjson_mut_doc *args) {
   int status = args == NULL
                    ? MCP_ENOMEM
                    : mcp_client_call(tools->store, tool, args,
                                      &(mcp_call_options_t){.timeout_ms = STORE_TIMEOUT_MS, .parent = call},
                                      on_store_answer, call);
   if (status != 0)
-    mcp_call_tool_error(call, STORE_AWAY);
+    mcp_call_tool_error(call, STORE_UNAVAILABLE);
 }
 
 static void logger_query(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"trace_id", "component", "level", "start_time", "end_time",
                                       "limit",    "search",    "data",  "cursor",     NULL};
-  yyjson_mut_doc *picked = dewey_call_with(args, names);
+  yyjson_mut_doc *picked = dewey_call_arguments(args, names);
   yyjson_mut_val *root = yyjson_mut_doc_get_root(picked);
   if (picked != NULL && yyjson_mut_obj_get(root, "limit") == NULL)
     yyjson_mut_obj_add_int(picked, root, "limit", 100);
-  ask_store(call, arg, "dewey_query_logs", picked);
+  call_store(call, arg, "dewey_query_logs", picked);
 }
 
 static void logger_clear(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char *const names[] = {"component", "before_time", "level", "dry_run", NULL};
-  ask_store(call, arg, "dewey_clear_logs", dewey_call_with(args, names));
+  call_store(call, arg, "dewey_clear_logs", dewey_call_arguments(args, names));
 }
 
 /* ---- The tools ---- */
 
-enum { BY_ARGUMENTS = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
+enum { STRICT_LOG_TRAFFIC = MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_STRICT };
 
 static const char log_schema[] = MCP_JSON({
   "type": "object",
@@ -296,7 +296,7 @@ static const char clear_schema[] =
   }
 });
 
-static const char clear_unlisted[] = MCP_JSON({"dry_run": {"type": "boolean"}});
+static const char clear_unlisted_properties[] = MCP_JSON({"dry_run": {"type": "boolean"}});
 
 static const char set_level_schema[] = MCP_JSON({
   "type": "object",
@@ -308,7 +308,7 @@ static const char set_level_schema[] = MCP_JSON({
 });
 
 /* The listed enums name not all spellings that are taken. */
-static const char level_unlisted[] = MCP_JSON({"level": {"type": "string"}});
+static const char level_unlisted_properties[] = MCP_JSON({"level": {"type": "string"}});
 
 static const char remove_level_schema[] = MCP_JSON({
   "type": "object",
@@ -322,24 +322,24 @@ static const mcp_tool_t table[] = {
      .input_schema = log_schema,
      .handler = logger_log,
      .flags = MCP_TOOL_LOG_TRAFFIC,
-     .unlisted_properties = level_unlisted},
+     .unlisted_properties = level_unlisted_properties},
     {.name = "logger_query",
      .description = "Query logs from storage (proxies to Dewey)",
      .input_schema = query_schema,
      .handler = logger_query,
-     .flags = BY_ARGUMENTS},
+     .flags = STRICT_LOG_TRAFFIC},
     {.name = "logger_clear",
      .description = "Clear logs from storage (proxies to Dewey)",
      .input_schema = clear_schema,
      .handler = logger_clear,
-     .flags = BY_ARGUMENTS,
-     .unlisted_properties = clear_unlisted},
+     .flags = STRICT_LOG_TRAFFIC,
+     .unlisted_properties = clear_unlisted_properties},
     {.name = "logger_set_level",
      .description = "Set log level for a component",
      .input_schema = set_level_schema,
      .handler = logger_set_level,
-     .flags = BY_ARGUMENTS,
-     .unlisted_properties = level_unlisted},
+     .flags = STRICT_LOG_TRAFFIC,
+     .unlisted_properties = level_unlisted_properties},
 };
 
 /* Has one name only. */
@@ -347,16 +347,16 @@ static const mcp_tool_t remove_level_tool = {.name = "godot_remove_level",
                                              .description = "Remove a component's log level",
                                              .input_schema = remove_level_schema,
                                              .handler = remove_level,
-                                             .flags = BY_ARGUMENTS | MCP_TOOL_UNLISTED};
+                                             .flags = STRICT_LOG_TRAFFIC | MCP_TOOL_UNLISTED};
 
-static int add_tools(tools_t *tools, mcp_server_t *server) {
+static int add_tools(log_tools_t *tools, mcp_server_t *server) {
   mcp_tool_t tool = remove_level_tool;
   int status = tool_names_add(server, table, sizeof table / sizeof table[0], tools);
   tool.arg = tools;
   return status != 0 ? status : mcp_server_add_tool(server, &tool);
 }
 
-int tools_start(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
+int log_tools_start(log_tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
   static const char *const outcomes[] = {"accepted", "below_level", "refused", "unavailable", NULL};
   int status = add_tools(tools, server);
   if (status != 0)
@@ -366,12 +366,12 @@ int tools_start(tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
                          "outcome", outcomes);
   tools->redacted = mcp_server_counter(server, "godot_redacted_total",
                                        "Members of entries whose values were redacted.", NULL, NULL);
-  uv_prepare_init(loop, &tools->flush);
-  tools->flush.data = tools;
+  uv_prepare_init(loop, &tools->flush_prepare);
+  tools->flush_prepare.data = tools;
   return 0;
 }
 
-void tools_close(tools_t *tools) {
+void log_tools_close(log_tools_t *tools) {
   flush(tools);
-  uv_close((uv_handle_t *)&tools->flush, NULL);
+  uv_close((uv_handle_t *)&tools->flush_prepare, NULL);
 }
