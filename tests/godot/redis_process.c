@@ -51,7 +51,7 @@ static redisContext *try_connect(const redis_process_t *redis) {
 }
 
 void redis_process_start(redis_process_t *redis) {
-  const struct timespec moment = {.tv_nsec = 5 * 1000 * 1000};
+  const struct timespec interval = {.tv_nsec = 5 * 1000 * 1000};
   redis->pid = fork();
   cr_assert_geq(redis->pid, 0);
   if (redis->pid == 0)
@@ -59,7 +59,7 @@ void redis_process_start(redis_process_t *redis) {
   for (uint64_t ms = 0; ms < wait_limit_ms() && redis->context == NULL; ms += 5) {
     redis->context = try_connect(redis);
     if (redis->context == NULL)
-      nanosleep(&moment, NULL);
+      nanosleep(&interval, NULL);
   }
   cr_assert_not_null(redis->context, "redis-server does not answer");
 }
@@ -88,7 +88,7 @@ void redis_process_deinit(redis_process_t *redis) {
   cr_assert_eq(system(command), 0);
 }
 
-static redisReply *ask(redis_process_t *redis, const char *format, va_list arguments) {
+static redisReply *send_command(redis_process_t *redis, const char *format, va_list arguments) {
   redisReply *reply = redisvCommand(redis->context, format, arguments);
   cr_assert_not_null(reply, "%s: %s", format, redis->context->errstr);
   cr_assert_neq(reply->type, REDIS_REPLY_ERROR, "%s: %s", format, reply->str);
@@ -100,7 +100,7 @@ long long redis_process_int(redis_process_t *redis, const char *format, ...) {
   redisReply *reply;
   long long number;
   va_start(arguments, format);
-  reply = ask(redis, format, arguments);
+  reply = send_command(redis, format, arguments);
   va_end(arguments);
   number = reply->type == REDIS_REPLY_ARRAY ? (long long)reply->elements : reply->integer;
   if (reply->type == REDIS_REPLY_STRING)
@@ -114,7 +114,7 @@ const char *redis_process_text(redis_process_t *redis, const char *format, ...) 
   va_list arguments;
   redisReply *reply;
   va_start(arguments, format);
-  reply = ask(redis, format, arguments);
+  reply = send_command(redis, format, arguments);
   va_end(arguments);
   snprintf(text, sizeof text, "%s", reply->str == NULL ? "" : reply->str);
   freeReplyObject(reply);

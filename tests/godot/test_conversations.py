@@ -12,12 +12,12 @@ import uuid
 
 from caller import CallError, Caller
 from services import AsyncTestCase, is_ready, main, retry_within, wait_ready, wait_until_async
-from stand_in import Parts, Refuse, Vanish
+from fake_store import FakeStoreSystem, ErrorResponse, Disconnect
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 OUTSIDE = "messages_file: not an absolute path inside an allowed directory"
-AWAY = "conversation store unavailable, retry"
-UNSURE = "the conversation store was asked and did not answer: it may have stored, look before you try again"
+UNAVAILABLE = "conversation store unavailable, retry"
+MAY_BE_STORED = "the conversation store was asked and did not answer: it may have stored, look before you try again"
 MIXED = [
     {"role": "user", "content": "one"},
     {"type": "summary", "x": [1]},
@@ -37,14 +37,14 @@ class Case(AsyncTestCase):
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
-        self.place = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (self.place / "in").mkdir()
-        paths = {"GODOT_IMPORT_PATHS": f"/nowhere:{self.place}/in"}
-        self.parts = await self.enterAsyncContext(Parts(**paths | self.SETTINGS))
+        self.directory = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.directory / "in").mkdir()
+        paths = {"GODOT_IMPORT_PATHS": f"/nowhere:{self.directory}/in"}
+        self.system = await self.enterAsyncContext(FakeStoreSystem(**paths | self.SETTINGS))
         await self.start_store()
-        self.parts.godot.start()
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
-        self.caller = await self.enterAsyncContext(Caller(self.parts.godot_url))
+        self.system.godot.start()
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
+        self.caller = await self.enterAsyncContext(Caller(self.system.godot_url))
 
     async def tool(self, name, /, **arguments):
         return await self.caller.call(f"conversation_{name}", arguments)
@@ -53,19 +53,19 @@ class Case(AsyncTestCase):
         with self.assertRaises(CallError) as caught:
             await self.tool(name, **arguments)
         self.assertEqual(caught.exception.code, code, caught.exception.message)
-        self.assertNotIn(str(self.place), caught.exception.message)
+        self.assertNotIn(str(self.directory), caught.exception.message)
         return caught.exception.message
 
     def write(self, content, name="file.json"):
-        path = self.place / "in" / name
+        path = self.directory / "in" / name
         path.write_text(content)
         return str(path)
 
 
 class WithDewey(Case):
     async def start_store(self):
-        await asyncio.to_thread(self.parts.start_dewey)
-        self.dewey = await self.enterAsyncContext(Caller(self.parts.dewey_url))
+        await asyncio.to_thread(self.system.start_dewey)
+        self.dewey = await self.enterAsyncContext(Caller(self.system.dewey_url))
 
     async def read(self, conversation):
         answer = await self.dewey.call("dewey_get_conversation", {"conversation_id": conversation})
@@ -131,17 +131,17 @@ class Talking(WithDewey):
         self.assertEqual(await self.refused(-32000, "store_message", **message), "the turn number is in use")
 
     async def test_it_is_there_again_when_the_store_is(self):
-        await asyncio.to_thread(self.parts.dewey.stop)
-        self.assertIn(await self.refused(-32000, "begin"), (AWAY, UNSURE))
-        await wait_until_async(lambda: not is_ready(self.parts.godot_port), "/readyz names the store")
+        await asyncio.to_thread(self.system.dewey.stop)
+        self.assertIn(await self.refused(-32000, "begin"), (UNAVAILABLE, MAY_BE_STORED))
+        await wait_until_async(lambda: not is_ready(self.system.godot_port), "/readyz names the store")
         for tool, arguments in (
             ("begin", {}),
             ("store_messages_bulk", {"messages": MIXED}),
             ("store_messages_bulk", {"messages_file": self.write("[{}]")}),
         ):
-            self.assertEqual(await retry_within(4, lambda: self.refused(-32000, tool, **arguments)), AWAY)
-        await asyncio.to_thread(self.parts.start_dewey)
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+            self.assertEqual(await retry_within(4, lambda: self.refused(-32000, tool, **arguments)), UNAVAILABLE)
+        await asyncio.to_thread(self.system.start_dewey)
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
         self.assertEqual((await self.tool("store_messages_bulk", messages=MIXED))["messages_stored"], 4)
 
 
@@ -198,15 +198,15 @@ class Many(WithDewey):
         self.assertEqual(await self.conversations(), 0)
 
     async def test_files_elsewhere_are_not_told_of(self):
-        (self.place / "secret").write_text("[{}]")
-        (self.place / "in" / "link").symlink_to(self.place / "secret")
-        (self.place / "in" / "directory").mkdir()
-        os.mkfifo(self.place / "in" / "fifo")
-        for path in ("/etc/passwd", "/etc/none", f"{self.place}/secret", f"{self.place}/in/../secret", "", "file.json\0",
-                     f"{self.place}/in/link", f"{self.place}/none", "file.json"):  # fmt: skip
+        (self.directory / "secret").write_text("[{}]")
+        (self.directory / "in" / "link").symlink_to(self.directory / "secret")
+        (self.directory / "in" / "directory").mkdir()
+        os.mkfifo(self.directory / "in" / "fifo")
+        for path in ("/etc/passwd", "/etc/none", f"{self.directory}/secret", f"{self.directory}/in/../secret", "", "file.json\0",
+                     f"{self.directory}/in/link", f"{self.directory}/none", "file.json"):  # fmt: skip
             self.assertIn(OUTSIDE, await self.refused(-32602, "store_messages_bulk", messages_file=path))
         for name, words in (("none", "no such file"), ("directory", "not a regular"), ("fifo", "not a regular")):
-            path = f"{self.place}/in/{name}"
+            path = f"{self.directory}/in/{name}"
             self.assertIn(words, await self.refused(-32000, "store_messages_bulk", messages_file=path))
         self.assertEqual(await self.conversations(), 0)
 
@@ -214,17 +214,17 @@ class Many(WithDewey):
         entries = ({"role": "user", "content": f"word {number} " * 100} for number in range(10000))
         path = self.write("".join(map(json.dumps, entries)))
         call = asyncio.create_task(self.tool("store_messages_bulk", messages_file=path))
-        log = pathlib.Path(self.parts.directory) / "dewey.db-wal"
+        log = pathlib.Path(self.system.directory) / "dewey.db-wal"
         await wait_until_async(lambda: call.done() or log.exists() and log.stat().st_size > 2**20, "Dewey writes")
-        self.parts.dewey.kill()
+        self.system.dewey.kill()
         try:
             answer = await call
         except CallError as error:
             answer = error.message
-        await asyncio.to_thread(self.parts.start_dewey)
-        async with Caller(self.parts.dewey_url) as dewey:
+        await asyncio.to_thread(self.system.start_dewey)
+        async with Caller(self.system.dewey_url) as dewey:
             rows = (await dewey.call("dewey_list_conversations"))["conversations"]
-        if answer == UNSURE:
+        if answer == MAY_BE_STORED:
             self.assertIn([row["message_count"] for row in rows], ([], [10000]))
         else:
             self.assertEqual([row["message_count"] for row in rows], [answer["messages_stored"]])
@@ -249,7 +249,7 @@ class Nowhere(WithDewey):
         self.assertIn(OUTSIDE, await self.refused(-32602, "store_messages_bulk", messages_file=path))
 
 
-class WithStandIn(Case):
+class WithFakeStore(Case):
     SETTINGS = {"LOGGING_ENABLED": "true"}
     CALLS = (
         ("begin", {}, "dewey_begin_conversation"),
@@ -258,22 +258,22 @@ class WithStandIn(Case):
     )
 
     async def start_store(self):
-        self.store = self.parts.stand_in
+        self.store = self.system.fake_store
         # AddressSanitizer would keep 256 MiB of what was freed, where memory is measured
         freed_at_once = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"
-        self.parts.godot.environment |= {"GODOT_URL": self.parts.godot_url, "ASAN_OPTIONS": freed_at_once}
+        self.system.godot.environment |= {"GODOT_URL": self.system.godot_url, "ASAN_OPTIONS": freed_at_once}
         await self.store.open()
 
     def answer_all(self, answer):
         for _, _, tool in self.CALLS:
             self.store.answers[tool] = answer
 
-    async def silence(self, name, arguments):
-        await self.spoken.wait()
+    async def silent(self, name, arguments):
+        await self.may_answer.wait()
         return "{}"
 
 
-class StandIn(WithStandIn):
+class Forwarding(WithFakeStore):
     async def test_what_the_store_is_asked(self):
         self.store.answers["dewey_begin_conversation"] = '{"conversation_id":"c","session_id":null,"created_at":"t"}'
         self.store.answers["dewey_store_message"] = '{"message_id":"m","turn_number":9,"created_at":"t"}'
@@ -296,13 +296,13 @@ class StandIn(WithStandIn):
         path = self.write('{ "n": 1.50,\t"x":1e2 }{"role":1}')
         await self.tool("store_messages_bulk", messages_file=path, messages=None, session_id="s")
         self.assertEqual(self.store.calls[-1][1], {"session_id": "s", "messages": [{"n": 1.5, "x": 100}, {"role": 1}]})
-        self.assertIn('[{ "n": 1.50,\t"x":1e2 },{"role":1}]', self.store.texts[-1])
+        self.assertIn('[{ "n": 1.50,\t"x":1e2 },{"role":1}]', self.store.raw_messages[-1])
 
     async def test_errors_of_the_store(self):
         for (name, arguments, _), (code, wanted) in itertools.product(
             self.CALLS, ((-32602, -32602), (-32000, -32000), (-32007, -32007), (-32603, -32000), (-32601, -32000))
         ):
-            self.answer_all(Refuse(code, "words of the store", {"why": [1]}))
+            self.answer_all(ErrorResponse(code, "words of the store", {"why": [1]}))
             with self.assertRaises(CallError) as caught:
                 await self.tool(name, **arguments)
             error = caught.exception
@@ -313,13 +313,13 @@ class StandIn(WithStandIn):
                 self.assertIn("answer is not understood", await self.refused(-32603, name, **arguments))
 
     async def test_a_store_that_goes_amid_a_call(self):
-        self.answer_all(Vanish())
+        self.answer_all(Disconnect())
         for name, arguments, _ in self.CALLS:
-            await asyncio.to_thread(wait_ready, self.parts.godot_port)
-            self.assertEqual(await self.refused(-32000, name, **arguments), UNSURE)
+            await asyncio.to_thread(wait_ready, self.system.godot_port)
+            self.assertEqual(await self.refused(-32000, name, **arguments), MAY_BE_STORED)
 
     def peak_kib(self):
-        status = pathlib.Path(f"/proc/{self.parts.godot.process.pid}/status").read_text()
+        status = pathlib.Path(f"/proc/{self.system.godot.process.pid}/status").read_text()
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
 
     async def test_a_large_file_is_in_memory_twice_at_most(self):
@@ -331,51 +331,51 @@ class StandIn(WithStandIn):
         self.assertLess(self.peak_kib() - before, 95 * 1024)
 
     async def test_a_silent_store_keeps_nobody_else_waiting(self):
-        self.spoken, self.store.run = asyncio.Event(), self.silence
+        self.may_answer, self.store.run = asyncio.Event(), self.silent
         calls = [asyncio.create_task(self.refused(-32603, name, **arguments)) for name, arguments, _ in self.CALLS]
         await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
         entry = {"component": "c", "level": "INFO", "message": "m"}
         self.assertEqual((await self.caller.call("logger_log", entry))["status"], "ok")
-        self.spoken.set()
+        self.may_answer.set()
         await asyncio.gather(*calls)
 
     async def test_callers_that_leave(self):
-        self.spoken, self.store.run = asyncio.Event(), self.silence
-        async with Caller(self.parts.godot_url) as leaving:
+        self.may_answer, self.store.run = asyncio.Event(), self.silent
+        async with Caller(self.system.godot_url) as leaving:
             calls = [asyncio.create_task(leaving.call(f"conversation_{name}", arguments)) for name, arguments, _ in self.CALLS]
             await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
         await asyncio.gather(*calls, return_exceptions=True)
-        await wait_until_async(lambda: self.store.notices.count("notifications/cancelled") == 3, "the store is told")
-        self.spoken.set()
+        await wait_until_async(lambda: self.store.notifications.count("notifications/cancelled") == 3, "the store is told")
+        self.may_answer.set()
 
     async def test_it_ends_while_the_store_owes_answers(self):
-        self.spoken, self.store.run = asyncio.Event(), self.silence
+        self.may_answer, self.store.run = asyncio.Event(), self.silent
         calls = [asyncio.create_task(self.tool(name, **arguments)) for name, arguments, _ in self.CALLS]
         await wait_until_async(lambda: len(self.store.calls) == 3, "all are asked")
-        await asyncio.to_thread(self.parts.godot.stop)
-        self.spoken.set()
+        await asyncio.to_thread(self.system.godot.stop)
+        self.may_answer.set()
         for answer in await asyncio.gather(*calls, return_exceptions=True):
             self.assertIsInstance(answer, (CallError, ConnectionError))
 
     async def test_godot_does_not_log_to_itself(self):
-        self.answer_all(Refuse(-32000, "no"))
+        self.answer_all(ErrorResponse(-32000, "no"))
         for name, arguments, _ in self.CALLS:
             await self.refused(-32000, name, **arguments)
-        await asyncio.to_thread(self.parts.godot.stop)
-        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+        await asyncio.to_thread(self.system.godot.stop)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
 
 
-class Crowded(WithStandIn):
+class Crowded(WithFakeStore):
     SETTINGS = {"ICCM_MAX_MESSAGE_BYTES": 2**20}
 
     async def test_memory_for_files_is_bounded(self):
-        self.spoken, self.store.run = asyncio.Event(), self.silence
+        self.may_answer, self.store.run = asyncio.Event(), self.silent
         path = self.write(json.dumps({"role": "user", "content": "x" * 900_000}))
         calls = [asyncio.create_task(self.refused(-32603, "store_messages_bulk", messages_file=path)) for _ in range(2)]
         await wait_until_async(lambda: len(self.store.calls) == 2, "two are sent on")
         words = await self.refused(-32000, "store_messages_bulk", messages_file=path)
         self.assertEqual(words, "busy with other files of messages, retry later")
-        self.spoken.set()
+        self.may_answer.set()
         await asyncio.gather(*calls)
         await self.refused(-32603, "store_messages_bulk", messages_file=path)
 

@@ -46,7 +46,7 @@ static yyjson_val *data_of(yyjson_doc *doc) {
   return yyjson_obj_get(yyjson_doc_get_root(doc), "data");
 }
 
-static void refused(const char *args, const char *why) {
+static void expect_refused(const char *args, const char *why) {
   char reason[ENTRY_REASON_SIZE] = "";
   cr_assert_null(make(args, NULL, reason), "%s", args);
   cr_assert_str_eq(reason, why);
@@ -87,8 +87,8 @@ Test(made, takes_the_time_inside_of_an_id) {
       make("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V7 "\"}", NULL, reason);
   cr_assert_eq(strncmp(text_of(entry, "created_at"), "2023-06-", 8), 0, "%s", text_of(entry, "created_at"));
   yyjson_doc_free(entry);
-  refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V4 "\"}",
-          "an id that is not a UUID of version 7 needs created_at");
+  expect_refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V4 "\"}",
+                 "an id that is not a UUID of version 7 needs created_at");
   expect_no_leak();
 }
 
@@ -98,17 +98,19 @@ Test(made, refuses_what_the_store_would_refuse) {
   trace[129] = '\0';
   snprintf(args, sizeof args,
            "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"trace_id\":\"%s\"}", trace);
-  refused(args, "trace_id has more than 128 bytes");
-  refused("{\"component\":\"c\",\"level\":\"FATAL\",\"message\":\"m\"}",
-          "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
-  refused("{\"component\":\"c\",\"level\":\"INFO\\u0000\",\"message\":\"m\"}",
-          "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
-  refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"17\"}", "id is not a UUID");
-  refused(
+  expect_refused(args, "trace_id has more than 128 bytes");
+  expect_refused("{\"component\":\"c\",\"level\":\"FATAL\",\"message\":\"m\"}",
+                 "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
+  expect_refused("{\"component\":\"c\",\"level\":\"INFO\\u0000\",\"message\":\"m\"}",
+                 "level is none of TRACE, DEBUG, INFO, WARN, ERROR");
+  expect_refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"17\"}",
+                 "id is not a UUID");
+  expect_refused(
       "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"created_at\":\"2024-01-01T00:00:00.%fZ\"}",
       "created_at is not " MCP_TIME_FORM);
-  refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V7 "\",\"created_at\":\"\"}",
-          "created_at is not " MCP_TIME_FORM);
+  expect_refused("{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":\"" V7
+                 "\",\"created_at\":\"\"}",
+                 "created_at is not " MCP_TIME_FORM);
   expect_no_leak();
 }
 
@@ -166,7 +168,7 @@ Test(made, holds_no_secrets) {
 
 /* ---- From the queue ---- */
 
-static yyjson_doc *adopt(const char *text, size_t index, char reason[ENTRY_REASON_SIZE]) {
+static yyjson_doc *normalize(const char *text, size_t index, char reason[ENTRY_REASON_SIZE]) {
   const entry_origin_t origin = {INSTANCE, "7", index, NOW_US};
   size_t len;
   char *out = entry_normalize(text, strlen(text), &origin, &len, &redacted, reason);
@@ -191,8 +193,8 @@ Test(adopted, stays_as_it_is_where_it_is_in_order) {
 Test(adopted, gets_the_same_id_each_time) {
   static const char text[] = "{\"component\":\"c\",\"level\":\"info\",\"message\":\"m\"}";
   char reason[ENTRY_REASON_SIZE];
-  yyjson_doc *first = adopt(text, 3, reason), *again = adopt(text, 3, reason),
-             *other = adopt(text, 4, reason);
+  yyjson_doc *first = normalize(text, 3, reason), *again = normalize(text, 3, reason),
+             *other = normalize(text, 4, reason);
   cr_assert_str_eq(text_of(first, "id"), text_of(again, "id"));
   cr_assert_str_neq(text_of(first, "id"), text_of(other, "id"));
   cr_assert_str_eq(text_of(first, "created_at"), "2023-11-14T22:13:20.123456Z", "when it was claimed first");
@@ -205,7 +207,8 @@ Test(adopted, gets_the_same_id_each_time) {
 
 Test(adopted, keeps_what_had_to_be_replaced) {
   char reason[ENTRY_REASON_SIZE];
-  yyjson_doc *entry = adopt("{\"id\":17,\"created_at\":\"2024-01-01T00:00:00.%fZ\",\"data\":[1]}", 0, reason);
+  yyjson_doc *entry =
+      normalize("{\"id\":17,\"created_at\":\"2024-01-01T00:00:00.%fZ\",\"data\":[1]}", 0, reason);
   cr_assert_eq(yyjson_get_int(yyjson_obj_get(data_of(entry), "original_id")), 17);
   cr_assert(
       yyjson_equals_str(yyjson_obj_get(data_of(entry), "original_created_at"), "2024-01-01T00:00:00.%fZ"));
@@ -228,7 +231,7 @@ Test(adopted, keeps_what_the_store_does_not_know_in_data) {
     snprintf(text, sizeof text,
              "{\"id\":\"" V4 "\",\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",%s%s}", rows[i][0],
              strstr(rows[i][0], "created_at") != NULL ? "" : ",\"created_at\":\"2024-01-01\"");
-    yyjson_doc *entry = adopt(text, 0, reason);
+    yyjson_doc *entry = normalize(text, 0, reason);
     char *data = yyjson_val_write(data_of(entry), 0, NULL);
     cr_expect(rows[i][1] == NULL ? data == NULL : strcmp(data, rows[i][1]) == 0, "%s: %s", text, data);
     cr_expect_eq(yyjson_obj_size(yyjson_doc_get_root(entry)), rows[i][1] == NULL ? 7u : 6u, "%s", text);
@@ -248,7 +251,7 @@ Test(adopted, holds_no_secrets) {
        "]}}")};
   char reason[ENTRY_REASON_SIZE];
   for (size_t i = 0; i < 3; i++) {
-    yyjson_doc *entry = adopt(texts[i], 0, reason);
+    yyjson_doc *entry = normalize(texts[i], 0, reason);
     cr_assert_eq(redacted, 2, "%zu", redacted);
     expect_at(entry, "/message", "token=1");
     expect_at(entry, "/data/original_members/secret", "[REDACTED]");
@@ -265,13 +268,13 @@ Test(adopted, refuses_what_is_no_entry) {
                                       "1", "\"text\"", "{\"a\":\"\xff\"}", "{\"a\":NaN}"};
   char reason[ENTRY_REASON_SIZE], deep[1200] = "{\"a\":";
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-    cr_assert_null(adopt(texts[i], 0, reason), "%s", texts[i]);
+    cr_assert_null(normalize(texts[i], 0, reason), "%s", texts[i]);
   for (int i = 0; i < 500; i++)
     strcat(deep, "[");
   for (int i = 0; i < 500; i++)
     strcat(deep, "]");
   strcat(deep, "}");
-  cr_assert_null(adopt(deep, 0, reason));
+  cr_assert_null(normalize(deep, 0, reason));
   cr_assert_str_eq(reason, "nested deeper than 64 levels");
   strcpy(deep, "{\"a\":");
   for (int i = 0; i < 60; i++)
@@ -279,7 +282,7 @@ Test(adopted, refuses_what_is_no_entry) {
   for (int i = 0; i < 60; i++)
     strcat(deep, "]");
   strcat(deep, "}");
-  cr_assert_null(adopt(deep, 0, reason));
+  cr_assert_null(normalize(deep, 0, reason));
   cr_assert_str_eq(reason, "nests too deep");
   expect_no_leak();
 }
@@ -376,12 +379,12 @@ Test(letter, is_bounded) {
 
 /* ---- Batches ---- */
 
-enum { MOST = 16 };
+enum { MAX_ENTRIES = 16 };
 
 /* A batch of entries with messages 0 (the oldest) to count - 1; "!" for what is not JSON. */
-static void open_batch(batch_t *batch, size_t count, const char *broken) {
-  static char texts[MOST][64];
-  static mcp_text_t entries[MOST];
+static void init_batch(batch_t *batch, size_t count, const char *broken) {
+  static char texts[MAX_ENTRIES][64];
+  static mcp_text_t entries[MAX_ENTRIES];
   queue_batch_t from = {
       .number = "7", .claimed_us = NOW_US, .instance = INSTANCE, .entries = entries, .count = count};
   for (size_t i = 0; i < count; i++) {
@@ -394,7 +397,7 @@ static void open_batch(batch_t *batch, size_t count, const char *broken) {
 
 /* The messages of the next request, in a row: "0123". */
 static const char *request(batch_t *batch) {
-  static char messages[MOST + 1];
+  static char messages[MAX_ENTRIES + 1];
   yyjson_mut_doc *args = batch_request(batch);
   size_t len, i, count;
   char *text = yyjson_mut_write(args, 0, &len);
@@ -409,14 +412,14 @@ static const char *request(batch_t *batch) {
   return messages;
 }
 
-static void stored(batch_t *batch, const char *answer) {
+static void accept_request(batch_t *batch, const char *answer) {
   yyjson_doc *doc = parse(answer);
   batch_stored(batch, yyjson_doc_get_root(doc));
   yyjson_doc_free(doc);
 }
 
 /* Ends a batch: so many letters, and which entries go back, newest first. */
-static void concluded(batch_t *batch, size_t dead, const char *back) {
+static void expect_ack(batch_t *batch, size_t dead, const char *back) {
   batch_ack_t ack;
   cr_assert(batch_finished(batch));
   cr_assert_null(batch_request(batch));
@@ -436,55 +439,56 @@ static void concluded(batch_t *batch, size_t dead, const char *back) {
 
 Test(batch, all_stored) {
   batch_t batch;
-  open_batch(&batch, 3, "   ");
+  init_batch(&batch, 3, "   ");
   cr_assert_str_eq(request(&batch), "012", "the oldest first");
-  stored(&batch, "{\"status\":\"ok\",\"inserted_count\":3,\"duplicates\":0,\"rejected\":[]}");
-  concluded(&batch, 0, "");
+  accept_request(&batch, "{\"status\":\"ok\",\"inserted_count\":3,\"duplicates\":0,\"rejected\":[]}");
+  expect_ack(&batch, 0, "");
 }
 
 Test(batch, rejections_count_positions_in_the_request) {
   batch_t batch;
-  open_batch(&batch, 4, "!   ");
+  init_batch(&batch, 4, "!   ");
   cr_assert_str_eq(request(&batch), "123");
-  stored(&batch,
-         "{\"rejected\":[{\"index\":1,\"reason\":\"why\"},{\"index\":2},{\"index\":9},{\"index\":-1},7]}");
-  concluded(&batch, 3, "");
+  accept_request(
+      &batch,
+      "{\"rejected\":[{\"index\":1,\"reason\":\"why\"},{\"index\":2},{\"index\":9},{\"index\":-1},7]}");
+  expect_ack(&batch, 3, "");
 }
 
 Test(batch, nothing_to_send) {
   batch_t batch;
-  open_batch(&batch, 2, "!!");
-  concluded(&batch, 2, "");
+  init_batch(&batch, 2, "!!");
+  expect_ack(&batch, 2, "");
 }
 
 Test(batch, refused_for_good_is_halved_until_the_culprit_is_alone) {
   batch_t batch;
-  open_batch(&batch, 5, "     ");
+  init_batch(&batch, 5, "     ");
   while (!batch_finished(&batch)) {
     if (strchr(request(&batch), '3') != NULL)
       batch_refused(&batch, "no", true);
     else
-      stored(&batch, "{}");
+      accept_request(&batch, "{}");
   }
-  concluded(&batch, 1, "");
+  expect_ack(&batch, 1, "");
 }
 
 /* Refuses so many requests, takes all others but those that hold a message. */
-static void run_store(batch_t *batch, int refusals, const char *culprit) {
+static void run_fake_store(batch_t *batch, int refusals, const char *culprit) {
   while (!batch_finished(batch)) {
     if (refusals-- > 0 || strstr(request(batch), culprit) != NULL)
       batch_refused(batch, "no", false);
     else
-      stored(batch, "{}");
+      accept_request(batch, "{}");
   }
 }
 
 Test(batch, a_store_that_recovers_on_the_way_condemns_nobody) {
   for (int refusals = 1; refusals < 15; refusals++) {
     batch_t batch;
-    open_batch(&batch, 8, "        ");
-    run_store(&batch, refusals, "none");
-    concluded(&batch, 0, "");
+    init_batch(&batch, 8, "        ");
+    run_fake_store(&batch, refusals, "none");
+    expect_ack(&batch, 0, "");
   }
 }
 
@@ -492,45 +496,45 @@ Test(batch, a_culprit_is_found_wherever_it_stands) {
   for (char culprit = '0'; culprit < '8'; culprit++) {
     const char message[] = {culprit, '\0'};
     batch_t batch;
-    open_batch(&batch, 8, "        ");
-    run_store(&batch, 0, message);
-    concluded(&batch, 1, "");
+    init_batch(&batch, 8, "        ");
+    run_fake_store(&batch, 0, message);
+    expect_ack(&batch, 1, "");
   }
 }
 
 Test(batch, without_a_witness_it_goes_back) {
   batch_t batch;
-  open_batch(&batch, 1, " ");
-  run_store(&batch, 0, "0");
-  concluded(&batch, 0, "0");
+  init_batch(&batch, 1, " ");
+  run_fake_store(&batch, 0, "0");
+  expect_ack(&batch, 0, "0");
 }
 
 Test(batch, a_witness_that_is_refused_proves_nothing) {
   batch_t batch;
-  open_batch(&batch, 2, "  ");
+  init_batch(&batch, 2, "  ");
   batch_refused(&batch, "no", false);
   batch_refused(&batch, "no", false);
-  stored(&batch, "{}");
+  accept_request(&batch, "{}");
   cr_assert_str_eq(request(&batch), "0", "its second chance");
   batch_refused(&batch, "no", false);
   cr_assert_str_eq(request(&batch), "1", "the witness");
   batch_refused(&batch, "no", false);
-  concluded(&batch, 0, "10");
+  expect_ack(&batch, 0, "10");
 }
 
 Test(batch, a_store_that_is_ill_condemns_nobody) {
   batch_t batch;
-  open_batch(&batch, 4, "    ");
+  init_batch(&batch, 4, "    ");
   while (!batch_finished(&batch))
     batch_refused(&batch, "no", false);
-  concluded(&batch, 0, "3210");
+  expect_ack(&batch, 0, "3210");
 }
 
 Test(batch, pushed_out_entries_are_not_sent) {
   batch_t batch;
-  open_batch(&batch, 4, "!   ");
+  init_batch(&batch, 4, "!   ");
   batch_keep_newest(&batch, 2);
   cr_assert_str_eq(request(&batch), "23");
-  stored(&batch, "{}");
-  concluded(&batch, 0, "");
+  accept_request(&batch, "{}");
+  expect_ack(&batch, 0, "");
 }

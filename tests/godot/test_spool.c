@@ -19,7 +19,7 @@
 #include <iccm_network.h>
 #include <wait_limit.h>
 
-enum { PLENTY = 1 << 30, KILLS = 100 };
+enum { LARGE_SPOOL = 1 << 30, KILLS = 100 };
 
 static char directory[64];
 
@@ -39,7 +39,7 @@ TestSuite(spool, .init = make_directory, .fini = remove_directory);
 
 static spool_t *reopen(spool_t *spool) {
   spool_close(spool);
-  spool = spool_open(directory, "w", PLENTY);
+  spool = spool_open(directory, "w", LARGE_SPOOL);
   cr_assert_not_null(spool);
   return spool;
 }
@@ -86,14 +86,14 @@ static int peek(spool_t *spool) {
   return atoi(text);
 }
 
-static int take(spool_t *spool) {
+static int peek_and_drop(spool_t *spool) {
   int number = peek(spool);
   spool_drop(spool);
   return number;
 }
 
 /* The path of the one file whose name ends so; false: there is none. */
-static bool find(const char *ending, char path[400]) {
+static bool find_file(const char *ending, char path[400]) {
   char place[80];
   const struct dirent *entry;
   bool found = false;
@@ -117,17 +117,17 @@ Test(spool, first_in_first_out) {
   for (int i = 0; i < 5; i++)
     cr_assert_eq(append(spool, i, 10), 0);
   cr_assert_not(spool_is_empty(spool));
-  cr_assert_eq(take(spool), 0);
+  cr_assert_eq(peek_and_drop(spool), 0);
   cr_assert_eq(peek(spool), 1);
   cr_assert_eq(peek(spool), 1, "until it is dropped");
   cr_assert_eq(append(spool, 5, 10), 0, "while it is being read");
   for (int i = 1; i < 6; i++)
-    cr_assert_eq(take(spool), i);
+    cr_assert_eq(peek_and_drop(spool), i);
   cr_assert(spool_is_empty(spool));
   cr_assert_eq(spool_bytes(spool), 0);
-  cr_assert_not(find(".segment", path), "nothing is left");
+  cr_assert_not(find_file(".segment", path), "nothing is left");
   cr_assert_eq(append(spool, 6, 10), 0);
-  cr_assert_eq(take(spool), 6);
+  cr_assert_eq(peek_and_drop(spool), 6);
   spool_close(spool);
 }
 
@@ -148,8 +148,8 @@ Test(spool, comes_back_after_a_restart_with_its_place) {
   cr_assert_str_eq(again.segment, id, "a segment that is not read to its end is read again");
   cr_assert_eq(again.offset, 0);
   for (int i = 1; i < 4; i++)
-    cr_assert_eq(take(spool), i);
-  cr_assert_eq(take(spool), -1);
+    cr_assert_eq(peek_and_drop(spool), i);
+  cr_assert_eq(peek_and_drop(spool), -1);
   spool_close(spool);
 }
 
@@ -163,19 +163,19 @@ Test(spool, is_bounded) {
   cr_assert_eq(count, 8);
   cr_assert_leq(spool_bytes(spool), 1000);
   for (int i = 0; i < count; i++)
-    cr_assert_eq(take(spool), i);
+    cr_assert_eq(peek_and_drop(spool), i);
   cr_assert_eq(append(spool, 9, 100), 0, "there is room again");
   spool_close(spool);
 }
 
 Test(spool, belongs_to_one_process) {
   spool_t *spool = reopen(NULL);
-  cr_assert_null(spool_open(directory, "w", PLENTY));
-  spool_t *other = spool_open(directory, "another", PLENTY);
+  cr_assert_null(spool_open(directory, "w", LARGE_SPOOL));
+  spool_t *other = spool_open(directory, "another", LARGE_SPOOL);
   cr_assert_not_null(other);
   spool_close(other);
   spool_close(spool);
-  cr_assert_null(spool_open("/dev/null", "w", PLENTY));
+  cr_assert_null(spool_open("/dev/null", "w", LARGE_SPOOL));
 }
 
 static void write_file(const char *path, const char *bytes, size_t len) {
@@ -194,7 +194,7 @@ Test(spool, cut_at_each_byte_keeps_all_that_is_whole) {
     ends[i] = spool_bytes(spool);
   }
   spool_close(spool);
-  cr_assert(find(".segment", path));
+  cr_assert(find_file(".segment", path));
   fd = open(path, O_RDONLY);
   cr_assert_eq(read(fd, bytes, sizeof bytes), ends[2]);
   close(fd);
@@ -212,7 +212,7 @@ Test(spool, cut_at_each_byte_keeps_all_that_is_whole) {
   }
 }
 
-static void flip(const char *path, int64_t offset) {
+static void flip_bit(const char *path, int64_t offset) {
   int fd = open(path, O_RDWR);
   char byte;
   cr_assert_eq(pread(fd, &byte, 1, offset), 1);
@@ -229,14 +229,14 @@ Test(spool, a_damaged_segment_is_put_aside_and_the_next_one_read) {
   first = spool_bytes(spool);
   append(spool, 1, 10);
   append(spool, 2, 10);
-  cr_assert(find(".segment", path));
-  flip(path, first + 20);
+  cr_assert(find_file(".segment", path));
+  flip_bit(path, first + 20);
   spool = reopen(spool);
   append(spool, 3, 10);
-  cr_assert_eq(take(spool), 0);
-  cr_assert_eq(take(spool), 3);
-  cr_assert_eq(take(spool), -1);
-  cr_assert(find(".bad", bad), "for an operator to look at");
+  cr_assert_eq(peek_and_drop(spool), 0);
+  cr_assert_eq(peek_and_drop(spool), 3);
+  cr_assert_eq(peek_and_drop(spool), -1);
+  cr_assert(find_file(".bad", bad), "for an operator to look at");
   cr_assert_gt(spool_bytes(spool), 0, "and it goes on counting");
   spool_close(spool);
 }
@@ -249,7 +249,7 @@ Test(spool, a_disk_without_room_costs_nothing_that_was_saved) {
   spool_close(spool);
   child = fork();
   if (child == 0) { /* a limit on the size of files is as good as a full disk */
-    spool = spool_open(directory, "w", PLENTY);
+    spool = spool_open(directory, "w", LARGE_SPOOL);
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096});
     bool good = append(spool, 1, 100) == 0 && append(spool, 2, 8192) == -EFBIG && append(spool, 3, 100) == 0;
@@ -259,31 +259,31 @@ Test(spool, a_disk_without_room_costs_nothing_that_was_saved) {
   cr_assert_eq(waitpid(child, &status, 0), child);
   cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   spool = reopen(NULL);
-  cr_assert_eq(take(spool), 0);
-  cr_assert_eq(take(spool), 1);
-  cr_assert_eq(take(spool), 3);
-  cr_assert_eq(take(spool), -1);
+  cr_assert_eq(peek_and_drop(spool), 0);
+  cr_assert_eq(peek_and_drop(spool), 1);
+  cr_assert_eq(peek_and_drop(spool), 3);
+  cr_assert_eq(peek_and_drop(spool), -1);
   spool_close(spool);
 }
 
 /* ---- SIGKILL ---- */
 
-typedef struct note {
+typedef struct event {
   bool taken; /* else appended */
   int number;
-} note_t;
+} event_t;
 
 /* Appends and takes for ever; says what is certain by then. */
-static void live(int pipe_end, int next, unsigned seed) {
-  spool_t *spool = spool_open(directory, "w", PLENTY);
+static void append_and_take(int pipe_end, int next, unsigned seed) {
+  spool_t *spool = spool_open(directory, "w", LARGE_SPOOL);
   srandom(seed);
   for (;; next++) {
-    note_t note = {false, next};
-    if (append(spool, next, (size_t)random() % 100000) != 0 || write(pipe_end, &note, sizeof note) < 0)
+    event_t event = {false, next};
+    if (append(spool, next, (size_t)random() % 100000) != 0 || write(pipe_end, &event, sizeof event) < 0)
       _exit(1);
     for (long takes = random() % 3; takes > 0; takes--) {
-      note = (note_t){true, peek(spool)};
-      if (note.number >= 0 && write(pipe_end, &note, sizeof note) < 0)
+      event = (event_t){true, peek(spool)};
+      if (event.number >= 0 && write(pipe_end, &event, sizeof event) < 0)
         _exit(1);
       spool_drop(spool);
     }
@@ -292,32 +292,32 @@ static void live(int pipe_end, int next, unsigned seed) {
 
 /* One life, ended at any moment; what it said is entered in the books: numbers up to appended are on disk,
  * those up to taken need not be any more. */
-static void live_and_die(int *appended, int *taken, unsigned seed) {
+static void run_and_kill(int *appended, int *taken, unsigned seed) {
   int ends[2], last = -1;
-  note_t note;
+  event_t event;
   pid_t child;
-  const struct timespec span = {.tv_nsec = 1000000 + random() % 20000000};
-  struct pollfd begun = {.events = POLLIN};
+  const struct timespec run_time = {.tv_nsec = 1000000 + random() % 20000000};
+  struct pollfd started = {.events = POLLIN};
   cr_assert_eq(pipe(ends), 0);
   child = fork();
   if (child == 0)
-    live(ends[1], *appended + 1, seed);
+    append_and_take(ends[1], *appended + 1, seed);
   close(ends[1]);
-  begun.fd = ends[0];
+  started.fd = ends[0];
   if (seed % 2 == 0) /* the others may die while they still begin */
-    cr_assert_eq(poll(&begun, 1, (int)wait_limit_ms()), 1);
-  nanosleep(&span, NULL);
+    cr_assert_eq(poll(&started, 1, (int)wait_limit_ms()), 1);
+  nanosleep(&run_time, NULL);
   kill(child, SIGKILL);
   waitpid(child, NULL, 0);
-  while (read(ends[0], &note, sizeof note) == (ssize_t)sizeof note) {
-    if (!note.taken) {
-      cr_assert_eq(note.number, *appended + 1);
-      *appended = note.number;
+  while (read(ends[0], &event, sizeof event) == (ssize_t)sizeof event) {
+    if (!event.taken) {
+      cr_assert_eq(event.number, *appended + 1);
+      *appended = event.number;
       continue;
     }
-    cr_assert(last < 0 ? note.number <= *taken + 1 : note.number == last + 1 || note.number == last,
-              "%d after %d, taken %d", note.number, last, *taken);
-    last = note.number;
+    cr_assert(last < 0 ? event.number <= *taken + 1 : event.number == last + 1 || event.number == last,
+              "%d after %d, taken %d", event.number, last, *taken);
+    last = event.number;
     *taken = last > *taken ? last : *taken;
   }
   close(ends[0]);
@@ -328,11 +328,11 @@ Test(spool, killed_again_and_again_loses_nothing) {
   spool_t *spool;
   srandom(17);
   for (unsigned i = 0; i < KILLS; i++)
-    live_and_die(&appended, &taken, i);
+    run_and_kill(&appended, &taken, i);
   cr_assert_gt(appended, KILLS / 10);
   cr_assert_gt(taken, 0);
   spool = reopen(NULL);
-  for (; (number = take(spool)) >= 0; last = number)
+  for (; (number = peek_and_drop(spool)) >= 0; last = number)
     cr_assert(last < 0 ? number <= taken + 1 : number == last + 1 || number == last, "%d after %d", number,
               last);
   cr_assert(last >= appended || (last < 0 && taken >= appended), "%d of %d", last, appended);

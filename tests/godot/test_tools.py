@@ -9,7 +9,7 @@ import uuid
 
 from caller import CallError, Caller, connect, round_trip
 from services import PROGRAMS, WAIT_S, free_port, http_get, main, retry_within, wait_ready, wait_until_async
-from stand_in import Parts, Refuse
+from fake_store import FakeStoreSystem, ErrorResponse
 
 ENTRY = {"component": "c", "level": "INFO", "message": "m"}
 QUEUED = {"status": "ok", "message": "Log entry queued."}
@@ -23,14 +23,14 @@ V7 = "01890a5d-ac96-774b-bcce-b302099a8057"
 class ServerCase(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
         asyncio.get_running_loop().set_debug(False)
-        self.parts = await self.enterAsyncContext(Parts())
-        await self.parts.stand_in.open()
-        self.parts.godot.start()
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
-        self.caller = await self.enterAsyncContext(Caller(self.parts.godot_url))
+        self.system = await self.enterAsyncContext(FakeStoreSystem())
+        await self.system.fake_store.open()
+        self.system.godot.start()
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
+        self.caller = await self.enterAsyncContext(Caller(self.system.godot_url))
 
     def newest(self):
-        return json.loads(self.parts.ask("LINDEX", "logs:queue", 0))
+        return json.loads(self.system.redis_command("LINDEX", "logs:queue", 0))
 
     async def refused(self, code, tool, arguments):
         with self.assertRaises(CallError) as caught:
@@ -54,7 +54,7 @@ class Log(ServerCase):
         ignored = {"ignored": ["traceid", "user"]}
         self.assertEqual(await self.caller.call("logger_log", entry), QUEUED | ignored)
         self.assertEqual((await self.caller.request("godot_logger_log", entry | {"_meta": {}}))["result"], QUEUED | ignored)
-        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 2)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 2)
         await self.caller.call("logger_set_level", {"component": "c", "level": "WARN"})
         self.assertEqual(await self.caller.call("logger_log", entry), BELOW | ignored)
 
@@ -83,7 +83,7 @@ class Log(ServerCase):
                 self.assertRegex(words, "^created_at is not a time in ISO 8601, such as 2")
         direct = await self.caller.request("godot_logger_log", ENTRY | {"created_at": "x"})
         self.assertEqual(direct["error"]["code"], -32602)
-        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
 
     async def test_times_as_others_write_them(self):
         for given, wanted in (
@@ -103,7 +103,7 @@ class Log(ServerCase):
         gone = {"user": "u", "dbPassword": "[REDACTED]", "list": [{"api-key": "[REDACTED]"}], "tokens": 3}
         self.assertEqual((entry["message"], entry["data"]), ("token=hunter2", gone | {"deep": {"TOKEN": "[REDACTED]"}}))
         self.assertNotIn("secret", entry)
-        self.assertIn(b"\ngodot_redacted_total 3\n", http_get(self.parts.godot_port, path="/metrics").body)
+        self.assertIn(b"\ngodot_redacted_total 3\n", http_get(self.system.godot_port, path="/metrics").body)
 
     async def test_half_a_surrogate_pair_becomes_a_character(self):
         await self.caller.call("logger_log", ENTRY | {"message": "a\ud83d", "data": {"\ude00": "\U0001f600"}})
@@ -136,14 +136,14 @@ class Log(ServerCase):
             {"message": "x" * (256 * 1024)},
         ):
             await self.refused(-32602, "logger_log", ENTRY | wrong)
-        self.assertEqual(self.parts.number("LLEN", "logs:queue"), 0)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), 0)
         await self.caller.call("logger_log", ENTRY | {"component": "c" * 256, "trace_id": "t" * 128, "message": "x" * (256 * 1024 - 500)})
 
     async def test_many_at_once_in_order(self):
         calls = (self.caller.call("logger_log", ENTRY | {"message": str(i)}) for i in range(3000))
         answers = await asyncio.gather(*calls)
         self.assertEqual(answers, [QUEUED] * 3000)
-        queue = [json.loads(entry)["message"] for entry in self.parts.ask("LRANGE", "logs:queue", 0, -1)]
+        queue = [json.loads(entry)["message"] for entry in self.system.redis_command("LRANGE", "logs:queue", 0, -1)]
         self.assertEqual(queue, [str(i) for i in reversed(range(3000))])
 
 
@@ -154,26 +154,26 @@ class Levels(ServerCase):
         self.assertEqual(await self.caller.call("logger_log", ENTRY), BELOW)
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"level": "warn"}), QUEUED)
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "d"}), QUEUED)
-        self.assertEqual(self.parts.ask("HGET", "logger_config:levels", "c"), b"WARN")
+        self.assertEqual(self.system.redis_command("HGET", "logger_config:levels", "c"), b"WARN")
 
     async def test_in_any_case(self):
         for name in "logger_set_level", "godot_logger_set_level":
             for level in "warn", "Warn", "wARN", "WARN":
                 answer = await self.caller.call(name, {"component": level, "level": level})
                 self.assertEqual(answer, {"status": "ok", "component": level, "level": "WARN"})
-                self.assertEqual(self.parts.ask("HGET", "logger_config:levels", level), b"WARN")
+                self.assertEqual(self.system.redis_command("HGET", "logger_config:levels", level), b"WARN")
                 self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": level, "level": "Info"}), BELOW)
-        self.parts.ask("HSET", "logger_config:levels", "by hand", "Error")
+        self.system.redis_command("HSET", "logger_config:levels", "by hand", "Error")
         await self.caller.call("logger_set_level", {"component": "c", "level": "TRACE"})  # reads all of them
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "by hand", "level": "warn"}), BELOW)
         for level in "info", "Info", "iNFO":
             self.assertEqual(await self.caller.call("godot_logger_log", ENTRY | {"level": level}), QUEUED)
-        kept = [json.loads(entry)["level"] for entry in self.parts.ask("LRANGE", "logs:queue", 0, -1)]
+        kept = [json.loads(entry)["level"] for entry in self.system.redis_command("LRANGE", "logs:queue", 0, -1)]
         self.assertEqual(kept, ["INFO"] * 3)
 
     async def test_are_heard_of_and_outlive_the_server(self):
         port = free_port()
-        second = self.parts.add_instance("godot-server", "second", MCP_PORT=str(port)).start()
+        second = self.system.add_instance("godot-server", "second", MCP_PORT=str(port)).start()
         await asyncio.to_thread(wait_ready, port)
         async with Caller(f"ws://127.0.0.1:{port}") as other:
             await other.call("logger_set_level", {"component": "c", "level": "ERROR"})
@@ -193,15 +193,15 @@ class Levels(ServerCase):
             removed = await self.caller.call("godot_remove_level", {"component": "c"})
             self.assertEqual(removed, {"status": "ok", "component": "c", "level": None})
             self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
-        self.assertEqual(self.parts.number("HLEN", "logger_config:levels"), 0)
+        self.assertEqual(self.system.redis_int("HLEN", "logger_config:levels"), 0)
         await self.refused(-32602, "godot_remove_level", {"component": ""})
 
     async def test_of_at_most_10000_components(self):
-        self.parts.ask("HSET", "logger_config:levels", *(word for n in range(9999) for word in (f"c{n}", "WARN")))
+        self.system.redis_command("HSET", "logger_config:levels", *(word for n in range(9999) for word in (f"c{n}", "WARN")))
         await self.caller.call("logger_set_level", {"component": "last", "level": "WARN"})
         words = await self.refused(-32000, "logger_set_level", {"component": "more", "level": "WARN"})
         self.assertEqual(words, "10000 components have a level already (godot_remove_level removes one)")
-        self.assertEqual(http_get(self.parts.godot_port, path="/readyz").status, 200, "the caller's, not Redis'")
+        self.assertEqual(http_get(self.system.godot_port, path="/readyz").status, 200, "the caller's, not Redis'")
         await self.caller.call("logger_set_level", {"component": "last", "level": "ERROR"})
         await self.caller.call("godot_remove_level", {"component": "c7"})
         await self.caller.call("logger_set_level", {"component": "more", "level": "WARN"})
@@ -220,14 +220,14 @@ class Store(ServerCase):
         given = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "level": None, "unknown": None}
         await self.caller.call("logger_query", given)
         wanted = {"component": "c", "search": "words", "cursor": "", "data": {"a": 1}, "limit": 100}
-        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_query_logs", wanted))
+        self.assertEqual(self.system.fake_store.calls[-1], ("dewey_query_logs", wanted))
         for limit in 7, 7.0:
             await self.caller.call("logger_query", {"limit": limit})
-            self.assertEqual(repr(self.parts.stand_in.calls[-1]), repr(("dewey_query_logs", {"limit": 7})))
+            self.assertEqual(repr(self.system.fake_store.calls[-1]), repr(("dewey_query_logs", {"limit": 7})))
         await self.caller.call("logger_clear", {"component": "c", "level": "INFO", "before_time": None})
-        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
+        self.assertEqual(self.system.fake_store.calls[-1], ("dewey_clear_logs", {"component": "c", "level": "INFO"}))
         await self.caller.call("logger_clear", {"dry_run": True})
-        self.assertEqual(self.parts.stand_in.calls[-1], ("dewey_clear_logs", {"dry_run": True}))
+        self.assertEqual(self.system.fake_store.calls[-1], ("dewey_clear_logs", {"dry_run": True}))
 
     async def test_arguments_that_are_not_known_are_refused(self):
         level = {"component": "c", "level": "WARN"}
@@ -246,35 +246,35 @@ class Store(ServerCase):
                 self.assertEqual((direct["error"]["code"], direct["error"]["message"]), (-32602, words))
         for tool in ("list", "replay", "discard"):
             self.assertIn('"limit"', await self.refused(-32602, f"godot_dead_{tool}", {"limits": 1}))
-        self.assertEqual(self.parts.stand_in.calls, [])
-        self.assertEqual(self.parts.ask("HLEN", "logger_config:levels"), 0)
+        self.assertEqual(self.system.fake_store.calls, [])
+        self.assertEqual(self.system.redis_command("HLEN", "logger_config:levels"), 0)
 
     async def test_meta_is_no_argument_of_a_direct_call(self):
         for tool, asked in (("logger_query", "dewey_query_logs"), ("godot_logger_clear", "dewey_clear_logs")):
             answer = await self.caller.request(tool, {"component": "c", "_meta": {"trace_id": "t"}})
             self.assertIn("result", answer)
-            self.assertEqual((self.parts.stand_in.calls[-1][0], self.parts.stand_in.traces[-1]), (asked, "t"))
+            self.assertEqual((self.system.fake_store.calls[-1][0], self.system.fake_store.traces[-1]), (asked, "t"))
 
     async def test_the_trace_id_is_passed_on(self):
         params = {"name": "logger_query", "arguments": {}, "_meta": {"trace_id": "one trace"}}
         await self.caller.request("tools/call", params)
         await self.caller.request("tools/call", params | {"name": "logger_clear"})
         await self.caller.call("logger_query", {})
-        self.assertEqual(self.parts.stand_in.traces[-3:], ["one trace", "one trace", None])
+        self.assertEqual(self.system.fake_store.traces[-3:], ["one trace", "one trace", None])
 
     async def test_answers_come_as_they_are(self):
         text = '[ {"message":"\\u00e4", "age": 1.50} ]'
-        self.parts.stand_in.answers["dewey_query_logs"] = text
+        self.system.fake_store.answers["dewey_query_logs"] = text
         answer = await self.caller.request("tools/call", {"name": "logger_query", "arguments": {}})
         self.assertEqual(answer["result"]["content"][0]["text"], text)
 
     async def test_errors(self):
-        answers = self.parts.stand_in.answers
-        answers["dewey_query_logs"] = Refuse(-32602, "start_time cannot be read")
+        answers = self.system.fake_store.answers
+        answers["dewey_query_logs"] = ErrorResponse(-32602, "start_time cannot be read")
         self.assertEqual(await self.refused(-32602, "logger_query", {}), "start_time cannot be read")
-        answers["dewey_query_logs"] = Refuse(-32000, "the query took too long")
+        answers["dewey_query_logs"] = ErrorResponse(-32000, "the query took too long")
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "the query took too long")
-        await self.parts.stand_in.close()
+        await self.system.fake_store.close()
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "log store unavailable, retry")
         at_once = await retry_within(4, lambda: self.refused(-32000, "logger_clear", {}))  # an answer is waited for 8 s
         self.assertEqual(at_once, "log store unavailable, retry")
@@ -282,29 +282,29 @@ class Store(ServerCase):
 
 class Readiness(ServerCase):
     async def test_names_what_is_missing(self):
-        port = self.parts.godot_port
+        port = self.system.godot_port
 
         def body():
             return http_get(port, path="/readyz").body.decode()
 
         self.assertEqual(http_get(port, path="/readyz").status, 200)
-        await self.parts.stand_in.close()
+        await self.system.fake_store.close()
         await wait_until_async(lambda: "dewey" in body(), "/readyz names the store")
         self.assertNotIn("redis", body())
-        self.parts.redis.kill()
+        self.system.redis.kill()
         await wait_until_async(lambda: "redis" in body(), "/readyz names Redis")
         self.assertEqual(http_get(port, path="/healthz").status, 200)
         self.assertEqual(await self.refused(-32000, "logger_log", ENTRY), "queue unavailable, retry")
-        self.parts.start_redis()
-        await self.parts.stand_in.open()
+        self.system.start_redis()
+        await self.system.fake_store.open()
         await asyncio.to_thread(wait_ready, port)
         self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
 
     def reason(self):
-        return http_get(self.parts.godot_port, path="/readyz").body.decode()
+        return http_get(self.system.godot_port, path="/readyz").body.decode()
 
     async def test_a_redis_that_refuses_is_named_with_calls_and_without(self):
-        round_trip, port = self.parts.ask, self.parts.godot_port
+        command, port = self.system.redis_command, self.system.godot_port
         for broken, healed, words, calls in (
             (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"), "READONLY", True),
             (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"), "OOM", False),
@@ -313,51 +313,51 @@ class Readiness(ServerCase):
             (("SET", "logs:inflight", "x"), ("DEL", "logs:inflight"), "WRONGTYPE", True),
         ):
             with self.subTest(broken=broken):
-                round_trip("DEL", "logs:queue", "logs:state", "logs:inflight")
-                round_trip(*broken)
+                command("DEL", "logs:queue", "logs:state", "logs:inflight")
+                command(*broken)
                 if calls:
                     await self.refused(-32000, "logger_log", ENTRY)
                     self.assertIn("redis: Redis refuses: ", self.reason())
                 await wait_until_async(lambda: f"redis: Redis refuses: {words}" in self.reason(), "/readyz says so")
-                round_trip(*healed)
+                command(*healed)
                 await asyncio.to_thread(wait_ready, port)
                 self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
 
     async def test_a_store_that_does_not_work_is_named(self):
-        self.parts.stand_in.unready = {"code": -32000, "message": "the database cannot be reached"}
+        self.system.fake_store.not_ready_error = {"code": -32000, "message": "the database cannot be reached"}
         await wait_until_async(lambda: self.reason() == "dewey: the database cannot be reached\n", "/readyz names it")
-        self.parts.stand_in.unready = None
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.system.fake_store.not_ready_error = None
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
 
     async def test_a_silent_redis_is_an_error_in_bounded_time(self):
-        self.parts.redis.signal(signal.SIGSTOP)
+        self.system.redis.signal(signal.SIGSTOP)
         try:
             self.assertEqual(await self.refused(-32000, "logger_log", ENTRY), "queue unavailable, retry")
         finally:
-            self.parts.redis.signal(signal.SIGCONT)
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+            self.system.redis.signal(signal.SIGCONT)
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
         self.assertEqual(await self.caller.call("logger_log", ENTRY), QUEUED)
 
     async def test_time_in_which_it_did_not_run_is_not_the_silence_of_redis(self):
-        self.parts.redis.signal(signal.SIGSTOP)
+        self.system.redis.signal(signal.SIGSTOP)
         call = asyncio.create_task(self.caller.call("logger_log", ENTRY))
         await self.caller.request("ping")  # answered behind it: Redis has been asked
-        self.parts.godot.signal(signal.SIGSTOP)
-        self.parts.redis.signal(signal.SIGCONT)
+        self.system.godot.signal(signal.SIGSTOP)
+        self.system.redis.signal(signal.SIGCONT)
         await asyncio.sleep(7)  # two seconds more than Redis may be silent for
-        self.parts.godot.signal(signal.SIGCONT)
+        self.system.godot.signal(signal.SIGCONT)
         self.assertEqual(await call, QUEUED)
-        self.assertNotIn("Redis does not answer", self.parts.godot.output())
+        self.assertNotIn("Redis does not answer", self.system.godot.output())
 
     async def test_what_was_taken_is_answered_before_the_end(self):
         calls = [asyncio.create_task(self.caller.call("logger_log", ENTRY)) for _ in range(60)]
         await asyncio.sleep(0)  # they are sent
-        async with connect(self.parts.godot_url) as ws:
+        async with connect(self.system.godot_url) as ws:
             await round_trip(ws, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
-            self.parts.godot.signal(signal.SIGTERM)
+            self.system.godot.signal(signal.SIGTERM)
             done = await asyncio.gather(*calls, return_exceptions=True)
-        self.assertEqual(await asyncio.to_thread(self.parts.godot.wait), 0)
-        self.assertEqual(self.parts.number("LLEN", "logs:queue"), sum(answer == QUEUED for answer in done))
+        self.assertEqual(await asyncio.to_thread(self.system.godot.wait), 0)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:queue"), sum(answer == QUEUED for answer in done))
         self.assertIn(QUEUED, done)
 
 
@@ -368,11 +368,11 @@ class Readiness(ServerCase):
         async def silent(name, arguments):
             await silence.wait()
 
-        self.parts.stand_in.run = silent
+        self.system.fake_store.run = silent
         call = asyncio.create_task(self.caller.call("logger_query", {}))
-        await self.parts.until(lambda: self.parts.stand_in.calls, "the store is asked")
-        self.parts.godot.signal(signal.SIGTERM)
-        self.assertEqual(await asyncio.to_thread(self.parts.godot.wait), 0)
+        await self.system.until(lambda: self.system.fake_store.calls, "the store is asked")
+        self.system.godot.signal(signal.SIGTERM)
+        self.assertEqual(await asyncio.to_thread(self.system.godot.wait), 0)
         silence.set()
         with self.assertRaises((CallError, ConnectionError)):
             await call

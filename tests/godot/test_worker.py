@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 from caller import CallError, Caller
 from services import PROGRAMS, main, run_program, wait_ready
-from stand_in import Parts, Refuse, Vanish
+from fake_store import FakeStoreSystem, ErrorResponse, Disconnect
 
 KILLS = int(os.environ.get("TEST_KILLS", 40))  # of the worker with its spool
 
@@ -34,25 +34,25 @@ class WorkerCase(unittest.IsolatedAsyncioTestCase):
 
     async def asyncSetUp(self):
         asyncio.get_running_loop().set_debug(False)
-        self.parts = await self.enterAsyncContext(Parts(**self.settings))
-        self.store = self.parts.stand_in
+        self.system = await self.enterAsyncContext(FakeStoreSystem(**self.settings))
+        self.store = self.system.fake_store
 
     async def stored_all(self, count):
-        await self.parts.until(lambda: len(self.store.stored) >= count, f"{count} entries are stored")
-        await self.parts.drained()
+        await self.system.until(lambda: len(self.store.stored) >= count, f"{count} entries are stored")
+        await self.system.wait_drained()
         self.assertEqual(len(self.store.stored), count)
 
 
 class Delivery(WorkerCase):
     async def test_batches_have_at_most_their_size_and_few_do_not_wait(self):
         await self.store.open()
-        self.parts.push(*entries(250))
-        self.parts.worker.environment = self.parts.worker.environment | {"GODOT_BATCHES_IN_FLIGHT": "1"}  # else any may be first
-        self.parts.worker.start()
+        self.system.push(*entries(250))
+        self.system.worker.environment = self.system.worker.environment | {"GODOT_BATCHES_IN_FLIGHT": "1"}  # else any may be first
+        self.system.worker.start()
         await self.stored_all(250)
         self.assertEqual([len(batch) for batch in self.store.batches], [100, 100, 50])
         self.assertEqual(self.store.messages(), [str(i) for i in range(250)], "the oldest first")
-        self.parts.push(*entries(1, 250))
+        self.system.push(*entries(1, 250))
         await self.stored_all(251)
 
     async def test_entries_of_old_producers(self):
@@ -63,14 +63,14 @@ class Delivery(WorkerCase):
             sent.append(logs)
             self.store.store(logs)
             if len(sent) == 1:
-                raise Vanish
+                raise Disconnect
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(legacy("a"), legacy("a"), {"message": "b", "component": "c", "level": "WARN"})
-        self.parts.worker.start()
-        await self.parts.drained()
+        self.system.push(legacy("a"), legacy("a"), {"message": "b", "component": "c", "level": "WARN"})
+        self.system.worker.start()
+        await self.system.wait_drained()
         self.assertEqual(len(self.store.stored), 3)
         self.assertEqual(sent[0], sent[1])
         first = sent[0][0]
@@ -80,13 +80,13 @@ class Delivery(WorkerCase):
 
     async def test_what_is_no_entry_is_a_dead_letter(self):
         await self.store.open()
-        self.parts.push("no JSON", b"\xff\xfe", "[1]", *entries(2))
-        self.parts.worker.start()
+        self.system.push("no JSON", b"\xff\xfe", "[1]", *entries(2))
+        self.system.worker.start()
         await self.stored_all(2)
-        letters = {letter["reason"].split(" at ")[0]: letter for letter in self.parts.dead()}
+        letters = {letter["reason"].split(" at ")[0]: letter for letter in self.system.dead_letters()}
         self.assertEqual(set(letters), {"not valid JSON", "not a JSON object"})
         self.assertEqual(letters["not a JSON object"]["entry"], "[1]")
-        self.assertEqual(self.parts.number("HGET", "logs:state", "dead"), 3)
+        self.assertEqual(self.system.redis_int("HGET", "logs:state", "dead"), 3)
 
     async def test_secrets_of_other_producers(self):
         """They go neither to the store nor to the dead letters, and are counted once, however often a batch is sent."""
@@ -95,149 +95,149 @@ class Delivery(WorkerCase):
         def behave(logs):
             sent.append(logs)
             if len(sent) == 1:
-                raise Vanish
+                raise Disconnect
             return self.store.store(logs, lambda entry: entry["message"] == "no" and "no")
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         secret = {"password": "hunter2", "data": {"a": [{"access_token": "hunter2"}]}}
         whole = entries(1)[0] | {"message": "token=hunter"} | secret
         await self.store.open()
-        self.parts.push(legacy("a") | secret, whole, legacy("no") | secret, [secret], '{"password": "hunter2"', *entries(1))
-        self.parts.worker.start()
+        self.system.push(legacy("a") | secret, whole, legacy("no") | secret, [secret], '{"password": "hunter2"', *entries(1))
+        self.system.worker.start()
         await self.stored_all(3)
         first, second, _ = self.store.stored.values()
         gone = {"a": [{"access_token": "[REDACTED]"}], "original_members": {"password": "[REDACTED]"}}
         self.assertEqual(first["data"], gone | {"original_created_at": "2024-01-01T00:00:00.%fZ"})
         del whole["password"]
         self.assertEqual(second, whole | {"created_at": second["created_at"], "data": gone})
-        letters = {letter["reason"].split(" at byte ")[0]: letter["entry"] for letter in self.parts.dead()}
+        letters = {letter["reason"].split(" at byte ")[0]: letter["entry"] for letter in self.system.dead_letters()}
         self.assertEqual(letters["not valid JSON"], '{"password": [REDACTED]')
         self.assertEqual(set(letters), {"no", "not a JSON object", "not valid JSON"})
         for words in json.dumps(sent), *letters.values():
             self.assertNotIn("hunter2", words)
             self.assertIn("[REDACTED]", words)
-        self.assertEqual(self.parts.number("HGET", "logs:state", "redacted"), 9)
+        self.assertEqual(self.system.redis_int("HGET", "logs:state", "redacted"), 9)
 
     async def test_rejected_entries_are_dead_letters(self):
-        self.store.behave = lambda logs: self.store.store(logs, lambda entry: entry["message"] == "3" and "no threes")
+        self.store.on_batch = lambda logs: self.store.store(logs, lambda entry: entry["message"] == "3" and "no threes")
         await self.store.open()
-        self.parts.push(*entries(6))
-        self.parts.worker.start()
+        self.system.push(*entries(6))
+        self.system.worker.start()
         await self.stored_all(5)
-        (letter,) = self.parts.dead()
+        (letter,) = self.system.dead_letters()
         self.assertEqual((letter["reason"], json.loads(letter["entry"])["message"]), ("no threes", "3"))
 
     async def test_a_refused_batch_is_halved(self):
         def behave(logs):
             if any(entry["message"] in ("17", "60") for entry in logs):
-                raise Refuse(-32602, "batch refused")
+                raise ErrorResponse(-32602, "batch refused")
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(100))
-        self.parts.worker.start()
+        self.system.push(*entries(100))
+        self.system.worker.start()
         await self.stored_all(98)
-        self.assertEqual({json.loads(letter["entry"])["message"] for letter in self.parts.dead()}, {"17", "60"})
-        self.assertEqual({letter["reason"] for letter in self.parts.dead()}, {"batch refused"})
+        self.assertEqual({json.loads(letter["entry"])["message"] for letter in self.system.dead_letters()}, {"17", "60"})
+        self.assertEqual({letter["reason"] for letter in self.system.dead_letters()}, {"batch refused"})
 
     async def test_a_tool_error_that_persists_finds_its_culprit(self):
         def behave(logs):
             if any(entry["message"] == "0" for entry in logs):
-                raise Refuse(-32000, "value too odd")
+                raise ErrorResponse(-32000, "value too odd")
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(1))  # alone: it could be the store that is ill
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(self.store.batches) > 8, "it is tried again and again")
-        self.assertEqual(self.parts.dead(), [])
-        self.parts.push(*entries(5, 1))
+        self.system.push(*entries(1))  # alone: it could be the store that is ill
+        self.system.worker.start()
+        await self.system.until(lambda: len(self.store.batches) > 8, "it is tried again and again")
+        self.assertEqual(self.system.dead_letters(), [])
+        self.system.push(*entries(5, 1))
         await self.stored_all(5)
-        (letter,) = self.parts.dead()
+        (letter,) = self.system.dead_letters()
         self.assertEqual((letter["reason"], json.loads(letter["entry"])["message"]), ("value too odd", "0"))
 
     async def test_an_entry_that_ends_the_store_each_time_is_found(self):
         def behave(logs):
             if any(entry["message"] == "7" for entry in logs):
-                raise Vanish
+                raise Disconnect
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(20))
-        self.parts.worker.start()
+        self.system.push(*entries(20))
+        self.system.worker.start()
         await self.stored_all(19)
-        (letter,) = self.parts.dead()
+        (letter,) = self.system.dead_letters()
         self.assertEqual(json.loads(letter["entry"])["message"], "7")
 
     async def test_a_store_that_closes_as_busy_blames_no_entry(self):
         def busy(logs):
             if any(entry["message"] == "7" for entry in logs):
-                raise Vanish(1013)
+                raise Disconnect(1013)
             return self.store.store(logs)
 
-        self.store.behave = busy
+        self.store.on_batch = busy
         await self.store.open()
-        self.parts.push(*entries(20))
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(self.store.batches) > 5, "it is tried for ever")
+        self.system.push(*entries(20))
+        self.system.worker.start()
+        await self.system.until(lambda: len(self.store.batches) > 5, "it is tried for ever")
         self.assertEqual({len(batch) for batch in self.store.batches}, {20})
-        self.store.behave = self.store.store
+        self.store.on_batch = self.store.store
         await self.stored_all(20)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_an_entry_that_fits_into_no_message(self):
         await self.store.open()
-        self.parts.push(*entries(2), legacy("x" * (20 << 20)), *entries(2, 2))
-        self.parts.worker.start()
+        self.system.push(*entries(2), legacy("x" * (20 << 20)), *entries(2, 2))
+        self.system.worker.start()
         await self.stored_all(4)
-        (letter,) = self.parts.dead()
+        (letter,) = self.system.dead_letters()
         self.assertEqual(len(letter["entry"]), 256 * 1024)
         self.assertGreater(letter["cut_from"], 20 << 20)
 
     async def test_a_store_that_is_ill_costs_nothing(self):
         def ill(logs):
-            raise Refuse(-32000, "disk full")
+            raise ErrorResponse(-32000, "disk full")
 
-        self.store.behave = ill
+        self.store.on_batch = ill
         await self.store.open()
-        self.parts.push(*entries(20))
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(self.store.batches) > 60, "it has been tried in all ways")
-        self.store.behave = self.store.store
+        self.system.push(*entries(20))
+        self.system.worker.start()
+        await self.system.until(lambda: len(self.store.batches) > 60, "it has been tried in all ways")
+        self.store.on_batch = self.store.store
         await self.stored_all(20)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_a_store_that_asks_to_retry_blames_no_entry(self):
         """As one whose disk has room for some, and for others not."""
 
         def nearly_full(logs):
             if any(int(entry["message"]) % 2 for entry in logs):
-                raise Refuse(-32000, "storing failed, retry", {"retry": True})
+                raise ErrorResponse(-32000, "storing failed, retry", {"retry": True})
             return self.store.store(logs)
 
-        self.store.behave = nearly_full
+        self.store.on_batch = nearly_full
         await self.store.open()
-        self.parts.push(*entries(20))
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(self.store.batches) > 20, "it is tried for ever")
+        self.system.push(*entries(20))
+        self.system.worker.start()
+        await self.system.until(lambda: len(self.store.batches) > 20, "it is tried for ever")
         self.assertEqual({len(batch) for batch in self.store.batches}, {20})
-        self.store.behave = self.store.store
+        self.store.on_batch = self.store.store
         await self.stored_all(20)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_a_store_without_the_tool_is_waited_for(self):
         def old(logs):
-            raise Refuse(-32601, "unknown tool")
+            raise ErrorResponse(-32601, "unknown tool")
 
-        self.store.behave = old
+        self.store.on_batch = old
         await self.store.open()
-        self.parts.push(*entries(3))
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(self.store.batches) > 10, "it is tried for ever")
-        self.store.behave = self.store.store
+        self.system.push(*entries(3))
+        self.system.worker.start()
+        await self.system.until(lambda: len(self.store.batches) > 10, "it is tried for ever")
+        self.store.on_batch = self.store.store
         await self.stored_all(3)
 
 
@@ -267,10 +267,10 @@ class InFlight(WorkerCase):
             self.under_way -= 1
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(600))
-        self.parts.worker.start()
+        self.system.push(*entries(600))
+        self.system.worker.start()
         await self.stored_all(600)
         batches = {tuple(log["id"] for log in batch) for batch in self.store.batches}  # one may have been sent again
         self.assertEqual((len(batches), max(seen)), (60, 3))
@@ -281,18 +281,18 @@ class InFlight(WorkerCase):
         async def behave(logs):
             seen.append(await self.one())
             if failing:
-                raise Refuse(-32000, "disk full")
+                raise ErrorResponse(-32000, "disk full")
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(100))
-        self.parts.worker.start()
-        await self.parts.until(lambda: len(seen) > 15, "it is tried again and again")
+        self.system.push(*entries(100))
+        self.system.worker.start()
+        await self.system.until(lambda: len(seen) > 15, "it is tried again and again")
         self.assertEqual(set(seen[3:]), {1})
         failing = False
         await self.stored_all(100)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_an_entry_that_ends_the_store_each_time_costs_no_other(self):
         """Whatever is in flight beside it loses its connection, too."""
@@ -300,16 +300,16 @@ class InFlight(WorkerCase):
         async def behave(logs):
             await self.one()
             if any(entry["message"] == "77" for entry in logs):
-                raise Vanish
+                raise Disconnect
             await self.one(0.02)
             return self.store.store(logs)
 
-        self.store.behave = behave
+        self.store.on_batch = behave
         await self.store.open()
-        self.parts.push(*entries(200))
-        self.parts.worker.start()
+        self.system.push(*entries(200))
+        self.system.worker.start()
         await self.stored_all(199)
-        (letter,) = self.parts.dead()
+        (letter,) = self.system.dead_letters()
         self.assertEqual(json.loads(letter["entry"])["message"], "77")
 
 
@@ -319,25 +319,25 @@ class DeadLetters(WorkerCase):
     async def asyncSetUp(self):
         await super().asyncSetUp()
         self.odd = lambda entry: int(entry["message"]) % 2 and "odd"
-        self.store.behave = lambda logs: self.store.store(logs, self.odd)
+        self.store.on_batch = lambda logs: self.store.store(logs, self.odd)
         await self.store.open()
-        self.parts.godot.start()
-        await asyncio.to_thread(wait_ready, self.parts.godot_port)
+        self.system.godot.start()
+        await asyncio.to_thread(wait_ready, self.system.godot_port)
 
-    async def dead(self, *words, status=0):
-        environment = {"GODOT_URL": self.parts.godot_url, "PATH": os.environ["PATH"]}
+    async def run_iccm_dead(self, *words, status=0):
+        environment = {"GODOT_URL": self.system.godot_url, "PATH": os.environ["PATH"]}
         run = await asyncio.to_thread(run_program, [PROGRAMS["iccm"], "dead", *words], env=environment)
         self.assertEqual(run.returncode, status, run.stderr)
         return run
 
     async def letters(self, *words):
-        return [json.loads(line) for line in (await self.dead("list", "--json", *words)).stdout.splitlines()]
+        return [json.loads(line) for line in (await self.run_iccm_dead("list", "--json", *words)).stdout.splitlines()]
 
     async def refused(self, count):
-        self.parts.worker.start()
-        self.parts.push(*entries(count))
+        self.system.worker.start()
+        self.system.push(*entries(count))
         await self.stored_all(count // 2)
-        self.assertEqual(self.parts.number("LLEN", "logs:dead"), count // 2)
+        self.assertEqual(self.system.redis_int("LLEN", "logs:dead"), count // 2)
 
     async def test_listed_the_oldest_first(self):
         await self.refused(500)
@@ -347,18 +347,18 @@ class DeadLetters(WorkerCase):
         self.assertEqual([letter["at"] for letter in letters], sorted(letter["at"] for letter in letters))
         self.assertEqual({letter["reason"] for letter in letters}, {"odd"})
         self.assertEqual([letter["id"] for letter in letters], [json.loads(one["entry"])["id"] for one in letters])
-        few = await self.dead("list", "3")
+        few = await self.run_iccm_dead("list", "3")
         self.assertRegex(few.stdout.splitlines()[2], r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} odd: {"id":')
         self.assertEqual((len(few.stdout.splitlines()), few.stderr), (3, "iccm: 247 more, newer than these\n"))
-        self.assertEqual(await self.letters("3", self.parts.godot_url), letters[:3])
-        self.assertEqual(self.parts.number("LLEN", "logs:dead"), 250, "a look changes nothing")
+        self.assertEqual(await self.letters("3", self.system.godot_url), letters[:3])
+        self.assertEqual(self.system.redis_int("LLEN", "logs:dead"), 250, "a look changes nothing")
 
     async def test_pages_fit_into_a_megabyte(self):
-        self.parts.worker.start()
+        self.system.worker.start()
         self.odd = lambda entry: "odd"
-        self.parts.push(*({"component": "c", "level": "INFO", "message": "x" * 200000} for _ in range(12)))
-        await self.parts.until(lambda: self.parts.number("LLEN", "logs:dead") == 12, "they are refused")
-        async with Caller(self.parts.godot_url) as caller:
+        self.system.push(*({"component": "c", "level": "INFO", "message": "x" * 200000} for _ in range(12)))
+        await self.system.until(lambda: self.system.redis_int("LLEN", "logs:dead") == 12, "they are refused")
+        async with Caller(self.system.godot_url) as caller:
             answer = await caller.request("tools/call", {"name": "godot_dead_list", "arguments": {}})
             text = answer["result"]["content"][0]["text"]
             self.assertLess(len(json.dumps(answer)), 1 << 20)
@@ -369,59 +369,59 @@ class DeadLetters(WorkerCase):
         """Large letters are listed one by one, and each call is answered."""
         letter = json.dumps({"at": "2026-01-01T00:00:00.000000Z", "reason": "r", "entry": "\x01" * (1 << 18)})
         for _ in range(3):
-            self.parts.ask("LPUSH", "logs:dead", letter)
-        async with Caller(self.parts.godot_url) as caller:
+            self.system.redis_command("LPUSH", "logs:dead", letter)
+        async with Caller(self.system.godot_url) as caller:
             calls = [caller.call("godot_dead_list", {"offset": 1}) for _ in range(12)]
             pages = await asyncio.gather(*calls, caller.call("godot_dead_replay", {}))
         self.assertEqual([(page["total"], len(page["letters"])) for page in pages[:-1]], [(3, 1)] * 12)
         self.assertEqual(pages[-1], {"replayed": 3, "kept": 0})
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_replayed_once_the_store_takes_them(self):
         await self.refused(400)
         self.odd = lambda entry: None
-        self.assertIn("150 given back to the queue, 0 stay", (await self.dead("replay", "150")).stdout)
+        self.assertIn("150 given back to the queue, 0 stay", (await self.run_iccm_dead("replay", "150")).stdout)
         await self.stored_all(350)
-        self.assertEqual(json.loads((await self.dead("replay", "--json")).stdout), {"replayed": 50, "kept": 0})
+        self.assertEqual(json.loads((await self.run_iccm_dead("replay", "--json")).stdout), {"replayed": 50, "kept": 0})
         await self.stored_all(400)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
     async def test_what_is_not_whole_stays(self):
-        self.parts.worker.start()
-        self.parts.push(b"\xff", "x" * 300000, *entries(2))
+        self.system.worker.start()
+        self.system.push(b"\xff", "x" * 300000, *entries(2))
         await self.stored_all(1)
         cut, odd = sorted((letter for letter in await self.letters() if "entry" in letter), key=lambda one: one["reason"])
         self.assertEqual((cut["cut_from"], cut["id"], odd["id"]), (300000, None, json.loads(odd["entry"])["id"]))
         self.odd = lambda entry: None
-        self.assertIn("1 given back to the queue, 2 stay", (await self.dead("replay")).stdout)
+        self.assertIn("1 given back to the queue, 2 stay", (await self.run_iccm_dead("replay")).stdout)
         await self.stored_all(2)
-        self.assertEqual(len(self.parts.dead()), 2)
+        self.assertEqual(len(self.system.dead_letters()), 2)
 
     async def test_what_is_no_letter(self):
-        self.parts.ask("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
+        self.system.redis_command("LPUSH", "logs:dead", "junk", b"\xff\xfe", "[1]", '{"entry":7}')
         self.assertEqual([letter["id"] for letter in await self.letters()], [None] * 4)
-        self.assertEqual((await self.dead("list")).stdout.count("\n"), 4)
-        self.assertIn("0 given back to the queue, 4 stay", (await self.dead("replay")).stdout)
-        self.assertEqual(json.loads((await self.dead("discard", "--json")).stdout), {"discarded": 4})
+        self.assertEqual((await self.run_iccm_dead("list")).stdout.count("\n"), 4)
+        self.assertIn("0 given back to the queue, 4 stay", (await self.run_iccm_dead("replay")).stdout)
+        self.assertEqual(json.loads((await self.run_iccm_dead("discard", "--json")).stdout), {"discarded": 4})
 
     async def test_discarded(self):
         await self.refused(20)
-        self.assertEqual((await self.dead("discard", "4")).stdout, "4 discarded\n")
-        self.assertEqual(len(self.parts.dead()), 6)
-        self.assertEqual((await self.dead("discard")).stdout, "6 discarded\n")
-        self.assertEqual((await self.dead("discard")).stdout, "0 discarded\n")
-        nothing = await self.dead("list")
+        self.assertEqual((await self.run_iccm_dead("discard", "4")).stdout, "4 discarded\n")
+        self.assertEqual(len(self.system.dead_letters()), 6)
+        self.assertEqual((await self.run_iccm_dead("discard")).stdout, "6 discarded\n")
+        self.assertEqual((await self.run_iccm_dead("discard")).stdout, "0 discarded\n")
+        nothing = await self.run_iccm_dead("list")
         self.assertEqual((nothing.stdout, nothing.stderr), ("", "iccm: there are no dead letters\n"))
-        self.assertIn("6 dead letters discarded", self.parts.godot.output())
+        self.assertIn("6 dead letters discarded", self.system.godot.output())
 
     async def test_no_redis(self):
-        await asyncio.to_thread(self.parts.redis.kill)
-        for verb in ("list", "replay", "discard"):
-            self.assertIn("queue unavailable, retry", (await self.dead(verb, status=5)).stderr)
-        self.parts.start_redis()
+        await asyncio.to_thread(self.system.redis.kill)
+        for action in ("list", "replay", "discard"):
+            self.assertIn("queue unavailable, retry", (await self.run_iccm_dead(action, status=5)).stderr)
+        self.system.start_redis()
 
     async def test_the_tools_check_what_they_are_asked(self):
-        async with Caller(self.parts.godot_url) as caller:
+        async with Caller(self.system.godot_url) as caller:
             for tool, wrong in (("list", {"limit": 0}), ("list", {"limit": 101}), ("list", {"offset": -1}),
                                 ("replay", {"limit": 0}), ("discard", {"limit": 1e300}), ("discard", {"limit": "all"})):
                 with self.assertRaises(CallError) as caught:
@@ -431,26 +431,26 @@ class DeadLetters(WorkerCase):
             self.assertEqual(beyond, {"total": 0, "letters": []})
 
 
-class Away(WorkerCase):
+class Unavailable(WorkerCase):
     async def test_the_store_comes_late_and_goes_and_comes(self):
-        self.parts.worker.start()
-        self.parts.push(*entries(150))
-        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        self.system.worker.start()
+        self.system.push(*entries(150))
+        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await self.store.open()
         await self.stored_all(150)
         await self.store.close()
-        self.parts.push(*entries(150, 150))
-        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        self.system.push(*entries(150, 150))
+        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
         await self.store.open()
         await self.stored_all(300)
 
     async def test_redis_is_killed_under_way(self):
         await self.store.open()
-        self.parts.worker.start()
+        self.system.worker.start()
         for round_ in range(5):
-            self.parts.push(*entries(300, 300 * round_))
-            self.parts.redis.kill()
-            self.parts.start_redis()
+            self.system.push(*entries(300, 300 * round_))
+            self.system.redis.kill()
+            self.system.start_redis()
         await self.stored_all(1500)
 
     async def test_the_worker_is_killed_under_way(self):
@@ -461,24 +461,24 @@ class Away(WorkerCase):
             await asyncio.sleep(0.03)
             return self.store.store(logs)
 
-        self.store.behave = slow
+        self.store.on_batch = slow
         await self.store.open()
-        self.parts.push(*entries(1500), *(legacy(str(i)) for i in range(500)))
+        self.system.push(*entries(1500), *(legacy(str(i)) for i in range(500)))
         for _ in range(8):
-            self.parts.worker.start()
+            self.system.worker.start()
             seen = len(self.store.batches)
-            await self.parts.until(lambda: len(self.store.batches) > seen + 1, "it sends")
-            self.parts.worker.kill()
-        self.parts.worker.start()
+            await self.system.until(lambda: len(self.store.batches) > seen + 1, "it sends")
+            self.system.worker.kill()
+        self.system.worker.start()
         await self.stored_all(2000)
 
     async def test_a_lease_is_given_back_at_the_end(self):
-        self.parts.worker.start()
-        self.parts.push(*entries(10))
-        await self.parts.until(lambda: self.parts.number("ZCARD", "logs:inflight") > 0, "a batch is leased")
-        await asyncio.to_thread(self.parts.worker.stop)
+        self.system.worker.start()
+        self.system.push(*entries(10))
+        await self.system.until(lambda: self.system.redis_int("ZCARD", "logs:inflight") > 0, "a batch is leased")
+        await asyncio.to_thread(self.system.worker.stop)
         await self.store.open()
-        other = self.parts.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        other = self.system.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
         await self.stored_all(10)
         await asyncio.to_thread(other.stop)
 
@@ -487,30 +487,30 @@ class Away(WorkerCase):
 
         async def silent(logs):
             await ended.wait()
-            raise Vanish
+            raise Disconnect
 
-        self.store.behave = silent
+        self.store.on_batch = silent
         await self.store.open()
-        self.parts.worker.start()
-        self.parts.push(*entries(10))
-        await self.parts.until(lambda: len(self.store.batches) == 1, "a batch is sent")
-        await asyncio.to_thread(self.parts.worker.stop)
+        self.system.worker.start()
+        self.system.push(*entries(10))
+        await self.system.until(lambda: len(self.store.batches) == 1, "a batch is sent")
+        await asyncio.to_thread(self.system.worker.stop)
         ended.set()
-        self.store.behave = self.store.store
-        self.parts.worker.start()
+        self.store.on_batch = self.store.store
+        self.system.worker.start()
         await self.stored_all(10)
 
     async def test_two_workers(self):
         await self.store.open()
-        self.parts.worker.start()
-        other = self.parts.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
+        self.system.worker.start()
+        other = self.system.add_instance("godot-worker", "other", GODOT_WORKER_NAME="worker-2").start()
         for round_ in range(10):
-            self.parts.push(*entries(200, 200 * round_))
+            self.system.push(*entries(200, 200 * round_))
             other.kill()
             other.start()
-        await self.parts.until(lambda: len(self.store.stored) >= 1900, "most is stored")
-        for n in self.parts.ask("ZRANGE", "logs:inflight", 0, -1):
-            self.parts.ask("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
+        await self.system.until(lambda: len(self.store.stored) >= 1900, "most is stored")
+        for n in self.system.redis_command("ZRANGE", "logs:inflight", 0, -1):
+            self.system.redis_command("ZADD", "logs:inflight", "XX", 1, n)  # instead of waiting for the lease to end
         await self.stored_all(2000)
 
 
@@ -520,36 +520,36 @@ class Spool(WorkerCase):
     settings = {"MAX_QUEUE_SIZE": "500", "BATCH_SIZE": "20", "GODOT_SPOOL_MAX_BYTES": str(64 << 20)}
 
     def held(self):
-        return self.parts.number("LLEN", "logs:queue")
+        return self.system.redis_int("LLEN", "logs:queue")
 
     def files(self):
-        return list((self.parts.directory / "spool" / "worker-1").glob("*"))
+        return list((self.system.directory / "spool" / "worker-1").glob("*"))
 
     async def push(self, new):
         """No faster than they are taken away: the bound is not what is tried here. With one batch leased more than 380
         queued are more than 80 %; with four leased, 30 more than 380 are still below the bound."""
         for first in range(0, len(new), 30):
-            await self.parts.until(lambda: self.held() <= 380, "there is room")
-            self.parts.push(*new[first : first + 30])
+            await self.system.until(lambda: self.held() <= 380, "there is room")
+            self.system.push(*new[first : first + 30])
 
     def nothing_was_lost(self, count):
         self.assertEqual(sorted(int(message) for message in self.store.messages()), list(range(count)))
-        self.assertEqual((self.parts.number("GET", "logs:dropped"), self.parts.dead()), (0, []))
+        self.assertEqual((self.system.redis_int("GET", "logs:dropped"), self.system.dead_letters()), (0, []))
 
     async def test_more_than_the_queue_holds(self):
-        self.parts.worker.start()
+        self.system.worker.start()
         await self.push(entries(2000))
         self.assertLessEqual(self.held(), 500)
         self.assertNotEqual(self.files(), [])
         await self.store.open()
         await self.stored_all(2000)
         self.nothing_was_lost(2000)
-        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
+        await self.system.until(lambda: self.files() == [], "nothing is left on disk")
 
     async def test_no_secrets_on_disk(self):
-        self.parts.worker.start()
+        self.system.worker.start()
         await self.push([entry | {"token": "hunter2"} for entry in entries(600)])
-        await self.parts.until(self.files, "some are on disk")
+        await self.system.until(self.files, "some are on disk")
         for file in self.files():
             self.assertNotIn(b"hunter2", file.read_bytes())
         await self.store.open()
@@ -558,37 +558,37 @@ class Spool(WorkerCase):
         self.assertEqual(kept, {"[REDACTED]"})
 
     async def test_what_came_first_does_not_wait_for_what_came_last(self):
-        self.parts.worker.start()
+        self.system.worker.start()
         await self.push(entries(2000))
         await self.store.open()
         await self.stored_all(2000)
-        places = {message: place for place, message in enumerate(self.store.messages())}
-        self.assertLess(sum(places[str(i)] for i in range(200)), 200 * 1000, "in the first half, by and large")
+        positions = {message: position for position, message in enumerate(self.store.messages())}
+        self.assertLess(sum(positions[str(i)] for i in range(200)), 200 * 1000, "in the first half, by and large")
 
     async def test_a_full_spool_leaves_the_bound_in_force(self):
-        await asyncio.to_thread(self.parts.worker.stop)
-        small = self.parts.add_instance("godot-worker", "small", GODOT_SPOOL_MAX_BYTES="40000").start()
+        await asyncio.to_thread(self.system.worker.stop)
+        small = self.system.add_instance("godot-worker", "small", GODOT_SPOOL_MAX_BYTES="40000").start()
         for first in range(0, 3000, 50):
-            self.parts.push(*entries(50, first))
+            self.system.push(*entries(50, first))
             await asyncio.sleep(0.005)
-        await self.parts.until(lambda: self.parts.number("GET", "logs:dropped") > 0, "the bound is kept")
+        await self.system.until(lambda: self.system.redis_int("GET", "logs:dropped") > 0, "the bound is kept")
         self.assertLessEqual(sum(file.stat().st_size for file in self.files()), 40000)
         await self.store.open()
-        await self.parts.drained()
-        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
-        await self.parts.drained()
+        await self.system.wait_drained()
+        await self.system.until(lambda: self.files() == [], "nothing is left on disk")
+        await self.system.wait_drained()
         own = sum(entry["component"] == "godot" for entry in self.store.stored.values())
-        self.assertEqual(len(self.store.stored) - own + self.parts.number("GET", "logs:dropped"), 3000)
+        self.assertEqual(len(self.store.stored) - own + self.system.redis_int("GET", "logs:dropped"), 3000)
         await asyncio.to_thread(small.stop)
 
     async def test_a_directory_that_cannot_be_used_is_said_at_once(self):
-        bad = self.parts.add_instance("godot-worker", "bad", GODOT_SPOOL_DIR="/dev/null/spool").start()
+        bad = self.system.add_instance("godot-worker", "bad", GODOT_SPOOL_DIR="/dev/null/spool").start()
         self.assertEqual(await asyncio.to_thread(bad.wait), 1)
         self.assertIn("/dev/null/spool", bad.output())
 
     async def test_the_data_directory_is_made(self):
-        data = self.parts.directory / "new"
-        worker = self.parts.add_instance("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
+        data = self.system.directory / "new"
+        worker = self.system.add_instance("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
         await asyncio.to_thread(worker.wait_for, "Redis is there")
         self.assertTrue((data / "spool" / "new").is_dir())
         await asyncio.to_thread(worker.stop)
@@ -602,33 +602,33 @@ class Spool(WorkerCase):
             answers += 1
             result = self.store.store(logs)
             if answers % 7 == 0:
-                raise Vanish
+                raise Disconnect
             return result
 
-        self.store.behave = forgetful
+        self.store.on_batch = forgetful
         pushing = asyncio.create_task(self.push(pushed))
         chance = random.Random(5)
         for round_ in range(KILLS):
-            self.parts.worker.start()
+            self.system.worker.start()
             if round_ % 10 == 6:
                 await self.store.open()
             if round_ % 10 == 9:
                 await self.store.close()
             await asyncio.sleep(chance.uniform(0.05, 0.25))
-            self.parts.worker.kill()
-        self.parts.worker.start()
+            self.system.worker.kill()
+        self.system.worker.start()
         await self.store.open()
         await pushing
         await self.stored_all(6000)
         self.nothing_was_lost(6000)
-        await self.parts.until(lambda: self.files() == [], "nothing is left on disk")
+        await self.system.until(lambda: self.files() == [], "nothing is left on disk")
 
 
 class Overflow(WorkerCase):
     settings = {"MAX_QUEUE_SIZE": "500"}
 
     def dropped(self):
-        return self.parts.number("GET", "logs:dropped")
+        return self.system.redis_int("GET", "logs:dropped")
 
     async def reported(self):
         """All drops come to be named in the log itself."""
@@ -639,33 +639,33 @@ class Overflow(WorkerCase):
         def named():
             return sum(line["data"]["dropped"] for line in lines())
 
-        await self.parts.until(lambda: named() == self.dropped(), "the log names every drop")
+        await self.system.until(lambda: named() == self.dropped(), "the log names every drop")
         for line in lines():
             self.assertRegex(line["message"], r"^\d+ entries dropped between 2\S+Z and 2\S+Z$")
             self.assertEqual(line["level"], "WARN")
 
     async def test_exactly_the_newest_stay(self):
-        self.parts.godot.start()
-        self.parts.worker.start()
-        await self.parts.until(self.parts.redis_there, "the server has found Redis")
-        async with Caller(self.parts.godot_url) as caller:
+        self.system.godot.start()
+        self.system.worker.start()
+        await self.system.until(self.system.is_redis_connected, "the server has found Redis")
+        async with Caller(self.system.godot_url) as caller:
             for first in range(0, 750, 50):
                 calls = [caller.call("logger_log", entry) for entry in entries(50, first)]
                 await asyncio.gather(*calls)
                 await asyncio.sleep(0.01)  # the worker tries and fails meanwhile
-        await self.parts.until(lambda: self.dropped() == 250, "all drops are counted")
+        await self.system.until(lambda: self.dropped() == 250, "all drops are counted")
         await self.store.open()
-        await self.parts.until(lambda: len(self.store.stored) >= 501, "all is stored, and the drops are named")
+        await self.system.until(lambda: len(self.store.stored) >= 501, "all is stored, and the drops are named")
         messages = sorted(int(message) for message in self.store.messages() if message.isdigit())
         self.assertEqual(messages, list(range(250, 750)))
         await self.reported()
 
     async def test_old_producers_overflow_too(self):
-        self.parts.worker.start()
-        self.parts.push(*(legacy(str(i)) for i in range(2000)))
-        await self.parts.until(lambda: self.dropped() == 1500, "all drops are counted")
+        self.system.worker.start()
+        self.system.push(*(legacy(str(i)) for i in range(2000)))
+        await self.system.until(lambda: self.dropped() == 1500, "all drops are counted")
         await self.store.open()
-        await self.parts.until(lambda: len(self.store.stored) >= 501, "all is stored")
+        await self.system.until(lambda: len(self.store.stored) >= 501, "all is stored")
         messages = sorted(int(message) for message in self.store.messages() if message.isdigit())
         self.assertEqual(messages, list(range(1500, 2000)))
         await self.reported()
@@ -680,34 +680,34 @@ class Overflow(WorkerCase):
             answers += 1
             result = self.store.store(logs)
             if answers % 3 == 0:
-                raise Vanish
+                raise Disconnect
             return result
 
-        self.store.behave = forgetful
-        self.parts.godot.start()
-        self.parts.worker.start()
+        self.store.on_batch = forgetful
+        self.system.godot.start()
+        self.system.worker.start()
         acknowledged = 0
-        await self.parts.until(self.parts.redis_there, "the server has found Redis")
-        async with Caller(self.parts.godot_url) as caller:
+        await self.system.until(self.system.is_redis_connected, "the server has found Redis")
+        async with Caller(self.system.godot_url) as caller:
             for round_ in range(12):
                 if round_ % 3 == 0:
                     await self.store.open()
                 if round_ % 3 == 1:
                     await self.store.close()
                 if round_ % 4 == 3:
-                    self.parts.worker.kill()
-                    self.parts.worker.start()
+                    self.system.worker.kill()
+                    self.system.worker.start()
                 calls = (caller.call("logger_log", entry) for entry in entries(400, 400 * round_))
                 acknowledged += len(await asyncio.gather(*calls))
         await self.store.close()
         await self.store.open()
-        await self.parts.drained()
+        await self.system.wait_drained()
         await self.reported()
         own = sum(entry["component"] == "godot" for entry in self.store.stored.values())
         self.assertEqual(acknowledged, 4800)
         self.assertGreater(self.dropped(), 0)
         self.assertEqual(len(self.store.stored) - own + self.dropped(), acknowledged)
-        self.assertEqual(self.parts.dead(), [])
+        self.assertEqual(self.system.dead_letters(), [])
 
 
 if __name__ == "__main__":
