@@ -1,106 +1,109 @@
--- Ends one batch and claims the next, in one go: one round trip and one fsync for both. Asked again because the
--- answer was lost, it ends nothing twice and finds the batch that it had claimed.
--- ARGV: worker, token ("<process>.<sender>"), 1 for a worker that has just started, length of a lease (us), an instance id to use where
--- there is none yet, fewest and most entries to claim (0: none), bytes after which a batch is full,
--- bounds of the queue (entries, bytes), bounds of the dead letters (entries, bytes),
--- the batch that is done ("": none), its bytes, how many of its entries are dead letters, how many are stored, how often
--- it was sent once more, how many members were redacted, the dead letters, and the entries that go back to the queue, newest first.
--- Work: entries of one batch (the fewest of 1,000, 7 MiB and one entry), and their letters: six times that where they are
--- all control characters; MEMORY USAGE looks at up to 10,000 nodes.
--- Answers 0, the number of queued entries and 0 where none was wanted, or batch, when it was claimed first, instance id, whether it may have
--- been sent before, and its entries, newest first.
+-- Ends one batch and claims the next, in one round trip and one fsync. If the reply was lost, the caller repeats the
+-- call with the same arguments: no batch is ended twice, and the batch that was claimed is returned.
+-- ARGV:
+--  1 worker, 2 token ("<process>.<sender>"), 3 1 if the worker has just started, 4 length of a lease (us),
+--  5 instance id to use if there is none yet, 6 fewest and 7 most entries to claim (7 is 0: none),
+--  8 bytes after which a batch is full, 9 and 10 bounds of the queue (entries, bytes),
+-- 11 and 12 bounds of the dead letters (entries, bytes), 13 the batch to end ("": none), 14 its bytes,
+-- 15 number of its dead letters, 16 number of its entries that are stored, 17 how often it was sent again,
+-- 18 number of redacted members; then its dead letters, and its entries to return to the queue, newest first.
+-- Returns 0, the number of queued entries and 1 (0 if no batch was to be claimed); or the batch number, when it was first
+-- claimed (us), the instance id, 1 if it may have been sent before, and its entries, newest first.
+-- Work: the entries of one batch (at most 1,000, and at most 7 MiB and one entry), and their dead letters: six times
+-- that if they consist of control characters; MEMORY USAGE visits up to 10,000 nodes.
 local worker, token, started, lease = ARGV[1], ARGV[2], ARGV[3] == '1', tonumber(ARGV[4])
-local fewest, most, full = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local done, done_bytes, deaths = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
+local min_entries, max_entries, full_bytes = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local ended, ended_bytes, ended_dead = ARGV[13], tonumber(ARGV[14]), tonumber(ARGV[15])
 local now = now_us()
 
 local function add_dead_letters(letters)
   if #letters == 0 then return end
   redis.call('LPUSH', dead_letters, unpack(letters))
-  add('dead', #letters)
+  increment('dead', #letters)
   redis.call('LTRIM', dead_letters, 0, ARGV[11] - 1)
-  local over = redis.call('MEMORY', 'USAGE', dead_letters, 'SAMPLES', 0) - ARGV[12]
-  while over > 0 do over = over - #redis.call('RPOP', dead_letters) end
+  local excess = redis.call('MEMORY', 'USAGE', dead_letters, 'SAMPLES', 0) - ARGV[12]
+  while excess > 0 do excess = excess - #redis.call('RPOP', dead_letters) end
 end
 
-local function put_back(entries)
+local function return_to_queue(entries)
   if #entries == 0 then return end
   local bytes = 0
   for _, entry in ipairs(entries) do bytes = bytes + #entry end
   redis.call('RPUSH', queue, unpack(entries))
-  add('bytes', bytes)
-  enforce(tonumber(ARGV[9]), tonumber(ARGV[10]))
+  increment('bytes', bytes)
+  enforce_bounds(tonumber(ARGV[9]), tonumber(ARGV[10]))
 end
 
-local function finish()
-  local batch = read_header(done)
+local function end_batch()
+  local batch = read_header(ended)
   if not batch or batch.token ~= token then return end
-  local letters, back = {}, {}
-  for i = 19, 18 + deaths do letters[#letters + 1] = ARGV[i] end
-  for i = 19 + deaths, #ARGV do back[#back + 1] = ARGV[i] end
-  redis.call('DEL', batch_key(done))
-  redis.call('ZREM', inflight, done)
-  add('bytes', -done_bytes)
-  add('stored', ARGV[16])
-  add('retried', ARGV[17])
-  add('redacted', ARGV[18])
-  add('batches', 1)
-  add('batch_us', now - batch.claimed)
+  local letters, returned = {}, {}
+  for i = 19, 18 + ended_dead do letters[#letters + 1] = ARGV[i] end
+  for i = 19 + ended_dead, #ARGV do returned[#returned + 1] = ARGV[i] end
+  redis.call('DEL', batch_key(ended))
+  redis.call('ZREM', inflight, ended)
+  increment('bytes', -ended_bytes)
+  increment('stored', ARGV[16])
+  increment('retried', ARGV[17])
+  increment('redacted', ARGV[18])
+  increment('batches', 1)
+  increment('batch_us', now - batch.claimed)
   add_dead_letters(letters)
-  put_back(back)
+  return_to_queue(returned)
 end
 
-local function answer(batch, entries)
-  local reply = {batch.n, batch.claimed, redis.call('HGET', state, 'instance'), tonumber(batch.sent)}
+local function reply_of(batch, entries)
+  local reply = {batch.number, batch.claimed, redis.call('HGET', state, 'instance'), tonumber(batch.sent)}
   for _, entry in ipairs(entries) do reply[#reply + 1] = entry end
   return reply
 end
 
--- Held by another process that had the name of this worker.
-local function is_of_life_before(batch)
+-- Whether an earlier process with this worker's name holds the batch.
+local function is_of_earlier_process(batch)
   return batch.worker == worker and string.match(batch.token, '^[^.]+') ~= string.match(token, '^[^.]+')
 end
 
--- A batch of one's own whose answer was lost, one of the life before, or one whose lease has run out.
+-- Takes a batch of this sender whose reply was lost, one of an earlier process, or one whose lease has expired.
 local function take_over()
   local leases = redis.call('ZRANGE', inflight, 0, -1, 'WITHSCORES')
   for i = 1, #leases, 2 do
     local batch = read_header(leases[i])
     if not batch then
       redis.call('ZREM', inflight, leases[i])
-    elseif batch.token == token or (started and is_of_life_before(batch)) or tonumber(leases[i + 1]) <= now then
+    elseif batch.token == token or (started and is_of_earlier_process(batch)) or tonumber(leases[i + 1]) <= now then
       if batch.token ~= token then batch.sent = '1' end
       batch.worker, batch.token = worker, token
       write_header(batch)
-      redis.call('ZADD', inflight, text(now + lease), batch.n)
-      return answer(batch, redis.call('LRANGE', batch_key(batch.n), 1, -1))
+      redis.call('ZADD', inflight, to_text(now + lease), batch.number)
+      return reply_of(batch, redis.call('LRANGE', batch_key(batch.number), 1, -1))
     end
   end
 end
 
 local function claim()
-  local batch = {n = text(add('next_batch', 1)), claimed = text(now), to_drop = 0, worker = worker, token = token, sent = '0'}
+  local batch = {number = to_text(increment('next_batch', 1)), claimed = to_text(now), to_drop = 0, worker = worker,
+                 token = token, sent = '0'}
   local entries, bytes = {}, 0
-  while #entries < most and bytes < full do
-    local entry = redis.call('LMOVE', queue, batch_key(batch.n), 'RIGHT', 'LEFT')
+  while #entries < max_entries and bytes < full_bytes do
+    local entry = redis.call('LMOVE', queue, batch_key(batch.number), 'RIGHT', 'LEFT')
     if not entry then break end
     table.insert(entries, entry)
     bytes = bytes + #entry
   end
-  redis.call('LPUSH', batch_key(batch.n), header_of(batch))
-  redis.call('ZADD', inflight, text(now + lease), batch.n)
+  redis.call('LPUSH', batch_key(batch.number), header_of(batch))
+  redis.call('ZADD', inflight, to_text(now + lease), batch.number)
   for i = 1, math.floor(#entries / 2) do
     entries[i], entries[#entries + 1 - i] = entries[#entries + 1 - i], entries[i]
   end
-  return answer(batch, entries)
+  return reply_of(batch, entries)
 end
 
 redis.call('HSETNX', state, 'instance', ARGV[5])
-if done ~= '' then finish() end
-if most > 0 then
+if ended ~= '' then end_batch() end
+if max_entries > 0 then
   local batch = take_over()
   if batch then return batch end
 end
 local queued = redis.call('LLEN', queue)
-if most == 0 or queued == 0 or queued < fewest then return {0, queued, math.min(most, 1)} end
+if max_entries == 0 or queued == 0 or queued < min_entries then return {0, queued, math.min(max_entries, 1)} end
 return claim()

@@ -1,3 +1,3 @@
-# Makes a C string literal of each line.
+# Turns each line into a C string literal.
 s/["\\]/\\&/g
 s/.*/"&\\n"/

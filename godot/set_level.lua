@@ -1,6 +1,7 @@
--- ARGV: component, level ("": none from now on), the greatest number of components. Tells all Godots, and answers all levels;
--- 0: so many have one already.
--- Work: all levels are answered: 10,000 components of 256 bytes.
+-- Sets or removes the log level of a component, and publishes the change.
+-- ARGV: component, level ("": remove it), greatest number of components with a level.
+-- Returns all levels, or 0 if the greatest number is reached.
+-- Work: all levels: 10,000 components of 256 bytes.
 local levels = 'logger_config:levels'
 if ARGV[2] == '' then
   redis.call('HDEL', levels, ARGV[1])

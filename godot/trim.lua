@@ -1,28 +1,33 @@
--- Once a second, since not everybody pushes through Godot: measures the queue and brings it below its bounds.
--- ARGV: greatest number of entries, of bytes; worker, and the bytes on its disk.
--- Answers how many drops the log does not name yet, when the first and the last of them were, and whether there is
--- room for the line that names them; how full everything is (per cent); and whether it has to be asked again at once, since
--- more is to be dropped than one step may.
--- Work: MEMORY USAGE looks at each node of the lists, not at what stands in it: up to 131,072 in 1 GiB of queue, some
--- milliseconds. Two times at most what drop_queued() drops.
-local max, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Measures the queue and enforces its bounds; called once a second, since some producers push without Godot.
+-- ARGV: bounds of the queue (entries, bytes); worker, and the bytes in its spool.
+-- Returns the number of drops that no log entry reports yet, the times of the first and the last of them (us), 1 if the
+-- queue has room for a drop report, the queue's fill level (per cent), and 1 if the script has to be called again at
+-- once because more entries are to be dropped than one step may drop.
+-- Work: MEMORY USAGE visits each node of the lists, not the entries in it: up to 131,072 nodes in 1 GiB of queue, some
+-- milliseconds. Also at most twice the work of drop_queued().
+local max_entries, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local spooled = 'spooled:' .. ARGV[3]
 if (redis.call('HGET', state, spooled) or '0') ~= ARGV[4] then redis.call('HSET', state, spooled, ARGV[4]) end
 
-local function size(key) return redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0 end
+local function memory_of(key) return redis.call('MEMORY', 'USAGE', key, 'SAMPLES', 0) or 0 end
 
-local held = 0
-for _, n in ipairs(redis.call('ZRANGE', inflight, 0, -1)) do held = held + size(batch_key(n)) end
-local bytes, queued = size(queue), redis.call('LLEN', queue)
-if queued > 0 and held + bytes > max_bytes then
-  drop_queued(math.ceil((held + bytes - max_bytes) / (bytes / queued)), 0)
-  bytes = size(queue)
+local total_bytes = 0
+for _, number in ipairs(redis.call('ZRANGE', inflight, 0, -1)) do
+  total_bytes = total_bytes + memory_of(batch_key(number))
 end
-held = held + bytes
-if tonumber(redis.call('HGET', state, 'bytes') or 0) ~= held then redis.call('HSET', state, 'bytes', text(held)) end
-local left = enforce(max, max_bytes)
-held = tonumber(redis.call('HGET', state, 'bytes') or 0)
+local queue_bytes, queued = memory_of(queue), redis.call('LLEN', queue)
+if queued > 0 and total_bytes + queue_bytes > max_bytes then
+  drop_queued(math.ceil((total_bytes + queue_bytes - max_bytes) / (queue_bytes / queued)), 0)
+  queue_bytes = memory_of(queue)
+end
+total_bytes = total_bytes + queue_bytes
+if tonumber(redis.call('HGET', state, 'bytes') or 0) ~= total_bytes then
+  redis.call('HSET', state, 'bytes', to_text(total_bytes))
+end
+local entries = enforce_bounds(max_entries, max_bytes)
+total_bytes = tonumber(redis.call('HGET', state, 'bytes') or 0)
 local drops = redis.call('HMGET', state, 'unreported', 'first', 'last')
-local room = left < max and held < max_bytes
-local more = (left > max or held > max_bytes) and redis.call('LLEN', queue) > 0
-return {tonumber(drops[1] or 0), drops[2] or '', drops[3] or '', room and 1 or 0, fill(max, max_bytes), more and 1 or 0}
+local has_room = entries < max_entries and total_bytes < max_bytes
+local has_more = (entries > max_entries or total_bytes > max_bytes) and redis.call('LLEN', queue) > 0
+return {tonumber(drops[1] or 0), drops[2] or '', drops[3] or '', has_room and 1 or 0, fill_percent(max_entries, max_bytes),
+        has_more and 1 or 0}
