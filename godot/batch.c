@@ -159,7 +159,7 @@ void batch_stored(batch_t *batch, yyjson_val *answer) {
   const batch_range_t *range = current_range(batch);
   yyjson_val *rejected = yyjson_obj_get(answer, "rejected");
   uint64_t position = 0;
-  batch->answers++;
+  batch->responses++;
   for (size_t i = range->from; i < range->to; i++) {
     batch_item_t *item = &batch->items[i];
     yyjson_val *rejection;
@@ -173,7 +173,7 @@ void batch_stored(batch_t *batch, yyjson_val *answer) {
     }
     item->state = ITEM_STORED;
     batch->any_stored = true;
-    batch->last_success = batch->answers;
+    batch->last_success = batch->responses;
   }
   batch->next_range++;
 }
@@ -188,12 +188,12 @@ static void split(batch_t *batch, const batch_range_t *range) {
 void batch_refused(batch_t *batch, const char *reason, bool is_permanent) {
   const batch_range_t *range = current_range(batch);
   batch_item_t *first = &batch->items[range->from];
-  batch->answers++;
+  batch->responses++;
   if (range->to - range->from > 1) {
     split(batch, range);
   } else {
     mark_dead(first, reason);
-    first->refused_at = batch->answers;
+    first->refused_at = batch->responses;
     if (!is_permanent)
       first->state = ITEM_SUSPECT;
   }

@@ -1,5 +1,4 @@
-/* batch.h: one leased batch while it is brought to the store, and what becomes of each of its entries; no
- * I/O. */
+/* batch.h: one leased batch while it is sent to the store, and the state of each of its entries. No I/O. */
 #ifndef GODOT_BATCH_H
 #define GODOT_BATCH_H
 
@@ -9,61 +8,64 @@
 
 typedef struct batch_item batch_item_t;
 
-/* Entries that are sent together: from included, to not, counted from the oldest. */
+/* Entries sent together: from `from` (inclusive) to `to` (exclusive), counted from the oldest. */
 typedef struct batch_range {
   size_t from, to;
 } batch_range_t;
 
 typedef struct batch {
   char number[QUEUE_BATCH_NUMBER_SIZE];
-  bool sent_before;    /* may be stored already: somebody has sent it, and nobody knows what came of it */
-  batch_item_t *items; /* ours, the oldest first */
+  bool sent_before;    /* may be stored already: another sender has sent it, with an unknown result */
+  batch_item_t *items; /* owned; the oldest first */
   size_t count;
-  size_t redacted;       /* members whose values were taken out */
-  batch_range_t *ranges; /* ours: still to be sent, in this order */
+  size_t redacted;       /* members that were redacted */
+  batch_range_t *ranges; /* owned; sent in this order */
   size_t next_range, range_count;
-  bool halved;           /* ranges are parts */
-  bool any_stored;       /* the store has taken at least one entry */
-  bool suspects_retried; /* those refused alone have had their second chance */
-  unsigned answers;      /* counts answers: which came first, an entry's refusal or another one's success */
-  unsigned last_success;
+  bool halved;           /* the batch was split */
+  bool any_stored;       /* the store has accepted at least one entry */
+  bool suspects_retried; /* entries refused alone were sent a second time */
+  unsigned responses;    /* number of responses so far; orders refusals and successes */
+  unsigned last_success; /* the number of the last response that accepted an entry */
 } batch_t;
 
-/* What became of a batch, in the form that Redis takes. */
+/* The result of a batch, in the form for Redis. */
 typedef struct batch_ack {
   queue_ack_t queue_ack;
-  mcp_text_t *texts; /* ours; the letters belong to it, too */
+  mcp_text_t *texts; /* owned, with the dead letters in it */
 } batch_ack_t;
 
-/* Takes over what the queue handed out, copied; what is no entry is a dead letter already. MCP_ENOMEM. */
+/* Copies and normalizes the queue's entries. An entry that cannot be normalized becomes a dead letter.
+ * Returns 0 or MCP_ENOMEM. */
 int batch_init(batch_t *batch, const queue_batch_t *from);
 void batch_deinit(batch_t *batch);
 
-/* The older entries are gone from the queue: only so many, the newest, still count. */
+/* Marks all entries except the newest `count` as dropped: the queue has dropped them. */
 void batch_keep_newest(batch_t *batch, size_t count);
 
-/* The arguments for the range that is next; NULL: everything has been sent, or there is no memory
- * (batch_finished). */
+/* Returns the arguments for the next range, or NULL if the batch is finished (batch_finished()) or out of
+ * memory. */
 yyjson_mut_doc *batch_request(batch_t *batch);
 bool batch_finished(batch_t *batch);
 
-/* The store's answer for the range that is next: it holds the entries, but for those it names as rejected. */
+/* Handles a successful response to the next range: the store has stored its entries, except the rejected
+ * ones, which become dead letters. */
 void batch_stored(batch_t *batch, yyjson_val *answer);
 
-/* The store refused the range as a whole: it is halved, and sent in parts. An entry refused alone is a dead
- * letter at once if is_permanent. Else it may have been the store that was ill: when everything else is
- * through, such entries are sent once more, and behind them one that is stored already. If the store takes
- * that one, those refused again are dead letters; if not, they go back to the queue. */
+/* Handles the refusal of the next range as a whole. Several entries are split in halves, which are sent
+ * separately. A single entry becomes a dead letter at once if the refusal is permanent. Otherwise the store
+ * may have failed: after all other ranges such entries are sent once more, followed by an entry that is
+ * already stored. If the store accepts that one, the entries refused again become dead letters; if not, they
+ * return to the queue. */
 void batch_refused(batch_t *batch, const char *reason, bool is_permanent);
 
-/* What has not been stored yet, into texts with room for batch->count, the oldest first, borrowed; how many.
- */
+/* Writes the entries that are not stored yet to texts, which has room for batch->count, the oldest first.
+ * They are borrowed from the batch. Returns their number. */
 size_t batch_unstored(const batch_t *batch, mcp_text_t *texts);
 
-/* All of that is safe elsewhere: the batch is finished. */
+/* Marks these entries as saved in the spool: the batch is finished. */
 void batch_mark_spooled(batch_t *batch);
 
-/* Of a finished batch. MCP_ENOMEM. */
+/* Makes the ack of a finished batch. Returns 0 or MCP_ENOMEM. */
 int batch_make_ack(const batch_t *batch, batch_ack_t *ack);
 void batch_ack_deinit(batch_ack_t *ack);
 

@@ -308,8 +308,8 @@ static void reply_bulk(mcp_call_t *call, yyjson_val *stored) {
 static void store_bulk(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *request) {
   mcp_call_options_t options = {.timeout_ms = BULK_TIMEOUT_MS, .parent = call};
   yyjson_doc *answer;
-  int status =
-      mcp_sync_client_call(conversations->sync_store, "dewey_store_messages_bulk", request, &options, &answer);
+  int status = mcp_sync_client_call(conversations->sync_store, "dewey_store_messages_bulk", request, &options,
+                                    &answer);
   if (status != 0 && !dewey_call_is_error_response(status) && status != MCP_ECANCELED)
     mcp_log(MCP_LOG_WARN, "store", "%s", mcp_last_error());
   if (status == 0)

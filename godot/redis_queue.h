@@ -1,9 +1,12 @@
-/* redis_queue.h: the queue of log entries in Redis, as scripts that do each step in one go.
+/* redis_queue.h: the queue of log entries in Redis; each step is a script that Redis runs atomically.
  *
- * All functions run on the loop's thread. Where one answers nonzero its callback never fires (MCP_ESTATE:
- * Redis is not there; MCP_ENOMEM); where it answers 0 the callback fires once, later, with status 0,
- * MCP_EDISCONNECTED (the connection went or Redis was silent: the step may have been done or not) or
- * UV_EPROTO (Redis refused; the log says why, and so does queue_on_refusal). */
+ * All functions run on the loop's thread. A step that returns nonzero (MCP_ESTATE: not connected; MCP_ENOMEM)
+ * never calls its callback. A step that returns 0 calls its callback once, later, with one of these statuses:
+ *   0                  the step was done
+ *   MCP_EDISCONNECTED  the connection was lost, or Redis did not reply in time: the step may have been done
+ *   UV_EPROTO          Redis refused the step; the reason is logged, and passed to queue_on_refusal()'s
+ * callback
+ */
 #ifndef GODOT_REDIS_QUEUE_H
 #define GODOT_REDIS_QUEUE_H
 
@@ -14,137 +17,141 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define QUEUE_UNAVAILABLE "queue unavailable, retry" /* what callers of tools are told */
+#define QUEUE_UNAVAILABLE "queue unavailable, retry" /* error message for callers of tools */
 
 struct uv_loop_s;
 typedef struct queue queue_t;
 
 enum {
-  QUEUE_MAX_PUSH = 1000,   /* entries in one step */
-  QUEUE_LEASE_MS = 30000,  /* whoever holds a batch longer than this without renewing it loses it */
-  QUEUE_SILENCE_MS = 5000, /* Redis owes an answer for so long and says nothing: the connection is given up */
-  QUEUE_MAX_LEVELS = 10000, /* components with a level of their own */
-  QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest go */
+  QUEUE_MAX_PUSH = 1000,    /* entries in one step */
+  QUEUE_LEASE_MS = 30000,   /* a lease expires if it is not renewed within this time */
+  QUEUE_SILENCE_MS = 5000,  /* the queue reconnects after this time without a reply that is due */
+  QUEUE_MAX_LEVELS = 10000, /* components with a log level */
+  QUEUE_MAX_DEAD = 10000,   /* dead letters; the oldest are removed */
   QUEUE_BATCH_NUMBER_SIZE = 24,
   QUEUE_METRICS = 12,
 };
-#define QUEUE_FULL_BATCH_BYTES                                                                               \
-  (INT64_C(7) << 20) /* + one entry + ids given by the worker: below Dewey's 8 MiB */
+/* A batch of this size is full. It may be larger by one entry and by ids that the worker adds, and stays
+ * below Dewey's limit of 8 MiB. */
+#define QUEUE_FULL_BATCH_BYTES (INT64_C(7) << 20)
 #define QUEUE_MAX_DEAD_BYTES (INT64_C(256) << 20)
 
-/* A batch under lease. Borrowed until the callback returns. */
+/* A leased batch. Borrowed until the callback returns. */
 typedef struct queue_batch {
-  char number[QUEUE_BATCH_NUMBER_SIZE]; /* its number */
-  int64_t claimed_us;                   /* when it was claimed first */
-  const char *instance;                 /* the UUID of this Redis' data */
-  bool sent_before;                     /* somebody else held it: it may be stored already */
-  mcp_text_t *entries;                  /* newest first */
+  char number[QUEUE_BATCH_NUMBER_SIZE];
+  int64_t claimed_us;   /* when it was first claimed */
+  const char *instance; /* the UUID of the Redis data */
+  bool sent_before;     /* another sender held it: it may be stored already */
+  mcp_text_t *entries;  /* newest first */
   size_t count;
 } queue_batch_t;
 
-/* What became of a batch. Borrowed during the call. */
+/* The result of a batch. Borrowed during the call. */
 typedef struct queue_ack {
   const char *batch_number;
   size_t bytes;           /* of its entries */
-  size_t stored;          /* how many the store has confirmed */
-  unsigned retried;       /* how often it was sent once more */
-  size_t redacted;        /* how many members lost their values here */
-  const mcp_text_t *dead; /* letters for logs:dead */
+  size_t stored;          /* entries that the store has confirmed */
+  unsigned retried;       /* how often it was sent again */
+  size_t redacted;        /* members that the worker redacted */
+  const mcp_text_t *dead; /* dead letters for logs:dead */
   size_t dead_count;
-  const mcp_text_t *returned; /* entries for the old end of the queue, newest first */
+  const mcp_text_t *returned; /* entries to return to the old end of the queue, newest first */
   size_t returned_count;
 } queue_ack_t;
 
-/* Drops that no log line names yet. */
+/* Dropped entries that no log entry reports yet. */
 typedef struct queue_drops {
   int64_t count, first_us, last_us;
-  bool has_room;        /* for a line that does */
-  int64_t fill_percent; /* how full queue and leases are, in per cent of the nearer bound */
-  bool has_more;        /* are to be dropped than one step may: trim again at once */
+  bool has_room;        /* the queue has room for a drop report */
+  int64_t fill_percent; /* fill level of the queue, leased entries included, by the nearer of its bounds */
+  bool has_more;        /* more entries are to be dropped than one step may drop: trim again at once */
 } queue_drops_t;
 
-typedef void (*queue_state_cb)(const char *reason, void *arg); /* NULL: Redis is there */
+/* reason NULL: available. */
+typedef void (*queue_state_cb)(const char *reason, void *arg);
 typedef void (*queue_levels_cb)(void *arg);
 typedef void (*queue_done_cb)(int status, void *arg);
+/* batch NULL: none was claimed. queued: entries in the queue, if none was claimed. */
 typedef void (*queue_claim_cb)(int status, const queue_batch_t *batch, int64_t queued, void *arg);
-/* entries -1: the lease is lost; fill as in queue_drops_t. */
+/* entries: of the batch, or -1 if the lease is lost. fill_percent: as in queue_drops_t. */
 typedef void (*queue_renew_cb)(int status, int64_t entries, int64_t fill_percent, void *arg);
-typedef void (*queue_unspool_cb)(int status, bool taken, void *arg);
+typedef void (*queue_unspool_cb)(int status, bool accepted, void *arg);
 typedef void (*queue_trim_cb)(int status, const queue_drops_t *drops, void *arg);
 
-/* As godot/metrics.lua lists them, QUEUE_METRICS of them, borrowed. */
+/* values: QUEUE_METRICS of them, in the order of metrics.lua. Borrowed. */
 typedef void (*queue_metrics_cb)(int status, const int64_t *values, void *arg);
 
-/* Borrowed until the callback returns. */
+/* The result of a step on dead letters. Borrowed until the callback returns. */
 typedef struct queue_letters {
   int64_t total, examined, moved;
-  mcp_text_t *texts; /* of "list" */
+  mcp_text_t *texts; /* letters; for "list" only */
   size_t count;
 } queue_letters_t;
 typedef void (*queue_dead_letters_cb)(int status, const queue_letters_t *letters, void *arg);
 
-/* config is borrowed. NULL: no memory. */
+/* config is borrowed. Returns NULL if out of memory. */
 queue_t *queue_new(struct uv_loop_s *loop, const config_t *config);
 
-/* Connects, and stays connected for ever; on_state tells each change and may be called at any time but within
- * a call of start. on_levels: levels may have changed, here or by another Godot, which is heard over a
- * connection of its own; NULL: they are not followed. */
+/* Connects, and reconnects after each disconnect. on_state reports each change; it is not called within
+ * queue_start(), but may be called within other functions. on_levels reports that levels may have changed,
+ * here or by another Godot, which requires a second connection; NULL: levels are not followed. */
 void queue_start(queue_t *queue, queue_state_cb on_state, queue_levels_cb on_levels, void *arg);
 
-/* Before start. Tells, with start's arg, when Redis begins to refuse steps (read-only, out of memory, a key
- * of a wrong type), and NULL when one has worked again: queue_metrics tries while it refuses. */
+/* Call before queue_start(). on_refusal, called with the arg of queue_start(), reports that Redis refuses
+ * steps (read-only, out of memory, a key of a wrong type), and NULL when a step has worked again. While Redis
+ * refuses, queue_metrics() tests it. */
 void queue_on_refusal(queue_t *queue, queue_state_cb on_refusal);
 
-/* Ends and frees it: steps still waiting end with MCP_EDISCONNECTED within the call; then cb, once. */
+/* Closes and frees the queue. Pending steps end with MCP_EDISCONNECTED within the call; cb is called once,
+ * later. */
 void queue_close(queue_t *queue, void (*cb)(void *arg), void *arg);
 
 bool queue_is_up(const queue_t *queue);
 
-/* Queues 1 to QUEUE_MAX_PUSH entries, the oldest first, all or none. Bounds are kept in the same step, as far
- * as one step may: what others have pushed beyond them goes with the next ones. */
+/* Pushes 1 to QUEUE_MAX_PUSH entries, the oldest first, atomically. The same step enforces the queue's
+ * bounds, as far as one step may: further excess entries are dropped by the next steps. */
 int queue_push(queue_t *queue, const mcp_text_t *entries, size_t count, queue_done_cb cb, void *arg);
 
-/* Ends a batch (ack, may be NULL) and claims the next (batch NULL: there are fewer than fewest entries;
- * most 0: none is wanted). After MCP_EDISCONNECTED it may be asked again with the same ack. A process holds
- * one batch for each sender, which is any number. */
+/* Ends a batch (ack may be NULL) and claims the next one. No batch is claimed if fewer than min_entries are
+ * queued or max_entries is 0. After MCP_EDISCONNECTED the caller may repeat the call with the same ack. A
+ * process holds one batch for each sender, which is any number. */
 int queue_claim(queue_t *queue, int sender, const queue_ack_t *ack, int64_t min_entries, int64_t max_entries,
                 queue_claim_cb cb, void *arg);
 
-/* Keeps the lease of a batch. not_stored: the caller knows that no entry of it is stored, so what has been
- * pushed out by newer entries goes now, from the old end; entries says what is left. */
+/* Renews the lease of a batch. not_stored: the caller knows that no entry of it is stored; then the entries
+ * marked to be dropped, the oldest, are dropped now, and the callback's entries is the number left. */
 int queue_renew(queue_t *queue, int sender, const char *batch_number, bool not_stored, queue_renew_cb cb,
                 void *arg);
 
-/* Makes a batch of entries that this worker had spooled, the oldest first, for whoever asks next; none where
- * this place of this segment, or a later one, has become one already. taken false: most such batches wait;
- * later. */
+/* Makes a batch, to be claimed next, of the entries of a spool record, the oldest first. Does nothing if the
+ * record at this offset of this segment, or a later one, was made a batch before. The callback's accepted is
+ * false if max_waiting such batches are unclaimed: try again later. */
 int queue_unspool(queue_t *queue, const char *segment, int64_t offset, int64_t max_waiting,
                   const mcp_text_t *entries, size_t count, queue_unspool_cb cb, void *arg);
 
-/* Gives the batch to whoever asks next. */
+/* Releases the lease of a batch: the next queue_claim() of any worker takes it. */
 int queue_release(queue_t *queue, int sender, const char *batch_number, queue_done_cb cb, void *arg);
 
-/* Keeps the bounds for those who push without asking, a piece in each step. spooled: what stands on this
- * worker's disk, in bytes.
- */
+/* Enforces the queue's bounds, a part in each step, since some producers push without Godot. spooled: bytes
+ * in this worker's spool. */
 int queue_trim(queue_t *queue, int64_t spooled, queue_trim_cb cb, void *arg);
 
-/* "list", "replay" or "discard" of the oldest dead letters; skip: so many are passed over by "list"; bytes:
- * so much of them is read in this step, and one letter in any case. */
+/* Performs "list", "replay" or "discard" on the oldest dead letters. offset: number of letters that "list"
+ * skips. max_bytes: bytes of letters that the step reads; it reads one letter in any case. */
 int queue_dead_letters(queue_t *queue, const char *action, int64_t max_letters, int64_t offset,
                        int64_t max_bytes, queue_dead_letters_cb cb, void *arg);
 
-/* What queue and workers have come to. It also finds out whether Redis takes what is written. */
+/* Reads the metrics of the queue and the workers. Also tests whether Redis accepts writes. */
 int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg);
 
-/* Queues the line that names drops, unless there have been more meanwhile. */
-int queue_report_drops(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb,
+/* Queues a drop report, unless more entries were dropped since drops was read. */
+int queue_report_drops(queue_t *queue, const queue_drops_t *drops, mcp_text_t report, queue_done_cb cb,
                        void *arg);
 
-/* The least level that is queued for a component: MCP_LOG_..., or -1: all are. */
+/* Returns the minimum level of a component, MCP_LOG_..., or -1 if it has none. */
 int queue_level(const queue_t *queue, const char *component, size_t len);
-/* level "": from now on the component has none. The callback's status may also be MCP_ELIMIT:
- * QUEUE_MAX_LEVELS components have one. */
+/* Sets the level of a component; "" removes it. The callback's status may also be MCP_ELIMIT:
+ * QUEUE_MAX_LEVELS components have a level. */
 int queue_set_level(queue_t *queue, const char *component, size_t len, const char *level, queue_done_cb cb,
                     void *arg);
 

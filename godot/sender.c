@@ -315,7 +315,7 @@ static void retry(sender_t *sender, store_result_t store_result) {
 
 static void handle_failure(sender_t *sender, const mcp_result_t *result, store_result_t store_result) {
   bool persists;
-  sender->may_be_stored = sender->may_be_stored || !store_result_excludes_stored(result);
+  sender->may_be_stored = sender->may_be_stored || !store_result_proves_not_stored(result);
   if (store_result != STORE_RESULT_REFUSED)
     count_failure(sender, result);
   persists =

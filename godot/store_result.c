@@ -35,7 +35,7 @@ store_result_t store_result_of(const mcp_result_t *result) {
   }
 }
 
-bool store_result_excludes_stored(const mcp_result_t *result) {
+bool store_result_proves_not_stored(const mcp_result_t *result) {
   if (is_tool_error(result)) /* its transaction was given up */
     return true;
   switch (result->status) {
