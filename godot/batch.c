@@ -1,9 +1,8 @@
-/* batch.c: the entries of one batch and their fates.
+/* batch.c: the entries of one batch and their states.
  *
- * Happy path: adopt all entries, one request with all of them, all stored. Failure modes: an entry that is no
- * entry or that the store rejects becomes a dead letter; a store that refuses the whole is asked for its
- * halves, breadth first, until the culprits stand alone.
- */
+ * Happy path: normalize all entries, send them in one request, all are stored. Failure modes: an entry that
+ * is invalid or that the store rejects becomes a dead letter; if the store refuses the whole request, its
+ * halves are sent, breadth first, until the entries that cause the refusal are sent alone. */
 #include "batch.h"
 
 #include "entry.h"
@@ -15,19 +14,19 @@
 
 typedef enum item_state {
   ITEM_PENDING, /* to be sent */
-  ITEM_DROPPED, /* pushed out by newer ones and counted as dropped */
+  ITEM_DROPPED, /* dropped by the queue, which has counted it */
   ITEM_STORED,
-  ITEM_SPOOLED, /* on disk: it comes again */
-  ITEM_SUSPECT, /* refused alone, which may have been the store's fault */
+  ITEM_SPOOLED, /* on disk; it will be restored */
+  ITEM_SUSPECT, /* refused alone; the store may have failed */
   ITEM_DEAD
 } item_state_t;
 
 struct batch_item {
-  char *text; /* ours: as it is sent; where it is no entry, as it was found but for secrets */
+  char *text; /* owned; normalized, or redacted only if it could not be normalized */
   size_t len;
-  size_t queued_len; /* as it was found */
+  size_t queued_len; /* length in the queue */
   item_state_t state;
-  unsigned refused_at; /* ITEM_SUSPECT */
+  unsigned refused_at; /* for ITEM_SUSPECT: batch->responses at the refusal */
   char reason[ENTRY_REASON_SIZE];
 };
 
@@ -52,13 +51,13 @@ int batch_init(batch_t *batch, const queue_batch_t *from) {
   batch->sent_before = from->sent_before;
   batch->items = calloc(from->count + 1, sizeof *batch->items);
   batch->ranges =
-      calloc(3 * from->count + 2, sizeof *batch->ranges); /* a binary tree, and retry_suspects() */
+      calloc(3 * from->count + 2, sizeof *batch->ranges); /* for a binary tree, and for retry_suspects() */
   if (batch->items == NULL || batch->ranges == NULL)
     status = MCP_ENOMEM;
   else
     batch->count = from->count;
   for (size_t i = 0; i < from->count && status == 0; i++) {
-    origin.index = from->count - 1 - i; /* from the newest, which is never pushed out before the others */
+    origin.index = from->count - 1 - i; /* counted from the newest, which is dropped last */
     status = init_item(batch, &batch->items[i], &from->entries[origin.index], &origin);
   }
   if (status != 0)
@@ -81,8 +80,8 @@ void batch_keep_newest(batch_t *batch, size_t count) {
     batch->items[i].state = ITEM_DROPPED;
 }
 
-/* Everything has been sent: those that were refused alone, once more, with a witness behind them. Whether
- * there is anybody to be sent. */
+/* All ranges were sent: appends the suspects, and an entry that is stored already. If the store accepts that
+ * one, it works, and refuses the suspects because of their content. Returns false if nothing was appended. */
 static bool retry_suspects(batch_t *batch) {
   size_t known_good = batch->count, first = batch->range_count;
   if (batch->suspects_retried || !batch->any_stored)
@@ -98,12 +97,12 @@ static bool retry_suspects(batch_t *batch) {
   }
   if (batch->range_count == first)
     return false;
-  batch->items[known_good].state = ITEM_PENDING; /* the store knows its id: it is not stored twice */
+  batch->items[known_good].state = ITEM_PENDING; /* the store knows its id, and does not store it twice */
   batch->ranges[batch->range_count++] = (batch_range_t){known_good, known_good + 1};
   return true;
 }
 
-/* The range that is next and has anything pending. NULL: none is left. */
+/* Returns the next range with a pending entry, or NULL. */
 static const batch_range_t *current_range(batch_t *batch) {
   do {
     for (; batch->next_range < batch->range_count; batch->next_range++) {
@@ -143,7 +142,7 @@ static void mark_dead(batch_item_t *item, const char *reason) {
   snprintf(item->reason, sizeof item->reason, "%s", reason);
 }
 
-/* NULL: the entry that was sent at this position is not among them. */
+/* Returns the rejection of the entry at this position of the request, or NULL. */
 static yyjson_val *find_rejection(yyjson_val *rejected, uint64_t position) {
   size_t i, count;
   yyjson_val *rejection;
@@ -227,7 +226,7 @@ static int add_letter(mcp_text_t *letter, const batch_item_t *item) {
   return letter->ptr == NULL ? MCP_ENOMEM : 0;
 }
 
-/* Letters stand in front, what goes back behind them, the newest first. */
+/* texts holds the dead letters, then the returned entries, newest first. */
 int batch_make_ack(const batch_t *batch, batch_ack_t *ack) {
   queue_ack_t *out = &ack->queue_ack;
   int status = 0;
@@ -259,7 +258,8 @@ int batch_make_ack(const batch_t *batch, batch_ack_t *ack) {
 
 void batch_ack_deinit(batch_ack_t *ack) {
   for (size_t i = 0; i < ack->queue_ack.dead_count; i++)
-    free((void *)(uintptr_t)ack->texts[i].ptr); /* the letters are ours, what goes back is the batch's */
+    free((void *)(uintptr_t)ack->texts[i]
+             .ptr); /* the letters are owned; the returned entries belong to the batch */
   free(ack->texts);
   memset(ack, 0, sizeof *ack);
 }

@@ -1,8 +1,7 @@
 /* config.c: settings from the environment, with their defaults and bounds.
  *
- * Happy path: unset variables take their defaults. Failure modes: a value that cannot be read or is out of
- * bounds is named in one log line, and the program ends.
- */
+ * Happy path: unset variables have their defaults. Failure modes: a value that is invalid or out of bounds is
+ * logged in one line, and the program exits. */
 #include "config.h"
 
 #include <iccm_network.h>
@@ -12,36 +11,36 @@
 #define MIB (INT64_C(1024) * 1024)
 
 #define SETTINGS                                                                                             \
-  "Settings come from the environment:\n"                                                                    \
-  "  MCP_PORT                9060                  the port to serve (server)\n"                             \
-  "  ICCM_MAX_MESSAGE_BYTES  209715200             the largest message (server)\n"                           \
-  "  REDIS_HOST, REDIS_PORT  localhost, 6379       the queue\n"                                              \
-  "  LOG_QUEUE_NAME          logs:queue            its list in Redis\n"                                      \
-  "  MAX_QUEUE_SIZE          100000                entries held while the log store is away\n"               \
-  "  GODOT_QUEUE_MAX_BYTES   1073741824            the same in bytes\n"                                      \
-  "  DEWEY_MCP_URL           ws://localhost:9020   the log store\n"                                          \
-  "  GODOT_IMPORT_PATHS      none                  directories that messages_file may name files in: /a:/b " \
+  "Environment variables, with their defaults:\n"                                                            \
+  "  MCP_PORT                9060                  TCP port to serve (server)\n"                             \
+  "  ICCM_MAX_MESSAGE_BYTES  209715200             largest message, in bytes (server)\n"                     \
+  "  REDIS_HOST, REDIS_PORT  localhost, 6379       Redis, which holds the queue\n"                           \
+  "  LOG_QUEUE_NAME          logs:queue            key of the queue in Redis\n"                              \
+  "  MAX_QUEUE_SIZE          100000                most entries in the queue; the oldest are dropped\n"      \
+  "  GODOT_QUEUE_MAX_BYTES   1073741824            most bytes in the queue\n"                                \
+  "  DEWEY_MCP_URL           ws://localhost:9020   address of the log store\n"                               \
+  "  GODOT_IMPORT_PATHS      none                  directories for messages_file, such as /a:/b "            \
   "(server)\n"                                                                                               \
-  "  DEWEY_CONNECT_TIMEOUT   30                    seconds for one batch (worker)\n"                         \
-  "  GODOT_WORKER_NAME       worker-1              differs between workers of one queue (worker)\n"          \
-  "  BATCH_SIZE              100                   entries in a batch (worker)\n"                            \
-  "  GODOT_BATCHES_IN_FLIGHT 4                     sent at the same time, 1 to 16 (worker)\n"                \
-  "  BATCH_TIMEOUT_MS        100                   after which a smaller one is sent (worker)\n"             \
-  "  GODOT_SPOOL_MAX_BYTES   0                     kept on disk while the queue is full; 0: nothing "        \
+  "  DEWEY_CONNECT_TIMEOUT   30                    timeout for one batch, in seconds (worker)\n"             \
+  "  GODOT_WORKER_NAME       worker-1              must differ between workers of one queue (worker)\n"      \
+  "  BATCH_SIZE              100                   most entries in a batch (worker)\n"                       \
+  "  GODOT_BATCHES_IN_FLIGHT 4                     batches sent concurrently, 1 to 16 (worker)\n"            \
+  "  BATCH_TIMEOUT_MS        100                   time after which a smaller batch is sent (worker)\n"      \
+  "  GODOT_SPOOL_MAX_BYTES   0                     most bytes on disk while the queue is full; 0: no spool " \
   "(worker)\n"                                                                                               \
-  "  GODOT_SPOOL_DIR         spool in ICCM_DATA    where (worker)\n"                                         \
-  "  RETRY_MAX_ATTEMPTS      5                     quick retries, before the slow ones (worker)\n"           \
-  "  RETRY_INITIAL_DELAY     1                     seconds, doubling (worker)\n"                             \
-  "  RETRY_MAX_DELAY         30                    seconds (worker)\n"                                       \
-  "  LOG_LEVEL               INFO                  what is written to stderr\n"                              \
-  "Seconds may have a fraction: 0.5.\n"
+  "  GODOT_SPOOL_DIR         spool in ICCM_DATA    directory of the spool (worker)\n"                        \
+  "  RETRY_MAX_ATTEMPTS      5                     retries before a failure counts as persistent (worker)\n" \
+  "  RETRY_INITIAL_DELAY     1                     seconds before the first retry; doubles (worker)\n"       \
+  "  RETRY_MAX_DELAY         30                    longest delay between retries, in seconds (worker)\n"     \
+  "  LOG_LEVEL               INFO                  lowest level written to stderr\n"                         \
+  "Seconds may have decimals, such as 0.5.\n"
 
 const char config_server_help[] = "usage: godot-server [--help] [--version]\n\n"
-                                  "Takes log entries into the queue, and answers queries.\n\n" SETTINGS;
+                                  "Queues log entries, and forwards queries to the log store.\n\n" SETTINGS;
 
-const char config_worker_help[] =
-    "usage: godot-worker [--help] [--version]\n\n"
-    "Moves log entries from Redis to the log store; `iccm dead` is for those it refuses.\n\n" SETTINGS;
+const char config_worker_help[] = "usage: godot-worker [--help] [--version]\n\n"
+                                  "Moves log entries from Redis to the log store. See `iccm dead` for "
+                                  "entries that it refuses.\n\n" SETTINGS;
 
 static int read_int(const char *name, int64_t fallback, int64_t min, int64_t max, int *out) {
   int64_t value;
@@ -51,7 +50,8 @@ static int read_int(const char *name, int64_t fallback, int64_t min, int64_t max
   return status;
 }
 
-/* "1", "0.5", "2.25": seconds with up to three digits behind the point; -1 for anything else. */
+/* Parses seconds with up to three decimals, such as "1", "0.5" or "2.25". Returns milliseconds, or -1 if
+ * invalid. */
 static int64_t parse_seconds(const char *text) {
   int64_t whole = 0, thousandths = 0, unit = 100;
   const char *digits = text;
@@ -70,7 +70,7 @@ static int read_seconds(const char *name, const char *fallback, uint64_t *out_ms
   int64_t ms = parse_seconds(text);
   if (ms < 1 || ms > INT64_C(86400) * 1000) {
     char shown[MCP_SHOWN_SIZE];
-    mcp_log(MCP_LOG_ERROR, "config", "%s=\"%s\": seconds from 0.001 to 86400 are allowed", name,
+    mcp_log(MCP_LOG_ERROR, "config", "invalid %s=\"%s\": expected seconds from 0.001 to 86400", name,
             mcp_redact_setting(name, text, shown));
     return MCP_EENV;
   }
@@ -78,23 +78,24 @@ static int read_seconds(const char *name, const char *fallback, uint64_t *out_ms
   return 0;
 }
 
-/* The name stands in Redis between blanks, and names a directory. */
+/* The name is a word in the header of a batch in Redis (common.lua), and the name of a directory. */
 static int read_worker_name(config_t *config) {
   static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
   const char *name = mcp_env_text("GODOT_WORKER_NAME", "worker-1");
   size_t len = strspn(name, allowed);
   if (name[len] != '\0' || len > 64 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
     char shown[MCP_SHOWN_SIZE];
-    mcp_log(MCP_LOG_ERROR, "config",
-            "GODOT_WORKER_NAME=\"%s\": 1 to 64 of A-Z a-z 0-9 _ . - are allowed, but not \".\" and \"..\"",
-            mcp_redact_setting("GODOT_WORKER_NAME", name, shown));
+    mcp_log(
+        MCP_LOG_ERROR, "config",
+        "invalid GODOT_WORKER_NAME=\"%s\": expected 1 to 64 of A-Z a-z 0-9 _ . -, except \".\" and \"..\"",
+        mcp_redact_setting("GODOT_WORKER_NAME", name, shown));
     return MCP_EENV;
   }
   config->worker_name = name;
   return 0;
 }
 
-/* The queue may not be what Godot keeps in Redis beside it (common.lua): batches, and the keys listed. */
+/* The queue must not be one of the other keys that Godot uses in Redis (common.lua). */
 static int read_queue_name(config_t *config) {
   static const char *const keys[] = {"logs:inflight", "logs:state", "logs:dead", "logs:dropped",
                                      "logger_config:levels"};
@@ -105,7 +106,7 @@ static int read_queue_name(config_t *config) {
     is_own = is_own || strcmp(name, keys[i]) == 0;
   if (is_own) {
     mcp_log(MCP_LOG_ERROR, "config",
-            "LOG_QUEUE_NAME=\"%s\": Godot keeps something else there; name another key", name);
+            "invalid LOG_QUEUE_NAME=\"%s\": Godot uses this key for other data; choose another key", name);
     return MCP_EENV;
   }
   config->queue_name = name;
@@ -153,7 +154,7 @@ static int check_log_level(void) {
   if (mcp_log_level_parse(level) >= 0)
     return 0;
   char shown[MCP_SHOWN_SIZE];
-  mcp_log(MCP_LOG_ERROR, "config", "LOG_LEVEL=\"%s\": TRACE, DEBUG, INFO, WARN or ERROR are allowed",
+  mcp_log(MCP_LOG_ERROR, "config", "invalid LOG_LEVEL=\"%s\": expected TRACE, DEBUG, INFO, WARN or ERROR",
           mcp_redact_setting("LOG_LEVEL", level, shown));
   return MCP_EENV;
 }

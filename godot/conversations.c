@@ -1,14 +1,14 @@
-/* conversations.c: Godot's tools for conversations, which the store keeps: nothing of them stays here.
+/* conversations.c: Godot's conversation tools. Conversations are kept by the store; Godot keeps nothing of
+ * them.
  *
- * Happy path: the store's tool of the same purpose is called, and its answer given in the shape that Godot's
- * callers know. Single messages go over the connection that the queries use; many at once have a connection
- * and a thread of the pool for themselves, since what they send may be large and take long. A file of
- * messages is read here and sent on entry by entry as it stands: what becomes of an entry is the store's
- * matter, and so is that all are stored or none.
+ * Happy path: the corresponding tool of the store is called, and its response converted to the form of
+ * Godot's tools. Single messages use the same connection as the queries. Bulk requests use a separate
+ * connection and block a thread of the pool, since they may be large and take long. A file of messages is
+ * read here, and its messages are sent unchanged; the store normalizes them, and stores all of them or none.
  *
- * Failure modes: store away: an error at once. Store lost or silent after it was asked: an error that says
- * that it may have stored. File outside of what may be read, not entries, or more than a call can carry: an
- * error that says so. */
+ * Failure modes: store unavailable: an error at once. Store disconnected or silent after the request was
+ * sent: an error that says that the messages may have been stored. A file that may not be read, is invalid,
+ * or is larger than one call may be: an error that says so. */
 #include "conversations.h"
 
 #include "dewey_call.h"
@@ -22,14 +22,13 @@
 #define STORE_UNAVAILABLE "conversation store unavailable, retry"
 
 enum {
-  /* A store that is at an import lets other writers wait; and a caller who gives up too early, and tries
-   * again, has stored twice. */
+  /* While the store imports, other writers wait. A caller that gives up early and retries has stored the
+     message twice. */
   SINGLE_TIMEOUT_MS = 30000,
-  /* A little less than the time after which servers of the library, this one and the store's, end any call.
-   */
+  /* Slightly less than the time after which servers of the library, this one and the store, end any call. */
   BULK_TIMEOUT_MS = 290000,
   FIRST_CAPACITY = 64 << 10,
-  MAX_FILES_IN_MEMORY = 2 /* of the largest size: the memory for all that are being read */
+  MAX_FILES_IN_MEMORY = 2 /* of the largest size; bounds the memory for message files over all calls */
 };
 
 static const char begin_schema[] =
@@ -78,25 +77,25 @@ static const char store_messages_bulk_schema[] = MCP_JSON({
   }
 });
 
-/* ---- What came of it ---- */
+/* ---- Results ---- */
 
-/* data and words: of the store's error. */
+/* data and message: of the store's error. */
 static void fail_not_stored(mcp_call_t *call, int status, yyjson_val *data, const char *message) {
   if (dewey_call_is_error_response(status))
     dewey_call_forward_error(call, status, data, message);
   else if (status == MCP_EDISCONNECTED || status == MCP_EBUSY || status == MCP_ETIMEOUT)
-    mcp_call_tool_error(call, "the conversation store was asked and did not answer: it may have stored, look "
-                              "before you try again");
+    mcp_call_tool_error(call, "the conversation store did not respond: the messages may be stored; check "
+                              "before you retry");
   else
     mcp_call_tool_error(call, STORE_UNAVAILABLE);
 }
 
-/* Ends a call with the answer, complete: or else the store has said something that it should not. */
+/* Ends a call with the answer. complete is false if the store's response lacks a member. */
 static void reply(mcp_call_t *call, yyjson_mut_val *answer, bool complete) {
   if (complete)
     mcp_call_reply(call, answer);
   else
-    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "the conversation store's answer is not understood");
+    mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "invalid response from the conversation store");
 }
 
 /* ---- One at a time ---- */
@@ -112,7 +111,7 @@ static void call_store(mcp_call_t *call, const conversations_t *conversations, c
     fail_not_stored(call, status, NULL, NULL);
 }
 
-/* False: the call was ended with what went wrong. */
+/* Returns false after ending the call with an error. */
 static bool check_stored(mcp_call_t *call, const mcp_result_t *result) {
   if (result->is_error)
     dewey_call_forward_error(call, MCP_TOOL_ERROR, NULL, result->message);
@@ -121,8 +120,8 @@ static bool check_stored(mcp_call_t *call, const mcp_result_t *result) {
   return !result->is_error && result->status == 0;
 }
 
-/* Answers with the members of these names, up to NULL, of what the store has said, or, where it has not, of
- * what the root of the call's document has kept. */
+/* Replies with the named members (NULL-terminated) of the store's response. A member that the response lacks
+ * is taken from the root of the call's document, where the handler has put it. */
 static void reply_with(mcp_call_t *call, const mcp_result_t *result, const char *const *names) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc), *kept = yyjson_mut_doc_get_root(doc);
@@ -130,9 +129,9 @@ static void reply_with(mcp_call_t *call, const mcp_result_t *result, const char 
   if (!check_stored(call, result))
     return;
   for (; *names != NULL; names++) {
-    yyjson_val *said = yyjson_obj_get(result->value, *names);
+    yyjson_val *received = yyjson_obj_get(result->value, *names);
     yyjson_mut_val *value =
-        said != NULL ? yyjson_val_mut_copy(doc, said) : yyjson_mut_obj_remove_key(kept, *names);
+        received != NULL ? yyjson_val_mut_copy(doc, received) : yyjson_mut_obj_remove_key(kept, *names);
     complete = yyjson_mut_obj_add_val(doc, answer, *names, value) && complete;
   }
   yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
@@ -166,20 +165,20 @@ static void conversation_store_message(mcp_call_t *call, yyjson_val *args, void 
   call_store(call, arg, "dewey_store_message", dewey_call_arguments(args, names), on_stored);
 }
 
-/* ---- A file of them ---- */
+/* ---- A file of messages ---- */
 
-/* The entries of a file, put together as the text of an array. */
+/* The messages of a file, as the text of a JSON array. */
 typedef struct file_text {
   mcp_call_t *call;
   conversations_t *conversations;
   char *bytes;          /* owned */
-  size_t len, capacity; /* the latter counts in conversations->file_bytes, until the call ends */
+  size_t len, capacity; /* capacity is counted in conversations->file_bytes until the call ends */
 } file_text_t;
 
 static void fail_too_large(mcp_call_t *call, const conversations_t *conversations) {
   mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
-                "the messages take more than the %zu bytes that one call can carry: send them in parts, the "
-                "later ones with the conversation_id that the first is answered with",
+                "the messages are larger than %zu bytes, the limit of one call: send them in parts, the "
+                "later parts with the conversation_id from the first answer",
                 conversations->max_message_bytes);
 }
 
@@ -187,7 +186,7 @@ static void fail_out_of_memory(mcp_call_t *call) {
   mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
 }
 
-/* False: there is no room for len more; the call was ended. */
+/* Makes room for len more bytes. Returns false after ending the call with an error. */
 static bool reserve(file_text_t *text, size_t len) {
   const size_t max = text->conversations->max_message_bytes;
   size_t capacity = text->capacity > 0 ? text->capacity : FIRST_CAPACITY;
@@ -202,7 +201,7 @@ static bool reserve(file_text_t *text, size_t len) {
   size_t more = capacity - text->capacity;
   text->capacity = capacity;
   if (atomic_fetch_add(&text->conversations->file_bytes, more) + more > MAX_FILES_IN_MEMORY * max) {
-    mcp_call_tool_error(text->call, "busy with other files of messages, retry later");
+    mcp_call_tool_error(text->call, "too many message files in progress, retry later");
     return false;
   }
   char *bytes = realloc(text->bytes, capacity);
@@ -213,27 +212,27 @@ static bool reserve(file_text_t *text, size_t len) {
   return bytes != NULL;
 }
 
-/* before: what stands in front of it. False: the call was ended. */
-static bool append(file_text_t *text, char separator, const char *entry, size_t len) {
+/* Appends the separator and the message. Returns false after ending the call with an error. */
+static bool append(file_text_t *text, char separator, const char *message, size_t len) {
   if (text->capacity - text->len < 1 + len && !reserve(text, 1 + len))
     return false;
   text->bytes[text->len] = separator;
-  memcpy(text->bytes + text->len + 1, entry, len);
+  memcpy(text->bytes + text->len + 1, message, len);
   text->len += 1 + len;
   return true;
 }
 
 /* False: the call was ended. */
 static bool read_messages(file_text_t *text, const char *path, mcp_json_reader_t *reader) {
-  const char *slash = strrchr(path, '/'); /* its directories are the operator's */
-  const char *entry;
+  const char *slash = strrchr(path, '/'); /* do not show the directories of the server to the caller */
+  const char *message;
   size_t len;
-  while (!mcp_call_cancelled(text->call) && mcp_json_reader_next(reader, &entry, &len) != NULL) {
-    if (!append(text, text->len == 0 ? '[' : ',', entry, len))
+  while (!mcp_call_cancelled(text->call) && mcp_json_reader_next(reader, &message, &len) != NULL) {
+    if (!append(text, text->len == 0 ? '[' : ',', message, len))
       return false;
   }
   if (mcp_call_cancelled(text->call))
-    mcp_call_tool_error(text->call, "nobody waited any more");
+    mcp_call_tool_error(text->call, "the call was cancelled");
   else if (mcp_json_reader_error(reader) != NULL)
     mcp_call_tool_error(text->call, "messages_file \"%s\": %s", slash != NULL ? slash + 1 : path,
                         mcp_json_reader_error(reader));
@@ -244,7 +243,7 @@ static bool read_messages(file_text_t *text, const char *path, mcp_json_reader_t
   return false;
 }
 
-/* NULL: the call was ended. */
+/* Returns NULL after ending the call with an error. */
 static mcp_json_reader_t *open_file(mcp_call_t *call, const conversations_t *conversations,
                                     yyjson_val *path) {
   int file = mcp_open_beneath(conversations->import_paths, yyjson_get_str(path), yyjson_get_len(path));
@@ -259,7 +258,8 @@ static mcp_json_reader_t *open_file(mcp_call_t *call, const conversations_t *con
   return reader;
 }
 
-/* Adds the file's messages to what the store is asked; text is empty before. False: the call was ended. */
+/* Adds the file's messages to the request; text is empty before. Returns false after ending the call with an
+ * error. */
 static bool add_file(file_text_t *text, yyjson_val *path, yyjson_mut_doc *request) {
   mcp_json_reader_t *reader = open_file(text->call, text->conversations, path);
   bool added = reader != NULL && read_messages(text, yyjson_get_str(path), reader);
@@ -270,17 +270,17 @@ static bool add_file(file_text_t *text, yyjson_val *path, yyjson_mut_doc *reques
     if (!added)
       fail_out_of_memory(text->call);
   }
-  free(text->bytes); /* now, since request has them, too */
+  free(text->bytes); /* free it early: request has its own copy */
   return added;
 }
 
-/* ---- Many at once ---- */
+/* ---- Bulk ---- */
 
 static bool copy_member(yyjson_mut_doc *doc, yyjson_mut_val *answer, const char *name, yyjson_val *value) {
   return value != NULL && yyjson_mut_obj_add_val(doc, answer, name, yyjson_val_mut_copy(doc, value));
 }
 
-/* Names of arguments: those that are not known here, and those that the store did not heed; NULL: none. */
+/* Returns the names of arguments that Godot or the store ignored, or NULL if there are none. */
 static yyjson_mut_val *ignored_names(mcp_call_t *call, yyjson_val *stored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *names = mcp_call_ignored(call);
@@ -304,7 +304,7 @@ static void reply_bulk(mcp_call_t *call, yyjson_val *stored) {
   reply(call, answer, complete);
 }
 
-/* asked is stolen. */
+/* Takes ownership of request. */
 static void store_bulk(mcp_call_t *call, const conversations_t *conversations, yyjson_mut_doc *request) {
   mcp_call_options_t options = {.timeout_ms = BULK_TIMEOUT_MS, .parent = call};
   yyjson_doc *answer;

@@ -1,38 +1,39 @@
-/* dead_letters.c: what an operator does with dead letters: looks at them, gives them back to the queue, or
- * throws them away.
+/* dead_letters.c: tools by which an operator lists, replays or discards dead letters.
  *
- * Happy path: a page of them is one step in Redis; what moves them goes on piece by piece, from the oldest to
- * the one that was the newest at the start, and answers how many there were. Redis is asked for one step at a
- * time, for whichever call has waited longest, so that any number of calls leaves it to others in between.
- * Failure modes: no Redis, or one that goes in the middle: a tool error that says how far it went; a piece is
- * done or not, none is lost, and the call can be made again.
- */
+ * Happy path: a page of letters is one step in Redis. Replay and discard run in several steps, from the
+ * oldest letter to the one that was the newest at the start, and return the number of letters. One step at a
+ * time is sent to Redis, for the call that has waited longest, so that other work in Redis is not blocked.
+ * Failure modes: Redis unavailable or disconnected: a tool error with the number of letters moved so far;
+ * each step is done or not, no letter is lost, and the call can be repeated. */
 #include "dead_letters.h"
 
 #include <stdlib.h>
 
 #define STRINGIFY(number) #number
 #define TO_TEXT(number) STRINGIFY(number)
-#define MAX_LETTERS_PER_STEP 100 /* letters in one step, and MAX_PAGE_BYTES of them and one letter */
+#define MAX_LETTERS_PER_STEP                                                                                 \
+  100 /* letters in one step; one step also reads at most MAX_PAGE_BYTES and one letter */
 #define MAX_ARGUMENT 1000000
+#define MAX_LETTERS_TEXT TO_TEXT(MAX_LETTERS_PER_STEP)
+#define MAX_ARGUMENT_TEXT TO_TEXT(MAX_ARGUMENT)
 
-enum { MAX_PAGE_BYTES = 900 << 10 }; /* existing clients take 1 MiB */
+enum { MAX_PAGE_BYTES = 900 << 10 }; /* existing clients accept messages of 1 MiB */
 
 typedef enum action { ACTION_LIST, ACTION_REPLAY, ACTION_DISCARD } action_t;
 
-/* A call that is not answered yet. */
+/* A call without a reply. */
 typedef struct dead_letters_job {
   struct dead_letters_job *next;
   mcp_call_t *call;
   action_t action;
-  int64_t offset;          /* ACTION_LIST */
-  int64_t remaining;       /* letters still to be looked at */
-  int64_t examined, moved; /* so far; not ACTION_LIST */
+  int64_t offset;          /* for ACTION_LIST */
+  int64_t remaining;       /* letters that are not examined yet */
+  int64_t examined, moved; /* so far; not for ACTION_LIST */
 } job_t;
 
 /* ---- list ---- */
 
-/* The letter as it is kept, and the id of its entry. */
+/* Returns the letter as stored, and the id of its entry. */
 static yyjson_mut_val *letter_with_id(yyjson_mut_doc *doc, const mcp_text_t *text) {
   yyjson_doc *letter = mcp_json_read(text->ptr, text->len);
   yyjson_val *root = yyjson_doc_get_root(letter), *entry = yyjson_obj_get(root, "entry");
@@ -81,17 +82,17 @@ static void end_move(job_t *job, int status) {
   mcp_call_reply(job->call, answer);
 }
 
-/* Whether there is more to do. */
+/* Returns whether letters remain. */
 static bool count_moved(job_t *job, const queue_letters_t *letters) {
   if (job->examined == 0 && letters->total < job->remaining)
-    job->remaining = letters->total; /* later ones, and those that stay, are not looked at again */
+    job->remaining = letters->total; /* newer letters, and those that stay, are not examined again */
   job->examined += letters->examined;
   job->moved += letters->moved;
   job->remaining -= letters->examined;
   return letters->examined > 0 && job->remaining > 0;
 }
 
-/* ---- Turns ---- */
+/* ---- Steps ---- */
 
 static void enqueue(dead_letters_t *dead, job_t *job) {
   job->next = NULL;
@@ -102,8 +103,8 @@ static void enqueue(dead_letters_t *dead, job_t *job) {
   dead->last = job;
 }
 
-/* A step of the first job has ended, or could not be begun (letters NULL). One with more to do stands at the
- * end then. */
+/* The first job's step has ended, or could not be started (letters is NULL). A job with letters left moves to
+ * the end. */
 static void end_step(dead_letters_t *dead, int status, const queue_letters_t *letters) {
   job_t *job = dead->first;
   dead->first = job->next;
@@ -126,7 +127,7 @@ static void on_step(int status, const queue_letters_t *letters, void *arg) {
   start_next_step(arg);
 }
 
-/* Asks for the first job's step, where none is asked for. */
+/* Starts the first job's step, unless one is pending. */
 static void start_next_step(dead_letters_t *dead) {
   static const char *const action_names[] = {
       [ACTION_LIST] = "list", [ACTION_REPLAY] = "replay", [ACTION_DISCARD] = "discard"};
@@ -169,25 +170,23 @@ static void discard(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- The tools ---- */
 
+static const char list_schema[] =
+    "{\"type\":\"object\",\"properties\":{"
+    "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" MAX_LETTERS_TEXT
+    ",\"default\":" MAX_LETTERS_TEXT "},"
+    "\"offset\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":" MAX_ARGUMENT_TEXT ",\"default\":0}}}";
+
 static const char limit_schema[] =
-    "{\"type\":\"object\",\"properties\":{\"limit\":{\"type\":\"integer\",\"minimum\":1,"
-    "\"maximum\":" TO_TEXT(MAX_ARGUMENT) ",\"description\":\"So many of the oldest; all unless given\"}}}";
+    "{\"type\":\"object\",\"properties\":{"
+    "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" MAX_ARGUMENT_TEXT
+    ",\"description\":\"So many of the oldest; all unless given\"}}}";
 
 int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *queue) {
   const mcp_tool_t tools[] = {
       {.name = "godot_dead_list",
        .description = "List dead letters: log entries that the store refuses, the oldest first. A page may "
                       "hold fewer than the limit; offset passes over those that were read",
-       .input_schema =
-           "{\"type\":\"object\",\"properties\":{"
-           "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":" TO_TEXT(
-               MAX_LETTERS_PER_STEP) ","
-                                     "\"default\":" TO_TEXT(
-                                         MAX_LETTERS_PER_STEP) "},"
-                                                               "\"offset\":{\"type\":\"integer\",\"minimum\":"
-                                                               "0,"
-                                                               "\"maximum\":" TO_TEXT(
-                                                                   MAX_ARGUMENT) ",\"default\":0}}}",
+       .input_schema = list_schema,
        .handler = list},
       {.name = "godot_dead_replay",
        .description = "Give dead letters back to the queue; those that do not hold their whole entry stay",
@@ -203,8 +202,7 @@ int dead_letters_add_tools(dead_letters_t *dead, mcp_server_t *server, queue_t *
   for (size_t i = 0; status == 0 && i < sizeof tools / sizeof tools[0]; i++) {
     mcp_tool_t tool = tools[i];
     tool.arg = dead;
-    tool.flags =
-        MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* a letter is for whoever runs Godot, not for models that log */
+    tool.flags = MCP_TOOL_STRICT | MCP_TOOL_UNLISTED; /* for operators, not for models that log */
     status = mcp_server_add_tool(server, &tool);
   }
   return status;

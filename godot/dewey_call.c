@@ -10,7 +10,7 @@ yyjson_mut_doc *dewey_call_arguments(yyjson_val *args, const char *const *names)
     if (value != NULL && !yyjson_is_null(value) &&
         !yyjson_mut_obj_add_val(doc, picked, *names, yyjson_val_mut_copy(doc, value))) {
       yyjson_mut_doc_free(doc);
-      return NULL; /* an argument must not be missing */
+      return NULL; /* no argument may be lost */
     }
   }
   return doc;
@@ -20,7 +20,7 @@ bool dewey_call_is_error_response(int status) {
   return status <= MCP_TOOL_ERROR;
 }
 
-/* Others are about how Godot has asked. */
+/* Other codes concern Godot's own request to the store. */
 static bool is_for_caller(int code) {
   return code == MCP_INVALID_PARAMS || (code <= MCP_TOOL_ERROR && code >= -32099);
 }

@@ -1,9 +1,8 @@
-/* entry.c: log entries as JSON texts.
+/* entry.c: log entries as JSON.
  *
- * Happy path: an entry leaves with the key (id, created_at) under which the store keeps it once, whatever is
- * retried from then on, and without the values of members that have a secret's name. Failure modes: what the
- * store would refuse is refused with a reason in words.
- */
+ * Happy path: an entry has a key (id, created_at), under which the store keeps it once, however often it is
+ * retried, and members with the name of a secret are redacted. Failure modes: an entry that the store would
+ * refuse is refused with a reason. */
 #include "entry.h"
 
 #include "text_redact.h"
@@ -37,7 +36,7 @@ static bool read_time(yyjson_val *value, int64_t *us) {
   return yyjson_is_str(value) && mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), us) == 0;
 }
 
-/* Whether a value nests at most so deep. */
+/* Whether a value is nested at most `levels` deep. */
 static bool nests_at_most(yyjson_val *value, int levels) {
   size_t i, count;
   yyjson_val *key, *child;
@@ -55,7 +54,7 @@ static bool nests_at_most(yyjson_val *value, int levels) {
   return true;
 }
 
-/* "info" -> "INFO"; NULL for what is no level. */
+/* Returns the level in upper case, or NULL if it is invalid. */
 static const char *level_name(yyjson_val *value) {
   return mcp_log_level_name(mcp_log_level_from_json(value));
 }
@@ -64,8 +63,8 @@ static void put_member(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *n
   yyjson_mut_obj_put(entry, yyjson_mut_str(doc, name), value);
 }
 
-/* Keeps a value that had to be replaced in data, as the store does: as one more member where data is an
- * object without that name, else in a new object that holds both. */
+/* Keeps a replaced value in data, as the store does: as a member of data if data is an object without that
+ * name, else in a new object that holds both. */
 static void keep_original(yyjson_mut_doc *doc, yyjson_mut_val *entry, const char *name,
                           yyjson_mut_val *original) {
   yyjson_mut_val *data = yyjson_mut_obj_get(entry, "data");
@@ -96,7 +95,7 @@ static char *write_and_free(yyjson_mut_doc *doc, size_t *len) {
 
 /* ---- From a call ---- */
 
-/* The caller's id and time; NULL, or why they will not do. */
+/* Reads the caller's id and time. Returns NULL, or the error. */
 static const char *choose_key(yyjson_val *args, int64_t now_us, entry_key_t *key) {
   yyjson_val *id = yyjson_obj_get(args, "id"), *created_at = yyjson_obj_get(args, "created_at");
   key->created_us = now_us;
@@ -120,7 +119,7 @@ static const char *check_arguments(yyjson_val *args) {
   if (level_name(yyjson_obj_get(args, "level")) == NULL)
     return ENTRY_INVALID_LEVEL;
   if (!nests_at_most(args, ENTRY_MAX_DEPTH))
-    return "data nests too deep";
+    return "data is nested too deep";
   return NULL;
 }
 
@@ -146,7 +145,7 @@ static yyjson_mut_doc *assemble(yyjson_val *args, const char *trace_id, const en
 
 char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *len, size_t *redacted,
                 char reason[ENTRY_REASON_SIZE]) {
-  static const char envelope[] = /* what does not count: the least that any entry has around its texts */
+  static const char envelope[] = /* not counted: the smallest size of an entry with empty texts */
       "{\"id\":\"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx\",\"created_at\":\"xxxx-xx-xxTxx:xx:xx.xxxxxxZ\","
       "\"trace_id\":\"\","
       "\"component\":\"\",\"level\":\"xxxx\",\"message\":\"\",\"data\":}";
@@ -171,7 +170,7 @@ char *entry_new(yyjson_val *args, const char *trace_id, int64_t now_us, size_t *
 
 /* ---- From the queue ---- */
 
-/* Whether the store keeps the member as such, or the queue counts by it. */
+/* Whether the store knows the member, or the queue uses it. */
 static bool is_known(const char *name, size_t len) {
   static const char *const names[] = {"id",    "created_at", "trace_id", "component",
                                       "level", "message",    "data",     "godot_drops"};
@@ -191,7 +190,7 @@ static bool all_members_known(yyjson_val *entry) {
   return true;
 }
 
-/* What the store would not keep goes to data. */
+/* Moves members that the store does not know into data. */
 static void move_unknown_members(yyjson_mut_doc *doc, yyjson_mut_val *entry) {
   yyjson_mut_val *unknown = yyjson_mut_obj(doc), *name;
   yyjson_mut_obj_iter members = yyjson_mut_obj_iter_with(entry);
@@ -244,7 +243,7 @@ static char *copy_text(const char *text, size_t len) {
   return copy;
 }
 
-/* A copy without its secrets; NULL: no memory. */
+/* Returns a copy with its secrets redacted, or NULL if out of memory. */
 static yyjson_mut_doc *copy_redacted(yyjson_val *value, size_t *redacted) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *copy = yyjson_val_mut_copy(doc, value);
@@ -258,8 +257,8 @@ static yyjson_mut_doc *copy_redacted(yyjson_val *value, size_t *redacted) {
 }
 
 char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
-  /* Not by mcp_json_read(): an entry that is beyond its limits is kept as a dead letter, without its secrets.
-   */
+  /* mcp_json_read() is not used: an entry that exceeds its limits is kept as a dead letter, with its secrets
+   * redacted. */
   yyjson_doc *doc = yyjson_read(text, len, YYJSON_READ_BIGNUM_AS_RAW);
   yyjson_mut_doc *copy = doc != NULL ? copy_redacted(yyjson_doc_get_root(doc), redacted) : NULL;
   char *out = NULL;
@@ -277,7 +276,7 @@ char *entry_redact(const char *text, size_t len, size_t *out_len, size_t *redact
 
 char *entry_normalize(const char *text, size_t len, const entry_origin_t *origin, size_t *out_len,
                       size_t *redacted, char reason[ENTRY_REASON_SIZE]) {
-  size_t start = mcp_bom_length(text, len); /* it becomes a part of a larger text */
+  size_t start = mcp_bom_length(text, len); /* without a BOM, since it becomes a part of a larger text */
   text += start;
   len -= start;
   yyjson_doc *doc = mcp_json_read(text, len);
@@ -288,7 +287,7 @@ char *entry_normalize(const char *text, size_t len, const entry_origin_t *origin
   if (!yyjson_is_obj(entry)) {
     refuse(reason, "not a JSON object");
   } else if (!nests_at_most(entry, ENTRY_MAX_DEPTH)) {
-    refuse(reason, "nests too deep");
+    refuse(reason, "nested deeper than 56 levels");
   } else {
     yyjson_mut_doc *copy = copy_redacted(entry, redacted);
     *out_len = len;
@@ -304,7 +303,7 @@ char *entry_normalize(const char *text, size_t len, const entry_origin_t *origin
   return out;
 }
 
-/* ---- About entries ---- */
+/* ---- Dead letters and drop reports ---- */
 
 static void add_base64(yyjson_mut_doc *doc, yyjson_mut_val *letter, const char *text, size_t len) {
   unsigned char *encoded = malloc((len + 2) / 3 * 4 + 1);

@@ -1,8 +1,7 @@
 /* levels.c: a sorted table from component to level.
  *
- * Happy path: reset, add all, sort, then look up for each entry. Failure modes: no memory, told by the code;
- * what was added before stays.
- */
+ * Happy path: reset, add all, sort, then look up the level of each entry. Failure modes: out of memory is
+ * returned; levels added before are kept. */
 #include "levels.h"
 
 #include <iccm_network.h>
@@ -10,7 +9,7 @@
 #include <string.h>
 
 struct level {
-  char *component; /* ours, not ended by NUL */
+  char *component; /* owned, not NUL-terminated */
   size_t len;
   int level;
 };
@@ -61,7 +60,7 @@ void levels_sort(levels_t *levels) {
 int levels_get(const levels_t *levels, const char *component, size_t len) {
   const struct level *found;
   struct level wanted = {.len = len};
-  memcpy(&wanted.component, &component, sizeof component); /* only read, but the field is not const */
+  memcpy(&wanted.component, &component, sizeof component); /* read only, but the member is not const */
   if (levels->count == 0)
     return -1;
   found = bsearch(&wanted, levels->items, levels->count, sizeof *levels->items, compare);

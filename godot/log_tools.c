@@ -1,13 +1,12 @@
 /* log_tools.c: logger_log, logger_query, logger_clear, logger_set_level and godot_remove_level.
  *
- * Happy path of logger_log: check, give the entry its key, gather; before the loop waits again, all that one
- * turn has gathered is one step in Redis, and all callers are answered when Redis has it. The queries are
- * passed on to the store, and so are its answers.
+ * Happy path of logger_log: validate, give the entry its id and time, add it to the pending group; before the
+ * loop blocks, the group is pushed to Redis in one step, and all its callers are answered when Redis has it.
+ * Queries are forwarded to the store, and so are its responses.
  *
- * Failure modes: Redis away: an error at once; Redis silent: an error when its connection is given up (the
- * entry may be queued or not; with an id a retry does no harm). Store away: an error at once, or after
- * STORE_TIMEOUT_MS.
- */
+ * Failure modes: Redis unavailable: an error at once. Redis does not reply: an error when the queue
+ * reconnects (the entry may be queued or not; a retry with an id is harmless). Store unavailable: an error at
+ * once, or after STORE_TIMEOUT_MS. */
 #include "log_tools.h"
 
 #include "dewey_call.h"
@@ -24,7 +23,7 @@
 enum {
   STORE_TIMEOUT_MS = 8000,
   MAX_PUSH_BYTES = 8 << 20,        /* in one step */
-  MAX_UNANSWERED_BYTES = 64 << 20, /* what callers may have waiting for Redis, all together */
+  MAX_UNANSWERED_BYTES = 64 << 20, /* pending or sent to Redis, over all callers */
 };
 
 /* Calls whose entries are pushed together. */
@@ -32,12 +31,12 @@ typedef struct push_group {
   log_tools_t *tools;
   size_t count, bytes;
   mcp_call_t *calls[QUEUE_MAX_PUSH];
-  mcp_text_t entries[QUEUE_MAX_PUSH]; /* texts are ours until they are sent */
+  mcp_text_t entries[QUEUE_MAX_PUSH]; /* texts are owned until they are sent */
 } push_group_t;
 
 /* ---- logger_log ---- */
 
-/* message: what became of the entry. Names what logger_log does not know. */
+/* Replies with status "ok" and the message, and names the ignored arguments. */
 static void reply_ok(mcp_call_t *call, const char *message) {
   yyjson_mut_val *ignored = mcp_call_ignored(call);
   char text[128];
@@ -85,7 +84,7 @@ static void on_flush_prepare(uv_prepare_t *prepare) {
   flush(prepare->data);
 }
 
-/* The group that still has room for an entry. NULL: no memory. */
+/* Returns a group that has room for an entry of len bytes, or NULL if out of memory. */
 static push_group_t *group_with_room(log_tools_t *tools, size_t len) {
   push_group_t *group = tools->pending_group;
   if (group != NULL && (group->count == QUEUE_MAX_PUSH || group->bytes + len > MAX_PUSH_BYTES))
@@ -102,7 +101,7 @@ static push_group_t *group_with_room(log_tools_t *tools, size_t len) {
   return tools->pending_group;
 }
 
-/* Steals the text. */
+/* Takes ownership of text. */
 static void add_to_group(log_tools_t *tools, mcp_call_t *call, char *text, size_t len) {
   bool has_room = tools->unanswered_bytes + len <= MAX_UNANSWERED_BYTES;
   push_group_t *group = has_room && queue_is_up(tools->queue) ? group_with_room(tools, len) : NULL;
@@ -150,20 +149,20 @@ static void on_level_set(int status, void *arg) {
     mcp_call_tool_error(call, "%d components have a level already (godot_remove_level removes one)",
                         QUEUE_MAX_LEVELS);
   else if (status == UV_EPROTO)
-    mcp_call_tool_error(call, "the level could not be set");
+    mcp_call_tool_error(call, "cannot set the level: Redis refused it");
   else if (status != 0)
     mcp_call_tool_error(call, QUEUE_UNAVAILABLE);
   else
     mcp_call_reply(call, yyjson_mut_doc_get_root(mcp_call_doc(call)));
 }
 
-/* level NULL: the component has none from now on. */
+/* level NULL: removes the component's level. */
 static void set_level(mcp_call_t *call, log_tools_t *tools, yyjson_val *component, const char *level) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *answer = yyjson_mut_obj(doc);
   int status;
   if (yyjson_get_len(component) == 0 || yyjson_get_len(component) > ENTRY_MAX_COMPONENT) {
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "component has to have 1 to %d bytes", ENTRY_MAX_COMPONENT);
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "component must have 1 to %d bytes", ENTRY_MAX_COMPONENT);
     return;
   }
   yyjson_mut_doc_set_root(doc, answer);
@@ -207,7 +206,7 @@ yyjson_mut_doc *log_tools_level_notification(mcp_server_t *server, yyjson_val *i
   return doc;
 }
 
-/* ---- What the store does ---- */
+/* ---- Tools that call the store ---- */
 
 static void on_store_answer(mcp_client_t *client, const mcp_result_t *result, void *arg) {
   mcp_call_t *call = arg;
@@ -307,7 +306,7 @@ static const char set_level_schema[] = MCP_JSON({
   "required": ["component", "level"]
 });
 
-/* The listed enums name not all spellings that are taken. */
+/* More spellings are accepted than the listed enums name. */
 static const char level_unlisted_properties[] = MCP_JSON({"level": {"type": "string"}});
 
 static const char remove_level_schema[] = MCP_JSON({
@@ -342,7 +341,7 @@ static const mcp_tool_t table[] = {
      .unlisted_properties = level_unlisted_properties},
 };
 
-/* Has one name only. */
+/* A tool without an older name. */
 static const mcp_tool_t remove_level_tool = {.name = "godot_remove_level",
                                              .description = "Remove a component's log level",
                                              .input_schema = remove_level_schema,
@@ -361,11 +360,10 @@ int log_tools_start(log_tools_t *tools, uv_loop_t *loop, mcp_server_t *server) {
   int status = add_tools(tools, server);
   if (status != 0)
     return status;
-  tools->entries =
-      mcp_server_counter(server, "godot_entries_total", "Entries sent to logger_log, by what became of them.",
-                         "outcome", outcomes);
+  tools->entries = mcp_server_counter(server, "godot_entries_total",
+                                      "Entries sent to logger_log, by outcome.", "outcome", outcomes);
   tools->redacted = mcp_server_counter(server, "godot_redacted_total",
-                                       "Members of entries whose values were redacted.", NULL, NULL);
+                                       "Members of log entries that were redacted.", NULL, NULL);
   uv_prepare_init(loop, &tools->flush_prepare);
   tools->flush_prepare.data = tools;
   return 0;

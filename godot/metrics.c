@@ -1,7 +1,6 @@
-/* metrics.c: see the header. Happy path: one script a second. Failure modes: Redis away: the metrics stay as
- * they were, and /readyz says why; a Redis that has lost its data begins again, the counters go on from where
- * they are.
- */
+/* metrics.c: see metrics.h. Happy path: one script a second. Failure modes: while Redis is unavailable the
+ * metrics keep their values, and /readyz names Redis; after Redis has lost its data, its counters restart at
+ * 0 and the exported counters continue from their values. */
 #include "metrics.h"
 
 enum { INTERVAL_MS = 1000 };
@@ -11,19 +10,19 @@ static const struct {
   const char *name, *help;
   double unit;
 } table[QUEUE_METRICS] = {
-    {MCP_GAUGE, "godot_queued_entries", "Entries in the queue that no worker holds.", 1},
-    {MCP_GAUGE, "godot_leased_entries", "Entries that a worker holds.", 1},
-    {MCP_GAUGE, "godot_queue_bytes", "Memory of both in Redis.", 1},
-    {MCP_GAUGE, "godot_spooled_bytes", "Bytes on the disks of workers.", 1},
-    {MCP_GAUGE, "godot_dead_letters", "Dead letters that are kept.", 1},
-    {MCP_COUNTER, "godot_dropped_total", "Entries dropped by overflow.", 1},
+    {MCP_GAUGE, "godot_queued_entries", "Entries in the queue that are not leased to a worker.", 1},
+    {MCP_GAUGE, "godot_leased_entries", "Entries leased to a worker.", 1},
+    {MCP_GAUGE, "godot_queue_bytes", "Memory of queued and leased entries in Redis.", 1},
+    {MCP_GAUGE, "godot_spooled_bytes", "Bytes in the spools of the workers.", 1},
+    {MCP_GAUGE, "godot_dead_letters", "Dead letters in Redis.", 1},
+    {MCP_COUNTER, "godot_dropped_total", "Entries dropped because the queue was full.", 1},
     {MCP_COUNTER, "godot_stored_total", "Entries that the log store has confirmed.", 1},
-    {MCP_COUNTER, "godot_retried_total", "Batches that were sent once more.", 1},
+    {MCP_COUNTER, "godot_retried_total", "Batches that were sent again.", 1},
     {MCP_COUNTER, "godot_dead_total", "Entries that became dead letters.", 1},
-    {MCP_COUNTER, "godot_batches_total", "Batches that workers are done with.", 1},
-    {MCP_COUNTER, "godot_batch_seconds_total", "Time of these from the first claim to the end.", 1e-6},
-    {MCP_COUNTER, "godot_redacted_total", "Members of entries whose values were redacted.",
-     1}, /* by workers; tools.c adds the server's own */
+    {MCP_COUNTER, "godot_batches_total", "Batches that workers have finished.", 1},
+    {MCP_COUNTER, "godot_batch_seconds_total", "Time from the first claim of a batch to its end.", 1e-6},
+    {MCP_COUNTER, "godot_redacted_total", "Members of log entries that were redacted.",
+     1}, /* of the workers; log_tools.c counts those of the server */
 };
 
 static void on_metrics(int status, const int64_t *values, void *arg) {

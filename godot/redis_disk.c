@@ -1,10 +1,10 @@
-/* redis_disk.c: see redis_disk.h. A directory that cannot be looked at, one of a container's for example, is
- * taken for one with room. */
+/* redis_disk.c: see redis_disk.h. A directory that cannot be checked, such as one in a container, counts as
+ * not full. */
 #include "redis_disk.h"
 
 #include <string.h>
 
-enum { MIN_FREE_BYTES = 1024 * 1024 /* without that much a disk is full */ };
+enum { MIN_FREE_BYTES = 1024 * 1024 /* a disk with less free space counts as full */ };
 
 bool redis_disk_is_local(const char *host) {
   return strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;

@@ -1,11 +1,9 @@
-/* server.c: main of godot-server, the facade: takes log entries into the queue, and passes queries on to the
- * store.
+/* server.c: main of godot-server: queues log entries, and forwards queries to the store.
  *
  * Happy path: listen at once, connect to Redis and to the store in the background, serve; on SIGTERM accept
- * nothing more, answer what was taken, exit with 0. Failure modes: a bad setting or a port in use ends the
- * program at the start with one line; Redis or the store away are waited for, /readyz names them, and the
- * tools say so.
- */
+ * no new calls, answer those in progress, exit with 0. Failure modes: an invalid setting or a port in use
+ * ends the program at the start with one line; while Redis or the store is unavailable, the server
+ * reconnects, /readyz names it, and the tools return errors. */
 #include "config.h"
 #include "conversations.h"
 #include "dead_letters.h"
@@ -27,10 +25,10 @@ typedef struct godot {
   store_watch_t watch;
   dead_letters_t dead_letters;
   mcp_server_t *server;
-  int open_parts; /* while stopping: queue and store, unless closed */
+  int open_parts; /* while stopping: queue and store that are not closed yet */
 } godot_t;
 
-/* Whether Redis is there, and whether it takes what is written. Changes are logged by the server. */
+/* Whether Redis is connected, and accepts writes. The server logs changes. */
 static void on_redis(const char *reason, void *arg) {
   godot_t *godot = arg;
   mcp_server_set_dependency(godot->server, "redis", reason);
@@ -48,8 +46,8 @@ static void on_levels(void *arg) {
   mcp_server_notify(godot->server);
 }
 
-/* Store and queue end the calls that still wait for them before they are closed. sync_store stays: a
- * handler that the stop has left to itself may still use it. */
+/* Closing store and queue ends the calls that wait for them. sync_store is not freed: a blocking handler that
+ * the stop did not wait for may still use it. */
 static void release(godot_t *godot) {
   if (--godot->open_parts > 0)
     return;
@@ -66,7 +64,7 @@ static void on_queue_closed(void *arg) {
   release(arg);
 }
 
-/* Every call has been answered, or its time is over. */
+/* Every call was answered, or the deadline of the stop has passed. */
 static void on_server_stopped(mcp_server_t *server, void *arg) {
   godot_t *godot = arg;
   (void)server;
@@ -84,7 +82,7 @@ static void on_stop(void *arg) {
   mcp_server_stop(godot->server, on_server_stopped, godot);
 }
 
-/* Each with what it works with, in the order in which tools/list names them. */
+/* Adds the tools in the order of tools/list. */
 static int add_tools(godot_t *godot) {
   const config_t *config = &godot->config;
   int status = log_tools_start(&godot->tools, &godot->loop, godot->server);
@@ -93,7 +91,7 @@ static int add_tools(godot_t *godot) {
   godot->conversations.import_paths = config->import_paths;
   godot->conversations.max_message_bytes = config->max_message_bytes;
   if (godot->conversations.sync_store == NULL)
-    status = UV_ENOMEM; /* the other client has found the address fine */
+    status = UV_ENOMEM; /* the address is valid, since mcp_client_new() accepted it */
   if (status == 0)
     status = conversations_add_tools(&godot->conversations, godot->server);
   if (status == 0)
@@ -117,7 +115,8 @@ static int create(godot_t *godot) {
   mcp_client_set_max_message_bytes(godot->tools.store, config->max_message_bytes);
   mcp_client_on_state(godot->tools.store, on_store, godot);
   mcp_server_set_max_message_bytes(godot->server, config->max_message_bytes);
-  mcp_server_set_log_url(godot->server, NULL); /* to itself: each line would make others */
+  mcp_server_set_log_url(godot->server,
+                         NULL); /* it must not log to itself: each log line would cause others */
   mcp_server_set_experimental_capability(godot->server, "iccm/log_level", log_tools_level_notification,
                                          &godot->tools);
   mcp_server_set_dependency(godot->server, "redis", "not connected yet");
@@ -128,7 +127,7 @@ static int create(godot_t *godot) {
 static int start(godot_t *godot) {
   if (config_read(&godot->config) != 0 || uv_loop_init(&godot->loop) != 0 || create(godot) != 0)
     return 1;
-  if (mcp_server_start(godot->server, &godot->loop) != 0) /* the log says why */
+  if (mcp_server_start(godot->server, &godot->loop) != 0) /* the error is logged */
     return 1;
   queue_on_refusal(godot->tools.queue, on_redis);
   queue_start(godot->tools.queue, on_redis, on_levels, godot);

@@ -1,6 +1,5 @@
-/* store_result.c: see the header. Happy path: no error, STORE_RESULT_ACCEPTED. Failure modes: none; a code
- * that is not known counts as STORE_RESULT_UNAVAILABLE, which costs nothing but time.
- */
+/* store_result.c: see store_result.h. Happy path: no error, STORE_RESULT_ACCEPTED. Failure modes: none; an
+ * unknown code counts as STORE_RESULT_UNAVAILABLE, which only delays the batch. */
 #include "store_result.h"
 
 static bool is_tool_error(const mcp_result_t *result) {
@@ -8,8 +7,8 @@ static bool is_tool_error(const mcp_result_t *result) {
   return own_code || (result->status == 0 && result->is_error);
 }
 
-/* A store that is full or busy says so: without that, entries refused while others still found room would be
- * taken for the culprits. */
+/* A store that is full or busy sets data.retry. Without it, entries that are refused while others still find
+ * room would be taken for the cause. */
 static bool asks_for_retry(const mcp_result_t *result) {
   return yyjson_is_true(yyjson_obj_get(result->value, "retry"));
 }
@@ -36,7 +35,7 @@ store_result_t store_result_of(const mcp_result_t *result) {
 }
 
 bool store_result_proves_not_stored(const mcp_result_t *result) {
-  if (is_tool_error(result)) /* its transaction was given up */
+  if (is_tool_error(result)) /* its transaction was rolled back */
     return true;
   switch (result->status) {
   case MCP_ERESOLVE:
@@ -51,7 +50,7 @@ bool store_result_proves_not_stored(const mcp_result_t *result) {
   case MCP_PARSE_ERROR:
   case MCP_INVALID_REQUEST:
     return true;
-  default: /* it may have come too late */
+  default: /* the failure may have come after the entries were stored */
     return false;
   }
 }

@@ -1,9 +1,8 @@
-/* store_watch.c: see the header.
+/* store_watch.c: see store_watch.h.
  *
- * Happy path: the store says once a second that it is ready. Failure modes: it says why it is not, or nothing
- * at all: that is the need. Whether there is a connection is told elsewhere. A store that does not know the
- * question counts as ready.
- */
+ * Happy path: the store reports once a second that it is ready. Failure modes: it reports why it is not
+ * ready, or does not respond: the dependency is set to that reason. The state of the connection is reported
+ * elsewhere (server.c). A store without the tool dewey_ready counts as ready. */
 #include "store_watch.h"
 
 enum { INTERVAL_MS = 1000, TIMEOUT_MS = 5000 };

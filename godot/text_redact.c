@@ -1,9 +1,8 @@
 /* text_redact.c: see text_redact.h.
  *
- * Happy path: from name to name; what is behind a secret's is passed over up to where it ends: a quoted one
- * at its quote, one in brackets at theirs, any other at the next separator. Failure modes: a value that does
- * not end is all that is left of the text; what cannot be told apart is rather replaced than kept.
- */
+ * Happy path: scan from name to name; the value of a secret is skipped up to its end: a quoted value to its
+ * quote, a bracketed value to its bracket, any other to the next separator. Failure modes: a value without an
+ * end extends to the end of the text; in doubt, text is replaced. */
 #include "text_redact.h"
 
 #include <iccm_service.h>
@@ -34,7 +33,8 @@ static const char *skip(const char *pos, const char *end, const char *set) {
   return pos;
 }
 
-/* As mcp_redact() says, in memory on the stack: a text may have millions of names. */
+/* Whether mcp_redact() redacts a member of this name. Uses memory on the stack, since a text may have
+ * millions of names. */
 static bool is_secret(const char *name, size_t len) {
   char memory[NAME_POOL_BYTES];
   yyjson_alc alc;
@@ -46,8 +46,8 @@ static bool is_secret(const char *name, size_t len) {
          mcp_redact(object) > 0;
 }
 
-/* Behind the quote that ends what begins behind one with so many backslashes in front, as quotes in a text in
- * a text have. */
+/* Returns the position after the closing quote. It follows the same number of backslashes as the opening
+ * quote, since a JSON text in a JSON string has escaped quotes. */
 static const char *end_of_quoted(const char *pos, const char *end, char quote, size_t backslashes) {
   size_t before = 0;
   for (; pos < end; pos++) {
@@ -72,7 +72,7 @@ static const char *end_of_brackets(const char *pos, const char *end) {
   return end;
 }
 
-/* Where the value that begins here ends; separator: what stands in front of it. */
+/* Returns the end of the value at pos. separator: the character before the value. */
 static const char *end_of_value(const char *pos, const char *end, char separator) {
   const char *quote = skip(pos, end, "\\");
   if (quote < end && is_one_of(*quote, "\"'"))
@@ -92,7 +92,7 @@ static void copy_until(scanner_t *scanner, const char *pos) {
   scanner->pos = pos;
 }
 
-/* A name begins here: copies it, and where it is a secret's what takes the place of its value. */
+/* Copies the name at the current position, and the replacement of its value if the name is a secret's. */
 static void redact_name(scanner_t *scanner) {
   const char *name = scanner->pos, *name_end = name;
   while (name_end < scanner->end && is_name_char(*name_end))
@@ -115,7 +115,9 @@ static void redact_name(scanner_t *scanner) {
 }
 
 char *text_redact(const char *text, size_t len, size_t *out_len, size_t *redacted) {
-  enum { MAX_GROWTH = 4 }; /* a name, a separator and a value of a byte each become 12 bytes */
+  enum {
+    MAX_GROWTH = 4
+  }; /* the worst case: a name, a separator and a value of one byte each become 12 bytes */
   scanner_t scanner = {text, text + len, malloc(MAX_GROWTH * len + sizeof replacement), 0, 0};
   while (scanner.out != NULL && scanner.pos < scanner.end) {
     if (is_name_char(*scanner.pos))

@@ -1,6 +1,5 @@
-/* tool_names.c: see tool_names.h. Happy path: two tools for each of the table. Failure modes: the server adds
- * one no more: the rest is not tried.
- */
+/* tool_names.c: see tool_names.h. Happy path: two tools for each one of the table. Failure modes: the server
+ * cannot add a tool: the remaining ones are not added. */
 #include "tool_names.h"
 
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* worker.c: main of godot-worker, which moves log entries from Redis to the log store.
  *
- * Happy path: connect to both in the background, deliver for ever, once a second keep the queue's bounds and
- * name what was dropped in the log itself; on SIGTERM give the lease back and exit with 0. Failure modes: a
- * bad setting ends the program at the start with one line; Redis or the store away are waited for.
- */
+ * Happy path: connect to both in the background, deliver batches; once a second enforce the queue's bounds
+ * and queue a drop report; on SIGTERM release the leases and exit with 0. Failure modes: an invalid setting
+ * ends the program at the start with one line; while Redis or the store is unavailable, the worker
+ * reconnects. */
 #include "config.h"
 #include "delivery.h"
 #include "entry.h"
@@ -22,12 +22,12 @@ typedef struct worker {
   queue_t *queue;
   delivery_t *delivery;
   uv_timer_t trim_timer;
-  bool redis_loss_logged; /* its state has been logged */
+  bool redis_loss_logged; /* its unavailability was logged */
   char spool_dir[4096];
 } worker_t;
 
 static void on_reported(int status, void *arg) {
-  (void)status; /* what was not reported is found at the next trim */
+  (void)status; /* unreported drops are found at the next trim */
   (void)arg;
 }
 
@@ -35,7 +35,7 @@ static void trim(worker_t *worker);
 
 static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
   worker_t *worker = arg;
-  mcp_text_t line;
+  mcp_text_t report;
   char *text;
   if (status == 0)
     delivery_set_fill(worker->delivery, drops->fill_percent);
@@ -43,11 +43,11 @@ static void on_trimmed(int status, const queue_drops_t *drops, void *arg) {
     trim(worker);
   if (status != 0 || drops->count == 0 || !drops->has_room)
     return;
-  text = entry_drop_report(drops->count, drops->first_us, drops->last_us, &line.len);
+  text = entry_drop_report(drops->count, drops->first_us, drops->last_us, &report.len);
   if (text == NULL)
     return;
-  line.ptr = text;
-  queue_report_drops(worker->queue, drops, line, on_reported, NULL);
+  report.ptr = text;
+  queue_report_drops(worker->queue, drops, report, on_reported, NULL);
   free(text);
 }
 
@@ -62,7 +62,7 @@ static void on_trim_timer(uv_timer_t *timer) {
 static void on_redis(const char *reason, void *arg) {
   worker_t *worker = arg;
   if (reason == NULL) {
-    mcp_log(MCP_LOG_INFO, "worker", "Redis is there");
+    mcp_log(MCP_LOG_INFO, "worker", "connected to Redis");
     worker->redis_loss_logged = false;
     delivery_redis_up(worker->delivery);
   } else if (!worker->redis_loss_logged) {
@@ -93,8 +93,8 @@ static void log_endpoints(const config_t *config) {
   mcp_redact_setting("LOG_QUEUE_NAME", config->queue_name, queue);
   mcp_redact_setting("REDIS_HOST", config->redis_host, host);
   mcp_redact_setting("DEWEY_MCP_URL", config->dewey_url, dewey);
-  mcp_log(MCP_LOG_INFO, "worker", "%s: %s on %s:%d to %s", config->worker_name, queue, host,
-          config->redis_port, dewey);
+  mcp_log(MCP_LOG_INFO, "worker", "%s: moves entries from %s on %s:%d to %s", config->worker_name, queue,
+          host, config->redis_port, dewey);
 }
 
 static int start(worker_t *worker) {
@@ -107,7 +107,7 @@ static int start(worker_t *worker) {
   worker->queue = queue_new(&worker->loop, &worker->config);
   worker->delivery =
       worker->queue == NULL ? NULL : delivery_new(&worker->loop, &worker->config, worker->queue);
-  if (worker->delivery == NULL) /* the log says why */
+  if (worker->delivery == NULL) /* the error is logged */
     return 1;
   uv_timer_init(&worker->loop, &worker->trim_timer);
   worker->trim_timer.data = worker;

@@ -17,7 +17,7 @@ from fake_store import FakeStoreSystem, ErrorResponse, Disconnect
 NOBODY = "00000000-0000-4000-8000-000000000000"
 OUTSIDE = "messages_file: not an absolute path inside an allowed directory"
 UNAVAILABLE = "conversation store unavailable, retry"
-MAY_BE_STORED = "the conversation store was asked and did not answer: it may have stored, look before you try again"
+MAY_BE_STORED = "the conversation store did not respond: the messages may be stored; check before you retry"
 MIXED = [
     {"role": "user", "content": "one"},
     {"type": "summary", "x": [1]},
@@ -236,7 +236,7 @@ class Small(WithDewey):
     async def test_more_than_a_call_can_carry(self):
         path = self.write("".join(json.dumps({"role": "user", "content": "x" * 1000}) for _ in range(1100)))
         words = await self.refused(-32602, "store_messages_bulk", messages_file=path)
-        self.assertIn("more than the 1048576 bytes that one call can carry: send them in parts", words)
+        self.assertIn("the messages are larger than 1048576 bytes, the limit of one call: send them in parts", words)
         path = self.write("".join(json.dumps({"role": "user", "content": "x" * 1000}) for _ in range(900)))
         self.assertEqual((await self.tool("store_messages_bulk", messages_file=path))["messages_stored"], 900)
 
@@ -310,7 +310,7 @@ class Forwarding(WithFakeStore):
         for answer in ("[]", "7", '{"conversation_id":"c"}', "no JSON"):
             self.answer_all(answer)
             for name, arguments, _ in self.CALLS:
-                self.assertIn("answer is not understood", await self.refused(-32603, name, **arguments))
+                self.assertIn("invalid response", await self.refused(-32603, name, **arguments))
 
     async def test_a_store_that_goes_amid_a_call(self):
         self.answer_all(Disconnect())
@@ -374,7 +374,7 @@ class Crowded(WithFakeStore):
         calls = [asyncio.create_task(self.refused(-32603, "store_messages_bulk", messages_file=path)) for _ in range(2)]
         await wait_until_async(lambda: len(self.store.calls) == 2, "two are sent on")
         words = await self.refused(-32000, "store_messages_bulk", messages_file=path)
-        self.assertEqual(words, "busy with other files of messages, retry later")
+        self.assertEqual(words, "too many message files in progress, retry later")
         self.may_answer.set()
         await asyncio.gather(*calls)
         await self.refused(-32603, "store_messages_bulk", messages_file=path)

@@ -283,7 +283,7 @@ Test(adopted, refuses_what_is_no_entry) {
     strcat(deep, "]");
   strcat(deep, "}");
   cr_assert_null(normalize(deep, 0, reason));
-  cr_assert_str_eq(reason, "nests too deep");
+  cr_assert_str_eq(reason, "nested deeper than 56 levels");
   expect_no_leak();
 }
 

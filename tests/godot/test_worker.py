@@ -589,7 +589,7 @@ class Spool(WorkerCase):
     async def test_the_data_directory_is_made(self):
         data = self.system.directory / "new"
         worker = self.system.add_instance("godot-worker", "new", GODOT_WORKER_NAME="new", ICCM_DATA=str(data)).start()
-        await asyncio.to_thread(worker.wait_for, "Redis is there")
+        await asyncio.to_thread(worker.wait_for, "connected to Redis")
         self.assertTrue((data / "spool" / "new").is_dir())
         await asyncio.to_thread(worker.stop)
 
