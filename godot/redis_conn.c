@@ -1,13 +1,12 @@
-/* redis_conn.c: one TCP connection over libuv that is there whenever it can be.
+/* redis_conn.c: one TCP connection on libuv that reconnects automatically.
  *
  * Happy path: resolve the name, try its addresses one after the other, connect, pass bytes both ways. Failure
- * modes: a name without addresses, addresses that refuse or are silent (one deadline for the whole attempt),
- * a connection that is lost: each is told by on_down, then the next attempt starts after a growing, jittered
- * delay, for ever.
+ * modes: a name without addresses, addresses that refuse or do not respond (one deadline for the whole
+ * attempt), a disconnect: each is reported by on_down, then the next attempt starts after an increasing delay
+ * with jitter. The number of attempts is not limited.
  *
- * A socket outlives its role by one turn of the loop, since libuv closes later: each attempt has a socket of
- * its own, and one that is given up is detached from the conn.
- */
+ * libuv closes a socket one turn of the loop later, so each attempt has its own socket; a socket that is
+ * given up is detached from the connection. */
 #include "redis_conn.h"
 
 #include <iccm_network.h>
@@ -20,19 +19,19 @@
 enum {
   CONNECT_TIMEOUT_MS = 5000,
   FIRST_DELAY_MS = 100,
-  MAX_DELAY_MS = 2000, /* Redis is a neighbour: it costs little to ask, and much to come late */
+  MAX_DELAY_MS = 2000, /* short: Redis runs nearby, attempts are cheap, and late reconnects are not */
   REASON_SIZE = 160
 };
 
 typedef struct redis_socket {
   uv_tcp_t tcp;
   uv_connect_t connect;
-  redis_conn_t *conn; /* NULL: given up, and only waiting to be closed */
+  redis_conn_t *conn; /* NULL: detached, waits for its close callback */
 } socket_t;
 
 typedef struct redis_write {
   uv_write_t request;
-  char *bytes; /* ours */
+  char *bytes; /* owned */
 } write_t;
 
 static void attempt(uv_timer_t *timer);
@@ -76,7 +75,7 @@ static uint64_t pause_ms(redis_conn_t *conn) {
   return delay / 2 + (uint64_t)random() % delay; /* ±50 % */
 }
 
-/* Ends an attempt or a connection, tells of it, and plans the next one. */
+/* Ends an attempt or a connection, calls on_down, and schedules the next attempt. */
 static void fail(redis_conn_t *conn, const char *reason) {
   drop_socket(conn);
   uv_freeaddrinfo(conn->addresses);
@@ -160,11 +159,11 @@ static void try_next(redis_conn_t *conn, int last_error) {
     if (last_error == 0)
       return;
   }
-  fail_uv(conn, "no connection to Redis", last_error);
+  fail_uv(conn, "cannot connect to Redis", last_error);
 }
 
 static void on_deadline(uv_timer_t *timer) {
-  fail(timer->data, "no connection to Redis: no address answered in time");
+  fail(timer->data, "cannot connect to Redis: timeout");
 }
 
 static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo *addresses) {
@@ -176,7 +175,7 @@ static void on_resolved(uv_getaddrinfo_t *resolver, int status, struct addrinfo 
     return;
   }
   if (status != 0) {
-    fail_uv(conn, "the host name of Redis could not be resolved", status);
+    fail_uv(conn, "cannot resolve the host name of Redis (REDIS_HOST)", status);
     return;
   }
   conn->addresses = conn->next = addresses;
@@ -195,7 +194,7 @@ static void attempt(uv_timer_t *timer) {
   if (status == 0)
     conn->resolving = true;
   else
-    fail_uv(conn, "the host name of Redis could not be resolved", status);
+    fail_uv(conn, "cannot resolve the host name of Redis (REDIS_HOST)", status);
 }
 
 void redis_conn_start(redis_conn_t *conn) {

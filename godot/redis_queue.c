@@ -1,16 +1,15 @@
-/* redis_queue.c: the queue of log entries in Redis. Alone knows Redis' protocol and includes hiredis (its
- * reader).
+/* redis_queue.c: the queue of log entries in Redis. The only module that knows Redis' protocol; uses the
+ * reader of hiredis.
  *
- * Happy path: connect, load the levels, then each step is one script, sent whole (EVAL) so that a Redis that
- * has forgotten its scripts does not matter; answers come in the order of the questions. A second connection,
- * where wanted, hears when another Godot changed a level.
+ * Happy path: connect, load the levels; then each step is one script, sent in full (EVAL), so that it does
+ * not matter whether Redis has cached it. Replies arrive in the order of the requests. A second connection,
+ * if required, subscribes to changes of levels by other Godots.
  *
- * Failure modes: Redis away, loading, or gone in the middle: what waits ends with MCP_EDISCONNECTED, nothing
- * new is taken (MCP_ESTATE), and the connection comes back by itself. A Redis that owes an answer and says
- * nothing for QUEUE_SILENCE_MS is treated as gone. A refusal (out of memory, wrong type) ends that step alone
- * with UV_EPROTO; from then on Redis counts as refusing, until entries were pushed, or the metrics' script,
- * which pushes one and takes it back, was run.
- */
+ * Failure modes: Redis unavailable, loading or disconnected: pending requests end with MCP_EDISCONNECTED, new
+ * ones are refused (MCP_ESTATE), and the connection is reestablished. A Redis that sends nothing for
+ * QUEUE_SILENCE_MS while a reply is due counts as disconnected. A refusal (out of memory, wrong type) ends
+ * only that step, with UV_EPROTO; from then on Redis counts as refusing, until entries were pushed or the
+ * metrics script, which pushes and pops one, was run. */
 #include "redis_queue.h"
 
 #include "levels.h"
@@ -67,7 +66,7 @@ static const char set_level_script[] =
 #include "set_level.lua.inc"
     ;
 
-/* A question that Redis has not answered yet. */
+/* A request without a reply. */
 typedef struct request {
   struct request *next;
   void (*on_reply)(queue_t *queue, const struct request *request, int status, const redisReply *reply);
@@ -79,48 +78,47 @@ typedef struct request {
     queue_metrics_cb metrics;
     queue_dead_letters_cb dead_letters;
     queue_unspool_cb unspool;
-  } cb; /* the caller's; NULL: nobody asks */
+  } cb; /* the caller's; NULL: none */
   void *arg;
-  bool is_step;        /* of the queue's work: what Redis says to it tells whether it is of use */
-  bool may_be_refused; /* Redis may refuse it */
+  bool is_step;        /* a step of the queue; its result shows whether Redis works */
+  bool may_be_refused; /* a refusal is not logged */
 } request_t;
 
-/* One connection to Redis. */
+/* One connection to Redis and its pending requests. */
 typedef struct pipeline {
   queue_t *queue;
   redis_conn_t conn;
-  redisReader *reader;     /* ours, while the conn is up */
-  request_t *first, *last; /* ours, in the order of sending */
-  unsigned
-      silent_checks; /* looks of the watch since Redis last said something, or was first asked after that */
+  redisReader *reader;     /* owned; NULL while disconnected */
+  request_t *first, *last; /* owned; in the order of sending */
+  unsigned silent_checks;  /* health checks since Redis last sent bytes or the first request was sent */
 } pipeline_t;
 
 struct queue {
   uv_loop_t *loop;
   const config_t *config;
-  pipeline_t commands, subscriber; /* steps; changes of levels */
-  queue_levels_cb on_levels;       /* NULL: news is not in use */
-  bool up;                         /* work is connected, and the levels are known */
-  char token[MCP_UUID_SIZE];       /* names this process in leases, with a sender behind it */
-  bool recovered;                  /* nothing is left of the life before of the worker of this name */
+  pipeline_t commands, subscriber; /* for steps; for changes of levels */
+  queue_levels_cb on_levels;       /* NULL: subscriber is not used */
+  bool up;                         /* commands is connected, and the levels are loaded */
+  char token[MCP_UUID_SIZE];       /* identifies this process in leases, followed by a sender */
+  bool recovered;                  /* no lease is left of an earlier process with this worker name */
   levels_t levels;
   uv_timer_t health_timer;
-  queue_state_cb on_state, on_refusal; /* on_refusal NULL: nobody asks */
+  queue_state_cb on_state, on_refusal; /* on_refusal may be NULL */
   void *state_arg;
-  bool refusing; /* Redis refused a step, and none has worked since */
-  bool probing;  /* the metrics that are asked for try to push */
+  bool refusing; /* Redis refused a step, and none has succeeded since */
+  bool probing;  /* the metrics script in progress tests a push */
   bool closing;
   redis_disk_t disk;
-  char reason[160]; /* why it is not up, as Redis' conn said last */
-  int open;         /* links and handles that are not closed yet */
+  char reason[160]; /* why it is not connected */
+  int open;         /* connections and handles that are not closed yet */
   void (*on_closed)(void *arg);
   void *closed_arg;
 };
 
-/* ---- A command on its way out ---- */
+/* ---- Commands ---- */
 
 typedef struct command {
-  char *bytes; /* malloc's; NULL: none yet, or out of memory */
+  char *bytes; /* allocated with malloc; NULL: none yet, or out of memory */
   size_t len, capacity;
   bool failed;
 } command_t;
@@ -166,7 +164,7 @@ static void add_texts(command_t *command, const mcp_text_t *texts, size_t count)
     add_bytes(command, texts[i].ptr, texts[i].len);
 }
 
-/* EVAL of a script with one key and so many arguments, which the caller adds. */
+/* Starts the EVAL of a script with one key; the caller adds the stated number of arguments. */
 static command_t script_command(const queue_t *queue, const char *script, size_t arguments) {
   command_t command = {0};
   append_size(&command, '*', 4 + arguments);
@@ -177,9 +175,10 @@ static command_t script_command(const queue_t *queue, const char *script, size_t
   return command;
 }
 
-/* ---- Questions and answers ---- */
+/* ---- Requests and replies ---- */
 
-/* Sends a command (stolen) and remembers what waits for its answer (copied). */
+/* Sends a command, of which it takes ownership, and appends a copy of the template to the pending requests.
+ */
 static int send_request(pipeline_t *pipeline, command_t *command, const request_t *template) {
   request_t *request = command->failed ? NULL : malloc(sizeof *request);
   int status;
@@ -213,19 +212,19 @@ static int send_step(queue_t *queue, command_t *command, const request_t *templa
   return MCP_ESTATE;
 }
 
-/* Whether Redis refuses since it cannot write its file for want of room: it tells errno's words. */
+/* Whether Redis refuses because its disk is full: its message contains the text of errno. */
 static bool is_disk_full(const char *refusal) {
   return strstr(refusal, strerror(ENOSPC)) != NULL || strstr(refusal, strerror(EDQUOT)) != NULL;
 }
 
-/* refusal: Redis' words; NULL: it has done what work needs. */
+/* Records that Redis refuses steps, with its error message, or (NULL) that a step has succeeded. */
 static void set_refusal(queue_t *queue, const char *refusal) {
   bool was_refusing = queue->refusing;
   char reason[160];
   queue->refusing = refusal != NULL;
   if (was_refusing == queue->refusing || queue->on_refusal == NULL)
     return;
-  if (refusal != NULL) { /* where in a script it happened is of no use to an operator */
+  if (refusal != NULL) { /* without the position in the script, which does not help an operator */
     const char *place = strstr(refusal, " script: ");
     snprintf(reason, sizeof reason, "Redis refuses: %s%.*s", is_disk_full(refusal) ? "disk full: " : "",
              (int)(place != NULL ? (size_t)(place - refusal) : strlen(refusal)), refusal);
@@ -233,7 +232,7 @@ static void set_refusal(queue_t *queue, const char *refusal) {
   queue->on_refusal(refusal != NULL ? reason : NULL, queue->state_arg);
 }
 
-/* Takes the oldest question off and ends it. reply NULL: it will not be answered. */
+/* Removes the oldest request and ends it. reply NULL: disconnected. */
 static void complete_first(pipeline_t *pipeline, const redisReply *reply) {
   request_t *request = pipeline->first;
   int status = reply == NULL ? MCP_EDISCONNECTED : 0;
@@ -251,7 +250,7 @@ static void complete_first(pipeline_t *pipeline, const redisReply *reply) {
 
 static void fail_all(pipeline_t *pipeline) {
   request_t *request = pipeline->first;
-  pipeline->first = NULL; /* callbacks find nothing to wait behind */
+  pipeline->first = NULL; /* callbacks see no pending requests */
   while (request != NULL) {
     pipeline_t lost = {.queue = pipeline->queue, .first = request};
     complete_first(&lost, NULL);
@@ -273,8 +272,8 @@ static int ping(pipeline_t *pipeline) {
   return send_request(pipeline, &command, &(request_t){.on_reply = on_done});
 }
 
-/* Looks are counted, not time: while this process did not run, or one message took it long, Redis' answer
- * could not be read, and is read before the next look. */
+/* Checks are counted, not time: while this process was stopped or busy with one long message, replies were
+ * not read; they are read before the next check. */
 static void on_health_timer(uv_timer_t *timer) {
   queue_t *queue = timer->data;
   pipeline_t *pipelines[] = {&queue->commands, &queue->subscriber};
@@ -282,7 +281,7 @@ static void on_health_timer(uv_timer_t *timer) {
     if (pipelines[i]->first == NULL)
       ping(pipelines[i]);
     else if (++pipelines[i]->silent_checks > QUEUE_SILENCE_MS / HEALTH_CHECK_MS)
-      redis_conn_reset(&pipelines[i]->conn, "Redis does not answer");
+      redis_conn_reset(&pipelines[i]->conn, "Redis does not respond");
   }
 }
 
@@ -315,7 +314,7 @@ static void request_directory(queue_t *queue) {
   send_request(&queue->commands, &command, &(request_t){.on_reply = on_directory, .may_be_refused = true});
 }
 
-/* The first answer of a connection: from now on steps are taken. */
+/* The first reply on a connection: from now on steps are accepted. */
 static void on_levels_loaded(queue_t *queue, const request_t *request, int status, const redisReply *reply) {
   (void)request;
   if (status == 0)
@@ -327,7 +326,7 @@ static void on_levels_loaded(queue_t *queue, const request_t *request, int statu
     if (redis_disk_is_local(queue->config->redis_host))
       request_directory(queue);
   } else if (status == UV_EPROTO && !queue->up) {
-    redis_conn_reset(&queue->commands.conn, reply->str); /* "LOADING …": it is there, but not yet of use */
+    redis_conn_reset(&queue->commands.conn, reply->str); /* "LOADING …": connected, but not usable yet */
   }
 }
 
@@ -384,7 +383,7 @@ static int64_t int_of(const redisReply *reply) {
                                             : strtoll(reply->str, NULL, 10);
 }
 
-/* Batch, claimed at, instance, sent before, entries. */
+/* Reply: batch number, claimed at, instance, sent before, entries. */
 static void deliver_batch(const request_t *request, const redisReply *reply) {
   enum { FIXED = 4 };
   queue_batch_t batch = {.claimed_us = int_of(reply->element[1]),
@@ -393,7 +392,7 @@ static void deliver_batch(const request_t *request, const redisReply *reply) {
                          .count = reply->elements - FIXED};
   snprintf(batch.number, sizeof batch.number, "%s", reply->element[0]->str);
   batch.entries = calloc(batch.count + 1, sizeof *batch.entries);
-  if (batch.entries == NULL) { /* the next claim finds the batch again by its token */
+  if (batch.entries == NULL) { /* the next claim finds the batch by its token */
     request->cb.claim(MCP_ENOMEM, NULL, 0, request->arg);
     return;
   }
@@ -426,7 +425,7 @@ static void add_ack(command_t *command, const queue_ack_t *ack) {
   add_texts(command, ack->returned, ack->returned_count);
 }
 
-/* Whose lease it is: "<process>.<sender>". */
+/* The token of a lease: "<process>.<sender>". */
 static void add_token(const queue_t *queue, command_t *command, int sender) {
   char token[MCP_UUID_SIZE + 16];
   add_bytes(command, token, (size_t)snprintf(token, sizeof token, "%s.%d", queue->token, sender));
@@ -568,18 +567,18 @@ int queue_metrics(queue_t *queue, queue_metrics_cb cb, void *arg) {
   return send_step(queue, &command, &(request_t){.on_reply = on_metrics, .cb.metrics = cb, .arg = arg});
 }
 
-int queue_report_drops(queue_t *queue, const queue_drops_t *drops, mcp_text_t line, queue_done_cb cb,
+int queue_report_drops(queue_t *queue, const queue_drops_t *drops, mcp_text_t report, queue_done_cb cb,
                        void *arg) {
   command_t command = script_command(queue, report_drops_script, 3);
   add_int(&command, drops->count);
   add_int(&command, drops->last_us);
-  add_texts(&command, &line, 1);
+  add_texts(&command, &report, 1);
   return send_step(queue, &command, &(request_t){.on_reply = on_done, .cb.done = cb, .arg = arg});
 }
 
 /* ---- Connections ---- */
 
-static void report_down(queue_t *queue) {
+static void report_unavailable(queue_t *queue) {
   char reason[sizeof queue->reason + 16];
   snprintf(reason, sizeof reason, "%s%s", queue->disk.full ? "disk full: " : "", queue->reason);
   queue->on_state(reason, queue->state_arg);
@@ -590,7 +589,7 @@ static void release(void *arg);
 static void on_disk_checked(void *arg) {
   queue_t *queue = arg;
   if (queue->disk.full && !queue->up && !queue->closing)
-    report_down(queue);
+    report_unavailable(queue);
   release(queue);
 }
 
@@ -602,7 +601,7 @@ static void handle_loss(pipeline_t *pipeline, const char *reason) {
   if (pipeline == &queue->commands) {
     queue->up = queue->refusing = false;
     snprintf(queue->reason, sizeof queue->reason, "%s", reason);
-    report_down(queue);
+    report_unavailable(queue);
     queue->open += redis_disk_check(&queue->disk, queue->loop, on_disk_checked, queue);
   }
   fail_all(pipeline);
@@ -616,7 +615,7 @@ static void on_command_conn_up(void *arg) {
   pipeline_t *pipeline = arg;
   pipeline->reader = redisReaderCreate();
   if (pipeline->reader == NULL)
-    redis_conn_reset(&pipeline->conn, "no memory");
+    redis_conn_reset(&pipeline->conn, "out of memory");
   else
     load_levels(pipeline->queue);
 }
@@ -629,9 +628,9 @@ static void on_subscriber_conn_up(void *arg) {
   add_text(&command, "SUBSCRIBE");
   add_text(&command, LEVELS_KEY);
   if (send_request(pipeline, &command, &(request_t){.on_reply = on_done}) != 0 || pipeline->reader == NULL)
-    redis_conn_reset(&pipeline->conn, "no memory");
+    redis_conn_reset(&pipeline->conn, "out of memory");
   else
-    load_levels(pipeline->queue); /* what changed while nobody listened */
+    load_levels(pipeline->queue); /* levels may have changed before the subscription */
 }
 
 static bool is_message(const redisReply *reply) {
@@ -645,7 +644,7 @@ static void on_reply(pipeline_t *pipeline, const redisReply *reply) {
   else if (pipeline->first != NULL)
     complete_first(pipeline, reply);
   else
-    redis_conn_reset(&pipeline->conn, "Redis answered unasked");
+    redis_conn_reset(&pipeline->conn, "unexpected reply from Redis");
 }
 
 static void on_bytes(const char *bytes, size_t len, void *arg) {
@@ -653,9 +652,9 @@ static void on_bytes(const char *bytes, size_t len, void *arg) {
   void *reply = NULL;
   pipeline->silent_checks = 0;
   redisReaderFeed(pipeline->reader, bytes, len);
-  while (pipeline->reader != NULL) { /* until nothing is left, or an answer made us give the connection up */
+  while (pipeline->reader != NULL) { /* until no reply is left, or a reply has caused a disconnect */
     if (redisReaderGetReply(pipeline->reader, &reply) != REDIS_OK) {
-      redis_conn_reset(&pipeline->conn, "what Redis says cannot be read");
+      redis_conn_reset(&pipeline->conn, "invalid reply from Redis");
       return;
     }
     if (reply == NULL)
@@ -665,7 +664,7 @@ static void on_bytes(const char *bytes, size_t len, void *arg) {
   }
 }
 
-/* ---- Life ---- */
+/* ---- Start and end ---- */
 
 static const redis_conn_events_t command_events = {on_command_conn_up, on_bytes, on_down};
 static const redis_conn_events_t subscriber_events = {on_subscriber_conn_up, on_bytes, on_down};

@@ -347,7 +347,7 @@ class Readiness(ServerCase):
         await asyncio.sleep(7)  # two seconds more than Redis may be silent for
         self.system.godot.signal(signal.SIGCONT)
         self.assertEqual(await call, QUEUED)
-        self.assertNotIn("Redis does not answer", self.system.godot.output())
+        self.assertNotIn("Redis does not respond", self.system.godot.output())
 
     async def test_what_was_taken_is_answered_before_the_end(self):
         calls = [asyncio.create_task(self.caller.call("logger_log", ENTRY)) for _ in range(60)]
