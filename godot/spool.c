@@ -1,17 +1,17 @@
-/* spool.c: see the header.
+/* spool.c: see spool.h.
  *
- * Happy path: a record is written to the newest segment and synced; once there are SEGMENT_BYTES the next one
- * begins, and its name is synced, too. Records are read from the oldest segment, which is removed behind its
- * last one. A process begins with a segment of its own.
+ * Happy path: a record is appended to the newest segment and synced; a segment of SEGMENT_BYTES is followed
+ * by a new one, whose directory entry is synced, too. Records are read from the oldest segment, which is
+ * removed after its last record. Each process starts a new segment.
  *
  * Failure modes:
- * - Killed while it writes: the record is incomplete and at the end of the newest segment; whoever opens the
- * spool next cuts it off. Nobody has counted on it.
- * - Killed between a read and spool_drop(): the segment is read from its beginning again; ids of segments and
- * offsets let the reader know what it has seen.
- * - A write or a sync fails: the segment is closed, what was written is cut off, the next record begins
- * another.
- * - A segment is damaged: it is kept under another name, and the log names it.
+ * - Killed while writing: the record is incomplete, at the end of the newest segment. The next
+ *   spool_open() removes it; it was never reported as saved.
+ * - Killed between spool_peek() and spool_drop(): the segment is read from its beginning again. The
+ *   reader recognizes what it has read by segment ids and offsets.
+ * - A write or a sync fails: the incomplete record is removed, the segment is closed, and the next record
+ *   starts a new one.
+ * - A segment is damaged: it is renamed, and its name is logged.
  */
 #include "spool.h"
 
@@ -30,7 +30,7 @@
 #include <uv.h>
 
 enum {
-  SEGMENT_BYTES = 8 << 20, /* after which the next one begins */
+  SEGMENT_BYTES = 8 << 20, /* a segment of this size is followed by a new one */
   HEADER_BYTES = 8,
   MAX_RECORD_BYTES = 1 << 30,
   NAME_SIZE = 80
@@ -43,16 +43,16 @@ typedef struct segment {
 } segment_t;
 
 struct spool {
-  int dir; /* its lock is ours */
+  int dir; /* locked by this process */
   int64_t max_bytes, bytes;
-  segment_t *segments; /* ours, the oldest first */
+  segment_t *segments; /* owned; the oldest first */
   size_t count, capacity;
-  int writer;           /* of the newest segment; -1: the next record begins one */
-  int reader;           /* of the oldest; -1: not open */
-  int64_t offset;       /* of what is read next there */
-  int64_t peeked_bytes; /* bytes of the record that was peeked at; 0: none */
-  char *payload;        /* ours: of that record */
-  mcp_text_t *entries;  /* ours: its entries */
+  int writer;           /* file of the newest segment; -1: the next record starts a new one */
+  int reader;           /* file of the oldest segment; -1: not open */
+  int64_t offset;       /* of the next record to read in the oldest segment */
+  int64_t peeked_bytes; /* bytes of the last peeked record; 0: none */
+  char *payload;        /* owned; of that record */
+  mcp_text_t *entries;  /* owned; of that record */
 };
 
 /* ---- Bytes ---- */
@@ -136,7 +136,7 @@ static int add_segment(spool_t *spool, const segment_t *segment) {
   return 0;
 }
 
-/* The oldest segment goes from the list. */
+/* Removes the oldest segment from the list. */
 static void forget_oldest(spool_t *spool) {
   if (spool->count == 1 && spool->writer >= 0) {
     close(spool->writer);
@@ -153,16 +153,16 @@ static void remove_oldest(spool_t *spool) {
   char name[NAME_SIZE];
   name_of(&spool->segments[0], "segment", name);
   spool->bytes -= spool->segments[0].size;
-  unlinkat(spool->dir, name, 0); /* else it is read again, and the reader knows it */
+  unlinkat(spool->dir, name, 0); /* if this fails, it is read again, and the reader recognizes it */
   forget_oldest(spool);
 }
 
-/* Its bytes go on counting, so that it is no way around the bound. */
+/* Its bytes still count against max_bytes. */
 static void quarantine_oldest(spool_t *spool) {
   char name[NAME_SIZE], bad[NAME_SIZE];
   name_of(&spool->segments[0], "segment", name);
   name_of(&spool->segments[0], "bad", bad);
-  mcp_log(MCP_LOG_ERROR, "spool", "%s is damaged at byte %" PRId64 "; what follows is kept as %s", name,
+  mcp_log(MCP_LOG_ERROR, "spool", "%s is damaged at byte %" PRId64 "; the rest is kept as %s", name,
           spool->offset, bad);
   renameat(spool->dir, name, spool->dir, bad);
   forget_oldest(spool);
@@ -170,8 +170,8 @@ static void quarantine_oldest(spool_t *spool) {
 
 /* ---- Reading ---- */
 
-/* Reads and checks the record at an offset; its payload is malloc's. MCP_ENOMEM; UV_EOF: it is incomplete,
- * and the last one; MCP_EIO: damaged. */
+/* Reads and verifies the record at an offset; its payload is allocated with malloc. Returns 0, MCP_ENOMEM,
+ * UV_EOF (the last record, incomplete) or MCP_EIO (damaged). */
 static int read_record(int fd, int64_t offset, int64_t size, char **payload, uint32_t *len) {
   char head[HEADER_BYTES];
   int64_t left = size - offset - HEADER_BYTES;
@@ -183,7 +183,7 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
   *len = get_u32(head);
   if (left < *len)
     return UV_EOF;
-  if (*len == 0) /* there is no such record, but zeros on a disk that lost its power look like one */
+  if (*len == 0) /* records are never empty, but zeros on a disk that lost power look like an empty one */
     return MCP_EIO;
   *payload = malloc(*len + 1);
   if (*payload == NULL)
@@ -197,7 +197,7 @@ static int read_record(int fd, int64_t offset, int64_t size, char **payload, uin
   return left == *len ? UV_EOF : MCP_EIO;
 }
 
-/* The entries of a payload. 0: it holds none, or cannot be read. */
+/* Reads the entries of a payload into list (may be NULL) and returns their number; 0: none, or damaged. */
 static size_t parse_entries(const char *payload, size_t len, mcp_text_t *list) {
   size_t count = 0;
   for (size_t pos = 0; pos < len;) {
@@ -221,7 +221,7 @@ static void free_record(spool_t *spool) {
   spool->peeked_bytes = 0;
 }
 
-/* The record at the reader's place. MCP_ENOMEM; else nonzero: it is damaged. */
+/* Loads the record at spool->offset. Returns 0, MCP_ENOMEM, or another nonzero value if it is damaged. */
 static int load(spool_t *spool, spool_record_t *record) {
   uint32_t len;
   size_t count;
@@ -294,7 +294,7 @@ static int create_segment(spool_t *spool) {
   return fsync(spool->dir) == 0 ? 0 : -errno;
 }
 
-/* malloc's; NULL: no memory. */
+/* Returns a record allocated with malloc, or NULL if out of memory. */
 static char *make_record(const mcp_text_t *entries, size_t count, size_t *len) {
   size_t payload = 0, pos = HEADER_BYTES;
   char *bytes;
@@ -357,18 +357,18 @@ static bool read_name(const char *name, segment_t *segment) {
 
 static int list_segments(spool_t *spool) {
   DIR *dir = fdopendir(openat(spool->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const struct dirent *entry;
+  const struct dirent *file;
   int status = 0;
   if (dir == NULL)
     return -errno;
-  while (status == 0 && (entry = readdir(dir)) != NULL) {
+  while (status == 0 && (file = readdir(dir)) != NULL) {
     segment_t segment = {0};
     struct stat stat;
-    if (fstatat(spool->dir, entry->d_name, &stat, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(stat.st_mode))
+    if (fstatat(spool->dir, file->d_name, &stat, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(stat.st_mode))
       continue;
     spool->bytes += stat.st_size;
     segment.size = stat.st_size;
-    if (strlen(entry->d_name) == 16 + 1 + 36 + 8 && read_name(entry->d_name, &segment))
+    if (strlen(file->d_name) == 16 + 1 + 36 + 8 && read_name(file->d_name, &segment))
       status = add_segment(spool, &segment);
   }
   closedir(dir);
@@ -377,7 +377,7 @@ static int list_segments(spool_t *spool) {
   return status;
 }
 
-/* Nobody has been told that what stands incomplete at the end of the newest segment is on disk. */
+/* Removes an incomplete record from the end of the newest segment; it was never reported as saved. */
 static int truncate_newest(spool_t *spool) {
   segment_t *newest = &spool->segments[spool->count - 1];
   int64_t valid = 0;
@@ -392,10 +392,9 @@ static int truncate_newest(spool_t *spool) {
     valid += HEADER_BYTES + (int64_t)len;
   }
   if (status != MCP_ENOMEM)
-    status = status == UV_EOF ? 0 : 1; /* what is damaged is for spool_peek() to find */
+    status = status == UV_EOF ? 0 : 1; /* damage is handled by spool_peek() */
   if (status == 0 && valid < newest->size) {
-    mcp_log(MCP_LOG_WARN, "spool", "%" PRId64 " bytes that were not written to their end are cut off",
-            newest->size - valid);
+    mcp_log(MCP_LOG_WARN, "spool", "removed an incomplete record of %" PRId64 " bytes", newest->size - valid);
     if (ftruncate(fd, valid) != 0 || fsync(fd) != 0)
       status = -errno;
     spool->bytes -= newest->size - valid;
@@ -419,8 +418,8 @@ static int prepare(spool_t *spool, const char *directory, const char *name) {
     return status;
   if (spool->dir < 0 || flock(spool->dir, LOCK_EX | LOCK_NB) != 0)
     return -errno;
-  if (fchmod(spool->dir, 0700) != 0) /* that of an installation of before may let others in */
-    mcp_log(MCP_LOG_WARN, "spool", "other users may read %s/%s: %s", directory, name, strerror(errno));
+  if (fchmod(spool->dir, 0700) != 0) /* an older version may have created it readable by others */
+    mcp_log(MCP_LOG_WARN, "spool", "cannot restrict access to %s/%s: %s", directory, name, strerror(errno));
   status = list_segments(spool);
   if (status == 0 && spool->count > 0)
     status = truncate_newest(spool);
@@ -438,7 +437,8 @@ spool_t *spool_open(const char *directory, const char *name, int64_t max_bytes) 
   if (status == 0)
     return spool;
   mcp_log(MCP_LOG_ERROR, "spool", "%s/%s: %s", directory, name,
-          status == -EWOULDBLOCK ? "another worker of this name uses it" : uv_strerror(status));
+          status == -EWOULDBLOCK ? "in use by another worker with this name (set GODOT_WORKER_NAME)"
+                                 : uv_strerror(status));
   spool_close(spool);
   return NULL;
 }

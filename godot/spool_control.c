@@ -1,12 +1,12 @@
-/* spool_control.c: see the header.
+/* spool_control.c: see spool_control.h.
  *
- * Happy path: with the store away and the queue at SAVE_ABOVE_PERCENT per cent, the oldest batch is on disk
- * before it leaves Redis; with the store back and the queue below RESTORE_BELOW_PERCENT it becomes a batch in
- * Redis again, and is preferred to what is queued; one for each sender may wait there. Failure modes: the
- * disk is full or fails: the batch stays in Redis, where the bound is kept by dropping the oldest; it is
- * tried again in a second. Killed between two steps: the batch is in both places, and the store knows its
- * ids; or it is in Redis, and Redis knows from where it came.
- */
+ * Happy path: while the store is unavailable and the queue is filled to SAVE_ABOVE_PERCENT, the oldest batch
+ * is written to disk before it is removed from Redis. When the store is available and the queue is below
+ * RESTORE_BELOW_PERCENT, the oldest batch becomes a batch in Redis again, and is claimed before queued
+ * entries; one for each sender may wait there. Failure modes: the disk is full or fails: the batch stays in
+ * Redis, where the oldest entries are dropped beyond the bound; saving is retried after a second. Killed
+ * between two steps: the batch is in both places, and the store recognizes its ids; or it is in Redis, and
+ * Redis knows its position in the spool. */
 #include "spool_control.h"
 
 #include <assert.h>
@@ -15,7 +15,7 @@
 
 enum { SAVE_ABOVE_PERCENT = 80, RESTORE_BELOW_PERCENT = 90 };
 
-/* Everything begins and ends in SPOOL_CONTROL_IDLE; what was read may be restored. */
+/* Every operation starts and ends in SPOOL_CONTROL_IDLE; a batch that was read may then be restored. */
 static void set_state(spool_control_t *control, spool_control_state_t state) {
   assert((control->state == SPOOL_CONTROL_IDLE) != (state == SPOOL_CONTROL_IDLE) ||
          (control->state == SPOOL_CONTROL_READING && state == SPOOL_CONTROL_RESTORING));
@@ -57,7 +57,7 @@ int64_t spool_control_bytes(const spool_control_t *control) {
   return control->bytes;
 }
 
-/* Starts a job that the control does not end before. */
+/* Starts a job on a thread of the pool. spool_control_close() waits for it. */
 static bool start(spool_control_t *control, spool_control_state_t state, uv_work_cb job,
                   uv_after_work_cb then) {
   if (uv_queue_work(control->loop, &control->work, job, then) != 0)
@@ -66,7 +66,7 @@ static bool start(spool_control_t *control, spool_control_state_t state, uv_work
   return true;
 }
 
-/* ---- To the disk ---- */
+/* ---- Saving ---- */
 
 bool spool_control_has_room(const spool_control_t *control) {
   return control->state == SPOOL_CONTROL_IDLE && !control->stopped && !control->failed &&
@@ -80,16 +80,18 @@ static void save(uv_work_t *work) {
 
 static void log_saving(spool_control_t *control) {
   if (control->status != 0 && !control->failed)
-    mcp_log(MCP_LOG_WARN, "spool", "a batch stays in Redis: %s", uv_strerror(control->status));
+    mcp_log(MCP_LOG_WARN, "spool", "cannot save a batch to disk, it stays in Redis: %s",
+            uv_strerror(control->status));
   else if (control->status == 0 && !control->saving_logged)
-    mcp_log(MCP_LOG_WARN, "spool", "the log store is away and the queue nearly full: batches go to disk");
+    mcp_log(MCP_LOG_WARN, "spool",
+            "the log store is unavailable and the queue nearly full: saving batches to disk");
   control->saving_logged = control->saving_logged || control->status == 0;
   control->failed = control->status != 0;
 }
 
 static void on_saved(uv_work_t *work, int status) {
   spool_control_t *control = work->data;
-  (void)status; /* it is never cancelled */
+  (void)status; /* never cancelled */
   set_state(control, SPOOL_CONTROL_IDLE);
   control->bytes = spool_bytes(control->spool);
   free(control->texts);
@@ -118,12 +120,12 @@ bool spool_control_save(spool_control_t *control, const batch_t *batch, spool_co
   return false;
 }
 
-/* ---- And back ---- */
+/* ---- Restoring ---- */
 
 static void peek(uv_work_t *work) {
   spool_control_t *control = work->data;
   control->status = 0;
-  if (control->oldest == SPOOL_CONTROL_OLDEST_READ) /* it had to wait */
+  if (control->oldest == SPOOL_CONTROL_OLDEST_READ) /* Redis has not accepted it yet */
     return;
   if (control->oldest == SPOOL_CONTROL_OLDEST_RESTORED)
     spool_drop(control->spool);
@@ -142,7 +144,7 @@ static void on_restored(int status, bool accepted, void *arg) {
     control->on_restored(control->arg);
 }
 
-/* Whether it is on its way to Redis. */
+/* Returns whether the oldest batch was sent to Redis. */
 static bool send_to_redis(spool_control_t *control) {
   const spool_record_t *record = &control->record;
   return control->oldest == SPOOL_CONTROL_OLDEST_READ && control->on_closed == NULL &&
@@ -157,9 +159,9 @@ static void on_peeked(uv_work_t *work, int status) {
   control->bytes = spool_bytes(control->spool);
   set_state(control, send_to_redis(control) ? SPOOL_CONTROL_RESTORING : SPOOL_CONTROL_IDLE);
   if (control->status != 0)
-    mcp_log(MCP_LOG_WARN, "spool", "cannot be read: %s", uv_strerror(control->status));
+    mcp_log(MCP_LOG_WARN, "spool", "cannot read the spool: %s", uv_strerror(control->status));
   else if (none && control->saving_logged)
-    mcp_log(MCP_LOG_INFO, "spool", "all that was on disk is in Redis again");
+    mcp_log(MCP_LOG_INFO, "spool", "all batches on disk were restored to Redis");
   control->saving_logged = control->saving_logged && !none;
   if (control->on_closed != NULL)
     control->on_closed(control->closed_arg);

@@ -40,7 +40,7 @@ GONE_S = float(os.environ.get("TEST_GONE_S", 3))
 PAUSE_S = 0.8  # between two kills, at most
 DEFAULT_BOUND = 100_000
 REWRITING = ("--auto-aof-rewrite-min-size", "64kb", "--auto-aof-rewrite-percentage", "20")  # so that kills meet it, too
-TO_DISK = "batches go to disk"  # says a worker that begins with it
+TO_DISK = "saving batches to disk"  # says a worker that begins with it
 
 
 async def kill_worker(system, load):

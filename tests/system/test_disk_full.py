@@ -17,7 +17,7 @@ from services import SingleServer, System, http_get, main, wait_until_async
 
 TIMES = int(os.environ.get("TEST_TIMES", 4))
 SEED = int(os.environ.get("TEST_SEED", random.randrange(1 << 32)))
-SPOOL_FULL = "a batch stays in Redis: no space left on device"
+SPOOL_FULL = "cannot save a batch to disk, it stays in Redis: no space left on device"
 
 
 def ready_text(port):
