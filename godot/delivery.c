@@ -1,9 +1,8 @@
-/* delivery.c: a worker's connection to the store, its senders and its spool, started and ended together.
+/* delivery.c: a worker's connection to the store, its senders and its spool, started and stopped together.
  *
- * Happy path: connect, let all senders run; at the end each gives its lease back. Failure modes: Redis or the
- * store unavailable: the senders wait and are told when it is back. An answer that is due at the end is
- * waited for, for STOP_MS.
- */
+ * Happy path: connect, start all senders; at the end each one releases its lease. Failure modes: Redis or the
+ * store unavailable: the senders wait and are notified when it is available again. At the end, responses that
+ * are due are waited for, up to STOP_MS. */
 #include "delivery.h"
 
 #include "sender.h"
@@ -23,12 +22,12 @@ struct delivery {
   senders_t senders;
   spool_control_t spool;
   uv_timer_t stop_timer;
-  int open_parts; /* parts to be closed */
+  int open_parts; /* parts that are not closed yet */
   void (*on_stopped)(void *arg);
   void *stopped_arg;
 };
 
-/* What is on disk comes back while the store works. */
+/* Restores batches from disk while the store works. */
 static void restore(void *arg) {
   delivery_t *delivery = arg;
   if (senders_store_works(&delivery->senders))

@@ -1,24 +1,25 @@
-/* sender.c: the life of a batch: claim, send, acknowledge; and whose turn it is.
+/* sender.c: the life cycle of a batch (claim, send, acknowledge), and the order in which senders may send.
  *
  * Happy path: two round trips for each batch: one to Redis, which ends the last batch and claims the next,
- * one to the store. With fewer than BATCH_SIZE entries queued one sender asks again a few times within
- * BATCH_TIMEOUT_MS, then takes what there is; the others wait until it has found something.
+ * and one to the store. If fewer than BATCH_SIZE entries are queued, one sender, the poller, polls a few
+ * times within BATCH_TIMEOUT_MS, then claims the entries there are; the other senders wait until it has
+ * claimed a batch.
  *
  * Failure modes:
- * - The store is unavailable or fails: the batch stays, its lease is renewed; RETRY_MAX_ATTEMPTS retries
- *   with growing delays, then probes at the greatest delay, for ever, and at once when the connection is
- *   back. Meanwhile the oldest batch that failed is sent alone, and one sender alone claims more: one probe
- *   at a time, a connection that is lost is never blamed on another sender's entries, and an entry that goes
- *   back to the queue meets others there.
- * - Newer entries have pushed entries of the batch out: before each attempt they are dropped and counted,
- *   if it is certain that none of the batch was stored. Where an answer was lost it is not, and all are sent
- *   again: the store knows their ids.
- * - The store says that it is full or busy: as away, and no entry is blamed.
- * - The store refuses the batch: at once (-32602), or as often as it is retried, by an error or by losing the
- *   connection: it is sent in halves (batch.c).
- * - Redis is away: the next step waits until it is back. A batch is acknowledged as often as needed; only the
- *   first time counts.
- * - The lease is lost to another worker: the batch is his.
+ * - The store is unavailable or fails: the batch is kept and its lease renewed. RETRY_MAX_ATTEMPTS
+ *   retries follow with increasing delays, then further ones at the longest delay, without limit, and one
+ *   at once when the connection is reestablished. Meanwhile only the oldest failed batch is sent, and
+ *   only one sender claims batches: this gives one probe at a time, a disconnect is never attributed to
+ *   another sender's entries, and an entry that returns to the queue is claimed together with others.
+ * - Newer entries have caused entries of the batch to be dropped: before each attempt they are removed
+ *   and counted, if it is certain that no entry of the batch was stored. If a response was lost it is not
+ *   certain, and all entries are sent again: the store recognizes their ids.
+ * - The store reports that it is full or busy: handled as unavailable; no entry is suspected.
+ * - The store refuses the batch: at once (-32602), or persistently, by an error or by disconnecting: it
+ *   is sent in halves (batch.c).
+ * - Redis is unavailable: the next step waits until it is available. A batch is acknowledged as often as
+ *   needed; only the first time counts.
+ * - The lease is lost to another worker: the batch is that worker's.
  */
 #include "sender.h"
 
@@ -35,7 +36,7 @@ static void send_next(sender_t *sender);
 static void renew_and_send(sender_t *sender);
 static void stop_sender(sender_t *sender);
 
-/* A step leads from work to one of the other states, and back from all of them but the end. */
+/* SENDER_RUNNING alternates with the other states; SENDER_ENDED is final. */
 static void set_state(sender_t *sender, sender_state_t state) {
   assert(sender->state != SENDER_ENDED && (sender->state == SENDER_RUNNING) != (state == SENDER_RUNNING));
   sender->state = state;
@@ -45,13 +46,13 @@ static bool is_stopping(const senders_t *senders) {
   return senders->state >= SENDERS_STOPPING;
 }
 
-/* An answer has come. False: too late, it is void. */
+/* A reply has arrived. Returns false if the senders are closed and the reply is to be ignored. */
 static bool accept_reply(sender_t *sender) {
   set_state(sender, SENDER_RUNNING);
   return sender->senders->state != SENDERS_CLOSED;
 }
 
-/* ---- Going on later ---- */
+/* ---- Pausing ---- */
 
 static void resume(sender_t *sender) {
   uv_timer_stop(&sender->pause_timer);
@@ -78,7 +79,7 @@ static bool is_paused_for(const sender_t *sender, sender_pause_t pause) {
   return sender->state == SENDER_PAUSED && sender->pause == pause;
 }
 
-/* Somebody goes on with this one when the time has come. */
+/* Pauses until another function resumes or wakes this sender. */
 static void wait_for(sender_t *sender, sender_pause_t pause, sender_step_cb next) {
   resume_in(sender, 0, next);
   if (sender->state != SENDER_PAUSED)
@@ -87,13 +88,14 @@ static void wait_for(sender_t *sender, sender_pause_t pause, sender_step_cb next
   uv_timer_stop(&sender->pause_timer);
 }
 
-/* In the next turn of the loop, since whoever finds out is in the middle of something. */
+/* Resumes in the next turn of the loop, since the caller may be in the middle of a step. */
 static void wake(sender_t *sender) {
   sender->pause = SENDER_PAUSE_TIMER;
   uv_timer_start(&sender->pause_timer, on_pause_timer, 0, 0);
 }
 
-/* Redis has failed a step: again when it is back, or in a second where it only refused. */
+/* After a step that Redis failed: retries when Redis is available again, or in a second if it has only
+ * refused. */
 static void resume_with_redis(sender_t *sender, sender_step_cb next) {
   if (queue_is_up(sender->senders->setup.queue))
     resume_in(sender, 1000, next);
@@ -101,13 +103,13 @@ static void resume_with_redis(sender_t *sender, sender_step_cb next) {
     wait_for(sender, SENDER_PAUSE_REDIS, next);
 }
 
-/* ---- Whose turn it is to send ---- */
+/* ---- Turns ---- */
 
 static bool is_older(const sender_t *sender, const sender_t *other) {
   return other == NULL || strtoll(sender->batch.number, NULL, 10) < strtoll(other->batch.number, NULL, 10);
 }
 
-/* A sender whose batch has failed sends alone, the oldest batch first. */
+/* A sender with a failed batch sends exclusively, the oldest batch first. */
 static bool has_turn(sender_t *sender) {
   senders_t *senders = sender->senders;
   if (sender->failures > 0 && is_older(sender, senders->exclusive))
@@ -115,11 +117,11 @@ static bool has_turn(sender_t *sender) {
   return senders->exclusive == NULL || (senders->exclusive == sender && senders->sends_in_flight == 0);
 }
 
-/* Something has changed: those who have their turn now go on. */
+/* Wakes the senders that may send now. */
 static void wake_next_turn(senders_t *senders) {
   for (int i = 0; i < senders->count; i++)
     if (is_paused_for(&senders->list[i], SENDER_PAUSE_TURN))
-      has_turn(&senders->list[i]); /* the oldest comes first, wherever it stands */
+      has_turn(&senders->list[i]); /* first find the oldest batch, regardless of the order of senders */
   for (int i = 0; i < senders->count; i++)
     if (is_paused_for(&senders->list[i], SENDER_PAUSE_TURN) && has_turn(&senders->list[i]))
       wake(&senders->list[i]);
@@ -147,7 +149,7 @@ static void forget_batch(sender_t *sender) {
 static void on_lease_renewed(int status, int64_t entries, int64_t fill_percent, void *arg) {
   (void)status;
   (void)fill_percent;
-  (void)entries; /* a lease that was lost shows at the next attempt */
+  (void)entries; /* a lost lease is noticed at the next attempt */
   (void)arg;
 }
 
@@ -157,7 +159,7 @@ static void on_lease_timer(uv_timer_t *timer) {
               NULL);
 }
 
-/* Where there is work for one there may be work for another. */
+/* If one sender has claimed a batch, there may be entries for another. */
 static void wake_another(sender_t *sender) {
   senders_t *senders = sender->senders;
   if (senders->poller == sender)
@@ -172,7 +174,8 @@ static void wake_another(sender_t *sender) {
 static void start_batch(sender_t *sender, const queue_batch_t *batch) {
   sender->senders->has_waiting_entries = false;
   sender->senders->last_empty_ms = uv_now(sender->senders->setup.loop);
-  if (batch_init(&sender->batch, batch) != 0) { /* UNTESTED, no memory: it is found again by its token */
+  /* UNTESTED, out of memory: the next claim finds the batch by its token */
+  if (batch_init(&sender->batch, batch) != 0) {
     resume_in(sender, 1000, claim_next);
     return;
   }
@@ -189,7 +192,7 @@ static uint64_t poll_ms(const senders_t *senders) {
   return senders->setup.config->batch_timeout_ms / 4 + 1;
 }
 
-/* While the store fails, the first sender that has seen it alone. */
+/* While the store fails, only the first sender that has seen it fail may claim. */
 static bool may_claim(const sender_t *sender) {
   for (int i = 0; i < sender->senders->count; i++)
     if (sender->senders->list[i].failures > 0)
@@ -197,14 +200,13 @@ static bool may_claim(const sender_t *sender) {
   return true;
 }
 
-/* What it has seen of the store no longer counts: with nothing in hand it cannot see that the store has
- * recovered. */
+/* Its failures no longer count: without a batch it cannot see that the store has recovered. */
 static void wait_for_work(sender_t *sender) {
   sender->failures = 0;
   wait_for(sender, SENDER_PAUSE_WORK, claim_next);
 }
 
-/* Nothing was claimed. An entry that is there now came after the last time that there was none. */
+/* Nothing was claimed. Entries that are queued now were queued after last_empty_ms. */
 static void handle_empty_claim(sender_t *sender, int64_t queued) {
   senders_t *senders = sender->senders;
   if (queued == 0)
@@ -264,20 +266,21 @@ static void count_failure(sender_t *sender, const mcp_result_t *result) {
   senders_t *senders = sender->senders;
   sender->failures++;
   if (sender->failures == 1 && senders->exclusive == NULL)
-    mcp_log(MCP_LOG_WARN, "worker", "the log store does not take a batch, trying again: %s", result->message);
+    mcp_log(MCP_LOG_WARN, "worker", "the log store did not accept a batch, retrying: %s", result->message);
   if (sender->failures == (unsigned)senders->setup.config->retry_max_attempts + 1)
-    mcp_log(MCP_LOG_WARN, "worker", "the log store still does not take it; it is kept, and tried for ever");
-  has_turn(sender); /* from now on */
+    mcp_log(MCP_LOG_WARN, "worker", "the log store still does not accept a batch; it is kept, and retried");
+  has_turn(sender); /* it is exclusive from now on */
 }
 
 static void count_success(sender_t *sender) {
   if (sender->failures > 0)
-    mcp_log(MCP_LOG_INFO, "worker", "the log store takes batches again, after %u failures", sender->failures);
+    mcp_log(MCP_LOG_INFO, "worker", "the log store accepts batches again after %u failures",
+            sender->failures);
   sender->failures = 0;
 }
 
 static void acknowledge(sender_t *sender) {
-  if (batch_make_ack(&sender->batch, &sender->ack) != 0) { /* UNTESTED, no memory */
+  if (batch_make_ack(&sender->batch, &sender->ack) != 0) { /* UNTESTED, out of memory */
     resume_in(sender, 1000, acknowledge);
     return;
   }
@@ -287,7 +290,7 @@ static void acknowledge(sender_t *sender) {
   release_turn(sender);
   sender->senders->setup.on_batch_done(sender->senders->setup.arg);
   if (sender->ack.queue_ack.dead_count > 0)
-    mcp_log(MCP_LOG_WARN, "worker", "%zu entries refused, moved to logs:dead",
+    mcp_log(MCP_LOG_WARN, "worker", "the log store refused %zu entries: moved to logs:dead (see iccm dead)",
             sender->ack.queue_ack.dead_count);
   if (sender->ack.queue_ack.returned_count > 0 && !is_stopping(sender->senders))
     resume_in(sender, delay_ms(sender), claim_next);
@@ -295,7 +298,7 @@ static void acknowledge(sender_t *sender) {
     claim_next(sender);
 }
 
-/* Whether the batch in hand belongs on disk: the store is away, and the queue nearly full. */
+/* Whether to save the batch to disk: the store is unavailable, and the queue nearly full. */
 static bool should_save(const sender_t *sender) {
   const senders_t *senders = sender->senders;
   bool unavailable =
@@ -303,14 +306,14 @@ static bool should_save(const sender_t *sender) {
   return unavailable && spool_control_has_room(senders->setup.spool);
 }
 
-/* Again in a while, or as soon as a store that is away has come back; at once where the batch can go to disk.
- */
+/* Retries after a delay, or as soon as the store is connected again; at once if the batch can be saved to
+ * disk. */
 static void retry(sender_t *sender, store_result_t store_result) {
   sender->retries++;
   resume_in(sender, should_save(sender) ? 0 : delay_ms(sender), renew_and_send);
   if ((store_result == STORE_RESULT_UNAVAILABLE || store_result == STORE_RESULT_DISCONNECTED) &&
       sender->state == SENDER_PAUSED)
-    sender->pause = SENDER_PAUSE_STORE; /* or by the timer */
+    sender->pause = SENDER_PAUSE_STORE; /* or the timer */
 }
 
 static void handle_failure(sender_t *sender, const mcp_result_t *result, store_result_t store_result) {
@@ -335,8 +338,7 @@ static void handle_result(sender_t *sender, const mcp_result_t *result) {
     batch_stored(&sender->batch, result->value);
     send_next(sender);
   } else if (result->status == MCP_ELIMIT && sender->senders->sends_in_flight > 0) {
-    wait_for(sender, SENDER_PAUSE_TURN,
-             renew_and_send); /* the other senders' large batches are still on their way */
+    wait_for(sender, SENDER_PAUSE_TURN, renew_and_send); /* large batches of other senders are in flight */
   } else {
     handle_failure(sender, result, store_result);
   }
@@ -352,8 +354,8 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   wake_next_turn(sender->senders);
 }
 
-/* What a call would come to that cannot be sent; nothing is sent while the connection is known to be away, so
- * that an answer that was lost is never mistaken for a question that was never asked. */
+/* Handles a request that was not sent like one that failed. Nothing is sent while the connection is known to
+ * be down, so that a lost response is never mistaken for a request that was not sent. */
 static void handle_unsent(sender_t *sender, int status, const char *reason) {
   handle_result(sender, &(mcp_result_t){.status = status, .message = reason});
 }
@@ -362,7 +364,7 @@ static void call_store(sender_t *sender) {
   senders_t *senders = sender->senders;
   yyjson_mut_doc *request = batch_request(&sender->batch);
   int status;
-  if (request == NULL) { /* UNTESTED, no memory */
+  if (request == NULL) { /* UNTESTED, out of memory */
     resume_in(sender, 1000, send_next);
     return;
   }
@@ -417,7 +419,7 @@ static void on_renewed(int status, int64_t entries, int64_t fill_percent, void *
   if (status != 0) {
     resume_with_redis(sender, renew_and_send);
   } else if (entries < 0) {
-    mcp_log(MCP_LOG_WARN, "worker", "another worker has taken batch %s", sender->batch.number);
+    mcp_log(MCP_LOG_WARN, "worker", "lost the lease of batch %s to another worker", sender->batch.number);
     forget_batch(sender);
     release_turn(sender);
     resume_in(sender, 0, claim_next);
@@ -438,7 +440,7 @@ static void renew_and_send(sender_t *sender) {
     resume_with_redis(sender, renew_and_send);
 }
 
-/* ---- Life ---- */
+/* ---- Start and end ---- */
 
 static void set_senders_state(senders_t *senders, senders_state_t state) {
   assert(state == senders->state + 1);
@@ -465,7 +467,7 @@ void senders_start(senders_t *senders) {
     resume_with_redis(&senders->list[i], claim_next);
 }
 
-/* Those go on that pause for this. */
+/* Resumes all senders that pause for this event. */
 static void resume_all(senders_t *senders, sender_pause_t pause) {
   for (int i = 0; i < senders->count; i++)
     if (is_paused_for(&senders->list[i], pause))
