@@ -30,7 +30,7 @@ from services import (
     websocket_upgrade,
 )
 
-KILLED = "supervisord has not stopped within 4 s, and is killed"
+KILLED = "supervisord has not stopped within 4 s: killing it"
 SLOW_TOOL = """#!/bin/sh
 # Stands before another program of its name, and runs that; not before the test lets it, where it is the one to wait.
 here=${{0%/*}} name=${{0##*/}}
@@ -241,7 +241,7 @@ class Serving(unittest.TestCase):
             self.assertEqual(two.stored("mine"), 0)
             third.start()
             self.assertEqual(third.process.wait(WAIT_S), 1)
-            self.assertRegex(third.output("err"), r"\Agodot/run: ICCM_DATA .* another run is using that directory\n\Z")
+            self.assertRegex(third.output("err"), r"\Agodot/run: cannot use the directory ICCM_DATA=.*: another run is using it\n\Z")
             self.assertEqual(one.stored("mine"), 1)
             two.process.terminate()
             self.assertEqual(two.ended(), 0)
@@ -302,7 +302,7 @@ class Ending(unittest.TestCase):
             run.start().up()
             os.kill(run.pid_of("supervisord"), signal.SIGKILL)
             self.assertEqual(run.ended(), 1)
-            self.assertIn("godot/run: supervisord has ended\n", run.output("err"))
+            self.assertIn("godot/run: supervisord has exited\n", run.output("err"))
 
     def test_a_program_that_does_not_stop_is_killed(self):
         with Run() as run:
@@ -331,14 +331,14 @@ class Refusing(unittest.TestCase):
                     print(f"NOT RUN: {self.id()} by IPv6: there is none here", flush=True)
                     continue
                 holder.listen()
-                self.assertIn(f"port {run.environment[name]} ({name}) is in use; set {name}", run.refused())
+                self.assertIn(f"cannot bind port {run.environment[name]}: address already in use (set {name})", run.refused())
 
     def test_port_that_is_none(self):
         for name in "MCP_PORT", "REDIS_PORT", "DEWEY_MCP_PORT":
             for value in "abc", "0", "65536", "-1", "99999999999999999999", "90 60":
                 with self.subTest(name=name, value=value), Run() as run:
                     run.environment[name] = value
-                    self.assertIn(f'{name} is "{value}": a port from 1 to 65535 is needed', run.refused())
+                    self.assertIn(f'invalid {name}="{value}": expected a port from 1 to 65535', run.refused())
 
     def test_the_same_port_twice(self):
         with Run() as run:
@@ -349,14 +349,14 @@ class Refusing(unittest.TestCase):
         with Run() as run:
             (run.place / "file").touch()
             run.environment["ICCM_DATA"] = str(run.place / "file/data")
-            self.assertIn("that directory cannot be made", run.refused())
+            self.assertIn("cannot create the directory ICCM_DATA=", run.refused())
 
     def test_data_directory_that_cannot_be_written(self):
         with Run() as run:
             data = run.place / "data"
             for name in "redis", "fed", "lock":  # a directory in the lock's place stops root, too
                 (data / name).mkdir(parents=True)
-            self.assertIn("that directory cannot be written to", run.refused())
+            self.assertIn("cannot write to the directory ICCM_DATA=", run.refused())
 
     def test_packages_that_only_root_can_install(self):
         """What is printed works as it stands: it is this script, for apt-get alone does not find all of them."""
@@ -417,14 +417,14 @@ class Refusing(unittest.TestCase):
                         if tool.name != hidden and not (tools / tool.name).is_symlink():
                             (tools / tool.name).symlink_to(tool)
                 run.environment["PATH"] = str(tools)
-                self.assertIn(f"{hidden} is missing; .ci/install run, as root, installs it", run.refused())
+                self.assertIn(f"{hidden} not found (run .ci/install run as root)", run.refused())
 
     def test_nothing_built(self):
         with Run() as run:
             run.build = run.place / "nowhere"
-            self.assertIn("make build makes one", run.refused())
+            self.assertIn("no build in ", run.refused())
             run.build.mkdir()
-            self.assertIn("make build makes it", run.refused())
+            self.assertIn("(run make build)", run.refused())
 
 
 main()
