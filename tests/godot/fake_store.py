@@ -1,7 +1,8 @@
-"""A log store that a test can make do what real ones rarely do, and a Redis, a server and workers around it.
+"""A fake log store that a test controls, with a real Redis, Godot server and workers.
 
-Happy path: `async with FakeStoreSystem() as parts: await parts.start(...)`. FakeStore.on_batch decides about each batch: it answers a
-result, raises ErrorResponse, or raises Disconnect to close the connection without an answer (stored or not, as it likes).
+Happy path: `async with FakeStoreSystem() as system: await system.fake_store.open()`. FakeStore.on_batch handles each
+batch: it returns a result, raises ErrorResponse, or raises Disconnect to close the connection without a response; it
+stores the batch or not.
 """
 import asyncio
 import json
@@ -26,14 +27,14 @@ class Disconnect(Exception):
 
 
 class FakeStore:
-    """Keeps each (id, created_at) once, as a store does; calls are what it was asked, in order, traces
-    under which ids, texts in which words; notices are the methods of notifications."""
+    """Stores each (id, created_at) once, as a real store does. calls: the tool calls, in order; traces: their trace ids;
+    raw_messages: received messages as text; notifications: methods of received notifications."""
 
     def __init__(self, port):
         self.port, self.stored, self.calls, self.traces, self.batches, self.server = port, {}, [], [], [], None
         self.raw_messages, self.notifications = [], []
         self.on_batch = self.store
-        self.not_ready_error = None  # the error that says why it is not
+        self.not_ready_error = None  # the error that dewey_ready returns
         self.answers = {"dewey_query_logs": "[]", "dewey_clear_logs": '{"status":"ok","deleted_count":0}'}
 
     async def open(self):
@@ -49,7 +50,7 @@ class FakeStore:
         tasks = set()
         try:
             async for text in ws:
-                if '"dewey_ready"' in text:  # once a second, whatever a test does; not known, as to older stores
+                if '"dewey_ready"' in text:  # sent once a second; unknown by default, as with older stores
                     error = self.not_ready_error or {"code": -32601, "message": "unknown tool"}
                     await ws.send(json.dumps({"jsonrpc": "2.0", "id": json.loads(text)["id"], "error": error}))
                     continue
@@ -72,7 +73,7 @@ class FakeStore:
 
     async def answer(self, message):
         if message["method"] == "initialize":
-            info = {"name": "stand-in", "version": "1"}
+            info = {"name": "fake-store", "version": "1"}
             return {"result": {"protocolVersion": "2024-11-05", "capabilities": {"tools": {}}, "serverInfo": info}}
         if message["method"] != "tools/call":
             return {"result": {}}
@@ -112,7 +113,7 @@ class FakeStore:
 
 
 class FakeStoreSystem(System):
-    """Redis, Godot's programs and a stand-in for the store; settings are quick."""
+    """Redis, Godot's programs and a fake store, with short retry delays."""
 
     def __init__(self, **settings):
         quick = {"RETRY_INITIAL_DELAY": "0.02", "RETRY_MAX_DELAY": "0.2", "BATCH_TIMEOUT_MS": "20"}
@@ -125,26 +126,26 @@ class FakeStoreSystem(System):
         return self
 
     async def __aexit__(self, kind, error, trace):
-        # in a thread, since programs that stop may still want an answer of the stand-in
+        # in a thread, since programs that stop may still wait for a response of the fake store
         await asyncio.to_thread(self.__exit__, kind, error, trace)
         await self.fake_store.close()
 
     def redis_command(self, *words):
-        """One command to Redis, whatever its bytes; the answer as int, bytes, None or list."""
+        """Sends one command to Redis, which may be binary; returns the reply as int, bytes, None or list."""
         with socket.create_connection(("127.0.0.1", self.redis_port), timeout=WAIT_S) as connection:
             parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
             connection.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
-            return read_answer(connection.makefile("rb"))
+            return read_reply(connection.makefile("rb"))
 
     def push(self, *entries):
-        """As a producer that knows nothing of Godot."""
+        """Pushes entries directly, as a legacy producer does."""
         self.redis_command("LPUSH", "logs:queue", *(e if isinstance(e, (bytes, str)) else json.dumps(e) for e in entries))
 
     def redis_int(self, *words):
         return int(self.redis_command(*words) or 0)
 
     def is_redis_connected(self):
-        """Whether Godot's server has found Redis; the store may be away."""
+        """Whether Godot's server is connected to Redis; the store may be unavailable."""
         try:
             return b"redis" not in http_get(self.godot_port, path="/readyz").body
         except OSError:
@@ -163,7 +164,7 @@ class FakeStoreSystem(System):
         await wait_until_async(self.is_empty, "the queue is empty")
 
 
-def read_answer(file):
+def read_reply(file):
     kind, rest = (line := file.readline().rstrip(b"\r\n"))[:1], line[1:]
     if kind == b"-":
         raise AssertionError(rest.decode())
@@ -172,5 +173,5 @@ def read_answer(file):
     if kind == b"$":
         return None if rest == b"-1" else file.read(int(rest) + 2)[:-2]
     if kind == b"*":
-        return [read_answer(file) for _ in range(int(rest))]
+        return [read_reply(file) for _ in range(int(rest))]
     return rest

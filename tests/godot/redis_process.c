@@ -1,5 +1,5 @@
-/* redis_process.c: see the header. Set up as in production: every write is on the disk before it is answered.
- */
+/* redis_process.c: see redis_process.h. Redis is configured as in production: each write is on disk before
+ * the reply. */
 #include "redis_process.h"
 
 #include <arpa/inet.h>

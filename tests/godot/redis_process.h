@@ -1,5 +1,5 @@
-/* redis_process.h: a real redis-server on a free port, in a directory of its own, that dies with the test;
- * and plain questions to it. Every function fails the test where it cannot do what it says. */
+/* redis_process.h: a real redis-server on a free port, in a separate directory, killed when the test ends;
+ * and commands to it. On an error each function fails the test. */
 #ifndef REDIS_PROCESS_H
 #define REDIS_PROCESS_H
 
@@ -10,20 +10,20 @@ typedef struct redis_process {
   pid_t pid; /* 0: not running */
   int port;
   char directory[64];
-  redisContext *context; /* for the test's own questions */
+  redisContext *context; /* for commands of the test */
 } redis_process_t;
 
-void redis_process_init(redis_process_t *redis); /* started, and answering */
+void redis_process_init(redis_process_t *redis); /* starts Redis, and waits until it replies */
 void redis_process_deinit(redis_process_t *redis);
 
-/* Again, with the same port and data; waits until it answers. */
+/* Starts Redis again, with the same port and data, and waits until it replies. */
 void redis_process_start(redis_process_t *redis);
 void redis_process_kill(redis_process_t *redis);
 
-/* Asks; the integer, or the number of elements, of the answer. */
+/* Sends a command. Returns the integer of the reply, or the number of its elements. */
 long long redis_process_int(redis_process_t *redis, const char *format, ...);
 
-/* Asks; the text of the answer, which lives until the next question. "": nil. */
+/* Sends a command. Returns the text of the reply, valid until the next command; "" for nil. */
 const char *redis_process_text(redis_process_t *redis, const char *format, ...);
 
 #endif

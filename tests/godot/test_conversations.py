@@ -1,5 +1,4 @@
-"""Godot's tools for conversations, as their callers see them: with the real Dewey behind them, and with a stand-in that does
-what a store rarely does.
+"""Godot's conversation tools, tested by calls: with a real Dewey, and with a fake store for its rare failures.
 """
 import asyncio
 import itertools
@@ -259,7 +258,7 @@ class WithFakeStore(Case):
 
     async def start_store(self):
         self.store = self.system.fake_store
-        # AddressSanitizer would keep 256 MiB of what was freed, where memory is measured
+        # AddressSanitizer would keep 256 MiB of freed memory, which this test measures
         freed_at_once = f"{os.environ.get('ASAN_OPTIONS', '')}:quarantine_size_mb=1"
         self.system.godot.environment |= {"GODOT_URL": self.system.godot_url, "ASAN_OPTIONS": freed_at_once}
         await self.store.open()
@@ -292,7 +291,7 @@ class Forwarding(WithFakeStore):
                 {"conversation_id": "c", "messages_stored": 1, "status": "success"} | unknown,
             ],
         )
-        # entries go on as they stand in the file
+        # messages are sent unchanged
         path = self.write('{ "n": 1.50,\t"x":1e2 }{"role":1}')
         await self.tool("store_messages_bulk", messages_file=path, messages=None, session_id="s")
         self.assertEqual(self.store.calls[-1][1], {"session_id": "s", "messages": [{"n": 1.5, "x": 100}, {"role": 1}]})

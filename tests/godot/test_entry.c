@@ -1,4 +1,5 @@
-/* test_entry.c: what an entry becomes on its way, and what becomes of the entries of a batch. */
+/* test_entry.c: making, normalizing and redacting entries, dead letters, and the states of the entries of a
+ * batch. */
 #include "batch.h"
 #include "entry.h"
 #include "leaks.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <uv.h>
 
-#define V7 "01890a5d-ac96-774b-bcce-b302099a8057" /* 2023-06-30T05:18:50.198Z and some */
+#define V7 "01890a5d-ac96-774b-bcce-b302099a8057" /* 2023-06-30T05:18:50.198Z */
 #define V4 "919108f7-52d1-4320-9bac-f847db4148a8"
 #define INSTANCE "018f0000-0000-7000-8000-000000000001"
 #define NOW_US INT64_C(1700000000123456) /* 2023-11-14T22:13:20.123456Z */
@@ -23,9 +24,9 @@ static yyjson_doc *parse(const char *json) {
   return doc;
 }
 
-static size_t redacted; /* by the entry that was made or adopted last */
+static size_t redacted; /* members redacted in the entry made or normalized last */
 
-/* The entry made of arguments; NULL: refused with reason. */
+/* Returns the entry made of arguments, or NULL if it was refused, with the reason. */
 static yyjson_doc *make(const char *args, const char *trace_id, char reason[ENTRY_REASON_SIZE]) {
   yyjson_doc *doc = parse(args), *made;
   size_t len;
@@ -114,7 +115,7 @@ Test(made, refuses_what_the_store_would_refuse) {
   expect_no_leak();
 }
 
-/* One byte more than fits is refused; a data object of brackets alone likewise. */
+/* One byte beyond the size limit is refused, and one level beyond the depth limit. */
 Test(made, has_bounds_in_size_and_depth) {
   char reason[ENTRY_REASON_SIZE];
   static char args[ENTRY_MAX_BYTES + 128];
@@ -157,7 +158,7 @@ Test(made, holds_no_secrets) {
            "\"token\":\"[REDACTED]\",\"tokens\":\"3\"}}",
            NULL, reason);
   cr_assert_eq(redacted, 2, "%zu", redacted);
-  expect_at(entry, "/message", "password=hunter2"); /* texts are never looked into */
+  expect_at(entry, "/message", "password=hunter2"); /* strings are not redacted */
   expect_at(entry, "/data/user/dbPassword", "[REDACTED]");
   expect_at(entry, "/data/user/name", "n");
   expect_at(entry, "/data/list/0/API-key", "[REDACTED]");
@@ -304,7 +305,7 @@ Test(letter, holds_the_entry_whatever_it_is) {
   expect_no_leak();
 }
 
-/* What cannot be adopted goes to the dead letters: what is JSON without its secrets. */
+/* An entry that cannot be normalized becomes a dead letter; its secrets are redacted if it is JSON. */
 Test(letter, holds_no_secrets) {
   static const char list[] = "[{\"token\":\"hunter2\"}]";
   char deep[256] = "{\"password\":\"hunter2\",\"a\":";
@@ -333,7 +334,7 @@ Test(letter, holds_no_secrets) {
   expect_no_leak();
 }
 
-/* Nor does what JSON's reader cannot take, as far as names can be told. */
+/* In text that is not JSON, secrets are redacted as far as their names are recognized. */
 Test(letter, holds_no_secrets_where_it_is_no_json) {
   static const char *const texts[][2] = {
       {"{\"message\":\"caf\\udce9\",\"data\":{\"token\":\"hunter2\"}}",
@@ -381,7 +382,8 @@ Test(letter, is_bounded) {
 
 enum { MAX_ENTRIES = 16 };
 
-/* A batch of entries with messages 0 (the oldest) to count - 1; "!" for what is not JSON. */
+/* Makes a batch of entries with messages 0 (the oldest) to count - 1. "!" in broken: that entry is not JSON.
+ */
 static void init_batch(batch_t *batch, size_t count, const char *broken) {
   static char texts[MAX_ENTRIES][64];
   static mcp_text_t entries[MAX_ENTRIES];
@@ -395,7 +397,7 @@ static void init_batch(batch_t *batch, size_t count, const char *broken) {
   cr_assert_eq(batch_init(batch, &from), 0);
 }
 
-/* The messages of the next request, in a row: "0123". */
+/* Returns the messages of the next request, concatenated: "0123". */
 static const char *request(batch_t *batch) {
   static char messages[MAX_ENTRIES + 1];
   yyjson_mut_doc *args = batch_request(batch);
@@ -418,7 +420,8 @@ static void accept_request(batch_t *batch, const char *answer) {
   yyjson_doc_free(doc);
 }
 
-/* Ends a batch: so many letters, and which entries go back, newest first. */
+/* Expects a finished batch with this number of dead letters, and returned entries with these messages, newest
+ * first. */
 static void expect_ack(batch_t *batch, size_t dead, const char *back) {
   batch_ack_t ack;
   cr_assert(batch_finished(batch));
@@ -473,7 +476,7 @@ Test(batch, refused_for_good_is_halved_until_the_culprit_is_alone) {
   expect_ack(&batch, 1, "");
 }
 
-/* Refuses so many requests, takes all others but those that hold a message. */
+/* Refuses the first requests, and those with the culprit; accepts all others. */
 static void run_fake_store(batch_t *batch, int refusals, const char *culprit) {
   while (!batch_finished(batch)) {
     if (refusals-- > 0 || strstr(request(batch), culprit) != NULL)
@@ -515,9 +518,9 @@ Test(batch, a_witness_that_is_refused_proves_nothing) {
   batch_refused(&batch, "no", false);
   batch_refused(&batch, "no", false);
   accept_request(&batch, "{}");
-  cr_assert_str_eq(request(&batch), "0", "its second chance");
+  cr_assert_str_eq(request(&batch), "0", "the suspect, once more");
   batch_refused(&batch, "no", false);
-  cr_assert_str_eq(request(&batch), "1", "the witness");
+  cr_assert_str_eq(request(&batch), "1", "a stored entry");
   batch_refused(&batch, "no", false);
   expect_ack(&batch, 0, "10");
 }

@@ -1,5 +1,5 @@
-/* test_redis_queue.c: the steps of the queue against a real Redis: what is pushed is claimed once, nothing is
- * lost when answers, leases or Redis itself are, and the books balance. */
+/* test_redis_queue.c: the steps of the queue against a real Redis. Each entry is claimed once; none is lost
+ * when replies, leases or the connection are lost; stored and dropped entries are counted exactly. */
 #include "entry.h"
 #include "leaks.h"
 #include "redis_process.h"
@@ -23,11 +23,11 @@ typedef struct fixture {
   queue_t *queue;
   queue_t *second; /* a second worker, or NULL */
   bool up, second_up;
-  int up_count; /* how often queue came up */
+  int up_count; /* how often the queue was connected */
   unsigned levels_notified;
 } fixture_t;
 
-/* What a step answered. */
+/* The result of a step. */
 typedef struct result {
   bool done;
   int status;
@@ -96,7 +96,7 @@ static void close_queue(fixture_t *fixture, queue_t *queue) {
   run_until(fixture, &closed);
 }
 
-/* A second worker, or the same one after a restart. */
+/* Starts a second worker, or the same one after a restart. */
 static void start_second_queue(fixture_t *fixture, const config_t *config) {
   fixture->second_up = false;
   fixture->second = queue_new(&fixture->loop, config);
@@ -114,7 +114,7 @@ static void fixture_deinit(fixture_t *fixture) {
   expect_no_leak();
 }
 
-/* ---- Steps that are waited for ---- */
+/* ---- Steps ---- */
 
 static void on_done(int status, void *arg) {
   result_t *result = arg;
@@ -400,7 +400,7 @@ Test(lease, each_sender_has_its_own) {
                    "its answer was lost");
   cr_assert_str_eq(claim_as_sender(&fixture, fixture.queue, 1, NULL, 1, 2).number, first.number);
   claim_as_sender(&fixture, fixture.queue, 1, &(queue_ack_t){.batch_number = second.number}, 0, 0);
-  cr_assert_eq(redis_process_int(&fixture.redis, "ZCARD logs:inflight"), 2, "it is not this sender's to end");
+  cr_assert_eq(redis_process_int(&fixture.redis, "ZCARD logs:inflight"), 2, "another sender holds it");
   fixture_deinit(&fixture);
 }
 
@@ -439,7 +439,8 @@ Test(lease, two_of_one_name_do_not_rob_each_other_for_ever) {
   result_t first;
   fixture_init(&fixture, 100, 1 << 20);
   start_second_queue(&fixture, &fixture.config);
-  cr_assert_eq(claim(&fixture, fixture.second, NULL, 1, 2).count, 0); /* it has settled */
+  cr_assert_eq(claim(&fixture, fixture.second, NULL, 1, 2).count,
+               0); /* it has taken over what an earlier process held */
   push(&fixture, 1, 2);
   first = claim(&fixture, fixture.queue, NULL, 1, 2);
   cr_assert_eq(first.count, 2);
@@ -489,10 +490,10 @@ Test(unspool, each_place_becomes_one_batch_and_goes_first) {
   push(&fixture, 1, 2);
   cr_assert(unspool(&fixture, "a", 0));
   cr_assert(unspool(&fixture, "a", 7));
-  cr_assert(unspool(&fixture, "a", 0), "it is there already");
+  cr_assert(unspool(&fixture, "a", 0), "it was restored before");
   cr_assert(unspool(&fixture, "b", 0), "another segment");
   cr_assert_eq(redis_process_int(&fixture.redis, "ZCARD logs:inflight"), 3);
-  cr_assert_not(unspool(&fixture, "b", 7), "no more than three wait");
+  cr_assert_not(unspool(&fixture, "b", 7), "three are unclaimed");
   for (int sender = 0; sender < 3; sender++) {
     batch = claim_as_sender(&fixture, fixture.queue, sender, NULL, 1, 2);
     cr_assert_eq(batch.count, 2);
@@ -558,7 +559,7 @@ Test(bound, what_was_stored_meanwhile_is_not_counted_as_dropped) {
   fixture_init(&fixture, 10, 1 << 20);
   push(&fixture, 1, 10);
   batch = claim(&fixture, fixture.queue, NULL, 1, 4);
-  push(&fixture, 11, 6); /* 16 pushed: 4 are being stored, 10 are queued, 2 have to go */
+  push(&fixture, 11, 6); /* 16 pushed: 4 are being stored, 10 are queued, 2 are dropped */
   acknowledge(&fixture, fixture.queue, batch.number);
   cr_assert_eq(queue_length(&fixture), 10);
   cr_assert_eq(redis_counter(&fixture, "logs:dropped"), 2);
@@ -593,7 +594,7 @@ Test(bound, in_bytes_holds_for_those_who_push_by_themselves) {
   fixture_deinit(&fixture);
 }
 
-/* Trims until it is done; how many steps that took. */
+/* Trims until nothing is left to drop. Returns the number of steps. */
 static int trim_all(fixture_t *fixture) {
   int steps = 1;
   while (trim(fixture).has_more)
@@ -634,18 +635,18 @@ Test(bound, drops_are_reported_once) {
   fixture_t fixture;
   queue_drops_t drops;
   result_t reported = {0}, late = {0};
-  const mcp_text_t line = {"{\"message\":\"line\"}", 18};
+  const mcp_text_t report = {"{\"message\":\"line\"}", 18};
   fixture_init(&fixture, 10, 1 << 20);
   push(&fixture, 1, 12);
   acknowledge(&fixture, fixture.queue, claim(&fixture, fixture.queue, NULL, 1, 5).number);
   drops = trim(&fixture);
   cr_assert_eq(drops.count, 2);
   cr_assert(drops.has_room);
-  cr_assert_eq(queue_report_drops(fixture.queue, &drops, line, on_done, &reported), 0);
+  cr_assert_eq(queue_report_drops(fixture.queue, &drops, report, on_done, &reported), 0);
   run_until(&fixture, &reported.done);
   cr_assert_eq(queue_length(&fixture), 6);
   cr_assert_eq(trim(&fixture).count, 0);
-  cr_assert_eq(queue_report_drops(fixture.queue, &drops, line, on_done, &late), 0);
+  cr_assert_eq(queue_report_drops(fixture.queue, &drops, report, on_done, &late), 0);
   run_until(&fixture, &late.done);
   cr_assert_eq(queue_length(&fixture), 6, "not twice");
   fixture_deinit(&fixture);
@@ -655,22 +656,22 @@ Test(bound, a_report_that_is_dropped_itself_is_named_again) {
   fixture_t fixture;
   queue_drops_t drops, again;
   result_t reported = {0};
-  mcp_text_t line;
+  mcp_text_t report;
   char *text;
   fixture_init(&fixture, 10, 1 << 20);
   push(&fixture, 1, 12);
   acknowledge(&fixture, fixture.queue, claim(&fixture, fixture.queue, NULL, 1, 10).number);
   drops = trim(&fixture);
-  text = entry_drop_report(drops.count, drops.first_us, drops.last_us, &line.len);
-  line.ptr = text;
-  cr_assert_eq(queue_report_drops(fixture.queue, &drops, line, on_done, &reported), 0);
+  text = entry_drop_report(drops.count, drops.first_us, drops.last_us, &report.len);
+  report.ptr = text;
+  cr_assert_eq(queue_report_drops(fixture.queue, &drops, report, on_done, &reported), 0);
   run_until(&fixture, &reported.done);
   free(text);
-  push(&fixture, 13, 11); /* drops the line, and one entry */
+  push(&fixture, 13, 11); /* drops the report, and one entry */
   again = trim(&fixture);
   cr_assert_eq(again.count, 3);
   cr_assert_eq(again.first_us, drops.first_us);
-  cr_assert_eq(redis_counter(&fixture, "logs:dropped"), 3, "the line itself does not count");
+  cr_assert_eq(redis_counter(&fixture, "logs:dropped"), 3, "the report itself does not count");
   fixture_deinit(&fixture);
 }
 
@@ -687,7 +688,7 @@ Test(ack, dead_letters_and_entries_that_go_back) {
   ack = (queue_ack_t){
       .batch_number = batch.number, .dead = dead, .dead_count = 1, .returned = back, .returned_count = 2};
   claim(&fixture, fixture.queue, &ack, 0, 0);
-  claim(&fixture, fixture.queue, &ack, 0, 0); /* the answer may have been lost */
+  claim(&fixture, fixture.queue, &ack, 0, 0); /* as if the reply was lost */
   cr_assert_eq(redis_process_int(&fixture.redis, "LLEN logs:dead"), 1);
   cr_assert_eq(redis_process_int(&fixture.redis, "HGET logs:state dead"), 1);
   cr_assert_eq(queue_length(&fixture), 3);
@@ -712,7 +713,7 @@ Test(ack, dead_letters_are_bounded) {
   fixture_deinit(&fixture);
 }
 
-/* What is measured is what stands there, not what the newest would come to if all were as large. */
+/* The size of all letters is measured, not extrapolated from the newest. */
 Test(ack, large_dead_letters_cost_no_small_ones) {
   fixture_t fixture;
   result_t batch;
@@ -776,7 +777,7 @@ Test(dead, a_step_reads_no_more_bytes_than_it_may) {
   fixture_deinit(&fixture);
 }
 
-/* ---- Redis goes, and comes back ---- */
+/* ---- Redis disconnects and reconnects ---- */
 
 Test(redis, forgets_its_scripts) {
   fixture_t fixture;
@@ -870,7 +871,7 @@ Test(levels, heard_from_another_godot) {
   fixture_init(&fixture, 100, 1 << 20);
   start_second_queue(&fixture, &fixture.config);
   unsigned told =
-      fixture.levels_notified; /* before the change: it may be heard while its answer is awaited */
+      fixture.levels_notified; /* before the change: the notification may arrive before the reply */
   set_level(&fixture, fixture.second, "message", "ERROR");
   uv_timer_start(&fixture.deadline, on_deadline, wait_limit_ms(), 0);
   while (queue_level(fixture.queue, "message", 7) != MCP_LOG_ERROR)

@@ -1,4 +1,4 @@
-/* test_spool.c: batches on disk come back in order, whatever ends the process or damages a file. */
+/* test_spool.c: batches on disk are read in order, also after kills and after damage to files. */
 #include "leaks.h"
 #include "spool.h"
 
@@ -63,7 +63,7 @@ Test(spool, is_closed_to_others_also_where_it_was_open) {
   spool_close(spool);
 }
 
-/* A batch that knows its number: the number, and so many bytes of anything. */
+/* Appends a batch that consists of its number and len bytes. */
 static int append(spool_t *spool, int number, size_t len) {
   char text[16];
   char *filler = calloc(1, len + 1);
@@ -73,7 +73,7 @@ static int append(spool_t *spool, int number, size_t len) {
   return status;
 }
 
-/* The number of the oldest batch; -1: there is none. */
+/* Returns the number of the oldest batch, or -1 if there is none. */
 static int peek(spool_t *spool) {
   spool_record_t record;
   char text[16] = "";
@@ -92,7 +92,7 @@ static int peek_and_drop(spool_t *spool) {
   return number;
 }
 
-/* The path of the one file whose name ends so; false: there is none. */
+/* Sets path to the file with this ending. Returns false if there is none. */
 static bool find_file(const char *ending, char path[400]) {
   char place[80];
   const struct dirent *entry;
@@ -138,7 +138,7 @@ Test(spool, comes_back_after_a_restart_with_its_place) {
   append(spool, 1, 3 << 20);
   append(spool, 2, 3 << 20);
   spool = reopen(spool);
-  append(spool, 3, 3 << 20); /* in a segment of its own */
+  append(spool, 3, 3 << 20); /* in a new segment */
   spool_peek(spool, &first);
   snprintf(id, sizeof id, "%s", first.segment);
   cr_assert_eq(first.offset, 0);
@@ -206,7 +206,7 @@ Test(spool, cut_at_each_byte_keeps_all_that_is_whole) {
     for (int i = 0; i < whole; i++) {
       cr_assert_eq(peek(spool), i);
       if (i < whole - 1)
-        spool_drop(spool); /* the file stays as long as its last record does */
+        spool_drop(spool); /* the file is removed with its last record */
     }
     spool_close(spool);
   }
@@ -236,8 +236,8 @@ Test(spool, a_damaged_segment_is_put_aside_and_the_next_one_read) {
   cr_assert_eq(peek_and_drop(spool), 0);
   cr_assert_eq(peek_and_drop(spool), 3);
   cr_assert_eq(peek_and_drop(spool), -1);
-  cr_assert(find_file(".bad", bad), "for an operator to look at");
-  cr_assert_gt(spool_bytes(spool), 0, "and it goes on counting");
+  cr_assert(find_file(".bad", bad), "kept for the operator");
+  cr_assert_gt(spool_bytes(spool), 0, "its size still counts");
   spool_close(spool);
 }
 
@@ -248,7 +248,7 @@ Test(spool, a_disk_without_room_costs_nothing_that_was_saved) {
   append(spool, 0, 10);
   spool_close(spool);
   child = fork();
-  if (child == 0) { /* a limit on the size of files is as good as a full disk */
+  if (child == 0) { /* a limit on the file size has the effect of a full disk */
     spool = spool_open(directory, "w", LARGE_SPOOL);
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, 4096});
@@ -269,11 +269,11 @@ Test(spool, a_disk_without_room_costs_nothing_that_was_saved) {
 /* ---- SIGKILL ---- */
 
 typedef struct event {
-  bool taken; /* else appended */
+  bool taken; /* false: appended */
   int number;
 } event_t;
 
-/* Appends and takes for ever; says what is certain by then. */
+/* Appends and takes batches until it is killed, and reports each completed operation. */
 static void append_and_take(int pipe_end, int next, unsigned seed) {
   spool_t *spool = spool_open(directory, "w", LARGE_SPOOL);
   srandom(seed);
@@ -290,8 +290,8 @@ static void append_and_take(int pipe_end, int next, unsigned seed) {
   }
 }
 
-/* One life, ended at any moment; what it said is entered in the books: numbers up to appended are on disk,
- * those up to taken need not be any more. */
+/* Runs one process and kills it at a random moment. Then batches up to *appended are on disk, except that
+ * those up to *taken may have been removed. */
 static void run_and_kill(int *appended, int *taken, unsigned seed) {
   int ends[2], last = -1;
   event_t event;
@@ -304,7 +304,7 @@ static void run_and_kill(int *appended, int *taken, unsigned seed) {
     append_and_take(ends[1], *appended + 1, seed);
   close(ends[1]);
   started.fd = ends[0];
-  if (seed % 2 == 0) /* the others may die while they still begin */
+  if (seed % 2 == 0) /* the other processes may be killed while they start */
     cr_assert_eq(poll(&started, 1, (int)wait_limit_ms()), 1);
   nanosleep(&run_time, NULL);
   kill(child, SIGKILL);

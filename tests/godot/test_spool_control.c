@@ -1,5 +1,4 @@
-/* test_spool_control.c: when a batch goes to the spool and when it comes back, with a queue that this test
- * plays. */
+/* test_spool_control.c: when batches are saved to and restored from the spool; with a fake queue. */
 #include "leaks.h"
 #include "spool_control.h"
 
@@ -13,10 +12,10 @@
 
 static char directory[64];
 
-/* The queue, in the place of redis_queue.c. */
+/* A fake queue, which replaces redis_queue.c. */
 static struct {
   bool up, pending;
-  int unspool_calls; /* queue_unspool() was called so often */
+  int unspool_calls; /* number of calls of queue_unspool() */
   char entries[256];
   queue_unspool_cb cb;
   void *arg;
@@ -50,13 +49,12 @@ static void complete_unspool(int status, bool taken) {
   fake_queue.cb(status, taken, fake_queue.arg);
 }
 
-/* A spool and its owner. */
 typedef struct fixture {
   uv_loop_t loop;
   config_t config;
   spool_control_t control;
   batch_t batch;
-  int saved, save_status; /* how often saved fired */
+  int saved, save_status; /* number of calls of the saved callback, its last status */
   int restored, closed;
 } fixture_t;
 
@@ -163,7 +161,7 @@ Test(spool_control, brings_batches_back_one_after_the_other) {
   fake_queue.up = false;
   spool_control_restore(&fixture.control);
   run(&fixture);
-  cr_expect_eq(fake_queue.unspool_calls, 0, "Redis is not there");
+  cr_expect_eq(fake_queue.unspool_calls, 0, "Redis is disconnected");
   fake_queue.up = true;
   spool_control_restore(&fixture.control);
   spool_control_restore(&fixture.control);
@@ -173,9 +171,9 @@ Test(spool_control, brings_batches_back_one_after_the_other) {
   cr_expect_not_null(strstr(fake_queue.entries, "\"new\""));
   spool_control_restore(&fixture.control);
   run(&fixture);
-  cr_assert_eq(fake_queue.unspool_calls, 1, "it is on its way");
+  cr_assert_eq(fake_queue.unspool_calls, 1, "one is pending");
   complete_unspool(0, false);
-  cr_expect_eq(fixture.restored, 0, "enough such batches wait");
+  cr_expect_eq(fixture.restored, 0, "not accepted: enough batches are unclaimed");
   spool_control_restore(&fixture.control);
   run(&fixture);
   complete_unspool(0, true);

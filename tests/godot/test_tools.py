@@ -1,4 +1,4 @@
-"""Godot's server as its callers see it: the tools, their errors, levels, readiness, settings."""
+"""Godot's server, tested by calls: the tools, their errors, levels, readiness, settings."""
 import asyncio
 import json
 import signal
@@ -96,7 +96,7 @@ class Log(ServerCase):
             self.assertEqual(self.newest()["created_at"], wanted)
 
     async def test_secrets_are_redacted(self):
-        """By the names of members, before they are queued, and counted; texts stay as they are."""
+        """Members are redacted by name before they are queued, and counted; strings are not changed."""
         data = {"user": "u", "dbPassword": "hunter2", "list": [{"api-key": {"a": 1}}], "tokens": 3, "deep": {"TOKEN": None}}
         await self.caller.call("logger_log", ENTRY | {"message": "token=hunter2", "data": data, "secret": "hunter2"})
         entry = self.newest()
@@ -164,7 +164,7 @@ class Levels(ServerCase):
                 self.assertEqual(self.system.redis_command("HGET", "logger_config:levels", level), b"WARN")
                 self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": level, "level": "Info"}), BELOW)
         self.system.redis_command("HSET", "logger_config:levels", "by hand", "Error")
-        await self.caller.call("logger_set_level", {"component": "c", "level": "TRACE"})  # reads all of them
+        await self.caller.call("logger_set_level", {"component": "c", "level": "TRACE"})  # loads all levels
         self.assertEqual(await self.caller.call("logger_log", ENTRY | {"component": "by hand", "level": "warn"}), BELOW)
         for level in "info", "Info", "iNFO":
             self.assertEqual(await self.caller.call("godot_logger_log", ENTRY | {"level": level}), QUEUED)
@@ -276,7 +276,7 @@ class Store(ServerCase):
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "the query took too long")
         await self.system.fake_store.close()
         self.assertEqual(await self.refused(-32000, "logger_query", {}), "log store unavailable, retry")
-        at_once = await retry_within(4, lambda: self.refused(-32000, "logger_clear", {}))  # an answer is waited for 8 s
+        at_once = await retry_within(4, lambda: self.refused(-32000, "logger_clear", {}))  # not after the timeout of 8 s
         self.assertEqual(at_once, "log store unavailable, retry")
 
 
@@ -341,10 +341,10 @@ class Readiness(ServerCase):
     async def test_time_in_which_it_did_not_run_is_not_the_silence_of_redis(self):
         self.system.redis.signal(signal.SIGSTOP)
         call = asyncio.create_task(self.caller.call("logger_log", ENTRY))
-        await self.caller.request("ping")  # answered behind it: Redis has been asked
+        await self.caller.request("ping")  # answered after it: the entry was sent to Redis
         self.system.godot.signal(signal.SIGSTOP)
         self.system.redis.signal(signal.SIGCONT)
-        await asyncio.sleep(7)  # two seconds more than Redis may be silent for
+        await asyncio.sleep(7)  # two seconds longer than QUEUE_SILENCE_MS
         self.system.godot.signal(signal.SIGCONT)
         self.assertEqual(await call, QUEUED)
         self.assertNotIn("Redis does not respond", self.system.godot.output())
@@ -362,7 +362,7 @@ class Readiness(ServerCase):
 
 
     async def test_it_ends_while_the_store_owes_an_answer(self):
-        """The call is ended by the deadline of the shutdown, whose answer is the library's matter."""
+        """The call ends by the deadline of the shutdown; its response is up to the library."""
         silence = asyncio.Event()
 
         async def silent(name, arguments):

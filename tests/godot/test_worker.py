@@ -1,5 +1,5 @@
-"""Godot's worker against a store that refuses, forgets to answer, is away or ill: nothing is lost, nothing is stored
-twice, and every entry that goes another way is counted."""
+"""Godot's worker against a store that refuses, disconnects, is unavailable or fails: no entry is lost or stored twice, and
+every entry that is dropped or becomes a dead letter is counted."""
 import asyncio
 import json
 import os
@@ -16,7 +16,7 @@ KILLS = int(os.environ.get("TEST_KILLS", 40))  # of the worker with its spool
 
 
 def entries(count, first=0):
-    """As the server queues them."""
+    """Entries as the server queues them."""
     now = datetime.now(timezone.utc).isoformat()
     names = range(first, first + count)
     return [
@@ -47,7 +47,8 @@ class Delivery(WorkerCase):
     async def test_batches_have_at_most_their_size_and_few_do_not_wait(self):
         await self.store.open()
         self.system.push(*entries(250))
-        self.system.worker.environment = self.system.worker.environment | {"GODOT_BATCHES_IN_FLIGHT": "1"}  # else any may be first
+        # several batches in flight would be stored in any order
+        self.system.worker.environment = self.system.worker.environment | {"GODOT_BATCHES_IN_FLIGHT": "1"}
         self.system.worker.start()
         await self.stored_all(250)
         self.assertEqual([len(batch) for batch in self.store.batches], [100, 100, 50])
@@ -56,7 +57,7 @@ class Delivery(WorkerCase):
         await self.stored_all(251)
 
     async def test_entries_of_old_producers(self):
-        """The first answer is lost; what comes again has the same keys."""
+        """The first response is lost; the entries sent again have the same keys."""
         sent = []
 
         def behave(logs):
@@ -89,7 +90,7 @@ class Delivery(WorkerCase):
         self.assertEqual(self.system.redis_int("HGET", "logs:state", "dead"), 3)
 
     async def test_secrets_of_other_producers(self):
-        """They go neither to the store nor to the dead letters, and are counted once, however often a batch is sent."""
+        """They reach neither the store nor the dead letters, and are counted once, however often a batch is sent."""
         sent = []
 
         def behave(logs):
@@ -149,7 +150,7 @@ class Delivery(WorkerCase):
 
         self.store.on_batch = behave
         await self.store.open()
-        self.system.push(*entries(1))  # alone: it could be the store that is ill
+        self.system.push(*entries(1))  # alone: the store may have failed
         self.system.worker.start()
         await self.system.until(lambda: len(self.store.batches) > 8, "it is tried again and again")
         self.assertEqual(self.system.dead_letters(), [])
@@ -198,10 +199,10 @@ class Delivery(WorkerCase):
         self.assertGreater(letter["cut_from"], 20 << 20)
 
     async def test_a_store_that_is_ill_costs_nothing(self):
-        def ill(logs):
+        def failing(logs):
             raise ErrorResponse(-32000, "disk full")
 
-        self.store.on_batch = ill
+        self.store.on_batch = failing
         await self.store.open()
         self.system.push(*entries(20))
         self.system.worker.start()
@@ -211,7 +212,7 @@ class Delivery(WorkerCase):
         self.assertEqual(self.system.dead_letters(), [])
 
     async def test_a_store_that_asks_to_retry_blames_no_entry(self):
-        """As one whose disk has room for some, and for others not."""
+        """Like a store whose disk has room for some entries only."""
 
         def nearly_full(logs):
             if any(int(entry["message"]) % 2 for entry in logs):
@@ -242,13 +243,13 @@ class Delivery(WorkerCase):
 
 
 class InFlight(WorkerCase):
-    """Several batches at a time, and one at a time while the store fails."""
+    """Several batches are in flight, and one while the store fails."""
 
     settings = {"BATCH_SIZE": "10", "GODOT_BATCHES_IN_FLIGHT": "3", "RETRY_MAX_ATTEMPTS": "2"}
     under_way = 0
 
     async def one(self, seconds=0.005):
-        """Serves for a moment; answers how many are being served."""
+        """Waits; returns the number of requests in progress at its start."""
         self.under_way += 1
         seen = self.under_way
         await asyncio.sleep(seconds)
@@ -261,7 +262,7 @@ class InFlight(WorkerCase):
         async def behave(logs):
             self.under_way += 1
             seen.append(self.under_way)
-            while max(seen) < 3:  # the first ones wait until as many as are allowed have come
+            while max(seen) < 3:  # wait until as many as allowed are in progress
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.005)
             self.under_way -= 1
@@ -295,7 +296,7 @@ class InFlight(WorkerCase):
         self.assertEqual(self.system.dead_letters(), [])
 
     async def test_an_entry_that_ends_the_store_each_time_costs_no_other(self):
-        """Whatever is in flight beside it loses its connection, too."""
+        """Other batches in flight lose the connection, too."""
 
         async def behave(logs):
             await self.one()
@@ -314,7 +315,7 @@ class InFlight(WorkerCase):
 
 
 class DeadLetters(WorkerCase):
-    """iccm dead list, replay, discard, by the tools of Godot's server."""
+    """iccm dead list, replay and discard, with Godot's server."""
 
     async def asyncSetUp(self):
         await super().asyncSetUp()
@@ -366,7 +367,7 @@ class DeadLetters(WorkerCase):
         self.assertEqual(len(await self.letters()), 12)
 
     async def test_any_number_of_calls_takes_turns(self):
-        """Large letters are listed one by one, and each call is answered."""
+        """Large letters are listed one by one, and each call gets a response."""
         letter = json.dumps({"at": "2026-01-01T00:00:00.000000Z", "reason": "r", "entry": "\x01" * (1 << 18)})
         for _ in range(3):
             self.system.redis_command("LPUSH", "logs:dead", letter)
@@ -454,7 +455,7 @@ class Unavailable(WorkerCase):
         await self.stored_all(1500)
 
     async def test_the_worker_is_killed_under_way(self):
-        """Batches that have been sent before are mostly there already: none is stored twice, none is lost."""
+        """Batches sent before are mostly stored already: no entry is stored twice or lost."""
 
         async def slow(logs):
             self.store.store(logs)
@@ -515,7 +516,7 @@ class Unavailable(WorkerCase):
 
 
 class Spool(WorkerCase):
-    """The queue is nearly full, and the store away: the oldest go to disk, and come back."""
+    """The queue is nearly full and the store unavailable: the oldest batches are saved to disk, and restored."""
 
     settings = {"MAX_QUEUE_SIZE": "500", "BATCH_SIZE": "20", "GODOT_SPOOL_MAX_BYTES": str(64 << 20)}
 
@@ -526,8 +527,8 @@ class Spool(WorkerCase):
         return list((self.system.directory / "spool" / "worker-1").glob("*"))
 
     async def push(self, new):
-        """No faster than they are taken away: the bound is not what is tried here. With one batch leased more than 380
-        queued are more than 80 %; with four leased, 30 more than 380 are still below the bound."""
+        """Pushes no faster than the worker claims, so that the bound is not reached. With one batch leased, more than 380
+        queued entries are more than 80 %; with four leased, 30 more than 380 are still below the bound."""
         for first in range(0, len(new), 30):
             await self.system.until(lambda: self.held() <= 380, "there is room")
             self.system.push(*new[first : first + 30])
@@ -594,7 +595,7 @@ class Spool(WorkerCase):
         await asyncio.to_thread(worker.stop)
 
     async def test_killed_again_and_again(self):
-        """With the store there, away, and forgetful; nothing is lost, nothing is stored under two keys."""
+        """With the store available, unavailable, and losing responses; no entry is lost or stored under two keys."""
         answers, pushed = 0, entries(6000)
 
         def forgetful(logs):
@@ -631,7 +632,7 @@ class Overflow(WorkerCase):
         return self.system.redis_int("GET", "logs:dropped")
 
     async def reported(self):
-        """All drops come to be named in the log itself."""
+        """Waits until drop reports name all drops."""
 
         def lines():
             return [entry for entry in self.store.stored.values() if entry["component"] == "godot"]
@@ -652,7 +653,7 @@ class Overflow(WorkerCase):
             for first in range(0, 750, 50):
                 calls = [caller.call("logger_log", entry) for entry in entries(50, first)]
                 await asyncio.gather(*calls)
-                await asyncio.sleep(0.01)  # the worker tries and fails meanwhile
+                await asyncio.sleep(0.01)  # the worker retries meanwhile
         await self.system.until(lambda: self.dropped() == 250, "all drops are counted")
         await self.store.open()
         await self.system.until(lambda: len(self.store.stored) >= 501, "all is stored, and the drops are named")
@@ -671,7 +672,7 @@ class Overflow(WorkerCase):
         await self.reported()
 
     async def test_the_books_balance(self):
-        """Overflow, a worker that is killed, and a store that keeps entries but loses its answers: in the end,
+        """Overflow, a worker that is killed, and a store that stores entries but loses its responses: in the end,
         acknowledged = stored + counted drops."""
         answers = 0
 
