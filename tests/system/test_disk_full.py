@@ -122,7 +122,7 @@ class DiskFull(LogAuditCase):
                 await self.refused(system)
                 await stored(system, 10) # reading goes on
                 await acknowledged(load, 500)
-                await wait_until_async(lambda: "it is kept, and tried for ever" in system.worker.output(), "retries end")
+                await wait_until_async(lambda: "it is kept, and retried" in system.worker.output(), "retries end")
                 disk.empty()
                 await acknowledged(load, 500)
             self.assertEqual(await self.audit(system, load.tracker), 0)

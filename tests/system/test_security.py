@@ -177,7 +177,7 @@ class Programs(unittest.TestCase):
                 ("godot-server", "RETRY_INITIAL_DELAY", None),
                 ("godot-server", "GODOT_WORKER_NAME", None),
                 ("godot-worker", "DEWEY_MCP_URL", None),
-                ("godot-worker", "REDIS_HOST", r"Redis could not be resolved"),
+                ("godot-worker", "REDIS_HOST", r"cannot resolve the host name of Redis"),
                 ("godot-worker", "LOG_QUEUE_NAME", r"worker-1: "),
                 ("dewey", "DEWEY_DB_HOST", None),
                 ("dewey", "DEWEY_DB_NAME", None),
