@@ -33,16 +33,16 @@ typedef struct bulk {
   yyjson_arr_iter entries;
   mcp_json_reader_t *file; /* where they are not in the call, else NULL */
   const char *name;        /* of that, without its directories */
-  message_in_t in;         /* the message given last */
-  int verdict;             /* on it */
+  message_input_t in;      /* the message given last */
+  int result;              /* on it */
   int64_t now_us;
   yyjson_mut_val *ids; /* of all that were given */
 } bulk_t;
 
 static int give(bulk_t *bulk, yyjson_val *entry, message_t *message) {
   message_deinit(&bulk->in);
-  bulk->verdict = message_from_entry(&bulk->in, entry, bulk->now_us);
-  if (bulk->verdict != MESSAGE_TAKEN)
+  bulk->result = message_from_entry(&bulk->in, entry, bulk->now_us);
+  if (bulk->result != MESSAGE_ACCEPTED)
     return -1;
   *message = bulk->in.message;
   yyjson_mut_arr_add_strcpy(mcp_call_doc(bulk->call), bulk->ids, message->id);
@@ -64,11 +64,11 @@ static int on_next(message_t *message, void *arg) {
 /* Why the source ended early. */
 static void end_refused(bulk_t *bulk) {
   const char *problem = bulk->file != NULL ? mcp_json_reader_error(bulk->file) : NULL;
-  if (bulk->verdict == MESSAGE_TOO_LARGE)
+  if (bulk->result == MESSAGE_TOO_LARGE)
     mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
                   yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
-  else if (bulk->verdict == MESSAGE_NO_MEMORY)
-    end_no_memory(bulk->call);
+  else if (bulk->result == MESSAGE_NO_MEMORY)
+    reply_no_memory(bulk->call);
   else if (problem != NULL)
     mcp_call_tool_error(bulk->call, "messages_file \"%s\": %s", bulk->name, problem);
   else if (bulk->file != NULL && !mcp_call_cancelled(bulk->call))
@@ -96,12 +96,12 @@ static yyjson_mut_val *ignored(bulk_t *bulk, yyjson_val *args, bool begin) {
 
 static void reply_stored(bulk_t *bulk, const char *conversation_id, yyjson_mut_val *ignored_names) {
   yyjson_mut_doc *doc = mcp_call_doc(bulk->call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation_id);
-  yyjson_mut_obj_add_uint(doc, answer, "stored", yyjson_mut_arr_size(bulk->ids));
-  yyjson_mut_obj_add_val(doc, answer, "message_ids", bulk->ids);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored_names);
-  mcp_call_reply(bulk->call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, response, "conversation_id", conversation_id);
+  yyjson_mut_obj_add_uint(doc, response, "stored", yyjson_mut_arr_size(bulk->ids));
+  yyjson_mut_obj_add_val(doc, response, "message_ids", bulk->ids);
+  yyjson_mut_obj_add_val(doc, response, "ignored", ignored_names);
+  mcp_call_reply(bulk->call, response);
 }
 
 static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conversation, bool begin,
@@ -109,14 +109,14 @@ static void store_all(bulk_t *bulk, dewey_t *dewey, const conversation_t *conver
   store_error_t error;
   int code = dewey->store->add(dewey->store, conversation, begin, on_next, bulk, NULL, &error);
   if (code == STORE_OK) {
-    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
-    mcp_metric_add(dewey->figures.conversations, "begun", begin);
-    mcp_metric_add(dewey->figures.messages, "stored", (double)yyjson_mut_arr_size(bulk->ids));
+    health_report(&dewey->health, HEALTH_WRITE, STORE_OK, NULL);
+    mcp_metric_add(dewey->metrics.conversations, "begun", begin);
+    mcp_metric_add(dewey->metrics.messages, "stored", (double)yyjson_mut_arr_size(bulk->ids));
     reply_stored(bulk, conversation->id, ignored(bulk, args, begin));
-  } else if (code == STORE_STOPPED) {
+  } else if (code == STORE_CANCELLED) {
     end_refused(bulk);
   } else {
-    end_failed(bulk->call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
+    reply_store_error(bulk->call, &dewey->health, HEALTH_WRITE, code, "storing", &error);
   }
 }
 
@@ -130,7 +130,7 @@ static bool open_file(bulk_t *bulk, const char *directories, mcp_text_t path) {
   else if (file < 0)
     mcp_call_tool_error(bulk->call, "messages_file: %s", mcp_strerror(file));
   else if ((bulk->file = mcp_json_reader_new(file)) == NULL)
-    end_no_memory(bulk->call);
+    reply_no_memory(bulk->call);
   return bulk->file != NULL;
 }
 

@@ -1,7 +1,7 @@
 /* context_tools.c: see context_tools.h. They run and fail as the tools for conversations do. */
 #include "context_tools.h"
-#include "calls.h"
-#include "texts.h"
+#include "tool_args.h"
+#include "text_nul.h"
 
 #include <string.h>
 
@@ -54,34 +54,34 @@ static void add_context(yyjson_mut_doc *doc, yyjson_mut_val *object, const start
 /* ---- dewey_get_startup_context ---- */
 
 static bool on_got(const startup_context_t *row, void *arg) {
-  answer_t *answer = arg;
-  add_context(answer->doc, answer->root, row);
+  response_t *response = arg;
+  add_context(response->doc, response->root, row);
   return false;
 }
 
 static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   mcp_text_t name;
-  if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name))
+  if (!bounded_text_arg(call, args, "name", NAME_MAX_BYTES, &name))
     return;
-  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "contexts");
+  response_t response = response_begin(call, NULL, dewey->metrics.rows, "contexts");
   store_error_t error;
-  int code = dewey->store->get_context(dewey->store, name, on_got, &answer, &error);
-  if (code == STORE_NONE) {
-    answer.root = yyjson_mut_null(answer.doc);
+  int code = dewey->store->get_context(dewey->store, name, on_got, &response, &error);
+  if (code == STORE_NOT_FOUND) {
+    response.root = yyjson_mut_null(response.doc);
     code = STORE_OK;
   }
-  answer_end(&answer, &dewey->health, code, "reading", &error);
+  response_end(&response, &dewey->health, code, "reading", &error);
 }
 
 /* ---- dewey_set_startup_context ---- */
 
 static bool on_set_row(const startup_context_t *row, void *arg) {
-  answer_t *answer = arg;
-  yyjson_mut_obj_add_strcpy(answer->doc, answer->root, "id", row->id);
-  add_text(answer->doc, answer->root, "name", row->name);
-  yyjson_mut_obj_add_bool(answer->doc, answer->root, "is_active", row->is_active);
-  add_time(answer->doc, answer->root, "created_at", &row->created_at);
+  response_t *response = arg;
+  yyjson_mut_obj_add_strcpy(response->doc, response->root, "id", row->id);
+  add_text(response->doc, response->root, "name", row->name);
+  yyjson_mut_obj_add_bool(response->doc, response->root, "is_active", row->is_active);
+  add_time(response->doc, response->root, "created_at", &row->created_at);
   return false;
 }
 
@@ -89,8 +89,8 @@ static bool read_context(mcp_call_t *call, yyjson_val *args, startup_context_t *
   *out = (startup_context_t){.is_active = mcp_arg_bool(args, "set_active", true),
                              .updated_at = mcp_time_now_us()};
   mcp_uuid_new(out->id);
-  if (!name_arg(call, args, "name", NAME_MAX_BYTES, &out->name) ||
-      !name_arg(call, args, "content", CONTENT_MAX_BYTES, &out->content))
+  if (!bounded_text_arg(call, args, "name", NAME_MAX_BYTES, &out->name) ||
+      !bounded_text_arg(call, args, "content", CONTENT_MAX_BYTES, &out->content))
     return false;
   if (out->name.len > 0)
     return true;
@@ -103,14 +103,14 @@ static void on_set(mcp_call_t *call, yyjson_val *args, void *arg) {
   startup_context_t context;
   if (!read_context(call, args, &context))
     return;
-  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "contexts");
+  response_t response = response_begin(call, NULL, dewey->metrics.rows, "contexts");
   store_error_t error;
-  int code = dewey->store->set_context(dewey->store, &context, on_set_row, &answer, &error);
+  int code = dewey->store->set_context(dewey->store, &context, on_set_row, &response, &error);
   if (code == STORE_OK) {
-    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
-    mcp_call_reply(call, answer.root);
+    health_report(&dewey->health, HEALTH_WRITE, STORE_OK, NULL);
+    mcp_call_reply(call, response.root);
   } else {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "storing", &error);
   }
 }
 
@@ -118,22 +118,22 @@ static void on_set(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static bool on_listed(const startup_context_t *row, void *arg) {
   enum { KEYS_AND_SHORT_VALUES = 256 };
-  answer_t *answer = arg;
-  if (!answer_takes(answer, KEYS_AND_SHORT_VALUES + text_json_bytes(row->name, true) +
-                                text_json_bytes(row->content, true)))
+  response_t *response = arg;
+  if (!response_has_room(response, KEYS_AND_SHORT_VALUES + text_json_bytes(row->name, true) +
+                                       text_json_bytes(row->content, true)))
     return false;
-  add_context(answer->doc, yyjson_mut_arr_add_obj(answer->doc, answer->rows), row);
+  add_context(response->doc, yyjson_mut_arr_add_obj(response->doc, response->rows), row);
   return true;
 }
 
 static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   bool with_content = mcp_arg_bool(args, "include_content", false);
-  answer_t answer = answer_begin(call, "contexts", dewey->figures.rows, "contexts");
+  response_t response = response_begin(call, "contexts", dewey->metrics.rows, "contexts");
   store_error_t error;
-  int code =
-      dewey->store->list_contexts(dewey->store, with_content, until_left(call), on_listed, &answer, &error);
-  answer_end(&answer, &dewey->health, code, "listing", &error);
+  int code = dewey->store->list_contexts(dewey->store, with_content, cancel_when_abandoned(call), on_listed,
+                                         &response, &error);
+  response_end(&response, &dewey->health, code, "listing", &error);
 }
 
 /* ---- dewey_delete_startup_context ---- */
@@ -141,17 +141,17 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
 static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   mcp_text_t name;
-  if (!name_arg(call, args, "name", NAME_MAX_BYTES, &name) || !force_arg(call, args))
+  if (!bounded_text_arg(call, args, "name", NAME_MAX_BYTES, &name) || !force_arg(call, args))
     return;
   store_error_t error;
   int code = dewey->store->remove_context(dewey->store, name, &error);
   if (code != STORE_OK) {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "deleting", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "deleting", &error);
     return;
   }
-  yyjson_mut_val *answer = yyjson_mut_obj(mcp_call_doc(call));
-  yyjson_mut_obj_add_true(mcp_call_doc(call), answer, "deleted");
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(mcp_call_doc(call));
+  yyjson_mut_obj_add_true(mcp_call_doc(call), response, "deleted");
+  mcp_call_reply(call, response);
 }
 
 /* ---- The table ---- */

@@ -4,7 +4,7 @@
  * and a turn that is taken are tool errors: the arguments could have been right. */
 #include "conversation_tools.h"
 #include "bulk_tool.h"
-#include "calls.h"
+#include "tool_args.h"
 #include "messages.h"
 
 #include <stdlib.h>
@@ -89,7 +89,7 @@ bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SI
 }
 
 static bool session_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
-  return name_arg(call, args, "session_id", SESSION_ID_MAX_BYTES, out);
+  return bounded_text_arg(call, args, "session_id", SESSION_ID_MAX_BYTES, out);
 }
 
 /* ---- dewey_begin_conversation ---- */
@@ -100,8 +100,8 @@ bool new_conversation_args(mcp_call_t *call, yyjson_val *args, conversation_t *o
   mcp_uuid_new(out->id);
   if (!session_arg(call, args, &out->session_id))
     return false;
-  if (!json_to_store(yyjson_obj_get(args, "metadata"), block, &out->metadata)) {
-    end_no_memory(call);
+  if (!json_serialize(yyjson_obj_get(args, "metadata"), block, &out->metadata)) {
+    reply_no_memory(call);
     return false;
   }
   if (out->metadata.len <= CONVERSATION_METADATA_MAX_BYTES)
@@ -113,12 +113,12 @@ bool new_conversation_args(mcp_call_t *call, yyjson_val *args, conversation_t *o
 
 static void reply_begun(mcp_call_t *call, const conversation_t *conversation) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "conversation_id", conversation->id);
-  add_text(doc, answer, "session_id", conversation->session_id);
-  add_time(doc, answer, "created_at", &conversation->created_at);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, response, "conversation_id", conversation->id);
+  add_text(doc, response, "session_id", conversation->session_id);
+  add_time(doc, response, "created_at", &conversation->created_at);
+  yyjson_mut_obj_add_val(doc, response, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, response);
 }
 
 static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -129,11 +129,11 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (new_conversation_args(call, args, &conversation, &block)) {
     int code = dewey->store->add(dewey->store, &conversation, true, NULL, NULL, NULL, &error);
     if (code == STORE_OK) {
-      health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
-      mcp_metric_add(dewey->figures.conversations, "begun", 1);
+      health_report(&dewey->health, HEALTH_WRITE, STORE_OK, NULL);
+      mcp_metric_add(dewey->metrics.conversations, "begun", 1);
       reply_begun(call, &conversation);
     } else {
-      end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
+      reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "storing", &error);
     }
   }
   free(block);
@@ -143,7 +143,7 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* The one message of its call. */
 typedef struct single {
-  message_in_t in;
+  message_input_t in;
   bool given;
 } single_t;
 
@@ -158,12 +158,12 @@ static int on_single(message_t *message, void *arg) {
 
 static void reply_stored(mcp_call_t *call, const message_t *message, int64_t turn) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "message_id", message->id);
-  yyjson_mut_obj_add_sint(doc, answer, "turn_number", turn);
-  add_time(doc, answer, "created_at", &message->created_at);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, response, "message_id", message->id);
+  yyjson_mut_obj_add_sint(doc, response, "turn_number", turn);
+  add_time(doc, response, "created_at", &message->created_at);
+  yyjson_mut_obj_add_val(doc, response, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, response);
 }
 
 static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, single_t *single) {
@@ -173,32 +173,32 @@ static void store_single(mcp_call_t *call, dewey_t *dewey, const char *id, singl
   int64_t turn;
   int code = dewey->store->add(dewey->store, &conversation, false, on_single, single, &turn, &error);
   if (code == STORE_OK) {
-    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
-    mcp_metric_add(dewey->figures.messages, "stored", 1);
+    health_report(&dewey->health, HEALTH_WRITE, STORE_OK, NULL);
+    mcp_metric_add(dewey->metrics.messages, "stored", 1);
     reply_stored(call, &single->in.message, turn);
   } else {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "storing", &error);
   }
 }
 
 static bool read_single(mcp_call_t *call, yyjson_val *args, single_t *single) {
-  int role = message_role(text_arg(args, "role"));
+  int role = message_role_parse(text_arg(args, "role"));
   int64_t turn = 0;
   if (role < 0) {
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "role must be one of user, assistant, system, tool");
     return false;
   }
-  if (!int_arg(call, args, "turn_number", 1, TURN_MAX, &turn))
+  if (!int_arg(call, args, "turn_number", 1, STORE_TURN_MAX, &turn))
     return false;
-  int verdict = message_make(&single->in, role, yyjson_obj_get(args, "content"),
-                             yyjson_obj_get(args, "metadata"), mcp_time_now_us());
+  int result = message_make(&single->in, role, yyjson_obj_get(args, "content"),
+                            yyjson_obj_get(args, "metadata"), mcp_time_now_us());
   single->in.message.turn = turn;
-  if (verdict == MESSAGE_NO_MEMORY)
-    end_no_memory(call);
-  else if (verdict == MESSAGE_TOO_LARGE)
+  if (result == MESSAGE_NO_MEMORY)
+    reply_no_memory(call);
+  else if (result == MESSAGE_TOO_LARGE)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "the message is larger than %d MiB",
                   MESSAGE_MAX_BYTES / 1024 / 1024);
-  return verdict == MESSAGE_TAKEN;
+  return result == MESSAGE_ACCEPTED;
 }
 
 static void on_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -212,21 +212,21 @@ static void on_store_message(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- dewey_get_conversation, dewey_list_conversations ---- */
 
 static bool on_conversation(const conversation_t *row, void *arg) {
-  answer_t *answer = arg;
-  yyjson_mut_obj_add_strcpy(answer->doc, answer->root, "conversation_id", row->id);
-  add_text(answer->doc, answer->root, "session_id", row->session_id);
-  add_time(answer->doc, answer->root, "created_at", &row->created_at);
-  add_time(answer->doc, answer->root, "updated_at", &row->updated_at);
-  add_json(answer->doc, answer->root, "metadata", row->metadata);
-  answer->rows = yyjson_mut_obj_add_arr(answer->doc, answer->root, "messages");
-  return answer_takes(answer, conversation_wire_bytes(row));
+  response_t *response = arg;
+  yyjson_mut_obj_add_strcpy(response->doc, response->root, "conversation_id", row->id);
+  add_text(response->doc, response->root, "session_id", row->session_id);
+  add_time(response->doc, response->root, "created_at", &row->created_at);
+  add_time(response->doc, response->root, "updated_at", &row->updated_at);
+  add_json(response->doc, response->root, "metadata", row->metadata);
+  response->rows = yyjson_mut_obj_add_arr(response->doc, response->root, "messages");
+  return response_has_room(response, conversation_wire_bytes(row));
 }
 
 static bool on_message(const message_t *row, void *arg) {
-  answer_t *answer = arg;
-  if (!answer_takes(answer, message_wire_bytes(row)))
+  response_t *response = arg;
+  if (!response_has_room(response, message_wire_bytes(row)))
     return false;
-  yyjson_mut_arr_append(answer->rows, message_json(answer->doc, row));
+  yyjson_mut_arr_append(response->rows, message_json(response->doc, row));
   return true;
 }
 
@@ -235,18 +235,18 @@ static void on_get(mcp_call_t *call, yyjson_val *args, void *arg) {
   char id[MCP_UUID_SIZE];
   if (!conversation_id_arg(call, args, id))
     return;
-  answer_t answer = answer_begin(call, NULL, dewey->figures.rows, "messages");
+  response_t response = response_begin(call, NULL, dewey->metrics.rows, "messages");
   store_error_t error;
-  int code =
-      dewey->store->get(dewey->store, id, until_left(call), on_conversation, on_message, &answer, &error);
-  answer_end(&answer, &dewey->health, code, "reading", &error);
+  int code = dewey->store->get(dewey->store, id, cancel_when_abandoned(call), on_conversation, on_message,
+                               &response, &error);
+  response_end(&response, &dewey->health, code, "reading", &error);
 }
 
 static bool on_listed(const conversation_t *row, void *arg) {
-  answer_t *answer = arg;
-  if (!answer_takes(answer, conversation_wire_bytes(row)))
+  response_t *response = arg;
+  if (!response_has_room(response, conversation_wire_bytes(row)))
     return false;
-  yyjson_mut_arr_append(answer->rows, conversation_json(answer->doc, row));
+  yyjson_mut_arr_append(response->rows, conversation_json(response->doc, row));
   return true;
 }
 
@@ -260,10 +260,10 @@ static bool sort_arg(mcp_call_t *call, yyjson_val *args, bool *by_updated) {
 }
 
 /* Ends the answer of a list with its place among all rows. */
-static void add_place(answer_t *answer, int64_t total, int64_t limit, int64_t offset) {
-  yyjson_mut_obj_add_sint(answer->doc, answer->root, "total", total);
-  yyjson_mut_obj_add_sint(answer->doc, answer->root, "limit", limit);
-  yyjson_mut_obj_add_sint(answer->doc, answer->root, "offset", offset);
+static void add_place(response_t *response, int64_t total, int64_t limit, int64_t offset) {
+  yyjson_mut_obj_add_sint(response->doc, response->root, "total", total);
+  yyjson_mut_obj_add_sint(response->doc, response->root, "limit", limit);
+  yyjson_mut_obj_add_sint(response->doc, response->root, "offset", offset);
 }
 
 static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -273,27 +273,29 @@ static void on_list(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &page.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &page.offset))
     return;
-  answer_t answer = answer_begin(call, "conversations", dewey->figures.rows, "conversations");
+  response_t response = response_begin(call, "conversations", dewey->metrics.rows, "conversations");
   store_error_t error;
   int64_t total = 0;
-  int code = dewey->store->list(dewey->store, &page, until_left(call), on_listed, &answer, &total, &error);
-  add_place(&answer, total, page.limit, page.offset);
-  answer_end(&answer, &dewey->health, code, "listing", &error);
+  int code = dewey->store->list(dewey->store, &page, cancel_when_abandoned(call), on_listed, &response,
+                                &total, &error);
+  add_place(&response, total, page.limit, page.offset);
+  response_end(&response, &dewey->health, code, "listing", &error);
 }
 
 /* ---- dewey_search ---- */
 
 static bool on_found(const found_message_t *row, void *arg) {
-  answer_t *answer = arg;
-  if (!answer_takes(answer, message_wire_bytes(&row->message) + conversation_wire_bytes(&row->conversation)))
+  response_t *response = arg;
+  if (!response_has_room(response,
+                         message_wire_bytes(&row->message) + conversation_wire_bytes(&row->conversation)))
     return false;
-  yyjson_mut_arr_append(answer->rows, found_json(answer->doc, row));
+  yyjson_mut_arr_append(response->rows, found_json(response->doc, row));
   return true;
 }
 
 /* At least one word. */
 static bool words_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
-  if (!name_arg(call, args, "query", QUERY_MAX_BYTES, out))
+  if (!bounded_text_arg(call, args, "query", QUERY_MAX_BYTES, out))
     return false;
   for (size_t i = 0; i < out->len; i++) {
     if (strchr(" \t\r\n\f\v", out->ptr[i]) == NULL)
@@ -312,12 +314,13 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
       !int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &search.limit) ||
       !int_arg(call, args, "offset", 0, INT32_MAX, &search.offset))
     return;
-  answer_t answer = answer_begin(call, "results", dewey->figures.rows, "messages");
+  response_t response = response_begin(call, "results", dewey->metrics.rows, "messages");
   store_error_t error;
   int64_t total = 0;
-  int code = dewey->store->search(dewey->store, &search, until_left(call), on_found, &answer, &total, &error);
-  add_place(&answer, total, search.limit, search.offset);
-  answer_end(&answer, &dewey->health, code, "searching", &error);
+  int code = dewey->store->search(dewey->store, &search, cancel_when_abandoned(call), on_found, &response,
+                                  &total, &error);
+  add_place(&response, total, search.limit, search.offset);
+  response_end(&response, &dewey->health, code, "searching", &error);
 }
 
 /* ---- dewey_delete_conversation ---- */
@@ -331,16 +334,16 @@ static void on_delete(mcp_call_t *call, yyjson_val *args, void *arg) {
   int64_t messages;
   int code = dewey->store->remove(dewey->store, id, &messages, &error);
   if (code != STORE_OK) {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "deleting", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "deleting", &error);
     return;
   }
-  mcp_metric_add(dewey->figures.conversations, "deleted", 1);
-  mcp_metric_add(dewey->figures.messages, "deleted", (double)messages);
+  mcp_metric_add(dewey->metrics.conversations, "deleted", 1);
+  mcp_metric_add(dewey->metrics.messages, "deleted", (double)messages);
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_true(doc, answer, "deleted");
-  yyjson_mut_obj_add_sint(doc, answer, "messages_deleted", messages);
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_true(doc, response, "deleted");
+  yyjson_mut_obj_add_sint(doc, response, "messages_deleted", messages);
+  mcp_call_reply(call, response);
 }
 
 /* ---- The table ---- */

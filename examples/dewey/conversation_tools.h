@@ -2,7 +2,7 @@
 #ifndef DEWEY_CONVERSATION_TOOLS_H
 #define DEWEY_CONVERSATION_TOOLS_H
 
-#include "calls.h"
+#include "tool_args.h"
 #include "tools.h"
 
 enum { CONVERSATION_TOOLS = 7 };

@@ -5,7 +5,7 @@
  * in the entry's data), NUL becomes U+FFFD, since not every database can store it. What cannot is refused
  * with its reason. Data stays JSON text all the way: it is never read again on its way out. */
 #include "logs.h"
-#include "texts.h"
+#include "text_nul.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ enum {
 
 /* How far ahead a time may be. Where it is more than an hour, an earlier call may have replaced it. */
 #define AHEAD_MAX_US INT64_C(86400000000)
-#define AHEAD_SOUGHT_US INT64_C(3600000000)
+#define AHEAD_REPLACED_US INT64_C(3600000000)
 
 #define KEPT_TIME "original_created_at"
 
@@ -101,7 +101,7 @@ static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_tim
   return true;
 }
 
-static const char *judge_id(yyjson_val *value, log_entry_t *entry) {
+static const char *validate_id(yyjson_val *value, log_entry_t *entry) {
   if (value == NULL)
     mcp_uuid_new(entry->id);
   else if (!yyjson_is_str(value) ||
@@ -113,7 +113,7 @@ static const char *judge_id(yyjson_val *value, log_entry_t *entry) {
 /* The time given, else that inside of the id, else that of the line which is stored with this id, else now:
  * so the same entry sent again meets the same key. Returns the value where it cannot be used, since it cannot
  * be read, or is so far ahead that the line would never be too old. */
-static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, bool has_id, log_entry_t *entry) {
+static yyjson_val *choose_time(yyjson_val *value, int64_t now_us, bool has_id, log_entry_t *entry) {
   int64_t inside_us;
   bool read = yyjson_is_str(value) &&
               mcp_time_parse(yyjson_get_str(value), yyjson_get_len(value), &entry->created_at) == 0;
@@ -121,12 +121,12 @@ static yyjson_val *judge_time(yyjson_val *value, int64_t now_us, bool has_id, lo
   bool inside = mcp_uuid_time_us(entry->id, &inside_us) == 0 && inside_us <= now_us + AHEAD_MAX_US;
   if (!fine)
     entry->created_at = inside ? inside_us : now_us;
-  bool sure = (fine || (inside && !read)) && entry->created_at <= now_us + AHEAD_SOUGHT_US;
-  entry->seek = has_id && !sure;
+  bool sure = (fine || (inside && !read)) && entry->created_at <= now_us + AHEAD_REPLACED_US;
+  entry->reuse_stored_time = has_id && !sure;
   return fine ? NULL : value;
 }
 
-static const char *judge(yyjson_val *value, log_entry_t *entry) {
+static const char *validate(yyjson_val *value, log_entry_t *entry) {
   yyjson_val *trace_id = get(value, "trace_id");
   if (!yyjson_is_str(yyjson_obj_get(value, "component")))
     return "component is required and must be a text";
@@ -139,16 +139,16 @@ static const char *judge(yyjson_val *value, log_entry_t *entry) {
     return "level must be one of TRACE, DEBUG, INFO, WARN, ERROR";
   if (trace_id != NULL && (!yyjson_is_str(trace_id) || yyjson_get_len(trace_id) > TRACE_ID_MAX_BYTES))
     return "trace_id must be a text of at most 128 bytes, or null";
-  return judge_id(get(value, "id"), entry);
+  return validate_id(get(value, "id"), entry);
 }
 
 int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const char **reason) {
   log_entry_t *entry = &batch->entries[batch->count];
-  *reason = judge(value, entry);
+  *reason = validate(value, entry);
   if (*reason != NULL)
-    return LOG_REFUSED;
+    return LOG_REJECTED;
   bool has_id = get(value, "id") != NULL;
-  yyjson_val *kept_time = judge_time(get(value, "created_at"), now_us, has_id, entry);
+  yyjson_val *kept_time = choose_time(get(value, "created_at"), now_us, has_id, entry);
   if (!read_text(batch, yyjson_obj_get(value, "component"), &entry->component) ||
       !read_text(batch, yyjson_obj_get(value, "message"), &entry->message) ||
       !read_text(batch, get(value, "trace_id"), &entry->trace_id) ||
@@ -158,11 +158,11 @@ int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const c
                  text_json_bytes(entry->trace_id, false) + entry->data.len;
   if (bytes > LINE_MAX_BYTES) {
     *reason = "the log line is larger than 256 KiB";
-    return LOG_REFUSED;
+    return LOG_REJECTED;
   }
   batch->bytes += bytes;
   batch->count++;
-  return LOG_TAKEN;
+  return LOG_ACCEPTED;
 }
 
 /* ---- Writing ---- */

@@ -20,9 +20,9 @@ void log_batch_deinit(log_batch_t *batch);
 
 enum { LOG_COMPONENT_MAX_BYTES = 256 }; /* of an entry that is taken; older rows may have longer ones */
 
-enum { LOG_TAKEN, LOG_REFUSED, LOG_NO_MEMORY };
+enum { LOG_ACCEPTED, LOG_REJECTED, LOG_NO_MEMORY };
 
-/* Judges one entry and takes it into the batch; LOG_REFUSED: *reason says why, in words for the caller.
+/* Judges one entry and takes it into the batch; LOG_REJECTED: *reason says why, in words for the caller.
  * now_us is the time of receipt. */
 int log_batch_add(log_batch_t *batch, yyjson_val *value, int64_t now_us, const char **reason);
 

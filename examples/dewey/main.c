@@ -42,26 +42,26 @@ enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, WORK_BYTES = 8 * 1024 * 1024 /* a 
 
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
-  bool retention_given;
+  bool retention_is_set;
   database_t database;
   const char *import_paths;
 } settings_t;
 
 static bool read_settings(settings_t *settings) {
-  settings->retention_given = mcp_env_text("LOG_RETENTION_DAYS", NULL) != NULL;
+  settings->retention_is_set = mcp_env_text("LOG_RETENTION_DAYS", NULL) != NULL;
   return mcp_env_directories("DEWEY_IMPORT_PATHS", &settings->import_paths) == 0 &&
          mcp_env_int("DEWEY_MCP_PORT", 9020, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("LOG_RETENTION_DAYS", 7, 1, 36500, &settings->retention_days) == 0 &&
          mcp_env_int("ICCM_MAX_MESSAGE_BYTES", MAX_MESSAGE_BYTES, 1024, MAX_MESSAGE_BYTES,
                      &settings->max_message_bytes) == 0 &&
-         database_read(&settings->database, "DEWEY", NULL);
+         database_from_env(&settings->database, "DEWEY", NULL);
 }
 
 /* For Godot, which is ready when its store is: a connection alone says too little. */
 static void on_ready(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char ready[] = "{\"ready\":true}";
   dewey_t *dewey = arg;
-  const char *reason = health_failing(&dewey->health);
+  const char *reason = health_failure(&dewey->health);
   (void)args;
   if (reason == NULL)
     mcp_call_reply_text(call, ready, sizeof ready - 1);
@@ -82,21 +82,21 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   int code = mcp_server_add_tool(server, &ready);
   if (code == 0)
     code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
-  figures_make(&dewey->figures, server);
-  health_tell(&dewey->health, server);
-  keeper_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
-  keeper_t *indexing = indexing_start(dewey);
+  metrics_init(&dewey->metrics, server);
+  health_set_server(&dewey->health, server);
+  maintenance_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
+  maintenance_t *indexing = indexing_start(dewey);
   if (retention == NULL || indexing == NULL)
     mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention or for indexing");
   if (code == 0)
     code = retention != NULL && indexing != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  bool ended = keeper_stop(indexing);
-  if (!keeper_stop(retention) || !ended) { /* it uses server and store, which stay as they are */
+  bool ended = maintenance_stop(indexing);
+  if (!maintenance_stop(retention) || !ended) { /* it uses server and store, which stay as they are */
     if (code != 0 && code != MCP_ETIMEOUT)
       exit(1);
     return MCP_ETIMEOUT;
   }
-  health_tell(&dewey->health, NULL); /* a handler that is still at work may find something yet */
+  health_set_server(&dewey->health, NULL); /* a handler that is still at work may find something yet */
   mcp_server_free(server);
   return code;
 }
@@ -109,8 +109,8 @@ static store_t *open_store(const settings_t *settings) {
   store_t *store = database->postgresql.host != NULL ? store_pq_open(&database->postgresql, &error)
                                                      : store_sqlite_open(database->path, &error);
   if (store == NULL)
-    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s", database_shown(database, shown),
-            error.text);
+    mcp_log(MCP_LOG_ERROR, "dewey", "the database \"%s\" cannot be used: %s",
+            database_redacted(database, shown), error.text);
   return store;
 }
 
@@ -118,7 +118,7 @@ static int run(const settings_t *settings) {
   static dewey_t dewey; /* a handler may outlive the server, see below */
   atomic_init(&dewey.last_retention_us, INT64_MIN);
   dewey.retention_days = settings->retention_days;
-  dewey.retention_given = settings->retention_given;
+  dewey.retention_is_set = settings->retention_is_set;
   dewey.import_paths = settings->import_paths;
   health_init(&dewey.health, "dewey", WORK_BYTES, settings->database.postgresql.host == NULL);
   dewey.store = open_store(settings);
@@ -136,7 +136,7 @@ static int run(const settings_t *settings) {
 
 /* Has a Dewey that doubts the clock remove old lines again: at most a second later, by this clock. */
 static int resume_retention(const settings_t *settings) {
-  const store_stop_t never = STORE_NEVER;
+  const cancel_token_t never = CANCEL_NEVER;
   store_error_t error;
   store_t *store = open_store(settings);
   if (store == NULL)

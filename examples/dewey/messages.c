@@ -3,20 +3,20 @@
  * A content that is not a text is kept as JSON. Metadata stays JSON text all the way: it is never read again
  * on its way out. */
 #include "messages.h"
-#include "calls.h"
-#include "texts.h"
+#include "tool_args.h"
+#include "text_nul.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const roles[MESSAGE_ROLES] = {"user", "assistant", "system", "tool"};
+static const char *const roles[STORE_ROLES] = {"user", "assistant", "system", "tool"};
 
 const char *message_role_name(int role) {
   return roles[role];
 }
 
-int message_role(mcp_text_t name) {
-  for (int role = 0; role < MESSAGE_ROLES; role++) {
+int message_role_parse(mcp_text_t name) {
+  for (int role = 0; role < STORE_ROLES; role++) {
     if (name.ptr != NULL && strlen(roles[role]) == name.len && memcmp(roles[role], name.ptr, name.len) == 0)
       return role;
   }
@@ -25,12 +25,12 @@ int message_role(mcp_text_t name) {
 
 /* ---- In ---- */
 
-void message_deinit(message_in_t *in) {
+void message_deinit(message_input_t *in) {
   free(in->content);
   free(in->metadata);
 }
 
-bool json_to_store(yyjson_val *value, char **block, mcp_text_t *text) {
+bool json_serialize(yyjson_val *value, char **block, mcp_text_t *text) {
   size_t len;
   *text = (mcp_text_t){NULL, 0};
   *block = NULL;
@@ -42,27 +42,28 @@ bool json_to_store(yyjson_val *value, char **block, mcp_text_t *text) {
   return *block != NULL;
 }
 
-static bool read_content(message_in_t *in, yyjson_val *content) {
+static bool read_content(message_input_t *in, yyjson_val *content) {
   mcp_text_t *text = &in->message.content;
   if (!yyjson_is_str(content))
-    return json_to_store(content, &in->content, text);
+    return json_serialize(content, &in->content, text);
   *text = (mcp_text_t){yyjson_get_str(content), yyjson_get_len(content)};
   if (text_has_nul(*text))
     in->content = text_replace_nul(text);
   return !text_has_nul(*text);
 }
 
-static int judge_size(const message_in_t *in) {
-  return in->message.content.len + in->message.metadata.len <= MESSAGE_MAX_BYTES ? MESSAGE_TAKEN
+static int check_size(const message_input_t *in) {
+  return in->message.content.len + in->message.metadata.len <= MESSAGE_MAX_BYTES ? MESSAGE_ACCEPTED
                                                                                  : MESSAGE_TOO_LARGE;
 }
 
-int message_make(message_in_t *in, int role, yyjson_val *content, yyjson_val *metadata, int64_t created_at) {
-  *in = (message_in_t){.message = {.role = role, .created_at = created_at}};
+int message_make(message_input_t *in, int role, yyjson_val *content, yyjson_val *metadata,
+                 int64_t created_at) {
+  *in = (message_input_t){.message = {.role = role, .created_at = created_at}};
   mcp_uuid_new(in->message.id);
-  if (!read_content(in, content) || !json_to_store(metadata, &in->metadata, &in->message.metadata))
+  if (!read_content(in, content) || !json_serialize(metadata, &in->metadata, &in->message.metadata))
     return MESSAGE_NO_MEMORY;
-  return judge_size(in);
+  return check_size(in);
 }
 
 /* ---- From an entry ---- */
@@ -73,12 +74,12 @@ static yyjson_val *given(yyjson_val *object, const char *name) {
 }
 
 static int known_role(yyjson_val *role) { /* -1: none */
-  return message_role((mcp_text_t){yyjson_get_str(role), yyjson_get_len(role)});
+  return message_role_parse((mcp_text_t){yyjson_get_str(role), yyjson_get_len(role)});
 }
 
 static int role_of(yyjson_val *object) {
   int known = known_role(yyjson_obj_get(object, "role"));
-  return known >= 0 ? known : ROLE_SYSTEM;
+  return known >= 0 ? known : STORE_ROLE_SYSTEM;
 }
 
 /* A text, or a number of seconds or milliseconds since 1970; up to a day ahead. */
@@ -151,12 +152,12 @@ static bool has_rest(yyjson_val *entry, const char *time) {
 }
 
 /* One with role and content. */
-static int make_plain(message_in_t *in, yyjson_val *entry, const char *time, int64_t created_at) {
+static int make_plain(message_input_t *in, yyjson_val *entry, const char *time, int64_t created_at) {
   bool rest = has_rest(entry, time);
-  int verdict = message_make(in, role_of(entry), given(entry, "content"),
-                             rest ? NULL : given(entry, "metadata"), created_at);
-  if (!rest || verdict != MESSAGE_TAKEN)
-    return verdict;
+  int result = message_make(in, role_of(entry), given(entry, "content"),
+                            rest ? NULL : given(entry, "metadata"), created_at);
+  if (!rest || result != MESSAGE_ACCEPTED)
+    return result;
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *all = doc != NULL ? gather(doc, entry, time) : NULL;
   size_t len = 0;
@@ -165,16 +166,16 @@ static int make_plain(message_in_t *in, yyjson_val *entry, const char *time, int
   if (in->metadata == NULL)
     return MESSAGE_NO_MEMORY;
   in->message.metadata = (mcp_text_t){in->metadata, json_replace_nul(in->metadata, len)};
-  return judge_size(in);
+  return check_size(in);
 }
 
-int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us) {
+int message_from_entry(message_input_t *in, yyjson_val *entry, int64_t now_us) {
   yyjson_val *inner = yyjson_obj_get(entry, "message"), *content = given(entry, "content");
   int64_t created_at = now_us;
   const char *time = find_time(entry, now_us, &created_at);
   if (!yyjson_is_obj(inner) && given(entry, "role") != NULL && content != NULL)
     return make_plain(in, entry, time, created_at);
-  int role = ROLE_SYSTEM;
+  int role = STORE_ROLE_SYSTEM;
   mcp_text_t otherwise = {"unknown", 7};
   if (yyjson_is_obj(inner)) {
     role = role_of(inner);
@@ -185,10 +186,10 @@ int message_from_entry(message_in_t *in, yyjson_val *entry, int64_t now_us) {
   } else {
     content = given(entry, "type");
   }
-  int verdict = message_make(in, role, content, entry, created_at);
+  int result = message_make(in, role, content, entry, created_at);
   if (in->message.content.ptr == NULL)
     in->message.content = otherwise;
-  return verdict;
+  return result;
 }
 
 /* ---- Out ---- */

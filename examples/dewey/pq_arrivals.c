@@ -8,7 +8,7 @@
  * A mark is such a snapshot ("low:high:running,running"), or, where more lines have arrived than were taken,
  * "snapshot/snapshot of today/number/id", with the last line taken. */
 #include "pq_words.h"
-#include "texts.h"
+#include "text_nul.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,19 +95,20 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
   log_entry_t row;
   mcp_text_t number = pq_text(result, PQ_LOG_COLUMNS);
   if (!pq_log_row(result, &row) || number.ptr == NULL)
-    return PQ_STRANGE;
+    return PQ_ROW_DAMAGED;
   arriving->more = !arriving->cb(&row, arriving->arg);
   if (arriving->more)
-    return PQ_ENOUGH;
+    return PQ_ROW_STOP;
   snprintf(arriving->number, sizeof arriving->number, "%.*s", (int)number.len, number.ptr);
   memcpy(arriving->id, row.id, sizeof row.id);
-  return PQ_TAKEN;
+  return PQ_ROW_CONTINUE;
 }
 
 static enum pq_row on_snapshot(const PGresult *result, void *arg) {
   mcp_text_t found = pq_text(result, 0);
-  int len = snprintf(arg, LOG_MARK_SIZE, "%.*s", (int)found.len, found.ptr != NULL ? found.ptr : "");
-  return len > 0 && len < LOG_MARK_SIZE ? PQ_ENOUGH : PQ_STRANGE;
+  int len =
+      snprintf(arg, STORE_ARRIVAL_MARK_SIZE, "%.*s", (int)found.len, found.ptr != NULL ? found.ptr : "");
+  return len > 0 && len < STORE_ARRIVAL_MARK_SIZE ? PQ_ROW_STOP : PQ_ROW_DAMAGED;
 }
 
 static int read_rows(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search,
@@ -117,7 +118,7 @@ static int read_rows(pq_conn_t *conn, const log_filter_t *filter, const pq_searc
   pq_add_text(&params, mark->from);
   pq_add_text(&params, mark->upto);
   pq_add_text(&params, mark->number);
-  return pq_each(conn, search->old ? PQ_LOGS_ARRIVED_OLD : PQ_LOGS_ARRIVED, &params, on_row, arriving, NULL,
+  return pq_exec(conn, search->old ? PQ_LOGS_ARRIVED_OLD : PQ_LOGS_ARRIVED, &params, on_row, arriving, NULL,
                  "following", error);
 }
 
@@ -129,11 +130,11 @@ static bool is_from_ahead(mcp_text_t from, mcp_text_t today) {
          high > high_today;
 }
 
-static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search, const mark_t *asked,
-                  arriving_t *arriving, char next[LOG_MARK_SIZE], store_error_t *error) {
-  char today[LOG_MARK_SIZE];
-  mark_t mark = *asked;
-  int code = pq_each_sql(conn, "SELECT pg_current_snapshot()::text", NULL, on_snapshot, today, NULL,
+static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t *search, const mark_t *start,
+                  arriving_t *arriving, char next[STORE_ARRIVAL_MARK_SIZE], store_error_t *error) {
+  char today[STORE_ARRIVAL_MARK_SIZE];
+  mark_t mark = *start;
+  int code = pq_exec_sql(conn, "SELECT pg_current_snapshot()::text", NULL, on_snapshot, today, NULL,
                          "reading the snapshot", error);
   mcp_text_t now = {today, code == STORE_OK ? strlen(today) : 0};
   if (code != STORE_OK)
@@ -143,16 +144,16 @@ static int follow(pq_conn_t *conn, const log_filter_t *filter, const pq_search_t
   if (mark.from.len > 0 && !is_from_ahead(mark.from, now))
     code = read_rows(conn, filter, search, &mark, arriving, error);
   int len = arriving->more
-                ? snprintf(next, LOG_MARK_SIZE, "%.*s/%.*s/%s/%s", (int)mark.from.len, mark.from.ptr,
-                           (int)mark.upto.len, mark.upto.ptr, arriving->number, arriving->id)
-                : snprintf(next, LOG_MARK_SIZE, "%.*s", (int)mark.upto.len, mark.upto.ptr);
-  if (code == STORE_OK && len >= LOG_MARK_SIZE)
+                ? snprintf(next, STORE_ARRIVAL_MARK_SIZE, "%.*s/%.*s/%s/%s", (int)mark.from.len,
+                           mark.from.ptr, (int)mark.upto.len, mark.upto.ptr, arriving->number, arriving->id)
+                : snprintf(next, STORE_ARRIVAL_MARK_SIZE, "%.*s", (int)mark.upto.len, mark.upto.ptr);
+  if (code == STORE_OK && len >= STORE_ARRIVAL_MARK_SIZE)
     return pq_roll_back(conn, STORE_BUSY, "too many transactions are at work to be followed", error);
   return code;
 }
 
-int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t text, store_stop_t stop,
-                    store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t text, cancel_token_t cancel,
+                    store_row_cb cb, void *arg, char next[STORE_ARRIVAL_MARK_SIZE], store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   arriving_t arriving = {.cb = cb, .arg = arg};
   mark_t mark = {.from = text};
@@ -160,18 +161,18 @@ int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t text,
   pq_search_t search;
   log_filter_t possible = *filter;
   if (text.len > 0 && !read_mark(text, &mark))
-    return STORE_NONE;
+    return STORE_NOT_FOUND;
   if (text_has_nul(filter->component) || text_has_nul(filter->trace_id)) { /* no line has such a one */
     possible.component = possible.trace_id = (mcp_text_t){NULL, 0};
     possible.limit = 0;
   }
-  pq_conn_t *conn = pq_reader(&self->pools, stop, &code, error);
+  pq_conn_t *conn = pq_acquire_reader(&self->pools, cancel, &code, error);
   if (conn == NULL)
     return code;
   code = pq_search_init(&search, self, conn, filter->search, error);
   if (code == STORE_OK)
     code = follow(conn, &possible, &search, &mark, &arriving, next, error);
   pq_search_deinit(&search);
-  pq_give(&self->pools.readers, conn);
+  pq_release(&self->pools.readers, conn);
   return code;
 }

@@ -28,10 +28,11 @@ static const char take_over[] =
 
 static int make(pq_conn_t *conn, store_error_t *error) {
   int64_t old = 0;
-  int code = pq_ask(conn,
-                    "SELECT count(*) FROM unnest('{logs,messages,conversations,startup_contexts}'::text[])"
-                    " AS name WHERE to_regclass(name) IS NOT NULL",
-                    &old, "looking for tables", error);
+  int code =
+      pq_query_int(conn,
+                   "SELECT count(*) FROM unnest('{logs,messages,conversations,startup_contexts}'::text[])"
+                   " AS name WHERE to_regclass(name) IS NOT NULL",
+                   &old, "looking for tables", error);
   if (code == STORE_OK && old > 0) {
     mcp_log(MCP_LOG_WARN, "store", "taking over the tables of an older installation; this may take a while");
     code = pq_command(conn, set_aside, "setting the older tables aside", error);
@@ -63,8 +64,8 @@ int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error) {
   int64_t taken = 0;
   int code = pq_migrate(conn, &tables, error);
   if (code == STORE_OK)
-    code = pq_ask(conn, "SELECT taken_over::integer::bigint FROM dewey_schema", &taken, "reading the version",
-                  error);
+    code = pq_query_int(conn, "SELECT taken_over::integer::bigint FROM dewey_schema", &taken,
+                        "reading the version", error);
   *taken_over = taken != 0;
   return code;
 }
@@ -85,7 +86,7 @@ enum { INDEX_MS = 5 * 60 * 1000, NAME_SIZE = 64 };
 static enum pq_row on_name(const PGresult *result, void *arg) {
   mcp_text_t name = pq_text(result, 0);
   snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
-  return PQ_ENOUGH;
+  return PQ_ROW_STOP;
 }
 
 /* Makes the one that is wanting in a partition, while others store; one that came to nothing is in the way.
@@ -105,7 +106,7 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
   int code = pq_command(conn, "SET statement_timeout = 0", "making indexes", error);
   do {
     if (code == STORE_OK)
-      code = pq_each_sql(conn, "SELECT dewey_day_to_index()", NULL, on_name, partition, NULL,
+      code = pq_exec_sql(conn, "SELECT dewey_day_to_index()", NULL, on_name, partition, NULL,
                          "looking for indexes", error);
     if (code == STORE_OK && partition[0] != '\0')
       code = make_index(conn, partition, error);
@@ -116,10 +117,10 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
 /* One program at a time: two would wait for each other. */
 static int make_missing_indexes(pq_conn_t *conn, store_error_t *error) {
   int64_t mine = 0;
-  int code = pq_ask(conn,
-                    "SELECT CASE WHEN dewey_day_to_index() IS NOT NULL THEN"
-                    " pg_try_advisory_lock(7306934503)::integer ELSE 0 END",
-                    &mine, "looking for indexes", error);
+  int code = pq_query_int(conn,
+                          "SELECT CASE WHEN dewey_day_to_index() IS NOT NULL THEN"
+                          " pg_try_advisory_lock(7306934503)::integer ELSE 0 END",
+                          &mine, "looking for indexes", error);
   if (code != STORE_OK || mine == 0)
     return code;
   conn->deadline_ms = monotonic_ms() + INDEX_MS;
@@ -129,7 +130,7 @@ static int make_missing_indexes(pq_conn_t *conn, store_error_t *error) {
   return code;
 }
 
-int pq_schema_tend(pq_conn_t *conn, int64_t now_us, store_error_t *error) {
+int pq_schema_maintain(pq_conn_t *conn, int64_t now_us, store_error_t *error) {
   int code = make_days(conn, now_us, error);
   return code == STORE_OK ? make_missing_indexes(conn, error) : code;
 }

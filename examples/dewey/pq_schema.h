@@ -11,6 +11,6 @@ int pq_schema_make(pq_conn_t *conn, bool *taken_over, store_error_t *error);
 
 /* Makes the partitions of the days around now_us, and the indexes by arrival that older partitions lack,
  * without stopping those who store. What it has not done is done the next time. */
-int pq_schema_tend(pq_conn_t *conn, int64_t now_us, store_error_t *error);
+int pq_schema_maintain(pq_conn_t *conn, int64_t now_us, store_error_t *error);
 
 #endif

@@ -85,8 +85,8 @@ static const char *const statements[PQ_STATEMENTS] = {
 #include "store_sql.inc"
     [SQL_CONTEXTS_LOCK] = "LOCK TABLE startup_contexts IN SHARE ROW EXCLUSIVE MODE",
     [PQ_LOGS_INSERT] = LOGS_INSERT("created_at", "data::jsonb", "", ""),
-    [PQ_LOGS_INSERT_CAREFULLY] = LOGS_INSERT("created_at", "dewey_json(data)", "", ""),
-    [PQ_LOGS_INSERT_SEEKING] = LOGS_INSERT(STORED_TIME, "dewey_json(data)", ", $8::bigint[]", ", seek"),
+    [PQ_LOGS_INSERT_JSON_AS_TEXT] = LOGS_INSERT("created_at", "dewey_json(data)", "", ""),
+    [PQ_LOGS_INSERT_REUSING_TIME] = LOGS_INSERT(STORED_TIME, "dewey_json(data)", ", $8::bigint[]", ", seek"),
     [PQ_LOGS_QUERY] = LOGS_QUERY(LINE_WORDS),
     [PQ_LOGS_QUERY_OLD] = LOGS_QUERY(OLD_LINE_WORDS),
     [PQ_LOGS_ARRIVED] = LOGS_ARRIVED(LINE_WORDS),
@@ -96,7 +96,7 @@ static const char *const statements[PQ_STATEMENTS] = {
         " AND created_at >= $4::timestamptz ORDER BY created_at LIMIT $5::bigint),"
         " gone AS (DELETE FROM logs USING step WHERE logs.created_at = step.created_at AND logs.id = step.id"
         " RETURNING logs.created_at) SELECT count(*), max(created_at) FROM gone",
-    [PQ_LOGS_TO_CLEAR] = "SELECT count(*)" LOGS_TO_CLEAR,
+    [PQ_LOGS_CLEAR_COUNT] = "SELECT count(*)" LOGS_TO_CLEAR,
     [PQ_LOGS_COUNTS] =
         "SELECT component, array_position(" LEVEL_NAMES ", level)::bigint - 1, count(*) FROM logs"
         " GROUP BY component, level ORDER BY component COLLATE \"C\"",
@@ -116,4 +116,4 @@ static const char *const statements[PQ_STATEMENTS] = {
 };
 _Static_assert((int)PQ_STATEMENTS <= (int)PQ_STATEMENTS_MAX, "there is a place for each");
 
-const pq_plan_t pq_plan = {"dewey", statements, PQ_STATEMENTS};
+const pq_spec_t pq_spec = {"dewey", statements, PQ_STATEMENTS};

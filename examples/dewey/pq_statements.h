@@ -8,14 +8,14 @@
 /* Statements with a fixed text, prepared at their first use on a connection. */
 enum pq_statement {
   PQ_LOGS_INSERT = SQL_SHARED, /* after those of store_db.h */
-  PQ_LOGS_INSERT_CAREFULLY,
-  PQ_LOGS_INSERT_SEEKING,
+  PQ_LOGS_INSERT_JSON_AS_TEXT,
+  PQ_LOGS_INSERT_REUSING_TIME,
   PQ_LOGS_QUERY,
   PQ_LOGS_QUERY_OLD, /* by the words of version 2 */
   PQ_LOGS_ARRIVED,
   PQ_LOGS_ARRIVED_OLD, /* by the words of version 2 */
   PQ_LOGS_CLEAR,
-  PQ_LOGS_TO_CLEAR,
+  PQ_LOGS_CLEAR_COUNT,
   PQ_LOGS_COUNTS,
   PQ_LOGS_RANGE,
   PQ_DAY_DROP,
@@ -30,6 +30,6 @@ enum pq_statement {
   PQ_STATEMENTS
 };
 
-extern const pq_plan_t pq_plan;
+extern const pq_spec_t pq_spec;
 
 #endif

@@ -93,7 +93,7 @@ enum { INDEX_MS = 24 * 60 * 60 * 1000, NAME_SIZE = 64, SQL_SIZE = 6 * NAME_SIZE 
 static enum pq_row on_name(const PGresult *result, void *arg) {
   mcp_text_t name = pq_text(result, 0);
   snprintf(arg, NAME_SIZE, "%.*s", (int)name.len, name.ptr != NULL ? name.ptr : "");
-  return PQ_ENOUGH;
+  return PQ_ROW_STOP;
 }
 
 /* Makes an index that is wanting. Without statistics of its words PostgreSQL would think each of them rare.
@@ -104,7 +104,7 @@ static int make_index(pq_conn_t *conn, const char *name, const char *table, cons
   int64_t valid = 0;
   snprintf(sql, sizeof sql,
            "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('%s') AND indisvalid", name);
-  int code = pq_ask(conn, sql, &valid, "looking for an index", error);
+  int code = pq_query_int(conn, sql, &valid, "looking for an index", error);
   if (code != STORE_OK || valid > 0)
     return code;
   mcp_log(MCP_LOG_INFO, "store", "indexing the words of %s anew; searches work meanwhile", table);
@@ -123,7 +123,7 @@ static int make_index(pq_conn_t *conn, const char *name, const char *table, cons
 static int make_index_of_day(pq_conn_t *conn, const char *day, store_error_t *error) {
   char name[NAME_SIZE + 8], sql[SQL_SIZE];
   snprintf(name, sizeof name, "%s_plain", day);
-  int code = make_index(conn, name, day, "message, " DIGITS(WORDS_OF_LINE), error);
+  int code = make_index(conn, name, day, "message, " DIGITS(WORDS_LINE_MAX_CHARS), error);
   snprintf(sql, sizeof sql,
            "SET lock_timeout = 2000; ALTER INDEX dewey_logs_plain ATTACH PARTITION %s; SET lock_timeout = 0",
            name);
@@ -135,13 +135,14 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
   int code = pq_command(conn, "SET statement_timeout = 0; SET lock_timeout = 0", "making indexes", error);
   do {
     if (code == STORE_OK)
-      code = pq_each_sql(conn, "SELECT dewey_day_to_words()", NULL, on_name, day, NULL, "looking for indexes",
+      code = pq_exec_sql(conn, "SELECT dewey_day_to_words()", NULL, on_name, day, NULL, "looking for indexes",
                          error);
     if (code == STORE_OK && day[0] != '\0')
       code = make_index_of_day(conn, day, error);
   } while (code == STORE_OK && day[0] != '\0');
   if (code == STORE_OK)
-    code = make_index(conn, "dewey_messages_plain", "messages", "content, " DIGITS(WORDS_OF_MESSAGE), error);
+    code = make_index(conn, "dewey_messages_plain", "messages", "content, " DIGITS(WORDS_MESSAGE_MAX_CHARS),
+                      error);
   if (code == STORE_OK)
     code = pq_command(conn, "UPDATE dewey_schema SET words_at = now() WHERE words_at IS NULL",
                       "using indexes", error);
@@ -153,7 +154,7 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
 /* STORE_BUSY: another program is at it, or the minute is not over. */
 static int move_on(pq_conn_t *conn, store_error_t *error) {
   int64_t state = 0; /* 0: all is done; 1: an index is wanting; 2: what is old is to be dropped; 3: wait */
-  int code = pq_ask(conn, "SELECT dewey_words_state()", &state, "looking for indexes", error);
+  int code = pq_query_int(conn, "SELECT dewey_words_state()", &state, "looking for indexes", error);
   if (code != STORE_OK || state == 0)
     return code;
   if (state == 3)
@@ -165,17 +166,17 @@ static int move_on(pq_conn_t *conn, store_error_t *error) {
   return code == STORE_OK ? STORE_BUSY : code;
 }
 
-int pq_index(store_t *store, store_stop_t stop, store_error_t *error) {
+int pq_index(store_t *store, cancel_token_t cancel, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   pq_conn_t *conn = &self->indexer; /* those of the pools are not kept from others for so long */
   int64_t mine = 0;
-  conn->stop = stop;
-  int code = atomic_load(&self->pools.ready) ? pq_connect(conn, &self->pools.place, error) : STORE_BUSY;
+  conn->cancel = cancel;
+  int code = atomic_load(&self->pools.ready) ? pq_connect(conn, &self->pools.conninfo, error) : STORE_BUSY;
   if (code != STORE_OK)
     return code;
   conn->deadline_ms = monotonic_ms() + INDEX_MS;
-  code = pq_ask(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine,
-                "looking for indexes", error);
+  code = pq_query_int(conn, "SELECT pg_try_advisory_lock(7306934505)::integer::bigint", &mine,
+                      "looking for indexes", error);
   if (code == STORE_OK)
     code = mine ? move_on(conn, error) : STORE_BUSY;
   pq_disconnect(conn); /* which gives up the lock and the settings */
@@ -189,7 +190,8 @@ static int find_state(pq_store_t *store, pq_conn_t *conn, bool *old, store_error
   int64_t made = 1;
   int code = STORE_OK;
   if (!atomic_load(&store->words_made))
-    code = pq_ask(conn, "SELECT count(words_at) FROM dewey_schema", &made, "looking for indexes", error);
+    code =
+        pq_query_int(conn, "SELECT count(words_at) FROM dewey_schema", &made, "looking for indexes", error);
   if (code == STORE_OK && made > 0)
     atomic_store(&store->words_made, true);
   *old = made == 0;
@@ -234,7 +236,7 @@ static mcp_text_t write_phrases(const char *pieces, char *out) {
 
 /* False: no memory. */
 static bool read_new(pq_search_t *search, mcp_text_t wanted) {
-  char *pieces = search->copies[0] = words_searched(wanted);
+  char *pieces = search->copies[0] = words_of_search(wanted);
   size_t room = pieces != NULL ? 3 * strlen(pieces) + 1 : 0;
   search->copies[1] = room > 0 ? malloc(room) : NULL;
   search->copies[2] = room > 0 ? malloc(room) : NULL;
@@ -265,10 +267,10 @@ int pq_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_sea
                   store_error_t *error) {
   pq_search_t words;
   int code = pq_search_init(&words, (pq_store_t *)self, db_pq_conn(conn), wanted, error);
-  const mcp_text_t texts[WORD_TEXTS] = {words.words, words.phrases, words.pieces};
+  const mcp_text_t texts[STORE_DB_WORD_TEXTS] = {words.words, words.phrases, words.pieces};
   search->count = words.old ? PQ_SEARCH_COUNT_OLD : PQ_SEARCH_COUNT;
   search->find = words.old ? PQ_SEARCH_OLD : PQ_SEARCH;
-  for (int i = 0; i < WORD_TEXTS; i++) {
+  for (int i = 0; i < STORE_DB_WORD_TEXTS; i++) {
     search->texts[i] = texts[i];
     search->owned[i] = words.copies[i];
   }

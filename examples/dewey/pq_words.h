@@ -13,7 +13,7 @@ typedef struct pq_search {
   bool old;           /* the statements of version 2 are to be used */
   mcp_text_t words;   /* a tsquery; old: the text as it is, without NUL */
   mcp_text_t phrases; /* patterns of LIKE, with a line feed between two; missing: the words are enough */
-  mcp_text_t pieces;  /* as words_searched gives them */
+  mcp_text_t pieces;  /* as words_of_search gives them */
   char *copies[3];    /* of these, to be freed */
 } pq_search_t;
 

@@ -3,13 +3,13 @@
 #ifndef DEWEY_RETENTION_H
 #define DEWEY_RETENTION_H
 
-#include "keeper.h"
+#include "maintenance.h"
 #include "tools.h"
 
 /* Starts the keeper; dewey has to live until it is stopped. NULL: no memory or no thread. */
-keeper_t *retention_start(dewey_t *dewey);
+maintenance_t *retention_start(dewey_t *dewey);
 
 /* The same of the keeper that makes text indexes of what an older version has stored (store_t.index). */
-keeper_t *indexing_start(dewey_t *dewey);
+maintenance_t *indexing_start(dewey_t *dewey);
 
 #endif

@@ -13,7 +13,7 @@
  * enough of them match; each that is compared by its data is read and parsed, 0.5 to 2 µs. The connection's
  * deadline ends what takes too long. */
 #include "sqlite_query.h"
-#include "json_words.h"
+#include "json_terms.h"
 #include "sqlite_words.h"
 
 #include <stdio.h>
@@ -34,7 +34,7 @@ enum search { SEARCH_NONE, SEARCH_FIRST, SEARCH_RANGE, SEARCH_EACH, SEARCH_WAYS 
 
 /* One query while it runs. */
 typedef struct query {
-  conn_t *conn;
+  sqlite_conn_t *conn;
   const log_filter_t *filter;
   enum search search;
   char *words;      /* what is searched for, as FTS5 reads it; owned; NULL: nothing */
@@ -54,14 +54,14 @@ static bool given(mcp_text_t text) {
 
 /* ---- Preparing ---- */
 
-enum { DATA_BYTES = JSON_WORDS_BYTES + sizeof "() OR " JSON_WORDS_MORE };
+enum { DATA_BYTES = JSON_TERMS_SIZE + sizeof "() OR " JSON_TERMS_TOO_MANY };
 
 /* Data as FTS5 reads it: all of its words, or that there are too many; "": there are none to look for. */
 static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
-  char words[JSON_WORDS_BYTES];
+  char words[JSON_TERMS_SIZE];
   out[0] = '\0';
-  if (json_words(data, words) && words[0] != '\0')
-    snprintf(out, DATA_BYTES, "(%s) OR " JSON_WORDS_MORE, words);
+  if (json_terms(data, words) && words[0] != '\0')
+    snprintf(out, DATA_BYTES, "(%s) OR " JSON_TERMS_TOO_MANY, words);
 }
 
 /* Both searches in one: of_search is freed; "": nothing is searched for. NULL: no memory. */
@@ -86,7 +86,7 @@ static bool read_filter(query_t *query) {
     if (query->data == NULL)
       return false;
   }
-  char *words = join_words(query, match_words(filter->search));
+  char *words = join_words(query, sqlite_match_expression(filter->search));
   if (words != NULL && words[0] != '\0')
     query->words = words;
   else
@@ -102,14 +102,14 @@ static int no_memory(store_error_t *error) {
 
 /* In the transaction of the query: whether the older index is to be searched, too. */
 static int find_old_words(query_t *query, store_error_t *error) {
-  words_state_t state = {0};
-  int code = query->words != NULL ? read_words_state(query->conn, &state, error) : STORE_OK;
+  sqlite_words_state_t state = {0};
+  int code = query->words != NULL ? sqlite_read_words_state(query->conn, &state, error) : STORE_OK;
   if (code != STORE_OK || state.old_lines == 0)
     return code;
-  query->old_words = join_words(query, match_old_words(query->filter->search));
+  query->old_words = join_words(query, sqlite_match_expression_old(query->filter->search));
   if (query->old_words != NULL)
     return STORE_OK;
-  conn_run(query->conn, CONN_ROLLBACK);
+  sqlite_conn_run(query->conn, SQLITE_CONN_ROLLBACK);
   return no_memory(error);
 }
 
@@ -133,9 +133,9 @@ static void set_place(query_t *query) {
   }
 }
 
-static void bind_old_words(sqlite3_stmt *statement, int place, const query_t *query) {
+static void bind_old_words(sqlite3_stmt *statement, int index, const query_t *query) {
   if (query->old_words != NULL)
-    sqlite3_bind_text(statement, place, query->old_words, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, index, query->old_words, -1, SQLITE_STATIC);
 }
 
 /* Decides how to search: sorting the matches is quick while they are few; where they are many, enough of them
@@ -148,16 +148,16 @@ static int choose_search(query_t *query, store_error_t *error) {
   if (given(query->filter->trace_id))
     return STORE_OK;
   sqlite3_stmt *statement =
-      conn_fixed(query->conn, query->old_words != NULL ? SQL_MATCHES_BOTH : SQL_MATCHES);
+      sqlite_conn_statement(query->conn, query->old_words != NULL ? SQL_MATCHES_BOTH : SQL_MATCHES);
   sqlite3_bind_text(statement, 1, query->words, -1, SQLITE_STATIC);
   bind_old_words(statement, 3, query);
   sqlite3_bind_int(statement, 2, MATCHES_MAX + 1);
   int code = STORE_OK;
   if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
-    code = conn_failed(query->conn, "searching", error);
+    code = sqlite_conn_fail(query->conn, "searching", error);
   else if (sqlite3_column_int(statement, 0) <= MATCHES_MAX)
     query->search = SEARCH_FIRST;
-  conn_done(statement);
+  sqlite_conn_reset(statement);
   return code;
 }
 
@@ -249,20 +249,20 @@ static int shape_of(const query_t *query) {
   int way = (int)query->search + SEARCH_WAYS * (query->old_words != NULL);
   return shape + 8 * way + 16 * SEARCH_WAYS * filter->min_level;
 }
-_Static_assert(16 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == PICK_SHAPES, "one place for each shape");
+_Static_assert(16 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == SQLITE_PICK_SHAPES, "one place for each shape");
 
 /* NULL: SQLite says why. */
 static sqlite3_stmt *pick_statement(query_t *query) {
-  sqlite3_stmt **place = &query->conn->places[SQL_PICKS + shape_of(query)];
-  if (*place != NULL)
-    return *place;
+  sqlite3_stmt **slot = &query->conn->prepared[SQL_PICKS + shape_of(query)];
+  if (*slot != NULL)
+    return *slot;
   sqlite3_str *sql = sqlite3_str_new(query->conn->db);
   append_pick(sql, query);
   char *text = sqlite3_str_finish(sql);
   if (text != NULL)
-    conn_prepare(query->conn, place, text);
+    sqlite_conn_prepare(query->conn, slot, text);
   sqlite3_free(text);
-  return *place;
+  return *slot;
 }
 
 /* ---- Picking ---- */
@@ -271,8 +271,8 @@ static void bind_pick(sqlite3_stmt *statement, const query_t *query, int candida
   sqlite3_bind_int64(statement, 1, query->filter->start_us);
   sqlite3_bind_int64(statement, 2, query->at_us);
   sqlite3_bind_blob(statement, 3, query->at_id, query->at_id_len, SQLITE_TRANSIENT);
-  bind_text(statement, 4, query->filter->component);
-  bind_text(statement, 5, query->filter->trace_id);
+  sqlite_bind_text(statement, 4, query->filter->component);
+  sqlite_bind_text(statement, 5, query->filter->trace_id);
   if (query->words != NULL)
     sqlite3_bind_text(statement, 6, query->words, -1, SQLITE_STATIC);
   if (query->data != NULL)
@@ -300,7 +300,7 @@ static void take_candidate(query_t *query, sqlite3_stmt *statement) {
 static int pick_round(query_t *query, int candidates, int *seen, store_error_t *error) {
   sqlite3_stmt *statement = pick_statement(query);
   if (statement == NULL)
-    return conn_failed(query->conn, "preparing a query", error);
+    return sqlite_conn_fail(query->conn, "preparing a query", error);
   bind_pick(statement, query, candidates);
   int code;
   query->lowest = INT64_MAX;
@@ -309,8 +309,8 @@ static int pick_round(query_t *query, int candidates, int *seen, store_error_t *
        ++*seen)
     take_candidate(query, statement);
   int result =
-      code == SQLITE_ROW || code == SQLITE_DONE ? STORE_OK : conn_failed(query->conn, "querying", error);
-  conn_done(statement);
+      code == SQLITE_ROW || code == SQLITE_DONE ? STORE_OK : sqlite_conn_fail(query->conn, "querying", error);
+  sqlite_conn_reset(statement);
   return result;
 }
 
@@ -338,10 +338,10 @@ static int pick(query_t *query, store_error_t *error) {
 static bool read_row(sqlite3_stmt *statement, log_entry_t *row) {
   *row = (log_entry_t){.created_at = sqlite3_column_int64(statement, 1),
                        .level = sqlite3_column_int(statement, 2),
-                       .component = column_text(statement, 3),
-                       .message = column_text(statement, 4),
-                       .trace_id = column_text(statement, 5),
-                       .data = column_text(statement, 6)};
+                       .component = sqlite_column_text(statement, 3),
+                       .message = sqlite_column_text(statement, 4),
+                       .trace_id = sqlite_column_text(statement, 5),
+                       .data = sqlite_column_text(statement, 6)};
   const unsigned char *id = sqlite3_column_blob(statement, 0);
   if (sqlite3_column_bytes(statement, 0) != ID_BYTES || row->level < MCP_LOG_TRACE ||
       row->level > MCP_LOG_ERROR || !given(row->component) || !given(row->message))
@@ -360,16 +360,16 @@ typedef struct arriving {
   bool more;    /* the caller did not take one */
 } arriving_t;
 
-static enum row on_arrived(sqlite3_stmt *statement, void *arg) {
+static enum sqlite_row on_arrived(sqlite3_stmt *statement, void *arg) {
   arriving_t *arriving = arg;
   log_entry_t row;
   if (!read_row(statement, &row))
-    return ROW_DAMAGED;
+    return SQLITE_ROW_DAMAGED;
   arriving->more = !arriving->cb(&row, arriving->arg);
   if (arriving->more)
-    return ROW_LAST;
+    return SQLITE_ROW_STOP;
   arriving->last = sqlite3_column_int64(statement, 7);
-  return ROW_TAKEN;
+  return SQLITE_ROW_CONTINUE;
 }
 
 static void bind_arrived(sqlite3_stmt *statement, const query_t *query, int64_t place) {
@@ -378,8 +378,8 @@ static void bind_arrived(sqlite3_stmt *statement, const query_t *query, int64_t 
   sqlite3_bind_int64(statement, 2, filter->start_us);
   sqlite3_bind_int64(statement, 3, filter->end_us);
   sqlite3_bind_int(statement, 4, filter->min_level);
-  bind_text(statement, 5, filter->component);
-  bind_text(statement, 6, filter->trace_id);
+  sqlite_bind_text(statement, 5, filter->component);
+  sqlite_bind_text(statement, 6, filter->trace_id);
   if (query->words != NULL)
     sqlite3_bind_text(statement, 7, query->words, -1, SQLITE_STATIC);
   sqlite3_bind_int(statement, 8, query->data != NULL);
@@ -389,35 +389,37 @@ static void bind_arrived(sqlite3_stmt *statement, const query_t *query, int64_t 
   bind_old_words(statement, 11, query);
 }
 
-static enum row on_number(sqlite3_stmt *statement, void *arg) {
+static enum sqlite_row on_number(sqlite3_stmt *statement, void *arg) {
   *(int64_t *)arg = sqlite3_column_int64(statement, 0);
-  return ROW_LAST;
+  return SQLITE_ROW_STOP;
 }
 
 /* Goes on behind *place, or behind the newest line where that comes first: then it was another file's. */
 static int follow(query_t *query, int64_t *place, arriving_t *arriving, store_error_t *error) {
-  conn_t *conn = query->conn;
+  sqlite_conn_t *conn = query->conn;
   int64_t highest = 0;
-  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
-    return conn_failed(conn, "beginning to follow", error);
-  int code = conn_each(conn, conn_fixed(conn, SQL_LAST), on_number, &highest, "following", error);
+  if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_READ) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "beginning to follow", error);
+  int code =
+      sqlite_conn_exec(conn, sqlite_conn_statement(conn, SQL_LAST), on_number, &highest, "following", error);
   arriving->last = *place;
   if (code == STORE_OK)
     code = find_old_words(query, error);
   if (code == STORE_OK && *place < highest) {
-    sqlite3_stmt *statement = conn_fixed(conn, query->old_words != NULL ? SQL_ARRIVED_BOTH : SQL_ARRIVED);
+    sqlite3_stmt *statement =
+        sqlite_conn_statement(conn, query->old_words != NULL ? SQL_ARRIVED_BOTH : SQL_ARRIVED);
     bind_arrived(statement, query, *place);
-    code = conn_each(conn, statement, on_arrived, arriving, "following", error);
+    code = sqlite_conn_exec(conn, statement, on_arrived, arriving, "following", error);
   }
-  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(conn, "ending to follow", error);
+  if (code == STORE_OK && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(conn, "ending to follow", error);
   if (code == STORE_OK)
     *place = arriving->more ? arriving->last : highest;
   return code;
 }
 
-int sqlite_arrived(conn_t *conn, const log_filter_t *filter, int64_t *place, store_row_cb cb, void *arg,
-                   store_error_t *error) {
+int sqlite_arrived(sqlite_conn_t *conn, const log_filter_t *filter, int64_t *place, store_row_cb cb,
+                   void *arg, store_error_t *error) {
   query_t query = {.conn = conn, .filter = filter};
   arriving_t arriving = {.cb = cb, .arg = arg};
   int code = read_filter(&query) ? follow(&query, place, &arriving, error) : no_memory(error);
@@ -428,9 +430,9 @@ int sqlite_arrived(conn_t *conn, const log_filter_t *filter, int64_t *place, sto
 /* ---- Querying ---- */
 
 static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
-  sqlite3_stmt *statement = conn_fixed(query->conn, SQL_FETCH);
+  sqlite3_stmt *statement = sqlite_conn_statement(query->conn, SQL_FETCH);
   if (statement == NULL)
-    return conn_failed(query->conn, "preparing to read", error);
+    return sqlite_conn_fail(query->conn, "preparing to read", error);
   bool wanted = true;
   int code = STORE_OK;
   for (int i = 0; i < query->count && wanted && code == STORE_OK; i++) {
@@ -439,19 +441,19 @@ static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *erro
     if (sqlite3_step(statement) == SQLITE_ROW && read_row(statement, &row))
       wanted = cb(&row, arg);
     else
-      code = conn_failed(query->conn, "reading a row", error);
-    conn_done(statement);
+      code = sqlite_conn_fail(query->conn, "reading a row", error);
+    sqlite_conn_reset(statement);
   }
   return code;
 }
 
 static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
-  if (conn_must_end(query->conn)) {
+  if (sqlite_conn_interrupted(query->conn)) {
     sqlite3_snprintf(sizeof error->text, error->text, "the query came too late");
-    return query->conn->ended;
+    return query->conn->interrupt_code;
   }
-  if (conn_run(query->conn, CONN_BEGIN_READ) != SQLITE_OK)
-    return conn_failed(query->conn, "beginning to read", error);
+  if (sqlite_conn_run(query->conn, SQLITE_CONN_BEGIN_READ) != SQLITE_OK)
+    return sqlite_conn_fail(query->conn, "beginning to read", error);
   int code = find_old_words(query, error);
   if (code == STORE_OK)
     code = choose_search(query, error);
@@ -459,12 +461,13 @@ static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error)
     code = pick(query, error);
   if (code == STORE_OK)
     code = fetch(query, cb, arg, error);
-  if (code == STORE_OK && conn_run(query->conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(query->conn, "ending a query", error);
+  if (code == STORE_OK && sqlite_conn_run(query->conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(query->conn, "ending a query", error);
   return code;
 }
 
-int sqlite_query(conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg, store_error_t *error) {
+int sqlite_query(sqlite_conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg,
+                 store_error_t *error) {
   query_t query = {.conn = conn, .filter = filter};
   int code;
   if (read_filter(&query)) {

@@ -5,7 +5,7 @@
  *
  * Logs: every index but the key ends with (created_at, id), the order of all answers. logs_level and
  * logs_component serve "this level or above" as one short scan for each level. The text index holds no copy
- * of the messages; it gets their words (words.h), and a word for each value in their data (json_words.h). seq
+ * of the messages; it gets their words (words.h), and a word for each value in their data (json_terms.h). seq
  * numbers the lines as they arrive; log_state's highest_seq is at least that of any line that was deleted.
  * retention_at: the newest line's time, where older versions have kept none.
  *

@@ -19,8 +19,8 @@ void store_db_init(store_db_t *self, db_t *db, read_words_cb read_words) {
 
 int store_db_end(store_t *store, db_conn_t *conn, int code, store_error_t *error) {
   code = db_end(conn, code, error);
-  bool tells = code == STORE_NONE || code == STORE_TAKEN;
-  int confirmed = tells ? db_confirm(((store_db_t *)store)->db, STORE_NEVER, error) : STORE_OK;
+  bool tells = code == STORE_NOT_FOUND || code == STORE_CONFLICT;
+  int confirmed = tells ? db_confirm(((store_db_t *)store)->db, CANCEL_NEVER, error) : STORE_OK;
   return confirmed == STORE_OK ? code : confirmed;
 }
 

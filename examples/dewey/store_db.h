@@ -38,11 +38,11 @@ enum shared_statement {
 };
 
 /* A search for words in messages. */
-enum { WORD_TEXTS = 3 };
+enum { STORE_DB_WORD_TEXTS = 3 };
 typedef struct word_search {
   int count, find; /* statements with $1, $2 times, $3 session, $4 limit, $5 offset, $6 to $8 texts */
-  mcp_text_t texts[WORD_TEXTS]; /* as the store's statements expect them; missing: null */
-  char *owned[WORD_TEXTS];      /* to be freed */
+  mcp_text_t texts[STORE_DB_WORD_TEXTS]; /* as the store's statements expect them; missing: null */
+  char *owned[STORE_DB_WORD_TEXTS];      /* to be freed */
 } word_search_t;
 
 typedef struct store_db store_db_t;
@@ -60,8 +60,8 @@ struct store_db {
 /* Sets the store's functions for conversations and contexts. */
 void store_db_init(store_db_t *self, db_t *db, read_words_cb read_words);
 
-/* db_end for DB_WRITE. Also STORE_NONE and STORE_TAKEN wait until a standby, if any, has confirmed the
- * changes that they result from. */
+/* db_end for DB_WRITE. Also STORE_NOT_FOUND and STORE_CONFLICT wait until a standby, if any, has confirmed
+ * the changes that they result from. */
 int store_db_end(store_t *store, db_conn_t *conn, int code, store_error_t *error);
 
 /* Writes the reason into error; returns code. */
@@ -69,18 +69,18 @@ int store_db_refuse(int code, const char *reason, store_error_t *error);
 
 int conversation_add(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,
                      void *arg, int64_t *last_turn, store_error_t *error);
-int conversation_get(store_t *store, const char *id, store_stop_t stop, store_conversation_cb cb,
+int conversation_get(store_t *store, const char *id, cancel_token_t cancel, store_conversation_cb cb,
                      store_message_cb message_cb, void *arg, store_error_t *error);
-int conversation_list(store_t *store, const conversation_page_t *page, store_stop_t stop,
+int conversation_list(store_t *store, const conversation_page_t *page, cancel_token_t cancel,
                       store_conversation_cb cb, void *arg, int64_t *total, store_error_t *error);
 int conversation_remove(store_t *store, const char *id, int64_t *messages, store_error_t *error);
-int conversation_search(store_t *store, const message_search_t *wanted, store_stop_t stop, store_found_cb cb,
-                        void *arg, int64_t *total, store_error_t *error);
+int conversation_search(store_t *store, const message_search_t *wanted, cancel_token_t cancel,
+                        store_found_cb cb, void *arg, int64_t *total, store_error_t *error);
 
 int context_set(store_t *store, const startup_context_t *context, store_context_cb cb, void *arg,
                 store_error_t *error);
 int context_get(store_t *store, mcp_text_t name, store_context_cb cb, void *arg, store_error_t *error);
-int context_list(store_t *store, bool with_content, store_stop_t stop, store_context_cb cb, void *arg,
+int context_list(store_t *store, bool with_content, cancel_token_t cancel, store_context_cb cb, void *arg,
                  store_error_t *error);
 int context_remove(store_t *store, mcp_text_t name, store_error_t *error);
 

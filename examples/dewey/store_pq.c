@@ -15,17 +15,17 @@ static int check(pq_conn_t *conn, void *arg, store_error_t *error) {
   pq_store_t *self = arg;
   int code = pq_schema_make(conn, &taken_over, error);
   if (code == STORE_OK)
-    code = pq_change(conn, PQ_CHECK_WRITING, NULL, "checking", error);
+    code = pq_update(conn, PQ_CHECK_WRITING, NULL, "checking", error);
   if (code == STORE_OK)
-    code = pq_each(conn, PQ_CHECK_READING, NULL, pq_on_number, &found, NULL, "checking", error);
+    code = pq_exec(conn, PQ_CHECK_READING, NULL, pq_read_int, &found, NULL, "checking", error);
   if (code == STORE_OK)
     atomic_store(&self->taken_over, taken_over);
   return code;
 }
 
-static int on_check(store_t *store, size_t room, store_stop_t stop, store_error_t *error) {
+static int on_check(store_t *store, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
-  return pq_check(&self->pools, room, stop, check, self, error);
+  return pq_check(&self->pools, free_bytes, cancel, check, self, error);
 }
 
 static bool on_is_taken_over(store_t *store) {
@@ -41,9 +41,9 @@ static void on_close(store_t *store) {
   free(self);
 }
 
-store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
+store_t *store_pq_open(const pq_conninfo_t *conninfo, store_error_t *error) {
   pq_store_t *self = calloc(1, sizeof *self);
-  db_t *db = self != NULL ? db_on_pq(&self->pools, &pq_plan) : NULL;
+  db_t *db = self != NULL ? db_on_pq(&self->pools, &pq_spec) : NULL;
   if (db == NULL) {
     free(self);
     snprintf(error->text, sizeof error->text, "no memory");
@@ -58,12 +58,12 @@ store_t *store_pq_open(const pq_place_t *place, store_error_t *error) {
                                .check = on_check,
                                .last_retention = pq_last_retention,
                                .begin_retention = pq_begin_retention,
-                               .tend = pq_tend,
+                               .maintain = pq_maintain,
                                .index = pq_index,
                                .is_taken_over = on_is_taken_over,
                                .close = on_close};
-  self->indexer = (pq_conn_t){.plan = &pq_plan};
+  self->indexer = (pq_conn_t){.spec = &pq_spec};
   store_db_init(&self->base, db, pq_read_words);
-  pq_pools_open(&self->pools, place, &pq_plan);
+  pq_pools_open(&self->pools, conninfo, &pq_spec);
   return &self->base.store;
 }

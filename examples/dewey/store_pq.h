@@ -17,20 +17,20 @@ typedef struct pq_store {
 /* The functions of the store, but for those in store_pq.c. */
 int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
                   store_error_t *error);
-int pq_logs_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
+int pq_logs_query(store_t *store, const log_filter_t *filter, cancel_token_t cancel, store_row_cb cb,
+                  void *arg, store_error_t *error);
+int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, cancel_token_t cancel,
+                    store_row_cb cb, void *arg, char next[STORE_ARRIVAL_MARK_SIZE], store_error_t *error);
+int pq_logs_clear(store_t *store, const log_clear_t *what, cancel_token_t cancel, uint64_t *deleted,
                   store_error_t *error);
-int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, store_stop_t stop,
-                    store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error);
-int pq_logs_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+int pq_logs_count(store_t *store, const log_clear_t *what, cancel_token_t cancel, uint64_t *count,
                   store_error_t *error);
-int pq_logs_count(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
+int pq_logs_stats(store_t *store, log_stats_t *stats, cancel_token_t cancel, store_count_cb cb, void *arg,
                   store_error_t *error);
-int pq_logs_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
-                  store_error_t *error);
-int pq_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error);
-int pq_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error);
-int pq_index(store_t *store, store_stop_t stop, store_error_t *error);
-int pq_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error);
+int pq_last_retention(store_t *store, int64_t *at_us, cancel_token_t cancel, store_error_t *error);
+int pq_begin_retention(store_t *store, int64_t at_us, cancel_token_t cancel, store_error_t *error);
+int pq_index(store_t *store, cancel_token_t cancel, store_error_t *error);
+int pq_maintain(store_t *store, int64_t now_us, cancel_token_t cancel, store_error_t *error);
 
 /* A row of log lines, of which these are the columns; false: it is none. */
 enum { PQ_LOG_COLUMNS = 7 };

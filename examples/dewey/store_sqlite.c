@@ -4,7 +4,7 @@
  * take a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
  * Conversations and contexts: see store_db.h.
  *
- * Failures: a statement that fails rolls its transaction back (conn_failed) and says so; the wait for a
+ * Failures: a statement that fails rolls its transaction back (sqlite_conn_fail) and says so; the wait for a
  * connection and for other processes is bounded. */
 #include "db_sqlite.h"
 #include "monotonic.h"
@@ -17,33 +17,33 @@
 enum { CLEAR_STEP = 500 /* rows: some 20 ms */ };
 
 /* The one row of a statement without parameters, as integers; second may be NULL. */
-static int read_numbers(conn_t *conn, enum statement which, int64_t *first, int64_t *second,
+static int read_numbers(sqlite_conn_t *conn, enum statement which, int64_t *first, int64_t *second,
                         store_error_t *error) {
-  sqlite3_stmt *statement = conn_fixed(conn, which);
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, which);
   int code = STORE_OK;
   if (statement == NULL || sqlite3_step(statement) != SQLITE_ROW)
-    code = conn_failed(conn, "reading a number", error);
+    code = sqlite_conn_fail(conn, "reading a number", error);
   else
     *first = sqlite3_column_int64(statement, 0);
   if (code == STORE_OK && second != NULL)
     *second = sqlite3_column_int64(statement, 1);
-  conn_done(statement);
+  sqlite_conn_reset(statement);
   return code;
 }
 
 /* ---- Storing ---- */
 
 /* The time to store it with. SQLITE_OK, or why not. */
-static int choose_time(conn_t *conn, const log_entry_t *entry, int64_t *us) {
-  sqlite3_stmt *statement = entry->seek ? conn_fixed(conn, SQL_TIME_OF) : NULL;
+static int choose_time(sqlite_conn_t *conn, const log_entry_t *entry, int64_t *us) {
+  sqlite3_stmt *statement = entry->reuse_stored_time ? sqlite_conn_statement(conn, SQL_TIME_OF) : NULL;
   *us = entry->created_at;
   if (statement == NULL)
-    return entry->seek ? SQLITE_ERROR : SQLITE_OK;
-  bind_id(statement, 1, entry->id);
+    return entry->reuse_stored_time ? SQLITE_ERROR : SQLITE_OK;
+  sqlite_bind_id(statement, 1, entry->id);
   int code = sqlite3_step(statement);
   if (code == SQLITE_ROW && sqlite3_column_type(statement, 0) == SQLITE_INTEGER)
     *us = sqlite3_column_int64(statement, 0);
-  conn_done(statement);
+  sqlite_conn_reset(statement);
   return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
@@ -54,46 +54,46 @@ static int insert(sqlite3_stmt *statement, const log_entry_t *entry, int64_t cre
   sqlite3_bind_blob(statement, 1, id, sizeof id, SQLITE_STATIC);
   sqlite3_bind_int64(statement, 2, created_at);
   sqlite3_bind_int(statement, 3, entry->level);
-  bind_text(statement, 4, entry->component);
-  bind_text(statement, 5, entry->message);
-  bind_text(statement, 6, entry->trace_id);
-  bind_text(statement, 7, entry->data);
+  sqlite_bind_text(statement, 4, entry->component);
+  sqlite_bind_text(statement, 5, entry->message);
+  sqlite_bind_text(statement, 6, entry->trace_id);
+  sqlite_bind_text(statement, 7, entry->data);
   sqlite3_bind_int64(statement, 8, seq);
   int code = sqlite3_step(statement);
-  conn_done(statement);
+  sqlite_conn_reset(statement);
   return code;
 }
 
 /* Gives the rows numbered above last to the text index. */
-static int index_text(conn_t *conn, int64_t last, store_error_t *error) {
-  sqlite3_stmt *statement = conn_fixed(conn, SQL_INDEX);
+static int index_text(sqlite_conn_t *conn, int64_t last, store_error_t *error) {
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, SQL_INDEX);
   sqlite3_bind_int64(statement, 1, last);
   int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
                  ? STORE_OK
-                 : conn_failed(conn, "indexing", error);
-  conn_done(statement);
+                 : sqlite_conn_fail(conn, "indexing", error);
+  sqlite_conn_reset(statement);
   return code;
 }
 
-static int insert_all(conn_t *conn, const log_entry_t *entries, size_t count, size_t *inserted,
+static int insert_all(sqlite_conn_t *conn, const log_entry_t *entries, size_t count, size_t *inserted,
                       store_error_t *error) {
   size_t done = 0;
   int64_t last = 0;
-  sqlite3_stmt *statement = conn_fixed(conn, SQL_INSERT);
-  if (statement == NULL || conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
-    return conn_failed(conn, "beginning to store", error);
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, SQL_INSERT);
+  if (statement == NULL || sqlite_conn_run(conn, SQLITE_CONN_BEGIN_WRITE) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "beginning to store", error);
   int code = read_numbers(conn, SQL_LAST, &last, NULL, error);
   for (size_t i = 0; i < count && code == STORE_OK; i++) {
     int64_t created_at;
     if (choose_time(conn, &entries[i], &created_at) != SQLITE_OK ||
         insert(statement, &entries[i], created_at, last + 1 + (int64_t)done) != SQLITE_DONE)
-      code = conn_failed(conn, "storing", error);
+      code = sqlite_conn_fail(conn, "storing", error);
     done += sqlite3_changes(conn->db) > 0;
   }
   if (code == STORE_OK)
     code = index_text(conn, last, error);
-  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(conn, "committing", error);
+  if (code == STORE_OK && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(conn, "committing", error);
   if (code == STORE_OK)
     *inserted = done;
   return code;
@@ -103,24 +103,24 @@ static int on_batch(store_t *store, const log_entry_t *entries, size_t count, si
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int code;
-  conn_t *conn = sqlite_writer(&self->pools, STORE_NEVER, &code, error);
+  sqlite_conn_t *conn = sqlite_acquire_writer(&self->pools, CANCEL_NEVER, &code, error);
   if (conn == NULL)
     return code;
   code = insert_all(conn, entries, count, inserted, error);
-  sqlite_give(&self->pools.writers, conn);
+  sqlite_release(&self->pools.writers, conn);
   return code;
 }
 
 /* ---- Querying ---- */
 
-static int on_query(store_t *store, const log_filter_t *filter, store_stop_t stop, store_row_cb cb, void *arg,
-                    store_error_t *error) {
+static int on_query(store_t *store, const log_filter_t *filter, cancel_token_t cancel, store_row_cb cb,
+                    void *arg, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  sqlite_conn_t *conn = sqlite_acquire_reader(&self->pools, cancel, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = sqlite_query(conn, filter, cb, arg, error);
-  sqlite_give(&self->pools.readers, conn);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
@@ -135,78 +135,80 @@ static bool seq_parse(mcp_text_t text, int64_t *seq) {
   return true;
 }
 
-static int on_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, store_stop_t stop,
-                      store_row_cb cb, void *arg, char next[LOG_MARK_SIZE], store_error_t *error) {
+static int on_arrived(store_t *store, const log_filter_t *filter, mcp_text_t mark, cancel_token_t cancel,
+                      store_row_cb cb, void *arg, char next[STORE_ARRIVAL_MARK_SIZE], store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int64_t place = INT64_MAX;
   if (mark.len > 0 && !seq_parse(mark, &place))
-    return STORE_NONE;
-  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+    return STORE_NOT_FOUND;
+  sqlite_conn_t *conn = sqlite_acquire_reader(&self->pools, cancel, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = sqlite_arrived(conn, filter, &place, cb, arg, error);
-  sqlite3_snprintf(LOG_MARK_SIZE, next, "%lld", (long long)place);
-  sqlite_give(&self->pools.readers, conn);
+  sqlite3_snprintf(STORE_ARRIVAL_MARK_SIZE, next, "%lld", (long long)place);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
 /* ---- Clearing ---- */
 
 /* Runs a statement on the rows of a step. */
-static int run_on_step(conn_t *conn, enum statement which, const log_clear_t *what, int level,
+static int run_on_step(sqlite_conn_t *conn, enum statement which, const log_clear_t *what, int level,
                        store_error_t *error) {
-  sqlite3_stmt *statement = conn_fixed(conn, which);
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, which);
   sqlite3_bind_int(statement, 1, level);
   sqlite3_bind_int64(statement, 2, what->before_us);
   sqlite3_bind_int(statement, 3, CLEAR_STEP);
-  bind_text(statement, 4, what->component);
+  sqlite_bind_text(statement, 4, what->component);
   int code = statement != NULL && sqlite3_step(statement) == SQLITE_DONE
                  ? STORE_OK
-                 : conn_failed(conn, "deleting", error);
-  conn_done(statement);
+                 : sqlite_conn_fail(conn, "deleting", error);
+  sqlite_conn_reset(statement);
   return code;
 }
 
 /* Deletes up to CLEAR_STEP rows of one level; *deleted says how many. */
-static int clear_step(conn_t *conn, const log_clear_t *what, int level, int *deleted, store_error_t *error) {
+static int clear_step(sqlite_conn_t *conn, const log_clear_t *what, int level, int *deleted,
+                      store_error_t *error) {
   bool component = what->component.ptr != NULL;
-  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
-    return conn_failed(conn, "beginning to delete", error);
-  conn->stop = STORE_NEVER; /* a later call continues what was begun */
-  int code = conn_change(conn, conn_fixed(conn, SQL_KEEP_HIGHEST), "keeping the highest number", error);
+  if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_WRITE) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "beginning to delete", error);
+  conn->cancel = CANCEL_NEVER; /* a later call continues what was begun */
+  int code = sqlite_conn_update(conn, sqlite_conn_statement(conn, SQL_KEEP_HIGHEST),
+                                "keeping the highest number", error);
   if (code == STORE_OK)
-    code = run_on_step(conn, component ? SQL_TAKE_OUT_OF_COMPONENT : SQL_TAKE_OUT, what, level, error);
+    code = run_on_step(conn, component ? SQL_UNINDEX_COMPONENT : SQL_UNINDEX, what, level, error);
   if (code == STORE_OK)
     code = run_on_step(conn, component ? SQL_CLEAR_COMPONENT : SQL_CLEAR, what, level, error);
   int count = sqlite3_changes(conn->db);
-  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(conn, "committing", error);
+  if (code == STORE_OK && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(conn, "committing", error);
   if (code == STORE_OK)
     *deleted = count;
   return code;
 }
 
-void sqlite_give_way(int64_t used_ms) {
+void sqlite_yield_writer(int64_t used_ms) {
   struct timespec pause = {.tv_sec = used_ms / 1000, .tv_nsec = used_ms % 1000 * 1000000 + 1000000};
   nanosleep(&pause, NULL);
 }
 
-static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level, store_stop_t stop,
+static int clear_level(sqlite_store_t *self, const log_clear_t *what, int level, cancel_token_t cancel,
                        uint64_t *deleted, store_error_t *error) {
   int step = CLEAR_STEP, code = STORE_OK;
   while (step == CLEAR_STEP && code == STORE_OK) {
-    if (store_stops(stop))
-      return STORE_STOPPED;
-    conn_t *conn = sqlite_writer(&self->pools, stop, &code, error);
+    if (cancel_requested(cancel))
+      return STORE_CANCELLED;
+    sqlite_conn_t *conn = sqlite_acquire_writer(&self->pools, cancel, &code, error);
     if (conn == NULL)
       return code;
     int64_t begin_ms = monotonic_ms();
     step = 0;
     code = clear_step(conn, what, level, &step, error);
-    sqlite_give(&self->pools.writers, conn);
+    sqlite_release(&self->pools.writers, conn);
     *deleted += (uint64_t)step;
     if (step == CLEAR_STEP)
-      sqlite_give_way(monotonic_ms() - begin_ms);
+      sqlite_yield_writer(monotonic_ms() - begin_ms);
   }
   return code;
 }
@@ -219,50 +221,51 @@ static int last_level(const log_clear_t *what) {
   return what->level >= 0 ? what->level : MCP_LOG_ERROR;
 }
 
-static int on_clear(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *deleted,
+static int on_clear(store_t *store, const log_clear_t *what, cancel_token_t cancel, uint64_t *deleted,
                     store_error_t *error) {
   int code = STORE_OK;
   *deleted = 0;
   for (int level = first_level(what); level <= last_level(what) && code == STORE_OK; level++)
-    code = clear_level((sqlite_store_t *)store, what, level, stop, deleted, error);
+    code = clear_level((sqlite_store_t *)store, what, level, cancel, deleted, error);
   return code;
 }
 
-static enum row add_to_count(sqlite3_stmt *statement, void *arg) {
+static enum sqlite_row add_to_count(sqlite3_stmt *statement, void *arg) {
   *(uint64_t *)arg += (uint64_t)sqlite3_column_int64(statement, 0);
-  return ROW_LAST;
+  return SQLITE_ROW_STOP;
 }
 
-static int count_level(conn_t *conn, const log_clear_t *what, int level, uint64_t *count,
+static int count_level(sqlite_conn_t *conn, const log_clear_t *what, int level, uint64_t *count,
                        store_error_t *error) {
   sqlite3_stmt *statement =
-      conn_fixed(conn, what->component.ptr != NULL ? SQL_TO_CLEAR_COMPONENT : SQL_TO_CLEAR);
+      sqlite_conn_statement(conn, what->component.ptr != NULL ? SQL_CLEAR_COUNT_COMPONENT : SQL_CLEAR_COUNT);
   sqlite3_bind_int(statement, 1, level);
   sqlite3_bind_int64(statement, 2, what->before_us);
-  bind_text(statement, 4, what->component);
-  return conn_each(conn, statement, add_to_count, count, "counting", error);
+  sqlite_bind_text(statement, 4, what->component);
+  return sqlite_conn_exec(conn, statement, add_to_count, count, "counting", error);
 }
 
-static int on_count(store_t *store, const log_clear_t *what, store_stop_t stop, uint64_t *count,
+static int on_count(store_t *store, const log_clear_t *what, cancel_token_t cancel, uint64_t *count,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  sqlite_conn_t *conn = sqlite_acquire_reader(&self->pools, cancel, error);
   if (conn == NULL)
     return STORE_BUSY;
   int code = STORE_OK;
   *count = 0;
   for (int level = first_level(what); level <= last_level(what) && code == STORE_OK; level++)
     code = count_level(conn, what, level, count, error);
-  sqlite_give(&self->pools.readers, conn);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
 /* ---- Statistics ---- */
 
-static int count_rows(conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg, store_error_t *error) {
-  sqlite3_stmt *statement = conn_fixed(conn, SQL_COUNTS);
+static int count_rows(sqlite_conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg,
+                      store_error_t *error) {
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, SQL_COUNTS);
   if (statement == NULL)
-    return conn_failed(conn, "preparing to count", error);
+    return sqlite_conn_fail(conn, "preparing to count", error);
   int code;
   while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
     int level = sqlite3_column_int(statement, 1);
@@ -270,87 +273,88 @@ static int count_rows(conn_t *conn, log_stats_t *stats, store_count_cb cb, void 
     stats->total += count;
     if (level >= MCP_LOG_TRACE && level <= MCP_LOG_ERROR)
       stats->by_level[level] += count;
-    cb(column_text(statement, 0), count, arg);
+    cb(sqlite_column_text(statement, 0), count, arg);
   }
-  int result = code == SQLITE_DONE ? STORE_OK : conn_failed(conn, "counting", error);
-  conn_done(statement);
+  int result = code == SQLITE_DONE ? STORE_OK : sqlite_conn_fail(conn, "counting", error);
+  sqlite_conn_reset(statement);
   return result;
 }
 
-static int read_stats(conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg, store_error_t *error) {
-  if (conn_run(conn, CONN_BEGIN_READ) != SQLITE_OK)
-    return conn_failed(conn, "beginning to count", error);
+static int read_stats(sqlite_conn_t *conn, log_stats_t *stats, store_count_cb cb, void *arg,
+                      store_error_t *error) {
+  if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_READ) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "beginning to count", error);
   int code = count_rows(conn, stats, cb, arg, error);
   if (code == STORE_OK)
     code = read_numbers(conn, SQL_RANGE, &stats->oldest_us, &stats->newest_us, error);
   if (code == STORE_OK)
     code = read_numbers(conn, SQL_BYTES, &stats->bytes, NULL, error);
-  if (code == STORE_OK && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(conn, "ending the statistics", error);
+  if (code == STORE_OK && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(conn, "ending the statistics", error);
   return code;
 }
 
-static int on_stats(store_t *store, log_stats_t *stats, store_stop_t stop, store_count_cb cb, void *arg,
+static int on_stats(store_t *store, log_stats_t *stats, cancel_token_t cancel, store_count_cb cb, void *arg,
                     store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  sqlite_conn_t *conn = sqlite_acquire_reader(&self->pools, cancel, error);
   if (conn == NULL)
     return STORE_BUSY;
   *stats = (log_stats_t){0};
   int code = read_stats(conn, stats, cb, arg, error);
-  sqlite_give(&self->pools.readers, conn);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
 /* ---- Retention ---- */
 
-static enum row take_time(sqlite3_stmt *statement, void *arg) {
+static enum sqlite_row take_time(sqlite3_stmt *statement, void *arg) {
   if (sqlite3_column_type(statement, 0) == SQLITE_INTEGER)
     *(int64_t *)arg = sqlite3_column_int64(statement, 0);
-  return ROW_LAST;
+  return SQLITE_ROW_STOP;
 }
 
-static int on_last_retention(store_t *store, int64_t *at_us, store_stop_t stop, store_error_t *error) {
+static int on_last_retention(store_t *store, int64_t *at_us, cancel_token_t cancel, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  conn_t *conn = sqlite_reader(&self->pools, stop, error);
+  sqlite_conn_t *conn = sqlite_acquire_reader(&self->pools, cancel, error);
   if (conn == NULL)
     return STORE_BUSY;
   *at_us = INT64_MIN;
-  int code = conn_each(conn, conn_fixed(conn, SQL_RETENTION_AT), take_time, at_us,
-                       "reading the last retention", error);
-  sqlite_give(&self->pools.readers, conn);
+  int code = sqlite_conn_exec(conn, sqlite_conn_statement(conn, SQL_RETENTION_AT), take_time, at_us,
+                              "reading the last retention", error);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
-static int on_begin_retention(store_t *store, int64_t at_us, store_stop_t stop, store_error_t *error) {
+static int on_begin_retention(store_t *store, int64_t at_us, cancel_token_t cancel, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
   int code;
-  conn_t *conn = sqlite_writer(&self->pools, stop, &code, error);
+  sqlite_conn_t *conn = sqlite_acquire_writer(&self->pools, cancel, &code, error);
   if (conn == NULL)
     return code;
-  sqlite3_stmt *statement = conn_fixed(conn, SQL_RETENTION_BEGIN);
+  sqlite3_stmt *statement = sqlite_conn_statement(conn, SQL_RETENTION_BEGIN);
   sqlite3_bind_int64(statement, 1, at_us);
-  code = conn_change(conn, statement, "beginning the retention", error);
-  sqlite_give(&self->pools.writers, conn);
+  code = sqlite_conn_update(conn, statement, "beginning the retention", error);
+  sqlite_release(&self->pools.writers, conn);
   return code;
 }
 
-static int on_tend(store_t *store, int64_t now_us, store_stop_t stop, store_error_t *error) {
-  (void)store, (void)now_us, (void)stop, (void)error;
+static int on_maintain(store_t *store, int64_t now_us, cancel_token_t cancel, store_error_t *error) {
+  (void)store, (void)now_us, (void)cancel, (void)error;
   return STORE_OK;
 }
 
 /* ---- Checking ---- */
 
-static int on_check(store_t *store, size_t room, store_stop_t stop, store_error_t *error) {
+static int on_check(store_t *store, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
   sqlite_store_t *self = (sqlite_store_t *)store;
-  int code = sqlite_check_writing(&self->pools, room, stop, error);
-  conn_t *conn = code == STORE_OK ? sqlite_reader(&self->pools, stop, error) : NULL;
+  int code = sqlite_check_write(&self->pools, free_bytes, cancel, error);
+  sqlite_conn_t *conn = code == STORE_OK ? sqlite_acquire_reader(&self->pools, cancel, error) : NULL;
   if (conn == NULL)
     return code == STORE_OK ? STORE_BUSY : code;
   int64_t oldest_us, newest_us;
   code = read_numbers(conn, SQL_RANGE, &oldest_us, &newest_us, error);
-  sqlite_give(&self->pools.readers, conn);
+  sqlite_release(&self->pools.readers, conn);
   return code;
 }
 
@@ -370,7 +374,7 @@ static void on_close(store_t *store) {
 
 store_t *store_sqlite_open(const char *path, store_error_t *error) {
   sqlite_store_t *self = calloc(1, sizeof *self);
-  db_t *db = self != NULL ? db_on_sqlite(&self->pools, &sqlite_plan) : NULL;
+  db_t *db = self != NULL ? db_on_sqlite(&self->pools, &sqlite_spec) : NULL;
   if (db == NULL) {
     free(self);
     sqlite3_snprintf(sizeof error->text, error->text, "no memory");
@@ -385,12 +389,12 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
                                .check = on_check,
                                .last_retention = on_last_retention,
                                .begin_retention = on_begin_retention,
-                               .tend = on_tend,
+                               .maintain = on_maintain,
                                .index = sqlite_index,
                                .is_taken_over = on_is_taken_over,
                                .close = on_close};
   store_db_init(&self->base, db, sqlite_read_words);
-  if (sqlite_pools_open(&self->pools, path, &sqlite_plan, error))
+  if (sqlite_pools_open(&self->pools, path, &sqlite_spec, error))
     return &self->base.store;
   db_close(db);
   free(self);

@@ -5,12 +5,12 @@
  * arguments are answered with MCP_INVALID_PARAMS and the reason, troubles of the store as a tool error
  * without its words, which go to the log. */
 #include "tools.h"
-#include "calls.h"
+#include "tool_args.h"
 #include "context_tools.h"
 #include "conversation_tools.h"
 #include "logs.h"
 #include "monotonic.h"
-#include "texts.h"
+#include "text_nul.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,9 +95,9 @@ static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
 /* ---- dewey_store_logs_batch ---- */
 
 /* Names an entry that was refused. */
-static void add_refused(yyjson_mut_doc *doc, yyjson_mut_val *refused, size_t index, yyjson_val *entry,
-                        const char *reason) {
-  yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, refused);
+static void add_rejected(yyjson_mut_doc *doc, yyjson_mut_val *rejected, size_t index, yyjson_val *entry,
+                         const char *reason) {
+  yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, rejected);
   mcp_text_t id = text_arg(entry, "id");
   yyjson_mut_obj_add_uint(doc, item, "index", index);
   if (id.ptr != NULL && id.len <= REFUSED_ID_MAX_BYTES)
@@ -144,80 +144,80 @@ static void add_ignored(yyjson_mut_doc *doc, yyjson_val *entry, yyjson_mut_val *
  * what others say of their times a lie. */
 static int64_t receipt_us(dewey_t *dewey) {
   int64_t now_us = mcp_time_now_us(), last_us = atomic_load(&dewey->last_retention_us);
-  return last_us > now_us && clock_guard_doubts(last_us, now_us) ? last_us : now_us;
+  return last_us > now_us && clock_guard_is_suspect(last_us, now_us) ? last_us : now_us;
 }
 
 /* Judges all entries. False: no memory. */
 static bool read_batch(log_batch_t *batch, yyjson_val *logs, int64_t now_us, yyjson_mut_doc *doc,
-                       yyjson_mut_val *refused, yyjson_mut_val **ignored) {
+                       yyjson_mut_val *rejected, yyjson_mut_val **ignored) {
   size_t index, count;
   yyjson_val *entry;
   yyjson_arr_foreach(logs, index, count, entry) {
     const char *reason;
-    int verdict = log_batch_add(batch, entry, now_us, &reason);
-    if (verdict == LOG_NO_MEMORY)
+    int result = log_batch_add(batch, entry, now_us, &reason);
+    if (result == LOG_NO_MEMORY)
       return false;
-    if (verdict == LOG_REFUSED)
-      add_refused(doc, refused, index, entry, reason);
+    if (result == LOG_REJECTED)
+      add_rejected(doc, rejected, index, entry, reason);
     add_ignored(doc, entry, ignored);
   }
   return true;
 }
 
-static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *batch, yyjson_mut_val *refused,
+static void store_batch(mcp_call_t *call, dewey_t *dewey, const log_batch_t *batch, yyjson_mut_val *rejected,
                         yyjson_mut_val *ignored) {
   store_error_t error;
   size_t inserted = 0;
   int code = dewey->store->batch(dewey->store, batch->entries, batch->count, &inserted, &error);
   if (code != STORE_OK) {
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "storing", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "storing", &error);
     return;
   }
   if (inserted > 0)
-    health_report(&dewey->health, HEALTH_WRITING, STORE_OK, NULL);
-  const figures_t *figures = &dewey->figures;
-  mcp_metric_add(figures->batches, NULL, 1);
-  mcp_metric_add(figures->entries, "stored", (double)inserted);
-  mcp_metric_add(figures->entries, "duplicate", (double)(batch->count - inserted));
-  mcp_metric_add(figures->entries, "rejected", (double)yyjson_mut_arr_size(refused));
+    health_report(&dewey->health, HEALTH_WRITE, STORE_OK, NULL);
+  const metrics_t *metrics = &dewey->metrics;
+  mcp_metric_add(metrics->batches, NULL, 1);
+  mcp_metric_add(metrics->entries, "stored", (double)inserted);
+  mcp_metric_add(metrics->entries, "duplicate", (double)(batch->count - inserted));
+  mcp_metric_add(metrics->entries, "rejected", (double)yyjson_mut_arr_size(rejected));
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
-  yyjson_mut_obj_add_uint(doc, answer, "inserted_count", inserted);
-  yyjson_mut_obj_add_uint(doc, answer, "duplicates", batch->count - inserted);
-  yyjson_mut_obj_add_val(doc, answer, "rejected", refused);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored);
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, response, "status", "ok");
+  yyjson_mut_obj_add_uint(doc, response, "inserted_count", inserted);
+  yyjson_mut_obj_add_uint(doc, response, "duplicates", batch->count - inserted);
+  yyjson_mut_obj_add_val(doc, response, "rejected", rejected);
+  yyjson_mut_obj_add_val(doc, response, "ignored", ignored);
+  mcp_call_reply(call, response);
 }
 
 static void reply_nothing(mcp_call_t *call) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
-  yyjson_mut_obj_add_str(doc, answer, "message", "No logs to store.");
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, response, "status", "ok");
+  yyjson_mut_obj_add_str(doc, response, "message", "No logs to store.");
+  yyjson_mut_obj_add_val(doc, response, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, response);
 }
 
 static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   yyjson_val *logs = yyjson_obj_get(args, "logs");
-  yyjson_mut_val *refused = yyjson_mut_arr(mcp_call_doc(call)), *ignored = mcp_call_ignored(call);
+  yyjson_mut_val *rejected = yyjson_mut_arr(mcp_call_doc(call)), *ignored = mcp_call_ignored(call);
   log_batch_t batch;
   if (yyjson_arr_size(logs) == 0) {
     reply_nothing(call);
     return;
   }
   if (!log_batch_init(&batch, yyjson_arr_size(logs))) {
-    end_no_memory(call);
+    reply_no_memory(call);
     return;
   }
-  if (!read_batch(&batch, logs, receipt_us(dewey), mcp_call_doc(call), refused, &ignored))
-    end_no_memory(call);
+  if (!read_batch(&batch, logs, receipt_us(dewey), mcp_call_doc(call), rejected, &ignored))
+    reply_no_memory(call);
   else if (batch.bytes > BATCH_MAX_BYTES)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "logs are larger than 8 MiB together");
   else
-    store_batch(call, dewey, &batch, refused, ignored);
+    store_batch(call, dewey, &batch, rejected, ignored);
   log_batch_deinit(&batch);
 }
 
@@ -266,7 +266,7 @@ static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, mcp_text_t
   if (*json != NULL)
     out->len = json_replace_nul(*json, out->len);
   if (*json == NULL)
-    end_no_memory(call);
+    reply_no_memory(call);
   else if (out->len > DATA_FILTER_MAX_BYTES)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "data is larger than %d bytes", DATA_FILTER_MAX_BYTES);
   return *json != NULL && out->len <= DATA_FILTER_MAX_BYTES;
@@ -306,7 +306,7 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
                            .start_us = INT64_MIN,
                            .end_us = INT64_MAX};
   bool fine =
-      without_nul(call, &filter->trace_id) && without_nul(call, &filter->component) &&
+      replace_nul(call, &filter->trace_id) && replace_nul(call, &filter->component) &&
       level_arg(call, args, &filter->min_level) && time_arg(call, args, "start_time", &filter->start_us) &&
       end_time_arg(call, args, "end_time", &filter->end_us) &&
       int_arg(call, args, "limit", 1, QUERY_LIMIT_MAX, &limit) && search_arg(call, args, &filter->search) &&
@@ -318,44 +318,45 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
 /* Answers the page: the rows alone, or with the cursor of the next page. */
 static void reply_page(page_t *page, bool with_cursor) {
   if (with_cursor) {
-    yyjson_mut_val *answer = yyjson_mut_obj(page->doc);
-    yyjson_mut_obj_add_val(page->doc, answer, "logs", page->rows);
+    yyjson_mut_val *response = yyjson_mut_obj(page->doc);
+    yyjson_mut_obj_add_val(page->doc, response, "logs", page->rows);
     if (page->more)
-      yyjson_mut_obj_add_strcpy(page->doc, answer, "next_cursor", page->cursor);
+      yyjson_mut_obj_add_strcpy(page->doc, response, "next_cursor", page->cursor);
     else
-      yyjson_mut_obj_add_null(page->doc, answer, "next_cursor");
-    mcp_call_reply(page->call, answer);
+      yyjson_mut_obj_add_null(page->doc, response, "next_cursor");
+    mcp_call_reply(page->call, response);
   } else if (page->more && page->count < page->limit) {
-    end_too_large(page->call, ", read it in pages with cursor");
+    reply_too_large(page->call, ", read it in pages with cursor");
   } else {
     mcp_call_reply(page->call, page->rows);
   }
 }
 
 static void reply_arrived(page_t *page, const char *mark) {
-  char cursor[sizeof ARRIVAL + LOG_MARK_SIZE];
+  char cursor[sizeof ARRIVAL + STORE_ARRIVAL_MARK_SIZE];
   snprintf(cursor, sizeof cursor, ARRIVAL ":%s", mark);
-  yyjson_mut_val *answer = yyjson_mut_obj(page->doc);
-  yyjson_mut_obj_add_val(page->doc, answer, "logs", page->rows);
-  yyjson_mut_obj_add_strcpy(page->doc, answer, "next_cursor", cursor);
-  mcp_call_reply(page->call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(page->doc);
+  yyjson_mut_obj_add_val(page->doc, response, "logs", page->rows);
+  yyjson_mut_obj_add_strcpy(page->doc, response, "next_cursor", cursor);
+  mcp_call_reply(page->call, response);
 }
 
 /* The code of the store; STORE_OK: the call was answered. */
 static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, mcp_text_t cursor,
                  store_error_t *error) {
-  char next[LOG_MARK_SIZE];
+  char next[STORE_ARRIVAL_MARK_SIZE];
   mcp_text_t mark;
   store_t *store = dewey->store;
   bool arrival = is_arrival(cursor, &mark);
-  if (arrival && mark.len >= LOG_MARK_SIZE)
-    return STORE_NONE;
-  int code = arrival ? store->arrived(store, filter, mark, until_left(page->call), on_row, page, next, error)
-                     : store->query(store, filter, until_left(page->call), on_row, page, error);
+  if (arrival && mark.len >= STORE_ARRIVAL_MARK_SIZE)
+    return STORE_NOT_FOUND;
+  int code = arrival ? store->arrived(store, filter, mark, cancel_when_abandoned(page->call), on_row, page,
+                                      next, error)
+                     : store->query(store, filter, cancel_when_abandoned(page->call), on_row, page, error);
   if (code != STORE_OK)
     return code;
-  health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
-  mcp_metric_add(dewey->figures.rows, "logs", (double)page->count);
+  health_report(&dewey->health, HEALTH_READ, STORE_OK, NULL);
+  mcp_metric_add(dewey->metrics.rows, "logs", (double)page->count);
   if (arrival)
     reply_arrived(page, next);
   else
@@ -373,15 +374,15 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
                    .doc = mcp_call_doc(call),
                    .now_us = mcp_time_now_us(),
                    .limit = (size_t)filter.limit,
-                   .max_bytes = cursor.ptr != NULL ? PAGE_BYTES : ANSWER_MAX_BYTES};
+                   .max_bytes = cursor.ptr != NULL ? PAGE_BYTES : RESPONSE_MAX_BYTES};
     page.rows = yyjson_mut_arr(page.doc);
     filter.limit++; /* one more tells whether there is a next page */
     store_error_t error;
     int code = query(dewey, &filter, &page, cursor, &error);
-    if (code == STORE_NONE)
+    if (code == STORE_NOT_FOUND)
       refuse_cursor(call);
     else if (code != STORE_OK)
-      end_failed(call, &dewey->health, HEALTH_READING, code, "querying", &error);
+      reply_store_error(call, &dewey->health, HEALTH_READ, code, "querying", &error);
   }
   free(json);
 }
@@ -389,24 +390,24 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
 /* ---- dewey_clear_logs ---- */
 
 /* How long a call may take. */
-typedef struct term {
+typedef struct deadline {
   mcp_call_t *call;
   int64_t end_ms;
-} term_t;
+} deadline_t;
 
-static bool is_over(void *arg) {
-  const term_t *term = arg;
-  return mcp_call_cancelled(term->call) || monotonic_ms() >= term->end_ms;
+static bool is_past_deadline(void *arg) {
+  const deadline_t *deadline = arg;
+  return mcp_call_cancelled(deadline->call) || monotonic_ms() >= deadline->end_ms;
 }
 
 static void reply_cleared(mcp_call_t *call, uint64_t count, const char *flag) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_str(doc, answer, "status", "ok");
-  yyjson_mut_obj_add_uint(doc, answer, "deleted_count", count);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_str(doc, response, "status", "ok");
+  yyjson_mut_obj_add_uint(doc, response, "deleted_count", count);
   if (flag != NULL)
-    yyjson_mut_obj_add_bool(doc, answer, flag, true);
-  mcp_call_reply(call, answer);
+    yyjson_mut_obj_add_bool(doc, response, flag, true);
+  mcp_call_reply(call, response);
 }
 
 /* What is older than that goes: of before_time's day nothing, where it is a date alone. Without before_time
@@ -417,12 +418,12 @@ static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64
   *before_us = dewey_retention_us(dewey, now_us);
   if (text_arg(args, "before_time").ptr != NULL)
     return time_arg(call, args, "before_time", before_us);
-  int code = dewey->store->last_retention(dewey->store, &last_us, until_left(call), &error);
+  int code = dewey->store->last_retention(dewey->store, &last_us, cancel_when_abandoned(call), &error);
   if (code != STORE_OK) {
-    end_failed(call, &dewey->health, HEALTH_READING, code, "clearing", &error);
+    reply_store_error(call, &dewey->health, HEALTH_READ, code, "clearing", &error);
     return false;
   }
-  if (!clock_guard_doubts(last_us, now_us))
+  if (!clock_guard_is_suspect(last_us, now_us))
     return true;
   mcp_call_tool_error(call, "nothing was deleted, since Dewey's clock may be wrong: name before_time");
   return false;
@@ -431,41 +432,43 @@ static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64
 /* Deletes for as long as a caller may wait; the same call again goes on. One at a time: those that store need
  * threads, too. */
 static void clear_some(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what) {
-  term_t term = {call, monotonic_ms() + CLEAR_MS};
+  deadline_t deadline = {call, monotonic_ms() + CLEAR_MS};
   store_error_t error;
   uint64_t deleted;
   if (atomic_exchange(&dewey->clearing, true)) {
     reply_cleared(call, 0, "more");
     return;
   }
-  int code = dewey->store->clear(dewey->store, what, (store_stop_t){is_over, &term}, &deleted, &error);
+  int code = dewey->store->clear(dewey->store, what, (cancel_token_t){is_past_deadline, &deadline}, &deleted,
+                                 &error);
   atomic_store(&dewey->clearing, false);
-  mcp_metric_add(dewey->figures.deleted, "clear", (double)deleted);
-  if (code == STORE_OK || code == STORE_STOPPED)
-    reply_cleared(call, deleted, code == STORE_STOPPED ? "more" : NULL);
+  mcp_metric_add(dewey->metrics.deleted, "clear", (double)deleted);
+  if (code == STORE_OK || code == STORE_CANCELLED)
+    reply_cleared(call, deleted, code == STORE_CANCELLED ? "more" : NULL);
   else
-    end_failed(call, &dewey->health, HEALTH_WRITING, code, "clearing", &error);
+    reply_store_error(call, &dewey->health, HEALTH_WRITE, code, "clearing", &error);
 }
 
 static void count_all(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what) {
-  term_t term = {call, monotonic_ms() + COUNT_MS};
+  deadline_t deadline = {call, monotonic_ms() + COUNT_MS};
   store_error_t error;
   uint64_t count;
-  int code = dewey->store->count(dewey->store, what, (store_stop_t){is_over, &term}, &count, &error);
+  int code =
+      dewey->store->count(dewey->store, what, (cancel_token_t){is_past_deadline, &deadline}, &count, &error);
   if (code == STORE_OK)
     reply_cleared(call, count, "dry_run");
-  else if (code == STORE_STOPPED)
+  else if (code == STORE_CANCELLED)
     mcp_call_tool_error(call,
                         "counting took longer than %d s, name an earlier before_time, a component or a level",
                         COUNT_MS / 1000);
   else
-    end_failed(call, &dewey->health, HEALTH_READING, code, "counting", &error);
+    reply_store_error(call, &dewey->health, HEALTH_READ, code, "counting", &error);
 }
 
 static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
   dewey_t *dewey = arg;
   log_clear_t what = {.component = text_arg(args, "component"), .level = -1};
-  if (!without_nul(call, &what.component) || !level_arg(call, args, &what.level) ||
+  if (!replace_nul(call, &what.component) || !level_arg(call, args, &what.level) ||
       !before_arg(call, dewey, args, &what.before_us))
     return;
   if (mcp_arg_bool(args, "dry_run", false))
@@ -513,18 +516,18 @@ static void add_others(counts_t *counts) {
 
 static void reply_stats(mcp_call_t *call, const log_stats_t *stats, yyjson_mut_val *by_component) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_sint(doc, answer, "total_count", stats->total);
-  yyjson_mut_obj_add_val(doc, answer, "count_by_component", by_component);
-  yyjson_mut_val *by_level = yyjson_mut_obj_add_obj(doc, answer, "count_by_level");
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_sint(doc, response, "total_count", stats->total);
+  yyjson_mut_obj_add_val(doc, response, "count_by_component", by_component);
+  yyjson_mut_val *by_level = yyjson_mut_obj_add_obj(doc, response, "count_by_level");
   for (int level = MCP_LOG_TRACE; level <= MCP_LOG_ERROR; level++) {
     if (stats->by_level[level] > 0)
       yyjson_mut_obj_add_sint(doc, by_level, mcp_log_level_name(level), stats->by_level[level]);
   }
-  add_time(doc, answer, "oldest_log_at", stats->total > 0 ? &stats->oldest_us : NULL);
-  add_time(doc, answer, "newest_log_at", stats->total > 0 ? &stats->newest_us : NULL);
-  yyjson_mut_obj_add_sint(doc, answer, "estimated_db_size", stats->bytes);
-  mcp_call_reply(call, answer);
+  add_time(doc, response, "oldest_log_at", stats->total > 0 ? &stats->oldest_us : NULL);
+  add_time(doc, response, "newest_log_at", stats->total > 0 ? &stats->newest_us : NULL);
+  yyjson_mut_obj_add_sint(doc, response, "estimated_db_size", stats->bytes);
+  mcp_call_reply(call, response);
 }
 
 static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
@@ -533,13 +536,14 @@ static void on_get_log_stats(mcp_call_t *call, yyjson_val *args, void *arg) {
   (void)args;
   store_error_t error;
   log_stats_t stats;
-  int code = dewey->store->stats(dewey->store, &stats, until_left(call), on_count, &counts, &error);
+  int code =
+      dewey->store->stats(dewey->store, &stats, cancel_when_abandoned(call), on_count, &counts, &error);
   if (code == STORE_OK) {
-    health_report(&dewey->health, HEALTH_READING, STORE_OK, NULL);
+    health_report(&dewey->health, HEALTH_READ, STORE_OK, NULL);
     add_others(&counts);
     reply_stats(call, &stats, counts.by_component);
   } else {
-    end_failed(call, &dewey->health, HEALTH_READING, code, "counting", &error);
+    reply_store_error(call, &dewey->health, HEALTH_READ, code, "counting", &error);
   }
 }
 

@@ -3,7 +3,7 @@
 #define DEWEY_TOOLS_H
 
 #include "clock_guard.h"
-#include "figures.h"
+#include "metrics.h"
 #include "health.h"
 #include "store.h"
 
@@ -15,14 +15,14 @@ enum { DEWEY_TOOLS = 15 };
 typedef struct dewey {
   store_t *store;
   int64_t retention_days;
-  bool retention_given;           /* by the operator */
+  bool retention_is_set;          /* by the operator */
   bool retention_announced;       /* what becomes of lines that were taken over; the keeper's own, */
   atomic_llong last_retention_us; /* as far as is known */
   clock_guard_t clock_guard;      /* and this, too */
   const char *import_paths;       /* as mcp_open_beneath() wants them; empty: none */
   atomic_bool clearing;           /* a call of dewey_clear_logs is at work */
   health_t health;
-  figures_t figures;
+  metrics_t metrics;
 } dewey_t;
 
 /* The point in time before which log lines are too old now. */

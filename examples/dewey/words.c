@@ -234,7 +234,7 @@ static size_t end_of_piece(mcp_text_t search, size_t at, size_t *next) {
 /* Appends a piece's plain text, unless it has no word; false: no memory. */
 static bool add_piece(char **all, size_t *len, mcp_text_t piece) {
   size_t more;
-  char *plain = words_plain(piece, WORDS_OF_LINE, &more);
+  char *plain = words_plain(piece, WORDS_LINE_MAX_CHARS, &more);
   char *larger = plain != NULL && more > 1 ? realloc(*all, *len + 1 + more + 1) : *all;
   bool fine = plain != NULL && larger != NULL;
   if (fine && more > 1) {
@@ -248,7 +248,7 @@ static bool add_piece(char **all, size_t *len, mcp_text_t piece) {
   return fine;
 }
 
-char *words_searched(mcp_text_t search) {
+char *words_of_search(mcp_text_t search) {
   char *all = calloc(1, 1);
   size_t len = 0, next;
   bool fine = all != NULL;

@@ -17,8 +17,8 @@
 #include "stores.h"
 
 /* The characters of a text that are looked at. */
-#define WORDS_OF_LINE 65536
-#define WORDS_OF_MESSAGE 130000
+#define WORDS_LINE_MAX_CHARS 65536
+#define WORDS_MESSAGE_MAX_CHARS 130000
 
 /* The plain text of the first max characters, to be freed; *len does not count the NUL behind it. Bytes that
  * are no UTF-8 part words, as NUL does. NULL: no memory. */
@@ -27,6 +27,6 @@ char *words_plain(mcp_text_t given, size_t max, size_t *len);
 /* Text that is searched for, between white space, each piece as its plain text, with a line feed between two
  * of them: "Café x-y ->" gives " cafe \n x y ". Found is what has all pieces, the words of each side by side;
  * "" finds nothing. To be freed. NULL: no memory. */
-char *words_searched(mcp_text_t search);
+char *words_of_search(mcp_text_t search);
 
 #endif

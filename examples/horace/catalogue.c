@@ -24,10 +24,10 @@ int file_status_of(mcp_text_t name) {
 static int read_rows(db_t *db, enum catalogue_statement which, const db_params_t *params, db_row_cb cb,
                      void *arg, store_error_t *error) {
   int code;
-  db_conn_t *conn = db_begin(db, DB_READ_ONCE, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(db, DB_READ_ONCE, (cancel_token_t){NULL, NULL}, &code, error);
   if (conn == NULL)
     return code;
-  return db_end(conn, db_each(conn, which, params, cb, arg, NULL, "reading the catalogue", error), error);
+  return db_end(conn, db_exec(conn, which, params, cb, arg, NULL, "reading the catalogue", error), error);
 }
 
 static void copy_text(char *to, size_t size, mcp_text_t text) {
@@ -46,9 +46,9 @@ static void read_record(const db_row_t *row, record_t *record) {
   record->status = file_status_of(db_text(row, 2));
   record->is_archived = db_bool(row, 3);
   record->version = db_int(row, 4);
-  copy_text(record->bytes.checksum, sizeof record->bytes.checksum, db_text(row, 5));
-  record->bytes.size = db_int(row, 6);
-  copy_text(record->kind, sizeof record->kind, db_text(row, 7));
+  copy_text(record->blob.checksum, sizeof record->blob.checksum, db_text(row, 5));
+  record->blob.size = db_int(row, 6);
+  copy_text(record->mime_type, sizeof record->mime_type, db_text(row, 7));
   record->created_at = db_time(row, 8);
   record->updated_at = db_time(row, 9);
   record->deleted_at = db_time(row, 11);
@@ -70,7 +70,7 @@ static int find_record(db_t *db, enum catalogue_statement which, const db_params
   int code = read_rows(db, which, params, on_record, record, error);
   if (code != STORE_OK) /* it may have been read, and its transaction failed then */
     record_deinit(record);
-  return code == STORE_OK && record->id[0] == '\0' ? STORE_NONE : code;
+  return code == STORE_OK && record->id[0] == '\0' ? STORE_NOT_FOUND : code;
 }
 
 int catalogue_find(db_t *db, const char *id, record_t *record, store_error_t *error) {
@@ -97,12 +97,12 @@ static bool on_each_record(const db_row_t *row, void *arg) {
   return each->cb(&record, each->arg);
 }
 
-int catalogue_each_of_bytes(db_t *db, const bytes_t *bytes, record_cb cb, void *arg, store_error_t *error) {
+int catalogue_each_with_blob(db_t *db, const blob_t *blob, record_cb cb, void *arg, store_error_t *error) {
   each_record_t each = {cb, arg};
   db_params_t params = {.count = 0};
-  db_add_text(&params, text_of(bytes->checksum));
-  db_add_int(&params, bytes->size);
-  return read_rows(db, SQL_FILES_BY_BYTES, &params, on_each_record, &each, error);
+  db_add_text(&params, text_of(blob->checksum));
+  db_add_int(&params, blob->size);
+  return read_rows(db, SQL_FILES_BY_BLOB, &params, on_each_record, &each, error);
 }
 
 static bool on_there(const db_row_t *row, void *arg) {
@@ -111,36 +111,36 @@ static bool on_there(const db_row_t *row, void *arg) {
   return false;
 }
 
-int catalogue_knows_size(db_t *db, int64_t size, bool *known, store_error_t *error) {
+int catalogue_has_size(db_t *db, int64_t size, bool *known, store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_int(&params, size);
   *known = false;
-  return read_rows(db, SQL_KNOWS_SIZE, &params, on_there, known, error);
+  return read_rows(db, SQL_HAS_SIZE, &params, on_there, known, error);
 }
 
 typedef struct version_row {
-  bytes_t *bytes;
+  blob_t *blob;
   int64_t *oldest;
   bool found;
 } version_row_t;
 
 static bool on_version(const db_row_t *row, void *arg) {
   version_row_t *version = arg;
-  copy_text(version->bytes->checksum, CHECKSUM_SIZE, db_text(row, 0));
-  version->bytes->size = db_int(row, 1);
+  copy_text(version->blob->checksum, BLOB_CHECKSUM_SIZE, db_text(row, 0));
+  version->blob->size = db_int(row, 1);
   *version->oldest = db_int(row, 2);
   version->found = true;
   return false;
 }
 
-int catalogue_version(db_t *db, const char *id, int64_t version, bytes_t *bytes, int64_t *oldest,
+int catalogue_version(db_t *db, const char *id, int64_t version, blob_t *blob, int64_t *oldest,
                       store_error_t *error) {
-  version_row_t row = {bytes, oldest, false};
+  version_row_t row = {blob, oldest, false};
   db_params_t params = {.count = 0};
   db_add_id(&params, id);
   db_add_int(&params, version);
   int code = read_rows(db, SQL_VERSION_FETCH, &params, on_version, &row, error);
-  return code == STORE_OK && !row.found ? STORE_NONE : code;
+  return code == STORE_OK && !row.found ? STORE_NOT_FOUND : code;
 }
 
 static bool on_expired(const db_row_t *row, void *arg) {
@@ -167,14 +167,14 @@ int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error) {
   return read_rows(db, SQL_RETENTION_AT, NULL, on_time, at_us, error);
 }
 
-int catalogue_begin_retention(db_t *db, int64_t at_us, store_stop_t stop, store_error_t *error) {
+int catalogue_begin_retention(db_t *db, int64_t at_us, cancel_token_t cancel, store_error_t *error) {
   db_params_t params = {.count = 0};
   int code;
   db_add_time(&params, at_us);
-  db_conn_t *conn = db_begin(db, DB_WRITE, stop, &code, error);
+  db_conn_t *conn = db_begin(db, DB_WRITE, cancel, &code, error);
   if (conn == NULL)
     return code;
-  code = db_each(conn, SQL_RETENTION_BEGIN, &params, NULL, NULL, NULL, "beginning the retention", error);
+  code = db_exec(conn, SQL_RETENTION_BEGIN, &params, NULL, NULL, NULL, "beginning the retention", error);
   return db_end(conn, code, error);
 }
 
@@ -191,37 +191,37 @@ int catalogue_find_collection(db_t *db, mcp_text_t name, bool or_id, char id[MCP
   db_add_id(&params, or_id && mcp_uuid_parse(name.ptr, name.len, as_id) == 0 ? as_id : NULL);
   id[0] = '\0';
   int code = read_rows(db, SQL_COLLECTION_FIND, &params, on_id, id, error);
-  return code == STORE_OK && id[0] == '\0' ? STORE_NONE : code;
+  return code == STORE_OK && id[0] == '\0' ? STORE_NOT_FOUND : code;
 }
 
 /* ---- Changing ---- */
 
 static int change(db_conn_t *conn, enum catalogue_statement which, const db_params_t *params,
                   store_error_t *error) {
-  return db_each(conn, which, params, NULL, NULL, NULL, "changing the catalogue", error);
+  return db_exec(conn, which, params, NULL, NULL, NULL, "changing the catalogue", error);
 }
 
 static int insert_version(db_conn_t *conn, const record_t *record, store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_id(&params, record->id);
   db_add_int(&params, record->version);
-  db_add_text(&params, text_of(record->bytes.checksum));
-  db_add_int(&params, record->bytes.size);
+  db_add_text(&params, text_of(record->blob.checksum));
+  db_add_int(&params, record->blob.size);
   db_add_time(&params, record->updated_at);
   return change(conn, SQL_VERSION_INSERT, &params, error);
 }
 
 static int insert_file(db_conn_t *conn, const record_t *record, store_error_t *error) {
-  char extension[EXTENSION_SIZE];
+  char extension[MIME_EXTENSION_SIZE];
   db_params_t params = {.count = 0};
-  kinds_extension(record->path, extension);
+  mime_extension(record->path, extension);
   db_add_id(&params, record->id);
   db_add_text(&params, text_of(record->path));
   db_add_text(&params, text_of(extension));
   db_add_int(&params, record->version);
-  db_add_text(&params, text_of(record->bytes.checksum));
-  db_add_int(&params, record->bytes.size);
-  db_add_text(&params, text_of(record->kind));
+  db_add_text(&params, text_of(record->blob.checksum));
+  db_add_int(&params, record->blob.size);
+  db_add_text(&params, text_of(record->mime_type));
   db_add_time(&params, record->created_at);
   return change(conn, SQL_FILE_INSERT, &params, error);
 }
@@ -241,7 +241,7 @@ static int prune(db_conn_t *conn, const record_t *record, int keep, int64_t *old
   if (code != STORE_OK)
     return code;
   db_add_id(&id, record->id);
-  return db_each(conn, SQL_VERSION_OLDEST, &id, db_on_int, oldest, NULL, "reading the catalogue", error);
+  return db_exec(conn, SQL_VERSION_OLDEST, &id, db_read_int, oldest, NULL, "reading the catalogue", error);
 }
 
 int catalogue_add_version(db_conn_t *conn, const record_t *record, int keep, int64_t *oldest,
@@ -249,9 +249,9 @@ int catalogue_add_version(db_conn_t *conn, const record_t *record, int keep, int
   db_params_t params = {.count = 0};
   db_add_id(&params, record->id);
   db_add_int(&params, record->version);
-  db_add_text(&params, text_of(record->bytes.checksum));
-  db_add_int(&params, record->bytes.size);
-  db_add_text(&params, text_of(record->kind));
+  db_add_text(&params, text_of(record->blob.checksum));
+  db_add_int(&params, record->blob.size);
+  db_add_text(&params, text_of(record->mime_type));
   db_add_time(&params, record->updated_at);
   int code = change(conn, SQL_FILE_SET_VERSION, &params, error);
   if (code == STORE_OK)
@@ -330,13 +330,13 @@ int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us
 }
 
 int catalogue_set_path(db_conn_t *conn, const record_t *record, store_error_t *error) {
-  char extension[EXTENSION_SIZE];
+  char extension[MIME_EXTENSION_SIZE];
   db_params_t params = {.count = 0};
-  kinds_extension(record->path, extension);
+  mime_extension(record->path, extension);
   db_add_id(&params, record->id);
   db_add_text(&params, text_of(record->path));
   db_add_text(&params, text_of(extension));
-  db_add_text(&params, text_of(record->kind));
+  db_add_text(&params, text_of(record->mime_type));
   db_add_time(&params, record->updated_at);
   return change(conn, SQL_FILE_SET_PATH, &params, error);
 }
@@ -359,36 +359,36 @@ int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error)
   return change_path(conn, SQL_PATH_DELETE, path, error);
 }
 
-int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error) {
-  return change_path(conn, SQL_PATH_FREE, path, error);
+int catalogue_remove_other_path(db_conn_t *conn, const char *path, store_error_t *error) {
+  return change_path(conn, SQL_PATH_DELETE_OTHER, path, error);
 }
 
-int catalogue_give_up_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error) {
+int catalogue_release_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_id(&params, id);
-  int code = change(conn, SQL_FILE_GIVE_UP_PATH, &params, error);
+  int code = change(conn, SQL_FILE_RELEASE_PATH, &params, error);
   return code == STORE_OK ? catalogue_drop_path(conn, path, error) : code;
 }
 
 /* To change the same row, or to make one of the same id, waits for whoever does so. */
-int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *error) {
+int catalogue_wait_for_commit(db_t *db, const char *id, cancel_token_t cancel, store_error_t *error) {
   record_t record = {.version = 1};
   db_params_t params = {.count = 0};
   int64_t changed = 0;
   int code;
-  db_conn_t *conn = db_begin(db, DB_WRITE, stop, &code, error);
+  db_conn_t *conn = db_begin(db, DB_WRITE, cancel, &code, error);
   if (conn == NULL)
     return code;
   memcpy(record.id, id, sizeof record.id);
   db_add_id(&params, id);
-  code = db_each(conn, SQL_FILE_TOUCH, &params, NULL, NULL, &changed, "awaiting a change", error);
+  code = db_exec(conn, SQL_FILE_TOUCH, &params, NULL, NULL, &changed, "awaiting a change", error);
   if (code == STORE_OK && changed == 0)
     code = insert_file(conn, &record, error);
-  code = db_end(conn, code == STORE_OK ? STORE_NONE : code, error); /* rolled back */
-  return code == STORE_NONE || code == STORE_TAKEN ? db_confirm(db, stop, error) : code;
+  code = db_end(conn, code == STORE_OK ? STORE_NOT_FOUND : code, error); /* rolled back */
+  return code == STORE_NOT_FOUND || code == STORE_CONFLICT ? db_confirm(db, cancel, error) : code;
 }
 
-int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error) {
+int catalogue_delete(db_conn_t *conn, const char *id, store_error_t *error) {
   static const enum catalogue_statement all[] = {SQL_TAGS_DELETE, SQL_PATHS_DELETE, SQL_VERSIONS_DELETE,
                                                  SQL_FILE_DELETE};
   db_params_t params = {.count = 0};

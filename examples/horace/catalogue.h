@@ -2,15 +2,15 @@
 #ifndef HORACE_CATALOGUE_H
 #define HORACE_CATALOGUE_H
 
-#include "bytes.h"
+#include "blob.h"
 #include "db.h"
-#include "kinds.h"
+#include "mime.h"
 #include "storage.h"
 
 #include <iccm_service.h>
 
 /* What the catalogue's database is made of, and its statements. */
-extern const db_plan_t catalogue_plan;
+extern const db_spec_t catalogue_spec;
 
 enum file_status { FILE_ACTIVE, FILE_ARCHIVED, FILE_DELETED, FILE_STATUSES };
 extern const char *const file_statuses[FILE_STATUSES];
@@ -23,26 +23,26 @@ typedef struct record {
   int status;       /* enum file_status */
   bool is_archived; /* its bytes are in the archive, else in files/; a deleted one's may be in either */
   int64_t version;  /* the current one */
-  bytes_t bytes;    /* of that */
-  char kind[KIND_SIZE];
+  blob_t blob;      /* of that */
+  char mime_type[MIME_TYPE_SIZE];
   int64_t created_at, updated_at, deleted_at;
   char *metadata; /* what has no column of its own, as JSON, or NULL; owned */
 } record_t;
 
 void record_deinit(record_t *record);
 
-/* What a file is shown as: a row of SHOWN_COLUMNS FROM_FILES for each of its paths. */
-#define SHOWN_COLUMNS                                                                                        \
+/* What a file is shown as: a row of CATALOGUE_FILE_COLUMNS FROM_FILES for each of its paths. */
+#define CATALOGUE_FILE_COLUMNS                                                                               \
   "f.id, f.path, f.owner, f.purpose, f.tags, f.size, f.mime_type, f.created_at, f.updated_at, f.version,"    \
   " f.checksum, c.name, f.status, f.correlation_id, f.metadata, f.is_archived, p.path"
-#define WITH_COLLECTION " LEFT JOIN horace_collections c ON c.id = f.collection"
-#define WITH_PATHS " LEFT JOIN horace_paths p ON p.file = f.id AND p.path <> f.path"
+#define CATALOGUE_JOIN_COLLECTION " LEFT JOIN horace_collections c ON c.id = f.collection"
+#define CATALOGUE_JOIN_PATHS " LEFT JOIN horace_paths p ON p.file = f.id AND p.path <> f.path"
 
 enum catalogue_statement {
   SQL_FILE_BY_ID,
   SQL_FILE_BY_PATH,
-  SQL_FILES_BY_BYTES,
-  SQL_KNOWS_SIZE,
+  SQL_FILES_BY_BLOB,
+  SQL_HAS_SIZE,
   SQL_EXPIRED,
   SQL_RETENTION_AT,
   SQL_RETENTION_BEGIN,
@@ -54,11 +54,11 @@ enum catalogue_statement {
   SQL_FILE_SET_COLLECTION,
   SQL_FILE_SET_STATUS,
   SQL_FILE_SET_PATH,
-  SQL_FILE_GIVE_UP_PATH,
+  SQL_FILE_RELEASE_PATH,
   SQL_FILE_DELETE,
   SQL_PATH_INSERT,
   SQL_PATH_DELETE,
-  SQL_PATH_FREE,
+  SQL_PATH_DELETE_OTHER,
   SQL_PATHS_DELETE,
   SQL_TAG_INSERT,
   SQL_TAGS_DELETE,
@@ -78,30 +78,30 @@ enum catalogue_statement {
   SQL_STATEMENTS
 };
 
-/* Each fills *record, which record_deinit() is for then. STORE_NONE: there is no such file. */
+/* Each fills *record, which record_deinit() is for then. STORE_NOT_FOUND: there is no such file. */
 int catalogue_find(db_t *db, const char *id, record_t *record, store_error_t *error);
 int catalogue_find_path(db_t *db, const char *path, record_t *record, store_error_t *error);
-/* Those of these bytes that are not deleted, the oldest first, CATALOGUE_MOST of them, until cb says false;
- * their metadata is not read. */
-enum { CATALOGUE_MOST = 100 };
+/* Those of these bytes that are not deleted, the oldest first, CATALOGUE_BATCH_MAX of them, until cb says
+ * false; their metadata is not read. */
+enum { CATALOGUE_BATCH_MAX = 100 };
 typedef bool (*record_cb)(const record_t *record, void *arg);
-int catalogue_each_of_bytes(db_t *db, const bytes_t *bytes, record_cb cb, void *arg, store_error_t *error);
+int catalogue_each_with_blob(db_t *db, const blob_t *blob, record_cb cb, void *arg, store_error_t *error);
 
 /* Whether any version of this size is known. */
-int catalogue_knows_size(db_t *db, int64_t size, bool *known, store_error_t *error);
+int catalogue_has_size(db_t *db, int64_t size, bool *known, store_error_t *error);
 
-/* A version's bytes, and the oldest version that is kept. STORE_NONE. */
-int catalogue_version(db_t *db, const char *id, int64_t version, bytes_t *bytes, int64_t *oldest,
+/* A version's bytes, and the oldest version that is kept. STORE_NOT_FOUND. */
+int catalogue_version(db_t *db, const char *id, int64_t version, blob_t *blob, int64_t *oldest,
                       store_error_t *error);
 
 /* The clock when deleted files were last removed, INT64_MIN: never; and that they are now. */
 int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error);
-int catalogue_begin_retention(db_t *db, int64_t at_us, store_stop_t stop, store_error_t *error);
+int catalogue_begin_retention(db_t *db, int64_t at_us, cancel_token_t cancel, store_error_t *error);
 
 /* Ids of files that were deleted before then, a hundred at most. */
 typedef struct id_list {
   int count;
-  char ids[CATALOGUE_MOST][MCP_UUID_SIZE];
+  char ids[CATALOGUE_BATCH_MAX][MCP_UUID_SIZE];
 } id_list_t;
 int catalogue_expired(db_t *db, int64_t before_us, id_list_t *list, store_error_t *error);
 
@@ -113,17 +113,17 @@ typedef struct details {
   mcp_text_t metadata;    /* JSON */
 } details_t;
 
-/* The collection of this name, or of this id where there is none of the name. STORE_NONE. */
+/* The collection of this name, or of this id where there is none of the name. STORE_NOT_FOUND. */
 int catalogue_find_collection(db_t *db, mcp_text_t name, bool or_id, char id[MCP_UUID_SIZE],
                               store_error_t *error);
 
 /* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while
  * the database committed, and for a standby: what is read after that stays true. Changes nothing. */
-int catalogue_await(db_t *db, const char *id, store_stop_t stop, store_error_t *error);
+int catalogue_wait_for_commit(db_t *db, const char *id, cancel_token_t cancel, store_error_t *error);
 
 /* ---- Changes; conn: of a transaction that writes ---- */
 
-/* A file with its first version. STORE_TAKEN: its path is another file's. */
+/* A file with its first version. STORE_CONFLICT: its path is another file's. */
 int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error);
 
 /* A new version, which record is as it shall be; of all only the newest are kept, from *oldest on. */
@@ -140,17 +140,17 @@ int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us
 /* path and kind of record. */
 int catalogue_set_path(db_conn_t *conn, const record_t *record, store_error_t *error);
 
-/* One more path where a file's bytes are, or one less. STORE_TAKEN: it is another file's. */
+/* One more path where a file's bytes are, or one less. STORE_CONFLICT: it is another file's. */
 int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error);
 
 /* A path where no file is: it is no longer one where another file's bytes are, unless it is that one's own.
  */
-int catalogue_free_path(db_conn_t *conn, const char *path, store_error_t *error);
+int catalogue_remove_other_path(db_conn_t *conn, const char *path, store_error_t *error);
 /* A path of its own, which a deleted file leaves to another one. */
-int catalogue_give_up_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
+int catalogue_release_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 
 /* All that is known of a file. */
-int catalogue_forget(db_conn_t *conn, const char *id, store_error_t *error);
+int catalogue_delete(db_conn_t *conn, const char *id, store_error_t *error);
 
 #endif

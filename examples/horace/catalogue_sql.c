@@ -71,9 +71,9 @@ static const char *const migrations[] = {
 static const char *const statements[SQL_STATEMENTS] = {
     [SQL_FILE_BY_ID] = RECORD "WHERE f.id = $1",
     [SQL_FILE_BY_PATH] = RECORD "JOIN horace_paths p ON p.file = f.id WHERE p.path = $1",
-    [SQL_FILES_BY_BYTES] = RECORD "WHERE f.checksum = $1 AND f.size = $2 AND f.status <> 'deleted'"
-                                  " ORDER BY f.created_at, f.id LIMIT 100",
-    [SQL_KNOWS_SIZE] = "SELECT 1 FROM horace_versions WHERE size = $1 LIMIT 1",
+    [SQL_FILES_BY_BLOB] = RECORD "WHERE f.checksum = $1 AND f.size = $2 AND f.status <> 'deleted'"
+                                 " ORDER BY f.created_at, f.id LIMIT 100",
+    [SQL_HAS_SIZE] = "SELECT 1 FROM horace_versions WHERE size = $1 LIMIT 1",
     [SQL_EXPIRED] = "SELECT id FROM horace_files WHERE deleted_at < $1 ORDER BY deleted_at LIMIT 100",
     [SQL_RETENTION_AT] = "SELECT began_at FROM horace_retention",
     [SQL_RETENTION_BEGIN] = "UPDATE horace_retention SET began_at = $1",
@@ -94,12 +94,12 @@ static const char *const statements[SQL_STATEMENTS] = {
                             " deleted_at = $5 WHERE id = $1",
     [SQL_FILE_SET_PATH] =
         "UPDATE horace_files SET path = $2, extension = $3, mime_type = $4, updated_at = $5 WHERE id = $1",
-    [SQL_FILE_GIVE_UP_PATH] = "UPDATE horace_files SET is_archived = true WHERE id = $1",
+    [SQL_FILE_RELEASE_PATH] = "UPDATE horace_files SET is_archived = true WHERE id = $1",
     [SQL_FILE_DELETE] = "DELETE FROM horace_files WHERE id = $1",
     [SQL_PATH_INSERT] = "INSERT INTO horace_paths(path, file) VALUES($1, $2)",
     [SQL_PATH_DELETE] = "DELETE FROM horace_paths WHERE path = $1",
-    [SQL_PATH_FREE] = "DELETE FROM horace_paths WHERE path = $1"
-                      " AND file IN (SELECT id FROM horace_files WHERE path <> $1)",
+    [SQL_PATH_DELETE_OTHER] = "DELETE FROM horace_paths WHERE path = $1"
+                              " AND file IN (SELECT id FROM horace_files WHERE path <> $1)",
     [SQL_PATHS_DELETE] = "DELETE FROM horace_paths WHERE file = $1",
     [SQL_TAG_INSERT] = "INSERT INTO horace_tags(tag, file) VALUES($1, $2) ON CONFLICT DO NOTHING",
     [SQL_TAGS_DELETE] = "DELETE FROM horace_tags WHERE file = $1",
@@ -121,11 +121,12 @@ static const char *const statements[SQL_STATEMENTS] = {
     [SQL_COLLECTION_SHOW] = COLLECTIONS "WHERE c.id = $1",
     [SQL_COLLECTIONS_SHOW] = COLLECTIONS "ORDER BY c.name LIMIT $1 OFFSET $2",
     [SQL_COLLECTIONS_COUNT] = "SELECT count(*) FROM horace_collections",
-    [SQL_FILE_SHOW] = "SELECT " SHOWN_COLUMNS " FROM horace_files f" WITH_COLLECTION WITH_PATHS
-                      " WHERE f.id = $1 ORDER BY p.path",
+    [SQL_FILE_SHOW] =
+        "SELECT " CATALOGUE_FILE_COLUMNS " FROM horace_files f" CATALOGUE_JOIN_COLLECTION CATALOGUE_JOIN_PATHS
+        " WHERE f.id = $1 ORDER BY p.path",
 };
 
-const db_plan_t catalogue_plan = {
+const db_spec_t catalogue_spec = {
     .name = "Horace",
     .version_table = "horace_schema",
     .application_id = 0x486f7263,

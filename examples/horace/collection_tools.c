@@ -1,6 +1,6 @@
 /* collection_tools.c: see collection_tools.h. */
 #include "collection_tools.h"
-#include "wishes.h"
+#include "metadata_update.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +68,7 @@ static int insert_or_change(db_conn_t *conn, creating_t *creating, bool is_new, 
   db_add_text(&params, creating->metadata);
   if (is_new)
     db_add_time(&params, mcp_time_now_us());
-  return db_each(conn, is_new ? SQL_COLLECTION_INSERT : SQL_COLLECTION_UPDATE, &params, NULL, NULL, NULL,
+  return db_exec(conn, is_new ? SQL_COLLECTION_INSERT : SQL_COLLECTION_UPDATE, &params, NULL, NULL, NULL,
                  "storing a collection", error);
 }
 
@@ -80,11 +80,11 @@ static int put_file(db_conn_t *conn, creating_t *creating, yyjson_val *file, sto
   db_add_id(&params, creating->id);
   db_add_time(&params, mcp_time_now_us());
   int code =
-      db_each(conn, SQL_FILE_SET_COLLECTION, &params, NULL, NULL, &changed, "storing a collection", error);
-  return code == STORE_OK && changed == 0 ? STORE_NONE : code;
+      db_exec(conn, SQL_FILE_SET_COLLECTION, &params, NULL, NULL, &changed, "storing a collection", error);
+  return code == STORE_OK && changed == 0 ? STORE_NOT_FOUND : code;
 }
 
-/* Puts the files into it: all, or STORE_NONE. */
+/* Puts the files into it: all, or STORE_NOT_FOUND. */
 static int put_files(db_conn_t *conn, creating_t *creating, store_error_t *error) {
   int code = STORE_OK;
   for (size_t i = 0; i < yyjson_arr_size(creating->file_ids) && code == STORE_OK; i++)
@@ -96,7 +96,7 @@ static int store_collection(horace_t *horace, creating_t *creating, bool is_new,
                             store_error_t *error) {
   int code;
   db_params_t params = {.count = 0};
-  db_conn_t *conn = db_begin(horace->db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(horace->db, DB_WRITE, (cancel_token_t){NULL, NULL}, &code, error);
   if (conn == NULL)
     return code;
   db_add_id(&params, creating->id);
@@ -104,16 +104,16 @@ static int store_collection(horace_t *horace, creating_t *creating, bool is_new,
   if (code == STORE_OK)
     code = put_files(conn, creating, error);
   if (code == STORE_OK)
-    code = db_each(conn, SQL_COLLECTION_SHOW, &params, on_collection, shown, NULL, doing, error);
+    code = db_exec(conn, SQL_COLLECTION_SHOW, &params, on_collection, shown, NULL, doing, error);
   return db_end(conn, code, error);
 }
 
 /* The one of this name, or a new one; another caller may be making it: then it is there the next time. */
 static int create(horace_t *horace, creating_t *creating, shown_t *shown, store_error_t *error) {
-  int code = STORE_TAKEN;
-  for (int i = 0; i < 2 && code == STORE_TAKEN; i++) {
+  int code = STORE_CONFLICT;
+  for (int i = 0; i < 2 && code == STORE_CONFLICT; i++) {
     code = catalogue_find_collection(horace->db, creating->name, false, creating->id, error);
-    bool is_new = code == STORE_NONE;
+    bool is_new = code == STORE_NOT_FOUND;
     if (code != STORE_OK && !is_new)
       return code;
     if (is_new)
@@ -140,8 +140,8 @@ static bool read_file_ids(mcp_call_t *call, yyjson_val *ids) {
 
 static bool read_creating(mcp_call_t *call, yyjson_val *args, creating_t *creating) {
   creating->file_ids = yyjson_obj_get(args, "file_ids");
-  if (!name_arg(call, args, "name", NAME_MAX_BYTES, &creating->name) ||
-      !name_arg(call, args, "description", DESCRIPTION_MAX_BYTES, &creating->description) ||
+  if (!bounded_text_arg(call, args, "name", METADATA_NAME_MAX_BYTES, &creating->name) ||
+      !bounded_text_arg(call, args, "description", DESCRIPTION_MAX_BYTES, &creating->description) ||
       !object_arg(call, args, "metadata", &creating->metadata) || !read_file_ids(call, creating->file_ids))
     return false;
   if (creating->name.len > 0)
@@ -154,7 +154,7 @@ void on_create_collection(mcp_call_t *call, yyjson_val *args, void *arg) {
   horace_t *horace = arg;
   creating_t creating = {.id = ""};
   store_error_t error;
-  trouble_t trouble;
+  failure_t failure;
   shown_t shown = {.doc = mcp_call_doc(call), .collections = yyjson_mut_arr(mcp_call_doc(call))};
   if (!read_creating(call, args, &creating))
     return;
@@ -164,29 +164,29 @@ void on_create_collection(mcp_call_t *call, yyjson_val *args, void *arg) {
                  creating.name.ptr);
     yyjson_mut_obj_add_val(shown.doc, shown.collection, "ignored", mcp_call_ignored(call));
     mcp_call_reply(call, shown.collection);
-  } else if (code == STORE_NONE) {
-    trouble_say(&trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue; nothing was changed",
+  } else if (code == STORE_NOT_FOUND) {
+    failure_set(&failure, "FILE_NOT_FOUND", "there is no file %s in the catalogue; nothing was changed",
                 creating.missing);
-    end_trouble(call, &trouble);
+    reply_failure(call, &failure);
   } else {
-    end_store(call, horace, code, &error, "storing a collection");
+    reply_store_failure(call, horace, code, &error, "storing a collection");
   }
 }
 
 /* ---- horace_list_collections ---- */
 
-static int list(horace_t *horace, int64_t limit, int64_t offset, store_stop_t stop, shown_t *shown,
+static int list(horace_t *horace, int64_t limit, int64_t offset, cancel_token_t cancel, shown_t *shown,
                 int64_t *total, store_error_t *error) {
   int code;
   db_params_t params = {.count = 0};
   db_add_int(&params, limit);
   db_add_int(&params, offset);
-  db_conn_t *conn = db_begin(horace->db, DB_READ, stop, &code, error);
+  db_conn_t *conn = db_begin(horace->db, DB_READ, cancel, &code, error);
   if (conn == NULL)
     return code;
-  code = db_each(conn, SQL_COLLECTIONS_COUNT, NULL, db_on_int, total, NULL, doing, error);
+  code = db_exec(conn, SQL_COLLECTIONS_COUNT, NULL, db_read_int, total, NULL, doing, error);
   if (code == STORE_OK)
-    code = db_each(conn, SQL_COLLECTIONS_SHOW, &params, on_collection, shown, NULL, doing, error);
+    code = db_exec(conn, SQL_COLLECTIONS_SHOW, &params, on_collection, shown, NULL, doing, error);
   return db_end(conn, code, error);
 }
 
@@ -198,14 +198,14 @@ void on_list_collections(mcp_call_t *call, yyjson_val *args, void *arg) {
   if (!int_arg(call, args, "limit", 1, LIST_LIMIT_MAX, &limit) ||
       !int_arg(call, args, "offset", 0, INT64_MAX / 2, &offset))
     return;
-  int code = list(horace, limit, offset, until_left(call), &shown, &total, &error);
+  int code = list(horace, limit, offset, cancel_when_abandoned(call), &shown, &total, &error);
   if (code != STORE_OK) {
-    end_store(call, horace, code, &error, doing);
+    reply_store_failure(call, horace, code, &error, doing);
     return;
   }
-  yyjson_mut_val *answer = yyjson_mut_obj(shown.doc);
-  yyjson_mut_obj_add_int(shown.doc, answer, "total_count", total);
-  yyjson_mut_obj_add_val(shown.doc, answer, "collections", shown.collections);
-  mcp_metric_add(horace->figures.rows, "collections", (double)yyjson_mut_arr_size(shown.collections));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(shown.doc);
+  yyjson_mut_obj_add_int(shown.doc, response, "total_count", total);
+  yyjson_mut_obj_add_val(shown.doc, response, "collections", shown.collections);
+  mcp_metric_add(horace->metrics.rows, "collections", (double)yyjson_mut_arr_size(shown.collections));
+  mcp_call_reply(call, response);
 }

@@ -5,7 +5,7 @@
  * storage or the database cannot be opened or the port is taken, with 2 for a wrong command line. */
 #include "database.h"
 #include "files.h"
-#include "keeper.h"
+#include "maintenance.h"
 #include "scan.h"
 #include "tools.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WORK_BYTES = 1024 * 1024 /* more than any change of the catalogue */ };
+enum { PROBE_BYTES = 1024 * 1024 /* more than any change of the catalogue */ };
 
 static const char help[] =
     "usage: horace [--help] [--version] [--resume-retention]\n"
@@ -57,45 +57,46 @@ static bool read_settings(settings_t *settings) {
   }
   return mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &settings->port) == 0 &&
          mcp_env_int("HORACE_VERSION_COUNT", 5, 2, 1000, &settings->versions) == 0 &&
-         database_read(&settings->database, "HORACE", settings->storage);
+         database_from_env(&settings->database, "HORACE", settings->storage);
 }
 
 /* ---- Looking after what is stored ---- */
 
-typedef struct keeping {
+typedef struct maintenance_state {
   horace_t *horace;
   mcp_server_t *server;
   int failing; /* -errno of the storage, as the server was told */
-} keeping_t;
+} maintenance_state_t;
 
-static bool look_at_storage(keeping_t *keeping) {
-  int failing = storage_check(&keeping->horace->storage);
-  if (failing != keeping->failing) {
-    mcp_server_set_dependency(keeping->server, "storage", failing != 0 ? storage_words(failing) : NULL);
+static bool check_storage(maintenance_state_t *maintenance_state) {
+  int failing = storage_check(&maintenance_state->horace->storage);
+  if (failing != maintenance_state->failing) {
+    mcp_server_set_dependency(maintenance_state->server, "storage",
+                              failing != 0 ? storage_strerror(failing) : NULL);
     if (failing != 0)
-      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", storage_words(failing));
+      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", storage_strerror(failing));
   }
-  keeping->failing = failing;
+  maintenance_state->failing = failing;
   return failing == 0;
 }
 
-static int check_database(void *arg, size_t room, store_stop_t stop, store_error_t *error) {
-  return db_check(arg, room, stop, error);
+static int check_database(void *arg, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
+  return db_check(arg, free_bytes, cancel, error);
 }
 
-static bool on_look(void *arg, store_stop_t stop) {
-  keeping_t *keeping = arg;
-  horace_t *horace = keeping->horace;
-  bool storage = look_at_storage(keeping);
-  bool database = health_check(&horace->health, check_database, horace->db, stop);
+static bool on_check(void *arg, cancel_token_t cancel) {
+  maintenance_state_t *maintenance_state = arg;
+  horace_t *horace = maintenance_state->horace;
+  bool storage = check_storage(maintenance_state);
+  bool database = health_check(&horace->health, check_database, horace->db, cancel);
   if (storage && database)
-    work_settle_all(horace, stop);
+    staging_recover_all(horace, cancel);
   return storage && database;
 }
 
-static bool on_work(void *arg, store_stop_t stop) {
-  keeping_t *keeping = arg;
-  return files_purge(keeping->horace, stop);
+static bool on_run(void *arg, cancel_token_t cancel) {
+  maintenance_state_t *maintenance_state = arg;
+  return files_purge(maintenance_state->horace, cancel);
 }
 
 /* ---- Serving ---- */
@@ -107,20 +108,20 @@ static int serve(const settings_t *settings, horace_t *horace) {
   mcp_server_t *server = mcp_server_new("horace", HORACE_VERSION, (int)settings->port, tools);
   if (server == NULL)
     return MCP_ESTATE; /* the library has logged why */
-  keeping_t keeping = {horace, server, 0};
-  const keeper_plan_t plan = {on_look, on_work, &keeping};
-  figures_make(&horace->figures, server);
-  health_tell(&horace->health, server);
-  keeper_t *keeper = keeper_start(&plan); /* it counts, so the server outlives it */
-  if (keeper == NULL)
+  maintenance_state_t maintenance_state = {horace, server, 0};
+  const maintenance_config_t spec = {on_check, on_run, &maintenance_state};
+  metrics_init(&horace->metrics, server);
+  health_set_server(&horace->health, server);
+  maintenance_t *maintenance = maintenance_start(&spec); /* it counts, so the server outlives it */
+  if (maintenance == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "no thread to look after the storage");
-  int code = keeper != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  if (!keeper_stop(keeper)) { /* it uses server and store, which stay as they are */
+  int code = maintenance != NULL ? mcp_server_run(server) : MCP_ESTATE;
+  if (!maintenance_stop(maintenance)) { /* it uses server and store, which stay as they are */
     if (code != 0 && code != MCP_ETIMEOUT)
       exit(1);
     return MCP_ETIMEOUT;
   }
-  health_tell(&horace->health, NULL); /* a handler that is still at work may find something yet */
+  health_set_server(&horace->health, NULL); /* a handler that is still at work may find something yet */
   mcp_server_free(server);
   return code;
 }
@@ -128,11 +129,11 @@ static int serve(const settings_t *settings, horace_t *horace) {
 static db_t *open_database(const database_t *database) {
   store_error_t error;
   char shown[MCP_SHOWN_SIZE];
-  db_t *db = database->postgresql.host != NULL ? db_open_pq(&database->postgresql, &catalogue_plan, &error)
-                                               : db_open_sqlite(database->path, &catalogue_plan, &error);
+  db_t *db = database->postgresql.host != NULL ? db_open_pq(&database->postgresql, &catalogue_spec, &error)
+                                               : db_open_sqlite(database->path, &catalogue_spec, &error);
   if (db == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "the database \"%s\" cannot be used: %s",
-            database_shown(database, shown), error.text);
+            database_redacted(database, shown), error.text);
   return db;
 }
 
@@ -149,17 +150,17 @@ static int serve_opened(const settings_t *settings, horace_t *horace) {
 static int run(const settings_t *settings) {
   static horace_t horace; /* a handler may outlive the server, see below */
   horace.versions = (int)settings->versions;
-  health_init(&horace.health, "horace", WORK_BYTES, settings->database.postgresql.host == NULL);
-  turns_init(&horace.turns);
-  if (!kinds_open(&horace.kinds))
+  health_init(&horace.health, "horace", PROBE_BYTES, settings->database.postgresql.host == NULL);
+  lock_table_init(&horace.locks);
+  if (!mime_open(&horace.mime_detector))
     return 1;
   int code = storage_open(&horace.storage, settings->storage) ? serve_opened(settings, &horace) : MCP_ESTATE;
   if (code == MCP_ETIMEOUT) { /* what is under way is settled at the next start */
     mcp_log(MCP_LOG_WARN, "horace", "ending while the storage is still at work");
     return 0;
   }
-  kinds_close(&horace.kinds);
-  turns_deinit(&horace.turns);
+  mime_close(&horace.mime_detector);
+  lock_table_deinit(&horace.locks);
   return code == 0 ? 0 : 1;
 }
 
@@ -169,9 +170,9 @@ static int resume_retention(const settings_t *settings) {
   db_t *db = open_database(&settings->database);
   if (db == NULL)
     return 1;
-  int code = db_check(db, 0, (store_stop_t){NULL, NULL}, &error);
+  int code = db_check(db, 0, (cancel_token_t){NULL, NULL}, &error);
   if (code == STORE_OK)
-    code = catalogue_begin_retention(db, mcp_time_now_us(), STORE_NEVER, &error);
+    code = catalogue_begin_retention(db, mcp_time_now_us(), CANCEL_NEVER, &error);
   if (code == STORE_OK)
     printf("files deleted 30 days ago are removed by this machine's clock\n");
   else

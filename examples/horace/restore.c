@@ -12,158 +12,164 @@
 typedef struct restoring {
   horace_t *horace;
   record_t *record; /* as it was, in the end as it is */
-  store_stop_t stop;
+  cancel_token_t cancel;
   int64_t version;
-  bytes_t bytes;     /* of the version */
+  blob_t blob;       /* of the version */
   int present;       /* the file in files/; -1: it is gone */
   struct stat about; /* of that */
   bool changed;      /* it is none of the versions yet */
   int64_t oldest;    /* version that is left */
   record_t kept;     /* if so, the version it becomes */
-  trouble_t *trouble;
+  failure_t *failure;
 } restoring_t;
 
-static void drop_restored(restoring_t *this) {
-  if (this->changed)
-    work_drop(this->horace, this->record->id, this->record->version + 1);
-  work_drop(this->horace, this->record->id, this->record->version + 1 + this->changed);
+static void drop_restored(restoring_t *restoring) {
+  if (restoring->changed)
+    staging_discard(restoring->horace, restoring->record->id, restoring->record->version + 1);
+  staging_discard(restoring->horace, restoring->record->id,
+                  restoring->record->version + 1 + restoring->changed);
 }
 
 /* Keeps what is there now, unless the newest version is just that. */
-static bool keep_present(restoring_t *this) {
-  this->kept = *this->record;
-  if (this->present < 0)
+static bool keep_present(restoring_t *restoring) {
+  restoring->kept = *restoring->record;
+  if (restoring->present < 0)
     return true;
-  if (fstat(this->present, &this->about) != 0)
-    return trouble_disk(this->trouble, -errno, "reading the file");
-  return change_stage_next(this->horace, &this->kept, this->present, this->stop, &this->changed,
-                           this->trouble);
+  if (fstat(restoring->present, &restoring->about) != 0)
+    return failure_from_disk(restoring->failure, -errno, "reading the file");
+  return change_stage_next(restoring->horace, &restoring->kept, restoring->present, restoring->cancel,
+                           &restoring->changed, restoring->failure);
 }
 
 /* Copies the old bytes twice, and sees whether they are what they were. */
-static bool stage_restored(restoring_t *this) {
+static bool stage_restored(restoring_t *restoring) {
   char name[STORAGE_NAME_SIZE];
-  bytes_t once, twice;
-  int64_t next = this->record->version + 1 + this->changed;
-  const char *id = this->record->id;
-  storage_version_name(name, id, this->version);
-  int from = openat(this->horace->storage.versions, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  int code = from < 0 ? -errno : work_stage(this->horace, id, next, from, this->stop, &once);
+  blob_t once, twice;
+  int64_t next = restoring->record->version + 1 + restoring->changed;
+  const char *id = restoring->record->id;
+  storage_version_name(name, id, restoring->version);
+  int from = openat(restoring->horace->storage.versions, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  int code =
+      from < 0 ? -errno : staging_add_version(restoring->horace, id, next, from, restoring->cancel, &once);
   if (code == 0)
-    code = work_stage_file(this->horace, id, next, from, this->present >= 0 ? &this->about : NULL, this->stop,
-                           &twice);
+    code = staging_add_file(restoring->horace, id, next, from,
+                            restoring->present >= 0 ? &restoring->about : NULL, restoring->cancel, &twice);
   if (code == 0)
-    kinds_read(&this->horace->kinds, from, this->record->path, this->record->kind);
+    mime_detect(&restoring->horace->mime_detector, from, restoring->record->path,
+                restoring->record->mime_type);
   if (from >= 0)
     close(from);
   if (code != 0 && code != -ENOENT)
-    return change_not_staged(this->trouble, code);
-  if (code == 0 && bytes_equal(&once, &this->bytes) && bytes_equal(&twice, &this->bytes))
+    return change_set_not_staged(restoring->failure, code);
+  if (code == 0 && blob_equal(&once, &restoring->blob) && blob_equal(&twice, &restoring->blob))
     return true;
-  mcp_log(MCP_LOG_ERROR, "storage", "%s: the bytes of version %lld are %s", id, (long long)this->version,
+  mcp_log(MCP_LOG_ERROR, "storage", "%s: the bytes of version %lld are %s", id, (long long)restoring->version,
           code == 0 ? "damaged" : "missing");
-  return trouble_say(this->trouble, "VERSION_DAMAGED",
-                     "the bytes of version %lld are damaged; nothing was restored", (long long)this->version);
+  return failure_set(restoring->failure, "VERSION_DAMAGED",
+                     "the bytes of version %lld are damaged; nothing was restored",
+                     (long long)restoring->version);
 }
 
 /* Whether somebody has written to the file since it was looked at. */
-static bool is_untouched(restoring_t *this) {
+static bool is_untouched(restoring_t *restoring) {
   struct stat now;
-  int file = storage_open_file(&this->horace->storage, this->record->path);
+  int file = storage_open_file(&restoring->horace->storage, restoring->record->path);
   bool there = file >= 0 && fstat(file, &now) == 0;
   if (file >= 0)
     close(file);
-  if (this->present < 0)
+  if (restoring->present < 0)
     return file == -ENOENT;
-  return there && now.st_ino == this->about.st_ino && now.st_size == this->about.st_size &&
-         now.st_mtim.tv_sec == this->about.st_mtim.tv_sec &&
-         now.st_mtim.tv_nsec == this->about.st_mtim.tv_nsec &&
-         now.st_ctim.tv_sec == this->about.st_ctim.tv_sec &&
-         now.st_ctim.tv_nsec == this->about.st_ctim.tv_nsec;
+  return there && now.st_ino == restoring->about.st_ino && now.st_size == restoring->about.st_size &&
+         now.st_mtim.tv_sec == restoring->about.st_mtim.tv_sec &&
+         now.st_mtim.tv_nsec == restoring->about.st_mtim.tv_nsec &&
+         now.st_ctim.tv_sec == restoring->about.st_ctim.tv_sec &&
+         now.st_ctim.tv_nsec == restoring->about.st_ctim.tv_nsec;
 }
 
 static int write_restored(db_conn_t *conn, void *arg, store_error_t *error) {
-  restoring_t *this = arg;
-  int keep = this->horace->versions, code = STORE_OK;
-  if (this->changed)
-    code = catalogue_add_version(conn, &this->kept, keep, &this->oldest, error);
-  return code == STORE_OK ? catalogue_add_version(conn, this->record, keep, &this->oldest, error) : code;
+  restoring_t *restoring = arg;
+  int keep = restoring->horace->versions, code = STORE_OK;
+  if (restoring->changed)
+    code = catalogue_add_version(conn, &restoring->kept, keep, &restoring->oldest, error);
+  return code == STORE_OK ? catalogue_add_version(conn, restoring->record, keep, &restoring->oldest, error)
+                          : code;
 }
 
-static bool commit_restored(restoring_t *this) {
+static bool commit_restored(restoring_t *restoring) {
   store_error_t error;
-  horace_t *horace = this->horace;
-  record_t *record = this->record;
-  record->version += 1 + this->changed;
-  record->bytes = this->bytes;
+  horace_t *horace = restoring->horace;
+  record_t *record = restoring->record;
+  record->version += 1 + restoring->changed;
+  record->blob = restoring->blob;
   record->updated_at = mcp_time_now_us();
-  int code = change_commit(horace, write_restored, this, &error);
+  int code = change_commit(horace, write_restored, restoring, &error);
   if (change_is_refused(code)) {
-    if (this->changed)
-      work_drop(horace, record->id, record->version - 1);
-    work_drop(horace, record->id, record->version);
+    if (restoring->changed)
+      staging_discard(horace, record->id, record->version - 1);
+    staging_discard(horace, record->id, record->version);
   }
   if (code != STORE_OK)
-    return change_not_committed(horace, this->trouble, code, &error);
-  work_put_back(horace, record);
-  if (this->changed)
-    work_finish(horace, record->id, record->version - 1, this->oldest);
-  work_finish(horace, record->id, record->version, this->oldest);
+    return change_set_not_committed(horace, restoring->failure, code, &error);
+  staging_publish_file(horace, record);
+  if (restoring->changed)
+    staging_publish(horace, record->id, record->version - 1, restoring->oldest);
+  staging_publish(horace, record->id, record->version, restoring->oldest);
   return true;
 }
 
 /* With the file's turn, and present open. */
-static bool restore_over(restoring_t *this) {
-  if (!keep_present(this) || !stage_restored(this)) {
-    drop_restored(this);
+static bool restore_over(restoring_t *restoring) {
+  if (!keep_present(restoring) || !stage_restored(restoring)) {
+    drop_restored(restoring);
     return false;
   }
-  if (!is_untouched(this)) {
-    drop_restored(this);
-    return trouble_disk(this->trouble, -EAGAIN, "reading the file");
+  if (!is_untouched(restoring)) {
+    drop_restored(restoring);
+    return failure_from_disk(restoring->failure, -EAGAIN, "reading the file");
   }
-  return commit_restored(this);
+  return commit_restored(restoring);
 }
 
-static bool find_version(restoring_t *this) {
+static bool find_version(restoring_t *restoring) {
   store_error_t error;
   int64_t oldest;
-  const record_t *record = this->record;
+  const record_t *record = restoring->record;
   if (record->status != FILE_ACTIVE)
-    return trouble_say(this->trouble, "INVALID_STATE", "the file is %s; set its status to active first",
+    return failure_set(restoring->failure, "INVALID_STATE", "the file is %s; set its status to active first",
                        file_statuses[record->status]);
-  int code = catalogue_version(this->horace->db, record->id, this->version, &this->bytes, &oldest, &error);
-  if (code == STORE_NONE)
-    return trouble_say(this->trouble, "VERSION_NOT_FOUND", "version %lld of this file is not kept",
-                       (long long)this->version);
+  int code = catalogue_version(restoring->horace->db, record->id, restoring->version, &restoring->blob,
+                               &oldest, &error);
+  if (code == STORE_NOT_FOUND)
+    return failure_set(restoring->failure, "VERSION_NOT_FOUND", "version %lld of restoring file is not kept",
+                       (long long)restoring->version);
   return code == STORE_OK ||
-         trouble_store(this->horace, this->trouble, code, &error, "reading the catalogue");
+         failure_from_store(restoring->horace, restoring->failure, code, &error, "reading the catalogue");
 }
 
-static bool restore(restoring_t *this) {
-  if (!find_version(this))
+static bool restore(restoring_t *restoring) {
+  if (!find_version(restoring))
     return false;
-  int spot = storage_look(&this->horace->storage, this->record->path);
-  if (spot < 0)
-    return change_no_place(this->trouble, spot);
-  if (spot == SPOT_OTHER)
-    return trouble_say(this->trouble, "PATH_TAKEN", "there is something else at this file's path");
-  this->present = storage_open_file(&this->horace->storage, this->record->path);
-  if (this->present < 0 && this->present != -ENOENT)
-    return trouble_disk(this->trouble, this->present, "opening the file");
-  bool fine = restore_over(this);
-  if (this->present >= 0)
-    close(this->present);
+  int path_state = storage_get_path_state(&restoring->horace->storage, restoring->record->path);
+  if (path_state < 0)
+    return change_no_directory(restoring->failure, path_state);
+  if (path_state == STORAGE_PATH_OTHER)
+    return failure_set(restoring->failure, "PATH_TAKEN", "there is something else at restoring file's path");
+  restoring->present = storage_open_file(&restoring->horace->storage, restoring->record->path);
+  if (restoring->present < 0 && restoring->present != -ENOENT)
+    return failure_from_disk(restoring->failure, restoring->present, "opening the file");
+  bool fine = restore_over(restoring);
+  if (restoring->present >= 0)
+    close(restoring->present);
   return fine;
 }
 
-bool file_restore(horace_t *horace, const char *id, int64_t version, store_stop_t stop, record_t *record,
-                  trouble_t *trouble) {
-  restoring_t this = {
-      .horace = horace, .record = record, .stop = stop, .version = version, .trouble = trouble};
-  if (!change_begin(horace, id, stop, record, trouble))
+bool file_restore(horace_t *horace, const char *id, int64_t version, cancel_token_t cancel, record_t *record,
+                  failure_t *failure) {
+  restoring_t restoring = {
+      .horace = horace, .record = record, .cancel = cancel, .version = version, .failure = failure};
+  if (!change_begin(horace, id, cancel, record, failure))
     return false;
-  bool fine = restore(&this);
+  bool fine = restore(&restoring);
   change_end(horace, record);
   if (!fine)
     record_deinit(record);

@@ -38,10 +38,10 @@ typedef struct scan {
   uv_loop_t loop;
   mcp_client_t *client;
   names_t known, found; /* known ones are sorted once all are there */
-  int asked;            /* which of the statuses */
+  int status_index;     /* which of the statuses */
   int64_t offset;       /* of the page that is asked for */
   int64_t total;        /* of the files of that status, when its first page came */
-  uint64_t mount;       /* that files/ is on */
+  uint64_t mount_id;    /* that files/ is on */
   size_t next, done, registered, duplicates, vanished, failed;
   bool broken; /* Horace has not told its paths */
 } scan_t;
@@ -202,8 +202,8 @@ static uint64_t mount_of(const char *path) {
 
 /* Horace registers nothing there, see storage.c. */
 static bool is_elsewhere(const scan_t *scan, const FTSENT *entry) {
-  uint64_t mount = mount_of(entry->fts_accpath);
-  if (mount == 0 || mount == scan->mount)
+  uint64_t mount_id = mount_of(entry->fts_accpath);
+  if (mount_id == 0 || mount_id == scan->mount_id)
     return false;
   say(scan, entry->fts_path, "left out: it is another mount");
   return true;
@@ -246,7 +246,7 @@ static bool walk(scan_t *scan) {
   FTSENT *entry;
   if (tree == NULL)
     return false;
-  scan->mount = mount_of(scan->files);
+  scan->mount_id = mount_of(scan->files);
   while (errno = 0, (entry = fts_read(tree)) != NULL && scan->found.count < FOUND_MAX)
     look_at(scan, tree, entry);
   if (entry != NULL)
@@ -308,21 +308,21 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
     scan->total = total != NULL ? yyjson_get_sint(total) : INT64_MAX;
   scan->offset += PAGE;
   if (yyjson_arr_size(files) < PAGE || scan->offset >= scan->total) {
-    scan->asked++;
+    scan->status_index++;
     scan->offset = 0;
   }
   ask_for_page(scan);
 }
 
 static void ask_for_page(scan_t *scan) {
-  if (scan->asked == STATUSES) {
+  if (scan->status_index == STATUSES) {
     on_known(scan);
     return;
   }
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   yyjson_mut_val *root = yyjson_mut_obj(doc);
   yyjson_mut_doc_set_root(doc, root);
-  yyjson_mut_obj_add_str(doc, root, "status", statuses[scan->asked]);
+  yyjson_mut_obj_add_str(doc, root, "status", statuses[scan->status_index]);
   yyjson_mut_obj_add_str(doc, root, "sort_by", "path");
   yyjson_mut_obj_add_str(doc, root, "order", "asc");
   yyjson_mut_obj_add_true(doc, root, "all_paths");

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SQL_SIZE = 4096, MANY = 1000 };
+enum { SQL_SIZE = 4096, SORTED_MAX = 1000 };
 
-const char *const search_sorts[SORTS] = {"created_at", "updated_at", "size",   "path",
-                                         "owner",      "mime_type",  "version"};
+const char *const search_sorts[SEARCH_SORTS] = {"created_at", "updated_at", "size",   "path",
+                                                "owner",      "mime_type",  "version"};
 
 /* The same as columns, in a stable order. */
-static const char *const orders[SORTS][2] = {
+static const char *const orders[SEARCH_SORTS][2] = {
     {"f.created_at DESC, f.id DESC", "f.created_at, f.id"},
     {"f.updated_at DESC, f.id DESC", "f.updated_at, f.id"},
     {"f.size DESC, f.id DESC", "f.size, f.id"},
@@ -25,7 +25,7 @@ typedef struct sql {
   char text[SQL_SIZE];
   size_t len;
   db_params_t params;
-  char type[2][KIND_SIZE]; /* texts that parameters borrow */
+  char type[2][MIME_TYPE_SIZE]; /* texts that parameters borrow */
 } sql_t;
 
 static void add(sql_t *sql, const char *piece) {
@@ -54,9 +54,9 @@ static void where_time(sql_t *sql, const char *piece, int64_t us) {
 }
 
 /* "image/" + '*': whatever sorts from "image/" to before "image0", the character behind the slash. */
-static void where_kind_begins(sql_t *sql, mcp_text_t type) {
-  snprintf(sql->type[0], KIND_SIZE, "%.*s", (int)type.len - 1, type.ptr);
-  snprintf(sql->type[1], KIND_SIZE, "%.*s0", (int)type.len - 2, type.ptr);
+static void where_mime_prefix(sql_t *sql, mcp_text_t type) {
+  snprintf(sql->type[0], MIME_TYPE_SIZE, "%.*s", (int)type.len - 1, type.ptr);
+  snprintf(sql->type[1], MIME_TYPE_SIZE, "%.*s0", (int)type.len - 2, type.ptr);
   where_text(sql, " AND f.mime_type >= ", (mcp_text_t){sql->type[0], strlen(sql->type[0])});
   where_text(sql, " AND f.mime_type < ", (mcp_text_t){sql->type[1], strlen(sql->type[1])});
 }
@@ -64,14 +64,14 @@ static void where_kind_begins(sql_t *sql, mcp_text_t type) {
 static void where_extension(sql_t *sql, mcp_text_t type) {
   bool dot = type.ptr[0] == '.';
   size_t len = type.len - dot;
-  for (size_t i = 0; i < len && i < KIND_SIZE; i++)
+  for (size_t i = 0; i < len && i < MIME_TYPE_SIZE; i++)
     sql->type[0][i] = (char)tolower((unsigned char)type.ptr[i + dot]);
   where_text(sql, " AND f.extension = ", (mcp_text_t){sql->type[0], len});
 }
 
 static void where_type(sql_t *sql, mcp_text_t type) {
   if (type.len >= 2 && memcmp(type.ptr + type.len - 2, "/*", 2) == 0)
-    where_kind_begins(sql, type);
+    where_mime_prefix(sql, type);
   else if (memchr(type.ptr, '/', type.len) != NULL)
     where_text(sql, " AND f.mime_type = ", type);
   else
@@ -117,7 +117,7 @@ static int count(db_conn_t *conn, const search_t *search, int64_t *total, store_
   sql_t sql = {.len = 0};
   add(&sql, "SELECT count(*)");
   where(&sql, search, false);
-  return db_each_sql(conn, sql.text, &sql.params, db_on_int, total, "counting files", error);
+  return db_exec_sql(conn, sql.text, &sql.params, db_read_int, total, "counting files", error);
 }
 
 /* What is sorted to find the page is narrow; whole rows are read of those on it alone. */
@@ -125,22 +125,23 @@ static int read_page(db_conn_t *conn, const search_t *search, int64_t total, db_
                      store_error_t *error) {
   const char *order = orders[search->sort][search->ascending];
   sql_t sql = {.len = 0};
-  add(&sql, "SELECT " SHOWN_COLUMNS " FROM (SELECT f.id");
-  where(&sql, search, total > MANY);
+  add(&sql, "SELECT " CATALOGUE_FILE_COLUMNS " FROM (SELECT f.id");
+  where(&sql, search, total > SORTED_MAX);
   add(&sql, " ORDER BY ");
   add(&sql, order);
   where_int(&sql, " LIMIT ", search->limit);
   where_int(&sql, " OFFSET ", search->offset);
-  add(&sql, ") page JOIN horace_files f ON f.id = page.id" WITH_COLLECTION WITH_PATHS " ORDER BY ");
+  add(&sql, ") page JOIN horace_files f ON f.id = page.id" CATALOGUE_JOIN_COLLECTION CATALOGUE_JOIN_PATHS
+            " ORDER BY ");
   add(&sql, order);
   add(&sql, ", p.path");
-  return db_each_sql(conn, sql.text, &sql.params, cb, arg, "searching files", error);
+  return db_exec_sql(conn, sql.text, &sql.params, cb, arg, "searching files", error);
 }
 
-int search_run(db_t *db, const search_t *search, store_stop_t stop, db_row_cb cb, void *arg, int64_t *total,
-               store_error_t *error) {
+int search_run(db_t *db, const search_t *search, cancel_token_t cancel, db_row_cb cb, void *arg,
+               int64_t *total, store_error_t *error) {
   int code;
-  db_conn_t *conn = db_begin(db, DB_READ, stop, &code, error);
+  db_conn_t *conn = db_begin(db, DB_READ, cancel, &code, error);
   if (conn == NULL)
     return code;
   code = count(conn, search, total, error);

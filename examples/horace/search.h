@@ -7,16 +7,16 @@
 enum { SEARCH_TAGS_MAX = 16 };
 
 enum search_sort {
-  SORT_CREATED,
-  SORT_UPDATED,
-  SORT_SIZE,
-  SORT_PATH,
-  SORT_OWNER,
-  SORT_KIND,
-  SORT_VERSION,
-  SORTS
+  SEARCH_SORT_CREATED,
+  SEARCH_SORT_UPDATED,
+  SEARCH_SORT_SIZE,
+  SEARCH_SORT_PATH,
+  SEARCH_SORT_OWNER,
+  SEARCH_SORT_MIME_TYPE,
+  SEARCH_SORT_VERSION,
+  SEARCH_SORTS
 };
-extern const char *const search_sorts[SORTS]; /* as callers name them */
+extern const char *const search_sorts[SEARCH_SORTS]; /* as callers name them */
 
 /* What a file has to fulfil; what is missing is not asked for. */
 typedef struct search {
@@ -33,8 +33,9 @@ typedef struct search {
   int64_t limit, offset;
 } search_t;
 
-/* Counts what fulfils it, and gives rows of a page: SHOWN_COLUMNS, those of one file one after the other. */
-int search_run(db_t *db, const search_t *search, store_stop_t stop, db_row_cb cb, void *arg, int64_t *total,
-               store_error_t *error);
+/* Counts what fulfils it, and gives rows of a page: CATALOGUE_FILE_COLUMNS, those of one file one after the
+ * other. */
+int search_run(db_t *db, const search_t *search, cancel_token_t cancel, db_row_cb cb, void *arg,
+               int64_t *total, store_error_t *error);
 
 #endif

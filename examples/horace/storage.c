@@ -24,7 +24,7 @@ enum {
 };
 
 static const char files_name[] = "files", versions_name[] = ".horace_versions",
-                  archive_name[] = ".horace_archive", work_dir_name[] = ".horace_work";
+                  archive_name[] = ".horace_archive", staging_dir_name[] = ".horace_work";
 
 /* ---- Opening ---- */
 
@@ -57,12 +57,13 @@ static bool open_private(const char *root, int at, const char *name, mode_t mode
 }
 
 /* The mount that a descriptor is on; where the kernel does not number them, the device. */
-static int read_mount(int file, uint64_t *mount) {
+static int read_mount_id(int file, uint64_t *mount_id) {
   struct statx about;
   if (statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &about) != 0)
     return -errno;
-  *mount = (about.stx_mask & STATX_MNT_ID) != 0 ? about.stx_mnt_id
-                                                : (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
+  *mount_id = (about.stx_mask & STATX_MNT_ID) != 0
+                  ? about.stx_mnt_id
+                  : (uint64_t)about.stx_dev_major << 32 | about.stx_dev_minor;
   return 0;
 }
 
@@ -70,17 +71,17 @@ static bool open_directories(storage_t *storage, int root) {
   return open_directory(storage->root, root, files_name, 0777, &storage->files) &&
          open_private(storage->root, root, versions_name, 0750, &storage->versions) &&
          open_private(storage->root, root, archive_name, 0750, &storage->archive) &&
-         open_private(storage->root, root, work_dir_name, 0700, &storage->work);
+         open_private(storage->root, root, staging_dir_name, 0700, &storage->staging);
 }
 
 /* Files are renamed from one directory to another. */
 static bool is_one_mount(storage_t *storage) {
-  const int others[] = {storage->versions, storage->archive, storage->work};
-  int code = read_mount(storage->files, &storage->mount);
+  const int others[] = {storage->versions, storage->archive, storage->staging};
+  int code = read_mount_id(storage->files, &storage->mount_id);
   for (size_t i = 0; i < sizeof others / sizeof others[0] && code == 0; i++) {
-    uint64_t mount = 0;
-    code = read_mount(others[i], &mount);
-    if (code == 0 && mount != storage->mount)
+    uint64_t mount_id = 0;
+    code = read_mount_id(others[i], &mount_id);
+    if (code == 0 && mount_id != storage->mount_id)
       code = -EXDEV;
   }
   errno = -code;
@@ -98,7 +99,7 @@ static bool take_lock(storage_t *storage, int root) {
 }
 
 /* Where callers may say that files are: below the root, and where the operator says that it is. */
-static bool name_places(storage_t *storage, const char *path) {
+static bool set_paths(storage_t *storage, const char *path) {
   if (strchr(path, ':') != NULL || strchr(storage->root, ':') != NULL) {
     errno = EINVAL;
     say(path, "a colon cannot be in it");
@@ -109,26 +110,27 @@ static bool name_places(storage_t *storage, const char *path) {
     say(path, "it has to be a directory of its own");
     return false;
   }
-  snprintf(storage->below, sizeof storage->below, "%s/%s", storage->root, files_name);
+  snprintf(storage->files_path, sizeof storage->files_path, "%s/%s", storage->root, files_name);
   int len = (int)strlen(path);
   while (len > 0 && path[len - 1] == '/')
     len--;
   if (path[0] == '/')
-    snprintf(storage->allowed, sizeof storage->allowed, "%s:%.*s/%s", storage->below, len, path, files_name);
+    snprintf(storage->allowed, sizeof storage->allowed, "%s:%.*s/%s", storage->files_path, len, path,
+             files_name);
   else
-    snprintf(storage->allowed, sizeof storage->allowed, "%s", storage->below);
+    snprintf(storage->allowed, sizeof storage->allowed, "%s", storage->files_path);
   return true;
 }
 
 bool storage_open(storage_t *storage, const char *path) {
-  *storage = (storage_t){.files = -1, .versions = -1, .archive = -1, .work = -1, .lock = -1};
+  *storage = (storage_t){.files = -1, .versions = -1, .archive = -1, .staging = -1, .lock = -1};
   bool there = mkdir(path, 0755) == 0 || errno == EEXIST;
   int root = there && realpath(path, storage->root) != NULL ? open(storage->root, DIRECTORY) : -1;
   if (root < 0) {
     say(path, "the directory cannot be opened");
     return false;
   }
-  bool fine = name_places(storage, path) && take_lock(storage, root) && open_directories(storage, root) &&
+  bool fine = set_paths(storage, path) && take_lock(storage, root) && open_directories(storage, root) &&
               is_one_mount(storage);
   close(root);
   if (!fine)
@@ -137,7 +139,7 @@ bool storage_open(storage_t *storage, const char *path) {
 }
 
 void storage_close(storage_t *storage) {
-  const int all[] = {storage->files, storage->versions, storage->archive, storage->work, storage->lock};
+  const int all[] = {storage->files, storage->versions, storage->archive, storage->staging, storage->lock};
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
     if (all[i] >= 0)
       close(all[i]);
@@ -154,16 +156,16 @@ static int find_one_moved(const storage_t *storage, int directory, const char *n
   return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? 0 : -ESTALE;
 }
 
-int storage_find_moved(const storage_t *storage) {
+int storage_check_moved(const storage_t *storage) {
   int code = find_one_moved(storage, storage->files, files_name);
   if (code == 0)
     code = find_one_moved(storage, storage->versions, versions_name);
   if (code == 0)
     code = find_one_moved(storage, storage->archive, archive_name);
-  return code == 0 ? find_one_moved(storage, storage->work, work_dir_name) : code;
+  return code == 0 ? find_one_moved(storage, storage->staging, staging_dir_name) : code;
 }
 
-const char *storage_words(int code) {
+const char *storage_strerror(int code) {
   if (code == -ESTALE)
     return "the storage's directories were moved or replaced: put them back, or restart Horace";
   if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
@@ -172,16 +174,16 @@ const char *storage_words(int code) {
 }
 
 int storage_check(const storage_t *storage) {
-  int code = storage_find_moved(storage);
+  int code = storage_check_moved(storage);
   if (code != 0)
     return code;
-  int file = storage_begin(storage, "probe");
+  int file = storage_create_staged(storage, "probe");
   code = file < 0 ? file : 0;
   if (file >= 0)
     code = -posix_fallocate(file, 0, ROOM_BYTES);
   if (file >= 0)
     close(file);
-  storage_unlink(storage->work, "probe");
+  storage_unlink(storage->staging, "probe");
   return code;
 }
 
@@ -192,13 +194,13 @@ static bool read_path(const storage_t *storage, int file, char path[STORAGE_PATH
   char link[64], whole[STORAGE_PATH_SIZE];
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
   ssize_t len = readlink(link, whole, sizeof whole - 1);
-  size_t below = strlen(storage->below);
-  if (len <= (ssize_t)below + 1)
+  size_t prefix_len = strlen(storage->files_path);
+  if (len <= (ssize_t)prefix_len + 1)
     return false;
   whole[len] = '\0';
-  if (memcmp(whole, storage->below, below) != 0 || whole[below] != '/')
+  if (memcmp(whole, storage->files_path, prefix_len) != 0 || whole[prefix_len] != '/')
     return false;
-  memcpy(path, whole + below + 1, (size_t)len - below);
+  memcpy(path, whole + prefix_len + 1, (size_t)len - prefix_len);
   return true;
 }
 
@@ -216,14 +218,14 @@ static bool is_at(const storage_t *storage, int file, const char *path) {
 
 /* -EAGAIN: the file was moved or replaced between its opening and the look at where it is. */
 static int find_once(const storage_t *storage, const char *whole, size_t len, found_file_t *found) {
-  uint64_t mount = 0;
-  int code = storage_find_moved(storage);
+  uint64_t mount_id = 0;
+  int code = storage_check_moved(storage);
   if (code != 0)
     return code;
   found->file = mcp_open_beneath(storage->allowed, whole, len);
   if (found->file < 0)
     return found->file;
-  if (read_mount(found->file, &mount) != 0 || mount != storage->mount)
+  if (read_mount_id(found->file, &mount_id) != 0 || mount_id != storage->mount_id)
     code = MCP_EPATH;
   else if (!read_path(storage, found->file, found->path) || !is_at(storage, found->file, found->path))
     code = -EAGAIN;
@@ -237,22 +239,22 @@ static int find_once(const storage_t *storage, const char *whole, size_t len, fo
 int storage_find(const storage_t *storage, const char *file_path, size_t len, found_file_t *found) {
   char whole[STORAGE_PATH_SIZE];
   bool absolute = len > 0 && file_path[0] == '/';
-  size_t below = absolute ? 0 : strlen(storage->below) + 1;
-  if (len == 0 || len + below >= sizeof whole || memchr(file_path, '\0', len) != NULL)
+  size_t prefix_len = absolute ? 0 : strlen(storage->files_path) + 1;
+  if (len == 0 || len + prefix_len >= sizeof whole || memchr(file_path, '\0', len) != NULL)
     return MCP_EPATH;
   if (!absolute)
-    snprintf(whole, sizeof whole, "%s/", storage->below);
-  memcpy(whole + below, file_path, len);
+    snprintf(whole, sizeof whole, "%s/", storage->files_path);
+  memcpy(whole + prefix_len, file_path, len);
   int code = -EAGAIN;
   for (int i = 0; i < FIND_ATTEMPTS && code == -EAGAIN; i++)
-    code = find_once(storage, whole, below + len, found);
+    code = find_once(storage, whole, prefix_len + len, found);
   return code;
 }
 
 /* One step down from directory, which is closed; a name need not end in NUL. Nothing on another mount. */
 static int step(const storage_t *storage, int directory, const char *name, size_t len, bool make) {
   char text[256];
-  uint64_t mount = 0;
+  uint64_t mount_id = 0;
   int next = -ENOENT;
   if (len < sizeof text) {
     memcpy(text, name, len);
@@ -263,7 +265,7 @@ static int step(const storage_t *storage, int directory, const char *name, size_
     next = next < 0 ? -errno : next;
   }
   close(directory);
-  if (next >= 0 && (read_mount(next, &mount) != 0 || mount != storage->mount)) {
+  if (next >= 0 && (read_mount_id(next, &mount_id) != 0 || mount_id != storage->mount_id)) {
     close(next);
     next = -ENOENT;
   }
@@ -271,7 +273,7 @@ static int step(const storage_t *storage, int directory, const char *name, size_
 }
 
 int storage_open_parent(const storage_t *storage, const char *path, bool make, const char **name) {
-  int moved = storage_find_moved(storage);
+  int moved = storage_check_moved(storage);
   *name = path;
   if (moved != 0)
     return moved;
@@ -292,33 +294,33 @@ int storage_open_file(const storage_t *storage, const char *path) {
   int file = openat(parent, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   int code = file < 0 ? -errno : 0;
   struct stat about;
-  uint64_t mount = 0;
+  uint64_t mount_id = 0;
   close(parent);
   if (file < 0)
     return code == -ELOOP || code == -ENXIO ? -ENOENT : code;
-  if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && read_mount(file, &mount) == 0 &&
-      mount == storage->mount)
+  if (fstat(file, &about) == 0 && S_ISREG(about.st_mode) && read_mount_id(file, &mount_id) == 0 &&
+      mount_id == storage->mount_id)
     return file;
   close(file);
   return -ENOENT;
 }
 
-int storage_look(const storage_t *storage, const char *path) {
+int storage_get_path_state(const storage_t *storage, const char *path) {
   const char *name;
   struct stat about;
   int parent = storage_open_parent(storage, path, false, &name);
   if (parent == -ENOENT)
-    return SPOT_FREE;
+    return STORAGE_PATH_FREE;
   if (parent < 0)
-    return parent == -ENOTDIR || parent == -ELOOP ? SPOT_OTHER : parent;
-  int spot;
+    return parent == -ENOTDIR || parent == -ELOOP ? STORAGE_PATH_OTHER : parent;
+  int path_state;
   if (faccessat(parent, ".", W_OK | X_OK, AT_EACCESS) != 0 ||
       fstatat(parent, name, &about, AT_SYMLINK_NOFOLLOW) != 0)
-    spot = -errno;
+    path_state = -errno;
   else
-    spot = S_ISREG(about.st_mode) ? SPOT_FILE : SPOT_OTHER;
+    path_state = S_ISREG(about.st_mode) ? STORAGE_PATH_FILE : STORAGE_PATH_OTHER;
   close(parent);
-  return spot == -ENOENT ? SPOT_FREE : spot;
+  return path_state == -ENOENT ? STORAGE_PATH_FREE : path_state;
 }
 
 /* ---- Names ---- */
@@ -369,9 +371,9 @@ int storage_move(int from, const char *old_name, int to, const char *new_name) {
   return code == 0 ? sync_directory_of(from, old_name) : code;
 }
 
-int storage_begin(const storage_t *storage, const char *name) {
-  storage_unlink(storage->work, name);
-  int file = openat(storage->work, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+int storage_create_staged(const storage_t *storage, const char *name) {
+  storage_unlink(storage->staging, name);
+  int file = openat(storage->staging, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
   return file < 0 ? -errno : file;
 }
 

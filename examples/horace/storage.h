@@ -20,10 +20,10 @@ enum { STORAGE_PATH_SIZE = 4096, STORAGE_PATH_MAX_BYTES = 2048, STORAGE_NAME_SIZ
 
 typedef struct storage {
   char root[STORAGE_PATH_SIZE];              /* absolute, without links */
-  char below[STORAGE_PATH_SIZE + 8];         /* root/files */
+  char files_path[STORAGE_PATH_SIZE + 8];    /* root/files */
   char allowed[2 * (STORAGE_PATH_SIZE + 8)]; /* that, and as the operator spelt it, for mcp_open_beneath() */
-  int files, versions, archive, work, lock;
-  uint64_t mount; /* that all of them are on */
+  int files, versions, archive, staging, lock;
+  uint64_t mount_id; /* that all of them are on */
 } storage_t;
 
 /* Makes the directories that are missing, and sees to it that no other Horace uses them. False: the log says
@@ -37,10 +37,10 @@ int storage_check(const storage_t *storage);
 /* Whether the directories are still at their paths: 0, or -errno; -ESTALE: others are there, or none. What is
  * written from then on would be nowhere once Horace starts again. All that opens by a path looks at that
  * first, and answers -ESTALE itself. */
-int storage_find_moved(const storage_t *storage);
+int storage_check_moved(const storage_t *storage);
 
 /* What -errno means for the storage, in words for everybody. */
-const char *storage_words(int code);
+const char *storage_strerror(int code);
 
 /* A file that a caller named. */
 typedef struct found_file {
@@ -59,8 +59,8 @@ int storage_open_file(const storage_t *storage, const char *path);
 
 /* What is at a path, so that something else can be put there: or -errno, -EACCES where its directory may not
  * be changed. */
-enum storage_spot { SPOT_FREE, SPOT_FILE, SPOT_OTHER };
-int storage_look(const storage_t *storage, const char *path);
+enum storage_path_state { STORAGE_PATH_FREE, STORAGE_PATH_FILE, STORAGE_PATH_OTHER };
+int storage_get_path_state(const storage_t *storage, const char *path);
 
 /* Opens the directory that a path's last name is in, and gives that name; make: makes it where it is missing.
  * A descriptor, or -errno. */
@@ -75,7 +75,7 @@ void storage_archive_name(char name[STORAGE_NAME_SIZE], const char *id);
 int storage_move(int from, const char *old_name, int to, const char *new_name);
 
 /* Opens a new empty file in the working directory, or -errno. */
-int storage_begin(const storage_t *storage, const char *name);
+int storage_create_staged(const storage_t *storage, const char *name);
 
 /* Unlinks, and does not mind where there is nothing; 0 or -errno. */
 int storage_unlink(int directory, const char *name);

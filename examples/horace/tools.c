@@ -6,7 +6,7 @@
 #include "tools.h"
 #include "collection_tools.h"
 #include "search.h"
-#include "wishes.h"
+#include "metadata_update.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static const char restore_schema[] = MCP_JSON({
 static void add_path(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const horace_t *horace,
                      const char *path) {
   char whole[2 * STORAGE_PATH_SIZE];
-  snprintf(whole, sizeof whole, "%s/%s", horace->storage.below, path);
+  snprintf(whole, sizeof whole, "%s/%s", horace->storage.files_path, path);
   yyjson_mut_obj_add_strcpy(doc, object, name, whole);
 }
 
@@ -101,7 +101,7 @@ static void log_file(mcp_call_t *call, const record_t *record, const char *what)
   yyjson_mut_obj_add_strcpy(doc, data, "file_id", record->id);
   yyjson_mut_obj_add_strcpy(doc, data, "path", record->path);
   yyjson_mut_obj_add_int(doc, data, "version", record->version);
-  yyjson_mut_obj_add_int(doc, data, "size", record->bytes.size);
+  yyjson_mut_obj_add_int(doc, data, "size", record->blob.size);
   mcp_call_log(call, MCP_LOG_INFO, data, "%s: %s", what, record->path);
 }
 
@@ -114,7 +114,7 @@ typedef struct shown {
   yyjson_mut_val *files, *file; /* the last one */
   char id[MCP_UUID_SIZE];       /* of that */
   bool whole;                   /* with what only one that is asked for shows */
-  size_t most_paths;            /* beside its own */
+  size_t max_paths;             /* beside its own */
 } shown_t;
 
 static shown_t shown_begin(mcp_call_t *call, const horace_t *horace, bool whole) {
@@ -123,7 +123,7 @@ static shown_t shown_begin(mcp_call_t *call, const horace_t *horace, bool whole)
                    .doc = doc,
                    .files = yyjson_mut_arr(doc),
                    .whole = whole,
-                   .most_paths = OTHER_PATHS_MAX};
+                   .max_paths = OTHER_PATHS_MAX};
 }
 
 static void add_whole(shown_t *shown, const db_row_t *row) {
@@ -166,9 +166,9 @@ static void add_other_path(shown_t *shown, mcp_text_t path) {
   char whole[2 * STORAGE_PATH_SIZE];
   if (paths == NULL)
     paths = yyjson_mut_obj_add_arr(shown->doc, shown->file, "other_paths");
-  if (yyjson_mut_arr_size(paths) == shown->most_paths)
+  if (yyjson_mut_arr_size(paths) == shown->max_paths)
     return;
-  snprintf(whole, sizeof whole, "%s/%.*s", shown->horace->storage.below, (int)path.len, path.ptr);
+  snprintf(whole, sizeof whole, "%s/%.*s", shown->horace->storage.files_path, (int)path.len, path.ptr);
   yyjson_mut_arr_add_strcpy(shown->doc, paths, whole);
 }
 
@@ -211,7 +211,7 @@ static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *searc
     return refuse(call, "tags are more than 16");
   yyjson_arr_foreach(tags, i, count, tag) {
     search->tags[i] = (mcp_text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
-    if (!without_nul(call, &search->tags[i]))
+    if (!replace_nul(call, &search->tags[i]))
       return false;
     search->tag_count++;
   }
@@ -230,7 +230,7 @@ static bool read_search_status(mcp_call_t *call, yyjson_val *args, search_t *sea
 
 static void read_order(yyjson_val *args, search_t *search) {
   yyjson_val *sort = either(args, "sort_by");
-  for (int i = 0; i < SORTS; i++)
+  for (int i = 0; i < SEARCH_SORTS; i++)
     if (yyjson_equals_str(sort, search_sorts[i]))
       search->sort = (enum search_sort)i;
   search->ascending = yyjson_equals_str(either(args, "order"), "asc");
@@ -245,8 +245,9 @@ static bool read_search(mcp_call_t *call, horace_t *horace, yyjson_val *args, se
                        .limit = SEARCH_LIMIT};
   yyjson_val *in = either(args, "collection");
   read_order(args, search);
-  if (!name_arg(call, holder(args, "owner"), "owner", NAME_MAX_BYTES, &search->owner) ||
-      !name_arg(call, holder(args, "file_type"), "file_type", KIND_SIZE - 2, &search->file_type) ||
+  if (!bounded_text_arg(call, holder(args, "owner"), "owner", METADATA_NAME_MAX_BYTES, &search->owner) ||
+      !bounded_text_arg(call, holder(args, "file_type"), "file_type", MIME_TYPE_SIZE - 2,
+                        &search->file_type) ||
       !time_arg(call, holder(args, "created_after"), "created_after", &search->created_after) ||
       !end_time_arg(call, holder(args, "created_before"), "created_before", &search->created_before) ||
       !int_arg(call, holder(args, "min_size"), "min_size", 0, INT64_MAX / 2, &search->min_size) ||
@@ -273,19 +274,19 @@ static void on_search(mcp_call_t *call, yyjson_val *args, void *arg) {
     return;
   shown_t shown = shown_begin(call, horace, false);
   if (mcp_arg_bool(args, "all_paths", false))
-    shown.most_paths = ALL_PATHS_MAX;
-  int code = search_run(horace->db, &search, until_left(call), on_file, &shown, &total, &error);
+    shown.max_paths = ALL_PATHS_MAX;
+  int code = search_run(horace->db, &search, cancel_when_abandoned(call), on_file, &shown, &total, &error);
   if (code != STORE_OK) {
-    end_store(call, horace, code, &error, "searching");
+    reply_store_failure(call, horace, code, &error, "searching");
     return;
   }
-  yyjson_mut_val *answer = yyjson_mut_obj(shown.doc);
-  yyjson_mut_obj_add_int(shown.doc, answer, "total_count", total);
-  yyjson_mut_obj_add_val(shown.doc, answer, "results", shown.files);
-  yyjson_mut_obj_add_int(shown.doc, answer, "limit", search.limit);
-  yyjson_mut_obj_add_int(shown.doc, answer, "offset", search.offset);
-  mcp_metric_add(horace->figures.rows, "files", (double)yyjson_mut_arr_size(shown.files));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(shown.doc);
+  yyjson_mut_obj_add_int(shown.doc, response, "total_count", total);
+  yyjson_mut_obj_add_val(shown.doc, response, "results", shown.files);
+  yyjson_mut_obj_add_int(shown.doc, response, "limit", search.limit);
+  yyjson_mut_obj_add_int(shown.doc, response, "offset", search.offset);
+  mcp_metric_add(horace->metrics.rows, "files", (double)yyjson_mut_arr_size(shown.files));
+  mcp_call_reply(call, response);
 }
 
 /* ---- horace_get_file_info ---- */
@@ -307,41 +308,41 @@ static bool on_version(const db_row_t *row, void *arg) {
   return true;
 }
 
-/* STORE_NONE: there is no such file. */
+/* STORE_NOT_FOUND: there is no such file. */
 static int read_info(horace_t *horace, const char *id, bool versions, shown_t *shown, store_error_t *error) {
   static const char doing[] = "reading the catalogue";
   int code;
   db_params_t params = {.count = 0};
   db_add_id(&params, id);
-  db_conn_t *conn = db_begin(horace->db, DB_READ, (store_stop_t){NULL, NULL}, &code, error);
+  db_conn_t *conn = db_begin(horace->db, DB_READ, (cancel_token_t){NULL, NULL}, &code, error);
   if (conn == NULL)
     return code;
-  code = db_each(conn, SQL_FILE_SHOW, &params, on_file, shown, NULL, doing, error);
+  code = db_exec(conn, SQL_FILE_SHOW, &params, on_file, shown, NULL, doing, error);
   if (code == STORE_OK && versions && shown->file != NULL) {
     yyjson_mut_obj_add_arr(shown->doc, shown->file, "versions");
-    code = db_each(conn, SQL_VERSIONS_SHOW, &params, on_version, shown, NULL, doing, error);
+    code = db_exec(conn, SQL_VERSIONS_SHOW, &params, on_version, shown, NULL, doing, error);
   }
   code = db_end(conn, code, error);
-  return code == STORE_OK && shown->file == NULL ? STORE_NONE : code;
+  return code == STORE_OK && shown->file == NULL ? STORE_NOT_FOUND : code;
 }
 
 static void on_info(mcp_call_t *call, yyjson_val *args, void *arg) {
   horace_t *horace = arg;
   char id[MCP_UUID_SIZE];
   store_error_t error;
-  trouble_t trouble;
+  failure_t failure;
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id))
     return;
   shown_t shown = shown_begin(call, horace, true);
   int code = read_info(horace, id, mcp_arg_bool(args, "include_versions", false), &shown, &error);
   if (code == STORE_OK) {
-    mcp_metric_add(horace->figures.rows, "files", 1);
+    mcp_metric_add(horace->metrics.rows, "files", 1);
     mcp_call_reply(call, shown.file);
-  } else if (code == STORE_NONE) {
-    trouble_say(&trouble, "FILE_NOT_FOUND", "there is no file %s in the catalogue", id);
-    end_trouble(call, &trouble);
+  } else if (code == STORE_NOT_FOUND) {
+    failure_set(&failure, "FILE_NOT_FOUND", "there is no file %s in the catalogue", id);
+    reply_failure(call, &failure);
   } else {
-    end_store(call, horace, code, &error, "reading the catalogue");
+    reply_store_failure(call, horace, code, &error, "reading the catalogue");
   }
 }
 
@@ -349,19 +350,19 @@ static void on_info(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void end_registered(mcp_call_t *call, const record_t *record) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
-  yyjson_mut_obj_add_strcpy(doc, answer, "checksum", record->bytes.checksum);
-  yyjson_mut_obj_add_int(doc, answer, "size", record->bytes.size);
-  yyjson_mut_obj_add_strcpy(doc, answer, "mime_type", record->kind);
-  add_time(doc, answer, "registered_at", &record->updated_at);
-  yyjson_mut_obj_add_int(doc, answer, "version", record->version);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", mcp_call_ignored(call));
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, response, "file_id", record->id);
+  yyjson_mut_obj_add_strcpy(doc, response, "checksum", record->blob.checksum);
+  yyjson_mut_obj_add_int(doc, response, "size", record->blob.size);
+  yyjson_mut_obj_add_strcpy(doc, response, "mime_type", record->mime_type);
+  add_time(doc, response, "registered_at", &record->updated_at);
+  yyjson_mut_obj_add_int(doc, response, "version", record->version);
+  yyjson_mut_obj_add_val(doc, response, "ignored", mcp_call_ignored(call));
+  mcp_call_reply(call, response);
 }
 
 /* A member of metadata as a file has it, which is shown as file. */
-static yyjson_val *held(yyjson_val *file, yyjson_val *name) {
+static yyjson_val *member_of(yyjson_val *file, yyjson_val *name) {
   static const char *const columns[] = {"owner", "purpose", "tags", "collection", "correlation_id"};
   for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
     if (yyjson_equals_str(name, columns[i]))
@@ -385,7 +386,8 @@ static yyjson_doc *read_shown(mcp_call_t *call, horace_t *horace, const char *id
 /* The names of arguments that are not known, and of what metadata says and the file does not have; NULL:
  * none.
  */
-static yyjson_mut_val *unheard(mcp_call_t *call, horace_t *horace, yyjson_val *metadata, const char *id) {
+static yyjson_mut_val *find_ignored(mcp_call_t *call, horace_t *horace, yyjson_val *metadata,
+                                    const char *id) {
   yyjson_mut_val *names = mcp_call_ignored(call);
   size_t i, count;
   yyjson_val *name, *value;
@@ -393,7 +395,7 @@ static yyjson_mut_val *unheard(mcp_call_t *call, horace_t *horace, yyjson_val *m
     return names;
   yyjson_doc *file = read_shown(call, horace, id);
   yyjson_obj_foreach(metadata, i, count, name, value) {
-    if (yyjson_is_null(value) || yyjson_equals(held(yyjson_doc_get_root(file), name), value))
+    if (yyjson_is_null(value) || yyjson_equals(member_of(yyjson_doc_get_root(file), name), value))
       continue;
     if (names == NULL)
       names = yyjson_mut_arr(mcp_call_doc(call));
@@ -406,45 +408,46 @@ static yyjson_mut_val *unheard(mcp_call_t *call, horace_t *horace, yyjson_val *m
 static void end_known(mcp_call_t *call, const record_t *record, const char *message,
                       yyjson_mut_val *ignored) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
-  yyjson_mut_obj_add_str(doc, answer, "message", message);
-  yyjson_mut_obj_add_val(doc, answer, "ignored", ignored);
-  mcp_call_reply(call, answer);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  yyjson_mut_obj_add_strcpy(doc, response, "file_id", record->id);
+  yyjson_mut_obj_add_str(doc, response, "message", message);
+  yyjson_mut_obj_add_val(doc, response, "ignored", ignored);
+  mcp_call_reply(call, response);
 }
 
 /* What became of a registration: the value of the metric, what the log says, and what is answered where the
  * bytes were known. */
-static const struct outcome {
+static const struct result {
   const char *name, *words, *message;
-} outcomes[] = {
-    [FILE_NEW] = {"new", "Registered", NULL},
-    [FILE_CHANGED] = {"changed", "New version registered", NULL},
-    [FILE_AGAIN] = {"again", "Registered again", NULL},
-    [FILE_DUPLICATE] = {"duplicate", "Registered already", "These bytes are registered already."},
-    [FILE_RENAMED] = {"renamed", "Renamed", "These bytes are registered already; their file was renamed."}};
+} results[] = {
+    [REGISTERED_NEW] = {"new", "Registered", NULL},
+    [REGISTERED_CHANGED] = {"changed", "New version registered", NULL},
+    [REGISTERED_REACTIVATED] = {"again", "Registered again", NULL},
+    [REGISTERED_DUPLICATE] = {"duplicate", "Registered already", "These bytes are registered already."},
+    [REGISTERED_RENAMED] = {"renamed", "Renamed",
+                            "These bytes are registered already; their file was renamed."}};
 
 static void on_register(mcp_call_t *call, yyjson_val *args, void *arg) {
   horace_t *horace = arg;
   yyjson_val *metadata = yyjson_obj_get(args, "metadata");
-  wishes_t wishes;
-  trouble_t trouble;
+  metadata_update_t update;
+  failure_t failure;
   record_t record;
-  enum file_outcome outcome;
-  if (!wishes_read(call, horace, metadata, false, &wishes))
+  enum register_result result;
+  if (!metadata_update_read(call, horace, metadata, false, &update))
     return;
-  if (!file_register(horace, text_arg(args, "file_path"), &wishes, until_left(call), &record, &outcome,
-                     &trouble)) {
-    end_trouble(call, &trouble);
+  if (!file_register(horace, text_arg(args, "file_path"), &update, cancel_when_abandoned(call), &record,
+                     &result, &failure)) {
+    reply_failure(call, &failure);
     return;
   }
-  const struct outcome *what = &outcomes[outcome];
-  mcp_metric_add(horace->figures.registrations, what->name, 1);
-  if (outcome == FILE_NEW || outcome == FILE_CHANGED)
-    mcp_metric_add(horace->figures.versions, "made", 1);
+  const struct result *what = &results[result];
+  mcp_metric_add(horace->metrics.registrations, what->name, 1);
+  if (result == REGISTERED_NEW || result == REGISTERED_CHANGED)
+    mcp_metric_add(horace->metrics.versions, "made", 1);
   log_file(call, &record, what->words);
   if (what->message != NULL)
-    end_known(call, &record, what->message, unheard(call, horace, metadata, record.id));
+    end_known(call, &record, what->message, find_ignored(call, horace, metadata, record.id));
   else
     end_registered(call, &record);
   record_deinit(&record);
@@ -454,41 +457,41 @@ static void on_register(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 static void end_updated(mcp_call_t *call, yyjson_val *metadata, const record_t *record, int64_t created) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
   size_t i, count;
   yyjson_val *key, *value;
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record->id);
-  yyjson_mut_val *fields = yyjson_mut_obj_add_arr(doc, answer, "updated_fields");
+  yyjson_mut_obj_add_strcpy(doc, response, "file_id", record->id);
+  yyjson_mut_val *fields = yyjson_mut_obj_add_arr(doc, response, "updated_fields");
   yyjson_obj_foreach(metadata, i, count, key, value) {
     yyjson_mut_arr_append(fields, yyjson_val_mut_copy(doc, key));
   }
   if (created > 0)
-    yyjson_mut_obj_add_int(doc, answer, "version_created", created);
+    yyjson_mut_obj_add_int(doc, response, "version_created", created);
   else
-    yyjson_mut_obj_add_null(doc, answer, "version_created");
-  yyjson_mut_obj_add_int(doc, answer, "current_version", record->version);
-  mcp_call_reply(call, answer);
+    yyjson_mut_obj_add_null(doc, response, "version_created");
+  yyjson_mut_obj_add_int(doc, response, "current_version", record->version);
+  mcp_call_reply(call, response);
 }
 
 static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
   horace_t *horace = arg;
   yyjson_val *metadata = yyjson_obj_get(args, "metadata");
   char id[MCP_UUID_SIZE];
-  wishes_t wishes;
-  trouble_t trouble;
+  metadata_update_t update;
+  failure_t failure;
   record_t record;
   int64_t created = 0;
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
-      !wishes_read(call, horace, metadata, true, &wishes))
+      !metadata_update_read(call, horace, metadata, true, &update))
     return;
-  if (!file_update(horace, id, &wishes, mcp_arg_bool(args, "check_for_changes", false), until_left(call),
-                   &record, &created, &trouble)) {
-    end_trouble(call, &trouble);
+  if (!file_update(horace, id, &update, mcp_arg_bool(args, "check_for_changes", false),
+                   cancel_when_abandoned(call), &record, &created, &failure)) {
+    reply_failure(call, &failure);
     return;
   }
   if (created > 0)
-    mcp_metric_add(horace->figures.versions, "made", 1);
-  log_file(call, &record, created > 0 ? "New version" : wishes.status >= 0 ? "Status set" : "Updated");
+    mcp_metric_add(horace->metrics.versions, "made", 1);
+  log_file(call, &record, created > 0 ? "New version" : update.status >= 0 ? "Status set" : "Updated");
   end_updated(call, metadata, &record, created);
   record_deinit(&record);
 }
@@ -498,25 +501,25 @@ static void on_update(mcp_call_t *call, yyjson_val *args, void *arg) {
 static void on_restore(mcp_call_t *call, yyjson_val *args, void *arg) {
   horace_t *horace = arg;
   char id[MCP_UUID_SIZE];
-  trouble_t trouble;
+  failure_t failure;
   record_t record;
   int64_t version = 0;
   if (!file_id_arg(call, yyjson_obj_get(args, "file_id"), id) ||
       !int_arg(call, args, "version", 1, INT32_MAX, &version))
     return;
-  if (!file_restore(horace, id, version, until_left(call), &record, &trouble)) {
-    end_trouble(call, &trouble);
+  if (!file_restore(horace, id, version, cancel_when_abandoned(call), &record, &failure)) {
+    reply_failure(call, &failure);
     return;
   }
   yyjson_mut_doc *doc = mcp_call_doc(call);
-  yyjson_mut_val *answer = yyjson_mut_obj(doc);
-  mcp_metric_add(horace->figures.versions, "restored", 1);
+  yyjson_mut_val *response = yyjson_mut_obj(doc);
+  mcp_metric_add(horace->metrics.versions, "restored", 1);
   log_file(call, &record, "Restored");
-  yyjson_mut_obj_add_strcpy(doc, answer, "file_id", record.id);
-  yyjson_mut_obj_add_int(doc, answer, "restored_to_version", version);
-  yyjson_mut_obj_add_int(doc, answer, "new_version_created", record.version);
-  add_path(doc, answer, "current_path", horace, record.path);
-  mcp_call_reply(call, answer);
+  yyjson_mut_obj_add_strcpy(doc, response, "file_id", record.id);
+  yyjson_mut_obj_add_int(doc, response, "restored_to_version", version);
+  yyjson_mut_obj_add_int(doc, response, "new_version_created", record.version);
+  add_path(doc, response, "current_path", horace, record.path);
+  mcp_call_reply(call, response);
   record_deinit(&record);
 }
 

@@ -5,13 +5,13 @@
 #include <iccm_network.h>
 #include <iccm_service.h>
 
-bool clock_guard_doubts(int64_t last_us, int64_t now_us) {
+bool clock_guard_is_suspect(int64_t last_us, int64_t now_us) {
   return last_us != INT64_MIN &&
-         (last_us < now_us - CLOCK_GUARD_AWAY_US || last_us > now_us + CLOCK_GUARD_AWAY_US);
+         (last_us < now_us - CLOCK_GUARD_MAX_OFFSET_US || last_us > now_us + CLOCK_GUARD_MAX_OFFSET_US);
 }
 
 bool clock_guard_allows(clock_guard_t *guard, int64_t last_us, int64_t now_us, int64_t now_ms) {
-  bool doubts = clock_guard_doubts(last_us, now_us);
+  bool doubts = clock_guard_is_suspect(last_us, now_us);
   if (doubts && (!guard->holds || guard->last_us != last_us))
     *guard = (clock_guard_t){.holds = true, .last_us = last_us, .since_ms = now_ms};
   if (!doubts || now_ms - guard->since_ms >= CLOCK_GUARD_HOLD_MS)

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CLOCK_GUARD_AWAY_US INT64_C(172800000000) /* two days */
+#define CLOCK_GUARD_MAX_OFFSET_US INT64_C(172800000000) /* two days */
 enum { CLOCK_GUARD_HOLD_MS = 24 * 60 * 60 * 1000 };
 
 /* A zeroed one holds nothing back. */
@@ -20,7 +20,7 @@ typedef struct clock_guard {
 } clock_guard_t;
 
 /* Whether now_us is too far from the last removal. last_us INT64_MIN: there was none. */
-bool clock_guard_doubts(int64_t last_us, int64_t now_us);
+bool clock_guard_is_suspect(int64_t last_us, int64_t now_us);
 
 /* Whether what is old may be removed now. A last removal that has changed meanwhile was another program's,
  * whose clock says otherwise: the day begins anew. */

@@ -57,7 +57,7 @@ static int count_items(const char *list, is_item_cb is_item) {
 /* A name, an address, or of a socket a path or a name behind an @. No address with a scheme, a user or a
  * password: libpq would take all of it for a name, and show it. */
 static bool is_host(const char *item, size_t len) {
-  if (len == 0 || len >= PLACE_HOST_SIZE || item[0] == ' ' || item[len - 1] == ' ')
+  if (len == 0 || len >= PQ_HOST_SIZE || item[0] == ' ' || item[len - 1] == ' ')
     return false;
   size_t zone = strspn(item, "0123456789abcdefABCDEF:.");
   return item[0] == '/' || item[0] == '@' || strcspn(item, "@/?#= %") >= len ||
@@ -75,17 +75,17 @@ static bool is_port(const char *item, size_t len) {
 }
 
 /* One port for all hosts, or as many. */
-static bool read_hosts(const pq_place_t *place, const char *component) {
-  int hosts = count_items(place->host, is_host), ports = count_items(place->port, is_port);
+static bool read_hosts(const pq_conninfo_t *conninfo, const char *component) {
+  int hosts = count_items(conninfo->host, is_host), ports = count_items(conninfo->port, is_port);
   variable_t host = variable(component, "HOST"), port = variable(component, "PORT");
   char shown[MCP_SHOWN_SIZE];
-  if (hosts == 0 || hosts > PLACE_HOSTS_MAX)
+  if (hosts == 0 || hosts > PQ_HOSTS_MAX)
     mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a host is needed, or up to %d parted by commas alone",
-            host.name, mcp_redact_setting(host.name, place->host, shown), PLACE_HOSTS_MAX);
+            host.name, mcp_redact_setting(host.name, conninfo->host, shown), PQ_HOSTS_MAX);
   else if (ports == 0 || (ports > 1 && ports != hosts))
     mcp_log(MCP_LOG_ERROR, "env",
             "%s is \"%s\": a whole number from 1 to 65535 is needed, or as many as %s has hosts", port.name,
-            mcp_redact_setting(port.name, place->port, shown), host.name);
+            mcp_redact_setting(port.name, conninfo->port, shown), host.name);
   else
     return true;
   return false;
@@ -100,28 +100,28 @@ static bool check_name(const char *variable, const char *name) {
   return false;
 }
 
-const char *database_shown(const database_t *database, char shown[MCP_SHOWN_SIZE]) {
+const char *database_redacted(const database_t *database, char shown[MCP_SHOWN_SIZE]) {
   const char *host = database->postgresql.host;
   return mcp_redact_setting(NULL, host != NULL ? host : database->path, shown);
 }
 
-bool database_read(database_t *database, const char *component, const char *directory) {
+bool database_from_env(database_t *database, const char *component, const char *directory) {
   int64_t timeout_s;
-  pq_place_t *place = &database->postgresql;
+  pq_conninfo_t *conninfo = &database->postgresql;
   *database = (database_t){.postgresql = {.host = text_of(component, "HOST", NULL)}};
   for (size_t i = 0; i < sizeof database->name - 1 && component[i] != '\0'; i++)
     database->name[i] = (char)tolower((unsigned char)component[i]);
-  if (place->host == NULL)
+  if (conninfo->host == NULL)
     return find_file(database, component, directory);
-  place->port = text_of(component, "PORT", "5432");
-  if (!read_hosts(place, component) ||
+  conninfo->port = text_of(component, "PORT", "5432");
+  if (!read_hosts(conninfo, component) ||
       mcp_env_int(variable(component, "TIMEOUT").name, TIMEOUT_S, 1, TIMEOUT_MAX_S, &timeout_s) != 0)
     return false;
-  place->limit_ms = timeout_s * 1000;
-  place->name = text_of(component, "NAME", database->name);
-  if (!check_name(variable(component, "NAME").name, place->name))
+  conninfo->statement_timeout_ms = timeout_s * 1000;
+  conninfo->name = text_of(component, "NAME", database->name);
+  if (!check_name(variable(component, "NAME").name, conninfo->name))
     return false;
-  place->user = text_of(component, "USER", database->name);
-  place->password = text_of(component, "PASSWORD", NULL);
+  conninfo->user = text_of(component, "USER", database->name);
+  conninfo->password = text_of(component, "PASSWORD", NULL);
   return true;
 }

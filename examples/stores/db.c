@@ -8,10 +8,10 @@
 struct db_conn {
   db_t *db;
   enum db_mode mode;
-  void *conn;        /* the driver's */
-  store_stop_t stop; /* asked before each statement here, and during it by the driver */
-  int failed;        /* the code of the first failure */
-  const char *brief; /* and what everybody may see of it */
+  void *conn;            /* the driver's */
+  cancel_token_t cancel; /* asked before each statement here, and during it by the driver */
+  int failed;            /* the code of the first failure */
+  const char *brief;     /* and what everybody may see of it */
 };
 
 void db_close(db_t *db) {
@@ -19,13 +19,13 @@ void db_close(db_t *db) {
     db->driver->close(db);
 }
 
-int db_check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  return db->driver->check(db, room, stop, error);
+int db_check(db_t *db, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
+  return db->driver->check(db, free_bytes, cancel, error);
 }
 
 /* ---- Transactions ---- */
 
-db_conn_t *db_begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
+db_conn_t *db_begin(db_t *db, enum db_mode mode, cancel_token_t cancel, int *code, store_error_t *error) {
   db_conn_t *conn = calloc(1, sizeof *conn);
   if (conn == NULL) {
     *code = STORE_FAILED;
@@ -35,8 +35,8 @@ db_conn_t *db_begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, s
   }
   conn->db = db;
   conn->mode = mode;
-  conn->stop = stop;
-  conn->conn = db->driver->begin(db, mode, stop, code, error);
+  conn->cancel = cancel;
+  conn->conn = db->driver->begin(db, mode, cancel, code, error);
   if (conn->conn != NULL)
     return conn;
   free(conn);
@@ -55,20 +55,20 @@ void *db_driver_conn(const db_conn_t *conn) {
   return conn->conn;
 }
 
-int db_confirm(db_t *db, store_stop_t stop, store_error_t *error) {
-  return db->driver->confirm != NULL ? db->driver->confirm(db, stop, error) : STORE_OK;
+int db_confirm(db_t *db, cancel_token_t cancel, store_error_t *error) {
+  return db->driver->confirm != NULL ? db->driver->confirm(db, cancel, error) : STORE_OK;
 }
 
 /* ---- Statements ---- */
 
-bool db_give_row(const db_row_t *row) {
-  db_asked_t *asked = row->asked;
-  bool more = asked->cb == NULL || asked->cb(row, asked->arg);
-  return more && !asked->strange;
+bool db_deliver_row(const db_row_t *row) {
+  db_execution_t *execution = row->execution;
+  bool more = execution->cb == NULL || execution->cb(row, execution->arg);
+  return more && !execution->damaged;
 }
 
-bool db_refuse_row(const db_row_t *row) {
-  row->asked->strange = true;
+bool db_reject_row(const db_row_t *row) {
+  row->execution->damaged = true;
   return false;
 }
 
@@ -80,70 +80,71 @@ static int refuse(const char *what, int code, const char *reason, const char *br
 }
 
 /* Why a statement cannot be run. */
-static int before(const db_conn_t *conn, const db_asked_t *asked, store_error_t *error) {
+static int check_runnable(const db_conn_t *conn, const db_execution_t *execution, store_error_t *error) {
   if (conn->failed != STORE_OK)
-    return refuse(asked->what, conn->failed, "the transaction has failed before", conn->brief, error);
-  if (conn->stop.cb != NULL && conn->stop.cb(conn->stop.arg))
-    return refuse(asked->what, STORE_STOPPED, "nobody waits for it any more", NULL, error);
-  if (asked->params->count > DB_PARAMS_MAX)
-    return refuse(asked->what, STORE_REFUSED, "too many parameters", NULL, error);
+    return refuse(execution->what, conn->failed, "the transaction has failed before", conn->brief, error);
+  if (conn->cancel.cb != NULL && conn->cancel.cb(conn->cancel.arg))
+    return refuse(execution->what, STORE_CANCELLED, "nobody waits for it any more", NULL, error);
+  if (execution->params->count > DB_PARAMS_MAX)
+    return refuse(execution->what, STORE_INVALID, "too many parameters", NULL, error);
   return STORE_OK;
 }
 
-int db_next_row(const db_asked_t *asked, db_params_t *row, store_error_t *error) {
-  row->count = asked->params->count;
-  int given = asked->source(row, asked->arg);
-  if (given > 0 && row->count - asked->params->count > DB_COLUMNS_MAX)
-    return -refuse(asked->what, STORE_REFUSED, "too many columns", NULL, error);
+int db_next_row(const db_execution_t *execution, db_params_t *row, store_error_t *error) {
+  row->count = execution->params->count;
+  int given = execution->source(row, execution->arg);
+  if (given > 0 && row->count - execution->params->count > DB_COLUMNS_MAX)
+    return -refuse(execution->what, STORE_INVALID, "too many columns", NULL, error);
   return given;
 }
 
-static int run(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
-  if (asked->sql == NULL && conn->db->statements[asked->statement] == NULL)
+static int run(db_conn_t *conn, db_execution_t *execution, store_error_t *error) {
+  if (execution->sql == NULL && conn->db->statements[execution->statement] == NULL)
     return STORE_OK;
-  return (asked->source != NULL ? asked->driver->rows : asked->driver->each)(conn->db, conn->conn, asked,
-                                                                             error);
+  return (execution->source != NULL ? execution->driver->exec_rows
+                                    : execution->driver->exec)(conn->db, conn->conn, execution, error);
 }
 
-static int each(db_conn_t *conn, db_asked_t *asked, store_error_t *error) {
+static int exec(db_conn_t *conn, db_execution_t *execution, store_error_t *error) {
   static const db_params_t none = {.count = 0};
-  asked->driver = conn->db->driver;
-  if (asked->params == NULL)
-    asked->params = &none;
-  int code = before(conn, asked, error);
+  execution->driver = conn->db->driver;
+  if (execution->params == NULL)
+    execution->params = &none;
+  int code = check_runnable(conn, execution, error);
   if (code == STORE_OK)
-    code = run(conn, asked, error);
-  if (asked->strange)
-    code =
-        refuse(asked->what, STORE_FAILED, "a row is not as it was stored", "the database is damaged", error);
+    code = run(conn, execution, error);
+  if (execution->damaged)
+    code = refuse(execution->what, STORE_FAILED, "a row is not as it was stored", "the database is damaged",
+                  error);
   conn->failed = code;
   conn->brief = code == STORE_FAILED ? error->brief : NULL;
   return code;
 }
 
-static int each_changed(db_conn_t *conn, db_asked_t *asked, int64_t *changed, store_error_t *error) {
-  int code = each(conn, asked, error);
+static int exec_counting(db_conn_t *conn, db_execution_t *execution, int64_t *changed, store_error_t *error) {
+  int code = exec(conn, execution, error);
   if (code == STORE_OK && changed != NULL)
-    *changed = asked->changed;
+    *changed = execution->changed;
   return code;
 }
 
-int db_each(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
+int db_exec(db_conn_t *conn, int statement, const db_params_t *params, db_row_cb cb, void *arg,
             int64_t *changed, const char *what, store_error_t *error) {
-  db_asked_t asked = {.statement = statement, .params = params, .cb = cb, .arg = arg, .what = what};
-  return each_changed(conn, &asked, changed, error);
+  db_execution_t execution = {.statement = statement, .params = params, .cb = cb, .arg = arg, .what = what};
+  return exec_counting(conn, &execution, changed, error);
 }
 
-int db_rows(db_conn_t *conn, int statement, const db_params_t *shared, db_source_cb source, void *arg,
-            int64_t *changed, const char *what, store_error_t *error) {
-  db_asked_t asked = {.statement = statement, .params = shared, .source = source, .arg = arg, .what = what};
-  return each_changed(conn, &asked, changed, error);
+int db_exec_rows(db_conn_t *conn, int statement, const db_params_t *shared, db_source_cb source, void *arg,
+                 int64_t *changed, const char *what, store_error_t *error) {
+  db_execution_t execution = {
+      .statement = statement, .params = shared, .source = source, .arg = arg, .what = what};
+  return exec_counting(conn, &execution, changed, error);
 }
 
-int db_each_sql(db_conn_t *conn, const char *sql, const db_params_t *params, db_row_cb cb, void *arg,
+int db_exec_sql(db_conn_t *conn, const char *sql, const db_params_t *params, db_row_cb cb, void *arg,
                 const char *what, store_error_t *error) {
-  db_asked_t asked = {.sql = sql, .params = params, .cb = cb, .arg = arg, .what = what};
-  return each(conn, &asked, error);
+  db_execution_t execution = {.sql = sql, .params = params, .cb = cb, .arg = arg, .what = what};
+  return exec(conn, &execution, error);
 }
 
 /* ---- Parameters ---- */
@@ -181,39 +182,39 @@ void db_add_null(db_params_t *params, enum db_type type) {
 /* ---- Rows ---- */
 
 bool db_is_null(const db_row_t *row, int column) {
-  return row->asked->driver->is_null(row, column);
+  return row->execution->driver->is_null(row, column);
 }
 
 mcp_text_t db_text(const db_row_t *row, int column) {
-  return row->asked->driver->text(row, column);
+  return row->execution->driver->text(row, column);
 }
 
 int64_t db_int(const db_row_t *row, int column) {
-  return row->asked->driver->integer(row, column);
+  return row->execution->driver->integer(row, column);
 }
 
-bool db_on_int(const db_row_t *row, void *arg) {
+bool db_read_int(const db_row_t *row, void *arg) {
   *(int64_t *)arg = db_int(row, 0);
   return false;
 }
 
 bool db_bool(const db_row_t *row, int column) {
-  return row->asked->driver->boolean(row, column);
+  return row->execution->driver->boolean(row, column);
 }
 
 double db_double(const db_row_t *row, int column) {
-  return row->asked->driver->number(row, column);
+  return row->execution->driver->number(row, column);
 }
 
 int64_t db_time(const db_row_t *row, int column) {
-  return db_is_null(row, column) ? 0 : row->asked->driver->time(row, column);
+  return db_is_null(row, column) ? 0 : row->execution->driver->time(row, column);
 }
 
 bool db_id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
   id[0] = '\0';
   if (db_is_null(row, column))
     return false;
-  bool is_id = row->asked->driver->id(row, column, id);
-  row->asked->strange = row->asked->strange || !is_id;
+  bool is_id = row->execution->driver->id(row, column, id);
+  row->execution->damaged = row->execution->damaged || !is_id;
   return is_id;
 }

@@ -5,7 +5,7 @@
 #include "db.h"
 
 /* A statement that is being run. */
-typedef struct db_asked {
+typedef struct db_execution {
   int statement; /* of the plan, where there is no: */
   const char *sql;
   const db_params_t *params;
@@ -14,24 +14,24 @@ typedef struct db_asked {
   void *arg;
   const char *what;
   int64_t changed;
-  bool strange; /* a row is not as it was stored */
+  bool damaged; /* a row is not as it was stored */
   const struct db_driver *driver;
-} db_asked_t;
+} db_execution_t;
 
 /* conn is the driver's own connection. Everything blocks and answers a store_code. */
 typedef struct db_driver {
-  int (*check)(db_t *db, size_t room, store_stop_t stop, store_error_t *error);
+  int (*check)(db_t *db, size_t free_bytes, cancel_token_t cancel, store_error_t *error);
   void (*close)(db_t *db);
   /* A connection with its transaction begun; NULL: *code and error say why. */
-  void *(*begin)(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error);
+  void *(*begin)(db_t *db, enum db_mode mode, cancel_token_t cancel, int *code, store_error_t *error);
   /* Gives it back when it has been committed, or what is open was rolled back. */
   int (*end)(db_t *db, enum db_mode mode, void *conn, bool commit, store_error_t *error);
   /* NULL: there is nothing to be waited for. */
-  int (*confirm)(db_t *db, store_stop_t stop, store_error_t *error);
+  int (*confirm)(db_t *db, cancel_token_t cancel, store_error_t *error);
   /* After a failure nothing is open any more. */
-  int (*each)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
+  int (*exec)(db_t *db, void *conn, db_execution_t *execution, store_error_t *error);
   /* The same for all rows of asked->source; asked->params are the shared ones. */
-  int (*rows)(db_t *db, void *conn, db_asked_t *asked, store_error_t *error);
+  int (*exec_rows)(db_t *db, void *conn, db_execution_t *execution, store_error_t *error);
   bool (*is_null)(const db_row_t *row, int column);
   mcp_text_t (*text)(const db_row_t *row, int column);
   int64_t (*integer)(const db_row_t *row, int column);
@@ -50,14 +50,14 @@ struct db {
 struct db_row {
   void *statement;    /* SQLite's, */
   const void *result; /* or PostgreSQL's */
-  db_asked_t *asked;
+  db_execution_t *execution;
 };
 
 /* Gives a row to who asked; false: no more are wanted, or asked->strange. */
-bool db_give_row(const db_row_t *row);
+bool db_deliver_row(const db_row_t *row);
 
 /* Reads the next row of asked->source into row, which begins with asked->params. Returns as db_source_cb. */
-int db_next_row(const db_asked_t *asked, db_params_t *row, store_error_t *error);
+int db_next_row(const db_execution_t *execution, db_params_t *row, store_error_t *error);
 
 /* The driver's own connection. */
 void *db_driver_conn(const db_conn_t *conn);

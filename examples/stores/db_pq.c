@@ -14,8 +14,8 @@
 typedef struct db_pq {
   db_t db; /* first: it is what others see */
   pq_pools_t *pools;
-  pq_plan_t plan; /* from here on: unused on pools of a caller */
-  pq_pools_t own;
+  pq_spec_t spec; /* from here on: unused on pools of a caller */
+  pq_pools_t own_pools;
   pq_schema_t schema;
   char lock[64];
 } db_pq_t;
@@ -26,10 +26,10 @@ pq_conn_t *db_pq_conn(const db_conn_t *conn) {
 
 /* ---- Transactions ---- */
 
-static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
+static void *begin(db_t *db, enum db_mode mode, cancel_token_t cancel, int *code, store_error_t *error) {
   pq_pools_t *pools = ((db_pq_t *)db)->pools;
-  pq_conn_t *conn =
-      mode == DB_WRITE ? pq_writer(pools, stop, code, error) : pq_reader(pools, stop, code, error);
+  pq_conn_t *conn = mode == DB_WRITE ? pq_acquire_writer(pools, cancel, code, error)
+                                     : pq_acquire_reader(pools, cancel, code, error);
   if (conn == NULL)
     return NULL;
   if (mode == DB_READ_ONCE)
@@ -38,7 +38,7 @@ static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, st
                      "beginning", error);
   if (*code == STORE_OK)
     return conn;
-  pq_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+  pq_release(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
   return NULL;
 }
 
@@ -46,14 +46,14 @@ static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_
   pq_pools_t *pools = ((db_pq_t *)db)->pools;
   pq_conn_t *conn = arg;
   int code = STORE_OK;
-  conn->stop = (store_stop_t){NULL, NULL};
+  conn->cancel = (cancel_token_t){NULL, NULL};
   if (commit && mode != DB_READ_ONCE)
     code = pq_command(conn, "COMMIT", "committing", error);
   else if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
     pq_roll_back(conn, STORE_OK, NULL, error);
   if (commit && mode == DB_WRITE)
-    return pq_done(pools, conn, code, error);
-  pq_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+    return pq_release_confirmed(pools, conn, code, error);
+  pq_release(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
   return code;
 }
 
@@ -87,40 +87,40 @@ static void add_all(pq_params_t *params, const db_params_t *given) {
 _Static_assert((int)DB_PARAMS_MAX <= (int)PQ_PARAMS_MAX, "there is a place for each");
 
 static enum pq_row on_row(const PGresult *result, void *arg) {
-  db_asked_t *asked = arg;
-  const db_row_t row = {.result = result, .asked = asked};
-  bool more = db_give_row(&row);
-  return asked->strange ? PQ_STRANGE : more ? PQ_TAKEN : PQ_ENOUGH;
+  db_execution_t *execution = arg;
+  const db_row_t row = {.result = result, .execution = execution};
+  bool more = db_deliver_row(&row);
+  return execution->damaged ? PQ_ROW_DAMAGED : more ? PQ_ROW_CONTINUE : PQ_ROW_STOP;
 }
 
 /* A unique key in use is a code of its own. */
-static int tell_taken(const pq_conn_t *conn, int code) {
-  return code == STORE_FAILED && strcmp(conn->state, "23505") == 0 ? STORE_TAKEN : code;
+static int map_conflict(const pq_conn_t *conn, int code) {
+  return code == STORE_FAILED && strcmp(conn->sqlstate, "23505") == 0 ? STORE_CONFLICT : code;
 }
 
-static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
+static int exec(db_t *db, void *arg, db_execution_t *execution, store_error_t *error) {
   pq_conn_t *conn = arg;
   pq_params_t params;
   (void)db;
-  conn->state[0] = '\0';
-  add_all(&params, asked->params);
-  int code =
-      asked->sql != NULL
-          ? pq_each_sql(conn, asked->sql, &params, on_row, asked, &asked->changed, asked->what, error)
-          : pq_each(conn, asked->statement, &params, on_row, asked, &asked->changed, asked->what, error);
-  return tell_taken(conn, code);
+  conn->sqlstate[0] = '\0';
+  add_all(&params, execution->params);
+  int code = execution->sql != NULL ? pq_exec_sql(conn, execution->sql, &params, on_row, execution,
+                                                  &execution->changed, execution->what, error)
+                                    : pq_exec(conn, execution->statement, &params, on_row, execution,
+                                              &execution->changed, execution->what, error);
+  return map_conflict(conn, code);
 }
 
 /* ---- Many rows ---- */
 
-enum { GROUP_ROWS = 500, GROUP_BYTES = 1024 * 1024 };
+enum { CHUNK_ROWS = 500, CHUNK_BYTES = 1024 * 1024 };
 _Static_assert((int)DB_COLUMNS_MAX <= (int)PQ_COLUMNS_MAX, "there is a place for each");
 
 /* Rows that are not sent yet. */
-typedef struct group {
+typedef struct chunk {
   pq_columns_t columns;
   size_t count, bytes;
-} group_t;
+} chunk_t;
 
 static void append(pq_array_t *array, const db_param_t *param) {
   if (param->is_null)
@@ -138,47 +138,47 @@ static void append(pq_array_t *array, const db_param_t *param) {
 }
 
 /* The first row determines the columns' types. */
-static void group_add(group_t *group, const db_param_t *values, int count) {
+static void chunk_add(chunk_t *chunk, const db_param_t *values, int count) {
   enum pq_type columns[PQ_COLUMNS_MAX];
   for (int i = 0; i < count; i++)
     columns[i] = types[values[i].type];
-  if (group->columns.count == 0)
-    pq_columns_init(&group->columns, columns, count);
-  for (int i = 0; i < group->columns.count; i++) {
-    append(&group->columns.arrays[i], &values[i]);
-    group->bytes += values[i].text.len;
+  if (chunk->columns.count == 0)
+    pq_columns_init(&chunk->columns, columns, count);
+  for (int i = 0; i < chunk->columns.count; i++) {
+    append(&chunk->columns.arrays[i], &values[i]);
+    chunk->bytes += values[i].text.len;
   }
-  group->count++;
+  chunk->count++;
 }
 
-static int group_store(pq_conn_t *conn, group_t *group, db_asked_t *asked, store_error_t *error) {
+static int chunk_store(pq_conn_t *conn, chunk_t *chunk, db_execution_t *execution, store_error_t *error) {
   pq_params_t params = {.count = 0};
   int64_t changed = 0;
-  if (group->count == 0)
+  if (chunk->count == 0)
     return STORE_OK;
-  add_all(&params, asked->params);
-  if (!pq_add_columns(&params, &group->columns))
+  add_all(&params, execution->params);
+  if (!pq_add_columns(&params, &chunk->columns))
     return pq_no_memory(conn, error);
-  int code = pq_each(conn, asked->statement, &params, NULL, NULL, &changed, asked->what, error);
-  pq_columns_clear(&group->columns);
-  group->count = group->bytes = 0;
-  asked->changed += changed;
-  return tell_taken(conn, code);
+  int code = pq_exec(conn, execution->statement, &params, NULL, NULL, &changed, execution->what, error);
+  pq_columns_clear(&chunk->columns);
+  chunk->count = chunk->bytes = 0;
+  execution->changed += changed;
+  return map_conflict(conn, code);
 }
 
-static int rows(db_t *db, void *conn, db_asked_t *asked, store_error_t *error) {
-  group_t group = {.count = 0};
-  db_params_t row = *asked->params;
+static int exec_rows(db_t *db, void *conn, db_execution_t *execution, store_error_t *error) {
+  chunk_t chunk = {.count = 0};
+  db_params_t row = *execution->params;
   int code = STORE_OK, given = 0;
   (void)db;
-  while (code == STORE_OK && (given = db_next_row(asked, &row, error)) > 0) {
-    group_add(&group, &row.values[asked->params->count], row.count - asked->params->count);
-    if (group.count == GROUP_ROWS || group.bytes >= GROUP_BYTES)
-      code = group_store(conn, &group, asked, error);
+  while (code == STORE_OK && (given = db_next_row(execution, &row, error)) > 0) {
+    chunk_add(&chunk, &row.values[execution->params->count], row.count - execution->params->count);
+    if (chunk.count == CHUNK_ROWS || chunk.bytes >= CHUNK_BYTES)
+      code = chunk_store(conn, &chunk, execution, error);
   }
   if (code == STORE_OK)
-    code = given < 0 ? -given : group_store(conn, &group, asked, error);
-  pq_columns_deinit(&group.columns);
+    code = given < 0 ? -given : chunk_store(conn, &chunk, execution, error);
+  pq_columns_deinit(&chunk.columns);
   return code;
 }
 
@@ -214,26 +214,26 @@ static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
 
 /* ---- Checking ---- */
 
-static int confirm(db_t *db, store_stop_t stop, store_error_t *error) {
+static int confirm(db_t *db, cancel_token_t cancel, store_error_t *error) {
   pq_pools_t *pools = ((db_pq_t *)db)->pools;
   int code;
-  pq_conn_t *conn = pq_writer(pools, stop, &code, error);
+  pq_conn_t *conn = pq_acquire_writer(pools, cancel, &code, error);
   if (conn == NULL)
     return code;
-  return pq_done(pools, conn, STORE_OK, error);
+  return pq_release_confirmed(pools, conn, STORE_OK, error);
 }
 
 static int step(pq_conn_t *conn, int from, const void *arg, store_error_t *error) {
-  const db_plan_t *plan = arg;
+  const db_spec_t *spec = arg;
   char sql[256];
   int code = STORE_OK;
   snprintf(sql, sizeof sql,
            "CREATE TABLE %s(version integer NOT NULL, checked_at timestamptz NOT NULL DEFAULT now());"
            "INSERT INTO %s(version) VALUES(0)",
-           plan->version_table, plan->version_table);
+           spec->version_table, spec->version_table);
   if (from == 0)
     code = pq_command(conn, sql, "making the tables", error);
-  return code == STORE_OK ? pq_command(conn, plan->migrations[from], "making the tables", error) : code;
+  return code == STORE_OK ? pq_command(conn, spec->migrations[from], "making the tables", error) : code;
 }
 
 static int prepare(pq_conn_t *conn, void *arg, store_error_t *error) {
@@ -244,15 +244,15 @@ static int prepare(pq_conn_t *conn, void *arg, store_error_t *error) {
   return code == STORE_OK ? pq_command(conn, sql, "checking", error) : code;
 }
 
-static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  return pq_check(((db_pq_t *)db)->pools, room, stop, prepare, db, error);
+static int check(db_t *db, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
+  return pq_check(((db_pq_t *)db)->pools, free_bytes, cancel, prepare, db, error);
 }
 
 /* ---- Opening and closing ---- */
 
 static void on_close(db_t *db) {
   db_pq_t *self = (db_pq_t *)db;
-  if (self->pools == &self->own)
+  if (self->pools == &self->own_pools)
     pq_pools_close(self->pools);
   free(self);
 }
@@ -262,8 +262,8 @@ static const db_driver_t driver = {.check = check,
                                    .begin = begin,
                                    .end = end,
                                    .confirm = confirm,
-                                   .each = each,
-                                   .rows = rows,
+                                   .exec = exec,
+                                   .exec_rows = exec_rows,
                                    .is_null = is_null,
                                    .text = text,
                                    .integer = integer,
@@ -272,32 +272,32 @@ static const db_driver_t driver = {.check = check,
                                    .time = time_of,
                                    .id = id};
 
-db_t *db_on_pq(pq_pools_t *pools, const pq_plan_t *plan) {
+db_t *db_on_pq(pq_pools_t *pools, const pq_spec_t *spec) {
   db_pq_t *self = calloc(1, sizeof *self);
   if (self == NULL)
     return NULL;
-  self->db = (db_t){&driver, plan->statements};
+  self->db = (db_t){&driver, spec->statements};
   self->pools = pools;
   return (db_t *)self;
 }
 
-db_t *db_open_pq(const pq_place_t *place, const db_plan_t *plan, store_error_t *error) {
+db_t *db_open_pq(const pq_conninfo_t *conninfo, const db_spec_t *spec, store_error_t *error) {
   db_pq_t *self = calloc(1, sizeof *self);
-  if (self == NULL || plan->statement_count > PQ_STATEMENTS_MAX) {
+  if (self == NULL || spec->statement_count > PQ_STATEMENTS_MAX) {
     snprintf(error->text, sizeof error->text, "%s", self == NULL ? "no memory" : "too many statements");
     free(self);
     return NULL;
   }
-  self->db = (db_t){&driver, plan->statements};
-  self->pools = &self->own;
-  self->plan = (pq_plan_t){plan->name, plan->statements, plan->statement_count};
-  snprintf(self->lock, sizeof self->lock, "SELECT pg_advisory_xact_lock(%lld)", (long long)plan->lock);
-  self->schema = (pq_schema_t){.table = plan->version_table,
+  self->db = (db_t){&driver, spec->statements};
+  self->pools = &self->own_pools;
+  self->spec = (pq_spec_t){spec->name, spec->statements, spec->statement_count};
+  snprintf(self->lock, sizeof self->lock, "SELECT pg_advisory_xact_lock(%lld)", (long long)spec->lock);
+  self->schema = (pq_schema_t){.table = spec->version_table,
                                .lock = self->lock,
                                .newer = "the database was made by a newer version of this program",
-                               .version = plan->migration_count,
+                               .version = spec->migration_count,
                                .step = step,
-                               .arg = plan};
-  pq_pools_open(self->pools, place, &self->plan);
+                               .arg = spec};
+  pq_pools_open(self->pools, conninfo, &self->spec);
   return &self->db;
 }

@@ -1,7 +1,7 @@
 /* db_sqlite.c: db.h on SQLite (sqlite_pools.h). Ids are blobs of 16 bytes, times and booleans integers.
  *
  * Foreign keys are heeded, as PostgreSQL does, and there is its collation "C". Why work ended early is kept
- * by the connection; a statement that fails rolls its transaction back (conn_failed). */
+ * by the connection; a statement that fails rolls its transaction back (sqlite_conn_fail). */
 #include "db_sqlite.h"
 #include "db_driver.h"
 
@@ -12,57 +12,57 @@
 typedef struct db_sqlite {
   db_t db; /* first: it is what others see */
   sqlite_pools_t *pools;
-  conn_plan_t plan; /* from here on: unused on pools of a caller */
-  sqlite_pools_t own;
+  sqlite_spec_t spec; /* from here on: unused on pools of a caller */
+  sqlite_pools_t own_pools;
 } db_sqlite_t;
 
-conn_t *db_sqlite_conn(const db_conn_t *conn) {
+sqlite_conn_t *db_sqlite_conn(const db_conn_t *conn) {
   return db_driver_conn(conn);
 }
 
 /* ---- Transactions ---- */
 
-static void *begin(db_t *db, enum db_mode mode, store_stop_t stop, int *code, store_error_t *error) {
+static void *begin(db_t *db, enum db_mode mode, cancel_token_t cancel, int *code, store_error_t *error) {
   sqlite_pools_t *pools = ((db_sqlite_t *)db)->pools;
   *code = STORE_BUSY;
-  conn_t *conn =
-      mode == DB_WRITE ? sqlite_writer(pools, stop, code, error) : sqlite_reader(pools, stop, error);
+  sqlite_conn_t *conn = mode == DB_WRITE ? sqlite_acquire_writer(pools, cancel, code, error)
+                                         : sqlite_acquire_reader(pools, cancel, error);
   if (conn == NULL)
     return NULL;
-  conn->stop = stop;
+  conn->cancel = cancel;
   if (mode == DB_READ_ONCE ||
-      conn_run(conn, mode == DB_WRITE ? CONN_BEGIN_WRITE : CONN_BEGIN_READ) == SQLITE_OK)
+      sqlite_conn_run(conn, mode == DB_WRITE ? SQLITE_CONN_BEGIN_WRITE : SQLITE_CONN_BEGIN_READ) == SQLITE_OK)
     return conn;
-  *code = conn_failed(conn, "beginning", error);
-  sqlite_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+  *code = sqlite_conn_fail(conn, "beginning", error);
+  sqlite_release(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
   return NULL;
 }
 
 static int end(db_t *db, enum db_mode mode, void *arg, bool commit, store_error_t *error) {
   sqlite_pools_t *pools = ((db_sqlite_t *)db)->pools;
-  conn_t *conn = arg;
+  sqlite_conn_t *conn = arg;
   int code = STORE_OK;
-  conn->stop = (store_stop_t){NULL, NULL};
+  conn->cancel = (cancel_token_t){NULL, NULL};
   conn->deadline_ms = 0;
-  if (commit && mode != DB_READ_ONCE && conn_run(conn, CONN_COMMIT) != SQLITE_OK)
-    code = conn_failed(conn, "committing", error);
+  if (commit && mode != DB_READ_ONCE && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
+    code = sqlite_conn_fail(conn, "committing", error);
   else if (!commit && !sqlite3_get_autocommit(conn->db))
-    conn_run(conn, CONN_ROLLBACK);
-  sqlite_give(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
+    sqlite_conn_run(conn, SQLITE_CONN_ROLLBACK);
+  sqlite_release(mode == DB_WRITE ? &pools->writers : &pools->readers, conn);
   return code;
 }
 
 /* ---- Statements ---- */
 
-static void bind_one(sqlite3_stmt *statement, int place, const db_param_t *param) {
+static void bind_one(sqlite3_stmt *statement, int index, const db_param_t *param) {
   if (param->is_null)
     return;
   if (param->type == DB_TEXT)
-    bind_text(statement, place, param->text);
+    sqlite_bind_text(statement, index, param->text);
   else if (param->type == DB_ID)
-    bind_id(statement, place, param->id);
+    sqlite_bind_id(statement, index, param->id);
   else
-    sqlite3_bind_int64(statement, place, param->number);
+    sqlite3_bind_int64(statement, index, param->number);
 }
 
 /* SQLite numbers $1, $2, … as it meets them: to it they are names. */
@@ -70,49 +70,50 @@ static void bind_all(sqlite3_stmt *statement, const db_params_t *params) {
   for (int i = 0; i < params->count; i++) {
     char name[16];
     snprintf(name, sizeof name, "$%d", i + 1);
-    int place = sqlite3_bind_parameter_index(statement, name);
-    if (place > 0)
-      bind_one(statement, place, &params->values[i]);
+    int index = sqlite3_bind_parameter_index(statement, name);
+    if (index > 0)
+      bind_one(statement, index, &params->values[i]);
   }
 }
 
-static enum row on_row(sqlite3_stmt *statement, void *arg) {
-  db_asked_t *asked = arg;
-  const db_row_t row = {.statement = statement, .asked = asked};
-  bool more = db_give_row(&row);
-  return asked->strange ? ROW_DAMAGED : more ? ROW_TAKEN : ROW_LAST;
+static enum sqlite_row on_row(sqlite3_stmt *statement, void *arg) {
+  db_execution_t *execution = arg;
+  const db_row_t row = {.statement = statement, .execution = execution};
+  bool more = db_deliver_row(&row);
+  return execution->damaged ? SQLITE_ROW_DAMAGED : more ? SQLITE_ROW_CONTINUE : SQLITE_ROW_STOP;
 }
 
-static int run(conn_t *conn, sqlite3_stmt *statement, const db_params_t *params, db_asked_t *asked,
-               store_error_t *error) {
+static int run(sqlite_conn_t *conn, sqlite3_stmt *statement, const db_params_t *params,
+               db_execution_t *execution, store_error_t *error) {
   conn->failure = SQLITE_OK;
   if (statement != NULL)
     bind_all(statement, params);
-  int code = conn_each(conn, statement, on_row, asked, asked->what, error);
-  asked->changed += sqlite3_changes(conn->db);
+  int code = sqlite_conn_exec(conn, statement, on_row, execution, execution->what, error);
+  execution->changed += sqlite3_changes(conn->db);
   bool taken = conn->failure == SQLITE_CONSTRAINT_UNIQUE || conn->failure == SQLITE_CONSTRAINT_PRIMARYKEY;
-  return taken ? STORE_TAKEN : code;
+  return taken ? STORE_CONFLICT : code;
 }
 
-static int each(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
-  conn_t *conn = arg;
+static int exec(db_t *db, void *arg, db_execution_t *execution, store_error_t *error) {
+  sqlite_conn_t *conn = arg;
   sqlite3_stmt *made = NULL;
   (void)db;
-  if (asked->sql != NULL)
-    sqlite3_prepare_v2(conn->db, asked->sql, -1, &made, NULL);
-  int code =
-      run(conn, asked->sql != NULL ? made : conn_fixed(conn, asked->statement), asked->params, asked, error);
+  if (execution->sql != NULL)
+    sqlite3_prepare_v2(conn->db, execution->sql, -1, &made, NULL);
+  int code = run(conn, execution->sql != NULL ? made : sqlite_conn_statement(conn, execution->statement),
+                 execution->params, execution, error);
   sqlite3_finalize(made);
   return code;
 }
 
-static int rows(db_t *db, void *arg, db_asked_t *asked, store_error_t *error) {
-  conn_t *conn = arg;
-  db_params_t row = *asked->params;
+static int exec_rows(db_t *db, void *arg, db_execution_t *execution, store_error_t *error) {
+  sqlite_conn_t *conn = arg;
+  db_params_t row = *execution->params;
   int code = STORE_OK, given;
   (void)db;
-  while (code == STORE_OK && (given = db_next_row(asked, &row, error)) != 0)
-    code = given > 0 ? run(conn, conn_fixed(conn, asked->statement), &row, asked, error) : -given;
+  while (code == STORE_OK && (given = db_next_row(execution, &row, error)) != 0)
+    code = given > 0 ? run(conn, sqlite_conn_statement(conn, execution->statement), &row, execution, error)
+                     : -given;
   return code;
 }
 
@@ -121,7 +122,7 @@ static bool is_null(const db_row_t *row, int column) {
 }
 
 static mcp_text_t text(const db_row_t *row, int column) {
-  return column_text(row->statement, column);
+  return sqlite_column_text(row->statement, column);
 }
 
 static int64_t integer(const db_row_t *row, int column) {
@@ -137,17 +138,17 @@ static double number(const db_row_t *row, int column) {
 }
 
 static bool id(const db_row_t *row, int column, char id[MCP_UUID_SIZE]) {
-  return column_id(row->statement, column, id);
+  return sqlite_column_id(row->statement, column, id);
 }
 
 /* ---- Checking ---- */
 
-static int check(db_t *db, size_t room, store_stop_t stop, store_error_t *error) {
-  int code = sqlite_check_writing(((db_sqlite_t *)db)->pools, room, stop, error);
-  db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, stop, &code, error) : NULL;
+static int check(db_t *db, size_t free_bytes, cancel_token_t cancel, store_error_t *error) {
+  int code = sqlite_check_write(((db_sqlite_t *)db)->pools, free_bytes, cancel, error);
+  db_conn_t *conn = code == STORE_OK ? db_begin(db, DB_READ, cancel, &code, error) : NULL;
   if (conn == NULL)
     return code;
-  code = db_each_sql(conn, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL, "checking", error);
+  code = db_exec_sql(conn, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL, "checking", error);
   return db_end(conn, code, error);
 }
 
@@ -167,7 +168,7 @@ int db_sqlite_extend(sqlite3 *db, void *conn) {
 
 static void on_close(db_t *db) {
   db_sqlite_t *self = (db_sqlite_t *)db;
-  if (self->pools == &self->own)
+  if (self->pools == &self->own_pools)
     sqlite_pools_close(self->pools);
   free(self);
 }
@@ -176,8 +177,8 @@ static const db_driver_t driver = {.check = check,
                                    .close = on_close,
                                    .begin = begin,
                                    .end = end,
-                                   .each = each,
-                                   .rows = rows,
+                                   .exec = exec,
+                                   .exec_rows = exec_rows,
                                    .is_null = is_null,
                                    .text = text,
                                    .integer = integer,
@@ -186,31 +187,31 @@ static const db_driver_t driver = {.check = check,
                                    .time = integer,
                                    .id = id};
 
-db_t *db_on_sqlite(sqlite_pools_t *pools, const conn_plan_t *plan) {
+db_t *db_on_sqlite(sqlite_pools_t *pools, const sqlite_spec_t *spec) {
   db_sqlite_t *self = calloc(1, sizeof *self);
   if (self == NULL)
     return NULL;
-  self->db = (db_t){&driver, plan->statements};
+  self->db = (db_t){&driver, spec->statements};
   self->pools = pools;
   return (db_t *)self;
 }
 
-db_t *db_open_sqlite(const char *path, const db_plan_t *plan, store_error_t *error) {
+db_t *db_open_sqlite(const char *path, const db_spec_t *spec, store_error_t *error) {
   db_sqlite_t *self = calloc(1, sizeof *self);
   if (self == NULL) {
     snprintf(error->text, sizeof error->text, "no memory");
     return NULL;
   }
-  self->db = (db_t){&driver, plan->statements};
-  self->pools = &self->own;
-  self->plan = (conn_plan_t){.name = plan->name,
-                             .application_id = plan->application_id,
-                             .steps = plan->migrations,
-                             .step_count = plan->migration_count,
-                             .statements = plan->statements,
-                             .place_count = plan->statement_count,
-                             .extend = db_sqlite_extend};
-  if (sqlite_pools_open(self->pools, path, &self->plan, error))
+  self->db = (db_t){&driver, spec->statements};
+  self->pools = &self->own_pools;
+  self->spec = (sqlite_spec_t){.name = spec->name,
+                               .application_id = spec->application_id,
+                               .steps = spec->migrations,
+                               .step_count = spec->migration_count,
+                               .statements = spec->statements,
+                               .statement_count = spec->statement_count,
+                               .extend = db_sqlite_extend};
+  if (sqlite_pools_open(self->pools, path, &self->spec, error))
     return &self->db;
   free(self);
   return NULL;

@@ -8,12 +8,12 @@
 /* A db_t on connections that the caller opens, with this plan, before its first use. The plan's extend calls
  * db_sqlite_extend; its statements are those of the db_t. Pools and plan outlive the db_t. NULL: no memory.
  */
-db_t *db_on_sqlite(sqlite_pools_t *pools, const conn_plan_t *plan);
+db_t *db_on_sqlite(sqlite_pools_t *pools, const sqlite_spec_t *spec);
 
 /* Sets up a connection as db.h requires (foreign keys, collation "C"). Returns SQLite's code. */
 int db_sqlite_extend(sqlite3 *db, void *conn);
 
 /* The connection of a transaction, valid until its db_end. */
-conn_t *db_sqlite_conn(const db_conn_t *conn);
+sqlite_conn_t *db_sqlite_conn(const db_conn_t *conn);
 
 #endif

@@ -21,19 +21,19 @@
 #include <string.h>
 
 enum {
-  CONNECT_MS = 5 * 1000,                   /* where there is one host */
-  HOST_MS = 2500,                          /* each of several */
-  STATEMENT_MS = STORE_QUERY_MS + 5 * 1000 /* by then the server itself has ended it */
+  CONNECT_MS = 5 * 1000,                           /* where there is one host */
+  CONNECT_EACH_MS = 2500,                          /* each of several */
+  STATEMENT_MS = STORE_QUERY_TIMEOUT_MS + 5 * 1000 /* by then the server itself has ended it */
 };
 
 /* Plans are made for the values given: statements leave out filters that are null. */
-static const char set_up[] =
+static const char session_settings[] =
     "SET statement_timeout = 25000; SET lock_timeout = 10000;"
     "SET idle_in_transaction_session_timeout = 60000;"
     "SET client_connection_check_interval = 1000;"
     "SET synchronous_commit = on; SET plan_cache_mode = force_custom_plan; SET jit = off;"
     "SET client_min_messages = warning; SET timezone = 'UTC'";
-_Static_assert(STORE_QUERY_MS == 25000, "statement_timeout says the same");
+_Static_assert(STORE_QUERY_TIMEOUT_MS == 25000, "statement_timeout says the same");
 
 /* Waits for a standby of those who have given up by now: that is what the user's own connections do. */
 #define END_OLD_WAITS                                                                                        \
@@ -45,34 +45,34 @@ _Static_assert(STORE_QUERY_MS == 25000, "statement_timeout says the same");
 /* ---- Failures ---- */
 
 /* The kind of failure, for everybody; states are looked for from the top, by their beginning. */
-static const struct kind {
-  const char *state, *brief;
+static const struct failure_kind {
+  const char *sqlstate, *brief;
   int code;
-} kinds[] = {{"57014", NULL, STORE_SLOW}, /* statement_timeout */
-             {"55P03", NULL, STORE_BUSY}, /* lock_timeout */
-             {"40", NULL, STORE_BUSY},    /* deadlock, serialisation */
-             {"22", NULL, STORE_REFUSED}, /* a value that its type cannot hold */
-             {"54", NULL, STORE_REFUSED}, /* a value beyond the limits of an index or a row */
-             {"53100", STORE_DISK_FULL, STORE_FAILED},
-             {"53", "the database lacks memory or connections", STORE_FAILED},
-             {"28", "the database refuses the user or password", STORE_FAILED},
-             {"3D", "the database does not exist", STORE_FAILED},
-             {"42501", "the database refuses access to its tables", STORE_FAILED},
-             {"57P", "the database is starting or stopping", STORE_FAILED},
-             {"25006", "the database is read-only", STORE_FAILED},
-             {"08", "the database cannot be reached", STORE_FAILED},
-             {"DW002", "the database server was built without ICU (use one with it)", STORE_FAILED},
-             {"", "the database refused", STORE_FAILED}};
+} failure_kinds[] = {{"57014", NULL, STORE_TIMEOUT}, /* statement_timeout */
+                     {"55P03", NULL, STORE_BUSY},    /* lock_timeout */
+                     {"40", NULL, STORE_BUSY},       /* deadlock, serialisation */
+                     {"22", NULL, STORE_INVALID},    /* a value that its type cannot hold */
+                     {"54", NULL, STORE_INVALID},    /* a value beyond the limits of an index or a row */
+                     {"53100", STORE_DISK_FULL, STORE_FAILED},
+                     {"53", "the database lacks memory or connections", STORE_FAILED},
+                     {"28", "the database refuses the user or password", STORE_FAILED},
+                     {"3D", "the database does not exist", STORE_FAILED},
+                     {"42501", "the database refuses access to its tables", STORE_FAILED},
+                     {"57P", "the database is starting or stopping", STORE_FAILED},
+                     {"25006", "the database is read-only", STORE_FAILED},
+                     {"08", "the database cannot be reached", STORE_FAILED},
+                     {"DW002", "the database server was built without ICU (use one with it)", STORE_FAILED},
+                     {"", "the database refused", STORE_FAILED}};
 
-static int fail_as(const char *state, const char *what, const char *message, store_error_t *error) {
-  const struct kind *kind = kinds;
-  while (strncmp(kind->state, state, strlen(kind->state)) != 0)
-    kind++;
-  snprintf(error->text, sizeof error->text, "%s: %s%s%.*s", what, state, state[0] != '\0' ? ": " : "",
+static int fail_as(const char *sqlstate, const char *what, const char *message, store_error_t *error) {
+  const struct failure_kind *failure_kind = failure_kinds;
+  while (strncmp(failure_kind->sqlstate, sqlstate, strlen(failure_kind->sqlstate)) != 0)
+    failure_kind++;
+  snprintf(error->text, sizeof error->text, "%s: %s%s%.*s", what, sqlstate, sqlstate[0] != '\0' ? ": " : "",
            (int)strcspn(message, "\n"), message);
-  if (kind->brief != NULL)
-    error->brief = kind->brief;
-  return kind->code;
+  if (failure_kind->brief != NULL)
+    error->brief = failure_kind->brief;
+  return failure_kind->code;
 }
 
 void pq_disconnect(pq_conn_t *conn) {
@@ -81,23 +81,23 @@ void pq_disconnect(pq_conn_t *conn) {
   memset(conn->prepared, 0, sizeof conn->prepared);
 }
 
-static int gone(pq_conn_t *conn, const char *what, store_error_t *error) {
+static int connection_lost(pq_conn_t *conn, const char *what, store_error_t *error) {
   int code = fail_as("08000", what, PQerrorMessage(conn->pg), error);
   pq_disconnect(conn);
   return code;
 }
 
 /* What the time of a query is over for may be asked for less; for what stores, nothing is wrong with it. */
-static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
-  bool silent = code == STORE_SLOW && conn->deadline_ms == 0;
-  if (silent) {
+static int interrupted(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
+  bool timed_out = code == STORE_TIMEOUT && conn->deadline_ms == 0;
+  if (timed_out) {
     error->brief = "the database does not answer";
     conn->host++; /* it may have been cut off, and another one promoted */
   }
   snprintf(error->text, sizeof error->text, "%s: %s", what,
-           code == STORE_STOPPED ? "nobody waits for it any more" : "the database took too long");
+           code == STORE_CANCELLED ? "nobody waits for it any more" : "the database took too long");
   pq_disconnect(conn);
-  return silent ? STORE_FAILED : code;
+  return timed_out ? STORE_FAILED : code;
 }
 
 /* ---- Waiting ---- */
@@ -106,18 +106,18 @@ static int ended(pq_conn_t *conn, int code, const char *what, store_error_t *err
 static bool wait_for(pq_conn_t *conn, short events, int64_t end_ms) {
   int64_t left_ms = end_ms - monotonic_ms();
   struct pollfd fd = {.fd = PQsocket(conn->pg), .events = events};
-  return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < STORE_STEP_MS ? (int)left_ms : STORE_STEP_MS) > 0;
+  return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < CANCEL_POLL_MS ? (int)left_ms : CANCEL_POLL_MS) > 0;
 }
 
 /* What has to end the work in hand now, or STORE_OK. */
-static int must_end(pq_conn_t *conn, int64_t end_ms) {
-  if (store_stops(conn->stop))
-    return STORE_STOPPED;
-  return monotonic_ms() >= end_ms ? STORE_SLOW : STORE_OK;
+static int interrupt_code(pq_conn_t *conn, int64_t end_ms) {
+  if (cancel_requested(conn->cancel))
+    return STORE_CANCELLED;
+  return monotonic_ms() >= end_ms ? STORE_TIMEOUT : STORE_OK;
 }
 
-static int64_t end_of_statement(const pq_conn_t *conn) {
-  return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + conn->limit_ms;
+static int64_t statement_deadline_ms(const pq_conn_t *conn) {
+  return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + conn->statement_timeout_ms;
 }
 
 /* Sends what is to be sent and waits until a result is there. */
@@ -125,45 +125,46 @@ static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store
   for (;;) {
     int unsent = PQflush(conn->pg);
     if (unsent < 0)
-      return gone(conn, what, error);
+      return connection_lost(conn, what, error);
     if (unsent == 0 && !PQisBusy(conn->pg))
       return STORE_OK;
-    int code = must_end(conn, end_ms); /* also while there is always something to read */
+    int code = interrupt_code(conn, end_ms); /* also while there is always something to read */
     if (code != STORE_OK)
-      return ended(conn, code, what, error);
+      return interrupted(conn, code, what, error);
     if (wait_for(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, end_ms) && !PQconsumeInput(conn->pg))
-      return gone(conn, what, error);
+      return connection_lost(conn, what, error);
   }
 }
 
 /* ---- Results ---- */
 
 /* Where a statement's rows go, and what became of it. */
-typedef struct running {
+typedef struct execution {
   pq_row_cb cb;
   void *arg;
   const char *what;
   store_error_t *error;
   int code;
-  bool enough; /* rows are passed over */
+  bool stopped; /* rows are passed over */
   int64_t changed;
-} running_t;
+} execution_t;
 
-static void take_row(running_t *running, const PGresult *result) {
-  enum pq_row row = running->cb != NULL && !running->enough ? running->cb(result, running->arg) : PQ_TAKEN;
-  running->enough = running->enough || row != PQ_TAKEN;
-  if (row == PQ_STRANGE)
-    running->code = fail_as("", running->what, "a row is not as it was stored", running->error);
+static void take_row(execution_t *execution, const PGresult *result) {
+  enum pq_row row =
+      execution->cb != NULL && !execution->stopped ? execution->cb(result, execution->arg) : PQ_ROW_CONTINUE;
+  execution->stopped = execution->stopped || row != PQ_ROW_CONTINUE;
+  if (row == PQ_ROW_DAMAGED)
+    execution->code = fail_as("", execution->what, "a row is not as it was stored", execution->error);
 }
 
-static void take_failure(pq_conn_t *conn, running_t *running, const PGresult *result) {
-  const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+static void take_failure(pq_conn_t *conn, execution_t *execution, const PGresult *result) {
+  const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-  snprintf(conn->state, sizeof conn->state, "%s", state != NULL ? state : "08000");
-  running->code = fail_as(conn->state, running->what, message != NULL ? message : PQerrorMessage(conn->pg),
-                          running->error);
-  if (running->code == STORE_SLOW && conn->deadline_ms == 0)
-    running->code = STORE_BUSY; /* see ended() */
+  snprintf(conn->sqlstate, sizeof conn->sqlstate, "%s", sqlstate != NULL ? sqlstate : "08000");
+  execution->code = fail_as(conn->sqlstate, execution->what,
+                            message != NULL ? message : PQerrorMessage(conn->pg), execution->error);
+  if (execution->code == STORE_TIMEOUT && conn->deadline_ms == 0)
+    execution->code = STORE_BUSY; /* see ended() */
 }
 
 static bool is_change(const char *command) {
@@ -171,52 +172,53 @@ static bool is_change(const char *command) {
          strncmp(command, "DELETE", 6) == 0;
 }
 
-static void take_result(pq_conn_t *conn, running_t *running, PGresult *result) {
+static void take_result(pq_conn_t *conn, execution_t *execution, PGresult *result) {
   switch (PQresultStatus(result)) {
   case PGRES_SINGLE_TUPLE:
-    take_row(running, result);
+    take_row(execution, result);
     break;
   case PGRES_TUPLES_OK:
   case PGRES_COMMAND_OK:
-    running->changed = strtoll(PQcmdTuples(result), NULL, 10);
-    conn->wrote = conn->wrote || (running->changed > 0 && is_change(PQcmdStatus(result)));
+    execution->changed = strtoll(PQcmdTuples(result), NULL, 10);
+    conn->wrote = conn->wrote || (execution->changed > 0 && is_change(PQcmdStatus(result)));
     break;
   default:
-    if (running->code == STORE_OK)
-      take_failure(conn, running, result);
+    if (execution->code == STORE_OK)
+      take_failure(conn, execution, result);
   }
   PQclear(result);
 }
 
 /* Takes all results of what was sent. */
-static int take_results(pq_conn_t *conn, running_t *running) {
-  int64_t end_ms = end_of_statement(conn);
+static int take_results(pq_conn_t *conn, execution_t *execution) {
+  int64_t end_ms = statement_deadline_ms(conn);
   for (;;) {
-    int code = await_result(conn, end_ms, running->what, running->error);
+    int code = await_result(conn, end_ms, execution->what, execution->error);
     if (code != STORE_OK)
       return code;
     PGresult *result = PQgetResult(conn->pg);
     if (result == NULL)
       break;
-    take_result(conn, running, result);
+    take_result(conn, execution, result);
   }
-  return PQstatus(conn->pg) == CONNECTION_OK ? running->code : gone(conn, running->what, running->error);
+  return PQstatus(conn->pg) == CONNECTION_OK ? execution->code
+                                             : connection_lost(conn, execution->what, execution->error);
 }
 
 /* Rolls back what is open; code. */
-static int end_failed(pq_conn_t *conn, int code, store_error_t *error) {
+static int fail_transaction(pq_conn_t *conn, int code, store_error_t *error) {
   if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
     return pq_roll_back(conn, code, NULL, error);
   return code;
 }
 
 /* What was sent, or not, to its end. */
-static int finish(pq_conn_t *conn, int sent, running_t *running) {
-  conn->state[0] = '\0';
+static int finish(pq_conn_t *conn, int sent, execution_t *execution) {
+  conn->sqlstate[0] = '\0';
   if (!sent)
-    return gone(conn, running->what, running->error);
-  int code = take_results(conn, running);
-  return code == STORE_OK ? STORE_OK : end_failed(conn, code, running->error);
+    return connection_lost(conn, execution->what, execution->error);
+  int code = take_results(conn, execution);
+  return code == STORE_OK ? STORE_OK : fail_transaction(conn, code, execution->error);
 }
 
 /* ---- Statements ---- */
@@ -228,12 +230,12 @@ static const char *name_of(int which, char name[16]) {
 
 static int prepare(pq_conn_t *conn, int which, const pq_params_t *params, store_error_t *error) {
   char name[16];
-  running_t running = {.what = "preparing a statement", .error = error};
+  execution_t execution = {.what = "preparing a statement", .error = error};
   if (conn->prepared[which])
     return STORE_OK;
-  int sent = PQsendPrepare(conn->pg, name_of(which, name), conn->plan->statements[which], params->count,
+  int sent = PQsendPrepare(conn->pg, name_of(which, name), conn->spec->statements[which], params->count,
                            params->types);
-  int code = finish(conn, sent, &running);
+  int code = finish(conn, sent, &execution);
   conn->prepared[which] = code == STORE_OK;
   return code;
 }
@@ -244,21 +246,21 @@ _Static_assert(sizeof binary / sizeof binary[0] == PQ_PARAMS_MAX, "one for each"
 static const pq_params_t none = {.count = 0};
 
 static int stop_before(pq_conn_t *conn, const char *what, store_error_t *error) {
-  return store_stops(conn->stop) ? ended(conn, STORE_STOPPED, what, error) : STORE_OK;
+  return cancel_requested(conn->cancel) ? interrupted(conn, STORE_CANCELLED, what, error) : STORE_OK;
 }
 
 /* Takes the answers to what was sent, or not. */
-static int answer(pq_conn_t *conn, int sent, running_t *running, int64_t *changed) {
-  int code = finish(conn, sent && PQsetSingleRowMode(conn->pg), running);
+static int receive_rows(pq_conn_t *conn, int sent, execution_t *execution, int64_t *changed) {
+  int code = finish(conn, sent && PQsetSingleRowMode(conn->pg), execution);
   if (code == STORE_OK && changed != NULL)
-    *changed = running->changed;
+    *changed = execution->changed;
   return code;
 }
 
-int pq_each(pq_conn_t *conn, int which, const pq_params_t *params, pq_row_cb cb, void *arg, int64_t *changed,
+int pq_exec(pq_conn_t *conn, int which, const pq_params_t *params, pq_row_cb cb, void *arg, int64_t *changed,
             const char *what, store_error_t *error) {
   char name[16];
-  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
+  execution_t execution = {.cb = cb, .arg = arg, .what = what, .error = error};
   if (params == NULL)
     params = &none;
   int code = prepare(conn, which, params, error);
@@ -268,12 +270,12 @@ int pq_each(pq_conn_t *conn, int which, const pq_params_t *params, pq_row_cb cb,
     return code;
   int sent = PQsendQueryPrepared(conn->pg, name_of(which, name), params->count, params->values,
                                  params->lengths, binary, 1);
-  return answer(conn, sent, &running, changed);
+  return receive_rows(conn, sent, &execution, changed);
 }
 
-int pq_each_sql(pq_conn_t *conn, const char *sql, const pq_params_t *params, pq_row_cb cb, void *arg,
+int pq_exec_sql(pq_conn_t *conn, const char *sql, const pq_params_t *params, pq_row_cb cb, void *arg,
                 int64_t *changed, const char *what, store_error_t *error) {
-  running_t running = {.cb = cb, .arg = arg, .what = what, .error = error};
+  execution_t execution = {.cb = cb, .arg = arg, .what = what, .error = error};
   if (params == NULL)
     params = &none;
   int code = stop_before(conn, what, error);
@@ -281,29 +283,29 @@ int pq_each_sql(pq_conn_t *conn, const char *sql, const pq_params_t *params, pq_
     return code;
   int sent = PQsendQueryParams(conn->pg, sql, params->count, params->types, params->values, params->lengths,
                                binary, 1);
-  return answer(conn, sent, &running, changed);
+  return receive_rows(conn, sent, &execution, changed);
 }
 
-int pq_change(pq_conn_t *conn, int which, const pq_params_t *params, const char *what, store_error_t *error) {
-  return pq_each(conn, which, params, NULL, NULL, NULL, what, error);
+int pq_update(pq_conn_t *conn, int which, const pq_params_t *params, const char *what, store_error_t *error) {
+  return pq_exec(conn, which, params, NULL, NULL, NULL, what, error);
 }
 
-int pq_ask(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error) {
-  return pq_each_sql(conn, sql, NULL, pq_on_number, number, NULL, what, error);
+int pq_query_int(pq_conn_t *conn, const char *sql, int64_t *number, const char *what, store_error_t *error) {
+  return pq_exec_sql(conn, sql, NULL, pq_read_int, number, NULL, what, error);
 }
 
 int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t *error) {
-  running_t running = {.what = what, .error = error};
-  return finish(conn, PQsendQuery(conn->pg, sql), &running);
+  execution_t execution = {.what = what, .error = error};
+  return finish(conn, PQsendQuery(conn->pg, sql), &execution);
 }
 
 int pq_confirm(pq_conn_t *conn, store_error_t *error) {
   static const char writes[] = "SELECT pg_logical_emit_message(true, 'confirm', '')"; /* to the WAL alone */
-  if (conn->wrote && !conn->unsure)
+  if (conn->wrote && !conn->standby_wait_ended)
     return STORE_OK;
-  conn->unsure = false;
+  conn->standby_wait_ended = false;
   int code = pq_command(conn, writes, "waiting for a standby", error);
-  if (code != STORE_BUSY && !(code == STORE_OK && conn->unsure))
+  if (code != STORE_BUSY && !(code == STORE_OK && conn->standby_wait_ended))
     return code;
   error->brief = "no standby confirms what is stored";
   snprintf(error->text, sizeof error->text, "waiting for a standby: the wait was ended");
@@ -315,9 +317,9 @@ int pq_roll_back(pq_conn_t *conn, int code, const char *reason, store_error_t *e
   conn->wrote = false;
   if (reason != NULL)
     snprintf(error->text, sizeof error->text, "%s", reason);
-  running_t running = {.what = "rolling back", .error = &other};
+  execution_t execution = {.what = "rolling back", .error = &other};
   if (conn->pg != NULL && PQsendQuery(conn->pg, "ROLLBACK"))
-    take_results(conn, &running);
+    take_results(conn, &execution);
   return code;
 }
 
@@ -335,13 +337,13 @@ static bool is_alive(pq_conn_t *conn) {
   return true;
 }
 
-/* Goes through the stages until one of the ends: STORE_OK, STORE_STOPPED, or STORE_FAILED. */
+/* Goes through the stages until one of the ends: STORE_OK, STORE_CANCELLED, or STORE_FAILED. */
 static int await_connection(pq_conn_t *conn, int64_t end_ms) {
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
-    int code = must_end(conn, end_ms);
+    int code = interrupt_code(conn, end_ms);
     if (code != STORE_OK)
-      return code == STORE_STOPPED ? code : STORE_FAILED;
+      return code == STORE_CANCELLED ? code : STORE_FAILED;
     if (wait_for(conn, status == PGRES_POLLING_READING ? POLLIN : POLLOUT, end_ms))
       status = PQconnectPoll(conn->pg);
   }
@@ -350,30 +352,32 @@ static int await_connection(pq_conn_t *conn, int64_t end_ms) {
 
 /* While libpq waits it has said where it connects to, and not what came of it: "connection to server …
  * failed: ". */
-static bool says_nothing(const char *said) {
+static bool is_incomplete(const char *said) {
   size_t len = strcspn(said, "\n");
   while (len > 0 && said[len - 1] == ' ')
     len--;
   return len == 0 || said[len - 1] == ':';
 }
 
-static int describe_refusal(pq_conn_t *conn, const char *host, int64_t limit_ms, store_error_t *error) {
-  char silent[PLACE_HOST_SIZE + 64];
+static int describe_refusal(pq_conn_t *conn, const char *host, int64_t connect_timeout_ms,
+                            store_error_t *error) {
+  char timed_out[PQ_HOST_SIZE + 64];
   const char *said = PQerrorMessage(conn->pg);
-  const char *state = "08000";
-  snprintf(silent, sizeof silent, "no answer from %s within %.1f s", host, (double)limit_ms / 1000);
+  const char *sqlstate = "08000";
+  snprintf(timed_out, sizeof timed_out, "no answer from %s within %.1f s", host,
+           (double)connect_timeout_ms / 1000);
   if (strstr(said, "password authentication failed") != NULL ||
       strstr(said, "no pg_hba.conf entry") != NULL || strstr(said, "no password supplied") != NULL)
-    state = "28000";
+    sqlstate = "28000";
   else if (strstr(said, "database \"") != NULL && strstr(said, "does not exist") != NULL)
-    state = "3D000";
+    sqlstate = "3D000";
   else if (strstr(said, "too many connections") != NULL || strstr(said, "too many clients") != NULL)
-    state = "53300";
+    sqlstate = "53300";
   else if (strstr(said, "session is read-only") != NULL)
-    state = "25006";
-  else if (says_nothing(said))
-    said = silent;
-  return fail_as(state, "connecting to the database", said, error);
+    sqlstate = "25006";
+  else if (is_incomplete(said))
+    said = timed_out;
+  return fail_as(sqlstate, "connecting to the database", said, error);
 }
 
 /* A commit whose wait for a standby was ended says so by a warning, in the server's language. */
@@ -382,39 +386,39 @@ static void on_notice(void *arg, const PGresult *result) {
   const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
   if (function == NULL || strcmp(function, "SyncRepWaitForLSN") != 0)
     return;
-  conn->unsure = true;
+  conn->standby_wait_ended = true;
   mcp_log(MCP_LOG_WARN, "store", "PostgreSQL warns: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 }
 
 static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
-  char sql[sizeof set_up + sizeof END_OLD_WAITS + 32];
+  char sql[sizeof session_settings + sizeof END_OLD_WAITS + 32];
   const char *encoding = PQparameterStatus(conn->pg, "server_encoding");
   PQsetNoticeReceiver(conn->pg, on_notice, conn);
   if (PQsetnonblocking(conn->pg, 1) != 0)
-    return gone(conn, "connecting to the database", error);
+    return connection_lost(conn, "connecting to the database", error);
   if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
     error->brief = "the database's encoding is not UTF8";
     snprintf(error->text, sizeof error->text, "%s", error->brief);
     pq_disconnect(conn);
     return STORE_FAILED;
   }
-  snprintf(sql, sizeof sql, "%s; " END_OLD_WAITS, set_up, (long long)conn->limit_ms);
+  snprintf(sql, sizeof sql, "%s; " END_OLD_WAITS, session_settings, (long long)conn->statement_timeout_ms);
   return pq_command(conn, sql, "setting the connection up", error);
 }
 
 /* Of a list parted by commas, the item of this number, or the last one. */
-static void copy_item(const char *list, int number, char item[PLACE_HOST_SIZE]) {
+static void copy_item(const char *list, int number, char item[PQ_HOST_SIZE]) {
   for (const char *comma; number > 0 && (comma = strchr(list, ',')) != NULL; number--)
     list = comma + 1;
-  snprintf(item, PLACE_HOST_SIZE, "%.*s", (int)strcspn(list, ","), list);
+  snprintf(item, PQ_HOST_SIZE, "%.*s", (int)strcspn(list, ","), list);
 }
 
 /* Connects to one of the hosts; of several it has to be one that takes changes. */
-static int connect_to(pq_conn_t *conn, const pq_place_t *place, int number, bool several,
+static int connect_to(pq_conn_t *conn, const pq_conninfo_t *conninfo, int number, bool several,
                       store_error_t *error) {
-  char host[PLACE_HOST_SIZE], port[PLACE_HOST_SIZE];
-  copy_item(place->host, number, host);
-  copy_item(place->port, number, port);
+  char host[PQ_HOST_SIZE], port[PQ_HOST_SIZE];
+  copy_item(conninfo->host, number, host);
+  copy_item(conninfo->port, number, port);
   const char *const names[] = {"host",
                                "port",
                                "dbname",
@@ -428,39 +432,40 @@ static int connect_to(pq_conn_t *conn, const pq_place_t *place, int number, bool
                                NULL};
   const char *const values[] = {host,
                                 port,
-                                place->name,
-                                place->user,
-                                place->password,
+                                conninfo->name,
+                                conninfo->user,
+                                conninfo->password,
                                 "UTF8",
-                                conn->plan->name,
+                                conn->spec->name,
                                 "10",
                                 "20000",
                                 several ? "read-write" : NULL,
                                 NULL};
   conn->pg = PQconnectStartParams(names, values, 0);
-  int64_t limit_ms = several ? HOST_MS : CONNECT_MS;
+  int64_t connect_timeout_ms = several ? CONNECT_EACH_MS : CONNECT_MS;
   bool begun = conn->pg != NULL && PQstatus(conn->pg) != CONNECTION_BAD;
-  int code = begun ? await_connection(conn, monotonic_ms() + limit_ms) : STORE_FAILED;
+  int code = begun ? await_connection(conn, monotonic_ms() + connect_timeout_ms) : STORE_FAILED;
   if (code == STORE_OK)
     return set_up_connection(conn, error);
-  if (code == STORE_STOPPED)
-    return ended(conn, code, "connecting to the database", error);
-  code = describe_refusal(conn, host, limit_ms, error);
+  if (code == STORE_CANCELLED)
+    return interrupted(conn, code, "connecting to the database", error);
+  code = describe_refusal(conn, host, connect_timeout_ms, error);
   pq_disconnect(conn);
   return code;
 }
 
-int pq_connect(pq_conn_t *conn, const pq_place_t *place, store_error_t *error) {
+int pq_connect(pq_conn_t *conn, const pq_conninfo_t *conninfo, store_error_t *error) {
   int hosts = 1, code = STORE_FAILED, first = conn->host;
   if (conn->pg != NULL && is_alive(conn))
     return STORE_OK;
   pq_disconnect(conn);
-  for (const char *comma = place->host; (comma = strchr(comma, ',')) != NULL; comma++)
+  for (const char *comma = conninfo->host; (comma = strchr(comma, ',')) != NULL; comma++)
     hosts++;
-  conn->limit_ms = place->limit_ms != 0 ? place->limit_ms : STATEMENT_MS;
-  for (int i = 0; i < hosts && code != STORE_OK && code != STORE_STOPPED; i++) {
+  conn->statement_timeout_ms =
+      conninfo->statement_timeout_ms != 0 ? conninfo->statement_timeout_ms : STATEMENT_MS;
+  for (int i = 0; i < hosts && code != STORE_OK && code != STORE_CANCELLED; i++) {
     conn->host = (first + i) % hosts;
-    code = connect_to(conn, place, conn->host, hosts > 1, error);
+    code = connect_to(conn, conninfo, conn->host, hosts > 1, error);
   }
   return code;
 }
@@ -503,7 +508,7 @@ bool pq_bool(const PGresult *result, int column) {
 }
 
 int64_t pq_time(const PGresult *result, int column) {
-  return pq_time_from(pq_int(result, column));
+  return pq_time_decode(pq_int(result, column));
 }
 
 bool pq_id(const PGresult *result, int column, char id[MCP_UUID_SIZE]) {
@@ -513,7 +518,7 @@ bool pq_id(const PGresult *result, int column, char id[MCP_UUID_SIZE]) {
   return true;
 }
 
-enum pq_row pq_on_number(const PGresult *result, void *arg) {
+enum pq_row pq_read_int(const PGresult *result, void *arg) {
   *(int64_t *)arg = pq_int(result, 0);
-  return PQ_ENOUGH;
+  return PQ_ROW_STOP;
 }

@@ -11,11 +11,11 @@ static int find_version(pq_conn_t *conn, const char *table, int64_t *version, st
   char sql[128];
   int64_t there = 0;
   snprintf(sql, sizeof sql, "SELECT count(to_regclass('%s'))", table);
-  int code = pq_ask(conn, sql, &there, "looking for the version", error);
+  int code = pq_query_int(conn, sql, &there, "looking for the version", error);
   if (code != STORE_OK || there == 0)
     return code;
   snprintf(sql, sizeof sql, "SELECT version::bigint FROM %s", table);
-  return pq_ask(conn, sql, version, "reading the version", error);
+  return pq_query_int(conn, sql, version, "reading the version", error);
 }
 
 /* With the lock held. */

@@ -13,13 +13,13 @@
 
 enum { ARRAY_HEAD = 20, ARRAY_LENGTH_AT = 12, ARRAY_FIRST_BYTES = 16 * 1024 };
 
-int64_t pq_time_to(int64_t us) {
+int64_t pq_time_encode(int64_t us) {
   if (us == INT64_MIN || us == INT64_MAX)
     return us;
   return us < INT64_MIN + EPOCH_2000_US ? INT64_MIN : us - EPOCH_2000_US;
 }
 
-int64_t pq_time_from(int64_t time) {
+int64_t pq_time_decode(int64_t time) {
   if (time == INT64_MIN || time == INT64_MAX)
     return time;
   return time > INT64_MAX - EPOCH_2000_US ? INT64_MAX : time + EPOCH_2000_US;
@@ -53,7 +53,7 @@ void pq_add_bool(pq_params_t *params, bool value) {
 }
 
 void pq_add_time(pq_params_t *params, int64_t us) {
-  pq_add_int(params, pq_time_to(us));
+  pq_add_int(params, pq_time_encode(us));
 }
 
 void pq_add_id(pq_params_t *params, const char *id) {
@@ -111,7 +111,7 @@ void pq_append_int(pq_array_t *array, int64_t value) {
 }
 
 void pq_append_time(pq_array_t *array, int64_t us) {
-  pq_append_int(array, pq_time_to(us));
+  pq_append_int(array, pq_time_encode(us));
 }
 
 void pq_append_bool(pq_array_t *array, bool value) {

@@ -63,7 +63,7 @@ void pq_columns_clear(pq_columns_t *columns); /* keeps the memory */
 bool pq_add_columns(pq_params_t *params, pq_columns_t *columns);
 
 /* Microseconds since 1970 to PostgreSQL's, which count from 2000 and know infinities, and back. */
-int64_t pq_time_to(int64_t us);
-int64_t pq_time_from(int64_t time);
+int64_t pq_time_encode(int64_t us);
+int64_t pq_time_decode(int64_t time);
 
 #endif

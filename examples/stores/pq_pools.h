@@ -11,32 +11,32 @@
 
 /* Writers and readers have connections of their own: many long queries do not keep anybody from storing. */
 typedef struct pq_pools {
-  pq_place_t place;
+  pq_conninfo_t conninfo;
   conn_pool_t writers, readers;
-  pq_conn_t conns[2 * CONN_POOL_MAX];
+  pq_conn_t conns[2 * CONN_POOL_SIZE];
   atomic_bool ready; /* since a check found it so */
 } pq_pools_t;
 
 /* What place and plan point to is borrowed until the pools are closed. */
-void pq_pools_open(pq_pools_t *pools, const pq_place_t *place, const pq_plan_t *plan);
+void pq_pools_open(pq_pools_t *pools, const pq_conninfo_t *conninfo, const pq_spec_t *spec);
 void pq_pools_close(pq_pools_t *pools);
 
-/* A connection that works: a writer is given back by pq_done, a reader by pq_give to its pool; its work, and
- * the wait for it, end when stop says so, a reader's after STORE_QUERY_MS, too. NULL: *code and error say
- * why. */
-pq_conn_t *pq_writer(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
-pq_conn_t *pq_reader(pq_pools_t *pools, store_stop_t stop, int *code, store_error_t *error);
-void pq_give(conn_pool_t *pool, pq_conn_t *conn);
+/* A connection that works: a writer is given back by pq_release_confirmed, a reader by pq_release to its
+ * pool; its work, and the wait for it, end when stop says so, a reader's after STORE_QUERY_TIMEOUT_MS, too.
+ * NULL: *code and error say why. */
+pq_conn_t *pq_acquire_writer(pq_pools_t *pools, cancel_token_t cancel, int *code, store_error_t *error);
+pq_conn_t *pq_acquire_reader(pq_pools_t *pools, cancel_token_t cancel, int *code, store_error_t *error);
+void pq_release(conn_pool_t *pool, pq_conn_t *conn);
 
 /* Gives a writer back whose work is committed, or came to nothing, with this code, and answers it: where it
- * tells what is in the database (STORE_OK, STORE_NONE, STORE_TAKEN), a standby has confirmed that, or else
- * the answer says why not. */
-int pq_done(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error);
+ * tells what is in the database (STORE_OK, STORE_NOT_FOUND, STORE_CONFLICT), a standby has confirmed that, or
+ * else the answer says why not. */
+int pq_release_confirmed(pq_pools_t *pools, pq_conn_t *conn, int code, store_error_t *error);
 
 /* Runs check on a writer, also while the tables are not prepared, which they are when it answers STORE_OK;
  * then, unless room is 0, whether so many bytes more can be written. */
 typedef int (*pq_check_cb)(pq_conn_t *conn, void *arg, store_error_t *error);
-int pq_check(pq_pools_t *pools, size_t room, store_stop_t stop, pq_check_cb check, void *arg,
+int pq_check(pq_pools_t *pools, size_t free_bytes, cancel_token_t cancel, pq_check_cb check, void *arg,
              store_error_t *error);
 
 #endif

@@ -30,35 +30,36 @@ enum {
   OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
 };
 
-static const char *const own_sql[CONN_STATEMENTS] = {[CONN_BEGIN_WRITE] = "BEGIN IMMEDIATE",
-                                                     [CONN_BEGIN_READ] = "BEGIN",
-                                                     [CONN_COMMIT] = "COMMIT",
-                                                     [CONN_ROLLBACK] = "ROLLBACK"};
+static const char *const transaction_sql[SQLITE_CONN_STATEMENTS] = {[SQLITE_CONN_BEGIN_WRITE] =
+                                                                        "BEGIN IMMEDIATE",
+                                                                    [SQLITE_CONN_BEGIN_READ] = "BEGIN",
+                                                                    [SQLITE_CONN_COMMIT] = "COMMIT",
+                                                                    [SQLITE_CONN_ROLLBACK] = "ROLLBACK"};
 
 /* ---- One connection ---- */
 
-bool conn_must_end(conn_t *conn) {
-  if (store_stops(conn->stop))
-    conn->ended = STORE_STOPPED;
+bool sqlite_conn_interrupted(sqlite_conn_t *conn) {
+  if (cancel_requested(conn->cancel))
+    conn->interrupt_code = STORE_CANCELLED;
   else if (conn->deadline_ms != 0 && monotonic_ms() >= conn->deadline_ms)
-    conn->ended = STORE_SLOW;
-  return conn->ended != STORE_OK;
+    conn->interrupt_code = STORE_TIMEOUT;
+  return conn->interrupt_code != STORE_OK;
 }
 
 /* The lock is held by another process, which is asked again after a while, until BUSY_MS have passed. */
 static int on_busy(void *arg, int times) {
   enum { FIRST_MS = 1, DOUBLED_MAX = 6 }; /* up to 64 ms */
-  conn_t *conn = arg;
+  sqlite_conn_t *conn = arg;
   if (times == 0)
     conn->busy_until_ms = monotonic_ms() + BUSY_MS;
-  if (conn_must_end(conn) || monotonic_ms() >= conn->busy_until_ms)
+  if (sqlite_conn_interrupted(conn) || monotonic_ms() >= conn->busy_until_ms)
     return 0;
   sqlite3_sleep(FIRST_MS << (times < DOUBLED_MAX ? times : DOUBLED_MAX));
   return 1;
 }
 
 static int on_progress(void *arg) {
-  return conn_must_end(arg);
+  return sqlite_conn_interrupted(arg);
 }
 
 static int describe_moved(const char *what, store_error_t *error) {
@@ -68,7 +69,7 @@ static int describe_moved(const char *what, store_error_t *error) {
 }
 
 /* A small file system never has as much room as a large one. */
-static off_t within_reason(int file, size_t bytes) {
+static off_t limit_to_disk(int file, size_t bytes) {
   enum { PART = 8 };
   struct statvfs disk;
   uint64_t most = fstatvfs(file, &disk) == 0 ? (uint64_t)disk.f_blocks * disk.f_frsize / PART : bytes;
@@ -76,14 +77,14 @@ static off_t within_reason(int file, size_t bytes) {
 }
 
 /* Whether a file beside the database can have so many bytes: 0, or errno. */
-static int find_room(sqlite3 *db, size_t bytes) {
+static int try_allocate(sqlite3 *db, size_t bytes) {
   char path[4096];
   const char *beside = sqlite3_db_filename(db, "main");
   if (beside == NULL) /* it could not be opened */
     return ENOENT;
   sqlite3_snprintf(sizeof path, path, "%s-room", beside);
   int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  int failure = file >= 0 ? posix_fallocate(file, 0, within_reason(file, bytes)) : errno;
+  int failure = file >= 0 ? posix_fallocate(file, 0, limit_to_disk(file, bytes)) : errno;
   if (file >= 0) {
     unlink(path);
     close(file);
@@ -91,7 +92,7 @@ static int find_room(sqlite3 *db, size_t bytes) {
   return failure;
 }
 
-static bool is_no_room(int failure) {
+static bool is_disk_full_errno(int failure) {
   return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
 }
 
@@ -106,93 +107,93 @@ static bool is_full(sqlite3 *db) {
   case SQLITE_IOERR_FSYNC:
   case SQLITE_IOERR_SHMSIZE:
   case SQLITE_IOERR_SHMOPEN:
-    return is_no_room(find_room(db, LITTLE));
+    return is_disk_full_errno(try_allocate(db, LITTLE));
   default:
     return false;
   }
 }
 
-static const char *brief_of(sqlite3 *db) {
+static const char *brief_error(sqlite3 *db) {
   return is_full(db) ? STORE_DISK_FULL : sqlite3_errstr(sqlite3_errcode(db));
 }
 
-static int describe(conn_t *conn, const char *what, store_error_t *error) {
+static int describe(sqlite_conn_t *conn, const char *what, store_error_t *error) {
   sqlite3_snprintf(sizeof error->text, error->text, "%s: %s (%d)", what, sqlite3_errmsg(conn->db),
                    sqlite3_extended_errcode(conn->db));
-  error->brief = brief_of(conn->db);
+  error->brief = brief_error(conn->db);
   conn->failure = sqlite3_extended_errcode(conn->db);
   if (conn->failure == SQLITE_CONSTRAINT_COMMITHOOK)
     return describe_moved(what, error);
   int code = sqlite3_errcode(conn->db);
-  if ((code == SQLITE_INTERRUPT || code == SQLITE_BUSY) && conn->ended != STORE_OK)
-    return conn->ended;
+  if ((code == SQLITE_INTERRUPT || code == SQLITE_BUSY) && conn->interrupt_code != STORE_OK)
+    return conn->interrupt_code;
   if (code == SQLITE_TOOBIG || code == SQLITE_MISMATCH)
-    return STORE_REFUSED;
+    return STORE_INVALID;
   return code == SQLITE_BUSY || code == SQLITE_LOCKED ? STORE_BUSY : STORE_FAILED;
 }
 
-int conn_failed(conn_t *conn, const char *what, store_error_t *error) {
+int sqlite_conn_fail(sqlite_conn_t *conn, const char *what, store_error_t *error) {
   int code = describe(conn, what, error);
   if (!sqlite3_get_autocommit(conn->db))
-    conn_run(conn, CONN_ROLLBACK);
+    sqlite_conn_run(conn, SQLITE_CONN_ROLLBACK);
   return code;
 }
 
-sqlite3_stmt *conn_prepare(conn_t *conn, sqlite3_stmt **place, const char *sql) {
-  if (*place == NULL)
-    sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, place, NULL);
-  return *place;
+sqlite3_stmt *sqlite_conn_prepare(sqlite_conn_t *conn, sqlite3_stmt **slot, const char *sql) {
+  if (*slot == NULL)
+    sqlite3_prepare_v3(conn->db, sql, -1, SQLITE_PREPARE_PERSISTENT, slot, NULL);
+  return *slot;
 }
 
-sqlite3_stmt *conn_fixed(conn_t *conn, int which) {
-  return conn_prepare(conn, &conn->places[which], conn->plan->statements[which]);
+sqlite3_stmt *sqlite_conn_statement(sqlite_conn_t *conn, int which) {
+  return sqlite_conn_prepare(conn, &conn->prepared[which], conn->spec->statements[which]);
 }
 
-void conn_done(sqlite3_stmt *statement) {
+void sqlite_conn_reset(sqlite3_stmt *statement) {
   if (statement == NULL)
     return;
   sqlite3_reset(statement);
   sqlite3_clear_bindings(statement);
 }
 
-int conn_run(conn_t *conn, enum conn_statement which) {
-  sqlite3_stmt *statement = conn_prepare(conn, &conn->own[which], own_sql[which]);
+int sqlite_conn_run(sqlite_conn_t *conn, enum sqlite_conn_statement_id which) {
+  sqlite3_stmt *statement = sqlite_conn_prepare(conn, &conn->transaction[which], transaction_sql[which]);
   if (statement == NULL)
     return sqlite3_errcode(conn->db);
   sqlite3_step(statement);
   return sqlite3_reset(statement);
 }
 
-int conn_each(conn_t *conn, sqlite3_stmt *statement, conn_row_cb cb, void *arg, const char *what,
-              store_error_t *error) {
+int sqlite_conn_exec(sqlite_conn_t *conn, sqlite3_stmt *statement, sqlite_row_cb cb, void *arg,
+                     const char *what, store_error_t *error) {
   int step = SQLITE_ERROR;
-  enum row row = ROW_TAKEN;
-  while (statement != NULL && row == ROW_TAKEN && (step = sqlite3_step(statement)) == SQLITE_ROW)
+  enum sqlite_row row = SQLITE_ROW_CONTINUE;
+  while (statement != NULL && row == SQLITE_ROW_CONTINUE && (step = sqlite3_step(statement)) == SQLITE_ROW)
     row = cb(statement, arg);
-  bool fine = row == ROW_LAST || (row == ROW_TAKEN && step == SQLITE_DONE);
-  int code = fine ? STORE_OK : conn_failed(conn, what, error);
-  conn_done(statement);
+  bool fine = row == SQLITE_ROW_STOP || (row == SQLITE_ROW_CONTINUE && step == SQLITE_DONE);
+  int code = fine ? STORE_OK : sqlite_conn_fail(conn, what, error);
+  sqlite_conn_reset(statement);
   return code;
 }
 
-static enum row on_no_row(sqlite3_stmt *statement, void *arg) {
+static enum sqlite_row on_no_row(sqlite3_stmt *statement, void *arg) {
   (void)statement, (void)arg;
-  return ROW_TAKEN;
+  return SQLITE_ROW_CONTINUE;
 }
 
-int conn_change(conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error) {
-  return conn_each(conn, statement, on_no_row, NULL, what, error);
+int sqlite_conn_update(sqlite_conn_t *conn, sqlite3_stmt *statement, const char *what, store_error_t *error) {
+  return sqlite_conn_exec(conn, statement, on_no_row, NULL, what, error);
 }
 
 /* ---- Values ---- */
 
-void bind_id(sqlite3_stmt *statement, int place, const char *id) {
+void sqlite_bind_id(sqlite3_stmt *statement, int index, const char *id) {
   unsigned char bytes[ID_BYTES];
   id_to_bytes(id, bytes);
-  sqlite3_bind_blob(statement, place, bytes, sizeof bytes, SQLITE_TRANSIENT);
+  sqlite3_bind_blob(statement, index, bytes, sizeof bytes, SQLITE_TRANSIENT);
 }
 
-bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
+bool sqlite_column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
   const unsigned char *bytes = sqlite3_column_blob(statement, column);
   if (sqlite3_column_bytes(statement, column) != ID_BYTES)
     return false;
@@ -200,12 +201,12 @@ bool column_id(sqlite3_stmt *statement, int column, char id[MCP_UUID_SIZE]) {
   return true;
 }
 
-void bind_text(sqlite3_stmt *statement, int place, mcp_text_t text) {
+void sqlite_bind_text(sqlite3_stmt *statement, int index, mcp_text_t text) {
   if (text.ptr != NULL)
-    sqlite3_bind_text64(statement, place, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_text64(statement, index, text.ptr, text.len, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-mcp_text_t column_text(sqlite3_stmt *statement, int column) {
+mcp_text_t sqlite_column_text(sqlite3_stmt *statement, int column) {
   const char *ptr = (const char *)sqlite3_column_text(statement, column);
   return (mcp_text_t){ptr, (size_t)sqlite3_column_bytes(statement, column)};
 }
@@ -213,7 +214,7 @@ mcp_text_t column_text(sqlite3_stmt *statement, int column) {
 /* ---- Opening ---- */
 
 /* Turning WAL on does not wait for others that do the same just now: try until they are through. */
-static int turn_wal_on(conn_t *conn) {
+static int enable_wal(sqlite_conn_t *conn) {
   int64_t deadline_ms = monotonic_ms() + BUSY_MS;
   int code;
   while ((code = sqlite3_exec(conn->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL)) == SQLITE_BUSY &&
@@ -222,32 +223,32 @@ static int turn_wal_on(conn_t *conn) {
   return code;
 }
 
-int conn_touch(conn_t *conn) {
+int sqlite_conn_test_write(sqlite_conn_t *conn) {
   char sql[64];
-  sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d", (int)conn->plan->application_id);
+  sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d", (int)conn->spec->application_id);
   return sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 }
 
-int conn_find_room(conn_t *conn, size_t bytes, store_error_t *error) {
-  int failure = find_room(conn->db, bytes);
+int sqlite_conn_test_space(sqlite_conn_t *conn, size_t bytes, store_error_t *error) {
+  int failure = try_allocate(conn->db, bytes);
   if (failure == 0)
     return STORE_OK;
-  error->brief = is_no_room(failure) ? STORE_DISK_FULL : sqlite3_errstr(SQLITE_IOERR);
+  error->brief = is_disk_full_errno(failure) ? STORE_DISK_FULL : sqlite3_errstr(SQLITE_IOERR);
   sqlite3_snprintf(sizeof error->text, error->text, "looking for room: %s", strerror(failure));
   return STORE_FAILED;
 }
 
 /* ---- The file ---- */
 
-static const char *path_of(const conn_t *conn, int which) {
+static const char *path_of(const sqlite_conn_t *conn, int which) {
   const char *path = sqlite3_db_filename(conn->db, "main");
   return which == 0 ? path : sqlite3_filename_wal(path);
 }
 
 /* Before a commit: whether it would be lost with a file that is no longer at its place. */
 static int on_commit(void *arg) {
-  const conn_t *conn = arg;
-  for (int i = 0; i < CONN_FILES; i++) {
+  const sqlite_conn_t *conn = arg;
+  for (int i = 0; i < SQLITE_CONN_FILES; i++) {
     struct stat now;
     if (conn->files[i].st_ino != 0 &&
         (stat(path_of(conn, i), &now) != 0 || now.st_ino != conn->files[i].st_ino ||
@@ -258,28 +259,28 @@ static int on_commit(void *arg) {
 }
 
 /* The journal is there from the first look into the file on. */
-static void watch_files(conn_t *conn) {
+static void watch_files(sqlite_conn_t *conn) {
   sqlite3_exec(conn->db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
-  for (int i = 0; i < CONN_FILES; i++)
+  for (int i = 0; i < SQLITE_CONN_FILES; i++)
     if (stat(path_of(conn, i), &conn->files[i]) != 0)
       conn->files[i].st_ino = 0;
   sqlite3_commit_hook(conn->db, on_commit, conn);
 }
 
-static int open_schema(conn_t *conn, store_error_t *error) {
+static int open_schema(sqlite_conn_t *conn, store_error_t *error) {
   char refused[sizeof error->text] = "";
-  if (conn_run(conn, CONN_BEGIN_WRITE) != SQLITE_OK)
-    return conn_failed(conn, "preparing the database", error);
-  if (sqlite_migrate(conn->db, conn->plan, refused, sizeof refused) == SQLITE_OK &&
-      conn_run(conn, CONN_COMMIT) == SQLITE_OK)
-    return turn_wal_on(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "turning WAL on", error);
-  int code = conn_failed(conn, "preparing the database", error);
+  if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_WRITE) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "preparing the database", error);
+  if (sqlite_migrate(conn->db, conn->spec, refused, sizeof refused) == SQLITE_OK &&
+      sqlite_conn_run(conn, SQLITE_CONN_COMMIT) == SQLITE_OK)
+    return enable_wal(conn) == SQLITE_OK ? STORE_OK : sqlite_conn_fail(conn, "turning WAL on", error);
+  int code = sqlite_conn_fail(conn, "preparing the database", error);
   if (refused[0] != '\0')
     sqlite3_snprintf(sizeof error->text, error->text, "%s", refused);
   return code;
 }
 
-static int set_up(conn_t *conn, bool write, store_error_t *error) {
+static int configure(sqlite_conn_t *conn, bool write, store_error_t *error) {
   char settings[256];
   sqlite3_snprintf(sizeof settings, settings,
                    "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = FAST;"
@@ -288,14 +289,14 @@ static int set_up(conn_t *conn, bool write, store_error_t *error) {
                    write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
   sqlite3_busy_handler(conn->db, on_busy, conn);
   if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
-    return conn_failed(conn, "setting the connection up", error);
-  if (conn->plan->extend != NULL && conn->plan->extend(conn->db, conn) != SQLITE_OK)
-    return conn_failed(conn, "setting the connection up", error);
+    return sqlite_conn_fail(conn, "setting the connection up", error);
+  if (conn->spec->extend != NULL && conn->spec->extend(conn->db, conn) != SQLITE_OK)
+    return sqlite_conn_fail(conn, "setting the connection up", error);
   sqlite3_progress_handler(conn->db, OPS_BETWEEN_CHECKS, on_progress, conn);
   return write ? open_schema(conn, error) : STORE_OK;
 }
 
-static void close_to_others(const char *path) {
+static void remove_access_of_others(const char *path) {
   struct stat about;
   if (stat(path, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
       chmod(path, about.st_mode & (S_IRWXU | S_IRWXG)) != 0)
@@ -305,7 +306,7 @@ static void close_to_others(const char *path) {
 
 /* What is stored is for this user and his group alone. SQLite makes the files beside a new one with its mode.
  * A file that is there is not opened: closing it would end SQLite's locks. */
-static void keep_private(const char *path) {
+static void make_private(const char *path) {
   static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
   int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR | S_IRGRP);
   if (file >= 0)
@@ -313,41 +314,42 @@ static void keep_private(const char *path) {
   for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
     char *name = sqlite3_mprintf("%s%s", path, suffixes[i]);
     if (name != NULL)
-      close_to_others(name);
+      remove_access_of_others(name);
     sqlite3_free(name);
   }
 }
 
-conn_t *conn_open(const char *path, const conn_plan_t *plan, bool write, store_error_t *error) {
-  conn_t *conn = calloc(1, sizeof *conn + (size_t)plan->place_count * sizeof conn->places[0]);
+sqlite_conn_t *sqlite_conn_open(const char *path, const sqlite_spec_t *spec, bool write,
+                                store_error_t *error) {
+  sqlite_conn_t *conn = calloc(1, sizeof *conn + (size_t)spec->statement_count * sizeof conn->prepared[0]);
   if (conn == NULL) {
     sqlite3_snprintf(sizeof error->text, error->text, "no memory");
     return NULL;
   }
-  conn->plan = plan;
+  conn->spec = spec;
   if (write)
-    keep_private(path);
+    make_private(path);
   int flags = SQLITE_OPEN_READWRITE | (write ? SQLITE_OPEN_CREATE : 0) | SQLITE_OPEN_NOMUTEX;
   int code = sqlite3_open_v2(path, &conn->db, flags, NULL);
   if (code != SQLITE_OK)
     describe(conn, "opening the database", error);
   else
-    code = set_up(conn, write, error);
+    code = configure(conn, write, error);
   if (code == STORE_OK && write)
     watch_files(conn);
   if (code == STORE_OK)
     return conn;
-  conn_close(conn);
+  sqlite_conn_close(conn);
   return NULL;
 }
 
-void conn_close(conn_t *conn) {
+void sqlite_conn_close(sqlite_conn_t *conn) {
   if (conn == NULL)
     return;
-  for (int i = 0; i < CONN_STATEMENTS; i++)
-    sqlite3_finalize(conn->own[i]);
-  for (int i = 0; i < conn->plan->place_count; i++)
-    sqlite3_finalize(conn->places[i]);
+  for (int i = 0; i < SQLITE_CONN_STATEMENTS; i++)
+    sqlite3_finalize(conn->transaction[i]);
+  for (int i = 0; i < conn->spec->statement_count; i++)
+    sqlite3_finalize(conn->prepared[i]);
   sqlite3_close(conn->db);
   free(conn);
 }

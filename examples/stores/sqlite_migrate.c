@@ -33,19 +33,19 @@ static int run_step(sqlite3 *db, const char *sql) {
 }
 
 /* Runs the steps that a file of this version lacks. */
-static int bring_up(sqlite3 *db, const conn_plan_t *plan, int version) {
+static int bring_up(sqlite3 *db, const sqlite_spec_t *spec, int version) {
   int code = SQLITE_OK;
   if (version > 0)
     mcp_log(MCP_LOG_WARN, "store", "bringing the database up to date; if it is large this takes minutes");
-  for (; version < plan->step_count && code == SQLITE_OK; version++)
-    code = run_step(db, plan->steps[version]);
+  for (; version < spec->step_count && code == SQLITE_OK; version++)
+    code = run_step(db, spec->steps[version]);
   char sql[96];
   sqlite3_snprintf(sizeof sql, sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
-                   (int)plan->application_id, plan->step_count);
+                   (int)spec->application_id, spec->step_count);
   return code == SQLITE_OK ? sqlite3_exec(db, sql, NULL, NULL, NULL) : code;
 }
 
-int sqlite_migrate(sqlite3 *db, const conn_plan_t *plan, char *refused, size_t size) {
+int sqlite_migrate(sqlite3 *db, const sqlite_spec_t *spec, char *refused, size_t size) {
   int version = 0, application = 0, tables = 0;
   int code = pragma_int(db, "PRAGMA user_version", &version);
   if (code == SQLITE_OK)
@@ -54,12 +54,12 @@ int sqlite_migrate(sqlite3 *db, const conn_plan_t *plan, char *refused, size_t s
     code = pragma_int(db, "SELECT count(*) FROM sqlite_schema", &tables);
   if (code != SQLITE_OK)
     return code;
-  bool ours = application == plan->application_id && version > 0;
-  if (ours && version > plan->step_count)
-    snprintf(refused, size, "the database was made by a newer version of %s", plan->name);
+  bool ours = application == spec->application_id && version > 0;
+  if (ours && version > spec->step_count)
+    snprintf(refused, size, "the database was made by a newer version of %s", spec->name);
   else if (!ours && (application != 0 || version != 0 || tables != 0))
     snprintf(refused, size, "the database was made by another program");
   if (refused[0] != '\0')
     return SQLITE_ERROR;
-  return version == plan->step_count ? SQLITE_OK : bring_up(db, plan, version);
+  return version == spec->step_count ? SQLITE_OK : bring_up(db, spec, version);
 }

@@ -10,6 +10,6 @@
 /* Makes the tables in an empty file, or brings older ones up to date without touching what they hold. Inside
  * of a write transaction, so that only one program does it. SQLITE_OK; SQLITE_ERROR with refused set where
  * the file is somebody else's or newer; else SQLite's code. */
-int sqlite_migrate(sqlite3 *db, const conn_plan_t *plan, char *refused, size_t size);
+int sqlite_migrate(sqlite3 *db, const sqlite_spec_t *spec, char *refused, size_t size);
 
 #endif

@@ -8,47 +8,49 @@ enum {
   READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
 };
 
-conn_t *sqlite_writer(sqlite_pools_t *pools, store_stop_t stop, int *code, store_error_t *error) {
-  conn_t *conn = conn_pool_take(&pools->writers, WRITER_WAIT_MS, stop, code, error);
+sqlite_conn_t *sqlite_acquire_writer(sqlite_pools_t *pools, cancel_token_t cancel, int *code,
+                                     store_error_t *error) {
+  sqlite_conn_t *conn = conn_pool_acquire(&pools->writers, WRITER_WAIT_MS, cancel, code, error);
   if (conn != NULL)
-    conn->stop = stop;
+    conn->cancel = cancel;
   return conn;
 }
 
-conn_t *sqlite_reader(sqlite_pools_t *pools, store_stop_t stop, store_error_t *error) {
+sqlite_conn_t *sqlite_acquire_reader(sqlite_pools_t *pools, cancel_token_t cancel, store_error_t *error) {
   int code;
-  conn_t *conn = conn_pool_take(&pools->readers, READER_WAIT_MS, STORE_NEVER, &code, error);
+  sqlite_conn_t *conn = conn_pool_acquire(&pools->readers, READER_WAIT_MS, CANCEL_NEVER, &code, error);
   if (conn == NULL)
     return NULL;
-  conn->deadline_ms = monotonic_ms() + STORE_QUERY_MS;
-  conn->stop = stop;
+  conn->deadline_ms = monotonic_ms() + STORE_QUERY_TIMEOUT_MS;
+  conn->cancel = cancel;
   return conn;
 }
 
-void sqlite_give(conn_pool_t *pool, conn_t *conn) {
+void sqlite_release(conn_pool_t *pool, sqlite_conn_t *conn) {
   conn->deadline_ms = 0;
-  conn->stop = STORE_NEVER;
-  conn->ended = STORE_OK;
-  conn_pool_give(pool, conn);
+  conn->cancel = CANCEL_NEVER;
+  conn->interrupt_code = STORE_OK;
+  conn_pool_release(pool, conn);
 }
 
-int sqlite_check_writing(sqlite_pools_t *pools, size_t room, store_stop_t stop, store_error_t *error) {
+int sqlite_check_write(sqlite_pools_t *pools, size_t free_bytes, cancel_token_t cancel,
+                       store_error_t *error) {
   int code;
-  conn_t *conn = sqlite_writer(pools, stop, &code, error);
+  sqlite_conn_t *conn = sqlite_acquire_writer(pools, cancel, &code, error);
   if (conn == NULL)
     return code;
-  code = conn_touch(conn) == SQLITE_OK ? STORE_OK : conn_failed(conn, "checking", error);
-  if (code == STORE_OK && room > 0)
-    code = conn_find_room(conn, room, error);
-  sqlite_give(&pools->writers, conn);
+  code = sqlite_conn_test_write(conn) == SQLITE_OK ? STORE_OK : sqlite_conn_fail(conn, "checking", error);
+  if (code == STORE_OK && free_bytes > 0)
+    code = sqlite_conn_test_space(conn, free_bytes, error);
+  sqlite_release(&pools->writers, conn);
   return code;
 }
 
 /* ---- Opening and closing ---- */
 
 static void close_all(conn_pool_t *pool) {
-  for (conn_t *conn = conn_pool_pop(pool); conn != NULL; conn = conn_pool_pop(pool))
-    conn_close(conn);
+  for (sqlite_conn_t *conn = conn_pool_try_acquire(pool); conn != NULL; conn = conn_pool_try_acquire(pool))
+    sqlite_conn_close(conn);
   conn_pool_deinit(pool);
 }
 
@@ -57,17 +59,17 @@ void sqlite_pools_close(sqlite_pools_t *pools) {
   close_all(&pools->writers); /* last: closing it takes the journal into the file */
 }
 
-bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const conn_plan_t *plan,
+bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const sqlite_spec_t *spec,
                        store_error_t *error) {
   conn_pool_init(&pools->writers);
   conn_pool_init(&pools->readers);
   for (int i = 0; i <= READERS; i++) {
-    conn_t *conn = conn_open(path, plan, i == 0, error);
+    sqlite_conn_t *conn = sqlite_conn_open(path, spec, i == 0, error);
     if (conn == NULL) {
       sqlite_pools_close(pools);
       return false;
     }
-    sqlite_give(i == 0 ? &pools->writers : &pools->readers, conn);
+    sqlite_release(i == 0 ? &pools->writers : &pools->readers, conn);
   }
   return true;
 }

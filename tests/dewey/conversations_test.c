@@ -25,7 +25,7 @@ int next_message(message_t *message, void *arg) {
   int n = source->first + source->given++;
   snprintf(words, sizeof words, "message %d", n);
   *message = (message_t){
-      .turn = source->turn, .role = n % MESSAGE_ROLES, .content = text(words), .created_at = time_of(n)};
+      .turn = source->turn, .role = n % STORE_ROLES, .content = text(words), .created_at = time_of(n)};
   snprintf(message->id, sizeof message->id, "00000000-0000-4000-a000-%012d", n);
   return 1;
 }

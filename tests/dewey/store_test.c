@@ -13,7 +13,7 @@ char test_directory[256], test_path[sizeof test_directory + 16];
 store_t *test_store;
 found_t test_found;
 store_error_t test_error;
-const store_stop_t never = {NULL, NULL};
+const cancel_token_t never = {NULL, NULL};
 
 void make_directory(void) {
   const char *parent = getenv("TMPDIR");

@@ -22,7 +22,7 @@ extern char test_path[];      /* of its database */
 extern store_t *test_store;   /* opened by setup */
 extern found_t test_found;    /* what find_all() found */
 extern store_error_t test_error;
-extern const store_stop_t never;
+extern const cancel_token_t never;
 
 /* A test that fails when it leaks: Criterion lets an assertion in .fini pass, so end_... of the suite is
  * called from inside of the test. */

@@ -47,16 +47,16 @@ CASE(conversations, turns_count_on_from_the_last) {
 
 CASE(conversations, a_turn_is_taken_once_and_turns_end) {
   cr_assert_eq(begin_in(1, NULL), STORE_OK);
-  cr_assert_eq(add_to(1, (source_t){.first = 1, .count = 1, .turn = TURN_MAX}, NULL), STORE_OK);
-  cr_expect_eq(add_to(1, (source_t){.first = 2, .count = 1, .turn = TURN_MAX}, NULL), STORE_TAKEN);
-  cr_expect_eq(add_to(1, (source_t){.first = 2, .count = 1}, NULL), STORE_TAKEN);
+  cr_assert_eq(add_to(1, (source_t){.first = 1, .count = 1, .turn = STORE_TURN_MAX}, NULL), STORE_OK);
+  cr_expect_eq(add_to(1, (source_t){.first = 2, .count = 1, .turn = STORE_TURN_MAX}, NULL), STORE_CONFLICT);
+  cr_expect_eq(add_to(1, (source_t){.first = 2, .count = 1}, NULL), STORE_CONFLICT);
   cr_expect_eq(add_to(1, (source_t){.first = 2, .count = 1, .turn = 1}, NULL), STORE_OK);
 }
 
 CASE(conversations, all_messages_are_stored_or_none) {
   cr_assert_eq(begin_in(1, NULL), STORE_OK);
-  cr_expect_eq(add_to(1, (source_t){.first = 1, .count = 9, .fail_at = 5}, NULL), STORE_STOPPED);
-  cr_expect_eq(add_to(1, (source_t){.first = 1, .count = 2, .turn = 3}, NULL), STORE_TAKEN);
+  cr_expect_eq(add_to(1, (source_t){.first = 1, .count = 9, .fail_at = 5}, NULL), STORE_CANCELLED);
+  cr_expect_eq(add_to(1, (source_t){.first = 1, .count = 2, .turn = 3}, NULL), STORE_CONFLICT);
   cr_assert_eq(read_back(1), STORE_OK);
   cr_expect_str_eq(read_text, "");
   cr_expect_eq(read_conversation.updated_at, time_of(1));
@@ -64,17 +64,17 @@ CASE(conversations, all_messages_are_stored_or_none) {
   source_t source = {.first = 1, .count = 9, .fail_at = 5};
   id_of(2, other.id);
   cr_expect_eq(test_store->add(test_store, &other, true, next_message, &source, NULL, &test_error),
-               STORE_STOPPED);
-  cr_expect_eq(read_back(2), STORE_NONE);
+               STORE_CANCELLED);
+  cr_expect_eq(read_back(2), STORE_NOT_FOUND);
 }
 
 CASE(conversations, what_is_not_there_is_none) {
   char id[MCP_UUID_SIZE];
   int64_t messages;
   id_of(1, id);
-  cr_expect_eq(add_to(1, (source_t){.count = 1}, NULL), STORE_NONE);
-  cr_expect_eq(read_back(1), STORE_NONE);
-  cr_expect_eq(test_store->remove(test_store, id, &messages, &test_error), STORE_NONE);
+  cr_expect_eq(add_to(1, (source_t){.count = 1}, NULL), STORE_NOT_FOUND);
+  cr_expect_eq(read_back(1), STORE_NOT_FOUND);
+  cr_expect_eq(test_store->remove(test_store, id, &messages, &test_error), STORE_NOT_FOUND);
   cr_expect_eq(begin_in(1, NULL), STORE_OK, "nothing was left open");
 }
 
@@ -135,7 +135,7 @@ CASE(conversations, a_deleted_one_takes_its_messages_alone) {
   id_of(2, id);
   cr_assert_eq(test_store->remove(test_store, id, &messages, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(messages, 2);
-  cr_expect_eq(read_back(2), STORE_NONE);
+  cr_expect_eq(read_back(2), STORE_NOT_FOUND);
   cr_expect_str_eq(list((conversation_page_t){.limit = 9}), "1(1)");
   reopen();
   cr_assert_eq(read_back(1), STORE_OK);

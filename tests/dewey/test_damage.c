@@ -54,7 +54,7 @@ static void ask_everything(void) {
 }
 
 /* A database with some of everything, with a page of it overwritten. */
-static void make_damaged(long place) {
+static void make_damaged(long conninfo) {
   const startup_context_t context = context_of(1);
   test_store = store_sqlite_open(test_path, &test_error);
   for (int n = 1; n <= 3; n++) {
@@ -64,7 +64,7 @@ static void make_damaged(long place) {
   cr_assert_eq(test_store->set_context(test_store, &context, on_any_context, NULL, &test_error), STORE_OK);
   test_store->close(test_store);
   FILE *file = fopen(test_path, "r+b");
-  fseek(file, place, SEEK_SET);
+  fseek(file, conninfo, SEEK_SET);
   for (int i = 0; i < 4096; i++)
     fputc(0xa5, file);
   fclose(file);
@@ -72,9 +72,9 @@ static void make_damaged(long place) {
 
 CASE(damage, a_damaged_database_gives_errors) {
   test_store->close(test_store);
-  for (long place = 4096; place <= 40 * 4096; place += 4096) {
+  for (long conninfo = 4096; conninfo <= 40 * 4096; conninfo += 4096) {
     unlink(test_path);
-    make_damaged(place);
+    make_damaged(conninfo);
     test_store = store_sqlite_open(test_path, &test_error);
     if (test_store == NULL)
       continue;

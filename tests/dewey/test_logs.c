@@ -25,7 +25,7 @@ TestSuite(logs, .init = begin);
 
 /* Judges an entry given as JSON. The document must outlive what was made of it: it is kept until the next
  * one. */
-static int judge(const char *json, size_t len) {
+static int validate(const char *json, size_t len) {
   static yyjson_doc *doc;
   yyjson_doc_free(doc);
   doc = yyjson_read(json, len, 0);
@@ -37,7 +37,7 @@ static int judge(const char *json, size_t len) {
 static int judge_with(const char *more) {
   char json[1024];
   int len = snprintf(json, sizeof json, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\"%s}", more);
-  return judge(json, (size_t)len);
+  return validate(json, (size_t)len);
 }
 
 static log_entry_t *last_entry(void) {
@@ -55,7 +55,7 @@ static void assert_text(mcp_text_t got, const char *wanted) {
 /* ---- Judging ---- */
 
 CASE(logs, three_members_are_enough) {
-  cr_assert_eq(judge_with(""), LOG_TAKEN);
+  cr_assert_eq(judge_with(""), LOG_ACCEPTED);
   assert_text(last_entry()->component, "c");
   assert_text(last_entry()->message, "m");
   assert_text(last_entry()->trace_id, NULL);
@@ -66,13 +66,13 @@ CASE(logs, three_members_are_enough) {
 }
 
 CASE(logs, nulls_count_as_not_given) {
-  cr_assert_eq(judge_with(",\"trace_id\":null,\"data\":null,\"id\":null,\"created_at\":null"), LOG_TAKEN);
+  cr_assert_eq(judge_with(",\"trace_id\":null,\"data\":null,\"id\":null,\"created_at\":null"), LOG_ACCEPTED);
   assert_text(last_entry()->trace_id, NULL);
   assert_text(last_entry()->data, NULL);
 }
 
 CASE(logs, what_cannot_be_mended_is_refused_with_its_reason) {
-  const char *const refused[][2] = {
+  const char *const rejected[][2] = {
       {"{}", "component"},
       {"{\"component\":1,\"level\":\"INFO\",\"message\":\"m\"}", "component"},
       {"{\"component\":null,\"level\":\"INFO\",\"message\":\"m\"}", "component"},
@@ -87,9 +87,9 @@ CASE(logs, what_cannot_be_mended_is_refused_with_its_reason) {
       {"{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"m\",\"id\":7}", "id"},
       {"[]", "component"},
       {"7", "component"}};
-  for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-    cr_expect_eq(judge(refused[i][0], strlen(refused[i][0])), LOG_REFUSED, "%s", refused[i][0]);
-    cr_expect_not_null(strstr(reason, refused[i][1]), "%s: %s", refused[i][0], reason);
+  for (size_t i = 0; i < sizeof rejected / sizeof *rejected; i++) {
+    cr_expect_eq(validate(rejected[i][0], strlen(rejected[i][0])), LOG_REJECTED, "%s", rejected[i][0]);
+    cr_expect_not_null(strstr(reason, rejected[i][1]), "%s: %s", rejected[i][0], reason);
   }
   cr_assert_eq(batch.count, 0);
 }
@@ -100,7 +100,7 @@ CASE(logs, levels_come_in_upper_and_lower_case) {
     char json[128];
     int len =
         snprintf(json, sizeof json, "{\"component\":\"c\",\"level\":\"%s\",\"message\":\"m\"}", names[level]);
-    cr_assert_eq(judge(json, (size_t)len), LOG_TAKEN);
+    cr_assert_eq(validate(json, (size_t)len), LOG_ACCEPTED);
     cr_assert_eq(last_entry()->level, level);
   }
 }
@@ -108,19 +108,19 @@ CASE(logs, levels_come_in_upper_and_lower_case) {
 CASE(logs, a_trace_id_may_have_128_bytes) {
   char more[256];
   snprintf(more, sizeof more, ",\"trace_id\":\"%0128d\"", 7);
-  cr_expect_eq(judge_with(more), LOG_TAKEN);
+  cr_expect_eq(judge_with(more), LOG_ACCEPTED);
   cr_expect_eq(last_entry()->trace_id.len, 128);
   snprintf(more, sizeof more, ",\"trace_id\":\"%0129d\"", 7);
-  cr_expect_eq(judge_with(more), LOG_REFUSED);
+  cr_expect_eq(judge_with(more), LOG_REJECTED);
 }
 
 CASE(logs, times_are_read_and_else_come_from_the_id_or_the_receipt) {
-  cr_assert_eq(judge_with(",\"created_at\":\"2025-11-21T04:40:01.5Z\""), LOG_TAKEN);
+  cr_assert_eq(judge_with(",\"created_at\":\"2025-11-21T04:40:01.5Z\""), LOG_ACCEPTED);
   cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000) + 1500000);
-  cr_assert_eq(judge_with(",\"id\":\"01932C07-5F21-7ABC-8DEF-0123456789AB\""), LOG_TAKEN);
+  cr_assert_eq(judge_with(",\"id\":\"01932C07-5F21-7ABC-8DEF-0123456789AB\""), LOG_ACCEPTED);
   cr_expect_eq(last_entry()->created_at, INT64_C(0x01932c075f21) * 1000);
   cr_expect_str_eq(last_entry()->id, "01932c07-5f21-7abc-8def-0123456789ab");
-  cr_assert_eq(judge_with(",\"id\":\"01932c07-5f21-4abc-8def-0123456789ab\""), LOG_TAKEN);
+  cr_assert_eq(judge_with(",\"id\":\"01932c07-5f21-4abc-8def-0123456789ab\""), LOG_ACCEPTED);
   cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
 }
 
@@ -133,7 +133,7 @@ CASE(logs, a_time_more_than_a_day_ahead_is_replaced) {
   const struct {
     const char *id, *created_at;
     int64_t after_receipt_s; /* what it becomes */
-    bool kept, seek;
+    bool kept, reuse_stored_time;
   } cases[] = {{V4, "2025-11-22T04:40:00Z", 86400, false, true},
                {V4, "2025-11-22T04:40:00.000001Z", 0, true, true},
                {V4, "9999-12-31T23:59:59Z", 0, true, true},
@@ -148,23 +148,23 @@ CASE(logs, a_time_more_than_a_day_ahead_is_replaced) {
     char more[256], data[128];
     snprintf(more, sizeof more, ",\"id\":\"%s\",\"created_at\":\"%s\"", cases[i].id, cases[i].created_at);
     snprintf(data, sizeof data, "{\"original_created_at\":\"%s\"}", cases[i].created_at);
-    cr_assert_eq(judge_with(more), LOG_TAKEN);
+    cr_assert_eq(judge_with(more), LOG_ACCEPTED);
     cr_expect_eq(last_entry()->created_at / 1000000, NOW_S + cases[i].after_receipt_s, "%s", more);
-    cr_expect_eq(last_entry()->seek, cases[i].seek, "%s", more);
+    cr_expect_eq(last_entry()->reuse_stored_time, cases[i].reuse_stored_time, "%s", more);
     assert_text(last_entry()->data, cases[i].kept ? data : NULL);
   }
 }
 
 CASE(logs, the_time_of_a_stored_line_is_sought_for_an_id_without_a_time_alone) {
-  cr_assert_eq(judge_with(",\"id\":\"" V4 "\""), LOG_TAKEN);
-  cr_expect(last_entry()->seek);
-  cr_assert_eq(judge_with(",\"id\":\"" V7 "\""), LOG_TAKEN);
-  cr_expect_not(last_entry()->seek);
-  cr_assert_eq(judge_with(",\"id\":\"" V7_AHEAD "\""), LOG_TAKEN);
-  cr_expect(last_entry()->seek);
+  cr_assert_eq(judge_with(",\"id\":\"" V4 "\""), LOG_ACCEPTED);
+  cr_expect(last_entry()->reuse_stored_time);
+  cr_assert_eq(judge_with(",\"id\":\"" V7 "\""), LOG_ACCEPTED);
+  cr_expect_not(last_entry()->reuse_stored_time);
+  cr_assert_eq(judge_with(",\"id\":\"" V7_AHEAD "\""), LOG_ACCEPTED);
+  cr_expect(last_entry()->reuse_stored_time);
   cr_expect_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
-  cr_assert_eq(judge_with(",\"created_at\":\"9999-12-31T23:59:59Z\""), LOG_TAKEN);
-  cr_expect_not(last_entry()->seek, "the id is new");
+  cr_assert_eq(judge_with(",\"created_at\":\"9999-12-31T23:59:59Z\""), LOG_ACCEPTED);
+  cr_expect_not(last_entry()->reuse_stored_time, "the id is new");
 }
 
 CASE(logs, a_time_that_cannot_be_read_is_kept_in_data) {
@@ -176,7 +176,7 @@ CASE(logs, a_time_that_cannot_be_read_is_kept_in_data) {
       {",\"created_at\":\"x\",\"data\":{\"original_created_at\":\"y\"}",
        "{\"data\":{\"original_created_at\":\"y\"},\"original_created_at\":\"x\"}"}};
   for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-    cr_assert_eq(judge_with(kept[i][0]), LOG_TAKEN);
+    cr_assert_eq(judge_with(kept[i][0]), LOG_ACCEPTED);
     assert_text(last_entry()->data, kept[i][1]);
     cr_assert_eq(last_entry()->created_at, NOW_S * INT64_C(1000000));
   }
@@ -188,7 +188,7 @@ CASE(logs, data_stays_the_json_it_was) {
   for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
     char more[128];
     snprintf(more, sizeof more, ",\"data\":%s", data[i]);
-    cr_assert_eq(judge_with(more), LOG_TAKEN);
+    cr_assert_eq(judge_with(more), LOG_ACCEPTED);
     assert_text(last_entry()->data, data[i]);
   }
 }
@@ -197,7 +197,7 @@ CASE(logs, nul_becomes_the_replacement_character) {
   static const char json[] =
       "{\"component\":\"\\u0000c\",\"level\":\"INFO\",\"message\":\"a\\u0000\\u0000b\","
       "\"trace_id\":\"t\\u0000\",\"data\":{\"k\\u0000\":\"\\\\u0000\\\\\\u0000\\u0000\"}}";
-  cr_assert_eq(judge(json, sizeof json - 1), LOG_TAKEN);
+  cr_assert_eq(validate(json, sizeof json - 1), LOG_ACCEPTED);
   assert_text(last_entry()->component, "\xEF\xBF\xBD"
                                        "c");
   assert_text(last_entry()->message, "a\xEF\xBF\xBD\xEF\xBF\xBD"
@@ -214,7 +214,7 @@ CASE(logs, a_line_may_have_256_kib) {
     int head = sprintf(json, "{\"component\":\"c\",\"level\":\"INFO\",\"message\":\"");
     memset(json + head, 'x', (size_t)message);
     memcpy(json + head + message, "\"}", 2);
-    cr_expect_eq(judge(json, (size_t)head + (size_t)message + 2), extra ? LOG_REFUSED : LOG_TAKEN);
+    cr_expect_eq(validate(json, (size_t)head + (size_t)message + 2), extra ? LOG_REJECTED : LOG_ACCEPTED);
   }
   cr_expect_eq(batch.bytes, LIMIT);
   free(json);

@@ -80,7 +80,7 @@ CASE(migration, version_1_keeps_its_lines) {
   assert_nothing_is_lost();
   cr_expect_eq(number_in_file("PRAGMA user_version"), 5);
   int64_t retention_at;
-  cr_expect_eq(test_store->last_retention(test_store, &retention_at, STORE_NEVER, &test_error), STORE_OK);
+  cr_expect_eq(test_store->last_retention(test_store, &retention_at, CANCEL_NEVER, &test_error), STORE_OK);
   cr_expect_eq(retention_at, 1763700007000000, "the newest line's time");
   cr_expect_eq(begin_conversation(test_store), STORE_OK, "%s", test_error.text);
   cr_expect_eq(store_many(100, 10), 10);

@@ -13,8 +13,8 @@
 
 static const char sleeps[] = "SELECT count(*) FROM pg_sleep(20)";
 static const char streams[] = "SELECT n::bigint FROM generate_series(1, 1000000000) AS n";
-static const pq_plan_t plan = {.name = "test"};
-static pq_conn_t conn = {.plan = &plan};
+static const pq_spec_t spec = {.name = "test"};
+static pq_conn_t conn = {.spec = &spec};
 static int64_t number;
 
 static void connect_to(void) {
@@ -24,14 +24,14 @@ static void connect_to(void) {
 TestSuite(pq_conn, .init = connect_to);
 
 static int ask(const char *sql) {
-  return pq_ask(&conn, sql, &number, "asking", &test_error);
+  return pq_query_int(&conn, sql, &number, "asking", &test_error);
 }
 
 Test(pq_conn, what_the_server_ends_is_a_slow_query_or_a_busy_store) {
   cr_assert_eq(pq_command(&conn, "SET statement_timeout = 100", "setting", &test_error), STORE_OK);
   cr_expect_eq(ask(sleeps), STORE_BUSY);
   conn.deadline_ms = monotonic_ms() + (int64_t)wait_limit_ms();
-  cr_expect_eq(ask(sleeps), STORE_SLOW);
+  cr_expect_eq(ask(sleeps), STORE_TIMEOUT);
   cr_expect_eq(ask("SELECT 7::bigint"), STORE_OK);
   cr_expect_eq(number, 7);
   pq_disconnect(&conn);
@@ -39,13 +39,13 @@ Test(pq_conn, what_the_server_ends_is_a_slow_query_or_a_busy_store) {
 
 Test(pq_conn, a_query_ends_at_its_deadline_also_while_rows_come) {
   conn.deadline_ms = monotonic_ms() + 300;
-  cr_expect_eq(ask(streams), STORE_SLOW);
+  cr_expect_eq(ask(streams), STORE_TIMEOUT);
   cr_expect_null(conn.pg);
 }
 
 Test(pq_conn, of_several_hosts_the_first_that_answers_is_used_and_kept) {
   char ports[64];
-  pq_place_t several = *postgresql_conninfo();
+  pq_conninfo_t several = *postgresql_conninfo();
   snprintf(ports, sizeof ports, "1,%s,1", several.port);
   several.host = "127.0.0.1,127.0.0.1,127.0.0.1";
   several.port = ports;
@@ -60,8 +60,8 @@ Test(pq_conn, of_several_hosts_the_first_that_answers_is_used_and_kept) {
 }
 
 Test(pq_conn, a_statement_that_stores_has_the_time_of_its_place) {
-  pq_place_t hasty = *postgresql_conninfo();
-  hasty.limit_ms = 100;
+  pq_conninfo_t hasty = *postgresql_conninfo();
+  hasty.statement_timeout_ms = 100;
   pq_disconnect(&conn);
   cr_assert_eq(pq_connect(&conn, &hasty, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(ask(sleeps), STORE_FAILED);
@@ -75,8 +75,8 @@ static bool at_once(void *arg) {
 }
 
 Test(pq_conn, a_query_ends_when_told_also_while_rows_come) {
-  conn.stop = (store_stop_t){at_once, NULL};
-  cr_expect_eq(ask(streams), STORE_STOPPED);
+  conn.cancel = (cancel_token_t){at_once, NULL};
+  cr_expect_eq(ask(streams), STORE_CANCELLED);
   cr_expect_null(conn.pg);
 }
 
@@ -101,7 +101,7 @@ static bool after_some(void *arg) {
 Test(pq_conn, a_server_that_says_nothing_is_called_that_and_left_when_told) {
   char ports[32];
   int port, times = 3, file = listen_only(&port);
-  pq_place_t silent = *postgresql_conninfo();
+  pq_conninfo_t silent = *postgresql_conninfo();
   snprintf(ports, sizeof ports, "1,%d", port);
   silent.host = "127.0.0.1,127.0.0.1";
   silent.port = ports;
@@ -109,8 +109,8 @@ Test(pq_conn, a_server_that_says_nothing_is_called_that_and_left_when_told) {
   cr_expect_eq(pq_connect(&conn, &silent, &test_error), STORE_FAILED);
   cr_expect_str_eq(test_error.text,
                    "connecting to the database: 08000: no answer from 127.0.0.1 within 2.5 s");
-  conn.stop = (store_stop_t){after_some, &times};
-  cr_expect_eq(pq_connect(&conn, &silent, &test_error), STORE_STOPPED);
+  conn.cancel = (cancel_token_t){after_some, &times};
+  cr_expect_eq(pq_connect(&conn, &silent, &test_error), STORE_CANCELLED);
   cr_expect_null(conn.pg);
   close(file);
 }

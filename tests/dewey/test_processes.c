@@ -80,7 +80,8 @@ static void *query_on_thread(void *arg) {
     const log_filter_t filter = everything();
     store_error_t error;
     int count = 0;
-    int code = test_store->query(test_store, &filter, (store_stop_t){NULL, NULL}, count_row, &count, &error);
+    int code =
+        test_store->query(test_store, &filter, (cancel_token_t){NULL, NULL}, count_row, &count, &error);
     if (code != STORE_OK || count < last)
       return NULL;
     last = count;
@@ -119,7 +120,7 @@ static bool on_row_that_waits(const log_entry_t *row, void *arg) {
 static void *query_and_wait(void *arg) {
   const log_filter_t filter = everything();
   store_error_t error;
-  test_store->query(test_store, &filter, (store_stop_t){NULL, NULL}, on_row_that_waits, NULL, &error);
+  test_store->query(test_store, &filter, (cancel_token_t){NULL, NULL}, on_row_that_waits, NULL, &error);
   return arg;
 }
 
@@ -149,7 +150,7 @@ static void *clear_on_thread(void *arg) {
   const log_clear_t all = {.before_us = INT64_MAX, .level = -1};
   store_error_t error;
   uint64_t deleted;
-  int code = test_store->clear(test_store, &all, (store_stop_t){NULL, NULL}, &deleted, &error);
+  int code = test_store->clear(test_store, &all, (cancel_token_t){NULL, NULL}, &deleted, &error);
   return code == STORE_OK ? arg : NULL;
 }
 

@@ -34,11 +34,11 @@ CASE(sqlite, a_query_ends_when_its_time_is_over) {
   store_many(0, 1000);
   log_filter_t filter = everything();
   filter.data = text("{\"nobody\":\"has this\"}");
-  conn_t *conn = conn_open(test_path, &sqlite_plan, false, &test_error);
+  sqlite_conn_t *conn = sqlite_conn_open(test_path, &sqlite_spec, false, &test_error);
   cr_assert_not_null(conn);
   conn->deadline_ms = 1;
-  cr_expect_eq(sqlite_query(conn, &filter, on_any_row, NULL, &test_error), STORE_SLOW);
-  conn_close(conn);
+  cr_expect_eq(sqlite_query(conn, &filter, on_any_row, NULL, &test_error), STORE_TIMEOUT);
+  sqlite_conn_close(conn);
 }
 
 static mode_t mode_of(const char *suffix) { /* 0: there is no such file */
@@ -59,11 +59,11 @@ CASE(sqlite, files_are_private) {
     snprintf(path, sizeof path, "%s%s", test_path, suffixes[i]);
     cr_assert_eq(chmod(path, 0666), 0);
   }
-  conn_t *conn = conn_open(test_path, &sqlite_plan, true, &test_error);
+  sqlite_conn_t *conn = sqlite_conn_open(test_path, &sqlite_spec, true, &test_error);
   cr_assert_not_null(conn);
   for (size_t i = 0; i < 3; i++)
     cr_expect_eq(mode_of(suffixes[i]), 0660, "%s: %o", suffixes[i], mode_of(suffixes[i]));
-  conn_close(conn);
+  sqlite_conn_close(conn);
 }
 
 /* Opens the file as another program would, and locks it against writing. */
@@ -83,14 +83,14 @@ static bool stop_after(void *arg) {
 CASE(sqlite, waits_for_a_lock_end_when_told_to) {
   sqlite3 *other = lock_database();
   int times = 3;
-  const store_stop_t stop = {stop_after, &times};
-  cr_expect_eq(test_store->check(test_store, 0, stop, &test_error), STORE_STOPPED);
+  const cancel_token_t cancel = {stop_after, &times};
+  cr_expect_eq(test_store->check(test_store, 0, cancel, &test_error), STORE_CANCELLED);
   times = 3;
-  cr_expect_eq(test_store->begin_retention(test_store, 0, stop, &test_error), STORE_STOPPED);
+  cr_expect_eq(test_store->begin_retention(test_store, 0, cancel, &test_error), STORE_CANCELLED);
   times = 3;
   uint64_t deleted;
   const log_clear_t what = {.before_us = INT64_MAX, .level = -1};
-  cr_expect_eq(test_store->clear(test_store, &what, stop, &deleted, &test_error), STORE_STOPPED);
+  cr_expect_eq(test_store->clear(test_store, &what, cancel, &deleted, &test_error), STORE_CANCELLED);
   sqlite3_close(other);
   cr_expect_eq(store_many(0, 1), 1);
 }
@@ -228,14 +228,14 @@ static void ask_everything(void) {
 }
 
 CASE(opening, a_damaged_database_gives_errors) {
-  for (long place = 4096; place <= 40 * 4096; place += 3 * 4096) {
+  for (long conninfo = 4096; conninfo <= 40 * 4096; conninfo += 3 * 4096) {
     unlink(test_path);
     test_store = store_sqlite_open(test_path, &test_error);
     cr_assert_not_null(test_store, "%s", test_error.text);
     store_many(0, 1000);
     test_store->close(test_store);
     FILE *file = fopen(test_path, "r+");
-    fseek(file, place, SEEK_SET);
+    fseek(file, conninfo, SEEK_SET);
     for (int i = 0; i < 2 * 4096; i++)
       fputc(i * 31 % 256, file);
     fclose(file);

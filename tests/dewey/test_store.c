@@ -523,18 +523,18 @@ CASE(store, what_would_be_cleared_is_counted) {
 }
 
 static bool after_two_steps(void *arg) {
-  int *asked = arg;
-  return ++*asked > 2;
+  int *execution = arg;
+  return ++*execution > 2;
 }
 
 CASE(store, clear_ends_between_its_steps_when_told) {
   store_many(0, 3000);
-  int asked = 0;
+  int execution = 0;
   const log_clear_t all = {.before_us = INT64_MAX, .level = MCP_LOG_INFO};
   uint64_t deleted;
-  int code =
-      test_store->clear(test_store, &all, (store_stop_t){after_two_steps, &asked}, &deleted, &test_error);
-  cr_assert_eq(code, STORE_STOPPED);
+  int code = test_store->clear(test_store, &all, (cancel_token_t){after_two_steps, &execution}, &deleted,
+                               &test_error);
+  cr_assert_eq(code, STORE_CANCELLED);
   cr_assert_gt(deleted, 0);
   cr_assert_lt(deleted, 3000);
 }
@@ -590,8 +590,8 @@ CASE(store, a_long_query_ends_when_told) {
   one.data = text("{}");
   store_one(one);
   int code =
-      test_store->query(test_store, &filter, (store_stop_t){at_once, NULL}, on_any_row, NULL, &test_error);
-  cr_assert_eq(code, STORE_STOPPED);
+      test_store->query(test_store, &filter, (cancel_token_t){at_once, NULL}, on_any_row, NULL, &test_error);
+  cr_assert_eq(code, STORE_CANCELLED);
   cr_assert_eq(find_all(everything()), 1001, "the connection works again");
 }
 

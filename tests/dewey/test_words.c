@@ -22,7 +22,7 @@ enum { TEXT_MAX = 400 * 1024 };
 static const char *plain_of(mcp_text_t given) {
   static char copy[TEXT_MAX * 3];
   size_t len;
-  char *plain = words_plain(given, WORDS_OF_LINE, &len);
+  char *plain = words_plain(given, WORDS_LINE_MAX_CHARS, &len);
   cr_assert_not_null(plain);
   cr_assert_lt(len, sizeof copy);
   cr_assert_eq(strlen(plain), len);
@@ -73,14 +73,14 @@ CASE(words, plain_texts_are_words_behind_blanks) {
 }
 
 CASE(words, long_words_are_cut_and_long_texts_end) {
-  static char letters[WORDS_OF_LINE + 2];
+  static char letters[WORDS_LINE_MAX_CHARS + 2];
   memset(letters, 'x', sizeof letters - 1);
   cr_expect_eq(strcspn(plain_of((mcp_text_t){letters, 255}) + 1, " "), 255);
   cr_expect_eq(strlen(plain_of((mcp_text_t){letters, 255})), 257);
   cr_expect_eq(strlen(plain_of((mcp_text_t){letters, 256})), 259);
   memset(letters, ' ', sizeof letters - 1);
-  letters[WORDS_OF_LINE - 1] = 'a';
-  letters[WORDS_OF_LINE] = 'b';
+  letters[WORDS_LINE_MAX_CHARS - 1] = 'a';
+  letters[WORDS_LINE_MAX_CHARS] = 'b';
   cr_expect_str_eq(plain_of(text(letters)), " a ");
 }
 
@@ -115,8 +115,9 @@ typedef struct texts {
 } texts_t;
 
 static PGconn *connect_postgresql(void) {
-  const pq_place_t *place = postgresql_conninfo();
-  PGconn *pg = PQsetdbLogin(place->host, place->port, NULL, NULL, place->name, place->user, place->password);
+  const pq_conninfo_t *conninfo = postgresql_conninfo();
+  PGconn *pg = PQsetdbLogin(conninfo->host, conninfo->port, NULL, NULL, conninfo->name, conninfo->user,
+                            conninfo->password);
   cr_assert_eq(PQstatus(pg), CONNECTION_OK, "%s", PQerrorMessage(pg));
   return pg;
 }
@@ -373,7 +374,7 @@ static bool on_arrived(const log_entry_t *row, void *arg) {
 
 /* Lines that have arrived since the mark. */
 static int find_arrived(log_filter_t filter, const char *mark) {
-  char next[LOG_MARK_SIZE];
+  char next[STORE_ARRIVAL_MARK_SIZE];
   int found = 0;
   cr_assert_eq(
       test_store->arrived(test_store, &filter, text(mark), never, on_arrived, &found, next, &test_error),
@@ -383,7 +384,7 @@ static int find_arrived(log_filter_t filter, const char *mark) {
 
 CASE(words, logs_and_conversations_are_found_by_them) {
   log_entry_t lines[SEARCHES];
-  char mark[LOG_MARK_SIZE];
+  char mark[STORE_ARRIVAL_MARK_SIZE];
   size_t inserted;
   make_long_texts();
   log_filter_t filter = everything();

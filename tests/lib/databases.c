@@ -11,19 +11,20 @@ bool on_postgresql(void) {
   return getenv("DEWEY_DB_HOST") != NULL;
 }
 
-const pq_place_t *postgresql_conninfo(void) {
-  static pq_place_t place;
-  place = (pq_place_t){.host = getenv("DEWEY_DB_HOST"),
-                       .port = getenv("DEWEY_DB_PORT"),
-                       .name = "postgres",
-                       .user = getenv("DEWEY_DB_USER"),
-                       .password = getenv("DEWEY_DB_PASSWORD")};
-  return &place;
+const pq_conninfo_t *postgresql_conninfo(void) {
+  static pq_conninfo_t conninfo;
+  conninfo = (pq_conninfo_t){.host = getenv("DEWEY_DB_HOST"),
+                             .port = getenv("DEWEY_DB_PORT"),
+                             .name = "postgres",
+                             .user = getenv("DEWEY_DB_USER"),
+                             .password = getenv("DEWEY_DB_PASSWORD")};
+  return &conninfo;
 }
 
 void run_on_postgresql(const char *sql) {
-  const pq_place_t *place = postgresql_conninfo();
-  PGconn *pg = PQsetdbLogin(place->host, place->port, NULL, NULL, place->name, place->user, place->password);
+  const pq_conninfo_t *conninfo = postgresql_conninfo();
+  PGconn *pg = PQsetdbLogin(conninfo->host, conninfo->port, NULL, NULL, conninfo->name, conninfo->user,
+                            conninfo->password);
   PGresult *result = PQexec(pg, sql);
   ExecStatusType status = PQresultStatus(result);
   cr_assert(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK, "%s", PQerrorMessage(pg));

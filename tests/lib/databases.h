@@ -6,7 +6,7 @@
 #include "stores.h"
 
 bool on_postgresql(void);
-const pq_place_t *postgresql_conninfo(void);
+const pq_conninfo_t *postgresql_conninfo(void);
 
 /* Runs SQL in a session of its own; the test fails where that does. */
 void run_on_postgresql(const char *sql);

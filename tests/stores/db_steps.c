@@ -8,7 +8,7 @@
 
 static const char *const migrations[] = {"CREATE TABLE things(id bigint NOT NULL PRIMARY KEY)"};
 static const char *const statements[] = {"INSERT INTO things VALUES($1)", "SELECT count(*) FROM things"};
-static const db_plan_t plan = {.name = "steps",
+static const db_spec_t spec = {.name = "steps",
                                .version_table = "steps_schema",
                                .application_id = 0x53746570,
                                .lock = 4712,
@@ -29,7 +29,7 @@ static bool on_count(const db_row_t *row, void *arg) {
 
 static int begin(void) {
   int code = STORE_OK;
-  conn = db_begin(db, DB_WRITE, (store_stop_t){NULL, NULL}, &code, &error);
+  conn = db_begin(db, DB_WRITE, (cancel_token_t){NULL, NULL}, &code, &error);
   return conn != NULL ? STORE_OK : code;
 }
 
@@ -43,21 +43,21 @@ static int end(int code) {
 static int add(void) {
   db_params_t params = {.count = 0};
   db_add_int(&params, ++number);
-  return db_each(conn, 0, &params, NULL, NULL, NULL, "adding", &error);
+  return db_exec(conn, 0, &params, NULL, NULL, NULL, "adding", &error);
 }
 
 static int count(void) {
   int64_t found = -1;
   int code = begin();
   if (code == STORE_OK)
-    code = end(db_each(conn, 1, NULL, on_count, &found, NULL, "counting", &error));
+    code = end(db_exec(conn, 1, NULL, on_count, &found, NULL, "counting", &error));
   printf("%lld ", (long long)found);
   return code;
 }
 
 static int take(const char *step) {
   if (strcmp(step, "check") == 0)
-    return db_check(db, 0, (store_stop_t){NULL, NULL}, &error);
+    return db_check(db, 0, (cancel_token_t){NULL, NULL}, &error);
   if (strcmp(step, "begin") == 0)
     return begin();
   if (strcmp(step, "add") == 0)
@@ -68,10 +68,10 @@ static int take(const char *step) {
 int main(void) {
   char line[64];
   static database_t database;
-  if (!database_read(&database, "DEWEY", "."))
+  if (!database_from_env(&database, "DEWEY", "."))
     return 1;
-  db = database.postgresql.host != NULL ? db_open_pq(&database.postgresql, &plan, &error)
-                                        : db_open_sqlite(database.path, &plan, &error);
+  db = database.postgresql.host != NULL ? db_open_pq(&database.postgresql, &spec, &error)
+                                        : db_open_sqlite(database.path, &spec, &error);
   while (db != NULL && fgets(line, sizeof line, stdin) != NULL) {
     line[strcspn(line, "\n")] = '\0';
     error.brief = NULL;

@@ -33,7 +33,7 @@ static const char *const statements[STATEMENTS] = {
                     " FROM unnest($2::uuid[], $3::text[], $4::bigint[], $5::boolean[], $6::timestamptz[])"
                     " AS given(id, name, size, flag, at) ON CONFLICT(name) DO NOTHING"};
 
-const db_plan_t test_plan = {.name = "Things",
+const db_spec_t test_spec = {.name = "Things",
                              .version_table = "things_schema",
                              .application_id = 0x54686e67,
                              .lock = 4711,
@@ -45,7 +45,7 @@ const db_plan_t test_plan = {.name = "Things",
 static char directory[256], path[sizeof directory + 16];
 db_t *test_db;
 store_error_t test_error;
-const store_stop_t never = {NULL, NULL};
+const cancel_token_t never = {NULL, NULL};
 
 void run_aside(const char *sql) {
   if (on_postgresql()) {
@@ -67,14 +67,14 @@ void make_place(void) {
     make_schema();
 }
 
-db_t *open_unchecked(const db_plan_t *plan) {
+db_t *open_unchecked(const db_spec_t *spec) {
   test_error = (store_error_t){.text = ""};
-  return on_postgresql() ? db_open_pq(postgresql_conninfo(), plan, &test_error)
-                         : db_open_sqlite(path, plan, &test_error);
+  return on_postgresql() ? db_open_pq(postgresql_conninfo(), spec, &test_error)
+                         : db_open_sqlite(path, spec, &test_error);
 }
 
-db_t *open_with(const db_plan_t *plan) {
-  db_t *db = open_unchecked(plan);
+db_t *open_with(const db_spec_t *spec) {
+  db_t *db = open_unchecked(spec);
   if (db == NULL || db_check(db, 0, never, &test_error) == STORE_OK)
     return db;
   db_close(db);
@@ -83,7 +83,7 @@ db_t *open_with(const db_plan_t *plan) {
 
 void make_db(void) {
   make_place();
-  test_db = open_with(&test_plan);
+  test_db = open_with(&test_spec);
   cr_assert_not_null(test_db, "%s", test_error.text);
 }
 
@@ -127,7 +127,7 @@ int add(db_conn_t *conn, int n, const char *name) {
   db_add_int(&params, n);
   db_add_bool(&params, n % 2 == 1);
   db_add_time(&params, 1763700000000000 + n);
-  return db_each(conn, ADD, &params, NULL, NULL, NULL, "adding", &test_error);
+  return db_exec(conn, ADD, &params, NULL, NULL, NULL, "adding", &test_error);
 }
 
 void store(int n, const char *name) {
@@ -143,7 +143,7 @@ static bool on_count(const db_row_t *row, void *arg) {
 int64_t count(void) {
   int64_t found = -1;
   db_conn_t *conn = begin(DB_READ);
-  int code = db_each(conn, COUNT, NULL, on_count, &found, NULL, "counting", &test_error);
+  int code = db_exec(conn, COUNT, NULL, on_count, &found, NULL, "counting", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   return found;
 }

@@ -21,11 +21,11 @@ enum {
   NOTHING, /* no text */
   STATEMENTS
 };
-extern const db_plan_t test_plan;
+extern const db_spec_t test_spec;
 
 extern db_t *test_db;
 extern store_error_t test_error;
-extern const store_stop_t never;
+extern const cancel_token_t never;
 
 /* .init: a place with or without an open database; .fini: removes it. */
 void make_place(void);
@@ -36,10 +36,10 @@ void remove_place(void);
 void end_of_test(void);
 
 /* Opened; on PostgreSQL not prepared yet. */
-db_t *open_unchecked(const db_plan_t *plan);
+db_t *open_unchecked(const db_spec_t *spec);
 
 /* Opened and checked. NULL: test_error says why. */
-db_t *open_with(const db_plan_t *plan);
+db_t *open_with(const db_spec_t *spec);
 
 /* Runs SQL as another program would, in the test's place. */
 void run_aside(const char *sql);

@@ -8,12 +8,12 @@ static const int64_t day_us = INT64_C(86400000000), now_us = INT64_C(17637000070
 TestSuite(clock_guard);
 
 Test(clock_guard, doubts_a_clock_that_is_more_than_two_days_away_from_the_last_removal) {
-  cr_expect_not(clock_guard_doubts(INT64_MIN, now_us), "there was none");
-  cr_expect_not(clock_guard_doubts(now_us, now_us));
-  cr_expect_not(clock_guard_doubts(now_us - 2 * day_us, now_us));
-  cr_expect(clock_guard_doubts(now_us - 2 * day_us - 1, now_us));
-  cr_expect_not(clock_guard_doubts(now_us + 2 * day_us, now_us));
-  cr_expect(clock_guard_doubts(now_us + 2 * day_us + 1, now_us));
+  cr_expect_not(clock_guard_is_suspect(INT64_MIN, now_us), "there was none");
+  cr_expect_not(clock_guard_is_suspect(now_us, now_us));
+  cr_expect_not(clock_guard_is_suspect(now_us - 2 * day_us, now_us));
+  cr_expect(clock_guard_is_suspect(now_us - 2 * day_us - 1, now_us));
+  cr_expect_not(clock_guard_is_suspect(now_us + 2 * day_us, now_us));
+  cr_expect(clock_guard_is_suspect(now_us + 2 * day_us + 1, now_us));
 }
 
 Test(clock_guard, holds_for_a_day_of_the_monotonic_clock) {

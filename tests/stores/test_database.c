@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[64], place[96];
+static char directory[64], conninfo[96];
 
 static void make_directory(void) {
   const char *const names[] = {"SHELF_DB_HOST", "SHELF_DB_PORT",     "SHELF_DB_NAME",    "SHELF_DB_USER",
@@ -17,12 +17,12 @@ static void make_directory(void) {
     unsetenv(names[i]);
   snprintf(directory, sizeof directory, "%s/database-XXXXXX", P_tmpdir);
   cr_assert_not_null(mkdtemp(directory));
-  snprintf(place, sizeof place, "%s/data", directory);
-  setenv("ICCM_DATA", place, 1);
+  snprintf(conninfo, sizeof conninfo, "%s/data", directory);
+  setenv("ICCM_DATA", conninfo, 1);
 }
 
 static void remove_directory(void) {
-  rmdir(place);
+  rmdir(conninfo);
   rmdir(directory);
 }
 
@@ -31,25 +31,25 @@ TestSuite(database, .init = make_directory, .fini = remove_directory);
 static database_t database;
 
 static bool read_it(void) {
-  return database_read(&database, "SHELF", NULL);
+  return database_from_env(&database, "SHELF", NULL);
 }
 
 Test(database, a_file_in_the_data_directory_which_is_made) {
   char expected[128];
   struct stat made;
   cr_assert(read_it());
-  snprintf(expected, sizeof expected, "%s/shelf.db", place);
+  snprintf(expected, sizeof expected, "%s/shelf.db", conninfo);
   cr_expect_str_eq(database.path, expected);
   cr_expect_null(database.postgresql.host);
-  cr_assert_eq(stat(place, &made), 0);
+  cr_assert_eq(stat(conninfo, &made), 0);
   cr_expect_eq(made.st_mode & 07777, 0750);
   expect_no_leak();
 }
 
 Test(database, a_file_in_the_directory_that_is_given) {
-  cr_assert(database_read(&database, "SHELF", "/some"));
+  cr_assert(database_from_env(&database, "SHELF", "/some"));
   cr_expect_str_eq(database.path, "/some/shelf.db");
-  cr_expect_eq(access(place, F_OK), -1, "nothing is made");
+  cr_expect_eq(access(conninfo, F_OK), -1, "nothing is made");
   expect_no_leak();
 }
 
@@ -57,7 +57,7 @@ Test(database, the_file_that_is_named) {
   setenv("SHELF_DB_PATH", "/some/where", 1);
   cr_assert(read_it());
   cr_expect_str_eq(database.path, "/some/where");
-  cr_expect_eq(access(place, F_OK), -1, "nothing is made");
+  cr_expect_eq(access(conninfo, F_OK), -1, "nothing is made");
   expect_no_leak();
 }
 
@@ -73,13 +73,13 @@ Test(database, postgresql_with_what_is_usual) {
   setenv("SHELF_DB_HOST", "shelves", 1);
   setenv("SHELF_DB_PATH", "/some/where", 1);
   cr_assert(read_it());
-  const pq_place_t *found = &database.postgresql;
+  const pq_conninfo_t *found = &database.postgresql;
   cr_expect_str_eq(found->host, "shelves");
   cr_expect_str_eq(found->port, "5432");
   cr_expect_str_eq(found->name, "shelf");
   cr_expect_str_eq(found->user, "shelf");
   cr_expect_null(found->password);
-  cr_expect_eq(found->limit_ms, 30 * 1000);
+  cr_expect_eq(found->statement_timeout_ms, 30 * 1000);
   expect_no_leak();
 }
 
@@ -91,10 +91,10 @@ Test(database, postgresql_as_it_is_described) {
   setenv("SHELF_DB_PASSWORD", "quiet", 1);
   setenv("SHELF_DB_TIMEOUT", "7", 1);
   cr_assert(read_it());
-  const pq_place_t *found = &database.postgresql;
+  const pq_conninfo_t *found = &database.postgresql;
   cr_expect(strcmp(found->port, "5433") == 0 && strcmp(found->name, "books") == 0);
   cr_expect(strcmp(found->user, "reader") == 0 && strcmp(found->password, "quiet") == 0);
-  cr_expect_eq(found->limit_ms, 7 * 1000);
+  cr_expect_eq(found->statement_timeout_ms, 7 * 1000);
   expect_no_leak();
 }
 
@@ -138,13 +138,13 @@ Test(database, up_to_8_hosts_none_of_them_empty_or_too_long) {
   static const char *const wrong[] = {
       ",",     "a,",    ",a",  "a,,b", "a, b",  "a ,b", " a", "1,2,3,4,5,6,7,8,9", "postgres://u:p@h",
       "u:p@h", "u%40h", "h/d", "h?x",  "host=h"};
-  char host[PLACE_HOST_SIZE + 1];
+  char host[PQ_HOST_SIZE + 1];
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
     cr_expect_not(takes(wrong[i], "5432", "SHELF_DB_HOST is "), "%s", wrong[i]);
   cr_expect(takes("1,2,3,4,5,6,7,8", "1,2,3,4,5,6,7,8", ""));
   cr_expect(takes("fe80::1%eth0,/run/a@b,@abstract,a_b.c-d", "5432", ""));
   memset(host, 'h', sizeof host);
-  host[PLACE_HOST_SIZE] = '\0';
+  host[PQ_HOST_SIZE] = '\0';
   cr_expect_not(takes(host, "5432", "SHELF_DB_HOST is "));
   cr_expect(takes(host + 1, "5432", ""));
   expect_no_leak();

@@ -40,7 +40,7 @@ static thing_t fetch(int n) {
   db_params_t params = {.count = 0};
   db_conn_t *conn = begin(DB_READ);
   db_add_id(&params, id_of(n));
-  int code = db_each(conn, FETCH, &params, on_thing, &thing, NULL, "fetching", &test_error);
+  int code = db_exec(conn, FETCH, &params, on_thing, &thing, NULL, "fetching", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   return thing;
 }
@@ -54,7 +54,7 @@ static void store_values(int n, const char *name, int64_t size, bool flag, int64
   db_add_bool(&params, flag);
   db_add_time(&params, at);
   int64_t changed = 0;
-  int code = db_each(conn, ADD, &params, NULL, NULL, &changed, "adding", &test_error);
+  int code = db_exec(conn, ADD, &params, NULL, NULL, &changed, "adding", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(changed, 1);
 }
@@ -92,7 +92,7 @@ Test(db, nulls_come_back_as_nulls) {
   db_add_null(&params, DB_INT);
   db_add_null(&params, DB_BOOL);
   db_add_null(&params, DB_TIME);
-  int code = db_each(conn, ADD, &params, NULL, NULL, NULL, "adding", &test_error);
+  int code = db_exec(conn, ADD, &params, NULL, NULL, NULL, "adding", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   thing_t thing = fetch(1);
   for (int i = 1; i < 5; i++)
@@ -116,9 +116,9 @@ Test(db, an_id_may_be_null_and_given_as_null) {
   db_conn_t *conn = begin(DB_WRITE);
   db_add_id(&params, NULL);
   db_add_id(&params, id_of(1));
-  int code = db_each(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
+  int code = db_exec(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
   if (code == STORE_OK)
-    code = db_each_sql(conn, "SELECT parent FROM things", NULL, on_parent, &rows, "reading", &test_error);
+    code = db_exec_sql(conn, "SELECT parent FROM things", NULL, on_parent, &rows, "reading", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   cr_expect_eq(rows, 1);
   end_of_test();
@@ -142,7 +142,7 @@ static names_t read_names(const char *name, int enough) {
   db_params_t params = {.count = 0};
   db_conn_t *conn = begin(DB_READ);
   db_add_text(&params, text(name));
-  int code = db_each(conn, NAMES, &params, on_name, &names, NULL, "listing", &test_error);
+  int code = db_exec(conn, NAMES, &params, on_name, &names, NULL, "listing", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
   return names;
 }
@@ -174,7 +174,7 @@ Test(db, sql_may_be_made_at_run_time_with_parameters_in_any_order) {
   db_add_id(&params, id_of(1));
   db_add_time(&params, 1763700000000003);
   db_conn_t *conn = begin(DB_READ);
-  int code = db_each_sql(
+  int code = db_exec_sql(
       conn, "SELECT name FROM things WHERE at <= $3 AND id >= $2 AND at <= $3 ORDER BY id LIMIT $1", &params,
       on_name, &names, "searching", &test_error);
   cr_assert_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
@@ -193,7 +193,7 @@ Test(db, a_row_that_holds_no_id_where_it_should_fails) {
   store(1, "one");
   store(2, "two");
   db_conn_t *conn = begin(DB_READ);
-  int code = db_each_sql(conn, "SELECT name FROM things", NULL, on_strange, &rows, "reading", &test_error);
+  int code = db_exec_sql(conn, "SELECT name FROM things", NULL, on_strange, &rows, "reading", &test_error);
   cr_expect_eq(code, STORE_FAILED);
   cr_expect_str_eq(test_error.brief, "the database is damaged");
   cr_expect_eq(rows, 1);
@@ -207,14 +207,14 @@ Test(db, too_many_parameters_are_refused) {
   for (int i = 0; i <= DB_PARAMS_MAX; i++)
     db_add_int(&params, i);
   db_conn_t *conn = begin(DB_READ);
-  cr_expect_eq(db_each(conn, COUNT, &params, NULL, NULL, NULL, "counting", &test_error), STORE_REFUSED);
-  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_REFUSED);
+  cr_expect_eq(db_exec(conn, COUNT, &params, NULL, NULL, NULL, "counting", &test_error), STORE_INVALID);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_INVALID);
   end_of_test();
 }
 
 static bool refuse(const db_row_t *row, void *arg) {
   ++*(int *)arg;
-  return db_refuse_row(row);
+  return db_reject_row(row);
 }
 
 Test(db, a_row_that_cannot_have_been_stored_fails) {
@@ -222,7 +222,7 @@ Test(db, a_row_that_cannot_have_been_stored_fails) {
   store(1, "one");
   store(2, "two");
   db_conn_t *conn = begin(DB_READ);
-  cr_expect_eq(db_each(conn, COUNT, NULL, refuse, &rows, NULL, "counting", &test_error), STORE_FAILED);
+  cr_expect_eq(db_exec(conn, COUNT, NULL, refuse, &rows, NULL, "counting", &test_error), STORE_FAILED);
   cr_expect_str_eq(test_error.brief, "the database is damaged");
   cr_expect_eq(rows, 1);
   cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_FAILED);
@@ -233,7 +233,7 @@ Test(db, a_statement_without_a_text_does_nothing) {
   int64_t changed = -1;
   db_conn_t *conn = begin(DB_WRITE);
   cr_expect_eq(add(conn, 1, "one"), STORE_OK);
-  cr_expect_eq(db_each(conn, NOTHING, NULL, NULL, NULL, &changed, "doing nothing", &test_error), STORE_OK);
+  cr_expect_eq(db_exec(conn, NOTHING, NULL, NULL, NULL, &changed, "doing nothing", &test_error), STORE_OK);
   cr_expect_eq(changed, 0);
   cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK);
   cr_expect_eq(count(), 1);
@@ -272,8 +272,8 @@ static int next_thing(db_params_t *row, void *arg) {
 static int add_things(db_conn_t *conn, things_t things, int64_t *changed) {
   db_params_t shared = {.count = 0};
   db_add_id(&shared, NULL);
-  return db_rows(conn, on_postgresql() ? ADD_ROWS_PQ : ADD_ROWS, &shared, next_thing, &things, changed,
-                 "adding", &test_error);
+  return db_exec_rows(conn, on_postgresql() ? ADD_ROWS_PQ : ADD_ROWS, &shared, next_thing, &things, changed,
+                      "adding", &test_error);
 }
 
 Test(db, many_rows_are_stored_by_one_call) {
@@ -317,10 +317,10 @@ static void assert_rows_fail(things_t things, int code) {
 
 Test(db, many_rows_are_stored_all_or_none) {
   store(700, "seven hundred");
-  assert_rows_fail((things_t){.first = 1, .left = 1234}, STORE_TAKEN);
-  assert_rows_fail((things_t){.first = 1, .left = 600, .code = STORE_STOPPED}, STORE_STOPPED);
-  assert_rows_fail((things_t){.first = 1, .left = 0, .code = STORE_NONE}, STORE_NONE);
-  assert_rows_fail((things_t){.first = 1, .left = 1, .columns = DB_COLUMNS_MAX - 4}, STORE_REFUSED);
+  assert_rows_fail((things_t){.first = 1, .left = 1234}, STORE_CONFLICT);
+  assert_rows_fail((things_t){.first = 1, .left = 600, .code = STORE_CANCELLED}, STORE_CANCELLED);
+  assert_rows_fail((things_t){.first = 1, .left = 0, .code = STORE_NOT_FOUND}, STORE_NOT_FOUND);
+  assert_rows_fail((things_t){.first = 1, .left = 1, .columns = DB_COLUMNS_MAX - 4}, STORE_INVALID);
   end_of_test();
 }
 
@@ -330,7 +330,7 @@ Test(db, a_transaction_happens_as_a_whole_or_not_at_all) {
   db_conn_t *conn = begin(DB_WRITE);
   cr_assert_eq(add(conn, 1, "one"), STORE_OK);
   cr_assert_eq(add(conn, 2, "two"), STORE_OK);
-  cr_expect_eq(db_end(conn, STORE_NONE, &test_error), STORE_NONE);
+  cr_expect_eq(db_end(conn, STORE_NOT_FOUND, &test_error), STORE_NOT_FOUND);
   cr_expect_eq(count(), 0);
   conn = begin(DB_WRITE);
   cr_assert_eq(add(conn, 1, "one"), STORE_OK);
@@ -343,9 +343,9 @@ Test(db, a_transaction_happens_as_a_whole_or_not_at_all) {
 static void assert_is_taken(int n, const char *name) {
   db_conn_t *conn = begin(DB_WRITE);
   cr_assert_eq(add(conn, 7, "seven"), STORE_OK);
-  cr_expect_eq(add(conn, n, name), STORE_TAKEN);
-  cr_expect_eq(add(conn, 8, "eight"), STORE_TAKEN, "what comes after it is not done on its own");
-  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_TAKEN);
+  cr_expect_eq(add(conn, n, name), STORE_CONFLICT);
+  cr_expect_eq(add(conn, 8, "eight"), STORE_CONFLICT, "what comes after it is not done on its own");
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_CONFLICT);
   cr_expect_eq(count(), 1);
 }
 
@@ -364,7 +364,7 @@ Test(db, a_reference_to_nothing_is_refused) {
   db_add_id(&params, id_of(99));
   db_add_id(&params, id_of(1));
   db_conn_t *conn = begin(DB_WRITE);
-  int code = db_each(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
+  int code = db_exec(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
   cr_expect_eq(code, STORE_FAILED);
   cr_expect_not_null(test_error.brief);
   cr_expect_eq(db_end(conn, code, &test_error), STORE_FAILED);
@@ -381,7 +381,7 @@ Test(db, reading_sees_one_state_and_cannot_change_it) {
   store(1, "one");
   db_conn_t *conn = begin(DB_READ);
   for (int i = 2; i < 5; i++) {
-    cr_expect_eq(db_each(conn, COUNT, NULL, on_number, &found, NULL, "counting", &test_error), STORE_OK);
+    cr_expect_eq(db_exec(conn, COUNT, NULL, on_number, &found, NULL, "counting", &test_error), STORE_OK);
     cr_expect_eq(found, 1);
     store(i, NULL);
   }
@@ -398,11 +398,11 @@ Test(db, reading_once_sees_what_is_committed_and_leaves_nothing_open) {
   cr_assert_eq(add(writing, 2, "two"), STORE_OK);
   for (int i = 0; i < 5; i++) { /* on each of the readers */
     db_conn_t *conn = begin(DB_READ_ONCE);
-    int code = db_each(conn, COUNT, NULL, on_number, &found, NULL, "counting", &test_error);
+    int code = db_exec(conn, COUNT, NULL, on_number, &found, NULL, "counting", &test_error);
     cr_expect_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
     cr_expect_eq(found, 1);
     conn = begin(DB_READ_ONCE);
-    code = db_each_sql(conn, "SELECT nothing FROM nowhere", NULL, NULL, NULL, "reading", &test_error);
+    code = db_exec_sql(conn, "SELECT nothing FROM nowhere", NULL, NULL, NULL, "reading", &test_error);
     cr_expect_eq(db_end(conn, code, &test_error), STORE_FAILED);
   }
   cr_expect_eq(db_end(writing, STORE_OK, &test_error), STORE_OK, "%s", test_error.text);
@@ -417,7 +417,7 @@ static bool stop_after(void *arg) {
 }
 
 static int ask_for_ever(db_conn_t *conn) {
-  return db_each_sql(conn,
+  return db_exec_sql(conn,
                      "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < "
                      "2000000000) SELECT count(*) FROM numbers",
                      NULL, NULL, NULL, "counting", &test_error);
@@ -426,11 +426,11 @@ static int ask_for_ever(db_conn_t *conn) {
 /* Ends during a statement, or before it. */
 static void assert_stops(enum db_mode mode, int times) {
   int code, left = -1;
-  db_conn_t *conn = db_begin(test_db, mode, (store_stop_t){stop_after, &left}, &code, &test_error);
+  db_conn_t *conn = db_begin(test_db, mode, (cancel_token_t){stop_after, &left}, &code, &test_error);
   cr_assert_not_null(conn, "%s", test_error.text);
   left = times;
-  cr_expect_eq(ask_for_ever(conn), STORE_STOPPED);
-  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_STOPPED);
+  cr_expect_eq(ask_for_ever(conn), STORE_CANCELLED);
+  cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_CANCELLED);
 }
 
 Test(db, work_ends_when_nobody_waits_for_it) {
@@ -445,7 +445,7 @@ Test(db, work_ends_when_nobody_waits_for_it) {
 
 Test(db, what_is_committing_is_committed) {
   int code, left = -1;
-  db_conn_t *conn = db_begin(test_db, DB_WRITE, (store_stop_t){stop_after, &left}, &code, &test_error);
+  db_conn_t *conn = db_begin(test_db, DB_WRITE, (cancel_token_t){stop_after, &left}, &code, &test_error);
   cr_assert_eq(add(conn, 1, "one"), STORE_OK);
   left = 0;
   cr_expect_eq(db_end(conn, STORE_OK, &test_error), STORE_OK, "%s", test_error.text);
@@ -466,7 +466,7 @@ static void *grow(void *arg) {
     db_add_id(&params, id);
     db_conn_t *conn = db_begin(test_db, DB_WRITE, never, &code, &error);
     if (conn == NULL ||
-        db_end(conn, db_each(conn, GROW, &params, NULL, NULL, NULL, "growing", &error), &error) != STORE_OK)
+        db_end(conn, db_exec(conn, GROW, &params, NULL, NULL, NULL, "growing", &error), &error) != STORE_OK)
       return NULL;
   }
   return arg;
@@ -489,14 +489,14 @@ Test(db, threads_write_side_by_side) {
 Test(db, a_wait_for_a_connection_ends_when_nobody_waits_for_it) {
   enum { WRITERS_MAX = 4 };
   int code, left = 2, writers = on_postgresql() ? WRITERS_MAX : 1;
-  const store_stop_t stop = {stop_after, &left};
+  const cancel_token_t cancel = {stop_after, &left};
   db_conn_t *conns[WRITERS_MAX];
   for (int i = 0; i < writers; i++)
     conns[i] = begin(DB_WRITE);
-  cr_expect_null(db_begin(test_db, DB_WRITE, stop, &code, &test_error));
-  cr_expect_eq(code, STORE_STOPPED);
+  cr_expect_null(db_begin(test_db, DB_WRITE, cancel, &code, &test_error));
+  cr_expect_eq(code, STORE_CANCELLED);
   left = 2;
-  cr_expect_eq(db_check(test_db, 0, stop, &test_error), STORE_STOPPED);
+  cr_expect_eq(db_check(test_db, 0, cancel, &test_error), STORE_CANCELLED);
   for (int i = 0; i < writers; i++)
     cr_expect_eq(db_end(conns[i], STORE_OK, &test_error), STORE_OK);
   store(1, "one");
@@ -520,27 +520,27 @@ Test(db, one_reader_too_many_is_told_so) {
 
 /* ---- Versions ---- */
 
-static db_plan_t plan_of(int version) {
-  db_plan_t plan = test_plan;
-  plan.migration_count = version;
-  return plan;
+static db_spec_t plan_of(int version) {
+  db_spec_t spec = test_spec;
+  spec.migration_count = version;
+  return spec;
 }
 
 Test(versions, a_database_is_brought_up_to_date_and_loses_nothing) {
-  db_plan_t old = plan_of(1);
+  db_spec_t old = plan_of(1);
   test_db = open_with(&old);
   cr_assert_not_null(test_db, "%s", test_error.text);
   store(1, "of old");
   db_close(test_db);
   for (int i = 0; i < 2; i++) { /* once is enough */
-    test_db = open_with(&test_plan);
+    test_db = open_with(&test_spec);
     cr_assert_not_null(test_db, "%s", test_error.text);
     cr_expect_str_eq(fetch(1).name, "of old");
     db_params_t params = {.count = 0};
     db_add_id(&params, id_of(1));
     db_add_id(&params, id_of(1));
     db_conn_t *conn = begin(DB_WRITE);
-    int code = db_each(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
+    int code = db_exec(conn, SET_PARENT, &params, NULL, NULL, NULL, "changing", &test_error);
     cr_expect_eq(db_end(conn, code, &test_error), STORE_OK, "%s", test_error.text);
     if (i == 0)
       db_close(test_db);
@@ -549,14 +549,14 @@ Test(versions, a_database_is_brought_up_to_date_and_loses_nothing) {
 }
 
 Test(versions, a_newer_one_is_refused_and_left_alone) {
-  db_plan_t old = plan_of(1);
-  test_db = open_with(&test_plan);
+  db_spec_t old = plan_of(1);
+  test_db = open_with(&test_spec);
   store(1, "one");
   db_close(test_db);
   cr_expect_null(open_with(&old));
   cr_expect_not_null(strstr(test_error.text, "the database was made by a newer version"), "%s",
                      test_error.text);
-  test_db = open_with(&test_plan);
+  test_db = open_with(&test_spec);
   cr_assert_not_null(test_db, "%s", test_error.text);
   cr_expect_eq(count(), 1);
   end_of_test();
@@ -565,7 +565,7 @@ Test(versions, a_newer_one_is_refused_and_left_alone) {
 Test(versions, another_programs_tables_are_refused_and_left_alone) {
   run_aside("CREATE TABLE things(what text)");
   run_aside("INSERT INTO things VALUES('still there')");
-  cr_expect_null(open_with(&test_plan));
+  cr_expect_null(open_with(&test_spec));
   cr_expect_neq(test_error.text[0], '\0');
   run_aside("UPDATE things SET what = 'as it was' WHERE what = 'still there'");
   run_aside("INSERT INTO things SELECT what FROM things WHERE what = 'as it was'");
@@ -576,10 +576,10 @@ static const char *const broken[] = {"CREATE TABLE things(id uuid NOT NULL PRIMA
                                      "CREATE TABLE more(id uuid NOT NULL PRIMARY KEY); this is no SQL"};
 
 Test(versions, a_step_that_fails_changes_nothing) {
-  db_plan_t plan = test_plan;
-  plan.migrations = broken;
-  cr_expect_null(open_with(&plan));
-  test_db = open_with(&test_plan);
+  db_spec_t spec = test_spec;
+  spec.migrations = broken;
+  cr_expect_null(open_with(&spec));
+  test_db = open_with(&test_spec);
   cr_assert_not_null(test_db, "%s", test_error.text);
   end_of_test();
 }
@@ -596,7 +596,7 @@ Test(versions, several_may_prepare_it_at_once) {
   pthread_t threads[DATABASES];
   db_t *dbs[DATABASES];
   for (int i = 0; i < DATABASES; i++) {
-    dbs[i] = open_unchecked(&test_plan);
+    dbs[i] = open_unchecked(&test_spec);
     cr_assert_eq(pthread_create(&threads[i], NULL, open_on_thread, &dbs[i]), 0);
   }
   for (int i = 0; i < DATABASES; i++) {
@@ -605,7 +605,7 @@ Test(versions, several_may_prepare_it_at_once) {
     cr_expect_not_null(result);
     db_close(dbs[i]);
   }
-  test_db = open_with(&test_plan);
+  test_db = open_with(&test_spec);
   store(1, "one");
   end_of_test();
 }

@@ -1,5 +1,5 @@
-/* texts.c: see texts.h. */
-#include "texts.h"
+/* text_nul.c: see text_nul.h. */
+#include "text_nul.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,50 +1,50 @@
-/* calls.c: see calls.h. */
-#include "calls.h"
-#include "texts.h"
+/* tool_args.c: see tool_args.h. */
+#include "tool_args.h"
+#include "text_nul.h"
 
 #include <iccm_service.h>
 #include <stdlib.h>
 
-static bool nobody_waits(void *arg) {
+static bool is_abandoned(void *arg) {
   return mcp_call_cancelled(arg);
 }
 
-store_stop_t until_left(mcp_call_t *call) {
-  return (store_stop_t){nobody_waits, call};
+cancel_token_t cancel_when_abandoned(mcp_call_t *call) {
+  return (cancel_token_t){is_abandoned, call};
 }
 
 /* data.retry: nothing is wrong with what was asked. */
-static void end_for_now(mcp_call_t *call, const char *doing) {
+static void reply_retry(mcp_call_t *call, const char *doing) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
   yyjson_mut_obj_add_bool(doc, data, "retry", true);
   mcp_call_fail(call, MCP_TOOL_ERROR, data, "%s failed, retry", doing);
 }
 
-void end_failed(mcp_call_t *call, health_t *health, enum health_work work, int code, const char *doing,
-                const store_error_t *error) {
-  if (code == STORE_NONE || code == STORE_TAKEN) { /* the store is well, and the words are for all */
+void reply_store_error(mcp_call_t *call, health_t *health, enum health_operation work, int code,
+                       const char *doing, const store_error_t *error) {
+  if (code == STORE_NOT_FOUND || code == STORE_CONFLICT) { /* the store is well, and the words are for all */
     mcp_call_tool_error(call, "%s", error->text);
     return;
   }
   health_report(health, work, code, error);
-  if (code != STORE_STOPPED)
+  if (code != STORE_CANCELLED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
-  if (code == STORE_REFUSED)
+  if (code == STORE_INVALID)
     mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
                   "%s failed: the database cannot take a value that was given", doing);
-  else if (code == STORE_SLOW)
-    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_MS / 1000);
+  else if (code == STORE_TIMEOUT)
+    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_TIMEOUT_MS / 1000);
   else
-    end_for_now(call, doing);
+    reply_retry(call, doing);
 }
 
-void end_no_memory(mcp_call_t *call) {
+void reply_no_memory(mcp_call_t *call) {
   mcp_call_fail(call, MCP_INTERNAL_ERROR, NULL, "out of memory");
 }
 
-void end_too_large(mcp_call_t *call, const char *advice) {
-  mcp_call_tool_error(call, "the answer is larger than %d MiB%s", ANSWER_MAX_BYTES / 1024 / 1024, advice);
+void reply_too_large(mcp_call_t *call, const char *advice) {
+  mcp_call_tool_error(call, "the answer is larger than %d MiB%s", RESPONSE_MAX_BYTES / 1024 / 1024, advice);
 }
 
 bool force_arg(mcp_call_t *call, yyjson_val *args) {
@@ -61,7 +61,7 @@ mcp_text_t text_arg(yyjson_val *args, const char *name) {
   return text;
 }
 
-bool without_nul(mcp_call_t *call, mcp_text_t *text) {
+bool replace_nul(mcp_call_t *call, mcp_text_t *text) {
   if (!text_has_nul(*text))
     return true;
   char *copy = text_replace_nul(text);
@@ -69,13 +69,14 @@ bool without_nul(mcp_call_t *call, mcp_text_t *text) {
   free(copy);
   text->ptr = yyjson_mut_get_str(kept);
   if (kept == NULL)
-    end_no_memory(call);
+    reply_no_memory(call);
   return kept != NULL;
 }
 
-bool name_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes, mcp_text_t *out) {
+bool bounded_text_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes,
+                      mcp_text_t *out) {
   *out = text_arg(args, name);
-  if (!without_nul(call, out))
+  if (!replace_nul(call, out))
     return false;
   if (out->len <= max_bytes)
     return true;
@@ -137,29 +138,32 @@ void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp
                                           : yyjson_mut_null(doc));
 }
 
-answer_t answer_begin(mcp_call_t *call, const char *rows, mcp_metric_t *rows_given, const char *of) {
-  answer_t answer = {.call = call, .rows_given = rows_given, .of = of, .doc = mcp_call_doc(call)};
-  answer.root = yyjson_mut_obj(answer.doc);
+response_t response_begin(mcp_call_t *call, const char *rows, mcp_metric_t *rows_metric,
+                          const char *rows_label) {
+  response_t response = {
+      .call = call, .rows_metric = rows_metric, .rows_label = rows_label, .doc = mcp_call_doc(call)};
+  response.root = yyjson_mut_obj(response.doc);
   if (rows != NULL)
-    answer.rows = yyjson_mut_obj_add_arr(answer.doc, answer.root, rows);
-  return answer;
+    response.rows = yyjson_mut_obj_add_arr(response.doc, response.root, rows);
+  return response;
 }
 
-bool answer_takes(answer_t *answer, size_t bytes) {
-  answer->bytes += bytes;
-  return answer->bytes <= ANSWER_MAX_BYTES;
+bool response_has_room(response_t *response, size_t bytes) {
+  response->bytes += bytes;
+  return response->bytes <= RESPONSE_MAX_BYTES;
 }
 
-void answer_end(answer_t *answer, health_t *health, int code, const char *doing, const store_error_t *error) {
+void response_end(response_t *response, health_t *health, int code, const char *doing,
+                  const store_error_t *error) {
   if (code != STORE_OK) {
-    end_failed(answer->call, health, HEALTH_READING, code, doing, error);
+    reply_store_error(response->call, health, HEALTH_READ, code, doing, error);
     return;
   }
-  health_report(health, HEALTH_READING, STORE_OK, NULL);
-  if (answer->bytes > ANSWER_MAX_BYTES) {
-    end_too_large(answer->call, "");
+  health_report(health, HEALTH_READ, STORE_OK, NULL);
+  if (response->bytes > RESPONSE_MAX_BYTES) {
+    reply_too_large(response->call, "");
     return;
   }
-  mcp_metric_add(answer->rows_given, answer->of, (double)yyjson_mut_arr_size(answer->rows));
-  mcp_call_reply(answer->call, answer->root);
+  mcp_metric_add(response->rows_metric, response->rows_label, (double)yyjson_mut_arr_size(response->rows));
+  mcp_call_reply(response->call, response->root);
 }

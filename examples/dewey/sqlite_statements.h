@@ -1,6 +1,6 @@
-/* sqlite_plan.h: all that Dewey asks of SQLite, as SQL. */
-#ifndef DEWEY_SQLITE_PLAN_H
-#define DEWEY_SQLITE_PLAN_H
+/* sqlite_statements.h: all that Dewey asks of SQLite, as SQL. */
+#ifndef DEWEY_SQLITE_STATEMENTS_H
+#define DEWEY_SQLITE_STATEMENTS_H
 
 #include "sqlite_pools.h"
 #include "store_db.h"
@@ -17,12 +17,12 @@ enum statement {
   SQL_FETCH,
   SQL_MATCHES,
   SQL_MATCHES_BOTH,
-  SQL_TAKE_OUT,
-  SQL_TAKE_OUT_OF_COMPONENT,
+  SQL_UNINDEX,
+  SQL_UNINDEX_COMPONENT,
   SQL_CLEAR,
   SQL_CLEAR_COMPONENT,
-  SQL_TO_CLEAR,
-  SQL_TO_CLEAR_COMPONENT,
+  SQL_CLEAR_COUNT,
+  SQL_CLEAR_COUNT_COMPONENT,
   SQL_COUNTS,
   SQL_RANGE,
   SQL_BYTES,
@@ -39,14 +39,15 @@ enum statement {
   SQL_MESSAGES_INDEX,
   SQL_MESSAGES_MOVED,
   SQL_STATEMENTS,
-  SQL_PICKS = SQL_STATEMENTS /* the first of PICK_SHAPES */
+  SQL_PICKS = SQL_STATEMENTS /* the first of SQLITE_PICK_SHAPES */
 };
 
 enum {
-  PICK_SHAPES = 320 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
+  SQLITE_PICK_SHAPES =
+      320 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
 };
 
-extern const conn_plan_t sqlite_plan;
+extern const sqlite_spec_t sqlite_spec;
 
 /* The store on SQLite. */
 typedef struct sqlite_store {
@@ -56,6 +57,6 @@ typedef struct sqlite_store {
 
 /* Leaves the writer to others for as long as it was used: a connection given back and taken again at once
  * would never reach those who wait for it. */
-void sqlite_give_way(int64_t used_ms);
+void sqlite_yield_writer(int64_t used_ms);
 
 #endif

@@ -1,10 +1,10 @@
-/* figures.c: see figures.h. */
-#include "figures.h"
+/* metrics.c: see metrics.h. */
+#include "metrics.h"
 
 #define VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-void figures_make(figures_t *figures, mcp_server_t *server) {
-  *figures = (figures_t){
+void metrics_init(metrics_t *metrics, mcp_server_t *server) {
+  *metrics = (metrics_t){
       .entries =
           mcp_server_counter(server, "dewey_log_entries_total", "Log entries taken, by what became of them.",
                              "outcome", VALUES("stored", "duplicate", "rejected")),

@@ -1,7 +1,7 @@
-/* texts.h: texts on their way into the store and out of it. NUL becomes U+FFFD, since not every database can
- * store it. */
-#ifndef STORES_TEXTS_H
-#define STORES_TEXTS_H
+/* text_nul.h: texts on their way into the store and out of it. NUL becomes U+FFFD, since not every database
+ * can store it. */
+#ifndef STORES_TEXT_NUL_H
+#define STORES_TEXT_NUL_H
 
 #include "stores.h"
 

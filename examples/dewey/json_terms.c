@@ -1,16 +1,16 @@
-/* json_words.c: see json_words.h. Recursion is as deep as the value, whose depth the library limits to 64. */
-#include "json_words.h"
+/* json_terms.c: see json_terms.h. Recursion is as deep as the value, whose depth the library limits to 64. */
+#include "json_terms.h"
 #include "json_contains.h"
 
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-typedef struct words {
+typedef struct json_terms {
   char *out;
   size_t len;
   int count;
-} words_t;
+} json_terms_t;
 
 /* FNV-1a. */
 static uint64_t mix(uint64_t hash, const void *bytes, size_t len) {
@@ -31,40 +31,40 @@ static uint64_t mix_scalar(uint64_t hash, yyjson_val *value) {
 }
 
 /* False: too many. */
-static bool add(words_t *words, uint64_t hash) {
-  if (words->count++ == JSON_WORDS_MAX)
+static bool add(json_terms_t *terms, uint64_t hash) {
+  if (terms->count++ == JSON_TERMS_MAX)
     return false;
-  words->len += (size_t)snprintf(words->out + words->len, JSON_WORD_BYTES + 1, " d%010llx",
+  terms->len += (size_t)snprintf(terms->out + terms->len, JSON_TERM_BYTES + 1, " d%010llx",
                                  (unsigned long long)(hash & UINT64_C(0xffffffffff)));
   return true;
 }
 
-static bool walk(words_t *words, yyjson_val *value, uint64_t hash) {
+static bool walk(json_terms_t *terms, yyjson_val *value, uint64_t hash) {
   size_t index, count;
   yyjson_val *key, *item;
   if (yyjson_is_obj(value)) {
     yyjson_obj_foreach(value, index, count, key, item) {
       uint64_t below = mix(mix(hash, "/", 1), yyjson_get_str(key), yyjson_get_len(key));
-      if (!walk(words, item, below))
+      if (!walk(terms, item, below))
         return false;
     }
     return true;
   }
   if (yyjson_is_arr(value)) {
     yyjson_arr_foreach(value, index, count, item) {
-      if (!walk(words, item, mix(hash, "[", 1)))
+      if (!walk(terms, item, mix(hash, "[", 1)))
         return false;
     }
     return true;
   }
-  return add(words, mix_scalar(hash, value));
+  return add(terms, mix_scalar(hash, value));
 }
 
-bool json_words(yyjson_val *value, char out[JSON_WORDS_BYTES]) {
-  words_t words = {.out = out};
+bool json_terms(yyjson_val *value, char out[JSON_TERMS_SIZE]) {
+  json_terms_t terms = {.out = out};
   out[0] = '\0';
-  if (walk(&words, value, UINT64_C(0xcbf29ce484222325)))
+  if (walk(&terms, value, UINT64_C(0xcbf29ce484222325)))
     return true;
-  memcpy(out, " " JSON_WORDS_MORE, sizeof " " JSON_WORDS_MORE);
+  memcpy(out, " " JSON_TERMS_TOO_MANY, sizeof " " JSON_TERMS_TOO_MANY);
   return false;
 }

@@ -1,8 +1,8 @@
-/* sqlite_plan.c: see sqlite_plan.h. */
-#include "sqlite_plan.h"
+/* sqlite_statements.c: see sqlite_statements.h. */
+#include "sqlite_statements.h"
 #include "db_sqlite.h"
 #include "json_contains.h"
-#include "json_words.h"
+#include "json_terms.h"
 #include "sqlite_schema.h"
 #include "words.h"
 
@@ -13,10 +13,10 @@
 
 /* What the text index gets of a line, and the same again to take it out: the words of its message, and what
  * its data holds. What still stands in the older index (sqlite_words.h) stays there until that is dropped. */
-#define INDEXED "words(message, " DIGITS(WORDS_OF_LINE) ") || json_words(data)"
+#define INDEXED "words(message, " DIGITS(WORDS_LINE_MAX_CHARS) ") || json_words(data)"
 #define OLD_LINES "(SELECT old_lines FROM words_state)"
 #define OLD_MESSAGES "(SELECT old_messages FROM words_state)"
-#define TAKE_OUT                                                                                             \
+#define UNINDEX                                                                                              \
   "INSERT INTO logs_words(logs_words, rowid, words) SELECT 'delete', seq, " INDEXED                          \
   " FROM logs WHERE seq > " OLD_LINES " AND seq IN "
 
@@ -40,7 +40,7 @@
 #define STEP "(SELECT seq" TO_CLEAR " ORDER BY created_at, id LIMIT ?3)"
 #define STEP_OF_COMPONENT "(SELECT seq" TO_CLEAR_OF_COMPONENT " ORDER BY created_at, id LIMIT ?3)"
 
-#define INDEXED_CONTENT "words(content, " DIGITS(WORDS_OF_MESSAGE) ")"
+#define INDEXED_CONTENT "words(content, " DIGITS(WORDS_MESSAGE_MAX_CHARS) ")"
 #define KEY "seq"
 #define KEY_OF(id) "(SELECT seq FROM conversations WHERE id = " id ")"
 #define MESSAGES_KEY "conversation"
@@ -86,12 +86,12 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_MATCHES_BOTH] =
         "SELECT count(*) FROM (SELECT 1 FROM logs_words WHERE logs_words MATCH ?1 UNION ALL"
         " SELECT 1 FROM logs_text WHERE logs_text MATCH ?3 AND rowid <= " OLD_LINES " LIMIT ?2)",
-    [SQL_TAKE_OUT] = TAKE_OUT STEP,
-    [SQL_TAKE_OUT_OF_COMPONENT] = TAKE_OUT STEP_OF_COMPONENT,
+    [SQL_UNINDEX] = UNINDEX STEP,
+    [SQL_UNINDEX_COMPONENT] = UNINDEX STEP_OF_COMPONENT,
     [SQL_CLEAR] = "DELETE FROM logs WHERE seq IN " STEP,
     [SQL_CLEAR_COMPONENT] = "DELETE FROM logs WHERE seq IN " STEP_OF_COMPONENT,
-    [SQL_TO_CLEAR] = "SELECT count(*)" TO_CLEAR,
-    [SQL_TO_CLEAR_COMPONENT] = "SELECT count(*)" TO_CLEAR_OF_COMPONENT,
+    [SQL_CLEAR_COUNT] = "SELECT count(*)" TO_CLEAR,
+    [SQL_CLEAR_COUNT_COMPONENT] = "SELECT count(*)" TO_CLEAR_OF_COMPONENT,
     [SQL_COUNTS] = "SELECT component, level, count(*) FROM logs INDEXED BY logs_component GROUP BY 1, 2",
     [SQL_RANGE] = "SELECT (SELECT min(created_at) FROM logs), (SELECT max(created_at) FROM logs)",
     [SQL_BYTES] = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
@@ -127,7 +127,7 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
  * itself. */
 static void on_json_contains(sqlite3_context *context, int count, sqlite3_value **values) {
   (void)count;
-  if (conn_must_end(sqlite3_user_data(context))) {
+  if (sqlite_conn_interrupted(sqlite3_user_data(context))) {
     sqlite3_result_error_code(context, SQLITE_INTERRUPT);
     return;
   }
@@ -139,13 +139,13 @@ static void on_json_contains(sqlite3_context *context, int count, sqlite3_value 
 }
 
 /* json_words(text): " word word", or "" where text is no JSON or NULL. */
-static void on_json_words(sqlite3_context *context, int count, sqlite3_value **values) {
+static void on_json_terms(sqlite3_context *context, int count, sqlite3_value **values) {
   (void)count;
-  char words[JSON_WORDS_BYTES] = "";
+  char words[JSON_TERMS_SIZE] = "";
   const char *text = (const char *)sqlite3_value_text(values[0]);
   yyjson_doc *doc = text != NULL ? mcp_json_read(text, (size_t)sqlite3_value_bytes(values[0])) : NULL;
   if (doc != NULL)
-    json_words(yyjson_doc_get_root(doc), words);
+    json_terms(yyjson_doc_get_root(doc), words);
   yyjson_doc_free(doc);
   sqlite3_result_text(context, words, -1, SQLITE_TRANSIENT);
 }
@@ -169,15 +169,15 @@ static int extend(sqlite3 *db, void *conn) {
   if (code == SQLITE_OK)
     code = sqlite3_create_function(db, "json_contains", 2, flags, conn, on_json_contains, NULL, NULL);
   if (code == SQLITE_OK)
-    code = sqlite3_create_function(db, "json_words", 1, fixed, NULL, on_json_words, NULL, NULL);
+    code = sqlite3_create_function(db, "json_words", 1, fixed, NULL, on_json_terms, NULL, NULL);
   return code == SQLITE_OK ? sqlite3_create_function(db, "words", 2, fixed, NULL, on_words, NULL, NULL)
                            : code;
 }
 
-const conn_plan_t sqlite_plan = {.name = "Dewey",
-                                 .application_id = 0x44657779, /* "Dewy" */
-                                 .steps = sqlite_steps,
-                                 .step_count = SQLITE_STEPS,
-                                 .statements = fixed_sql,
-                                 .place_count = SQL_PICKS + PICK_SHAPES,
-                                 .extend = extend};
+const sqlite_spec_t sqlite_spec = {.name = "Dewey",
+                                   .application_id = 0x44657779, /* "Dewy" */
+                                   .steps = sqlite_steps,
+                                   .step_count = SQLITE_STEPS,
+                                   .statements = fixed_sql,
+                                   .statement_count = SQL_PICKS + SQLITE_PICK_SHAPES,
+                                   .extend = extend};

@@ -1,9 +1,9 @@
-/* bytes.c: see bytes.h.
+/* blob.c: see blob.h.
  *
  * A clone is a state that the file had in one moment. A copy takes a while: whether the file was written to
  * meanwhile is seen by its times and its size, and by reading it once more where it was written to lately. */
 #define _GNU_SOURCE /* sync_file_range */
-#include "bytes.h"
+#include "blob.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 
 enum { BUFFER_BYTES = 1024 * 1024, LATELY_S = 60 };
 
-bool bytes_equal(const bytes_t *one, const bytes_t *other) {
+bool blob_equal(const blob_t *one, const blob_t *other) {
   return one->size == other->size && strcmp(one->checksum, other->checksum) == 0;
 }
 
@@ -56,7 +56,7 @@ static int write_all(int file, const char *buffer, size_t len) {
 /* Reads all of from, writes it to to, unless that is -1, and hashes it. Who goes on appending to it would be
  * followed for ever: -EAGAIN. The disk begins to write at once, so that it works while the rest is hashed and
  * little is left to wait for at the end. */
-static int pump(int from, int to, store_stop_t stop, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
+static int pump(int from, int to, cancel_token_t cancel, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
   struct stat about;
   ssize_t len;
   *size = 0;
@@ -68,7 +68,7 @@ static int pump(int from, int to, store_stop_t stop, EVP_MD_CTX *hash, char *buf
     int code = to >= 0 ? write_all(to, buffer, (size_t)len) : 0;
     if (code != 0)
       return code;
-    if (stop.cb != NULL && stop.cb(stop.arg))
+    if (cancel.cb != NULL && cancel.cb(cancel.arg))
       return -ECANCELED;
     if (to >= 0)
       sync_file_range(to, *size, len, SYNC_FILE_RANGE_WRITE); /* a hint: fsync says what fails */
@@ -78,37 +78,37 @@ static int pump(int from, int to, store_stop_t stop, EVP_MD_CTX *hash, char *buf
   return (int)len;
 }
 
-static int hash_and_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
+static int hash_and_copy(int from, int to, cancel_token_t cancel, blob_t *blob) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned len = 0;
   EVP_MD_CTX *hash = EVP_MD_CTX_new();
   char *buffer = malloc(BUFFER_BYTES);
   int code = hash != NULL && buffer != NULL && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
   if (code == 0)
-    code = pump(from, to, stop, hash, buffer, &bytes->size);
+    code = pump(from, to, cancel, hash, buffer, &blob->size);
   if (code == 0 && EVP_DigestFinal_ex(hash, digest, &len) != 1)
     code = -ENOMEM;
   if (code == 0)
-    write_hex(digest, len, bytes->checksum);
+    write_hex(digest, len, blob->checksum);
   free(buffer);
   EVP_MD_CTX_free(hash);
   return code;
 }
 
-int bytes_read(int file, store_stop_t stop, bytes_t *bytes) {
-  return hash_and_copy(file, -1, stop, bytes);
+int blob_hash(int file, cancel_token_t cancel, blob_t *blob) {
+  return hash_and_copy(file, -1, cancel, blob);
 }
 
-int bytes_match(int file, const bytes_t *bytes, store_stop_t stop, bool *equal) {
+int blob_match(int file, const blob_t *blob, cancel_token_t cancel, bool *equal) {
   struct stat about;
-  bytes_t read;
+  blob_t read;
   *equal = false;
   if (fstat(file, &about) != 0)
     return -errno;
-  if (about.st_size != bytes->size)
+  if (about.st_size != blob->size)
     return 0;
-  int code = bytes_read(file, stop, &read);
-  *equal = code == 0 && bytes_equal(&read, bytes);
+  int code = blob_hash(file, cancel, &read);
+  *equal = code == 0 && blob_equal(&read, blob);
   return code == -EAGAIN ? 0 : code;
 }
 
@@ -122,10 +122,10 @@ static bool is_written_lately(const struct stat *about) {
   return time(NULL) - about->st_mtim.tv_sec < LATELY_S;
 }
 
-static int read_again(int from, store_stop_t stop, const bytes_t *bytes) {
-  bytes_t again;
-  int code = bytes_read(from, stop, &again);
-  return code == 0 && !bytes_equal(&again, bytes) ? -EAGAIN : code;
+static int read_again(int from, cancel_token_t cancel, const blob_t *blob) {
+  blob_t again;
+  int code = blob_hash(from, cancel, &again);
+  return code == 0 && !blob_equal(&again, blob) ? -EAGAIN : code;
 }
 
 /* What cannot fit, a huge file of holes for one, is not begun: it would take the room of all others first. */
@@ -134,23 +134,23 @@ static bool has_room(int to, int64_t size) {
   return fstatvfs(to, &disk) != 0 || disk.f_frsize == 0 || (uint64_t)size / disk.f_frsize <= disk.f_bavail;
 }
 
-static int copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
+static int copy(int from, int to, cancel_token_t cancel, blob_t *blob) {
   struct stat before, after;
   if (fstat(from, &before) != 0)
     return -errno;
-  int code = has_room(to, before.st_size) ? hash_and_copy(from, to, stop, bytes) : -ENOSPC;
+  int code = has_room(to, before.st_size) ? hash_and_copy(from, to, cancel, blob) : -ENOSPC;
   if (code == 0 && is_written_lately(&before))
-    code = read_again(from, stop, bytes);
+    code = read_again(from, cancel, blob);
   if (code == 0 && fstat(from, &after) != 0)
     code = -errno;
   if (code == 0 &&
-      !(before.st_size == after.st_size && bytes->size == after.st_size &&
+      !(before.st_size == after.st_size && blob->size == after.st_size &&
         same_moment(&before.st_mtim, &after.st_mtim) && same_moment(&before.st_ctim, &after.st_ctim)))
     code = -EAGAIN;
   return code;
 }
 
-int bytes_copy(int from, int to, store_stop_t stop, bytes_t *bytes) {
-  int code = ioctl(to, FICLONE, from) == 0 ? bytes_read(to, stop, bytes) : copy(from, to, stop, bytes);
+int blob_copy(int from, int to, cancel_token_t cancel, blob_t *blob) {
+  int code = ioctl(to, FICLONE, from) == 0 ? blob_hash(to, cancel, blob) : copy(from, to, cancel, blob);
   return code == 0 && fsync(to) != 0 ? -errno : code;
 }
