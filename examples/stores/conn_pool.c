@@ -22,7 +22,7 @@ void *conn_pool_try_acquire(conn_pool_t *pool) {
   return conn;
 }
 
-/* With the mutex held: waits for a step, or until end_ms; why no longer, or STORE_OK. */
+/* Waits for a step or until end_ms, with the mutex held. Returns STORE_OK or the reason to stop. */
 static int wait_a_step(conn_pool_t *pool, int64_t end_ms, cancel_token_t cancel) {
   int64_t step_ms = monotonic_ms() + CANCEL_POLL_MS;
   if (cancel_requested(cancel))

@@ -1,4 +1,4 @@
-/* conn_pool.h: hands out connections to a database, each to one thread at a time. */
+/* conn_pool.h: a pool of database connections; each is lent to one thread at a time. */
 #ifndef STORES_CONN_POOL_H
 #define STORES_CONN_POOL_H
 
@@ -12,19 +12,19 @@ typedef struct conn_pool {
   pthread_mutex_t mutex;
   pthread_cond_t available;
   void *free[CONN_POOL_SIZE];
-  int count; /* of free */
+  int count; /* number of free connections */
 } conn_pool_t;
 
 void conn_pool_init(conn_pool_t *pool);
-void conn_pool_deinit(conn_pool_t *pool); /* must be empty */
+void conn_pool_deinit(conn_pool_t *pool); /* all connections were taken out before */
 
-/* A connection that nobody uses; NULL: there was none for so long (STORE_BUSY), or stop said so
- * (STORE_CANCELLED): *code and error say which. */
+/* Takes a free connection and waits for one if necessary. Returns NULL after timeout_ms (STORE_BUSY) or
+ * when cancelled (STORE_CANCELLED), with *code and error set. */
 void *conn_pool_acquire(conn_pool_t *pool, int64_t timeout_ms, cancel_token_t cancel, int *code,
                         store_error_t *error);
 void conn_pool_release(conn_pool_t *pool, void *conn);
 
-/* One that is there now, or NULL. */
+/* Takes a free connection without waiting. Returns NULL if there is none. */
 void *conn_pool_try_acquire(conn_pool_t *pool);
 
 #endif

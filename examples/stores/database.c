@@ -42,7 +42,7 @@ static bool find_file(database_t *database, const char *component, const char *d
 
 typedef bool (*is_item_cb)(const char *item, size_t len);
 
-/* How many items a list parted by commas has; 0: one of them is none. */
+/* Returns the number of items of a comma-separated list, or 0 if one is invalid. */
 static int count_items(const char *list, is_item_cb is_item) {
   for (int count = 1;; count++) {
     size_t len = strcspn(list, ",");
@@ -54,8 +54,8 @@ static int count_items(const char *list, is_item_cb is_item) {
   }
 }
 
-/* A name, an address, or of a socket a path or a name behind an @. No address with a scheme, a user or a
- * password: libpq would take all of it for a name, and show it. */
+/* A name, an address, the directory of a socket, or an abstract socket that begins with @. URLs with
+ * scheme, user or password are refused: libpq would take the whole text as a name and log it. */
 static bool is_host(const char *item, size_t len) {
   if (len == 0 || len >= PQ_HOST_SIZE || item[0] == ' ' || item[len - 1] == ' ')
     return false;
@@ -74,7 +74,7 @@ static bool is_port(const char *item, size_t len) {
   return number >= 1 && number <= 65535;
 }
 
-/* One port for all hosts, or as many. */
+/* One port for all hosts, or one for each. */
 static bool read_hosts(const pq_conninfo_t *conninfo, const char *component) {
   int hosts = count_items(conninfo->host, is_host), ports = count_items(conninfo->port, is_port);
   variable_t host = variable(component, "HOST"), port = variable(component, "PORT");

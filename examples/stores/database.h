@@ -1,4 +1,4 @@
-/* database.h: which database a service uses, from the environment. */
+/* database.h: the database settings of a service, from the environment. */
 #ifndef STORES_DATABASE_H
 #define STORES_DATABASE_H
 
@@ -7,17 +7,18 @@
 #include <iccm_service.h>
 
 typedef struct database {
-  pq_conninfo_t postgresql; /* borrowed from the environment and from us; host NULL: SQLite */
-  char path[4096];          /* of SQLite's file */
-  char name[32];            /* the component's, which is what database and user are named after */
+  /* Points into the environment and into this struct. host NULL: SQLite is used. */
+  pq_conninfo_t postgresql;
+  char path[4096]; /* of the SQLite file */
+  char name[32];   /* of the component; default name of database and user */
 } database_t;
 
-/* Reads COMPONENT_DB_HOST, and where that is set COMPONENT_DB_PORT, _NAME, _USER, _PASSWORD and _TIMEOUT,
- * else COMPONENT_DB_PATH. That is component.db, in lower case, in directory unless it is set; NULL: the data
- * directory, which is made where it is missing. False: it has been logged why not. The database_t may not be
- * moved afterwards. */
+/* Reads COMPONENT_DB_HOST. If it is set, reads COMPONENT_DB_PORT, _NAME, _USER, _PASSWORD and _TIMEOUT,
+ * else COMPONENT_DB_PATH. The default path is component.db (in lower case) in directory; directory NULL is
+ * the data directory, which is created if it is missing. Returns false after logging the error. The struct
+ * points into itself: do not move it afterwards. */
 bool database_from_env(database_t *database, const char *component, const char *directory);
-/* What is read from or written to, as it may be logged: the hosts or the file. Returns shown. */
+/* Writes the hosts or the path without secrets, for the log. Returns shown. */
 const char *database_redacted(const database_t *database, char shown[MCP_SHOWN_SIZE]);
 
 #endif

@@ -1,5 +1,5 @@
-/* db.c: see db.h. What is the same for both databases: the order of calls, parameters, and what a transaction
- * that has failed answers. */
+/* db.c: see db.h. The part that both databases share: parameters, rows, and the state of a failed
+ * transaction. */
 #include "db_driver.h"
 
 #include <stdio.h>
@@ -8,10 +8,10 @@
 struct db_conn {
   db_t *db;
   enum db_mode mode;
-  void *conn;            /* the driver's */
-  cancel_token_t cancel; /* asked before each statement here, and during it by the driver */
-  int failed;            /* the code of the first failure */
-  const char *brief;     /* and what everybody may see of it */
+  void *conn;            /* of the driver */
+  cancel_token_t cancel; /* polled before each statement here, during it by the driver */
+  int failed;            /* code of the first failure */
+  const char *brief;     /* its public reason */
 };
 
 void db_close(db_t *db) {
@@ -72,14 +72,14 @@ bool db_reject_row(const db_row_t *row) {
   return false;
 }
 
-/* Describes what the database does not know of; code. */
+/* Describes a failure that the database has not reported. Returns code. */
 static int refuse(const char *what, int code, const char *reason, const char *brief, store_error_t *error) {
   snprintf(error->text, sizeof error->text, "%s: %s", what, reason);
   error->brief = brief;
   return code;
 }
 
-/* Why a statement cannot be run. */
+/* Returns STORE_OK, or why the statement cannot run. */
 static int check_runnable(const db_conn_t *conn, const db_execution_t *execution, store_error_t *error) {
   if (conn->failed != STORE_OK)
     return refuse(execution->what, conn->failed, "the transaction has failed before", conn->brief, error);

@@ -1,8 +1,7 @@
-/* db_pq.c: db.h on PostgreSQL (pq_pools.h). Parameters say their types, so that a statement needs no casts to
- * be understood.
+/* db_pq.c: db.h on PostgreSQL (pq_pools.h). Parameters carry their types, so statements need no casts.
  *
- * The version stands in a table of one row, which a check writes to. A statement that fails rolls its
- * transaction back, or takes its connection along (pq_conn.h); the next db_begin makes another. */
+ * The version is in a table of one row, which a check updates. A statement that fails rolls its
+ * transaction back or closes its connection (pq_conn.h); the next db_begin connects again. */
 #include "db_pq.h"
 #include "db_driver.h"
 #include "pq_migrate.h"
@@ -12,9 +11,10 @@
 #include <string.h>
 
 typedef struct db_pq {
-  db_t db; /* first: it is what others see */
+  db_t db; /* must be first */
   pq_pools_t *pools;
-  pq_spec_t spec; /* from here on: unused on pools of a caller */
+  /* The members below are unused on a caller's pools. */
+  pq_spec_t spec;
   pq_pools_t own_pools;
   pq_schema_t schema;
   char lock[64];
@@ -93,7 +93,7 @@ static enum pq_row on_row(const PGresult *result, void *arg) {
   return execution->damaged ? PQ_ROW_DAMAGED : more ? PQ_ROW_CONTINUE : PQ_ROW_STOP;
 }
 
-/* A unique key in use is a code of its own. */
+/* A unique key that is in use has its own code. */
 static int map_conflict(const pq_conn_t *conn, int code) {
   return code == STORE_FAILED && strcmp(conn->sqlstate, "23505") == 0 ? STORE_CONFLICT : code;
 }

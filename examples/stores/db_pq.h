@@ -5,9 +5,9 @@
 #include "db.h"
 #include "pq_pools.h"
 
-/* A db_t on connections that the caller opens, with this plan, before its first use. The plan's statements
- * are those of the db_t. The caller prepares the tables (pq_check); db_check may not be called. Pools and
- * plan outlive the db_t. NULL: no memory. */
+/* Creates a db_t on connections that the caller opens, with this spec, before its first use. The spec's
+ * statements are those of the db_t. The caller migrates the tables (pq_check); do not call db_check. Pools
+ * and spec outlive the db_t. Returns NULL if out of memory. */
 db_t *db_on_pq(pq_pools_t *pools, const pq_spec_t *spec);
 
 /* The connection of a transaction, valid until its db_end. */

@@ -1,7 +1,8 @@
-/* db_sqlite.c: db.h on SQLite (sqlite_pools.h). Ids are blobs of 16 bytes, times and booleans integers.
+/* db_sqlite.c: db.h on SQLite (sqlite_pools.h). Ids are blobs of 16 bytes; times and booleans are
+ * integers.
  *
- * Foreign keys are heeded, as PostgreSQL does, and there is its collation "C". Why work ended early is kept
- * by the connection; a statement that fails rolls its transaction back (sqlite_conn_fail). */
+ * Foreign keys are enforced and the collation "C" is defined, as on PostgreSQL. A statement that fails
+ * rolls its transaction back (sqlite_conn_fail). */
 #include "db_sqlite.h"
 #include "db_driver.h"
 
@@ -10,9 +11,10 @@
 #include <string.h>
 
 typedef struct db_sqlite {
-  db_t db; /* first: it is what others see */
+  db_t db; /* must be first */
   sqlite_pools_t *pools;
-  sqlite_spec_t spec; /* from here on: unused on pools of a caller */
+  /* The members below are unused on a caller's pools. */
+  sqlite_spec_t spec;
   sqlite_pools_t own_pools;
 } db_sqlite_t;
 
@@ -65,7 +67,7 @@ static void bind_one(sqlite3_stmt *statement, int index, const db_param_t *param
     sqlite3_bind_int64(statement, index, param->number);
 }
 
-/* SQLite numbers $1, $2, … as it meets them: to it they are names. */
+/* SQLite treats $1, $2, … as names and numbers them in order of appearance. */
 static void bind_all(sqlite3_stmt *statement, const db_params_t *params) {
   for (int i = 0; i < params->count; i++) {
     char name[16];

@@ -5,12 +5,12 @@
 #include "db.h"
 #include "sqlite_pools.h"
 
-/* A db_t on connections that the caller opens, with this plan, before its first use. The plan's extend calls
- * db_sqlite_extend; its statements are those of the db_t. Pools and plan outlive the db_t. NULL: no memory.
- */
+/* Creates a db_t on connections that the caller opens, with this spec, before its first use. The spec's
+ * extend calls db_sqlite_extend; its statements are those of the db_t. Pools and spec outlive the db_t.
+ * Returns NULL if out of memory. */
 db_t *db_on_sqlite(sqlite_pools_t *pools, const sqlite_spec_t *spec);
 
-/* Sets up a connection as db.h requires (foreign keys, collation "C"). Returns SQLite's code. */
+/* Sets up a connection as db.h requires (foreign keys, collation "C"). Returns an SQLite result code. */
 int db_sqlite_extend(sqlite3 *db, void *conn);
 
 /* The connection of a transaction, valid until its db_end. */

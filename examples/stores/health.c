@@ -1,16 +1,16 @@
 /* health.c: see health.h.
  *
- * Writing and reading are kept apart: a full disk can still be read, and that must not hide it. Each is well
- * again when it has worked once, or when a check found it so; while writing fails, a check has to write as
- * much as work does. Failure: a store that others keep busy is not failing at once, but after BUSY_MS in
- * which nothing worked. */
+ * Writing and reading have separate states: a full disk can still be read, which must not hide the
+ * failure. A state recovers when an operation of its kind or a check succeeds. After a failed write, a
+ * check must be able to write probe_bytes. STORE_BUSY counts as a failure only after BUSY_MS without any
+ * success. */
 #include "health.h"
 #include "monotonic.h"
 
 #include <iccm_service.h>
 #include <stdio.h>
 
-/* What is counted as an error, by store_code. */
+/* The store_codes that are counted as errors. */
 static const char *const error_kinds[] = {
     [STORE_BUSY] = "busy", [STORE_TIMEOUT] = "slow", [STORE_FAILED] = "failed"};
 static const char *const error_labels[] = {"busy", "slow", "failed", NULL};
@@ -41,7 +41,7 @@ const char *health_failure(health_t *health) {
   return reason;
 }
 
-/* With the mutex held, so that the server hears of changes in their order. */
+/* With the mutex held, so that the server receives changes in order. */
 static void update_server(health_t *health) {
   const char *reason = reason_of(health);
   if (health->server != NULL)
@@ -90,7 +90,7 @@ static void count(health_t *health, int code) {
     mcp_metric_add(health->errors, error_kinds[code], 1);
 }
 
-/* With the mutex held. Whether others have kept the store busy for too long, with this work. */
+/* With the mutex held. True if operations of this kind have been busy for BUSY_MS. */
 static bool busy_for_long(health_t *health, enum health_operation work) {
   int64_t now_ms = monotonic_ms();
   if (health->busy_since_ms[work] == 0)
@@ -98,7 +98,7 @@ static bool busy_for_long(health_t *health, enum health_operation work) {
   return now_ms - health->busy_since_ms[work] >= BUSY_MS;
 }
 
-/* With the mutex held. brief NULL: it worked. */
+/* With the mutex held. brief NULL: success. */
 static void set_failure(health_t *health, enum health_operation work, const char *brief) {
   bool was_failing = health->failure[work] != NULL;
   health->failures += brief != NULL;
@@ -119,7 +119,7 @@ void health_report(health_t *health, enum health_operation work, int code, const
   pthread_mutex_unlock(&health->mutex);
 }
 
-/* Whether writing fails; what fails from here on is counted anew. */
+/* Resets the count of failures. Returns true if writing fails. */
 static bool begin_check(health_t *health) {
   pthread_mutex_lock(&health->mutex);
   bool failure = health->failure[HEALTH_WRITE] != NULL;
@@ -130,7 +130,7 @@ static bool begin_check(health_t *health) {
 
 static void report_available(health_t *health) {
   pthread_mutex_lock(&health->mutex);
-  if (health->failures == 0) { /* nobody has found otherwise meanwhile */
+  if (health->failures == 0) { /* no operation has failed since the check began */
     set_failure(health, HEALTH_WRITE, NULL);
     set_failure(health, HEALTH_READ, NULL);
     set_last_success(health);
@@ -143,7 +143,7 @@ bool health_check(health_t *health, health_check_cb check, void *arg, cancel_tok
   store_error_t error = {.brief = NULL};
   size_t free_bytes = begin_check(health) ? health->probe_bytes : 0;
   int code = check(arg, free_bytes, cancel, &error);
-  if (code == STORE_INVALID) { /* what a check gives is fine */
+  if (code == STORE_INVALID) { /* a check's own values are valid */
     code = STORE_FAILED;
     error.brief = "the database refused";
   }

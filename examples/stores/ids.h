@@ -1,4 +1,4 @@
-/* ids.h: ids, which mcp_uuid_parse has brought into its form, to bytes and back. */
+/* ids.h: converts ids between the text form of mcp_uuid_parse and 16 bytes. */
 #ifndef STORES_IDS_H
 #define STORES_IDS_H
 

@@ -1,4 +1,4 @@
-/* maintenance.c: see maintenance.h. What fails is its callbacks' affair: they are called again in time. */
+/* maintenance.c: see maintenance.h. The callbacks log their failures; they are called again. */
 #include "maintenance.h"
 #include "monotonic.h"
 
@@ -14,9 +14,9 @@ enum {
 struct maintenance {
   maintenance_config_t config;
   pthread_t thread;
-  pthread_mutex_t mutex; /* guards what follows */
+  pthread_mutex_t mutex; /* guards the members below */
   pthread_cond_t wake, ends;
-  bool stopping, ended, detached; /* left: nobody waits for the thread, which releases everything */
+  bool stopping, ended, detached; /* detached: the thread frees the struct */
 };
 
 static bool is_stopping(void *arg) {
@@ -27,7 +27,7 @@ static bool is_stopping(void *arg) {
   return stopping;
 }
 
-/* Sleeps until the next look; false: to be stopped. */
+/* Sleeps until the next check. Returns false when stopping. */
 static bool wait_interval(maintenance_t *maintenance, int seconds) {
   int64_t end_ms = monotonic_ms() + (int64_t)seconds * 1000;
   int code = 0;

@@ -1,25 +1,26 @@
-/* maintenance.h: a thread that looks after a store now and then, and does other work every hour. */
+/* maintenance.h: a thread that checks a store every few seconds and runs its maintenance every hour. */
 #ifndef STORES_MAINTENANCE_H
 #define STORES_MAINTENANCE_H
 
 #include "stores.h"
 
 typedef struct maintenance_config {
-  /* Whether all is well: asked every ten seconds, or every second while it is not, or work has to wait. */
+  /* Returns true if the store is available. Called every 10 s, or every second while either callback
+   * returns false. */
   bool (*check)(void *arg, cancel_token_t cancel);
-  /* Once all is well, then every hour; false: it has to wait, and is called again a second later. */
+  /* Called when check first succeeds, then every hour. Returns false to be called again a second later. */
   bool (*run)(void *arg, cancel_token_t cancel);
   void *arg;
 } maintenance_config_t;
 
 typedef struct maintenance maintenance_t;
 
-/* Looks at once. Both callbacks run on the thread, and have to end soon when stop says so; arg has to live
- * until maintenance_stop. NULL: no memory or no thread. */
+/* Starts with a check. Both callbacks run on the thread and must return soon when cancelled; arg must live
+ * until maintenance_stop. Returns NULL if out of memory or threads. */
 maintenance_t *maintenance_start(const maintenance_config_t *config);
 
-/* Ends the thread and waits for that, a second at most. False: a callback has not ended, and uses arg
- * until the process ends, which should be soon. NULL is fine. */
+/* Ends the thread and waits up to 1 s for it. Returns false if a callback is still running: it uses arg
+ * until the process ends, so end the process soon. maintenance may be NULL. */
 bool maintenance_stop(maintenance_t *maintenance);
 
 #endif

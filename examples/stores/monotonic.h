@@ -1,4 +1,4 @@
-/* monotonic.h: the clock that nobody sets, and waiting by it. */
+/* monotonic.h: the monotonic clock, and waiting by it. */
 #ifndef STORES_MONOTONIC_H
 #define STORES_MONOTONIC_H
 
@@ -12,12 +12,12 @@ static inline int64_t monotonic_ms(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Since glibc 2.30, declared for _GNU_SOURCE alone. */
+/* Since glibc 2.30, declared with _GNU_SOURCE only. */
 int pthread_cond_clockwait(pthread_cond_t *cond, pthread_mutex_t *mutex, clockid_t clock,
                            const struct timespec *end);
 
-/* Waits until then: as pthread_cond_timedwait(), but that no library that sets another time of day for the
- * process can take one clock for the other. */
+/* Waits until end_ms. Unlike pthread_cond_timedwait() it names the clock, so a library that fakes the time
+ * of day cannot interfere. */
 static inline int cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t end_ms) {
   struct timespec end = {.tv_sec = end_ms / 1000, .tv_nsec = end_ms % 1000 * 1000000};
   return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &end);

@@ -1,17 +1,17 @@
 /* pq_conn.c: see pq_conn.h.
  *
- * libpq is used without blocking: what is to be sent is sent, then the socket is waited for in small steps,
- * between which the deadline and stop are looked at. A statement that is given up takes its connection along;
- * the server notices that within a second (client_connection_check_interval) and ends it there, too. The
- * server's own limits (statement_timeout, lock_timeout) end what runs too long before that. A commit that
- * waits for a standby heeds none of these: the next connection ends those that nobody waits for any more.
+ * libpq is used in non-blocking mode: data is sent, then the socket is polled in small steps, between
+ * which the deadline and the cancel token are checked. An interrupted statement closes its connection; the
+ * server notices that within a second (client_connection_check_interval) and cancels the statement. Before
+ * that the server's own limits apply (statement_timeout, lock_timeout). A commit that waits for a standby
+ * obeys none of these: the next connection cancels such waits that are older than their limit.
  *
- * Standbys: a commit whose wait was ended (that way, by an operator, with the server) is seen by all who
- * read, and may be on this server alone. So what is answered as stored has always had a commit behind it that
- * did wait: its own, or pq_confirm()'s.
+ * Standbys: a commit whose wait was ended (by such a cancellation, by an operator, by a restart) is
+ * visible to all readers, but may exist on this server only. Therefore each reported success is followed
+ * by a commit that did wait: its own, or that of pq_confirm().
  *
- * Failures: what PostgreSQL says goes to the log; callers see the kind of it. A connection that is gone is
- * not mended here: the next pq_connect makes another. */
+ * Failures: PostgreSQL's message goes to the log; callers get the kind of failure. A lost connection is
+ * not repaired here; the next pq_connect replaces it. */
 #include "pq_conn.h"
 #include "monotonic.h"
 
@@ -21,12 +21,12 @@
 #include <string.h>
 
 enum {
-  CONNECT_MS = 5 * 1000,                           /* where there is one host */
-  CONNECT_EACH_MS = 2500,                          /* each of several */
-  STATEMENT_MS = STORE_QUERY_TIMEOUT_MS + 5 * 1000 /* by then the server itself has ended it */
+  CONNECT_MS = 5 * 1000,                           /* single host */
+  CONNECT_EACH_MS = 2500,                          /* each of several hosts */
+  STATEMENT_MS = STORE_QUERY_TIMEOUT_MS + 5 * 1000 /* after the server's own limit */
 };
 
-/* Plans are made for the values given: statements leave out filters that are null. */
+/* Custom plans: statements disable a filter by passing null, which the planner can then remove. */
 static const char session_settings[] =
     "SET statement_timeout = 25000; SET lock_timeout = 10000;"
     "SET idle_in_transaction_session_timeout = 60000;"
@@ -35,7 +35,8 @@ static const char session_settings[] =
     "SET client_min_messages = warning; SET timezone = 'UTC'";
 _Static_assert(STORE_QUERY_TIMEOUT_MS == 25000, "statement_timeout says the same");
 
-/* Waits for a standby of those who have given up by now: that is what the user's own connections do. */
+/* Cancels waits for a standby that are older than the limit: their callers have given up. The user's own
+ * connections only. */
 #define END_OLD_WAITS                                                                                        \
   "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"                         \
   " AND usename = current_user AND usename = session_user"                                                   \
@@ -44,7 +45,7 @@ _Static_assert(STORE_QUERY_TIMEOUT_MS == 25000, "statement_timeout says the same
 
 /* ---- Failures ---- */
 
-/* The kind of failure, for everybody; states are looked for from the top, by their beginning. */
+/* The public reason and the code of a failure; the first entry whose state is a prefix matches. */
 static const struct failure_kind {
   const char *sqlstate, *brief;
   int code;
@@ -87,12 +88,13 @@ static int connection_lost(pq_conn_t *conn, const char *what, store_error_t *err
   return code;
 }
 
-/* What the time of a query is over for may be asked for less; for what stores, nothing is wrong with it. */
+/* A query that takes too long may be narrowed: STORE_TIMEOUT. A write is not the caller's fault:
+ * STORE_FAILED. */
 static int interrupted(pq_conn_t *conn, int code, const char *what, store_error_t *error) {
   bool timed_out = code == STORE_TIMEOUT && conn->deadline_ms == 0;
   if (timed_out) {
     error->brief = "the database does not answer";
-    conn->host++; /* it may have been cut off, and another one promoted */
+    conn->host++; /* it may be cut off while another host was promoted */
   }
   snprintf(error->text, sizeof error->text, "%s: %s", what,
            code == STORE_CANCELLED ? "nobody waits for it any more" : "the database took too long");
@@ -102,14 +104,14 @@ static int interrupted(pq_conn_t *conn, int code, const char *what, store_error_
 
 /* ---- Waiting ---- */
 
-/* Waits until the socket is ready, for one step at most; false: not yet. */
+/* Waits until the socket is ready, at most one step. Returns false on timeout. */
 static bool wait_for(pq_conn_t *conn, short events, int64_t end_ms) {
   int64_t left_ms = end_ms - monotonic_ms();
   struct pollfd fd = {.fd = PQsocket(conn->pg), .events = events};
   return poll(&fd, 1, left_ms < 0 ? 0 : left_ms < CANCEL_POLL_MS ? (int)left_ms : CANCEL_POLL_MS) > 0;
 }
 
-/* What has to end the work in hand now, or STORE_OK. */
+/* Returns STORE_OK, or why the operation must end now. */
 static int interrupt_code(pq_conn_t *conn, int64_t end_ms) {
   if (cancel_requested(conn->cancel))
     return STORE_CANCELLED;
@@ -120,7 +122,7 @@ static int64_t statement_deadline_ms(const pq_conn_t *conn) {
   return conn->deadline_ms != 0 ? conn->deadline_ms : monotonic_ms() + conn->statement_timeout_ms;
 }
 
-/* Sends what is to be sent and waits until a result is there. */
+/* Sends the pending data and waits for a result. */
 static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store_error_t *error) {
   for (;;) {
     int unsent = PQflush(conn->pg);
@@ -128,7 +130,7 @@ static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store
       return connection_lost(conn, what, error);
     if (unsent == 0 && !PQisBusy(conn->pg))
       return STORE_OK;
-    int code = interrupt_code(conn, end_ms); /* also while there is always something to read */
+    int code = interrupt_code(conn, end_ms); /* also while input keeps arriving */
     if (code != STORE_OK)
       return interrupted(conn, code, what, error);
     if (wait_for(conn, unsent > 0 ? POLLIN | POLLOUT : POLLIN, end_ms) && !PQconsumeInput(conn->pg))
@@ -138,14 +140,14 @@ static int await_result(pq_conn_t *conn, int64_t end_ms, const char *what, store
 
 /* ---- Results ---- */
 
-/* Where a statement's rows go, and what became of it. */
+/* A statement while it runs. */
 typedef struct execution {
   pq_row_cb cb;
   void *arg;
   const char *what;
   store_error_t *error;
   int code;
-  bool stopped; /* rows are passed over */
+  bool stopped; /* ignore further rows */
   int64_t changed;
 } execution_t;
 
@@ -164,7 +166,7 @@ static void take_failure(pq_conn_t *conn, execution_t *execution, const PGresult
   execution->code = fail_as(conn->sqlstate, execution->what,
                             message != NULL ? message : PQerrorMessage(conn->pg), execution->error);
   if (execution->code == STORE_TIMEOUT && conn->deadline_ms == 0)
-    execution->code = STORE_BUSY; /* see ended() */
+    execution->code = STORE_BUSY; /* see interrupted() */
 }
 
 static bool is_change(const char *command) {
@@ -189,7 +191,7 @@ static void take_result(pq_conn_t *conn, execution_t *execution, PGresult *resul
   PQclear(result);
 }
 
-/* Takes all results of what was sent. */
+/* Reads all results of the statement that was sent. */
 static int take_results(pq_conn_t *conn, execution_t *execution) {
   int64_t end_ms = statement_deadline_ms(conn);
   for (;;) {
@@ -205,14 +207,14 @@ static int take_results(pq_conn_t *conn, execution_t *execution) {
                                              : connection_lost(conn, execution->what, execution->error);
 }
 
-/* Rolls back what is open; code. */
+/* Rolls back an open transaction. Returns code. */
 static int fail_transaction(pq_conn_t *conn, int code, store_error_t *error) {
   if (conn->pg != NULL && PQtransactionStatus(conn->pg) != PQTRANS_IDLE)
     return pq_roll_back(conn, code, NULL, error);
   return code;
 }
 
-/* What was sent, or not, to its end. */
+/* Completes a statement; sent is false if sending it has failed. */
 static int finish(pq_conn_t *conn, int sent, execution_t *execution) {
   conn->sqlstate[0] = '\0';
   if (!sent)
@@ -249,7 +251,7 @@ static int stop_before(pq_conn_t *conn, const char *what, store_error_t *error) 
   return cancel_requested(conn->cancel) ? interrupted(conn, STORE_CANCELLED, what, error) : STORE_OK;
 }
 
-/* Takes the answers to what was sent, or not. */
+/* Reads the rows of a statement; sent is false if sending it has failed. */
 static int receive_rows(pq_conn_t *conn, int sent, execution_t *execution, int64_t *changed) {
   int code = finish(conn, sent && PQsetSingleRowMode(conn->pg), execution);
   if (code == STORE_OK && changed != NULL)
@@ -300,7 +302,8 @@ int pq_command(pq_conn_t *conn, const char *sql, const char *what, store_error_t
 }
 
 int pq_confirm(pq_conn_t *conn, store_error_t *error) {
-  static const char writes[] = "SELECT pg_logical_emit_message(true, 'confirm', '')"; /* to the WAL alone */
+  static const char writes[] =
+      "SELECT pg_logical_emit_message(true, 'confirm', '')"; /* writes to the WAL only */
   if (conn->wrote && !conn->standby_wait_ended)
     return STORE_OK;
   conn->standby_wait_ended = false;
@@ -332,12 +335,12 @@ int pq_no_memory(pq_conn_t *conn, store_error_t *error) {
 
 static bool is_alive(pq_conn_t *conn) {
   struct pollfd fd = {.fd = PQsocket(conn->pg), .events = POLLIN};
-  if (poll(&fd, 1, 0) > 0) /* nobody asked: a notice, or the end */
+  if (poll(&fd, 1, 0) > 0) /* unsolicited input: a notice, or end of connection */
     return PQconsumeInput(conn->pg) && PQstatus(conn->pg) == CONNECTION_OK;
   return true;
 }
 
-/* Goes through the stages until one of the ends: STORE_OK, STORE_CANCELLED, or STORE_FAILED. */
+/* Polls the connection until it is made. Returns STORE_OK, STORE_CANCELLED or STORE_FAILED. */
 static int await_connection(pq_conn_t *conn, int64_t end_ms) {
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
@@ -350,8 +353,7 @@ static int await_connection(pq_conn_t *conn, int64_t end_ms) {
   return status == PGRES_POLLING_OK ? STORE_OK : STORE_FAILED;
 }
 
-/* While libpq waits it has said where it connects to, and not what came of it: "connection to server …
- * failed: ". */
+/* While connecting, libpq's message names the server but no cause: "connection to server … failed: ". */
 static bool is_incomplete(const char *said) {
   size_t len = strcspn(said, "\n");
   while (len > 0 && said[len - 1] == ' ')
@@ -380,7 +382,7 @@ static int describe_refusal(pq_conn_t *conn, const char *host, int64_t connect_t
   return fail_as(sqlstate, "connecting to the database", said, error);
 }
 
-/* A commit whose wait for a standby was ended says so by a warning, in the server's language. */
+/* PostgreSQL reports a wait for a standby that was ended by a warning, in the server's language. */
 static void on_notice(void *arg, const PGresult *result) {
   pq_conn_t *conn = arg;
   const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
@@ -406,14 +408,14 @@ static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
   return pq_command(conn, sql, "setting the connection up", error);
 }
 
-/* Of a list parted by commas, the item of this number, or the last one. */
+/* Copies item number of a comma-separated list, or its last item. */
 static void copy_item(const char *list, int number, char item[PQ_HOST_SIZE]) {
   for (const char *comma; number > 0 && (comma = strchr(list, ',')) != NULL; number--)
     list = comma + 1;
   snprintf(item, PQ_HOST_SIZE, "%.*s", (int)strcspn(list, ","), list);
 }
 
-/* Connects to one of the hosts; of several it has to be one that takes changes. */
+/* Connects to one of the hosts. Of several hosts it must be one that accepts writes. */
 static int connect_to(pq_conn_t *conn, const pq_conninfo_t *conninfo, int number, bool several,
                       store_error_t *error) {
   char host[PQ_HOST_SIZE], port[PQ_HOST_SIZE];
@@ -481,7 +483,7 @@ mcp_text_t pq_text(const PGresult *result, int column) {
 mcp_text_t pq_json(const PGresult *result, int column) {
   mcp_text_t text = pq_text(result, column);
   return text.ptr != NULL && text.len > 0 ? (mcp_text_t){text.ptr + 1, text.len - 1}
-                                          : text; /* behind its version */
+                                          : text; /* after the version byte of jsonb */
 }
 
 int64_t pq_int(const PGresult *result, int column) {

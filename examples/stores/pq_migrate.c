@@ -6,7 +6,7 @@
 
 enum { MIGRATION_MS = 24 * 60 * 60 * 1000 };
 
-/* The version of the tables, 0: there are none. */
+/* Reads the version of the tables; 0 if there are none. */
 static int find_version(pq_conn_t *conn, const char *table, int64_t *version, store_error_t *error) {
   char sql[128];
   int64_t there = 0;

@@ -1,8 +1,8 @@
 /* pq_params.c: see pq_params.h.
  *
- * The forms are those of PostgreSQL's own send and receive functions: integers in network order, times as
- * microseconds since 2000, an array as dimensions, "has nulls", type, length, lower bound and then each
- * item behind its length, -1 for null. */
+ * The formats are those of PostgreSQL's send and receive functions: integers in network byte order, times
+ * as microseconds since 2000. An array is: dimensions, "has nulls", type, length, lower bound, then each
+ * item after its length, -1 for null. */
 #include "pq_params.h"
 
 #include <endian.h>

@@ -1,4 +1,4 @@
-/* pq_params.h: the parameters of a statement, in PostgreSQL's binary form, and arrays among them. */
+/* pq_params.h: the parameters of a statement, arrays included, in PostgreSQL's binary form. */
 #ifndef STORES_PQ_PARAMS_H
 #define STORES_PQ_PARAMS_H
 
@@ -7,8 +7,8 @@
 
 enum { PQ_PARAMS_MAX = 32 };
 
-/* The first is $1. A text borrows; all else is copied. A type that is not given (0) is found by PostgreSQL
- * from the statement. */
+/* The first is $1. Texts are borrowed, all other values copied. PostgreSQL derives a type that is 0 from
+ * the statement. */
 typedef struct pq_params {
   int count;
   const char *values[PQ_PARAMS_MAX];
@@ -17,21 +17,24 @@ typedef struct pq_params {
   unsigned char copies[PQ_PARAMS_MAX][ID_BYTES];
 } pq_params_t;
 
-void pq_add_text(pq_params_t *params, mcp_text_t text); /* one that is missing is null; json is a text, too */
+/* A missing text is null; JSON is also a text. */
+void pq_add_text(pq_params_t *params, mcp_text_t text);
 void pq_add_int(pq_params_t *params, int64_t value);
 void pq_add_bool(pq_params_t *params, bool value);
-void pq_add_time(pq_params_t *params, int64_t us); /* INT64_MIN and INT64_MAX: the infinities */
+/* INT64_MIN and INT64_MAX become -infinity and infinity. */
+void pq_add_time(pq_params_t *params, int64_t us);
 void pq_add_id(pq_params_t *params, const char *id);
 void pq_add_null(pq_params_t *params);
 
-/* An array with one dimension, which grows by its items. After no_memory it is of no use. */
+/* A growing array with one dimension. Unusable once no_memory is set. */
 enum pq_type {
   PQ_BOOL = 16,
   PQ_INT = 20,
   PQ_TEXT = 25,
   PQ_TIME = 1184,
   PQ_UUID = 2950
-}; /* the types' own numbers */
+  /* The object ids of the types, from pg_type. */
+};
 
 typedef struct pq_array {
   char *bytes; /* owned */
@@ -47,7 +50,7 @@ void pq_append_bool(pq_array_t *array, bool value);
 void pq_append_id(pq_array_t *array, const char *id);
 void pq_append_null(pq_array_t *array);
 
-/* Rows to be stored, as an array for each column. */
+/* Rows to store, as one array for each column. */
 enum { PQ_COLUMNS_MAX = 8 };
 
 typedef struct pq_columns {
@@ -59,10 +62,11 @@ void pq_columns_init(pq_columns_t *columns, const enum pq_type *types, int count
 void pq_columns_deinit(pq_columns_t *columns);
 void pq_columns_clear(pq_columns_t *columns); /* keeps the memory */
 
-/* Borrows the columns, which must not change meanwhile. False: there was no memory for all rows. */
+/* Borrows the columns, which must not change until the statement ran. Returns false if a row was lost for
+ * lack of memory. */
 bool pq_add_columns(pq_params_t *params, pq_columns_t *columns);
 
-/* Microseconds since 1970 to PostgreSQL's, which count from 2000 and know infinities, and back. */
+/* Converts between microseconds since 1970 and PostgreSQL's, which count from 2000 and have infinities. */
 int64_t pq_time_encode(int64_t us);
 int64_t pq_time_decode(int64_t time);
 

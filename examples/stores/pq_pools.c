@@ -1,4 +1,4 @@
-/* pq_pools.c: see pq_pools.h. The waits for a connection and for its making are bounded. */
+/* pq_pools.c: see pq_pools.h. Waiting for a connection and connecting are bounded. */
 #include "pq_pools.h"
 #include "monotonic.h"
 
@@ -7,7 +7,7 @@
 
 enum {
   WRITER_WAIT_MS = 10 * 1000,
-  READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
+  READER_WAIT_MS = 2 * 1000 /* short: the waiting thread could serve a write */
 };
 
 static pq_conn_t *take(pq_pools_t *pools, conn_pool_t *pool, int wait_ms, cancel_token_t cancel, int *code,
@@ -59,8 +59,7 @@ int pq_release_confirmed(pq_pools_t *pools, pq_conn_t *conn, int code, store_err
   return confirmed == STORE_OK ? code : confirmed;
 }
 
-/* A table of its own, which is gone with its transaction, whatever comes of that. A user that may make none
- * is not held to it. */
+/* Fills a temporary table, which is dropped with its transaction. A user without that permission passes. */
 static int test_space(pq_conn_t *conn, size_t bytes, store_error_t *error) {
   char sql[256];
   snprintf(sql, sizeof sql,

@@ -1,17 +1,16 @@
 /* sqlite_conn.c: see sqlite_conn.h.
  *
- * Opening: see to it that other users cannot read the file, set up the connection (WAL, synchronous=FULL:
- * what was committed is on the disk), then, as the writer, make the schema or bring it up to date in one
- * transaction (sqlite_migrate.c). Two programs may do this at once: the second waits for the first and finds
- * the work done. Fails on a file that cannot be opened or written, that is no database, or that holds
- * somebody else's tables or those of a newer version: nothing in it is touched then.
+ * Opening: remove the access of other users, configure the connection (WAL, synchronous=FULL: committed
+ * means durable), then, as the writer, migrate the schema in one transaction (sqlite_migrate.c). Two
+ * programs may do this at once: the second waits and finds the schema up to date. Fails, without changing
+ * the file, if it cannot be opened or written, is no database, or belongs to another program or a newer
+ * version.
  *
- * What is committed to a file that was removed, or replaced by another, would be gone at the next start: a
- * commit first looks whether the file and its journal are still where they were, and fails where they are
- * not.
+ * A commit to a file that was removed or replaced would be lost at the next start: a commit hook checks
+ * that the file and its journal are still at their paths, and otherwise fails the commit.
  *
- * After a failed statement SQLite's connection stays usable; what was begun is rolled back, and the next call
- * starts afresh, so that a full disk heals by itself once there is room. */
+ * After a failed statement the connection stays usable: the transaction is rolled back and the next call
+ * begins a new one. A store with a full disk therefore recovers once there is room. */
 #include "sqlite_conn.h"
 #include "monotonic.h"
 #include "sqlite_migrate.h"
@@ -24,10 +23,10 @@
 #include <unistd.h>
 
 enum {
-  BUSY_MS = 5000, /* wait for other processes that write */
+  BUSY_MS = 5000, /* wait for other writing processes */
   WRITER_CACHE_KIB = 64 * 1024,
   READER_CACHE_KIB = 8 * 1024,
-  OPS_BETWEEN_CHECKS = 20000 /* of SQLite's machine: about a millisecond */
+  OPS_BETWEEN_CHECKS = 20000 /* virtual machine instructions, about 1 ms */
 };
 
 static const char *const transaction_sql[SQLITE_CONN_STATEMENTS] = {[SQLITE_CONN_BEGIN_WRITE] =
@@ -46,7 +45,7 @@ bool sqlite_conn_interrupted(sqlite_conn_t *conn) {
   return conn->interrupt_code != STORE_OK;
 }
 
-/* The lock is held by another process, which is asked again after a while, until BUSY_MS have passed. */
+/* Another process holds the lock: retry for BUSY_MS. */
 static int on_busy(void *arg, int times) {
   enum { FIRST_MS = 1, DOUBLED_MAX = 6 }; /* up to 64 ms */
   sqlite_conn_t *conn = arg;
@@ -68,7 +67,7 @@ static int describe_moved(const char *what, store_error_t *error) {
   return STORE_FAILED;
 }
 
-/* A small file system never has as much room as a large one. */
+/* Limits bytes to a part of the file system's size. */
 static off_t limit_to_disk(int file, size_t bytes) {
   enum { PART = 8 };
   struct statvfs disk;
@@ -76,11 +75,11 @@ static off_t limit_to_disk(int file, size_t bytes) {
   return (off_t)(bytes < most ? bytes : most);
 }
 
-/* Whether a file beside the database can have so many bytes: 0, or errno. */
+/* Tries to allocate so many bytes in a file beside the database. Returns 0 or errno. */
 static int try_allocate(sqlite3 *db, size_t bytes) {
   char path[4096];
   const char *beside = sqlite3_db_filename(db, "main");
-  if (beside == NULL) /* it could not be opened */
+  if (beside == NULL) /* the file could not be opened */
     return ENOENT;
   sqlite3_snprintf(sizeof path, path, "%s-room", beside);
   int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -96,7 +95,7 @@ static bool is_disk_full_errno(int failure) {
   return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
 }
 
-/* Of a full disk SQLite says that itself, or that it could not write, open or grow a file, and not why. */
+/* On a full disk SQLite reports either that or, without the cause, a failed write, open or resize. */
 static bool is_full(sqlite3 *db) {
   enum { LITTLE = 64 * 1024 };
   switch (sqlite3_extended_errcode(db)) {
@@ -213,7 +212,7 @@ mcp_text_t sqlite_column_text(sqlite3_stmt *statement, int column) {
 
 /* ---- Opening ---- */
 
-/* Turning WAL on does not wait for others that do the same just now: try until they are through. */
+/* Enabling WAL does not wait for others that do the same: retry. */
 static int enable_wal(sqlite_conn_t *conn) {
   int64_t deadline_ms = monotonic_ms() + BUSY_MS;
   int code;
@@ -245,7 +244,7 @@ static const char *path_of(const sqlite_conn_t *conn, int which) {
   return which == 0 ? path : sqlite3_filename_wal(path);
 }
 
-/* Before a commit: whether it would be lost with a file that is no longer at its place. */
+/* Commit hook: returns 1, which fails the commit, if a file is no longer at its path. */
 static int on_commit(void *arg) {
   const sqlite_conn_t *conn = arg;
   for (int i = 0; i < SQLITE_CONN_FILES; i++) {
@@ -258,7 +257,7 @@ static int on_commit(void *arg) {
   return 0;
 }
 
-/* The journal is there from the first look into the file on. */
+/* The first read creates the journal. */
 static void watch_files(sqlite_conn_t *conn) {
   sqlite3_exec(conn->db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL);
   for (int i = 0; i < SQLITE_CONN_FILES; i++)
@@ -304,8 +303,8 @@ static void remove_access_of_others(const char *path) {
             path, strerror(errno));
 }
 
-/* What is stored is for this user and his group alone. SQLite makes the files beside a new one with its mode.
- * A file that is there is not opened: closing it would end SQLite's locks. */
+/* Restricts the files to their user and group. SQLite creates its other files with the mode of the
+ * database. An existing file is not opened here: closing it would release SQLite's locks. */
 static void make_private(const char *path) {
   static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
   int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR | S_IRGRP);

@@ -1,5 +1,5 @@
-/* sqlite_migrate.c: see sqlite_migrate.h. The version stands in the file's header (user_version), beside a
- * mark that says whose file it is (application_id). */
+/* sqlite_migrate.c: see sqlite_migrate.h. The file's header holds the version (user_version) and
+ * identifies the program (application_id). */
 #include "sqlite_migrate.h"
 
 #include <stdio.h>
@@ -15,8 +15,8 @@ static int pragma_int(sqlite3 *db, const char *sql, int *value) {
   return sqlite3_finalize(statement);
 }
 
-/* Runs a step without COLLATE "C": SQLite goes by bytes anyway, and a file that names a collation of ours
- * could not be read by other programs. */
+/* Runs a step without COLLATE "C": SQLite compares bytes anyway, and other programs could not read a file
+ * that names a collation of ours. */
 static int run_step(sqlite3 *db, const char *sql) {
   static const char collation[] = " COLLATE \"C\"";
   char *plain = sqlite3_malloc64(strlen(sql) + 1), *end = plain;

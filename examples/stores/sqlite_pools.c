@@ -5,7 +5,7 @@
 enum {
   READERS = 4,
   WRITER_WAIT_MS = 10 * 1000,
-  READER_WAIT_MS = 2 * 1000 /* short: whoever waits holds a thread that could store */
+  READER_WAIT_MS = 2 * 1000 /* short: the waiting thread could serve a write */
 };
 
 sqlite_conn_t *sqlite_acquire_writer(sqlite_pools_t *pools, cancel_token_t cancel, int *code,
@@ -56,7 +56,7 @@ static void close_all(conn_pool_t *pool) {
 
 void sqlite_pools_close(sqlite_pools_t *pools) {
   close_all(&pools->readers);
-  close_all(&pools->writers); /* last: closing it takes the journal into the file */
+  close_all(&pools->writers); /* last: closing it checkpoints the journal */
 }
 
 bool sqlite_pools_open(sqlite_pools_t *pools, const char *path, const sqlite_spec_t *spec,

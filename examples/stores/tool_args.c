@@ -13,7 +13,7 @@ cancel_token_t cancel_when_abandoned(mcp_call_t *call) {
   return (cancel_token_t){is_abandoned, call};
 }
 
-/* data.retry: nothing is wrong with what was asked. */
+/* data.retry: the request is valid; the caller may repeat it. */
 static void reply_retry(mcp_call_t *call, const char *doing) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
@@ -23,7 +23,8 @@ static void reply_retry(mcp_call_t *call, const char *doing) {
 
 void reply_store_error(mcp_call_t *call, health_t *health, enum health_operation work, int code,
                        const char *doing, const store_error_t *error) {
-  if (code == STORE_NOT_FOUND || code == STORE_CONFLICT) { /* the store is well, and the words are for all */
+  if (code == STORE_NOT_FOUND ||
+      code == STORE_CONFLICT) { /* not a failure of the store; the text is public */
     mcp_call_tool_error(call, "%s", error->text);
     return;
   }

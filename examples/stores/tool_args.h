@@ -1,41 +1,41 @@
-/* tool_args.h: what all tools on a store need: arguments read, answers built, failures told. */
+/* tool_args.h: arguments, responses and errors of tools on a store. */
 #ifndef STORES_TOOL_ARGS_H
 #define STORES_TOOL_ARGS_H
 
 #include "health.h"
 
-/* Answers larger than this are refused. */
+/* Larger responses are refused. */
 enum { RESPONSE_MAX_BYTES = 64 * 1024 * 1024 };
 
-/* Ends a store's work that nobody waits for. */
+/* Cancels store work once the caller has disconnected or cancelled. */
 cancel_token_t cancel_when_abandoned(mcp_call_t *call);
 
-/* Ends a call whose work in the store came to nothing; doing: "storing". */
+/* Fails a call whose store operation has failed. doing names the operation, such as "storing". */
 void reply_store_error(mcp_call_t *call, health_t *health, enum health_operation work, int code,
                        const char *doing, const store_error_t *error);
 void reply_no_memory(mcp_call_t *call);
 void reply_too_large(mcp_call_t *call, const char *advice);
 
-/* Optional arguments; ptr NULL, or *out as it was, where one is not given. False: the call has been ended
- * with the reason. */
+/* Optional arguments. Without the argument ptr is NULL and *out unchanged. Functions that return bool
+ * return false after failing the call. */
 mcp_text_t text_arg(yyjson_val *args, const char *name);
-/* Replaces each NUL, in the call's memory. False: the call has been ended. */
+/* Replaces each NUL; the copy lives as long as the call. Returns false after failing the call. */
 bool replace_nul(mcp_call_t *call, mcp_text_t *text);
-/* The same, done already; no longer than max_bytes then. */
+/* A text without NUL of at most max_bytes. */
 bool bounded_text_arg(mcp_call_t *call, yyjson_val *args, const char *name, size_t max_bytes,
                       mcp_text_t *out);
 bool time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
-/* The last moment of what is sought: a date alone is meant to its end. */
+/* An end time: a date without a time means the end of that day. */
 bool end_time_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t *out);
 bool int_arg(mcp_call_t *call, yyjson_val *args, const char *name, int64_t min, int64_t max, int64_t *out);
 
-bool force_arg(mcp_call_t *call, yyjson_val *args); /* true has to be given */
+bool force_arg(mcp_call_t *call, yyjson_val *args); /* must be true */
 
-/* An answer that grows while rows are read. rows: the name of its array; NULL: it has none yet. */
+/* A response that grows while rows are read. rows is the name of its array, or NULL. */
 typedef struct response {
   mcp_call_t *call;
-  mcp_metric_t *rows_metric; /* which counts them, */
-  const char *rows_label;    /* as these */
+  mcp_metric_t *rows_metric; /* counts the rows */
+  const char *rows_label;    /* label of that metric */
   yyjson_mut_doc *doc;
   yyjson_mut_val *root, *rows;
   size_t bytes;
@@ -43,12 +43,12 @@ typedef struct response {
 
 response_t response_begin(mcp_call_t *call, const char *rows, mcp_metric_t *rows_metric,
                           const char *rows_label);
-bool response_has_room(response_t *response, size_t bytes); /* whether there is room for so many more */
-/* Ends the call with it, or with what went wrong: code of the store, or too large. */
+bool response_has_room(response_t *response, size_t bytes); /* adds bytes */
+/* Replies with the response, or fails the call: for a store_code, or because it is too large. */
 void response_end(response_t *response, health_t *health, int code, const char *doing,
                   const store_error_t *error);
 
-/* Parts of answers; what is missing (time NULL, text.ptr NULL) is null. json: a JSON text as it stands. */
+/* Adds a member; null for time NULL and text.ptr NULL. json is serialised JSON. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, const int64_t *us);
 void add_text(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t text);
 void add_json(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *name, mcp_text_t json);
