@@ -1,8 +1,8 @@
 /* bulk_tool.c: see bulk_tool.h.
  *
- * The store asks for one message after the other inside of its transaction; each entry becomes a message
- * (messages.c) when it is asked for, so that one at a time takes memory. An entry that cannot be stored ends
- * the whole: nothing is stored then, and the answer names it. */
+ * The store pulls one message at a time inside its transaction; each entry is converted (messages.c) when
+ * it is pulled, so only one needs memory. An invalid entry fails the whole call: nothing is stored, and
+ * the error names it. */
 #include "bulk_tool.h"
 #include "messages.h"
 
@@ -27,16 +27,16 @@ const char bulk_schema[] = MCP_JSON({
   }
 });
 
-/* One call while its messages are stored. */
+/* A call while its messages are stored. */
 typedef struct bulk {
   mcp_call_t *call;
   yyjson_arr_iter entries;
-  mcp_json_reader_t *file; /* where they are not in the call, else NULL */
-  const char *name;        /* of that, without its directories */
-  message_input_t in;      /* the message given last */
-  int result;              /* on it */
+  mcp_json_reader_t *file; /* messages_file, or NULL */
+  const char *name;        /* its name without directories */
+  message_input_t in;      /* the current message */
+  int result;              /* of its conversion */
   int64_t now_us;
-  yyjson_mut_val *ids; /* of all that were given */
+  yyjson_mut_val *ids; /* of all messages so far */
 } bulk_t;
 
 static int give(bulk_t *bulk, yyjson_val *entry, message_t *message) {
@@ -57,11 +57,11 @@ static int on_next(message_t *message, void *arg) {
                                          : yyjson_arr_iter_next(&bulk->entries);
   if (entry != NULL)
     return give(bulk, entry, message);
-  bool none = yyjson_mut_arr_size(bulk->ids) == 0; /* only a file can turn out to hold none */
+  bool none = yyjson_mut_arr_size(bulk->ids) == 0; /* only a file can turn out to be empty */
   return bulk->file != NULL && (none || mcp_json_reader_error(bulk->file) != NULL) ? -1 : 0;
 }
 
-/* Why the source ended early. */
+/* Fails the call with the reason why the source ended early. */
 static void end_refused(bulk_t *bulk) {
   const char *problem = bulk->file != NULL ? mcp_json_reader_error(bulk->file) : NULL;
   if (bulk->result == MESSAGE_TOO_LARGE)
@@ -77,8 +77,8 @@ static void end_refused(bulk_t *bulk) {
     mcp_call_tool_error(bulk->call, "nobody waited any more");
 }
 
-/* The names of arguments that are not known, or that are for a new conversation where it is none; NULL: none.
- */
+/* Returns the names of unknown arguments, and of arguments that apply to a new conversation only; NULL:
+ * none. */
 static yyjson_mut_val *ignored(bulk_t *bulk, yyjson_val *args, bool begin) {
   static const char *const of_new[] = {"session_id", "metadata"};
   yyjson_mut_doc *doc = mcp_call_doc(bulk->call);
@@ -134,7 +134,7 @@ static bool open_file(bulk_t *bulk, const char *directories, mcp_text_t path) {
   return bulk->file != NULL;
 }
 
-/* The messages, of which there has to be one. */
+/* Opens the source of messages, which must not be empty. */
 static bool source_args(bulk_t *bulk, const dewey_t *dewey, yyjson_val *args) {
   yyjson_val *messages = yyjson_obj_get(args, "messages");
   mcp_text_t path = text_arg(args, "messages_file");

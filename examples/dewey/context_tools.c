@@ -1,4 +1,4 @@
-/* context_tools.c: see context_tools.h. They run and fail as the tools for conversations do. */
+/* context_tools.c: see context_tools.h. Threads and errors: see conversation_tools.c. */
 #include "context_tools.h"
 #include "tool_args.h"
 #include "text_nul.h"
@@ -40,7 +40,7 @@ static const char delete_schema[] =
   "required": ["name"]
 });
 
-/* Writes a row into object; its content only where it was asked for. */
+/* Writes a row into object; the content only if it was requested. */
 static void add_context(yyjson_mut_doc *doc, yyjson_mut_val *object, const startup_context_t *row) {
   yyjson_mut_obj_add_strcpy(doc, object, "id", row->id);
   add_text(doc, object, "name", row->name);

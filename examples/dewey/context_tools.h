@@ -1,5 +1,5 @@
-/* context_tools.h: Dewey's tools for startup contexts: texts that a session may begin with, one of them
- * active. */
+/* context_tools.h: Dewey's tools for startup contexts: texts that a session may begin with, one of which
+ * may be active. */
 #ifndef DEWEY_CONTEXT_TOOLS_H
 #define DEWEY_CONTEXT_TOOLS_H
 
@@ -7,7 +7,7 @@
 
 enum { CONTEXT_TOOLS = 4 };
 
-/* Writes their part of the table, with dewey as their arg. */
+/* Writes its part of the table of tools, with dewey as their arg. */
 void context_tools(dewey_t *dewey, mcp_tool_t tools[CONTEXT_TOOLS]);
 
 #endif

@@ -1,5 +1,6 @@
 /* contexts.c: startup contexts, see store_db.h.
- The table allows one active context only. Writers run one at a time: on PostgreSQL they lock the table. */
+ *
+ * The table allows one active context only. Writers run one at a time: on PostgreSQL they lock the table. */
 #include "store_db.h"
 
 static const char context_not_found[] = "there is no such startup context";
@@ -24,7 +25,7 @@ static bool on_context(const db_row_t *row, void *arg) {
   return reading->cb(&context, reading->arg);
 }
 
-/* Reads the context with this name; name missing: the active one. */
+/* Reads the context with this name; without a name the active one. */
 static int give(db_conn_t *conn, mcp_text_t name, reading_t *reading, store_error_t *error) {
   db_params_t params = {.count = 0};
   if (name.ptr == NULL)

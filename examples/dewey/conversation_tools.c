@@ -1,7 +1,7 @@
-/* conversation_tools.c: Dewey's tools for conversations: arguments to the store, answers from it.
+/* conversation_tools.c: Dewey's tools for conversations.
  *
- * They run on the server's pool, as the log tools do, and fail as these do. A conversation that is not there
- * and a turn that is taken are tool errors: the arguments could have been right. */
+ * They run on the server's thread pool. Invalid arguments get MCP_INVALID_PARAMS; a missing conversation
+ * and a turn in use are tool errors, since the arguments are well-formed. */
 #include "conversation_tools.h"
 #include "bulk_tool.h"
 #include "tool_args.h"
@@ -12,9 +12,9 @@
 
 enum {
   SESSION_ID_MAX_BYTES = 1024,
-  CONVERSATION_METADATA_MAX_BYTES = 256 * 1024, /* a list holds a hundred of them */
+  CONVERSATION_METADATA_MAX_BYTES = 256 * 1024, /* a list holds up to a hundred of them */
   QUERY_MAX_BYTES = 1024,
-  LIST_LIMIT = 20, /* of conversations, and of messages found */
+  LIST_LIMIT = 20, /* of conversations and of messages found */
   LIST_LIMIT_MAX = 100
 };
 
@@ -141,7 +141,7 @@ static void on_begin(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_store_message ---- */
 
-/* The one message of its call. */
+/* The single message of a call. */
 typedef struct single {
   message_input_t in;
   bool given;
@@ -259,7 +259,7 @@ static bool sort_arg(mcp_call_t *call, yyjson_val *args, bool *by_updated) {
   return false;
 }
 
-/* Ends the answer of a list with its place among all rows. */
+/* Adds total, limit and offset to the response of a list. */
 static void add_place(response_t *response, int64_t total, int64_t limit, int64_t offset) {
   yyjson_mut_obj_add_sint(response->doc, response->root, "total", total);
   yyjson_mut_obj_add_sint(response->doc, response->root, "limit", limit);
@@ -293,7 +293,7 @@ static bool on_found(const found_message_t *row, void *arg) {
   return true;
 }
 
-/* At least one word. */
+/* Requires at least one word. */
 static bool words_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
   if (!bounded_text_arg(call, args, "query", QUERY_MAX_BYTES, out))
     return false;

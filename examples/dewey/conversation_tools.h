@@ -7,12 +7,13 @@
 
 enum { CONVERSATION_TOOLS = 7 };
 
-/* Writes their part of the table, with dewey as their arg. */
+/* Writes its part of the table of tools, with dewey as their arg. */
 void conversation_tools(dewey_t *dewey, mcp_tool_t tools[CONVERSATION_TOOLS]);
 
-/* Arguments. False: the call has been ended with the reason. */
+/* Arguments. Each returns false after failing the call. */
 bool conversation_id_arg(mcp_call_t *call, yyjson_val *args, char id[MCP_UUID_SIZE]);
-/* A new conversation; *block, NULL before, holds its metadata and is to be freed, also when it fails. */
+/* The arguments of a new conversation. *block, initially NULL, holds the metadata; free it also after a
+ * failure. */
 bool new_conversation_args(mcp_call_t *call, yyjson_val *args, conversation_t *out, char **block);
 
 #endif

@@ -1,9 +1,10 @@
 /* conversations.c: conversations and their messages, see store_db.h.
- Writing: one transaction, which updates the conversation's row first. The source is read within it, so that
- * not all messages need memory at once. Reading: one transaction, which sees one state.
  *
- * Failures: any failure rolls the transaction back, also a missing conversation, a turn in use, and a source
- * that ends early. */
+ * Writing: one transaction, which updates the conversation's row first. The source is read within it, so
+ * that the messages need not all fit in memory. Reading: one transaction with one snapshot.
+ *
+ * Failures: any failure rolls the transaction back; this includes a missing conversation, a turn in use,
+ * and a source that ends early. */
 #include "store_db.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ static db_t *db_of(store_t *store) {
   return ((store_db_t *)store)->db;
 }
 
-/* Runs a statement without rows whose parameter is an id; changed may be NULL. */
+/* Runs a statement without rows and with an id as parameter; changed may be NULL. */
 static int run_on(db_conn_t *conn, int statement, const char *id, int64_t *changed, store_error_t *error) {
   db_params_t params = {.count = 0};
   db_add_id(&params, id);
@@ -124,7 +125,7 @@ typedef struct reading {
   store_message_cb on_message;
   store_found_cb on_found;
   void *arg;
-  bool found, wanted; /* a conversation was found; the caller wants more rows */
+  bool found, wanted; /* conversation found; caller wants more rows */
 } reading_t;
 
 static bool on_conversation(const db_row_t *row, void *arg) {

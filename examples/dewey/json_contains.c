@@ -1,5 +1,5 @@
-/* json_contains.c: see json_contains.h. Recursion is as deep as wanted, whose depth the library limits to 64.
- */
+/* json_contains.c: see json_contains.h. Recursion is as deep as wanted, which the library limits to 64
+ * levels. */
 #include "json_contains.h"
 
 #include <stdlib.h>
@@ -43,7 +43,7 @@ double json_number(yyjson_val *value) {
   return yyjson_is_raw(value) ? strtod(yyjson_get_raw(value), NULL) : yyjson_get_num(value);
 }
 
-/* Two that keep their digits are equal as they are written: for a double both may be infinite. */
+/* Two raw numbers are equal if their digits are: as doubles both may be infinite. */
 static bool same_number(yyjson_val *value, yyjson_val *wanted) {
   if (yyjson_get_type(value) == yyjson_get_type(wanted) && !yyjson_is_real(value) && !yyjson_is_real(wanted))
     return yyjson_equals(value, wanted);

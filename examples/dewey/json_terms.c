@@ -1,4 +1,5 @@
-/* json_terms.c: see json_terms.h. Recursion is as deep as the value, whose depth the library limits to 64. */
+/* json_terms.c: see json_terms.h. Recursion is as deep as the value, which the library limits to 64
+ * levels. */
 #include "json_terms.h"
 #include "json_contains.h"
 
@@ -19,7 +20,7 @@ static uint64_t mix(uint64_t hash, const void *bytes, size_t len) {
   return hash;
 }
 
-/* Numbers of the same worth have the same hash: 1 and 1.0. */
+/* Equal numbers have the same hash: 1 and 1.0. */
 static uint64_t mix_scalar(uint64_t hash, yyjson_val *value) {
   if (json_is_number(value)) {
     double number = json_number(value) + 0.0; /* -0.0 is 0.0 */
@@ -30,7 +31,7 @@ static uint64_t mix_scalar(uint64_t hash, yyjson_val *value) {
   return mix(hash, yyjson_is_null(value) ? "0" : yyjson_is_true(value) ? "t" : "f", 1);
 }
 
-/* False: too many. */
+/* Returns false if there are too many. */
 static bool add(json_terms_t *terms, uint64_t hash) {
   if (terms->count++ == JSON_TERMS_MAX)
     return false;

@@ -1,4 +1,4 @@
-/* json_terms.h: what a JSON value holds, as words for a text index. */
+/* json_terms.h: the terms of a JSON value for a text index. */
 #ifndef DEWEY_JSON_TERMS_H
 #define DEWEY_JSON_TERMS_H
 
@@ -12,12 +12,12 @@ enum {
   JSON_TERMS_SIZE = (JSON_TERMS_MAX + 1) * JSON_TERM_BYTES + 1
 };
 
-/* Stands for all words of a value that holds more than JSON_TERMS_MAX. */
+/* Replaces the terms of a value that has more than JSON_TERMS_MAX. */
 #define JSON_TERMS_TOO_MANY "dmore"
 
-/* Writes a word for each member or item that is neither object nor array: a hash of the keys on the way to it
- * and of itself. Whatever contains a value (json_contains.h) has all words of it, unless it has
- * JSON_TERMS_TOO_MANY. False: there are too many words. out is NUL-terminated. */
+/* Writes a term for each member or item that is neither object nor array: a hash of its value and the keys
+ * above it. A value that contains another one (json_contains.h) has all its terms, or JSON_TERMS_TOO_MANY.
+ * Returns false if there are too many. out is NUL-terminated. */
 bool json_terms(yyjson_val *value, char out[JSON_TERMS_SIZE]);
 
 #endif

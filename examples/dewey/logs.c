@@ -1,9 +1,9 @@
 /* logs.c: see logs.h.
  *
- * An entry needs component, level and message. What can be mended is mended, so that no producer's slip loses
- * a line: a missing id is made, a time that cannot be read or is far ahead is replaced (the original is kept
- * in the entry's data), NUL becomes U+FFFD, since not every database can store it. What cannot is refused
- * with its reason. Data stays JSON text all the way: it is never read again on its way out. */
+ * An entry needs component, level and message. Other defects are repaired, so that a mistake of a producer
+ * loses no line: a missing id is generated; a time that is invalid or far in the future is replaced, with
+ * the original kept in the entry's data; NUL becomes U+FFFD, since not every database can store it. All
+ * else is rejected with a reason. Data stays serialised JSON: it is not parsed again on output. */
 #include "logs.h"
 #include "text_nul.h"
 
@@ -17,7 +17,8 @@ enum {
   BLOCKS_PER_ENTRY = 4
 };
 
-/* How far ahead a time may be. Where it is more than an hour, an earlier call may have replaced it. */
+/* The limit for times in the future. A time more than AHEAD_REPLACED_US ahead may have been replaced by an
+ * earlier call. */
 #define AHEAD_MAX_US INT64_C(86400000000)
 #define AHEAD_REPLACED_US INT64_C(3600000000)
 
@@ -60,7 +61,7 @@ static yyjson_val *get(yyjson_val *object, const char *name) {
   return yyjson_is_null(value) ? NULL : value;
 }
 
-/* The text of a value, NUL replaced by U+FFFD. False: no memory. */
+/* Reads a text and replaces NUL. Returns false if out of memory. */
 static bool read_text(log_batch_t *batch, yyjson_val *value, mcp_text_t *text) {
   *text = (mcp_text_t){yyjson_get_str(value), yyjson_get_len(value)};
   if (!text_has_nul(*text))
@@ -68,8 +69,8 @@ static bool read_text(log_batch_t *batch, yyjson_val *value, mcp_text_t *text) {
   return keep(batch, text_replace_nul(text));
 }
 
-/* Data with the time that was replaced: as one more member where data is an object without that name,
- * else as a new object that holds both. */
+/* Serialises data with the replaced time: as one more member if data is an object without that name, else
+ * in a new object that holds both. */
 static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *len) {
   char *json = NULL;
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
@@ -87,7 +88,7 @@ static char *write_data_with_time(yyjson_val *data, yyjson_val *time, size_t *le
   return json;
 }
 
-/* kept_time: the created_at that was replaced, else NULL. False: no memory. */
+/* kept_time: the created_at that was replaced, or NULL. Returns false if out of memory. */
 static bool read_data(log_batch_t *batch, yyjson_val *data, yyjson_val *kept_time, mcp_text_t *text) {
   *text = (mcp_text_t){NULL, 0};
   if (data == NULL && kept_time == NULL)
@@ -110,9 +111,9 @@ static const char *validate_id(yyjson_val *value, log_entry_t *entry) {
   return NULL;
 }
 
-/* The time given, else that inside of the id, else that of the line which is stored with this id, else now:
- * so the same entry sent again meets the same key. Returns the value where it cannot be used, since it cannot
- * be read, or is so far ahead that the line would never be too old. */
+/* Uses the given time, else that of the id, else that of the stored line with this id, else now, so that
+ * an entry that is sent again gets the same key. Returns value if it cannot be used: it is invalid, or so
+ * far ahead that the line would never expire. */
 static yyjson_val *choose_time(yyjson_val *value, int64_t now_us, bool has_id, log_entry_t *entry) {
   int64_t inside_us;
   bool read = yyjson_is_str(value) &&
@@ -203,7 +204,7 @@ bool log_cursor_parse(mcp_text_t cursor, int64_t *created_at, char id[MCP_UUID_S
   row.created_at = strtoll(text, &end, 10);
   if (*end != '_' || mcp_uuid_parse(end + 1, strlen(end + 1), row.id) != 0)
     return false;
-  log_cursor_format(&row, again); /* no blanks, signs or zeros that we would not write */
+  log_cursor_format(&row, again); /* rejects blanks, signs and zeros that log_cursor_format does not write */
   if (strlen(again) != cursor.len || memcmp(again, cursor.ptr, cursor.len) != 0)
     return false;
   *created_at = row.created_at;

@@ -1,8 +1,8 @@
 /* main.c: dewey, the store of logs and conversations: settings from the environment, store, retention,
  * server.
  *
- * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
- * database cannot be opened or the port is taken, with 2 for a wrong command line. */
+ * Exit status: 0 after SIGTERM or SIGINT; 1, with one line on stderr, if a setting is invalid, the
+ * database cannot be opened or the port is in use; 2 for invalid arguments. */
 #include "database.h"
 #include "retention.h"
 #include "tools.h"
@@ -38,7 +38,7 @@ static const char help[] =
     "  LOGGING_ENABLED         false: they go to stderr alone (true)\n"
     "and what every component reads: ICCM_..., LOG_LEVEL.\n";
 
-enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, WORK_BYTES = 8 * 1024 * 1024 /* a batch of the largest */ };
+enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, WORK_BYTES = 8 * 1024 * 1024 /* the largest batch */ };
 
 typedef struct settings {
   int64_t port, retention_days, max_message_bytes;
@@ -57,7 +57,7 @@ static bool read_settings(settings_t *settings) {
          database_from_env(&settings->database, "DEWEY", NULL);
 }
 
-/* For Godot, which is ready when its store is: a connection alone says too little. */
+/* For Godot, which is ready when its store is; an open connection alone does not show that. */
 static void on_ready(mcp_call_t *call, yyjson_val *args, void *arg) {
   static const char ready[] = "{\"ready\":true}";
   dewey_t *dewey = arg;
@@ -69,13 +69,14 @@ static void on_ready(mcp_call_t *call, yyjson_val *args, void *arg) {
     mcp_call_tool_error(call, "%s", reason);
 }
 
-/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not: logged. */
+/* Serves until a signal. Returns 0, MCP_ETIMEOUT if a handler is still running, or another error code;
+ * logs errors. */
 static int serve(const settings_t *settings, dewey_t *dewey) {
   mcp_tool_t tools[DEWEY_TOOLS + 1];
   dewey_tools(dewey, tools);
   mcp_server_t *server = mcp_server_new("dewey", DEWEY_VERSION, (int)settings->port, tools);
   if (server == NULL)
-    return MCP_ESTATE; /* the library has logged why */
+    return MCP_ESTATE; /* logged by the library */
   const mcp_tool_t ready = {"dewey_ready", "Whether the store works",
                             NULL,          on_ready,
                             dewey,         MCP_TOOL_LOG_TRAFFIC | MCP_TOOL_UNLISTED};
@@ -84,24 +85,24 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
     code = mcp_server_set_max_message_bytes(server, (size_t)settings->max_message_bytes);
   metrics_init(&dewey->metrics, server);
   health_set_server(&dewey->health, server);
-  maintenance_t *retention = retention_start(dewey); /* it counts, so the server outlives it */
+  maintenance_t *retention = retention_start(dewey); /* it uses the metrics, so the server outlives it */
   maintenance_t *indexing = indexing_start(dewey);
   if (retention == NULL || indexing == NULL)
     mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention or for indexing");
   if (code == 0)
     code = retention != NULL && indexing != NULL ? mcp_server_run(server) : MCP_ESTATE;
   bool ended = maintenance_stop(indexing);
-  if (!maintenance_stop(retention) || !ended) { /* it uses server and store, which stay as they are */
+  if (!maintenance_stop(retention) || !ended) { /* a callback still uses server and store: leave them */
     if (code != 0 && code != MCP_ETIMEOUT)
       exit(1);
     return MCP_ETIMEOUT;
   }
-  health_set_server(&dewey->health, NULL); /* a handler that is still at work may find something yet */
+  health_set_server(&dewey->health, NULL); /* a handler that is still running may report later */
   mcp_server_free(server);
   return code;
 }
 
-/* NULL: logged why. */
+/* Returns NULL after logging the error. */
 static store_t *open_store(const settings_t *settings) {
   store_error_t error;
   char shown[MCP_SHOWN_SIZE];
@@ -115,7 +116,7 @@ static store_t *open_store(const settings_t *settings) {
 }
 
 static int run(const settings_t *settings) {
-  static dewey_t dewey; /* a handler may outlive the server, see below */
+  static dewey_t dewey; /* static: a handler may outlive the server, see below */
   atomic_init(&dewey.last_retention_us, INT64_MIN);
   dewey.retention_days = settings->retention_days;
   dewey.retention_is_set = settings->retention_is_set;
@@ -125,8 +126,7 @@ static int run(const settings_t *settings) {
   if (dewey.store == NULL)
     return 1;
   int code = serve(settings, &dewey);
-  if (code ==
-      MCP_ETIMEOUT) { /* what was committed is on the disk; the rest is undone when it is opened next */
+  if (code == MCP_ETIMEOUT) { /* committed data is durable; the next start rolls back the rest */
     mcp_log(MCP_LOG_WARN, "dewey", "ending while the store is still at work");
     return 0;
   }
@@ -134,7 +134,7 @@ static int run(const settings_t *settings) {
   return code == 0 ? 0 : 1;
 }
 
-/* Has a Dewey that doubts the clock remove old lines again: at most a second later, by this clock. */
+/* Confirms the clock: a Dewey that holds the removal of old lines resumes it within a second. */
 static int resume_retention(const settings_t *settings) {
   const cancel_token_t never = CANCEL_NEVER;
   store_error_t error;
@@ -159,7 +159,7 @@ int main(int argc, char **argv) {
   int status = resumes ? -1 : mcp_service_command_line(argc, argv, "dewey", DEWEY_VERSION, help);
   if (status >= 0)
     return status;
-  signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
+  signal(SIGXFSZ, SIG_IGN); /* an exceeded file size limit is then handled like a full disk */
   if (!read_settings(&settings))
     return 1;
   return resumes ? resume_retention(&settings) : run(&settings);

@@ -1,7 +1,7 @@
 /* messages.c: see messages.h.
  *
- * A content that is not a text is kept as JSON. Metadata stays JSON text all the way: it is never read again
- * on its way out. */
+ * A content that is not a text is stored as JSON. Metadata stays serialised JSON: it is not parsed again
+ * on output. */
 #include "messages.h"
 #include "tool_args.h"
 #include "text_nul.h"
@@ -73,7 +73,7 @@ static yyjson_val *given(yyjson_val *object, const char *name) {
   return yyjson_is_null(value) ? NULL : value;
 }
 
-static int known_role(yyjson_val *role) { /* -1: none */
+static int known_role(yyjson_val *role) { /* -1: unknown */
   return message_role_parse((mcp_text_t){yyjson_get_str(role), yyjson_get_len(role)});
 }
 
@@ -82,7 +82,7 @@ static int role_of(yyjson_val *object) {
   return known >= 0 ? known : STORE_ROLE_SYSTEM;
 }
 
-/* A text, or a number of seconds or milliseconds since 1970; up to a day ahead. */
+/* Reads a text, or a number of seconds or milliseconds since 1970; at most a day ahead. */
 static bool read_time(yyjson_val *value, int64_t now_us, int64_t *us) {
   const double day = 86400e6, most_seconds = 1e11;
   int64_t found;
@@ -102,7 +102,7 @@ static bool read_time(yyjson_val *value, int64_t now_us, int64_t *us) {
   return true;
 }
 
-/* The member that says when the entry was written, which *us is then; NULL: none does. */
+/* Returns the name of the member with the entry's time and sets *us, or NULL. */
 static const char *find_time(yyjson_val *entry, int64_t now_us, int64_t *us) {
   static const char *const names[] = {"created_at", "timestamp"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -112,7 +112,7 @@ static const char *find_time(yyjson_val *entry, int64_t now_us, int64_t *us) {
   return NULL;
 }
 
-/* Whether a member of an entry with role and content is nothing that the message itself holds. */
+/* True if a member of an entry with role and content is not part of the message itself. */
 static bool is_rest(yyjson_val *key, yyjson_val *value, const char *time) {
   if (yyjson_is_null(value) || yyjson_equals_str(key, "content") || yyjson_equals_str(key, "metadata"))
     return false;
@@ -121,8 +121,8 @@ static bool is_rest(yyjson_val *key, yyjson_val *value, const char *time) {
   return time == NULL || !yyjson_equals_str(key, time);
 }
 
-/* The entry's metadata, and its rest: as further members where metadata is an object without these names (or
- * is missing), else both in a new object. NULL: no memory. */
+/* Merges the entry's metadata with its other members: as further members if metadata is missing or an
+ * object without these names, else both in a new object. NULL: out of memory. */
 static yyjson_mut_val *gather(yyjson_mut_doc *doc, yyjson_val *entry, const char *time) {
   yyjson_val *metadata = given(entry, "metadata"), *key, *value;
   bool extend = yyjson_is_obj(metadata);
@@ -151,7 +151,7 @@ static bool has_rest(yyjson_val *entry, const char *time) {
   return false;
 }
 
-/* One with role and content. */
+/* An entry with role and content. */
 static int make_plain(message_input_t *in, yyjson_val *entry, const char *time, int64_t created_at) {
   bool rest = has_rest(entry, time);
   int result = message_make(in, role_of(entry), given(entry, "content"),

@@ -1,12 +1,12 @@
-/* pq_arrivals.c: log lines in the order in which they arrive.
+/* pq_arrivals.c: log lines in the order of their arrival.
  *
- * Each line has the number of the transaction that stored it. These commit in any order, and some take long,
- * so a number alone is no place to go on from: a mark is a snapshot of PostgreSQL's, which says of each
- * transaction whether it had ended. What has arrived since is what the mark's snapshot does not hold and
- * today's does.
+ * Each line has the id of the transaction that stored it. Transactions commit in any order, and some take
+ * long, so an id alone is not a position. A mark is therefore a PostgreSQL snapshot, which tells for each
+ * transaction whether it had ended. The lines that arrived since are those that the current snapshot shows
+ * and the mark's does not.
  *
- * A mark is such a snapshot ("low:high:running,running"), or, where more lines have arrived than were taken,
- * "snapshot/snapshot of today/number/id", with the last line taken. */
+ * A mark is such a snapshot ("low:high:running,running"), or, if more lines had arrived than were
+ * accepted, "snapshot/current snapshot/transaction/id" with the last line accepted. */
 #include "pq_words.h"
 #include "text_nul.h"
 
@@ -15,8 +15,8 @@
 #include <string.h>
 
 typedef struct mark {
-  mcp_text_t from, upto; /* snapshots; upto missing: today's is to be read */
-  mcp_text_t number;     /* missing: from the first line on */
+  mcp_text_t from, upto; /* snapshots; upto missing: read the current one */
+  mcp_text_t number;     /* missing: from the first line */
   char id[MCP_UUID_SIZE];
 } mark_t;
 
@@ -29,7 +29,7 @@ static bool take_char(mcp_text_t *rest, char wanted) {
   return true;
 }
 
-/* A number below 2^63; false: there is none. */
+/* Reads a number below 2^63. Returns false if there is none. */
 static bool take_number(mcp_text_t *rest, int64_t *number) {
   size_t digits = 0;
   for (*number = 0; digits < rest->len && rest->ptr[digits] >= '0' && rest->ptr[digits] <= '9'; digits++) {
@@ -41,7 +41,7 @@ static bool take_number(mcp_text_t *rest, int64_t *number) {
   return digits > 0;
 }
 
-/* Whether PostgreSQL takes it: what it refused would be taken for a failure of the store. */
+/* True if PostgreSQL accepts the text: its error would count as a failure of the store. */
 static bool is_snapshot(mcp_text_t rest) {
   int64_t low, high, running, last;
   if (!take_number(&rest, &low) || low == 0 || !take_char(&rest, ':') || !take_number(&rest, &high) ||
@@ -56,7 +56,7 @@ static bool is_snapshot(mcp_text_t rest) {
   return true;
 }
 
-/* What stands before the next '/', which is passed. */
+/* Takes the part before the next '/', and skips that. */
 static mcp_text_t take_part(mcp_text_t *rest) {
   const char *end = memchr(rest->ptr, '/', rest->len);
   mcp_text_t part = {rest->ptr, end != NULL ? (size_t)(end - rest->ptr) : rest->len};
@@ -65,7 +65,7 @@ static mcp_text_t take_part(mcp_text_t *rest) {
   return part;
 }
 
-/* False: it is none. */
+/* Returns false if the mark is invalid. */
 static bool read_mark(mcp_text_t text, mark_t *mark) {
   int64_t number;
   *mark = (mark_t){.from = take_part(&text)};
@@ -82,11 +82,11 @@ static bool read_mark(mcp_text_t text, mark_t *mark) {
 
 /* ---- Reading ---- */
 
-/* Rows on their way to the caller, and the last one taken. */
+/* Passes rows to the caller and remembers the last one accepted. */
 typedef struct arriving {
   store_row_cb cb;
   void *arg;
-  bool more; /* the caller did not take one */
+  bool more; /* the caller refused a row */
   char number[24], id[MCP_UUID_SIZE];
 } arriving_t;
 
@@ -122,7 +122,7 @@ static int read_rows(pq_conn_t *conn, const log_filter_t *filter, const pq_searc
                  "following", error);
 }
 
-/* Whether a mark comes from a time that the database has not seen, which has lost its newest transactions. */
+/* True if the mark is from a future that the database has lost, such as after a restore. */
 static bool is_from_ahead(mcp_text_t from, mcp_text_t today) {
   int64_t low, high, high_today;
   return take_number(&from, &low) && take_char(&from, ':') && take_number(&from, &high) &&
@@ -162,7 +162,7 @@ int pq_logs_arrived(store_t *store, const log_filter_t *filter, mcp_text_t text,
   log_filter_t possible = *filter;
   if (text.len > 0 && !read_mark(text, &mark))
     return STORE_NOT_FOUND;
-  if (text_has_nul(filter->component) || text_has_nul(filter->trace_id)) { /* no line has such a one */
+  if (text_has_nul(filter->component) || text_has_nul(filter->trace_id)) { /* matches no line */
     possible.component = possible.trace_id = (mcp_text_t){NULL, 0};
     possible.limit = 0;
   }

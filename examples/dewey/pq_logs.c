@@ -1,10 +1,9 @@
 /* pq_logs.c: log lines in PostgreSQL.
  *
- * Storing: the whole batch is one statement, which stores all or nothing; of a line that is there already it
- * takes no notice. Where jsonb cannot hold the data of a line, the same again keeps such data as text.
- * Clearing: whole days are dropped, the rest deleted in short transactions. With each retention the
- * partitions of the next days are made; where that fails, nothing is lost: lines of days without a partition
- * have one of their own. */
+ * Storing: the whole batch is one statement; lines that exist are skipped. If jsonb cannot hold the data
+ * of a line, a second statement stores such data as text. Clearing: whole days are dropped, the remaining
+ * lines deleted in short transactions. With each retention the partitions of the next days are created; if
+ * that fails nothing is lost, since lines of days without a partition go to logs_other. */
 #include "pq_schema.h"
 #include "pq_words.h"
 #include "text_nul.h"
@@ -57,8 +56,8 @@ static int insert(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted, stor
   return code;
 }
 
-/* The same where times are looked for: one after the other, so that each sees what the one before has stored.
- */
+/* The same with reuse_stored_time. A lock makes these run one after the other, so that each sees the lines
+ * of the previous one. */
 static int insert_reusing_time(pq_conn_t *conn, pq_columns_t *columns, size_t *inserted,
                                store_error_t *error) {
   pq_params_t params = {.count = 0};
@@ -92,7 +91,7 @@ int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size
 
 /* ---- Querying ---- */
 
-/* Where rows go. */
+/* The callbacks of a query. */
 typedef struct reading {
   store_row_cb on_row;
   store_count_cb on_count;
@@ -151,7 +150,7 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, cancel_token_t can
   reading_t reading = {.on_row = cb, .arg = arg};
   int code;
   if (text_has_nul(filter->component) || text_has_nul(filter->trace_id))
-    return STORE_OK; /* no line has such a one */
+    return STORE_OK; /* matches no line */
   pq_conn_t *conn = pq_acquire_reader(&self->pools, cancel, &code, error);
   if (conn == NULL)
     return code;
@@ -166,14 +165,15 @@ int pq_logs_query(store_t *store, const log_filter_t *filter, cancel_token_t can
 
 /* ---- Clearing ---- */
 
-/* Drops the oldest day that is out of date; *lines: those in it, -1 where there is none. */
+/* Drops the oldest expired day; *lines is its number of lines, -1 if there is none. */
 static int drop_day(pq_conn_t *conn, int64_t before_us, int64_t *lines, store_error_t *error) {
   pq_params_t params = {.count = 0};
   pq_add_time(&params, before_us);
   return pq_exec(conn, PQ_DAY_DROP, &params, pq_read_int, lines, NULL, "dropping a day", error);
 }
 
-/* Where the next step begins: behind what is gone already, which would be passed again and again. */
+/* Where the next step begins: after the rows deleted so far, so that their dead versions are not scanned
+ * again. */
 typedef struct step {
   int64_t from_us, lines;
 } step_t;
@@ -186,7 +186,7 @@ static enum pq_row on_step(const PGresult *result, void *arg) {
   return PQ_ROW_STOP;
 }
 
-/* As PQ_LOGS_CLEAR and PQ_LOGS_CLEAR_COUNT want it. */
+/* For PQ_LOGS_CLEAR and PQ_LOGS_CLEAR_COUNT. */
 static void add_what(pq_params_t *params, const log_clear_t *what) {
   pq_add_time(params, what->before_us);
   pq_add_text(params, what->component);
@@ -214,7 +214,7 @@ static int clear_days(pq_conn_t *conn, int64_t before_us, cancel_token_t cancel,
     *deleted += (uint64_t)lines;
     code = is_cancelled(cancel) ? STORE_CANCELLED : drop_day(conn, before_us, &lines, error);
   }
-  return code == STORE_BUSY ? STORE_OK : code; /* in use: its lines are deleted one by one */
+  return code == STORE_BUSY ? STORE_OK : code; /* the day is in use: its lines are deleted one by one */
 }
 
 static int clear_lines(pq_conn_t *conn, const log_clear_t *what, cancel_token_t cancel, uint64_t *deleted,
@@ -239,7 +239,7 @@ int pq_logs_clear(store_t *store, const log_clear_t *what, cancel_token_t cancel
   pq_conn_t *conn = pq_acquire_writer(&self->pools, cancel, &code, error);
   if (conn == NULL)
     return code;
-  conn->cancel = CANCEL_NEVER; /* a later call continues what was begun */
+  conn->cancel = CANCEL_NEVER; /* a later call continues */
   code = what->component.ptr == NULL && what->level < 0
              ? clear_days(conn, what->before_us, cancel, deleted, error)
              : STORE_OK;
@@ -274,8 +274,8 @@ static enum pq_row on_time(const PGresult *result, void *arg) {
   return PQ_ROW_STOP;
 }
 
-/* By a writer, which is connected already: the first retention begins at once. No standby has to confirm what
- * this and pq_maintain() find or make. */
+/* Uses a writer, which is connected already, so that the first retention begins at once. Neither this nor
+ * pq_maintain() needs the confirmation of a standby. */
 int pq_last_retention(store_t *store, int64_t *at_us, cancel_token_t cancel, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
   int code;

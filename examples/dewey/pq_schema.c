@@ -1,9 +1,9 @@
 /* pq_schema.c: see pq_schema.h.
  *
- * Whoever prepares the database holds a lock of ours until the end of its transaction. The version stands in
- * the table dewey_schema. Where that is not there, tables of the names that Dewey uses are those of an older
- * installation: they are set aside, the tables made, and all that was in them copied. That takes a while with
- * millions of lines; it is done as a whole or not at all. */
+ * A migration holds an advisory lock until the end of its transaction. The table dewey_schema holds the
+ * version. If it is missing, existing tables with Dewey's names belong to an older installation: they are
+ * renamed, new tables are created, and the rows copied, all in one transaction. With millions of lines
+ * this takes a while. */
 #include "pq_schema.h"
 #include "monotonic.h"
 #include "pq_migrate.h"
@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#define LOCK "SELECT pg_advisory_xact_lock(7306934501)" /* of preparing, in this database */
+#define LOCK "SELECT pg_advisory_xact_lock(7306934501)" /* held during migrations of this database */
 
 static const char schema[] =
 #include "pq_schema.sql.inc"
@@ -89,8 +89,8 @@ static enum pq_row on_name(const PGresult *result, void *arg) {
   return PQ_ROW_STOP;
 }
 
-/* Makes the one that is wanting in a partition, while others store; one that came to nothing is in the way.
- */
+/* Creates the missing index of a partition without blocking writers, after dropping an invalid one left by
+ * an interruption. */
 static int make_index(pq_conn_t *conn, const char *partition, store_error_t *error) {
   char sql[3 * NAME_SIZE + 96];
   snprintf(sql, sizeof sql, "DROP INDEX CONCURRENTLY IF EXISTS %s_arrival", partition);
@@ -126,7 +126,7 @@ static int make_missing_indexes(pq_conn_t *conn, store_error_t *error) {
   conn->deadline_ms = monotonic_ms() + INDEX_MS;
   code = make_indexes(conn, error);
   conn->deadline_ms = 0;
-  pq_disconnect(conn); /* which gives up the lock and the settings */
+  pq_disconnect(conn); /* releases the lock and the settings */
   return code;
 }
 

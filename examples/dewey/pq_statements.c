@@ -1,16 +1,16 @@
 /* pq_statements.c: see pq_statements.h.
  *
- * A filter that is not given is null: PostgreSQL makes its plan for the values given, and leaves out what a
- * null makes true, so that one statement serves every combination of filters. */
+ * A filter that is not used is null: PostgreSQL plans for the given values and removes conditions that a
+ * null makes true, so one statement serves every combination of filters. */
 #include "pq_statements.h"
 
-/* The indexes' expressions (pq_words.sql), word for word, and what is searched for as pq_words.h gives it:
- * words that the index finds, and phrases that are looked for in what has these. PostgreSQL would take any
- * phrase for a rare one, but for coalesce(), of which it knows nothing. */
+/* The expressions of the indexes (pq_words.sql), verbatim, and the search in the form of pq_words.h: words
+ * found by the index, then phrases compared in the rows found. Without coalesce() PostgreSQL would
+ * estimate every phrase as rare. */
 #define WORDS(text, words, phrases)                                                                          \
   "dewey_words(left(" text "))::tsvector @@ " words "::text::tsquery AND (" phrases "::text IS NULL"         \
   " OR coalesce(dewey_words(left(" text ")) LIKE ALL (string_to_array(" phrases ", E'\\n')), false))"
-/* The same by the indexes of version 2, until those of words are made. */
+/* The same with the indexes of version 2, until those of words are built. */
 #define OLD_WORDS(vector, words, phrases)                                                                    \
   vector " @@ dewey_query(" words "::text) AND " phrases "::text IS NULL"
 #define LINE_WORDS WORDS("message, 65536", "$7", "$10")
@@ -29,7 +29,7 @@
 #define LOG_COLUMNS                                                                                          \
   "SELECT id, created_at, array_position(" LEVEL_NAMES ", level)::bigint - 1, component, message,"           \
   " trace_id, data"
-/* $3 is a place's id in the order wanted. */
+/* $3 is the id of the position in the given order. */
 #define LOGS_FILTER(words, times, order, place)                                                              \
   " FROM logs WHERE " times " AND ($3::uuid IS NULL OR (" order ", id) " place ")"                           \
   " AND ($4::text IS NULL OR (left(component, 256) = left($4, 256) AND component = $4))"                     \
@@ -38,7 +38,7 @@
   " AND ($7::text IS NULL OR (" words "))"                                                                   \
   " AND ($8::text IS NULL OR data @> dewey_json($8))"
 #define BETWEEN_TIMES "created_at >= $1::timestamptz AND created_at <= $2::timestamptz"
-/* Where they are no limits the plan has to go by the order of arrival alone. */
+/* Without limits the condition disappears, so that the plan uses the order of arrival alone. */
 #define BETWEEN_TIMES_GIVEN                                                                                  \
   "($1::timestamptz = '-infinity' OR created_at >= $1) AND ($2::timestamptz = 'infinity' OR created_at <= "  \
   "$2)"
@@ -57,7 +57,7 @@
 #define GIVEN_MESSAGES                                                                                       \
   "unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::timestamptz[])"                \
   " AS given(id, turn, role, content, metadata, created_at)"
-/* The messages that a search finds (word_search_t): $6 words, $7 phrases, $8 pieces. */
+/* The messages that match a search (word_search_t): $6 words, $7 phrases, $8 pieces. */
 #define FOUND(words)                                                                                         \
   " FROM messages AS m JOIN conversations AS c ON c.id = m.conversation_id WHERE " words                     \
   " AND m.created_at BETWEEN $1 AND $2 AND ($3 IS NULL OR c.session_id = $3)"

@@ -1,9 +1,9 @@
 /* pq_words.c: see pq_words.h.
  *
- * Making the indexes of what version 2 has stored: a day after the other, while others store and search, each
- * with CREATE INDEX CONCURRENTLY; what an interruption leaves is not valid and begun again. One program does
- * it. Then words_at is set in dewey_schema: from then on all programs search by the new indexes; a minute
- * later, when no search of theirs is on its way that began before, what version 2 needed is dropped. */
+ * Indexes for rows of version 2 are built one day after the other with CREATE INDEX CONCURRENTLY, while
+ * the store is in use; an index left invalid by an interruption is built again. One program does this at a
+ * time. Then words_at is set in dewey_schema, and from then on all programs search by the new indexes. A
+ * minute later no search by the old indexes can be running, and these are dropped. */
 #include "pq_words.h"
 #include "db_pq.h"
 #include "monotonic.h"
@@ -41,8 +41,8 @@ static const char marked[] =
 #undef WORDS_MARKED
 #undef RANGE
 
-/* As words.h says, with accents, marked, marked, accents, singles, separators. Where one blank parts words in
- * ASCII, it is left as it is. */
+/* The steps of words.h, with accents, marked, marked, accents, singles, separators. In ASCII a single
+ * blank between words is left unchanged. */
 static const char words_function[] =
     "CREATE FUNCTION dewey_words(given text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE "
     "AS\n"
@@ -96,8 +96,7 @@ static enum pq_row on_name(const PGresult *result, void *arg) {
   return PQ_ROW_STOP;
 }
 
-/* Makes an index that is wanting. Without statistics of its words PostgreSQL would think each of them rare.
- */
+/* Creates a missing index. Without ANALYZE PostgreSQL would estimate every word as rare. */
 static int make_index(pq_conn_t *conn, const char *name, const char *table, const char *text,
                       store_error_t *error) {
   char sql[SQL_SIZE];
@@ -151,9 +150,9 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
   return code;
 }
 
-/* STORE_BUSY: another program is at it, or the minute is not over. */
+/* STORE_BUSY: another program does it, or the minute has not passed. */
 static int move_on(pq_conn_t *conn, store_error_t *error) {
-  int64_t state = 0; /* 0: all is done; 1: an index is wanting; 2: what is old is to be dropped; 3: wait */
+  int64_t state = 0; /* 0: complete; 1: an index is missing; 2: drop the old ones; 3: wait */
   int code = pq_query_int(conn, "SELECT dewey_words_state()", &state, "looking for indexes", error);
   if (code != STORE_OK || state == 0)
     return code;
@@ -168,7 +167,7 @@ static int move_on(pq_conn_t *conn, store_error_t *error) {
 
 int pq_index(store_t *store, cancel_token_t cancel, store_error_t *error) {
   pq_store_t *self = (pq_store_t *)store;
-  pq_conn_t *conn = &self->indexer; /* those of the pools are not kept from others for so long */
+  pq_conn_t *conn = &self->indexer; /* separate, so that it does not occupy a pooled connection for long */
   int64_t mine = 0;
   conn->cancel = cancel;
   int code = atomic_load(&self->pools.ready) ? pq_connect(conn, &self->pools.conninfo, error) : STORE_BUSY;
@@ -179,13 +178,13 @@ int pq_index(store_t *store, cancel_token_t cancel, store_error_t *error) {
                       "looking for indexes", error);
   if (code == STORE_OK)
     code = mine ? move_on(conn, error) : STORE_BUSY;
-  pq_disconnect(conn); /* which gives up the lock and the settings */
+  pq_disconnect(conn); /* releases the lock and the settings */
   return code;
 }
 
 /* ---- Searching ---- */
 
-/* Whether searches are to use the new indexes; once they are, they always are. */
+/* Tells whether searches must use the old indexes; once they use the new ones, they always do. */
 static int find_state(pq_store_t *store, pq_conn_t *conn, bool *old, store_error_t *error) {
   int64_t made = 1;
   int code = STORE_OK;
@@ -198,7 +197,7 @@ static int find_state(pq_store_t *store, pq_conn_t *conn, bool *old, store_error
   return code;
 }
 
-/* The text with blanks for NUL, which PostgreSQL's texts cannot hold; false: no memory. */
+/* Copies the text with blanks for NUL, which PostgreSQL cannot hold. Returns false if out of memory. */
 static bool read_old(pq_search_t *search, mcp_text_t wanted) {
   char *copy = search->copies[0] = malloc(wanted.len + 1);
   for (size_t i = 0; copy != NULL && i < wanted.len; i++)
@@ -207,7 +206,7 @@ static bool read_old(pq_search_t *search, mcp_text_t wanted) {
   return copy != NULL;
 }
 
-/* " a \n b c " as "a & b & c", whose words need no quotes. */
+/* " a \n b c " becomes "a & b & c"; the words need no quotes. */
 static mcp_text_t write_query(const char *pieces, char *out) {
   size_t len = 0;
   bool inside = false;
@@ -222,7 +221,7 @@ static mcp_text_t write_query(const char *pieces, char *out) {
   return (mcp_text_t){out, len};
 }
 
-/* Of several words each: " a \n b c \n d e " as "% b c %\n% d e %", whose words need no escapes. */
+/* Pieces of several words: " a \n b c \n d e " becomes "% b c %\n% d e %"; the words need no escapes. */
 static mcp_text_t write_phrases(const char *pieces, char *out) {
   size_t len = 0;
   for (const char *piece = pieces; *piece != '\0';) {
@@ -234,7 +233,7 @@ static mcp_text_t write_phrases(const char *pieces, char *out) {
   return (mcp_text_t){len > 0 ? out : NULL, len};
 }
 
-/* False: no memory. */
+/* Returns false if out of memory. */
 static bool read_new(pq_search_t *search, mcp_text_t wanted) {
   char *pieces = search->copies[0] = words_of_search(wanted);
   size_t room = pieces != NULL ? 3 * strlen(pieces) + 1 : 0;

@@ -1,11 +1,11 @@
 /* retention.c: see retention.h.
  *
- * Once an hour it deletes what is too old, in the store's small steps. A failure to delete is logged and
- * tried again an hour later: what is too old stays so. What came from an older installation is kept unless
- * the operator says otherwise, and everything is while the clock is doubted (clock_guard.h). */
+ * Once an hour it deletes old log lines, in the store's small steps. A failure is logged and tried again
+ * an hour later. Lines of an older installation are kept unless the operator has set LOG_RETENTION_DAYS,
+ * and all lines are kept while the clock may be wrong (clock_guard.h). */
 #include "retention.h"
 
-/* Whether old lines may go; of those that were taken over the log hears first. */
+/* True if old lines may be removed; lines of an older installation only after an announcement in the log. */
 static bool is_removal_allowed(dewey_t *dewey) {
   if (!dewey->store->is_taken_over(dewey->store))
     return true;
@@ -36,7 +36,7 @@ static void remove_old(dewey_t *dewey, int64_t now_us, cancel_token_t cancel) {
   }
 }
 
-/* Whether old lines may go by the clock. */
+/* True if the clock can be trusted. */
 static bool trusts_clock(dewey_t *dewey, int64_t now_us, cancel_token_t cancel, int *code,
                          store_error_t *error) {
   int64_t last_us;
@@ -98,7 +98,7 @@ static bool is_well(void *arg, cancel_token_t cancel) {
   return health_failure(&dewey->health) == NULL;
 }
 
-/* A failure is tried again in an hour, since indexing may cost the store a lot. */
+/* A failure is retried after an hour, since indexing is expensive. */
 static bool index_texts(void *arg, cancel_token_t cancel) {
   dewey_t *dewey = arg;
   store_error_t error;

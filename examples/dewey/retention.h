@@ -1,15 +1,14 @@
-/* retention.h: removes log lines that are too old, and looks after a store that was failing: what Dewey's
- * keeper does. */
+/* retention.h: Dewey's maintenance: removes old log lines, checks the store, rebuilds older text indexes. */
 #ifndef DEWEY_RETENTION_H
 #define DEWEY_RETENTION_H
 
 #include "maintenance.h"
 #include "tools.h"
 
-/* Starts the keeper; dewey has to live until it is stopped. NULL: no memory or no thread. */
+/* Starts the retention; dewey must live until maintenance_stop. Returns NULL if out of memory or threads. */
 maintenance_t *retention_start(dewey_t *dewey);
 
-/* The same of the keeper that makes text indexes of what an older version has stored (store_t.index). */
+/* Starts the thread that rebuilds text indexes of an older version (store_t.index). As above. */
 maintenance_t *indexing_start(dewey_t *dewey);
 
 #endif

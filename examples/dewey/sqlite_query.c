@@ -1,17 +1,17 @@
 /* sqlite_query.c: see sqlite_query.h.
  *
- * Inside of one read transaction a "pick" finds the numbers of the rows wanted, newest first; then each row
- * is fetched by its number. A pick takes candidates from the indexes, in order; where these must be checked
- * for words or data, it takes them in rounds of a growing number and checks each round as a whole. Its SQL is
- * put together from the filters that were given, and is kept for the next query of the same shape.
+ * In one read transaction a "pick" finds the numbers of the matching rows, newest first; then each row is
+ * read by its number. A pick takes candidates from the indexes, in order; if they must be checked for
+ * words or data, it takes them in rounds of growing size and checks each round as a whole. Its SQL is
+ * composed from the given filters and kept for the next query of the same shape.
  *
- * Data is searched for as words are: the text index has a word for each value in a line's data; the lines
- * found are then compared as a whole.
+ * Data is searched like words: the text index has a term for each value in a line's data; the lines found
+ * are then compared as a whole.
  *
- * What a query costs: with component, level, trace id and time, about the rows that it answers. With search
- * or data, the rows that match, or, where more than MATCHES_MAX do, the rows passed from the newest on until
- * enough of them match; each that is compared by its data is read and parsed, 0.5 to 2 µs. The connection's
- * deadline ends what takes too long. */
+ * Costs: with component, level, trace id and time, about the rows returned. With search or data, the rows
+ * that match; or, if these are more than MATCHES_MAX, the rows scanned from the newest on until enough of
+ * them match; comparing data reads and parses a row, 0.5 to 2 µs. The connection's deadline limits the
+ * time. */
 #include "sqlite_query.h"
 #include "json_terms.h"
 #include "sqlite_words.h"
@@ -21,15 +21,15 @@
 #include <string.h>
 
 enum {
-  MATCHES_MAX = 50 * 1000, /* more are not sorted, but looked for in the order of the answer */
+  MATCHES_MAX = 50 * 1000, /* with more matches, scan rows in result order instead of sorting */
   ROUND_FIRST = 256,       /* candidates */
   ROUND_MAX = 64 * 1024,
-  SPARSE = 32, /* rows for each candidate among them */
+  SPARSE = 32, /* rows for each candidate between the lowest and the highest one */
   PICKS_MAX = 1001
 };
 
-/* How words are looked for: their matches are the candidates, or candidates are checked for them, all that
- * stand between the first and the last row of a round at once, or each by itself where they are sparse. */
+/* How words are searched: their matches are the candidates; or candidates are checked, either against all
+ * matches between the first and the last row of a round, or, if they are sparse, one by one. */
 enum search { SEARCH_NONE, SEARCH_FIRST, SEARCH_RANGE, SEARCH_EACH, SEARCH_WAYS };
 
 /* One query while it runs. */
@@ -37,10 +37,10 @@ typedef struct query {
   sqlite_conn_t *conn;
   const log_filter_t *filter;
   enum search search;
-  char *words;      /* what is searched for, as FTS5 reads it; owned; NULL: nothing */
-  char *old_words;  /* the same for the older index; owned; NULL: no line is in that */
+  char *words;      /* MATCH expression; owned; NULL: no search */
+  char *old_words;  /* for the older index; owned; NULL: it is empty */
   yyjson_doc *data; /* the object wanted; owned */
-  int64_t at_us;    /* candidates come behind this place in their order */
+  int64_t at_us;    /* candidates come after this position */
   unsigned char at_id[ID_BYTES + 1];
   int at_id_len;
   sqlite3_int64 lowest, highest; /* rows of the round's candidates */
@@ -56,7 +56,7 @@ static bool given(mcp_text_t text) {
 
 enum { DATA_BYTES = JSON_TERMS_SIZE + sizeof "() OR " JSON_TERMS_TOO_MANY };
 
-/* Data as FTS5 reads it: all of its words, or that there are too many; "": there are none to look for. */
+/* Writes the MATCH expression for data: all its terms, or the term for too many; "" if it has none. */
 static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
   char words[JSON_TERMS_SIZE];
   out[0] = '\0';
@@ -64,7 +64,7 @@ static void write_data(yyjson_val *data, char out[DATA_BYTES]) {
     snprintf(out, DATA_BYTES, "(%s) OR " JSON_TERMS_TOO_MANY, words);
 }
 
-/* Both searches in one: of_search is freed; "": nothing is searched for. NULL: no memory. */
+/* Combines both searches and frees of_search. Returns "" without a search, NULL if out of memory. */
 static char *join_words(const query_t *query, char *of_search) {
   char of_data[DATA_BYTES] = "";
   if (query->data != NULL)
@@ -78,7 +78,7 @@ static char *join_words(const query_t *query, char *of_search) {
   return all;
 }
 
-/* False: no memory, or data is no JSON. */
+/* Returns false if out of memory or data is invalid JSON. */
 static bool read_filter(query_t *query) {
   const log_filter_t *filter = query->filter;
   if (given(filter->data)) {
@@ -100,7 +100,7 @@ static int no_memory(store_error_t *error) {
   return STORE_FAILED;
 }
 
-/* In the transaction of the query: whether the older index is to be searched, too. */
+/* In the query's transaction: adds the older index if it still holds rows. */
 static int find_old_words(query_t *query, store_error_t *error) {
   sqlite_words_state_t state = {0};
   int code = query->words != NULL ? sqlite_read_words_state(query->conn, &state, error) : STORE_OK;
@@ -119,7 +119,7 @@ static void query_deinit(query_t *query) {
   sqlite3_free(query->words);
 }
 
-/* Begins behind the row that the filter names, or at end_us, whichever is older. */
+/* Begins after the row that the filter names, or at end_us, whichever is older. */
 static void set_place(query_t *query) {
   const log_filter_t *filter = query->filter;
   if (filter->after && filter->after_us <= filter->end_us) {
@@ -128,7 +128,7 @@ static void set_place(query_t *query) {
     id_to_bytes(filter->after_id, query->at_id);
   } else {
     query->at_us = filter->end_us;
-    query->at_id_len = ID_BYTES + 1; /* no id is that large */
+    query->at_id_len = ID_BYTES + 1; /* greater than every id */
     memset(query->at_id, 0xff, sizeof query->at_id);
   }
 }
@@ -138,8 +138,8 @@ static void bind_old_words(sqlite3_stmt *statement, int index, const query_t *qu
     sqlite3_bind_text(statement, index, query->old_words, -1, SQLITE_STATIC);
 }
 
-/* Decides how to search: sorting the matches is quick while they are few; where they are many, enough of them
- * come soon when going through the rows in the order of the answer. */
+/* Chooses the way to search: few matches are sorted; with many, a scan in result order soon finds enough
+ * of them. */
 static int choose_search(query_t *query, store_error_t *error) {
   query->search = SEARCH_NONE;
   if (query->words == NULL)
@@ -173,14 +173,14 @@ static void append_conditions(sqlite3_str *sql, const log_filter_t *filter) {
     sqlite3_str_appendall(sql, " AND trace_id = ?5");
 }
 
-/* Whether all candidates stand in one index, in their order, or are few. */
+/* True if one index has all candidates in order, or they are few. */
 static bool is_single_scan(const query_t *query) {
   const log_filter_t *filter = query->filter;
   return query->search == SEARCH_FIRST || given(filter->trace_id) ||
          (filter->min_level == MCP_LOG_TRACE && !given(filter->component));
 }
 
-/* The numbers of the lines with the words; condition: of some of them. */
+/* Appends a query for the row numbers that match the words; condition restricts them. */
 static void append_matches(sqlite3_str *sql, const query_t *query, const char *condition) {
   sqlite3_str_appendf(sql, "SELECT rowid FROM logs_words WHERE logs_words MATCH ?6%s", condition);
   if (query->old_words != NULL)
@@ -190,7 +190,7 @@ static void append_matches(sqlite3_str *sql, const query_t *query, const char *c
                         condition);
 }
 
-/* Compares data on the way, which is quicker than to look its row up again. */
+/* Compares data during the scan, which avoids reading the rows twice. */
 static void append_single_scan(sqlite3_str *sql, const query_t *query) {
   if (query->search == SEARCH_FIRST) {
     sqlite3_str_appendall(sql, "SELECT seq, created_at, id FROM (");
@@ -206,7 +206,7 @@ static void append_single_scan(sqlite3_str *sql, const query_t *query) {
   sqlite3_str_appendf(sql, " AND level >= %d%s", query->filter->min_level, newest_first);
 }
 
-/* "This level or above": the newest of each level, each from the index, then the newest of these. */
+/* A minimum level: takes the newest rows of each level from the index, then the newest of these. */
 static void append_level_scans(sqlite3_str *sql, const log_filter_t *filter) {
   const char *join = "SELECT * FROM (";
   for (int level = filter->min_level; level <= MCP_LOG_ERROR; level++) {
@@ -220,7 +220,7 @@ static void append_level_scans(sqlite3_str *sql, const log_filter_t *filter) {
   sqlite3_str_appendf(sql, ")%s", newest_first);
 }
 
-/* Columns: number, time and id of a candidate, and whether it is wanted. */
+/* Columns: row number, time and id of a candidate, and whether it matches. */
 static void append_pick(sqlite3_str *sql, const query_t *query) {
   const log_filter_t *filter = query->filter;
   sqlite3_str_appendall(sql, "WITH candidates AS MATERIALIZED (");
@@ -251,7 +251,7 @@ static int shape_of(const query_t *query) {
 }
 _Static_assert(16 * SEARCH_WAYS * (MCP_LOG_ERROR + 1) == SQLITE_PICK_SHAPES, "one place for each shape");
 
-/* NULL: SQLite says why. */
+/* NULL: SQLite holds the error. */
 static sqlite3_stmt *pick_statement(query_t *query) {
   sqlite3_stmt **slot = &query->conn->prepared[SQL_PICKS + shape_of(query)];
   if (*slot != NULL)
@@ -281,7 +281,7 @@ static void bind_pick(sqlite3_stmt *statement, const query_t *query, int candida
   bind_old_words(statement, 9, query);
 }
 
-/* Takes a candidate where it is wanted, and moves on behind it. */
+/* Keeps a candidate if it matches, and moves the position behind it. */
 static void take_candidate(query_t *query, sqlite3_stmt *statement) {
   const void *id = sqlite3_column_blob(statement, 2);
   int len = sqlite3_column_bytes(statement, 2);
@@ -296,7 +296,7 @@ static void take_candidate(query_t *query, sqlite3_stmt *statement) {
     query->rows[query->count++] = row;
 }
 
-/* One round; *seen tells how many candidates there were. */
+/* Runs one round; *seen is its number of candidates. */
 static int pick_round(query_t *query, int candidates, int *seen, store_error_t *error) {
   sqlite3_stmt *statement = pick_statement(query);
   if (statement == NULL)
@@ -314,7 +314,7 @@ static int pick_round(query_t *query, int candidates, int *seen, store_error_t *
   return result;
 }
 
-/* After a round: whether the words of the next are better looked for in all rows between its candidates. */
+/* After a round: chooses how the next one checks its words. */
 static void choose_check(query_t *query, int seen) {
   if (query->search == SEARCH_EACH || query->search == SEARCH_RANGE)
     query->search = query->highest - query->lowest > (int64_t)SPARSE * seen ? SEARCH_EACH : SEARCH_RANGE;
@@ -334,7 +334,7 @@ static int pick(query_t *query, store_error_t *error) {
 
 /* ---- Reading ---- */
 
-/* False where the file is damaged: then nothing in it can be relied upon. */
+/* Returns false if the file is damaged. */
 static bool read_row(sqlite3_stmt *statement, log_entry_t *row) {
   *row = (log_entry_t){.created_at = sqlite3_column_int64(statement, 1),
                        .level = sqlite3_column_int(statement, 2),
@@ -352,12 +352,12 @@ static bool read_row(sqlite3_stmt *statement, log_entry_t *row) {
 
 /* ---- Following ---- */
 
-/* Rows on their way to the caller. */
+/* Passes rows to the caller. */
 typedef struct arriving {
   store_row_cb cb;
   void *arg;
-  int64_t last; /* that was taken */
-  bool more;    /* the caller did not take one */
+  int64_t last; /* last row accepted */
+  bool more;    /* the caller refused a row */
 } arriving_t;
 
 static enum sqlite_row on_arrived(sqlite3_stmt *statement, void *arg) {
@@ -394,7 +394,8 @@ static enum sqlite_row on_number(sqlite3_stmt *statement, void *arg) {
   return SQLITE_ROW_STOP;
 }
 
-/* Goes on behind *place, or behind the newest line where that comes first: then it was another file's. */
+/* Continues after *place, or after the newest row if *place is beyond it: then the mark is from another
+ * file. */
 static int follow(query_t *query, int64_t *place, arriving_t *arriving, store_error_t *error) {
   sqlite_conn_t *conn = query->conn;
   int64_t highest = 0;

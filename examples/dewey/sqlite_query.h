@@ -1,4 +1,4 @@
-/* sqlite_query.h: finds and reads the rows that a filter asks for. */
+/* sqlite_query.h: finds and reads the rows that match a filter. */
 #ifndef DEWEY_SQLITE_QUERY_H
 #define DEWEY_SQLITE_QUERY_H
 
@@ -8,8 +8,8 @@
 int sqlite_query(sqlite_conn_t *conn, const log_filter_t *filter, store_row_cb cb, void *arg,
                  store_error_t *error);
 
-/* Gives the rows behind number *place in the order of their numbers, which is that of their arrival; then
- * *place is where to go on. INT64_MAX: behind the newest. */
+/* Passes the rows numbered above *place to cb, by number, which is the order of arrival; sets *place to
+ * the number to continue after. INT64_MAX: after the newest row. */
 int sqlite_arrived(sqlite_conn_t *conn, const log_filter_t *filter, int64_t *place, store_row_cb cb,
                    void *arg, store_error_t *error);
 

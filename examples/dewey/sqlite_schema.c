@@ -1,17 +1,17 @@
 /* sqlite_schema.c: see sqlite_schema.h. */
 #include "sqlite_schema.h"
 
-/* created_at is in microseconds and id in its 16 bytes.
+/* created_at is in microseconds; id has 16 bytes.
  *
- * Logs: every index but the key ends with (created_at, id), the order of all answers. logs_level and
- * logs_component serve "this level or above" as one short scan for each level. The text index holds no copy
- * of the messages; it gets their words (words.h), and a word for each value in their data (json_terms.h). seq
- * numbers the lines as they arrive; log_state's highest_seq is at least that of any line that was deleted.
- * retention_at: the newest line's time, where older versions have kept none.
+ * Logs: every index except the key ends with (created_at, id), the order of all results. logs_level and
+ * logs_component serve a minimum level as one short scan for each level. The text index holds no copy of
+ * the messages, only their words (words.h) and a term for each value in their data (json_terms.h). seq
+ * numbers the lines by arrival; log_state.highest_seq is at least that of every deleted line. retention_at
+ * starts as the newest line's time if older versions have not stored it.
  *
- * Conversations: messages and conversations are joined by seq, the row's number; a conversation's messages
- * stand together and in order in the index of their key. Roles are numbers (enum message_role). The text
- * index holds no copy either, but the lengths that ranking needs. */
+ * Conversations: messages refer to conversations by seq; the index of their key has a conversation's
+ * messages together and in order. Roles are numbers (enum message_role). This text index also holds no
+ * copy, only the lengths for the ranking. */
 const char *const sqlite_steps[SQLITE_STEPS] = {
     /* 1: logs */
     "CREATE TABLE logs("
@@ -61,19 +61,19 @@ const char *const sqlite_steps[SQLITE_STEPS] = {
     " updated_at INTEGER NOT NULL,"
     " content TEXT NOT NULL);"
     "CREATE UNIQUE INDEX startup_contexts_active ON startup_contexts(is_active) WHERE is_active;",
-    /* 3: what data holds, among the words */
+    /* 3: terms of data among the words */
     "DROP TABLE logs_text;"
     "CREATE VIRTUAL TABLE logs_text USING fts5(message, content='', columnsize=0);"
     "INSERT INTO logs_text(rowid, message)"
     " SELECT seq, CAST(substr(CAST(message AS BLOB), 1, 65536) AS TEXT) || json_words(data) FROM logs;",
-    /* 4: the numbers of lines are used once, and the clock at the last retention */
+    /* 4: numbers of lines are never reused; time of the last retention */
     "CREATE TABLE log_state("
     " one INTEGER PRIMARY KEY CHECK(one = 1),"
     " highest_seq INTEGER NOT NULL,"
     " retention_at INTEGER);"
     "INSERT INTO log_state SELECT 1, coalesce(max(seq), 0), "
     " min(max(created_at), CAST(strftime('%s') AS INTEGER) * 1000000) FROM logs;",
-    /* 5: words as words.h has them; what is stored already gets into these indexes later (sqlite_words.h) */
+    /* 5: words as in words.h; existing rows are indexed later (sqlite_words.h) */
     "CREATE VIRTUAL TABLE logs_words USING fts5(words, content='', columnsize=0, tokenize='ascii');"
     "CREATE VIRTUAL TABLE messages_words USING fts5(words, content='', tokenize='ascii');"
     "CREATE TABLE words_state("

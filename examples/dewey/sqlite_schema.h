@@ -1,4 +1,4 @@
-/* sqlite_schema.h: the tables of Dewey's SQLite file, step by step (sqlite_migrate.h). */
+/* sqlite_schema.h: the migrations of Dewey's SQLite file (sqlite_migrate.h). */
 #ifndef DEWEY_SQLITE_SCHEMA_H
 #define DEWEY_SQLITE_SCHEMA_H
 

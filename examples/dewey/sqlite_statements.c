@@ -11,8 +11,8 @@
 #define TEXT_OF(number) #number
 #define DIGITS(number) TEXT_OF(number)
 
-/* What the text index gets of a line, and the same again to take it out: the words of its message, and what
- * its data holds. What still stands in the older index (sqlite_words.h) stays there until that is dropped. */
+/* The indexed text of a line, also for removing it from the index: the words of its message and the terms
+ * of its data. Rows of the older index (sqlite_words.h) stay there until it is dropped. */
 #define INDEXED "words(message, " DIGITS(WORDS_LINE_MAX_CHARS) ") || json_words(data)"
 #define OLD_LINES "(SELECT old_lines FROM words_state)"
 #define OLD_MESSAGES "(SELECT old_messages FROM words_state)"
@@ -20,7 +20,7 @@
   "INSERT INTO logs_words(logs_words, rowid, words) SELECT 'delete', seq, " INDEXED                          \
   " FROM logs WHERE seq > " OLD_LINES " AND seq IN "
 
-/* The lines with the words ?7; those of the older index are searched for by ?11. */
+/* The lines with the words ?7; ?11 is for the older index. */
 #define ARRIVED(has_words)                                                                                   \
   "SELECT id, created_at, level, component, message, trace_id, data, seq FROM logs NOT INDEXED"              \
   " WHERE seq > ?1 AND created_at BETWEEN ?2 AND ?3 AND level >= ?4"                                         \
@@ -33,7 +33,7 @@
 
 #define HIGHEST_SEQ "(SELECT coalesce(max(seq), 0) FROM logs)"
 
-/* The rows of one step of clearing: the same ones twice, as nothing else changes meanwhile. */
+/* The rows of one step of clearing. Both statements see the same rows, as nothing changes in between. */
 #define TO_CLEAR " FROM logs INDEXED BY logs_level WHERE level = ?1 AND created_at < ?2"
 #define TO_CLEAR_OF_COMPONENT                                                                                \
   " FROM logs INDEXED BY logs_component WHERE component = ?4 AND level = ?1 AND created_at < ?2"
@@ -52,7 +52,7 @@
 #define GIVEN_MESSAGES                                                                                       \
   "(SELECT $2 AS id, $3 AS turn, $4 AS role, $5 AS content, $6 AS metadata, $7 AS created_at) AS given"
 
-/* The messages that a search finds (word_search_t): $6 is for the new index, $7 for the older one. */
+/* The messages that match a search (word_search_t): $6 is for the new index, $7 for the older one. */
 #define MATCHING(index, words, score)                                                                        \
   "SELECT rowid AS place" score(index) " FROM " #index " WHERE " #index " MATCH " words
 #define SCORED(index) ", bm25(" #index ") AS score"
@@ -104,7 +104,7 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
     [SQL_MESSAGES_REMOVE_WORDS] =
         "INSERT INTO messages_words(messages_words, rowid, words) SELECT 'delete', seq, " INDEXED_CONTENT
         " FROM messages WHERE " IN_CONVERSATION " AND seq > " OLD_MESSAGES,
-    /* The numbers of messages that are deleted are used again, for new ones. */
+    /* Row numbers of deleted messages are reused. */
     [SQL_MESSAGES_LEFT] = "UPDATE words_state SET old_messages = (SELECT coalesce(max(seq), 0) FROM messages)"
                           " WHERE old_messages > (SELECT coalesce(max(seq), 0) FROM messages)",
     [SQL_SEARCH] = SEARCH(NEW_MATCHING(SCORED)),
@@ -122,8 +122,8 @@ static const char *const fixed_sql[SQL_STATEMENTS] = {
 
 /* ---- Functions ---- */
 
-/* json_contains(text, wanted): wanted is a yyjson_val * bound as a pointer. Text that is no JSON, or NULL,
- * contains nothing. SQLite's progress callback counts this function as one step, so it looks at the clock
+/* json_contains(text, wanted): wanted is a yyjson_val * bound as a pointer. Invalid JSON and NULL contain
+ * nothing. SQLite's progress callback counts a call as one step, so the function checks the deadline
  * itself. */
 static void on_json_contains(sqlite3_context *context, int count, sqlite3_value **values) {
   (void)count;
@@ -138,7 +138,7 @@ static void on_json_contains(sqlite3_context *context, int count, sqlite3_value 
   yyjson_doc_free(doc);
 }
 
-/* json_words(text): " word word", or "" where text is no JSON or NULL. */
+/* json_words(text): the terms of JSON (json_terms.h), or "" for invalid JSON and NULL. */
 static void on_json_terms(sqlite3_context *context, int count, sqlite3_value **values) {
   (void)count;
   char words[JSON_TERMS_SIZE] = "";
@@ -150,7 +150,7 @@ static void on_json_terms(sqlite3_context *context, int count, sqlite3_value **v
   sqlite3_result_text(context, words, -1, SQLITE_TRANSIENT);
 }
 
-/* words(text, max): its plain text, see words.h. */
+/* words(text, max): the plain text of words.h. */
 static void on_words(sqlite3_context *context, int count, sqlite3_value **values) {
   (void)count;
   const char *text = (const char *)sqlite3_value_text(values[0]);

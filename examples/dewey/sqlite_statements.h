@@ -1,12 +1,11 @@
-/* sqlite_statements.h: all that Dewey asks of SQLite, as SQL. */
+/* sqlite_statements.h: Dewey's SQL statements for SQLite. */
 #ifndef DEWEY_SQLITE_STATEMENTS_H
 #define DEWEY_SQLITE_STATEMENTS_H
 
 #include "sqlite_pools.h"
 #include "store_db.h"
 
-/* Statements with a fixed text. ..._BOTH: while the older text index holds some of the rows (sqlite_words.h).
- */
+/* Statements with a fixed text. ..._BOTH: while the older text index still holds rows (sqlite_words.h). */
 enum statement {
   SQL_INSERT = SQL_SHARED, /* after those of store_db.h */
   SQL_LAST,
@@ -43,20 +42,19 @@ enum statement {
 };
 
 enum {
-  SQLITE_PICK_SHAPES =
-      320 /* statements that pick rows: one for each combination of filters (sqlite_query.c) */
+  SQLITE_PICK_SHAPES = 320 /* picks of rows: one for each combination of filters (sqlite_query.c) */
 };
 
 extern const sqlite_spec_t sqlite_spec;
 
 /* The store on SQLite. */
 typedef struct sqlite_store {
-  store_db_t base; /* first: it is what others see */
+  store_db_t base; /* must be first */
   sqlite_pools_t pools;
 } sqlite_store_t;
 
-/* Leaves the writer to others for as long as it was used: a connection given back and taken again at once
- * would never reach those who wait for it. */
+/* Sleeps as long as the writer was used: a connection that is released and taken again at once would
+ * starve waiting threads. */
 void sqlite_yield_writer(int64_t used_ms);
 
 #endif

@@ -1,8 +1,8 @@
 /* sqlite_words.c: see sqlite_words.h.
  *
- * Moving: some rows in a transaction, as many as STEP_MS suffice for, and a pause as long, so that storing
- * never waits for more than that. When all are moved, the older index is emptied in the same steps and then
- * dropped. Every step leaves the file as it may stay. */
+ * Moving: each transaction moves as many rows as fit in STEP_MS, then the writer is free for the same
+ * time, so that a write never waits longer. When all rows are moved, the older index is emptied in the
+ * same steps and dropped. The file is consistent after every step. */
 #include "sqlite_words.h"
 #include "db_sqlite.h"
 #include "monotonic.h"
@@ -93,14 +93,14 @@ int sqlite_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word
   return code;
 }
 
-/* An older index, and what moves its rows. FTS5 opens a table that has its records up to 10, and needs no
- * others to drop it. */
+/* An older index and the statements that move its rows. To open and drop a table, FTS5 needs only its
+ * records with ids up to 10. */
 typedef struct old_index {
   const char *table, *empty, *drop;
   enum statement index, moved;
   const char *rows_name;
-  int rows;   /* of the next step */
-  bool moves; /* it has had rows */
+  int rows;   /* in the next step */
+  bool moves; /* it had rows */
 } old_index_t;
 
 #define OLD_INDEX(name, rows, index, moved)                                                                  \
@@ -115,7 +115,7 @@ static int run_with(sqlite_conn_t *conn, enum statement which, int64_t number, s
   return sqlite_conn_update(conn, statement, "indexing anew", error);
 }
 
-/* Moves the newest rows of those up to last. */
+/* Moves the newest rows up to last. */
 static int move_rows(sqlite_conn_t *conn, old_index_t *old, int64_t last, store_error_t *error) {
   int64_t left = last > old->rows ? last - old->rows : 0;
   if (!old->moves)
@@ -130,7 +130,7 @@ static enum sqlite_row on_number(sqlite3_stmt *statement, void *arg) {
   return SQLITE_ROW_STOP;
 }
 
-/* Runs SQL with a number, and takes the one that it answers, if it does. */
+/* Runs SQL with a number as parameter and stores the integer of its result, if any. */
 static int run_sql(sqlite_conn_t *conn, const char *sql, int64_t given, int64_t *result,
                    store_error_t *error) {
   sqlite3_stmt *statement = NULL;
@@ -142,7 +142,7 @@ static int run_sql(sqlite_conn_t *conn, const char *sql, int64_t given, int64_t 
   return code;
 }
 
-/* Drops some of an index without rows. */
+/* Deletes some records of an index without rows. */
 static int drop_blocks(sqlite_conn_t *conn, const old_index_t *old, bool *done, store_error_t *error) {
   int64_t none = 0;
   int code = run_sql(conn, old->empty, BLOCKS, &none, error);

@@ -1,26 +1,26 @@
-/* sqlite_words.h: searches as FTS5 reads them, and the text indexes of older versions, whose rows get into
- * those of words (words.h) while others store and search.
+/* sqlite_words.h: search expressions for FTS5, and moving the text indexes of older versions to those of
+ * words (words.h) while the store is in use.
  *
- * Rows are moved from the newest on: words_state says up to which number they stand in the older index, and
- * all others in the new one. What is deleted stays in the older index, which nothing comes of: its number
- * is not used again as long as it is among those. */
+ * Rows are moved from the newest to the oldest. words_state holds the highest row number that is still in
+ * the older index; rows above it are in the new one. A deleted row may stay in the older index without
+ * effect: its number is not used again while the older index is searched up to it. */
 #ifndef DEWEY_SQLITE_WORDS_H
 #define DEWEY_SQLITE_WORDS_H
 
 #include "sqlite_statements.h"
 
-/* The search for FTS5, to be freed: each piece becomes a phrase, in quotes, so that nothing that is typed is
- * an operator of its language; "": nothing is searched for. NULL: no memory. */
+/* Returns the MATCH expression for a search, to be freed: each piece becomes a quoted phrase, so that no
+ * input acts as an operator of FTS5. "" for an empty search; NULL if out of memory. */
 char *sqlite_match_expression(mcp_text_t search);
 
-/* The same for the older indexes, which part words by themselves. */
+/* The same for the older indexes, which split words themselves. */
 char *sqlite_match_expression_old(mcp_text_t search);
 
 /* The store's read_words_cb. Text 0 is for the new index, text 1 for the older one. */
 int sqlite_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                       store_error_t *error);
 
-/* The numbers up to which rows stand in the older indexes, in the transaction that is open; 0: none does. */
+/* The highest row numbers in the older indexes, read in the open transaction; 0: none. */
 typedef struct sqlite_words_state {
   int64_t old_lines, old_messages;
 } sqlite_words_state_t;

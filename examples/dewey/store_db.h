@@ -1,13 +1,13 @@
 /* store_db.h: conversations and startup contexts, written once on db.h for both of Dewey's stores. Each
- * store's plan contains the statements (store_sql.inc); each store reads searches for words in its own way.
- */
+ * store's spec contains the statements (store_sql.inc); each store reads searches for words in its own
+ * way. */
 #ifndef DEWEY_STORE_DB_H
 #define DEWEY_STORE_DB_H
 
 #include "db.h"
 #include "store.h"
 
-/* The first statements of both plans. A statement that one database does not need has no text there. */
+/* The first statements of both specs. A statement that a database does not need is NULL there. */
 enum shared_statement {
   SQL_CONVERSATION_INSERT,
   SQL_CONVERSATION_LOCK,
@@ -40,19 +40,19 @@ enum shared_statement {
 /* A search for words in messages. */
 enum { STORE_DB_WORD_TEXTS = 3 };
 typedef struct word_search {
-  int count, find; /* statements with $1, $2 times, $3 session, $4 limit, $5 offset, $6 to $8 texts */
-  mcp_text_t texts[STORE_DB_WORD_TEXTS]; /* as the store's statements expect them; missing: null */
+  /* Statements with $1, $2 times, $3 session, $4 limit, $5 offset, $6 to $8 texts. */
+  int count, find;
+  mcp_text_t texts[STORE_DB_WORD_TEXTS]; /* in the form of the store's statements; missing: null */
   char *owned[STORE_DB_WORD_TEXTS];      /* to be freed */
 } word_search_t;
 
 typedef struct store_db store_db_t;
-/* Reads the words that a caller searches for, in the transaction of the search. The caller frees owned, also
- * after a failure. */
+/* Reads the words of a search, in its transaction. The caller frees owned, also after a failure. */
 typedef int (*read_words_cb)(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word_search_t *search,
                              store_error_t *error);
 
 struct store_db {
-  store_t store; /* first: it is what others see */
+  store_t store; /* must be first */
   db_t *db;      /* on the store's connections */
   read_words_cb read_words;
 };
@@ -60,11 +60,11 @@ struct store_db {
 /* Sets the store's functions for conversations and contexts. */
 void store_db_init(store_db_t *self, db_t *db, read_words_cb read_words);
 
-/* db_end for DB_WRITE. Also STORE_NOT_FOUND and STORE_CONFLICT wait until a standby, if any, has confirmed
- * the changes that they result from. */
+/* db_end for DB_WRITE that also waits for a standby with STORE_NOT_FOUND and STORE_CONFLICT, so that the
+ * changes these results rest on cannot be lost. */
 int store_db_end(store_t *store, db_conn_t *conn, int code, store_error_t *error);
 
-/* Writes the reason into error; returns code. */
+/* Writes the reason to error. Returns code. */
 int store_db_refuse(int code, const char *reason, store_error_t *error);
 
 int conversation_add(store_t *store, const conversation_t *conversation, bool begin, store_source_cb source,

@@ -1,4 +1,4 @@
-/* store_pq.c: the store on PostgreSQL: its functions, and whether it can be used. */
+/* store_pq.c: the store on PostgreSQL: its function table and its check. */
 #include "store_pq.h"
 #include "db_pq.h"
 #include "pq_schema.h"

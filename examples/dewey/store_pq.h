@@ -1,4 +1,4 @@
-/* store_pq.h: what the parts of the store on PostgreSQL share. */
+/* store_pq.h: the parts that the files of the PostgreSQL store share. */
 #ifndef DEWEY_STORE_PQ_H
 #define DEWEY_STORE_PQ_H
 
@@ -7,14 +7,14 @@
 #include "store_db.h"
 
 typedef struct pq_store {
-  store_db_t base; /* first: it is what others see */
+  store_db_t base; /* must be first */
   pq_pools_t pools;
-  atomic_bool taken_over; /* since a check found it so */
-  atomic_bool words_made; /* since a search found it so */
-  pq_conn_t indexer;      /* of pq_index alone */
+  atomic_bool taken_over; /* set by a check */
+  atomic_bool words_made; /* set by a search */
+  pq_conn_t indexer;      /* used by pq_index only */
 } pq_store_t;
 
-/* The functions of the store, but for those in store_pq.c. */
+/* The functions of the store that are not in store_pq.c. */
 int pq_logs_batch(store_t *store, const log_entry_t *entries, size_t count, size_t *inserted,
                   store_error_t *error);
 int pq_logs_query(store_t *store, const log_filter_t *filter, cancel_token_t cancel, store_row_cb cb,
@@ -32,11 +32,11 @@ int pq_begin_retention(store_t *store, int64_t at_us, cancel_token_t cancel, sto
 int pq_index(store_t *store, cancel_token_t cancel, store_error_t *error);
 int pq_maintain(store_t *store, int64_t now_us, cancel_token_t cancel, store_error_t *error);
 
-/* A row of log lines, of which these are the columns; false: it is none. */
+/* Reads a row of log lines with these columns. Returns false if it is invalid. */
 enum { PQ_LOG_COLUMNS = 7 };
 bool pq_log_row(const PGresult *result, log_entry_t *row);
 
-/* $1 to $10 of the statements that find log lines; after_id NULL: from the first on. */
+/* Adds $1 to $10 of the statements that find log lines; after_id NULL: from the first row. */
 typedef struct pq_search pq_search_t;
 void pq_add_filter(pq_params_t *params, const log_filter_t *filter, int64_t end_us, const char *after_id,
                    const pq_search_t *search);

@@ -1,11 +1,11 @@
 /* store_sqlite.c: the store on SQLite.
  *
- * Storing: take the writer, one transaction, one INSERT for each entry and one for their texts. Querying:
- * take a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows, and pauses between them.
- * Conversations and contexts: see store_db.h.
+ * Storing: one transaction on the writer, with one INSERT for each entry and one for their index.
+ * Querying: a reader (sqlite_query.c). Clearing: short transactions of CLEAR_STEP rows with pauses in
+ * between. Conversations and contexts: see store_db.h.
  *
- * Failures: a statement that fails rolls its transaction back (sqlite_conn_fail) and says so; the wait for a
- * connection and for other processes is bounded. */
+ * Failures: a statement that fails rolls its transaction back (sqlite_conn_fail); waiting for a connection
+ * and for other processes is bounded. */
 #include "db_sqlite.h"
 #include "monotonic.h"
 #include "sqlite_query.h"
@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { CLEAR_STEP = 500 /* rows: some 20 ms */ };
+enum { CLEAR_STEP = 500 /* rows: about 20 ms */ };
 
-/* The one row of a statement without parameters, as integers; second may be NULL. */
+/* Reads the single row of a statement without parameters, as integers; second may be NULL. */
 static int read_numbers(sqlite_conn_t *conn, enum statement which, int64_t *first, int64_t *second,
                         store_error_t *error) {
   sqlite3_stmt *statement = sqlite_conn_statement(conn, which);
@@ -33,7 +33,7 @@ static int read_numbers(sqlite_conn_t *conn, enum statement which, int64_t *firs
 
 /* ---- Storing ---- */
 
-/* The time to store it with. SQLITE_OK, or why not. */
+/* Chooses the time to store. Returns SQLITE_OK or an error code. */
 static int choose_time(sqlite_conn_t *conn, const log_entry_t *entry, int64_t *us) {
   sqlite3_stmt *statement = entry->reuse_stored_time ? sqlite_conn_statement(conn, SQL_TIME_OF) : NULL;
   *us = entry->created_at;
@@ -47,7 +47,7 @@ static int choose_time(sqlite_conn_t *conn, const log_entry_t *entry, int64_t *u
   return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
-/* SQLITE_DONE, or why not. */
+/* Returns SQLITE_DONE or an error code. */
 static int insert(sqlite3_stmt *statement, const log_entry_t *entry, int64_t created_at, int64_t seq) {
   unsigned char id[ID_BYTES];
   id_to_bytes(entry->id, id);
@@ -64,7 +64,7 @@ static int insert(sqlite3_stmt *statement, const log_entry_t *entry, int64_t cre
   return code;
 }
 
-/* Gives the rows numbered above last to the text index. */
+/* Adds the rows numbered above last to the text index. */
 static int index_text(sqlite_conn_t *conn, int64_t last, store_error_t *error) {
   sqlite3_stmt *statement = sqlite_conn_statement(conn, SQL_INDEX);
   sqlite3_bind_int64(statement, 1, last);
@@ -124,7 +124,7 @@ static int on_query(store_t *store, const log_filter_t *filter, cancel_token_t c
   return code;
 }
 
-/* The number of a line, as on_arrived writes it; false: it is none. */
+/* Reads a row number as on_arrived writes it. Returns false if it is invalid. */
 static bool seq_parse(mcp_text_t text, int64_t *seq) {
   *seq = 0;
   for (size_t i = 0; i < text.len; i++) {
@@ -167,13 +167,13 @@ static int run_on_step(sqlite_conn_t *conn, enum statement which, const log_clea
   return code;
 }
 
-/* Deletes up to CLEAR_STEP rows of one level; *deleted says how many. */
+/* Deletes up to CLEAR_STEP rows of one level; *deleted is their number. */
 static int clear_step(sqlite_conn_t *conn, const log_clear_t *what, int level, int *deleted,
                       store_error_t *error) {
   bool component = what->component.ptr != NULL;
   if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_WRITE) != SQLITE_OK)
     return sqlite_conn_fail(conn, "beginning to delete", error);
-  conn->cancel = CANCEL_NEVER; /* a later call continues what was begun */
+  conn->cancel = CANCEL_NEVER; /* a later call continues */
   int code = sqlite_conn_update(conn, sqlite_conn_statement(conn, SQL_KEEP_HIGHEST),
                                 "keeping the highest number", error);
   if (code == STORE_OK)

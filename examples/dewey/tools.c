@@ -1,9 +1,9 @@
 /* tools.c: Dewey's log tools, and the table of all its tools.
  *
- * They run on the server's pool, since the store blocks, and are log traffic: a call that stores logs must
- * not make new ones. Answers are built in the call's own document, which remembers when memory ran out. Wrong
- * arguments are answered with MCP_INVALID_PARAMS and the reason, troubles of the store as a tool error
- * without its words, which go to the log. */
+ * They run on the server's thread pool, since the store blocks, and are log traffic: a call that stores
+ * logs must not produce logs. Responses are built in the call's own document, which reports lack of
+ * memory. Invalid arguments get MCP_INVALID_PARAMS; failures of the store are tool errors without the
+ * database's message, which is logged. */
 #include "tools.h"
 #include "tool_args.h"
 #include "context_tools.h"
@@ -16,21 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How cursors begin that follow the order of arrival. */
+/* The prefix of cursors that follow the order of arrival. */
 #define ARRIVAL "arrival"
 
 enum {
-  BATCH_MAX_ENTRIES = 1000, /* the schema says so too */
+  BATCH_MAX_ENTRIES = 1000, /* as in the schema */
   BATCH_MAX_BYTES = 8 * 1024 * 1024,
   QUERY_LIMIT = 100,
   QUERY_LIMIT_MAX = 1000,
   PAGE_BYTES = 900 * 1024, /* many clients close the connection at 1 MiB */
   SEARCH_MAX_BYTES = 1024,
-  DATA_FILTER_MAX_BYTES = 4 * 1024, /* what it costs to compare grows with it */
-  CLEAR_MS = 3 * 1000,              /* of deleting; its last step comes on top */
-  COUNT_MS = 5 * 1000,              /* of counting what would be deleted */
+  DATA_FILTER_MAX_BYTES = 4 * 1024, /* the cost of comparing grows with it */
+  CLEAR_MS = 3 * 1000,              /* for deleting, plus its last step */
+  COUNT_MS = 5 * 1000,              /* for counting with dry_run */
   REFUSED_ID_MAX_BYTES = 128,
-  IGNORED_MAX = 64, /* names of members that no line keeps */
+  IGNORED_MAX = 64, /* names of unknown members reported */
   STATS_COMPONENTS = 1000
 };
 
@@ -79,7 +79,7 @@ int64_t dewey_retention_us(const dewey_t *dewey, int64_t now_us) {
   return now_us - dewey->retention_days * 24 * 3600 * 1000000;
 }
 
-/* *out stays as it is where the argument is not given. False: the call has been ended with the reason. */
+/* *out is unchanged without the argument. Returns false after failing the call. */
 static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
   yyjson_val *value = yyjson_obj_get(args, "level");
   if (!yyjson_is_str(value))
@@ -94,7 +94,7 @@ static bool level_arg(mcp_call_t *call, yyjson_val *args, int *out) {
 
 /* ---- dewey_store_logs_batch ---- */
 
-/* Names an entry that was refused. */
+/* Adds a rejected entry to the response. */
 static void add_rejected(yyjson_mut_doc *doc, yyjson_mut_val *rejected, size_t index, yyjson_val *entry,
                          const char *reason) {
   yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, rejected);
@@ -126,7 +126,7 @@ static bool is_named(yyjson_mut_val *ignored, yyjson_val *name) {
   return false;
 }
 
-/* Names each member of an entry that no line keeps once, up to IGNORED_MAX of a batch. */
+/* Adds the names of an entry's unknown members, each once, up to IGNORED_MAX for a batch. */
 static void add_ignored(yyjson_mut_doc *doc, yyjson_val *entry, yyjson_mut_val **ignored) {
   size_t index, count;
   yyjson_val *name, *value;
@@ -140,14 +140,14 @@ static void add_ignored(yyjson_mut_doc *doc, yyjson_val *entry, yyjson_mut_val *
   }
 }
 
-/* The time of receipt. A clock that is doubted since it is far behind makes nothing older than it is, nor
- * what others say of their times a lie. */
+/* Returns the time of receipt. If the clock is suspect because it is far behind the last retention, uses
+ * that time, so that valid times of callers do not count as in the future. */
 static int64_t receipt_us(dewey_t *dewey) {
   int64_t now_us = mcp_time_now_us(), last_us = atomic_load(&dewey->last_retention_us);
   return last_us > now_us && clock_guard_is_suspect(last_us, now_us) ? last_us : now_us;
 }
 
-/* Judges all entries. False: no memory. */
+/* Validates all entries. Returns false if out of memory. */
 static bool read_batch(log_batch_t *batch, yyjson_val *logs, int64_t now_us, yyjson_mut_doc *doc,
                        yyjson_mut_val *rejected, yyjson_mut_val **ignored) {
   size_t index, count;
@@ -223,7 +223,7 @@ static void on_store_logs_batch(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_query_logs ---- */
 
-/* An answer while it grows. */
+/* A page of results. */
 typedef struct page {
   mcp_call_t *call;
   yyjson_mut_doc *doc;
@@ -231,11 +231,11 @@ typedef struct page {
   int64_t now_us;
   size_t count, limit;
   size_t bytes, max_bytes;
-  bool more;                    /* rows than fit */
-  char cursor[LOG_CURSOR_SIZE]; /* of the last row taken */
+  bool more;                    /* not all rows fit */
+  char cursor[LOG_CURSOR_SIZE]; /* of the last row */
 } page_t;
 
-/* Takes a row unless the page is full; a first row always fits. */
+/* Adds a row unless the page is full; the first row always fits. */
 static bool on_row(const log_entry_t *row, void *arg) {
   page_t *page = arg;
   page->bytes += log_row_wire_bytes(row);
@@ -256,7 +256,7 @@ static bool search_arg(mcp_call_t *call, yyjson_val *args, mcp_text_t *out) {
   return false;
 }
 
-/* data as JSON text in *json (to be freed), and in the filter. */
+/* Serialises data into *json, to be freed, which out points to. */
 static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, mcp_text_t *out) {
   yyjson_val *value = yyjson_obj_get(args, "data");
   if (!yyjson_is_obj(value))
@@ -272,8 +272,8 @@ static bool data_arg(mcp_call_t *call, yyjson_val *args, char **json, mcp_text_t
   return *json != NULL && out->len <= DATA_FILTER_MAX_BYTES;
 }
 
-/* "arrival" asks for the lines that arrive from now on, "arrival:" and the store's mark for those since.
- * False: neither. */
+/* "arrival" means the lines that arrive from now on, "arrival:MARK" those since the store's mark. Returns
+ * false for other cursors. */
 static bool is_arrival(mcp_text_t cursor, mcp_text_t *mark) {
   const size_t len = sizeof ARRIVAL - 1;
   if (cursor.len < len || memcmp(cursor.ptr, ARRIVAL, len) != 0)
@@ -315,7 +315,7 @@ static bool read_filter(mcp_call_t *call, yyjson_val *args, log_filter_t *filter
   return fine;
 }
 
-/* Answers the page: the rows alone, or with the cursor of the next page. */
+/* Replies with the rows, or with the rows and the next cursor. */
 static void reply_page(page_t *page, bool with_cursor) {
   if (with_cursor) {
     yyjson_mut_val *response = yyjson_mut_obj(page->doc);
@@ -341,7 +341,7 @@ static void reply_arrived(page_t *page, const char *mark) {
   mcp_call_reply(page->call, response);
 }
 
-/* The code of the store; STORE_OK: the call was answered. */
+/* Returns a store_code; with STORE_OK the call was replied to. */
 static int query(dewey_t *dewey, const log_filter_t *filter, page_t *page, mcp_text_t cursor,
                  store_error_t *error) {
   char next[STORE_ARRIVAL_MARK_SIZE];
@@ -376,7 +376,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
                    .limit = (size_t)filter.limit,
                    .max_bytes = cursor.ptr != NULL ? PAGE_BYTES : RESPONSE_MAX_BYTES};
     page.rows = yyjson_mut_arr(page.doc);
-    filter.limit++; /* one more tells whether there is a next page */
+    filter.limit++; /* one more shows whether there is a next page */
     store_error_t error;
     int code = query(dewey, &filter, &page, cursor, &error);
     if (code == STORE_NOT_FOUND)
@@ -389,7 +389,7 @@ static void on_query_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_clear_logs ---- */
 
-/* How long a call may take. */
+/* The time limit of a call. */
 typedef struct deadline {
   mcp_call_t *call;
   int64_t end_ms;
@@ -410,8 +410,8 @@ static void reply_cleared(mcp_call_t *call, uint64_t count, const char *flag) {
   mcp_call_reply(call, response);
 }
 
-/* What is older than that goes: of before_time's day nothing, where it is a date alone. Without before_time
- * the clock says what is old. False: the call has been ended, since it may be wrong. */
+/* Reads before_time; a date without a time means its beginning. The default is the retention by the clock.
+ * Returns false after failing the call, such as when the clock may be wrong. */
 static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64_t *before_us) {
   int64_t last_us, now_us = mcp_time_now_us();
   store_error_t error;
@@ -429,8 +429,8 @@ static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64
   return false;
 }
 
-/* Deletes for as long as a caller may wait; the same call again goes on. One at a time: those that store need
- * threads, too. */
+/* Deletes for a bounded time; repeating the call continues. One call at a time, since writers need threads
+ * too. */
 static void clear_some(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what) {
   deadline_t deadline = {call, monotonic_ms() + CLEAR_MS};
   store_error_t error;
@@ -479,12 +479,12 @@ static void on_clear_logs(mcp_call_t *call, yyjson_val *args, void *arg) {
 
 /* ---- dewey_get_log_stats ---- */
 
-/* Counts of components while they come, which is in the order of their names. */
+/* Sums the counts of each component; they arrive in the order of names. */
 typedef struct counts {
   yyjson_mut_doc *doc;
   yyjson_mut_val *by_component;
   yyjson_mut_val *last_key, *last_sum;
-  int64_t others; /* of those that are not named: there are too many, or older rows have longer names */
+  int64_t others; /* components not named: beyond the limit, or old rows with long names */
 } counts_t;
 
 static void add_count(yyjson_mut_val *sum, int64_t count) {
@@ -505,7 +505,7 @@ static void on_count(mcp_text_t component, int64_t count, void *arg) {
   }
 }
 
-/* Under a name that a component may have, too. */
+/* A component may have the same name. */
 static void add_others(counts_t *counts) {
   yyjson_mut_val *others = yyjson_mut_obj_get(counts->by_component, "others");
   if (others != NULL)

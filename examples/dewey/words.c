@@ -1,5 +1,5 @@
-/* words.c: see words.h. Text in ASCII, which most of it is, takes a way of its own; utf8proc knows Unicode's
- * tables for the rest. Time and memory grow with the text's length, whatever it holds. */
+/* words.c: see words.h. ASCII texts, the most frequent ones, have a fast path; all others use utf8proc's
+ * Unicode tables. Time and memory are linear in the length of the text. */
 #include "words.h"
 
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static const range_t marked[] = {
 #define IS_IN(ranges, c) is_in(ranges, sizeof(ranges) / sizeof *(ranges), c)
 
 static bool is_in(const range_t *ranges, size_t count, utf8proc_int32_t c) {
-  size_t low = 0, high = count; /* the first range that ends at c or behind it */
+  size_t low = 0, high = count; /* the first range that ends at or after c */
   while (low < high) {
     size_t middle = (low + high) / 2;
     if (ranges[middle].last < c)
@@ -59,10 +59,10 @@ static bool is_in(const range_t *ranges, size_t count, utf8proc_int32_t c) {
 
 typedef struct plain {
   char *out;
-  size_t len, letters; /* so far; of the word that is being written: 0: none */
+  size_t len, letters; /* letters: length of the current word; 0: none */
 } plain_t;
 
-/* Bytes of one character, which is a word's. */
+/* Appends a letter of a word. */
 static void write_letter(plain_t *plain, const void *bytes, size_t len) {
   if (plain->letters == WORD_MAX)
     plain->letters = 0;
@@ -106,7 +106,7 @@ static char *plain_of_ascii(const char *bytes, size_t count, size_t *len) {
 
 /* ---- Unicode ---- */
 
-/* A blank where there is no character. */
+/* Invalid UTF-8 counts as a blank. */
 static size_t next_char(mcp_text_t text, size_t at, utf8proc_int32_t *c) {
   utf8proc_ssize_t len =
       utf8proc_iterate((const utf8proc_uint8_t *)text.ptr + at, (utf8proc_ssize_t)(text.len - at), c);
@@ -125,7 +125,7 @@ static bool is_long(mcp_text_t given) {
   return chars > SHORT_MAX;
 }
 
-/* The text's beginning, as step 1 of words.h makes it; NULL: no memory. */
+/* Step 1 of words.h. NULL: out of memory. */
 static utf8proc_uint8_t *limit_marks(mcp_text_t given, size_t max, size_t *len) {
   size_t marks = 0, most = given.len / 4 < max ? given.len : 4 * max;
   bool limits = is_long(given);
@@ -146,7 +146,7 @@ static utf8proc_uint8_t *limit_marks(mcp_text_t given, size_t max, size_t *len) 
   return out;
 }
 
-/* Decomposed, with room for as many characters as it has; NULL: no memory. */
+/* Decomposes the text into *count characters. NULL: out of memory. */
 static utf8proc_int32_t *decompose(const utf8proc_uint8_t *text, size_t len, size_t *count) {
   const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT;
   utf8proc_ssize_t room = (utf8proc_ssize_t)len, needed = room;
@@ -165,7 +165,7 @@ static utf8proc_int32_t *decompose(const utf8proc_uint8_t *text, size_t len, siz
   return chars;
 }
 
-/* Step 2 of words.h, in place; the number of characters. */
+/* Step 2 of words.h, in place. Returns the number of characters. */
 static size_t fold(utf8proc_int32_t *chars, size_t count) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i++) {
@@ -220,7 +220,7 @@ static bool is_blank(utf8proc_int32_t c) {
          c == 0x3000;
 }
 
-/* Where the piece ends that begins at a place, and the blank behind it. */
+/* Returns the end of the piece that begins at at; *next is after the blank that ends it. */
 static size_t end_of_piece(mcp_text_t search, size_t at, size_t *next) {
   for (*next = at; at < search.len; at = *next) {
     utf8proc_int32_t c;
@@ -231,7 +231,7 @@ static size_t end_of_piece(mcp_text_t search, size_t at, size_t *next) {
   return at;
 }
 
-/* Appends a piece's plain text, unless it has no word; false: no memory. */
+/* Appends the plain text of a piece unless it has no word. Returns false if out of memory. */
 static bool add_piece(char **all, size_t *len, mcp_text_t piece) {
   size_t more;
   char *plain = words_plain(piece, WORDS_LINE_MAX_CHARS, &more);
