@@ -1,7 +1,7 @@
 /* blob.c: see blob.h.
  *
- * A clone is a state that the file had in one moment. A copy takes a while: whether the file was written to
- * meanwhile is seen by its times and its size, and by reading it once more where it was written to lately. */
+ * A reflink is a snapshot of one moment. A copy takes a while: a change of size or times shows that the
+ * file was written to meanwhile, and a file that was written to recently is read a second time. */
 #define _GNU_SOURCE /* sync_file_range */
 #include "blob.h"
 
@@ -53,9 +53,9 @@ static int write_all(int file, const char *buffer, size_t len) {
   return 0;
 }
 
-/* Reads all of from, writes it to to, unless that is -1, and hashes it. Who goes on appending to it would be
- * followed for ever: -EAGAIN. The disk begins to write at once, so that it works while the rest is hashed and
- * little is left to wait for at the end. */
+/* Reads all of from, hashes it, and writes it to to unless that is -1. Returns -EAGAIN if the file grows,
+ * so that a growing file cannot keep it busy. Write-out starts at once, in parallel with hashing, which
+ * shortens the final fsync. */
 static int pump(int from, int to, cancel_token_t cancel, EVP_MD_CTX *hash, char *buffer, int64_t *size) {
   struct stat about;
   ssize_t len;
@@ -71,7 +71,7 @@ static int pump(int from, int to, cancel_token_t cancel, EVP_MD_CTX *hash, char 
     if (cancel.cb != NULL && cancel.cb(cancel.arg))
       return -ECANCELED;
     if (to >= 0)
-      sync_file_range(to, *size, len, SYNC_FILE_RANGE_WRITE); /* a hint: fsync says what fails */
+      sync_file_range(to, *size, len, SYNC_FILE_RANGE_WRITE); /* only a hint: fsync reports errors */
     EVP_DigestUpdate(hash, buffer, (size_t)len);
     *size += len;
   }
@@ -116,8 +116,8 @@ static bool same_moment(const struct timespec *one, const struct timespec *other
   return one->tv_sec == other->tv_sec && one->tv_nsec == other->tv_nsec;
 }
 
-/* Whether somebody may be writing without its times telling: a long write sets them as it begins, and one to
- * memory that the file is mapped to only now and then, when the system has put the pages on the disk. */
+/* True if the times may not show a write: a long write sets them when it begins, and a write through a
+ * memory mapping only when the kernel flushes the pages. */
 static bool is_written_lately(const struct stat *about) {
   return time(NULL) - about->st_mtim.tv_sec < LATELY_S;
 }
@@ -128,7 +128,7 @@ static int read_again(int from, cancel_token_t cancel, const blob_t *blob) {
   return code == 0 && !blob_equal(&again, blob) ? -EAGAIN : code;
 }
 
-/* What cannot fit, a huge file of holes for one, is not begun: it would take the room of all others first. */
+/* A file that cannot fit, such as a huge sparse one, is refused before it fills the disk. */
 static bool has_room(int to, int64_t size) {
   struct statvfs disk;
   return fstatvfs(to, &disk) != 0 || disk.f_frsize == 0 || (uint64_t)size / disk.f_frsize <= disk.f_bavail;

@@ -20,7 +20,7 @@ int file_status_of(mcp_text_t name) {
 
 /* ---- Reading ---- */
 
-/* A single statement that reads. */
+/* Runs a single statement that reads. */
 static int read_rows(db_t *db, enum catalogue_statement which, const db_params_t *params, db_row_cb cb,
                      void *arg, store_error_t *error) {
   int code;
@@ -39,7 +39,7 @@ void record_deinit(record_t *record) {
   record->metadata = NULL;
 }
 
-/* All but its metadata. */
+/* Reads all members but metadata. */
 static void read_record(const db_row_t *row, record_t *record) {
   db_id(row, 0, record->id);
   copy_text(record->path, sizeof record->path, db_text(row, 1));
@@ -68,7 +68,7 @@ static int find_record(db_t *db, enum catalogue_statement which, const db_params
   record->id[0] = '\0';
   record->metadata = NULL;
   int code = read_rows(db, which, params, on_record, record, error);
-  if (code != STORE_OK) /* it may have been read, and its transaction failed then */
+  if (code != STORE_OK) /* the record may have been read before the failure */
     record_deinit(record);
   return code == STORE_OK && record->id[0] == '\0' ? STORE_NOT_FOUND : code;
 }
@@ -370,7 +370,7 @@ int catalogue_release_path(db_conn_t *conn, const char *path, const char *id, st
   return code == STORE_OK ? catalogue_drop_path(conn, path, error) : code;
 }
 
-/* To change the same row, or to make one of the same id, waits for whoever does so. */
+/* Updating the same row, or inserting the same id, waits for the other transaction. */
 int catalogue_wait_for_commit(db_t *db, const char *id, cancel_token_t cancel, store_error_t *error) {
   record_t record = {.version = 1};
   db_params_t params = {.count = 0};

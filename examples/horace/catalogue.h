@@ -1,4 +1,4 @@
-/* catalogue.h: what Horace knows of files, in its database. Blocks; any thread. */
+/* catalogue.h: the files that Horace knows, in its database. Blocks; any thread. */
 #ifndef HORACE_CATALOGUE_H
 #define HORACE_CATALOGUE_H
 
@@ -9,29 +9,30 @@
 
 #include <iccm_service.h>
 
-/* What the catalogue's database is made of, and its statements. */
+/* The catalogue's migrations and statements. */
 extern const db_spec_t catalogue_spec;
 
 enum file_status { FILE_ACTIVE, FILE_ARCHIVED, FILE_DELETED, FILE_STATUSES };
 extern const char *const file_statuses[FILE_STATUSES];
-int file_status_of(mcp_text_t name); /* -1: none */
+int file_status_of(mcp_text_t name); /* -1: unknown */
 
-/* A file of the catalogue, as work on it needs it. */
+/* A file of the catalogue. */
 typedef struct record {
   char id[MCP_UUID_SIZE];
   char path[STORAGE_PATH_SIZE];
-  int status;       /* enum file_status */
-  bool is_archived; /* its bytes are in the archive, else in files/; a deleted one's may be in either */
-  int64_t version;  /* the current one */
-  blob_t blob;      /* of that */
+  int status; /* enum file_status */
+  /* The bytes are in the archive, else in files/; those of a deleted file may be in either. */
+  bool is_archived;
+  int64_t version; /* current */
+  blob_t blob;     /* of the current version */
   char mime_type[MIME_TYPE_SIZE];
   int64_t created_at, updated_at, deleted_at;
-  char *metadata; /* what has no column of its own, as JSON, or NULL; owned */
+  char *metadata; /* members without a column, as JSON, or NULL; owned */
 } record_t;
 
 void record_deinit(record_t *record);
 
-/* What a file is shown as: a row of CATALOGUE_FILE_COLUMNS FROM_FILES for each of its paths. */
+/* The columns of a file in responses: one row for each of its paths. */
 #define CATALOGUE_FILE_COLUMNS                                                                               \
   "f.id, f.path, f.owner, f.purpose, f.tags, f.size, f.mime_type, f.created_at, f.updated_at, f.version,"    \
   " f.checksum, c.name, f.status, f.correlation_id, f.metadata, f.is_archived, p.path"
@@ -78,79 +79,78 @@ enum catalogue_statement {
   SQL_STATEMENTS
 };
 
-/* Each fills *record, which record_deinit() is for then. STORE_NOT_FOUND: there is no such file. */
+/* Read a file into *record, for record_deinit(). Return STORE_NOT_FOUND if there is none. */
 int catalogue_find(db_t *db, const char *id, record_t *record, store_error_t *error);
 int catalogue_find_path(db_t *db, const char *path, record_t *record, store_error_t *error);
-/* Those of these bytes that are not deleted, the oldest first, CATALOGUE_BATCH_MAX of them, until cb says
- * false; their metadata is not read. */
+/* Passes the files with these bytes that are not deleted to cb, without metadata, the oldest first, at
+ * most CATALOGUE_BATCH_MAX, until cb returns false. */
 enum { CATALOGUE_BATCH_MAX = 100 };
 typedef bool (*record_cb)(const record_t *record, void *arg);
 int catalogue_each_with_blob(db_t *db, const blob_t *blob, record_cb cb, void *arg, store_error_t *error);
 
-/* Whether any version of this size is known. */
+/* Sets *known if any version has this size. */
 int catalogue_has_size(db_t *db, int64_t size, bool *known, store_error_t *error);
 
-/* A version's bytes, and the oldest version that is kept. STORE_NOT_FOUND. */
+/* Reads the size and checksum of a version, and the number of the oldest version kept. STORE_NOT_FOUND. */
 int catalogue_version(db_t *db, const char *id, int64_t version, blob_t *blob, int64_t *oldest,
                       store_error_t *error);
 
-/* The clock when deleted files were last removed, INT64_MIN: never; and that they are now. */
+/* The time when deleted files were last removed (INT64_MIN: never), and setting it. */
 int catalogue_last_retention(db_t *db, int64_t *at_us, store_error_t *error);
 int catalogue_begin_retention(db_t *db, int64_t at_us, cancel_token_t cancel, store_error_t *error);
 
-/* Ids of files that were deleted before then, a hundred at most. */
+/* Lists files that were deleted before before_us, at most CATALOGUE_BATCH_MAX. */
 typedef struct id_list {
   int count;
   char ids[CATALOGUE_BATCH_MAX][MCP_UUID_SIZE];
 } id_list_t;
 int catalogue_expired(db_t *db, int64_t before_us, id_list_t *list, store_error_t *error);
 
-/* What is written beside the bytes. Texts that are missing stay as they are, empty ones are removed. */
+/* The descriptive columns of a file. A missing text leaves the column unchanged, an empty one clears it. */
 typedef struct details {
   mcp_text_t owner, purpose, correlation_id;
-  yyjson_mut_val *tags;   /* an array of texts, no two alike; NULL: they stay */
-  const char *collection; /* its id, or "" for none; NULL: stays */
+  yyjson_mut_val *tags;   /* array of distinct texts; NULL: unchanged */
+  const char *collection; /* id, or "" for none; NULL: unchanged */
   mcp_text_t metadata;    /* JSON */
 } details_t;
 
-/* The collection of this name, or of this id where there is none of the name. STORE_NOT_FOUND. */
+/* Finds a collection by name, or by id if no collection has that name. STORE_NOT_FOUND. */
 int catalogue_find_collection(db_t *db, mcp_text_t name, bool or_id, char id[MCP_UUID_SIZE],
                               store_error_t *error);
 
-/* Waits for a transaction on this file whose outcome nobody has learned, since its connection was lost while
- * the database committed, and for a standby: what is read after that stays true. Changes nothing. */
+/* Waits for a transaction on this file whose connection was lost during the commit, and for a standby, so
+ * that data read afterwards cannot be lost. Changes nothing. */
 int catalogue_wait_for_commit(db_t *db, const char *id, cancel_token_t cancel, store_error_t *error);
 
 /* ---- Changes; conn: of a transaction that writes ---- */
 
-/* A file with its first version. STORE_CONFLICT: its path is another file's. */
+/* Inserts a file with its first version. STORE_CONFLICT: another file has its path. */
 int catalogue_add(db_conn_t *conn, const record_t *record, store_error_t *error);
 
-/* A new version, which record is as it shall be; of all only the newest are kept, from *oldest on. */
+/* Inserts the version in record and keeps the newest versions only, from *oldest on. */
 int catalogue_add_version(db_conn_t *conn, const record_t *record, int keep, int64_t *oldest,
                           store_error_t *error);
 
-/* Details that are given. */
+/* Sets the details that are present. */
 int catalogue_set_details(db_conn_t *conn, const char *id, const details_t *details, int64_t now_us,
                           store_error_t *error);
 
-/* status and is_archived of record. */
+/* Sets status and is_archived from record. */
 int catalogue_set_status(db_conn_t *conn, const record_t *record, int64_t now_us, store_error_t *error);
 
-/* path and kind of record. */
+/* Sets path and MIME type from record. */
 int catalogue_set_path(db_conn_t *conn, const record_t *record, store_error_t *error);
 
-/* One more path where a file's bytes are, or one less. STORE_CONFLICT: it is another file's. */
+/* Adds or removes a path at which the file's bytes are. STORE_CONFLICT: another file has this path. */
 int catalogue_add_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 int catalogue_drop_path(db_conn_t *conn, const char *path, store_error_t *error);
 
-/* A path where no file is: it is no longer one where another file's bytes are, unless it is that one's own.
- */
+/* Removes a path without a file from the other paths of a file; a file's own path stays. */
 int catalogue_remove_other_path(db_conn_t *conn, const char *path, store_error_t *error);
-/* A path of its own, which a deleted file leaves to another one. */
+/* Takes the own path of a deleted file from it, for another file. */
 int catalogue_release_path(db_conn_t *conn, const char *path, const char *id, store_error_t *error);
 
-/* All that is known of a file. */
+/* Deletes a file with all its rows. */
 int catalogue_delete(db_conn_t *conn, const char *id, store_error_t *error);
 
 #endif

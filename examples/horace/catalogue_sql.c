@@ -1,9 +1,9 @@
-/* catalogue_sql.c: the catalogue's tables and statements, for SQLite and PostgreSQL alike.
+/* catalogue_sql.c: the catalogue's tables and statements, for both SQLite and PostgreSQL.
  *
- * horace_paths holds every path in files/ whose bytes are known: each is one file's. A file of the archive
- * has none of its own, so that another one may take its path; nor has a deleted one whose path another has.
- * Tags stand with their file, as they were given, and in horace_tags to be found. horace_retention has one
- * row: the clock when deleted files were last removed. */
+ * horace_paths holds every path in files/ whose bytes are known, with the one file it belongs to. An
+ * archived file has no path there, so that another file may use it; the same holds for a deleted file
+ * whose path another file has taken. Tags are stored with their file, in the given order, and in
+ * horace_tags for searching. horace_retention has one row: the time of the last removal of deleted files. */
 #include "catalogue.h"
 
 static const char *const migrations[] = {
@@ -32,7 +32,7 @@ static const char *const migrations[] = {
     " created_at timestamptz NOT NULL,"
     " updated_at timestamptz NOT NULL,"
     " deleted_at timestamptz);"
-    /* All that searches compare and that is short, so that they read it in place of the files' whole rows. */
+    /* An index with all short columns that searches compare, so that they need not read whole rows. */
     "CREATE INDEX horace_files_found ON horace_files(created_at, id, status, updated_at, size, mime_type,"
     " extension, owner, collection, version);"
     "CREATE INDEX horace_files_bytes ON horace_files(checksum);"

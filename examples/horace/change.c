@@ -51,7 +51,7 @@ void change_end(horace_t *horace, const record_t *record) {
 
 /* ---- Wishes ---- */
 
-/* Members that have no column: those that record has, and the wishes over them. */
+/* Merges the members without a column: those of record, overridden by those of the update. */
 static yyjson_mut_val *merge_metadata(const record_t *record, metadata_update_t *update) {
   const char *old_json = record->metadata != NULL ? record->metadata : "{}";
   yyjson_doc *old = mcp_json_read(old_json, strlen(old_json));

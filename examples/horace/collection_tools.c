@@ -56,7 +56,7 @@ typedef struct creating {
   char id[MCP_UUID_SIZE];
   mcp_text_t name, description, metadata;
   yyjson_val *file_ids;
-  char missing[MCP_UUID_SIZE]; /* a file that is not there */
+  char missing[MCP_UUID_SIZE]; /* id of a file that does not exist */
 } creating_t;
 
 static int insert_or_change(db_conn_t *conn, creating_t *creating, bool is_new, store_error_t *error) {
@@ -84,7 +84,7 @@ static int put_file(db_conn_t *conn, creating_t *creating, yyjson_val *file, sto
   return code == STORE_OK && changed == 0 ? STORE_NOT_FOUND : code;
 }
 
-/* Puts the files into it: all, or STORE_NOT_FOUND. */
+/* Adds all files, or returns STORE_NOT_FOUND. */
 static int put_files(db_conn_t *conn, creating_t *creating, store_error_t *error) {
   int code = STORE_OK;
   for (size_t i = 0; i < yyjson_arr_size(creating->file_ids) && code == STORE_OK; i++)
@@ -108,7 +108,8 @@ static int store_collection(horace_t *horace, creating_t *creating, bool is_new,
   return db_end(conn, code, error);
 }
 
-/* The one of this name, or a new one; another caller may be making it: then it is there the next time. */
+/* Updates the collection of this name, or creates it. If another caller creates it meanwhile, the second
+ * attempt finds it. */
 static int create(horace_t *horace, creating_t *creating, shown_t *shown, store_error_t *error) {
   int code = STORE_CONFLICT;
   for (int i = 0; i < 2 && code == STORE_CONFLICT; i++) {

@@ -1,4 +1,4 @@
-/* failure.c: how Horace's work fails; see horace.h. */
+/* failure.c: failures of Horace's operations; see horace.h. */
 #include "horace.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
-/* lock_table.c: see lock_table.h. The few that are at work at a time are looked through one by one. */
+/* lock_table.c: see lock_table.h. The table is small, so a linear search suffices. */
 #include "lock_table.h"
 #include "monotonic.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { STEP_MS = 50 }; /* how soon stop is noticed */
+enum { STEP_MS = 50 }; /* interval at which a cancellation is noticed */
 
 void lock_table_init(lock_table_t *locks) {
   pthread_mutex_init(&locks->mutex, NULL);
@@ -18,7 +18,7 @@ void lock_table_deinit(lock_table_t *locks) {
   pthread_mutex_destroy(&locks->mutex);
 }
 
-/* With the mutex held; count where it is not there. */
+/* With the mutex held. Returns count if the key is not locked. */
 static int find(const lock_table_t *locks, const char *key) {
   int i = 0;
   while (i < locks->count && strcmp(locks->keys[i], key) != 0)

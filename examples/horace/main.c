@@ -1,8 +1,8 @@
 /* main.c: horace, the catalogue of files: settings from the environment, storage, database, server; or the
  * command scan.
  *
- * Ends with 0 after SIGTERM or SIGINT, with 1 and one line that says why where a setting cannot be read, the
- * storage or the database cannot be opened or the port is taken, with 2 for a wrong command line. */
+ * Exit status: 0 after SIGTERM or SIGINT; 1, with one line on stderr, if a setting is invalid, the storage
+ * or the database cannot be opened, or the port is in use; 2 for invalid arguments. */
 #include "database.h"
 #include "files.h"
 #include "maintenance.h"
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROBE_BYTES = 1024 * 1024 /* more than any change of the catalogue */ };
+enum { PROBE_BYTES = 1024 * 1024 /* more than any change of the catalogue writes */ };
 
 static const char help[] =
     "usage: horace [--help] [--version] [--resume-retention]\n"
@@ -65,7 +65,7 @@ static bool read_settings(settings_t *settings) {
 typedef struct maintenance_state {
   horace_t *horace;
   mcp_server_t *server;
-  int failing; /* -errno of the storage, as the server was told */
+  int failing; /* -errno of the storage, as last reported to the server */
 } maintenance_state_t;
 
 static bool check_storage(maintenance_state_t *maintenance_state) {
@@ -101,27 +101,27 @@ static bool on_run(void *arg, cancel_token_t cancel) {
 
 /* ---- Serving ---- */
 
-/* Serves until a signal. 0, MCP_ETIMEOUT where a handler is still at work, or why it could not. */
+/* Serves until a signal. Returns 0, MCP_ETIMEOUT if a handler is still running, or another error code. */
 static int serve(const settings_t *settings, horace_t *horace) {
   mcp_tool_t tools[HORACE_TOOLS + 1];
   horace_tools(horace, tools);
   mcp_server_t *server = mcp_server_new("horace", HORACE_VERSION, (int)settings->port, tools);
   if (server == NULL)
-    return MCP_ESTATE; /* the library has logged why */
+    return MCP_ESTATE; /* logged by the library */
   maintenance_state_t maintenance_state = {horace, server, 0};
   const maintenance_config_t spec = {on_check, on_run, &maintenance_state};
   metrics_init(&horace->metrics, server);
   health_set_server(&horace->health, server);
-  maintenance_t *maintenance = maintenance_start(&spec); /* it counts, so the server outlives it */
+  maintenance_t *maintenance = maintenance_start(&spec); /* it uses the metrics, so the server outlives it */
   if (maintenance == NULL)
     mcp_log(MCP_LOG_ERROR, "horace", "no thread to look after the storage");
   int code = maintenance != NULL ? mcp_server_run(server) : MCP_ESTATE;
-  if (!maintenance_stop(maintenance)) { /* it uses server and store, which stay as they are */
+  if (!maintenance_stop(maintenance)) { /* a callback still uses server and store: leave them */
     if (code != 0 && code != MCP_ETIMEOUT)
       exit(1);
     return MCP_ETIMEOUT;
   }
-  health_set_server(&horace->health, NULL); /* a handler that is still at work may find something yet */
+  health_set_server(&horace->health, NULL); /* a handler that is still running may report later */
   mcp_server_free(server);
   return code;
 }
@@ -148,14 +148,14 @@ static int serve_opened(const settings_t *settings, horace_t *horace) {
 }
 
 static int run(const settings_t *settings) {
-  static horace_t horace; /* a handler may outlive the server, see below */
+  static horace_t horace; /* static: a handler may outlive the server, see below */
   horace.versions = (int)settings->versions;
   health_init(&horace.health, "horace", PROBE_BYTES, settings->database.postgresql.host == NULL);
   lock_table_init(&horace.locks);
   if (!mime_open(&horace.mime_detector))
     return 1;
   int code = storage_open(&horace.storage, settings->storage) ? serve_opened(settings, &horace) : MCP_ESTATE;
-  if (code == MCP_ETIMEOUT) { /* what is under way is settled at the next start */
+  if (code == MCP_ETIMEOUT) { /* the next start recovers pending changes */
     mcp_log(MCP_LOG_WARN, "horace", "ending while the storage is still at work");
     return 0;
   }
@@ -164,7 +164,7 @@ static int run(const settings_t *settings) {
   return code == 0 ? 0 : 1;
 }
 
-/* Has a Horace that doubts the clock remove deleted files again: a second later, by this clock. */
+/* Confirms the clock: a Horace that holds the removal of deleted files resumes it within a second. */
 static int resume_retention(const settings_t *settings) {
   store_error_t error;
   db_t *db = open_database(&settings->database);
@@ -189,7 +189,7 @@ int main(int argc, char **argv) {
   int status = resumes ? -1 : mcp_service_command_line(argc, argv, "horace", HORACE_VERSION, help);
   if (status >= 0)
     return status;
-  signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is answered like a full disk */
+  signal(SIGXFSZ, SIG_IGN); /* an exceeded file size limit is then handled like a full disk */
   if (!read_settings(&settings))
     return 1;
   return resumes ? resume_retention(&settings) : run(&settings);

@@ -1,4 +1,4 @@
-/* metadata_update.c: see metadata_update.h. What has no column of its own is kept as it is. */
+/* metadata_update.c: see metadata_update.h. Members without a column are stored unchanged. */
 #include "metadata_update.h"
 
 #include <stdlib.h>
@@ -70,7 +70,7 @@ bool collection_arg(mcp_call_t *call, horace_t *horace, yyjson_val *name, char i
   return false;
 }
 
-/* A text that is given, or null, which removes it. */
+/* A text, or null, which clears it. */
 static bool read_text(mcp_call_t *call, const char *name, yyjson_val *value, size_t max_bytes,
                       mcp_text_t *text) {
   *text = yyjson_is_null(value) ? (mcp_text_t){"", 0}
@@ -94,7 +94,7 @@ static bool is_tag(yyjson_val *tag) {
   return yyjson_is_str(tag) && yyjson_get_len(tag) > 0 && yyjson_get_len(tag) <= METADATA_TAG_MAX_BYTES;
 }
 
-/* Each tag once, in the order given. */
+/* Removes duplicates and keeps the order. */
 static bool read_tags(mcp_call_t *call, yyjson_val *value, metadata_update_t *update) {
   size_t i, count;
   yyjson_val *tag;
@@ -158,7 +158,7 @@ bool metadata_update_read(mcp_call_t *call, horace_t *horace, yyjson_val *metada
   yyjson_val *key, *value;
   *update = (metadata_update_t){.doc = mcp_call_doc(call), .status = -1};
   update->members = yyjson_mut_obj(update->doc);
-  if (yyjson_obj_size(metadata) > METADATA_MEMBERS_MAX) /* each is looked for among the others */
+  if (yyjson_obj_size(metadata) > METADATA_MEMBERS_MAX) /* each lookup is linear */
     return refuse(call, "metadata", "has more than 4096 members");
   yyjson_obj_foreach(metadata, i, count, key, value) {
     if (!read_member(call, horace, key, value, status_too, update))

@@ -1,19 +1,19 @@
-/* metrics.h: what Horace counts of its own for GET /metrics, beside what the library counts. */
+/* metrics.h: Horace's own metrics for GET /metrics, besides the library's. */
 #ifndef HORACE_METRICS_H
 #define HORACE_METRICS_H
 
 #include <iccm_network.h>
 
-/* The server's; counting is for any thread. All NULL: nothing is counted. */
+/* Owned by the server; any thread may count. All NULL: nothing is counted. */
 typedef struct metrics {
-  mcp_metric_t *registrations;  /* by outcome: new, changed, again, duplicate */
+  mcp_metric_t *registrations;  /* by outcome: new, changed, again, duplicate, renamed */
   mcp_metric_t *versions;       /* by change: made, restored, pruned */
-  mcp_metric_t *files;          /* by change of status: active, archived, deleted; removed */
-  mcp_metric_t *retention_held; /* 1 while the clock is doubted */
-  mcp_metric_t *rows;           /* given to callers, of: files, collections */
+  mcp_metric_t *files;          /* by new status: active, archived, deleted, removed */
+  mcp_metric_t *retention_held; /* 1 while the clock may be wrong */
+  mcp_metric_t *rows;           /* returned to callers, by kind: files, collections */
 } metrics_t;
 
-/* Whoever counts has to have ended when the server is freed, but for calls that outlive it. */
+/* Stop counting before the server is freed; calls that outlive it may still count. */
 void metrics_init(metrics_t *metrics, mcp_server_t *server);
 
 #endif

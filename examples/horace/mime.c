@@ -1,10 +1,9 @@
 /* mime.c: see mime.h.
  *
- * What a format's own bytes say decides, but two things they leave open. Text is text: that a note begins
- * with "P1" or "GIF89a" makes no picture of it, and a line of JSON may be a whole document or one of JSON
- * Lines. And an archive may be a document. There the name's extension decides, where it is one of the table
- * and of such bytes; a name makes no text of bytes that are none. Nothing else can be said of an empty file.
- */
+ * libmagic decides by the bytes, except in two cases. Text stays text: a note that begins with "P1" or
+ * "GIF89a" is no picture, and a line of JSON may be a document or JSON Lines. An archive may be a
+ * document. In these cases, and for an empty file, the extension decides, if the table has it for that
+ * kind of bytes; an extension never makes text of binary data. */
 #include "mime.h"
 
 #include <ctype.h>
@@ -18,7 +17,7 @@
 
 enum { HEAD_BYTES = 64 * 1024 };
 
-/* What the bytes of a file are, as far as they leave its kind open. */
+/* The kinds of content whose MIME type the extension decides. */
 enum mime_content { CONTENT_TEXT, CONTENT_ZIP, CONTENT_OLE, CONTENT_MPEG_TS, CONTENT_EMPTY, CONTENT_KNOWN };
 
 static const struct {
@@ -135,7 +134,7 @@ void mime_extension(const char *path, char extension[MIME_EXTENSION_SIZE]) {
   extension[len] = '\0';
 }
 
-/* The kind, in small letters, and whether libmagic takes the bytes for text. */
+/* Writes the MIME type in lower case. Returns true if libmagic considers the bytes text. */
 static bool run_libmagic(mime_detector_t *detector, const char *head, size_t len,
                          char mime_type[MIME_TYPE_SIZE]) {
   pthread_mutex_lock(&detector->mutex);
@@ -153,8 +152,7 @@ static bool begins(const char *head, size_t len, const char *with, size_t with_l
   return len >= with_len && memcmp(head, with, with_len) == 0;
 }
 
-/* MPEG's transport stream: packets of 188 bytes that begin with "G"; in M2TS each stands behind four bytes.
- */
+/* MPEG transport stream: packets of 188 bytes that begin with "G"; in M2TS each follows four bytes. */
 static bool is_stream(const char *head, size_t len) {
   enum { PACKET = 188, MARK = 4, PACKETS = 3 };
   for (size_t mark = 0; mark <= MARK; mark += MARK) {
@@ -171,7 +169,7 @@ static enum mime_content classify(const char *head, size_t len, bool text, const
   bool unknown = strcmp(mime_type, UNKNOWN) == 0;
   if (len == 0)
     return CONTENT_EMPTY;
-  if (text || (len == 1 && isprint((unsigned char)*head))) /* libmagic takes one byte for too little */
+  if (text || (len == 1 && isprint((unsigned char)*head))) /* libmagic does not classify a single byte */
     return CONTENT_TEXT;
   if ((begins(head, len, "PK\3\4", 4) || begins(head, len, "PK\5\6", 4)) &&
       (unknown || strcmp(mime_type, "application/zip") == 0 ||
@@ -193,7 +191,7 @@ static void apply_extension(const char *path, enum mime_content content, char mi
   if (content < sizeof mime_type_of / sizeof *mime_type_of && mime_type_of[content] != NULL &&
       strcmp(mime_type, UNKNOWN) == 0)
     snprintf(mime_type, MIME_TYPE_SIZE, "%s",
-             mime_type_of[content]); /* libmagic's versions differ in what they recognise */
+             mime_type_of[content]); /* versions of libmagic differ in what they recognise */
   for (size_t i = 0; content != CONTENT_KNOWN && i < sizeof by_extension / sizeof by_extension[0]; i++) {
     if ((content == CONTENT_EMPTY || content == by_extension[i].content) &&
         strcmp(by_extension[i].extension, extension) == 0) {

@@ -17,7 +17,7 @@ static bool purge_one(horace_t *horace, const char *id, int64_t before_us, cance
   return fine;
 }
 
-/* A hundred at a time, for as long as that makes them fewer. */
+/* Removes batches until one of them removes nothing. */
 static void purge_all(horace_t *horace, int64_t before_us, cancel_token_t cancel) {
   id_list_t list;
   store_error_t error;

@@ -1,11 +1,10 @@
 /* register.c: file_register(); see files.h.
  *
- * The path tells whether the file is known; if not, its bytes tell whether it is a duplicate, or, where there
- * is no file any more at the path of the one that has them, the same under a new name. A deleted file leaves
- * its path to one that was renamed to it; one that is not deleted keeps its path, and has a new version. Two
- * who register the same path, or the same bytes, at once: the database lets one of them through, and the
- * other looks again.
- */
+ * The path decides whether the file is known. If not, its bytes decide whether it is a duplicate, or, if
+ * the file with these bytes is gone from its path, the same file renamed. A deleted file gives its path to
+ * a file that was renamed to it; any other file keeps its path and gets a new version. If two callers
+ * register the same path or the same bytes at once, the database admits one of them and the other one
+ * tries again. */
 #include "change.h"
 
 #include <errno.h>
@@ -16,11 +15,7 @@
 
 enum { ATTEMPTS = 3 };
 
-enum attempt {
-  ATTEMPT_DONE,
-  ATTEMPT_FAILED,
-  ATTEMPT_AGAIN
-}; /* once more: the catalogue has changed meanwhile */
+enum attempt { ATTEMPT_DONE, ATTEMPT_FAILED, ATTEMPT_AGAIN }; /* again: the catalogue has changed meanwhile */
 
 static enum attempt attempt_from(bool fine) {
   return fine ? ATTEMPT_DONE : ATTEMPT_FAILED;
@@ -36,7 +31,7 @@ typedef struct registering {
   failure_t *failure;
 } registering_t;
 
-/* Whether there is no file any more where the one in record was. */
+/* True if there is no file at the record's path any more. */
 static bool is_gone(const registering_t *registering, const record_t *record) {
   int file = record->status == FILE_ACTIVE ? storage_open_file(&registering->horace->storage, record->path)
                                            : -EEXIST;
@@ -45,8 +40,8 @@ static bool is_gone(const registering_t *registering, const record_t *record) {
   return file == -ENOENT;
 }
 
-/* Makes this path that of the file in record, whose turn is taken; is_known: it is one of its others;
- * released_by: it was the own one of a deleted file, whose turn is taken, too, or NULL. */
+/* Makes this the path of the file in record, which is locked. is_known: it is already one of the file's
+ * other paths. released_by: the deleted and locked file whose own path it was, or NULL. */
 static enum attempt rename_file(registering_t *registering, bool is_known, const char *released_by) {
   store_error_t error;
   char old_path[STORAGE_PATH_SIZE];
@@ -68,7 +63,7 @@ static enum attempt rename_file(registering_t *registering, bool is_known, const
                       change_set_not_committed(registering->horace, registering->failure, code, &error));
 }
 
-/* In the turns of both: this file was renamed to where a deleted one was, and left. */
+/* With both files locked: this file was renamed to the path of a deleted one. */
 static enum attempt take_path_of(registering_t *registering, const char *deleted) {
   store_error_t error;
   record_t record;
@@ -87,7 +82,8 @@ static enum attempt take_path_of(registering_t *registering, const char *deleted
   return attempt;
 }
 
-/* The file in record has these bytes, and is gone from its path: as before in its turn, it was renamed. */
+/* The file in record has these bytes and is gone from its path: if that holds once it is locked, it was
+ * renamed. */
 static enum attempt take_new_path(registering_t *registering, const char *released_by) {
   char id[MCP_UUID_SIZE];
   bool equal = false;
@@ -106,7 +102,7 @@ static enum attempt take_new_path(registering_t *registering, const char *releas
   return attempt;
 }
 
-/* There is nothing to be written, and what the answer rests on has to stay. */
+/* Nothing to write, but the data that the response rests on must be durable. */
 static enum attempt known_already(registering_t *registering) {
   store_error_t error;
   registering->result = REGISTERED_DUPLICATE;
@@ -115,7 +111,7 @@ static enum attempt known_already(registering_t *registering) {
                       change_set_not_committed(registering->horace, registering->failure, code, &error));
 }
 
-/* The bytes are another file's: this path is one more where they are. */
+/* The bytes are another file's: adds this path to it. */
 static enum attempt add_duplicate(registering_t *registering) {
   store_error_t error;
   const record_t *record = registering->record;
@@ -124,7 +120,7 @@ static enum attempt add_duplicate(registering_t *registering) {
     return take_new_path(registering, NULL);
   registering->result = REGISTERED_DUPLICATE;
   if (record->is_archived && strcmp(record->path, registering->found->path) == 0)
-    return known_already(registering); /* its own path, which it has again when it comes back */
+    return known_already(registering); /* its own path, which it gets back when it is unarchived */
   int code = change_commit_edit(registering->horace, &edit, &error);
   if (code == STORE_CONFLICT)
     return ATTEMPT_AGAIN;
@@ -132,7 +128,7 @@ static enum attempt add_duplicate(registering_t *registering) {
                       change_set_not_committed(registering->horace, registering->failure, code, &error));
 }
 
-/* Which of the files of some bytes is the one that is registered. */
+/* Chooses the file among those with the same bytes. */
 typedef struct choice {
   const registering_t *registering;
   int rank;
@@ -144,8 +140,8 @@ static const char *last_name(const char *path) {
   return slash != NULL ? slash + 1 : path;
 }
 
-/* Rather one that is gone from its path, which was renamed, than one that is there; of those that are gone
- * rather one of the same name, whose directory was renamed; else the oldest. */
+/* Prefers a file that is gone from its path, since it was renamed; among those, one of the same name,
+ * whose directory was renamed; else the oldest. */
 static bool on_candidate(const record_t *record, void *arg) {
   enum { THERE = 1, RENAMED, MOVED };
   choice_t *choice = arg;
@@ -158,7 +154,7 @@ static bool on_candidate(const record_t *record, void *arg) {
   return choice->rank < MOVED;
 }
 
-/* Looks for a file of these bytes, which *record is then; STORE_NOT_FOUND: there is none. */
+/* Reads the file with these bytes into *record. Returns STORE_NOT_FOUND if there is none. */
 static int find_duplicate(registering_t *registering, const blob_t *blob, store_error_t *error) {
   record_t record;
   choice_t choice = {.registering = registering};
@@ -171,7 +167,7 @@ static int find_duplicate(registering_t *registering, const blob_t *blob, store_
   return code;
 }
 
-/* Before anything is copied: a file of a size that is known may be a duplicate. */
+/* Before anything is copied: a file of a known size may be a duplicate. */
 static enum attempt look_for_duplicate(registering_t *registering, bool *found) {
   struct stat about;
   blob_t blob;
@@ -203,8 +199,8 @@ static int write_new(db_conn_t *conn, void *arg, store_error_t *error) {
                           : code;
 }
 
-/* A version 1 that is staged goes to the catalogue, unless its bytes have come there meanwhile. Whoever
- * registers the same bytes waits. */
+/* Commits a staged version 1, unless its bytes were registered meanwhile. The lock on the checksum makes
+ * others with the same bytes wait. */
 static enum attempt add_new(registering_t *registering) {
   store_error_t error;
   record_t new = *registering->record;
@@ -263,7 +259,7 @@ static enum attempt register_new(registering_t *registering) {
   return attempt;
 }
 
-/* The catalogue knows this path as one where the bytes of a file are, beside its own. */
+/* The catalogue knows this path as one of a file's other paths. */
 static enum attempt register_other_path(registering_t *registering) {
   store_error_t error;
   bool equal;
@@ -310,8 +306,7 @@ static enum attempt register_again(registering_t *registering) {
   return ATTEMPT_DONE;
 }
 
-/* Somebody may have restored the file while its turn was waited for: what was opened then is there no more.
- */
+/* Opens the path again: the file may have been replaced while its lock was awaited. */
 static bool open_again(registering_t *registering) {
   int file = storage_open_file(&registering->horace->storage, registering->found->path);
   if (file == -ENOENT)
@@ -334,8 +329,8 @@ static enum attempt register_known(registering_t *registering, const char *id) {
   return attempt;
 }
 
-/* The catalogue knows this path as a deleted file's own: whether another one was renamed to it, which is in
- * record then. */
+/* The catalogue knows this path as a deleted file's own. Sets *renamed, and record, if another file was
+ * renamed to it. */
 static enum attempt look_for_renamed(registering_t *registering, const record_t *deleted, bool *renamed) {
   bool found;
   *renamed = false;
@@ -368,14 +363,14 @@ static enum attempt attempt_to_register(registering_t *registering) {
   return renamed ? take_new_path(registering, known.id) : register_known(registering, known.id);
 }
 
-/* Answers and PostgreSQL hold no other names; a link may lead to one. */
+/* JSON and PostgreSQL hold UTF-8 only; a link may lead to another name. */
 static bool is_utf8(yyjson_mut_doc *doc, const char *path) {
   char *json = yyjson_mut_val_write(yyjson_mut_str(doc, path), 0, NULL);
   free(json);
   return json != NULL;
 }
 
-/* Why a file cannot be opened for its caller: false. */
+/* Sets the failure of opening a file. Returns false. */
 static bool not_found(horace_t *horace, int code, failure_t *failure) {
   if (code == MCP_ENOENT || code == MCP_ENOTDIR)
     return failure_set(failure, "FILE_NOT_FOUND", "there is no such file");

@@ -1,8 +1,8 @@
 /* restore.c: file_restore(); see files.h.
  *
- * What is there becomes a version first, unless it is one. Then the old bytes are a version more, and take
- * the file's place, all in one transaction. Somebody who writes to the file meanwhile is noticed up to the
- * moment before it. */
+ * The present bytes become a version first, unless the newest version has them. The old bytes become one
+ * more version and replace the file, all in one transaction. A write to the file is detected until shortly
+ * before that transaction. */
 #include "change.h"
 
 #include <errno.h>
@@ -11,15 +11,15 @@
 
 typedef struct restoring {
   horace_t *horace;
-  record_t *record; /* as it was, in the end as it is */
+  record_t *record; /* the state before, at the end the state after */
   cancel_token_t cancel;
   int64_t version;
   blob_t blob;       /* of the version */
-  int present;       /* the file in files/; -1: it is gone */
-  struct stat about; /* of that */
-  bool changed;      /* it is none of the versions yet */
-  int64_t oldest;    /* version that is left */
-  record_t kept;     /* if so, the version it becomes */
+  int present;       /* descriptor of the file in files/; -1: missing */
+  struct stat about; /* of present */
+  bool changed;      /* the present bytes are not a version yet */
+  int64_t oldest;    /* oldest version kept */
+  record_t kept;     /* the version made of the present bytes, if changed */
   failure_t *failure;
 } restoring_t;
 
@@ -30,7 +30,7 @@ static void drop_restored(restoring_t *restoring) {
                   restoring->record->version + 1 + restoring->changed);
 }
 
-/* Keeps what is there now, unless the newest version is just that. */
+/* Stages the present bytes as a version, unless the newest version has them. */
 static bool keep_present(restoring_t *restoring) {
   restoring->kept = *restoring->record;
   if (restoring->present < 0)
@@ -41,7 +41,7 @@ static bool keep_present(restoring_t *restoring) {
                            &restoring->changed, restoring->failure);
 }
 
-/* Copies the old bytes twice, and sees whether they are what they were. */
+/* Copies the old bytes twice and verifies both copies. */
 static bool stage_restored(restoring_t *restoring) {
   char name[STORAGE_NAME_SIZE];
   blob_t once, twice;
@@ -70,7 +70,7 @@ static bool stage_restored(restoring_t *restoring) {
                      (long long)restoring->version);
 }
 
-/* Whether somebody has written to the file since it was looked at. */
+/* True if nobody has written to the file since it was examined. */
 static bool is_untouched(restoring_t *restoring) {
   struct stat now;
   int file = storage_open_file(&restoring->horace->storage, restoring->record->path);
@@ -117,7 +117,7 @@ static bool commit_restored(restoring_t *restoring) {
   return true;
 }
 
-/* With the file's turn, and present open. */
+/* With the file locked and present open. */
 static bool restore_over(restoring_t *restoring) {
   if (!keep_present(restoring) || !stage_restored(restoring)) {
     drop_restored(restoring);

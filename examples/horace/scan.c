@@ -1,12 +1,11 @@
 /* scan.c: see scan.h.
  *
- * A client of the Horace that runs: it asks for all paths in the catalogue, page by page, walks through
- * files/, and has each file registered whose path is not among them, some at a time. What another one
- * registers meanwhile is answered as a duplicate, which does no harm.
+ * The command is a client of the running Horace. It reads all paths of the catalogue page by page, walks
+ * files/, and registers each file whose path is missing, several at a time. A file that somebody else
+ * registers meanwhile counts as a duplicate.
  *
- * It ends, whatever others do meanwhile: it reads as many pages as there were at the first, each directory
- * once, no path that is too long for the system, nothing on other mounts, and FOUND_MAX new files. What it
- * leaves it says, and registers the rest. */
+ * It always ends: it reads as many pages as the first one announced, each directory once, no path too long
+ * for the system, no other mounts, and at most FOUND_MAX new files. It reports what it skips. */
 #define _GNU_SOURCE /* statx */
 #include "scan.h"
 
@@ -34,19 +33,19 @@ typedef struct names {
 typedef struct scan {
   bool dry_run, has_bar;
   char url[256];
-  char files[PATH_MAX]; /* the directory */
+  char files[PATH_MAX]; /* path of files/ */
   uv_loop_t loop;
   mcp_client_t *client;
-  names_t known, found; /* known ones are sorted once all are there */
-  int status_index;     /* which of the statuses */
-  int64_t offset;       /* of the page that is asked for */
-  int64_t total;        /* of the files of that status, when its first page came */
+  names_t known, found; /* known paths are sorted once all were read */
+  int status_index;     /* status being read */
+  int64_t offset;       /* of the requested page */
+  int64_t total;        /* number of files of that status, from the first page */
   uint64_t mount_id;    /* that files/ is on */
   size_t next, done, registered, duplicates, vanished, failed;
-  bool broken; /* Horace has not told its paths */
+  bool broken; /* the paths could not be read */
 } scan_t;
 
-/* Of files whose bytes are in files/: the archive's leave their paths to others. */
+/* Files whose bytes are in files/. Archived files do not keep their paths. */
 static const char *const statuses[] = {"active", "deleted"};
 enum { STATUSES = 2 };
 
@@ -85,7 +84,7 @@ static void free_names(names_t *names) {
 
 /* ---- The bar ---- */
 
-/* On a terminal: how far it is, on one line that is written again and again. */
+/* Redraws the progress bar, on a terminal only. */
 static void show_bar(const scan_t *scan) {
   char bar[BAR_WIDTH + 1];
   size_t total = scan->found.count, full = total > 0 ? scan->done * BAR_WIDTH / total : BAR_WIDTH;
@@ -98,7 +97,7 @@ static void show_bar(const scan_t *scan) {
           total, scan->done == total ? "\n" : "");
 }
 
-/* A name or a server's words, but for what a terminal would obey. */
+/* Prints a file name or a server's message with terminal control characters escaped. */
 static void print_safe(FILE *to, const char *text) {
   char shown[MCP_PRINTABLE_SIZE];
   for (size_t left = strlen(text), used; left > 0; text += used, left -= used) {
@@ -107,7 +106,7 @@ static void print_safe(FILE *to, const char *text) {
   }
 }
 
-/* A line beside the bar. */
+/* Prints a line above the progress bar. */
 static void say(const scan_t *scan, const char *path, const char *message) {
   fputs(scan->has_bar ? "\r\033[Khorace: " : "horace: ", stderr);
   print_safe(stderr, path);
@@ -116,7 +115,7 @@ static void say(const scan_t *scan, const char *path, const char *message) {
   fputc('\n', stderr);
 }
 
-/* About Horace; its address has no user, or there would be no client, but may have a query with a secret. */
+/* Prints a message about the server. Its URL cannot contain a user, but a query with a secret. */
 static void say_of_horace(const scan_t *scan, const char *message) {
   char shown[MCP_SHOWN_SIZE];
   say(scan, mcp_redact_setting(NULL, scan->url, shown), message);
@@ -178,11 +177,11 @@ static void register_one(scan_t *scan, const char *path) {
   yyjson_mut_obj_add_obj(doc, root, "metadata");
   int code = mcp_client_call(scan->client, "horace_register_file", doc,
                              &(mcp_call_options_t){.timeout_ms = REGISTER_MS}, on_registered, registering);
-  if (code != 0) /* the path is all of it that is not ours */
+  if (code != 0) /* everything else in the request is ours */
     end_one(registering, code == MCP_EENCODE ? "the name of that file is not UTF-8" : mcp_strerror(code));
 }
 
-/* Keeps some on their way. */
+/* Keeps several requests in flight. */
 static void register_more(scan_t *scan) {
   while (scan->next < scan->found.count && scan->next - scan->done < IN_FLIGHT)
     register_one(scan, scan->found.all[scan->next++]);
@@ -192,7 +191,7 @@ static void register_more(scan_t *scan) {
 
 /* ---- Finding ---- */
 
-/* The mount that something is on, as the kernel numbers them; 0: it does not, or nothing is there. */
+/* Returns the kernel's id of the mount, or 0 if it is unknown or nothing is there. */
 static uint64_t mount_of(const char *path) {
   struct statx about;
   bool known = statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &about) == 0 &&
@@ -200,7 +199,7 @@ static uint64_t mount_of(const char *path) {
   return known ? about.stx_mnt_id : 0;
 }
 
-/* Horace registers nothing there, see storage.c. */
+/* True if another mount is there; Horace registers no files on it, see storage.c. */
 static bool is_elsewhere(const scan_t *scan, const FTSENT *entry) {
   uint64_t mount_id = mount_of(entry->fts_accpath);
   if (mount_id == 0 || mount_id == scan->mount_id)
@@ -257,7 +256,7 @@ static bool walk(scan_t *scan) {
   return true;
 }
 
-/* All known paths are there. */
+/* Called when all known paths were read. */
 static void on_known(scan_t *scan) {
   if (scan->known.count > 0)
     qsort(scan->known.all, scan->known.count, sizeof *scan->known.all, compare);
@@ -356,7 +355,7 @@ static bool find_storage(scan_t *scan) {
   return scan->files[0] != '\0';
 }
 
-/* -1: go on; else the status to end with. */
+/* Returns -1 to continue, else the exit status. */
 static int configure(scan_t *scan, int argc, char **argv) {
   static const struct option options[] = {
       {"dry-run", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
@@ -385,7 +384,7 @@ static int run(scan_t *scan) {
   scan->client = mcp_client_new(&scan->loop, scan->url);
   if (scan->client == NULL) {
     fprintf(stderr, "horace: ");
-    print_safe(stderr, mcp_last_error()); /* names the address, without its secrets */
+    print_safe(stderr, mcp_last_error()); /* contains the URL without secrets */
     fputc('\n', stderr);
     uv_loop_close(&scan->loop);
     return 1;

@@ -1,5 +1,5 @@
-/* search.c: see search.h. The SQL is put together of fixed pieces, one for each thing that is asked for; what
- * callers say goes into parameters alone. */
+/* search.c: see search.h. The SQL is composed of fixed pieces, one for each filter; callers' values are
+ * passed as parameters only. */
 #include "search.h"
 
 #include <ctype.h>
@@ -11,7 +11,7 @@ enum { SQL_SIZE = 4096, SORTED_MAX = 1000 };
 const char *const search_sorts[SEARCH_SORTS] = {"created_at", "updated_at", "size",   "path",
                                                 "owner",      "mime_type",  "version"};
 
-/* The same as columns, in a stable order. */
+/* The sort orders, made unique by the id. */
 static const char *const orders[SEARCH_SORTS][2] = {
     {"f.created_at DESC, f.id DESC", "f.created_at, f.id"},
     {"f.updated_at DESC, f.id DESC", "f.updated_at, f.id"},
@@ -25,14 +25,14 @@ typedef struct sql {
   char text[SQL_SIZE];
   size_t len;
   db_params_t params;
-  char type[2][MIME_TYPE_SIZE]; /* texts that parameters borrow */
+  char type[2][MIME_TYPE_SIZE]; /* texts that params borrows */
 } sql_t;
 
 static void add(sql_t *sql, const char *piece) {
   sql->len += (size_t)snprintf(sql->text + sql->len, sizeof sql->text - sql->len, "%s", piece);
 }
 
-/* A condition's beginning, and the name of the parameter that was added last. */
+/* Appends a condition with the number of the parameter that was added last. */
 static void add_condition(sql_t *sql, const char *piece) {
   sql->len +=
       (size_t)snprintf(sql->text + sql->len, sizeof sql->text - sql->len, "%s$%d", piece, sql->params.count);
@@ -53,7 +53,7 @@ static void where_time(sql_t *sql, const char *piece, int64_t us) {
   add_condition(sql, piece);
 }
 
-/* "image/" + '*': whatever sorts from "image/" to before "image0", the character behind the slash. */
+/* "image/" + '*': all that sorts from "image/" to before "image0", since '0' follows '/'. */
 static void where_mime_prefix(sql_t *sql, mcp_text_t type) {
   snprintf(sql->type[0], MIME_TYPE_SIZE, "%.*s", (int)type.len - 1, type.ptr);
   snprintf(sql->type[1], MIME_TYPE_SIZE, "%.*s0", (int)type.len - 2, type.ptr);
@@ -78,7 +78,7 @@ static void where_type(sql_t *sql, mcp_text_t type) {
     where_extension(sql, type);
 }
 
-/* Few files: SQLite begins with those that have the tag. Many: with files in their order, and ends early. */
+/* Few matches: SQLite starts from the tag. Many: it walks the files in order and stops early. */
 static void where_tags(sql_t *sql, const search_t *search, bool many) {
   for (int i = 0; i < search->tag_count; i++) {
     where_text(sql,
@@ -120,7 +120,7 @@ static int count(db_conn_t *conn, const search_t *search, int64_t *total, store_
   return db_exec_sql(conn, sql.text, &sql.params, db_read_int, total, "counting files", error);
 }
 
-/* What is sorted to find the page is narrow; whole rows are read of those on it alone. */
+/* Sorts ids only to find the page, then reads the whole rows of that page. */
 static int read_page(db_conn_t *conn, const search_t *search, int64_t total, db_row_cb cb, void *arg,
                      store_error_t *error) {
   const char *order = orders[search->sort][search->ascending];

@@ -1,9 +1,8 @@
 /* staging.c: see staging.h.
  *
- * Settling goes by the catalogue alone, so that it may be begun again any number of times. What the database
- * may still be committing, for a Horace that was killed or a connection that was lost, is waited for first.
- * Somebody may have written to a file between the crash and the start: what a restore would put in its place
- * then gives way. */
+ * The recovery relies on the catalogue alone and can be repeated any number of times. First it waits for a
+ * transaction that the database may still be committing for a killed Horace or a lost connection. If
+ * somebody has written to a file between the crash and the start, a restored file does not replace it. */
 #include "staging.h"
 
 #include <dirent.h>
@@ -34,7 +33,7 @@ static void warn(const char *id, int code, const char *what) {
 
 /* ---- Staging ---- */
 
-/* Copies once; mode and owner are set before the bytes are synced. */
+/* Copies once; mode and owner are set before the sync. */
 static int stage_once(horace_t *horace, const char *name, int from, mode_t mode, const struct stat *owner,
                       cancel_token_t cancel, blob_t *blob) {
   int to = storage_create_staged(&horace->storage, name);
@@ -66,7 +65,7 @@ int staging_add_version(horace_t *horace, const char *id, int64_t version, int f
   if (fstat(from, &about) != 0)
     return -errno;
   staging_name(name, id, version, "");
-  mode_t mode = (about.st_mode & 0555) | S_IRUSR; /* it never changes again, and is read here */
+  mode_t mode = (about.st_mode & 0555) | S_IRUSR; /* read-only: a version never changes */
   return stage(horace, name, from, mode, NULL, cancel, blob);
 }
 
@@ -99,7 +98,7 @@ static bool is_there(int directory, const char *name) {
   return faccessat(directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Removes the versions up to last, the oldest first, so that those still there follow each other. */
+/* Removes the versions up to last, the oldest first, so that the remaining ones stay contiguous. */
 static int remove_versions(horace_t *horace, const char *id, int64_t last) {
   char name[STORAGE_NAME_SIZE];
   int64_t first = last + 1;
@@ -126,7 +125,7 @@ void staging_publish(horace_t *horace, const char *id, int64_t version, int64_t 
     warn(id, code, "a version cannot be put in its place");
 }
 
-/* Whether a place that was free, or the file's, is another's by now. */
+/* True if something else took the path. */
 static bool is_path_taken(int code) {
   return code == -EEXIST || code == -ENOTDIR || code == -EISDIR || code == -ELOOP;
 }
@@ -170,15 +169,15 @@ void staging_unmark(horace_t *horace, const char *id, const char *what) {
 
 /* ---- Moving ---- */
 
-/* Renames unless something stands there: -EEXIST. */
+/* Renames. Returns -EEXIST if the target exists. */
 static int move_unless_exists(int from, const char *old_name, int to, const char *new_name) {
   if (is_there(to, new_name))
     return -EEXIST;
   return storage_move(from, old_name, to, new_name);
 }
 
-/* The archive's copy goes where the place in files/ is somebody else's by now; its bytes are a version, too.
- * Where they are not, it stays. */
+/* The path in files/ is taken: removes the archived file if its bytes are kept as a version, else keeps
+ * it. */
 static int give_up_archived(horace_t *horace, const record_t *record, const char *archived,
                             cancel_token_t cancel) {
   bool known = false;
@@ -212,7 +211,7 @@ static int move(horace_t *horace, const record_t *record, cancel_token_t cancel)
 
 void staging_move(horace_t *horace, const record_t *record, cancel_token_t cancel) {
   int code = move(horace, record, cancel);
-  if (code == 0 || code == -ENOENT) /* moved already, or somebody has taken it away */
+  if (code == 0 || code == -ENOENT) /* moved already, or removed by somebody */
     staging_unmark(horace, record->id, "move");
   else
     warn(record->id, code, "the file cannot be moved");
@@ -220,7 +219,7 @@ void staging_move(horace_t *horace, const record_t *record, cancel_token_t cance
 
 /* ---- Removing ---- */
 
-/* Whether the file in files/ is the one that the catalogue knows. */
+/* Sets *known if the file in files/ has the bytes of record. */
 static int is_known(horace_t *horace, const record_t *record, cancel_token_t cancel, bool *known) {
   *known = false;
   int file = storage_open_file(&horace->storage, record->path);
@@ -271,13 +270,13 @@ bool staging_purge(horace_t *horace, const record_t *record, cancel_token_t canc
 
 /* ---- Settling ---- */
 
-enum { NAMES_MAX = 8 }; /* of one file: two versions, a file, two marks, and room */
+enum { NAMES_MAX = 8 }; /* of one file: two versions, a file, two marks, and spare */
 
-/* What stands in the working directory for one file. */
+/* The pending changes of one file. */
 typedef struct pending {
   int versions;
   int64_t staged[NAMES_MAX]; /* ascending */
-  int64_t file;              /* the version whose file is staged; 0: none */
+  int64_t file;              /* version whose file is staged; 0: none */
   bool move, purge;
 } pending_t;
 
@@ -301,7 +300,7 @@ static void add_name(pending_t *pending, const char *suffix) {
     add_staged(pending, version);
 }
 
-/* The working directory, read from its beginning by the caller alone; NULL: errno. */
+/* Opens the working directory with a position of its own. Returns NULL with errno set. */
 static DIR *open_staging(const horace_t *horace) {
   int directory = openat(horace->storage.staging, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *entries = directory >= 0 ? fdopendir(directory) : NULL;
@@ -325,7 +324,7 @@ static bool read_pending(const horace_t *horace, const char *id, pending_t *pend
   return any;
 }
 
-/* A restored file takes its place unless somebody has written to it since. */
+/* Publishes a restored file unless somebody has written to the present one since. */
 static bool recover_file(horace_t *horace, const record_t *record, int64_t version, cancel_token_t cancel,
                          failure_t *failure) {
   store_error_t error;
@@ -348,7 +347,7 @@ static bool recover_file(horace_t *horace, const record_t *record, int64_t versi
   return true;
 }
 
-/* One version that was staged: finished where the catalogue has it. */
+/* Publishes a staged version if it was committed, else discards it. */
 static bool recover_version(horace_t *horace, const record_t *record, int64_t version, failure_t *failure) {
   store_error_t error;
   blob_t blob;
@@ -363,7 +362,7 @@ static bool recover_version(horace_t *horace, const record_t *record, int64_t ve
   return true;
 }
 
-/* Of a file that the catalogue knows. */
+/* Recovers a file that the catalogue has. */
 static bool recover(horace_t *horace, const record_t *record, const pending_t *pending, cancel_token_t cancel,
                     failure_t *failure) {
   bool fine = true;
@@ -381,7 +380,7 @@ static bool recover(horace_t *horace, const record_t *record, const pending_t *p
   return fine;
 }
 
-/* Of a file that the catalogue does not know. */
+/* Discards the changes of a file that the catalogue does not have. */
 static void undo(horace_t *horace, const char *id, const pending_t *pending) {
   for (int i = 0; i < pending->versions; i++)
     staging_discard(horace, id, pending->staged[i]);
@@ -409,10 +408,10 @@ bool staging_recover(horace_t *horace, const char *id, cancel_token_t cancel, fa
   return fine;
 }
 
-/* The file's turn is needed only for as long as it takes; who has it settles by himself. */
+/* Skips a locked file: its holder recovers it. */
 static void recover_entry(horace_t *horace, const char *name, cancel_token_t cancel) {
   char id[MCP_UUID_SIZE];
-  failure_t failure; /* it has been logged */
+  failure_t failure; /* logged already */
   if (strlen(name) <= ID_LEN || mcp_uuid_parse(name, ID_LEN, id) != 0 ||
       !lock_table_try_lock(&horace->locks, id))
     return;

@@ -1,8 +1,8 @@
 /* storage.c: see storage.h.
  *
- * Which file a caller means is decided by opening it (mcp_open_beneath); where that is, the kernel tells of
- * the open descriptor. A mount below files/ is another place, even if its name stands in files/: it is
- * refused, by the number that the kernel gives each mount. */
+ * Opening decides which file a caller means (mcp_open_beneath); the path of the open descriptor comes from
+ * the kernel. A mount below files/ does not belong to the storage: files on it are refused by the kernel's
+ * mount id. */
 #define _GNU_SOURCE /* statx, O_PATH */
 #include "storage.h"
 #include "stores.h"
@@ -20,7 +20,7 @@ enum {
   DIRECTORY = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW,
   PROBE_SIZE = 16,
   FIND_ATTEMPTS = 100,
-  ROOM_BYTES = 1024 * 1024 /* without that much the storage is full */
+  ROOM_BYTES = 1024 * 1024 /* with less free space the storage counts as full */
 };
 
 static const char files_name[] = "files", versions_name[] = ".horace_versions",
@@ -43,7 +43,8 @@ static bool open_directory(const char *root, int at, const char *name, mode_t mo
   return *directory >= 0;
 }
 
-/* Of Horace's own: what is in it may be what its owner has hidden or removed since. */
+/* Opens a directory of Horace's own and removes the access of other users: it may hold files whose owner
+ * has hidden or removed them since. */
 static bool open_private(const char *root, int at, const char *name, mode_t mode, int *directory) {
   struct stat about;
   if (!open_directory(root, at, name, mode, directory))
@@ -56,7 +57,7 @@ static bool open_private(const char *root, int at, const char *name, mode_t mode
   return true;
 }
 
-/* The mount that a descriptor is on; where the kernel does not number them, the device. */
+/* Reads the mount id of a descriptor, or its device where the kernel has no mount ids. */
 static int read_mount_id(int file, uint64_t *mount_id) {
   struct statx about;
   if (statx(file, "", AT_EMPTY_PATH, STATX_MNT_ID, &about) != 0)
@@ -74,7 +75,7 @@ static bool open_directories(storage_t *storage, int root) {
          open_private(storage->root, root, staging_dir_name, 0700, &storage->staging);
 }
 
-/* Files are renamed from one directory to another. */
+/* Files are renamed between the directories, so all must be on one mount. */
 static bool is_one_mount(storage_t *storage) {
   const int others[] = {storage->versions, storage->archive, storage->staging};
   int code = read_mount_id(storage->files, &storage->mount_id);
@@ -98,7 +99,7 @@ static bool take_lock(storage_t *storage, int root) {
   return false;
 }
 
-/* Where callers may say that files are: below the root, and where the operator says that it is. */
+/* Sets the directories that callers may name: the resolved one and the operator's spelling. */
 static bool set_paths(storage_t *storage, const char *path) {
   if (strchr(path, ':') != NULL || strchr(storage->root, ':') != NULL) {
     errno = EINVAL;
@@ -151,7 +152,7 @@ static int find_one_moved(const storage_t *storage, int directory, const char *n
   snprintf(path, sizeof path, "%s/%s", storage->root, name);
   if (fstat(directory, &here) != 0)
     return -errno;
-  if (stat(path, &there) != 0) /* never -ENOENT: nothing is known of the files in it */
+  if (stat(path, &there) != 0) /* never -ENOENT, which would mean a missing file */
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
   return here.st_dev == there.st_dev && here.st_ino == there.st_ino ? 0 : -ESTALE;
 }
@@ -189,7 +190,7 @@ int storage_check(const storage_t *storage) {
 
 /* ---- Finding ---- */
 
-/* Where an open file is, below files/; false: not there, or moved away meanwhile. */
+/* Reads the path of an open file relative to files/. Returns false if it is outside or was moved. */
 static bool read_path(const storage_t *storage, int file, char path[STORAGE_PATH_SIZE]) {
   char link[64], whole[STORAGE_PATH_SIZE];
   snprintf(link, sizeof link, "/proc/self/fd/%d", file);
@@ -204,7 +205,7 @@ static bool read_path(const storage_t *storage, int file, char path[STORAGE_PATH
   return true;
 }
 
-/* Whether the path leads to the very same file, on the mount of files/. */
+/* True if the path leads to the same file, on the mount of files/. */
 static bool is_at(const storage_t *storage, int file, const char *path) {
   struct stat here, there;
   int again = storage_open_file(storage, path);
@@ -216,7 +217,7 @@ static bool is_at(const storage_t *storage, int file, const char *path) {
   return same;
 }
 
-/* -EAGAIN: the file was moved or replaced between its opening and the look at where it is. */
+/* Returns -EAGAIN if the file was moved or replaced between opening it and reading its path. */
 static int find_once(const storage_t *storage, const char *whole, size_t len, found_file_t *found) {
   uint64_t mount_id = 0;
   int code = storage_check_moved(storage);
@@ -251,7 +252,8 @@ int storage_find(const storage_t *storage, const char *file_path, size_t len, fo
   return code;
 }
 
-/* One step down from directory, which is closed; a name need not end in NUL. Nothing on another mount. */
+/* Opens one component below directory, which is closed; name need not be NUL-terminated. Refuses other
+ * mounts. */
 static int step(const storage_t *storage, int directory, const char *name, size_t len, bool make) {
   char text[256];
   uint64_t mount_id = 0;
@@ -339,7 +341,7 @@ void storage_archive_name(char name[STORAGE_NAME_SIZE], const char *id) {
 
 /* ---- Changing ---- */
 
-/* Syncs the directory that a name, with one slash or none, is in. */
+/* Syncs the directory of a name with at most one slash. */
 static int sync_directory_of(int directory, const char *name) {
   const char *slash = strchr(name, '/');
   char shard[8] = ".";

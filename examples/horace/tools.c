@@ -1,8 +1,8 @@
 /* tools.c: Horace's tools for files, and the table of all its tools.
  *
- * They run on the server's pool, since disk and database block. Answers are built in the call's own document,
- * which remembers when memory ran out. Wrong arguments are answered with MCP_INVALID_PARAMS and the reason,
- * all else that goes wrong with MCP_TOOL_ERROR and data.error_code. */
+ * They run on the server's thread pool, since disk and database block. Responses are built in the call's
+ * own document, which reports lack of memory. Invalid arguments get MCP_INVALID_PARAMS, all other failures
+ * MCP_TOOL_ERROR with data.error_code. */
 #include "tools.h"
 #include "collection_tools.h"
 #include "search.h"
@@ -15,8 +15,8 @@
 enum {
   SEARCH_LIMIT = 50,
   SEARCH_LIMIT_MAX = 1000,
-  OTHER_PATHS_MAX = 100, /* shown of a file: empty ones may be thousands; */
-  ALL_PATHS_MAX = 10000  /* where all were asked for */
+  OTHER_PATHS_MAX = 100, /* of one file in a response; empty files may have thousands */
+  ALL_PATHS_MAX = 10000  /* the same with all_paths */
 };
 
 static const char register_schema[] = MCP_JSON({
@@ -54,7 +54,7 @@ static const char register_schema[] = MCP_JSON({
   "\"mime_type\",\"version\"]},"                                                                             \
   "\"order\":{\"type\":\"string\",\"enum\":[\"asc\",\"desc\"]}"
 
-/* For the command scan, which registers what has none of them. */
+/* For the command scan, which registers files without any known path. */
 static const char search_unlisted[] = MCP_JSON({"all_paths": {"type": "boolean"}});
 
 static const char search_schema[] =
@@ -94,7 +94,7 @@ static void add_path(yyjson_mut_doc *doc, yyjson_mut_val *object, const char *na
   yyjson_mut_obj_add_strcpy(doc, object, name, whole);
 }
 
-/* A line of the log about a file. */
+/* Logs a line about a file. */
 static void log_file(mcp_call_t *call, const record_t *record, const char *what) {
   yyjson_mut_doc *doc = mcp_call_doc(call);
   yyjson_mut_val *data = yyjson_mut_obj(doc);
@@ -107,14 +107,14 @@ static void log_file(mcp_call_t *call, const record_t *record, const char *what)
 
 /* ---- Files shown ---- */
 
-/* Rows become objects in an array, one a file. */
+/* Turns rows into an array with one object for each file. */
 typedef struct shown {
   const horace_t *horace;
   yyjson_mut_doc *doc;
   yyjson_mut_val *files, *file; /* the last one */
-  char id[MCP_UUID_SIZE];       /* of that */
-  bool whole;                   /* with what only one that is asked for shows */
-  size_t max_paths;             /* beside its own */
+  char id[MCP_UUID_SIZE];       /* of the last one */
+  bool whole;                   /* with the members of horace_get_file_info */
+  size_t max_paths;             /* besides its own */
 } shown_t;
 
 static shown_t shown_begin(mcp_call_t *call, const horace_t *horace, bool whole) {
@@ -187,13 +187,13 @@ static bool on_file(const db_row_t *row, void *arg) {
 
 /* ---- horace_search_files ---- */
 
-/* An argument, from query where that has it. */
+/* Returns an argument, preferably from query. */
 static yyjson_val *either(yyjson_val *args, const char *name) {
   yyjson_val *nested = yyjson_obj_get(yyjson_obj_get(args, "query"), name);
   return nested != NULL && !yyjson_is_null(nested) ? nested : yyjson_obj_get(args, name);
 }
 
-/* Where an argument stands, for the functions that look it up by its name. */
+/* Returns the object that holds an argument, for functions that look it up by name. */
 static yyjson_val *holder(yyjson_val *args, const char *name) {
   yyjson_val *query = yyjson_obj_get(args, "query"), *nested = yyjson_obj_get(query, name);
   return nested != NULL && !yyjson_is_null(nested) ? query : args;
@@ -308,7 +308,7 @@ static bool on_version(const db_row_t *row, void *arg) {
   return true;
 }
 
-/* STORE_NOT_FOUND: there is no such file. */
+/* Returns STORE_NOT_FOUND if there is no such file. */
 static int read_info(horace_t *horace, const char *id, bool versions, shown_t *shown, store_error_t *error) {
   static const char doing[] = "reading the catalogue";
   int code;
@@ -361,7 +361,7 @@ static void end_registered(mcp_call_t *call, const record_t *record) {
   mcp_call_reply(call, response);
 }
 
-/* A member of metadata as a file has it, which is shown as file. */
+/* Returns the value of a metadata member in the response object of a file. */
 static yyjson_val *member_of(yyjson_val *file, yyjson_val *name) {
   static const char *const columns[] = {"owner", "purpose", "tags", "collection", "correlation_id"};
   for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
@@ -370,7 +370,7 @@ static yyjson_val *member_of(yyjson_val *file, yyjson_val *name) {
   return yyjson_obj_getn(yyjson_obj_get(file, "metadata"), yyjson_get_str(name), yyjson_get_len(name));
 }
 
-/* What the catalogue has of a file, for yyjson_doc_free(); NULL: it cannot be read. */
+/* Returns a file as in a response, for yyjson_doc_free(), or NULL on failure. */
 static yyjson_doc *read_shown(mcp_call_t *call, horace_t *horace, const char *id) {
   store_error_t error;
   size_t len = 0;
@@ -383,9 +383,7 @@ static yyjson_doc *read_shown(mcp_call_t *call, horace_t *horace, const char *id
   return doc;
 }
 
-/* The names of arguments that are not known, and of what metadata says and the file does not have; NULL:
- * none.
- */
+/* Returns the names of unknown arguments and of metadata that the file does not have, or NULL. */
 static yyjson_mut_val *find_ignored(mcp_call_t *call, horace_t *horace, yyjson_val *metadata,
                                     const char *id) {
   yyjson_mut_val *names = mcp_call_ignored(call);
@@ -415,8 +413,8 @@ static void end_known(mcp_call_t *call, const record_t *record, const char *mess
   mcp_call_reply(call, response);
 }
 
-/* What became of a registration: the value of the metric, what the log says, and what is answered where the
- * bytes were known. */
+/* For each result of a registration: the label of the metric, the log message and, if the bytes were
+ * known, the message of the response. */
 static const struct result {
   const char *name, *words, *message;
 } results[] = {

@@ -6,7 +6,7 @@
 
 enum { HORACE_TOOLS = 7 };
 
-/* The tools' table, with horace as their arg, up to MCP_TOOL_END. */
+/* The table of tools, with horace as their arg, ended by MCP_TOOL_END. */
 void horace_tools(horace_t *horace, mcp_tool_t tools[HORACE_TOOLS + 1]);
 
 #endif

@@ -7,7 +7,7 @@
 static bool check_for_changes(horace_t *horace, record_t *record, cancel_token_t cancel, bool *changed,
                               failure_t *failure) {
   *changed = false;
-  if (record->is_archived) /* nobody changes those */
+  if (record->is_archived) /* archived bytes do not change */
     return true;
   int file = storage_open_file(&horace->storage, record->path);
   if (file < 0)
@@ -18,7 +18,7 @@ static bool check_for_changes(horace_t *horace, record_t *record, cancel_token_t
   return fine;
 }
 
-/* Whether a file can go to the archive, or come back to files/. */
+/* Tests that a file can move to the archive or back to files/. */
 static bool can_move(horace_t *horace, const record_t *record, bool to_archive, failure_t *failure) {
   int path_state = storage_get_path_state(&horace->storage, record->path);
   if (path_state < 0)
@@ -30,7 +30,7 @@ static bool can_move(horace_t *horace, const record_t *record, bool to_archive, 
   return true;
 }
 
-/* Marks a file that is to be moved for its new status. */
+/* Sets the new status and marks a file that must move for it. */
 static bool prepare_status(horace_t *horace, record_t *record, int status, edit_t *edit, failure_t *failure) {
   bool archived = status == FILE_ARCHIVED || (status == FILE_DELETED && record->is_archived);
   edit->set_status = record->status != status;
@@ -70,7 +70,7 @@ static bool commit_update(horace_t *horace, edit_t *edit, cancel_token_t cancel,
   return true;
 }
 
-/* With the file's turn. */
+/* With the file locked. */
 static bool update_file(horace_t *horace, metadata_update_t *update, bool check, cancel_token_t cancel,
                         record_t *record, int64_t *created, failure_t *failure) {
   bool changed = false;
