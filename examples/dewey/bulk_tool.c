@@ -65,7 +65,7 @@ static int on_next(message_t *message, void *arg) {
 static void end_refused(bulk_t *bulk) {
   const char *problem = bulk->file != NULL ? mcp_json_reader_error(bulk->file) : NULL;
   if (bulk->result == MESSAGE_TOO_LARGE)
-    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu of them is larger than %d MiB",
+    mcp_call_fail(bulk->call, MCP_INVALID_PARAMS, NULL, "message %zu is larger than %d MiB",
                   yyjson_mut_arr_size(bulk->ids) + 1, MESSAGE_MAX_BYTES / 1024 / 1024);
   else if (bulk->result == MESSAGE_NO_MEMORY)
     reply_no_memory(bulk->call);

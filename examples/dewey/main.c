@@ -15,28 +15,28 @@
 static const char help[] =
     "usage: dewey [--help] [--version] [--resume-retention]\n"
     "\n"
-    "Stores log lines and conversations and answers questions about them, as a MCP server over WebSocket.\n"
-    "--resume-retention says that the clock is right, where old log lines are not removed since it may be "
-    "wrong.\n"
+    "Stores log lines and conversations and searches them, as an MCP server over WebSocket.\n"
+    "--resume-retention: confirms that this machine's clock is right, and resumes the removal of\n"
+    "old log lines.\n"
     "\n"
     "Environment:\n"
     "  DEWEY_MCP_PORT          port to listen on; 0 picks a free one (9020)\n"
     "  DEWEY_DB_PATH           SQLite's database file (dewey.db in the data directory)\n"
-    "  DEWEY_DB_HOST           PostgreSQL's hosts, a,b, or the directory of its socket: used instead of "
+    "  DEWEY_DB_HOST           PostgreSQL's hosts, a,b, or the directory of its socket, instead of "
     "SQLite (none)\n"
     "  DEWEY_DB_PORT           its port, or one for each host (5432)\n"
     "  DEWEY_DB_NAME           the database (dewey)\n"
     "  DEWEY_DB_USER           the user (dewey)\n"
     "  DEWEY_DB_PASSWORD       the password (none)\n"
-    "  DEWEY_DB_TIMEOUT        seconds that storing waits for PostgreSQL and its standby (30)\n"
-    "  ICCM_DATA               data directory, made if it is missing (./data)\n"
-    "  DEWEY_IMPORT_PATHS      directories that messages_file may name files in: /a:/b (none)\n"
+    "  DEWEY_DB_TIMEOUT        time limit of a write to PostgreSQL and its standby, in s (30)\n"
+    "  ICCM_DATA               data directory, created if it is missing (./data)\n"
+    "  DEWEY_IMPORT_PATHS      directories of files for messages_file: /a:/b (none)\n"
     "  LOG_RETENTION_DAYS      log lines older than this are removed (7)\n"
-    "  ICCM_MAX_MESSAGE_BYTES  largest message taken (209715200)\n"
-    "  GODOT_URL               Godot, which takes this server's own log lines (ws://godot-mcp:9060,\n"
-    "                          where that name is not known ws://localhost:9060)\n"
-    "  LOGGING_ENABLED         false: they go to stderr alone (true)\n"
-    "and what every component reads: ICCM_..., LOG_LEVEL.\n";
+    "  ICCM_MAX_MESSAGE_BYTES  size of the largest message accepted (209715200)\n"
+    "  GODOT_URL               Godot, which receives this server's log lines (ws://godot-mcp:9060,\n"
+    "                          or ws://localhost:9060 if that name is unknown)\n"
+    "  LOGGING_ENABLED         false: log to stderr only (true)\n"
+    "and the variables of every component: ICCM_..., LOG_LEVEL.\n";
 
 enum { MAX_MESSAGE_BYTES = 200 * 1024 * 1024, WORK_BYTES = 8 * 1024 * 1024 /* the largest batch */ };
 
@@ -88,7 +88,7 @@ static int serve(const settings_t *settings, dewey_t *dewey) {
   maintenance_t *retention = retention_start(dewey); /* it uses the metrics, so the server outlives it */
   maintenance_t *indexing = indexing_start(dewey);
   if (retention == NULL || indexing == NULL)
-    mcp_log(MCP_LOG_ERROR, "dewey", "no thread for the retention or for indexing");
+    mcp_log(MCP_LOG_ERROR, "dewey", "cannot start the threads for retention and indexing");
   if (code == 0)
     code = retention != NULL && indexing != NULL ? mcp_server_run(server) : MCP_ESTATE;
   bool ended = maintenance_stop(indexing);
@@ -127,7 +127,7 @@ static int run(const settings_t *settings) {
     return 1;
   int code = serve(settings, &dewey);
   if (code == MCP_ETIMEOUT) { /* committed data is durable; the next start rolls back the rest */
-    mcp_log(MCP_LOG_WARN, "dewey", "ending while the store is still at work");
+    mcp_log(MCP_LOG_WARN, "dewey", "exiting while a store operation is still running");
     return 0;
   }
   dewey.store->close(dewey.store);
@@ -148,7 +148,7 @@ static int resume_retention(const settings_t *settings) {
     printf("log lines older than %lld days are removed by this machine's clock\n",
            (long long)settings->retention_days);
   else
-    mcp_log(MCP_LOG_ERROR, "dewey", "the retention cannot be resumed: %s", error.text);
+    mcp_log(MCP_LOG_ERROR, "dewey", "cannot resume the retention: %s", error.text);
   store->close(store);
   return code == STORE_OK ? 0 : 1;
 }

@@ -5,20 +5,19 @@
 
 void metrics_init(metrics_t *metrics, mcp_server_t *server) {
   *metrics = (metrics_t){
-      .entries =
-          mcp_server_counter(server, "dewey_log_entries_total", "Log entries taken, by what became of them.",
-                             "outcome", VALUES("stored", "duplicate", "rejected")),
+      .entries = mcp_server_counter(server, "dewey_log_entries_total", "Log entries received, by outcome.",
+                                    "outcome", VALUES("stored", "duplicate", "rejected")),
       .batches =
           mcp_server_counter(server, "dewey_log_batches_total", "Batches of log entries stored.", NULL, NULL),
-      .deleted = mcp_server_counter(server, "dewey_log_deleted_total", "Log lines deleted, by what.", "by",
+      .deleted = mcp_server_counter(server, "dewey_log_deleted_total", "Log lines deleted, by cause.", "by",
                                     VALUES("retention", "clear")),
-      .retention_held = mcp_server_metric(
-          server, MCP_GAUGE, "dewey_retention_held",
-          "1 while no old log lines are removed, since the clock may be wrong, else 0.", NULL),
-      .rows = mcp_server_counter(server, "dewey_rows_total", "Rows given to callers.", "of",
+      .retention_held =
+          mcp_server_metric(server, MCP_GAUGE, "dewey_retention_held",
+                            "1 while old log lines are kept because the clock may be wrong, else 0.", NULL),
+      .rows = mcp_server_counter(server, "dewey_rows_total", "Rows returned to callers, by kind.", "of",
                                  VALUES("logs", "conversations", "messages", "contexts")),
       .conversations =
-          mcp_server_counter(server, "dewey_conversations_total", "Conversations begun and deleted.",
+          mcp_server_counter(server, "dewey_conversations_total", "Conversations created and deleted.",
                              "change", VALUES("begun", "deleted")),
       .messages = mcp_server_counter(server, "dewey_messages_total", "Messages stored and deleted.", "change",
                                      VALUES("stored", "deleted"))};

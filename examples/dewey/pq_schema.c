@@ -34,7 +34,7 @@ static int make(pq_conn_t *conn, store_error_t *error) {
                    " AS name WHERE to_regclass(name) IS NOT NULL",
                    &old, "looking for tables", error);
   if (code == STORE_OK && old > 0) {
-    mcp_log(MCP_LOG_WARN, "store", "taking over the tables of an older installation; this may take a while");
+    mcp_log(MCP_LOG_WARN, "store", "migrating the tables of an older installation; this may take a while");
     code = pq_command(conn, set_aside, "setting the older tables aside", error);
   }
   if (code == STORE_OK)
@@ -43,7 +43,7 @@ static int make(pq_conn_t *conn, store_error_t *error) {
     code = pq_command(conn, take_over, "taking the older tables over", error);
   if (code == STORE_OK && old > 0)
     mcp_log(MCP_LOG_WARN, "store",
-            "the older tables were taken over and are still there as legacy_...; drop them by hand");
+            "migrated the older tables; the originals remain as legacy_... (drop them manually)");
   return code;
 }
 

@@ -106,7 +106,7 @@ static int make_index(pq_conn_t *conn, const char *name, const char *table, cons
   int code = pq_query_int(conn, sql, &valid, "looking for an index", error);
   if (code != STORE_OK || valid > 0)
     return code;
-  mcp_log(MCP_LOG_INFO, "store", "indexing the words of %s anew; searches work meanwhile", table);
+  mcp_log(MCP_LOG_INFO, "store", "rebuilding the text index of %s; searches keep working", table);
   snprintf(sql, sizeof sql, "DROP INDEX CONCURRENTLY IF EXISTS %s", name);
   code = pq_command(conn, sql, "dropping an index", error);
   snprintf(sql, sizeof sql,
@@ -146,7 +146,7 @@ static int make_indexes(pq_conn_t *conn, store_error_t *error) {
     code = pq_command(conn, "UPDATE dewey_schema SET words_at = now() WHERE words_at IS NULL",
                       "using indexes", error);
   if (code == STORE_OK)
-    mcp_log(MCP_LOG_INFO, "store", "searches use the new indexes of words");
+    mcp_log(MCP_LOG_INFO, "store", "searches use the new text indexes");
   return code;
 }
 

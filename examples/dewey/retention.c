@@ -11,11 +11,11 @@ static bool is_removal_allowed(dewey_t *dewey) {
     return true;
   if (!dewey->retention_announced && dewey->retention_is_set)
     mcp_log(MCP_LOG_WARN, "retention",
-            "log lines older than %lld days are removed from now on, those of the older installation, too",
+            "log lines older than %lld days will be removed, including those of the older installation",
             (long long)dewey->retention_days);
   else if (!dewey->retention_announced)
     mcp_log(MCP_LOG_WARN, "retention",
-            "no old log lines are removed from what was taken over until LOG_RETENTION_DAYS is set");
+            "log lines of the older installation are kept until LOG_RETENTION_DAYS is set");
   dewey->retention_announced = true;
   return dewey->retention_is_set;
 }
@@ -53,7 +53,7 @@ static void maintain(dewey_t *dewey, int64_t now_us, cancel_token_t cancel) {
   store_error_t error;
   int code = dewey->store->maintain(dewey->store, now_us, cancel, &error);
   if (code != STORE_OK && code != STORE_CANCELLED)
-    mcp_log(MCP_LOG_WARN, "retention", "%s; tried again in an hour", error.text);
+    mcp_log(MCP_LOG_WARN, "retention", "%s; retrying in an hour", error.text);
 }
 
 static bool run_retention(void *arg, cancel_token_t cancel) {
@@ -67,7 +67,7 @@ static bool run_retention(void *arg, cancel_token_t cancel) {
   if (trusts && code == STORE_OK)
     atomic_store(&dewey->last_retention_us, now_us);
   if (code != STORE_OK && code != STORE_CANCELLED)
-    mcp_log(MCP_LOG_ERROR, "retention", "old log lines are not removed: %s", error.text);
+    mcp_log(MCP_LOG_ERROR, "retention", "cannot remove old log lines: %s", error.text);
   if (!trusts || code != STORE_OK)
     return code != STORE_OK;
   if (is_removal_allowed(dewey))
@@ -104,7 +104,7 @@ static bool index_texts(void *arg, cancel_token_t cancel) {
   store_error_t error;
   int code = dewey->store->index(dewey->store, cancel, &error);
   if (code != STORE_OK && code != STORE_BUSY && code != STORE_CANCELLED)
-    mcp_log(MCP_LOG_WARN, "store", "indexing the words of texts: %s; tried again in an hour", error.text);
+    mcp_log(MCP_LOG_WARN, "store", "rebuilding the text indexes failed: %s; retrying in an hour", error.text);
   return code != STORE_BUSY;
 }
 

@@ -95,7 +95,7 @@ static bool read_filter(query_t *query) {
 }
 
 static int no_memory(store_error_t *error) {
-  sqlite3_snprintf(sizeof error->text, error->text, "no memory for the query");
+  sqlite3_snprintf(sizeof error->text, error->text, "out of memory");
   error->brief = "out of memory";
   return STORE_FAILED;
 }
@@ -450,7 +450,7 @@ static int fetch(query_t *query, store_row_cb cb, void *arg, store_error_t *erro
 
 static int run(query_t *query, store_row_cb cb, void *arg, store_error_t *error) {
   if (sqlite_conn_interrupted(query->conn)) {
-    sqlite3_snprintf(sizeof error->text, error->text, "the query came too late");
+    sqlite3_snprintf(sizeof error->text, error->text, "the query was interrupted before it began");
     return query->conn->interrupt_code;
   }
   if (sqlite_conn_run(query->conn, SQLITE_CONN_BEGIN_READ) != SQLITE_OK)

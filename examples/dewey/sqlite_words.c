@@ -82,7 +82,7 @@ int sqlite_read_words(store_db_t *self, db_conn_t *conn, mcp_text_t wanted, word
   search->owned[1] = sqlite_match_expression_old(wanted);
   if (search->owned[0] == NULL || search->owned[1] == NULL) {
     error->brief = "out of memory";
-    return store_db_refuse(STORE_FAILED, "no memory for the search", error);
+    return store_db_refuse(STORE_FAILED, "out of memory", error);
   }
   int code = sqlite_read_words_state(db_sqlite_conn(conn), &state, error);
   bool both = code == STORE_OK && state.old_messages > 0;
@@ -112,14 +112,14 @@ typedef struct old_index {
 static int run_with(sqlite_conn_t *conn, enum statement which, int64_t number, store_error_t *error) {
   sqlite3_stmt *statement = sqlite_conn_statement(conn, which);
   sqlite3_bind_int64(statement, 1, number);
-  return sqlite_conn_update(conn, statement, "indexing anew", error);
+  return sqlite_conn_update(conn, statement, "rebuilding an index", error);
 }
 
 /* Moves the newest rows up to last. */
 static int move_rows(sqlite_conn_t *conn, old_index_t *old, int64_t last, store_error_t *error) {
   int64_t left = last > old->rows ? last - old->rows : 0;
   if (!old->moves)
-    mcp_log(MCP_LOG_INFO, "store", "indexing the words of %s anew; searches work meanwhile", old->rows_name);
+    mcp_log(MCP_LOG_INFO, "store", "rebuilding the text index of %s; searches keep working", old->rows_name);
   old->moves = true;
   int code = run_with(conn, old->index, left, error);
   return code == STORE_OK ? run_with(conn, old->moved, left, error) : code;
@@ -161,7 +161,7 @@ static int move_in(sqlite_conn_t *conn, old_index_t *old, bool *done, store_erro
   sqlite_words_state_t state;
   int64_t there = 0;
   if (sqlite_conn_run(conn, SQLITE_CONN_BEGIN_WRITE) != SQLITE_OK)
-    return sqlite_conn_fail(conn, "beginning to index anew", error);
+    return sqlite_conn_fail(conn, "beginning to rebuild an index", error);
   int code = sqlite_read_words_state(conn, &state, error);
   int64_t last = old->index == SQL_LINES_INDEX ? state.old_lines : state.old_messages;
   if (code == STORE_OK)
@@ -172,7 +172,7 @@ static int move_in(sqlite_conn_t *conn, old_index_t *old, bool *done, store_erro
   if (code == STORE_OK && sqlite_conn_run(conn, SQLITE_CONN_COMMIT) != SQLITE_OK)
     code = sqlite_conn_fail(conn, "committing", error);
   if (code == STORE_OK && *done && old->moves)
-    mcp_log(MCP_LOG_INFO, "store", "searches use the new index of %s", old->rows_name);
+    mcp_log(MCP_LOG_INFO, "store", "searches use the new text index of %s", old->rows_name);
   return code;
 }
 

@@ -46,7 +46,7 @@ store_t *store_pq_open(const pq_conninfo_t *conninfo, store_error_t *error) {
   db_t *db = self != NULL ? db_on_pq(&self->pools, &pq_spec) : NULL;
   if (db == NULL) {
     free(self);
-    snprintf(error->text, sizeof error->text, "no memory");
+    snprintf(error->text, sizeof error->text, "out of memory");
     return NULL;
   }
   self->base.store = (store_t){.batch = pq_logs_batch,

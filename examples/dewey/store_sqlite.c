@@ -377,7 +377,7 @@ store_t *store_sqlite_open(const char *path, store_error_t *error) {
   db_t *db = self != NULL ? db_on_sqlite(&self->pools, &sqlite_spec) : NULL;
   if (db == NULL) {
     free(self);
-    sqlite3_snprintf(sizeof error->text, error->text, "no memory");
+    sqlite3_snprintf(sizeof error->text, error->text, "out of memory");
     return NULL;
   }
   self->base.store = (store_t){.batch = on_batch,

@@ -286,7 +286,7 @@ static bool is_arrival(mcp_text_t cursor, mcp_text_t *mark) {
 }
 
 static void refuse_cursor(mcp_call_t *call) {
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "cursor is not one that was answered here");
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "invalid cursor: expected a next_cursor of this tool");
 }
 
 static bool cursor_arg(mcp_call_t *call, mcp_text_t cursor, log_filter_t *filter) {
@@ -425,7 +425,7 @@ static bool before_arg(mcp_call_t *call, dewey_t *dewey, yyjson_val *args, int64
   }
   if (!clock_guard_is_suspect(last_us, now_us))
     return true;
-  mcp_call_tool_error(call, "nothing was deleted, since Dewey's clock may be wrong: name before_time");
+  mcp_call_tool_error(call, "nothing was deleted: Dewey's clock may be wrong (set before_time)");
   return false;
 }
 
@@ -459,7 +459,7 @@ static void count_all(mcp_call_t *call, dewey_t *dewey, const log_clear_t *what)
     reply_cleared(call, count, "dry_run");
   else if (code == STORE_CANCELLED)
     mcp_call_tool_error(call,
-                        "counting took longer than %d s, name an earlier before_time, a component or a level",
+                        "counting took longer than %d s (set an earlier before_time, a component or a level)",
                         COUNT_MS / 1000);
   else
     reply_store_error(call, &dewey->health, HEALTH_READ, code, "counting", &error);

@@ -282,7 +282,7 @@ static int set_tags(db_conn_t *conn, const char *id, yyjson_mut_val *tags, store
   db_add_id(&params, id);
   db_add_text(&params, (mcp_text_t){json, len});
   int code = STORE_FAILED;
-  error->brief = "no memory";
+  error->brief = "out of memory";
   snprintf(error->text, sizeof error->text, "%s", error->brief);
   if (json != NULL)
     code = change(conn, SQL_FILE_SET_TAGS, &params, error);

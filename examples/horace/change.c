@@ -11,17 +11,17 @@ bool change_set_not_staged(failure_t *failure, int code) {
 }
 
 bool change_set_busy(failure_t *failure) {
-  return failure_set_retry(failure, "FILE_BUSY", "others work on this file, retry");
+  return failure_set_retry(failure, "FILE_BUSY", "another operation on this file is running, retry");
 }
 
 bool change_set_missing(failure_t *failure) {
   return failure_set(failure, "FILE_MISSING",
-                     "the file is gone from files/; horace_restore_version brings it back");
+                     "the file is missing in files/ (horace_restore_version restores it)");
 }
 
 bool change_no_directory(failure_t *failure, int code) {
   if (code == -EACCES || code == -EROFS)
-    return failure_set(failure, "NO_ACCESS", "Horace may not change the file's directory");
+    return failure_set(failure, "NO_ACCESS", "Horace has no permission to change the file's directory");
   return failure_from_disk(failure, code, "opening the file's directory");
 }
 

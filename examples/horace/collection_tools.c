@@ -129,7 +129,7 @@ static bool read_file_ids(mcp_call_t *call, yyjson_val *ids) {
   yyjson_val *file;
   char id[MCP_UUID_SIZE];
   if (yyjson_arr_size(ids) > FILE_IDS_MAX) {
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "file_ids are more than %d", FILE_IDS_MAX);
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "file_ids has more than %d items", FILE_IDS_MAX);
     return false;
   }
   yyjson_arr_foreach(ids, i, count, file) {

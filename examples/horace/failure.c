@@ -35,23 +35,21 @@ bool failure_from_store(horace_t *horace, failure_t *failure, int code, const st
   if (code != STORE_CANCELLED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
   if (code == STORE_INVALID)
-    return failure_set(failure, "INVALID_VALUE", "%s failed: the database cannot take a value that was given",
-                       doing);
+    return failure_set(failure, "INVALID_VALUE", "%s failed: the database cannot store a given value", doing);
   if (code == STORE_TIMEOUT)
-    return failure_set(failure, "QUERY_TOO_SLOW", "%s took longer than %d s, ask for less", doing,
+    return failure_set(failure, "QUERY_TOO_SLOW", "%s took longer than %d s; narrow the query", doing,
                        STORE_QUERY_TIMEOUT_MS / 1000);
   return failure_set_retry(failure, "STORE_UNAVAILABLE", "%s failed, retry", doing);
 }
 
 bool failure_from_disk(failure_t *failure, int code, const char *doing) {
   if (code == -ECANCELED)
-    return failure_set_retry(failure, "CANCELLED", "%s ended: nobody waits for it any more", doing);
+    return failure_set_retry(failure, "CANCELLED", "%s was cancelled", doing);
   if (code == -EAGAIN)
     return failure_set_retry(failure, "FILE_BUSY", "the file is being written to, retry");
   mcp_log(MCP_LOG_ERROR, "storage", "%s failed: %s", doing, strerror(-code));
   if (code == -ENOSPC || code == -EDQUOT || code == -EFBIG)
-    return failure_set_retry(failure, "STORAGE_FULL", "%s failed: there is no room left in the storage",
-                             doing);
+    return failure_set_retry(failure, "STORAGE_FULL", "%s failed: the storage is full", doing);
   if (code == -ESTALE)
     return failure_set_retry(failure, "STORAGE_UNAVAILABLE", "%s failed: %s", doing, storage_strerror(code));
   return failure_set_retry(failure, "STORAGE_UNAVAILABLE", "%s failed, retry", doing);

@@ -20,28 +20,28 @@ static const char help[] =
     "usage: horace [--help] [--version] [--resume-retention]\n"
     "       horace scan [--dry-run] [URL]\n"
     "\n"
-    "Keeps a catalogue of files and of their versions, as a MCP server over WebSocket.\n"
-    "scan: registers the files of the storage that are not in the catalogue yet, with the Horace at URL\n"
+    "Keeps a catalogue of files and of their versions, as an MCP server over WebSocket.\n"
+    "scan: registers files that are missing in the catalogue, through the Horace at URL\n"
     "(ws://localhost:HORACE_MCP_PORT).\n"
-    "--resume-retention says that the clock is right, where deleted files are not removed since it may be "
-    "wrong.\n"
+    "--resume-retention: confirms that this machine's clock is right, and resumes the removal of\n"
+    "deleted files.\n"
     "\n"
     "Environment:\n"
     "  HORACE_MCP_PORT        port to listen on; 0 picks a free one (8070)\n"
-    "  HORACE_STORAGE_PATH    directory of the files, made if it is missing: files/ below it has them\n"
-    "  HORACE_VERSION_COUNT   how many versions of a file are kept, 2 to 1000 (5)\n"
+    "  HORACE_STORAGE_PATH    directory with files/, created if it is missing\n"
+    "  HORACE_VERSION_COUNT   number of versions kept of each file, 2 to 1000 (5)\n"
     "  HORACE_DB_PATH         SQLite's database file (horace.db in the storage directory)\n"
-    "  HORACE_DB_HOST         PostgreSQL's hosts, a,b, or the directory of its socket: used instead of "
+    "  HORACE_DB_HOST         PostgreSQL's hosts, a,b, or the directory of its socket, instead of "
     "SQLite (none)\n"
     "  HORACE_DB_PORT         its port, or one for each host (5432)\n"
     "  HORACE_DB_NAME         the database (horace)\n"
     "  HORACE_DB_USER         the user (horace)\n"
     "  HORACE_DB_PASSWORD     the password (none)\n"
-    "  HORACE_DB_TIMEOUT      seconds that storing waits for PostgreSQL and its standby (30)\n"
-    "  GODOT_URL              Godot, which takes this server's log lines (ws://godot-mcp:9060,\n"
-    "                         where that name is not known ws://localhost:9060)\n"
-    "  LOGGING_ENABLED        false: they go to stderr alone (true)\n"
-    "and what every component reads: ICCM_..., LOG_LEVEL.\n";
+    "  HORACE_DB_TIMEOUT      time limit of a write to PostgreSQL and its standby, in s (30)\n"
+    "  GODOT_URL              Godot, which receives this server's log lines (ws://godot-mcp:9060,\n"
+    "                         or ws://localhost:9060 if that name is unknown)\n"
+    "  LOGGING_ENABLED        false: log to stderr only (true)\n"
+    "and the variables of every component: ICCM_..., LOG_LEVEL.\n";
 
 typedef struct settings {
   int64_t port, versions;
@@ -52,7 +52,7 @@ typedef struct settings {
 static bool read_settings(settings_t *settings) {
   settings->storage = mcp_env_text("HORACE_STORAGE_PATH", NULL);
   if (settings->storage == NULL) {
-    mcp_log(MCP_LOG_ERROR, "horace", "HORACE_STORAGE_PATH: not set; the directory of the files is needed");
+    mcp_log(MCP_LOG_ERROR, "horace", "HORACE_STORAGE_PATH is not set: a directory for the files is needed");
     return false;
   }
   return mcp_env_int("HORACE_MCP_PORT", 8070, 0, 65535, &settings->port) == 0 &&
@@ -74,7 +74,7 @@ static bool check_storage(maintenance_state_t *maintenance_state) {
     mcp_server_set_dependency(maintenance_state->server, "storage",
                               failing != 0 ? storage_strerror(failing) : NULL);
     if (failing != 0)
-      mcp_log(MCP_LOG_WARN, "storage", "nothing can be written: %s", storage_strerror(failing));
+      mcp_log(MCP_LOG_WARN, "storage", "cannot write to the storage: %s", storage_strerror(failing));
   }
   maintenance_state->failing = failing;
   return failing == 0;
@@ -114,7 +114,7 @@ static int serve(const settings_t *settings, horace_t *horace) {
   health_set_server(&horace->health, server);
   maintenance_t *maintenance = maintenance_start(&spec); /* it uses the metrics, so the server outlives it */
   if (maintenance == NULL)
-    mcp_log(MCP_LOG_ERROR, "horace", "no thread to look after the storage");
+    mcp_log(MCP_LOG_ERROR, "horace", "cannot start the maintenance thread");
   int code = maintenance != NULL ? mcp_server_run(server) : MCP_ESTATE;
   if (!maintenance_stop(maintenance)) { /* a callback still uses server and store: leave them */
     if (code != 0 && code != MCP_ETIMEOUT)
@@ -156,7 +156,7 @@ static int run(const settings_t *settings) {
     return 1;
   int code = storage_open(&horace.storage, settings->storage) ? serve_opened(settings, &horace) : MCP_ESTATE;
   if (code == MCP_ETIMEOUT) { /* the next start recovers pending changes */
-    mcp_log(MCP_LOG_WARN, "horace", "ending while the storage is still at work");
+    mcp_log(MCP_LOG_WARN, "horace", "exiting while an operation on the storage is still running");
     return 0;
   }
   mime_close(&horace.mime_detector);
@@ -176,7 +176,7 @@ static int resume_retention(const settings_t *settings) {
   if (code == STORE_OK)
     printf("files deleted 30 days ago are removed by this machine's clock\n");
   else
-    mcp_log(MCP_LOG_ERROR, "horace", "the retention cannot be resumed: %s", error.text);
+    mcp_log(MCP_LOG_ERROR, "horace", "cannot resume the retention: %s", error.text);
   db_close(db);
   return code == STORE_OK ? 0 : 1;
 }

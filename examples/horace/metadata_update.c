@@ -31,7 +31,7 @@ bool file_id_arg(mcp_call_t *call, yyjson_val *value, char id[MCP_UUID_SIZE]) {
   failure_t failure;
   if (yyjson_is_str(value) && mcp_uuid_parse(yyjson_get_str(value), yyjson_get_len(value), id) == 0)
     return true;
-  failure_set(&failure, "FILE_NOT_FOUND", "that is not the id of a file");
+  failure_set(&failure, "FILE_NOT_FOUND", "invalid file id");
   reply_failure(call, &failure);
   return false;
 }
@@ -102,7 +102,7 @@ static bool read_tags(mcp_call_t *call, yyjson_val *value, metadata_update_t *up
   if (!yyjson_is_arr(value) && !yyjson_is_null(value))
     return refuse(call, "tags", "must be an array of texts");
   if (yyjson_arr_size(value) > METADATA_TAGS_MAX)
-    return refuse(call, "tags", "are more than 64");
+    return refuse(call, "tags", "has more than 64 items");
   yyjson_arr_foreach(value, i, count, tag) {
     if (!is_tag(tag))
       return refuse(call, "tags", "must be texts of 1 to 128 bytes");

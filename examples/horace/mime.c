@@ -111,8 +111,8 @@ bool mime_open(mime_detector_t *detector) {
     pthread_mutex_init(&detector->mutex, NULL);
     return true;
   }
-  mcp_log(MCP_LOG_ERROR, "mime", "the table of file types cannot be read: %s",
-          detector->magic != NULL ? magic_error(detector->magic) : "no memory");
+  mcp_log(MCP_LOG_ERROR, "mime", "cannot read libmagic's database: %s",
+          detector->magic != NULL ? magic_error(detector->magic) : "out of memory");
   magic_close(detector->magic);
   return false;
 }

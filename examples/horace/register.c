@@ -375,13 +375,13 @@ static bool not_found(horace_t *horace, int code, failure_t *failure) {
   if (code == MCP_ENOENT || code == MCP_ENOTDIR)
     return failure_set(failure, "FILE_NOT_FOUND", "there is no such file");
   if (code == MCP_ENOTREGULAR || code == MCP_ENXIO)
-    return failure_set(failure, "INVALID_PATH", "that is no regular file");
+    return failure_set(failure, "INVALID_PATH", "the path is not a regular file");
   if (code == MCP_EACCES || code == MCP_EPERM)
-    return failure_set(failure, "INVALID_PATH", "Horace may not read that file");
+    return failure_set(failure, "INVALID_PATH", "Horace has no permission to read the file");
   if (code == MCP_ENAMETOOLONG)
-    return failure_set(failure, "INVALID_PATH", "the path of that file is too long");
+    return failure_set(failure, "INVALID_PATH", "the path of the file is too long");
   if (code == MCP_EPATH || code == MCP_ELOOP)
-    return failure_set(failure, "INVALID_PATH", "file_path has to lead to a file below %s",
+    return failure_set(failure, "INVALID_PATH", "file_path must lead to a file below %s",
                        horace->storage.files_path);
   return failure_from_disk(failure, code, "opening the file");
 }
@@ -394,7 +394,7 @@ static bool find_file(horace_t *horace, mcp_text_t file_path, yyjson_mut_doc *do
   if (is_utf8(doc, found->path))
     return true;
   close(found->file);
-  return failure_set(failure, "INVALID_PATH", "the name of that file is not UTF-8");
+  return failure_set(failure, "INVALID_PATH", "the name of the file is not UTF-8");
 }
 
 bool file_register(horace_t *horace, mcp_text_t file_path, metadata_update_t *update, cancel_token_t cancel,

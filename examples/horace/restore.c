@@ -140,7 +140,7 @@ static bool find_version(restoring_t *restoring) {
   int code = catalogue_version(restoring->horace->db, record->id, restoring->version, &restoring->blob,
                                &oldest, &error);
   if (code == STORE_NOT_FOUND)
-    return failure_set(restoring->failure, "VERSION_NOT_FOUND", "version %lld of restoring file is not kept",
+    return failure_set(restoring->failure, "VERSION_NOT_FOUND", "version %lld of this file is not kept",
                        (long long)restoring->version);
   return code == STORE_OK ||
          failure_from_store(restoring->horace, restoring->failure, code, &error, "reading the catalogue");
@@ -153,7 +153,7 @@ static bool restore(restoring_t *restoring) {
   if (path_state < 0)
     return change_no_directory(restoring->failure, path_state);
   if (path_state == STORAGE_PATH_OTHER)
-    return failure_set(restoring->failure, "PATH_TAKEN", "there is something else at restoring file's path");
+    return failure_set(restoring->failure, "PATH_TAKEN", "something else is at this file's path");
   restoring->present = storage_open_file(&restoring->horace->storage, restoring->record->path);
   if (restoring->present < 0 && restoring->present != -ENOENT)
     return failure_from_disk(restoring->failure, restoring->present, "opening the file");

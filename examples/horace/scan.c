@@ -178,7 +178,7 @@ static void register_one(scan_t *scan, const char *path) {
   int code = mcp_client_call(scan->client, "horace_register_file", doc,
                              &(mcp_call_options_t){.timeout_ms = REGISTER_MS}, on_registered, registering);
   if (code != 0) /* everything else in the request is ours */
-    end_one(registering, code == MCP_EENCODE ? "the name of that file is not UTF-8" : mcp_strerror(code));
+    end_one(registering, code == MCP_EENCODE ? "the name of the file is not UTF-8" : mcp_strerror(code));
 }
 
 /* Keeps several requests in flight. */
@@ -204,7 +204,7 @@ static bool is_elsewhere(const scan_t *scan, const FTSENT *entry) {
   uint64_t mount_id = mount_of(entry->fts_accpath);
   if (mount_id == 0 || mount_id == scan->mount_id)
     return false;
-  say(scan, entry->fts_path, "left out: it is another mount");
+  say(scan, entry->fts_path, "skipped: it is another mount");
   return true;
 }
 
@@ -224,7 +224,7 @@ static void look_at(scan_t *scan, FTS *tree, FTSENT *entry) {
       add_name(&scan->found, entry->fts_path);
     break;
   case FTS_DC:
-    leave(scan, entry->fts_path, "left out: it leads back to a directory above it");
+    leave(scan, entry->fts_path, "skipped: it leads back to a directory above it");
     break;
   case FTS_DNR:
   case FTS_ERR:
@@ -249,7 +249,7 @@ static bool walk(scan_t *scan) {
   while (errno = 0, (entry = fts_read(tree)) != NULL && scan->found.count < FOUND_MAX)
     look_at(scan, tree, entry);
   if (entry != NULL)
-    leave(scan, entry->fts_path, "what follows is left to the next scan: a million files are new already");
+    leave(scan, entry->fts_path, "stopped after a million new files; run scan again for the rest");
   else if (errno != 0)
     leave(scan, scan->files, strerror(errno));
   fts_close(tree);
@@ -295,7 +295,7 @@ static void on_page(mcp_client_t *client, const mcp_result_t *result, void *arg)
   yyjson_val *total = yyjson_obj_get(result->value, "total_count");
   (void)client;
   if (result->status != 0 || result->is_error || !yyjson_is_arr(files)) {
-    say_of_horace(scan, result->message != NULL ? result->message : "that is no Horace");
+    say_of_horace(scan, result->message != NULL ? result->message : "the server is not Horace");
     scan->broken = true;
     finish(scan);
     return;

@@ -28,7 +28,7 @@ static int sync_staging(const horace_t *horace) {
 }
 
 static void warn(const char *id, int code, const char *what) {
-  mcp_log(MCP_LOG_WARN, "storage", "%s: %s: %s; it is tried again", id, what, strerror(-code));
+  mcp_log(MCP_LOG_WARN, "storage", "%s: %s: %s; retrying", id, what, strerror(-code));
 }
 
 /* ---- Staging ---- */
@@ -139,10 +139,9 @@ void staging_publish_file(horace_t *horace, const record_t *record) {
   if (parent >= 0)
     close(parent);
   if (is_path_taken(code)) {
-    mcp_log(
-        MCP_LOG_WARN, "storage",
-        "%s: there is something else at the path of the restored file; its bytes are kept as version %lld",
-        record->path, (long long)record->version);
+    mcp_log(MCP_LOG_WARN, "storage",
+            "%s: something else is at the path of the restored file; its bytes are kept as version %lld",
+            record->path, (long long)record->version);
     drop(horace, record->id, record->version, ".file");
   } else if (code != 0) {
     warn(record->id, code, "the restored file cannot be put in its place");
@@ -187,7 +186,7 @@ static int give_up_archived(horace_t *horace, const record_t *record, const char
     close(file);
   if (code != 0)
     return code;
-  mcp_log(MCP_LOG_WARN, "storage", "%s: there is something else at the path of the file that comes back; %s",
+  mcp_log(MCP_LOG_WARN, "storage", "%s: something else is at the path of the unarchived file; %s",
           record->path, known ? "its bytes are kept as a version" : "it stays in the archive");
   return known ? storage_unlink(horace->storage.archive, archived) : 0;
 }

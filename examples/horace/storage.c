@@ -51,9 +51,8 @@ static bool open_private(const char *root, int at, const char *name, mode_t mode
     return false;
   if (fstat(*directory, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
       fchmod(*directory, about.st_mode & 07770) != 0)
-    mcp_log(MCP_LOG_WARN, "storage",
-            "%s/%s is open to all users of this machine, which cannot be changed: %s", root, name,
-            strerror(errno));
+    mcp_log(MCP_LOG_WARN, "storage", "%s/%s is accessible to all users, and its mode cannot be changed: %s",
+            root, name, strerror(errno));
   return true;
 }
 
@@ -87,7 +86,7 @@ static bool is_one_mount(storage_t *storage) {
   }
   errno = -code;
   if (code != 0)
-    say(storage->root, "files/ and what is beside it have to be on one file system");
+    say(storage->root, "files/ and Horace's own directories must be on one file system");
   return code == 0;
 }
 
@@ -103,12 +102,12 @@ static bool take_lock(storage_t *storage, int root) {
 static bool set_paths(storage_t *storage, const char *path) {
   if (strchr(path, ':') != NULL || strchr(storage->root, ':') != NULL) {
     errno = EINVAL;
-    say(path, "a colon cannot be in it");
+    say(path, "it must not contain a colon");
     return false;
   }
   if (strcmp(storage->root, "/") == 0) {
     errno = EINVAL;
-    say(path, "it has to be a directory of its own");
+    say(path, "it must not be the root directory");
     return false;
   }
   snprintf(storage->files_path, sizeof storage->files_path, "%s/%s", storage->root, files_name);
@@ -128,7 +127,7 @@ bool storage_open(storage_t *storage, const char *path) {
   bool there = mkdir(path, 0755) == 0 || errno == EEXIST;
   int root = there && realpath(path, storage->root) != NULL ? open(storage->root, DIRECTORY) : -1;
   if (root < 0) {
-    say(path, "the directory cannot be opened");
+    say(path, "cannot open the directory");
     return false;
   }
   bool fine = set_paths(storage, path) && take_lock(storage, root) && open_directories(storage, root) &&

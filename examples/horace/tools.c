@@ -208,7 +208,7 @@ static bool read_search_tags(mcp_call_t *call, yyjson_val *tags, search_t *searc
   size_t i, count;
   yyjson_val *tag;
   if (yyjson_arr_size(tags) > SEARCH_TAGS_MAX)
-    return refuse(call, "tags are more than 16");
+    return refuse(call, "tags has more than 16 items");
   yyjson_arr_foreach(tags, i, count, tag) {
     search->tags[i] = (mcp_text_t){yyjson_get_str(tag), yyjson_get_len(tag)};
     if (!replace_nul(call, &search->tags[i]))

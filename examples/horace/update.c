@@ -26,7 +26,7 @@ static bool can_move(horace_t *horace, const record_t *record, bool to_archive, 
   if (to_archive && path_state != STORAGE_PATH_FILE)
     return change_set_missing(failure);
   if (!to_archive && path_state != STORAGE_PATH_FREE)
-    return failure_set(failure, "PATH_TAKEN", "there is something else at this file's path");
+    return failure_set(failure, "PATH_TAKEN", "something else is at this file's path");
   return true;
 }
 

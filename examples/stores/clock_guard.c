@@ -22,17 +22,17 @@ bool clock_guard_allows(clock_guard_t *guard, int64_t last_us, int64_t now_us, i
 bool clock_guard_check(clock_guard_t *guard, const char *program, const char *what, int64_t last_us,
                        int64_t now_us) {
   char last[MCP_TIME_SIZE], now[MCP_TIME_SIZE];
-  bool held = guard->holds, lets = clock_guard_allows(guard, last_us, now_us, monotonic_ms());
-  if (lets && held)
+  bool held = guard->holds, allowed = clock_guard_allows(guard, last_us, now_us, monotonic_ms());
+  if (allowed && held)
     mcp_log(MCP_LOG_WARN, "retention", "%s are removed again", what);
-  if (lets || held)
-    return lets;
+  if (allowed || held)
+    return allowed;
   mcp_time_format(last_us, last);
   mcp_time_format(now_us, now);
-  mcp_log(MCP_LOG_WARN, "retention",
-          "no %s are removed for 24 hours: the clock says %s, and when they were last removed it said %s; if "
-          "it is"
-          " right, run %s --resume-retention",
-          what, now, last, program);
+  mcp_log(
+      MCP_LOG_WARN, "retention",
+      "no %s are removed for 24 hours: the clock says %s, but said %s at the last removal; if it is right, "
+      "run %s --resume-retention",
+      what, now, last, program);
   return false;
 }

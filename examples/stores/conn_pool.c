@@ -49,7 +49,7 @@ void *conn_pool_acquire(conn_pool_t *pool, int64_t timeout_ms, cancel_token_t ca
   if (*code == STORE_BUSY)
     snprintf(error->text, sizeof error->text, "all connections were in use for %d ms", (int)timeout_ms);
   else if (*code == STORE_CANCELLED)
-    snprintf(error->text, sizeof error->text, "all connections were in use until the wait was ended");
+    snprintf(error->text, sizeof error->text, "all connections were in use until the call was cancelled");
   return conn;
 }
 

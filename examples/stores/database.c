@@ -80,8 +80,9 @@ static bool read_hosts(const pq_conninfo_t *conninfo, const char *component) {
   variable_t host = variable(component, "HOST"), port = variable(component, "PORT");
   char shown[MCP_SHOWN_SIZE];
   if (hosts == 0 || hosts > PQ_HOSTS_MAX)
-    mcp_log(MCP_LOG_ERROR, "env", "%s is \"%s\": a host is needed, or up to %d parted by commas alone",
-            host.name, mcp_redact_setting(host.name, conninfo->host, shown), PQ_HOSTS_MAX);
+    mcp_log(MCP_LOG_ERROR, "env",
+            "%s is \"%s\": a host is needed, or up to %d separated by commas without blanks", host.name,
+            mcp_redact_setting(host.name, conninfo->host, shown), PQ_HOSTS_MAX);
   else if (ports == 0 || (ports > 1 && ports != hosts))
     mcp_log(MCP_LOG_ERROR, "env",
             "%s is \"%s\": a whole number from 1 to 65535 is needed, or as many as %s has hosts", port.name,

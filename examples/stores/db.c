@@ -82,9 +82,10 @@ static int refuse(const char *what, int code, const char *reason, const char *br
 /* Returns STORE_OK, or why the statement cannot run. */
 static int check_runnable(const db_conn_t *conn, const db_execution_t *execution, store_error_t *error) {
   if (conn->failed != STORE_OK)
-    return refuse(execution->what, conn->failed, "the transaction has failed before", conn->brief, error);
+    return refuse(execution->what, conn->failed, "an earlier statement of the transaction failed",
+                  conn->brief, error);
   if (conn->cancel.cb != NULL && conn->cancel.cb(conn->cancel.arg))
-    return refuse(execution->what, STORE_CANCELLED, "nobody waits for it any more", NULL, error);
+    return refuse(execution->what, STORE_CANCELLED, "cancelled", NULL, error);
   if (execution->params->count > DB_PARAMS_MAX)
     return refuse(execution->what, STORE_INVALID, "too many parameters", NULL, error);
   return STORE_OK;
@@ -114,8 +115,7 @@ static int exec(db_conn_t *conn, db_execution_t *execution, store_error_t *error
   if (code == STORE_OK)
     code = run(conn, execution, error);
   if (execution->damaged)
-    code = refuse(execution->what, STORE_FAILED, "a row is not as it was stored", "the database is damaged",
-                  error);
+    code = refuse(execution->what, STORE_FAILED, "invalid value in a row", "the database is damaged", error);
   conn->failed = code;
   conn->brief = code == STORE_FAILED ? error->brief : NULL;
   return code;

@@ -284,7 +284,7 @@ db_t *db_on_pq(pq_pools_t *pools, const pq_spec_t *spec) {
 db_t *db_open_pq(const pq_conninfo_t *conninfo, const db_spec_t *spec, store_error_t *error) {
   db_pq_t *self = calloc(1, sizeof *self);
   if (self == NULL || spec->statement_count > PQ_STATEMENTS_MAX) {
-    snprintf(error->text, sizeof error->text, "%s", self == NULL ? "no memory" : "too many statements");
+    snprintf(error->text, sizeof error->text, "%s", self == NULL ? "out of memory" : "too many statements");
     free(self);
     return NULL;
   }

@@ -201,7 +201,7 @@ db_t *db_on_sqlite(sqlite_pools_t *pools, const sqlite_spec_t *spec) {
 db_t *db_open_sqlite(const char *path, const db_spec_t *spec, store_error_t *error) {
   db_sqlite_t *self = calloc(1, sizeof *self);
   if (self == NULL) {
-    snprintf(error->text, sizeof error->text, "no memory");
+    snprintf(error->text, sizeof error->text, "out of memory");
     return NULL;
   }
   self->db = (db_t){&driver, spec->statements};

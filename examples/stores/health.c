@@ -20,7 +20,7 @@ enum { BUSY_MS = 60 * 1000 };
 void health_init(health_t *health, const char *component, size_t probe_bytes, bool available) {
   *health = (health_t){.component = component,
                        .probe_bytes = probe_bytes,
-                       .failure[HEALTH_WRITE] = available ? NULL : "the database has not been tried yet"};
+                       .failure[HEALTH_WRITE] = available ? NULL : "the database has not been checked yet"};
   pthread_mutex_init(&health->mutex, NULL);
 }
 
@@ -63,13 +63,12 @@ static metric_name_t name(const health_t *health, const char *what) {
 
 static void make_metrics(health_t *health) {
   health->errors = mcp_server_counter(health->server, name(health, "errors_total").text,
-                                      "Work that the store did not do, by kind.", "kind", error_labels);
-  health->failing_metric =
-      mcp_server_metric(health->server, MCP_GAUGE, name(health, "failing").text,
-                        "1 while the store does not work, as /readyz says, else 0.", NULL);
+                                      "Failed store operations, by kind.", "kind", error_labels);
+  health->failing_metric = mcp_server_metric(health->server, MCP_GAUGE, name(health, "failing").text,
+                                             "1 while the store is unavailable (see /readyz), else 0.", NULL);
   health->last_success =
       mcp_server_metric(health->server, MCP_GAUGE, name(health, "worked_timestamp_seconds").text,
-                        "When work in the store, or a check of it, last succeeded.", NULL);
+                        "Time of the last successful store operation or check.", NULL);
 }
 
 void health_set_server(health_t *health, mcp_server_t *server) {
@@ -115,7 +114,7 @@ void health_report(health_t *health, enum health_operation work, int code, const
   if (code == STORE_OK || code == STORE_FAILED)
     set_failure(health, work, code == STORE_OK ? NULL : error->brief);
   else if (code == STORE_BUSY && busy_for_long(health, work))
-    set_failure(health, work, "others keep the database busy");
+    set_failure(health, work, "the database has been busy for 60 s");
   pthread_mutex_unlock(&health->mutex);
 }
 
@@ -145,7 +144,7 @@ bool health_check(health_t *health, health_check_cb check, void *arg, cancel_tok
   int code = check(arg, free_bytes, cancel, &error);
   if (code == STORE_INVALID) { /* a check's own values are valid */
     code = STORE_FAILED;
-    error.brief = "the database refused";
+    error.brief = "the database reported an error";
   }
   if (code == STORE_OK) {
     health->reported = NULL;

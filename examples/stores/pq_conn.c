@@ -55,7 +55,7 @@ static const struct failure_kind {
                      {"22", NULL, STORE_INVALID},    /* a value that its type cannot hold */
                      {"54", NULL, STORE_INVALID},    /* a value beyond the limits of an index or a row */
                      {"53100", STORE_DISK_FULL, STORE_FAILED},
-                     {"53", "the database lacks memory or connections", STORE_FAILED},
+                     {"53", "the database is out of memory or connections", STORE_FAILED},
                      {"28", "the database refuses the user or password", STORE_FAILED},
                      {"3D", "the database does not exist", STORE_FAILED},
                      {"42501", "the database refuses access to its tables", STORE_FAILED},
@@ -63,7 +63,7 @@ static const struct failure_kind {
                      {"25006", "the database is read-only", STORE_FAILED},
                      {"08", "the database cannot be reached", STORE_FAILED},
                      {"DW002", "the database server was built without ICU (use one with it)", STORE_FAILED},
-                     {"", "the database refused", STORE_FAILED}};
+                     {"", "the database reported an error", STORE_FAILED}};
 
 static int fail_as(const char *sqlstate, const char *what, const char *message, store_error_t *error) {
   const struct failure_kind *failure_kind = failure_kinds;
@@ -97,7 +97,7 @@ static int interrupted(pq_conn_t *conn, int code, const char *what, store_error_
     conn->host++; /* it may be cut off while another host was promoted */
   }
   snprintf(error->text, sizeof error->text, "%s: %s", what,
-           code == STORE_CANCELLED ? "nobody waits for it any more" : "the database took too long");
+           code == STORE_CANCELLED ? "cancelled" : "the database took too long");
   pq_disconnect(conn);
   return timed_out ? STORE_FAILED : code;
 }
@@ -156,7 +156,7 @@ static void take_row(execution_t *execution, const PGresult *result) {
       execution->cb != NULL && !execution->stopped ? execution->cb(result, execution->arg) : PQ_ROW_CONTINUE;
   execution->stopped = execution->stopped || row != PQ_ROW_CONTINUE;
   if (row == PQ_ROW_DAMAGED)
-    execution->code = fail_as("", execution->what, "a row is not as it was stored", execution->error);
+    execution->code = fail_as("", execution->what, "invalid value in a row", execution->error);
 }
 
 static void take_failure(pq_conn_t *conn, execution_t *execution, const PGresult *result) {
@@ -310,7 +310,7 @@ int pq_confirm(pq_conn_t *conn, store_error_t *error) {
   int code = pq_command(conn, writes, "waiting for a standby", error);
   if (code != STORE_BUSY && !(code == STORE_OK && conn->standby_wait_ended))
     return code;
-  error->brief = "no standby confirms what is stored";
+  error->brief = "no standby confirms commits";
   snprintf(error->text, sizeof error->text, "waiting for a standby: the wait was ended");
   return STORE_FAILED;
 }
@@ -405,7 +405,7 @@ static int set_up_connection(pq_conn_t *conn, store_error_t *error) {
     return STORE_FAILED;
   }
   snprintf(sql, sizeof sql, "%s; " END_OLD_WAITS, session_settings, (long long)conn->statement_timeout_ms);
-  return pq_command(conn, sql, "setting the connection up", error);
+  return pq_command(conn, sql, "configuring the connection", error);
 }
 
 /* Copies item number of a comma-separated list, or its last item. */

@@ -30,7 +30,7 @@ static int bring_up(pq_conn_t *conn, const pq_schema_t *schema, store_error_t *e
   if (code != STORE_OK || found == schema->version)
     return code;
   if (found > 0)
-    mcp_log(MCP_LOG_WARN, "store", "bringing the database up to date; if it is large this takes minutes");
+    mcp_log(MCP_LOG_WARN, "store", "migrating the database; this takes minutes if it is large");
   for (int version = (int)found; version < schema->version && code == STORE_OK; version++)
     code = schema->step(conn, version, schema->arg, error);
   snprintf(sql, sizeof sql, "UPDATE %s SET version = %d", schema->table, schema->version);

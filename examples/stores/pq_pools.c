@@ -66,7 +66,7 @@ static int test_space(pq_conn_t *conn, size_t bytes, store_error_t *error) {
            "CREATE TEMP TABLE room_for_work ON COMMIT DROP AS SELECT repeat('x', 1000)"
            " FROM generate_series(1, %zu)",
            bytes / 1000);
-  int code = pq_command(conn, sql, "looking for room", error);
+  int code = pq_command(conn, sql, "testing for free space", error);
   return code == STORE_FAILED && strcmp(conn->sqlstate, "42501") == 0 ? STORE_OK : code;
 }
 

@@ -233,7 +233,7 @@ int sqlite_conn_test_space(sqlite_conn_t *conn, size_t bytes, store_error_t *err
   if (failure == 0)
     return STORE_OK;
   error->brief = is_disk_full_errno(failure) ? STORE_DISK_FULL : sqlite3_errstr(SQLITE_IOERR);
-  sqlite3_snprintf(sizeof error->text, error->text, "looking for room: %s", strerror(failure));
+  sqlite3_snprintf(sizeof error->text, error->text, "testing for free space: %s", strerror(failure));
   return STORE_FAILED;
 }
 
@@ -288,9 +288,9 @@ static int configure(sqlite_conn_t *conn, bool write, store_error_t *error) {
                    write ? WRITER_CACHE_KIB : READER_CACHE_KIB, !write);
   sqlite3_busy_handler(conn->db, on_busy, conn);
   if (sqlite3_exec(conn->db, settings, NULL, NULL, NULL) != SQLITE_OK)
-    return sqlite_conn_fail(conn, "setting the connection up", error);
+    return sqlite_conn_fail(conn, "configuring the connection", error);
   if (conn->spec->extend != NULL && conn->spec->extend(conn->db, conn) != SQLITE_OK)
-    return sqlite_conn_fail(conn, "setting the connection up", error);
+    return sqlite_conn_fail(conn, "configuring the connection", error);
   sqlite3_progress_handler(conn->db, OPS_BETWEEN_CHECKS, on_progress, conn);
   return write ? open_schema(conn, error) : STORE_OK;
 }
@@ -299,8 +299,8 @@ static void remove_access_of_others(const char *path) {
   struct stat about;
   if (stat(path, &about) == 0 && (about.st_mode & S_IRWXO) != 0 &&
       chmod(path, about.st_mode & (S_IRWXU | S_IRWXG)) != 0)
-    mcp_log(MCP_LOG_WARN, "store", "%s is open to all users of this machine, which cannot be changed: %s",
-            path, strerror(errno));
+    mcp_log(MCP_LOG_WARN, "store", "%s is accessible to all users, and its mode cannot be changed: %s", path,
+            strerror(errno));
 }
 
 /* Restricts the files to their user and group. SQLite creates its other files with the mode of the
@@ -322,7 +322,7 @@ sqlite_conn_t *sqlite_conn_open(const char *path, const sqlite_spec_t *spec, boo
                                 store_error_t *error) {
   sqlite_conn_t *conn = calloc(1, sizeof *conn + (size_t)spec->statement_count * sizeof conn->prepared[0]);
   if (conn == NULL) {
-    sqlite3_snprintf(sizeof error->text, error->text, "no memory");
+    sqlite3_snprintf(sizeof error->text, error->text, "out of memory");
     return NULL;
   }
   conn->spec = spec;

@@ -36,7 +36,7 @@ static int run_step(sqlite3 *db, const char *sql) {
 static int bring_up(sqlite3 *db, const sqlite_spec_t *spec, int version) {
   int code = SQLITE_OK;
   if (version > 0)
-    mcp_log(MCP_LOG_WARN, "store", "bringing the database up to date; if it is large this takes minutes");
+    mcp_log(MCP_LOG_WARN, "store", "migrating the database; this takes minutes if it is large");
   for (; version < spec->step_count && code == SQLITE_OK; version++)
     code = run_step(db, spec->steps[version]);
   char sql[96];

@@ -32,10 +32,11 @@ void reply_store_error(mcp_call_t *call, health_t *health, enum health_operation
   if (code != STORE_CANCELLED)
     mcp_log(MCP_LOG_ERROR, "store", "%s failed: %s", doing, error->text);
   if (code == STORE_INVALID)
-    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
-                  "%s failed: the database cannot take a value that was given", doing);
+    mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "%s failed: the database cannot store a given value",
+                  doing);
   else if (code == STORE_TIMEOUT)
-    mcp_call_tool_error(call, "%s took longer than %d s, ask for less", doing, STORE_QUERY_TIMEOUT_MS / 1000);
+    mcp_call_tool_error(call, "%s took longer than %d s; narrow the query", doing,
+                        STORE_QUERY_TIMEOUT_MS / 1000);
   else
     reply_retry(call, doing);
 }
@@ -51,8 +52,7 @@ void reply_too_large(mcp_call_t *call, const char *advice) {
 bool force_arg(mcp_call_t *call, yyjson_val *args) {
   if (mcp_arg_bool(args, "force", false))
     return true;
-  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL,
-                "nothing was deleted: that cannot be undone, and needs force");
+  mcp_call_fail(call, MCP_INVALID_PARAMS, NULL, "nothing was deleted: this cannot be undone and needs force");
   return false;
 }
 

@@ -287,7 +287,7 @@ class Bulk(Case):
             ({}, "messages must hold at least one message"),
             ({"messages": [fine, 7]}, "messages"),
             ({"messages": {}}, "messages"),
-            ({"messages": [fine, fine, large]}, "message 3 of them is larger than 16 MiB"),
+            ({"messages": [fine, fine, large]}, "message 3 is larger than 16 MiB"),
             ({"messages": [fine], "conversation_id": "x"}, "conversation_id is not a UUID"),
             ({"messages": [fine], "session_id": "x" * 1025, "conversation_id": None}, "session_id is longer"),
             ({"messages": [fine], "metadata": {"x": "x" * 256 * 1024}, "conversation_id": None}, "metadata is larger"),

@@ -156,7 +156,7 @@ class Away(Case):
                 with self.assertRaisesRegex(CallError, "storing failed, retry"):
                     await self.store(caller, *[line(os.urandom(2000).hex()) for _ in range(1000)])
                 self.assertEqual(dewey.reason(), "store: disk full\n")
-                dewey.program.wait_for("looking for room: 53100")
+                dewey.program.wait_for("testing for free space: 53100")
                 self.assertEqual(dewey.reason(), "store: disk full\n", "a little is written, and less than work is")
                 disk.empty()
                 wait_ready(dewey.port)
@@ -267,7 +267,7 @@ class Tables(Case):
         before = self.sql(files)
         with self.transaction("SELECT count(*) FROM logs"):
             dewey = self.dewey()
-            tries = lambda: dewey.program.output().count("bringing the database up to date")
+            tries = lambda: dewey.program.output().count("migrating the database up to date")
             wait_until(lambda: tries() >= 2, "two attempts")
             self.sql(store)
             self.assertIn("not been", dewey.reason())
@@ -343,7 +343,7 @@ class Tables(Case):
         while self.sql("SELECT to_regclass('dewey_logs_plain')") == "" or self.sql("SELECT words_at IS NULL FROM dewey_schema") == "t":
             dewey = self.dewey()
             wait_ready(dewey.port)
-            wait_until(lambda: "indexing the words" in dewey.program.output() or self.sql("SELECT words_at FROM dewey_schema") != "",
+            wait_until(lambda: "rebuilding the text index" in dewey.program.output() or self.sql("SELECT words_at FROM dewey_schema") != "",
                   "the beginning of an index")  # fmt: skip
             dewey.program.kill()
         caller = await self.caller(self.dewey())
@@ -399,7 +399,7 @@ class Legacy(Case):
         self.sql(LEGACY)
         dewey = self.dewey()
         caller = await self.caller(dewey)
-        dewey.program.wait_for("no old log lines are removed from what was taken over until LOG_RETENTION_DAYS is set")
+        dewey.program.wait_for("log lines of the older installation are kept until LOG_RETENTION_DAYS is set")
         self.assertEqual(await self.messages(caller, search="of old", level="WARN"), ["a line of old"])
         (row,) = await caller.call("dewey_query_logs", {"trace_id": "30000000-0000-4000-8000-000000000001"})
         del row["age"]
@@ -437,7 +437,7 @@ class Legacy(Case):
         dewey = self.dewey(LOG_RETENTION_DAYS="30")
         caller = await self.caller(dewey)
         dewey.program.wait_for("removed 5002 log lines older than 30 days")
-        self.assertRegex(dewey.program.output(), r"(?s)older than 30 days are removed from now on.*removed 5002")
+        self.assertRegex(dewey.program.output(), r"(?s)older than 30 days will be removed.*removed 5002")
         self.assertEqual(await self.messages(caller), [])
 
     async def test_a_takeover_that_fails_changes_nothing(self):

@@ -222,7 +222,7 @@ class Refused(Case):
                 settings = {"HORACE_MCP_PORT": "0", "HORACE_STORAGE_PATH": str(files.parent)}
                 horace = place.add_instance("horace", "horace", **settings).start()
                 self.assertEqual(horace.wait(), 1)
-                self.assertIn("have to be on one file system", horace.output())
+                self.assertIn("must be on one file system", horace.output())
             finally:
                 run_program(["umount", "--lazy", files]).check_returncode()
 

@@ -676,7 +676,7 @@ class Searching(Case):
             ({"created_before": ""}, "created_before is not a time"), ({"created_before": "2025-02-30"}, "created_before is not a time"),
             ({"created_after": 5}, "created_after"), ({"status": "gone"}, "status must be active, archived, deleted or all"),
             ({"status": ""}, "status must be"), ({"status": "all\0"}, "status must be"), ({"status": 1}, "status"),
-            ({"tags": "x"}, "tags"), ({"tags": [1]}, "tags"), ({"tags": [str(n) for n in range(17)]}, "tags are more than 16"),
+            ({"tags": "x"}, "tags"), ({"tags": [1]}, "tags"), ({"tags": [str(n) for n in range(17)]}, "tags has more than 16 items"),
             ({"owner": "x" * 257}, "owner is longer than 256 bytes"), ({"owner": ["me"]}, "owner"),
             ({"file_type": ""}, "file_type is empty"), ({"file_type": "x" * 127}, "file_type is longer"), ({"file_type": 1}, "file_type"),
             ({"collection": 1}, "collection"), ({"sort_by": "name"}, "sort_by"), ({"order": "up"}, "order"),
@@ -1109,7 +1109,7 @@ class Logs(AsyncTestCase):
             about = {"file_id": file_id, "path": "a.txt", "version": 3, "size": 3}
             self.assertEqual({name: said["Restored: a.txt"]["data"].get(name) for name in about}, about)
             self.assertEqual(said["Tool error"]["data"]["tool_name"], "horace_register_file")
-            self.assertIn("file_path has to lead", said["Tool error"]["data"]["error"])
+            self.assertIn("file_path must lead", said["Tool error"]["data"]["error"])
 
 
 class Scan(Case):
@@ -1180,7 +1180,7 @@ class Scan(Case):
             run = await asyncio.to_thread(lambda: subprocess.run(command, env=environment, capture_output=True, timeout=WAIT_S))
             self.assertEqual(run.returncode, code, run)
         self.assertIn(b"1 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n", run.stdout)
-        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*the name of that file is not UTF-8\n\Z")
+        self.assertRegex(run.stderr, rb"\Ahorace: [^\n]*/not\\xff: [^\n]*the name of the file is not UTF-8\n\Z")
         self.assertEqual(await self.found(), ["good"])
 
     async def test_a_server_that_is_away_and_wrong_words(self):
@@ -1254,8 +1254,8 @@ class Scan(Case):
         run = await self.scanned()
         self.assertEqual(run.stdout, "3 registered, 0 of them with bytes that were known; 1 failed; 0 were known\n")
         self.assertEqual(run.returncode, 1)
-        self.assertIn("/d/up: left out: it is another mount\n", run.stderr)
-        self.assertIn("/d/alone: left out: it is another mount\n", run.stderr)
+        self.assertIn("/d/up: skipped: it is another mount\n", run.stderr)
+        self.assertIn("/d/alone: skipped: it is another mount\n", run.stderr)
         self.assertRegex(run.stderr, "x: File name too long\n")
         self.assertEqual(sorted(await self.found()), ["good", "not", "single"])
         shutil.rmtree(self.files / ("x" * 200))
@@ -1511,14 +1511,14 @@ class Settings(AsyncTestCase):
         with Horace() as horace:
             horace.program.stop()
             storage = {"HORACE_STORAGE_PATH": str(horace.storage)}
-            self.assert_ends("HORACE_STORAGE_PATH: not set")
+            self.assert_ends("HORACE_STORAGE_PATH is not set")
             for name, value in (("HORACE_MCP_PORT", "abc"), ("HORACE_MCP_PORT", "65536"), ("HORACE_VERSION_COUNT", "1"),
                                 ("HORACE_VERSION_COUNT", "1001"), ("HORACE_VERSION_COUNT", ""), ("ICCM_MAX_MESSAGE_BYTES", "-1")):  # fmt: skip
                 if value:
                     said = self.assert_ends(name, **storage | {name: value})
                     (problem,) = [line for line in said.splitlines() if name in line]
                     self.assertIn(value, problem)
-            self.assert_ends("it has to be a directory of its own", HORACE_STORAGE_PATH="/")
+            self.assert_ends("it must not be the root directory", HORACE_STORAGE_PATH="/")
             file = horace.directory / "file"
             file.write_text("no directory, and no database" * 1000)
             for path in (file, file / "below", horace.directory / "no" / "parent"):
