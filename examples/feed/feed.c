@@ -1,18 +1,18 @@
-/* feed.c: sends a text to Godot's logger_log, one call a line, as any component would.
+/* feed.c: sends the lines of a text to Godot's logger_log, one call for each line, as a component would.
  *
  *     feed [--component NAME] [--level LEVEL] [--deadline SECONDS] URL [FILE]
  *
- * Happy path: the file (or standard input) is read piece by piece; up to 64 calls are in flight on one
- * connection; each answer frees its place for the next line; at the end one line says how many were accepted.
- * Each entry carries an id of ours, so an attempt repeated after a lost answer is stored once.
+ * The file or standard input is read piece by piece; up to 64 calls are in flight on one connection; each
+ * response frees a slot for the next line; at the end one line reports the number of lines accepted. Each
+ * entry has an id made here, so an entry that is sent again is stored once.
  *
- * Failure modes: an answer that asks to retry (queue away, busy), a lost connection or silence: the same
- * entry again after a pause, until the entry's deadline (60 s unless said). An entry that will never be
- * accepted is reported and passed over. After one that missed its deadline nothing more is read, the rest is
- * waited for. Bytes that are not UTF-8 become U+FFFD; a line of more than 64 KiB becomes several entries. A
- * carriage return before a newline is part of neither line; what is empty then is no entry.
+ * Failures: after a response that asks to retry (queue unavailable, server busy), a lost connection or a
+ * timeout, the entry is sent again after a pause, until its deadline (60 s by default). A refused entry is
+ * reported and skipped. After an entry has missed its deadline nothing more is read; entries in flight are
+ * completed. Bytes that are not UTF-8 become U+FFFD; a line of more than 64 KiB becomes several entries. A
+ * carriage return before a newline is not part of the line; empty lines are skipped.
  *
- * Exit status: 0 every line was accepted, 1 not all of them, 2 wrong usage. */
+ * Exit status: 0 all lines were accepted; 1 not all; 2 invalid arguments. */
 #include "iccm_network.h"
 #include "iccm_service.h"
 
@@ -27,19 +27,19 @@
 #include <uv.h>
 
 enum {
-  IN_FLIGHT = 64, /* what a server takes of one connection at a time */
+  IN_FLIGHT = 64, /* calls that a server accepts on one connection at a time */
   LINE_BYTES = 64 * 1024,
   ATTEMPT_MS = 10000,
   PAUSE_MS = 100,
   PAUSE_MAX_MS = 2000,
-  REPORTED = 10 /* refusals told one by one; the rest is only counted */
+  REPORTS_MAX = 10 /* refusals that are printed; further ones are only counted */
 };
 
 typedef struct line {
   struct feeder *feeder;
-  uv_timer_t timer; /* runs during the pause before another attempt */
+  uv_timer_t timer; /* runs during the pause before a retry */
   char id[MCP_UUID_SIZE];
-  char *text; /* owned, UTF-8; NULL: the place is free */
+  char *text; /* owned, UTF-8; NULL: the slot is free */
   size_t len;
   uint64_t number, deadline_ms, pause_ms;
 } line_t;
@@ -48,13 +48,13 @@ typedef struct feeder {
   uv_loop_t loop;
   mcp_client_t *client;
   const char *component, *level;
-  uint64_t patience_ms;
+  uint64_t line_timeout_ms;
   uv_file file;
   uv_fs_t read;
   bool reading, ended; /* ended: nothing more will be read */
-  bool pumping;        /* pump() is at work and will see what changed */
+  bool pumping;        /* pump() is running and will see changes */
   char buffer[LINE_BYTES];
-  size_t start, end; /* bytes read and not yet taken */
+  size_t start, end; /* unprocessed part of the buffer */
   line_t lines[IN_FLIGHT];
   unsigned in_flight;
   uint64_t count, accepted, refused, undelivered;
@@ -62,7 +62,7 @@ typedef struct feeder {
 
 static void pump(feeder_t *feeder);
 
-/* Length of the well-formed sequence that starts here (RFC 3629 section 4), 0 where there is none. */
+/* Returns the length of the well-formed sequence that starts here (RFC 3629 section 4), or 0. */
 static size_t utf8_length(const unsigned char *at, size_t left) {
   if (at[0] < 0x80)
     return 1;
@@ -80,7 +80,7 @@ static size_t utf8_length(const unsigned char *at, size_t left) {
   return len == 2 || (code >= 0x10000 && code <= 0x10ffff) ? len : 0;
 }
 
-/* Copies text with U+FFFD for each byte that belongs to no character. NULL: no memory. */
+/* Copies text with U+FFFD for each invalid byte. Returns NULL if out of memory. */
 static char *clean_copy(const char *text, size_t len, size_t *clean_len) {
   char *clean = malloc(3 * len + 1);
   size_t used = 0;
@@ -101,10 +101,10 @@ static void finish_line(line_t *line) {
   pump(line->feeder);
 }
 
-/* A reason is a server's words: what a terminal would obey becomes an escape. */
+/* Prints a server's message with terminal control characters escaped. */
 static void report(const line_t *line, uint64_t times, const char *what, const char *reason) {
   char shown[MCP_PRINTABLE_SIZE];
-  if (times > REPORTED)
+  if (times > REPORTS_MAX)
     return;
   fprintf(stderr, "feed: line %" PRIu64 " %s: ", line->number, what);
   for (size_t left = strlen(reason), used; left > 0; reason += used, left -= used) {
@@ -114,7 +114,7 @@ static void report(const line_t *line, uint64_t times, const char *what, const c
   fputc('\n', stderr);
 }
 
-/* What another attempt cannot mend. Everything else passes: a restart, an overload, a lost link. */
+/* True for errors that a retry cannot fix; all others are temporary. */
 static bool is_final(int status) {
   switch (status) {
   case MCP_INVALID_REQUEST:
@@ -162,7 +162,7 @@ static void on_answer(mcp_client_t *client, const mcp_result_t *result, void *ar
   finish_line(line);
 }
 
-/* The call's arguments; their text is copied, for an answer may be awaited longer than the line lives. */
+/* The arguments of a call. The text is copied, since a call may outlive its line. */
 static yyjson_mut_doc *arguments(const line_t *line) {
   yyjson_mut_doc *doc = yyjson_mut_doc_new(NULL);
   if (doc == NULL)
@@ -201,16 +201,16 @@ static void start_line(feeder_t *feeder, const char *text, size_t len) {
   line->text = clean_copy(text, len, &line->len);
   feeder->in_flight++;
   mcp_uuid_new(line->id);
-  line->deadline_ms = uv_now(&feeder->loop) + feeder->patience_ms;
+  line->deadline_ms = uv_now(&feeder->loop) + feeder->line_timeout_ms;
   line->pause_ms = PAUSE_MS;
   if (line->text == NULL)
-    try_again(line, MCP_EENCODE, "no memory");
+    try_again(line, MCP_EENCODE, "out of memory");
   else
     attempt(line);
 }
 
-/* Bytes of the buffer that make the next entry, its newline included; 0: more has to be read. A line that
- * fills the buffer is cut in front of its last character. */
+/* Returns the length of the next entry in the buffer, newline included; 0: read more first. A line that
+ * fills the buffer is cut before its last character. */
 static size_t next_entry(const feeder_t *feeder) {
   const char *text = feeder->buffer + feeder->start;
   size_t len = feeder->end - feeder->start;
@@ -249,7 +249,7 @@ static void read_more(feeder_t *feeder) {
   feeder->read.data = feeder;
   feeder->reading = uv_fs_read(&feeder->loop, &feeder->read, feeder->file, &space, 1, -1, on_read) == 0;
   if (!feeder->reading) {
-    fprintf(stderr, "feed: cannot read: no memory\n");
+    fprintf(stderr, "feed: cannot read: out of memory\n");
     feeder->undelivered++;
     feeder->ended = true;
   }
@@ -262,7 +262,7 @@ static void on_client_closed(mcp_client_t *client, void *arg) {
     uv_close((uv_handle_t *)&feeder->lines[i].timer, NULL);
 }
 
-/* Does whatever can be done now; every callback ends here. */
+/* Starts all work that is possible now; every callback ends with it. */
 static void pump(feeder_t *feeder) {
   if (feeder->pumping)
     return;
@@ -291,33 +291,33 @@ static const char help[] =
     "usage: feed [--component NAME] [--level LEVEL] [--deadline SECONDS] URL [FILE]\n"
     "\n"
     "Sends FILE, or standard input, line by line to the tool logger_log at URL\n"
-    "(ws://host:port). Each line is logged once; empty ones are not.\n"
+    "(ws://host:port). Each line is logged once; empty lines are skipped.\n"
     "\n"
-    "  --component NAME    whose lines they are (feed)\n"
+    "  --component NAME    component of the lines (feed)\n"
     "  --level LEVEL       TRACE, DEBUG, INFO, WARN or ERROR (INFO)\n"
-    "  --deadline SECONDS  for each line, 1 to 86400 (60): one that is not accepted by\n"
-    "                      then ends it\n"
+    "  --deadline SECONDS  time limit for each line, 1 to 86400 (60); feed ends when one\n"
+    "                      is not accepted in time\n"
     "  --help, --version\n"
     "\n"
     "Environment: ICCM_AUTH_TOKEN is the server's token; ICCM_TLS_CA names a file\n"
-    "with certificates to trust instead of this machine's; LOG_LEVEL (INFO) is the\n"
-    "least that is logged on standard error.\n"
+    "with certificates to trust instead of the system's; LOG_LEVEL (INFO) is the\n"
+    "minimum level of log lines on standard error.\n"
     "\n"
-    "Exit status: 0 every line was accepted, 1 not all of them, 2 wrong arguments.\n";
+    "Exit status: 0 every line was accepted, 1 not all of them, 2 invalid arguments.\n";
 
-/* One line about arguments. 2, the exit status. */
+/* Prints a line about invalid arguments. Returns the exit status 2. */
 static int usage(const char *what, const char *why) {
   fprintf(stderr, "feed: %s%s; see feed --help\n", what, why);
   return 2;
 }
 
-/* Help or version: the exit status. */
+/* Prints help or version. Returns the exit status. */
 static int say(char *option) {
   char name[] = "feed", *words[] = {name, option, NULL};
   return mcp_service_command_line(2, words, name, FEED_VERSION, help);
 }
 
-/* Takes one option. -1: go on; else the exit status. */
+/* Handles one option. Returns -1 to continue, else the exit status. */
 static int take_option(feeder_t *feeder, int option, char **argv) {
   char help_option[] = "--help", version_option[] = "--version", *end = NULL;
   switch (option) {
@@ -333,7 +333,7 @@ static int take_option(feeder_t *feeder, int option, char **argv) {
     return feeder->level != NULL ? -1 : usage("--level", " takes TRACE, DEBUG, INFO, WARN or ERROR");
   case 'd': {
     long seconds = strtol(optarg, &end, 10);
-    feeder->patience_ms = (uint64_t)seconds * 1000;
+    feeder->line_timeout_ms = (uint64_t)seconds * 1000;
     return seconds >= 1 && seconds <= 86400 && *end == '\0'
                ? -1
                : usage("--deadline", " takes seconds from 1 to 86400");
@@ -343,7 +343,7 @@ static int take_option(feeder_t *feeder, int option, char **argv) {
   }
 }
 
-/* Reads the command line. -1: go on; else the exit status. */
+/* Reads the command line. Returns -1 to continue, else the exit status. */
 static int configure(feeder_t *feeder, int argc, char **argv) {
   static const struct option options[] = {
       {"component", required_argument, NULL, 'c'}, {"level", required_argument, NULL, 'l'},
@@ -360,14 +360,14 @@ static int configure(feeder_t *feeder, int argc, char **argv) {
     return usage(argc - optind < 1 ? "no address" : "too many arguments", "");
   if (argc - optind == 2 && (feeder->file = open(argv[optind + 1], O_RDONLY | O_CLOEXEC)) < 0) {
     const char *why = strerror(errno);
-    char shown[MCP_SHOWN_SIZE]; /* it may be the address, in the wrong place */
+    char shown[MCP_SHOWN_SIZE]; /* it may be a misplaced address with a secret */
     fprintf(stderr, "feed: %s: %s\n", mcp_redact_setting(NULL, argv[optind + 1], shown), why);
     return 1;
   }
   return -1;
 }
 
-/* Feeds everything. 0, or the exit status. */
+/* Sends all lines. Returns the exit status. */
 static int feed(feeder_t *feeder, const char *url) {
   uint64_t began = uv_hrtime();
   if (uv_loop_init(&feeder->loop) != 0)
@@ -393,7 +393,8 @@ static int feed(feeder_t *feeder, const char *url) {
 }
 
 int main(int argc, char **argv) {
-  static feeder_t feeder = {.component = "feed", .level = "INFO", .patience_ms = 60000, .file = STDIN_FILENO};
+  static feeder_t feeder = {
+      .component = "feed", .level = "INFO", .line_timeout_ms = 60000, .file = STDIN_FILENO};
   int status = configure(&feeder, argc, argv);
   return status >= 0 ? status : feed(&feeder, argv[optind]);
 }

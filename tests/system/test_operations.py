@@ -68,7 +68,7 @@ def read_in(pattern, leave_out="-"):
     for file in SOURCE.glob(pattern):
         if leave_out not in str(file.relative_to(SOURCE)):
             found |= set(re.findall(r'\b(?:getenv|read_int|read_seconds|mcp_env_\w+|mcp__setting)\(\s*"([A-Z_]+)"', file.read_text()))
-            for component in re.findall(r'\bdatabase_read\([^"]*"([A-Z]+)"', file.read_text()):
+            for component in re.findall(r'\bdatabase_from_env\([^"]*"([A-Z]+)"', file.read_text()):
                 found |= {f"{component}_DB_{word}" for word in DATABASE}
     return found
 
